@@ -1,0 +1,62 @@
+/* Addresses: an IPv4 or IPv6 address or a domain name, with a port; and their
+ * conversions to and from text and struct sockaddr. Touches only bytes. */
+#ifndef S5_ADDR_H
+#define S5_ADDR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+/* Longest domain name of RFC 1928, in octets, and the longest text of
+ * s5_addr_format with its NUL: brackets, colon and five digits added. */
+#define S5_ADDR_NAME_MAX 255
+#define S5_ADDR_TEXT_MAX 272
+
+enum s5_addr_kind {
+    S5_ADDR_NONE = 0, /* nothing set */
+    S5_ADDR_IPV4,     /* octets[0..3] */
+    S5_ADDR_IPV6,     /* octets[0..15]; never v4-mapped, see s5_addr_from_sockaddr */
+    S5_ADDR_NAME,     /* name, name_len octets and a NUL */
+};
+
+/* Without pointers, so that it may live in memory shared by processes. */
+struct s5_addr {
+    uint8_t kind;     /* enum s5_addr_kind */
+    uint8_t name_len; /* octets of name before its NUL; 0 unless a name */
+    uint16_t port;    /* host byte order */
+    uint32_t scope;   /* sin6_scope_id; 0 unless IPv6 link-local */
+    union {
+        uint8_t octets[16]; /* network byte order */
+        char name[S5_ADDR_NAME_MAX + 1];
+    };
+};
+
+/* An AF_INET or AF_INET6 address of LEN octets; a v4-mapped one becomes IPv4.
+ * 0, or -EINVAL (too short for its family), -EAFNOSUPPORT (another family). */
+int s5_addr_from_sockaddr(struct s5_addr *ret, const struct sockaddr *sa, socklen_t len);
+
+/* For a socket of FAMILY: an IPv4 address for AF_INET6 is written v4-mapped.
+ * 0, or -EAFNOSUPPORT (a name, or IPv6 for AF_INET). */
+int s5_addr_to_sockaddr(const struct s5_addr *addr, int family, struct sockaddr_storage *ret,
+                        socklen_t *ret_len);
+
+/* TEXT of LEN octets without NUL: an IPv4 or IPv6 literal (brackets around IPv6
+ * allowed, a %scope is not), or else a name of 1 to 255 octets, each of them
+ * printable ASCII and not a space, slash or colon. 0, or -EINVAL. */
+int s5_addr_parse(struct s5_addr *ret, const char *text, size_t len, uint16_t port);
+
+/* "192.0.2.1:80", "[2001:db8::1]:80", "name:80"; cut to SIZE, always with a NUL.
+ * Returns buf. Octets of a name that are not printable ASCII are shown as '?'. */
+const char *s5_addr_format(const struct s5_addr *addr, char *buf, size_t size);
+
+/* The same kind, address (name: without regard to ASCII case) and port. */
+bool s5_addr_equal(const struct s5_addr *a, const struct s5_addr *b);
+
+/* 127.0.0.0/8, ::1, and the unspecified addresses, which Linux connects to itself. */
+bool s5_addr_is_loopback(const struct s5_addr *addr);
+
+/* 224.0.0.0/4, 255.255.255.255, ff00::/8. */
+bool s5_addr_is_multicast(const struct s5_addr *addr);
+
+#endif
