@@ -1,0 +1,23 @@
+/* The table of real calls: what the engine uses wherever a program's own call could be meant. */
+#ifndef S5_CALLS_H
+#define S5_CALLS_H
+
+#include <netdb.h>
+#include <poll.h>
+#include <stddef.h>
+#include <sys/epoll.h>
+#include <sys/select.h>
+#include <sys/sendfile.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+#include <time.h>
+
+/* Each member behaves as libc's function of that name: result and errno alike. */
+struct s5_calls {
+#define S5_CALL(ret, name, params, args) ret(*name) params;
+#include "calls.def"
+#undef S5_CALL
+};
+
+#endif

@@ -1,0 +1,41 @@
+/* Monotonic time in nanoseconds, the one clock of the engine. */
+#ifndef S5_CLOCK_H
+#define S5_CLOCK_H
+
+#include <stdint.h>
+#include <time.h>
+
+#define S5_CLOCK_SECOND 1000000000ull
+#define S5_CLOCK_NEVER  UINT64_MAX
+
+static inline uint64_t s5_clock_now(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (uint64_t)ts.tv_sec * S5_CLOCK_SECOND + (uint64_t)ts.tv_nsec;
+}
+
+/* The point TIMEOUT from now; NULL is never. */
+static inline uint64_t s5_clock_after(const struct timespec *timeout)
+{
+    if (!timeout)
+        return S5_CLOCK_NEVER;
+    uint64_t now = s5_clock_now();
+    if ((uint64_t)timeout->tv_sec > (S5_CLOCK_NEVER - now) / S5_CLOCK_SECOND - 2)
+        return S5_CLOCK_NEVER;
+    return now + (uint64_t)timeout->tv_sec * S5_CLOCK_SECOND + (uint64_t)timeout->tv_nsec;
+}
+
+/* What is left until the point UNTIL as a timeout for ppoll and the like; NULL when never. */
+static inline const struct timespec *s5_clock_left(uint64_t until, uint64_t now,
+                                                   struct timespec *ret)
+{
+    if (until == S5_CLOCK_NEVER)
+        return NULL;
+    uint64_t left = until > now ? until - now : 0;
+    ret->tv_sec = (time_t)(left / S5_CLOCK_SECOND);
+    ret->tv_nsec = (long)(left % S5_CLOCK_SECOND);
+    return ret;
+}
+
+#endif

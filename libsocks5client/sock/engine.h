@@ -1,0 +1,130 @@
+/* The engine: BSD-socket semantics over SOCKS5, driven through a table of real calls.
+ *
+ * Every function takes what the application's call took and returns what the kernel's system call
+ * would: a result >= 0 or -errno. A door (the preload layer) asks its gate first and
+ * only comes here for what may be ours. */
+#ifndef S5_ENGINE_H
+#define S5_ENGINE_H
+
+#include "calls.h"
+#include "log.h"
+#include "registry.h"
+#include "source.h"
+#include "tree.h"
+
+enum s5_engine_policy_state {
+    S5_ENGINE_NO_POLICY = 0,
+    S5_ENGINE_LOADING, /* one thread reads it, the others wait */
+    S5_ENGINE_LOADED,
+    S5_ENGINE_BROKEN, /* fault tells why; everything of the network fails */
+};
+
+/* All of it may be zero at start but real, environment and the tree's two. */
+struct s5_engine {
+    const struct s5_calls *real;
+    struct s5_registry registry;
+    _Atomic uint32_t pid; /* of the process the registry belongs to: not that of a vfork child */
+    struct s5_environment environment;
+    struct s5_log log;
+    dev_t stderr_dev; /* what standard error was at start: if it is no more, it is not ours */
+    ino_t stderr_ino;
+    struct s5_tree *_Atomic tree;
+    _Atomic int tree_fd; /* hidden from the program; -1: none */
+    char state[sizeof(S5_TREE_VARIABLE) + 1 + S5_TREE_VALUE_MAX]; /* "SOCKS5_STATE=..." */
+    _Atomic int policy_state; /* enum s5_engine_policy_state */
+    const struct s5_policy *policy;
+    struct s5_fault fault;
+};
+
+/* Whether this thread is inside the engine's own set-up (reading the policy, resolving a server's
+ * name): calls it makes meanwhile are its own and go to libc. */
+extern __thread int s5_engine_inside __attribute__((tls_model("initial-exec")));
+
+/* Once a process: take up the tree STATE names or begin one. STATE: value of S5_TREE_VARIABLE, or
+ * NULL. Never fails: what could not be had makes later calls fail. */
+void s5_engine_init(struct s5_engine *e, const struct s5_calls *real, const char *state);
+
+/* The policy, read on first use; NULL when it is broken (logged each time: a call fails for it). */
+const struct s5_policy *s5_engine_policy(struct s5_engine *e);
+
+/* False in a child of vfork (or of a bare clone), which shares or copies our memory without
+ * owning our descriptors: it must leave the registry alone. */
+bool s5_engine_owns_memory(struct s5_engine *e);
+
+/* pthread_atfork's three. */
+void s5_engine_fork_prepare(struct s5_engine *e);
+void s5_engine_fork_child(struct s5_engine *e);
+
+/* --- connect.c --- */
+int s5_connect(struct s5_engine *e, int fd, const struct sockaddr *addr, socklen_t len);
+/* 0 when octets of the application may pass on FD now; -EAGAIN while in flight and NONBLOCK (or
+ * the description is non-blocking), else waits. */
+int s5_connect_await(struct s5_engine *e, int fd, bool nonblock);
+/* Make what FLIGHT came to the record's state, once, and put the epoll registrations back. */
+void s5_connect_settle(struct s5_engine *e, struct s5_record *record);
+/* The record of FD where it is in flight (after settling what is over), else NULL. */
+struct s5_record *s5_connect_flying(struct s5_engine *e, int fd);
+/* One turn for RECORD, settled when over. */
+enum s5_turn s5_connect_turn(struct s5_engine *e, struct s5_record *record);
+/* FD names nothing of ours any more; to be called before it is closed or reused. */
+void s5_connect_forget(struct s5_engine *e, int fd);
+
+/* --- route.c: what the policy says of a flow, with its log lines --- */
+/* 0: direct; > 0: via *RET_SERVER; -errno: refused. */
+int s5_route(struct s5_engine *e, const struct s5_addr *to, uint8_t protocol, uint8_t command,
+             const struct s5_server **ret_server);
+/* The protocol of S5_PROTO_* an IPPROTO_* number belongs to. */
+uint8_t s5_route_protocol(int ipproto);
+/* A flow of a kind that cannot be proxied: 0 where it may leave directly, else -errno, logged. */
+int s5_route_direct_only(struct s5_engine *e, const struct s5_addr *to, uint8_t protocol,
+                         uint8_t command, const char *what);
+
+/* --- poll.c, select.c, epoll.c --- */
+int s5_poll(struct s5_engine *e, struct pollfd *fds, nfds_t n, const struct timespec *timeout,
+            const sigset_t *mask);
+int s5_select(struct s5_engine *e, int n, fd_set *in, fd_set *out, fd_set *ex,
+              const struct timespec *timeout, const sigset_t *mask);
+int s5_epoll_ctl(struct s5_engine *e, int ep, int op, int fd, struct epoll_event *event);
+/* N events that a real wait on EP has returned already (0: none yet) are looked at first. */
+int s5_epoll_wait(struct s5_engine *e, int ep, struct epoll_event *events, int max, int n,
+                  const struct timespec *timeout, const sigset_t *mask);
+/* Change every registration of FD to what a negotiation needs, or back. */
+void s5_epoll_borrow(struct s5_engine *e, int fd);
+void s5_epoll_give_back(struct s5_engine *e, int fd);
+/* The nearest deadline of anything in flight (ns), and carrying out those that passed. */
+uint64_t s5_flying_until(struct s5_engine *e);
+void s5_flying_expire(struct s5_engine *e, uint64_t now);
+
+/* --- query.c --- */
+int s5_getpeername(struct s5_engine *e, int fd, struct sockaddr *addr, socklen_t *len);
+int s5_getsockopt(struct s5_engine *e, int fd, int level, int name, void *value, socklen_t *len);
+
+/* --- life.c --- */
+int s5_close(struct s5_engine *e, int fd);
+int s5_close_range(struct s5_engine *e, unsigned first, unsigned last, int flags);
+void s5_closefrom(struct s5_engine *e, int first);
+int s5_dup(struct s5_engine *e, int fd);
+int s5_dup3(struct s5_engine *e, int fd, int to, int flags, bool dup2);
+int s5_fcntl(struct s5_engine *e, int fd, int command, long arg);
+/* Before an exec: connections that go through it are written down in the tree. Returns whether
+ * there are any. Safe in a vfork child. */
+bool s5_life_hand_over(struct s5_engine *e);
+/* After one: take up what was handed over. */
+void s5_life_adopt(struct s5_engine *e);
+
+/* --- datagram.c: sends that name a destination, and listeners --- */
+ssize_t s5_sendto(struct s5_engine *e, int fd, const void *buf, size_t n, int flags,
+                  const struct sockaddr *addr, socklen_t len);
+ssize_t s5_sendmsg(struct s5_engine *e, int fd, const struct msghdr *msg, int flags);
+int s5_sendmmsg(struct s5_engine *e, int fd, struct mmsghdr *msgs, unsigned n, int flags);
+int s5_listen(struct s5_engine *e, int fd, int backlog);
+int s5_setsockopt(struct s5_engine *e, int fd, int level, int name, const void *value,
+                  socklen_t len);
+
+/* --- resolve.c --- */
+/* Whether libc may resolve NODE (NULL: any name) by itself: 0, or -EACCES, logged. */
+int s5_resolve_allowed(struct s5_engine *e, const char *node);
+/* The addresses of SERVER, resolved on first use. 0, or -errno. */
+int s5_resolve_server(struct s5_engine *e, const struct s5_policy *p, struct s5_server *server);
+
+#endif

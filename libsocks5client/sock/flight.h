@@ -1,0 +1,94 @@
+/* One negotiation in flight: a session, the socket it runs over, its deadlines.
+ *
+ * It lives in the memory the process tree shares, since a fork or an exec while connecting leaves
+ * several processes with the same open file description; whoever holds its lock may carry it on
+ * by one turn that never blocks. */
+#ifndef S5_FLIGHT_H
+#define S5_FLIGHT_H
+
+#include "session.h"
+#include <netinet/in.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct s5_engine;
+struct s5_server;
+
+/* A socket address of the two families there are here. */
+struct s5_endpoint {
+    uint32_t len; /* octets; 0: none */
+    union {
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+    };
+};
+
+/* In this order; only s5_flight_turn, s5_flight_begin and s5_flight_release change it. */
+enum s5_flight_phase {
+    S5_FLIGHT_FREE = 0,
+    S5_FLIGHT_DIALING, /* connect() to the server under way */
+    S5_FLIGHT_TALKING, /* octets of the negotiation go out and come in */
+    S5_FLIGHT_READY,   /* the socket is the application's */
+    S5_FLIGHT_FAILED,  /* error tells; the socket is dissolved: neither bound anew nor connected */
+};
+
+struct s5_flight {
+    _Atomic uint64_t lock;       /* holder: process id << 32 | thread; 0: nobody */
+    _Atomic uint32_t refs;       /* records, of all processes, that name it */
+    _Atomic uint32_t generation; /* changes when it is reclaimed from a killed process */
+    _Atomic uint32_t phase;      /* enum s5_flight_phase */
+    uint32_t next_free;          /* index + 1 in the free list */
+    int32_t error;               /* negative errno, when FAILED */
+    bool probing;                /* pipelined to a server of unknown standing: may start anew */
+    bool again;                  /* started anew, step by step */
+    uint64_t cookie;             /* SO_COOKIE of the socket */
+    uint64_t begun;              /* ns, when the connection was asked for */
+    uint64_t deadline;           /* ns; the server's timeout */
+    uint64_t probe_until;        /* ns; a probing flight starts anew then; S5_CLOCK_NEVER */
+    uint64_t sent;               /* ns, when the request went out last */
+    uint64_t probe_waited;       /* ns a probe waited in vain for its reply; 0: it did not */
+    uint64_t standing;           /* key of the server, see standing.h */
+    struct s5_endpoint server;   /* as dialled: v4-mapped on an AF_INET6 socket */
+    struct s5_endpoint peer;     /* whom the application asked for */
+    uint32_t server_index;       /* in the policy, for log lines */
+    struct s5_session session;
+};
+
+/* What a turn came to. */
+enum s5_turn {
+    S5_TURN_WAIT, /* in flight, and nothing moved */
+    S5_TURN_MOVED,/* in flight, and octets moved */
+    S5_TURN_BUSY, /* in flight, and another thread is at it */
+    S5_TURN_OVER, /* READY or FAILED */
+};
+
+/* Credentials, methods and pipelining as SERVER and its standing have it; DST is where to.
+ * 0, or -errno as s5_session_start. */
+int s5_flight_begin(struct s5_engine *e, struct s5_flight *f, const struct s5_server *server,
+                    const struct s5_addr *dst);
+
+/* connect() to the server: blocking as far as FD is, within the flight's deadline and the
+ * socket's SO_SNDTIMEO. 0, -EINPROGRESS (also: SO_SNDTIMEO ran out), -EINTR, or the errno of
+ * the attempt. */
+int s5_flight_dial(struct s5_engine *e, struct s5_flight *f, int fd, bool nonblock);
+
+/* One turn over FD, without blocking; takes and leaves the lock. */
+enum s5_turn s5_flight_turn(struct s5_engine *e, struct s5_flight *f, int fd);
+
+/* What to wait for: POLLIN or POLLOUT; and until when at the latest (ns). */
+short s5_flight_wants(const struct s5_flight *f);
+uint64_t s5_flight_until(const struct s5_flight *f);
+
+/* The lock; try fails when another thread holds it, or a frame below in this very thread. */
+bool s5_flight_try(struct s5_engine *e, struct s5_flight *f);
+void s5_flight_unlock(struct s5_flight *f);
+/* Waits for the turn another thread is at; returns at once in a signal handler within one. */
+bool s5_flight_lock(struct s5_engine *e, struct s5_flight *f);
+
+/* Out of the tree's pool, with one reference; NULL when none is left. */
+struct s5_flight *s5_flight_take(struct s5_engine *e);
+void s5_flight_release(struct s5_engine *e, struct s5_flight *f);
+
+#endif

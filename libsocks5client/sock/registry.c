@@ -1,0 +1,292 @@
+/* Records come from one lazily mapped array through a lock-free free list whose head carries a tag
+ * (so that a head popped, pushed and popped again is not mistaken for the old one). A slot is
+ * changed by atomic exchange; the thread that took a record's name out of a slot is the one that
+ * drops the reference. */
+#include "registry.h"
+#include <errno.h>
+#include <stddef.h>
+#include <sys/mman.h>
+
+/* Memory of SIZE octets behind *AT, mapped by whoever needs it first. */
+static void *map_once(void *_Atomic *at, size_t size)
+{
+    void *have = atomic_load_explicit(at, memory_order_acquire);
+    if (have)
+        return have;
+    int saved = errno;
+    void *fresh = mmap(NULL, size, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    errno = saved;
+    if (fresh == MAP_FAILED)
+        return NULL;
+    if (atomic_compare_exchange_strong(at, &have, fresh))
+        return fresh;
+    munmap(fresh, size);
+    return have;
+}
+
+struct s5_slot *s5_registry_make(struct s5_registry *r, int fd)
+{
+    if ((unsigned)fd >= S5_CHUNKS * S5_CHUNK_SLOTS)
+        return NULL;
+    struct s5_chunk *chunk = map_once((void *_Atomic *)&r->chunks[(unsigned)fd / S5_CHUNK_SLOTS],
+                                      sizeof(struct s5_chunk));
+    return chunk ? &chunk->slots[(unsigned)fd % S5_CHUNK_SLOTS] : NULL;
+}
+
+static struct s5_record *record_at(const struct s5_registry *r, uint32_t index_1)
+{
+    struct s5_record *records = atomic_load_explicit(&r->records, memory_order_acquire);
+    return records && index_1 && index_1 <= S5_RECORDS ? &records[index_1 - 1] : NULL;
+}
+
+static uint32_t index_of(const struct s5_registry *r, const struct s5_record *record)
+{
+    return (uint32_t)(record - atomic_load_explicit(&r->records, memory_order_acquire)) + 1;
+}
+
+struct s5_record *s5_registry_find(const struct s5_registry *r, int fd)
+{
+    struct s5_slot *slot = s5_registry_slot(r, fd);
+    return slot ? record_at(r, atomic_load_explicit(&slot->record, memory_order_acquire)) : NULL;
+}
+
+static struct s5_record *record_take(struct s5_registry *r)
+{
+    struct s5_record *records =
+        map_once((void *_Atomic *)&r->records, S5_RECORDS * sizeof(struct s5_record));
+    if (!records)
+        return NULL;
+    uint64_t head = atomic_load(&r->records_free);
+    while ((uint32_t)head) {
+        struct s5_record *record = &records[(uint32_t)head - 1];
+        uint64_t next = ((head >> 32) + 1) << 32 | record->next_free;
+        if (atomic_compare_exchange_weak(&r->records_free, &head, next))
+            return record;
+    }
+    uint32_t at = atomic_load(&r->records_used);
+    do {
+        if (at >= S5_RECORDS)
+            return NULL;
+    } while (!atomic_compare_exchange_weak(&r->records_used, &at, at + 1));
+    return &records[at];
+}
+
+void s5_registry_free(struct s5_registry *r, struct s5_record *record)
+{
+    atomic_store(&record->state, S5_RECORD_FREE);
+    uint64_t head = atomic_load(&r->records_free), next;
+    do {
+        record->next_free = (uint32_t)head;
+        next = ((head >> 32) + 1) << 32 | index_of(r, record);
+    } while (!atomic_compare_exchange_weak(&r->records_free, &head, next));
+}
+
+struct s5_record *s5_registry_add(struct s5_registry *r, int fd)
+{
+    struct s5_slot *slot = s5_registry_make(r, fd);
+    struct s5_record *record = slot ? record_take(r) : NULL;
+    if (!record)
+        return NULL;
+    record->error = 0;
+    record->flight = NULL;
+    record->cookie = 0;
+    atomic_store_explicit(&record->fd, fd, memory_order_relaxed);
+    atomic_store_explicit(&record->refs, 1, memory_order_relaxed);
+    atomic_store_explicit(&slot->record, index_of(r, record), memory_order_release);
+    return record;
+}
+
+int s5_registry_share(struct s5_registry *r, int fd, struct s5_record *record)
+{
+    struct s5_slot *slot = s5_registry_make(r, fd);
+    if (!slot)
+        return -ENOBUFS;
+    atomic_fetch_add(&record->refs, 1);
+    atomic_store(&slot->record, index_of(r, record));
+    return 0;
+}
+
+struct search {
+    int found, but;
+};
+
+static void note_other(void *user, int fd, struct s5_slot *slot)
+{
+    struct search *s = user;
+    (void)slot;
+    if (fd != s->but)
+        s->found = fd;
+}
+
+struct s5_record *s5_registry_drop(struct s5_registry *r, int fd)
+{
+    struct s5_slot *slot = s5_registry_slot(r, fd);
+    if (!slot)
+        return NULL;
+    struct s5_record *record = record_at(r, atomic_exchange(&slot->record, 0));
+    if (!record)
+        return NULL;
+    if (atomic_fetch_sub(&record->refs, 1) == 1)
+        return record;
+    if (atomic_load(&record->fd) == fd) {
+        struct search s = {-1, fd};
+        s5_registry_each(r, record, note_other, &s);
+        atomic_store(&record->fd, s.found);
+    }
+    return NULL;
+}
+
+void s5_registry_each(struct s5_registry *r, struct s5_record *record,
+                      void (*each)(void *user, int fd, struct s5_slot *slot), void *user)
+{
+    uint32_t self = index_of(r, record);
+    int fd = atomic_load(&record->fd);
+    struct s5_slot *slot = s5_registry_slot(r, fd);
+    if (atomic_load(&record->refs) <= 1 && slot && atomic_load(&slot->record) == self) {
+        each(user, fd, slot);
+        return;
+    }
+    for (unsigned c = 0; c < S5_CHUNKS; c++) {
+        struct s5_chunk *chunk = atomic_load_explicit(&r->chunks[c], memory_order_acquire);
+        for (unsigned s = 0; chunk && s < S5_CHUNK_SLOTS; s++)
+            if (atomic_load_explicit(&chunk->slots[s].record, memory_order_relaxed) == self)
+                each(user, (int)(c * S5_CHUNK_SLOTS + s), &chunk->slots[s]);
+    }
+}
+
+int s5_registry_take_off(struct s5_registry *r, struct s5_record *record)
+{
+    uint32_t self = index_of(r, record);
+    for (uint32_t at = 0; at < S5_FLYING; at++) {
+        uint32_t gap = 0;
+        if (atomic_load_explicit(&r->flying[at], memory_order_relaxed) ||
+            !atomic_compare_exchange_strong(&r->flying[at], &gap, self))
+            continue;
+        record->flying_at = at;
+        uint32_t top = atomic_load(&r->flying_top);
+        while (top <= at && !atomic_compare_exchange_weak(&r->flying_top, &top, at + 1))
+            ;
+        atomic_fetch_add(&r->flying_count, 1);
+        return 0;
+    }
+    return -ENOBUFS;
+}
+
+void s5_registry_land(struct s5_registry *r, struct s5_record *record)
+{
+    uint32_t at = record->flying_at;
+    atomic_store(&r->flying[at], 0);
+    if (atomic_fetch_sub(&r->flying_count, 1) == 1) {
+        /* A list that is empty starts short again; a take-off at the same time raises the top
+         * after its own store, so that at worst the top is too high. */
+        uint32_t top = atomic_load(&r->flying_top);
+        while (top && !atomic_load(&r->flying[top - 1]) &&
+               atomic_compare_exchange_strong(&r->flying_top, &top, top - 1))
+            top--;
+    }
+}
+
+struct s5_record *s5_registry_flying_at(const struct s5_registry *r, uint32_t at)
+{
+    return record_at(r, atomic_load_explicit(&r->flying[at], memory_order_acquire));
+}
+
+void s5_registry_note_dup(struct s5_registry *r, int from, int to)
+{
+    uint32_t at = atomic_fetch_add_explicit(&r->dups_at, 1, memory_order_relaxed) % S5_DUPS;
+    atomic_store_explicit(&r->dups[at], (uint64_t)(uint32_t)(from + 1) << 32 | (uint32_t)(to + 1),
+                          memory_order_relaxed);
+}
+
+int s5_registry_next_dup(const struct s5_registry *r, int fd, uint32_t *at)
+{
+    while (*at < S5_DUPS) {
+        uint64_t pair = atomic_load_explicit(&r->dups[(*at)++], memory_order_relaxed);
+        int from = (int)(pair >> 32) - 1, to = (int)(uint32_t)pair - 1;
+        if (pair && from != to && (from == fd || to == fd))
+            return from == fd ? to : from;
+    }
+    return -1;
+}
+
+static struct s5_watch *watch_at(const struct s5_registry *r, uint32_t index_1)
+{
+    struct s5_watch *watches = atomic_load_explicit(&r->watches, memory_order_acquire);
+    return watches && index_1 && index_1 <= S5_WATCHES ? &watches[index_1 - 1] : NULL;
+}
+
+static int watch_more(struct s5_registry *r, struct s5_slot *slot, int ep, uint32_t events,
+                      uint64_t data)
+{
+    struct s5_watch *gap = NULL;
+    for (struct s5_watch *w = watch_at(r, atomic_load(&slot->more)); w;
+         w = watch_at(r, atomic_load(&w->next))) {
+        int32_t have = atomic_load(&w->ep);
+        if (have == ep + 1 || !have)
+            gap = w;
+        if (have == ep + 1)
+            break;
+    }
+    if (!gap) {
+        struct s5_watch *watches =
+            map_once((void *_Atomic *)&r->watches, S5_WATCHES * sizeof(struct s5_watch));
+        uint32_t at = watches ? atomic_fetch_add(&r->watches_used, 1) : S5_WATCHES;
+        if (at >= S5_WATCHES)
+            return -ENOBUFS;
+        gap = &watches[at];
+        uint32_t head = atomic_load(&slot->more);
+        do
+            atomic_store(&gap->next, head);
+        while (!atomic_compare_exchange_weak(&slot->more, &head, at + 1));
+    }
+    atomic_store(&gap->events, events);
+    atomic_store(&gap->data, data);
+    atomic_store(&gap->ep, ep + 1);
+    return 0;
+}
+
+int s5_registry_watch(struct s5_registry *r, int fd, int ep, uint32_t events, uint64_t data)
+{
+    struct s5_slot *slot = s5_registry_make(r, fd);
+    if (!slot)
+        return -ENOBUFS;
+    int32_t have = atomic_load(&slot->ep);
+    if (have && have != ep + 1)
+        return watch_more(r, slot, ep, events, data);
+    atomic_store(&slot->events, events);
+    atomic_store(&slot->data, data);
+    atomic_store(&slot->ep, ep + 1);
+    return 0;
+}
+
+void s5_registry_unwatch(struct s5_registry *r, int fd, int ep)
+{
+    struct s5_slot *slot = s5_registry_slot(r, fd);
+    if (!slot)
+        return;
+    if (atomic_load(&slot->ep) == ep + 1)
+        atomic_store(&slot->ep, 0);
+    for (struct s5_watch *w = watch_at(r, atomic_load(&slot->more)); w;
+         w = watch_at(r, atomic_load(&w->next)))
+        if (atomic_load(&w->ep) == ep + 1)
+            atomic_store(&w->ep, 0);
+}
+
+bool s5_registry_registration(const struct s5_registry *r, const struct s5_slot *slot, unsigned at,
+                              struct s5_registration *ret)
+{
+    if (at == 0) {
+        *ret = (struct s5_registration){atomic_load(&slot->ep) - 1, atomic_load(&slot->events),
+                                        atomic_load(&slot->data)};
+        return true;
+    }
+    struct s5_watch *w = watch_at(r, atomic_load(&slot->more));
+    while (w && --at)
+        w = watch_at(r, atomic_load(&w->next));
+    if (!w)
+        return false;
+    *ret = (struct s5_registration){atomic_load(&w->ep) - 1, atomic_load(&w->events),
+                                    atomic_load(&w->data)};
+    return true;
+}

@@ -1,0 +1,147 @@
+/* What this process knows of its descriptors.
+ *
+ * A slot a descriptor, in chunks reached through a table of atomic pointers: a look-up is two
+ * loads. A slot names the record of an open file description that is ours, and remembers where
+ * the descriptor is registered with epoll (also while it is not ours: a program may register a
+ * socket first and connect it later). Chunks and records are never unmapped, so a reader may hold
+ * a stale pointer and find out by its generation; nothing here takes a lock. */
+#ifndef S5_REGISTRY_H
+#define S5_REGISTRY_H
+
+#include "flight.h"
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#define S5_CHUNK_SLOTS 256u
+#define S5_CHUNKS      4096u /* descriptors up to 1,048,575 */
+#define S5_RECORDS     65536u
+#define S5_WATCHES     4096u /* registrations in a second epoll instance and further ones */
+#define S5_FLYING      16384u /* negotiations in flight in one process */
+#define S5_DUPS        64u   /* duplications remembered of descriptors that are not ours */
+
+struct s5_slot {
+    _Atomic uint32_t record; /* index + 1; 0: not ours */
+    _Atomic int32_t ep;      /* epoll descriptor + 1 of the first registration; 0: none */
+    _Atomic uint32_t events; /* the application's mask there */
+    _Atomic uint32_t more;   /* further registrations: index + 1 in watches */
+    _Atomic uint64_t data;   /* the application's data there */
+};
+
+struct s5_chunk {
+    struct s5_slot slots[S5_CHUNK_SLOTS];
+};
+
+/* A further registration of one descriptor; ep 0: free to use again by that descriptor. */
+struct s5_watch {
+    _Atomic int32_t ep;
+    _Atomic uint32_t events;
+    _Atomic uint64_t data;
+    _Atomic uint32_t next; /* index + 1 */
+};
+
+enum s5_record_state {
+    S5_RECORD_FREE = 0,
+    S5_RECORD_FLYING,  /* flight is in flight, or over and not yet settled here */
+    S5_RECORD_SETTLING,/* one thread is turning it into one of the next two */
+    S5_RECORD_READY,   /* connected: server is the kernel's peer, peer the application's */
+    S5_RECORD_FAILED,  /* error waits for SO_ERROR or connect() to fetch it */
+};
+
+/* One open file description that is ours, as this process knows it. */
+struct s5_record {
+    _Atomic uint32_t state; /* enum s5_record_state */
+    _Atomic uint32_t refs;  /* slots that name it */
+    _Atomic int32_t fd;     /* one of them */
+    int32_t error;          /* negative errno, when FAILED */
+    uint32_t next_free;     /* index + 1 in the free list */
+    uint32_t flying_at;     /* place in the list of those in flight */
+    uint32_t flight_generation;
+    struct s5_flight *flight; /* while FLYING; one reference */
+    uint64_t cookie;          /* SO_COOKIE of the socket */
+    struct s5_endpoint peer, server;
+};
+
+struct s5_registry {
+    struct s5_chunk *_Atomic chunks[S5_CHUNKS];
+    struct s5_record *_Atomic records; /* S5_RECORDS of them, mapped on first use */
+    _Atomic uint64_t records_free;     /* tag << 32 | index + 1 */
+    _Atomic uint32_t records_used;
+    struct s5_watch *_Atomic watches;
+    _Atomic uint32_t watches_used;
+    _Atomic uint64_t dups[S5_DUPS]; /* from << 32 | to, each + 1 */
+    _Atomic uint32_t dups_at;
+    _Atomic uint32_t flying_count; /* records in flight: the gate of most hooks */
+    _Atomic uint32_t flying_top;
+    _Atomic uint32_t flying[S5_FLYING]; /* record index + 1; 0: a gap */
+};
+
+/* The slot of FD where its chunk exists, else NULL. */
+static inline struct s5_slot *s5_registry_slot(const struct s5_registry *r, int fd)
+{
+    if ((unsigned)fd >= S5_CHUNKS * S5_CHUNK_SLOTS)
+        return NULL;
+    struct s5_chunk *chunk =
+        atomic_load_explicit(&r->chunks[(unsigned)fd / S5_CHUNK_SLOTS], memory_order_acquire);
+    return chunk ? &chunk->slots[(unsigned)fd % S5_CHUNK_SLOTS] : NULL;
+}
+
+/* Nothing is known of FD that a call on it would have to respect. */
+static inline bool s5_registry_foreign(const struct s5_registry *r, int fd)
+{
+    struct s5_slot *slot = s5_registry_slot(r, fd);
+    return !slot || atomic_load_explicit(&slot->record, memory_order_acquire) == 0;
+}
+
+static inline bool s5_registry_flying(const struct s5_registry *r)
+{
+    return atomic_load_explicit(&r->flying_count, memory_order_acquire) != 0;
+}
+
+/* The same, made when missing; NULL when FD is beyond the table or memory is short. */
+struct s5_slot *s5_registry_make(struct s5_registry *r, int fd);
+
+/* The record FD names, or NULL. */
+struct s5_record *s5_registry_find(const struct s5_registry *r, int fd);
+
+/* A fresh record under FD (whatever FD named before is let go), NULL when the table is full. */
+struct s5_record *s5_registry_add(struct s5_registry *r, int fd);
+
+/* FD names RECORD too. 0, or -ENOBUFS. */
+int s5_registry_share(struct s5_registry *r, int fd, struct s5_record *record);
+
+/* FD names nothing any more. Returns the record where this was its last name: the caller disposes
+ * of its flight and gives it back with s5_registry_free. Else NULL, and record->fd is a live one. */
+struct s5_record *s5_registry_drop(struct s5_registry *r, int fd);
+void s5_registry_free(struct s5_registry *r, struct s5_record *record);
+
+/* The list of those in flight. 0, or -ENOBUFS. */
+int s5_registry_take_off(struct s5_registry *r, struct s5_record *record);
+void s5_registry_land(struct s5_registry *r, struct s5_record *record);
+/* The record in place AT of the list, or NULL for a gap; places go up to flying_top. */
+struct s5_record *s5_registry_flying_at(const struct s5_registry *r, uint32_t at);
+
+/* Call EACH for every descriptor that names RECORD. */
+void s5_registry_each(struct s5_registry *r, struct s5_record *record,
+                      void (*each)(void *user, int fd, struct s5_slot *slot), void *user);
+
+/* FROM was duplicated to TO, neither being ours. */
+void s5_registry_note_dup(struct s5_registry *r, int from, int to);
+/* The next descriptor noted as a duplicate of FD from place *AT on, or -1. */
+int s5_registry_next_dup(const struct s5_registry *r, int fd, uint32_t *at);
+
+/* Registrations of FD with epoll: note one, forget one. -ENOBUFS when there is no room. */
+int s5_registry_watch(struct s5_registry *r, int fd, int ep, uint32_t events, uint64_t data);
+void s5_registry_unwatch(struct s5_registry *r, int fd, int ep);
+
+/* A registration as the application made it. */
+struct s5_registration {
+    int ep;
+    uint32_t events;
+    uint64_t data;
+};
+/* Number AT (0, 1, ...) of SLOT's; false behind the last. A gap has ep -1. */
+bool s5_registry_registration(const struct s5_registry *r, const struct s5_slot *slot, unsigned at,
+                              struct s5_registration *ret);
+
+#endif

@@ -1,0 +1,73 @@
+/* The memory file of a process tree: what one process of it learns and the others must know.
+ *
+ * It holds the policy (credentials included: memory, never disk), the standing of each server
+ * with pipelining, the negotiations in flight (a fork shares them) and the true peers of
+ * connections handed over an exec. Every process maps it; the descriptor is inherited so that
+ * an exec can map it again. Nothing in it is a pointer. A damaged or foreign file is refused
+ * before it is used, and can be neither shrunk nor grown. */
+#ifndef S5_TREE_H
+#define S5_TREE_H
+
+#include "flight.h"
+#include "policy.h"
+#include <stdatomic.h>
+#include <stdint.h>
+
+#define S5_TREE_VARIABLE "SOCKS5_STATE" /* environment: "FD:INODE[:a]" */
+#define S5_TREE_VALUE_MAX 48
+
+#define S5_TREE_STANDINGS 64
+#define S5_TREE_HANDOVERS 4096
+#define S5_TREE_FLIGHTS   16384
+#define S5_TREE_PATH_MAX  256
+
+/* Whether a server takes a pipelined negotiation (s5_standing_* in standing.h). */
+struct s5_standing {
+    _Atomic uint64_t key;   /* s5_standing_key of the server; 0: free */
+    _Atomic uint32_t value; /* enum s5_standing_value */
+};
+
+/* A connected socket that goes through an exec: whom its program asked for. */
+struct s5_handover {
+    _Atomic uint64_t cookie; /* SO_COOKIE; 0: free; written last */
+    struct s5_endpoint peer, server;
+};
+
+struct s5_tree {
+    uint64_t magic; /* tells this layout from any other, see tree.c */
+    _Atomic uint32_t policy_state; /* enum in tree.c: empty, being written, ready */
+    uint64_t fingerprint;          /* of the environment the policy was read from */
+    char standing_path[S5_TREE_PATH_MAX]; /* file that keeps standings; "" for none */
+    struct s5_standing standings[S5_TREE_STANDINGS];
+    _Atomic uint32_t handovers_at; /* next one to overwrite */
+    struct s5_handover handovers[S5_TREE_HANDOVERS];
+    struct s5_policy policy;
+    _Atomic uint64_t flights_free; /* head of the free list: tag << 32 | index + 1 */
+    _Atomic uint32_t flights_used; /* flights below it were in use at least once */
+    struct s5_flight flights[S5_TREE_FLIGHTS];
+};
+
+/* A new one, its descriptor high and inherited by exec; -1 where no memory file could be had and
+ * plain shared memory (good for forks alone) stands in. 0, or -errno. */
+int s5_tree_create(struct s5_tree **ret, int *ret_fd);
+
+/* The one VALUE (of S5_TREE_VARIABLE) names. 0, or -errno: not ours, gone, damaged. RET_ADOPT
+ * tells whether connections were handed over to this process. */
+int s5_tree_attach(const char *value, struct s5_tree **ret, int *ret_fd, int *ret_adopt);
+
+/* The value that names FD for s5_tree_attach, NUL-terminated; 0 or -errno. */
+int s5_tree_value(int fd, int adopt, char ret[static S5_TREE_VALUE_MAX]);
+
+/* The policy for processes whose environment has FINGERPRINT, where it was published. */
+const struct s5_policy *s5_tree_policy(const struct s5_tree *tree, uint64_t fingerprint);
+
+/* Publish P, unless another process was first. */
+void s5_tree_publish(struct s5_tree *tree, const struct s5_policy *p, uint64_t fingerprint);
+
+void s5_tree_hand_over(struct s5_tree *tree, uint64_t cookie, const struct s5_endpoint *peer,
+                       const struct s5_endpoint *server);
+/* True where COOKIE was handed over. */
+int s5_tree_handed(const struct s5_tree *tree, uint64_t cookie, struct s5_endpoint *ret_peer,
+                   struct s5_endpoint *ret_server);
+
+#endif
