@@ -17,7 +17,6 @@
 struct s5_calls {
 #define S5_CALL(ret, name, params, args) ret(*name) params;
 #include "calls.def"
-#undef S5_CALL
 };
 
 #endif

@@ -39,6 +39,8 @@ struct s5_flight {
     _Atomic uint32_t refs;       /* records, of all processes, that name it */
     _Atomic uint32_t generation; /* changes when it is reclaimed from a killed process */
     _Atomic uint32_t phase;      /* enum s5_flight_phase */
+    _Atomic uint64_t wake;       /* ns; when a turn is due at the latest, whatever the socket does */
+    _Atomic short wants;         /* POLLIN or POLLOUT: what the next turn waits for */
     uint32_t next_free;          /* index + 1 in the free list */
     int32_t error;               /* negative errno, when FAILED */
     bool probing;                /* pipelined to a server of unknown standing: may start anew */
@@ -46,6 +48,7 @@ struct s5_flight {
     uint64_t cookie;             /* SO_COOKIE of the socket */
     uint64_t begun;              /* ns, when the connection was asked for */
     uint64_t deadline;           /* ns; the server's timeout */
+    uint64_t patience;           /* ns; until when the dialling call may block (SO_SNDTIMEO) */
     uint64_t probe_until;        /* ns; a probing flight starts anew then; S5_CLOCK_NEVER */
     uint64_t sent;               /* ns, when the request went out last */
     uint64_t probe_waited;       /* ns a probe waited in vain for its reply; 0: it did not */
@@ -61,7 +64,8 @@ enum s5_turn {
     S5_TURN_WAIT, /* in flight, and nothing moved */
     S5_TURN_MOVED,/* in flight, and octets moved */
     S5_TURN_BUSY, /* in flight, and another thread is at it */
-    S5_TURN_OVER, /* READY or FAILED */
+    S5_TURN_OVER, /* READY or FAILED, and was not settled before this turn */
+    S5_TURN_GONE, /* settled already: no turn was taken (s5_connect_turn alone) */
 };
 
 /* Credentials, methods and pipelining as SERVER and its standing have it; DST is where to.
@@ -77,9 +81,8 @@ int s5_flight_dial(struct s5_engine *e, struct s5_flight *f, int fd, bool nonblo
 /* One turn over FD, without blocking; takes and leaves the lock. */
 enum s5_turn s5_flight_turn(struct s5_engine *e, struct s5_flight *f, int fd);
 
-/* What to wait for: POLLIN or POLLOUT; and until when at the latest (ns). */
-short s5_flight_wants(const struct s5_flight *f);
-uint64_t s5_flight_until(const struct s5_flight *f);
+/* The end without success: the socket is dissolved, ERROR (negative errno) is what it came to. */
+enum s5_turn s5_flight_fail(struct s5_engine *e, struct s5_flight *f, int fd, int error);
 
 /* The lock; try fails when another thread holds it, or a frame below in this very thread. */
 bool s5_flight_try(struct s5_engine *e, struct s5_flight *f);
@@ -89,6 +92,9 @@ bool s5_flight_lock(struct s5_engine *e, struct s5_flight *f);
 
 /* Out of the tree's pool, with one reference; NULL when none is left. */
 struct s5_flight *s5_flight_take(struct s5_engine *e);
+/* One more reference, so that it stays what it is while it is used; false (and none taken) when it
+ * is nobody's any more, or another's. */
+bool s5_flight_pin(struct s5_flight *f, uint32_t generation);
 void s5_flight_release(struct s5_engine *e, struct s5_flight *f);
 
 #endif

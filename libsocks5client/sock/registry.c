@@ -89,7 +89,7 @@ struct s5_record *s5_registry_add(struct s5_registry *r, int fd)
     if (!record)
         return NULL;
     record->error = 0;
-    record->flight = NULL;
+    atomic_store_explicit(&record->flight, NULL, memory_order_relaxed);
     record->cookie = 0;
     atomic_store_explicit(&record->fd, fd, memory_order_relaxed);
     atomic_store_explicit(&record->refs, 1, memory_order_relaxed);

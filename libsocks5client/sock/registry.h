@@ -57,7 +57,7 @@ struct s5_record {
     uint32_t next_free;     /* index + 1 in the free list */
     uint32_t flying_at;     /* place in the list of those in flight */
     uint32_t flight_generation;
-    struct s5_flight *flight; /* while FLYING; one reference */
+    struct s5_flight *_Atomic flight; /* while FLYING; one reference */
     uint64_t cookie;          /* SO_COOKIE of the socket */
     struct s5_endpoint peer, server;
 };

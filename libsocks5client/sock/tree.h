@@ -44,6 +44,7 @@ struct s5_tree {
     struct s5_policy policy;
     _Atomic uint64_t flights_free; /* head of the free list: tag << 32 | index + 1 */
     _Atomic uint32_t flights_used; /* flights below it were in use at least once */
+    _Atomic uint32_t reclaim_at;    /* where the search for abandoned ones goes on */
     struct s5_flight flights[S5_TREE_FLIGHTS];
 };
 

@@ -1,0 +1,176 @@
+/* Set-up, and what belongs to the process as a whole: the tree, the policy, log lines, fork.
+ *
+ * Nothing here runs before a call of ours needs it, but for s5_engine_init, which is a few loads
+ * where an ancestor began the tree. The policy is read by one thread with every signal blocked, so
+ * that no handler of the program runs "inside"; the others wait for it. */
+#include "engine.h"
+#include "clock.h"
+#include "error.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+__thread int s5_engine_inside __attribute__((tls_model("initial-exec")));
+
+static uint32_t real_pid(void)
+{
+    return (uint32_t)syscall(SYS_getpid);
+}
+
+/* --- log lines: to the file the policy names, else to standard error while it is still the one
+ * the process began with --- */
+
+static void write_line(void *user, const char *line, size_t len)
+{
+    struct s5_engine *e = user;
+    const struct s5_policy *p =
+        atomic_load(&e->policy_state) == S5_ENGINE_LOADED ? e->policy : NULL;
+    struct stat st;
+    if (p && p->log_file) {
+        int fd = (int)syscall(SYS_openat, AT_FDCWD, s5_policy_text(p, p->log_file),
+                              O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK,
+                              0600);
+        if (fd >= 0) {
+            (void)!syscall(SYS_write, fd, line, len);
+            syscall(SYS_close, fd);
+            return;
+        }
+    }
+    if (fstat(2, &st) == 0 && st.st_dev == e->stderr_dev && st.st_ino == e->stderr_ino)
+        (void)!syscall(SYS_write, 2, line, len);
+}
+
+/* --- start --- */
+
+void s5_engine_init(struct s5_engine *e, const struct s5_calls *real, const char *state)
+{
+    struct s5_tree *tree = NULL;
+    struct stat st;
+    int fd = -1, adopt = 0, saved = errno;
+    e->real = real;
+    atomic_store(&e->pid, real_pid());
+    e->log = (struct s5_log){S5_LOG_ERROR, write_line, e, (int32_t)real_pid()};
+    if (fstat(2, &st) == 0) {
+        e->stderr_dev = st.st_dev;
+        e->stderr_ino = st.st_ino;
+    }
+    if ((!state || s5_tree_attach(state, &tree, &fd, &adopt) < 0) &&
+        s5_tree_create(&tree, &fd) < 0)
+        tree = NULL;
+    atomic_store(&e->tree_fd, fd);
+    atomic_store(&e->tree, tree);
+    memcpy(e->state, S5_TREE_VARIABLE "=", sizeof S5_TREE_VARIABLE + 1);
+    if (fd < 0 || s5_tree_value(fd, 0, e->state + sizeof S5_TREE_VARIABLE) < 0)
+        e->state[0] = 0;
+    if (adopt)
+        s5_life_adopt(e);
+    errno = saved;
+}
+
+bool s5_engine_owns_memory(struct s5_engine *e)
+{
+    return atomic_load(&e->pid) == real_pid();
+}
+
+/* --- the policy --- */
+
+static int load(struct s5_engine *e)
+{
+    struct s5_tree *tree = atomic_load(&e->tree);
+    uint64_t fingerprint = s5_source_fingerprint(&e->environment);
+    const struct s5_policy *shared = tree ? s5_tree_policy(tree, fingerprint) : NULL;
+    if (shared) {
+        e->policy = shared;
+        return 0;
+    }
+    struct s5_policy *own = mmap(NULL, sizeof *own, PROT_READ | PROT_WRITE,
+                                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (own == MAP_FAILED)
+        return -ENOMEM;
+    madvise(own, sizeof *own, MADV_DONTDUMP);
+    struct s5_source source = {NULL, NULL, e->environment};
+    int r = s5_source_load(own, &source, &e->fault);
+    if (r < 0) {
+        munmap(own, sizeof *own);
+        return r;
+    }
+    if (tree)
+        s5_tree_publish(tree, own, fingerprint);
+    shared = tree ? s5_tree_policy(tree, fingerprint) : NULL;
+    e->policy = shared ? shared : own;
+    if (shared) {
+        explicit_bzero(own->servers, sizeof own->servers);
+        munmap(own, sizeof *own);
+    }
+    return 0;
+}
+
+static void load_alone(struct s5_engine *e)
+{
+    sigset_t all, before;
+    int cancel;
+    sigfillset(&all);
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    s5_engine_inside++;
+    int r = load(e);
+    if (r < 0 && !e->fault.text[0])
+        s5_format(e->fault.text, sizeof e->fault.text, "configuration: %s", s5_error_text(r));
+    if (r == 0)
+        e->log.level = (enum s5_log_level)e->policy->log_level;
+    s5_engine_inside--;
+    atomic_store(&e->policy_state, r < 0 ? S5_ENGINE_BROKEN : S5_ENGINE_LOADED);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_setcancelstate(cancel, NULL);
+}
+
+const struct s5_policy *s5_engine_policy(struct s5_engine *e)
+{
+    int state = atomic_load_explicit(&e->policy_state, memory_order_acquire);
+    if (state == S5_ENGINE_LOADED)
+        return e->policy;
+    int saved = errno;
+    if (state == S5_ENGINE_NO_POLICY &&
+        atomic_compare_exchange_strong(&e->policy_state, &state, S5_ENGINE_LOADING))
+        load_alone(e);
+    while ((state = atomic_load(&e->policy_state)) == S5_ENGINE_LOADING) {
+        struct timespec pause = {0, 1000000};
+        nanosleep(&pause, NULL);
+    }
+    if (state == S5_ENGINE_BROKEN)
+        s5_log(&e->log, S5_LOG_ERROR, "refused: %s", e->fault.text);
+    errno = saved;
+    return state == S5_ENGINE_LOADED ? e->policy : NULL;
+}
+
+/* --- fork --- */
+
+/* The child's records name the same flights: their references are taken while no thread of the
+ * child can yet be missing. */
+void s5_engine_fork_prepare(struct s5_engine *e)
+{
+    if (!s5_registry_flying(&e->registry))
+        return;
+    for (uint32_t at = 0; at < atomic_load(&e->registry.flying_top); at++) {
+        struct s5_record *record = s5_registry_flying_at(&e->registry, at);
+        struct s5_flight *f = record ? atomic_load(&record->flight) : NULL;
+        if (f)
+            s5_flight_pin(f, record->flight_generation);
+    }
+}
+
+void s5_engine_fork_child(struct s5_engine *e)
+{
+    uint32_t pid = real_pid();
+    atomic_store(&e->pid, pid);
+    e->log.pid = (int32_t)pid;
+    int loading = S5_ENGINE_LOADING; /* by a thread the child does not have */
+    if (!s5_engine_inside)
+        atomic_compare_exchange_strong(&e->policy_state, &loading, S5_ENGINE_NO_POLICY);
+}

@@ -1,0 +1,182 @@
+/* epoll while something is in flight. A registration of such a descriptor is borrowed: it keeps the
+ * application's data, but its mask is the negotiation's (both directions, edge-triggered), and the
+ * mask the application wants is remembered in the slot. EPOLL_CTL_MOD puts it back at the end, which
+ * makes the kernel look again: the application then sees the readiness that is its own, once.
+ *
+ * A wait returns events with the application's data; which of them belong to borrowed registrations
+ * is found by epoll descriptor and data. One that moved its negotiation on is swallowed. One that
+ * moved nothing may belong to another descriptor registered with equal data, and is then passed on. */
+#include "clock.h"
+#include "engine.h"
+#include <errno.h>
+
+#define BORROWED (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET)
+
+/* --- registrations --- */
+
+static void set_mask(struct s5_engine *e, int fd, const struct s5_registration *r, uint32_t events)
+{
+    struct epoll_event event = {.events = events, .data.u64 = r->data};
+    int saved = errno, done;
+    if (r->events & EPOLLEXCLUSIVE) { /* cannot be modified */
+        e->real->epoll_ctl(r->ep, EPOLL_CTL_DEL, fd, NULL);
+        done = e->real->epoll_ctl(r->ep, EPOLL_CTL_ADD, fd, &event);
+    } else
+        done = e->real->epoll_ctl(r->ep, EPOLL_CTL_MOD, fd, &event);
+    if (done != 0) /* it was another descriptor's of this number */
+        s5_registry_unwatch(&e->registry, fd, r->ep);
+    errno = saved;
+}
+
+void s5_epoll_borrow(struct s5_engine *e, int fd)
+{
+    struct s5_slot *slot = s5_registry_slot(&e->registry, fd);
+    struct s5_registration r;
+    for (unsigned at = 0; slot && s5_registry_registration(&e->registry, slot, at, &r); at++)
+        if (r.ep >= 0)
+            set_mask(e, fd, &r, BORROWED);
+}
+
+void s5_epoll_give_back(struct s5_engine *e, int fd)
+{
+    struct s5_slot *slot = s5_registry_slot(&e->registry, fd);
+    struct s5_registration r;
+    for (unsigned at = 0; slot && s5_registry_registration(&e->registry, slot, at, &r); at++)
+        if (r.ep >= 0)
+            set_mask(e, fd, &r, r.events);
+}
+
+static int register_flying(struct s5_engine *e, int ep, int op, int fd,
+                           const struct epoll_event *event)
+{
+    struct epoll_event borrowed = {.events = BORROWED, .data = event->data};
+    /* Noted first: a thread that waits already may see the first event at once. */
+    if (s5_registry_watch(&e->registry, fd, ep, event->events, event->data.u64) < 0)
+        return -ENOSPC;
+    if (e->real->epoll_ctl(ep, op, fd, &borrowed) == 0)
+        return 0;
+    int r = -errno;
+    if (r != -EEXIST)
+        s5_registry_unwatch(&e->registry, fd, ep);
+    return r;
+}
+
+int s5_epoll_ctl(struct s5_engine *e, int ep, int op, int fd, struct epoll_event *event)
+{
+    if ((op == EPOLL_CTL_ADD || op == EPOLL_CTL_MOD) && event) {
+        if (s5_connect_flying(e, fd)) {
+            int r = register_flying(e, ep, op, fd, event);
+            if (r == 0 && !s5_connect_flying(e, fd))
+                s5_epoll_give_back(e, fd); /* another thread ended it meanwhile */
+            return r;
+        }
+        s5_registry_watch(&e->registry, fd, ep, event->events, event->data.u64);
+    } else if (op == EPOLL_CTL_DEL)
+        s5_registry_unwatch(&e->registry, fd, ep);
+    return e->real->epoll_ctl(ep, op, fd, event) == 0 ? 0 : -errno;
+}
+
+/* --- events --- */
+
+/* The registration with EP that reports DATA, of the descriptors RECORD has. */
+struct match {
+    struct s5_engine *e;
+    int ep;
+    uint64_t data;
+    bool found;
+};
+
+static void match_slot(void *user, int fd, struct s5_slot *slot)
+{
+    struct match *m = user;
+    struct s5_registration r;
+    (void)fd;
+    for (unsigned at = 0; s5_registry_registration(&m->e->registry, slot, at, &r); at++)
+        if (r.ep == m->ep && r.data == m->data)
+            m->found = true;
+}
+
+/* Whether a descriptor not in flight is registered with EP and DATA too. */
+static bool also_others(struct s5_engine *e, int ep, uint64_t data)
+{
+    for (unsigned fd = 0; fd < S5_CHUNKS * S5_CHUNK_SLOTS; fd++) {
+        struct s5_slot *slot = s5_registry_slot(&e->registry, (int)fd);
+        struct match m = {e, ep, data, false};
+        if (!slot) {
+            fd |= S5_CHUNK_SLOTS - 1;
+            continue;
+        }
+        match_slot(&m, (int)fd, slot);
+        if (m.found && !s5_connect_flying(e, (int)fd))
+            return true;
+    }
+    return false;
+}
+
+/* Whether the application shall see EVENT. */
+static bool passes(struct s5_engine *e, int ep, const struct epoll_event *event)
+{
+    struct match m = {e, ep, event->data.u64, false};
+    uint32_t top = atomic_load(&e->registry.flying_top);
+    for (uint32_t at = 0; at < top; at++) {
+        struct s5_record *record = s5_registry_flying_at(&e->registry, at);
+        m.found = false;
+        if (record)
+            s5_registry_each(&e->registry, record, match_slot, &m);
+        if (!m.found)
+            continue;
+        enum s5_turn turn = s5_connect_turn(e, record);
+        if (turn != S5_TURN_GONE && (turn != S5_TURN_WAIT || !also_others(e, ep, m.data)))
+            return false;
+    }
+    return true;
+}
+
+static int filter(struct s5_engine *e, int ep, struct epoll_event *events, int n)
+{
+    int kept = 0;
+    for (int i = 0; i < n; i++)
+        if (passes(e, ep, &events[i]))
+            events[kept++] = events[i];
+    return kept;
+}
+
+static int real_wait(struct s5_engine *e, int ep, struct epoll_event *events, int max,
+                     uint64_t until, uint64_t now, bool precise, const sigset_t *mask)
+{
+    struct timespec left;
+    const struct timespec *timeout = s5_clock_left(until, now, &left);
+    if (precise)
+        return e->real->epoll_pwait2(ep, events, max, timeout, mask);
+    int ms = -1;
+    if (timeout) /* rounded up, as the kernel would have slept */
+        ms = left.tv_sec > 2000000 ? 2000000000
+                                   : (int)(left.tv_sec * 1000 + (left.tv_nsec + 999999) / 1000000);
+    return e->real->epoll_pwait(ep, events, max, ms, mask);
+}
+
+int s5_epoll_wait(struct s5_engine *e, int ep, struct epoll_event *events, int max, int n,
+                  const struct timespec *timeout, const sigset_t *mask)
+{
+    uint64_t now = s5_clock_now(), until = s5_clock_after(timeout);
+    bool precise = timeout && timeout->tv_nsec % 1000000 != 0;
+    int saved = errno;
+    for (;;) {
+        if (n > 0)
+            n = filter(e, ep, events, n);
+        if (n > 0)
+            break;
+        uint64_t wake = s5_flying_until(e);
+        bool early = wake < until;
+        n = real_wait(e, ep, events, max, early ? wake : until, now, precise && !early, mask);
+        if (n < 0)
+            return -errno;
+        now = s5_clock_now();
+        if (n == 0)
+            s5_flying_expire(e, now);
+        if (n == 0 && now >= until)
+            break;
+    }
+    errno = saved;
+    return n;
+}

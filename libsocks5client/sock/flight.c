@@ -1,0 +1,413 @@
+/* A turn does as much as can be done without blocking: writes what the session has, reads at most
+ * what it needs, and looks at the clock. It reads only when nothing is left to write and never right
+ * after writing: the answer is a round trip away, and whoever waits is woken by it.
+ *
+ * A probing flight (everything in one flight to a server of unknown standing) that meets a wrong
+ * answer, a close or silence is dissolved with connect(AF_UNSPEC) and dialled anew on the same
+ * socket, step by step. Silence alone is no proof against the server, its target may be slow: only
+ * if the second try's reply came sooner than the probe had waited was the pipelining to blame. */
+#include "flight.h"
+#include "clock.h"
+#include "engine.h"
+#include "reply.h"
+#include "standing.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/tcp.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/time.h>
+
+/* --- the pool --- */
+
+static bool claim(struct s5_flight *f)
+{
+    f->deadline = S5_CLOCK_NEVER / 2; /* not reclaimed before s5_flight_begin sets its own */
+    atomic_store(&f->lock, 0);
+    atomic_store(&f->refs, 1);
+    atomic_store(&f->phase, S5_FLIGHT_DIALING);
+    return true;
+}
+
+/* Flights of processes that were killed keep their references for ever; long past every deadline
+ * they are anybody's. Their generation tells late survivors. */
+static struct s5_flight *reclaim(struct s5_tree *tree)
+{
+    uint64_t now = s5_clock_now();
+    uint32_t from = atomic_load(&tree->reclaim_at);
+    for (uint32_t i = 0; i < S5_TREE_FLIGHTS; i++) {
+        struct s5_flight *f = &tree->flights[(from + i) % S5_TREE_FLIGHTS];
+        uint32_t generation = atomic_load(&f->generation);
+        if (atomic_load(&f->phase) == S5_FLIGHT_FREE || now < f->deadline + 60 * S5_CLOCK_SECOND)
+            continue;
+        if (atomic_compare_exchange_strong(&f->generation, &generation, generation + 1)) {
+            atomic_store(&tree->reclaim_at, from + i + 1);
+            claim(f);
+            return f;
+        }
+    }
+    return NULL;
+}
+
+struct s5_flight *s5_flight_take(struct s5_engine *e)
+{
+    struct s5_tree *tree = atomic_load(&e->tree);
+    if (!tree)
+        return NULL;
+    uint64_t head = atomic_load(&tree->flights_free);
+    while ((uint32_t)head && (uint32_t)head <= S5_TREE_FLIGHTS) {
+        struct s5_flight *f = &tree->flights[(uint32_t)head - 1];
+        uint64_t next = ((head >> 32) + 1) << 32 | f->next_free;
+        if (atomic_compare_exchange_weak(&tree->flights_free, &head, next) && claim(f))
+            return f;
+    }
+    uint32_t at = atomic_load(&tree->flights_used);
+    while (at < S5_TREE_FLIGHTS)
+        if (atomic_compare_exchange_weak(&tree->flights_used, &at, at + 1) &&
+            claim(&tree->flights[at]))
+            return &tree->flights[at];
+    return reclaim(tree);
+}
+
+bool s5_flight_pin(struct s5_flight *f, uint32_t generation)
+{
+    uint32_t refs = atomic_load(&f->refs);
+    do {
+        if (!refs || atomic_load(&f->generation) != generation)
+            return false;
+    } while (!atomic_compare_exchange_weak(&f->refs, &refs, refs + 1));
+    return true;
+}
+
+void s5_flight_release(struct s5_engine *e, struct s5_flight *f)
+{
+    if (atomic_fetch_sub(&f->refs, 1) != 1)
+        return;
+    struct s5_tree *tree = atomic_load(&e->tree);
+    s5_session_wipe(&f->session);
+    atomic_store(&f->phase, S5_FLIGHT_FREE);
+    uint32_t self = (uint32_t)(f - tree->flights) + 1;
+    uint64_t head = atomic_load(&tree->flights_free), next;
+    do {
+        f->next_free = (uint32_t)head;
+        next = ((head >> 32) + 1) << 32 | self;
+    } while (!atomic_compare_exchange_weak(&tree->flights_free, &head, next));
+}
+
+/* --- the lock --- */
+
+static uint64_t self_token(const struct s5_engine *e)
+{
+    uintptr_t thread = (uintptr_t)pthread_self();
+    return (uint64_t)atomic_load_explicit(&e->pid, memory_order_relaxed) << 32 |
+           (uint32_t)(thread >> 6) | 1;
+}
+
+bool s5_flight_try(struct s5_engine *e, struct s5_flight *f)
+{
+    uint64_t holder = 0;
+    if (atomic_compare_exchange_strong(&f->lock, &holder, self_token(e)))
+        return true;
+    pid_t pid = (pid_t)(holder >> 32);
+    if (pid == (pid_t)atomic_load(&e->pid) || kill(pid, 0) == 0 || errno != ESRCH)
+        return false;
+    /* Its holder was killed in the middle of a turn: what it left cannot be trusted. */
+    if (!atomic_compare_exchange_strong(&f->lock, &holder, self_token(e)))
+        return false;
+    s5_session_abort(&f->session, -ECONNABORTED);
+    return true;
+}
+
+void s5_flight_unlock(struct s5_flight *f)
+{
+    atomic_store_explicit(&f->lock, 0, memory_order_release);
+}
+
+bool s5_flight_lock(struct s5_engine *e, struct s5_flight *f)
+{
+    while (!s5_flight_try(e, f)) {
+        if (atomic_load(&f->lock) == self_token(e))
+            return false;
+        sched_yield();
+    }
+    return true;
+}
+
+/* --- beginning --- */
+
+static int start_session(const struct s5_policy *p, struct s5_flight *f, const struct s5_addr *dst,
+                         bool pipeline)
+{
+    const struct s5_server *server = &p->servers[f->server_index];
+    struct s5_session_setup setup = {
+        .command = S5_CONNECT,
+        .dst = dst,
+        .username = server->username,
+        .username_len = server->username_len,
+        .password = server->password,
+        .password_len = server->password_len,
+        .pipeline = pipeline,
+    };
+    for (unsigned i = 0; i < server->n_methods; i++)
+        if (server->methods[i] != S5_METHOD_GSSAPI)
+            setup.methods[setup.n_methods++] = server->methods[i];
+    return s5_session_start(&f->session, &setup);
+}
+
+/* What waiters look at without the lock. */
+static void publish(struct s5_flight *f)
+{
+    size_t left = 1;
+    if (atomic_load(&f->phase) != S5_FLIGHT_DIALING)
+        s5_session_out(&f->session, &left);
+    atomic_store_explicit(&f->wants, left ? POLLOUT : POLLIN, memory_order_relaxed);
+    uint64_t wake = f->probing && f->probe_until < f->deadline ? f->probe_until : f->deadline;
+    atomic_store_explicit(&f->wake, wake, memory_order_relaxed);
+}
+
+int s5_flight_begin(struct s5_engine *e, struct s5_flight *f, const struct s5_server *server,
+                    const struct s5_addr *dst)
+{
+    f->begun = s5_clock_now();
+    f->deadline = f->begun + server->timeout * S5_CLOCK_SECOND;
+    f->probe_until = f->patience = S5_CLOCK_NEVER;
+    f->probe_waited = f->sent = 0;
+    f->error = 0;
+    f->again = f->probing = false;
+    f->server_index = (uint32_t)(server - e->policy->servers);
+    f->standing = s5_standing_key(e->policy, server);
+    enum s5_standing_value standing = s5_standing_get(atomic_load(&e->tree), f->standing);
+    bool pipeline = server->pipeline == S5_PIPELINE_ON;
+    if (server->pipeline == S5_PIPELINE_AUTO) {
+        pipeline = standing != S5_STANDING_BAD;
+        f->probing = standing == S5_STANDING_UNKNOWN;
+    }
+    int r = start_session(e->policy, f, dst, pipeline);
+    publish(f);
+    return r;
+}
+
+/* --- dialling --- */
+
+struct limit {
+    struct timeval own; /* the application's SO_SNDTIMEO; zero: none */
+    bool changed;
+};
+
+/* A blocking connect() ends with SO_SNDTIMEO alone: it is the shorter of the application's and
+ * ours while we dial. */
+static void set_limit(struct s5_engine *e, struct s5_flight *f, int fd, struct limit *limit)
+{
+    struct timespec own;
+    socklen_t len = sizeof limit->own;
+    uint64_t now = s5_clock_now(), left = f->deadline > now ? f->deadline - now : 1000;
+    struct timeval ours = {(time_t)(left / S5_CLOCK_SECOND),
+                           (suseconds_t)(left % S5_CLOCK_SECOND / 1000)};
+    limit->changed = false;
+    if (e->real->getsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit->own, &len) != 0)
+        return;
+    own = (struct timespec){limit->own.tv_sec, limit->own.tv_usec * 1000};
+    f->patience = own.tv_sec || own.tv_nsec ? s5_clock_after(&own) : S5_CLOCK_NEVER;
+    if ((limit->own.tv_sec || limit->own.tv_usec) && !timercmp(&limit->own, &ours, >))
+        return;
+    limit->changed = e->real->setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &ours, sizeof ours) == 0;
+}
+
+int s5_flight_dial(struct s5_engine *e, struct s5_flight *f, int fd, bool nonblock)
+{
+    struct limit limit = {{0, 0}, false};
+    if (f->server.any.sa_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&f->server.v6.sin6_addr)) {
+        int off = 0; /* fails on a bound socket: then connect() says what is wrong */
+        e->real->setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
+    }
+    if (!nonblock)
+        set_limit(e, f, fd, &limit);
+    int r = e->real->connect(fd, &f->server.any, f->server.len) == 0 ? 0 : -errno;
+    if (limit.changed)
+        e->real->setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit.own, sizeof limit.own);
+    if (limit.changed && r == -EINPROGRESS)
+        r = -ETIMEDOUT; /* our limit ran out, not the application's */
+    return r;
+}
+
+static void dissolve(struct s5_engine *e, int fd)
+{
+    struct sockaddr none = {.sa_family = AF_UNSPEC};
+    e->real->connect(fd, &none, sizeof none);
+}
+
+/* --- a turn --- */
+
+enum s5_turn s5_flight_fail(struct s5_engine *e, struct s5_flight *f, int fd, int error)
+{
+    dissolve(e, fd);
+    f->error = error;
+    atomic_store_explicit(&f->phase, S5_FLIGHT_FAILED, memory_order_release);
+    return S5_TURN_OVER;
+}
+
+/* The same socket, step by step. What was asked for is in the session still. */
+static enum s5_turn start_anew(struct s5_engine *e, struct s5_flight *f, int fd)
+{
+    struct s5_addr dst;
+    int flags = e->real->fcntl(fd, F_GETFL, 0);
+    dissolve(e, fd);
+    s5_addr_from_sockaddr(&dst, &f->peer.any, f->peer.len);
+    f->probing = false;
+    f->again = true;
+    f->probe_until = S5_CLOCK_NEVER;
+    int r = start_session(e->policy, f, &dst, false);
+    if (r == 0)
+        r = s5_flight_dial(e, f, fd, flags >= 0 && (flags & O_NONBLOCK));
+    if (r < 0 && r != -EINPROGRESS)
+        return s5_flight_fail(e, f, fd, r);
+    atomic_store(&f->phase, S5_FLIGHT_DIALING);
+    s5_log(&e->log, S5_LOG_DEBUG, "server %s: pipelining failed, trying step by step",
+           s5_policy_text(e->policy, e->policy->servers[f->server_index].name));
+    return S5_TURN_MOVED;
+}
+
+/* Why a negotiation ended without success. */
+enum s5_end { S5_END_ANSWER, S5_END_CLOSED };
+
+/* Whether a probe ended so only because it was a probe: by a close without a reply, a reply of
+ * general failure, or an answer that is no SOCKS5. What the server refused by name, it refused. */
+static bool doubtful(const struct s5_flight *f, int error, enum s5_end end)
+{
+    if (!f->probing || atomic_load(&f->phase) != S5_FLIGHT_TALKING)
+        return false;
+    if (f->session.have_rep)
+        return f->session.rep == 1;
+    return end == S5_END_CLOSED || error == -EPROTO;
+}
+
+static enum s5_turn broken(struct s5_engine *e, struct s5_flight *f, int fd, int error,
+                           enum s5_end end)
+{
+    if (doubtful(f, error, end))
+        return start_anew(e, f, fd);
+    return s5_flight_fail(e, f, fd, error);
+}
+
+static enum s5_turn succeeded(struct s5_engine *e, struct s5_flight *f)
+{
+    struct s5_tree *tree = atomic_load(&e->tree);
+    if (f->probing && f->session.n_methods == 1)
+        s5_standing_set(tree, f->standing, S5_STANDING_GOOD);
+    /* A second try that took as long as the first had waited: the target was slow, not the server
+     * deaf. */
+    bool slow = f->probe_waited && s5_clock_now() - f->sent >= f->probe_waited;
+    if (f->again && !slow)
+        s5_standing_set(tree, f->standing, S5_STANDING_BAD);
+    atomic_store_explicit(&f->phase, S5_FLIGHT_READY, memory_order_release);
+    return S5_TURN_OVER;
+}
+
+/* The request is on its way; a probe is given a second and four round trips. */
+static void all_written(struct s5_engine *e, struct s5_flight *f, int fd)
+{
+    f->sent = s5_clock_now();
+    if (!f->probing)
+        return;
+    struct tcp_info info;
+    socklen_t len = sizeof info;
+    memset(&info, 0, sizeof info);
+    e->real->getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len);
+    f->probe_until = f->sent + S5_CLOCK_SECOND + 4ull * info.tcpi_rtt * 1000;
+}
+
+static enum s5_turn write_out(struct s5_engine *e, struct s5_flight *f, int fd)
+{
+    size_t left;
+    const uint8_t *out = s5_session_out(&f->session, &left);
+    ssize_t n = e->real->send(fd, out, left, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (n < 0) {
+        int error = errno;
+        if (error == EAGAIN || error == EINPROGRESS || error == EALREADY || error == EINTR)
+            return S5_TURN_WAIT;
+        if (error == EPIPE || error == ENOTCONN)
+            error = atomic_load(&f->phase) == S5_FLIGHT_DIALING ? ECONNABORTED : ECONNRESET;
+        return broken(e, f, fd, -error, S5_END_CLOSED);
+    }
+    atomic_store(&f->phase, S5_FLIGHT_TALKING);
+    s5_session_sent(&f->session, (size_t)n);
+    if ((size_t)n == left)
+        all_written(e, f, fd);
+    return S5_TURN_MOVED;
+}
+
+/* The server closed (ERROR 0) or the connection broke. A failing reply in hand wins. */
+static enum s5_turn closed(struct s5_engine *e, struct s5_flight *f, int fd, int error)
+{
+    int r = s5_session_eof(&f->session);
+    if (error && error != ECONNRESET && !f->session.have_rep)
+        r = -error;
+    return broken(e, f, fd, r, S5_END_CLOSED);
+}
+
+static enum s5_turn read_in(struct s5_engine *e, struct s5_flight *f, int fd)
+{
+    uint8_t octets[S5_SESSION_IN_MAX + 8];
+    enum s5_turn turn = S5_TURN_WAIT;
+    for (;;) {
+        size_t need = s5_session_need(&f->session), left;
+        if (need > sizeof octets)
+            need = sizeof octets;
+        ssize_t n = e->real->recv(fd, octets, need, MSG_DONTWAIT);
+        if (n < 0 && (errno == EAGAIN || errno == EINTR))
+            return turn;
+        if (n <= 0)
+            return closed(e, f, fd, n < 0 ? errno : 0);
+        int r = s5_session_feed(&f->session, octets, (size_t)n);
+        if (r < 0)
+            return broken(e, f, fd, r, S5_END_ANSWER);
+        if (s5_session_state(&f->session) == S5_SESSION_DONE)
+            return succeeded(e, f);
+        turn = S5_TURN_MOVED;
+        s5_session_out(&f->session, &left);
+        if (left)
+            return write_out(e, f, fd);
+        if ((size_t)n < need) /* nothing more is there, or a fresh wake-up will tell */
+            return turn;
+    }
+}
+
+static enum s5_turn turn_locked(struct s5_engine *e, struct s5_flight *f, int fd)
+{
+    if (atomic_load(&f->phase) >= S5_FLIGHT_READY)
+        return S5_TURN_OVER;
+    if (s5_session_state(&f->session) == S5_SESSION_FAILED)
+        return s5_flight_fail(e, f, fd, s5_session_error(&f->session));
+    size_t left;
+    s5_session_out(&f->session, &left);
+    enum s5_turn turn = left ? write_out(e, f, fd) : read_in(e, f, fd);
+    if (turn != S5_TURN_WAIT)
+        return turn;
+    uint64_t now = s5_clock_now();
+    if (now >= f->deadline)
+        return s5_flight_fail(e, f, fd, -ETIMEDOUT);
+    if (f->probing && now >= f->probe_until) {
+        f->probe_waited = now - f->sent;
+        return start_anew(e, f, fd);
+    }
+    return S5_TURN_WAIT;
+}
+
+enum s5_turn s5_flight_turn(struct s5_engine *e, struct s5_flight *f, int fd)
+{
+    int saved = errno, cancel;
+    if (atomic_load_explicit(&f->phase, memory_order_acquire) >= S5_FLIGHT_READY)
+        return S5_TURN_OVER;
+    if (!s5_flight_try(e, f))
+        return S5_TURN_BUSY;
+    /* send and recv are cancellation points: no thread may end while it holds the lock. */
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
+    enum s5_turn turn = turn_locked(e, f, fd);
+    publish(f);
+    s5_flight_unlock(f);
+    pthread_setcancelstate(cancel, NULL);
+    errno = saved;
+    return turn;
+}

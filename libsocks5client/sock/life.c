@@ -1,0 +1,195 @@
+/* Descriptors come and go: duplication, closing, and what goes through an exec.
+ *
+ * A child of vfork shares our memory but not our descriptors: what it closes or duplicates changes
+ * nothing here. The tree's own descriptor is hidden: closing it is refused, ranges are closed around
+ * it, and a program that wants its number for itself has it moved away. */
+#include "engine.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/close_range.h>
+#include <string.h>
+#include <sys/resource.h>
+
+int s5_close(struct s5_engine *e, int fd)
+{
+    if (fd >= 0 && fd == atomic_load(&e->tree_fd))
+        return -EBADF;
+    if (s5_engine_owns_memory(e))
+        s5_connect_forget(e, fd);
+    return e->real->close(fd) == 0 ? 0 : -errno;
+}
+
+static void forget_range(struct s5_engine *e, unsigned first, unsigned last)
+{
+    for (unsigned fd = first; fd <= last && fd < S5_CHUNKS * S5_CHUNK_SLOTS; fd++) {
+        if (!s5_registry_slot(&e->registry, (int)fd))
+            fd |= S5_CHUNK_SLOTS - 1; /* on to the next chunk */
+        else if (!s5_registry_foreign(&e->registry, (int)fd))
+            s5_connect_forget(e, (int)fd);
+    }
+}
+
+int s5_close_range(struct s5_engine *e, unsigned first, unsigned last, int flags)
+{
+    int hidden = atomic_load(&e->tree_fd), r = 0;
+    if (first > last)
+        return e->real->close_range(first, last, flags) == 0 ? 0 : -errno;
+    if (!(flags & CLOSE_RANGE_CLOEXEC) && s5_engine_owns_memory(e))
+        forget_range(e, first, last);
+    if (hidden < 0 || (unsigned)hidden < first || (unsigned)hidden > last)
+        return e->real->close_range(first, last, flags) == 0 ? 0 : -errno;
+    if ((unsigned)hidden > first)
+        r = e->real->close_range(first, (unsigned)hidden - 1, flags);
+    if (r == 0 && (unsigned)hidden < last)
+        r = e->real->close_range((unsigned)hidden + 1, last, flags);
+    return r == 0 ? 0 : -errno;
+}
+
+void s5_closefrom(struct s5_engine *e, int first)
+{
+    struct rlimit limit = {1024, 1024};
+    int saved = errno;
+    if (s5_close_range(e, first < 0 ? 0 : (unsigned)first, ~0u, 0) < 0) {
+        getrlimit(RLIMIT_NOFILE, &limit); /* a kernel without close_range: one by one */
+        for (int fd = first < 0 ? 0 : first; fd < (int)limit.rlim_cur; fd++)
+            s5_close(e, fd);
+    }
+    errno = saved;
+}
+
+/* TO is a second name of FD now. */
+static int doubled(struct s5_engine *e, int fd, int to)
+{
+    if (!s5_engine_owns_memory(e))
+        return to;
+    struct s5_record *record = s5_registry_find(&e->registry, fd);
+    if (!record)
+        s5_registry_note_dup(&e->registry, fd, to);
+    else if (s5_registry_share(&e->registry, to, record) < 0) {
+        e->real->close(to);
+        return -EMFILE;
+    }
+    return to;
+}
+
+int s5_dup(struct s5_engine *e, int fd)
+{
+    int to = e->real->dup(fd);
+    return to < 0 ? -errno : doubled(e, fd, to);
+}
+
+static void move_hidden(struct s5_engine *e, int hidden)
+{
+    int saved = errno;
+    int moved = e->real->fcntl(hidden, F_DUPFD, hidden + 1);
+    if (moved < 0)
+        moved = e->real->fcntl(hidden, F_DUPFD, 16);
+    atomic_store(&e->tree_fd, moved);
+    if (moved < 0 || s5_tree_value(moved, 0, e->state + sizeof S5_TREE_VARIABLE) < 0)
+        e->state[0] = 0;
+    errno = saved;
+}
+
+int s5_dup3(struct s5_engine *e, int fd, int to, int flags, bool dup2)
+{
+    bool owns = s5_engine_owns_memory(e);
+    if (fd != to && e->real->fcntl(fd, F_GETFD, 0) < 0)
+        return -errno;
+    if (owns && fd != to && to >= 0) {
+        if (to == atomic_load(&e->tree_fd))
+            move_hidden(e, to);
+        s5_connect_forget(e, to);
+    }
+    int r = dup2 ? e->real->dup2(fd, to) : e->real->dup3(fd, to, flags);
+    if (r < 0)
+        return -errno;
+    return fd == to ? r : doubled(e, fd, r);
+}
+
+int s5_fcntl(struct s5_engine *e, int fd, int command, long arg)
+{
+    int r = e->real->fcntl(fd, command, arg);
+    if (r < 0)
+        return -errno;
+    return command == F_DUPFD || command == F_DUPFD_CLOEXEC ? doubled(e, fd, r) : r;
+}
+
+/* --- exec --- */
+
+bool s5_life_hand_over(struct s5_engine *e)
+{
+    struct s5_tree *tree = atomic_load(&e->tree);
+    struct s5_record *records = atomic_load(&e->registry.records);
+    uint32_t used = atomic_load(&e->registry.records_used);
+    bool any = s5_registry_flying(&e->registry);
+    for (uint32_t i = 0; tree && records && i < used; i++) {
+        if (atomic_load(&records[i].state) != S5_RECORD_READY)
+            continue;
+        s5_tree_hand_over(tree, records[i].cookie, &records[i].peer, &records[i].server);
+        any = true;
+    }
+    return any;
+}
+
+static void adopt_flight(struct s5_engine *e, struct s5_tree *tree, int fd, uint64_t cookie)
+{
+    uint32_t used = atomic_load(&tree->flights_used);
+    for (uint32_t i = 0; i < used && i < S5_TREE_FLIGHTS; i++) {
+        struct s5_flight *f = &tree->flights[i];
+        if (f->cookie != cookie || atomic_load(&f->phase) == S5_FLIGHT_FREE)
+            continue;
+        struct s5_record *record = s5_registry_add(&e->registry, fd);
+        if (!record)
+            return;
+        record->cookie = cookie;
+        record->peer = f->peer;
+        record->server = f->server;
+        /* The reference is the one the program before us held. */
+        atomic_store(&record->flight, f);
+        record->flight_generation = atomic_load(&f->generation);
+        atomic_store(&record->state, S5_RECORD_FLYING);
+        if (s5_registry_take_off(&e->registry, record) < 0)
+            s5_registry_free(&e->registry, s5_registry_drop(&e->registry, fd));
+        return;
+    }
+}
+
+static void adopt_one(struct s5_engine *e, struct s5_tree *tree, int fd)
+{
+    struct s5_endpoint peer, server;
+    uint64_t cookie = 0;
+    socklen_t len = sizeof cookie;
+    if (e->real->getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &len) != 0 || cookie == 0)
+        return;
+    if (!s5_tree_handed(tree, cookie, &peer, &server)) {
+        adopt_flight(e, tree, fd, cookie);
+        return;
+    }
+    struct s5_record *record = s5_registry_add(&e->registry, fd);
+    if (!record)
+        return;
+    record->cookie = cookie;
+    record->peer = peer;
+    record->server = server;
+    atomic_store(&record->state, S5_RECORD_READY);
+}
+
+void s5_life_adopt(struct s5_engine *e)
+{
+    enum { BATCH = 512, MOST = 65536 };
+    struct pollfd fds[BATCH];
+    struct rlimit limit = {MOST, MOST};
+    struct s5_tree *tree = atomic_load(&e->tree);
+    getrlimit(RLIMIT_NOFILE, &limit);
+    int end = limit.rlim_cur < MOST ? (int)limit.rlim_cur : MOST;
+    for (int from = 0; tree && from < end; from += BATCH) {
+        for (int i = 0; i < BATCH; i++)
+            fds[i] = (struct pollfd){from + i, 0, 0};
+        nfds_t n = (nfds_t)(end - from < BATCH ? end - from : BATCH);
+        if (e->real->poll(fds, n, 0) < 0)
+            return;
+        for (nfds_t i = 0; i < n; i++)
+            if (!(fds[i].revents & POLLNVAL))
+                adopt_one(e, tree, fds[i].fd);
+    }
+}

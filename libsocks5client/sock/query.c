@@ -1,0 +1,68 @@
+/* What a program asks of a socket that is ours: whom it is connected to, and what became of it. */
+#include "engine.h"
+#include <errno.h>
+#include <string.h>
+
+/* Into ADDR as the kernel would: cut to *LEN, the full length told. */
+static void tell(const struct s5_endpoint *peer, struct sockaddr *addr, socklen_t *len)
+{
+    memcpy(addr, &peer->any, *len < peer->len ? *len : peer->len);
+    *len = peer->len;
+}
+
+static bool same_endpoint(const struct s5_endpoint *a, const struct sockaddr_storage *b)
+{
+    const struct sockaddr_in *b4 = (const struct sockaddr_in *)b;
+    const struct sockaddr_in6 *b6 = (const struct sockaddr_in6 *)b;
+    if (a->any.sa_family != b->ss_family)
+        return false;
+    if (a->any.sa_family == AF_INET)
+        return a->v4.sin_port == b4->sin_port && a->v4.sin_addr.s_addr == b4->sin_addr.s_addr;
+    return a->v6.sin6_port == b6->sin6_port &&
+           memcmp(&a->v6.sin6_addr, &b6->sin6_addr, sizeof b6->sin6_addr) == 0;
+}
+
+int s5_getpeername(struct s5_engine *e, int fd, struct sockaddr *addr, socklen_t *len)
+{
+    struct s5_record *record = s5_registry_find(&e->registry, fd);
+    struct sockaddr_storage kernel;
+    socklen_t size = sizeof kernel;
+    if (s5_connect_flying(e, fd))
+        return -ENOTCONN;
+    if (!record || !addr || !len || (int)*len < 0 ||
+        atomic_load(&record->state) != S5_RECORD_READY)
+        return e->real->getpeername(fd, addr, len) == 0 ? 0 : -errno;
+    if (e->real->getpeername(fd, (struct sockaddr *)&kernel, &size) != 0)
+        return -errno;
+    if (!same_endpoint(&record->server, &kernel)) {
+        s5_connect_forget(e, fd); /* closed and reused where no hook saw it */
+        return e->real->getpeername(fd, addr, len) == 0 ? 0 : -errno;
+    }
+    tell(&record->peer, addr, len);
+    return 0;
+}
+
+static int pending_error(struct s5_engine *e, struct s5_record *record, int fd, void *value,
+                         socklen_t *len)
+{
+    int error = 0;
+    if (*len < sizeof error)
+        return -EINVAL;
+    s5_connect_turn(e, record);
+    if (atomic_load(&record->state) == S5_RECORD_FAILED) {
+        error = -record->error;
+        s5_connect_forget(e, fd);
+    } else if (atomic_load(&record->state) == S5_RECORD_READY)
+        return e->real->getsockopt(fd, SOL_SOCKET, SO_ERROR, value, len) == 0 ? 0 : -errno;
+    memcpy(value, &error, sizeof error);
+    *len = sizeof error;
+    return 0;
+}
+
+int s5_getsockopt(struct s5_engine *e, int fd, int level, int name, void *value, socklen_t *len)
+{
+    struct s5_record *record = s5_registry_find(&e->registry, fd);
+    if (record && level == SOL_SOCKET && name == SO_ERROR && value && len)
+        return pending_error(e, record, fd, value, len);
+    return e->real->getsockopt(fd, level, name, value, len) == 0 ? 0 : -errno;
+}

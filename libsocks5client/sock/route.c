@@ -1,0 +1,77 @@
+/* What the policy says of a flow, turned into errnos and log lines. A refusal is one line: what was
+ * refused, and what decided. */
+#include "engine.h"
+#include <errno.h>
+#include <netinet/in.h>
+
+uint8_t s5_route_protocol(int ipproto)
+{
+    switch (ipproto) {
+    case IPPROTO_TCP:
+    case 262: /* IPPROTO_MPTCP: falls back to TCP with any server */
+        return S5_PROTO_TCP;
+    case IPPROTO_UDP:
+    case IPPROTO_UDPLITE:
+        return S5_PROTO_UDP;
+    default:
+        return 0;
+    }
+}
+
+static const char *protocol_name(uint8_t protocol, uint8_t command)
+{
+    if (command == S5_CMD_BIND)
+        return "listen on";
+    return protocol == S5_PROTO_TCP ? "TCP to" : protocol == S5_PROTO_UDP ? "UDP to" : "traffic to";
+}
+
+static int refuse(struct s5_engine *e, const struct s5_policy *p, const struct s5_flow *flow,
+                  const struct s5_route *route)
+{
+    char to[S5_ADDR_TEXT_MAX];
+    s5_addr_format(flow->to, to, sizeof to);
+    if (route->rule >= 0)
+        s5_log(&e->log, S5_LOG_ERROR, "refused: %s %s (rule \"%s\")",
+               protocol_name(flow->protocol, flow->command), to,
+               s5_policy_text(p, p->rules[route->rule].name));
+    else
+        s5_log(&e->log, S5_LOG_ERROR, "refused: %s %s (no rule covers it)",
+               protocol_name(flow->protocol, flow->command), to);
+    return -EACCES;
+}
+
+static int decide(struct s5_engine *e, const struct s5_flow *flow, const struct s5_server **ret)
+{
+    const struct s5_policy *p = s5_engine_policy(e);
+    if (!p)
+        return -EACCES;
+    struct s5_route route = s5_policy_decide(p, flow);
+    if (route.verdict == S5_DENY)
+        return refuse(e, p, flow, &route);
+    if (route.verdict == S5_DIRECT)
+        return 0;
+    *ret = &p->servers[route.server];
+    return 1;
+}
+
+int s5_route(struct s5_engine *e, const struct s5_addr *to, uint8_t protocol, uint8_t command,
+             const struct s5_server **ret_server)
+{
+    struct s5_flow flow = {to, protocol, command};
+    return decide(e, &flow, ret_server);
+}
+
+int s5_route_direct_only(struct s5_engine *e, const struct s5_addr *to, uint8_t protocol,
+                         uint8_t command, const char *what)
+{
+    struct s5_flow flow = {to, protocol, command};
+    const struct s5_server *server;
+    int r = decide(e, &flow, &server);
+    if (r <= 0)
+        return r;
+    char text[S5_ADDR_TEXT_MAX];
+    s5_log(&e->log, S5_LOG_ERROR, "refused: %s %s: %s through server \"%s\" is not supported",
+           protocol_name(protocol, command), s5_addr_format(to, text, sizeof text), what,
+           s5_policy_text(e->policy, server->name));
+    return -EOPNOTSUPP;
+}

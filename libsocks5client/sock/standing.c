@@ -1,0 +1,116 @@
+/* A small open-addressing table in the tree's memory; a full one forgets nothing and learns nothing
+ * new. Its file holds a line per thing learnt, "SECONDS KEY VALUE", appended with one write so that
+ * processes do not mix; socksify reads it, drops what is old and writes it back when it has grown. */
+#include "standing.h"
+#include "log.h"
+#include "tree.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#define WEEK      (7 * 24 * 3600)
+#define FILE_MAX  (64 * 1024) /* what is read of it, and when it is begun anew */
+
+uint64_t s5_standing_key(const struct s5_policy *p, const struct s5_server *server)
+{
+    uint64_t hash = 0xcbf29ce484222325ull; /* FNV-1a */
+    for (const char *c = s5_policy_text(p, server->host); *c; c++)
+        hash = (hash ^ (uint8_t)*c) * 0x100000001b3ull;
+    hash = (hash ^ (server->port & 0xff)) * 0x100000001b3ull;
+    hash = (hash ^ (server->port >> 8)) * 0x100000001b3ull;
+    return hash ? hash : 1;
+}
+
+static struct s5_standing *entry(struct s5_tree *tree, uint64_t key, int make)
+{
+    for (unsigned i = 0; i < S5_TREE_STANDINGS; i++) {
+        struct s5_standing *s = &tree->standings[(key + i) % S5_TREE_STANDINGS];
+        uint64_t have = atomic_load_explicit(&s->key, memory_order_acquire);
+        if (have == 0 && make && atomic_compare_exchange_strong(&s->key, &have, key))
+            return s;
+        if (have == key)
+            return s;
+        if (have == 0 && !make)
+            return NULL;
+    }
+    return NULL;
+}
+
+enum s5_standing_value s5_standing_get(const struct s5_tree *tree, uint64_t key)
+{
+    struct s5_standing *s = entry((struct s5_tree *)tree, key, 0);
+    return s ? (enum s5_standing_value)atomic_load(&s->value) : S5_STANDING_UNKNOWN;
+}
+
+static void keep(const char *path, uint64_t key, enum s5_standing_value value)
+{
+    char line[64];
+    size_t n = s5_format(line, sizeof line, "%llu %llu %u\n", (unsigned long long)time(NULL),
+                         (unsigned long long)key, (unsigned)value);
+    int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+    if (fd < 0)
+        return;
+    /* By number, so that no hook of ours takes part. */
+    (void)!syscall(SYS_write, fd, line, n);
+    syscall(SYS_close, fd);
+}
+
+void s5_standing_set(struct s5_tree *tree, uint64_t key, enum s5_standing_value value)
+{
+    struct s5_standing *s = entry(tree, key, 1);
+    if (!s || atomic_exchange(&s->value, value) == value)
+        return;
+    int saved = errno;
+    if (tree->standing_path[0])
+        keep(tree->standing_path, key, value);
+    errno = saved;
+}
+
+static void read_lines(struct s5_tree *tree, char *text, time_t now)
+{
+    unsigned long long when, key;
+    unsigned value;
+    char *next;
+    for (char *line = text; (next = strchr(line, '\n')); line = next + 1) {
+        *next = 0;
+        if (sscanf(line, "%llu %llu %u", &when, &key, &value) != 3 || key == 0 ||
+            value > S5_STANDING_BAD || when > (unsigned long long)now ||
+            when + WEEK < (unsigned long long)now)
+            continue;
+        struct s5_standing *s = entry(tree, key, 1);
+        if (s)
+            atomic_store(&s->value, value);
+    }
+}
+
+static void begin_anew(struct s5_tree *tree, const char *path)
+{
+    unlink(path);
+    for (unsigned i = 0; i < S5_TREE_STANDINGS; i++)
+        if (atomic_load(&tree->standings[i].key))
+            keep(path, atomic_load(&tree->standings[i].key),
+                 (enum s5_standing_value)atomic_load(&tree->standings[i].value));
+}
+
+void s5_standing_open(struct s5_tree *tree, const char *directory)
+{
+    static char text[FILE_MAX + 1]; /* socksify alone comes here, once */
+    char path[S5_TREE_PATH_MAX];
+    if (s5_format(path, sizeof path, "%s/standing", directory) >= sizeof path - 1)
+        return;
+    mkdir(directory, 0700);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    ssize_t n = fd < 0 ? 0 : read(fd, text, FILE_MAX);
+    if (fd >= 0)
+        close(fd);
+    text[n > 0 ? n : 0] = 0;
+    read_lines(tree, text, time(NULL));
+    if (n == FILE_MAX)
+        begin_anew(tree, path);
+    memcpy(tree->standing_path, path, sizeof path);
+}
