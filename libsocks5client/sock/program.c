@@ -1,0 +1,406 @@
+/* Theory of operation
+ *
+ * The dynamic loader alone reads LD_PRELOAD, so a program is covered exactly when the kernel starts
+ * our loader for it and that loader trusts its environment. Both can be read from the file:
+ *
+ * - A regular file that starts with "#!" is not run itself; its interpreter is, and is judged in
+ *   its place, up to the kernel's own depth. Text without "#!" is what execvp hands to /bin/sh.
+ * - "#! env NAME" is followed to NAME, so that a refusal comes before anything has started. env is
+ *   a covered program then and its own exec is checked again: what cannot be read here is no hole.
+ * - An ELF file of our class, octet order and machine (those of the object this code is in) is run
+ *   by the interpreter PT_INTERP names; by none when there is no such header.
+ * - The loader is in secure mode, where it ignores LD_PRELOAD, when the new effective ids are not
+ *   the old real ones, or when a file's capabilities give any to a user other than root.
+ *
+ * Headers are hostile input: each read says how much it wants, a short one is a malformed file, and
+ * no offset or count of the file is used but as an argument of pread. What is malformed the kernel
+ * does not run either. The file may be replaced between here and exec; that race is the caller's
+ * own against itself. */
+#include "program.h"
+
+#include "log.h"
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <link.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <unistd.h>
+
+#define HEAD_MAX       256             /* octets of a file the kernel looks at (BINPRM_BUF_SIZE) */
+#define DEPTH_MAX      5               /* interpreters of interpreters the kernel follows */
+#define PHDRS_MAX      65536           /* octets of program headers the kernel accepts */
+#define PHDRS_PIECE    16              /* of them read at a time */
+#define DEFAULT_SEARCH "/bin:/usr/bin" /* confstr(_CS_PATH), which is not for signal handlers */
+
+/* The ELF header of the very object this is linked into, given by the linker. */
+extern const ElfW(Ehdr) __ehdr_start __attribute__((visibility("hidden")));
+
+static const char *const hints[] = {
+    [S5_COVERED] = "",
+    [S5_UNCOVERED_STATIC] = "use a dynamically linked build of it",
+    [S5_UNCOVERED_SETUID] = "become the user it would run as first, then start it",
+    [S5_UNCOVERED_CAPS] = "use a copy of it without file capabilities",
+    [S5_UNCOVERED_ABI] = "use a build of it for this machine's own architecture",
+    [S5_UNCOVERED_LIBC] = "use a build of it for this system's C library",
+    [S5_UNCOVERED_UNREADABLE] = "make it readable so that it can be checked",
+    [S5_UNKNOWN] = "",
+};
+_Static_assert(sizeof(hints) / sizeof(hints[0]) == S5_COVERAGES, "a hint for every coverage");
+
+const char *s5_program_hint(enum s5_coverage coverage)
+{
+    return (unsigned)coverage < S5_COVERAGES ? hints[coverage] : "";
+}
+
+static const char *base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+/* ---- Where a command is ---- */
+
+/* 0 where PATH is a regular file that may be executed, else -errno as execve would say. */
+static int executable(const struct s5_program_calls *calls, const char *path, struct stat *ret)
+{
+    int fd = calls->open(path, O_PATH | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    int result = calls->fstat(fd, ret) < 0 ? -errno : 0;
+    calls->close(fd);
+    if (result < 0)
+        return result;
+    if (!S_ISREG(ret->st_mode))
+        return -EACCES;
+    /* access() asks for the real ids, execve for the effective ones. */
+    if (getuid() != geteuid() || getgid() != getegid())
+        return (ret->st_mode & 0111) ? 0 : -EACCES;
+    return calls->access(path, X_OK) < 0 ? -errno : 0;
+}
+
+/* DIR (LEN octets) and FILE joined into RET; false when they do not fit. */
+static bool join(char *ret, size_t size, const char *dir, size_t len, const char *file)
+{
+    size_t file_len = strlen(file);
+    size_t slash = len > 0 && dir[len - 1] != '/';
+    if (len >= size || file_len >= size - len - slash)
+        return false;
+    memcpy(ret, dir, len);
+    if (slash)
+        ret[len] = '/';
+    memcpy(ret + len + slash, file, file_len + 1);
+    return true;
+}
+
+int s5_program_find(const struct s5_program_calls *calls, const char *file, const char *search,
+                    char *ret, size_t size)
+{
+    if (*file == '\0')
+        return -ENOENT;
+    if (strchr(file, '/') != NULL)
+        return join(ret, size, "", 0, file) ? 0 : -ENAMETOOLONG;
+    if (strlen(file) > NAME_MAX)
+        return -ENAMETOOLONG;
+    if (!search)
+        search = DEFAULT_SEARCH;
+    int result = -ENOENT;
+    for (;;) {
+        size_t len = strcspn(search, ":");
+        char path[PATH_MAX];
+        struct stat st;
+        if (join(path, sizeof(path), search, len, file)) {
+            int error = executable(calls, path, &st);
+            if (error == 0)
+                return join(ret, size, "", 0, path) ? 0 : -ENAMETOOLONG;
+            if (error == -EACCES)
+                result = -EACCES;
+        }
+        if (search[len] == '\0')
+            return result;
+        search += len + 1;
+    }
+}
+
+/* ---- What a file is ---- */
+
+static bool read_at(const struct s5_program_calls *calls, int fd, void *buf, size_t n, uint64_t at)
+{
+    if (at > INT64_MAX - n)
+        return false;
+    size_t got = 0;
+    while (got < n) {
+        ssize_t r = calls->pread(fd, (char *)buf + got, n - got, (off_t)(at + got));
+        if (r < 0 && errno == EINTR)
+            continue;
+        if (r <= 0)
+            return false;
+        got += (size_t)r;
+    }
+    return true;
+}
+
+static int verdict(struct s5_program_report *ret, enum s5_coverage coverage)
+{
+    ret->coverage = coverage;
+    return coverage == S5_COVERED ? 0 : 1;
+}
+
+static int unknown(struct s5_program_report *ret, int error)
+{
+    ret->coverage = S5_UNKNOWN;
+    return error;
+}
+
+/* The base name of the loader of our libc. */
+static const char *own_loader(void)
+{
+#if defined(__GLIBC__) && defined(__x86_64__) && defined(__LP64__)
+    return "ld-linux-x86-64.so.2";
+#elif defined(__GLIBC__) && defined(__i386__)
+    return "ld-linux.so.2";
+#elif defined(__GLIBC__) && defined(__aarch64__) && defined(__AARCH64EL__)
+    return "ld-linux-aarch64.so.1";
+#elif defined(__GLIBC__) && defined(__arm__) && defined(__ARM_PCS_VFP)
+    return "ld-linux-armhf.so.3";
+#elif defined(__GLIBC__) && defined(__powerpc64__) && defined(_CALL_ELF) && _CALL_ELF == 2
+    return "ld64.so.2";
+#elif defined(__GLIBC__) && defined(__s390x__)
+    return "ld64.so.1";
+#elif defined(__GLIBC__) && defined(__riscv) && __riscv_xlen == 64 &&                              \
+    defined(__riscv_float_abi_double)
+    return "ld-linux-riscv64-lp64d.so.1";
+#else
+    /* The one that runs this program, which is the one that loaded us. */
+    const ElfW(Phdr) *ph = (const ElfW(Phdr) *)getauxval(AT_PHDR);
+    size_t n = getauxval(AT_PHNUM);
+    uintptr_t bias = 0;
+    for (size_t i = 0; ph && i < n; i++) {
+        if (ph[i].p_type == PT_PHDR)
+            bias = (uintptr_t)ph - ph[i].p_vaddr;
+        if (ph[i].p_type == PT_INTERP)
+            return base_name((const char *)(bias + ph[i].p_vaddr));
+    }
+    return "";
+#endif
+}
+
+static int check_interpreter(const struct s5_program_calls *calls, int fd, const ElfW(Phdr) * ph,
+                             struct s5_program_report *ret)
+{
+    char interp[PATH_MAX];
+    if (ph->p_filesz < 2 || ph->p_filesz > sizeof(interp) ||
+        !read_at(calls, fd, interp, (size_t)ph->p_filesz, ph->p_offset) ||
+        interp[ph->p_filesz - 1] != '\0')
+        return unknown(ret, -ENOEXEC);
+    s5_format(ret->detail, sizeof(ret->detail), "interpreter %s", interp);
+    bool own = strcmp(base_name(interp), own_loader()) == 0;
+    return verdict(ret, own ? S5_COVERED : S5_UNCOVERED_LIBC);
+}
+
+static int check_headers(const struct s5_program_calls *calls, int fd, const ElfW(Ehdr) * eh,
+                         struct s5_program_report *ret)
+{
+    ElfW(Phdr) ph[PHDRS_PIECE];
+    size_t n = eh->e_phnum;
+    if ((eh->e_type != ET_EXEC && eh->e_type != ET_DYN) || eh->e_phentsize != sizeof(ph[0]) ||
+        n == 0 || n * sizeof(ph[0]) > PHDRS_MAX || eh->e_phoff > INT64_MAX - PHDRS_MAX)
+        return unknown(ret, -ENOEXEC);
+    for (size_t at = 0; at < n; at += PHDRS_PIECE) {
+        size_t piece = n - at < PHDRS_PIECE ? n - at : PHDRS_PIECE;
+        if (!read_at(calls, fd, ph, piece * sizeof(ph[0]), eh->e_phoff + at * sizeof(ph[0])))
+            return unknown(ret, -ENOEXEC);
+        for (size_t i = 0; i < piece; i++) {
+            if (ph[i].p_type == PT_INTERP)
+                return check_interpreter(calls, fd, &ph[i], ret);
+        }
+    }
+    s5_format(ret->detail, sizeof(ret->detail), "statically linked");
+    return verdict(ret, S5_UNCOVERED_STATIC);
+}
+
+static int check_elf(const struct s5_program_calls *calls, int fd, const unsigned char *head,
+                     size_t len, struct s5_program_report *ret)
+{
+    const ElfW(Ehdr) *own = &__ehdr_start;
+    ElfW(Ehdr) eh;
+    if (len < EI_NIDENT + 4)
+        return unknown(ret, -ENOEXEC);
+    bool alike = head[EI_CLASS] == own->e_ident[EI_CLASS] && head[EI_DATA] == own->e_ident[EI_DATA];
+    if (alike) {
+        if (len < sizeof(eh))
+            return unknown(ret, -ENOEXEC);
+        memcpy(&eh, head, sizeof(eh));
+        alike = eh.e_machine == own->e_machine;
+    }
+    if (!alike) {
+        unsigned machine =
+            head[EI_DATA] == ELFDATA2MSB ? head[18] * 256u + head[19] : head[19] * 256u + head[18];
+        s5_format(ret->detail, sizeof(ret->detail), "%s-bit ELF file for machine %u",
+                  head[EI_CLASS] == ELFCLASS32 ? "32" : "64", machine);
+        return verdict(ret, S5_UNCOVERED_ABI);
+    }
+    return check_headers(calls, fd, &eh, ret);
+}
+
+/* Whether the loader would be in secure mode for the file ST at ret->path. */
+static int check_privileges(const struct s5_program_calls *calls, const struct stat *st,
+                            struct s5_program_report *ret)
+{
+    uid_t uid = (st->st_mode & S_ISUID) ? st->st_uid : geteuid();
+    bool setgid = (st->st_mode & S_ISGID) && (st->st_mode & S_IXGRP);
+    gid_t gid = setgid ? st->st_gid : getegid();
+    if (uid != getuid() || gid != getgid()) {
+        s5_format(ret->detail, sizeof(ret->detail), "runs as user %u, group %u", (unsigned)uid,
+                  (unsigned)gid);
+        return verdict(ret, S5_UNCOVERED_SETUID);
+    }
+    char value[64];
+    if (getuid() == 0)
+        return 0;
+    ssize_t n = calls->getxattr(ret->path, "security.capability", value, sizeof(value));
+    if (n > 0 || (n < 0 && errno == ERANGE)) {
+        s5_format(ret->detail, sizeof(ret->detail), "has file capabilities");
+        return verdict(ret, S5_UNCOVERED_CAPS);
+    }
+    return 0;
+}
+
+/* ---- Scripts ---- */
+
+struct script {
+    char interpreter[HEAD_MAX]; /* "" when the file is none */
+    char argument[HEAD_MAX];    /* all of the rest of the line, without blanks around it; or "" */
+};
+
+/* Split the "#!" line of HEAD as the kernel does; false when the kernel would not take it. */
+static bool parse_script(const unsigned char *head, size_t len, struct script *ret)
+{
+    size_t end = 2;
+    while (end < len && head[end] != '\n' && head[end] != '\0')
+        end++;
+    bool cut = end == len && len == HEAD_MAX;
+    size_t at = 2;
+    while (at < end && (head[at] == ' ' || head[at] == '\t'))
+        at++;
+    size_t first = at;
+    while (at < end && head[at] != ' ' && head[at] != '\t')
+        at++;
+    if (at == first || (cut && at == end))
+        return false;
+    memcpy(ret->interpreter, head + first, at - first);
+    ret->interpreter[at - first] = '\0';
+    while (at < end && (head[at] == ' ' || head[at] == '\t'))
+        at++;
+    while (end > at && (head[end - 1] == ' ' || head[end - 1] == '\t'))
+        end--;
+    memcpy(ret->argument, head + at, end - at);
+    ret->argument[end - at] = '\0';
+    return true;
+}
+
+static size_t word_len(const char *s)
+{
+    return strcspn(s, " \t");
+}
+
+/* The command env runs for ARGUMENT, its one argument: cut out in place; NULL when that takes more
+ * than this reader knows. */
+static char *env_command(char *argument)
+{
+    bool split = strncmp(argument, "-S", 2) == 0;
+    char *at = argument;
+    if (split) {
+        for (at += 2; *at == ' ' || *at == '\t' || memchr(at, '=', word_len(at));) {
+            size_t len = word_len(at);
+            at += len > 0 ? len : 1;
+        }
+        at[word_len(at)] = '\0';
+        if (strpbrk(at, "\"'\\$") != NULL)
+            return NULL;
+    }
+    return *at == '\0' || *at == '-' || strchr(at, '=') ? NULL : at;
+}
+
+/* ---- All of it ---- */
+
+/* Whether ERROR in looking at a file means that exec fails too; not so when, say, this process has
+ * no descriptor left. */
+static bool exec_fails(int error)
+{
+    return error == -ENOENT || error == -ENOTDIR || error == -EACCES || error == -ELOOP ||
+           error == -ENAMETOOLONG || error == -EFAULT;
+}
+
+/* Judge the file ret->path. 0, 1 or -errno as s5_program_check; a script leaves RET_SCRIPT and 0.
+ */
+static int check_file(const struct s5_program_calls *calls, struct s5_program_report *ret,
+                      struct script *ret_script)
+{
+    struct stat st;
+    unsigned char head[HEAD_MAX];
+    ret_script->interpreter[0] = '\0';
+    int result = executable(calls, ret->path, &st);
+    if (result < 0 && exec_fails(result))
+        return unknown(ret, result);
+    int fd = calls->open(ret->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (result < 0 || fd < 0) {
+        if (fd >= 0)
+            calls->close(fd);
+        s5_format(ret->detail, sizeof(ret->detail), "cannot be read");
+        return verdict(ret, S5_UNCOVERED_UNREADABLE);
+    }
+    size_t len = 0;
+    ssize_t n;
+    while (len < sizeof(head) &&
+           ((n = calls->pread(fd, head + len, sizeof(head) - len, (off_t)len)) > 0 ||
+            (n < 0 && errno == EINTR)))
+        len += n > 0 ? (size_t)n : 0;
+    if (len >= SELFMAG && memcmp(head, ELFMAG, SELFMAG) == 0) {
+        result = check_privileges(calls, &st, ret);
+        if (result == 0)
+            result = check_elf(calls, fd, head, len, ret);
+    } else if (len >= 2 && head[0] == '#' && head[1] == '!') {
+        if (!parse_script(head, len, ret_script))
+            result = unknown(ret, -ENOEXEC);
+    } else if (memchr(head, '\0', len) == NULL) {
+        strcpy(ret_script->interpreter, "/bin/sh");
+        ret_script->argument[0] = '\0';
+    } else {
+        s5_format(ret->detail, sizeof(ret->detail), "not an ELF file");
+        result = verdict(ret, S5_UNCOVERED_ABI);
+    }
+    calls->close(fd);
+    return result;
+}
+
+int s5_program_check(const struct s5_program_calls *calls, const char *path, const char *search,
+                     struct s5_program_report *ret)
+{
+    ret->detail[0] = '\0';
+    ret->path[0] = '\0';
+    if (!join(ret->path, sizeof(ret->path), "", 0, path))
+        return unknown(ret, -ENAMETOOLONG);
+    char argument[HEAD_MAX] = ""; /* of the script that led here */
+    for (int depth = 0; depth <= DEPTH_MAX; depth++) {
+        struct script script;
+        int result = check_file(calls, ret, &script);
+        if (result != 0)
+            return result;
+        if (script.interpreter[0] != '\0') {
+            memcpy(ret->path, script.interpreter, sizeof(script.interpreter));
+            memcpy(argument, script.argument, sizeof(argument));
+            continue;
+        }
+        /* A covered program. If that is env, see what it is going to run. */
+        char *command = strcmp(base_name(ret->path), "env") == 0 ? env_command(argument) : NULL;
+        char found[PATH_MAX];
+        if (!command || s5_program_find(calls, command, search, found, sizeof(found)) < 0)
+            return verdict(ret, S5_COVERED);
+        memcpy(ret->path, found, strlen(found) + 1);
+        argument[0] = '\0';
+    }
+    return unknown(ret, -ELOOP);
+}
