@@ -6,8 +6,8 @@
  * socket is left in flight; a blocking one is driven here to its end. Whoever finds a flight over
  * settles the record: exactly one thread wins the change of state, puts the registrations back and
  * lets the flight go. */
-#include "engine.h"
 #include "clock.h"
+#include "engine.h"
 #include "error.h"
 #include "reply.h"
 #include <errno.h>

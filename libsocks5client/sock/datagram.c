@@ -75,8 +75,10 @@ ssize_t s5_sendto(struct s5_engine *e, int fd, const void *buf, size_t n, int fl
         return r;
     if (r == FAST_OPEN) {
         struct iovec iov = {(void *)(uintptr_t)buf, n};
-        struct msghdr msg = {.msg_name = (void *)(uintptr_t)addr, .msg_namelen = len,
-                             .msg_iov = &iov, .msg_iovlen = 1};
+        struct msghdr msg = {.msg_name = (void *)(uintptr_t)addr,
+                             .msg_namelen = len,
+                             .msg_iov = &iov,
+                             .msg_iovlen = 1};
         return fast_open(e, fd, &msg, flags);
     }
     ssize_t sent = e->real->sendto(fd, buf, n, flags, addr, len);

@@ -33,9 +33,9 @@ static void write_line(void *user, const char *line, size_t len)
         atomic_load(&e->policy_state) == S5_ENGINE_LOADED ? e->policy : NULL;
     struct stat st;
     if (p && p->log_file) {
-        int fd = (int)syscall(SYS_openat, AT_FDCWD, s5_policy_text(p, p->log_file),
-                              O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK,
-                              0600);
+        int fd =
+            (int)syscall(SYS_openat, AT_FDCWD, s5_policy_text(p, p->log_file),
+                         O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0600);
         if (fd >= 0) {
             (void)!syscall(SYS_write, fd, line, len);
             syscall(SYS_close, fd);
@@ -60,8 +60,7 @@ void s5_engine_init(struct s5_engine *e, const struct s5_calls *real, const char
         e->stderr_dev = st.st_dev;
         e->stderr_ino = st.st_ino;
     }
-    if ((!state || s5_tree_attach(state, &tree, &fd, &adopt) < 0) &&
-        s5_tree_create(&tree, &fd) < 0)
+    if ((!state || s5_tree_attach(state, &tree, &fd, &adopt) < 0) && s5_tree_create(&tree, &fd) < 0)
         tree = NULL;
     atomic_store(&e->tree_fd, fd);
     atomic_store(&e->tree, tree);

@@ -1,11 +1,12 @@
 /* epoll while something is in flight. A registration of such a descriptor is borrowed: it keeps the
  * application's data, but its mask is the negotiation's (both directions, edge-triggered), and the
- * mask the application wants is remembered in the slot. EPOLL_CTL_MOD puts it back at the end, which
- * makes the kernel look again: the application then sees the readiness that is its own, once.
+ * mask the application wants is remembered in the slot. EPOLL_CTL_MOD puts it back at the end,
+ * which makes the kernel look again: the application then sees the readiness that is its own, once.
  *
  * A wait returns events with the application's data; which of them belong to borrowed registrations
  * is found by epoll descriptor and data. One that moved its negotiation on is swallowed. One that
- * moved nothing may belong to another descriptor registered with equal data, and is then passed on. */
+ * moved nothing may belong to another descriptor registered with equal data, and is then passed on.
+ */
 #include "clock.h"
 #include "engine.h"
 #include <errno.h>

@@ -1,6 +1,6 @@
 /* A turn does as much as can be done without blocking: writes what the session has, reads at most
- * what it needs, and looks at the clock. It reads only when nothing is left to write and never right
- * after writing: the answer is a round trip away, and whoever waits is woken by it.
+ * what it needs, and looks at the clock. It reads only when nothing is left to write and never
+ * right after writing: the answer is a round trip away, and whoever waits is woken by it.
  *
  * A probing flight (everything in one flight to a server of unknown standing) that meets a wrong
  * answer, a close or silence is dissolved with connect(AF_UNSPEC) and dialled anew on the same

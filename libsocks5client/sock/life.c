@@ -1,8 +1,8 @@
 /* Descriptors come and go: duplication, closing, and what goes through an exec.
  *
  * A child of vfork shares our memory but not our descriptors: what it closes or duplicates changes
- * nothing here. The tree's own descriptor is hidden: closing it is refused, ranges are closed around
- * it, and a program that wants its number for itself has it moved away. */
+ * nothing here. The tree's own descriptor is hidden: closing it is refused, ranges are closed
+ * around it, and a program that wants its number for itself has it moved away. */
 #include "engine.h"
 #include <errno.h>
 #include <fcntl.h>

@@ -1,6 +1,7 @@
-/* poll() while something is in flight: a copy of the set is waited on, in which descriptors in flight
- * ask for what their negotiation needs; what becomes ready of those is driven and not reported. A
- * negotiation that ends gives its descriptor its own mask back, and the set is looked at again. */
+/* poll() while something is in flight: a copy of the set is waited on, in which descriptors in
+ * flight ask for what their negotiation needs; what becomes ready of those is driven and not
+ * reported. A negotiation that ends gives its descriptor its own mask back, and the set is looked
+ * at again. */
 #include "clock.h"
 #include "engine.h"
 #include <errno.h>
@@ -55,8 +56,8 @@ static int wait_on(struct s5_engine *e, struct pollfd *copy, struct pollfd *fds,
         struct timespec left;
         uint64_t wake = s5_flying_until(e);
         fill(e, copy, fds, n);
-        if (e->real->ppoll(copy, n, s5_clock_left(wake < until ? wake : until, now, &left),
-                           mask) < 0)
+        if (e->real->ppoll(copy, n, s5_clock_left(wake < until ? wake : until, now, &left), mask) <
+            0)
             return -errno;
         struct turnout t = sort_out(e, copy, fds, n);
         if (t.ready && !t.ended)
@@ -78,8 +79,8 @@ int s5_poll(struct s5_engine *e, struct pollfd *fds, nfds_t n, const struct time
     if (n > ON_STACK) {
         if (n > S5_CHUNKS * S5_CHUNK_SLOTS)
             return -EINVAL;
-        copy = mmap(NULL, n * sizeof *copy, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-                    -1, 0);
+        copy = mmap(NULL, n * sizeof *copy, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+                    0);
         if (copy == MAP_FAILED)
             return -ENOMEM;
     }

@@ -29,8 +29,7 @@ int s5_getpeername(struct s5_engine *e, int fd, struct sockaddr *addr, socklen_t
     socklen_t size = sizeof kernel;
     if (s5_connect_flying(e, fd))
         return -ENOTCONN;
-    if (!record || !addr || !len || (int)*len < 0 ||
-        atomic_load(&record->state) != S5_RECORD_READY)
+    if (!record || !addr || !len || (int)*len < 0 || atomic_load(&record->state) != S5_RECORD_READY)
         return e->real->getpeername(fd, addr, len) == 0 ? 0 : -errno;
     if (e->real->getpeername(fd, (struct sockaddr *)&kernel, &size) != 0)
         return -errno;

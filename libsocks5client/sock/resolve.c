@@ -1,7 +1,7 @@
-/* Names. Which lookups libc may do by itself: those it answers without a packet (literals, localhost,
- * the hosts file), and others only where the rules let its DNS servers be reached directly. Where
- * names shall be resolved on the far side, a server on loopback does not count as reached directly
- * unless a rule says so: it would ask the world in our stead. */
+/* Names. Which lookups libc may do by itself: those it answers without a packet (literals,
+ * localhost, the hosts file), and others only where the rules let its DNS servers be reached
+ * directly. Where names shall be resolved on the far side, a server on loopback does not count as
+ * reached directly unless a rule says so: it would ask the world in our stead. */
 #include "engine.h"
 #include "error.h"
 #include <arpa/inet.h>

@@ -7,8 +7,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#define SETS 3
-#define WORD_BITS (8 * (int)sizeof(unsigned long))
+#define SETS       3
+#define WORD_BITS  (8 * (int)sizeof(unsigned long))
 #define NEAR_WORDS (FD_SETSIZE / WORD_BITS)
 
 enum { IN, OUT, EX };

@@ -1,6 +1,7 @@
 /* A small open-addressing table in the tree's memory; a full one forgets nothing and learns nothing
  * new. Its file holds a line per thing learnt, "SECONDS KEY VALUE", appended with one write so that
- * processes do not mix; socksify reads it, drops what is old and writes it back when it has grown. */
+ * processes do not mix; socksify reads it, drops what is old and writes it back when it has grown.
+ */
 #include "standing.h"
 #include "log.h"
 #include "tree.h"
@@ -13,8 +14,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define WEEK      (7 * 24 * 3600)
-#define FILE_MAX  (64 * 1024) /* what is read of it, and when it is begun anew */
+#define WEEK     (7 * 24 * 3600)
+#define FILE_MAX (64 * 1024) /* what is read of it, and when it is begun anew */
 
 uint64_t s5_standing_key(const struct s5_policy *p, const struct s5_server *server)
 {

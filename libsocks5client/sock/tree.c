@@ -3,9 +3,9 @@
  * touched cost nothing. The variable names descriptor and inode; both, the seals, the size and the
  * magic must agree before anything is read. */
 #include "tree.h"
-#include <stddef.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -97,8 +97,8 @@ int s5_tree_attach(const char *value, struct s5_tree **ret, int *ret_fd, int *re
         errno = saved;
         return -ESTALE;
     }
-    struct s5_tree *tree = mmap(NULL, sizeof *tree, PROT_READ | PROT_WRITE,
-                                MAP_SHARED | MAP_NORESERVE, fd, 0);
+    struct s5_tree *tree =
+        mmap(NULL, sizeof *tree, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
     r = tree == MAP_FAILED ? -errno : 0;
     if (r == 0 && tree->magic != MAGIC) {
         munmap(tree, sizeof *tree);

@@ -1,0 +1,113 @@
+/* The table, expanded: one exported function a row. Below it the symbols libc has twice, and those
+ * whose shape the table cannot say. */
+#include "hooks.h"
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#define S5_REAL(ret, name, params, args)
+#define S5_CALL(ret, name, params, args)                                                           \
+    HOOK(ret, name, params)                                                                        \
+    {                                                                                              \
+        return HOOK_##name args;                                                                   \
+    }
+#include "calls.def"
+
+/* --- other names of the same --- */
+
+#define ALIAS(name, of)                                                                            \
+    EXPORT __typeof__(hook_##of) alias_##name __asm__(#name) __attribute__((alias(#of)));
+
+ALIAS(__connect, connect)
+ALIAS(__send, send)
+ALIAS(__write, write)
+ALIAS(__read, read)
+ALIAS(__poll, poll)
+ALIAS(__close, close)
+ALIAS(__dup2, dup2)
+ALIAS(sendfile64, sendfile)
+
+/* --- fcntl --- */
+
+int s5_hook_fcntl(int fd, int command, long arg)
+{
+    if (command != F_DUPFD && command != F_DUPFD_CLOEXEC)
+        return REAL(fcntl, fd, command, arg);
+    return (int)OURS(s5_fcntl(ENGINE, fd, command, arg));
+}
+
+HOOK(int, fcntl, (int fd, int command, ...))
+{
+    va_list args;
+    va_start(args, command);
+    long arg = va_arg(args, long);
+    va_end(args);
+    return s5_hook_fcntl(fd, command, arg);
+}
+
+ALIAS(fcntl64, fcntl)
+ALIAS(__fcntl, fcntl)
+
+/* --- closing in other ways --- */
+
+HOOK(void, closefrom, (int first))
+{
+    s5_closefrom(ENGINE, first);
+}
+
+/* stdio closes its descriptor where no hook sees it. */
+HOOK(int, fclose, (FILE * stream))
+{
+    static int (*real)(FILE *);
+    if (!real)
+        real = (int (*)(FILE *))s5_real_find("fclose");
+    if (stream && s5_gate_ours(fileno(stream)) && s5_engine_owns_memory(ENGINE))
+        s5_connect_forget(ENGINE, fileno(stream));
+    return real(stream);
+}
+
+/* --- what _FORTIFY_SOURCE makes of reads: libc's own checks, behind our gate --- */
+
+#define CHECKED(ret, name, params, args, fd, nonblock)                                             \
+    HOOK(ret, name, params)                                                                        \
+    {                                                                                              \
+        static ret(*real) params;                                                                  \
+        if (!real)                                                                                 \
+            real = (ret(*) params)s5_real_find(#name);                                             \
+        return STREAM(fd, nonblock, real args);                                                    \
+    }
+
+CHECKED(ssize_t, __read_chk, (int fd, void *buf, size_t n, size_t size), (fd, buf, n, size), fd,
+        false)
+CHECKED(ssize_t, __recv_chk, (int fd, void *buf, size_t n, size_t size, int flags),
+        (fd, buf, n, size, flags), fd, flags &MSG_DONTWAIT)
+CHECKED(ssize_t, __recvfrom_chk,
+        (int fd, void *buf, size_t n, size_t size, int flags, struct sockaddr *addr,
+         socklen_t *len),
+        (fd, buf, n, size, flags, addr, len), fd, flags &MSG_DONTWAIT)
+
+/* --- io_uring would connect where nobody sees it; programs that use it know how to do without ---
+ */
+
+struct io_uring;
+struct io_uring_params;
+
+HOOK(int, io_uring_setup, (unsigned entries, struct io_uring_params *p))
+{
+    (void)entries, (void)p;
+    return -ENOSYS; /* liburing's convention */
+}
+
+HOOK(int, io_uring_queue_init, (unsigned entries, struct io_uring *ring, unsigned flags))
+{
+    (void)entries, (void)ring, (void)flags;
+    return -ENOSYS;
+}
+
+HOOK(int, io_uring_queue_init_params,
+     (unsigned entries, struct io_uring *ring, struct io_uring_params *p))
+{
+    (void)entries, (void)ring, (void)p;
+    return -ENOSYS;
+}

@@ -1,0 +1,33 @@
+/* Looking up libc's own functions. Lazily, since each look-up costs about a thousand instructions
+ * and most programs need a handful; without a lock, since every thread finds the same. */
+#include "real.h"
+#include <dlfcn.h>
+
+s5_real_fn s5_real_find(const char *name)
+{
+    int saved = errno;
+    union {
+        void *object;
+        s5_real_fn function;
+    } found = {dlsym(RTLD_NEXT, name)};
+    errno = saved;
+    return found.function;
+}
+
+#define S5_CALL(ret, name, params, args)                                                           \
+    static ret find_##name params                                                                  \
+    {                                                                                              \
+        ret(*found) params = (ret(*) params)s5_real_find(#name);                                   \
+        if (!found) {                                                                              \
+            errno = ENOSYS;                                                                        \
+            return -1;                                                                             \
+        }                                                                                          \
+        __atomic_store_n(&s5_real.name, found, __ATOMIC_RELAXED);                                  \
+        return found args;                                                                         \
+    }
+#include "calls.def"
+
+struct s5_calls s5_real = {
+#define S5_CALL(ret, name, params, args) .name = find_##name,
+#include "calls.def"
+};

@@ -1,0 +1,50 @@
+/* The one engine of this process, and libc's functions behind it. */
+#ifndef S5_PRELOAD_REAL_H
+#define S5_PRELOAD_REAL_H
+
+#include "engine.h"
+#include <errno.h>
+#include <stdbool.h>
+
+#define EXPORT __attribute__((visibility("default")))
+
+/* Filled on first use, symbol by symbol: at start every member is a function that looks its symbol
+ * up, puts it in its own place and calls it. */
+extern struct s5_calls s5_real;
+
+extern struct s5_engine s5_preload_engine;
+
+/* The next definition of NAME after this object's, or NULL; to be cast. Preserves errno. */
+typedef void (*s5_real_fn)(void);
+s5_real_fn s5_real_find(const char *name);
+
+/* An exported hook: NAME for the linker, hook_NAME in C, where libc's headers may declare NAME in
+ * terms of their own (transparent unions, varying prototypes). */
+#define HOOK(ret, name, params)                                                                    \
+    EXPORT ret hook_##name params __asm__(#name);                                                  \
+    EXPORT ret hook_##name params
+
+/* The engine, begun: a call may come before this object's constructor ran. */
+struct s5_engine *s5_preload(void);
+
+/* A result as the engine gives it, turned into what a libc function returns; errno is left alone on
+ * success. */
+static inline long s5_door(long result)
+{
+    if (result >= 0)
+        return result;
+    errno = (int)-result;
+    return -1;
+}
+
+/* The gates: what a hook asks before anything else. A load or two, and a branch. */
+static inline bool s5_gate_flying(void)
+{
+    return __builtin_expect(s5_registry_flying(&s5_preload_engine.registry), 0);
+}
+static inline bool s5_gate_ours(int fd)
+{
+    return __builtin_expect(!s5_registry_foreign(&s5_preload_engine.registry, fd), 0);
+}
+
+#endif
