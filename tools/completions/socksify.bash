@@ -1,0 +1,41 @@
+# Completion of socksify for bash: its own options, then the command and its arguments.
+_socksify()
+{
+    local i word
+    COMPREPLY=()
+    for ((i = 1; i < COMP_CWORD; i++)); do
+        word=${COMP_WORDS[i]}
+        case $word in
+        -c | -x | --explain) ((i++)) ;;
+        --)
+            _command_offset $((i + 1))
+            return
+            ;;
+        -*) ;;
+        *)
+            _command_offset "$i"
+            return
+            ;;
+        esac
+    done
+    case ${COMP_WORDS[COMP_CWORD - 1]} in
+    -c)
+        compopt -o filenames
+        COMPREPLY=($(compgen -f -- "${COMP_WORDS[COMP_CWORD]}"))
+        ;;
+    -x)
+        compopt -o nospace
+        COMPREPLY=($(compgen -W 'socks5h:// socks5://' -- "${COMP_WORDS[COMP_CWORD]}"))
+        ;;
+    --explain) ;;
+    *)
+        if [[ ${COMP_WORDS[COMP_CWORD]} == -* ]]; then
+            COMPREPLY=($(compgen -W '-c -x -v --explain --version --help --' \
+                -- "${COMP_WORDS[COMP_CWORD]}"))
+        else
+            COMPREPLY=($(compgen -c -- "${COMP_WORDS[COMP_CWORD]}"))
+        fi
+        ;;
+    esac
+}
+complete -F _socksify socksify

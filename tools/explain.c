@@ -1,0 +1,116 @@
+/* Theory of operation: the same decision the preload object takes for a connect(), put in words.
+ * Where names are resolved on this side (resolve = "local"), what is decided upon is the address a
+ * program would get and connect to, not the name. */
+#include "explain.h"
+
+#include "message.h"
+#include <arpa/inet.h>
+#include <netdb.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const method_names[] = {"none", "gssapi", "userpass"};
+static const char *const pipeline_names[] = {"auto", "on", "off"};
+
+static int parse_target(struct s5_addr *ret, const char *target)
+{
+    const char *colon = strrchr(target, ':');
+    if (!colon || colon[1] < '0' || colon[1] > '9')
+        return -1;
+    char *end;
+    unsigned long port = strtoul(colon + 1, &end, 10);
+    if (*end != '\0' || port < 1 || port > 65535)
+        return -1;
+    return s5_addr_parse(ret, target, (size_t)(colon - target), (uint16_t)port);
+}
+
+/* What libc says ADDR's name is; false when it does not know. */
+static bool resolve_here(struct s5_addr *addr)
+{
+    struct addrinfo *list, hints = {.ai_socktype = SOCK_STREAM};
+    if (getaddrinfo(addr->name, NULL, &hints, &list) != 0)
+        return false;
+    uint16_t port = addr->port;
+    struct s5_addr found;
+    bool ok = s5_addr_from_sockaddr(&found, list->ai_addr, list->ai_addrlen) == 0;
+    freeaddrinfo(list);
+    if (!ok)
+        return false;
+    *addr = found;
+    addr->port = port;
+    return true;
+}
+
+static void print_rule(const struct s5_policy *p, const struct s5_route *route)
+{
+    if (route->rule >= 0) {
+        const struct s5_rule *rule = &p->rules[route->rule];
+        printf("rule: \"%s\", %s", s5_policy_text(p, rule->name), s5_policy_text(p, p->source));
+        if (rule->line > 0)
+            printf(":%u", (unsigned)rule->line);
+        printf("\n");
+    } else if (route->why == S5_WHY_LOOPBACK) {
+        printf("rule: none, loopback is direct unless a rule names it\n");
+    } else {
+        printf("rule: none, what no rule covers is denied\n");
+    }
+}
+
+static void print_addresses(const struct s5_server *server)
+{
+    for (size_t i = 0; i < server->n_addrs; i++) {
+        char text[INET6_ADDRSTRLEN];
+        int family = server->addrs[i].kind == S5_ADDR_IPV4 ? AF_INET : AF_INET6;
+        inet_ntop(family, server->addrs[i].octets, text, sizeof(text));
+        printf("%s%s", i > 0 ? " " : "", text);
+    }
+}
+
+static void print_server(const struct s5_policy *p, const struct s5_server *server)
+{
+    const char *host = s5_policy_text(p, server->host);
+    if (server->is_path) {
+        printf("server: %s\n", host);
+    } else {
+        bool bare_v6 = strchr(host, ':') && host[0] != '[';
+        printf(bare_v6 ? "server: [%s]:%u\n" : "server: %s:%u\n", host, server->port);
+        printf("addresses: ");
+        print_addresses(server);
+        printf("\n");
+    }
+    printf("methods:");
+    for (size_t i = 0; i < server->n_methods; i++) {
+        uint8_t method = server->methods[i];
+        printf(" %s", method < 3 ? method_names[method] : "?");
+    }
+    printf("\npipeline: %s\n", server->pipeline < 3 ? pipeline_names[server->pipeline] : "?");
+}
+
+int explain(const struct s5_policy *policy, const char *target)
+{
+    struct s5_addr to;
+    if (parse_target(&to, target) < 0)
+        return message_fail(EXIT_OWN_ERROR, "--explain: not HOST:PORT: %s", target);
+    if (to.kind == S5_ADDR_NAME && policy->resolve_local) {
+        if (!resolve_here(&to))
+            return message_fail(EXIT_OWN_ERROR, "--explain: cannot resolve %s", target);
+        char text[S5_ADDR_TEXT_MAX];
+        printf("resolved: %s\n", s5_addr_format(&to, text, sizeof(text)));
+    }
+    struct s5_flow flow = {.to = &to, .protocol = S5_PROTO_TCP, .command = S5_CMD_CONNECT};
+    struct s5_route route = s5_policy_decide(policy, &flow);
+    print_rule(policy, &route);
+    if (route.verdict == S5_DENY) {
+        printf("verdict: denied\n");
+        return 1;
+    }
+    if (route.verdict == S5_DIRECT) {
+        printf("verdict: direct\n");
+        return 0;
+    }
+    const struct s5_server *server = &policy->servers[route.server];
+    printf("verdict: via \"%s\"\n", s5_policy_text(policy, server->name));
+    print_server(policy, server);
+    return 0;
+}

@@ -1,0 +1,25 @@
+/* Theory of operation: a line is put together first and written at once, so that those of several
+ * processes do not mix. What is longer than a line is cut. */
+#include "message.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+int message_fail(int code, const char *format, ...)
+{
+    char line[8192] = "socksify: ";
+    size_t used = strlen(line);
+    va_list args;
+    va_start(args, format);
+    vsnprintf(line + used, sizeof(line) - used - 1, format, args);
+    va_end(args);
+    for (char *at = line; *at; at++) {
+        if ((unsigned char)*at < ' ' || *at == 0x7f)
+            *at = '?';
+    }
+    strcat(line, "\n");
+    fflush(stdout);
+    fputs(line, stderr);
+    return code;
+}

@@ -1,0 +1,76 @@
+/* Theory of operation: getopt_long told by "+" to stop at the first operand, so that options of
+ * the command stay the command's. A bare word is never a sub-command of socksify. */
+#include "options.h"
+
+#include "message.h"
+#include <getopt.h>
+#include <stddef.h>
+
+const char options_help[] =
+    "Usage: socksify [OPTION]... [--] COMMAND [ARGUMENT]...\n"
+    "Run COMMAND with its TCP connections led through a SOCKS5 server.\n"
+    "\n"
+    "  -c FILE                take the configuration from FILE, see socks5.conf(5)\n"
+    "  -x URL                 lead everything but loopback to the server of URL,\n"
+    "                         socks5h://[USER[:PASSWORD]@]HOST[:PORT]\n"
+    "  -v                     log each connection; -vv: its phases too\n"
+    "      --explain HOST:PORT  tell which rule and server a TCP connection there\n"
+    "                         would take, and exit: 0 when it may go, 1 when denied\n"
+    "      --version          print the version and exit\n"
+    "      --help             print this help and exit\n"
+    "\n"
+    "Without -c and -x the configuration comes from SOCKS5_CONF, SOCKS5_SERVER,\n"
+    "SOCKS_SERVER, ALL_PROXY, $XDG_CONFIG_HOME/socks5/socks5.conf or /etc/socks5.conf.\n"
+    "\n"
+    "Exit status: 125 when socksify itself fails, 126 when COMMAND cannot be run or\n"
+    "cannot be covered, 127 when it is not found, else the status of COMMAND.\n";
+
+enum { OPTION_EXPLAIN = 256, OPTION_VERSION, OPTION_HELP };
+
+static const struct option long_options[] = {
+    {"explain", required_argument, NULL, OPTION_EXPLAIN},
+    {"version", no_argument, NULL, OPTION_VERSION},
+    {"help", no_argument, NULL, OPTION_HELP},
+    {NULL, 0, NULL, 0},
+};
+
+int options_parse(struct options *ret, int argc, char **argv)
+{
+    *ret = (struct options){.action = OPTIONS_RUN};
+    int option;
+    while ((option = getopt_long(argc, argv, "+c:x:v", long_options, NULL)) != -1) {
+        switch (option) {
+        case 'c':
+            ret->file = optarg;
+            break;
+        case 'x':
+            ret->url = optarg;
+            break;
+        case 'v':
+            ret->verbosity++;
+            break;
+        case OPTION_EXPLAIN:
+            ret->action = OPTIONS_EXPLAIN;
+            ret->explain = optarg;
+            break;
+        case OPTION_VERSION:
+            ret->action = OPTIONS_VERSION;
+            return 0;
+        case OPTION_HELP:
+            ret->action = OPTIONS_HELP;
+            return 0;
+        default: /* getopt has said what */
+            return EXIT_OWN_ERROR;
+        }
+    }
+    if (ret->file && ret->url)
+        return message_fail(EXIT_OWN_ERROR, "-c and -x exclude each other");
+    if (ret->action == OPTIONS_RUN) {
+        if (!argv[optind])
+            return message_fail(EXIT_OWN_ERROR, "no command given; see socksify --help");
+        ret->command = argv + optind;
+    } else if (argv[optind]) {
+        return message_fail(EXIT_OWN_ERROR, "--explain takes no command: %s", argv[optind]);
+    }
+    return 0;
+}

@@ -1,0 +1,22 @@
+/* The command line of socksify. */
+#ifndef TOOLS_OPTIONS_H
+#define TOOLS_OPTIONS_H
+
+enum options_action { OPTIONS_RUN, OPTIONS_EXPLAIN, OPTIONS_VERSION, OPTIONS_HELP };
+
+struct options {
+    enum options_action action;
+    const char *file;    /* -c, or NULL */
+    char *url;           /* -x, or NULL; points into argv, where its password is to be wiped */
+    int verbosity;       /* how many -v */
+    const char *explain; /* HOST:PORT, for OPTIONS_EXPLAIN */
+    char **command;      /* NULL-terminated, at least one word, for OPTIONS_RUN */
+};
+
+/* 0, or EXIT_OWN_ERROR after saying what is wrong. Options end at the first operand. */
+int options_parse(struct options *ret, int argc, char **argv);
+
+/* The text of --help. */
+extern const char options_help[];
+
+#endif

@@ -1,0 +1,77 @@
+/* Theory of operation: errors of a configuration are to come before the command runs, so socksify
+ * reads the policy itself, resolves the names of servers with libc (no rule covers socksify's own
+ * look-ups: nothing is preloaded into it) and hands all of it to the command. */
+#include "plan.h"
+
+#include "addr.h"
+#include "message.h"
+#include "source.h"
+#include <netdb.h>
+#include <string.h>
+
+void plan_strip_password(char *url)
+{
+    char *scheme = strstr(url, "://");
+    char *authority = scheme ? scheme + 3 : url;
+    char *at = memrchr(authority, '@', strlen(authority));
+    char *colon = at ? memchr(authority, ':', (size_t)(at - authority)) : NULL;
+    if (!colon)
+        return;
+    size_t len = strlen(at), cut = (size_t)(at - colon);
+    memmove(colon, at, len);
+    explicit_bzero(colon + len, cut);
+}
+
+static bool is_used(const struct s5_policy *p, size_t server)
+{
+    for (size_t i = 0; i < p->n_rules; i++) {
+        if (p->rules[i].verdict == S5_VIA && p->rules[i].server == server)
+            return true;
+    }
+    return false;
+}
+
+/* 0, or an EAI_* code. */
+static int resolve(const char *host, struct s5_server *server)
+{
+    struct addrinfo *list, hints = {.ai_socktype = SOCK_STREAM};
+    int error = getaddrinfo(host, NULL, &hints, &list);
+    if (error != 0)
+        return error;
+    for (struct addrinfo *i = list; i && server->n_addrs < S5_SERVER_ADDRS; i = i->ai_next) {
+        struct s5_addr addr;
+        if (s5_addr_from_sockaddr(&addr, i->ai_addr, i->ai_addrlen) < 0)
+            continue;
+        struct s5_ip *ip = &server->addrs[server->n_addrs++];
+        ip->kind = addr.kind;
+        memcpy(ip->octets, addr.octets, sizeof(ip->octets));
+    }
+    freeaddrinfo(list);
+    return server->n_addrs > 0 ? 0 : EAI_NONAME;
+}
+
+int plan_load(struct s5_policy *ret, const struct options *options, char *const *environ_strings)
+{
+    static char *const none[] = {NULL};
+    struct s5_source source = {.file = options->file, .url = options->url};
+    s5_environment_read(&source.env, environ_strings ? environ_strings : none);
+    struct s5_fault fault = {""};
+    if (s5_source_load(ret, &source, &fault) < 0)
+        return message_fail(EXIT_OWN_ERROR, "%s", fault.text);
+    uint8_t level = options->verbosity == 0   ? S5_LOG_NONE
+                    : options->verbosity == 1 ? S5_LOG_INFO
+                                              : S5_LOG_DEBUG;
+    if (ret->log_level < level)
+        ret->log_level = level;
+    for (size_t i = 0; i < ret->n_servers; i++) {
+        struct s5_server *server = &ret->servers[i];
+        const char *host = s5_policy_text(ret, server->host);
+        if (server->is_path || server->n_addrs > 0 || !is_used(ret, i))
+            continue;
+        int error = resolve(host, server);
+        if (error != 0)
+            return message_fail(EXIT_OWN_ERROR, "%s: cannot resolve server %s: %s",
+                                s5_policy_text(ret, ret->source), host, gai_strerror(error));
+    }
+    return 0;
+}

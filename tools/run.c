@@ -1,0 +1,241 @@
+/* Theory of operation
+ *
+ * The command takes over this process, so that its pid, terminal, descriptors and exit status are
+ * what they would be without socksify. What it takes along is the environment:
+ *
+ *   LD_PRELOAD     the preload object, before what was there already
+ *   SOCKS5_CONF    with -c, the absolute path of the file
+ *   SOCKS5_SERVER  where the policy came from a URL: that URL without its password
+ *   SOCKS5_STATE   the memory file with the policy, passwords included
+ *
+ * ALL_PROXY is taken away where it names a SOCKS5 server: a program that knows the variable would
+ * speak SOCKS5 to the server itself, through the server.
+ *
+ * Nothing runs uncovered: a missing preload object or a program that would not load it ends here.
+ */
+#include "run.h"
+
+#include "message.h"
+#include "plan.h"
+#include "program.h"
+#include "source.h"
+#include "standing.h"
+#include "tree.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+/* ---- The preload object ---- */
+
+/* The object of the build tree this very program stands in, or "". */
+static void find_built_object(char *ret, size_t size)
+{
+    ssize_t n = readlink("/proc/self/exe", ret, size);
+    ret[n > 0 && (size_t)n < size ? n : 0] = '\0';
+    char *slash = strrchr(ret, '/');
+    if (slash)
+        *slash = '\0';
+    slash = strrchr(ret, '/');
+    static const char tail[] = "/preload/libsocksify.so";
+    if (!slash || (size_t)(slash - ret) + sizeof(tail) > size) {
+        ret[0] = '\0';
+        return;
+    }
+    memcpy(slash, tail, sizeof(tail));
+    if (access(ret, R_OK) < 0)
+        ret[0] = '\0';
+}
+
+static int find_object(char *ret, size_t size, bool trusted)
+{
+    const char *given = trusted ? getenv("SOCKSIFY_PRELOAD") : NULL;
+    if (given && *given)
+        snprintf(ret, size, "%s", given);
+    else
+        find_built_object(ret, size);
+    if (*ret == '\0')
+        snprintf(ret, size, "%s", PRELOAD_PATH);
+    if (access(ret, R_OK) < 0)
+        return message_fail(EXIT_OWN_ERROR, "preload object %s: %s", ret, strerror(errno));
+    if (*ret != '/')
+        return message_fail(EXIT_OWN_ERROR, "preload object %s: not an absolute path", ret);
+    if (strpbrk(ret, ": \t\n"))
+        return message_fail(EXIT_OWN_ERROR, "preload object %s: a colon or space in its path", ret);
+    return 0;
+}
+
+/* ---- The environment ---- */
+
+static int set_variable(const char *name, const char *value)
+{
+    if (setenv(name, value, 1) < 0)
+        return message_fail(EXIT_OWN_ERROR, "%s: %s", name, strerror(errno));
+    return 0;
+}
+
+static int set_preload(const char *object)
+{
+    const char *old = getenv("LD_PRELOAD");
+    size_t len = strlen(object);
+    if (!old || !*old)
+        return set_variable("LD_PRELOAD", object);
+    if (strncmp(old, object, len) == 0 && (old[len] == '\0' || strchr(": ", old[len])))
+        return 0; /* socksify within socksify */
+    char *both;
+    if (asprintf(&both, "%s:%s", object, old) < 0)
+        return message_fail(EXIT_OWN_ERROR, "%s", strerror(ENOMEM));
+    int result = set_variable("LD_PRELOAD", both);
+    free(both);
+    return result;
+}
+
+static int set_file(const char *file)
+{
+    if (*file == '/')
+        return set_variable("SOCKS5_CONF", file);
+    char *directory = getcwd(NULL, 0), *path = NULL;
+    if (!directory || asprintf(&path, "%s/%s", directory, file) < 0) {
+        free(directory);
+        return message_fail(EXIT_OWN_ERROR, "%s: %s", file, strerror(errno));
+    }
+    int result = set_variable("SOCKS5_CONF", path);
+    free(path);
+    free(directory);
+    return result;
+}
+
+static void drop_socks_proxy(const char *name)
+{
+    const char *value = getenv(name);
+    if (value && (strncasecmp(value, "socks5:", 7) == 0 || strncasecmp(value, "socks5h:", 8) == 0))
+        unsetenv(name);
+}
+
+/* The variable with a URL the policy came from, or NULL. */
+static const char *url_variable(const struct s5_policy *policy)
+{
+    static const char *const names[] = {"SOCKS5_SERVER", "SOCKS_SERVER", "ALL_PROXY", "all_proxy"};
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        if (strcmp(s5_policy_text(policy, policy->source), names[i]) == 0)
+            return names[i];
+    }
+    return NULL;
+}
+
+static int set_url(const char *url)
+{
+    char *copy = strdup(url);
+    if (!copy)
+        return message_fail(EXIT_OWN_ERROR, "%s", strerror(ENOMEM));
+    plan_strip_password(copy);
+    unsetenv("SOCKS_SERVER");
+    int result = set_variable("SOCKS5_SERVER", copy);
+    free(copy);
+    return result;
+}
+
+static int set_source(const struct options *options, const struct s5_policy *policy)
+{
+    int result = 0;
+    const char *variable = url_variable(policy);
+    if (options->file) {
+        result = set_file(options->file);
+    } else if (options->url) {
+        plan_strip_password(options->url);
+        unsetenv("SOCKS5_CONF");
+        result = set_url(options->url);
+    } else if (variable && getenv(variable)) {
+        result = set_url(getenv(variable));
+    }
+    drop_socks_proxy("ALL_PROXY");
+    drop_socks_proxy("all_proxy");
+    return result;
+}
+
+/* ---- The hand-over ---- */
+
+/* Where standings are kept: $XDG_CACHE_HOME/socks5; false when nothing says where that is. */
+static bool cache_directory(char *ret, size_t size)
+{
+    const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    int n = -1;
+    if (cache && *cache == '/')
+        n = snprintf(ret, size, "%s/socks5", cache);
+    else if (home && *home == '/')
+        n = snprintf(ret, size, "%s/.cache/socks5", home);
+    return n > 0 && (size_t)n < size;
+}
+
+/* Put POLICY into a new memory file for the process tree of the command and name it in the
+ * environment, which must be the command's by now: it is what the policy is known by. */
+static int hand_over(const struct s5_policy *policy, bool trusted)
+{
+    struct s5_tree *tree;
+    int fd;
+    char value[S5_TREE_VALUE_MAX];
+    int error = s5_tree_create(&tree, &fd);
+    if (error == 0 && fd < 0)
+        error = -ENOSYS;
+    if (error < 0)
+        return message_fail(EXIT_OWN_ERROR, "memory file: %s", strerror(-error));
+    struct s5_environment env;
+    s5_environment_read(&env, environ);
+    s5_tree_publish(tree, policy, s5_source_fingerprint(&env));
+    char directory[S5_TREE_PATH_MAX];
+    if (trusted && cache_directory(directory, sizeof(directory)))
+        s5_standing_open(tree, directory);
+    error = s5_tree_value(fd, 0, value);
+    if (error < 0)
+        return message_fail(EXIT_OWN_ERROR, "memory file: %s", strerror(-error));
+    return set_variable(S5_TREE_VARIABLE, value);
+}
+
+/* ---- The command ---- */
+
+static int check_command(const char *command)
+{
+    static const struct s5_program_calls calls = {
+        .open = open,
+        .pread = pread,
+        .fstat = fstat,
+        .close = close,
+        .getxattr = getxattr,
+        .access = access,
+    };
+    static struct s5_program_report report;
+    const char *search = getenv("PATH");
+    char path[PATH_MAX];
+    int error = s5_program_find(&calls, command, search, path, sizeof(path));
+    int result = error < 0 ? error : s5_program_check(&calls, path, search, &report);
+    if (result > 0)
+        return message_fail(EXIT_NOT_RUN, "%s cannot be covered: %s: %s; %s", command, report.path,
+                            report.detail, s5_program_hint(report.coverage));
+    if (result < 0)
+        return message_fail(result == -ENOENT || result == -ENOTDIR ? EXIT_NOT_FOUND : EXIT_NOT_RUN,
+                            "%s: %s", command, strerror(-result));
+    return 0;
+}
+
+int run(const struct options *options, const struct s5_policy *policy, bool trusted)
+{
+    char object[PATH_MAX];
+    int code = find_object(object, sizeof(object), trusted);
+    if (code == 0)
+        code = check_command(options->command[0]);
+    if (code == 0)
+        code = set_preload(object);
+    if (code == 0)
+        code = set_source(options, policy);
+    if (code == 0)
+        code = hand_over(policy, trusted);
+    if (code != 0)
+        return code;
+    execvp(options->command[0], options->command);
+    return message_fail(errno == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_RUN, "%s: %s",
+                        options->command[0], strerror(errno));
+}
