@@ -1,0 +1,106 @@
+/* Calls one hooked function N times on a descriptor that is no business of ours. */
+#define _GNU_SOURCE
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/select.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+static int fd, ep;
+
+static void call_read(void)
+{
+    char c;
+    (void)!read(-1, &c, 1);
+}
+static void call_write(void)
+{
+    (void)!write(-1, "", 1);
+}
+static void call_send(void)
+{
+    send(-1, "", 1, 0);
+}
+static void call_recv(void)
+{
+    char c;
+    recv(-1, &c, 1, 0);
+}
+static void call_close(void)
+{
+    close(-1);
+}
+static void call_close_high(void)
+{
+    close(1000);
+}
+static void call_getsockopt(void)
+{
+    int v;
+    socklen_t len = sizeof v;
+    getsockopt(fd, SOL_SOCKET, SO_ERROR, &v, &len);
+}
+static void call_getpeername(void)
+{
+    struct sockaddr_storage sa;
+    socklen_t len = sizeof sa;
+    getpeername(fd, (struct sockaddr *)&sa, &len);
+}
+static void call_poll(void)
+{
+    struct pollfd p = {fd, POLLIN, 0};
+    poll(&p, 1, 0);
+}
+static void call_select(void)
+{
+    fd_set in;
+    struct timeval none = {0, 0};
+    FD_ZERO(&in);
+    FD_SET(fd, &in);
+    select(fd + 1, &in, NULL, NULL, &none);
+}
+static void call_epoll_wait(void)
+{
+    struct epoll_event e;
+    epoll_wait(ep, &e, 1, 0);
+}
+static void call_epoll_ctl(void)
+{
+    struct epoll_event e = {.events = EPOLLIN};
+    epoll_ctl(ep, EPOLL_CTL_MOD, fd, &e);
+}
+
+static const struct {
+    const char *name;
+    void (*call)(void);
+} calls[] = {
+    {"read", call_read},           {"write", call_write},
+    {"send", call_send},           {"recv", call_recv},
+    {"close", call_close},         {"close-open-chunk", call_close_high},
+    {"getsockopt", call_getsockopt}, {"getpeername", call_getpeername},
+    {"poll", call_poll},           {"select", call_select},
+    {"epoll_wait", call_epoll_wait}, {"epoll_ctl", call_epoll_ctl},
+};
+
+int main(int argc, char **argv)
+{
+    if (argc != 3)
+        return 2;
+    int pair[2];
+    socketpair(AF_UNIX, SOCK_STREAM, 0, pair);
+    fd = pair[0];
+    ep = epoll_create1(0);
+    struct epoll_event e = {.events = EPOLLIN};
+    epoll_ctl(ep, EPOLL_CTL_ADD, fd, &e);
+    for (size_t i = 0; i < sizeof calls / sizeof *calls; i++)
+        if (strcmp(calls[i].name, argv[1]) == 0) {
+            for (int n = atoi(argv[2]); n > 0; n--)
+                calls[i].call();
+            return 0;
+        }
+    return 2;
+}
