@@ -32,6 +32,9 @@ struct s5_addr {
     };
 };
 
+/* From LEN octets in network order, 4 (IPv4) or 16 (IPv6; a v4-mapped address becomes IPv4). */
+void s5_addr_from_octets(struct s5_addr *ret, const uint8_t *octets, size_t len, uint16_t port);
+
 /* An AF_INET or AF_INET6 address of LEN octets; a v4-mapped one becomes IPv4.
  * 0, or -EINVAL (too short for its family), -EAFNOSUPPORT (another family). */
 int s5_addr_from_sockaddr(struct s5_addr *ret, const struct sockaddr *sa, socklen_t len);
@@ -43,11 +46,13 @@ int s5_addr_to_sockaddr(const struct s5_addr *addr, int family, struct sockaddr_
 
 /* TEXT of LEN octets without NUL: an IPv4 or IPv6 literal (brackets around IPv6
  * allowed, a %scope is not), or else a name of 1 to 255 octets, each of them
- * printable ASCII and not a space, slash or colon. 0, or -EINVAL. */
+ * printable ASCII and not a space, slash or colon, nor the first of them a '['.
+ * 0, or -EINVAL. */
 int s5_addr_parse(struct s5_addr *ret, const char *text, size_t len, uint16_t port);
 
 /* "192.0.2.1:80", "[2001:db8::1]:80", "name:80"; cut to SIZE, always with a NUL.
- * Returns buf. Octets of a name that are not printable ASCII are shown as '?'. */
+ * S5_ADDR_NONE is "unknown:80". Returns buf. Octets of a name that are not printable
+ * ASCII are shown as '?'. */
 const char *s5_addr_format(const struct s5_addr *addr, char *buf, size_t size);
 
 /* The same kind, address (name: without regard to ASCII case) and port. */

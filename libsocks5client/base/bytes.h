@@ -21,8 +21,8 @@ struct s5_writer {
 };
 
 struct s5_reader s5_reader_init(const void *data, size_t len);
-uint8_t s5_read_u8(struct s5_reader *r);   /* 0 on failure */
-uint16_t s5_read_u16(struct s5_reader *r); /* 0 on failure */
+uint8_t s5_read_u8(struct s5_reader *r);                       /* 0 on failure */
+uint16_t s5_read_u16(struct s5_reader *r);                     /* 0 on failure */
 void s5_read_octets(struct s5_reader *r, void *ret, size_t n); /* RET untouched on failure */
 
 struct s5_writer s5_writer_init(void *buf, size_t size);

@@ -27,14 +27,15 @@ struct s5_log {
 };
 
 /* FORMAT knows %s (NULL is "(null)"), %.*s, %d, %u, %x, %lld, %llu, %c and %%; any
- * other conversion is copied as it stands. Control octets in the result are
+ * other conversion is copied as it stands, and so is all that follows it, since the
+ * size of its argument is not known. Control octets in the result are
  * shown as '?': what comes from a server or a file cannot forge a line.
  * Preserves errno. For an errno's text give s5_error_text() to %s. */
 void s5_log(const struct s5_log *log, enum s5_log_level level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
 /* The same formatter into BUF of SIZE octets, always NUL-terminated; returns the
- * octets before the NUL, cut to fit. */
+ * octets before the NUL, cut to fit. Control octets stay: the text may be a path. */
 size_t s5_format(char *buf, size_t size, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 size_t s5_vformat(char *buf, size_t size, const char *format, va_list args);

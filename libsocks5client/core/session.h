@@ -30,22 +30,22 @@ enum s5_method { S5_METHOD_NONE = 0, S5_METHOD_GSSAPI = 1, S5_METHOD_USERPASS = 
 #define S5_SESSION_IN_MAX 262
 
 enum s5_session_state {
-    S5_SESSION_METHOD,  /* waiting for the method selection */
-    S5_SESSION_AUTH,    /* waiting for the method's own answer (RFC 1929 status) */
-    S5_SESSION_REPLY,   /* waiting for the reply, or the first of BIND's two */
-    S5_SESSION_BOUND,   /* BIND only: first reply in hand, see s5_session_next_reply */
-    S5_SESSION_REPLY2,  /* BIND only: waiting for the second reply */
-    S5_SESSION_DONE,    /* succeeded; s5_session_bound() tells BND */
-    S5_SESSION_FAILED,  /* s5_session_error() tells why; nothing to write or read any more */
+    S5_SESSION_METHOD, /* waiting for the method selection */
+    S5_SESSION_AUTH,   /* waiting for the method's own answer (RFC 1929 status) */
+    S5_SESSION_REPLY,  /* waiting for the reply, or the first of BIND's two */
+    S5_SESSION_BOUND,  /* BIND only: first reply in hand, see s5_session_next_reply */
+    S5_SESSION_REPLY2, /* BIND only: waiting for the second reply */
+    S5_SESSION_DONE,   /* succeeded; s5_session_bound() tells BND */
+    S5_SESSION_FAILED, /* s5_session_error() tells why; nothing to write or read any more */
 };
 
 struct s5_session_setup {
     enum s5_command command;
-    const struct s5_addr *dst;              /* copied; S5_ADDR_NONE is sent as 0.0.0.0:port */
+    const struct s5_addr *dst;               /* copied; S5_ADDR_NONE is sent as 0.0.0.0:port */
     uint8_t methods[S5_SESSION_METHODS_MAX]; /* offered, preferred first */
-    uint8_t n_methods;                      /* 1..S5_SESSION_METHODS_MAX */
-    const char *username;                   /* for S5_METHOD_USERPASS; copied; not NUL-terminated */
-    uint8_t username_len;                   /* 1..255 */
+    uint8_t n_methods;                       /* 1..S5_SESSION_METHODS_MAX */
+    const char *username; /* for S5_METHOD_USERPASS; copied; not NUL-terminated */
+    uint8_t username_len; /* 1..255 */
     const char *password;
     uint8_t password_len; /* 1..255 */
     bool pipeline;        /* send ahead of the answers whatever is already certain */
@@ -56,25 +56,29 @@ struct s5_session {
     uint8_t command; /* enum s5_command */
     uint8_t n_methods;
     uint8_t methods[S5_SESSION_METHODS_MAX];
-    uint8_t method;       /* selected, or foreseen when only one was offered; 0xFF: not known yet */
-    uint8_t rep;          /* REP of the last reply; valid when have_rep */
+    uint8_t method; /* selected, or foreseen when only one was offered; 0xFF: not known yet */
+    uint8_t rep;    /* REP of the last reply; valid when have_rep */
     bool have_rep;
     bool pipeline;
-    bool auth_queued;     /* the sub-negotiation is in OUT or was sent */
-    bool request_queued;  /* the request is in OUT or was sent */
-    int32_t error;        /* negative errno when FAILED, else 0 */
-    uint16_t out_len;     /* octets in OUT */
-    uint16_t out_sent;    /* of which written already */
-    uint16_t in_len;      /* octets in IN of the message being received */
+    bool auth_queued;    /* the sub-negotiation is in OUT or was sent */
+    bool request_queued; /* the request is in OUT or was sent */
+    bool auth_odd;       /* RFC 1929 was answered with VER 05, which is worth a line in the log */
+    uint8_t failed_in;   /* enum s5_session_state: what was awaited when it FAILED */
+    int32_t error;       /* negative errno when FAILED, else 0 */
+    uint16_t out_len;    /* octets in OUT */
+    uint16_t out_sent;   /* of which written already; both 0 once all is written */
+    uint16_t request_at; /* where the request begins in OUT; valid while it is there */
+    uint16_t in_len;     /* octets in IN of the message being received */
     uint8_t username_len, password_len;
-    struct s5_addr dst;   /* where to, until the request is queued */
+    struct s5_addr dst;   /* where to; its unused octets are never set */
     struct s5_addr bound; /* BND of the last successful reply */
     uint8_t out[S5_SESSION_OUT_MAX];
     uint8_t in[S5_SESSION_IN_MAX];
     char username[255], password[255]; /* wiped once queued */
 };
 
-/* 0, or -EINVAL: no method, an unknown one, user/password without its words, a name without octets. */
+/* 0, or -EINVAL with S unchanged: no method, an unknown one (GSSAPI is one as yet), user/password
+ * without its words, no DST or one that is a name without octets, an unknown command. */
 int s5_session_start(struct s5_session *s, const struct s5_session_setup *setup);
 
 /* What to write next; RET_LEN 0 when nothing is. Valid until the next call on S. */
@@ -85,20 +89,23 @@ void s5_session_sent(struct s5_session *s, size_t n);
 
 /* The most octets that may be read now and are certain to be the negotiation's own; 0 in
  * BOUND, DONE and FAILED, and while nothing of the answer awaited was asked for yet. With
- * several answers outstanding (pipelined) it spans them as far as their least length is certain. */
+ * several answers outstanding (pipelined) it spans them as far as their least length is certain;
+ * an answer is outstanding once the last octet of what it answers was sent. */
 size_t s5_session_need(const struct s5_session *s);
 
-/* N octets (1..need) came. 0, or the negative errno it FAILED with. More than needed is -EINVAL
- * and changes nothing. */
+/* N octets (1..need) came, cut as they may be. 0, or the negative errno it FAILED with. More than
+ * needed is -EINVAL and changes nothing, as is none. */
 int s5_session_feed(struct s5_session *s, const void *data, size_t n);
 
 /* The server closed its side (or reset). FAILED unless DONE or BOUND; a failing REP already in
  * hand wins (also when only its first octets came). -ECONNREFUSED where no reply came at all:
  * servers exist whose every refusal is a close. -EACCES in AUTH: RFC 1929 servers close on
- * refused credentials. */
+ * refused credentials. -EPROTO within a successful reply; -ECONNABORTED before BIND's second.
+ * 0, or the errno it FAILED with. */
 int s5_session_eof(struct s5_session *s);
 
-/* The caller gives up (deadline, reset, ...): FAILED with ERROR (negative errno). */
+/* The caller gives up (deadline, reset, ...): FAILED with ERROR (negative errno), unless it
+ * is DONE or FAILED already. */
 void s5_session_abort(struct s5_session *s, int error);
 
 /* BIND: from BOUND on to waiting for the second reply. */
@@ -112,7 +119,8 @@ static inline int s5_session_error(const struct s5_session *s)
 {
     return s->error;
 }
-/* BND of the last successful reply: v4, v6 or a name. */
+/* BND of the last successful reply: v4, v6 or a name; S5_ADDR_NONE before one came and where it
+ * held a name without octets. */
 static inline const struct s5_addr *s5_session_bound(const struct s5_session *s)
 {
     return &s->bound;
@@ -121,7 +129,7 @@ static inline const struct s5_addr *s5_session_bound(const struct s5_session *s)
 /* "method selection", "authentication", "reply", ...: what was awaited, also after FAILED. */
 const char *s5_session_phase(const struct s5_session *s);
 
-/* Overwrite everything, passwords included. */
+/* Overwrite everything, passwords included. Whatever S held, it asks for nothing afterwards. */
 void s5_session_wipe(struct s5_session *s);
 
 #endif

@@ -1,0 +1,163 @@
+/* A formatter of its own, since printf follows the locale and may allocate, and a hook may run in
+ * a signal handler or between fork and exec. It writes what fits and drops the rest. s5_log puts a
+ * whole line together on the stack, takes the control octets out of it and hands it over once. */
+#include "log.h"
+#include <assert.h>
+#include <errno.h>
+#include <stdbool.h>
+#include <string.h>
+
+struct text {
+    char *buf;   /* not owned */
+    size_t room; /* octets BUF takes, its NUL not counted */
+    size_t used; /* octets written, at most ROOM */
+};
+
+/* A va_list that can be handed down by address: where it is an array type, &args of a parameter
+ * would not be a pointer to it. */
+struct arguments {
+    va_list list;
+};
+
+static void put(struct text *t, const char *data, size_t n)
+{
+    if (n > t->room - t->used)
+        n = t->room - t->used;
+    if (n)
+        memcpy(t->buf + t->used, data, n);
+    t->used += n;
+}
+
+static void put_number(struct text *t, unsigned long long v, unsigned base, bool negative)
+{
+    char digits[24];
+    size_t at = sizeof digits;
+    do {
+        digits[--at] = "0123456789abcdef"[v % base];
+        v /= base;
+    } while (v);
+    if (negative)
+        digits[--at] = '-';
+    put(t, digits + at, sizeof digits - at);
+}
+
+static void put_signed(struct text *t, long long v)
+{
+    put_number(t, v < 0 ? 0ULL - (unsigned long long)v : (unsigned long long)v, 10, v < 0);
+}
+
+/* As much of S as there is before its NUL or MAX octets, whichever comes first. MAX is a printf
+ * precision: below 0 there is no such limit. */
+static void put_string(struct text *t, const char *s, int max)
+{
+    if (s)
+        put(t, s, max < 0 ? strlen(s) : strnlen(s, (size_t)max));
+    else
+        put(t, "(null)", 6);
+}
+
+/* The conversion at FORMAT, which is just behind a '%'. Returns what follows it, or NULL for one
+ * that is not known. */
+static const char *convert(struct text *t, const char *format, struct arguments *args)
+{
+    switch (*format) {
+    case 's':
+        put_string(t, va_arg(args->list, const char *), -1);
+        return format + 1;
+    case 'd':
+        put_signed(t, va_arg(args->list, int));
+        return format + 1;
+    case 'u':
+        put_number(t, va_arg(args->list, unsigned), 10, false);
+        return format + 1;
+    case 'x':
+        put_number(t, va_arg(args->list, unsigned), 16, false);
+        return format + 1;
+    case 'c':
+        put(t, &(char){(char)va_arg(args->list, int)}, 1);
+        return format + 1;
+    case '%':
+        put(t, "%", 1);
+        return format + 1;
+    default:
+        break;
+    }
+    if (strncmp(format, ".*s", 3) == 0) {
+        int max = va_arg(args->list, int);
+        put_string(t, va_arg(args->list, const char *), max);
+    } else if (strncmp(format, "lld", 3) == 0)
+        put_signed(t, va_arg(args->list, long long));
+    else if (strncmp(format, "llu", 3) == 0)
+        put_number(t, va_arg(args->list, unsigned long long), 10, false);
+    else
+        return NULL;
+    return format + 3;
+}
+
+size_t s5_vformat(char *buf, size_t size, const char *format, va_list args)
+{
+    if (size == 0)
+        return 0;
+    struct text t = {.buf = buf, .room = size - 1};
+    struct arguments a;
+    va_copy(a.list, args);
+    while (*format) {
+        const char *percent = strchrnul(format, '%');
+        put(&t, format, (size_t)(percent - format));
+        if (!*percent)
+            break;
+        format = convert(&t, percent + 1, &a);
+        if (!format) { /* the size of its argument is not known, so none behind it can be found */
+            put(&t, percent, strlen(percent));
+            break;
+        }
+    }
+    va_end(a.list);
+    buf[t.used] = '\0';
+    return t.used;
+}
+
+size_t s5_format(char *buf, size_t size, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    size_t n = s5_vformat(buf, size, format, args);
+    va_end(args);
+    return n;
+}
+
+static const char *const level_names[] = {
+    [S5_LOG_NONE] = "none", [S5_LOG_ERROR] = "error", [S5_LOG_WARNING] = "warning",
+    [S5_LOG_INFO] = "info", [S5_LOG_DEBUG] = "debug",
+};
+#define LEVELS (sizeof level_names / sizeof *level_names)
+static_assert(LEVELS == S5_LOG_DEBUG + 1, "a name for every level");
+
+void s5_log(const struct s5_log *log, enum s5_log_level level, const char *format, ...)
+{
+    if (!log || !log->write || level == S5_LOG_NONE || level > log->level || level >= LEVELS)
+        return;
+    int saved = errno;
+    char line[S5_LOG_LINE]; /* the NUL's place is the newline's in the end */
+    size_t n = log->pid ? s5_format(line, sizeof line, "socksify[%d]: %s: ", (int)log->pid,
+                                    level_names[level])
+                        : s5_format(line, sizeof line, "socksify: %s: ", level_names[level]);
+    va_list args;
+    va_start(args, format);
+    n += s5_vformat(line + n, sizeof line - n, format, args);
+    va_end(args);
+    for (size_t i = 0; i < n; i++)
+        if ((unsigned char)line[i] < 0x20 || line[i] == 0x7f)
+            line[i] = '?';
+    line[n++] = '\n';
+    log->write(log->user, line, n);
+    errno = saved;
+}
+
+int s5_log_level_parse(const char *text)
+{
+    for (size_t i = 0; text && i < LEVELS; i++)
+        if (strcmp(text, level_names[i]) == 0)
+            return (int)i;
+    return -1;
+}

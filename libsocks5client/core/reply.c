@@ -1,0 +1,30 @@
+/* RFC 1928 section 6, one row a REP. The errnos are those the same failure of a direct connect()
+ * would give, so that an application's own handling of them fits. */
+#include "reply.h"
+#include <errno.h>
+
+static const struct {
+    int error;
+    const char *text;
+} replies[] = {
+    [0x00] = {0, "succeeded"},
+    [0x01] = {-ECONNABORTED, "general server failure"},
+    [0x02] = {-EACCES, "not allowed by ruleset"},
+    [0x03] = {-ENETUNREACH, "network unreachable"},
+    [0x04] = {-EHOSTUNREACH, "host unreachable"},
+    [0x05] = {-ECONNREFUSED, "connection refused"},
+    [0x06] = {-ETIMEDOUT, "TTL expired"},
+    [0x07] = {-EOPNOTSUPP, "command not supported"},
+    [0x08] = {-EAFNOSUPPORT, "address type not supported"},
+};
+#define ASSIGNED (sizeof replies / sizeof *replies)
+
+int s5_reply_errno(uint8_t rep)
+{
+    return rep < ASSIGNED ? replies[rep].error : -EPROTO;
+}
+
+const char *s5_reply_text(uint8_t rep)
+{
+    return rep < ASSIGNED ? replies[rep].text : "unassigned reply code";
+}

@@ -1,0 +1,380 @@
+/* What goes out is put into OUT whole messages at a time; what comes in is gathered in IN, one
+ * message at a time, and looked at after every piece, so that an answer that cannot become right
+ * fails without waiting for its end.
+ *
+ *            selection              status                 reply            second reply
+ *   METHOD ------------> AUTH ----------------> REPLY -------------> DONE
+ *      |                                         ^ |  BIND           ^
+ *      +-----------------------------------------+ +------> BOUND    |
+ *        method without a sub-negotiation           next_reply() \--> REPLY2
+ *
+ * and from each of them but DONE to FAILED. Pipelining changes what is queued when, never the order
+ * in which answers are taken. Most of a session's two kilobytes is buffers, which are only touched
+ * as far as they are used. */
+#include "session.h"
+#include "auth.h"
+#include "bytes.h"
+#include "reply.h"
+#include "wire.h"
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+
+static_assert(S5_SESSION_IN_MAX >= 4 + 1 + S5_ADDR_NAME_MAX + 2, "IN holds any reply");
+static_assert(S5_SESSION_OUT_MAX >=
+                  2 + S5_SESSION_METHODS_MAX + 3 + 2 * 255 + 4 + 1 + S5_ADDR_NAME_MAX + 2,
+              "OUT holds a whole flight");
+static_assert(sizeof((struct s5_session *)0)->methods ==
+                  sizeof((struct s5_session_setup *)0)->methods,
+              "methods are copied whole");
+
+/* --- states --- */
+
+static void forget_credentials(struct s5_session *s)
+{
+    explicit_bzero(s->username, s->username_len);
+    explicit_bzero(s->password, s->password_len);
+    s->username_len = s->password_len = 0;
+}
+
+/* The only place that changes the state of a started session. */
+static void enter(struct s5_session *s, enum s5_session_state state)
+{
+    if (state == S5_SESSION_FAILED) {
+        s->failed_in = s->state;
+        forget_credentials(s);
+        explicit_bzero(s->out, s->out_len);
+        s->out_len = s->out_sent = 0;
+    }
+    s->in_len = 0;
+    s->state = (uint8_t)state;
+}
+
+static int fail(struct s5_session *s, int error)
+{
+    s->error = error;
+    enter(s, S5_SESSION_FAILED);
+    return error;
+}
+
+/* --- what goes out --- */
+
+static struct s5_writer out_end(struct s5_session *s)
+{
+    return s5_writer_init(s->out + s->out_len, sizeof s->out - s->out_len);
+}
+
+static void queue_greeting(struct s5_session *s)
+{
+    struct s5_writer w = out_end(s);
+    s5_wire_write_greeting(&w, s->methods, s->n_methods);
+    s->out_len = (uint16_t)(s->out_len + w.used);
+}
+
+static void queue_auth(struct s5_session *s, const struct s5_auth *auth)
+{
+    if (auth->answer_len && !s->auth_queued) {
+        struct s5_writer w = out_end(s);
+        auth->write(s, &w);
+        s->out_len = (uint16_t)(s->out_len + w.used);
+        s->auth_queued = true;
+    }
+    if (s->username_len) /* also when another method than theirs was selected */
+        forget_credentials(s);
+}
+
+static void queue_request(struct s5_session *s)
+{
+    if (s->request_queued)
+        return;
+    struct s5_writer w = out_end(s);
+    s5_wire_write_request(&w, s->command, &s->dst);
+    s->request_at = s->out_len;
+    s->out_len = (uint16_t)(s->out_len + w.used);
+    s->request_queued = true;
+}
+
+const uint8_t *s5_session_out(const struct s5_session *s, size_t *ret_len)
+{
+    *ret_len = s->out_len - s->out_sent;
+    return s->out + s->out_sent;
+}
+
+void s5_session_sent(struct s5_session *s, size_t n)
+{
+    size_t left = s->out_len - s->out_sent;
+    if (n > left)
+        n = left;
+    explicit_bzero(s->out + s->out_sent, n);
+    s->out_sent = (uint16_t)(s->out_sent + n);
+    if (s->out_sent == s->out_len)
+        s->out_len = s->out_sent = 0;
+}
+
+/* Whether the last octet of a message is written. OUT is only ever added to when it is empty, and
+ * by start(): a greeting in it is at its beginning, a request at its end. */
+
+static bool greeting_sent(const struct s5_session *s)
+{
+    return s->out_len == 0 || s->out_sent >= 2 + s->n_methods;
+}
+
+static bool auth_sent(const struct s5_session *s)
+{
+    return s->auth_queued &&
+           (s->out_len == 0 || (s->request_queued && s->out_sent >= s->request_at));
+}
+
+static bool request_sent(const struct s5_session *s)
+{
+    return s->request_queued && s->out_len == 0;
+}
+
+/* --- beginning --- */
+
+static int check_dst(const struct s5_addr *dst)
+{
+    if (!dst || dst->kind > S5_ADDR_NAME || (dst->kind == S5_ADDR_NAME && !dst->name_len))
+        return -EINVAL;
+    return 0;
+}
+
+static int check(const struct s5_session_setup *setup)
+{
+    if (setup->command < S5_CONNECT || setup->command > S5_UDP_ASSOCIATE || setup->n_methods < 1 ||
+        setup->n_methods > S5_SESSION_METHODS_MAX)
+        return -EINVAL;
+    for (unsigned i = 0; i < setup->n_methods; i++) {
+        const struct s5_auth *auth = s5_auth_find(setup->methods[i]);
+        if (!auth || auth->check(setup) < 0)
+            return -EINVAL;
+    }
+    return check_dst(setup->dst);
+}
+
+/* No more of it than is set: most of a name's room is not. */
+static void copy_dst(struct s5_addr *to, const struct s5_addr *from)
+{
+    size_t used = from->kind == S5_ADDR_NAME ? from->name_len + 1U : sizeof from->octets;
+    memcpy(to, from, offsetof(struct s5_addr, octets) + used);
+}
+
+/* DONE and FAILED sessions, and memory never used, are all begun from here: each field that is
+ * looked at before it is set elsewhere. */
+static void init(struct s5_session *s, const struct s5_session_setup *setup)
+{
+    s->state = S5_SESSION_METHOD;
+    s->command = (uint8_t)setup->command;
+    s->n_methods = setup->n_methods;
+    memcpy(s->methods, setup->methods, sizeof s->methods);
+    s->method = setup->n_methods == 1 ? setup->methods[0] : S5_WIRE_NO_METHOD;
+    s->rep = 0;
+    s->have_rep = s->auth_queued = s->request_queued = s->auth_odd = false;
+    s->pipeline = setup->pipeline;
+    s->failed_in = S5_SESSION_METHOD;
+    s->error = 0;
+    s->out_len = s->out_sent = s->request_at = s->in_len = 0;
+    s->username_len = s->password_len = 0;
+    copy_dst(&s->dst, setup->dst);
+    s->bound.kind = S5_ADDR_NONE;
+    s->bound.name_len = 0;
+    s->bound.port = 0;
+    s->bound.scope = 0;
+}
+
+int s5_session_start(struct s5_session *s, const struct s5_session_setup *setup)
+{
+    int r = check(setup);
+    if (r < 0)
+        return r;
+    init(s, setup);
+    for (unsigned i = 0; i < setup->n_methods; i++)
+        s5_auth_find(setup->methods[i])->keep(s, setup);
+    queue_greeting(s);
+    if (s->pipeline && s->n_methods == 1) {
+        queue_auth(s, s5_auth_find(s->method));
+        queue_request(s);
+    }
+    return 0;
+}
+
+/* --- what comes in --- */
+
+static bool offered(const struct s5_session *s, uint8_t method)
+{
+    return memchr(s->methods, method, s->n_methods) != NULL;
+}
+
+static int take_selection(struct s5_session *s, struct s5_reader *r)
+{
+    uint8_t method;
+    int result = s5_wire_read_selection(r, &method);
+    if (result < 0)
+        return result;
+    if (method == S5_WIRE_NO_METHOD)
+        return -EACCES;
+    if (!offered(s, method))
+        return -EPROTO;
+    const struct s5_auth *auth = s5_auth_find(method);
+    s->method = method;
+    queue_auth(s, auth);
+    if (s->pipeline || !auth->answer_len)
+        queue_request(s);
+    enter(s, auth->answer_len ? S5_SESSION_AUTH : S5_SESSION_REPLY);
+    return 0;
+}
+
+static int take_status(struct s5_session *s, struct s5_reader *r)
+{
+    int result = s5_auth_find(s->method)->read(s, r);
+    if (result < 0)
+        return result;
+    queue_request(s);
+    enter(s, S5_SESSION_REPLY);
+    return 0;
+}
+
+/* A failing REP is the best there is to say, even where what follows it is malformed. */
+static int take_reply(struct s5_session *s, struct s5_reader *r)
+{
+    if (s->in_len >= 2 && s->in[0] == S5_WIRE_VER) {
+        s->rep = s->in[1];
+        s->have_rep = true;
+    }
+    struct s5_addr ignored;
+    bool failing = s->have_rep && s->rep != 0;
+    int result = s5_wire_read_reply(r, &s->rep, failing ? &ignored : &s->bound);
+    if (result == -EAGAIN)
+        return result;
+    if (failing)
+        return s5_reply_errno(s->rep);
+    if (result < 0)
+        return result;
+    bool first = s->command == S5_BIND && s->state == S5_SESSION_REPLY;
+    enter(s, first ? S5_SESSION_BOUND : S5_SESSION_DONE);
+    return 0;
+}
+
+/* The octets of the message awaited, as far as those in hand tell. */
+static size_t awaited_len(const struct s5_session *s)
+{
+    switch (s->state) {
+    case S5_SESSION_METHOD:
+        return S5_WIRE_SELECTION_LEN;
+    case S5_SESSION_AUTH:
+        return s5_auth_find(s->method)->answer_len;
+    default:
+        return s5_wire_reply_len(s->in, s->in_len);
+    }
+}
+
+/* What IN holds: 0 taken, -EAGAIN only a part of the message, or why the session fails. */
+static int take(struct s5_session *s)
+{
+    struct s5_reader r = s5_reader_init(s->in, s->in_len);
+    switch (s->state) {
+    case S5_SESSION_METHOD:
+        return take_selection(s, &r);
+    case S5_SESSION_AUTH:
+        return take_status(s, &r);
+    default:
+        return take_reply(s, &r);
+    }
+}
+
+size_t s5_session_need(const struct s5_session *s)
+{
+    size_t later = request_sent(s) ? S5_WIRE_REPLY_MIN : 0;
+    switch (s->state) {
+    case S5_SESSION_METHOD:
+        if (!s->n_methods || !greeting_sent(s)) /* none: never started */
+            return 0;
+        if (auth_sent(s))
+            later += s5_auth_find(s->method)->answer_len;
+        break;
+    case S5_SESSION_AUTH:
+        if (!auth_sent(s))
+            return 0;
+        break;
+    case S5_SESSION_REPLY:
+    case S5_SESSION_REPLY2:
+        if (!request_sent(s))
+            return 0;
+        later = 0;
+        break;
+    default:
+        return 0;
+    }
+    return awaited_len(s) - s->in_len + later;
+}
+
+int s5_session_feed(struct s5_session *s, const void *data, size_t n)
+{
+    if (n == 0 || n > s5_session_need(s))
+        return -EINVAL;
+    struct s5_reader r = s5_reader_init(data, n);
+    while (r.left) {
+        size_t part = awaited_len(s) - s->in_len;
+        if (part > r.left)
+            part = r.left;
+        s5_read_octets(&r, s->in + s->in_len, part);
+        s->in_len = (uint16_t)(s->in_len + part);
+        int result = take(s);
+        if (result < 0 && result != -EAGAIN)
+            return fail(s, result);
+    }
+    return 0;
+}
+
+/* --- endings --- */
+
+int s5_session_eof(struct s5_session *s)
+{
+    switch (s->state) {
+    case S5_SESSION_BOUND:
+    case S5_SESSION_DONE:
+        return 0;
+    case S5_SESSION_FAILED:
+        return s->error;
+    case S5_SESSION_AUTH:
+        return fail(s, -EACCES);
+    default:
+        break;
+    }
+    if (s->have_rep)
+        return fail(s, s->rep ? s5_reply_errno(s->rep) : -EPROTO);
+    return fail(s, s->state == S5_SESSION_REPLY2 ? -ECONNABORTED : -ECONNREFUSED);
+}
+
+void s5_session_abort(struct s5_session *s, int error)
+{
+    if (s->state != S5_SESSION_DONE && s->state != S5_SESSION_FAILED)
+        fail(s, error < 0 ? error : -ECONNABORTED);
+}
+
+void s5_session_next_reply(struct s5_session *s)
+{
+    if (s->state != S5_SESSION_BOUND)
+        return;
+    s->have_rep = false;
+    enter(s, S5_SESSION_REPLY2);
+}
+
+const char *s5_session_phase(const struct s5_session *s)
+{
+    static const char *const names[] = {
+        [S5_SESSION_METHOD] = "method selection",
+        [S5_SESSION_AUTH] = "authentication",
+        [S5_SESSION_REPLY] = "reply",
+        [S5_SESSION_BOUND] = "bound",
+        [S5_SESSION_REPLY2] = "second reply",
+        [S5_SESSION_DONE] = "done",
+    };
+    static_assert(sizeof names / sizeof *names == S5_SESSION_FAILED, "a name for every state");
+    return names[s->state == S5_SESSION_FAILED ? s->failed_in : s->state];
+}
+
+void s5_session_wipe(struct s5_session *s)
+{
+    explicit_bzero(s, sizeof *s);
+}
