@@ -47,6 +47,7 @@ static void enter(struct s5_session *s, enum s5_session_state state)
         s->out_len = s->out_sent = 0;
     }
     s->in_len = 0;
+    s->in_want = state == S5_SESSION_AUTH ? s5_auth_find(s->method)->answer_len : S5_WIRE_REPLY_MIN;
     s->state = (uint8_t)state;
 }
 
@@ -155,8 +156,9 @@ static int check(const struct s5_session_setup *setup)
 /* No more of it than is set: most of a name's room is not. */
 static void copy_dst(struct s5_addr *to, const struct s5_addr *from)
 {
-    size_t used = from->kind == S5_ADDR_NAME ? from->name_len + 1U : sizeof from->octets;
-    memcpy(to, from, offsetof(struct s5_addr, octets) + used);
+    memcpy(to, from, offsetof(struct s5_addr, octets) + sizeof from->octets);
+    if (from->kind == S5_ADDR_NAME)
+        memcpy(to->name, from->name, from->name_len + 1U);
 }
 
 /* DONE and FAILED sessions, and memory never used, are all begun from here: each field that is
@@ -174,6 +176,7 @@ static void init(struct s5_session *s, const struct s5_session_setup *setup)
     s->failed_in = S5_SESSION_METHOD;
     s->error = 0;
     s->out_len = s->out_sent = s->request_at = s->in_len = 0;
+    s->in_want = S5_WIRE_SELECTION_LEN;
     s->username_len = s->password_len = 0;
     copy_dst(&s->dst, setup->dst);
     s->bound.kind = S5_ADDR_NONE;
@@ -202,7 +205,10 @@ int s5_session_start(struct s5_session *s, const struct s5_session_setup *setup)
 
 static bool offered(const struct s5_session *s, uint8_t method)
 {
-    return memchr(s->methods, method, s->n_methods) != NULL;
+    for (unsigned i = 0; i < s->n_methods; i++)
+        if (s->methods[i] == method)
+            return true;
+    return false;
 }
 
 static int take_selection(struct s5_session *s, struct s5_reader *r)
@@ -234,19 +240,11 @@ static int take_status(struct s5_session *s, struct s5_reader *r)
     return 0;
 }
 
-/* A failing REP is the best there is to say, even where what follows it is malformed. */
 static int take_reply(struct s5_session *s, struct s5_reader *r)
 {
-    if (s->in_len >= 2 && s->in[0] == S5_WIRE_VER) {
-        s->rep = s->in[1];
-        s->have_rep = true;
-    }
     struct s5_addr ignored;
-    bool failing = s->have_rep && s->rep != 0;
-    int result = s5_wire_read_reply(r, &s->rep, failing ? &ignored : &s->bound);
-    if (result == -EAGAIN)
-        return result;
-    if (failing)
+    int result = s5_wire_read_reply(r, &s->rep, s->rep ? &ignored : &s->bound);
+    if (s->rep)
         return s5_reply_errno(s->rep);
     if (result < 0)
         return result;
@@ -255,57 +253,51 @@ static int take_reply(struct s5_session *s, struct s5_reader *r)
     return 0;
 }
 
-/* The octets of the message awaited, as far as those in hand tell. */
-static size_t awaited_len(const struct s5_session *s)
+/* A beginning of a reply. A failing REP is the best there is to say, even where what follows it is
+ * malformed. */
+static int look_at_reply(struct s5_session *s)
 {
-    switch (s->state) {
-    case S5_SESSION_METHOD:
-        return S5_WIRE_SELECTION_LEN;
-    case S5_SESSION_AUTH:
-        return s5_auth_find(s->method)->answer_len;
-    default:
-        return s5_wire_reply_len(s->in, s->in_len);
+    int len = s5_wire_reply_len(s->in, s->in_len);
+    if (s->in_len >= 2 && s->in[0] == S5_WIRE_VER) {
+        s->rep = s->in[1];
+        s->have_rep = true;
+        if (len < 0 && s->rep)
+            return s5_reply_errno(s->rep);
     }
+    if (len < 0)
+        return len;
+    s->in_want = (uint16_t)len;
+    return s->in_len < len ? -EAGAIN : 0;
 }
 
 /* What IN holds: 0 taken, -EAGAIN only a part of the message, or why the session fails. */
 static int take(struct s5_session *s)
 {
     struct s5_reader r = s5_reader_init(s->in, s->in_len);
-    switch (s->state) {
-    case S5_SESSION_METHOD:
+    if (s->state == S5_SESSION_METHOD)
         return take_selection(s, &r);
-    case S5_SESSION_AUTH:
+    if (s->state == S5_SESSION_AUTH)
         return take_status(s, &r);
-    default:
-        return take_reply(s, &r);
-    }
+    int result = look_at_reply(s);
+    return result < 0 ? result : take_reply(s, &r);
 }
 
 size_t s5_session_need(const struct s5_session *s)
 {
-    size_t later = request_sent(s) ? S5_WIRE_REPLY_MIN : 0;
+    size_t now = s->in_want - s->in_len, reply = request_sent(s) ? S5_WIRE_REPLY_MIN : 0;
     switch (s->state) {
     case S5_SESSION_METHOD:
-        if (!s->n_methods || !greeting_sent(s)) /* none: never started */
+        if (!greeting_sent(s))
             return 0;
-        if (auth_sent(s))
-            later += s5_auth_find(s->method)->answer_len;
-        break;
+        return now + reply + (auth_sent(s) ? s5_auth_find(s->method)->answer_len : 0);
     case S5_SESSION_AUTH:
-        if (!auth_sent(s))
-            return 0;
-        break;
+        return auth_sent(s) ? now + reply : 0;
     case S5_SESSION_REPLY:
     case S5_SESSION_REPLY2:
-        if (!request_sent(s))
-            return 0;
-        later = 0;
-        break;
+        return reply ? now : 0;
     default:
         return 0;
     }
-    return awaited_len(s) - s->in_len + later;
 }
 
 int s5_session_feed(struct s5_session *s, const void *data, size_t n)
@@ -314,7 +306,7 @@ int s5_session_feed(struct s5_session *s, const void *data, size_t n)
         return -EINVAL;
     struct s5_reader r = s5_reader_init(data, n);
     while (r.left) {
-        size_t part = awaited_len(s) - s->in_len;
+        size_t part = s->in_want - s->in_len;
         if (part > r.left)
             part = r.left;
         s5_read_octets(&r, s->in + s->in_len, part);
@@ -357,6 +349,7 @@ void s5_session_next_reply(struct s5_session *s)
     if (s->state != S5_SESSION_BOUND)
         return;
     s->have_rep = false;
+    s->rep = 0;
     enter(s, S5_SESSION_REPLY2);
 }
 

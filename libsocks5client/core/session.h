@@ -69,6 +69,7 @@ struct s5_session {
     uint16_t out_sent;   /* of which written already; both 0 once all is written */
     uint16_t request_at; /* where the request begins in OUT; valid while it is there */
     uint16_t in_len;     /* octets in IN of the message being received */
+    uint16_t in_want;    /* octets it takes at least, as far as those tell; above IN_LEN */
     uint8_t username_len, password_len;
     struct s5_addr dst;   /* where to; its unused octets are never set */
     struct s5_addr bound; /* BND of the last successful reply */

@@ -6,9 +6,10 @@
 
 void s5_wire_write_greeting(struct s5_writer *w, const uint8_t *methods, uint8_t n_methods)
 {
-    s5_write_u8(w, S5_WIRE_VER);
-    s5_write_u8(w, n_methods);
-    s5_write_octets(w, methods, n_methods);
+    const uint8_t head[] = {S5_WIRE_VER, n_methods};
+    s5_write_octets(w, head, sizeof head);
+    for (unsigned i = 0; i < n_methods; i++) /* few: less than a call of memcpy */
+        s5_write_u8(w, methods[i]);
 }
 
 void s5_wire_write_userpass(struct s5_writer *w, const char *username, uint8_t username_len,
@@ -23,7 +24,6 @@ void s5_wire_write_userpass(struct s5_writer *w, const char *username, uint8_t u
 
 void s5_wire_write_address(struct s5_writer *w, const struct s5_addr *addr)
 {
-    static const uint8_t unspecified[4];
     switch (addr->kind) {
     case S5_ADDR_IPV6:
         s5_write_u8(w, S5_WIRE_IPV6);
@@ -36,7 +36,7 @@ void s5_wire_write_address(struct s5_writer *w, const struct s5_addr *addr)
         break;
     default:
         s5_write_u8(w, S5_WIRE_IPV4);
-        s5_write_octets(w, addr->kind == S5_ADDR_IPV4 ? addr->octets : unspecified, 4);
+        s5_write_octets(w, addr->kind == S5_ADDR_IPV4 ? addr->octets : (uint8_t[4]){0}, 4);
         break;
     }
     s5_write_u16(w, addr->port);
@@ -44,9 +44,8 @@ void s5_wire_write_address(struct s5_writer *w, const struct s5_addr *addr)
 
 void s5_wire_write_request(struct s5_writer *w, uint8_t command, const struct s5_addr *dst)
 {
-    s5_write_u8(w, S5_WIRE_VER);
-    s5_write_u8(w, command);
-    s5_write_u8(w, 0);
+    const uint8_t head[] = {S5_WIRE_VER, command, 0};
+    s5_write_octets(w, head, sizeof head);
     s5_wire_write_address(w, dst);
 }
 
@@ -91,23 +90,13 @@ static int set_name(struct s5_addr *ret, const uint8_t *name, size_t len, uint16
 
 int s5_wire_read_address(struct s5_reader *r, struct s5_addr *ret)
 {
-    uint8_t octets[S5_ADDR_NAME_MAX], len, atyp = s5_read_u8(r);
+    uint8_t atyp = s5_read_u8(r);
     if (r->failed)
         return -EAGAIN;
-    switch (atyp) {
-    case S5_WIRE_IPV4:
-        len = 4;
-        break;
-    case S5_WIRE_IPV6:
-        len = 16;
-        break;
-    case S5_WIRE_NAME:
-        len = s5_read_u8(r);
-        break;
-    default:
+    if (atyp != S5_WIRE_IPV4 && atyp != S5_WIRE_IPV6 && atyp != S5_WIRE_NAME)
         return -EPROTO;
-    }
-    s5_read_octets(r, octets, len);
+    size_t len = atyp == S5_WIRE_IPV4 ? 4 : atyp == S5_WIRE_IPV6 ? 16 : s5_read_u8(r);
+    const uint8_t *octets = s5_read_skip(r, len);
     uint16_t port = s5_read_u16(r);
     if (r->failed)
         return -EAGAIN;
@@ -132,13 +121,20 @@ int s5_wire_read_reply(struct s5_reader *r, uint8_t *ret_rep, struct s5_addr *re
     return result;
 }
 
-size_t s5_wire_reply_len(const uint8_t *reply, size_t n)
+int s5_wire_reply_len(const uint8_t *reply, size_t n)
 {
-    if (n > 3 && reply[3] == S5_WIRE_IPV4)
+    if (n > 0 && reply[0] != S5_WIRE_VER)
+        return -EPROTO;
+    if (n < 4)
+        return S5_WIRE_REPLY_MIN;
+    switch (reply[3]) {
+    case S5_WIRE_IPV4:
         return 4 + 4 + 2;
-    if (n > 3 && reply[3] == S5_WIRE_IPV6)
+    case S5_WIRE_IPV6:
         return 4 + 16 + 2;
-    if (n > 4 && reply[3] == S5_WIRE_NAME)
-        return 4 + 1 + (size_t)reply[4] + 2;
-    return S5_WIRE_REPLY_MIN;
+    case S5_WIRE_NAME:
+        return n == 4 ? S5_WIRE_REPLY_MIN : 4 + 1 + reply[4] + 2;
+    default:
+        return -EPROTO;
+    }
 }

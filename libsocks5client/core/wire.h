@@ -44,7 +44,8 @@ int s5_wire_read_address(struct s5_reader *r, struct s5_addr *ret);
 int s5_wire_read_reply(struct s5_reader *r, uint8_t *ret_rep, struct s5_addr *ret_bound);
 
 /* The octets the reply that begins with these N takes at least, and exactly once its ATYP (and
- * its name's length) are among them. An ATYP not known counts as the least. */
-size_t s5_wire_reply_len(const uint8_t *reply, size_t n);
+ * its name's length) are among them; -EPROTO for a wrong VER or ATYP. Looks at no more than that.
+ */
+int s5_wire_reply_len(const uint8_t *reply, size_t n);
 
 #endif
