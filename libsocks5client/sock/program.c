@@ -81,6 +81,14 @@ static int executable(const struct s5_program_calls *calls, const char *path, st
     return calls->access(path, X_OK) < 0 ? -errno : 0;
 }
 
+/* Whether ERROR in looking at a file means that exec fails too; not so when, say, this process has
+ * no descriptor left. */
+static bool exec_fails(int error)
+{
+    return error == -ENOENT || error == -ENOTDIR || error == -EACCES || error == -ELOOP ||
+           error == -ENAMETOOLONG || error == -EFAULT;
+}
+
 /* DIR (LEN octets) and FILE joined into RET; false when they do not fit. */
 static bool join(char *ret, size_t size, const char *dir, size_t len, const char *file)
 {
@@ -113,7 +121,8 @@ int s5_program_find(const struct s5_program_calls *calls, const char *file, cons
         struct stat st;
         if (join(path, sizeof(path), search, len, file)) {
             int error = executable(calls, path, &st);
-            if (error == 0)
+            /* What could not be looked at is left to s5_program_check to refuse. */
+            if (error == 0 || !exec_fails(error))
                 return join(ret, size, "", 0, path) ? 0 : -ENAMETOOLONG;
             if (error == -EACCES)
                 result = -EACCES;
@@ -325,14 +334,6 @@ static char *env_command(char *argument)
 }
 
 /* ---- All of it ---- */
-
-/* Whether ERROR in looking at a file means that exec fails too; not so when, say, this process has
- * no descriptor left. */
-static bool exec_fails(int error)
-{
-    return error == -ENOENT || error == -ENOTDIR || error == -EACCES || error == -ELOOP ||
-           error == -ENAMETOOLONG || error == -EFAULT;
-}
 
 /* Judge the file ret->path. 0, 1 or -errno as s5_program_check; a script leaves RET_SCRIPT and 0.
  */
