@@ -1,0 +1,78 @@
+/* ELF headers and "#!" lines: the octets are the file, whatever its name. Anything the program
+ * names in turn is the same file again, so interpreters of interpreters are walked too. */
+#include "program.h"
+#include <errno.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const uint8_t *file;
+static size_t file_len;
+
+static int fake_open(const char *path, int flags, ...)
+{
+    (void)flags;
+    return path[0] == '!' ? (errno = ENOENT, -1) : 1000;
+}
+
+static ssize_t fake_pread(int fd, void *buf, size_t n, off_t at)
+{
+    (void)fd;
+    if (at < 0)
+        return errno = EINVAL, -1;
+    if ((uint64_t)at >= file_len)
+        return 0;
+    size_t left = file_len - (size_t)at;
+    n = n < left ? n : left;
+    memcpy(buf, file + at, n);
+    return (ssize_t)n;
+}
+
+static int fake_fstat(int fd, struct stat *ret)
+{
+    (void)fd;
+    memset(ret, 0, sizeof *ret);
+    ret->st_mode = S_IFREG | 0755;
+    return 0;
+}
+
+static int fake_close(int fd)
+{
+    return fd == 1000 ? 0 : (abort(), -1);
+}
+
+static ssize_t fake_getxattr(const char *path, const char *name, void *value, size_t size)
+{
+    (void)path, (void)name, (void)value, (void)size;
+    return errno = ENODATA, -1;
+}
+
+static int fake_access(const char *path, int mode)
+{
+    (void)path, (void)mode;
+    return 0;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static const struct s5_program_calls calls = {
+        fake_open, fake_pread, fake_fstat, fake_close, fake_getxattr, fake_access,
+    };
+    struct s5_program_report *report = malloc(sizeof *report);
+    if (!report)
+        return 0;
+    file = data;
+    file_len = size;
+    int r = s5_program_check(&calls, "/program", "/bin::/usr/bin", report);
+    if ((r == 0) != (report->coverage == S5_COVERED) || (r < 0) != (report->coverage == S5_UNKNOWN))
+        abort();
+    if (r > 0 && (!*s5_program_hint(report->coverage) || !*report->detail))
+        abort();
+    if (strlen(report->path) >= sizeof report->path ||
+        strlen(report->detail) >= sizeof report->detail)
+        abort();
+    free(report);
+    return 0;
+}

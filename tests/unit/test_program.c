@@ -1,0 +1,392 @@
+/* Which programs can be covered, told from files made octet by octet and from real ones. */
+#include "program.h"
+#include <criterion/criterion.h>
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <link.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#define OWN_LOADER "/lib64/ld-linux-x86-64.so.2"
+
+static char dir[64];
+static const struct s5_program_calls calls = {open, pread, fstat, close, getxattr, access};
+static struct s5_program_report report;
+
+static void enter(void)
+{
+    strcpy(dir, "/tmp/test_program.XXXXXX");
+    cr_assert(mkdtemp(dir));
+    cr_assert_eq(chmod(dir, 0755), 0);
+    cr_assert_eq(chdir(dir), 0);
+}
+
+static void leave(void)
+{
+    char command[128];
+    snprintf(command, sizeof command, "rm -rf %s", dir);
+    cr_assert_eq(chdir("/"), 0);
+    cr_assert_eq(system(command), 0);
+}
+
+TestSuite(program, .init = enter, .fini = leave);
+
+static void put(const char *name, const void *data, size_t n, mode_t mode)
+{
+    int fd = open(name, O_WRONLY | O_CREAT | O_TRUNC, 0700);
+    cr_assert_geq(fd, 0);
+    cr_assert_eq(write(fd, data, n), (ssize_t)n);
+    cr_assert_eq(fchmod(fd, mode), 0);
+    close(fd);
+}
+
+static void put_text(const char *name, const char *text)
+{
+    put(name, text, strlen(text), 0755);
+}
+
+struct image {
+    ElfW(Ehdr) eh;
+    ElfW(Phdr) ph[2];
+    char interp[64];
+};
+
+/* The ELF file of a program with the interpreter INTERP (NULL: none). */
+static struct image image(const char *interp)
+{
+    extern const ElfW(Ehdr) __ehdr_start __attribute__((visibility("hidden")));
+    struct image i;
+    memset(&i, 0, sizeof i);
+    memcpy(i.eh.e_ident, __ehdr_start.e_ident, EI_NIDENT);
+    i.eh.e_type = ET_DYN;
+    i.eh.e_machine = __ehdr_start.e_machine;
+    i.eh.e_phoff = offsetof(struct image, ph);
+    i.eh.e_phentsize = sizeof(ElfW(Phdr));
+    i.eh.e_phnum = 2;
+    i.ph[0].p_type = PT_LOAD;
+    i.ph[1].p_type = interp ? PT_INTERP : PT_DYNAMIC;
+    i.ph[1].p_offset = offsetof(struct image, interp);
+    if (interp) {
+        strcpy(i.interp, interp);
+        i.ph[1].p_filesz = strlen(interp) + 1;
+    }
+    return i;
+}
+
+static int check(const char *path)
+{
+    memset(&report, 0x55, sizeof report);
+    return s5_program_check(&calls, path, "/bin:/usr/bin", &report);
+}
+
+static void expect(const char *path, enum s5_coverage coverage)
+{
+    int r = check(path);
+    cr_assert_eq(report.coverage, coverage, "%s: %d, %s: %s", path, report.coverage, report.path,
+                 report.detail);
+    cr_assert_eq(r < 0, coverage == S5_UNKNOWN);
+    cr_assert_eq(r == 0, coverage == S5_COVERED);
+    cr_assert_eq(r > 0, *s5_program_hint(coverage) != '\0');
+}
+
+static void expect_image(const struct image *i, enum s5_coverage coverage)
+{
+    put("it", i, sizeof *i, 0755);
+    expect("./it", coverage);
+}
+
+Test(program, real_ones)
+{
+    expect("/bin/true", S5_COVERED);
+    expect("/proc/self/exe", S5_COVERED);
+    put_text("s.c", "int main(void){return 0;}\n");
+    if (system("gcc -static -o static s.c 2>/dev/null") == 0)
+        expect("./static", S5_UNCOVERED_STATIC);
+    if (system("gcc -static-pie -o pie s.c 2>/dev/null") == 0)
+        expect("./pie", S5_UNCOVERED_STATIC);
+    if (access(OWN_LOADER, X_OK) == 0)
+        expect(OWN_LOADER, S5_UNCOVERED_STATIC);
+}
+
+#ifdef __x86_64__
+Test(program, interpreters)
+{
+    struct image i = image(OWN_LOADER);
+    expect_image(&i, S5_COVERED);
+    i.eh.e_type = ET_EXEC;
+    expect_image(&i, S5_COVERED);
+    i = image("/opt/other/ld-linux-x86-64.so.2");
+    expect_image(&i, S5_COVERED);
+    i = image("/lib/ld-musl-x86_64.so.1");
+    expect_image(&i, S5_UNCOVERED_LIBC);
+    cr_assert_str_eq(report.detail, "interpreter /lib/ld-musl-x86_64.so.1");
+    i = image("/lib/ld-linux-x86-64.so.2x");
+    expect_image(&i, S5_UNCOVERED_LIBC);
+    i = image(NULL);
+    expect_image(&i, S5_UNCOVERED_STATIC);
+}
+#endif
+
+Test(program, other_machines)
+{
+    struct image i = image(OWN_LOADER);
+    i.eh.e_machine = EM_S390;
+    expect_image(&i, S5_UNCOVERED_ABI);
+    cr_assert(strstr(report.detail, "machine 22"), "%s", report.detail);
+    i = image(OWN_LOADER);
+    i.eh.e_ident[EI_CLASS] ^= ELFCLASS32 ^ ELFCLASS64;
+    expect_image(&i, S5_UNCOVERED_ABI);
+    i = image(OWN_LOADER);
+    i.eh.e_ident[EI_DATA] ^= ELFDATA2LSB ^ ELFDATA2MSB;
+    expect_image(&i, S5_UNCOVERED_ABI);
+    put("it", "\177\0\1\2", 4, 0755);
+    expect("./it", S5_UNCOVERED_ABI);
+}
+
+Test(program, malformed_headers_are_left_to_exec)
+{
+    struct image i = image(OWN_LOADER);
+    i.eh.e_type = ET_CORE;
+    expect_image(&i, S5_UNKNOWN);
+    i = image(OWN_LOADER);
+    i.eh.e_phentsize--;
+    expect_image(&i, S5_UNKNOWN);
+    i = image(OWN_LOADER);
+    i.eh.e_phnum = 0;
+    expect_image(&i, S5_UNKNOWN);
+    i.eh.e_phnum = 65535;
+    expect_image(&i, S5_UNKNOWN);
+    i = image(OWN_LOADER);
+    i.eh.e_phoff = UINT64_MAX - 8;
+    expect_image(&i, S5_UNKNOWN);
+    i.eh.e_phoff = sizeof i - 8;
+    expect_image(&i, S5_UNKNOWN);
+    static const uint64_t sizes[] = {0, 1, PATH_MAX + 1, UINT64_MAX, 5, 100};
+    for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++) {
+        i = image(OWN_LOADER);
+        i.ph[1].p_filesz = sizes[k];
+        expect_image(&i, S5_UNKNOWN);
+    }
+    i = image(OWN_LOADER);
+    i.ph[1].p_offset = UINT64_MAX - 1;
+    expect_image(&i, S5_UNKNOWN);
+}
+
+/* Cut anywhere, a file is no program; and no octet past its end is needed to see that. */
+Test(program, truncated_at_every_octet)
+{
+    struct image i = image("/lib/ld-musl-x86_64.so.1");
+    size_t whole = offsetof(struct image, interp) + strlen(i.interp) + 1;
+    for (size_t n = SELFMAG; n < whole; n++) {
+        put("it", &i, n, 0755);
+        expect("./it", S5_UNKNOWN);
+    }
+    put("it", &i, whole, 0755);
+    expect("./it", S5_UNCOVERED_LIBC);
+}
+
+Test(program, not_to_be_executed)
+{
+    expect("./missing", S5_UNKNOWN);
+    cr_assert_eq(check("./missing"), -ENOENT);
+    put("data", "x", 1, 0644);
+    cr_assert_eq(check("./data"), -EACCES);
+    cr_assert_eq(check("./data/x"), -ENOTDIR);
+    cr_assert_eq(check("/tmp"), -EACCES);
+    cr_assert_eq(mkfifo("fifo", 0777), 0);
+    cr_assert_eq(check("./fifo"), -EACCES);
+    char path[PATH_MAX + 2];
+    memset(path, 'x', sizeof path - 1);
+    path[sizeof path - 1] = '\0';
+    cr_assert_eq(check(path), -ENAMETOOLONG);
+}
+
+Test(program, scripts)
+{
+    struct image i = image(NULL);
+    put("static", &i, sizeof i, 0755);
+    put_text("sh", "#!/bin/sh -e\n");
+    expect("./sh", S5_COVERED);
+    put_text("blank", "#! \t/bin/sh");
+    expect("./blank", S5_COVERED);
+    put_text("plain", "echo no interpreter named\n");
+    expect("./plain", S5_COVERED);
+    put_text("empty", "");
+    expect("./empty", S5_COVERED);
+    put_text("s1", "#!./static -x y\n");
+    expect("./s1", S5_UNCOVERED_STATIC);
+    cr_assert_str_eq(report.path, "./static");
+    put_text("s2", "#!./s1\n");
+    put_text("s3", "#!./s2\n");
+    expect("./s3", S5_UNCOVERED_STATIC);
+    put_text("loop", "#!./loop\n");
+    cr_assert_eq(check("./loop"), -ELOOP);
+    put_text("gone", "#!/nowhere/at/all\n");
+    cr_assert_eq(check("./gone"), -ENOENT);
+    put_text("none", "#! \n/bin/sh\n");
+    cr_assert_eq(check("./none"), -ENOEXEC);
+    char text[400] = "#!";
+    memset(text + 2, '/', sizeof text - 3);
+    put_text("long", text);
+    cr_assert_eq(check("./long"), -ENOEXEC);
+}
+
+Test(program, env_is_followed)
+{
+    struct image i = image(NULL);
+    put("static-one", &i, sizeof i, 0755);
+    static const struct {
+        const char *line;
+        enum s5_coverage coverage;
+    } rows[] = {
+        {"#!/usr/bin/env static-one\n", S5_UNCOVERED_STATIC},
+        {"#!/usr/bin/env -S static-one -x\n", S5_UNCOVERED_STATIC},
+        {"#!/usr/bin/env -SA=b  static-one\n", S5_UNCOVERED_STATIC},
+        {"#!/usr/bin/env sh\n", S5_COVERED},
+        {"#!/usr/bin/env\n", S5_COVERED},
+        {"#!/usr/bin/env -i\n", S5_COVERED},          /* judged again by env's own exec */
+        {"#!/usr/bin/env no-such-program\n", S5_COVERED}, /* env is to say so */
+        {"#!/usr/bin/env -S \"static-one\"\n", S5_COVERED},
+    };
+    char search[128];
+    snprintf(search, sizeof search, "/bin:%s", dir);
+    for (size_t k = 0; k < sizeof rows / sizeof *rows; k++) {
+        put_text("script", rows[k].line);
+        s5_program_check(&calls, "./script", search, &report);
+        cr_assert_eq(report.coverage, rows[k].coverage, "%s", rows[k].line);
+    }
+}
+
+/* Runs FN in a child as the user nobody; whether it returned true. */
+static bool as_nobody(bool (*fn)(void))
+{
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(setgid(65534) == 0 && setuid(65534) == 0 && fn() ? 0 : 1);
+    int status;
+    return waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+static bool own_set_id(void)
+{
+    return check("./nobodys") == 0;
+}
+
+static bool roots_set_id(void)
+{
+    return check("./roots") == 1 && report.coverage == S5_UNCOVERED_SETUID;
+}
+
+static bool capable(void)
+{
+    return check("./capable") == 1 && report.coverage == S5_UNCOVERED_CAPS;
+}
+
+static bool unreadable(void)
+{
+    return check("./unreadable") == 1 && report.coverage == S5_UNCOVERED_UNREADABLE;
+}
+
+#ifdef __x86_64__
+Test(program, privileges)
+{
+    if (geteuid() != 0)
+        cr_skip_test("needs root to make files of other users");
+    struct image i = image(OWN_LOADER);
+    put("roots", &i, sizeof i, 0755);
+    cr_assert_eq(chmod("roots", 04755), 0);
+    expect("./roots", S5_COVERED); /* root's ids do not change */
+    cr_assert(as_nobody(roots_set_id));
+    cr_assert_eq(chmod("roots", 02755), 0);
+    cr_assert(as_nobody(roots_set_id));
+    put("nobodys", &i, sizeof i, 0755);
+    cr_assert_eq(chown("nobodys", 65534, 65534), 0);
+    cr_assert_eq(chmod("nobodys", 06755), 0);
+    expect("./nobodys", S5_UNCOVERED_SETUID);
+    cr_assert(as_nobody(own_set_id));
+    cr_assert_eq(chmod("nobodys", 02745), 0); /* no group execution: that is no set-id bit */
+    expect("./nobodys", S5_COVERED);
+    put("unreadable", &i, sizeof i, 0711);
+    cr_assert(as_nobody(unreadable));
+    /* VFS_CAP_REVISION_2, effective, cap_net_raw */
+    static const unsigned char cap[20] = {1, 0, 0, 2, 0, 0x20};
+    put("capable", &i, sizeof i, 0755);
+    if (setxattr("capable", "security.capability", cap, sizeof cap, 0) == 0) {
+        expect("./capable", S5_COVERED); /* to root they add nothing */
+        cr_assert(as_nobody(capable));
+    }
+}
+
+Test(program, real_and_effective_ids_that_differ)
+{
+    if (geteuid() != 0)
+        cr_skip_test("needs root");
+    cr_assert_eq(seteuid(65534), 0);
+    expect("/bin/true", S5_UNCOVERED_SETUID);
+    cr_assert_eq(seteuid(0), 0);
+}
+
+Test(program, no_descriptor_left)
+{
+    struct image i = image(NULL);
+    put("static", &i, sizeof i, 0755);
+    struct rlimit old, limit;
+    getrlimit(RLIMIT_NOFILE, &old);
+    limit = old;
+    limit.rlim_cur = 0;
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    int r = check("./static");
+    char path[PATH_MAX];
+    int found = s5_program_find(&calls, "static", ".", path, sizeof path);
+    setrlimit(RLIMIT_NOFILE, &old);
+    cr_assert_eq(r, 1);
+    cr_assert_eq(found, 0);
+}
+#endif
+
+static int find(const char *file, const char *search, char *ret)
+{
+    return s5_program_find(&calls, file, search, ret, PATH_MAX);
+}
+
+Test(program, search)
+{
+    char path[PATH_MAX], search[200];
+    cr_assert_eq(mkdir("a", 0755), 0);
+    cr_assert_eq(mkdir("b", 0755), 0);
+    cr_assert_eq(mkdir("a/tool", 0755), 0); /* a directory of that name is passed over */
+    put("a/both", "", 0, 0644);
+    put("b/both", "", 0, 0755);
+    put("b/tool", "", 0, 0755);
+    put("a/barred", "", 0, 0644);
+    put("here", "", 0, 0755);
+    cr_assert_eq(find("both", "a:b", path), 0);
+    cr_assert_str_eq(path, "b/both");
+    cr_assert_eq(find("tool", "a/:b/", path), 0);
+    cr_assert_str_eq(path, "b/tool");
+    cr_assert_eq(find("barred", "a:b:nowhere", path), -EACCES);
+    cr_assert_eq(find("nothing", "a:b", path), -ENOENT);
+    cr_assert_eq(find("here", "a::b", path), 0);
+    cr_assert_str_eq(path, "here");
+    cr_assert_eq(find("here", "", path), 0);
+    cr_assert_eq(find("here", "a:", path), 0);
+    cr_assert_eq(find("here", "a:b", path), -ENOENT);
+    cr_assert_eq(find("true", NULL, path), 0);
+    cr_assert_str_eq(path, "/bin/true");
+    cr_assert_eq(find("x/y", "a", path), 0);
+    cr_assert_str_eq(path, "x/y");
+    cr_assert_eq(find("", "a", path), -ENOENT);
+    char name[NAME_MAX + 2];
+    memset(name, 'n', sizeof name - 1);
+    name[sizeof name - 1] = '\0';
+    cr_assert_eq(find(name, "a", path), -ENAMETOOLONG);
+    snprintf(search, sizeof search, "%s/b", dir);
+    cr_assert_eq(s5_program_find(&calls, "both", search, path, 4), -ENAMETOOLONG);
+}
