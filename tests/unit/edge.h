@@ -1,0 +1,36 @@
+/* Memory that ends at a page without access: what reads or writes past it by an octet crashes. */
+#ifndef EDGE_H
+#define EDGE_H
+
+#include <criterion/criterion.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+/* N octets, at most a page. One mapping serves all calls: the octets of one are gone at the next.
+ */
+static inline uint8_t *edge(size_t n)
+{
+    static uint8_t *end;
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    if (!end) {
+        end = mmap(NULL, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        cr_assert(end != MAP_FAILED);
+        end += page;
+        cr_assert(mprotect(end, page, PROT_NONE) == 0);
+    }
+    cr_assert(n <= page);
+    return (uint8_t *)memset(end - page, 0, page) + page - n;
+}
+
+/* The same, holding a copy of DATA. */
+static inline const uint8_t *edge_copy(const void *data, size_t n)
+{
+    uint8_t *at = edge(n);
+    if (n)
+        memcpy(at, data, n);
+    return at;
+}
+
+#endif

@@ -1,0 +1,36 @@
+/* The whole of RFC 1928's table, and all that is not in it. */
+#include "reply.h"
+#include <criterion/criterion.h>
+#include <errno.h>
+
+static const struct {
+    uint8_t rep;
+    int error;
+    const char *text;
+} assigned[] = {
+    {0x00, 0, "succeeded"},
+    {0x01, -ECONNABORTED, "general server failure"},
+    {0x02, -EACCES, "not allowed by ruleset"},
+    {0x03, -ENETUNREACH, "network unreachable"},
+    {0x04, -EHOSTUNREACH, "host unreachable"},
+    {0x05, -ECONNREFUSED, "connection refused"},
+    {0x06, -ETIMEDOUT, "TTL expired"},
+    {0x07, -EOPNOTSUPP, "command not supported"},
+    {0x08, -EAFNOSUPPORT, "address type not supported"},
+};
+
+Test(reply, assigned_values_have_their_errno_and_text)
+{
+    for (size_t i = 0; i < sizeof assigned / sizeof *assigned; i++) {
+        cr_expect_eq(s5_reply_errno(assigned[i].rep), assigned[i].error);
+        cr_expect_str_eq(s5_reply_text(assigned[i].rep), assigned[i].text);
+    }
+}
+
+Test(reply, all_others_are_unassigned)
+{
+    for (unsigned rep = 9; rep <= 0xff; rep++) {
+        cr_expect_eq(s5_reply_errno((uint8_t)rep), -EPROTO);
+        cr_expect_str_eq(s5_reply_text((uint8_t)rep), "unassigned reply code");
+    }
+}
