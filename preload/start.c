@@ -98,11 +98,15 @@ static void begin(void)
 
 struct s5_engine *s5_preload(void)
 {
-    if (__builtin_expect(atomic_load_explicit(&begun, memory_order_acquire) == 2, 1))
+    /* What the beginning itself calls may be hooked, and comes here again. */
+    if (__builtin_expect(atomic_load_explicit(&begun, memory_order_acquire) == 2, 1) ||
+        s5_engine_inside)
         return &s5_preload_engine;
     int none = 0;
     if (atomic_compare_exchange_strong(&begun, &none, 1)) {
+        s5_engine_inside++;
         begin();
+        s5_engine_inside--;
         atomic_store(&begun, 2);
     }
     while (atomic_load(&begun) != 2) {

@@ -1,0 +1,143 @@
+/* The registry: records under descriptors, duplicates, the list of those in flight, registrations. */
+#include "registry.h"
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+
+static struct s5_registry *fresh(void)
+{
+    struct s5_registry *r = calloc(1, sizeof *r);
+    cr_assert_not_null(r);
+    return r;
+}
+
+Test(registry, unknown_descriptors_are_foreign)
+{
+    struct s5_registry *r = fresh();
+    cr_assert(s5_registry_foreign(r, 0));
+    cr_assert(s5_registry_foreign(r, -1));
+    cr_assert(s5_registry_foreign(r, 1 << 30));
+    cr_assert_null(s5_registry_find(r, 3));
+    cr_assert_null(s5_registry_drop(r, 3));
+}
+
+Test(registry, a_record_lives_as_long_as_its_last_name)
+{
+    struct s5_registry *r = fresh();
+    struct s5_record *record = s5_registry_add(r, 5);
+    cr_assert_not_null(record);
+    cr_assert_not(s5_registry_foreign(r, 5));
+    cr_assert_eq(s5_registry_find(r, 5), record);
+    cr_assert_eq(s5_registry_share(r, 700, record), 0);
+    cr_assert_null(s5_registry_drop(r, 5), "another name is left");
+    cr_assert_eq(atomic_load(&record->fd), 700, "a live descriptor stands for it");
+    cr_assert_eq(s5_registry_find(r, 700), record);
+    cr_assert_eq(s5_registry_drop(r, 700), record);
+    s5_registry_free(r, record);
+    cr_assert_eq(s5_registry_add(r, 9), record, "a free record is used again");
+}
+
+Test(registry, a_full_table_says_so)
+{
+    struct s5_registry *r = fresh();
+    unsigned n = 0;
+    while (s5_registry_add(r, (int)n))
+        n++;
+    cr_assert_eq(n, S5_RECORDS);
+    s5_registry_free(r, s5_registry_drop(r, 17));
+    cr_assert_not_null(s5_registry_add(r, 17));
+    cr_assert_null(s5_registry_make(r, (int)(S5_CHUNKS * S5_CHUNK_SLOTS)));
+}
+
+Test(registry, those_in_flight_are_listed)
+{
+    struct s5_registry *r = fresh();
+    struct s5_record *records[3];
+    for (int i = 0; i < 3; i++) {
+        records[i] = s5_registry_add(r, i);
+        cr_assert_eq(s5_registry_take_off(r, records[i]), 0);
+    }
+    cr_assert(s5_registry_flying(r));
+    cr_assert_eq(atomic_load(&r->flying_top), 3);
+    s5_registry_land(r, records[1]);
+    cr_assert_null(s5_registry_flying_at(r, 1));
+    cr_assert_eq(s5_registry_flying_at(r, 2), records[2]);
+    s5_registry_land(r, records[0]);
+    s5_registry_land(r, records[2]);
+    cr_assert_not(s5_registry_flying(r));
+    cr_assert_eq(atomic_load(&r->flying_top), 0, "an empty list is short again");
+}
+
+Test(registry, more_than_the_list_holds_is_refused)
+{
+    struct s5_registry *r = fresh();
+    for (unsigned i = 0; i < S5_FLYING; i++)
+        cr_assert_eq(s5_registry_take_off(r, s5_registry_add(r, (int)i)), 0);
+    cr_assert_eq(s5_registry_take_off(r, s5_registry_add(r, (int)S5_FLYING)), -ENOBUFS);
+}
+
+Test(registry, registrations_of_several_epolls)
+{
+    struct s5_registry *r = fresh();
+    struct s5_registration got;
+    for (int ep = 10; ep < 14; ep++)
+        cr_assert_eq(s5_registry_watch(r, 4, ep, (uint32_t)ep, (uint64_t)ep * 100), 0);
+    s5_registry_watch(r, 4, 12, 99, 1);
+    struct s5_slot *slot = s5_registry_slot(r, 4);
+    int seen = 0;
+    for (unsigned at = 0; s5_registry_registration(r, slot, at, &got); at++) {
+        seen += got.ep;
+        if (got.ep == 12)
+            cr_assert(got.events == 99 && got.data == 1);
+    }
+    cr_assert_eq(seen, 10 + 11 + 12 + 13);
+    s5_registry_unwatch(r, 4, 10);
+    s5_registry_unwatch(r, 4, 13);
+    for (unsigned at = 0; s5_registry_registration(r, slot, at, &got); at++)
+        cr_assert(got.ep == -1 || got.ep == 11 || got.ep == 12);
+}
+
+Test(registry, duplicates_are_found_from_either_end)
+{
+    struct s5_registry *r = fresh();
+    uint32_t at = 0;
+    s5_registry_note_dup(r, 3, 8);
+    s5_registry_note_dup(r, 9, 3);
+    cr_assert_eq(s5_registry_next_dup(r, 3, &at), 8);
+    cr_assert_eq(s5_registry_next_dup(r, 3, &at), 9);
+    cr_assert_eq(s5_registry_next_dup(r, 3, &at), -1);
+    at = 0;
+    cr_assert_eq(s5_registry_next_dup(r, 8, &at), 3);
+}
+
+static void *churn(void *user)
+{
+    struct s5_registry *r = user;
+    static _Atomic int next;
+    int base = atomic_fetch_add(&next, 1) * 1000;
+    for (int i = 0; i < 20000; i++) {
+        struct s5_record *record = s5_registry_add(r, base + i % 500);
+        if (!record || s5_registry_take_off(r, record) < 0)
+            return (void *)1;
+        s5_registry_land(r, record);
+        if (s5_registry_drop(r, base + i % 500) != record)
+            return (void *)2;
+        s5_registry_free(r, record);
+    }
+    return NULL;
+}
+
+Test(registry, threads_never_share_a_record)
+{
+    struct s5_registry *r = fresh();
+    pthread_t threads[4];
+    for (int i = 0; i < 4; i++)
+        pthread_create(&threads[i], NULL, churn, r);
+    for (int i = 0; i < 4; i++) {
+        void *result;
+        pthread_join(threads[i], &result);
+        cr_assert_null(result);
+    }
+    cr_assert_not(s5_registry_flying(r));
+}
