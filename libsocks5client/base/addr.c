@@ -43,7 +43,8 @@ int s5_addr_from_sockaddr(struct s5_addr *ret, const struct sockaddr *sa, sockle
     sa_family_t family;
     if (!sa || len < sizeof family)
         return -EINVAL;
-    memcpy(&family, &sa->sa_family, sizeof family);
+    /* By its octets: an application's address may be aligned for nothing. */
+    memcpy(&family, (const char *)sa + offsetof(struct sockaddr, sa_family), sizeof family);
     if (family == AF_INET6)
         return from_sockaddr_in6(ret, sa, len);
     if (family != AF_INET)

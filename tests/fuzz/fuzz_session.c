@@ -1,0 +1,168 @@
+/* A server that says anything, cut anywhere. The first octets pick the set-up and the cuts, the
+ * rest is what the server says. Whatever that is, the machine's promises hold. */
+#include "session.h"
+#include <stdlib.h>
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+#define CHECK(what)                                                                                \
+    do {                                                                                           \
+        if (!(what))                                                                               \
+            abort();                                                                               \
+    } while (0)
+
+#define SECRET "the very secret word"
+
+/* [0] command, pipelining and number of methods; [1] the methods; [2] reads; [3] writes. */
+#define HEAD 4
+
+struct server {
+    const uint8_t *at; /* what it says next */
+    size_t left;
+    size_t taken;
+};
+
+static bool start(struct s5_session *s, const uint8_t *head)
+{
+    static const struct s5_addr dst = {
+        .kind = S5_ADDR_NAME, .name_len = 2, .port = 9, .name = "ab"};
+    struct s5_session_setup setup = {
+        .command = head[0] & 3,
+        .dst = &dst,
+        .n_methods = head[0] >> 2 & 7,
+        .username = "user",
+        .username_len = 4,
+        .password = SECRET,
+        .password_len = sizeof SECRET - 1,
+        .pipeline = head[0] >> 5 & 1,
+    };
+    for (unsigned i = 0; i < S5_SESSION_METHODS_MAX; i++)
+        setup.methods[i] = head[1] >> 2 * i & 3;
+    memset(s, 0xa5, sizeof *s);
+    return s5_session_start(s, &setup) == 0;
+}
+
+/* What is true of every session between two calls. */
+static void check(const struct s5_session *s)
+{
+    size_t left, need = s5_session_need(s);
+    s5_session_out(s, &left);
+    enum s5_session_state state = s5_session_state(s);
+    CHECK(state <= S5_SESSION_FAILED && *s5_session_phase(s));
+    CHECK((state == S5_SESSION_FAILED) == (s5_session_error(s) < 0));
+    CHECK(s->in_len <= sizeof s->in && s->out_sent <= s->out_len && s->out_len <= sizeof s->out);
+    if (state == S5_SESSION_DONE || state == S5_SESSION_FAILED || state == S5_SESSION_BOUND)
+        CHECK(need == 0 && left == 0);
+    else
+        CHECK(need > 0 || left > 0); /* there is always something to do */
+    const struct s5_addr *bound = s5_session_bound(s);
+    char text[S5_ADDR_TEXT_MAX];
+    CHECK(bound->kind != S5_ADDR_NAME || strlen(bound->name) == bound->name_len);
+    CHECK(*s5_addr_format(bound, text, sizeof text));
+}
+
+static void write_some(struct s5_session *s, size_t most)
+{
+    size_t left;
+    s5_session_out(s, &left);
+    s5_session_sent(s, left < most ? left : most);
+}
+
+/* All that is asked for belongs to a server that answers well and as briefly as it may: the
+ * least that can end this session from here, fed, ends it no earlier than its last octet. */
+static void check_need(const struct s5_session *s)
+{
+    static const uint8_t brief[] = {5, 0, 0, 3, 0, 0, 0};
+    struct s5_session ideal = *s;
+    size_t need = s5_session_need(s), fed = 0;
+    while (fed < need) {
+        uint8_t octet;
+        if (ideal.state == S5_SESSION_METHOD)
+            octet = ideal.in_len ? ideal.method == 0xff ? ideal.methods[0] : ideal.method : 5;
+        else if (ideal.state == S5_SESSION_AUTH)
+            octet = !ideal.in_len;
+        else
+            octet = ideal.in_len < sizeof brief ? brief[ideal.in_len] : 'n';
+        CHECK(s5_session_need(&ideal) >= need - fed);
+        s5_session_feed(&ideal, &octet, 1);
+        fed++;
+    }
+}
+
+/* Reads N octets of what is needed. */
+static void read_some(struct s5_session *s, struct server *server, size_t n)
+{
+    size_t need = s5_session_need(s);
+    if (n > need)
+        n = need;
+    if (n > server->left)
+        n = server->left;
+    if (n == 0)
+        return;
+    uint8_t *copy = malloc(n); /* so that the sanitizer sees what is read past it */
+    CHECK(copy);
+    memcpy(copy, server->at, n);
+    int r = s5_session_feed(s, copy, n);
+    free(copy);
+    CHECK(r == s5_session_error(s));
+    server->at += n;
+    server->left -= n;
+    server->taken += n;
+}
+
+static void check_end(struct s5_session *s)
+{
+    struct s5_session before = *s;
+    s5_session_eof(s);
+    s5_session_abort(s, -1);
+    s5_session_sent(s, 1);
+    s5_session_next_reply(s);
+    CHECK(s5_session_feed(s, "\5", 1) < 0);
+    CHECK(memcmp(s, &before, sizeof before) == 0);
+}
+
+/* The octets that VER.. of a reply of RFC 1928 says it takes, or those there are. */
+static size_t reply_len(const uint8_t *at, size_t n)
+{
+    if (n < 5)
+        return n;
+    return at[3] == 1 ? 10 : at[3] == 4 ? 22 : 7 + (size_t)at[4];
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static struct s5_session s;
+    if (size < HEAD || !start(&s, data))
+        return 0;
+    struct server server = {.at = data + HEAD, .left = size - HEAD};
+    uint32_t reads = data[2] * 2654435761U, writes = data[3] * 2654435761U;
+    check(&s);
+    for (;;) {
+        write_some(&s, writes % 61 + 1);
+        check(&s);
+        check_need(&s);
+        read_some(&s, &server, reads % 17 + 1);
+        check(&s);
+        size_t left;
+        s5_session_out(&s, &left);
+        if (s.state == S5_SESSION_BOUND)
+            s5_session_next_reply(&s);
+        if (s.state >= S5_SESSION_DONE || (!left && !server.left))
+            break;
+        reads = reads * 1664525 + 1013904223;
+        writes = writes * 1664525 + 1013904223;
+    }
+    if (s.state == S5_SESSION_DONE) { /* not an octet past the reply, counted another way */
+        size_t len = s.method == S5_METHOD_USERPASS ? 4 : 2;
+        for (int reply = 0; reply < (s.command == S5_BIND ? 2 : 1); reply++)
+            len += reply_len(data + HEAD + len, size - HEAD - len);
+        CHECK(server.taken == len);
+    } else if (s.state != S5_SESSION_FAILED)
+        CHECK(s5_session_eof(&s) < 0);
+    check(&s);
+    check_end(&s);
+    if (!memmem(data, size, SECRET, sizeof SECRET - 1)) /* or the server said it */
+        CHECK(!memmem(&s, sizeof s, SECRET, sizeof SECRET - 1));
+    return 0;
+}
