@@ -1,0 +1,49 @@
+/* RFC 1929 wants both words, 1 to 255 octets each; where a source gives none, the environment's. */
+#include "credentials.h"
+#include <errno.h>
+#include <string.h>
+
+enum { NONE = 0, USERPASS = 2 }; /* RFC 1928's method numbers */
+
+static bool offers(const struct s5_server *server, uint8_t method)
+{
+    return memchr(server->methods, method, server->n_methods) != NULL;
+}
+
+static int set_words(struct s5_server *server, const char *username, const char *password,
+                     const char *where, struct s5_fault *ret_fault)
+{
+    size_t n = username ? strlen(username) : 0, m = password ? strlen(password) : 0;
+    if (n == 0)
+        return s5_fault_set(ret_fault, -EINVAL, "%s: method \"userpass\" without a username",
+                            where);
+    if (m == 0)
+        return s5_fault_set(ret_fault, -EINVAL, "%s: username without a password", where);
+    if (n > sizeof server->username || m > sizeof server->password)
+        return s5_fault_set(ret_fault, -EINVAL, "%s: %s longer than 255 octets", where,
+                            n > sizeof server->username ? "username" : "password");
+    memcpy(server->username, username, n);
+    memcpy(server->password, password, m);
+    server->username_len = (uint8_t)n;
+    server->password_len = (uint8_t)m;
+    return 0;
+}
+
+int s5_credentials_set(struct s5_server *server, const char *username, const char *password,
+                       const struct s5_environment *env, const char *where,
+                       struct s5_fault *ret_fault)
+{
+    bool named = username != NULL, wanted = server->n_methods && offers(server, USERPASS);
+    if (!username && (wanted || (!server->n_methods && env->password)))
+        username = env->user;
+    if (username && !password && (wanted || !server->n_methods))
+        password = env->password;
+    if (!server->n_methods)
+        server->methods[server->n_methods++] = username ? USERPASS : NONE;
+    if (!named && !offers(server, USERPASS))
+        return 0;
+    if (!offers(server, USERPASS))
+        return s5_fault_set(ret_fault, -EINVAL,
+                            "%s: username given, but \"userpass\" is not among the methods", where);
+    return set_words(server, username, password, where, ret_fault);
+}

@@ -1,0 +1,276 @@
+/* The decision, and the flat block it reads. A flow is held against the rules in order; a rule's
+ * conditions are ranges of indexes into the pools of matches and ports, so that deciding is a walk
+ * over small arrays without a pointer to follow. */
+#include "policy.h"
+#include <errno.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+/* --- the block --- */
+
+void s5_policy_init(struct s5_policy *p)
+{
+    memset(p, 0, offsetof(struct s5_policy, servers));
+    p->log_level = S5_LOG_ERROR;
+    p->text[0] = 0;
+    p->n_text = 1;
+}
+
+int64_t s5_policy_add_text(struct s5_policy *p, const char *text, size_t len)
+{
+    if (len == 0)
+        return 0;
+    if (len >= S5_POLICY_TEXT - p->n_text)
+        return -ENOSPC;
+    uint32_t at = p->n_text;
+    memcpy(p->text + at, text, len);
+    p->text[at + len] = 0;
+    p->n_text += (uint32_t)len + 1;
+    return at;
+}
+
+int s5_policy_add_server(struct s5_policy *p, const char *name)
+{
+    if (p->n_servers >= S5_POLICY_SERVERS)
+        return -ENOSPC;
+    int64_t text = s5_policy_add_text(p, name, strlen(name));
+    if (text < 0)
+        return (int)text;
+    int64_t service = s5_policy_add_text(p, "rcmd", 4);
+    if (service < 0)
+        return (int)service;
+    struct s5_server *s = &p->servers[p->n_servers];
+    memset(s, 0, sizeof *s);
+    s->name = (uint32_t)text;
+    s->port = 1080;
+    s->timeout = 30;
+    s->gssapi_service = (uint32_t)service;
+    s->gssapi_protection = 2;
+    return (int)p->n_servers++;
+}
+
+/* --- what a rule may say --- */
+
+/* The octets of a block beyond its prefix must be zero. */
+static bool host_bits(const struct s5_match *m)
+{
+    unsigned size = m->family == S5_ADDR_IPV4 ? 4 : 16;
+    for (unsigned bit = m->prefix; bit < size * 8; bit++)
+        if (m->octets[bit / 8] & (0x80 >> bit % 8))
+            return true;
+    return false;
+}
+
+static int parse_block(struct s5_match *m, const struct s5_addr *addr, const char *prefix,
+                       size_t len)
+{
+    unsigned bits = addr->kind == S5_ADDR_IPV4 ? 32 : 128, value = 0;
+    m->kind = S5_MATCH_BLOCK;
+    m->family = addr->kind;
+    memcpy(m->octets, addr->octets, addr->kind == S5_ADDR_IPV4 ? 4 : 16);
+    if (!prefix)
+        value = bits;
+    else if (len == 0 || len > 3)
+        return -EINVAL;
+    for (size_t i = 0; prefix && i < len; i++) {
+        if (prefix[i] < '0' || prefix[i] > '9')
+            return -EINVAL;
+        value = value * 10 + (unsigned)(prefix[i] - '0');
+    }
+    if (value > bits)
+        return -EINVAL;
+    m->prefix = (uint8_t)value;
+    return host_bits(m) ? -EINVAL : 0;
+}
+
+static int parse_name(struct s5_policy *p, struct s5_match *m, const char *to, size_t len)
+{
+    struct s5_addr name;
+    m->kind = to[0] == '.' ? S5_MATCH_SUFFIX : S5_MATCH_NAME;
+    if (to[0] == '.')
+        to++, len--;
+    if (len > 1 && to[len - 1] == '.')
+        len--;
+    if (memchr(to, '*', len) || s5_addr_parse(&name, to, len, 0) < 0 || name.kind != S5_ADDR_NAME)
+        return -EINVAL;
+    int64_t at = s5_policy_add_text(p, to, len);
+    if (at < 0)
+        return (int)at;
+    m->name = (uint32_t)at;
+    return 0;
+}
+
+int s5_policy_add_match(struct s5_policy *p, const char *to, size_t len)
+{
+    struct s5_addr addr;
+    if (p->n_matches >= S5_POLICY_MATCHES)
+        return -ENOSPC;
+    if (len == 0)
+        return -EINVAL;
+    struct s5_match *m = &p->matches[p->n_matches];
+    memset(m, 0, sizeof *m);
+    const char *slash = memchr(to, '/', len);
+    size_t host = slash ? (size_t)(slash - to) : len;
+    int r;
+    if (len == 1 && to[0] == '*') {
+        m->kind = S5_MATCH_ANY;
+        r = 0;
+    } else if (to[0] != '.' && s5_addr_parse(&addr, to, host, 0) == 0 && addr.kind != S5_ADDR_NAME)
+        r = parse_block(m, &addr, slash ? slash + 1 : NULL, slash ? len - host - 1 : 0);
+    else
+        r = slash ? -EINVAL : parse_name(p, m, to, len);
+    return r < 0 ? r : (int)p->n_matches++;
+}
+
+static int parse_port(const char *text, const char **ret_end)
+{
+    unsigned value = 0;
+    const char *at = text;
+    for (; *at >= '0' && *at <= '9' && at - text < 6; at++)
+        value = value * 10 + (unsigned)(*at - '0');
+    *ret_end = at;
+    return at == text || value == 0 || value > 65535 ? -EINVAL : (int)value;
+}
+
+int s5_policy_add_ports(struct s5_policy *p, const char *ports)
+{
+    const char *end;
+    int low = parse_port(ports, &end), high = low;
+    if (low > 0 && *end == '-')
+        high = parse_port(end + 1, &end);
+    if (low < 0 || high < low || *end)
+        return -EINVAL;
+    if (p->n_ports >= S5_POLICY_PORTS)
+        return -ENOSPC;
+    p->ports[p->n_ports].low = (uint16_t)low;
+    p->ports[p->n_ports].high = (uint16_t)high;
+    return (int)p->n_ports++;
+}
+
+/* --- the decision --- */
+
+static bool in_block(const struct s5_match *m, const struct s5_addr *addr)
+{
+    if (m->family != addr->kind)
+        return false;
+    unsigned whole = m->prefix / 8, rest = m->prefix % 8;
+    if (memcmp(m->octets, addr->octets, whole) != 0)
+        return false;
+    return rest == 0 || ((m->octets[whole] ^ addr->octets[whole]) >> (8 - rest)) == 0;
+}
+
+static size_t name_length(const struct s5_addr *addr)
+{
+    size_t len = addr->name_len;
+    return len > 1 && addr->name[len - 1] == '.' ? len - 1 : len;
+}
+
+static bool is_suffix(const char *suffix, const struct s5_addr *addr)
+{
+    size_t have = name_length(addr), n = strlen(suffix);
+    if (have < n || strncasecmp(addr->name + have - n, suffix, n) != 0)
+        return false;
+    return have == n || addr->name[have - n - 1] == '.';
+}
+
+static bool matches(const struct s5_policy *p, const struct s5_match *m, const struct s5_addr *addr)
+{
+    const char *name = s5_policy_text(p, m->name);
+    switch ((enum s5_match_kind)m->kind) {
+    case S5_MATCH_ANY:
+        return true;
+    case S5_MATCH_BLOCK:
+        return in_block(m, addr);
+    case S5_MATCH_SUFFIX:
+        return addr->kind == S5_ADDR_NAME && is_suffix(name, addr);
+    case S5_MATCH_NAME:
+        return addr->kind == S5_ADDR_NAME && strlen(name) == name_length(addr) &&
+               strncasecmp(name, addr->name, name_length(addr)) == 0;
+    }
+    return false;
+}
+
+static bool is_loopback(const struct s5_addr *addr)
+{
+    return addr->kind == S5_ADDR_NAME ? is_suffix("localhost", addr) : s5_addr_is_loopback(addr);
+}
+
+/* Whether a match was written with loopback in mind: a block inside it, or its name. */
+static bool names_loopback(const struct s5_policy *p, const struct s5_match *m)
+{
+    static const uint8_t one[16] = {[15] = 1};
+    const char *name = s5_policy_text(p, m->name);
+    if (m->kind == S5_MATCH_BLOCK && m->family == S5_ADDR_IPV4)
+        return m->prefix >= 8 && m->octets[0] == 127;
+    if (m->kind == S5_MATCH_BLOCK)
+        return m->prefix == 128 && memcmp(m->octets, one, 16) == 0;
+    return m->kind != S5_MATCH_ANY && strcasecmp(name, "localhost") == 0;
+}
+
+/* The unspecified address is this machine by another name. */
+static bool matches_loopback(const struct s5_policy *p, const struct s5_match *m,
+                             const struct s5_addr *addr)
+{
+    static const uint8_t zeros[16];
+    if (!names_loopback(p, m))
+        return false;
+    size_t size = addr->kind == S5_ADDR_IPV4 ? 4 : 16;
+    if (addr->kind != S5_ADDR_NAME && memcmp(addr->octets, zeros, size) == 0)
+        return m->kind == S5_MATCH_BLOCK && m->family == addr->kind;
+    return matches(p, m, addr);
+}
+
+static bool covers_to(const struct s5_policy *p, const struct s5_rule *rule,
+                      const struct s5_addr *to, bool loopback)
+{
+    if (rule->to_count == 0)
+        return !loopback;
+    for (unsigned i = 0; i < rule->to_count; i++) {
+        const struct s5_match *m = &p->matches[rule->to_first + i];
+        if (loopback ? matches_loopback(p, m, to) : matches(p, m, to))
+            return true;
+    }
+    return false;
+}
+
+static bool covers_port(const struct s5_policy *p, const struct s5_rule *rule, uint16_t port)
+{
+    for (unsigned i = 0; i < rule->ports_count; i++)
+        if (port >= p->ports[rule->ports_first + i].low &&
+            port <= p->ports[rule->ports_first + i].high)
+            return true;
+    return rule->ports_count == 0;
+}
+
+static bool covers(const struct s5_policy *p, const struct s5_rule *rule,
+                   const struct s5_flow *flow, bool loopback)
+{
+    uint8_t commands = rule->commands ? rule->commands : S5_CMD_CONNECT | S5_CMD_UDP;
+    if (!(commands & flow->command))
+        return false;
+    if (rule->protocols && !(rule->protocols & flow->protocol))
+        return false;
+    return covers_port(p, rule, flow->to->port) && covers_to(p, rule, flow->to, loopback);
+}
+
+struct s5_route s5_policy_decide(const struct s5_policy *p, const struct s5_flow *flow)
+{
+    bool loopback = is_loopback(flow->to);
+    for (uint32_t i = 0; i < p->n_rules; i++) {
+        const struct s5_rule *rule = &p->rules[i];
+        if (!covers(p, rule, flow, loopback))
+            continue;
+        /* A server speaks TCP and UDP alone. */
+        bool via = rule->verdict == S5_VIA;
+        enum s5_verdict verdict = via && !flow->protocol ? S5_DENY : (enum s5_verdict)rule->verdict;
+        return (struct s5_route){verdict, verdict == S5_VIA ? rule->server : -1, (int)i,
+                                 S5_WHY_RULE};
+    }
+    if (loopback)
+        return (struct s5_route){S5_DIRECT, -1, -1, S5_WHY_LOOPBACK};
+    if (flow->command == S5_CMD_BIND)
+        return (struct s5_route){S5_DIRECT, -1, -1, S5_WHY_LISTENER};
+    return (struct s5_route){S5_DENY, -1, -1, S5_WHY_NO_RULE};
+}

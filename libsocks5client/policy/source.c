@@ -1,0 +1,75 @@
+/* One source decides, the first there is: what was named on the command line or in the environment
+ * is used or is an error; of the default files, one that is not there is passed over. */
+#include "source.h"
+#include "credentials.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <string.h>
+#include <unistd.h>
+
+#define SYSTEM_FILE "/etc/socks5.conf"
+
+static int from(struct s5_policy *p, const char *what)
+{
+    int64_t text = s5_policy_add_text(p, what, strlen(what));
+    p->source = text < 0 ? 0 : (uint32_t)text;
+    return 0;
+}
+
+static int from_url(struct s5_policy *p, const char *url, const char *where,
+                    const struct s5_environment *env, struct s5_fault *ret_fault)
+{
+    from(p, where);
+    return s5_url_load(p, url, where, env, ret_fault);
+}
+
+static int from_file(struct s5_policy *p, const char *path, const struct s5_environment *env,
+                     struct s5_fault *ret_fault)
+{
+    from(p, path);
+    return s5_config_load(p, path, env, ret_fault);
+}
+
+static bool exists(const char *path)
+{
+    return access(path, F_OK) == 0 || (errno != ENOENT && errno != ENOTDIR);
+}
+
+static int from_defaults(struct s5_policy *p, const struct s5_environment *env,
+                         struct s5_fault *ret_fault)
+{
+    char path[PATH_MAX];
+    path[0] = 0;
+    if (env->xdg_config_home && env->xdg_config_home[0] == '/')
+        s5_format(path, sizeof path, "%s/socks5/socks5.conf", env->xdg_config_home);
+    else if (env->home && env->home[0] == '/')
+        s5_format(path, sizeof path, "%s/.config/socks5/socks5.conf", env->home);
+    if (path[0] && exists(path))
+        return from_file(p, path, env, ret_fault);
+    if (exists(SYSTEM_FILE))
+        return from_file(p, SYSTEM_FILE, env, ret_fault);
+    return s5_fault_set(ret_fault, -ENOENT,
+                        "no configuration: no SOCKS5_CONF, SOCKS5_SERVER, SOCKS_SERVER or "
+                        "ALL_PROXY, no %s%s" SYSTEM_FILE,
+                        path, path[0] ? ", no " : "");
+}
+
+int s5_source_load(struct s5_policy *p, const struct s5_source *source, struct s5_fault *ret_fault)
+{
+    const struct s5_environment *env = &source->env;
+    s5_policy_init(p);
+    if (source->file)
+        return from_file(p, source->file, env, ret_fault);
+    if (source->url)
+        return from_url(p, source->url, "-x", env, ret_fault);
+    if (env->socks5_conf)
+        return from_file(p, env->socks5_conf, env, ret_fault);
+    if (env->socks5_server)
+        return from_url(p, env->socks5_server, "SOCKS5_SERVER", env, ret_fault);
+    if (env->socks_server)
+        return from_url(p, env->socks_server, "SOCKS_SERVER", env, ret_fault);
+    if (env->all_proxy)
+        return from_url(p, env->all_proxy, "ALL_PROXY", env, ret_fault);
+    return from_defaults(p, env, ret_fault);
+}

@@ -1,0 +1,228 @@
+/* socks5[h]://[user[:password]@]host[:port], as users of ALL_PROXY know it. The parts are found
+ * from the outside in: scheme, then the last '@' before the path, then the port behind the host. */
+#include "credentials.h"
+#include "source.h"
+#include <errno.h>
+#include <string.h>
+#include <strings.h>
+
+#define USERINFO_MAX (3 * 255) /* every octet percent-encoded */
+
+struct parts {
+    bool local; /* socks5://: names are resolved here */
+    bool has_user, has_password;
+    char user[256], password[256]; /* decoded */
+    const char *host;              /* without brackets, host_len octets */
+    size_t host_len;
+    uint16_t port;
+    const char *path; /* of a UNIX socket, or NULL */
+};
+
+static int hex(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    c = (char)(c | 0x20);
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* Percent-decoding into 255 octets and a NUL. */
+static int decode(const char *text, size_t len, char ret[static 256])
+{
+    size_t n = 0;
+    for (size_t i = 0; i < len; i++) {
+        int c = (unsigned char)text[i];
+        if (c == '%') {
+            if (i + 2 >= len || hex(text[i + 1]) < 0 || hex(text[i + 2]) < 0)
+                return -EINVAL;
+            c = hex(text[i + 1]) << 4 | hex(text[i + 2]);
+            i += 2;
+        }
+        if (n == 255 || c == 0)
+            return -EINVAL;
+        ret[n++] = (char)c;
+    }
+    ret[n] = 0;
+    return 0;
+}
+
+static int parse_userinfo(struct parts *u, const char *text, size_t len)
+{
+    const char *colon = memchr(text, ':', len);
+    size_t user = colon ? (size_t)(colon - text) : len;
+    u->has_user = true;
+    u->has_password = colon != NULL;
+    if (len > 2 * USERINFO_MAX + 1 || decode(text, user, u->user) < 0)
+        return -EINVAL;
+    return colon ? decode(colon + 1, len - user - 1, u->password) : 0;
+}
+
+static int parse_port(const char *text, size_t len, uint16_t *ret)
+{
+    unsigned value = 0;
+    if (len == 0 || len > 5)
+        return -EINVAL;
+    for (size_t i = 0; i < len; i++) {
+        if (text[i] < '0' || text[i] > '9')
+            return -EINVAL;
+        value = value * 10 + (unsigned)(text[i] - '0');
+    }
+    if (value == 0 || value > 65535)
+        return -EINVAL;
+    *ret = (uint16_t)value;
+    return 0;
+}
+
+static const char *parse_host(struct parts *u, const char *text, size_t len)
+{
+    const char *end = text + len, *colon;
+    u->host = text;
+    if (len && *text == '[') {
+        const char *close = memchr(text, ']', len);
+        if (!close)
+            return "\"[\" without \"]\"";
+        u->host = text + 1;
+        u->host_len = (size_t)(close - text) - 1;
+        colon = close + 1 < end ? close + 1 : NULL;
+        if (colon && *colon != ':')
+            return "no port behind \"]\"";
+    } else {
+        colon = memchr(text, ':', len);
+        u->host_len = colon ? (size_t)(colon - text) : len;
+    }
+    if (colon && parse_port(colon + 1, (size_t)(end - colon) - 1, &u->port) < 0)
+        return "port is not a number from 1 to 65535";
+    return NULL;
+}
+
+/* NULL, or what is wrong. */
+static const char *parse(struct parts *u, const char *url)
+{
+    const char *rest = strstr(url, "://");
+    *u = (struct parts){.port = 1080};
+    if (!rest)
+        rest = url;
+    else if (strncasecmp(url, "socks5://", 9) == 0)
+        u->local = true, rest += 3;
+    else if (strncasecmp(url, "socks5h://", 10) == 0)
+        rest += 3;
+    else
+        return "scheme not supported: use socks5:// or socks5h://";
+    size_t len = strcspn(rest, "/?#");
+    const char *path = rest[len] == '/' && rest[len + 1] ? rest + len : NULL, *at = NULL;
+    if (rest[len] == '?' || rest[len] == '#')
+        return "nothing may follow the port";
+    for (size_t i = 0; i < len; i++)
+        if (rest[i] == '@')
+            at = rest + i;
+    if (at && parse_userinfo(u, rest, (size_t)(at - rest)) < 0)
+        return "user or password is badly percent-encoded, or longer than 255 octets";
+    const char *host = at ? at + 1 : rest;
+    const char *wrong = parse_host(u, host, len - (size_t)(host - rest));
+    if (wrong)
+        return wrong;
+    if (path && !(u->host_len == 9 && strncasecmp(u->host, "localhost", 9) == 0))
+        return "a path names a UNIX socket, behind host \"localhost\" alone";
+    u->path = path;
+    return u->host_len ? NULL : "no host";
+}
+
+static int set_host(struct s5_policy *p, struct s5_server *server, const struct parts *u)
+{
+    struct s5_addr addr;
+    const char *host = u->path ? u->path : u->host;
+    size_t len = u->path ? strlen(u->path) : u->host_len;
+    if (!u->path && s5_addr_parse(&addr, host, len, u->port) < 0)
+        return -EINVAL;
+    int64_t text = s5_policy_add_text(p, host, len);
+    if (text < 0)
+        return (int)text;
+    server->host = (uint32_t)text;
+    server->port = u->port;
+    server->is_path = u->path != NULL;
+    if (u->path || addr.kind == S5_ADDR_NAME)
+        return 0;
+    server->addrs[0].kind = addr.kind;
+    memcpy(server->addrs[0].octets, addr.octets, sizeof server->addrs[0].octets);
+    server->n_addrs = 1;
+    return 0;
+}
+
+static int64_t add_rule(struct s5_policy *p, const char *name, enum s5_verdict verdict)
+{
+    int64_t text = s5_policy_add_text(p, name, strlen(name));
+    if (text < 0 || p->n_rules >= S5_POLICY_RULES)
+        return -ENOSPC;
+    struct s5_rule *rule = &p->rules[p->n_rules];
+    memset(rule, 0, sizeof *rule);
+    rule->name = (uint32_t)text;
+    rule->verdict = (uint8_t)verdict;
+    rule->to_first = (uint16_t)p->n_matches;
+    rule->ports_first = (uint16_t)p->n_ports;
+    return p->n_rules++;
+}
+
+/* One entry of NO_PROXY: as in a rule's "to", or with a ":port" behind it. */
+static int add_exception(struct s5_policy *p, const char *entry, size_t len)
+{
+    int64_t at = add_rule(p, "NO_PROXY", S5_DIRECT);
+    if (at < 0)
+        return (int)at;
+    struct s5_rule *rule = &p->rules[at];
+    const char *colon = memrchr(entry, ':', len);
+    bool bare_v6 = colon && entry[0] != '[' && memchr(entry, ':', (size_t)(colon - entry));
+    if (colon && !bare_v6 && colon[-1] != ':' && !(entry[0] == '[' && entry[len - 1] == ']')) {
+        char port[8];
+        s5_format(port, sizeof port, "%.*s", (int)(len - (size_t)(colon - entry) - 1), colon + 1);
+        int r = s5_policy_add_ports(p, port);
+        if (r < 0)
+            return r;
+        rule->ports_count = 1;
+        len = (size_t)(colon - entry);
+    }
+    int r = s5_policy_add_match(p, entry, len);
+    rule->to_count = 1;
+    return r;
+}
+
+static int add_exceptions(struct s5_policy *p, const char *list, struct s5_fault *ret_fault)
+{
+    for (const char *at = list + strspn(list, ", "); *at; at += strspn(at, ", ")) {
+        size_t len = strcspn(at, ", ");
+        int r = add_exception(p, at, len);
+        if (r < 0)
+            return s5_fault_set(ret_fault, r, "NO_PROXY: \"%.*s\" is no name, address or block",
+                                (int)len, at);
+        at += len;
+    }
+    return 0;
+}
+
+int s5_url_load(struct s5_policy *p, const char *url, const char *where,
+                const struct s5_environment *env, struct s5_fault *ret_fault)
+{
+    struct parts u;
+    const char *wrong = parse(&u, url);
+    int r = wrong ? s5_fault_set(ret_fault, -EINVAL, "%s: %s", where, wrong) : 0;
+    int at = r < 0 ? r : s5_policy_add_server(p, "proxy");
+    if (at < 0)
+        goto done;
+    struct s5_server *server = &p->servers[at];
+    r = set_host(p, server, &u);
+    if (r < 0)
+        r = s5_fault_set(ret_fault, r, "%s: host is no name or address", where);
+    if (r == 0)
+        r = s5_credentials_set(server, u.has_user ? u.user : NULL,
+                               u.has_password ? u.password : NULL, env, where, ret_fault);
+    if (r == 0 && env->no_proxy)
+        r = add_exceptions(p, env->no_proxy, ret_fault);
+    int64_t rule = r < 0 ? 0 : add_rule(p, "proxy", S5_VIA);
+    if (rule < 0)
+        r = s5_fault_set(ret_fault, -ENOSPC, "%s: too many rules", where);
+    else if (r == 0)
+        p->rules[rule].server = (uint8_t)at;
+    p->resolve_local = u.local;
+done:
+    explicit_bzero(&u, sizeof u);
+    return at < 0 ? at : r;
+}
