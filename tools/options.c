@@ -34,10 +34,22 @@ static const struct option long_options[] = {
     {NULL, 0, NULL, 0},
 };
 
+/* getopt_long refused the option it looked at last. */
+static int complain(char **argv)
+{
+    if (optopt == 'c' || optopt == 'x' || optopt == OPTION_EXPLAIN)
+        return message_fail(EXIT_OWN_ERROR, "option %s needs an argument; see socksify --help",
+                            argv[optind - 1]);
+    if (optopt > 0 && optopt < 256)
+        return message_fail(EXIT_OWN_ERROR, "unknown option -%c; see socksify --help", optopt);
+    return message_fail(EXIT_OWN_ERROR, "bad option %s; see socksify --help", argv[optind - 1]);
+}
+
 int options_parse(struct options *ret, int argc, char **argv)
 {
     *ret = (struct options){.action = OPTIONS_RUN};
     int option;
+    opterr = 0; /* its messages begin with argv[0], whatever that is */
     while ((option = getopt_long(argc, argv, "+c:x:v", long_options, NULL)) != -1) {
         switch (option) {
         case 'c':
@@ -59,8 +71,8 @@ int options_parse(struct options *ret, int argc, char **argv)
         case OPTION_HELP:
             ret->action = OPTIONS_HELP;
             return 0;
-        default: /* getopt has said what */
-            return EXIT_OWN_ERROR;
+        default:
+            return complain(argv);
         }
     }
     if (ret->file && ret->url)
