@@ -1,5 +1,4 @@
 /* Connects N times to 127.0.0.1:PORT, one after another: "block", or "epoll" as event loops do it. */
-#define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>

@@ -1,5 +1,4 @@
 /* Calls one hooked function N times on a descriptor that is no business of ours. */
-#define _GNU_SOURCE
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
