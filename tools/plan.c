@@ -13,7 +13,7 @@ void plan_strip_password(char *url)
 {
     char *scheme = strstr(url, "://");
     char *authority = scheme ? scheme + 3 : url;
-    char *at = memrchr(authority, '@', strlen(authority));
+    char *at = memrchr(authority, '@', strcspn(authority, "/?#"));
     char *colon = at ? memchr(authority, ':', (size_t)(at - authority)) : NULL;
     if (!colon)
         return;

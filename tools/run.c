@@ -116,17 +116,6 @@ static void drop_socks_proxy(const char *name)
         unsetenv(name);
 }
 
-/* The variable with a URL the policy came from, or NULL. */
-static const char *url_variable(const struct s5_policy *policy)
-{
-    static const char *const names[] = {"SOCKS5_SERVER", "SOCKS_SERVER", "ALL_PROXY", "all_proxy"};
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        if (strcmp(s5_policy_text(policy, policy->source), names[i]) == 0)
-            return names[i];
-    }
-    return NULL;
-}
-
 static int set_url(const char *url)
 {
     char *copy = strdup(url);
@@ -139,18 +128,23 @@ static int set_url(const char *url)
     return result;
 }
 
-static int set_source(const struct options *options, const struct s5_policy *policy)
+/* Name what the policy came from, in the order of s5_source_load. */
+static int set_source(const struct options *options)
 {
+    struct s5_environment env;
+    s5_environment_read(&env, environ);
+    const char *url = env.socks5_server  ? env.socks5_server
+                      : env.socks_server ? env.socks_server
+                                         : env.all_proxy;
     int result = 0;
-    const char *variable = url_variable(policy);
-    if (options->file) {
-        result = set_file(options->file);
-    } else if (options->url) {
+    if (options->url) {
         plan_strip_password(options->url);
         unsetenv("SOCKS5_CONF");
         result = set_url(options->url);
-    } else if (variable && getenv(variable)) {
-        result = set_url(getenv(variable));
+    } else if (options->file || env.socks5_conf) {
+        result = set_file(options->file ? options->file : env.socks5_conf);
+    } else if (url) {
+        result = set_url(url);
     }
     drop_socks_proxy("ALL_PROXY");
     drop_socks_proxy("all_proxy");
@@ -230,7 +224,7 @@ int run(const struct options *options, const struct s5_policy *policy, bool trus
     if (code == 0)
         code = set_preload(object);
     if (code == 0)
-        code = set_source(options, policy);
+        code = set_source(options);
     if (code == 0)
         code = hand_over(policy, trusted);
     if (code != 0)
