@@ -12,7 +12,7 @@
 #define OURS(call)      s5_door(call)
 #define ENGINE          s5_preload()
 #define STREAM(fd, nonblock, real)                                                                 \
-    (s5_gate_flying() && OURS(s5_connect_await(ENGINE, fd, nonblock)) < 0 ? -1 : (real))
+    (!s5_gate_flying() ? (real) : OURS(s5_connect_await(ENGINE, fd, nonblock)) < 0 ? -1 : (real))
 
 #define HOOK_connect(fd, addr, len) (int)OURS(s5_connect(ENGINE, fd, addr, len))
 #define HOOK_listen(fd, backlog)    (int)OURS(s5_listen(ENGINE, fd, backlog))

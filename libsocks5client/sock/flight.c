@@ -86,7 +86,8 @@ void s5_flight_release(struct s5_engine *e, struct s5_flight *f)
     if (atomic_fetch_sub(&f->refs, 1) != 1)
         return;
     struct s5_tree *tree = atomic_load(&e->tree);
-    s5_session_wipe(&f->session);
+    if (s5_session_state(&f->session) != S5_SESSION_DONE) /* then its secrets are gone already */
+        s5_session_wipe(&f->session);
     atomic_store(&f->phase, S5_FLIGHT_FREE);
     uint32_t self = (uint32_t)(f - tree->flights) + 1;
     uint64_t head = atomic_load(&tree->flights_free), next;

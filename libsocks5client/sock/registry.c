@@ -201,7 +201,7 @@ void s5_registry_note_dup(struct s5_registry *r, int from, int to)
 
 int s5_registry_next_dup(const struct s5_registry *r, int fd, uint32_t *at)
 {
-    while (*at < S5_DUPS) {
+    while (*at < S5_DUPS && *at < atomic_load_explicit(&r->dups_at, memory_order_relaxed)) {
         uint64_t pair = atomic_load_explicit(&r->dups[(*at)++], memory_order_relaxed);
         int from = (int)(pair >> 32) - 1, to = (int)(uint32_t)pair - 1;
         if (pair && from != to && (from == fd || to == fd))

@@ -1,0 +1,262 @@
+#!/usr/bin/python3
+"""End to end, with real programs and real servers, in namespaces of the run's own. A test passes only
+when its result is right and the trap saw nothing."""
+
+import argparse
+import os
+import sys
+import tempfile
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import bed
+import servers as s
+
+TESTS = []
+
+
+def test(title):
+    def add(function):
+        TESTS.append((title, function))
+        return function
+    return add
+
+
+class World:
+    def __init__(self, build, scratch):
+        self.socksify = os.path.abspath(build) + "/tools/socksify"
+        self.object = os.path.abspath(build) + "/preload/libsocksify.so"
+        self.scratch, self.env = scratch, {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+                                           "HOME": scratch + "/home"}
+        os.makedirs(scratch + "/home")
+
+    def via(self, port, command, user="", host=bed.PROXY4, seconds=40):
+        url = "socks5h://%s%s:%d" % (user and user + "@", host, port)
+        return bed.run(bed.CLIENT, [self.socksify, "-x", url, "--"] + command, self.env, seconds)
+
+    def preloaded(self, port, command, seconds=40, **env):
+        env = dict(self.env, LD_PRELOAD=self.object, **env)
+        words = ["%s=%s" % pair for pair in env.items() if pair[0] != "PATH"]
+        if port:
+            words.append("SOCKS5_SERVER=socks5h://%s:%d" % (bed.PROXY4, port))
+        return bed.run(bed.CLIENT, ["/usr/bin/env"] + words + command, self.env, seconds)
+
+
+def right(result, out):
+    assert result[0] == 0 and out in result[1], result
+
+
+CURL = ["curl", "-sS", "-m", "20"]
+PAGE = b"it came through"
+AUTH = s.USER + ":" + s.PASSWORD.replace(":", "%3A").replace("@", "%40").replace("/", "%2F")
+PYTHON = "/usr/bin/python3"
+URL4, URL6 = "http://%s/" % bed.TARGET4, "http://[%s]/" % bed.TARGET6
+
+for name, port, user in (("danted", s.DANTED, ""), ("danted with password", s.DANTED_AUTH, AUTH),
+                         ("microsocks", s.MICROSOCKS, ""), ("ssh -D", s.SSH_D, ""),
+                         ("microsocks with password", s.MICROSOCKS_AUTH, AUTH)):
+    for url in (URL4, URL6):
+        test("curl %s through %s" % (url, name))(
+            lambda w, port=port, user=user, url=url: right(w.via(port, CURL + [url], user), PAGE))
+
+
+@test("wget")
+def _(w):
+    right(w.via(s.DANTED, ["wget", "-q", "-T", "20", "-O", "-", URL4]), PAGE)
+
+
+@test("git clone over http")
+def _(w):
+    result = w.via(s.DANTED, ["git", "clone", "-q", URL4 + "repo.git", w.scratch + "/clone"])
+    assert result[0] == 0 and os.path.exists(w.scratch + "/clone/.git"), result
+
+
+@test("ssh runs a command")
+def _(w):
+    right(w.via(s.DANTED, ["ssh", "-F", "none", "-q", "-i", w.scratch + "/user_key", "-o",
+                           "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null",
+                           "root@" + bed.TARGET4, "echo", "over ssh"]), b"over ssh")
+
+
+@test("redis-cli")
+def _(w):
+    right(w.via(s.DANTED, ["redis-cli", "-h", bed.TARGET4, "ping"]), b"PONG")
+
+
+@test("python urllib")
+def _(w):
+    code = "import urllib.request as u; print(u.urlopen('%s', timeout=20).read())" % URL4
+    right(w.via(s.DANTED, [PYTHON, "-c", code]), PAGE)
+
+
+@test("python asyncio, fifty at once")
+def _(w):
+    code = """
+import asyncio
+async def one(i):
+    r, wr = await asyncio.open_connection(%r, 7)
+    assert wr.get_extra_info('peername')[:2] == (%r, 7)
+    wr.write(b'%%d' %% i); wr.write_eof()
+    assert await r.read() == b'%%d' %% i
+async def all():
+    await asyncio.gather(*(one(i) for i in range(50)))
+    print('fifty')
+asyncio.run(all())""" % (bed.TARGET4, bed.TARGET4)
+    right(w.via(s.DANTED, [PYTHON, "-c", code]), b"fifty")
+
+
+@test("node, twenty requests")
+def _(w):
+    code = """let n=0; for (let i=0;i<20;i++) require('http').get('%s', r => {r.resume();
+r.on('end', () => {if (++n==20) console.log('twenty')})})""" % URL4
+    right(w.via(s.DANTED, ["node", "-e", code]), b"twenty")
+
+
+@test("bare LD_PRELOAD")
+def _(w):
+    right(w.preloaded(s.DANTED, CURL + [URL4]), PAGE)
+
+
+@test("without a configuration everything fails, and says why")
+def _(w):
+    status, out, err = w.preloaded(None, CURL + [URL4])
+    assert status != 0 and not out and b"no configuration" in err, (status, out, err)
+
+
+@test("a refused target is ECONNREFUSED")
+def _(w):
+    code = "import socket; print(socket.socket().connect_ex(('%s', 11)))" % bed.TARGET4
+    right(w.via(s.DANTED, [PYTHON, "-c", code]), b"111")
+
+
+@test("a server that is down is ECONNREFUSED")
+def _(w):
+    code = "import socket; print(socket.socket().connect_ex(('%s', 80)))" % bed.TARGET4
+    right(w.via(s.CLOSED, [PYTHON, "-c", code]), b"111")
+
+
+@test("a wrong password is EACCES")
+def _(w):
+    code = "import socket; print(socket.socket().connect_ex(('%s', 80)))" % bed.TARGET4
+    right(w.via(s.DANTED_AUTH, [PYTHON, "-c", code], s.USER + ":wrong"), b"13")
+
+
+@test("UDP is refused with EOPNOTSUPP and does not leave")
+def _(w):
+    code = """
+import socket
+try: socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'x', ('%s', 53))
+except OSError as e: print(e.errno)""" % bed.TARGET4
+    right(w.via(s.DANTED, [PYTHON, "-c", code]), b"95")
+
+
+@test("a name is refused and no query leaves")
+def _(w):
+    status, out, err = w.via(s.DANTED, CURL + ["http://name.example/"])
+    assert status == 6 and b"refused: lookup" in err, (status, out, err)
+
+
+@test("MSG_FASTOPEN goes through the server")
+def _(w):
+    code = """
+import socket
+c = socket.socket(); c.sendto(b'hello', socket.MSG_FASTOPEN, ('%s', 7)); print(c.recv(9))
+""" % bed.TARGET4
+    right(w.via(s.DANTED, [PYTHON, "-c", code]), b"hello")
+
+
+@test("syscall(SYS_connect) goes through the server")
+def _(w):
+    code = """
+import ctypes, socket, struct
+c = socket.socket(); libc = ctypes.CDLL(None)
+a = struct.pack('=H', 2) + struct.pack('!H', 9) + socket.inet_aton('%s') + bytes(8)
+assert libc.syscall(42, c.fileno(), a, 16) == 0
+print(c.recv(99))""" % bed.TARGET4
+    right(w.via(s.DANTED, [PYTHON, "-c", code]), s.BANNER_TEXT[:30])
+
+
+@test("one flight with no authentication, and with a password")
+def _(w):
+    def good(c):
+        first = c.flight()
+        c.say(bytes([5, first[2]]) + (b"\1\0" if first[2] == 2 else b"") + c.OK)
+        c.echo()
+    code = """
+import socket
+c = socket.create_connection(('%s', 7)); c.sendall(b'mine'); print(c.recv(9))""" % bed.TARGET4
+    for user in ("", "a:b"):
+        w.hostile.play(good)
+        right(w.via(s.HOSTILE, [PYTHON, "-c", code], user), b"mine")
+        assert len(w.hostile.flights) == 1, w.hostile.flights
+
+
+@test("every failing REP is its errno")
+def _(w):
+    expected = {2: 13, 3: 101, 4: 113, 5: 111, 6: 110, 7: 95, 8: 97, 9: 71, 255: 71}
+    code = "import socket; print(socket.socket().connect_ex(('%s', 80)))" % bed.TARGET4
+    for rep, errno in expected.items():
+        def refuse(c, rep=rep):
+            c.flight()
+            c.say(bytes([5, 0, 5, rep, 0, 1, 0, 0, 0, 0, 0, 0]))
+        w.hostile.play(refuse)
+        right(w.via(s.HOSTILE, [PYTHON, "-c", code]), b"%d" % errno)
+
+
+@test("socksify's exit codes")
+def _(w):
+    for command, status in ((["false"], 1), (["sh", "-c", "exit 42"], 42), (["/nonexistent"], 127),
+                            (["/etc/passwd"], 126)):
+        assert w.via(s.DANTED, command)[0] == status, command
+
+
+def run_one(world, trap, title, function):
+    trap.take()
+    try:
+        function(world)
+        wrong = ""
+    except Exception as e:  # a test may fail in any way
+        wrong = "%s: %s" % (type(e).__name__, e)
+    caught = trap.take()
+    if caught:
+        wrong += " THE TRAP CAUGHT " + "; ".join(sorted(set(caught)))
+    print("%s - %s%s" % ("FAILED" if wrong else "ok", title, wrong and ": " + wrong), flush=True)
+    return not wrong
+
+
+def trap_works(world, trap):
+    """The trap must see a packet that goes past the proxy, or nothing here means anything."""
+    for command in (CURL + ["-m", "1", URL4], CURL + ["-m", "1", URL6]):
+        trap.take()
+        bed.run(bed.CLIENT, command, world.env)
+        if not trap.take():
+            return False
+    return True
+
+
+def main():
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--build", default="build")
+    options.add_argument("-k", default="", help="run tests whose title holds this")
+    args = options.parse_args()
+    passed = failed = 0
+    with tempfile.TemporaryDirectory() as scratch:
+        os.chmod(scratch, 0o755)
+        trap = bed.make()
+        keep = [s.targets(scratch), s.socks(scratch)]
+        world = World(args.build, scratch)
+        world.hostile = s.Hostile()
+        good = trap_works(world, trap)
+        print("%s - the trap catches what goes past the proxy" % ("ok" if good else "FAILED"))
+        passed, failed = passed + good, failed + (not good)
+        for title, function in TESTS:
+            if args.k in title:
+                good = run_one(world, trap, title, function)
+                passed, failed = passed + good, failed + (not good)
+        bed.stop_all()
+        del keep
+    print("e2e: %d passed, %d failed" % (passed, failed), flush=True)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,264 @@
+"""The real servers: SOCKS servers in the proxy namespace, targets in the target namespace. All of them
+Debian's packages, configured in a scratch directory."""
+
+import os
+import pwd
+import socket
+import struct
+import subprocess
+import threading
+
+import bed
+
+DANTED, DANTED_AUTH, MICROSOCKS, MICROSOCKS_AUTH, SSH_D = 1080, 1081, 1082, 1083, 1084
+HOSTILE = 1085
+CLOSED, BLACK_HOLE = 1098, 1099
+USER, PASSWORD = bed.TAG + "u", "pass:w@rd/1"
+ECHO, BANNER, REFUSED, HTTP, REDIS, GIT, SSH = 7, 9, 11, 80, 6379, 9418, 22
+BANNER_TEXT = b"220 said before anything was asked\r\n"
+
+DANTED_CONF = """
+logoutput: %(log)s
+internal: %(p4)s port = %(port)d
+internal: %(p6)s port = %(port)d
+external: target
+socksmethod: %(method)s
+user.privileged: root
+user.unprivileged: nobody
+client pass { from: 0.0.0.0/0 to: 0.0.0.0/0 }
+client pass { from: ::/0 to: ::/0 }
+socks block { from: 0.0.0.0/0 to: 10.88.2.99/32 }
+socks pass { from: 0.0.0.0/0 to: 0.0.0.0/0 }
+socks pass { from: ::/0 to: ::/0 }
+"""
+
+NGINX_CONF = """
+pid %(dir)s/nginx.pid; error_log %(dir)s/nginx.err; daemon off; worker_processes 1;
+events { worker_connections 2048; }
+http {
+  access_log %(dir)s/nginx.log; client_body_temp_path %(dir)s/b; proxy_temp_path %(dir)s/p;
+  fastcgi_temp_path %(dir)s/f; uwsgi_temp_path %(dir)s/u; scgi_temp_path %(dir)s/s;
+  server { listen 80 backlog=4096; listen [::]:80 backlog=4096; root %(dir)s/www; }
+}
+"""
+
+SSHD_CONF = """
+HostKey %(dir)s/host_key
+AuthorizedKeysFile %(dir)s/user_key.pub
+PidFile none
+StrictModes no
+UsePAM no
+PasswordAuthentication no
+Subsystem sftp internal-sftp
+"""
+
+
+def write(path, text):
+    with open(path, "w") as f:
+        f.write(text)
+    return path
+
+
+# --- in the target namespace ---
+
+
+class Target(threading.Thread):
+    """Echo, banner and refusal on both families; remembers who connected."""
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.peers = []
+        self.listeners = {}
+        with bed.inside(bed.TARGET):
+            for port in (ECHO, BANNER):
+                for address in (bed.TARGET4, bed.TARGET6):
+                    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+                    listener = socket.socket(family)
+                    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                    listener.bind((address, port))
+                    listener.listen(4096)
+                    self.listeners[listener] = port
+        for listener, port in self.listeners.items():
+            threading.Thread(target=self._accept, args=(listener, port), daemon=True).start()
+
+    def _accept(self, listener, port):
+        while True:
+            peer, address = listener.accept()
+            self.peers.append((port, address))
+            threading.Thread(target=self._serve, args=(peer, port), daemon=True).start()
+
+    @staticmethod
+    def _serve(peer, port):
+        try:
+            if port == BANNER:
+                peer.sendall(BANNER_TEXT)
+            while data := peer.recv(65536):
+                peer.sendall(data)
+            peer.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+        peer.close()
+
+
+def targets(scratch):
+    www = scratch + "/www"
+    os.makedirs(www)
+    os.chmod(scratch, 0o755)
+    write(www + "/index.html", "it came through\n")
+    with open(www + "/1m", "wb") as f:
+        f.write(os.urandom(1 << 20))
+    with open(www + "/20m", "wb") as f:
+        f.write(os.urandom(20 << 20))
+    env = dict(os.environ, GIT_CONFIG_NOSYSTEM="1", HOME=scratch)
+    repo = www + "/repo.git"
+    for command in (["git", "init", "-q", "--bare", repo],
+                    ["git", "init", "-q", "-b", "main", scratch + "/work"],
+                    ["git", "-C", scratch + "/work", "-c", "user.name=t", "-c", "user.email=t@t",
+                     "commit", "-q", "--allow-empty", "-m", "first"],
+                    ["git", "-C", scratch + "/work", "push", "-q", repo, "main:main"],
+                    ["git", "-C", repo, "symbolic-ref", "HEAD", "refs/heads/main"],
+                    ["git", "-C", repo, "update-server-info"]):
+        subprocess.run(command, check=True, env=env, timeout=30)
+    conf = write(scratch + "/nginx.conf", NGINX_CONF % {"dir": scratch})
+    bed.start(bed.TARGET, ["nginx", "-c", conf, "-e", scratch + "/nginx.err"])
+    bed.start(bed.TARGET, ["redis-server", "--port", str(REDIS), "--bind", bed.TARGET4,
+                           bed.TARGET6, "--save", "", "--dir", scratch, "--protected-mode", "no"],
+              stdout=subprocess.DEVNULL)
+    sshd(scratch, bed.TARGET, SSH)
+    for port in (HTTP, REDIS, SSH):
+        bed.wait_port(bed.TARGET, bed.TARGET4, port)
+    return Target()
+
+
+def sshd(scratch, ns, port):
+    for key in ("host_key", "user_key"):
+        if not os.path.exists(scratch + "/" + key):
+            subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f",
+                            scratch + "/" + key], check=True, timeout=30)
+    os.makedirs("/run/sshd", exist_ok=True)
+    conf = write(scratch + "/sshd.conf", SSHD_CONF % {"dir": scratch})
+    bed.start(ns, ["/usr/sbin/sshd", "-D", "-e", "-p", str(port), "-f", conf],
+              stderr=open(scratch + "/sshd.log", "a"))
+
+
+# --- in the proxy namespace ---
+
+
+def add_user():
+    """danted checks passwords against the system's; the user is this run's and goes with it."""
+    subprocess.run(["useradd", "-M", "-s", "/usr/sbin/nologin", USER], check=True, timeout=30)
+    bed.atexit.register(subprocess.run, ["userdel", USER], check=False,
+                        stderr=subprocess.DEVNULL)
+    subprocess.run(["chpasswd"], input="%s:%s\n" % (USER, PASSWORD), text=True, check=True,
+                   timeout=30)
+
+
+def socks(scratch):
+    add_user()
+    for port, method in ((DANTED, "none"), (DANTED_AUTH, "username")):
+        conf = write("%s/danted-%d.conf" % (scratch, port), DANTED_CONF % {
+            "log": "%s/danted-%d.log" % (scratch, port), "p4": bed.PROXY4, "p6": bed.PROXY6,
+            "port": port, "method": method})
+        bed.start(bed.PROXY, ["danted", "-f", conf, "-p", "%s/danted-%d.pid" % (scratch, port)])
+    bed.start(bed.PROXY, ["microsocks", "-i", "::", "-p", str(MICROSOCKS)],
+              stderr=subprocess.DEVNULL)
+    bed.start(bed.PROXY, ["microsocks", "-i", "::", "-p", str(MICROSOCKS_AUTH), "-u", USER, "-P",
+                          PASSWORD], stderr=subprocess.DEVNULL)
+    sshd(scratch, bed.PROXY, 2222)
+    bed.wait_port(bed.PROXY, "127.0.0.1", 2222)
+    user = pwd.getpwuid(os.getuid()).pw_name
+    bed.start(bed.PROXY, ["ssh", "-N", "-D", "%s:%d" % (bed.PROXY4, SSH_D), "-p", "2222", "-i",
+                          scratch + "/user_key", "-o", "StrictHostKeyChecking=no", "-o",
+                          "UserKnownHostsFile=/dev/null", "-o", "IdentitiesOnly=yes", "-F", "none",
+                          "-q", user + "@127.0.0.1"])
+    for port in (DANTED, DANTED_AUTH, MICROSOCKS, MICROSOCKS_AUTH, SSH_D):
+        bed.wait_port(bed.PROXY, bed.PROXY4, port)
+    return black_hole()
+
+
+def black_hole():
+    """A listener whose queue is full: connections to it are neither taken nor refused."""
+    with bed.inside(bed.PROXY):
+        listener = socket.socket()
+        listener.bind((bed.PROXY4, BLACK_HOLE))
+        listener.listen(0)
+        fill = []
+        for _ in range(3):
+            s = socket.socket()
+            s.setblocking(False)
+            s.connect_ex((bed.PROXY4, BLACK_HOLE))
+            fill.append(s)
+    return listener, fill
+
+
+# --- the server that is told how to behave ---
+
+
+class Hostile:
+    """A SOCKS5 server in this process, on PROXY4:HOSTILE, that does what SCRIPT says with each
+    connection, and remembers the flights (one recv each) that it got."""
+
+    def __init__(self):
+        self.script, self.flights, self.connections = None, [], 0
+        with bed.inside(bed.PROXY):
+            self.listener = socket.socket()
+            self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self.listener.bind((bed.PROXY4, HOSTILE))
+            self.listener.listen(1024)
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def play(self, script):
+        self.script, self.flights, self.connections = script, [], 0
+
+    def _accept(self):
+        while True:
+            peer, _ = self.listener.accept()
+            self.connections += 1
+            threading.Thread(target=self._serve, args=(peer, self.script), daemon=True).start()
+
+    def _serve(self, peer, script):
+        try:
+            script(Conversation(self, peer))
+        except OSError:
+            pass
+        finally:
+            peer.close()
+
+
+class Conversation:
+    """One connection to the hostile server: what scripts are written in."""
+
+    OK = bytes([5, 0, 0, 1, 10, 0, 0, 1, 4, 0])
+
+    def __init__(self, server, sock):
+        self.server, self.sock = server, sock
+
+    def flight(self):
+        """What came in one piece. Empty: the client closed."""
+        self.sock.settimeout(20)
+        data = self.sock.recv(4096)
+        if data:
+            self.server.flights.append(data)
+        return data
+
+    def say(self, data):
+        self.sock.sendall(data)
+
+    def say_slowly(self, data):
+        import time
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for i in range(len(data)):
+            self.sock.sendall(data[i:i + 1])
+            time.sleep(0.01)
+
+    def reset(self):
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    def echo(self):
+        while data := self.sock.recv(65536):
+            self.sock.sendall(data)
+
+    def hang(self):
+        self.sock.settimeout(20)
+        while self.sock.recv(4096):
+            pass
