@@ -21,7 +21,9 @@ DANTED_CONF = """
 logoutput: %(log)s
 internal: %(p4)s port = %(port)d
 internal: %(p6)s port = %(port)d
-external: target
+external: 10.88.2.1
+external: fd88:2::1
+external.rotation: route
 socksmethod: %(method)s
 user.privileged: root
 user.unprivileged: nobody

@@ -55,7 +55,7 @@ def exported(build):
 
 
 def library(build):
-    names = symbols(glob.glob(build + "/libsocks5client/libsocks5client.so.0.*")[0])
+    names = symbols(build + "/libsocks5client/libsocks5client.so.0")
     return [n for n in names if not n.startswith(("socks5_", "SOCKS5CLIENT_"))]
 
 
