@@ -27,11 +27,9 @@ external.rotation: route
 socksmethod: %(method)s
 user.privileged: root
 user.unprivileged: nobody
-client pass { from: 0.0.0.0/0 to: 0.0.0.0/0 }
-client pass { from: ::/0 to: ::/0 }
+client pass { from: 0/0 to: 0/0 }
 socks block { from: 0.0.0.0/0 to: 10.88.2.99/32 }
-socks pass { from: 0.0.0.0/0 to: 0.0.0.0/0 }
-socks pass { from: ::/0 to: ::/0 }
+socks pass { from: 0/0 to: 0/0 }
 """
 
 NGINX_CONF = """
