@@ -167,12 +167,17 @@ static size_t name_length(const struct s5_addr *addr)
     return len > 1 && addr->name[len - 1] == '.' ? len - 1 : len;
 }
 
+/* NAME of LEN octets is SUFFIX or below it. */
+static bool is_below(const char *name, size_t len, const char *suffix)
+{
+    size_t n = strlen(suffix);
+    return len >= n && strncasecmp(name + len - n, suffix, n) == 0 &&
+           (len == n || name[len - n - 1] == '.');
+}
+
 static bool is_suffix(const char *suffix, const struct s5_addr *addr)
 {
-    size_t have = name_length(addr), n = strlen(suffix);
-    if (have < n || strncasecmp(addr->name + have - n, suffix, n) != 0)
-        return false;
-    return have == n || addr->name[have - n - 1] == '.';
+    return is_below(addr->name, name_length(addr), suffix);
 }
 
 static bool matches(const struct s5_policy *p, const struct s5_match *m, const struct s5_addr *addr)
@@ -197,29 +202,37 @@ static bool is_loopback(const struct s5_addr *addr)
     return addr->kind == S5_ADDR_NAME ? is_suffix("localhost", addr) : s5_addr_is_loopback(addr);
 }
 
-/* Whether a match was written with loopback in mind: a block inside it, or its name. */
+/* Whether a match was written with loopback in mind: a block inside it, the unspecified address, or
+ * "localhost" or a name below it. */
 static bool names_loopback(const struct s5_policy *p, const struct s5_match *m)
 {
-    static const uint8_t one[16] = {[15] = 1};
+    static const uint8_t zeros[16];
     const char *name = s5_policy_text(p, m->name);
     if (m->kind == S5_MATCH_BLOCK && m->family == S5_ADDR_IPV4)
-        return m->prefix >= 8 && m->octets[0] == 127;
+        return (m->prefix >= 8 && m->octets[0] == 127) ||
+               (m->prefix == 32 && memcmp(m->octets, zeros, 4) == 0);
     if (m->kind == S5_MATCH_BLOCK)
-        return m->prefix == 128 && memcmp(m->octets, one, 16) == 0;
-    return m->kind != S5_MATCH_ANY && strcasecmp(name, "localhost") == 0;
+        return m->prefix == 128 && memcmp(m->octets, zeros, 15) == 0 && m->octets[15] <= 1;
+    return m->kind != S5_MATCH_ANY && is_below(name, strlen(name), "localhost");
 }
 
-/* The unspecified address is this machine by another name. */
+/* The unspecified address is 127.0.0.1 or ::1 by another name, so that a rule on these cannot be
+ * walked around by it. */
 static bool matches_loopback(const struct s5_policy *p, const struct s5_match *m,
                              const struct s5_addr *addr)
 {
     static const uint8_t zeros[16];
+    struct s5_addr one = {.kind = addr->kind};
     if (!names_loopback(p, m))
         return false;
-    size_t size = addr->kind == S5_ADDR_IPV4 ? 4 : 16;
-    if (addr->kind != S5_ADDR_NAME && memcmp(addr->octets, zeros, size) == 0)
-        return m->kind == S5_MATCH_BLOCK && m->family == addr->kind;
-    return matches(p, m, addr);
+    if (matches(p, m, addr))
+        return true;
+    bool v4 = addr->kind == S5_ADDR_IPV4;
+    if (addr->kind == S5_ADDR_NAME || memcmp(addr->octets, zeros, v4 ? 4 : 16) != 0)
+        return false;
+    one.octets[0] = v4 ? 127 : 0;
+    one.octets[v4 ? 3 : 15] = 1;
+    return matches(p, m, &one);
 }
 
 static bool covers_to(const struct s5_policy *p, const struct s5_rule *rule,
