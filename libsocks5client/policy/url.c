@@ -15,7 +15,7 @@ struct parts {
     const char *host;              /* without brackets, host_len octets */
     size_t host_len;
     uint16_t port;
-    const char *path; /* of a UNIX socket, or NULL */
+    char path[108]; /* of a UNIX socket, decoded, as sun_path holds it; or empty */
 };
 
 static int hex(char c)
@@ -26,8 +26,8 @@ static int hex(char c)
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* Percent-decoding into 255 octets and a NUL. */
-static int decode(const char *text, size_t len, char ret[static 256])
+/* Percent-decoding into SIZE octets, a NUL among them. */
+static int decode(const char *text, size_t len, char *ret, size_t size)
 {
     size_t n = 0;
     for (size_t i = 0; i < len; i++) {
@@ -38,7 +38,7 @@ static int decode(const char *text, size_t len, char ret[static 256])
             c = hex(text[i + 1]) << 4 | hex(text[i + 2]);
             i += 2;
         }
-        if (n == 255 || c == 0)
+        if (n + 1 == size || c == 0)
             return -EINVAL;
         ret[n++] = (char)c;
     }
@@ -52,9 +52,9 @@ static int parse_userinfo(struct parts *u, const char *text, size_t len)
     size_t user = colon ? (size_t)(colon - text) : len;
     u->has_user = true;
     u->has_password = colon != NULL;
-    if (len > 2 * USERINFO_MAX + 1 || decode(text, user, u->user) < 0)
+    if (len > 2 * USERINFO_MAX + 1 || decode(text, user, u->user, sizeof u->user) < 0)
         return -EINVAL;
-    return colon ? decode(colon + 1, len - user - 1, u->password) : 0;
+    return colon ? decode(colon + 1, len - user - 1, u->password, sizeof u->password) : 0;
 }
 
 static int parse_port(const char *text, size_t len, uint16_t *ret)
@@ -86,12 +86,25 @@ static const char *parse_host(struct parts *u, const char *text, size_t len)
         colon = close + 1 < end ? close + 1 : NULL;
         if (colon && *colon != ':')
             return "no port behind \"]\"";
+        if (u->host_len && !memchr(u->host, ':', u->host_len))
+            return "brackets are for an IPv6 address";
     } else {
         colon = memchr(text, ':', len);
         u->host_len = colon ? (size_t)(colon - text) : len;
     }
     if (colon && parse_port(colon + 1, (size_t)(end - colon) - 1, &u->port) < 0)
         return "port is not a number from 1 to 65535";
+    return NULL;
+}
+
+static const char *parse_path(struct parts *u, const char *host, const char *path)
+{
+    if (path - host != 9 || strncasecmp(host, "localhost", 9) != 0)
+        return "a path names a UNIX socket, behind host \"localhost\" alone";
+    if (path[strcspn(path, "?#")])
+        return "nothing may follow the path";
+    if (decode(path, strlen(path), u->path, sizeof u->path) < 0)
+        return "path is badly percent-encoded, or longer than 107 octets";
     return NULL;
 }
 
@@ -121,26 +134,26 @@ static const char *parse(struct parts *u, const char *url)
     const char *wrong = parse_host(u, host, len - (size_t)(host - rest));
     if (wrong)
         return wrong;
-    if (path && !(u->host_len == 9 && strncasecmp(u->host, "localhost", 9) == 0))
-        return "a path names a UNIX socket, behind host \"localhost\" alone";
-    u->path = path;
-    return u->host_len ? NULL : "no host";
+    if (u->host_len == 0)
+        return "no host";
+    return path ? parse_path(u, host, path) : NULL;
 }
 
 static int set_host(struct s5_policy *p, struct s5_server *server, const struct parts *u)
 {
     struct s5_addr addr;
-    const char *host = u->path ? u->path : u->host;
-    size_t len = u->path ? strlen(u->path) : u->host_len;
-    if (!u->path && s5_addr_parse(&addr, host, len, u->port) < 0)
+    bool is_path = u->path[0] != 0;
+    const char *host = is_path ? u->path : u->host;
+    size_t len = is_path ? strlen(u->path) : u->host_len;
+    if (!is_path && s5_addr_parse(&addr, host, len, u->port) < 0)
         return -EINVAL;
     int64_t text = s5_policy_add_text(p, host, len);
     if (text < 0)
         return (int)text;
     server->host = (uint32_t)text;
     server->port = u->port;
-    server->is_path = u->path != NULL;
-    if (u->path || addr.kind == S5_ADDR_NAME)
+    server->is_path = is_path;
+    if (is_path || addr.kind == S5_ADDR_NAME)
         return 0;
     server->addrs[0].kind = addr.kind;
     memcpy(server->addrs[0].octets, addr.octets, sizeof server->addrs[0].octets);
@@ -162,40 +175,70 @@ static int64_t add_rule(struct s5_policy *p, const char *name, enum s5_verdict v
     return p->n_rules++;
 }
 
-/* One entry of NO_PROXY: as in a rule's "to", or with a ":port" behind it. */
-static int add_exception(struct s5_policy *p, const char *entry, size_t len)
+/* The colon before the port of an entry of NO_PROXY, or NULL. */
+static const char *port_of(const char *entry, size_t len)
+{
+    const char *end = entry + len, *colon = memchr(entry, ':', len);
+    if (entry[0] == '[') {
+        const char *close = memchr(entry, ']', len);
+        return close && close + 1 < end && close[1] == ':' ? close + 1 : NULL;
+    }
+    return colon && !memchr(colon + 1, ':', (size_t)(end - colon) - 1) ? colon : NULL;
+}
+
+static int add_port(struct s5_policy *p, struct s5_rule *rule, const char *text, size_t len)
+{
+    char port[16];
+    if (len >= sizeof port)
+        return -EINVAL;
+    memcpy(port, text, len);
+    port[len] = 0;
+    rule->ports_count = 1;
+    return s5_policy_add_ports(p, port);
+}
+
+/* The entries with a port, a rule each, or those without, which share RULE. */
+static int add_entries(struct s5_policy *p, const char *list, struct s5_rule *shared,
+                       struct s5_fault *ret_fault)
+{
+    static const char between[] = ", \t";
+    for (const char *at = list + strspn(list, between); *at; at += strspn(at, between)) {
+        struct s5_rule *rule = shared;
+        size_t len = strcspn(at, between), host = len;
+        const char *entry = at, *colon = port_of(at, len);
+        int r = 0;
+        at += len;
+        if (!colon == !shared)
+            continue;
+        if (colon) {
+            int64_t own = add_rule(p, "NO_PROXY", S5_DIRECT);
+            rule = own < 0 ? NULL : &p->rules[own];
+            host = (size_t)(colon - entry);
+            r = rule ? add_port(p, rule, colon + 1, len - host - 1) : -ENOSPC;
+        }
+        if (r >= 0)
+            r = s5_policy_add_match(p, entry, host);
+        if (r == -ENOSPC)
+            return s5_fault_set(ret_fault, r, "NO_PROXY: too many entries");
+        if (r < 0)
+            return s5_fault_set(ret_fault, r, "NO_PROXY: \"%.*s\" is no name, address or block",
+                                (int)len, entry);
+        rule->to_count++;
+    }
+    return 0;
+}
+
+/* Entries are as in a rule's "to", or with a ":port" behind it. All lead to the same verdict, so their
+ * order is free. A rule without destinations would cover everything, so an empty one goes again. */
+static int add_exceptions(struct s5_policy *p, const char *list, struct s5_fault *ret_fault)
 {
     int64_t at = add_rule(p, "NO_PROXY", S5_DIRECT);
     if (at < 0)
-        return (int)at;
-    struct s5_rule *rule = &p->rules[at];
-    const char *colon = memrchr(entry, ':', len);
-    bool bare_v6 = colon && entry[0] != '[' && memchr(entry, ':', (size_t)(colon - entry));
-    if (colon && !bare_v6 && colon[-1] != ':' && !(entry[0] == '[' && entry[len - 1] == ']')) {
-        char port[8];
-        s5_format(port, sizeof port, "%.*s", (int)(len - (size_t)(colon - entry) - 1), colon + 1);
-        int r = s5_policy_add_ports(p, port);
-        if (r < 0)
-            return r;
-        rule->ports_count = 1;
-        len = (size_t)(colon - entry);
-    }
-    int r = s5_policy_add_match(p, entry, len);
-    rule->to_count = 1;
-    return r;
-}
-
-static int add_exceptions(struct s5_policy *p, const char *list, struct s5_fault *ret_fault)
-{
-    for (const char *at = list + strspn(list, ", "); *at; at += strspn(at, ", ")) {
-        size_t len = strcspn(at, ", ");
-        int r = add_exception(p, at, len);
-        if (r < 0)
-            return s5_fault_set(ret_fault, r, "NO_PROXY: \"%.*s\" is no name, address or block",
-                                (int)len, at);
-        at += len;
-    }
-    return 0;
+        return s5_fault_set(ret_fault, -ENOSPC, "NO_PROXY: too many entries");
+    int r = add_entries(p, list, &p->rules[at], ret_fault);
+    if (r == 0 && p->rules[at].to_count == 0)
+        p->n_rules--;
+    return r < 0 ? r : add_entries(p, list, NULL, ret_fault);
 }
 
 int s5_url_load(struct s5_policy *p, const char *url, const char *where,

@@ -354,6 +354,28 @@ Test(policy, what_has_no_destination_is_denied)
     free(p);
 }
 
+/* A listener on every address has none of its own. */
+Test(policy, a_listener_on_every_address)
+{
+    static const struct {
+        const char *rule;
+        enum s5_verdict verdict;
+    } cases[] = {
+        {"command=bind via=deny", S5_DENY},
+        {"command=bind to=* via=deny", S5_DENY},
+        {"command=bind to=127.0.0.0/8,::1,10.0.0.0/8,0.0.0.0/0 via=deny", S5_DIRECT},
+        {"via=deny", S5_DIRECT},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct s5_policy *p = policy_of(RULES(cases[i].rule));
+        struct s5_addr every = {.port = 80};
+        struct s5_route r =
+            s5_policy_decide(p, &(struct s5_flow){&every, S5_PROTO_TCP, S5_CMD_BIND});
+        cr_expect_eq(r.verdict, cases[i].verdict, "%s", cases[i].rule);
+        free(p);
+    }
+}
+
 /* --- the texts --- */
 
 Test(policy, destinations_that_are_none)
