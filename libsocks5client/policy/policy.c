@@ -63,15 +63,17 @@ static bool host_bits(const struct s5_match *m)
     return false;
 }
 
+/* ADDR, PREFIX of LEN octets or NULL. MAPPED: an IPv4 block written as an IPv6 one, from /96 up. */
 static int parse_block(struct s5_match *m, const struct s5_addr *addr, const char *prefix,
-                       size_t len)
+                       size_t len, bool mapped)
 {
-    unsigned bits = addr->kind == S5_ADDR_IPV4 ? 32 : 128, value = 0;
+    unsigned most = addr->kind == S5_ADDR_IPV4 && !mapped ? 32 : 128, value = 0;
+    unsigned least = mapped ? 96 : 0;
     m->kind = S5_MATCH_BLOCK;
     m->family = addr->kind;
     memcpy(m->octets, addr->octets, addr->kind == S5_ADDR_IPV4 ? 4 : 16);
     if (!prefix)
-        value = bits;
+        value = most;
     else if (len == 0 || len > 3)
         return -EINVAL;
     for (size_t i = 0; prefix && i < len; i++) {
@@ -79,10 +81,19 @@ static int parse_block(struct s5_match *m, const struct s5_addr *addr, const cha
             return -EINVAL;
         value = value * 10 + (unsigned)(prefix[i] - '0');
     }
-    if (value > bits)
+    if (value < least || value > most)
         return -EINVAL;
-    m->prefix = (uint8_t)value;
+    m->prefix = (uint8_t)(value - least);
     return host_bits(m) ? -EINVAL : 0;
+}
+
+/* "10.0.0", "192.168.", "300.1.1.1": half an address, which as a name nothing would ever match. */
+static bool ends_in_number(const char *name, size_t len)
+{
+    size_t n = len;
+    while (n > 0 && name[n - 1] >= '0' && name[n - 1] <= '9')
+        n--;
+    return n < len && (n == 0 || name[n - 1] == '.');
 }
 
 static int parse_name(struct s5_policy *p, struct s5_match *m, const char *to, size_t len)
@@ -93,7 +104,7 @@ static int parse_name(struct s5_policy *p, struct s5_match *m, const char *to, s
         to++, len--;
     if (len > 1 && to[len - 1] == '.')
         len--;
-    if (memchr(to, '*', len) || s5_addr_parse(&name, to, len, 0) < 0 || name.kind != S5_ADDR_NAME)
+    if (memchr(to, '*', len) || ends_in_number(to, len) || s5_addr_parse(&name, to, len, 0) < 0 || name.kind != S5_ADDR_NAME)
         return -EINVAL;
     int64_t at = s5_policy_add_text(p, to, len);
     if (at < 0)
@@ -118,7 +129,8 @@ int s5_policy_add_match(struct s5_policy *p, const char *to, size_t len)
         m->kind = S5_MATCH_ANY;
         r = 0;
     } else if (to[0] != '.' && s5_addr_parse(&addr, to, host, 0) == 0 && addr.kind != S5_ADDR_NAME)
-        r = parse_block(m, &addr, slash ? slash + 1 : NULL, slash ? len - host - 1 : 0);
+        r = parse_block(m, &addr, slash ? slash + 1 : NULL, slash ? len - host - 1 : 0,
+                        addr.kind == S5_ADDR_IPV4 && memchr(to, ':', host));
     else
         r = slash ? -EINVAL : parse_name(p, m, to, len);
     return r < 0 ? r : (int)p->n_matches++;
