@@ -1,0 +1,43 @@
+/* The three forms of TCP Fast Open. */
+#include "app.h"
+
+static void expect(int fd, const char *text)
+{
+    char back[32];
+    size_t got = 0, n = strlen(text);
+    while (got < n) {
+        ssize_t r = read(fd, back + got, sizeof(back) - got);
+        if (r <= 0)
+            FAIL("read gives %zd", r);
+        got += (size_t)r;
+    }
+    CHECK(got == n && memcmp(back, text, n) == 0);
+}
+
+int main(int argc, char **argv)
+{
+    struct peer p = peer_from(argc, argv);
+    int fd = tcp_socket(&p, 0);
+    CHECK(sendto(fd, "sendto", 6, MSG_FASTOPEN, peer_addr(&p), p.len) == 6);
+    expect(fd, "sendto");
+    check_names(fd, &p);
+    close(fd);
+
+    fd = tcp_socket(&p, 0);
+    struct iovec iov[2] = {{(void *)"send", 4}, {(void *)"msg", 3}};
+    struct msghdr msg = {.msg_name = &p.addr, .msg_namelen = p.len, .msg_iov = iov, .msg_iovlen = 2};
+    CHECK(sendmsg(fd, &msg, MSG_FASTOPEN) == 7);
+    expect(fd, "sendmsg");
+    check_names(fd, &p);
+    close(fd);
+
+    fd = tcp_socket(&p, 0);
+    int on = 1;
+    if (setsockopt(fd, IPPROTO_TCP, TCP_FASTOPEN_CONNECT, &on, sizeof(on)) == 0) {
+        CHECK(connect(fd, peer_addr(&p), p.len) == 0);
+        CHECK(write(fd, "option", 6) == 6);
+        expect(fd, "option");
+        check_names(fd, &p);
+    }
+    return 0;
+}

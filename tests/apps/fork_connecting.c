@@ -1,0 +1,48 @@
+/* Forks while non-blocking connects are under way. The connections under way are the parent's to
+ * finish; the children leave them alone, or close them, and make their own. Nothing is lost. */
+#include "app.h"
+
+#define ROUNDS 8
+#define MANY   10
+
+static void finish(int fd, const struct peer *p, const char *text)
+{
+    wait_for(fd, POLLOUT);
+    if (so_error(fd) != 0)
+        FAIL("a connection was lost");
+    check_names(fd, p);
+    echo(fd, text);
+}
+
+static void child(const struct peer *p, const int *fds, int round)
+{
+    if (round & 1)
+        for (int i = 0; i < MANY; i++)
+            close(fds[i]);
+    int own[MANY];
+    for (int i = 0; i < MANY; i++)
+        own[i] = tcp_begin(p);
+    for (int i = 0; i < MANY; i++)
+        finish(own[i], p, "child");
+    exit(0);
+}
+
+int main(int argc, char **argv)
+{
+    struct peer p = peer_from(argc, argv);
+    pid_t pids[ROUNDS];
+    int fds[ROUNDS][MANY];
+    for (int round = 0; round < ROUNDS; round++) {
+        for (int i = 0; i < MANY; i++)
+            fds[round][i] = tcp_begin(&p);
+        pids[round] = fork();
+        if (pids[round] == 0)
+            child(&p, fds[round], round);
+    }
+    for (int round = 0; round < ROUNDS; round++)
+        for (int i = 0; i < MANY; i++)
+            finish(fds[round][i], &p, "parent");
+    for (int round = 0; round < ROUNDS; round++)
+        child_ends(pids[round]);
+    return 0;
+}
