@@ -1,32 +1,43 @@
 /* A configuration file, read with libconfuse: the one file that knows it. The library is loaded
  * when a file is read and unloaded after, since the preload object may need libc alone.
  *
- * libconfuse reports through functions without a user argument, so what is being read hangs off a
- * thread-local pointer. Values are checked by its validation callbacks, while the line is known;
- * what only the whole file can tell (a rule's server) is checked after, by the line noted before.
- * The first fault is kept. */
+ * The file is read into memory, made fit by config_text.c, and given to libconfuse as a stream. Its
+ * callbacks have no user argument, so what is being read hangs off a thread-local pointer; its
+ * lexer has state of its own, so one file is read at a time in a process. A value is checked when
+ * libconfuse sets it, while the line is known; a section is turned into a server or a rule where it
+ * ends; "via" is looked up after the end, as servers may follow rules. The first fault is kept.
+ *
+ * All this happens inside other people's processes: nothing is printed, nothing is left behind. A
+ * password is taken before libconfuse stores it, and the stream ends in what makes the lexer
+ * overwrite its buffers: a comment, for which it clears its text buffer, and more blanks than its
+ * input buffer holds at once. */
+#include "config_text.h"
+#include "config_values.h"
 #include "credentials.h"
-#include "error.h"
-#include "source.h"
+#include "file.h"
 #include <confuse.h>
 #include <dlfcn.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 
-#define FILE_MAX (1 << 20)
+#define FILE_MAX (1u << 20)
+#define TAIL     "\n#\n"
+#define BLANKS   16000 /* flex reads 8 KiB at a time into a buffer of 16 KiB */
 
 /* Every function used of the library. */
 #define FUNCTIONS(X)                                                                               \
     X(cfg_init)                                                                                    \
-    X(cfg_free) X(cfg_parse_fp) X(cfg_set_error_function) X(cfg_set_validate_func) X(cfg_error)    \
-        X(cfg_size) X(cfg_getnsec) X(cfg_getstr) X(cfg_getint) X(cfg_getnstr) X(cfg_title)         \
-            X(cfg_opt_getnint) X(cfg_opt_getnstr) X(cfg_opt_size)
+    X(cfg_free)                                                                                    \
+    X(cfg_parse_fp)                                                                                \
+    X(cfg_set_error_function)                                                                      \
+    X(cfg_getnsec)                                                                                 \
+    X(cfg_getstr)                                                                                  \
+    X(cfg_getnstr)                                                                                 \
+    X(cfg_size)                                                                                    \
+    X(cfg_title)
 
 struct library {
     void *handle;
@@ -35,61 +46,30 @@ struct library {
 #undef X
 };
 
-/* The line at which a value of a section was given. */
-struct noted {
-    const cfg_t *section;
-    int line;
-};
-
 struct reading {
     struct library lib;
     struct s5_policy *p;
     const char *path;
     const struct s5_environment *env;
-    bool readable_by_others;
-    struct noted via[S5_POLICY_RULES + 1];
-    unsigned n_via;
     struct s5_fault *fault;
-    bool failed;
+    bool failed;                    /* FAULT holds the first one */
+    bool exposed;                   /* others than its owner can read the file */
+    struct s5_config_text text;     /* its lines */
+    unsigned n_ended;               /* sections that have ended */
+    int last_line;                  /* where a value was last seen */
+    int lines[S5_CONFIG_KEYS];      /* of the section being read: where each key is, or 0 */
+    int via_lines[S5_POLICY_RULES]; /* of each rule: where its via is */
+    int password_line;              /* of the section being read, or 0 */
+    char password[256];             /* the same, with a NUL */
 };
 
 static __thread struct reading *now __attribute__((tls_model("initial-exec")));
 
-/* --- the library --- */
-
-static int load_library(struct library *lib, struct s5_fault *ret_fault)
-{
-    lib->handle = dlopen("libconfuse.so.2", RTLD_NOW | RTLD_LOCAL);
-    if (!lib->handle)
-        return s5_fault_set(ret_fault, -ELIBACC,
-                            "libconfuse.so.2 is needed to read a configuration file: %s",
-                            dlerror());
-#define X(name)                                                                                    \
-    lib->name = (__typeof__(lib->name))dlsym(lib->handle, #name);                                  \
-    if (!lib->name)                                                                                \
-        return s5_fault_set(ret_fault, -ELIBBAD, "libconfuse.so.2 has no " #name);
-    __extension__({FUNCTIONS(X)});
-#undef X
-    return 0;
-}
-
 /* --- faults --- */
 
-static void on_error(cfg_t *cfg, const char *format, va_list args)
-{
-    char what[S5_FAULT_MAX / 2];
-    if (now->failed)
-        return;
-    now->failed = true;
-    vsnprintf(what, sizeof what, format, args);
-    s5_format(now->fault->text, sizeof now->fault->text, "%s:%d: %s", now->path,
-              cfg ? cfg->line : 0, what);
-}
-
-/* A fault found after reading, at LINE. */
 __attribute__((format(printf, 2, 3))) static int wrong(int line, const char *format, ...)
 {
-    char what[S5_FAULT_MAX / 2];
+    char what[S5_FAULT_MAX];
     va_list args;
     va_start(args, format);
     s5_vformat(what, sizeof what, format, args);
@@ -100,196 +80,127 @@ __attribute__((format(printf, 2, 3))) static int wrong(int line, const char *for
     return -EINVAL;
 }
 
-/* --- single values --- */
-
-static int index_in(const char *const *words, const char *word)
+/* libconfuse's own faults. What stands on the line of a password may be a piece of it. */
+static void on_error(cfg_t *cfg, const char *format, va_list args)
 {
-    for (int i = 0; words[i]; i++)
-        if (strcmp(words[i], word) == 0)
-            return i;
-    return -1;
-}
-
-static const char *const methods[] = {"none", "gssapi", "userpass", NULL}; /* by their numbers */
-static const char *const pipelines[] = {"auto", "on", "off", NULL};        /* enum s5_pipeline */
-static const char *const protections[] = {"clear", "integrity", "confidentiality", NULL};
-static const char *const protocols[] = {"tcp", "udp", NULL};            /* bits of S5_PROTO_* */
-static const char *const commands[] = {"connect", "bind", "udp", NULL}; /* bits of S5_CMD_* */
-static const char *const resolves[] = {"remote", "local", NULL};
-
-/* A value of every list must be one of WORDS. */
-static int check_words(cfg_t *cfg, cfg_opt_t *opt, const char *const *words)
-{
-    for (unsigned i = 0; i < now->lib.cfg_opt_size(opt); i++) {
-        const char *word = now->lib.cfg_opt_getnstr(opt, i);
-        if (word && index_in(words, word) < 0) {
-            now->lib.cfg_error(cfg, "%s: \"%s\" is not known", opt->name, word);
-            return -1;
-        }
-    }
-    return 0;
-}
-
-#define CHECK_WORDS(name)                                                                          \
-    static int check_##name(cfg_t *cfg, cfg_opt_t *opt)                                            \
-    {                                                                                              \
-        return check_words(cfg, opt, name);                                                        \
-    }
-CHECK_WORDS(methods)
-CHECK_WORDS(pipelines)
-CHECK_WORDS(protections)
-CHECK_WORDS(protocols)
-CHECK_WORDS(commands)
-CHECK_WORDS(resolves)
-
-static int check_range(cfg_t *cfg, cfg_opt_t *opt, long most)
-{
-    long value = now->lib.cfg_opt_getnint(opt, 0);
-    if (value >= 1 && value <= most)
-        return 0;
-    now->lib.cfg_error(cfg, "%s: %ld is not from 1 to %ld", opt->name, value, most);
-    return -1;
-}
-
-static int check_port(cfg_t *cfg, cfg_opt_t *opt)
-{
-    return check_range(cfg, opt, 65535);
-}
-
-static int check_timeout(cfg_t *cfg, cfg_opt_t *opt)
-{
-    return check_range(cfg, opt, 3600);
-}
-
-/* Destinations and ports go into the policy's pools while their line is known; the rule takes its
- * share at the end of its section, so both are tried on the pool's end and taken back here. */
-static int check_to(cfg_t *cfg, cfg_opt_t *opt)
-{
-    uint32_t n = now->p->n_matches, text = now->p->n_text;
-    int r = 0;
-    for (unsigned i = 0; r >= 0 && i < now->lib.cfg_opt_size(opt); i++) {
-        const char *to = now->lib.cfg_opt_getnstr(opt, i);
-        r = s5_policy_add_match(now->p, to, strlen(to));
-        if (r == -ENOSPC)
-            now->lib.cfg_error(cfg, "to: too many destinations");
-        else if (r < 0 && strchr(to, '/'))
-            now->lib.cfg_error(
-                cfg, "to: \"%s\" is no CIDR block (address/prefix, no bits beyond it)", to);
-        else if (r < 0)
-            now->lib.cfg_error(cfg, "to: \"%s\" is no address, block or name", to);
-    }
-    now->p->n_matches = n;
-    now->p->n_text = text;
-    return r < 0 ? -1 : 0;
-}
-
-static int check_ports(cfg_t *cfg, cfg_opt_t *opt)
-{
-    uint32_t n = now->p->n_ports;
-    int r = 0;
-    for (unsigned i = 0; r >= 0 && i < now->lib.cfg_opt_size(opt); i++) {
-        const char *ports = now->lib.cfg_opt_getnstr(opt, i);
-        r = s5_policy_add_ports(now->p, ports);
-        if (r < 0)
-            now->lib.cfg_error(cfg, "ports: \"%s\" is no port or range from 1 to 65535", ports);
-    }
-    now->p->n_ports = n;
-    return r < 0 ? -1 : 0;
-}
-
-static int check_via(cfg_t *cfg, cfg_opt_t *opt)
-{
-    if (now->lib.cfg_opt_size(opt) != 1) {
-        now->lib.cfg_error(cfg, "via: takes one of \"direct\", \"deny\" or a server's title");
-        return -1;
-    }
-    if (now->n_via < S5_POLICY_RULES + 1)
-        now->via[now->n_via++] = (struct noted){cfg, cfg->line};
-    return 0;
-}
-
-static int check_password(cfg_t *cfg, cfg_opt_t *opt)
-{
-    (void)opt;
-    if (!now->readable_by_others)
-        return 0;
-    now->lib.cfg_error(cfg, "password in a file that others can read: chmod 600 it");
-    return -1;
-}
-
-static int check_level(cfg_t *cfg, cfg_opt_t *opt)
-{
-    const char *level = now->lib.cfg_opt_getnstr(opt, 0);
-    if (level && s5_log_level_parse(level) >= 0)
-        return 0;
-    now->lib.cfg_error(cfg, "level: \"%s\" is not known", level ? level : "");
-    return -1;
-}
-
-/* --- paths --- */
-
-/* "~/" is HOME; what is relative is so to the configuration's directory. */
-static int expand(const char *path, char *ret, size_t size)
-{
-    size_t n;
-    const char *slash = strrchr(now->path, '/');
-    if (path[0] == '~' && path[1] == '/') {
-        if (!now->env->home)
-            return -ENOENT;
-        n = s5_format(ret, size, "%s%s", now->env->home, path + 1);
-    } else if (path[0] == '/' || !slash)
-        n = s5_format(ret, size, "%s", path);
+    char what[S5_FAULT_MAX];
+    int line = cfg ? cfg->line : now->last_line;
+    s5_vformat(what, sizeof what, format, args);
+    if (line > now->text.lines)
+        wrong(now->text.lines, "the file ends too early");
+    else if (line > 0 && line == now->password_line)
+        wrong(line, "the password is not followed by a key; if it has blanks or signs, quote it");
     else
-        n = s5_format(ret, size, "%.*s/%s", (int)(slash - now->path), now->path, path);
-    return n >= size - 1 ? -ENAMETOOLONG : 0;
+        wrong(line, "%s", what);
 }
 
-/* The first line of a file only its owner can read, into 256 octets with a NUL. */
-static int read_password(const char *path, int line, char ret[static 256])
+/* --- keys --- */
+
+/* The line of KEY in the section being read, 0 when it is not there. */
+static int *line_of(const char *key)
 {
-    struct stat st;
-    char full[PATH_MAX], text[258];
-    int r = expand(path, full, sizeof full);
-    int fd = r < 0 ? -1 : open(full, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-    if (fd < 0)
-        return wrong(line, "password-file: %s: %s", path, s5_error_text(r < 0 ? r : errno));
-    ssize_t n = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) ? read(fd, text, sizeof text) : -1;
-    int bad = n < 0 || (st.st_mode & 077);
-    close(fd);
-    if (n > 0 && text[n - 1] == '\n')
-        n--;
-    if (bad)
-        r = wrong(line, "password-file: %s: %s", path,
-                  n < 0 ? "not a readable file" : "others can read it: chmod 600 it");
-    else if (n < 1 || n > 255 || memchr(text, 0, (size_t)n))
-        r = wrong(line, "password-file: %s: does not hold 1 to 255 octets", path);
-    else {
-        memcpy(ret, text, (size_t)n);
-        ret[n] = 0;
-    }
-    explicit_bzero(text, sizeof text);
-    return r;
+    return &now->lines[s5_config_key(key)];
 }
 
-/* --- sections --- */
-
-static int server_address(struct s5_server *server, const char *address, int line)
+static int check(int line, const char *key, const char *value)
 {
-    struct s5_addr addr = {0};
-    size_t len = address ? strlen(address) : 0;
-    if (len == 0)
-        return wrong(line, "server without an address");
-    server->is_path = address[0] == '/';
-    if (!server->is_path && s5_addr_parse(&addr, address, len, server->port) < 0)
-        return wrong(line, "address: \"%s\" is no name or address", address);
-    if (addr.kind == S5_ADDR_IPV4 || addr.kind == S5_ADDR_IPV6) {
-        server->addrs[0].kind = addr.kind;
-        memcpy(server->addrs[0].octets, addr.octets, sizeof server->addrs[0].octets);
-        server->n_addrs = 1;
+    char why[S5_CONFIG_WHY];
+    return s5_config_check(now->p, key, value, why) < 0 ? wrong(line, "%s", why) : 0;
+}
+
+/* Note where KEY stands. */
+static int note(cfg_t *cfg, cfg_opt_t *opt)
+{
+    int *line = line_of(opt->name);
+    now->last_line = cfg->line;
+    if (*line && !(opt->flags & CFGF_LIST))
+        return wrong(cfg->line, "%s is given twice", opt->name);
+    *line = cfg->line;
+    return 0;
+}
+
+/* A value was set; of a list, the last one. At the end of a list it is called once more. */
+static int on_value(cfg_t *cfg, cfg_opt_t *opt)
+{
+    const char *value = opt->nvalues ? opt->values[opt->nvalues - 1]->string : NULL;
+    int r = note(cfg, opt);
+    return r < 0 || !value ? r : check(cfg->line, opt->name, value);
+}
+
+/* A password is about to be set: it is kept here, and libconfuse gets the empty text. */
+static int on_password(cfg_t *cfg, cfg_opt_t *opt, const char *value, void *result)
+{
+    int r = note(cfg, opt);
+    now->password_line = cfg->line;
+    if (r == 0 && now->exposed)
+        r = wrong(cfg->line, "password in a file that others can read: chmod 600 %s", now->path);
+    if (r == 0)
+        r = check(cfg->line, opt->name, value);
+    if (r < 0)
+        return -1;
+    memcpy(now->password, value, strlen(value) + 1);
+    *(const char **)result = "";
+    return 0;
+}
+
+/* --- sections: LINE is where the section opens --- */
+
+static const char *get(cfg_t *section, const char *key)
+{
+    return now->lib.cfg_getstr(section, key);
+}
+
+/* The number in KEY, or OTHERWISE. */
+static int number(cfg_t *section, const char *key, int otherwise)
+{
+    const char *text = get(section, key);
+    return text ? s5_config_number(text, 1, 65535) : otherwise;
+}
+
+static int word(cfg_t *section, const char *key, int otherwise)
+{
+    const char *text = get(section, key);
+    return text ? s5_config_word(key, text) : otherwise;
+}
+
+/* HOST, which is no path, into SERVER, and its literal without brackets. */
+static int server_address(struct s5_server *server, const char **host, size_t *len)
+{
+    struct s5_addr addr;
+    if (s5_addr_parse(&addr, *host, *len, 0) < 0)
+        return -EINVAL;
+    if (addr.kind == S5_ADDR_NAME)
+        return 0;
+    server->addrs[0].kind = addr.kind;
+    memcpy(server->addrs[0].octets, addr.octets, sizeof addr.octets);
+    server->n_addrs = 1;
+    *len -= **host == '[' ? 2 : 0;
+    *host += **host == '[';
+    return 0;
+}
+
+static int server_host(struct s5_server *server, cfg_t *section, int line)
+{
+    char path[S5_FILE_PATH];
+    const char *address = get(section, "address"), *host = address, *why;
+    if (!address)
+        return wrong(line, "server \"%s\" has no address", now->lib.cfg_title(section));
+    line = *line_of("address");
+    if (strncmp(address, "~/", 2) == 0) {
+        if (s5_file_expand(path, address, now->env->home, &why) < 0)
+            return wrong(line, "address: %s", why);
+        host = path;
     }
-    int64_t text = s5_policy_add_text(now->p, address, len);
+    size_t len = strlen(host);
+    server->is_path = host[0] == '/';
+    if (server->is_path && len >= sizeof((struct sockaddr_un *)0)->sun_path)
+        return wrong(line, "address: the path of a UNIX socket has 107 octets at most");
+    if (!server->is_path && server_address(server, &host, &len) < 0)
+        return wrong(line, "address: \"%s\" is not a name, an IPv4 or IPv6 address, or a path",
+                     address);
+    int64_t text = s5_policy_add_text(now->p, host, len);
     if (text < 0)
-        return wrong(line, "the file holds too much text");
+        return wrong(line, "too much text in all");
     server->host = (uint32_t)text;
     return 0;
 }
@@ -297,249 +208,312 @@ static int server_address(struct s5_server *server, const char *address, int lin
 static int server_methods(struct s5_server *server, cfg_t *section)
 {
     for (unsigned i = 0; i < now->lib.cfg_size(section, "methods"); i++) {
-        uint8_t method = (uint8_t)index_in(methods, now->lib.cfg_getnstr(section, "methods", i));
+        const char *name = now->lib.cfg_getnstr(section, "methods", i);
+        uint8_t method = (uint8_t)s5_config_word("methods", name);
         if (memchr(server->methods, method, server->n_methods))
-            return wrong(section->line, "methods: one is named twice");
+            return wrong(*line_of("methods"), "methods: \"%s\" is named twice", name);
         server->methods[server->n_methods++] = method;
     }
     return 0;
 }
 
-static int server_credentials(struct s5_server *server, cfg_t *section)
+/* What the password file holds, into now->password. */
+static int read_password(const char *name)
 {
-    char where[PATH_MAX + 16], from_file[256];
-    const char *username = now->lib.cfg_getstr(section, "username");
-    const char *password = now->lib.cfg_getstr(section, "password");
-    const char *file = now->lib.cfg_getstr(section, "password-file");
-    if (file && password)
-        return wrong(section->line, "both password and password-file");
-    if (file && read_password(file, section->line, from_file) < 0)
-        return -EINVAL;
-    s5_format(where, sizeof where, "%s:%d", now->path, section->line);
-    int r = s5_credentials_set(server, username, file ? from_file : password, now->env, where,
-                               now->fault);
-    explicit_bzero(from_file, sizeof from_file);
-    if (password)
-        explicit_bzero((char *)(uintptr_t)password, strlen(password));
+    char path[S5_FILE_PATH];
+    int line = *line_of("password-file");
+    const char *why;
+    struct s5_file file = {.text = NULL};
+    if (now->password_line)
+        return wrong(line, "both password and password-file");
+    if (s5_file_beside(path, name, now->path, now->env->home, &why) < 0 ||
+        s5_file_read(&file, path, 4096, 1, &why) < 0)
+        return wrong(line, "password-file: %s: %s", name, why);
+    size_t len = file.len - (file.len > 0 && file.text[file.len - 1] == '\n');
+    int r = 0;
+    if (file.mode & 077)
+        r = wrong(line, "password-file: others can read it: chmod 600 %s", path);
+    else if (len < 1 || len > 255)
+        r = wrong(line, "password-file: %s: not 1 to 255 octets", name);
+    else {
+        memcpy(now->password, file.text, len);
+        now->password[len] = '\0';
+    }
+    s5_file_free(&file);
     return r;
 }
 
-static int take_server(cfg_t *section)
+static int server_credentials(struct s5_server *server, cfg_t *section, int line)
 {
-    const char *title = now->lib.cfg_title(section);
-    if (strcmp(title, "direct") == 0 || strcmp(title, "deny") == 0)
-        return wrong(section->line, "a server cannot be called \"%s\"", title);
-    int at = s5_policy_add_server(now->p, title);
-    if (at < 0)
-        return wrong(section->line, "too many servers");
-    struct s5_server *server = &now->p->servers[at];
-    const char *service = now->lib.cfg_getstr(section, "gssapi-service");
-    int64_t text = s5_policy_add_text(now->p, service, strlen(service));
-    server->port = (uint16_t)now->lib.cfg_getint(section, "port");
-    server->timeout = (uint16_t)now->lib.cfg_getint(section, "timeout");
-    server->pipeline = (uint8_t)index_in(pipelines, now->lib.cfg_getstr(section, "pipeline"));
-    server->gssapi_protection =
-        (uint8_t)index_in(protections, now->lib.cfg_getstr(section, "gssapi-protection"));
-    server->gssapi_service = text < 0 ? 0 : (uint32_t)text;
-    int r = server_address(server, now->lib.cfg_getstr(section, "address"), section->line);
-    if (r == 0)
-        r = server_methods(server, section);
-    return r < 0 ? r : server_credentials(server, section);
+    const char *username = get(section, "username"), *name = get(section, "password-file");
+    if (name && read_password(name) < 0)
+        return -EINVAL;
+    bool given = now->password_line || name;
+    if (given && !username)
+        username = now->env->user;
+    if (given && !username)
+        return wrong(line, "password without a username, and SOCKS5_USER is not set");
+    char where[S5_FAULT_MAX / 2];
+    line = get(section, "username") ? *line_of("username")
+           : *line_of("methods")    ? *line_of("methods")
+                                    : line;
+    s5_format(where, sizeof where, "%s:%d", now->path, line);
+    int r = s5_credentials_set(server, username, given ? now->password : NULL, now->env, where,
+                               now->fault);
+    now->failed = now->failed || r < 0;
+    return r;
 }
 
-static uint8_t bits(cfg_t *section, const char *name, const char *const *words)
+static int take_server(cfg_t *section, int line)
+{
+    const char *title = now->lib.cfg_title(section), *service = get(section, "gssapi-service");
+    if (!*title || strcmp(title, "direct") == 0 || strcmp(title, "deny") == 0)
+        return wrong(line, "a server cannot be called \"%s\"", title);
+    int at = s5_policy_add_server(now->p, title);
+    int64_t text = service ? s5_policy_add_text(now->p, service, strlen(service)) : 0;
+    if (at < 0 || text < 0)
+        return wrong(line, "too many servers: %d is the limit", S5_POLICY_SERVERS);
+    struct s5_server *server = &now->p->servers[at];
+    server->port = (uint16_t)number(section, "port", 1080);
+    server->timeout = (uint16_t)number(section, "timeout", 30);
+    server->pipeline = (uint8_t)word(section, "pipeline", S5_PIPELINE_AUTO);
+    server->gssapi_protection = (uint8_t)word(section, "gssapi-protection", 2);
+    if (service)
+        server->gssapi_service = (uint32_t)text;
+    int r = server_host(server, section, line);
+    if (r == 0)
+        r = server_methods(server, section);
+    return r < 0 ? r : server_credentials(server, section, line);
+}
+
+static uint8_t bits(cfg_t *section, const char *key)
 {
     uint8_t set = 0;
-    for (unsigned i = 0; i < now->lib.cfg_size(section, name); i++)
-        set |= (uint8_t)(1u << index_in(words, now->lib.cfg_getnstr(section, name, i)));
+    for (unsigned i = 0; i < now->lib.cfg_size(section, key); i++)
+        set |= (uint8_t)(1u << s5_config_word(key, now->lib.cfg_getnstr(section, key, i)));
     return set;
 }
 
-static int verdict(struct s5_rule *rule, cfg_t *section, int line)
+static int rule_lists(struct s5_rule *rule, cfg_t *section)
 {
-    if (now->lib.cfg_size(section, "via") != 1)
-        return wrong(line, "rule without via");
-    const char *via = now->lib.cfg_getnstr(section, "via", 0);
-    rule->verdict = strcmp(via, "direct") == 0 ? S5_DIRECT
-                    : strcmp(via, "deny") == 0 ? S5_DENY
-                                               : S5_VIA;
-    if (rule->verdict != S5_VIA)
-        return 0;
-    for (uint32_t i = 0; i < now->p->n_servers; i++)
-        if (strcmp(s5_policy_text(now->p, now->p->servers[i].name), via) == 0) {
-            rule->server = (uint8_t)i;
-            return 0;
-        }
-    return wrong(line, "via: there is no server \"%s\"", via);
-}
-
-static int take_rule(cfg_t *section)
-{
-    struct s5_policy *p = now->p;
-    int line = section->line;
-    const char *title = now->lib.cfg_title(section);
-    int64_t name = s5_policy_add_text(p, title, strlen(title));
-    for (unsigned i = 0; i < now->n_via; i++)
-        if (now->via[i].section == section)
-            line = now->via[i].line;
-    if (name < 0 || p->n_rules >= S5_POLICY_RULES)
-        return wrong(line, "too many rules");
-    struct s5_rule *rule = &p->rules[p->n_rules++];
-    memset(rule, 0, sizeof *rule);
-    rule->name = (uint32_t)name;
-    rule->line = (uint32_t)line;
-    rule->to_first = (uint16_t)p->n_matches;
-    rule->ports_first = (uint16_t)p->n_ports;
-    rule->protocols = bits(section, "protocol", protocols);
-    rule->commands = bits(section, "command", commands);
     for (unsigned i = 0; i < now->lib.cfg_size(section, "to"); i++, rule->to_count++) {
         const char *to = now->lib.cfg_getnstr(section, "to", i);
-        if (s5_policy_add_match(p, to, strlen(to)) < 0)
-            return wrong(line, "too many destinations in all rules");
+        if (s5_policy_add_match(now->p, to, strlen(to)) < 0)
+            return wrong(*line_of("to"), "to: too many destinations in all: %d is the limit",
+                         S5_POLICY_MATCHES);
     }
     for (unsigned i = 0; i < now->lib.cfg_size(section, "ports"); i++, rule->ports_count++)
-        if (s5_policy_add_ports(p, now->lib.cfg_getnstr(section, "ports", i)) < 0)
-            return wrong(line, "too many port ranges in all rules");
-    return verdict(rule, section, line);
+        if (s5_policy_add_ports(now->p, now->lib.cfg_getnstr(section, "ports", i)) < 0)
+            return wrong(*line_of("ports"), "ports: too many ranges in all: %d is the limit",
+                         S5_POLICY_PORTS);
+    return 0;
 }
 
-static int take_log(cfg_t *section)
+static int take_rule(cfg_t *section, int line)
 {
-    char path[PATH_MAX];
-    const char *file = now->lib.cfg_getstr(section, "file");
-    now->p->log_level = (uint8_t)s5_log_level_parse(now->lib.cfg_getstr(section, "level"));
-    if (!file || !*file)
+    const char *title = now->lib.cfg_title(section);
+    unsigned n = now->lib.cfg_size(section, "via");
+    if (!*title)
+        return wrong(line, "a rule needs a title");
+    if (n == 0)
+        return wrong(line, "rule \"%s\" has no via", title);
+    if (n > 1)
+        return wrong(*line_of("via"), "via: one entry only; fail-over is not supported");
+    struct s5_policy *p = now->p;
+    int64_t name = s5_policy_add_text(p, title, strlen(title));
+    if (p->n_rules == S5_POLICY_RULES || name < 0)
+        return wrong(line, "too many rules: %d is the limit", S5_POLICY_RULES);
+    now->via_lines[p->n_rules] = *line_of("via");
+    struct s5_rule *rule = &p->rules[p->n_rules++];
+    *rule = (struct s5_rule){.name = (uint32_t)name,
+                             .line = (uint32_t)line,
+                             .to_first = (uint16_t)p->n_matches,
+                             .ports_first = (uint16_t)p->n_ports,
+                             .protocols = bits(section, "protocol"),
+                             .commands = bits(section, "command"),
+                             .verdict = S5_DENY};
+    return rule_lists(rule, section);
+}
+
+static int take_log(cfg_t *section, int line)
+{
+    char path[S5_FILE_PATH];
+    const char *level = get(section, "level"), *file = get(section, "file"), *why;
+    if (level)
+        now->p->log_level = (uint8_t)s5_log_level_parse(level);
+    if (!file)
         return 0;
-    int r = expand(file, path, sizeof path);
-    int64_t text = r < 0 ? r : s5_policy_add_text(now->p, path, strlen(path));
+    if (s5_file_beside(path, file, now->path, now->env->home, &why) < 0)
+        return wrong(*line_of("file"), "file: \"%s\": %s", file, why);
+    int64_t text = s5_policy_add_text(now->p, path, strlen(path));
     if (text < 0)
-        return wrong(section->line, "file: \"%s\": %s", file, s5_error_text((int)text));
+        return wrong(line, "too much text in all");
     now->p->log_file = (uint32_t)text;
     return 0;
 }
 
-static int take_all(cfg_t *cfg)
+/* The last section of OPT has ended. */
+static int on_section(cfg_t *cfg, cfg_opt_t *opt)
 {
-    int r = 0;
-    now->p->resolve_local = strcmp(now->lib.cfg_getstr(cfg, "resolve"), "local") == 0;
-    for (unsigned i = 0; r == 0 && i < now->lib.cfg_size(cfg, "server"); i++)
-        r = take_server(now->lib.cfg_getnsec(cfg, "server", i));
-    for (unsigned i = 0; r == 0 && i < now->lib.cfg_size(cfg, "rule"); i++)
-        r = take_rule(now->lib.cfg_getnsec(cfg, "rule", i));
-    for (unsigned i = 0; r == 0 && i < now->lib.cfg_size(cfg, "log"); i++)
-        r = take_log(now->lib.cfg_getnsec(cfg, "log", i));
-    return r;
+    (void)cfg;
+    cfg_t *section = opt->values[opt->nvalues - 1]->section;
+    unsigned n = now->n_ended++;
+    int line = n < now->text.n_sections ? now->text.section_lines[n] : section->line, r = 0;
+    for (cfg_opt_t *o = section->opts; o->name; o++)
+        if ((o->flags & CFGF_LIST) && (o->flags & CFGF_MODIFIED) && o->nvalues == 0)
+            r = wrong(line, "%s is an empty list", o->name);
+    if (r == 0 && strcmp(opt->name, "log") == 0)
+        r = opt->nvalues > 1 ? wrong(line, "log is given twice") : take_log(section, line);
+    else if (r == 0)
+        r = *opt->name == 's' ? take_server(section, line) : take_rule(section, line);
+    memset(now->lines, 0, sizeof now->lines - sizeof *now->lines); /* the last one is resolve's */
+    explicit_bzero(now->password, sizeof now->password);
+    now->password_line = 0;
+    return r < 0 ? -1 : 0;
+}
+
+/* --- what only the end of the file can tell --- */
+
+static int find_server(const char *title)
+{
+    for (uint32_t i = 0; i < now->p->n_servers; i++)
+        if (strcmp(s5_policy_text(now->p, now->p->servers[i].name), title) == 0)
+            return (int)i;
+    return -1;
+}
+
+static int take_rest(cfg_t *cfg)
+{
+    const char *resolve = get(cfg, "resolve");
+    now->p->resolve_local = resolve && strcmp(resolve, "local") == 0;
+    for (unsigned i = 0; i < now->p->n_rules; i++) {
+        struct s5_rule *rule = &now->p->rules[i];
+        const char *via = now->lib.cfg_getnstr(now->lib.cfg_getnsec(cfg, "rule", i), "via", 0);
+        int server = find_server(via);
+        bool direct = strcmp(via, "direct") == 0, deny = strcmp(via, "deny") == 0;
+        if (!direct && !deny && server < 0)
+            return wrong(now->via_lines[i], "via: there is no server \"%s\"", via);
+        rule->verdict = direct ? S5_DIRECT : deny ? S5_DENY : S5_VIA;
+        rule->server = rule->verdict == S5_VIA ? (uint8_t)server : 0;
+    }
+    return 0;
 }
 
 /* --- the file --- */
 
+#define STRING(key)                                                                                \
+    {                                                                                              \
+        .name = key, .type = CFGT_STR, .flags = CFGF_NODEFAULT, .validcb = on_value                \
+    }
+#define LIST(key)                                                                                  \
+    {                                                                                              \
+        .name = key, .type = CFGT_STR, .flags = CFGF_NODEFAULT | CFGF_LIST, .validcb = on_value    \
+    }
+#define SECTION(key, options, more)                                                                \
+    {                                                                                              \
+        .name = key, .type = CFGT_SEC, .flags = CFGF_MULTI | (more), .subopts = options,           \
+        .validcb = on_section                                                                      \
+    }
+
 static cfg_opt_t server_options[] = {
-    CFG_STR("address", NULL, CFGF_NONE),
-    CFG_INT("port", 1080, CFGF_NONE),
-    CFG_STR_LIST("methods", NULL, CFGF_NODEFAULT),
-    CFG_STR("username", NULL, CFGF_NONE),
-    CFG_STR("password", NULL, CFGF_NONE),
-    CFG_STR("password-file", NULL, CFGF_NONE),
-    CFG_STR("gssapi-service", "rcmd", CFGF_NONE),
-    CFG_STR("gssapi-protection", "confidentiality", CFGF_NONE),
-    CFG_STR("pipeline", "auto", CFGF_NONE),
-    CFG_INT("timeout", 30, CFGF_NONE),
+    STRING("address"),
+    STRING("port"),
+    LIST("methods"),
+    STRING("username"),
+    {.name = "password", .type = CFGT_STR, .flags = CFGF_NODEFAULT, .parsecb = on_password},
+    STRING("password-file"),
+    STRING("gssapi-service"),
+    STRING("gssapi-protection"),
+    STRING("pipeline"),
+    STRING("timeout"),
     CFG_END(),
 };
 static cfg_opt_t rule_options[] = {
-    CFG_STR_LIST("to", NULL, CFGF_NODEFAULT),       CFG_STR_LIST("ports", NULL, CFGF_NODEFAULT),
-    CFG_STR_LIST("protocol", NULL, CFGF_NODEFAULT), CFG_STR_LIST("command", NULL, CFGF_NODEFAULT),
-    CFG_STR_LIST("via", NULL, CFGF_NODEFAULT),      CFG_END(),
+    LIST("to"), LIST("ports"), LIST("protocol"), LIST("command"), LIST("via"), CFG_END(),
 };
-static cfg_opt_t log_options[] = {
-    CFG_STR("level", "error", CFGF_NONE),
-    CFG_STR("file", NULL, CFGF_NONE),
-    CFG_END(),
-};
+static cfg_opt_t log_options[] = {STRING("level"), STRING("file"), CFG_END()};
 static cfg_opt_t options[] = {
-    CFG_SEC("server", server_options, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
-    CFG_SEC("rule", rule_options, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
-    CFG_SEC("log", log_options, CFGF_NODEFAULT),
-    CFG_STR("resolve", "remote", CFGF_NONE),
+    SECTION("server", server_options, CFGF_TITLE | CFGF_NO_TITLE_DUPES),
+    SECTION("rule", rule_options, CFGF_TITLE | CFGF_NO_TITLE_DUPES),
+    SECTION("log", log_options, 0),
+    STRING("resolve"),
     CFG_END(),
 };
 
-static const struct {
-    const char *option;
-    cfg_validate_callback_t check;
-} checks[] = {
-    {"server|port", check_port},
-    {"server|methods", check_methods},
-    {"server|password", check_password},
-    {"server|pipeline", check_pipelines},
-    {"server|gssapi-protection", check_protections},
-    {"server|timeout", check_timeout},
-    {"rule|to", check_to},
-    {"rule|ports", check_ports},
-    {"rule|protocol", check_protocols},
-    {"rule|command", check_commands},
-    {"rule|via", check_via},
-    {"log|level", check_level},
-    {"resolve", check_resolves},
-};
-
-static int parse(FILE *file)
+static int load_library(struct library *lib)
 {
-    cfg_t *cfg = now->lib.cfg_init(options, CFGF_NONE);
-    if (!cfg)
-        return -ENOMEM;
-    cfg->filename = strdup(now->path); /* cfg_free() frees it */
-    now->lib.cfg_set_error_function(cfg, on_error);
-    for (size_t i = 0; i < sizeof checks / sizeof *checks; i++)
-        now->lib.cfg_set_validate_func(cfg, checks[i].option, checks[i].check);
-    int r =
-        now->lib.cfg_parse_fp(cfg, file) == CFG_SUCCESS && !now->failed ? take_all(cfg) : -EINVAL;
-    now->lib.cfg_free(cfg);
+    lib->handle = dlopen("libconfuse.so.2", RTLD_NOW | RTLD_LOCAL);
+    if (!lib->handle)
+        return s5_fault_set(now->fault, -ELIBACC,
+                            "%s: reading it needs libconfuse.so.2 (package libconfuse2): %s",
+                            now->path, dlerror());
+#define X(name)                                                                                    \
+    *(void **)&lib->name = dlsym(lib->handle, #name);                                              \
+    if (!lib->name)                                                                                \
+        return s5_fault_set(now->fault, -ELIBBAD, "libconfuse.so.2 has no " #name);
+    FUNCTIONS(X)
+#undef X
+    return 0;
+}
+
+static int parse(struct s5_file *file)
+{
+    memcpy(file->text + file->len, TAIL, sizeof TAIL - 1);
+    memset(file->text + file->len + sizeof TAIL - 1, ' ', BLANKS);
+    FILE *stream = fmemopen(file->text, file->len + sizeof TAIL - 1 + BLANKS, "r");
+    cfg_t *cfg = stream ? now->lib.cfg_init(options, CFGF_NONE) : NULL;
+    int r = cfg ? 0 : s5_fault_set(now->fault, -ENOMEM, "%s: out of memory", now->path);
+    if (cfg) {
+        setvbuf(stream, NULL, _IONBF, 0);
+        now->lib.cfg_set_error_function(cfg, on_error);
+        if (now->lib.cfg_parse_fp(cfg, stream) != CFG_SUCCESS || now->failed)
+            r = wrong(now->last_line + !now->last_line, "cannot be understood from here on");
+        else
+            r = take_rest(cfg);
+        now->lib.cfg_free(cfg);
+    }
+    if (stream)
+        fclose(stream);
     return r;
 }
 
-static int open_file(struct reading *reading, FILE **ret)
+static int read_file(struct s5_file *file)
 {
-    struct stat st;
-    int fd = open(reading->path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-    if (fd < 0)
-        return s5_fault_set(reading->fault, -errno, "%s: %s", reading->path, s5_error_text(errno));
-    const char *bad = fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) ? "not a regular file"
-                      : st.st_size > FILE_MAX                     ? "larger than 1 MiB"
-                                                                  : NULL;
-    *ret = bad ? NULL : fdopen(fd, "r");
-    if (*ret) {
-        reading->readable_by_others = st.st_mode & 077;
-        return 0;
-    }
-    close(fd);
-    return s5_fault_set(reading->fault, -EINVAL, "%s: %s", reading->path,
-                        bad ? bad : "out of memory");
+    const char *why;
+    int r = s5_file_read(file, now->path, FILE_MAX, sizeof TAIL + BLANKS, &why);
+    if (r < 0)
+        return s5_fault_set(now->fault, r, "%s: %s", now->path, why);
+    now->exposed = file->mode & 077;
+    why = s5_config_text_prepare(&now->text, file->text, file->len);
+    return why ? wrong(now->text.lines, "%s", why) : 0;
+}
+
+/* A fault is one line, whatever it quotes. */
+static void flatten(struct s5_fault *fault)
+{
+    for (char *c = fault->text; *c; c++)
+        if ((unsigned char)*c < 0x20 || *c == 0x7f)
+            *c = '?';
 }
 
 int s5_config_load(struct s5_policy *p, const char *path, const struct s5_environment *env,
                    struct s5_fault *ret_fault)
 {
     struct reading reading = {.p = p, .path = path, .env = env, .fault = ret_fault};
-    char buffer[4096];
-    FILE *file = NULL;
-    ret_fault->text[0] = 0;
-    int r = open_file(&reading, &file);
+    struct reading *before = now;
+    struct s5_file file = {.text = NULL};
+    now = &reading;
+    int r = read_file(&file);
     if (r == 0)
-        r = load_library(&reading.lib, ret_fault);
-    if (r == 0) {
-        struct reading *before = now;
-        setvbuf(file, buffer, _IOFBF, sizeof buffer);
-        now = &reading;
-        r = parse(file);
-        now = before;
-        if (r < 0 && !ret_fault->text[0])
-            s5_format(ret_fault->text, sizeof ret_fault->text, "%s: cannot be read", path);
-    }
-    if (file)
-        fclose(file);
+        r = load_library(&reading.lib);
+    if (r == 0)
+        r = parse(&file);
     if (reading.lib.handle)
         dlclose(reading.lib.handle);
-    explicit_bzero(buffer, sizeof buffer); /* it may have held a password */
+    if (r < 0)
+        flatten(ret_fault);
+    s5_file_free(&file);
+    explicit_bzero(reading.password, sizeof reading.password);
+    now = before;
     return r;
 }

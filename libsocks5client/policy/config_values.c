@@ -1,0 +1,193 @@
+/* One table: a key, and either the words it takes or a function that knows. What nothing could ever
+ * match, such as a network with bits behind its prefix or a name that ends in a number, is a
+ * mistake and told as one: in a rule that denies it would otherwise let through what it names. */
+#include "config_values.h"
+#include <arpa/inet.h>
+#include <errno.h>
+#include <string.h>
+
+typedef int check_fn(struct s5_policy *p, const char *key, const char *value, char *why);
+
+__attribute__((format(printf, 2, 3))) static int refuse(char *why, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    s5_vformat(why, S5_CONFIG_WHY, format, args);
+    va_end(args);
+    return -EINVAL;
+}
+
+int s5_config_number(const char *text, int low, int high)
+{
+    int number = 0;
+    size_t len = strlen(text);
+    if (len == 0 || len > 5 || strspn(text, "0123456789") != len)
+        return -EINVAL;
+    for (; *text; text++)
+        number = number * 10 + (*text - '0');
+    return number < low || number > high ? -EINVAL : number;
+}
+
+static int check_number(const char *key, const char *value, int most, char *why)
+{
+    if (s5_config_number(value, 1, most) >= 0)
+        return 0;
+    return refuse(why, "%s: \"%s\" is not a number from 1 to %d", key, value, most);
+}
+
+static int check_port(struct s5_policy *p, const char *key, const char *value, char *why)
+{
+    (void)p;
+    return check_number(key, value, 65535, why);
+}
+
+static int check_timeout(struct s5_policy *p, const char *key, const char *value, char *why)
+{
+    (void)p;
+    return check_number(key, value, 3600, why);
+}
+
+/* TO is a block, but for the bits behind its prefix: tell the network that is meant. */
+static bool is_careless_block(const char *to, char network[INET6_ADDRSTRLEN + 4])
+{
+    struct s5_addr addr;
+    const char *slash = strchr(to, '/');
+    size_t len = slash ? (size_t)(slash - to) : 0;
+    if (!slash || s5_addr_parse(&addr, to, len, 0) < 0 || addr.kind == S5_ADDR_NAME)
+        return false;
+    int family = addr.kind == S5_ADDR_IPV4 ? AF_INET : AF_INET6,
+        bits = family == AF_INET ? 32 : 128;
+    int prefix = s5_config_number(slash + 1, 0, bits);
+    if (prefix < 0 || (family == AF_INET && memchr(to, ':', len)))
+        return false;
+    for (int bit = prefix; bit < bits; bit++)
+        addr.octets[bit / 8] &= (uint8_t) ~(0x80 >> bit % 8);
+    inet_ntop(family, addr.octets, network, INET6_ADDRSTRLEN);
+    s5_format(network + strlen(network), 5, "/%d", prefix);
+    return true;
+}
+
+/* "10.0.0", "300.1.1.1", "192.168.": meant as an address, but none. */
+static bool ends_in_number(const char *name)
+{
+    size_t len = strlen(name);
+    len -= len > 0 && name[len - 1] == '.';
+    const char *dot = memrchr(name, '.', len), *label = dot ? dot + 1 : name;
+    size_t label_len = len - (size_t)(label - name), digits = strspn(label, "0123456789");
+    return label_len > 0 && digits >= label_len;
+}
+
+static int check_to(struct s5_policy *p, const char *key, const char *value, char *why)
+{
+    char network[INET6_ADDRSTRLEN + 4];
+    uint32_t n = p->n_matches, text = p->n_text;
+    int at = s5_policy_add_match(p, value, strlen(value));
+    bool name =
+        at >= 0 && (p->matches[at].kind == S5_MATCH_NAME || p->matches[at].kind == S5_MATCH_SUFFIX);
+    p->n_matches = n;
+    p->n_text = text;
+    if (at == -ENOSPC)
+        return refuse(why, "%s: too many destinations in all: %d is the limit", key,
+                      S5_POLICY_MATCHES);
+    if (at < 0 && is_careless_block(value, network))
+        return refuse(why, "%s: \"%s\": bits are set behind the prefix; the network is %s", key,
+                      value, network);
+    if (at < 0 && strchr(value, '/'))
+        return refuse(why, "%s: \"%s\" is not a block: ADDRESS/PREFIX", key, value);
+    if (at < 0 || (name && ends_in_number(value)))
+        return refuse(why, "%s: \"%s\" is not an address, block, name or .suffix", key, value);
+    return 0;
+}
+
+static int check_ports(struct s5_policy *p, const char *key, const char *value, char *why)
+{
+    uint32_t n = p->n_ports;
+    int at = s5_policy_add_ports(p, value);
+    p->n_ports = n;
+    if (at == -ENOSPC)
+        return refuse(why, "%s: too many ranges in all: %d is the limit", key, S5_POLICY_PORTS);
+    if (at < 0)
+        return refuse(why, "%s: \"%s\" is not a port or a range of ports from 1 to 65535", key,
+                      value);
+    return 0;
+}
+
+static int check_level(struct s5_policy *p, const char *key, const char *value, char *why)
+{
+    (void)p;
+    if (s5_log_level_parse(value) >= 0)
+        return 0;
+    return refuse(why, "%s: \"%s\" is unknown; it takes none, error, warning, info, debug", key,
+                  value);
+}
+
+/* Credentials, which are not quoted, and what travels beside them. */
+static int check_text(struct s5_policy *p, const char *key, const char *value, char *why)
+{
+    (void)p;
+    size_t len = strlen(value);
+    return len >= 1 && len <= 255 ? 0 : refuse(why, "%s is not 1 to 255 octets", key);
+}
+
+static int check_there(struct s5_policy *p, const char *key, const char *value, char *why)
+{
+    (void)p;
+    return *value ? 0 : refuse(why, "%s is empty", key);
+}
+
+static const struct {
+    const char *name;
+    const char *words[4]; /* or CHECK */
+    check_fn *check;
+} keys[S5_CONFIG_KEYS] = {
+    {"address", {NULL}, check_there},
+    {"port", {NULL}, check_port},
+    {"methods", {"none", "gssapi", "userpass"}, NULL},
+    {"username", {NULL}, check_text},
+    {"password", {NULL}, check_text},
+    {"password-file", {NULL}, check_there},
+    {"gssapi-service", {NULL}, check_text},
+    {"gssapi-protection", {"clear", "integrity", "confidentiality"}, NULL},
+    {"pipeline", {"auto", "on", "off"}, NULL},
+    {"timeout", {NULL}, check_timeout},
+    {"to", {NULL}, check_to},
+    {"ports", {NULL}, check_ports},
+    {"protocol", {"tcp", "udp"}, NULL},
+    {"command", {"connect", "bind", "udp"}, NULL},
+    {"via", {NULL}, check_there},
+    {"level", {NULL}, check_level},
+    {"file", {NULL}, check_there},
+    {"resolve", {"remote", "local"}, NULL},
+};
+
+int s5_config_key(const char *key)
+{
+    int i = 0;
+    while (i < S5_CONFIG_KEYS - 1 && strcmp(keys[i].name, key) != 0)
+        i++;
+    return i;
+}
+
+int s5_config_word(const char *key, const char *value)
+{
+    const char *const *words = keys[s5_config_key(key)].words;
+    for (int i = 0; words[i]; i++)
+        if (strcmp(words[i], value) == 0)
+            return i;
+    return -EINVAL;
+}
+
+int s5_config_check(struct s5_policy *p, const char *key, const char *value,
+                    char why[S5_CONFIG_WHY])
+{
+    int at = s5_config_key(key);
+    char list[64] = "";
+    size_t n = 0;
+    if (keys[at].check)
+        return keys[at].check(p, key, value, why);
+    if (s5_config_word(key, value) >= 0)
+        return 0;
+    for (int i = 0; keys[at].words[i]; i++)
+        n += s5_format(list + n, sizeof list - n, i ? ", %s" : "%s", keys[at].words[i]);
+    return refuse(why, "%s: \"%s\" is unknown; it takes %s", key, value, list);
+}
