@@ -3,6 +3,8 @@
 when its result is right and the trap saw nothing."""
 
 import argparse
+import glob
+import importlib
 import os
 import sys
 import tempfile
@@ -25,6 +27,7 @@ class World:
     def __init__(self, build, scratch):
         self.socksify = os.path.abspath(build) + "/tools/socksify"
         self.object = os.path.abspath(build) + "/preload/libsocksify.so"
+        self.build = os.path.abspath(build)
         self.scratch, self.env = scratch, {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
                                            "HOME": scratch + "/home"}
         os.makedirs(scratch + "/home")
@@ -233,7 +236,16 @@ def trap_works(world, trap):
     return True
 
 
+def gather():
+    """The tests of test_*.py beside this file, which know this module as "run"."""
+    here = os.path.dirname(os.path.abspath(__file__))
+    sys.modules["run"] = sys.modules[__name__]
+    for path in sorted(glob.glob(here + "/test_*.py")):
+        importlib.import_module(os.path.basename(path)[:-3])
+
+
 def main():
+    gather()
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--build", default="build")
     options.add_argument("-k", default="", help="run tests whose title holds this")
@@ -244,6 +256,7 @@ def main():
         trap = bed.make()
         keep = [s.targets(scratch), s.socks(scratch)]
         world = World(args.build, scratch)
+        world.target = keep[0]
         world.hostile = s.Hostile()
         good = trap_works(world, trap)
         print("%s - the trap catches what goes past the proxy" % ("ok" if good else "FAILED"))

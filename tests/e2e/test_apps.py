@@ -1,0 +1,90 @@
+"""Every program of tests/apps: bare where the target is near, covered where only a server leads to it,
+through different servers and by both doors. It must behave alike."""
+
+import os
+
+import bed
+import servers as s
+from run import test
+
+ECHOING = ["tcp_blocking", "tcp_nonblock_poll", "tcp_nonblock_select", "epoll_before", "epoll_after",
+           "epoll_thread", "threads_200", "fork_after", "fork_connecting", "fork_child_finishes",
+           "exec_inherit", "vfork_exec", "spawn", "close_all", "fastopen", "raw_syscall",
+           "options_kept", "early_io", "listen_local", "poll_chk", "connect_500", "v4mapped",
+           "getaddrinfo_closed", "udp_refused", "stream"]
+STALLING = ["poll_timeout", "early_stalled", "sndtimeo", "eintr"]
+COVERED_ONLY = {"getaddrinfo_closed": "closed", "udp_refused": "refused"}  # third argument
+FAMILY6 = ["tcp_blocking", "tcp_nonblock_poll", "epoll_before", "epoll_after", "exec_inherit",
+           "fastopen", "raw_syscall", "options_kept", "udp_refused", "spawn"]
+AUTH = s.USER + ":" + s.PASSWORD.replace(":", "%3A").replace("@", "%40").replace("/", "%2F")
+
+
+def app(w, name):
+    return os.path.join(w.build, "tests", "apps", "app_" + name)
+
+
+def fine(result):
+    status, out, err = result
+    assert status == 0, "status %s: %s%s" % (status, out.decode(), err.decode(errors="replace"))
+
+
+def covered(w, door, port, user, name, host, at=s.ECHO):
+    command = [app(w, name), host, str(at)]
+    if name in COVERED_ONLY:
+        command.append(COVERED_ONLY[name])
+    before = len(w.target.peers)
+    if door == "socksify":
+        result = w.via(port, command, user)
+    else:
+        url = "socks5h://%s%s:%d" % (user and user + "@", bed.PROXY4, port)
+        result = w.preloaded(None, command, SOCKS5_SERVER=url)
+    fine(result)
+    if at == s.ECHO and name != "udp_refused":
+        new = w.target.peers[before:]
+        assert new, "the target saw nobody"
+        assert all(a[0] in (bed.OUTER4, bed.OUTER6, "::ffff:" + bed.OUTER4) for _, a in new), new
+
+
+def nobody_answers(conversation):
+    conversation.flight()
+    conversation.hang()
+
+
+for NAME in ECHOING:
+    for HOST in [bed.TARGET4] + ([bed.TARGET6] if NAME in FAMILY6 else []):
+        test("%s to %s, bare" % (NAME, HOST))(
+            lambda w, name=NAME, host=HOST: fine(bed.run(
+                bed.PROXY, [app(w, name), host, str(s.ECHO)], w.env, 60)))
+        for LABEL, DOOR, PORT, USER in (
+                ("danted", "socksify", s.DANTED, ""),
+                ("danted with password", "preload", s.DANTED_AUTH, AUTH),
+                ("microsocks", "preload", s.MICROSOCKS, ""),
+                ("ssh -D", "socksify", s.SSH_D, "")):
+            if HOST == bed.TARGET6 and PORT not in (s.DANTED, s.MICROSOCKS):
+                continue
+            test("%s to %s through %s, %s" % (NAME, HOST, LABEL, DOOR))(
+                lambda w, d=DOOR, p=PORT, u=USER, n=NAME, h=HOST: covered(w, d, p, u, n, h))
+
+for NAME in STALLING:
+    test("%s, bare" % NAME)(lambda w, name=NAME: fine(bed.run(
+        bed.PROXY, [app(w, name), bed.PROXY4, str(s.BLACK_HOLE)], w.env, 30)))
+
+    def stalled(w, door, name):
+        w.hostile.play(nobody_answers)
+        covered(w, door, s.HOSTILE, "", name, bed.TARGET4, 80)
+        assert w.hostile.connections, "the server saw nobody"
+    for DOOR in ("socksify", "preload"):
+        test("%s with a server that says nothing, %s" % (NAME, DOOR))(
+            lambda w, d=DOOR, n=NAME, f=stalled: f(w, d, n))
+    test("%s with a server that cannot be reached" % NAME)(
+        lambda w, n=NAME: covered(w, "socksify", s.BLACK_HOLE, "", n, bed.TARGET4, 80))
+
+test("so_error, bare")(lambda w: fine(bed.run(
+    bed.PROXY, [app(w, "so_error"), bed.TARGET4, str(s.REFUSED)], w.env, 30)))
+for LABEL, PORT, USER in (("danted", s.DANTED, ""), ("microsocks", s.MICROSOCKS, ""),
+                          ("danted with password", s.DANTED_AUTH, AUTH), ("ssh -D", s.SSH_D, ""),
+                          ("a server that is down", s.CLOSED, "")):
+    for DOOR in ("socksify", "preload"):
+        test("so_error: a refused target through %s, %s" % (LABEL, DOOR))(
+            lambda w, d=DOOR, p=PORT, u=USER: covered(w, d, p, u, "so_error", bed.TARGET4,
+                                                      s.REFUSED))
