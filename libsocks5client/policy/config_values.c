@@ -1,6 +1,5 @@
-/* One table: a key, and either the words it takes or a function that knows. What nothing could ever
- * match, such as a network with bits behind its prefix or a name that ends in a number, is a
- * mistake and told as one: in a rule that denies it would otherwise let through what it names. */
+/* One table: a key, and either the words it takes or a function that knows. What a
+ * function says reads on behind "FILE:LINE: ". */
 #include "config_values.h"
 #include <arpa/inet.h>
 #include <errno.h>
@@ -67,23 +66,11 @@ static bool is_careless_block(const char *to, char network[INET6_ADDRSTRLEN + 4]
     return true;
 }
 
-/* "10.0.0", "300.1.1.1", "192.168.": meant as an address, but none. */
-static bool ends_in_number(const char *name)
-{
-    size_t len = strlen(name);
-    len -= len > 0 && name[len - 1] == '.';
-    const char *dot = memrchr(name, '.', len), *label = dot ? dot + 1 : name;
-    size_t label_len = len - (size_t)(label - name), digits = strspn(label, "0123456789");
-    return label_len > 0 && digits >= label_len;
-}
-
 static int check_to(struct s5_policy *p, const char *key, const char *value, char *why)
 {
     char network[INET6_ADDRSTRLEN + 4];
     uint32_t n = p->n_matches, text = p->n_text;
     int at = s5_policy_add_match(p, value, strlen(value));
-    bool name =
-        at >= 0 && (p->matches[at].kind == S5_MATCH_NAME || p->matches[at].kind == S5_MATCH_SUFFIX);
     p->n_matches = n;
     p->n_text = text;
     if (at == -ENOSPC)
@@ -94,7 +81,7 @@ static int check_to(struct s5_policy *p, const char *key, const char *value, cha
                       value, network);
     if (at < 0 && strchr(value, '/'))
         return refuse(why, "%s: \"%s\" is not a block: ADDRESS/PREFIX", key, value);
-    if (at < 0 || (name && ends_in_number(value)))
+    if (at < 0)
         return refuse(why, "%s: \"%s\" is not an address, block, name or .suffix", key, value);
     return 0;
 }

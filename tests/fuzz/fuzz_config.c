@@ -1,0 +1,88 @@
+/* A configuration file of any content: it is read whole or refused with a fault of one line,
+ * nothing is left open, and what was read can be asked. */
+#include "source.h"
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+#define CHECK(what)                                                                                \
+    do {                                                                                           \
+        if (!(what))                                                                               \
+            abort();                                                                               \
+    } while (0)
+
+static struct s5_policy p;
+
+static void check_text(uint32_t at)
+{
+    CHECK(at < p.n_text && memchr(p.text + at, 0, p.n_text - at));
+}
+
+static void check_policy(void)
+{
+    CHECK(p.n_servers <= S5_POLICY_SERVERS && p.n_rules <= S5_POLICY_RULES);
+    CHECK(p.n_matches <= S5_POLICY_MATCHES && p.n_ports <= S5_POLICY_PORTS);
+    CHECK(p.log_level <= S5_LOG_DEBUG);
+    check_text(p.log_file);
+    for (uint32_t i = 0; i < p.n_servers; i++) {
+        const struct s5_server *s = &p.servers[i];
+        check_text(s->name);
+        check_text(s->gssapi_service);
+        CHECK(s->host != 0 && s->port != 0 && s->timeout >= 1 && s->timeout <= 3600);
+        CHECK(s->n_methods >= 1 && s->n_methods <= 3 && s->n_addrs <= 1 && s->pipeline <= 2);
+        CHECK(!memchr(s->methods, 2, s->n_methods) || (s->username_len && s->password_len));
+    }
+    for (uint32_t i = 0; i < p.n_rules; i++) {
+        const struct s5_rule *r = &p.rules[i];
+        CHECK(r->line >= 1 && r->verdict <= S5_VIA && r->server < p.n_servers + !p.n_servers);
+        CHECK((uint32_t)r->to_first + r->to_count <= p.n_matches);
+        CHECK((uint32_t)r->ports_first + r->ports_count <= p.n_ports);
+        CHECK(r->verdict != S5_VIA || r->server < p.n_servers);
+    }
+}
+
+static void ask(const char *to, uint8_t protocol)
+{
+    struct s5_addr addr;
+    CHECK(s5_addr_parse(&addr, to, strlen(to), 443) == 0);
+    struct s5_flow flow = {&addr, protocol, S5_CMD_CONNECT};
+    struct s5_route route = s5_policy_decide(&p, &flow);
+    CHECK(route.rule < (int)p.n_rules && (route.verdict == S5_VIA) == (route.server >= 0));
+    CHECK(protocol != 0 || route.verdict != S5_VIA);
+}
+
+static int next_descriptor(void)
+{
+    int fd = dup(0);
+    CHECK(fd >= 0 && close(fd) == 0);
+    return fd;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static int fd = -1;
+    static const struct s5_environment env = {.home = "/nowhere", .password = "p"};
+    char path[32];
+    struct s5_fault fault = {""};
+    if (fd < 0)
+        fd = memfd_create("config", MFD_CLOEXEC);
+    CHECK(fd >= 0 && fchmod(fd, 0600) == 0 && ftruncate(fd, 0) == 0);
+    CHECK(pwrite(fd, data, size, 0) == (ssize_t)size);
+    s5_format(path, sizeof path, "/proc/self/fd/%d", fd);
+    s5_policy_init(&p);
+    int before = next_descriptor(), r = s5_config_load(&p, path, &env, &fault);
+    CHECK(before == next_descriptor());
+    CHECK(r <= 0 && (r < 0) == (fault.text[0] != 0) && !strchr(fault.text, '\n'));
+    if (r < 0)
+        return 0;
+    check_policy();
+    ask("192.0.2.1", S5_PROTO_TCP);
+    ask("::1", S5_PROTO_UDP);
+    ask("www.example.org", 0);
+    ask("localhost", S5_PROTO_TCP);
+    return 0;
+}
