@@ -40,11 +40,15 @@ static int from_defaults(struct s5_policy *p, const struct s5_environment *env,
                          struct s5_fault *ret_fault)
 {
     char path[PATH_MAX];
+    size_t len = 0;
     path[0] = 0;
     if (env->xdg_config_home && env->xdg_config_home[0] == '/')
-        s5_format(path, sizeof path, "%s/socks5/socks5.conf", env->xdg_config_home);
+        len = s5_format(path, sizeof path, "%s/socks5/socks5.conf", env->xdg_config_home);
     else if (env->home && env->home[0] == '/')
-        s5_format(path, sizeof path, "%s/.config/socks5/socks5.conf", env->home);
+        len = s5_format(path, sizeof path, "%s/.config/socks5/socks5.conf", env->home);
+    if (len == sizeof path - 1) /* cut, it could be another file's */
+        return s5_fault_set(ret_fault, -ENAMETOOLONG, "%s: file name too long",
+                            env->xdg_config_home ? "XDG_CONFIG_HOME" : "HOME");
     if (path[0] && exists(path))
         return from_file(p, path, env, ret_fault);
     if (exists(SYSTEM_FILE))

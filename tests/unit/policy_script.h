@@ -1,4 +1,5 @@
-/* What the tests of the policy room share: policies of their own, files in a directory of their own. */
+/* What the tests of the policy room share: policies of their own, files in a directory of their
+ * own. */
 #ifndef POLICY_SCRIPT_H
 #define POLICY_SCRIPT_H
 
@@ -60,7 +61,8 @@ static inline const char *put(const char *name, const char *text, mode_t mode)
     static unsigned turn;
     char *at = path[turn++ % 4];
     cr_assert(snprintf(at, sizeof path[0], "%s/%s", scratch(), name) < (int)sizeof path[0]);
-    for (char *slash = strchr(at + strlen(scratch()) + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+    for (char *slash = strchr(at + strlen(scratch()) + 1, '/'); slash;
+         slash = strchr(slash + 1, '/')) {
         *slash = '\0';
         mkdir(at, 0700);
         *slash = '/';

@@ -3,8 +3,8 @@
 #include "policy_script.h"
 #include <errno.h>
 
-/* "to=10.0.0.0/8,::1 ports=80,1-9 protocol=tcp command=bind via=0|direct|deny"; any part but via may be
- * left out. */
+/* "to=10.0.0.0/8,::1 ports=80,1-9 protocol=tcp command=bind via=0|direct|deny"; any part but via
+ * may be left out. */
 static void add_rule(struct s5_policy *p, const char *line)
 {
     char copy[512], *part_at, *value_at;
@@ -26,7 +26,9 @@ static void add_rule(struct s5_policy *p, const char *line)
             } else if (strcmp(key, "protocol") == 0)
                 rule->protocols |= strcmp(v, "tcp") == 0 ? S5_PROTO_TCP : S5_PROTO_UDP;
             else if (strcmp(key, "command") == 0)
-                rule->commands |= v[0] == 'c' ? S5_CMD_CONNECT : v[0] == 'b' ? S5_CMD_BIND : S5_CMD_UDP;
+                rule->commands |= v[0] == 'c'   ? S5_CMD_CONNECT
+                                  : v[0] == 'b' ? S5_CMD_BIND
+                                                : S5_CMD_UDP;
             else {
                 bool direct = strcmp(v, "direct") == 0, deny = strcmp(v, "deny") == 0;
                 rule->verdict = direct ? S5_DIRECT : deny ? S5_DENY : S5_VIA;
@@ -231,20 +233,16 @@ Test(policy, loopback_is_covered_only_where_named)
     expect_covers(cases, COUNT(cases), S5_PROTO_TCP, S5_CMD_CONNECT);
 }
 
-/* The kernel connects the unspecified address to this machine; no rule can be walked around by it. */
+/* The kernel connects the unspecified address to this machine; no rule can be walked around by it.
+ */
 Test(policy, the_unspecified_address_is_this_machine)
 {
     static const struct cover cases[] = {
-        {"to=127.0.0.1 via=0", "0.0.0.0", 80, true},
-        {"to=127.0.0.0/8 via=0", "0.0.0.0", 80, true},
-        {"to=127.0.0.2 via=0", "0.0.0.0", 80, false},
-        {"to=::1 via=0", "::", 80, true},
-        {"to=127.0.0.0/8 via=0", "::", 80, false},
-        {"to=::1 via=0", "0.0.0.0", 80, false},
-        {"to=0.0.0.0 via=0", "0.0.0.0", 80, true},
-        {"to=:: via=0", "::", 80, true},
-        {"to=0.0.0.0 via=0", "127.0.0.1", 80, false},
-        {"to=:: via=0", "::1", 80, false},
+        {"to=127.0.0.1 via=0", "0.0.0.0", 80, true},  {"to=127.0.0.0/8 via=0", "0.0.0.0", 80, true},
+        {"to=127.0.0.2 via=0", "0.0.0.0", 80, false}, {"to=::1 via=0", "::", 80, true},
+        {"to=127.0.0.0/8 via=0", "::", 80, false},    {"to=::1 via=0", "0.0.0.0", 80, false},
+        {"to=0.0.0.0 via=0", "0.0.0.0", 80, true},    {"to=:: via=0", "::", 80, true},
+        {"to=0.0.0.0 via=0", "127.0.0.1", 80, false}, {"to=:: via=0", "::1", 80, false},
         {"to=0.0.0.0 via=0", "192.0.2.1", 80, false},
     };
     expect_covers(cases, COUNT(cases), S5_PROTO_TCP, S5_CMD_CONNECT);
@@ -254,17 +252,18 @@ Test(policy, the_unspecified_address_is_this_machine)
 
 Test(policy, the_first_match_decides)
 {
-    struct s5_policy *p = policy_of(RULES("to=10.1.0.0/16 via=deny", "to=10.0.0.0/8 via=direct",
-                                          "to=.example ports=25 via=deny", "to=.example via=1", "via=0"));
+    struct s5_policy *p =
+        policy_of(RULES("to=10.1.0.0/16 via=deny", "to=10.0.0.0/8 via=direct",
+                        "to=.example ports=25 via=deny", "to=.example via=1", "via=0"));
     static const struct {
         const char *to;
         uint16_t port;
         enum s5_verdict verdict;
         int server, rule;
     } cases[] = {
-        {"10.1.2.3", 80, S5_DENY, -1, 0},    {"10.2.2.3", 80, S5_DIRECT, -1, 1},
-        {"a.example", 25, S5_DENY, -1, 2},   {"a.example", 80, S5_VIA, 1, 3},
-        {"192.0.2.1", 25, S5_VIA, 0, 4},     {"a.invalid", 1, S5_VIA, 0, 4},
+        {"10.1.2.3", 80, S5_DENY, -1, 0},  {"10.2.2.3", 80, S5_DIRECT, -1, 1},
+        {"a.example", 25, S5_DENY, -1, 2}, {"a.example", 80, S5_VIA, 1, 3},
+        {"192.0.2.1", 25, S5_VIA, 0, 4},   {"a.invalid", 1, S5_VIA, 0, 4},
     };
     for (size_t i = 0; i < COUNT(cases); i++) {
         struct s5_route r = decide(p, cases[i].to, cases[i].port);
@@ -352,8 +351,7 @@ Test(policy, what_has_no_destination_is_denied)
 {
     struct s5_policy *p = policy_of(RULES("to=10.0.0.0/8 via=direct"));
     struct s5_addr none = {0};
-    struct s5_route r =
-        s5_policy_decide(p, &(struct s5_flow){&none, S5_PROTO_TCP, S5_CMD_CONNECT});
+    struct s5_route r = s5_policy_decide(p, &(struct s5_flow){&none, S5_PROTO_TCP, S5_CMD_CONNECT});
     cr_expect(r.verdict == S5_DENY && r.why == S5_WHY_NO_RULE);
     free(p);
 }
@@ -385,13 +383,40 @@ Test(policy, a_listener_on_every_address)
 Test(policy, destinations_that_are_none)
 {
     static const char *const bad[] = {
-        "",            "10.0.0.0/33",  "10.0.0.0/",      "10.0.0.0/-1",    "10.0.0.0/8x",
-        "10.0.0.0/ 8", "10.0.0.1/8",   "192.0.2.1/31",   "10.0.0/8",       "/8",
-        "::1/129",     "::1/64",       "2001:db8::/",    "2001:db8::1/127", "example.org/8",
-        "a b",         "*.*",          "ex*mple.org",    ".",              "[::1",
-        "::1]",        "1:2",          "host:80",        "192.0.2.1:80",   "10.0.0.0/0008",
-        "10.0.0",      "192.168.",     "300.1.1.1",      "example.7",      "1",
-        ".10.0.0.1",   "::ffff:10.0.0.0/8", "::ffff:10.0.0.0/95", "::ffff:10.0.0.1/129",
+        "",
+        "10.0.0.0/33",
+        "10.0.0.0/",
+        "10.0.0.0/-1",
+        "10.0.0.0/8x",
+        "10.0.0.0/ 8",
+        "10.0.0.1/8",
+        "192.0.2.1/31",
+        "10.0.0/8",
+        "/8",
+        "::1/129",
+        "::1/64",
+        "2001:db8::/",
+        "2001:db8::1/127",
+        "example.org/8",
+        "a b",
+        "*.*",
+        "ex*mple.org",
+        ".",
+        "[::1",
+        "::1]",
+        "1:2",
+        "host:80",
+        "192.0.2.1:80",
+        "10.0.0.0/0008",
+        "10.0.0",
+        "192.168.",
+        "300.1.1.1",
+        "example.7",
+        "1",
+        ".10.0.0.1",
+        "::ffff:10.0.0.0/8",
+        "::ffff:10.0.0.0/95",
+        "::ffff:10.0.0.1/129",
     };
     struct s5_policy *p = fresh();
     for (size_t i = 0; i < COUNT(bad); i++) {
@@ -404,8 +429,8 @@ Test(policy, destinations_that_are_none)
 Test(policy, ports_that_are_none)
 {
     static const char *const bad[] = {
-        "", "0", "65536", "99999999999", "-", "1-", "-1", "0-1", "1-65536", "2-1", "80x",
-        "x", " 80", "80 ", "+80", "80,81", "1-2-3", "0x50",
+        "",    "0",   "65536", "99999999999", "-",   "1-",  "-1",    "0-1",   "1-65536",
+        "2-1", "80x", "x",     " 80",         "80 ", "+80", "80,81", "1-2-3", "0x50",
     };
     struct s5_policy *p = fresh();
     for (size_t i = 0; i < COUNT(bad); i++) {

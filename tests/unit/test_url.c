@@ -146,8 +146,7 @@ Test(url, faults)
     static const char brackets[] = "WHERE: brackets are for an IPv6 address";
     static const char coding[] =
         "WHERE: user or password is badly percent-encoded, or longer than 255 octets";
-    static const char path[] =
-        "WHERE: a path names a UNIX socket, behind host \"localhost\" alone";
+    static const char path[] = "WHERE: a path names a UNIX socket, behind host \"localhost\" alone";
     static const char after[] = "WHERE: nothing may follow the port";
     static const struct {
         const char *url, *fault;
@@ -185,7 +184,8 @@ Test(url, faults)
         {"socks5h://h/path", path},
         {"socks5h://[::1]/path", path},
         {"socks5h://localhost:1080/path", path},
-        {"socks5h://localhost/a%", "WHERE: path is badly percent-encoded, or longer than 107 octets"},
+        {"socks5h://localhost/a%",
+         "WHERE: path is badly percent-encoded, or longer than 107 octets"},
         {"socks5h://h?q", after},
         {"socks5h://h#f", after},
         {"socks5h://localhost/run?q", "WHERE: nothing may follow the path"},
@@ -296,9 +296,9 @@ Test(url, exceptions)
 Test(url, exceptions_that_are_none)
 {
     static const char *const bad[] = {
-        "10.0.0.0/33", "10.0.0.1/8", "10.0.0/8", "h:0",    "h:65536", "h:", "h:x", ":80", ":",
-        "[::1",        "[::1]:",     "[",        "a/b",     ".",  "::g", "h:123456789",
-        "h:80-655350",     "*.*",        ":::",      "[::1]x", "[]",      "::1:",
+        "10.0.0.0/33", "10.0.0.1/8", "10.0.0/8", "h:0",    "h:65536", "h:",   "h:x", ":80",
+        ":",           "[::1",       "[::1]:",   "[",      "a/b",     ".",    "::g", "h:123456789",
+        "h:80-655350", "*.*",        ":::",      "[::1]x", "[]",      "::1:",
     };
     for (size_t i = 0; i < COUNT(bad); i++) {
         char list[64], want[128];
