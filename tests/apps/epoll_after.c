@@ -48,8 +48,13 @@ static void several(const struct peer *p)
     add(a, fd, EPOLLOUT);
     add(b, twin, EPOLLOUT | EPOLLET);
     add(outer, b, EPOLLIN);
-    CHECK(epoll_wait(outer, &got, 1, 20000) == 1 && got.data.fd == b);
-    CHECK(epoll_wait(b, &got, 1, 0) == 1);
+    int n = 0;
+    for (int64_t end = now_us() + 20000000; n == 0 && now_us() < end;) {
+        /* That the inner one has nothing to tell after all may happen, as with any wake-up. */
+        CHECK(epoll_wait(outer, &got, 1, 20000) == 1 && got.data.fd == b);
+        n = epoll_wait(b, &got, 1, 0);
+    }
+    CHECK(n == 1);
     if (got.data.fd != twin || got.events != EPOLLOUT)
         FAIL("the twin: events %#x", got.events);
     CHECK(epoll_wait(a, &got, 1, 1000) == 1 && got.data.fd == fd && got.events == EPOLLOUT);

@@ -8,8 +8,9 @@
 static void finish(int fd, const struct peer *p, const char *text)
 {
     wait_for(fd, POLLOUT);
-    if (so_error(fd) != 0)
-        FAIL("a connection was lost");
+    int error = so_error(fd);
+    if (error != 0)
+        FAIL("the %s lost a connection: %s", text, strerrorname_np(error));
     check_names(fd, p);
     echo(fd, text);
 }
