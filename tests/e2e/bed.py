@@ -108,7 +108,10 @@ class Trap(threading.Thread):
     def run(self):
         while True:
             for sock in select.select([self.beyond, self.link], [], [])[0]:
-                self._look(sock)
+                try:
+                    self._look(sock)
+                except OSError:  # the namespaces are being unmade
+                    return
 
     def take(self):
         """What was caught since the last time; packets under way get a moment to arrive."""
