@@ -60,6 +60,7 @@ struct reading {
     int lines[S5_CONFIG_KEYS];      /* of the section being read: where each key is, or 0 */
     int via_lines[S5_POLICY_RULES]; /* of each rule: where its via is */
     int password_line;              /* of the section being read, or 0 */
+    int secret_line;                /* where a password was last seen, or 0 */
     char password[256];             /* the same, with a NUL */
 };
 
@@ -80,15 +81,27 @@ __attribute__((format(printf, 2, 3))) static int wrong(int line, const char *for
     return -EINVAL;
 }
 
+/* Of 'password:secret', taken for a key, only the key is shown. */
+static void cut_password(char *what)
+{
+    char *at = strstr(what, "'password");
+    if (!at)
+        return;
+    at += 1 + strspn(at + 1, "abcdefghijklmnopqrstuvwxyz-_");
+    if (at[0] && at[0] != '\'')
+        memcpy(at, "'", 2);
+}
+
 /* libconfuse's own faults. What stands on the line of a password may be a piece of it. */
 static void on_error(cfg_t *cfg, const char *format, va_list args)
 {
     char what[S5_FAULT_MAX];
     int line = cfg ? cfg->line : now->last_line;
     s5_vformat(what, sizeof what, format, args);
+    cut_password(what);
     if (line > now->text.lines)
         wrong(now->text.lines, "the file ends too early");
-    else if (line > 0 && line == now->password_line)
+    else if (line > 0 && line == now->secret_line)
         wrong(line, "the password is not followed by a key; if it has blanks or signs, quote it");
     else
         wrong(line, "%s", what);
@@ -131,7 +144,7 @@ static int on_value(cfg_t *cfg, cfg_opt_t *opt)
 static int on_password(cfg_t *cfg, cfg_opt_t *opt, const char *value, void *result)
 {
     int r = note(cfg, opt);
-    now->password_line = cfg->line;
+    now->password_line = now->secret_line = cfg->line;
     if (r == 0 && now->exposed)
         r = wrong(cfg->line, "password in a file that others can read: chmod 600 %s", now->path);
     if (r == 0)

@@ -251,6 +251,10 @@ Test(config, mistakes_and_their_lines)
         {1, "server a { address = x password = sec password = ret }", "password is given twice"},
         {1, "server a { address = x username = u password = secret word }",
          "the password is not followed by a key; if it has blanks or signs, quote it"},
+        {1, "server a { address = x username = u password = secret } secret",
+         "the password is not followed by a key; if it has blanks or signs, quote it"},
+        {1, "server a { password:secret }", "no such option 'password'"},
+        {1, "server a { 'password secret' }", "no such option 'password'"},
 
         {2, "\nrule a {\n to = {host}\n}", "rule \"a\" has no via"},
         {1, "rule '' { via = deny }", "a rule needs a title"},
