@@ -256,7 +256,7 @@ def main():
         trap = bed.make()
         keep = [s.targets(scratch), s.socks(scratch)]
         world = World(args.build, scratch)
-        world.target = keep[0]
+        world.target, world.trap = keep[0], trap
         world.hostile = s.Hostile()
         good = trap_works(world, trap)
         print("%s - the trap catches what goes past the proxy" % ("ok" if good else "FAILED"))
