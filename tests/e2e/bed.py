@@ -9,13 +9,12 @@ of its SOCKS ports. Everything is made by this run, under names of its own, and 
 import atexit
 import ctypes
 import os
-import select
 import signal
 import socket
-import struct
 import subprocess
-import threading
 import time
+
+import trap
 
 TAG = "s5%x" % (os.getpid() & 0xFFFFF)
 CLIENT, PROXY, TARGET = (TAG + h for h in ("c", "p", "t"))
@@ -57,70 +56,6 @@ class inside:
         os.close(fd)
 
 
-def noise(frame):
-    """Router and neighbour chatter of the kernel's own (IPv6 ND, MLD)."""
-    if struct.unpack("!H", frame[12:14])[0] != 0x86DD:
-        return False
-    following = frame[14 + 6]
-    return following == 0 or (following == 58 and frame[14 + 40] in (130, 131, 132, 133, 135, 136,
-                                                                    143))
-
-
-def is_ip(frame):
-    return len(frame) > 34 and struct.unpack("!H", frame[12:14])[0] in (0x0800, 0x86DD)
-
-
-def describe(frame):
-    if struct.unpack("!H", frame[12:14])[0] == 0x0800:
-        at, proto = 14 + 4 * (frame[14] & 15), frame[23]
-        dst = socket.inet_ntop(socket.AF_INET, frame[30:34])
-    else:
-        at, proto = 54, frame[20]
-        dst = socket.inet_ntop(socket.AF_INET6, frame[38:54])
-    port = struct.unpack("!H", frame[at + 2:at + 4])[0] if proto in (6, 17) else 0
-    return proto, dst, port
-
-
-class Trap(threading.Thread):
-    """Collects what must not be: see the module's text."""
-
-    def __init__(self):
-        super().__init__(daemon=True)
-        with inside(TAG + "x"):
-            self.beyond = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
-            self.beyond.bind(("trap", 0))
-        with inside(PROXY):
-            self.link = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
-            self.link.bind(("client", 0))
-        self.lock, self.caught = threading.Lock(), []
-        self.start()
-
-    def _look(self, sock):
-        frame, origin = sock.recvfrom(65536)
-        if origin[2] == socket.PACKET_OUTGOING or not is_ip(frame) or noise(frame):
-            return
-        proto, dst, port = describe(frame)
-        if sock is self.link and dst in (PROXY4, PROXY6) and proto == 6 and port in SOCKS_PORTS:
-            return
-        with self.lock:
-            self.caught.append("protocol %d to %s port %d" % (proto, dst, port))
-
-    def run(self):
-        while True:
-            for sock in select.select([self.beyond, self.link], [], [])[0]:
-                try:
-                    self._look(sock)
-                except OSError:  # the namespaces are being unmade
-                    return
-
-    def take(self):
-        """What was caught since the last time; packets under way get a moment to arrive."""
-        time.sleep(0.03)
-        with self.lock:
-            caught, self.caught = self.caught, []
-        return caught
-
-
 def _link(a, a_name, b, b_name):
     sh("ip link add %s0 type veth peer name %s1" % (TAG, TAG))
     for end, ns, name in (("0", a, a_name), ("1", b, b_name)):
@@ -158,7 +93,11 @@ def make():
         sh("ip %s -n %s neigh replace %s lladdr 02:00:00:00:00:99 dev beyond nud permanent"
            % (family, CLIENT, hop))
         sh("ip %s -n %s route add default via %s" % (family, CLIENT, hop))
-    return Trap()
+    with inside(TAG + "x"):
+        beyond = trap.listen("trap")
+    with inside(PROXY):
+        link = trap.listen("client", trap.link_filter(PROXY4, PROXY6, SOCKS_PORTS))
+    return trap.Trap(beyond, link)
 
 
 # --- processes ---

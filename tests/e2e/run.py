@@ -257,7 +257,7 @@ def main():
         keep = [s.targets(scratch), s.socks(scratch)]
         world = World(args.build, scratch)
         world.target, world.trap = keep[0], trap
-        world.hostile = s.Hostile()
+        world.hostile = s.scripted()
         good = trap_works(world, trap)
         print("%s - the trap catches what goes past the proxy" % ("ok" if good else "FAILED"))
         passed, failed = passed + good, failed + (not good)

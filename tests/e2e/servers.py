@@ -4,11 +4,14 @@ Debian's packages, configured in a scratch directory."""
 import os
 import pwd
 import socket
-import struct
 import subprocess
+import sys
 import threading
 
 import bed
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "peer"))
+import hostile
 
 DANTED, DANTED_AUTH, MICROSOCKS, MICROSOCKS_AUTH, SSH_D = 1080, 1081, 1082, 1083, 1084
 HOSTILE = 1085
@@ -191,74 +194,11 @@ def black_hole():
     return listener, fill
 
 
-# --- the server that is told how to behave ---
-
-
-class Hostile:
-    """A SOCKS5 server in this process, on PROXY4:HOSTILE, that does what SCRIPT says with each
-    connection, and remembers the flights (one recv each) that it got."""
-
-    def __init__(self):
-        self.script, self.flights, self.connections = None, [], 0
-        with bed.inside(bed.PROXY):
-            self.listener = socket.socket()
-            self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            self.listener.bind((bed.PROXY4, HOSTILE))
-            self.listener.listen(1024)
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def play(self, script):
-        self.script, self.flights, self.connections = script, [], 0
-
-    def _accept(self):
-        while True:
-            peer, _ = self.listener.accept()
-            self.connections += 1
-            threading.Thread(target=self._serve, args=(peer, self.script), daemon=True).start()
-
-    def _serve(self, peer, script):
-        try:
-            script(Conversation(self, peer))
-        except OSError:
-            pass
-        finally:
-            peer.close()
-
-
-class Conversation:
-    """One connection to the hostile server: what scripts are written in."""
-
-    OK = bytes([5, 0, 0, 1, 10, 0, 0, 1, 4, 0])
-
-    def __init__(self, server, sock):
-        self.server, self.sock = server, sock
-
-    def flight(self):
-        """What came in one piece. Empty: the client closed."""
-        self.sock.settimeout(20)
-        data = self.sock.recv(4096)
-        if data:
-            self.server.flights.append(data)
-        return data
-
-    def say(self, data):
-        self.sock.sendall(data)
-
-    def say_slowly(self, data):
-        import time
-        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        for i in range(len(data)):
-            self.sock.sendall(data[i:i + 1])
-            time.sleep(0.01)
-
-    def reset(self):
-        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-
-    def echo(self):
-        while data := self.sock.recv(65536):
-            self.sock.sendall(data)
-
-    def hang(self):
-        self.sock.settimeout(20)
-        while self.sock.recv(4096):
-            pass
+def scripted():
+    """The server that is told how to behave, at PROXY4 port HOSTILE."""
+    with bed.inside(bed.PROXY):
+        listener = socket.socket()
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((bed.PROXY4, HOSTILE))
+        listener.listen(1024)
+    return hostile.Hostile(listener)

@@ -9,51 +9,12 @@ import time
 
 import bed
 import servers as s
+from hostile import CHOSEN, OK, Talk
 from run import test
 from test_apps import app, fine
 
-CHOSEN, OK = b"\5\0", bytes([5, 0, 0, 1, 10, 0, 0, 1, 4, 0])
 PIPELINE = ("off", "on", "auto")
 _fresh = itertools.count()
-
-
-class Talk:
-    """A SOCKS5 server's side of a conversation, however the client cuts its octets."""
-
-    def __init__(self, conversation):
-        self.c, self.held = conversation, b""
-
-    def take(self, n):
-        while len(self.held) < n:
-            data = self.c.flight()
-            if not data:
-                raise OSError("the client closed")
-            self.held += data
-        taken, self.held = self.held[:n], self.held[n:]
-        return taken
-
-    def greeting(self):
-        return self.take(self.take(2)[1])
-
-    def password(self):
-        user = self.take(self.take(2)[1])
-        return user, self.take(self.take(1)[0])
-
-    def request(self):
-        head = self.take(4)
-        return head + self.take({1: 6, 4: 18}[head[3]])
-
-    def begin(self):
-        self.greeting()
-        self.c.say(CHOSEN)
-        self.request()
-
-    def serve(self, how=None):
-        self.begin()
-        (how or self.c.say)(OK)
-        if self.held:
-            self.c.say(self.held)
-        self.c.echo()
 
 
 def play(function):

@@ -1,0 +1,123 @@
+"""The trap: two packet sockets that record what must not be. One stands at the far end of the client's
+default routes and takes everything. The other stands on the proxy's end of the client's link and
+takes what is not TCP to a server's port: a filter in the kernel passes over the rest, so that the
+traffic that is as it should be cannot crowd out the packet that is not. What the kernel could not
+record all the same is counted and reported as caught."""
+
+import ctypes
+import socket
+import struct
+import time
+
+_SOL_PACKET, _PACKET_STATISTICS = 263, 6
+_SO_ATTACH_FILTER, _SO_RCVBUFFORCE = 26, 33
+_IP, _IPV6, _ARP, _ALL = 0x0800, 0x86DD, 0x0806, 3
+_OUTGOING = 4
+
+
+def _assemble(lines):
+    """Classic BPF from (label, code, operand, if-true, if-false); jumps name labels."""
+    places = {line[0]: n for n, line in enumerate(lines) if line[0]}
+    code = b""
+    for n, (_, op, operand, yes, no) in enumerate(lines):
+        code += struct.pack("HBBI", op, places[yes] - n - 1 if yes else 0,
+                            places[no] - n - 1 if no else 0, operand & 0xFFFFFFFF)
+    return code
+
+
+def link_filter(v4, v6, ports):
+    """Passes everything received but ARP and TCP to V4 or V6 at one of PORTS."""
+    word, half, byte, head, half_behind = 0x20, 0x28, 0x30, 0xB1, 0x48
+    equal, at_least, above, end = 0x15, 0x35, 0x25, 0x06
+    v4 = struct.unpack(">I", socket.inet_aton(v4))[0]
+    v6 = struct.unpack(">4I", socket.inet_pton(socket.AF_INET6, v6))
+    lines = [
+        (None, word, -0x1000 + 4, None, None),  # the packet's type
+        (None, equal, _OUTGOING, "pass-over", "came"),
+        ("came", half, 12, None, None),
+        (None, equal, _ARP, "pass-over", "not-arp"),
+        ("not-arp", equal, _IP, "v4", "not-v4"),
+        ("v4", byte, 23, None, None),
+        (None, equal, socket.IPPROTO_TCP, "v4-to", "take"),
+        ("v4-to", word, 30, None, None),
+        (None, equal, v4, "v4-port", "take"),
+        ("v4-port", head, 14, None, None),
+        (None, half_behind, 16, None, None),
+        (None, at_least, ports[0], "top", "take"),
+        ("not-v4", equal, _IPV6, "v6", "take"),
+        ("v6", byte, 20, None, None),
+        (None, equal, socket.IPPROTO_TCP, "v6-0", "take")]
+    for n in range(4):
+        lines += [("v6-%d" % n, word, 38 + 4 * n, None, None),
+                  (None, equal, v6[n], "v6-%d" % (n + 1), "take")]
+    lines += [
+        ("v6-4", half, 56, None, None),
+        (None, at_least, ports[0], "top", "take"),
+        ("top", above, ports[-1], "take", "pass-over"),
+        ("take", end, 0xFFFF, None, None),
+        ("pass-over", end, 0, None, None)]
+    return _assemble(lines)
+
+
+def describe(frame):
+    """A packet in words, or None for the kernel's own chatter (ARP, neighbours, routers, groups)."""
+    kind = struct.unpack(">H", frame[12:14])[0]
+    if kind == _IP:
+        proto, body = frame[23], frame[14 + (frame[14] & 15) * 4:]
+        ends = [socket.inet_ntop(socket.AF_INET, frame[at:at + 4]) for at in (26, 30)]
+    elif kind == _IPV6:
+        proto, body = frame[20], frame[54:]
+        ends = [socket.inet_ntop(socket.AF_INET6, frame[at:at + 16]) for at in (22, 38)]
+        if proto == 0 and body[:1] == b"\x3a":  # options before MLD
+            proto, body = 58, body[8:]
+        if proto == 58 and body and body[0] in (130, 131, 132, 133, 134, 135, 136, 143):
+            return None
+    else:
+        return None
+    if proto in (socket.IPPROTO_TCP, socket.IPPROTO_UDP) and len(body) >= 8:
+        name = "TCP" if proto == socket.IPPROTO_TCP else "UDP"
+        return "%s %s port %d to %s port %d" % ((name, ends[0]) + struct.unpack(">H", body[:2]) +
+                                                (ends[1],) + struct.unpack(">H", body[2:4]))
+    name = {1: "ICMP", 58: "ICMPv6"}.get(proto, "protocol %d" % proto)
+    return "%s %s to %s" % (name, ends[0], ends[1])
+
+
+def listen(device, program=b""):
+    """A recording packet socket on DEVICE of the namespace this thread is in."""
+    listener = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+    listener.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, 16 << 20)
+    if program:
+        held = ctypes.create_string_buffer(program, len(program))
+        listener.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER,
+                            struct.pack("HP", len(program) // 8, ctypes.addressof(held)))
+    listener.bind((device, _ALL))
+    listener.setblocking(False)
+    return listener
+
+
+class Trap:
+    def __init__(self, beyond, link):
+        self.listeners = {"beyond": beyond, "link": link}
+
+    @staticmethod
+    def _drain(listener):
+        while True:
+            try:
+                frame, origin = listener.recvfrom(65536)
+            except BlockingIOError:
+                return
+            what = describe(frame) if origin[2] != _OUTGOING else None
+            if what:
+                yield what
+
+    def take(self):
+        """What was caught since the last time; packets under way get a moment to arrive."""
+        time.sleep(0.03)
+        caught = []
+        for name, listener in self.listeners.items():
+            caught += ["%s: %s" % (name, what) for what in self._drain(listener)]
+            counts = listener.getsockopt(_SOL_PACKET, _PACKET_STATISTICS, 8)
+            missed = struct.unpack("II", counts)[1]
+            if missed:
+                caught.append("%s: %d packets that could not be recorded" % (name, missed))
+        return caught

@@ -1,0 +1,116 @@
+"""A SOCKS5 server that does what a script tells it, faults and all, and remembers the client's flights.
+
+A script is a function of one Conversation: it hears flights, says octets, resets, hangs, echoes. Talk
+reads the client's messages out of however it cuts them, for scripts that follow the protocol up to
+a point."""
+
+import socket
+import struct
+import threading
+import time
+
+CHOSEN, OK = b"\5\0", bytes([5, 0, 0, 1, 10, 0, 0, 1, 4, 0])
+
+
+class Hostile:
+    """Serves on LISTENER, each connection as the script of the moment says. A flight is what one recv
+    gave."""
+
+    def __init__(self, listener):
+        self.script, self.flights, self.connections = None, [], 0
+        self.listener = listener
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def play(self, script):
+        self.script, self.flights, self.connections = script, [], 0
+
+    def _accept(self):
+        while True:
+            peer, _ = self.listener.accept()
+            self.connections += 1
+            threading.Thread(target=self._serve, args=(peer, self.script), daemon=True).start()
+
+    def _serve(self, peer, script):
+        try:
+            script(Conversation(self, peer))
+        except OSError:
+            pass
+        finally:
+            peer.close()
+
+
+class Conversation:
+    """One connection to the hostile server: what scripts are written in."""
+
+    OK = OK
+
+    def __init__(self, server, sock):
+        self.server, self.sock = server, sock
+
+    def flight(self):
+        """What came in one piece. Empty: the client closed."""
+        self.sock.settimeout(20)
+        data = self.sock.recv(4096)
+        if data:
+            self.server.flights.append(data)
+        return data
+
+    def say(self, data):
+        self.sock.sendall(data)
+
+    def say_slowly(self, data):
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for i in range(len(data)):
+            self.sock.sendall(data[i:i + 1])
+            time.sleep(0.01)
+
+    def reset(self):
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    def echo(self):
+        while data := self.sock.recv(65536):
+            self.sock.sendall(data)
+
+    def hang(self):
+        self.sock.settimeout(20)
+        while self.sock.recv(4096):
+            pass
+
+
+class Talk:
+    """A SOCKS5 server's side of a conversation, however the client cuts its octets."""
+
+    def __init__(self, conversation):
+        self.c, self.held = conversation, b""
+
+    def take(self, n):
+        while len(self.held) < n:
+            data = self.c.flight()
+            if not data:
+                raise OSError("the client closed")
+            self.held += data
+        taken, self.held = self.held[:n], self.held[n:]
+        return taken
+
+    def greeting(self):
+        return self.take(self.take(2)[1])
+
+    def password(self):
+        user = self.take(self.take(2)[1])
+        return user, self.take(self.take(1)[0])
+
+    def request(self):
+        head = self.take(4)
+        return head + self.take({1: 6, 4: 18}[head[3]])
+
+    def begin(self):
+        self.greeting()
+        self.c.say(CHOSEN)
+        self.request()
+
+    def serve(self, how=None):
+        self.begin()
+        (how or self.c.say)(OK)
+        if self.held:
+            self.c.say(self.held)
+        self.c.echo()
