@@ -20,8 +20,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 
 #define FILE_MAX (1u << 20)
 #define TAIL     "\n#\n"
@@ -176,45 +174,14 @@ static int word(cfg_t *section, const char *key, int otherwise)
     return text ? s5_config_word(key, text) : otherwise;
 }
 
-/* HOST, which is no path, into SERVER, and its literal without brackets. */
-static int server_address(struct s5_server *server, const char **host, size_t *len)
-{
-    struct s5_addr addr;
-    if (s5_addr_parse(&addr, *host, *len, 0) < 0)
-        return -EINVAL;
-    if (addr.kind == S5_ADDR_NAME)
-        return 0;
-    server->addrs[0].kind = addr.kind;
-    memcpy(server->addrs[0].octets, addr.octets, sizeof addr.octets);
-    server->n_addrs = 1;
-    *len -= **host == '[' ? 2 : 0;
-    *host += **host == '[';
-    return 0;
-}
-
 static int server_host(struct s5_server *server, cfg_t *section, int line)
 {
-    char path[S5_FILE_PATH];
-    const char *address = get(section, "address"), *host = address, *why;
+    char why[S5_CONFIG_WHY];
+    const char *address = get(section, "address");
     if (!address)
         return wrong(line, "server \"%s\" has no address", now->lib.cfg_title(section));
-    line = *line_of("address");
-    if (strncmp(address, "~/", 2) == 0) {
-        if (s5_file_expand(path, address, now->env->home, &why) < 0)
-            return wrong(line, "address: %s", why);
-        host = path;
-    }
-    size_t len = strlen(host);
-    server->is_path = host[0] == '/';
-    if (server->is_path && len >= sizeof((struct sockaddr_un *)0)->sun_path)
-        return wrong(line, "address: the path of a UNIX socket has 107 octets at most");
-    if (!server->is_path && server_address(server, &host, &len) < 0)
-        return wrong(line, "address: \"%s\" is not a name, an IPv4 or IPv6 address, or a path",
-                     address);
-    int64_t text = s5_policy_add_text(now->p, host, len);
-    if (text < 0)
-        return wrong(line, "too much text in all");
-    server->host = (uint32_t)text;
+    if (s5_config_host(now->p, server, address, now->env->home, why) < 0)
+        return wrong(*line_of("address"), "%s", why);
     return 0;
 }
 
@@ -233,27 +200,16 @@ static int server_methods(struct s5_server *server, cfg_t *section)
 /* What the password file holds, into now->password. */
 static int read_password(const char *name)
 {
-    char path[S5_FILE_PATH];
+    char path[S5_FILE_PATH], text[S5_CONFIG_WHY];
     int line = *line_of("password-file");
     const char *why;
-    struct s5_file file = {.text = NULL};
     if (now->password_line)
         return wrong(line, "both password and password-file");
-    if (s5_file_beside(path, name, now->path, now->env->home, &why) < 0 ||
-        s5_file_read(&file, path, 4096, 1, &why) < 0)
+    if (s5_file_beside(path, name, now->path, now->env->home, &why) < 0)
         return wrong(line, "password-file: %s: %s", name, why);
-    size_t len = file.len - (file.len > 0 && file.text[file.len - 1] == '\n');
-    int r = 0;
-    if (file.mode & 077)
-        r = wrong(line, "password-file: others can read it: chmod 600 %s", path);
-    else if (len < 1 || len > 255)
-        r = wrong(line, "password-file: %s: not 1 to 255 octets", name);
-    else {
-        memcpy(now->password, file.text, len);
-        now->password[len] = '\0';
-    }
-    s5_file_free(&file);
-    return r;
+    if (s5_credentials_read(now->password, path, text) < 0)
+        return wrong(line, "password-file: %s", text);
+    return 0;
 }
 
 static int server_credentials(struct s5_server *server, cfg_t *section, int line)

@@ -1,9 +1,12 @@
 /* One table: a key, and either the words it takes or a function that knows. What a
  * function says reads on behind "FILE:LINE: ". */
 #include "config_values.h"
+#include "file.h"
 #include <arpa/inet.h>
 #include <errno.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 
 typedef int check_fn(struct s5_policy *p, const char *key, const char *value, char *why);
 
@@ -177,4 +180,44 @@ int s5_config_check(struct s5_policy *p, const char *key, const char *value,
     for (int i = 0; keys[at].words[i]; i++)
         n += s5_format(list + n, sizeof list - n, i ? ", %s" : "%s", keys[at].words[i]);
     return refuse(why, "%s: \"%s\" is unknown; it takes %s", key, value, list);
+}
+
+/* HOST, which is no path, into SERVER, and its literal without brackets. */
+static int take_address(struct s5_server *server, const char **host, size_t *len)
+{
+    struct s5_addr addr;
+    if (s5_addr_parse(&addr, *host, *len, 0) < 0)
+        return -EINVAL;
+    if (addr.kind == S5_ADDR_NAME)
+        return 0;
+    server->addrs[0].kind = addr.kind;
+    memcpy(server->addrs[0].octets, addr.octets, sizeof addr.octets);
+    server->n_addrs = 1;
+    *len -= **host == '[' ? 2 : 0;
+    *host += **host == '[';
+    return 0;
+}
+
+int s5_config_host(struct s5_policy *p, struct s5_server *server, const char *address,
+                   const char *home, char why[S5_CONFIG_WHY])
+{
+    char path[S5_FILE_PATH];
+    const char *host = address, *reason;
+    if (strncmp(address, "~/", 2) == 0) {
+        if (s5_file_expand(path, address, home, &reason) < 0)
+            return refuse(why, "address: %s", reason);
+        host = path;
+    }
+    size_t len = strlen(host);
+    server->is_path = host[0] == '/';
+    if (server->is_path && len >= sizeof((struct sockaddr_un *)0)->sun_path)
+        return refuse(why, "address: the path of a UNIX socket has 107 octets at most");
+    if (!server->is_path && take_address(server, &host, &len) < 0)
+        return refuse(why, "address: \"%s\" is not a name, an IPv4 or IPv6 address, or a path",
+                      address);
+    int64_t text = s5_policy_add_text(p, host, len);
+    if (text < 0)
+        return refuse(why, "too much text in all");
+    server->host = (uint32_t)text;
+    return 0;
 }

@@ -22,4 +22,8 @@ int s5_config_word(const char *key, const char *value);
 /* Digits alone, LOW to HIGH. The number or -EINVAL. */
 int s5_config_number(const char *text, int low, int high);
 
+/* ADDRESS ("~/" being HOME) into SERVER, a literal without brackets. 0, or -EINVAL and WHY. */
+int s5_config_host(struct s5_policy *p, struct s5_server *server, const char *address,
+                   const char *home, char why[S5_CONFIG_WHY]);
+
 #endif

@@ -1,5 +1,6 @@
 /* RFC 1929 wants both words, 1 to 255 octets each; where a source gives none, the environment's. */
 #include "credentials.h"
+#include "file.h"
 #include <errno.h>
 #include <string.h>
 
@@ -46,4 +47,27 @@ int s5_credentials_set(struct s5_server *server, const char *username, const cha
         return s5_fault_set(ret_fault, -EINVAL,
                             "%s: username given, but \"userpass\" is not among the methods", where);
     return set_words(server, username, password, where, ret_fault);
+}
+
+int s5_credentials_read(char ret[256], const char *path, char why[S5_CREDENTIALS_WHY])
+{
+    struct s5_file file = {.text = NULL};
+    const char *reason;
+    if (s5_file_read(&file, path, 4096, 1, &reason) < 0) {
+        s5_format(why, S5_CREDENTIALS_WHY, "%s: %s", path, reason);
+        return -EINVAL;
+    }
+    size_t len = file.len - (file.len > 0 && file.text[file.len - 1] == '\n');
+    int r = -EINVAL;
+    if (file.mode & 077)
+        s5_format(why, S5_CREDENTIALS_WHY, "others can read it: chmod 600 %s", path);
+    else if (len < 1 || len > 255)
+        s5_format(why, S5_CREDENTIALS_WHY, "%s: not 1 to 255 octets", path);
+    else {
+        memcpy(ret, file.text, len);
+        ret[len] = '\0';
+        r = 0;
+    }
+    s5_file_free(&file);
+    return r;
 }
