@@ -423,7 +423,7 @@ static void expect_password_fault(const char *what)
     char expected[2 * S5_FAULT_MAX];
     /* A file that was looked for is named by its whole path. */
     snprintf(expected, sizeof expected, "%s:3: password-file: %s%s", path,
-             what[0] == '/' ? directory : "", what);
+             strchr("/:", what[0]) ? directory : "", what);
     cr_expect_str_eq(fault.text, expected);
 }
 
@@ -459,8 +459,7 @@ Test(config, password_files)
     cr_expect_eq(load_with_password_file("gone", "", 0, 0600), -EINVAL);
     expect_password_fault("/gone: no such file or directory");
     cr_expect_eq(load_with_password_file(directory, "", 0, 0600), -EINVAL);
-    snprintf(what, sizeof what, "%s: not a regular file", directory);
-    expect_password_fault(what);
+    expect_password_fault(": not a regular file");
     env.home = NULL;
     cr_expect_eq(load_with_password_file("~/pw", "a", 1, 0600), -EINVAL);
     expect_password_fault("~/pw: \"~/\" without HOME");
