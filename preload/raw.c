@@ -73,33 +73,33 @@ static bool wait_call(long number, const struct arguments *v, long *ret)
     switch (number) {
 #ifdef SYS_poll
     case SYS_poll:
-        *ret = s5_hook_poll(PTR(0), (nfds_t)v->a[1], INT(2));
+        *ret = poll(PTR(0), (nfds_t)v->a[1], INT(2));
         return true;
 #endif
     case SYS_ppoll:
-        *ret = s5_hook_ppoll(PTR(0), (nfds_t)v->a[1], PTR(2), PTR(3));
+        *ret = ppoll(PTR(0), (nfds_t)v->a[1], PTR(2), PTR(3));
         return true;
 #ifdef SYS_select
     case SYS_select:
-        *ret = s5_hook_select(INT(0), PTR(1), PTR(2), PTR(3), PTR(4));
+        *ret = select(INT(0), PTR(1), PTR(2), PTR(3), PTR(4));
         return true;
 #endif
     case SYS_pselect6:
-        *ret = s5_hook_pselect(INT(0), PTR(1), PTR(2), PTR(3), PTR(4), select_mask(v));
+        *ret = pselect(INT(0), PTR(1), PTR(2), PTR(3), PTR(4), select_mask(v));
         return true;
     case SYS_epoll_ctl:
-        *ret = s5_hook_epoll_ctl(INT(0), INT(1), INT(2), PTR(3));
+        *ret = epoll_ctl(INT(0), INT(1), INT(2), PTR(3));
         return true;
 #ifdef SYS_epoll_wait
     case SYS_epoll_wait:
-        *ret = s5_hook_epoll_wait(INT(0), PTR(1), INT(2), INT(3));
+        *ret = epoll_wait(INT(0), PTR(1), INT(2), INT(3));
         return true;
 #endif
     case SYS_epoll_pwait:
-        *ret = s5_hook_epoll_pwait(INT(0), PTR(1), INT(2), INT(3), PTR(4));
+        *ret = epoll_pwait(INT(0), PTR(1), INT(2), INT(3), PTR(4));
         return true;
     case SYS_epoll_pwait2:
-        *ret = s5_hook_epoll_pwait2(INT(0), PTR(1), INT(2), PTR(3), PTR(4));
+        *ret = epoll_pwait2(INT(0), PTR(1), INT(2), PTR(3), PTR(4));
         return true;
     default:
         return false;

@@ -7,12 +7,13 @@
 #include <stdbool.h>
 
 #define EXPORT __attribute__((visibility("default")))
+#define HIDDEN __attribute__((visibility("hidden"))) /* reached without the table of symbols */
 
 /* Filled on first use, symbol by symbol: at start every member is a function that looks its symbol
  * up, puts it in its own place and calls it. */
-extern struct s5_calls s5_real;
+extern HIDDEN struct s5_calls s5_real;
 
-extern struct s5_engine s5_preload_engine;
+extern HIDDEN struct s5_engine s5_preload_engine;
 
 /* The next definition of NAME after this object's, or NULL; to be cast. Preserves errno. */
 typedef void (*s5_real_fn)(void);
@@ -23,6 +24,10 @@ s5_real_fn s5_real_find(const char *name);
 #define HOOK(ret, name, params)                                                                    \
     EXPORT ret hook_##name params __asm__(#name);                                                  \
     EXPORT ret hook_##name params
+
+/* Another exported name of the hook OF, in the same file. */
+#define ALIAS(name, of)                                                                            \
+    EXPORT __typeof__(hook_##of) alias_##name __asm__(#name) __attribute__((alias(#of)));
 
 /* The engine, begun: a call may come before this object's constructor ran. */
 struct s5_engine *s5_preload(void);
@@ -41,6 +46,10 @@ static inline long s5_door(long result)
 static inline bool s5_gate_flying(void)
 {
     return __builtin_expect(s5_registry_flying(&s5_preload_engine.registry), 0);
+}
+static inline bool s5_gate_hidden(int fd)
+{
+    return fd == atomic_load_explicit(&s5_preload_engine.tree_fd, memory_order_relaxed);
 }
 static inline bool s5_gate_ours(int fd)
 {

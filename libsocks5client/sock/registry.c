@@ -27,6 +27,8 @@ static void *map_once(void *_Atomic *at, size_t size)
 
 struct s5_slot *s5_registry_make(struct s5_registry *r, int fd)
 {
+    if ((unsigned)fd < S5_CHUNK_SLOTS)
+        return &r->near.slots[fd];
     if ((unsigned)fd >= S5_CHUNKS * S5_CHUNK_SLOTS)
         return NULL;
     struct s5_chunk *chunk = map_once((void *_Atomic *)&r->chunks[(unsigned)fd / S5_CHUNK_SLOTS],
@@ -148,7 +150,8 @@ void s5_registry_each(struct s5_registry *r, struct s5_record *record,
         return;
     }
     for (unsigned c = 0; c < S5_CHUNKS; c++) {
-        struct s5_chunk *chunk = atomic_load_explicit(&r->chunks[c], memory_order_acquire);
+        struct s5_chunk *chunk =
+            c ? atomic_load_explicit(&r->chunks[c], memory_order_acquire) : &r->near;
         for (unsigned s = 0; chunk && s < S5_CHUNK_SLOTS; s++)
             if (atomic_load_explicit(&chunk->slots[s].record, memory_order_relaxed) == self)
                 each(user, (int)(c * S5_CHUNK_SLOTS + s), &chunk->slots[s]);

@@ -1,7 +1,7 @@
 /* What this process knows of its descriptors.
  *
- * A slot a descriptor, in chunks reached through a table of atomic pointers: a look-up is two
- * loads. A slot names the record of an open file description that is ours, and remembers where
+ * A slot a descriptor: the first chunk of them is at hand, a look-up there is one load; the others
+ * are reached through a table of atomic pointers. A slot names the record of an open file description that is ours, and remembers where
  * the descriptor is registered with epoll (also while it is not ours: a program may register a
  * socket first and connect it later). Chunks and records are never unmapped, so a reader may hold
  * a stale pointer and find out by its generation; nothing here takes a lock. */
@@ -13,8 +13,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define S5_CHUNK_SLOTS 256u
-#define S5_CHUNKS      4096u /* descriptors up to 1,048,575 */
+#define S5_CHUNK_SLOTS 1024u
+#define S5_CHUNKS      1024u /* descriptors up to 1,048,575 */
 #define S5_RECORDS     65536u
 #define S5_WATCHES     4096u /* registrations in a second epoll instance and further ones */
 #define S5_FLYING      16384u /* negotiations in flight in one process */
@@ -26,8 +26,8 @@ struct s5_slot {
     _Atomic uint32_t events; /* the application's mask there */
     _Atomic uint32_t more;   /* further registrations: index + 1 in watches */
     _Atomic uint64_t data;   /* the application's data there */
+    uint64_t unused;         /* makes the size a power of two, and an index a shift */
 };
-
 struct s5_chunk {
     struct s5_slot slots[S5_CHUNK_SLOTS];
 };
@@ -63,7 +63,8 @@ struct s5_record {
 };
 
 struct s5_registry {
-    struct s5_chunk *_Atomic chunks[S5_CHUNKS];
+    struct s5_chunk near;                       /* the first one; its pages come as they are used */
+    struct s5_chunk *_Atomic chunks[S5_CHUNKS]; /* [0] stays NULL */
     struct s5_record *_Atomic records; /* S5_RECORDS of them, mapped on first use */
     _Atomic uint64_t records_free;     /* tag << 32 | index + 1 */
     _Atomic uint32_t records_used;
@@ -76,9 +77,11 @@ struct s5_registry {
     _Atomic uint32_t flying[S5_FLYING]; /* record index + 1; 0: a gap */
 };
 
-/* The slot of FD where its chunk exists, else NULL. */
+/* The slot of FD where its chunk exists, else NULL. Below S5_CHUNK_SLOTS there always is one. */
 static inline struct s5_slot *s5_registry_slot(const struct s5_registry *r, int fd)
 {
+    if (__builtin_expect((unsigned)fd < S5_CHUNK_SLOTS, 1))
+        return (struct s5_slot *)(uintptr_t)&r->near.slots[fd];
     if ((unsigned)fd >= S5_CHUNKS * S5_CHUNK_SLOTS)
         return NULL;
     struct s5_chunk *chunk =
@@ -98,7 +101,7 @@ static inline bool s5_registry_flying(const struct s5_registry *r)
     return atomic_load_explicit(&r->flying_count, memory_order_acquire) != 0;
 }
 
-/* The same, made when missing; NULL when FD is beyond the table or memory is short. */
+/* The same, made when missing; NULL: FD is beyond the table, or memory short. */
 struct s5_slot *s5_registry_make(struct s5_registry *r, int fd);
 
 /* The record FD names, or NULL. */

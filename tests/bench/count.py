@@ -23,7 +23,6 @@ BUDGET = {
 }
 # Where a goal is not reached yet, what stands today: it may only get better.
 CEILING = {
-    "instructions added to a hooked call on a foreign descriptor": 60,
     "instructions added to a pipelined connect": 5500,
     "system calls added to a pipelined connect": 12,
 }
