@@ -30,7 +30,14 @@ s5_real_fn s5_real_find(const char *name);
     EXPORT __typeof__(hook_##of) alias_##name __asm__(#name) __attribute__((alias(#of)));
 
 /* The engine, begun: a call may come before this object's constructor ran. */
-struct s5_engine *s5_preload(void);
+extern HIDDEN _Atomic int s5_preload_begun; /* 0, 1 while it is done, 2 */
+struct s5_engine *s5_preload_begin(void);
+static inline struct s5_engine *s5_preload(void)
+{
+    return __builtin_expect(atomic_load_explicit(&s5_preload_begun, memory_order_acquire) == 2, 1)
+               ? &s5_preload_engine
+               : s5_preload_begin();
+}
 
 /* A result as the engine gives it, turned into what a libc function returns; errno is left alone on
  * success. */

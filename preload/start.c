@@ -23,7 +23,7 @@ static struct {
     char near[2048];            /* where they are kept when they fit */
 } kept;
 
-static _Atomic int begun; /* 0, 1 while it is done, 2 */
+_Atomic int s5_preload_begun;
 
 static const char *const read_names[] = {"HOME", "XDG_CONFIG_HOME"};
 
@@ -96,20 +96,19 @@ static void begin(void)
     pthread_atfork(fork_prepare, NULL, fork_child);
 }
 
-struct s5_engine *s5_preload(void)
+struct s5_engine *s5_preload_begin(void)
 {
     /* What the beginning itself calls may be hooked, and comes here again. */
-    if (__builtin_expect(atomic_load_explicit(&begun, memory_order_acquire) == 2, 1) ||
-        s5_engine_inside)
+    if (s5_engine_inside)
         return &s5_preload_engine;
     int none = 0;
-    if (atomic_compare_exchange_strong(&begun, &none, 1)) {
+    if (atomic_compare_exchange_strong(&s5_preload_begun, &none, 1)) {
         s5_engine_inside++;
         begin();
         s5_engine_inside--;
-        atomic_store(&begun, 2);
+        atomic_store(&s5_preload_begun, 2);
     }
-    while (atomic_load(&begun) != 2) {
+    while (atomic_load(&s5_preload_begun) != 2) {
         struct timespec pause = {0, 100000};
         nanosleep(&pause, NULL);
     }

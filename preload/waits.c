@@ -140,9 +140,9 @@ HOOK(int, epoll_ctl, (int ep, int op, int fd, struct epoll_event *event))
         return ours_epoll_ctl(ep, op, fd, event);
     struct s5_slot *slot = &s5_preload_engine.registry.near.slots[fd];
     __asm__("" : "+r"(slot)); /* one address for all that follows */
-    uint32_t ours = atomic_load_explicit(&slot->record, memory_order_acquire);
-    int32_t other = atomic_load_explicit(&slot->ep, memory_order_relaxed) ^ (ep + 1);
-    if (__builtin_expect(ours | (uint32_t)other, 0) || !event)
+    if (__builtin_expect(atomic_load_explicit(&slot->record, memory_order_acquire) != 0, 0) ||
+        __builtin_expect(atomic_load_explicit(&slot->ep, memory_order_relaxed) != ep + 1, 0) ||
+        !event)
         return ours_epoll_ctl(ep, op, fd, event);
     atomic_store_explicit(&slot->events, event->events, memory_order_relaxed);
     atomic_store_explicit(&slot->data, event->data.u64, memory_order_relaxed);

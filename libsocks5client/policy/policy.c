@@ -234,7 +234,6 @@ static bool matches_loopback(const struct s5_policy *p, const struct s5_match *m
                              const struct s5_addr *addr)
 {
     static const uint8_t zeros[16];
-    struct s5_addr one = {.kind = addr->kind};
     if (!names_loopback(p, m))
         return false;
     if (matches(p, m, addr))
@@ -242,6 +241,7 @@ static bool matches_loopback(const struct s5_policy *p, const struct s5_match *m
     bool v4 = addr->kind == S5_ADDR_IPV4;
     if (addr->kind == S5_ADDR_NAME || memcmp(addr->octets, zeros, v4 ? 4 : 16) != 0)
         return false;
+    struct s5_addr one = {.kind = addr->kind};
     one.octets[0] = v4 ? 127 : 0;
     one.octets[v4 ? 3 : 15] = 1;
     return matches(p, m, &one);

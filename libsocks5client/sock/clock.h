@@ -15,15 +15,19 @@ static inline uint64_t s5_clock_now(void)
     return (uint64_t)ts.tv_sec * S5_CLOCK_SECOND + (uint64_t)ts.tv_nsec;
 }
 
-/* The point TIMEOUT from now; NULL is never. */
-static inline uint64_t s5_clock_after(const struct timespec *timeout)
+/* The point TIMEOUT from NOW; NULL is never. */
+static inline uint64_t s5_clock_later(uint64_t now, const struct timespec *timeout)
 {
     if (!timeout)
         return S5_CLOCK_NEVER;
-    uint64_t now = s5_clock_now();
     if ((uint64_t)timeout->tv_sec > (S5_CLOCK_NEVER - now) / S5_CLOCK_SECOND - 2)
         return S5_CLOCK_NEVER;
     return now + (uint64_t)timeout->tv_sec * S5_CLOCK_SECOND + (uint64_t)timeout->tv_nsec;
+}
+
+static inline uint64_t s5_clock_after(const struct timespec *timeout)
+{
+    return timeout ? s5_clock_later(s5_clock_now(), timeout) : S5_CLOCK_NEVER;
 }
 
 /* What is left until the point UNTIL as a timeout for ppoll and the like; NULL when never. */

@@ -55,7 +55,7 @@ bool s5_engine_owns_memory(struct s5_engine *e);
 void s5_engine_fork_prepare(struct s5_engine *e);
 void s5_engine_fork_child(struct s5_engine *e);
 
-/* --- connect.c --- */
+/* --- connect.c, connect_record.c --- */
 int s5_connect(struct s5_engine *e, int fd, const struct sockaddr *addr, socklen_t len);
 /* 0 when octets of the application may pass on FD now; -EAGAIN while in flight and NONBLOCK (or
  * the description is non-blocking), else waits. */
@@ -64,10 +64,25 @@ int s5_connect_await(struct s5_engine *e, int fd, bool nonblock);
 void s5_connect_settle(struct s5_engine *e, struct s5_record *record);
 /* The record of FD where it is in flight (after settling what is over), else NULL. */
 struct s5_record *s5_connect_flying(struct s5_engine *e, int fd);
-/* One turn for RECORD, settled when over. */
-enum s5_turn s5_connect_turn(struct s5_engine *e, struct s5_record *record);
+/* One turn for RECORD, settled when over. EVENTS: what a wait has just said of it (POLLIN... or
+ * EPOLLIN..., which are equal), 0 when nothing is known. */
+enum s5_turn s5_connect_turn(struct s5_engine *e, struct s5_record *record, short events);
 /* FD names nothing of ours any more; to be called before it is closed or reused. */
 void s5_connect_forget(struct s5_engine *e, int fd);
+/* The record of FD, doubts cleared up; NULL: not ours (any more). */
+struct s5_record *s5_connect_record(struct s5_engine *e, int fd);
+/* The same; where doubts proved right the cookie of the socket FD names now is in *RET_COOKIE. */
+struct s5_record *s5_connect_known(struct s5_engine *e, int fd, uint64_t *ret_cookie);
+/* SO_COOKIE, 0 when there is none. */
+uint64_t s5_connect_cookie(struct s5_engine *e, int fd);
+/* Whether FD names the socket RECORD was made for still: it may have been closed unseen. */
+bool s5_connect_same(struct s5_engine *e, const struct s5_record *record, int fd);
+/* RECORD's flight, held so that it stays what it is until s5_flight_release; NULL when RECORD is
+ * not in flight or its flight was reclaimed. */
+struct s5_flight *s5_connect_pinned(const struct s5_record *record);
+/* What RECORD's flight came to: 0, or its error, which is thereby fetched and forgotten. */
+int s5_connect_outcome(struct s5_engine *e, struct s5_record *record, int fd);
+void s5_connect_log_unreachable(struct s5_engine *e, uint32_t server_index, int error);
 
 /* --- route.c: what the policy says of a flow, with its log lines --- */
 /* 0: direct; > 0: via *RET_SERVER; -errno: refused. */

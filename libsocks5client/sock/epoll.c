@@ -64,6 +64,7 @@ static int register_flying(struct s5_engine *e, int ep, int op, int fd,
 
 int s5_epoll_ctl(struct s5_engine *e, int ep, int op, int fd, struct epoll_event *event)
 {
+    s5_connect_record(e, fd); /* a closed one's notes are not this one's */
     if ((op == EPOLL_CTL_ADD || op == EPOLL_CTL_MOD) && event) {
         if (s5_connect_flying(e, fd)) {
             int r = register_flying(e, ep, op, fd, event);
@@ -126,7 +127,7 @@ static bool passes(struct s5_engine *e, int ep, const struct epoll_event *event)
             s5_registry_each(&e->registry, record, match_slot, &m);
         if (!m.found)
             continue;
-        enum s5_turn turn = s5_connect_turn(e, record);
+        enum s5_turn turn = s5_connect_turn(e, record, (short)event->events);
         if (turn != S5_TURN_GONE && (turn != S5_TURN_WAIT || !also_others(e, ep, m.data)))
             return false;
     }
@@ -159,7 +160,7 @@ static int real_wait(struct s5_engine *e, int ep, struct epoll_event *events, in
 int s5_epoll_wait(struct s5_engine *e, int ep, struct epoll_event *events, int max, int n,
                   const struct timespec *timeout, const sigset_t *mask)
 {
-    uint64_t now = s5_clock_now(), until = s5_clock_after(timeout);
+    uint64_t now = s5_clock_now(), until = s5_clock_later(now, timeout);
     bool precise = timeout && timeout->tv_nsec % 1000000 != 0;
     int saved = errno;
     for (;;) {
@@ -172,6 +173,8 @@ int s5_epoll_wait(struct s5_engine *e, int ep, struct epoll_event *events, int m
         n = real_wait(e, ep, events, max, early ? wake : until, now, precise && !early, mask);
         if (n < 0)
             return -errno;
+        if (n > 0 && !s5_registry_flying(&e->registry))
+            break; /* what ended the last one */
         now = s5_clock_now();
         if (n == 0)
             s5_flying_expire(e, now);

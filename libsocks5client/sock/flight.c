@@ -20,6 +20,14 @@
 #include <string.h>
 #include <sys/time.h>
 
+/* Known for free where libc tells. */
+#if __has_include(<sys/single_threaded.h>)
+#include <sys/single_threaded.h>
+#define SINGLE_THREADED __libc_single_threaded
+#else
+#define SINGLE_THREADED 0
+#endif
+
 /* --- the pool --- */
 
 static bool claim(struct s5_flight *f)
@@ -27,7 +35,7 @@ static bool claim(struct s5_flight *f)
     f->deadline = S5_CLOCK_NEVER / 2; /* not reclaimed before s5_flight_begin sets its own */
     atomic_store(&f->lock, 0);
     atomic_store(&f->refs, 1);
-    atomic_store(&f->phase, S5_FLIGHT_DIALING);
+    atomic_store(&f->phase, S5_FLIGHT_TAKEN);
     return true;
 }
 
@@ -161,7 +169,7 @@ static int start_session(const struct s5_policy *p, struct s5_flight *f, const s
 static void publish(struct s5_flight *f)
 {
     size_t left = 1;
-    if (atomic_load(&f->phase) != S5_FLIGHT_DIALING)
+    if (atomic_load(&f->phase) > S5_FLIGHT_DIALING)
         s5_session_out(&f->session, &left);
     atomic_store_explicit(&f->wants, left ? POLLOUT : POLLIN, memory_order_relaxed);
     uint64_t wake = f->probing && f->probe_until < f->deadline ? f->probe_until : f->deadline;
@@ -230,6 +238,7 @@ int s5_flight_dial(struct s5_engine *e, struct s5_flight *f, int fd, bool nonblo
         e->real->setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit.own, sizeof limit.own);
     if (limit.changed && r == -EINPROGRESS)
         r = -ETIMEDOUT; /* our limit ran out, not the application's */
+    atomic_store_explicit(&f->phase, S5_FLIGHT_DIALING, memory_order_release);
     return r;
 }
 
@@ -243,7 +252,8 @@ static void dissolve(struct s5_engine *e, int fd)
 
 enum s5_turn s5_flight_fail(struct s5_engine *e, struct s5_flight *f, int fd, int error)
 {
-    dissolve(e, fd);
+    if (error)
+        dissolve(e, fd);
     f->error = error;
     atomic_store_explicit(&f->phase, S5_FLIGHT_FAILED, memory_order_release);
     return S5_TURN_OVER;
@@ -264,7 +274,6 @@ static enum s5_turn start_anew(struct s5_engine *e, struct s5_flight *f, int fd)
         r = s5_flight_dial(e, f, fd, flags >= 0 && (flags & O_NONBLOCK));
     if (r < 0 && r != -EINPROGRESS)
         return s5_flight_fail(e, f, fd, r);
-    atomic_store(&f->phase, S5_FLIGHT_DIALING);
     s5_log(&e->log, S5_LOG_DEBUG, "server %s: pipelining failed, trying step by step",
            s5_policy_text(e->policy, e->policy->servers[f->server_index].name));
     return S5_TURN_MOVED;
@@ -292,24 +301,37 @@ static enum s5_turn broken(struct s5_engine *e, struct s5_flight *f, int fd, int
     return s5_flight_fail(e, f, fd, error);
 }
 
+static enum s5_standing_value standing_of(struct s5_engine *e, const struct s5_flight *f)
+{
+    return s5_standing_get(atomic_load(&e->tree), f->standing);
+}
+
 static enum s5_turn succeeded(struct s5_engine *e, struct s5_flight *f)
 {
     struct s5_tree *tree = atomic_load(&e->tree);
+    if (f->session.auth_odd)
+        s5_log(&e->log, S5_LOG_DEBUG,
+               "server \"%s\" answers a password with version 5, not 1 (RFC 1929)",
+               s5_policy_text(e->policy, e->policy->servers[f->server_index].name));
     if (f->probing && f->session.n_methods == 1)
         s5_standing_set(tree, f->standing, S5_STANDING_GOOD);
     /* A second try that took as long as the first had waited: the target was slow, not the server
      * deaf. */
     bool slow = f->probe_waited && s5_clock_now() - f->sent >= f->probe_waited;
-    if (f->again && !slow)
+    if (f->again && !slow && standing_of(e, f) != S5_STANDING_GOOD)
         s5_standing_set(tree, f->standing, S5_STANDING_BAD);
     atomic_store_explicit(&f->phase, S5_FLIGHT_READY, memory_order_release);
     return S5_TURN_OVER;
 }
 
-/* The request is on its way; a probe is given a second and four round trips. */
+/* The request is on its way; a probe is given a second and four round trips. The server has its
+ * time from here on: an application that comes back late has not used it up. */
 static void all_written(struct s5_engine *e, struct s5_flight *f, int fd)
 {
     f->sent = s5_clock_now();
+    uint64_t deadline = f->sent + e->policy->servers[f->server_index].timeout * S5_CLOCK_SECOND;
+    if (deadline > f->deadline)
+        f->deadline = deadline;
     if (!f->probing)
         return;
     struct tcp_info info;
@@ -329,7 +351,7 @@ static enum s5_turn write_out(struct s5_engine *e, struct s5_flight *f, int fd)
         if (error == EAGAIN || error == EINPROGRESS || error == EALREADY || error == EINTR)
             return S5_TURN_WAIT;
         if (error == EPIPE || error == ENOTCONN)
-            error = atomic_load(&f->phase) == S5_FLIGHT_DIALING ? ECONNABORTED : ECONNRESET;
+            error = ECONNRESET;
         return broken(e, f, fd, -error, S5_END_CLOSED);
     }
     atomic_store(&f->phase, S5_FLIGHT_TALKING);
@@ -375,28 +397,77 @@ static enum s5_turn read_in(struct s5_engine *e, struct s5_flight *f, int fd)
     }
 }
 
-static enum s5_turn turn_locked(struct s5_engine *e, struct s5_flight *f, int fd)
+/* --- from dialling to talking --- */
+
+/* Whether connect() came to its end: 1 connected, 0 not yet, -1 failed. Asked without fetching the
+ * kernel's error, which is the application's. */
+static int reached(struct s5_engine *e, int fd, short events)
+{
+    uint8_t state; /* the first octet of struct tcp_info */
+    socklen_t len = sizeof state;
+    if ((events & (POLLOUT | POLLERR | POLLHUP)) == POLLOUT)
+        return 1;
+    if (e->real->getsockopt(fd, IPPROTO_TCP, TCP_INFO, &state, &len) != 0 || len != sizeof state)
+        return 1; /* writing will tell */
+    if (state == TCP_SYN_SENT || state == TCP_SYN_RECV)
+        return 0;
+    return state == TCP_CLOSE ? -1 : 1;
+}
+
+/* Before the first octet: what other connections have found out meanwhile saves a probe. */
+static int reconsider(struct s5_engine *e, struct s5_flight *f)
+{
+    struct s5_addr dst;
+    enum s5_standing_value standing = standing_of(e, f);
+    if (standing == S5_STANDING_UNKNOWN)
+        return 0;
+    f->probing = false;
+    if (standing == S5_STANDING_GOOD)
+        return 0;
+    s5_addr_from_sockaddr(&dst, &f->peer.any, f->peer.len);
+    return start_session(e->policy, f, &dst, false);
+}
+
+static enum s5_turn speak(struct s5_engine *e, struct s5_flight *f, int fd, short events)
+{
+    size_t left;
+    if (atomic_load(&f->phase) == S5_FLIGHT_TAKEN)
+        return S5_TURN_WAIT;
+    if (atomic_load(&f->phase) == S5_FLIGHT_DIALING) {
+        int there = reached(e, fd, events);
+        if (there <= 0)
+            return there ? s5_flight_fail(e, f, fd, 0) : S5_TURN_WAIT;
+        int r = f->probing ? reconsider(e, f) : 0;
+        if (r < 0)
+            return s5_flight_fail(e, f, fd, r);
+    }
+    s5_session_out(&f->session, &left);
+    return left ? write_out(e, f, fd) : read_in(e, f, fd);
+}
+
+static enum s5_turn turn_locked(struct s5_engine *e, struct s5_flight *f, int fd, short events)
 {
     if (atomic_load(&f->phase) >= S5_FLIGHT_READY)
         return S5_TURN_OVER;
     if (s5_session_state(&f->session) == S5_SESSION_FAILED)
         return s5_flight_fail(e, f, fd, s5_session_error(&f->session));
-    size_t left;
-    s5_session_out(&f->session, &left);
-    enum s5_turn turn = left ? write_out(e, f, fd) : read_in(e, f, fd);
+    enum s5_turn turn = speak(e, f, fd, events);
     if (turn != S5_TURN_WAIT)
         return turn;
     uint64_t now = s5_clock_now();
     if (now >= f->deadline)
         return s5_flight_fail(e, f, fd, -ETIMEDOUT);
-    if (f->probing && now >= f->probe_until) {
-        f->probe_waited = now - f->sent;
-        return start_anew(e, f, fd);
-    }
-    return S5_TURN_WAIT;
+    if (!f->probing || now < f->probe_until)
+        return S5_TURN_WAIT;
+    /* Another connection may have shown meanwhile that the server is only slow. */
+    f->probing = standing_of(e, f) != S5_STANDING_GOOD;
+    if (!f->probing)
+        return S5_TURN_WAIT;
+    f->probe_waited = now - f->sent;
+    return start_anew(e, f, fd);
 }
 
-enum s5_turn s5_flight_turn(struct s5_engine *e, struct s5_flight *f, int fd)
+enum s5_turn s5_flight_turn(struct s5_engine *e, struct s5_flight *f, int fd, short events)
 {
     int saved = errno, cancel;
     if (atomic_load_explicit(&f->phase, memory_order_acquire) >= S5_FLIGHT_READY)
@@ -404,11 +475,14 @@ enum s5_turn s5_flight_turn(struct s5_engine *e, struct s5_flight *f, int fd)
     if (!s5_flight_try(e, f))
         return S5_TURN_BUSY;
     /* send and recv are cancellation points: no thread may end while it holds the lock. */
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
-    enum s5_turn turn = turn_locked(e, f, fd);
+    bool threads = !SINGLE_THREADED;
+    if (threads)
+        pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
+    enum s5_turn turn = turn_locked(e, f, fd, events);
     publish(f);
     s5_flight_unlock(f);
-    pthread_setcancelstate(cancel, NULL);
+    if (threads)
+        pthread_setcancelstate(cancel, NULL);
     errno = saved;
     return turn;
 }

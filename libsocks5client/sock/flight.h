@@ -28,10 +28,11 @@ struct s5_endpoint {
 /* In this order; only s5_flight_turn, s5_flight_begin and s5_flight_release change it. */
 enum s5_flight_phase {
     S5_FLIGHT_FREE = 0,
+    S5_FLIGHT_TAKEN,   /* connect() to the server is about to be called, or blocks */
     S5_FLIGHT_DIALING, /* connect() to the server under way */
     S5_FLIGHT_TALKING, /* octets of the negotiation go out and come in */
     S5_FLIGHT_READY,   /* the socket is the application's */
-    S5_FLIGHT_FAILED,  /* error tells; the socket is dissolved: neither bound anew nor connected */
+    S5_FLIGHT_FAILED,  /* error tells; 0: the kernel keeps it. Not connected in any case */
 };
 
 struct s5_flight {
@@ -42,7 +43,7 @@ struct s5_flight {
     _Atomic uint64_t wake;       /* ns; when a turn is due at the latest, whatever the socket does */
     _Atomic short wants;         /* POLLIN or POLLOUT: what the next turn waits for */
     uint32_t next_free;          /* index + 1 in the free list */
-    int32_t error;               /* negative errno, when FAILED */
+    int32_t error;               /* negative errno, when FAILED; 0: SO_ERROR has it */
     bool probing;                /* pipelined to a server of unknown standing: may start anew */
     bool again;                  /* started anew, step by step */
     uint64_t cookie;             /* SO_COOKIE of the socket */
@@ -78,10 +79,11 @@ int s5_flight_begin(struct s5_engine *e, struct s5_flight *f, const struct s5_se
  * the attempt. */
 int s5_flight_dial(struct s5_engine *e, struct s5_flight *f, int fd, bool nonblock);
 
-/* One turn over FD, without blocking; takes and leaves the lock. */
-enum s5_turn s5_flight_turn(struct s5_engine *e, struct s5_flight *f, int fd);
+/* One turn over FD, without blocking; takes and leaves the lock. EVENTS as for s5_connect_turn. */
+enum s5_turn s5_flight_turn(struct s5_engine *e, struct s5_flight *f, int fd, short events);
 
-/* The end without success: the socket is dissolved, ERROR (negative errno) is what it came to. */
+/* The end without success: the socket is dissolved, ERROR (negative errno) is what it came to; or
+ * 0: the socket is in the kernel's hands, as after any connect() that failed. */
 enum s5_turn s5_flight_fail(struct s5_engine *e, struct s5_flight *f, int fd, int error);
 
 /* The lock; try fails when another thread holds it, or a frame below in this very thread. */

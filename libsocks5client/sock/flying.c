@@ -25,6 +25,6 @@ void s5_flying_expire(struct s5_engine *e, uint64_t now)
         struct s5_record *record = s5_registry_flying_at(&e->registry, at);
         struct s5_flight *f = record ? atomic_load(&record->flight) : NULL;
         if (f && atomic_load_explicit(&f->wake, memory_order_relaxed) <= now)
-            s5_connect_turn(e, record);
+            s5_connect_turn(e, record, 0);
     }
 }

@@ -14,7 +14,12 @@ int s5_close(struct s5_engine *e, int fd)
 {
     if (fd >= 0 && fd == atomic_load(&e->tree_fd))
         return -EBADF;
-    if (s5_engine_owns_memory(e))
+    struct s5_record *record = s5_registry_find(&e->registry, fd);
+    /* Asking the kernel who we are costs as much as the close itself: a record that holds nothing
+     * but names may stay, in doubt. */
+    if (record && atomic_load(&record->state) == S5_RECORD_READY)
+        s5_registry_doubt(&e->registry, fd, true);
+    else if (s5_engine_owns_memory(e))
         s5_connect_forget(e, fd);
     return e->real->close(fd) == 0 ? 0 : -errno;
 }
@@ -62,7 +67,11 @@ static int doubled(struct s5_engine *e, int fd, int to)
 {
     if (!s5_engine_owns_memory(e))
         return to;
-    struct s5_record *record = s5_registry_find(&e->registry, fd);
+    if (!s5_registry_foreign(&e->registry, to)) { /* of a life before */
+        s5_connect_forget(e, to);
+        s5_registry_unwatch_all(&e->registry, to);
+    }
+    struct s5_record *record = s5_connect_record(e, fd);
     if (!record)
         s5_registry_note_dup(&e->registry, fd, to);
     else if (s5_registry_share(&e->registry, to, record) < 0) {
@@ -116,14 +125,36 @@ int s5_fcntl(struct s5_engine *e, int fd, int command, long arg)
 
 /* --- exec --- */
 
+struct alive {
+    struct s5_engine *e;
+    struct s5_record *record;
+    bool found;
+};
+
+static void look_alive(void *user, int fd, struct s5_slot *slot)
+{
+    struct alive *a = user;
+    a->found |= !s5_registry_doubted(slot) || s5_connect_same(a->e, a->record, fd);
+}
+
+/* Whether a descriptor of this process names RECORD still. */
+static bool alive(struct s5_engine *e, struct s5_record *record)
+{
+    struct alive a = {e, record, false};
+    s5_registry_each(&e->registry, record, look_alive, &a);
+    return a.found;
+}
+
 bool s5_life_hand_over(struct s5_engine *e)
 {
     struct s5_tree *tree = atomic_load(&e->tree);
     struct s5_record *records = atomic_load(&e->registry.records);
     uint32_t used = atomic_load(&e->registry.records_used);
-    bool any = s5_registry_flying(&e->registry);
+    bool any = s5_registry_flying(&e->registry), owns = s5_engine_owns_memory(e);
     for (uint32_t i = 0; tree && records && i < used; i++) {
         if (atomic_load(&records[i].state) != S5_RECORD_READY)
+            continue;
+        if (owns && !alive(e, &records[i])) /* a child of vfork may have duplicates we missed */
             continue;
         s5_tree_hand_over(tree, records[i].cookie, &records[i].peer, &records[i].server);
         any = true;

@@ -36,7 +36,7 @@ static struct turnout sort_out(struct s5_engine *e, const struct pollfd *copy, s
             record = s5_registry_find(&e->registry, copy[i].fd);
         if (record && atomic_load(&record->state) == S5_RECORD_FLYING) {
             fds[i].revents = 0;
-            t.ended |= s5_connect_turn(e, record) >= S5_TURN_OVER;
+            t.ended |= s5_connect_turn(e, record, copy[i].revents) >= S5_TURN_OVER;
         } else if (copy[i].events != fds[i].events && copy[i].revents) {
             fds[i].revents = 0; /* another thread ended it since */
             t.ended = true;
@@ -51,7 +51,7 @@ static struct turnout sort_out(struct s5_engine *e, const struct pollfd *copy, s
 static int wait_on(struct s5_engine *e, struct pollfd *copy, struct pollfd *fds, nfds_t n,
                    const struct timespec *timeout, const sigset_t *mask)
 {
-    uint64_t until = s5_clock_after(timeout), now = s5_clock_now();
+    uint64_t now = s5_clock_now(), until = s5_clock_later(now, timeout);
     for (;;) {
         struct timespec left;
         uint64_t wake = s5_flying_until(e);

@@ -24,7 +24,7 @@ static bool same_endpoint(const struct s5_endpoint *a, const struct sockaddr_sto
 
 int s5_getpeername(struct s5_engine *e, int fd, struct sockaddr *addr, socklen_t *len)
 {
-    struct s5_record *record = s5_registry_find(&e->registry, fd);
+    struct s5_record *record = s5_connect_record(e, fd);
     struct sockaddr_storage kernel;
     socklen_t size = sizeof kernel;
     if (s5_connect_flying(e, fd))
@@ -44,15 +44,13 @@ int s5_getpeername(struct s5_engine *e, int fd, struct sockaddr *addr, socklen_t
 static int pending_error(struct s5_engine *e, struct s5_record *record, int fd, void *value,
                          socklen_t *len)
 {
-    int error = 0;
-    if (*len < sizeof error)
+    if (*len < sizeof(int))
         return -EINVAL;
-    s5_connect_turn(e, record);
-    if (atomic_load(&record->state) == S5_RECORD_FAILED) {
-        error = -record->error;
-        s5_connect_forget(e, fd);
-    } else if (atomic_load(&record->state) == S5_RECORD_READY)
+    if (atomic_load(&record->state) == S5_RECORD_FLYING)
+        s5_connect_turn(e, record, 0);
+    if (atomic_load(&record->state) == S5_RECORD_READY)
         return e->real->getsockopt(fd, SOL_SOCKET, SO_ERROR, value, len) == 0 ? 0 : -errno;
+    int error = -s5_connect_outcome(e, record, fd);
     memcpy(value, &error, sizeof error);
     *len = sizeof error;
     return 0;
@@ -60,7 +58,7 @@ static int pending_error(struct s5_engine *e, struct s5_record *record, int fd, 
 
 int s5_getsockopt(struct s5_engine *e, int fd, int level, int name, void *value, socklen_t *len)
 {
-    struct s5_record *record = s5_registry_find(&e->registry, fd);
+    struct s5_record *record = s5_connect_record(e, fd);
     if (record && level == SOL_SOCKET && name == SO_ERROR && value && len)
         return pending_error(e, record, fd, value, len);
     return e->real->getsockopt(fd, level, name, value, len) == 0 ? 0 : -errno;

@@ -38,6 +38,7 @@ struct s5_slot *s5_registry_make(struct s5_registry *r, int fd)
 
 static struct s5_record *record_at(const struct s5_registry *r, uint32_t index_1)
 {
+    index_1 &= ~S5_SLOT_DOUBT;
     struct s5_record *records = atomic_load_explicit(&r->records, memory_order_acquire);
     return records && index_1 && index_1 <= S5_RECORDS ? &records[index_1 - 1] : NULL;
 }
@@ -51,6 +52,15 @@ struct s5_record *s5_registry_find(const struct s5_registry *r, int fd)
 {
     struct s5_slot *slot = s5_registry_slot(r, fd);
     return slot ? record_at(r, atomic_load_explicit(&slot->record, memory_order_acquire)) : NULL;
+}
+
+void s5_registry_doubt(struct s5_registry *r, int fd, bool doubt)
+{
+    struct s5_slot *slot = s5_registry_slot(r, fd);
+    uint32_t have = slot ? atomic_load(&slot->record) : 0;
+    if (have)
+        atomic_compare_exchange_strong(&slot->record, &have,
+                                       doubt ? have | S5_SLOT_DOUBT : have & ~S5_SLOT_DOUBT);
 }
 
 static struct s5_record *record_take(struct s5_registry *r)
@@ -145,7 +155,8 @@ void s5_registry_each(struct s5_registry *r, struct s5_record *record,
     uint32_t self = index_of(r, record);
     int fd = atomic_load(&record->fd);
     struct s5_slot *slot = s5_registry_slot(r, fd);
-    if (atomic_load(&record->refs) <= 1 && slot && atomic_load(&slot->record) == self) {
+    if (atomic_load(&record->refs) <= 1 && slot &&
+        (atomic_load(&slot->record) & ~S5_SLOT_DOUBT) == self) {
         each(user, fd, slot);
         return;
     }
@@ -153,7 +164,8 @@ void s5_registry_each(struct s5_registry *r, struct s5_record *record,
         struct s5_chunk *chunk =
             c ? atomic_load_explicit(&r->chunks[c], memory_order_acquire) : &r->near;
         for (unsigned s = 0; chunk && s < S5_CHUNK_SLOTS; s++)
-            if (atomic_load_explicit(&chunk->slots[s].record, memory_order_relaxed) == self)
+            if ((atomic_load_explicit(&chunk->slots[s].record, memory_order_relaxed) &
+                 ~S5_SLOT_DOUBT) == self)
                 each(user, (int)(c * S5_CHUNK_SLOTS + s), &chunk->slots[s]);
     }
 }
@@ -261,6 +273,17 @@ int s5_registry_watch(struct s5_registry *r, int fd, int ep, uint32_t events, ui
     atomic_store(&slot->data, data);
     atomic_store(&slot->ep, ep + 1);
     return 0;
+}
+
+void s5_registry_unwatch_all(struct s5_registry *r, int fd)
+{
+    struct s5_slot *slot = s5_registry_slot(r, fd);
+    if (!slot)
+        return;
+    atomic_store(&slot->ep, 0);
+    for (struct s5_watch *w = watch_at(r, atomic_load(&slot->more)); w;
+         w = watch_at(r, atomic_load(&w->next)))
+        atomic_store(&w->ep, 0);
 }
 
 void s5_registry_unwatch(struct s5_registry *r, int fd, int ep)

@@ -20,8 +20,12 @@
 #define S5_FLYING      16384u /* negotiations in flight in one process */
 #define S5_DUPS        64u   /* duplications remembered of descriptors that are not ours */
 
+/* The descriptor was closed, by this process or by a child of vfork that shares its memory: which of
+ * both, the next to use the slot finds out by the socket's cookie. */
+#define S5_SLOT_DOUBT 0x80000000u
+
 struct s5_slot {
-    _Atomic uint32_t record; /* index + 1; 0: not ours */
+    _Atomic uint32_t record; /* index + 1, and S5_SLOT_DOUBT; 0: not ours */
     _Atomic int32_t ep;      /* epoll descriptor + 1 of the first registration; 0: none */
     _Atomic uint32_t events; /* the application's mask there */
     _Atomic uint32_t more;   /* further registrations: index + 1 in watches */
@@ -53,9 +57,10 @@ struct s5_record {
     _Atomic uint32_t state; /* enum s5_record_state */
     _Atomic uint32_t refs;  /* slots that name it */
     _Atomic int32_t fd;     /* one of them */
-    int32_t error;          /* negative errno, when FAILED */
+    int32_t error;          /* negative errno, when FAILED; 0: the kernel keeps it (SO_ERROR) */
     uint32_t next_free;     /* index + 1 in the free list */
     uint32_t flying_at;     /* place in the list of those in flight */
+    uint32_t server_index;  /* in the policy, for log lines; set when settled */
     uint32_t flight_generation;
     struct s5_flight *_Atomic flight; /* while FLYING; one reference */
     uint64_t cookie;          /* SO_COOKIE of the socket */
@@ -104,8 +109,15 @@ static inline bool s5_registry_flying(const struct s5_registry *r)
 /* The same, made when missing; NULL: FD is beyond the table, or memory short. */
 struct s5_slot *s5_registry_make(struct s5_registry *r, int fd);
 
-/* The record FD names, or NULL. */
+/* The record FD names (without doubt or with it), or NULL. */
 struct s5_record *s5_registry_find(const struct s5_registry *r, int fd);
+
+/* Set the doubt of FD's slot, or take it back. */
+void s5_registry_doubt(struct s5_registry *r, int fd, bool doubt);
+static inline bool s5_registry_doubted(const struct s5_slot *slot)
+{
+    return atomic_load_explicit(&slot->record, memory_order_acquire) & S5_SLOT_DOUBT;
+}
 
 /* A fresh record under FD (whatever FD named before is let go), NULL when the table is full. */
 struct s5_record *s5_registry_add(struct s5_registry *r, int fd);
@@ -136,6 +148,7 @@ int s5_registry_next_dup(const struct s5_registry *r, int fd, uint32_t *at);
 /* Registrations of FD with epoll: note one, forget one. -ENOBUFS when there is no room. */
 int s5_registry_watch(struct s5_registry *r, int fd, int ep, uint32_t events, uint64_t data);
 void s5_registry_unwatch(struct s5_registry *r, int fd, int ep);
+void s5_registry_unwatch_all(struct s5_registry *r, int fd);
 
 /* A registration as the application made it. */
 struct s5_registration {

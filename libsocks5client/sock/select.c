@@ -62,7 +62,7 @@ static bool sort_out(struct s5_engine *e, struct sets *s)
         bool answered = has(s->kernel[IN], fd) || has(s->kernel[OUT], fd);
         struct s5_record *record = answered ? s5_registry_find(&e->registry, fd) : NULL;
         if (record && atomic_load(&record->state) == S5_RECORD_FLYING) {
-            ended |= s5_connect_turn(e, record) >= S5_TURN_OVER;
+            ended |= s5_connect_turn(e, record, 0) >= S5_TURN_OVER;
             put(s->kernel[IN], fd, false);
             put(s->kernel[OUT], fd, false);
         }
@@ -95,7 +95,7 @@ static bool any(const struct sets *s)
 static int wait_on(struct s5_engine *e, struct sets *s, const struct timespec *timeout,
                    const sigset_t *mask)
 {
-    uint64_t until = s5_clock_after(timeout), now = s5_clock_now();
+    uint64_t now = s5_clock_now(), until = s5_clock_later(now, timeout);
     for (;;) {
         struct timespec left;
         uint64_t wake = s5_flying_until(e);

@@ -98,13 +98,26 @@ static void begin_anew(struct s5_tree *tree, const char *path)
                  (enum s5_standing_value)atomic_load(&tree->standings[i].value));
 }
 
+/* DIRECTORY and those above it that are missing. */
+static void make_directories(const char *directory)
+{
+    char path[S5_TREE_PATH_MAX];
+    s5_format(path, sizeof path, "%s", directory);
+    for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+        *slash = 0;
+        mkdir(path, 0700);
+        *slash = '/';
+    }
+    mkdir(path, 0700);
+}
+
 void s5_standing_open(struct s5_tree *tree, const char *directory)
 {
     static char text[FILE_MAX + 1]; /* socksify alone comes here, once */
     char path[S5_TREE_PATH_MAX];
     if (s5_format(path, sizeof path, "%s/standing", directory) >= sizeof path - 1)
         return;
-    mkdir(directory, 0700);
+    make_directories(directory);
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     ssize_t n = fd < 0 ? 0 : read(fd, text, FILE_MAX);
     if (fd >= 0)

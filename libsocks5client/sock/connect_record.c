@@ -1,0 +1,201 @@
+/* Records and the flights they name: turns, and what a flight comes to. Whoever finds a flight over
+ * settles its record: exactly one thread wins the change of state, puts the epoll registrations
+ * back and lets the flight go.
+ *
+ * A failure is kept until the application fetches it, by SO_ERROR or by another connect(). Where
+ * the server was not reached at all the kernel itself keeps it; where a negotiation failed, the
+ * socket was dissolved and the kernel keeps an ECONNRESET of its own, which makes the socket look
+ * as failed as it is (POLLERR) and is taken away with the true error. */
+#include "clock.h"
+#include "engine.h"
+#include "error.h"
+#include "reply.h"
+#include <errno.h>
+
+struct s5_flight *s5_connect_pinned(const struct s5_record *record)
+{
+    struct s5_flight *f = atomic_load(&record->flight);
+    if (!f || atomic_load(&record->state) != S5_RECORD_FLYING)
+        return NULL;
+    return s5_flight_pin(f, record->flight_generation) ? f : NULL;
+}
+
+static void log_outcome(struct s5_engine *e, const struct s5_flight *f, bool ready)
+{
+    if (e->log.level < S5_LOG_INFO)
+        return;
+    const struct s5_server *server = &e->policy->servers[f->server_index];
+    char to[S5_ADDR_TEXT_MAX];
+    struct s5_addr peer;
+    if (s5_addr_from_sockaddr(&peer, &f->peer.any, f->peer.len) < 0)
+        return;
+    s5_addr_format(&peer, to, sizeof to);
+    uint64_t ms = (s5_clock_now() - f->begun) / 1000000;
+    const char *name = s5_policy_text(e->policy, server->name);
+    if (ready)
+        s5_log(&e->log, S5_LOG_INFO, "connect %s via \"%s\": connected in %llu ms", to, name,
+               (unsigned long long)ms);
+    else
+        s5_log(&e->log, S5_LOG_INFO, "connect %s via \"%s\": %s (waiting for %s, %s) after %llu ms",
+               to, name, s5_error_text(f->error), s5_session_phase(&f->session),
+               f->session.have_rep ? s5_reply_text(f->session.rep) : "no reply",
+               (unsigned long long)ms);
+}
+
+/* The record's own reference. */
+static void give_up(struct s5_engine *e, struct s5_record *record)
+{
+    struct s5_flight *f = atomic_exchange(&record->flight, NULL);
+    if (f && atomic_load(&f->generation) == record->flight_generation)
+        s5_flight_release(e, f);
+}
+
+static void give_back(void *user, int fd, struct s5_slot *slot)
+{
+    (void)slot;
+    s5_epoll_give_back(user, fd);
+}
+
+void s5_connect_settle(struct s5_engine *e, struct s5_record *record)
+{
+    uint32_t flying = S5_RECORD_FLYING;
+    if (!atomic_compare_exchange_strong(&record->state, &flying, S5_RECORD_SETTLING))
+        return;
+    struct s5_flight *f = atomic_load(&record->flight);
+    bool lost = atomic_load(&f->generation) != record->flight_generation;
+    record->error = lost ? -ETIMEDOUT : f->error;
+    record->server_index = f->server_index;
+    bool ready = !lost && atomic_load(&f->phase) == S5_FLIGHT_READY;
+    if (!lost && (ready || f->error)) /* what the kernel keeps is logged when it is fetched */
+        log_outcome(e, f, ready);
+    atomic_store(&record->state, ready ? S5_RECORD_READY : S5_RECORD_FAILED);
+    /* Out of the list first: from here on events are the application's, and none that the next
+     * line brings about may be taken for the negotiation's. */
+    s5_registry_land(&e->registry, record);
+    s5_registry_each(&e->registry, record, give_back, e);
+    give_up(e, record);
+}
+
+uint64_t s5_connect_cookie(struct s5_engine *e, int fd)
+{
+    uint64_t cookie = 0;
+    socklen_t len = sizeof cookie;
+    int saved = errno;
+    if (e->real->getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &len) != 0)
+        cookie = 0;
+    errno = saved;
+    return cookie;
+}
+
+bool s5_connect_same(struct s5_engine *e, const struct s5_record *record, int fd)
+{
+    return s5_connect_cookie(e, fd) == record->cookie;
+}
+
+static enum s5_turn turn(struct s5_engine *e, struct s5_record *record, struct s5_flight *f,
+                         short events)
+{
+    int fd = atomic_load(&record->fd);
+    if (atomic_load(&f->phase) == S5_FLIGHT_DIALING && !s5_connect_same(e, record, fd)) {
+        s5_connect_forget(e, fd);
+        return S5_TURN_OVER;
+    }
+    enum s5_turn turn = s5_flight_turn(e, f, fd, events);
+    if (turn == S5_TURN_OVER)
+        s5_connect_settle(e, record);
+    return turn;
+}
+
+enum s5_turn s5_connect_turn(struct s5_engine *e, struct s5_record *record, short events)
+{
+    struct s5_flight *f = s5_connect_pinned(record);
+    if (!f) {
+        s5_connect_settle(e, record);
+        return S5_TURN_GONE;
+    }
+    enum s5_turn result = turn(e, record, f, events);
+    s5_flight_release(e, f);
+    return result;
+}
+
+struct s5_record *s5_connect_known(struct s5_engine *e, int fd, uint64_t *ret_cookie)
+{
+    struct s5_slot *slot = s5_registry_slot(&e->registry, fd);
+    struct s5_record *record = slot ? s5_registry_find(&e->registry, fd) : NULL;
+    if (!record || !s5_registry_doubted(slot))
+        return record;
+    uint64_t cookie = s5_connect_cookie(e, fd);
+    if (cookie == record->cookie) { /* a child of vfork had closed its own */
+        s5_registry_doubt(&e->registry, fd, false);
+        return record;
+    }
+    s5_connect_forget(e, fd);
+    s5_registry_unwatch_all(&e->registry, fd);
+    *ret_cookie = cookie;
+    return NULL;
+}
+
+struct s5_record *s5_connect_record(struct s5_engine *e, int fd)
+{
+    uint64_t cookie;
+    return s5_connect_known(e, fd, &cookie);
+}
+
+struct s5_record *s5_connect_flying(struct s5_engine *e, int fd)
+{
+    struct s5_record *record = s5_registry_find(&e->registry, fd);
+    if (!record || atomic_load(&record->state) != S5_RECORD_FLYING)
+        return NULL;
+    struct s5_flight *f = atomic_load(&record->flight);
+    if (f && atomic_load(&f->generation) == record->flight_generation &&
+        atomic_load(&f->phase) < S5_FLIGHT_READY)
+        return record;
+    s5_connect_settle(e, record);
+    return NULL;
+}
+
+void s5_connect_forget(struct s5_engine *e, int fd)
+{
+    struct s5_record *record = s5_registry_find(&e->registry, fd);
+    if (!record)
+        return;
+    /* A turn under way on this descriptor must end before the number means something else. */
+    struct s5_flight *f = s5_connect_pinned(record);
+    bool locked = f && s5_flight_lock(e, f);
+    record = s5_registry_drop(&e->registry, fd);
+    if (locked)
+        s5_flight_unlock(f);
+    if (f)
+        s5_flight_release(e, f);
+    if (!record)
+        return;
+    uint32_t flying = S5_RECORD_FLYING;
+    if (atomic_compare_exchange_strong(&record->state, &flying, S5_RECORD_SETTLING)) {
+        s5_registry_land(&e->registry, record);
+        give_up(e, record);
+    }
+    s5_registry_free(&e->registry, record);
+}
+
+/* --- what it came to --- */
+
+void s5_connect_log_unreachable(struct s5_engine *e, uint32_t server_index, int error)
+{
+    s5_log(&e->log, S5_LOG_WARNING, "server \"%s\" cannot be reached: %s",
+           s5_policy_text(e->policy, e->policy->servers[server_index].name), s5_error_text(error));
+}
+
+int s5_connect_outcome(struct s5_engine *e, struct s5_record *record, int fd)
+{
+    if (atomic_load(&record->state) != S5_RECORD_FAILED)
+        return 0;
+    int kernel = 0, error = record->error;
+    socklen_t len = sizeof kernel;
+    e->real->getsockopt(fd, SOL_SOCKET, SO_ERROR, &kernel, &len);
+    if (error == 0) {
+        error = kernel ? -kernel : -ECONNABORTED;
+        s5_connect_log_unreachable(e, record->server_index, error);
+    }
+    s5_connect_forget(e, fd);
+    return error;
+}
