@@ -271,7 +271,7 @@ static int look_at_reply(struct s5_session *s)
 }
 
 /* What IN holds: 0 taken, -EAGAIN only a part of the message, or why the session fails. */
-static int take(struct s5_session *s)
+static inline int take(struct s5_session *s)
 {
     struct s5_reader r = s5_reader_init(s->in, s->in_len);
     if (s->state == S5_SESSION_METHOD)
@@ -302,14 +302,15 @@ size_t s5_session_need(const struct s5_session *s)
 
 int s5_session_feed(struct s5_session *s, const void *data, size_t n)
 {
+    const uint8_t *at = data, *end = at + n;
     if (n == 0 || n > s5_session_need(s))
         return -EINVAL;
-    struct s5_reader r = s5_reader_init(data, n);
-    while (r.left) {
-        size_t part = s->in_want - s->in_len;
-        if (part > r.left)
-            part = r.left;
-        s5_read_octets(&r, s->in + s->in_len, part);
+    while (at < end) {
+        size_t part = s->in_want - s->in_len, left = (size_t)(end - at);
+        if (part > left)
+            part = left;
+        memcpy(s->in + s->in_len, at, part);
+        at += part;
         s->in_len = (uint16_t)(s->in_len + part);
         int result = take(s);
         if (result < 0 && result != -EAGAIN)

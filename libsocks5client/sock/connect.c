@@ -53,19 +53,31 @@ static int wait_turn(struct s5_engine *e, struct s5_flight *f, int fd, uint64_t 
     return n < 0 ? -errno : p.revents;
 }
 
-/* To the end of the flight, beginning with EVENTS: 0 or its error; -EINPROGRESS when UNTIL passed,
- * -EINTR. */
-static int drive(struct s5_engine *e, struct s5_record *record, int fd, uint64_t until,
-                 short events)
+/* F, RECORD's flight, to its end, beginning with EVENTS: 0 or its error; -EINPROGRESS when UNTIL
+ * passed, -EINTR. */
+static int drive(struct s5_engine *e, struct s5_record *record, struct s5_flight *f, int fd,
+                 uint64_t until, short events)
+{
+    int r = events;
+    while (s5_flight_turn(e, f, fd, (short)r) != S5_TURN_OVER) {
+        r = wait_turn(e, f, fd, until);
+        if (r < 0)
+            return r;
+    }
+    s5_connect_settle(e, record);
+    return s5_connect_outcome(e, record, fd);
+}
+
+/* The same for a call that finds RECORD in flight. */
+static int join(struct s5_engine *e, struct s5_record *record, int fd)
 {
     struct s5_flight *f = s5_connect_pinned(record);
-    int r = events;
-    while (f && r >= 0 && s5_flight_turn(e, f, fd, (short)r) != S5_TURN_OVER)
-        r = wait_turn(e, f, fd, until);
-    if (f)
+    int r = 0;
+    if (f) {
+        r = drive(e, record, f, fd, patience(e, fd), 0);
         s5_flight_release(e, f);
-    if (r < 0)
         return r;
+    }
     s5_connect_settle(e, record);
     return s5_connect_outcome(e, record, fd);
 }
@@ -93,7 +105,7 @@ static int connect_again(struct s5_engine *e, struct s5_record *record, int fd)
     case S5_RECORD_SETTLING:
         if (nonblocking(e, fd))
             return -EALREADY;
-        return drive(e, record, fd, patience(e, fd), 0);
+        return join(e, record, fd);
     case S5_RECORD_FAILED:
         return s5_connect_outcome(e, record, fd);
     case S5_RECORD_READY:
@@ -223,7 +235,7 @@ static int fly(struct s5_engine *e, int fd, struct s5_flight *f)
     if (r < 0 && r != -EINTR)
         return unreachable(e, record, f, fd, r);
     if (!nonblock)
-        return drive(e, record, fd, f->patience, r == 0 ? POLLOUT : 0);
+        return drive(e, record, f, fd, f->patience, r == 0 ? POLLOUT : 0);
     return s5_connect_turn(e, record, POLLOUT) >= S5_TURN_OVER
                ? s5_connect_outcome(e, record, fd)
                : -EINPROGRESS;
@@ -321,6 +333,6 @@ int s5_connect_await(struct s5_engine *e, int fd, bool nonblock)
         return 0;
     if (nonblock || nonblocking(e, fd))
         return s5_connect_turn(e, record, 0) >= S5_TURN_OVER ? 0 : -EAGAIN;
-    int r = drive(e, record, fd, patience(e, fd), 0);
+    int r = join(e, record, fd);
     return r == -EINPROGRESS ? -EAGAIN : r;
 }

@@ -4,6 +4,7 @@
  * where an ancestor began the tree. The policy is read by one thread with every signal blocked, so
  * that no handler of the program runs "inside"; the others wait for it. */
 #include "engine.h"
+#include "standing.h"
 #include "clock.h"
 #include "error.h"
 #include <errno.h>
@@ -110,6 +111,14 @@ static int load(struct s5_engine *e)
     return 0;
 }
 
+/* What is looked at often. */
+static void take_over(struct s5_engine *e, const struct s5_policy *p)
+{
+    e->log.level = (enum s5_log_level)p->log_level;
+    for (uint32_t i = 0; i < p->n_servers; i++)
+        e->standings[i] = s5_standing_key(p, &p->servers[i]);
+}
+
 static void load_alone(struct s5_engine *e)
 {
     sigset_t all, before;
@@ -122,7 +131,7 @@ static void load_alone(struct s5_engine *e)
     if (r < 0 && !e->fault.text[0])
         s5_format(e->fault.text, sizeof e->fault.text, "configuration: %s", s5_error_text(r));
     if (r == 0)
-        e->log.level = (enum s5_log_level)e->policy->log_level;
+        take_over(e, e->policy);
     s5_engine_inside--;
     atomic_store(&e->policy_state, r < 0 ? S5_ENGINE_BROKEN : S5_ENGINE_LOADED);
     pthread_sigmask(SIG_SETMASK, &before, NULL);

@@ -33,6 +33,7 @@ struct s5_engine {
     char state[sizeof(S5_TREE_VARIABLE) + 1 + S5_TREE_VALUE_MAX]; /* "SOCKS5_STATE=..." */
     _Atomic int policy_state; /* enum s5_engine_policy_state */
     const struct s5_policy *policy;
+    uint64_t standings[S5_POLICY_SERVERS]; /* s5_standing_key of its servers */
     struct s5_fault fault;
 };
 

@@ -33,7 +33,9 @@ void s5_epoll_borrow(struct s5_engine *e, int fd)
 {
     struct s5_slot *slot = s5_registry_slot(&e->registry, fd);
     struct s5_registration r;
-    for (unsigned at = 0; slot && s5_registry_registration(&e->registry, slot, at, &r); at++)
+    if (!s5_registry_watched(slot))
+        return;
+    for (unsigned at = 0; s5_registry_registration(&e->registry, slot, at, &r); at++)
         if (r.ep >= 0)
             set_mask(e, fd, &r, BORROWED);
 }
@@ -42,7 +44,9 @@ void s5_epoll_give_back(struct s5_engine *e, int fd)
 {
     struct s5_slot *slot = s5_registry_slot(&e->registry, fd);
     struct s5_registration r;
-    for (unsigned at = 0; slot && s5_registry_registration(&e->registry, slot, at, &r); at++)
+    if (!s5_registry_watched(slot))
+        return;
+    for (unsigned at = 0; s5_registry_registration(&e->registry, slot, at, &r); at++)
         if (r.ep >= 0)
             set_mask(e, fd, &r, r.events);
 }

@@ -186,10 +186,10 @@ int s5_flight_begin(struct s5_engine *e, struct s5_flight *f, const struct s5_se
     f->error = 0;
     f->again = f->probing = false;
     f->server_index = (uint32_t)(server - e->policy->servers);
-    f->standing = s5_standing_key(e->policy, server);
-    enum s5_standing_value standing = s5_standing_get(atomic_load(&e->tree), f->standing);
+    f->standing = e->standings[f->server_index];
     bool pipeline = server->pipeline == S5_PIPELINE_ON;
     if (server->pipeline == S5_PIPELINE_AUTO) {
+        enum s5_standing_value standing = s5_standing_get(atomic_load(&e->tree), f->standing);
         pipeline = standing != S5_STANDING_BAD;
         f->probing = standing == S5_STANDING_UNKNOWN;
     }
@@ -211,9 +211,12 @@ static void set_limit(struct s5_engine *e, struct s5_flight *f, int fd, struct l
 {
     struct timespec own;
     socklen_t len = sizeof limit->own;
-    uint64_t now = s5_clock_now(), left = f->deadline > now ? f->deadline - now : 1000;
-    struct timeval ours = {(time_t)(left / S5_CLOCK_SECOND),
-                           (suseconds_t)(left % S5_CLOCK_SECOND / 1000)};
+    struct timeval ours = {e->policy->servers[f->server_index].timeout, 0};
+    if (f->again) { /* part of it is used up */
+        uint64_t now = s5_clock_now(), left = f->deadline > now ? f->deadline - now : 1000;
+        ours = (struct timeval){(time_t)(left / S5_CLOCK_SECOND),
+                                (suseconds_t)(left % S5_CLOCK_SECOND / 1000)};
+    }
     limit->changed = false;
     if (e->real->getsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit->own, &len) != 0)
         return;
@@ -479,7 +482,8 @@ enum s5_turn s5_flight_turn(struct s5_engine *e, struct s5_flight *f, int fd, sh
     if (threads)
         pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
     enum s5_turn turn = turn_locked(e, f, fd, events);
-    publish(f);
+    if (turn != S5_TURN_OVER)
+        publish(f);
     s5_flight_unlock(f);
     if (threads)
         pthread_setcancelstate(cancel, NULL);

@@ -36,22 +36,9 @@ struct s5_slot *s5_registry_make(struct s5_registry *r, int fd)
     return chunk ? &chunk->slots[(unsigned)fd % S5_CHUNK_SLOTS] : NULL;
 }
 
-static struct s5_record *record_at(const struct s5_registry *r, uint32_t index_1)
-{
-    index_1 &= ~S5_SLOT_DOUBT;
-    struct s5_record *records = atomic_load_explicit(&r->records, memory_order_acquire);
-    return records && index_1 && index_1 <= S5_RECORDS ? &records[index_1 - 1] : NULL;
-}
-
 static uint32_t index_of(const struct s5_registry *r, const struct s5_record *record)
 {
     return (uint32_t)(record - atomic_load_explicit(&r->records, memory_order_acquire)) + 1;
-}
-
-struct s5_record *s5_registry_find(const struct s5_registry *r, int fd)
-{
-    struct s5_slot *slot = s5_registry_slot(r, fd);
-    return slot ? record_at(r, atomic_load_explicit(&slot->record, memory_order_acquire)) : NULL;
 }
 
 void s5_registry_doubt(struct s5_registry *r, int fd, bool doubt)
@@ -136,7 +123,7 @@ struct s5_record *s5_registry_drop(struct s5_registry *r, int fd)
     struct s5_slot *slot = s5_registry_slot(r, fd);
     if (!slot)
         return NULL;
-    struct s5_record *record = record_at(r, atomic_exchange(&slot->record, 0));
+    struct s5_record *record = s5_registry_record(r, atomic_exchange(&slot->record, 0));
     if (!record)
         return NULL;
     if (atomic_fetch_sub(&record->refs, 1) == 1)
@@ -204,7 +191,7 @@ void s5_registry_land(struct s5_registry *r, struct s5_record *record)
 
 struct s5_record *s5_registry_flying_at(const struct s5_registry *r, uint32_t at)
 {
-    return record_at(r, atomic_load_explicit(&r->flying[at], memory_order_acquire));
+    return s5_registry_record(r, atomic_load_explicit(&r->flying[at], memory_order_acquire));
 }
 
 void s5_registry_note_dup(struct s5_registry *r, int from, int to)

@@ -109,8 +109,22 @@ static inline bool s5_registry_flying(const struct s5_registry *r)
 /* The same, made when missing; NULL: FD is beyond the table, or memory short. */
 struct s5_slot *s5_registry_make(struct s5_registry *r, int fd);
 
+/* The record of INDEX (+ 1, with or without doubt), NULL for none. */
+static inline struct s5_record *s5_registry_record(const struct s5_registry *r, uint32_t index)
+{
+    index &= ~S5_SLOT_DOUBT;
+    return index && index <= S5_RECORDS
+               ? &atomic_load_explicit(&r->records, memory_order_acquire)[index - 1]
+               : NULL;
+}
+
 /* The record FD names (without doubt or with it), or NULL. */
-struct s5_record *s5_registry_find(const struct s5_registry *r, int fd);
+static inline struct s5_record *s5_registry_find(const struct s5_registry *r, int fd)
+{
+    struct s5_slot *slot = s5_registry_slot(r, fd);
+    return slot ? s5_registry_record(r, atomic_load_explicit(&slot->record, memory_order_acquire))
+                : NULL;
+}
 
 /* Set the doubt of FD's slot, or take it back. */
 void s5_registry_doubt(struct s5_registry *r, int fd, bool doubt);
@@ -149,6 +163,12 @@ int s5_registry_next_dup(const struct s5_registry *r, int fd, uint32_t *at);
 int s5_registry_watch(struct s5_registry *r, int fd, int ep, uint32_t events, uint64_t data);
 void s5_registry_unwatch(struct s5_registry *r, int fd, int ep);
 void s5_registry_unwatch_all(struct s5_registry *r, int fd);
+
+/* Whether SLOT, which may be NULL, has any. */
+static inline bool s5_registry_watched(const struct s5_slot *slot)
+{
+    return slot && (atomic_load(&slot->ep) || atomic_load(&slot->more));
+}
 
 /* A registration as the application made it. */
 struct s5_registration {

@@ -65,7 +65,7 @@ int s5_route_direct_only(struct s5_engine *e, const struct s5_addr *to, uint8_t 
                          uint8_t command, const char *what)
 {
     struct s5_flow flow = {to, protocol, command};
-    const struct s5_server *server;
+    const struct s5_server *server = NULL;
     int r = decide(e, &flow, &server);
     if (r <= 0)
         return r;

@@ -23,8 +23,7 @@ BUDGET = {
 }
 # Where a goal is not reached yet, what stands today: it may only get better.
 CEILING = {
-    "instructions added to a pipelined connect": 5500,
-    "system calls added to a pipelined connect": 12,
+    "instructions added to a pipelined connect": 3800,
 }
 HOOKED = ["read", "write", "send", "recv", "close", "close-open-chunk", "getsockopt", "getpeername",
           "poll", "select", "epoll_wait", "epoll_ctl"]
