@@ -24,19 +24,33 @@ def test(title):
 
 
 class World:
-    def __init__(self, build, scratch):
+    def __init__(self, build, scratch, linked=False):
         self.socksify = os.path.abspath(build) + "/tools/socksify"
         self.object = os.path.abspath(build) + "/preload/libsocksify.so"
-        self.build = os.path.abspath(build)
+        self.build, self.linked = os.path.abspath(build), linked
         self.scratch, self.env = scratch, {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
                                            "HOME": scratch + "/home"}
         os.makedirs(scratch + "/home")
 
+    def app(self, name, covered=True):
+        """A program of tests/apps; in a linked run one with the preload object inside."""
+        kind = "linked_" if self.linked and covered else "app_"
+        return os.path.join(self.build, "tests", "apps", kind + name)
+
     def via(self, port, command, user="", host=bed.PROXY4, seconds=40):
         url = "socks5h://%s%s:%d" % (user and user + "@", host, port)
+        if self.linked:
+            return bed.run(bed.CLIENT, command, dict(self.env, SOCKS5_SERVER=url), 3 * seconds)
         return bed.run(bed.CLIENT, [self.socksify, "-x", url, "--"] + command, self.env, seconds)
 
+    def configured(self, conf, command, env, seconds):
+        if self.linked:
+            return bed.run(bed.CLIENT, command, dict(env, SOCKS5_CONF=conf), 3 * seconds)
+        return bed.run(bed.CLIENT, [self.socksify, "-c", conf, "--"] + command, env, seconds)
+
     def preloaded(self, port, command, seconds=40, **env):
+        if self.linked:
+            return bed.run(bed.CLIENT, command, dict(self.env, **env), 3 * seconds)
         env = dict(self.env, LD_PRELOAD=self.object, **env)
         words = ["%s=%s" % pair for pair in env.items() if pair[0] != "PATH"]
         if port:
@@ -46,6 +60,11 @@ class World:
 
 def right(result, out):
     assert result[0] == 0 and out in result[1], result
+
+
+def fine(result):
+    status, out, err = result
+    assert status == 0, "status %s: %s%s" % (status, out.decode(), err.decode(errors="replace"))
 
 
 CURL = ["curl", "-sS", "-m", "20"]
@@ -236,26 +255,37 @@ def trap_works(world, trap):
     return True
 
 
-def gather():
+OWN = len(TESTS)
+
+
+def gather(modules):
     """The tests of test_*.py beside this file, which know this module as "run"."""
     here = os.path.dirname(os.path.abspath(__file__))
     sys.modules["run"] = sys.modules[__name__]
-    for path in sorted(glob.glob(here + "/test_*.py")):
-        importlib.import_module(os.path.basename(path)[:-3])
+    for module in modules:
+        for path in sorted(glob.glob("%s/test_%s.py" % (here, module))):
+            importlib.import_module(os.path.basename(path)[:-3])
 
 
 def main():
-    gather()
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--build", default="build")
     options.add_argument("-k", default="", help="run tests whose title holds this")
+    options.add_argument("--linked", metavar="MODULE,...", help="a build with a sanitizer: the tests "
+                         "of these modules alone, with programs that have the preload object inside")
     args = options.parse_args()
+    gather((args.linked or "*").split(","))
+    if args.linked:  # those of this file are about other programs
+        TESTS[:] = [t for t in TESTS[OWN:] if not t[0].endswith(", bare")]
     passed = failed = 0
     with tempfile.TemporaryDirectory() as scratch:
         os.chmod(scratch, 0o755)
         trap = bed.make()
         keep = [s.targets(scratch), s.socks(scratch)]
-        world = World(args.build, scratch)
+        world = World(args.build, scratch, args.linked is not None)
+        for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS", "LSAN_OPTIONS"):
+            if name in os.environ:
+                world.env[name] = os.environ[name]
         world.target, world.trap = keep[0], trap
         world.hostile = s.scripted()
         good = trap_works(world, trap)

@@ -1,11 +1,9 @@
 """Every program of tests/apps: bare where the target is near, covered where only a server leads to it,
 through different servers and by both doors. It must behave alike."""
 
-import os
-
 import bed
 import servers as s
-from run import test
+from run import fine, test
 
 ECHOING = ["tcp_blocking", "tcp_nonblock_poll", "tcp_nonblock_select", "epoll_before", "epoll_after",
            "epoll_thread", "threads_200", "fork_after", "fork_connecting", "fork_child_finishes",
@@ -19,17 +17,8 @@ FAMILY6 = ["tcp_blocking", "tcp_nonblock_poll", "epoll_before", "epoll_after", "
 AUTH = s.USER + ":" + s.PASSWORD.replace(":", "%3A").replace("@", "%40").replace("/", "%2F")
 
 
-def app(w, name):
-    return os.path.join(w.build, "tests", "apps", "app_" + name)
-
-
-def fine(result):
-    status, out, err = result
-    assert status == 0, "status %s: %s%s" % (status, out.decode(), err.decode(errors="replace"))
-
-
 def covered(w, door, port, user, name, host, at=s.ECHO):
-    command = [app(w, name), host, str(at)]
+    command = [w.app(name), host, str(at)]
     if name in COVERED_ONLY:
         command.append(COVERED_ONLY[name])
     before = len(w.target.peers)
@@ -54,7 +43,7 @@ for NAME in ECHOING:
     for HOST in [bed.TARGET4] + ([bed.TARGET6] if NAME in FAMILY6 else []):
         test("%s to %s, bare" % (NAME, HOST))(
             lambda w, name=NAME, host=HOST: fine(bed.run(
-                bed.PROXY, [app(w, name), host, str(s.ECHO)], w.env, 60)))
+                bed.PROXY, [w.app(name, False), host, str(s.ECHO)], w.env, 60)))
         for LABEL, DOOR, PORT, USER in (
                 ("danted", "socksify", s.DANTED, ""),
                 ("danted with password", "preload", s.DANTED_AUTH, AUTH),
@@ -69,7 +58,7 @@ for NAME in ECHOING:
 
 for NAME in STALLING:
     test("%s, bare" % NAME)(lambda w, name=NAME: fine(bed.run(
-        bed.PROXY, [app(w, name), bed.PROXY4, str(s.BLACK_HOLE)], w.env, 30)))
+        bed.PROXY, [w.app(name, False), bed.PROXY4, str(s.BLACK_HOLE)], w.env, 30)))
 
     def stalled(w, door, name):
         w.hostile.play(nobody_answers)
@@ -82,7 +71,7 @@ for NAME in STALLING:
         lambda w, n=NAME: covered(w, "socksify", s.BLACK_HOLE, "", n, bed.TARGET4, 80))
 
 test("so_error, bare")(lambda w: fine(bed.run(
-    bed.PROXY, [app(w, "so_error"), bed.TARGET4, str(s.REFUSED)], w.env, 30)))
+    bed.PROXY, [w.app("so_error", False), bed.TARGET4, str(s.REFUSED)], w.env, 30)))
 for LABEL, PORT, USER in (("danted", s.DANTED, ""), ("microsocks", s.MICROSOCKS, ""),
                           ("danted with password", s.DANTED_AUTH, AUTH), ("ssh -D", s.SSH_D, ""),
                           ("a server that is down", s.CLOSED, "")):

@@ -8,8 +8,7 @@ import socket
 
 import bed
 import servers as s
-from run import PYTHON, right, test
-from test_apps import app, fine
+from run import PYTHON, fine, right, test
 
 ALL = 'server "p" { address = "%s" port = %d }\nrule "all" { via = {"p"} }\n' % (bed.PROXY4, s.DANTED)
 
@@ -76,7 +75,7 @@ def mistaken(w, path, line):
     assert status == 125 and not out and text.count("\n") == 1, (status, out, text)
     where = re.escape(path) + (r":%d: \S" % line if line else r":(\d+:)? \S")
     assert re.search(where, text), text
-    status, out, err = w.preloaded(None, [app(w, "probe"), bed.TARGET4, "80"], SOCKS5_CONF=path)
+    status, out, err = w.preloaded(None, [w.app("probe"), bed.TARGET4, "80"], SOCKS5_CONF=path)
     assert status == 0 and out != b"ok\n" and path.encode() in err, (status, out, err)
 
 
@@ -106,7 +105,7 @@ def _(w):
                 % (bed.PROXY4, s.DANTED, bed.TARGET4))
 
     def asks(host, port):
-        status, out, err = bed.run(bed.CLIENT, [w.socksify, "-c", path, "--", app(w, "probe"), host,
+        status, out, err = bed.run(bed.CLIENT, [w.socksify, "-c", path, "--", w.app("probe"), host,
                                                 str(port)], w.env)
         assert status == 0, err
         return out.decode().strip()
@@ -131,7 +130,7 @@ def refused(result):
 
 @test("a static program is refused with a hint, also as a child")
 def _(w):
-    static = [app(w, "static"), bed.TARGET4, str(s.ECHO)]
+    static = [w.app("static"), bed.TARGET4, str(s.ECHO)]
     result = w.via(s.DANTED, static)
     refused(result)
     assert result[0] == 126 and b"static" in result[2], result
@@ -150,7 +149,7 @@ def _(w):
 @test("a program that changes its user is refused with a hint, also as a child")
 def _(w):
     path = w.scratch + "/setuid"
-    shutil.copy(app(w, "probe"), path)
+    shutil.copy(w.app("probe"), path)
     os.chown(path, 1, 1)
     os.chmod(path, 0o4755)
     command = [path, bed.TARGET4, str(s.ECHO)]
@@ -162,7 +161,7 @@ def _(w):
 
 @test("children stay covered: env -i, a cleared LD_PRELOAD, system(), popen(), scripts")
 def _(w):
-    tool = [app(w, "tcp_blocking"), bed.TARGET4, str(s.ECHO)]
+    tool = [w.app("tcp_blocking"), bed.TARGET4, str(s.ECHO)]
     line = " ".join(tool)
     script = s.write(w.scratch + "/script", "#!/bin/sh\nexec " + line + "\n")
     os.chmod(script, 0o755)
@@ -208,7 +207,7 @@ def _(w):
 def _(w):
     right(w.via(s.DANTED, ["curl", "-gsS", "-m", "20", "http://[%s]/" % bed.TARGET6],
                 host="[%s]" % bed.PROXY6), b"it came through")
-    fine(w.via(s.DANTED, [app(w, "tcp_blocking"), bed.TARGET6, str(s.ECHO)],
+    fine(w.via(s.DANTED, [w.app("tcp_blocking"), bed.TARGET6, str(s.ECHO)],
                host="[%s]" % bed.PROXY6))
 
 
@@ -228,7 +227,7 @@ def _(w):
         result = w.via(port, ["env", "GIT_SSH_COMMAND=" + ssh, "git", "clone", "-q",
                               "ssh://root@%s%s/www/repo.git" % (bed.TARGET4, w.scratch), where])
         assert result[0] == 0 and os.path.exists(where + "/.git"), result
-        status, out, err = w.via(port, [app(w, "probe"), bed.TARGET4, str(s.BANNER), "read"])
+        status, out, err = w.via(port, [w.app("probe"), bed.TARGET4, str(s.BANNER), "read"])
         assert status == 0 and out == b"ok\n" + s.BANNER_TEXT, (status, out, err)
 
 
@@ -242,7 +241,7 @@ def calls_after_ready(w, where, before):
     """System calls of the program "stream" behind its READY, by name."""
     trace = "%s/trace-%s" % (w.scratch, where)
     status, out, err = bed.run(where, ["strace", "-f", "-o", trace] + before +
-                               [app(w, "stream"), bed.TARGET4, str(s.ECHO)], w.env)
+                               [w.app("stream"), bed.TARGET4, str(s.ECHO)], w.env)
     assert status == 0, (status, out, err)
     with open(trace, errors="replace") as f:
         text = f.read()

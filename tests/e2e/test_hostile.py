@@ -10,8 +10,7 @@ import time
 import bed
 import servers as s
 from hostile import CHOSEN, OK, Talk
-from run import test
-from test_apps import app, fine
+from run import fine, test
 
 PIPELINE = ("off", "on", "auto")
 _fresh = itertools.count()
@@ -33,8 +32,8 @@ def probe(w, script, pipeline="off", how="", host=bed.TARGET4, extra="", name="p
                    % (bed.PROXY4, s.HOSTILE, pipeline, timeout, extra))
     os.chmod(conf, 0o600)
     env = dict(w.env, XDG_CACHE_HOME="%s/cache-%s" % (w.scratch, n))
-    command = [w.socksify, "-c", conf, "--", app(w, name), host, str(s.ECHO)]
-    return bed.run(bed.CLIENT, command + ([how] if how else []), env, seconds)
+    command = [w.app(name), host, str(s.ECHO)] + ([how] if how else [])
+    return w.configured(conf, command, env, seconds)
 
 
 def told(result):
