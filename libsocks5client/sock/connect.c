@@ -20,7 +20,9 @@ static bool restarts(void)
 {
     for (int sig = 1; sig < NSIG; sig++) {
         struct sigaction action;
-        if (sigaction(sig, NULL, &action) != 0)
+        /* Handlers of faults run while no call waits. */
+        if (sig == SIGSEGV || sig == SIGBUS || sig == SIGFPE || sig == SIGILL || sig == SIGTRAP ||
+            sigaction(sig, NULL, &action) != 0)
             continue;
         if (action.sa_handler != SIG_DFL && action.sa_handler != SIG_IGN &&
             !(action.sa_flags & SA_RESTART))

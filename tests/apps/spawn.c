@@ -23,6 +23,7 @@ int main(int argc, char **argv)
     pid_t pid;
     errno = posix_spawn(&pid, "/proc/self/exe", &actions, NULL, args, environ);
     CHECK(errno == 0);
+    posix_spawn_file_actions_destroy(&actions);
     child_ends(pid);
     errno = posix_spawnp(&pid, "true", NULL, NULL, (char *[]){(char *)"true", NULL}, environ);
     CHECK(errno == 0);

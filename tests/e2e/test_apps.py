@@ -41,7 +41,7 @@ def nobody_answers(conversation):
 
 for NAME in ECHOING:
     for HOST in [bed.TARGET4] + ([bed.TARGET6] if NAME in FAMILY6 else []):
-        test("%s to %s, bare" % (NAME, HOST))(
+        test("%s to %s, bare" % (NAME, HOST), linked=False)(
             lambda w, name=NAME, host=HOST: fine(bed.run(
                 bed.PROXY, [w.app(name, False), host, str(s.ECHO)], w.env, 60)))
         for LABEL, DOOR, PORT, USER in (
@@ -57,7 +57,7 @@ for NAME in ECHOING:
                 lambda w, d=DOOR, p=PORT, u=USER, n=NAME, h=HOST: covered(w, d, p, u, n, h))
 
 for NAME in STALLING:
-    test("%s, bare" % NAME)(lambda w, name=NAME: fine(bed.run(
+    test("%s, bare" % NAME, linked=False)(lambda w, name=NAME: fine(bed.run(
         bed.PROXY, [w.app(name, False), bed.PROXY4, str(s.BLACK_HOLE)], w.env, 30)))
 
     def stalled(w, door, name):
@@ -70,7 +70,7 @@ for NAME in STALLING:
     test("%s with a server that cannot be reached" % NAME)(
         lambda w, n=NAME: covered(w, "socksify", s.BLACK_HOLE, "", n, bed.TARGET4, 80))
 
-test("so_error, bare")(lambda w: fine(bed.run(
+test("so_error, bare", linked=False)(lambda w: fine(bed.run(
     bed.PROXY, [w.app("so_error", False), bed.TARGET4, str(s.REFUSED)], w.env, 30)))
 for LABEL, PORT, USER in (("danted", s.DANTED, ""), ("microsocks", s.MICROSOCKS, ""),
                           ("danted with password", s.DANTED_AUTH, AUTH), ("ssh -D", s.SSH_D, ""),

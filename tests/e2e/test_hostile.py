@@ -252,7 +252,7 @@ def _(w):
     assert w.hostile.connections == 1 and len(w.hostile.flights) == 1, w.hostile.flights
 
 
-@test("hostile: what was found out about a server outlives the program")
+@test("hostile: what was found out about a server outlives the program", linked=False)
 def _(w):
     os.makedirs(w.scratch + "/cache-known")
     assert told(probe(w, drops("hangs"), "auto", timeout=20, n="known")) == "ok"
@@ -260,11 +260,23 @@ def _(w):
     assert w.hostile.connections == 1, "%d connections" % w.hostile.connections
 
 
-@test("hostile: and is kept where no cache directory was before")
+@test("hostile: and is kept where no cache directory was before", linked=False)
 def _(w):
     assert told(probe(w, drops("hangs"), "auto", timeout=20, n="kept")) == "ok"
     assert told(probe(w, drops("hangs"), "auto", n="kept")) == "ok"
     assert w.hostile.connections == 1, "%d connections" % w.hostile.connections
+
+
+@test("hostile: a program that comes back later than the time-out")
+def _(w):
+    for pipeline in PIPELINE:
+        fine(probe(w, lambda t: t.serve(), pipeline, name="late", timeout=1))
+
+
+@test("hostile: what one connection finds out, the next one knows")
+def _(w):
+    assert told(probe(w, drops("hangs"), "auto", name="probe_twice", timeout=20)) == "ok"
+    assert w.hostile.connections == 3, "%d connections" % w.hostile.connections
 
 
 # --- flights ---

@@ -1,0 +1,14 @@
+/* One connection is begun and left alone while another one is made; then the first is finished. */
+#include "app.h"
+
+int main(int argc, char **argv)
+{
+    struct peer p = peer_from(argc, argv);
+    int first = tcp_begin(&p), second = tcp_connect(&p);
+    wait_for(first, POLLOUT);
+    CHECK(so_error(first) == 0);
+    check_names(first, &p);
+    check_names(second, &p);
+    puts("ok");
+    return 0;
+}
