@@ -335,7 +335,8 @@ static int on_section(cfg_t *cfg, cfg_opt_t *opt)
         r = opt->nvalues > 1 ? wrong(line, "log is given twice") : take_log(section, line);
     else if (r == 0)
         r = *opt->name == 's' ? take_server(section, line) : take_rule(section, line);
-    memset(now->lines, 0, sizeof now->lines - sizeof *now->lines); /* the last one is resolve's */
+    /* The last ones are of no section. */
+    memset(now->lines, 0, sizeof now->lines - S5_CONFIG_TOP_KEYS * sizeof *now->lines);
     explicit_bzero(now->password, sizeof now->password);
     now->password_line = 0;
     return r < 0 ? -1 : 0;
@@ -405,6 +406,8 @@ static cfg_opt_t options[] = {
     SECTION("server", server_options, CFGF_TITLE | CFGF_NO_TITLE_DUPES),
     SECTION("rule", rule_options, CFGF_TITLE | CFGF_NO_TITLE_DUPES),
     SECTION("log", log_options, 0),
+    STRING("stand-in-ipv4"),
+    STRING("stand-in-ipv6"),
     STRING("resolve"),
     CFG_END(),
 };

@@ -102,6 +102,15 @@ static int check_ports(struct s5_policy *p, const char *key, const char *value, 
     return 0;
 }
 
+static int check_stand_in(struct s5_policy *p, const char *key, const char *value, char *why)
+{
+    bool v4 = key[strlen(key) - 1] == '4';
+    if (s5_policy_set_stand_in(p, v4 ? S5_ADDR_IPV4 : S5_ADDR_IPV6, value) == 0)
+        return 0;
+    return refuse(why, "%s: \"%s\" is not an %s block of %s", key, value, v4 ? "IPv4" : "IPv6",
+                  v4 ? "/8 to /16" : "/16 to /108");
+}
+
 static int check_level(struct s5_policy *p, const char *key, const char *value, char *why)
 {
     (void)p;
@@ -147,6 +156,8 @@ static const struct {
     {"via", {NULL}, check_there},
     {"level", {NULL}, check_level},
     {"file", {NULL}, check_there},
+    {"stand-in-ipv4", {NULL}, check_stand_in},
+    {"stand-in-ipv6", {NULL}, check_stand_in},
     {"resolve", {"remote", "local"}, NULL},
 };
 

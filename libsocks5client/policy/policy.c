@@ -16,6 +16,8 @@ void s5_policy_init(struct s5_policy *p)
     p->log_level = S5_LOG_ERROR;
     p->text[0] = 0;
     p->n_text = 1;
+    s5_policy_set_stand_in(p, S5_ADDR_IPV4, S5_STAND_IN4);
+    s5_policy_set_stand_in(p, S5_ADDR_IPV6, S5_STAND_IN6);
 }
 
 int64_t s5_policy_add_text(struct s5_policy *p, const char *text, size_t len)
@@ -94,6 +96,28 @@ static bool ends_in_number(const char *name, size_t len)
     while (n > 0 && name[n - 1] >= '0' && name[n - 1] <= '9')
         n--;
     return n < len && (n == 0 || name[n - 1] == '.');
+}
+
+int s5_policy_set_stand_in(struct s5_policy *p, uint8_t kind, const char *range)
+{
+    struct s5_stand_in *to = kind == S5_ADDR_IPV4 ? &p->stand_in4 : &p->stand_in6;
+    unsigned least = kind == S5_ADDR_IPV4 ? 8 : 16, most = kind == S5_ADDR_IPV4 ? 16 : 108;
+    const char *slash = strchr(range, '/');
+    struct s5_match m = {0};
+    struct s5_addr addr;
+    if (!slash || s5_addr_parse(&addr, range, (size_t)(slash - range), 0) < 0 ||
+        addr.kind != kind || s5_addr_is_loopback(&addr) || s5_addr_is_multicast(&addr) ||
+        parse_block(&m, &addr, slash + 1, strlen(slash + 1), false) < 0 || m.prefix < least ||
+        m.prefix > most)
+        return -EINVAL;
+    memcpy(to->octets, m.octets, sizeof to->octets);
+    to->prefix = m.prefix;
+    return 0;
+}
+
+uint32_t s5_policy_stand_ins(const struct s5_policy *p)
+{
+    return p->stand_in4.prefix < 16 ? 131072 : 65536;
 }
 
 static int parse_name(struct s5_policy *p, struct s5_match *m, const char *to, size_t len)
@@ -280,6 +304,15 @@ static bool covers(const struct s5_policy *p, const struct s5_rule *rule,
     return covers_port(p, rule, flow->to->port) && covers_to(p, rule, flow->to, loopback);
 }
 
+static struct s5_route uncovered(bool loopback, uint8_t command)
+{
+    if (loopback)
+        return (struct s5_route){S5_DIRECT, -1, -1, S5_WHY_LOOPBACK};
+    if (command == S5_CMD_BIND)
+        return (struct s5_route){S5_DIRECT, -1, -1, S5_WHY_LISTENER};
+    return (struct s5_route){S5_DENY, -1, -1, S5_WHY_NO_RULE};
+}
+
 struct s5_route s5_policy_decide(const struct s5_policy *p, const struct s5_flow *flow)
 {
     bool loopback = is_loopback(flow->to);
@@ -293,9 +326,38 @@ struct s5_route s5_policy_decide(const struct s5_policy *p, const struct s5_flow
         return (struct s5_route){verdict, verdict == S5_VIA ? rule->server : -1, (int)i,
                                  S5_WHY_RULE};
     }
-    if (loopback)
-        return (struct s5_route){S5_DIRECT, -1, -1, S5_WHY_LOOPBACK};
-    if (flow->command == S5_CMD_BIND)
-        return (struct s5_route){S5_DIRECT, -1, -1, S5_WHY_LISTENER};
-    return (struct s5_route){S5_DENY, -1, -1, S5_WHY_NO_RULE};
+    return uncovered(loopback, flow->command);
+}
+
+/* Every flow to where RULE leads is covered by it, and no other rule gets to see one. */
+static bool covers_all(const struct s5_rule *rule)
+{
+    const uint8_t both = S5_PROTO_TCP | S5_PROTO_UDP, to_others = S5_CMD_CONNECT | S5_CMD_UDP;
+    return !rule->ports_count && (!rule->protocols || (rule->protocols & both) == both) &&
+           (!rule->commands || (rule->commands & to_others) == to_others);
+}
+
+struct s5_route s5_policy_decide_name(const struct s5_policy *p, const struct s5_addr *name)
+{
+    bool loopback = is_loopback(name), any = false;
+    struct s5_route first, none = uncovered(loopback, S5_CMD_CONNECT);
+    for (uint32_t i = 0; i <= p->n_rules; i++) {
+        const struct s5_rule *rule = i < p->n_rules ? &p->rules[i] : NULL;
+        if (rule && ((rule->commands && !(rule->commands & (S5_CMD_CONNECT | S5_CMD_UDP))) ||
+                     !covers_to(p, rule, name, loopback)))
+            continue;
+        struct s5_route here = none;
+        if (rule)
+            here = (struct s5_route){(enum s5_verdict)rule->verdict,
+                                     rule->verdict == S5_VIA ? rule->server : -1, (int)i,
+                                     S5_WHY_RULE};
+        if (!any)
+            first = here;
+        if (here.verdict != first.verdict)
+            first.verdict = S5_VIA; /* it depends */
+        any = true;
+        if (first.verdict == S5_VIA || !rule || covers_all(rule))
+            break;
+    }
+    return first;
 }

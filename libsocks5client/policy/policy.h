@@ -15,6 +15,8 @@
 #define S5_POLICY_RULES    256
 #define S5_POLICY_MATCHES  2048 /* CIDR blocks and names of all rules together */
 #define S5_POLICY_PORTS    1024 /* port ranges of all rules together */
+#define S5_STAND_IN4      "198.18.0.0/15" /* for benchmarks by RFC 2544: nobody's */
+#define S5_STAND_IN6      "fdc4:8b1e:5053::/96" /* ours, drawn by lot as RFC 4193 has it */
 #define S5_POLICY_TEXT     65536
 #define S5_SERVER_ADDRS    8
 #define S5_SERVER_METHODS  4
@@ -81,11 +83,18 @@ struct s5_rule {
     uint8_t server;                    /* index, for S5_VIA */
 };
 
+/* A range of addresses that stand in for names: the number of a name is in the last bits. */
+struct s5_stand_in {
+    uint8_t octets[16]; /* all bits behind the prefix zero */
+    uint8_t prefix;     /* bits: IPv4 8 to 16, IPv6 up to 108 */
+};
+
 struct s5_policy {
     uint32_t n_servers, n_rules, n_matches, n_ports, n_text;
     bool resolve_local;  /* resolve = "local", socks5:// */
     uint8_t log_level;   /* enum s5_log_level; S5_LOG_ERROR by default */
     uint32_t log_file;   /* text: path; 0 is standard error */
+    struct s5_stand_in stand_in4, stand_in6; /* 198.18.0.0/15 and S5_STAND_IN6 by default */
     uint32_t source;     /* text: file or variable it came from, for messages */
     struct s5_server servers[S5_POLICY_SERVERS];
     struct s5_rule rules[S5_POLICY_RULES];
@@ -118,6 +127,17 @@ struct s5_route {
 /* First match decides. No rule: loopback is direct, a listener (S5_CMD_BIND) is direct, everything
  * else denied. A name that is not "localhost" or below it is not loopback. Never fails. */
 struct s5_route s5_policy_decide(const struct s5_policy *p, const struct s5_flow *flow);
+
+/* The same for a name that is looked up, when neither port nor protocol are known: S5_VIA unless
+ * every flow to NAME is direct, or every one is denied. */
+struct s5_route s5_policy_decide_name(const struct s5_policy *p, const struct s5_addr *name);
+
+/* RANGE as "198.18.0.0/15" of the family KIND (S5_ADDR_IPV4, S5_ADDR_IPV6) for stand-ins.
+ * 0, or -EINVAL: no such block, or of a size that will not do. */
+int s5_policy_set_stand_in(struct s5_policy *p, uint8_t kind, const char *range);
+
+/* How many names the stand-ins can tell apart: 65,536 or twice as many. */
+uint32_t s5_policy_stand_ins(const struct s5_policy *p);
 
 /* Building blocks for those who fill one in; each returns its index or offset, or -ENOSPC. */
 void s5_policy_init(struct s5_policy *p);

@@ -6,6 +6,7 @@
  * socket is left in flight; a blocking one is driven here to its end. */
 #include "clock.h"
 #include "engine.h"
+#include "names.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -280,6 +281,14 @@ static int real_connect(struct s5_engine *e, int fd, const struct sockaddr *addr
     return e->real->connect(fd, addr, len) == 0 ? 0 : -errno;
 }
 
+/* NAME was given a stand-in since rules may lead it to a server, and at this port they do not. */
+static int connect_direct(struct s5_engine *e, int fd, int family, const struct s5_addr *name)
+{
+    struct s5_endpoint at;
+    int r = s5_resolve_direct(e, name, family, &at);
+    return r < 0 ? r : real_connect(e, fd, &at.any, at.len);
+}
+
 static int connect_inet(struct s5_engine *e, int fd, const struct sockaddr *addr, socklen_t len,
                         uint64_t cookie)
 {
@@ -292,6 +301,9 @@ static int connect_inet(struct s5_engine *e, int fd, const struct sockaddr *addr
         return real_connect(e, fd, addr, len); /* too short: the kernel refuses it */
     if (e->real->getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &size) != 0)
         return -errno;
+    int named = s5_names_of(e, &to);
+    if (named < 0)
+        return named;
     uint8_t kind = s5_route_protocol(protocol);
     if (kind != S5_PROTO_TCP)
         r = s5_route_direct_only(e, &to, kind, kind == S5_PROTO_UDP ? S5_CMD_UDP : S5_CMD_CONNECT,
@@ -300,6 +312,8 @@ static int connect_inet(struct s5_engine *e, int fd, const struct sockaddr *addr
         r = s5_route(e, &to, kind, S5_CMD_CONNECT, &server);
     if (r > 0)
         return via(e, fd, addr, len, &to, server, cookie);
+    if (r == 0 && named)
+        return connect_direct(e, fd, addr->sa_family, &to);
     return r < 0 ? r : real_connect(e, fd, addr, len);
 }
 

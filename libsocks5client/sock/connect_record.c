@@ -26,10 +26,7 @@ static void log_outcome(struct s5_engine *e, const struct s5_flight *f, bool rea
         return;
     const struct s5_server *server = &e->policy->servers[f->server_index];
     char to[S5_ADDR_TEXT_MAX];
-    struct s5_addr peer;
-    if (s5_addr_from_sockaddr(&peer, &f->peer.any, f->peer.len) < 0)
-        return;
-    s5_addr_format(&peer, to, sizeof to);
+    s5_addr_format(&f->session.dst, to, sizeof to);
     uint64_t ms = (s5_clock_now() - f->begun) / 1000000;
     const char *name = s5_policy_text(e->policy, server->name);
     if (ready)

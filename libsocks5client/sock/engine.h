@@ -140,6 +140,9 @@ int s5_setsockopt(struct s5_engine *e, int fd, int level, int name, const void *
 /* --- resolve.c --- */
 /* Whether libc may resolve NODE (NULL: any name) by itself: 0, or -EACCES, logged. */
 int s5_resolve_allowed(struct s5_engine *e, const char *node);
+/* The address libc has for NAME that a socket of FAMILY can go to. 0, or -errno. */
+int s5_resolve_direct(struct s5_engine *e, const struct s5_addr *name, int family,
+                      struct s5_endpoint *ret);
 /* The addresses of SERVER, resolved on first use. 0, or -errno. */
 int s5_resolve_server(struct s5_engine *e, const struct s5_policy *p, struct s5_server *server);
 

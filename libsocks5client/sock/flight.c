@@ -262,17 +262,23 @@ enum s5_turn s5_flight_fail(struct s5_engine *e, struct s5_flight *f, int fd, in
     return S5_TURN_OVER;
 }
 
+/* The session from its beginning, step by step. Where to is in it still: a name, where the peer is
+ * but its stand-in. */
+static int start_over(const struct s5_engine *e, struct s5_flight *f)
+{
+    struct s5_addr dst = f->session.dst;
+    return start_session(e->policy, f, &dst, false);
+}
+
 /* The same socket, step by step. What was asked for is in the session still. */
 static enum s5_turn start_anew(struct s5_engine *e, struct s5_flight *f, int fd)
 {
-    struct s5_addr dst;
     int flags = e->real->fcntl(fd, F_GETFL, 0);
     dissolve(e, fd);
-    s5_addr_from_sockaddr(&dst, &f->peer.any, f->peer.len);
     f->probing = false;
     f->again = true;
     f->probe_until = S5_CLOCK_NEVER;
-    int r = start_session(e->policy, f, &dst, false);
+    int r = start_over(e, f);
     if (r == 0)
         r = s5_flight_dial(e, f, fd, flags >= 0 && (flags & O_NONBLOCK));
     if (r < 0 && r != -EINPROGRESS)
@@ -420,15 +426,13 @@ static int reached(struct s5_engine *e, int fd, short events)
 /* Before the first octet: what other connections have found out meanwhile saves a probe. */
 static int reconsider(struct s5_engine *e, struct s5_flight *f)
 {
-    struct s5_addr dst;
     enum s5_standing_value standing = standing_of(e, f);
     if (standing == S5_STANDING_UNKNOWN)
         return 0;
     f->probing = false;
     if (standing == S5_STANDING_GOOD)
         return 0;
-    s5_addr_from_sockaddr(&dst, &f->peer.any, f->peer.len);
-    return start_session(e->policy, f, &dst, false);
+    return start_over(e, f);
 }
 
 static enum s5_turn speak(struct s5_engine *e, struct s5_flight *f, int fd, short events)

@@ -1,75 +1,14 @@
-/* Names. Which lookups libc may do by itself: those it answers without a packet (literals,
- * localhost, the hosts file), and others only where the rules let its DNS servers be reached
- * directly. Where names shall be resolved on the far side, a server on loopback does not count as
- * reached directly unless a rule says so: it would ask the world in our stead. */
+/* Asking libc's resolver, whose queries go where no hook sees them. Where names are resolved here,
+ * they are what was asked for, unless its DNS servers are denied by a rule. Where names shall be
+ * resolved on the far side, the rules must let those be reached directly; one on loopback does not
+ * count as that unless a rule says so: it would ask the world in our stead. */
 #include "engine.h"
 #include "error.h"
-#include <arpa/inet.h>
+#include "text.h"
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
-#include <strings.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-
-#define FILE_MAX 65536 /* octets of /etc/hosts and /etc/resolv.conf that are looked at */
-
-/* --- small text files, line by line, without stdio --- */
-
-/* EACH gets every word of a line in turn (AT 0, 1, ...); true ends the walk. */
-typedef bool word_fn(void *user, unsigned at, const char *word, size_t len);
-
-static bool walk_line(const char *line, size_t len, word_fn *each, void *user)
-{
-    unsigned at = 0;
-    for (size_t i = 0; i < len && line[i] != '#';) {
-        size_t begin = i;
-        while (i < len && line[i] != ' ' && line[i] != '\t' && line[i] != '\r' && line[i] != '#')
-            i++;
-        if (i > begin && each(user, at++, line + begin, i - begin))
-            return true;
-        if (i < len && line[i] != '#')
-            i++;
-    }
-    return false;
-}
-
-static bool walk_file(const char *path, word_fn *each, void *user)
-{
-    char text[4096];
-    size_t have = 0, total = 0;
-    bool found = false;
-    int fd = (int)syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return false;
-    for (ssize_t n; !found && total < FILE_MAX; total += (size_t)n) {
-        n = syscall(SYS_read, fd, text + have, sizeof text - have);
-        if (n <= 0)
-            break;
-        have += (size_t)n;
-        char *line = text, *end;
-        while (!found && (end = memchr(line, '\n', have - (size_t)(line - text)))) {
-            found = walk_line(line, (size_t)(end - line), each, user);
-            line = end + 1;
-        }
-        have -= (size_t)(line - text);
-        memmove(text, line, have);
-        if (have == sizeof text) /* no line is that long */
-            have = 0;
-    }
-    if (!found && have)
-        found = walk_line(text, have, each, user);
-    syscall(SYS_close, fd);
-    return found;
-}
-
-static bool is_word(void *user, unsigned at, const char *word, size_t len)
-{
-    const char *name = user;
-    return at > 0 && strlen(name) == len && strncasecmp(word, name, len) == 0;
-}
 
 /* --- the DNS servers libc would ask --- */
 
@@ -84,9 +23,9 @@ static bool barred(struct s5_engine *e, const struct s5_addr *server)
 {
     struct s5_flow flow = {server, S5_PROTO_UDP, S5_CMD_UDP};
     struct s5_route route = s5_policy_decide(e->policy, &flow);
-    if (route.verdict != S5_DIRECT)
-        return true;
-    if (route.why != S5_WHY_RULE && !e->policy->resolve_local)
+    if (e->policy->resolve_local)
+        return route.verdict == S5_DENY;
+    if (route.verdict != S5_DIRECT || route.why != S5_WHY_RULE)
         return true;
     flow.protocol = S5_PROTO_TCP;
     flow.command = S5_CMD_CONNECT;
@@ -111,33 +50,13 @@ static bool servers_direct(struct s5_engine *e)
 {
     struct servers s = {e, false, false};
     struct s5_addr here;
-    if (walk_file("/etc/resolv.conf", barred_server, &s))
+    if (s5_text_walk("/etc/resolv.conf", barred_server, &s))
         return false;
     s5_addr_parse(&here, "127.0.0.1", 9, 53);
     return s.any || !barred(e, &here); /* libc's default server */
 }
 
 /* --- what libc may do --- */
-
-static bool ends_with(const char *name, size_t len, const char *suffix)
-{
-    size_t n = strlen(suffix);
-    return len >= n && strncasecmp(name + len - n, suffix, n) == 0;
-}
-
-/* Answered without a packet. */
-static bool is_local(const char *node)
-{
-    struct in_addr v4;
-    size_t len = strlen(node);
-    if (len == 0 || inet_aton(node, &v4) || strchr(node, ':'))
-        return true;
-    if (node[len - 1] == '.')
-        len--;
-    if (ends_with(node, len, "localhost") && (len == 9 || node[len - 10] == '.'))
-        return true;
-    return walk_file("/etc/hosts", is_word, (void *)(uintptr_t)node);
-}
 
 int s5_resolve_allowed(struct s5_engine *e, const char *node)
 {
@@ -146,7 +65,7 @@ int s5_resolve_allowed(struct s5_engine *e, const char *node)
         return 0;
     if (!s5_engine_policy(e))
         r = -EACCES;
-    else if ((!node || !is_local(node)) && !servers_direct(e)) {
+    else if (!servers_direct(e)) {
         s5_log(&e->log, S5_LOG_ERROR,
                "refused: lookup of \"%s\": no rule lets its DNS server be reached directly",
                node ? node : "an address");
@@ -184,6 +103,29 @@ static int look_up(struct s5_engine *e, const char *host, struct addrinfo **ret)
     s5_engine_inside--;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_setcancelstate(cancel, NULL);
+    return r;
+}
+
+int s5_resolve_direct(struct s5_engine *e, const struct s5_addr *name, int family,
+                      struct s5_endpoint *ret)
+{
+    struct addrinfo *list = NULL;
+    struct s5_addr addr;
+    struct sockaddr_storage sa;
+    socklen_t len;
+    int r = look_up(e, name->name, &list) ? -EHOSTUNREACH : -EAFNOSUPPORT;
+    for (const struct addrinfo *ai = list; r == -EAFNOSUPPORT && ai; ai = ai->ai_next) {
+        if (s5_addr_from_sockaddr(&addr, ai->ai_addr, ai->ai_addrlen) < 0)
+            continue;
+        addr.port = name->port;
+        if (s5_addr_to_sockaddr(&addr, family, &sa, &len) < 0)
+            continue;
+        ret->len = len;
+        memcpy(&ret->any, &sa, len);
+        r = 0;
+    }
+    if (list)
+        freeaddrinfo(list);
     return r;
 }
 

@@ -2,7 +2,7 @@
  *
  * It holds the policy (credentials included: memory, never disk), the standing of each server
  * with pipelining, the negotiations in flight (a fork shares them) and the true peers of
- * connections handed over an exec. Every process maps it; the descriptor is inherited so that
+ * connections handed over an exec, and the stand-ins given for names. Every process maps it; the descriptor is inherited so that
  * an exec can map it again. Nothing in it is a pointer. A damaged or foreign file is refused
  * before it is used, and can be neither shrunk nor grown. */
 #ifndef S5_TREE_H
@@ -10,6 +10,7 @@
 
 #include "flight.h"
 #include "policy.h"
+#include "pool.h"
 #include <stdatomic.h>
 #include <stdint.h>
 
@@ -46,6 +47,7 @@ struct s5_tree {
     _Atomic uint32_t flights_used; /* flights below it were in use at least once */
     _Atomic uint32_t reclaim_at;    /* where the search for abandoned ones goes on */
     struct s5_flight flights[S5_TREE_FLIGHTS];
+    struct s5_pool pool; /* names and their stand-ins */
 };
 
 /* A new one, its descriptor high and inherited by exec; -1 where no memory file could be had and

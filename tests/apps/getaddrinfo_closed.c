@@ -1,4 +1,5 @@
-/* With "closed" as third argument: a name that needs DNS fails. Literals and localhost work. */
+/* Literals and localhost, which no name server is asked about; and with "closed" as third argument an
+ * address whose name only one would know, which stays a number. */
 #include "app.h"
 #include <netdb.h>
 
@@ -17,12 +18,10 @@ int main(int argc, char **argv)
     CHECK(look_up(argv[1], 0) == 0);
     CHECK(look_up(argv[1], AI_NUMERICHOST) == 0);
     CHECK(look_up("localhost", 0) == 0);
+    CHECK(look_up("", 0) == EAI_NONAME);
     CHECK(look_up(NULL, AI_PASSIVE) == 0);
     CHECK(look_up("name.example", AI_NUMERICHOST) == EAI_NONAME);
     if (argc > 3) {
-        CHECK(look_up("name.example", 0) != 0);
-        CHECK(look_up("name.example", AI_CANONNAME) != 0);
-        CHECK(gethostbyname("name.example") == NULL);
         char host[64];
         CHECK(getnameinfo(peer_addr(&p), p.len, host, sizeof(host), NULL, 0, NI_NAMEREQD) != 0);
     }

@@ -9,6 +9,7 @@ of its SOCKS ports. Everything is made by this run, under names of its own, and 
 import atexit
 import ctypes
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -69,7 +70,21 @@ def _address(ns, dev, *addresses):
                                               " nodad" if ":" in address else ""))
 
 
+def _files():
+    """What a host of the bed finds as its own under /etc (ip netns exec sees to that): client and proxy
+    ask the target for names, which the client cannot reach."""
+    hosts = "127.0.0.1 localhost\n::1 localhost ip6-localhost\n"
+    for ns, more in ((CLIENT, "%s only4.hosts.example\n" % TARGET4), (PROXY, "")):
+        folder = "/etc/netns/" + ns
+        os.makedirs(folder)
+        atexit.register(shutil.rmtree, folder)
+        for name, text in (("resolv.conf", "nameserver %s\n" % TARGET4), ("hosts", hosts + more)):
+            with open("%s/%s" % (folder, name), "w", encoding="ascii") as f:
+                f.write(text)
+
+
 def make():
+    _files()
     for ns in (CLIENT, PROXY, TARGET, TAG + "x"):
         sh("ip netns add " + ns)
         atexit.register(subprocess.run, ["ip", "netns", "del", ns], check=False)

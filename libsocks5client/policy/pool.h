@@ -1,0 +1,57 @@
+/* The pool of stand-in addresses: names that were looked up, each under a number that an address
+ * of the stand-in ranges carries (policy.h).
+ *
+ * It lives in memory a process tree shares, zero at first, and holds no lock: any process may be
+ * killed at any point of any function here and leaves it whole, a number it was about to use lost
+ * until the pool came round to it. */
+#ifndef S5_POOL_H
+#define S5_POOL_H
+
+#include "addr.h"
+#include <stdatomic.h>
+#include <stdint.h>
+
+#define S5_POOL_SLOTS 131072u  /* as many as 198.18.0.0/15 has addresses */
+#define S5_POOL_INDEX 524288u  /* places of the index: four to a slot; a power of two */
+#define S5_POOL_WORDS 32u      /* of eight octets: a name whole */
+
+/* A name in the form it is compared and travels in: ASCII letters small, zeros behind. */
+struct s5_pool_key {
+    uint64_t words[S5_POOL_WORDS];
+    uint64_t hash;
+    uint8_t len; /* octets; 0: none */
+};
+
+struct s5_pool_slot {
+    _Atomic uint32_t seq;   /* 0: never given; odd: being written; even: given. Only goes up. */
+    _Atomic uint32_t spare; /* next in the list of spares: number; 0: none */
+    _Atomic uint64_t used;  /* the hand when the name was last asked for, roughly */
+    _Atomic uint64_t hash;  /* of the name; what is read without agreeing with it is not believed */
+    _Atomic uint64_t len;
+    _Atomic uint64_t words[S5_POOL_WORDS];
+};
+
+struct s5_pool {
+    _Atomic uint64_t seed;  /* of the hash, set once; 0: not yet */
+    _Atomic uint64_t hand;  /* goes round the slots, to give them anew: slots looked at so far */
+    _Atomic uint64_t spares; /* numbers taken and not needed: tag << 32 | first */
+    _Atomic uint32_t index[S5_POOL_INDEX]; /* see pool.c */
+    struct s5_pool_slot slots[S5_POOL_SLOTS];
+};
+
+/* NAME, of kind S5_ADDR_NAME, as a key for POOL (seeded already). */
+void s5_pool_key(const struct s5_pool *pool, const struct s5_addr *name, struct s5_pool_key *ret);
+
+/* Whether the pool still needs a seed, and setting it: any number but 0 that others do not know. */
+bool s5_pool_unseeded(const struct s5_pool *pool);
+void s5_pool_seed(struct s5_pool *pool, uint64_t seed);
+
+/* The number of KEY in a pool of which N slots are used, given when it has none: 1 to N - 2. The
+ * same for everyone who asks, until N / 2 other names were asked for since KEY's number was last
+ * (in vain tries to find it unchanged a busy pool gives the longest unused). 0: none to be had. */
+uint32_t s5_pool_give(struct s5_pool *pool, const struct s5_pool_key *key, uint32_t n);
+
+/* The name NUMBER stands for, into RET (its kind, name and length). False: for none. */
+bool s5_pool_name(struct s5_pool *pool, uint32_t number, struct s5_addr *ret);
+
+#endif

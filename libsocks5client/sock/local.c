@@ -1,0 +1,128 @@
+/* The hosts file is not read for every name. Its names are kept as bits of a filter: a name whose
+ * bit is not set is not in it, any other is looked for in the file itself. A file that changed has
+ * its bits added to the filter; old ones stay and do no harm. */
+#include "names.h"
+#include "text.h"
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#define HOSTS     "/etc/hosts"
+#define BITS      131072u
+#define WORD_BITS 64u
+
+static struct {
+    _Atomic uint64_t filter[BITS / WORD_BITS];
+    _Atomic uint64_t stamp; /* of the hosts file the filter has; 0: none yet */
+    _Atomic int64_t second; /* when all this was looked at last, + 1; 0: never */
+    _Atomic int ipv6;
+} local;
+
+static uint64_t hash_name(const char *name, size_t len)
+{
+    uint64_t hash = 0xcbf29ce484222325ull;
+    for (size_t i = 0; i < len; i++) {
+        uint8_t c = (uint8_t)name[i];
+        hash = (hash ^ ((unsigned)c - 'A' < 26u ? c | 32u : c)) * 0x100000001b3ull;
+    }
+    return hash ^ hash >> 32;
+}
+
+static bool add_word(void *user, unsigned at, const char *word, size_t len)
+{
+    (void)user;
+    uint64_t bit = hash_name(word, len) % BITS;
+    if (at > 0)
+        atomic_fetch_or_explicit(&local.filter[bit / WORD_BITS], 1ull << bit % WORD_BITS,
+                                 memory_order_release);
+    return false;
+}
+
+/* A line of /proc/net/if_inet6: address, index, prefix, scope, flags, name. */
+static bool not_loopback(void *user, unsigned at, const char *word, size_t len)
+{
+    (void)user;
+    return at == 0 && len == 32 && memcmp(word, "00000000000000000000000000000001", 32) != 0;
+}
+
+static void look_again(void)
+{
+    struct stat st;
+    uint64_t stamp = 1;
+    if (stat(HOSTS, &st) == 0)
+        stamp = ((uint64_t)st.st_mtim.tv_sec * 1000003 + (uint64_t)st.st_mtim.tv_nsec) * 31 +
+                (uint64_t)st.st_ino * 17 + (uint64_t)st.st_size + 2;
+    if (stamp != atomic_load(&local.stamp)) {
+        s5_text_walk(HOSTS, add_word, NULL);
+        atomic_store(&local.stamp, stamp);
+    }
+    atomic_store(&local.ipv6, s5_text_walk("/proc/net/if_inet6", not_loopback, NULL));
+}
+
+static void refresh(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    if (atomic_load_explicit(&local.second, memory_order_acquire) == now.tv_sec + 1)
+        return;
+    look_again();
+    atomic_store_explicit(&local.second, now.tv_sec + 1, memory_order_release);
+}
+
+/* --- the hosts file --- */
+
+struct search {
+    const char *name; /* or NULL for an address: */
+    const struct s5_addr *addr;
+    size_t len;
+    unsigned line; /* what this line's address answers */
+    unsigned found;
+};
+
+static bool search_word(void *user, unsigned at, const char *word, size_t len)
+{
+    struct search *s = user;
+    struct s5_addr addr;
+    if (at > 0) {
+        if (s->name && len == s->len && strncasecmp(word, s->name, len) == 0)
+            s->found |= s->line;
+        return false;
+    }
+    s->line = 0;
+    const char *scope = memchr(word, '%', len);
+    if (s5_addr_parse(&addr, word, scope ? (size_t)(scope - word) : len, 0) < 0 ||
+        addr.kind == S5_ADDR_NAME)
+        return false;
+    if (!s->name)
+        return s5_addr_equal(&addr, s->addr);
+    s->line = addr.kind == S5_ADDR_IPV4 ? S5_LOCAL_V4 : S5_LOCAL_V6;
+    if (addr.kind == S5_ADDR_IPV6 && s5_addr_is_loopback(&addr))
+        s->line |= S5_LOCAL_V4; /* libc takes ::1 for 127.0.0.1, where that is asked for */
+    return false;
+}
+
+unsigned s5_local_hosts(const char *name)
+{
+    struct search s = {.name = name, .len = strlen(name)};
+    refresh();
+    uint64_t bit = hash_name(name, s.len) % BITS;
+    if (atomic_load_explicit(&local.filter[bit / WORD_BITS], memory_order_acquire) >>
+            bit % WORD_BITS & 1)
+        s5_text_walk(HOSTS, search_word, &s);
+    return s.found;
+}
+
+bool s5_local_has_address(const struct s5_addr *addr)
+{
+    struct s5_addr bare = *addr;
+    struct search s = {.addr = &bare};
+    bare.port = 0;
+    return s5_text_walk(HOSTS, search_word, &s);
+}
+
+bool s5_local_has_ipv6(void)
+{
+    refresh();
+    return atomic_load_explicit(&local.ipv6, memory_order_acquire);
+}

@@ -1,0 +1,204 @@
+/* The rules on a name are asked before it is given a stand-in, and again, with port and protocol,
+ * when somebody connects to that. The stand-in's number is in the last bits of both its addresses,
+ * so that turning one into the other is arithmetic; what it stands for is in the tree's pool. */
+#include "names.h"
+#include "pool.h"
+#include <arpa/inet.h>
+#include <errno.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/random.h>
+
+/* --- numbers and addresses --- */
+
+static void put_number(uint8_t *octets, size_t len, uint32_t number)
+{
+    for (size_t i = len; number; number >>= 8)
+        octets[--i] |= (uint8_t)number;
+}
+
+static bool in_range(const struct s5_stand_in *range, const uint8_t *octets)
+{
+    unsigned whole = range->prefix / 8, rest = range->prefix % 8;
+    return memcmp(range->octets, octets, whole) == 0 &&
+           (rest == 0 || (range->octets[whole] ^ octets[whole]) >> (8 - rest) == 0);
+}
+
+/* The number in ADDR: what is behind the prefix. 0 where that is none there could be. */
+static uint32_t number_of(const struct s5_stand_in *range, const uint8_t *octets, size_t len)
+{
+    uint32_t number = 0;
+    for (size_t i = 0; i < len; i++) {
+        if (number >> 24)
+            return 0;
+        number = number << 8 | (uint8_t)(octets[i] ^ range->octets[i]);
+    }
+    return number;
+}
+
+/* --- the pool --- */
+
+static uint32_t give(struct s5_engine *e, const struct s5_policy *p, const struct s5_addr *name)
+{
+    struct s5_tree *tree = atomic_load(&e->tree);
+    struct s5_pool_key key;
+    uint64_t seed;
+    if (!tree)
+        return 0;
+    if (s5_pool_unseeded(&tree->pool)) {
+        if (getrandom(&seed, sizeof seed, GRND_NONBLOCK) != sizeof seed)
+            seed = (uint64_t)(uintptr_t)&key;
+        s5_pool_seed(&tree->pool, seed);
+    }
+    s5_pool_key(&tree->pool, name, &key);
+    return s5_pool_give(&tree->pool, &key, s5_policy_stand_ins(p));
+}
+
+int s5_names_of(struct s5_engine *e, struct s5_addr *addr)
+{
+    const struct s5_policy *p = s5_engine_policy(e);
+    if (!p || (addr->kind != S5_ADDR_IPV4 && addr->kind != S5_ADDR_IPV6))
+        return 0;
+    bool v4 = addr->kind == S5_ADDR_IPV4;
+    const struct s5_stand_in *range = v4 ? &p->stand_in4 : &p->stand_in6;
+    if (!in_range(range, addr->octets))
+        return 0;
+    struct s5_tree *tree = atomic_load(&e->tree);
+    uint32_t number = number_of(range, addr->octets, v4 ? 4 : 16);
+    if (tree && number < s5_policy_stand_ins(p) && s5_pool_name(&tree->pool, number, addr))
+        return 1;
+    if (p->resolve_local) /* then the range is like any other */
+        return 0;
+    char text[S5_ADDR_TEXT_MAX];
+    s5_log(&e->log, S5_LOG_ERROR, "refused: %s stands in for a name, and nobody was given it",
+           s5_addr_format(addr, text, sizeof text));
+    return -EHOSTUNREACH;
+}
+
+/* Both stand-ins of the valid NAME. 0, or -ENOMEM. */
+static int stand_in(struct s5_engine *e, const struct s5_policy *p, const struct s5_addr *name,
+                    struct s5_names_answer *ret)
+{
+    uint32_t number = give(e, p, name);
+    if (!number) {
+        s5_log(&e->log, S5_LOG_ERROR, "refused: lookup of \"%s\": no memory to share names in",
+               name->name);
+        return -ENOMEM;
+    }
+    memcpy(ret->v4, p->stand_in4.octets, sizeof ret->v4);
+    memcpy(ret->v6, p->stand_in6.octets, sizeof ret->v6);
+    put_number(ret->v4, sizeof ret->v4, number);
+    put_number(ret->v6, sizeof ret->v6, number);
+    ret->kind = S5_NAMES_OURS;
+    return 0;
+}
+
+int s5_names_stand_in(struct s5_engine *e, const struct s5_addr *name, int family,
+                      struct sockaddr_storage *ret, socklen_t *ret_len)
+{
+    const struct s5_policy *p = s5_engine_policy(e);
+    struct s5_names_answer answer;
+    struct s5_addr addr;
+    if (!p)
+        return -EACCES;
+    /* What came over a wire may be anything. */
+    if (name->kind != S5_ADDR_NAME ||
+        s5_addr_parse(&addr, name->name, name->name_len, name->port) < 0 ||
+        addr.kind != S5_ADDR_NAME)
+        return -EINVAL;
+    int r = stand_in(e, p, &addr, &answer);
+    if (r < 0)
+        return r;
+    if (family == AF_INET)
+        s5_addr_from_octets(&addr, answer.v4, 4, name->port);
+    else
+        s5_addr_from_octets(&addr, answer.v6, 16, name->port);
+    return s5_addr_to_sockaddr(&addr, family, ret, ret_len);
+}
+
+/* --- look-ups --- */
+
+/* libc takes NODE for an address, or for nothing at all: no query either way. */
+static bool is_literal(const char *node)
+{
+    struct in6_addr any;
+    char text[INET6_ADDRSTRLEN];
+    const char *scope = strchr(node, '%');
+    size_t len = scope ? (size_t)(scope - node) : strlen(node);
+    if (!memchr(node, ':', len))
+        return node[0] >= '0' && node[0] <= '9' && !strpbrk(node, " \t\n\v\f\r") &&
+               inet_aton(node, (struct in_addr *)&any);
+    if (len >= sizeof text)
+        return false;
+    memcpy(text, node, len);
+    text[len] = 0;
+    return inet_pton(AF_INET6, text, &any) == 1;
+}
+
+static bool is_localhost(const struct s5_addr *name)
+{
+    size_t len = name->name_len;
+    if (len > 1 && name->name[len - 1] == '.')
+        len--;
+    return len >= 9 && strncasecmp(name->name + len - 9, "localhost", 9) == 0 &&
+           (len == 9 || name->name[len - 10] == '.');
+}
+
+/* libc finds NODE in the hosts file. For a family that is not there it would ask further. */
+static bool in_hosts(const char *node, int family)
+{
+    unsigned have = s5_local_hosts(node);
+    return have & (family == AF_INET    ? S5_LOCAL_V4
+                   : family == AF_INET6 ? S5_LOCAL_V6
+                                        : S5_LOCAL_V4 | S5_LOCAL_V6);
+}
+
+static int by_rules(struct s5_engine *e, const struct s5_policy *p, const struct s5_addr *name,
+                    struct s5_names_answer *ret)
+{
+    static const uint8_t here4[4] = {127, 0, 0, 1};
+    struct s5_route route = s5_policy_decide_name(p, name);
+    if (route.verdict == S5_DENY) {
+        s5_log(&e->log, S5_LOG_ERROR, "refused: lookup of \"%s\" (%s%s)", name->name,
+               route.rule < 0 ? "no rule covers it" : "rule ",
+               route.rule < 0 ? "" : s5_policy_text(p, p->rules[route.rule].name));
+        return -EACCES;
+    }
+    if (is_localhost(name)) {
+        memcpy(ret->v4, here4, sizeof here4);
+        memset(ret->v6, 0, sizeof ret->v6);
+        ret->v6[15] = 1;
+        ret->kind = S5_NAMES_OURS;
+        return 0;
+    }
+    if (route.verdict == S5_VIA && !p->resolve_local)
+        return stand_in(e, p, name, ret);
+    ret->kind = S5_NAMES_LIBC;
+    return p->resolve_local ? s5_resolve_allowed(e, name->name) : 0;
+}
+
+static int look_up(struct s5_engine *e, const char *node, int family, struct s5_names_answer *ret)
+{
+    struct s5_addr name;
+    ret->kind = S5_NAMES_LIBC;
+    if (is_literal(node))
+        return 0;
+    size_t len = strnlen(node, S5_ADDR_NAME_MAX + 1);
+    if (s5_addr_parse(&name, node, len, 0) < 0 || name.kind != S5_ADDR_NAME)
+        return -EINVAL;
+    const struct s5_policy *p = s5_engine_policy(e);
+    if (!p)
+        return -EACCES;
+    return in_hosts(node, family) ? 0 : by_rules(e, p, &name, ret);
+}
+
+int s5_names_look_up(struct s5_engine *e, const char *node, int family,
+                     struct s5_names_answer *ret)
+{
+    int saved = errno, r = 0;
+    ret->kind = S5_NAMES_LIBC;
+    if (!s5_engine_inside)
+        r = look_up(e, node, family, ret);
+    errno = saved;
+    return r;
+}

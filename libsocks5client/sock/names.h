@@ -1,0 +1,45 @@
+/* Names and their stand-ins: a name that shall be resolved on the far side is given an address of
+ * a range nobody else uses, an IPv4 and an IPv6 one, and whoever meets that address takes it for
+ * the name again. The same in the whole process tree. */
+#ifndef S5_NAMES_H
+#define S5_NAMES_H
+
+#include "engine.h"
+
+enum s5_names_answer_kind {
+    S5_NAMES_LIBC, /* ask libc: a literal, the hosts file, or a name that goes direct */
+    S5_NAMES_OURS, /* v4 and v6 are the answer: stand-ins, or loopback for localhost */
+};
+
+struct s5_names_answer {
+    enum s5_names_answer_kind kind;
+    uint8_t v4[4], v6[16]; /* network byte order; where kind is S5_NAMES_OURS */
+};
+
+/* What a look-up of NODE for FAMILY (AF_UNSPEC: both) comes to. 0, or -EINVAL: no name (octets no
+ * name has, 0 or more than 255 of them); -EACCES: denied, logged; -ENOMEM. */
+int s5_names_look_up(struct s5_engine *e, const char *node, int family,
+                     struct s5_names_answer *ret);
+
+/* ADDR, a stand-in, becomes its name, the port staying. 1 when it did, 0 when it is no stand-in,
+ * -EHOSTUNREACH (logged) where it is in the range and stands for nothing. */
+int s5_names_of(struct s5_engine *e, struct s5_addr *addr);
+
+/* The stand-in for NAME on a socket of FAMILY. 0, or -EINVAL (not a name a stand-in can be had
+ * for), -EACCES (no policy), -ENOMEM. */
+int s5_names_stand_in(struct s5_engine *e, const struct s5_addr *name, int family,
+                      struct sockaddr_storage *ret, socklen_t *ret_len);
+
+/* --- local.c: what this machine knows by itself; looked at again when a second is over --- */
+
+#define S5_LOCAL_V4 1u
+#define S5_LOCAL_V6 2u
+
+/* The families (S5_LOCAL_*) libc answers NAME's addresses for from the hosts file. */
+unsigned s5_local_hosts(const char *name);
+/* Whether the hosts file has the address ADDR. */
+bool s5_local_has_address(const struct s5_addr *addr);
+/* Whether an interface has an IPv6 address that is not loopback's. */
+bool s5_local_has_ipv6(void);
+
+#endif

@@ -1,0 +1,164 @@
+/* The older half of the resolver: gethostbyname and gethostbyaddr in all their forms. A row says
+ * what is asked and how an answer of ours is handed over. */
+#include "names.h"
+#include "real.h"
+#include <arpa/inet.h>
+#include <netdb.h>
+#include <string.h>
+
+struct question {
+    const char *name; /* or NULL for an address: */
+    const void *octets;
+    socklen_t len;
+    int af;
+};
+
+enum { ASK_LIBC = 1 }; /* beside 0, answered, and -errno */
+
+/* What an answer consists of, for a caller's buffer. */
+struct room {
+    char *addresses[2], *aliases[1];
+    uint8_t octets[16];
+    char name[];
+};
+
+/* 0, or -ERANGE when BUF is too small. */
+static int build(const char *name, size_t len, int af, const void *octets, struct hostent *he,
+                 char *buf, size_t n)
+{
+    size_t gap = (size_t)(-(uintptr_t)buf % _Alignof(struct room));
+    struct room *room = (struct room *)(void *)(buf + gap);
+    if (len > 1 && name[len - 1] == '.')
+        len--;
+    if (n < gap || n - gap < sizeof *room + len + 1)
+        return -ERANGE;
+    he->h_length = af == AF_INET ? 4 : 16;
+    memcpy(room->octets, octets, (size_t)he->h_length);
+    memcpy(room->name, name, len);
+    room->name[len] = 0;
+    room->addresses[0] = (char *)room->octets;
+    room->addresses[1] = room->aliases[0] = NULL;
+    he->h_addrtype = af;
+    he->h_name = room->name;
+    he->h_aliases = room->aliases;
+    he->h_addr_list = room->addresses;
+    return 0;
+}
+
+static int by_name(const struct question *q, struct hostent *he, char *buf, size_t n)
+{
+    struct s5_names_answer answer;
+    if (!q->name || (q->af != AF_INET && q->af != AF_INET6))
+        return ASK_LIBC;
+    int r = s5_names_look_up(s5_preload(), q->name, q->af, &answer);
+    if (r < 0)
+        return r;
+    if (answer.kind == S5_NAMES_LIBC)
+        return ASK_LIBC;
+    const void *octets = q->af == AF_INET ? answer.v4 : answer.v6;
+    return build(q->name, strlen(q->name), q->af, octets, he, buf, n);
+}
+
+static int by_address(const struct question *q, struct hostent *he, char *buf, size_t n)
+{
+    struct s5_engine *e = s5_preload();
+    socklen_t len = q->af == AF_INET ? 4 : 16;
+    struct s5_addr addr;
+    if (s5_engine_inside || (q->af != AF_INET && q->af != AF_INET6) || q->len != len || !q->octets)
+        return ASK_LIBC;
+    s5_addr_from_octets(&addr, q->octets, len, 0);
+    int r = s5_names_of(e, &addr);
+    if (r > 0)
+        return build(addr.name, addr.name_len, q->af, q->octets, he, buf, n);
+    if (r < 0)
+        return -EINVAL;
+    if (s5_addr_is_loopback(&addr) || s5_local_has_address(&addr))
+        return ASK_LIBC;
+    return s5_resolve_allowed(e, NULL) < 0 ? -EACCES : ASK_LIBC;
+}
+
+/* An answer as 0, -errno or ASK_LIBC, and h_errno's value for it. */
+static int ask(const struct question *q, struct hostent *he, char *buf, size_t n, int *ret_herr)
+{
+    int saved = errno, r = q->octets ? by_address(q, he, buf, n) : by_name(q, he, buf, n);
+    errno = saved;
+    *ret_herr = r == 0         ? NETDB_SUCCESS
+                : r == -EINVAL ? HOST_NOT_FOUND
+                : r == -ERANGE ? NETDB_INTERNAL
+                               : NO_RECOVERY;
+    return r;
+}
+
+/* --- libc's own result --- */
+
+static struct hostent *ask_static(const struct question *q, bool *ret_libc)
+{
+    static struct hostent he;
+    static _Alignas(struct room) char buf[sizeof(struct room) + S5_ADDR_NAME_MAX + 1];
+    int herr, r = ask(q, &he, buf, sizeof buf, &herr);
+    *ret_libc = r == ASK_LIBC;
+    if (r < 0)
+        h_errno = herr;
+    return r == 0 ? &he : NULL;
+}
+
+#define STATIC(name, params, args, ...)                                                            \
+    HOOK(struct hostent *, name, params)                                                           \
+    {                                                                                              \
+        static struct hostent *(*real)params;                                                      \
+        const struct question q = {__VA_ARGS__};                                                   \
+        bool libc;                                                                                 \
+        struct hostent *he = ask_static(&q, &libc);                                                \
+        if (!libc)                                                                                 \
+            return he;                                                                             \
+        if (!real)                                                                                 \
+            real = (struct hostent * (*)params) s5_real_find(#name);                               \
+        return real args;                                                                          \
+    }
+
+STATIC(gethostbyname, (const char *name), (name), name, NULL, 0, AF_INET)
+STATIC(gethostbyname2, (const char *name, int af), (name, af), name, NULL, 0, af)
+STATIC(gethostbyaddr, (const void *addr, socklen_t len, int af), (addr, len, af), NULL, addr, len,
+       af)
+
+/* --- the caller's --- */
+
+static int ask_into(const struct question *q, struct hostent *he, char *buf, size_t n,
+                    struct hostent **ret, int *herr, bool *ret_libc)
+{
+    int told, r = ask(q, he, buf, n, &told);
+    *ret_libc = r == ASK_LIBC;
+    if (*ret_libc)
+        return 0;
+    *ret = r == 0 ? he : NULL;
+    if (r < 0)
+        *herr = told;
+    return r == -ERANGE ? ERANGE : r == -EACCES ? EACCES : r == -ENOMEM ? ENOMEM : 0;
+}
+
+#define REENTRANT(name, params, args, ...)                                                         \
+    HOOK(int, name, params)                                                                        \
+    {                                                                                              \
+        static int(*real) params;                                                                  \
+        const struct question q = {__VA_ARGS__};                                                   \
+        bool libc;                                                                                 \
+        int r = ask_into(&q, he, buf, n, ret, herr, &libc);                                        \
+        if (!libc)                                                                                 \
+            return r;                                                                              \
+        if (!real)                                                                                 \
+            real = (int(*) params)s5_real_find(#name);                                             \
+        return real args;                                                                          \
+    }
+
+REENTRANT(gethostbyname_r,
+          (const char *name, struct hostent *he, char *buf, size_t n, struct hostent **ret,
+           int *herr),
+          (name, he, buf, n, ret, herr), name, NULL, 0, AF_INET)
+REENTRANT(gethostbyname2_r,
+          (const char *name, int af, struct hostent *he, char *buf, size_t n,
+           struct hostent **ret, int *herr),
+          (name, af, he, buf, n, ret, herr), name, NULL, 0, af)
+REENTRANT(gethostbyaddr_r,
+          (const void *addr, socklen_t len, int af, struct hostent *he, char *buf, size_t n,
+           struct hostent **ret, int *herr),
+          (addr, len, af, he, buf, n, ret, herr), NULL, addr, len, af)
