@@ -1,6 +1,7 @@
 /* Sends that name a destination, and listeners: what a rule leads to a server but cannot go there
  * is refused here, so that it goes nowhere else. A send with MSG_FASTOPEN is a connect(). */
 #include "engine.h"
+#include "names.h"
 #include <errno.h>
 #include <netinet/in.h>
 #include <string.h>
@@ -48,6 +49,9 @@ static int leave(struct s5_engine *e, int fd, const struct sockaddr *addr, sockl
     uint8_t kind = s5_route_protocol(protocol);
     if (kind == S5_PROTO_TCP) /* the kernel ignores the address of any other send on a stream */
         return flags & MSG_FASTOPEN ? FAST_OPEN : AS_IT_IS;
+    int named = s5_names_of(e, &to);
+    if (named < 0)
+        return named;
     return s5_route_direct_only(e, &to, kind, kind == S5_PROTO_UDP ? S5_CMD_UDP : S5_CMD_CONNECT,
                                 "anything but TCP");
 }
