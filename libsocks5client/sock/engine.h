@@ -140,6 +140,8 @@ int s5_setsockopt(struct s5_engine *e, int fd, int level, int name, const void *
 /* --- resolve.c --- */
 /* Whether libc may resolve NODE (NULL: any name) by itself: 0, or -EACCES, logged. */
 int s5_resolve_allowed(struct s5_engine *e, const char *node);
+/* The first DNS server of resolv.conf that is not on loopback. 0, or -errno. */
+int s5_resolve_nameserver(struct s5_engine *e, struct s5_endpoint *ret);
 /* The address libc has for NAME that a socket of FAMILY can go to. 0, or -errno. */
 int s5_resolve_direct(struct s5_engine *e, const struct s5_addr *name, int family,
                       struct s5_endpoint *ret);

@@ -16,6 +16,7 @@ struct servers {
     struct s5_engine *e;
     bool keyword; /* this line begins with "nameserver" */
     bool any;     /* one was named */
+    struct s5_addr found;
 };
 
 /* True when SERVER may not be asked directly. */
@@ -48,12 +49,34 @@ static bool barred_server(void *user, unsigned at, const char *word, size_t len)
 
 static bool servers_direct(struct s5_engine *e)
 {
-    struct servers s = {e, false, false};
+    struct servers s = {.e = e};
     struct s5_addr here;
     if (s5_text_walk("/etc/resolv.conf", barred_server, &s))
         return false;
     s5_addr_parse(&here, "127.0.0.1", 9, 53);
     return s.any || !barred(e, &here); /* libc's default server */
+}
+
+static bool far_server(void *user, unsigned at, const char *word, size_t len)
+{
+    struct servers *s = user;
+    if (at == 0)
+        s->keyword = len == 10 && memcmp(word, "nameserver", 10) == 0;
+    return at == 1 && s->keyword && s5_addr_parse(&s->found, word, len, 53) == 0 &&
+           s->found.kind != S5_ADDR_NAME && !s5_addr_is_loopback(&s->found);
+}
+
+int s5_resolve_nameserver(struct s5_engine *e, struct s5_endpoint *ret)
+{
+    struct servers s = {.e = e};
+    struct sockaddr_storage sa;
+    if (!s5_text_walk("/etc/resolv.conf", far_server, &s))
+        return -ENOENT;
+    int family = s.found.kind == S5_ADDR_IPV4 ? AF_INET : AF_INET6;
+    int r = s5_addr_to_sockaddr(&s.found, family, &sa, &ret->len);
+    if (r == 0)
+        memcpy(&ret->any, &sa, ret->len);
+    return r;
 }
 
 /* --- what libc may do --- */

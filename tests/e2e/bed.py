@@ -25,6 +25,7 @@ CLIENT6, PROXY6 = "fd88:1::1", "fd88:1::2"
 OUTER4, TARGET4 = "10.88.2.1", "10.88.2.2"
 OUTER6, TARGET6 = "fd88:2::1", "fd88:2::2"
 TRAP4, TRAP6 = "10.88.9.1", "fd88:9::1"
+HOSTS4 = "10.88.2.77"  # what the client's hosts file has under only4.hosts.example
 SOCKS_PORTS = range(1080, 1100)
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -74,7 +75,7 @@ def _files():
     """What a host of the bed finds as its own under /etc (ip netns exec sees to that): client and proxy
     ask the target for names, which the client cannot reach."""
     hosts = "127.0.0.1 localhost\n::1 localhost ip6-localhost\n"
-    for ns, more in ((CLIENT, "%s only4.hosts.example\n" % TARGET4), (PROXY, "")):
+    for ns, more in ((CLIENT, HOSTS4 + " only4.hosts.example\n"), (PROXY, "")):
         folder = "/etc/netns/" + ns
         os.makedirs(folder)
         atexit.register(shutil.rmtree, folder)

@@ -1,0 +1,199 @@
+/* The pool of stand-ins: one map for everyone, whatever becomes of who writes it. */
+#include "pool.h"
+#include <criterion/criterion.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static void *shared(size_t size)
+{
+    void *at = mmap(NULL, size, PROT_READ | PROT_WRITE,
+                    MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    cr_assert(at != MAP_FAILED);
+    return at;
+}
+
+static struct s5_pool *new_pool(void)
+{
+    struct s5_pool *pool = shared(sizeof *pool);
+    cr_assert(s5_pool_unseeded(pool));
+    s5_pool_seed(pool, 4711);
+    cr_assert_not(s5_pool_unseeded(pool));
+    return pool;
+}
+
+static uint32_t give(struct s5_pool *pool, uint32_t n, const char *text)
+{
+    struct s5_addr name;
+    struct s5_pool_key key;
+    cr_assert_eq(s5_addr_parse(&name, text, strlen(text), 0), 0, "%s", text);
+    s5_pool_key(pool, &name, &key);
+    return s5_pool_give(pool, &key, n);
+}
+
+static uint32_t give_number(struct s5_pool *pool, uint32_t n, unsigned i)
+{
+    char text[48];
+    snprintf(text, sizeof text, "host-%u.of-many.example", i);
+    return give(pool, n, text);
+}
+
+static bool is(struct s5_pool *pool, uint32_t number, const char *text)
+{
+    struct s5_addr name;
+    return s5_pool_name(pool, number, &name) && name.kind == S5_ADDR_NAME &&
+           name.name_len == strlen(text) && strcmp(name.name, text) == 0;
+}
+
+static bool is_number(struct s5_pool *pool, uint32_t number, unsigned i)
+{
+    char text[48];
+    snprintf(text, sizeof text, "host-%u.of-many.example", i);
+    return is(pool, number, text);
+}
+
+Test(pool, gives_one_number_to_a_name)
+{
+    struct s5_pool *pool = new_pool();
+    struct s5_addr name;
+    uint32_t one = give(pool, S5_POOL_SLOTS, "one.example");
+    cr_assert(one > 0 && one < S5_POOL_SLOTS - 1);
+    cr_assert_eq(give(pool, S5_POOL_SLOTS, "ONE.Example"), one, "whatever its letters' case");
+    cr_assert_neq(give(pool, S5_POOL_SLOTS, "one.example."), one, "a dot at its end is of it");
+    cr_assert_neq(give(pool, S5_POOL_SLOTS, "two.example"), one);
+    cr_assert(is(pool, one, "one.example"));
+    cr_assert_not(s5_pool_name(pool, 0, &name));
+    cr_assert_not(s5_pool_name(pool, one + 3, &name));
+    cr_assert_not(s5_pool_name(pool, S5_POOL_SLOTS, &name));
+    cr_assert_not(s5_pool_name(pool, UINT32_MAX, &name));
+}
+
+Test(pool, takes_names_of_1_to_255_octets)
+{
+    struct s5_pool *pool = new_pool();
+    char text[256];
+    uint32_t numbers[256];
+    for (size_t len = 1; len <= 255; len++) {
+        memset(text, 'Z', len), text[len] = 0;
+        numbers[len] = give(pool, 65536, text);
+    }
+    for (size_t len = 1; len <= 255; len++) {
+        memset(text, 'z', len), text[len] = 0;
+        cr_assert(is(pool, numbers[len], text), "%zu", len);
+    }
+    const char *edges = "@[`{AZaz09-_~!";
+    cr_assert(is(pool, give(pool, 65536, edges), "@[`{azaz09-_~!"));
+}
+
+Test(pool, holds_65536_names_and_more)
+{
+    struct s5_pool *pool = new_pool();
+    uint32_t *numbers = malloc(130000 * sizeof *numbers);
+    for (unsigned i = 0; i < 130000; i++)
+        cr_assert((numbers[i] = give_number(pool, S5_POOL_SLOTS, i)), "%u", i);
+    for (unsigned i = 0; i < 130000; i++) {
+        cr_assert(is_number(pool, numbers[i], i), "%u", i);
+        cr_assert_eq(give_number(pool, S5_POOL_SLOTS, i), numbers[i], "%u", i);
+    }
+    free(numbers);
+}
+
+Test(pool, reuses_what_was_not_asked_for_longest)
+{
+    enum { N = 65536 };
+    struct s5_pool *pool = new_pool();
+    uint32_t kept = give(pool, N, "kept.example"), by_address = give(pool, N, "connected.example");
+    uint32_t lost = give(pool, N, "lost.example");
+    struct s5_addr name;
+    for (unsigned i = 0; i < 4 * N; i++) {
+        uint32_t number = give_number(pool, N, i);
+        cr_assert(number && is_number(pool, number, i), "%u", i);
+        if (i % (N / 4))
+            continue;
+        cr_assert_eq(give(pool, N, "kept.example"), kept, "%u", i);
+        cr_assert(is(pool, by_address, "connected.example"), "%u", i);
+    }
+    cr_assert(s5_pool_name(pool, lost, &name) && strncmp(name.name, "host-", 5) == 0);
+    for (unsigned i = 4 * N - N / 2 + N / 8; i < 4 * N; i++)
+        cr_assert(give_number(pool, N, i), "%u", i);
+}
+
+/* --- everyone at once --- */
+
+enum { PROCESSES = 8, THREADS = 8, NAMES = 3000 };
+static struct s5_pool *all;
+static uint32_t (*seen)[NAMES];
+
+static void *ask_all(void *which)
+{
+    unsigned me = (unsigned)(uintptr_t)which;
+    for (unsigned i = 0; i < NAMES; i++) {
+        unsigned name = me % 2 ? i : NAMES - 1 - i;
+        seen[me][name] = give_number(all, S5_POOL_SLOTS, name);
+        if (!is_number(all, seen[me][name], name))
+            abort();
+    }
+    return NULL;
+}
+
+static void ask_in_threads(unsigned process)
+{
+    pthread_t threads[THREADS];
+    for (unsigned t = 0; t < THREADS; t++)
+        pthread_create(&threads[t], NULL, ask_all, (void *)(uintptr_t)(process * THREADS + t));
+    for (unsigned t = 0; t < THREADS; t++)
+        pthread_join(threads[t], NULL);
+}
+
+Test(pool, is_one_map_for_8_processes_of_8_threads, .timeout = 120)
+{
+    all = new_pool();
+    seen = shared(sizeof *seen * PROCESSES * THREADS);
+    for (unsigned p = 0; p < PROCESSES; p++)
+        if (fork() == 0) {
+            ask_in_threads(p);
+            _exit(0);
+        }
+    for (int status; wait(&status) > 0;)
+        cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    for (unsigned i = 0; i < NAMES; i++)
+        for (unsigned who = 0; who < PROCESSES * THREADS; who++)
+            cr_assert(seen[who][i] && seen[who][i] == seen[0][i], "%u of %u", i, who);
+}
+
+/* A writer is killed, some hundred times, wherever it may be. */
+Test(pool, is_whole_after_writers_were_killed, .timeout = 120)
+{
+    enum { KILLS = 500, N = 65536 };
+    struct s5_pool *pool = new_pool();
+    uint32_t *told = shared(sizeof *told * N);
+    unsigned next = 0;
+    srand(7);
+    for (unsigned kill_no = 0; kill_no < KILLS; kill_no++) {
+        pid_t child = fork();
+        if (child == 0)
+            for (unsigned i = next;; i++)
+                told[i % N] = give_number(pool, N, i % N);
+        usleep((useconds_t)(rand() % 3000));
+        kill(child, SIGKILL);
+        waitpid(child, NULL, 0);
+        next += (unsigned)rand() % 977;
+        unsigned one = (unsigned)rand() % N;
+        uint32_t number = give_number(pool, N, one);
+        cr_assert(number && is_number(pool, number, one), "after %u", kill_no);
+        cr_assert_eq(give_number(pool, N, one), number);
+    }
+    unsigned known = 0;
+    for (unsigned i = 0; i < N / 2; i++)
+        if (told[i]) {
+            known++;
+            uint32_t number = give_number(pool, N, i);
+            cr_assert(is_number(pool, number, i), "%u", i);
+        }
+    cr_assert_gt(known, 100u);
+}
