@@ -83,10 +83,17 @@ CHECKED(ssize_t, __read_chk, (int fd, void *buf, size_t n, size_t size), (fd, bu
         false)
 CHECKED(ssize_t, __recv_chk, (int fd, void *buf, size_t n, size_t size, int flags),
         (fd, buf, n, size, flags), fd, flags &MSG_DONTWAIT)
-CHECKED(ssize_t, __recvfrom_chk,
-        (int fd, void *buf, size_t n, size_t size, int flags, struct sockaddr *addr,
-         socklen_t *len),
-        (fd, buf, n, size, flags, addr, len), fd, flags &MSG_DONTWAIT)
+HOOK(ssize_t, __recvfrom_chk,
+     (int fd, void *buf, size_t n, size_t size, int flags, struct sockaddr *addr, socklen_t *len))
+{
+    static ssize_t (*real)(int, void *, size_t, size_t, int, struct sockaddr *, socklen_t *);
+    if (n <= size && s5_gate_flying())
+        return OURS_recvfrom(fd, buf, n, flags, addr, len);
+    if (!real)
+        real = (ssize_t(*)(int, void *, size_t, size_t, int, struct sockaddr *,
+                           socklen_t *))s5_real_find("__recvfrom_chk");
+    return real(fd, buf, n, size, flags, addr, len);
+}
 
 /* --- io_uring would connect where nobody sees it; programs that use it know how to do without ---
  */

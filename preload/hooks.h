@@ -11,6 +11,7 @@
 #ifndef S5_PRELOAD_HOOKS_H
 #define S5_PRELOAD_HOOKS_H
 
+#include "nameserver.h"
 #include "real.h"
 
 #define COLD __attribute__((noinline, cold))
@@ -20,6 +21,11 @@
 #define ENGINE          s5_preload()
 #define STREAM(fd, nonblock, real)                                                                 \
     (DOOR(s5_connect_await(ENGINE, fd, nonblock)) < 0 ? -1 : (real))
+
+/* A resolver's socket, or OTHER. */
+#define ASKED(fd, call, other) (s5_nameserver_has(ENGINE, fd) ? DOOR(call) : (other))
+#define ASKED_PLAINLY(fd, buf, n, flags, other)                                                    \
+    ASKED(fd, s5_nameserver_sendto(ENGINE, fd, buf, n, flags, NULL, 0), other)
 
 #define GATE_connect(fd, addr, len) true
 #define OURS_connect(fd, addr, len) (int)DOOR(s5_connect(ENGINE, fd, addr, len))
@@ -44,21 +50,28 @@
 #define GATE_recv(fd, buf, n, flags)  s5_gate_flying()
 #define OURS_recv(fd, buf, n, flags)  STREAM(fd, flags &MSG_DONTWAIT, REAL(recv, fd, buf, n, flags))
 #define GATE_recvmsg(fd, msg, flags)  s5_gate_flying()
-#define OURS_recvmsg(fd, msg, flags)  STREAM(fd, flags &MSG_DONTWAIT, REAL(recvmsg, fd, msg, flags))
+#define OURS_recvmsg(fd, msg, flags)                                                               \
+    ASKED(fd, s5_nameserver_recvmsg(ENGINE, fd, msg, flags),                                       \
+          STREAM(fd, flags &MSG_DONTWAIT, REAL(recvmsg, fd, msg, flags)))
 #define GATE_write(fd, buf, n)        s5_gate_flying()
-#define OURS_write(fd, buf, n)        STREAM(fd, false, REAL(write, fd, buf, n))
+#define OURS_write(fd, buf, n)      STREAM(fd, false, REAL(write, fd, buf, n))
 #define GATE_writev(fd, iov, n)       s5_gate_flying()
-#define OURS_writev(fd, iov, n)       STREAM(fd, false, REAL(writev, fd, iov, n))
+#define OURS_writev(fd, iov, n)                                                                    \
+    ASKED(fd, s5_nameserver_writev(ENGINE, fd, iov, n), STREAM(fd, false, REAL(writev, fd, iov, n)))
 #define GATE_send(fd, buf, n, flags)  s5_gate_flying()
-#define OURS_send(fd, buf, n, flags)  STREAM(fd, flags &MSG_DONTWAIT, REAL(send, fd, buf, n, flags))
+#define OURS_send(fd, buf, n, flags)                                                               \
+    ASKED_PLAINLY(fd, buf, n, flags,                                                               \
+                  STREAM(fd, flags &MSG_DONTWAIT, REAL(send, fd, buf, n, flags)))
 #define GATE_sendfile(fd, in, at, n)  s5_gate_flying()
 #define OURS_sendfile(fd, in, at, n)  STREAM(fd, false, REAL(sendfile, fd, in, at, n))
 #define GATE_recvfrom(fd, buf, n, flags, addr, len) s5_gate_flying()
 #define OURS_recvfrom(fd, buf, n, flags, addr, len)                                                \
-    STREAM(fd, flags &MSG_DONTWAIT, REAL(recvfrom, fd, buf, n, flags, addr, len))
+    ASKED(fd, s5_nameserver_recvfrom(ENGINE, fd, buf, n, flags, addr, len),                        \
+          STREAM(fd, flags &MSG_DONTWAIT, REAL(recvfrom, fd, buf, n, flags, addr, len)))
 #define GATE_recvmmsg(fd, msgs, n, flags, timeout) s5_gate_flying()
 #define OURS_recvmmsg(fd, msgs, n, flags, timeout)                                                 \
-    STREAM(fd, flags &MSG_DONTWAIT, REAL(recvmmsg, fd, msgs, n, flags, timeout))
+    (int)ASKED(fd, s5_nameserver_recvmmsg(ENGINE, fd, msgs, n, flags, timeout),                    \
+               STREAM(fd, flags &MSG_DONTWAIT, REAL(recvmmsg, fd, msgs, n, flags, timeout)))
 /* These three may name a destination. */
 #define GATE_sendto(fd, buf, n, flags, addr, len) (addr || s5_gate_flying())
 #define OURS_sendto(fd, buf, n, flags, addr, len)                                                  \

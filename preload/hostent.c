@@ -67,7 +67,7 @@ static int by_address(const struct question *q, struct hostent *he, char *buf, s
     if (s5_engine_inside || (q->af != AF_INET && q->af != AF_INET6) || q->len != len || !q->octets)
         return ASK_LIBC;
     s5_addr_from_octets(&addr, q->octets, len, 0);
-    int r = s5_names_of(e, &addr);
+    int r = s5_names_tell(e, &addr);
     if (r > 0)
         return build(addr.name, addr.name_len, q->af, q->octets, he, buf, n);
     if (r < 0)

@@ -1,5 +1,6 @@
 /* The resolver's lowest hooks: questions go to libc only where the rules let its DNS servers be
  * reached directly. */
+#include "names.h"
 #include "real.h"
 #include <netdb.h>
 #include <netinet/in.h>

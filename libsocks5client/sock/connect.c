@@ -6,7 +6,7 @@
  * socket is left in flight; a blocking one is driven here to its end. */
 #include "clock.h"
 #include "engine.h"
-#include "names.h"
+#include "nameserver.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -305,6 +305,8 @@ static int connect_inet(struct s5_engine *e, int fd, const struct sockaddr *addr
     if (named < 0)
         return named;
     uint8_t kind = s5_route_protocol(protocol);
+    if (kind && s5_nameserver_wanted(e, &to, kind))
+        return s5_nameserver_connect(e, fd, kind, addr, len);
     if (kind != S5_PROTO_TCP)
         r = s5_route_direct_only(e, &to, kind, kind == S5_PROTO_UDP ? S5_CMD_UDP : S5_CMD_CONNECT,
                                  "anything but TCP");
@@ -328,7 +330,7 @@ int s5_connect(struct s5_engine *e, int fd, const struct sockaddr *addr, socklen
         s5_connect_forget(e, fd);
     if (addr->sa_family != AF_INET && addr->sa_family != AF_INET6)
         return real_connect(e, fd, addr, len);
-    if (record) {
+    if (record && !s5_nameserver_leave(e, fd)) {
         int r = connect_again(e, record, fd);
         if (r <= 0)
             return r;

@@ -9,6 +9,7 @@
 #include "clock.h"
 #include "engine.h"
 #include "error.h"
+#include "nameserver.h"
 #include "reply.h"
 #include <errno.h>
 
@@ -171,6 +172,9 @@ void s5_connect_forget(struct s5_engine *e, int fd)
         s5_registry_land(&e->registry, record);
         give_up(e, record);
     }
+    uint32_t asker = atomic_exchange(&record->asker, 0);
+    if (asker)
+        s5_nameserver_forget(e, asker);
     s5_registry_free(&e->registry, record);
 }
 

@@ -1,7 +1,7 @@
 /* Sends that name a destination, and listeners: what a rule leads to a server but cannot go there
  * is refused here, so that it goes nowhere else. A send with MSG_FASTOPEN is a connect(). */
 #include "engine.h"
-#include "names.h"
+#include "nameserver.h"
 #include <errno.h>
 #include <netinet/in.h>
 #include <string.h>
@@ -65,6 +65,9 @@ static ssize_t fast_open(struct s5_engine *e, int fd, const struct msghdr *msg, 
         return r;
     plain.msg_name = NULL;
     plain.msg_namelen = 0;
+    ssize_t asked = s5_nameserver_send(e, fd, &plain, flags);
+    if (asked != -ENOTCONN)
+        return asked;
     ssize_t n = e->real->sendmsg(fd, &plain, flags & ~MSG_FASTOPEN);
     return n < 0 ? -errno : n;
 }
@@ -72,6 +75,9 @@ static ssize_t fast_open(struct s5_engine *e, int fd, const struct msghdr *msg, 
 ssize_t s5_sendto(struct s5_engine *e, int fd, const void *buf, size_t n, int flags,
                   const struct sockaddr *addr, socklen_t len)
 {
+    ssize_t asked = s5_nameserver_sendto(e, fd, buf, n, flags, addr, len);
+    if (asked != -ENOTCONN)
+        return asked;
     int r = s5_connect_await(e, fd, flags & MSG_DONTWAIT);
     if (r == 0)
         r = leave(e, fd, addr, len, flags);
@@ -91,6 +97,9 @@ ssize_t s5_sendto(struct s5_engine *e, int fd, const void *buf, size_t n, int fl
 
 ssize_t s5_sendmsg(struct s5_engine *e, int fd, const struct msghdr *msg, int flags)
 {
+    ssize_t asked = msg ? s5_nameserver_send(e, fd, msg, flags) : -ENOTCONN;
+    if (asked != -ENOTCONN)
+        return asked;
     int r = s5_connect_await(e, fd, flags & MSG_DONTWAIT);
     if (r == 0 && msg)
         r = leave(e, fd, msg->msg_name, msg->msg_namelen, flags);
@@ -104,7 +113,10 @@ ssize_t s5_sendmsg(struct s5_engine *e, int fd, const struct msghdr *msg, int fl
 
 int s5_sendmmsg(struct s5_engine *e, int fd, struct mmsghdr *msgs, unsigned n, int flags)
 {
-    int r = s5_connect_await(e, fd, flags & MSG_DONTWAIT);
+    int r = s5_nameserver_sendmmsg(e, fd, msgs, n, flags);
+    if (r != -ENOTCONN)
+        return r;
+    r = s5_connect_await(e, fd, flags & MSG_DONTWAIT);
     unsigned may = 0;
     for (; r == 0 && may < n; may++) {
         r = leave(e, fd, msgs[may].msg_hdr.msg_name, msgs[may].msg_hdr.msg_namelen, flags);

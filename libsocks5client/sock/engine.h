@@ -35,6 +35,7 @@ struct s5_engine {
     const struct s5_policy *policy;
     uint64_t standings[S5_POLICY_SERVERS]; /* s5_standing_key of its servers */
     struct s5_fault fault;
+    struct s5_asker *_Atomic askers; /* nameserver_socket.c's table, mapped on first use */
 };
 
 /* Whether this thread is inside the engine's own set-up (reading the policy, resolving a server's
@@ -138,13 +139,6 @@ int s5_setsockopt(struct s5_engine *e, int fd, int level, int name, const void *
                   socklen_t len);
 
 /* --- resolve.c --- */
-/* Whether libc may resolve NODE (NULL: any name) by itself: 0, or -EACCES, logged. */
-int s5_resolve_allowed(struct s5_engine *e, const char *node);
-/* The first DNS server of resolv.conf that is not on loopback. 0, or -errno. */
-int s5_resolve_nameserver(struct s5_engine *e, struct s5_endpoint *ret);
-/* The address libc has for NAME that a socket of FAMILY can go to. 0, or -errno. */
-int s5_resolve_direct(struct s5_engine *e, const struct s5_addr *name, int family,
-                      struct s5_endpoint *ret);
 /* The addresses of SERVER, resolved on first use. 0, or -errno. */
 int s5_resolve_server(struct s5_engine *e, const struct s5_policy *p, struct s5_server *server);
 

@@ -54,7 +54,7 @@ static uint32_t give(struct s5_engine *e, const struct s5_policy *p, const struc
     return s5_pool_give(&tree->pool, &key, s5_policy_stand_ins(p));
 }
 
-int s5_names_of(struct s5_engine *e, struct s5_addr *addr)
+int s5_names_tell(struct s5_engine *e, struct s5_addr *addr)
 {
     const struct s5_policy *p = s5_engine_policy(e);
     if (!p || (addr->kind != S5_ADDR_IPV4 && addr->kind != S5_ADDR_IPV6))
@@ -67,12 +67,17 @@ int s5_names_of(struct s5_engine *e, struct s5_addr *addr)
     uint32_t number = number_of(range, addr->octets, v4 ? 4 : 16);
     if (tree && number < s5_policy_stand_ins(p) && s5_pool_name(&tree->pool, number, addr))
         return 1;
-    if (p->resolve_local) /* then the range is like any other */
-        return 0;
+    return p->resolve_local ? 0 : -EHOSTUNREACH; /* 0: the range is like any other */
+}
+
+int s5_names_of(struct s5_engine *e, struct s5_addr *addr)
+{
+    int r = s5_names_tell(e, addr);
     char text[S5_ADDR_TEXT_MAX];
-    s5_log(&e->log, S5_LOG_ERROR, "refused: %s stands in for a name, and nobody was given it",
-           s5_addr_format(addr, text, sizeof text));
-    return -EHOSTUNREACH;
+    if (r < 0)
+        s5_log(&e->log, S5_LOG_ERROR, "refused: %s stands in for a name, and nobody was given it",
+               s5_addr_format(addr, text, sizeof text));
+    return r;
 }
 
 /* Both stand-ins of the valid NAME. 0, or -ENOMEM. */

@@ -24,11 +24,23 @@ int s5_names_look_up(struct s5_engine *e, const char *node, int family,
 /* ADDR, a stand-in, becomes its name, the port staying. 1 when it did, 0 when it is no stand-in,
  * -EHOSTUNREACH (logged) where it is in the range and stands for nothing. */
 int s5_names_of(struct s5_engine *e, struct s5_addr *addr);
+/* The same for those who only want to know: nothing is logged. */
+int s5_names_tell(struct s5_engine *e, struct s5_addr *addr);
 
 /* The stand-in for NAME on a socket of FAMILY. 0, or -EINVAL (not a name a stand-in can be had
  * for), -EACCES (no policy), -ENOMEM. */
 int s5_names_stand_in(struct s5_engine *e, const struct s5_addr *name, int family,
                       struct sockaddr_storage *ret, socklen_t *ret_len);
+
+/* --- resolve.c: asking libc --- */
+
+/* Whether libc may resolve NODE (NULL: any name) by itself: 0, or -EACCES, logged. */
+int s5_resolve_allowed(struct s5_engine *e, const char *node);
+/* The first DNS server of resolv.conf that is not on loopback. 0, or -errno. */
+int s5_resolve_nameserver(struct s5_engine *e, struct s5_endpoint *ret);
+/* The address libc has for NAME that a socket of FAMILY can go to. 0, or -errno. */
+int s5_resolve_direct(struct s5_engine *e, const struct s5_addr *name, int family,
+                      struct s5_endpoint *ret);
 
 /* --- local.c: what this machine knows by itself; looked at again when a second is over --- */
 

@@ -65,6 +65,7 @@ struct s5_record {
     struct s5_flight *_Atomic flight; /* while FLYING; one reference */
     uint64_t cookie;          /* SO_COOKIE of the socket */
     struct s5_endpoint peer, server;
+    _Atomic uint32_t asker; /* a resolver's socket: its number in nameserver.h's table, + 1 */
 };
 
 struct s5_registry {
@@ -77,7 +78,8 @@ struct s5_registry {
     _Atomic uint32_t watches_used;
     _Atomic uint64_t dups[S5_DUPS]; /* from << 32 | to, each + 1 */
     _Atomic uint32_t dups_at;
-    _Atomic uint32_t flying_count; /* records in flight: the gate of most hooks */
+    _Atomic uint32_t flying_count; /* records in flight, and others whose octets matter: the gate
+                                    * of most hooks */
     _Atomic uint32_t flying_top;
     _Atomic uint32_t flying[S5_FLYING]; /* record index + 1; 0: a gap */
 };
@@ -104,6 +106,12 @@ static inline bool s5_registry_foreign(const struct s5_registry *r, int fd)
 static inline bool s5_registry_flying(const struct s5_registry *r)
 {
     return atomic_load_explicit(&r->flying_count, memory_order_acquire) != 0;
+}
+
+/* BY more records (or fewer) whose reads and writes must come to the engine without a flight. */
+static inline void s5_registry_attend(struct s5_registry *r, int by)
+{
+    atomic_fetch_add(&r->flying_count, (uint32_t)by);
 }
 
 /* The same, made when missing; NULL: FD is beyond the table, or memory short. */

@@ -4,6 +4,7 @@
  * count as that unless a rule says so: it would ask the world in our stead. */
 #include "engine.h"
 #include "error.h"
+#include "names.h"
 #include "text.h"
 #include <errno.h>
 #include <pthread.h>

@@ -11,7 +11,7 @@ import tempfile
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import bed
-import dns
+import nameserver
 import servers as s
 
 TESTS = []
@@ -277,7 +277,7 @@ def main():
     with tempfile.TemporaryDirectory() as scratch:
         os.chmod(scratch, 0o755)
         trap = bed.make()
-        keep = [s.targets(scratch), dns.Dns(), s.socks(scratch)]
+        keep = [s.targets(scratch), nameserver.Nameserver(), s.socks(scratch)]
         world = World(args.build, scratch, args.linked is not None)
         for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS", "LSAN_OPTIONS"):
             if name in os.environ:

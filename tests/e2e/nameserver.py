@@ -56,7 +56,7 @@ def answer(message, most):
     return message[:2] + struct.pack("!HHHHH", flags, 1, len(values), 0, 0) + question + records
 
 
-class Dns:
+class Nameserver:
     """Remembers what it was asked: (name, type) pairs."""
 
     def __init__(self):

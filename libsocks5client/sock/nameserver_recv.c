@@ -1,0 +1,99 @@
+/* What a resolver reads: replies as they are, and in the place of their true source, which is the
+ * socket itself, the name server that was asked. */
+#include "nameserver.h"
+#include <errno.h>
+#include <string.h>
+
+static bool is_self(const struct s5_asker *a, const struct sockaddr *from)
+{
+    const struct sockaddr_in *v4 = (const struct sockaddr_in *)(const void *)from;
+    const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)(const void *)from;
+    if (from->sa_family != a->self.any.sa_family)
+        return false;
+    if (from->sa_family == AF_INET)
+        return v4->sin_port == a->self.v4.sin_port &&
+               v4->sin_addr.s_addr == a->self.v4.sin_addr.s_addr;
+    return v6->sin6_port == a->self.v6.sin6_port &&
+           memcmp(&v6->sin6_addr, &a->self.v6.sin6_addr, 16) == 0;
+}
+
+/* Whom the question of the reply DATA went to. */
+static struct s5_endpoint server_of(struct s5_asker *a, const struct s5_record *record,
+                                    const uint8_t *data, size_t n)
+{
+    struct s5_endpoint found = record->peer;
+    if (atomic_load(&a->kind) != S5_ASKER_LOOSE || n < 2)
+        return found;
+    uint16_t id = (uint16_t)(data[0] << 8 | data[1]);
+    s5_nameserver_lock(a);
+    for (unsigned i = 1; i <= S5_NAMESERVER_ASKED; i++) {
+        unsigned at = (a->at + S5_NAMESERVER_ASKED - i) % S5_NAMESERVER_ASKED;
+        if (a->asked[at].server.len && (i == 1 || a->asked[at].id == id))
+            found = a->asked[at].server;
+        if (a->asked[at].id == id)
+            break;
+    }
+    s5_nameserver_unlock(a);
+    return found;
+}
+
+static void tell_source(struct s5_engine *e, int fd, const void *data, size_t n,
+                          struct sockaddr *from, socklen_t size, socklen_t *len)
+{
+    struct s5_record *record;
+    struct sockaddr_storage whole = {0};
+    struct s5_asker *a = s5_engine_inside ? NULL : s5_nameserver_asker(e, fd, &record);
+    if (!a || !from || !len || size < sizeof(struct sockaddr_in))
+        return;
+    memcpy(&whole, from, size < sizeof whole ? size : sizeof whole);
+    if (!is_self(a, (struct sockaddr *)&whole))
+        return;
+    struct s5_endpoint server = server_of(a, record, data, n);
+    if (server.len == 0)
+        return;
+    memcpy(from, &server.any, size < server.len ? size : server.len);
+    *len = server.len;
+}
+
+ssize_t s5_nameserver_recvfrom(struct s5_engine *e, int fd, void *buf, size_t n, int flags,
+                               struct sockaddr *addr, socklen_t *len)
+{
+    socklen_t size = addr && len ? *len : 0;
+    ssize_t got = e->real->recvfrom(fd, buf, n, flags, addr, len);
+    if (got < 0)
+        return -errno;
+    tell_source(e, fd, buf, (size_t)got < n ? (size_t)got : n, addr, size, len);
+    return got;
+}
+
+/* The same for a message of SIZE octets of room for its source. */
+static void tell_message(struct s5_engine *e, int fd, struct msghdr *msg, size_t n, socklen_t size)
+{
+    const struct iovec *first = msg->msg_iovlen ? msg->msg_iov : NULL;
+    size_t len = first ? first->iov_len : 0;
+    tell_source(e, fd, first ? first->iov_base : NULL, len < n ? len : n, msg->msg_name, size,
+                &msg->msg_namelen);
+}
+
+ssize_t s5_nameserver_recvmsg(struct s5_engine *e, int fd, struct msghdr *msg, int flags)
+{
+    socklen_t size = msg->msg_namelen;
+    ssize_t got = e->real->recvmsg(fd, msg, flags);
+    if (got < 0)
+        return -errno;
+    tell_message(e, fd, msg, (size_t)got, size);
+    return got;
+}
+
+int s5_nameserver_recvmmsg(struct s5_engine *e, int fd, struct mmsghdr *msgs, unsigned n,
+                           int flags, struct timespec *timeout)
+{
+    socklen_t sizes[64];
+    n = n < 64 ? n : 64; /* fewer than asked for is nothing unusual */
+    for (unsigned i = 0; i < n; i++)
+        sizes[i] = msgs[i].msg_hdr.msg_namelen;
+    int got = e->real->recvmmsg(fd, msgs, n, flags, timeout);
+    for (int i = 0; i < got; i++)
+        tell_message(e, fd, &msgs[i].msg_hdr, msgs[i].msg_len, sizes[i]);
+    return got < 0 ? -errno : got;
+}

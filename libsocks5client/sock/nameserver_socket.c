@@ -1,0 +1,393 @@
+/* A program's socket to a name server. Instead of to that it is connected to itself over loopback
+ * (TCP can do that, too), and instead of the question the answer is written to it: that is then in
+ * its own receive queue, where poll, epoll and every kind of read find it without our help. Only
+ * the source of a datagram must be told otherwise. A question that came past the hooks would come
+ * back to the program as it is, which is no answer: nothing leaves in any case. */
+#include "nameserver.h"
+#include "dns.h"
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* --- askers --- */
+
+static struct s5_asker *askers(struct s5_engine *e)
+{
+    const size_t size = S5_NAMESERVER_SOCKETS * sizeof(struct s5_asker);
+    struct s5_asker *all = atomic_load(&e->askers);
+    if (all)
+        return all;
+    struct s5_asker *mine = mmap(NULL, size, PROT_READ | PROT_WRITE,
+                                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (mine == MAP_FAILED)
+        return NULL;
+    if (atomic_compare_exchange_strong(&e->askers, &all, mine))
+        return mine;
+    munmap(mine, size);
+    return all;
+}
+
+void s5_nameserver_lock(struct s5_asker *a)
+{
+    uint32_t open = 0;
+    while (!atomic_compare_exchange_weak(&a->lock, &open, 1)) {
+        open = 0;
+        syscall(SYS_sched_yield);
+    }
+}
+
+void s5_nameserver_unlock(struct s5_asker *a)
+{
+    atomic_store(&a->lock, 0);
+}
+
+void s5_nameserver_forget(struct s5_engine *e, uint32_t number)
+{
+    struct s5_asker *all = atomic_load(&e->askers);
+    if (all && number <= S5_NAMESERVER_SOCKETS)
+        atomic_store(&all[number - 1].kind, S5_ASKER_FREE);
+    s5_registry_attend(&e->registry, -1);
+}
+
+void s5_nameserver_fork_child(struct s5_engine *e)
+{
+    struct s5_asker *all = atomic_load(&e->askers);
+    for (unsigned i = 0; all && i < S5_NAMESERVER_SOCKETS; i++)
+        if (atomic_load(&all[i].kind) != S5_ASKER_FREE)
+            s5_nameserver_unlock(&all[i]);
+}
+
+struct s5_asker *s5_nameserver_asker(struct s5_engine *e, int fd, struct s5_record **ret_record)
+{
+    struct s5_record *record = s5_registry_find(&e->registry, fd);
+    uint32_t number = record ? atomic_load(&record->asker) : 0;
+    if (!number)
+        return NULL;
+    if (!s5_connect_same(e, record, fd)) { /* closed and reused where no hook saw it */
+        s5_connect_forget(e, fd);
+        return NULL;
+    }
+    *ret_record = record;
+    return &atomic_load(&e->askers)[number - 1];
+}
+
+bool s5_nameserver_has(struct s5_engine *e, int fd)
+{
+    struct s5_record *record;
+    return s5_nameserver_asker(e, fd, &record) != NULL;
+}
+
+bool s5_nameserver_leave(struct s5_engine *e, int fd)
+{
+    const struct sockaddr none = {.sa_family = AF_UNSPEC};
+    struct s5_record *record;
+    struct s5_asker *a = s5_nameserver_asker(e, fd, &record);
+    uint32_t kind = a ? atomic_load(&a->kind) : S5_ASKER_FREE;
+    if (kind == S5_ASKER_FREE || kind == S5_ASKER_STREAM)
+        return false;
+    if (kind == S5_ASKER_CONNECTED)
+        e->real->connect(fd, &none, sizeof none);
+    s5_connect_forget(e, fd);
+    return true;
+}
+
+/* FD becomes one, known by SELF and, but for LOOSE, connected to SERVER. */
+static struct s5_asker *enlist(struct s5_engine *e, int fd, enum s5_asker_kind kind,
+                               const struct s5_endpoint *self, const struct s5_endpoint *server)
+{
+    struct s5_asker *all = askers(e);
+    uint32_t i = 0, none = S5_ASKER_FREE;
+    while (all && i < S5_NAMESERVER_SOCKETS &&
+           !atomic_compare_exchange_strong(&all[i].kind, &none, kind))
+        i++, none = S5_ASKER_FREE;
+    if (!all || i == S5_NAMESERVER_SOCKETS)
+        return NULL;
+    struct s5_asker *a = &all[i];
+    struct s5_record *record = s5_registry_add(&e->registry, fd);
+    if (!record) {
+        atomic_store(&a->kind, S5_ASKER_FREE);
+        return NULL;
+    }
+    a->self = *self;
+    a->at = a->have = 0;
+    memset(a->asked, 0, sizeof a->asked);
+    record->cookie = s5_connect_cookie(e, fd);
+    record->peer = *server;
+    record->server = *self;
+    atomic_store(&record->asker, i + 1);
+    atomic_store(&record->state, S5_RECORD_READY);
+    s5_registry_attend(&e->registry, 1);
+    return a;
+}
+
+/* --- the socket's own address --- */
+
+static bool unspecified(const struct s5_endpoint *at)
+{
+    if (at->any.sa_family == AF_INET)
+        return at->v4.sin_addr.s_addr == htonl(INADDR_ANY);
+    return IN6_IS_ADDR_UNSPECIFIED(&at->v6.sin6_addr);
+}
+
+static uint16_t port_of(const struct s5_endpoint *at)
+{
+    return at->any.sa_family == AF_INET ? at->v4.sin_port : at->v6.sin6_port;
+}
+
+static void set_loopback(struct s5_endpoint *at, bool mapped)
+{
+    static const uint8_t mapped_loopback[16] = {[10] = 0xff, 0xff, 127, 0, 0, 1};
+    if (at->any.sa_family == AF_INET)
+        at->v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    else if (mapped)
+        memcpy(&at->v6.sin6_addr, mapped_loopback, sizeof mapped_loopback);
+    else
+        at->v6.sin6_addr = in6addr_loopback;
+}
+
+static int bind_anywhere(int fd, const struct s5_endpoint *at)
+{
+    s5_engine_inside++;
+    int r = bind(fd, &at->any, at->len) == 0 ? 0 : -errno;
+    s5_engine_inside--;
+    return r;
+}
+
+/* Where FD, bound to some port if it was not, gets what is sent to itself. STREAM: only a bound
+ * address can be connected to from there. */
+static int find_self(struct s5_engine *e, int fd, const struct s5_endpoint *server, bool stream,
+                     struct s5_endpoint *ret)
+{
+    bool mapped =
+        server->any.sa_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&server->v6.sin6_addr);
+    for (int tries = 0; tries < 2; tries++) {
+        memset(ret, 0, sizeof *ret);
+        ret->len = sizeof ret->v6;
+        if (e->real->getsockname(fd, &ret->any, &ret->len) != 0)
+            return -errno;
+        if (ret->any.sa_family != server->any.sa_family)
+            return -EAFNOSUPPORT;
+        bool bound = port_of(ret);
+        if (unspecified(ret) && (bound || stream))
+            set_loopback(ret, mapped);
+        if (bound)
+            return 0;
+        int r = bind_anywhere(fd, ret);
+        if (r < 0)
+            return r;
+    }
+    return -EADDRNOTAVAIL;
+}
+
+static int take_address(const struct sockaddr *addr, socklen_t len, struct s5_endpoint *ret)
+{
+    memset(ret, 0, sizeof *ret);
+    if (!addr || len < sizeof ret->v4 || len > sizeof(struct sockaddr_storage))
+        return -EINVAL;
+    ret->len = len < sizeof ret->v6 ? len : sizeof ret->v6;
+    memcpy(&ret->any, addr, ret->len);
+    return 0;
+}
+
+int s5_nameserver_connect(struct s5_engine *e, int fd, uint8_t protocol,
+                          const struct sockaddr *addr, socklen_t len)
+{
+    bool stream = protocol == S5_PROTO_TCP;
+    struct s5_endpoint self, server;
+    int r = take_address(addr, len, &server);
+    if (r == 0)
+        r = find_self(e, fd, &server, stream, &self);
+    if (r == 0 && e->real->connect(fd, &self.any, self.len) != 0)
+        r = -errno;
+    if (r < 0 && r != -EINPROGRESS)
+        return r;
+    if (enlist(e, fd, stream ? S5_ASKER_STREAM : S5_ASKER_CONNECTED, &self, &server))
+        return r;
+    s5_log(&e->log, S5_LOG_ERROR, "refused: too many sockets to name servers");
+    return -ENOBUFS;
+}
+
+/* --- questions --- */
+
+/* MSG's octets, at most SIZE of them. The number there are. */
+static size_t gather(const struct msghdr *msg, uint8_t *ret, size_t size)
+{
+    size_t total = 0;
+    for (size_t i = 0; i < (size_t)msg->msg_iovlen; i++) {
+        size_t n = msg->msg_iov[i].iov_len, room = total < size ? size - total : 0;
+        if (n && room)
+            memcpy(ret + total, msg->msg_iov[i].iov_base, n < room ? n : room);
+        total += n;
+    }
+    return total;
+}
+
+static void remember(struct s5_asker *a, const uint8_t *query, const struct s5_endpoint *server)
+{
+    s5_nameserver_lock(a);
+    a->asked[a->at].id = (uint16_t)(query[0] << 8 | query[1]);
+    a->asked[a->at].server = *server;
+    a->at = (a->at + 1) % S5_NAMESERVER_ASKED;
+    s5_nameserver_unlock(a);
+}
+
+static ssize_t send_datagram(struct s5_engine *e, struct s5_asker *a, int fd,
+                             const struct msghdr *msg, const struct s5_endpoint *server)
+{
+    uint8_t query[S5_DNS_QUERY_MAX], reply[S5_NAMESERVER_REPLY];
+    const struct sockaddr *to = NULL;
+    size_t n = gather(msg, query, sizeof query);
+    if (n > sizeof query)
+        return -EMSGSIZE;
+    ssize_t r = s5_nameserver_reply(e, query, n, server, false, reply, sizeof reply);
+    if (atomic_load(&a->kind) == S5_ASKER_LOOSE && r > 0) {
+        remember(a, query, server);
+        to = &a->self.any;
+    }
+    if (r > 0) /* one that finds no room is lost, as datagrams are */
+        e->real->sendto(fd, reply, (size_t)r, MSG_DONTWAIT | MSG_NOSIGNAL, to,
+                        to ? a->self.len : 0);
+    return (ssize_t)n;
+}
+
+/* The next whole question of the stream, taken out of it; 0: none yet; -EMSGSIZE: there will
+ * never be one. */
+static ssize_t next_question(struct s5_asker *a, uint8_t query[S5_DNS_QUERY_MAX])
+{
+    size_t told = a->have < 2 ? 0 : (size_t)(a->in[0] << 8 | a->in[1]);
+    if (a->have >= 2 && (told > S5_DNS_QUERY_MAX || told < S5_DNS_HEADER))
+        return -EMSGSIZE;
+    if (a->have < 2 || a->have < told + 2)
+        return 0;
+    memcpy(query, a->in + 2, told);
+    a->have -= (uint32_t)told + 2;
+    memmove(a->in, a->in + told + 2, a->have);
+    return (ssize_t)told;
+}
+
+/* As much of MSG as there is room for. */
+static size_t append(struct s5_asker *a, const struct msghdr *msg)
+{
+    size_t room = sizeof a->in - a->have, n = gather(msg, a->in + a->have, room);
+    n = n < room ? n : room;
+    a->have += (uint32_t)n;
+    return n;
+}
+
+static int answer_stream(struct s5_engine *e, int fd, const uint8_t *query, size_t len,
+                         const struct s5_endpoint *server)
+{
+    uint8_t reply[2 + S5_NAMESERVER_LONG];
+    ssize_t n = s5_nameserver_reply(e, query, len, server, true, reply + 2, sizeof reply - 2);
+    if (n <= 0)
+        return -ECONNRESET;
+    reply[0] = (uint8_t)(n >> 8);
+    reply[1] = (uint8_t)n;
+    return e->real->send(fd, reply, (size_t)n + 2, MSG_DONTWAIT | MSG_NOSIGNAL) == n + 2
+               ? 0
+               : -ECONNRESET;
+}
+
+static ssize_t send_stream(struct s5_engine *e, struct s5_asker *a, int fd,
+                           const struct msghdr *msg, const struct s5_endpoint *server)
+{
+    uint8_t query[S5_DNS_QUERY_MAX];
+    ssize_t told = 0;
+    s5_nameserver_lock(a);
+    size_t n = append(a, msg);
+    while ((told = next_question(a, query)) > 0) {
+        s5_nameserver_unlock(a);
+        if (answer_stream(e, fd, query, (size_t)told, server) < 0)
+            told = -ECONNRESET;
+        s5_nameserver_lock(a);
+        if (told < 0)
+            break;
+    }
+    s5_nameserver_unlock(a);
+    if (told < 0) { /* what a name server does with a client it cannot follow */
+        shutdown(fd, SHUT_RDWR);
+        return -ECONNRESET;
+    }
+    return (ssize_t)n;
+}
+
+static bool is_datagram(struct s5_engine *e, int fd)
+{
+    int protocol = 0;
+    socklen_t len = sizeof protocol;
+    return e->real->getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &len) == 0 &&
+           s5_route_protocol(protocol) == S5_PROTO_UDP;
+}
+
+/* MSG names a name server, on a socket of datagrams. */
+static bool names_server(struct s5_engine *e, int fd, const struct msghdr *msg,
+                         struct s5_endpoint *ret)
+{
+    struct s5_addr to;
+    return msg->msg_name && take_address(msg->msg_name, msg->msg_namelen, ret) == 0 &&
+           ntohs(port_of(ret)) == S5_NAMESERVER_PORT &&
+           s5_addr_from_sockaddr(&to, &ret->any, ret->len) == 0 && is_datagram(e, fd) &&
+           s5_nameserver_wanted(e, &to, S5_PROTO_UDP);
+}
+
+static struct s5_asker *enlist_loose(struct s5_engine *e, int fd, const struct s5_endpoint *server)
+{
+    struct s5_endpoint self, nobody = {0};
+    if (!s5_registry_foreign(&e->registry, fd) || find_self(e, fd, server, false, &self) < 0)
+        return NULL;
+    return enlist(e, fd, S5_ASKER_LOOSE, &self, &nobody);
+}
+
+ssize_t s5_nameserver_send(struct s5_engine *e, int fd, const struct msghdr *msg, int flags)
+{
+    (void)flags; /* a reply never blocks */
+    struct s5_record *record;
+    struct s5_endpoint server;
+    if (s5_engine_inside)
+        return -ENOTCONN;
+    struct s5_asker *a = s5_nameserver_asker(e, fd, &record);
+    uint32_t kind = a ? atomic_load(&a->kind) : S5_ASKER_FREE;
+    if (kind == S5_ASKER_STREAM)
+        return send_stream(e, a, fd, msg, &record->peer);
+    if (kind == S5_ASKER_CONNECTED && !msg->msg_name)
+        return send_datagram(e, a, fd, msg, &record->peer);
+    if (!names_server(e, fd, msg, &server))
+        return -ENOTCONN;
+    if (!a)
+        a = enlist_loose(e, fd, &server);
+    return a ? send_datagram(e, a, fd, msg, &server) : -ENOBUFS;
+}
+
+ssize_t s5_nameserver_sendto(struct s5_engine *e, int fd, const void *buf, size_t n, int flags,
+                             const struct sockaddr *addr, socklen_t len)
+{
+    struct iovec iov = {(void *)(uintptr_t)buf, n};
+    struct msghdr msg = {.msg_name = (void *)(uintptr_t)addr,
+                         .msg_namelen = len,
+                         .msg_iov = &iov,
+                         .msg_iovlen = 1};
+    return s5_nameserver_send(e, fd, &msg, flags);
+}
+
+ssize_t s5_nameserver_writev(struct s5_engine *e, int fd, const struct iovec *iov, int n)
+{
+    struct msghdr msg = {.msg_iov = (struct iovec *)(uintptr_t)iov,
+                         .msg_iovlen = n > 0 ? (size_t)n : 0};
+    return s5_nameserver_send(e, fd, &msg, 0);
+}
+
+int s5_nameserver_sendmmsg(struct s5_engine *e, int fd, struct mmsghdr *msgs, unsigned n,
+                           int flags)
+{
+    unsigned sent = 0;
+    ssize_t r = -ENOTCONN;
+    for (; sent < n; sent++) {
+        r = s5_nameserver_send(e, fd, &msgs[sent].msg_hdr, flags);
+        if (r < 0)
+            break;
+        msgs[sent].msg_len = (unsigned)r;
+    }
+    return sent ? (int)sent : (int)r;
+}
