@@ -1,11 +1,12 @@
-/* The resolver's lowest hooks: questions go to libc only where the rules let its DNS servers be
- * reached directly. */
-#include "names.h"
+/* The resolver's lowest half, res_query and its kin: questions as DNS messages. Those about names
+ * that a rule makes direct are libc's, all others are answered by the engine's name server. */
+#include "nameserver.h"
 #include "real.h"
 #include <netdb.h>
 #include <netinet/in.h>
 #include <resolv.h>
-#include <signal.h>
+#include <stdio.h>
+#include <string.h>
 
 /* resolv.h gives these names another by macro; both are exported. */
 #undef res_query
@@ -17,27 +18,123 @@
 #undef res_nquerydomain
 #undef res_nsend
 
-#define RES_REFUSED (h_errno = NO_RECOVERY, -1)
-
-#define RESOLVER(ret_type, name, params, args, node, refusal)                                      \
-    HOOK(ret_type, name, params)                                                                   \
-    {                                                                                              \
-        static ret_type(*real) params;                                                             \
-        if (!real)                                                                                 \
-            real = (ret_type(*) params)s5_real_find(#name);                                        \
-        if (!real || s5_resolve_allowed(s5_preload(), node) < 0)                                   \
-            return refusal;                                                                        \
-        return real args;                                                                          \
+/* h_errno's value for a reply of LEN octets (0: it is an answer). */
+static int judge(const unsigned char *reply, ssize_t len)
+{
+    if (len < S5_DNS_HEADER)
+        return TRY_AGAIN;
+    switch (reply[3] & 15) {
+    case S5_DNS_NOERROR:
+        return reply[6] || reply[7] ? 0 : NO_DATA;
+    case S5_DNS_NXDOMAIN:
+        return HOST_NOT_FOUND;
+    case S5_DNS_SERVFAIL:
+        return TRY_AGAIN;
+    default:
+        return NO_RECOVERY;
     }
-#include "resolver.def"
+}
 
+static int fail(struct __res_state *state, int herr)
+{
+    if (state)
+        state->res_h_errno = herr;
+    h_errno = herr;
+    return -1;
+}
+
+/* STATE: where h_errno goes beside its own place, or NULL. */
+static int answer(struct __res_state *state, const char *name, int class, int type,
+                  unsigned char *reply, int n)
+{
+    uint8_t query[S5_DNS_HEADER + 256 + 4];
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    int len = s5_dns_ask(name, (uint16_t)type, (uint16_t)class, (uint16_t)(now.tv_nsec / 16), query,
+                         sizeof query);
+    if (len < 0 || n < 0)
+        return fail(state, NO_RECOVERY);
+    ssize_t got = s5_nameserver_reply(s5_preload(), query, (size_t)len, NULL, true, reply,
+                                      (size_t)n);
+    int herr = judge(reply, got);
+    return herr ? fail(state, herr) : (int)got;
+}
+
+static int answer_message(const unsigned char *query, int len, unsigned char *reply, int n)
+{
+    ssize_t got = len < 0 || n < 0 ? 0
+                                   : s5_nameserver_reply(s5_preload(), query, (size_t)len, NULL,
+                                                         true, reply, (size_t)n);
+    if (got > 0)
+        return (int)got;
+    errno = got ? (int)-got : ECONNREFUSED;
+    return -1;
+}
+
+static bool asks_direct(const unsigned char *query, int len)
+{
+    struct s5_dns_query q;
+    return s5_engine_inside ||
+           (len > 0 && s5_dns_read(query, (size_t)len, &q) == 0 && q.name.kind == S5_ADDR_NAME &&
+            s5_nameserver_direct(s5_preload(), q.name.name));
+}
+
+/* NAME as it is asked for under DOMAIN (NULL: none). */
+static const char *whole(const char *name, const char *domain, char *buf, size_t size)
+{
+    if (!domain || !*domain)
+        return name;
+    snprintf(buf, size, "%s.%s", name, domain);
+    return buf;
+}
+
+/* STATE is of the caller's, or NULL; NAME and DOMAIN what is asked about. */
+#define QUESTION(fn, params, args, state, name, domain)                                            \
+    HOOK(int, fn, params)                                                                          \
+    {                                                                                              \
+        static int(*real) params;                                                                  \
+        char buf[S5_ADDR_NAME_MAX + 2];                                                            \
+        const char *about = whole(name, domain, buf, sizeof buf);                                  \
+        if (!s5_nameserver_direct(s5_preload(), about))                                            \
+            return answer(state, about, class, type, reply, n);                                    \
+        if (!real)                                                                                 \
+            real = (int(*) params)s5_real_find(#fn);                                               \
+        return real ? real args : fail(state, NO_RECOVERY);                                        \
+    }                                                                                              \
+    TWIN(fn)
+#define MESSAGE(fn, params, args)                                                                  \
+    HOOK(int, fn, params)                                                                          \
+    {                                                                                              \
+        static int(*real) params;                                                                  \
+        if (!asks_direct(query, len))                                                              \
+            return answer_message(query, len, reply, n);                                           \
+        if (!real)                                                                                 \
+            real = (int(*) params)s5_real_find(#fn);                                               \
+        return real ? real args : fail(NULL, NO_RECOVERY);                                         \
+    }                                                                                              \
+    TWIN(fn)
 #define TWIN(name)                                                                                 \
     EXPORT __typeof__(hook_##name) hook___##name __asm__("__" #name) __attribute__((alias(#name)));
-TWIN(res_query)
-TWIN(res_search)
-TWIN(res_querydomain)
-TWIN(res_send)
-TWIN(res_nquery)
-TWIN(res_nsearch)
-TWIN(res_nquerydomain)
-TWIN(res_nsend)
+
+QUESTION(res_query, (const char *name, int class, int type, unsigned char *reply, int n),
+         (name, class, type, reply, n), NULL, name, NULL)
+QUESTION(res_search, (const char *name, int class, int type, unsigned char *reply, int n),
+         (name, class, type, reply, n), NULL, name, NULL)
+QUESTION(res_querydomain,
+         (const char *name, const char *domain, int class, int type, unsigned char *reply, int n),
+         (name, domain, class, type, reply, n), NULL, name, domain)
+QUESTION(res_nquery,
+         (res_state state, const char *name, int class, int type, unsigned char *reply, int n),
+         (state, name, class, type, reply, n), state, name, NULL)
+QUESTION(res_nsearch,
+         (res_state state, const char *name, int class, int type, unsigned char *reply, int n),
+         (state, name, class, type, reply, n), state, name, NULL)
+QUESTION(res_nquerydomain,
+         (res_state state, const char *name, const char *domain, int class, int type,
+          unsigned char *reply, int n),
+         (state, name, domain, class, type, reply, n), state, name, domain)
+MESSAGE(res_send, (const unsigned char *query, int len, unsigned char *reply, int n),
+        (query, len, reply, n))
+MESSAGE(res_nsend,
+        (res_state state, const unsigned char *query, int len, unsigned char *reply, int n),
+        (state, query, len, reply, n))

@@ -282,7 +282,7 @@ def main():
         for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS", "LSAN_OPTIONS"):
             if name in os.environ:
                 world.env[name] = os.environ[name]
-        world.target, world.dns, world.trap = keep[0], keep[1], trap
+        world.target, world.nameserver, world.trap = keep[0], keep[1], trap
         world.hostile = s.scripted()
         good = trap_works(world, trap)
         print("%s - the trap catches what goes past the proxy" % ("ok" if good else "FAILED"))
