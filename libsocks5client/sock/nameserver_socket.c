@@ -306,10 +306,8 @@ static ssize_t send_stream(struct s5_engine *e, struct s5_asker *a, int fd,
             break;
     }
     s5_nameserver_unlock(a);
-    if (told < 0) { /* what a name server does with a client it cannot follow */
+    if (told < 0) /* what a name server does with a client it cannot follow */
         shutdown(fd, SHUT_RDWR);
-        return -ECONNRESET;
-    }
     return (ssize_t)n;
 }
 

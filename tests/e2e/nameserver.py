@@ -13,7 +13,7 @@ ZONE = {
     "only4.example": {A: [bed.TARGET4]},
     "only6.example": {AAAA: [bed.TARGET6]},
     "mail.example": {MX: ["both.example"], TXT: ["said by a server"]},
-    "long.example": {TXT: ["x" * 250] * 8},
+    "long.example": {TXT: ["%s%d" % ("x" * 250, i) for i in range(8)]},
 }
 WILD = re.compile(r"(.+\.)?wild\.example$")  # every name below it is the target
 

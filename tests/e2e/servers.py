@@ -18,6 +18,7 @@ HOSTILE = 1085
 CLOSED, BLACK_HOLE = 1098, 1099
 USER, PASSWORD = bed.TAG + "u", "pass:w@rd/1"
 ECHO, BANNER, REFUSED, HTTP, REDIS, GIT, SSH = 7, 9, 11, 80, 6379, 9418, 22
+FTP, HTTPS = 21, 443
 BANNER_TEXT = b"220 said before anything was asked\r\n"
 
 DANTED_CONF = """
@@ -42,6 +43,8 @@ http {
   access_log %(dir)s/nginx.log; client_body_temp_path %(dir)s/b; proxy_temp_path %(dir)s/p;
   fastcgi_temp_path %(dir)s/f; uwsgi_temp_path %(dir)s/u; scgi_temp_path %(dir)s/s;
   server { listen 80 backlog=4096; listen [::]:80 backlog=4096; root %(dir)s/www; }
+  server { listen 443 ssl; listen [::]:443 ssl; root %(dir)s/www; ssl_certificate %(dir)s/tls.pem;
+           ssl_certificate_key %(dir)s/tls.pem; }
 }
 """
 
@@ -122,13 +125,20 @@ def targets(scratch):
                     ["git", "-C", repo, "symbolic-ref", "HEAD", "refs/heads/main"],
                     ["git", "-C", repo, "update-server-info"]):
         subprocess.run(command, check=True, env=env, timeout=30)
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=both.example",
+                    "-days", "2", "-keyout", scratch + "/tls.pem", "-out", scratch + "/tls.crt"],
+                   check=True, timeout=60, stderr=subprocess.DEVNULL)
+    with open(scratch + "/tls.pem", "a") as key, open(scratch + "/tls.crt") as certificate:
+        key.write(certificate.read())
     conf = write(scratch + "/nginx.conf", NGINX_CONF % {"dir": scratch})
     bed.start(bed.TARGET, ["nginx", "-c", conf, "-e", scratch + "/nginx.err"])
     bed.start(bed.TARGET, ["redis-server", "--port", str(REDIS), "--bind", bed.TARGET4,
                            bed.TARGET6, "--save", "", "--dir", scratch, "--protected-mode", "no"],
               stdout=subprocess.DEVNULL)
+    bed.start(bed.TARGET, ["/usr/bin/python3", "-m", "pyftpdlib", "-i", "::", "-p", str(FTP), "-d",
+                           www], stderr=subprocess.DEVNULL)
     sshd(scratch, bed.TARGET, SSH)
-    for port in (HTTP, REDIS, SSH):
+    for port in (HTTP, HTTPS, REDIS, SSH, FTP):
         bed.wait_port(bed.TARGET, bed.TARGET4, port)
     return Target()
 
