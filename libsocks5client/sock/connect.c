@@ -230,16 +230,16 @@ static int fly(struct s5_engine *e, int fd, struct s5_flight *f)
     s5_epoll_borrow(e, fd);
     find_duplicates(e, record, fd);
     r = s5_flight_dial(e, f, fd, nonblock);
-    if (r == -EINPROGRESS)
+    if (r == -EINPROGRESS && !atomic_load(&f->missed))
         return r;
     /* The kernel restarts a connect() without a time-out; ours gave it one. */
     if (r == -EINTR && (f->patience != S5_CLOCK_NEVER || !restarts()))
         return r;
-    if (r < 0 && r != -EINTR)
+    if (r < 0 && r != -EINTR && r != -EINPROGRESS)
         return unreachable(e, record, f, fd, r);
-    if (!nonblock)
+    if (!nonblock && r != -EINPROGRESS)
         return drive(e, record, f, fd, f->patience, r == 0 ? POLLOUT : 0);
-    return s5_connect_turn(e, record, POLLOUT) >= S5_TURN_OVER
+    return s5_connect_turn(e, record, r == 0 ? POLLOUT : 0) >= S5_TURN_OVER
                ? s5_connect_outcome(e, record, fd)
                : -EINPROGRESS;
 }

@@ -35,6 +35,7 @@ static bool claim(struct s5_flight *f)
     f->deadline = S5_CLOCK_NEVER / 2; /* not reclaimed before s5_flight_begin sets its own */
     atomic_store(&f->lock, 0);
     atomic_store(&f->refs, 1);
+    atomic_store(&f->missed, 0);
     atomic_store(&f->phase, S5_FLIGHT_TAKEN);
     return true;
 }
@@ -131,7 +132,7 @@ bool s5_flight_try(struct s5_engine *e, struct s5_flight *f)
 
 void s5_flight_unlock(struct s5_flight *f)
 {
-    atomic_store_explicit(&f->lock, 0, memory_order_release);
+    atomic_store(&f->lock, 0); /* before knocked is looked at */
 }
 
 bool s5_flight_lock(struct s5_engine *e, struct s5_flight *f)
@@ -241,7 +242,7 @@ int s5_flight_dial(struct s5_engine *e, struct s5_flight *f, int fd, bool nonblo
         e->real->setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit.own, sizeof limit.own);
     if (limit.changed && r == -EINPROGRESS)
         r = -ETIMEDOUT; /* our limit ran out, not the application's */
-    atomic_store_explicit(&f->phase, S5_FLIGHT_DIALING, memory_order_release);
+    atomic_store(&f->phase, S5_FLIGHT_DIALING);
     return r;
 }
 
@@ -438,8 +439,13 @@ static int reconsider(struct s5_engine *e, struct s5_flight *f)
 static enum s5_turn speak(struct s5_engine *e, struct s5_flight *f, int fd, short events)
 {
     size_t left;
-    if (atomic_load(&f->phase) == S5_FLIGHT_TAKEN)
-        return S5_TURN_WAIT;
+    if (atomic_load(&f->phase) == S5_FLIGHT_TAKEN) {
+        /* Told to whoever dials, unless he is past looking: an edge comes once. */
+        atomic_store(&f->missed, 1);
+        events = 0;
+        if (atomic_load(&f->phase) == S5_FLIGHT_TAKEN)
+            return S5_TURN_WAIT;
+    }
     if (atomic_load(&f->phase) == S5_FLIGHT_DIALING) {
         int there = reached(e, fd, events);
         if (there <= 0)
@@ -479,16 +485,26 @@ enum s5_turn s5_flight_turn(struct s5_engine *e, struct s5_flight *f, int fd, sh
     int saved = errno, cancel;
     if (atomic_load_explicit(&f->phase, memory_order_acquire) >= S5_FLIGHT_READY)
         return S5_TURN_OVER;
-    if (!s5_flight_try(e, f))
-        return S5_TURN_BUSY;
+    if (!s5_flight_try(e, f)) {
+        /* Told to whoever is at it, unless he is past looking: an edge comes once. */
+        atomic_store(&f->knocked, 1);
+        if (!s5_flight_try(e, f))
+            return S5_TURN_BUSY;
+    }
     /* send and recv are cancellation points: no thread may end while it holds the lock. */
     bool threads = !SINGLE_THREADED;
     if (threads)
         pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
-    enum s5_turn turn = turn_locked(e, f, fd, events);
-    if (turn != S5_TURN_OVER)
-        publish(f);
-    s5_flight_unlock(f);
+    enum s5_turn turn = S5_TURN_WAIT, next;
+    do {
+        atomic_store(&f->knocked, 0);
+        next = turn_locked(e, f, fd, events);
+        turn = next == S5_TURN_WAIT ? turn : next;
+        events = 0;
+        if (next != S5_TURN_OVER)
+            publish(f);
+        s5_flight_unlock(f);
+    } while (next != S5_TURN_OVER && atomic_load(&f->knocked) && s5_flight_try(e, f));
     if (threads)
         pthread_setcancelstate(cancel, NULL);
     errno = saved;

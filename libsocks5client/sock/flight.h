@@ -40,6 +40,8 @@ struct s5_flight {
     _Atomic uint32_t refs;       /* records, of all processes, that name it */
     _Atomic uint32_t generation; /* changes when it is reclaimed from a killed process */
     _Atomic uint32_t phase;      /* enum s5_flight_phase */
+    _Atomic uint32_t missed;     /* an event came while TAKEN: who dials has to look */
+    _Atomic uint32_t knocked;    /* an event came during a turn: who takes it has to look again */
     _Atomic uint64_t wake;       /* ns; when a turn is due at the latest, whatever the socket does */
     _Atomic short wants;         /* POLLIN or POLLOUT: what the next turn waits for */
     uint32_t next_free;          /* index + 1 in the free list */
