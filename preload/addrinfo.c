@@ -23,7 +23,7 @@ static int append(struct addrinfo ***tail, const struct s5_names_answer *answer,
     struct addrinfo asked = *hints, *list = NULL;
     asked.ai_family = family;
     asked.ai_flags &= ~(AI_ADDRCONFIG | AI_CANONNAME | AI_CANONIDN);
-    int r = s5_real.getaddrinfo(v4 ? "127.0.0.1" : "::1", service, &asked, &list);
+    int r = s5_real.getaddrinfo(v4 ? "0" : "::", service, &asked, &list);
     **tail = list;
     for (struct addrinfo *ai = list; r == 0 && ai; ai = ai->ai_next) {
         if (family == AF_INET)

@@ -207,6 +207,8 @@ static size_t name_length(const struct s5_addr *addr)
 static bool is_below(const char *name, size_t len, const char *suffix)
 {
     size_t n = strlen(suffix);
+    if (len >= n && n && ((name[len - n] ^ suffix[0]) & ~0x20)) /* most end here */
+        return false;
     return len >= n && strncasecmp(name + len - n, suffix, n) == 0 &&
            (len == n || name[len - n - 1] == '.');
 }

@@ -19,14 +19,17 @@ static struct {
     _Atomic int ipv6;
 } local;
 
+/* Letters count without their case; so do some other octets, which does no harm here. */
 static uint64_t hash_name(const char *name, size_t len)
 {
-    uint64_t hash = 0xcbf29ce484222325ull;
-    for (size_t i = 0; i < len; i++) {
-        uint8_t c = (uint8_t)name[i];
-        hash = (hash ^ ((unsigned)c - 'A' < 26u ? c | 32u : c)) * 0x100000001b3ull;
+    uint64_t hash = len;
+    for (size_t i = 0; i < len; i += 8) {
+        uint64_t word = 0;
+        memcpy(&word, name + i, len - i < 8 ? len - i : 8);
+        hash = (hash ^ (word | 0x2020202020202020ull)) * 0x9e3779b97f4a7c15ull;
+        hash ^= hash >> 29;
     }
-    return hash ^ hash >> 32;
+    return hash;
 }
 
 static bool add_word(void *user, unsigned at, const char *word, size_t len)
