@@ -55,13 +55,14 @@ static int answer_ours(const struct s5_names_answer *answer, const char *node, c
     const int all = AI_V4MAPPED | AI_ALL;
     struct addrinfo *list = NULL, **tail = &list;
     bool ipv6 = hints->ai_family == AF_INET6;
-    bool any = hints->ai_family == AF_UNSPEC, prefer6 = any && s5_local_has_ipv6();
+    bool any = hints->ai_family == AF_UNSPEC, prefer6 = any && s5_local_prefers_ipv6();
     int r = 0;
     if (ipv6 || prefer6)
         r = append(&tail, answer, AF_INET6, false, service, hints);
     if (r == 0 && !ipv6)
         r = append(&tail, answer, AF_INET, false, service, hints);
-    if (r == 0 && any && !prefer6 && !(hints->ai_flags & AI_ADDRCONFIG))
+    if (r == 0 && any && !prefer6 &&
+        (!(hints->ai_flags & AI_ADDRCONFIG) || s5_local_has_ipv6()))
         r = append(&tail, answer, AF_INET6, false, service, hints);
     if (r == 0 && ipv6 && (hints->ai_flags & all) == all)
         r = append(&tail, answer, AF_INET6, true, service, hints);

@@ -1,6 +1,7 @@
 """Names and real programs: whatever resolver one has, no query of it leaves the client."""
 
 import bed
+import nameserver
 import run
 import servers as s
 from run import CURL, PAGE, PYTHON, right
@@ -166,10 +167,10 @@ stand-in-ipv6 = "fd99::/64"
 """ % (bed.PROXY4, s.DANTED)
 
 
-def ruled(w, command, more=""):
+def ruled(w, command, more="", first=""):
     conf = w.scratch + "/names.conf"
     with open(conf, "w", encoding="ascii") as f:
-        f.write(RULES + more)
+        f.write(first + RULES + more)
     return w.configured(conf, command, w.env, 40)
 
 
@@ -199,6 +200,42 @@ def _(w):
     assert status == 0 and bed.HOSTS4.encode() in out, (out, err)
 
 
+@test("names resolved here: libc asks, its answers go to the server")
+def _(w):
+    """A resolver on the client's loopback, as many machines have one."""
+    near = nameserver.Nameserver(bed.CLIENT, ["127.0.0.1"])
+    path = "/etc/netns/%s/resolv.conf" % bed.CLIENT
+    with open(path, encoding="ascii") as f:
+        before = f.read()
+    with open(path, "w", encoding="ascii") as f:
+        f.write("nameserver 127.0.0.1\n")
+    try:
+        far = len(w.nameserver.asked)
+        for command, out in ((CURL + ["http://both.example/"], PAGE),
+                             (["getent", "ahosts", "both.example"], bed.TARGET4.encode()),
+                             (["dig", "+short", "both.example"], bed.TARGET4.encode())):
+            asked = len(near.asked)
+            right(ruled(w, command, 'resolve = local\n'), out)
+            assert len(near.asked) > asked and len(w.nameserver.asked) == far
+            asked = len(near.asked)
+            right(ruled(w, command), PAGE if out == PAGE else b"10.200.")  # resolved by the server
+            assert len(near.asked) == asked
+            far = len(w.nameserver.asked)
+        code = """
+import socket
+at = socket.getaddrinfo('here.example', 53, socket.AF_INET)[0][4]
+print(at[0][:7], socket.create_connection(at).getpeername())"""  # a stand-in until the port is known
+        right(ruled(w, [PYTHON, "-c", code], first="""
+rule "here" { to = {"here.example"} ports = {"53"} via = {"direct"} }"""), b"10.200. ('127.0.0.1', 53)")
+        asked = len(near.asked)
+        status, _, err = ruled(w, CURL + ["http://both.example/"], 'resolve = local\n'
+                               'rule "x" { to = {"127.0.0.1"} via = {"deny"} }\n')
+        assert status == 6 and b"refused: lookup" in err and len(near.asked) == asked, (status, err)
+    finally:
+        with open(path, "w", encoding="ascii") as f:
+            f.write(before)
+
+
 @test("an unknown name is the server's REP as connect's errno")
 def _(w):
     code = "import socket; print(socket.socket().connect_ex(('unknown.example', 80)))"
@@ -219,3 +256,13 @@ at = socket.getaddrinfo('both.example', 7, type=socket.SOCK_STREAM)[0][4][0]
 child = "import socket,sys; s=socket.create_connection((sys.argv[1],7)); s.sendall(b'x'); print(s.recv(1))"
 print(subprocess.run([sys.executable, '-c', child, at], env={}, stdout=subprocess.PIPE).stdout)"""
     right(w.via(s.DANTED, [PYTHON, "-c", code]), b"b'x'")
+
+
+@test("rcmd is refused: libc would connect by itself")
+def _(w):
+    code = """
+import ctypes
+libc = ctypes.CDLL(None, use_errno=True)
+host = ctypes.c_char_p(b'both.example')
+print(libc.rcmd(ctypes.byref(host), 514 << 8, b'a', b'b', b'c', None), ctypes.get_errno())"""
+    right(w.via(s.DANTED, [PYTHON, "-c", code]), b"-1 95")
