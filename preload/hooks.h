@@ -63,7 +63,8 @@
     ASKED(fd, s5_nameserver_recvmsg(ENGINE, fd, msg, flags),                                       \
           STREAM(fd, flags &MSG_DONTWAIT, REAL(recvmsg, fd, msg, flags)))
 #define GATE_write(fd, buf, n)        s5_gate_flying()
-#define OURS_write(fd, buf, n)      STREAM(fd, false, REAL(write, fd, buf, n))
+#define OURS_write(fd, buf, n)                                                                     \
+    ASKED_PLAINLY(fd, buf, n, 0, STREAM(fd, false, REAL(write, fd, buf, n)))
 #define GATE_writev(fd, iov, n)       s5_gate_flying()
 #define OURS_writev(fd, iov, n)                                                                    \
     ASKED(fd, s5_nameserver_writev(ENGINE, fd, iov, n), STREAM(fd, false, REAL(writev, fd, iov, n)))

@@ -125,7 +125,7 @@ def _(w):
 @test("a question that is none is not answered, and the next one is")
 def _(w):
     code = """
-import socket, struct
+import os, socket, struct
 query = struct.pack('!HHHHHH', 7, 256, 1, 0, 0, 0) + b'\\4both\\7example\\0' + struct.pack('!HH', 1, 1)
 for connect in (False, True):
     s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -141,16 +141,22 @@ for connect in (False, True):
     assert send(query) == len(query)
     answer, source = s.recvfrom(512)
     assert answer[:2] == query[:2] and source == ('%s', 53), (answer, source)
+    else: # by every other call there is
+        for call in (lambda: s.sendmsg([query[:9], query[9:]]), lambda: os.write(s.fileno(), query),
+                     lambda: os.writev(s.fileno(), [query[:5], query[5:]])):
+            assert call() == len(query)
+            assert s.recvmsg(512)[3] == ('%s', 53)
     if not connect: # two servers on one socket
         s.sendto(query, ('%s', 53)); s.sendto(b'\\0\\10' + query[2:], ('10.9.9.9', 53))
         assert [s.recvfrom(512)[1][0] for i in (1, 2)] == ['%s', '10.9.9.9']
 t = socket.create_connection(('%s', 53)); t.settimeout(20)
-for part in (b'\\0', bytes([len(query)]), query[:9], query[9:]):
+for part in (b'\\0', bytes([len(query)]), query[:9]):
     t.sendall(part)
+os.write(t.fileno(), query[9:])
 assert t.recv(2) and t.recv(512)[:2] == query[:2]
 t.sendall(b'\\0\\1x')
 assert t.recv(1) == b''
-print('as it should be')""" % ((bed.TARGET4,) * 7)
+print('as it should be')""" % ((bed.TARGET4,) * 8)
     right(w.via(s.DANTED, [PYTHON, "-c", code]), b"as it should be")
 
 
