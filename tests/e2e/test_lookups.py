@@ -141,7 +141,7 @@ for connect in (False, True):
     assert send(query) == len(query)
     answer, source = s.recvfrom(512)
     assert answer[:2] == query[:2] and source == ('%s', 53), (answer, source)
-    else: # by every other call there is
+    if connect: # by every other call there is
         for call in (lambda: s.sendmsg([query[:9], query[9:]]), lambda: os.write(s.fileno(), query),
                      lambda: os.writev(s.fileno(), [query[:5], query[5:]])):
             assert call() == len(query)
