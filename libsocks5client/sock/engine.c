@@ -7,6 +7,7 @@
 #include "standing.h"
 #include "clock.h"
 #include "error.h"
+#include "listener.h"
 #include "nameserver.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -164,6 +165,7 @@ const struct s5_policy *s5_engine_policy(struct s5_engine *e)
  * child can yet be missing. */
 void s5_engine_fork_prepare(struct s5_engine *e)
 {
+    s5_listener_fork(e);
     if (!s5_registry_flying(&e->registry))
         return;
     for (uint32_t at = 0; at < atomic_load(&e->registry.flying_top); at++) {

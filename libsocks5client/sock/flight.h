@@ -31,7 +31,7 @@ enum s5_flight_phase {
     S5_FLIGHT_TAKEN,   /* connect() to the server is about to be called, or blocks */
     S5_FLIGHT_DIALING, /* connect() to the server under way */
     S5_FLIGHT_TALKING, /* octets of the negotiation go out and come in */
-    S5_FLIGHT_READY,   /* the socket is the application's */
+    S5_FLIGHT_READY,   /* the socket is the application's; BIND: the first reply is in hand */
     S5_FLIGHT_FAILED,  /* error tells; 0: the kernel keeps it. Not connected in any case */
 };
 
@@ -48,6 +48,7 @@ struct s5_flight {
     int32_t error;               /* negative errno, when FAILED; 0: SO_ERROR has it */
     bool probing;                /* pipelined to a server of unknown standing: may start anew */
     bool again;                  /* started anew, step by step */
+    uint8_t command;             /* enum s5_command: CONNECT or BIND */
     uint64_t cookie;             /* SO_COOKIE of the socket */
     uint64_t begun;              /* ns, when the connection was asked for */
     uint64_t deadline;           /* ns; the server's timeout */
@@ -75,6 +76,9 @@ enum s5_turn {
  * 0, or -errno as s5_session_start. */
 int s5_flight_begin(struct s5_engine *e, struct s5_flight *f, const struct s5_server *server,
                     const struct s5_addr *dst);
+/* The same for BIND: DST is the expected peer, or zeros. */
+int s5_flight_begin_bind(struct s5_engine *e, struct s5_flight *f, const struct s5_server *server,
+                         const struct s5_addr *dst);
 
 /* connect() to the server: blocking as far as FD is, within the flight's deadline and the
  * socket's SO_SNDTIMEO. 0, -EINPROGRESS (also: SO_SNDTIMEO ran out), -EINTR, or the errno of

@@ -20,6 +20,7 @@
 #define S5_TREE_STANDINGS 64
 #define S5_TREE_HANDOVERS 4096
 #define S5_TREE_FLIGHTS   16384
+#define S5_TREE_LISTENERS 256
 #define S5_TREE_PATH_MAX  256
 
 /* Whether a server takes a pipelined negotiation (s5_standing_* in standing.h). */
@@ -34,11 +35,39 @@ struct s5_handover {
     struct s5_endpoint peer, server;
 };
 
+/* Whom the processes of the tree called last through a server: who calls may be called back. */
+struct s5_called {
+    _Atomic uint32_t server; /* index in the policy + 1; 0: nobody was called */
+    _Atomic uint32_t busy;   /* the next two are being written or read */
+    uint32_t pid;            /* who called FTP; 0: nobody */
+    struct s5_addr ftp;      /* the server of files that will call back */
+};
+
+/* A listening socket whose connections come in at a server. All processes that have the socket
+ * share it; what each of them holds for itself is in its record. */
+struct s5_listener {
+    _Atomic uint64_t lock;       /* as a flight's: process id << 32 | thread; 0: nobody */
+    _Atomic uint64_t cookie;     /* SO_COOKIE of the application's socket; 0: free */
+    _Atomic uint32_t refs;       /* records, of all processes, that name it */
+    _Atomic uint32_t generation; /* changes when it is freed */
+    _Atomic uint32_t serial;     /* of the BIND under way; changes with each */
+    _Atomic uint32_t pid;        /* that has to do with it; where it is dead and others are needed,
+                                  * the listener is anybody's */
+    uint64_t mailbox;            /* SO_COOKIE of the socket its descriptors travel in */
+    int32_t mailbox_fd;          /* what its number was when this was written */
+    uint16_t family;             /* of the application's socket */
+    uint16_t backoff;            /* seconds until a server is asked again that failed; 0: it did not */
+    bool bound;                  /* a BIND is under way, NAME is its address */
+    struct s5_endpoint name;     /* what getsockname() tells */
+    struct s5_flight flight;     /* the BIND under way; session is at or behind its first reply */
+};
+
 struct s5_tree {
     uint64_t magic; /* tells this layout from any other, see tree.c */
     _Atomic uint32_t policy_state; /* enum in tree.c: empty, being written, ready */
     uint64_t fingerprint;          /* of the environment the policy was read from */
     char standing_path[S5_TREE_PATH_MAX]; /* file that keeps standings; "" for none */
+    struct s5_called called;
     struct s5_standing standings[S5_TREE_STANDINGS];
     _Atomic uint32_t handovers_at; /* next one to overwrite */
     struct s5_handover handovers[S5_TREE_HANDOVERS];
@@ -48,6 +77,8 @@ struct s5_tree {
     _Atomic uint32_t reclaim_at;    /* where the search for abandoned ones goes on */
     struct s5_flight flights[S5_TREE_FLIGHTS];
     struct s5_pool pool; /* names and their stand-ins */
+    _Atomic uint32_t listeners_used; /* listeners below it were in use at least once */
+    struct s5_listener listeners[S5_TREE_LISTENERS];
 };
 
 /* A new one, its descriptor high and inherited by exec; -1 where no memory file could be had and

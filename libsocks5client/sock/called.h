@@ -1,0 +1,18 @@
+/* Whom the processes of a tree called last through a server. A program that listens afterwards on a
+ * port that it does not choose wants to be called back, through that same server. */
+#ifndef S5_CALLED_H
+#define S5_CALLED_H
+
+#include "tree.h"
+
+/* Process PID is connected to TO through the server at INDEX of the policy. */
+void s5_called_note(struct s5_tree *tree, uint32_t index, uint32_t pid, const struct s5_addr *to);
+
+/* The server's index + 1; 0: nobody was called. */
+uint32_t s5_called_server(const struct s5_tree *tree);
+
+/* Who is going to call PID back: true, and RET (port 0), where it is in touch with a server of files
+ * (FTP, RFC 959). */
+bool s5_called_expects(struct s5_tree *tree, uint32_t pid, struct s5_addr *ret);
+
+#endif
