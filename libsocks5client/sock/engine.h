@@ -11,6 +11,7 @@
 #include "registry.h"
 #include "source.h"
 #include "tree.h"
+#include "wait.h"
 
 enum s5_engine_policy_state {
     S5_ENGINE_NO_POLICY = 0,
@@ -100,27 +101,6 @@ int s5_route_listener(struct s5_engine *e, const struct s5_addr *at, bool quiet,
 /* A flow of a kind that cannot be proxied: 0 where it may leave directly, else -errno, logged. */
 int s5_route_direct_only(struct s5_engine *e, const struct s5_addr *to, uint8_t protocol,
                          uint8_t command, const char *what);
-
-/* --- wait.c: poll() and select() of any descriptors --- */
-int s5_wait_poll(struct s5_engine *e, struct pollfd *fds, nfds_t n, const struct timespec *timeout,
-                 const sigset_t *mask);
-int s5_wait_select(struct s5_engine *e, int n, fd_set *in, fd_set *out, fd_set *ex,
-                   const struct timespec *timeout, const sigset_t *mask);
-/* --- poll.c, select.c, epoll.c: where negotiations are in flight --- */
-int s5_poll(struct s5_engine *e, struct pollfd *fds, nfds_t n, const struct timespec *timeout,
-            const sigset_t *mask);
-int s5_select(struct s5_engine *e, int n, fd_set *in, fd_set *out, fd_set *ex,
-              const struct timespec *timeout, const sigset_t *mask);
-int s5_epoll_ctl(struct s5_engine *e, int ep, int op, int fd, struct epoll_event *event);
-/* N events that a real wait on EP has returned already (0: none yet) are looked at first. */
-int s5_epoll_wait(struct s5_engine *e, int ep, struct epoll_event *events, int max, int n,
-                  const struct timespec *timeout, const sigset_t *mask);
-/* Change every registration of FD to what a negotiation needs, or back. */
-void s5_epoll_borrow(struct s5_engine *e, int fd);
-void s5_epoll_give_back(struct s5_engine *e, int fd);
-/* The nearest deadline of anything in flight (ns), and carrying out those that passed. */
-uint64_t s5_flying_until(struct s5_engine *e);
-void s5_flying_expire(struct s5_engine *e, uint64_t now);
 
 /* --- query.c --- */
 int s5_getsockname(struct s5_engine *e, int fd, struct sockaddr *addr, socklen_t *len);

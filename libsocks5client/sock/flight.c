@@ -61,8 +61,8 @@ static void publish(struct s5_flight *f)
     atomic_store_explicit(&f->wake, wake, memory_order_relaxed);
 }
 
-static int begin(struct s5_engine *e, struct s5_flight *f, const struct s5_server *server,
-                 const struct s5_addr *dst, enum s5_command command)
+int s5_flight_begin(struct s5_engine *e, struct s5_flight *f, const struct s5_server *server,
+                    enum s5_command command, const struct s5_addr *dst)
 {
     f->command = (uint8_t)command;
     f->begun = s5_clock_now();
@@ -82,18 +82,6 @@ static int begin(struct s5_engine *e, struct s5_flight *f, const struct s5_serve
     int r = start_session(e->policy, f, dst, pipeline);
     publish(f);
     return r;
-}
-
-int s5_flight_begin(struct s5_engine *e, struct s5_flight *f, const struct s5_server *server,
-                    const struct s5_addr *dst)
-{
-    return begin(e, f, server, dst, S5_CONNECT);
-}
-
-int s5_flight_begin_bind(struct s5_engine *e, struct s5_flight *f, const struct s5_server *server,
-                         const struct s5_addr *dst)
-{
-    return begin(e, f, server, dst, S5_BIND);
 }
 
 /* --- dialling --- */

@@ -72,13 +72,11 @@ enum s5_turn {
     S5_TURN_GONE, /* settled already: no turn was taken (s5_connect_turn alone) */
 };
 
-/* Credentials, methods and pipelining as SERVER and its standing have it; DST is where to.
+/* Credentials, methods and pipelining as SERVER and its standing have it; DST is where to; for
+ * BIND the peer that is expected, or zeros.
  * 0, or -errno as s5_session_start. */
 int s5_flight_begin(struct s5_engine *e, struct s5_flight *f, const struct s5_server *server,
-                    const struct s5_addr *dst);
-/* The same for BIND: DST is the expected peer, or zeros. */
-int s5_flight_begin_bind(struct s5_engine *e, struct s5_flight *f, const struct s5_server *server,
-                         const struct s5_addr *dst);
+                    enum s5_command command, const struct s5_addr *dst);
 
 /* connect() to the server: blocking as far as FD is, within the flight's deadline and the
  * socket's SO_SNDTIMEO. 0, -EINPROGRESS (also: SO_SNDTIMEO ran out), -EINTR, or the errno of

@@ -53,7 +53,7 @@ static int negotiate(struct s5_engine *e, struct s5_flight *f, int fd,
 {
     atomic_store(&f->lock, 0);
     atomic_store(&f->phase, S5_FLIGHT_TAKEN);
-    int r = s5_flight_begin_bind(e, f, server, dst);
+    int r = s5_flight_begin(e, f, server, S5_BIND, dst);
     if (r < 0)
         return r == -EINVAL ? -EOPNOTSUPP : r;
     r = s5_flight_dial(e, f, fd, true);

@@ -6,8 +6,8 @@ import threading
 
 import bed
 import servers as s
-from run import test
-from test_apps import AUTH, app, fine
+from run import fine, test
+from test_apps import AUTH
 
 CALLER = 13
 WAYS = ["blocking", "poll", "select", "epoll", "nonblock epoll", "nonblock poll", "nonblock select", "fork",
@@ -53,12 +53,12 @@ def callers():
 
 def called_back(w, how, host, port, user=""):
     callers()
-    fine(w.via(port, [app(w, "called_back"), host, str(CALLER), how], user))
+    fine(w.via(port, [w.app("called_back"), host, str(CALLER), how], user))
 
 
 def bare(w, how, host):
     callers()
-    fine(bed.run(bed.PROXY, [app(w, "called_back"), host, str(CALLER), how], w.env, 60))
+    fine(bed.run(bed.PROXY, [w.app("called_back", False), host, str(CALLER), how], w.env, 60))
 
 
 for HOW in WAYS:
