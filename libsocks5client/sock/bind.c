@@ -46,12 +46,30 @@ static uint16_t port_of(const struct sockaddr *addr)
                                             : ((const struct sockaddr_in6 *)addr)->sin6_port);
 }
 
+/* A program binds where its connection is from. That is a v4-mapped address where the server was
+ * reached by IPv4, which a socket for IPv6 alone refuses: but not one that listens at a server. */
+static int bind_mapped(struct s5_engine *e, int fd, const struct sockaddr *addr, socklen_t len)
+{
+    const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)addr;
+    const struct s5_server *server;
+    struct s5_addr at;
+    int off = 0;
+    if (len < sizeof *v6 || v6->sin6_family != AF_INET6 || !IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr) ||
+        s5_addr_from_sockaddr(&at, addr, len) < 0 || s5_route_listener(e, &at, true, &server) <= 0 ||
+        e->real->setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off) != 0)
+        return -EINVAL;
+    return e->real->bind(fd, addr, len) == 0 ? 0 : -errno;
+}
+
 int s5_bind(struct s5_engine *e, int fd, const struct sockaddr *addr, socklen_t len)
 {
     const struct s5_server *server;
     struct s5_addr at;
-    if (e->real->bind(fd, addr, len) != 0)
-        return -errno;
+    int r = e->real->bind(fd, addr, len) == 0 ? 0 : -errno;
+    if (r == -EINVAL && addr && !s5_engine_inside)
+        r = bind_mapped(e, fd, addr, len);
+    if (r < 0)
+        return r;
     if ((addr->sa_family != AF_INET && addr->sa_family != AF_INET6) || !where(e, fd, &at))
         return 0;
     at.port = port_of(addr);

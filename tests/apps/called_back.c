@@ -3,6 +3,7 @@
  * argument says. Both ends must see the same two addresses. */
 #include "app.h"
 #include <poll.h>
+#include <signal.h>
 #include <sys/epoll.h>
 #include <sys/select.h>
 
@@ -51,12 +52,12 @@ static void wait_for_it(void)
     FD_ZERO(&in);
     FD_SET(on, &in);
     if (by_epoll) {
-        CHECK(epoll_wait(ep, &event, 1, 20000) == 1);
+        CHECK(epoll_wait(ep, &event, 1, 30000) == 1);
         CHECK(event.events & EPOLLIN && event.data.u64 == 0x1234567890);
     } else if (by_poll) {
-        CHECK(poll(&p, 1, 20000) == 1 && p.revents == POLLIN);
+        CHECK(poll(&p, 1, 30000) == 1 && p.revents == POLLIN);
     } else if (by_select) {
-        struct timeval limit = {20, 0};
+        struct timeval limit = {30, 0};
         CHECK(select(on + 1, &in, NULL, NULL, &limit) == 1 && FD_ISSET(on, &in));
     }
 }
@@ -117,6 +118,41 @@ static void once(void)
     CHECK(read(caller, &octet, 1) == 1); /* the caller is done */
 }
 
+/* Three processes accept on the listener they inherited, a fourth tells its address. */
+static void prefork(void)
+{
+    enum { CHILDREN = 3 };
+    pid_t children[CHILDREN];
+    char octet;
+    for (int i = 0; i < CHILDREN; i++) {
+        children[i] = fork();
+        if (children[i] != 0)
+            continue;
+        close(caller);
+        if (by_epoll) {
+            struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.u64 = 0x1234567890};
+            ep = epoll_create1(EPOLL_CLOEXEC);
+            CHECK(epoll_ctl(ep, EPOLL_CTL_ADD, on, &event) == 0);
+        }
+        for (;;) {
+            struct sockaddr_storage from;
+            int fd = take(&from);
+            if (fd < 0)
+                FAIL("accept in a child");
+            serve(fd, &from);
+        }
+    }
+    for (int i = 0; i < TIMES; i++) {
+        ask();
+        CHECK(read(caller, &octet, 1) == 1);
+    }
+    for (int i = 0; i < CHILDREN; i++) {
+        int status;
+        CHECK(kill(children[i], SIGTERM) == 0 && waitpid(children[i], &status, 0) == children[i]);
+        CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM);
+    }
+}
+
 static void listen_on(const struct peer *p, const char *how)
 {
     struct peer any = peer_of(p->family == AF_INET ? "0.0.0.0" : "::", "0");
@@ -154,7 +190,7 @@ int main(int argc, char **argv)
         by_epoll = strstr(how, "epoll");
         by_poll = strstr(how, "poll") && !by_epoll;
         by_select = strstr(how, "select");
-        by_fork = strstr(how, "fork");
+        by_fork = strstr(how, "fork") && !strstr(how, "prefork");
         caller = tcp_connect(&p);
         listen_on(&p, how);
     }
@@ -166,8 +202,11 @@ int main(int argc, char **argv)
         execl(argv[0], argv[0], argv[1], argv[2], "inherited", a, b, (char *)NULL);
         FAIL("exec");
     }
-    for (int i = 0; i < TIMES; i++)
-        once();
+    if (strstr(how, "prefork"))
+        prefork();
+    else
+        for (int i = 0; i < TIMES; i++)
+            once();
     close(on);
     close(caller);
     return 0;

@@ -1,17 +1,20 @@
 """Programs that listen, called back through the server. A caller in the target's namespace is told by
 the program whom to call, over a connection of its own, and tells the program what it sees."""
 
+import os
 import socket
+import subprocess
 import threading
 
 import bed
 import servers as s
-from run import fine, test
+from run import CURL, PAGE, PYTHON, URL4, fine, right, test
 from test_apps import AUTH
 
 CALLER = 13
-WAYS = ["blocking", "poll", "select", "epoll", "nonblock epoll", "nonblock poll", "nonblock select", "fork",
-        "fork nonblock epoll", "exec", "any blocking"]
+WAYS = ["blocking", "poll", "select", "epoll", "nonblock epoll", "nonblock poll",
+        "nonblock select", "fork", "fork nonblock epoll", "exec",
+        "prefork", "prefork nonblock poll", "prefork nonblock epoll", "any blocking"]
 _callers = []
 
 
@@ -70,3 +73,203 @@ for HOW in WAYS:
                                   ("danted with password", s.DANTED_AUTH, AUTH)):
             test("bind: called back at %s through %s, %s" % (HOST, LABEL, HOW))(
                 lambda w, how=HOW, host=HOST, p=PORT, u=USER: called_back(w, how, host, p, u))
+
+
+# --- FTP: the server of files calls back for each transfer ---
+
+VSFTPD_CONF = """
+listen=NO
+listen_ipv6=YES
+listen_port=%(port)d
+background=NO
+anonymous_enable=YES
+anon_root=%(root)s
+no_anon_password=YES
+xferlog_enable=NO
+seccomp_sandbox=NO
+secure_chroot_dir=%(dir)s/empty
+connect_from_port_20=YES
+run_as_launching_user=NO
+pasv_enable=NO
+"""
+FTP = 21
+_ftp = []
+
+
+def ftp_server(w):
+    if _ftp:
+        return
+    root, empty = w.scratch + "/ftp", w.scratch + "/empty"
+    os.makedirs(root + "/pub")
+    os.makedirs(empty)
+    os.chmod(root, 0o555)
+    s.write(root + "/pub/hello.txt", "by an active connection\n")
+    with open(root + "/pub/big", "wb") as f:
+        f.write(os.urandom(3 << 20))
+    conf = s.write(w.scratch + "/vsftpd.conf",
+                   VSFTPD_CONF % {"port": FTP, "root": root, "dir": w.scratch})
+    _ftp.append(bed.start(bed.TARGET, ["vsftpd", conf]))
+    bed.wait_port(bed.TARGET, bed.TARGET4, FTP)
+    bed.wait_port(bed.TARGET, bed.TARGET6, FTP)
+
+
+def url_host(host):
+    return "[%s]" % host if ":" in host else host
+
+
+def tnftp(w, host, port, user):
+    """Debian's ftp, active: lists, fetches a small file and a large one."""
+    ftp_server(w)
+    there = "%s/got-%d" % (w.scratch, len(os.listdir(w.scratch)))
+    os.makedirs(there)
+    script = s.write(there + "/script", "user anonymous x@y\ncd pub\nls\nlcd %s\nget hello.txt\n"
+                     "get big\nls\nbye\n" % there)
+    command = ["sh", "-c", "exec ftp -A -n -v %s <%s" % (host, script)]
+    status, out, err = w.via(port, command, user)
+    assert status == 0 and out.count(b"hello.txt") >= 2, (status, out, err)
+    same(w, there, (out, err))
+
+
+def lftp(w, host, port, user):
+    ftp_server(w)
+    there = "%s/got-%d" % (w.scratch, len(os.listdir(w.scratch)))
+    os.makedirs(there)
+    command = ["lftp", "-c", "set ftp:passive-mode no; set net:max-retries 2; set net:timeout 10;"
+               " set xfer:clobber yes; open -p %d ftp://%s; cd pub; cls -l; lcd %s; get hello.txt;"
+               " get big" % (FTP, url_host(host), there)]
+    status, out, err = w.via(port, command, user)
+    assert status == 0 and b"hello.txt" in out, (status, out, err)
+    same(w, there, (out, err))
+
+
+def same(w, there, told):
+    for name in ("hello.txt", "big"):
+        with open(w.scratch + "/ftp/pub/" + name, "rb") as a, open(there + "/" + name, "rb") as b:
+            assert a.read() == b.read(), (name, told)
+
+
+for CLIENT in (tnftp, lftp):
+    for HOST in (bed.TARGET4, bed.TARGET6):
+        for LABEL, PORT, USER in (("danted", s.DANTED, ""),
+                                  ("danted with password", s.DANTED_AUTH, AUTH)):
+            test("bind: %s, active, at %s through %s" % (CLIENT.__name__, HOST, LABEL))(
+                lambda w, c=CLIENT, h=HOST, p=PORT, u=USER: c(w, h, p, u))
+
+
+# --- programs in Python ---
+
+ASYNCIO = """
+import asyncio, socket, sys
+async def main():
+    r, w = await asyncio.open_connection(sys.argv[1], %d)
+    own = w.get_extra_info('sockname')[0]
+    async def called(reader, writer):
+        peer, name = writer.get_extra_info('peername'), writer.get_extra_info('sockname')
+        said = (await reader.readline()).decode().split()
+        assert said == [str(x) for x in peer[:2] + name[:2]], (said, peer, name)
+        writer.write(b'thanks\\n')
+        await writer.drain()
+        writer.close()
+    server = await asyncio.start_server(called, own, 0)
+    for i in range(10):
+        name = server.sockets[0].getsockname()
+        w.write(b'%%s %%d\\n' %% (name[0].encode(), name[1]))
+        assert await r.readexactly(1) == b'.'
+    server.close()
+    await server.wait_closed()
+    print('ten')
+asyncio.run(main())""" % CALLER
+
+PLAIN = """
+import selectors, socket, sys
+control = socket.create_connection((sys.argv[1], %d))
+where = selectors.%s()
+listeners = [socket.create_server((control.getsockname()[0], 0), family=control.family)
+             for i in range(3)]
+listeners[2] = socket.socket(fileno=listeners[2].dup().detach())
+assert listeners[2].getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) == 1
+for l in listeners:
+    where.register(l, selectors.EVENT_READ)
+    l.setblocking(False)
+for i in range(10):
+    for l in (listeners[2], listeners[0], listeners[1]):
+        control.sendall(b'%%s %%d\\n' %% (l.getsockname()[0].encode(), l.getsockname()[1]))
+        ready = where.select(20)
+        assert [key.fileobj for key, _ in ready] == [l], ready
+        c, peer = l.accept()
+        said = c.makefile().readline().split()
+        assert said == [str(x) for x in peer[:2] + c.getsockname()[:2]], (said, peer)
+        try: l.accept()
+        except BlockingIOError: pass
+        c.sendall(b'thanks\\n')
+        c.close()
+        assert control.recv(1) == b'.'
+for l in listeners:
+    where.unregister(l)
+    l.close()
+print('thirty')"""
+
+
+def python(w, code, host, said):
+    callers()
+    right(w.via(s.DANTED, [PYTHON, "-c", code, host]), said)
+
+
+for HOST in (bed.TARGET4, bed.TARGET6):
+    test("bind: asyncio's start_server, at %s" % HOST)(
+        lambda w, h=HOST: python(w, ASYNCIO, h, b"ten"))
+    for SELECTOR in ("EpollSelector", "PollSelector", "SelectSelector"):
+        test("bind: three listeners and a duplicate, %s, at %s" % (SELECTOR, HOST))(
+            lambda w, h=HOST, k=SELECTOR: python(w, PLAIN % (CALLER, k), h, b"thirty"))
+
+
+# --- what does not go to a server ---
+
+NGINX = """
+daemon off; pid %(dir)s/local.pid; error_log %(dir)s/local.err; worker_processes 2;
+events { worker_connections 64; }
+http { access_log off; client_body_temp_path %(dir)s/lb; proxy_temp_path %(dir)s/lp;
+  fastcgi_temp_path %(dir)s/lf; uwsgi_temp_path %(dir)s/lu; scgi_temp_path %(dir)s/ls;
+  server { listen %(at)s:%(port)d; root %(dir)s/www; } }
+"""
+
+
+def stays_local(w, port, command):
+    """Also where something in the tree was connected through the server before."""
+    first = "curl -sS -m 20 -o /dev/null %s && exec \"$@\"" % URL4
+    process = bed.start(bed.CLIENT, [
+        "env", "-i", "PATH=" + w.env["PATH"], "HOME=" + w.env["HOME"], w.socksify, "-x",
+        "socks5h://%s:%d" % (bed.PROXY4, s.DANTED), "--", "sh", "-c", first, "sh"] + command,
+                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        bed.wait_port(bed.CLIENT, bed.CLIENT4, port)
+        right(bed.run(bed.CLIENT, CURL + ["http://%s:%d/" % (bed.CLIENT4, port)], w.env), PAGE)
+    finally:
+        bed.stop(process)
+
+
+@test("bind: python's http.server keeps listening locally")
+def _(w):
+    stays_local(w, 8000, [PYTHON, "-m", "http.server", "-d", w.scratch + "/www", "--bind",
+                          bed.CLIENT4, "8000"])
+
+
+@test("bind: nginx keeps listening locally")
+def _(w):
+    conf = s.write(w.scratch + "/local.conf",
+                   NGINX % {"dir": w.scratch, "at": bed.CLIENT4, "port": 8001})
+    stays_local(w, 8001, ["nginx", "-c", conf, "-e", w.scratch + "/local.err"])
+
+
+@test("bind: loopback and a chosen port stay local after a connection")
+def _(w):
+    code = """
+import socket
+socket.create_connection(('%s', 7)).close()
+for at in (('127.0.0.1', 0), ('%s', 4321), ('0.0.0.0', 4322)):
+    l = socket.create_server(at)
+    assert l.getsockname()[0] == at[0], l.getsockname()
+    c = socket.create_connection(('127.0.0.1', l.getsockname()[1])) if at[0] != '%s' else None
+    if c: print(l.accept()[1][0])
+""" % (bed.TARGET4, bed.CLIENT4, bed.CLIENT4)
+    right(w.via(s.DANTED, [PYTHON, "-c", code]), b"127.0.0.1\n127.0.0.1\n")
