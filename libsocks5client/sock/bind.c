@@ -110,6 +110,8 @@ int s5_bind_name(struct s5_engine *e, struct s5_record *record, int fd, struct s
 {
     struct sockaddr_storage peer;
     socklen_t len = sizeof peer;
+    if (atomic_load(&record->state) == S5_RECORD_NAMED && record->error)
+        return record->error; /* listen() asks again */
     if (atomic_load(&record->state) == S5_RECORD_NAMED &&
         e->real->getpeername(fd, (struct sockaddr *)&peer, &len) == 0)
         return -EISCONN; /* connected where no hook saw it */

@@ -224,6 +224,7 @@ int s5_listener_begin(struct s5_engine *e, int fd, const struct s5_server *serve
     if (r >= 0)
         return 0;
     /* Not ours to listen locally either: it stays what it was bound as. */
+    record->error = r;
     atomic_store(&record->state, S5_RECORD_NAMED);
     s5_listener_end(e, record);
     return r;
