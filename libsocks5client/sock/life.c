@@ -162,7 +162,8 @@ bool s5_life_hand_over(struct s5_engine *e)
             continue;
         if (owns && !alive(e, &records[i])) /* a child of vfork may have duplicates we missed */
             continue;
-        s5_tree_hand_over(tree, records[i].cookie, &records[i].peer, &records[i].server);
+        s5_tree_hand_over(tree, records[i].cookie, &records[i].peer, &records[i].server,
+                          &records[i].local);
         any = true;
     }
     return any;
@@ -193,12 +194,12 @@ static void adopt_flight(struct s5_engine *e, struct s5_tree *tree, int fd, uint
 
 static void adopt_one(struct s5_engine *e, struct s5_tree *tree, int fd)
 {
-    struct s5_endpoint peer, server;
+    struct s5_endpoint peer, server, local;
     uint64_t cookie = 0;
     socklen_t len = sizeof cookie;
     if (e->real->getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &len) != 0 || cookie == 0)
         return;
-    if (!s5_tree_handed(tree, cookie, &peer, &server)) {
+    if (!s5_tree_handed(tree, cookie, &peer, &server, &local)) {
         if (!s5_listener_adopt(e, fd, cookie))
             adopt_flight(e, tree, fd, cookie);
         return;
@@ -209,6 +210,7 @@ static void adopt_one(struct s5_engine *e, struct s5_tree *tree, int fd)
     record->cookie = cookie;
     record->peer = peer;
     record->server = server;
+    record->local = local;
     atomic_store(&record->state, S5_RECORD_READY);
 }
 

@@ -273,3 +273,138 @@ for at in (('127.0.0.1', 0), ('%s', 4321), ('0.0.0.0', 4322)):
     if c: print(l.accept()[1][0])
 """ % (bed.TARGET4, bed.CLIENT4, bed.CLIENT4)
     right(w.via(s.DANTED, [PYTHON, "-c", code]), b"127.0.0.1\n127.0.0.1\n")
+
+
+# --- the rest of a listener's life ---
+
+CONTROL = """
+import os, select, socket, subprocess, sys, time
+control = socket.create_connection(('%s', %d))
+def listener(n=8):
+    return socket.create_server((control.getsockname()[0], 0), backlog=n)
+def tell(l):
+    control.sendall(b'%%s %%d\\n' %% (l.getsockname()[0].encode(), l.getsockname()[1]))
+def serve(c, peer):
+    said = c.makefile().readline().split()
+    assert said == [str(x) for x in peer[:2] + c.getsockname()[:2]], (said, peer)
+    c.sendall(b'thanks\\n')
+    c.close()
+    assert control.recv(1) == b'.'
+""" % (bed.TARGET4, CALLER)
+
+
+def controlled(title, code, said=b"fine"):
+    def run(w):
+        callers()
+        right(w.via(s.DANTED, [PYTHON, "-c", CONTROL + code + "\nprint('fine')"]), said)
+    test("bind: " + title)(run)
+
+
+controlled("poll, select and epoll keep their time-outs while nobody comes", """
+l = listener()
+l.setblocking(False)
+p, e = select.poll(), select.epoll()
+p.register(l, select.POLLIN)
+e.register(l, select.EPOLLIN)
+for wait in (lambda: p.poll(500), lambda: e.poll(0.5), lambda: select.select([l], [], [], 0.5)[0]):
+    begun = time.monotonic()
+    assert not wait()
+    assert 0.4 < time.monotonic() - begun < 8
+try: l.accept()
+except BlockingIOError: pass
+""")
+
+controlled("a listener that is shut down or closed is gone at the server too", """
+for how in ('shutdown', 'close'):
+    l = listener()
+    name = l.getsockname()
+    if how == 'shutdown':
+        l.shutdown(socket.SHUT_RDWR)
+        try: l.accept()
+        except OSError as e: assert e.errno == 22, e
+    else:
+        l.close()
+    time.sleep(0.5)
+    assert socket.socket().connect_ex(name) == 111, how
+""")
+
+controlled("descriptors of ours survive a program that closes and duplicates everything", """
+l = listener()
+os.set_inheritable(l.fileno(), True)
+keep = {0, 1, 2, control.fileno(), l.fileno()}
+for fd in range(1200):
+    if fd not in keep:
+        try: os.close(fd)
+        except OSError: pass
+os.closerange(max(keep) + 1, 1 << 20)
+tell(l)
+serve(*l.accept())
+spare = os.open('/dev/null', os.O_RDONLY)
+for fd in range(max(keep) + 2, 1024):
+    os.dup2(spare, fd)
+tell(l)
+serve(*l.accept())
+for fd in range(max(keep) + 2, 1024):
+    os.read(fd, 1)
+""")
+
+controlled("a connection that was accepted goes through an exec with its names", """
+l = listener()
+tell(l)
+c, peer = l.accept()
+code = '''
+import socket, sys
+c = socket.socket(fileno=0)
+said = c.makefile().readline().split()
+assert said == [str(x) for x in c.getpeername()[:2] + c.getsockname()[:2]], said
+c.sendall(b"thanks" + bytes([10]))'''
+assert subprocess.run([sys.executable, '-c', code], stdin=c).returncode == 0
+c.close()
+assert control.recv(1) == b'.'
+""")
+
+controlled("a listener inherited as another number (socket activation)", """
+l = listener()
+tell(l)
+code = '''
+import os, socket
+l = socket.socket(fileno=3)
+assert l.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) == 1
+c, peer = l.accept()
+said = c.makefile().readline().split()
+assert said == [str(x) for x in peer[:2] + c.getsockname()[:2]], (said, peer)
+c.sendall(b"thanks" + bytes([10]))'''
+pid = os.fork()
+if pid == 0:
+    fd = l.fileno()
+    os.dup2(fd, 3) if fd != 3 else os.set_inheritable(3, True)
+    os.execv(sys.executable, [sys.executable, '-c', code])
+assert os.waitpid(pid, 0)[1] == 0
+assert control.recv(1) == b'.'
+tell(l)
+serve(*l.accept())
+""")
+
+controlled("one address is one connection: who comes again is refused, and disturbs nobody", """
+l = listener()
+first = l.getsockname()
+tell(l)
+serve(*l.accept())
+assert l.getsockname() != first
+assert socket.socket().connect_ex(first) == 111
+l.setblocking(False)
+try: l.accept(); print('somebody came')
+except BlockingIOError: pass
+l.setblocking(True)
+tell(l)
+serve(*l.accept())
+""")
+
+controlled("a socket that is bound and asked its name may connect all the same", """
+c = socket.socket()
+c.bind((control.getsockname()[0], 0))
+c.getsockname()
+c.connect(('%s', 7))
+c.sendall(b'hello')
+assert c.recv(5) == b'hello' and c.getpeername() == ('%s', 7)
+""" % (bed.TARGET4, bed.TARGET4))

@@ -3,12 +3,11 @@ and what is behind a good second reply is the program's."""
 
 import itertools
 import os
-import socket
 import time
 
 import bed
 import servers as s
-from hostile import CHOSEN, OK, Talk
+from hostile import CHOSEN, Talk
 from run import PYTHON, right, test
 
 FIRST = bytes([5, 0, 0, 1, 10, 88, 2, 1, 0x12, 0x34])
