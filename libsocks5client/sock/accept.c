@@ -57,7 +57,7 @@ static int hand_out(struct s5_engine *e, struct s5_record *record, int fd, int f
         e->real->close(to);
         return -ENOBUFS;
     }
-    s5_stand_in_remove(e, record, control);
+    s5_mirror_remove(e, record, control);
     s5_hidden_close(e, control);
     record->control = -1;
     int status = e->real->fcntl(to, F_GETFL, 0);

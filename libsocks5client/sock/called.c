@@ -5,8 +5,6 @@
 #include <stddef.h>
 #include <string.h>
 
-#define FTP_PORT 21
-
 static bool enter(struct s5_called *c)
 {
     return atomic_exchange_explicit(&c->busy, 1, memory_order_acquire) == 0;
@@ -17,11 +15,10 @@ static void leave(struct s5_called *c)
     atomic_store_explicit(&c->busy, 0, memory_order_release);
 }
 
-void s5_called_note(struct s5_tree *tree, uint32_t index, uint32_t pid, const struct s5_addr *to)
+void s5_called_ftp(struct s5_tree *tree, uint32_t pid, const struct s5_addr *to)
 {
     struct s5_called *c = &tree->called;
-    atomic_store_explicit(&c->server, index + 1, memory_order_relaxed);
-    if (to->port != FTP_PORT || !enter(c))
+    if (!enter(c))
         return;
     c->pid = pid;
     c->ftp = *to;

@@ -5,8 +5,19 @@
 
 #include "tree.h"
 
-/* Process PID is connected to TO through the server at INDEX of the policy. */
-void s5_called_note(struct s5_tree *tree, uint32_t index, uint32_t pid, const struct s5_addr *to);
+#define S5_CALLED_FTP 21
+
+/* Process PID is in touch with TO, which is going to call it back. */
+void s5_called_ftp(struct s5_tree *tree, uint32_t pid, const struct s5_addr *to);
+
+/* Process *PID is connected to TO through the server at INDEX of the policy. */
+static inline void s5_called_note(struct s5_tree *tree, uint32_t index, const _Atomic uint32_t *pid,
+                                  const struct s5_addr *to)
+{
+    atomic_store_explicit(&tree->called.server, index + 1, memory_order_relaxed);
+    if (__builtin_expect(to->port == S5_CALLED_FTP, 0))
+        s5_called_ftp(tree, atomic_load_explicit(pid, memory_order_relaxed), to);
+}
 
 /* The server's index + 1; 0: nobody was called. */
 uint32_t s5_called_server(const struct s5_tree *tree);

@@ -269,7 +269,7 @@ static int via(struct s5_engine *e, int fd, const struct sockaddr *sa, socklen_t
     f->server = at;
     f->peer.len = len < sizeof f->peer.v6 ? len : sizeof f->peer.v6;
     memcpy(&f->peer.any, sa, f->peer.len);
-    r = s5_flight_begin(e, f, server, S5_CONNECT, to);
+    r = s5_flight_begin(e, f, server, to);
     if (r == 0) {
         s5_flight_pin(f, atomic_load(&f->generation));
         r = fly(e, fd, f);

@@ -16,8 +16,6 @@
 #include <fcntl.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
-#include <sched.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/time.h>
 
@@ -61,8 +59,11 @@ static void publish(struct s5_flight *f)
     atomic_store_explicit(&f->wake, wake, memory_order_relaxed);
 }
 
-int s5_flight_begin(struct s5_engine *e, struct s5_flight *f, const struct s5_server *server,
-                    enum s5_command command, const struct s5_addr *dst)
+/* Twice over, as every connect() goes through here and a BIND is rare. */
+static inline __attribute__((always_inline)) int begin(struct s5_engine *e, struct s5_flight *f,
+                                                       const struct s5_server *server,
+                                                       enum s5_command command,
+                                                       const struct s5_addr *dst)
 {
     f->command = (uint8_t)command;
     f->begun = s5_clock_now();
@@ -82,6 +83,27 @@ int s5_flight_begin(struct s5_engine *e, struct s5_flight *f, const struct s5_se
     int r = start_session(e->policy, f, dst, pipeline);
     publish(f);
     return r;
+}
+
+int s5_flight_begin(struct s5_engine *e, struct s5_flight *f, const struct s5_server *server,
+                    const struct s5_addr *dst)
+{
+    return begin(e, f, server, S5_CONNECT, dst);
+}
+
+int s5_flight_begin_bind(struct s5_engine *e, struct s5_flight *f, const struct s5_server *server,
+                         const struct s5_addr *dst)
+{
+    return begin(e, f, server, S5_BIND, dst);
+}
+
+void s5_flight_next_reply(struct s5_flight *f)
+{
+    s5_session_next_reply(&f->session);
+    f->probing = f->again = false;
+    f->deadline = f->probe_until = S5_CLOCK_NEVER;
+    publish(f);
+    atomic_store(&f->phase, S5_FLIGHT_TALKING);
 }
 
 /* --- dialling --- */
@@ -216,7 +238,7 @@ static enum s5_turn succeeded(struct s5_engine *e, struct s5_flight *f)
     if (f->again && !slow && standing_of(e, f) != S5_STANDING_GOOD)
         s5_standing_set(tree, f->standing, S5_STANDING_BAD);
     if (f->command == S5_CONNECT)
-        s5_called_note(tree, f->server_index, atomic_load(&e->pid), &f->session.dst);
+        s5_called_note(tree, f->server_index, &e->pid, &f->session.dst);
     atomic_store_explicit(&f->phase, S5_FLIGHT_READY, memory_order_release);
     return S5_TURN_OVER;
 }

@@ -72,11 +72,15 @@ enum s5_turn {
     S5_TURN_GONE, /* settled already: no turn was taken (s5_connect_turn alone) */
 };
 
-/* Credentials, methods and pipelining as SERVER and its standing have it; DST is where to; for
- * BIND the peer that is expected, or zeros.
+/* Credentials, methods and pipelining as SERVER and its standing have it; DST is where to.
  * 0, or -errno as s5_session_start. */
 int s5_flight_begin(struct s5_engine *e, struct s5_flight *f, const struct s5_server *server,
-                    enum s5_command command, const struct s5_addr *dst);
+                    const struct s5_addr *dst);
+/* The same for BIND: DST is the peer that is expected, or zeros. */
+int s5_flight_begin_bind(struct s5_engine *e, struct s5_flight *f, const struct s5_server *server,
+                         const struct s5_addr *dst);
+/* F, at BIND's first reply, goes on to the second: further turns read it, however long it takes. */
+void s5_flight_next_reply(struct s5_flight *f);
 
 /* connect() to the server: blocking as far as FD is, within the flight's deadline and the
  * socket's SO_SNDTIMEO. 0, -EINPROGRESS (also: SO_SNDTIMEO ran out), -EINTR, or the errno of

@@ -183,8 +183,8 @@ static int family_of(struct s5_engine *e, int fd)
 static struct s5_record *make_record(struct s5_engine *e, int fd, struct s5_listener *l)
 {
     struct s5_record *record = s5_connect_record(e, fd);
-    if (!record)
-        record = s5_registry_add(&e->registry, fd);
+    if (!record && (record = s5_registry_add(&e->registry, fd)))
+        record->port = 0;
     if (!record)
         return NULL;
     record->cookie = s5_connect_cookie(e, fd);

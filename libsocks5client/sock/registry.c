@@ -91,9 +91,6 @@ struct s5_record *s5_registry_add(struct s5_registry *r, int fd)
     atomic_store_explicit(&record->flight, NULL, memory_order_relaxed);
     record->cookie = 0;
     record->local.len = 0;
-    record->port = 0;
-    record->listener = NULL;
-    record->control = record->bell = record->mailbox = -1;
     atomic_store_explicit(&record->fd, fd, memory_order_relaxed);
     atomic_store_explicit(&record->refs, 1, memory_order_relaxed);
     atomic_store_explicit(&slot->record, index_of(r, record), memory_order_release);

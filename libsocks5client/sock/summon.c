@@ -53,7 +53,7 @@ static int negotiate(struct s5_engine *e, struct s5_flight *f, int fd,
 {
     atomic_store(&f->lock, 0);
     atomic_store(&f->phase, S5_FLIGHT_TAKEN);
-    int r = s5_flight_begin(e, f, server, S5_BIND, dst);
+    int r = s5_flight_begin_bind(e, f, server, dst);
     if (r < 0)
         return r == -EINVAL ? -EOPNOTSUPP : r;
     r = s5_flight_dial(e, f, fd, true);
@@ -160,7 +160,7 @@ int s5_summon(struct s5_engine *e, struct s5_listener *l, const struct s5_server
         r = through(e, l, server, &none, ret);
     log_result(e, l, server, r < 0 ? r : 0, ret);
     if (r >= 0)
-        s5_session_next_reply(&l->flight.session);
+        s5_flight_next_reply(&l->flight);
     pthread_setcancelstate(cancel, NULL);
     return r;
 }
@@ -185,20 +185,16 @@ static void peer(const struct s5_listener *l, struct s5_endpoint *ret)
 int s5_summon_came(struct s5_engine *e, struct s5_listener *l, int control,
                    struct s5_endpoint *ret)
 {
-    struct s5_session *s = &l->flight.session;
-    uint8_t octets[S5_SESSION_IN_MAX];
-    int r = 0;
-    while (s5_session_state(s) == S5_SESSION_REPLY2) {
-        size_t need = s5_session_need(s);
-        ssize_t n = e->real->recv(control, octets, need < sizeof octets ? need : sizeof octets,
-                                  MSG_DONTWAIT);
-        if (n < 0 && (errno == EAGAIN || errno == EINTR))
-            return -EAGAIN;
-        r = n > 0 ? s5_session_feed(s, octets, (size_t)n) : s5_session_eof(s);
-    }
-    if (s5_session_state(s) == S5_SESSION_DONE)
+    struct s5_flight *f = &l->flight;
+    enum s5_turn turn;
+    do
+        turn = s5_flight_turn(e, f, control, 0);
+    while (turn == S5_TURN_MOVED);
+    if (turn != S5_TURN_OVER)
+        return -EAGAIN;
+    if (atomic_load(&f->phase) == S5_FLIGHT_READY) {
         peer(l, ret);
-    else
-        r = s5_session_error(s) ? s5_session_error(s) : -ECONNABORTED;
-    return r;
+        return 0;
+    }
+    return f->error ? f->error : -ECONNABORTED;
 }

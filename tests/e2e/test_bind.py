@@ -2,6 +2,7 @@
 the program whom to call, over a connection of its own, and tells the program what it sees."""
 
 import os
+import re
 import socket
 import subprocess
 import threading
@@ -77,74 +78,41 @@ for HOW in WAYS:
 
 # --- FTP: the server of files calls back for each transfer ---
 
-VSFTPD_CONF = """
-listen=NO
-listen_ipv6=YES
-listen_port=%(port)d
-background=NO
-anonymous_enable=YES
-anon_root=%(root)s
-no_anon_password=YES
-xferlog_enable=NO
-seccomp_sandbox=NO
-secure_chroot_dir=%(dir)s/empty
-connect_from_port_20=YES
-run_as_launching_user=NO
-pasv_enable=NO
-"""
-FTP = 21
-_ftp = []
-
-
-def ftp_server(w):
-    if _ftp:
-        return
-    root, empty = w.scratch + "/ftp", w.scratch + "/empty"
-    os.makedirs(root + "/pub")
-    os.makedirs(empty)
-    os.chmod(root, 0o555)
-    s.write(root + "/pub/hello.txt", "by an active connection\n")
-    with open(root + "/pub/big", "wb") as f:
-        f.write(os.urandom(3 << 20))
-    conf = s.write(w.scratch + "/vsftpd.conf",
-                   VSFTPD_CONF % {"port": FTP, "root": root, "dir": w.scratch})
-    _ftp.append(bed.start(bed.TARGET, ["vsftpd", conf]))
-    bed.wait_port(bed.TARGET, bed.TARGET4, FTP)
-    bed.wait_port(bed.TARGET, bed.TARGET6, FTP)
-
-
 def url_host(host):
     return "[%s]" % host if ":" in host else host
 
 
 def tnftp(w, host, port, user):
     """Debian's ftp, active: lists, fetches a small file and a large one."""
-    ftp_server(w)
     there = "%s/got-%d" % (w.scratch, len(os.listdir(w.scratch)))
     os.makedirs(there)
-    script = s.write(there + "/script", "user anonymous x@y\ncd pub\nls\nlcd %s\nget hello.txt\n"
-                     "get big\nls\nbye\n" % there)
-    command = ["sh", "-c", "exec ftp -A -n -v %s <%s" % (host, script)]
+    script = s.write(there + "/script", "user anonymous x@y\nls\nlcd %s\nget index.html\nget 1m\n"
+                     "ls\nbye\n" % there)
+    command = ["sh", "-c", "exec ftp -A -n -v -d %s <%s" % (host, script)]
     status, out, err = w.via(port, command, user)
-    assert status == 0 and out.count(b"hello.txt") >= 2, (status, out, err)
-    same(w, there, (out, err))
+    assert status == 0 and out.count(b"20m") == 2, (status, out, err)
+    same(w, there, host, out + err)
 
 
 def lftp(w, host, port, user):
-    ftp_server(w)
     there = "%s/got-%d" % (w.scratch, len(os.listdir(w.scratch)))
     os.makedirs(there)
     command = ["lftp", "-c", "set ftp:passive-mode no; set net:max-retries 2; set net:timeout 10;"
-               " set xfer:clobber yes; open -p %d ftp://%s; cd pub; cls -l; lcd %s; get hello.txt;"
-               " get big" % (FTP, url_host(host), there)]
+               " debug -o %s/debug 5; open ftp://%s; cls -l; lcd %s; get index.html; get 1m"
+               % (there, url_host(host), there)]
     status, out, err = w.via(port, command, user)
-    assert status == 0 and b"hello.txt" in out, (status, out, err)
-    same(w, there, (out, err))
+    assert status == 0 and b"20m" in out, (status, out, err)
+    with open(there + "/debug", "rb") as debug:
+        same(w, there, host, debug.read())
 
 
-def same(w, there, told):
-    for name in ("hello.txt", "big"):
-        with open(w.scratch + "/ftp/pub/" + name, "rb") as a, open(there + "/" + name, "rb") as b:
+def same(w, there, host, told):
+    """What was fetched is what is there, and the client asked to be called back each time."""
+    asked = re.findall(rb"---> (?:EPRT \|.\||PORT )%s[|,]" % (
+        bed.OUTER6.encode() if ":" in host else b"10[.,]88[.,]2[.,]1"), told)
+    assert len(asked) >= 3 and not re.search(rb"---> (PASV|EPSV)", told), told
+    for name in ("index.html", "1m"):
+        with open(w.scratch + "/www/" + name, "rb") as a, open(there + "/" + name, "rb") as b:
             assert a.read() == b.read(), (name, told)
 
 
@@ -408,3 +376,9 @@ c.connect(('%s', 7))
 c.sendall(b'hello')
 assert c.recv(5) == b'hello' and c.getpeername() == ('%s', 7)
 """ % (bed.TARGET4, bed.TARGET4))
+
+
+test("bind: lftp, active, by a name of both families")(
+    lambda w: lftp(w, "both.example", s.DANTED, ""))
+test("bind: tnftp, active, by a name of both families")(
+    lambda w: tnftp(w, "both.example", s.DANTED, ""))
