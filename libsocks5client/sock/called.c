@@ -28,7 +28,12 @@ void s5_called_ftp(struct s5_tree *tree, uint32_t pid, const struct s5_addr *to)
 
 uint32_t s5_called_server(const struct s5_tree *tree)
 {
-    return atomic_load_explicit(&tree->called.server, memory_order_relaxed);
+    return atomic_load_explicit(&tree->called.server, memory_order_relaxed) & 0xffff;
+}
+
+uint8_t s5_called_kind(const struct s5_tree *tree)
+{
+    return (uint8_t)(atomic_load_explicit(&tree->called.server, memory_order_relaxed) >> 16);
 }
 
 bool s5_called_expects(struct s5_tree *tree, uint32_t pid, struct s5_addr *ret)

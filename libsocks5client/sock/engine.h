@@ -49,6 +49,8 @@ void s5_engine_init(struct s5_engine *e, const struct s5_calls *real, const char
 
 /* The policy, read on first use; NULL when it is broken (logged each time: a call fails for it). */
 const struct s5_policy *s5_engine_policy(struct s5_engine *e);
+/* The same for a call that does not fail for it: without the log line. */
+const struct s5_policy *s5_engine_load(struct s5_engine *e);
 
 /* False in a child of vfork (or of a bare clone), which shares or copies our memory without
  * owning our descriptors: it must leave the registry alone. */

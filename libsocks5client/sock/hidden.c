@@ -79,7 +79,8 @@ int s5_hidden_from(const struct s5_engine *e, int fd)
     return lowest;
 }
 
-static void replace(struct s5_engine *e, struct s5_record *record, int *which, int from)
+static void replace(struct s5_engine *e, struct s5_record *record, _Atomic int32_t *which,
+                    int from)
 {
     if (*which != from)
         return;

@@ -11,6 +11,7 @@
 #include "listener.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
@@ -115,9 +116,9 @@ static void swap_in(struct s5_engine *e, struct s5_record *record, uint32_t seri
         s5_hidden_close(e, old[i]);
     }
     record->mirror = atomic_load(&e->pid);
-    record->serial = serial;
     record->control = control;
     record->bell = bell;
+    record->serial = serial; /* last: s5_mirror_ctl() looks at it again */
     s5_mirror_add(e, record, control);
     s5_mirror_add(e, record, bell);
 }
@@ -167,16 +168,22 @@ static void share_duplicates(struct s5_engine *e, struct s5_record *record, int 
             s5_registry_share(&e->registry, other, record);
 }
 
-static int family_of(struct s5_engine *e, int fd)
+/* What FD's socket can be called at: into L, 0 or -errno. */
+static int look_at(struct s5_engine *e, int fd, struct s5_listener *l)
 {
     struct sockaddr_storage own;
     struct s5_addr addr;
-    socklen_t len = sizeof own;
+    int v6only = 1;
+    socklen_t len = sizeof own, size = sizeof v6only;
     if (e->real->getsockname(fd, (struct sockaddr *)&own, &len) != 0)
         return -errno;
     if (s5_addr_from_sockaddr(&addr, (struct sockaddr *)&own, len) < 0)
         return -EAFNOSUPPORT;
-    return own.ss_family;
+    l->family = own.ss_family;
+    if (own.ss_family == AF_INET6)
+        e->real->getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6only, &size);
+    l->dual = !v6only;
+    return 0;
 }
 
 /* The record of FD, LISTENING with the entry L. NULL: no room. */
@@ -201,11 +208,14 @@ static struct s5_record *make_record(struct s5_engine *e, int fd, struct s5_list
 
 int s5_listener_begin(struct s5_engine *e, int fd, const struct s5_server *server)
 {
-    int family = family_of(e, fd), r;
-    struct s5_listener *l = family < 0 ? NULL : take(e);
+    struct s5_listener *l = take(e);
     if (!l)
-        return family < 0 ? family : -ENOBUFS;
-    l->family = (uint16_t)family;
+        return -ENOBUFS;
+    int r = look_at(e, fd, l);
+    if (r < 0) {
+        let_go(l);
+        return r;
+    }
     l->backoff = 0;
     l->bound = false;
     l->flight.server_index = (uint32_t)(server - e->policy->servers);

@@ -21,7 +21,7 @@ struct s5_record *s5_listener_find(struct s5_engine *e, int fd);
 /* The entry all processes share; NULL where it is lost (its processes were taken for dead). */
 struct s5_listener *s5_listener_shared(const struct s5_record *record);
 
-/* This process's descriptors are the latest, where somebody else replaced them. */
+/* This process's descriptors are the latest, where somebody else replaced them. Under the lock. */
 void s5_listener_refresh(struct s5_engine *e, struct s5_record *record);
 
 /* A fresh BIND in the place of the one before. 0, or -errno: the bell rings when it is worth trying

@@ -52,14 +52,20 @@ void s5_mirror_ctl(struct s5_engine *e, int ep, int op, int fd, const struct epo
     if (!record || atomic_load(&record->state) != S5_RECORD_LISTENING)
         return;
     struct epoll_event own = {.events = 0};
-    int hidden[2] = {record->control, record->bell}, saved = errno;
+    uint32_t serial;
+    int saved = errno;
     record->mirror = atomic_load(&e->pid);
     if (event) {
         own = *event;
         own.events &= READING;
     }
-    for (int i = 0; i < 2; i++)
-        if (hidden[i] >= 0)
-            e->real->epoll_ctl(ep, op, hidden[i], &own);
+    /* Another thread may be replacing the two: either it sees this registration, or it is seen. */
+    do {
+        serial = record->serial;
+        int hidden[2] = {record->control, record->bell};
+        for (int i = 0; i < 2; i++)
+            if (hidden[i] >= 0)
+                e->real->epoll_ctl(ep, op, hidden[i], &own);
+    } while (serial != record->serial);
     errno = saved;
 }

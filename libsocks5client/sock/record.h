@@ -39,10 +39,10 @@ struct s5_record {
     struct s5_listener *listener;
     uint32_t listener_generation;
     uint32_t mirror; /* the process whose epoll instances know the next two */
-    uint32_t serial;   /* of the BIND that these two belong to */
-    int32_t control; /* the connection of the BIND: readable when somebody came */
-    int32_t bell;    /* readable when the BIND is not the latest any more, or worth trying again */
-    int32_t mailbox; /* where the two of the latest BIND are */
+    _Atomic uint32_t serial; /* of the BIND that these two belong to */
+    _Atomic int32_t control; /* the connection of the BIND: readable when somebody came */
+    _Atomic int32_t bell;    /* readable when the BIND is not the latest any more, or worth trying again */
+    _Atomic int32_t mailbox; /* where the two of the latest BIND are */
 };
 
 #endif

@@ -67,9 +67,7 @@ int s5_route_listener(struct s5_engine *e, const struct s5_addr *at, bool quiet,
 {
     struct s5_flow flow = {at, S5_PROTO_TCP, S5_CMD_BIND};
     struct s5_tree *tree = atomic_load(&e->tree);
-    if (quiet && atomic_load(&e->policy_state) == S5_ENGINE_BROKEN)
-        return -EACCES;
-    const struct s5_policy *p = s5_engine_policy(e);
+    const struct s5_policy *p = quiet ? s5_engine_load(e) : s5_engine_policy(e);
     if (!p)
         return -EACCES;
     struct s5_route route = s5_policy_listen(p, at, tree ? s5_called_server(tree) : 0);

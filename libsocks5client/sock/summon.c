@@ -17,14 +17,16 @@ static bool is_zeros(const struct s5_addr *addr)
            memcmp(addr->octets, zeros, addr->kind == S5_ADDR_IPV4 ? 4 : 16) == 0;
 }
 
-/* The peer that is expected where the program told, else zeros of the listener's family. */
-static bool expected(struct s5_engine *e, const struct s5_listener *l, struct s5_addr *ret)
+/* Zeros of the family a listener can be called in. One that takes both is called in the family its
+ * program called in. */
+static struct s5_addr anybody(struct s5_engine *e, const struct s5_listener *l)
 {
-    if (s5_called_expects(atomic_load(&e->tree), atomic_load(&e->pid), ret))
-        return true;
-    memset(ret, 0, sizeof *ret);
-    ret->kind = l->family == AF_INET ? S5_ADDR_IPV4 : S5_ADDR_IPV6;
-    return false;
+    bool v4 = l->family == AF_INET ||
+              (l->dual && s5_called_kind(atomic_load(&e->tree)) == S5_ADDR_IPV4);
+    struct s5_addr zeros;
+    memset(&zeros, 0, sizeof zeros);
+    zeros.kind = v4 ? S5_ADDR_IPV4 : S5_ADDR_IPV6;
+    return zeros;
 }
 
 static int wait_turn(struct s5_engine *e, struct s5_flight *f, int fd)
@@ -72,7 +74,7 @@ static int negotiate(struct s5_engine *e, struct s5_flight *f, int fd,
 }
 
 /* An unconnected socket that reaches the server at IP, of FAMILY if it can be. */
-static int reach(struct s5_engine *e, const struct s5_ip *ip, uint16_t port, int family,
+static int reach(const struct s5_ip *ip, uint16_t port, int family,
                  struct s5_endpoint *ret)
 {
     struct s5_addr addr = {.kind = ip->kind, .port = port};
@@ -87,12 +89,11 @@ static int reach(struct s5_engine *e, const struct s5_ip *ip, uint16_t port, int
         return -errno;
     ret->len = len;
     memcpy(&ret->any, &sa, len);
-    (void)e;
     return fd;
 }
 
 /* The address of the first reply. One that says nothing, or a name, is the server itself. */
-static int published(struct s5_engine *e, const struct s5_listener *l, struct s5_endpoint *ret)
+static int published(const struct s5_listener *l, struct s5_endpoint *ret)
 {
     struct s5_addr at = *s5_session_bound(&l->flight.session);
     struct sockaddr_storage sa;
@@ -101,7 +102,6 @@ static int published(struct s5_engine *e, const struct s5_listener *l, struct s5
     if (is_zeros(&at))
         s5_addr_from_sockaddr(&at, &l->flight.server.any, l->flight.server.len);
     at.port = port;
-    (void)e;
     if (!port)
         return -EPROTO;
     if (s5_addr_to_sockaddr(&at, l->family, &sa, &len) < 0)
@@ -116,13 +116,13 @@ static int through(struct s5_engine *e, struct s5_listener *l, const struct s5_s
 {
     int r = -EHOSTUNREACH;
     for (unsigned i = 0; i < server->n_addrs; i++) {
-        int fd = reach(e, &server->addrs[i], server->port, l->family, &l->flight.server);
+        int fd = reach(&server->addrs[i], server->port, l->family, &l->flight.server);
         r = fd;
         if (fd < 0)
             continue;
         r = negotiate(e, &l->flight, fd, server, dst);
         if (r == 0)
-            r = published(e, l, ret);
+            r = published(l, ret);
         if (r == 0)
             return s5_hidden_take(e, fd);
         e->real->close(fd);
@@ -150,14 +150,18 @@ static void log_result(struct s5_engine *e, const struct s5_listener *l,
 int s5_summon(struct s5_engine *e, struct s5_listener *l, const struct s5_server *server,
               struct s5_endpoint *ret)
 {
-    struct s5_addr dst, none = {.kind = l->family == AF_INET ? S5_ADDR_IPV4 : S5_ADDR_IPV6};
+    struct s5_addr dst, zeros = anybody(e, l);
     int cancel, r = s5_resolve_server(e, e->policy, (struct s5_server *)(uintptr_t)server);
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
-    bool told = expected(e, l, &dst);
+    bool told = s5_called_expects(atomic_load(&e->tree), atomic_load(&e->pid), &dst);
     if (r == 0)
-        r = through(e, l, server, &dst, ret);
+        r = through(e, l, server, told ? &dst : &zeros, ret);
     if (r == -EAFNOSUPPORT && told) /* at an address of its peer's family: any will do then */
-        r = through(e, l, server, &none, ret);
+        r = through(e, l, server, &zeros, ret);
+    if (r < 0 && l->dual && l->flight.session.have_rep && l->flight.session.rep) {
+        zeros.kind = zeros.kind == S5_ADDR_IPV4 ? S5_ADDR_IPV6 : S5_ADDR_IPV4;
+        r = through(e, l, server, &zeros, ret);
+    }
     log_result(e, l, server, r < 0 ? r : 0, ret);
     if (r >= 0)
         s5_flight_next_reply(&l->flight);

@@ -37,7 +37,8 @@ struct s5_handover {
 
 /* Whom the processes of the tree called last through a server: who calls may be called back. */
 struct s5_called {
-    _Atomic uint32_t server; /* index in the policy + 1; 0: nobody was called */
+    _Atomic uint32_t server; /* enum s5_addr_kind of whom << 16 | index in the policy + 1; 0: nobody
+                              * was called */
     _Atomic uint32_t busy;   /* the next two are being written or read */
     uint32_t pid;            /* who called FTP; 0: nobody */
     struct s5_addr ftp;      /* the server of files that will call back */
@@ -56,6 +57,7 @@ struct s5_listener {
     uint64_t mailbox;            /* SO_COOKIE of the socket its descriptors travel in */
     int32_t mailbox_fd;          /* what its number was when this was written */
     uint16_t family;             /* of the application's socket */
+    bool dual;                   /* it takes IPv4 too, being of IPv6 */
     uint16_t backoff;            /* seconds until a server is asked again that failed; 0: it did not */
     bool bound;                  /* a BIND is under way, NAME is its address */
     struct s5_endpoint name;     /* what getsockname() tells */

@@ -9,6 +9,15 @@
 
 #define ON_STACK 256
 
+static void refresh(struct s5_engine *e, struct s5_record *record)
+{
+    struct s5_listener *l = s5_listener_shared(record);
+    if (!l || record->serial == atomic_load(&l->serial) || !s5_listener_try(e, l))
+        return;
+    s5_listener_refresh(e, record);
+    s5_listener_unlock(l);
+}
+
 /* FDS with listeners replaced, bells behind them; the number of all. */
 static nfds_t replace(struct s5_engine *e, struct pollfd *copy, const struct pollfd *fds, nfds_t n)
 {
@@ -18,7 +27,7 @@ static nfds_t replace(struct s5_engine *e, struct pollfd *copy, const struct pol
         copy[i] = (struct pollfd){fds[i].fd, fds[i].events, 0};
         if (!record || atomic_load(&record->state) != S5_RECORD_LISTENING)
             continue;
-        s5_listener_refresh(e, record);
+        refresh(e, record);
         copy[i].fd = record->control;
         copy[i].events &= POLLIN | POLLRDNORM;
         copy[all++] = (struct pollfd){record->bell, POLLIN, 0};
@@ -27,7 +36,7 @@ static nfds_t replace(struct s5_engine *e, struct pollfd *copy, const struct pol
 }
 
 /* What to report: their number. A bell that rings is a listener to look at, which accept() does. */
-static int report(struct s5_engine *e, const struct pollfd *copy, struct pollfd *fds, nfds_t n)
+static int report(const struct pollfd *copy, struct pollfd *fds, nfds_t n)
 {
     int ready = 0;
     nfds_t bell = n;
@@ -37,7 +46,6 @@ static int report(struct s5_engine *e, const struct pollfd *copy, struct pollfd 
             fds[i].revents |= fds[i].events & (POLLIN | POLLRDNORM);
         ready += fds[i].revents != 0;
     }
-    (void)e;
     return ready;
 }
 
@@ -57,7 +65,7 @@ int s5_wait_poll(struct s5_engine *e, struct pollfd *fds, nfds_t n, const struct
     nfds_t all = replace(e, copy, fds, n);
     int r = s5_poll(e, copy, all, timeout, mask);
     if (r >= 0)
-        r = report(e, copy, fds, n);
+        r = report(copy, fds, n);
     if (copy != near)
         munmap(copy, 2 * n * sizeof *copy);
     return r;

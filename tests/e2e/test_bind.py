@@ -382,3 +382,17 @@ test("bind: lftp, active, by a name of both families")(
     lambda w: lftp(w, "both.example", s.DANTED, ""))
 test("bind: tnftp, active, by a name of both families")(
     lambda w: tnftp(w, "both.example", s.DANTED, ""))
+
+controlled("a listener of both families is called in the one its program called in", """
+l = socket.socket(socket.AF_INET6)
+l.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+l.bind(('::', 0))
+l.listen()
+name = l.getsockname()
+assert name[0] == '::ffff:%s', name
+control.sendall(b'%%s %%d\\n' %% (name[0][7:].encode(), name[1]))
+c, peer = l.accept()
+assert peer[0] == '::ffff:%s', peer
+c.sendall(b'thanks\\n')
+assert control.recv(1) == b'.'
+""" % (bed.OUTER4, bed.TARGET4))

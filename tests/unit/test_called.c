@@ -19,6 +19,7 @@ Test(called, the_server_is_that_of_the_latest_connection)
     cr_assert_eq(s5_called_server(tree), 0);
     s5_called_note(tree, 3, &pid, &to);
     cr_assert_eq(s5_called_server(tree), 4);
+    cr_assert_eq(s5_called_kind(tree), S5_ADDR_IPV4);
     s5_called_note(tree, 0, &pid, &to);
     cr_assert_eq(s5_called_server(tree), 1);
     cr_assert_not(s5_called_expects(tree, 7, &to), "a web server calls nobody back");
