@@ -1,0 +1,13 @@
+/* What the bridge serves, and whom. */
+#ifndef BRIDGE_ALONE_H
+#define BRIDGE_ALONE_H
+
+#include "front.h"
+#include "options.h"
+#include "policy.h"
+
+/* The policy of OPTIONS and the environment, its servers' names resolved, and who is let in. 0, or
+ * 125 after having said what is wrong. */
+int alone_load(struct s5_policy *ret, struct front_users *ret_users, const struct options *options);
+
+#endif
