@@ -32,6 +32,18 @@ static int resolve(const char *host, struct s5_server *server)
     return 0;
 }
 
+int alone_resolve(struct s5_policy *p)
+{
+    int code = 0;
+    for (size_t i = 0; i < p->n_servers; i++) {
+        struct s5_server *server = &p->servers[i];
+        if (!server->is_path && server->n_addrs == 0 &&
+            resolve(s5_policy_text(p, server->host), server) != 0)
+            code = 125;
+    }
+    return code;
+}
+
 /* The first line of a file that its owner alone can read. */
 static int read_password(const char *path, struct front_users *ret)
 {
@@ -64,12 +76,8 @@ int alone_load(struct s5_policy *ret, struct front_users *ret_users, const struc
     }
     if (options->verbosity > 0)
         ret->log_level = options->verbosity > 1 ? S5_LOG_DEBUG : S5_LOG_INFO;
-    for (size_t i = 0; i < ret->n_servers; i++) {
-        struct s5_server *server = &ret->servers[i];
-        if (!server->is_path && server->n_addrs == 0 &&
-            resolve(s5_policy_text(ret, server->host), server) != 0)
-            return 125;
-    }
+    if (alone_resolve(ret) != 0)
+        return 125;
     *ret_users = (struct front_users){.user = options->user};
     return options->user ? read_password(options->password_file, ret_users) : 0;
 }

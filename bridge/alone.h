@@ -10,4 +10,7 @@
  * 125 after having said what is wrong. */
 int alone_load(struct s5_policy *ret, struct front_users *ret_users, const struct options *options);
 
+/* The addresses of P's servers that are names. 0, or 125 after having said which are none. */
+int alone_resolve(struct s5_policy *p);
+
 #endif

@@ -6,11 +6,10 @@
  *
  * Standing alone it serves until it is told to end, and then until its last connection has ended. */
 #include "alone.h"
-#include "bridge_place.h"
+#include "bridge.h"
 #include "conn.h"
 #include "journal.h"
 #include "peer.h"
-#include "tree.h"
 #include "upstream.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -28,12 +27,13 @@
 #include <unistd.h>
 
 #define TICK_MS   500
+#define PARTING_TICK_MS 20
 #define LINGER_MS 2000 /* without a starter and without a connection */
 #define PARTING_MS 1000 /* listening on, out of the tree */
 
 static struct {
     struct watch listener, signals, starter;
-    struct s5_bridge_place *place; /* of a tree's bridge */
+    struct s5_tree *tree; /* whose bridge this is; NULL: it stands alone */
     bool ending;          /* told to end, or the starter is gone */
     bool parting;         /* out of the tree already */
     int64_t idle_since;   /* ENDING and no connection; 0 otherwise */
@@ -117,15 +117,24 @@ static void starter_ready(struct watch *w, uint32_t ready)
     drop_output();
 }
 
+/* A starter that is gone already counts as one that goes now. */
+static void watch_starter(pid_t pid)
+{
+    int fd = (int)syscall(SYS_pidfd_open, pid, 0);
+    loop_close(&self.starter);
+    self.starter = (struct watch){.fd = fd, .ready = starter_ready};
+    self.ending = fd < 0 || loop_want(&self.starter, EPOLLIN) < 0;
+}
+
 static void signals_ready(struct watch *w, uint32_t ready)
 {
     struct signalfd_siginfo info;
     (void)ready;
     while (read(w->fd, &info, sizeof info) == sizeof info) {
-        if (self.ending && !self.place)
+        if (self.ending && !self.tree)
             exit(0);
         self.ending = true;
-        if (!self.place)
+        if (!self.tree)
             loop_close(&self.listener);
     }
 }
@@ -145,29 +154,32 @@ static int watch_signals(void)
     return loop_want(&self.signals, EPOLLIN);
 }
 
-/* A starter that is gone already counts as one that goes now. */
-static void watch_starter(pid_t pid)
+/* Out of the tree, but still there: somebody may want this bridge again. */
+static bool is_wanted_again(void)
 {
-    int fd = (int)syscall(SYS_pidfd_open, pid, 0);
-    self.starter = (struct watch){.fd = fd, .ready = starter_ready};
-    if (fd < 0 || loop_want(&self.starter, EPOLLIN) < 0)
-        self.ending = true;
+    int32_t starter;
+    if (!self.parting || !s5_bridge_is_wanted(self.tree, &starter))
+        return false;
+    self.parting = false;
+    watch_starter(starter);
+    atomic_store(&self.tree->bridge.ready, 1);
+    return true;
 }
 
 /* Whether it is over. */
 static bool is_over(void)
 {
-    if (!self.ending || conns.count) {
+    if (is_wanted_again() || !self.ending || conns.count) {
         self.idle_since = 0;
         return false;
     }
-    if (!self.place)
+    if (!self.tree)
         return true;
     if (!self.idle_since)
         self.idle_since = loop_now();
     int64_t idle = loop_now() - self.idle_since;
     if (idle >= LINGER_MS && !self.parting) {
-        s5_bridge_place_leave(self.place, (int32_t)getpid());
+        s5_bridge_leave(self.tree);
         self.parting = true;
     }
     return idle >= LINGER_MS + PARTING_MS;
@@ -175,42 +187,48 @@ static bool is_over(void)
 
 /* --- for a tree --- */
 
-static void random_word(char *to, size_t n)
+static void random_word(char to[static S5_BRIDGE_WORD + 1])
 {
     static const char digits[] = "0123456789abcdef";
     uint8_t octets[S5_BRIDGE_WORD / 2];
-    if (getrandom(octets, n / 2, 0) != (ssize_t)(n / 2))
+    if (getrandom(octets, sizeof octets, 0) != (ssize_t)sizeof octets)
         exit(125);
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < S5_BRIDGE_WORD; i++)
         to[i] = digits[octets[i / 2] >> (i % 2 * 4) & 15];
-    to[n] = '\0';
+    to[S5_BRIDGE_WORD] = '\0';
+}
+
+/* The first of the tree's bridges chooses the port and the words, the others take them up. */
+static int begin_place(struct s5_bridge_place *place)
+{
+    struct s5_addr here = {.kind = S5_ADDR_IPV4, .port = place->port, .octets = {127, 0, 0, 1}};
+    uint16_t port;
+    if (listen_at(&here, &port) < 0)
+        return 125;
+    if (!place->port) {
+        random_word(place->user);
+        random_word(place->password);
+        place->port = port;
+    }
+    conns.users = (struct front_users){place->user, place->password, true};
+    atomic_store(&place->ready, 1);
+    return 0;
 }
 
 static int begin_tree(pid_t starter)
 {
     const char *value = getenv(S5_TREE_VARIABLE);
-    struct s5_tree *tree;
     int fd, adopt;
-    if (!value || s5_tree_attach(value, &tree, &fd, &adopt) < 0)
+    if (!value || s5_tree_attach(value, &self.tree, &fd, &adopt) < 0 || !s5_bridge_claim(fd))
         return 125;
     fcntl(fd, F_SETFD, FD_CLOEXEC);
     unsetenv(S5_TREE_VARIABLE);
-    conns.policy = s5_tree_policy(tree, tree->fingerprint);
-    if (!conns.policy)
-        return 125;
-    static char user[S5_BRIDGE_WORD + 1], password[S5_BRIDGE_WORD + 1];
-    random_word(user, S5_BRIDGE_WORD);
-    random_word(password, S5_BRIDGE_WORD);
-    conns.users = (struct front_users){user, password, true};
+    s5_bridge_policy(self.tree, &own_policy);
+    alone_resolve(&own_policy);
+    conns.policy = &own_policy;
     conns.tree = true;
-    struct s5_addr here = {.kind = S5_ADDR_IPV4, .octets = {127, 0, 0, 1}};
-    uint16_t port;
-    if (listen_at(&here, &port) < 0)
-        return 125;
-    self.place = &tree->bridge;
     watch_starter(starter);
-    s5_bridge_place_take(self.place, (int32_t)getpid(), port, user, password);
-    return 0;
+    return begin_place(&self.tree->bridge);
 }
 
 static int begin_alone(const struct options *options)
@@ -254,7 +272,7 @@ int main(int argc, char **argv)
         return code;
     journal_begin(conns.policy);
     while (!is_over()) {
-        loop_turn(conns.count || self.ending ? TICK_MS : -1);
+        loop_turn(self.parting ? PARTING_TICK_MS : conns.count || self.ending ? TICK_MS : -1);
         conn_expire();
         if (conns.starved) {
             conns.starved = false;
