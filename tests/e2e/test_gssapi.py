@@ -457,3 +457,62 @@ def _(w):
         assert usage(pid)[0] < rss * 1.1 + 1024, (rss, usage(pid))
     finally:
         bed.stop(bridge)
+
+
+# --- a server that means ill ---
+
+TAKEN = """
+import socket
+c = socket.socket(); c.settimeout(20)
+r = c.connect_ex((%r, 80))
+got = b''
+if r == 0:
+    try:
+        c.sendall(b'connected')
+        while piece := c.recv(9999): got += piece
+        r = 'end'
+    except OSError as e: r = e.errno
+print(r, got)""" % bed.TARGET4
+
+EACCES, EPROTO, ECONNREFUSED, ECONNRESET = 13, 71, 111, 104
+# What a program sees, by scenario. Of "data" it is what came before the fault and a reset.
+HOSTILE = {"context-zero": EPROTO, "context-long": EACCES, "context-version": EPROTO,
+           "context-type": EPROTO, "context-abort": EACCES, "context-short": EACCES,
+           "context-cut": EACCES, "context-close": EACCES, "context-tampered": EACCES,
+           "level-zero": EPROTO, "level-long": EPROTO, "level-version": EPROTO,
+           "level-type": EPROTO, "level-abort": EACCES, "level-short": EACCES,
+           "level-close": EACCES, "level-tampered": EPROTO, "level-plain": EPROTO,
+           "level-two": EPROTO, "level-0": EACCES, "level-1": EACCES, "level-3": EACCES,
+           "reply-zero": EPROTO, "reply-long": EPROTO, "reply-version": EPROTO,
+           "reply-type": EPROTO, "reply-abort": EACCES, "reply-short": ECONNREFUSED,
+           "reply-close": ECONNREFUSED, "reply-tampered": EPROTO, "reply-bare": EPROTO,
+           "reply-weaker": EPROTO, "reply-replayed": 0,
+           "data-zero": None, "data-long": None, "data-version": None, "data-type": None,
+           "data-abort": None, "data-short": None, "data-cut": None, "data-tampered": None,
+           "data-bare": None, "data-weaker": None, "data-skipped": None}
+HOSTILE_PORT = 1088
+
+
+def expected(errno):
+    if errno is None:
+        return b"%d b'good'\n" % ECONNRESET
+    return b"%d b''\n" % (ECONNRESET if errno == 0 else errno)
+
+
+@test("gssapi: hostile servers, each at its errno and nothing delivered")
+def _(w):
+    k = krb(w)
+    here = os.path.dirname(os.path.abspath(__file__))
+    server = bed.start(bed.PROXY, ["env"] + k.words(k.realm.server) + [
+        "/usr/bin/python3", here + "/../peer/hostile_gss.py", bed.PROXY4, str(HOSTILE_PORT)]
+        + list(HOSTILE), stdout=subprocess.PIPE)
+    wrong = []
+    try:
+        assert server.stdout.readline() == b"listening\n"
+        for scenario, errno in HOSTILE.items():
+            result = via(w, [PYTHON, "-c", TAKEN], port=HOSTILE_PORT)
+            if result[:2] != (0, expected(errno)):
+                wrong.append((scenario, result))
+    finally:
+        bed.stop(server)
+    assert not wrong, wrong
