@@ -65,7 +65,7 @@ static int read_password(const char *path, struct front_users *ret)
     return 0;
 }
 
-int alone_load(struct s5_policy *ret, struct front_users *ret_users, const struct options *options)
+int alone_load(struct s5_policy *ret, struct front_users *ret_users, const struct arguments *options)
 {
     struct s5_source source = {.file = options->file, .url = options->url};
     struct s5_fault fault = {""};

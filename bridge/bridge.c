@@ -231,7 +231,7 @@ static int begin_tree(pid_t starter)
     return begin_place(&self.tree->bridge);
 }
 
-static int begin_alone(const struct options *options)
+static int begin_alone(const struct arguments *options)
 {
     uint16_t port;
     int code = alone_load(&own_policy, &conns.users, options);
@@ -258,9 +258,9 @@ static void raise_limit(void)
 
 int main(int argc, char **argv)
 {
-    struct options options;
-    int code = options_parse(&options, argc, argv);
-    if (code != OPTIONS_RUN)
+    struct arguments options;
+    int code = arguments_parse(&options, argc, argv);
+    if (code != ARGUMENTS_RUN)
         return code;
     prctl(PR_SET_DUMPABLE, 0); /* it holds passwords and keys */
     raise_limit();

@@ -516,3 +516,99 @@ def _(w):
     finally:
         bed.stop(server)
     assert not wrong, wrong
+
+
+# --- BIND and UDP ASSOCIATE, by a client of the bridge that speaks SOCKS5 itself ---
+
+CLIENT_CODE = """
+import socket, struct, sys
+def address(sock):
+    def exactly(n):
+        got = b''
+        while len(got) < n:
+            piece = sock.recv(n - len(got)); assert piece, 'closed'; got += piece
+        return got
+    head = exactly(4)
+    assert head[:3] == b'\\5\\0\\0', head
+    size = 4 if head[3] == 1 else 16
+    family = socket.AF_INET if size == 4 else socket.AF_INET6
+    return socket.inet_ntop(family, exactly(size)), struct.unpack('!H', exactly(2))[0]
+def ask(command, host, port):
+    c = socket.create_connection(('127.0.0.1', 2080), 30)
+    c.sendall(b'\\5\\1\\0\\5' + bytes([command]) + b'\\0\\1' + socket.inet_aton(host)
+              + struct.pack('!H', port))
+    assert c.recv(2) == b'\\5\\0'
+    return c, address(c)
+"""
+UDP_CODE = CLIENT_CODE + """
+c, relay = ask(3, '0.0.0.0', 0)
+assert relay[0] == '127.0.0.1', relay
+u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); u.settimeout(20)
+head = b'\\0\\0\\0\\1' + socket.inet_aton(%r) + struct.pack('!H', 4001)
+for n in (1, 100, 1400, 9000, 60000):
+    u.sendto(head + bytes([n %% 251]) * n, relay)
+    got = u.recv(65535)
+    assert got == head + bytes([n %% 251]) * n, (n, len(got))
+stranger = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); stranger.settimeout(0.5)
+stranger.sendto(head + b'intruder', relay)
+try: print('STRANGER HEARD', stranger.recv(99))
+except TimeoutError: pass
+c.close()
+print('datagrams passed')""" % bed.TARGET4
+BIND_CODE = CLIENT_CODE + """
+first = ask(1, %r, 7)[0]
+c, bound = ask(2, %r, 0)
+print(bound[0], bound[1], flush=True)
+peer = address(c)
+assert peer[0] == %r, peer
+assert c.recv(5) == b'hello'
+c.sendall(b'answer'); c.shutdown(socket.SHUT_WR)
+assert c.recv(5) == b''
+print('both replies')""" % (bed.TARGET4, bed.TARGET4, bed.TARGET4)
+
+
+def udp_echo():
+    with bed.inside(bed.TARGET):
+        u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        u.bind((bed.TARGET4, 4001))
+
+    def serve():
+        while True:
+            data, peer = u.recvfrom(65535)
+            if data.endswith(b"end"):
+                return
+            u.sendto(data, peer)
+
+    threading.Thread(target=serve, daemon=True).start()
+    return u
+
+
+for level in LEVELS:
+    @test("gssapi: datagrams of an association under " + level)
+    def _(w, level=level):
+        bridge = alone(w, level)
+        u = udp_echo()
+        try:
+            right(bed.run(bed.CLIENT, [PYTHON, "-c", UDP_CODE], w.env), b"datagrams passed")
+        finally:
+            with bed.inside(bed.TARGET):
+                socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"end", (bed.TARGET4, 4001))
+            u.close()
+            bed.stop(bridge)
+        w.trap.take()  # datagrams to the server's relay are what was asked for
+
+    @test("gssapi: both replies of BIND under " + level)
+    def _(w, level=level):
+        bridge = alone(w, level)
+        try:
+            client = subprocess.Popen(["ip", "netns", "exec", bed.CLIENT, PYTHON, "-c", BIND_CODE],
+                                      stdout=subprocess.PIPE)
+            host, port = client.stdout.readline().decode().split()
+            with bed.inside(bed.TARGET):
+                caller = socket.create_connection((host, int(port)), 20)
+            caller.sendall(b"hello")
+            assert caller.recv(99) == b"answer"
+            caller.close()
+            assert client.stdout.read() == b"both replies\n" and client.wait(20) == 0
+        finally:
+            bed.stop(bridge)

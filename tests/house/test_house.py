@@ -13,7 +13,8 @@ OBJECT, LIBRARY = "/preload/libsocksify.so", "/libsocks5client/libsocks5client.s
 # docs/HOUSE.md, "Who may include whom": what a room may include beside its own.
 ROOMS = {"base": "", "core": "base", "gss": "base core", "policy": "base",
          "sock": "base core policy", "api": "base core policy include", "include": "", "preload": "base core policy sock",
-         "tools": "base policy sock"}
+         "tools": "base policy sock",
+         "bridge": "base core gss policy sock"}
 # The policy is one flat block, with all its limits beside it; the public header is the manual;
 # the registry is one structure.
 LONG = {"policy.h": 200, "socks5client.h": 800, "registry.h": 200}
@@ -24,7 +25,7 @@ PURE = {"memcpy", "memmove", "memset", "memcmp", "memchr", "strlen", "strnlen", 
 
 
 def folder(room):
-    return os.path.join(TOP, room if room in ("preload", "tools") else "libsocks5client/" + room)
+    return os.path.join(TOP, room if room in ("preload", "tools", "bridge") else "libsocks5client/" + room)
 
 
 def text_of(path):

@@ -1,5 +1,5 @@
 /* Everything is checked here, so that what is wrong is said before anything begins. */
-#include "options.h"
+#include "arguments.h"
 #include <getopt.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -46,7 +46,7 @@ __attribute__((format(printf, 1, 2))) static int complain(const char *format, ..
     return 125;
 }
 
-static int parse_listen(struct options *o, const char *text)
+static int parse_listen(struct arguments *o, const char *text)
 {
     const char *colon = strrchr(text, ':');
     char *end = NULL;
@@ -59,10 +59,10 @@ static int parse_listen(struct options *o, const char *text)
     if (!s5_addr_is_loopback(&o->listen) ||
         memcmp(o->listen.octets, any, o->listen.kind == S5_ADDR_IPV4 ? 4 : 16) == 0)
         return complain("--listen: %s is not loopback: others would act in your name", text);
-    return OPTIONS_RUN;
+    return ARGUMENTS_RUN;
 }
 
-static int parse_one(struct options *o, int option, char **argv)
+static int parse_one(struct arguments *o, int option, char **argv)
 {
     switch (option) {
     case 'c':
@@ -94,23 +94,23 @@ static int parse_one(struct options *o, int option, char **argv)
     default:
         return complain("bad option %s; see socks5-bridge --help", argv[optind - 1]);
     }
-    return OPTIONS_RUN;
+    return ARGUMENTS_RUN;
 }
 
-int options_parse(struct options *ret, int argc, char **argv)
+int arguments_parse(struct arguments *ret, int argc, char **argv)
 {
-    *ret = (struct options){.file = NULL};
-    int option, result = OPTIONS_RUN;
+    *ret = (struct arguments){.file = NULL};
+    int option, result = ARGUMENTS_RUN;
     opterr = 0;
-    while (result == OPTIONS_RUN &&
+    while (result == ARGUMENTS_RUN &&
            (option = getopt_long(argc, argv, "c:x:v", long_options, NULL)) != -1)
         result = parse_one(ret, option, argv);
-    if (result != OPTIONS_RUN)
+    if (result != ARGUMENTS_RUN)
         return result;
     if (argv[optind])
         return complain("unexpected argument %s; see socks5-bridge --help", argv[optind]);
     if (ret->tree > 0)
-        return OPTIONS_RUN;
+        return ARGUMENTS_RUN;
     if (ret->listen.kind == S5_ADDR_NONE)
         return complain("--listen is missing; see socks5-bridge --help");
     if (ret->file && ret->url)
@@ -119,5 +119,5 @@ int options_parse(struct options *ret, int argc, char **argv)
         return complain("--user and --password-file go together");
     if (ret->user && (strlen(ret->user) < 1 || strlen(ret->user) > 255))
         return complain("--user: not 1 to 255 octets");
-    return OPTIONS_RUN;
+    return ARGUMENTS_RUN;
 }

@@ -1,10 +1,10 @@
 /* The command line of socks5-bridge. */
-#ifndef BRIDGE_OPTIONS_H
-#define BRIDGE_OPTIONS_H
+#ifndef BRIDGE_ARGUMENTS_H
+#define BRIDGE_ARGUMENTS_H
 
 #include "addr.h"
 
-struct options {
+struct arguments {
     const char *file; /* -c, or NULL */
     char *url;        /* -x, or NULL */
     int verbosity;    /* how many -v */
@@ -14,9 +14,9 @@ struct options {
     int tree;                  /* --tree: the process whose tree this bridge is for, or 0 */
 };
 
-enum { OPTIONS_RUN = -1 };
+enum { ARGUMENTS_RUN = -1 };
 
-/* OPTIONS_RUN, or the exit code after having said what is to be said. */
-int options_parse(struct options *ret, int argc, char **argv);
+/* ARGUMENTS_RUN, or the exit code after having said what is to be said. */
+int arguments_parse(struct arguments *ret, int argc, char **argv);
 
 #endif
