@@ -23,7 +23,7 @@ static int append(struct addrinfo ***tail, const struct s5_names_answer *answer,
     struct addrinfo asked = *hints, *list = NULL;
     asked.ai_family = family;
     asked.ai_flags &= ~(AI_ADDRCONFIG | AI_CANONNAME | AI_CANONIDN);
-    int r = s5_real.getaddrinfo(v4 ? "127.0.0.1" : "::1", service, &asked, &list);
+    int r = s5_real.getaddrinfo(v4 ? "0" : "::", service, &asked, &list);
     **tail = list;
     for (struct addrinfo *ai = list; r == 0 && ai; ai = ai->ai_next) {
         if (family == AF_INET)
@@ -55,13 +55,14 @@ static int answer_ours(const struct s5_names_answer *answer, const char *node, c
     const int all = AI_V4MAPPED | AI_ALL;
     struct addrinfo *list = NULL, **tail = &list;
     bool ipv6 = hints->ai_family == AF_INET6;
-    bool any = hints->ai_family == AF_UNSPEC, prefer6 = any && s5_local_has_ipv6();
+    bool any = hints->ai_family == AF_UNSPEC, prefer6 = any && s5_local_prefers_ipv6();
     int r = 0;
     if (ipv6 || prefer6)
         r = append(&tail, answer, AF_INET6, false, service, hints);
     if (r == 0 && !ipv6)
         r = append(&tail, answer, AF_INET, false, service, hints);
-    if (r == 0 && any && !prefer6 && !(hints->ai_flags & AI_ADDRCONFIG))
+    if (r == 0 && any && !prefer6 &&
+        (!(hints->ai_flags & AI_ADDRCONFIG) || s5_local_has_ipv6()))
         r = append(&tail, answer, AF_INET6, false, service, hints);
     if (r == 0 && ipv6 && (hints->ai_flags & all) == all)
         r = append(&tail, answer, AF_INET6, true, service, hints);

@@ -95,6 +95,21 @@ HOOK(ssize_t, __recvfrom_chk,
     return real(fd, buf, n, size, flags, addr, len);
 }
 
+/* --- libc's own clients of the r-commands look names up and connect where nobody sees it:
+ * whatever they are called with --- */
+
+#define REFUSED(name)                                                                              \
+    HOOK(int, name, (void))                                                                        \
+    {                                                                                              \
+        s5_log(&ENGINE->log, S5_LOG_ERROR, "refused: " #name "() connects by itself");             \
+        return (int)DOOR(-EOPNOTSUPP);                                                             \
+    }
+
+REFUSED(rcmd)
+REFUSED(rcmd_af)
+REFUSED(rexec)
+REFUSED(rexec_af)
+
 /* --- io_uring would connect where nobody sees it; programs that use it know how to do without ---
  */
 

@@ -29,13 +29,22 @@
 
 #define GATE_connect(fd, addr, len) true
 #define OURS_connect(fd, addr, len) (int)DOOR(s5_connect(ENGINE, fd, addr, len))
+#define GATE_bind(fd, addr, len)    true
+#define OURS_bind(fd, addr, len)    (int)DOOR(s5_bind(ENGINE, fd, addr, len))
 #define GATE_listen(fd, backlog)    true
 #define OURS_listen(fd, backlog)    (int)DOOR(s5_listen(ENGINE, fd, backlog))
 
+#define GATE_accept(fd, addr, len)  s5_gate_ours(fd)
+#define OURS_accept(fd, addr, len)  (int)DOOR(s5_accept(ENGINE, fd, addr, len, 0))
+#define GATE_accept4(fd, addr, len, flags) s5_gate_ours(fd)
+#define OURS_accept4(fd, addr, len, flags) (int)DOOR(s5_accept(ENGINE, fd, addr, len, flags))
+#define GATE_shutdown(fd, how)      s5_gate_ours(fd)
+#define OURS_shutdown(fd, how)      (int)DOOR(s5_shutdown(ENGINE, fd, how))
+
 #define GATE_getpeername(fd, addr, len) s5_gate_ours(fd)
 #define OURS_getpeername(fd, addr, len) (int)DOOR(s5_getpeername(ENGINE, fd, addr, len))
-#define GATE_getsockname(fd, addr, len) false
-#define OURS_getsockname(fd, addr, len) REAL(getsockname, fd, addr, len)
+#define GATE_getsockname(fd, addr, len) s5_gate_ours(fd)
+#define OURS_getsockname(fd, addr, len) (int)DOOR(s5_getsockname(ENGINE, fd, addr, len))
 #define GATE_getsockopt(fd, level, name, value, len) s5_gate_ours(fd)
 #define OURS_getsockopt(fd, level, name, value, len)                                               \
     (int)DOOR(s5_getsockopt(ENGINE, fd, level, name, value, len))
@@ -54,7 +63,8 @@
     ASKED(fd, s5_nameserver_recvmsg(ENGINE, fd, msg, flags),                                       \
           STREAM(fd, flags &MSG_DONTWAIT, REAL(recvmsg, fd, msg, flags)))
 #define GATE_write(fd, buf, n)        s5_gate_flying()
-#define OURS_write(fd, buf, n)      STREAM(fd, false, REAL(write, fd, buf, n))
+#define OURS_write(fd, buf, n)                                                                     \
+    ASKED_PLAINLY(fd, buf, n, 0, STREAM(fd, false, REAL(write, fd, buf, n)))
 #define GATE_writev(fd, iov, n)       s5_gate_flying()
 #define OURS_writev(fd, iov, n)                                                                    \
     ASKED(fd, s5_nameserver_writev(ENGINE, fd, iov, n), STREAM(fd, false, REAL(writev, fd, iov, n)))

@@ -30,8 +30,23 @@ static bool socket_call(long number, const struct arguments *v, long *ret)
     case SYS_connect:
         *ret = connect(INT(0), PTR(1), (socklen_t)v->a[2]);
         return true;
+    case SYS_bind:
+        *ret = bind(INT(0), PTR(1), (socklen_t)v->a[2]);
+        return true;
     case SYS_listen:
         *ret = listen(INT(0), INT(1));
+        return true;
+    case SYS_accept:
+        *ret = accept(INT(0), PTR(1), PTR(2));
+        return true;
+    case SYS_accept4:
+        *ret = accept4(INT(0), PTR(1), PTR(2), INT(3));
+        return true;
+    case SYS_shutdown:
+        *ret = shutdown(INT(0), INT(1));
+        return true;
+    case SYS_getsockname:
+        *ret = getsockname(INT(0), PTR(1), PTR(2));
         return true;
     case SYS_sendto:
         *ret = sendto(INT(0), PTR(1), (size_t)v->a[2], INT(3), PTR(4), (socklen_t)v->a[5]);

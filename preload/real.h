@@ -54,6 +54,10 @@ static inline bool s5_gate_flying(void)
 {
     return __builtin_expect(s5_registry_flying(&s5_preload_engine.registry), 0);
 }
+static inline bool s5_gate_waits(void)
+{
+    return __builtin_expect(s5_registry_waits(&s5_preload_engine.registry), 0);
+}
 static inline bool s5_gate_hidden(int fd)
 {
     return fd == atomic_load_explicit(&s5_preload_engine.tree_fd, memory_order_relaxed);

@@ -18,18 +18,18 @@ static struct timespec from_ms(int ms)
 COLD static int ours_poll(struct pollfd *fds, nfds_t n, int timeout)
 {
     struct timespec ts = from_ms(timeout);
-    return (int)DOOR(s5_poll(ENGINE, fds, n, timeout < 0 ? NULL : &ts, NULL));
+    return (int)DOOR(s5_wait_poll(ENGINE, fds, n, timeout < 0 ? NULL : &ts, NULL));
 }
 
 COLD static int ours_ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout,
                            const sigset_t *mask)
 {
-    return (int)DOOR(s5_poll(ENGINE, fds, n, timeout, mask));
+    return (int)DOOR(s5_wait_poll(ENGINE, fds, n, timeout, mask));
 }
 
 HOOK(int, poll, (struct pollfd * fds, nfds_t n, int timeout))
 {
-    if (s5_gate_flying())
+    if (s5_gate_waits())
         return ours_poll(fds, n, timeout);
     struct {
         struct pollfd *fds;
@@ -38,7 +38,7 @@ HOOK(int, poll, (struct pollfd * fds, nfds_t n, int timeout))
     } kept = {fds, n, timeout};
     PUT_ASIDE(kept);
     int r = REAL(poll, fds, n, timeout);
-    return s5_gate_flying() && r > 0 ? ours_poll(kept.fds, kept.n, kept.timeout) : r;
+    return s5_gate_waits() && r > 0 ? ours_poll(kept.fds, kept.n, kept.timeout) : r;
 }
 
 ALIAS(__poll, poll)
@@ -46,10 +46,10 @@ ALIAS(__poll, poll)
 HOOK(int, ppoll,
      (struct pollfd * fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask))
 {
-    if (s5_gate_flying())
+    if (s5_gate_waits())
         return ours_ppoll(fds, n, timeout, mask);
     int r = REAL(ppoll, fds, n, timeout, mask);
-    return s5_gate_flying() && r > 0 ? ours_ppoll(fds, n, timeout, mask) : r;
+    return s5_gate_waits() && r > 0 ? ours_ppoll(fds, n, timeout, mask) : r;
 }
 
 HOOK(int, __poll_chk, (struct pollfd * fds, nfds_t n, int timeout, size_t size))
@@ -78,14 +78,14 @@ HOOK(int, __ppoll_chk,
 COLD static int ours_pselect(int n, fd_set *in, fd_set *out, fd_set *ex,
                              const struct timespec *timeout, const sigset_t *mask)
 {
-    return (int)DOOR(s5_select(ENGINE, n, in, out, ex, timeout, mask));
+    return (int)DOOR(s5_wait_select(ENGINE, n, in, out, ex, timeout, mask));
 }
 
 HOOK(int, pselect,
      (int n, fd_set *in, fd_set *out, fd_set *ex, const struct timespec *timeout,
       const sigset_t *mask))
 {
-    return s5_gate_flying() ? ours_pselect(n, in, out, ex, timeout, mask)
+    return s5_gate_waits() ? ours_pselect(n, in, out, ex, timeout, mask)
                             : REAL(pselect, n, in, out, ex, timeout, mask);
 }
 
@@ -120,7 +120,7 @@ COLD static int ours_select(int n, fd_set *in, fd_set *out, fd_set *ex, struct t
 
 HOOK(int, select, (int n, fd_set *in, fd_set *out, fd_set *ex, struct timeval *timeout))
 {
-    return s5_gate_flying() ? ours_select(n, in, out, ex, timeout)
+    return s5_gate_waits() ? ours_select(n, in, out, ex, timeout)
                             : REAL(select, n, in, out, ex, timeout);
 }
 

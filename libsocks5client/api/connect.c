@@ -11,6 +11,7 @@
  *
  * The result is made blocking again at the very end. */
 #include "addr.h"
+#include "dial.h"
 #include "export.h"
 #include "session.h"
 #include "socks5client.h"
@@ -33,6 +34,8 @@
 struct dial {
     struct s5_policy *policy;
     struct s5_server *server;
+    enum s5_command command;
+    struct s5_session *session; /* of the attempt made last */
     int64_t deadline;   /* ms, clock of now_ms */
     int64_t round_trip; /* ms the last TCP handshake took */
     bool settled;       /* the last failure is the destination's or ours: trying again is no use */
@@ -160,9 +163,14 @@ static int read_in(struct s5_session *s, int fd, int64_t until)
     return s5_session_eof(s);
 }
 
-static int negotiate(struct s5_session *s, int fd, int64_t until)
+static bool over(const struct s5_session *s)
 {
-    while (s5_session_state(s) != S5_SESSION_DONE) {
+    return s5_session_state(s) == S5_SESSION_DONE || s5_session_state(s) == S5_SESSION_BOUND;
+}
+
+int s5_dial_negotiate(struct s5_session *s, int fd, int64_t until)
+{
+    while (!over(s)) {
         int result = send_out(s, fd, until);
         /* A server that hung up may have said why before: let the session read it. */
         if (result < 0 && result != -EPIPE && result != -ECONNRESET)
@@ -170,7 +178,7 @@ static int negotiate(struct s5_session *s, int fd, int64_t until)
         result = read_in(s, fd, until);
         if (result < 0)
             return result;
-        if (now_ms() >= until && s5_session_state(s) != S5_SESSION_DONE)
+        if (now_ms() >= until && !over(s))
             return -ETIMEDOUT;
     }
     return 0;
@@ -182,9 +190,8 @@ static int attempt(struct dial *d, const struct s5_addr *target, bool pipeline)
     int fd = reach(d);
     if (fd < 0)
         return fd;
-    struct s5_session s;
     struct s5_session_setup setup = {
-        .command = S5_CONNECT,
+        .command = d->command,
         .dst = target,
         .n_methods = d->server->n_methods,
         .username = d->server->username,
@@ -198,16 +205,13 @@ static int attempt(struct dial *d, const struct s5_addr *target, bool pipeline)
     int64_t probe = now_ms() + PROBE_BASE_MS + PROBE_TRIPS * d->round_trip;
     if (pipeline && probe < until)
         until = probe;
-    int result = s5_session_start(&s, &setup);
+    struct s5_session *s = d->session;
+    int result = s5_session_start(s, &setup);
     if (result == 0) {
-        result = negotiate(&s, fd, until);
+        result = s5_dial_negotiate(s, fd, until);
         /* REP 1 is also what servers say that took pipelined octets for a bad request. */
-        d->settled = !pipeline || result == 0 || (s.have_rep && s.rep > 1);
+        d->settled = !pipeline || result == 0 || (s->have_rep && s->rep > 1);
     }
-    s5_session_wipe(&s);
-    int flags = result == 0 ? fcntl(fd, F_GETFL) : -1;
-    if (result == 0 && (flags < 0 || fcntl(fd, F_SETFL, flags & ~O_NONBLOCK) < 0))
-        result = -errno;
     if (result == 0)
         return fd;
     close(fd);
@@ -253,7 +257,10 @@ static int resolve_server(struct dial *d)
 static int dial(struct dial *d, const char *host, uint16_t port)
 {
     struct s5_addr targets[TARGETS_MAX];
-    if (port == 0 || s5_addr_parse(&targets[0], host, strlen(host), port) < 0)
+    if (!host && d->command == S5_BIND)
+        targets[0] = (struct s5_addr){.kind = S5_ADDR_NONE};
+    else if (!host || (port == 0 && d->command == S5_CONNECT) ||
+             s5_addr_parse(&targets[0], host, strlen(host), port) < 0)
         return -EINVAL;
     int n = resolve_server(d);
     if (n < 0)
@@ -272,9 +279,16 @@ static int dial(struct dial *d, const char *host, uint16_t port)
     return result;
 }
 
-S5_EXPORT int socks5_connect(const char *url, const char *host, uint16_t port, int timeout_ms)
+int64_t s5_dial_until(int timeout_ms)
 {
-    struct dial d = {.deadline = now_ms() + (timeout_ms < 0 ? DEFAULT_MS : timeout_ms)};
+    return now_ms() + (timeout_ms < 0 ? DEFAULT_MS : timeout_ms);
+}
+
+int s5_dial(const char *url, enum s5_command command, const char *host, uint16_t port,
+            int timeout_ms, struct s5_session *session)
+{
+    struct dial d = {
+        .command = command, .session = session, .deadline = s5_dial_until(timeout_ms)};
     struct s5_environment env = {0};
     struct s5_fault fault;
     d.policy = malloc(sizeof(*d.policy));
@@ -289,4 +303,22 @@ S5_EXPORT int socks5_connect(const char *url, const char *host, uint16_t port, i
     explicit_bzero(d.policy, sizeof(*d.policy));
     free(d.policy);
     return result;
+}
+
+int s5_dial_block(int fd)
+{
+    int flags = fcntl(fd, F_GETFL);
+    return flags < 0 || fcntl(fd, F_SETFL, flags & ~O_NONBLOCK) < 0 ? -errno : 0;
+}
+
+S5_EXPORT int socks5_connect(const char *url, const char *host, uint16_t port, int timeout_ms)
+{
+    struct s5_session session;
+    s5_session_wipe(&session);
+    int fd = s5_dial(url, S5_CONNECT, host, port, timeout_ms, &session);
+    s5_session_wipe(&session);
+    int result = fd < 0 ? fd : s5_dial_block(fd);
+    if (fd >= 0 && result < 0)
+        close(fd);
+    return result < 0 ? result : fd;
 }

@@ -1,6 +1,7 @@
 /* Theory of operation: the public session is the core's machine in an allocation of its own. Here
  * its arguments are checked, its states translated, and nothing else: what the machine does is in
  * core/session.c. */
+#include "dial.h"
 #include "export.h"
 #include "public_session.h"
 #include "reply.h"
@@ -189,7 +190,11 @@ S5_EXPORT int socks5_session_bound(const struct socks5_session *session, char *h
     int state = socks5_session_state(session);
     if (state != SOCKS5_STATE_BOUND && state != SOCKS5_STATE_REPLY2 && state != SOCKS5_STATE_DONE)
         return -ENODATA;
-    const struct s5_addr *bound = s5_session_bound(&session->machine.session);
+    return s5_dial_text(s5_session_bound(&session->machine.session), host, size, ret_port);
+}
+
+int s5_dial_text(const struct s5_addr *bound, char *host, size_t size, uint16_t *ret_port)
+{
     char address[INET6_ADDRSTRLEN];
     const char *text = bound->name;
     if (bound->kind == S5_ADDR_IPV4)

@@ -161,6 +161,37 @@ const char *socks5_session_phase(const struct socks5_session *session);
  * socks5_session_eof(). Interrupting signals are ignored; SIGPIPE is not raised. */
 int socks5_connect(const char *url, const char *host, uint16_t port, int timeout_ms);
 
+/* ---- To be called back: BIND (RFC 1928 section 4), one connection at a time ---- */
+
+struct socks5_listener;
+
+/* The first reply: the server of URL (as for socks5_connect()) listens. HOST (PORT may be 0) is who
+ * is expected to come, which servers may hold the peer to; NULL: anybody. 0 and *RET, to be freed by
+ * socks5_listener_free(); or a negative errno as socks5_connect(), -EOPNOTSUPP by servers that say
+ * they do not know BIND, *RET then unchanged. */
+int socks5_listen(const char *url, const char *host, uint16_t port, int timeout_ms,
+                  struct socks5_listener **ret);
+
+/* The address it listens at, which somebody has to be told: as socks5_session_bound(). All zeros
+ * stand for the server's own address. */
+int socks5_listener_name(const struct socks5_listener *listener, char *host, size_t size,
+                         uint16_t *ret_port);
+
+/* A descriptor that becomes readable when socks5_accept() has something to say. It is LISTENER's, to
+ * be waited for alone. -EINVAL once it was accepted. */
+int socks5_listener_fd(const struct socks5_listener *listener);
+
+/* The second reply: somebody came, whose address goes to HOST (NULL: not wanted) and *RET_PORT as in
+ * socks5_session_bound(). Returns the connection, a blocking, close-on-exec stream socket that is
+ * the caller's from then on, whatever becomes of LISTENER, which is used up; or -ETIMEDOUT, LISTENER
+ * being as before; -EINVAL: used up already; or what the BIND failed with. TIMEOUT_MS below 0 means
+ * 30 seconds. */
+int socks5_accept(struct socks5_listener *listener, int timeout_ms, char *host, size_t size,
+                  uint16_t *ret_port);
+
+/* Closes what was not accepted, and frees LISTENER. NULL is allowed. */
+void socks5_listener_free(struct socks5_listener *listener);
+
 #ifdef __cplusplus
 }
 #endif

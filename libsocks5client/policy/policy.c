@@ -207,6 +207,8 @@ static size_t name_length(const struct s5_addr *addr)
 static bool is_below(const char *name, size_t len, const char *suffix)
 {
     size_t n = strlen(suffix);
+    if (len >= n && n && ((name[len - n] ^ suffix[0]) & ~0x20)) /* most end here */
+        return false;
     return len >= n && strncasecmp(name + len - n, suffix, n) == 0 &&
            (len == n || name[len - n - 1] == '.');
 }
@@ -360,4 +362,14 @@ struct s5_route s5_policy_decide_name(const struct s5_policy *p, const struct s5
             break;
     }
     return first;
+}
+
+struct s5_route s5_policy_listen(const struct s5_policy *p, const struct s5_addr *at,
+                                 uint32_t called)
+{
+    struct s5_flow flow = {at, S5_PROTO_TCP, S5_CMD_BIND};
+    struct s5_route route = s5_policy_decide(p, &flow);
+    if (route.why != S5_WHY_LISTENER || at->port != 0 || called == 0 || called > p->n_servers)
+        return route;
+    return (struct s5_route){S5_VIA, (int)called - 1, -1, S5_WHY_CALLED};
 }

@@ -124,7 +124,13 @@ struct s5_route {
     enum s5_verdict verdict;
     int server; /* index, or -1 unless S5_VIA */
     int rule;   /* index of the rule that decided; -1: no rule, see S5_ROUTE_* in why */
-    enum { S5_WHY_RULE, S5_WHY_LOOPBACK, S5_WHY_NO_RULE, S5_WHY_LISTENER } why;
+    enum {
+        S5_WHY_RULE,
+        S5_WHY_LOOPBACK,
+        S5_WHY_NO_RULE,
+        S5_WHY_LISTENER,
+        S5_WHY_CALLED, /* listens to be called back by whom it called, see below */
+    } why;
 };
 
 /* First match decides. No rule: loopback is direct, a listener (S5_CMD_BIND) is direct, everything
@@ -141,6 +147,14 @@ int s5_policy_set_stand_in(struct s5_policy *p, uint8_t kind, const char *range)
 
 /* How many names the stand-ins can tell apart: 65,536 or twice as many. */
 uint32_t s5_policy_stand_ins(const struct s5_policy *p);
+
+/* Listening at AT, port 0 being one that the program leaves to the kernel. As s5_policy_decide, but
+ * that without a rule port 0 goes to the server CALLED - 1, which the process tree's latest
+ * connection went through (0: there was none): who connects somewhere and then listens on a port
+ * that it does not choose has to tell it to somebody, and is to be called back through that server.
+ * A program that serves chooses its port. */
+struct s5_route s5_policy_listen(const struct s5_policy *p, const struct s5_addr *at,
+                                 uint32_t called);
 
 /* Building blocks for those who fill one in; each returns its index or offset, or -ENOSPC. */
 void s5_policy_init(struct s5_policy *p);

@@ -5,7 +5,7 @@
  * server begins, so that no thread sees readiness that is not the application's. A non-blocking
  * socket is left in flight; a blocking one is driven here to its end. */
 #include "clock.h"
-#include "engine.h"
+#include "listener.h"
 #include "nameserver.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -17,7 +17,7 @@
 
 /* poll() is never restarted after a signal, connect() is where the handler asks for it: so it is
  * here, unless some handler of the program does not. */
-static bool restarts(void)
+bool s5_connect_restarts(void)
 {
     for (int sig = 1; sig < NSIG; sig++) {
         struct sigaction action;
@@ -52,7 +52,7 @@ static int wait_turn(struct s5_engine *e, struct s5_flight *f, int fd, uint64_t 
         return -EINPROGRESS;
     int n = e->real->ppoll(&p, 1, s5_clock_left(wake < until ? wake : until, now, &left), NULL);
     if (n < 0 && errno == EINTR)
-        return restarts() ? 0 : -EINTR;
+        return s5_connect_restarts() ? 0 : -EINTR;
     return n < 0 ? -errno : p.revents;
 }
 
@@ -117,6 +117,12 @@ static int connect_again(struct s5_engine *e, struct s5_record *record, int fd)
         if (e->real->getpeername(fd, (struct sockaddr *)&peer, &len) == 0)
             return e->real->connect(fd, &record->server.any, record->server.len) == 0 ? 0 : -errno;
         break;
+    case S5_RECORD_LISTENING:
+        if (s5_bind_listens(e, fd))
+            return -EISCONN;
+        break;
+    case S5_RECORD_NAMED: /* it calls, instead of being called */
+    case S5_RECORD_HIDDEN:
     case S5_RECORD_FREE:
         break;
     }
@@ -230,16 +236,16 @@ static int fly(struct s5_engine *e, int fd, struct s5_flight *f)
     s5_epoll_borrow(e, fd);
     find_duplicates(e, record, fd);
     r = s5_flight_dial(e, f, fd, nonblock);
-    if (r == -EINPROGRESS)
+    if (r == -EINPROGRESS && !atomic_load(&f->missed))
         return r;
     /* The kernel restarts a connect() without a time-out; ours gave it one. */
-    if (r == -EINTR && (f->patience != S5_CLOCK_NEVER || !restarts()))
+    if (r == -EINTR && (f->patience != S5_CLOCK_NEVER || !s5_connect_restarts()))
         return r;
-    if (r < 0 && r != -EINTR)
+    if (r < 0 && r != -EINTR && r != -EINPROGRESS)
         return unreachable(e, record, f, fd, r);
-    if (!nonblock)
+    if (!nonblock && r != -EINPROGRESS)
         return drive(e, record, f, fd, f->patience, r == 0 ? POLLOUT : 0);
-    return s5_connect_turn(e, record, POLLOUT) >= S5_TURN_OVER
+    return s5_connect_turn(e, record, r == 0 ? POLLOUT : 0) >= S5_TURN_OVER
                ? s5_connect_outcome(e, record, fd)
                : -EINPROGRESS;
 }

@@ -7,8 +7,8 @@
  * socket was dissolved and the kernel keeps an ECONNRESET of its own, which makes the socket look
  * as failed as it is (POLLERR) and is taken away with the true error. */
 #include "clock.h"
-#include "engine.h"
 #include "error.h"
+#include "listener.h"
 #include "nameserver.h"
 #include "reply.h"
 #include <errno.h>
@@ -160,6 +160,8 @@ void s5_connect_forget(struct s5_engine *e, int fd)
     /* A turn under way on this descriptor must end before the number means something else. */
     struct s5_flight *f = s5_connect_pinned(record);
     bool locked = f && s5_flight_lock(e, f);
+    if (atomic_load(&record->state) == S5_RECORD_LISTENING)
+        s5_listener_leave(e, record);
     record = s5_registry_drop(&e->registry, fd);
     if (locked)
         s5_flight_unlock(f);
@@ -171,7 +173,8 @@ void s5_connect_forget(struct s5_engine *e, int fd)
     if (atomic_compare_exchange_strong(&record->state, &flying, S5_RECORD_SETTLING)) {
         s5_registry_land(&e->registry, record);
         give_up(e, record);
-    }
+    } else if (flying == S5_RECORD_LISTENING)
+        s5_listener_end(e, record);
     uint32_t asker = atomic_exchange(&record->asker, 0);
     if (asker)
         s5_nameserver_forget(e, asker);

@@ -1,5 +1,5 @@
-/* Sends that name a destination, and listeners: what a rule leads to a server but cannot go there
- * is refused here, so that it goes nowhere else. A send with MSG_FASTOPEN is a connect(). */
+/* Sends that name a destination: what a rule leads to a server but cannot go there is refused here,
+ * so that it goes nowhere else. A send with MSG_FASTOPEN is a connect(). */
 #include "engine.h"
 #include "nameserver.h"
 #include <errno.h>
@@ -134,25 +134,6 @@ int s5_sendmmsg(struct s5_engine *e, int fd, struct mmsghdr *msgs, unsigned n, i
         return r;
     int sent = e->real->sendmmsg(fd, msgs, n ? may : 0, flags);
     return sent < 0 ? -errno : sent;
-}
-
-int s5_listen(struct s5_engine *e, int fd, int backlog)
-{
-    struct sockaddr_storage own;
-    socklen_t len = sizeof own;
-    struct s5_addr at;
-    int r = 0;
-    if (!s5_engine_inside && protocol_of(e, fd) >= 0 &&
-        e->real->getsockname(fd, (struct sockaddr *)&own, &len) == 0 &&
-        s5_addr_from_sockaddr(&at, (struct sockaddr *)&own, len) == 0) {
-        static const uint8_t unspecified[16];
-        if (memcmp(at.octets, unspecified, at.kind == S5_ADDR_IPV4 ? 4 : 16) == 0)
-            at.kind = S5_ADDR_NONE; /* every address: not what a rule on loopback means */
-        r = s5_route_direct_only(e, &at, S5_PROTO_TCP, S5_CMD_BIND, "BIND");
-    }
-    if (r < 0)
-        return r;
-    return e->real->listen(fd, backlog) == 0 ? 0 : -errno;
 }
 
 int s5_setsockopt(struct s5_engine *e, int fd, int level, int name, const void *value,

@@ -7,6 +7,7 @@
 #include "standing.h"
 #include "clock.h"
 #include "error.h"
+#include "listener.h"
 #include "nameserver.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -144,7 +145,7 @@ static void load_alone(struct s5_engine *e)
     pthread_setcancelstate(cancel, NULL);
 }
 
-const struct s5_policy *s5_engine_policy(struct s5_engine *e)
+const struct s5_policy *s5_engine_load(struct s5_engine *e)
 {
     int state = atomic_load_explicit(&e->policy_state, memory_order_acquire);
     if (state == S5_ENGINE_LOADED)
@@ -157,10 +158,16 @@ const struct s5_policy *s5_engine_policy(struct s5_engine *e)
         struct timespec pause = {0, 1000000};
         nanosleep(&pause, NULL);
     }
-    if (state == S5_ENGINE_BROKEN)
-        s5_log(&e->log, S5_LOG_ERROR, "refused: %s", e->fault.text);
     errno = saved;
     return state == S5_ENGINE_LOADED ? e->policy : NULL;
+}
+
+const struct s5_policy *s5_engine_policy(struct s5_engine *e)
+{
+    const struct s5_policy *p = s5_engine_load(e);
+    if (!p)
+        s5_log(&e->log, S5_LOG_ERROR, "refused: %s", e->fault.text);
+    return p;
 }
 
 /* --- fork --- */
@@ -169,6 +176,7 @@ const struct s5_policy *s5_engine_policy(struct s5_engine *e)
  * child can yet be missing. */
 void s5_engine_fork_prepare(struct s5_engine *e)
 {
+    s5_listener_fork(e);
     if (!s5_registry_flying(&e->registry))
         return;
     for (uint32_t at = 0; at < atomic_load(&e->registry.flying_top); at++) {

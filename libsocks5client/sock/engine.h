@@ -11,6 +11,7 @@
 #include "registry.h"
 #include "source.h"
 #include "tree.h"
+#include "wait.h"
 
 enum s5_engine_policy_state {
     S5_ENGINE_NO_POLICY = 0,
@@ -50,6 +51,8 @@ void s5_engine_init(struct s5_engine *e, const struct s5_calls *real, const char
 
 /* The policy, read on first use; NULL when it is broken (logged each time: a call fails for it). */
 const struct s5_policy *s5_engine_policy(struct s5_engine *e);
+/* The same for a call that does not fail for it: without the log line. */
+const struct s5_policy *s5_engine_load(struct s5_engine *e);
 
 /* False in a child of vfork (or of a bare clone), which shares or copies our memory without
  * owning our descriptors: it must leave the registry alone. */
@@ -71,6 +74,8 @@ int s5_connect_await(struct s5_engine *e, int fd, bool nonblock);
 void s5_connect_settle(struct s5_engine *e, struct s5_record *record);
 /* The record of FD where it is in flight (after settling what is over), else NULL. */
 struct s5_record *s5_connect_flying(struct s5_engine *e, int fd);
+/* Whether a call that a signal interrupted goes on: no handler of the program asks for EINTR. */
+bool s5_connect_restarts(void);
 /* One turn for RECORD, settled when over. EVENTS: what a wait has just said of it (POLLIN... or
  * EPOLLIN..., which are equal), 0 when nothing is known. */
 enum s5_turn s5_connect_turn(struct s5_engine *e, struct s5_record *record, short events);
@@ -97,27 +102,15 @@ int s5_route(struct s5_engine *e, const struct s5_addr *to, uint8_t protocol, ui
              const struct s5_server **ret_server);
 /* The protocol of S5_PROTO_* an IPPROTO_* number belongs to. */
 uint8_t s5_route_protocol(int ipproto);
+/* Listening at AT (port 0: one that the kernel chooses). As s5_route; QUIET: without a log line. */
+int s5_route_listener(struct s5_engine *e, const struct s5_addr *at, bool quiet,
+                      const struct s5_server **ret_server);
 /* A flow of a kind that cannot be proxied: 0 where it may leave directly, else -errno, logged. */
 int s5_route_direct_only(struct s5_engine *e, const struct s5_addr *to, uint8_t protocol,
                          uint8_t command, const char *what);
 
-/* --- poll.c, select.c, epoll.c --- */
-int s5_poll(struct s5_engine *e, struct pollfd *fds, nfds_t n, const struct timespec *timeout,
-            const sigset_t *mask);
-int s5_select(struct s5_engine *e, int n, fd_set *in, fd_set *out, fd_set *ex,
-              const struct timespec *timeout, const sigset_t *mask);
-int s5_epoll_ctl(struct s5_engine *e, int ep, int op, int fd, struct epoll_event *event);
-/* N events that a real wait on EP has returned already (0: none yet) are looked at first. */
-int s5_epoll_wait(struct s5_engine *e, int ep, struct epoll_event *events, int max, int n,
-                  const struct timespec *timeout, const sigset_t *mask);
-/* Change every registration of FD to what a negotiation needs, or back. */
-void s5_epoll_borrow(struct s5_engine *e, int fd);
-void s5_epoll_give_back(struct s5_engine *e, int fd);
-/* The nearest deadline of anything in flight (ns), and carrying out those that passed. */
-uint64_t s5_flying_until(struct s5_engine *e);
-void s5_flying_expire(struct s5_engine *e, uint64_t now);
-
 /* --- query.c --- */
+int s5_getsockname(struct s5_engine *e, int fd, struct sockaddr *addr, socklen_t *len);
 int s5_getpeername(struct s5_engine *e, int fd, struct sockaddr *addr, socklen_t *len);
 int s5_getsockopt(struct s5_engine *e, int fd, int level, int name, void *value, socklen_t *len);
 
@@ -134,14 +127,19 @@ bool s5_life_hand_over(struct s5_engine *e);
 /* After one: take up what was handed over. */
 void s5_life_adopt(struct s5_engine *e);
 
-/* --- datagram.c: sends that name a destination, and listeners --- */
+/* --- datagram.c: sends that name a destination --- */
 ssize_t s5_sendto(struct s5_engine *e, int fd, const void *buf, size_t n, int flags,
                   const struct sockaddr *addr, socklen_t len);
 ssize_t s5_sendmsg(struct s5_engine *e, int fd, const struct msghdr *msg, int flags);
 int s5_sendmmsg(struct s5_engine *e, int fd, struct mmsghdr *msgs, unsigned n, int flags);
-int s5_listen(struct s5_engine *e, int fd, int backlog);
 int s5_setsockopt(struct s5_engine *e, int fd, int level, int name, const void *value,
                   socklen_t len);
+
+/* --- bind.c, accept.c: listeners, see listener.h --- */
+int s5_bind(struct s5_engine *e, int fd, const struct sockaddr *addr, socklen_t len);
+int s5_listen(struct s5_engine *e, int fd, int backlog);
+int s5_shutdown(struct s5_engine *e, int fd, int how);
+int s5_accept(struct s5_engine *e, int fd, struct sockaddr *addr, socklen_t *len, int flags);
 
 /* --- resolve.c --- */
 /* The addresses of SERVER, resolved on first use. 0, or -errno. */

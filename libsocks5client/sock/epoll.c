@@ -8,7 +8,7 @@
  * moved nothing may belong to another descriptor registered with equal data, and is then passed on.
  */
 #include "clock.h"
-#include "engine.h"
+#include "listener.h"
 #include <errno.h>
 
 #define BORROWED (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET)
@@ -79,7 +79,10 @@ int s5_epoll_ctl(struct s5_engine *e, int ep, int op, int fd, struct epoll_event
         s5_registry_watch(&e->registry, fd, ep, event->events, event->data.u64);
     } else if (op == EPOLL_CTL_DEL)
         s5_registry_unwatch(&e->registry, fd, ep);
-    return e->real->epoll_ctl(ep, op, fd, event) == 0 ? 0 : -errno;
+    if (e->real->epoll_ctl(ep, op, fd, event) != 0)
+        return -errno;
+    s5_mirror_ctl(e, ep, op, fd, event);
+    return 0;
 }
 
 /* --- events --- */

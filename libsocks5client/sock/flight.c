@@ -7,6 +7,7 @@
  * socket, step by step. Silence alone is no proof against the server, its target may be slow: only
  * if the second try's reply came sooner than the probe had waited was the pipelining to blame. */
 #include "flight.h"
+#include "called.h"
 #include "clock.h"
 #include "engine.h"
 #include "reply.h"
@@ -15,8 +16,6 @@
 #include <fcntl.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
-#include <sched.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/time.h>
 
@@ -28,122 +27,6 @@
 #define SINGLE_THREADED 0
 #endif
 
-/* --- the pool --- */
-
-static bool claim(struct s5_flight *f)
-{
-    f->deadline = S5_CLOCK_NEVER / 2; /* not reclaimed before s5_flight_begin sets its own */
-    atomic_store(&f->lock, 0);
-    atomic_store(&f->refs, 1);
-    atomic_store(&f->phase, S5_FLIGHT_TAKEN);
-    return true;
-}
-
-/* Flights of processes that were killed keep their references for ever; long past every deadline
- * they are anybody's. Their generation tells late survivors. */
-static struct s5_flight *reclaim(struct s5_tree *tree)
-{
-    uint64_t now = s5_clock_now();
-    uint32_t from = atomic_load(&tree->reclaim_at);
-    for (uint32_t i = 0; i < S5_TREE_FLIGHTS; i++) {
-        struct s5_flight *f = &tree->flights[(from + i) % S5_TREE_FLIGHTS];
-        uint32_t generation = atomic_load(&f->generation);
-        if (atomic_load(&f->phase) == S5_FLIGHT_FREE || now < f->deadline + 60 * S5_CLOCK_SECOND)
-            continue;
-        if (atomic_compare_exchange_strong(&f->generation, &generation, generation + 1)) {
-            atomic_store(&tree->reclaim_at, from + i + 1);
-            claim(f);
-            return f;
-        }
-    }
-    return NULL;
-}
-
-struct s5_flight *s5_flight_take(struct s5_engine *e)
-{
-    struct s5_tree *tree = atomic_load(&e->tree);
-    if (!tree)
-        return NULL;
-    uint64_t head = atomic_load(&tree->flights_free);
-    while ((uint32_t)head && (uint32_t)head <= S5_TREE_FLIGHTS) {
-        struct s5_flight *f = &tree->flights[(uint32_t)head - 1];
-        uint64_t next = ((head >> 32) + 1) << 32 | f->next_free;
-        if (atomic_compare_exchange_weak(&tree->flights_free, &head, next) && claim(f))
-            return f;
-    }
-    uint32_t at = atomic_load(&tree->flights_used);
-    while (at < S5_TREE_FLIGHTS)
-        if (atomic_compare_exchange_weak(&tree->flights_used, &at, at + 1) &&
-            claim(&tree->flights[at]))
-            return &tree->flights[at];
-    return reclaim(tree);
-}
-
-bool s5_flight_pin(struct s5_flight *f, uint32_t generation)
-{
-    uint32_t refs = atomic_load(&f->refs);
-    do {
-        if (!refs || atomic_load(&f->generation) != generation)
-            return false;
-    } while (!atomic_compare_exchange_weak(&f->refs, &refs, refs + 1));
-    return true;
-}
-
-void s5_flight_release(struct s5_engine *e, struct s5_flight *f)
-{
-    if (atomic_fetch_sub(&f->refs, 1) != 1)
-        return;
-    struct s5_tree *tree = atomic_load(&e->tree);
-    if (s5_session_state(&f->session) != S5_SESSION_DONE) /* then its secrets are gone already */
-        s5_session_wipe(&f->session);
-    atomic_store(&f->phase, S5_FLIGHT_FREE);
-    uint32_t self = (uint32_t)(f - tree->flights) + 1;
-    uint64_t head = atomic_load(&tree->flights_free), next;
-    do {
-        f->next_free = (uint32_t)head;
-        next = ((head >> 32) + 1) << 32 | self;
-    } while (!atomic_compare_exchange_weak(&tree->flights_free, &head, next));
-}
-
-/* --- the lock --- */
-
-static uint64_t self_token(const struct s5_engine *e)
-{
-    uintptr_t thread = (uintptr_t)pthread_self();
-    return (uint64_t)atomic_load_explicit(&e->pid, memory_order_relaxed) << 32 |
-           (uint32_t)(thread >> 6) | 1;
-}
-
-bool s5_flight_try(struct s5_engine *e, struct s5_flight *f)
-{
-    uint64_t holder = 0;
-    if (atomic_compare_exchange_strong(&f->lock, &holder, self_token(e)))
-        return true;
-    pid_t pid = (pid_t)(holder >> 32);
-    if (pid == (pid_t)atomic_load(&e->pid) || kill(pid, 0) == 0 || errno != ESRCH)
-        return false;
-    /* Its holder was killed in the middle of a turn: what it left cannot be trusted. */
-    if (!atomic_compare_exchange_strong(&f->lock, &holder, self_token(e)))
-        return false;
-    s5_session_abort(&f->session, -ECONNABORTED);
-    return true;
-}
-
-void s5_flight_unlock(struct s5_flight *f)
-{
-    atomic_store_explicit(&f->lock, 0, memory_order_release);
-}
-
-bool s5_flight_lock(struct s5_engine *e, struct s5_flight *f)
-{
-    while (!s5_flight_try(e, f)) {
-        if (atomic_load(&f->lock) == self_token(e))
-            return false;
-        sched_yield();
-    }
-    return true;
-}
-
 /* --- beginning --- */
 
 static int start_session(const struct s5_policy *p, struct s5_flight *f, const struct s5_addr *dst,
@@ -151,7 +34,7 @@ static int start_session(const struct s5_policy *p, struct s5_flight *f, const s
 {
     const struct s5_server *server = &p->servers[f->server_index];
     struct s5_session_setup setup = {
-        .command = S5_CONNECT,
+        .command = f->command,
         .dst = dst,
         .username = server->username,
         .username_len = server->username_len,
@@ -176,9 +59,13 @@ static void publish(struct s5_flight *f)
     atomic_store_explicit(&f->wake, wake, memory_order_relaxed);
 }
 
-int s5_flight_begin(struct s5_engine *e, struct s5_flight *f, const struct s5_server *server,
-                    const struct s5_addr *dst)
+/* Twice over, as every connect() goes through here and a BIND is rare. */
+static inline __attribute__((always_inline)) int begin(struct s5_engine *e, struct s5_flight *f,
+                                                       const struct s5_server *server,
+                                                       enum s5_command command,
+                                                       const struct s5_addr *dst)
 {
+    f->command = (uint8_t)command;
     f->begun = s5_clock_now();
     f->deadline = f->begun + server->timeout * S5_CLOCK_SECOND;
     f->probe_until = f->patience = S5_CLOCK_NEVER;
@@ -196,6 +83,27 @@ int s5_flight_begin(struct s5_engine *e, struct s5_flight *f, const struct s5_se
     int r = start_session(e->policy, f, dst, pipeline);
     publish(f);
     return r;
+}
+
+int s5_flight_begin(struct s5_engine *e, struct s5_flight *f, const struct s5_server *server,
+                    const struct s5_addr *dst)
+{
+    return begin(e, f, server, S5_CONNECT, dst);
+}
+
+int s5_flight_begin_bind(struct s5_engine *e, struct s5_flight *f, const struct s5_server *server,
+                         const struct s5_addr *dst)
+{
+    return begin(e, f, server, S5_BIND, dst);
+}
+
+void s5_flight_next_reply(struct s5_flight *f)
+{
+    s5_session_next_reply(&f->session);
+    f->probing = f->again = false;
+    f->deadline = f->probe_until = S5_CLOCK_NEVER;
+    publish(f);
+    atomic_store(&f->phase, S5_FLIGHT_TALKING);
 }
 
 /* --- dialling --- */
@@ -241,7 +149,7 @@ int s5_flight_dial(struct s5_engine *e, struct s5_flight *f, int fd, bool nonblo
         e->real->setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit.own, sizeof limit.own);
     if (limit.changed && r == -EINPROGRESS)
         r = -ETIMEDOUT; /* our limit ran out, not the application's */
-    atomic_store_explicit(&f->phase, S5_FLIGHT_DIALING, memory_order_release);
+    atomic_store(&f->phase, S5_FLIGHT_DIALING);
     return r;
 }
 
@@ -329,6 +237,8 @@ static enum s5_turn succeeded(struct s5_engine *e, struct s5_flight *f)
     bool slow = f->probe_waited && s5_clock_now() - f->sent >= f->probe_waited;
     if (f->again && !slow && standing_of(e, f) != S5_STANDING_GOOD)
         s5_standing_set(tree, f->standing, S5_STANDING_BAD);
+    if (f->command == S5_CONNECT)
+        s5_called_note(tree, f->server_index, &e->pid, &f->session.dst);
     atomic_store_explicit(&f->phase, S5_FLIGHT_READY, memory_order_release);
     return S5_TURN_OVER;
 }
@@ -395,7 +305,8 @@ static enum s5_turn read_in(struct s5_engine *e, struct s5_flight *f, int fd)
         int r = s5_session_feed(&f->session, octets, (size_t)n);
         if (r < 0)
             return broken(e, f, fd, r, S5_END_ANSWER);
-        if (s5_session_state(&f->session) == S5_SESSION_DONE)
+        if (s5_session_state(&f->session) == S5_SESSION_DONE ||
+            s5_session_state(&f->session) == S5_SESSION_BOUND)
             return succeeded(e, f);
         turn = S5_TURN_MOVED;
         s5_session_out(&f->session, &left);
@@ -438,8 +349,13 @@ static int reconsider(struct s5_engine *e, struct s5_flight *f)
 static enum s5_turn speak(struct s5_engine *e, struct s5_flight *f, int fd, short events)
 {
     size_t left;
-    if (atomic_load(&f->phase) == S5_FLIGHT_TAKEN)
-        return S5_TURN_WAIT;
+    if (atomic_load(&f->phase) == S5_FLIGHT_TAKEN) {
+        /* Told to whoever dials, unless he is past looking: an edge comes once. */
+        atomic_store(&f->missed, 1);
+        events = 0;
+        if (atomic_load(&f->phase) == S5_FLIGHT_TAKEN)
+            return S5_TURN_WAIT;
+    }
     if (atomic_load(&f->phase) == S5_FLIGHT_DIALING) {
         int there = reached(e, fd, events);
         if (there <= 0)
@@ -479,16 +395,26 @@ enum s5_turn s5_flight_turn(struct s5_engine *e, struct s5_flight *f, int fd, sh
     int saved = errno, cancel;
     if (atomic_load_explicit(&f->phase, memory_order_acquire) >= S5_FLIGHT_READY)
         return S5_TURN_OVER;
-    if (!s5_flight_try(e, f))
-        return S5_TURN_BUSY;
+    if (!s5_flight_try(e, f)) {
+        /* Told to whoever is at it, unless he is past looking: an edge comes once. */
+        atomic_store(&f->knocked, 1);
+        if (!s5_flight_try(e, f))
+            return S5_TURN_BUSY;
+    }
     /* send and recv are cancellation points: no thread may end while it holds the lock. */
     bool threads = !SINGLE_THREADED;
     if (threads)
         pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
-    enum s5_turn turn = turn_locked(e, f, fd, events);
-    if (turn != S5_TURN_OVER)
-        publish(f);
-    s5_flight_unlock(f);
+    enum s5_turn turn = S5_TURN_WAIT, next;
+    do {
+        atomic_store(&f->knocked, 0);
+        next = turn_locked(e, f, fd, events);
+        turn = next == S5_TURN_WAIT ? turn : next;
+        events = 0;
+        if (next != S5_TURN_OVER)
+            publish(f);
+        s5_flight_unlock(f);
+    } while (next != S5_TURN_OVER && atomic_load(&f->knocked) && s5_flight_try(e, f));
     if (threads)
         pthread_setcancelstate(cancel, NULL);
     errno = saved;

@@ -31,7 +31,7 @@ enum s5_flight_phase {
     S5_FLIGHT_TAKEN,   /* connect() to the server is about to be called, or blocks */
     S5_FLIGHT_DIALING, /* connect() to the server under way */
     S5_FLIGHT_TALKING, /* octets of the negotiation go out and come in */
-    S5_FLIGHT_READY,   /* the socket is the application's */
+    S5_FLIGHT_READY,   /* the socket is the application's; BIND: the first reply is in hand */
     S5_FLIGHT_FAILED,  /* error tells; 0: the kernel keeps it. Not connected in any case */
 };
 
@@ -40,12 +40,15 @@ struct s5_flight {
     _Atomic uint32_t refs;       /* records, of all processes, that name it */
     _Atomic uint32_t generation; /* changes when it is reclaimed from a killed process */
     _Atomic uint32_t phase;      /* enum s5_flight_phase */
+    _Atomic uint32_t missed;     /* an event came while TAKEN: who dials has to look */
+    _Atomic uint32_t knocked;    /* an event came during a turn: who takes it has to look again */
     _Atomic uint64_t wake;       /* ns; when a turn is due at the latest, whatever the socket does */
     _Atomic short wants;         /* POLLIN or POLLOUT: what the next turn waits for */
     uint32_t next_free;          /* index + 1 in the free list */
     int32_t error;               /* negative errno, when FAILED; 0: SO_ERROR has it */
     bool probing;                /* pipelined to a server of unknown standing: may start anew */
     bool again;                  /* started anew, step by step */
+    uint8_t command;             /* enum s5_command: CONNECT or BIND */
     uint64_t cookie;             /* SO_COOKIE of the socket */
     uint64_t begun;              /* ns, when the connection was asked for */
     uint64_t deadline;           /* ns; the server's timeout */
@@ -73,6 +76,11 @@ enum s5_turn {
  * 0, or -errno as s5_session_start. */
 int s5_flight_begin(struct s5_engine *e, struct s5_flight *f, const struct s5_server *server,
                     const struct s5_addr *dst);
+/* The same for BIND: DST is the peer that is expected, or zeros. */
+int s5_flight_begin_bind(struct s5_engine *e, struct s5_flight *f, const struct s5_server *server,
+                         const struct s5_addr *dst);
+/* F, at BIND's first reply, goes on to the second: further turns read it, however long it takes. */
+void s5_flight_next_reply(struct s5_flight *f);
 
 /* connect() to the server: blocking as far as FD is, within the flight's deadline and the
  * socket's SO_SNDTIMEO. 0, -EINPROGRESS (also: SO_SNDTIMEO ran out), -EINTR, or the errno of

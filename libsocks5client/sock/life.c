@@ -3,16 +3,17 @@
  * A child of vfork shares our memory but not our descriptors: what it closes or duplicates changes
  * nothing here. The tree's own descriptor is hidden: closing it is refused, ranges are closed
  * around it, and a program that wants its number for itself has it moved away. */
-#include "engine.h"
+#include "listener.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/close_range.h>
 #include <string.h>
 #include <sys/resource.h>
 
 int s5_close(struct s5_engine *e, int fd)
 {
-    if (fd >= 0 && fd == atomic_load(&e->tree_fd))
+    if (fd >= 0 && (fd == atomic_load(&e->tree_fd) || s5_hidden_is(e, fd)))
         return -EBADF;
     struct s5_record *record = s5_registry_find(&e->registry, fd);
     /* Asking the kernel who we are costs as much as the close itself: a record that holds nothing
@@ -29,24 +30,26 @@ static void forget_range(struct s5_engine *e, unsigned first, unsigned last)
     for (unsigned fd = first; fd <= last && fd < S5_CHUNKS * S5_CHUNK_SLOTS; fd++) {
         if (!s5_registry_slot(&e->registry, (int)fd))
             fd |= S5_CHUNK_SLOTS - 1; /* on to the next chunk */
-        else if (!s5_registry_foreign(&e->registry, (int)fd))
+        else if (!s5_registry_foreign(&e->registry, (int)fd) && !s5_hidden_is(e, (int)fd))
             s5_connect_forget(e, (int)fd);
     }
 }
 
 int s5_close_range(struct s5_engine *e, unsigned first, unsigned last, int flags)
 {
-    int hidden = atomic_load(&e->tree_fd), r = 0;
+    int r = 0;
     if (first > last)
         return e->real->close_range(first, last, flags) == 0 ? 0 : -errno;
     if (!(flags & CLOSE_RANGE_CLOEXEC) && s5_engine_owns_memory(e))
         forget_range(e, first, last);
-    if (hidden < 0 || (unsigned)hidden < first || (unsigned)hidden > last)
-        return e->real->close_range(first, last, flags) == 0 ? 0 : -errno;
-    if ((unsigned)hidden > first)
-        r = e->real->close_range(first, (unsigned)hidden - 1, flags);
-    if (r == 0 && (unsigned)hidden < last)
-        r = e->real->close_range((unsigned)hidden + 1, last, flags);
+    while (r == 0 && first <= last) {
+        int hidden = first > INT_MAX ? -1 : s5_hidden_from(e, (int)first);
+        if (hidden < 0 || (unsigned)hidden > last)
+            return e->real->close_range(first, last, flags) == 0 ? 0 : -errno;
+        if ((unsigned)hidden > first)
+            r = e->real->close_range(first, (unsigned)hidden - 1, flags);
+        first = (unsigned)hidden + 1;
+    }
     return r == 0 ? 0 : -errno;
 }
 
@@ -107,6 +110,8 @@ int s5_dup3(struct s5_engine *e, int fd, int to, int flags, bool dup2)
     if (owns && fd != to && to >= 0) {
         if (to == atomic_load(&e->tree_fd))
             move_hidden(e, to);
+        if (s5_hidden_is(e, to))
+            s5_hidden_move(e, to);
         s5_connect_forget(e, to);
     }
     int r = dup2 ? e->real->dup2(fd, to) : e->real->dup3(fd, to, flags);
@@ -151,12 +156,14 @@ bool s5_life_hand_over(struct s5_engine *e)
     struct s5_record *records = atomic_load(&e->registry.records);
     uint32_t used = atomic_load(&e->registry.records_used);
     bool any = s5_registry_flying(&e->registry), owns = s5_engine_owns_memory(e);
+    any |= s5_listener_hand_over(e);
     for (uint32_t i = 0; tree && records && i < used; i++) {
         if (atomic_load(&records[i].state) != S5_RECORD_READY)
             continue;
         if (owns && !alive(e, &records[i])) /* a child of vfork may have duplicates we missed */
             continue;
-        s5_tree_hand_over(tree, records[i].cookie, &records[i].peer, &records[i].server);
+        s5_tree_hand_over(tree, records[i].cookie, &records[i].peer, &records[i].server,
+                          &records[i].local);
         any = true;
     }
     return any;
@@ -187,13 +194,14 @@ static void adopt_flight(struct s5_engine *e, struct s5_tree *tree, int fd, uint
 
 static void adopt_one(struct s5_engine *e, struct s5_tree *tree, int fd)
 {
-    struct s5_endpoint peer, server;
+    struct s5_endpoint peer, server, local;
     uint64_t cookie = 0;
     socklen_t len = sizeof cookie;
     if (e->real->getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &len) != 0 || cookie == 0)
         return;
-    if (!s5_tree_handed(tree, cookie, &peer, &server)) {
-        adopt_flight(e, tree, fd, cookie);
+    if (!s5_tree_handed(tree, cookie, &peer, &server, &local)) {
+        if (!s5_listener_adopt(e, fd, cookie))
+            adopt_flight(e, tree, fd, cookie);
         return;
     }
     struct s5_record *record = s5_registry_add(&e->registry, fd);
@@ -202,6 +210,7 @@ static void adopt_one(struct s5_engine *e, struct s5_tree *tree, int fd)
     record->cookie = cookie;
     record->peer = peer;
     record->server = server;
+    record->local = local;
     atomic_store(&record->state, S5_RECORD_READY);
 }
 

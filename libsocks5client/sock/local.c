@@ -16,17 +16,20 @@ static struct {
     _Atomic uint64_t filter[BITS / WORD_BITS];
     _Atomic uint64_t stamp; /* of the hosts file the filter has; 0: none yet */
     _Atomic int64_t second; /* when all this was looked at last, + 1; 0: never */
-    _Atomic int ipv6;
+    _Atomic uint32_t ipv6; /* IPV6_* of any interface */
 } local;
 
+/* Letters count without their case; so do some other octets, which does no harm here. */
 static uint64_t hash_name(const char *name, size_t len)
 {
-    uint64_t hash = 0xcbf29ce484222325ull;
-    for (size_t i = 0; i < len; i++) {
-        uint8_t c = (uint8_t)name[i];
-        hash = (hash ^ ((unsigned)c - 'A' < 26u ? c | 32u : c)) * 0x100000001b3ull;
+    uint64_t hash = len;
+    for (size_t i = 0; i < len; i += 8) {
+        uint64_t word = 0;
+        memcpy(&word, name + i, len - i < 8 ? len - i : 8);
+        hash = (hash ^ (word | 0x2020202020202020ull)) * 0x9e3779b97f4a7c15ull;
+        hash ^= hash >> 29;
     }
-    return hash ^ hash >> 32;
+    return hash;
 }
 
 static bool add_word(void *user, unsigned at, const char *word, size_t len)
@@ -39,11 +42,22 @@ static bool add_word(void *user, unsigned at, const char *word, size_t len)
     return false;
 }
 
+struct found6 {
+    bool skip;      /* this line is loopback's */
+    unsigned flags; /* IPV6_* */
+};
+enum { IPV6_ANY = 1, IPV6_GLOBAL = 2 };
+
 /* A line of /proc/net/if_inet6: address, index, prefix, scope, flags, name. */
-static bool not_loopback(void *user, unsigned at, const char *word, size_t len)
+static bool take_interface(void *user, unsigned at, const char *word, size_t len)
 {
-    (void)user;
-    return at == 0 && len == 32 && memcmp(word, "00000000000000000000000000000001", 32) != 0;
+    struct found6 *found = user;
+    if (at == 0)
+        found->skip =
+            len != 32 || memcmp(word, "00000000000000000000000000000001", 32) == 0;
+    if (at == 3 && !found->skip)
+        found->flags |= IPV6_ANY | (len == 2 && memcmp(word, "00", 2) == 0 ? IPV6_GLOBAL : 0);
+    return false;
 }
 
 static void look_again(void)
@@ -57,7 +71,9 @@ static void look_again(void)
         s5_text_walk(HOSTS, add_word, NULL);
         atomic_store(&local.stamp, stamp);
     }
-    atomic_store(&local.ipv6, s5_text_walk("/proc/net/if_inet6", not_loopback, NULL));
+    struct found6 found = {0};
+    s5_text_walk("/proc/net/if_inet6", take_interface, &found);
+    atomic_store(&local.ipv6, found.flags);
 }
 
 static void refresh(void)
@@ -124,5 +140,11 @@ bool s5_local_has_address(const struct s5_addr *addr)
 bool s5_local_has_ipv6(void)
 {
     refresh();
-    return atomic_load_explicit(&local.ipv6, memory_order_acquire);
+    return atomic_load_explicit(&local.ipv6, memory_order_acquire) & IPV6_ANY;
+}
+
+bool s5_local_prefers_ipv6(void)
+{
+    refresh();
+    return atomic_load_explicit(&local.ipv6, memory_order_acquire) & IPV6_GLOBAL;
 }

@@ -145,7 +145,8 @@ static bool is_localhost(const struct s5_addr *name)
     size_t len = name->name_len;
     if (len > 1 && name->name[len - 1] == '.')
         len--;
-    return len >= 9 && strncasecmp(name->name + len - 9, "localhost", 9) == 0 &&
+    return len >= 9 && (name->name[len - 1] | 0x20) == 't' &&
+           strncasecmp(name->name + len - 9, "localhost", 9) == 0 &&
            (len == 9 || name->name[len - 10] == '.');
 }
 

@@ -51,7 +51,9 @@ int s5_resolve_direct(struct s5_engine *e, const struct s5_addr *name, int famil
 unsigned s5_local_hosts(const char *name);
 /* Whether the hosts file has the address ADDR. */
 bool s5_local_has_address(const struct s5_addr *addr);
-/* Whether an interface has an IPv6 address that is not loopback's. */
+/* Whether an interface has an IPv6 address that is not loopback's: what AI_ADDRCONFIG asks. */
 bool s5_local_has_ipv6(void);
+/* Whether one has an address that reaches beyond its link, so that IPv6 comes first. */
+bool s5_local_prefers_ipv6(void);
 
 #endif

@@ -1,5 +1,5 @@
 /* What a program asks of a socket that is ours: whom it is connected to, and what became of it. */
-#include "engine.h"
+#include "listener.h"
 #include <errno.h>
 #include <string.h>
 
@@ -38,6 +38,27 @@ int s5_getpeername(struct s5_engine *e, int fd, struct sockaddr *addr, socklen_t
         return e->real->getpeername(fd, addr, len) == 0 ? 0 : -errno;
     }
     tell(&record->peer, addr, len);
+    return 0;
+}
+
+int s5_getsockname(struct s5_engine *e, int fd, struct sockaddr *addr, socklen_t *len)
+{
+    struct s5_record *record = s5_connect_record(e, fd);
+    struct sockaddr_storage kernel;
+    struct s5_endpoint name = {.len = 0};
+    socklen_t size = sizeof kernel;
+    uint32_t state = record ? atomic_load(&record->state) : S5_RECORD_FREE;
+    if (!addr || !len || (int)*len < 0)
+        return e->real->getsockname(fd, addr, len) == 0 ? 0 : -errno;
+    if (state == S5_RECORD_NAMED || state == S5_RECORD_LISTENING)
+        s5_bind_name(e, record, fd, &name);
+    else if (state == S5_RECORD_READY && record->local.len &&
+             e->real->getpeername(fd, (struct sockaddr *)&kernel, &size) == 0 &&
+             same_endpoint(&record->server, &kernel))
+        name = record->local;
+    if (!name.len)
+        return e->real->getsockname(fd, addr, len) == 0 ? 0 : -errno;
+    tell(&name, addr, len);
     return 0;
 }
 

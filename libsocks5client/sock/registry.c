@@ -90,6 +90,7 @@ struct s5_record *s5_registry_add(struct s5_registry *r, int fd)
     record->error = 0;
     atomic_store_explicit(&record->flight, NULL, memory_order_relaxed);
     record->cookie = 0;
+    record->local.len = 0;
     atomic_store_explicit(&record->fd, fd, memory_order_relaxed);
     atomic_store_explicit(&record->refs, 1, memory_order_relaxed);
     atomic_store_explicit(&slot->record, index_of(r, record), memory_order_release);
@@ -170,6 +171,7 @@ int s5_registry_take_off(struct s5_registry *r, struct s5_record *record)
         while (top <= at && !atomic_compare_exchange_weak(&r->flying_top, &top, at + 1))
             ;
         atomic_fetch_add(&r->flying_count, 1);
+        atomic_fetch_add(&r->waits, 1);
         return 0;
     }
     return -ENOBUFS;
@@ -179,6 +181,7 @@ void s5_registry_land(struct s5_registry *r, struct s5_record *record)
 {
     uint32_t at = record->flying_at;
     atomic_store(&r->flying[at], 0);
+    atomic_fetch_sub(&r->waits, 1);
     if (atomic_fetch_sub(&r->flying_count, 1) == 1) {
         /* A list that is empty starts short again; a take-off at the same time raises the top
          * after its own store, so that at worst the top is too high. */
@@ -187,6 +190,12 @@ void s5_registry_land(struct s5_registry *r, struct s5_record *record)
                atomic_compare_exchange_strong(&r->flying_top, &top, top - 1))
             top--;
     }
+}
+
+void s5_registry_listens(struct s5_registry *r, int more)
+{
+    atomic_fetch_add(&r->listening, (uint32_t)more);
+    atomic_fetch_add(&r->waits, (uint32_t)more);
 }
 
 struct s5_record *s5_registry_flying_at(const struct s5_registry *r, uint32_t at)

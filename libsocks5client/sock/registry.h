@@ -8,7 +8,7 @@
 #ifndef S5_REGISTRY_H
 #define S5_REGISTRY_H
 
-#include "flight.h"
+#include "record.h"
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -44,30 +44,6 @@ struct s5_watch {
     _Atomic uint32_t next; /* index + 1 */
 };
 
-enum s5_record_state {
-    S5_RECORD_FREE = 0,
-    S5_RECORD_FLYING,  /* flight is in flight, or over and not yet settled here */
-    S5_RECORD_SETTLING,/* one thread is turning it into one of the next two */
-    S5_RECORD_READY,   /* connected: server is the kernel's peer, peer the application's */
-    S5_RECORD_FAILED,  /* error waits for SO_ERROR or connect() to fetch it */
-};
-
-/* One open file description that is ours, as this process knows it. */
-struct s5_record {
-    _Atomic uint32_t state; /* enum s5_record_state */
-    _Atomic uint32_t refs;  /* slots that name it */
-    _Atomic int32_t fd;     /* one of them */
-    int32_t error;          /* negative errno, when FAILED; 0: the kernel keeps it (SO_ERROR) */
-    uint32_t next_free;     /* index + 1 in the free list */
-    uint32_t flying_at;     /* place in the list of those in flight */
-    uint32_t server_index;  /* in the policy, for log lines; set when settled */
-    uint32_t flight_generation;
-    struct s5_flight *_Atomic flight; /* while FLYING; one reference */
-    uint64_t cookie;          /* SO_COOKIE of the socket */
-    struct s5_endpoint peer, server;
-    _Atomic uint32_t asker; /* a resolver's socket: its number in nameserver.h's table, + 1 */
-};
-
 struct s5_registry {
     struct s5_chunk near;                       /* the first one; its pages come as they are used */
     struct s5_chunk *_Atomic chunks[S5_CHUNKS]; /* [0] stays NULL */
@@ -80,6 +56,8 @@ struct s5_registry {
     _Atomic uint32_t dups_at;
     _Atomic uint32_t flying_count; /* records in flight, and others whose octets matter: the gate
                                     * of most hooks */
+    _Atomic uint32_t listening;    /* records that are LISTENING */
+    _Atomic uint32_t waits;        /* both together: the gate of poll and select */
     _Atomic uint32_t flying_top;
     _Atomic uint32_t flying[S5_FLYING]; /* record index + 1; 0: a gap */
 };
@@ -103,6 +81,11 @@ static inline bool s5_registry_foreign(const struct s5_registry *r, int fd)
     return !slot || atomic_load_explicit(&slot->record, memory_order_acquire) == 0;
 }
 
+static inline bool s5_registry_waits(const struct s5_registry *r)
+{
+    return atomic_load_explicit(&r->waits, memory_order_acquire) != 0;
+}
+
 static inline bool s5_registry_flying(const struct s5_registry *r)
 {
     return atomic_load_explicit(&r->flying_count, memory_order_acquire) != 0;
@@ -112,6 +95,7 @@ static inline bool s5_registry_flying(const struct s5_registry *r)
 static inline void s5_registry_attend(struct s5_registry *r, int by)
 {
     atomic_fetch_add(&r->flying_count, (uint32_t)by);
+    atomic_fetch_add(&r->waits, (uint32_t)by);
 }
 
 /* The same, made when missing; NULL: FD is beyond the table, or memory short. */
@@ -155,6 +139,8 @@ void s5_registry_free(struct s5_registry *r, struct s5_record *record);
 /* The list of those in flight. 0, or -ENOBUFS. */
 int s5_registry_take_off(struct s5_registry *r, struct s5_record *record);
 void s5_registry_land(struct s5_registry *r, struct s5_record *record);
+/* One LISTENING record more, one less. */
+void s5_registry_listens(struct s5_registry *r, int more);
 /* The record in place AT of the list, or NULL for a gap; places go up to flying_top. */
 struct s5_record *s5_registry_flying_at(const struct s5_registry *r, uint32_t at);
 

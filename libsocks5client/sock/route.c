@@ -1,5 +1,6 @@
 /* What the policy says of a flow, turned into errnos and log lines. A refusal is one line: what was
  * refused, and what decided. */
+#include "called.h"
 #include "engine.h"
 #include <errno.h>
 #include <netinet/in.h>
@@ -59,6 +60,23 @@ int s5_route(struct s5_engine *e, const struct s5_addr *to, uint8_t protocol, ui
 {
     struct s5_flow flow = {to, protocol, command};
     return decide(e, &flow, ret_server);
+}
+
+int s5_route_listener(struct s5_engine *e, const struct s5_addr *at, bool quiet,
+                      const struct s5_server **ret_server)
+{
+    struct s5_flow flow = {at, S5_PROTO_TCP, S5_CMD_BIND};
+    struct s5_tree *tree = atomic_load(&e->tree);
+    const struct s5_policy *p = quiet ? s5_engine_load(e) : s5_engine_policy(e);
+    if (!p)
+        return -EACCES;
+    struct s5_route route = s5_policy_listen(p, at, tree ? s5_called_server(tree) : 0);
+    if (route.verdict == S5_DENY)
+        return quiet ? -EACCES : refuse(e, p, &flow, &route);
+    if (route.verdict == S5_DIRECT)
+        return 0;
+    *ret_server = &p->servers[route.server];
+    return 1;
 }
 
 int s5_route_direct_only(struct s5_engine *e, const struct s5_addr *to, uint8_t protocol,

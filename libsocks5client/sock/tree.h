@@ -21,6 +21,7 @@
 #define S5_TREE_STANDINGS 64
 #define S5_TREE_HANDOVERS 4096
 #define S5_TREE_FLIGHTS   16384
+#define S5_TREE_LISTENERS 256
 #define S5_TREE_PATH_MAX  256
 
 /* Whether a server takes a pipelined negotiation (s5_standing_* in standing.h). */
@@ -32,7 +33,36 @@ struct s5_standing {
 /* A connected socket that goes through an exec: whom its program asked for. */
 struct s5_handover {
     _Atomic uint64_t cookie; /* SO_COOKIE; 0: free; written last */
-    struct s5_endpoint peer, server;
+    struct s5_endpoint peer, server, local;
+};
+
+/* Whom the processes of the tree called last through a server: who calls may be called back. */
+struct s5_called {
+    _Atomic uint32_t server; /* enum s5_addr_kind of whom << 16 | index in the policy + 1; 0: nobody
+                              * was called */
+    _Atomic uint32_t busy;   /* the next two are being written or read */
+    uint32_t pid;            /* who called FTP; 0: nobody */
+    struct s5_addr ftp;      /* the server of files that will call back */
+};
+
+/* A listening socket whose connections come in at a server. All processes that have the socket
+ * share it; what each of them holds for itself is in its record. */
+struct s5_listener {
+    _Atomic uint64_t lock;       /* as a flight's: process id << 32 | thread; 0: nobody */
+    _Atomic uint64_t cookie;     /* SO_COOKIE of the application's socket; 0: free */
+    _Atomic uint32_t refs;       /* records, of all processes, that name it */
+    _Atomic uint32_t generation; /* changes when it is freed */
+    _Atomic uint32_t serial;     /* of the BIND under way; changes with each */
+    _Atomic uint32_t pid;        /* that has to do with it; where it is dead and others are needed,
+                                  * the listener is anybody's */
+    uint64_t mailbox;            /* SO_COOKIE of the socket its descriptors travel in */
+    int32_t mailbox_fd;          /* what its number was when this was written */
+    uint16_t family;             /* of the application's socket */
+    bool dual;                   /* it takes IPv4 too, being of IPv6 */
+    uint16_t backoff;            /* seconds until a server is asked again that failed; 0: it did not */
+    bool bound;                  /* a BIND is under way, NAME is its address */
+    struct s5_endpoint name;     /* what getsockname() tells */
+    struct s5_flight flight;     /* the BIND under way; session is at or behind its first reply */
 };
 
 struct s5_tree {
@@ -40,6 +70,7 @@ struct s5_tree {
     _Atomic uint32_t policy_state; /* enum in tree.c: empty, being written, ready */
     uint64_t fingerprint;          /* of the environment the policy was read from */
     char standing_path[S5_TREE_PATH_MAX]; /* file that keeps standings; "" for none */
+    struct s5_called called;
     struct s5_standing standings[S5_TREE_STANDINGS];
     _Atomic uint32_t handovers_at; /* next one to overwrite */
     struct s5_handover handovers[S5_TREE_HANDOVERS];
@@ -50,6 +81,8 @@ struct s5_tree {
     _Atomic uint32_t reclaim_at;    /* where the search for abandoned ones goes on */
     struct s5_flight flights[S5_TREE_FLIGHTS];
     struct s5_pool pool; /* names and their stand-ins */
+    _Atomic uint32_t listeners_used; /* listeners below it were in use at least once */
+    struct s5_listener listeners[S5_TREE_LISTENERS];
 };
 
 /* A new one, its descriptor high and inherited by exec; -1 where no memory file could be had and
@@ -69,10 +102,11 @@ const struct s5_policy *s5_tree_policy(const struct s5_tree *tree, uint64_t fing
 /* Publish P, unless another process was first. */
 void s5_tree_publish(struct s5_tree *tree, const struct s5_policy *p, uint64_t fingerprint);
 
+/* LOCAL: what getsockname() tells, len 0 when the kernel does. */
 void s5_tree_hand_over(struct s5_tree *tree, uint64_t cookie, const struct s5_endpoint *peer,
-                       const struct s5_endpoint *server);
+                       const struct s5_endpoint *server, const struct s5_endpoint *local);
 /* True where COOKIE was handed over. */
 int s5_tree_handed(const struct s5_tree *tree, uint64_t cookie, struct s5_endpoint *ret_peer,
-                   struct s5_endpoint *ret_server);
+                   struct s5_endpoint *ret_server, struct s5_endpoint *ret_local);
 
 #endif

@@ -3,7 +3,7 @@
 #include <pthread.h>
 #include <sys/epoll.h>
 
-static int ep;
+static int ep, fd;
 
 static void *sleeper(void *unused)
 {
@@ -17,14 +17,15 @@ static void *sleeper(void *unused)
         if (got.events == EPOLLOUT)
             return NULL;
         /* an unconnected socket, registered but not yet connecting */
-        CHECK(got.events == (EPOLLOUT | EPOLLHUP));
+        if (got.events != (EPOLLOUT | EPOLLHUP))
+            FAIL("events %#x, SO_ERROR %d", got.events, so_error(fd));
     }
 }
 
 int main(int argc, char **argv)
 {
     struct peer p = peer_from(argc, argv);
-    int fd = tcp_socket(&p, SOCK_NONBLOCK);
+    fd = tcp_socket(&p, SOCK_NONBLOCK);
     struct epoll_event e = {.events = EPOLLOUT | EPOLLET, .data.u64 = 77};
     pthread_t thread;
     ep = epoll_create1(0);

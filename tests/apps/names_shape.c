@@ -5,8 +5,9 @@
 #include <netdb.h>
 #include <resolv.h>
 
-static void show(const char *what, int r, struct addrinfo *list)
+static void show(const char *what, int r, struct addrinfo *const *at)
 {
+    struct addrinfo *list = *at;
     printf("%s: %s", what, r ? gai_strerror(r) : "ok");
     for (struct addrinfo *ai = r ? NULL : list; ai; ai = ai->ai_next) {
         const struct sockaddr_in *sa = (const struct sockaddr_in *)(const void *)ai->ai_addr;
@@ -42,11 +43,11 @@ static void infos(const char *name)
                     snprintf(what, sizeof(what), "%s family %d flags %#x service %s type %d", name,
                              families[f], (unsigned)flags[g], services[s] ? services[s] : "-",
                              types[t]);
-                    show(what, getaddrinfo(name, services[s], &hints, &list), list);
+                    show(what, getaddrinfo(name, services[s], &hints, &list), &list);
                 }
-    show("no hints", getaddrinfo(name, "80", NULL, &list), list);
-    show("nothing", getaddrinfo(NULL, NULL, NULL, &list), list);
-    show("no node", getaddrinfo(NULL, "80", NULL, &list), list);
+    show("no hints", getaddrinfo(name, "80", NULL, &list), &list);
+    show("nothing", getaddrinfo(NULL, NULL, NULL, &list), &list);
+    show("no node", getaddrinfo(NULL, "80", NULL, &list), &list);
 }
 
 static void show_host(const char *what, int r, const struct hostent *he, int herr)
@@ -88,12 +89,12 @@ static void asynchronous(const char *name)
     struct gaicb one = {.ar_name = name, .ar_service = "80"}, two = {.ar_name = "127.0.0.1"};
     struct gaicb *list[] = {&one, NULL, &two};
     CHECK(getaddrinfo_a(GAI_WAIT, list, 3, NULL) == 0);
-    show("getaddrinfo_a", gai_error(&one), one.ar_result);
-    show("getaddrinfo_a of a literal", gai_error(&two), two.ar_result);
+    show("getaddrinfo_a", gai_error(&one), &one.ar_result);
+    show("getaddrinfo_a of a literal", gai_error(&two), &two.ar_result);
     CHECK(getaddrinfo_a(GAI_NOWAIT, list, 1, NULL) == 0);
     while (gai_error(&one) == EAI_INPROGRESS)
         gai_suspend((const struct gaicb *const *)list, 1, NULL);
-    show("getaddrinfo_a later", gai_error(&one), one.ar_result);
+    show("getaddrinfo_a later", gai_error(&one), &one.ar_result);
 }
 
 static void questions(const char *name)

@@ -1,6 +1,8 @@
-/* Connects N times to 127.0.0.1:PORT, one after another: "block", or "epoll" as event loops do it. */
+/* Connects N times to 127.0.0.1:PORT, one after another: "block", or "epoll" as event loops do it;
+ * "name" looks up a name and connects to that, "none" makes a socket and closes it. */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,15 +35,41 @@ static int connect_epoll(const struct sockaddr_in *to, int ep)
     return 0;
 }
 
+static int connect_name(const char *port)
+{
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_family = AF_INET}, *list;
+    if (getaddrinfo("some-host.of-the.example", port, &hints, &list) != 0)
+        return -1;
+    int fd = socket(list->ai_family, list->ai_socktype | SOCK_CLOEXEC, list->ai_protocol);
+    int r = connect(fd, list->ai_addr, list->ai_addrlen);
+    close(fd);
+    freeaddrinfo(list);
+    return r;
+}
+
+static int connect_none(void)
+{
+    return close(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+}
+
+static int connect_one(const char *mode, const char *port, int ep)
+{
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(port))};
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    if (strcmp(mode, "name") == 0)
+        return connect_name(port);
+    if (strcmp(mode, "none") == 0)
+        return connect_none();
+    return strcmp(mode, "block") == 0 ? connect_block(&to) : connect_epoll(&to, ep);
+}
+
 int main(int argc, char **argv)
 {
     if (argc != 4)
         return 2;
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(argv[2]))};
-    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     int ep = epoll_create1(EPOLL_CLOEXEC);
     for (int n = atoi(argv[3]); n > 0; n--)
-        if ((strcmp(argv[1], "block") == 0 ? connect_block(&to) : connect_epoll(&to, ep)) != 0) {
+        if (connect_one(argv[1], argv[2], ep) != 0) {
             perror("connect");
             return 1;
         }

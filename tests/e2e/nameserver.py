@@ -1,4 +1,4 @@
-"""A DNS server in the target namespace, over UDP and TCP. It knows the zone "example" and nothing else."""
+"""A DNS server, in the target namespace unless told otherwise, over UDP and TCP. It knows the zone "example" and nothing else."""
 
 import re
 import socket
@@ -12,6 +12,7 @@ ZONE = {
     "both.example": {A: [bed.TARGET4], AAAA: [bed.TARGET6]},
     "only4.example": {A: [bed.TARGET4]},
     "only6.example": {AAAA: [bed.TARGET6]},
+    "here.example": {A: ["127.0.0.1"]},
     "mail.example": {MX: ["both.example"], TXT: ["said by a server"]},
     "long.example": {TXT: ["%s%d" % ("x" * 250, i) for i in range(8)]},
 }
@@ -59,10 +60,11 @@ def answer(message, most):
 class Nameserver:
     """Remembers what it was asked: (name, type) pairs."""
 
-    def __init__(self):
+    def __init__(self, ns=bed.TARGET, addresses=(bed.TARGET4, bed.TARGET6)):
         self.asked = []
-        with bed.inside(bed.TARGET):
-            for family, address in ((socket.AF_INET, bed.TARGET4), (socket.AF_INET6, bed.TARGET6)):
+        with bed.inside(ns):
+            for address in addresses:
+                family = socket.AF_INET6 if ":" in address else socket.AF_INET
                 udp = socket.socket(family, socket.SOCK_DGRAM)
                 udp.bind((address, 53))
                 tcp = socket.socket(family)

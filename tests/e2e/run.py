@@ -168,7 +168,7 @@ def _(w):
 def _(w):
     code = """
 import socket
-try: socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'x', ('%s', 53))
+try: socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'x', ('%s', 9999))
 except OSError as e: print(e.errno)""" % bed.TARGET4
     right(w.via(s.DANTED, [PYTHON, "-c", code]), b"95")
 

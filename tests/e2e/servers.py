@@ -48,6 +48,20 @@ http {
 }
 """
 
+VSFTPD_CONF = """
+background=NO
+listen=NO
+listen_ipv6=YES
+listen_port=%(port)d
+anonymous_enable=YES
+no_anon_password=YES
+anon_root=%(dir)s/www
+secure_chroot_dir=%(dir)s/empty
+connect_from_port_20=YES
+seccomp_sandbox=NO
+xferlog_enable=NO
+"""
+
 SSHD_CONF = """
 HostKey %(dir)s/host_key
 AuthorizedKeysFile %(dir)s/user_key.pub
@@ -135,8 +149,9 @@ def targets(scratch):
     bed.start(bed.TARGET, ["redis-server", "--port", str(REDIS), "--bind", bed.TARGET4,
                            bed.TARGET6, "--save", "", "--dir", scratch, "--protected-mode", "no"],
               stdout=subprocess.DEVNULL)
-    bed.start(bed.TARGET, ["/usr/bin/python3", "-m", "pyftpdlib", "-i", "::", "-p", str(FTP), "-d",
-                           www], stderr=subprocess.DEVNULL)
+    conf = write(scratch + "/vsftpd.conf", VSFTPD_CONF % {"dir": scratch, "port": FTP})
+    os.makedirs(scratch + "/empty")
+    bed.start(bed.TARGET, ["vsftpd", conf], stderr=subprocess.DEVNULL)
     sshd(scratch, bed.TARGET, SSH)
     for port in (HTTP, HTTPS, REDIS, SSH, FTP):
         bed.wait_port(bed.TARGET, bed.TARGET4, port)

@@ -1,6 +1,8 @@
 """Every program of tests/apps: bare where the target is near, covered where only a server leads to it,
 through different servers and by both doors. It must behave alike."""
 
+import os
+
 import bed
 import servers as s
 from run import fine, test
@@ -25,13 +27,22 @@ def covered(w, door, port, user, name, host, at=s.ECHO):
     if door == "socksify":
         result = w.via(port, command, user)
     else:
-        url = "socks5h://%s%s:%d" % (user and user + "@", bed.PROXY4, port)
-        result = w.preloaded(None, command, SOCKS5_SERVER=url)
+        result = w.preloaded(None, command, 120, SOCKS5_CONF=patient(w, port, user))
     fine(result)
     if at == s.ECHO and name != "udp_refused":
         new = w.target.peers[before:]
         assert new, "the target saw nobody"
         assert all(a[0] in (bed.OUTER4, bed.OUTER6, "::ffff:" + bed.OUTER4) for _, a in new), new
+
+
+def patient(w, port, user):
+    """A configuration whose time-out is longer than a busy machine takes to check 200 passwords."""
+    path = "%s/patient-%d.conf" % (w.scratch, port)
+    words = user and 'username = "%s" password = "%s"' % (s.USER, s.PASSWORD)
+    s.write(path, 'server "a" { address = "%s" port = %d timeout = 120 %s }\n'
+            'rule "all" { via = {"a"} }\n' % (bed.PROXY4, port, words))
+    os.chmod(path, 0o600)
+    return path
 
 
 def nobody_answers(conversation):

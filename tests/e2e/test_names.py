@@ -1,26 +1,15 @@
-"""Names: they travel to the server, and no query of anybody's leaves the client."""
+"""Names and the small programs: they are what libc would have said, and travel to the server."""
 
 import bed
 import run
 import servers as s
-from run import CURL, PAGE, PYTHON, fine, right
+from run import fine
 
-BOTH, ONLY4, ONLY6 = "both.example", "only4.example", "only6.example"
-WILD = "any.thing.wild.example"
-
+BOTH, WILD = "both.example", "any.thing.wild.example"
 
 
 def test(title):
     return run.test("names: " + title)
-
-
-for NAME in (BOTH, ONLY4, ONLY6, WILD, "BOTH.Example."):
-    for LABEL, PORT in (("danted", s.DANTED), ("microsocks", s.MICROSOCKS), ("ssh -D", s.SSH_D)):
-        test("curl http://%s/ by name through %s" % (NAME, LABEL))(
-            lambda w, n=NAME, p=PORT: right(w.via(p, CURL + ["http://%s/" % n]), PAGE))
-
-
-# --- the small programs ---
 
 
 @test("names_shape: the same bare and covered")
@@ -33,20 +22,23 @@ def _(w):
         assert bare[1].count(b"\n") > 800 and not differ, differ[:5]
 
 
-@test("names_connect: bare")
+@test("names_connect, bare")
 def _(w):
     fine(bed.run(bed.PROXY, [w.app("names_connect", False), WILD, "7"], w.env, 60))
 
 
-for NAME in (ONLY4, ONLY6, WILD):
-    for LABEL, PORT in (("danted", s.DANTED), ("microsocks", s.MICROSOCKS), ("ssh -D", s.SSH_D)):
-        if NAME != WILD:
-            continue
-        for DOOR in ("socksify", "preload"):
-            test("names_connect to %s through %s, %s" % (NAME, LABEL, DOOR))(
-                lambda w, n=NAME, p=PORT, d=DOOR: fine(
-                    (w.via if d == "socksify" else w.preloaded)(
-                        p, [w.app("names_connect"), n, "7", "covered"])))
+def connects(w, port, door):
+    command = [w.app("names_connect"), WILD, "7", "covered"]
+    if door == "socksify":
+        fine(w.via(port, command))
+    else:
+        fine(w.preloaded(None, command, SOCKS5_SERVER="socks5h://%s:%d" % (bed.PROXY4, port)))
+
+
+for LABEL, PORT in (("danted", s.DANTED), ("microsocks", s.MICROSOCKS), ("ssh -D", s.SSH_D)):
+    for DOOR in ("socksify", "preload"):
+        test("names_connect through %s, %s" % (LABEL, DOOR))(
+            lambda w, p=PORT, d=DOOR: connects(w, p, d))
 
 for NAME in ("names_odd", "names_all_at_once"):
     test("%s, covered" % NAME)(lambda w, n=NAME: fine(w.via(s.DANTED, [w.app(n)], seconds=120)))
@@ -55,206 +47,3 @@ for NAME in ("names_odd", "names_all_at_once"):
 @test("names_65536: as many names in one tree resolve and connect")
 def _(w):
     fine(w.via(1097, [w.app("names_65536"), "1097"], host="127.0.0.1", seconds=200))
-
-
-# --- real programs ---
-
-
-def through(title, command, out, port=s.DANTED, **more):
-    test(title)(lambda w: right(w.via(port, [x.replace("SCRATCH", w.scratch) for x in command],
-                                      **more), out))
-
-
-SSH = ["ssh", "-F", "none", "-q", "-i", "SCRATCH/user_key", "-o", "StrictHostKeyChecking=no", "-o",
-       "UserKnownHostsFile=/dev/null"]
-through("wget by name", ["wget", "-q", "-T", "20", "-O", "-", "http://both.example/"], PAGE)
-through("git by name", ["git", "ls-remote", "http://both.example/repo.git"], b"refs/heads/main")
-through("ssh by name", SSH + ["root@both.example", "echo", "over ssh"], b"over ssh")
-through("ssh by an IPv6-only name, from an IPv4 socket", SSH + ["-4", "root@only6.example", "echo",
-                                                               "over ssh"], b"over ssh")
-through("redis-cli by name", ["redis-cli", "-h", "both.example", "ping"], b"PONG")
-through("getent ahosts", ["getent", "ahosts", "both.example"], b"198.18.")
-through("getent hosts", ["getent", "hosts", "both.example"], b"fdc4:8b1e:5053::")
-through("getent ahosts of the hosts file", ["getent", "ahosts", "only4.hosts.example"],
-        bed.HOSTS4.encode())
-through("the hosts file has one family, the server the other",
-        ["getent", "ahostsv6", "only4.hosts.example"], b"fdc4:8b1e:5053::")
-through("lftp by name", ["lftp", "-c", "set net:timeout 20; open both.example; cat index.html"], PAGE)
-through("curl ftp by name", CURL + ["ftp://both.example/index.html"], PAGE)
-through("ftp by name", ["tnftp", "-n", "-o", "-", "ftp://both.example/index.html"], PAGE)
-through("Java by name", ["keytool", "-printcert", "-rfc", "-sslserver", "both.example:443"],
-        b"BEGIN CERTIFICATE")
-through("Python's asyncio and its threads", [PYTHON, "-c", """
-import asyncio, socket
-async def one(i):
-    r, wr = await asyncio.open_connection('n%d.wild.example' % i, 7)
-    wr.write(b'%d' % i); wr.write_eof()
-    assert await r.read() == b'%d' % i
-async def all():
-    await asyncio.gather(*(one(i) for i in range(50)))
-    print('fifty', socket.gethostbyname_ex('both.example')[0], socket.getfqdn('127.0.0.1'))
-asyncio.run(all())"""], b"fifty both.example localhost")
-through("happy eyeballs do not wait", [PYTHON, "-c", """
-import asyncio, time
-async def main():
-    begun = time.monotonic()
-    for i in range(20):
-        r, w = await asyncio.open_connection('both.example', 7, happy_eyeballs_delay=20)
-        w.close()
-    print('soon' if time.monotonic() - begun < 15 else 'late')
-asyncio.run(main())"""], b"soon")
-through("node by name", ["node", "-e", """
-const http = require('http'); let n = 0
-for (let i = 0; i < 20; i++) http.get('http://n' + i + '.wild.example/', r => { r.resume()
-r.on('end', () => { if (++n == 20) console.log('twenty') }) })"""], b"twenty")
-
-# --- programs with resolvers of their own ---
-
-DNSPYTHON = """
-import dns.resolver, dns.query, dns.message
-r = dns.resolver.Resolver()
-a = r.resolve('both.example', 'A')[0].to_text()
-assert a.startswith('198.18.'), a
-assert r.resolve('both.example', 'AAAA')[0].to_text().startswith('fdc4:8b1e:5053::')
-assert r.resolve_address(a)[0].to_text() == 'both.example.'
-assert r.resolve('mail.example', 'MX')[0].to_text() == '10 both.example.'
-assert len(r.resolve('long.example', 'TXT')) == 8
-q = dns.message.make_query('both.example', 'A')
-for ask in (dns.query.udp, dns.query.tcp):
-    assert ask(q, '%s', timeout=20).answer[0][0].to_text() == a
-    assert ask(q, '127.0.0.1', timeout=20).answer[0][0].to_text() == a
-    assert ask(q, '%s', timeout=20).answer[0][0].to_text() == a
-print('all of it')""" % (bed.TARGET6, bed.TARGET4)
-through("dnspython", [PYTHON, "-c", DNSPYTHON], b"all of it")
-through("c-ares in node, then a connection to what it was told", ["node", "-e", """
-const dns = require('dns').promises, net = require('net')
-async function main() {
-  const [a] = await dns.resolve4('both.example'), [b] = await dns.resolve6('both.example')
-  const names = await dns.reverse(a), mx = await dns.resolveMx('mail.example')
-  for (const host of [a, b]) await new Promise(done => net.connect(80, host, done).on('connect',
-    function () { this.destroy() }))
-  console.log(names[0], mx[0].exchange, (await dns.resolveTxt('long.example')).length)
-  process.exit()
-}
-main()"""], b"both.example both.example 8")
-for WORDS, OUT in ((["both.example"], b"198.18."), (["+tcp", "both.example"], b"198.18."),
-                   (["both.example", "AAAA"], b"fdc4:8b1e:5053::"),
-                   (["mail.example", "MX"], b"10 both.example."),
-                   (["+tcp", "mail.example", "TXT"], b"said by a server"),
-                   (["long.example", "TXT"], b"x" * 250), (["localhost"], b"127.0.0.1"),
-                   (["-x", "127.0.0.1"], b"localhost."), (["@::1", "both.example"], b"198.18."),
-                   (["@" + bed.TARGET6, "both.example"], b"198.18.")):
-    through("dig " + " ".join(WORDS), ["dig", "+short", "+time=20", "+tries=1"] + WORDS, OUT)
-through("dig where no server is named but loopback's", ["dig", "@127.0.0.1", "mail.example", "MX"],
-        b"REFUSED")
-
-
-@test("dig: many questions on one connection, and nothing of them leaves for addresses")
-def _(w):
-    before = len(w.nameserver.asked)
-    words = ["dig", "+short", "+tcp", "+keepopen"]
-    for i in range(50):
-        words += ["n%d.wild.example" % i, "A"]
-    status, out, err = w.via(s.DANTED, words)
-    assert status == 0 and len(set(out.split())) == 50, (out, err)
-    assert len(w.nameserver.asked) == before
-
-
-@test("a question that is none is not answered, and the next one is")
-def _(w):
-    code = """
-import socket, struct
-query = struct.pack('!HHHHHH', 7, 256, 1, 0, 0, 0) + b'\\4both\\7example\\0' + struct.pack('!HH', 1, 1)
-for connect in (False, True):
-    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    s.settimeout(20)
-    if connect:
-        s.connect(('%s', 53))
-        assert s.getpeername() == ('%s', 53)
-        send = s.send
-    else:
-        send = lambda q: s.sendto(q, ('%s', 53))
-    for bad in (b'', b'x', query[:20], b'\\xff' * 400):
-        assert send(bad) == len(bad)
-    assert send(query) == len(query)
-    answer, source = s.recvfrom(512)
-    assert answer[:2] == query[:2] and source == ('%s', 53), (answer, source)
-    if not connect: # two servers on one socket
-        s.sendto(query, ('%s', 53)); s.sendto(b'\\0\\10' + query[2:], ('10.9.9.9', 53))
-        assert [s.recvfrom(512)[1][0] for i in (1, 2)] == ['%s', '10.9.9.9']
-t = socket.create_connection(('%s', 53)); t.settimeout(20)
-for part in (b'\\0', bytes([len(query)]), query[:9], query[9:]):
-    t.sendall(part)
-assert t.recv(2) and t.recv(512)[:2] == query[:2]
-t.sendall(b'\\0\\1x')
-assert t.recv(1) == b''
-print('as it should be')""" % ((bed.TARGET4,) * 7)
-    right(w.via(s.DANTED, [PYTHON, "-c", code]), b"as it should be")
-
-
-# --- rules ---
-
-RULES = """
-server "p" { address = "%s" port = %d }
-rule "no" { to = {".denied.example"} via = {"deny"} }
-rule "near" { to = {"only4.hosts.example", "direct.example"} via = {"direct"} }
-rule "ssh is near" { to = {"ports.wild.example"} ports = {"22"} via = {"deny"} }
-rule "rest" { via = {"p"} }
-stand-in-ipv4 = "10.200.0.0/16"
-stand-in-ipv6 = "fd99::/64"
-""" % (bed.PROXY4, s.DANTED)
-
-
-def ruled(w, command, more=""):
-    conf = w.scratch + "/names.conf"
-    with open(conf, "w", encoding="ascii") as f:
-        f.write(RULES + more)
-    return w.configured(conf, command, w.env, 40)
-
-
-@test("rules on names: denied")
-def _(w):
-    for name in ("denied.example", "a.denied.example", "A.DENIED.example."):
-        status, out, err = ruled(w, CURL + ["http://%s/" % name])
-        assert status == 6 and b"refused: lookup of" in err and b"rule no" in err, (status, out, err)
-    right(ruled(w, ["dig", "a.denied.example"]), b"REFUSED")
-
-
-@test("rules on names: decided again by port; ranges of one's own")
-def _(w):
-    right(ruled(w, ["getent", "ahosts", "ports.wild.example"]), b"10.200.0.")
-    right(ruled(w, ["getent", "ahosts", "ports.wild.example"]), b"fd99::1")
-    right(ruled(w, CURL + ["http://ports.wild.example/"]), PAGE)
-    status, _, err = ruled(w, CURL + ["http://ports.wild.example:22/"])
-    assert status == 7 and b"refused: TCP to ports.wild.example:22" in err, (status, err)
-
-
-@test("NO_PROXY with a name that the hosts file has")
-def _(w):
-    env = dict(w.env, NO_PROXY="only4.hosts.example")
-    status, out, err = bed.run(bed.CLIENT, ["/usr/bin/env", "NO_PROXY=only4.hosts.example", w.socksify,
-                                            "-x", "socks5h://%s:%d" % (bed.PROXY4, s.DANTED), "--",
-                                            "getent", "ahosts", "only4.hosts.example"], env, 20)
-    assert status == 0 and bed.HOSTS4.encode() in out, (out, err)
-
-
-@test("an unknown name is the server's REP as connect's errno")
-def _(w):
-    code = "import socket; print(socket.socket().connect_ex(('unknown.example', 80)))"
-    right(w.via(s.DANTED, [PYTHON, "-c", code]), b"113")
-
-
-@test("without a policy no name is resolved")
-def _(w):
-    status, out, err = w.preloaded(None, ["getent", "ahosts", "both.example"])
-    assert status != 0 and not out and b"no configuration" in err, (status, out, err)
-
-
-@test("a stand-in goes to a program started with a clean environment")
-def _(w):
-    code = """
-import socket, subprocess, sys
-at = socket.getaddrinfo('both.example', 7, type=socket.SOCK_STREAM)[0][4][0]
-child = "import socket,sys; s=socket.create_connection((sys.argv[1],7)); s.sendall(b'x'); print(s.recv(1))"
-print(subprocess.run([sys.executable, '-c', child, at], env={}, stdout=subprocess.PIPE).stdout)"""
-    right(w.via(s.DANTED, [PYTHON, "-c", code]), b"b'x'")

@@ -5,6 +5,7 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -206,6 +207,8 @@ enum play {
     PLAY_BAD_AUTH,   /* RFC 1929 status 1 */
     PLAY_CLOSED,     /* hangs up at once */
     PLAY_GARBAGE,    /* talks HTTP */
+    PLAY_CALLED,     /* both replies of BIND and a banner, the second after a moment */
+    PLAY_NOT_CALLED, /* the first, then REP 4 */
 };
 
 struct server {
@@ -269,6 +272,21 @@ static void play(struct server *sv, int fd, enum play what)
             send(fd, "\5\2", 2, MSG_NOSIGNAL);
             recv(fd, in, sizeof in, 0);
             send(fd, "\1\1", 2, MSG_NOSIGNAL);
+        }
+        break;
+    case PLAY_CALLED:
+    case PLAY_NOT_CALLED:
+        if (expect(fd, 3, in)) {
+            static const uint8_t first[] = {5, 0, 0, 1, 192, 0, 2, 1, 0, 80};
+            static const uint8_t second[] = {5, 0, 0, 1, 192, 0, 2, 9, 1, 0, 'h', 'i'};
+            sv->request_len = recv(fd, sv->request, sizeof sv->request, 0);
+            send(fd, (uint8_t[]){5, in[2]}, 2, MSG_NOSIGNAL);
+            send(fd, first, sizeof first, MSG_NOSIGNAL);
+            usleep(300000);
+            if (what == PLAY_CALLED)
+                send(fd, second, sizeof second, MSG_NOSIGNAL);
+            else
+                send(fd, "\5\4\0\1\0\0\0\0\0", 10, MSG_NOSIGNAL);
         }
         break;
     case PLAY_GARBAGE:
@@ -413,4 +431,73 @@ Test(connect, impossible_arguments)
     cr_assert_eq(socks5_connect("socks5h://127.0.0.1:1", "", 80, 100), -EINVAL);
     cr_assert_eq(socks5_connect("socks5h://127.0.0.1:1", "host", 0, 100), -EINVAL);
     cr_assert_eq(socks5_connect("socks5h://127.0.0.1:99999", "host", 80, 100), -EINVAL);
+}
+
+/* ---- The blocking BIND ---- */
+
+struct stage {
+    struct server server;
+    pthread_t thread;
+    char url[64];
+};
+
+static void raise_curtain(struct stage *st, const enum play *plays)
+{
+    st->server = (struct server){.plays = plays};
+    snprintf(st->url, sizeof st->url, "socks5h://127.0.0.1:%u",
+             listen_on_loopback(&st->server.listener));
+    cr_assert_eq(pthread_create(&st->thread, NULL, serve, &st->server), 0);
+}
+
+static void drop_curtain(struct stage *st)
+{
+    shutdown(st->server.listener, SHUT_RDWR);
+    pthread_join(st->thread, NULL);
+    close(st->server.listener);
+}
+
+Test(listen, both_replies_and_what_is_behind, .timeout = 20)
+{
+    struct stage st;
+    struct socks5_listener *l = NULL;
+    char host[256], banner[2];
+    uint16_t port = 0;
+    raise_curtain(&st, PLAYS(PLAY_CALLED));
+    cr_assert_eq(socks5_listen(st.url, "192.0.2.9", 0, 5000, &l), 0);
+    cr_assert_eq(socks5_listener_name(l, host, sizeof host, &port), 9);
+    cr_assert(strcmp(host, "192.0.2.1") == 0 && port == 80);
+    cr_assert_eq(socks5_accept(l, 0, host, sizeof host, &port), -ETIMEDOUT, "nobody came yet");
+    struct pollfd p = {.fd = socks5_listener_fd(l), .events = POLLIN};
+    cr_assert_eq(poll(&p, 1, 5000), 1);
+    int fd = socks5_accept(l, 5000, host, sizeof host, &port);
+    cr_assert_eq(fd, p.fd);
+    cr_assert(strcmp(host, "192.0.2.9") == 0 && port == 256);
+    cr_assert_eq(fcntl(fd, F_GETFL) & O_NONBLOCK, 0);
+    cr_assert_eq(recv(fd, banner, 2, MSG_WAITALL), 2);
+    cr_assert(banner[0] == 'h' && banner[1] == 'i');
+    cr_assert_eq(socks5_accept(l, 0, NULL, 0, NULL), -EINVAL, "used up");
+    cr_assert_eq(socks5_listener_fd(l), -EINVAL);
+    socks5_listener_free(l);
+    cr_assert_eq(fcntl(fd, F_GETFD), FD_CLOEXEC, "it is the caller's");
+    close(fd);
+    drop_curtain(&st);
+    cr_assert_eq(st.server.request_len, 10);
+    cr_assert_eq(memcmp(st.server.request, "\5\2\0\1\300\0\2\11\0", 10), 0);
+}
+
+Test(listen, replies_that_fail, .timeout = 20)
+{
+    struct stage st;
+    struct socks5_listener *l = NULL;
+    raise_curtain(&st, PLAYS(PLAY_REFUSED, PLAY_NOT_CALLED));
+    cr_assert_eq(socks5_listen(st.url, NULL, 0, 5000, &l), -ECONNREFUSED);
+    cr_assert_null(l);
+    cr_assert_eq(socks5_listen(st.url, NULL, 0, 5000, &l), 0);
+    cr_assert_eq(socks5_accept(l, 5000, NULL, 0, NULL), -EHOSTUNREACH);
+    cr_assert_eq(socks5_accept(l, 5000, NULL, 0, NULL), -EHOSTUNREACH, "and so it stays");
+    socks5_listener_free(l);
+    socks5_listener_free(NULL);
+    drop_curtain(&st);
+    cr_assert_eq(socks5_listen("http://x", NULL, 0, 100, &l), -EINVAL);
+    cr_assert_eq(socks5_listen(st.url, "", 0, 100, &l), -EINVAL);
 }

@@ -284,6 +284,11 @@ Test(config, mistakes_and_their_lines)
 
         {2, "\nresolve = maybe", "resolve: \"maybe\" is unknown; it takes remote, local"},
         {3, "resolve = local\nrule a { via = deny }\nresolve = local", "resolve is given twice"},
+        {1, "stand-in-ipv4 = 10.0.0.0/24",
+         "stand-in-ipv4: \"10.0.0.0/24\" is not an IPv4 block of /8 to /16"},
+        {1, "stand-in-ipv6 = 10.0.0.0/8",
+         "stand-in-ipv6: \"10.0.0.0/8\" is not an IPv6 block of /16 to /108"},
+        {2, "stand-in-ipv4 = 10.0.0.0/8\nstand-in-ipv4 = 10.0.0.0/8", "stand-in-ipv4 is given twice"},
         {2, "log {\n level = loud }",
          "level: \"loud\" is unknown; it takes none, error, warning, info, debug"},
         {1, "log { file = '' }", "file is empty"},

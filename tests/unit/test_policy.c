@@ -493,3 +493,42 @@ Test(policy, a_fresh_server_has_the_defaults)
     cr_expect(p->log_level == S5_LOG_ERROR && p->log_file == 0 && !p->resolve_local);
     free(p);
 }
+
+Test(listen, port_0_is_called_back_where_the_tree_called)
+{
+    struct s5_policy *p = calloc(1, sizeof *p);
+    struct s5_addr at = {.kind = S5_ADDR_IPV4, .octets = {192, 0, 2, 1}};
+    s5_policy_init(p);
+    cr_assert_eq(s5_policy_add_server(p, "one"), 0);
+    cr_assert_eq(s5_policy_add_server(p, "two"), 1);
+    cr_assert_eq(s5_policy_listen(p, &at, 0).verdict, S5_DIRECT, "nobody was called");
+    struct s5_route r = s5_policy_listen(p, &at, 2);
+    cr_assert(r.verdict == S5_VIA && r.server == 1 && r.rule == -1 && r.why == S5_WHY_CALLED);
+    cr_assert_eq(s5_policy_listen(p, &at, 3).verdict, S5_DIRECT, "of another policy");
+    at.kind = S5_ADDR_NONE;
+    cr_assert_eq(s5_policy_listen(p, &at, 2).verdict, S5_VIA, "every address");
+    at.port = 8080;
+    cr_assert_eq(s5_policy_listen(p, &at, 2).verdict, S5_DIRECT, "who serves chooses the port");
+    at = (struct s5_addr){.kind = S5_ADDR_IPV4, .octets = {127, 0, 0, 1}};
+    cr_assert_eq(s5_policy_listen(p, &at, 2).why, S5_WHY_LOOPBACK);
+    free(p);
+}
+
+Test(listen, a_rule_comes_first)
+{
+    struct s5_policy *p = calloc(1, sizeof *p);
+    struct s5_addr at = {.kind = S5_ADDR_IPV4, .octets = {192, 0, 2, 1}};
+    s5_policy_init(p);
+    cr_assert_eq(s5_policy_add_server(p, "one"), 0);
+    p->rules[0] = (struct s5_rule){.commands = S5_CMD_BIND, .verdict = S5_DENY};
+    p->n_rules = 1;
+    cr_assert_eq(s5_policy_listen(p, &at, 1).verdict, S5_DENY);
+    p->rules[0].verdict = S5_DIRECT;
+    cr_assert_eq(s5_policy_listen(p, &at, 1).verdict, S5_DIRECT);
+    p->rules[0].verdict = S5_VIA;
+    at.port = 80;
+    cr_assert_eq(s5_policy_listen(p, &at, 0).verdict, S5_VIA);
+    p->rules[0].commands = 0;
+    cr_assert_eq(s5_policy_listen(p, &at, 1).verdict, S5_DIRECT, "it does not name bind");
+    free(p);
+}

@@ -1,0 +1,177 @@
+/* accept(): the second reply says who came; the control connection it came on is the connection from
+ * then on, under a descriptor of the program's, and a fresh BIND takes its place before the program
+ * goes on. Who connects in between finds nobody: one BIND is one connection, that is the protocol.
+ *
+ * Among several processes, the one that has the lock looks; the others find nothing, as they do when
+ * the kernel gave a connection to somebody else. */
+#include "clock.h"
+#include "error.h"
+#include "listener.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <pthread.h>
+#include <string.h>
+
+/* What the kernel passes on from a listener to a connection. */
+static void pass_options_on(struct s5_engine *e, int from, int to)
+{
+    static const struct {
+        int level, name;
+    } options[] = {
+        {SOL_SOCKET, SO_KEEPALIVE}, {SOL_SOCKET, SO_LINGER},   {SOL_SOCKET, SO_OOBINLINE},
+        {SOL_SOCKET, SO_RCVTIMEO},  {SOL_SOCKET, SO_SNDTIMEO}, {SOL_SOCKET, SO_REUSEADDR},
+        {IPPROTO_TCP, TCP_NODELAY}, {IPPROTO_TCP, TCP_KEEPIDLE},
+    };
+    char value[sizeof(struct timeval)];
+    for (size_t i = 0; i < sizeof options / sizeof *options; i++) {
+        socklen_t len = sizeof value;
+        if (e->real->getsockopt(from, options[i].level, options[i].name, value, &len) == 0)
+            e->real->setsockopt(to, options[i].level, options[i].name, value, len);
+    }
+}
+
+static void log_accepted(struct s5_engine *e, const struct s5_endpoint *peer)
+{
+    char text[S5_ADDR_TEXT_MAX];
+    struct s5_addr addr;
+    if (e->log.level >= S5_LOG_INFO && s5_addr_from_sockaddr(&addr, &peer->any, peer->len) == 0)
+        s5_log(&e->log, S5_LOG_INFO, "accepted %s", s5_addr_format(&addr, text, sizeof text));
+}
+
+/* The control connection under a descriptor of the program's; -errno and it stays where it is. */
+static int hand_out(struct s5_engine *e, struct s5_record *record, int fd, int flags,
+                    const struct s5_endpoint *peer, const struct s5_endpoint *local)
+{
+    int control = record->control;
+    int to = e->real->fcntl(control, flags & SOCK_CLOEXEC ? F_DUPFD_CLOEXEC : F_DUPFD, 0);
+    if (to < 0)
+        return -errno;
+    if (!s5_registry_foreign(&e->registry, to)) { /* of a life before */
+        s5_connect_forget(e, to);
+        s5_registry_unwatch_all(&e->registry, to);
+    }
+    struct s5_record *own = s5_registry_add(&e->registry, to);
+    if (!own) {
+        e->real->close(to);
+        return -ENOBUFS;
+    }
+    s5_mirror_remove(e, record, control);
+    s5_hidden_close(e, control);
+    record->control = -1;
+    int status = e->real->fcntl(to, F_GETFL, 0);
+    status = flags & SOCK_NONBLOCK ? status | O_NONBLOCK : status & ~O_NONBLOCK;
+    e->real->fcntl(to, F_SETFL, status);
+    pass_options_on(e, fd, to);
+    own->cookie = s5_connect_cookie(e, to);
+    own->peer = *peer;
+    own->local = *local;
+    socklen_t len = sizeof own->server.v6;
+    if (e->real->getpeername(to, &own->server.any, &len) == 0)
+        own->server.len = len;
+    atomic_store(&own->state, S5_RECORD_READY);
+    log_accepted(e, peer);
+    return to;
+}
+
+/* Under the lock: a connection's descriptor, -EAGAIN: nobody came, or the BIND's own error. */
+static int look(struct s5_engine *e, struct s5_record *record, struct s5_listener *l, int fd,
+                int flags, struct s5_endpoint *ret)
+{
+    int r;
+    s5_listener_refresh(e, record);
+    if (!l->bound || record->control < 0) {
+        r = s5_listener_renew(e, record);
+        return r < 0 ? r : -EAGAIN;
+    }
+    r = s5_summon_came(e, l, record->control, ret);
+    if (r == -EAGAIN)
+        return r;
+    if (r == 0) {
+        struct s5_endpoint local = l->name;
+        r = hand_out(e, record, fd, flags, ret, &local);
+        if (r < 0)
+            return r; /* there is no room: the connection waits */
+    } else
+        s5_log(&e->log, S5_LOG_WARNING, "a connection did not come: %s", s5_error_text(r));
+    s5_listener_renew(e, record);
+    return r;
+}
+
+static int attempt(struct s5_engine *e, struct s5_record *record, int fd, int flags,
+                   struct s5_endpoint *ret)
+{
+    struct s5_listener *l = s5_listener_shared(record);
+    int cancel, r = -EAGAIN;
+    if (!s5_bind_listens(e, fd))
+        return -EINVAL;
+    if (!l)
+        return -ECONNABORTED;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
+    if (s5_listener_try(e, l)) {
+        r = look(e, record, l, fd, flags, ret);
+        s5_listener_unlock(l);
+    }
+    pthread_setcancelstate(cancel, NULL);
+    return r;
+}
+
+static uint64_t patience(struct s5_engine *e, int fd)
+{
+    struct timeval own = {0, 0};
+    socklen_t len = sizeof own;
+    e->real->getsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &own, &len);
+    struct timespec ts = {own.tv_sec, own.tv_usec * 1000};
+    return own.tv_sec || own.tv_usec ? s5_clock_after(&ts) : S5_CLOCK_NEVER;
+}
+
+/* Waits for somebody to come: 0, -EAGAIN when UNTIL passed, -EINTR. Another thread of this process
+ * may be at it, of which nothing here would tell but time. */
+static int wait_for(struct s5_engine *e, struct s5_record *record, int fd, uint64_t until)
+{
+    struct pollfd p[3] = {{record->control, POLLIN, 0}, {record->bell, POLLIN, 0}, {fd, 0, 0}};
+    struct timespec left;
+    uint64_t now = s5_clock_now(), turn = now + S5_CLOCK_SECOND;
+    struct s5_listener *l = s5_listener_shared(record);
+    if (now >= until)
+        return -EAGAIN;
+    if (l && atomic_load(&l->lock)) {
+        p[0].fd = p[1].fd = -1;
+        turn = now + S5_CLOCK_SECOND / 100;
+    }
+    if (e->real->ppoll(p, 3, s5_clock_left(turn < until ? turn : until, now, &left), NULL) >= 0)
+        return 0;
+    if (errno == EINTR)
+        return until == S5_CLOCK_NEVER && s5_connect_restarts() ? 0 : -EINTR;
+    return -errno;
+}
+
+static int real_accept(struct s5_engine *e, int fd, struct sockaddr *addr, socklen_t *len,
+                       int flags)
+{
+    int r = e->real->accept4(fd, addr, len, flags);
+    return r < 0 ? -errno : r;
+}
+
+int s5_accept(struct s5_engine *e, int fd, struct sockaddr *addr, socklen_t *len, int flags)
+{
+    struct s5_record *record = s5_listener_find(e, fd);
+    struct s5_endpoint peer = {.len = 0};
+    if (!record || (flags & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)))
+        return real_accept(e, fd, addr, len, flags);
+    int status = e->real->fcntl(fd, F_GETFL, 0), r, saved = errno;
+    uint64_t until = status & O_NONBLOCK ? 0 : patience(e, fd);
+    while ((r = attempt(e, record, fd, flags, &peer)) == -EAGAIN) {
+        if ((r = wait_for(e, record, fd, until)) < 0)
+            break;
+        if (!(record = s5_listener_find(e, fd)))
+            return real_accept(e, fd, addr, len, flags);
+    }
+    errno = saved;
+    if (r >= 0 && addr && len) {
+        memcpy(addr, &peer.any, *len < peer.len ? *len : peer.len);
+        *len = peer.len;
+    }
+    return r;
+}

@@ -1,0 +1,159 @@
+/* bind(), listen() and what a listener is asked before and after: which of them are at a server.
+ *
+ * bind() happens as the program wants it: the kernel's errors are its errors, and the port that the
+ * kernel chose is its own until a server tells another. It is remembered that the port was 0, as the
+ * policy may ask. The BIND is made by listen(), or by getsockname() before that, since programs tell
+ * their peer the address first and listen then. */
+#include "listener.h"
+#include <errno.h>
+#include <linux/filter.h>
+#include <netinet/in.h>
+#include <string.h>
+
+static int option(struct s5_engine *e, int fd, int name)
+{
+    int value = 0, saved = errno;
+    socklen_t len = sizeof value;
+    if (e->real->getsockopt(fd, SOL_SOCKET, name, &value, &len) != 0)
+        value = -1;
+    errno = saved;
+    return value;
+}
+
+bool s5_bind_listens(struct s5_engine *e, int fd)
+{
+    return option(e, fd, SO_ACCEPTCONN) == 1;
+}
+
+/* Where FD is bound, PORT being the one that was asked for. False: not a TCP socket of ours. */
+static bool where(struct s5_engine *e, int fd, struct s5_addr *ret)
+{
+    static const uint8_t unspecified[16];
+    struct sockaddr_storage own;
+    socklen_t len = sizeof own;
+    if (s5_engine_inside || s5_route_protocol(option(e, fd, SO_PROTOCOL)) != S5_PROTO_TCP ||
+        e->real->getsockname(fd, (struct sockaddr *)&own, &len) != 0 ||
+        s5_addr_from_sockaddr(ret, (struct sockaddr *)&own, len) < 0)
+        return false;
+    if (memcmp(ret->octets, unspecified, ret->kind == S5_ADDR_IPV4 ? 4 : 16) == 0)
+        ret->kind = S5_ADDR_NONE; /* every address: not what a rule on loopback means */
+    return true;
+}
+
+static uint16_t port_of(const struct sockaddr *addr)
+{
+    return ntohs(addr->sa_family == AF_INET ? ((const struct sockaddr_in *)addr)->sin_port
+                                            : ((const struct sockaddr_in6 *)addr)->sin6_port);
+}
+
+/* A program binds where its connection is from. That is a v4-mapped address where the server was
+ * reached by IPv4, which a socket for IPv6 alone refuses: but not one that listens at a server. */
+static int bind_mapped(struct s5_engine *e, int fd, const struct sockaddr *addr, socklen_t len)
+{
+    const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)addr;
+    const struct s5_server *server;
+    struct s5_addr at;
+    int off = 0;
+    if (len < sizeof *v6 || v6->sin6_family != AF_INET6 || !IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr) ||
+        s5_addr_from_sockaddr(&at, addr, len) < 0 || s5_route_listener(e, &at, true, &server) <= 0 ||
+        e->real->setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off) != 0)
+        return -EINVAL;
+    return e->real->bind(fd, addr, len) == 0 ? 0 : -errno;
+}
+
+int s5_bind(struct s5_engine *e, int fd, const struct sockaddr *addr, socklen_t len)
+{
+    const struct s5_server *server;
+    struct s5_addr at;
+    int r = e->real->bind(fd, addr, len) == 0 ? 0 : -errno;
+    if (r == -EINVAL && addr && !s5_engine_inside)
+        r = bind_mapped(e, fd, addr, len);
+    if (r < 0)
+        return r;
+    if ((addr->sa_family != AF_INET && addr->sa_family != AF_INET6) || !where(e, fd, &at))
+        return 0;
+    at.port = port_of(addr);
+    if (s5_route_listener(e, &at, true, &server) <= 0)
+        return 0;
+    if (s5_connect_record(e, fd))
+        s5_connect_forget(e, fd);
+    struct s5_record *record = s5_registry_add(&e->registry, fd);
+    if (!record)
+        return 0; /* listen() will find no room either */
+    record->cookie = s5_connect_cookie(e, fd);
+    record->port = at.port;
+    atomic_store(&record->state, S5_RECORD_NAMED);
+    return 0;
+}
+
+/* Whether FD is, or now is made, a listener at a server: > 0; 0: a local one; -errno. */
+static int at_server(struct s5_engine *e, int fd, bool quiet)
+{
+    const struct s5_server *server;
+    struct s5_addr at;
+    if (s5_listener_find(e, fd))
+        return 1;
+    if (!where(e, fd, &at))
+        return 0;
+    struct s5_record *record = s5_connect_record(e, fd);
+    if (record && atomic_load(&record->state) == S5_RECORD_NAMED)
+        at.port = record->port;
+    int r = s5_route_listener(e, &at, quiet, &server);
+    if (r > 0)
+        r = s5_listener_begin(e, fd, server);
+    else
+        return r;
+    return r < 0 ? r : 1;
+}
+
+int s5_bind_name(struct s5_engine *e, struct s5_record *record, int fd, struct s5_endpoint *ret)
+{
+    struct sockaddr_storage peer;
+    socklen_t len = sizeof peer;
+    if (atomic_load(&record->state) == S5_RECORD_NAMED && record->error)
+        return record->error; /* listen() asks again */
+    if (atomic_load(&record->state) == S5_RECORD_NAMED &&
+        e->real->getpeername(fd, (struct sockaddr *)&peer, &len) == 0)
+        return -EISCONN; /* connected where no hook saw it */
+    int r = at_server(e, fd, true);
+    if (r <= 0)
+        return r < 0 ? r : -ENOENT;
+    record = s5_listener_find(e, fd);
+    struct s5_listener *l = record ? s5_listener_shared(record) : NULL;
+    if (!l || !l->name.len)
+        return -ENOENT;
+    *ret = l->name;
+    return 0;
+}
+
+/* Listens in the kernel as well, where it is deaf: no packet passes the filter. */
+static int listen_deaf(struct s5_engine *e, int fd, int backlog)
+{
+    struct sock_filter drop = BPF_STMT(BPF_RET | BPF_K, 0);
+    struct sock_fprog program = {1, &drop};
+    if (e->real->setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) != 0)
+        return -errno;
+    return e->real->listen(fd, backlog) == 0 ? 0 : -errno;
+}
+
+int s5_listen(struct s5_engine *e, int fd, int backlog)
+{
+    int r = at_server(e, fd, false);
+    if (r < 0)
+        return r;
+    if (r > 0)
+        return listen_deaf(e, fd, backlog);
+    return e->real->listen(fd, backlog) == 0 ? 0 : -errno;
+}
+
+int s5_shutdown(struct s5_engine *e, int fd, int how)
+{
+    struct s5_record *record = s5_listener_find(e, fd);
+    if (e->real->shutdown(fd, how) != 0)
+        return -errno;
+    if (record && !s5_bind_listens(e, fd)) {
+        s5_mailbox_ring(record->bell); /* the others see for themselves */
+        s5_connect_forget(e, fd);
+    }
+    return 0;
+}

@@ -1,0 +1,49 @@
+/* The server is noted with every connection, which must cost next to nothing; the address only where
+ * the port says that the peer will call back. The note is a hint: a writer or reader who finds it
+ * busy goes without. */
+#include "called.h"
+#include <stddef.h>
+#include <string.h>
+
+static bool enter(struct s5_called *c)
+{
+    return atomic_exchange_explicit(&c->busy, 1, memory_order_acquire) == 0;
+}
+
+static void leave(struct s5_called *c)
+{
+    atomic_store_explicit(&c->busy, 0, memory_order_release);
+}
+
+void s5_called_ftp(struct s5_tree *tree, uint32_t pid, const struct s5_addr *to)
+{
+    struct s5_called *c = &tree->called;
+    if (!enter(c))
+        return;
+    c->pid = pid;
+    c->ftp = *to;
+    c->ftp.port = 0;
+    leave(c);
+}
+
+uint32_t s5_called_server(const struct s5_tree *tree)
+{
+    return atomic_load_explicit(&tree->called.server, memory_order_relaxed) & 0xffff;
+}
+
+uint8_t s5_called_kind(const struct s5_tree *tree)
+{
+    return (uint8_t)(atomic_load_explicit(&tree->called.server, memory_order_relaxed) >> 16);
+}
+
+bool s5_called_expects(struct s5_tree *tree, uint32_t pid, struct s5_addr *ret)
+{
+    struct s5_called *c = &tree->called;
+    if (!enter(c))
+        return false;
+    bool known = c->pid == pid;
+    if (known)
+        *ret = c->ftp;
+    leave(c);
+    return known;
+}

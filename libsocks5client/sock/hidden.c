@@ -1,0 +1,109 @@
+/* Hidden descriptors have records of their own in the registry, so that the hooks of close() and
+ * dup2() meet them on the path they take for what is ours anyway. */
+#include "listener.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* Away from the numbers programs count on, the memory file's among them. */
+static int move_high(struct s5_engine *e, int fd)
+{
+    struct rlimit limit = {256, 256};
+    getrlimit(RLIMIT_NOFILE, &limit);
+    int top = limit.rlim_cur > 1024 ? 1024 : (int)limit.rlim_cur;
+    for (int from = top - top / 4; from > 8; from /= 2) {
+        int high = e->real->fcntl(fd, F_DUPFD_CLOEXEC, from);
+        if (high >= 0)
+            return high;
+    }
+    return -EMFILE;
+}
+
+int s5_hidden_take(struct s5_engine *e, int fd)
+{
+    int high = move_high(e, fd);
+    e->real->close(fd);
+    if (high < 0)
+        return high;
+    if (!s5_registry_foreign(&e->registry, high)) { /* of a life before */
+        s5_connect_forget(e, high);
+        s5_registry_unwatch_all(&e->registry, high);
+    }
+    struct s5_record *record = s5_registry_add(&e->registry, high);
+    if (!record) {
+        e->real->close(high);
+        return -ENOBUFS;
+    }
+    atomic_store(&record->state, S5_RECORD_HIDDEN);
+    return high;
+}
+
+bool s5_hidden_is(const struct s5_engine *e, int fd)
+{
+    struct s5_record *record = s5_registry_find(&e->registry, fd);
+    return record && atomic_load(&record->state) == S5_RECORD_HIDDEN;
+}
+
+static void forget(struct s5_engine *e, int fd)
+{
+    struct s5_record *record = s5_registry_drop(&e->registry, fd);
+    if (record)
+        s5_registry_free(&e->registry, record);
+}
+
+void s5_hidden_close(struct s5_engine *e, int fd)
+{
+    if (!s5_hidden_is(e, fd))
+        return;
+    forget(e, fd);
+    e->real->close(fd);
+}
+
+int s5_hidden_from(const struct s5_engine *e, int fd)
+{
+    int lowest = -1, tree = atomic_load(&e->tree_fd);
+    struct s5_record *records = atomic_load(&e->registry.records);
+    uint32_t used = atomic_load(&e->registry.records_used);
+    if (tree >= fd)
+        lowest = tree;
+    if (!atomic_load(&e->registry.listening))
+        return lowest;
+    for (uint32_t i = 0; records && i < used && i < S5_RECORDS; i++) {
+        int at = atomic_load(&records[i].fd);
+        if (atomic_load(&records[i].state) == S5_RECORD_HIDDEN && at >= fd &&
+            (lowest < 0 || at < lowest))
+            lowest = at;
+    }
+    return lowest;
+}
+
+static void replace(struct s5_engine *e, struct s5_record *record, _Atomic int32_t *which,
+                    int from)
+{
+    if (*which != from)
+        return;
+    int moved = e->real->fcntl(from, F_DUPFD_CLOEXEC, from + 1);
+    if (which != &record->mailbox)
+        s5_mirror_remove(e, record, from);
+    forget(e, from);
+    *which = moved < 0 ? -1 : s5_hidden_take(e, moved);
+    if (*which >= 0 && which != &record->mailbox)
+        s5_mirror_add(e, record, *which);
+}
+
+void s5_hidden_move(struct s5_engine *e, int fd)
+{
+    struct s5_record *records = atomic_load(&e->registry.records);
+    uint32_t used = atomic_load(&e->registry.records_used);
+    int saved = errno;
+    for (uint32_t i = 0; records && i < used && i < S5_RECORDS; i++) {
+        if (atomic_load(&records[i].state) != S5_RECORD_LISTENING)
+            continue;
+        replace(e, &records[i], &records[i].control, fd);
+        replace(e, &records[i], &records[i].bell, fd);
+        replace(e, &records[i], &records[i].mailbox, fd);
+    }
+    errno = saved;
+}

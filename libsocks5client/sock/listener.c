@@ -1,0 +1,350 @@
+/* What goes with a listener at a server, from its first BIND to its end, in one process and in those
+ * that inherit it.
+ *
+ * The application's socket stays its own: it listens in the kernel, behind a filter that drops every
+ * packet, so that it looks like what the program takes it for (SO_ACCEPTCONN, shutdown, epoll) and
+ * nobody reaches it past the server. The BIND is made on a hidden connection. What the processes of a
+ * tree share about it is an entry in the tree's memory, found again by the socket's cookie; under its
+ * lock one of them at a time looks for the second reply and makes the next BIND. */
+#include "called.h"
+#include "clock.h"
+#include "listener.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+
+#define BACKOFF_MOST 32 /* seconds */
+
+/* --- the lock --- */
+
+bool s5_listener_try(struct s5_engine *e, struct s5_listener *l)
+{
+    uint64_t holder = 0;
+    uint64_t self = (uint64_t)atomic_load(&e->pid) << 32 | (uint32_t)(pthread_self() >> 6) | 1;
+    if (atomic_compare_exchange_strong(&l->lock, &holder, self))
+        return true;
+    pid_t pid = (pid_t)(holder >> 32);
+    if (pid == (pid_t)atomic_load(&e->pid) || kill(pid, 0) == 0 || errno != ESRCH)
+        return false;
+    if (!atomic_compare_exchange_strong(&l->lock, &holder, self))
+        return false;
+    l->bound = false; /* its holder was killed: what it left cannot be trusted */
+    return true;
+}
+
+void s5_listener_unlock(struct s5_listener *l)
+{
+    atomic_store_explicit(&l->lock, 0, memory_order_release);
+}
+
+/* --- the entries --- */
+
+/* Free, or left behind by a process that was killed, which matters only when there are no others. */
+static bool claim(struct s5_listener *l, uint32_t pid, bool dead_ones)
+{
+    uint32_t refs = 0, owner = atomic_load(&l->pid);
+    if (atomic_compare_exchange_strong(&l->refs, &refs, 1)) {
+        atomic_store(&l->pid, pid);
+        return true;
+    }
+    if (!dead_ones || !owner || kill((pid_t)owner, 0) == 0 || errno != ESRCH ||
+        !atomic_compare_exchange_strong(&l->pid, &owner, pid))
+        return false;
+    atomic_fetch_add(&l->generation, 1);
+    atomic_store(&l->refs, 1);
+    atomic_store(&l->lock, 0);
+    return true;
+}
+
+static struct s5_listener *take(struct s5_engine *e)
+{
+    struct s5_tree *tree = atomic_load(&e->tree);
+    int saved = errno;
+    for (int dead_ones = 0; tree && dead_ones < 2; dead_ones++)
+        for (uint32_t i = 0; i < S5_TREE_LISTENERS; i++) {
+            struct s5_listener *l = &tree->listeners[i];
+            if (!claim(l, atomic_load(&e->pid), dead_ones))
+                continue;
+            uint32_t used = atomic_load(&tree->listeners_used);
+            while (used <= i &&
+                   !atomic_compare_exchange_weak(&tree->listeners_used, &used, i + 1))
+                ;
+            errno = saved;
+            return l;
+        }
+    return NULL;
+}
+
+static void let_go(struct s5_listener *l)
+{
+    if (atomic_fetch_sub(&l->refs, 1) != 1)
+        return;
+    atomic_store(&l->cookie, 0);
+    atomic_store(&l->pid, 0);
+    atomic_fetch_add(&l->generation, 1);
+    s5_session_wipe(&l->flight.session);
+}
+
+struct s5_listener *s5_listener_shared(const struct s5_record *record)
+{
+    struct s5_listener *l = record->listener;
+    return l && atomic_load(&l->generation) == record->listener_generation ? l : NULL;
+}
+
+struct s5_record *s5_listener_find(struct s5_engine *e, int fd)
+{
+    struct s5_record *record = s5_registry_find(&e->registry, fd);
+    if (!record || atomic_load(&record->state) != S5_RECORD_LISTENING)
+        return NULL;
+    if (s5_connect_cookie(e, fd) == record->cookie)
+        return record;
+    s5_connect_forget(e, fd); /* closed and reused where no hook saw it */
+    return NULL;
+}
+
+/* --- the three descriptors --- */
+
+static void swap_in(struct s5_engine *e, struct s5_record *record, uint32_t serial, int control,
+                    int bell)
+{
+    int old[2] = {record->control, record->bell};
+    for (int i = 0; i < 2; i++) {
+        s5_mirror_remove(e, record, old[i]);
+        s5_hidden_close(e, old[i]);
+    }
+    record->mirror = atomic_load(&e->pid);
+    record->control = control;
+    record->bell = bell;
+    record->serial = serial; /* last: s5_mirror_ctl() looks at it again */
+    s5_mirror_add(e, record, control);
+    s5_mirror_add(e, record, bell);
+}
+
+void s5_listener_refresh(struct s5_engine *e, struct s5_record *record)
+{
+    struct s5_listener *l = s5_listener_shared(record);
+    int control, bell;
+    uint32_t serial;
+    if (l && record->serial != atomic_load(&l->serial) &&
+        s5_mailbox_look(e, record->mailbox, &serial, &control, &bell) == 0)
+        swap_in(e, record, serial, control, bell);
+}
+
+int s5_listener_renew(struct s5_engine *e, struct s5_record *record)
+{
+    struct s5_listener *l = s5_listener_shared(record);
+    const struct s5_policy *p = s5_engine_policy(e);
+    struct s5_endpoint name;
+    if (!p || l->flight.server_index >= p->n_servers)
+        return -EACCES;
+    int control = s5_summon(e, l, &p->servers[l->flight.server_index], &name), rung = record->bell;
+    atomic_store(&l->pid, atomic_load(&e->pid));
+    l->bound = control >= 0;
+    if (l->bound) {
+        l->name = name;
+        l->backoff = 0;
+    } else
+        l->backoff = l->backoff ? (uint16_t)(l->backoff * 2) : 1;
+    if (l->backoff > BACKOFF_MOST)
+        l->backoff = BACKOFF_MOST;
+    int bell = s5_mailbox_bell(e, l->backoff);
+    uint32_t serial = atomic_fetch_add(&l->serial, 1) + 1;
+    s5_mailbox_put(e, record->mailbox, serial, control, bell);
+    s5_mailbox_ring(rung);
+    swap_in(e, record, serial, control < 0 ? -1 : control, bell < 0 ? -1 : bell);
+    return control < 0 ? control : 0;
+}
+
+/* --- beginning --- */
+
+static void share_duplicates(struct s5_engine *e, struct s5_record *record, int fd)
+{
+    uint32_t at = 0;
+    for (int other; (other = s5_registry_next_dup(&e->registry, fd, &at)) >= 0;)
+        if (s5_registry_foreign(&e->registry, other) && s5_connect_cookie(e, other) == record->cookie)
+            s5_registry_share(&e->registry, other, record);
+}
+
+/* What FD's socket can be called at: into L, 0 or -errno. */
+static int look_at(struct s5_engine *e, int fd, struct s5_listener *l)
+{
+    struct sockaddr_storage own;
+    struct s5_addr addr;
+    int v6only = 1;
+    socklen_t len = sizeof own, size = sizeof v6only;
+    if (e->real->getsockname(fd, (struct sockaddr *)&own, &len) != 0)
+        return -errno;
+    if (s5_addr_from_sockaddr(&addr, (struct sockaddr *)&own, len) < 0)
+        return -EAFNOSUPPORT;
+    l->family = own.ss_family;
+    if (own.ss_family == AF_INET6)
+        e->real->getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6only, &size);
+    l->dual = !v6only;
+    return 0;
+}
+
+/* The record of FD, LISTENING with the entry L. NULL: no room. */
+static struct s5_record *make_record(struct s5_engine *e, int fd, struct s5_listener *l)
+{
+    struct s5_record *record = s5_connect_record(e, fd);
+    if (!record && (record = s5_registry_add(&e->registry, fd)))
+        record->port = 0;
+    if (!record)
+        return NULL;
+    record->cookie = s5_connect_cookie(e, fd);
+    record->listener = l;
+    record->listener_generation = atomic_load(&l->generation);
+    record->mirror = atomic_load(&e->pid);
+    record->serial = 0;
+    record->control = record->bell = record->mailbox = -1;
+    share_duplicates(e, record, fd);
+    atomic_store(&record->state, S5_RECORD_LISTENING);
+    s5_registry_listens(&e->registry, 1);
+    return record;
+}
+
+int s5_listener_begin(struct s5_engine *e, int fd, const struct s5_server *server)
+{
+    struct s5_listener *l = take(e);
+    if (!l)
+        return -ENOBUFS;
+    int r = look_at(e, fd, l);
+    if (r < 0) {
+        let_go(l);
+        return r;
+    }
+    l->backoff = 0;
+    l->bound = false;
+    l->flight.server_index = (uint32_t)(server - e->policy->servers);
+    struct s5_record *record = make_record(e, fd, l);
+    if (!record) {
+        let_go(l);
+        return -ENOBUFS;
+    }
+    atomic_store(&l->cookie, record->cookie);
+    record->mailbox = r = s5_mailbox_make(e);
+    if (r >= 0) {
+        l->mailbox = s5_connect_cookie(e, record->mailbox);
+        l->mailbox_fd = record->mailbox;
+        r = s5_listener_renew(e, record);
+    }
+    if (r >= 0)
+        return 0;
+    /* Not ours to listen locally either: it stays what it was bound as. */
+    record->error = r;
+    atomic_store(&record->state, S5_RECORD_NAMED);
+    s5_listener_end(e, record);
+    return r;
+}
+
+/* --- the end --- */
+
+void s5_listener_leave(struct s5_engine *e, struct s5_record *record)
+{
+    if (atomic_load(&record->refs) > 1)
+        return;
+    /* An epoll instance that was inherited is its maker's: what a child closes changes nothing in
+     * it. */
+    if (record->mirror != atomic_load(&e->pid))
+        return;
+    s5_mirror_remove(e, record, record->control);
+    s5_mirror_remove(e, record, record->bell);
+}
+
+void s5_listener_end(struct s5_engine *e, struct s5_record *record)
+{
+    struct s5_listener *l = s5_listener_shared(record);
+    int saved = errno;
+    s5_registry_listens(&e->registry, -1);
+    s5_hidden_close(e, record->control);
+    s5_hidden_close(e, record->bell);
+    s5_hidden_close(e, record->mailbox);
+    record->control = record->bell = record->mailbox = -1;
+    record->listener = NULL;
+    if (l)
+        let_go(l);
+    errno = saved;
+}
+
+/* --- fork and exec --- */
+
+static struct s5_record *nth(struct s5_engine *e, uint32_t i)
+{
+    struct s5_record *records = atomic_load(&e->registry.records);
+    if (!records || i >= atomic_load(&e->registry.records_used) || i >= S5_RECORDS)
+        return NULL;
+    return &records[i];
+}
+
+void s5_listener_fork(struct s5_engine *e)
+{
+    struct s5_record *record;
+    if (!atomic_load(&e->registry.listening))
+        return;
+    for (uint32_t i = 0; (record = nth(e, i)); i++) {
+        struct s5_listener *l =
+            atomic_load(&record->state) == S5_RECORD_LISTENING ? s5_listener_shared(record) : NULL;
+        if (l)
+            atomic_fetch_add(&l->refs, 1);
+    }
+}
+
+struct inherits {
+    struct s5_engine *e;
+    bool any;
+};
+
+static void inherited(void *user, int fd, struct s5_slot *slot)
+{
+    struct inherits *i = user;
+    int flags = i->e->real->fcntl(fd, F_GETFD, 0);
+    (void)slot;
+    i->any |= flags >= 0 && !(flags & FD_CLOEXEC);
+}
+
+bool s5_listener_hand_over(struct s5_engine *e)
+{
+    struct s5_record *record;
+    bool any = false;
+    if (!atomic_load(&e->registry.listening))
+        return false;
+    for (uint32_t i = 0; (record = nth(e, i)); i++) {
+        struct inherits who = {e, false};
+        if (atomic_load(&record->state) != S5_RECORD_LISTENING)
+            continue;
+        s5_registry_each(&e->registry, record, inherited, &who);
+        e->real->fcntl(record->mailbox, F_SETFD, who.any ? 0 : FD_CLOEXEC);
+        any = true; /* where the child duplicates it first, nobody sees that */
+    }
+    return any;
+}
+
+static bool adopt(struct s5_engine *e, int fd, struct s5_listener *l)
+{
+    if (l->mailbox_fd == fd || s5_connect_cookie(e, l->mailbox_fd) != l->mailbox)
+        return false;
+    struct s5_record *known = s5_registry_find(&e->registry, l->mailbox_fd);
+    if (known)
+        return false;
+    atomic_fetch_add(&l->refs, 1);
+    struct s5_record *record = make_record(e, fd, l);
+    if (!record)
+        return false;
+    record->serial = atomic_load(&l->serial) - 1;
+    record->mailbox = s5_hidden_take(e, l->mailbox_fd);
+    s5_listener_refresh(e, record);
+    return true;
+}
+
+bool s5_listener_adopt(struct s5_engine *e, int fd, uint64_t cookie)
+{
+    struct s5_tree *tree = atomic_load(&e->tree);
+    uint32_t used = atomic_load(&tree->listeners_used);
+    for (uint32_t i = 0; i < used && i < S5_TREE_LISTENERS; i++)
+        if (atomic_load(&tree->listeners[i].cookie) == cookie)
+            return adopt(e, fd, &tree->listeners[i]);
+    return false;
+}

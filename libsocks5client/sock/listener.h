@@ -1,0 +1,90 @@
+/* A listening socket whose connections come in at a server: BIND, as often as one is accepted.
+ *
+ * Three descriptors of ours go with it in each process that has it: the control connection, which
+ * becomes readable when somebody came and then is what accept() hands out; a bell, which tells the
+ * other processes that this happened; and the mailbox, through which they get the next two. */
+#ifndef S5_LISTENER_H
+#define S5_LISTENER_H
+
+#include "engine.h"
+
+/* FD begins to listen at SERVER: its BIND is made. 0, or -errno and FD is not ours, or as before. */
+int s5_listener_begin(struct s5_engine *e, int fd, const struct s5_server *server);
+
+/* The address of a NAMED or LISTENING record as the program is to see it; asks for one where there is
+ * none yet. 0, or -errno: the kernel's is as good. */
+int s5_bind_name(struct s5_engine *e, struct s5_record *record, int fd, struct s5_endpoint *ret);
+
+/* The record of FD where it is LISTENING and FD its socket still, else NULL. */
+struct s5_record *s5_listener_find(struct s5_engine *e, int fd);
+
+/* The entry all processes share; NULL where it is lost (its processes were taken for dead). */
+struct s5_listener *s5_listener_shared(const struct s5_record *record);
+
+/* This process's descriptors are the latest, where somebody else replaced them. Under the lock. */
+void s5_listener_refresh(struct s5_engine *e, struct s5_record *record);
+
+/* A fresh BIND in the place of the one before. 0, or -errno: the bell rings when it is worth trying
+ * again. Under the lock. */
+int s5_listener_renew(struct s5_engine *e, struct s5_record *record);
+
+/* FD is about to be closed, being one of RECORD's names; RECORD has no name any more. */
+void s5_listener_leave(struct s5_engine *e, struct s5_record *record);
+void s5_listener_end(struct s5_engine *e, struct s5_record *record);
+
+/* Around a fork: its records are the child's too. */
+void s5_listener_fork(struct s5_engine *e);
+/* Before and after an exec. */
+bool s5_listener_hand_over(struct s5_engine *e);
+bool s5_listener_adopt(struct s5_engine *e, int fd, uint64_t cookie);
+
+/* The lock of what the processes share; a thread that cannot have it goes without. */
+bool s5_listener_try(struct s5_engine *e, struct s5_listener *l);
+void s5_listener_unlock(struct s5_listener *l);
+
+/* Whether FD listens in the kernel (bind.c). */
+bool s5_bind_listens(struct s5_engine *e, int fd);
+
+/* --- summon.c: one BIND, to its first reply --- */
+
+/* The control connection, where L's flight has the first reply and *RET the address it tells.
+ * -errno: refused, or no server reached; logged. */
+int s5_summon(struct s5_engine *e, struct s5_listener *l, const struct s5_server *server,
+              struct s5_endpoint *ret);
+/* The second reply, as far as it is there: 0 (and *RET, of FAMILY), -EAGAIN, or what it says. */
+int s5_summon_came(struct s5_engine *e, struct s5_listener *l, int control,
+                   struct s5_endpoint *ret);
+
+/* --- hidden.c: descriptors that the program does not know of --- */
+
+/* FD, moved to a high number and taken out of the program's reach; -errno and FD closed. */
+int s5_hidden_take(struct s5_engine *e, int fd);
+void s5_hidden_close(struct s5_engine *e, int fd);
+bool s5_hidden_is(const struct s5_engine *e, int fd);
+/* The program wants the number FD for itself. */
+void s5_hidden_move(struct s5_engine *e, int fd);
+/* The lowest hidden one from FD on; -1: none. */
+int s5_hidden_from(const struct s5_engine *e, int fd);
+
+/* --- mailbox.c --- */
+
+/* A new one, hidden. */
+int s5_mailbox_make(struct s5_engine *e);
+/* A bell that rings in SECONDS (0: when rung), hidden. */
+int s5_mailbox_bell(struct s5_engine *e, unsigned seconds);
+void s5_mailbox_ring(int bell);
+/* CONTROL (-1: none) and BELL take the place of what MAILBOX held. */
+int s5_mailbox_put(struct s5_engine *e, int mailbox, uint32_t serial, int control, int bell);
+/* Copies of what it holds, hidden. 0, or -errno (-EAGAIN: nothing). */
+int s5_mailbox_look(struct s5_engine *e, int mailbox, uint32_t *ret_serial, int *ret_control,
+                    int *ret_bell);
+
+/* --- mirror.c: epoll --- */
+
+/* The registrations of a LISTENING record's names are HIDDEN's too, or no more. */
+void s5_mirror_add(struct s5_engine *e, struct s5_record *record, int hidden);
+void s5_mirror_remove(struct s5_engine *e, struct s5_record *record, int hidden);
+/* What epoll_ctl() did for FD, for its hidden ones too. */
+void s5_mirror_ctl(struct s5_engine *e, int ep, int op, int fd, const struct epoll_event *event);
+
+#endif

@@ -1,0 +1,98 @@
+/* The mailbox of a listener is a datagram socket connected to itself: what is sent stays in it. It
+ * holds one message at most, with the control connection and the bell of the latest BIND, and every
+ * process that has the listener may look at that and get descriptors of its own. It is emptied by
+ * the kernel when the last one closes it.
+ *
+ * A bell is a timer: readable once it ran out and ever after, since nobody reads it. */
+#include "listener.h"
+#include <errno.h>
+#include <string.h>
+#include <sys/timerfd.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+int s5_mailbox_make(struct s5_engine *e)
+{
+    /* Bound to a name that the kernel chooses; being connected, it takes nothing from others. */
+    struct sockaddr_un self = {.sun_family = AF_UNIX};
+    socklen_t len = sizeof self.sun_family;
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return -errno;
+    int r = e->real->bind(fd, (struct sockaddr *)&self, len) == 0 ? 0 : -errno;
+    len = sizeof self;
+    if (r == 0 && e->real->getsockname(fd, (struct sockaddr *)&self, &len) != 0)
+        r = -errno;
+    if (r == 0 && e->real->connect(fd, (struct sockaddr *)&self, len) != 0)
+        r = -errno;
+    if (r == 0)
+        return s5_hidden_take(e, fd);
+    e->real->close(fd);
+    return r;
+}
+
+static void set(int bell, time_t seconds, long ns)
+{
+    struct itimerspec when = {{0, 0}, {seconds, ns}};
+    timerfd_settime(bell, 0, &when, NULL);
+}
+
+int s5_mailbox_bell(struct s5_engine *e, unsigned seconds)
+{
+    int fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    if (fd < 0)
+        return -errno;
+    if (seconds)
+        set(fd, (time_t)seconds, 0);
+    return s5_hidden_take(e, fd);
+}
+
+void s5_mailbox_ring(int bell)
+{
+    if (bell >= 0)
+        set(bell, 0, 1);
+}
+
+union ancillary {
+    struct cmsghdr header;
+    char room[CMSG_SPACE(2 * sizeof(int))];
+};
+
+int s5_mailbox_put(struct s5_engine *e, int mailbox, uint32_t serial, int control, int bell)
+{
+    union ancillary a = {.room = {0}};
+    int fds[2] = {bell, control}, n = control < 0 ? 1 : 2;
+    char octet; /* descriptors that are not asked for are closed */
+    (void)!e->real->recv(mailbox, &octet, 1, MSG_DONTWAIT | MSG_TRUNC);
+    struct iovec iov = {&serial, sizeof serial};
+    struct msghdr msg = {.msg_iov = &iov,
+                         .msg_iovlen = 1,
+                         .msg_control = &a,
+                         .msg_controllen = CMSG_SPACE((size_t)n * sizeof(int))};
+    a.header.cmsg_level = SOL_SOCKET;
+    a.header.cmsg_type = SCM_RIGHTS;
+    a.header.cmsg_len = CMSG_LEN((size_t)n * sizeof(int));
+    memcpy(CMSG_DATA(&a.header), fds, (size_t)n * sizeof(int));
+    return e->real->sendmsg(mailbox, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
+int s5_mailbox_look(struct s5_engine *e, int mailbox, uint32_t *ret_serial, int *ret_control,
+                    int *ret_bell)
+{
+    union ancillary a;
+    uint32_t serial = 0;
+    int fds[2] = {-1, -1};
+    struct iovec iov = {&serial, sizeof serial};
+    struct msghdr msg = {
+        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &a, .msg_controllen = sizeof a};
+    if (e->real->recvmsg(mailbox, &msg, MSG_PEEK | MSG_DONTWAIT | MSG_CMSG_CLOEXEC) < 0)
+        return -errno;
+    struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+    if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
+        memcpy(fds, CMSG_DATA(c), c->cmsg_len > CMSG_LEN(sizeof(int)) ? 2 * sizeof(int)
+                                                                      : sizeof(int));
+    *ret_serial = serial;
+    *ret_bell = fds[0] < 0 ? -1 : s5_hidden_take(e, fds[0]);
+    *ret_control = fds[1] < 0 ? -1 : s5_hidden_take(e, fds[1]);
+    return 0;
+}

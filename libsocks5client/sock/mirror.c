@@ -1,0 +1,71 @@
+/* epoll and a listener at a server. Its own socket listens in the kernel too, but nobody can reach
+ * it there, so that it is never ready. Beside each registration of it stands a second one of the
+ * control connection and a third of the bell, with the same data and the same mask as far as it is
+ * about reading: the kernel itself then wakes whoever waits, also who waits already.
+ *
+ * A bell that rings looks like a connection that another process was quicker to accept. */
+#include "listener.h"
+#include <errno.h>
+
+#define READING                                                                                    \
+    (EPOLLIN | EPOLLRDNORM | EPOLLET | EPOLLONESHOT | EPOLLEXCLUSIVE | (uint32_t)EPOLLWAKEUP)
+
+struct pass {
+    struct s5_engine *e;
+    int hidden, op;
+};
+
+static void pass(void *user, int fd, struct s5_slot *slot)
+{
+    struct pass *p = user;
+    struct s5_registration r;
+    (void)fd;
+    for (unsigned at = 0; s5_registry_registration(&p->e->registry, slot, at, &r); at++) {
+        struct epoll_event event = {.events = r.events & READING, .data.u64 = r.data};
+        if (r.ep >= 0)
+            p->e->real->epoll_ctl(r.ep, p->op, p->hidden, &event);
+    }
+}
+
+static void pass_all(struct s5_engine *e, struct s5_record *record, int hidden, int op)
+{
+    struct pass p = {e, hidden, op};
+    int saved = errno;
+    if (hidden >= 0)
+        s5_registry_each(&e->registry, record, pass, &p);
+    errno = saved;
+}
+
+void s5_mirror_add(struct s5_engine *e, struct s5_record *record, int hidden)
+{
+    pass_all(e, record, hidden, EPOLL_CTL_ADD);
+}
+
+void s5_mirror_remove(struct s5_engine *e, struct s5_record *record, int hidden)
+{
+    pass_all(e, record, hidden, EPOLL_CTL_DEL);
+}
+
+void s5_mirror_ctl(struct s5_engine *e, int ep, int op, int fd, const struct epoll_event *event)
+{
+    struct s5_record *record = s5_registry_find(&e->registry, fd);
+    if (!record || atomic_load(&record->state) != S5_RECORD_LISTENING)
+        return;
+    struct epoll_event own = {.events = 0};
+    uint32_t serial;
+    int saved = errno;
+    record->mirror = atomic_load(&e->pid);
+    if (event) {
+        own = *event;
+        own.events &= READING;
+    }
+    /* Another thread may be replacing the two: either it sees this registration, or it is seen. */
+    do {
+        serial = record->serial;
+        int hidden[2] = {record->control, record->bell};
+        for (int i = 0; i < 2; i++)
+            if (hidden[i] >= 0)
+                e->real->epoll_ctl(ep, op, hidden[i], &own);
+    } while (serial != record->serial);
+    errno = saved;
+}

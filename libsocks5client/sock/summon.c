@@ -1,0 +1,204 @@
+/* One BIND. A socket of ours is connected to the server and negotiates there, as a flight with
+ * nobody but this thread to carry it on: whoever asked for a listener has to be told its address, so
+ * that there is nothing to do but wait. Then the connection lies still until the second reply. */
+#include "called.h"
+#include "clock.h"
+#include "error.h"
+#include "listener.h"
+#include "reply.h"
+#include <errno.h>
+#include <pthread.h>
+#include <string.h>
+
+static bool is_zeros(const struct s5_addr *addr)
+{
+    static const uint8_t zeros[16];
+    return addr->kind == S5_ADDR_NAME || addr->kind == S5_ADDR_NONE ||
+           memcmp(addr->octets, zeros, addr->kind == S5_ADDR_IPV4 ? 4 : 16) == 0;
+}
+
+/* Zeros of the family a listener can be called in. One that takes both is called in the family its
+ * program called in. */
+static struct s5_addr anybody(struct s5_engine *e, const struct s5_listener *l)
+{
+    bool v4 = l->family == AF_INET ||
+              (l->dual && s5_called_kind(atomic_load(&e->tree)) == S5_ADDR_IPV4);
+    struct s5_addr zeros;
+    memset(&zeros, 0, sizeof zeros);
+    zeros.kind = v4 ? S5_ADDR_IPV4 : S5_ADDR_IPV6;
+    return zeros;
+}
+
+static int wait_turn(struct s5_engine *e, struct s5_flight *f, int fd)
+{
+    struct timespec left;
+    struct pollfd p = {fd, atomic_load(&f->wants), 0};
+    uint64_t wake = atomic_load(&f->wake);
+    int n = e->real->ppoll(&p, 1, s5_clock_left(wake, s5_clock_now(), &left), NULL);
+    if (n < 0)
+        return errno == EINTR ? 0 : -errno;
+    return p.revents;
+}
+
+/* Where the server was not reached at all, the kernel knows why. */
+static int never_reached(struct s5_engine *e, int fd)
+{
+    int error = 0;
+    socklen_t len = sizeof error;
+    e->real->getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len);
+    return error ? -error : -ECONNABORTED;
+}
+
+/* BIND for DST over FD, which is not connected. 0, or -errno. */
+static int negotiate(struct s5_engine *e, struct s5_flight *f, int fd,
+                     const struct s5_server *server, const struct s5_addr *dst)
+{
+    atomic_store(&f->lock, 0);
+    atomic_store(&f->phase, S5_FLIGHT_TAKEN);
+    int r = s5_flight_begin_bind(e, f, server, dst);
+    if (r < 0)
+        return r == -EINVAL ? -EOPNOTSUPP : r;
+    r = s5_flight_dial(e, f, fd, true);
+    if (r < 0 && r != -EINPROGRESS)
+        return r;
+    for (r = 0; s5_flight_turn(e, f, fd, (short)r) != S5_TURN_OVER;)
+        if ((r = wait_turn(e, f, fd)) < 0)
+            return r;
+    if (atomic_load(&f->phase) == S5_FLIGHT_FAILED && f->error == 0)
+        return never_reached(e, fd);
+    /* Servers that do not know BIND close, having been content with all before it. */
+    if (f->error == -ECONNREFUSED && !f->session.have_rep &&
+        f->session.failed_in == S5_SESSION_REPLY)
+        return -EOPNOTSUPP;
+    return f->error;
+}
+
+/* An unconnected socket that reaches the server at IP, of FAMILY if it can be. */
+static int reach(const struct s5_ip *ip, uint16_t port, int family,
+                 struct s5_endpoint *ret)
+{
+    struct s5_addr addr = {.kind = ip->kind, .port = port};
+    struct sockaddr_storage sa;
+    socklen_t len;
+    memcpy(addr.octets, ip->octets, sizeof ip->octets);
+    if (s5_addr_to_sockaddr(&addr, family, &sa, &len) < 0 &&
+        s5_addr_to_sockaddr(&addr, family = AF_INET6, &sa, &len) < 0)
+        return -EAFNOSUPPORT;
+    int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -errno;
+    ret->len = len;
+    memcpy(&ret->any, &sa, len);
+    return fd;
+}
+
+/* The address of the first reply. One that says nothing, or a name, is the server itself. */
+static int published(const struct s5_listener *l, struct s5_endpoint *ret)
+{
+    struct s5_addr at = *s5_session_bound(&l->flight.session);
+    struct sockaddr_storage sa;
+    socklen_t len;
+    uint16_t port = at.port;
+    if (is_zeros(&at))
+        s5_addr_from_sockaddr(&at, &l->flight.server.any, l->flight.server.len);
+    at.port = port;
+    if (!port)
+        return -EPROTO;
+    if (s5_addr_to_sockaddr(&at, l->family, &sa, &len) < 0)
+        return -EAFNOSUPPORT;
+    ret->len = len;
+    memcpy(&ret->any, &sa, len);
+    return 0;
+}
+
+static int through(struct s5_engine *e, struct s5_listener *l, const struct s5_server *server,
+                   const struct s5_addr *dst, struct s5_endpoint *ret)
+{
+    int r = -EHOSTUNREACH;
+    for (unsigned i = 0; i < server->n_addrs; i++) {
+        int fd = reach(&server->addrs[i], server->port, l->family, &l->flight.server);
+        r = fd;
+        if (fd < 0)
+            continue;
+        r = negotiate(e, &l->flight, fd, server, dst);
+        if (r == 0)
+            r = published(l, ret);
+        if (r == 0)
+            return s5_hidden_take(e, fd);
+        e->real->close(fd);
+        if (atomic_load(&l->flight.phase) > S5_FLIGHT_DIALING)
+            break; /* it was reached: there is no better one */
+    }
+    return r;
+}
+
+static void log_result(struct s5_engine *e, const struct s5_listener *l,
+                       const struct s5_server *server, int r, const struct s5_endpoint *at)
+{
+    const char *name = s5_policy_text(e->policy, server->name);
+    char text[S5_ADDR_TEXT_MAX];
+    struct s5_addr addr;
+    if (r < 0)
+        s5_log(&e->log, S5_LOG_ERROR, "refused: listening at server \"%s\": %s (%s)", name,
+               r == -EOPNOTSUPP ? "it does not do BIND" : s5_error_text(r),
+               l->flight.session.have_rep ? s5_reply_text(l->flight.session.rep) : "no reply");
+    else if (s5_addr_from_sockaddr(&addr, &at->any, at->len) == 0)
+        s5_log(&e->log, S5_LOG_INFO, "listening at server \"%s\": %s", name,
+               s5_addr_format(&addr, text, sizeof text));
+}
+
+int s5_summon(struct s5_engine *e, struct s5_listener *l, const struct s5_server *server,
+              struct s5_endpoint *ret)
+{
+    struct s5_addr dst, zeros = anybody(e, l);
+    int cancel, r = s5_resolve_server(e, e->policy, (struct s5_server *)(uintptr_t)server);
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
+    bool told = s5_called_expects(atomic_load(&e->tree), atomic_load(&e->pid), &dst);
+    if (r == 0)
+        r = through(e, l, server, told ? &dst : &zeros, ret);
+    if (r == -EAFNOSUPPORT && told) /* at an address of its peer's family: any will do then */
+        r = through(e, l, server, &zeros, ret);
+    if (r < 0 && l->dual && l->flight.session.have_rep && l->flight.session.rep) {
+        zeros.kind = zeros.kind == S5_ADDR_IPV4 ? S5_ADDR_IPV6 : S5_ADDR_IPV4;
+        r = through(e, l, server, &zeros, ret);
+    }
+    log_result(e, l, server, r < 0 ? r : 0, ret);
+    if (r >= 0)
+        s5_flight_next_reply(&l->flight);
+    pthread_setcancelstate(cancel, NULL);
+    return r;
+}
+
+/* --- the second reply --- */
+
+/* What came, of the listener's family; a name cannot be told by an address. */
+static void peer(const struct s5_listener *l, struct s5_endpoint *ret)
+{
+    struct s5_addr from = *s5_session_bound(&l->flight.session);
+    struct sockaddr_storage sa;
+    socklen_t len;
+    if (s5_addr_to_sockaddr(&from, l->family, &sa, &len) < 0) {
+        struct s5_addr unknown = {.kind = l->family == AF_INET ? S5_ADDR_IPV4 : S5_ADDR_IPV6,
+                                  .port = from.port};
+        s5_addr_to_sockaddr(&unknown, l->family, &sa, &len);
+    }
+    ret->len = len;
+    memcpy(&ret->any, &sa, len);
+}
+
+int s5_summon_came(struct s5_engine *e, struct s5_listener *l, int control,
+                   struct s5_endpoint *ret)
+{
+    struct s5_flight *f = &l->flight;
+    enum s5_turn turn;
+    do
+        turn = s5_flight_turn(e, f, control, 0);
+    while (turn == S5_TURN_MOVED);
+    if (turn != S5_TURN_OVER)
+        return -EAGAIN;
+    if (atomic_load(&f->phase) == S5_FLIGHT_READY) {
+        peer(l, ret);
+        return 0;
+    }
+    return f->error ? f->error : -ECONNABORTED;
+}

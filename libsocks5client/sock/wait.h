@@ -1,0 +1,35 @@
+/* Readiness: the engine's poll(), select() and epoll. */
+#ifndef S5_WAIT_H
+#define S5_WAIT_H
+
+#include <poll.h>
+#include <signal.h>
+#include <stdint.h>
+#include <sys/epoll.h>
+#include <sys/select.h>
+#include <time.h>
+
+struct s5_engine;
+
+/* --- wait.c: poll() and select() of any descriptors --- */
+int s5_wait_poll(struct s5_engine *e, struct pollfd *fds, nfds_t n, const struct timespec *timeout,
+                 const sigset_t *mask);
+int s5_wait_select(struct s5_engine *e, int n, fd_set *in, fd_set *out, fd_set *ex,
+                   const struct timespec *timeout, const sigset_t *mask);
+/* --- poll.c, select.c, epoll.c: where negotiations are in flight --- */
+int s5_poll(struct s5_engine *e, struct pollfd *fds, nfds_t n, const struct timespec *timeout,
+            const sigset_t *mask);
+int s5_select(struct s5_engine *e, int n, fd_set *in, fd_set *out, fd_set *ex,
+              const struct timespec *timeout, const sigset_t *mask);
+int s5_epoll_ctl(struct s5_engine *e, int ep, int op, int fd, struct epoll_event *event);
+/* N events that a real wait on EP has returned already (0: none yet) are looked at first. */
+int s5_epoll_wait(struct s5_engine *e, int ep, struct epoll_event *events, int max, int n,
+                  const struct timespec *timeout, const sigset_t *mask);
+/* Change every registration of FD to what a negotiation needs, or back. */
+void s5_epoll_borrow(struct s5_engine *e, int fd);
+void s5_epoll_give_back(struct s5_engine *e, int fd);
+/* The nearest deadline of anything in flight (ns), and carrying out those that passed. */
+uint64_t s5_flying_until(struct s5_engine *e);
+void s5_flying_expire(struct s5_engine *e, uint64_t now);
+
+#endif

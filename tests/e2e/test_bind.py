@@ -1,0 +1,398 @@
+"""Programs that listen, called back through the server. A caller in the target's namespace is told by
+the program whom to call, over a connection of its own, and tells the program what it sees."""
+
+import os
+import re
+import socket
+import subprocess
+import threading
+
+import bed
+import servers as s
+from run import CURL, PAGE, PYTHON, URL4, fine, right, test
+from test_apps import AUTH
+
+CALLER = 13
+WAYS = ["blocking", "poll", "select", "epoll", "nonblock epoll", "nonblock poll",
+        "nonblock select", "fork", "fork nonblock epoll", "exec",
+        "prefork", "prefork nonblock poll", "prefork nonblock epoll", "any blocking"]
+_callers = []
+
+
+def call(where, control):
+    """One call to WHERE ("host port"): says both ends' names, hears the thanks."""
+    host, port = where.split()
+    with socket.create_connection((host, int(port)), 10) as c:
+        c.sendall(b"%s %d %s %d\n" % (c.getsockname()[0].encode(), c.getsockname()[1],
+                                      c.getpeername()[0].encode(), c.getpeername()[1]))
+        heard = c.makefile("rb").readline()
+    if heard == b"thanks\n":
+        control.sendall(b".")
+
+
+def serve(control):
+    try:
+        with control, control.makefile("r") as lines, bed.inside(bed.TARGET):
+            for line in lines:
+                call(line, control)
+    except OSError as e:
+        print("# the caller: %s" % e, flush=True)
+
+
+def accept(listener):
+    while True:
+        control, _ = listener.accept()
+        threading.Thread(target=serve, args=(control,), daemon=True).start()
+
+
+def callers():
+    if not _callers:
+        with bed.inside(bed.TARGET):
+            for address in (bed.TARGET4, bed.TARGET6):
+                listener = socket.create_server(
+                    (address, CALLER), family=socket.AF_INET6 if ":" in address else socket.AF_INET)
+                _callers.append(listener)
+                threading.Thread(target=accept, args=(listener,), daemon=True).start()
+
+
+def called_back(w, how, host, port, user=""):
+    callers()
+    fine(w.via(port, [w.app("called_back"), host, str(CALLER), how], user))
+
+
+def bare(w, how, host):
+    callers()
+    fine(bed.run(bed.PROXY, [w.app("called_back", False), host, str(CALLER), how], w.env, 60))
+
+
+for HOW in WAYS:
+    for HOST in (bed.TARGET4, bed.TARGET6):
+        if not HOW.startswith("any"):
+            test("bind: called back at %s, %s, bare" % (HOST, HOW))(
+                lambda w, how=HOW, host=HOST: bare(w, how, host))
+        for LABEL, PORT, USER in (("danted", s.DANTED, ""),
+                                  ("danted with password", s.DANTED_AUTH, AUTH)):
+            test("bind: called back at %s through %s, %s" % (HOST, LABEL, HOW))(
+                lambda w, how=HOW, host=HOST, p=PORT, u=USER: called_back(w, how, host, p, u))
+
+
+# --- FTP: the server of files calls back for each transfer ---
+
+def url_host(host):
+    return "[%s]" % host if ":" in host else host
+
+
+def tnftp(w, host, port, user):
+    """Debian's ftp, active: lists, fetches a small file and a large one."""
+    there = "%s/got-%d" % (w.scratch, len(os.listdir(w.scratch)))
+    os.makedirs(there)
+    script = s.write(there + "/script", "user anonymous x@y\nls\nlcd %s\nget index.html\nget 1m\n"
+                     "ls\nbye\n" % there)
+    command = ["sh", "-c", "exec ftp -A -n -v -d %s <%s" % (host, script)]
+    status, out, err = w.via(port, command, user)
+    assert status == 0 and out.count(b"20m") == 2, (status, out, err)
+    same(w, there, out + err)
+
+
+def lftp(w, host, port, user):
+    there = "%s/got-%d" % (w.scratch, len(os.listdir(w.scratch)))
+    os.makedirs(there)
+    command = ["lftp", "-c", "set ftp:passive-mode no; set net:max-retries 2; set net:timeout 10;"
+               " debug -o %s/debug 5; open ftp://%s; cls -l; lcd %s; get index.html; get 1m"
+               % (there, url_host(host), there)]
+    status, out, err = w.via(port, command, user)
+    assert status == 0 and b"20m" in out, (status, out, err)
+    with open(there + "/debug", "rb") as debug:
+        same(w, there, debug.read())
+
+
+def same(w, there, told):
+    """What was fetched is what is there, and the client asked to be called back each time."""
+    asked = re.findall(rb"---> (?:EPRT \|.\||PORT )(?:%s|10[.,]88[.,]2[.,]1)[|,]"
+                       % bed.OUTER6.encode(), told)
+    assert len(asked) >= 3 and not re.search(rb"---> (PASV|EPSV)", told), told
+    for name in ("index.html", "1m"):
+        with open(w.scratch + "/www/" + name, "rb") as a, open(there + "/" + name, "rb") as b:
+            assert a.read() == b.read(), (name, told)
+
+
+for CLIENT in (tnftp, lftp):
+    for HOST in (bed.TARGET4, bed.TARGET6):
+        for LABEL, PORT, USER in (("danted", s.DANTED, ""),
+                                  ("danted with password", s.DANTED_AUTH, AUTH)):
+            test("bind: %s, active, at %s through %s" % (CLIENT.__name__, HOST, LABEL))(
+                lambda w, c=CLIENT, h=HOST, p=PORT, u=USER: c(w, h, p, u))
+
+
+# --- programs in Python ---
+
+ASYNCIO = """
+import asyncio, socket, sys
+async def main():
+    r, w = await asyncio.open_connection(sys.argv[1], %d)
+    own = w.get_extra_info('sockname')[0]
+    async def called(reader, writer):
+        peer, name = writer.get_extra_info('peername'), writer.get_extra_info('sockname')
+        said = (await reader.readline()).decode().split()
+        assert said == [str(x) for x in peer[:2] + name[:2]], (said, peer, name)
+        writer.write(b'thanks\\n')
+        await writer.drain()
+        writer.close()
+    server = await asyncio.start_server(called, own, 0)
+    for i in range(10):
+        name = server.sockets[0].getsockname()
+        w.write(b'%%s %%d\\n' %% (name[0].encode(), name[1]))
+        assert await r.readexactly(1) == b'.'
+    server.close()
+    await server.wait_closed()
+    print('ten')
+asyncio.run(main())""" % CALLER
+
+PLAIN = """
+import selectors, socket, sys
+control = socket.create_connection((sys.argv[1], %d))
+where = selectors.%s()
+listeners = [socket.create_server((control.getsockname()[0], 0), family=control.family)
+             for i in range(3)]
+listeners[2] = socket.socket(fileno=listeners[2].dup().detach())
+assert listeners[2].getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) == 1
+for l in listeners:
+    where.register(l, selectors.EVENT_READ)
+    l.setblocking(False)
+for i in range(10):
+    for l in (listeners[2], listeners[0], listeners[1]):
+        control.sendall(b'%%s %%d\\n' %% (l.getsockname()[0].encode(), l.getsockname()[1]))
+        ready = where.select(20)
+        assert [key.fileobj for key, _ in ready] == [l], ready
+        c, peer = l.accept()
+        said = c.makefile().readline().split()
+        assert said == [str(x) for x in peer[:2] + c.getsockname()[:2]], (said, peer)
+        try: l.accept()
+        except BlockingIOError: pass
+        c.sendall(b'thanks\\n')
+        c.close()
+        assert control.recv(1) == b'.'
+for l in listeners:
+    where.unregister(l)
+    l.close()
+print('thirty')"""
+
+
+def python(w, code, host, said):
+    callers()
+    right(w.via(s.DANTED, [PYTHON, "-c", code, host]), said)
+
+
+for HOST in (bed.TARGET4, bed.TARGET6):
+    test("bind: asyncio's start_server, at %s" % HOST)(
+        lambda w, h=HOST: python(w, ASYNCIO, h, b"ten"))
+    for SELECTOR in ("EpollSelector", "PollSelector", "SelectSelector"):
+        test("bind: three listeners and a duplicate, %s, at %s" % (SELECTOR, HOST))(
+            lambda w, h=HOST, k=SELECTOR: python(w, PLAIN % (CALLER, k), h, b"thirty"))
+
+
+# --- what does not go to a server ---
+
+NGINX = """
+daemon off; pid %(dir)s/local.pid; error_log %(dir)s/local.err; worker_processes 2;
+events { worker_connections 64; }
+http { access_log off; client_body_temp_path %(dir)s/lb; proxy_temp_path %(dir)s/lp;
+  fastcgi_temp_path %(dir)s/lf; uwsgi_temp_path %(dir)s/lu; scgi_temp_path %(dir)s/ls;
+  server { listen %(at)s:%(port)d; root %(dir)s/www; } }
+"""
+
+
+def stays_local(w, port, command):
+    """Also where something in the tree was connected through the server before."""
+    first = "curl -sS -m 20 -o /dev/null %s && exec \"$@\"" % URL4
+    process = bed.start(bed.CLIENT, [
+        "env", "-i", "PATH=" + w.env["PATH"], "HOME=" + w.env["HOME"], w.socksify, "-x",
+        "socks5h://%s:%d" % (bed.PROXY4, s.DANTED), "--", "sh", "-c", first, "sh"] + command,
+                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        bed.wait_port(bed.CLIENT, bed.CLIENT4, port)
+        right(bed.run(bed.CLIENT, CURL + ["http://%s:%d/" % (bed.CLIENT4, port)], w.env), PAGE)
+    finally:
+        bed.stop(process)
+
+
+@test("bind: python's http.server keeps listening locally")
+def _(w):
+    stays_local(w, 8000, [PYTHON, "-m", "http.server", "-d", w.scratch + "/www", "--bind",
+                          bed.CLIENT4, "8000"])
+
+
+@test("bind: nginx keeps listening locally")
+def _(w):
+    conf = s.write(w.scratch + "/local.conf",
+                   NGINX % {"dir": w.scratch, "at": bed.CLIENT4, "port": 8001})
+    stays_local(w, 8001, ["nginx", "-c", conf, "-e", w.scratch + "/local.err"])
+
+
+@test("bind: loopback and a chosen port stay local after a connection")
+def _(w):
+    code = """
+import socket
+socket.create_connection(('%s', 7)).close()
+for at in (('127.0.0.1', 0), ('%s', 4321), ('0.0.0.0', 4322)):
+    l = socket.create_server(at)
+    assert l.getsockname()[0] == at[0], l.getsockname()
+    c = socket.create_connection(('127.0.0.1', l.getsockname()[1])) if at[0] != '%s' else None
+    if c: print(l.accept()[1][0])
+""" % (bed.TARGET4, bed.CLIENT4, bed.CLIENT4)
+    right(w.via(s.DANTED, [PYTHON, "-c", code]), b"127.0.0.1\n127.0.0.1\n")
+
+
+# --- the rest of a listener's life ---
+
+CONTROL = """
+import os, select, socket, subprocess, sys, time
+control = socket.create_connection(('%s', %d))
+def listener(n=8):
+    return socket.create_server((control.getsockname()[0], 0), backlog=n)
+def tell(l):
+    control.sendall(b'%%s %%d\\n' %% (l.getsockname()[0].encode(), l.getsockname()[1]))
+def serve(c, peer):
+    said = c.makefile().readline().split()
+    assert said == [str(x) for x in peer[:2] + c.getsockname()[:2]], (said, peer)
+    c.sendall(b'thanks\\n')
+    c.close()
+    assert control.recv(1) == b'.'
+""" % (bed.TARGET4, CALLER)
+
+
+def controlled(title, code, said=b"fine"):
+    def run(w):
+        callers()
+        right(w.via(s.DANTED, [PYTHON, "-c", CONTROL + code + "\nprint('fine')"]), said)
+    test("bind: " + title)(run)
+
+
+controlled("poll, select and epoll keep their time-outs while nobody comes", """
+l = listener()
+l.setblocking(False)
+p, e = select.poll(), select.epoll()
+p.register(l, select.POLLIN)
+e.register(l, select.EPOLLIN)
+for wait in (lambda: p.poll(500), lambda: e.poll(0.5), lambda: select.select([l], [], [], 0.5)[0]):
+    begun = time.monotonic()
+    assert not wait()
+    assert 0.4 < time.monotonic() - begun < 8
+try: l.accept()
+except BlockingIOError: pass
+""")
+
+controlled("a listener that is shut down or closed is gone at the server too", """
+for how in ('shutdown', 'close'):
+    l = listener()
+    name = l.getsockname()
+    if how == 'shutdown':
+        l.shutdown(socket.SHUT_RDWR)
+        try: l.accept()
+        except OSError as e: assert e.errno == 22, e
+    else:
+        l.close()
+    time.sleep(0.5)
+    assert socket.socket().connect_ex(name) == 111, how
+""")
+
+controlled("descriptors of ours survive a program that closes and duplicates everything", """
+l = listener()
+os.set_inheritable(l.fileno(), True)
+keep = {0, 1, 2, control.fileno(), l.fileno()}
+for fd in range(1200):
+    if fd not in keep:
+        try: os.close(fd)
+        except OSError: pass
+os.closerange(max(keep) + 1, 1 << 20)
+tell(l)
+serve(*l.accept())
+spare = os.open('/dev/null', os.O_RDONLY)
+for fd in range(max(keep) + 2, 1024):
+    os.dup2(spare, fd)
+tell(l)
+serve(*l.accept())
+for fd in range(max(keep) + 2, 1024):
+    os.read(fd, 1)
+""")
+
+controlled("a connection that was accepted goes through an exec with its names", """
+l = listener()
+tell(l)
+c, peer = l.accept()
+code = '''
+import socket, sys
+c = socket.socket(fileno=0)
+said = c.makefile().readline().split()
+assert said == [str(x) for x in c.getpeername()[:2] + c.getsockname()[:2]], said
+c.sendall(b"thanks" + bytes([10]))'''
+assert subprocess.run([sys.executable, '-c', code], stdin=c).returncode == 0
+c.close()
+assert control.recv(1) == b'.'
+""")
+
+controlled("a listener inherited as another number (socket activation)", """
+l = listener()
+tell(l)
+code = '''
+import os, socket
+l = socket.socket(fileno=3)
+assert l.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) == 1
+c, peer = l.accept()
+said = c.makefile().readline().split()
+assert said == [str(x) for x in peer[:2] + c.getsockname()[:2]], (said, peer)
+c.sendall(b"thanks" + bytes([10]))'''
+pid = os.fork()
+if pid == 0:
+    fd = l.fileno()
+    os.dup2(fd, 3) if fd != 3 else os.set_inheritable(3, True)
+    os.execv(sys.executable, [sys.executable, '-c', code])
+assert os.waitpid(pid, 0)[1] == 0
+assert control.recv(1) == b'.'
+tell(l)
+serve(*l.accept())
+""")
+
+controlled("one address is one connection: who comes again is refused, and disturbs nobody", """
+l = listener()
+first = l.getsockname()
+tell(l)
+serve(*l.accept())
+assert l.getsockname() != first
+assert socket.socket().connect_ex(first) == 111
+l.setblocking(False)
+try: l.accept(); print('somebody came')
+except BlockingIOError: pass
+l.setblocking(True)
+tell(l)
+serve(*l.accept())
+""")
+
+controlled("a socket that is bound and asked its name may connect all the same", """
+c = socket.socket()
+c.bind((control.getsockname()[0], 0))
+c.getsockname()
+c.connect(('%s', 7))
+c.sendall(b'hello')
+assert c.recv(5) == b'hello' and c.getpeername() == ('%s', 7)
+""" % (bed.TARGET4, bed.TARGET4))
+
+
+test("bind: lftp, active, by a name of both families")(
+    lambda w: lftp(w, "both.example", s.DANTED, ""))
+test("bind: tnftp, active, by a name of both families")(
+    lambda w: tnftp(w, "both.example", s.DANTED, ""))
+
+controlled("a listener of both families is called in the one its program called in", """
+l = socket.socket(socket.AF_INET6)
+l.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+l.bind(('::', 0))
+l.listen()
+name = l.getsockname()
+assert name[0] == '::ffff:%s', name
+control.sendall(b'%%s %%d\\n' %% (name[0][7:].encode(), name[1]))
+c, peer = l.accept()
+assert peer[0] == '::ffff:%s', peer
+c.sendall(b'thanks\\n')
+assert control.recv(1) == b'.'
+""" % (bed.OUTER4, bed.TARGET4))

@@ -1,0 +1,63 @@
+/* A query of any content, and what is answered to it; names of any content as questions. */
+#include "dns.h"
+#include <stdlib.h>
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+#define CHECK(what)                                                                                \
+    do {                                                                                           \
+        if (!(what))                                                                               \
+            abort();                                                                               \
+    } while (0)
+
+static void check_answer(const uint8_t *msg, const struct s5_dns_query *q, const uint8_t *answer,
+                         size_t n)
+{
+    CHECK(n >= q->end && memcmp(answer, msg, 2) == 0 && (answer[2] & 0x80));
+    CHECK(memcmp(answer + S5_DNS_HEADER, msg + S5_DNS_HEADER, q->end - S5_DNS_HEADER) == 0);
+    struct s5_dns_query again;
+    CHECK(s5_dns_read(answer, n, &again) < 0); /* an answer is no question */
+}
+
+static void answer_it(const uint8_t *msg, const struct s5_dns_query *q)
+{
+    static const uint8_t octets[16] = {1, 2, 3, 4};
+    uint8_t labels[256], answer[1024];
+    size_t n = s5_dns_answer(msg, q, S5_DNS_NOERROR, octets, 16, answer, sizeof answer);
+    check_answer(msg, q, answer, n);
+    CHECK(s5_dns_answer(msg, q, S5_DNS_NOERROR, octets, 16, answer, n - 1) == 0);
+    check_answer(msg, q, answer, s5_dns_answer(msg, q, S5_DNS_REFUSED, NULL, 0, answer, n));
+    check_answer(msg, q, answer, s5_dns_cut(msg, q, answer, sizeof answer));
+    struct s5_addr addr;
+    s5_dns_reverse(&q->name, &addr);
+    if (q->name.kind == S5_ADDR_NAME && s5_dns_labels(q->name.name, q->name.name_len, labels) > 0)
+        CHECK(memcmp(labels, msg + S5_DNS_HEADER, q->end - S5_DNS_HEADER - 4u) == 0);
+}
+
+static void ask_it(const uint8_t *data, size_t size)
+{
+    char name[300];
+    uint8_t query[600];
+    struct s5_dns_query q;
+    size_t len = size < sizeof name - 1 ? size : sizeof name - 1;
+    memcpy(name, data, len);
+    name[len] = 0;
+    int n = s5_dns_ask(name, S5_DNS_A, S5_DNS_IN, 77, query, sizeof query);
+    if (n > 0)
+        CHECK(s5_dns_read(query, (size_t)n, &q) == 0 && q.id == 77 && q.end == n);
+    for (int room = 0; room < n; room++)
+        CHECK(s5_dns_ask(name, S5_DNS_A, S5_DNS_IN, 77, query, (size_t)room) < 0);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct s5_dns_query q;
+    uint8_t *exact = malloc(size ? size : 1);
+    memcpy(exact, data, size);
+    if (s5_dns_read(exact, size, &q) == 0)
+        answer_it(exact, &q);
+    ask_it(exact, size);
+    free(exact);
+    return 0;
+}

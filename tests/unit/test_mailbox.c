@@ -1,0 +1,107 @@
+/* The mailbox, bells and hidden descriptors, over the kernel's own calls. */
+#include "listener.h"
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static int real_fcntl(int fd, int command, long arg)
+{
+    return fcntl(fd, command, arg);
+}
+
+static const struct s5_calls calls = {.bind = bind,
+                                      .connect = connect,
+                                      .getsockname = getsockname,
+                                      .getsockopt = getsockopt,
+                                      .recv = recv,
+                                      .recvmsg = recvmsg,
+                                      .sendmsg = sendmsg,
+                                      .close = close,
+                                      .fcntl = real_fcntl,
+                                      .epoll_ctl = epoll_ctl};
+
+static struct s5_engine *fresh(void)
+{
+    struct s5_engine *e = calloc(1, sizeof *e);
+    cr_assert_not_null(e);
+    e->real = &calls;
+    atomic_store(&e->tree_fd, -1);
+    return e;
+}
+
+static bool rings(int bell)
+{
+    struct pollfd p = {.fd = bell, .events = POLLIN};
+    return poll(&p, 1, 100) == 1;
+}
+
+Test(mailbox, holds_the_latest_for_whoever_looks)
+{
+    struct s5_engine *e = fresh();
+    int box = s5_mailbox_make(e), control, bell, ends[2];
+    uint32_t serial = 0;
+    cr_assert_geq(box, 0);
+    cr_assert(s5_hidden_is(e, box));
+    cr_assert_eq(s5_mailbox_look(e, box, &serial, &control, &bell), -EAGAIN, "nothing yet");
+    cr_assert_eq(pipe(ends), 0);
+    int mine = s5_mailbox_bell(e, 0);
+    for (uint32_t i = 1; i <= 3; i++)
+        cr_assert_eq(s5_mailbox_put(e, box, i, ends[0], mine), 0);
+    for (int i = 0; i < 3; i++) {
+        cr_assert_eq(s5_mailbox_look(e, box, &serial, &control, &bell), 0);
+        cr_assert_eq(serial, 3, "one at a time, and it stays");
+        cr_assert(s5_hidden_is(e, control) && s5_hidden_is(e, bell));
+        cr_assert_eq(fcntl(control, F_GETFD), FD_CLOEXEC);
+        s5_hidden_close(e, control);
+        s5_hidden_close(e, bell);
+    }
+    cr_assert_eq(s5_mailbox_put(e, box, 4, -1, mine), 0);
+    cr_assert_eq(s5_mailbox_look(e, box, &serial, &control, &bell), 0);
+    cr_assert(serial == 4 && control == -1 && bell >= 0, "a bell alone");
+}
+
+Test(mailbox, a_bell_rings_for_all_its_copies_and_goes_on)
+{
+    struct s5_engine *e = fresh();
+    int bell = s5_mailbox_bell(e, 0), copy = dup(bell);
+    cr_assert_not(rings(bell));
+    s5_mailbox_ring(bell);
+    cr_assert(rings(copy) && rings(bell) && rings(copy));
+    s5_mailbox_ring(-1);
+}
+
+Test(hidden, are_found_in_order_and_closed_by_us_alone)
+{
+    struct s5_engine *e = fresh();
+    int a = s5_mailbox_bell(e, 0), b = s5_mailbox_bell(e, 0);
+    cr_assert_neq(a, b);
+    cr_assert_eq(s5_hidden_from(e, 0), -1, "nobody listens");
+    s5_registry_listens(&e->registry, 1);
+    int low = a < b ? a : b, high = a < b ? b : a;
+    cr_assert_eq(s5_hidden_from(e, 0), low);
+    cr_assert_eq(s5_hidden_from(e, low + 1), high);
+    cr_assert_eq(s5_hidden_from(e, high + 1), -1);
+    s5_hidden_close(e, a);
+    cr_assert_not(s5_hidden_is(e, a));
+    cr_assert_eq(fcntl(a, F_GETFD), -1);
+    s5_hidden_close(e, 0);
+    cr_assert_neq(fcntl(0, F_GETFD), -1, "not one of ours");
+    s5_hidden_close(e, -1);
+}
+
+Test(hidden, one_whose_number_is_wanted_moves)
+{
+    struct s5_engine *e = fresh();
+    struct s5_record *record = s5_registry_add(&e->registry, 200);
+    atomic_store(&record->state, S5_RECORD_LISTENING);
+    int bell = record->bell = s5_mailbox_bell(e, 0);
+    record->control = record->mailbox = -1;
+    s5_hidden_move(e, bell);
+    cr_assert_not(s5_hidden_is(e, bell));
+    cr_assert(record->bell != bell && s5_hidden_is(e, record->bell));
+    s5_mailbox_ring(record->bell);
+    cr_assert(rings(bell), "the same under another number; the old one is the caller's to replace");
+}

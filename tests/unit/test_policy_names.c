@@ -1,0 +1,99 @@
+/* The rules on names that are looked up, and the ranges of their stand-ins. */
+#include "policy_script.h"
+
+/* One rule: TO may be NULL, PORTS too. */
+static void rule(struct s5_policy *p, const char *to, const char *ports, uint8_t protocols,
+                 enum s5_verdict verdict)
+{
+    struct s5_rule *r = &p->rules[p->n_rules++];
+    memset(r, 0, sizeof *r);
+    r->to_first = (uint16_t)p->n_matches;
+    r->to_count = to && s5_policy_add_match(p, to, strlen(to)) >= 0;
+    r->ports_first = (uint16_t)p->n_ports;
+    r->ports_count = ports && s5_policy_add_ports(p, ports) >= 0;
+    r->protocols = protocols;
+    r->verdict = (uint8_t)verdict;
+}
+
+static enum s5_verdict of(const struct s5_policy *p, const char *text)
+{
+    struct s5_addr name = addr_of(text, 0);
+    return s5_policy_decide_name(p, &name).verdict;
+}
+
+Test(policy_names, the_first_rule_on_a_name_decides)
+{
+    struct s5_policy *p = fresh();
+    rule(p, ".near.example", NULL, 0, S5_DIRECT);
+    rule(p, "10.0.0.0/8", NULL, 0, S5_DIRECT);
+    rule(p, "evil.example", NULL, 0, S5_DENY);
+    cr_expect_eq(of(p, "host.near.example"), S5_DIRECT);
+    cr_expect_eq(of(p, "NEAR.example."), S5_DIRECT);
+    cr_expect_eq(of(p, "evil.example"), S5_DENY);
+    cr_expect_eq(of(p, "other.example"), S5_DENY, "no rule");
+    cr_expect_eq(of(p, "localhost"), S5_DIRECT);
+    cr_expect_eq(of(p, "below.localhost"), S5_DIRECT);
+    rule(p, NULL, NULL, 0, S5_VIA);
+    cr_expect_eq(of(p, "other.example"), S5_VIA);
+    cr_expect_eq(of(p, "evil.example"), S5_DENY);
+    cr_expect_eq(of(p, "localhost"), S5_DIRECT);
+    free(p);
+}
+
+Test(policy_names, what_ports_and_protocols_decide_is_left_to_them)
+{
+    struct s5_policy *p = fresh();
+    rule(p, "a.example", "22", 0, S5_DIRECT);
+    rule(p, "b.example", NULL, S5_PROTO_UDP, S5_DENY);
+    rule(p, "c.example", "22", 0, S5_DENY);
+    rule(p, "d.example", NULL, S5_PROTO_TCP | S5_PROTO_UDP, S5_DENY);
+    rule(p, "e.example", "1", 0, S5_DIRECT);
+    rule(p, "e.example", NULL, 0, S5_DIRECT);
+    rule(p, "b.example", NULL, 0, S5_DIRECT);
+    rule(p, "a.example", NULL, 0, S5_VIA);
+    cr_expect_eq(of(p, "a.example"), S5_VIA);
+    cr_expect_eq(of(p, "b.example"), S5_VIA, "direct or denied: it depends");
+    cr_expect_eq(of(p, "c.example"), S5_DENY, "denied in any case");
+    cr_expect_eq(of(p, "d.example"), S5_DENY);
+    cr_expect_eq(of(p, "e.example"), S5_DIRECT);
+    free(p);
+}
+
+Test(policy_names, rules_on_listeners_are_about_others)
+{
+    struct s5_policy *p = fresh();
+    rule(p, NULL, NULL, 0, S5_DIRECT);
+    p->rules[0].commands = S5_CMD_BIND;
+    rule(p, NULL, NULL, 0, S5_VIA);
+    cr_expect_eq(of(p, "a.example"), S5_VIA);
+    free(p);
+}
+
+Test(policy_names, ranges_of_stand_ins)
+{
+    static const struct {
+        uint8_t kind;
+        const char *range;
+        bool good;
+    } cases[] = {
+        {S5_ADDR_IPV4, "10.0.0.0/8", true},       {S5_ADDR_IPV4, "10.1.0.0/16", true},
+        {S5_ADDR_IPV4, "10.1.0.0/17", false},     {S5_ADDR_IPV4, "8.0.0.0/7", false},
+        {S5_ADDR_IPV4, "10.1.0.1/16", false},     {S5_ADDR_IPV4, "10.1.0.0", false},
+        {S5_ADDR_IPV4, "10.1.0.0/", false},       {S5_ADDR_IPV4, "127.0.0.0/8", false},
+        {S5_ADDR_IPV4, "224.0.0.0/8", false},     {S5_ADDR_IPV4, "fd00::/16", false},
+        {S5_ADDR_IPV4, "name.example/16", false}, {S5_ADDR_IPV4, "", false},
+        {S5_ADDR_IPV6, "fd00::/16", true},        {S5_ADDR_IPV6, "fd00:1::/108", true},
+        {S5_ADDR_IPV6, "fd00:1::/109", false},    {S5_ADDR_IPV6, "fd00::/15", false},
+        {S5_ADDR_IPV6, "::1/64", false},          {S5_ADDR_IPV6, "ff02::/64", false},
+        {S5_ADDR_IPV6, "10.0.0.0/8", false},      {S5_ADDR_IPV6, "::ffff:10.1.0.0/112", false},
+    };
+    struct s5_policy *p = fresh();
+    cr_expect(p->stand_in4.prefix == 15 && p->stand_in6.prefix == 96);
+    cr_expect_eq(s5_policy_stand_ins(p), 131072u);
+    for (size_t i = 0; i < COUNT(cases); i++)
+        cr_expect_eq(s5_policy_set_stand_in(p, cases[i].kind, cases[i].range) == 0, cases[i].good,
+                     "%s", cases[i].range);
+    cr_expect_eq(s5_policy_stand_ins(p), 65536u);
+    cr_expect_eq(p->stand_in4.octets[1], 1);
+    free(p);
+}
