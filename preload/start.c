@@ -3,6 +3,8 @@
  * and what they start must be covered all the same. */
 #include "start.h"
 #include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -84,8 +86,27 @@ static void fork_child(void)
     s5_engine_fork_child(&s5_preload_engine);
 }
 
+/* Beside this object where that stands in the tree it was built in, else where it is installed. */
+static int bridge_path(char *ret, size_t size)
+{
+    static const char built[] = "/../bridge/socks5-bridge";
+    const char *object = s5_start_object(), *slash = object ? strrchr(object, '/') : NULL;
+    size_t n = slash ? (size_t)(slash - object) : 0;
+    if (n && n + sizeof built <= size) {
+        memcpy(ret, object, n);
+        memcpy(ret + n, built, sizeof built);
+        if (faccessat(AT_FDCWD, ret, X_OK, 0) == 0)
+            return 0;
+    }
+    if (sizeof BRIDGE_PATH > size || faccessat(AT_FDCWD, BRIDGE_PATH, X_OK, 0) != 0)
+        return -ENOENT;
+    memcpy(ret, BRIDGE_PATH, sizeof BRIDGE_PATH);
+    return 0;
+}
+
 static void begin(void)
 {
+    s5_preload_engine.bridge_path = bridge_path;
     const char *state = NULL;
     if (!getauxval(AT_SECURE)) {
         keep_environment();

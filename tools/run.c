@@ -15,6 +15,7 @@
  */
 #include "run.h"
 
+#include "bridge.h"
 #include "message.h"
 #include "plan.h"
 #include "program.h"
@@ -32,21 +33,21 @@
 
 /* ---- The preload object ---- */
 
-/* The object of the build tree this very program stands in, or "". */
-static void find_built_object(char *ret, size_t size)
+/* What stands at TAIL in the build tree this very program stands in, or "". */
+static void find_built(char *ret, size_t size, const char *tail)
 {
+    size_t len = strlen(tail) + 1;
     ssize_t n = readlink("/proc/self/exe", ret, size);
     ret[n > 0 && (size_t)n < size ? n : 0] = '\0';
     char *slash = strrchr(ret, '/');
     if (slash)
         *slash = '\0';
     slash = strrchr(ret, '/');
-    static const char tail[] = "/preload/libsocksify.so";
-    if (!slash || (size_t)(slash - ret) + sizeof(tail) > size) {
+    if (!slash || (size_t)(slash - ret) + len > size) {
         ret[0] = '\0';
         return;
     }
-    memcpy(slash, tail, sizeof(tail));
+    memcpy(slash, tail, len);
     if (access(ret, R_OK) < 0)
         ret[0] = '\0';
 }
@@ -57,7 +58,7 @@ static int find_object(char *ret, size_t size, bool trusted)
     if (given && *given)
         snprintf(ret, size, "%s", given);
     else
-        find_built_object(ret, size);
+        find_built(ret, size, "/preload/libsocksify.so");
     if (*ret == '\0')
         snprintf(ret, size, "%s", PRELOAD_PATH);
     if (access(ret, R_OK) < 0)
@@ -167,6 +168,23 @@ static bool cache_directory(char *ret, size_t size)
 
 /* Put POLICY into a new memory file for the process tree of the command and name it in the
  * environment, which must be the command's by now: it is what the policy is known by. */
+/* The bridge in front of servers that may select GSSAPI, ahead of need; where it does not start, the
+ * command's own connections try again and say so. */
+static void start_bridge(struct s5_tree *tree, int fd)
+{
+    char path[PATH_MAX];
+    struct s5_bridge_start how = {tree, fd, path, environ, 2};
+    bool wanted = false;
+    for (size_t i = 0; i < tree->policy.n_servers; i++)
+        wanted = wanted || s5_bridge_fronts(&tree->policy.servers[i]);
+    if (!wanted)
+        return;
+    find_built(path, sizeof(path), "/bridge/socks5-bridge");
+    if (*path == '\0')
+        snprintf(path, sizeof(path), "%s", BRIDGE_PATH);
+    s5_bridge_ensure(&how);
+}
+
 static int hand_over(const struct s5_policy *policy, bool trusted)
 {
     struct s5_tree *tree;
@@ -183,6 +201,7 @@ static int hand_over(const struct s5_policy *policy, bool trusted)
     char directory[S5_TREE_PATH_MAX];
     if (trusted && cache_directory(directory, sizeof(directory)))
         s5_standing_open(tree, directory);
+    start_bridge(tree, fd);
     error = s5_tree_value(fd, 0, value);
     if (error < 0)
         return message_fail(EXIT_OWN_ERROR, "memory file: %s", strerror(-error));

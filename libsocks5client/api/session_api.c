@@ -3,18 +3,13 @@
  * core/session.c. */
 #include "dial.h"
 #include "export.h"
+#include "public_session.h"
 #include "reply.h"
-#include "session.h"
 #include "socks5client.h"
 #include <arpa/inet.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-
-struct socks5_session {
-    bool started;
-    struct s5_session machine; /* meaningless until started */
-};
 
 #define TEXT_(x) #x
 #define TEXT(x)  TEXT_(x)
@@ -41,8 +36,11 @@ S5_EXPORT struct socks5_session *socks5_session_new(void)
 
 S5_EXPORT void socks5_session_free(struct socks5_session *session)
 {
-    if (session)
-        explicit_bzero(session, sizeof(*session));
+    if (!session)
+        return;
+    s5_gss_free(session->gss);
+    free(session->room);
+    explicit_bzero(session, sizeof(*session));
     free(session);
 }
 
@@ -84,6 +82,20 @@ static int copy_word(const char **ret, uint8_t *ret_len, const char *word)
     return 0;
 }
 
+/* Ahead of the others, where socks5_session_gssapi() asked for it. */
+static int offer_gssapi(const struct socks5_session *session, struct s5_session_setup *setup)
+{
+    if (!session->gssapi.provider)
+        return 0;
+    if (setup->n_methods == S5_SESSION_METHODS_MAX)
+        return -EINVAL;
+    memmove(setup->methods + 1, setup->methods, setup->n_methods);
+    setup->methods[0] = S5_METHOD_GSSAPI;
+    setup->n_methods++;
+    setup->pipeline = false;
+    return 0;
+}
+
 S5_EXPORT int socks5_session_start(struct socks5_session *session,
                                    const struct socks5_options *options)
 {
@@ -100,20 +112,24 @@ S5_EXPORT int socks5_session_start(struct socks5_session *session,
         copy_word(&setup.username, &setup.username_len, options->username) < 0 ||
         copy_word(&setup.password, &setup.password_len, options->password) < 0)
         return -EINVAL;
-    struct s5_session machine;
-    int result = s5_session_start(&machine, &setup);
+    if (session->gssapi.provider && session->started)
+        return -EINVAL; /* a context serves once */
+    if (offer_gssapi(session, &setup) < 0)
+        return -EINVAL;
+    struct s5_gss_link machine;
+    int result = s5_gss_link_start(&machine, &setup, &session->gssapi);
     if (result == 0) {
         session->machine = machine;
         session->started = true;
     }
-    s5_session_wipe(&machine);
+    explicit_bzero(&machine, sizeof(machine));
     return result;
 }
 
 S5_EXPORT const void *socks5_session_out(const struct socks5_session *session, size_t *ret_len)
 {
     *ret_len = 0;
-    return session->started ? s5_session_out(&session->machine, ret_len) : (const void *)"";
+    return session->started ? s5_gss_link_out(&session->machine, ret_len) : (const void *)"";
 }
 
 S5_EXPORT int socks5_session_sent(struct socks5_session *session, size_t n)
@@ -123,32 +139,32 @@ S5_EXPORT int socks5_session_sent(struct socks5_session *session, size_t n)
     if (n > len)
         return -EINVAL;
     if (n > 0)
-        s5_session_sent(&session->machine, n);
+        s5_gss_link_sent(&session->machine, n);
     return 0;
 }
 
 S5_EXPORT size_t socks5_session_need(const struct socks5_session *session)
 {
-    return session->started ? s5_session_need(&session->machine) : 0;
+    return session->started ? s5_gss_link_need(&session->machine) : 0;
 }
 
 S5_EXPORT int socks5_session_feed(struct socks5_session *session, const void *data, size_t n)
 {
     if (n > socks5_session_need(session))
         return -EINVAL;
-    return n > 0 ? s5_session_feed(&session->machine, data, n) : 0;
+    return n > 0 ? s5_gss_link_feed(&session->machine, data, n) : 0;
 }
 
 S5_EXPORT int socks5_session_eof(struct socks5_session *session)
 {
-    return session->started ? s5_session_eof(&session->machine) : 0;
+    return session->started ? s5_gss_link_eof(&session->machine) : 0;
 }
 
 S5_EXPORT int socks5_session_next_reply(struct socks5_session *session)
 {
     if (socks5_session_state(session) != SOCKS5_STATE_BOUND)
         return -EINVAL;
-    s5_session_next_reply(&session->machine);
+    s5_gss_link_next_reply(&session->machine);
     return 0;
 }
 
@@ -160,12 +176,12 @@ S5_EXPORT int socks5_session_state(const struct socks5_session *session)
         [S5_SESSION_REPLY2] = SOCKS5_STATE_REPLY2, [S5_SESSION_DONE] = SOCKS5_STATE_DONE,
         [S5_SESSION_FAILED] = SOCKS5_STATE_FAILED,
     };
-    return session->started ? (int)states[s5_session_state(&session->machine)] : SOCKS5_STATE_IDLE;
+    return session->started ? (int)states[s5_gss_link_state(&session->machine)] : SOCKS5_STATE_IDLE;
 }
 
 S5_EXPORT int socks5_session_error(const struct socks5_session *session)
 {
-    return session->started ? s5_session_error(&session->machine) : 0;
+    return session->started ? s5_gss_link_error(&session->machine) : 0;
 }
 
 S5_EXPORT int socks5_session_bound(const struct socks5_session *session, char *host, size_t size,
@@ -174,7 +190,7 @@ S5_EXPORT int socks5_session_bound(const struct socks5_session *session, char *h
     int state = socks5_session_state(session);
     if (state != SOCKS5_STATE_BOUND && state != SOCKS5_STATE_REPLY2 && state != SOCKS5_STATE_DONE)
         return -ENODATA;
-    return s5_dial_text(s5_session_bound(&session->machine), host, size, ret_port);
+    return s5_dial_text(s5_session_bound(&session->machine.session), host, size, ret_port);
 }
 
 int s5_dial_text(const struct s5_addr *bound, char *host, size_t size, uint16_t *ret_port)
@@ -195,5 +211,5 @@ int s5_dial_text(const struct s5_addr *bound, char *host, size_t size, uint16_t 
 
 S5_EXPORT const char *socks5_session_phase(const struct socks5_session *session)
 {
-    return session->started ? s5_session_phase(&session->machine) : "start";
+    return session->started ? s5_gss_link_phase(&session->machine) : "start";
 }

@@ -48,9 +48,15 @@ static int userpass_read(struct s5_session *s, struct s5_reader *r)
     return status == 0 ? 0 : -EACCES;
 }
 
+static int gssapi_check(const struct s5_session_setup *setup)
+{
+    return setup->gssapi ? 0 : -EINVAL;
+}
+
 static const struct s5_auth methods[] = {
-    {S5_METHOD_NONE, 0, none_check, none_keep, NULL, NULL},
-    {S5_METHOD_USERPASS, S5_WIRE_STATUS_LEN, userpass_check, userpass_keep, userpass_write,
+    {S5_METHOD_NONE, 0, false, none_check, none_keep, NULL, NULL},
+    {S5_METHOD_GSSAPI, 0, true, gssapi_check, none_keep, NULL, NULL},
+    {S5_METHOD_USERPASS, S5_WIRE_STATUS_LEN, false, userpass_check, userpass_keep, userpass_write,
      userpass_read},
 };
 

@@ -11,6 +11,9 @@ struct s5_auth {
     /* Octets of the answer; 0 for a method without a sub-negotiation, whose WRITE and READ are
      * never called. */
     uint8_t answer_len;
+    /* The sub-negotiation is another machine's (gss_link.h): the session stands still in AUTH, with
+     * nothing to write or read, until s5_session_authenticated(). */
+    bool foreign;
     /* 0, or -EINVAL: the set-up lacks what the method needs. */
     int (*check)(const struct s5_session_setup *setup);
     /* Copies into S what WRITE will need. */

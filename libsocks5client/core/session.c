@@ -194,7 +194,7 @@ int s5_session_start(struct s5_session *s, const struct s5_session_setup *setup)
     for (unsigned i = 0; i < setup->n_methods; i++)
         s5_auth_find(setup->methods[i])->keep(s, setup);
     queue_greeting(s);
-    if (s->pipeline && s->n_methods == 1) {
+    if (s->pipeline && s->n_methods == 1 && !s5_auth_find(s->method)->foreign) {
         queue_auth(s, s5_auth_find(s->method));
         queue_request(s);
     }
@@ -224,10 +224,18 @@ static int take_selection(struct s5_session *s, struct s5_reader *r)
     const struct s5_auth *auth = s5_auth_find(method);
     s->method = method;
     queue_auth(s, auth);
-    if (s->pipeline || !auth->answer_len)
+    if (!auth->foreign && (s->pipeline || !auth->answer_len))
         queue_request(s);
-    enter(s, auth->answer_len ? S5_SESSION_AUTH : S5_SESSION_REPLY);
+    enter(s, auth->answer_len || auth->foreign ? S5_SESSION_AUTH : S5_SESSION_REPLY);
     return 0;
+}
+
+void s5_session_authenticated(struct s5_session *s)
+{
+    if (s->state != S5_SESSION_AUTH || !s5_auth_find(s->method)->foreign)
+        return;
+    queue_request(s);
+    enter(s, S5_SESSION_REPLY);
 }
 
 static int take_status(struct s5_session *s, struct s5_reader *r)

@@ -49,6 +49,7 @@ struct s5_session_setup {
     const char *password;
     uint8_t password_len; /* 1..255 */
     bool pipeline;        /* send ahead of the answers whatever is already certain */
+    bool gssapi;          /* S5_METHOD_GSSAPI may be offered: a link is there to carry it out */
 };
 
 struct s5_session {
@@ -78,8 +79,8 @@ struct s5_session {
     char username[255], password[255]; /* wiped once queued */
 };
 
-/* 0, or -EINVAL with S unchanged: no method, an unknown one (GSSAPI is one as yet), user/password
- * without its words, no DST or one that is a name without octets, an unknown command. */
+/* 0, or -EINVAL with S unchanged: no method, an unknown one, GSSAPI without one to carry it out,
+ * user/password without its words, no DST or one that is a name without octets, an unknown command. */
 int s5_session_start(struct s5_session *s, const struct s5_session_setup *setup);
 
 /* What to write next; RET_LEN 0 when nothing is. Valid until the next call on S. */
@@ -108,6 +109,10 @@ int s5_session_eof(struct s5_session *s);
 /* The caller gives up (deadline, reset, ...): FAILED with ERROR (negative errno), unless it
  * is DONE or FAILED already. */
 void s5_session_abort(struct s5_session *s, int error);
+
+/* The sub-negotiation that was another machine's succeeded: from AUTH on to the request. Its failure
+ * is s5_session_abort()'s to tell. */
+void s5_session_authenticated(struct s5_session *s);
 
 /* BIND: from BOUND on to waiting for the second reply. */
 void s5_session_next_reply(struct s5_session *s);

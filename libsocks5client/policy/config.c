@@ -247,6 +247,8 @@ static int take_server(cfg_t *section, int line)
     server->timeout = (uint16_t)number(section, "timeout", 30);
     server->pipeline = (uint8_t)word(section, "pipeline", S5_PIPELINE_AUTO);
     server->gssapi_protection = (uint8_t)word(section, "gssapi-protection", 2);
+    server->gssapi_nec = word(section, "gssapi-nec", 0);
+    server->gssapi_delegate = word(section, "gssapi-delegate", 0);
     if (service)
         server->gssapi_service = (uint32_t)text;
     int r = server_host(server, section, line);
@@ -394,6 +396,8 @@ static cfg_opt_t server_options[] = {
     STRING("password-file"),
     STRING("gssapi-service"),
     STRING("gssapi-protection"),
+    STRING("gssapi-nec"),
+    STRING("gssapi-delegate"),
     STRING("pipeline"),
     STRING("timeout"),
     CFG_END(),

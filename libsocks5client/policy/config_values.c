@@ -147,6 +147,8 @@ static const struct {
     {"password-file", {NULL}, check_there},
     {"gssapi-service", {NULL}, check_text},
     {"gssapi-protection", {"clear", "integrity", "confidentiality"}, NULL},
+    {"gssapi-nec", {"false", "true"}, NULL},
+    {"gssapi-delegate", {"false", "true"}, NULL},
     {"pipeline", {"auto", "on", "off"}, NULL},
     {"timeout", {NULL}, check_timeout},
     {"to", {NULL}, check_to},

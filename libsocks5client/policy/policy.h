@@ -42,6 +42,9 @@ struct s5_server {
     char username[255], password[255];
     uint32_t gssapi_service;    /* text; "rcmd" by default */
     uint8_t gssapi_protection;  /* 0 clear, 1 integrity, 2 confidentiality (the default) */
+    bool bridged;               /* it is the bridge that is described here, see sock/bridge.h */
+    bool gssapi_nec;            /* the level octet goes unwrapped, as NEC's servers have it */
+    bool gssapi_delegate;       /* the user's credentials are handed on to the server */
     /* HOST as addresses, in order of preference; filled by policy for a literal, by the engine
      * for a name. 0: not resolved yet. */
     uint8_t n_addrs;

@@ -29,12 +29,17 @@ static uint32_t real_pid(void)
 /* --- log lines: to the file the policy names, else to standard error while it is still the one
  * the process began with --- */
 
+bool s5_engine_owns_stderr(const struct s5_engine *e)
+{
+    struct stat st;
+    return fstat(2, &st) == 0 && st.st_dev == e->stderr_dev && st.st_ino == e->stderr_ino;
+}
+
 static void write_line(void *user, const char *line, size_t len)
 {
     struct s5_engine *e = user;
     const struct s5_policy *p =
         atomic_load(&e->policy_state) == S5_ENGINE_LOADED ? e->policy : NULL;
-    struct stat st;
     if (p && p->log_file) {
         int fd =
             (int)syscall(SYS_openat, AT_FDCWD, s5_policy_text(p, p->log_file),
@@ -45,7 +50,7 @@ static void write_line(void *user, const char *line, size_t len)
             return;
         }
     }
-    if (fstat(2, &st) == 0 && st.st_dev == e->stderr_dev && st.st_ino == e->stderr_ino)
+    if (s5_engine_owns_stderr(e))
         (void)!syscall(SYS_write, 2, line, len);
 }
 

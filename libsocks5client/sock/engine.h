@@ -37,6 +37,8 @@ struct s5_engine {
     uint64_t standings[S5_POLICY_SERVERS]; /* s5_standing_key of its servers */
     struct s5_fault fault;
     struct s5_asker *_Atomic askers; /* nameserver_socket.c's table, mapped on first use */
+    /* Where socks5-bridge is: its path into RET, 0; -ENOENT. NULL: nowhere. */
+    int (*bridge_path)(char *ret, size_t size);
 };
 
 /* Whether this thread is inside the engine's own set-up (reading the policy, resolving a server's
@@ -55,6 +57,9 @@ const struct s5_policy *s5_engine_load(struct s5_engine *e);
 /* False in a child of vfork (or of a bare clone), which shares or copies our memory without
  * owning our descriptors: it must leave the registry alone. */
 bool s5_engine_owns_memory(struct s5_engine *e);
+
+/* Standard error is still what the process began with. */
+bool s5_engine_owns_stderr(const struct s5_engine *e);
 
 /* pthread_atfork's three. */
 void s5_engine_fork_prepare(struct s5_engine *e);

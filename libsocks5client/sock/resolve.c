@@ -2,6 +2,7 @@
  * they are what was asked for, unless its DNS servers are denied by a rule. Where names shall be
  * resolved on the far side, the rules must let those be reached directly; one on loopback does not
  * count as that unless a rule says so: it would ask the world in our stead. */
+#include "bridge.h"
 #include "engine.h"
 #include "error.h"
 #include "names.h"
@@ -153,9 +154,37 @@ int s5_resolve_direct(struct s5_engine *e, const struct s5_addr *name, int famil
     return r;
 }
 
+/* SERVER wants the bridge in front of it, which is started where none is. */
+__attribute__((noinline)) static int front(struct s5_engine *e, const struct s5_policy *p,
+                                           const struct s5_server *server)
+{
+    struct s5_tree *tree = atomic_load(&e->tree);
+    char path[S5_BRIDGE_PATH_MAX];
+    struct s5_bridge_start how = {tree, atomic_load(&e->tree_fd), path, environ,
+                                  s5_engine_owns_stderr(e) ? 2 : -1};
+    const char *why = "the program is not installed";
+    if (tree && p == &tree->policy && s5_bridge_is_up(&how))
+        return 0;
+    if (!tree || p != &tree->policy)
+        why = "the configuration is not the process tree's";
+    else if (e->bridge_path && e->bridge_path(path, sizeof path) == 0) {
+        s5_engine_inside++; /* calls of ours are not the program's, an exec least of all */
+        int r = s5_bridge_ensure(&how);
+        s5_engine_inside--;
+        if (r == 0)
+            return 0;
+        why = "it cannot be started";
+    }
+    s5_log(&e->log, S5_LOG_ERROR, "server \"%s\": no bridge: %s", s5_policy_text(p, server->name),
+           why);
+    return -ECONNREFUSED;
+}
+
 int s5_resolve_server(struct s5_engine *e, const struct s5_policy *p, struct s5_server *server)
 {
     struct addrinfo *list = NULL;
+    if (s5_bridge_fronts(server))
+        return front(e, p, server);
     if (__atomic_load_n(&server->n_addrs, __ATOMIC_ACQUIRE))
         return 0;
     const char *host = s5_policy_text(p, server->host);

@@ -8,6 +8,7 @@
 #ifndef S5_TREE_H
 #define S5_TREE_H
 
+#include "bridge_place.h"
 #include "flight.h"
 #include "policy.h"
 #include "pool.h"
@@ -73,6 +74,7 @@ struct s5_tree {
     struct s5_standing standings[S5_TREE_STANDINGS];
     _Atomic uint32_t handovers_at; /* next one to overwrite */
     struct s5_handover handovers[S5_TREE_HANDOVERS];
+    struct s5_bridge_place bridge; /* in front of the servers that may select GSSAPI */
     struct s5_policy policy;
     _Atomic uint64_t flights_free; /* head of the free list: tag << 32 | index + 1 */
     _Atomic uint32_t flights_used; /* flights below it were in use at least once */

@@ -11,9 +11,10 @@ import sys
 TOP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
 OBJECT, LIBRARY = "/preload/libsocksify.so", "/libsocks5client/libsocks5client.so.0"
 # docs/HOUSE.md, "Who may include whom": what a room may include beside its own.
-ROOMS = {"base": "", "core": "base", "policy": "base", "sock": "base core policy",
-         "api": "base core policy include", "include": "", "preload": "base core policy sock",
-         "tools": "base policy sock"}
+ROOMS = {"base": "", "core": "base", "gss": "base core", "policy": "base",
+         "sock": "base core policy", "api": "base core gss policy include", "include": "", "preload": "base core policy sock",
+         "tools": "base policy sock",
+         "bridge": "base core gss policy sock"}
 # The policy is one flat block, with all its limits beside it; the public header is the manual;
 # the registry is one structure.
 LONG = {"policy.h": 200, "socks5client.h": 800, "registry.h": 200}
@@ -24,7 +25,7 @@ PURE = {"memcpy", "memmove", "memset", "memcmp", "memchr", "strlen", "strnlen", 
 
 
 def folder(room):
-    return os.path.join(TOP, room if room in ("preload", "tools") else "libsocks5client/" + room)
+    return os.path.join(TOP, room if room in ("preload", "tools", "bridge") else "libsocks5client/" + room)
 
 
 def text_of(path):
@@ -104,6 +105,12 @@ def confuse_once():
             if "confuse.h>" in open(p, errors="replace").read() and "/policy/config.c" not in p]
 
 
+def gssapi_in_one_room():
+    return [p for p in glob.glob(TOP + "/**/*.[ch]", recursive=True)
+            if "<gssapi/" in open(p, errors="replace").read() and "/gss/" not in p
+            and "/tests/unit/acceptor.h" not in p and "/tests/bench/" not in p]
+
+
 def output(*command):
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
 
@@ -152,6 +159,7 @@ def main():
                         ("sources and headers are short", lengths),
                         ("functions fit a screen", functions),
                         ("one file names confuse.h", confuse_once),
+                        ("one room names gssapi.h", gssapi_in_one_room),
                         ("the preload object needs libc alone", lambda: needs_libc_alone(build)),
                         ("it exports the reviewed list", lambda: exported(build)),
                         ("the library exports the reviewed list", lambda: library(build))):

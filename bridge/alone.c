@@ -1,0 +1,83 @@
+/* Stand-alone, the bridge reads the configuration itself; everything wrong is said before it serves. */
+#include "alone.h"
+#include "source.h"
+#include <fcntl.h>
+#include <netdb.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static int complain(const char *what, const char *why)
+{
+    fprintf(stderr, "socks5-bridge: %s: %s\n", what, why);
+    return 125;
+}
+
+static int resolve(const char *host, struct s5_server *server)
+{
+    struct addrinfo *list, hints = {.ai_socktype = SOCK_STREAM};
+    int error = getaddrinfo(host, NULL, &hints, &list);
+    if (error != 0)
+        return complain(host, gai_strerror(error));
+    for (struct addrinfo *i = list; i && server->n_addrs < S5_SERVER_ADDRS; i = i->ai_next) {
+        struct s5_addr addr;
+        if (s5_addr_from_sockaddr(&addr, i->ai_addr, i->ai_addrlen) < 0)
+            continue;
+        struct s5_ip *ip = &server->addrs[server->n_addrs++];
+        ip->kind = addr.kind;
+        memcpy(ip->octets, addr.octets, sizeof ip->octets);
+    }
+    freeaddrinfo(list);
+    return 0;
+}
+
+int alone_resolve(struct s5_policy *p)
+{
+    int code = 0;
+    for (size_t i = 0; i < p->n_servers; i++) {
+        struct s5_server *server = &p->servers[i];
+        if (!server->is_path && server->n_addrs == 0 &&
+            resolve(s5_policy_text(p, server->host), server) != 0)
+            code = 125;
+    }
+    return code;
+}
+
+/* The first line of a file that its owner alone can read. */
+static int read_password(const char *path, struct front_users *ret)
+{
+    static char password[257];
+    struct stat st;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    if (fd < 0 || fstat(fd, &st) < 0)
+        return complain(path, "cannot be read");
+    if (st.st_mode & 077)
+        return complain(path, "others can read it: chmod 600");
+    ssize_t n = read(fd, password, sizeof password - 1);
+    close(fd);
+    password[n > 0 ? n : 0] = '\0';
+    password[strcspn(password, "\r\n")] = '\0';
+    size_t len = strlen(password);
+    if (len < 1 || len > 255)
+        return complain(path, "not a password of 1 to 255 octets");
+    ret->password = password;
+    return 0;
+}
+
+int alone_load(struct s5_policy *ret, struct front_users *ret_users, const struct arguments *options)
+{
+    struct s5_source source = {.file = options->file, .url = options->url};
+    struct s5_fault fault = {""};
+    s5_environment_read(&source.env, environ);
+    if (s5_source_load(ret, &source, &fault) < 0) {
+        fprintf(stderr, "socks5-bridge: %s\n", fault.text);
+        return 125;
+    }
+    if (options->verbosity > 0)
+        ret->log_level = options->verbosity > 1 ? S5_LOG_DEBUG : S5_LOG_INFO;
+    if (alone_resolve(ret) != 0)
+        return 125;
+    *ret_users = (struct front_users){.user = options->user};
+    return options->user ? read_password(options->password_file, ret_users) : 0;
+}

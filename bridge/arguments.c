@@ -1,0 +1,123 @@
+/* Everything is checked here, so that what is wrong is said before anything begins. */
+#include "arguments.h"
+#include <getopt.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char help[] =
+    "Usage: socks5-bridge --listen ADDRESS:PORT [OPTION]...\n"
+    "A plain SOCKS5 proxy on this machine in front of one that wants Kerberos.\n"
+    "\n"
+    "      --listen ADDRESS:PORT  where to serve; an address of loopback\n"
+    "  -c FILE                    take the configuration from FILE, see socks5.conf(5)\n"
+    "  -x URL                     lead everything to the server of URL\n"
+    "      --user NAME            let in who names itself so and knows the password;\n"
+    "                             otherwise every program of the same user is let in\n"
+    "      --password-file FILE   the password that goes with --user\n"
+    "  -v                         log more; -vv: more yet\n"
+    "      --version              print the version and exit\n"
+    "      --help                 print this help and exit\n"
+    "\n"
+    "Ends on SIGTERM or SIGINT when its last connection has ended, at once on a second\n"
+    "one. Exit status: 0, or 125 when it cannot serve.\n";
+
+enum { LISTEN = 256, USER, PASSWORD_FILE, TREE, VERSION_, HELP };
+
+static const struct option long_options[] = {
+    {"listen", required_argument, NULL, LISTEN},
+    {"user", required_argument, NULL, USER},
+    {"password-file", required_argument, NULL, PASSWORD_FILE},
+    {"tree", required_argument, NULL, TREE}, /* for socksify and its preload object alone */
+    {"version", no_argument, NULL, VERSION_},
+    {"help", no_argument, NULL, HELP},
+    {NULL, 0, NULL, 0},
+};
+
+__attribute__((format(printf, 1, 2))) static int complain(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    fputs("socks5-bridge: ", stderr);
+    vfprintf(stderr, format, args);
+    fputc('\n', stderr);
+    va_end(args);
+    return 125;
+}
+
+static int parse_listen(struct arguments *o, const char *text)
+{
+    const char *colon = strrchr(text, ':');
+    char *end = NULL;
+    unsigned long port = colon ? strtoul(colon + 1, &end, 10) : 0;
+    if (!colon || !colon[1] || *end || port > 65535 ||
+        s5_addr_parse(&o->listen, text, (size_t)(colon - text), (uint16_t)port) < 0 ||
+        o->listen.kind == S5_ADDR_NAME)
+        return complain("--listen: not ADDRESS:PORT: %s", text);
+    uint8_t any[16] = {0};
+    if (!s5_addr_is_loopback(&o->listen) ||
+        memcmp(o->listen.octets, any, o->listen.kind == S5_ADDR_IPV4 ? 4 : 16) == 0)
+        return complain("--listen: %s is not loopback: others would act in your name", text);
+    return ARGUMENTS_RUN;
+}
+
+static int parse_one(struct arguments *o, int option, char **argv)
+{
+    switch (option) {
+    case 'c':
+        o->file = optarg;
+        break;
+    case 'x':
+        o->url = optarg;
+        break;
+    case 'v':
+        o->verbosity++;
+        break;
+    case LISTEN:
+        return parse_listen(o, optarg);
+    case USER:
+        o->user = optarg;
+        break;
+    case PASSWORD_FILE:
+        o->password_file = optarg;
+        break;
+    case TREE:
+        o->tree = atoi(optarg);
+        break;
+    case VERSION_:
+        puts("socks5-bridge " VERSION);
+        return 0;
+    case HELP:
+        fputs(help, stdout);
+        return 0;
+    default:
+        return complain("bad option %s; see socks5-bridge --help", argv[optind - 1]);
+    }
+    return ARGUMENTS_RUN;
+}
+
+int arguments_parse(struct arguments *ret, int argc, char **argv)
+{
+    *ret = (struct arguments){.file = NULL};
+    int option, result = ARGUMENTS_RUN;
+    opterr = 0;
+    while (result == ARGUMENTS_RUN &&
+           (option = getopt_long(argc, argv, "c:x:v", long_options, NULL)) != -1)
+        result = parse_one(ret, option, argv);
+    if (result != ARGUMENTS_RUN)
+        return result;
+    if (argv[optind])
+        return complain("unexpected argument %s; see socks5-bridge --help", argv[optind]);
+    if (ret->tree > 0)
+        return ARGUMENTS_RUN;
+    if (ret->listen.kind == S5_ADDR_NONE)
+        return complain("--listen is missing; see socks5-bridge --help");
+    if (ret->file && ret->url)
+        return complain("-c and -x exclude each other");
+    if (!ret->user != !ret->password_file)
+        return complain("--user and --password-file go together");
+    if (ret->user && (strlen(ret->user) < 1 || strlen(ret->user) > 255))
+        return complain("--user: not 1 to 255 octets");
+    return ARGUMENTS_RUN;
+}

@@ -1,0 +1,283 @@
+/* socks5-bridge: listeners, signals, and when it is over.
+ *
+ * For a process tree it serves as long as the process it was started for lives, and as long as any
+ * connection does. Before it goes it takes its name out of the tree and listens for a moment more,
+ * so that who has just read it is served all the same; whoever needs a bridge later starts another.
+ *
+ * Standing alone it serves until it is told to end, and then until its last connection has ended. */
+#include "alone.h"
+#include "bridge.h"
+#include "conn.h"
+#include "journal.h"
+#include "peer.h"
+#include "upstream.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define TICK_MS   500
+#define PARTING_TICK_MS 20
+#define LINGER_MS 2000 /* without a starter and without a connection */
+#define PARTING_MS 1000 /* listening on, out of the tree */
+
+static struct {
+    struct watch listener, signals, starter;
+    struct s5_tree *tree; /* whose bridge this is; NULL: it stands alone */
+    bool ending;          /* told to end, or the starter is gone */
+    bool parting;         /* out of the tree already */
+    int64_t idle_since;   /* ENDING and no connection; 0 otherwise */
+} self = {.listener.fd = -1, .signals.fd = -1, .starter.fd = -1};
+
+static struct s5_policy own_policy;
+
+/* --- those who come --- */
+
+/* Without a user name to ask for, it is the same user's programs that are let in. */
+static bool is_welcome(int fd, const struct sockaddr_storage *peer, socklen_t len)
+{
+    if (conns.users.user || peer_is_same_user(fd, (const struct sockaddr *)peer, len))
+        return true;
+    journal(S5_LOG_WARNING, "a connection of another user was refused");
+    return false;
+}
+
+static void listener_ready(struct watch *w, uint32_t ready)
+{
+    (void)ready;
+    for (int i = 0; i < 64; i++) {
+        struct sockaddr_storage peer;
+        socklen_t len = sizeof peer;
+        int fd = accept4(w->fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd < 0) {
+            conns.starved = errno == EMFILE || errno == ENFILE || errno == ENOMEM ||
+                            errno == ENOBUFS;
+            if (conns.starved)
+                loop_want(w, 0); /* until the next tick */
+            return;
+        }
+        if (is_welcome(fd, &peer, len))
+            conn_begin(fd);
+        else
+            close(fd);
+    }
+}
+
+static int listen_at(const struct s5_addr *addr, uint16_t *ret_port)
+{
+    struct sockaddr_storage sa;
+    socklen_t len = sizeof sa;
+    int on = 1;
+    int family = addr->kind == S5_ADDR_IPV4 ? AF_INET : AF_INET6;
+    s5_addr_to_sockaddr(addr, family, &sa, &len);
+    int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -errno;
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (bind(fd, (struct sockaddr *)&sa, len) < 0 || listen(fd, 4096) < 0)
+        return -errno;
+    len = sizeof sa;
+    struct s5_addr bound;
+    if (getsockname(fd, (struct sockaddr *)&sa, &len) < 0 ||
+        s5_addr_from_sockaddr(&bound, (struct sockaddr *)&sa, len) < 0)
+        return -errno;
+    *ret_port = bound.port;
+    self.listener = (struct watch){.fd = fd, .ready = listener_ready};
+    return loop_want(&self.listener, EPOLLIN);
+}
+
+/* --- those who end it --- */
+
+/* What the starter printed to is not held open for its readers' sake. */
+static void drop_output(void)
+{
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (null < 0)
+        return;
+    dup2(null, 1);
+    dup2(null, 2);
+    close(null);
+}
+
+static void starter_ready(struct watch *w, uint32_t ready)
+{
+    (void)ready;
+    loop_close(w);
+    self.ending = true;
+    drop_output();
+}
+
+/* A starter that is gone already counts as one that goes now. */
+static void watch_starter(pid_t pid)
+{
+    int fd = (int)syscall(SYS_pidfd_open, pid, 0);
+    loop_close(&self.starter);
+    self.starter = (struct watch){.fd = fd, .ready = starter_ready};
+    self.ending = fd < 0 || loop_want(&self.starter, EPOLLIN) < 0;
+}
+
+static void signals_ready(struct watch *w, uint32_t ready)
+{
+    struct signalfd_siginfo info;
+    (void)ready;
+    while (read(w->fd, &info, sizeof info) == sizeof info) {
+        if (self.ending && !self.tree)
+            exit(0);
+        self.ending = true;
+        if (!self.tree)
+            loop_close(&self.listener);
+    }
+}
+
+static int watch_signals(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigprocmask(SIG_SETMASK, &set, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGHUP, SIG_IGN);
+    signal(SIGCHLD, SIG_DFL);
+    self.signals = (struct watch){.fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK),
+                                  .ready = signals_ready};
+    return loop_want(&self.signals, EPOLLIN);
+}
+
+/* Out of the tree, but still there: somebody may want this bridge again. */
+static bool is_wanted_again(void)
+{
+    int32_t starter;
+    if (!self.parting || !s5_bridge_is_wanted(self.tree, &starter))
+        return false;
+    self.parting = false;
+    watch_starter(starter);
+    atomic_store(&self.tree->bridge.ready, 1);
+    return true;
+}
+
+/* Whether it is over. */
+static bool is_over(void)
+{
+    if (is_wanted_again() || !self.ending || conns.count) {
+        self.idle_since = 0;
+        return false;
+    }
+    if (!self.tree)
+        return true;
+    if (!self.idle_since)
+        self.idle_since = loop_now();
+    int64_t idle = loop_now() - self.idle_since;
+    if (idle >= LINGER_MS && !self.parting) {
+        s5_bridge_leave(self.tree);
+        self.parting = true;
+    }
+    return idle >= LINGER_MS + PARTING_MS;
+}
+
+/* --- for a tree --- */
+
+static void random_word(char to[static S5_BRIDGE_WORD + 1])
+{
+    static const char digits[] = "0123456789abcdef";
+    uint8_t octets[S5_BRIDGE_WORD / 2];
+    if (getrandom(octets, sizeof octets, 0) != (ssize_t)sizeof octets)
+        exit(125);
+    for (size_t i = 0; i < S5_BRIDGE_WORD; i++)
+        to[i] = digits[octets[i / 2] >> (i % 2 * 4) & 15];
+    to[S5_BRIDGE_WORD] = '\0';
+}
+
+/* The first of the tree's bridges chooses the port and the words, the others take them up. */
+static int begin_place(struct s5_bridge_place *place)
+{
+    struct s5_addr here = {.kind = S5_ADDR_IPV4, .port = place->port, .octets = {127, 0, 0, 1}};
+    uint16_t port;
+    if (listen_at(&here, &port) < 0)
+        return 125;
+    if (!place->port) {
+        random_word(place->user);
+        random_word(place->password);
+        place->port = port;
+    }
+    conns.users = (struct front_users){place->user, place->password, true};
+    atomic_store(&place->ready, 1);
+    return 0;
+}
+
+static int begin_tree(pid_t starter)
+{
+    const char *value = getenv(S5_TREE_VARIABLE);
+    int fd, adopt;
+    if (!value || s5_tree_attach(value, &self.tree, &fd, &adopt) < 0 || !s5_bridge_claim(fd))
+        return 125;
+    fcntl(fd, F_SETFD, FD_CLOEXEC);
+    unsetenv(S5_TREE_VARIABLE);
+    s5_bridge_policy(self.tree, &own_policy);
+    alone_resolve(&own_policy);
+    conns.policy = &own_policy;
+    conns.tree = true;
+    watch_starter(starter);
+    return begin_place(&self.tree->bridge);
+}
+
+static int begin_alone(const struct arguments *options)
+{
+    uint16_t port;
+    int code = alone_load(&own_policy, &conns.users, options);
+    if (code != 0)
+        return code;
+    conns.policy = &own_policy;
+    int result = listen_at(&options->listen, &port);
+    if (result < 0) {
+        fprintf(stderr, "socks5-bridge: --listen: %s\n", strerror(-result));
+        return 125;
+    }
+    return 0;
+}
+
+/* Thousands of connections take two descriptors each. */
+static void raise_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    struct arguments options;
+    int code = arguments_parse(&options, argc, argv);
+    if (code != ARGUMENTS_RUN)
+        return code;
+    prctl(PR_SET_DUMPABLE, 0); /* it holds passwords and keys */
+    raise_limit();
+    if (loop_begin() < 0 || watch_signals() < 0)
+        return 125;
+    ticket_done = upstream_ticket_done;
+    code = options.tree > 0 ? begin_tree(options.tree) : begin_alone(&options);
+    if (code != 0)
+        return code;
+    journal_begin(conns.policy);
+    while (!is_over()) {
+        loop_turn(self.parting ? PARTING_TICK_MS : conns.count || self.ending ? TICK_MS : -1);
+        conn_expire();
+        if (conns.starved) {
+            conns.starved = false;
+            loop_want(&self.listener, EPOLLIN);
+        }
+    }
+    return 0;
+}

@@ -1,0 +1,217 @@
+/* Beginnings and ends, and what the client says before its request is known. */
+#include "conn.h"
+#include "journal.h"
+#include "upstream.h"
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define FRONT_MS 30000 /* for a client to say what it wants */
+
+struct conn_common conns;
+uint8_t scratch_in[S5_GSS_MESSAGE_MAX], scratch_out[S5_GSS_MESSAGE_MAX];
+
+const struct s5_server *conn_server(const struct conn *c)
+{
+    return &conns.policy->servers[c->server_index];
+}
+
+const char *conn_server_name(const struct conn *c)
+{
+    return s5_policy_text(conns.policy, conn_server(c)->name);
+}
+
+/* --- ends --- */
+
+void conn_end_talk(struct conn_talk *talk)
+{
+    if (!talk)
+        return;
+    if (talk->room)
+        munmap(talk->room, sizeof *talk->room);
+    explicit_bzero(talk, sizeof *talk); /* passwords */
+    free(talk);
+}
+
+void conn_end(struct conn *c)
+{
+    loop_close(&c->client);
+    loop_close(&c->server);
+    loop_close(&c->inner);
+    loop_close(&c->outer);
+    block_give(c->up);
+    block_give(c->down);
+    conn_end_talk(c->talk);
+    s5_gss_free(c->gss);
+    if (c->prev)
+        c->prev->next = c->next;
+    else
+        conns.first = c->next;
+    if (c->next)
+        c->next->prev = c->prev;
+    conns.count--;
+    loop_dispose(c);
+}
+
+void conn_reset(struct conn *c)
+{
+    struct linger now = {1, 0};
+    if (c->client.fd >= 0)
+        setsockopt(c->client.fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+    if (c->server.fd >= 0)
+        setsockopt(c->server.fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+    conn_end(c);
+}
+
+/* What the bridge says fits into any socket's empty buffer. */
+bool conn_say(struct conn *c)
+{
+    struct front *f = &c->talk->front;
+    ssize_t n = f->out_len ? send(c->client.fd, f->out, f->out_len, MSG_DONTWAIT | MSG_NOSIGNAL) : 0;
+    if (n != f->out_len) {
+        conn_end(c);
+        return false;
+    }
+    f->out_len = 0;
+    return true;
+}
+
+void conn_refuse(struct conn *c, int error, uint8_t rep)
+{
+    front_reply(&c->talk->front, error, rep, NULL);
+    if (!conn_say(c))
+        return;
+    /* Octets left unread would make a reset of the close, and the reply would be lost in it. */
+    while (recv(c->client.fd, scratch_in, sizeof scratch_in, MSG_DONTWAIT) > 0)
+        ;
+    conn_end(c);
+}
+
+/* --- beginnings --- */
+
+static int route(struct conn *c)
+{
+    struct front *f = &c->talk->front;
+    if (conns.tree) {
+        if (f->server < 0 || f->server >= (int)conns.policy->n_servers)
+            return -EACCES;
+        c->server_index = f->server;
+        return 0;
+    }
+    struct s5_flow flow = {
+        .to = &f->dst,
+        .protocol = f->command == S5_UDP_ASSOCIATE ? S5_PROTO_UDP : S5_PROTO_TCP,
+        .command = f->command == S5_CONNECT ? S5_CMD_CONNECT
+                   : f->command == S5_BIND  ? S5_CMD_BIND
+                                            : S5_CMD_UDP,
+    };
+    struct s5_route way = s5_policy_decide(conns.policy, &flow);
+    /* An association names no destination, and a listener's peer is no rule's business here: both
+     * go where most does. */
+    if (f->command != S5_CONNECT && way.verdict != S5_VIA)
+        for (unsigned i = 0; i < conns.policy->n_rules; i++)
+            if (conns.policy->rules[i].verdict == S5_VIA) {
+                way.verdict = S5_VIA;
+                way.server = conns.policy->rules[i].server;
+                break;
+            }
+    char to[S5_ADDR_TEXT_MAX];
+    if (way.verdict != S5_VIA) {
+        journal(S5_LOG_ERROR, "refused: %s: %s", s5_addr_format(&f->dst, to, sizeof to),
+                way.verdict == S5_DENY ? "no rule allows it" : "direct, which a bridge is not for");
+        return -EACCES;
+    }
+    c->server_index = (int16_t)way.server;
+    return 0;
+}
+
+/* What the client says before its request; later, its hanging up. */
+static void client_ready(struct watch *w, uint32_t ready)
+{
+    struct conn *c = CONN_OF(w, client);
+    struct front *f = &c->talk->front;
+    (void)ready;
+    if (c->state != CONN_FRONT) {
+        if (w->over)
+            conn_end(c);
+        return;
+    }
+    size_t room;
+    uint8_t *to = front_room(f, &room);
+    ssize_t n = recv(w->fd, to, room, MSG_DONTWAIT);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (n <= 0) {
+        conn_end(c);
+        return;
+    }
+    front_took(f, &conns.users, (size_t)n);
+    if (!conn_say(c))
+        return;
+    if (f->state == FRONT_FAILED) {
+        conn_end(c);
+        return;
+    }
+    if (f->state != FRONT_ASKED)
+        return;
+    loop_want(w, 0);
+    int result = route(c);
+    if (result < 0)
+        conn_refuse(c, result, 0);
+    else
+        upstream_begin(c);
+}
+
+void conn_begin(int fd)
+{
+    int on = 1;
+    struct conn *c = calloc(1, sizeof *c);
+    struct conn_talk *talk = c ? calloc(1, sizeof *talk) : NULL;
+    if (!talk) {
+        free(c);
+        close(fd);
+        return;
+    }
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    c->talk = talk;
+    c->server_index = -1;
+    c->client = (struct watch){.fd = fd, .ready = client_ready};
+    c->server = c->inner = c->outer = (struct watch){.fd = -1};
+    c->deadline = loop_now() + FRONT_MS;
+    front_start(&talk->front);
+    c->next = conns.first;
+    if (c->next)
+        c->next->prev = c;
+    conns.first = c;
+    conns.count++;
+    if (loop_want(&c->client, EPOLLIN) < 0)
+        conn_end(c);
+}
+
+/* --- deadlines --- */
+
+void conn_expire(void)
+{
+    struct conn *next;
+    for (struct conn *c = conns.first; c; c = next) {
+        next = c->next;
+        if (c->state == CONN_CLOSING) {
+            relay_check_closing(c);
+            continue;
+        }
+        if (!c->deadline || loop_now() < c->deadline)
+            continue;
+        if (c->state == CONN_FRONT)
+            conn_end(c);
+        else {
+            journal(S5_LOG_WARNING, "server \"%s\": connection timed out", conn_server_name(c));
+            conn_refuse(c, -ETIMEDOUT, 0);
+        }
+    }
+}

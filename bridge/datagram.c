@@ -1,0 +1,188 @@
+/* An association: datagrams of the client's, each whole with its SOCKS header, are sealed and sent to
+ * the server's relay, and back. INNER takes them from the first sender on this machine alone, OUTER
+ * is connected to the relay: nobody else is heard. A datagram that cannot be passed on is dropped, as
+ * networks do. Both streams do nothing but last; either's end is the association's. */
+#include "conn.h"
+#include "journal.h"
+#include "peer.h"
+#include <errno.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define ROUNDS 32
+
+/* --- the streams --- */
+
+static void stream_ready(struct conn *c, struct watch *w)
+{
+    ssize_t n = recv(w->fd, scratch_in, sizeof scratch_in, MSG_DONTWAIT);
+    if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR) || w->over)
+        conn_end(c);
+}
+
+static void client_ready(struct watch *w, uint32_t ready)
+{
+    (void)ready;
+    stream_ready(CONN_OF(w, client), w);
+}
+
+static void server_ready(struct watch *w, uint32_t ready)
+{
+    (void)ready;
+    stream_ready(CONN_OF(w, server), w);
+}
+
+/* --- datagrams --- */
+
+/* Errors of earlier datagrams (ICMP) are reported once each, and forgotten. */
+static ssize_t receive(struct watch *w, struct sockaddr_storage *from, socklen_t *len)
+{
+    ssize_t n = recvfrom(w->fd, scratch_in, sizeof scratch_in, MSG_DONTWAIT,
+                         (struct sockaddr *)from, len);
+    return n < 0 && errno != EAGAIN ? 0 : n;
+}
+
+/* The first datagram tells the client's socket, which must be of this user. */
+static bool pin(struct conn *c, const struct sockaddr_storage *from, socklen_t len)
+{
+    if (!peer_is_same_user(c->inner.fd, (const struct sockaddr *)from, len)) {
+        journal(S5_LOG_WARNING, "a datagram of another user was dropped");
+        return false;
+    }
+    c->pinned = connect(c->inner.fd, (const struct sockaddr *)from, len) == 0;
+    return c->pinned;
+}
+
+static void inner_ready(struct watch *w, uint32_t ready)
+{
+    struct conn *c = CONN_OF(w, inner);
+    (void)ready;
+    for (int i = 0; i < ROUNDS; i++) {
+        struct sockaddr_storage from;
+        socklen_t len = sizeof from;
+        ssize_t n = receive(w, &from, &len);
+        if (n < 0)
+            return;
+        if (n == 0 || (!c->pinned && !pin(c, &from, len)))
+            continue;
+        const uint8_t *out = scratch_in;
+        if (c->sealed) {
+            n = s5_seal_wrap(&c->seal, scratch_in, (size_t)n, scratch_out, sizeof scratch_out);
+            out = scratch_out;
+        }
+        if (n > 0)
+            (void)!send(c->outer.fd, out, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL);
+    }
+}
+
+static void outer_ready(struct watch *w, uint32_t ready)
+{
+    struct conn *c = CONN_OF(w, outer);
+    (void)ready;
+    for (int i = 0; i < ROUNDS; i++) {
+        struct sockaddr_storage from;
+        socklen_t len = sizeof from;
+        ssize_t n = receive(w, &from, &len);
+        if (n < 0)
+            return;
+        if (c->sealed && n > 0)
+            n = s5_seal_unwrap_datagram(&c->seal, scratch_in, (size_t)n, scratch_in,
+                                        sizeof scratch_in);
+        if (n > 0 && c->pinned)
+            (void)!send(c->inner.fd, scratch_in, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL);
+    }
+}
+
+/* --- beginning --- */
+
+/* A datagram socket beside the stream FD, on the same address of ours; its own address in *RET. */
+static int beside(int fd, struct sockaddr_storage *ret, socklen_t *ret_len)
+{
+    *ret_len = sizeof *ret;
+    if (getsockname(fd, (struct sockaddr *)ret, ret_len) < 0)
+        return -errno;
+    if (ret->ss_family == AF_INET6)
+        ((struct sockaddr_in6 *)ret)->sin6_port = 0;
+    else
+        ((struct sockaddr_in *)ret)->sin_port = 0;
+    int udp = socket(ret->ss_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (udp < 0)
+        return -errno;
+    if (bind(udp, (struct sockaddr *)ret, *ret_len) < 0 ||
+        getsockname(udp, (struct sockaddr *)ret, ret_len) < 0) {
+        int error = -errno;
+        close(udp);
+        return error;
+    }
+    return udp;
+}
+
+/* Where the relay is: BOUND, or BOUND's port at the server's own address where it is all zeros. */
+static int relay_address(const struct conn *c, const struct s5_addr *bound, int family,
+                         struct sockaddr_storage *ret, socklen_t *ret_len)
+{
+    static const uint8_t zeros[16];
+    bool any = bound->kind == S5_ADDR_NONE ||
+               (bound->kind != S5_ADDR_NAME &&
+                memcmp(bound->octets, zeros, bound->kind == S5_ADDR_IPV4 ? 4 : 16) == 0);
+    struct s5_addr at = *bound;
+    if (any) {
+        *ret_len = sizeof *ret;
+        if (getpeername(c->server.fd, (struct sockaddr *)ret, ret_len) < 0 ||
+            s5_addr_from_sockaddr(&at, (struct sockaddr *)ret, *ret_len) < 0)
+            return -EAFNOSUPPORT;
+        at.port = bound->port;
+    }
+    return s5_addr_to_sockaddr(&at, family, ret, ret_len);
+}
+
+static int open_outer(struct conn *c, const struct s5_addr *bound)
+{
+    struct sockaddr_storage at;
+    socklen_t len;
+    int fd = beside(c->server.fd, &at, &len);
+    if (fd < 0)
+        return fd;
+    c->outer = (struct watch){.fd = fd, .lasting = true, .ready = outer_ready};
+    int result = relay_address(c, bound, at.ss_family, &at, &len);
+    if (result == 0 && connect(fd, (struct sockaddr *)&at, len) < 0)
+        result = -errno;
+    return result < 0 ? result : loop_want(&c->outer, EPOLLIN);
+}
+
+static int open_inner(struct conn *c, struct s5_addr *ret)
+{
+    struct sockaddr_storage at;
+    socklen_t len;
+    int fd = beside(c->client.fd, &at, &len);
+    if (fd < 0)
+        return fd;
+    c->inner = (struct watch){.fd = fd, .lasting = true, .ready = inner_ready};
+    int result = s5_addr_from_sockaddr(ret, (struct sockaddr *)&at, len);
+    return result < 0 ? result : loop_want(&c->inner, EPOLLIN);
+}
+
+void datagram_begin(struct conn *c, const struct s5_addr *bound)
+{
+    struct s5_addr here;
+    int result = open_outer(c, bound);
+    if (result == 0)
+        result = open_inner(c, &here);
+    if (result < 0) {
+        conn_refuse(c, result, 0);
+        return;
+    }
+    front_reply(&c->talk->front, 0, 0, &here);
+    if (!conn_say(c))
+        return;
+    conn_end_talk(c->talk);
+    c->talk = NULL;
+    c->state = CONN_DATAGRAMS;
+    c->client.ready = client_ready;
+    c->server.ready = server_ready;
+    if (loop_want(&c->client, EPOLLIN) < 0 || loop_want(&c->server, EPOLLIN) < 0)
+        conn_end(c);
+}

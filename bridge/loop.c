@@ -1,0 +1,101 @@
+/* A hang-up cannot be masked: a watch that reports one while nobody can read it would be reported
+ * for ever. It is taken out then, and its owner tries it whenever there is room again. */
+#include "loop.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <time.h>
+#include <unistd.h>
+
+#define BATCH 256
+
+static struct {
+    int ep;
+    int64_t now;
+    struct epoll_event events[BATCH];
+    int n, at;        /* fetched, and the one being told */
+    void **disposed;  /* to be freed before the next wait */
+    size_t n_disposed, room_disposed;
+} loop = {.ep = -1};
+
+static void read_clock(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    loop.now = (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+int loop_begin(void)
+{
+    loop.ep = epoll_create1(EPOLL_CLOEXEC);
+    read_clock();
+    return loop.ep < 0 ? -errno : 0;
+}
+
+int64_t loop_now(void)
+{
+    return loop.now;
+}
+
+int loop_want(struct watch *w, uint32_t events)
+{
+    if (w->fd < 0 || w->over || (w->added && w->events == events))
+        return 0;
+    struct epoll_event event = {.events = events, .data.ptr = w};
+    if (epoll_ctl(loop.ep, w->added ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, w->fd, &event) < 0)
+        return -errno;
+    w->added = true;
+    w->events = events;
+    return 0;
+}
+
+void loop_close(struct watch *w)
+{
+    if (w->fd < 0)
+        return;
+    for (int i = loop.at + 1; i < loop.n; i++)
+        if (loop.events[i].data.ptr == w)
+            loop.events[i].data.ptr = NULL;
+    if (w->added && !w->over)
+        epoll_ctl(loop.ep, EPOLL_CTL_DEL, w->fd, NULL);
+    close(w->fd);
+    w->fd = -1;
+    w->added = w->over = false;
+    w->events = 0;
+}
+
+void loop_dispose(void *memory)
+{
+    if (loop.n_disposed == loop.room_disposed) {
+        size_t room = loop.room_disposed ? 2 * loop.room_disposed : 64;
+        void **more = realloc(loop.disposed, room * sizeof *more);
+        if (!more)
+            return; /* lost, which is better than used again */
+        loop.disposed = more;
+        loop.room_disposed = room;
+    }
+    loop.disposed[loop.n_disposed++] = memory;
+}
+
+static void tell(struct watch *w, uint32_t ready)
+{
+    if (ready & (EPOLLERR | EPOLLHUP) && !w->lasting) {
+        epoll_ctl(loop.ep, EPOLL_CTL_DEL, w->fd, NULL);
+        w->over = true;
+    }
+    w->ready(w, ready);
+}
+
+void loop_turn(int ms)
+{
+    loop.n = epoll_wait(loop.ep, loop.events, BATCH, ms);
+    read_clock();
+    for (loop.at = 0; loop.at < loop.n; loop.at++) {
+        struct watch *w = loop.events[loop.at].data.ptr;
+        if (w)
+            tell(w, loop.events[loop.at].events);
+    }
+    loop.n = loop.at = 0;
+    while (loop.n_disposed)
+        free(loop.disposed[--loop.n_disposed]);
+}

@@ -1,0 +1,119 @@
+/* The child keeps nothing of the bridge's but a pipe and standard error: a connection closed
+ * meanwhile must not stay open in it. It is killed when the server's time is up. */
+#include "ticket.h"
+#include "journal.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* What a child writes, at once: less than a pipe takes whole. */
+struct answer {
+    int error;
+    unsigned seconds;
+    char principal[S5_GSS_PRINCIPAL];
+    struct s5_gss_fault fault;
+};
+
+struct ticket {
+    struct watch pipe; /* first: its owner is found by it */
+    enum ticket_state state;
+    pid_t child;
+    int64_t until; /* GOOD: the ticket's end, less a minute; ms */
+    const struct s5_policy *policy;
+    char principal[S5_GSS_PRINCIPAL];
+};
+
+void (*ticket_done)(int index, enum ticket_state state);
+
+static struct ticket tickets[S5_POLICY_SERVERS];
+
+static void close_from(int from, int but)
+{
+    if (but > from)
+        syscall(SYS_close_range, from, but - 1, 0);
+    syscall(SYS_close_range, but >= from ? but + 1 : from, ~0U, 0);
+}
+
+__attribute__((noreturn)) static void child(const struct s5_policy *p, int index, int to)
+{
+    const struct s5_server *server = &p->servers[index];
+    struct answer answer = {0};
+    struct s5_gss_target target = {.service = s5_policy_text(p, server->gssapi_service),
+                                   .host = s5_policy_text(p, server->host),
+                                   .delegate = server->gssapi_delegate};
+    sigset_t none;
+    close_from(3, to);
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    signal(SIGALRM, SIG_DFL);
+    alarm(server->timeout);
+    answer.error = s5_gss_prepare(&target, answer.principal, &answer.seconds, &answer.fault);
+    (void)!write(to, &answer, sizeof answer);
+    _exit(0);
+}
+
+static void over(struct watch *w, uint32_t ready)
+{
+    (void)ready;
+    struct ticket *t = (struct ticket *)w;
+    int index = (int)(t - tickets);
+    struct answer answer = {.error = -ETIMEDOUT};
+    if (read(w->fd, &answer, sizeof answer) != sizeof answer)
+        strcpy(answer.fault.text, "the KDC did not answer in time");
+    loop_close(w);
+    kill(t->child, SIGKILL);
+    waitpid(t->child, NULL, 0);
+    answer.principal[sizeof answer.principal - 1] = '\0';
+    answer.fault.text[sizeof answer.fault.text - 1] = '\0';
+    t->state = answer.error < 0 ? TICKET_FAILED : TICKET_GOOD;
+    t->until = loop_now() + 1000 * ((int64_t)answer.seconds - 60);
+    memcpy(t->principal, answer.principal, sizeof t->principal);
+    if (answer.error < 0)
+        journal(S5_LOG_ERROR, "server \"%s\": Kerberos: %s",
+                s5_policy_text(t->policy, t->policy->servers[index].name), answer.fault.text);
+    ticket_done(index, t->state);
+}
+
+static enum ticket_state ask(struct ticket *t, const struct s5_policy *p, int index)
+{
+    int ends[2];
+    t->state = TICKET_FAILED;
+    t->policy = p;
+    if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0)
+        return t->state;
+    t->child = fork();
+    if (t->child == 0)
+        child(p, index, ends[1]);
+    close(ends[1]);
+    t->pipe = (struct watch){.fd = ends[0], .ready = over};
+    if (t->child < 0 || loop_want(&t->pipe, EPOLLIN) < 0) {
+        loop_close(&t->pipe);
+        return t->state;
+    }
+    return t->state = TICKET_ASKING;
+}
+
+enum ticket_state ticket_get(const struct s5_policy *p, int index)
+{
+    struct ticket *t = &tickets[index];
+    if (t->state == TICKET_ASKING || (t->state == TICKET_GOOD && loop_now() < t->until))
+        return t->state;
+    return ask(t, p, index);
+}
+
+const char *ticket_principal(int index)
+{
+    return tickets[index].principal;
+}
+
+void ticket_forget(int index)
+{
+    if (tickets[index].state == TICKET_GOOD)
+        tickets[index].state = TICKET_NONE;
+}

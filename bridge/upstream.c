@@ -1,0 +1,329 @@
+/* From a request to the server's reply: a ticket where one is needed, the server's addresses in
+ * turn, the negotiation. The client's own connection is left alone meanwhile, but for hanging up. */
+#include "upstream.h"
+#include "error.h"
+#include "journal.h"
+#include "ticket.h"
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+static bool offers_gssapi(const struct s5_server *server)
+{
+    return memchr(server->methods, S5_METHOD_GSSAPI, server->n_methods) != NULL;
+}
+
+/* --- the negotiation --- */
+
+static void log_failure(struct conn *c, int error)
+{
+    const struct s5_gss_link *l = &c->talk->link;
+    const char *why = c->gss ? s5_gss_why(c->gss) : "";
+    if (*why)
+        journal(S5_LOG_ERROR, "server \"%s\": %s: %s", conn_server_name(c), s5_gss_link_phase(l),
+                why);
+    else if (!l->session.have_rep || l->session.rep == 0)
+        journal(S5_LOG_ERROR, "server \"%s\": %s: %s", conn_server_name(c), s5_gss_link_phase(l),
+                error == -EACCES && l->state != S5_GSS_LINK_SESSION ? "refused by the server"
+                                                                    : s5_error_text(error));
+}
+
+static void failed(struct conn *c, int error)
+{
+    const struct s5_session *s = &c->talk->link.session;
+    log_failure(c, error);
+    if (error == -EACCES && offers_gssapi(conn_server(c)))
+        ticket_forget(c->server_index);
+    conn_refuse(c, error, s->have_rep ? s->rep : 0);
+}
+
+static void established(struct conn *c)
+{
+    struct conn_talk *talk = c->talk;
+    size_t n, m;
+    c->deadline = 0;
+    c->sealed = s5_gss_link_level(&talk->link) != S5_SEAL_CLEAR;
+    if (c->sealed) {
+        c->seal = *s5_gss_link_seal(&talk->link);
+        c->most = (uint32_t)s5_seal_most(&c->seal);
+    } else {
+        s5_gss_free(c->gss);
+        c->gss = NULL;
+        c->most = sizeof scratch_in;
+    }
+    if (talk->front.command == S5_UDP_ASSOCIATE) {
+        datagram_begin(c, s5_session_bound(&talk->link.session));
+        return;
+    }
+    front_reply(&talk->front, 0, 0, s5_session_bound(&talk->link.session));
+    if (!conn_say(c))
+        return;
+    const uint8_t *surplus = s5_gss_link_surplus(&talk->link, &n);
+    const uint8_t *early = front_surplus(&talk->front, &m);
+    c->talk = NULL;
+    relay_begin(c, surplus, n, early, m);
+    /* C may be gone; TALK is not its any more. */
+    conn_end_talk(talk);
+}
+
+/* The first of BIND's replies. False: the client is gone. */
+static bool tell_bound(struct conn *c)
+{
+    struct s5_gss_link *l = &c->talk->link;
+    c->deadline = 0; /* whoever is awaited may take any time */
+    front_reply(&c->talk->front, 0, 0, s5_session_bound(&l->session));
+    if (!conn_say(c))
+        return false;
+    s5_gss_link_next_reply(l);
+    return true;
+}
+
+/* Writes what there is; 0, -EAGAIN, or -errno. */
+static int write_out(struct conn *c)
+{
+    size_t n;
+    const uint8_t *out;
+    while (out = s5_gss_link_out(&c->talk->link, &n), n) {
+        ssize_t sent = send(c->server.fd, out, n, MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (sent < 0 && errno != EINTR)
+            return -errno;
+        if (sent > 0)
+            s5_gss_link_sent(&c->talk->link, (size_t)sent);
+    }
+    return s5_gss_link_error(&c->talk->link);
+}
+
+/* One read; 0, -EAGAIN, or the error the negotiation ended with. */
+static int read_in(struct conn *c)
+{
+    struct s5_gss_link *l = &c->talk->link;
+    size_t need = s5_gss_link_need(l);
+    if (need == 0)
+        return -EAGAIN;
+    ssize_t n = recv(c->server.fd, scratch_in, need < sizeof scratch_in ? need : sizeof scratch_in,
+                     MSG_DONTWAIT);
+    if (n > 0)
+        return s5_gss_link_feed(l, scratch_in, (size_t)n);
+    if (n < 0 && errno == EINTR)
+        return 0;
+    if (n < 0 && errno == EAGAIN)
+        return c->server.over ? s5_gss_link_eof(l) : -EAGAIN;
+    return s5_gss_link_eof(l);
+}
+
+static void talk(struct conn *c)
+{
+    for (;;) {
+        int result = write_out(c);
+        bool waits = result == -EAGAIN;
+        /* A server that hung up may have said why before. */
+        if (result == 0 || result == -EPIPE || result == -ECONNRESET)
+            result = read_in(c);
+        if (result < 0 && result != -EAGAIN) {
+            failed(c, result);
+            return;
+        }
+        if (s5_gss_link_state(&c->talk->link) == S5_SESSION_DONE) {
+            established(c);
+            return;
+        }
+        if (s5_gss_link_state(&c->talk->link) == S5_SESSION_BOUND) {
+            if (!tell_bound(c))
+                return;
+        } else if (result == -EAGAIN) {
+            loop_want(&c->server, waits ? EPOLLOUT : EPOLLIN);
+            return;
+        }
+    }
+}
+
+/* --- dialling --- */
+
+static void dial(struct conn *c, int error);
+
+static void server_ready(struct watch *w, uint32_t ready)
+{
+    struct conn *c = CONN_OF(w, server);
+    (void)ready;
+    if (c->state == CONN_DIALING) {
+        int error = 0;
+        socklen_t len = sizeof error;
+        getsockopt(w->fd, SOL_SOCKET, SO_ERROR, &error, &len);
+        if (error) {
+            loop_close(w);
+            dial(c, -error);
+            return;
+        }
+        c->state = CONN_TALKING;
+    }
+    talk(c);
+}
+
+/* Address number AT of the server's; its length, 0 behind the last. */
+static socklen_t address(const struct s5_server *server, unsigned at, struct sockaddr_storage *ret)
+{
+    socklen_t len = 0;
+    if (server->is_path) {
+        struct sockaddr_un *un = (struct sockaddr_un *)ret;
+        const char *path = s5_policy_text(conns.policy, server->host);
+        if (at > 0 || strlen(path) >= sizeof un->sun_path)
+            return 0;
+        un->sun_family = AF_UNIX;
+        strcpy(un->sun_path, path);
+        return sizeof *un;
+    }
+    if (at >= server->n_addrs)
+        return 0;
+    const struct s5_ip *ip = &server->addrs[at];
+    struct s5_addr addr = {.kind = ip->kind, .port = server->port};
+    memcpy(addr.octets, ip->octets, sizeof ip->octets);
+    if (s5_addr_to_sockaddr(&addr, ip->kind == S5_ADDR_IPV4 ? AF_INET : AF_INET6, ret, &len) < 0)
+        return 0;
+    return len;
+}
+
+/* The server's next address; ERROR is what the last one came to. */
+static void dial(struct conn *c, int error)
+{
+    struct sockaddr_storage to;
+    socklen_t len;
+    while ((len = address(conn_server(c), c->talk->address, &to)) > 0) {
+        int on = 1, fd = socket(to.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+        c->talk->address++;
+        if (fd < 0) {
+            error = -errno;
+            continue;
+        }
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+        setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+        c->server = (struct watch){.fd = fd, .ready = server_ready};
+        c->state = CONN_DIALING;
+        if ((connect(fd, (struct sockaddr *)&to, len) == 0 || errno == EINPROGRESS) &&
+            loop_want(&c->server, EPOLLOUT) == 0)
+            return;
+        error = -errno;
+        loop_close(&c->server);
+    }
+    journal(S5_LOG_WARNING, "server \"%s\" cannot be reached: %s", conn_server_name(c),
+            s5_error_text(error));
+    conn_refuse(c, error, 0);
+}
+
+/* --- beginning --- */
+
+static void fill_methods(const struct conn *c, struct s5_session_setup *setup)
+{
+    const struct s5_server *server = conn_server(c);
+    for (unsigned i = 0; i < server->n_methods; i++)
+        if (server->methods[i] != S5_METHOD_GSSAPI || !c->talk->without_gssapi)
+            setup->methods[setup->n_methods++] = server->methods[i];
+}
+
+static int start_link(struct conn *c, bool gssapi)
+{
+    const struct s5_server *server = conn_server(c);
+    struct front *f = &c->talk->front;
+    struct s5_session_setup setup = {
+        .command = (enum s5_command)f->command,
+        .dst = &f->dst,
+        .username = server->username,
+        .username_len = server->username_len,
+        .password = server->password,
+        .password_len = server->password_len,
+        .pipeline = server->pipeline == S5_PIPELINE_ON,
+    };
+    struct s5_gss_setup gss = {.provider = NULL};
+    static const struct s5_addr none = {.kind = S5_ADDR_NONE};
+    if (f->command == S5_UDP_ASSOCIATE)
+        setup.dst = &none; /* the socket the bridge sends from is not made yet */
+    fill_methods(c, &setup);
+    if (gssapi) {
+        void *room = mmap(NULL, sizeof *c->talk->room, PROT_READ | PROT_WRITE,
+                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        if (room == MAP_FAILED)
+            return -ENOMEM;
+        c->talk->room = room;
+        gss = (struct s5_gss_setup){&s5_gss_provider, c->gss, room, server->gssapi_protection,
+                                    server->gssapi_nec};
+    }
+    return s5_gss_link_start(&c->talk->link, &setup, &gss);
+}
+
+static int make_context(struct conn *c)
+{
+    const struct s5_server *server = conn_server(c);
+    struct s5_gss_fault fault;
+    struct s5_gss_target target = {
+        .service = s5_policy_text(conns.policy, server->gssapi_service),
+        .host = s5_policy_text(conns.policy, server->host),
+        .principal = ticket_principal(c->server_index),
+        .delegate = server->gssapi_delegate,
+    };
+    int result = s5_gss_new(&c->gss, &target, &fault);
+    if (result < 0)
+        journal(S5_LOG_ERROR, "server \"%s\": Kerberos: %s", conn_server_name(c), fault.text);
+    return result;
+}
+
+static void go(struct conn *c)
+{
+    bool gssapi = offers_gssapi(conn_server(c)) && !c->talk->without_gssapi;
+    int result = gssapi ? make_context(c) : 0;
+    if (result == 0)
+        result = start_link(c, gssapi);
+    if (result < 0)
+        conn_refuse(c, result == -EINVAL ? -EOPNOTSUPP : result, 0);
+    else
+        dial(c, -EHOSTUNREACH);
+}
+
+/* Without a ticket the server's other methods are left, if it has any. */
+static void go_without(struct conn *c)
+{
+    if (conn_server(c)->n_methods < 2) {
+        conn_refuse(c, -EACCES, 0);
+        return;
+    }
+    c->talk->without_gssapi = true;
+    go(c);
+}
+
+void upstream_ticket_done(int index, enum ticket_state state)
+{
+    struct conn *next;
+    for (struct conn *c = conns.first; c; c = next) {
+        next = c->next;
+        if (c->state != CONN_TICKET || c->server_index != index)
+            continue;
+        if (state == TICKET_GOOD)
+            go(c);
+        else
+            go_without(c);
+    }
+}
+
+void upstream_begin(struct conn *c)
+{
+    c->deadline = loop_now() + 1000 * (int64_t)conn_server(c)->timeout;
+    c->state = CONN_TICKET;
+    if (!offers_gssapi(conn_server(c))) {
+        go(c);
+        return;
+    }
+    switch (ticket_get(conns.policy, c->server_index)) {
+    case TICKET_GOOD:
+        go(c);
+        break;
+    case TICKET_ASKING:
+        break;
+    default:
+        go_without(c);
+        break;
+    }
+}

@@ -1,0 +1,173 @@
+/* GSSAPI for clients of the library: what a session needs for it, and the seal that comes of it. */
+#include "export.h"
+#include "public_session.h"
+#include "socks5client_gssapi.h"
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+
+/* --- the session --- */
+
+S5_EXPORT int socks5_session_gssapi(struct socks5_session *session,
+                                    const struct socks5_gssapi *gssapi)
+{
+    struct s5_gss_fault fault;
+    if (gssapi->size != sizeof *gssapi || session->started || session->gss || !gssapi->host ||
+        !*gssapi->host || strlen(gssapi->host) > 255 || gssapi->protection < SOCKS5_CLEAR ||
+        gssapi->protection > SOCKS5_CONFIDENTIALITY ||
+        (gssapi->service && strlen(gssapi->service) > 255))
+        return -EINVAL;
+    struct s5_gss_target target = {.service = gssapi->service ? gssapi->service : "rcmd",
+                                   .host = gssapi->host,
+                                   .delegate = gssapi->delegate != 0};
+    struct s5_gss_room *room = malloc(sizeof *room);
+    if (!room)
+        return -ENOMEM;
+    int result = s5_gss_new(&session->gss, &target, &fault);
+    if (result < 0) {
+        free(room);
+        return result;
+    }
+    session->room = room;
+    session->gssapi = (struct s5_gss_setup){&s5_gss_provider, session->gss, room,
+                                            (uint8_t)gssapi->protection, gssapi->nec != 0};
+    return 0;
+}
+
+S5_EXPORT const char *socks5_session_why(const struct socks5_session *session)
+{
+    return session->gss ? s5_gss_why(session->gss) : "";
+}
+
+S5_EXPORT const void *socks5_session_surplus(const struct socks5_session *session, size_t *ret_len)
+{
+    *ret_len = 0;
+    return socks5_session_state(session) == SOCKS5_STATE_DONE
+               ? s5_gss_link_surplus(&session->machine, ret_len)
+               : NULL;
+}
+
+/* --- all of it, blocking --- */
+
+static int64_t now_ms(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+/* 0 once FD is ready for EVENTS, -ETIMEDOUT, -errno. */
+static int await(int fd, short events, int64_t until)
+{
+    for (;;) {
+        int64_t left = until - now_ms();
+        struct pollfd p = {.fd = fd, .events = events};
+        int n = left > 0 ? poll(&p, 1, (int)left) : 0;
+        if (n > 0)
+            return 0;
+        if (n < 0 && errno != EINTR)
+            return -errno;
+        if (n == 0)
+            return -ETIMEDOUT;
+    }
+}
+
+/* One write or read. 0, or the errno it ended with. */
+static int move(struct socks5_session *session, int fd, int64_t until)
+{
+    size_t n;
+    const void *out = socks5_session_out(session, &n);
+    uint8_t in[4096];
+    int result = await(fd, n ? POLLOUT : POLLIN, until);
+    if (result < 0)
+        return result;
+    ssize_t moved = n ? send(fd, out, n, MSG_NOSIGNAL | MSG_DONTWAIT) : 0;
+    if (n && moved > 0)
+        return socks5_session_sent(session, (size_t)moved);
+    if (n && errno != EPIPE && errno != ECONNRESET)
+        return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+    n = socks5_session_need(session);
+    moved = recv(fd, in, n < sizeof in ? n : sizeof in, MSG_DONTWAIT);
+    if (moved > 0)
+        return socks5_session_feed(session, in, (size_t)moved);
+    if (moved < 0 && (errno == EAGAIN || errno == EINTR))
+        return 0;
+    return socks5_session_eof(session);
+}
+
+S5_EXPORT int socks5_session_run(struct socks5_session *session, int fd, int timeout_ms)
+{
+    int64_t until = now_ms() + (timeout_ms < 0 ? 30000 : timeout_ms);
+    int result = session->started ? 0 : -EINVAL;
+    while (result == 0) {
+        int state = socks5_session_state(session);
+        size_t left;
+        socks5_session_out(session, &left);
+        if (state == SOCKS5_STATE_FAILED)
+            return socks5_session_error(session);
+        if ((state == SOCKS5_STATE_DONE || state == SOCKS5_STATE_BOUND) && !left)
+            return 0;
+        result = move(session, fd, until);
+    }
+    return result;
+}
+
+/* --- the seal --- */
+
+S5_EXPORT struct socks5_seal *socks5_session_seal(struct socks5_session *session)
+{
+    if (socks5_session_state(session) != SOCKS5_STATE_DONE || !session->gss ||
+        s5_gss_link_level(&session->machine) == S5_SEAL_CLEAR)
+        return NULL;
+    struct socks5_seal *seal = malloc(sizeof *seal);
+    if (!seal)
+        return NULL;
+    seal->seal = *s5_gss_link_seal(&session->machine);
+    seal->gss = session->gss;
+    session->gss = NULL;
+    session->gssapi.provider = NULL;
+    return seal;
+}
+
+S5_EXPORT void socks5_seal_free(struct socks5_seal *seal)
+{
+    if (seal)
+        s5_gss_free(seal->gss);
+    free(seal);
+}
+
+S5_EXPORT size_t socks5_seal_most(const struct socks5_seal *seal)
+{
+    return s5_seal_most(&seal->seal);
+}
+
+S5_EXPORT ssize_t socks5_seal_wrap(struct socks5_seal *seal, const void *data, size_t n, void *out,
+                                   size_t size)
+{
+    if (n < 1 || n > S5_GSS_TOKEN_MAX)
+        return -EINVAL;
+    return s5_seal_wrap(&seal->seal, data, n, out, size);
+}
+
+S5_EXPORT ssize_t socks5_seal_unwrap(struct socks5_seal *seal, const void *in, size_t n, void *out,
+                                     size_t size, size_t *ret_used)
+{
+    int len = s5_gss_frame_len(in, n, S5_GSS_DATA);
+    if (len < 0)
+        return -EPROTO;
+    if (len == 0 || (size_t)len > n)
+        return -EAGAIN;
+    int result = s5_seal_unwrap(&seal->seal, in, (size_t)len, out, size);
+    if (result >= 0)
+        *ret_used = (size_t)len;
+    return result;
+}
+
+S5_EXPORT ssize_t socks5_seal_unwrap_datagram(struct socks5_seal *seal, const void *in, size_t n,
+                                              void *out, size_t size)
+{
+    return s5_seal_unwrap_datagram(&seal->seal, in, n, out, size);
+}

@@ -1,0 +1,21 @@
+/* What a public session is, for the files of this room. */
+#ifndef S5_PUBLIC_SESSION_H
+#define S5_PUBLIC_SESSION_H
+
+#include "gss.h"
+#include "gss_link.h"
+
+struct socks5_session {
+    bool started;
+    struct s5_gss_link machine; /* meaningless until started */
+    struct s5_gss_setup gssapi; /* provider NULL: not offered */
+    struct s5_gss *gss;         /* owned; NULL: none, or the seal has it */
+    struct s5_gss_room *room;   /* owned */
+};
+
+struct socks5_seal {
+    struct s5_seal seal;
+    struct s5_gss *gss; /* owned */
+};
+
+#endif

@@ -1,0 +1,303 @@
+/* The bridge holds a lock on an octet of the tree's file as long as it lives, however it ends: that
+ * is how others tell. One process starts it, the others wait; should that one die, another goes
+ * on. It is made by two clones that share this process's memory and run nothing of the program's:
+ * no fork handler, no SIGCHLD, no child for the program's wait() to find. */
+#include "bridge.h"
+#include "clock.h"
+#include "session.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define LOCK_AT     0                     /* the octet of the file that the bridge locks */
+#define PATIENCE_NS (10 * S5_CLOCK_SECOND) /* for a bridge to come up */
+#define STACK       65536
+#define GRACE       5 /* seconds the bridge's own time-out is given before ours */
+
+bool s5_bridge_fronts(const struct s5_server *server)
+{
+    if (server->bridged)
+        return true;
+    for (unsigned i = 0; i < server->n_methods; i++)
+        if (server->methods[i] == S5_METHOD_GSSAPI)
+            return true;
+    return false;
+}
+
+/* --- alive or not --- */
+
+static int lock(int fd, int command, struct flock *ret)
+{
+    *ret = (struct flock){.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = LOCK_AT, .l_len = 1};
+    return (int)syscall(SYS_fcntl, fd, command, ret);
+}
+
+static bool is_alive(int tree_fd)
+{
+    struct flock l;
+    return lock(tree_fd, F_GETLK, &l) == 0 && l.l_type != F_UNLCK;
+}
+
+bool s5_bridge_claim(int tree_fd)
+{
+    struct flock l;
+    return lock(tree_fd, F_SETLK, &l) == 0;
+}
+
+void s5_bridge_leave(struct s5_tree *tree)
+{
+    uint32_t up = S5_BRIDGE_UP;
+    atomic_store(&tree->bridge.ready, 0);
+    atomic_compare_exchange_strong(&tree->bridge.state, &up, S5_BRIDGE_NONE);
+}
+
+bool s5_bridge_is_wanted(const struct s5_tree *tree, int32_t *ret_starter)
+{
+    if (atomic_load(&tree->bridge.state) != S5_BRIDGE_STARTING)
+        return false;
+    *ret_starter = atomic_load(&tree->bridge.starter);
+    return true;
+}
+
+bool s5_bridge_is_up(const struct s5_bridge_start *how)
+{
+    return atomic_load_explicit(&how->tree->bridge.state, memory_order_acquire) == S5_BRIDGE_UP &&
+           is_alive(how->tree_fd);
+}
+
+/* --- the policy --- */
+
+void s5_bridge_policy(const struct s5_tree *tree, struct s5_policy *ret)
+{
+    *ret = tree->policy;
+    for (unsigned i = 0; i < ret->n_servers; i++)
+        if (atomic_load(&tree->bridge.fronted) >> i & 1)
+            ret->servers[i] = tree->bridge.originals[i];
+}
+
+/* The user name's end tells the server: ".INDEX". */
+static uint8_t user_name(char *to, const char *user, unsigned index)
+{
+    uint8_t n = S5_BRIDGE_WORD;
+    memcpy(to, user, n);
+    to[n++] = '.';
+    if (index >= 10)
+        to[n++] = (char)('0' + index / 10);
+    to[n++] = (char)('0' + index % 10);
+    return n;
+}
+
+static void turn(struct s5_tree *tree, unsigned index)
+{
+    struct s5_bridge_place *place = &tree->bridge;
+    struct s5_server *server = &tree->policy.servers[index];
+    if (!(atomic_load(&place->fronted) >> index & 1))
+        place->originals[index] = *server;
+    atomic_fetch_or(&place->fronted, 1u << index);
+    server->bridged = true;
+    server->is_path = false;
+    server->port = place->port;
+    server->n_methods = 1;
+    server->methods[0] = S5_METHOD_USERPASS;
+    server->pipeline = S5_PIPELINE_ON;
+    server->timeout = (uint16_t)(place->originals[index].timeout + GRACE);
+    server->username_len = user_name(server->username, place->user, index);
+    server->password_len = S5_BRIDGE_WORD;
+    memcpy(server->password, place->password, S5_BRIDGE_WORD);
+    server->addrs[0] = (struct s5_ip){S5_ADDR_IPV4, {127, 0, 0, 1}};
+    server->n_addrs = 1;
+}
+
+/* --- starting --- */
+
+struct spawn {
+    const struct s5_bridge_start *how;
+    char *argv[4];
+    char **envp;
+    pid_t pid;   /* of the bridge; 0: none */
+    uint8_t *stack;
+};
+
+/* All descriptors from FROM to TO, both included. */
+static void close_between(unsigned from, unsigned to)
+{
+    if (from > to || syscall(SYS_close_range, from, to, 0) == 0)
+        return;
+    for (unsigned fd = from; fd <= to && fd < 65536; fd++)
+        syscall(SYS_close, fd);
+}
+
+static void set_descriptors(const struct s5_bridge_start *how)
+{
+    int null = (int)syscall(SYS_openat, AT_FDCWD, "/dev/null", O_RDWR);
+    syscall(SYS_dup3, how->error_fd >= 0 ? how->error_fd : null, 2, 0);
+    syscall(SYS_dup3, null, 0, 0);
+    syscall(SYS_dup3, null, 1, 0);
+    close_between(3, (unsigned)how->tree_fd - 1);
+    close_between((unsigned)how->tree_fd + 1, ~0U);
+    syscall(SYS_fcntl, how->tree_fd, F_SETFD, 0);
+}
+
+/* Becomes the bridge. The memory is the program's still: nothing of it is written. */
+static int become(void *user)
+{
+    struct spawn *s = user;
+    uint64_t none = 0;
+    syscall(SYS_setsid);
+    set_descriptors(s->how);
+    syscall(SYS_chdir, "/");
+    syscall(SYS_rt_sigprocmask, SIG_SETMASK, &none, NULL, sizeof none);
+    syscall(SYS_execve, s->argv[0], s->argv, s->envp);
+    syscall(SYS_exit_group, 127);
+    return 127;
+}
+
+/* Ends at once, so that the bridge is nobody's child here. */
+static int between(void *user)
+{
+    struct spawn *s = user;
+    s->pid = clone(become, s->stack + STACK, CLONE_VM | CLONE_VFORK, s);
+    syscall(SYS_exit_group, 0);
+    return 0;
+}
+
+static size_t count(char *const *strings)
+{
+    size_t n = 0;
+    while (strings && strings[n])
+        n++;
+    return n;
+}
+
+static bool begins(const char *string, const char *with)
+{
+    return strncmp(string, with, strlen(with)) == 0;
+}
+
+/* The environment, with STATE in it and nothing preloaded. */
+static void fill_environment(char **to, char *const *from, char *state)
+{
+    for (size_t i = 0; i < count(from); i++)
+        if (!begins(from[i], "LD_PRELOAD=") && !begins(from[i], S5_TREE_VARIABLE "="))
+            *to++ = from[i];
+    *to++ = state;
+    *to = NULL;
+}
+
+static char *decimal(char end[static 12], unsigned value)
+{
+    char *at = end + 11;
+    *at = '\0';
+    do
+        *--at = (char)('0' + value % 10);
+    while (value /= 10);
+    return at;
+}
+
+/* 0 once it runs or has failed to, -errno: it could not be tried. */
+static int spawn(const struct s5_bridge_start *how)
+{
+    char pid[12], state[sizeof S5_TREE_VARIABLE + S5_TREE_VALUE_MAX] = S5_TREE_VARIABLE "=";
+    struct spawn s = {how, {(char *)(uintptr_t)how->path, (char *)"--tree", NULL, NULL}, NULL, 0,
+                      NULL};
+    int r = s5_tree_value(how->tree_fd, 0, state + sizeof S5_TREE_VARIABLE);
+    size_t words = (count(how->environ_strings) + 2) * sizeof(char *), room = words + 3 * STACK;
+    uint8_t *memory = mmap(NULL, room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (r < 0 || memory == MAP_FAILED)
+        return r < 0 ? r : -ENOMEM;
+    s.argv[2] = decimal(pid, (unsigned)syscall(SYS_getpid));
+    s.envp = (char **)(memory + 2 * STACK);
+    s.stack = memory;
+    fill_environment(s.envp, how->environ_strings, state);
+    int child = clone(between, memory + 2 * STACK, CLONE_VM | CLONE_VFORK, &s);
+    r = child < 0 ? -errno : 0;
+    while (child > 0 && syscall(SYS_wait4, child, NULL, __WALL, NULL) < 0 && errno == EINTR)
+        ;
+    munmap(memory, room);
+    return r < 0 ? r : s.pid > 0 ? s.pid : -ECONNREFUSED;
+}
+
+static void pause_shortly(void)
+{
+    struct timespec pause = {0, 1000000};
+    syscall(SYS_nanosleep, &pause, NULL);
+}
+
+static bool runs(pid_t pid)
+{
+    return syscall(SYS_kill, pid, 0) == 0 || errno == EPERM;
+}
+
+/* This process alone starts it. 0, or -errno. */
+static int start(const struct s5_bridge_start *how)
+{
+    struct s5_bridge_place *place = &how->tree->bridge;
+    uint64_t until = s5_clock_now() + PATIENCE_NS;
+    int pid = 0;
+    for (;;) {
+        /* One that lives may be about to leave: it stays, or it goes and another follows. */
+        if (pid == 0 && !is_alive(how->tree_fd)) {
+            atomic_store(&place->ready, 0);
+            pid = spawn(how);
+        }
+        if (atomic_load_explicit(&place->ready, memory_order_acquire))
+            break;
+        if (pid < 0 || s5_clock_now() > until || (pid && !runs(pid)))
+            return -ECONNREFUSED;
+        pause_shortly();
+    }
+    for (unsigned i = 0; i < how->tree->policy.n_servers; i++)
+        if (s5_bridge_fronts(&how->tree->policy.servers[i]))
+            turn(how->tree, i);
+    return 0;
+}
+
+/* One turn of getting there: 1 it is up, 0 another turn, -errno. */
+static int advance(const struct s5_bridge_start *how)
+{
+    struct s5_bridge_place *place = &how->tree->bridge;
+    uint32_t state = atomic_load(&place->state);
+    int32_t self = (int32_t)syscall(SYS_getpid);
+    if (state == S5_BRIDGE_UP) {
+        if (is_alive(how->tree_fd))
+            return 1;
+        atomic_compare_exchange_strong(&place->state, &state, S5_BRIDGE_NONE);
+        return 0;
+    }
+    if (state == S5_BRIDGE_STARTING) {
+        if (runs(atomic_load(&place->starter)))
+            pause_shortly();
+        else
+            atomic_compare_exchange_strong(&place->state, &state, S5_BRIDGE_NONE);
+        return 0;
+    }
+    if (!atomic_compare_exchange_strong(&place->state, &state, S5_BRIDGE_STARTING))
+        return 0;
+    atomic_store(&place->starter, self);
+    int r = start(how);
+    atomic_store(&place->state, r < 0 ? S5_BRIDGE_NONE : S5_BRIDGE_UP);
+    return r < 0 ? r : 1;
+}
+
+int s5_bridge_ensure(const struct s5_bridge_start *how)
+{
+    sigset_t all, before;
+    int r = 0, saved = errno;
+    uint64_t until = s5_clock_now() + 2 * PATIENCE_NS;
+    if (how->tree_fd < 0)
+        return -ECONNREFUSED;
+    /* A handler of the program that ran in a clone would run in the program's own memory. */
+    sigfillset(&all);
+    sigprocmask(SIG_SETMASK, &all, &before);
+    while (r == 0 && s5_clock_now() < until)
+        r = advance(how);
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    errno = saved;
+    return r > 0 ? 0 : -ECONNREFUSED;
+}

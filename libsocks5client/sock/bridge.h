@@ -1,0 +1,41 @@
+/* The bridge (socks5-bridge) in front of the servers that may select GSSAPI: started on first need,
+ * once for a process tree, and again when it died. What of the policy names such a server is
+ * turned towards it, so that everything else here only ever speaks user/password to loopback. */
+#ifndef S5_BRIDGE_H
+#define S5_BRIDGE_H
+
+#include "tree.h"
+
+#define S5_BRIDGE_PATH_MAX 4096
+
+/* How to start one. */
+struct s5_bridge_start {
+    struct s5_tree *tree;
+    int tree_fd;           /* of TREE; -1: no process can inherit it, and there is no bridge */
+    const char *path;      /* of the program */
+    char *const *environ_strings; /* for it, less LD_PRELOAD; the credentials are found by it */
+    int error_fd;          /* its standard error; -1: none */
+};
+
+/* Whether SERVER is one the bridge stands in front of, or is to. */
+bool s5_bridge_fronts(const struct s5_server *server);
+
+/* The bridge of the tree is up, and the servers of its policy that want one lead to it. 0;
+ * -ECONNREFUSED: it could not be started. Waits for as long as that takes. */
+int s5_bridge_ensure(const struct s5_bridge_start *how);
+
+/* Whether it is up by all that is known without waiting. */
+bool s5_bridge_is_up(const struct s5_bridge_start *how);
+
+/* --- for the bridge itself --- */
+
+/* This process is TREE's bridge from now on, for as long as it lives; false: another is. */
+bool s5_bridge_claim(int tree_fd);
+/* The policy as it was meant, into RET. */
+void s5_bridge_policy(const struct s5_tree *tree, struct s5_policy *ret);
+/* It is about to end and none to begin anything with; while it is still there it may be wanted again
+ * (by the process told), and then stays. */
+void s5_bridge_leave(struct s5_tree *tree);
+bool s5_bridge_is_wanted(const struct s5_tree *tree, int32_t *ret_starter);
+
+#endif

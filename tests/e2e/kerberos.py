@@ -1,0 +1,81 @@
+"""A realm with its KDC, and Dante built with GSSAPI, both in the proxy namespace."""
+
+import os
+import subprocess
+import sys
+
+import bed
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "..", "peer"))
+import realm as realms
+
+GSSAPI, KDC = 1086, 1095
+NAME = "proxy.test"
+
+CONF = """
+logoutput: %(dir)s/danted-gssapi.log
+internal: %(p4)s port = %(port)d
+external: 10.88.2.1
+external: fd88:2::1
+external.rotation: route
+clientmethod: none
+socksmethod: gssapi
+user.privileged: root
+user.unprivileged: nobody
+client pass { from: 0/0 to: 0/0
+ gssapi.keytab: FILE:%(keytab)s
+ gssapi.enctype: clear integrity confidentiality
+}
+socks block { from: 0.0.0.0/0 to: 10.88.2.99/32 }
+socks pass { from: 0/0 to: 0/0
+ socksmethod: gssapi
+ gssapi.keytab: FILE:%(keytab)s
+ gssapi.enctype: clear integrity confidentiality
+}
+"""
+
+
+def hosts():
+    """NAME is the proxy's, in the client's and the proxy's namespaces."""
+    for ns in (bed.CLIENT, bed.PROXY):
+        with open("/etc/netns/%s/hosts" % ns, "a", encoding="ascii") as f:
+            f.write("%s %s\n" % (bed.PROXY4, NAME))
+
+
+def dante():
+    """The path of the server; the first time it is built, which takes minutes."""
+    done = subprocess.run([HERE + "/../peer/dante.sh"], stdout=subprocess.PIPE, timeout=1500,
+                          check=True, text=True)
+    return done.stdout.strip()
+
+
+class Kerberos:
+    def __init__(self, scratch):
+        hosts()
+        self.sockd = dante()
+        self.dir = scratch + "/krb5"
+        self.realm = realms.Realm(self.dir, bed.PROXY4, KDC, ["rcmd/" + NAME], ["alice"],
+                                  ["ip", "netns", "exec", bed.PROXY])
+        bed.atexit.register(self.realm.stop)
+        os.chmod(self.dir, 0o755)
+        os.chmod(self.dir + "/services.keytab", 0o644)
+        conf = self.dir + "/danted.conf"
+        with open(conf, "w") as f:
+            f.write(CONF % {"dir": scratch, "p4": bed.PROXY4, "port": GSSAPI,
+                            "keytab": self.dir + "/services.keytab"})
+        bed.start(bed.PROXY, ["env"] + self.words(self.realm.server)
+                  + [self.sockd, "-f", conf, "-p", self.dir + "/danted.pid"])
+        bed.wait_port(bed.PROXY, bed.PROXY4, GSSAPI)
+
+    @staticmethod
+    def words(env):
+        return ["%s=%s" % pair for pair in env.items()]
+
+    def conf(self, level="confidentiality", port=GSSAPI, more="", methods='"gssapi"'):
+        path = "%s/%s.conf" % (self.dir, abs(hash((level, port, more, methods))))
+        with open(path, "w") as f:
+            f.write('server "corp" {\n address = "%s"\n port = %d\n methods = {%s}\n'
+                    ' gssapi-protection = "%s"\n%s\n}\nrule "all" { via = {"corp"} }\n'
+                    % (NAME, port, methods, level, more))
+        return path

@@ -1,0 +1,118 @@
+/* What programs on this machine may say to the bridge. */
+#include "edge.h"
+#include "front.h"
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <stdio.h>
+
+static struct front f;
+static const struct front_users tree = {"alice", "secret", true}, one = {"alice", "secret", false},
+                                nobody = {0};
+
+/* DATA in pieces of CHUNK. */
+static void say(const struct front_users *users, const void *data, size_t n, size_t chunk)
+{
+    front_start(&f);
+    for (size_t at = 0; at < n && f.state < FRONT_ASKED; at += chunk) {
+        size_t room, part = n - at < chunk ? n - at : chunk;
+        uint8_t *to = front_room(&f, &room);
+        cr_assert(part <= room);
+        memcpy(to, (const uint8_t *)data + at, part);
+        front_took(&f, users, part);
+    }
+}
+
+#define GREETING "\5\1\2"
+#define REQUEST  "\5\1\0\1\300\0\2\1\0\120"
+#define ASK(users, words, chunk) say(users, words, sizeof words - 1, chunk)
+
+Test(front, a_flight_however_cut)
+{
+    static const char flight[] = GREETING "\1\x07" "alice.7" "\6secret" REQUEST;
+    for (size_t chunk = 1; chunk <= sizeof flight; chunk++) {
+        ASK(&tree, flight, chunk);
+        cr_assert_eq(f.state, FRONT_ASKED);
+        cr_assert_eq(f.server, 7);
+        cr_assert_eq(f.command, S5_CONNECT);
+        cr_assert_eq(f.dst.port, 80);
+        cr_assert(f.out_len == 4 && memcmp(f.out, "\5\2\1\0", 4) == 0);
+    }
+}
+
+Test(front, octets_behind_a_request_are_kept)
+{
+    static const char flight[] = GREETING "\1\5alice\6secret" REQUEST "early";
+    size_t n;
+    ASK(&one, flight, 1000);
+    cr_assert_eq(f.state, FRONT_ASKED);
+    cr_assert(memcmp(front_surplus(&f, &n), "early", 5) == 0 && n == 5);
+}
+
+Test(front, wrong_words)
+{
+    static const char *const users[] = {"alice", "alic.1", "alicE.1", "alice.", "alice.x", ".1",
+                                        "alice.1234", "1", "", "bob.1", "alice.1.", "alice1"};
+    static const char *const passwords[] = {"secre", "secrets", "", "Secret"};
+    for (size_t i = 0; i < sizeof users / sizeof *users + sizeof passwords / sizeof *passwords; i++) {
+        size_t n = sizeof users / sizeof *users;
+        const char *user = i < n ? users[i] : "alice.1", *password = i < n ? "secret" : passwords[i - n];
+        char words[64];
+        int len = snprintf(words, sizeof words, GREETING "\1%c%s%c%s", (int)strlen(user), user,
+                           (int)strlen(password), password);
+        if (!*user || !*password) { /* snprintf ends nothing early, but says so */
+            len = 3;
+            words[len++] = 1;
+            words[len++] = (char)strlen(user);
+            memcpy(words + len, user, strlen(user)), len += (int)strlen(user);
+            words[len++] = (char)strlen(password);
+            memcpy(words + len, password, strlen(password)), len += (int)strlen(password);
+        }
+        say(&tree, words, (size_t)len, 1000);
+        cr_assert_eq(f.state, FRONT_FAILED, "%s %s", user, password);
+        cr_assert(f.out_len == 4 && memcmp(f.out, "\5\2\1\1", 4) == 0, "%s %s", user, password);
+        cr_assert_eq(f.server, -1);
+    }
+}
+
+Test(front, wrong_octets)
+{
+    ASK(&tree, "\4", 1);
+    cr_assert_eq(f.state, FRONT_FAILED);
+    ASK(&tree, "\5\1\0", 1); /* no authentication is not enough */
+    cr_assert(f.state == FRONT_FAILED && memcmp(f.out, "\5\377", 2) == 0);
+    ASK(&nobody, "\5\1\2", 1);
+    cr_assert(f.state == FRONT_FAILED && memcmp(f.out, "\5\377", 2) == 0);
+    ASK(&tree, "\5\0", 1);
+    cr_assert_eq(f.state, FRONT_FAILED);
+    ASK(&tree, GREETING "\5", 1);
+    cr_assert_eq(f.state, FRONT_FAILED);
+    ASK(&nobody, "\5\1\0\4", 1);
+    cr_assert_eq(f.state, FRONT_FAILED);
+    ASK(&nobody, "\5\1\0\5\1\0\2", 1);
+    cr_assert_eq(f.state, FRONT_FAILED);
+    ASK(&nobody, "\5\1\0\5\4\0\1\1\2\3\4\0\1", 1);
+    cr_assert(f.state == FRONT_FAILED && f.out_len == 12 && f.out[3] == 7);
+    ASK(&nobody, "\5\1\0\5\1\0\3\0\0\1", 1);
+    cr_assert(f.state == FRONT_FAILED && f.out[3] == 8);
+}
+
+Test(front, replies)
+{
+    static const struct {
+        int error;
+        uint8_t rep, told;
+    } rows[] = {{-EACCES, 0, 2}, {-ENETUNREACH, 0, 3}, {-EHOSTUNREACH, 0, 4}, {-ECONNREFUSED, 0, 5},
+                {-ETIMEDOUT, 0, 6}, {-EOPNOTSUPP, 0, 7}, {-EAFNOSUPPORT, 0, 8}, {-EPROTO, 0, 0x80},
+                {-ENOMEM, 0, 1}, {-EPROTO, 0x5a, 0x5a}, {-EACCES, 2, 2}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        front_start(&f);
+        front_reply(&f, rows[i].error, rows[i].rep, NULL);
+        cr_assert(f.out_len == 10 && f.out[1] == rows[i].told);
+        cr_assert_eq(f.state, FRONT_FAILED);
+    }
+    struct s5_addr name = {.kind = S5_ADDR_NAME, .name_len = 255, .port = 9};
+    memset(name.name, 'n', 255);
+    front_start(&f);
+    front_reply(&f, 0, 0, &name);
+    cr_assert_eq(f.out_len, 262);
+}

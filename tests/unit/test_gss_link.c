@@ -1,0 +1,193 @@
+/* The link's own rules, with a provider that never fails by itself: what a server may say when, and
+ * what is asked for at each point. */
+#include "edge.h"
+#include "fake_gss.h"
+#include <criterion/criterion.h>
+
+static struct s5_gss_room room;
+static struct fake ours, theirs;
+static struct s5_gss_link l;
+
+static void begin(uint8_t level, int steps, bool silent)
+{
+    static const struct s5_addr dst = {.kind = S5_ADDR_IPV4, .port = 80, .octets = {192, 0, 2, 1}};
+    struct s5_session_setup setup = {.command = S5_CONNECT, .dst = &dst, .n_methods = 1,
+                                     .methods = {S5_METHOD_GSSAPI}, .pipeline = true};
+    struct s5_gss_setup how = {&fake_provider, &ours, &room, level, false};
+    ours = (struct fake){steps, silent, 0, 0};
+    theirs = (struct fake){0};
+    memset(&l, 0xa5, sizeof l);
+    cr_assert_eq(s5_gss_link_start(&l, &setup, &how), 0);
+}
+
+static size_t written(void)
+{
+    size_t n, total = 0;
+    while (s5_gss_link_out(&l, &n), n) {
+        total += n;
+        s5_gss_link_sent(&l, n);
+    }
+    return total;
+}
+
+/* Octets at the edge of readable memory, as they are asked for. Stops at a failure. */
+static int said(const void *data, size_t n)
+{
+    for (size_t at = 0; at < n;) {
+        size_t part = s5_gss_link_need(&l);
+        cr_assert(part > 0, "nothing is asked for, %zu octets are left", n - at);
+        part = part < n - at ? part : n - at;
+        int r = s5_gss_link_feed(&l, edge_copy((const uint8_t *)data + at, part), part);
+        if (r < 0)
+            return r;
+        at += part;
+    }
+    return 0;
+}
+
+static void to_level(uint8_t level)
+{
+    begin(level, 1, false);
+    cr_assert_eq(written(), 3); /* nothing of a pipelined request before the context stands */
+    cr_assert_eq(said("\5\1", 2), 0);
+    cr_assert_eq(written(), 4 + 5 + 4 + 4);
+    cr_assert_str_eq(s5_gss_link_phase(&l), "protection level");
+}
+
+static size_t sealed(uint8_t *to, uint8_t mtyp, bool conf, const void *data, size_t n)
+{
+    int len = fake_wrap(&theirs, conf, data, n, to + S5_GSS_HEAD, 1000);
+    s5_gss_frame_head(to, mtyp, (size_t)len);
+    return S5_GSS_HEAD + (size_t)len;
+}
+
+static void to_reply(uint8_t level)
+{
+    uint8_t message[64];
+    to_level(level);
+    cr_assert_eq(said(message, sealed(message, S5_GSS_LEVEL, false, &level, 1)), 0);
+    cr_assert_eq(written(), level ? 4 + 3 + 10 : 10);
+}
+
+Test(gss_link, refuses_gssapi_without_a_provider)
+{
+    static const struct s5_addr dst = {.kind = S5_ADDR_IPV4, .port = 80};
+    struct s5_session_setup setup = {.command = S5_CONNECT, .dst = &dst, .n_methods = 1,
+                                     .methods = {S5_METHOD_GSSAPI}};
+    cr_assert_eq(s5_gss_link_start(&l, &setup, NULL), -EINVAL);
+    setup.methods[0] = S5_METHOD_NONE;
+    cr_assert_eq(s5_gss_link_start(&l, &setup, NULL), 0);
+    cr_assert_eq(written(), 3);
+    cr_assert_eq(said("\5\0", 2), 0);
+    cr_assert_eq(written(), 10);
+    cr_assert_eq(s5_gss_link_need(&l), 7);
+}
+
+Test(gss_link, several_steps_and_a_silent_last_one)
+{
+    for (int steps = 1; steps <= 4; steps++)
+        for (int silent = 0; silent <= (steps > 1); silent++) {
+            begin(2, steps, silent);
+            written();
+            cr_assert_eq(said("\5\1", 2), 0);
+            for (int i = 1; i < steps; i++) {
+                cr_assert_eq(written(), 9);
+                cr_assert_str_eq(s5_gss_link_phase(&l), "security context");
+                cr_assert_eq(said("\1\1\0\2ok", 6), 0);
+            }
+            cr_assert_eq(written(), silent ? 8 : 17);
+            cr_assert_str_eq(s5_gss_link_phase(&l), "protection level");
+        }
+}
+
+Test(gss_link, wrong_messages_at_every_point)
+{
+    static const struct {
+        const char *octets;
+        size_t n;
+        int error;
+    } wrong[] = {
+        {"\0", 1, -EPROTO},          {"\5", 1, -EPROTO},         {"\1\0", 2, -EPROTO},
+        {"\1\4", 2, -EPROTO},        {"\1\xff", 2, -EACCES},     {"\1\x80", 2, -EPROTO},
+        {"\5\0\0\1", 4, -EPROTO},
+    };
+    for (int point = 0; point < 3; point++) {
+        static const uint8_t mtyp[] = {1, 2, 3};
+        for (size_t i = 0; i < sizeof wrong / sizeof *wrong + 2; i++) {
+            uint8_t octets[8] = {1, mtyp[point]};
+            size_t n = 4;
+            int error = -EPROTO;
+            if (point == 0) {
+                begin(2, 2, false);
+                written();
+                said("\5\1", 2);
+                written();
+            } else if (point == 1)
+                to_level(2);
+            else
+                to_reply(2);
+            if (i < sizeof wrong / sizeof *wrong) {
+                memcpy(octets, wrong[i].octets, n = wrong[i].n);
+                error = wrong[i].error;
+            } else if (i == sizeof wrong / sizeof *wrong + 1)
+                octets[1] = mtyp[(point + 1) % 3]; /* one of the others */
+            cr_assert_eq(said(octets, n), error, "point %d, row %zu", point, i);
+            cr_assert_eq(s5_gss_link_need(&l), 0);
+            cr_assert_eq(written(), 0);
+            cr_assert_eq(s5_gss_link_error(&l), error);
+        }
+    }
+}
+
+Test(gss_link, ends_of_file)
+{
+    uint8_t message[64];
+    begin(2, 2, false);
+    written();
+    said("\5\1", 2);
+    cr_assert_eq(s5_gss_link_eof(&l), -EACCES);
+    to_level(2);
+    cr_assert_eq(s5_gss_link_eof(&l), -EACCES);
+    to_reply(2);
+    cr_assert_eq(s5_gss_link_eof(&l), -ECONNREFUSED);
+    to_reply(2);
+    cr_assert_eq(said(message, sealed(message, S5_GSS_DATA, true, "\5\4", 2)), 0);
+    cr_assert_eq(s5_gss_link_eof(&l), -EHOSTUNREACH); /* a failing REP in hand wins */
+}
+
+Test(gss_link, a_reply_in_pieces_each_sealed)
+{
+    static const char reply[] = "\5\0\0\1\1\2\3\4\0\7rest";
+    uint8_t message[64];
+    to_reply(2);
+    for (int i = 0; i < 9; i++)
+        cr_assert_eq(said(message, sealed(message, S5_GSS_DATA, true, reply + i, 1)), 0);
+    cr_assert_eq(said(message, sealed(message, S5_GSS_DATA, true, "", 0)), 0);
+    cr_assert_eq(said(message, sealed(message, S5_GSS_DATA, true, reply + 9, 5)), 0);
+    size_t n;
+    cr_assert_eq(s5_gss_link_state(&l), S5_SESSION_DONE);
+    cr_assert(memcmp(s5_gss_link_surplus(&l, &n), "rest", 4) == 0 && n == 4);
+}
+
+Test(gss_link, unordered_and_unencrypted_replies_end_it)
+{
+    uint8_t message[64];
+    to_reply(2);
+    theirs.sent++;
+    cr_assert_eq(said(message, sealed(message, S5_GSS_DATA, true, "\5", 1)), -EPROTO);
+    to_reply(2);
+    cr_assert_eq(said(message, sealed(message, S5_GSS_DATA, false, "\5", 1)), -EPROTO);
+    to_reply(1);
+    cr_assert_eq(said(message, sealed(message, S5_GSS_DATA, true, "\5", 1)), 0);
+}
+
+Test(gss_link, more_than_needed_changes_nothing)
+{
+    to_reply(2);
+    cr_assert_eq(s5_gss_link_need(&l), 4);
+    cr_assert_eq(s5_gss_link_feed(&l, "\1\3\0\4x", 5), -EINVAL);
+    cr_assert_eq(s5_gss_link_feed(&l, "", 0), -EINVAL);
+    cr_assert_eq(s5_gss_link_need(&l), 4);
+    cr_assert_eq(s5_gss_link_feed(&l, "\1\3\0\4", 4), 0);
+    cr_assert_eq(s5_gss_link_need(&l), 4);
+}
