@@ -89,7 +89,7 @@ static void fork_child(void)
 /* Beside this object where that stands in the tree it was built in, else where it is installed. */
 static int bridge_path(char *ret, size_t size)
 {
-    static const char built[] = "/../bridge/socks5-bridge";
+    static const char built[] = "/../tools/bridge/socks5-bridge";
     const char *object = s5_start_object(), *slash = object ? strrchr(object, '/') : NULL;
     size_t n = slash ? (size_t)(slash - object) : 0;
     if (n && n + sizeof built <= size) {

@@ -166,8 +166,6 @@ static bool cache_directory(char *ret, size_t size)
     return n > 0 && (size_t)n < size;
 }
 
-/* Put POLICY into a new memory file for the process tree of the command and name it in the
- * environment, which must be the command's by now: it is what the policy is known by. */
 /* The bridge in front of servers that may select GSSAPI, ahead of need; where it does not start, the
  * command's own connections try again and say so. */
 static void start_bridge(struct s5_tree *tree, int fd)
@@ -179,12 +177,14 @@ static void start_bridge(struct s5_tree *tree, int fd)
         wanted = wanted || s5_bridge_fronts(&tree->policy.servers[i]);
     if (!wanted)
         return;
-    find_built(path, sizeof(path), "/bridge/socks5-bridge");
+    find_built(path, sizeof(path), "/tools/bridge/socks5-bridge");
     if (*path == '\0')
         snprintf(path, sizeof(path), "%s", BRIDGE_PATH);
     s5_bridge_ensure(&how);
 }
 
+/* Put POLICY into a new memory file for the process tree of the command and name it in the
+ * environment, which must be the command's by now: it is what the policy is known by. */
 static int hand_over(const struct s5_policy *policy, bool trusted)
 {
     struct s5_tree *tree;

@@ -68,7 +68,7 @@ def main():
             # A hosts file of its own, in a mount namespace of its own.
             started.append(subprocess.Popen(
                 ["unshare", "-m", "sh", "-c", 'mount --bind "$0" /etc/hosts && exec "$@"', hosts,
-                 os.path.abspath(args.build) + "/bridge/socks5-bridge", "--listen",
+                 os.path.abspath(args.build) + "/tools/bridge/socks5-bridge", "--listen",
                  "127.0.0.1:%d" % ports[level], "-c", conf], env=env))
         try:
             for port in ports.values():

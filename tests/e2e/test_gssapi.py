@@ -29,7 +29,7 @@ def alone(w, level="confidentiality", port=2080, options=(), **more):
     """A bridge standing alone on the client's loopback."""
     k = krb(w)
     bridge = bed.start(bed.CLIENT, ["env"] + k.words(k.realm.client) + [
-        w.build + "/bridge/socks5-bridge", "--listen", "127.0.0.1:%d" % port, "-c",
+        w.build + "/tools/bridge/socks5-bridge", "--listen", "127.0.0.1:%d" % port, "-c",
         k.conf(level, **more), *options], stderr=open(w.scratch + "/bridge.log", "a"))
     bed.wait_port(bed.CLIENT, "127.0.0.1", port)
     return bridge
@@ -320,7 +320,7 @@ def bridges(w):
     found = []
     for path in glob.glob("/proc/[0-9]*/exe"):
         try:
-            if os.readlink(path) == w.build + "/bridge/socks5-bridge":
+            if os.readlink(path) == w.build + "/tools/bridge/socks5-bridge":
                 pid = int(path.split("/")[2])
                 ns = os.readlink("/proc/%d/ns/net" % pid)
                 with bed.inside(bed.CLIENT):

@@ -25,7 +25,8 @@ PURE = {"memcpy", "memmove", "memset", "memcmp", "memchr", "strlen", "strnlen", 
 
 
 def folder(room):
-    return os.path.join(TOP, room if room in ("preload", "tools", "bridge") else "libsocks5client/" + room)
+    where = {"preload": "preload", "tools": "tools", "bridge": "tools/bridge"}
+    return os.path.join(TOP, where.get(room, "libsocks5client/" + room))
 
 
 def text_of(path):
