@@ -114,6 +114,30 @@ static void turn(struct s5_tree *tree, unsigned index)
     server->n_addrs = 1;
 }
 
+bool s5_bridge_local(const struct s5_calls *real, const struct s5_tree *tree, unsigned index,
+                     int family, uint16_t port, struct s5_endpoint *ret)
+{
+    const struct s5_server *meant = &tree->bridge.originals[index];
+    struct s5_addr addr = {.kind = meant->addrs[0].kind, .port = meant->port};
+    struct sockaddr_storage sa;
+    socklen_t len;
+    bool found = false;
+    memcpy(addr.octets, meant->addrs[0].octets, sizeof meant->addrs[0].octets);
+    if (!meant->n_addrs || s5_addr_to_sockaddr(&addr, family, &sa, &len) < 0)
+        return false;
+    int saved = errno, fd = (int)syscall(SYS_socket, family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd >= 0 && real->connect(fd, (struct sockaddr *)&sa, len) == 0) {
+        socklen_t size = sizeof ret->v6;
+        found = real->getsockname(fd, &ret->any, &size) == 0;
+        ret->len = found ? size : 0;
+        ret->v4.sin_port = htons(port); /* where both families have it */
+    }
+    if (fd >= 0)
+        syscall(SYS_close, fd);
+    errno = saved;
+    return found;
+}
+
 /* --- starting --- */
 
 struct spawn {

@@ -4,6 +4,7 @@
 #ifndef S5_BRIDGE_H
 #define S5_BRIDGE_H
 
+#include "calls.h"
 #include "tree.h"
 
 #define S5_BRIDGE_PATH_MAX 4096
@@ -26,6 +27,12 @@ int s5_bridge_ensure(const struct s5_bridge_start *how);
 
 /* Whether it is up by all that is known without waiting. */
 bool s5_bridge_is_up(const struct s5_bridge_start *how);
+
+/* The address of ours that leads to the server INDEX that was meant, with PORT, as a socket of FAMILY
+ * tells it: programs announce what getsockname() says, and loopback would be said of a connection
+ * to the bridge. False: there is none. */
+bool s5_bridge_local(const struct s5_calls *real, const struct s5_tree *tree, unsigned index,
+                     int family, uint16_t port, struct s5_endpoint *ret);
 
 /* --- for the bridge itself --- */
 

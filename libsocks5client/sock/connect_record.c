@@ -6,6 +6,7 @@
  * the server was not reached at all the kernel itself keeps it; where a negotiation failed, the
  * socket was dissolved and the kernel keeps an ECONNRESET of its own, which makes the socket look
  * as failed as it is (POLLERR) and is taken away with the true error. */
+#include "bridge.h"
 #include "clock.h"
 #include "error.h"
 #include "listener.h"
@@ -54,6 +55,18 @@ static void give_back(void *user, int fd, struct s5_slot *slot)
     s5_epoll_give_back(user, fd);
 }
 
+/* A connection to the bridge says the name it would have, were it one to the server that was meant. */
+__attribute__((noinline)) static void name_bridged(struct s5_engine *e, struct s5_record *record)
+{
+    struct s5_endpoint own = {.len = sizeof own.v6};
+    const struct s5_tree *tree = atomic_load(&e->tree);
+    int saved = errno;
+    if (tree && e->real->getsockname(atomic_load(&record->fd), &own.any, &own.len) == 0)
+        s5_bridge_local(e->real, tree, record->server_index, own.any.sa_family,
+                        ntohs(own.v4.sin_port), &record->local);
+    errno = saved;
+}
+
 void s5_connect_settle(struct s5_engine *e, struct s5_record *record)
 {
     uint32_t flying = S5_RECORD_FLYING;
@@ -66,6 +79,8 @@ void s5_connect_settle(struct s5_engine *e, struct s5_record *record)
     bool ready = !lost && atomic_load(&f->phase) == S5_FLIGHT_READY;
     if (!lost && (ready || f->error)) /* what the kernel keeps is logged when it is fetched */
         log_outcome(e, f, ready);
+    if (ready && !record->local.len && e->policy->servers[record->server_index].bridged)
+        name_bridged(e, record);
     atomic_store(&record->state, ready ? S5_RECORD_READY : S5_RECORD_FAILED);
     /* Out of the list first: from here on events are the application's, and none that the next
      * line brings about may be taken for the negotiation's. */

@@ -76,6 +76,6 @@ class Kerberos:
         path = "%s/%s.conf" % (self.dir, abs(hash((level, port, more, methods))))
         with open(path, "w") as f:
             f.write('server "corp" {\n address = "%s"\n port = %d\n methods = {%s}\n'
-                    ' gssapi-protection = "%s"\n%s\n}\nrule "all" { via = {"corp"} }\n'
+                    ' gssapi-protection = "%s"\n%s\n}\nrule "all" { command = {"connect", "bind", "udp"} via = {"corp"} }\n'
                     % (NAME, port, methods, level, more))
         return path

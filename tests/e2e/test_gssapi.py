@@ -12,6 +12,7 @@ import time
 
 import bed
 import kerberos
+import test_bind
 import trap
 from run import CURL, PAGE, PYTHON, URL4, right, test
 
@@ -140,6 +141,30 @@ async def all():
     print('fifty')
 asyncio.run(all())""" % (bed.TARGET4, bed.TARGET4)
     right(via(w, [PYTHON, "-c", code]), b"fifty")
+
+
+class Over:
+    """The world, with every server reached over the bridge."""
+
+    def __init__(self, world):
+        self.world = world
+
+    def __getattr__(self, name):
+        return getattr(self.world, name)
+
+    def via(self, port, command, user="", **more):
+        return via(self.world, command)
+
+
+for client in (test_bind.tnftp, test_bind.lftp):
+    @test("gssapi: %s, active" % client.__name__)
+    def _(w, client=client):
+        client(Over(w), bed.TARGET4, None, "")
+
+
+@test("gssapi: a name travels to the server")
+def _(w):
+    right(via(w, CURL + ["http://both.example/"]), PAGE)
 
 
 @test("gssapi: a program exec'ed with a connection goes on with it")
