@@ -171,7 +171,6 @@ int s5_registry_take_off(struct s5_registry *r, struct s5_record *record)
         while (top <= at && !atomic_compare_exchange_weak(&r->flying_top, &top, at + 1))
             ;
         atomic_fetch_add(&r->flying_count, 1);
-        atomic_fetch_add(&r->waits, 1);
         return 0;
     }
     return -ENOBUFS;
@@ -181,7 +180,6 @@ void s5_registry_land(struct s5_registry *r, struct s5_record *record)
 {
     uint32_t at = record->flying_at;
     atomic_store(&r->flying[at], 0);
-    atomic_fetch_sub(&r->waits, 1);
     if (atomic_fetch_sub(&r->flying_count, 1) == 1) {
         /* A list that is empty starts short again; a take-off at the same time raises the top
          * after its own store, so that at worst the top is too high. */
@@ -195,7 +193,6 @@ void s5_registry_land(struct s5_registry *r, struct s5_record *record)
 void s5_registry_listens(struct s5_registry *r, int more)
 {
     atomic_fetch_add(&r->listening, (uint32_t)more);
-    atomic_fetch_add(&r->waits, (uint32_t)more);
 }
 
 struct s5_record *s5_registry_flying_at(const struct s5_registry *r, uint32_t at)

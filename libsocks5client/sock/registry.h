@@ -57,7 +57,6 @@ struct s5_registry {
     _Atomic uint32_t flying_count; /* records in flight, and others whose octets matter: the gate
                                     * of most hooks */
     _Atomic uint32_t listening;    /* records that are LISTENING */
-    _Atomic uint32_t waits;        /* both together: the gate of poll and select */
     _Atomic uint32_t flying_top;
     _Atomic uint32_t flying[S5_FLYING]; /* record index + 1; 0: a gap */
 };
@@ -81,9 +80,11 @@ static inline bool s5_registry_foreign(const struct s5_registry *r, int fd)
     return !slot || atomic_load_explicit(&slot->record, memory_order_acquire) == 0;
 }
 
+/* The gate of poll and select. */
 static inline bool s5_registry_waits(const struct s5_registry *r)
 {
-    return atomic_load_explicit(&r->waits, memory_order_acquire) != 0;
+    return (atomic_load_explicit(&r->flying_count, memory_order_acquire) |
+            atomic_load_explicit(&r->listening, memory_order_acquire)) != 0;
 }
 
 static inline bool s5_registry_flying(const struct s5_registry *r)
@@ -95,7 +96,6 @@ static inline bool s5_registry_flying(const struct s5_registry *r)
 static inline void s5_registry_attend(struct s5_registry *r, int by)
 {
     atomic_fetch_add(&r->flying_count, (uint32_t)by);
-    atomic_fetch_add(&r->waits, (uint32_t)by);
 }
 
 /* The same, made when missing; NULL: FD is beyond the table, or memory short. */
