@@ -134,7 +134,7 @@ enum s5_turn s5_connect_turn(struct s5_engine *e, struct s5_record *record, shor
 struct s5_record *s5_connect_known(struct s5_engine *e, int fd, uint64_t *ret_cookie)
 {
     struct s5_slot *slot = s5_registry_slot(&e->registry, fd);
-    struct s5_record *record = slot ? s5_registry_find(&e->registry, fd) : NULL;
+    struct s5_record *record = s5_registry_find(&e->registry, fd);
     if (!record || !s5_registry_doubted(slot))
         return record;
     uint64_t cookie = s5_connect_cookie(e, fd);
@@ -142,16 +142,14 @@ struct s5_record *s5_connect_known(struct s5_engine *e, int fd, uint64_t *ret_co
         s5_registry_doubt(&e->registry, fd, false);
         return record;
     }
-    s5_connect_forget(e, fd);
-    s5_registry_unwatch_all(&e->registry, fd);
+    if (atomic_load(&record->state) != S5_RECORD_READY)
+        s5_connect_forget(e, fd);
+    else if ((record = s5_registry_drop(&e->registry, fd)))
+        s5_registry_free(&e->registry, record);
+    if (s5_registry_watched(slot))
+        s5_registry_unwatch_all(&e->registry, fd);
     *ret_cookie = cookie;
     return NULL;
-}
-
-struct s5_record *s5_connect_record(struct s5_engine *e, int fd)
-{
-    uint64_t cookie;
-    return s5_connect_known(e, fd, &cookie);
 }
 
 struct s5_record *s5_connect_flying(struct s5_engine *e, int fd)

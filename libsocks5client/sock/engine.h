@@ -81,10 +81,14 @@ bool s5_connect_restarts(void);
 enum s5_turn s5_connect_turn(struct s5_engine *e, struct s5_record *record, short events);
 /* FD names nothing of ours any more; to be called before it is closed or reused. */
 void s5_connect_forget(struct s5_engine *e, int fd);
-/* The record of FD, doubts cleared up; NULL: not ours (any more). */
-struct s5_record *s5_connect_record(struct s5_engine *e, int fd);
-/* The same; where doubts proved right the cookie of the socket FD names now is in *RET_COOKIE. */
+/* The record of FD, doubts cleared up; NULL: not ours (any more). Where they proved right the cookie
+ * of the socket FD names now is in *RET_COOKIE. */
 struct s5_record *s5_connect_known(struct s5_engine *e, int fd, uint64_t *ret_cookie);
+static inline struct s5_record *s5_connect_record(struct s5_engine *e, int fd)
+{
+    uint64_t cookie;
+    return s5_registry_foreign(&e->registry, fd) ? NULL : s5_connect_known(e, fd, &cookie);
+}
 /* SO_COOKIE, 0 when there is none. */
 uint64_t s5_connect_cookie(struct s5_engine *e, int fd);
 /* Whether FD names the socket RECORD was made for still: it may have been closed unseen. */

@@ -122,20 +122,29 @@ static bool also_others(struct s5_engine *e, int ep, uint64_t data)
     return false;
 }
 
+/* Whether RECORD is registered with EP and DATA; most have one descriptor and one registration. */
+static bool reports(struct s5_engine *e, struct s5_record *record, int ep, uint64_t data)
+{
+    struct match m = {e, ep, data, false};
+    int fd = atomic_load(&record->fd);
+    struct s5_slot *slot = s5_registry_slot(&e->registry, fd);
+    if (slot && atomic_load(&slot->ep) == ep + 1 && atomic_load(&slot->data) == data &&
+        s5_registry_find(&e->registry, fd) == record)
+        return true;
+    s5_registry_each(&e->registry, record, match_slot, &m);
+    return m.found;
+}
+
 /* Whether the application shall see EVENT. */
 static bool passes(struct s5_engine *e, int ep, const struct epoll_event *event)
 {
-    struct match m = {e, ep, event->data.u64, false};
     uint32_t top = atomic_load(&e->registry.flying_top);
     for (uint32_t at = 0; at < top; at++) {
         struct s5_record *record = s5_registry_flying_at(&e->registry, at);
-        m.found = false;
-        if (record)
-            s5_registry_each(&e->registry, record, match_slot, &m);
-        if (!m.found)
+        if (!record || !reports(e, record, ep, event->data.u64))
             continue;
         enum s5_turn turn = s5_connect_turn(e, record, (short)event->events);
-        if (turn != S5_TURN_GONE && (turn != S5_TURN_WAIT || !also_others(e, ep, m.data)))
+        if (turn != S5_TURN_GONE && (turn != S5_TURN_WAIT || !also_others(e, ep, event->data.u64)))
             return false;
     }
     return true;

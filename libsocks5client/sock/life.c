@@ -15,7 +15,7 @@ int s5_close(struct s5_engine *e, int fd)
 {
     if (fd >= 0 && (fd == atomic_load(&e->tree_fd) || s5_hidden_is(e, fd)))
         return -EBADF;
-    struct s5_record *record = s5_registry_find(&e->registry, fd);
+    const struct s5_record *record = s5_registry_find(&e->registry, fd);
     /* Asking the kernel who we are costs as much as the close itself: a record that holds nothing
      * but names may stay, in doubt. */
     if (record && atomic_load(&record->state) == S5_RECORD_READY)
