@@ -4,6 +4,7 @@
  *
  * All of it may run in a child of vfork, with the parent's memory: the new environment lives on the
  * stack, nothing is allocated and nothing of the process is changed. */
+#include "associate.h"
 #include "program.h"
 #include "start.h"
 #include <alloca.h>
@@ -269,7 +270,11 @@ HOOK(int, posix_spawn,
     int r = check(path);
     if (r == 0)
         r = fill(s5_preload(), &c, envp);
-    return r < 0 ? -r : real(pid, path, actions, attr, argv, c.strings);
+    if (r == 0) {
+        r = -real(pid, path, actions, attr, argv, c.strings);
+        s5_associate_stay(s5_preload());
+    }
+    return -r;
 }
 
 HOOK(int, posix_spawnp,
@@ -281,7 +286,11 @@ HOOK(int, posix_spawnp,
     int r = check_found(file);
     if (r == 0)
         r = fill(s5_preload(), &c, envp);
-    return r < 0 ? -r : real(pid, file, actions, attr, argv, c.strings);
+    if (r == 0) {
+        r = -real(pid, file, actions, attr, argv, c.strings);
+        s5_associate_stay(s5_preload());
+    }
+    return -r;
 }
 
 /* --- shells libc starts by itself, with the environment as it stands: what was cleaned out of it

@@ -5,6 +5,8 @@
 #include <netinet/in.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
 
 #define S5_REAL(ret, name, params, args)
 #define S5_WAIT(ret, name, params, args)
@@ -50,6 +52,33 @@ HOOK(int, fcntl, (int fd, int command, ...))
 ALIAS(fcntl64, fcntl)
 ALIAS(__fcntl, fcntl)
 
+/* --- ioctl: FIONREAD tells the size of a datagram --- */
+
+COLD static int next_size(int fd, unsigned long request, void *arg)
+{
+    int n = s5_next_size(ENGINE, fd);
+    if (n == -ENOTTY)
+        return REAL(ioctl, fd, request, arg);
+    if (n >= 0)
+        memcpy(arg, &n, sizeof n);
+    return (int)DOOR(n < 0 ? n : 0);
+}
+
+int s5_hook_ioctl(int fd, unsigned long request, void *arg)
+{
+    return request == FIONREAD && arg && s5_gate_stream(fd) ? next_size(fd, request, arg)
+                                                            : REAL(ioctl, fd, request, arg);
+}
+
+HOOK(int, ioctl, (int fd, unsigned long request, ...))
+{
+    va_list args;
+    va_start(args, request);
+    void *arg = va_arg(args, void *);
+    va_end(args);
+    return s5_hook_ioctl(fd, request, arg);
+}
+
 /* --- closing in other ways --- */
 
 HOOK(void, closefrom, (int first))
@@ -70,30 +99,31 @@ HOOK(int, fclose, (FILE * stream))
 
 /* --- what _FORTIFY_SOURCE makes of reads: libc's own checks, behind our gate --- */
 
-#define CHECKED(ret, name, params, args, fd, nonblock)                                             \
+#define CHECKED(ret, name, params, args, fd, ours)                                                 \
+    COLD static ret ours_##name params                                                             \
+    {                                                                                              \
+        return DOOR(ours);                                                                         \
+    }                                                                                              \
     HOOK(ret, name, params)                                                                        \
     {                                                                                              \
         static ret(*real) params;                                                                  \
+        if (s5_gate_stream(fd) && n <= size)                                                       \
+            return ours_##name args;                                                               \
         if (!real)                                                                                 \
             real = (ret(*) params)s5_real_find(#name);                                             \
-        return s5_gate_flying() ? STREAM(fd, nonblock, real args) : real args;                     \
+        return real args;                                                                          \
     }
 
 CHECKED(ssize_t, __read_chk, (int fd, void *buf, size_t n, size_t size), (fd, buf, n, size), fd,
-        false)
+        ((void)size, s5_read(ENGINE, fd, buf, n)))
 CHECKED(ssize_t, __recv_chk, (int fd, void *buf, size_t n, size_t size, int flags),
-        (fd, buf, n, size, flags), fd, flags &MSG_DONTWAIT)
-HOOK(ssize_t, __recvfrom_chk,
-     (int fd, void *buf, size_t n, size_t size, int flags, struct sockaddr *addr, socklen_t *len))
-{
-    static ssize_t (*real)(int, void *, size_t, size_t, int, struct sockaddr *, socklen_t *);
-    if (n <= size && s5_gate_flying())
-        return OURS_recvfrom(fd, buf, n, flags, addr, len);
-    if (!real)
-        real = (ssize_t(*)(int, void *, size_t, size_t, int, struct sockaddr *,
-                           socklen_t *))s5_real_find("__recvfrom_chk");
-    return real(fd, buf, n, size, flags, addr, len);
-}
+        (fd, buf, n, size, flags), fd,
+        ((void)size, s5_recvfrom(ENGINE, fd, buf, n, flags, NULL, NULL)))
+CHECKED(ssize_t, __recvfrom_chk,
+        (int fd, void *buf, size_t n, size_t size, int flags, struct sockaddr *addr,
+         socklen_t *len),
+        (fd, buf, n, size, flags, addr, len), fd,
+        ((void)size, s5_recvfrom(ENGINE, fd, buf, n, flags, addr, len)))
 
 /* --- libc's own clients of the r-commands look names up and connect where nobody sees it:
  * whatever they are called with --- */

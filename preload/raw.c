@@ -63,6 +63,18 @@ static bool socket_call(long number, const struct arguments *v, long *ret)
     case SYS_recvmsg:
         *ret = recvmsg(INT(0), PTR(1), INT(2));
         return true;
+    case SYS_recvmmsg:
+        *ret = recvmmsg(INT(0), PTR(1), (unsigned)v->a[2], INT(3), PTR(4));
+        return true;
+    case SYS_ioctl:
+        *ret = s5_hook_ioctl(INT(0), (unsigned long)v->a[1], PTR(2));
+        return true;
+    case SYS_readv:
+        *ret = readv(INT(0), PTR(1), INT(2));
+        return true;
+    case SYS_writev:
+        *ret = writev(INT(0), PTR(1), INT(2));
+        return true;
     case SYS_read:
         *ret = read(INT(0), PTR(1), (size_t)v->a[2]);
         return true;

@@ -15,6 +15,14 @@ static inline uint64_t s5_clock_now(void)
     return (uint64_t)ts.tv_sec * S5_CLOCK_SECOND + (uint64_t)ts.tv_nsec;
 }
 
+/* The same clock some milliseconds late, for a fraction of the price. */
+static inline uint64_t s5_clock_coarse(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
+    return (uint64_t)ts.tv_sec * S5_CLOCK_SECOND + (uint64_t)ts.tv_nsec;
+}
+
 /* The point TIMEOUT from NOW; NULL is never. */
 static inline uint64_t s5_clock_later(uint64_t now, const struct timespec *timeout)
 {

@@ -4,6 +4,7 @@
  * The record is in the registry and its epoll registrations are borrowed before connect() to the
  * server begins, so that no thread sees readiness that is not the application's. A non-blocking
  * socket is left in flight; a blocking one is driven here to its end. */
+#include "associate.h"
 #include "clock.h"
 #include "listener.h"
 #include "nameserver.h"
@@ -121,7 +122,8 @@ static int connect_again(struct s5_engine *e, struct s5_record *record, int fd)
         if (s5_bind_listens(e, fd))
             return -EISCONN;
         break;
-    case S5_RECORD_NAMED: /* it calls, instead of being called */
+    case S5_RECORD_NAMED:   /* it calls, instead of being called */
+    case S5_RECORD_RELAYED: /* no stream: s5_associate_connect has it */
     case S5_RECORD_HIDDEN:
     case S5_RECORD_FREE:
         break;
@@ -313,9 +315,11 @@ static int connect_inet(struct s5_engine *e, int fd, const struct sockaddr *addr
     uint8_t kind = s5_route_protocol(protocol);
     if (kind && s5_nameserver_wanted(e, &to, kind))
         return s5_nameserver_connect(e, fd, kind, addr, len);
+    if (protocol == IPPROTO_UDP)
+        return s5_associate_connect(e, fd, addr, len);
     if (kind != S5_PROTO_TCP)
         r = s5_route_direct_only(e, &to, kind, kind == S5_PROTO_UDP ? S5_CMD_UDP : S5_CMD_CONNECT,
-                                 "anything but TCP");
+                                 "anything but TCP and UDP");
     else
         r = s5_route(e, &to, kind, S5_CMD_CONNECT, &server);
     if (r > 0)
@@ -332,6 +336,8 @@ int s5_connect(struct s5_engine *e, int fd, const struct sockaddr *addr, socklen
     if (s5_engine_inside || !addr || len < sizeof addr->sa_family)
         return real_connect(e, fd, addr, len);
     struct s5_record *record = s5_connect_known(e, fd, &cookie);
+    if (s5_associate_of(e, fd))
+        return s5_associate_connect(e, fd, addr, len);
     if (addr->sa_family == AF_UNSPEC && record)
         s5_connect_forget(e, fd);
     if (addr->sa_family != AF_INET && addr->sa_family != AF_INET6)

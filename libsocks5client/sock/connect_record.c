@@ -6,6 +6,7 @@
  * the server was not reached at all the kernel itself keeps it; where a negotiation failed, the
  * socket was dissolved and the kernel keeps an ECONNRESET of its own, which makes the socket look
  * as failed as it is (POLLERR) and is taken away with the true error. */
+#include "associate.h"
 #include "bridge.h"
 #include "clock.h"
 #include "error.h"
@@ -191,6 +192,8 @@ void s5_connect_forget(struct s5_engine *e, int fd)
     uint32_t asker = atomic_exchange(&record->asker, 0);
     if (asker)
         s5_nameserver_forget(e, asker);
+    if (record->relayed)
+        s5_associate_end(e, record->relayed - 1);
     s5_registry_free(&e->registry, record);
 }
 

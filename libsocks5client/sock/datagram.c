@@ -1,7 +1,10 @@
-/* Sends that name a destination: what a rule leads to a server but cannot go there is refused here,
- * so that it goes nowhere else. A send with MSG_FASTOPEN is a connect(). */
-#include "engine.h"
+/* Octets of the application on a socket that may be ours: one whose connection is being negotiated,
+ * one that names a destination, one that has an association, a resolver's. What a rule leads to a
+ * server but cannot go there is refused here, so that it goes nowhere else. A send with MSG_FASTOPEN
+ * is a connect(). */
+#include "associate.h"
 #include "nameserver.h"
+#include "octets.h"
 #include <errno.h>
 #include <netinet/in.h>
 #include <string.h>
@@ -11,21 +14,10 @@
 #define SCTP_CONNECTX     110
 #define SCTP_CONNECTX3    111
 
-/* The destination, where SA names one of the two families that leave the machine. An AF_UNSPEC
- * address is taken for IPv4 by the kernel's UDP, so it is here. */
-static bool destination(const struct sockaddr *sa, socklen_t len, struct s5_addr *ret)
-{
-    struct sockaddr_storage whole;
-    if (!sa || len < sizeof sa->sa_family || len > sizeof whole)
-        return false;
-    memset(&whole, 0, sizeof(struct sockaddr_in6));
-    memcpy(&whole, sa, len);
-    if (whole.ss_family == AF_UNSPEC)
-        whole.ss_family = AF_INET;
-    if (whole.ss_family == AF_INET6 && len >= 24 && len < sizeof(struct sockaddr_in6))
-        len = sizeof(struct sockaddr_in6);
-    return s5_addr_from_sockaddr(ret, (struct sockaddr *)&whole, len) == 0;
-}
+/* What the kernel would do to datagrams without a thought for their headers (linux/udp.h). */
+#define UDP_CORK    1
+#define UDP_SEGMENT 103
+#define UDP_GRO     104
 
 static int protocol_of(struct s5_engine *e, int fd)
 {
@@ -35,13 +27,35 @@ static int protocol_of(struct s5_engine *e, int fd)
                                                                                   : -errno;
 }
 
-enum leave { AS_IT_IS, FAST_OPEN };
+enum leave { AS_IT_IS, FAST_OPEN, RELAYED };
+
+/* Where a send that leaves goes, other than its address says. */
+struct way {
+    struct s5_association *a;  /* when RELAYED */
+    struct s5_endpoint direct; /* what a stand-in stands for, when AS_IT_IS; len 0: nothing */
+};
+
+static int leave_udp(struct s5_engine *e, int fd, int family, struct s5_addr *to, struct way *ret)
+{
+    const struct s5_server *server;
+    bool named;
+    int r = s5_target_route(e, to, &server, &named);
+    if (r > 0) {
+        r = s5_associate_open(e, fd, server, NULL, &ret->a);
+        return r < 0 ? r : RELAYED;
+    }
+    if (r == 0 && named)
+        r = s5_resolve_direct(e, to, family, &ret->direct);
+    return r < 0 ? r : AS_IT_IS;
+}
 
 /* How a send on FD to ADDR may leave: enum leave, or -errno. */
-static int leave(struct s5_engine *e, int fd, const struct sockaddr *addr, socklen_t len, int flags)
+static int leave(struct s5_engine *e, int fd, const struct sockaddr *addr, socklen_t len, int flags,
+                 struct way *ret)
 {
     struct s5_addr to;
-    if (s5_engine_inside || !destination(addr, len, &to))
+    ret->direct.len = 0;
+    if (s5_engine_inside || !s5_target_address(addr, len, &to))
         return AS_IT_IS;
     int protocol = protocol_of(e, fd);
     if (protocol < 0)
@@ -49,11 +63,13 @@ static int leave(struct s5_engine *e, int fd, const struct sockaddr *addr, sockl
     uint8_t kind = s5_route_protocol(protocol);
     if (kind == S5_PROTO_TCP) /* the kernel ignores the address of any other send on a stream */
         return flags & MSG_FASTOPEN ? FAST_OPEN : AS_IT_IS;
+    if (protocol == IPPROTO_UDP && to.port)
+        return leave_udp(e, fd, addr->sa_family, &to, ret);
     int named = s5_names_of(e, &to);
     if (named < 0)
         return named;
     return s5_route_direct_only(e, &to, kind, kind == S5_PROTO_UDP ? S5_CMD_UDP : S5_CMD_CONNECT,
-                                "anything but TCP");
+                                "anything but TCP and UDP");
 }
 
 /* connect() first; then MSG is an ordinary send on the connected socket. */
@@ -72,69 +88,217 @@ static ssize_t fast_open(struct s5_engine *e, int fd, const struct msghdr *msg, 
     return n < 0 ? -errno : n;
 }
 
-ssize_t s5_sendto(struct s5_engine *e, int fd, const void *buf, size_t n, int flags,
-                  const struct sockaddr *addr, socklen_t len)
-{
-    ssize_t asked = s5_nameserver_sendto(e, fd, buf, n, flags, addr, len);
-    if (asked != -ENOTCONN)
-        return asked;
-    int r = s5_connect_await(e, fd, flags & MSG_DONTWAIT);
-    if (r == 0)
-        r = leave(e, fd, addr, len, flags);
-    if (r < 0)
-        return r;
-    if (r == FAST_OPEN) {
-        struct iovec iov = {(void *)(uintptr_t)buf, n};
-        struct msghdr msg = {.msg_name = (void *)(uintptr_t)addr,
-                             .msg_namelen = len,
-                             .msg_iov = &iov,
-                             .msg_iovlen = 1};
-        return fast_open(e, fd, &msg, flags);
-    }
-    ssize_t sent = e->real->sendto(fd, buf, n, flags, addr, len);
-    return sent < 0 ? -errno : sent;
-}
+/* --- out --- */
 
 ssize_t s5_sendmsg(struct s5_engine *e, int fd, const struct msghdr *msg, int flags)
 {
-    ssize_t asked = msg ? s5_nameserver_send(e, fd, msg, flags) : -ENOTCONN;
-    if (asked != -ENOTCONN)
-        return asked;
+    struct s5_association *a = msg ? s5_associate_of(e, fd) : NULL;
+    struct way way = {NULL, {.len = 0}};
+    ssize_t sent = -ESTALE;
+    if (a)
+        sent = s5_outgoing_send(e, a, fd, msg, flags);
+    if (sent != -ESTALE)
+        return sent;
+    sent = msg ? s5_nameserver_send(e, fd, msg, flags) : -ENOTCONN;
+    if (sent != -ENOTCONN)
+        return sent;
     int r = s5_connect_await(e, fd, flags & MSG_DONTWAIT);
     if (r == 0 && msg)
-        r = leave(e, fd, msg->msg_name, msg->msg_namelen, flags);
+        r = leave(e, fd, msg->msg_name, msg->msg_namelen, flags, &way);
     if (r < 0)
         return r;
     if (r == FAST_OPEN)
         return fast_open(e, fd, msg, flags);
-    ssize_t sent = e->real->sendmsg(fd, msg, flags);
+    if (r == RELAYED)
+        return s5_outgoing_send(e, way.a, fd, msg, flags);
+    if (way.direct.len) {
+        struct msghdr m = *msg;
+        m.msg_name = &way.direct.any;
+        m.msg_namelen = way.direct.len;
+        sent = e->real->sendmsg(fd, &m, flags);
+    } else
+        sent = e->real->sendmsg(fd, msg, flags);
     return sent < 0 ? -errno : sent;
+}
+
+ssize_t s5_sendto(struct s5_engine *e, int fd, const void *buf, size_t n, int flags,
+                  const struct sockaddr *addr, socklen_t len)
+{
+    struct iovec iov = {(void *)(uintptr_t)buf, n};
+    struct msghdr msg = {.msg_name = (void *)(uintptr_t)addr,
+                         .msg_namelen = addr ? len : 0,
+                         .msg_iov = &iov,
+                         .msg_iovlen = 1};
+    return s5_sendmsg(e, fd, &msg, flags);
+}
+
+ssize_t s5_send(struct s5_engine *e, int fd, const void *buf, size_t n, int flags)
+{
+    return s5_sendto(e, fd, buf, n, flags, NULL, 0);
+}
+
+/* A write is a send on a datagram socket alone: on others the kernel tells the two apart. */
+ssize_t s5_write(struct s5_engine *e, int fd, const void *buf, size_t n)
+{
+    if (s5_associate_of(e, fd) || s5_nameserver_has(e, fd)) {
+        ssize_t sent = s5_sendto(e, fd, buf, n, 0, NULL, 0);
+        if (sent != -ENOTSOCK)
+            return sent;
+    }
+    int r = s5_connect_await(e, fd, false);
+    ssize_t sent = r < 0 ? r : e->real->write(fd, buf, n);
+    return sent < 0 && r == 0 ? -errno : sent;
+}
+
+ssize_t s5_writev(struct s5_engine *e, int fd, const struct iovec *iov, int n)
+{
+    if (n >= 0 && (s5_associate_of(e, fd) || s5_nameserver_has(e, fd))) {
+        struct msghdr msg = {.msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)n};
+        ssize_t sent = s5_sendmsg(e, fd, &msg, 0);
+        if (sent != -ENOTSOCK)
+            return sent;
+    }
+    int r = s5_connect_await(e, fd, false);
+    ssize_t sent = r < 0 ? r : e->real->writev(fd, iov, n);
+    return sent < 0 && r == 0 ? -errno : sent;
+}
+
+/* Programs know this error from what cannot be sent so, and read and write instead. */
+ssize_t s5_sendfile(struct s5_engine *e, int fd, int in, off_t *at, size_t n)
+{
+    if (s5_associate_of(e, fd))
+        return -EINVAL;
+    int r = s5_connect_await(e, fd, false);
+    ssize_t sent = r < 0 ? r : e->real->sendfile(fd, in, at, n);
+    return sent < 0 && r == 0 ? -errno : sent;
 }
 
 int s5_sendmmsg(struct s5_engine *e, int fd, struct mmsghdr *msgs, unsigned n, int flags)
 {
-    int r = s5_nameserver_sendmmsg(e, fd, msgs, n, flags);
-    if (r != -ENOTCONN)
-        return r;
-    r = s5_connect_await(e, fd, flags & MSG_DONTWAIT);
+    struct s5_association *a = s5_associate_of(e, fd);
+    int sent = a ? s5_outgoing_sendmmsg(e, a, fd, msgs, n, flags) : -ESTALE;
+    if (sent != -ESTALE)
+        return sent;
+    sent = s5_nameserver_sendmmsg(e, fd, msgs, n, flags);
+    if (sent != -ENOTCONN)
+        return sent;
+    int r = s5_connect_await(e, fd, flags & MSG_DONTWAIT);
     unsigned may = 0;
+    struct way way;
     for (; r == 0 && may < n; may++) {
-        r = leave(e, fd, msgs[may].msg_hdr.msg_name, msgs[may].msg_hdr.msg_namelen, flags);
+        r = leave(e, fd, msgs[may].msg_hdr.msg_name, msgs[may].msg_hdr.msg_namelen, flags, &way);
+        if (r == AS_IT_IS && way.direct.len)
+            r = -EHOSTUNREACH; /* one by one they can */
         if (r != AS_IT_IS)
             break;
     }
+    if (r == RELAYED) /* those before it are direct, which it finds out again */
+        return s5_outgoing_sendmmsg(e, way.a, fd, msgs, n, flags);
     if (may == 0 && r == FAST_OPEN) {
-        ssize_t sent = fast_open(e, fd, &msgs[0].msg_hdr, flags);
-        if (sent < 0)
-            return (int)sent;
-        msgs[0].msg_len = (unsigned)sent;
+        ssize_t one = fast_open(e, fd, &msgs[0].msg_hdr, flags);
+        if (one < 0)
+            return (int)one;
+        msgs[0].msg_len = (unsigned)one;
         return 1;
     }
     if (may == 0 && r < 0)
         return r;
-    int sent = e->real->sendmmsg(fd, msgs, n ? may : 0, flags);
+    sent = e->real->sendmmsg(fd, msgs, n ? may : 0, flags);
     return sent < 0 ? -errno : sent;
 }
+
+/* --- in --- */
+
+ssize_t s5_recvmsg(struct s5_engine *e, int fd, struct msghdr *msg, int flags)
+{
+    struct s5_association *a = msg ? s5_associate_of(e, fd) : NULL;
+    ssize_t n = a ? s5_incoming_receive(e, a, fd, msg, flags) : -ESTALE;
+    if (n != -ESTALE)
+        return n;
+    if (s5_nameserver_has(e, fd))
+        return s5_nameserver_recvmsg(e, fd, msg, flags);
+    int r = s5_connect_await(e, fd, flags & MSG_DONTWAIT);
+    if (r < 0)
+        return r;
+    n = e->real->recvmsg(fd, msg, flags);
+    return n < 0 ? -errno : n;
+}
+
+ssize_t s5_recvfrom(struct s5_engine *e, int fd, void *buf, size_t n, int flags,
+                    struct sockaddr *addr, socklen_t *len)
+{
+    struct s5_association *a = s5_associate_of(e, fd);
+    if (a) {
+        struct iovec iov = {buf, n};
+        struct msghdr msg = {.msg_name = addr,
+                             .msg_namelen = addr && len ? *len : 0,
+                             .msg_iov = &iov,
+                             .msg_iovlen = 1};
+        if (addr && (!len || (int)*len < 0))
+            return len ? -EINVAL : -EFAULT;
+        ssize_t got = s5_incoming_receive(e, a, fd, &msg, flags);
+        if (got >= 0 && addr)
+            *len = msg.msg_namelen;
+        if (got != -ESTALE)
+            return got;
+    }
+    if (s5_nameserver_has(e, fd))
+        return s5_nameserver_recvfrom(e, fd, buf, n, flags, addr, len);
+    int r = s5_connect_await(e, fd, flags & MSG_DONTWAIT);
+    ssize_t got = r < 0 ? r : e->real->recvfrom(fd, buf, n, flags, addr, len);
+    return got < 0 && r == 0 ? -errno : got;
+}
+
+/* The kernel reads nothing at all into no room. */
+ssize_t s5_read(struct s5_engine *e, int fd, void *buf, size_t n)
+{
+    if (n && s5_associate_of(e, fd)) {
+        ssize_t got = s5_recvfrom(e, fd, buf, n, 0, NULL, NULL);
+        if (got != -ENOTSOCK)
+            return got;
+    }
+    int r = s5_connect_await(e, fd, false);
+    ssize_t got = r < 0 ? r : e->real->read(fd, buf, n);
+    return got < 0 && r == 0 ? -errno : got;
+}
+
+ssize_t s5_readv(struct s5_engine *e, int fd, const struct iovec *iov, int n)
+{
+    struct msghdr msg = {.msg_iov = (struct iovec *)(uintptr_t)iov,
+                         .msg_iovlen = n > 0 ? (size_t)n : 0};
+    if (n > 0 && s5_associate_of(e, fd)) {
+        ssize_t got = s5_recvmsg(e, fd, &msg, 0);
+        if (got != -ENOTSOCK)
+            return got;
+    }
+    int r = s5_connect_await(e, fd, false);
+    ssize_t got = r < 0 ? r : e->real->readv(fd, iov, n);
+    return got < 0 && r == 0 ? -errno : got;
+}
+
+int s5_recvmmsg(struct s5_engine *e, int fd, struct mmsghdr *msgs, unsigned n, int flags,
+                struct timespec *timeout)
+{
+    struct s5_association *a = s5_associate_of(e, fd);
+    int got = a ? s5_incoming_recvmmsg(e, a, fd, msgs, n, flags, timeout) : -ESTALE;
+    if (got != -ESTALE)
+        return got;
+    if (s5_nameserver_has(e, fd))
+        return s5_nameserver_recvmmsg(e, fd, msgs, n, flags, timeout);
+    int r = s5_connect_await(e, fd, flags & MSG_DONTWAIT);
+    if (r < 0)
+        return r;
+    got = e->real->recvmmsg(fd, msgs, n, flags, timeout);
+    return got < 0 ? -errno : got;
+}
+
+int s5_next_size(struct s5_engine *e, int fd)
+{
+    struct s5_association *a = s5_associate_of(e, fd);
+    return a ? s5_incoming_next(e, a, fd) : -ENOTTY;
+}
+
+/* --- options --- */
 
 int s5_setsockopt(struct s5_engine *e, int fd, int level, int name, const void *value,
                   socklen_t len)
@@ -144,5 +308,8 @@ int s5_setsockopt(struct s5_engine *e, int fd, int level, int name, const void *
         s5_log(&e->log, S5_LOG_ERROR, "refused: SCTP cannot go through a SOCKS5 server");
         return -EOPNOTSUPP;
     }
+    if (level == IPPROTO_UDP && (name == UDP_CORK || name == UDP_SEGMENT || name == UDP_GRO) &&
+        !s5_engine_inside)
+        return -ENOPROTOOPT; /* as a kernel without them says */
     return e->real->setsockopt(fd, level, name, value, len) == 0 ? 0 : -errno;
 }

@@ -13,6 +13,8 @@
 #include "tree.h"
 #include "wait.h"
 
+struct s5_association;
+
 enum s5_engine_policy_state {
     S5_ENGINE_NO_POLICY = 0,
     S5_ENGINE_LOADING, /* one thread reads it, the others wait */
@@ -39,6 +41,10 @@ struct s5_engine {
     struct s5_asker *_Atomic askers; /* nameserver_socket.c's table, mapped on first use */
     /* Where socks5-bridge is: its path into RET, 0; -ENOENT. NULL: nowhere. */
     int (*bridge_path)(char *ret, size_t size);
+    struct s5_association *_Atomic associations; /* the pool, see associate.h; mapped on first use */
+    _Atomic uint32_t associations_top;           /* those below were in use at least once */
+    _Atomic uint64_t opening;                    /* who opens one: process id << 32 | thread */
+    _Atomic uint64_t no_udp_until[S5_POLICY_SERVERS]; /* ns; servers that refused UDP lately */
 };
 
 /* Whether this thread is inside the engine's own set-up (reading the policy, resolving a server's
@@ -114,8 +120,8 @@ int s5_route_direct_only(struct s5_engine *e, const struct s5_addr *to, uint8_t 
                          uint8_t command, const char *what);
 
 /* --- query.c --- */
-int s5_getsockname(struct s5_engine *e, int fd, struct sockaddr *addr, socklen_t *len);
 int s5_getpeername(struct s5_engine *e, int fd, struct sockaddr *addr, socklen_t *len);
+int s5_getsockname(struct s5_engine *e, int fd, struct sockaddr *addr, socklen_t *len);
 int s5_getsockopt(struct s5_engine *e, int fd, int level, int name, void *value, socklen_t *len);
 
 /* --- life.c --- */
@@ -131,11 +137,7 @@ bool s5_life_hand_over(struct s5_engine *e);
 /* After one: take up what was handed over. */
 void s5_life_adopt(struct s5_engine *e);
 
-/* --- datagram.c: sends that name a destination --- */
-ssize_t s5_sendto(struct s5_engine *e, int fd, const void *buf, size_t n, int flags,
-                  const struct sockaddr *addr, socklen_t len);
-ssize_t s5_sendmsg(struct s5_engine *e, int fd, const struct msghdr *msg, int flags);
-int s5_sendmmsg(struct s5_engine *e, int fd, struct mmsghdr *msgs, unsigned n, int flags);
+/* --- datagram.c: options; octets are in octets.h --- */
 int s5_setsockopt(struct s5_engine *e, int fd, int level, int name, const void *value,
                   socklen_t len);
 

@@ -97,6 +97,12 @@ int s5_flight_begin_bind(struct s5_engine *e, struct s5_flight *f, const struct 
     return begin(e, f, server, S5_BIND, dst);
 }
 
+int s5_flight_begin_udp(struct s5_engine *e, struct s5_flight *f, const struct s5_server *server,
+                        const struct s5_addr *dst)
+{
+    return begin(e, f, server, S5_UDP_ASSOCIATE, dst);
+}
+
 void s5_flight_next_reply(struct s5_flight *f)
 {
     s5_session_next_reply(&f->session);

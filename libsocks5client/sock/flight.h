@@ -79,6 +79,9 @@ int s5_flight_begin(struct s5_engine *e, struct s5_flight *f, const struct s5_se
 /* The same for BIND: DST is the peer that is expected, or zeros. */
 int s5_flight_begin_bind(struct s5_engine *e, struct s5_flight *f, const struct s5_server *server,
                          const struct s5_addr *dst);
+/* And for UDP ASSOCIATE: DST is zeros. */
+int s5_flight_begin_udp(struct s5_engine *e, struct s5_flight *f, const struct s5_server *server,
+                        const struct s5_addr *dst);
 /* F, at BIND's first reply, goes on to the second: further turns read it, however long it takes. */
 void s5_flight_next_reply(struct s5_flight *f);
 

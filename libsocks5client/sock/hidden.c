@@ -1,5 +1,6 @@
 /* Hidden descriptors have records of their own in the registry, so that the hooks of close() and
  * dup2() meet them on the path they take for what is ours anyway. */
+#include "associate.h"
 #include "listener.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -21,23 +22,26 @@ static int move_high(struct s5_engine *e, int fd)
     return -EMFILE;
 }
 
+int s5_hidden_keep(struct s5_engine *e, int fd)
+{
+    if (!s5_registry_foreign(&e->registry, fd)) { /* of a life before */
+        s5_connect_forget(e, fd);
+        s5_registry_unwatch_all(&e->registry, fd);
+    }
+    struct s5_record *record = s5_registry_add(&e->registry, fd);
+    if (!record) {
+        e->real->close(fd);
+        return -ENOBUFS;
+    }
+    atomic_store(&record->state, S5_RECORD_HIDDEN);
+    return fd;
+}
+
 int s5_hidden_take(struct s5_engine *e, int fd)
 {
     int high = move_high(e, fd);
     e->real->close(fd);
-    if (high < 0)
-        return high;
-    if (!s5_registry_foreign(&e->registry, high)) { /* of a life before */
-        s5_connect_forget(e, high);
-        s5_registry_unwatch_all(&e->registry, high);
-    }
-    struct s5_record *record = s5_registry_add(&e->registry, high);
-    if (!record) {
-        e->real->close(high);
-        return -ENOBUFS;
-    }
-    atomic_store(&record->state, S5_RECORD_HIDDEN);
-    return high;
+    return high < 0 ? high : s5_hidden_keep(e, high);
 }
 
 bool s5_hidden_is(const struct s5_engine *e, int fd)
@@ -68,7 +72,7 @@ int s5_hidden_from(const struct s5_engine *e, int fd)
     uint32_t used = atomic_load(&e->registry.records_used);
     if (tree >= fd)
         lowest = tree;
-    if (!atomic_load(&e->registry.listening))
+    if (!atomic_load(&e->registry.listening) && !atomic_load(&e->associations_top))
         return lowest;
     for (uint32_t i = 0; records && i < used && i < S5_RECORDS; i++) {
         int at = atomic_load(&records[i].fd);
@@ -93,11 +97,24 @@ static void replace(struct s5_engine *e, struct s5_record *record, _Atomic int32
         s5_mirror_add(e, record, *which);
 }
 
+static void replace_control(struct s5_engine *e, int from)
+{
+    for (uint32_t at = 0; at < S5_ASSOCIATIONS; at++) {
+        if (s5_associate_control(e, &at) != from)
+            continue;
+        int moved = e->real->fcntl(from, F_DUPFD_CLOEXEC, from + 1);
+        forget(e, from);
+        s5_associate_moved(e, at, moved < 0 ? -1 : s5_hidden_keep(e, moved));
+        return;
+    }
+}
+
 void s5_hidden_move(struct s5_engine *e, int fd)
 {
     struct s5_record *records = atomic_load(&e->registry.records);
     uint32_t used = atomic_load(&e->registry.records_used);
     int saved = errno;
+    replace_control(e, fd);
     for (uint32_t i = 0; records && i < used && i < S5_RECORDS; i++) {
         if (atomic_load(&records[i].state) != S5_RECORD_LISTENING)
             continue;

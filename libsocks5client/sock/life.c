@@ -3,6 +3,7 @@
  * A child of vfork shares our memory but not our descriptors: what it closes or duplicates changes
  * nothing here. The tree's own descriptor is hidden: closing it is refused, ranges are closed
  * around it, and a program that wants its number for itself has it moved away. */
+#include "associate.h"
 #include "listener.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -158,6 +159,8 @@ bool s5_life_hand_over(struct s5_engine *e)
     bool any = s5_registry_flying(&e->registry), owns = s5_engine_owns_memory(e);
     any |= s5_listener_hand_over(e);
     for (uint32_t i = 0; tree && records && i < used; i++) {
+        if (atomic_load(&records[i].state) == S5_RECORD_RELAYED)
+            any |= s5_associate_hand_over(e, &records[i]);
         if (atomic_load(&records[i].state) != S5_RECORD_READY)
             continue;
         if (owns && !alive(e, &records[i])) /* a child of vfork may have duplicates we missed */
@@ -200,7 +203,7 @@ static void adopt_one(struct s5_engine *e, struct s5_tree *tree, int fd)
     if (e->real->getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &len) != 0 || cookie == 0)
         return;
     if (!s5_tree_handed(tree, cookie, &peer, &server, &local)) {
-        if (!s5_listener_adopt(e, fd, cookie))
+        if (!s5_listener_adopt(e, fd, cookie) && !s5_associate_adopt(e, fd, cookie))
             adopt_flight(e, tree, fd, cookie);
         return;
     }
@@ -232,4 +235,6 @@ void s5_life_adopt(struct s5_engine *e)
             if (!(fds[i].revents & POLLNVAL))
                 adopt_one(e, tree, fds[i].fd);
     }
+    if (tree)
+        s5_associate_adopted(e);
 }

@@ -59,6 +59,8 @@ int s5_summon_came(struct s5_engine *e, struct s5_listener *l, int control,
 
 /* FD, moved to a high number and taken out of the program's reach; -errno and FD closed. */
 int s5_hidden_take(struct s5_engine *e, int fd);
+/* The same without moving it: it came through an exec, or was moved, as the number it is. */
+int s5_hidden_keep(struct s5_engine *e, int fd);
 void s5_hidden_close(struct s5_engine *e, int fd);
 bool s5_hidden_is(const struct s5_engine *e, int fd);
 /* The program wants the number FD for itself. */

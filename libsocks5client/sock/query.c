@@ -1,4 +1,5 @@
 /* What a program asks of a socket that is ours: whom it is connected to, and what became of it. */
+#include "associate.h"
 #include "listener.h"
 #include <errno.h>
 #include <string.h>
@@ -25,8 +26,11 @@ static bool same_endpoint(const struct s5_endpoint *a, const struct sockaddr_sto
 int s5_getpeername(struct s5_engine *e, int fd, struct sockaddr *addr, socklen_t *len)
 {
     struct s5_record *record = s5_connect_record(e, fd);
+    struct s5_association *a = s5_associate_of(e, fd);
     struct sockaddr_storage kernel;
     socklen_t size = sizeof kernel;
+    if (a)
+        return s5_associate_getpeername(e, a, fd, addr, len);
     if (s5_connect_flying(e, fd))
         return -ENOTCONN;
     if (!record || !addr || !len || (int)*len < 0 || atomic_load(&record->state) != S5_RECORD_READY)
@@ -48,6 +52,9 @@ int s5_getsockname(struct s5_engine *e, int fd, struct sockaddr *addr, socklen_t
     struct s5_endpoint name = {.len = 0};
     socklen_t size = sizeof kernel;
     uint32_t state = record ? atomic_load(&record->state) : S5_RECORD_FREE;
+    struct s5_association *a = s5_associate_of(e, fd);
+    if (a)
+        return s5_associate_getsockname(e, a, fd, addr, len);
     if (!addr || !len || (int)*len < 0)
         return e->real->getsockname(fd, addr, len) == 0 ? 0 : -errno;
     if (state == S5_RECORD_NAMED || state == S5_RECORD_LISTENING)
@@ -80,6 +87,9 @@ static int pending_error(struct s5_engine *e, struct s5_record *record, int fd, 
 int s5_getsockopt(struct s5_engine *e, int fd, int level, int name, void *value, socklen_t *len)
 {
     struct s5_record *record = s5_connect_record(e, fd);
+    struct s5_association *a = s5_associate_of(e, fd);
+    if (a)
+        return s5_associate_getsockopt(e, a, fd, level, name, value, len);
     if (record && level == SOL_SOCKET && name == SO_ERROR && value && len)
         return pending_error(e, record, fd, value, len);
     return e->real->getsockopt(fd, level, name, value, len) == 0 ? 0 : -errno;

@@ -14,7 +14,8 @@ enum s5_record_state {
     S5_RECORD_FAILED,  /* error waits for SO_ERROR or connect() to fetch it */
     S5_RECORD_NAMED,   /* bound to an address at which it would listen through a server */
     S5_RECORD_LISTENING, /* its connections come in at a server */
-    S5_RECORD_HIDDEN,  /* no descriptor of the program's: it belongs to one that is LISTENING */
+    S5_RECORD_RELAYED, /* datagrams: they go through the association its slots name */
+    S5_RECORD_HIDDEN,  /* no descriptor of the program's: it belongs to one of the last two */
 };
 
 struct s5_listener;
@@ -29,6 +30,7 @@ struct s5_record {
     uint32_t flying_at;     /* place in the list of those in flight */
     uint32_t server_index;  /* in the policy, for log lines; set when settled */
     uint32_t flight_generation;
+    uint32_t relayed;       /* number + 1 of the association, when RELAYED; else 0 */
     struct s5_flight *_Atomic flight; /* while FLYING; one reference */
     uint64_t cookie;          /* SO_COOKIE of the socket */
     struct s5_endpoint peer, server;

@@ -73,6 +73,11 @@ static struct s5_record *record_take(struct s5_registry *r)
 
 void s5_registry_free(struct s5_registry *r, struct s5_record *record)
 {
+    if (record->relayed) {
+        record->relayed = 0;
+        atomic_fetch_sub(&r->relayed_count, 1);
+        atomic_fetch_sub(&r->streams, 1);
+    }
     atomic_store(&record->state, S5_RECORD_FREE);
     uint64_t head = atomic_load(&r->records_free), next;
     do {
@@ -91,10 +96,28 @@ struct s5_record *s5_registry_add(struct s5_registry *r, int fd)
     atomic_store_explicit(&record->flight, NULL, memory_order_relaxed);
     record->cookie = 0;
     record->local.len = 0;
+    record->relayed = 0;
     atomic_store_explicit(&record->fd, fd, memory_order_relaxed);
     atomic_store_explicit(&record->refs, 1, memory_order_relaxed);
+    atomic_store_explicit(&slot->relayed, 0, memory_order_relaxed);
     atomic_store_explicit(&slot->record, index_of(r, record), memory_order_release);
     return record;
+}
+
+static void relay_slot(void *user, int fd, struct s5_slot *slot)
+{
+    const struct s5_record *record = user;
+    (void)fd;
+    atomic_store(&slot->relayed, record->relayed);
+}
+
+void s5_registry_relay(struct s5_registry *r, struct s5_record *record, uint32_t number)
+{
+    record->relayed = number + 1;
+    atomic_store(&record->state, S5_RECORD_RELAYED);
+    atomic_fetch_add(&r->relayed_count, 1);
+    atomic_fetch_add(&r->streams, 1);
+    s5_registry_each(r, record, relay_slot, record);
 }
 
 int s5_registry_share(struct s5_registry *r, int fd, struct s5_record *record)
@@ -103,6 +126,7 @@ int s5_registry_share(struct s5_registry *r, int fd, struct s5_record *record)
     if (!slot)
         return -ENOBUFS;
     atomic_fetch_add(&record->refs, 1);
+    atomic_store(&slot->relayed, record->relayed);
     atomic_store(&slot->record, index_of(r, record));
     return 0;
 }
@@ -124,6 +148,7 @@ struct s5_record *s5_registry_drop(struct s5_registry *r, int fd)
     struct s5_slot *slot = s5_registry_slot(r, fd);
     if (!slot)
         return NULL;
+    atomic_store(&slot->relayed, 0);
     struct s5_record *record = s5_registry_record(r, atomic_exchange(&slot->record, 0));
     if (!record)
         return NULL;
@@ -171,6 +196,7 @@ int s5_registry_take_off(struct s5_registry *r, struct s5_record *record)
         while (top <= at && !atomic_compare_exchange_weak(&r->flying_top, &top, at + 1))
             ;
         atomic_fetch_add(&r->flying_count, 1);
+        atomic_fetch_add(&r->streams, 1);
         return 0;
     }
     return -ENOBUFS;
@@ -180,6 +206,7 @@ void s5_registry_land(struct s5_registry *r, struct s5_record *record)
 {
     uint32_t at = record->flying_at;
     atomic_store(&r->flying[at], 0);
+    atomic_fetch_sub(&r->streams, 1);
     if (atomic_fetch_sub(&r->flying_count, 1) == 1) {
         /* A list that is empty starts short again; a take-off at the same time raises the top
          * after its own store, so that at worst the top is too high. */

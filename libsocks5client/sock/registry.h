@@ -30,7 +30,8 @@ struct s5_slot {
     _Atomic uint32_t events; /* the application's mask there */
     _Atomic uint32_t more;   /* further registrations: index + 1 in watches */
     _Atomic uint64_t data;   /* the application's data there */
-    uint64_t unused;         /* makes the size a power of two, and an index a shift */
+    _Atomic uint32_t relayed; /* number + 1 of the association its datagrams go through; 0: none */
+    uint32_t unused;          /* makes the size a power of two, and an index a shift */
 };
 struct s5_chunk {
     struct s5_slot slots[S5_CHUNK_SLOTS];
@@ -57,6 +58,8 @@ struct s5_registry {
     _Atomic uint32_t flying_count; /* records in flight, and others whose octets matter: the gate
                                     * of most hooks */
     _Atomic uint32_t listening;    /* records that are LISTENING */
+    _Atomic uint32_t relayed_count; /* records that are RELAYED */
+    _Atomic uint32_t streams;       /* those and flying_count: the gate of reading and writing */
     _Atomic uint32_t flying_top;
     _Atomic uint32_t flying[S5_FLYING]; /* record index + 1; 0: a gap */
 };
@@ -96,7 +99,18 @@ static inline bool s5_registry_flying(const struct s5_registry *r)
 static inline void s5_registry_attend(struct s5_registry *r, int by)
 {
     atomic_fetch_add(&r->flying_count, (uint32_t)by);
+    atomic_fetch_add(&r->streams, (uint32_t)by);
 }
+
+/* Whether octets on FD may be a matter of ours, once some descriptor's are (streams is not 0). */
+static inline bool s5_registry_relayed(const struct s5_registry *r, int fd)
+{
+    struct s5_slot *slot = s5_registry_slot(r, fd);
+    return slot && atomic_load_explicit(&slot->relayed, memory_order_relaxed) != 0;
+}
+
+/* RECORD, which one slot names so far, is RELAYED from now on, through association NUMBER. */
+void s5_registry_relay(struct s5_registry *r, struct s5_record *record, uint32_t number);
 
 /* The same, made when missing; NULL: FD is beyond the table, or memory short. */
 struct s5_slot *s5_registry_make(struct s5_registry *r, int fd);

@@ -22,6 +22,7 @@
 #define S5_TREE_HANDOVERS 4096
 #define S5_TREE_FLIGHTS   16384
 #define S5_TREE_LISTENERS 256
+#define S5_TREE_RELAYED   256
 #define S5_TREE_PATH_MAX  256
 
 /* Whether a server takes a pipelined negotiation (s5_standing_* in standing.h). */
@@ -65,6 +66,17 @@ struct s5_listener {
     struct s5_flight flight;     /* the BIND under way; session is at or behind its first reply */
 };
 
+/* The same for a datagram socket and its association, see associate.h. */
+struct s5_handed_association {
+    _Atomic uint64_t cookie; /* SO_COOKIE of the program's socket; 0: free; written last */
+    uint64_t control_cookie;
+    int32_t control; /* the number of its descriptor before the exec, and after it */
+    uint32_t server_index;
+    uint16_t family;
+    bool mixed;
+    struct s5_endpoint relay, local, peer;
+};
+
 struct s5_tree {
     uint64_t magic; /* tells this layout from any other, see tree.c */
     _Atomic uint32_t policy_state; /* enum in tree.c: empty, being written, ready */
@@ -75,6 +87,8 @@ struct s5_tree {
     _Atomic uint32_t handovers_at; /* next one to overwrite */
     struct s5_handover handovers[S5_TREE_HANDOVERS];
     struct s5_bridge_place bridge; /* in front of the servers that may select GSSAPI */
+    _Atomic uint32_t relayed_at; /* next one to overwrite */
+    struct s5_handed_association relayed[S5_TREE_RELAYED];
     struct s5_policy policy;
     _Atomic uint64_t flights_free; /* head of the free list: tag << 32 | index + 1 */
     _Atomic uint32_t flights_used; /* flights below it were in use at least once */

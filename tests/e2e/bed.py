@@ -27,6 +27,7 @@ OUTER6, TARGET6 = "fd88:2::1", "fd88:2::2"
 TRAP4, TRAP6 = "10.88.9.1", "fd88:9::1"
 HOSTS4 = "10.88.2.77"  # what the client's hosts file has under only4.hosts.example
 SOCKS_PORTS = range(1080, 1100)
+RELAY_PORTS = range(40000, 50000)
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -112,7 +113,8 @@ def make():
     with inside(TAG + "x"):
         beyond = trap.listen("trap")
     with inside(PROXY):
-        link = trap.listen("client", trap.link_filter(PROXY4, PROXY6, SOCKS_PORTS))
+        link = trap.listen("client", trap.link_filter(PROXY4, PROXY6, SOCKS_PORTS,
+                                                           RELAY_PORTS))
     return trap.Trap(beyond, link)
 
 

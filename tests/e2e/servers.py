@@ -33,7 +33,8 @@ user.privileged: root
 user.unprivileged: nobody
 client pass { from: 0/0 to: 0/0 }
 socks block { from: 0.0.0.0/0 to: 10.88.2.99/32 }
-socks pass { from: 0/0 to: 0/0 }
+socks pass { from: 0/0 to: 0/0
+  udp.portrange: 40000-49999 }
 """
 
 NGINX_CONF = """

@@ -62,6 +62,8 @@ for NAME in ECHOING:
                 ("ssh -D", "socksify", s.SSH_D, "")):
             if HOST == bed.TARGET6 and PORT not in (s.DANTED, s.MICROSOCKS):
                 continue
+            if NAME == "udp_refused" and PORT in (s.DANTED, s.DANTED_AUTH):
+                continue  # there it works, see test_udp.py
             if NAME == "connect_500" and PORT == s.DANTED_AUTH:
                 continue  # checking 500 passwords takes danted longer than the time-out
             test("%s to %s through %s, %s" % (NAME, HOST, LABEL, DOOR))(

@@ -13,6 +13,7 @@ _SOL_PACKET, _PACKET_STATISTICS = 263, 6
 _SO_ATTACH_FILTER, _SO_RCVBUFFORCE = 26, 33
 _IP, _IPV6, _ARP, _ALL = 0x0800, 0x86DD, 0x0806, 3
 _OUTGOING = 4
+_FRAGMENT = 44
 
 
 def _assemble(lines):
@@ -25,10 +26,11 @@ def _assemble(lines):
     return code
 
 
-def link_filter(v4, v6, ports):
-    """Passes everything received but ARP and TCP to V4 or V6 at one of PORTS."""
+def link_filter(v4, v6, ports, relays):
+    """Passes everything received but ARP and what is for V4 or V6: TCP or UDP to one of PORTS, or of
+    RELAYS where datagrams are relayed. Later parts of a fragmented packet have no port to see."""
     word, half, byte, head, half_behind = 0x20, 0x28, 0x30, 0xB1, 0x48
-    equal, at_least, above, end = 0x15, 0x35, 0x25, 0x06
+    equal, at_least, above, any_of, end = 0x15, 0x35, 0x25, 0x45, 0x06
     v4 = struct.unpack(">I", socket.inet_aton(v4))[0]
     v6 = struct.unpack(">4I", socket.inet_pton(socket.AF_INET6, v6))
     lines = [
@@ -38,22 +40,31 @@ def link_filter(v4, v6, ports):
         (None, equal, _ARP, "pass-over", "not-arp"),
         ("not-arp", equal, _IP, "v4", "not-v4"),
         ("v4", byte, 23, None, None),
-        (None, equal, socket.IPPROTO_TCP, "v4-to", "take"),
+        (None, equal, socket.IPPROTO_TCP, "v4-to", "v4-udp"),
+        ("v4-udp", equal, socket.IPPROTO_UDP, "v4-to", "take"),
         ("v4-to", word, 30, None, None),
-        (None, equal, v4, "v4-port", "take"),
+        (None, equal, v4, "v4-part", "take"),
+        ("v4-part", half, 20, None, None),
+        (None, any_of, 0x1FFF, "pass-over", "v4-port"),
         ("v4-port", head, 14, None, None),
         (None, half_behind, 16, None, None),
         (None, at_least, ports[0], "top", "take"),
         ("not-v4", equal, _IPV6, "v6", "take"),
         ("v6", byte, 20, None, None),
-        (None, equal, socket.IPPROTO_TCP, "v6-0", "take")]
-    for n in range(4):
-        lines += [("v6-%d" % n, word, 38 + 4 * n, None, None),
-                  (None, equal, v6[n], "v6-%d" % (n + 1), "take")]
+        (None, equal, socket.IPPROTO_TCP, "v6-0", "v6-udp"),
+        ("v6-udp", equal, socket.IPPROTO_UDP, "v6-0", "v6-part"),
+        ("v6-part", equal, _FRAGMENT, "part-0", "take")]
+    for kind in ("v6", "part"):
+        for n in range(4):
+            lines += [("%s-%d" % (kind, n), word, 38 + 4 * n, None, None),
+                      (None, equal, v6[n], "%s-%d" % (kind, n + 1), "take")]
+        if kind == "v6":
+            lines += [("v6-4", half, 56, None, None), (None, at_least, ports[0], "top", "take")]
     lines += [
-        ("v6-4", half, 56, None, None),
-        (None, at_least, ports[0], "top", "take"),
-        ("top", above, ports[-1], "take", "pass-over"),
+        ("part-4", at_least, 0, "pass-over", "pass-over"),
+        ("top", above, ports[-1], "relays", "pass-over"),
+        ("relays", at_least, relays[0], "relays-top", "take"),
+        ("relays-top", above, relays[-1], "take", "pass-over"),
         ("take", end, 0xFFFF, None, None),
         ("pass-over", end, 0, None, None)]
     return _assemble(lines)
@@ -78,6 +89,8 @@ def describe(frame):
         name = "TCP" if proto == socket.IPPROTO_TCP else "UDP"
         return "%s %s port %d to %s port %d" % ((name, ends[0]) + struct.unpack(">H", body[:2]) +
                                                 (ends[1],) + struct.unpack(">H", body[2:4]))
+    if (proto, body[:1]) in ((1, b"\x03"), (58, b"\x01")):
+        return None  # a port is closed by now
     name = {1: "ICMP", 58: "ICMPv6"}.get(proto, "protocol %d" % proto)
     return "%s %s to %s" % (name, ends[0], ends[1])
 

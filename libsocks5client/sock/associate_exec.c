@@ -1,0 +1,119 @@
+/* Associations through an exec. What the program after it must know is written into the tree; the
+ * control connection loses its FD_CLOEXEC for as long as the exec takes. That program takes up what
+ * belongs to a socket it has got, and closes the control connections of those it has not. */
+#include "associate.h"
+#include "clock.h"
+#include "listener.h"
+#include <fcntl.h>
+#include <string.h>
+
+static void write_down(struct s5_tree *tree, const struct s5_association *a, uint64_t cookie)
+{
+    uint32_t at = atomic_fetch_add(&tree->relayed_at, 1) % S5_TREE_RELAYED;
+    struct s5_handed_association *h = &tree->relayed[at];
+    atomic_store(&h->cookie, 0);
+    h->control = atomic_load(&a->control);
+    h->control_cookie = a->control_cookie;
+    h->server_index = a->server_index;
+    h->family = a->family;
+    h->mixed = a->mixed;
+    h->relay = a->relay;
+    h->local = a->local;
+    h->peer = a->peer;
+    atomic_store_explicit(&h->cookie, cookie, memory_order_release);
+}
+
+bool s5_associate_hand_over(struct s5_engine *e, const struct s5_record *record)
+{
+    struct s5_tree *tree = atomic_load(&e->tree);
+    struct s5_association *pool = atomic_load(&e->associations);
+    if (!tree || !pool || !record->relayed)
+        return false;
+    struct s5_association *a = &pool[record->relayed - 1];
+    int control = atomic_load(&a->control);
+    write_down(tree, a, record->cookie);
+    if (control >= 0)
+        e->real->fcntl(control, F_SETFD, 0);
+    return true;
+}
+
+void s5_associate_stay(struct s5_engine *e)
+{
+    for (uint32_t at = 0; at < S5_ASSOCIATIONS; at++) {
+        int control = s5_associate_control(e, &at);
+        if (control >= 0)
+            e->real->fcntl(control, F_SETFD, FD_CLOEXEC);
+    }
+}
+
+/* Whether DESCRIPTOR is the control connection that H tells of. */
+static bool came(struct s5_engine *e, const struct s5_handed_association *h)
+{
+    return h->control >= 0 && s5_connect_cookie(e, h->control) == h->control_cookie;
+}
+
+static int take_up(struct s5_engine *e, const struct s5_handed_association *h, int fd,
+                   uint64_t cookie)
+{
+    uint32_t number;
+    struct s5_association *a = s5_associate_take(e, &number);
+    struct s5_record *record = a ? s5_registry_add(&e->registry, fd) : NULL;
+    if (!record) {
+        if (a)
+            s5_associate_end(e, number);
+        return -1;
+    }
+    a->server_index = h->server_index;
+    a->family = h->family;
+    a->mixed = h->mixed;
+    a->relay = h->relay;
+    a->local = h->local;
+    a->peer = h->peer;
+    a->control_cookie = h->control_cookie;
+    if (came(e, h)) {
+        e->real->fcntl(h->control, F_SETFD, FD_CLOEXEC);
+        atomic_store(&a->control, s5_hidden_keep(e, h->control));
+    }
+    record->cookie = cookie;
+    s5_registry_relay(&e->registry, record, number);
+    return 0;
+}
+
+/* The record that has COOKIE already: another descriptor of the same socket. */
+static struct s5_record *known(struct s5_engine *e, uint64_t cookie)
+{
+    struct s5_record *records = atomic_load(&e->registry.records);
+    uint32_t used = atomic_load(&e->registry.records_used);
+    for (uint32_t i = 0; records && i < used; i++)
+        if (atomic_load(&records[i].state) == S5_RECORD_RELAYED && records[i].cookie == cookie)
+            return &records[i];
+    return NULL;
+}
+
+bool s5_associate_adopt(struct s5_engine *e, int fd, uint64_t cookie)
+{
+    struct s5_tree *tree = atomic_load(&e->tree);
+    struct s5_record *record = known(e, cookie);
+    if (record)
+        return s5_registry_share(&e->registry, fd, record) == 0;
+    uint32_t at = atomic_load(&tree->relayed_at);
+    for (uint32_t i = 1; i <= S5_TREE_RELAYED; i++) { /* the latest first */
+        struct s5_handed_association *h = &tree->relayed[(at - i) % S5_TREE_RELAYED];
+        if (atomic_load_explicit(&h->cookie, memory_order_acquire) != cookie)
+            continue;
+        take_up(e, h, fd, cookie);
+        return true;
+    }
+    return false;
+}
+
+void s5_associate_adopted(struct s5_engine *e)
+{
+    struct s5_tree *tree = atomic_load(&e->tree);
+    for (uint32_t i = 0; i < S5_TREE_RELAYED; i++) {
+        struct s5_handed_association *h = &tree->relayed[i];
+        if (atomic_load_explicit(&h->cookie, memory_order_acquire) &&
+            h->control > 2 && !s5_hidden_is(e, h->control) && came(e, h))
+            e->real->close(h->control);
+    }
+}

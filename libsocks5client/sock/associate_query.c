@@ -1,0 +1,62 @@
+/* What a program asks of a datagram socket that has an association: its own truth, in which there
+ * is no relay. */
+#include "associate.h"
+#include <errno.h>
+#include <netinet/in.h>
+#include <string.h>
+
+static void tell(const struct s5_endpoint *at, struct sockaddr *addr, socklen_t *len)
+{
+    memcpy(addr, &at->any, *len < at->len ? *len : at->len);
+    *len = at->len;
+}
+
+/* A socket connected to nobody has the address it was bound to, and the kernel's port. */
+int s5_associate_getsockname(struct s5_engine *e, struct s5_association *a, int fd,
+                             struct sockaddr *addr, socklen_t *len)
+{
+    struct s5_endpoint own = a->local, kernel;
+    socklen_t size = sizeof kernel.v6;
+    if (a->peer.len || a->mixed || !own.len || !addr || !len || (int)*len < 0)
+        return e->real->getsockname(fd, addr, len) == 0 ? 0 : -errno;
+    if (e->real->getsockname(fd, &kernel.any, &size) != 0)
+        return -errno;
+    if (own.any.sa_family == AF_INET)
+        own.v4.sin_port = kernel.v4.sin_port;
+    else
+        own.v6.sin6_port = kernel.v6.sin6_port;
+    tell(&own, addr, len);
+    return 0;
+}
+
+int s5_associate_getpeername(struct s5_engine *e, struct s5_association *a, int fd,
+                             struct sockaddr *addr, socklen_t *len)
+{
+    if (a->mixed && !a->peer.len)
+        return e->real->getpeername(fd, addr, len) == 0 ? 0 : -errno;
+    if (!a->peer.len)
+        return -ENOTCONN;
+    if (!addr || !len)
+        return -EFAULT;
+    if ((int)*len < 0)
+        return -EINVAL;
+    tell(&a->peer, addr, len);
+    return 0;
+}
+
+/* The path's MTU is the application's, less what every datagram begins with. */
+int s5_associate_getsockopt(struct s5_engine *e, struct s5_association *a, int fd, int level,
+                            int name, void *value, socklen_t *len)
+{
+    if (e->real->getsockopt(fd, level, name, value, len) != 0)
+        return -errno;
+    bool mtu = (level == IPPROTO_IP && name == IP_MTU) ||
+               (level == IPPROTO_IPV6 && name == IPV6_MTU);
+    int octets;
+    if (mtu && *len == sizeof octets) {
+        memcpy(&octets, value, sizeof octets);
+        octets -= atomic_load(&a->expect);
+        memcpy(value, &octets, sizeof octets);
+    }
+    return 0;
+}

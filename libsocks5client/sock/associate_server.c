@@ -1,0 +1,193 @@
+/* Asking a server for an association: a connection of our own, negotiated like any other (in one
+ * flight where its standing allows). The caller waits for it, also where its socket is non-blocking:
+ * a datagram cannot leave before the relay's address is known, and there is nothing a program could
+ * wait for meanwhile.
+ *
+ * The request declares zeros of the control connection's family: servers drop what comes from
+ * another port than was declared, and some choose the relay's family by it. */
+#include "associate.h"
+#include "clock.h"
+#include "error.h"
+#include "reply.h"
+#include <errno.h>
+#include <netinet/in.h>
+#include <string.h>
+
+/* How long a server is known for not doing UDP: programs try again with every datagram. */
+#define REFUSED_FOR (10 * S5_CLOCK_SECOND)
+
+static bool is_zeros(const struct s5_addr *addr)
+{
+    static const uint8_t zeros[16];
+    return addr->kind == S5_ADDR_NAME || addr->kind == S5_ADDR_NONE ||
+           memcmp(addr->octets, zeros, addr->kind == S5_ADDR_IPV4 ? 4 : 16) == 0;
+}
+
+/* ADDR for a socket of FAMILY. */
+static int to_endpoint(const struct s5_addr *addr, int family, struct s5_endpoint *ret)
+{
+    struct sockaddr_storage sa;
+    socklen_t len;
+    int r = s5_addr_to_sockaddr(addr, family, &sa, &len);
+    if (r < 0)
+        return r;
+    ret->len = len;
+    memcpy(&ret->any, &sa, len);
+    return 0;
+}
+
+/* BND, or where it says nothing the server itself. */
+static int relay(const struct s5_flight *f, int family, struct s5_endpoint *ret)
+{
+    struct s5_addr at = *s5_session_bound(&f->session);
+    uint16_t port = at.port;
+    if (is_zeros(&at))
+        s5_addr_from_sockaddr(&at, &f->server.any, f->server.len);
+    at.port = port;
+    return port ? to_endpoint(&at, family, ret) : -EPROTO;
+}
+
+static int wait_turn(struct s5_engine *e, struct s5_flight *f, int fd)
+{
+    struct timespec left;
+    struct pollfd p = {fd, atomic_load(&f->wants), 0};
+    uint64_t wake = atomic_load(&f->wake);
+    int n = e->real->ppoll(&p, 1, s5_clock_left(wake, s5_clock_now(), &left), NULL);
+    return n < 0 ? (errno == EINTR ? 0 : -errno) : p.revents;
+}
+
+/* What the kernel keeps where the server was not reached at all. */
+static int unreachable(struct s5_engine *e, struct s5_flight *f, int fd)
+{
+    int error = 0;
+    socklen_t len = sizeof error;
+    e->real->getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len);
+    s5_connect_log_unreachable(e, f->server_index, error ? -error : -ECONNABORTED);
+    return error ? -error : -ECONNABORTED;
+}
+
+static int negotiate(struct s5_engine *e, struct s5_flight *f, int fd,
+                     const struct s5_server *server, uint64_t patience)
+{
+    struct s5_addr zeros = {
+        .kind = f->server.any.sa_family == AF_INET ? S5_ADDR_IPV4 : S5_ADDR_IPV6};
+    f->peer = f->server;
+    f->cookie = 0;
+    int r = s5_flight_begin_udp(e, f, server, &zeros);
+    if (r < 0) {
+        s5_log(&e->log, S5_LOG_ERROR, "refused: server \"%s\" offers no method this program can use",
+               s5_policy_text(e->policy, server->name));
+        return r == -EINVAL ? -EOPNOTSUPP : r;
+    }
+    uint64_t until = s5_clock_now() + patience;
+    if (until < f->deadline)
+        f->deadline = until;
+    r = s5_flight_dial(e, f, fd, true);
+    if (r < 0 && r != -EINPROGRESS) {
+        s5_connect_log_unreachable(e, f->server_index, r);
+        return r;
+    }
+    r = r == 0 ? POLLOUT : 0;
+    while (s5_flight_turn(e, f, fd, (short)r) != S5_TURN_OVER)
+        if ((r = wait_turn(e, f, fd)) < 0)
+            return r;
+    if (atomic_load(&f->phase) == S5_FLIGHT_READY)
+        return 0;
+    return f->error ? f->error : unreachable(e, f, fd);
+}
+
+/* Servers that do not know the command close, having been content with all before it. */
+static int why(const struct s5_flight *f, int error)
+{
+    bool closed = error == -ECONNREFUSED && !f->session.have_rep &&
+                  f->session.failed_in == S5_SESSION_REPLY &&
+                  atomic_load(&f->phase) == S5_FLIGHT_FAILED && f->error;
+    return closed ? -EOPNOTSUPP : error;
+}
+
+static void log_result(struct s5_engine *e, const struct s5_flight *f,
+                       const struct s5_server *server, int r, const struct s5_endpoint *at)
+{
+    const char *name = s5_policy_text(e->policy, server->name);
+    char text[S5_ADDR_TEXT_MAX];
+    struct s5_addr addr;
+    if (r < 0 && f->error)
+        s5_log(&e->log, S5_LOG_ERROR, "refused: UDP through server \"%s\": %s (%s)", name,
+               r == -EOPNOTSUPP ? "it does not do UDP ASSOCIATE" : s5_error_text(r),
+               f->session.have_rep ? s5_reply_text(f->session.rep) : "no reply");
+    else if (r == -EAFNOSUPPORT || r == -EPROTO)
+        s5_log(&e->log, S5_LOG_ERROR, "refused: UDP through server \"%s\": no relay in reach", name);
+    else if (r >= 0 && s5_addr_from_sockaddr(&addr, &at->any, at->len) == 0)
+        s5_log(&e->log, S5_LOG_INFO, "UDP through server \"%s\": relay %s", name,
+               s5_addr_format(&addr, text, sizeof text));
+}
+
+/* At one address of the server's. */
+static int at_address(struct s5_engine *e, struct s5_flight *f, const struct s5_server *server,
+                      const struct s5_ip *ip, int family, uint64_t patience,
+                      struct s5_endpoint *ret)
+{
+    struct s5_addr addr = {.kind = ip->kind, .port = server->port};
+    int own = ip->kind == S5_ADDR_IPV4 ? AF_INET : AF_INET6;
+    memcpy(addr.octets, ip->octets, sizeof ip->octets);
+    to_endpoint(&addr, own, &f->server);
+    int fd = socket(own, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -errno;
+    int r = negotiate(e, f, fd, server, patience);
+    if (r == 0)
+        r = relay(f, family, ret);
+    if (r == 0)
+        return fd;
+    e->real->close(fd);
+    return r;
+}
+
+/* The address to try first (PASS 0), and the others: one of the socket's own family, since the
+ * relay is likely to be of the family of the connection it was asked for on. */
+static bool in_pass(const struct s5_ip *ip, int family, int pass)
+{
+    bool same = (ip->kind == S5_ADDR_IPV4) == (family == AF_INET);
+    return same == (pass == 0);
+}
+
+static int at_any(struct s5_engine *e, struct s5_flight *f, const struct s5_server *server,
+                  int family, uint64_t patience, struct s5_endpoint *ret)
+{
+    int r = -EHOSTUNREACH;
+    for (int pass = 0; pass < 2; pass++)
+        for (unsigned i = 0; i < server->n_addrs; i++) {
+            if (!in_pass(&server->addrs[i], family, pass))
+                continue;
+            f->error = 0;
+            r = at_address(e, f, server, &server->addrs[i], family, patience, ret);
+            if (r >= 0 || f->error) /* reached: there is no better one */
+                return r;
+        }
+    return r;
+}
+
+int s5_associate_ask(struct s5_engine *e, const struct s5_server *server, int family,
+                     uint64_t patience, struct s5_endpoint *ret_relay)
+{
+    uint32_t index = (uint32_t)(server - e->policy->servers);
+    if (s5_clock_now() < atomic_load(&e->no_udp_until[index]))
+        return -EOPNOTSUPP;
+    int r = s5_resolve_server(e, e->policy, (struct s5_server *)(uintptr_t)server);
+    struct s5_flight *f = r < 0 ? NULL : s5_flight_take(e);
+    if (r < 0)
+        return r;
+    if (!f) {
+        s5_log(&e->log, S5_LOG_ERROR, "refused: too many connections are being negotiated");
+        return -ENOBUFS;
+    }
+    f->error = 0;
+    r = at_any(e, f, server, family, patience, ret_relay);
+    if (r < 0)
+        r = why(f, r);
+    log_result(e, f, server, r, ret_relay);
+    s5_flight_release(e, f);
+    if (r == -EOPNOTSUPP)
+        atomic_store(&e->no_udp_until[index], s5_clock_now() + REFUSED_FOR);
+    return r;
+}

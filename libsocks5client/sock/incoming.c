@@ -1,0 +1,448 @@
+/* Datagrams in: the header lands in a buffer of its own before the application's, as long as the
+ * last one was; behind the application's is one more, for what a longer header pushes out of them.
+ * So a header of the expected length costs nothing, and for any other the octets are moved.
+ *
+ * What is not from the relay, has no right header, is from somebody the application would not hear
+ * of, or is a fragment that completes nothing, is dropped, and the call goes on as if it had never
+ * come: it waits, as long as the socket's SO_RCVTIMEO lets it, or finds nothing. */
+#include "associate.h"
+#include "clock.h"
+#include "scatter.h"
+#include <alloca.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/errqueue.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#define NEAR_IOVS 18
+#define IOVS_MAX  1024
+#define BATCH     32 /* messages of one real recvmmsg() */
+#define BATCH_IOVS 256
+#define DROPPED   (-EUCLEAN) /* never seen outside */
+
+/* One receive under way. */
+struct receipt {
+    struct msghdr *msg;  /* the application's */
+    struct msghdr m;     /* the kernel's */
+    struct iovec *iov;   /* header, the application's, surplus */
+    size_t room;         /* of the application's */
+    size_t expect;       /* of the header's */
+    struct s5_endpoint from; /* who sent it, where the kernel tells */
+    uint8_t header[S5_DATAGRAM_IPV6];
+    uint8_t surplus[S5_DATAGRAM_MAX];
+};
+
+static void prepare(struct s5_association *a, struct receipt *t, struct msghdr *msg,
+                    struct iovec *iov)
+{
+    size_t n = msg->msg_iovlen;
+    t->msg = msg;
+    t->iov = iov;
+    t->expect = atomic_load_explicit(&a->expect, memory_order_relaxed);
+    iov[0] = (struct iovec){t->header, t->expect};
+    for (size_t i = 0; i < n; i++)
+        iov[i + 1] = msg->msg_iov[i];
+    iov[n + 1] = (struct iovec){t->surplus, sizeof t->surplus};
+    t->room = s5_scatter_size(msg->msg_iov, n);
+    t->m = (struct msghdr){.msg_iov = iov,
+                           .msg_iovlen = n + 2,
+                           .msg_control = msg->msg_control,
+                           .msg_controllen = msg->msg_controllen};
+    if (a->mixed) {
+        t->m.msg_name = &t->from.any;
+        t->m.msg_namelen = sizeof t->from.v6;
+    }
+}
+
+/* --- what the application gets --- */
+
+static void tell_source(struct msghdr *msg, const struct s5_endpoint *from)
+{
+    if (!msg->msg_name)
+        return;
+    memcpy(msg->msg_name, &from->any, msg->msg_namelen < from->len ? msg->msg_namelen : from->len);
+    msg->msg_namelen = from->len;
+}
+
+/* The datagram of N octets in all, its data behind SKIP of them: into the application's buffers.
+ * What recvmsg() returns for it. */
+static ssize_t hand_out(struct receipt *t, size_t n, size_t skip, int flags)
+{
+    size_t len = n - skip, part = len < t->room ? len : t->room;
+    struct msghdr *msg = t->msg;
+    if (skip != t->expect)
+        s5_scatter_move(t->iov, t->m.msg_iovlen, t->expect, skip, part);
+    msg->msg_controllen = t->m.msg_controllen;
+    msg->msg_flags = (t->m.msg_flags & ~MSG_TRUNC) | (len > t->room ? MSG_TRUNC : 0);
+    return (ssize_t)(flags & MSG_TRUNC ? len : part);
+}
+
+static ssize_t hand_out_whole(struct receipt *t, const uint8_t *data, size_t len, int flags)
+{
+    size_t part = s5_scatter_put(t->msg->msg_iov, t->msg->msg_iovlen, 0, data, len);
+    t->msg->msg_controllen = t->m.msg_controllen;
+    t->msg->msg_flags = (t->m.msg_flags & ~MSG_TRUNC) | (len > t->room ? MSG_TRUNC : 0);
+    return (ssize_t)(flags & MSG_TRUNC ? len : part);
+}
+
+/* --- fragments --- */
+
+static struct s5_fragments *fragments_of(struct s5_association *a)
+{
+    struct s5_fragments *have = atomic_load(&a->fragments);
+    if (have)
+        return have;
+    void *fresh = mmap(NULL, sizeof *have, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (fresh == MAP_FAILED)
+        return NULL;
+    if (atomic_compare_exchange_strong(&a->fragments, &have, fresh))
+        return fresh;
+    munmap(fresh, sizeof *have);
+    return have;
+}
+
+/* A fragment as it came; DROPPED unless it is the last. One larger than the application's buffers
+ * was cut by them and makes its sequence one that cannot be put together. */
+static ssize_t fragment(struct s5_association *a, struct receipt *t, const struct s5_datagram *d,
+                        size_t n, int flags)
+{
+    uint8_t near[2048], *copy = near;
+    size_t held = s5_scatter_size(t->iov, t->m.msg_iovlen), len = n - d->header_len, whole_len;
+    struct s5_fragments *f = fragments_of(a);
+    const uint8_t *whole;
+    ssize_t r = DROPPED;
+    if (!f)
+        return DROPPED;
+    if (n > sizeof near)
+        copy = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (copy == MAP_FAILED)
+        return DROPPED;
+    if (s5_target_lock(a)) {
+        s5_scatter_gather(t->iov, t->m.msg_iovlen, copy, n);
+        uint8_t frag = n > held ? 0 : d->frag; /* 0 empties the queue */
+        if (s5_fragments_feed(f, &d->from, frag, copy + d->header_len, len, s5_clock_now(), &whole,
+                              &whole_len))
+            r = hand_out_whole(t, whole, whole_len, flags);
+        s5_target_unlock(a);
+    }
+    if (copy != near)
+        munmap(copy, n);
+    return r;
+}
+
+/* A stand-alone datagram empties its source's queue. */
+static void stand_alone(struct s5_association *a, const struct s5_datagram *d)
+{
+    const uint8_t *whole;
+    size_t len;
+    struct s5_fragments *f = atomic_load_explicit(&a->fragments, memory_order_relaxed);
+    if (!f || !s5_target_lock(a))
+        return;
+    s5_fragments_feed(f, &d->from, 0, NULL, 0, s5_clock_now(), &whole, &len);
+    s5_target_unlock(a);
+}
+
+/* --- one datagram --- */
+
+static bool same_end(const struct s5_endpoint *a, const struct s5_endpoint *b)
+{
+    if (a->any.sa_family != b->any.sa_family)
+        return false;
+    if (a->any.sa_family == AF_INET)
+        return memcmp(&a->v4, &b->v4, 8) == 0;
+    return a->v6.sin6_port == b->v6.sin6_port &&
+           memcmp(&a->v6.sin6_addr, &b->v6.sin6_addr, sizeof a->v6.sin6_addr) == 0;
+}
+
+/* What came past the relay, of which a rule lets through what may be sent to directly. */
+static ssize_t direct(struct s5_engine *e, struct s5_association *a, struct receipt *t, size_t n,
+                      int flags)
+{
+    struct s5_addr from;
+    struct s5_flow flow = {&from, S5_PROTO_UDP, S5_CMD_UDP};
+    if (a->peer.len || s5_addr_from_sockaddr(&from, &t->from.any, t->from.len) < 0 ||
+        s5_policy_decide(e->policy, &flow).verdict != S5_DIRECT)
+        return DROPPED;
+    tell_source(t->msg, &t->from);
+    return hand_out(t, n, 0, flags);
+}
+
+/* The header, wherever it ended up: its buffer may have been too short for it. */
+static int read_header(const struct receipt *t, size_t n, struct s5_datagram *ret)
+{
+    uint8_t octets[S5_DATAGRAM_MAX];
+    const uint8_t *at = t->header;
+    size_t told = s5_datagram_told_len(t->header, n < t->expect ? n : t->expect);
+    if (told > t->expect) {
+        size_t have = s5_scatter_gather(t->iov, t->m.msg_iovlen, octets, told);
+        if (have < told || n < told)
+            return -EPROTO;
+        at = octets;
+    }
+    return told && n >= told ? s5_datagram_read(at, told, ret) : -EPROTO;
+}
+
+/* N octets (of the datagram, not of what there was room for) came: what the call returns for them,
+ * or DROPPED. */
+static ssize_t take(struct s5_engine *e, struct s5_association *a, struct receipt *t, size_t n,
+                    int flags)
+{
+    struct s5_datagram d;
+    struct s5_endpoint source;
+    if (a->mixed) {
+        t->from.len = t->m.msg_namelen;
+        if (!t->from.len || !same_end(&t->from, &a->relay))
+            return direct(e, a, t, n, flags);
+    }
+    if (read_header(t, n, &d) < 0)
+        return DROPPED;
+    if (!s5_target_source(e, a, &d.from, &source))
+        return DROPPED;
+    if (d.header_len <= S5_DATAGRAM_IPV6 && d.header_len != t->expect)
+        atomic_store_explicit(&a->expect, (uint8_t)d.header_len, memory_order_relaxed);
+    ssize_t r;
+    if (d.frag) {
+        r = fragment(a, t, &d, n, flags);
+    } else {
+        stand_alone(a, &d);
+        r = hand_out(t, n, d.header_len, flags);
+    }
+    if (r >= 0)
+        tell_source(t->msg, &source);
+    return r;
+}
+
+/* --- the error queue: what was sent comes back, its header in front --- */
+
+static bool is_about_datagram(struct msghdr *m)
+{
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c)) {
+        bool error = (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_RECVERR) ||
+                     (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_RECVERR);
+        struct sock_extended_err about;
+        if (!error || c->cmsg_len < CMSG_LEN(sizeof about))
+            continue;
+        memcpy(&about, CMSG_DATA(c), sizeof about);
+        return about.ee_origin == SO_EE_ORIGIN_ICMP || about.ee_origin == SO_EE_ORIGIN_ICMP6 ||
+               about.ee_origin == SO_EE_ORIGIN_LOCAL;
+    }
+    return false;
+}
+
+static ssize_t error_queue(struct s5_engine *e, struct s5_association *a, int fd,
+                           struct receipt *t, int flags)
+{
+    struct s5_datagram d;
+    struct s5_endpoint to;
+    t->m.msg_name = &t->from.any;
+    t->m.msg_namelen = sizeof t->from.v6;
+    ssize_t n = e->real->recvmsg(fd, &t->m, flags);
+    if (n < 0)
+        return -errno;
+    size_t skip = 0;
+    t->from.len = t->m.msg_namelen;
+    if (is_about_datagram(&t->m) && read_header(t, (size_t)n, &d) == 0) {
+        skip = d.header_len;
+        if (s5_target_source(e, a, &d.from, &to))
+            t->from = to;
+    }
+    tell_source(t->msg, &t->from);
+    ssize_t r = hand_out(t, (size_t)n, skip, flags);
+    t->msg->msg_flags |= t->m.msg_flags & MSG_TRUNC;
+    return r;
+}
+
+/* --- receiving --- */
+
+/* The socket's own limit, once something was dropped and the call goes on. */
+static uint64_t patience(struct s5_engine *e, int fd)
+{
+    struct timeval own = {0, 0};
+    socklen_t len = sizeof own;
+    e->real->getsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &own, &len);
+    struct timespec ts = {own.tv_sec, own.tv_usec * 1000};
+    return own.tv_sec || own.tv_usec ? s5_clock_after(&ts) : S5_CLOCK_NEVER;
+}
+
+static int wait_more(struct s5_engine *e, int fd, int flags, uint64_t *until)
+{
+    struct pollfd p = {fd, POLLIN, 0};
+    struct timespec left;
+    if (flags & MSG_DONTWAIT)
+        return 0; /* the kernel tells that there is nothing */
+    int status = e->real->fcntl(fd, F_GETFL, 0);
+    if (status < 0 || (status & O_NONBLOCK))
+        return 0;
+    if (!*until)
+        *until = patience(e, fd);
+    if (*until == S5_CLOCK_NEVER)
+        return 0;
+    int n = e->real->ppoll(&p, 1, s5_clock_left(*until, s5_clock_now(), &left), NULL);
+    return n > 0 ? 0 : n == 0 ? -EAGAIN : -errno;
+}
+
+/* The relay's port is closed: what is under way is lost, which is no error of the application's. */
+static int lost(struct s5_engine *e, struct s5_association *a, int fd, int error)
+{
+    if (error == ENOTSOCK || error == ENOTCONN || error == EOPNOTSUPP)
+        return s5_associate_stale(e, fd) ? -ESTALE : -error;
+    if (error != ECONNREFUSED)
+        return -error;
+    int r = s5_associate_fresh(e, a, fd, true);
+    return r == -EAGAIN ? 0 : r;
+}
+
+ssize_t s5_incoming_receive(struct s5_engine *e, struct s5_association *a, int fd,
+                            struct msghdr *msg, int flags)
+{
+    struct receipt t;
+    struct iovec near[NEAR_IOVS], *iov = near;
+    uint64_t until = 0;
+    int saved = errno;
+    if (msg->msg_iovlen > IOVS_MAX - 2)
+        return -EMSGSIZE;
+    if (msg->msg_iovlen + 2 > NEAR_IOVS)
+        iov = alloca((msg->msg_iovlen + 2) * sizeof *iov);
+    for (;;) {
+        prepare(a, &t, msg, iov);
+        if (flags & MSG_ERRQUEUE)
+            return error_queue(e, a, fd, &t, flags);
+        ssize_t n = e->real->recvmsg(fd, &t.m, flags | MSG_TRUNC);
+        ssize_t r = n < 0 ? lost(e, a, fd, errno) : take(e, a, &t, (size_t)n, flags);
+        if (n < 0 ? r < 0 : r >= 0) {
+            errno = saved;
+            return r;
+        }
+        if (n >= 0 && (flags & MSG_PEEK)) /* it is there still */
+            e->real->recv(fd, t.surplus, 0, MSG_DONTWAIT);
+        r = wait_more(e, fd, flags, &until);
+        if (r < 0)
+            return r;
+    }
+}
+
+/* --- many at once --- */
+
+struct inbox {
+    struct mmsghdr msgs[BATCH];
+    struct receipt receipts[BATCH];
+    struct iovec iovs[BATCH_IOVS];
+};
+
+/* As many of MSGS as go into one call. */
+static unsigned prepare_many(struct s5_association *a, struct inbox *in, struct mmsghdr *msgs,
+                             unsigned n)
+{
+    unsigned at = 0, used = 0;
+    for (; at < n && at < BATCH; at++) {
+        struct msghdr *msg = &msgs[at].msg_hdr;
+        if (msg->msg_iovlen + 2 > BATCH_IOVS - used)
+            break;
+        prepare(a, &in->receipts[at], msg, &in->iovs[used]);
+        used += (unsigned)msg->msg_iovlen + 2;
+        in->msgs[at] = (struct mmsghdr){.msg_hdr = in->receipts[at].m};
+    }
+    return at;
+}
+
+/* The datagram that FROM received, into TO, whose own was dropped. */
+static void move_over(struct mmsghdr *to, const struct mmsghdr *from, bool named)
+{
+    struct msghdr *t = &to->msg_hdr;
+    const struct msghdr *f = &from->msg_hdr;
+    size_t done = 0, room = s5_scatter_size(t->msg_iov, t->msg_iovlen);
+    for (size_t i = 0; i < f->msg_iovlen && done < from->msg_len; i++) {
+        size_t part = f->msg_iov[i].iov_len < from->msg_len - done ? f->msg_iov[i].iov_len
+                                                                   : from->msg_len - done;
+        done += s5_scatter_put(t->msg_iov, t->msg_iovlen, done, f->msg_iov[i].iov_base, part);
+    }
+    to->msg_len = (unsigned)done;
+    t->msg_flags = f->msg_flags | (room < from->msg_len ? MSG_TRUNC : 0);
+    if (t->msg_name && named) {
+        memcpy(t->msg_name, f->msg_name,
+               t->msg_namelen < f->msg_namelen ? t->msg_namelen : f->msg_namelen);
+        t->msg_namelen = f->msg_namelen;
+    }
+    if (t->msg_control && t->msg_controllen >= f->msg_controllen)
+        memcpy(t->msg_control, f->msg_control, f->msg_controllen);
+    t->msg_controllen = t->msg_control ? f->msg_controllen : 0;
+}
+
+static int receive_batch(struct s5_engine *e, struct s5_association *a, int fd,
+                         struct mmsghdr *msgs, unsigned n, int flags, struct timespec *timeout)
+{
+    struct inbox in;
+    unsigned good = 0;
+    n = prepare_many(a, &in, msgs, n);
+    if (!n)
+        return -EMSGSIZE;
+    int got = e->real->recvmmsg(fd, in.msgs, n, flags | MSG_TRUNC, timeout);
+    if (got < 0)
+        return lost(e, a, fd, errno);
+    for (int i = 0; i < got; i++) {
+        struct receipt *t = &in.receipts[i];
+        t->m = in.msgs[i].msg_hdr;
+        ssize_t r = take(e, a, t, in.msgs[i].msg_len, flags);
+        if (r < 0)
+            continue;
+        msgs[i].msg_len = (unsigned)r;
+        if (good != (unsigned)i)
+            move_over(&msgs[good], &msgs[i], msgs[i].msg_hdr.msg_name != NULL);
+        good++;
+    }
+    return (int)good;
+}
+
+int s5_incoming_recvmmsg(struct s5_engine *e, struct s5_association *a, int fd,
+                         struct mmsghdr *msgs, unsigned n, int flags, struct timespec *timeout)
+{
+    unsigned have = 0;
+    uint64_t until = 0;
+    n = n > IOVS_MAX ? IOVS_MAX : n;
+    if (flags & (MSG_ERRQUEUE | MSG_PEEK)) { /* one by one: rare, and a call of its own each */
+        ssize_t r = n ? s5_incoming_receive(e, a, fd, &msgs[0].msg_hdr, flags) : 0;
+        if (r >= 0 && n)
+            msgs[0].msg_len = (unsigned)r;
+        return r < 0 ? (int)r : n > 0;
+    }
+    while (have < n) {
+        int now = have ? flags | (flags & MSG_WAITFORONE ? MSG_DONTWAIT : 0) : flags;
+        int r = receive_batch(e, a, fd, msgs + have, n - have, now, timeout);
+        if (r < 0)
+            return have ? (int)have : r;
+        have += (unsigned)r;
+        unsigned asked = n - (have - (unsigned)r) < BATCH ? n - (have - (unsigned)r) : BATCH;
+        if (have && (unsigned)r < asked)
+            break; /* that is all there is, or the time is over */
+        if (timeout && timeout->tv_sec == 0 && timeout->tv_nsec == 0)
+            return have ? (int)have : -EAGAIN;
+        if (!have && (r = wait_more(e, fd, flags, &until)) < 0)
+            return r;
+    }
+    return (int)have;
+}
+
+/* --- FIONREAD --- */
+
+int s5_incoming_next(struct s5_engine *e, struct s5_association *a, int fd)
+{
+    uint8_t octets[S5_DATAGRAM_MAX];
+    struct s5_datagram d;
+    for (;;) {
+        struct s5_endpoint from;
+        socklen_t len = sizeof from.v6;
+        ssize_t n = e->real->recvfrom(fd, octets, sizeof octets,
+                                      MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT, &from.any, &len);
+        if (n < 0)
+            return errno == EAGAIN || errno == ECONNREFUSED ? 0 : -errno;
+        size_t held = (size_t)n < sizeof octets ? (size_t)n : sizeof octets;
+        if (a->mixed && !same_end(&from, &a->relay))
+            return (int)n;
+        if (s5_datagram_read(octets, held, &d) == 0)
+            return (int)n - d.header_len;
+        e->real->recv(fd, octets, 0, MSG_DONTWAIT);
+    }
+}

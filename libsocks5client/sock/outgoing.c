@@ -1,0 +1,226 @@
+/* Datagrams out: the header goes in front as a buffer of its own, so that nothing is copied, and a
+ * batch stays one system call. */
+#include "associate.h"
+#include "scatter.h"
+#include <alloca.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/udp.h>
+#include <string.h>
+
+#define NEAR_IOVS  16
+#define BATCH      64  /* messages of one real sendmmsg() */
+#define BATCH_IOVS 256 /* their buffers, headers among them */
+#define IOVS_MAX   1024
+
+#ifndef UDP_SEGMENT
+#define UDP_SEGMENT 103
+#endif
+
+/* The kernel would cut the datagram, and put the header before the first piece alone. Programs know
+ * this error from devices that cannot do it. */
+static bool wants_cutting(const struct msghdr *msg)
+{
+    if (!msg->msg_control || msg->msg_controllen < sizeof(struct cmsghdr))
+        return false;
+    struct msghdr *m = (struct msghdr *)(uintptr_t)msg;
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c))
+        if (c->cmsg_level == IPPROTO_UDP && c->cmsg_type == UDP_SEGMENT)
+            return true;
+    return false;
+}
+
+/* What MSG begins with: 0; 1: it goes as it is, to whom the kernel's socket is connected to; or
+ * -errno. */
+static int heading_of(struct s5_engine *e, struct s5_association *a, const struct msghdr *msg,
+                      struct s5_heading *ret)
+{
+    if (msg->msg_name && msg->msg_namelen)
+        return s5_target_heading(e, a, msg->msg_name, msg->msg_namelen, ret);
+    if (a->peer.len)
+        return s5_target_heading(e, a, &a->peer.any, a->peer.len, ret);
+    if (a->mixed) /* the kernel knows who it is connected to: nobody, or a direct destination */
+        return 1;
+    return -EDESTADDRREQ;
+}
+
+static void to_relay(struct s5_association *a, struct msghdr *m, struct s5_endpoint *relay)
+{
+    if (!a->mixed) {
+        m->msg_name = NULL;
+        m->msg_namelen = 0;
+        return;
+    }
+    bool held = s5_target_lock(a);
+    *relay = a->relay;
+    if (held)
+        s5_target_unlock(a);
+    m->msg_name = &relay->any;
+    m->msg_namelen = relay->len;
+}
+
+static ssize_t as_it_is(struct s5_engine *e, struct s5_association *a, int fd,
+                        const struct msghdr *msg, int flags, bool direct)
+{
+    int r = direct ? s5_associate_mix(e, a, fd) : 0;
+    if (r < 0)
+        return r;
+    ssize_t n = e->real->sendmsg(fd, msg, flags);
+    return n < 0 ? -errno : n;
+}
+
+/* The relay's port, or what is on the way to it, has complained about a datagram before: this one
+ * has not left yet. */
+static bool is_about_relay(int error)
+{
+    return error == ECONNREFUSED || error == EHOSTUNREACH || error == ENETUNREACH;
+}
+
+/* The error of the real call on FD: 0 when the call is to be made again, -errno. LOST: the datagram
+ * counts as lost on its way. */
+static int recover(struct s5_engine *e, struct s5_association *a, int fd, int error, int tries)
+{
+    if (error == ENOTSOCK || error == EDESTADDRREQ || error == ENOTCONN || error == EISCONN)
+        return s5_associate_stale(e, fd) ? -ESTALE : -error;
+    if (!is_about_relay(error) || a->mixed || tries > 1)
+        return -error;
+    return s5_associate_fresh(e, a, fd, true);
+}
+
+static ssize_t through(struct s5_engine *e, struct s5_association *a, int fd, struct msghdr *m,
+                       int flags, const struct s5_heading *heading)
+{
+    struct s5_endpoint relay;
+    size_t size = s5_scatter_size(m->msg_iov + 1, m->msg_iovlen - 1);
+    int r = s5_associate_fresh(e, a, fd, false);
+    for (int tries = 0; r == 0; tries++) {
+        to_relay(a, m, &relay);
+        ssize_t n = e->real->sendmsg(fd, m, flags);
+        if (n >= heading->len)
+            return n - heading->len;
+        if (n >= 0)
+            return -EMSGSIZE; /* no datagram socket (any more) */
+        r = recover(e, a, fd, errno, tries);
+    }
+    return r == -EAGAIN ? (ssize_t)size : r; /* lost, as datagrams may be */
+}
+
+ssize_t s5_outgoing_send(struct s5_engine *e, struct s5_association *a, int fd,
+                         const struct msghdr *msg, int flags)
+{
+    struct s5_heading heading;
+    struct iovec near[NEAR_IOVS], *iov = near;
+    struct msghdr m = *msg;
+    int r = heading_of(e, a, msg, &heading);
+    if (r < 0)
+        return r;
+    if (r > 0 || heading.direct)
+        return as_it_is(e, a, fd, msg, flags, r == 0);
+    if (msg->msg_iovlen >= IOVS_MAX)
+        return -EMSGSIZE;
+    if (wants_cutting(msg))
+        return -EIO;
+    if (msg->msg_iovlen + 1 > NEAR_IOVS)
+        iov = alloca((msg->msg_iovlen + 1) * sizeof *iov);
+    if (a->corked)
+        heading.len = 0;
+    iov[0] = (struct iovec){heading.octets, heading.len};
+    for (size_t i = 0; i < msg->msg_iovlen; i++)
+        iov[i + 1] = msg->msg_iov[i];
+    m.msg_iov = iov;
+    m.msg_iovlen = msg->msg_iovlen + 1;
+    ssize_t n = through(e, a, fd, &m, flags, &heading);
+    if (n >= 0)
+        a->corked = flags & MSG_MORE;
+    return n;
+}
+
+/* --- many at once --- */
+
+struct batch {
+    struct mmsghdr msgs[BATCH];
+    struct s5_heading headings[BATCH];
+    struct iovec iovs[BATCH_IOVS];
+    struct s5_endpoint relay;
+    unsigned n, n_iovs;
+};
+
+/* MSG behind the others; false: not in this batch. *RET_ERROR: why not ever. */
+static bool add(struct s5_engine *e, struct s5_association *a, struct batch *b,
+                const struct msghdr *msg, int *ret_error)
+{
+    if (b->n == BATCH || msg->msg_iovlen + 1 > BATCH_IOVS - b->n_iovs || wants_cutting(msg))
+        return false;
+    struct s5_heading *h = &b->headings[b->n];
+    int r = heading_of(e, a, msg, h);
+    if (r < 0)
+        *ret_error = r;
+    if (r != 0 || h->direct)
+        return false;
+    struct iovec *iov = &b->iovs[b->n_iovs];
+    struct mmsghdr *m = &b->msgs[b->n];
+    *m = (struct mmsghdr){.msg_hdr = *msg};
+    iov[0] = (struct iovec){h->octets, h->len};
+    for (size_t i = 0; i < msg->msg_iovlen; i++)
+        iov[i + 1] = msg->msg_iov[i];
+    m->msg_hdr.msg_iov = iov;
+    m->msg_hdr.msg_iovlen = msg->msg_iovlen + 1;
+    b->n_iovs += (unsigned)msg->msg_iovlen + 1;
+    b->n++;
+    return true;
+}
+
+/* B on its way: the number of those that left, or -errno. */
+static int send_batch(struct s5_engine *e, struct s5_association *a, int fd, struct batch *b,
+                      struct mmsghdr *msgs, int flags)
+{
+    int r = s5_associate_fresh(e, a, fd, false), sent = -1;
+    for (int tries = 0; r == 0; tries++) {
+        for (unsigned i = 0; i < b->n; i++)
+            to_relay(a, &b->msgs[i].msg_hdr, &b->relay);
+        sent = e->real->sendmmsg(fd, b->msgs, b->n, flags);
+        if (sent >= 0)
+            break;
+        r = recover(e, a, fd, errno, tries);
+    }
+    if (sent < 0 && r != -EAGAIN)
+        return r;
+    for (unsigned i = 0; sent >= 0 && i < (unsigned)sent; i++)
+        msgs[i].msg_len = b->msgs[i].msg_len - b->headings[i].len;
+    if (sent >= 0)
+        return sent;
+    for (unsigned i = 0; i < b->n; i++) /* lost */
+        msgs[i].msg_len = (unsigned)s5_scatter_size(b->msgs[i].msg_hdr.msg_iov + 1,
+                                                    b->msgs[i].msg_hdr.msg_iovlen - 1);
+    return (int)b->n;
+}
+
+int s5_outgoing_sendmmsg(struct s5_engine *e, struct s5_association *a, int fd,
+                         struct mmsghdr *msgs, unsigned n, int flags)
+{
+    struct batch b;
+    unsigned done = 0;
+    n = n > IOVS_MAX ? IOVS_MAX : n;
+    while (done < n) {
+        int error = 0, r;
+        b.n = b.n_iovs = 0;
+        while (done + b.n < n && !a->corked && add(e, a, &b, &msgs[done + b.n].msg_hdr, &error))
+            ;
+        if (b.n) {
+            r = send_batch(e, a, fd, &b, msgs + done, flags);
+            if (r < 0)
+                return done ? (int)done : r;
+            done += (unsigned)r;
+            if ((unsigned)r < b.n)
+                break;
+            continue;
+        }
+        /* One of its own kind: direct, very long, or wrong. */
+        ssize_t one = error ? error
+                            : s5_outgoing_send(e, a, fd, &msgs[done].msg_hdr, flags);
+        if (one < 0)
+            return done ? (int)done : (int)one;
+        msgs[done++].msg_len = (unsigned)one;
+    }
+    return (int)done;
+}

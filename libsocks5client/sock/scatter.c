@@ -1,0 +1,83 @@
+/* A place is found by walking: rows are short, and what moves is a header's length of octets or, for
+ * a header of another length than expected, one datagram. */
+#include "scatter.h"
+#include <stdint.h>
+#include <string.h>
+
+size_t s5_scatter_size(const struct iovec *iov, size_t n)
+{
+    size_t size = 0;
+    for (size_t i = 0; i < n; i++)
+        size += iov[i].iov_len;
+    return size;
+}
+
+/* The octet at AT; *LEFT octets from there to the end of its buffer, *BEFORE from its beginning. */
+static uint8_t *place(const struct iovec *iov, size_t n, size_t at, size_t *left, size_t *before)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (at < iov[i].iov_len) {
+            *left = iov[i].iov_len - at;
+            *before = at;
+            return (uint8_t *)iov[i].iov_base + at;
+        }
+        at -= iov[i].iov_len;
+    }
+    *left = *before = 0;
+    return NULL;
+}
+
+static size_t least(size_t a, size_t b, size_t c)
+{
+    size_t ab = a < b ? a : b;
+    return ab < c ? ab : c;
+}
+
+size_t s5_scatter_gather(const struct iovec *iov, size_t n, void *buf, size_t size)
+{
+    size_t have = 0;
+    for (size_t i = 0; i < n && have < size; i++) {
+        size_t part = least(iov[i].iov_len, size - have, SIZE_MAX);
+        if (part)
+            memcpy((uint8_t *)buf + have, iov[i].iov_base, part);
+        have += part;
+    }
+    return have;
+}
+
+size_t s5_scatter_put(const struct iovec *iov, size_t n, size_t at, const void *buf, size_t len)
+{
+    size_t done = 0, left, before;
+    while (done < len) {
+        uint8_t *to = place(iov, n, at + done, &left, &before);
+        if (!to)
+            break;
+        size_t part = least(left, len - done, SIZE_MAX);
+        memcpy(to, (const uint8_t *)buf + done, part);
+        done += part;
+    }
+    return done;
+}
+
+void s5_scatter_move(const struct iovec *iov, size_t n, size_t to, size_t from, size_t len)
+{
+    size_t to_left, from_left, to_before, from_before;
+    while (len && to < from) { /* from the front */
+        uint8_t *t = place(iov, n, to, &to_left, &to_before);
+        uint8_t *f = place(iov, n, from, &from_left, &from_before);
+        size_t part = least(to_left, from_left, len);
+        if (!part)
+            return;
+        memmove(t, f, part);
+        to += part, from += part, len -= part;
+    }
+    while (len && to > from) { /* from the back */
+        uint8_t *t = place(iov, n, to + len - 1, &to_left, &to_before);
+        uint8_t *f = place(iov, n, from + len - 1, &from_left, &from_before);
+        if (!t || !f)
+            return;
+        size_t part = least(to_before + 1, from_before + 1, len);
+        memmove(t - (part - 1), f - (part - 1), part);
+        len -= part;
+    }
+}

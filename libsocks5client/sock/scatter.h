@@ -1,0 +1,16 @@
+/* Octets spread over several buffers, taken as one row. */
+#ifndef S5_SCATTER_H
+#define S5_SCATTER_H
+
+#include <stddef.h>
+#include <sys/uio.h>
+
+size_t s5_scatter_size(const struct iovec *iov, size_t n);
+/* The first SIZE octets, or as many as there are, into BUF; their number. */
+size_t s5_scatter_gather(const struct iovec *iov, size_t n, void *buf, size_t size);
+/* LEN octets of BUF to the place AT, as far as there is room; their number. */
+size_t s5_scatter_put(const struct iovec *iov, size_t n, size_t at, const void *buf, size_t len);
+/* LEN octets from the place FROM to the place TO; both ranges are inside. They may overlap. */
+void s5_scatter_move(const struct iovec *iov, size_t n, size_t to, size_t from, size_t len);
+
+#endif

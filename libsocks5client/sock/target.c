@@ -1,0 +1,289 @@
+/* Where a datagram goes: the rules are asked once for a destination, and what its datagrams begin
+ * with is remembered. And what the application is told of where one comes from.
+ *
+ * A destination that stands in for a name travels as that name. The relay reports the address it
+ * found for it; which name that belongs to is told by what was reported for it before, or else by
+ * the port: the name asked last with that port for which nothing was reported yet. */
+#include "associate.h"
+#include "nameserver.h"
+#include "wire.h"
+#include <errno.h>
+#include <netinet/in.h>
+#include <sched.h>
+#include <string.h>
+
+bool s5_target_address(const struct sockaddr *sa, socklen_t len, struct s5_addr *ret)
+{
+    struct sockaddr_storage whole;
+    if (!sa || len < sizeof sa->sa_family || len > sizeof whole)
+        return false;
+    memset(&whole, 0, sizeof(struct sockaddr_in6));
+    memcpy(&whole, sa, len);
+    if (whole.ss_family == AF_UNSPEC)
+        whole.ss_family = AF_INET;
+    if (whole.ss_family == AF_INET6 && len >= 24 && len < sizeof(struct sockaddr_in6))
+        len = sizeof(struct sockaddr_in6);
+    return s5_addr_from_sockaddr(ret, (struct sockaddr *)&whole, len) == 0;
+}
+
+int s5_target_route(struct s5_engine *e, struct s5_addr *to, const struct s5_server **ret_server,
+                    bool *ret_named)
+{
+    int named = s5_names_of(e, to);
+    if (named < 0)
+        return named;
+    *ret_named = named > 0;
+    if (s5_addr_is_multicast(to)) /* of the local network by its nature */
+        return s5_route_direct_only(e, to, S5_PROTO_UDP, S5_CMD_UDP, "multicast");
+    return s5_route(e, to, S5_PROTO_UDP, S5_CMD_UDP, ret_server);
+}
+
+/* --- what is remembered --- */
+
+bool s5_target_lock(struct s5_association *a)
+{
+    for (int i = 0; i < 1000; i++) {
+        if (!atomic_exchange_explicit(&a->cache_busy, 1, memory_order_acquire))
+            return true;
+        if (i > 100)
+            sched_yield();
+    }
+    return false; /* a signal handler within one of these functions, or a fork in the middle */
+}
+
+void s5_target_unlock(struct s5_association *a)
+{
+    atomic_store_explicit(&a->cache_busy, 0, memory_order_release);
+}
+
+static bool same(const struct s5_endpoint *a, const struct sockaddr *sa, socklen_t len)
+{
+    if (a->len < 8 || len < 8 || a->any.sa_family != sa->sa_family)
+        return false;
+    if (sa->sa_family == AF_INET) /* family, port, address */
+        return memcmp(&a->v4, sa, 8) == 0;
+    const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)sa;
+    return sa->sa_family == AF_INET6 && len >= sizeof *v6 && a->len >= sizeof *v6 &&
+           a->v6.sin6_port == v6->sin6_port && a->v6.sin6_scope_id == v6->sin6_scope_id &&
+           memcmp(&a->v6.sin6_addr, &v6->sin6_addr, sizeof v6->sin6_addr) == 0;
+}
+
+static struct s5_target *place_of(struct s5_association *a, const struct sockaddr *sa,
+                                  socklen_t len)
+{
+    const uint8_t *octets = (const uint8_t *)sa;
+    unsigned hash = octets[3];
+    if (sa->sa_family == AF_INET && len >= 8)
+        hash += octets[7];
+    else if (sa->sa_family == AF_INET6 && len >= 24)
+        hash += octets[23];
+    return &a->targets[hash % S5_TARGETS];
+}
+
+static void copy_heading(struct s5_heading *ret, const struct s5_heading *from)
+{
+    ret->direct = from->direct;
+    ret->len = from->len;
+    if (from->len == S5_DATAGRAM_IPV4)
+        memcpy(ret->octets, from->octets, S5_DATAGRAM_IPV4);
+    else
+        memcpy(ret->octets, from->octets, from->len);
+}
+
+static bool recall(struct s5_association *a, const struct sockaddr *sa, socklen_t len,
+                   struct s5_heading *ret)
+{
+    struct s5_target *t = place_of(a, sa, len);
+    if (atomic_exchange_explicit(&a->cache_busy, 1, memory_order_acquire))
+        return false;
+    bool found = same(&t->to, sa, len);
+    if (found)
+        copy_heading(ret, &t->heading);
+    s5_target_unlock(a);
+    return found;
+}
+
+/* ASKED went out as NAME; both NULL where it did as it is. */
+static void remember(struct s5_association *a, const struct sockaddr *sa, socklen_t len,
+                     const struct s5_heading *heading, const struct s5_addr *asked,
+                     const struct s5_addr *name)
+{
+    struct s5_target *t = place_of(a, sa, len);
+    if (!s5_target_lock(a))
+        return;
+    if (len <= sizeof t->to.v6) {
+        t->to.len = len;
+        memcpy(&t->to.any, sa, len);
+        copy_heading(&t->heading, heading);
+    }
+    bool known = !asked;
+    for (unsigned i = 0; i < S5_ALIASES && !known; i++)
+        known = s5_addr_equal(&a->aliases[i].asked, asked);
+    if (!known) {
+        struct s5_alias *to = &a->aliases[a->next_alias++ % S5_ALIASES];
+        to->asked = *asked;
+        to->name = *name;
+        to->reported.kind = S5_ADDR_NONE;
+    }
+    s5_target_unlock(a);
+}
+
+/* --- there --- */
+
+static int elsewhere(struct s5_engine *e, const struct s5_addr *to)
+{
+    char text[S5_ADDR_TEXT_MAX];
+    s5_log(&e->log, S5_LOG_ERROR,
+           "refused: UDP to %s: the rules lead it to another server than this socket has",
+           s5_addr_format(to, text, sizeof text));
+    return -EHOSTUNREACH;
+}
+
+/* A name that goes directly has no address yet; a name server on loopback asks the world itself. */
+static int not_here(struct s5_engine *e, const struct s5_addr *to)
+{
+    char text[S5_ADDR_TEXT_MAX];
+    s5_log(&e->log, S5_LOG_ERROR, "refused: UDP to %s on a socket that goes to a server",
+           s5_addr_format(to, text, sizeof text));
+    return -EHOSTUNREACH;
+}
+
+static int find_out(struct s5_engine *e, struct s5_association *a, const struct sockaddr *sa,
+                    socklen_t len, struct s5_heading *ret)
+{
+    struct s5_addr asked, to;
+    const struct s5_server *server = NULL;
+    bool named;
+    if (len < sizeof sa->sa_family || !s5_target_address(sa, len, &asked))
+        return -EINVAL;
+    if (a->family == AF_INET && sa->sa_family == AF_INET6)
+        return -EAFNOSUPPORT;
+    if (asked.port == 0)
+        return -EINVAL;
+    to = asked;
+    int r = s5_target_route(e, &to, &server, &named);
+    if (r < 0)
+        return r;
+    if (r == 0 && (named || s5_nameserver_wanted(e, &to, S5_PROTO_UDP)))
+        return not_here(e, &to);
+    if (r > 0 && (uint32_t)(server - e->policy->servers) != a->server_index)
+        return elsewhere(e, &to);
+    struct s5_writer w = s5_writer_init(ret->octets, sizeof ret->octets);
+    ret->direct = r == 0;
+    if (r > 0)
+        s5_datagram_write(&w, 0, &to);
+    ret->len = (uint16_t)w.used;
+    bool alias = r > 0 && named;
+    remember(a, sa, len, ret, alias ? &asked : NULL, alias ? &to : NULL);
+    if (r > 0 && to.kind != S5_ADDR_NAME)
+        atomic_store_explicit(&a->expect, (uint8_t)w.used, memory_order_relaxed);
+    return 0;
+}
+
+int s5_target_heading(struct s5_engine *e, struct s5_association *a, const struct sockaddr *sa,
+                      socklen_t len, struct s5_heading *ret)
+{
+    if (len >= 8 && recall(a, sa, len, ret))
+        return 0;
+    return find_out(e, a, sa, len, ret);
+}
+
+/* --- and back --- */
+
+/* Whether datagrams were sent to FROM as an address, by what is remembered. */
+static bool is_literal(const struct s5_association *a, const struct s5_addr *from)
+{
+    struct s5_addr to;
+    for (unsigned i = 0; i < S5_TARGETS; i++)
+        if (a->targets[i].to.len && a->targets[i].heading.octets[3] != S5_WIRE_NAME &&
+            s5_addr_from_sockaddr(&to, &a->targets[i].to.any, a->targets[i].to.len) == 0 &&
+            s5_addr_equal(&to, from))
+            return true;
+    return false;
+}
+
+/* How well ALIAS fits a datagram the relay says is from FROM; 0: not at all. */
+static int fits(const struct s5_alias *alias, const struct s5_addr *from)
+{
+    if (alias->asked.kind == S5_ADDR_NONE || alias->asked.port != from->port)
+        return 0;
+    if (s5_addr_equal(&alias->name, from) || s5_addr_equal(&alias->reported, from))
+        return 3;
+    return alias->reported.kind == S5_ADDR_NONE ? 2 : 1; /* 1: a name of several addresses */
+}
+
+/* FROM, as the relay reports it, becomes the stand-in of the name it was asked for by. */
+static void back_to_alias(struct s5_association *a, struct s5_addr *from)
+{
+    struct s5_alias *best = NULL;
+    int best_fit = 0;
+    if (a->aliases[0].asked.kind == S5_ADDR_NONE || !s5_target_lock(a))
+        return;
+    bool literal = is_literal(a, from);
+    for (unsigned i = 1; i <= S5_ALIASES && !literal; i++) {
+        struct s5_alias *alias = &a->aliases[(a->next_alias + S5_ALIASES - i) % S5_ALIASES];
+        int fit = fits(alias, from);
+        if (fit > best_fit) {
+            best = alias;
+            best_fit = fit;
+        }
+    }
+    if (best && from->kind != S5_ADDR_NAME)
+        best->reported = *from;
+    if (best)
+        *from = best->asked;
+    s5_target_unlock(a);
+}
+
+static bool is_peer(const struct s5_association *a, const struct s5_addr *from)
+{
+    struct s5_addr peer;
+    return s5_addr_from_sockaddr(&peer, &a->peer.any, a->peer.len) == 0 &&
+           s5_addr_equal(&peer, from);
+}
+
+static bool to_endpoint(const struct s5_addr *from, int family, struct s5_endpoint *ret)
+{
+    if (from->kind == S5_ADDR_IPV4 && family == AF_INET) {
+        ret->len = sizeof ret->v4;
+        ret->v4 = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(from->port)};
+        memcpy(&ret->v4.sin_addr, from->octets, 4);
+        return true;
+    }
+    struct sockaddr_storage sa;
+    socklen_t len;
+    if (s5_addr_to_sockaddr(from, family, &sa, &len) < 0)
+        return false;
+    ret->len = len;
+    memcpy(&ret->any, &sa, len);
+    return true;
+}
+
+/* A relay may report names nobody asked for. */
+static bool stand_in(struct s5_engine *e, const struct s5_addr *name, int family,
+                     struct s5_endpoint *ret)
+{
+    struct sockaddr_storage sa;
+    socklen_t len;
+    if (s5_names_stand_in(e, name, family, &sa, &len) < 0)
+        return false;
+    ret->len = len;
+    memcpy(&ret->any, &sa, len);
+    return true;
+}
+
+bool s5_target_source(struct s5_engine *e, struct s5_association *a, const struct s5_addr *from,
+                      struct s5_endpoint *ret)
+{
+    struct s5_addr told = *from;
+    if (told.kind == S5_ADDR_NONE)
+        return false;
+    back_to_alias(a, &told);
+    if (a->peer.len) {
+        *ret = a->peer;
+        return is_peer(a, &told);
+    }
+    if (told.kind == S5_ADDR_NAME)
+        return stand_in(e, &told, a->family, ret);
+    return to_endpoint(&told, a->family, ret);
+}
