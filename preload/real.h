@@ -62,7 +62,7 @@ static inline bool s5_gate_waits(void)
 static inline bool s5_gate_stream(int fd)
 {
     const struct s5_registry *r = &s5_preload_engine.registry;
-    if (__builtin_expect(!atomic_load_explicit(&r->streams, memory_order_acquire), 1))
+    if (__builtin_expect(!s5_registry_streams(r), 1))
         return false;
     return s5_registry_flying(r) || s5_registry_relayed(r, fd);
 }

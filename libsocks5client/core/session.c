@@ -310,9 +310,12 @@ size_t s5_session_need(const struct s5_session *s)
 
 int s5_session_feed(struct s5_session *s, const void *data, size_t n)
 {
+    return n == 0 || n > s5_session_need(s) ? -EINVAL : s5_session_take(s, data, n);
+}
+
+int s5_session_take(struct s5_session *s, const void *data, size_t n)
+{
     const uint8_t *at = data, *end = at + n;
-    if (n == 0 || n > s5_session_need(s))
-        return -EINVAL;
     while (at < end) {
         size_t part = s->in_want - s->in_len, left = (size_t)(end - at);
         if (part > left)

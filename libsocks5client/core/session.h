@@ -98,6 +98,8 @@ size_t s5_session_need(const struct s5_session *s);
 /* N octets (1..need) came, cut as they may be. 0, or the negative errno it FAILED with. More than
  * needed is -EINVAL and changes nothing, as is none. */
 int s5_session_feed(struct s5_session *s, const void *data, size_t n);
+/* The same for who has just asked s5_session_need and N (not 0) keeps to it. */
+int s5_session_take(struct s5_session *s, const void *data, size_t n);
 
 /* The server closed its side (or reset). FAILED unless DONE or BOUND; a failing REP already in
  * hand wins (also when only its first octets came). -ECONNREFUSED where no reply came at all:

@@ -308,7 +308,7 @@ static enum s5_turn read_in(struct s5_engine *e, struct s5_flight *f, int fd)
             return turn;
         if (n <= 0)
             return closed(e, f, fd, n < 0 ? errno : 0);
-        int r = s5_session_feed(&f->session, octets, (size_t)n);
+        int r = s5_session_take(&f->session, octets, (size_t)n);
         if (r < 0)
             return broken(e, f, fd, r, S5_END_ANSWER);
         if (s5_session_state(&f->session) == S5_SESSION_DONE ||

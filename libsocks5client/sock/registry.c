@@ -76,7 +76,6 @@ void s5_registry_free(struct s5_registry *r, struct s5_record *record)
     if (record->relayed) {
         record->relayed = 0;
         atomic_fetch_sub(&r->relayed_count, 1);
-        atomic_fetch_sub(&r->streams, 1);
     }
     atomic_store(&record->state, S5_RECORD_FREE);
     uint64_t head = atomic_load(&r->records_free), next;
@@ -116,7 +115,6 @@ void s5_registry_relay(struct s5_registry *r, struct s5_record *record, uint32_t
     record->relayed = number + 1;
     atomic_store(&record->state, S5_RECORD_RELAYED);
     atomic_fetch_add(&r->relayed_count, 1);
-    atomic_fetch_add(&r->streams, 1);
     s5_registry_each(r, record, relay_slot, record);
 }
 
@@ -196,7 +194,6 @@ int s5_registry_take_off(struct s5_registry *r, struct s5_record *record)
         while (top <= at && !atomic_compare_exchange_weak(&r->flying_top, &top, at + 1))
             ;
         atomic_fetch_add(&r->flying_count, 1);
-        atomic_fetch_add(&r->streams, 1);
         return 0;
     }
     return -ENOBUFS;
@@ -206,7 +203,6 @@ void s5_registry_land(struct s5_registry *r, struct s5_record *record)
 {
     uint32_t at = record->flying_at;
     atomic_store(&r->flying[at], 0);
-    atomic_fetch_sub(&r->streams, 1);
     if (atomic_fetch_sub(&r->flying_count, 1) == 1) {
         /* A list that is empty starts short again; a take-off at the same time raises the top
          * after its own store, so that at worst the top is too high. */

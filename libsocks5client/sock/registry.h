@@ -59,7 +59,6 @@ struct s5_registry {
                                     * of most hooks */
     _Atomic uint32_t listening;    /* records that are LISTENING */
     _Atomic uint32_t relayed_count; /* records that are RELAYED */
-    _Atomic uint32_t streams;       /* those and flying_count: the gate of reading and writing */
     _Atomic uint32_t flying_top;
     _Atomic uint32_t flying[S5_FLYING]; /* record index + 1; 0: a gap */
 };
@@ -99,10 +98,16 @@ static inline bool s5_registry_flying(const struct s5_registry *r)
 static inline void s5_registry_attend(struct s5_registry *r, int by)
 {
     atomic_fetch_add(&r->flying_count, (uint32_t)by);
-    atomic_fetch_add(&r->streams, (uint32_t)by);
 }
 
-/* Whether octets on FD may be a matter of ours, once some descriptor's are (streams is not 0). */
+/* The gate of reading and writing: whether octets on some descriptor are a matter of ours. */
+static inline bool s5_registry_streams(const struct s5_registry *r)
+{
+    return (atomic_load_explicit(&r->flying_count, memory_order_acquire) |
+            atomic_load_explicit(&r->relayed_count, memory_order_acquire)) != 0;
+}
+
+/* Whether those on FD are, as far as they are relayed. */
 static inline bool s5_registry_relayed(const struct s5_registry *r, int fd)
 {
     struct s5_slot *slot = s5_registry_slot(r, fd);
