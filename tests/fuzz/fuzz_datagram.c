@@ -1,0 +1,107 @@
+/* Whatever a relay sends: headers read and written again, and sequences of fragments with the time
+ * between them, put together by the queue and, slowly, by hand. */
+#include "datagram.h"
+#include "fragments.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+#define CHECK(what)                                                                                \
+    do {                                                                                           \
+        if (!(what))                                                                               \
+            abort();                                                                               \
+    } while (0)
+
+static void header(const uint8_t *data, size_t size)
+{
+    struct s5_datagram d, back;
+    uint8_t buf[S5_DATAGRAM_MAX];
+    size_t told = s5_datagram_told_len(data, size);
+    int r = s5_datagram_read(data, size, &d);
+    CHECK(r == 0 || r == -EPROTO);
+    if (r < 0)
+        return;
+    CHECK(d.header_len == told && told <= size);
+    if (d.from.kind == S5_ADDR_NONE)
+        return;
+    struct s5_writer w = s5_writer_init(buf, sizeof buf);
+    s5_datagram_write(&w, d.frag, &d.from);
+    CHECK(!w.failed && w.used == s5_datagram_header_len(&d.from));
+    CHECK(s5_datagram_read(buf, w.used, &back) == 0 && back.frag == d.frag);
+    CHECK(s5_addr_equal(&d.from, &back.from));
+}
+
+/* One source as the RFC tells it, without regard to how the queue does it. */
+struct model {
+    uint8_t highest, data[256 * 8];
+    size_t len;
+    uint64_t deadline;
+};
+
+static bool model(struct model *m, uint8_t frag, const uint8_t *data, size_t len, uint64_t now)
+{
+    uint8_t at = frag & 0x7f;
+    if (m->highest && now >= m->deadline)
+        m->highest = 0;
+    if (at < m->highest || (at == 1 && m->highest == 1))
+        m->highest = 0;
+    if (at == 0 || (at == m->highest && at > 1))
+        return false;
+    if (m->highest == 0) {
+        m->len = 0;
+        m->deadline = now + S5_FRAGMENTS_TIMEOUT;
+    }
+    if (at != m->highest + 1) {
+        m->highest = 0;
+        return false;
+    }
+    memcpy(m->data + m->len, data, len);
+    m->len += len;
+    m->highest = at;
+    if (!(frag & S5_DATAGRAM_LAST))
+        return false;
+    m->highest = 0;
+    return true;
+}
+
+static void sequence(const uint8_t *data, size_t size)
+{
+    static struct s5_fragments f;
+    static struct model models[2];
+    uint64_t now = 1;
+    memset(models, 0, sizeof models);
+    for (unsigned i = 0; i < S5_FRAGMENTS_QUEUES; i++)
+        f.queues[i].highest = 0;
+    for (size_t at = 0; at + 3 <= size;) {
+        uint8_t frag = data[at], what = data[at + 1];
+        size_t len = data[at + 2] % 8;
+        at += 3;
+        if (len > size - at)
+            len = size - at;
+        struct s5_addr from;
+        const uint8_t octets[4] = {192, 0, 2, (uint8_t)(what & 1)};
+        s5_addr_from_octets(&from, octets, 4, 1);
+        now += (uint64_t)(what >> 1) * 100000000;
+        const uint8_t *whole = NULL;
+        size_t whole_len = 0;
+        bool want = model(&models[what & 1], frag, data + at, len, now);
+        int r = s5_fragments_feed(&f, &from, frag, data + at, len, now, &whole, &whole_len);
+        CHECK(r == want);
+        if (r)
+            CHECK(whole_len == models[what & 1].len &&
+                  memcmp(whole, models[what & 1].data, whole_len) == 0);
+        at += len;
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    uint8_t *copy = malloc(size ? size : 1); /* its end is the sanitizer's to watch */
+    memcpy(copy, data, size);
+    header(copy, size);
+    sequence(copy, size);
+    free(copy);
+    return 0;
+}
