@@ -68,7 +68,7 @@ def bare(w, how, host):
 for HOW in WAYS:
     for HOST in (bed.TARGET4, bed.TARGET6):
         if not HOW.startswith("any"):
-            test("bind: called back at %s, %s, bare" % (HOST, HOW))(
+            test("bind: called back at %s, %s, bare" % (HOST, HOW), linked=False)(
                 lambda w, how=HOW, host=HOST: bare(w, how, host))
         for LABEL, PORT, USER in (("danted", s.DANTED, ""),
                                   ("danted with password", s.DANTED_AUTH, AUTH)):

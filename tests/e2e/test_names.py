@@ -8,8 +8,8 @@ from run import fine
 BOTH, WILD = "both.example", "any.thing.wild.example"
 
 
-def test(title):
-    return run.test("names: " + title)
+def test(title, **more):
+    return run.test("names: " + title, **more)
 
 
 @test("names_shape: the same bare and covered")
@@ -22,7 +22,7 @@ def _(w):
         assert bare[1].count(b"\n") > 800 and not differ, differ[:5]
 
 
-@test("names_connect, bare")
+@test("names_connect, bare", linked=False)
 def _(w):
     fine(bed.run(bed.PROXY, [w.app("names_connect", False), WILD, "7"], w.env, 60))
 
