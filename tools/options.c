@@ -16,6 +16,8 @@ const char options_help[] =
     "  -v                     log each connection; -vv: its phases too\n"
     "      --explain HOST:PORT  tell which rule and server a TCP connection there\n"
     "                         would take, and exit: 0 when it may go, 1 when denied\n"
+    "      --import FILE      print a configuration of proxychains, Dante, torsocks or\n"
+    "                         tsocks as one of ours\n"
     "      --version          print the version and exit\n"
     "      --help             print this help and exit\n"
     "\n"
@@ -25,10 +27,11 @@ const char options_help[] =
     "Exit status: 125 when socksify itself fails, 126 when COMMAND cannot be run or\n"
     "cannot be covered, 127 when it is not found, else the status of COMMAND.\n";
 
-enum { OPTION_EXPLAIN = 256, OPTION_VERSION, OPTION_HELP };
+enum { OPTION_EXPLAIN = 256, OPTION_IMPORT, OPTION_VERSION, OPTION_HELP };
 
 static const struct option long_options[] = {
     {"explain", required_argument, NULL, OPTION_EXPLAIN},
+    {"import", required_argument, NULL, OPTION_IMPORT},
     {"version", no_argument, NULL, OPTION_VERSION},
     {"help", no_argument, NULL, OPTION_HELP},
     {NULL, 0, NULL, 0},
@@ -37,7 +40,7 @@ static const struct option long_options[] = {
 /* getopt_long refused the option it looked at last. */
 static int complain(char **argv)
 {
-    if (optopt == 'c' || optopt == 'x' || optopt == OPTION_EXPLAIN)
+    if (optopt == 'c' || optopt == 'x' || optopt == OPTION_EXPLAIN || optopt == OPTION_IMPORT)
         return message_fail(EXIT_OWN_ERROR, "option %s needs an argument; see socksify --help",
                             argv[optind - 1]);
     if (optopt > 0 && optopt < 256)
@@ -65,6 +68,10 @@ int options_parse(struct options *ret, int argc, char **argv)
             ret->action = OPTIONS_EXPLAIN;
             ret->explain = optarg;
             break;
+        case OPTION_IMPORT:
+            ret->action = OPTIONS_IMPORT;
+            ret->import = optarg;
+            break;
         case OPTION_VERSION:
             ret->action = OPTIONS_VERSION;
             return 0;
@@ -82,7 +89,8 @@ int options_parse(struct options *ret, int argc, char **argv)
             return message_fail(EXIT_OWN_ERROR, "no command given; see socksify --help");
         ret->command = argv + optind;
     } else if (argv[optind]) {
-        return message_fail(EXIT_OWN_ERROR, "--explain takes no command: %s", argv[optind]);
+        return message_fail(EXIT_OWN_ERROR, "%s takes no command: %s",
+                            ret->action == OPTIONS_IMPORT ? "--import" : "--explain", argv[optind]);
     }
     return 0;
 }

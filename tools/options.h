@@ -2,7 +2,13 @@
 #ifndef TOOLS_OPTIONS_H
 #define TOOLS_OPTIONS_H
 
-enum options_action { OPTIONS_RUN, OPTIONS_EXPLAIN, OPTIONS_VERSION, OPTIONS_HELP };
+enum options_action {
+    OPTIONS_RUN,
+    OPTIONS_EXPLAIN,
+    OPTIONS_IMPORT,
+    OPTIONS_VERSION,
+    OPTIONS_HELP,
+};
 
 struct options {
     enum options_action action;
@@ -10,6 +16,7 @@ struct options {
     char *url;           /* -x, or NULL; points into argv, where its password is to be wiped */
     int verbosity;       /* how many -v */
     const char *explain; /* HOST:PORT, for OPTIONS_EXPLAIN */
+    const char *import;  /* a file, for OPTIONS_IMPORT */
     char **command;      /* NULL-terminated, at least one word, for OPTIONS_RUN */
 };
 

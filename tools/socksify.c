@@ -1,6 +1,7 @@
 /* Theory of operation: read the command line, then the policy, then explain it or run the command
  * under it. Everything that can be wrong is found before the command starts. */
 #include "explain.h"
+#include "import.h"
 #include "message.h"
 #include "options.h"
 #include "plan.h"
@@ -19,6 +20,8 @@ int main(int argc, char **argv)
         return fputs(options_help, stdout) < 0 || fflush(stdout) != 0 ? EXIT_OWN_ERROR : 0;
     if (options.action == OPTIONS_VERSION)
         return puts("socksify " VERSION) < 0 || fflush(stdout) != 0 ? EXIT_OWN_ERROR : 0;
+    if (options.action == OPTIONS_IMPORT)
+        return import(options.import);
     /* Run under other ids than the user's, nothing the user set may be obeyed. */
     bool trusted = getauxval(AT_SECURE) == 0;
     static struct s5_policy policy;
