@@ -2,9 +2,12 @@
 #ifndef TOOLS_OPTIONS_H
 #define TOOLS_OPTIONS_H
 
+#include <stdbool.h>
+
 enum options_action {
     OPTIONS_RUN,
     OPTIONS_EXPLAIN,
+    OPTIONS_CHECK,
     OPTIONS_IMPORT,
     OPTIONS_VERSION,
     OPTIONS_HELP,
@@ -17,7 +20,10 @@ struct options {
     int verbosity;       /* how many -v */
     const char *explain; /* HOST:PORT, for OPTIONS_EXPLAIN */
     const char *import;  /* a file, for OPTIONS_IMPORT */
-    char **command;      /* NULL-terminated, at least one word, for OPTIONS_RUN */
+    bool json;           /* --json, for OPTIONS_CHECK */
+    const char *target;  /* HOST:PORT, for OPTIONS_CHECK, or NULL */
+    char **command;      /* NULL-terminated, at least one word, for OPTIONS_RUN; for OPTIONS_CHECK
+                          * it may be NULL */
 };
 
 /* 0, or EXIT_OWN_ERROR after saying what is wrong. Options end at the first operand. */

@@ -1,5 +1,6 @@
 /* Theory of operation: read the command line, then the policy, then explain it or run the command
  * under it. Everything that can be wrong is found before the command starts. */
+#include "check.h"
 #include "explain.h"
 #include "import.h"
 #include "message.h"
@@ -24,6 +25,8 @@ int main(int argc, char **argv)
         return import(options.import);
     /* Run under other ids than the user's, nothing the user set may be obeyed. */
     bool trusted = getauxval(AT_SECURE) == 0;
+    if (options.action == OPTIONS_CHECK)
+        return check(&options, trusted ? environ : NULL);
     static struct s5_policy policy;
     code = plan_load(&policy, &options, trusted ? environ : NULL);
     if (code != 0)
