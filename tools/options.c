@@ -14,8 +14,15 @@ const char options_help[] =
     "  -x URL                 lead everything but loopback to the server of URL,\n"
     "                         socks5h://[USER[:PASSWORD]@]HOST[:PORT]\n"
     "  -v                     log each connection; -vv: its phases too\n"
+    "      --check            test configuration and servers, and tell what to do about\n"
+    "                         what is wrong; with COMMAND also whether it can be\n"
+    "                         covered. Exit: 0 when all that is needed works, else 1\n"
+    "      --target HOST:PORT   for --check: the destination to try\n"
+    "      --json             for --check: print JSON\n"
     "      --explain HOST:PORT  tell which rule and server a TCP connection there\n"
     "                         would take, and exit: 0 when it may go, 1 when denied\n"
+    "      --import FILE      print a configuration of proxychains, Dante, torsocks or\n"
+    "                         tsocks as one of ours\n"
     "      --version          print the version and exit\n"
     "      --help             print this help and exit\n"
     "\n"
@@ -25,10 +32,22 @@ const char options_help[] =
     "Exit status: 125 when socksify itself fails, 126 when COMMAND cannot be run or\n"
     "cannot be covered, 127 when it is not found, else the status of COMMAND.\n";
 
-enum { OPTION_EXPLAIN = 256, OPTION_VERSION, OPTION_HELP };
+enum {
+    OPTION_EXPLAIN = 256,
+    OPTION_CHECK,
+    OPTION_TARGET,
+    OPTION_JSON,
+    OPTION_IMPORT,
+    OPTION_VERSION,
+    OPTION_HELP,
+};
 
 static const struct option long_options[] = {
     {"explain", required_argument, NULL, OPTION_EXPLAIN},
+    {"check", no_argument, NULL, OPTION_CHECK},
+    {"target", required_argument, NULL, OPTION_TARGET},
+    {"json", no_argument, NULL, OPTION_JSON},
+    {"import", required_argument, NULL, OPTION_IMPORT},
     {"version", no_argument, NULL, OPTION_VERSION},
     {"help", no_argument, NULL, OPTION_HELP},
     {NULL, 0, NULL, 0},
@@ -37,7 +56,8 @@ static const struct option long_options[] = {
 /* getopt_long refused the option it looked at last. */
 static int complain(char **argv)
 {
-    if (optopt == 'c' || optopt == 'x' || optopt == OPTION_EXPLAIN)
+    if (optopt == 'c' || optopt == 'x' || optopt == OPTION_EXPLAIN || optopt == OPTION_TARGET ||
+        optopt == OPTION_IMPORT)
         return message_fail(EXIT_OWN_ERROR, "option %s needs an argument; see socksify --help",
                             argv[optind - 1]);
     if (optopt > 0 && optopt < 256)
@@ -65,6 +85,19 @@ int options_parse(struct options *ret, int argc, char **argv)
             ret->action = OPTIONS_EXPLAIN;
             ret->explain = optarg;
             break;
+        case OPTION_CHECK:
+            ret->action = OPTIONS_CHECK;
+            break;
+        case OPTION_TARGET:
+            ret->target = optarg;
+            break;
+        case OPTION_JSON:
+            ret->json = true;
+            break;
+        case OPTION_IMPORT:
+            ret->action = OPTIONS_IMPORT;
+            ret->import = optarg;
+            break;
         case OPTION_VERSION:
             ret->action = OPTIONS_VERSION;
             return 0;
@@ -77,12 +110,17 @@ int options_parse(struct options *ret, int argc, char **argv)
     }
     if (ret->file && ret->url)
         return message_fail(EXIT_OWN_ERROR, "-c and -x exclude each other");
-    if (ret->action == OPTIONS_RUN) {
+    if ((ret->target || ret->json) && ret->action != OPTIONS_CHECK)
+        return message_fail(EXIT_OWN_ERROR, "--target and --json belong to --check");
+    if (ret->action == OPTIONS_CHECK) {
+        ret->command = argv[optind] ? argv + optind : NULL;
+    } else if (ret->action == OPTIONS_RUN) {
         if (!argv[optind])
             return message_fail(EXIT_OWN_ERROR, "no command given; see socksify --help");
         ret->command = argv + optind;
     } else if (argv[optind]) {
-        return message_fail(EXIT_OWN_ERROR, "--explain takes no command: %s", argv[optind]);
+        return message_fail(EXIT_OWN_ERROR, "%s takes no command: %s",
+                            ret->action == OPTIONS_IMPORT ? "--import" : "--explain", argv[optind]);
     }
     return 0;
 }

@@ -2,7 +2,16 @@
 #ifndef TOOLS_OPTIONS_H
 #define TOOLS_OPTIONS_H
 
-enum options_action { OPTIONS_RUN, OPTIONS_EXPLAIN, OPTIONS_VERSION, OPTIONS_HELP };
+#include <stdbool.h>
+
+enum options_action {
+    OPTIONS_RUN,
+    OPTIONS_EXPLAIN,
+    OPTIONS_CHECK,
+    OPTIONS_IMPORT,
+    OPTIONS_VERSION,
+    OPTIONS_HELP,
+};
 
 struct options {
     enum options_action action;
@@ -10,7 +19,11 @@ struct options {
     char *url;           /* -x, or NULL; points into argv, where its password is to be wiped */
     int verbosity;       /* how many -v */
     const char *explain; /* HOST:PORT, for OPTIONS_EXPLAIN */
-    char **command;      /* NULL-terminated, at least one word, for OPTIONS_RUN */
+    const char *import;  /* a file, for OPTIONS_IMPORT */
+    bool json;           /* --json, for OPTIONS_CHECK */
+    const char *target;  /* HOST:PORT, for OPTIONS_CHECK, or NULL */
+    char **command;      /* NULL-terminated, at least one word, for OPTIONS_RUN; for OPTIONS_CHECK
+                          * it may be NULL */
 };
 
 /* 0, or EXIT_OWN_ERROR after saying what is wrong. Options end at the first operand. */

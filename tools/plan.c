@@ -5,7 +5,6 @@
 
 #include "addr.h"
 #include "message.h"
-#include "source.h"
 #include <netdb.h>
 #include <string.h>
 
@@ -22,7 +21,7 @@ void plan_strip_password(char *url)
     explicit_bzero(colon + len, cut);
 }
 
-static bool is_used(const struct s5_policy *p, size_t server)
+bool plan_is_used(const struct s5_policy *p, unsigned server)
 {
     for (size_t i = 0; i < p->n_rules; i++) {
         if (p->rules[i].verdict == S5_VIA && p->rules[i].server == server)
@@ -50,28 +49,39 @@ static int resolve(const char *host, struct s5_server *server)
     return server->n_addrs > 0 ? 0 : EAI_NONAME;
 }
 
-int plan_load(struct s5_policy *ret, const struct options *options, char *const *environ_strings)
+int plan_read(struct s5_policy *ret, const struct options *options, char *const *environ_strings,
+              struct s5_fault *ret_fault)
 {
     static char *const none[] = {NULL};
     struct s5_source source = {.file = options->file, .url = options->url};
     s5_environment_read(&source.env, environ_strings ? environ_strings : none);
+    return s5_source_load(ret, &source, ret_fault);
+}
+
+int plan_resolve(struct s5_policy *policy, unsigned index)
+{
+    struct s5_server *server = &policy->servers[index];
+    if (server->is_path || server->n_addrs > 0)
+        return 0;
+    return resolve(s5_policy_text(policy, server->host), server);
+}
+
+int plan_load(struct s5_policy *ret, const struct options *options, char *const *environ_strings)
+{
     struct s5_fault fault = {""};
-    if (s5_source_load(ret, &source, &fault) < 0)
+    if (plan_read(ret, options, environ_strings, &fault) < 0)
         return message_fail(EXIT_OWN_ERROR, "%s", fault.text);
     uint8_t level = options->verbosity == 0   ? S5_LOG_NONE
                     : options->verbosity == 1 ? S5_LOG_INFO
                                               : S5_LOG_DEBUG;
     if (ret->log_level < level)
         ret->log_level = level;
-    for (size_t i = 0; i < ret->n_servers; i++) {
-        struct s5_server *server = &ret->servers[i];
-        const char *host = s5_policy_text(ret, server->host);
-        if (server->is_path || server->n_addrs > 0 || !is_used(ret, i))
-            continue;
-        int error = resolve(host, server);
+    for (unsigned i = 0; i < ret->n_servers; i++) {
+        int error = plan_is_used(ret, i) ? plan_resolve(ret, i) : 0;
         if (error != 0)
             return message_fail(EXIT_OWN_ERROR, "%s: cannot resolve server %s: %s",
-                                s5_policy_text(ret, ret->source), host, gai_strerror(error));
+                                s5_policy_text(ret, ret->source),
+                                s5_policy_text(ret, ret->servers[i].host), gai_strerror(error));
     }
     return 0;
 }

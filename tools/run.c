@@ -16,9 +16,9 @@
 #include "run.h"
 
 #include "bridge.h"
+#include "judge.h"
 #include "message.h"
 #include "plan.h"
-#include "program.h"
 #include "source.h"
 #include "standing.h"
 #include "tree.h"
@@ -28,7 +28,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/xattr.h>
 #include <unistd.h>
 
 /* ---- The preload object ---- */
@@ -212,19 +211,8 @@ static int hand_over(const struct s5_policy *policy, bool trusted)
 
 static int check_command(const char *command)
 {
-    static const struct s5_program_calls calls = {
-        .open = open,
-        .pread = pread,
-        .fstat = fstat,
-        .close = close,
-        .getxattr = getxattr,
-        .access = access,
-    };
     static struct s5_program_report report;
-    const char *search = getenv("PATH");
-    char path[PATH_MAX];
-    int error = s5_program_find(&calls, command, search, path, sizeof(path));
-    int result = error < 0 ? error : s5_program_check(&calls, path, search, &report);
+    int result = judge_command(command, &report);
     if (result > 0)
         return message_fail(EXIT_NOT_RUN, "%s cannot be covered: %s: %s; %s", command, report.path,
                             report.detail, s5_program_hint(report.coverage));

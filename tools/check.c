@@ -1,0 +1,130 @@
+/* Theory of operation: the configuration is read as for running a command, but a mistake in it is a
+ * finding; then come the program and each server that a rule leads to. */
+#include "check.h"
+
+#include "judge.h"
+#include "message.h"
+#include "plan.h"
+#include "source.h"
+#include <elf.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* ---- The program ---- */
+
+/* "64-bit ELF file" of PATH, or "". */
+static const char *class_of(const char *path)
+{
+    unsigned char head[EI_NIDENT] = {0};
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    ssize_t n = fd >= 0 ? read(fd, head, sizeof(head)) : -1;
+    if (fd >= 0)
+        close(fd);
+    if (n != sizeof(head) || memcmp(head, ELFMAG, SELFMAG) != 0)
+        return "";
+    return head[EI_CLASS] == ELFCLASS64 ? ", 64-bit ELF file" : ", 32-bit ELF file";
+}
+
+static void check_program(struct report *report, const char *command)
+{
+    static struct s5_program_report found;
+    int result = judge_command(command, &found);
+    report_group(report, "program", command);
+    if (result < 0)
+        report_row(report, "covered", FINDING_FAIL, "it is not there, or cannot be run", "%s: %s",
+                   found.path, strerror(-result));
+    else if (result > 0)
+        report_row(report, "covered", FINDING_FAIL, s5_program_hint(found.coverage), "%s%s: %s",
+                   found.path, class_of(found.path), found.detail);
+    else
+        report_row(report, "covered", FINDING_OK, NULL,
+                   "%s%s, dynamically linked against this C library: by the preload object",
+                   found.path, class_of(found.path));
+}
+
+/* ---- The servers ---- */
+
+/* "HOST:PORT" into RET; false: not one. */
+static bool parse_target(struct s5_addr *ret, const char *text)
+{
+    const char *colon = strrchr(text, ':');
+    char *end;
+    if (!colon || colon[1] < '0' || colon[1] > '9')
+        return false;
+    unsigned long port = strtoul(colon + 1, &end, 10);
+    return *end == '\0' && port >= 1 && port <= 65535 &&
+           s5_addr_parse(ret, text, (size_t)(colon - text), (uint16_t)port) == 0;
+}
+
+static void one_server(struct report *report, struct s5_policy *policy, unsigned index,
+                       const struct s5_addr *target)
+{
+    struct check c = {.report = report, .policy = policy, .server = &policy->servers[index]};
+    char title[600];
+    const char *host = s5_policy_text(policy, c.server->host);
+    snprintf(title, sizeof(title), c.server->is_path ? "\"%s\" at %s" : "\"%s\" at %s port %u",
+             s5_policy_text(policy, c.server->name), host, (unsigned)c.server->port);
+    report_group(report, "server", title);
+    int error = plan_resolve(policy, index);
+    if (error != 0) {
+        report_row(report, "address", FINDING_FAIL,
+                   "check the spelling, and this machine's own name servers",
+                   "%s cannot be resolved: %s", host, gai_strerror(error));
+        return;
+    }
+    if (target) {
+        c.target = *target;
+        c.own_target = true;
+    }
+    check_server(&c);
+}
+
+static void check_servers(struct report *report, struct s5_policy *policy,
+                          const struct s5_addr *target)
+{
+    bool any = false;
+    for (unsigned i = 0; i < policy->n_servers; i++) {
+        if (plan_is_used(policy, i)) {
+            one_server(report, policy, i, target);
+            any = true;
+        }
+    }
+    if (!any) {
+        report_group(report, "server", "none");
+        report_row(report, "address", FINDING_FAIL, "add a rule with via = \"...\"",
+                   "no rule leads to a server");
+    }
+}
+
+int check(const struct options *options, char *const *environ_strings)
+{
+    static struct s5_policy policy;
+    struct s5_addr target;
+    struct report report;
+    struct s5_fault fault = {""};
+    if (options->target && !parse_target(&target, options->target))
+        return message_fail(EXIT_OWN_ERROR, "--target: not HOST:PORT: %s", options->target);
+    report_begin(&report, options->json);
+    report_group(&report, "configuration",
+                 options->file  ? options->file
+                 : options->url ? "of -x"
+                                : "as found");
+    int error = plan_read(&policy, options, environ_strings, &fault);
+    if (error < 0) {
+        report_row(&report, "syntax", FINDING_FAIL,
+                   "see socks5.conf(5); nothing goes out until it is mended", "%s", fault.text);
+        report_end(&report);
+        return EXIT_OWN_ERROR;
+    }
+    report_row(&report, "syntax", FINDING_OK, NULL, "%s: %u servers, %u rules",
+               s5_policy_text(&policy, policy.source), policy.n_servers, policy.n_rules);
+    if (options->command)
+        check_program(&report, options->command[0]);
+    check_servers(&report, &policy, options->target ? &target : NULL);
+    explicit_bzero(policy.servers, sizeof(policy.servers));
+    return report_end(&report);
+}

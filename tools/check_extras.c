@@ -1,0 +1,232 @@
+/* Theory of operation: a request each, on a connection of its own. None of them is a failure when
+ * the server does not do it, as servers exist, and serve, that do CONNECT alone. */
+#include "check.h"
+
+#include "bytes.h"
+#include "error.h"
+#include "wire.h"
+#include <errno.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* A CONNECT to DST as a row CHECK. REPs tell whether the server understood the destination: bit REP
+ * of YES (succeeded, refused by the destination, ...) and of NO; any other leaves it open. */
+static void reaches(struct check *c, const char *check, const struct s5_addr *dst, unsigned yes,
+                    unsigned no, const char *advice)
+{
+    struct talk t = {.fd = -1};
+    char to[S5_ADDR_TEXT_MAX];
+    struct s5_session_setup setup = check_setup(c, S5_CONNECT, dst);
+    int result = check_ask(c, &setup, CHECK_REPLY_MS, &t);
+    s5_addr_format(dst, to, sizeof(to));
+    unsigned rep = !t.session.have_rep ? 0 : t.session.rep < 16 ? 1u << t.session.rep : 0;
+    enum finding finding = rep & yes ? FINDING_OK : rep & no ? FINDING_NO : FINDING_UNKNOWN;
+    report_row(c->report, check, finding, finding == FINDING_OK ? NULL : advice, "%s: %s", to,
+               check_outcome(&t, result));
+    talk_end(&t);
+}
+
+#define REP(n) (1u << (n))
+
+/* What cannot be connected to (3, 5) was resolved all the same. */
+static void check_names(struct check *c)
+{
+    struct s5_addr name = c->target;
+    if (name.kind != S5_ADDR_NAME)
+        s5_addr_parse(&name, "localhost", 9, c->target.port);
+    reaches(c, "names", &name, REP(0) | REP(3) | REP(5), REP(8),
+            "if the server resolves no names, have them resolved here: socks5://, or resolve = "
+            "\"local\"");
+}
+
+static void check_ipv6(struct check *c)
+{
+    struct s5_addr six = c->target;
+    for (unsigned i = 0; i < c->server->n_addrs && six.kind != S5_ADDR_IPV6; i++) {
+        if (c->server->addrs[i].kind == S5_ADDR_IPV6)
+            s5_addr_from_octets(&six, c->server->addrs[i].octets, 16, c->server->port);
+    }
+    bool known = six.kind == S5_ADDR_IPV6;
+    if (!known) /* which a server with IPv6 may refuse, too */
+        s5_addr_parse(&six, "::1", 3, c->target.port);
+    reaches(c, "ipv6", &six, REP(0) | REP(5), known ? REP(3) | REP(4) | REP(8) : REP(8),
+            known ? "the server may have no IPv6 of its own"
+                  : "name an IPv6 destination with --target to be sure");
+}
+
+static void check_bind(struct check *c)
+{
+    struct talk t = {.fd = -1};
+    char at[S5_ADDR_TEXT_MAX];
+    struct s5_session_setup setup = check_setup(c, S5_BIND, &c->target);
+    int result = check_ask(c, &setup, CHECK_REPLY_MS, &t);
+    if (result == 0)
+        report_row(c->report, "bind", FINDING_OK, NULL, "listens at %s",
+                   s5_addr_format(s5_session_bound(&t.session), at, sizeof(at)));
+    else
+        report_row(c->report, "bind", result == -ETIMEDOUT ? FINDING_UNKNOWN : FINDING_NO,
+                   "programs cannot listen by this server (active FTP)", "%s",
+                   check_outcome(&t, result));
+    talk_end(&t);
+}
+
+/* ---- UDP ---- */
+
+/* Where the relay of T's association is: BND, or the server's own address where that is zeros. */
+static int relay_of(const struct talk *t, struct sockaddr_storage *ret, socklen_t *ret_len)
+{
+    static const uint8_t zeros[16];
+    struct s5_addr relay = *s5_session_bound(&t->session), server;
+    if (s5_addr_from_sockaddr(&server, (const struct sockaddr *)&t->server, sizeof(t->server)) < 0)
+        return -EAFNOSUPPORT;
+    if (relay.kind == S5_ADDR_NONE ||
+        (relay.kind != S5_ADDR_NAME &&
+         memcmp(relay.octets, zeros, relay.kind == S5_ADDR_IPV4 ? 4 : 16) == 0)) {
+        server.port = relay.port;
+        relay = server;
+    }
+    int family = relay.kind == S5_ADDR_IPV4 ? AF_INET : AF_INET6;
+    return s5_addr_to_sockaddr(&relay, family, ret, ret_len);
+}
+
+/* A question every name server can answer: the name servers of the root. */
+static const uint8_t question[] = {0x53, 0x35, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 1};
+
+/* Send the question by RELAY to DST until something comes in at HEARD; false: nothing did. */
+static bool exchange(int relay, int heard, const struct s5_addr *dst)
+{
+    uint8_t out[300 + sizeof(question)], in[2048];
+    struct s5_writer w = s5_writer_init(out, sizeof(out));
+    s5_write_u16(&w, 0);
+    s5_write_u8(&w, 0);
+    s5_wire_write_address(&w, dst);
+    s5_write_octets(&w, question, sizeof(question));
+    for (int tries = 0; tries < 3; tries++) {
+        if (send(relay, out, w.used, MSG_NOSIGNAL) < 0)
+            return false;
+        if (talk_await(heard, POLLIN, talk_now() + CHECK_DATAGRAM_MS) == 0 &&
+            recv(heard, in, sizeof(in), MSG_DONTWAIT) > 0)
+            return true;
+    }
+    return false;
+}
+
+/* A socket bound to the address T has here, and that as DST. */
+static int listen_here(const struct talk *t, struct s5_addr *ret_dst)
+{
+    struct sockaddr_storage own = t->own;
+    socklen_t len = sizeof(own);
+    if (own.ss_family == AF_INET)
+        ((struct sockaddr_in *)&own)->sin_port = 0;
+    else
+        ((struct sockaddr_in6 *)&own)->sin6_port = 0;
+    int fd = socket(own.ss_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -errno;
+    if (bind(fd, (struct sockaddr *)&own, len) < 0 ||
+        getsockname(fd, (struct sockaddr *)&own, &len) < 0 ||
+        s5_addr_from_sockaddr(ret_dst, (struct sockaddr *)&own, len) < 0) {
+        close(fd);
+        return -EADDRNOTAVAIL;
+    }
+    return fd;
+}
+
+static void udp_row(struct check *c, bool came, const char *relay)
+{
+    char to[S5_ADDR_TEXT_MAX];
+    s5_addr_format(&c->target, to, sizeof(to));
+    if (came)
+        report_row(c->report, "udp", FINDING_OK, NULL, "relay at %s; a datagram went %s%s", relay,
+                   c->own_target ? "there and back: " : "through it", c->own_target ? to : "");
+    else if (c->own_target)
+        report_row(c->report, "udp", FINDING_UNKNOWN,
+                   "name a destination that answers datagrams, such as a name server's port 53",
+                   "relay at %s; no answer from %s", relay, to);
+    else
+        report_row(c->report, "udp", FINDING_UNKNOWN,
+                   "try --target with a name server's address and port 53",
+                   "relay at %s; a datagram to this machine did not arrive (NAT, a firewall?)",
+                   relay);
+}
+
+static void relay_datagram(struct check *c, const struct talk *t)
+{
+    struct sockaddr_storage sa;
+    socklen_t len;
+    char at[S5_ADDR_TEXT_MAX];
+    struct s5_addr dst = c->target;
+    int error = relay_of(t, &sa, &len), here = -1;
+    int fd = error < 0 ? error : socket(sa.ss_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd >= 0 && !c->own_target)
+        here = listen_here(t, &dst);
+    bool ready = fd >= 0 && connect(fd, (struct sockaddr *)&sa, len) == 0;
+    s5_addr_format(s5_session_bound(&t->session), at, sizeof(at));
+    if (ready)
+        udp_row(c, exchange(fd, here >= 0 ? here : fd, &dst), at);
+    else
+        report_row(c->report, "udp", FINDING_UNKNOWN,
+                   "the server names a relay that is no use here", "relay at %s cannot be sent to",
+                   at);
+    if (fd >= 0)
+        close(fd);
+    if (here >= 0)
+        close(here);
+}
+
+static void check_udp(struct check *c)
+{
+    struct talk t = {.fd = -1};
+    struct s5_addr any = {.kind = S5_ADDR_NONE};
+    if (!c->server->is_path && c->server->addrs[c->address].kind == S5_ADDR_IPV6)
+        s5_addr_parse(&any, "::", 2, 0); /* the family the datagrams are to come by */
+    struct s5_session_setup setup = check_setup(c, S5_UDP_ASSOCIATE, &any);
+    int result = check_ask(c, &setup, CHECK_REPLY_MS, &t);
+    if (result == 0)
+        relay_datagram(c, &t);
+    else
+        report_row(c->report, "udp", result == -ETIMEDOUT ? FINDING_UNKNOWN : FINDING_NO,
+                   "UDP fails by this server; names still work, as it resolves them", "%s",
+                   check_outcome(&t, result));
+    talk_end(&t);
+}
+
+/* ---- One flight ---- */
+
+static void check_pipelining(struct check *c)
+{
+    struct talk plain = {.fd = -1}, t = {.fd = -1};
+    struct s5_session_setup setup = check_setup(c, S5_CONNECT, &c->target);
+    setup.methods[0] = c->method;
+    setup.n_methods = 1;
+    int expected = check_ask(c, &setup, CHECK_REPLY_MS, &plain);
+    setup.pipeline = true;
+    int result = check_ask(c, &setup, TALK_GREET_MS, &t);
+    bool same = result == expected && t.session.have_rep == plain.session.have_rep &&
+                t.session.rep == plain.session.rep;
+    if (same && t.session.have_rep)
+        report_row(c->report, "pipelining", FINDING_OK, NULL,
+                   "everything in one flight, a reply after %.1f ms", t.reply_ms);
+    else if (same)
+        report_row(c->report, "pipelining", FINDING_UNKNOWN, NULL, "neither way was answered");
+    else
+        report_row(c->report, "pipelining", FINDING_NO,
+                   "found out by itself; pipeline = off saves the first try", "in one flight: %s",
+                   check_outcome(&t, result));
+    talk_end(&plain);
+    talk_end(&t);
+}
+
+void check_extras(struct check *c)
+{
+    check_names(c);
+    check_ipv6(c);
+    check_bind(c);
+    check_udp(c);
+    check_pipelining(c);
+    report_row(c->report, "round-trip", FINDING_OK, NULL,
+               "%.1f ms to the server, %.1f ms to a reply", c->reach_ms, c->reply_ms);
+}

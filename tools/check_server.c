@@ -1,0 +1,323 @@
+/* Theory of operation: what a connection through the server needs, in the order in which it is
+ * needed: to reach it, a method, authentication, CONNECT. The first that fails ends the list, and
+ * what the server said tells what it is. Where no target was named, it is the server itself: any
+ * answer to that shows that it works. */
+#include "check.h"
+
+#include "error.h"
+#include "reply.h"
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+static const char *const method_names[] = {"none", "gssapi", "userpass"};
+
+struct s5_session_setup check_setup(const struct check *c, enum s5_command command,
+                                    const struct s5_addr *dst)
+{
+    struct s5_session_setup setup = {
+        .command = command,
+        .dst = dst,
+        .username = c->server->username,
+        .username_len = c->server->username_len,
+        .password = c->server->password,
+        .password_len = c->server->password_len,
+    };
+    for (unsigned i = 0; i < c->server->n_methods; i++) {
+        if (c->server->methods[i] != S5_METHOD_GSSAPI)
+            setup.methods[setup.n_methods++] = c->server->methods[i];
+    }
+    return setup;
+}
+
+int check_ask(const struct check *c, const struct s5_session_setup *setup, int timeout_ms,
+              struct talk *t)
+{
+    int result = talk_reach(t, c->policy, c->server, c->address, CHECK_REACH_MS);
+    return result < 0 ? result : talk_negotiate(t, setup, timeout_ms);
+}
+
+const char *check_outcome(const struct talk *t, int result)
+{
+    if (result == 0)
+        return "succeeded";
+    if (t->session.have_rep)
+        return s5_reply_text(t->session.rep);
+    if (result == -ECONNREFUSED)
+        return "closed without a reply";
+    return result == -ETIMEDOUT ? "no reply in time" : s5_error_text(result);
+}
+
+/* ---- Reaching it ---- */
+
+static const char *reach_advice(int error)
+{
+    switch (-error) {
+    case ECONNREFUSED:
+        return "nothing listens there: is the server running, and is this its port?";
+    case ETIMEDOUT:
+        return "a firewall may drop it, the address may be wrong, or the server is overloaded";
+    case ENETUNREACH:
+    case EHOSTUNREACH:
+        return "this machine has no way there";
+    case ENOENT:
+        return "there is no such socket: is the server running?";
+    case EACCES:
+    case EPERM:
+        return "this user may not connect there";
+    default:
+        return "is the address right?";
+    }
+}
+
+/* Try the addresses of KIND (S5_ADDR_NONE: the path); true when one takes a connection. LAST: none
+ * before did, and none will after. */
+static bool reach(struct check *c, const char *name, uint8_t kind, bool *ret_any)
+{
+    struct talk t;
+    int error = -EAFNOSUPPORT;
+    unsigned n = c->server->is_path ? 1 : c->server->n_addrs;
+    *ret_any = false;
+    for (unsigned i = 0; i < n; i++) {
+        if (!c->server->is_path && c->server->addrs[i].kind != kind)
+            continue;
+        *ret_any = true;
+        error = talk_reach(&t, c->policy, c->server, i, CHECK_REACH_MS);
+        if (error == 0) {
+            c->address = i;
+            c->reach_ms = t.reach_ms;
+            talk_end(&t);
+            report_row(c->report, name, FINDING_OK, NULL, "connected in %.1f ms", t.reach_ms);
+            return true;
+        }
+    }
+    if (*ret_any)
+        report_row(c->report, name, FINDING_FAIL, reach_advice(error), "%s", s5_error_text(error));
+    else
+        report_row(c->report, name, FINDING_NO, NULL, "the server has no such address");
+    return false;
+}
+
+static bool reach_server(struct check *c)
+{
+    bool any;
+    if (c->server->is_path)
+        return reach(c, "reach", S5_ADDR_NONE, &any);
+    bool six = reach(c, "reach-ipv6", S5_ADDR_IPV6, &any);
+    unsigned address = c->address;
+    double ms = c->reach_ms;
+    if (reach(c, "reach-ipv4", S5_ADDR_IPV4, &any))
+        return true;
+    c->address = address;
+    c->reach_ms = ms;
+    return six;
+}
+
+/* ---- What it is ---- */
+
+struct diagnosis {
+    const char *what, *advice;
+};
+
+/* What a server is that says HEAD instead of SOCKS5; false: cannot tell. */
+static bool recognize(const uint8_t *head, size_t n, struct diagnosis *ret)
+{
+    static const struct {
+        const char *begins;
+        size_t len;
+        struct diagnosis is;
+    } known[] = {
+        {"HTTP/",
+         5,
+         {"an HTTP server or proxy answers",
+          "name the SOCKS port; HTTP proxies are not spoken to"}},
+        {"SSH-",
+         4,
+         {"an SSH server answers", "run ssh -D PORT to it, and name that port of this machine"}},
+        {"\x15\x03",
+         2,
+         {"a TLS server answers", "name a port without TLS, or put a TLS tunnel "
+                                  "(stunnel) between"}},
+        {"\0\x5b", 2, {"a SOCKS4 server answers", "only SOCKS5 is spoken here"}},
+        {"220", 3, {"a mail or FTP server answers", "name the SOCKS port"}},
+    };
+    for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++) {
+        if (n >= known[i].len && memcmp(head, known[i].begins, known[i].len) == 0) {
+            *ret = known[i].is;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Why the greeting was not answered as it should: T says what came, RESULT how it ended. */
+static struct diagnosis diagnose(struct check *c, struct talk *t, int result)
+{
+    struct diagnosis is;
+    struct talk other;
+    if (t->n_head > 0 && t->fd >= 0)
+        talk_listen(t, "", 0, CHECK_SNIFF_MS);
+    if (recognize(t->head, t->n_head, &is))
+        return is;
+    static const char request[] = "HEAD / HTTP/1.0\r\n\r\n";
+    if (t->n_head == 0 &&
+        talk_reach(&other, c->policy, c->server, c->address, CHECK_REACH_MS) == 0) {
+        talk_listen(&other, request, sizeof(request) - 1, CHECK_SNIFF_MS);
+        bool known = recognize(other.head, other.n_head, &is);
+        talk_end(&other);
+        if (known)
+            return is;
+    }
+    if (t->n_head > 0)
+        return (struct diagnosis){"what answers does not speak SOCKS5", "name the SOCKS port"};
+    if (result == -ETIMEDOUT)
+        return (struct diagnosis){"takes the connection and then says nothing",
+                                  "no SOCKS server, one that waits for TLS, or one that hangs: "
+                                  "look at its log"};
+    return (struct diagnosis){"closes the connection at the greeting",
+                              "its access rules may shut this machine out, or it is no SOCKS5 "
+                              "server: look at its log"};
+}
+
+/* ---- Methods ---- */
+
+/* Ask for each method alone and list those that are taken. */
+static void list_methods(struct check *c, char *ret, size_t size)
+{
+    size_t used = 0;
+    ret[0] = '\0';
+    for (uint8_t method = 0; method < 3; method++) {
+        struct talk t;
+        if (talk_reach(&t, c->policy, c->server, c->address, CHECK_REACH_MS) < 0)
+            continue;
+        c->taken[method] = talk_offer(&t, method, TALK_GREET_MS) == 0;
+        talk_end(&t);
+        if (c->taken[method] && used < size)
+            used += (size_t)snprintf(ret + used, size - used, "%s%s", used ? ", " : "",
+                                     method_names[method]);
+    }
+    if (used == 0)
+        snprintf(ret, size, "none of none, gssapi, userpass");
+}
+
+static const char *method_advice(const struct check *c)
+{
+    if (c->taken[S5_METHOD_USERPASS] && c->server->username_len == 0)
+        return "give a username and a password: socks5h://USER:PASSWORD@..., or username and "
+               "password-file";
+    if (c->taken[S5_METHOD_NONE])
+        return "offer it: methods = {\"none\"}, or leave the username out";
+    if (c->taken[S5_METHOD_GSSAPI])
+        return "the server asks for Kerberos: methods = {\"gssapi\"} and a ticket (klist)";
+    return "the server has a method of its own, or its rules shut this user out: look at its log";
+}
+
+/* ---- CONNECT ---- */
+
+static const char *connect_advice(const struct talk *t, int result)
+{
+    if (!t->session.have_rep)
+        return result == -ETIMEDOUT ? "the server cannot get there, or hangs: look at its log"
+                                    : "some servers (ssh -D) close on every failure: is the target "
+                                      "reachable from the server?";
+    switch (t->session.rep) {
+    case 2:
+        return "the server's rules forbid it";
+    case 5:
+        return "the server works; nothing listens at the target";
+    case 7:
+        return "the server does not do CONNECT at all";
+    case 8:
+        return "the server does not take this kind of address";
+    default:
+        return "the server works but cannot get to the target: look at its own network and names";
+    }
+}
+
+static void connect_row(struct check *c, const struct talk *t, int result)
+{
+    char to[S5_ADDR_TEXT_MAX];
+    s5_addr_format(&c->target, to, sizeof(to));
+    if (result == 0)
+        report_row(c->report, "connect", FINDING_OK, NULL, "%s in %.1f ms", to, t->reply_ms);
+    else if (c->own_target || (t->session.have_rep && t->session.rep == 7))
+        report_row(c->report, "connect", FINDING_FAIL, connect_advice(t, result), "%s: %s", to,
+                   check_outcome(t, result));
+    else if (t->session.have_rep)
+        report_row(c->report, "connect", FINDING_OK, "name a destination with --target to see more",
+                   "answered; to itself (%s): %s", to, check_outcome(t, result));
+    else
+        report_row(c->report, "connect", FINDING_UNKNOWN,
+                   "name a destination that is there with --target", "to itself (%s): %s", to,
+                   check_outcome(t, result));
+}
+
+/* ---- The order ---- */
+
+static void method_failed(struct check *c, struct talk *t, int result)
+{
+    char taken[64];
+    if (result != -EACCES) {
+        struct diagnosis is = diagnose(c, t, result);
+        report_row(c->report, "method", FINDING_FAIL, is.advice, "%s", is.what);
+        return;
+    }
+    talk_end(t);
+    list_methods(c, taken, sizeof(taken));
+    report_row(c->report, "method", FINDING_FAIL, method_advice(c),
+               "accepts nothing that is offered; it takes %s", taken);
+}
+
+/* True when a request was answered or might be. */
+static bool negotiate(struct check *c, struct talk *t)
+{
+    char taken[64];
+    struct s5_session_setup setup = check_setup(c, S5_CONNECT, &c->target);
+    if (setup.n_methods == 0) {
+        list_methods(c, taken, sizeof(taken));
+        report_row(c->report, "method", c->taken[S5_METHOD_GSSAPI] ? FINDING_UNKNOWN : FINDING_FAIL,
+                   c->taken[S5_METHOD_GSSAPI] ? "what follows is sealed and not looked into here"
+                                              : method_advice(c),
+                   "gssapi is offered alone; the server takes %s", taken);
+        return false;
+    }
+    int result = check_ask(c, &setup, CHECK_REPLY_MS, t);
+    const struct s5_session *s = &t->session;
+    if (result < 0 && s->failed_in == S5_SESSION_METHOD) {
+        method_failed(c, t, result);
+        return false;
+    }
+    c->method = s->method;
+    c->reply_ms = t->reply_ms;
+    list_methods(c, taken, sizeof(taken));
+    report_row(c->report, "method", FINDING_OK, NULL, "selects %s; takes %s",
+               s->method < 3 ? method_names[s->method] : "another", taken);
+    if (result < 0 && s->failed_in == S5_SESSION_AUTH) {
+        report_row(c->report, "authentication", FINDING_FAIL,
+                   "is the password right, and the user known to the server?",
+                   "user and password were refused (%s)", s5_error_text(result));
+        return false;
+    }
+    report_row(c->report, "authentication", FINDING_OK, NULL,
+               s->method == S5_METHOD_NONE ? "not asked for" : "accepted");
+    connect_row(c, t, result);
+    return true;
+}
+
+void check_server(struct check *c)
+{
+    struct talk t = {.fd = -1};
+    if (!reach_server(c))
+        return;
+    if (!c->own_target && c->server->is_path) {
+        s5_addr_parse(&c->target, "127.0.0.1", 9, 1080);
+    } else if (!c->own_target) {
+        const struct s5_ip *ip = &c->server->addrs[c->address];
+        s5_addr_from_octets(&c->target, ip->octets, ip->kind == S5_ADDR_IPV4 ? 4 : 16,
+                            c->server->port);
+    }
+    bool works = negotiate(c, &t);
+    talk_end(&t);
+    if (works)
+        check_extras(c);
+}

@@ -1,0 +1,342 @@
+/* Dante's socks.conf, the client's file: statements "keyword: values" and blocks "route { ... }" of
+ * them, first match first, as here. A route that cannot be told denies what it could have covered,
+ * since the routes behind it might let that go directly. */
+#include "import_sink.h"
+
+#include <ctype.h>
+#include <string.h>
+#include <strings.h>
+
+#define VALUES_MAX 16
+
+struct dante {
+    struct import_sink *sink;
+    const char *at;
+    int line;
+    char word[512]; /* the token; "" at the end */
+    bool keyword;   /* a colon followed it */
+    struct {
+        int line, n;
+        char key[64];
+        char values[VALUES_MAX][256];
+    } statement;
+};
+
+/* The route being read. */
+struct route {
+    int line;
+    char to[IMPORT_TO_MAX], ports[64];
+    char host[256];
+    uint16_t port;
+    char protocol[32], command[48];
+    bool named, none, gssapi; /* methods; none of them: not said */
+    const char *broken;       /* what of it cannot be told */
+};
+
+/* ---- Tokens ---- */
+
+static void skip_blank(struct dante *d)
+{
+    for (; *d->at; d->at++) {
+        if (*d->at == '#')
+            d->at += strcspn(d->at, "\n");
+        if (*d->at == '\n')
+            d->line++;
+        if (!*d->at || !isspace((unsigned char)*d->at))
+            return;
+    }
+}
+
+/* The octets of a keyword at AT and its colon, or 0: letters and dots, not all of them hexadecimal
+ * digits, or an IPv6 address could be one. */
+static size_t keyword_len(const char *at)
+{
+    size_t len = 0, digits = 0;
+    for (; isalpha((unsigned char)at[len]) || at[len] == '.' || at[len] == '-'; len++)
+        digits += isxdigit((unsigned char)at[len]) != 0;
+    return len > 0 && len < 64 && digits < len && at[len] == ':' ? len : 0;
+}
+
+static void next(struct dante *d)
+{
+    skip_blank(d);
+    size_t len = keyword_len(d->at);
+    d->keyword = len > 0;
+    if (len == 0)
+        len = *d->at && strchr("{}=", *d->at) ? 1 : strcspn(d->at, " \t\r\n\v\f{}=#");
+    size_t keep = len < sizeof(d->word) - 1 ? len : sizeof(d->word) - 1;
+    memcpy(d->word, d->at, keep);
+    d->word[keep] = '\0';
+    d->at += len + d->keyword;
+}
+
+/* The values behind the keyword that is the token: up to another one or a brace, and up to the end
+ * of the line where ONE_LINE. */
+static void read_values(struct dante *d, bool one_line)
+{
+    memset(&d->statement, 0, sizeof(d->statement));
+    d->statement.line = d->line;
+    snprintf(d->statement.key, sizeof(d->statement.key), "%.63s", d->word);
+    for (next(d); d->word[0] && !d->keyword && !strchr("{}", d->word[0]); next(d)) {
+        if (one_line && d->line != d->statement.line)
+            return;
+        int n = d->statement.n;
+        if (n < VALUES_MAX && strlen(d->word) < sizeof(d->statement.values[0]))
+            strcpy(d->statement.values[d->statement.n++], d->word);
+    }
+}
+
+static bool is(const struct dante *d, const char *key)
+{
+    return strcasecmp(d->statement.key, key) == 0;
+}
+
+static const char *value(const struct dante *d, int index)
+{
+    return index < d->statement.n ? d->statement.values[index] : "";
+}
+
+/* ---- A route ---- */
+
+/* "port = 80", "port gt 1023" from value INDEX on, into RET; false: not understood. */
+static bool read_ports(const struct dante *d, int index, char ret[64])
+{
+    if (index >= d->statement.n)
+        return true;
+    if (strcasecmp(value(d, index), "port") != 0)
+        return false;
+    const char *how = value(d, index + 1), *number = value(d, index + 2);
+    char text[256];
+    bool not_equal = strcmp(how, "!") == 0 || strcasecmp(how, "ne") == 0;
+    if (strcmp(how, "!") == 0)
+        number = value(d, index + 3);
+    if (isdigit((unsigned char)*how)) {
+        number = how;
+        how = "=";
+    }
+    snprintf(text, sizeof(text), "%s", number);
+    char *dash = strchr(text, '-');
+    if (dash)
+        *dash++ = '\0';
+    long low = import_number(text, 1, 65535), high = dash ? import_number(dash, 1, 65535) : low;
+    if (low < 0 || high < low)
+        return false;
+    if (not_equal && low > 1 && low < 65535)
+        return snprintf(ret, 64, "\"1-%ld\", \"%ld-65535\"", low - 1, low + 1) > 0;
+    if (strcmp(how, "=") == 0 || strcasecmp(how, "eq") == 0)
+        return snprintf(ret, 64, "\"%ld-%ld\"", low, high) > 0;
+    if (strcasecmp(how, "gt") == 0 || strcasecmp(how, "ge") == 0)
+        low += strcasecmp(how, "gt") == 0, high = 65535;
+    else if (strcasecmp(how, "lt") == 0 || strcasecmp(how, "le") == 0)
+        high = low - (strcasecmp(how, "lt") == 0), low = 1;
+    else
+        return false;
+    return high >= low && snprintf(ret, 64, "\"%ld-%ld\"", low, high) > 0;
+}
+
+static bool everyone(const char *address)
+{
+    return strcmp(address, "0/0") == 0 || strcmp(address, "0.0.0.0/0") == 0 ||
+           strcmp(address, "::/0") == 0 || strcasecmp(address, "any") == 0;
+}
+
+static void read_to(const struct dante *d, struct route *r)
+{
+    char address[256];
+    snprintf(address, sizeof(address), "%s", value(d, 0));
+    if (!read_ports(d, 1, r->ports))
+        r->broken = "the ports of its \"to\"";
+    if (everyone(address))
+        return;
+    char *mask = strchr(address, '/');
+    if (mask)
+        *mask++ = '\0';
+    if (!import_network(r->to, sizeof(r->to), address, mask) &&
+        (mask || !import_name(r->to, sizeof(r->to), address)))
+        r->broken = "its \"to\"";
+}
+
+static void read_via(const struct dante *d, struct route *r)
+{
+    char ports[64] = "";
+    unsigned port = 1080;
+    if (!read_ports(d, 1, ports) || (ports[0] && sscanf(ports, "\"%u-", &port) != 1))
+        r->broken = "the port of its \"via\"";
+    snprintf(r->host, sizeof(r->host), "%s", value(d, 0));
+    r->port = (uint16_t)port;
+}
+
+/* Those of WORDS (the file's and ours, in pairs, NULL behind) that the statement lists. */
+static bool read_list(const struct dante *d, const char *const words[], char *ret, size_t size)
+{
+    bool good = d->statement.n > 0;
+    ret[0] = '\0';
+    for (int i = 0; i < d->statement.n; i++) {
+        const char *const *at = words;
+        while (*at && strcasecmp(*at, value(d, i)) != 0)
+            at += 2;
+        good &= *at != NULL;
+        size_t used = strlen(ret);
+        if (*at && at[1] && !strstr(ret, at[1]))
+            snprintf(ret + used, size - used, "%s\"%s\"", used ? ", " : "", at[1]);
+    }
+    return good;
+}
+
+static void read_methods(const struct dante *d, struct route *r)
+{
+    for (int i = 0; i < d->statement.n; i++) {
+        const char *method = value(d, i);
+        if (strcasecmp(method, "none") == 0)
+            r->none = true;
+        else if (strcasecmp(method, "username") == 0)
+            r->named = true;
+        else if (strcasecmp(method, "gssapi") == 0)
+            r->gssapi = true;
+        else
+            import_note(d->sink, d->statement.line, method, "no such method here");
+    }
+}
+
+static bool lists(const struct dante *d, const char *word)
+{
+    for (int i = 0; i < d->statement.n; i++) {
+        if (strcasecmp(value(d, i), word) == 0)
+            return true;
+    }
+    return false;
+}
+
+static void read_statement(const struct dante *d, struct route *r)
+{
+    static const char *const protocols[] = {"tcp", "tcp", "udp", "udp", NULL};
+    static const char *const commands[] = {"connect",      "connect", "bind",      "bind",
+                                           "udpassociate", "udp",     "bindreply", "bind",
+                                           "udpreply",     "udp",     NULL};
+    if (is(d, "from")) {
+        if (!everyone(value(d, 0)) || d->statement.n > 1)
+            r->broken = "its \"from\" (rules here do not look at the source)";
+    } else if (is(d, "to")) {
+        read_to(d, r);
+    } else if (is(d, "via") || is(d, "gateway")) {
+        read_via(d, r);
+    } else if (is(d, "protocol")) {
+        if (!read_list(d, protocols, r->protocol, sizeof(r->protocol)))
+            r->protocol[0] = '\0', r->broken = "its \"protocol\"";
+    } else if (is(d, "command")) {
+        if (!read_list(d, commands, r->command, sizeof(r->command)))
+            r->command[0] = '\0', r->broken = "its \"command\"";
+    } else if (is(d, "method") || is(d, "socksmethod")) {
+        read_methods(d, r);
+    } else if (is(d, "proxyprotocol")) {
+        if (!lists(d, "socks_v5"))
+            r->broken = "a server that does not speak SOCKS5";
+    } else if (!is(d, "extension") || !lists(d, "bind")) {
+        import_note(d->sink, d->statement.line, d->statement.key, "not understood, left out");
+    }
+}
+
+static const char *server_of(struct dante *d, const struct route *r)
+{
+    struct import_server server = {.port = r->port};
+    strcpy(server.host, r->host);
+    if (r->gssapi)
+        server.methods = r->none ? "\"gssapi\", \"none\"" : "\"gssapi\"";
+    if (r->gssapi && r->named)
+        import_note(d->sink, r->line, "username",
+                    "offered where the server has methods, username and password of its own");
+    else if (r->named)
+        import_remark(d->sink,
+                      "line %d: username and password come from SOCKS5_USER and "
+                      "SOCKS5_PASSWD, or \"username\" and \"password-file\" of the server",
+                      r->line);
+    else if (r->none && !r->gssapi)
+        server.methods = "\"none\"";
+    return import_server(d->sink, &server);
+}
+
+static void end_route(struct dante *d, struct route *r)
+{
+    struct import_rule rule = {
+        .title = "route",
+        .to = r->to[0] ? r->to : NULL,
+        .ports = r->ports[0] ? r->ports : NULL,
+        .protocol = r->protocol[0] ? r->protocol : NULL,
+        .command = r->command[0] ? r->command : NULL,
+        .via = "deny",
+    };
+    const char *server = NULL;
+    if (!r->broken && strcasecmp(r->host, "direct") == 0)
+        rule.via = "direct";
+    else if (!r->broken && (server = server_of(d, r)))
+        rule.via = server;
+    else if (!r->broken)
+        r->broken = "its \"via\"";
+    if (r->broken)
+        import_note(d->sink, r->line, "route", "%s: what it may have covered is denied", r->broken);
+    import_rule(d->sink, &rule);
+}
+
+/* ---- The file ---- */
+
+static void read_route(struct dante *d)
+{
+    struct route r = {.line = d->line};
+    next(d);
+    while (d->word[0] && d->word[0] != '}') {
+        if (d->keyword) {
+            read_values(d, false);
+            read_statement(d, &r);
+        } else {
+            r.broken = "a word in it that is not understood";
+            next(d);
+        }
+    }
+    next(d);
+    end_route(d, &r);
+}
+
+static void skip_block(struct dante *d)
+{
+    import_note(d->sink, d->line, "a block that is not a route", "left out");
+    while (d->word[0] && d->word[0] != '}')
+        next(d);
+    next(d);
+}
+
+static void top_statement(struct dante *d)
+{
+    read_values(d, true);
+    if (is(d, "resolveprotocol"))
+        d->sink->resolve_local = strcasecmp(value(d, 0), "fake") != 0;
+    else if (is(d, "logoutput") || is(d, "errorlog") || is(d, "debug"))
+        import_remark(d->sink, "%s: see \"log\" in socks5.conf(5)", d->statement.key);
+    else if (is(d, "timeout.connect") || is(d, "connecttimeout"))
+        import_remark(d->sink, "%s: see \"timeout\" of a server", d->statement.key);
+    else
+        import_note(d->sink, d->statement.line, d->statement.key, "not understood, left out");
+}
+
+void import_dante(struct import_sink *sink, const char *text)
+{
+    struct dante d = {.sink = sink, .at = text, .line = 1};
+    bool route = false;
+    sink->resolve_local = true; /* Dante's own default */
+    next(&d);
+    while (d.word[0]) {
+        if (d.keyword) {
+            top_statement(&d);
+            route = false;
+        } else if (d.word[0] == '{' && route) {
+            read_route(&d);
+            route = false;
+        } else if (d.word[0] == '{') {
+            skip_block(&d);
+        } else {
+            route = strcasecmp(d.word, "route") == 0;
+            next(&d);
+        }
+    }
+    import_remark(sink, "What no rule covers is denied here; Dante lets it go directly.");
+    import_remark(sink, "Listeners are local where no rule names \"bind\".");
+}

@@ -1,0 +1,160 @@
+/* proxychains.conf: directives, then a list of proxies. Every connection goes by a chain of them;
+ * where that chain is one proxy long it is a server of ours, and where it is longer there is no
+ * equivalent: one server of it would see, and show, what the chain was to hide, so nothing goes
+ * until its user has chosen. */
+#include "import_sink.h"
+
+#include <string.h>
+
+struct chain {
+    struct import_sink *sink;
+    struct import_lines lines;
+    const char *kind;  /* "strict", "dynamic", "random", "round_robin" */
+    long length;       /* of a random or round-robin chain */
+    unsigned hops;     /* entries of any type */
+    const char *first; /* title of the first SOCKS5 server among them, or NULL */
+    bool remote_names;
+};
+
+static void unknown(struct chain *c)
+{
+    import_note(c->sink, c->lines.line, c->lines.words[0], "not understood, left out");
+}
+
+/* "10.0.0.0/8", "10.0.0.0:80/255.0.0.0", "[::1]:80/128" as pieces, in WORD itself. */
+static bool cut_network(char *word, char **ret_port, char **ret_mask)
+{
+    *ret_mask = strchr(word, '/');
+    if (*ret_mask)
+        *(*ret_mask)++ = '\0';
+    char *end = word;
+    if (*word == '[') {
+        end = strchr(word, ']');
+        if (!end)
+            return false;
+        memmove(word, word + 1, (size_t)(end - word) - 1);
+        end[-1] = '\0';
+        end++;
+    }
+    *ret_port =
+        *end && (end != word || strchr(word, ':') == strrchr(word, ':')) ? strchr(end, ':') : NULL;
+    if (*ret_port)
+        *(*ret_port)++ = '\0';
+    return true;
+}
+
+static void localnet(struct chain *c)
+{
+    char word[256], to[64], ports[16], *port, *mask;
+    if (c->lines.n_words != 2 || strlen(c->lines.words[1]) >= sizeof(word)) {
+        unknown(c);
+        return;
+    }
+    strcpy(word, c->lines.words[1]);
+    if (!cut_network(word, &port, &mask) || !import_network(to, sizeof(to), word, mask) ||
+        (port && import_number(port, 0, 65535) < 0)) {
+        unknown(c);
+        return;
+    }
+    long number = port ? import_number(port, 0, 65535) : 0;
+    snprintf(ports, sizeof(ports), "\"%ld\"", number);
+    import_rule(c->sink, &(struct import_rule){.title = "localnet",
+                                               .to = to,
+                                               .ports = number > 0 ? ports : NULL,
+                                               .via = "direct"});
+}
+
+static void directive(struct chain *c)
+{
+    const char *word = c->lines.words[0];
+    const char *number = c->lines.words[c->lines.n_words - 1];
+    size_t len = strlen(word);
+    if (len > 6 && strcmp(word + len - 6, "_chain") == 0)
+        c->kind = word[0] == 's'   ? "strict"
+                  : word[0] == 'd' ? "dynamic"
+                  : word[1] == 'a' ? "random"
+                                   : "round-robin";
+    else if (strncmp(word, "chain_len", 9) == 0) {
+        const char *equals = strchr(number, '=');
+        c->length = import_number(equals ? equals + 1 : number, 1, 1000);
+    } else if (strcmp(word, "proxy_dns") == 0 || strcmp(word, "proxy_dns_old") == 0 ||
+               strcmp(word, "proxy_dns_daemon") == 0)
+        c->remote_names = true;
+    else if (strcmp(word, "localnet") == 0)
+        localnet(c);
+    else if (strcmp(word, "tcp_read_time_out") == 0 || strcmp(word, "tcp_connect_time_out") == 0)
+        import_remark(c->sink, "%s: a server's \"timeout\" counts both; it is 30 seconds here",
+                      word);
+    else if (strcmp(word, "remote_dns_subnet") == 0)
+        import_remark(c->sink, "remote_dns_subnet: names have stand-ins of their own here");
+    else if (strcmp(word, "dnat") == 0)
+        import_note(c->sink, c->lines.line, word, "destinations are not rewritten");
+    else if (strcmp(word, "quiet_mode") != 0)
+        unknown(c);
+}
+
+static void proxy(struct chain *c)
+{
+    const struct import_lines *l = &c->lines;
+    c->hops++;
+    if (strcmp(l->words[0], "socks5") != 0) {
+        import_note(c->sink, l->line, l->words[0], "only SOCKS5 servers are spoken to; left out");
+        return;
+    }
+    struct import_server server = {.port = 0};
+    long port = l->n_words >= 3 ? import_number(l->words[2], 1, 65535) : -1;
+    bool named = l->n_words == 5;
+    if (port < 0 || (l->n_words != 3 && !named) || l->too_long || strlen(l->words[1]) > 255 ||
+        (named && (strlen(l->words[3]) > 255 || strlen(l->words[4]) > 255))) {
+        unknown(c);
+        return;
+    }
+    strcpy(server.host, l->words[1]);
+    server.port = (uint16_t)port;
+    if (named) {
+        strcpy(server.username, l->words[3]);
+        strcpy(server.password, l->words[4]);
+    }
+    const char *title = import_server(c->sink, &server);
+    if (!title)
+        unknown(c);
+    if (title && !c->first)
+        c->first = title;
+    explicit_bzero(&server, sizeof(server));
+}
+
+/* The rule that ends the list. */
+static void finish(struct chain *c)
+{
+    struct import_rule rest = {.title = "rest", .via = "deny"};
+    bool whole = c->kind[0] == 's' || c->kind[0] == 'd';
+    if (!c->first)
+        import_note(c->sink, 0, "[ProxyList]", "no SOCKS5 server in it: everything is denied");
+    else if (c->hops > 1 && (whole || c->length != 1))
+        import_note(c->sink, 0, "[ProxyList]",
+                    "a %s chain through several servers; everything is denied until the last rule"
+                    " says which one to use, such as via = \"%s\"",
+                    c->kind, c->first);
+    else
+        rest.via = c->first;
+    if (c->first && c->hops > 1 && !whole && c->length == 1)
+        import_note(c->sink, 0, "[ProxyList]", "one of several at a time: here it is the first");
+    import_rule(c->sink, &rest);
+    c->sink->resolve_local = !c->remote_names;
+    import_remark(c->sink, "Loopback is direct here unless a rule names it.");
+}
+
+void import_proxychains(struct import_sink *sink, const char *text)
+{
+    struct chain c = {.sink = sink, .lines = {.at = text}, .kind = "strict", .length = 1};
+    bool listing = false;
+    while (import_next(&c.lines)) {
+        if (strcmp(c.lines.words[0], "[ProxyList]") == 0)
+            listing = true;
+        else if (listing)
+            proxy(&c);
+        else
+            directive(&c);
+    }
+    finish(&c);
+}
