@@ -32,6 +32,7 @@ socks pass { from: 0/0 to: 0/0
  socksmethod: gssapi
  gssapi.keytab: FILE:%(keytab)s
  gssapi.enctype: clear integrity confidentiality
+ udp.portrange: 40000-49999
 }
 """
 

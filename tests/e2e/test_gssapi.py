@@ -13,8 +13,9 @@ import time
 import bed
 import kerberos
 import test_bind
+import test_udp
 import trap
-from run import CURL, PAGE, PYTHON, URL4, right, test
+from run import CURL, PAGE, PYTHON, URL4, fine, right, test
 
 LEVELS = ("clear", "integrity", "confidentiality")
 
@@ -160,6 +161,38 @@ for client in (test_bind.tnftp, test_bind.lftp):
     @test("gssapi: %s, active" % client.__name__)
     def _(w, client=client):
         client(Over(w), bed.TARGET4, None, "")
+
+
+@test("gssapi: dig over UDP")
+def _(w):
+    test_udp.targets(w)
+    right(via(w, ["dig", "@" + bed.TARGET4, "-p", str(test_udp.DNS), "+tries=1", "+time=10",
+                  "+short", "name.example"]), b"192.0.2.77")
+
+
+@test("gssapi: datagrams of a Python program, connected and not, at every level")
+def _(w):
+    test_udp.targets(w)
+    code = """
+import socket
+for connected in (False, True):
+    u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); u.settimeout(10)
+    if connected: u.connect((%r, 7))
+    for n in (0, 1, 1400, 9000, 60000):
+        data = bytes([n %% 251]) * n
+        u.send(data) if connected else u.sendto(data, (%r, 7))
+        back, peer = u.recvfrom(70000)
+        assert back == data and peer == (%r, 7), (n, len(back), peer)
+print('all came back')""" % ((bed.TARGET4,) * 3)
+    for level in LEVELS:
+        right(via(w, [PYTHON, "-c", code], level), b"all came back")
+
+
+@test("gssapi: a program that is called back")
+def _(w):
+    test_bind.callers()
+    for how in ("blocking", "epoll"):
+        fine(via(w, [w.app("called_back"), bed.TARGET4, str(test_bind.CALLER), how]))
 
 
 @test("gssapi: a name travels to the server")
