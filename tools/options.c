@@ -14,6 +14,9 @@ const char options_help[] =
     "  -x URL                 lead everything but loopback to the server of URL,\n"
     "                         socks5h://[USER[:PASSWORD]@]HOST[:PORT]\n"
     "  -v                     log each connection; -vv: its phases too\n"
+    "      --log WHERE        log to stderr, syslog, fd:N or a file\n"
+    "      --log-json         log lines of JSON\n"
+    "      --summary          print where everything went when COMMAND ends\n"
     "      --check            test configuration and servers, and tell what to do about\n"
     "                         what is wrong; with COMMAND also whether it can be\n"
     "                         covered. Exit: 0 when all that is needed works, else 1\n"
@@ -35,6 +38,9 @@ const char options_help[] =
 enum {
     OPTION_EXPLAIN = 256,
     OPTION_CHECK,
+    OPTION_LOG,
+    OPTION_LOG_JSON,
+    OPTION_SUMMARY,
     OPTION_TARGET,
     OPTION_JSON,
     OPTION_IMPORT,
@@ -44,6 +50,9 @@ enum {
 
 static const struct option long_options[] = {
     {"explain", required_argument, NULL, OPTION_EXPLAIN},
+    {"log", required_argument, NULL, OPTION_LOG},
+    {"log-json", no_argument, NULL, OPTION_LOG_JSON},
+    {"summary", no_argument, NULL, OPTION_SUMMARY},
     {"check", no_argument, NULL, OPTION_CHECK},
     {"target", required_argument, NULL, OPTION_TARGET},
     {"json", no_argument, NULL, OPTION_JSON},
@@ -57,12 +66,62 @@ static const struct option long_options[] = {
 static int complain(char **argv)
 {
     if (optopt == 'c' || optopt == 'x' || optopt == OPTION_EXPLAIN || optopt == OPTION_TARGET ||
-        optopt == OPTION_IMPORT)
+        optopt == OPTION_LOG || optopt == OPTION_IMPORT)
         return message_fail(EXIT_OWN_ERROR, "option %s needs an argument; see socksify --help",
                             argv[optind - 1]);
     if (optopt > 0 && optopt < 256)
         return message_fail(EXIT_OWN_ERROR, "unknown option -%c; see socksify --help", optopt);
     return message_fail(EXIT_OWN_ERROR, "bad option %s; see socksify --help", argv[optind - 1]);
+}
+
+/* False: not one that is known. */
+static bool take(struct options *ret, int option)
+{
+    switch (option) {
+    case 'c':
+        ret->file = optarg;
+        return true;
+    case 'x':
+        ret->url = optarg;
+        return true;
+    case 'v':
+        ret->verbosity++;
+        return true;
+    case OPTION_EXPLAIN:
+        ret->action = OPTIONS_EXPLAIN;
+        ret->explain = optarg;
+        return true;
+    case OPTION_CHECK:
+        ret->action = OPTIONS_CHECK;
+        return true;
+    case OPTION_TARGET:
+        ret->target = optarg;
+        return true;
+    case OPTION_JSON:
+        ret->json = true;
+        return true;
+    case OPTION_LOG:
+        ret->log = optarg;
+        return true;
+    case OPTION_LOG_JSON:
+        ret->log_json = true;
+        return true;
+    case OPTION_SUMMARY:
+        ret->summary = true;
+        return true;
+    case OPTION_IMPORT:
+        ret->action = OPTIONS_IMPORT;
+        ret->import = optarg;
+        return true;
+    case OPTION_VERSION:
+        ret->action = OPTIONS_VERSION;
+        return true;
+    case OPTION_HELP:
+        ret->action = OPTIONS_HELP;
+        return true;
+    default:
+        return false;
+    }
 }
 
 int options_parse(struct options *ret, int argc, char **argv)
@@ -71,42 +130,10 @@ int options_parse(struct options *ret, int argc, char **argv)
     int option;
     opterr = 0; /* its messages begin with argv[0], whatever that is */
     while ((option = getopt_long(argc, argv, "+c:x:v", long_options, NULL)) != -1) {
-        switch (option) {
-        case 'c':
-            ret->file = optarg;
-            break;
-        case 'x':
-            ret->url = optarg;
-            break;
-        case 'v':
-            ret->verbosity++;
-            break;
-        case OPTION_EXPLAIN:
-            ret->action = OPTIONS_EXPLAIN;
-            ret->explain = optarg;
-            break;
-        case OPTION_CHECK:
-            ret->action = OPTIONS_CHECK;
-            break;
-        case OPTION_TARGET:
-            ret->target = optarg;
-            break;
-        case OPTION_JSON:
-            ret->json = true;
-            break;
-        case OPTION_IMPORT:
-            ret->action = OPTIONS_IMPORT;
-            ret->import = optarg;
-            break;
-        case OPTION_VERSION:
-            ret->action = OPTIONS_VERSION;
-            return 0;
-        case OPTION_HELP:
-            ret->action = OPTIONS_HELP;
-            return 0;
-        default:
+        if (!take(ret, option))
             return complain(argv);
-        }
+        if (ret->action == OPTIONS_VERSION || ret->action == OPTIONS_HELP)
+            return 0;
     }
     if (ret->file && ret->url)
         return message_fail(EXIT_OWN_ERROR, "-c and -x exclude each other");

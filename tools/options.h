@@ -17,6 +17,9 @@ struct options {
     enum options_action action;
     const char *file;    /* -c, or NULL */
     char *url;           /* -x, or NULL; points into argv, where its password is to be wiped */
+    const char *log;     /* --log: "stderr", "syslog", "fd:N" or a path; or NULL */
+    bool log_json;       /* --log-json */
+    bool summary;        /* --summary */
     int verbosity;       /* how many -v */
     const char *explain; /* HOST:PORT, for OPTIONS_EXPLAIN */
     const char *import;  /* a file, for OPTIONS_IMPORT */

@@ -4,9 +4,15 @@
 #include "plan.h"
 
 #include "addr.h"
+#include "file.h"
+#include "ledger.h"
 #include "message.h"
+#include <errno.h>
 #include <netdb.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 void plan_strip_password(char *url)
 {
@@ -66,6 +72,45 @@ int plan_resolve(struct s5_policy *policy, unsigned index)
     return resolve(s5_policy_text(policy, server->host), server);
 }
 
+/* --log's descriptor is known by what it is, since programs close and reuse numbers. */
+static int log_fd(struct s5_policy *policy, const char *number)
+{
+    char *end;
+    struct stat st;
+    unsigned long fd = strtoul(number, &end, 10);
+    if (*number < '0' || *number > '9' || *end || fd > 1 << 20 || fstat((int)fd, &st) < 0)
+        return message_fail(EXIT_OWN_ERROR, "--log: no such descriptor: %s", number);
+    policy->log_dev = (uint64_t)st.st_dev;
+    policy->log_ino = (uint64_t)st.st_ino;
+    return 0;
+}
+
+static int log_to(struct s5_policy *policy, const char *where)
+{
+    char path[S5_FILE_PATH] = "";
+    bool special = strcmp(where, S5_LEDGER_SYSLOG) == 0;
+    if (strncmp(where, S5_LEDGER_FD, sizeof(S5_LEDGER_FD) - 1) == 0) {
+        int code = log_fd(policy, where + sizeof(S5_LEDGER_FD) - 1);
+        if (code != 0)
+            return code;
+        special = true;
+    }
+    policy->log_file = 0;
+    if (strcmp(where, "stderr") == 0)
+        return 0;
+    if (!special && *where != '/') {
+        if (!getcwd(path, sizeof(path) / 2) || strlen(where) > sizeof(path) / 2 - 2)
+            return message_fail(EXIT_OWN_ERROR, "--log: %s: %s", where, strerror(errno));
+        strcat(path, "/");
+    }
+    strcat(path, where);
+    int64_t text = s5_policy_add_text(policy, path, strlen(path));
+    if (text < 0)
+        return message_fail(EXIT_OWN_ERROR, "--log: too long");
+    policy->log_file = (uint32_t)text;
+    return 0;
+}
+
 int plan_load(struct s5_policy *ret, const struct options *options, char *const *environ_strings)
 {
     struct s5_fault fault = {""};
@@ -76,6 +121,11 @@ int plan_load(struct s5_policy *ret, const struct options *options, char *const 
                                               : S5_LOG_DEBUG;
     if (ret->log_level < level)
         ret->log_level = level;
+    ret->log_json |= options->log_json;
+    ret->log_counts = options->summary;
+    int code = options->log ? log_to(ret, options->log) : 0;
+    if (code != 0)
+        return code;
     for (unsigned i = 0; i < ret->n_servers; i++) {
         int error = plan_is_used(ret, i) ? plan_resolve(ret, i) : 0;
         if (error != 0)

@@ -21,6 +21,7 @@
 #include "plan.h"
 #include "source.h"
 #include "standing.h"
+#include "summary.h"
 #include "tree.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -184,7 +185,7 @@ static void start_bridge(struct s5_tree *tree, int fd)
 
 /* Put POLICY into a new memory file for the process tree of the command and name it in the
  * environment, which must be the command's by now: it is what the policy is known by. */
-static int hand_over(const struct s5_policy *policy, bool trusted)
+static int hand_over(const struct s5_policy *policy, bool trusted, struct s5_tree **ret)
 {
     struct s5_tree *tree;
     int fd;
@@ -204,6 +205,7 @@ static int hand_over(const struct s5_policy *policy, bool trusted)
     error = s5_tree_value(fd, 0, value);
     if (error < 0)
         return message_fail(EXIT_OWN_ERROR, "memory file: %s", strerror(-error));
+    *ret = tree;
     return set_variable(S5_TREE_VARIABLE, value);
 }
 
@@ -225,6 +227,7 @@ static int check_command(const char *command)
 int run(const struct options *options, const struct s5_policy *policy, bool trusted)
 {
     char object[PATH_MAX];
+    struct s5_tree *tree = NULL;
     int code = find_object(object, sizeof(object), trusted);
     if (code == 0)
         code = check_command(options->command[0]);
@@ -233,9 +236,11 @@ int run(const struct options *options, const struct s5_policy *policy, bool trus
     if (code == 0)
         code = set_source(options);
     if (code == 0)
-        code = hand_over(policy, trusted);
+        code = hand_over(policy, trusted, &tree);
     if (code != 0)
         return code;
+    if (options->summary)
+        return summary_run(options->command, tree, policy->log_json);
     execvp(options->command[0], options->command);
     return message_fail(errno == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_RUN, "%s: %s",
                         options->command[0], strerror(errno));

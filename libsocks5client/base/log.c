@@ -2,6 +2,7 @@
  * a signal handler or between fork and exec. It writes what fits and drops the rest. s5_log puts a
  * whole line together on the stack, takes the control octets out of it and hands it over once. */
 #include "log.h"
+#include "event.h"
 #include <assert.h>
 #include <errno.h>
 #include <stdbool.h>
@@ -139,19 +140,31 @@ void s5_log(const struct s5_log *log, enum s5_log_level level, const char *forma
         return;
     int saved = errno;
     char line[S5_LOG_LINE]; /* the NUL's place is the newline's in the end */
-    size_t n = log->pid ? s5_format(line, sizeof line, "socksify[%d]: %s: ", (int)log->pid,
-                                    level_names[level])
-                        : s5_format(line, sizeof line, "socksify: %s: ", level_names[level]);
+    size_t n = 0;
+    if (!log->json)
+        n = log->pid ? s5_format(line, sizeof line, "socksify[%d]: %s: ", (int)log->pid,
+                                 level_names[level])
+                     : s5_format(line, sizeof line, "socksify: %s: ", level_names[level]);
     va_list args;
     va_start(args, format);
     n += s5_vformat(line + n, sizeof line - n, format, args);
     va_end(args);
+    if (log->json) {
+        s5_event_message(log, level_names[level], line);
+        errno = saved;
+        return;
+    }
     for (size_t i = 0; i < n; i++)
         if ((unsigned char)line[i] < 0x20 || line[i] == 0x7f)
             line[i] = '?';
     line[n++] = '\n';
     log->write(log->user, line, n);
     errno = saved;
+}
+
+const char *s5_log_level_name(enum s5_log_level level)
+{
+    return level_names[level];
 }
 
 int s5_log_level_parse(const char *text)

@@ -5,6 +5,7 @@
 #define S5_LOG_H
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -24,6 +25,9 @@ struct s5_log {
     void (*write)(void *user, const char *line, size_t len); /* LEN includes the newline */
     void *user;
     int32_t pid; /* shown in every line; 0 shows none */
+    bool json;   /* lines are JSON, see event.h */
+    const char *program;  /* told in JSON and in lines about connections; not owned, or NULL */
+    int64_t (*now)(void); /* ms since 1970, told in JSON; may be NULL */
 };
 
 /* FORMAT knows %s (NULL is "(null)"), %.*s, %d, %u, %x, %lld, %llu, %c and %%; any
@@ -39,6 +43,9 @@ void s5_log(const struct s5_log *log, enum s5_log_level level, const char *forma
 size_t s5_format(char *buf, size_t size, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 size_t s5_vformat(char *buf, size_t size, const char *format, va_list args);
+
+/* The same word back; LEVEL is one of the enum's. */
+const char *s5_log_level_name(enum s5_log_level level);
 
 /* "none", "error", "warning", "info", "debug" -> level; -1 for any other text. */
 int s5_log_level_parse(const char *text);

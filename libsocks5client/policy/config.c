@@ -310,13 +310,17 @@ static int take_log(cfg_t *section, int line)
 {
     char path[S5_FILE_PATH];
     const char *level = get(section, "level"), *file = get(section, "file"), *why;
+    const char *format = get(section, "format"), *target = get(section, "target");
     if (level)
         now->p->log_level = (uint8_t)s5_log_level_parse(level);
-    if (!file)
-        return 0;
-    if (s5_file_beside(path, file, now->path, now->env->home, &why) < 0)
+    now->p->log_json = format && s5_config_word("format", format);
+    if (file && target)
+        return wrong(*line_of("target"), "log has a file and a target");
+    if (file && s5_file_beside(path, file, now->path, now->env->home, &why) < 0)
         return wrong(*line_of("file"), "file: \"%s\": %s", file, why);
-    int64_t text = s5_policy_add_text(now->p, path, strlen(path));
+    if (!file && (!target || s5_config_word("target", target) == 0))
+        return 0;
+    int64_t text = s5_policy_add_text(now->p, file ? path : target, strlen(file ? path : target));
     if (text < 0)
         return wrong(line, "too much text in all");
     now->p->log_file = (uint32_t)text;
@@ -405,7 +409,8 @@ static cfg_opt_t server_options[] = {
 static cfg_opt_t rule_options[] = {
     LIST("to"), LIST("ports"), LIST("protocol"), LIST("command"), LIST("via"), CFG_END(),
 };
-static cfg_opt_t log_options[] = {STRING("level"), STRING("file"), CFG_END()};
+static cfg_opt_t log_options[] = {STRING("level"), STRING("file"), STRING("format"),
+                                  STRING("target"), CFG_END()};
 static cfg_opt_t options[] = {
     SECTION("server", server_options, CFGF_TITLE | CFGF_NO_TITLE_DUPES),
     SECTION("rule", rule_options, CFGF_TITLE | CFGF_NO_TITLE_DUPES),

@@ -158,6 +158,8 @@ static const struct {
     {"via", {NULL}, check_there},
     {"level", {NULL}, check_level},
     {"file", {NULL}, check_there},
+    {"format", {"text", "json"}, NULL},
+    {"target", {"stderr", "syslog"}, NULL},
     {"stand-in-ipv4", {NULL}, check_stand_in},
     {"stand-in-ipv6", {NULL}, check_stand_in},
     {"resolve", {"remote", "local"}, NULL},

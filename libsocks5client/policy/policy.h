@@ -96,7 +96,9 @@ struct s5_policy {
     uint32_t n_servers, n_rules, n_matches, n_ports, n_text;
     bool resolve_local;  /* resolve = "local", socks5:// */
     uint8_t log_level;   /* enum s5_log_level; S5_LOG_ERROR by default */
-    uint32_t log_file;   /* text: path; 0 is standard error */
+    uint32_t log_file;   /* text: absolute path, "syslog" or "fd:N"; 0 is standard error */
+    bool log_json, log_counts; /* lines are JSON; where everything goes is counted in the tree */
+    uint64_t log_dev, log_ino; /* what "fd:N" is, by fstat */
     struct s5_stand_in stand_in4, stand_in6; /* 198.18.0.0/15 and S5_STAND_IN6 by default */
     uint32_t source;     /* text: file or variable it came from, for messages */
     struct s5_server servers[S5_POLICY_SERVERS];

@@ -8,11 +8,10 @@
  * as failed as it is (POLLERR) and is taken away with the true error. */
 #include "associate.h"
 #include "bridge.h"
-#include "clock.h"
 #include "error.h"
+#include "ledger.h"
 #include "listener.h"
 #include "nameserver.h"
-#include "reply.h"
 #include <errno.h>
 
 struct s5_flight *s5_connect_pinned(const struct s5_record *record)
@@ -21,25 +20,6 @@ struct s5_flight *s5_connect_pinned(const struct s5_record *record)
     if (!f || atomic_load(&record->state) != S5_RECORD_FLYING)
         return NULL;
     return s5_flight_pin(f, record->flight_generation) ? f : NULL;
-}
-
-static void log_outcome(struct s5_engine *e, const struct s5_flight *f, bool ready)
-{
-    if (e->log.level < S5_LOG_INFO)
-        return;
-    const struct s5_server *server = &e->policy->servers[f->server_index];
-    char to[S5_ADDR_TEXT_MAX];
-    s5_addr_format(&f->session.dst, to, sizeof to);
-    uint64_t ms = (s5_clock_now() - f->begun) / 1000000;
-    const char *name = s5_policy_text(e->policy, server->name);
-    if (ready)
-        s5_log(&e->log, S5_LOG_INFO, "connect %s via \"%s\": connected in %llu ms", to, name,
-               (unsigned long long)ms);
-    else
-        s5_log(&e->log, S5_LOG_INFO, "connect %s via \"%s\": %s (waiting for %s, %s) after %llu ms",
-               to, name, s5_error_text(f->error), s5_session_phase(&f->session),
-               f->session.have_rep ? s5_reply_text(f->session.rep) : "no reply",
-               (unsigned long long)ms);
 }
 
 /* The record's own reference. */
@@ -78,8 +58,9 @@ void s5_connect_settle(struct s5_engine *e, struct s5_record *record)
     record->error = lost ? -ETIMEDOUT : f->error;
     record->server_index = f->server_index;
     bool ready = !lost && atomic_load(&f->phase) == S5_FLIGHT_READY;
-    if (!lost && (ready || f->error)) /* what the kernel keeps is logged when it is fetched */
-        log_outcome(e, f, ready);
+    /* What the kernel keeps is logged when it is fetched. */
+    if (e->noted && !lost && (ready || f->error))
+        s5_ledger_outcome(e, f, ready);
     if (ready && !record->local.len && e->policy->servers[record->server_index].bridged)
         name_bridged(e, record);
     atomic_store(&record->state, ready ? S5_RECORD_READY : S5_RECORD_FAILED);
@@ -201,6 +182,7 @@ void s5_connect_forget(struct s5_engine *e, int fd)
 
 void s5_connect_log_unreachable(struct s5_engine *e, uint32_t server_index, int error)
 {
+    s5_ledger_unreachable(e, server_index);
     s5_log(&e->log, S5_LOG_WARNING, "server \"%s\" cannot be reached: %s",
            s5_policy_text(e->policy, e->policy->servers[server_index].name), s5_error_text(error));
 }

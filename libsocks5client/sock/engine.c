@@ -8,6 +8,7 @@
 #include "clock.h"
 #include "error.h"
 #include "listener.h"
+#include "ledger.h"
 #include "nameserver.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -26,32 +27,10 @@ static uint32_t real_pid(void)
     return (uint32_t)syscall(SYS_getpid);
 }
 
-/* --- log lines: to the file the policy names, else to standard error while it is still the one
- * the process began with --- */
-
 bool s5_engine_owns_stderr(const struct s5_engine *e)
 {
     struct stat st;
     return fstat(2, &st) == 0 && st.st_dev == e->stderr_dev && st.st_ino == e->stderr_ino;
-}
-
-static void write_line(void *user, const char *line, size_t len)
-{
-    struct s5_engine *e = user;
-    const struct s5_policy *p =
-        atomic_load(&e->policy_state) == S5_ENGINE_LOADED ? e->policy : NULL;
-    if (p && p->log_file) {
-        int fd =
-            (int)syscall(SYS_openat, AT_FDCWD, s5_policy_text(p, p->log_file),
-                         O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0600);
-        if (fd >= 0) {
-            (void)!syscall(SYS_write, fd, line, len);
-            syscall(SYS_close, fd);
-            return;
-        }
-    }
-    if (s5_engine_owns_stderr(e))
-        (void)!syscall(SYS_write, 2, line, len);
 }
 
 /* --- start --- */
@@ -63,7 +42,10 @@ void s5_engine_init(struct s5_engine *e, const struct s5_calls *real, const char
     int fd = -1, adopt = 0, saved = errno;
     e->real = real;
     atomic_store(&e->pid, real_pid());
-    e->log = (struct s5_log){S5_LOG_ERROR, write_line, e, (int32_t)real_pid()};
+    e->log = (struct s5_log){.level = S5_LOG_ERROR,
+                              .write = s5_ledger_write,
+                              .user = e,
+                              .pid = (int32_t)real_pid()};
     if (fstat(2, &st) == 0) {
         e->stderr_dev = st.st_dev;
         e->stderr_ino = st.st_ino;
@@ -121,7 +103,7 @@ static int load(struct s5_engine *e)
 /* What is looked at often. */
 static void take_over(struct s5_engine *e, const struct s5_policy *p)
 {
-    e->log.level = (enum s5_log_level)p->log_level;
+    s5_ledger_begin(e, p);
     for (uint32_t i = 0; i < p->n_servers; i++)
         e->standings[i] = s5_standing_key(p, &p->servers[i]);
 }

@@ -2,6 +2,7 @@
  * refused, and what decided. */
 #include "called.h"
 #include "engine.h"
+#include "ledger.h"
 #include <errno.h>
 #include <netinet/in.h>
 
@@ -30,6 +31,7 @@ static int refuse(struct s5_engine *e, const struct s5_policy *p, const struct s
                   const struct s5_route *route)
 {
     char to[S5_ADDR_TEXT_MAX];
+    s5_ledger_denied(e);
     s5_addr_format(flow->to, to, sizeof to);
     if (route->rule >= 0)
         s5_log(&e->log, S5_LOG_ERROR, "refused: %s %s (rule \"%s\")",
@@ -49,8 +51,11 @@ static int decide(struct s5_engine *e, const struct s5_flow *flow, const struct 
     struct s5_route route = s5_policy_decide(p, flow);
     if (route.verdict == S5_DENY)
         return refuse(e, p, flow, &route);
-    if (route.verdict == S5_DIRECT)
+    if (route.verdict == S5_DIRECT) {
+        if (e->noted && flow->protocol == S5_PROTO_TCP && flow->command == S5_CMD_CONNECT)
+            s5_ledger_direct(e, flow, &route);
         return 0;
+    }
     *ret = &p->servers[route.server];
     return 1;
 }

@@ -9,6 +9,7 @@
 #define S5_TREE_H
 
 #include "bridge_place.h"
+#include "counts.h"
 #include "flight.h"
 #include "policy.h"
 #include "pool.h"
@@ -94,6 +95,7 @@ struct s5_tree {
     _Atomic uint32_t flights_used; /* flights below it were in use at least once */
     _Atomic uint32_t reclaim_at;    /* where the search for abandoned ones goes on */
     struct s5_flight flights[S5_TREE_FLIGHTS];
+    struct s5_counts counts; /* for socksify --summary */
     struct s5_pool pool; /* names and their stand-ins */
     _Atomic uint32_t listeners_used; /* listeners below it were in use at least once */
     struct s5_listener listeners[S5_TREE_LISTENERS];

@@ -292,6 +292,8 @@ Test(config, mistakes_and_their_lines)
         {2, "log {\n level = loud }",
          "level: \"loud\" is unknown; it takes none, error, warning, info, debug"},
         {1, "log { file = '' }", "file is empty"},
+        {1, "log { file = '/x' target = syslog }", "log has a file and a target"},
+        {1, "log { format = xml }", "format"},
         {2, "log { level = info }\nlog { file = '/x' }", "log is given twice"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -507,6 +509,11 @@ Test(config, paths_are_beside_the_file)
     cr_assert_eq(load("log { file = 'x.log' }"), 0, "%s", fault.text);
     snprintf(expected, sizeof expected, "%s/x.log", directory);
     cr_expect_str_eq(text_of(policy.log_file), expected);
+    cr_assert_eq(load("log { target = syslog format = json }"), 0, "%s", fault.text);
+    cr_expect_str_eq(text_of(policy.log_file), "syslog");
+    cr_expect(policy.log_json);
+    cr_assert_eq(load("log { target = stderr format = text }"), 0, "%s", fault.text);
+    cr_expect(policy.log_file == 0 && !policy.log_json);
     cr_assert_eq(load("log { file = '~/x.log' }"), 0, "%s", fault.text);
     cr_expect_str_eq(text_of(policy.log_file), expected);
     cr_assert_eq(chdir(directory), 0);

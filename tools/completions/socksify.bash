@@ -6,7 +6,7 @@ _socksify()
     for ((i = 1; i < COMP_CWORD; i++)); do
         word=${COMP_WORDS[i]}
         case $word in
-        -c | -x | --explain | --import | --target) ((i++)) ;;
+        -c | -x | --explain | --import | --target | --log) ((i++)) ;;
         --)
             _command_offset $((i + 1))
             return
@@ -19,7 +19,7 @@ _socksify()
         esac
     done
     case ${COMP_WORDS[COMP_CWORD - 1]} in
-    -c | --import)
+    -c | --import | --log)
         compopt -o filenames
         COMPREPLY=($(compgen -f -- "${COMP_WORDS[COMP_CWORD]}"))
         ;;
@@ -30,7 +30,7 @@ _socksify()
     --explain | --target) ;;
     *)
         if [[ ${COMP_WORDS[COMP_CWORD]} == -* ]]; then
-            COMPREPLY=($(compgen -W '-c -x -v --check --target --json --explain --import --version --help --' \
+            COMPREPLY=($(compgen -W '-c -x -v --log --log-json --summary --check --target --json --explain --import --version --help --' \
                 -- "${COMP_WORDS[COMP_CWORD]}"))
         else
             COMPREPLY=($(compgen -c -- "${COMP_WORDS[COMP_CWORD]}"))

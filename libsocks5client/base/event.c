@@ -1,0 +1,112 @@
+/* A JSON line is put together on the stack like any other. Each text in it is cut to so much that
+ * the whole always fits, which is what keeps it JSON. */
+#include "event.h"
+#include <errno.h>
+#include <string.h>
+
+#define JSON_MAX   (3 * S5_LOG_LINE)
+#define SHORT_TEXT 100 /* octets of a rule's or server's title that are told */
+
+struct json {
+    size_t used;
+    char line[JSON_MAX];
+};
+
+/* TEXT of at most MAX octets between quotes; twice as many, at the most, and two are written. */
+static void put_quoted(struct json *j, const char *text, size_t max)
+{
+    if (j->used + 2 * max + 8 > sizeof j->line)
+        return;
+    j->line[j->used++] = '"';
+    for (size_t i = 0; i < max && text[i]; i++) {
+        if (text[i] == '"' || text[i] == '\\')
+            j->line[j->used++] = '\\';
+        j->line[j->used++] = text[i] < ' ' || text[i] > '~' ? '?' : text[i];
+    }
+    j->line[j->used++] = '"';
+}
+
+static void put_text(struct json *j, const char *key, const char *text, size_t max)
+{
+    if (!text)
+        return;
+    j->used += s5_format(j->line + j->used, sizeof j->line - j->used, ",\"%s\":", key);
+    put_quoted(j, text, max);
+}
+
+static void put_number(struct json *j, const char *key, long long number)
+{
+    j->used += s5_format(j->line + j->used, sizeof j->line - j->used, "%s\"%s\":%lld",
+                         j->used > 1 ? "," : "", key, number);
+}
+
+static void begin(struct json *j, const struct s5_log *log, const char *level)
+{
+    j->line[0] = '{';
+    j->used = 1;
+    if (log->now)
+        put_number(j, "time", (long long)log->now());
+    put_number(j, "pid", log->pid);
+    put_text(j, "program", log->program, 16);
+    put_text(j, "level", level, 8);
+}
+
+static void end(struct json *j, const struct s5_log *log)
+{
+    memcpy(j->line + j->used, "}\n", 2);
+    log->write(log->user, j->line, j->used + 2);
+}
+
+void s5_event_message(const struct s5_log *log, const char *level, const char *message)
+{
+    struct json j;
+    begin(&j, log, level);
+    put_text(&j, "message", message, S5_LOG_LINE);
+    end(&j, log);
+}
+
+static void log_json(const struct s5_log *log, const char *level, const struct s5_event *event,
+                     const char *to)
+{
+    struct json j;
+    begin(&j, log, level);
+    put_text(&j, "command", event->command, 16);
+    put_text(&j, "to", to, S5_ADDR_TEXT_MAX);
+    put_text(&j, "rule", event->rule, SHORT_TEXT);
+    put_text(&j, "server", event->server, SHORT_TEXT);
+    put_text(&j, "result", event->result, SHORT_TEXT);
+    put_text(&j, "phase", event->phase, SHORT_TEXT);
+    put_text(&j, "reply", event->reply, SHORT_TEXT);
+    if (event->ms >= 0)
+        put_number(&j, "ms", (long long)event->ms);
+    end(&j, log);
+}
+
+void s5_event_log(const struct s5_log *log, enum s5_log_level level, const struct s5_event *event)
+{
+    char to[S5_ADDR_TEXT_MAX] = "", text[S5_LOG_LINE];
+    if (!log->write || level > log->level)
+        return;
+    int saved = errno;
+    if (event->to)
+        s5_addr_format(event->to, to, sizeof to);
+    if (log->json) {
+        log_json(log, s5_log_level_name(level), event, event->to ? to : NULL);
+        errno = saved;
+        return;
+    }
+    size_t n = s5_format(text, sizeof text, "%s%s%s%s%s", log->program ? log->program : "",
+                         log->program ? ": " : "", event->command, *to ? " " : "", to);
+    if (event->rule)
+        n += s5_format(text + n, sizeof text - n, " by rule \"%.*s\"", SHORT_TEXT, event->rule);
+    if (event->server)
+        n += s5_format(text + n, sizeof text - n, " via \"%.*s\"", SHORT_TEXT, event->server);
+    n += s5_format(text + n, sizeof text - n, ": %s", event->result);
+    if (event->phase)
+        n += s5_format(text + n, sizeof text - n, " (waiting for %s, %s)", event->phase,
+                       event->reply ? event->reply : "no reply");
+    if (event->ms >= 0)
+        s5_format(text + n, sizeof text - n, " in %lld ms", (long long)event->ms);
+    s5_log(log, level, "%s", text);
+    errno = saved;
+}

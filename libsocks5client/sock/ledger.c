@@ -1,0 +1,218 @@
+/* Nothing here runs unless a line is due or counting was asked for. Lines are written by system
+ * calls of our own (a hook on syscall() lets those through that it does not know); syslog's socket
+ * is spoken to without libc's syslog(), which allocates and locks.
+ *
+ * Which rule decided is not carried along with a flight: it is found out again when a line tells
+ * it, for the same flow by the same policy. */
+#include "ledger.h"
+#include "clock.h"
+#include "error.h"
+#include "event.h"
+#include "reply.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+/* ---- Where to ---- */
+
+static bool write_file(const char *path, const char *line, size_t len)
+{
+    int fd = (int)syscall(SYS_openat, AT_FDCWD, path,
+                          O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0600);
+    if (fd < 0)
+        return false;
+    (void)!syscall(SYS_write, fd, line, len);
+    syscall(SYS_close, fd);
+    return true;
+}
+
+/* The descriptor a program closed may be anything of its own by now. */
+static bool write_fd(const struct s5_policy *p, const char *number, const char *line, size_t len)
+{
+    int fd = 0;
+    struct stat st;
+    for (; *number >= '0' && *number <= '9' && fd < 1 << 20; number++)
+        fd = fd * 10 + (*number - '0');
+    if (fstat(fd, &st) != 0 || (uint64_t)st.st_dev != p->log_dev ||
+        (uint64_t)st.st_ino != p->log_ino)
+        return false;
+    (void)!syscall(SYS_write, fd, line, len);
+    return true;
+}
+
+/* RFC 3164's severity of LINE, by its level: facility "user". */
+static int priority(const char *line, size_t len)
+{
+    static const char json[] = "\"level\":\"", text[] = "]: ";
+    const char *at = memmem(line, len, json, sizeof json - 1);
+    size_t skip = sizeof json - 1;
+    if (!at || line[0] != '{') {
+        at = memmem(line, len, text, sizeof text - 1);
+        skip = sizeof text - 1;
+    }
+    char first = at && at + skip < line + len ? at[skip] : 'e';
+    return 8 + (first == 'w' ? 4 : first == 'i' ? 6 : first == 'd' ? 7 : 3);
+}
+
+static bool write_syslog(struct s5_engine *e, const char *line, size_t len)
+{
+    char out[3 * S5_LOG_LINE + 64];
+    struct sockaddr_un to = {.sun_family = AF_UNIX, .sun_path = "/dev/log"};
+    int fd = (int)syscall(SYS_socket, AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return false;
+    size_t n = s5_format(out, sizeof out, "<%d>%s%.*s", priority(line, len),
+                         line[0] == '{' ? "socksify: " : "", (int)len - 1, line);
+    ssize_t sent = e->real->sendto(fd, out, n, MSG_NOSIGNAL, (struct sockaddr *)&to, sizeof to);
+    syscall(SYS_close, fd);
+    return sent >= 0;
+}
+
+void s5_ledger_write(void *user, const char *line, size_t len)
+{
+    struct s5_engine *e = user;
+    const struct s5_policy *p =
+        atomic_load(&e->policy_state) == S5_ENGINE_LOADED ? e->policy : NULL;
+    const char *to = p && p->log_file ? s5_policy_text(p, p->log_file) : "";
+    bool written = false;
+    if (to[0] == '/')
+        written = write_file(to, line, len);
+    else if (strncmp(to, S5_LEDGER_FD, 3) == 0)
+        written = write_fd(p, to + 3, line, len);
+    else if (strcmp(to, S5_LEDGER_SYSLOG) == 0)
+        written = write_syslog(e, line, len);
+    if (!written && s5_engine_owns_stderr(e))
+        (void)!syscall(SYS_write, 2, line, len);
+}
+
+static int64_t wall_clock(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_REALTIME, &ts);
+    return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+void s5_ledger_begin(struct s5_engine *e, const struct s5_policy *p)
+{
+    e->log.level = (enum s5_log_level)p->log_level;
+    e->log.json = p->log_json;
+    e->log.program = program_invocation_short_name;
+    e->log.now = wall_clock;
+    e->noted = p->log_counts || e->log.level >= S5_LOG_INFO;
+}
+
+/* ---- Counts ---- */
+
+static struct s5_counts *counts(struct s5_engine *e)
+{
+    struct s5_tree *tree = atomic_load(&e->tree);
+    return tree && e->noted && e->policy->log_counts ? &tree->counts : NULL;
+}
+
+static void count(_Atomic uint32_t *of)
+{
+    atomic_fetch_add_explicit(of, 1, memory_order_relaxed);
+}
+
+void s5_ledger_denied(struct s5_engine *e)
+{
+    struct s5_counts *c = counts(e);
+    if (c)
+        count(&c->denied);
+}
+
+void s5_ledger_unreachable(struct s5_engine *e, uint32_t server_index)
+{
+    struct s5_counts *c = counts(e);
+    if (c)
+        count(&c->servers[server_index].unreachable);
+}
+
+void s5_ledger_other(struct s5_engine *e, uint32_t server_index, uint8_t command, bool good)
+{
+    struct s5_counts *c = counts(e);
+    struct s5_server_counts *s = c ? &c->servers[server_index] : NULL;
+    if (s && command == S5_CMD_BIND)
+        count(good ? &s->listeners : &s->listeners_failed);
+    else if (s)
+        count(good ? &s->associations : &s->associations_failed);
+}
+
+/* ---- Lines ---- */
+
+static const char *rule_of(const struct s5_policy *p, const struct s5_route *route)
+{
+    return route->rule >= 0 ? s5_policy_text(p, p->rules[route->rule].name) : NULL;
+}
+
+void s5_ledger_direct(struct s5_engine *e, const struct s5_flow *flow,
+                       const struct s5_route *route)
+{
+    struct s5_counts *c = counts(e);
+    if (c)
+        count(&c->direct);
+    struct s5_event event = {.command = "connect",
+                             .to = flow->to,
+                             .rule = rule_of(e->policy, route),
+                             .result = "direct",
+                             .ms = -1};
+    s5_event_log(&e->log, S5_LOG_INFO, &event);
+}
+
+static void count_outcome(struct s5_counts *c, const struct s5_flight *f, bool ready)
+{
+    struct s5_server_counts *s = &c->servers[f->server_index];
+    uint8_t rep = f->session.rep;
+    if (ready)
+        count(&s->connected);
+    else if (f->session.have_rep)
+        count(&s->failed[rep < S5_COUNTS_REPS ? rep : 0]);
+    else
+        count(&s->unanswered);
+}
+
+/* How it went with the server: the same for success and failure. */
+static void log_phases(struct s5_engine *e, const struct s5_flight *f)
+{
+    static const char *const methods[] = {"none", "gssapi", "userpass"};
+    const struct s5_session *s = &f->session;
+    char server[S5_ADDR_TEXT_MAX] = "", bound[S5_ADDR_TEXT_MAX];
+    struct s5_addr addr;
+    if (s5_addr_from_sockaddr(&addr, &f->server.any, f->server.len) == 0)
+        s5_addr_format(&addr, server, sizeof server);
+    s5_log(&e->log, S5_LOG_DEBUG, "server %s: method %s, %s%s, %s, bound to %s", server,
+           s->method < 3 ? methods[s->method] : "not selected",
+           s->pipeline ? "in one flight" : "step by step", f->again ? " at the second try" : "",
+           s->have_rep ? s5_reply_text(s->rep) : "no reply",
+           s5_addr_format(s5_session_bound(s), bound, sizeof bound));
+}
+
+void s5_ledger_outcome(struct s5_engine *e, const struct s5_flight *f, bool ready)
+{
+    struct s5_counts *c = counts(e);
+    if (c)
+        count_outcome(c, f, ready);
+    if (e->log.level < S5_LOG_INFO)
+        return;
+    const struct s5_policy *p = e->policy;
+    const struct s5_session *s = &f->session;
+    struct s5_flow flow = {&s->dst, S5_PROTO_TCP, S5_CMD_CONNECT};
+    struct s5_route route = s5_policy_decide(p, &flow);
+    struct s5_event event = {
+        .command = "connect",
+        .to = &s->dst,
+        .rule = rule_of(p, &route),
+        .server = s5_policy_text(p, p->servers[f->server_index].name),
+        .result = ready ? "connected" : s5_error_text(f->error),
+        .phase = ready ? NULL : s5_session_phase(s),
+        .reply = !ready && s->have_rep ? s5_reply_text(s->rep) : NULL,
+        .ms = (int64_t)((s5_clock_now() - f->begun) / 1000000),
+    };
+    s5_event_log(&e->log, S5_LOG_INFO, &event);
+    if (e->log.level >= S5_LOG_DEBUG)
+        log_phases(e, f);
+}

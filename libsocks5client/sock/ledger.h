@@ -1,0 +1,30 @@
+/* Where log lines go: a file, a descriptor, syslog, or standard error; and what is counted. */
+#ifndef S5_LEDGER_H
+#define S5_LEDGER_H
+
+#include "engine.h"
+
+/* Values of a policy's log_file beside absolute paths: "syslog", "fd:N". */
+#define S5_LEDGER_SYSLOG "syslog"
+#define S5_LEDGER_FD     "fd:"
+
+/* An s5_log's write, USER being the engine. What cannot be written where it should goes to standard
+ * error, while that is still the one the process began with. */
+void s5_ledger_write(void *user, const char *line, size_t len);
+
+/* Take from P, just loaded, how lines look and whether to note what is done. */
+void s5_ledger_begin(struct s5_engine *e, const struct s5_policy *p);
+
+/* A flight is over: READY or not. For settling. */
+void s5_ledger_outcome(struct s5_engine *e, const struct s5_flight *f, bool ready);
+
+/* FLOW is direct by ROUTE. Only where e->noted. */
+void s5_ledger_direct(struct s5_engine *e, const struct s5_flow *flow,
+                       const struct s5_route *route);
+
+/* Counts alone, where the tree keeps them. */
+void s5_ledger_denied(struct s5_engine *e);
+void s5_ledger_unreachable(struct s5_engine *e, uint32_t server_index);
+void s5_ledger_other(struct s5_engine *e, uint32_t server_index, uint8_t command, bool good);
+
+#endif

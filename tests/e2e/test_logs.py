@@ -1,0 +1,141 @@
+"""What is said of connections: one line each, to where it is wanted, and the summary at the end."""
+
+import json
+import os
+import re
+import socket
+import threading
+
+import bed
+import servers as s
+from run import CURL, PAGE, URL4, test
+
+SHELL = "curl -sS -m 20 %s; curl -s -m 20 http://%s:%d/; curl -s -m 20 http://127.0.0.1:1/; true"
+
+
+def socksify(w, *words, seconds=60):
+    return bed.run(bed.CLIENT, [w.socksify, "-x", "socks5h://%s:%d" % (bed.PROXY4, s.DANTED)]
+                   + list(words), w.env, seconds)
+
+
+def script():
+    return ["sh", "-c", SHELL % (URL4, bed.TARGET4, s.REFUSED)]
+
+
+@test("logs: silent by default", linked=False)
+def _(w):
+    status, out, err = socksify(w, "--", *script())
+    assert status == 0 and PAGE in out and not err, (status, out, err)
+
+
+@test("logs: -v is a line a connection, -vv its phases", linked=False)
+def _(w):
+    status, _, err = socksify(w, "-v", "--", *script())
+    lines = err.decode().splitlines()
+    assert status == 0 and len(lines) == 3, lines
+    for line, words in zip(lines, (
+            r'connect %s:80 by rule ".+" via "proxy": connected in \d+ ms' % bed.TARGET4,
+            r'connect %s:%d by rule ".+" via "proxy": connection refused \(waiting for reply, '
+            r'connection refused\) in \d+ ms' % (bed.TARGET4, s.REFUSED),
+            r"connect 127.0.0.1:1: direct")):
+        assert re.fullmatch(r"socksify\[\d+\]: info: curl: " + words, line), line
+    status, _, err = socksify(w, "-vv", "--", *CURL, URL4)
+    text = err.decode()
+    assert status == 0 and ": debug: server %s:%d: method none" % (bed.PROXY4, s.DANTED) in text, text
+
+
+@test("logs: JSON lines to a file and to a descriptor", linked=False)
+def _(w):
+    path = w.scratch + "/lines"
+    for where in ("%s/lines" % w.scratch, "fd:5"):
+        command = ["sh", "-c", '"$@" 5>>%s' % path, "sh", w.socksify, "-x", "socks5h://%s:%d"
+                   % (bed.PROXY4, s.DANTED), "-v", "--log-json", "--log", where, "--"] + script()
+        status, out, err = bed.run(bed.CLIENT, command, w.env)
+        assert status == 0 and PAGE in out and not err, (status, out, err)
+        with open(path) as f:
+            rows = [json.loads(line) for line in f]
+        os.remove(path)
+        assert [(r["command"], r["result"]) for r in rows] == [
+            ("connect", "connected"), ("connect", "connection refused"), ("connect", "direct")], rows
+        assert rows[0]["to"] == bed.TARGET4 + ":80" and rows[0]["server"] == "proxy", rows
+        assert all(r["program"] == "curl" and r["pid"] > 1 and r["time"] > 1e12 for r in rows), rows
+        assert rows[1]["reply"] == "connection refused" and rows[0]["ms"] >= 0, rows
+
+
+@test("logs: syslog", linked=False)
+def _(w):
+    # A /dev of the command's own, with a /dev/log that this test reads.
+    heard, path = [], w.scratch + "/log"
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    listener.bind(path)
+    listener.settimeout(30)
+    command = ["unshare", "-m", "sh", "-c", "mkdir %s.d && mount -t tmpfs none %s.d && ln -s %s %s.d/log "
+               "&& for d in null zero urandom; do : >%s.d/$d; mount --bind /dev/$d %s.d/$d; done && "
+               'mount --move %s.d /dev && exec "$@"' % ((w.scratch + "/dev",) * 2 + (path,) +
+                                                      (w.scratch + "/dev",) * 4), "sh"]
+    result = []
+    words = [w.socksify, "-x", "socks5h://%s:%d" % (bed.PROXY4, s.DANTED), "-v", "--log", "syslog",
+             "--"] + CURL + [URL4]
+    runner = threading.Thread(target=lambda: result.append(bed.run(bed.CLIENT, command + words, w.env)))
+    runner.start()
+    heard.append(listener.recv(4096))
+    runner.join()
+    listener.close()
+    status, out, err = result[0]
+    assert status == 0 and PAGE in out and not err, (status, out, err)
+    assert re.fullmatch(rb'<14>socksify\[\d+\]: info: curl: connect .*: connected in \d+ ms', heard[0]
+                        ), heard
+
+
+@test("logs: a descriptor that the program has put to another use is left alone", linked=False)
+def _(w):
+    path = w.scratch + "/own"
+    command = ["sh", "-c", '"$@" 5>>%s.log' % path, "sh", w.socksify, "-x", "socks5h://%s:%d"
+               % (bed.PROXY4, s.DANTED), "-v", "--log", "fd:5", "--", "sh", "-c",
+               "exec 5>%s; curl -s -m 20 -o /dev/null %s" % (path, URL4)]
+    status, _, err = bed.run(bed.CLIENT, command, w.env)
+    assert status == 0 and b"connected in" in err, (status, err)
+    assert os.path.getsize(path) == 0 and os.path.getsize(path + ".log") == 0
+
+
+@test("logs: secrets never", linked=False)
+def _(w):
+    user = s.USER + ":" + s.PASSWORD.replace(":", "%3A").replace("@", "%40").replace("/", "%2F")
+    for more in ([], ["--log-json"]):
+        status, out, err = bed.run(bed.CLIENT, [w.socksify, "-x", "socks5h://%s@%s:%d" % (
+            user, bed.PROXY4, s.DANTED_AUTH), "-vv", "--summary", *more, "--"] + CURL + [URL4], w.env)
+        assert status == 0 and err and s.PASSWORD.encode() not in err, (status, err)
+        assert user.split(":")[1].encode() not in err, err
+
+
+@test("logs: the summary tells where everything went", linked=False)
+def _(w):
+    conf = s.write(w.scratch + "/summary.conf",
+                   'server "p" { address = "%s" port = %d }\nserver "down" { address = "%s" port = %d }\n'
+                   'rule "no" { to = {"192.0.2.1"} via = "deny" }\n'
+                   'rule "down" { to = {"192.0.2.2"} via = "down" }\nrule "rest" { via = "p" }\n'
+                   % (bed.PROXY4, s.DANTED, bed.PROXY4, s.CLOSED))
+    shell = script()
+    shell[2] += "; curl -s http://192.0.2.1/; curl -s http://192.0.2.2/; exit 3"
+    command = [w.socksify, "-c", conf, "--summary"]
+    status, _, err = bed.run(bed.CLIENT, command + ["--"] + shell, w.env)
+    text = err.decode()
+    for words in ('via "p": 1 connected, 1 connection refused\n', 'via "down": 0 connected, 1 not begun',
+                  "direct: 1 connections; denied: 1\n"):
+        assert words in text, (words, text)
+    assert status == 3, status
+    status, _, err = bed.run(bed.CLIENT, command + ["--log-json", "--"] + shell, w.env)
+    told = json.loads(err.decode().splitlines()[-1])["summary"]
+    assert told["direct"] == 1 and told["denied"] == 1, told
+    servers = {each["server"]: each for each in told["servers"]}
+    assert servers["p"]["connected"] == 1 and servers["p"]["failed"] == {"5": 1}, told
+    assert servers["down"]["unreachable"] == 1, told
+
+
+@test("logs: with --summary signals reach the command, and its end is told", linked=False)
+def _(w):
+    status, out, err = socksify(w, "--summary", "--", "sh", "-c",
+                                "trap 'echo got it; exit 5' TERM; kill -TERM $PPID; sleep 20 & wait")
+    assert status == 5 and b"got it" in out and b"direct: 0" in err, (status, out, err)
+    status, _, err = socksify(w, "--summary", "--", "sh", "-c", "kill -KILL $$")
+    assert status == 137 and b"direct: 0" in err, (status, err)
