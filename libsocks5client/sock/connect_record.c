@@ -67,7 +67,10 @@ void s5_connect_settle(struct s5_engine *e, struct s5_record *record)
     /* Out of the list first: from here on events are the application's, and none that the next
      * line brings about may be taken for the negotiation's. */
     s5_registry_land(&e->registry, record);
-    s5_registry_each(&e->registry, record, give_back, e);
+    if (atomic_load(&record->refs) > 1)
+        s5_registry_each(&e->registry, record, give_back, e);
+    else
+        s5_epoll_give_back(e, atomic_load(&record->fd));
     give_up(e, record);
 }
 

@@ -390,7 +390,7 @@ def bridges(w):
     return found
 
 
-def eventually(what, seconds=20):
+def eventually(what, seconds=90):
     deadline = time.monotonic() + seconds
     while not what():
         assert time.monotonic() < deadline, what

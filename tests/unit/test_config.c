@@ -293,7 +293,7 @@ Test(config, mistakes_and_their_lines)
          "level: \"loud\" is unknown; it takes none, error, warning, info, debug"},
         {1, "log { file = '' }", "file is empty"},
         {1, "log { file = '/x' target = syslog }", "log has a file and a target"},
-        {1, "log { format = xml }", "format"},
+        {1, "log { format = xml }", "format: \"xml\" is unknown; it takes text, json"},
         {2, "log { level = info }\nlog { file = '/x' }", "log is given twice"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
