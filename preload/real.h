@@ -58,13 +58,9 @@ static inline bool s5_gate_waits(void)
 {
     return __builtin_expect(s5_registry_waits(&s5_preload_engine.registry), 0);
 }
-/* Reading and writing: nothing is in flight and nothing is relayed, or this descriptor is not. */
 static inline bool s5_gate_stream(int fd)
 {
-    const struct s5_registry *r = &s5_preload_engine.registry;
-    if (__builtin_expect(!s5_registry_streams(r), 1))
-        return false;
-    return s5_registry_flying(r) || s5_registry_relayed(r, fd);
+    return __builtin_expect(s5_registry_streams(&s5_preload_engine.registry, fd), 0);
 }
 static inline bool s5_gate_hidden(int fd)
 {

@@ -41,7 +41,7 @@ struct s5_association {
     _Atomic uint64_t lock;  /* of whoever opens or renews it: process id << 32 | thread */
     _Atomic int32_t control; /* hidden descriptor; -1: it is to be renewed */
     _Atomic uint32_t cache_busy; /* targets and aliases are in somebody's hands */
-    _Atomic uint64_t looked; /* ns (coarse clock), when the control connection was looked at last */
+    _Atomic uint64_t looked; /* ns (coarse clock), when CONTROL was looked at last */
     _Atomic uint64_t again;  /* ns; no earlier is it tried to be renewed */
     uint32_t server_index;   /* in the policy */
     uint16_t family;         /* of the application's socket */
@@ -120,10 +120,12 @@ void s5_target_unlock(struct s5_association *a);
 /* What datagrams of A to SA begin with. 0, or -errno. */
 int s5_target_heading(struct s5_engine *e, struct s5_association *a, const struct sockaddr *sa,
                       socklen_t len, struct s5_heading *ret);
-/* What the application is told a datagram from FROM comes from. False: nothing it could be told, or
- * not from its peer. */
+/* Whom the application is told FROM is. False: nothing to be told, or not its peer. */
 bool s5_target_source(struct s5_engine *e, struct s5_association *a, const struct s5_addr *from,
                       struct s5_endpoint *ret);
+/* The same by the LEN octets of HEADER, where those to a remembered destination are equal. */
+bool s5_target_heard(struct s5_association *a, const uint8_t *header, size_t len,
+                     struct s5_endpoint *ret);
 
 /* --- outgoing.c, incoming.c: the calls, on a socket that has an association --- */
 ssize_t s5_outgoing_send(struct s5_engine *e, struct s5_association *a, int fd,

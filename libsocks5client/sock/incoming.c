@@ -197,6 +197,11 @@ static ssize_t take(struct s5_engine *e, struct s5_association *a, struct receip
         if (!t->from.len || !same_end(&t->from, &a->relay))
             return direct(e, a, t, n, flags);
     }
+    if (n >= t->expect && !atomic_load_explicit(&a->fragments, memory_order_relaxed) &&
+        s5_target_heard(a, t->header, t->expect, &source)) {
+        tell_source(t->msg, &source);
+        return hand_out(t, n, t->expect, flags);
+    }
     if (read_header(t, n, &d) < 0)
         return DROPPED;
     if (!s5_target_source(e, a, &d.from, &source))

@@ -73,16 +73,26 @@ static struct s5_record *record_take(struct s5_registry *r)
 
 void s5_registry_free(struct s5_registry *r, struct s5_record *record)
 {
-    if (record->relayed) {
-        record->relayed = 0;
-        atomic_fetch_sub(&r->relayed_count, 1);
-    }
+    record->relayed = 0;
     atomic_store(&record->state, S5_RECORD_FREE);
     uint64_t head = atomic_load(&r->records_free), next;
     do {
         record->next_free = (uint32_t)head;
         next = ((head >> 32) + 1) << 32 | index_of(r, record);
     } while (!atomic_compare_exchange_weak(&r->records_free, &head, next));
+}
+
+/* The association of FD's slot, and the gate with it. */
+static void set_relayed(struct s5_registry *r, int fd, struct s5_slot *slot, uint32_t relayed)
+{
+    if (!relayed && !atomic_load(&slot->relayed))
+        return;
+    bool before = atomic_exchange(&slot->relayed, relayed);
+    _Atomic uint16_t *count = &r->relayed[(unsigned)fd % S5_CHUNK_SLOTS];
+    if (relayed && !before)
+        atomic_fetch_add(count, 1);
+    else if (!relayed && before)
+        atomic_fetch_sub(count, 1);
 }
 
 struct s5_record *s5_registry_add(struct s5_registry *r, int fd)
@@ -98,24 +108,28 @@ struct s5_record *s5_registry_add(struct s5_registry *r, int fd)
     record->relayed = 0;
     atomic_store_explicit(&record->fd, fd, memory_order_relaxed);
     atomic_store_explicit(&record->refs, 1, memory_order_relaxed);
-    atomic_store_explicit(&slot->relayed, 0, memory_order_relaxed);
+    set_relayed(r, fd, slot, 0);
     atomic_store_explicit(&slot->record, index_of(r, record), memory_order_release);
     return record;
 }
 
+struct relaying {
+    struct s5_registry *r;
+    uint32_t relayed;
+};
+
 static void relay_slot(void *user, int fd, struct s5_slot *slot)
 {
-    const struct s5_record *record = user;
-    (void)fd;
-    atomic_store(&slot->relayed, record->relayed);
+    struct relaying *to = user;
+    set_relayed(to->r, fd, slot, to->relayed);
 }
 
 void s5_registry_relay(struct s5_registry *r, struct s5_record *record, uint32_t number)
 {
     record->relayed = number + 1;
     atomic_store(&record->state, S5_RECORD_RELAYED);
-    atomic_fetch_add(&r->relayed_count, 1);
-    s5_registry_each(r, record, relay_slot, record);
+    struct relaying to = {r, record->relayed};
+    s5_registry_each(r, record, relay_slot, &to);
 }
 
 int s5_registry_share(struct s5_registry *r, int fd, struct s5_record *record)
@@ -124,7 +138,7 @@ int s5_registry_share(struct s5_registry *r, int fd, struct s5_record *record)
     if (!slot)
         return -ENOBUFS;
     atomic_fetch_add(&record->refs, 1);
-    atomic_store(&slot->relayed, record->relayed);
+    set_relayed(r, fd, slot, record->relayed);
     atomic_store(&slot->record, index_of(r, record));
     return 0;
 }
@@ -146,7 +160,7 @@ struct s5_record *s5_registry_drop(struct s5_registry *r, int fd)
     struct s5_slot *slot = s5_registry_slot(r, fd);
     if (!slot)
         return NULL;
-    atomic_store(&slot->relayed, 0);
+    set_relayed(r, fd, slot, 0);
     struct s5_record *record = s5_registry_record(r, atomic_exchange(&slot->record, 0));
     if (!record)
         return NULL;

@@ -58,7 +58,9 @@ struct s5_registry {
     _Atomic uint32_t flying_count; /* records in flight, and others whose octets matter: the gate
                                     * of most hooks */
     _Atomic uint32_t listening;    /* records that are LISTENING */
-    _Atomic uint32_t relayed_count; /* records that are RELAYED */
+    /* How many descriptors of that number, modulo the size, are relayed: with flying_count the gate
+     * of reading and writing. */
+    _Atomic uint16_t relayed[S5_CHUNK_SLOTS];
     _Atomic uint32_t flying_top;
     _Atomic uint32_t flying[S5_FLYING]; /* record index + 1; 0: a gap */
 };
@@ -100,18 +102,15 @@ static inline void s5_registry_attend(struct s5_registry *r, int by)
     atomic_fetch_add(&r->flying_count, (uint32_t)by);
 }
 
-/* The gate of reading and writing: whether octets on some descriptor are a matter of ours. */
-static inline bool s5_registry_streams(const struct s5_registry *r)
+/* False: nothing is in flight, and FD has no association. One test for both: every read and write
+ * of a program asks. */
+static inline bool s5_registry_streams(const struct s5_registry *r, int fd)
 {
-    return (atomic_load_explicit(&r->flying_count, memory_order_acquire) |
-            atomic_load_explicit(&r->relayed_count, memory_order_acquire)) != 0;
-}
-
-/* Whether those on FD are, as far as they are relayed. */
-static inline bool s5_registry_relayed(const struct s5_registry *r, int fd)
-{
-    struct s5_slot *slot = s5_registry_slot(r, fd);
-    return slot && atomic_load_explicit(&slot->relayed, memory_order_relaxed) != 0;
+    const _Atomic uint16_t *relayed = r->relayed;
+    __asm__("" : "+r"(relayed)); /* an address, not an offset to add to the index */
+    return atomic_load_explicit(&r->flying_count, memory_order_acquire) |
+           atomic_load_explicit(&relayed[(size_t)(unsigned)fd % S5_CHUNK_SLOTS],
+                                memory_order_acquire);
 }
 
 /* RECORD, which one slot names so far, is RELAYED from now on, through association NUMBER. */

@@ -68,16 +68,18 @@ static bool same(const struct s5_endpoint *a, const struct sockaddr *sa, socklen
            memcmp(&a->v6.sin6_addr, &v6->sin6_addr, sizeof v6->sin6_addr) == 0;
 }
 
+/* By the port and the address, each by its last octet: a header tells both too. */
+static struct s5_target *place_by(struct s5_association *a, uint8_t port, uint8_t address)
+{
+    return &a->targets[(unsigned)(port + address) % S5_TARGETS];
+}
+
 static struct s5_target *place_of(struct s5_association *a, const struct sockaddr *sa,
                                   socklen_t len)
 {
     const uint8_t *octets = (const uint8_t *)sa;
-    unsigned hash = octets[3];
-    if (sa->sa_family == AF_INET && len >= 8)
-        hash += octets[7];
-    else if (sa->sa_family == AF_INET6 && len >= 24)
-        hash += octets[23];
-    return &a->targets[hash % S5_TARGETS];
+    bool v6 = sa->sa_family == AF_INET6 && len >= 24;
+    return place_by(a, octets[3], octets[v6 ? 23 : 7]);
 }
 
 static void copy_heading(struct s5_heading *ret, const struct s5_heading *from)
@@ -270,6 +272,22 @@ static bool stand_in(struct s5_engine *e, const struct s5_addr *name, int family
     ret->len = len;
     memcpy(&ret->any, &sa, len);
     return true;
+}
+
+bool s5_target_heard(struct s5_association *a, const uint8_t *header, size_t len,
+                     struct s5_endpoint *ret)
+{
+    if (len != S5_DATAGRAM_IPV4 && len != S5_DATAGRAM_IPV6)
+        return false;
+    const struct s5_target *t = place_by(a, header[len - 1], header[len - 3]);
+    if (atomic_exchange_explicit(&a->cache_busy, 1, memory_order_acquire))
+        return false;
+    bool heard = t->to.len && t->heading.len == len && memcmp(t->heading.octets, header, len) == 0 &&
+                 (!a->peer.len || same(&a->peer, &t->to.any, t->to.len));
+    if (heard)
+        *ret = t->to;
+    s5_target_unlock(a);
+    return heard;
 }
 
 bool s5_target_source(struct s5_engine *e, struct s5_association *a, const struct s5_addr *from,

@@ -18,6 +18,7 @@ import threading
 BUDGET = {
     "instructions added to /bin/true": 50000,
     "instructions added to a hooked call on a foreign descriptor": 20,
+    "instructions added to reading or writing a foreign descriptor": 10,
     "instructions added to a pipelined connect": 2000,
     "system calls added to a pipelined connect": 10,
     "instructions of getaddrinfo and a pipelined connect": 5000,
@@ -30,7 +31,9 @@ CEILING = {
     "instructions of getaddrinfo and a pipelined connect": 5400,
     "system calls of getaddrinfo and a pipelined connect": 12,
 }
-HOOKED = ["read", "write", "send", "recv", "close", "close-open-chunk", "getsockopt", "getpeername",
+STREAMS = ["read", "write", "send", "recv", "read-beside-datagrams", "write-beside-datagrams",
+           "send-beside-datagrams", "recv-beside-datagrams"]
+HOOKED = ["close", "close-open-chunk", "getsockopt", "getpeername",
           "poll", "select", "epoll_wait", "epoll_ctl"]
 # The loader /bin/true asks for.
 LOADER = re.search(rb"/lib[^\0]*/ld-[^\0]*", open("/bin/true", "rb").read(4096)).group(0).decode()
@@ -121,6 +124,10 @@ def measure(bench):
     yield key, key, bench.instructions(["/bin/true"], True) - bench.instructions(["/bin/true"],
                                                                                 False)
     key = "instructions added to a hooked call on a foreign descriptor"
+    for name in STREAMS:
+        streams = "instructions added to reading or writing a foreign descriptor"
+        yield name + ": " + streams, streams, bench.per_call(
+            bench.instructions, [bench.program("hooked_calls"), name], 1000)
     for name in HOOKED:
         yield name + ": " + key, key, bench.per_call(
             bench.instructions, [bench.program("hooked_calls"), name], 1000)

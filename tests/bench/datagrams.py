@@ -1,0 +1,70 @@
+#!/usr/bin/python3
+"""Datagrams per second through one relay: an ordinary program under the preload object against a
+program that speaks SOCKS5 UDP itself, by turns, in one run. All of them share one processor: what
+counts is the work, not who happens to sleep when a datagram comes. The best of each counts, since
+whatever else the machine does only takes away. The relay has to have counted every one."""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+
+GOAL = 0.9
+TURNS = 5, 30  # at least, and as many as it takes to get a quiet moment each
+COUNT = 20000
+ROWS = [(words, size, window) for words in (["connected"], ["loose"]) for size in (64, 1400)
+        for window in (1, 32)]
+
+
+def main():
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--build", default="build")
+    build = os.path.abspath(options.parse_args().build)
+    program = build + "/tests/bench/bench_datagrams"
+    preload = build + "/preload/libsocksify.so"
+    passed = failed = sent = 0
+    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    relay = subprocess.Popen([program, "relay"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                             text=True)
+    port = relay.stdout.readline().strip()
+    with tempfile.TemporaryDirectory() as scratch:
+        conf = scratch + "/bench.conf"
+        with open(conf, "w", encoding="ascii") as f:
+            f.write('server "peer" { address = "127.0.0.1" port = %s }\n'
+                    'rule "all" { via = {"peer"} }\n' % port)
+        env = {"PATH": "/usr/bin:/bin", "HOME": scratch}
+        covered = dict(env, SOCKS5_CONF=conf, LD_PRELOAD=preload)
+        for many in ([], ["-m"]):
+            for words, size, window in ROWS:
+                if many and window == 1:
+                    continue
+                count = COUNT * (3 if window > 1 else 1)
+                best = {"self": 0, "plain": 0}
+                for turn in range(TURNS[1]):
+                    if turn >= TURNS[0] and best["plain"] >= GOAL * best["self"]:
+                        break
+                    for kind in best:
+                        done = subprocess.run(
+                            [program] + many + [kind] + words + [port, str(size), str(window),
+                                                                 str(count)],
+                            env=covered if kind == "plain" else env, stdout=subprocess.PIPE,
+                            check=True, text=True, timeout=120)
+                        best[kind] = max(best[kind], float(done.stdout))
+                        sent += count + 1
+                ratio = best["plain"] / best["self"]
+                good = ratio >= GOAL
+                passed, failed = passed + good, failed + (not good)
+                print("%s - %s%s, %d octets, %d under way: %.0f of %.0f a second, %.2f (at least %.1f)"
+                      % ("ok" if good else "FAILED", words[0], ", by batches" if many else "", size,
+                         window, best["plain"], best["self"], ratio, GOAL), flush=True)
+    counted = int(relay.communicate("quit\n", timeout=20)[0])
+    good = counted == sent
+    passed, failed = passed + good, failed + (not good)
+    print("%s - every datagram was relayed: %d of %d" % ("ok" if good else "FAILED", counted, sent))
+    print("bench: %d passed, %d failed" % (passed, failed))
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
