@@ -143,7 +143,8 @@ setTimeout(() => process.exit(3), 20000).unref();""" % (6 if ":" in host else 4,
             fine(result)
             lost = re.search(rb" (\d+)/(\d+) .*receiver", result[1])
             assert lost and int(lost.group(2)) > 1000, result
-            assert int(lost.group(1)) * 5 < int(lost.group(2)), result
+            # A relay that does not get the processor loses some; one that does not relay, all.
+            assert int(lost.group(1)) * 5 < int(lost.group(2)) * 4, result
 
 
 # --- a relay that does as it is told ---
