@@ -136,9 +136,8 @@ static void client_ready(struct watch *w, uint32_t ready)
 {
     struct conn *c = CONN_OF(w, client);
     struct front *f = &c->talk->front;
-    (void)ready;
     if (c->state != CONN_FRONT) {
-        if (w->over)
+        if (w->over || ready & EPOLLRDHUP)
             conn_end(c);
         return;
     }

@@ -81,6 +81,7 @@ static bool tell_bound(struct conn *c)
     if (!conn_say(c))
         return false;
     s5_gss_link_next_reply(l);
+    loop_want(&c->client, EPOLLRDHUP); /* who closes now wants nobody any more */
     return true;
 }
 
