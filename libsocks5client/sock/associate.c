@@ -413,7 +413,7 @@ int s5_associate_connect(struct s5_engine *e, int fd, const struct sockaddr *add
     struct s5_endpoint peer = {.len = len < sizeof peer.v6 ? len : sizeof peer.v6};
     struct s5_addr to;
     bool named;
-    if (addr->sa_family == AF_UNSPEC) {
+    if (a && addr->sa_family == AF_UNSPEC) {
         a->peer.len = 0;
         return 0;
     }

@@ -336,7 +336,7 @@ int s5_connect(struct s5_engine *e, int fd, const struct sockaddr *addr, socklen
     if (s5_engine_inside || !addr || len < sizeof addr->sa_family)
         return real_connect(e, fd, addr, len);
     struct s5_record *record = s5_connect_known(e, fd, &cookie);
-    if (s5_associate_of(e, fd))
+    if (record && record->relayed)
         return s5_associate_connect(e, fd, addr, len);
     if (addr->sa_family == AF_UNSPEC && record)
         s5_connect_forget(e, fd);

@@ -83,16 +83,23 @@ void s5_registry_free(struct s5_registry *r, struct s5_record *record)
 }
 
 /* The association of FD's slot, and the gate with it. */
-static void set_relayed(struct s5_registry *r, int fd, struct s5_slot *slot, uint32_t relayed)
+static __attribute__((noinline, cold)) void change_relayed(struct s5_registry *r, int fd,
+                                                           struct s5_slot *slot, uint32_t relayed)
 {
-    if (!relayed && !atomic_load(&slot->relayed))
-        return;
     bool before = atomic_exchange(&slot->relayed, relayed);
     _Atomic uint16_t *count = &r->relayed[(unsigned)fd % S5_CHUNK_SLOTS];
     if (relayed && !before)
         atomic_fetch_add(count, 1);
     else if (!relayed && before)
         atomic_fetch_sub(count, 1);
+}
+
+/* Seldom a change: of a connection's there is none. */
+static inline void set_relayed(struct s5_registry *r, int fd, struct s5_slot *slot,
+                               uint32_t relayed)
+{
+    if (__builtin_expect(relayed | atomic_load_explicit(&slot->relayed, memory_order_relaxed), 0))
+        change_relayed(r, fd, slot, relayed);
 }
 
 struct s5_record *s5_registry_add(struct s5_registry *r, int fd)
