@@ -17,6 +17,7 @@
 #include <sys/mman.h>
 
 #define NEAR_IOVS 18
+#define FLAT      2048 /* room that is read flat */
 #define IOVS_MAX  1024
 #define BATCH     32 /* messages of one real recvmmsg() */
 #define BATCH_IOVS 256
@@ -300,6 +301,21 @@ static int lost(struct s5_engine *e, struct s5_association *a, int fd, int error
     return r == -EAGAIN ? 0 : r;
 }
 
+/* The real call. Where there is little room, in one buffer, it reads flat: to copy that costs less
+ * than to have the kernel scatter it. */
+static ssize_t get(struct s5_engine *e, struct s5_association *a, int fd, struct receipt *t,
+                   int flags)
+{
+    uint8_t flat[FLAT];
+    size_t size = t->expect + t->room + sizeof t->surplus;
+    if (a->mixed || t->msg->msg_iovlen != 1 || t->m.msg_controllen || size > sizeof flat)
+        return e->real->recvmsg(fd, &t->m, flags);
+    ssize_t n = e->real->recv(fd, flat, size, flags);
+    if (n > 0)
+        s5_scatter_put(t->iov, t->m.msg_iovlen, 0, flat, (size_t)n < size ? (size_t)n : size);
+    return n;
+}
+
 ssize_t s5_incoming_receive(struct s5_engine *e, struct s5_association *a, int fd,
                             struct msghdr *msg, int flags)
 {
@@ -315,7 +331,7 @@ ssize_t s5_incoming_receive(struct s5_engine *e, struct s5_association *a, int f
         prepare(a, &t, msg, iov);
         if (flags & MSG_ERRQUEUE)
             return error_queue(e, a, fd, &t, flags);
-        ssize_t n = e->real->recvmsg(fd, &t.m, flags | MSG_TRUNC);
+        ssize_t n = get(e, a, fd, &t, flags | MSG_TRUNC);
         ssize_t r = n < 0 ? lost(e, a, fd, errno) : take(e, a, &t, (size_t)n, flags);
         if (n < 0 ? r < 0 : r >= 0) {
             errno = saved;

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define NEAR_IOVS  16
+#define FLAT       1536 /* octets of a datagram that is copied */
 #define BATCH      64  /* messages of one real sendmmsg() */
 #define BATCH_IOVS 256 /* their buffers, headers among them */
 #define IOVS_MAX   1024
@@ -87,6 +88,21 @@ static int recover(struct s5_engine *e, struct s5_association *a, int fd, int er
     return s5_associate_fresh(e, a, fd, true);
 }
 
+/* The real call. A short datagram of one buffer goes out flat: to copy it costs less than to have
+ * the kernel gather it. */
+static ssize_t put(struct s5_engine *e, struct s5_association *a, int fd, const struct msghdr *m,
+                   int flags)
+{
+    uint8_t flat[FLAT];
+    size_t head = m->msg_iov[0].iov_len, len = m->msg_iovlen == 2 ? m->msg_iov[1].iov_len : FLAT;
+    if (a->mixed || m->msg_controllen || len > FLAT - head || (flags & MSG_ZEROCOPY))
+        return e->real->sendmsg(fd, m, flags);
+    memcpy(flat, m->msg_iov[0].iov_base, head);
+    if (len)
+        memcpy(flat + head, m->msg_iov[1].iov_base, len);
+    return e->real->send(fd, flat, head + len, flags);
+}
+
 static ssize_t through(struct s5_engine *e, struct s5_association *a, int fd, struct msghdr *m,
                        int flags, const struct s5_heading *heading)
 {
@@ -95,7 +111,7 @@ static ssize_t through(struct s5_engine *e, struct s5_association *a, int fd, st
     int r = s5_associate_fresh(e, a, fd, false);
     for (int tries = 0; r == 0; tries++) {
         to_relay(a, m, &relay);
-        ssize_t n = e->real->sendmsg(fd, m, flags);
+        ssize_t n = put(e, a, fd, m, flags);
         if (n >= heading->len)
             return n - heading->len;
         if (n >= 0)
