@@ -1,5 +1,5 @@
-/* Datagrams out: the header goes in front as a buffer of its own, so that nothing is copied, and a
- * batch stays one system call. */
+/* Datagrams out: the header goes in front as a buffer of its own, so that long ones are not copied, and
+ * a batch stays one system call. */
 #include "associate.h"
 #include "scatter.h"
 #include <alloca.h>
