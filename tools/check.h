@@ -22,6 +22,7 @@ struct check {
     bool taken[3];         /* methods the server selects, by their number */
     uint8_t method;        /* the one selected */
     double reach_ms, reply_ms;
+    char why[S5_GSS_WHY]; /* no GSSAPI context could be made; "" where one could */
 };
 
 /* Check configuration, servers and, where it is given, OPTIONS->command. The exit code: 0 when all
@@ -41,7 +42,7 @@ struct s5_session_setup check_setup(const struct check *c, enum s5_command comma
 
 /* Reach C's server and negotiate SETUP step by step (or as it says). T is to be ended in any case.
  */
-int check_ask(const struct check *c, const struct s5_session_setup *setup, int timeout_ms,
+int check_ask(struct check *c, const struct s5_session_setup *setup, int timeout_ms,
               struct talk *t);
 
 /* What T's negotiation came to, for a person. */

@@ -22,7 +22,9 @@ static void reaches(struct check *c, const char *check, const struct s5_addr *ds
     struct s5_session_setup setup = check_setup(c, S5_CONNECT, dst);
     int result = check_ask(c, &setup, CHECK_REPLY_MS, &t);
     s5_addr_format(dst, to, sizeof(to));
-    unsigned rep = !t.session.have_rep ? 0 : t.session.rep < 16 ? 1u << t.session.rep : 0;
+    unsigned rep = !t.link.session.have_rep  ? 0
+                   : t.link.session.rep < 16 ? 1u << t.link.session.rep
+                                             : 0;
     enum finding finding = rep & yes ? FINDING_OK : rep & no ? FINDING_NO : FINDING_UNKNOWN;
     report_row(c->report, check, finding, finding == FINDING_OK ? NULL : advice, "%s: %s", to,
                check_outcome(&t, result));
@@ -65,7 +67,7 @@ static void check_bind(struct check *c)
     int result = check_ask(c, &setup, CHECK_REPLY_MS, &t);
     if (result == 0)
         report_row(c->report, "bind", FINDING_OK, NULL, "listens at %s",
-                   s5_addr_format(s5_session_bound(&t.session), at, sizeof(at)));
+                   s5_addr_format(s5_session_bound(&t.link.session), at, sizeof(at)));
     else
         report_row(c->report, "bind", result == -ETIMEDOUT ? FINDING_UNKNOWN : FINDING_NO,
                    "programs cannot listen by this server (active FTP)", "%s",
@@ -79,7 +81,7 @@ static void check_bind(struct check *c)
 static int relay_of(const struct talk *t, struct sockaddr_storage *ret, socklen_t *ret_len)
 {
     static const uint8_t zeros[16];
-    struct s5_addr relay = *s5_session_bound(&t->session), server;
+    struct s5_addr relay = *s5_session_bound(&t->link.session), server;
     if (s5_addr_from_sockaddr(&server, (const struct sockaddr *)&t->server, sizeof(t->server)) < 0)
         return -EAFNOSUPPORT;
     if (relay.kind == S5_ADDR_NONE ||
@@ -164,7 +166,7 @@ static void relay_datagram(struct check *c, const struct talk *t)
     if (fd >= 0 && !c->own_target)
         here = listen_here(t, &dst);
     bool ready = fd >= 0 && connect(fd, (struct sockaddr *)&sa, len) == 0;
-    s5_addr_format(s5_session_bound(&t->session), at, sizeof(at));
+    s5_addr_format(s5_session_bound(&t->link.session), at, sizeof(at));
     if (ready)
         udp_row(c, exchange(fd, here >= 0 ? here : fd, &dst), at);
     else
@@ -185,7 +187,12 @@ static void check_udp(struct check *c)
         s5_addr_parse(&any, "::", 2, 0); /* the family the datagrams are to come by */
     struct s5_session_setup setup = check_setup(c, S5_UDP_ASSOCIATE, &any);
     int result = check_ask(c, &setup, CHECK_REPLY_MS, &t);
-    if (result == 0)
+    char at[S5_ADDR_TEXT_MAX];
+    if (result == 0 && s5_gss_link_level(&t.link) != S5_SEAL_CLEAR)
+        report_row(c->report, "udp", FINDING_UNKNOWN, NULL,
+                   "relay at %s; datagrams are sealed, and none was tried",
+                   s5_addr_format(s5_session_bound(&t.link.session), at, sizeof(at)));
+    else if (result == 0)
         relay_datagram(c, &t);
     else
         report_row(c->report, "udp", result == -ETIMEDOUT ? FINDING_UNKNOWN : FINDING_NO,
@@ -198,6 +205,10 @@ static void check_udp(struct check *c)
 
 static void check_pipelining(struct check *c)
 {
+    if (c->method == S5_METHOD_GSSAPI) {
+        report_row(c->report, "pipelining", FINDING_NO, NULL, "not possible with gssapi");
+        return;
+    }
     struct talk plain = {.fd = -1}, t = {.fd = -1};
     struct s5_session_setup setup = check_setup(c, S5_CONNECT, &c->target);
     setup.methods[0] = c->method;
@@ -205,9 +216,9 @@ static void check_pipelining(struct check *c)
     int expected = check_ask(c, &setup, CHECK_REPLY_MS, &plain);
     setup.pipeline = true;
     int result = check_ask(c, &setup, TALK_GREET_MS, &t);
-    bool same = result == expected && t.session.have_rep == plain.session.have_rep &&
-                t.session.rep == plain.session.rep;
-    if (same && t.session.have_rep)
+    bool same = result == expected && t.link.session.have_rep == plain.link.session.have_rep &&
+                t.link.session.rep == plain.link.session.rep;
+    if (same && t.link.session.have_rep)
         report_row(c->report, "pipelining", FINDING_OK, NULL,
                    "everything in one flight, a reply after %.1f ms", t.reply_ms);
     else if (same)

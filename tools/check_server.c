@@ -23,26 +23,44 @@ struct s5_session_setup check_setup(const struct check *c, enum s5_command comma
         .password = c->server->password,
         .password_len = c->server->password_len,
     };
-    for (unsigned i = 0; i < c->server->n_methods; i++) {
-        if (c->server->methods[i] != S5_METHOD_GSSAPI)
-            setup.methods[setup.n_methods++] = c->server->methods[i];
-    }
+    for (unsigned i = 0; i < c->server->n_methods; i++)
+        setup.methods[setup.n_methods++] = c->server->methods[i];
     return setup;
 }
 
-int check_ask(const struct check *c, const struct s5_session_setup *setup, int timeout_ms,
-              struct talk *t)
+/* A context for T, as the server's configuration has it. */
+static int make_context(struct check *c, struct talk *t)
 {
+    struct s5_gss_fault fault = {""};
+    struct s5_gss_target target = {
+        .service = s5_policy_text(c->policy, c->server->gssapi_service),
+        .host = c->server->is_path ? "localhost" : s5_policy_text(c->policy, c->server->host),
+        .delegate = c->server->gssapi_delegate,
+    };
+    int result = s5_gss_new(&t->gss, &target, &fault);
+    snprintf(c->why, sizeof(c->why), "%s", result < 0 ? fault.text : "");
+    return result;
+}
+
+int check_ask(struct check *c, const struct s5_session_setup *setup, int timeout_ms, struct talk *t)
+{
+    static struct s5_gss_room room; /* one negotiation at a time */
+    struct s5_gss_setup gss = {.provider = NULL};
     int result = talk_reach(t, c->policy, c->server, c->address, CHECK_REACH_MS);
-    return result < 0 ? result : talk_negotiate(t, setup, timeout_ms);
+    if (result == 0 && memchr(setup->methods, S5_METHOD_GSSAPI, setup->n_methods)) {
+        result = make_context(c, t);
+        gss = (struct s5_gss_setup){&s5_gss_provider, t->gss, &room, c->server->gssapi_protection,
+                                    c->server->gssapi_nec};
+    }
+    return result < 0 ? result : talk_negotiate(t, setup, &gss, timeout_ms);
 }
 
 const char *check_outcome(const struct talk *t, int result)
 {
     if (result == 0)
         return "succeeded";
-    if (t->session.have_rep)
-        return s5_reply_text(t->session.rep);
+    if (t->link.session.have_rep)
+        return s5_reply_text(t->link.session.rep);
     if (result == -ECONNREFUSED)
         return "closed without a reply";
     return result == -ETIMEDOUT ? "no reply in time" : s5_error_text(result);
@@ -216,11 +234,11 @@ static const char *method_advice(const struct check *c)
 
 static const char *connect_advice(const struct talk *t, int result)
 {
-    if (!t->session.have_rep)
+    if (!t->link.session.have_rep)
         return result == -ETIMEDOUT ? "the server cannot get there, or hangs: look at its log"
                                     : "some servers (ssh -D) close on every failure: is the target "
                                       "reachable from the server?";
-    switch (t->session.rep) {
+    switch (t->link.session.rep) {
     case 2:
         return "the server's rules forbid it";
     case 5:
@@ -240,10 +258,10 @@ static void connect_row(struct check *c, const struct talk *t, int result)
     s5_addr_format(&c->target, to, sizeof(to));
     if (result == 0)
         report_row(c->report, "connect", FINDING_OK, NULL, "%s in %.1f ms", to, t->reply_ms);
-    else if (c->own_target || (t->session.have_rep && t->session.rep == 7))
+    else if (c->own_target || (t->link.session.have_rep && t->link.session.rep == 7))
         report_row(c->report, "connect", FINDING_FAIL, connect_advice(t, result), "%s: %s", to,
                    check_outcome(t, result));
-    else if (t->session.have_rep)
+    else if (t->link.session.have_rep)
         report_row(c->report, "connect", FINDING_OK, "name a destination with --target to see more",
                    "answered; to itself (%s): %s", to, check_outcome(t, result));
     else
@@ -268,21 +286,34 @@ static void method_failed(struct check *c, struct talk *t, int result)
                "accepts nothing that is offered; it takes %s", taken);
 }
 
+static void authentication_failed(struct check *c, const struct talk *t, int result)
+{
+    const char *why = t->gss ? s5_gss_why(t->gss) : "";
+    if (t->link.session.method == S5_METHOD_GSSAPI)
+        report_row(c->report, "authentication", FINDING_FAIL,
+                   "klist shows the tickets; does the server's principal begin with "
+                   "gssapi-service, and its host have this name?",
+                   "%s: %s", s5_gss_link_phase(&t->link), *why ? why : s5_error_text(result));
+    else
+        report_row(c->report, "authentication", FINDING_FAIL,
+                   "is the password right, and the user known to the server?",
+                   "user and password were refused (%s)", s5_error_text(result));
+}
+
+static const char *const levels[] = {"clear", "integrity", "confidentiality"};
+
 /* True when a request was answered or might be. */
 static bool negotiate(struct check *c, struct talk *t)
 {
     char taken[64];
     struct s5_session_setup setup = check_setup(c, S5_CONNECT, &c->target);
-    if (setup.n_methods == 0) {
-        list_methods(c, taken, sizeof(taken));
-        report_row(c->report, "method", c->taken[S5_METHOD_GSSAPI] ? FINDING_UNKNOWN : FINDING_FAIL,
-                   c->taken[S5_METHOD_GSSAPI] ? "what follows is sealed and not looked into here"
-                                              : method_advice(c),
-                   "gssapi is offered alone; the server takes %s", taken);
+    int result = check_ask(c, &setup, CHECK_REPLY_MS, t);
+    const struct s5_session *s = &t->link.session;
+    if (c->why[0]) {
+        report_row(c->report, "method", FINDING_FAIL, "kinit gets a ticket, klist shows it",
+                   "gssapi cannot be offered: %s", c->why);
         return false;
     }
-    int result = check_ask(c, &setup, CHECK_REPLY_MS, t);
-    const struct s5_session *s = &t->session;
     if (result < 0 && s->failed_in == S5_SESSION_METHOD) {
         method_failed(c, t, result);
         return false;
@@ -293,13 +324,14 @@ static bool negotiate(struct check *c, struct talk *t)
     report_row(c->report, "method", FINDING_OK, NULL, "selects %s; takes %s",
                s->method < 3 ? method_names[s->method] : "another", taken);
     if (result < 0 && s->failed_in == S5_SESSION_AUTH) {
-        report_row(c->report, "authentication", FINDING_FAIL,
-                   "is the password right, and the user known to the server?",
-                   "user and password were refused (%s)", s5_error_text(result));
+        authentication_failed(c, t, result);
         return false;
     }
-    report_row(c->report, "authentication", FINDING_OK, NULL,
-               s->method == S5_METHOD_NONE ? "not asked for" : "accepted");
+    report_row(c->report, "authentication", FINDING_OK, NULL, "%s%s",
+               s->method == S5_METHOD_NONE       ? "not asked for"
+               : s->method == S5_METHOD_USERPASS ? "accepted"
+                                                 : "accepted; protection: ",
+               s->method == S5_METHOD_GSSAPI ? levels[s5_gss_link_level(&t->link)] : "");
     connect_row(c, t, result);
     return true;
 }

@@ -97,7 +97,9 @@ void talk_end(struct talk *t)
     if (t->fd >= 0)
         close(t->fd);
     t->fd = -1;
-    s5_session_wipe(&t->session);
+    s5_gss_free(t->gss);
+    t->gss = NULL;
+    s5_session_wipe(&t->link.session);
 }
 
 /* ---- Octets ---- */
@@ -157,30 +159,31 @@ void talk_listen(struct talk *t, const char *data, size_t len, int timeout_ms)
 
 static int step(struct talk *t, double until)
 {
-    struct s5_session *s = &t->session;
+    struct s5_gss_link *l = &t->link;
     size_t len;
-    const uint8_t *out = s5_session_out(s, &len);
+    const uint8_t *out = s5_gss_link_out(l, &len);
     if (len > 0) {
         int result = put(t, out, len, until);
         if (result < 0)
             return result;
-        s5_session_sent(s, len);
+        s5_gss_link_sent(l, len);
         t->asked = talk_now();
     }
     uint8_t in[S5_SESSION_IN_MAX];
-    size_t need = s5_session_need(s);
+    size_t need = s5_gss_link_need(l);
     int n = get(t, in, need < sizeof(in) ? need : sizeof(in), until);
     if (n > 0)
         t->reply_ms = talk_now() - t->asked;
     if (n < 0)
         return n;
-    return n > 0 ? s5_session_feed(s, in, (size_t)n) : s5_session_eof(s);
+    return n > 0 ? s5_gss_link_feed(l, in, (size_t)n) : s5_gss_link_eof(l);
 }
 
-int talk_negotiate(struct talk *t, const struct s5_session_setup *setup, int timeout_ms)
+int talk_negotiate(struct talk *t, const struct s5_session_setup *setup,
+                   const struct s5_gss_setup *gss, int timeout_ms)
 {
-    struct s5_session *s = &t->session;
-    int result = s5_session_start(s, setup);
+    const struct s5_session *s = &t->link.session;
+    int result = s5_gss_link_start(&t->link, setup, gss);
     double begun = talk_now();
     while (result == 0 && s5_session_state(s) != S5_SESSION_DONE &&
            s5_session_state(s) != S5_SESSION_BOUND) {
@@ -189,7 +192,7 @@ int talk_negotiate(struct talk *t, const struct s5_session_setup *setup, int tim
             step(t, begun + (greeting && timeout_ms > TALK_GREET_MS ? TALK_GREET_MS : timeout_ms));
     }
     if (result < 0)
-        s5_session_abort(s, result);
+        s5_session_abort(&t->link.session, result);
     return result;
 }
 

@@ -47,14 +47,11 @@ static bool write_fd(const struct s5_policy *p, const char *number, const char *
 /* RFC 3164's severity of LINE, by its level: facility "user". */
 static int priority(const char *line, size_t len)
 {
-    static const char json[] = "\"level\":\"", text[] = "]: ";
-    const char *at = memmem(line, len, json, sizeof json - 1);
-    size_t skip = sizeof json - 1;
-    if (!at || line[0] != '{') {
-        at = memmem(line, len, text, sizeof text - 1);
-        skip = sizeof text - 1;
-    }
-    char first = at && at + skip < line + len ? at[skip] : 'e';
+    const char *before = line[0] == '{' ? "\"level\":\"" : "]: ";
+    size_t skip = strlen(before), at = 0;
+    while (at + skip < len && memcmp(line + at, before, skip) != 0)
+        at++;
+    char first = at + skip < len ? line[at + skip] : 'e';
     return 8 + (first == 'w' ? 4 : first == 'i' ? 6 : first == 'd' ? 7 : 3);
 }
 
@@ -96,13 +93,27 @@ static int64_t wall_clock(void)
     return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
+/* What the kernel calls this program; libc's own name for it would be one symbol more to look up
+ * whenever a program starts. */
+static const char *read_program(char ret[static 16])
+{
+    int fd = (int)syscall(SYS_openat, AT_FDCWD, "/proc/self/comm", O_RDONLY | O_CLOEXEC, 0);
+    ssize_t n = fd >= 0 ? syscall(SYS_read, fd, ret, 15) : -1;
+    if (fd >= 0)
+        syscall(SYS_close, fd);
+    ret[n > 0 ? n : 0] = '\0';
+    ret[strcspn(ret, "\n")] = '\0';
+    return ret[0] ? ret : NULL;
+}
+
 void s5_ledger_begin(struct s5_engine *e, const struct s5_policy *p)
 {
     e->log.level = (enum s5_log_level)p->log_level;
     e->log.json = p->log_json;
-    e->log.program = program_invocation_short_name;
     e->log.now = wall_clock;
     e->noted = p->log_counts || e->log.level >= S5_LOG_INFO;
+    if (e->noted || e->log.json)
+        e->log.program = read_program(e->program);
 }
 
 /* ---- Counts ---- */
@@ -149,8 +160,7 @@ static const char *rule_of(const struct s5_policy *p, const struct s5_route *rou
     return route->rule >= 0 ? s5_policy_text(p, p->rules[route->rule].name) : NULL;
 }
 
-void s5_ledger_direct(struct s5_engine *e, const struct s5_flow *flow,
-                       const struct s5_route *route)
+void s5_ledger_direct(struct s5_engine *e, const struct s5_flow *flow, const struct s5_route *route)
 {
     struct s5_counts *c = counts(e);
     if (c)

@@ -8,23 +8,27 @@
 #define S5_LEDGER_SYSLOG "syslog"
 #define S5_LEDGER_FD     "fd:"
 
+/* Out of the way of those who pass by. */
+#define S5_LEDGER_COLD __attribute__((cold, noinline))
+
 /* An s5_log's write, USER being the engine. What cannot be written where it should goes to standard
  * error, while that is still the one the process began with. */
-void s5_ledger_write(void *user, const char *line, size_t len);
+S5_LEDGER_COLD void s5_ledger_write(void *user, const char *line, size_t len);
 
 /* Take from P, just loaded, how lines look and whether to note what is done. */
-void s5_ledger_begin(struct s5_engine *e, const struct s5_policy *p);
+S5_LEDGER_COLD void s5_ledger_begin(struct s5_engine *e, const struct s5_policy *p);
 
 /* A flight is over: READY or not. For settling. */
-void s5_ledger_outcome(struct s5_engine *e, const struct s5_flight *f, bool ready);
+S5_LEDGER_COLD void s5_ledger_outcome(struct s5_engine *e, const struct s5_flight *f, bool ready);
 
 /* FLOW is direct by ROUTE. Only where e->noted. */
-void s5_ledger_direct(struct s5_engine *e, const struct s5_flow *flow,
-                       const struct s5_route *route);
+S5_LEDGER_COLD void s5_ledger_direct(struct s5_engine *e, const struct s5_flow *flow,
+                                     const struct s5_route *route);
 
 /* Counts alone, where the tree keeps them. */
-void s5_ledger_denied(struct s5_engine *e);
-void s5_ledger_unreachable(struct s5_engine *e, uint32_t server_index);
-void s5_ledger_other(struct s5_engine *e, uint32_t server_index, uint8_t command, bool good);
+S5_LEDGER_COLD void s5_ledger_denied(struct s5_engine *e);
+S5_LEDGER_COLD void s5_ledger_unreachable(struct s5_engine *e, uint32_t server_index);
+S5_LEDGER_COLD void s5_ledger_other(struct s5_engine *e, uint32_t server_index, uint8_t command,
+                                    bool good);
 
 #endif

@@ -8,7 +8,9 @@ import socket
 import threading
 
 import bed
+import kerberos
 import servers as s
+import test_gssapi
 from hostile import CHOSEN, OK, Talk
 from run import CURL, PAGE, URL4, right, test
 
@@ -137,6 +139,35 @@ def _(w):
         rows, status = doctor(w, via(s.SSH_D), TARGET)
     expect(rows, method=("ok", "selects none"), connect="ok", bind="no", udp="no", pipelining="ok")
     assert status == 0, rows
+
+
+@test("doctor: a server that wants Kerberos: with a ticket, without, and without offering it",
+      linked=False)
+def _(w):
+    k = test_gssapi.krb(w)
+
+    def asked(env, *more):
+        words = k.words(env) + [w.socksify, "--check", "--json", TARGET] + list(more)
+        status, out, err = bed.run(bed.CLIENT, ["env"] + words, w.env, 90)
+        assert not err, err
+        rows = {r["check"]: (r["finding"], r["detail"], r.get("advice", ""))
+                for g in json.loads(out)["checks"] for r in g["rows"]}
+        return rows, status
+    with Echo():
+        rows, status = asked(k.realm.client, "-c", k.conf("integrity"))
+        expect(rows, method=("ok", "selects gssapi; takes gssapi"), bind="ok",
+               authentication=("ok", "protection: integrity"), connect="ok",
+               udp=("unknown", "sealed"), pipelining="no")
+        assert status == 0, rows
+        empty = dict(k.realm.client, KRB5CCNAME="FILE:%s/no-tickets" % w.scratch)
+        rows, status = asked(empty, "-c", k.conf("integrity"))
+        assert status == 1 and "connect" not in rows, rows
+        failed = [r for r in rows.values() if r[0] == "fail"]
+        assert len(failed) == 1 and "klist" in failed[0][2], rows
+        rows, status = doctor(w, via(kerberos.GSSAPI), TARGET)
+    expect(rows, method=("fail", "it takes gssapi"))
+    expect(rows, method=("fail", "Kerberos"))
+    assert status == 1, rows
 
 
 @test("doctor: a target that refuses, through danted and ssh -D", linked=False)

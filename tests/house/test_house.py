@@ -13,7 +13,7 @@ OBJECT, LIBRARY = "/preload/libsocksify.so", "/libsocks5client/libsocks5client.s
 # docs/HOUSE.md, "Who may include whom": what a room may include beside its own.
 ROOMS = {"base": "", "core": "base", "gss": "base core", "policy": "base",
          "sock": "base core policy", "api": "base core gss policy include", "include": "", "preload": "base core policy sock",
-         "tools": "base core policy sock",
+         "tools": "base core gss policy sock",
          "bridge": "base core gss policy sock"}
 # The policy is one flat block, with all its limits beside it; the public header is the manual;
 # the registry is one structure.
