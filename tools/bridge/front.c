@@ -72,9 +72,10 @@ static int take_userpass(struct front *f, struct s5_reader *r, const struct fron
     if (r->failed)
         return -EAGAIN;
     int index = users->indexed ? take_index(user, &n) : 0;
-    bool right = same(users->user, strlen(users->user), user, n) &
-                 same(users->password, strlen(users->password), password, m);
-    right = right && index >= 0;
+    /* Both are compared whatever the first says: the time taken tells nothing. */
+    bool named = same(users->user, strlen(users->user), user, n);
+    bool known = same(users->password, strlen(users->password), password, m);
+    bool right = named && known && index >= 0;
     f->server = (int16_t)(users->indexed && right ? index : -1);
     say(f, S5_WIRE_USERPASS_VER, right ? 0 : 1);
     f->state = FRONT_REQUEST;
