@@ -2,17 +2,8 @@
  * between them, put together by the queue and, slowly, by hand. */
 #include "datagram.h"
 #include "fragments.h"
+#include "fuzz.h"
 #include <errno.h>
-#include <stdlib.h>
-#include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define CHECK(what)                                                                                \
-    do {                                                                                           \
-        if (!(what))                                                                               \
-            abort();                                                                               \
-    } while (0)
 
 static void header(const uint8_t *data, size_t size)
 {

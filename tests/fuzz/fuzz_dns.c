@@ -1,15 +1,6 @@
 /* A query of any content, and what is answered to it; names of any content as questions. */
 #include "dns.h"
-#include <stdlib.h>
-#include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define CHECK(what)                                                                                \
-    do {                                                                                           \
-        if (!(what))                                                                               \
-            abort();                                                                               \
-    } while (0)
+#include "fuzz.h"
 
 static void check_answer(const uint8_t *msg, const struct s5_dns_query *q, const uint8_t *answer,
                          size_t n)

@@ -1,15 +1,7 @@
 /* A server that speaks RFC 1961 in any way, cut anywhere, behind a provider that takes whatever has a
  * right checksum: the link's promises hold. The first octets pick the set-up and the cuts. */
 #include "../unit/fake_gss.h"
-#include <stdlib.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define CHECK(what)                                                                                \
-    do {                                                                                           \
-        if (!(what))                                                                               \
-            abort();                                                                               \
-    } while (0)
+#include "fuzz.h"
 
 static struct s5_gss_room room;
 static struct s5_gss_link l;

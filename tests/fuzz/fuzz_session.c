@@ -1,16 +1,7 @@
 /* A server that says anything, cut anywhere. The first octets pick the set-up and the cuts, the
  * rest is what the server says. Whatever that is, the machine's promises hold. */
+#include "fuzz.h"
 #include "session.h"
-#include <stdlib.h>
-#include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define CHECK(what)                                                                                \
-    do {                                                                                           \
-        if (!(what))                                                                               \
-            abort();                                                                               \
-    } while (0)
 
 #define SECRET "the very secret word"
 

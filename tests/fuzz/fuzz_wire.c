@@ -1,17 +1,8 @@
 /* There and back: an address made of the input is written and read again, and the input itself is
  * read, and what is taken from it written again. */
+#include "fuzz.h"
 #include "wire.h"
 #include <errno.h>
-#include <stdlib.h>
-#include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define CHECK(what)                                                                                \
-    do {                                                                                           \
-        if (!(what))                                                                               \
-            abort();                                                                               \
-    } while (0)
 
 static void check_round(uint8_t command, const struct s5_addr *addr)
 {
