@@ -169,6 +169,7 @@ Test(gss_api, a_seal_without_a_descriptor)
     cr_assert_eq(socks5_seal_unwrap_datagram(seal, message + len, more, back, sizeof back), 6);
     cr_assert_eq(socks5_seal_unwrap_datagram(seal, message, len, back, sizeof back), 5);
     cr_assert_eq(socks5_seal_unwrap_datagram(seal, message, len, back, sizeof back), -EPROTO);
+    cr_assert_eq(socks5_seal_unwrap_datagram(seal, message, 0, back, sizeof back), -EPROTO);
     socks5_seal_free(seal);
 }
 
