@@ -11,7 +11,7 @@
 #define S5_REAL(ret, name, params, args)
 #define S5_WAIT(ret, name, params, args)
 #define S5_CALL(ret, name, params, args)                                                           \
-    ASIDE static ret ours_##name params                                                             \
+    ASIDE static ret ours_##name params                                                            \
     {                                                                                              \
         return OURS_##name args;                                                                   \
     }                                                                                              \
@@ -100,7 +100,7 @@ HOOK(int, fclose, (FILE * stream))
 /* --- what _FORTIFY_SOURCE makes of reads: libc's own checks, behind our gate --- */
 
 #define CHECKED(ret, name, params, args, fd, ours)                                                 \
-    ASIDE static ret ours_##name params                                                             \
+    ASIDE static ret ours_##name params                                                            \
     {                                                                                              \
         return DOOR(ours);                                                                         \
     }                                                                                              \

@@ -22,7 +22,7 @@ ASIDE static int ours_poll(struct pollfd *fds, nfds_t n, int timeout)
 }
 
 ASIDE static int ours_ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout,
-                           const sigset_t *mask)
+                            const sigset_t *mask)
 {
     return (int)DOOR(s5_wait_poll(ENGINE, fds, n, timeout, mask));
 }
@@ -76,7 +76,7 @@ HOOK(int, __ppoll_chk,
 /* --- select --- */
 
 ASIDE static int ours_pselect(int n, fd_set *in, fd_set *out, fd_set *ex,
-                             const struct timespec *timeout, const sigset_t *mask)
+                              const struct timespec *timeout, const sigset_t *mask)
 {
     return (int)DOOR(s5_wait_select(ENGINE, n, in, out, ex, timeout, mask));
 }
@@ -151,13 +151,13 @@ HOOK(int, epoll_ctl, (int ep, int op, int fd, struct epoll_event *event))
 
 /* N events that came of a wait begun with nothing in flight. */
 ASIDE static int ours_epoll_pwait2(int ep, struct epoll_event *events, int max, int n,
-                                  const struct timespec *timeout, const sigset_t *mask)
+                                   const struct timespec *timeout, const sigset_t *mask)
 {
     return (int)DOOR(s5_epoll_wait(ENGINE, ep, events, max, n, timeout, mask));
 }
 
 ASIDE static int ours_epoll_pwait(int ep, struct epoll_event *events, int max, int n, int timeout,
-                                 const sigset_t *mask)
+                                  const sigset_t *mask)
 {
     struct timespec ts = from_ms(timeout);
     return ours_epoll_pwait2(ep, events, max, n, timeout < 0 ? NULL : &ts, mask);

@@ -118,22 +118,22 @@ void s5_target_unlock(struct s5_association *a);
 int s5_target_heading(struct s5_engine *e, struct s5_association *a, const struct sockaddr *sa,
                       socklen_t len, struct s5_heading *ret);
 /* The same into S5_DATAGRAM_MAX OCTETS: its length; 0: not remembered, or direct. */
-S5_HOT size_t s5_target_recall(struct s5_association *a, const struct sockaddr *sa,
-                                         socklen_t len, uint8_t *octets);
+S5_HOT size_t s5_target_recall(struct s5_association *a, const struct sockaddr *sa, socklen_t len,
+                               uint8_t *octets);
 /* Whom the application is told FROM is. False: nothing to be told, or not its peer. */
 bool s5_target_source(struct s5_engine *e, struct s5_association *a, const struct s5_addr *from,
                       struct s5_endpoint *ret);
 /* The same by LEN octets of HEADER, where those to a remembered destination are equal. */
 S5_HOT bool s5_target_heard(struct s5_association *a, const uint8_t *header, size_t len,
-                                      struct s5_endpoint *ret);
+                            struct s5_endpoint *ret);
 
 /* --- outgoing.c, incoming.c: the calls, on a socket that has an association --- */
 S5_HOT ssize_t s5_outgoing_send(struct s5_engine *e, struct s5_association *a, int fd,
-                                          const struct msghdr *msg, int flags);
+                                const struct msghdr *msg, int flags);
 int s5_outgoing_sendmmsg(struct s5_engine *e, struct s5_association *a, int fd,
                          struct mmsghdr *msgs, unsigned n, int flags);
 S5_HOT ssize_t s5_incoming_receive(struct s5_engine *e, struct s5_association *a, int fd,
-                                             struct msghdr *msg, int flags);
+                                   struct msghdr *msg, int flags);
 int s5_incoming_recvmmsg(struct s5_engine *e, struct s5_association *a, int fd,
                          struct mmsghdr *msgs, unsigned n, int flags, struct timespec *timeout);
 /* Octets of the next datagram, as FIONREAD tells. */

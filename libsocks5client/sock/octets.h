@@ -8,7 +8,7 @@
 ssize_t s5_read(struct s5_engine *e, int fd, void *buf, size_t n);
 ssize_t s5_readv(struct s5_engine *e, int fd, const struct iovec *iov, int n);
 S5_HOT ssize_t s5_recvfrom(struct s5_engine *e, int fd, void *buf, size_t n, int flags,
-                                     struct sockaddr *addr, socklen_t *len);
+                           struct sockaddr *addr, socklen_t *len);
 ssize_t s5_recvmsg(struct s5_engine *e, int fd, struct msghdr *msg, int flags);
 int s5_recvmmsg(struct s5_engine *e, int fd, struct mmsghdr *msgs, unsigned n, int flags,
                 struct timespec *timeout);

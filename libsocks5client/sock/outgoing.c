@@ -10,7 +10,7 @@
 #include <string.h>
 
 #define NEAR_IOVS  16
-#define FLAT       2048 /* octets of a datagram that is copied, with its header */
+#define FLAT       2048       /* octets of a datagram that is copied, with its header */
 #define NOT_SO     (-EUCLEAN) /* never seen outside */
 #define BATCH      64  /* messages of one real sendmmsg() */
 #define BATCH_IOVS 256 /* their buffers, headers among them */
