@@ -49,6 +49,7 @@ struct s5_registry {
     struct s5_chunk near;                       /* the first one; its pages come as they are used */
     struct s5_chunk *_Atomic chunks[S5_CHUNKS]; /* [0] stays NULL */
     struct s5_record *_Atomic records; /* S5_RECORDS of them, mapped on first use */
+    struct s5_record_more *_Atomic more; /* the same number, for those that need it */
     _Atomic uint64_t records_free;     /* tag << 32 | index + 1 */
     _Atomic uint32_t records_used;
     struct s5_watch *_Atomic watches;
@@ -153,6 +154,9 @@ int s5_registry_share(struct s5_registry *r, int fd, struct s5_record *record);
  * of its flight and gives it back with s5_registry_free. Else NULL, and record->fd is a live one. */
 struct s5_record *s5_registry_drop(struct s5_registry *r, int fd);
 void s5_registry_free(struct s5_registry *r, struct s5_record *record);
+
+/* What RECORD has beside itself, from now on; NULL: memory is short. */
+struct s5_record_more *s5_registry_more(struct s5_registry *r, struct s5_record *record);
 
 /* The list of those in flight. 0, or -ENOBUFS. */
 int s5_registry_take_off(struct s5_registry *r, struct s5_record *record);
