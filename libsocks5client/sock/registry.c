@@ -2,7 +2,7 @@
  * (so that a head popped, pushed and popped again is not mistaken for the old one). A slot is
  * changed by atomic exchange; the thread that took a record's name out of a slot is the one that
  * drops the reference. */
-#include "registry.h"
+#include "notes.h"
 #include <errno.h>
 #include <stddef.h>
 #include <sys/mman.h>
@@ -83,7 +83,7 @@ struct s5_record_more *s5_registry_more(struct s5_registry *r, struct s5_record 
     struct s5_record_more *all =
         map_once((void *_Atomic *)&r->more, S5_RECORDS * sizeof(struct s5_record_more));
     if (all)
-        atomic_store(&record->more, &all[index_of(r, record) - 1]);
+        atomic_store(&record->more, &all[record->number - 1]);
     return atomic_load(&record->more);
 }
 
