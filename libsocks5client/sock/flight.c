@@ -291,8 +291,11 @@ static enum s5_turn closed(struct s5_engine *e, struct s5_flight *f, int fd, int
     return broken(e, f, fd, r, S5_END_CLOSED);
 }
 
-static enum s5_turn read_in(struct s5_engine *e, struct s5_flight *f, int fd)
+/* To the end of what is there, also behind a piece: what told of that may have told of a close too,
+ * and an edge comes once. So it may where an answer is written in between (EVENTS; 0: not known). */
+static enum s5_turn read_in(struct s5_engine *e, struct s5_flight *f, int fd, short events)
 {
+    bool ended = events == 0 || (events & (POLLRDHUP | POLLHUP | POLLERR));
     enum s5_turn turn = S5_TURN_WAIT;
     for (;;) {
         size_t need = s5_session_need(&f->session), left;
@@ -309,9 +312,10 @@ static enum s5_turn read_in(struct s5_engine *e, struct s5_flight *f, int fd)
             return succeeded(e, f);
         turn = S5_TURN_MOVED;
         s5_session_out(&f->session, &left);
-        if (left)
-            return write_out(e, f, fd);
-        if ((size_t)n < need) /* nothing more is there, or a fresh wake-up will tell */
+        if (!left)
+            continue;
+        turn = write_out(e, f, fd);
+        if (turn != S5_TURN_MOVED || !ended)
             return turn;
     }
 }
@@ -348,6 +352,7 @@ static int reconsider(struct s5_engine *e, struct s5_flight *f)
 static enum s5_turn speak(struct s5_engine *e, struct s5_flight *f, int fd, short events)
 {
     size_t left;
+    short seen = events;
     if (atomic_load(&f->phase) == S5_FLIGHT_TAKEN) {
         /* Told to whoever dials, unless he is past looking: an edge comes once. */
         atomic_store(&f->missed, 1);
@@ -364,7 +369,7 @@ static enum s5_turn speak(struct s5_engine *e, struct s5_flight *f, int fd, shor
             return s5_flight_fail(e, f, fd, r);
     }
     s5_session_out(&f->session, &left);
-    return left ? write_out(e, f, fd) : read_in(e, f, fd);
+    return left ? write_out(e, f, fd) : read_in(e, f, fd, seen);
 }
 
 static enum s5_turn turn_locked(struct s5_engine *e, struct s5_flight *f, int fd, short events)

@@ -1,0 +1,198 @@
+"""A server that fails at every octet of what it says, in every way: whatever it was for, the program
+gets the errno the place deserves, in time; no descriptor stays behind, what follows a good reply is the
+program's to the octet, and the trap sees nothing. One process lives through all of it."""
+
+import itertools
+import os
+import subprocess
+
+import bed
+import servers as s
+from hostile import Talk
+from run import test
+
+SELECTION, STATUS = {"none": b"\5\0", "password": b"\5\2"}, {"none": b"", "password": b"\1\0"}
+REPLY = bytes([5, 0, 0, 1, 10, 88, 2, 1, 0x12, 0x34])
+SECOND = bytes([5, 0, 0, 1, 10, 88, 2, 2, 0x43, 0x21])
+WAYS = ("close", "reset", "half-close", "garbage")
+PORTS = {(method, pipeline): 2000 + number for number, (method, pipeline) in
+         enumerate(itertools.product(SELECTION, ("off", "on", "auto")))}
+TRAILER = b"\xff" * 5
+
+
+def configuration(w, seconds):
+    text = ""
+    for (method, pipeline), port in PORTS.items():
+        words = 'username = "alice" password = "secret"' if method == "password" else ""
+        text += ('server "%d" { address = "%s" port = %d pipeline = %s timeout = %d %s }\n'
+                 'rule "%d" { ports = {"%d"} command = {"connect", "bind", "udp"} via = {"%d"} }\n'
+                 % (port, bed.PROXY4, s.HOSTILE, pipeline, seconds, words, port, port, port))
+    path = s.write("%s/torture-%d.conf" % (w.scratch, seconds), text)
+    os.chmod(path, 0o600)
+    return path
+
+
+class Client:
+    """The program that takes orders."""
+
+    def __init__(self, w, seconds=20):
+        env = dict(w.env, SOCKS5_CONF=configuration(w, seconds))
+        command = [w.app("torture")]
+        if not w.linked:
+            command = ["/usr/bin/env", "LD_PRELOAD=" + w.object] + command
+        self.process = subprocess.Popen(["ip", "netns", "exec", bed.CLIENT] + command, env=env,
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        stderr=subprocess.PIPE, start_new_session=True)
+        self.descriptors = None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, value, trace):
+        try:
+            _, err = self.process.communicate(timeout=60)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise
+        if kind is None:
+            assert self.process.returncode == 0, (self.process.returncode, err[-2000:])
+
+    def tell(self, how, port, what=""):
+        """What an order came to: (errno's name, octets said)."""
+        self.process.stdin.write(b"%s %s %d\n" % (how.encode(), bed.TARGET4.encode(), port))
+        self.process.stdin.flush()
+        line = self.process.stdout.readline().decode().split()
+        if len(line) != 3:
+            _, err = self.process.communicate(timeout=60)
+            raise AssertionError("%sit died: %s" % (what, err[-2000:].decode()))
+        # The first order of all opens what stays open: the tree's memory and the like.
+        self.descriptors = self.descriptors or int(line[2])
+        assert int(line[2]) <= self.descriptors, "%s descriptors, %d before" % (line[2],
+                                                                                self.descriptors)
+        return line[0], int(line[1])
+
+
+def fails(method, at, way, second=b""):
+    """A server that says AT octets of what it should, and then ends in that way."""
+    def script(conversation):
+        t, left = Talk(conversation), at
+
+        def say(octets):
+            nonlocal left
+            t.c.say(octets[:left])
+            left -= len(octets)
+            if left >= 0:
+                return True
+            if way == "garbage":
+                t.c.say(b"\xff" * -left + TRAILER)
+                t.c.hang()
+            elif way == "reset":
+                t.c.reset()
+            elif way == "half-close":
+                t.c.sock.shutdown(1)
+                t.c.hang()
+            elif way == "stall":
+                t.c.hang()
+            return False
+
+        t.greeting()
+        if not say(SELECTION[method]):
+            return
+        if method == "password":
+            t.password()
+            if not say(STATUS[method]):
+                return
+        t.request()
+        if say(REPLY) and say(second):
+            say(b"?")  # the end of what it would say: it ends here at the latest
+    return script
+
+
+def expected(method, at, way):
+    """The errnos that a failure AT an octet may have, and the octets that are the program's."""
+    head = len(SELECTION[method]) + len(STATUS[method])
+    total = head + len(REPLY)
+    if at == total:
+        return {"ok"} | ({"ECONNRESET"} if way == "reset" else set()), 6 if way == "garbage" else 0
+    if way == "garbage":
+        if at == 1 or (method == "password" and at == 3):
+            return {"EACCES"}, None
+        # Anything goes for an address and a port, and RSV is not looked at, but ATYP is.
+        return ({"ok"}, 5) if at >= head + 4 else ({"EPROTO"}, None)
+    if at < 2 or head <= at < head + 2:
+        why = "ECONNREFUSED"
+    elif at < head:
+        why = "EACCES"
+    else:
+        why = "EPROTO"
+    return {why} | ({"ECONNRESET"} if way == "reset" else set()), None
+
+
+def each(title, ways, hows):
+    for METHOD, HOW in itertools.product(SELECTION, hows):
+        def run(w, method=METHOD, how=HOW):
+            total = len(SELECTION[method]) + len(STATUS[method]) + len(REPLY)
+            with Client(w) as client:
+                w.hostile.play(fails(method, total, "close"))
+                client.tell(how, PORTS[method, "off"])
+                for pipeline, at, way in itertools.product(("off", "on", "auto"), range(total + 1),
+                                                           ways):
+                    w.hostile.play(fails(method, at, way))
+                    what = "%s, pipeline %s, octet %d, %s: " % (how, pipeline, at, way)
+                    got, octets = client.tell(how, PORTS[method, pipeline], what)
+                    allowed, theirs = expected(method, at, way)
+                    assert got in allowed, what + "%s, not %s" % (got, allowed)
+                    assert theirs is None or octets == theirs or (way == "reset" and octets < 0), \
+                        what + "%d octets" % octets
+        test("torture: %s at every octet, %s, %s" % (title, METHOD, HOW))(run)
+
+
+each("failures", WAYS, ("block", "poll", "select", "epoll"))
+
+
+@test("torture: silence at every octet, given up by the program, and by the time-out here and there")
+def _(w):
+    with Client(w, 1) as client:
+        for method, pipeline in PORTS:
+            total = len(SELECTION[method]) + len(STATUS[method]) + len(REPLY)
+            for at in range(total):
+                w.hostile.play(fails(method, at, "stall"))
+                how = "block" if at % 7 == 3 else "impatient"
+                got, _ = client.tell(how, PORTS[method, pipeline])
+                assert got == ("ETIMEDOUT" if how == "block" else "late"), \
+                    "%s, pipeline %s, octet %d, %s: %s" % (method, pipeline, at, how, got)
+
+
+REFUSALS = {"ECONNREFUSED", "EACCES", "EPROTO", "ECONNABORTED", "ECONNRESET", "EOPNOTSUPP",
+            "EHOSTUNREACH"}
+
+
+@test("torture: BIND fails at every octet of both its replies")
+def _(w):
+    for method in SELECTION:
+        total = len(SELECTION[method]) + len(STATUS[method]) + len(REPLY) + len(SECOND)
+        with Client(w) as client:
+            for pipeline, at, way in itertools.product(("off", "on"), range(total + 1), WAYS):
+                w.hostile.play(fails(method, at, way, SECOND))
+                got, _ = client.tell("bind", PORTS[method, pipeline])
+                first = total - len(SECOND)
+                allowed = REFUSALS if at < first else REFUSALS | {"late", "EAGAIN"}
+                if at == total:
+                    allowed = {"ok"} | ({"ECONNABORTED", "ECONNRESET"} if way == "reset" else set())
+                if way == "garbage":
+                    allowed = allowed | {"ok", "late"}
+                assert got in allowed, "%s, pipeline %s, octet %d, %s: %s" % (method, pipeline, at,
+                                                                            way, got)
+
+
+@test("torture: UDP ASSOCIATE fails at every octet")
+def _(w):
+    for method, pipeline in PORTS:
+        total = len(SELECTION[method]) + len(STATUS[method]) + len(REPLY)
+        with Client(w) as client:
+            for at, way in itertools.product(range(total), WAYS):
+                w.hostile.play(fails(method, at, way))
+                got, _ = client.tell("udp", PORTS[method, pipeline])
+                allowed = REFUSALS | ({"ok"} if way == "garbage" else set())
+                assert got in allowed, "%s, pipeline %s, octet %d, %s: %s" % (method, pipeline, at,
+                                                                            way, got)
