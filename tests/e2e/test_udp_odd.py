@@ -6,7 +6,7 @@ import struct
 import bed
 import servers as s
 import test_udp
-from run import PYTHON, right, test
+from run import PYTHON, fine, right, test
 from test_udp import head
 
 # A name stands for one address and, in the reply, for another: the source is what was sent to.
@@ -37,6 +37,17 @@ for FAMILY, LITERAL in (("socket.AF_INET", (bed.TARGET4, 7)), ("socket.AF_INET6"
         def _(w, family=FAMILY, literal=LITERAL, port=PORT, user=USER):
             code = BY_NAME % (family, family, family, literal, family)
             right(test_udp.through(w, port, user, [PYTHON, "-c", code]), b"by name")
+
+
+@test("datagrams to two ways at once, wrong ones, and ones in parts, bare", linked=False)
+def _(w):
+    test_udp.targets(w)
+    fine(bed.run(bed.PROXY, [w.app("udp_mixed", False), bed.TARGET4, "7"], w.env))
+
+
+for LABEL, PORT, USER in test_udp.SERVERS:
+    test("datagrams to two ways at once, wrong ones, and ones in parts, through " + LABEL)(
+        lambda w, p=PORT, u=USER: fine(test_udp.through(w, p, u, [w.app("udp_mixed"), bed.TARGET4, "7"])))
 
 
 @test("a relay that reports names: one gets a stand-in, which is that name", linked=False)
