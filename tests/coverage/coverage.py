@@ -16,6 +16,9 @@ FLOORS = {"libsocks5client": 95.0, "preload": 90.0}
 # Each line a run of its own, side by side. Left out: what is about other things than what is run
 # (doctor, logs' figures) or runs the same lines again.
 RUNS = ("apps,servers,names,lookups,logs", "udp,udp_odd,hostile", "bind,bind_hostile,covering,gssapi")
+# What takes long and runs nothing else, and what such a build cannot pass: its counts are written by
+# system calls, and need a folder that may be written to.
+SKIP = ("thousand", "iperf3", "20 MB", "no system call is added", "a file that cannot be read")
 
 
 def unit(build):
@@ -29,10 +32,10 @@ def unit(build):
     return failed
 
 
-def e2e(build, modules, where):
+def e2e(build, modules):
     """The lines of the tests that failed."""
-    done = subprocess.run([sys.executable, TOP + "/tests/e2e/run.py", "--build", build, "--only", modules]
-                          + where, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=1800, text=True)
+    done = subprocess.run([sys.executable, TOP + "/tests/e2e/run.py", "--build", build, "--only", modules,
+                           "--skip", ",".join(SKIP)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=1800, text=True)
     failed = [line for line in done.stdout.splitlines() if line.startswith("FAILED")]
     return failed or ([done.stdout[-500:]] if done.returncode else [])
 
@@ -90,7 +93,7 @@ def main():
             os.unlink(path)
     if not args.show:
         with concurrent.futures.ThreadPoolExecutor(len(RUNS) + 1) as pool:
-            begun = [pool.submit(unit, build)] + [pool.submit(e2e, build, m, []) for m in RUNS]
+            begun = [pool.submit(unit, build)] + [pool.submit(e2e, build, m) for m in RUNS]
             for what, future in zip(("units",) + RUNS, begun):
                 wrong = future.result()
                 count(not wrong, "run: %s%s" % (what, "".join("\n    " + w[:300] for w in wrong)))
