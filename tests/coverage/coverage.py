@@ -80,12 +80,10 @@ def main():
     options.add_argument("--again", action="store_true", help="keep the counts of former runs")
     options.add_argument("--show", action="store_true", help="only say what the counts there are come to")
     args = options.parse_args()
-    build = os.path.abspath(args.build)
-    passed = failed = 0
+    build, results = os.path.abspath(args.build), []
 
     def count(good, what):
-        nonlocal passed, failed
-        passed, failed = passed + good, failed + (not good)
+        results.append(good)
         print("%s - %s" % ("ok" if good else "FAILED", what), flush=True)
 
     if not args.again and not args.show:
@@ -111,8 +109,8 @@ def main():
         share = 100 * run / max(lines, 1)
         count(share >= floor, "%s: %d of %d lines, %.1f %%, at least %.1f" % (folder, run, lines, share,
                                                                             floor))
-    print("coverage: %d passed, %d failed" % (passed, failed))
-    return 1 if failed else 0
+    print("coverage: %d passed, %d failed" % (results.count(True), results.count(False)))
+    return 0 if all(results) else 1
 
 
 if __name__ == "__main__":
