@@ -56,7 +56,9 @@ static int take_up(struct s5_engine *e, const struct s5_handed_association *h, i
                    uint64_t cookie)
 {
     uint32_t number;
-    struct s5_association *a = s5_associate_take(e, &number);
+    struct s5_association *a = NULL;
+    if (s5_engine_knows(e, h->server_index))
+        a = s5_associate_take(e, &number);
     struct s5_record *record = a ? s5_registry_add(&e->registry, fd) : NULL;
     if (!record) {
         if (a)

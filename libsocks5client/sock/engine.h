@@ -72,6 +72,14 @@ static inline const struct s5_policy *s5_engine_policy(struct s5_engine *e)
                : s5_engine_load_or_say(e);
 }
 
+/* Whether what the program before this one began at the server INDEX can be carried on: the policy is
+ * there from here on. */
+static inline bool s5_engine_knows(struct s5_engine *e, uint32_t index)
+{
+    const struct s5_policy *p = s5_engine_policy(e);
+    return p && index < p->n_servers;
+}
+
 /* False in a child of vfork (or of a bare clone), which shares or copies our memory without
  * owning our descriptors: it must leave the registry alone. */
 bool s5_engine_owns_memory(struct s5_engine *e);

@@ -180,9 +180,13 @@ static void adopt_flight(struct s5_engine *e, struct s5_tree *tree, int fd, uint
         struct s5_flight *f = &tree->flights[i];
         if (f->cookie != cookie || atomic_load(&f->phase) == S5_FLIGHT_FREE)
             continue;
-        struct s5_record *record = s5_registry_add(&e->registry, fd);
-        if (!record)
+        struct s5_record *record = NULL;
+        if (s5_engine_knows(e, f->server_index))
+            record = s5_registry_add(&e->registry, fd);
+        if (!record) {
+            e->real->shutdown(fd, SHUT_RDWR); /* half of a negotiation is no connection */
             return;
+        }
         record->cookie = cookie;
         record->peer = f->peer;
         /* The reference is the one the program before us held. */

@@ -91,6 +91,10 @@ for WORDS, OUT in ((["both.example"], b"198.18."), (["+tcp", "both.example"], b"
                    (["-x", "127.0.0.1"], b"localhost."), (["@::1", "both.example"], b"198.18."),
                    (["@" + bed.TARGET6, "both.example"], b"198.18.")):
     through("dig " + " ".join(WORDS), ["dig", "+short", "+time=20", "+tries=1"] + WORDS, OUT)
+for WORDS, OUT in ((["only4.hosts.example"], bed.HOSTS4.encode()), (["only4.hosts.example", "MX"], b"NXDOMAIN"),
+                   (["-x", "198.18.77.77"], b"NXDOMAIN"), (["@10.88.2.99", "mail.example", "MX"], b"SERVFAIL"),
+                   (["x" * 63 + ".example", "A"], b"198.18."), (["-t", "A", "."], b"NXDOMAIN")):
+    through("dig " + " ".join(WORDS), ["dig", "+time=20", "+tries=1"] + WORDS, OUT)
 through("dig where no server is named but loopback's", ["dig", "@127.0.0.1", "mail.example", "MX"],
         b"REFUSED")
 

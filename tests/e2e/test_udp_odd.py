@@ -6,7 +6,7 @@ import struct
 import bed
 import servers as s
 import test_udp
-from run import PYTHON, right, test
+from run import PYTHON, fine, right, test
 from test_udp import head
 
 # A name stands for one address and, in the reply, for another: the source is what was sent to.
@@ -37,6 +37,17 @@ for FAMILY, LITERAL in (("socket.AF_INET", (bed.TARGET4, 7)), ("socket.AF_INET6"
         def _(w, family=FAMILY, literal=LITERAL, port=PORT, user=USER):
             code = BY_NAME % (family, family, family, literal, family)
             right(test_udp.through(w, port, user, [PYTHON, "-c", code]), b"by name")
+
+
+@test("datagrams to two ways at once, wrong ones, and ones in parts, bare", linked=False)
+def _(w):
+    test_udp.targets(w)
+    fine(bed.run(bed.PROXY, [w.app("udp_mixed", False), bed.TARGET4, "7"], w.env))
+
+
+for LABEL, PORT, USER in test_udp.SERVERS:
+    test("datagrams to two ways at once, wrong ones, and ones in parts, through " + LABEL)(
+        lambda w, p=PORT, u=USER: fine(test_udp.through(w, p, u, [w.app("udp_mixed"), bed.TARGET4, "7"])))
 
 
 @test("a relay that reports names: one gets a stand-in, which is that name", linked=False)
@@ -142,3 +153,57 @@ for call in (lambda c: os.sendfile(c.fileno(), f, 0, 4), lambda c: os.writev(c.f
     assert call(c) == 4 and c.recv(4, socket.MSG_WAITALL) == b'root'
 print('as it should be')""" % bed.TARGET4
     right(w.via(s.DANTED, [PYTHON, "-c", code]), b"as it should be")
+
+
+@test("datagrams of sixteen threads on a fresh socket: one association", linked=False)
+def _(w):
+    code = """
+import socket, threading
+u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); u.settimeout(20)
+ready = threading.Barrier(16)
+def go(i):
+    ready.wait()
+    u.sendto(b'%%d' %% i, ('%s', 7))
+threads = [threading.Thread(target=go, args=(i,)) for i in range(16)]
+for t in threads: t.start()
+for t in threads: t.join()
+print(len({u.recv(9) for _ in threads}), 'of sixteen')""" % bed.TARGET4
+    right(test_udp.through(w, s.DANTED, "", [PYTHON, "-c", code]), b"16 of sixteen")
+
+
+SEND = """
+import socket
+u = socket.socket(socket.%s, socket.SOCK_DGRAM)
+for _ in range(2):
+    try: print(u.sendto(b'x', ('%s', 7)), end=' ')
+    except OSError as e: print(e.errno, end=' ')"""
+V4, V6 = SEND % ("AF_INET", bed.TARGET4), SEND % ("AF_INET6", bed.TARGET6)
+
+
+@test("UDP by a server that is down", linked=False)
+def _(w):
+    right(w.via(s.CLOSED, [PYTHON, "-c", V4]), b"111 111")
+
+
+# What a server answers to UDP ASSOCIATE, and what the program sees of it.
+REPLIES = {"no relay's port": (b"\5\0\0\1\n\x58\1\2\0\0", b"71"),
+           "a name, which is the server itself": (b"\5\0\0\3\5relay\xc3\x46", b"1 1"),
+           "the other family": (b"\5\0\0\4" + bytes(15) + b"\1\xc3\x50", b"97"),
+           "not allowed": (b"\5\2\0\1\0\0\0\0\0\0", b"13"),
+           "an end": (b"", b"95"), "half of it": (b"\5\0\0\1\n", b"71")}
+
+
+def answer(octets):
+    def script(conversation):
+        conversation.flight()
+        conversation.say(b"\5\0" + octets)
+        if len(octets) > 8:
+            conversation.echo()
+    return script
+
+
+for WHAT, (OCTETS, ERRNO) in REPLIES.items():
+    @test("UDP ASSOCIATE answered by " + WHAT, linked=False)
+    def _(w, octets=OCTETS, errno=ERRNO):
+        w.hostile.play(answer(octets))
+        right(w.via(s.HOSTILE, [PYTHON, "-c", V4]), errno)

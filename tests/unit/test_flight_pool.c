@@ -1,0 +1,76 @@
+/* Flights are given out once, found again when their processes are gone, and locked by name. */
+#include "clock.h"
+#include "engine.h"
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static struct s5_engine e;
+static struct s5_tree *tree;
+
+static void begin(void)
+{
+    int fd;
+    cr_assert_eq(s5_tree_create(&tree, &fd), 0);
+    atomic_store(&e.tree, tree);
+    atomic_store(&e.pid, (uint32_t)getpid());
+}
+
+Test(flight_pool, each_is_given_once_and_again_when_it_is_free, .init = begin)
+{
+    struct s5_flight *last = NULL;
+    for (int i = 0; i < S5_TREE_FLIGHTS; i++) {
+        last = s5_flight_take(&e);
+        cr_assert(last == &tree->flights[i], "%d", i);
+    }
+    cr_assert_null(s5_flight_take(&e), "there are no more");
+    struct s5_flight *free_one = &tree->flights[77];
+    s5_flight_release(&e, free_one);
+    s5_flight_release(&e, last);
+    cr_assert(s5_flight_take(&e) == last && s5_flight_take(&e) == free_one);
+    cr_assert_null(s5_flight_take(&e));
+    uint32_t generation = atomic_load(&free_one->generation);
+    cr_assert(s5_flight_pin(free_one, generation));
+    cr_assert_not(s5_flight_pin(free_one, generation + 1), "another's");
+    s5_flight_release(&e, free_one);
+    cr_assert_null(s5_flight_take(&e), "a reference is left");
+    s5_flight_release(&e, free_one);
+    cr_assert_not(s5_flight_pin(free_one, generation), "nobody's");
+}
+
+Test(flight_pool, those_of_the_killed_are_taken_long_after, .init = begin)
+{
+    while (s5_flight_take(&e))
+        ;
+    struct s5_flight *abandoned = &tree->flights[4711];
+    uint32_t generation = atomic_load(&abandoned->generation);
+    abandoned->deadline = s5_clock_now() - 59 * S5_CLOCK_SECOND;
+    cr_assert_null(s5_flight_take(&e), "not yet");
+    abandoned->deadline = s5_clock_now() - 61 * S5_CLOCK_SECOND;
+    cr_assert(s5_flight_take(&e) == abandoned);
+    cr_assert_eq(atomic_load(&abandoned->generation), generation + 1, "survivors are told");
+    cr_assert_not(s5_flight_pin(abandoned, generation));
+    cr_assert_null(s5_flight_take(&e), "once");
+}
+
+Test(flight_pool, a_lock_is_its_holders_until_he_is_dead, .init = begin)
+{
+    struct s5_flight *f = s5_flight_take(&e);
+    cr_assert(s5_flight_lock(&e, f));
+    cr_assert_not(s5_flight_try(&e, f), "a handler within a turn");
+    cr_assert_not(s5_flight_lock(&e, f), "which does not wait for itself");
+    s5_flight_unlock(f);
+    pid_t child = fork();
+    if (child == 0) {
+        atomic_store(&e.pid, (uint32_t)getpid());
+        _exit(s5_flight_lock(&e, f) ? 0 : 1);
+    }
+    int status;
+    cr_assert(waitpid(child, &status, 0) == child && status == 0);
+    cr_assert(s5_flight_try(&e, f), "its holder is dead");
+    cr_assert_eq(s5_session_error(&f->session), -ECONNABORTED, "and left it half done");
+    s5_flight_unlock(f);
+    struct s5_engine treeless = {.tree_fd = -1};
+    cr_assert_null(s5_flight_take(&treeless));
+}
