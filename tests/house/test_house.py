@@ -12,7 +12,9 @@ TOP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
 OBJECT, LIBRARY = "/preload/libsocksify.so", "/libsocks5client/libsocks5client.so.0"
 # docs/HOUSE.md, "Who may include whom": what a room may include beside its own.
 ROOMS = {"base": "", "core": "base", "gss": "base core", "policy": "base",
-         "sock": "base core policy", "api": "base core gss policy include", "include": "", "preload": "base core policy sock",
+         "sock": "base core policy", "door": "base core policy sock",
+         "api": "base core gss policy sock door include", "include": "",
+         "preload": "base core policy sock door",
          "tools": "base core gss policy sock",
          "bridge": "base core gss policy sock"}
 # The policy is one flat block, with all its limits beside it; the public header is the manual;
