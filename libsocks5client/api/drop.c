@@ -1,10 +1,16 @@
-/* The drop-in functions are the door's, built with names of their own (see door/real.h). Here is what
- * only they have. */
+/* The drop-in functions are the door's, built with names of their own (see door/real.h). Here is
+ * what only they have. */
 #define SOCKS5CLIENT_NO_MACROS
 #include "export.h"
 #include "real.h"
 #include "socks5client/socks.h"
 #include <string.h>
+
+S5_EXPORT void SOCKSbegin(void)
+{
+    if (s5_gate_open())
+        s5_begin();
+}
 
 S5_EXPORT int SOCKSinit(char *program)
 {

@@ -20,7 +20,7 @@ static const char *const kept_names[S5_BEGIN_KEPT] = {
 };
 
 static struct {
-    char *strings[S5_BEGIN_KEPT + 3]; /* "NAME=VALUE", NULL behind the last; HOME and XDG's at the end */
+    char *strings[S5_BEGIN_KEPT + 3]; /* "NAME=VALUE"; HOME and XDG's, NULL at the end */
     int count;                  /* of those that children get back */
     char near[2048];            /* where they are kept when they fit */
 } kept;

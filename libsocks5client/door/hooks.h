@@ -71,7 +71,8 @@
 #define GATE_sendto(fd, buf, n, flags, addr, len) ((addr && s5_gate_open()) || s5_gate_stream(fd))
 #define OURS_sendto(fd, buf, n, flags, addr, len)                                                  \
     DOOR(s5_sendto(ENGINE, fd, buf, n, flags, addr, len))
-#define GATE_sendmsg(fd, msg, flags)      ((msg && msg->msg_name && s5_gate_open()) || s5_gate_stream(fd))
+#define GATE_sendmsg(fd, msg, flags)                                                               \
+    ((msg && msg->msg_name && s5_gate_open()) || s5_gate_stream(fd))
 #define OURS_sendmsg(fd, msg, flags)      DOOR(s5_sendmsg(ENGINE, fd, msg, flags))
 #define GATE_sendmmsg(fd, msgs, n, flags) s5_gate_open()
 #define OURS_sendmmsg(fd, msgs, n, flags) (int)DOOR(s5_sendmmsg(ENGINE, fd, msgs, n, flags))

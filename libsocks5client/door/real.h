@@ -28,18 +28,19 @@ extern HIDDEN struct s5_calls s5_real;
  * program's own calls would be, that object's hooks: nothing goes through two engines. */
 bool s5_real_alone(void);
 
-/* The next definition of NAME after this object's (the first of all where we are not alone), or NULL;
- * to be cast. Preserves errno. */
+/* The next definition of NAME after this object's (the first of all where we are not alone), or
+ * NULL; to be cast. Preserves errno. */
 typedef void (*s5_real_fn)(void);
 s5_real_fn s5_real_find(const char *name);
 
-/* An exported hook: NAME with the door's prefix for the linker, hook_NAME in C, where libc's headers may declare NAME in
- * terms of their own (transparent unions, varying prototypes). */
+/* An exported hook: NAME with the door's prefix for the linker, hook_NAME in C, where libc's
+ * headers may declare NAME in terms of their own (transparent unions, varying prototypes). */
 #define HOOK(ret, name, params)                                                                    \
-    EXPORT ret hook_##name params __asm__(S5_REAL_PREFIX #name);                                                  \
+    EXPORT ret hook_##name params __asm__(S5_REAL_PREFIX #name);                                   \
     EXPORT ret hook_##name params
 
-/* Another exported name of the hook OF, in the same file. The drop-in functions have one name each. */
+/* Another exported name of the hook OF, in the same file. The drop-in functions have one name each.
+ */
 #if S5_DROP
 #define ALIAS(name, of)
 #else

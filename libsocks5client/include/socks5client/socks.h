@@ -48,6 +48,7 @@ extern "C" {
 #endif
 
 /* What headers declare only when asked to. */
+struct __res_state;
 struct addrinfo;
 struct gaicb;
 struct mmsghdr;
@@ -58,10 +59,16 @@ struct sigevent;
  * was logged to standard error. */
 int SOCKSinit(char *program);
 
+/* Takes note of the environment as it is now, no more. This header calls it before main(); who
+ * calls R functions by name should call it, or SOCKSinit(), before the first fork(): processes
+ * begun after it agree on which address stands for which name. */
+void SOCKSbegin(void);
+
 /* --- connections --- */
 int Rconnect(int fd, const struct sockaddr *addr, socklen_t len);
-/* Where the rules say so an address is bound at the server: after Rlisten() (or Rgetsockname() before
- * it) Rgetsockname() tells the one others can call, and Raccept() gives the peer the server tells. */
+/* Where the rules say so an address is bound at the server: after Rlisten() (or Rgetsockname()
+ * before it) Rgetsockname() tells the one others can call, and Raccept() gives the peer the server
+ * tells. */
 int Rbind(int fd, const struct sockaddr *addr, socklen_t len);
 int Rlisten(int fd, int backlog);
 int Raccept(int fd, struct sockaddr *addr, socklen_t *len);
@@ -128,6 +135,22 @@ int Rgetaddrinfo_a(int mode, struct gaicb *list[], int n, struct sigevent *event
 int Rgetnameinfo(const struct sockaddr *addr, socklen_t len, char *host, socklen_t host_len,
                  char *service, socklen_t service_len, int flags);
 
+/* Questions as DNS messages: answered from the same, except where a rule leads the name past
+ * servers. */
+int Rres_query(const char *name, int cls, int type, unsigned char *reply, int n) __THROW;
+int Rres_search(const char *name, int cls, int type, unsigned char *reply, int n) __THROW;
+int Rres_querydomain(const char *name, const char *domain, int cls, int type, unsigned char *reply,
+                     int n) __THROW;
+int Rres_send(const unsigned char *query, int len, unsigned char *reply, int n) __THROW;
+int Rres_nquery(struct __res_state *state, const char *name, int cls, int type,
+                unsigned char *reply, int n) __THROW;
+int Rres_nsearch(struct __res_state *state, const char *name, int cls, int type,
+                 unsigned char *reply, int n) __THROW;
+int Rres_nquerydomain(struct __res_state *state, const char *name, const char *domain, int cls,
+                      int type, unsigned char *reply, int n) __THROW;
+int Rres_nsend(struct __res_state *state, const unsigned char *query, int len, unsigned char *reply,
+               int n) __THROW;
+
 /* --- refused with EOPNOTSUPP: libc connects where nobody sees it --- */
 int Rrcmd(char **host, unsigned short port, const char *local_user, const char *user,
           const char *command, int *error_fd);
@@ -143,6 +166,11 @@ int Rrexec_af(char **host, int port, const char *user, const char *password, con
 #endif
 
 #ifndef SOCKS5CLIENT_NO_MACROS
+__attribute__((constructor, unused)) static void socks5client_begin(void)
+{
+    SOCKSbegin();
+}
+
 #define connect          Rconnect
 #define bind             Rbind
 #define listen           Rlisten
@@ -192,6 +220,14 @@ int Rrexec_af(char **host, int port, const char *user, const char *password, con
 #define getaddrinfo      Rgetaddrinfo
 #define getaddrinfo_a    Rgetaddrinfo_a
 #define getnameinfo      Rgetnameinfo
+#define res_query        Rres_query
+#define res_search       Rres_search
+#define res_querydomain  Rres_querydomain
+#define res_send         Rres_send
+#define res_nquery       Rres_nquery
+#define res_nsearch      Rres_nsearch
+#define res_nquerydomain Rres_nquerydomain
+#define res_nsend        Rres_nsend
 #define rcmd             Rrcmd
 #define rcmd_af          Rrcmd_af
 #define rexec            Rrexec
