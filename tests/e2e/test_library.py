@@ -11,7 +11,7 @@ import test_apps
 import test_bind
 import test_names
 import test_udp
-from run import fine, test
+from run import PAGE, fine, right, test
 
 ALONE = {"exec_inherit", "raw_syscall", "spawn", "vfork_exec"}  # what the preload object alone sees
 
@@ -93,3 +93,53 @@ def _(w):
     test_bind.callers()
     fine(w.via(s.DANTED, [dropped(w).app("called_back"), bed.TARGET4, str(test_bind.CALLER),
                           "nonblock epoll"]))
+
+
+# --- docs/examples, each as a reader would run it ---
+
+
+def example(w, name, *arguments):
+    return bed.run(bed.CLIENT, [w.build + "/docs/examples/example_" + name] + list(arguments),
+                   dict(w.env, SOCKS5_SERVER=URL), 40)
+
+
+URL = "socks5h://%s:%d" % (bed.PROXY4, s.DANTED)
+PAGE_AT = [bed.TARGET4, str(s.HTTP), "/index.html"]
+SERVER = [bed.PROXY4, str(s.DANTED)]
+
+test("example: a blocking fetch", linked=False)(
+    lambda w: right(example(w, "fetch", URL, *PAGE_AT), PAGE))
+test("example: a blocking fetch by name, over IPv6, with a password", linked=False)(
+    lambda w: right(example(w, "fetch", "socks5h://%s@[%s]:%d" % (test_apps.AUTH, bed.PROXY6,
+                                                                 s.DANTED_AUTH),
+                            test_names.BOTH, "80", "/index.html"), PAGE))
+test("example: a poll loop over the session", linked=False)(
+    lambda w: right(example(w, "loop", *SERVER, *PAGE_AT), PAGE))
+test("example: libevent", linked=False)(
+    lambda w: right(example(w, "event", *SERVER, *PAGE_AT), PAGE))
+test("example: the legacy client, recompiled", linked=False)(
+    lambda w: right(example(w, "legacy", test_names.BOTH, "80", "GET /index.html HTTP/1.0"), PAGE))
+
+
+@test("example: a question in a datagram", linked=False)
+def _(w):
+    test_udp.targets(w)
+    for host, port in ((bed.PROXY4, s.DANTED), ("[%s]" % bed.PROXY6, s.DANTED)):
+        right(example(w, "query", "socks5h://%s:%d" % (host, port), bed.TARGET4, str(test_udp.DNS),
+                      "name.example"), b"192.0.2.77, says 10.88.2.2 port 5353")
+    status, _, err = example(w, "query", "socks5h://%s:%d" % (bed.PROXY4, s.MICROSOCKS), bed.TARGET4,
+                             str(test_udp.DNS), "name.example")
+    assert status == 1 and b"not supported" in err, (status, err)
+
+
+@test("example: called back with a file", linked=False)
+def _(w):
+    for host in (bed.TARGET4, bed.TARGET6):
+        right(example(w, "ftp", URL, host, str(s.FTP), "index.html"), PAGE)
+
+
+@test("example: failures are told", linked=False)
+def _(w):
+    for name, arguments in (("fetch", [URL]), ("loop", SERVER), ("event", SERVER)):
+        status, out, err = example(w, name, *arguments, bed.TARGET4, str(s.REFUSED), "/")
+        assert status == 1 and not out and b"Connection refused" in err, (name, status, err)
