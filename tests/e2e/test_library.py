@@ -1,8 +1,15 @@
-"""The library's drop-in functions: the programs of tests/apps compiled anew with the header and nothing
-else changed, through real servers, without anything preloaded; and under the preload object."""
+"""The library. Its drop-in functions: the programs of tests/apps, and a source package of Debian's,
+compiled anew with the header and nothing else changed, through real servers, without anything
+preloaded; and under the preload object. Its other functions: the examples of docs/examples."""
 
 import copy
+import glob
+import os
+import re
+import shlex
+import shutil
 import socket
+import subprocess
 
 import bed
 import hostile
@@ -143,3 +150,103 @@ def _(w):
     for name, arguments in (("fetch", [URL]), ("loop", SERVER), ("event", SERVER)):
         status, out, err = example(w, name, *arguments, bed.TARGET4, str(s.REFUSED), "/")
         assert status == 1 and not out and b"Connection refused" in err, (name, status, err)
+
+
+# --- a program that is as old as the protocol, from Debian's source package ---
+
+
+class Installed:
+    """The library as it is installed, in a folder of its own."""
+
+    def __init__(self, w):
+        self.root = w.scratch + "/installed"
+        subprocess.run(["meson", "install", "-C", w.build, "--no-rebuild", "--destdir", self.root],
+                       check=True, stdout=subprocess.DEVNULL, timeout=120)
+        self.lib = os.path.dirname(glob.glob(self.root + "/**/libsocks5client.so",
+                                             recursive=True)[0])
+        self.env = dict(os.environ, PKG_CONFIG_PATH=self.lib + "/pkgconfig",
+                        PKG_CONFIG_SYSROOT_DIR=self.root)
+
+    def flags(self, *words):
+        return subprocess.run(["pkg-config", *words], env=self.env, check=True, text=True,
+                              stdout=subprocess.PIPE, timeout=20).stdout.strip()
+
+
+def installed(w):
+    if not hasattr(w, "installed"):
+        w.installed = Installed(w)
+    return w.installed
+
+
+def netcat(w):
+    """Debian's netcat-traditional, built as its debian/rules does, and one flag."""
+    folder = w.scratch + "/netcat"
+    if not os.path.exists(folder):
+        source = subprocess.run([os.path.dirname(hostile.__file__) + "/source.sh", "netcat"],
+                                stdout=subprocess.PIPE, text=True, check=True, timeout=600)
+        shutil.copytree(source.stdout.strip(), folder)
+        words = shlex.split(subprocess.run(
+            ["dpkg-buildflags", "--export=cmdline"], check=True, text=True, stdout=subprocess.PIPE,
+            env=dict(os.environ, DEB_BUILD_MAINT_OPTIONS="hardening=+all")).stdout)
+        flags = dict(word.split("=", 1) for word in words)
+        i = installed(w)
+        subprocess.run(["make", "linux", "STATIC=", "DFLAGS=-DLINUX -DTELNET "
+                        "-DGAPING_SECURITY_HOLE -DIP_TOS -DDEBIAN_VERSION='\"1\"'",
+                        "CC=cc %s %s %s" % (flags["CFLAGS"], flags["CPPFLAGS"],
+                                            i.flags("--cflags", "socks5client-dropin")),
+                        "XLIBS=" + flags["LDFLAGS"] + " " + i.flags("--libs", "socks5client-dropin")],
+                       cwd=folder, check=True, timeout=120, stdout=subprocess.DEVNULL,
+                       stderr=subprocess.DEVNULL)
+    return folder + "/nc"
+
+
+def nc(w, words, data=None, url=None):
+    env = dict(w.env, LD_LIBRARY_PATH=installed(w).lib, SOCKS5_SERVER=url or URL)
+    return bed.run(bed.CLIENT, [netcat(w)] + words, env, 40, data)
+
+
+@test("netcat, recompiled: a page, by address and by name", linked=False)
+def _(w):
+    for host in (bed.TARGET4, test_names.BOTH):
+        for url in (URL, "socks5h://%s@%s:%d" % (test_apps.AUTH, bed.PROXY4, s.DANTED_AUTH)):
+            right(nc(w, ["-q", "5", host, "80"], b"GET /index.html HTTP/1.0\r\n\r\n", url), PAGE)
+
+
+@test("netcat, recompiled: a refused target", linked=False)
+def _(w):
+    status, out, err = nc(w, ["-v", "-n", bed.TARGET4, str(s.REFUSED)])
+    assert status == 1 and not out and b"Connection refused" in err, (status, out, err)
+
+
+@test("netcat, recompiled: datagrams", linked=False)
+def _(w):
+    test_udp.targets(w)
+    del test_udp.SEEN[1:]
+    right(nc(w, ["-u", "-n", "-w", "3", "-q", "2", bed.TARGET4, "7"], b"there and back\n"),
+          b"there and back")
+    assert test_udp.SEEN[1:] == [bed.OUTER4], test_udp.SEEN
+
+
+@test("netcat, recompiled: called back", linked=False)
+def _(w):
+    """It tells on standard error where it listens, which is at the server; somebody calls there."""
+    conf = s.write(w.scratch + "/listen.conf", 'server "a" { address = "%s" port = %d }\n'
+                   'rule "all" { command = {"connect", "bind"} via = {"a"} }\n'
+                   % (bed.PROXY4, s.DANTED))
+    process = bed.start(bed.CLIENT, ["env", "LD_LIBRARY_PATH=" + installed(w).lib, "SOCKS5_CONF=" + conf,
+                                     netcat(w), "-l", "-v", "-n", "-q", "1"],
+                        stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    try:
+        line = process.stderr.readline().decode()
+        where = re.search(r"\[([\d.]+)\] (\d+)", line)
+        assert where, line
+        host, port = where.groups()
+        assert host == bed.OUTER4, line
+        with bed.inside(bed.TARGET):
+            caller = socket.create_connection((host, int(port)), 10)
+        caller.sendall(b"called back\n")
+        caller.close()
+        assert process.stdout.read() == b"called back\n"
+        assert bed.TARGET4 in process.stderr.readline().decode()
+    finally:
+        bed.stop(process)
