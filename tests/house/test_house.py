@@ -142,6 +142,31 @@ def headers_alone():
     return wrong
 
 
+def manual_compiles():
+    """The programs in socks5client(3), each of which begins with its name."""
+    wrong = []
+    pieces = re.findall(r"^\.EX\n(/\* (\w+\.c) \*/\n.*?)^\.EE$", text_of(TOP + "/docs/socks5client.3"),
+                        re.M | re.S)
+    for text, name in pieces:
+        for escape, means in (("\\-", "-"), ("\\(aq", "'"), ("\\(ha", "^"), ("\\(ti", "~"),
+                              ("\\&", ""), ("\\e", "\\")):
+            text = text.replace(escape, means)
+        flags = ["-include", "socks5client/socks.h"] if name == "client.c" else []
+        done = subprocess.run(["gcc", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", "-I",
+                               folder("include"), *flags, "-x", "c", "-"], input=text, text=True,
+                              check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        if done.returncode:
+            wrong.append("%s: %s" % (name, done.stdout.strip()))
+    return wrong + ([] if len(pieces) == 4 else ["%d programs" % len(pieces)])
+
+
+def manual_names_all(build):
+    """Every function of the library has its place in the manual: by itself, or as its like."""
+    text = text_of(TOP + "/docs/socks5client.3")
+    return [name for name in symbols(build + LIBRARY)
+            if name.startswith("socks5_") and not re.search(r"\b%s\b" % name, text)]
+
+
 def symbols(path):
     text = output("nm", "-D", "--defined-only", path)
     return sorted({line.split()[2].split("@")[0] for line in text.splitlines()})
@@ -185,7 +210,9 @@ def main():
                         ("the preload object needs libc alone", lambda: needs_libc_alone(build)),
                         ("it exports the reviewed list", lambda: exported(build)),
                         ("the library exports the reviewed list", lambda: library(build)),
-                        ("public headers compile alone as C11 and C++17", headers_alone)):
+                        ("public headers compile alone as C11 and C++17", headers_alone),
+                        ("the programs in socks5client(3) compile", manual_compiles),
+                        ("socks5client(3) names every function", lambda: manual_names_all(build))):
         wrong = check()
         print("%s - %s%s" % ("FAILED" if wrong else "ok", what, ": " + "; ".join(wrong)
                              if wrong else ""))
