@@ -16,6 +16,7 @@ import hostile
 import servers as s
 import test_apps
 import test_bind
+import test_gssapi
 import test_names
 import test_udp
 from run import PAGE, fine, right, test
@@ -250,3 +251,26 @@ def _(w):
         assert bed.TARGET4 in process.stderr.readline().decode()
     finally:
         bed.stop(process)
+
+
+@test("installed: pkg-config's flags are all an example needs", linked=False)
+def _(w):
+    i = installed(w)
+    here = os.path.dirname(os.path.abspath(__file__)) + "/../../docs/examples/"
+    for compiler, name, package in (("cc", "fetch", "socks5client"), ("cc", "loop", "socks5client"),
+                                    ("cc", "legacy", "socks5client-dropin")):
+        subprocess.run([compiler, "-o", w.scratch + "/" + name, here + name + ".c",
+                        *i.flags("--cflags", "--libs", package).split()], check=True, timeout=60)
+    env = dict(w.env, LD_LIBRARY_PATH=i.lib, SOCKS5_SERVER=URL)
+    right(bed.run(bed.CLIENT, [w.scratch + "/fetch", URL, *PAGE_AT], env), PAGE)
+    right(bed.run(bed.CLIENT, [w.scratch + "/loop", *SERVER, *PAGE_AT], env), PAGE)
+    right(bed.run(bed.CLIENT, [w.scratch + "/legacy", bed.TARGET4, "80",
+                               "GET /index.html HTTP/1.0"], env), PAGE)
+
+
+@test("recompiled: through a server that wants Kerberos", linked=False)
+def _(w):
+    """By a bridge, as any covered program; it is found beside the library."""
+    env = dict(test_gssapi.env_of(w), SOCKS5_CONF=test_gssapi.krb(w).conf())
+    for name in ("tcp_blocking", "epoll_before"):
+        fine(bed.run(bed.CLIENT, [dropped(w).app(name), bed.TARGET4, "7"], env, 60))
