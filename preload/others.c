@@ -5,7 +5,7 @@
 /* --- what _FORTIFY_SOURCE makes of reads: libc's own checks, behind our gate --- */
 
 #define CHECKED(ret, name, params, args, fd, ours)                                                 \
-    COLD static ret ours_##name params                                                             \
+    ASIDE static ret ours_##name params                                                             \
     {                                                                                              \
         return DOOR(ours);                                                                         \
     }                                                                                              \

@@ -11,7 +11,7 @@
 #define S5_REAL(ret, name, params, args)
 #define S5_WAIT(ret, name, params, args)
 #define S5_CALL(ret, name, params, args)                                                           \
-    COLD static ret ours_##name params                                                             \
+    ASIDE static ret ours_##name params                                                            \
     {                                                                                              \
         return OURS_##name args;                                                                   \
     }                                                                                              \
@@ -54,7 +54,7 @@ ALIAS(__fcntl, fcntl)
 
 /* --- ioctl: FIONREAD tells the size of a datagram --- */
 
-COLD static int next_size(int fd, unsigned long request, void *arg)
+ASIDE static int next_size(int fd, unsigned long request, void *arg)
 {
     int n = s5_next_size(ENGINE, fd);
     if (n == -ENOTTY)
