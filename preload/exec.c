@@ -55,7 +55,7 @@ static const struct s5_program_calls program_calls = {
 
 static int refuse(const char *path, const struct s5_program_report *report)
 {
-    s5_log(&s5_preload()->log, S5_LOG_ERROR, "refused to run %s: %s: %s", path, report->detail,
+    s5_log(&s5_begin()->log, S5_LOG_ERROR, "refused to run %s: %s: %s", path, report->detail,
            s5_program_hint(report->coverage));
     return -EACCES;
 }
@@ -124,7 +124,7 @@ static int fill(struct s5_engine *e, struct child *c, char *const *envp)
 {
     const char *object = s5_start_object(), *preload = NULL;
     int kept_count, n = 0;
-    char *const *kept = s5_start_kept(&kept_count);
+    char *const *kept = s5_begin_kept(&kept_count);
     if (!object)
         return -EACCES;
     set_state(e, c);
@@ -157,7 +157,7 @@ static int fill(struct s5_engine *e, struct child *c, char *const *envp)
 /* In every hook: the room for the child's environment is the hook's own stack. */
 #define CHILD(c, envp)                                                                             \
     struct child c;                                                                                \
-    c.strings = alloca((count(envp) + S5_KEPT + 3) * sizeof(char *))
+    c.strings = alloca((count(envp) + S5_BEGIN_KEPT + 3) * sizeof(char *))
 
 #define FIND(real, name) __typeof__(&name) real = (__typeof__(&name))s5_real_find(#name)
 
@@ -171,7 +171,7 @@ HOOK(int, execve, (const char *path, char *const argv[], char *const envp[]))
         return real(path, argv, envp);
     int r = path ? check(path) : 0;
     if (r == 0)
-        r = fill(s5_preload(), &c, envp);
+        r = fill(s5_begin(), &c, envp);
     return r < 0 ? (int)s5_door(r) : real(path, argv, c.strings);
 }
 
@@ -186,7 +186,7 @@ HOOK(int, execvpe, (const char *file, char *const argv[], char *const envp[]))
     FIND(real, execvpe);
     int r = check_found(file);
     if (r == 0)
-        r = fill(s5_preload(), &c, envp);
+        r = fill(s5_begin(), &c, envp);
     return r < 0 ? (int)s5_door(r) : real(file, argv, c.strings);
 }
 
@@ -207,7 +207,7 @@ HOOK(int, execveat, (int dir, const char *path, char *const argv[], char *const 
     }
     int r = where ? check(where) : 0;
     if (r == 0)
-        r = fill(s5_preload(), &c, envp);
+        r = fill(s5_begin(), &c, envp);
     return r < 0 ? (int)s5_door(r) : real(dir, path, argv, c.strings, flags);
 }
 
@@ -219,7 +219,7 @@ HOOK(int, fexecve, (int fd, char *const argv[], char *const envp[]))
     s5_format(at, sizeof at, "/proc/self/fd/%d", fd);
     int r = check(at);
     if (r == 0)
-        r = fill(s5_preload(), &c, envp);
+        r = fill(s5_begin(), &c, envp);
     return r < 0 ? (int)s5_door(r) : real(fd, argv, c.strings);
 }
 
@@ -269,10 +269,10 @@ HOOK(int, posix_spawn,
     FIND(real, posix_spawn);
     int r = check(path);
     if (r == 0)
-        r = fill(s5_preload(), &c, envp);
+        r = fill(s5_begin(), &c, envp);
     if (r == 0) {
         r = -real(pid, path, actions, attr, argv, c.strings);
-        s5_associate_stay(s5_preload());
+        s5_associate_stay(s5_begin());
     }
     return -r;
 }
@@ -285,10 +285,10 @@ HOOK(int, posix_spawnp,
     FIND(real, posix_spawnp);
     int r = check_found(file);
     if (r == 0)
-        r = fill(s5_preload(), &c, envp);
+        r = fill(s5_begin(), &c, envp);
     if (r == 0) {
         r = -real(pid, file, actions, attr, argv, c.strings);
-        s5_associate_stay(s5_preload());
+        s5_associate_stay(s5_begin());
     }
     return -r;
 }
@@ -300,7 +300,7 @@ static void restore_environment(void)
 {
     const char *object = s5_start_object(), *preload = getenv("LD_PRELOAD");
     int n;
-    char *const *kept = s5_start_kept(&n);
+    char *const *kept = s5_begin_kept(&n);
     if (!object || (preload && lists(preload, object)))
         return;
     setenv("LD_PRELOAD", object, 1);
@@ -310,8 +310,8 @@ static void restore_environment(void)
         s5_format(name, sizeof name, "%.*s", (int)len, kept[i]);
         setenv(name, kept[i] + len + 1, 0);
     }
-    if (s5_preload()->state[0])
-        putenv(s5_preload()->state);
+    if (s5_begin()->state[0])
+        putenv(s5_begin()->state);
 }
 
 HOOK(int, system, (const char *command))

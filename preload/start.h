@@ -1,13 +1,8 @@
-/* What the process began with, for those it starts. */
+/* What the process is covered by, for those it starts. */
 #ifndef S5_PRELOAD_START_H
 #define S5_PRELOAD_START_H
 
 #include "real.h"
-
-#define S5_KEPT 9 /* variables of ours that a child gets back when its environment was cleaned */
-
-/* Copies of them, "NAME=VALUE", as they were at the beginning. */
-char *const *s5_start_kept(int *ret_count);
 
 /* The path this object was loaded from. */
 const char *s5_start_object(void);

@@ -184,12 +184,25 @@ int s5_dial_negotiate(struct s5_session *s, int fd, int64_t until)
     return 0;
 }
 
+/* Of an association zeros are asked for, of the family the server was reached by: some choose the
+ * relay's by it. */
+static struct s5_addr zeros_like(int fd)
+{
+    struct sockaddr_storage sa = {0};
+    socklen_t len = sizeof(sa);
+    getpeername(fd, (struct sockaddr *)&sa, &len);
+    return (struct s5_addr){.kind = sa.ss_family == AF_INET6 ? S5_ADDR_IPV6 : S5_ADDR_IPV4};
+}
+
 static int attempt(struct dial *d, const struct s5_addr *target, bool pipeline)
 {
     d->settled = true;
     int fd = reach(d);
     if (fd < 0)
         return fd;
+    struct s5_addr zeros = zeros_like(fd);
+    if (d->command == S5_UDP_ASSOCIATE)
+        target = &zeros;
     struct s5_session_setup setup = {
         .command = d->command,
         .dst = target,
@@ -257,7 +270,7 @@ static int resolve_server(struct dial *d)
 static int dial(struct dial *d, const char *host, uint16_t port)
 {
     struct s5_addr targets[TARGETS_MAX];
-    if (!host && d->command == S5_BIND)
+    if (!host && d->command != S5_CONNECT)
         targets[0] = (struct s5_addr){.kind = S5_ADDR_NONE};
     else if (!host || (port == 0 && d->command == S5_CONNECT) ||
              s5_addr_parse(&targets[0], host, strlen(host), port) < 0)

@@ -13,6 +13,7 @@ struct socks5_stream {
     struct socks5_seal *seal; /* owned; NULL: octets pass as they are */
     size_t most;              /* octets a message carries */
     size_t at, len;           /* AT..LEN of PLAIN waits to be asked for */
+    size_t have;              /* octets in PLAIN of a message that is not whole yet */
     uint8_t plain[S5_GSS_MESSAGE_MAX];
     uint8_t out[S5_GSS_MESSAGE_MAX];
 };
@@ -26,7 +27,7 @@ S5_EXPORT int socks5_stream_new(struct socks5_stream **ret, int fd, struct socks
     if (!stream)
         return -ENOMEM;
     stream->fd = fd;
-    stream->at = 0;
+    stream->at = stream->have = 0;
     const void *rest = socks5_session_surplus(session, &stream->len);
     if (stream->len)
         memcpy(stream->plain, rest, stream->len);
@@ -94,23 +95,32 @@ static ssize_t receive(int fd, void *to, size_t n)
     return got < 0 ? -errno : got;
 }
 
-/* The next message into PLAIN. 1, 0 at the end of the stream, -errno. */
+/* How many octets are missing of the message in PLAIN, as far as it tells; -EPROTO. */
+static ssize_t missing(const struct socks5_stream *stream)
+{
+    if (stream->have < S5_GSS_HEAD)
+        return (ssize_t)(S5_GSS_HEAD - stream->have);
+    int len = s5_gss_frame_len(stream->plain, stream->have, S5_GSS_DATA);
+    return len < 0 ? -EPROTO : len - (ssize_t)stream->have;
+}
+
+/* The next message into PLAIN. 1, 0 at the end of the stream, -errno; where a deadline ended that, it
+ * is gone on with. */
 static int next_message(struct socks5_stream *stream)
 {
-    size_t have = 0, used, want = S5_GSS_HEAD;
-    while (have < want) {
-        ssize_t n = receive(stream->fd, stream->plain + have, want - have);
+    size_t used;
+    ssize_t want;
+    while ((want = missing(stream)) > 0) {
+        ssize_t n = receive(stream->fd, stream->plain + stream->have, (size_t)want);
         if (n <= 0)
-            return n == 0 && have ? -EPROTO : (int)n;
-        have += (size_t)n;
-        int len = s5_gss_frame_len(stream->plain, have, S5_GSS_DATA);
-        if (len < 0)
-            return -EPROTO;
-        if (len > 0)
-            want = (size_t)len;
+            return n == 0 && stream->have ? -EPROTO : (int)n;
+        stream->have += (size_t)n;
     }
-    ssize_t plain = socks5_seal_unwrap(stream->seal, stream->plain, have, stream->plain,
+    if (want < 0)
+        return -EPROTO;
+    ssize_t plain = socks5_seal_unwrap(stream->seal, stream->plain, stream->have, stream->plain,
                                        sizeof stream->plain, &used);
+    stream->have = 0;
     if (plain < 0)
         return (int)plain;
     stream->at = 0;

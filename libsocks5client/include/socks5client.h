@@ -1,8 +1,10 @@
 /* libsocks5client: SOCKS protocol version 5, the client's side (RFC 1928, RFC 1929).
  *
- * Two ways to use it. socks5_session_* is the negotiation alone: octets in, octets out, no
- * descriptor, no clock, for programs with an event loop of their own. socks5_connect() does all of
- * it, blocking, and returns a connected descriptor.
+ * Three ways to use it. socks5_session_* is the negotiation alone: octets in, octets out, no
+ * descriptor, no clock, for programs with an event loop of their own. socks5_connect(),
+ * socks5_listen() and socks5_associate() do all of it, blocking, with deadlines. And
+ * socks5client/socks.h puts the library under a program that knows nothing of it.
+ * socks5client_gssapi.h adds GSSAPI (RFC 1961).
  *
  * Functions that fail return a negative errno value and leave errno itself undefined. No function
  * here installs a signal handler, starts a thread or writes to a standard stream. */
@@ -11,6 +13,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -191,6 +194,54 @@ int socks5_accept(struct socks5_listener *listener, int timeout_ms, char *host, 
 
 /* Closes what was not accepted, and frees LISTENER. NULL is allowed. */
 void socks5_listener_free(struct socks5_listener *listener);
+
+/* ---- Datagrams: UDP ASSOCIATE (RFC 1928 sections 6 and 7) ----
+ *
+ * Every datagram between client and relay has a header in front that tells whom it is for, or whom
+ * it is from. For programs with an event loop of their own: a session with SOCKS5_UDP_ASSOCIATE,
+ * whose socks5_session_bound() is where datagrams go, and the two functions for the header. The
+ * association lives as long as the session's connection. */
+
+#define SOCKS5_DATAGRAM_HEADER_MAX 262 /* octets; 10 for an IPv4 address, 22 for an IPv6 one */
+
+/* The header of a datagram for HOST, PORT (as in struct socks5_options) into OUT of SIZE octets:
+ * how many it has. -EINVAL: an impossible host; -ENOBUFS: SIZE is too small. */
+int socks5_datagram_header(const char *host, uint16_t port, void *out, size_t size);
+
+/* DATAGRAM of N octets as it came from a relay: how many of them are header; the rest is data. Whom
+ * it is from goes to HOST (NULL: not wanted) of SIZE octets and *RET_PORT as in
+ * socks5_session_bound(), FRAG to *RET_FRAG (NULL: not wanted): who does not put fragments together
+ * has to drop what is not 0 there. -EPROTO: not a header; -ENOSPC: HOST is too small; nothing is
+ * written then. */
+int socks5_datagram_open(const void *datagram, size_t n, unsigned *ret_frag, char *host,
+                         size_t size, uint16_t *ret_port);
+
+struct socks5_association;
+
+/* An association at the server of URL, and a socket of its own that talks to the relay. 0 and *RET,
+ * to be freed by socks5_association_free(); or a negative errno as socks5_connect(), -EOPNOTSUPP by
+ * servers that say they do not do UDP, *RET then unchanged. */
+int socks5_associate(const char *url, int timeout_ms, struct socks5_association **ret);
+
+/* A descriptor that becomes readable when socks5_association_recv() may have something to say. It
+ * is ASSOCIATION's, to be waited for alone. */
+int socks5_association_fd(const struct socks5_association *association);
+
+/* One datagram of N octets to HOST, PORT, names resolved by the server. N; or -EINVAL: an
+ * impossible host; -EMSGSIZE; whatever else sendmsg() fails with. Does not wait for more than room.
+ */
+ssize_t socks5_association_send(struct socks5_association *association, const char *host,
+                                uint16_t port, const void *data, size_t n);
+
+/* The next datagram, its first N octets into BUF, whom it is from as in socks5_datagram_open().
+ * Returns how many octets it has, which may be more than N. Fragments are dropped, as section 7
+ * allows. -ETIMEDOUT after TIMEOUT_MS (below 0: 30 s); -ECONNRESET: the server ended the
+ * association; -ENOSPC: HOST is too small, and the datagram lost. */
+ssize_t socks5_association_recv(struct socks5_association *association, int timeout_ms, void *buf,
+                                size_t n, char *host, size_t size, uint16_t *ret_port);
+
+/* Ends the association. NULL is allowed. */
+void socks5_association_free(struct socks5_association *association);
 
 #ifdef __cplusplus
 }

@@ -92,7 +92,9 @@ int socks5_stream_new(struct socks5_stream **ret, int fd, struct socks5_session 
 void socks5_stream_free(struct socks5_stream *stream);
 
 /* As send() and recv() on a blocking socket without flags: all N octets, or -errno; what is there, 0
- * at the end of the stream (-EPROTO: it ended within a message), or -errno. No SIGPIPE. */
+ * at the end of the stream (-EPROTO: it ended within a message), or -errno. No SIGPIPE. Deadlines
+ * are the descriptor's own, SO_SNDTIMEO and SO_RCVTIMEO: -EAGAIN. After it receiving may go on where
+ * it was; of what was to be sent nobody knows how much was, so that the connection has to end. */
 ssize_t socks5_stream_send(struct socks5_stream *stream, const void *data, size_t n);
 ssize_t socks5_stream_recv(struct socks5_stream *stream, void *buf, size_t n);
 /* Octets that socks5_stream_recv() can give without waiting for the descriptor. */

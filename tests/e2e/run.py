@@ -31,13 +31,14 @@ class World:
         self.socksify = os.path.abspath(build) + "/tools/socksify"
         self.object = os.path.abspath(build) + "/preload/libsocksify.so"
         self.build, self.linked = os.path.abspath(build), linked
+        self.kind = "linked_"
         self.scratch, self.env = scratch, {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
                                            "HOME": scratch + "/home"}
         os.makedirs(scratch + "/home")
 
     def app(self, name, covered=True):
         """A program of tests/apps; in a linked run one with the preload object inside."""
-        kind = "linked_" if self.linked and covered else "app_"
+        kind = self.kind if self.linked and covered else "app_"
         return os.path.join(self.build, "tests", "apps", kind + name)
 
     def via(self, port, command, user="", host=bed.PROXY4, seconds=40):

@@ -12,12 +12,14 @@ TOP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
 OBJECT, LIBRARY = "/preload/libsocksify.so", "/libsocks5client/libsocks5client.so.0"
 # docs/HOUSE.md, "Who may include whom": what a room may include beside its own.
 ROOMS = {"base": "", "core": "base", "gss": "base core", "policy": "base",
-         "sock": "base core policy", "api": "base core gss policy include", "include": "", "preload": "base core policy sock",
+         "sock": "base core policy", "door": "base core policy sock",
+         "api": "base core gss policy sock door include", "include": "",
+         "preload": "base core policy sock door",
          "tools": "base core gss policy sock",
          "bridge": "base core gss policy sock"}
 # The policy is one flat block, with all its limits beside it; the public header is the manual;
 # the registry is one structure.
-LONG = {"policy.h": 200, "socks5client.h": 800, "registry.h": 200, "engine.h": 200}
+LONG = {"policy.h": 200, "socks5client.h": 800, "socks.h": 300, "registry.h": 200, "engine.h": 200}
 # What the core may call of libc: memory and text, nothing of the kernel.
 PURE = {"memcpy", "memmove", "memset", "memcmp", "memchr", "strlen", "strnlen", "strcmp", "strncmp",
         "strchr", "strcasecmp", "explicit_bzero", "__explicit_bzero_chk", "__stack_chk_fail",
@@ -35,7 +37,8 @@ def text_of(path):
 
 
 def sources(room, kind="[ch]"):
-    return sorted(glob.glob(folder(room) + "/*." + kind))
+    below = "/**/*." if room == "include" else "/*."
+    return sorted(glob.glob(folder(room) + below + kind, recursive=True))
 
 
 def everything(kind):
@@ -121,6 +124,49 @@ def needs_libc_alone(build):
     return [n for n in needed if not n.startswith("libc.")]
 
 
+def headers_alone():
+    """Each public header compiles by itself in both languages, without a word of complaint."""
+    wrong = []
+    for path in sources("include"):
+        name = os.path.relpath(path, folder("include"))
+        for compiler, language, standard in (("gcc", "c", "c11"), ("g++", "c++", "c++17"),
+                                             ("gcc", "c", "gnu11"), ("clang", "c", "c11"),
+                                             ("clang++", "c++", "c++17")):
+            done = subprocess.run(
+                [compiler, "-std=" + standard, "-Wall", "-Wextra", "-Wpedantic", "-Werror",
+                 "-fsyntax-only", "-I", folder("include"), "-x", language, "-"],
+                input='#include "%s"\n#include "%s"\n' % (name, name), text=True, check=False,
+                stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+            if done.returncode:
+                wrong.append("%s as %s: %s" % (name, standard, done.stdout.strip()))
+    return wrong
+
+
+def manual_compiles():
+    """The programs in socks5client(3), each of which begins with its name."""
+    wrong = []
+    pieces = re.findall(r"^\.EX\n(/\* (\w+\.c) \*/\n.*?)^\.EE$", text_of(TOP + "/docs/socks5client.3"),
+                        re.M | re.S)
+    for text, name in pieces:
+        for escape, means in (("\\-", "-"), ("\\(aq", "'"), ("\\(ha", "^"), ("\\(ti", "~"),
+                              ("\\&", ""), ("\\e", "\\")):
+            text = text.replace(escape, means)
+        flags = ["-include", "socks5client/socks.h"] if name == "client.c" else []
+        done = subprocess.run(["gcc", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", "-I",
+                               folder("include"), *flags, "-x", "c", "-"], input=text, text=True,
+                              check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        if done.returncode:
+            wrong.append("%s: %s" % (name, done.stdout.strip()))
+    return wrong + ([] if len(pieces) == 4 else ["%d programs" % len(pieces)])
+
+
+def manual_names_all(build):
+    """Every function of the library has its place in the manual: by itself, or as its like."""
+    text = text_of(TOP + "/docs/socks5client.3")
+    return [name for name in symbols(build + LIBRARY)
+            if name.startswith("socks5_") and not re.search(r"\b%s\b" % name, text)]
+
+
 def symbols(path):
     text = output("nm", "-D", "--defined-only", path)
     return sorted({line.split()[2].split("@")[0] for line in text.splitlines()})
@@ -163,7 +209,10 @@ def main():
                         ("one room names gssapi.h", gssapi_in_one_room),
                         ("the preload object needs libc alone", lambda: needs_libc_alone(build)),
                         ("it exports the reviewed list", lambda: exported(build)),
-                        ("the library exports the reviewed list", lambda: library(build))):
+                        ("the library exports the reviewed list", lambda: library(build)),
+                        ("public headers compile alone as C11 and C++17", headers_alone),
+                        ("the programs in socks5client(3) compile", manual_compiles),
+                        ("socks5client(3) names every function", lambda: manual_names_all(build))):
         wrong = check()
         print("%s - %s%s" % ("FAILED" if wrong else "ok", what, ": " + "; ".join(wrong)
                              if wrong else ""))

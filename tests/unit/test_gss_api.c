@@ -136,6 +136,34 @@ Test(gss_api, streams_at_every_level)
     }
 }
 
+Test(gss_api, a_deadline_within_a_message)
+{
+    static struct server s;
+    uint8_t message[512], back[64];
+    struct timeval limit = {0, 20000};
+    pthread_t thread;
+    int fd;
+    struct socks5_stream *stream;
+    begin(&s, &fd, &thread);
+    struct socks5_session *session = negotiated(fd, 2);
+    cr_assert_eq(socks5_stream_new(&stream, fd, session), 0);
+    socks5_session_free(session);
+    cr_assert_eq(socks5_stream_recv(stream, back, sizeof back), 5);
+    cr_assert_eq(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit), 0);
+    size_t len = acceptor_wrap(s.context, S5_GSS_DATA, true, "late", 4, message);
+    for (size_t i = 0; i < 3; i++) { /* nothing, a part of the head, a part of the rest */
+        size_t from = i ? i * 3 : 0, to = (i + 1) * 3;
+        cr_assert_eq(socks5_stream_recv(stream, back, sizeof back), -EAGAIN);
+        cr_assert_eq(send(s.fd, message + from, to - from, 0), (ssize_t)(to - from));
+    }
+    cr_assert_eq(socks5_stream_recv(stream, back, sizeof back), -EAGAIN);
+    cr_assert_eq(send(s.fd, message + 9, len - 9, 0), (ssize_t)len - 9);
+    cr_assert_eq(socks5_stream_recv(stream, back, sizeof back), 4);
+    cr_assert_eq(memcmp(back, "late", 4), 0);
+    socks5_stream_free(stream);
+    finish(&s, fd, thread);
+}
+
 Test(gss_api, a_seal_without_a_descriptor)
 {
     static struct server s;

@@ -83,11 +83,11 @@ static bool look_up(const char *node, const char *service, const struct addrinfo
     struct s5_names_answer answer;
     if (!hints)
         hints = &none;
-    if (!node || (hints->ai_flags & AI_NUMERICHOST) ||
+    if (!node || !s5_gate_open() || (hints->ai_flags & AI_NUMERICHOST) ||
         (hints->ai_family != AF_UNSPEC && hints->ai_family != AF_INET &&
          hints->ai_family != AF_INET6))
         return false;
-    int r = s5_names_look_up(s5_preload(), node, hints->ai_family, &answer);
+    int r = s5_names_look_up(s5_begin(), node, hints->ai_family, &answer);
     if (r == 0 && answer.kind == S5_NAMES_LIBC)
         return false;
     *ret_result = r < 0 ? eai(r) : answer_ours(&answer, node, service, hints, ret);
@@ -154,9 +154,9 @@ HOOK(int, getnameinfo,
      (const struct sockaddr *addr, socklen_t len, char *host, socklen_t hostlen, char *serv,
       socklen_t servlen, int flags))
 {
-    struct s5_engine *e = s5_preload();
+    struct s5_engine *e = s5_begin();
     struct s5_addr a;
-    if (!s5_engine_inside && host && hostlen && !(flags & NI_NUMERICHOST) &&
+    if (s5_gate_open() && !s5_engine_inside && host && hostlen && !(flags & NI_NUMERICHOST) &&
         s5_addr_from_sockaddr(&a, addr, len) == 0) {
         int saved = errno, r = s5_names_tell(e, &a);
         bool numeric = r < 0 || (r == 0 && !s5_addr_is_loopback(&a) &&

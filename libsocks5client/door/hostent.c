@@ -50,7 +50,7 @@ static int by_name(const struct question *q, struct hostent *he, char *buf, size
     struct s5_names_answer answer;
     if (!q->name || (q->af != AF_INET && q->af != AF_INET6))
         return ASK_LIBC;
-    int r = s5_names_look_up(s5_preload(), q->name, q->af, &answer);
+    int r = s5_names_look_up(s5_begin(), q->name, q->af, &answer);
     if (r < 0)
         return r;
     if (answer.kind == S5_NAMES_LIBC)
@@ -61,7 +61,7 @@ static int by_name(const struct question *q, struct hostent *he, char *buf, size
 
 static int by_address(const struct question *q, struct hostent *he, char *buf, size_t n)
 {
-    struct s5_engine *e = s5_preload();
+    struct s5_engine *e = s5_begin();
     socklen_t len = q->af == AF_INET ? 4 : 16;
     struct s5_addr addr;
     if (s5_engine_inside || (q->af != AF_INET && q->af != AF_INET6) || q->len != len || !q->octets)
@@ -80,6 +80,8 @@ static int by_address(const struct question *q, struct hostent *he, char *buf, s
 /* An answer as 0, -errno or ASK_LIBC, and h_errno's value for it. */
 static int ask(const struct question *q, struct hostent *he, char *buf, size_t n, int *ret_herr)
 {
+    if (!s5_gate_open())
+        return ASK_LIBC;
     int saved = errno, r = q->octets ? by_address(q, he, buf, n) : by_name(q, he, buf, n);
     errno = saved;
     *ret_herr = r == 0         ? NETDB_SUCCESS

@@ -3,13 +3,25 @@
 #include "real.h"
 #include <dlfcn.h>
 
+bool s5_real_alone(void)
+{
+    static _Atomic int known; /* 0: not yet, 1: alone, 2: covered */
+    int saved = errno, is = atomic_load_explicit(&known, memory_order_relaxed);
+    if (is == 0) {
+        is = dlsym(RTLD_DEFAULT, "socksify_covers") ? 2 : 1;
+        atomic_store_explicit(&known, is, memory_order_relaxed);
+        errno = saved;
+    }
+    return is == 1;
+}
+
 s5_real_fn s5_real_find(const char *name)
 {
     int saved = errno;
     union {
         void *object;
         s5_real_fn function;
-    } found = {dlsym(RTLD_NEXT, name)};
+    } found = {dlsym(s5_gate_open() ? RTLD_NEXT : RTLD_DEFAULT, name)};
     errno = saved;
     return found.function;
 }

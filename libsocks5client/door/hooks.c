@@ -35,7 +35,7 @@ ALIAS(sendfile64, sendfile)
 
 int s5_hook_fcntl(int fd, int command, long arg)
 {
-    if (command != F_DUPFD && command != F_DUPFD_CLOEXEC)
+    if ((command != F_DUPFD && command != F_DUPFD_CLOEXEC) || !s5_gate_open())
         return REAL(fcntl, fd, command, arg);
     return (int)DOOR(s5_fcntl(ENGINE, fd, command, arg));
 }
@@ -83,7 +83,14 @@ HOOK(int, ioctl, (int fd, unsigned long request, ...))
 
 HOOK(void, closefrom, (int first))
 {
-    s5_closefrom(ENGINE, first);
+    static void (*real)(int);
+    if (s5_gate_open()) {
+        s5_closefrom(ENGINE, first);
+        return;
+    }
+    if (!real)
+        real = (void (*)(int))s5_real_find("closefrom");
+    real(first);
 }
 
 /* stdio closes its descriptor where no hook sees it. */
@@ -96,34 +103,6 @@ HOOK(int, fclose, (FILE * stream))
         s5_connect_forget(ENGINE, fileno(stream));
     return real(stream);
 }
-
-/* --- what _FORTIFY_SOURCE makes of reads: libc's own checks, behind our gate --- */
-
-#define CHECKED(ret, name, params, args, fd, ours)                                                 \
-    ASIDE static ret ours_##name params                                                            \
-    {                                                                                              \
-        return DOOR(ours);                                                                         \
-    }                                                                                              \
-    HOOK(ret, name, params)                                                                        \
-    {                                                                                              \
-        static ret(*real) params;                                                                  \
-        if (s5_gate_stream(fd) && n <= size)                                                       \
-            return ours_##name args;                                                               \
-        if (!real)                                                                                 \
-            real = (ret(*) params)s5_real_find(#name);                                             \
-        return real args;                                                                          \
-    }
-
-CHECKED(ssize_t, __read_chk, (int fd, void *buf, size_t n, size_t size), (fd, buf, n, size), fd,
-        ((void)size, s5_read(ENGINE, fd, buf, n)))
-CHECKED(ssize_t, __recv_chk, (int fd, void *buf, size_t n, size_t size, int flags),
-        (fd, buf, n, size, flags), fd,
-        ((void)size, s5_recvfrom(ENGINE, fd, buf, n, flags, NULL, NULL)))
-CHECKED(ssize_t, __recvfrom_chk,
-        (int fd, void *buf, size_t n, size_t size, int flags, struct sockaddr *addr,
-         socklen_t *len),
-        (fd, buf, n, size, flags, addr, len), fd,
-        ((void)size, s5_recvfrom(ENGINE, fd, buf, n, flags, addr, len)))
 
 /* --- libc's own clients of the r-commands look names up and connect where nobody sees it:
  * whatever they are called with --- */
@@ -139,28 +118,3 @@ REFUSED(rcmd)
 REFUSED(rcmd_af)
 REFUSED(rexec)
 REFUSED(rexec_af)
-
-/* --- io_uring would connect where nobody sees it; programs that use it know how to do without ---
- */
-
-struct io_uring;
-struct io_uring_params;
-
-HOOK(int, io_uring_setup, (unsigned entries, struct io_uring_params *p))
-{
-    (void)entries, (void)p;
-    return -ENOSYS; /* liburing's convention */
-}
-
-HOOK(int, io_uring_queue_init, (unsigned entries, struct io_uring *ring, unsigned flags))
-{
-    (void)entries, (void)ring, (void)flags;
-    return -ENOSYS;
-}
-
-HOOK(int, io_uring_queue_init_params,
-     (unsigned entries, struct io_uring *ring, struct io_uring_params *p))
-{
-    (void)entries, (void)ring, (void)p;
-    return -ENOSYS;
-}

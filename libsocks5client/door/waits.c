@@ -52,27 +52,6 @@ HOOK(int, ppoll,
     return s5_gate_waits() && r > 0 ? ours_ppoll(fds, n, timeout, mask) : r;
 }
 
-HOOK(int, __poll_chk, (struct pollfd * fds, nfds_t n, int timeout, size_t size))
-{
-    static int (*real)(struct pollfd *, nfds_t, int, size_t);
-    if (!real)
-        real = (int (*)(struct pollfd *, nfds_t, int, size_t))s5_real_find("__poll_chk");
-    /* A set smaller than told is libc's to complain about. */
-    return size / sizeof *fds < n ? real(fds, n, timeout, size) : hook_poll(fds, n, timeout);
-}
-
-HOOK(int, __ppoll_chk,
-     (struct pollfd * fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask,
-      size_t size))
-{
-    static int (*real)(struct pollfd *, nfds_t, const struct timespec *, const sigset_t *, size_t);
-    if (!real)
-        real = (int (*)(struct pollfd *, nfds_t, const struct timespec *, const sigset_t *,
-                        size_t))s5_real_find("__ppoll_chk");
-    return size / sizeof *fds < n ? real(fds, n, timeout, mask, size)
-                                  : hook_ppoll(fds, n, timeout, mask);
-}
-
 /* --- select --- */
 
 ASIDE static int ours_pselect(int n, fd_set *in, fd_set *out, fd_set *ex,
@@ -128,6 +107,8 @@ HOOK(int, select, (int n, fd_set *in, fd_set *out, fd_set *ex, struct timeval *t
 
 ASIDE static int ours_epoll_ctl(int ep, int op, int fd, struct epoll_event *event)
 {
+    if (!s5_gate_open())
+        return REAL(epoll_ctl, ep, op, fd, event);
     return (int)DOOR(s5_epoll_ctl(ENGINE, ep, op, fd, event));
 }
 
@@ -138,7 +119,7 @@ HOOK(int, epoll_ctl, (int ep, int op, int fd, struct epoll_event *event))
 {
     if ((unsigned)fd >= S5_CHUNK_SLOTS)
         return ours_epoll_ctl(ep, op, fd, event);
-    struct s5_slot *slot = &s5_preload_engine.registry.near.slots[fd];
+    struct s5_slot *slot = &s5_begin_engine.registry.near.slots[fd];
     __asm__("" : "+r"(slot)); /* one address for all that follows */
     if (__builtin_expect(atomic_load_explicit(&slot->record, memory_order_acquire) != 0, 0) ||
         __builtin_expect(atomic_load_explicit(&slot->ep, memory_order_relaxed) != ep + 1, 0) ||

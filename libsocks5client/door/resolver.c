@@ -50,12 +50,11 @@ static int answer(struct __res_state *state, const char *name, int class, int ty
     uint8_t query[S5_DNS_HEADER + 256 + 4];
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
-    int len = s5_dns_ask(name, (uint16_t)type, (uint16_t)class, (uint16_t)(now.tv_nsec / 16), query,
-                         sizeof query);
+    int len = s5_dns_ask(name, (uint16_t)type, (uint16_t) class, (uint16_t)(now.tv_nsec / 16),
+                         query, sizeof query);
     if (len < 0 || n < 0)
         return fail(state, NO_RECOVERY);
-    ssize_t got = s5_nameserver_reply(s5_preload(), query, (size_t)len, NULL, true, reply,
-                                      (size_t)n);
+    ssize_t got = s5_nameserver_reply(s5_begin(), query, (size_t)len, NULL, true, reply, (size_t)n);
     int herr = judge(reply, got);
     return herr ? fail(state, herr) : (int)got;
 }
@@ -63,8 +62,8 @@ static int answer(struct __res_state *state, const char *name, int class, int ty
 static int answer_message(const unsigned char *query, int len, unsigned char *reply, int n)
 {
     ssize_t got = len < 0 || n < 0 ? 0
-                                   : s5_nameserver_reply(s5_preload(), query, (size_t)len, NULL,
-                                                         true, reply, (size_t)n);
+                                   : s5_nameserver_reply(s5_begin(), query, (size_t)len, NULL, true,
+                                                         reply, (size_t)n);
     if (got > 0)
         return (int)got;
     errno = got ? (int)-got : ECONNREFUSED;
@@ -76,7 +75,7 @@ static bool asks_direct(const unsigned char *query, int len)
     struct s5_dns_query q;
     return s5_engine_inside ||
            (len > 0 && s5_dns_read(query, (size_t)len, &q) == 0 && q.name.kind == S5_ADDR_NAME &&
-            s5_nameserver_direct(s5_preload(), q.name.name));
+            s5_nameserver_direct(s5_begin(), q.name.name));
 }
 
 /* NAME as it is asked for under DOMAIN (NULL: none). */
@@ -95,7 +94,7 @@ static const char *whole(const char *name, const char *domain, char *buf, size_t
         static int(*real) params;                                                                  \
         char buf[S5_ADDR_NAME_MAX + 2];                                                            \
         const char *about = whole(name, domain, buf, sizeof buf);                                  \
-        if (!s5_nameserver_direct(s5_preload(), about))                                            \
+        if (s5_gate_open() && !s5_nameserver_direct(s5_begin(), about))                            \
             return answer(state, about, class, type, reply, n);                                    \
         if (!real)                                                                                 \
             real = (int(*) params)s5_real_find(#fn);                                               \
@@ -106,15 +105,14 @@ static const char *whole(const char *name, const char *domain, char *buf, size_t
     HOOK(int, fn, params)                                                                          \
     {                                                                                              \
         static int(*real) params;                                                                  \
-        if (!asks_direct(query, len))                                                              \
+        if (s5_gate_open() && !asks_direct(query, len))                                            \
             return answer_message(query, len, reply, n);                                           \
         if (!real)                                                                                 \
             real = (int(*) params)s5_real_find(#fn);                                               \
         return real ? real args : fail(NULL, NO_RECOVERY);                                         \
     }                                                                                              \
     TWIN(fn)
-#define TWIN(name)                                                                                 \
-    EXPORT __typeof__(hook_##name) hook___##name __asm__("__" #name) __attribute__((alias(#name)));
+#define TWIN(name) ALIAS(__##name, name)
 
 QUESTION(res_query, (const char *name, int class, int type, unsigned char *reply, int n),
          (name, class, type, reply, n), NULL, name, NULL)

@@ -7,8 +7,8 @@
  *
  *   REAL(name, ...)  libc's own
  *   DOOR(call)       the engine's, its result turned into libc's */
-#ifndef S5_PRELOAD_HOOKS_H
-#define S5_PRELOAD_HOOKS_H
+#ifndef S5_HOOKS_H
+#define S5_HOOKS_H
 
 #include "octets.h"
 #include "real.h"
@@ -18,13 +18,13 @@
 
 #define REAL(name, ...) s5_real.name(__VA_ARGS__)
 #define DOOR(call)      s5_door(call)
-#define ENGINE          s5_preload()
+#define ENGINE          s5_begin()
 
-#define GATE_connect(fd, addr, len) true
+#define GATE_connect(fd, addr, len) s5_gate_open()
 #define OURS_connect(fd, addr, len) (int)DOOR(s5_connect(ENGINE, fd, addr, len))
-#define GATE_bind(fd, addr, len)    true
+#define GATE_bind(fd, addr, len)    s5_gate_open()
 #define OURS_bind(fd, addr, len)    (int)DOOR(s5_bind(ENGINE, fd, addr, len))
-#define GATE_listen(fd, backlog)    true
+#define GATE_listen(fd, backlog)    s5_gate_open()
 #define OURS_listen(fd, backlog)    (int)DOOR(s5_listen(ENGINE, fd, backlog))
 
 #define GATE_accept(fd, addr, len)  s5_gate_ours(fd)
@@ -42,7 +42,7 @@
 #define OURS_getsockopt(fd, level, name, value, len)                                               \
     (int)DOOR(s5_getsockopt(ENGINE, fd, level, name, value, len))
 #define GATE_setsockopt(fd, level, name, value, len)                                               \
-    (level == IPPROTO_SCTP || level == IPPROTO_UDP)
+    ((level == IPPROTO_SCTP || level == IPPROTO_UDP) && s5_gate_open())
 #define OURS_setsockopt(fd, level, name, value, len)                                               \
     (int)DOOR(s5_setsockopt(ENGINE, fd, level, name, value, len))
 
@@ -69,23 +69,24 @@
 #define OURS_recvmmsg(fd, msgs, n, flags, timeout)                                                 \
     (int)DOOR(s5_recvmmsg(ENGINE, fd, msgs, n, flags, timeout))
 /* These three may name a destination. */
-#define GATE_sendto(fd, buf, n, flags, addr, len) (addr || s5_gate_stream(fd))
+#define GATE_sendto(fd, buf, n, flags, addr, len) ((addr && s5_gate_open()) || s5_gate_stream(fd))
 #define OURS_sendto(fd, buf, n, flags, addr, len)                                                  \
     DOOR(s5_sendto(ENGINE, fd, buf, n, flags, addr, len))
-#define GATE_sendmsg(fd, msg, flags)      ((msg && msg->msg_name) || s5_gate_stream(fd))
+#define GATE_sendmsg(fd, msg, flags)                                                               \
+    ((msg && msg->msg_name && s5_gate_open()) || s5_gate_stream(fd))
 #define OURS_sendmsg(fd, msg, flags)      DOOR(s5_sendmsg(ENGINE, fd, msg, flags))
-#define GATE_sendmmsg(fd, msgs, n, flags) true
+#define GATE_sendmmsg(fd, msgs, n, flags) s5_gate_open()
 #define OURS_sendmmsg(fd, msgs, n, flags) (int)DOOR(s5_sendmmsg(ENGINE, fd, msgs, n, flags))
 
 #define GATE_close(fd) (s5_gate_ours(fd) || s5_gate_hidden(fd))
 #define OURS_close(fd) (int)DOOR(s5_close(ENGINE, fd))
-#define GATE_close_range(first, last, flags) true
+#define GATE_close_range(first, last, flags) s5_gate_open()
 #define OURS_close_range(first, last, flags) (int)DOOR(s5_close_range(ENGINE, first, last, flags))
-#define GATE_dup(fd)             true
+#define GATE_dup(fd)             s5_gate_open()
 #define OURS_dup(fd)             (int)DOOR(s5_dup(ENGINE, fd))
-#define GATE_dup2(fd, to)        true
+#define GATE_dup2(fd, to)        s5_gate_open()
 #define OURS_dup2(fd, to)        (int)DOOR(s5_dup3(ENGINE, fd, to, 0, true))
-#define GATE_dup3(fd, to, flags) true
+#define GATE_dup3(fd, to, flags) s5_gate_open()
 #define OURS_dup3(fd, to, flags) (int)DOOR(s5_dup3(ENGINE, fd, to, flags, false))
 
 /* What a hook does with the arguments of fcntl and ioctl beyond their table rows. */

@@ -1,0 +1,60 @@
+/* To be called back, as FTP does: ftp SERVER-URL HOST PORT FILE. The file's server is told an
+ * address at which the SOCKS server listens for us, and connects there with the file. */
+#include <socks5client.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Says a command (NULL: none), and reads the reply to it: its code. */
+static int command(FILE *control, const char *text)
+{
+    char line[1024];
+    if (text)
+        dprintf(fileno(control), "%s\r\n", text);
+    do
+        if (!fgets(line, sizeof line, control))
+            return -1;
+    while (strlen(line) < 4 || line[3] != ' ');
+    return atoi(line);
+}
+
+int main(int argc, char **argv)
+{
+    char text[1024], host[256], buf[4096];
+    uint16_t port;
+    struct socks5_listener *listener;
+    if (argc != 5)
+        return 2;
+    int fd = socks5_connect(argv[1], argv[2], (uint16_t)atoi(argv[3]), 10000);
+    FILE *control = fd < 0 ? NULL : fdopen(fd, "r");
+    if (!control || command(control, NULL) != 220)
+        return 1;
+    if (command(control, "USER anonymous") == 331)
+        command(control, "PASS guest@example.org");
+    command(control, "TYPE I");
+
+    /* The first reply tells where it listens, */
+    int result = socks5_listen(argv[1], argv[2], 0, 10000, &listener);
+    if (result < 0) {
+        fprintf(stderr, "ftp: %s\n", strerror(-result));
+        return 1;
+    }
+    socks5_listener_name(listener, host, sizeof host, &port);
+    snprintf(text, sizeof text, "EPRT |%d|%s|%u|", strchr(host, ':') ? 2 : 1, host, port);
+    if (command(control, text) != 200)
+        return 1;
+    snprintf(text, sizeof text, "RETR %s", argv[4]);
+    if (command(control, text) != 150)
+        return 1;
+    /* the second that somebody came. */
+    int data = socks5_accept(listener, 10000, host, sizeof host, &port);
+    if (data < 0)
+        return 1;
+    ssize_t n;
+    while ((n = read(data, buf, sizeof buf)) > 0)
+        fwrite(buf, 1, (size_t)n, stdout);
+    close(data);
+    socks5_listener_free(listener);
+    return command(control, "QUIT") != 226;
+}

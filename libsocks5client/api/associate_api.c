@@ -1,0 +1,170 @@
+/* Datagrams (RFC 1928 sections 6 and 7): the header alone, and an association all at once. A
+ * datagram socket of our own is connected to the relay, so the kernel drops what comes from
+ * anywhere else; the connection the association was asked for on lies still, and its end is the
+ * association's. */
+#include "addr.h"
+#include "datagram.h"
+#include "dial.h"
+#include "export.h"
+#include "socks5client.h"
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct socks5_association {
+    int control; /* the association lives as long as this; -1: none */
+    int udp;     /* connected to the relay; -1: none */
+};
+
+/* ---- The header ---- */
+
+S5_EXPORT int socks5_datagram_header(const char *host, uint16_t port, void *out, size_t size)
+{
+    struct s5_addr to;
+    if (s5_addr_parse(&to, host, strlen(host), port) < 0)
+        return -EINVAL;
+    struct s5_writer w = s5_writer_init(out, size);
+    s5_datagram_write(&w, 0, &to);
+    return w.failed ? -ENOBUFS : (int)s5_datagram_header_len(&to);
+}
+
+S5_EXPORT int socks5_datagram_open(const void *datagram, size_t n, unsigned *ret_frag, char *host,
+                                   size_t size, uint16_t *ret_port)
+{
+    struct s5_datagram head;
+    if (s5_datagram_read(datagram, n, &head) < 0)
+        return -EPROTO;
+    int result = host ? s5_dial_text(&head.from, host, size, ret_port) : 0;
+    if (result < 0)
+        return result;
+    if (ret_frag)
+        *ret_frag = head.frag;
+    return head.header_len;
+}
+
+/* ---- All at once ---- */
+
+static bool is_zeros(const struct s5_addr *addr)
+{
+    static const uint8_t zeros[16];
+    return (addr->kind != S5_ADDR_IPV4 && addr->kind != S5_ADDR_IPV6) ||
+           memcmp(addr->octets, zeros, addr->kind == S5_ADDR_IPV4 ? 4 : 16) == 0;
+}
+
+/* BND, or where it says nothing the server itself. */
+static int relay_of(int control, const struct s5_addr *bound, struct sockaddr_storage *ret,
+                    socklen_t *ret_len)
+{
+    struct s5_addr at = *bound;
+    struct sockaddr_storage server;
+    socklen_t len = sizeof server;
+    if (is_zeros(bound) && (getpeername(control, (struct sockaddr *)&server, &len) < 0 ||
+                            s5_addr_from_sockaddr(&at, (struct sockaddr *)&server, len) < 0))
+        return -EPROTO;
+    at.port = bound->port;
+    return at.port ? s5_addr_to_sockaddr(&at, at.kind == S5_ADDR_IPV4 ? AF_INET : AF_INET6, ret,
+                                         ret_len)
+                   : -EPROTO;
+}
+
+static int open_udp(struct socks5_association *a, const struct s5_session *session)
+{
+    struct sockaddr_storage relay;
+    socklen_t len;
+    int result = relay_of(a->control, s5_session_bound(session), &relay, &len);
+    if (result < 0)
+        return result;
+    a->udp = socket(relay.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    return a->udp < 0 || connect(a->udp, (struct sockaddr *)&relay, len) < 0 ? -errno : 0;
+}
+
+S5_EXPORT int socks5_associate(const char *url, int timeout_ms, struct socks5_association **ret)
+{
+    struct s5_session session;
+    struct socks5_association *a = malloc(sizeof(*a));
+    if (!a)
+        return -ENOMEM;
+    s5_session_wipe(&session);
+    a->udp = -1;
+    a->control = s5_dial(url, S5_UDP_ASSOCIATE, NULL, 0, timeout_ms, &session);
+    int result = a->control < 0 ? a->control : open_udp(a, &session);
+    s5_session_wipe(&session);
+    if (result < 0)
+        socks5_association_free(a);
+    else
+        *ret = a;
+    return result;
+}
+
+S5_EXPORT int socks5_association_fd(const struct socks5_association *association)
+{
+    return association->udp;
+}
+
+S5_EXPORT ssize_t socks5_association_send(struct socks5_association *association, const char *host,
+                                          uint16_t port, const void *data, size_t n)
+{
+    uint8_t head[S5_DATAGRAM_MAX];
+    int len = socks5_datagram_header(host, port, head, sizeof head);
+    if (len < 0)
+        return len;
+    struct iovec iov[] = {{head, (size_t)len}, {(void *)(uintptr_t)data, n}};
+    struct msghdr msg = {.msg_iov = iov, .msg_iovlen = 2};
+    ssize_t sent;
+    do
+        sent = sendmsg(association->udp, &msg, MSG_NOSIGNAL);
+    while (sent < 0 && errno == EINTR);
+    return sent < 0 ? -errno : (ssize_t)n;
+}
+
+/* 0: there is a datagram, or an error of the socket's. */
+static int await_either(const struct socks5_association *a, int64_t until)
+{
+    struct pollfd p[] = {{.fd = a->udp, .events = POLLIN}, {.fd = a->control, .events = POLLIN}};
+    for (;;) {
+        int64_t left = until - s5_dial_until(0);
+        int n = poll(p, 2, left > 0 ? (int)left : 0);
+        if (n < 0 && errno != EINTR)
+            return -errno;
+        if (n > 0)
+            return p[0].revents ? 0 : -ECONNRESET;
+        if (n == 0 && left <= 0)
+            return -ETIMEDOUT;
+    }
+}
+
+S5_EXPORT ssize_t socks5_association_recv(struct socks5_association *association, int timeout_ms,
+                                          void *buf, size_t n, char *host, size_t size,
+                                          uint16_t *ret_port)
+{
+    int64_t until = s5_dial_until(timeout_ms);
+    int result;
+    while ((result = await_either(association, until)) == 0) {
+        uint8_t whole[UINT16_MAX];
+        ssize_t len = recv(association->udp, whole, sizeof whole, MSG_DONTWAIT);
+        unsigned frag;
+        int head = len < 0 ? -1 : socks5_datagram_open(whole, (size_t)len, &frag, NULL, 0, NULL);
+        if (head < 0 || frag != 0) /* nobody's datagram, or a part of one */
+            continue;
+        if (host &&
+            (result = socks5_datagram_open(whole, (size_t)len, NULL, host, size, ret_port)) < 0)
+            break;
+        size_t data = (size_t)len - (size_t)head;
+        memcpy(buf, whole + head, data < n ? data : n);
+        return (ssize_t)data;
+    }
+    return result;
+}
+
+S5_EXPORT void socks5_association_free(struct socks5_association *association)
+{
+    if (!association)
+        return;
+    if (association->udp >= 0)
+        close(association->udp);
+    if (association->control >= 0)
+        close(association->control);
+    free(association);
+}

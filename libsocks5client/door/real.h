@@ -1,0 +1,87 @@
+/* libc's functions behind the engine, and what every function of a door is made of.
+ *
+ * There are two doors, built from the same files: the preload object, whose functions have libc's
+ * names, and the drop-in functions of the library (S5_DROP), whose names have an R in front. */
+#ifndef S5_REAL_H
+#define S5_REAL_H
+
+#include "begin.h"
+#include <errno.h>
+#include <stdbool.h>
+
+#ifndef S5_DROP
+#define S5_DROP 0
+#endif
+#if S5_DROP
+#define S5_REAL_PREFIX "R"
+#else
+#define S5_REAL_PREFIX ""
+#endif
+
+#define EXPORT __attribute__((visibility("default")))
+
+/* Filled on first use, symbol by symbol: at start every member is a function that looks its symbol
+ * up, puts it in its own place and calls it. */
+extern HIDDEN struct s5_calls s5_real;
+
+/* The drop-in functions: false where the preload object covers the process. Then they are what the
+ * program's own calls would be, that object's hooks: nothing goes through two engines. */
+bool s5_real_alone(void);
+
+/* The next definition of NAME after this object's (the first of all where we are not alone), or
+ * NULL; to be cast. Preserves errno. */
+typedef void (*s5_real_fn)(void);
+s5_real_fn s5_real_find(const char *name);
+
+/* An exported hook: NAME with the door's prefix for the linker, hook_NAME in C, where libc's
+ * headers may declare NAME in terms of their own (transparent unions, varying prototypes). */
+#define HOOK(ret, name, params)                                                                    \
+    EXPORT ret hook_##name params __asm__(S5_REAL_PREFIX #name);                                   \
+    EXPORT ret hook_##name params
+
+/* Another exported name of the hook OF, in the same file. The drop-in functions have one name each.
+ */
+#if S5_DROP
+#define ALIAS(name, of)
+#else
+#define ALIAS(name, of)                                                                            \
+    EXPORT __typeof__(hook_##of) alias_##name __asm__(#name) __attribute__((alias(#of)));
+#endif
+
+/* A result as the engine gives it, turned into what a libc function returns; errno is left alone on
+ * success. */
+static inline long s5_door(long result)
+{
+    if (result >= 0)
+        return result;
+    errno = (int)-result;
+    return -1;
+}
+
+/* The gates: what a hook asks before anything else. A load or two, and a branch. */
+static inline bool s5_gate_open(void)
+{
+    return !S5_DROP || s5_real_alone();
+}
+static inline bool s5_gate_flying(void)
+{
+    return __builtin_expect(s5_registry_flying(&s5_begin_engine.registry), 0);
+}
+static inline bool s5_gate_waits(void)
+{
+    return __builtin_expect(s5_registry_waits(&s5_begin_engine.registry), 0);
+}
+static inline bool s5_gate_stream(int fd)
+{
+    return __builtin_expect(s5_registry_streams(&s5_begin_engine.registry, fd), 0);
+}
+static inline bool s5_gate_hidden(int fd)
+{
+    return fd == atomic_load_explicit(&s5_begin_engine.tree_fd, memory_order_relaxed);
+}
+static inline bool s5_gate_ours(int fd)
+{
+    return __builtin_expect(!s5_registry_foreign(&s5_begin_engine.registry, fd), 0);
+}
+
+#endif

@@ -1,0 +1,276 @@
+"""The library. Its drop-in functions: the programs of tests/apps, and a source package of Debian's,
+compiled anew with the header and nothing else changed, through real servers, without anything
+preloaded; and under the preload object. Its other functions: the examples of docs/examples."""
+
+import copy
+import glob
+import os
+import re
+import shlex
+import shutil
+import socket
+import subprocess
+
+import bed
+import hostile
+import servers as s
+import test_apps
+import test_bind
+import test_gssapi
+import test_names
+import test_udp
+from run import PAGE, fine, right, test
+
+ALONE = {"exec_inherit", "raw_syscall", "spawn", "vfork_exec"}  # what the preload object alone sees
+
+
+def dropped(w):
+    """The same world for programs that were compiled anew."""
+    other = copy.copy(w)
+    other.linked, other.kind = True, "drop_"
+    return other
+
+
+for NAME in [name for name in test_apps.ECHOING if name not in ALONE]:
+    for HOST in [bed.TARGET4] + ([bed.TARGET6] if NAME in test_apps.FAMILY6 else []):
+        test("recompiled: %s to %s" % (NAME, HOST), linked=False)(
+            lambda w, n=NAME, h=HOST: test_apps.covered(
+                dropped(w), "socksify", s.MICROSOCKS if n == "udp_refused" else s.DANTED, "", n, h))
+test("recompiled: tcp_blocking with a password", linked=False)(lambda w: test_apps.covered(
+    dropped(w), "socksify", s.DANTED_AUTH, test_apps.AUTH, "tcp_blocking", bed.TARGET4))
+
+for NAME in test_apps.STALLING:
+    test("recompiled: %s with a server that cannot be reached" % NAME, linked=False)(
+        lambda w, n=NAME: test_apps.covered(dropped(w), "socksify", s.BLACK_HOLE, "", n,
+                                            bed.TARGET4, 80))
+
+test("recompiled: so_error, a refused target", linked=False)(lambda w: test_apps.covered(
+    dropped(w), "socksify", s.DANTED, "", "so_error", bed.TARGET4, s.REFUSED))
+
+for HOW in [how for how in test_bind.WAYS if how != "exec"]:
+    test("recompiled: called back at %s, %s" % (bed.TARGET4, HOW), linked=False)(
+        lambda w, how=HOW: test_bind.called_back(dropped(w), how, bed.TARGET4, s.DANTED))
+test("recompiled: called back at %s, blocking" % bed.TARGET6, linked=False)(
+    lambda w: test_bind.called_back(dropped(w), "blocking", bed.TARGET6, s.DANTED))
+
+for HOST, LESS in test_udp.FAMILIES:
+    test("recompiled: every call for datagrams to %s" % HOST, linked=False)(
+        lambda w, h=HOST, n=LESS: fine(test_udp.through(
+            dropped(w), s.DANTED, "", [dropped(w).app("udp_calls"), h, "7", str(n)])))
+
+
+@test("recompiled: names", linked=False)
+def _(w):
+    other = dropped(w)
+    test_names.connects(other, s.DANTED, "socksify")
+    for name in ("names_odd", "names_all_at_once"):
+        fine(other.via(s.DANTED, [other.app(name)], seconds=120))
+    for name in (test_names.BOTH, "localhost"):
+        bare = bed.run(bed.PROXY, [w.app("names_shape", False), name], w.env, 60)
+        again = other.via(s.DANTED, [other.app("names_shape"), name])
+        assert bare[0] == again[0] == 0, (bare[0], again[0], again[2])
+        differ = [pair for pair in zip(bare[1].splitlines(), again[1].splitlines())
+                  if pair[0] != pair[1]]
+        assert bare[1].count(b"\n") > 800 and not differ, differ[:5]
+
+
+@test("recompiled: without a configuration everything fails, and says why", linked=False)
+def _(w):
+    other = dropped(w)
+    status, _, err = bed.run(bed.CLIENT, [other.app("tcp_blocking"), bed.TARGET4, "7"], w.env, 60)
+    assert status != 0 and b"no configuration" in err, (status, err)
+
+
+@test("recompiled and run by socksify: proxied once", linked=False)
+def _(w):
+    """Both doors know the server; it is asked for the target, by one connection."""
+    def serve(c):
+        hostile.Talk(c).serve()
+    program = dropped(w).app("tcp_blocking")
+    w.hostile.play(serve)
+    fine(w.via(s.HOSTILE, [program, bed.TARGET4, "7"]))
+    asked = b"".join(w.hostile.flights)
+    assert w.hostile.connections == 1 and asked.count(socket.inet_aton(bed.TARGET4)) == 1, \
+        w.hostile.flights
+    assert socket.inet_aton(bed.PROXY4) not in asked, asked
+    for name in ("epoll_before", "threads_200", "listen_local", "close_all"):
+        fine(w.via(s.DANTED, [dropped(w).app(name), bed.TARGET4, "7"]))
+    fine(w.via(s.DANTED, [dropped(w).app("names_connect"), test_names.WILD, "7", "covered"]))
+    fine(test_udp.through(w, s.DANTED, "", [dropped(w).app("udp_calls"), bed.TARGET4, "7",
+                                            str(test_udp.FAMILIES[0][1])]))
+    test_bind.callers()
+    fine(w.via(s.DANTED, [dropped(w).app("called_back"), bed.TARGET4, str(test_bind.CALLER),
+                          "nonblock epoll"]))
+
+
+# --- docs/examples, each as a reader would run it ---
+
+
+def example(w, name, *arguments):
+    return bed.run(bed.CLIENT, [w.build + "/docs/examples/example_" + name] + list(arguments),
+                   dict(w.env, SOCKS5_SERVER=URL), 40)
+
+
+URL = "socks5h://%s:%d" % (bed.PROXY4, s.DANTED)
+PAGE_AT = [bed.TARGET4, str(s.HTTP), "/index.html"]
+SERVER = [bed.PROXY4, str(s.DANTED)]
+
+test("example: a blocking fetch", linked=False)(
+    lambda w: right(example(w, "fetch", URL, *PAGE_AT), PAGE))
+test("example: a blocking fetch by name, over IPv6, with a password", linked=False)(
+    lambda w: right(example(w, "fetch", "socks5h://%s@[%s]:%d" % (test_apps.AUTH, bed.PROXY6,
+                                                                 s.DANTED_AUTH),
+                            test_names.BOTH, "80", "/index.html"), PAGE))
+test("example: a poll loop over the session", linked=False)(
+    lambda w: right(example(w, "loop", *SERVER, *PAGE_AT), PAGE))
+test("example: libevent", linked=False)(
+    lambda w: right(example(w, "event", *SERVER, *PAGE_AT), PAGE))
+test("example: the legacy client, recompiled", linked=False)(
+    lambda w: right(example(w, "legacy", test_names.BOTH, "80", "GET /index.html HTTP/1.0"), PAGE))
+
+
+@test("example: a question in a datagram", linked=False)
+def _(w):
+    test_udp.targets(w)
+    for host, port in ((bed.PROXY4, s.DANTED), ("[%s]" % bed.PROXY6, s.DANTED)):
+        right(example(w, "query", "socks5h://%s:%d" % (host, port), bed.TARGET4, str(test_udp.DNS),
+                      "name.example"), b"192.0.2.77, says 10.88.2.2 port 5353")
+    status, _, err = example(w, "query", "socks5h://%s:%d" % (bed.PROXY4, s.MICROSOCKS), bed.TARGET4,
+                             str(test_udp.DNS), "name.example")
+    assert status == 1 and b"not supported" in err, (status, err)
+
+
+@test("example: called back with a file", linked=False)
+def _(w):
+    for host in (bed.TARGET4, bed.TARGET6):
+        right(example(w, "ftp", URL, host, str(s.FTP), "index.html"), PAGE)
+
+
+@test("example: failures are told", linked=False)
+def _(w):
+    for name, arguments in (("fetch", [URL]), ("loop", SERVER), ("event", SERVER)):
+        status, out, err = example(w, name, *arguments, bed.TARGET4, str(s.REFUSED), "/")
+        assert status == 1 and not out and b"Connection refused" in err, (name, status, err)
+
+
+# --- a program that is as old as the protocol, from Debian's source package ---
+
+
+class Installed:
+    """The library as it is installed, in a folder of its own."""
+
+    def __init__(self, w):
+        self.root = w.scratch + "/installed"
+        subprocess.run(["meson", "install", "-C", w.build, "--no-rebuild", "--destdir", self.root],
+                       check=True, stdout=subprocess.DEVNULL, timeout=120)
+        self.lib = os.path.dirname(glob.glob(self.root + "/**/libsocks5client.so",
+                                             recursive=True)[0])
+        self.env = dict(os.environ, PKG_CONFIG_PATH=self.lib + "/pkgconfig",
+                        PKG_CONFIG_SYSROOT_DIR=self.root)
+
+    def flags(self, *words):
+        return subprocess.run(["pkg-config", *words], env=self.env, check=True, text=True,
+                              stdout=subprocess.PIPE, timeout=20).stdout.strip()
+
+
+def installed(w):
+    if not hasattr(w, "installed"):
+        w.installed = Installed(w)
+    return w.installed
+
+
+def netcat(w):
+    """Debian's netcat-traditional, built as its debian/rules does, and one flag."""
+    folder = w.scratch + "/netcat"
+    if not os.path.exists(folder):
+        source = subprocess.run([os.path.dirname(hostile.__file__) + "/source.sh", "netcat"],
+                                stdout=subprocess.PIPE, text=True, check=True, timeout=600)
+        shutil.copytree(source.stdout.strip(), folder)
+        words = shlex.split(subprocess.run(
+            ["dpkg-buildflags", "--export=cmdline"], check=True, text=True, stdout=subprocess.PIPE,
+            env=dict(os.environ, DEB_BUILD_MAINT_OPTIONS="hardening=+all")).stdout)
+        flags = dict(word.split("=", 1) for word in words)
+        i = installed(w)
+        subprocess.run(["make", "linux", "STATIC=", "DFLAGS=-DLINUX -DTELNET "
+                        "-DGAPING_SECURITY_HOLE -DIP_TOS -DDEBIAN_VERSION='\"1\"'",
+                        "CC=cc %s %s %s" % (flags["CFLAGS"], flags["CPPFLAGS"],
+                                            i.flags("--cflags", "socks5client-dropin")),
+                        "XLIBS=" + flags["LDFLAGS"] + " " + i.flags("--libs", "socks5client-dropin")],
+                       cwd=folder, check=True, timeout=120, stdout=subprocess.DEVNULL,
+                       stderr=subprocess.DEVNULL)
+    return folder + "/nc"
+
+
+def nc(w, words, data=None, url=None):
+    env = dict(w.env, LD_LIBRARY_PATH=installed(w).lib, SOCKS5_SERVER=url or URL)
+    return bed.run(bed.CLIENT, [netcat(w)] + words, env, 40, data)
+
+
+@test("netcat, recompiled: a page, by address and by name", linked=False)
+def _(w):
+    for host in (bed.TARGET4, test_names.BOTH):
+        for url in (URL, "socks5h://%s@%s:%d" % (test_apps.AUTH, bed.PROXY4, s.DANTED_AUTH)):
+            right(nc(w, ["-q", "5", host, "80"], b"GET /index.html HTTP/1.0\r\n\r\n", url), PAGE)
+
+
+@test("netcat, recompiled: a refused target", linked=False)
+def _(w):
+    status, out, err = nc(w, ["-v", "-n", bed.TARGET4, str(s.REFUSED)])
+    assert status == 1 and not out and b"Connection refused" in err, (status, out, err)
+
+
+@test("netcat, recompiled: datagrams", linked=False)
+def _(w):
+    test_udp.targets(w)
+    del test_udp.SEEN[1:]
+    right(nc(w, ["-u", "-n", "-w", "3", "-q", "2", bed.TARGET4, "7"], b"there and back\n"),
+          b"there and back")
+    assert test_udp.SEEN[1:] == [bed.OUTER4], test_udp.SEEN
+
+
+@test("netcat, recompiled: called back", linked=False)
+def _(w):
+    """It tells on standard error where it listens, which is at the server; somebody calls there."""
+    conf = s.write(w.scratch + "/listen.conf", 'server "a" { address = "%s" port = %d }\n'
+                   'rule "all" { command = {"connect", "bind"} via = {"a"} }\n'
+                   % (bed.PROXY4, s.DANTED))
+    process = bed.start(bed.CLIENT, ["env", "LD_LIBRARY_PATH=" + installed(w).lib, "SOCKS5_CONF=" + conf,
+                                     netcat(w), "-l", "-v", "-n", "-q", "1"],
+                        stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    try:
+        line = process.stderr.readline().decode()
+        where = re.search(r"\[([\d.]+)\] (\d+)", line)
+        assert where, line
+        host, port = where.groups()
+        assert host == bed.OUTER4, line
+        with bed.inside(bed.TARGET):
+            caller = socket.create_connection((host, int(port)), 10)
+        caller.sendall(b"called back\n")
+        caller.close()
+        assert process.stdout.read() == b"called back\n"
+        assert bed.TARGET4 in process.stderr.readline().decode()
+    finally:
+        bed.stop(process)
+
+
+@test("installed: pkg-config's flags are all an example needs", linked=False)
+def _(w):
+    i = installed(w)
+    here = os.path.dirname(os.path.abspath(__file__)) + "/../../docs/examples/"
+    for compiler, name, package in (("cc", "fetch", "socks5client"), ("cc", "loop", "socks5client"),
+                                    ("cc", "legacy", "socks5client-dropin")):
+        subprocess.run([compiler, "-o", w.scratch + "/" + name, here + name + ".c",
+                        *i.flags("--cflags", "--libs", package).split()], check=True, timeout=60)
+    env = dict(w.env, LD_LIBRARY_PATH=i.lib, SOCKS5_SERVER=URL)
+    right(bed.run(bed.CLIENT, [w.scratch + "/fetch", URL, *PAGE_AT], env), PAGE)
+    right(bed.run(bed.CLIENT, [w.scratch + "/loop", *SERVER, *PAGE_AT], env), PAGE)
+    right(bed.run(bed.CLIENT, [w.scratch + "/legacy", bed.TARGET4, "80",
+                               "GET /index.html HTTP/1.0"], env), PAGE)
+
+
+@test("recompiled: through a server that wants Kerberos", linked=False)
+def _(w):
+    """By a bridge, as any covered program; it is found beside the library."""
+    env = dict(test_gssapi.env_of(w), SOCKS5_CONF=test_gssapi.krb(w).conf())
+    for name in ("tcp_blocking", "epoll_before"):
+        fine(bed.run(bed.CLIENT, [dropped(w).app(name), bed.TARGET4, "7"], env, 60))
