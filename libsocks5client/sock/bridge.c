@@ -22,7 +22,7 @@
 
 bool s5_bridge_fronts(const struct s5_server *server)
 {
-    if (server->bridged)
+    if (server->bridged || server->is_path)
         return true;
     for (unsigned i = 0; i < server->n_methods; i++)
         if (server->methods[i] == S5_METHOD_GSSAPI)

@@ -189,31 +189,53 @@ static socklen_t address(const struct s5_server *server, unsigned at, struct soc
     return len;
 }
 
+/* connect() of FD: 0 or -EINPROGRESS, -EAGAIN where the queue of a UNIX socket is full, -errno. */
+static int reach(int fd, const struct sockaddr_storage *to, socklen_t len)
+{
+    int on = 1;
+    if (to->ss_family != AF_UNIX) {
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+        setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    }
+    if (connect(fd, (const struct sockaddr *)to, len) == 0)
+        return 0;
+    /* No such file: nothing listens there, as at a port. */
+    return errno == ENOENT ? -ECONNREFUSED : -errno;
+}
+
 /* The server's next address; ERROR is what the last one came to. */
 static void dial(struct conn *c, int error)
 {
     struct sockaddr_storage to;
     socklen_t len;
     while ((len = address(conn_server(c), c->talk->address, &to)) > 0) {
-        int on = 1, fd = socket(to.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+        int fd = socket(to.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
         c->talk->address++;
         if (fd < 0) {
             error = -errno;
             continue;
         }
-        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-        setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
         c->server = (struct watch){.fd = fd, .ready = server_ready};
         c->state = CONN_DIALING;
-        if ((connect(fd, (struct sockaddr *)&to, len) == 0 || errno == EINPROGRESS) &&
-            loop_want(&c->server, EPOLLOUT) == 0)
+        error = reach(fd, &to, len);
+        if ((error == 0 || error == -EINPROGRESS) && loop_want(&c->server, EPOLLOUT) == 0)
             return;
-        error = -errno;
         loop_close(&c->server);
+        if (error == -EAGAIN) { /* conn_expire() has us try again */
+            conns.crowded = true;
+            c->state = CONN_WAITING;
+            return;
+        }
     }
     journal(S5_LOG_WARNING, "server \"%s\" cannot be reached: %s", conn_server_name(c),
             s5_error_text(error));
     conn_refuse(c, error, 0);
+}
+
+void upstream_retry(struct conn *c)
+{
+    c->talk->address = 0;
+    dial(c, -EHOSTUNREACH);
 }
 
 /* --- beginning --- */
@@ -262,7 +284,7 @@ static int make_context(struct conn *c)
     struct s5_gss_fault fault;
     struct s5_gss_target target = {
         .service = s5_policy_text(conns.policy, server->gssapi_service),
-        .host = s5_policy_text(conns.policy, server->host),
+        .host = server->is_path ? "localhost" : s5_policy_text(conns.policy, server->host),
         .principal = ticket_principal(c->server_index),
         .delegate = server->gssapi_delegate,
     };
