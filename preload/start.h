@@ -4,7 +4,7 @@
 
 #include "real.h"
 
-#define S5_KEPT 9 /* variables of ours that a child gets back when its environment was cleaned */
+#define S5_KEPT 10 /* variables of ours that a child gets back when its environment was cleaned */
 
 /* Copies of them, "NAME=VALUE", as they were at the beginning. */
 char *const *s5_start_kept(int *ret_count);

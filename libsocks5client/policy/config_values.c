@@ -136,7 +136,7 @@ static int check_there(struct s5_policy *p, const char *key, const char *value, 
 
 static const struct {
     const char *name;
-    const char *words[4]; /* or CHECK */
+    const char *words[5]; /* or CHECK */
     check_fn *check;
 } keys[S5_CONFIG_KEYS] = {
     {"address", {NULL}, check_there},
@@ -151,6 +151,7 @@ static const struct {
     {"gssapi-delegate", {"false", "true"}, NULL},
     {"pipeline", {"auto", "on", "off"}, NULL},
     {"timeout", {NULL}, check_timeout},
+    {"isolate", {"none", "process", "destination", "rule"}, NULL},
     {"to", {NULL}, check_to},
     {"ports", {NULL}, check_ports},
     {"protocol", {"tcp", "udp"}, NULL},

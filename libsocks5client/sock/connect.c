@@ -279,8 +279,9 @@ static int via(struct s5_engine *e, int fd, const struct sockaddr *sa, socklen_t
         return r;
     }
     s5_flight_release(e, f);
-    s5_log(&e->log, S5_LOG_ERROR, "refused: server \"%s\" offers no method this program can use",
-           s5_policy_text(e->policy, server->name));
+    if (r == -EINVAL)
+        s5_log(&e->log, S5_LOG_ERROR, "refused: server \"%s\" offers no method this program can use",
+               s5_policy_text(e->policy, server->name));
     return r == -EINVAL ? -EOPNOTSUPP : r;
 }
 

@@ -10,6 +10,7 @@
 #include "called.h"
 #include "clock.h"
 #include "engine.h"
+#include "identity.h"
 #include "reply.h"
 #include "standing.h"
 #include <errno.h>
@@ -45,6 +46,8 @@ static int start_session(const struct s5_policy *p, struct s5_flight *f, const s
     for (unsigned i = 0; i < server->n_methods; i++)
         if (server->methods[i] != S5_METHOD_GSSAPI)
             setup.methods[setup.n_methods++] = server->methods[i];
+    if (server->isolate)
+        return s5_identity_start(&f->session, &setup, server, &f->identity);
     return s5_session_start(&f->session, &setup);
 }
 
@@ -80,7 +83,11 @@ static inline __attribute__((always_inline)) int begin(struct s5_engine *e, stru
         pipeline = standing != S5_STANDING_BAD;
         f->probing = standing == S5_STANDING_UNKNOWN;
     }
-    int r = start_session(e->policy, f, dst, pipeline);
+    int r = server->isolate ? s5_identity_choose(e, &f->identity, server,
+                                                 command == S5_UDP_ASSOCIATE ? NULL : dst)
+                            : 0;
+    if (r == 0)
+        r = start_session(e->policy, f, dst, pipeline);
     publish(f);
     return r;
 }

@@ -8,7 +8,7 @@ import bed
 import servers as s
 import test_udp
 from hostile import Hostile, Talk
-from run import AUTH, CURL, PAGE, PYTHON, URL4, right, test
+from run import AUTH, CURL, PAGE, PYTHON, URL4, fine, right, test
 
 
 def door(w, port=s.DANTED):
@@ -50,24 +50,11 @@ def _(w):
     right(bed.run(bed.CLIENT, command + CURL + [URL4], w.env), PAGE)
 
 
-@test("unix: an event loop, options and duplicates, fifty at once", linked=False)
-def _(w):
-    code = """
-import asyncio, os, select, socket
-async def one(i):
-    r, wr = await asyncio.open_connection(%r, 7)
-    assert wr.get_extra_info('peername')[:2] == (%r, 7)
-    wr.write(b'%%d' %% i); wr.write_eof()
-    assert await r.read() == b'%%d' %% i
-async def all():
-    await asyncio.gather(*(one(i) for i in range(50)))
-asyncio.run(all())
-c = socket.socket(); d = os.dup(c.fileno()); c.setblocking(False)
-ep = select.epoll(); ep.register(d, select.EPOLLOUT | select.EPOLLET)
-assert c.connect_ex((%r, 7)) == 115 and ep.poll(30) == [(d, select.EPOLLOUT)]
-os.write(d, b'both'); c.setblocking(True); assert c.recv(9) == b'both'
-print('fine')""" % ((bed.TARGET4,) * 3)
-    right(via(w, door(w), [PYTHON, "-c", code]), b"fine")
+for NAME in ("tcp_nonblock_select", "epoll_before", "epoll_after", "epoll_thread", "threads_200", "fork_after",
+             "fork_connecting", "exec_inherit", "vfork_exec", "close_all", "options_kept", "early_io",
+             "connect_500", "v4mapped", "stream"):
+    test("unix: %s" % NAME, linked=False)(lambda w, name=NAME: fine(
+        via(w, door(w), [w.app(name), bed.TARGET4, str(s.ECHO)])))
 
 
 @test("unix: datagrams", linked=False)

@@ -34,7 +34,8 @@ static void check_policy(void)
         check_text(s->gssapi_service);
         CHECK(s->host != 0 && s->port != 0 && s->timeout >= 1 && s->timeout <= 3600);
         CHECK(s->n_methods >= 1 && s->n_methods <= 3 && s->n_addrs <= 1 && s->pipeline <= 2);
-        CHECK(!memchr(s->methods, 2, s->n_methods) || (s->username_len && s->password_len));
+        CHECK(!memchr(s->methods, 2, s->n_methods) || (s->username_len && s->password_len) ||
+              s->isolate > 1);
     }
     for (uint32_t i = 0; i < p.n_rules; i++) {
         const struct s5_rule *r = &p.rules[i];

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -248,6 +249,29 @@ static void fill_methods(const struct conn *c, struct s5_session_setup *setup)
             setup->methods[setup->n_methods++] = server->methods[i];
 }
 
+/* For an isolated server: the words of the identity that the client told, or of one for it. */
+static int isolate(const struct conn *c, struct s5_session_setup *setup,
+                   struct s5_isolation_words *words)
+{
+    static uint64_t key[2];
+    const struct s5_server *server = conn_server(c);
+    const struct front *f = &c->talk->front;
+    struct s5_identity identity = f->identity;
+    if (conns.tree && !f->identified)
+        return -EACCES;
+    if (!f->identified) {
+        if (!key[0] && getrandom(key, sizeof key, 0) != (ssize_t)sizeof key)
+            return -EACCES;
+        s5_isolation_derive(&identity, key, server, 0, &f->dst);
+    }
+    s5_isolation_words(words, server, &identity);
+    setup->username = words->username;
+    setup->username_len = words->username_len;
+    setup->password = words->password;
+    setup->password_len = words->password_len;
+    return 0;
+}
+
 static int start_link(struct conn *c, bool gssapi)
 {
     const struct s5_server *server = conn_server(c);
@@ -266,6 +290,9 @@ static int start_link(struct conn *c, bool gssapi)
     if (f->command == S5_UDP_ASSOCIATE)
         setup.dst = &none; /* the socket the bridge sends from is not made yet */
     fill_methods(c, &setup);
+    struct s5_isolation_words words;
+    if (server->isolate && isolate(c, &setup, &words) < 0)
+        return -EACCES;
     if (gssapi) {
         void *room = mmap(NULL, sizeof *c->talk->room, PROT_READ | PROT_WRITE,
                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
