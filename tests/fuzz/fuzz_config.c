@@ -1,5 +1,6 @@
 /* A configuration file of any content: it is read whole or refused with a fault of one line,
  * nothing is left open, and what was read can be asked. */
+#include "isolation.h"
 #include "source.h"
 #include <stdlib.h>
 #include <string.h>
@@ -46,6 +47,20 @@ static void check_policy(void)
     }
 }
 
+/* A rule's isolation is its server's, which has room for a word behind its name. */
+static void check_isolation(void)
+{
+    for (uint32_t i = 0; i < p.n_servers; i++) {
+        const struct s5_server *s = &p.servers[i];
+        CHECK(!s->isolate || (s->username_len <= 239 && s->n_methods == 1 && s->methods[0] == 2));
+        CHECK(s->isolate_server <= i && s->isolate <= 14 && !(s->isolate & 1));
+        CHECK(!s->isolate_rule == !(s->isolate & S5_ISOLATE_RULE) || s->isolate_server == i);
+    }
+    for (uint32_t i = 0; i < p.n_rules; i++)
+        CHECK(p.rules[i].verdict != S5_VIA || p.rules[i].isolate <= 1 ||
+              p.servers[p.rules[i].server].isolate == p.rules[i].isolate);
+}
+
 static void ask(const char *to, uint8_t protocol)
 {
     struct s5_addr addr;
@@ -81,6 +96,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (r < 0)
         return 0;
     check_policy();
+    struct s5_environment isolated = {.isolate = size % 2 ? "rule" : NULL};
+    r = s5_isolation_settle(&p, &isolated, &fault);
+    CHECK(r <= 0 && (r < 0) == (fault.text[0] != 0));
+    if (r < 0)
+        return 0;
+    check_policy();
+    check_isolation();
     ask("192.0.2.1", S5_PROTO_TCP);
     ask("::1", S5_PROTO_UDP);
     ask("www.example.org", 0);
