@@ -251,6 +251,7 @@ static int take_server(cfg_t *section, int line)
     struct s5_server *server = &now->p->servers[at];
     server->port = (uint16_t)number(section, "port", 1080);
     server->timeout = (uint16_t)number(section, "timeout", 30);
+    server->fragment = (uint16_t)number(section, "fragment", 0);
     server->pipeline = (uint8_t)word(section, "pipeline", S5_PIPELINE_AUTO);
     server->gssapi_protection = (uint8_t)word(section, "gssapi-protection", 2);
     server->gssapi_nec = word(section, "gssapi-nec", 0);
@@ -405,6 +406,7 @@ static cfg_opt_t server_options[] = {
     STRING("gssapi-delegate"),
     STRING("pipeline"),
     STRING("timeout"),
+    STRING("fragment"),
     LIST("isolate"),
     CFG_END(),
 };

@@ -4,7 +4,7 @@
 
 #include "policy.h"
 
-#define S5_CONFIG_KEYS 25 /* of all sections together */
+#define S5_CONFIG_KEYS 26 /* of all sections together */
 #define S5_CONFIG_TOP_KEYS 3 /* of them: the last ones, outside of every section */
 #define S5_CONFIG_WHY  400
 

@@ -80,6 +80,7 @@ Test(config, every_key_of_a_server)
                       "  gssapi-protection = integrity\n"
                       "  pipeline = off\n"
                       "  timeout = 3600\n"
+                      "  fragment = 1400\n"
                       "}\n"),
                  0, "%s", fault.text);
     const struct s5_server *s = policy.servers;
@@ -99,6 +100,7 @@ Test(config, every_key_of_a_server)
     cr_expect_eq(s->gssapi_protection, 1);
     cr_expect_eq(s->pipeline, S5_PIPELINE_OFF);
     cr_expect_eq(s->timeout, 3600);
+    cr_expect_eq(s->fragment, 1400);
 }
 
 Test(config, defaults)
@@ -114,6 +116,7 @@ Test(config, defaults)
     cr_expect_eq(s->username_len + s->password_len, 0);
     cr_expect_eq(s->pipeline, S5_PIPELINE_AUTO);
     cr_expect_eq(s->timeout, 30);
+    cr_expect_eq(s->fragment, 0);
     cr_expect_str_eq(text_of(s->gssapi_service), "rcmd");
     cr_expect_eq(s->gssapi_protection, 2);
     cr_expect_eq(s->n_addrs, 1);
@@ -224,6 +227,7 @@ Test(config, mistakes_and_their_lines)
         {1, "server a { port = 0x10 }", "port: \"0x10\" is not a number from 1 to 65535"},
         {1, "server a { port = -1 }", "port: \"-1\" is not a number from 1 to 65535"},
         {1, "server a { timeout = 0 }", "timeout: \"0\" is not a number from 1 to 3600"},
+        {1, "server a { fragment = 511 }", "fragment: \"511\" is not a number from 512 to 65507"},
         {1, "server a { timeout = 3601 }", "timeout: \"3601\" is not a number from 1 to 3600"},
         {3, "server a { address = x\n methods = {none,\n kerberos} }",
          "methods: \"kerberos\" is unknown; it takes none, gssapi, userpass"},
