@@ -51,6 +51,8 @@ static int wait_turn(struct s5_engine *e, struct s5_flight *f, int fd, uint64_t 
     struct pollfd p = {fd, atomic_load(&f->wants), 0};
     if (now >= until)
         return -EINPROGRESS;
+    if (s5_flight_shared(f, 2) && now + S5_FLIGHT_NAP < wake) /* the record's and the caller's */
+        wake = now + S5_FLIGHT_NAP;
     int n = e->real->ppoll(&p, 1, s5_clock_left(wake < until ? wake : until, now, &left), NULL);
     if (n < 0 && errno == EINTR)
         return s5_connect_restarts() ? 0 : -EINTR;

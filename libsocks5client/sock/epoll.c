@@ -184,7 +184,7 @@ int s5_epoll_wait(struct s5_engine *e, int ep, struct epoll_event *events, int m
             n = filter(e, ep, events, n);
         if (n > 0)
             break;
-        uint64_t wake = s5_flying_until(e);
+        uint64_t wake = s5_flying_until(e, S5_CLOCK_NEVER);
         bool early = wake < until;
         n = real_wait(e, ep, events, max, early ? wake : until, now, precise && !early, mask);
         if (n < 0)

@@ -20,14 +20,6 @@
 #include <string.h>
 #include <sys/time.h>
 
-/* Known for free where libc tells. */
-#if __has_include(<sys/single_threaded.h>)
-#include <sys/single_threaded.h>
-#define SINGLE_THREADED __libc_single_threaded
-#else
-#define SINGLE_THREADED 0
-#endif
-
 /* --- beginning --- */
 
 static int start_session(const struct s5_policy *p, struct s5_flight *f, const struct s5_addr *dst,
@@ -415,7 +407,7 @@ enum s5_turn s5_flight_turn(struct s5_engine *e, struct s5_flight *f, int fd, sh
             return S5_TURN_BUSY;
     }
     /* send and recv are cancellation points: no thread may end while it holds the lock. */
-    bool threads = !SINGLE_THREADED;
+    bool threads = !S5_SINGLE_THREADED;
     if (threads)
         pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
     enum s5_turn turn = S5_TURN_WAIT, next;
