@@ -53,6 +53,7 @@ struct s5_server {
     bool gssapi_nec;            /* the level octet goes unwrapped, as NEC's servers have it */
     bool gssapi_delegate;       /* the user's credentials are handed on to the server */
     uint16_t fragment;          /* octets, header and all, of a datagram that goes in one piece; 0: all do */
+    uint16_t datagram_most;     /* the same for the largest there can be at all; 0: the kernel says */
     uint8_t isolate;            /* S5_ISOLATE_* or'ed: what has words of its own, see isolation.h */
     uint8_t isolate_server;     /* index of the entry this one is a copy of, or its own */
     uint16_t isolate_rule;      /* index + 1 of the rule it is for, with S5_ISOLATE_RULE */

@@ -128,12 +128,17 @@ static ssize_t through(struct s5_engine *e, struct s5_association *a, int fd, st
 static int pieces_of(const struct s5_engine *e, const struct s5_association *a,
                      const struct msghdr *msg, size_t len, int flags, size_t *ret_room)
 {
-    size_t most = e->policy->servers[a->server_index].fragment;
+    const struct s5_server *server = &e->policy->servers[a->server_index];
+    size_t most = server->fragment ? server->fragment : server->datagram_most;
     if (!most || a->corked || (flags & MSG_MORE))
         return 1;
+    if (server->datagram_most && most > server->datagram_most)
+        most = server->datagram_most;
     size_t size = s5_scatter_size(msg->msg_iov, msg->msg_iovlen);
     if (size + len <= most)
         return 1;
+    if (!server->fragment)
+        return -EMSGSIZE;
     *ret_room = most - len;
     unsigned count = size > S5_FRAGMENTS_MAX ? 0 : s5_fragments_count(size, *ret_room);
     return count ? (int)count : -EMSGSIZE;
