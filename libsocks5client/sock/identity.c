@@ -5,7 +5,6 @@
 #include "identity.h"
 #include "engine.h"
 #include <errno.h>
-#include <string.h>
 #include <sys/random.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -53,19 +52,11 @@ void s5_identity_fork_child(struct s5_engine *e)
     atomic_store(&e->process, 0);
 }
 
-int s5_identity_start(struct s5_session *session, struct s5_session_setup *setup,
-                      const struct s5_server *server, const struct s5_identity *identity)
+void s5_identity_words(struct s5_isolation_words *ret, const struct s5_server *server,
+                       const struct s5_identity *identity)
 {
-    struct s5_isolation_words words;
     if (server->bridged)
-        s5_isolation_words_for_bridge(&words, server, identity);
+        s5_isolation_words_for_bridge(ret, server, identity);
     else
-        s5_isolation_words(&words, server, identity);
-    setup->username = words.username;
-    setup->username_len = words.username_len;
-    setup->password = words.password;
-    setup->password_len = words.password_len;
-    int r = s5_session_start(session, setup);
-    explicit_bzero(&words, sizeof words);
-    return r;
+        s5_isolation_words(ret, server, identity);
 }

@@ -3,7 +3,6 @@
 #define S5_IDENTITY_H
 
 #include "isolation.h"
-#include "session.h"
 
 struct s5_engine;
 
@@ -12,9 +11,9 @@ struct s5_engine;
 int s5_identity_choose(struct s5_engine *e, struct s5_identity *ret, const struct s5_server *server,
                        const struct s5_addr *dst);
 
-/* s5_session_start with the words that tell IDENTITY to SERVER. */
-int s5_identity_start(struct s5_session *session, struct s5_session_setup *setup,
-                      const struct s5_server *server, const struct s5_identity *identity);
+/* What SERVER, or the bridge that stands before it, is told of IDENTITY. */
+void s5_identity_words(struct s5_isolation_words *ret, const struct s5_server *server,
+                       const struct s5_identity *identity);
 
 /* This process has just come from a fork. */
 void s5_identity_fork_child(struct s5_engine *e);
