@@ -11,7 +11,7 @@
 #define S5_REAL(ret, name, params, args)
 #define S5_WAIT(ret, name, params, args)
 #define S5_CALL(ret, name, params, args)                                                           \
-    COLD static ret ours_##name params                                                             \
+    ASIDE static ret ours_##name params                                                            \
     {                                                                                              \
         return OURS_##name args;                                                                   \
     }                                                                                              \
@@ -54,7 +54,7 @@ ALIAS(__fcntl, fcntl)
 
 /* --- ioctl: FIONREAD tells the size of a datagram --- */
 
-COLD static int next_size(int fd, unsigned long request, void *arg)
+ASIDE static int next_size(int fd, unsigned long request, void *arg)
 {
     int n = s5_next_size(ENGINE, fd);
     if (n == -ENOTTY)
@@ -100,7 +100,7 @@ HOOK(int, fclose, (FILE * stream))
 /* --- what _FORTIFY_SOURCE makes of reads: libc's own checks, behind our gate --- */
 
 #define CHECKED(ret, name, params, args, fd, ours)                                                 \
-    COLD static ret ours_##name params                                                             \
+    ASIDE static ret ours_##name params                                                            \
     {                                                                                              \
         return DOOR(ours);                                                                         \
     }                                                                                              \

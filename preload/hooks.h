@@ -13,7 +13,8 @@
 #include "octets.h"
 #include "real.h"
 
-#define COLD __attribute__((noinline, cold))
+/* Not said to be cold: what they call would be made small and slow with them. */
+#define ASIDE __attribute__((noinline))
 
 #define REAL(name, ...) s5_real.name(__VA_ARGS__)
 #define DOOR(call)      s5_door(call)

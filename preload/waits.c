@@ -15,14 +15,14 @@ static struct timespec from_ms(int ms)
 
 /* --- poll --- */
 
-COLD static int ours_poll(struct pollfd *fds, nfds_t n, int timeout)
+ASIDE static int ours_poll(struct pollfd *fds, nfds_t n, int timeout)
 {
     struct timespec ts = from_ms(timeout);
     return (int)DOOR(s5_wait_poll(ENGINE, fds, n, timeout < 0 ? NULL : &ts, NULL));
 }
 
-COLD static int ours_ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout,
-                           const sigset_t *mask)
+ASIDE static int ours_ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout,
+                            const sigset_t *mask)
 {
     return (int)DOOR(s5_wait_poll(ENGINE, fds, n, timeout, mask));
 }
@@ -75,8 +75,8 @@ HOOK(int, __ppoll_chk,
 
 /* --- select --- */
 
-COLD static int ours_pselect(int n, fd_set *in, fd_set *out, fd_set *ex,
-                             const struct timespec *timeout, const sigset_t *mask)
+ASIDE static int ours_pselect(int n, fd_set *in, fd_set *out, fd_set *ex,
+                              const struct timespec *timeout, const sigset_t *mask)
 {
     return (int)DOOR(s5_wait_select(ENGINE, n, in, out, ex, timeout, mask));
 }
@@ -100,7 +100,7 @@ static void tell_left(struct timeval *timeout, const struct timespec *begin,
     *timeout = (struct timeval){(time_t)(left / 1000000), (suseconds_t)(left % 1000000)};
 }
 
-COLD static int ours_select(int n, fd_set *in, fd_set *out, fd_set *ex, struct timeval *timeout)
+ASIDE static int ours_select(int n, fd_set *in, fd_set *out, fd_set *ex, struct timeval *timeout)
 {
     struct timespec ts, begin, end;
     if (!timeout)
@@ -126,7 +126,7 @@ HOOK(int, select, (int n, fd_set *in, fd_set *out, fd_set *ex, struct timeval *t
 
 /* --- epoll --- */
 
-COLD static int ours_epoll_ctl(int ep, int op, int fd, struct epoll_event *event)
+ASIDE static int ours_epoll_ctl(int ep, int op, int fd, struct epoll_event *event)
 {
     return (int)DOOR(s5_epoll_ctl(ENGINE, ep, op, fd, event));
 }
@@ -150,14 +150,14 @@ HOOK(int, epoll_ctl, (int ep, int op, int fd, struct epoll_event *event))
 }
 
 /* N events that came of a wait begun with nothing in flight. */
-COLD static int ours_epoll_pwait2(int ep, struct epoll_event *events, int max, int n,
-                                  const struct timespec *timeout, const sigset_t *mask)
+ASIDE static int ours_epoll_pwait2(int ep, struct epoll_event *events, int max, int n,
+                                   const struct timespec *timeout, const sigset_t *mask)
 {
     return (int)DOOR(s5_epoll_wait(ENGINE, ep, events, max, n, timeout, mask));
 }
 
-COLD static int ours_epoll_pwait(int ep, struct epoll_event *events, int max, int n, int timeout,
-                                 const sigset_t *mask)
+ASIDE static int ours_epoll_pwait(int ep, struct epoll_event *events, int max, int n, int timeout,
+                                  const sigset_t *mask)
 {
     struct timespec ts = from_ms(timeout);
     return ours_epoll_pwait2(ep, events, max, n, timeout < 0 ? NULL : &ts, mask);

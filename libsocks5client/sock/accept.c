@@ -44,7 +44,7 @@ static void log_accepted(struct s5_engine *e, const struct s5_endpoint *peer)
 static int hand_out(struct s5_engine *e, struct s5_record *record, int fd, int flags,
                     const struct s5_endpoint *peer, const struct s5_endpoint *local)
 {
-    int control = record->control;
+    int control = record->more->control;
     int to = e->real->fcntl(control, flags & SOCK_CLOEXEC ? F_DUPFD_CLOEXEC : F_DUPFD, 0);
     if (to < 0)
         return -errno;
@@ -53,23 +53,23 @@ static int hand_out(struct s5_engine *e, struct s5_record *record, int fd, int f
         s5_registry_unwatch_all(&e->registry, to);
     }
     struct s5_record *own = s5_registry_add(&e->registry, to);
-    if (!own) {
+    struct s5_record_more *more = own ? s5_registry_more(&e->registry, own) : NULL;
+    if (!more) {
+        if (own)
+            s5_connect_forget(e, to);
         e->real->close(to);
         return -ENOBUFS;
     }
     s5_mirror_remove(e, record, control);
     s5_hidden_close(e, control);
-    record->control = -1;
+    record->more->control = -1;
     int status = e->real->fcntl(to, F_GETFL, 0);
     status = flags & SOCK_NONBLOCK ? status | O_NONBLOCK : status & ~O_NONBLOCK;
     e->real->fcntl(to, F_SETFL, status);
     pass_options_on(e, fd, to);
     own->cookie = s5_connect_cookie(e, to);
     own->peer = *peer;
-    own->local = *local;
-    socklen_t len = sizeof own->server.v6;
-    if (e->real->getpeername(to, &own->server.any, &len) == 0)
-        own->server.len = len;
+    more->local = *local;
     atomic_store(&own->state, S5_RECORD_READY);
     log_accepted(e, peer);
     return to;
@@ -81,13 +81,13 @@ static int look(struct s5_engine *e, struct s5_record *record, struct s5_listene
 {
     int r;
     s5_listener_refresh(e, record);
-    if (!l->bound && record->bell >= 0 && !s5_mailbox_rang(e, record->bell))
+    if (!l->bound && record->more->bell >= 0 && !s5_mailbox_rang(e, record->more->bell))
         return -EAGAIN; /* the server failed, and is left alone for a while */
-    if (!l->bound || record->control < 0) {
+    if (!l->bound || record->more->control < 0) {
         r = s5_listener_renew(e, record);
         return r < 0 ? r : -EAGAIN;
     }
-    r = s5_summon_came(e, l, record->control, ret);
+    r = s5_summon_came(e, l, record->more->control, ret);
     if (r == -EAGAIN)
         return r;
     if (r == 0) {
@@ -132,7 +132,8 @@ static uint64_t patience(struct s5_engine *e, int fd)
  * may be at it, of which nothing here would tell but time. */
 static int wait_for(struct s5_engine *e, struct s5_record *record, int fd, uint64_t until)
 {
-    struct pollfd p[3] = {{record->control, POLLIN, 0}, {record->bell, POLLIN, 0}, {fd, 0, 0}};
+    struct pollfd p[3] = {
+        {record->more->control, POLLIN, 0}, {record->more->bell, POLLIN, 0}, {fd, 0, 0}};
     struct timespec left;
     uint64_t now = s5_clock_now(), turn = now + S5_CLOCK_SECOND;
     struct s5_listener *l = s5_listener_shared(record);

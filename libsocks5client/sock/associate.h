@@ -46,16 +46,14 @@ struct s5_association {
     uint32_t server_index;   /* in the policy */
     uint16_t family;         /* of the application's socket */
     _Atomic uint8_t expect;  /* octets of the header the next datagram is expected to have */
-    bool mixed;              /* the kernel's socket is not connected, see above */
-    bool corked;             /* a datagram is being put together (MSG_MORE), its header is there */
+    bool mixed, corked;      /* not connected, see above; MSG_MORE: its header has gone already */
     uint32_t next_alias;     /* the next one to overwrite */
     uint64_t control_cookie; /* SO_COOKIE of the control connection */
-    struct s5_endpoint relay;
-    struct s5_endpoint local; /* what it was bound to before; the port may be 0 */
+    struct s5_endpoint relay, local; /* LOCAL: what it was bound to before; the port may be 0 */
     struct s5_endpoint peer;  /* whom the application connected it to; len 0: nobody */
+    struct s5_fragments *_Atomic fragments; /* NULL until the first one comes; stays */
     struct s5_target targets[S5_TARGETS];
     struct s5_alias aliases[S5_ALIASES];
-    struct s5_fragments *_Atomic fragments; /* NULL until the first one comes; stays */
 };
 
 /* The association FD's datagrams go through, or NULL. */
@@ -77,9 +75,8 @@ int s5_associate_open(struct s5_engine *e, int fd, const struct s5_server *serve
 /* connect() on a UDP socket; TO is ADDR, whole. */
 int s5_associate_connect(struct s5_engine *e, int fd, const struct sockaddr *addr, socklen_t len);
 /* Before a datagram is sent: the control connection is looked at, now and then or (DOUBT) now, and
- * the association renewed where it is gone. 0; -EAGAIN: not there at present, the datagram is lost;
- * or -errno. */
-int s5_associate_fresh(struct s5_engine *e, struct s5_association *a, int fd, bool doubt);
+ * the association renewed. 0; -EAGAIN: not there at present, the datagram is lost; or -errno. */
+S5_HOT int s5_associate_fresh(struct s5_engine *e, struct s5_association *a, int fd, bool doubt);
 /* The kernel's socket is to receive from others too. */
 int s5_associate_mix(struct s5_engine *e, struct s5_association *a, int fd);
 /* The record that had association NUMBER is no more. */
@@ -101,9 +98,9 @@ int s5_associate_ask(struct s5_engine *e, const struct s5_server *server, int fa
 /* --- associate_exec.c --- */
 /* RECORD's association may go through an exec. Whether it has one. */
 bool s5_associate_hand_over(struct s5_engine *e, const struct s5_record *record);
+bool s5_associate_adopt(struct s5_engine *e, int fd, uint64_t cookie);
 /* That did not happen in this process: control connections are its own again. */
 void s5_associate_stay(struct s5_engine *e);
-bool s5_associate_adopt(struct s5_engine *e, int fd, uint64_t cookie);
 /* Control connections that came through an exec without their socket are closed. */
 void s5_associate_adopted(struct s5_engine *e);
 
@@ -120,20 +117,23 @@ void s5_target_unlock(struct s5_association *a);
 /* What datagrams of A to SA begin with. 0, or -errno. */
 int s5_target_heading(struct s5_engine *e, struct s5_association *a, const struct sockaddr *sa,
                       socklen_t len, struct s5_heading *ret);
+/* The same into S5_DATAGRAM_MAX OCTETS: its length; 0: not remembered, or direct. */
+S5_HOT size_t s5_target_recall(struct s5_association *a, const struct sockaddr *sa, socklen_t len,
+                               uint8_t *octets);
 /* Whom the application is told FROM is. False: nothing to be told, or not its peer. */
 bool s5_target_source(struct s5_engine *e, struct s5_association *a, const struct s5_addr *from,
                       struct s5_endpoint *ret);
-/* The same by the LEN octets of HEADER, where those to a remembered destination are equal. */
-bool s5_target_heard(struct s5_association *a, const uint8_t *header, size_t len,
-                     struct s5_endpoint *ret);
+/* The same by LEN octets of HEADER, where those to a remembered destination are equal. */
+S5_HOT bool s5_target_heard(struct s5_association *a, const uint8_t *header, size_t len,
+                            struct s5_endpoint *ret);
 
 /* --- outgoing.c, incoming.c: the calls, on a socket that has an association --- */
-ssize_t s5_outgoing_send(struct s5_engine *e, struct s5_association *a, int fd,
-                         const struct msghdr *msg, int flags);
+S5_HOT ssize_t s5_outgoing_send(struct s5_engine *e, struct s5_association *a, int fd,
+                                const struct msghdr *msg, int flags);
 int s5_outgoing_sendmmsg(struct s5_engine *e, struct s5_association *a, int fd,
                          struct mmsghdr *msgs, unsigned n, int flags);
-ssize_t s5_incoming_receive(struct s5_engine *e, struct s5_association *a, int fd,
-                            struct msghdr *msg, int flags);
+S5_HOT ssize_t s5_incoming_receive(struct s5_engine *e, struct s5_association *a, int fd,
+                                   struct msghdr *msg, int flags);
 int s5_incoming_recvmmsg(struct s5_engine *e, struct s5_association *a, int fd,
                          struct mmsghdr *msgs, unsigned n, int flags, struct timespec *timeout);
 /* Octets of the next datagram, as FIONREAD tells. */

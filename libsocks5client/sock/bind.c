@@ -93,10 +93,13 @@ int s5_bind(struct s5_engine *e, int fd, const struct sockaddr *addr, socklen_t 
     if (s5_connect_record(e, fd))
         s5_connect_forget(e, fd);
     struct s5_record *record = s5_registry_add(&e->registry, fd);
-    if (!record)
+    struct s5_record_more *more = record ? s5_registry_more(&e->registry, record) : NULL;
+    if (record && !more)
+        s5_connect_forget(e, fd);
+    if (!more)
         return 0; /* listen() will find no room either */
     record->cookie = s5_connect_cookie(e, fd);
-    record->port = at.port;
+    more->port = at.port;
     atomic_store(&record->state, S5_RECORD_NAMED);
     return 0;
 }
@@ -112,7 +115,7 @@ static int at_server(struct s5_engine *e, int fd, bool quiet)
         return 0;
     struct s5_record *record = s5_connect_record(e, fd);
     if (record && atomic_load(&record->state) == S5_RECORD_NAMED)
-        at.port = record->port;
+        at.port = record->more->port;
     int r = s5_route_listener(e, &at, quiet, &server);
     if (r > 0)
         r = s5_listener_begin(e, fd, server);
@@ -167,7 +170,7 @@ int s5_shutdown(struct s5_engine *e, int fd, int how)
     if (e->real->shutdown(fd, how) != 0)
         return -errno;
     if (record && !s5_bind_listens(e, fd)) {
-        s5_mailbox_ring(record->bell); /* the others see for themselves */
+        s5_mailbox_ring(record->more->bell); /* the others see for themselves */
         s5_connect_forget(e, fd);
     }
     return 0;

@@ -118,7 +118,7 @@ static int connect_again(struct s5_engine *e, struct s5_record *record, int fd)
         /* The kernel tells 0 once, then EISCONN; were it unconnected again (a reset), the
          * server's address must not be dialled bare. */
         if (e->real->getpeername(fd, (struct sockaddr *)&peer, &len) == 0)
-            return e->real->connect(fd, &record->server.any, record->server.len) == 0 ? 0 : -errno;
+            return e->real->connect(fd, (struct sockaddr *)&peer, len) == 0 ? 0 : -errno;
         break;
     case S5_RECORD_LISTENING:
         if (s5_bind_listens(e, fd))
@@ -188,7 +188,6 @@ static int new_record(struct s5_engine *e, int fd, struct s5_flight *f, struct s
         f->cookie = s5_connect_cookie(e, fd);
     record->cookie = f->cookie;
     record->peer = f->peer;
-    record->server = f->server;
     record->flight_generation = atomic_load(&f->generation);
     atomic_store(&record->flight, f);
     atomic_store(&record->state, S5_RECORD_FLYING);

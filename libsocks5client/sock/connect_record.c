@@ -40,11 +40,13 @@ static void give_back(void *user, int fd, struct s5_slot *slot)
 __attribute__((noinline)) static void name_bridged(struct s5_engine *e, struct s5_record *record)
 {
     struct s5_endpoint own = {.len = sizeof own.v6};
+    struct s5_record_more *more = s5_registry_more(&e->registry, record);
     const struct s5_tree *tree = atomic_load(&e->tree);
     int saved = errno;
-    if (tree && e->real->getsockname(atomic_load(&record->fd), &own.any, &own.len) == 0)
+    if (tree && more && !more->local.len &&
+        e->real->getsockname(atomic_load(&record->fd), &own.any, &own.len) == 0)
         s5_bridge_local(e->real, tree, record->server_index, own.any.sa_family,
-                        ntohs(own.v4.sin_port), &record->local);
+                        ntohs(own.v4.sin_port), &more->local);
     errno = saved;
 }
 
@@ -61,7 +63,7 @@ void s5_connect_settle(struct s5_engine *e, struct s5_record *record)
     /* What the kernel keeps is logged when it is fetched. */
     if (e->noted && !lost && (ready || f->error))
         s5_ledger_outcome(e, f, ready);
-    if (ready && !record->local.len && e->policy->servers[record->server_index].bridged)
+    if (ready && e->policy->servers[record->server_index].bridged)
         name_bridged(e, record);
     atomic_store(&record->state, ready ? S5_RECORD_READY : S5_RECORD_FAILED);
     /* Out of the list first: from here on events are the application's, and none that the next
@@ -173,7 +175,8 @@ void s5_connect_forget(struct s5_engine *e, int fd)
         give_up(e, record);
     } else if (flying == S5_RECORD_LISTENING)
         s5_listener_end(e, record);
-    uint32_t asker = atomic_exchange(&record->asker, 0);
+    struct s5_record_more *more = atomic_load(&record->more);
+    uint32_t asker = more ? atomic_exchange(&more->asker, 0) : 0;
     if (asker)
         s5_nameserver_forget(e, asker);
     if (record->relayed)

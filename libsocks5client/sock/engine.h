@@ -8,7 +8,7 @@
 
 #include "calls.h"
 #include "log.h"
-#include "registry.h"
+#include "notes.h"
 #include "source.h"
 #include "tree.h"
 #include "wait.h"
@@ -21,6 +21,10 @@ enum s5_engine_policy_state {
     S5_ENGINE_LOADED,
     S5_ENGINE_BROKEN, /* fault tells why; everything of the network fails */
 };
+
+/* Of functions that each datagram runs through: side by side in memory, since after every system
+ * call the first step onto another page may cost as much as a hundred instructions. */
+#define S5_HOT __attribute__((hot))
 
 /* All of it may be zero at start but real, environment and the tree's two. */
 struct s5_engine {

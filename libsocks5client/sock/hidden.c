@@ -89,11 +89,11 @@ static void replace(struct s5_engine *e, struct s5_record *record, _Atomic int32
     if (*which != from)
         return;
     int moved = e->real->fcntl(from, F_DUPFD_CLOEXEC, from + 1);
-    if (which != &record->mailbox)
+    if (which != &record->more->mailbox)
         s5_mirror_remove(e, record, from);
     forget(e, from);
     *which = moved < 0 ? -1 : s5_hidden_take(e, moved);
-    if (*which >= 0 && which != &record->mailbox)
+    if (*which >= 0 && which != &record->more->mailbox)
         s5_mirror_add(e, record, *which);
 }
 
@@ -118,9 +118,9 @@ void s5_hidden_move(struct s5_engine *e, int fd)
     for (uint32_t i = 0; records && i < used && i < S5_RECORDS; i++) {
         if (atomic_load(&records[i].state) != S5_RECORD_LISTENING)
             continue;
-        replace(e, &records[i], &records[i].control, fd);
-        replace(e, &records[i], &records[i].bell, fd);
-        replace(e, &records[i], &records[i].mailbox, fd);
+        replace(e, &records[i], &records[i].more->control, fd);
+        replace(e, &records[i], &records[i].more->bell, fd);
+        replace(e, &records[i], &records[i].more->mailbox, fd);
     }
     errno = saved;
 }

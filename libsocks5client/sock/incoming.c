@@ -301,19 +301,34 @@ static int lost(struct s5_engine *e, struct s5_association *a, int fd, int error
     return r == -EAGAIN ? 0 : r;
 }
 
-/* The real call. Where there is little room, in one buffer, it reads flat: to copy that costs less
- * than to have the kernel scatter it. */
-static ssize_t get(struct s5_engine *e, struct s5_association *a, int fd, struct receipt *t,
-                   int flags)
+/* Where there is little room, in one buffer, it is read flat: to copy that costs less than to have
+ * the kernel scatter it. The octets to read so, or 0. */
+static size_t flat_size(const struct s5_association *a, const struct msghdr *msg, int flags)
 {
-    uint8_t flat[FLAT];
-    size_t size = t->expect + t->room + sizeof t->surplus;
-    if (a->mixed || t->msg->msg_iovlen != 1 || t->m.msg_controllen || size > sizeof flat)
-        return e->real->recvmsg(fd, &t->m, flags);
-    ssize_t n = e->real->recv(fd, flat, size, flags);
-    if (n > 0)
-        s5_scatter_put(t->iov, t->m.msg_iovlen, 0, flat, (size_t)n < size ? (size_t)n : size);
-    return n;
+    size_t size = S5_DATAGRAM_IPV6 + S5_DATAGRAM_MAX;
+    if (msg->msg_iovlen != 1 || msg->msg_iov->iov_len > FLAT - size || a->mixed ||
+        msg->msg_controllen || (flags & MSG_ERRQUEUE))
+        return 0;
+    return size + msg->msg_iov->iov_len;
+}
+
+/* N octets came and were read into FLAT: what the call returns, or DROPPED where they are not a
+ * datagram like others before it. */
+static ssize_t take_flat(struct s5_association *a, struct msghdr *msg, const uint8_t *flat,
+                         size_t n, int flags)
+{
+    size_t head = atomic_load_explicit(&a->expect, memory_order_relaxed);
+    size_t room = msg->msg_iov->iov_len;
+    struct s5_endpoint source;
+    if (n < head || atomic_load_explicit(&a->fragments, memory_order_relaxed) ||
+        !s5_target_heard(a, flat, head, &source))
+        return DROPPED;
+    size_t len = n - head, part = len < room ? len : room;
+    if (part)
+        memcpy(msg->msg_iov->iov_base, flat + head, part);
+    tell_source(msg, &source);
+    msg->msg_flags = len > room ? MSG_TRUNC : 0;
+    return (ssize_t)(flags & MSG_TRUNC ? len : part);
 }
 
 ssize_t s5_incoming_receive(struct s5_engine *e, struct s5_association *a, int fd,
@@ -321,18 +336,27 @@ ssize_t s5_incoming_receive(struct s5_engine *e, struct s5_association *a, int f
 {
     struct receipt t;
     struct iovec near[NEAR_IOVS], *iov = near;
+    uint8_t flat[FLAT];
     uint64_t until = 0;
     int saved = errno;
+    size_t size = flat_size(a, msg, flags);
     if (msg->msg_iovlen > IOVS_MAX - 2)
         return -EMSGSIZE;
     if (msg->msg_iovlen + 2 > NEAR_IOVS)
         iov = alloca((msg->msg_iovlen + 2) * sizeof *iov);
     for (;;) {
+        ssize_t n = size ? e->real->recv(fd, flat, size, flags | MSG_TRUNC) : 0;
+        ssize_t r = size && n > 0 ? take_flat(a, msg, flat, (size_t)n, flags) : DROPPED;
+        if (r >= 0)
+            return r;
         prepare(a, &t, msg, iov);
         if (flags & MSG_ERRQUEUE)
             return error_queue(e, a, fd, &t, flags);
-        ssize_t n = get(e, a, fd, &t, flags | MSG_TRUNC);
-        ssize_t r = n < 0 ? lost(e, a, fd, errno) : take(e, a, &t, (size_t)n, flags);
+        if (!size)
+            n = e->real->recvmsg(fd, &t.m, flags | MSG_TRUNC);
+        else if (n > 0)
+            s5_scatter_put(iov, t.m.msg_iovlen, 0, flat, (size_t)n < size ? (size_t)n : size);
+        r = n < 0 ? lost(e, a, fd, errno) : take(e, a, &t, (size_t)n, flags);
         if (n < 0 ? r < 0 : r >= 0) {
             errno = saved;
             return r;

@@ -166,8 +166,8 @@ bool s5_life_hand_over(struct s5_engine *e)
             continue;
         if (owns && !alive(e, &records[i])) /* a child of vfork may have duplicates we missed */
             continue;
-        s5_tree_hand_over(tree, records[i].cookie, &records[i].peer, &records[i].server,
-                          &records[i].local);
+        const struct s5_record_more *more = atomic_load(&records[i].more);
+        s5_tree_hand_over(tree, records[i].cookie, &records[i].peer, more ? &more->local : NULL);
         any = true;
     }
     return any;
@@ -185,7 +185,6 @@ static void adopt_flight(struct s5_engine *e, struct s5_tree *tree, int fd, uint
             return;
         record->cookie = cookie;
         record->peer = f->peer;
-        record->server = f->server;
         /* The reference is the one the program before us held. */
         atomic_store(&record->flight, f);
         record->flight_generation = atomic_load(&f->generation);
@@ -198,12 +197,12 @@ static void adopt_flight(struct s5_engine *e, struct s5_tree *tree, int fd, uint
 
 static void adopt_one(struct s5_engine *e, struct s5_tree *tree, int fd)
 {
-    struct s5_endpoint peer, server, local;
+    struct s5_endpoint peer, local;
     uint64_t cookie = 0;
     socklen_t len = sizeof cookie;
     if (e->real->getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &len) != 0 || cookie == 0)
         return;
-    if (!s5_tree_handed(tree, cookie, &peer, &server, &local)) {
+    if (!s5_tree_handed(tree, cookie, &peer, &local)) {
         if (!s5_listener_adopt(e, fd, cookie) && !s5_associate_adopt(e, fd, cookie))
             adopt_flight(e, tree, fd, cookie);
         return;
@@ -213,8 +212,9 @@ static void adopt_one(struct s5_engine *e, struct s5_tree *tree, int fd)
         return;
     record->cookie = cookie;
     record->peer = peer;
-    record->server = server;
-    record->local = local;
+    struct s5_record_more *more = local.len ? s5_registry_more(&e->registry, record) : NULL;
+    if (more)
+        more->local = local;
     atomic_store(&record->state, S5_RECORD_READY);
 }
 

@@ -90,8 +90,9 @@ static void let_go(struct s5_listener *l)
 
 struct s5_listener *s5_listener_shared(const struct s5_record *record)
 {
-    struct s5_listener *l = record->listener;
-    return l && atomic_load(&l->generation) == record->listener_generation ? l : NULL;
+    const struct s5_record_more *more = record->more;
+    struct s5_listener *l = more ? more->listener : NULL;
+    return l && atomic_load(&l->generation) == more->listener_generation ? l : NULL;
 }
 
 struct s5_record *s5_listener_find(struct s5_engine *e, int fd)
@@ -110,15 +111,15 @@ struct s5_record *s5_listener_find(struct s5_engine *e, int fd)
 static void swap_in(struct s5_engine *e, struct s5_record *record, uint32_t serial, int control,
                     int bell)
 {
-    int old[2] = {record->control, record->bell};
+    int old[2] = {record->more->control, record->more->bell};
     for (int i = 0; i < 2; i++) {
         s5_mirror_remove(e, record, old[i]);
         s5_hidden_close(e, old[i]);
     }
-    record->mirror = atomic_load(&e->pid);
-    record->control = control;
-    record->bell = bell;
-    record->serial = serial; /* last: s5_mirror_ctl() looks at it again */
+    record->more->mirror = atomic_load(&e->pid);
+    record->more->control = control;
+    record->more->bell = bell;
+    record->more->serial = serial; /* last: s5_mirror_ctl() looks at it again */
     s5_mirror_add(e, record, control);
     s5_mirror_add(e, record, bell);
 }
@@ -128,8 +129,8 @@ void s5_listener_refresh(struct s5_engine *e, struct s5_record *record)
     struct s5_listener *l = s5_listener_shared(record);
     int control, bell;
     uint32_t serial;
-    if (l && record->serial != atomic_load(&l->serial) &&
-        s5_mailbox_look(e, record->mailbox, &serial, &control, &bell) == 0)
+    if (l && record->more->serial != atomic_load(&l->serial) &&
+        s5_mailbox_look(e, record->more->mailbox, &serial, &control, &bell) == 0)
         swap_in(e, record, serial, control, bell);
 }
 
@@ -140,7 +141,8 @@ int s5_listener_renew(struct s5_engine *e, struct s5_record *record)
     struct s5_endpoint name;
     if (!p || l->flight.server_index >= p->n_servers)
         return -EACCES;
-    int control = s5_summon(e, l, &p->servers[l->flight.server_index], &name), rung = record->bell;
+    int control = s5_summon(e, l, &p->servers[l->flight.server_index], &name),
+        rung = record->more->bell;
     atomic_store(&l->pid, atomic_load(&e->pid));
     l->bound = control >= 0;
     if (l->bound) {
@@ -152,7 +154,7 @@ int s5_listener_renew(struct s5_engine *e, struct s5_record *record)
         l->backoff = BACKOFF_MOST;
     int bell = s5_mailbox_bell(e, l->backoff);
     uint32_t serial = atomic_fetch_add(&l->serial, 1) + 1;
-    s5_mailbox_put(e, record->mailbox, serial, control, bell);
+    s5_mailbox_put(e, record->more->mailbox, serial, control, bell);
     s5_mailbox_ring(rung);
     swap_in(e, record, serial, control < 0 ? -1 : control, bell < 0 ? -1 : bell);
     return control < 0 ? control : 0;
@@ -190,16 +192,19 @@ static int look_at(struct s5_engine *e, int fd, struct s5_listener *l)
 static struct s5_record *make_record(struct s5_engine *e, int fd, struct s5_listener *l)
 {
     struct s5_record *record = s5_connect_record(e, fd);
-    if (!record && (record = s5_registry_add(&e->registry, fd)))
-        record->port = 0;
+    struct s5_record *known = record;
     if (!record)
+        record = s5_registry_add(&e->registry, fd);
+    if (!record || !s5_registry_more(&e->registry, record))
         return NULL;
+    if (!known)
+        record->more->port = 0;
     record->cookie = s5_connect_cookie(e, fd);
-    record->listener = l;
-    record->listener_generation = atomic_load(&l->generation);
-    record->mirror = atomic_load(&e->pid);
-    record->serial = 0;
-    record->control = record->bell = record->mailbox = -1;
+    record->more->listener = l;
+    record->more->listener_generation = atomic_load(&l->generation);
+    record->more->mirror = atomic_load(&e->pid);
+    record->more->serial = 0;
+    record->more->control = record->more->bell = record->more->mailbox = -1;
     share_duplicates(e, record, fd);
     atomic_store(&record->state, S5_RECORD_LISTENING);
     s5_registry_listens(&e->registry, 1);
@@ -225,10 +230,10 @@ int s5_listener_begin(struct s5_engine *e, int fd, const struct s5_server *serve
         return -ENOBUFS;
     }
     atomic_store(&l->cookie, record->cookie);
-    record->mailbox = r = s5_mailbox_make(e);
+    record->more->mailbox = r = s5_mailbox_make(e);
     if (r >= 0) {
-        l->mailbox = s5_connect_cookie(e, record->mailbox);
-        l->mailbox_fd = record->mailbox;
+        l->mailbox = s5_connect_cookie(e, record->more->mailbox);
+        l->mailbox_fd = record->more->mailbox;
         r = s5_listener_renew(e, record);
     }
     if (r >= 0)
@@ -248,10 +253,10 @@ void s5_listener_leave(struct s5_engine *e, struct s5_record *record)
         return;
     /* An epoll instance that was inherited is its maker's: what a child closes changes nothing in
      * it. */
-    if (record->mirror != atomic_load(&e->pid))
+    if (record->more->mirror != atomic_load(&e->pid))
         return;
-    s5_mirror_remove(e, record, record->control);
-    s5_mirror_remove(e, record, record->bell);
+    s5_mirror_remove(e, record, record->more->control);
+    s5_mirror_remove(e, record, record->more->bell);
 }
 
 void s5_listener_end(struct s5_engine *e, struct s5_record *record)
@@ -259,11 +264,11 @@ void s5_listener_end(struct s5_engine *e, struct s5_record *record)
     struct s5_listener *l = s5_listener_shared(record);
     int saved = errno;
     s5_registry_listens(&e->registry, -1);
-    s5_hidden_close(e, record->control);
-    s5_hidden_close(e, record->bell);
-    s5_hidden_close(e, record->mailbox);
-    record->control = record->bell = record->mailbox = -1;
-    record->listener = NULL;
+    s5_hidden_close(e, record->more->control);
+    s5_hidden_close(e, record->more->bell);
+    s5_hidden_close(e, record->more->mailbox);
+    record->more->control = record->more->bell = record->more->mailbox = -1;
+    record->more->listener = NULL;
     if (l)
         let_go(l);
     errno = saved;
@@ -316,7 +321,7 @@ bool s5_listener_hand_over(struct s5_engine *e)
         if (atomic_load(&record->state) != S5_RECORD_LISTENING)
             continue;
         s5_registry_each(&e->registry, record, inherited, &who);
-        e->real->fcntl(record->mailbox, F_SETFD, who.any ? 0 : FD_CLOEXEC);
+        e->real->fcntl(record->more->mailbox, F_SETFD, who.any ? 0 : FD_CLOEXEC);
         any = true; /* where the child duplicates it first, nobody sees that */
     }
     return any;
@@ -333,8 +338,8 @@ static bool adopt(struct s5_engine *e, int fd, struct s5_listener *l)
     struct s5_record *record = make_record(e, fd, l);
     if (!record)
         return false;
-    record->serial = atomic_load(&l->serial) - 1;
-    record->mailbox = s5_hidden_take(e, l->mailbox_fd);
+    record->more->serial = atomic_load(&l->serial) - 1;
+    record->more->mailbox = s5_hidden_take(e, l->mailbox_fd);
     s5_listener_refresh(e, record);
     return true;
 }

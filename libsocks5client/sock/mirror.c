@@ -54,18 +54,18 @@ void s5_mirror_ctl(struct s5_engine *e, int ep, int op, int fd, const struct epo
     struct epoll_event own = {.events = 0};
     uint32_t serial;
     int saved = errno;
-    record->mirror = atomic_load(&e->pid);
+    record->more->mirror = atomic_load(&e->pid);
     if (event) {
         own = *event;
         own.events &= READING;
     }
     /* Another thread may be replacing the two: either it sees this registration, or it is seen. */
     do {
-        serial = record->serial;
-        int hidden[2] = {record->control, record->bell};
+        serial = record->more->serial;
+        int hidden[2] = {record->more->control, record->more->bell};
         for (int i = 0; i < 2; i++)
             if (hidden[i] >= 0)
                 e->real->epoll_ctl(ep, op, hidden[i], &own);
-    } while (serial != record->serial);
+    } while (serial != record->more->serial);
     errno = saved;
 }

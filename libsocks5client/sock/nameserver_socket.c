@@ -62,7 +62,8 @@ void s5_nameserver_fork_child(struct s5_engine *e)
 struct s5_asker *s5_nameserver_asker(struct s5_engine *e, int fd, struct s5_record **ret_record)
 {
     struct s5_record *record = s5_registry_find(&e->registry, fd);
-    uint32_t number = record ? atomic_load(&record->asker) : 0;
+    struct s5_record_more *more = record ? atomic_load(&record->more) : NULL;
+    uint32_t number = more ? atomic_load(&more->asker) : 0;
     if (!number)
         return NULL;
     if (!s5_connect_same(e, record, fd)) { /* closed and reused where no hook saw it */
@@ -106,7 +107,10 @@ static struct s5_asker *enlist(struct s5_engine *e, int fd, enum s5_asker_kind k
         return NULL;
     struct s5_asker *a = &all[i];
     struct s5_record *record = s5_registry_add(&e->registry, fd);
-    if (!record) {
+    struct s5_record_more *more = record ? s5_registry_more(&e->registry, record) : NULL;
+    if (!more) {
+        if (record)
+            s5_registry_free(&e->registry, s5_registry_drop(&e->registry, fd));
         atomic_store(&a->kind, S5_ASKER_FREE);
         return NULL;
     }
@@ -115,8 +119,7 @@ static struct s5_asker *enlist(struct s5_engine *e, int fd, enum s5_asker_kind k
     memset(a->asked, 0, sizeof a->asked);
     record->cookie = s5_connect_cookie(e, fd);
     record->peer = *server;
-    record->server = *self;
-    atomic_store(&record->asker, i + 1);
+    atomic_store(&more->asker, i + 1);
     atomic_store(&record->state, S5_RECORD_READY);
     s5_registry_attend(&e->registry, 1);
     return a;
@@ -356,24 +359,6 @@ ssize_t s5_nameserver_send(struct s5_engine *e, int fd, const struct msghdr *msg
     if (!a)
         a = enlist_loose(e, fd, &server);
     return a ? send_datagram(e, a, fd, msg, &server) : -ENOBUFS;
-}
-
-ssize_t s5_nameserver_sendto(struct s5_engine *e, int fd, const void *buf, size_t n, int flags,
-                             const struct sockaddr *addr, socklen_t len)
-{
-    struct iovec iov = {(void *)(uintptr_t)buf, n};
-    struct msghdr msg = {.msg_name = (void *)(uintptr_t)addr,
-                         .msg_namelen = len,
-                         .msg_iov = &iov,
-                         .msg_iovlen = 1};
-    return s5_nameserver_send(e, fd, &msg, flags);
-}
-
-ssize_t s5_nameserver_writev(struct s5_engine *e, int fd, const struct iovec *iov, int n)
-{
-    struct msghdr msg = {.msg_iov = (struct iovec *)(uintptr_t)iov,
-                         .msg_iovlen = n > 0 ? (size_t)n : 0};
-    return s5_nameserver_send(e, fd, &msg, 0);
 }
 
 int s5_nameserver_sendmmsg(struct s5_engine *e, int fd, struct mmsghdr *msgs, unsigned n,

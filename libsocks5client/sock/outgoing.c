@@ -1,5 +1,6 @@
-/* Datagrams out: the header goes in front as a buffer of its own, so that long ones are not copied, and
- * a batch stays one system call. */
+/* Datagrams out: the header goes in front as a buffer of its own, so that long ones are not copied,
+ * and a batch stays one system call. A short datagram of one buffer, to whom others went before, is
+ * copied behind its header: that costs less than to have the kernel gather it. */
 #include "associate.h"
 #include "scatter.h"
 #include <alloca.h>
@@ -9,7 +10,8 @@
 #include <string.h>
 
 #define NEAR_IOVS  16
-#define FLAT       1536 /* octets of a datagram that is copied */
+#define FLAT       2048       /* octets of a datagram that is copied, with its header */
+#define NOT_SO     (-EUCLEAN) /* never seen outside */
 #define BATCH      64  /* messages of one real sendmmsg() */
 #define BATCH_IOVS 256 /* their buffers, headers among them */
 #define IOVS_MAX   1024
@@ -88,19 +90,35 @@ static int recover(struct s5_engine *e, struct s5_association *a, int fd, int er
     return s5_associate_fresh(e, a, fd, true);
 }
 
-/* The real call. A short datagram of one buffer goes out flat: to copy it costs less than to have
- * the kernel gather it. */
-static ssize_t put(struct s5_engine *e, struct s5_association *a, int fd, const struct msghdr *m,
-                   int flags)
+static bool is_short(const struct s5_association *a, const struct msghdr *msg, int flags)
+{
+    return msg->msg_iovlen == 1 && msg->msg_iov->iov_len <= FLAT - S5_DATAGRAM_MAX &&
+           !(a->mixed | a->corked) && !msg->msg_controllen && !(flags & (MSG_ZEROCOPY | MSG_MORE));
+}
+
+/* A short one; NOT_SO: it has not gone, and may not be one. */
+static ssize_t send_short(struct s5_engine *e, struct s5_association *a, int fd,
+                          const struct msghdr *msg, int flags)
 {
     uint8_t flat[FLAT];
-    size_t head = m->msg_iov[0].iov_len, len = m->msg_iovlen == 2 ? m->msg_iov[1].iov_len : FLAT;
-    if (a->mixed || m->msg_controllen || len > FLAT - head || (flags & MSG_ZEROCOPY))
-        return e->real->sendmsg(fd, m, flags);
-    memcpy(flat, m->msg_iov[0].iov_base, head);
-    if (len)
-        memcpy(flat + head, m->msg_iov[1].iov_base, len);
-    return e->real->send(fd, flat, head + len, flags);
+    bool named = msg->msg_name && msg->msg_namelen;
+    size_t len = msg->msg_iov->iov_len,
+           head = s5_target_recall(a, named ? msg->msg_name : &a->peer.any,
+                                   named ? msg->msg_namelen : a->peer.len, flat);
+    if (!head)
+        return NOT_SO;
+    int r = s5_associate_fresh(e, a, fd, false);
+    if (r == 0) {
+        if (len)
+            memcpy(flat + head, msg->msg_iov->iov_base, len);
+        ssize_t n = e->real->send(fd, flat, head + len, flags);
+        if (n >= (ssize_t)head)
+            return n - (ssize_t)head;
+        r = n >= 0 ? -EMSGSIZE : recover(e, a, fd, errno, 0);
+        if (r == 0)
+            return NOT_SO;
+    }
+    return r == -EAGAIN ? (ssize_t)len : r; /* lost, as datagrams may be */
 }
 
 static ssize_t through(struct s5_engine *e, struct s5_association *a, int fd, struct msghdr *m,
@@ -111,7 +129,7 @@ static ssize_t through(struct s5_engine *e, struct s5_association *a, int fd, st
     int r = s5_associate_fresh(e, a, fd, false);
     for (int tries = 0; r == 0; tries++) {
         to_relay(a, m, &relay);
-        ssize_t n = put(e, a, fd, m, flags);
+        ssize_t n = e->real->sendmsg(fd, m, flags);
         if (n >= heading->len)
             return n - heading->len;
         if (n >= 0)
@@ -190,6 +208,9 @@ ssize_t s5_outgoing_send(struct s5_engine *e, struct s5_association *a, int fd,
 {
     struct s5_heading heading;
     struct iovec near[NEAR_IOVS], *iov = near;
+    ssize_t sent = is_short(a, msg, flags) ? send_short(e, a, fd, msg, flags) : NOT_SO;
+    if (sent != NOT_SO)
+        return sent;
     struct msghdr m = *msg;
     size_t room;
     int r = heading_of(e, a, msg, &heading);

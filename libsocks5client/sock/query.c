@@ -11,18 +11,6 @@ static void tell(const struct s5_endpoint *peer, struct sockaddr *addr, socklen_
     *len = peer->len;
 }
 
-static bool same_endpoint(const struct s5_endpoint *a, const struct sockaddr_storage *b)
-{
-    const struct sockaddr_in *b4 = (const struct sockaddr_in *)b;
-    const struct sockaddr_in6 *b6 = (const struct sockaddr_in6 *)b;
-    if (a->any.sa_family != b->ss_family)
-        return false;
-    if (a->any.sa_family == AF_INET)
-        return a->v4.sin_port == b4->sin_port && a->v4.sin_addr.s_addr == b4->sin_addr.s_addr;
-    return a->v6.sin6_port == b6->sin6_port &&
-           memcmp(&a->v6.sin6_addr, &b6->sin6_addr, sizeof b6->sin6_addr) == 0;
-}
-
 int s5_getpeername(struct s5_engine *e, int fd, struct sockaddr *addr, socklen_t *len)
 {
     struct s5_record *record = s5_connect_record(e, fd);
@@ -37,7 +25,7 @@ int s5_getpeername(struct s5_engine *e, int fd, struct sockaddr *addr, socklen_t
         return e->real->getpeername(fd, addr, len) == 0 ? 0 : -errno;
     if (e->real->getpeername(fd, (struct sockaddr *)&kernel, &size) != 0)
         return -errno;
-    if (!same_endpoint(&record->server, &kernel)) {
+    if (!s5_connect_same(e, record, fd)) {
         s5_connect_forget(e, fd); /* closed and reused where no hook saw it */
         return e->real->getpeername(fd, addr, len) == 0 ? 0 : -errno;
     }
@@ -52,6 +40,7 @@ int s5_getsockname(struct s5_engine *e, int fd, struct sockaddr *addr, socklen_t
     struct s5_endpoint name = {.len = 0};
     socklen_t size = sizeof kernel;
     uint32_t state = record ? atomic_load(&record->state) : S5_RECORD_FREE;
+    const struct s5_record_more *more = record ? atomic_load(&record->more) : NULL;
     struct s5_association *a = s5_associate_of(e, fd);
     if (a)
         return s5_associate_getsockname(e, a, fd, addr, len);
@@ -59,10 +48,10 @@ int s5_getsockname(struct s5_engine *e, int fd, struct sockaddr *addr, socklen_t
         return e->real->getsockname(fd, addr, len) == 0 ? 0 : -errno;
     if (state == S5_RECORD_NAMED || state == S5_RECORD_LISTENING)
         s5_bind_name(e, record, fd, &name);
-    else if (state == S5_RECORD_READY && record->local.len &&
+    else if (state == S5_RECORD_READY && more && more->local.len &&
              e->real->getpeername(fd, (struct sockaddr *)&kernel, &size) == 0 &&
-             same_endpoint(&record->server, &kernel))
-        name = record->local;
+             s5_connect_same(e, record, fd))
+        name = more->local;
     if (!name.len)
         return e->real->getsockname(fd, addr, len) == 0 ? 0 : -errno;
     tell(&name, addr, len);

@@ -8,18 +8,37 @@
 
 enum s5_record_state {
     S5_RECORD_FREE = 0,
-    S5_RECORD_FLYING,  /* flight is in flight, or over and not yet settled here */
-    S5_RECORD_SETTLING,/* one thread is turning it into one of the next two */
-    S5_RECORD_READY,   /* connected: server is the kernel's peer, peer the application's */
-    S5_RECORD_FAILED,  /* error waits for SO_ERROR or connect() to fetch it */
-    S5_RECORD_NAMED,   /* bound to an address at which it would listen through a server */
+    S5_RECORD_FLYING,    /* flight is in flight, or over and not yet settled here */
+    S5_RECORD_SETTLING,  /* one thread is turning it into one of the next two */
+    S5_RECORD_READY,     /* connected, the kernel's peer being the server */
+    S5_RECORD_FAILED,    /* error waits for SO_ERROR or connect() to fetch it */
+    S5_RECORD_NAMED,     /* bound to an address at which it would listen through a server */
     S5_RECORD_LISTENING, /* its connections come in at a server */
-    S5_RECORD_RELAYED, /* datagrams: they go through the association its slots name */
-    S5_RECORD_HIDDEN,  /* no descriptor of the program's: it belongs to one of the last two */
+    S5_RECORD_RELAYED,   /* datagrams: they go through the association its slots name */
+    S5_RECORD_HIDDEN,    /* no descriptor of the program's: it belongs to one of the last two */
 };
 
 struct s5_listener;
 
+/* What few records have. A record keeps it once it has had it, so a reader that comes late finds
+ * what was there, or what stands for nothing. */
+struct s5_record_more {
+    _Atomic uint32_t asker; /* a resolver's socket: its number in nameserver.h's table, + 1 */
+    uint16_t port;          /* when NAMED: as it was asked for */
+    struct s5_endpoint
+        local; /* what getsockname() tells, when READY; len 0: what the kernel does */
+    /* When LISTENING. The descriptors are hidden ones; -1: none. */
+    struct s5_listener *listener;
+    uint32_t listener_generation;
+    uint32_t mirror;         /* the process whose epoll instances know the next two */
+    _Atomic uint32_t serial; /* of the BIND that these two belong to */
+    _Atomic int32_t control; /* the connection of the BIND: readable when somebody came */
+    _Atomic int32_t
+        bell; /* readable when the BIND is not the latest any more, or worth trying again */
+    _Atomic int32_t mailbox; /* where the two of the latest BIND are */
+};
+
+/* Small: with its slot it is what a connection costs for as long as it lasts. */
 struct s5_record {
     _Atomic uint32_t state; /* enum s5_record_state */
     _Atomic uint32_t refs;  /* slots that name it */
@@ -27,25 +46,17 @@ struct s5_record {
     int32_t error;          /* negative errno, when FAILED (0: the kernel keeps it, SO_ERROR), or
                              * NAMED: what the server said to a BIND */
     uint32_t number;        /* its own index + 1, for good */
-    uint32_t next_free;     /* index + 1 in the free list */
-    uint32_t flying_at;     /* place in the list of those in flight */
+    union {
+        uint32_t next_free; /* index + 1 in the free list, when FREE */
+        uint32_t flying_at; /* place in the list of those in flight */
+    };
     uint32_t server_index;  /* in the policy, for log lines; set when settled */
     uint32_t flight_generation;
     uint32_t relayed;       /* number + 1 of the association, when RELAYED; else 0 */
     struct s5_flight *_Atomic flight; /* while FLYING; one reference */
     uint64_t cookie;          /* SO_COOKIE of the socket */
-    struct s5_endpoint peer, server;
-    _Atomic uint32_t asker; /* a resolver's socket: its number in nameserver.h's table, + 1 */
-    struct s5_endpoint local; /* what getsockname() tells, when READY; len 0: what the kernel does */
-    uint16_t port;            /* when NAMED: as it was asked for */
-    /* When LISTENING. The descriptors are hidden ones; -1: none. */
-    struct s5_listener *listener;
-    uint32_t listener_generation;
-    uint32_t mirror; /* the process whose epoll instances know the next two */
-    _Atomic uint32_t serial; /* of the BIND that these two belong to */
-    _Atomic int32_t control; /* the connection of the BIND: readable when somebody came */
-    _Atomic int32_t bell;    /* readable when the BIND is not the latest any more, or worth trying again */
-    _Atomic int32_t mailbox; /* where the two of the latest BIND are */
+    struct s5_record_more *_Atomic more; /* NULL until the first time, see s5_registry_more */
+    struct s5_endpoint peer;             /* the application's, when FLYING or READY */
 };
 
 #endif

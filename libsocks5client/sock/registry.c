@@ -2,7 +2,7 @@
  * (so that a head popped, pushed and popped again is not mistaken for the old one). A slot is
  * changed by atomic exchange; the thread that took a record's name out of a slot is the one that
  * drops the reference. */
-#include "registry.h"
+#include "notes.h"
 #include <errno.h>
 #include <stddef.h>
 #include <sys/mman.h>
@@ -78,6 +78,15 @@ void s5_registry_free(struct s5_registry *r, struct s5_record *record)
     } while (!atomic_compare_exchange_weak(&r->records_free, &head, next));
 }
 
+struct s5_record_more *s5_registry_more(struct s5_registry *r, struct s5_record *record)
+{
+    struct s5_record_more *all =
+        map_once((void *_Atomic *)&r->more, S5_RECORDS * sizeof(struct s5_record_more));
+    if (all)
+        atomic_store(&record->more, &all[record->number - 1]);
+    return atomic_load(&record->more);
+}
+
 /* The association of FD's slot, and the gate with it. */
 static __attribute__((noinline, cold)) void change_relayed(struct s5_registry *r, int fd,
                                                            struct s5_slot *slot, uint32_t relayed)
@@ -107,7 +116,9 @@ struct s5_record *s5_registry_add(struct s5_registry *r, int fd)
     record->error = 0;
     atomic_store_explicit(&record->flight, NULL, memory_order_relaxed);
     record->cookie = 0;
-    record->local.len = 0;
+    struct s5_record_more *more = atomic_load_explicit(&record->more, memory_order_relaxed);
+    if (__builtin_expect(more != NULL, 0))
+        more->local.len = 0;
     record->relayed = 0;
     atomic_store_explicit(&record->fd, fd, memory_order_relaxed);
     atomic_store_explicit(&record->refs, 1, memory_order_relaxed);

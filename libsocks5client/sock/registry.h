@@ -49,6 +49,7 @@ struct s5_registry {
     struct s5_chunk near;                       /* the first one; its pages come as they are used */
     struct s5_chunk *_Atomic chunks[S5_CHUNKS]; /* [0] stays NULL */
     struct s5_record *_Atomic records; /* S5_RECORDS of them, mapped on first use */
+    struct s5_record_more *_Atomic more; /* the same number, for those that need it */
     _Atomic uint64_t records_free;     /* tag << 32 | index + 1 */
     _Atomic uint32_t records_used;
     struct s5_watch *_Atomic watches;
@@ -154,6 +155,9 @@ int s5_registry_share(struct s5_registry *r, int fd, struct s5_record *record);
 struct s5_record *s5_registry_drop(struct s5_registry *r, int fd);
 void s5_registry_free(struct s5_registry *r, struct s5_record *record);
 
+/* What RECORD has beside itself, from now on; NULL: memory is short. */
+struct s5_record_more *s5_registry_more(struct s5_registry *r, struct s5_record *record);
+
 /* The list of those in flight. 0, or -ENOBUFS. */
 int s5_registry_take_off(struct s5_registry *r, struct s5_record *record);
 void s5_registry_land(struct s5_registry *r, struct s5_record *record);
@@ -165,35 +169,5 @@ struct s5_record *s5_registry_flying_at(const struct s5_registry *r, uint32_t at
 /* Call EACH for every descriptor that names RECORD. */
 void s5_registry_each(struct s5_registry *r, struct s5_record *record,
                       void (*each)(void *user, int fd, struct s5_slot *slot), void *user);
-
-/* FROM was duplicated to TO, neither being ours. */
-void s5_registry_note_dup(struct s5_registry *r, int from, int to);
-static inline bool s5_registry_has_dups(const struct s5_registry *r)
-{
-    return atomic_load_explicit(&r->dups_at, memory_order_relaxed) != 0;
-}
-/* The next descriptor noted as a duplicate of FD from place *AT on, or -1. */
-int s5_registry_next_dup(const struct s5_registry *r, int fd, uint32_t *at);
-
-/* Registrations of FD with epoll: note one, forget one. -ENOBUFS when there is no room. */
-int s5_registry_watch(struct s5_registry *r, int fd, int ep, uint32_t events, uint64_t data);
-void s5_registry_unwatch(struct s5_registry *r, int fd, int ep);
-void s5_registry_unwatch_all(struct s5_registry *r, int fd);
-
-/* Whether SLOT, which may be NULL, has any. */
-static inline bool s5_registry_watched(const struct s5_slot *slot)
-{
-    return slot && (atomic_load(&slot->ep) || atomic_load(&slot->more));
-}
-
-/* A registration as the application made it. */
-struct s5_registration {
-    int ep;
-    uint32_t events;
-    uint64_t data;
-};
-/* Number AT (0, 1, ...) of SLOT's; false behind the last. A gap has ep -1. */
-bool s5_registry_registration(const struct s5_registry *r, const struct s5_slot *slot, unsigned at,
-                              struct s5_registration *ret);
 
 #endif

@@ -105,6 +105,23 @@ static bool recall(struct s5_association *a, const struct sockaddr *sa, socklen_
     return found;
 }
 
+size_t s5_target_recall(struct s5_association *a, const struct sockaddr *sa, socklen_t len,
+                        uint8_t *octets)
+{
+    if (len < 8)
+        return 0;
+    const struct s5_target *t = place_of(a, sa, len);
+    if (atomic_exchange_explicit(&a->cache_busy, 1, memory_order_acquire))
+        return 0;
+    size_t n = same(&t->to, sa, len) ? t->heading.len : 0;
+    if (n == S5_DATAGRAM_IPV4)
+        memcpy(octets, t->heading.octets, S5_DATAGRAM_IPV4);
+    else if (n)
+        memcpy(octets, t->heading.octets, n);
+    s5_target_unlock(a);
+    return n;
+}
+
 /* ASKED went out as NAME; both NULL where it did as it is. */
 static void remember(struct s5_association *a, const struct sockaddr *sa, socklen_t len,
                      const struct s5_heading *heading, const struct s5_addr *asked,

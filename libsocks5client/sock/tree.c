@@ -170,19 +170,20 @@ void s5_tree_publish(struct s5_tree *tree, const struct s5_policy *p, uint64_t f
 }
 
 void s5_tree_hand_over(struct s5_tree *tree, uint64_t cookie, const struct s5_endpoint *peer,
-                       const struct s5_endpoint *server, const struct s5_endpoint *local)
+                       const struct s5_endpoint *local)
 {
     uint32_t at = atomic_fetch_add(&tree->handovers_at, 1) % S5_TREE_HANDOVERS;
     struct s5_handover *h = &tree->handovers[at];
     atomic_store(&h->cookie, 0);
     h->peer = *peer;
-    h->server = *server;
-    h->local = *local;
+    h->local.len = 0;
+    if (local)
+        h->local = *local;
     atomic_store_explicit(&h->cookie, cookie, memory_order_release);
 }
 
 int s5_tree_handed(const struct s5_tree *tree, uint64_t cookie, struct s5_endpoint *ret_peer,
-                   struct s5_endpoint *ret_server, struct s5_endpoint *ret_local)
+                   struct s5_endpoint *ret_local)
 {
     uint32_t used = atomic_load(&tree->handovers_at);
     if (used > S5_TREE_HANDOVERS)
@@ -192,7 +193,6 @@ int s5_tree_handed(const struct s5_tree *tree, uint64_t cookie, struct s5_endpoi
         if (atomic_load_explicit(&h->cookie, memory_order_acquire) != cookie)
             continue;
         *ret_peer = h->peer;
-        *ret_server = h->server;
         *ret_local = h->local;
         return 1;
     }

@@ -35,7 +35,7 @@ struct s5_standing {
 /* A connected socket that goes through an exec: whom its program asked for. */
 struct s5_handover {
     _Atomic uint64_t cookie; /* SO_COOKIE; 0: free; written last */
-    struct s5_endpoint peer, server, local;
+    struct s5_endpoint peer, local;
 };
 
 /* Whom the processes of the tree called last through a server: who calls may be called back. */
@@ -119,11 +119,11 @@ const struct s5_policy *s5_tree_policy(const struct s5_tree *tree, uint64_t fing
 /* Publish P, unless another process was first. */
 void s5_tree_publish(struct s5_tree *tree, const struct s5_policy *p, uint64_t fingerprint);
 
-/* LOCAL: what getsockname() tells, len 0 when the kernel does. */
+/* LOCAL: what getsockname() tells; NULL, or len 0, when the kernel does. */
 void s5_tree_hand_over(struct s5_tree *tree, uint64_t cookie, const struct s5_endpoint *peer,
-                       const struct s5_endpoint *server, const struct s5_endpoint *local);
+                       const struct s5_endpoint *local);
 /* True where COOKIE was handed over. */
 int s5_tree_handed(const struct s5_tree *tree, uint64_t cookie, struct s5_endpoint *ret_peer,
-                   struct s5_endpoint *ret_server, struct s5_endpoint *ret_local);
+                   struct s5_endpoint *ret_local);
 
 #endif

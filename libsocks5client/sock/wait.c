@@ -12,7 +12,7 @@
 static void refresh(struct s5_engine *e, struct s5_record *record)
 {
     struct s5_listener *l = s5_listener_shared(record);
-    if (!l || record->serial == atomic_load(&l->serial) || !s5_listener_try(e, l))
+    if (!l || record->more->serial == atomic_load(&l->serial) || !s5_listener_try(e, l))
         return;
     s5_listener_refresh(e, record);
     s5_listener_unlock(l);
@@ -28,9 +28,9 @@ static nfds_t replace(struct s5_engine *e, struct pollfd *copy, const struct pol
         if (!record || atomic_load(&record->state) != S5_RECORD_LISTENING)
             continue;
         refresh(e, record);
-        copy[i].fd = record->control;
+        copy[i].fd = record->more->control;
         copy[i].events &= POLLIN | POLLRDNORM;
-        copy[all++] = (struct pollfd){record->bell, POLLIN, 0};
+        copy[all++] = (struct pollfd){record->more->bell, POLLIN, 0};
     }
     return all;
 }

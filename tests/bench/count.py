@@ -66,7 +66,38 @@ class Server(threading.Thread):
             peer.close()
 
 
-class Bench:
+class Counter:
+    """Counts what a command does, with an object preloaded and without."""
+
+    prefix = []  # goes before everything
+    patience = 300
+
+    def environment(self, shimmed):
+        raise NotImplementedError
+
+    def instructions(self, command, shimmed):
+        # Through the loader, which preloads for the command alone: LD_PRELOAD would be valgrind's too.
+        preload = ["--preload", self.object] if shimmed else []
+        done = subprocess.run(self.prefix + ["valgrind", "--tool=callgrind",
+                                             "--callgrind-out-file=/dev/null", LOADER] + preload +
+                              command, env=self.environment(shimmed), stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, timeout=self.patience, check=False)
+        text = done.stderr.decode()
+        if done.returncode != 0:
+            raise RuntimeError("%s: %s" % (" ".join(command), text[-500:]))
+        return int(re.search(r"Collected : (\d+)", text).group(1))
+
+    def syscalls(self, command, shimmed):
+        out = os.path.join(self.scratch, "strace")
+        preload = ["-E", "LD_PRELOAD=" + self.object] if shimmed else []
+        subprocess.run(self.prefix + ["strace", "-f", "-o", out] + preload + command,
+                       env=self.environment(shimmed), check=True, stdout=subprocess.DEVNULL,
+                       timeout=self.patience)
+        with open(out) as f:
+            return sum(1 for line in f if re.search(r"^\d+ +\w+\(", line))
+
+
+class Bench(Counter):
     def __init__(self, build, scratch):
         self.build, self.scratch = os.path.abspath(build), scratch
         self.object = os.path.join(self.build, "preload", "libsocksify.so")
@@ -81,27 +112,6 @@ class Bench:
         if shimmed:
             env["SOCKS5_CONF"] = self.config
         return env
-
-    def instructions(self, command, shimmed):
-        # Through the loader, which preloads for the command alone: LD_PRELOAD would be valgrind's too.
-        preload = ["--preload", self.object] if shimmed else []
-        done = subprocess.run(["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null",
-                               LOADER] + preload + command, env=self.environment(shimmed),
-                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=300,
-                              check=False)
-        text = done.stderr.decode()
-        if done.returncode != 0:
-            raise RuntimeError("%s: %s" % (" ".join(command), text[-500:]))
-        return int(re.search(r"Collected : (\d+)", text).group(1))
-
-    def syscalls(self, command, shimmed):
-        out = os.path.join(self.scratch, "strace")
-        env = self.environment(shimmed)
-        preload = ["-E", "LD_PRELOAD=" + self.object] if shimmed else []
-        subprocess.run(["strace", "-f", "-o", out] + preload + command, env=env, check=True,
-                       timeout=300)
-        with open(out) as f:
-            return sum(1 for line in f if re.search(r"^\d+ +\w+\(", line))
 
     def per_call(self, count, command, n, bare=None):
         """What the object adds to one of the calls COMMAND makes as often as its last word says; or what

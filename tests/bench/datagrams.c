@@ -2,40 +2,20 @@
  * ("self"), and by an ordinary one that knows nothing of it ("plain"), which the preload object
  * covers; and the relay, which sends each datagram back and counts.
  *
- *   datagrams relay                              prints its port; "quit" on stdin: counts, and ends
- *   datagrams self|plain connected|loose PORT SIZE WINDOW COUNT
+ *   datagrams relay ADDRESS PORT [TARGET]   at that port, 0 for any, which it prints; "quit" on
+ *                       stdin: counts, relayed and come past the relay to TARGET, and ends
+ *   datagrams self|plain connected|loose ADDRESS PORT TARGET SIZE WINDOW COUNT
  *
  * WINDOW datagrams are under way at a time; with -m before the words they go out by sendmmsg() and
  * come in by recvmmsg(). Prints datagrams per second. */
-#include <arpa/inet.h>
-#include <errno.h>
+#include "bench.h"
 #include <poll.h>
 #include <pthread.h>
 #include <stdbool.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
-enum { HEADER = 10, MOST = 1500, BATCH = 32 };
-
-#define CHECK(what)                                                                                \
-    do {                                                                                           \
-        if (!(what)) {                                                                             \
-            fprintf(stderr, "%d: not so: %s (%s)\n", __LINE__, #what, strerror(errno));            \
-            exit(1);                                                                               \
-        }                                                                                          \
-    } while (0)
-
-static struct sockaddr_in at(const char *host, uint16_t port)
-{
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(port)};
-    inet_pton(AF_INET, host, &a.sin_addr);
-    return a;
-}
+enum { HEADER = 10, MOST = 1500, BATCH = 32, TARGET_PORT = 7 };
 
 static int udp_socket(void)
 {
@@ -49,61 +29,81 @@ static int udp_socket(void)
 
 /* --- the relay --- */
 
-static unsigned long counted;
-static int relay_fd;
+/* What sends back: the relay, and the target itself, at which datagrams come past the relay. */
+struct echo {
+    int fd;
+    unsigned long counted;
+};
+static struct echo relay, target;
 
-static void *relay(void *unused)
+static void *echo(void *arg)
 {
-    static char data[BATCH][MOST + HEADER];
+    static _Thread_local char data[BATCH][MOST + HEADER];
+    struct echo *own = arg;
     struct mmsghdr m[BATCH];
     struct iovec iov[BATCH];
     struct sockaddr_in from[BATCH];
-    (void)unused;
     for (;;) {
         for (int i = 0; i < BATCH; i++) {
             iov[i] = (struct iovec){data[i], sizeof data[i]};
             m[i] = (struct mmsghdr){.msg_hdr = {.msg_name = &from[i], .msg_namelen = sizeof from[i],
                                                 .msg_iov = &iov[i], .msg_iovlen = 1}};
         }
-        int n = recvmmsg(relay_fd, m, BATCH, MSG_WAITFORONE, NULL);
+        int n = recvmmsg(own->fd, m, BATCH, MSG_WAITFORONE, NULL);
         if (n <= 0)
             continue;
         for (int i = 0; i < n; i++)
             iov[i].iov_len = m[i].msg_len;
-        CHECK(sendmmsg(relay_fd, m, (unsigned)n, 0) == n);
-        counted += (unsigned)n;
+        CHECK(sendmmsg(own->fd, m, (unsigned)n, 0) == n);
+        own->counted += (unsigned)n;
     }
     return NULL;
 }
 
-static void answer(int fd)
+/* Returns the port. */
+static int start_echo(struct echo *e, const char *address, int port)
 {
-    char in[600], out[12] = {5, 0, 5, 0, 0, 1, 127, 0, 0, 1};
-    struct sockaddr_in own;
-    socklen_t len = sizeof own;
-    CHECK(getsockname(relay_fd, (struct sockaddr *)&own, &len) == 0);
-    memcpy(out + 10, &own.sin_port, 2);
-    if (recv(fd, in, sizeof in, 0) > 0)
-        send(fd, out, sizeof out, 0);
-}
-
-static void serve(void)
-{
-    struct sockaddr_in own = at("127.0.0.1", 0);
+    struct sockaddr_in own = at(address, port);
     socklen_t len = sizeof own;
     pthread_t thread;
-    int listener = socket(AF_INET, SOCK_STREAM, 0);
+    e->fd = udp_socket();
+    CHECK(bind(e->fd, (struct sockaddr *)&own, sizeof own) == 0);
+    CHECK(getsockname(e->fd, (struct sockaddr *)&own, &len) == 0);
+    CHECK(pthread_create(&thread, NULL, echo, e) == 0);
+    return ntohs(own.sin_port);
+}
+
+/* All in one where it was asked all in one. */
+static void answer(int fd, const char *address, int port)
+{
+    struct sockaddr_in own = at(address, port);
+    char in[600], out[12] = {5, 0, 5, 0, 0, 1};
+    size_t first = 0;
+    memcpy(out + 6, &own.sin_addr, 4);
+    memcpy(out + 10, &own.sin_port, 2);
+    if (recv(fd, in, sizeof in, 0) == 2 + in[1]) {
+        first = 2;
+        send(fd, out, first, 0);
+        recv(fd, in, sizeof in, 0);
+    }
+    send(fd, out + first, sizeof out - first, 0);
+}
+
+static void serve(const char *address, int port, const char *past)
+{
+    struct sockaddr_in own = at(address, port);
+    socklen_t len = sizeof own;
+    int listener = socket(AF_INET, SOCK_STREAM, 0), relay_port = start_echo(&relay, address, 0);
     struct pollfd p[2] = {{0, POLLIN, 0}, {listener, POLLIN, 0}};
-    relay_fd = udp_socket();
-    CHECK(bind(relay_fd, (struct sockaddr *)&own, sizeof own) == 0);
+    if (past)
+        start_echo(&target, past, TARGET_PORT);
     CHECK(bind(listener, (struct sockaddr *)&own, sizeof own) == 0 && listen(listener, 64) == 0);
     CHECK(getsockname(listener, (struct sockaddr *)&own, &len) == 0);
     printf("%d\n", ntohs(own.sin_port));
     fflush(stdout);
-    CHECK(pthread_create(&thread, NULL, relay, NULL) == 0);
     while (poll(p, 2, -1) > 0 && !p[0].revents)
-        answer(accept(listener, NULL, NULL)); /* the connection stays until the end */
-    printf("%lu\n", counted);
+        answer(accept(listener, NULL, NULL), address, relay_port); /* it stays until the end */
+    printf("%lu %lu\n", relay.counted, target.counted);
     exit(0);
 }
 
@@ -115,24 +115,23 @@ static bool connected, many;
 static size_t size, before;     /* octets of each; of them the header */
 static char out[MOST + HEADER];
 
-static void begin(bool self, uint16_t port)
+static void begin(bool self, struct sockaddr_in server, struct sockaddr_in dst)
 {
     static const char request[] = "\5\1\0\5\3\0\1\0\0\0\0\0";
-    struct sockaddr_in server = at("127.0.0.1", port), target = at("192.0.2.1", 7);
     fd = udp_socket();
-    to = target;
+    to = dst;
     if (self) {
         char in[12];
         int control = socket(AF_INET, SOCK_STREAM, 0);
         CHECK(connect(control, (struct sockaddr *)&server, sizeof server) == 0);
         CHECK(send(control, request, sizeof request, 0) == sizeof request);
         CHECK(recv(control, in, sizeof in, MSG_WAITALL) == sizeof in);
-        to = at("127.0.0.1", 0);
+        to = server;
         memcpy(&to.sin_port, in + 10, 2);
         before = HEADER;
         out[3] = 1;
-        memcpy(out + 4, &target.sin_addr, 4);
-        memcpy(out + 8, &target.sin_port, 2);
+        memcpy(out + 4, &dst.sin_addr, 4);
+        memcpy(out + 8, &dst.sin_port, 2);
     }
     if (connected)
         CHECK(connect(fd, (struct sockaddr *)&to, sizeof to) == 0);
@@ -185,11 +184,10 @@ static unsigned get(unsigned n)
 
 static double run(unsigned window, unsigned count)
 {
-    struct timespec a, b;
     unsigned sent = window, back = 0;
     put(1);
     CHECK(get(1) == 1); /* the association is there */
-    clock_gettime(CLOCK_MONOTONIC, &a);
+    double begun = now_us();
     for (put(window); back < count;) {
         unsigned n = get(window);
         back += n;
@@ -198,23 +196,22 @@ static double run(unsigned window, unsigned count)
             put(n);
         sent += n;
     }
-    clock_gettime(CLOCK_MONOTONIC, &b);
-    return count / ((double)(b.tv_sec - a.tv_sec) + (double)(b.tv_nsec - a.tv_nsec) / 1e9);
+    return count / (now_us() - begun) * 1e6;
 }
 
 int main(int argc, char **argv)
 {
-    if (argc > 1 && strcmp(argv[1], "relay") == 0)
-        serve();
+    if (argc >= 4 && strcmp(argv[1], "relay") == 0)
+        serve(argv[2], atoi(argv[3]), argv[4]);
     if (argc > 1 && strcmp(argv[1], "-m") == 0) {
         many = true;
         argv++, argc--;
     }
-    CHECK(argc == 7);
+    CHECK(argc == 9);
     connected = strcmp(argv[2], "connected") == 0;
-    size = (size_t)atoi(argv[4]);
+    size = (size_t)atoi(argv[6]);
     CHECK(size <= MOST);
-    begin(strcmp(argv[1], "self") == 0, (uint16_t)atoi(argv[3]));
-    printf("%.0f\n", run((unsigned)atoi(argv[5]), (unsigned)atoi(argv[6])));
+    begin(strcmp(argv[1], "self") == 0, at(argv[3], atoi(argv[4])), at(argv[5], TARGET_PORT));
+    printf("%.0f\n", run((unsigned)atoi(argv[7]), (unsigned)atoi(argv[8])));
     return 0;
 }

@@ -38,25 +38,16 @@ def wait_port(port):
     raise RuntimeError("nothing listens")
 
 
-def main():
-    options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--build", default="build")
-    options.add_argument("--rounds", type=int, default=3)
-    args = options.parse_args()
-    sealed = os.path.abspath(args.build) + "/tests/bench/bench_sealed"
-    passed = failed = 0
-    with tempfile.TemporaryDirectory() as scratch:
-        realm = realms.Realm(scratch + "/krb5", "127.0.0.1", free_port(), ["rcmd/proxy.test"])
-        env = {**os.environ, **realm.client, **realm.server}
+class Bed:
+    """A realm, a server and a bridge a level to it; "none" is the server itself."""
 
-        def run(*words):
-            done = subprocess.run([sealed] + [str(x) for x in words], env=env, check=True,
-                                  stdout=subprocess.PIPE, timeout=120)
-            return float(done.stdout)
-
-        server, started = free_port(), []
-        started.append(subprocess.Popen([sealed, "serve", str(server)], env=env))
-        ports = {"none": server}
+    def __init__(self, build, scratch):
+        self.program = build + "/tests/bench/bench_sealed"
+        self.realm = realms.Realm(scratch + "/krb5", "127.0.0.1", free_port(), ["rcmd/proxy.test"])
+        self.env = {**os.environ, **self.realm.client, **self.realm.server}
+        server = free_port()
+        self.started = [subprocess.Popen([self.program, "serve", str(server)], env=self.env)]
+        self.ports = {"none": server}
         hosts = scratch + "/hosts"
         with open(hosts, "w") as f:
             f.write("127.0.0.1 localhost proxy.test\n")
@@ -65,44 +56,62 @@ def main():
             with open(conf, "w") as f:
                 f.write('server "s" { address = "proxy.test" port = %d methods = {"gssapi"} '
                         'gssapi-protection = "%s" }\nrule "all" { via = {"s"} }\n' % (server, level))
-            ports[level] = free_port()
+            self.ports[level] = free_port()
             # A hosts file of its own, in a mount namespace of its own.
-            started.append(subprocess.Popen(
+            self.started.append(subprocess.Popen(
                 ["unshare", "-m", "sh", "-c", 'mount --bind "$0" /etc/hosts && exec "$@"', hosts,
-                 os.path.abspath(args.build) + "/tools/bridge/socks5-bridge", "--listen",
-                 "127.0.0.1:%d" % ports[level], "-c", conf], env=env))
-        try:
-            for port in ports.values():
-                wait_port(port)
-            print("%-16s %10s %10s %10s %12s %12s" % ("", "gss_wrap", "up", "down", "connects/s",
-                                                     "latency us"))
-            for level in ("none",) + LEVELS:
-                alone, up, down = [], [], []
-                for n in range(4 * args.rounds):
-                    if n >= args.rounds and (level not in WANTED or min(max(up), max(down))
-                                             >= WANTED[level] * max(alone)):
-                        break
-                    if level in WANTED:
-                        alone.append(run("wrap", LEVELS.index(level), MB))
-                    up.append(run("up", ports[level], MB))
-                    down.append(run("down", ports[level], MB))
-                print("%-16s %10s %10.0f %10.0f %12.0f %12.1f" % (
-                    level, "%.0f" % (max(alone) / 1e6) if alone else "", max(up) / 1e6,
-                    max(down) / 1e6, run("connects", ports[level], 300),
-                    run("latency", ports[level], 5000)), flush=True)
-                for way, figure in (("up", max(up)), ("down", max(down))):
-                    if not alone:
-                        continue
-                    ratio = figure / max(alone)
-                    good = ratio >= FLOOR * WANTED[level]
-                    print("%s - %s %s: %.2f of gss_wrap alone, %.2f wanted%s"
-                          % ("ok" if good else "FAILED", level, way, ratio, WANTED[level],
-                             "" if ratio >= WANTED[level] else ", NOT REACHED"))
-                    passed, failed = passed + good, failed + (not good)
-        finally:
-            for process in started:
-                process.terminate()
-            realm.stop()
+                 build + "/tools/bridge/socks5-bridge", "--listen",
+                 "127.0.0.1:%d" % self.ports[level], "-c", conf], env=self.env))
+
+    def __enter__(self):
+        for port in self.ports.values():
+            wait_port(port)
+        return self
+
+    def __exit__(self, *_):
+        for process in self.started:
+            process.terminate()
+        self.realm.stop()
+
+    def run(self, *words):
+        done = subprocess.run([self.program] + [str(x) for x in words], env=self.env, check=True,
+                              stdout=subprocess.PIPE, timeout=120)
+        return float(done.stdout)
+
+
+def main():
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--build", default="build")
+    options.add_argument("--rounds", type=int, default=3)
+    args = options.parse_args()
+    passed = failed = 0
+    with tempfile.TemporaryDirectory() as scratch, \
+            Bed(os.path.abspath(args.build), scratch) as bed:
+        print("%-16s %10s %10s %10s %12s %12s" % ("", "gss_wrap", "up", "down", "connects/s",
+                                                 "latency us"))
+        for level in ("none",) + LEVELS:
+            alone, up, down = [], [], []
+            for n in range(4 * args.rounds):
+                if n >= args.rounds and (level not in WANTED or min(max(up), max(down))
+                                         >= WANTED[level] * max(alone)):
+                    break
+                if level in WANTED:
+                    alone.append(bed.run("wrap", LEVELS.index(level), MB))
+                up.append(bed.run("up", bed.ports[level], MB))
+                down.append(bed.run("down", bed.ports[level], MB))
+            print("%-16s %10s %10.0f %10.0f %12.0f %12.1f" % (
+                level, "%.0f" % (max(alone) / 1e6) if alone else "", max(up) / 1e6,
+                max(down) / 1e6, bed.run("connects", bed.ports[level], 300),
+                bed.run("latency", bed.ports[level], 5000)), flush=True)
+            for way, figure in (("up", max(up)), ("down", max(down))):
+                if not alone:
+                    continue
+                ratio = figure / max(alone)
+                good = ratio >= FLOOR * WANTED[level]
+                print("%s - %s %s: %.2f of gss_wrap alone, %.2f wanted%s"
+                      % ("ok" if good else "FAILED", level, way, ratio, WANTED[level],
+                         "" if ratio >= WANTED[level] else ", NOT REACHED"))
+                passed, failed = passed + good, failed + (not good)
     print("sealed: %d passed, %d failed" % (passed, failed))
     return 1 if failed else 0
 

@@ -96,12 +96,13 @@ Test(hidden, one_whose_number_is_wanted_moves)
 {
     struct s5_engine *e = fresh();
     struct s5_record *record = s5_registry_add(&e->registry, 200);
+    cr_assert_not_null(s5_registry_more(&e->registry, record));
     atomic_store(&record->state, S5_RECORD_LISTENING);
-    int bell = record->bell = s5_mailbox_bell(e, 0);
-    record->control = record->mailbox = -1;
+    int bell = record->more->bell = s5_mailbox_bell(e, 0);
+    record->more->control = record->more->mailbox = -1;
     s5_hidden_move(e, bell);
     cr_assert_not(s5_hidden_is(e, bell));
-    cr_assert(record->bell != bell && s5_hidden_is(e, record->bell));
-    s5_mailbox_ring(record->bell);
+    cr_assert(record->more->bell != bell && s5_hidden_is(e, record->more->bell));
+    s5_mailbox_ring(record->more->bell);
     cr_assert(rings(bell), "the same under another number; the old one is the caller's to replace");
 }

@@ -1,0 +1,120 @@
+"""What is counted of the peers: instructions and system calls, which do not depend on the machine."""
+
+import concurrent.futures
+import os
+import subprocess
+import tempfile
+
+import bed as beds
+import count
+from report import Row
+
+STREAMS = ["read", "write", "send", "recv"]
+CALLS = ["close", "getsockopt", "getpeername", "poll", "select", "epoll_wait"]
+CALLGRIND, STRACE = "instructions", "syscalls"
+ADDED = ("what one adds to the same program's without it, as the difference between a run of N and "
+         "one of 2N (callgrind, strace); nothing of the server's side. Direct: what one takes.")
+
+
+class Counter(count.Counter):
+    patience = 60
+
+    def __init__(self, bed, contender, login=False):
+        self.bed, self.contender = bed, contender
+        self.object = contender.preload
+        self.prefix = ["ip", "netns", "exec", beds.CLIENT]
+
+    def environment(self, shimmed):
+        return self.bed.environment(self.contender)
+
+    def once(self, kind, command):
+        with tempfile.TemporaryDirectory(dir=self.bed.scratch) as self.scratch:
+            return getattr(self, kind)(command, bool(self.object))
+
+    def each(self, kind, command, n):
+        """Of one of the calls COMMAND makes as often as its last word says."""
+        few, many = (self.once(kind, command + [str(times)]) for times in (n, 2 * n))
+        return (many - few) / n
+
+
+def client(bed, contender, mode):
+    return bed.command(contender, mode)
+
+
+def hooked(bed, _, name):
+    return [bed.build + "/tests/bench/bench_hooked_calls", name]
+
+
+def plan(bed, effort):
+    """(row, how many of COMMAND(bed, contender, word) for each WORD, the words, what is counted)"""
+    rows = [(Row("exec", "exec: instructions added", "of /bin/true, as callgrind sees it.", 
+                 digits=0, target=("at most", 50000)), 0, None, ["/bin/true"], CALLGRIND)]
+    for word, title in (("rate", "connect()"), ("epoll", "connect(), non-blocking, and epoll")):
+        key = "connect" if word == "rate" else "epoll"
+        rows.append((Row(key + "-instructions", title + ": instructions added", ADDED, digits=0,
+                         target=("at most", 2000)), 20, client, [word], CALLGRIND))
+        rows.append((Row(key + "-calls", title + ": system calls added", ADDED, digits=1,
+                         target=("at most", 10)), 20, client, [word], STRACE))
+        if not effort.calls:
+            return rows
+    rows.append((Row("resolve-instructions", "getaddrinfo(): instructions", "one look-up of a name, "
+                     "all of it, be it by a question to the name server or without.", digits=0),
+                 20, client, ["resolve"], CALLGRIND))
+    rows.append((Row("resolve-calls", "getaddrinfo(): system calls", rows[-1][0].how, digits=1),
+                 20, client, ["resolve"], STRACE))
+    rows.append((Row("name-instructions", "getaddrinfo() and connect(): instructions added",
+                     "looking up a name and connecting to it, less making a socket and closing it.",
+                     digits=0, target=("at most", 5000)), 20, client, ["name", "none"], CALLGRIND))
+    rows.append((Row("stream-calls",
+                     "read, write, send, recv on a foreign descriptor: instructions added",
+                     "the most of these calls, " + ADDED, digits=0, target=("at most", 20)),
+                 500, hooked, STREAMS[:effort.calls], CALLGRIND))
+    rows.append((Row("hooked", "other hooked call on a foreign descriptor: instructions added",
+                     "the most of %s, %s" % (", ".join(CALLS[:effort.calls]), ADDED), digits=0,
+                     target=("at most", 20)), 500, hooked, CALLS[:effort.calls], CALLGRIND))
+    return rows
+
+
+def figure(bed, contender, n, command, words, kind):
+    counter = Counter(bed, contender)
+    if not n:
+        return [counter.once(kind, words)]
+    each = [counter.each(kind, command(bed, contender, word), n) for word in words]
+    return each
+
+
+def counted(bed, everyone, effort):
+    """Rows; two counts at a time, since nothing depends on the clock."""
+    tasks = {}
+    rows = plan(bed, effort)
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        for row, n, command, words, kind in rows:
+            for contender in everyone:
+                if contender.speaks and (command is not client or words[0] in ("resolve", "name")):
+                    continue
+                tasks[row.key, contender.name] = pool.submit(figure, bed, contender, n, command,
+                                                             words, kind)
+        for row, _, command, words, kind in rows:
+            settle(row, words, {c.name: tasks.get((row.key, c.name)) for c in everyone})
+    return [row for row, *_ in rows]
+
+
+def settle(row, words, tasks):
+    base = tasks["direct"].result()
+    for name, task in tasks.items():
+        try:
+            if not task:
+                continue
+            each = task.result()
+        except (RuntimeError, ValueError, subprocess.SubprocessError):
+            row.notes[name] = "fails"
+            continue
+        if words[0] == "resolve":
+            row.put(name, each[0])
+        elif words[0] == "name":
+            # The socket is not what is asked about.
+            row.put(name, each[0] - base[1])
+        elif name == "direct":
+            row.put(name, max(each))
+        else:
+            row.put(name, max(0, max(one - bare for one, bare in zip(each, base))))

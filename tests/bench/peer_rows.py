@@ -1,0 +1,226 @@
+"""What is measured with a clock, or counted while it runs: each function gives rows of the table."""
+
+import contextlib
+import os
+import time
+
+import bed as beds
+from peerbed import Failed, PLACES, started
+from report import Row
+
+
+def by_turns(everyone, rounds, run, rows, *, seconds=20):
+    """RUN(contender) gives a figure a row. Who fails once has a note in its place, and is out; who
+    takes long has fewer rounds."""
+    out = {}
+    for turn in range(rounds):
+        at = turn % len(everyone)
+        for contender in everyone[at:] + everyone[:at]:
+            name = contender.name
+            if out.get(name, 0) > seconds:
+                continue
+            begun = time.monotonic()
+            try:
+                figures = run(contender)
+            except Failed as e:
+                out[name] = float("inf")
+                for row in rows:
+                    row.notes[name] = str(e)
+                continue
+            out[name] = out.get(name, 0) + time.monotonic() - begun
+            for row, figure in zip(rows, figures):
+                if figure is not None:
+                    # Rounds correspond by their place.
+                    have = row.samples.setdefault(name, [])
+                    have.extend([None] * (turn - len(have)))
+                    have.append(figure)
+    return rows
+
+
+@contextlib.contextmanager
+def one_processor(*processes):
+    """This process and what it starts, and PROCESSES, share a processor: the work counts, not where
+    the scheduler happens to put whom."""
+    before = os.sched_getaffinity(0)
+    everyone = [0] + [p.pid for p in processes]
+    for pid in everyone:
+        os.sched_setaffinity(pid, {max(before)})
+    try:
+        yield
+    finally:
+        for pid in everyone:
+            os.sched_setaffinity(pid, before)
+
+
+def round_trips(bed, everyone, effort):
+    how = ("a blocking connect() over a link with %d ms there and back, and until an octet was sent "
+           "and came back behind it, in round trips: 1 is what a direct connect() takes. The least "
+           "there can be: 2 and 3 through a server." % (bed.delay / 1000))
+    rows = [Row("rtt", "round trips to connect", how, base="direct", unit="us",
+                target=("at most", 2.1)),
+            Row("first", "round trips to the first octet", how, target=("at most", 3.1)),
+            Row("rtt-login", "round trips to connect, user and password", how,
+                target=("at most", 2.1)),
+            Row("first-login", "round trips to the first octet, user and password", how,
+                target=("at most", 3.1))]
+    unit = []  # round trips of the link, as a direct connect() has them
+
+    def run(contender):
+        figures = []
+        for login in (False, True):
+            if login and contender.name == "direct":
+                break
+            lines = bed.run(contender, "rtt", 3, link="slow", login=login)
+            figures += [sorted(line[i] for line in lines)[1] for i in (0, 1)]
+        if contender.name == "direct":
+            unit.append(figures[0])
+        return figures
+
+    by_turns(everyone, effort.rounds, run, rows)
+    typical = sorted(unit)[len(unit) // 2]
+    for row in rows[1:]:
+        row.samples = {n: [v / typical for v in values if v] for n, values in row.samples.items()}
+    return rows
+
+
+def streams(bed, everyone, effort):
+    how = ("one connection over virtual Ethernet: %d MiB out, as many in, and the time of 64 octets "
+           "there and back; program and server share a processor." % effort.mib)
+    rows = [Row("up", "bulk out", how, base="floor", unit="MiB/s", target=("at least", 0.97)),
+            Row("down", "bulk in", how, base="floor", unit="MiB/s", target=("at least", 0.97)),
+            Row("pingpong", "64 octets there and back: time", how, base="floor", unit="us",
+                target=("at most", 1.05))]
+
+    def run(contender):
+        up, down = (bed.run(contender, way, effort.mib)[0][0] for way in ("up", "down"))
+        return up, down, 1e6 / bed.run(contender, "pingpong", effort.pingpongs)[0][0]
+
+    with one_processor(bed.server):
+        return by_turns(everyone, 2 * effort.rounds, run, rows)
+
+
+def rate(bed, everyone, effort):
+    row = Row("rate", "connects a second", "blocking connect() and close(), %d one after another; "
+              "program and server share a processor." % effort.connects, base="floor", unit="/s")
+    with one_processor(bed.server):
+        return by_turns(everyone, effort.rounds,
+                        lambda c: bed.run(c, "rate", effort.connects)[0], [row])
+
+
+def crowd(bed, everyone, effort):
+    rows = []
+    for link, words in (("fast", ""), ("slow", ", link with delay")):
+        how = ("one program, one epoll instance, 500 non-blocking connects begun at once; until the "
+               "last of them was writable without an error, and the longest that a single connect() "
+               "call took, without what the machine spent on others meanwhile. Afterwards every "
+               "connection has to echo an octet. At most %d s." % effort.patience)
+        part = [Row("crowd-%s-n" % link, "500 connects at once%s: usable" % words, how, digits=0,
+                    target=("at least", 500)),
+                Row("crowd-" + link, "500 connects at once%s: until all are writable" % words, how,
+                    base="floor", unit="us", target=("at most", 1.3)),
+                Row("longest-" + link, "500 connects at once%s: longest single call" % words, how,
+                    unit="ms", target=("at most", 1))]
+
+        def run(contender, link=link):
+            ready, usable, total, longest = bed.run(contender, "crowd", 500, effort.patience,
+                                                    link=link)[0]
+            return usable, total if usable == ready == 500 else None, longest / 1e3
+
+        by_turns(everyone, effort.rounds, run, part, seconds=effort.patience * 0.7)
+        for name in part[0].samples:
+            if name not in part[1].samples:
+                part[1].notes[name] = "never"
+        rows += part
+    return rows
+
+
+def memory(bed, everyone, effort):
+    row = Row("memory", "memory of an open connection", "octets of the program's memory, its own or "
+              "the process tree's, that each of 10,000 connections adds which stay open; at most %d s."
+              % (3 * effort.patience), digits=0, target=("at most", 128))
+
+    def run(contender):
+        opened, each = bed.run(contender, "memory", 10000, 3 * effort.patience)[0]
+        if opened < 10000:
+            row.notes[contender.name] = "%d open" % opened
+        return [each]
+
+    return by_turns(everyone, 1, run, [row])
+
+
+def datagrams(bed, everyone, effort):
+    program = bed.build + "/tests/bench/bench_datagrams"
+    server, target = PLACES["fast"]
+    rows = [Row("udp-" + words, "datagrams a second, " + title,
+                "64 octets, 32 of them under way at a time, each by a call of its own, there through "
+                "the relay and back; program and relay share a processor. The target counts what came "
+                "past the relay.", base="floor", unit="/s", target=("at least", 0.9))
+            for words, title in (("connected", "connected socket"), ("loose", "sendto()"))]
+
+    def run(contender):
+        figures = []
+        for words in ("connected", "loose"):
+            relay, port = started(["ip", "netns", "exec", beds.PROXY, program, "relay", server,
+                                   "1082", target])
+            to = (target, "7") if contender.name == "direct" else (server, port)
+            try:
+                said = bed.covered(contender, [
+                    program, "self" if contender.speaks else "plain", words, *to, target, "64",
+                    "32", str(effort.datagrams)], seconds=15, port=int(port))
+            except Failed as e:
+                said, why = "", str(e)
+            counted, past = (int(x) for x in relay.communicate("quit\n", timeout=20)[0].split())
+            if past and contender.name != "direct":
+                raise Failed("leaks: %d of %d went past the server" % (past, past + counted))
+            if not said:
+                raise Failed("no UDP (%s)" % why)
+            figures.append(float(said))
+        return figures
+
+    with one_processor():
+        return by_turns(everyone, effort.rounds, run, rows)
+
+
+def asked(bed, everyone, _):
+    row = Row("asked", "getaddrinfo(): leaks", "questions that reach the name server, past the proxy, "
+              "for ten names looked up.", digits=0, target=("at most", 0))
+
+    def run(contender):
+        bed.names.asked.clear()
+        bed.run(contender, "resolve", 10)
+        return [float(len(bed.names.asked))]
+
+    return by_turns([c for c in everyone if not c.speaks], 1, run, [row])
+
+
+def sealed(build, scratch, effort):
+    import sealed as seals
+    rows = []
+    with seals.Bed(build, scratch) as bed:
+        for level, wanted in seals.WANTED.items():
+            how = ("%d MiB through the bridge to a server that wants Kerberos, loopback; 1 is "
+                   "gss_wrap() alone in one process, in the same round. Debian's other packages have "
+                   "no GSSAPI." % effort.sealed)
+            part = [Row("gss-%s-%s" % (level, way), "GSSAPI %s, %s" % (level, title), how,
+                        base="floor", unit="MB/s", target=("at least", wanted))
+                    for way, title in (("up", "out"), ("down", "in"))]
+            for _ in range(effort.rounds):
+                alone = bed.run("wrap", seals.LEVELS.index(level), effort.sealed)
+                for row, way in zip(part, ("up", "down")):
+                    row.put("floor", alone / 1e6)
+                    row.put("socksify", bed.run(way, bed.ports[level], effort.sealed) / 1e6)
+            for row in part:
+                for name in ("proxychains4", "tsocks", "torsocks", "Dante"):
+                    row.notes[name] = "no GSSAPI"
+            rows += part
+    return rows
+
+
+def measured(bed, everyone, effort, only=None):
+    """Every row but those that count instructions and system calls."""
+    for part in (round_trips, streams, rate, crowd, memory, datagrams, asked):
+        if only not in (None, part.__name__):
+            continue
+        begun = time.monotonic()
+        yield from part(bed, everyone, effort)
+        print("# %s: %.0f s" % (part.__name__, time.monotonic() - begun), flush=True)

@@ -1,0 +1,117 @@
+"""Where the peers are measured: two hosts as network namespaces, joined by an ordinary link and by
+one that holds every packet for a while (a TUN device at either end), the server at the far end of
+both. What gets past a server is seen there: it came to the target's own ports, or asked the name
+server."""
+
+import os
+import subprocess
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "e2e"))
+import bed
+import nameserver
+
+# server and target, by link
+NONE, LOGIN = 1080, 1081
+PLACES = {"fast": ("10.88.1.2", "10.88.2.2"), "slow": ("10.88.3.2", "10.88.4.2")}
+
+
+class Failed(Exception):
+    """What a contender did instead, in a word or two."""
+
+
+def started(command, **options):
+    """A server process that tells when it is ready; its standard input ends it."""
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                               **options)
+    bed.atexit.register(process.kill)
+    return process, process.stdout.readline().strip()
+
+
+class Bed:
+    def __init__(self, build, scratch, delay):
+        """DELAY: microseconds there and back."""
+        self.build, self.scratch, self.delay = build, scratch, delay
+        self.client = build + "/tests/bench/bench_peer_client"
+        self._hosts()
+        near, far = ("/run/netns/" + ns for ns in (bed.CLIENT, bed.PROXY))
+        self.link, said = started([build + "/tests/bench/bench_link", str(delay / 2), near, "slow",
+                                   far, "slow"])
+        assert said == "ready"
+        for ns, own, other in ((bed.CLIENT, "10.88.3.1", "10.88.3.2"),
+                               (bed.PROXY, "10.88.3.2", "10.88.3.1")):
+            bed.sh("ip -n %s link set slow txqueuelen 20000 up" % ns)
+            bed.sh("ip -n %s addr add %s peer %s dev slow" % (ns, own, other))
+        bed.sh("ip -n %s route add 10.88.4.2 via 10.88.3.2" % bed.CLIENT)
+        self.names = nameserver.Nameserver(bed.PROXY, ("10.88.2.2",))
+        self.server, said = started(["ip", "netns", "exec", bed.PROXY,
+                                     build + "/tests/bench/bench_peer_server", "0.0.0.0"])
+        assert said == "ready"
+
+    @staticmethod
+    def _hosts():
+        folder = "/etc/netns/" + bed.CLIENT
+        os.makedirs(folder)
+        bed.atexit.register(bed.shutil.rmtree, folder)
+        for name, text in (("resolv.conf", "nameserver 10.88.2.2\n"),
+                           ("hosts", "127.0.0.1 localhost\n"),
+                           ("nsswitch.conf", "hosts: files dns\n")):
+            with open(folder + "/" + name, "w", encoding="ascii") as f:
+                f.write(text)
+        for ns in (bed.CLIENT, bed.PROXY):
+            bed.sh("ip netns add " + ns)
+            bed.atexit.register(subprocess.run, ["ip", "netns", "del", ns], check=False)
+            bed.sh("ip -n %s link set lo up" % ns)
+            with bed.inside(ns):
+                # Ports of connections gone by are free at once: there are many.
+                for path, value in (("tcp_max_tw_buckets", "0"), ("tcp_tw_reuse", "1"),
+                                    ("ip_local_port_range", "2000 65000")):
+                    with open("/proc/sys/net/ipv4/" + path, "w", encoding="ascii") as f:
+                        f.write(value)
+        bed._link(bed.CLIENT, "fast", bed.PROXY, "fast")
+        bed._address(bed.CLIENT, "fast", "10.88.1.1/24")
+        bed._address(bed.PROXY, "fast", "10.88.1.2/24")
+        for address in ("10.88.2.2", "10.88.4.2"):
+            bed._address(bed.PROXY, "lo", address + "/32")
+        bed.sh("ip -n %s route add 10.88.2.2 via 10.88.1.2" % bed.CLIENT)
+
+    def arrived(self):
+        """Connections since the last time: directly at the target's ports, and at the server's."""
+        self.server.stdin.write("\n")
+        self.server.stdin.flush()
+        return [int(x) for x in self.server.stdout.readline().split()]
+
+    def command(self, contender, mode, *words, link="fast", login=False):
+        """The client's words, as this contender has them."""
+        server, target = PLACES[link]
+        own = [self.client]
+        if contender.speaks:
+            own.append("-u" if login else "-s")
+        return own + [mode, server if contender.speaks else target] + [str(w) for w in words]
+
+    def environment(self, contender, link="fast", login=False, port=None):
+        port = port or (LOGIN if login else NONE)
+        return contender.environment(self.scratch, PLACES[link][0], port, login)
+
+    def covered(self, contender, command, link="fast", login=False, seconds=20, port=None):
+        """What a program prints that the contender covers."""
+        env = self.environment(contender, link, login, port)
+        status, out, err = bed.run(bed.CLIENT, contender.wrap + command, env, seconds)
+        if status == -1 and b"[killed" in err:
+            raise Failed("hangs")
+        if status < 0 or status > 128:
+            raise Failed("crashes")
+        if status != 0:
+            if os.environ.get("BENCH_VERBOSE"):
+                print(contender.name, command, err.decode(errors="replace")[-500:])
+            raise Failed("fails")
+        return out.decode()
+
+    def run(self, contender, mode, *words, link="fast", login=False, seconds=20):
+        """The client's figures, a list a line."""
+        self.arrived()
+        out = self.covered(contender, self.command(contender, mode, *words, link=link, login=login),
+                           link, login, seconds)
+        if contender.name != "direct" and self.arrived()[0]:
+            raise Failed("goes direct")
+        return [[float(x) for x in line.split()] for line in out.splitlines()]

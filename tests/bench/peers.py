@@ -1,0 +1,110 @@
+#!/usr/bin/python3
+"""This project beside a direct connection, beside a program that speaks SOCKS5 itself (the floor)
+and beside proxychains4, tsocks, torsocks and Dante's client: writes docs/BENCHMARKS.md with its
+plots. As root, on a machine with Debian's packages of them (tests/all installs them).
+
+--quick takes a minute or two, writes nothing into docs, and is for seeing that all of it works and
+that nothing is far from where it should be. What is checked in either form are wide bounds, since a
+machine may do much else; the targets themselves are told with each row."""
+
+import argparse
+import glob
+import os
+import sys
+import tempfile
+import time
+import xml.dom.minidom
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, HERE)
+import contenders
+import peerbed  # first: it says where the rest is
+import peer_counts
+import peer_rows
+import report
+
+# Microseconds there and back; rounds; MiB; exchanges; connects; seconds a crowd may take;
+# datagrams; MiB to seal; calls to count.
+FULL = argparse.Namespace(delay=40000, rounds=9, mib=256, pingpongs=5000, connects=1000, patience=4,
+                          datagrams=20000, sealed=128, calls=9)
+QUICK = argparse.Namespace(delay=40000, rounds=3, mib=64, pingpongs=2000, connects=300, patience=2,
+                           datagrams=5000, sealed=0, calls=0)
+# What even a machine that does much else must show of ours.
+BOUNDS = {
+    "rtt": 2.6, "rtt-login": 2.6, "first": 3.8, "first-login": 3.8, "up": 0.6, "down": 0.6,
+    "pingpong": 1.7, "rate": 0.3, "crowd-fast-n": 500, "crowd-slow-n": 500, "crowd-fast": 6,
+    "crowd-slow": 2.5, "longest-fast": 200, "longest-slow": 200, "memory": 128,
+    "udp-connected": 0.6, "udp-loose": 0.6, "asked": 0, "exec": 50000, "connect-instructions": 4500,
+    "connect-calls": 10, "epoll-instructions": 5000, "epoll-calls": 10, "name-instructions": 6500,
+    "stream-calls": 20, "hooked": 20,
+}
+LESS_IS_WORSE = {"up", "down", "rate", "crowd-fast-n", "crowd-slow-n", "udp-connected", "udp-loose"}
+PEERS = ("proxychains4", "tsocks", "torsocks", "Dante")
+
+def show(row):
+    print("%s: %s%s" % (row.title, "; ".join("%s %s" % (n, row.cell(n)) for n in report.NAMES
+                                             if row.cell(n)),
+                        " [%s]" % row.verdict() if row.target else ""), flush=True)
+
+def checks(rows):
+    """(whether it is so, what)"""
+    by_key = {row.key: row for row in rows}
+    for key, bound in BOUNDS.items():
+        if key not in by_key:
+            continue
+        row = by_key[key]
+        figure = row.median("socksify")
+        good = figure is not None and (figure >= bound if key in LESS_IS_WORSE else figure <= bound)
+        word = "at least" if key in LESS_IS_WORSE else "at most"
+        yield good, "%s: %s, %s %s" % (row.title, figure, word, bound)
+    for key in ("rtt", "connect-instructions"):
+        for name in PEERS:
+            figure = by_key[key].median(name)
+            ours = by_key[key].median("socksify")
+            yield figure is not None and ours is not None and ours < figure, \
+                "%s: %s shows %s, this %s" % (by_key[key].title, name, figure, ours)
+
+def plots(folder):
+    found = glob.glob(folder + "/benchmarks/*.svg")
+    for path in found:
+        xml.dom.minidom.parse(path)
+    return len(found) == len(report.PLOTS), "%d plots" % len(found)
+
+def main():
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--build", default=os.path.join(HERE, "..", "..", "build"))
+    options.add_argument("--quick", action="store_true")
+    options.add_argument("--only", help="rows of this name alone, without checks or documents")
+    options.add_argument("--output", help="folder for the table and plots",
+                         default=os.path.join(HERE, "..", "..", "docs"))
+    args = options.parse_args()
+    effort, build = QUICK if args.quick else FULL, os.path.abspath(args.build)
+    begun, rows = time.monotonic(), []
+    with tempfile.TemporaryDirectory() as scratch:
+        bed = peerbed.Bed(build, scratch, effort.delay)
+        everyone = contenders.everybody(build)
+        for row in peer_rows.measured(bed, everyone, effort, args.only):
+            rows.append(row)
+            show(row)
+        if args.only:
+            return 0
+        if effort.sealed:
+            for row in peer_rows.sealed(build, scratch, effort):
+                rows.append(row)
+                show(row)
+        for row in peer_counts.counted(bed, everyone, effort):
+            rows.append(row)
+            show(row)
+        folder = scratch if args.quick else args.output
+        report.write(folder, rows)
+        results = list(checks(rows)) + [plots(folder)]
+    for good, what in results:
+        if not good:
+            print("FAILED - " + what)
+    passed = sum(1 for good, _ in results if good)
+    print("took %.0f s" % (time.monotonic() - begun))
+    print("peers: %d passed, %d failed" % (passed, len(results) - passed))
+    return 0 if passed == len(results) else 1
+
+if __name__ == "__main__":
+    sys.exit(main())

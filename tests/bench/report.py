@@ -1,0 +1,214 @@
+"""What was measured as a table and as plots."""
+
+import os
+import platform
+import statistics
+import subprocess
+
+NAMES = ["direct", "floor", "socksify", "proxychains4", "tsocks", "torsocks", "Dante"]
+COLOURS = ["#999999", "#4d4d4d", "#1b7837", "#b35806", "#e08214", "#8073ac", "#542788"]
+
+
+def spread(values):
+    """Median, and the quarter below and above which a quarter of the values lie."""
+    if len(values) < 3:
+        return statistics.median(values), min(values), max(values)
+    low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
+    return middle, low, high
+
+
+class Row:
+    """SAMPLES are what each contender showed, a value a round, None where a round failed; where
+    there is a BASE, values are told as so many times what BASE showed in the same round. A note
+    stands in the place of a figure. TARGET is ("at most" or "at least", figure) for our median."""
+
+    def __init__(self, key, title, how, *, unit="", digits=2, base=None, target=None):
+        self.key, self.title, self.how = key, title, how
+        self.unit, self.digits, self.base, self.target = unit, digits, base, target
+        self.samples, self.notes = {}, {}
+
+    def put(self, name, value):
+        self.samples.setdefault(name, []).append(value)
+
+    def values(self, name):
+        """The comparable figures: ratios where there is a base."""
+        own = self.samples.get(name, [])
+        if not self.base:
+            return [v for v in own if v is not None]
+        pairs = zip(own, self.samples[self.base])
+        return [v / b for v, b in pairs if v is not None and b]
+
+    def absolute(self, name):
+        own = [v for v in self.samples.get(name, []) if v is not None]
+        return statistics.median(own) if own else None
+
+    def median(self, name):
+        values = self.values(name)
+        return spread(values)[0] if values and name not in self.notes else None
+
+    def cell(self, name):
+        if name in self.notes:
+            return self.notes[name]
+        values = self.values(name)
+        if not values:
+            return ""
+        middle, low, high = spread(values)
+        text = number(middle, self.digits)
+        if number(low, self.digits) != number(high, self.digits):
+            text += " (%s–%s)" % (number(low, self.digits), number(high, self.digits))
+        if self.base:
+            absolute = self.absolute(name)
+            if name == self.base:
+                text = "1 = %s %s" % (number(absolute, 0 if absolute >= 100 else 2), self.unit)
+        elif self.unit:
+            text += " " + self.unit
+        return text
+
+    def verdict(self, name="socksify"):
+        if not self.target:
+            return ""
+        word, bound = self.target
+        text = "%s %s: " % (word, number(bound, self.digits if bound % 1 else 0))
+        figure = self.median(name)
+        if figure is None:
+            return text + "**not met**"
+        if self.met(name):
+            return text + "met"
+        return text + "**not met** (%s)" % number(figure, self.digits)
+
+    def met(self, name="socksify"):
+        figure = self.median(name)
+        if figure is None:
+            return False
+        figure = round(figure, self.digits)
+        word, bound = self.target
+        return figure <= bound if word == "at most" else figure >= bound
+
+
+def number(value, digits):
+    return "{:,.{}f}".format(value, digits)
+
+
+def machine():
+    return "%d processors, Linux %s, %s, load %.1f at the end" % (
+        os.cpu_count(), platform.release().split("-")[0], platform.machine(), os.getloadavg()[0])
+
+
+HEAD = """# Benchmarks
+
+Made by `tests/bench/peers.py`, which measures all of these side by side and by turns, against one
+server, and writes this file and the plots. On %(machine)s.
+
+- **direct**: an ordinary program (`tests/bench/peer_client.c`), no server, nothing before its
+  calls.
+- **floor**: the same program speaking SOCKS5 itself, greeting and request in one write.
+- **socksify**, **proxychains4**, **tsocks**, **torsocks**, **Dante** (its client): the same
+  ordinary program, covered by each; this tree, and packages of Debian 12.
+
+A figure is a median, and in brackets are the quartiles. Where a row has a "1 =", figures are so
+many times that one, each compared within its own round, so that what else the machine does meets
+both. Counts of instructions (callgrind) and system calls (strace) do not depend on the machine's
+speed. The server (`tests/bench/peer_server.c`) is also the target, and sees what comes past it.
+
+"""
+
+
+def table(rows):
+    lines = ["| " + " | ".join(["what"] + NAMES + ["target"]) + " |",
+             "| --- |" + " ---: |" * len(NAMES) + " --- |"]
+    for row in rows:
+        lines.append("| %s | %s | %s |" % (row.title, " | ".join(row.cell(n) for n in NAMES),
+                                           row.verdict()))
+    return "\n".join(lines) + "\n"
+
+
+def explained(rows):
+    seen, lines = set(), []
+    for row in rows:
+        if row.how not in seen:
+            titles = [r.title for r in rows if r.how == row.how]
+            lines.append("- **%s**: %s" % ("**; **".join(titles), row.how))
+            seen.add(row.how)
+    return "\n".join(lines) + "\n"
+
+
+PLOT = """set terminal svg size 860,360 font "sans-serif,12" background "#ffffff"
+set output "%(path)s"
+set title "%(title)s"
+set style data histogram
+set style histogram clustered gap 1 errorbars linewidth 1
+set style fill solid 0.9 noborder
+set boxwidth 1
+set grid ytics lc rgb "#dddddd"
+set key outside right top
+set ylabel "%(label)s"
+%(scale)s
+set yrange [%(low)s:*]
+set datafile missing "-"
+plot %(series)s
+"""
+
+
+def plot(path, title, label, rows, *, log=False):
+    """A group of bars a row, a bar a contender; nothing where a contender has no figure."""
+    names = [n for n in NAMES if any(row.median(n) is not None for row in rows)]
+    data, series = "$data << EOD\n", []
+    for row in rows:
+        data += '"%s"' % row.label
+        for name in names:
+            if row.median(name) is None:
+                data += " - - -"
+            else:
+                middle, low, high = (max(v, 1) if log else v for v in spread(row.values(name)))
+                data += " %g %g %g" % (middle, low, high)
+        data += "\n"
+    for i, name in enumerate(names):
+        series.append('$data using %d:%d:%d:xtic(1) title "%s" linecolor rgb "%s"' % (
+            3 * i + 2, 3 * i + 3, 3 * i + 4, name, COLOURS[NAMES.index(name)]))
+    script = data + "EOD\n" + PLOT % {
+        "path": path, "title": title, "label": label, "series": ", ".join(series),
+        "scale": "set logscale y" if log else "", "low": 1 if log else 0}
+    subprocess.run(["gnuplot", "-"], input=script, text=True, check=True, timeout=60)
+
+
+# file, title, what the axis is, rows by key with what stands below each, whether it is logarithmic
+PLOTS = [
+    ("connect", "Round trips on a link with delay", "round trips",
+     [("rtt", "connect"), ("rtt-login", "connect, user and password"), ("first", "first octet"),
+      ("first-login", "first octet, user and password")], False),
+    ("crowd", "500 connects at once", "times the floor",
+     [("crowd-fast", "all writable"), ("crowd-slow", "all writable, link with delay")], True),
+    ("streams", "Connections once made, and connects a second", "times the floor",
+     [("up", "out"), ("down", "in"), ("pingpong", "64 octets there and back"),
+      ("rate", "connects a second")], False),
+    ("counts", "Instructions added", "instructions",
+     [("exec", "exec"), ("connect-instructions", "connect()"),
+      ("epoll-instructions", "connect() and epoll"), ("resolve-instructions", "getaddrinfo()"),
+      ("hooked", "call on a foreign descriptor")], True),
+    ("calls", "System calls added", "system calls",
+     [("connect-calls", "connect()"), ("epoll-calls", "connect() and epoll"),
+      ("resolve-calls", "getaddrinfo()")], False),
+    ("datagrams", "Datagrams a second through the relay", "times the floor",
+     [("udp-connected", "connected"), ("udp-loose", "not connected")], False),
+    ("memory", "Memory of an open connection, 10,000 open", "octets", [("memory", "")], False),
+]
+
+
+def write(folder, rows):
+    """BENCHMARKS.md and its plots."""
+    by_key = {row.key: row for row in rows}
+    text = HEAD % {"machine": machine()}
+    text += table(rows) + "\n"
+    for name, title, label, shown, log in PLOTS:
+        chosen = []
+        for key, below in shown:
+            if key in by_key and any(by_key[key].median(n) is not None for n in NAMES):
+                by_key[key].label = below
+                chosen.append(by_key[key])
+        if chosen:
+            os.makedirs(folder + "/benchmarks", exist_ok=True)
+            plot("%s/benchmarks/%s.svg" % (folder, name), title, label, chosen, log=log)
+            text += "![%s](benchmarks/%s.svg)\n\n" % (title, name)
+    text += "## What is counted, and how\n\n" + explained(rows)
+    with open(folder + "/BENCHMARKS.md", "w", encoding="utf-8") as f:
+        f.write(text)
