@@ -2,6 +2,7 @@
  * finding; then come the program and each server that a rule leads to. */
 #include "check.h"
 
+#include "isolation.h"
 #include "judge.h"
 #include "message.h"
 #include "plan.h"
@@ -12,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 /* ---- The program ---- */
@@ -48,6 +50,31 @@ static void check_program(struct report *report, const char *command)
 
 /* ---- The servers ---- */
 
+/* An isolated server sees words made for this examination. */
+static void make_words(struct s5_server *server)
+{
+    struct s5_identity identity;
+    struct s5_isolation_words words;
+    if (!server->isolate || getrandom(&identity, sizeof(identity), 0) != sizeof(identity))
+        return;
+    s5_isolation_words(&words, server, &identity);
+    memcpy(server->username, words.username, words.username_len);
+    memcpy(server->password, words.password, words.password_len);
+    server->username_len = words.username_len;
+    server->password_len = words.password_len;
+}
+
+/* Another entry for the same server was examined before, which differs in what is isolated alone. */
+static bool seen(const struct s5_policy *policy, unsigned index)
+{
+    for (unsigned i = 0; i < index; i++) {
+        if (policy->servers[i].name == policy->servers[index].name && plan_is_used(policy, i) &&
+            !policy->servers[i].isolate == !policy->servers[index].isolate)
+            return true;
+    }
+    return false;
+}
+
 /* "HOST:PORT" into RET; false: not one. */
 static bool parse_target(struct s5_addr *ret, const char *text)
 {
@@ -69,6 +96,7 @@ static void one_server(struct report *report, struct s5_policy *policy, unsigned
     snprintf(title, sizeof(title), c.server->is_path ? "\"%s\" at %s" : "\"%s\" at %s port %u",
              s5_policy_text(policy, c.server->name), host, (unsigned)c.server->port);
     report_group(report, "server", title);
+    make_words(&policy->servers[index]);
     int error = plan_resolve(policy, index);
     if (error != 0) {
         report_row(report, "address", FINDING_FAIL,
@@ -88,7 +116,7 @@ static void check_servers(struct report *report, struct s5_policy *policy,
 {
     bool any = false;
     for (unsigned i = 0; i < policy->n_servers; i++) {
-        if (plan_is_used(policy, i)) {
+        if (plan_is_used(policy, i) && !seen(policy, i)) {
             one_server(report, policy, i, target);
             any = true;
         }

@@ -67,6 +67,18 @@ static void print_addresses(const struct s5_server *server)
     }
 }
 
+static void print_isolation(const struct s5_server *server)
+{
+    static const char *const names[] = {"none", "process", "destination", "rule"};
+    const char *between = "\nisolated by: ";
+    for (unsigned i = 1; i < 4; i++) {
+        if (server->isolate >> i & 1) {
+            printf("%s%s", between, names[i]);
+            between = ", ";
+        }
+    }
+}
+
 static void print_server(const struct s5_policy *p, const struct s5_server *server)
 {
     const char *host = s5_policy_text(p, server->host);
@@ -84,6 +96,7 @@ static void print_server(const struct s5_policy *p, const struct s5_server *serv
         uint8_t method = server->methods[i];
         printf(" %s", method < 3 ? method_names[method] : "?");
     }
+    print_isolation(server);
     printf("\npipeline: %s\n", server->pipeline < 3 ? pipeline_names[server->pipeline] : "?");
 }
 

@@ -127,7 +127,7 @@ static const char *title_of(unsigned index)
 
 static bool same(const struct import_server *a, const struct import_server *b)
 {
-    return strcmp(a->host, b->host) == 0 && a->port == b->port &&
+    return strcmp(a->host, b->host) == 0 && a->port == b->port && a->isolate == b->isolate &&
            strcmp(a->username, b->username) == 0 && strcmp(a->password, b->password) == 0 &&
            strcmp(a->methods ? a->methods : "", b->methods ? b->methods : "") == 0;
 }
@@ -141,6 +141,8 @@ static void print_server(struct import_sink *sink, const struct import_server *s
             (unsigned)server->port);
     if (server->methods)
         fprintf(sink->servers, "  methods  = {%s}\n", server->methods);
+    if (server->isolate)
+        fputs("  isolate  = {\"process\"}\n", sink->servers);
     if (server->username[0]) {
         import_quote(quoted, sizeof(quoted), server->username);
         fprintf(sink->servers, "  username = %s\n", quoted);

@@ -17,6 +17,7 @@ struct import_server {
     uint16_t port;
     char username[256], password[256]; /* both or none */
     const char *methods;               /* the list as written, or NULL: left out */
+    bool isolate;                      /* by process */
 };
 
 struct import_sink {

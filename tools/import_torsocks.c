@@ -47,11 +47,8 @@ static bool directive(struct torsocks *t, const char *key, const char *value)
     }
     if (strcasecmp(key, "OnionAddrRange") == 0)
         import_remark(t->sink, "OnionAddrRange: every name has a stand-in here, .onion or not");
-    else if (strcasecmp(key, "IsolatePID") == 0 && number == 0)
-        return true;
     else if (strcasecmp(key, "IsolatePID") == 0)
-        import_note(t->sink, t->lines.line, key,
-                    "not taken over; give each use a server with a username of its own");
+        return (t->server.isolate = number == 1) || number == 0;
     else
         return false;
     return true;

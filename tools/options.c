@@ -13,6 +13,9 @@ const char options_help[] =
     "  -c FILE                take the configuration from FILE, see socks5.conf(5)\n"
     "  -x URL                 lead everything but loopback to the server of URL,\n"
     "                         socks5h://[USER[:PASSWORD]@]HOST[:PORT]\n"
+    "      --isolate WHAT         keep apart what comes from different processes, goes to\n"
+    "                         different destinations or by different rules:\n"
+    "                         process, destination, rule, or several of them\n"
     "  -v                     log each connection; -vv: its phases too\n"
     "      --log WHERE        log to stderr, syslog, fd:N or a file\n"
     "      --log-json         log lines of JSON\n"
@@ -38,6 +41,7 @@ const char options_help[] =
 enum {
     OPTION_EXPLAIN = 256,
     OPTION_CHECK,
+    OPTION_ISOLATE,
     OPTION_LOG,
     OPTION_LOG_JSON,
     OPTION_SUMMARY,
@@ -50,6 +54,7 @@ enum {
 
 static const struct option long_options[] = {
     {"explain", required_argument, NULL, OPTION_EXPLAIN},
+    {"isolate", required_argument, NULL, OPTION_ISOLATE},
     {"log", required_argument, NULL, OPTION_LOG},
     {"log-json", no_argument, NULL, OPTION_LOG_JSON},
     {"summary", no_argument, NULL, OPTION_SUMMARY},
@@ -66,7 +71,7 @@ static const struct option long_options[] = {
 static int complain(char **argv)
 {
     if (optopt == 'c' || optopt == 'x' || optopt == OPTION_EXPLAIN || optopt == OPTION_TARGET ||
-        optopt == OPTION_LOG || optopt == OPTION_IMPORT)
+        optopt == OPTION_LOG || optopt == OPTION_ISOLATE || optopt == OPTION_IMPORT)
         return message_fail(EXIT_OWN_ERROR, "option %s needs an argument; see socksify --help",
                             argv[optind - 1]);
     if (optopt > 0 && optopt < 256)
@@ -96,6 +101,9 @@ static bool take(struct options *ret, int option)
         return true;
     case OPTION_TARGET:
         ret->target = optarg;
+        return true;
+    case OPTION_ISOLATE:
+        ret->isolate = optarg;
         return true;
     case OPTION_JSON:
         ret->json = true;

@@ -17,6 +17,7 @@ struct options {
     enum options_action action;
     const char *file;    /* -c, or NULL */
     char *url;           /* -x, or NULL; points into argv, where its password is to be wiped */
+    const char *isolate; /* --isolate, or NULL */
     const char *log;     /* --log: "stderr", "syslog", "fd:N" or a path; or NULL */
     bool log_json;       /* --log-json */
     bool summary;        /* --summary */

@@ -61,6 +61,8 @@ int plan_read(struct s5_policy *ret, const struct options *options, char *const 
     static char *const none[] = {NULL};
     struct s5_source source = {.file = options->file, .url = options->url};
     s5_environment_read(&source.env, environ_strings ? environ_strings : none);
+    if (options->isolate)
+        source.env.isolate = options->isolate;
     return s5_source_load(ret, &source, ret_fault);
 }
 

@@ -147,6 +147,8 @@ static int set_source(const struct options *options)
     } else if (url) {
         result = set_url(url);
     }
+    if (result == 0 && options->isolate)
+        result = set_variable("SOCKS5_ISOLATE", options->isolate);
     drop_socks_proxy("ALL_PROXY");
     drop_socks_proxy("all_proxy");
     return result;

@@ -93,6 +93,22 @@ static bool used(const struct s5_server_counts *s)
     return memcmp(s, &none, sizeof(none)) != 0;
 }
 
+/* The counts of all entries of server I's into *RET; false: I is not the first of them. */
+static bool add_up(struct s5_server_counts *ret, const struct s5_tree *tree, unsigned i)
+{
+    const struct s5_policy *p = &tree->policy;
+    for (unsigned j = 0; j < p->n_servers; j++) {
+        const _Atomic uint32_t *from = (const _Atomic uint32_t *)&tree->counts.servers[j];
+        if (p->servers[j].name != p->servers[i].name)
+            continue;
+        if (j < i)
+            return false;
+        for (size_t n = 0; n < sizeof(*ret) / sizeof(*from); n++)
+            ((_Atomic uint32_t *)ret)[n] += get(&from[n]);
+    }
+    return true;
+}
+
 static void print(const struct s5_tree *tree, bool json)
 {
     const struct s5_counts *c = &tree->counts;
@@ -102,12 +118,13 @@ static void print(const struct s5_tree *tree, bool json)
                 get(&c->denied));
     for (unsigned i = 0; i < tree->policy.n_servers; i++) {
         const char *name = s5_policy_text(&tree->policy, tree->policy.servers[i].name);
-        if (!used(&c->servers[i]))
+        struct s5_server_counts sum = {0};
+        if (!add_up(&sum, tree, i) || !used(&sum))
             continue;
         if (json)
-            server_json(name, &c->servers[i], first);
+            server_json(name, &sum, first);
         else
-            server_text(name, &c->servers[i]);
+            server_text(name, &sum);
         first = false;
     }
     if (json)

@@ -17,6 +17,7 @@ struct s5_engine s5_begin_engine = {.tree_fd = -1};
 static const char *const kept_names[S5_BEGIN_KEPT] = {
     "SOCKS5_CONF", "SOCKS5_SERVER", "SOCKS_SERVER", "ALL_PROXY",     "all_proxy",
     "NO_PROXY",    "no_proxy",      "SOCKS5_USER",  "SOCKS5_PASSWD",
+    "SOCKS5_ISOLATE",
 };
 
 static struct {

@@ -79,24 +79,13 @@ __attribute__((format(printf, 2, 3))) static int wrong(int line, const char *for
     return -EINVAL;
 }
 
-/* Of 'password:secret', taken for a key, only the key is shown. */
-static void cut_password(char *what)
-{
-    char *at = strstr(what, "'password");
-    if (!at)
-        return;
-    at += 1 + strspn(at + 1, "abcdefghijklmnopqrstuvwxyz-_");
-    if (at[0] && at[0] != '\'')
-        memcpy(at, "'", 2);
-}
-
 /* libconfuse's own faults. What stands on the line of a password may be a piece of it. */
 static void on_error(cfg_t *cfg, const char *format, va_list args)
 {
     char what[S5_FAULT_MAX];
     int line = cfg ? cfg->line : now->last_line;
     s5_vformat(what, sizeof what, format, args);
-    cut_password(what);
+    s5_config_text_hide_password(what);
     if (line > now->text.lines)
         wrong(now->text.lines, "the file ends too early");
     else if (line > 0 && line == now->secret_line)
@@ -174,6 +163,23 @@ static int word(cfg_t *section, const char *key, int otherwise)
     return text ? s5_config_word(key, text) : otherwise;
 }
 
+static uint8_t bits(cfg_t *section, const char *key)
+{
+    uint8_t set = 0;
+    for (unsigned i = 0; i < now->lib.cfg_size(section, key); i++)
+        set |= (uint8_t)(1u << s5_config_word(key, now->lib.cfg_getnstr(section, key, i)));
+    return set;
+}
+
+/* 0 where it is not there. */
+static int isolation(cfg_t *section, uint8_t *ret)
+{
+    *ret = bits(section, "isolate");
+    if (*ret & S5_ISOLATE_NONE && *ret != S5_ISOLATE_NONE)
+        return wrong(*line_of("isolate"), "isolate: \"none\" stands alone");
+    return 0;
+}
+
 static int server_host(struct s5_server *server, cfg_t *section, int line)
 {
     char why[S5_CONFIG_WHY];
@@ -245,6 +251,7 @@ static int take_server(cfg_t *section, int line)
     struct s5_server *server = &now->p->servers[at];
     server->port = (uint16_t)number(section, "port", 1080);
     server->timeout = (uint16_t)number(section, "timeout", 30);
+    server->fragment = (uint16_t)number(section, "fragment", 0);
     server->pipeline = (uint8_t)word(section, "pipeline", S5_PIPELINE_AUTO);
     server->gssapi_protection = (uint8_t)word(section, "gssapi-protection", 2);
     server->gssapi_nec = word(section, "gssapi-nec", 0);
@@ -254,15 +261,9 @@ static int take_server(cfg_t *section, int line)
     int r = server_host(server, section, line);
     if (r == 0)
         r = server_methods(server, section);
+    if (r == 0)
+        r = isolation(section, &server->isolate);
     return r < 0 ? r : server_credentials(server, section, line);
-}
-
-static uint8_t bits(cfg_t *section, const char *key)
-{
-    uint8_t set = 0;
-    for (unsigned i = 0; i < now->lib.cfg_size(section, key); i++)
-        set |= (uint8_t)(1u << s5_config_word(key, now->lib.cfg_getnstr(section, key, i)));
-    return set;
 }
 
 static int rule_lists(struct s5_rule *rule, cfg_t *section)
@@ -303,7 +304,8 @@ static int take_rule(cfg_t *section, int line)
                              .protocols = bits(section, "protocol"),
                              .commands = bits(section, "command"),
                              .verdict = S5_DENY};
-    return rule_lists(rule, section);
+    int r = isolation(section, &rule->isolate);
+    return r < 0 ? r : rule_lists(rule, section);
 }
 
 static int take_log(cfg_t *section, int line)
@@ -404,10 +406,13 @@ static cfg_opt_t server_options[] = {
     STRING("gssapi-delegate"),
     STRING("pipeline"),
     STRING("timeout"),
+    STRING("fragment"),
+    LIST("isolate"),
     CFG_END(),
 };
 static cfg_opt_t rule_options[] = {
-    LIST("to"), LIST("ports"), LIST("protocol"), LIST("command"), LIST("via"), CFG_END(),
+    LIST("to"), LIST("ports"), LIST("protocol"), LIST("command"), LIST("via"), LIST("isolate"),
+    CFG_END(),
 };
 static cfg_opt_t log_options[] = {STRING("level"), STRING("file"), STRING("format"),
                                   STRING("target"), CFG_END()};
@@ -469,14 +474,6 @@ static int read_file(struct s5_file *file)
     return why ? wrong(now->text.lines, "%s", why) : 0;
 }
 
-/* A fault is one line, whatever it quotes. */
-static void flatten(struct s5_fault *fault)
-{
-    for (char *c = fault->text; *c; c++)
-        if ((unsigned char)*c < 0x20 || *c == 0x7f)
-            *c = '?';
-}
-
 int s5_config_load(struct s5_policy *p, const char *path, const struct s5_environment *env,
                    struct s5_fault *ret_fault)
 {
@@ -492,7 +489,7 @@ int s5_config_load(struct s5_policy *p, const char *path, const struct s5_enviro
     if (reading.lib.handle)
         dlclose(reading.lib.handle);
     if (r < 0)
-        flatten(ret_fault);
+        s5_config_text_flatten(ret_fault->text);
     s5_file_free(&file);
     explicit_bzero(reading.password, sizeof reading.password);
     now = before;

@@ -177,3 +177,20 @@ const char *s5_config_text_prepare(struct s5_config_text *ret, char *text, size_
     ret->lines = s.line;
     return s.why;
 }
+
+void s5_config_text_hide_password(char *fault)
+{
+    char *at = strstr(fault, "'password");
+    if (!at)
+        return;
+    at += 1 + strspn(at + 1, "abcdefghijklmnopqrstuvwxyz-_");
+    if (at[0] && at[0] != '\'')
+        memcpy(at, "'", 2);
+}
+
+void s5_config_text_flatten(char *fault)
+{
+    for (char *c = fault; *c; c++)
+        if ((unsigned char)*c < 0x20 || *c == 0x7f)
+            *c = '?';
+}

@@ -16,4 +16,9 @@ struct s5_config_text {
  * wrong in line RET->lines. */
 const char *s5_config_text_prepare(struct s5_config_text *ret, char *text, size_t len);
 
+/* Of 'password:secret', which FAULT tells was taken for a key, only the key is shown. */
+void s5_config_text_hide_password(char *fault);
+/* A fault is one line, whatever it quotes. */
+void s5_config_text_flatten(char *fault);
+
 #endif

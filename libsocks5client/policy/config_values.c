@@ -30,23 +30,30 @@ int s5_config_number(const char *text, int low, int high)
     return number < low || number > high ? -EINVAL : number;
 }
 
-static int check_number(const char *key, const char *value, int most, char *why)
+static int check_number(const char *key, const char *value, int least, int most, char *why)
 {
-    if (s5_config_number(value, 1, most) >= 0)
+    if (s5_config_number(value, least, most) >= 0)
         return 0;
-    return refuse(why, "%s: \"%s\" is not a number from 1 to %d", key, value, most);
+    return refuse(why, "%s: \"%s\" is not a number from %d to %d", key, value, least, most);
 }
 
 static int check_port(struct s5_policy *p, const char *key, const char *value, char *why)
 {
     (void)p;
-    return check_number(key, value, 65535, why);
+    return check_number(key, value, 1, 65535, why);
 }
 
 static int check_timeout(struct s5_policy *p, const char *key, const char *value, char *why)
 {
     (void)p;
-    return check_number(key, value, 3600, why);
+    return check_number(key, value, 1, 3600, why);
+}
+
+/* Less than the longest header could be would leave no room. */
+static int check_fragment(struct s5_policy *p, const char *key, const char *value, char *why)
+{
+    (void)p;
+    return check_number(key, value, 512, 65507, why);
 }
 
 /* TO is a block, but for the bits behind its prefix: tell the network that is meant. */
@@ -136,7 +143,7 @@ static int check_there(struct s5_policy *p, const char *key, const char *value, 
 
 static const struct {
     const char *name;
-    const char *words[4]; /* or CHECK */
+    const char *words[5]; /* or CHECK */
     check_fn *check;
 } keys[S5_CONFIG_KEYS] = {
     {"address", {NULL}, check_there},
@@ -151,6 +158,8 @@ static const struct {
     {"gssapi-delegate", {"false", "true"}, NULL},
     {"pipeline", {"auto", "on", "off"}, NULL},
     {"timeout", {NULL}, check_timeout},
+    {"fragment", {NULL}, check_fragment},
+    {"isolate", {"none", "process", "destination", "rule"}, NULL},
     {"to", {NULL}, check_to},
     {"ports", {NULL}, check_ports},
     {"protocol", {"tcp", "udp"}, NULL},

@@ -4,7 +4,7 @@
 
 #include "policy.h"
 
-#define S5_CONFIG_KEYS 24 /* of all sections together */
+#define S5_CONFIG_KEYS 26 /* of all sections together */
 #define S5_CONFIG_TOP_KEYS 3 /* of them: the last ones, outside of every section */
 #define S5_CONFIG_WHY  400
 
@@ -17,7 +17,7 @@ int s5_config_check(struct s5_policy *p, const char *key, const char *value,
                     char why[S5_CONFIG_WHY]);
 
 /* Which of the words that KEY takes VALUE is: a method's number, enum s5_pipeline, the level of
- * protection, or the bit of S5_PROTO_* or S5_CMD_*. -EINVAL for any other. */
+ * protection, or the bit of S5_PROTO_*, S5_CMD_* or S5_ISOLATE_*. -EINVAL for any other. */
 int s5_config_word(const char *key, const char *value);
 
 /* Digits alone, LOW to HIGH. The number or -EINVAL. */

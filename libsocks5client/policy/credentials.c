@@ -43,6 +43,8 @@ int s5_credentials_set(struct s5_server *server, const char *username, const cha
         server->methods[server->n_methods++] = username ? USERPASS : NONE;
     if (!named && !offers(server, USERPASS))
         return 0;
+    if (!username && server->isolate & ~S5_ISOLATE_NONE) /* words are made for it */
+        return 0;
     if (!offers(server, USERPASS))
         return s5_fault_set(ret_fault, -EINVAL,
                             "%s: username given, but \"userpass\" is not among the methods", where);

@@ -41,6 +41,7 @@ void s5_environment_read(struct s5_environment *ret, char *const *strings)
         .no_proxy = either(strings, "NO_PROXY", "no_proxy"),
         .user = set(strings, "SOCKS5_USER"),
         .password = set(strings, "SOCKS5_PASSWD"),
+        .isolate = set(strings, "SOCKS5_ISOLATE"),
         .xdg_config_home = set(strings, "XDG_CONFIG_HOME"),
         .home = set(strings, "HOME"),
     };
@@ -64,5 +65,6 @@ uint64_t s5_source_fingerprint(const struct s5_environment *env)
     hash = mix(hash, env->all_proxy);
     hash = mix(hash, env->no_proxy);
     hash = mix(hash, env->user);
-    return mix(hash, env->password);
+    hash = mix(hash, env->password);
+    return mix(hash, env->isolate);
 }

@@ -29,6 +29,13 @@ struct s5_ip {
     uint8_t octets[16];
 };
 
+/* In the order of the words that "isolate" takes. NONE: said, where nothing would be unsaid; gone once
+ * the policy is settled. */
+#define S5_ISOLATE_NONE        1u
+#define S5_ISOLATE_PROCESS     2u
+#define S5_ISOLATE_DESTINATION 4u
+#define S5_ISOLATE_RULE        8u
+
 struct s5_server {
     uint32_t name;         /* text: the title of its section, or "proxy" when made from a URL */
     uint32_t host;         /* text: name, literal, or path of a UNIX socket */
@@ -45,6 +52,11 @@ struct s5_server {
     bool bridged;               /* it is the bridge that is described here, see sock/bridge.h */
     bool gssapi_nec;            /* the level octet goes unwrapped, as NEC's servers have it */
     bool gssapi_delegate;       /* the user's credentials are handed on to the server */
+    uint16_t fragment;          /* octets, header and all, of a datagram that goes in one piece; 0: all do */
+    uint16_t datagram_most;     /* the same for the largest there can be at all; 0: the kernel says */
+    uint8_t isolate;            /* S5_ISOLATE_* or'ed: what has words of its own, see isolation.h */
+    uint8_t isolate_server;     /* index of the entry this one is a copy of, or its own */
+    uint16_t isolate_rule;      /* index + 1 of the rule it is for, with S5_ISOLATE_RULE */
     /* HOST as addresses, in order of preference; filled by policy for a literal, by the engine
      * for a name. 0: not resolved yet. */
     uint8_t n_addrs;
@@ -86,6 +98,7 @@ struct s5_rule {
                                         * covers listeners only when it names "bind". */
     uint8_t verdict;                   /* enum s5_verdict */
     uint8_t server;                    /* index, for S5_VIA */
+    uint8_t isolate;                   /* S5_ISOLATE_* or'ed; 0: as the server has it */
 };
 
 /* A range of addresses that stand in for names: the number of a name is in the last bits. */

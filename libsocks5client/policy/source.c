@@ -2,6 +2,7 @@
  * is used or is an error; of the default files, one that is not there is passed over. */
 #include "source.h"
 #include "credentials.h"
+#include "isolation.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -59,10 +60,9 @@ static int from_defaults(struct s5_policy *p, const struct s5_environment *env,
                         path, path[0] ? ", no " : "");
 }
 
-int s5_source_load(struct s5_policy *p, const struct s5_source *source, struct s5_fault *ret_fault)
+static int load(struct s5_policy *p, const struct s5_source *source, struct s5_fault *ret_fault)
 {
     const struct s5_environment *env = &source->env;
-    s5_policy_init(p);
     if (source->file)
         return from_file(p, source->file, env, ret_fault);
     if (source->url)
@@ -76,4 +76,11 @@ int s5_source_load(struct s5_policy *p, const struct s5_source *source, struct s
     if (env->all_proxy)
         return from_url(p, env->all_proxy, "ALL_PROXY", env, ret_fault);
     return from_defaults(p, env, ret_fault);
+}
+
+int s5_source_load(struct s5_policy *p, const struct s5_source *source, struct s5_fault *ret_fault)
+{
+    s5_policy_init(p);
+    int r = load(p, source, ret_fault);
+    return r < 0 ? r : s5_isolation_settle(p, &source->env, ret_fault);
 }

@@ -21,6 +21,7 @@ struct s5_environment {
     const char *no_proxy;      /* NO_PROXY, else no_proxy */
     const char *user;          /* SOCKS5_USER */
     const char *password;      /* SOCKS5_PASSWD */
+    const char *isolate;       /* SOCKS5_ISOLATE */
     const char *xdg_config_home, *home;
 };
 

@@ -81,6 +81,8 @@ static int look(struct s5_engine *e, struct s5_record *record, struct s5_listene
 {
     int r;
     s5_listener_refresh(e, record);
+    if (!l->bound && record->more->bell >= 0 && !s5_mailbox_rang(e, record->more->bell))
+        return -EAGAIN; /* the server failed, and is left alone for a while */
     if (!l->bound || record->more->control < 0) {
         r = s5_listener_renew(e, record);
         return r < 0 ? r : -EAGAIN;

@@ -44,6 +44,15 @@ int s5_associate_getpeername(struct s5_engine *e, struct s5_association *a, int 
     return 0;
 }
 
+/* Octets that a datagram to whom A is connected to begins with; to nobody: as one lately did. */
+static int header_len(struct s5_engine *e, struct s5_association *a)
+{
+    struct s5_heading heading;
+    if (a->peer.len && s5_target_heading(e, a, &a->peer.any, a->peer.len, &heading) == 0)
+        return heading.len;
+    return atomic_load(&a->expect);
+}
+
 /* The path's MTU is the application's, less what every datagram begins with. */
 int s5_associate_getsockopt(struct s5_engine *e, struct s5_association *a, int fd, int level,
                             int name, void *value, socklen_t *len)
@@ -55,7 +64,7 @@ int s5_associate_getsockopt(struct s5_engine *e, struct s5_association *a, int f
     int octets;
     if (mtu && *len == sizeof octets) {
         memcpy(&octets, value, sizeof octets);
-        octets -= atomic_load(&a->expect);
+        octets -= header_len(e, a);
         memcpy(value, &octets, sizeof octets);
     }
     return 0;

@@ -75,11 +75,11 @@ static int negotiate(struct s5_engine *e, struct s5_flight *f, int fd,
     f->peer = f->server;
     f->cookie = 0;
     int r = s5_flight_begin_udp(e, f, server, &zeros);
-    if (r < 0) {
+    if (r == -EINVAL)
         s5_log(&e->log, S5_LOG_ERROR, "refused: server \"%s\" offers no method this program can use",
                s5_policy_text(e->policy, server->name));
+    if (r < 0)
         return r == -EINVAL ? -EOPNOTSUPP : r;
-    }
     uint64_t until = s5_clock_now() + patience;
     if (until < f->deadline)
         f->deadline = until;

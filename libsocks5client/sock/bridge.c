@@ -18,16 +18,17 @@
 #define LOCK_AT     0                     /* the octet of the file that the bridge locks */
 #define PATIENCE_NS (10 * S5_CLOCK_SECOND) /* for a bridge to come up */
 #define STACK       65536
+#define SEALING     256 /* octets that protection adds to a datagram, at the most */
 #define GRACE       5 /* seconds the bridge's own time-out is given before ours */
+
+static bool offers_gssapi(const struct s5_server *server)
+{
+    return memchr(server->methods, S5_METHOD_GSSAPI, server->n_methods) != NULL;
+}
 
 bool s5_bridge_fronts(const struct s5_server *server)
 {
-    if (server->bridged)
-        return true;
-    for (unsigned i = 0; i < server->n_methods; i++)
-        if (server->methods[i] == S5_METHOD_GSSAPI)
-            return true;
-    return false;
+    return server->bridged || server->is_path || offers_gssapi(server);
 }
 
 /* --- alive or not --- */
@@ -93,6 +94,12 @@ static uint8_t user_name(char *to, const char *user, unsigned index)
     return n;
 }
 
+/* Whether datagrams get longer on their way to SERVER, which is as it was meant. */
+static bool is_sealed(const struct s5_server *server)
+{
+    return offers_gssapi(server) && server->gssapi_protection > 0;
+}
+
 static void turn(struct s5_tree *tree, unsigned index)
 {
     struct s5_bridge_place *place = &tree->bridge;
@@ -103,6 +110,7 @@ static void turn(struct s5_tree *tree, unsigned index)
     server->bridged = true;
     server->is_path = false;
     server->port = place->port;
+    server->datagram_most = is_sealed(&place->originals[index]) ? 65507 - SEALING : 0;
     server->n_methods = 1;
     server->methods[0] = S5_METHOD_USERPASS;
     server->pipeline = S5_PIPELINE_ON;

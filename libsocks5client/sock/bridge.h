@@ -1,5 +1,6 @@
-/* The bridge (socks5-bridge) in front of the servers that may select GSSAPI: started on first need,
- * once for a process tree, and again when it died. What of the policy names such a server is
+/* The bridge (socks5-bridge) in front of the servers that may select GSSAPI, and of those behind UNIX
+ * sockets, which no socket of a program reaches: started on first need, once for a process tree, and
+ * again when it died. What of the policy names such a server is
  * turned towards it, so that everything else here only ever speaks user/password to loopback. */
 #ifndef S5_BRIDGE_H
 #define S5_BRIDGE_H

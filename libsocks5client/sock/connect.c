@@ -258,11 +258,11 @@ static int begin(struct s5_engine *e, struct s5_flight *f, const struct s5_serve
                  const struct s5_addr *to)
 {
     int r = s5_flight_begin(e, f, server, to);
-    if (r == 0)
-        return 0;
+    if (r != -EINVAL)
+        return r;
     s5_log(&e->log, S5_LOG_ERROR, "refused: server \"%s\" offers no method this program can use",
            s5_policy_text(e->policy, server->name));
-    return r == -EINVAL ? -EOPNOTSUPP : r;
+    return -EOPNOTSUPP;
 }
 
 /* SA, whole and of one of the two families: two sizes, each known. */

@@ -33,6 +33,7 @@ struct s5_engine {
     _Atomic uint32_t pid; /* of the process the registry belongs to: not that of a vfork child */
     struct s5_environment environment;
     struct s5_log log;
+    _Atomic uint64_t process; /* this one among others, see identity.c; 0: not drawn yet */
     char program[16]; /* what log.program names */
     bool noted; /* direct connections are logged or counted */
     dev_t stderr_dev; /* what standard error was at start: if it is no more, it is not ours */

@@ -10,6 +10,7 @@
 #include "called.h"
 #include "clock.h"
 #include "engine.h"
+#include "identity.h"
 #include "reply.h"
 #include "standing.h"
 #include <assert.h>
@@ -26,6 +27,7 @@ static int start_session(const struct s5_policy *p, struct s5_flight *f, const s
                          bool pipeline)
 {
     const struct s5_server *server = &p->servers[f->server_index];
+    struct s5_isolation_words words; /* where there are any */
     struct s5_session_setup setup = {
         .command = f->command,
         .dst = dst,
@@ -38,6 +40,13 @@ static int start_session(const struct s5_policy *p, struct s5_flight *f, const s
     };
     static_assert(sizeof setup.methods == sizeof server->methods, "methods are copied whole");
     memcpy(setup.methods, server->methods, sizeof setup.methods);
+    if (server->isolate) {
+        s5_identity_words(&words, server, &f->identity);
+        setup.username = words.username;
+        setup.username_len = words.username_len;
+        setup.password = words.password;
+        setup.password_len = words.password_len;
+    }
     return s5_session_start(&f->session, &setup);
 }
 
@@ -73,7 +82,11 @@ static inline __attribute__((always_inline)) int begin(struct s5_engine *e, stru
         pipeline = standing != S5_STANDING_BAD;
         f->probing = standing == S5_STANDING_UNKNOWN;
     }
-    int r = start_session(e->policy, f, dst, pipeline);
+    int r = 0;
+    if (server->isolate)
+        r = s5_identity_choose(e, &f->identity, server, command == S5_UDP_ASSOCIATE ? NULL : dst);
+    if (r == 0)
+        r = start_session(e->policy, f, dst, pipeline);
     publish(f);
     return r;
 }

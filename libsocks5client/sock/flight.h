@@ -7,6 +7,7 @@
 #define S5_FLIGHT_H
 
 #include "clock.h"
+#include "isolation.h"
 #include "session.h"
 #include <netinet/in.h>
 #include <stdatomic.h>
@@ -74,6 +75,7 @@ struct s5_flight {
     struct s5_endpoint server;   /* as dialled: v4-mapped on an AF_INET6 socket */
     struct s5_endpoint peer;     /* whom the application asked for */
     uint32_t server_index;       /* in the policy, for log lines */
+    struct s5_identity identity; /* where the server is isolated */
     struct s5_session session;
 };
 

@@ -75,6 +75,7 @@ int s5_mailbox_make(struct s5_engine *e);
 /* A bell that rings in SECONDS (0: when rung), hidden. */
 int s5_mailbox_bell(struct s5_engine *e, unsigned seconds);
 void s5_mailbox_ring(int bell);
+bool s5_mailbox_rang(struct s5_engine *e, int bell);
 /* CONTROL (-1: none) and BELL take the place of what MAILBOX held. */
 int s5_mailbox_put(struct s5_engine *e, int mailbox, uint32_t serial, int control, int bell);
 /* Copies of what it holds, hidden. 0, or -errno (-EAGAIN: nothing). */

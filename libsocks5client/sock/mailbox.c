@@ -6,6 +6,7 @@
  * A bell is a timer: readable once it ran out and ever after, since nobody reads it. */
 #include "listener.h"
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/timerfd.h>
 #include <sys/un.h>
@@ -51,6 +52,13 @@ void s5_mailbox_ring(int bell)
 {
     if (bell >= 0)
         set(bell, 0, 1);
+}
+
+bool s5_mailbox_rang(struct s5_engine *e, int bell)
+{
+    struct pollfd p = {bell, POLLIN, 0};
+    struct timespec now = {0, 0};
+    return e->real->ppoll(&p, 1, &now, NULL) != 0;
 }
 
 union ancillary {

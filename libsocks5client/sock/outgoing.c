@@ -139,6 +139,70 @@ static ssize_t through(struct s5_engine *e, struct s5_association *a, int fd, st
     return r == -EAGAIN ? (ssize_t)size : r; /* lost, as datagrams may be */
 }
 
+/* --- in pieces --- */
+
+/* How many pieces MSG behind LEN octets of header makes, with *RET_ROOM octets in each: 1 where the server
+ * is not to get any, -EMSGSIZE. A datagram that is being put together is nobody's to cut. */
+static int pieces_of(const struct s5_engine *e, const struct s5_association *a,
+                     const struct msghdr *msg, size_t len, int flags, size_t *ret_room)
+{
+    const struct s5_server *server = &e->policy->servers[a->server_index];
+    size_t most = server->fragment ? server->fragment : server->datagram_most;
+    if (!most || a->corked || (flags & MSG_MORE))
+        return 1;
+    if (server->datagram_most && most > server->datagram_most)
+        most = server->datagram_most;
+    size_t size = s5_scatter_size(msg->msg_iov, msg->msg_iovlen);
+    if (size + len <= most)
+        return 1;
+    if (!server->fragment)
+        return -EMSGSIZE;
+    *ret_room = most - len;
+    unsigned count = size > S5_FRAGMENTS_MAX ? 0 : s5_fragments_count(size, *ret_room);
+    return count ? (int)count : -EMSGSIZE;
+}
+
+/* The SIZE octets of MSG from AT on, as buffers in IOV; their number. */
+static size_t cut(const struct msghdr *msg, size_t at, size_t size, struct iovec *iov)
+{
+    size_t n = 0;
+    for (size_t i = 0; size > 0 && i < msg->msg_iovlen; i++) {
+        const struct iovec *from = &msg->msg_iov[i];
+        if (at >= from->iov_len) {
+            at -= from->iov_len;
+            continue;
+        }
+        size_t part = from->iov_len - at < size ? from->iov_len - at : size;
+        iov[n++] = (struct iovec){(uint8_t *)from->iov_base + at, part};
+        size -= part;
+        at = 0;
+    }
+    return n;
+}
+
+/* With one piece all are lost, as any datagram may be: only the first one's error is told. */
+__attribute__((noinline)) static ssize_t in_pieces(struct s5_engine *e, struct s5_association *a,
+                                                   int fd, struct msghdr *m, int flags,
+                                                   const struct msghdr *msg,
+                                                   struct s5_heading *heading, unsigned count,
+                                                   size_t room)
+{
+    struct iovec *iov = m->msg_iov;
+    for (unsigned i = 0; i < count; i++) {
+        heading->octets[2] = s5_fragments_frag(i, count);
+        m->msg_iov = iov;
+        m->msg_iovlen = 1 + cut(msg, i * room, room, iov + 1);
+        m->msg_control = i ? NULL : msg->msg_control;
+        m->msg_controllen = i ? 0 : msg->msg_controllen;
+        ssize_t n = through(e, a, fd, m, flags, heading);
+        if (n < 0 && i == 0)
+            return n;
+        if (n < 0)
+            break;
+    }
+    return (ssize_t)s5_scatter_size(msg->msg_iov, msg->msg_iovlen);
+}
+
 ssize_t s5_outgoing_send(struct s5_engine *e, struct s5_association *a, int fd,
                          const struct msghdr *msg, int flags)
 {
@@ -148,6 +212,7 @@ ssize_t s5_outgoing_send(struct s5_engine *e, struct s5_association *a, int fd,
     if (sent != NOT_SO)
         return sent;
     struct msghdr m = *msg;
+    size_t room;
     int r = heading_of(e, a, msg, &heading);
     if (r < 0)
         return r;
@@ -161,11 +226,16 @@ ssize_t s5_outgoing_send(struct s5_engine *e, struct s5_association *a, int fd,
         iov = alloca((msg->msg_iovlen + 1) * sizeof *iov);
     if (a->corked)
         heading.len = 0;
+    int count = pieces_of(e, a, msg, heading.len, flags, &room);
+    if (count < 0)
+        return count;
     iov[0] = (struct iovec){heading.octets, heading.len};
     for (size_t i = 0; i < msg->msg_iovlen; i++)
         iov[i + 1] = msg->msg_iov[i];
     m.msg_iov = iov;
     m.msg_iovlen = msg->msg_iovlen + 1;
+    if (count > 1)
+        return in_pieces(e, a, fd, &m, flags, msg, &heading, (unsigned)count, room);
     ssize_t n = through(e, a, fd, &m, flags, &heading);
     if (n >= 0)
         a->corked = flags & MSG_MORE;
@@ -184,7 +254,7 @@ struct batch {
 
 /* MSG behind the others; false: not in this batch. *RET_ERROR: why not ever. */
 static bool add(struct s5_engine *e, struct s5_association *a, struct batch *b,
-                const struct msghdr *msg, int *ret_error)
+                const struct msghdr *msg, int flags, int *ret_error)
 {
     if (b->n == BATCH || msg->msg_iovlen + 1 > BATCH_IOVS - b->n_iovs || wants_cutting(msg))
         return false;
@@ -192,7 +262,8 @@ static bool add(struct s5_engine *e, struct s5_association *a, struct batch *b,
     int r = heading_of(e, a, msg, h);
     if (r < 0)
         *ret_error = r;
-    if (r != 0 || h->direct)
+    size_t room;
+    if (r != 0 || h->direct || pieces_of(e, a, msg, h->len, flags, &room) != 1)
         return false;
     struct iovec *iov = &b->iovs[b->n_iovs];
     struct mmsghdr *m = &b->msgs[b->n];
@@ -241,7 +312,8 @@ int s5_outgoing_sendmmsg(struct s5_engine *e, struct s5_association *a, int fd,
     while (done < n) {
         int error = 0, r;
         b.n = b.n_iovs = 0;
-        while (done + b.n < n && !a->corked && add(e, a, &b, &msgs[done + b.n].msg_hdr, &error))
+        while (done + b.n < n && !a->corked &&
+               add(e, a, &b, &msgs[done + b.n].msg_hdr, flags, &error))
             ;
         if (b.n) {
             r = send_batch(e, a, fd, &b, msgs + done, flags);
@@ -252,7 +324,7 @@ int s5_outgoing_sendmmsg(struct s5_engine *e, struct s5_association *a, int fd,
                 break;
             continue;
         }
-        /* One of its own kind: direct, very long, or wrong. */
+        /* One of its own kind: direct, very long, in pieces, or wrong. */
         ssize_t one = error ? error
                             : s5_outgoing_send(e, a, fd, &msgs[done].msg_hdr, flags);
         if (one < 0)

@@ -188,11 +188,6 @@ int s5_resolve_server(struct s5_engine *e, const struct s5_policy *p, struct s5_
     if (__atomic_load_n(&server->n_addrs, __ATOMIC_ACQUIRE))
         return 0;
     const char *host = s5_policy_text(p, server->host);
-    if (server->is_path) {
-        s5_log(&e->log, S5_LOG_ERROR, "refused: server \"%s\" is behind a UNIX socket",
-               s5_policy_text(p, server->name));
-        return -EAFNOSUPPORT;
-    }
     int r = look_up(e, host, &list);
     if (r == 0) {
         keep(server, list);

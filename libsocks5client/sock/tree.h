@@ -83,6 +83,7 @@ struct s5_tree {
     _Atomic uint32_t policy_state; /* enum in tree.c: empty, being written, ready */
     uint64_t fingerprint;          /* of the environment the policy was read from */
     char standing_path[S5_TREE_PATH_MAX]; /* file that keeps standings; "" for none */
+    _Atomic uint64_t isolation[2]; /* the secret of this run, see identity.c; 0: not drawn yet */
     struct s5_called called;
     struct s5_standing standings[S5_TREE_STANDINGS];
     _Atomic uint32_t handovers_at; /* next one to overwrite */

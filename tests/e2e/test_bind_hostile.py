@@ -40,7 +40,7 @@ print(c.recv(100).decode())
 _fresh = itertools.count()
 
 
-def probe(w, script, *how, pipeline="off", timeout=3, seconds=25, again=None):
+def probe(w, script, *how, pipeline="off", timeout=3, seconds=25, again=None, code=PROGRAM):
     """What the program says of a listener at a server that plays SCRIPT for the first BIND, and AGAIN
     (by default: good, and then silent) for those after it."""
     turn = itertools.count()
@@ -59,7 +59,7 @@ def probe(w, script, *how, pipeline="off", timeout=3, seconds=25, again=None):
                    % (bed.PROXY4, s.HOSTILE, pipeline, timeout))
     os.chmod(conf, 0o600)
     env = dict(w.env, XDG_CACHE_HOME="%s/bind-cache-%d" % (w.scratch, n))
-    status, out, err = w.configured(conf, [PYTHON, "-c", PROGRAM] + list(how), env, seconds)
+    status, out, err = w.configured(conf, [PYTHON, "-c", code] + list(how), env, seconds)
     assert status == 0, (status, out, err)
     return out.decode().splitlines(), err.decode()
 
@@ -190,6 +190,41 @@ def _(w):
         begin(t)
     out, err = probe(w, second(SECOND, then=behind), again=gone)
     assert out == GOOD and err.count("refused: listening") == 1, (out, err)
+
+
+WAITS = {
+    "blocking": "",
+    "polling": "l.setblocking(False)\np = select.poll(); p.register(l, select.POLLIN)\n"
+               "wait = lambda: p.poll(20000)",
+    "epoll": "l.setblocking(False)\np = select.epoll(); p.register(l, select.EPOLLIN)\n"
+             "wait = lambda: p.poll(20)",
+    "trying": "l.setblocking(False)\nwait = lambda: time.sleep(0.01)",
+}
+
+for HOW, SET in WAITS.items():
+    @test("bind, hostile: a server that fails is asked again after a second, and then two, %s" % HOW)
+    def _(w, set_up=SET):
+        asked = []
+
+        def failing(t):
+            asked.append(time.monotonic())
+            (first(b"\5\1" + FIRST[2:]) if len(asked) < 3 else second(SECOND, then=behind))(t)
+
+        code = PROGRAM + """
+import select, time
+wait = lambda: None
+%s
+errors = []
+while True:
+    try:
+        wait(); c, peer = l.accept(); break
+    except BlockingIOError: pass
+    except OSError as e: errors.append(errno.errorcode[e.errno])
+c.setblocking(True)
+print(errors, c.recv(9).decode(), flush=True)""" % set_up
+        out, err = probe(w, second(SECOND, then=behind), code=code, again=failing)
+        assert out == GOOD + ["['ECONNABORTED'] data"], (out, err)
+        assert len(asked) >= 3 and asked[1] - asked[0] > 0.9 and asked[2] - asked[1] > 1.9, asked
 
 
 for LABEL, PORT in (("microsocks", s.MICROSOCKS), ("ssh -D", s.SSH_D)):

@@ -86,6 +86,29 @@ def _(w):
         right(via(w, [PYTHON, "-c", test_udp.EVERY_SIZE], level), b"all came back")
 
 
+@test("gssapi: the largest datagram arrives, one octet more is EMSGSIZE")
+def _(w):
+    test_udp.targets(w)
+    code = """
+import socket, sys
+u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); u.settimeout(10)
+u.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+u.connect((%r, 7))
+def fits(n):
+    try: return u.send(b'l' * n) == n
+    except OSError as e: assert e.errno == 90, e; return False
+low, high = 60000, 70000
+while high - low > 1:
+    at = (low + high) // 2
+    low, high = (at, high) if fits(at) else (low, at)
+    try: back = u.recv(70000) if low == at else b''
+    except TimeoutError: print('lost', at)
+print('largest', low)""" % bed.TARGET4
+    for level, most in (("clear", 65507 - 10), ("integrity", 65507 - 256 - 10), ("confidentiality", 65507 - 256 - 10)):
+        result = via(w, [PYTHON, "-c", code], level, seconds=100)
+        assert result[1] == b"largest %d\n" % most, (level, result)
+
+
 @test("gssapi: a program that is called back")
 def _(w):
     test_bind.callers()
@@ -455,16 +478,22 @@ def expected(errno):
     return b"%d b''\n" % (ECONNRESET if errno == 0 else errno)
 
 
-@test("gssapi: hostile servers, each at its errno and nothing delivered")
-def _(w):
+def playing(w, scenarios):
+    """A server that plays these, one a connection, by the machine's own GSSAPI."""
     k = krb(w)
     here = os.path.dirname(os.path.abspath(__file__))
     server = bed.start(bed.PROXY, ["env"] + k.words(k.realm.server) + [
         "/usr/bin/python3", here + "/../peer/hostile_gss.py", bed.PROXY4, str(HOSTILE_PORT)]
-        + list(HOSTILE), stdout=subprocess.PIPE)
+        + list(scenarios), stdout=subprocess.PIPE)
+    assert server.stdout.readline() == b"listening\n"
+    return server
+
+
+@test("gssapi: hostile servers, each at its errno and nothing delivered")
+def _(w):
+    server = playing(w, HOSTILE)
     wrong = []
     try:
-        assert server.stdout.readline() == b"listening\n"
         for scenario, errno in HOSTILE.items():
             result = via(w, [PYTHON, "-c", TAKEN], port=HOSTILE_PORT)
             if result[:2] != (0, expected(errno)):
@@ -472,6 +501,26 @@ def _(w):
     finally:
         bed.stop(server)
     assert not wrong, wrong
+
+
+@test("gssapi: credentials are handed on where that is asked for, and only there")
+def _(w):
+    k = krb(w)
+    caches = {}
+    for option in ("-f", "-F"):
+        cache = "FILE:%s/forward%s" % (k.dir, option)
+        k.realm.kinit("alice", option, cache=cache)
+        caches[option] = dict(k.realm.client, KRB5CCNAME=cache)
+    server = playing(w, ["credentials-told"] * 4)
+    try:
+        for option, more, told in (("-f", " gssapi-delegate = true", b"alice@SOCKS5.TEST"), ("-f", "", b"none"),
+                                   ("-f", " gssapi-delegate = false", b"none"),
+                                   ("-F", " gssapi-delegate = true", b"none")):
+            right(via(w, [PYTHON, "-c", TAKEN], env=caches[option], port=HOSTILE_PORT, more=more),
+                  b"end b'goodevil'")
+            assert server.stdout.readline().strip() == told, (option, more, told)
+    finally:
+        bed.stop(server)
 
 
 # --- BIND and UDP ASSOCIATE, by a client of the bridge that speaks SOCKS5 itself ---

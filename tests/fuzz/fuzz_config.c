@@ -1,5 +1,6 @@
 /* A configuration file of any content: it is read whole or refused with a fault of one line,
  * nothing is left open, and what was read can be asked. */
+#include "isolation.h"
 #include "load.h"
 
 static struct s5_policy p;
@@ -21,7 +22,8 @@ static void check_policy(void)
         check_text(s->gssapi_service);
         CHECK(s->host != 0 && s->port != 0 && s->timeout >= 1 && s->timeout <= 3600);
         CHECK(s->n_methods >= 1 && s->n_methods <= 3 && s->n_addrs <= 1 && s->pipeline <= 2);
-        CHECK(!memchr(s->methods, 2, s->n_methods) || (s->username_len && s->password_len));
+        CHECK(!memchr(s->methods, 2, s->n_methods) || (s->username_len && s->password_len) ||
+              s->isolate > 1);
     }
     for (uint32_t i = 0; i < p.n_rules; i++) {
         const struct s5_rule *r = &p.rules[i];
@@ -30,6 +32,20 @@ static void check_policy(void)
         CHECK((uint32_t)r->ports_first + r->ports_count <= p.n_ports);
         CHECK(r->verdict != S5_VIA || r->server < p.n_servers);
     }
+}
+
+/* A rule's isolation is its server's, which has room for a word behind its name. */
+static void check_isolation(void)
+{
+    for (uint32_t i = 0; i < p.n_servers; i++) {
+        const struct s5_server *s = &p.servers[i];
+        CHECK(!s->isolate || (s->username_len <= 239 && s->n_methods == 1 && s->methods[0] == 2));
+        CHECK(s->isolate_server <= i && s->isolate <= 14 && !(s->isolate & 1));
+        CHECK(!s->isolate_rule == !(s->isolate & S5_ISOLATE_RULE) || s->isolate_server == i);
+    }
+    for (uint32_t i = 0; i < p.n_rules; i++)
+        CHECK(p.rules[i].verdict != S5_VIA || p.rules[i].isolate <= 1 ||
+              p.servers[p.rules[i].server].isolate == p.rules[i].isolate);
 }
 
 static void ask(const char *to, uint8_t protocol)
@@ -59,6 +75,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (r < 0)
         return 0;
     check_policy();
+    struct s5_environment isolated = {.isolate = size % 2 ? "rule" : NULL};
+    r = s5_isolation_settle(&p, &isolated, &fault);
+    CHECK(r <= 0 && (r < 0) == (fault.text[0] != 0));
+    if (r < 0)
+        return 0;
+    check_policy();
+    check_isolation();
     ask("192.0.2.1", S5_PROTO_TCP);
     ask("::1", S5_PROTO_UDP);
     ask("www.example.org", 0);

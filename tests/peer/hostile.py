@@ -101,7 +101,9 @@ class Talk:
 
     def request(self):
         head = self.take(4)
-        return head + self.take({1: 6, 4: 18}[head[3]])
+        if head[3] == 3:
+            head += self.take(1)
+        return head + self.take(6 if head[3] == 1 else 18 if head[3] == 4 else head[4] + 2)
 
     def begin(self):
         self.greeting()

@@ -106,6 +106,9 @@ class Connection:
             self.special(3, b"")
             raise Wrong
         self.common("data", 3, self.wrap(b"evil", encrypt))
+        if self.stage == "credentials":
+            given = self.context.delegated_creds
+            print(given.name if given else "none", flush=True)
         self.peer.shutdown(socket.SHUT_WR)
 
 

@@ -15,6 +15,7 @@ Test(config, every_key_of_a_server)
                       "  gssapi-protection = integrity\n"
                       "  pipeline = off\n"
                       "  timeout = 3600\n"
+                      "  fragment = 1400\n"
                       "}\n"),
                  0, "%s", fault.text);
     const struct s5_server *s = policy.servers;
@@ -34,6 +35,7 @@ Test(config, every_key_of_a_server)
     cr_expect_eq(s->gssapi_protection, 1);
     cr_expect_eq(s->pipeline, S5_PIPELINE_OFF);
     cr_expect_eq(s->timeout, 3600);
+    cr_expect_eq(s->fragment, 1400);
 }
 
 Test(config, defaults)
@@ -49,6 +51,7 @@ Test(config, defaults)
     cr_expect_eq(s->username_len + s->password_len, 0);
     cr_expect_eq(s->pipeline, S5_PIPELINE_AUTO);
     cr_expect_eq(s->timeout, 30);
+    cr_expect_eq(s->fragment, 0);
     cr_expect_str_eq(text_of(s->gssapi_service), "rcmd");
     cr_expect_eq(s->gssapi_protection, 2);
     cr_expect_eq(s->n_addrs, 1);

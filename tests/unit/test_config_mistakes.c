@@ -48,6 +48,7 @@ Test(config_mistakes, mistakes_and_their_lines)
         {1, "server a { port = 0x10 }", "port: \"0x10\" is not a number from 1 to 65535"},
         {1, "server a { port = -1 }", "port: \"-1\" is not a number from 1 to 65535"},
         {1, "server a { timeout = 0 }", "timeout: \"0\" is not a number from 1 to 3600"},
+        {1, "server a { fragment = 511 }", "fragment: \"511\" is not a number from 512 to 65507"},
         {1, "server a { timeout = 3601 }", "timeout: \"3601\" is not a number from 1 to 3600"},
         {3, "server a { address = x\n methods = {none,\n kerberos} }",
          "methods: \"kerberos\" is unknown; it takes none, gssapi, userpass"},

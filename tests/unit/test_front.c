@@ -39,6 +39,20 @@ Test(front, a_flight_however_cut)
     }
 }
 
+Test(front, an_identity_behind_the_index)
+{
+    ASK(&tree, GREETING "\1\x28" "alice.7.0123456789abcdef1000000000000000" "\6secret" REQUEST, 1000);
+    cr_assert_eq(f.state, FRONT_ASKED);
+    cr_assert(f.server == 7 && f.identified);
+    cr_assert(f.identity.words[0] == 0xfedcba9876543210 && f.identity.words[1] == 1);
+    ASK(&tree, GREETING "\1\7" "alice.7" "\6secret" REQUEST, 1000);
+    cr_assert(f.state == FRONT_ASKED && !f.identified);
+    ASK(&tree, GREETING "\1\x28" "alice.7.0123456789abcdef100000000000000g" "\6secret" REQUEST, 1000);
+    cr_assert_eq(f.state, FRONT_FAILED);
+    ASK(&one, GREETING "\1\x26" "alice.0123456789abcdef1000000000000000" "\6secret" REQUEST, 1000);
+    cr_assert_eq(f.state, FRONT_FAILED);
+}
+
 Test(front, octets_behind_a_request_are_kept)
 {
     static const char flight[] = GREETING "\1\5alice\6secret" REQUEST "early";

@@ -182,8 +182,8 @@ Test(import, torsocks_switches)
     goes("2001:db8::1", 80, "deny");
     cr_assert_str_eq(way("127.0.0.1", 53, S5_PROTO_UDP, S5_CMD_UDP), "deny");
     cr_assert_str_eq(way("192.0.2.7", 53, S5_PROTO_TCP, S5_CMD_BIND), "direct");
-    cr_assert(lost == 2 && p.servers[0].username_len == 1);
-    says("line 9: IsolatePID");
+    cr_assert(lost == 1 && p.servers[0].username_len == 1);
+    cr_assert_eq(p.servers[0].isolate, S5_ISOLATE_PROCESS);
     says("line 10: What");
 }
 

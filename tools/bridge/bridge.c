@@ -27,7 +27,7 @@
 #include <unistd.h>
 
 #define TICK_MS   500
-#define PARTING_TICK_MS 20
+#define SOON_MS   20
 #define LINGER_MS 2000 /* without a starter and without a connection */
 #define PARTING_MS 1000 /* listening on, out of the tree */
 
@@ -272,7 +272,8 @@ int main(int argc, char **argv)
         return code;
     journal_begin(conns.policy);
     while (!is_over()) {
-        loop_turn(self.parting ? PARTING_TICK_MS : conns.count || self.ending ? TICK_MS : -1);
+        bool soon = self.parting || conns.crowded;
+        loop_turn(soon ? SOON_MS : conns.count || self.ending ? TICK_MS : -1);
         conn_expire();
         if (conns.starved) {
             conns.starved = false;

@@ -198,14 +198,18 @@ void conn_begin(int fd)
 void conn_expire(void)
 {
     struct conn *next;
+    conns.crowded = false;
     for (struct conn *c = conns.first; c; c = next) {
         next = c->next;
         if (c->state == CONN_CLOSING) {
             relay_check_closing(c);
             continue;
         }
-        if (!c->deadline || loop_now() < c->deadline)
+        if (!c->deadline || loop_now() < c->deadline) {
+            if (c->state == CONN_WAITING && !conns.crowded)
+                upstream_retry(c);
             continue;
+        }
         if (c->state == CONN_FRONT)
             conn_end(c);
         else {

@@ -14,6 +14,7 @@ enum conn_state {
     CONN_FRONT,     /* the client says what it wants */
     CONN_TICKET,    /* waiting for a ticket */
     CONN_DIALING,   /* connect() to the server under way */
+    CONN_WAITING,   /* until the queue of the server's UNIX socket has room */
     CONN_TALKING,   /* negotiating with the server */
     CONN_RELAY,     /* octets pass both ways */
     CONN_DATAGRAMS, /* an association lasts */
@@ -62,6 +63,7 @@ struct conn_common {
     struct conn *first;       /* every connection */
     unsigned count;
     bool starved;             /* accept() found no descriptor left */
+    bool crowded;             /* a UNIX socket's queue was full lately, and connections wait for it */
 };
 extern struct conn_common conns;
 

@@ -98,12 +98,18 @@ static void outer_ready(struct watch *w, uint32_t ready)
 
 /* --- beginning --- */
 
-/* A datagram socket beside the stream FD, on the same address of ours; its own address in *RET. */
-static int beside(int fd, struct sockaddr_storage *ret, socklen_t *ret_len)
+/* A datagram socket beside the stream FD, on the same address of ours, or on any of FAMILY where FD has
+ * none, being a UNIX socket; its own address in *RET. */
+static int beside(int fd, int family, struct sockaddr_storage *ret, socklen_t *ret_len)
 {
     *ret_len = sizeof *ret;
     if (getsockname(fd, (struct sockaddr *)ret, ret_len) < 0)
         return -errno;
+    if (ret->ss_family == AF_UNIX) {
+        *ret_len = family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
+        memset(ret, 0, sizeof *ret);
+        ret->ss_family = (sa_family_t)family;
+    }
     if (ret->ss_family == AF_INET6)
         ((struct sockaddr_in6 *)ret)->sin6_port = 0;
     else
@@ -129,7 +135,10 @@ static int relay_address(const struct conn *c, const struct s5_addr *bound, int 
                (bound->kind != S5_ADDR_NAME &&
                 memcmp(bound->octets, zeros, bound->kind == S5_ADDR_IPV4 ? 4 : 16) == 0);
     struct s5_addr at = *bound;
-    if (any) {
+    if (any && conn_server(c)->is_path) { /* on this machine, then */
+        s5_addr_parse(&at, family == AF_INET6 ? "::1" : "127.0.0.1", family == AF_INET6 ? 3 : 9,
+                      bound->port);
+    } else if (any) {
         *ret_len = sizeof *ret;
         if (getpeername(c->server.fd, (struct sockaddr *)ret, ret_len) < 0 ||
             s5_addr_from_sockaddr(&at, (struct sockaddr *)ret, *ret_len) < 0)
@@ -143,7 +152,8 @@ static int open_outer(struct conn *c, const struct s5_addr *bound)
 {
     struct sockaddr_storage at;
     socklen_t len;
-    int fd = beside(c->server.fd, &at, &len);
+    int family = bound->kind == S5_ADDR_IPV6 ? AF_INET6 : AF_INET;
+    int fd = beside(c->server.fd, family, &at, &len);
     if (fd < 0)
         return fd;
     c->outer = (struct watch){.fd = fd, .lasting = true, .ready = outer_ready};
@@ -157,7 +167,7 @@ static int open_inner(struct conn *c, struct s5_addr *ret)
 {
     struct sockaddr_storage at;
     socklen_t len;
-    int fd = beside(c->client.fd, &at, &len);
+    int fd = beside(c->client.fd, AF_INET, &at, &len);
     if (fd < 0)
         return fd;
     c->inner = (struct watch){.fd = fd, .lasting = true, .ready = inner_ready};

@@ -9,6 +9,7 @@ void front_start(struct front *f)
     f->state = FRONT_GREETING;
     f->command = 0;
     f->server = -1;
+    f->identified = false;
     f->in_at = f->in_len = f->out_len = 0;
     f->dst.kind = S5_ADDR_NONE;
 }
@@ -71,6 +72,9 @@ static int take_userpass(struct front *f, struct s5_reader *r, const struct fron
         return -EPROTO;
     if (r->failed)
         return -EAGAIN;
+    f->identified = users->indexed && s5_isolation_parse(&f->identity, user, n);
+    if (f->identified)
+        n = (uint8_t)(n - S5_ISOLATION_BRIDGE);
     int index = users->indexed ? take_index(user, &n) : 0;
     /* Both are compared whatever the first says: the time taken tells nothing. */
     bool named = same(users->user, strlen(users->user), user, n);

@@ -4,6 +4,7 @@
 #define BRIDGE_FRONT_H
 
 #include "addr.h"
+#include "isolation.h"
 #include "session.h"
 #include <stdbool.h>
 
@@ -23,13 +24,15 @@ enum front_state {
 struct front_users {
     const char *user;     /* of a tree's bridge: what stands before the index of the server */
     const char *password;
-    bool indexed; /* the user name is USER, a dot and a server's index */
+    bool indexed; /* the user name is USER, a dot and a server's index, and maybe an identity */
 };
 
 struct front {
     uint8_t state;   /* enum front_state */
     uint8_t command; /* enum s5_command, once ASKED */
     int16_t server;  /* index the user name told; -1 */
+    bool identified; /* IDENTITY was told */
+    struct s5_identity identity;
     uint16_t in_at, in_len;
     uint16_t out_len;
     struct s5_addr dst;

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -189,31 +190,53 @@ static socklen_t address(const struct s5_server *server, unsigned at, struct soc
     return len;
 }
 
+/* connect() of FD: 0 or -EINPROGRESS, -EAGAIN where the queue of a UNIX socket is full, -errno. */
+static int reach(int fd, const struct sockaddr_storage *to, socklen_t len)
+{
+    int on = 1;
+    if (to->ss_family != AF_UNIX) {
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+        setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    }
+    if (connect(fd, (const struct sockaddr *)to, len) == 0)
+        return 0;
+    /* No such file: nothing listens there, as at a port. */
+    return errno == ENOENT ? -ECONNREFUSED : -errno;
+}
+
 /* The server's next address; ERROR is what the last one came to. */
 static void dial(struct conn *c, int error)
 {
     struct sockaddr_storage to;
     socklen_t len;
     while ((len = address(conn_server(c), c->talk->address, &to)) > 0) {
-        int on = 1, fd = socket(to.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+        int fd = socket(to.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
         c->talk->address++;
         if (fd < 0) {
             error = -errno;
             continue;
         }
-        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-        setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
         c->server = (struct watch){.fd = fd, .ready = server_ready};
         c->state = CONN_DIALING;
-        if ((connect(fd, (struct sockaddr *)&to, len) == 0 || errno == EINPROGRESS) &&
-            loop_want(&c->server, EPOLLOUT) == 0)
+        error = reach(fd, &to, len);
+        if ((error == 0 || error == -EINPROGRESS) && loop_want(&c->server, EPOLLOUT) == 0)
             return;
-        error = -errno;
         loop_close(&c->server);
+        if (error == -EAGAIN) { /* conn_expire() has us try again */
+            conns.crowded = true;
+            c->state = CONN_WAITING;
+            return;
+        }
     }
     journal(S5_LOG_WARNING, "server \"%s\" cannot be reached: %s", conn_server_name(c),
             s5_error_text(error));
     conn_refuse(c, error, 0);
+}
+
+void upstream_retry(struct conn *c)
+{
+    c->talk->address = 0;
+    dial(c, -EHOSTUNREACH);
 }
 
 /* --- beginning --- */
@@ -224,6 +247,29 @@ static void fill_methods(const struct conn *c, struct s5_session_setup *setup)
     for (unsigned i = 0; i < server->n_methods; i++)
         if (server->methods[i] != S5_METHOD_GSSAPI || !c->talk->without_gssapi)
             setup->methods[setup->n_methods++] = server->methods[i];
+}
+
+/* For an isolated server: the words of the identity that the client told, or of one for it. */
+static int isolate(const struct conn *c, struct s5_session_setup *setup,
+                   struct s5_isolation_words *words)
+{
+    static uint64_t key[2];
+    const struct s5_server *server = conn_server(c);
+    const struct front *f = &c->talk->front;
+    struct s5_identity identity = f->identity;
+    if (conns.tree && !f->identified)
+        return -EACCES;
+    if (!f->identified) {
+        if (!key[0] && getrandom(key, sizeof key, 0) != (ssize_t)sizeof key)
+            return -EACCES;
+        s5_isolation_derive(&identity, key, server, 0, &f->dst);
+    }
+    s5_isolation_words(words, server, &identity);
+    setup->username = words->username;
+    setup->username_len = words->username_len;
+    setup->password = words->password;
+    setup->password_len = words->password_len;
+    return 0;
 }
 
 static int start_link(struct conn *c, bool gssapi)
@@ -244,6 +290,9 @@ static int start_link(struct conn *c, bool gssapi)
     if (f->command == S5_UDP_ASSOCIATE)
         setup.dst = &none; /* the socket the bridge sends from is not made yet */
     fill_methods(c, &setup);
+    struct s5_isolation_words words;
+    if (server->isolate && isolate(c, &setup, &words) < 0)
+        return -EACCES;
     if (gssapi) {
         void *room = mmap(NULL, sizeof *c->talk->room, PROT_READ | PROT_WRITE,
                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -262,7 +311,7 @@ static int make_context(struct conn *c)
     struct s5_gss_fault fault;
     struct s5_gss_target target = {
         .service = s5_policy_text(conns.policy, server->gssapi_service),
-        .host = s5_policy_text(conns.policy, server->host),
+        .host = server->is_path ? "localhost" : s5_policy_text(conns.policy, server->host),
         .principal = ticket_principal(c->server_index),
         .delegate = server->gssapi_delegate,
     };

@@ -6,7 +6,7 @@ _socksify()
     for ((i = 1; i < COMP_CWORD; i++)); do
         word=${COMP_WORDS[i]}
         case $word in
-        -c | -x | --explain | --import | --target | --log) ((i++)) ;;
+        -c | -x | --explain | --import | --isolate | --target | --log) ((i++)) ;;
         --)
             _command_offset $((i + 1))
             return
@@ -27,10 +27,11 @@ _socksify()
         compopt -o nospace
         COMPREPLY=($(compgen -W 'socks5h:// socks5://' -- "${COMP_WORDS[COMP_CWORD]}"))
         ;;
+    --isolate) COMPREPLY=($(compgen -W 'process destination rule' -- "${COMP_WORDS[COMP_CWORD]}")) ;;
     --explain | --target) ;;
     *)
         if [[ ${COMP_WORDS[COMP_CWORD]} == -* ]]; then
-            COMPREPLY=($(compgen -W '-c -x -v --log --log-json --summary --check --target --json --explain --import --version --help --' \
+            COMPREPLY=($(compgen -W '-c -x -v --isolate --log --log-json --summary --check --target --json --explain --import --version --help --' \
                 -- "${COMP_WORDS[COMP_CWORD]}"))
         else
             COMPREPLY=($(compgen -c -- "${COMP_WORDS[COMP_CWORD]}"))

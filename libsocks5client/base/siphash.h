@@ -1,0 +1,11 @@
+/* SipHash-2-4: a keyed hash of short messages. Without the key nothing can be told of the message, nor
+ * of any other message's hash. Touches only bytes. */
+#ifndef S5_SIPHASH_H
+#define S5_SIPHASH_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+uint64_t s5_siphash_of(const uint64_t key[2], const void *data, size_t len);
+
+#endif
