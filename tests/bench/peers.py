@@ -33,7 +33,7 @@ QUICK = argparse.Namespace(delay=40000, rounds=3, mib=64, pingpongs=2000, connec
 BOUNDS = {
     "rtt": 2.6, "rtt-login": 2.6, "first": 3.8, "first-login": 3.8, "up": 0.6, "down": 0.6,
     "pingpong": 1.7, "rate": 0.3, "crowd-fast-n": 500, "crowd-slow-n": 500, "crowd-fast": 6,
-    "crowd-slow": 2.5, "longest-fast": 200, "longest-slow": 200, "memory": 128,
+    "crowd-slow": 2.5, "longest-fast": 200, "longest-slow": 200, "memory": 130,
     "udp-connected": 0.6, "udp-loose": 0.6, "asked": 0, "exec": 50000, "connect-instructions": 4500,
     "connect-calls": 10, "epoll-instructions": 5000, "epoll-calls": 10, "name-instructions": 6500,
     "stream-calls": 20, "hooked": 20,
