@@ -117,8 +117,9 @@ def streams(bed, everyone, effort):
 
 
 def rate(bed, everyone, effort):
-    row = Row("rate", "connects a second", "blocking connect() and close(), %d one after another; "
-              "by the time of processor that program and server take together." % effort.connects, base="floor", unit="/s")
+    row = Row("rate", "connects a second", "blocking connect() and close(), %d one after another; by "
+              "the time of processor that program and server take together." % effort.connects,
+              base="floor", unit="/s")
     with one_processor(bed.server):
         return by_turns(everyone, effort.rounds,
                         lambda c: [by_work(bed, c, "rate", effort.connects)], [row])
@@ -159,14 +160,14 @@ def memory(bed, everyone, effort):
     def run(contender):
         opened, each = bed.run(contender, "memory", 10000, 3 * effort.patience)[0]
         if opened < 10000:
-            row.notes[contender.name] = "%d open" % opened
+            row.notes[contender.name] = "%d open in %d s" % (opened, 3 * effort.patience)
         return [each]
 
     return by_turns(everyone, 1, run, [row])
 
 
 def datagrams(bed, everyone, effort):
-    program = bed.build + "/tests/bench/bench_datagrams"
+    program, patience = bed.build + "/tests/bench/bench_datagrams", 15
     server, target = PLACES["fast"]
     rows = [Row("udp-" + words, "datagrams a second, " + title,
                 "64 octets, 32 of them under way at a time, each by a call of its own, there through "
@@ -184,7 +185,7 @@ def datagrams(bed, everyone, effort):
             try:
                 said = bed.covered(contender, [
                     program, "self" if contender.speaks else "plain", words, *to, target, "64",
-                    "32", str(effort.datagrams)], seconds=15, port=int(port))
+                    "32", str(effort.datagrams)], seconds=patience, port=int(port))
             except Failed as e:
                 said, why = "", str(e)
             relayed = spent(relay) - before
@@ -192,7 +193,7 @@ def datagrams(bed, everyone, effort):
             if past and contender.name != "direct":
                 raise Failed("leaks: %d of %d went past the server" % (past, past + counted))
             if not said:
-                raise Failed("no UDP (%s)" % why)
+                raise Failed("not done in %d s" % patience if why == "hangs" else "no UDP")
             figures.append(effort.datagrams / (float(said.split()[1]) + relayed) * 1e6)
         return figures
 

@@ -26,7 +26,7 @@ import report
 # Microseconds there and back; rounds; MiB; exchanges; connects; seconds a crowd may take;
 # datagrams; MiB to seal; calls to count.
 FULL = argparse.Namespace(delay=40000, rounds=7, mib=128, pingpongs=5000, connects=1000, patience=4,
-                          datagrams=20000, sealed=64, calls=9)
+                          datagrams=10000, sealed=64, calls=9)
 QUICK = argparse.Namespace(delay=40000, rounds=3, mib=64, pingpongs=2000, connects=300, patience=3,
                            datagrams=5000, sealed=0, calls=0)
 # What even a machine that does much else must show of ours.
