@@ -29,7 +29,7 @@ static int unwrap(const struct s5_seal *seal, const uint8_t *in, size_t n, void 
 {
     int len = s5_gss_frame_len(in, n, S5_GSS_DATA);
     unsigned flags = 0;
-    if (len < 0 || (size_t)len != n)
+    if (len <= 0 || (size_t)len != n) /* an empty datagram tells no length, and has none */
         return -EPROTO;
     int result = seal->provider->unwrap(seal->context, in + S5_GSS_HEAD, n - S5_GSS_HEAD, out, size,
                                         &flags);

@@ -8,7 +8,7 @@
 
 #include "calls.h"
 #include "log.h"
-#include "registry.h"
+#include "notes.h"
 #include "source.h"
 #include "tree.h"
 #include "wait.h"

@@ -63,10 +63,7 @@ int s5_nameserver_connect(struct s5_engine *e, int fd, uint8_t protocol,
  * no name server (msg_name NULL): the caller goes on as if nothing were. */
 ssize_t s5_nameserver_send(struct s5_engine *e, int fd, const struct msghdr *msg, int flags);
 
-/* The same for its kin. */
-ssize_t s5_nameserver_sendto(struct s5_engine *e, int fd, const void *buf, size_t n, int flags,
-                             const struct sockaddr *addr, socklen_t len);
-ssize_t s5_nameserver_writev(struct s5_engine *e, int fd, const struct iovec *iov, int n);
+/* The same, as sendmmsg(). */
 int s5_nameserver_sendmmsg(struct s5_engine *e, int fd, struct mmsghdr *msgs, unsigned n,
                            int flags);
 

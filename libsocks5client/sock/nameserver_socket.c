@@ -361,24 +361,6 @@ ssize_t s5_nameserver_send(struct s5_engine *e, int fd, const struct msghdr *msg
     return a ? send_datagram(e, a, fd, msg, &server) : -ENOBUFS;
 }
 
-ssize_t s5_nameserver_sendto(struct s5_engine *e, int fd, const void *buf, size_t n, int flags,
-                             const struct sockaddr *addr, socklen_t len)
-{
-    struct iovec iov = {(void *)(uintptr_t)buf, n};
-    struct msghdr msg = {.msg_name = (void *)(uintptr_t)addr,
-                         .msg_namelen = len,
-                         .msg_iov = &iov,
-                         .msg_iovlen = 1};
-    return s5_nameserver_send(e, fd, &msg, flags);
-}
-
-ssize_t s5_nameserver_writev(struct s5_engine *e, int fd, const struct iovec *iov, int n)
-{
-    struct msghdr msg = {.msg_iov = (struct iovec *)(uintptr_t)iov,
-                         .msg_iovlen = n > 0 ? (size_t)n : 0};
-    return s5_nameserver_send(e, fd, &msg, 0);
-}
-
 int s5_nameserver_sendmmsg(struct s5_engine *e, int fd, struct mmsghdr *msgs, unsigned n,
                            int flags)
 {

@@ -167,34 +167,4 @@ struct s5_record *s5_registry_flying_at(const struct s5_registry *r, uint32_t at
 void s5_registry_each(struct s5_registry *r, struct s5_record *record,
                       void (*each)(void *user, int fd, struct s5_slot *slot), void *user);
 
-/* FROM was duplicated to TO, neither being ours. */
-void s5_registry_note_dup(struct s5_registry *r, int from, int to);
-static inline bool s5_registry_has_dups(const struct s5_registry *r)
-{
-    return atomic_load_explicit(&r->dups_at, memory_order_relaxed) != 0;
-}
-/* The next descriptor noted as a duplicate of FD from place *AT on, or -1. */
-int s5_registry_next_dup(const struct s5_registry *r, int fd, uint32_t *at);
-
-/* Registrations of FD with epoll: note one, forget one. -ENOBUFS when there is no room. */
-int s5_registry_watch(struct s5_registry *r, int fd, int ep, uint32_t events, uint64_t data);
-void s5_registry_unwatch(struct s5_registry *r, int fd, int ep);
-void s5_registry_unwatch_all(struct s5_registry *r, int fd);
-
-/* Whether SLOT, which may be NULL, has any. */
-static inline bool s5_registry_watched(const struct s5_slot *slot)
-{
-    return slot && (atomic_load(&slot->ep) || atomic_load(&slot->more));
-}
-
-/* A registration as the application made it. */
-struct s5_registration {
-    int ep;
-    uint32_t events;
-    uint64_t data;
-};
-/* Number AT (0, 1, ...) of SLOT's; false behind the last. A gap has ep -1. */
-bool s5_registry_registration(const struct s5_registry *r, const struct s5_slot *slot, unsigned at,
-                              struct s5_registration *ret);
-
 #endif

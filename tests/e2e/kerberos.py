@@ -80,3 +80,27 @@ class Kerberos:
                     ' gssapi-protection = "%s"\n%s\n}\nrule "all" { command = {"connect", "bind", "udp"} via = {"corp"} }\n'
                     % (NAME, port, methods, level, more))
         return path
+
+
+# --- programs over the bridge of their tree ---
+
+
+def krb(w):
+    """Made by the first test that needs it."""
+    if not hasattr(w, "kerberos"):
+        w.kerberos = Kerberos(w.scratch)
+    return w.kerberos
+
+
+def via(w, command, level="confidentiality", seconds=60, env=None, **more):
+    k = krb(w)
+    words = k.words(env or k.realm.client)
+    return bed.run(bed.CLIENT, ["env"] + words + [w.socksify, "-c", k.conf(level, **more), "--"]
+                   + command, w.env, seconds)
+
+
+def preloaded(w, command, level="confidentiality", seconds=60, **more):
+    k = krb(w)
+    words = k.words(k.realm.client) + ["LD_PRELOAD=" + w.object, "SOCKS5_CONF="
+                                       + k.conf(level, **more)]
+    return bed.run(bed.CLIENT, ["env"] + words + command, w.env, seconds)

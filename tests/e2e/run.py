@@ -3,6 +3,7 @@
 when its result is right and the trap saw nothing."""
 
 import argparse
+import contextlib
 import glob
 import importlib
 import os
@@ -64,6 +65,11 @@ def right(result, out):
     assert result[0] == 0 and out in result[1], result
 
 
+def words(w, command):
+    """COMMAND with the run's directory where it says SCRATCH."""
+    return [word.replace("SCRATCH", w.scratch) for word in command]
+
+
 def fine(result):
     status, out, err = result
     assert status == 0, "status %s: %s%s" % (status, out.decode(), err.decode(errors="replace"))
@@ -73,67 +79,9 @@ CURL = ["curl", "-sS", "-m", "20"]
 PAGE = b"it came through"
 AUTH = s.USER + ":" + s.PASSWORD.replace(":", "%3A").replace("@", "%40").replace("/", "%2F")
 PYTHON = "/usr/bin/python3"
+SSH = ["ssh", "-F", "none", "-q", "-i", "SCRATCH/user_key", "-o", "StrictHostKeyChecking=no", "-o",
+       "UserKnownHostsFile=/dev/null"]
 URL4, URL6 = "http://%s/" % bed.TARGET4, "http://[%s]/" % bed.TARGET6
-
-for name, port, user in (("danted", s.DANTED, ""), ("danted with password", s.DANTED_AUTH, AUTH),
-                         ("microsocks", s.MICROSOCKS, ""), ("ssh -D", s.SSH_D, ""),
-                         ("microsocks with password", s.MICROSOCKS_AUTH, AUTH)):
-    for url in (URL4, URL6):
-        test("curl %s through %s" % (url, name))(
-            lambda w, port=port, user=user, url=url: right(w.via(port, CURL + [url], user), PAGE))
-
-
-@test("wget")
-def _(w):
-    right(w.via(s.DANTED, ["wget", "-q", "-T", "20", "-O", "-", URL4]), PAGE)
-
-
-@test("git clone over http")
-def _(w):
-    result = w.via(s.DANTED, ["git", "clone", "-q", URL4 + "repo.git", w.scratch + "/clone"])
-    assert result[0] == 0 and os.path.exists(w.scratch + "/clone/.git"), result
-
-
-@test("ssh runs a command")
-def _(w):
-    right(w.via(s.DANTED, ["ssh", "-F", "none", "-q", "-i", w.scratch + "/user_key", "-o",
-                           "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null",
-                           "root@" + bed.TARGET4, "echo", "over ssh"]), b"over ssh")
-
-
-@test("redis-cli")
-def _(w):
-    right(w.via(s.DANTED, ["redis-cli", "-h", bed.TARGET4, "ping"]), b"PONG")
-
-
-@test("python urllib")
-def _(w):
-    code = "import urllib.request as u; print(u.urlopen('%s', timeout=20).read())" % URL4
-    right(w.via(s.DANTED, [PYTHON, "-c", code]), PAGE)
-
-
-@test("python asyncio, fifty at once")
-def _(w):
-    code = """
-import asyncio
-async def one(i):
-    r, wr = await asyncio.open_connection(%r, 7)
-    assert wr.get_extra_info('peername')[:2] == (%r, 7)
-    wr.write(b'%%d' %% i); wr.write_eof()
-    assert await r.read() == b'%%d' %% i
-async def all():
-    await asyncio.gather(*(one(i) for i in range(50)))
-    print('fifty')
-asyncio.run(all())""" % (bed.TARGET4, bed.TARGET4)
-    right(w.via(s.DANTED, [PYTHON, "-c", code]), b"fifty")
-
-
-@test("node, twenty requests")
-def _(w):
-    code = """let n=0; for (let i=0;i<20;i++) require('http').get('%s', r => {r.resume();
-r.on('end', () => {if (++n==20) console.log('twenty')})})""" % URL4
-    right(w.via(s.DANTED, ["node", "-e", code]), b"twenty")
-
 
 @test("bare LD_PRELOAD")
 def _(w):
@@ -264,27 +212,41 @@ def gather(modules):
             importlib.import_module(os.path.basename(path)[:-3])
 
 
-def main():
-    options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--build", default="build")
-    options.add_argument("-k", default="", help="run tests whose title holds this")
-    options.add_argument("--linked", metavar="MODULE,...", help="a build with a sanitizer: the tests "
-                         "of these modules alone, with programs that have the preload object inside")
-    args = options.parse_args()
-    gather((args.linked or "*").split(","))
-    if args.linked:  # those of this file are about other programs
-        TESTS[:] = [t for t in TESTS[OWN:] if t[2]]
-    passed = failed = 0
+@contextlib.contextmanager
+def made(build, linked=False):
+    """The bed with all its servers, and what tests are told of them: (world, trap)."""
     with tempfile.TemporaryDirectory() as scratch:
         os.chmod(scratch, 0o755)
         trap = bed.make()
         keep = [s.targets(scratch), nameserver.Nameserver(), s.socks(scratch)]
-        world = World(args.build, scratch, args.linked is not None)
+        world = World(build, scratch, linked)
         for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS", "LSAN_OPTIONS"):
             if name in os.environ:
                 world.env[name] = os.environ[name]
         world.target, world.nameserver, world.trap = keep[0], keep[1], trap
         world.hostile = s.scripted()
+        try:
+            yield world, trap
+        finally:
+            bed.stop_all()
+            del keep
+
+
+def main():
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--build", default="build")
+    options.add_argument("-k", default="", help="run tests whose title holds this")
+    options.add_argument("--only", metavar="MODULE,...", help="the tests of test_MODULE.py alone")
+    options.add_argument("--linked", metavar="MODULE,...", help="a build with a sanitizer: the tests "
+                         "of these modules alone, with programs that have the preload object inside")
+    args = options.parse_args()
+    gather((args.linked or args.only or "*").split(","))
+    if args.linked:  # those of this file are about other programs
+        TESTS[:] = [t for t in TESTS[OWN:] if t[2]]
+    elif args.only:
+        TESTS[:] = [t for t in TESTS if t[1].__module__[5:] in args.only.split(",")]
+    passed = failed = 0
+    with made(args.build, args.linked is not None) as (world, trap):
         good = trap_works(world, trap)
         print("%s - the trap catches what goes past the proxy" % ("ok" if good else "FAILED"))
         passed, failed = passed + good, failed + (not good)
@@ -292,8 +254,6 @@ def main():
             if args.k in title:
                 good = run_one(world, trap, title, function)
                 passed, failed = passed + good, failed + (not good)
-        bed.stop_all()
-        del keep
     print("e2e: %d passed, %d failed" % (passed, failed), flush=True)
     return 1 if failed else 0
 

@@ -5,18 +5,17 @@ import os
 
 import bed
 import servers as s
-from run import fine, test
+from run import AUTH, fine, test
 
 ECHOING = ["tcp_blocking", "tcp_nonblock_poll", "tcp_nonblock_select", "epoll_before", "epoll_after",
            "epoll_thread", "threads_200", "poll_shared", "fork_after", "fork_connecting", "fork_child_finishes",
            "exec_inherit", "vfork_exec", "spawn", "close_all", "fastopen", "raw_syscall",
            "options_kept", "early_io", "listen_local", "poll_chk", "connect_500", "v4mapped",
-           "getaddrinfo_closed", "udp_refused", "stream"]
+           "getaddrinfo_closed", "udp_refused", "stream", "raw_calls", "exec_family"]
 STALLING = ["poll_timeout", "early_stalled", "sndtimeo", "eintr"]
 COVERED_ONLY = {"getaddrinfo_closed": "closed", "udp_refused": "refused"}  # third argument
 FAMILY6 = ["tcp_blocking", "tcp_nonblock_poll", "epoll_before", "epoll_after", "exec_inherit",
-           "fastopen", "raw_syscall", "options_kept", "udp_refused", "spawn"]
-AUTH = s.USER + ":" + s.PASSWORD.replace(":", "%3A").replace("@", "%40").replace("/", "%2F")
+           "fastopen", "raw_syscall", "raw_calls", "options_kept", "udp_refused", "spawn"]
 
 
 def covered(w, door, port, user, name, host, at=s.ECHO):

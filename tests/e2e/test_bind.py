@@ -9,8 +9,7 @@ import threading
 
 import bed
 import servers as s
-from run import CURL, PAGE, PYTHON, URL4, fine, right, test
-from test_apps import AUTH
+from run import AUTH, CURL, PAGE, PYTHON, URL4, fine, right, test
 
 CALLER = 13
 WAYS = ["blocking", "poll", "select", "epoll", "nonblock epoll", "nonblock poll",

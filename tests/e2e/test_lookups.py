@@ -4,7 +4,7 @@ import bed
 import nameserver
 import run
 import servers as s
-from run import CURL, PAGE, PYTHON, right
+from run import CURL, PAGE, PYTHON, SSH, right, words
 
 BOTH, ONLY4, ONLY6 = "both.example", "only4.example", "only6.example"
 WILD = "any.thing.wild.example"
@@ -19,33 +19,21 @@ for NAME in (BOTH, ONLY4, ONLY6, WILD, "BOTH.Example."):
         test("curl http://%s/ by name through %s" % (NAME, LABEL))(
             lambda w, n=NAME, p=PORT: right(w.via(p, CURL + ["http://%s/" % n]), PAGE))
 
-# --- real programs ---
+# --- real programs (matrix.py has more) ---
 
 
 def through(title, command, out, port=s.DANTED, **more):
-    test(title)(lambda w: right(w.via(port, [x.replace("SCRATCH", w.scratch) for x in command],
-                                      **more), out))
+    test(title)(lambda w: right(w.via(port, words(w, command), **more), out))
 
 
-SSH = ["ssh", "-F", "none", "-q", "-i", "SCRATCH/user_key", "-o", "StrictHostKeyChecking=no", "-o",
-       "UserKnownHostsFile=/dev/null"]
-through("wget by name", ["wget", "-q", "-T", "20", "-O", "-", "http://both.example/"], PAGE)
-through("git by name", ["git", "ls-remote", "http://both.example/repo.git"], b"refs/heads/main")
-through("ssh by name", SSH + ["root@both.example", "echo", "over ssh"], b"over ssh")
 through("ssh by an IPv6-only name, from an IPv4 socket", SSH + ["-4", "root@only6.example", "echo",
                                                                "over ssh"], b"over ssh")
-through("redis-cli by name", ["redis-cli", "-h", "both.example", "ping"], b"PONG")
 through("getent ahosts", ["getent", "ahosts", "both.example"], b"198.18.")
 through("getent hosts", ["getent", "hosts", "both.example"], b"fdc4:8b1e:5053::")
 through("getent ahosts of the hosts file", ["getent", "ahosts", "only4.hosts.example"],
         bed.HOSTS4.encode())
 through("the hosts file has one family, the server the other",
         ["getent", "ahostsv6", "only4.hosts.example"], b"fdc4:8b1e:5053::")
-through("lftp by name", ["lftp", "-c", "set net:timeout 20; open both.example; cat index.html"], PAGE)
-through("curl ftp by name", CURL + ["ftp://both.example/index.html"], PAGE)
-through("ftp by name", ["tnftp", "-n", "-o", "-", "ftp://both.example/index.html"], PAGE)
-through("Java by name", ["keytool", "-printcert", "-rfc", "-sslserver", "both.example:443"],
-        b"BEGIN CERTIFICATE")
 through("Python's asyncio and its threads", [PYTHON, "-c", """
 import asyncio, socket
 async def one(i):
@@ -65,10 +53,6 @@ async def main():
         w.close()
     print('soon' if time.monotonic() - begun < 15 else 'late')
 asyncio.run(main())"""], b"soon")
-through("node by name", ["node", "-e", """
-const http = require('http'); let n = 0
-for (let i = 0; i < 20; i++) http.get('http://n' + i + '.wild.example/', r => { r.resume()
-r.on('end', () => { if (++n == 20) console.log('twenty') }) })"""], b"twenty")
 
 # --- programs with resolvers of their own ---
 

@@ -40,6 +40,13 @@ for LABEL, PORT in (("danted", s.DANTED), ("microsocks", s.MICROSOCKS), ("ssh -D
         test("names_connect through %s, %s" % (LABEL, DOOR))(
             lambda w, p=PORT, d=DOOR: connects(w, p, d))
 
+@test("names_questions: the same bare and covered")
+def _(w):
+    for bare in (True, False):
+        command = [w.app("names_questions", not bare), BOTH, "unknown.example"]
+        fine(bed.run(bed.PROXY, command, w.env, 60) if bare else w.via(s.DANTED, command))
+
+
 for NAME in ("names_odd", "names_all_at_once"):
     test("%s, covered" % NAME)(lambda w, n=NAME: fine(w.via(s.DANTED, [w.app(n)], seconds=120)))
 

@@ -15,6 +15,17 @@ from run import AUTH, PYTHON, fine, right, test
 DNS, IPERF, DTLS, NTP = 5353, 5201, 4433, 123
 SERVERS = (("danted", s.DANTED, ""), ("danted with password", s.DANTED_AUTH, AUTH))
 FAMILIES = ((bed.TARGET4, 10), (bed.TARGET6, 42))
+EVERY_SIZE = """
+import socket
+for connected in (False, True):
+    u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); u.settimeout(10)
+    if connected: u.connect((%r, 7))
+    for n in (0, 1, 1400, 9000, 60000):
+        data = bytes([n %% 251]) * n
+        u.send(data) if connected else u.sendto(data, (%r, 7))
+        back, peer = u.recvfrom(70000)
+        assert back == data and peer == (%r, 7), (n, len(back), peer)
+print('all came back')""" % ((bed.TARGET4,) * 3)
 SEEN = []  # whom the echoing target heard
 
 

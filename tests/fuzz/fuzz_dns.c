@@ -1,15 +1,6 @@
 /* A query of any content, and what is answered to it; names of any content as questions. */
 #include "dns.h"
-#include <stdlib.h>
-#include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define CHECK(what)                                                                                \
-    do {                                                                                           \
-        if (!(what))                                                                               \
-            abort();                                                                               \
-    } while (0)
+#include "fuzz.h"
 
 static void check_answer(const uint8_t *msg, const struct s5_dns_query *q, const uint8_t *answer,
                          size_t n)
@@ -26,6 +17,11 @@ static void answer_it(const uint8_t *msg, const struct s5_dns_query *q)
     uint8_t labels[256], answer[1024];
     size_t n = s5_dns_answer(msg, q, S5_DNS_NOERROR, octets, 16, answer, sizeof answer);
     check_answer(msg, q, answer, n);
+    /* Its one record: the question's name by a pointer, type, class, TTL, and the data. */
+    const uint8_t *record = answer + q->end;
+    CHECK(answer[6] == 0 && answer[7] == 1 && n >= q->end + 12u + sizeof octets);
+    CHECK(record[0] == 0xc0 && record[1] == S5_DNS_HEADER && record[10] == 0);
+    CHECK(record[11] == sizeof octets && memcmp(record + 12, octets, sizeof octets) == 0);
     CHECK(s5_dns_answer(msg, q, S5_DNS_NOERROR, octets, 16, answer, n - 1) == 0);
     check_answer(msg, q, answer, s5_dns_answer(msg, q, S5_DNS_REFUSED, NULL, 0, answer, n));
     check_answer(msg, q, answer, s5_dns_cut(msg, q, answer, sizeof answer));
@@ -44,8 +40,13 @@ static void ask_it(const uint8_t *data, size_t size)
     memcpy(name, data, len);
     name[len] = 0;
     int n = s5_dns_ask(name, S5_DNS_A, S5_DNS_IN, 77, query, sizeof query);
-    if (n > 0)
+    if (n > 0) {
         CHECK(s5_dns_read(query, (size_t)n, &q) == 0 && q.id == 77 && q.end == n);
+        CHECK(q.type == S5_DNS_A && q.class == S5_DNS_IN && !q.edns);
+        if (q.name.kind == S5_ADDR_NAME) /* what was asked, but for a dot at its end */
+            CHECK(strncmp(q.name.name, name, q.name.name_len) == 0 &&
+                  strlen(name) - q.name.name_len <= 1);
+    }
     for (int room = 0; room < n; room++)
         CHECK(s5_dns_ask(name, S5_DNS_A, S5_DNS_IN, 77, query, (size_t)room) < 0);
 }
@@ -53,8 +54,7 @@ static void ask_it(const uint8_t *data, size_t size)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct s5_dns_query q;
-    uint8_t *exact = malloc(size ? size : 1);
-    memcpy(exact, data, size);
+    uint8_t *exact = exact_copy(data, size);
     if (s5_dns_read(exact, size, &q) == 0)
         answer_it(exact, &q);
     ask_it(exact, size);

@@ -1,15 +1,7 @@
 /* A server that speaks RFC 1961 in any way, cut anywhere, behind a provider that takes whatever has a
  * right checksum: the link's promises hold. The first octets pick the set-up and the cuts. */
 #include "../unit/fake_gss.h"
-#include <stdlib.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define CHECK(what)                                                                                \
-    do {                                                                                           \
-        if (!(what))                                                                               \
-            abort();                                                                               \
-    } while (0)
+#include "fuzz.h"
 
 static struct s5_gss_room room;
 static struct s5_gss_link l;
@@ -60,9 +52,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     size_t chunk = data[2] % 37 + 1u, left = size - 3, out;
     bool repair = data[2] >> 7;
-    uint8_t *own = malloc(left ? left : 1), *at = own;
-    CHECK(own);
-    memcpy(own, data + 3, left);
+    uint8_t *own = exact_copy(data + 3, left), *at = own;
     for (check(); l.session.state < S5_SESSION_DONE; check()) {
         s5_gss_link_out(&l, &out);
         if (out) {
@@ -80,9 +70,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             break;
         if (repair && !l.in_len)
             make_good(at, left);
-        uint8_t *copy = malloc(n);
-        CHECK(copy);
-        memcpy(copy, at, n);
+        uint8_t *copy = exact_copy(at, n);
         CHECK(s5_gss_link_feed(&l, copy, n) == s5_gss_link_error(&l));
         free(copy);
         at += n;

@@ -1,10 +1,8 @@
 /* ELF headers and "#!" lines: the octets are the file, whatever its name. Anything the program
  * names in turn is the same file again, so interpreters of interpreters are walked too. */
+#include "fuzz.h"
 #include "program.h"
 #include <errno.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
 
 static const uint8_t *file;
 static size_t file_len;
@@ -52,8 +50,6 @@ static int fake_access(const char *path, int mode)
     (void)path, (void)mode;
     return 0;
 }
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

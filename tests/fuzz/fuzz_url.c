@@ -1,16 +1,7 @@
 /* A URL of any content, the text behind its first newline as NO_PROXY: the policy it comes to is
  * whole, or there is a fault, which does not hold the password. */
+#include "fuzz.h"
 #include "source.h"
-#include <stdlib.h>
-#include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define CHECK(what)                                                                                \
-    do {                                                                                           \
-        if (!(what))                                                                               \
-            abort();                                                                               \
-    } while (0)
 
 static struct s5_policy p;
 

@@ -1,17 +1,8 @@
 /* There and back: an address made of the input is written and read again, and the input itself is
  * read, and what is taken from it written again. */
+#include "fuzz.h"
 #include "wire.h"
 #include <errno.h>
-#include <stdlib.h>
-#include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define CHECK(what)                                                                                \
-    do {                                                                                           \
-        if (!(what))                                                                               \
-            abort();                                                                               \
-    } while (0)
 
 static void check_round(uint8_t command, const struct s5_addr *addr)
 {
@@ -31,6 +22,18 @@ static void check_round(uint8_t command, const struct s5_addr *addr)
     }
 }
 
+/* Its text is read as what it was. */
+static void check_text(const struct s5_addr *addr)
+{
+    char text[S5_ADDR_TEXT_MAX];
+    struct s5_addr back;
+    const char *colon = strrchr(s5_addr_format(addr, text, sizeof text), ':');
+    CHECK(colon && strtoul(colon + 1, NULL, 10) == addr->port);
+    if (addr->kind != S5_ADDR_NONE)
+        CHECK(s5_addr_parse(&back, text, (size_t)(colon - text), addr->port) == 0 &&
+              s5_addr_equal(addr, &back));
+}
+
 /* An address as the program could have it. */
 static void from_parts(const uint8_t *data, size_t size)
 {
@@ -47,6 +50,17 @@ static void from_parts(const uint8_t *data, size_t size)
     else if (s5_addr_parse(&addr, (const char *)rest, size, port) < 0)
         addr.port = port;
     check_round(data[0], &addr);
+    check_text(&addr);
+}
+
+/* What was read comes to the same octets, but for RSV, a name without octets and mapped addresses. */
+static void check_again(const uint8_t *data, size_t len, const struct s5_addr *addr)
+{
+    uint8_t buf[300];
+    struct s5_writer w = s5_writer_init(buf, sizeof buf);
+    s5_wire_write_request(&w, data[1], addr);
+    if (addr->kind != S5_ADDR_NONE && (data[3] != 4 || addr->kind == S5_ADDR_IPV6))
+        CHECK(w.used == len && memcmp(buf, data, 2) == 0 && memcmp(buf + 3, data + 3, len - 3) == 0);
 }
 
 /* An address as a server could send it. */
@@ -60,6 +74,7 @@ static void from_wire(const uint8_t *data, size_t size)
     if (result == 0) {
         CHECK((size_t)len == size - r.left && rep == data[1]);
         check_round(rep, &addr);
+        check_again(data, size - r.left, &addr);
     } else if (result == -EAGAIN)
         CHECK(len > 0 && (size_t)len > size);
     uint8_t ver = 0, octet = 0;

@@ -169,6 +169,7 @@ Test(gss_api, a_seal_without_a_descriptor)
     cr_assert_eq(socks5_seal_unwrap_datagram(seal, message + len, more, back, sizeof back), 6);
     cr_assert_eq(socks5_seal_unwrap_datagram(seal, message, len, back, sizeof back), 5);
     cr_assert_eq(socks5_seal_unwrap_datagram(seal, message, len, back, sizeof back), -EPROTO);
+    cr_assert_eq(socks5_seal_unwrap_datagram(seal, message, 0, back, sizeof back), -EPROTO);
     socks5_seal_free(seal);
 }
 
@@ -196,6 +197,109 @@ Test(gss_api, datagrams)
     cr_assert_eq(memcmp(back, "answer", 6), 0);
     socks5_stream_free(stream);
     close(fd);
+}
+
+/* A stream of SESSION's over a pair of its own, whose other end is *RET_PEER. */
+static struct socks5_stream *stream_of(struct socks5_session *session, int *ret_fd, int *ret_peer)
+{
+    int pair[2];
+    char early[5];
+    struct socks5_stream *stream;
+    cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+    cr_assert_eq(socks5_stream_new(&stream, pair[0], session), 0);
+    cr_assert_eq(socks5_stream_recv(stream, early, 5), 5);
+    *ret_fd = pair[0];
+    *ret_peer = pair[1];
+    return stream;
+}
+
+Test(gss_api, streams_that_end_badly)
+{
+    static struct server s;
+    static const struct {
+        const char *octets;
+        size_t n;
+    } ends[] = {{"\1\3\0\5ab", 6}, {"\1", 1}, {"\2\3\0\1x", 5}, {"\1\1\0\1x", 5},
+                {"\1\3\0\0", 4}, {"\1\3\0\4junk", 8}};
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        pthread_t thread;
+        int fd, own, peer;
+        char buf[8];
+        begin(&s, &fd, &thread);
+        struct socks5_session *session = negotiated(fd, 2);
+        struct socks5_stream *stream = stream_of(session, &own, &peer), *second;
+        cr_assert_eq(socks5_stream_new(&second, own, session), -EINVAL, "its seal is taken");
+        socks5_session_free(session);
+        cr_assert_eq(socks5_stream_recv(stream, buf, 0), 0);
+        cr_assert_eq(send(peer, ends[i].octets, ends[i].n, 0), (ssize_t)ends[i].n);
+        shutdown(peer, SHUT_WR);
+        cr_assert_eq(socks5_stream_recv(stream, buf, sizeof buf), -EPROTO, "row %zu", i);
+        close(peer);
+        cr_assert_eq(socks5_stream_send(stream, "words", 5), -EPIPE);
+        close(own);
+        cr_assert_eq(socks5_stream_shutdown(stream), -EBADF);
+        cr_assert_eq(socks5_stream_recv_datagram(stream, own, buf, sizeof buf), -EBADF);
+        socks5_stream_free(stream);
+        finish(&s, fd, thread);
+    }
+    socks5_stream_free(NULL);
+}
+
+Test(gss_api, datagrams_that_do_not_fit_and_bare_ones)
+{
+    static struct server s;
+    static uint8_t long_one[65535];
+    for (int level = 0; level <= 2; level += 2) {
+        pthread_t thread;
+        int fd, pair[2];
+        char buf[4];
+        struct socks5_stream *stream;
+        begin(&s, &fd, &thread);
+        struct socks5_session *session = negotiated(fd, level);
+        cr_assert_eq(socks5_stream_new(&stream, fd, session), 0);
+        socks5_session_free(session);
+        cr_assert_eq(socketpair(AF_UNIX, SOCK_DGRAM, 0, pair), 0);
+        if (level)
+            cr_assert_eq(socks5_stream_send_datagram(stream, pair[0], long_one, sizeof long_one),
+                         -EMSGSIZE);
+        cr_assert_eq(socks5_stream_send_datagram(stream, -1, "x", 1), -EBADF);
+        cr_assert_eq(send(pair[1], "bare", 4, 0), 4);
+        if (!level) {
+            cr_assert_eq(socks5_stream_recv_datagram(stream, pair[0], buf, sizeof buf), 4);
+            cr_assert_eq(memcmp(buf, "bare", 4), 0);
+        }
+        close(pair[0]), close(pair[1]);
+        socks5_stream_free(stream);
+        finish(&s, fd, thread);
+    }
+}
+
+Test(gss_api, a_session_run_to_no_good)
+{
+    struct socks5_options options = {.size = sizeof options, .command = SOCKS5_CONNECT,
+                                     .host = "192.0.2.1", .port = 80};
+    struct socks5_stream *stream;
+    int ends[2];
+    for (int how = 0; how < 4; how++) {
+        struct socks5_session *session = socks5_session_new();
+        cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+        cr_assert_eq(socks5_session_run(session, ends[0], 100), -EINVAL, "not started");
+        cr_assert_eq(socks5_session_start(session, &options), 0);
+        int expected = how == 0 ? -ETIMEDOUT : how == 1 ? -ECONNREFUSED : how == 2 ? -EBADF : -EACCES;
+        if (how == 1) /* the other side hangs up, its end read before and after */
+            close(ends[1]);
+        if (how == 3)
+            cr_assert_eq(send(ends[1], "\5\377", 2, 0), 2);
+        cr_assert_eq(socks5_session_run(session, how == 2 ? 999 : ends[0], how ? 20000 : 100), expected,
+                     "%d", how);
+        if (how == 3)
+            cr_assert_eq(socks5_session_run(session, ends[0], 100), -EACCES, "it stays so");
+        cr_assert_eq(socks5_stream_new(&stream, ends[0], session), -EINVAL);
+        socks5_session_free(session);
+        close(ends[0]);
+        if (how != 1)
+            close(ends[1]);
+    }
 }
 
 Test(gss_api, arguments_and_faults)

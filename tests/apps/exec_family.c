@@ -1,0 +1,102 @@
+/* Every way to start a program, its environment kept and, where the call has one to give, empty: what
+ * is started connects like the one that started it. */
+#include "app.h"
+#include <spawn.h>
+
+static char *self[5];
+
+enum way { EXECL, EXECLP, EXECLE, EXECV, EXECVP, EXECVE, EXECVPE, EXECVEAT, BENEATH, EMPTY, FEXECVE, EXECS };
+
+static void start(enum way way, char **env)
+{
+    int dir = open("/proc/self", O_DIRECTORY | O_RDONLY), fd = open("/proc/self/exe", O_RDONLY);
+    char *a = self[1], *b = self[2], *c = self[3];
+    setenv("PATH", "/proc/self", 1);
+    switch (way) {
+    case EXECL:
+        execl("/proc/self/exe", "exe", a, b, c, (char *)NULL);
+        break;
+    case EXECLP:
+        execlp("exe", "exe", a, b, c, (char *)NULL);
+        break;
+    case EXECLE:
+        execle("/proc/self/exe", "exe", a, b, c, (char *)NULL, env);
+        break;
+    case EXECV:
+        execv("/proc/self/exe", self);
+        break;
+    case EXECVP:
+        execvp("exe", self);
+        break;
+    case EXECVE:
+        execve("/proc/self/exe", self, env);
+        break;
+    case EXECVPE:
+        execvpe("exe", self, env);
+        break;
+    case EXECVEAT:
+        execveat(AT_FDCWD, "/proc/self/exe", self, env, 0);
+        break;
+    case BENEATH:
+        execveat(dir, "exe", self, env, 0);
+        break;
+    case EMPTY:
+        execveat(fd, "", self, env, AT_EMPTY_PATH);
+        break;
+    default:
+        fexecve(fd, self, env);
+    }
+    FAIL("way %d", way);
+}
+
+static void missing(void)
+{
+    CHECK(execl("/proc/self/nothing", "nothing", (char *)NULL) == -1 && errno == ENOENT);
+    CHECK(execlp("no-such-program", "nothing", (char *)NULL) == -1 && errno == ENOENT);
+}
+
+static void shells(const char *host, const char *port)
+{
+    char command[4200], exe[4096], said[16] = "";
+    ssize_t n = readlink("/proc/self/exe", exe, sizeof exe - 1);
+    CHECK(n > 0);
+    exe[n] = 0;
+    snprintf(command, sizeof command, "%s %s %s child", exe, host, port);
+    CHECK(clearenv() == 0);
+    CHECK(system(command) == 0);
+    CHECK(clearenv() == 0);
+    FILE *f = popen(command, "r");
+    CHECK(f && fgets(said, sizeof said, f) && strcmp(said, "connected\n") == 0 && pclose(f) == 0);
+}
+
+int main(int argc, char **argv)
+{
+    struct peer p = peer_from(argc, argv);
+    char *none[] = {NULL};
+    pid_t pid;
+    if (argc > 3) {
+        echo(tcp_connect(&p), "started");
+        puts("connected");
+        return 0;
+    }
+    self[0] = argv[0], self[1] = argv[1], self[2] = argv[2], self[3] = (char *)"child";
+    missing();
+    for (enum way way = EXECL; way < EXECS; way++) {
+        for (int empty = 0; empty < 2; empty++) {
+            if ((pid = fork()) == 0)
+                start(way, empty ? none : environ);
+            child_ends(pid);
+        }
+    }
+    for (int empty = 0; empty < 2; empty++) {
+        char **env = empty ? none : environ;
+        CHECK(posix_spawn(&pid, "/proc/self/exe", NULL, NULL, self, env) == 0);
+        child_ends(pid);
+        setenv("PATH", "/proc/self", 1);
+        CHECK(posix_spawnp(&pid, "exe", NULL, NULL, self, env) == 0);
+        child_ends(pid);
+    }
+    CHECK(posix_spawn(&pid, "/proc/self/nothing", NULL, NULL, self, environ) == ENOENT);
+    shells(argv[1], argv[2]);
+    return 0;
+}

@@ -1,0 +1,116 @@
+#!/usr/bin/python3
+"""What the tests run of the code: all unit tests and those end-to-end tests that are needed, in a build
+with -Db_coverage=true, and line coverage by folder against its floor. Prints what is left out."""
+
+import argparse
+import concurrent.futures
+import glob
+import json
+import os
+import re
+import subprocess
+import sys
+
+TOP = os.path.abspath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
+FLOORS = {"libsocks5client": 95.0, "preload": 90.0}
+# Each line a run of its own, side by side. Left out: what is about other things than what is run
+# (doctor, logs' figures) or runs the same lines again.
+RUNS = ("apps,servers,names,lookups,logs", "udp,udp_odd,hostile", "bind,bind_hostile,covering,gssapi")
+
+
+def unit(build):
+    """Names of the unit tests that failed."""
+    failed = []
+    for path in sorted(glob.glob(build + "/tests/unit/test_*")):
+        if os.access(path, os.X_OK) and os.path.isfile(path):
+            done = subprocess.run([path], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=300)
+            if done.returncode:
+                failed.append(os.path.basename(path))
+    return failed
+
+
+def e2e(build, modules, where):
+    """The lines of the tests that failed."""
+    done = subprocess.run([sys.executable, TOP + "/tests/e2e/run.py", "--build", build, "--only", modules]
+                          + where, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=1800, text=True)
+    failed = [line for line in done.stdout.splitlines() if line.startswith("FAILED")]
+    return failed or ([done.stdout[-500:]] if done.returncode else [])
+
+
+def measured(build):
+    """{file: (lines, lines run, numbers of those that were not)}"""
+    found = subprocess.run(["gcovr", "-r", TOP, "--object-directory", build, "-j", "2", "--json", "-"]
+                           + ["-f=%s/" % folder for folder in FLOORS], cwd=TOP, check=True, timeout=600,
+                           stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    files = {}
+    for f in json.loads(found.stdout)["files"]:
+        lines = [x for x in f["lines"] if not x.get("gcovr/noncode") and not x.get("gcovr/excluded")]
+        missing = [x["line_number"] for x in lines if not x["count"]]
+        files[f["file"]] = len(lines), len(lines) - len(missing), missing
+    return files
+
+
+def ranges(numbers):
+    """1, 2, 3, 7 as "1-3 7"."""
+    parts = []
+    for n in numbers:
+        if parts and parts[-1][1] == n - 1:
+            parts[-1][1] = n
+        else:
+            parts.append([n, n])
+    return " ".join(str(a) if a == b else "%d-%d" % (a, b) for a, b in parts)
+
+
+def left_out():
+    """What markers take out of the count, with the reason that stands beside each."""
+    for folder in FLOORS:
+        for path in sorted(glob.glob("%s/%s/**/*.[ch]" % (TOP, folder), recursive=True)):
+            with open(path, encoding="utf-8") as f:
+                for at, line in enumerate(f, 1):
+                    if marker := re.search(r"GCOV_EXCL_(LINE|START)\W*(.*?)\W*$", line):
+                        yield os.path.relpath(path, TOP), at, marker[2]
+
+
+def main():
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--build", default="build-coverage")
+    options.add_argument("--again", action="store_true", help="keep the counts of former runs")
+    options.add_argument("--show", action="store_true", help="only say what the counts there are come to")
+    args = options.parse_args()
+    build = os.path.abspath(args.build)
+    passed = failed = 0
+
+    def count(good, what):
+        nonlocal passed, failed
+        passed, failed = passed + good, failed + (not good)
+        print("%s - %s" % ("ok" if good else "FAILED", what), flush=True)
+
+    if not args.again and not args.show:
+        for path in glob.glob(build + "/**/*.gcda", recursive=True):
+            os.unlink(path)
+    if not args.show:
+        with concurrent.futures.ThreadPoolExecutor(len(RUNS) + 1) as pool:
+            begun = [pool.submit(unit, build)] + [pool.submit(e2e, build, m, []) for m in RUNS]
+            for what, future in zip(("units",) + RUNS, begun):
+                wrong = future.result()
+                count(not wrong, "run: %s%s" % (what, "".join("\n    " + w[:300] for w in wrong)))
+    files = measured(build)
+    for name, (lines, run, missing) in sorted(files.items()):
+        print("%-44s %4d lines %5.1f %%  %s" % (name, lines, 100 * run / lines if lines else 100,
+                                              ranges(missing)))
+    for name, at, why in left_out():
+        print("left out: %s:%d: %s" % (name, at, why))
+        if not why:
+            count(False, "a marker without its reason")
+    for folder, floor in FLOORS.items():
+        lines = sum(f[0] for name, f in files.items() if name.startswith(folder))
+        run = sum(f[1] for name, f in files.items() if name.startswith(folder))
+        share = 100 * run / max(lines, 1)
+        count(share >= floor, "%s: %d of %d lines, %.1f %%, at least %.1f" % (folder, run, lines, share,
+                                                                            floor))
+    print("coverage: %d passed, %d failed" % (passed, failed))
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,287 @@
+#!/usr/bin/python3
+"""Real programs by the servers there are. A cell passes only when the right octets came back and the
+trap saw nothing; where the server cannot do what the program wants, stalls, or is down, when the
+program heard of it in bounded time, and the trap saw nothing. The table is docs/MATRIX.md."""
+
+import argparse
+import collections
+import concurrent.futures
+import os
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import bed
+import kerberos
+import run
+import servers as s
+import test_bind
+import test_udp
+from run import AUTH, CURL, PAGE, PYTHON, SSH, URL4, URL6, words
+
+PAGE_OF = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "docs", "MATRIX.md")
+NAME = "http://both.example/"
+
+ASYNCIO = """
+import asyncio
+async def one(i):
+    r, w = await asyncio.open_connection('n%d.wild.example' % i, 7)
+    w.write(b'%03d' % i)
+    assert await r.readexactly(3) == b'%03d' % i
+    w.close()
+async def main():
+    await asyncio.gather(*(one(i) for i in range(50)))
+    print('fifty')
+asyncio.run(main())"""
+
+THREADS = """
+import concurrent.futures, urllib.request
+def get(i): return urllib.request.urlopen('http://n%d.wild.example/' % i, timeout=30).read()
+with concurrent.futures.ThreadPoolExecutor(20) as pool:
+    assert set(pool.map(get, range(40))) == {b'it came through\\n'}
+print('forty')"""
+
+EPOLL = """
+import os, select, socket
+n = 10 << 20
+data = os.urandom(1 << 16)
+c = socket.socket(); c.setblocking(False)
+c.connect_ex((%r, 7))
+ep = select.epoll(); ep.register(c, select.EPOLLIN | select.EPOLLOUT)
+sent = got = 0
+while got < n:
+    for fd, events in ep.poll(30):
+        if events & select.EPOLLOUT:
+            try: sent += c.send(data[sent %% len(data):])
+            except BlockingIOError: pass
+        if events & select.EPOLLIN:
+            piece = c.recv(1 << 17)
+            assert piece, 'closed'
+            at = got %% len(data)
+            assert piece == (data * 4)[at:at + len(piece)]
+            got += len(piece)
+    more = sent < n and sent - got < len(data)  # as much as servers surely hold
+    ep.modify(c, select.EPOLLIN | select.EPOLLOUT * more)
+print('echoed', got >= n)""" % bed.TARGET4
+
+NODE = """const http = require('http'); let n = 0
+for (let i = 0; i < 20; i++) http.get('http://n' + i + '.wild.example/', r => { r.resume()
+r.on('end', () => { if (++n == 20) console.log('twenty') }) })"""
+
+FETCH = "fetch('%s').then(r => r.text()).then(t => console.log(t))" % NAME
+URLLIB = "import urllib.request as u; print(u.urlopen('%s', timeout=20).read())" % NAME
+PERL = """my $c = IO::Socket::INET->new(PeerAddr => 'both.example', PeerPort => 9) or die "$@\\n";
+print scalar <$c>"""
+TLS = "printf 'GET / HTTP/1.0\\r\\n\\r\\n' | openssl s_client -quiet -verify_quiet -ign_eof " \
+      "-connect both.example:443"
+SAME = " | cmp - SCRATCH/www/1m && echo the same"
+TEN = "curl -sSZ -m 30 -o \"SCRATCH/ten-$$-#1\" '%s1m?[1-10]' && for i in 1 2 3 4 5 6 7 8 9 10; do " \
+      "cmp SCRATCH/ten-$$-$i SCRATCH/www/1m || exit; done && echo all the same" % NAME
+GIT_SSH = "GIT_SSH_COMMAND='%s' git ls-remote ssh://root@both.example/SCRATCH/www/repo.git" \
+          % " ".join(SSH)
+DIG = ["dig", "@" + bed.TARGET4, "-p", str(test_udp.DNS), "+tries=1", "+time=10", "+short",
+       "name.example"]
+
+
+def shell(command):
+    return ["sh", "-c", command]
+
+
+# What a program is, its command, what comes out of it, and what of SOCKS5 it takes.
+Program = collections.namedtuple("Program", "title command out takes", defaults=("connect",))
+PROGRAMS = (
+    Program("curl, IPv4", CURL + [URL4], PAGE),
+    Program("curl, IPv6", CURL + [URL6], PAGE),
+    Program("curl, by name", CURL + [NAME], PAGE),
+    Program("curl, HTTPS", CURL + ["-k", "https://both.example/"], PAGE),
+    Program("curl, ten times 1 MB at once", shell(TEN), b"all the same"),
+    Program("curl, FTP", CURL + ["ftp://both.example/index.html"], PAGE),
+    Program("wget", ["wget", "-q", "-T", "20", "-t", "1", "-O", "-", NAME], PAGE),
+    Program("git clone, HTTP", shell("git clone -q %srepo.git SCRATCH/clone-$$ && "
+                                     "git -C SCRATCH/clone-$$ log --format=%%s" % NAME), b"first"),
+    Program("git over ssh", shell(GIT_SSH), b"refs/heads/main"),
+    Program("ssh runs a command", SSH + ["root@both.example", "echo", "over ssh"], b"over ssh"),
+    Program("sftp", shell(" ".join(["sftp", "-q"] + SSH[1:3] + SSH[4:])
+                          + " root@both.example:SCRATCH/www/1m SCRATCH/sftp-$$ >SCRATCH/sftp.out && "
+                          "cat SCRATCH/sftp-$$" + SAME), b"the same"),
+    Program("redis-cli", ["redis-cli", "-h", "both.example", "ping"], b"PONG"),
+    Program("redis-benchmark", ["redis-benchmark", "-h", "both.example", "-n", "2000", "-c", "20",
+                                "-q", "-t", "set"], b"requests per second"),
+    Program("lftp", ["lftp", "-c", "set net:timeout 20; set net:max-retries 1; open both.example; "
+                     "cat index.html"], PAGE),
+    Program("ftp", shell("ftp -n -o - ftp://both.example/1m" + SAME), b"the same"),
+    Program("openssl s_client", shell(TLS), PAGE),
+    Program("bash /dev/tcp", ["bash", "-c", "exec 3<>/dev/tcp/both.example/9 && head -n 1 <&3"],
+            s.BANNER_TEXT[:30]),
+    Program("Perl", ["perl", "-MIO::Socket::INET", "-e", PERL], s.BANNER_TEXT[:30]),
+    Program("Python, urllib", [PYTHON, "-c", URLLIB], PAGE),
+    Program("Python, asyncio, fifty at once", [PYTHON, "-c", ASYNCIO], b"fifty"),
+    Program("Python, twenty threads", [PYTHON, "-c", THREADS], b"forty"),
+    Program("Python, epoll, 10 MB of echo", [PYTHON, "-c", EPOLL], b"echoed True"),
+    Program("node, twenty at once", ["node", "-e", NODE], b"twenty"),
+    Program("node, fetch", ["node", "-e", FETCH], PAGE),
+    Program("Java, keytool", ["keytool", "-printcert", "-rfc", "-sslserver", "both.example:443"],
+            b"BEGIN CERTIFICATE"),
+    Program("dig, TCP", DIG[:1] + ["+tcp"] + DIG[1:], b"192.0.2.77"),
+    Program("dig, UDP", DIG, b"192.0.2.77", "udp"),
+    Program("ntpdig, UDP", ["ntpdig", bed.TARGET4], b"s1 no-leap", "udp"),
+    Program("Python, UDP of every size", [PYTHON, "-c", test_udp.EVERY_SIZE], b"all came back", "udp"),
+    Program("ftp, active", test_bind.tnftp, None, "bind"),
+    Program("lftp, active", test_bind.lftp, None, "bind"),
+)
+
+
+class Server:
+    """A column: how a program gets there, what the server can, and what it says of what it cannot."""
+
+    def __init__(self, title, port, user="", can=("connect",), says=None):
+        self.title, self.port, self.user, self.can, self.says = title, port, user, can, says
+
+    def via(self, w, command):
+        return w.via(self.port, command, self.user, seconds=60)
+
+
+class Gssapi(Server):
+    def via(self, w, command):
+        return kerberos.via(w, command)
+
+
+class Broken(Server):
+    """What it comes to is said in the log. Two seconds are waited for one that says nothing."""
+
+    def conf(self, w, write=False):
+        path = "%s/broken-%d.conf" % (w.scratch, self.port)
+        if write:
+            s.write(path, 'server "a" { address = "%s" port = %d timeout = 2 }\nlog { level = info }\n'
+                    'rule "all" { via = {"a"} }\n' % (bed.PROXY4, self.port))
+        return path
+
+    def via(self, w, command):
+        return w.configured(self.conf(w), command, w.env, 60)
+
+
+ALL = ("connect", "bind", "udp")
+SERVERS = (
+    Server("danted", s.DANTED, can=ALL),
+    Server("danted, password", s.DANTED_AUTH, AUTH, ALL),
+    Gssapi("danted, GSSAPI", kerberos.GSSAPI, can=ALL),
+    Server("microsocks", s.MICROSOCKS),
+    Server("ssh -D", s.SSH_D),
+    Broken("a stalling one", s.HOSTILE, can=(), says=b"timed out"),
+    Broken("a dead one", s.CLOSED, can=(), says=b"refused"),
+)
+
+
+class Through:
+    """The world as the programs that call for themselves know it, with one server."""
+
+    def __init__(self, world, server):
+        self.world, self.server = world, server
+
+    def __getattr__(self, name):
+        return getattr(self.world, name)
+
+    def via(self, _port, command, _user=""):
+        return self.server.via(self.world, command)
+
+
+def passes(w, program, server):
+    """What stands in the cell. An assertion fails where it is wrong."""
+    able = program.takes in server.can
+    if not able and (callable(program.command) or program.title == "redis-benchmark" and server.says):
+        return "–"  # redis-benchmark tries for ever
+    if callable(program.command):
+        program.command(Through(w, server), bed.TARGET4, None, "")
+        return "ok"
+    result = server.via(w, words(w, program.command))
+    if able:
+        run.right(result, program.out)
+        return "ok"
+    says = server.says or b"does not do UDP"
+    assert result[0] != -1 and program.out not in result[1] and says in result[2], result
+    assert result[0] != 0 or program.takes == "udp", result  # who asks by UDP may just give up
+    return "fails" if server.says else "refused"
+
+
+def cell(w, trap, program, server):
+    """(what stands in the cell, what is wrong)"""
+    try:
+        said, wrong = passes(w, program, server), ""
+    except Exception as e:  # a program may fail in any way
+        said, wrong = "WRONG", "%s: %s" % (type(e).__name__, e)
+    caught = trap.take() if trap else ()
+    if caught:
+        said, wrong = "PAST", wrong + " THE TRAP CAUGHT " + "; ".join(sorted(set(caught)))
+    return said, wrong
+
+
+def column(w, trap, server, programs):
+    """One after the other, so that the trap tells who; those that wait for nothing, together."""
+    trap.take()
+    if not isinstance(server, Broken):
+        return [cell(w, trap, p, server) for p in programs]
+    server.conf(w, write=True)
+    w.hostile.play(lambda conversation: conversation.flight() and conversation.hang())
+    with concurrent.futures.ThreadPoolExecutor(6) as pool:
+        cells = list(pool.map(lambda p: cell(w, None, p, server), programs))
+    caught = trap.take()
+    return [("PAST", str(caught))] * len(cells) if caught else cells
+
+
+HEAD = """# Real programs by servers
+
+Written by `tests/e2e/matrix.py --write` (as root, in network namespaces of its own, with Debian's
+packages); the tests compare it with what they see. A program runs under `socksify`, its target is
+where only the server leads, and a trap records every packet that leaves by any other way: in each
+cell it saw nothing.
+
+`ok`: the right octets came back. `refused`: the server cannot do that; the program was told, and so
+was the user, and nothing was sent. `fails`: a server that takes connections and says nothing, or one
+that is down: the program was told in time. `–`: not run.
+
+"""
+
+
+def table(rows):
+    lines = ["| program | " + " | ".join(server.title for server in SERVERS) + " |",
+             "| --- " * (len(SERVERS) + 1) + "|"]
+    lines += ["| %s | %s |" % (program.title, " | ".join(row)) for program, row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def main():
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--build", default="build")
+    options.add_argument("--write", action="store_true", help="write docs/MATRIX.md")
+    options.add_argument("-k", default="", help="programs whose title holds this; nothing is compared")
+    args = options.parse_args()
+    programs = [p for p in PROGRAMS if args.k in p.title]
+    passed = failed = 0
+
+    def count(wrong, title):
+        nonlocal passed, failed
+        passed, failed = passed + (not wrong), failed + bool(wrong)
+        print("%s - %s%s" % ("FAILED" if wrong else "ok", title, wrong and ": " + wrong), flush=True)
+
+    with run.made(args.build) as (world, trap):
+        count("" if run.trap_works(world, trap) else "it did not", "the trap catches what goes past")
+        test_udp.targets(world)
+        columns = []
+        for server in SERVERS:
+            cells = column(world, trap, server, programs)
+            for program, (said, wrong) in zip(programs, cells):
+                if said != "–":
+                    count(wrong, "%s by %s" % (program.title, server.title))
+            columns.append([said for said, _ in cells])
+    text = HEAD + table(zip(programs, zip(*columns)))
+    print(text[len(HEAD):], end="")
+    if args.write:
+        s.write(PAGE_OF, text)
+    elif not args.k:
+        with open(PAGE_OF, encoding="utf-8") as f:
+            count("" if f.read() == text else "it says something else", "docs/MATRIX.md")
+    print("matrix: %d passed, %d failed" % (passed, failed))
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,28 @@
+/* What every target begins with. */
+#ifndef FUZZ_H
+#define FUZZ_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+#define CHECK(what)                                                                                \
+    do {                                                                                           \
+        if (!(what))                                                                               \
+            abort();                                                                               \
+    } while (0)
+
+/* A copy whose ends are the sanitizer's to watch; to be freed. */
+static inline uint8_t *exact_copy(const void *data, size_t n)
+{
+    uint8_t *copy = malloc(n ? n : 1);
+    CHECK(copy);
+    if (n)
+        memcpy(copy, data, n);
+    return copy;
+}
+
+#endif
