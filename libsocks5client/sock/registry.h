@@ -1,10 +1,11 @@
 /* What this process knows of its descriptors.
  *
  * A slot a descriptor: the first chunk of them is at hand, a look-up there is one load; the others
- * are reached through a table of atomic pointers. A slot names the record of an open file description that is ours, and remembers where
- * the descriptor is registered with epoll (also while it is not ours: a program may register a
- * socket first and connect it later). Chunks and records are never unmapped, so a reader may hold
- * a stale pointer and find out by its generation; nothing here takes a lock. */
+ * are reached through a table of atomic pointers. A slot names the record of an open file
+ * description that is ours, and remembers where the descriptor is registered with epoll (also while
+ * it is not ours: a program may register a socket first and connect it later). Chunks and records
+ * are never unmapped, so a reader may hold a stale pointer and find out by its generation; nothing
+ * here takes a lock. */
 #ifndef S5_REGISTRY_H
 #define S5_REGISTRY_H
 
@@ -119,7 +120,6 @@ void s5_registry_relay(struct s5_registry *r, struct s5_record *record, uint32_t
 
 /* The same, made when missing; NULL: FD is beyond the table, or memory short. */
 struct s5_slot *s5_registry_make(struct s5_registry *r, int fd);
-
 /* The record of INDEX (+ 1, with or without doubt), NULL for none. */
 static inline struct s5_record *s5_registry_record(const struct s5_registry *r, uint32_t index)
 {
@@ -146,10 +146,8 @@ static inline bool s5_registry_doubted(const struct s5_slot *slot)
 
 /* A fresh record under FD (whatever FD named before is let go), NULL when the table is full. */
 struct s5_record *s5_registry_add(struct s5_registry *r, int fd);
-
 /* FD names RECORD too. 0, or -ENOBUFS. */
 int s5_registry_share(struct s5_registry *r, int fd, struct s5_record *record);
-
 /* FD names nothing any more. Returns the record where this was its last name: the caller disposes
  * of its flight and gives it back with s5_registry_free. Else NULL, and record->fd is a live one. */
 struct s5_record *s5_registry_drop(struct s5_registry *r, int fd);
@@ -157,7 +155,6 @@ void s5_registry_free(struct s5_registry *r, struct s5_record *record);
 
 /* What RECORD has beside itself, from now on; NULL: memory is short. */
 struct s5_record_more *s5_registry_more(struct s5_registry *r, struct s5_record *record);
-
 /* The list of those in flight. 0, or -ENOBUFS. */
 int s5_registry_take_off(struct s5_registry *r, struct s5_record *record);
 void s5_registry_land(struct s5_registry *r, struct s5_record *record);

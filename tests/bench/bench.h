@@ -27,11 +27,22 @@ static inline struct sockaddr_in at(const char *host, int port)
 }
 
 /* Microseconds. */
-static inline double now_us(void)
+static inline double clock_us(clockid_t clock)
 {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(clock, &t);
     return (double)t.tv_sec * 1e6 + (double)t.tv_nsec / 1e3;
+}
+static inline double now_us(void)
+{
+    return clock_us(CLOCK_MONOTONIC);
+}
+
+/* What was done: N since BEGUN, a second; and the microseconds of processor it took this process. */
+static inline void tell_rate(double n, double begun, double begun_processor)
+{
+    printf("%.1f %.1f\n", n / (now_us() - begun) * 1e6,
+           clock_us(CLOCK_PROCESS_CPUTIME_ID) - begun_processor);
 }
 
 #endif

@@ -8,7 +8,8 @@
  *
  *   rtt      N times: microseconds of a blocking connect(), and until an octet came back behind it
  *   up, down MiB a second, N of them      pingpong   round trips a second of 64 octets, N of them
- *   rate     blocking connects a second, N one after another; epoll: the same, without blocking
+ *   rate     blocking connects a second, N one after another; epoll: the same, without blocking;
+ *            for these, the microseconds of processor too that this process took
  *   crowd    N at once: how many became writable without an error within SECONDS, how many of them
  *            then echoed, microseconds until the last was writable, of the longest connect()
  *   memory   N that stay open: how many were opened in SECONDS, octets of memory for each
@@ -90,45 +91,45 @@ static void rtt(int n)
 static void up(int mb)
 {
     int fd = open_to(DISCARD);
-    double begun = now_us();
+    double begun = now_us(), processor = clock_us(CLOCK_PROCESS_CPUTIME_ID);
     for (int i = 0; i < mb * 4; i++)
         CHECK(send(fd, buffer, 1 << 18, 0) == 1 << 18);
     shutdown(fd, SHUT_WR);
     CHECK(recv(fd, buffer, 1, 0) == 1);
-    printf("%.1f\n", mb / (now_us() - begun) * 1e6);
+    tell_rate(mb, begun, processor);
 }
 
 static void down(int mb)
 {
     int fd = open_to(SOURCE), len = sprintf(buffer, "%d\n", mb);
-    double begun = now_us();
+    double begun = now_us(), processor = clock_us(CLOCK_PROCESS_CPUTIME_ID);
     CHECK(send(fd, buffer, (size_t)len, 0) == len);
     for (size_t left = (size_t)mb << 20; left > 0;) {
         ssize_t n = recv(fd, buffer, sizeof buffer, 0);
         CHECK(n > 0);
         left -= (size_t)n;
     }
-    printf("%.1f\n", mb / (now_us() - begun) * 1e6);
+    tell_rate(mb, begun, processor);
 }
 
 static void pingpong(int n)
 {
     int fd = open_to(ECHO);
     no_delay(fd);
-    double begun = now_us();
+    double begun = now_us(), processor = clock_us(CLOCK_PROCESS_CPUTIME_ID);
     for (int i = 0; i < n; i++) {
         CHECK(send(fd, buffer, 64, 0) == 64);
         CHECK(recv(fd, buffer, 64, MSG_WAITALL) == 64);
     }
-    printf("%.1f\n", n / (now_us() - begun) * 1e6);
+    tell_rate(n, begun, processor);
 }
 
 static void rate(int n)
 {
-    double begun = now_us();
+    double begun = now_us(), processor = clock_us(CLOCK_PROCESS_CPUTIME_ID);
     for (int i = 0; i < n; i++)
         close(open_to(ECHO));
-    printf("%.1f\n", n / (now_us() - begun) * 1e6);
+    tell_rate(n, begun, processor);
 }
 
 /* --- without blocking --- */
@@ -201,7 +202,7 @@ static bool finished(unsigned i)
 static void epoll(int n)
 {
     struct epoll_event e;
-    double begun = now_us();
+    double begun = now_us(), processor = clock_us(CLOCK_PROCESS_CPUTIME_ID);
     for (int i = 0; i < n; i++) {
         begin(0);
         do /* a signal may be how who covers this program gets on */
@@ -209,7 +210,7 @@ static void epoll(int n)
         while (!further(0));
         close(crowd[0].fd);
     }
-    printf("%.1f\n", n / (now_us() - begun) * 1e6);
+    tell_rate(n, begun, processor);
 }
 
 /* Each of the ready ones gets an octet, all of them a second for it to come back. */

@@ -52,17 +52,33 @@ def one_processor(*processes):
             os.sched_setaffinity(pid, before)
 
 
+def spent(process):
+    """Microseconds of processor that PROCESS took so far."""
+    total = 0
+    for thread in os.listdir("/proc/%d/task" % process.pid):
+        with open("/proc/%d/task/%s/schedstat" % (process.pid, thread), encoding="ascii") as f:
+            total += int(f.read().split()[0])
+    return total / 1e3
+
+
+def by_work(bed, contender, mode, n):
+    """N things a second, by the time of processor that program and server take: on a machine that does
+    nothing else it is the time that passes, as they share a processor."""
+    before = spent(bed.server)
+    _, own = bed.run(contender, mode, n)[0]
+    return n / (own + spent(bed.server) - before) * 1e6
+
+
 def round_trips(bed, everyone, effort):
     how = ("a blocking connect() over a link with %d ms there and back, and until an octet was sent "
            "and came back behind it, in round trips: 1 is what a direct connect() takes. The least "
            "there can be: 2 and 3 through a server." % (bed.delay / 1000))
     rows = [Row("rtt", "round trips to connect", how, base="direct", unit="us",
                 target=("at most", 2.1)),
-            Row("first", "round trips to the first octet", how, target=("at most", 3.1)),
+            Row("first", "round trips to the first octet", how),
             Row("rtt-login", "round trips to connect, user and password", how,
                 target=("at most", 2.1)),
-            Row("first-login", "round trips to the first octet, user and password", how,
-                target=("at most", 3.1))]
+            Row("first-login", "round trips to the first octet, user and password", how)]
     unit = []  # round trips of the link, as a direct connect() has them
 
     def run(contender):
@@ -85,26 +101,28 @@ def round_trips(bed, everyone, effort):
 
 def streams(bed, everyone, effort):
     how = ("one connection over virtual Ethernet: %d MiB out, as many in, and the time of 64 octets "
-           "there and back; program and server share a processor." % effort.mib)
+           "there and back; by the time of processor that program and server take together, which on a "
+           "quiet machine with one processor is what passes." % effort.mib)
     rows = [Row("up", "bulk out", how, base="floor", unit="MiB/s", target=("at least", 0.97)),
             Row("down", "bulk in", how, base="floor", unit="MiB/s", target=("at least", 0.97)),
             Row("pingpong", "64 octets there and back: time", how, base="floor", unit="us",
                 target=("at most", 1.05))]
 
     def run(contender):
-        up, down = (bed.run(contender, way, effort.mib)[0][0] for way in ("up", "down"))
-        return up, down, 1e6 / bed.run(contender, "pingpong", effort.pingpongs)[0][0]
+        up, down = (by_work(bed, contender, way, effort.mib) for way in ("up", "down"))
+        return up, down, 1e6 / by_work(bed, contender, "pingpong", effort.pingpongs)
 
     with one_processor(bed.server):
-        return by_turns(everyone, 2 * effort.rounds, run, rows)
+        return by_turns(everyone, effort.rounds, run, rows)
 
 
 def rate(bed, everyone, effort):
-    row = Row("rate", "connects a second", "blocking connect() and close(), %d one after another; "
-              "program and server share a processor." % effort.connects, base="floor", unit="/s")
+    row = Row("rate", "connects a second", "blocking connect() and close(), %d one after another; by "
+              "the time of processor that program and server take together." % effort.connects,
+              base="floor", unit="/s")
     with one_processor(bed.server):
         return by_turns(everyone, effort.rounds,
-                        lambda c: bed.run(c, "rate", effort.connects)[0], [row])
+                        lambda c: [by_work(bed, c, "rate", effort.connects)], [row])
 
 
 def crowd(bed, everyone, effort):
@@ -142,19 +160,19 @@ def memory(bed, everyone, effort):
     def run(contender):
         opened, each = bed.run(contender, "memory", 10000, 3 * effort.patience)[0]
         if opened < 10000:
-            row.notes[contender.name] = "%d open" % opened
+            row.notes[contender.name] = "%d open in %d s" % (opened, 3 * effort.patience)
         return [each]
 
     return by_turns(everyone, 1, run, [row])
 
 
 def datagrams(bed, everyone, effort):
-    program = bed.build + "/tests/bench/bench_datagrams"
+    program, patience = bed.build + "/tests/bench/bench_datagrams", 15
     server, target = PLACES["fast"]
     rows = [Row("udp-" + words, "datagrams a second, " + title,
                 "64 octets, 32 of them under way at a time, each by a call of its own, there through "
-                "the relay and back; program and relay share a processor. The target counts what came "
-                "past the relay.", base="floor", unit="/s", target=("at least", 0.9))
+                "the relay and back; by the time of processor that program and relay take together. The "
+                "target counts what came past the relay.", base="floor", unit="/s", target=("at least", 0.9))
             for words, title in (("connected", "connected socket"), ("loose", "sendto()"))]
 
     def run(contender):
@@ -163,18 +181,20 @@ def datagrams(bed, everyone, effort):
             relay, port = started(["ip", "netns", "exec", beds.PROXY, program, "relay", server,
                                    "1082", target])
             to = (target, "7") if contender.name == "direct" else (server, port)
+            before = spent(relay)
             try:
                 said = bed.covered(contender, [
                     program, "self" if contender.speaks else "plain", words, *to, target, "64",
-                    "32", str(effort.datagrams)], seconds=15, port=int(port))
+                    "32", str(effort.datagrams)], seconds=patience, port=int(port))
             except Failed as e:
                 said, why = "", str(e)
+            relayed = spent(relay) - before
             counted, past = (int(x) for x in relay.communicate("quit\n", timeout=20)[0].split())
             if past and contender.name != "direct":
                 raise Failed("leaks: %d of %d went past the server" % (past, past + counted))
             if not said:
-                raise Failed("no UDP (%s)" % why)
-            figures.append(float(said))
+                raise Failed("not done in %d s" % patience if why == "hangs" else "no UDP")
+            figures.append(effort.datagrams / (float(said.split()[1]) + relayed) * 1e6)
         return figures
 
     with one_processor():
@@ -204,7 +224,7 @@ def sealed(build, scratch, effort):
             part = [Row("gss-%s-%s" % (level, way), "GSSAPI %s, %s" % (level, title), how,
                         base="floor", unit="MB/s", target=("at least", wanted))
                     for way, title in (("up", "out"), ("down", "in"))]
-            for _ in range(effort.rounds):
+            for _ in range((effort.rounds + 1) // 2):
                 alone = bed.run("wrap", seals.LEVELS.index(level), effort.sealed)
                 for row, way in zip(part, ("up", "down")):
                     row.put("floor", alone / 1e6)

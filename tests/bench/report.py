@@ -60,8 +60,8 @@ class Row:
             absolute = self.absolute(name)
             if name == self.base:
                 text = "1 = %s %s" % (number(absolute, 0 if absolute >= 100 else 2), self.unit)
-        elif self.unit:
-            text += " " + self.unit
+        elif self.unit:  # never without what it is beside the floor's
+            text += " %s, %s times the floor" % (self.unit, number(middle / self.median("floor"), 1))
         return text
 
     def verdict(self, name="socksify"):
