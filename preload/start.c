@@ -156,5 +156,7 @@ char *const *s5_start_kept(int *ret_count)
 const char *s5_start_object(void)
 {
     Dl_info info;
-    return dladdr((void *)(uintptr_t)s5_start_object, &info) ? info.dli_fname : NULL;
+    if (!dladdr((void *)(uintptr_t)s5_start_object, &info))
+        return NULL;
+    return strcmp(info.dli_fname, PRELOAD_PATH) == 0 ? PRELOAD_NAME : info.dli_fname;
 }
