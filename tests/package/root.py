@@ -1,6 +1,6 @@
 """A machine of one's own to install things on: this one's files with a layer of memory above them, in
 namespaces for mounts and processes, with the bed's client as its network. What is written, installed
-or started in it is gone with it."""
+or started in it is gone with it. Dante's client, of whose names some are ours, is not on it."""
 
 import os
 import subprocess
@@ -12,7 +12,7 @@ SET_UP = """
 mount -t tmpfs layer "$1" && cd "$1" && mkdir upper work root
 mount -t overlay -o lowerdir=/,upperdir=upper,workdir=work layer root
 mount -t proc proc root/proc && mount --rbind /dev root/dev
-for folder in run tmp; do mount -t tmpfs -o mode=1777 tmp root/$folder; done
+mount -t tmpfs -o mode=755 run root/run
 mkdir -p root/run/sshd root/work
 echo up
 exec sleep infinity
@@ -32,13 +32,15 @@ class Root:
             raise RuntimeError("no private root: unshare or mount failed")
         with open("/proc/%d/task/%d/children" % (self.outer.pid, self.outer.pid)) as f:
             self.pid = int(f.read().split()[0])
+        # No index of manuals is made anew, which takes longer than all else of an installation.
+        self.must("rm -f /var/lib/man-db/auto-update; dpkg --purge dante-client 2>/dev/null || true")
 
     def close(self):
         """With the first process of its namespace all the others end, and the mounts go."""
         self.outer.kill()
         self.outer.wait()
 
-    def run(self, command, env=None, seconds=60, data=None, ns=bed.CLIENT, cwd="/work"):
+    def run(self, command, env=None, seconds=180, data=None, ns=bed.CLIENT, cwd="/work"):
         """A command in it, as bed.run() has it."""
         words = ["%s=%s" % pair for pair in
                  dict({"PATH": PATH, "HOME": "/root", "TERM": "dumb"}, **(env or {})).items()]
