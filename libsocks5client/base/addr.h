@@ -3,9 +3,11 @@
 #ifndef S5_ADDR_H
 #define S5_ADDR_H
 
+#include <netinet/in.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/socket.h>
 
 /* Longest domain name of RFC 1928, in octets, and the longest text of
@@ -63,5 +65,19 @@ bool s5_addr_is_loopback(const struct s5_addr *addr);
 
 /* 224.0.0.0/4, 255.255.255.255, ff00::/8. */
 bool s5_addr_is_multicast(const struct s5_addr *addr);
+
+/* Whether the first BITS (0..128) of two addresses of 16 octets, of which that many are set, agree. */
+static inline bool s5_addr_same_prefix(const uint8_t *a, const uint8_t *b, unsigned bits)
+{
+    uint32_t x, y;
+    for (; bits >= 32; bits -= 32, a += 4, b += 4)
+        if (memcmp(a, b, 4) != 0)
+            return false;
+    if (bits == 0)
+        return true;
+    memcpy(&x, a, 4);
+    memcpy(&y, b, 4);
+    return ntohl(x ^ y) >> (32 - bits) == 0;
+}
 
 #endif

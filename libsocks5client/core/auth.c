@@ -1,21 +1,9 @@
-/* The methods in one table. A session keeps the number of its method, never the row's address: it
+/* The methods in one table, each at its number. A session keeps the number of its method, never the row's address: it
  * may be carried on by a process that has this library elsewhere in memory. */
 #include "auth.h"
 #include "wire.h"
 #include <errno.h>
 #include <string.h>
-
-static int none_check(const struct s5_session_setup *setup)
-{
-    (void)setup;
-    return 0;
-}
-
-static void none_keep(struct s5_session *s, const struct s5_session_setup *setup)
-{
-    (void)s;
-    (void)setup;
-}
 
 static int userpass_check(const struct s5_session_setup *setup)
 {
@@ -54,16 +42,13 @@ static int gssapi_check(const struct s5_session_setup *setup)
 }
 
 static const struct s5_auth methods[] = {
-    {S5_METHOD_NONE, 0, false, none_check, none_keep, NULL, NULL},
-    {S5_METHOD_GSSAPI, 0, true, gssapi_check, none_keep, NULL, NULL},
-    {S5_METHOD_USERPASS, S5_WIRE_STATUS_LEN, false, userpass_check, userpass_keep, userpass_write,
-     userpass_read},
+    [S5_METHOD_NONE] = {0, false, NULL, NULL, NULL, NULL},
+    [S5_METHOD_GSSAPI] = {0, true, gssapi_check, NULL, NULL, NULL},
+    [S5_METHOD_USERPASS] = {S5_WIRE_STATUS_LEN, false, userpass_check, userpass_keep,
+                            userpass_write, userpass_read},
 };
 
 const struct s5_auth *s5_auth_find(uint8_t method)
 {
-    for (size_t i = 0; i < sizeof methods / sizeof *methods; i++)
-        if (methods[i].method == method)
-            return &methods[i];
-    return NULL;
+    return method < sizeof methods / sizeof *methods ? &methods[method] : NULL;
 }

@@ -7,16 +7,15 @@
 #include "session.h"
 
 struct s5_auth {
-    uint8_t method; /* as in the greeting */
     /* Octets of the answer; 0 for a method without a sub-negotiation, whose WRITE and READ are
      * never called. */
     uint8_t answer_len;
     /* The sub-negotiation is another machine's (gss_link.h): the session stands still in AUTH, with
      * nothing to write or read, until s5_session_authenticated(). */
     bool foreign;
-    /* 0, or -EINVAL: the set-up lacks what the method needs. */
+    /* 0, or -EINVAL: the set-up lacks what the method needs. NULL: it needs nothing. */
     int (*check)(const struct s5_session_setup *setup);
-    /* Copies into S what WRITE will need. */
+    /* Copies into S what WRITE will need. NULL: nothing. */
     void (*keep)(struct s5_session *s, const struct s5_session_setup *setup);
     void (*write)(const struct s5_session *s, struct s5_writer *w);
     /* As the readers of wire.h, and -EACCES: refused. */

@@ -1,5 +1,5 @@
-/* What goes out is put into OUT whole messages at a time; what comes in is gathered in IN, one
- * message at a time, and looked at after every piece, so that an answer that cannot become right
+/* What goes out is put into OUT whole messages at a time; what comes in is gathered in IN and looked
+ * at, a message at a time, after every piece, so that an answer that cannot become right
  * fails without waiting for its end.
  *
  *            selection              status                 reply            second reply
@@ -20,7 +20,9 @@
 #include <errno.h>
 #include <string.h>
 
-static_assert(S5_SESSION_IN_MAX >= 4 + 1 + S5_ADDR_NAME_MAX + 2, "IN holds any reply");
+static_assert(S5_SESSION_IN_MAX >=
+                  S5_WIRE_SELECTION_LEN + S5_WIRE_STATUS_LEN + 4 + 1 + S5_ADDR_NAME_MAX + 2,
+              "IN holds any reply behind what came with its beginning");
 static_assert(S5_SESSION_OUT_MAX >=
                   2 + S5_SESSION_METHODS_MAX + 3 + 2 * 255 + 4 + 1 + S5_ADDR_NAME_MAX + 2,
               "OUT holds a whole flight");
@@ -46,7 +48,9 @@ static void enter(struct s5_session *s, enum s5_session_state state)
         explicit_bzero(s->out, s->out_len);
         s->out_len = s->out_sent = 0;
     }
-    s->in_len = 0;
+    s->in_at = (uint16_t)(s->in_at + s->in_want);
+    if (s->in_at >= s->in_len || state == S5_SESSION_FAILED)
+        s->in_at = s->in_len = 0;
     s->in_want = state == S5_SESSION_AUTH ? s5_auth_find(s->method)->answer_len : S5_WIRE_REPLY_MIN;
     s->state = (uint8_t)state;
 }
@@ -106,7 +110,8 @@ void s5_session_sent(struct s5_session *s, size_t n)
     size_t left = s->out_len - s->out_sent;
     if (n > left)
         n = left;
-    explicit_bzero(s->out + s->out_sent, n);
+    if (s->auth_queued)
+        explicit_bzero(s->out + s->out_sent, n);
     s->out_sent = (uint16_t)(s->out_sent + n);
     if (s->out_sent == s->out_len)
         s->out_len = s->out_sent = 0;
@@ -147,7 +152,7 @@ static int check(const struct s5_session_setup *setup)
         return -EINVAL;
     for (unsigned i = 0; i < setup->n_methods; i++) {
         const struct s5_auth *auth = s5_auth_find(setup->methods[i]);
-        if (!auth || auth->check(setup) < 0)
+        if (!auth || (auth->check && auth->check(setup) < 0))
             return -EINVAL;
     }
     return check_dst(setup->dst);
@@ -175,7 +180,7 @@ static void init(struct s5_session *s, const struct s5_session_setup *setup)
     s->pipeline = setup->pipeline;
     s->failed_in = S5_SESSION_METHOD;
     s->error = 0;
-    s->out_len = s->out_sent = s->request_at = s->in_len = 0;
+    s->out_len = s->out_sent = s->request_at = s->in_at = s->in_len = 0;
     s->in_want = S5_WIRE_SELECTION_LEN;
     s->username_len = s->password_len = 0;
     copy_dst(&s->dst, setup->dst);
@@ -191,8 +196,11 @@ int s5_session_start(struct s5_session *s, const struct s5_session_setup *setup)
     if (r < 0)
         return r;
     init(s, setup);
-    for (unsigned i = 0; i < setup->n_methods; i++)
-        s5_auth_find(setup->methods[i])->keep(s, setup);
+    for (unsigned i = 0; i < setup->n_methods; i++) {
+        const struct s5_auth *auth = s5_auth_find(setup->methods[i]);
+        if (auth->keep)
+            auth->keep(s, setup);
+    }
     queue_greeting(s);
     if (s->pipeline && s->n_methods == 1 && !s5_auth_find(s->method)->foreign) {
         queue_auth(s, s5_auth_find(s->method));
@@ -248,12 +256,23 @@ static int take_status(struct s5_session *s, struct s5_reader *r)
     return 0;
 }
 
-static int take_reply(struct s5_session *s, struct s5_reader *r)
+/* A reply, or its beginning. A failing REP is the best there is to say, even where what follows it is
+ * malformed. */
+static int take_reply(struct s5_session *s, const uint8_t *in, int n)
 {
-    struct s5_addr ignored;
-    int result = s5_wire_read_reply(r, &s->rep, s->rep ? &ignored : &s->bound);
-    if (s->rep)
-        return s5_reply_errno(s->rep);
+    int len = s5_wire_reply_len(in, (size_t)n);
+    if (n >= 2 && in[0] == S5_WIRE_VER) {
+        s->rep = in[1];
+        s->have_rep = true;
+        if (s->rep && (len < 0 || n >= len))
+            return s5_reply_errno(s->rep);
+    }
+    if (len < 0)
+        return len;
+    s->in_want = (uint16_t)len;
+    if (n < len)
+        return -EAGAIN;
+    int result = s5_wire_take_reply(in, (size_t)len, &s->rep, &s->bound);
     if (result < 0)
         return result;
     bool first = s->command == S5_BIND && s->state == S5_SESSION_REPLY;
@@ -261,38 +280,20 @@ static int take_reply(struct s5_session *s, struct s5_reader *r)
     return 0;
 }
 
-/* A beginning of a reply. A failing REP is the best there is to say, even where what follows it is
- * malformed. */
-static int look_at_reply(struct s5_session *s)
-{
-    int len = s5_wire_reply_len(s->in, s->in_len);
-    if (s->in_len >= 2 && s->in[0] == S5_WIRE_VER) {
-        s->rep = s->in[1];
-        s->have_rep = true;
-        if (len < 0 && s->rep)
-            return s5_reply_errno(s->rep);
-    }
-    if (len < 0)
-        return len;
-    s->in_want = (uint16_t)len;
-    return s->in_len < len ? -EAGAIN : 0;
-}
-
-/* What IN holds: 0 taken, -EAGAIN only a part of the message, or why the session fails. */
+/* What IN holds: 0 a message was taken, -EAGAIN only a part of one, or why the session fails. */
 static inline int take(struct s5_session *s)
 {
-    struct s5_reader r = s5_reader_init(s->in, s->in_len);
-    if (s->state == S5_SESSION_METHOD)
-        return take_selection(s, &r);
-    if (s->state == S5_SESSION_AUTH)
-        return take_status(s, &r);
-    int result = look_at_reply(s);
-    return result < 0 ? result : take_reply(s, &r);
+    const uint8_t *in = s->in + s->in_at;
+    int n = s->in_len - s->in_at;
+    if (s->state >= S5_SESSION_REPLY)
+        return take_reply(s, in, n);
+    struct s5_reader r = s5_reader_init(in, (size_t)n);
+    return s->state == S5_SESSION_METHOD ? take_selection(s, &r) : take_status(s, &r);
 }
 
 size_t s5_session_need(const struct s5_session *s)
 {
-    size_t now = s->in_want - s->in_len, reply = request_sent(s) ? S5_WIRE_REPLY_MIN : 0;
+    size_t now = s->in_want - (size_t)(s->in_len - s->in_at), reply = request_sent(s) ? S5_WIRE_REPLY_MIN : 0;
     switch (s->state) {
     case S5_SESSION_METHOD:
         if (!greeting_sent(s))
@@ -310,24 +311,20 @@ size_t s5_session_need(const struct s5_session *s)
 
 int s5_session_feed(struct s5_session *s, const void *data, size_t n)
 {
-    return n == 0 || n > s5_session_need(s) ? -EINVAL : s5_session_take(s, data, n);
+    if (n == 0 || n > s5_session_need(s))
+        return -EINVAL;
+    memcpy(s5_session_space(s), data, n);
+    return s5_session_came(s, n);
 }
 
-int s5_session_take(struct s5_session *s, const void *data, size_t n)
+int s5_session_came(struct s5_session *s, size_t n)
 {
-    const uint8_t *at = data, *end = at + n;
-    while (at < end) {
-        size_t part = s->in_want - s->in_len, left = (size_t)(end - at);
-        if (part > left)
-            part = left;
-        memcpy(s->in + s->in_len, at, part);
-        at += part;
-        s->in_len = (uint16_t)(s->in_len + part);
-        int result = take(s);
-        if (result < 0 && result != -EAGAIN)
-            return fail(s, result);
-    }
-    return 0;
+    int result;
+    s->in_len = (uint16_t)(s->in_len + n);
+    do
+        result = take(s);
+    while (result == 0 && s->in_len);
+    return result == 0 || result == -EAGAIN ? 0 : fail(s, result);
 }
 
 /* --- endings --- */

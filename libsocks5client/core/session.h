@@ -26,8 +26,9 @@ enum s5_method { S5_METHOD_NONE = 0, S5_METHOD_GSSAPI = 1, S5_METHOD_USERPASS = 
 /* Greeting, sub-negotiation and request in one flight, at their longest:
  * (2 + methods) + (3 + 255 + 255) + (4 + 1 + 255 + 2). */
 #define S5_SESSION_OUT_MAX (2 + S5_SESSION_METHODS_MAX + 513 + 262)
-/* The longest message from a server: a reply with a name of 255 octets. */
-#define S5_SESSION_IN_MAX 262
+/* What a server may have sent that is not taken yet, at its most: the short answers in front of a
+ * reply are gathered with its beginning, and a reply with a name of 255 octets is 262. */
+#define S5_SESSION_IN_MAX (2 + 2 + 262)
 
 enum s5_session_state {
     S5_SESSION_METHOD, /* waiting for the method selection */
@@ -69,8 +70,9 @@ struct s5_session {
     uint16_t out_len;    /* octets in OUT */
     uint16_t out_sent;   /* of which written already; both 0 once all is written */
     uint16_t request_at; /* where the request begins in OUT; valid while it is there */
-    uint16_t in_len;     /* octets in IN of the message being received */
-    uint16_t in_want;    /* octets it takes at least, as far as those tell; above IN_LEN */
+    uint16_t in_at;      /* where the message being received begins in IN */
+    uint16_t in_len;     /* octets in IN; both 0 between messages */
+    uint16_t in_want;    /* octets it takes at least, as far as those there tell */
     uint8_t username_len, password_len;
     struct s5_addr dst;   /* where to; its unused octets are never set */
     struct s5_addr bound; /* BND of the last successful reply */
@@ -86,7 +88,7 @@ int s5_session_start(struct s5_session *s, const struct s5_session_setup *setup)
 /* What to write next; RET_LEN 0 when nothing is. Valid until the next call on S. */
 const uint8_t *s5_session_out(const struct s5_session *s, size_t *ret_len);
 
-/* N octets of it were written. Octets written are wiped: they may hold the password. */
+/* N octets of it were written. Where they may hold the password they are wiped. */
 void s5_session_sent(struct s5_session *s, size_t n);
 
 /* The most octets that may be read now and are certain to be the negotiation's own; 0 in
@@ -98,8 +100,13 @@ size_t s5_session_need(const struct s5_session *s);
 /* N octets (1..need) came, cut as they may be. 0, or the negative errno it FAILED with. More than
  * needed is -EINVAL and changes nothing, as is none. */
 int s5_session_feed(struct s5_session *s, const void *data, size_t n);
-/* The same for who has just asked s5_session_need and N (not 0) keeps to it. */
-int s5_session_take(struct s5_session *s, const void *data, size_t n);
+/* The same without a copy: where s5_session_need octets may be put, and that N of them (1..need) are
+ * there. */
+static inline uint8_t *s5_session_space(struct s5_session *s)
+{
+    return s->in + s->in_len;
+}
+int s5_session_came(struct s5_session *s, size_t n);
 
 /* The server closed its side (or reset). FAILED unless DONE or BOUND; a failing REP already in
  * hand wins (also when only its first octets came). -ECONNREFUSED where no reply came at all:

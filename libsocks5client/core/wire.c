@@ -6,10 +6,13 @@
 
 void s5_wire_write_greeting(struct s5_writer *w, const uint8_t *methods, uint8_t n_methods)
 {
-    const uint8_t head[] = {S5_WIRE_VER, n_methods};
-    s5_write_octets(w, head, sizeof head);
+    uint8_t *at = s5_write_skip(w, 2U + n_methods);
+    if (!at)
+        return;
+    *at++ = S5_WIRE_VER;
+    *at++ = n_methods;
     for (unsigned i = 0; i < n_methods; i++) /* few: less than a call of memcpy */
-        s5_write_u8(w, methods[i]);
+        at[i] = methods[i];
 }
 
 void s5_wire_write_userpass(struct s5_writer *w, const char *username, uint8_t username_len,
@@ -22,31 +25,55 @@ void s5_wire_write_userpass(struct s5_writer *w, const char *username, uint8_t u
     s5_write_octets(w, password, password_len);
 }
 
-void s5_wire_write_address(struct s5_writer *w, const struct s5_addr *addr)
+/* The octets of ATYP, address and port. */
+static inline size_t address_len(const struct s5_addr *addr)
+{
+    if (addr->kind == S5_ADDR_NAME)
+        return 1 + 1 + (size_t)addr->name_len + 2;
+    return 1 + (addr->kind == S5_ADDR_IPV6 ? 16 : 4) + 2;
+}
+
+/* AT has room for them. */
+static inline void put_address(uint8_t *at, const struct s5_addr *addr)
 {
     switch (addr->kind) {
     case S5_ADDR_IPV6:
-        s5_write_u8(w, S5_WIRE_IPV6);
-        s5_write_octets(w, addr->octets, 16);
+        *at++ = S5_WIRE_IPV6;
+        memcpy(at, addr->octets, 16);
+        at += 16;
         break;
     case S5_ADDR_NAME:
-        s5_write_u8(w, S5_WIRE_NAME);
-        s5_write_u8(w, addr->name_len);
-        s5_write_octets(w, addr->name, addr->name_len);
+        *at++ = S5_WIRE_NAME;
+        *at++ = addr->name_len;
+        memcpy(at, addr->name, addr->name_len);
+        at += addr->name_len;
         break;
     default:
-        s5_write_u8(w, S5_WIRE_IPV4);
-        s5_write_octets(w, addr->kind == S5_ADDR_IPV4 ? addr->octets : (uint8_t[4]){0}, 4);
+        *at++ = S5_WIRE_IPV4;
+        memcpy(at, addr->kind == S5_ADDR_IPV4 ? addr->octets : (const uint8_t[4]){0}, 4);
+        at += 4;
         break;
     }
-    s5_write_u16(w, addr->port);
+    at[0] = (uint8_t)(addr->port >> 8);
+    at[1] = (uint8_t)addr->port;
+}
+
+void s5_wire_write_address(struct s5_writer *w, const struct s5_addr *addr)
+{
+    uint8_t *at = s5_write_skip(w, address_len(addr));
+    if (at)
+        put_address(at, addr);
 }
 
 void s5_wire_write_request(struct s5_writer *w, uint8_t command, const struct s5_addr *dst)
 {
-    const uint8_t head[] = {S5_WIRE_VER, command, 0};
-    s5_write_octets(w, head, sizeof head);
-    s5_wire_write_address(w, dst);
+    uint8_t *at = s5_write_skip(w, 3 + address_len(dst));
+    if (!at)
+        return;
+    at[0] = S5_WIRE_VER;
+    at[1] = command;
+    at[2] = 0;
+    put_address(at + 3, dst);
 }
 
 int s5_wire_read_selection(struct s5_reader *r, uint8_t *ret_method)
@@ -106,21 +133,6 @@ int s5_wire_read_address(struct s5_reader *r, struct s5_addr *ret)
     return 0;
 }
 
-int s5_wire_read_reply(struct s5_reader *r, uint8_t *ret_rep, struct s5_addr *ret_bound)
-{
-    uint8_t ver = s5_read_u8(r);
-    if (!r->failed && ver != S5_WIRE_VER)
-        return -EPROTO;
-    uint8_t rep = s5_read_u8(r);
-    s5_read_u8(r); /* RSV: servers exist that leave something else than 00 in it */
-    if (r->failed)
-        return -EAGAIN;
-    int result = s5_wire_read_address(r, ret_bound);
-    if (result == 0)
-        *ret_rep = rep;
-    return result;
-}
-
 int s5_wire_reply_len(const uint8_t *reply, size_t n)
 {
     if (n > 0 && reply[0] != S5_WIRE_VER)
@@ -137,4 +149,26 @@ int s5_wire_reply_len(const uint8_t *reply, size_t n)
     default:
         return -EPROTO;
     }
+}
+
+int s5_wire_take_reply(const uint8_t *reply, size_t len, uint8_t *ret_rep, struct s5_addr *ret_bound)
+{
+    uint16_t port = (uint16_t)(reply[len - 2] << 8 | reply[len - 1]);
+    int result = 0;
+    if (reply[3] == S5_WIRE_NAME)
+        result = set_name(ret_bound, reply + 5, len - 7, port);
+    else
+        s5_addr_from_octets(ret_bound, reply + 4, len - 6, port);
+    if (result == 0)
+        *ret_rep = reply[1]; /* [2] is RSV: servers exist that leave something else than 00 in it */
+    return result;
+}
+
+int s5_wire_read_reply(struct s5_reader *r, uint8_t *ret_rep, struct s5_addr *ret_bound)
+{
+    int len = s5_wire_reply_len(r->at, r->left);
+    if (len < 0)
+        return len;
+    const uint8_t *reply = s5_read_skip(r, (size_t)len);
+    return reply ? s5_wire_take_reply(reply, (size_t)len, ret_rep, ret_bound) : -EAGAIN;
 }

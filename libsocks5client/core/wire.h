@@ -48,4 +48,9 @@ int s5_wire_read_reply(struct s5_reader *r, uint8_t *ret_rep, struct s5_addr *re
  */
 int s5_wire_reply_len(const uint8_t *reply, size_t n);
 
+/* A whole reply, LEN being what s5_wire_reply_len said of it. 0, or -EPROTO with nothing returned
+ * for a name with a NUL inside. */
+int s5_wire_take_reply(const uint8_t *reply, size_t len, uint8_t *ret_rep,
+                       struct s5_addr *ret_bound);
+
 #endif

@@ -137,6 +137,28 @@ static int parse_name(struct s5_policy *p, struct s5_match *m, const char *to, s
     return 0;
 }
 
+/* NAME of LEN octets is SUFFIX or below it. */
+static bool is_below(const char *name, size_t len, const char *suffix)
+{
+    size_t n = strlen(suffix);
+    if (len >= n && n && ((name[len - n] ^ suffix[0]) & ~0x20)) /* most end here */
+        return false;
+    return len >= n && strncasecmp(name + len - n, suffix, n) == 0 &&
+           (len == n || name[len - n - 1] == '.');
+}
+
+static bool names_loopback(const struct s5_policy *p, const struct s5_match *m)
+{
+    static const uint8_t zeros[16];
+    const char *name = s5_policy_text(p, m->name);
+    if (m->kind == S5_MATCH_BLOCK && m->family == S5_ADDR_IPV4)
+        return (m->prefix >= 8 && m->octets[0] == 127) ||
+               (m->prefix == 32 && memcmp(m->octets, zeros, 4) == 0);
+    if (m->kind == S5_MATCH_BLOCK)
+        return m->prefix == 128 && memcmp(m->octets, zeros, 15) == 0 && m->octets[15] <= 1;
+    return m->kind != S5_MATCH_ANY && is_below(name, strlen(name), "localhost");
+}
+
 int s5_policy_add_match(struct s5_policy *p, const char *to, size_t len)
 {
     struct s5_addr addr;
@@ -157,7 +179,10 @@ int s5_policy_add_match(struct s5_policy *p, const char *to, size_t len)
                         addr.kind == S5_ADDR_IPV4 && memchr(to, ':', host));
     else
         r = slash ? -EINVAL : parse_name(p, m, to, len);
-    return r < 0 ? r : (int)p->n_matches++;
+    if (r < 0)
+        return r;
+    m->loopback = names_loopback(p, m);
+    return (int)p->n_matches++;
 }
 
 static int parse_port(const char *text, const char **ret_end)
@@ -189,28 +214,13 @@ int s5_policy_add_ports(struct s5_policy *p, const char *ports)
 
 static bool in_block(const struct s5_match *m, const struct s5_addr *addr)
 {
-    if (m->family != addr->kind)
-        return false;
-    unsigned whole = m->prefix / 8, rest = m->prefix % 8;
-    if (memcmp(m->octets, addr->octets, whole) != 0)
-        return false;
-    return rest == 0 || ((m->octets[whole] ^ addr->octets[whole]) >> (8 - rest)) == 0;
+    return m->family == addr->kind && s5_addr_same_prefix(m->octets, addr->octets, m->prefix);
 }
 
 static size_t name_length(const struct s5_addr *addr)
 {
     size_t len = addr->name_len;
     return len > 1 && addr->name[len - 1] == '.' ? len - 1 : len;
-}
-
-/* NAME of LEN octets is SUFFIX or below it. */
-static bool is_below(const char *name, size_t len, const char *suffix)
-{
-    size_t n = strlen(suffix);
-    if (len >= n && n && ((name[len - n] ^ suffix[0]) & ~0x20)) /* most end here */
-        return false;
-    return len >= n && strncasecmp(name + len - n, suffix, n) == 0 &&
-           (len == n || name[len - n - 1] == '.');
 }
 
 static bool is_suffix(const char *suffix, const struct s5_addr *addr)
@@ -220,38 +230,20 @@ static bool is_suffix(const char *suffix, const struct s5_addr *addr)
 
 static bool matches(const struct s5_policy *p, const struct s5_match *m, const struct s5_addr *addr)
 {
-    const char *name = s5_policy_text(p, m->name);
-    switch ((enum s5_match_kind)m->kind) {
-    case S5_MATCH_ANY:
+    if (m->kind == S5_MATCH_ANY)
         return true;
-    case S5_MATCH_BLOCK:
-        return in_block(m, addr);
-    case S5_MATCH_SUFFIX:
-        return addr->kind == S5_ADDR_NAME && is_suffix(name, addr);
-    case S5_MATCH_NAME:
-        return addr->kind == S5_ADDR_NAME && strlen(name) == name_length(addr) &&
-               strncasecmp(name, addr->name, name_length(addr)) == 0;
-    }
-    return false;
+    if (addr->kind != S5_ADDR_NAME)
+        return m->kind == S5_MATCH_BLOCK && in_block(m, addr);
+    const char *name = s5_policy_text(p, m->name);
+    if (m->kind == S5_MATCH_SUFFIX)
+        return is_suffix(name, addr);
+    return m->kind == S5_MATCH_NAME && strlen(name) == name_length(addr) &&
+           strncasecmp(name, addr->name, name_length(addr)) == 0;
 }
 
 static bool is_loopback(const struct s5_addr *addr)
 {
     return addr->kind == S5_ADDR_NAME ? is_suffix("localhost", addr) : s5_addr_is_loopback(addr);
-}
-
-/* Whether a match was written with loopback in mind: a block inside it, the unspecified address, or
- * "localhost" or a name below it. */
-static bool names_loopback(const struct s5_policy *p, const struct s5_match *m)
-{
-    static const uint8_t zeros[16];
-    const char *name = s5_policy_text(p, m->name);
-    if (m->kind == S5_MATCH_BLOCK && m->family == S5_ADDR_IPV4)
-        return (m->prefix >= 8 && m->octets[0] == 127) ||
-               (m->prefix == 32 && memcmp(m->octets, zeros, 4) == 0);
-    if (m->kind == S5_MATCH_BLOCK)
-        return m->prefix == 128 && memcmp(m->octets, zeros, 15) == 0 && m->octets[15] <= 1;
-    return m->kind != S5_MATCH_ANY && is_below(name, strlen(name), "localhost");
 }
 
 /* The unspecified address is 127.0.0.1 or ::1 by another name, so that a rule on these cannot be
@@ -260,7 +252,7 @@ static bool matches_loopback(const struct s5_policy *p, const struct s5_match *m
                              const struct s5_addr *addr)
 {
     static const uint8_t zeros[16];
-    if (!names_loopback(p, m))
+    if (!m->loopback)
         return false;
     if (matches(p, m, addr))
         return true;

@@ -62,6 +62,8 @@ struct s5_match {
     uint8_t kind;   /* enum s5_match_kind */
     uint8_t family; /* S5_ADDR_IPV4 or S5_ADDR_IPV6, for BLOCK */
     uint8_t prefix; /* bits, for BLOCK */
+    bool loopback;  /* written with loopback in mind: a block inside it, the unspecified address,
+                     * "localhost" or a name below it */
     uint8_t octets[16];
     uint32_t name; /* text, for NAME and SUFFIX (without the leading dot) */
 };

@@ -51,6 +51,8 @@ static int wait_turn(struct s5_engine *e, struct s5_flight *f, int fd, uint64_t 
     struct pollfd p = {fd, atomic_load(&f->wants), 0};
     if (now >= until)
         return -EINPROGRESS;
+    if (s5_flight_shared(f, 2) && now + S5_FLIGHT_NAP < wake) /* the record's and the caller's */
+        wake = now + S5_FLIGHT_NAP;
     int n = e->real->ppoll(&p, 1, s5_clock_left(wake < until ? wake : until, now, &left), NULL);
     if (n < 0 && errno == EINTR)
         return s5_connect_restarts() ? 0 : -EINTR;
@@ -168,7 +170,7 @@ static int choose(struct s5_engine *e, const struct s5_server *server, int famil
 }
 
 /* Duplicates made before the socket was ours name the same record. */
-static void find_duplicates(struct s5_engine *e, struct s5_record *record, int fd)
+static __attribute__((noinline, cold)) void find_duplicates(struct s5_engine *e, struct s5_record *record, int fd)
 {
     uint32_t at = 0;
     for (int other; (other = s5_registry_next_dup(&e->registry, fd, &at)) >= 0;)
@@ -236,7 +238,8 @@ static int fly(struct s5_engine *e, int fd, struct s5_flight *f)
         return r;
     }
     s5_epoll_borrow(e, fd);
-    find_duplicates(e, record, fd);
+    if (__builtin_expect(s5_registry_has_dups(&e->registry), 0))
+        find_duplicates(e, record, fd);
     r = s5_flight_dial(e, f, fd, nonblock);
     if (r == -EINPROGRESS && !atomic_load(&f->missed))
         return r;
@@ -252,14 +255,34 @@ static int fly(struct s5_engine *e, int fd, struct s5_flight *f)
                : -EINPROGRESS;
 }
 
+static int begin(struct s5_engine *e, struct s5_flight *f, const struct s5_server *server,
+                 const struct s5_addr *to)
+{
+    int r = s5_flight_begin(e, f, server, to);
+    if (r == 0)
+        return 0;
+    s5_log(&e->log, S5_LOG_ERROR, "refused: server \"%s\" offers no method this program can use",
+           s5_policy_text(e->policy, server->name));
+    return r == -EINVAL ? -EOPNOTSUPP : r;
+}
+
+/* SA, whole and of one of the two families: two sizes, each known. */
+static void note_peer(struct s5_endpoint *peer, const struct sockaddr *sa)
+{
+    if (sa->sa_family == AF_INET) {
+        memcpy(&peer->v4, sa, sizeof peer->v4);
+        peer->len = sizeof peer->v4;
+    } else {
+        memcpy(&peer->v6, sa, sizeof peer->v6);
+        peer->len = sizeof peer->v6;
+    }
+}
+
 /* COOKIE: the socket's, 0 when it is not known. */
-static int via(struct s5_engine *e, int fd, const struct sockaddr *sa, socklen_t len,
-               const struct s5_addr *to, const struct s5_server *server, uint64_t cookie)
+static int via(struct s5_engine *e, int fd, const struct sockaddr *sa, const struct s5_addr *to,
+               const struct s5_server *server, uint64_t cookie)
 {
     int r = s5_resolve_server(e, e->policy, (struct s5_server *)(uintptr_t)server);
-    struct s5_endpoint at = {0};
-    if (r == 0)
-        r = choose(e, server, sa->sa_family, &at);
     if (r < 0)
         return r;
     struct s5_flight *f = s5_flight_take(e);
@@ -268,20 +291,16 @@ static int via(struct s5_engine *e, int fd, const struct sockaddr *sa, socklen_t
         return -ENOBUFS;
     }
     f->cookie = cookie;
-    f->server = at;
-    f->peer.len = len < sizeof f->peer.v6 ? len : sizeof f->peer.v6;
-    memcpy(&f->peer.any, sa, f->peer.len);
-    r = s5_flight_begin(e, f, server, to);
+    note_peer(&f->peer, sa);
+    r = choose(e, server, sa->sa_family, &f->server);
+    if (r == 0)
+        r = begin(e, f, server, to);
     if (r == 0) {
         s5_flight_pin(f, atomic_load(&f->generation));
         r = fly(e, fd, f);
-        s5_flight_release(e, f);
-        return r;
     }
     s5_flight_release(e, f);
-    s5_log(&e->log, S5_LOG_ERROR, "refused: server \"%s\" offers no method this program can use",
-           s5_policy_text(e->policy, server->name));
-    return r == -EINVAL ? -EOPNOTSUPP : r;
+    return r;
 }
 
 static int real_connect(struct s5_engine *e, int fd, const struct sockaddr *addr, socklen_t len)
@@ -297,7 +316,7 @@ static int connect_direct(struct s5_engine *e, int fd, int family, const struct 
     return r < 0 ? r : real_connect(e, fd, &at.any, at.len);
 }
 
-static int connect_inet(struct s5_engine *e, int fd, const struct sockaddr *addr, socklen_t len,
+static inline __attribute__((always_inline)) int connect_inet(struct s5_engine *e, int fd, const struct sockaddr *addr, socklen_t len,
                         uint64_t cookie)
 {
     struct s5_addr to;
@@ -323,7 +342,7 @@ static int connect_inet(struct s5_engine *e, int fd, const struct sockaddr *addr
     else
         r = s5_route(e, &to, kind, S5_CMD_CONNECT, &server);
     if (r > 0)
-        return via(e, fd, addr, len, &to, server, cookie);
+        return via(e, fd, addr, &to, server, cookie);
     if (r == 0 && named)
         return connect_direct(e, fd, addr->sa_family, &to);
     return r < 0 ? r : real_connect(e, fd, addr, len);
@@ -351,7 +370,8 @@ int s5_connect(struct s5_engine *e, int fd, const struct sockaddr *addr, socklen
     if (addr->sa_family == AF_INET6 && len >= 24 && len < sizeof whole) {
         whole = (struct sockaddr_in6){0};
         memcpy(&whole, addr, len);
-        return connect_inet(e, fd, (struct sockaddr *)&whole, sizeof whole, cookie);
+        addr = (struct sockaddr *)&whole;
+        len = sizeof whole;
     }
     return connect_inet(e, fd, addr, len, cookie);
 }

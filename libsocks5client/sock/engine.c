@@ -50,8 +50,10 @@ void s5_engine_init(struct s5_engine *e, const struct s5_calls *real, const char
         e->stderr_dev = st.st_dev;
         e->stderr_ino = st.st_ino;
     }
+    s5_engine_inside++; /* its descriptor is none of the program's */
     if ((!state || s5_tree_attach(state, &tree, &fd, &adopt) < 0) && s5_tree_create(&tree, &fd) < 0)
         tree = NULL;
+    s5_engine_inside--;
     atomic_store(&e->tree_fd, fd);
     atomic_store(&e->tree, tree);
     memcpy(e->state, S5_TREE_VARIABLE "=", sizeof S5_TREE_VARIABLE + 1);
@@ -144,7 +146,7 @@ const struct s5_policy *s5_engine_load(struct s5_engine *e)
     return state == S5_ENGINE_LOADED ? e->policy : NULL;
 }
 
-const struct s5_policy *s5_engine_policy(struct s5_engine *e)
+const struct s5_policy *s5_engine_load_or_say(struct s5_engine *e)
 {
     const struct s5_policy *p = s5_engine_load(e);
     if (!p)

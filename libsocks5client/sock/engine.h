@@ -57,10 +57,16 @@ extern __thread int s5_engine_inside __attribute__((tls_model("initial-exec")));
  * NULL. Never fails: what could not be had makes later calls fail. */
 void s5_engine_init(struct s5_engine *e, const struct s5_calls *real, const char *state);
 
-/* The policy, read on first use; NULL when it is broken (logged each time: a call fails for it). */
-const struct s5_policy *s5_engine_policy(struct s5_engine *e);
-/* The same for a call that does not fail for it: without the log line. */
+/* The policy, read on first use; NULL when it is broken, without a log line. */
 const struct s5_policy *s5_engine_load(struct s5_engine *e);
+/* The same for a call that fails for it: logged each time. */
+const struct s5_policy *s5_engine_load_or_say(struct s5_engine *e);
+static inline const struct s5_policy *s5_engine_policy(struct s5_engine *e)
+{
+    return atomic_load_explicit(&e->policy_state, memory_order_acquire) == S5_ENGINE_LOADED
+               ? e->policy
+               : s5_engine_load_or_say(e);
+}
 
 /* False in a child of vfork (or of a bare clone), which shares or copies our memory without
  * owning our descriptors: it must leave the registry alone. */
@@ -107,6 +113,22 @@ struct s5_flight *s5_connect_pinned(const struct s5_record *record);
 /* What RECORD's flight came to: 0, or its error, which is thereby fetched and forgotten. */
 int s5_connect_outcome(struct s5_engine *e, struct s5_record *record, int fd);
 void s5_connect_log_unreachable(struct s5_engine *e, uint32_t server_index, int error);
+
+/* --- epoll.c: change every registration of FD to what a negotiation needs, or back --- */
+void s5_epoll_borrow_slot(struct s5_engine *e, int fd, struct s5_slot *slot);
+void s5_epoll_give_back_slot(struct s5_engine *e, int fd, struct s5_slot *slot);
+static inline void s5_epoll_borrow(struct s5_engine *e, int fd)
+{
+    struct s5_slot *slot = s5_registry_slot(&e->registry, fd);
+    if (s5_registry_watched(slot))
+        s5_epoll_borrow_slot(e, fd, slot);
+}
+static inline void s5_epoll_give_back(struct s5_engine *e, int fd)
+{
+    struct s5_slot *slot = s5_registry_slot(&e->registry, fd);
+    if (s5_registry_watched(slot))
+        s5_epoll_give_back_slot(e, fd, slot);
+}
 
 /* --- route.c: what the policy says of a flow, with its log lines --- */
 /* 0: direct; > 0: via *RET_SERVER; -errno: refused. */

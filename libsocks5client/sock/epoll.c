@@ -29,23 +29,17 @@ static void set_mask(struct s5_engine *e, int fd, const struct s5_registration *
     errno = saved;
 }
 
-void s5_epoll_borrow(struct s5_engine *e, int fd)
+void s5_epoll_borrow_slot(struct s5_engine *e, int fd, struct s5_slot *slot)
 {
-    struct s5_slot *slot = s5_registry_slot(&e->registry, fd);
     struct s5_registration r;
-    if (!s5_registry_watched(slot))
-        return;
     for (unsigned at = 0; s5_registry_registration(&e->registry, slot, at, &r); at++)
         if (r.ep >= 0)
             set_mask(e, fd, &r, BORROWED);
 }
 
-void s5_epoll_give_back(struct s5_engine *e, int fd)
+void s5_epoll_give_back_slot(struct s5_engine *e, int fd, struct s5_slot *slot)
 {
-    struct s5_slot *slot = s5_registry_slot(&e->registry, fd);
     struct s5_registration r;
-    if (!s5_registry_watched(slot))
-        return;
     for (unsigned at = 0; s5_registry_registration(&e->registry, slot, at, &r); at++)
         if (r.ep >= 0)
             set_mask(e, fd, &r, r.events);
@@ -184,7 +178,7 @@ int s5_epoll_wait(struct s5_engine *e, int ep, struct epoll_event *events, int m
             n = filter(e, ep, events, n);
         if (n > 0)
             break;
-        uint64_t wake = s5_flying_until(e);
+        uint64_t wake = s5_flying_until(e, S5_CLOCK_NEVER);
         bool early = wake < until;
         n = real_wait(e, ep, events, max, early ? wake : until, now, precise && !early, mask);
         if (n < 0)

@@ -12,20 +12,13 @@
 #include "engine.h"
 #include "reply.h"
 #include "standing.h"
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
 #include <string.h>
 #include <sys/time.h>
-
-/* Known for free where libc tells. */
-#if __has_include(<sys/single_threaded.h>)
-#include <sys/single_threaded.h>
-#define SINGLE_THREADED __libc_single_threaded
-#else
-#define SINGLE_THREADED 0
-#endif
 
 /* --- beginning --- */
 
@@ -40,11 +33,11 @@ static int start_session(const struct s5_policy *p, struct s5_flight *f, const s
         .username_len = server->username_len,
         .password = server->password,
         .password_len = server->password_len,
+        .n_methods = server->n_methods,
         .pipeline = pipeline,
     };
-    for (unsigned i = 0; i < server->n_methods; i++)
-        if (server->methods[i] != S5_METHOD_GSSAPI)
-            setup.methods[setup.n_methods++] = server->methods[i];
+    static_assert(sizeof setup.methods == sizeof server->methods, "methods are copied whole");
+    memcpy(setup.methods, server->methods, sizeof setup.methods);
     return s5_session_start(&f->session, &setup);
 }
 
@@ -134,10 +127,13 @@ static void set_limit(struct s5_engine *e, struct s5_flight *f, int fd, struct l
     limit->changed = false;
     if (e->real->getsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit->own, &len) != 0)
         return;
-    own = (struct timespec){limit->own.tv_sec, limit->own.tv_usec * 1000};
-    f->patience = own.tv_sec || own.tv_nsec ? s5_clock_after(&own) : S5_CLOCK_NEVER;
-    if ((limit->own.tv_sec || limit->own.tv_usec) && !timercmp(&limit->own, &ours, >))
-        return;
+    f->patience = S5_CLOCK_NEVER;
+    if (timerisset(&limit->own)) {
+        own = (struct timespec){limit->own.tv_sec, limit->own.tv_usec * 1000};
+        f->patience = s5_clock_after(&own);
+        if (!timercmp(&limit->own, &ours, >))
+            return;
+    }
     limit->changed = e->real->setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &ours, sizeof ours) == 0;
 }
 
@@ -297,18 +293,15 @@ static enum s5_turn closed(struct s5_engine *e, struct s5_flight *f, int fd, int
 
 static enum s5_turn read_in(struct s5_engine *e, struct s5_flight *f, int fd)
 {
-    uint8_t octets[S5_SESSION_IN_MAX + 8];
     enum s5_turn turn = S5_TURN_WAIT;
     for (;;) {
         size_t need = s5_session_need(&f->session), left;
-        if (need > sizeof octets)
-            need = sizeof octets;
-        ssize_t n = e->real->recv(fd, octets, need, MSG_DONTWAIT);
+        ssize_t n = e->real->recv(fd, s5_session_space(&f->session), need, MSG_DONTWAIT);
         if (n < 0 && (errno == EAGAIN || errno == EINTR))
             return turn;
         if (n <= 0)
             return closed(e, f, fd, n < 0 ? errno : 0);
-        int r = s5_session_take(&f->session, octets, (size_t)n);
+        int r = s5_session_came(&f->session, (size_t)n);
         if (r < 0)
             return broken(e, f, fd, r, S5_END_ANSWER);
         if (s5_session_state(&f->session) == S5_SESSION_DONE ||
@@ -408,7 +401,7 @@ enum s5_turn s5_flight_turn(struct s5_engine *e, struct s5_flight *f, int fd, sh
             return S5_TURN_BUSY;
     }
     /* send and recv are cancellation points: no thread may end while it holds the lock. */
-    bool threads = !SINGLE_THREADED;
+    bool threads = !S5_SINGLE_THREADED;
     if (threads)
         pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
     enum s5_turn turn = S5_TURN_WAIT, next;

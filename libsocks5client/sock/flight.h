@@ -6,11 +6,25 @@
 #ifndef S5_FLIGHT_H
 #define S5_FLIGHT_H
 
+#include "clock.h"
 #include "session.h"
 #include <netinet/in.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+
+/* Known for free where libc tells. */
+#if __has_include(<sys/single_threaded.h>)
+#include <sys/single_threaded.h>
+#define S5_SINGLE_THREADED __libc_single_threaded
+#else
+#define S5_SINGLE_THREADED 0
+#endif
+
+/* How long somebody sleeps who waits for a flight that others may carry on as well (ns): whoever
+ * reads its last octet leaves nothing on the socket that would wake the rest. Those who wait with
+ * epoll are woken by the registrations that are given back. */
+#define S5_FLIGHT_NAP (S5_CLOCK_SECOND / 20)
 
 struct s5_engine;
 struct s5_server;
@@ -102,6 +116,12 @@ bool s5_flight_try(struct s5_engine *e, struct s5_flight *f);
 void s5_flight_unlock(struct s5_flight *f);
 /* Waits for the turn another thread is at; returns at once in a signal handler within one. */
 bool s5_flight_lock(struct s5_engine *e, struct s5_flight *f);
+
+/* Whether another thread or process than the caller's, which has OWN references, may carry F on. */
+static inline bool s5_flight_shared(const struct s5_flight *f, uint32_t own)
+{
+    return !S5_SINGLE_THREADED || atomic_load_explicit(&f->refs, memory_order_relaxed) > own;
+}
 
 /* Out of the tree's pool, with one reference; NULL when none is left. */
 struct s5_flight *s5_flight_take(struct s5_engine *e);

@@ -95,11 +95,9 @@ static uint64_t self_token(const struct s5_engine *e)
            (uint32_t)(thread >> 6) | 1;
 }
 
-bool s5_flight_try(struct s5_engine *e, struct s5_flight *f)
+static __attribute__((noinline, cold)) bool inherit(struct s5_engine *e, struct s5_flight *f,
+                                                    uint64_t holder)
 {
-    uint64_t holder = 0;
-    if (atomic_compare_exchange_strong(&f->lock, &holder, self_token(e)))
-        return true;
     pid_t pid = (pid_t)(holder >> 32);
     if (pid == (pid_t)atomic_load(&e->pid) || kill(pid, 0) == 0 || errno != ESRCH)
         return false;
@@ -108,6 +106,14 @@ bool s5_flight_try(struct s5_engine *e, struct s5_flight *f)
         return false;
     s5_session_abort(&f->session, -ECONNABORTED);
     return true;
+}
+
+bool s5_flight_try(struct s5_engine *e, struct s5_flight *f)
+{
+    uint64_t holder = 0;
+    if (__builtin_expect(atomic_compare_exchange_strong(&f->lock, &holder, self_token(e)), 1))
+        return true;
+    return inherit(e, f, holder);
 }
 
 void s5_flight_unlock(struct s5_flight *f)

@@ -4,7 +4,7 @@
 #include "clock.h"
 #include "engine.h"
 
-uint64_t s5_flying_until(struct s5_engine *e)
+uint64_t s5_flying_until(struct s5_engine *e, uint64_t nap)
 {
     uint64_t nearest = S5_CLOCK_NEVER;
     uint32_t top = atomic_load(&e->registry.flying_top);
@@ -12,6 +12,8 @@ uint64_t s5_flying_until(struct s5_engine *e)
         struct s5_record *record = s5_registry_flying_at(&e->registry, at);
         struct s5_flight *f = record ? atomic_load(&record->flight) : NULL;
         uint64_t wake = f ? atomic_load_explicit(&f->wake, memory_order_relaxed) : nearest;
+        if (f && nap < wake && s5_flight_shared(f, 1))
+            wake = nap;
         if (wake < nearest)
             nearest = wake;
     }

@@ -14,12 +14,13 @@
 
 int s5_close(struct s5_engine *e, int fd)
 {
-    if (fd >= 0 && (fd == atomic_load(&e->tree_fd) || s5_hidden_is(e, fd)))
-        return -EBADF;
     const struct s5_record *record = s5_registry_find(&e->registry, fd);
+    uint32_t state = record ? atomic_load(&record->state) : S5_RECORD_FREE;
+    if (fd >= 0 && (fd == atomic_load(&e->tree_fd) || state == S5_RECORD_HIDDEN))
+        return -EBADF;
     /* Asking the kernel who we are costs as much as the close itself: a record that holds nothing
      * but names may stay, in doubt. */
-    if (record && atomic_load(&record->state) == S5_RECORD_READY)
+    if (state == S5_RECORD_READY)
         s5_registry_doubt(&e->registry, fd, true);
     else if (s5_engine_owns_memory(e))
         s5_connect_forget(e, fd);
@@ -69,7 +70,7 @@ void s5_closefrom(struct s5_engine *e, int first)
 /* TO is a second name of FD now. */
 static int doubled(struct s5_engine *e, int fd, int to)
 {
-    if (!s5_engine_owns_memory(e))
+    if (!s5_engine_owns_memory(e) || s5_engine_inside)
         return to;
     if (!s5_registry_foreign(&e->registry, to)) { /* of a life before */
         s5_connect_forget(e, to);

@@ -17,13 +17,6 @@ static void put_number(uint8_t *octets, size_t len, uint32_t number)
         octets[--i] |= (uint8_t)number;
 }
 
-static bool in_range(const struct s5_stand_in *range, const uint8_t *octets)
-{
-    unsigned whole = range->prefix / 8, rest = range->prefix % 8;
-    return memcmp(range->octets, octets, whole) == 0 &&
-           (rest == 0 || (range->octets[whole] ^ octets[whole]) >> (8 - rest) == 0);
-}
-
 /* The number in ADDR: what is behind the prefix. 0 where that is none there could be. */
 static uint32_t number_of(const struct s5_stand_in *range, const uint8_t *octets, size_t len)
 {
@@ -61,7 +54,7 @@ int s5_names_tell(struct s5_engine *e, struct s5_addr *addr)
         return 0;
     bool v4 = addr->kind == S5_ADDR_IPV4;
     const struct s5_stand_in *range = v4 ? &p->stand_in4 : &p->stand_in6;
-    if (!in_range(range, addr->octets))
+    if (!s5_addr_same_prefix(range->octets, addr->octets, range->prefix))
         return 0;
     struct s5_tree *tree = atomic_load(&e->tree);
     uint32_t number = number_of(range, addr->octets, v4 ? 4 : 16);

@@ -54,7 +54,7 @@ static int wait_on(struct s5_engine *e, struct pollfd *copy, struct pollfd *fds,
     uint64_t now = s5_clock_now(), until = s5_clock_later(now, timeout);
     for (;;) {
         struct timespec left;
-        uint64_t wake = s5_flying_until(e);
+        uint64_t wake = s5_flying_until(e, now + S5_FLIGHT_NAP);
         fill(e, copy, fds, n);
         if (e->real->ppoll(copy, n, s5_clock_left(wake < until ? wake : until, now, &left), mask) <
             0)

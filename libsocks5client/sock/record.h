@@ -26,6 +26,7 @@ struct s5_record {
     _Atomic int32_t fd;     /* one of them */
     int32_t error;          /* negative errno, when FAILED (0: the kernel keeps it, SO_ERROR), or
                              * NAMED: what the server said to a BIND */
+    uint32_t number;        /* its own index + 1, for good */
     uint32_t next_free;     /* index + 1 in the free list */
     uint32_t flying_at;     /* place in the list of those in flight */
     uint32_t server_index;  /* in the policy, for log lines; set when settled */

@@ -36,11 +36,6 @@ struct s5_slot *s5_registry_make(struct s5_registry *r, int fd)
     return chunk ? &chunk->slots[(unsigned)fd % S5_CHUNK_SLOTS] : NULL;
 }
 
-static uint32_t index_of(const struct s5_registry *r, const struct s5_record *record)
-{
-    return (uint32_t)(record - atomic_load_explicit(&r->records, memory_order_acquire)) + 1;
-}
-
 void s5_registry_doubt(struct s5_registry *r, int fd, bool doubt)
 {
     struct s5_slot *slot = s5_registry_slot(r, fd);
@@ -68,6 +63,7 @@ static struct s5_record *record_take(struct s5_registry *r)
         if (at >= S5_RECORDS)
             return NULL;
     } while (!atomic_compare_exchange_weak(&r->records_used, &at, at + 1));
+    records[at].number = at + 1;
     return &records[at];
 }
 
@@ -78,7 +74,7 @@ void s5_registry_free(struct s5_registry *r, struct s5_record *record)
     uint64_t head = atomic_load(&r->records_free), next;
     do {
         record->next_free = (uint32_t)head;
-        next = ((head >> 32) + 1) << 32 | index_of(r, record);
+        next = ((head >> 32) + 1) << 32 | record->number;
     } while (!atomic_compare_exchange_weak(&r->records_free, &head, next));
 }
 
@@ -116,7 +112,7 @@ struct s5_record *s5_registry_add(struct s5_registry *r, int fd)
     atomic_store_explicit(&record->fd, fd, memory_order_relaxed);
     atomic_store_explicit(&record->refs, 1, memory_order_relaxed);
     set_relayed(r, fd, slot, 0);
-    atomic_store_explicit(&slot->record, index_of(r, record), memory_order_release);
+    atomic_store_explicit(&slot->record, record->number, memory_order_release);
     return record;
 }
 
@@ -146,7 +142,7 @@ int s5_registry_share(struct s5_registry *r, int fd, struct s5_record *record)
         return -ENOBUFS;
     atomic_fetch_add(&record->refs, 1);
     set_relayed(r, fd, slot, record->relayed);
-    atomic_store(&slot->record, index_of(r, record));
+    atomic_store(&slot->record, record->number);
     return 0;
 }
 
@@ -184,7 +180,7 @@ struct s5_record *s5_registry_drop(struct s5_registry *r, int fd)
 void s5_registry_each(struct s5_registry *r, struct s5_record *record,
                       void (*each)(void *user, int fd, struct s5_slot *slot), void *user)
 {
-    uint32_t self = index_of(r, record);
+    uint32_t self = record->number;
     int fd = atomic_load(&record->fd);
     struct s5_slot *slot = s5_registry_slot(r, fd);
     if (atomic_load(&record->refs) <= 1 && slot &&
@@ -204,7 +200,7 @@ void s5_registry_each(struct s5_registry *r, struct s5_record *record,
 
 int s5_registry_take_off(struct s5_registry *r, struct s5_record *record)
 {
-    uint32_t self = index_of(r, record);
+    uint32_t self = record->number;
     for (uint32_t at = 0; at < S5_FLYING; at++) {
         uint32_t gap = 0;
         if (atomic_load_explicit(&r->flying[at], memory_order_relaxed) ||

@@ -168,6 +168,10 @@ void s5_registry_each(struct s5_registry *r, struct s5_record *record,
 
 /* FROM was duplicated to TO, neither being ours. */
 void s5_registry_note_dup(struct s5_registry *r, int from, int to);
+static inline bool s5_registry_has_dups(const struct s5_registry *r)
+{
+    return atomic_load_explicit(&r->dups_at, memory_order_relaxed) != 0;
+}
 /* The next descriptor noted as a duplicate of FD from place *AT on, or -1. */
 int s5_registry_next_dup(const struct s5_registry *r, int fd, uint32_t *at);
 

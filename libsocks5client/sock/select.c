@@ -98,7 +98,7 @@ static int wait_on(struct s5_engine *e, struct sets *s, const struct timespec *t
     uint64_t now = s5_clock_now(), until = s5_clock_later(now, timeout);
     for (;;) {
         struct timespec left;
-        uint64_t wake = s5_flying_until(e);
+        uint64_t wake = s5_flying_until(e, now + S5_FLIGHT_NAP);
         fill(e, s);
         if (e->real->pselect(s->n, (fd_set *)s->kernel[IN], (fd_set *)s->kernel[OUT],
                              (fd_set *)s->kernel[EX],

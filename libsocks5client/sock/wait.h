@@ -25,11 +25,9 @@ int s5_epoll_ctl(struct s5_engine *e, int ep, int op, int fd, struct epoll_event
 /* N events that a real wait on EP has returned already (0: none yet) are looked at first. */
 int s5_epoll_wait(struct s5_engine *e, int ep, struct epoll_event *events, int max, int n,
                   const struct timespec *timeout, const sigset_t *mask);
-/* Change every registration of FD to what a negotiation needs, or back. */
-void s5_epoll_borrow(struct s5_engine *e, int fd);
-void s5_epoll_give_back(struct s5_engine *e, int fd);
-/* The nearest deadline of anything in flight (ns), and carrying out those that passed. */
-uint64_t s5_flying_until(struct s5_engine *e);
+/* The nearest deadline of anything in flight (ns; NAP at the latest, where others than the caller may
+ * carry on what is), and carrying out those that passed. */
+uint64_t s5_flying_until(struct s5_engine *e, uint64_t nap);
 void s5_flying_expire(struct s5_engine *e, uint64_t now);
 
 #endif

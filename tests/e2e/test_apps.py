@@ -8,7 +8,7 @@ import servers as s
 from run import fine, test
 
 ECHOING = ["tcp_blocking", "tcp_nonblock_poll", "tcp_nonblock_select", "epoll_before", "epoll_after",
-           "epoll_thread", "threads_200", "fork_after", "fork_connecting", "fork_child_finishes",
+           "epoll_thread", "threads_200", "poll_shared", "fork_after", "fork_connecting", "fork_child_finishes",
            "exec_inherit", "vfork_exec", "spawn", "close_all", "fastopen", "raw_syscall",
            "options_kept", "early_io", "listen_local", "poll_chk", "connect_500", "v4mapped",
            "getaddrinfo_closed", "udp_refused", "stream"]

@@ -51,7 +51,7 @@ static void check(const struct s5_session *s)
     enum s5_session_state state = s5_session_state(s);
     CHECK(state <= S5_SESSION_FAILED && *s5_session_phase(s));
     CHECK((state == S5_SESSION_FAILED) == (s5_session_error(s) < 0));
-    CHECK(s->in_len <= sizeof s->in && s->out_sent <= s->out_len && s->out_len <= sizeof s->out);
+    CHECK(s->in_at <= s->in_len && s->in_len <= sizeof s->in && s->out_sent <= s->out_len && s->out_len <= sizeof s->out);
     if (state == S5_SESSION_DONE || state == S5_SESSION_FAILED || state == S5_SESSION_BOUND)
         CHECK(need == 0 && left == 0);
     else
@@ -78,12 +78,13 @@ static void check_need(const struct s5_session *s)
     size_t need = s5_session_need(s), fed = 0;
     while (fed < need) {
         uint8_t octet;
+        size_t part = (size_t)(ideal.in_len - ideal.in_at);
         if (ideal.state == S5_SESSION_METHOD)
-            octet = ideal.in_len ? ideal.method == 0xff ? ideal.methods[0] : ideal.method : 5;
+            octet = part ? ideal.method == 0xff ? ideal.methods[0] : ideal.method : 5;
         else if (ideal.state == S5_SESSION_AUTH)
-            octet = !ideal.in_len;
+            octet = !part;
         else
-            octet = ideal.in_len < sizeof brief ? brief[ideal.in_len] : 'n';
+            octet = part < sizeof brief ? brief[part] : 'n';
         CHECK(s5_session_need(&ideal) >= need - fed);
         s5_session_feed(&ideal, &octet, 1);
         fed++;
