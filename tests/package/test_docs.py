@@ -153,6 +153,24 @@ def _(w):
     in_order(w, "manuals", some)
 
 
+@test("docs: what " + LOOPS + " says to run is there")
+def _(_w):
+    groups = re.search(r"^groups=.*:-([\w ]+)}", blocks.read("tests/all"), re.M).group(1).split()
+    found = blocks.of_markdown(LOOPS)
+    assert found and all(b.language == "sh" for b in found), found
+    for line in "".join(b.text for b in found).splitlines():
+        words = line.split()
+        script = words[1] if words[0] == "python3" else words[0]
+        if script.startswith("build/tests/unit/"):
+            script = script[len("build/"):] + ".c"
+        if "/" in script:
+            assert os.path.isfile(os.path.join(deb.TOP, script)), line
+        else:
+            assert script in ("meson", "ninja"), line
+        if script == "tests/all":
+            assert set(words[1:]) <= set(groups), line
+
+
 @test("docs: no code stands unfenced, and nothing is expected of blocks that are gone")
 def _(w):
     for path in blocks.markdown():
