@@ -13,10 +13,11 @@ import nameserver
 import root
 import servers as s
 
+nameserver.ZONE["udp.example.org"] = {nameserver.A: [bed.TARGET4]}  # where the echo is
 LOGIN, GATEWAY, HOST_SSH, UDP = 1090, 1091, 2200, 2007
 HOSTS = "127.0.0.1 localhost\n::1 localhost\n%s proxy.example gateway.example %s\n" % (
     bed.PROXY4, kerberos.NAME)
-for _name in ("", "host.", "ftp.", "udp."):
+for _name in ("", "host.", "ftp."):
     nameserver.ZONE[_name + "example.org"] = {nameserver.A: [bed.TARGET4],
                                               nameserver.AAAA: [bed.TARGET6]}
 SSH = """

@@ -33,7 +33,7 @@ MADE = (
     ("docs/RECIPES.md", "restart report.service", "/var/lib/report.html"),
     ("docs/RECIPES.md", "17 * * * *", "/var/lib/cron.html"),
     ("docs/RECIPES.md", "wget -q", "/work/here/repo/.git"),
-    ("docs/RECIPES.md", "curl -sS -P -", "/work/here/1m"),
+    ("docs/RECIPES.md", "socksify lftp", "/work/here/1m"),
     ("docs/RECIPES.md", "scp", "/work/here/hostname"),
     ("docs/RECIPES.md", "fetch ssh://", "/work/here/project/.git/FETCH_HEAD"),
     ("README.md", "sudo meson install", "/usr/local/lib/*/socksify/libsocksify.so"),
