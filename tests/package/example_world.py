@@ -81,11 +81,9 @@ class Servers:
         self.kerberos = kerberos.Kerberos(w.scratch)
         bed.start(bed.PROXY, ["microsocks", "-i", "::", "-p", str(LOGIN), "-u", "alice", "-P",
                               "s@cret"], stderr=subprocess.DEVNULL)
-        bed.start(bed.PROXY, ["redis-server", "--port", "6379", "--bind", "127.0.0.1", "--save", "",
-                              "--dir", w.scratch], stdout=subprocess.DEVNULL)
         s.sshd(w.scratch, bed.PROXY, GATEWAY)
         _echo()
-        for port in (LOGIN, GATEWAY, 6379):
+        for port in (LOGIN, GATEWAY):
             bed.wait_port(bed.PROXY, "127.0.0.1", port)
 
     @classmethod

@@ -23,7 +23,6 @@ PRINTED = (
     ("docs/RECIPES.md", "by ProxyCommand", "by ProxyCommand"),
     ("docs/RECIPES.md", "udp.example.org", "said in a datagram"),
     ("docs/RECIPES.md", "fence.conf curl", "it came through"),
-    ("docs/RECIPES.md", "redis-cli", "PONG"),
     ("docs/RECIPES.md", "--summary", "example.org:443"),
     ("docs/socksify.1", "--explain", "it came through"),
 )
