@@ -20,5 +20,7 @@ __attribute__((constructor)) static void start(void)
 const char *s5_start_object(void)
 {
     Dl_info info;
-    return dladdr((void *)(uintptr_t)s5_start_object, &info) ? info.dli_fname : NULL;
+    if (!dladdr((void *)(uintptr_t)s5_start_object, &info))
+        return NULL;
+    return strcmp(info.dli_fname, PRELOAD_PATH) == 0 ? PRELOAD_NAME : info.dli_fname;
 }

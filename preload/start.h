@@ -4,7 +4,8 @@
 
 #include "real.h"
 
-/* The path this object was loaded from. */
+/* The path this object was loaded from, as LD_PRELOAD says it: where it is installed, that may hold
+ * $LIB, which the loader puts the architecture's folder in place of. */
 const char *s5_start_object(void);
 
 #endif

@@ -67,6 +67,8 @@ static int find_object(char *ret, size_t size, bool trusted)
         return message_fail(EXIT_OWN_ERROR, "preload object %s: not an absolute path", ret);
     if (strpbrk(ret, ": \t\n"))
         return message_fail(EXIT_OWN_ERROR, "preload object %s: a colon or space in its path", ret);
+    if (strcmp(ret, PRELOAD_PATH) == 0)
+        snprintf(ret, size, "%s", PRELOAD_NAME); /* the loader finds each program's own */
     return 0;
 }
 

@@ -18,7 +18,7 @@ static inline struct s5_engine *s5_begin(void)
                : s5_begin_now();
 }
 
-#define S5_BEGIN_KEPT 9 /* variables of ours: a child gets them back when its environment was cleaned */
+#define S5_BEGIN_KEPT 10 /* variables of ours: a child gets them back when its environment was cleaned */
 
 /* Copies of them, "NAME=VALUE", as they were at the beginning. */
 char *const *s5_begin_kept(int *ret_count);

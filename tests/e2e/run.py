@@ -204,12 +204,12 @@ def trap_works(world, trap):
 OWN = len(TESTS)
 
 
-def gather(modules):
-    """The tests of test_*.py beside this file, which know this module as "run"."""
-    here = os.path.dirname(os.path.abspath(__file__))
+def gather(modules, folder):
+    """The tests of FOLDER's test_*.py, which know this module as "run"."""
     sys.modules["run"] = sys.modules[__name__]
+    sys.path.insert(0, folder)
     for module in modules:
-        for path in sorted(glob.glob("%s/test_%s.py" % (here, module))):
+        for path in sorted(glob.glob("%s/test_%s.py" % (folder, module))):
             importlib.import_module(os.path.basename(path)[:-3])
 
 
@@ -239,12 +239,14 @@ def main():
     options.add_argument("-k", default="", help="run tests whose title holds this")
     options.add_argument("--skip", metavar="SUBSTR,...", help="not those whose title holds one of these")
     options.add_argument("--only", metavar="MODULE,...", help="the tests of test_MODULE.py alone")
+    options.add_argument("--only-of", metavar="FOLDER", help="the tests of this folder alone")
     options.add_argument("--linked", metavar="MODULE,...", help="a build with a sanitizer: the tests "
                          "of these modules alone, with programs that have the preload object inside")
     args = options.parse_args()
-    gather((args.linked or args.only or "*").split(","))
-    if args.linked:  # those of this file are about other programs
-        TESTS[:] = [t for t in TESTS[OWN:] if t[2]]
+    here = os.path.dirname(os.path.abspath(__file__))
+    gather((args.linked or args.only or "*").split(","), os.path.abspath(args.only_of or here))
+    if args.linked or args.only_of:  # those of this file are about other programs
+        TESTS[:] = [t for t in TESTS[OWN:] if t[2] or args.only_of]
     elif args.only:
         TESTS[:] = [t for t in TESTS if t[1].__module__[5:] in args.only.split(",")]
     passed = failed = 0

@@ -1,0 +1,82 @@
+"""What bash and zsh offer behind socksify and socks5-bridge, where the packages put it."""
+
+import re
+
+import test_deb
+from run import test
+
+# Words as they stand before the one that is completed are WORDS[:-1]; what bash must offer.
+OFFERS = (
+    (["socksify", "--ex"], ["--explain"]),
+    (["socksify", "-x", "socks5h"], ["socks5h://"]),
+    (["socksify", "-c", "work.co"], ["work.conf"]),
+    (["socksify", "-x", "socks5h://a", "prlimi"], ["prlimit"]),
+    (["socksify", "--", "prlimi"], ["prlimit"]),
+    (["socks5-bridge", "--li"], ["--listen"]),
+    (["socks5-bridge", "-c", "work.co"], ["work.conf"]),
+)
+BASH = """
+. /usr/share/bash-completion/bash_completion
+cd /work/here
+_completion_loader %(program)s || true
+COMP_WORDS=(%(words)s) COMP_CWORD=%(last)d COMP_LINE='%(words)s' COMP_POINT=${#COMP_LINE}
+compopt() { :; }
+f=$(complete -p %(program)s | sed 's/.*-F \\([^ ]*\\) .*/\\1/')
+"$f" %(program)s "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD - 1]}" || true
+printf '%%s\\n' "${COMPREPLY[@]}"
+"""
+# A terminal of zsh's own: what the line is after a tab.
+ZSH = """
+zmodload zsh/zpty
+zpty z 'PS1= zsh -f -i'
+zpty -w z 'autoload -U compinit; compinit -u -D; cd /work/here; PS1=READY; print begun'
+until [[ $seen == *begun*READY* ]]; do zpty -r z more; seen+=$more; done
+zpty -n -w z $'%s\\t'
+seen= more=
+for i in {1..100}; do
+    zpty -rt z more && seen+=$more || sleep 0.1
+    [[ $seen == *%s* ]] && print -r -- FOUND && break
+done
+print -r -- "$seen"
+zpty -d z
+"""
+
+
+def here(w):
+    machine = test_deb.Machine.of(w)
+    machine.write("/work/here/work.conf", "")
+    return machine
+
+
+def options_of(machine, program):
+    """Of the help it prints: short and long ones."""
+    return set(re.findall(r"(?<![\w-])(--?[a-z][\w-]*)", re.sub(
+        r"\n\n(?:Without|Exit).*", "", machine.must(program + " --help"), flags=re.S))) - {"-vv"}
+
+
+@test("completion: bash offers options, files, URLs, and commands behind them")
+def _(w):
+    for words, offered in OFFERS:
+        out = here(w).must(BASH % {"program": words[0], "words": " ".join(words),
+                                   "last": len(words) - 1})
+        assert set(offered) <= set(out.split()), (words, out)
+
+
+@test("completion: every option of the help is offered by both shells, and no other")
+def _(w):
+    for program in ("socksify", "socks5-bridge"):
+        known = options_of(here(w), program)
+        out = here(w).must(BASH % {"program": program, "words": program + " -", "last": 1})
+        assert set(out.split()) - {"--"} == known, set(out.split()) ^ known
+        text = here(w).must("cat /usr/share/zsh/vendor-completions/_" + program)
+        zsh = set(re.findall(r"^ +'(?:\([^)]*\))?\*?(--?[\w-]+)\[", text, re.M))
+        assert zsh == known, zsh ^ known
+
+
+@test("completion: zsh understands them and completes")
+def _(w):
+    for line, found in (("socksify --expl", "--explain"), ("socks5-bridge --list", "--listen"),
+                        ("socksify -c work.co", "work.conf"), ("socksify -v prlimi", "prlimit")):
+        status, out, err = here(w).run(["zsh", "-f", "-c", ZSH % (line, found)])
+        assert status == 0 and b"FOUND" in out, (line, status, out, err)
+    here(w).must("for f in /usr/share/zsh/vendor-completions/_sock*; do zsh -n $f; done")

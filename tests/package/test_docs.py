@@ -1,0 +1,180 @@
+"""Every block of code in our texts is run as it stands, in the order of its text. A block whose language
+or file nobody here knows is a failure, and so is one that is not fenced."""
+
+import os
+import re
+
+import blocks
+import deb
+import example_world
+from run import test
+
+# What must be printed, by a piece of the block. The rest is that nothing fails.
+PRINTED = (
+    ("README.md", "tests/quickstart", "curl's connection went through the SOCKS5 server"),
+    ("README.md", "socksify --check", "it came through"),
+    ("README.md", "> ~/.config/socks5/corp.password", "it came through"),
+    ("README.md", "export SOCKS5_SERVER", "it came through"),
+    ("README.md", "./fetch", "it came through"),
+    ("docs/RECIPES.md", "grep through", "it came through"),
+    ("docs/RECIPES.md", "socksify node", "it came through\n\nb'it came through"),
+    ("docs/RECIPES.md", "ssh -f -N -D", "it came through"),
+    ("docs/RECIPES.md", "echo over ssh", "over ssh"),
+    ("docs/RECIPES.md", "by ProxyCommand", "by ProxyCommand"),
+    ("docs/RECIPES.md", "udp.example.org", "said in a datagram"),
+    ("docs/RECIPES.md", "fence.conf curl", "it came through"),
+    ("docs/RECIPES.md", "--summary", "example.org:443"),
+    ("docs/socksify.1", "--explain", "it came through"),
+)
+# What must be there then.
+MADE = (
+    ("docs/RECIPES.md", "restart fetch.service", "/var/lib/fetch.html"),
+    ("docs/RECIPES.md", "restart report.service", "/var/lib/report.html"),
+    ("docs/RECIPES.md", "17 * * * *", "/var/lib/cron.html"),
+    ("docs/RECIPES.md", "wget -q", "/work/here/repo/.git"),
+    ("docs/RECIPES.md", "socksify lftp", "/work/here/1m"),
+    ("docs/RECIPES.md", "scp", "/work/here/hostname"),
+    ("docs/RECIPES.md", "fetch ssh://", "/work/here/project/.git/FETCH_HEAD"),
+    ("README.md", "sudo meson install", "/usr/local/lib/*/socksify/libsocksify.so"),
+)
+# Afterwards: what was installed beside the packages goes again.
+AFTER = {"sudo meson install": "ninja -C build uninstall; ! test -e /usr/local/bin/socksify"}
+THIS = "tests/all\n"  # runs this
+# Of a developer, in a tree that is built: named here, run by him.
+LOOPS = "docs/CONTRIBUTING.md"
+
+
+def run_sh(world, block, cwd):
+    out = world.user(block.text, cwd, 300)
+    for path, piece, text in PRINTED:
+        if path == block.path and piece in block.text:
+            assert text in out, "%s: no \"%s\" in\n%s" % (block, text, out)
+    return out
+
+
+def run_console(world, block, cwd):
+    """Commands behind "$ ", what they print below them."""
+    for entry in re.split(r"^\$ ", block.text, flags=re.M)[1:]:
+        command, expected = entry.split("\n", 1)
+        out = world.user(command, cwd)
+        assert out.split() == expected.replace("~", "/root").split(), "%s: %s" % (block, out)
+
+
+def run_crontab(world, block, cwd):
+    """As cron runs them: its environment and the table's, /bin/sh, the command of each line."""
+    lines = [line for line in block.text.splitlines() if line and not line.startswith("#")]
+    settings = " ".join("'%s'" % line for line in lines if re.match(r"\w+=", line))
+    jobs = [line.split(None, 6) for line in lines if not re.match(r"\w+=", line)]
+    assert jobs and all(job[5] == "root" for job in jobs), str(block)
+    for job in jobs:
+        world.write("/work/job", job[6] + "\n")
+        world.user("env -i HOME=/root LOGNAME=root SHELL=/bin/sh PATH=/usr/bin:/bin %s sh /work/job"
+                   % settings, cwd)
+
+
+def run_conf(world, block, cwd):
+    """A configuration that has no name is one all the same: it is understood."""
+    text = block.text
+    if not re.search(r"^server ", text, re.M):
+        text = example_world.TABLE.split("\n", maxsplit=1)[0] + "\n" + text
+    world.write(cwd + "/some.conf", text)
+    world.write(cwd + "/corp.password", "s@cret\n", 0o600)
+    out = world.user("socksify -c some.conf --explain example.org:443 || test $? = 1", cwd)
+    assert "verdict" in out, "%s: %s" % (block, out)
+
+
+def run_c(world, block, cwd):
+    """A program, or a piece of one."""
+    text = block.text
+    if not re.search(r"\bmain\(", text):
+        text = ("#include <socks5client.h>\n#include <stdio.h>\n#include <unistd.h>\n"
+                "int main(void)\n{\n%s\n}\n" % text)
+    world.write(cwd + "/piece.c", text)
+    world.user("cc -Wall -o piece piece.c $(pkg-config --cflags --libs socks5client)", cwd)
+
+
+KNOWN = {"sh": run_sh, "console": run_console, "crontab": run_crontab, "conf": run_conf, "c": run_c}
+
+
+def run_block(world, block, cwd):
+    if block.file:
+        world.write(world.home(block.file, cwd), block.text)
+    if block.language in KNOWN and (not block.file or block.language == "crontab"):
+        KNOWN[block.language](world, block, cwd)
+    for path, piece, made in MADE:
+        if path == block.path and piece in block.text:
+            world.user("ls -d " + made, cwd)
+    for piece, then in AFTER.items():
+        if piece in block.text:
+            world.user(then, cwd)
+
+
+def run_all(world, some, cwd="/work/here"):
+    for block in some:
+        assert block.language in KNOWN or block.file, "nobody knows " + str(block)
+        if block.text != THIS:
+            run_block(world, block, cwd)
+
+
+@test("docs: README.md, as a stranger follows it on a machine that has nothing of us")
+def _(w):
+    found = blocks.of_markdown("README.md")
+    begin = blocks.line_of(blocks.read("README.md"), blocks.read("README.md").index("\n## Quick start"))
+    world = example_world.World(w, "stranger")
+    try:
+        deb.copy_of_the_tree(w.scratch + "/sources")
+        world.must("cp -r %s/sources /work/socksify" % w.scratch)
+        # What stands above the beginning shows what is going to be there.
+        run_all(world, [b for b in found if b.line > begin] + [b for b in found if b.line <= begin],
+                "/work/socksify")
+    finally:
+        world.close()
+
+
+def in_order(w, name, some):
+    world = example_world.installed(w, name)
+    try:
+        run_all(world, some)
+    finally:
+        world.close()
+
+
+for PATH in blocks.markdown():
+    if PATH not in ("README.md", LOOPS) and blocks.of_markdown(PATH):
+        test("docs: every block of " + PATH)(lambda w, path=PATH: in_order(
+            w, os.path.basename(path), blocks.of_markdown(path)))
+
+
+@test("docs: every example of the manuals")
+def _(w):
+    some = [block for path in blocks.manuals() for block in blocks.of_manual(path)]
+    assert len(some) >= 5, some
+    in_order(w, "manuals", some)
+
+
+@test("docs: what " + LOOPS + " says to run is there")
+def _(_w):
+    groups = re.search(r"^groups=.*:-([\w ]+)}", blocks.read("tests/all"), re.M).group(1).split()
+    found = blocks.of_markdown(LOOPS)
+    assert found and all(b.language == "sh" for b in found), found
+    for line in "".join(b.text for b in found).splitlines():
+        words = line.split()
+        script = words[1] if words[0] == "python3" else words[0]
+        if script.startswith("build/tests/unit/"):
+            script = script[len("build/"):] + ".c"
+        if "/" in script:
+            assert os.path.isfile(os.path.join(deb.TOP, script)), line
+        else:
+            assert script in ("meson", "ninja"), line
+        if script == "tests/all":
+            assert set(words[1:]) <= set(groups), line
+
+
+@test("docs: no code stands unfenced, and nothing is expected of blocks that are gone")
+def _(w):
+    for path in blocks.markdown():
+        assert not blocks.unfenced(path), (path, blocks.unfenced(path))
+    every = [b for p in blocks.markdown() for b in blocks.of_markdown(p)]
+    every += [b for p in blocks.manuals() for b in blocks.of_manual(p)]
+    for path, piece, _ in PRINTED + MADE:
+        assert any(b.path == path and piece in b.text for b in every), (path, piece)
