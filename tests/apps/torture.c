@@ -5,20 +5,8 @@
  *   connect   blocking                 send      a datagram
  *   poll      non-blocking             many N    N at once, non-blocking: how each of them ends */
 #include "app.h"
-#include <dirent.h>
 
 static struct peer p;
-
-static int descriptors(void)
-{
-    int n = 0;
-    DIR *folder = opendir("/proc/self/fd");
-    CHECK(folder);
-    while (readdir(folder))
-        n++;
-    closedir(folder);
-    return n;
-}
 
 static int finished(int fd)
 {
