@@ -126,24 +126,24 @@ struct limit {
 };
 
 /* A blocking connect() ends with SO_SNDTIMEO alone: it is the shorter of the application's and
- * ours while we dial. */
+ * ours while we dial. Who dials again does so in a turn, maybe for another thread: that must not
+ * block, and goes on like a non-blocking one after a moment. */
 static void set_limit(struct s5_engine *e, struct s5_flight *f, int fd, struct limit *limit)
 {
     struct timespec own;
     socklen_t len = sizeof limit->own;
     struct timeval ours = {e->policy->servers[f->server_index].timeout, 0};
-    if (f->again) { /* part of it is used up */
-        uint64_t now = s5_clock_now(), left = f->deadline > now ? f->deadline - now : 1000;
-        ours = (struct timeval){(time_t)(left / S5_CLOCK_SECOND),
-                                (suseconds_t)(left % S5_CLOCK_SECOND / 1000)};
-    }
+    if (f->again)
+        ours = (struct timeval){0, 1};
     limit->changed = false;
     if (e->real->getsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit->own, &len) != 0)
         return;
-    f->patience = S5_CLOCK_NEVER;
+    if (!f->again)
+        f->patience = S5_CLOCK_NEVER;
     if (timerisset(&limit->own)) {
         own = (struct timespec){limit->own.tv_sec, limit->own.tv_usec * 1000};
-        f->patience = s5_clock_after(&own);
+        if (!f->again)
+            f->patience = s5_clock_after(&own);
         if (!timercmp(&limit->own, &ours, >))
             return;
     }
@@ -162,7 +162,7 @@ int s5_flight_dial(struct s5_engine *e, struct s5_flight *f, int fd, bool nonblo
     int r = e->real->connect(fd, &f->server.any, f->server.len) == 0 ? 0 : -errno;
     if (limit.changed)
         e->real->setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit.own, sizeof limit.own);
-    if (limit.changed && r == -EINPROGRESS)
+    if (limit.changed && r == -EINPROGRESS && !f->again)
         r = -ETIMEDOUT; /* our limit ran out, not the application's */
     atomic_store(&f->phase, S5_FLIGHT_DIALING);
     return r;
@@ -204,7 +204,8 @@ static enum s5_turn start_anew(struct s5_engine *e, struct s5_flight *f, int fd)
     int r = start_over(e, f);
     if (r == 0)
         r = s5_flight_dial(e, f, fd, flags >= 0 && (flags & O_NONBLOCK));
-    if (r < 0 && r != -EINPROGRESS)
+    /* A signal ends the call, not the attempt. */
+    if (r < 0 && r != -EINPROGRESS && r != -EINTR)
         return s5_flight_fail(e, f, fd, r);
     s5_log(&e->log, S5_LOG_DEBUG, "server %s: pipelining failed, trying step by step",
            s5_policy_text(e->policy, e->policy->servers[f->server_index].name));

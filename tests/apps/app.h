@@ -5,6 +5,7 @@
 #define APP_H
 
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -160,6 +161,18 @@ static inline void check_names(int fd, const struct peer *p)
         FAIL("getsockname");
     CHECK(len == p->len && a.ss_family == p->family && v4->sin_port != 0);
     CHECK(p->family == AF_INET ? v4->sin_addr.s_addr != 0 : !IN6_IS_ADDR_UNSPECIFIED(&v6->sin6_addr));
+}
+
+/* How many are open, or so: always the same number more. */
+static inline int descriptors(void)
+{
+    int n = 0;
+    DIR *folder = opendir("/proc/self/fd");
+    CHECK(folder);
+    while (readdir(folder))
+        n++;
+    closedir(folder);
+    return n;
 }
 
 /* Waits for PID, which must exit with 0. */

@@ -3,23 +3,11 @@
  * many descriptors this process has open. One process for all orders: what one leaves behind, the
  * next ones see. */
 #include "app.h"
-#include <dirent.h>
 #include <sys/epoll.h>
 #include <sys/select.h>
 
 #define PATIENCE 20000 /* ms, for what must come */
 #define A_WHILE  150   /* ms, for what need not */
-
-static int descriptors(void)
-{
-    DIR *all = opendir("/proc/self/fd");
-    int n = -3; /* ".", ".." and the directory's own */
-    CHECK(all);
-    while (readdir(all))
-        n++;
-    closedir(all);
-    return n;
-}
 
 /* Whether FD becomes writable within MS, asked in the way HOW. */
 static bool becomes_writable(int fd, const char *how, int ms)

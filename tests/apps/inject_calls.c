@@ -1,0 +1,274 @@
+/* The table of real calls, each entry in turn failing: the N-th call a scenario makes, for N = 1 until
+ * it makes fewer, with each of some errors. HOST and PORT are a target that echoes, SCENARIO and
+ * SERVER (the address, no other may be dialled) come behind. Linked with the preload object inside,
+ * whose table this is. Whatever fails: the scenario ends in time, an error is one that a program can
+ * act on, and no descriptor is lost. */
+#include "app.h"
+#include "engine.h"
+#include "standing.h"
+#include <sys/epoll.h>
+
+typedef void (*found_fn)(void);
+extern struct s5_calls s5_real;
+extern struct s5_engine s5_preload_engine;
+found_fn s5_real_find(const char *name);
+
+static struct s5_calls true_calls;
+static struct peer p;
+static const char *server;
+static int left;   /* calls until one fails; below 1: none does (any more) */
+static int fault;  /* its errno */
+static const char *failed;
+
+static bool due(const char *name)
+{
+    if (left <= 0 || --left > 0)
+        return false;
+    failed = name;
+    errno = fault;
+    return true;
+}
+
+#define S5_CALL(ret, name, params, args)                                                           \
+    static ret failing_##name params                                                               \
+    {                                                                                              \
+        return due(#name) ? -1 : true_calls.name args;                                             \
+    }
+#include "calls.def"
+
+/* close() lets the descriptor go whatever it says. */
+static int closing(int fd)
+{
+    bool fails = due("close");
+    int r = true_calls.close(fd);
+    if (fails)
+        errno = fault;
+    return fails ? -1 : r;
+}
+
+/* The kernel knows every open socket's cookie. */
+static int asking(int fd, int level, int name, void *value, socklen_t *len)
+{
+    if (level == SOL_SOCKET && name == SO_COOKIE)
+        return true_calls.getsockopt(fd, level, name, value, len);
+    return failing_getsockopt(fd, level, name, value, len);
+}
+
+static int so_type(int fd)
+{
+    int type = 0;
+    socklen_t len = sizeof(type);
+    true_calls.getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len);
+    return type;
+}
+
+/* Without waiting no signal interrupts them, and a fresh socket has room. */
+static ssize_t sending(int fd, const void *buf, size_t n, int flags)
+{
+    bool never = flags & MSG_DONTWAIT && (fault == EINTR || fault == EAGAIN);
+    return never ? true_calls.send(fd, buf, n, flags) : failing_send(fd, buf, n, flags);
+}
+
+static ssize_t receiving(int fd, void *buf, size_t n, int flags)
+{
+    bool never = flags & MSG_DONTWAIT && (fault == EINTR || fault == EAGAIN);
+    return never ? true_calls.recv(fd, buf, n, flags) : failing_recv(fd, buf, n, flags);
+}
+
+/* Memory may be short where a registration is made; changing one needs none. */
+static int registering(int ep, int op, int fd, struct epoll_event *event)
+{
+    return op == EPOLL_CTL_ADD ? failing_epoll_ctl(ep, op, fd, event)
+                               : true_calls.epoll_ctl(ep, op, fd, event);
+}
+
+/* None but the server is dialled. An attempt that a signal interrupts goes on. */
+static int dialling(int fd, const struct sockaddr *addr, socklen_t len)
+{
+    char text[INET_ADDRSTRLEN] = "";
+    if (addr->sa_family == AF_UNSPEC) /* nothing in it can fail */
+        return true_calls.connect(fd, addr, len);
+    if (addr->sa_family == AF_INET) {
+        inet_ntop(AF_INET, &((const struct sockaddr_in *)addr)->sin_addr, text, sizeof(text));
+        if (strcmp(text, server) != 0)
+            FAIL("%s was dialled after %s failed", text, failed);
+    }
+    if (fault != EINTR)
+        return failing_connect(fd, addr, len);
+    if (so_type(fd) != SOCK_STREAM || true_calls.fcntl(fd, F_GETFL, 0) & O_NONBLOCK)
+        return true_calls.connect(fd, addr, len); /* no signal interrupts these */
+    bool fails = due("connect");
+    int r = true_calls.connect(fd, addr, len);
+    if (fails)
+        errno = EINTR;
+    return fails ? -1 : r;
+}
+
+static void take_over(void)
+{
+#define S5_CALL(ret, name, params, args)                                                           \
+    true_calls.name = (ret(*) params)s5_real_find(#name);                                          \
+    if (true_calls.name)                                                                           \
+        s5_real.name = failing_##name;
+#include "calls.def"
+    s5_real.close = closing;
+    s5_real.getsockopt = asking;
+    s5_real.epoll_ctl = registering;
+    s5_real.send = sending;
+    s5_real.recv = receiving;
+    s5_real.connect = dialling;
+}
+
+/* A step of a scenario that went wrong ends it. */
+#define STEP(call)                                                                                 \
+    do {                                                                                           \
+        if ((call) < 0) {                                                                          \
+            error = errno;                                                                         \
+            goto end;                                                                              \
+        }                                                                                          \
+    } while (0)
+
+static int blocking(void)
+{
+    char text[4];
+    int error = 0, fd = tcp_socket(&p, 0);
+    STEP(connect(fd, peer_addr(&p), p.len));
+    STEP(send(fd, "mine", 4, MSG_NOSIGNAL));
+    STEP(recv(fd, text, 4, MSG_WAITALL));
+end:
+    left = 0;
+    close(fd);
+    return error;
+}
+
+static int polled(void)
+{
+    struct pollfd waits = {.events = POLLOUT};
+    socklen_t len = sizeof(int);
+    int error = 0, fd = tcp_socket(&p, SOCK_NONBLOCK);
+    waits.fd = fd;
+    if (connect(fd, peer_addr(&p), p.len) < 0 && errno != EINPROGRESS)
+        STEP(-1);
+    STEP(poll(&waits, 1, 20000));
+    STEP(getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len));
+    if (!waits.revents)
+        FAIL("nothing within 20 s after %s failed with %s", failed, strerrorname_np(fault));
+end:
+    left = 0;
+    close(fd);
+    return error;
+}
+
+static int by_epoll(void)
+{
+    struct epoll_event event = {.events = EPOLLOUT | EPOLLET}, came;
+    socklen_t len = sizeof(int);
+    int error = 0, n = 0, fd = tcp_socket(&p, SOCK_NONBLOCK), ep = epoll_create1(0);
+    STEP(epoll_ctl(ep, EPOLL_CTL_ADD, fd, &event));
+    if (connect(fd, peer_addr(&p), p.len) < 0 && errno != EINPROGRESS)
+        STEP(-1);
+    STEP(n = epoll_wait(ep, &came, 1, 20000));
+    if (n == 0)
+        FAIL("nothing within 20 s after %s failed with %s", failed, strerrorname_np(fault));
+    STEP(getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len));
+end:
+    left = 0;
+    close(ep);
+    close(fd);
+    return error;
+}
+
+static int datagram(void)
+{
+    char text[4];
+    struct timeval patience = {5, 0};
+    int error = 0, fd = socket(AF_INET, SOCK_DGRAM, 0);
+    STEP(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)));
+    STEP(sendto(fd, "mine", 4, 0, peer_addr(&p), p.len));
+end:
+    left = 0;
+    (void)text;
+    close(fd);
+    return error;
+}
+
+static int called(void)
+{
+    struct sockaddr_in own = {.sin_family = AF_INET};
+    socklen_t len = sizeof(own);
+    int error = 0, fd = tcp_socket(&p, SOCK_NONBLOCK);
+    inet_pton(AF_INET, "10.88.1.1", &own.sin_addr);
+    STEP(bind(fd, (struct sockaddr *)&own, sizeof(own)));
+    STEP(listen(fd, 5));
+    STEP(getsockname(fd, (struct sockaddr *)&own, &len));
+    if (accept(fd, NULL, NULL) < 0 && errno != EAGAIN)
+        STEP(-1);
+end:
+    left = 0;
+    close(fd);
+    return error;
+}
+
+static const struct {
+    const char *name;
+    int (*run)(void);
+} scenarios[] = {{"blocking", blocking}, {"poll", polled},   {"epoll", by_epoll},
+                 {"datagram", datagram}, {"called", called}};
+
+/* What was learnt of the server is forgotten, so that it is tried in one flight again. */
+static void forget(void)
+{
+    struct s5_tree *tree = atomic_load(&s5_preload_engine.tree);
+    for (size_t i = 0; i < S5_TREE_STANDINGS; i++)
+        atomic_store(&tree->standings[i].value, S5_STANDING_UNKNOWN);
+}
+
+/* Whether the scenario ran through before the N-th call. */
+static bool one(int (*run)(void), int n, int error)
+{
+    failed = NULL;
+    fault = error;
+    forget();
+    int before = descriptors();
+    left = n;
+    alarm(60);
+    int result = run();
+    left = 0;
+    int after = descriptors();
+    if (after != before)
+        FAIL("%d descriptors, not %d, after %s (call %d) failed with %s", after, before,
+             failed ? failed : "nothing", n, strerrorname_np(error));
+    if (result && !strerrorname_np(result))
+        FAIL("error %d after %s failed", result, failed);
+    /* No handler is there that could ask for it. */
+    if (result == EINTR && run != datagram && failed && strcmp(failed, "connect") == 0)
+        FAIL("connect() ends with EINTR (call %d)", n);
+    if (result && !failed)
+        FAIL("%s though nothing failed", strerrorname_np(result));
+    return !failed;
+}
+
+int main(int argc, char **argv)
+{
+    static const int errors[] = {ENOMEM, EMFILE, EINTR, EIO, EAGAIN, ENOBUFS};
+    int cases = 0;
+    CHECK(argc == 5);
+    p = peer_from(argc, argv);
+    server = argv[4];
+    for (size_t s = 0; s < sizeof(scenarios) / sizeof(*scenarios); s++) {
+        if (strcmp(scenarios[s].name, argv[3]) != 0)
+            continue;
+        scenarios[s].run(); /* what the process keeps of its first */
+        take_over();
+        scenarios[s].run();
+        for (size_t i = 0; i < sizeof(errors) / sizeof(*errors); i++)
+            for (int n = 1; !one(scenarios[s].run, n, errors[i]); n++) {
+                if (n > 2000)
+                    FAIL("no end: %s", failed);
+                cases++;
+            }
+    }
+    CHECK(cases > 0);
+    printf("%d\n", cases);
+    return 0;
+}

@@ -1,0 +1,40 @@
+"""The table of real calls, each entry failing in turn with each errno that makes sense: no crash, no
+descriptor lost, no dialling but to the server. The program has the hooks inside."""
+
+import sys
+
+import bed
+import servers as s
+from hostile import CHOSEN, OK, Talk
+from run import test
+
+
+def injected(w, scenario, port):
+    status, out, err = bed.run(
+        bed.CLIENT, [w.app("inject_calls"), bed.TARGET4, str(s.ECHO), scenario, bed.PROXY4],
+        dict(w.env, SOCKS5_SERVER="socks5h://%s:%d" % (bed.PROXY4, port)), 150)
+    assert status == 0, (status, out, err[-3000:].decode(errors="replace"))
+
+
+def closes(t):
+    """Takes no request in the flight of the greeting, and says nothing."""
+    t.greeting()
+    if not t.held:
+        t.c.say(CHOSEN)
+        t.request()
+        t.c.say(OK)
+        t.c.echo()
+
+
+def dialled_again(w, scenario):
+    w.hostile.play(lambda conversation: closes(Talk(conversation)))
+    injected(w, scenario, s.HOSTILE)
+
+
+LINKED = "--linked" in sys.argv  # else there is no table to reach
+for SCENARIO in ("blocking", "poll", "epoll", "datagram", "called") if LINKED else ():
+    if SCENARIO in ("blocking", "poll", "epoll"):
+        test("injected: %s, dialled again: each real call fails in turn" % SCENARIO)(
+            lambda w, n=SCENARIO: dialled_again(w, n))
+    test("injected: %s: each real call fails in turn" % SCENARIO)(
+        lambda w, n=SCENARIO: injected(w, n, s.DANTED))
