@@ -164,7 +164,7 @@ static inline void check_names(int fd, const struct peer *p)
 }
 
 /* How many are open, or so: always the same number more. */
-static inline int descriptors(void)
+static inline int open_descriptors(void)
 {
     int n = 0;
     DIR *folder = opendir("/proc/self/fd");

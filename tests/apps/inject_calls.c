@@ -229,12 +229,12 @@ static bool one(int (*run)(void), int n, int error)
     failed = NULL;
     fault = error;
     forget();
-    int before = descriptors();
+    int before = open_descriptors();
     left = n;
     alarm(60);
     int result = run();
     left = 0;
-    int after = descriptors();
+    int after = open_descriptors();
     if (after != before)
         FAIL("%d descriptors, not %d, after %s (call %d) failed with %s", after, before,
              failed ? failed : "nothing", n, strerrorname_np(error));

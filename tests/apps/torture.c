@@ -91,7 +91,7 @@ static void obey(const char *how, const struct peer *p)
         octets = said(fd);
     close(fd);
     printf("%s %ld %d\n", error < 0 ? "late" : error ? strerrorname_np(error) : "ok", octets,
-           descriptors());
+           open_descriptors());
     fflush(stdout);
 }
 
