@@ -168,10 +168,13 @@ int s5_flight_dial(struct s5_engine *e, struct s5_flight *f, int fd, bool nonblo
     return r;
 }
 
+/* A kernel that refuses (EBUSY, while a thread waits on the socket) leaves a connection to the server,
+ * to which nothing of the application's may be written. */
 static void dissolve(struct s5_engine *e, int fd)
 {
     struct sockaddr none = {.sa_family = AF_UNSPEC};
-    e->real->connect(fd, &none, sizeof none);
+    if (e->real->connect(fd, &none, sizeof none) != 0)
+        e->real->shutdown(fd, SHUT_RDWR);
 }
 
 /* --- a turn --- */

@@ -10,7 +10,7 @@
 
 typedef void (*found_fn)(void);
 extern struct s5_calls s5_real;
-extern struct s5_engine s5_preload_engine;
+extern struct s5_engine s5_begin_engine;
 found_fn s5_real_find(const char *name);
 
 static struct s5_calls true_calls;
@@ -218,7 +218,7 @@ static const struct {
 /* What was learnt of the server is forgotten, so that it is tried in one flight again. */
 static void forget(void)
 {
-    struct s5_tree *tree = atomic_load(&s5_preload_engine.tree);
+    struct s5_tree *tree = atomic_load(&s5_begin_engine.tree);
     for (size_t i = 0; i < S5_TREE_STANDINGS; i++)
         atomic_store(&tree->standings[i].value, S5_STANDING_UNKNOWN);
 }
