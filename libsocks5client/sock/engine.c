@@ -119,13 +119,18 @@ static void load_alone(struct s5_engine *e)
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     s5_engine_inside++;
+    e->fault.text[0] = 0;
     int r = load(e);
+    /* What is short now may be there for the next call. */
+    bool again = r == -ENOMEM || r == -EMFILE || r == -ENFILE;
     if (r < 0 && !e->fault.text[0])
         s5_format(e->fault.text, sizeof e->fault.text, "configuration: %s", s5_error_text(r));
     if (r == 0)
         take_over(e, e->policy);
     s5_engine_inside--;
-    atomic_store(&e->policy_state, r < 0 ? S5_ENGINE_BROKEN : S5_ENGINE_LOADED);
+    atomic_store(&e->policy_state, r == 0  ? S5_ENGINE_LOADED
+                                   : again ? S5_ENGINE_NO_POLICY
+                                           : S5_ENGINE_BROKEN);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_setcancelstate(cancel, NULL);
 }

@@ -11,7 +11,7 @@ ECHOING = ["tcp_blocking", "tcp_nonblock_poll", "tcp_nonblock_select", "epoll_be
            "epoll_thread", "threads_200", "poll_shared", "fork_after", "fork_connecting", "fork_child_finishes",
            "exec_inherit", "vfork_exec", "spawn", "close_all", "fastopen", "raw_syscall",
            "options_kept", "early_io", "listen_local", "poll_chk", "connect_500", "v4mapped",
-           "getaddrinfo_closed", "udp_refused", "stream", "raw_calls", "exec_family",
+           "getaddrinfo_closed", "limits", "storm", "udp_refused", "stream", "raw_calls", "exec_family",
            "under_way"]
 STALLING = ["poll_timeout", "early_stalled", "sndtimeo", "eintr"]
 COVERED_ONLY = {"getaddrinfo_closed": "closed", "udp_refused": "refused"}  # third argument
