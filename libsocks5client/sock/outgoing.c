@@ -105,7 +105,8 @@ static ssize_t send_short(struct s5_engine *e, struct s5_association *a, int fd,
     size_t len = msg->msg_iov->iov_len,
            head = s5_target_recall(a, named ? msg->msg_name : &a->peer.any,
                                    named ? msg->msg_namelen : a->peer.len, flat);
-    if (!head)
+    unsigned fragment = e->policy->servers[a->server_index].fragment;
+    if (!head || (fragment && head + len > fragment))
         return NOT_SO;
     int r = s5_associate_fresh(e, a, fd, false);
     if (r == 0) {
