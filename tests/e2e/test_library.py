@@ -16,7 +16,7 @@ import hostile
 import servers as s
 import test_apps
 import test_bind
-import test_gssapi
+from kerberos import krb
 import test_names
 import test_udp
 from run import PAGE, fine, right, test
@@ -271,6 +271,6 @@ def _(w):
 @test("recompiled: through a server that wants Kerberos", linked=False)
 def _(w):
     """By a bridge, as any covered program; it is found beside the library."""
-    env = dict(test_gssapi.env_of(w), SOCKS5_CONF=test_gssapi.krb(w).conf())
+    env = dict(w.env, **krb(w).realm.client, SOCKS5_CONF=krb(w).conf())
     for name in ("tcp_blocking", "epoll_before"):
         fine(bed.run(bed.CLIENT, [dropped(w).app(name), bed.TARGET4, "7"], env, 60))

@@ -56,9 +56,3 @@ def _(w):
             f.write(before)
             f.truncate()
     assert out == "113 113 " and err.count("cannot resolve \"nobody.near.example\"") == 2, (out, err)
-
-
-@test("servers: behind a UNIX socket: not yet, and said so")
-def _(w):
-    out, err = told(w, "/run/socks")
-    assert out == "97 97 " and err.count("is behind a UNIX socket") == 2, (out, err)
