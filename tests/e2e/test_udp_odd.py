@@ -100,8 +100,10 @@ print(errors())
 u.sendto(b'go', ('%s', 77))
 assert u.recv(100) == b'closed'
 p = select.poll(); p.register(u, 0)
-u.sendto(b'lost', ('%s', 77))
-assert p.poll(20000) == [(u.fileno(), select.POLLERR)]
+for _ in range(200):  # what arrives before the relay has closed is taken without a word
+    u.sendto(b'lost', ('%s', 77))
+    if p.poll(100): break
+assert p.poll(0) == [(u.fileno(), select.POLLERR)]
 data, more, flags, source = errors()
 print(data, source, [m[:2] for m in more])""" % ((bed.TARGET4,) * 2)
 
