@@ -29,6 +29,9 @@ def through(title, command, out, port=s.DANTED, **more):
 through("ssh by an IPv6-only name, from an IPv4 socket", SSH + ["-4", "root@only6.example", "echo",
                                                                "over ssh"], b"over ssh")
 through("getent ahosts", ["getent", "ahosts", "both.example"], b"198.18.")
+for LABEL in (b"198.18.", "bücher.example".encode()):  # its canonical name in the locale's encoding
+    through("getent ahosts of a name that is not ASCII: %s" % LABEL.decode(),
+            ["env", "LC_ALL=C.UTF-8", "getent", "ahosts", "bücher.example"], LABEL)
 through("getent hosts", ["getent", "hosts", "both.example"], b"fdc4:8b1e:5053::")
 through("getent ahosts of the hosts file", ["getent", "ahosts", "only4.hosts.example"],
         bed.HOSTS4.encode())
@@ -174,6 +177,8 @@ def _(w):
         status, out, err = ruled(w, CURL + ["http://%s/" % name])
         assert status == 6 and b"refused: lookup of" in err and b"rule no" in err, (status, out, err)
     right(ruled(w, ["dig", "a.denied.example"]), b"REFUSED")
+    status, out, err = ruled(w, ["env", "LC_ALL=C.UTF-8", "getent", "ahosts", "bücher.denied.example"])
+    assert status == 2 and b'lookup of "xn--bcher-kva.denied.example" (rule no)' in err, (status, out, err)
 
 
 @test("rules on names: decided again by port; ranges of one's own")
