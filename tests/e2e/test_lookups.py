@@ -151,6 +151,52 @@ print('as it should be')""" % ((bed.TARGET4,) * 8)
     right(w.via(s.DANTED, [PYTHON, "-c", code]), b"as it should be")
 
 
+@test("a resolver's socket that goes through an exec is answered after it")
+def _(w):
+    ask = """
+import socket, struct, sys
+query = struct.pack('!HHHHHH', 7, 256, 1, 0, 0, 0) + b'\\4both\\7example\\0' + struct.pack('!HH', 1, 1)
+def ask(s, kind, stage):
+    s.settimeout(20)
+    assert kind == 'loose' or s.getpeername() == ('%s', 53), s.getpeername()
+    if kind == 'stream':
+        s.sendall(struct.pack('!H', len(query)) + query)
+        n = struct.unpack('!H', s.recv(2, socket.MSG_WAITALL))[0]
+        answer, source = s.recv(n, socket.MSG_WAITALL), ('%s', 53)
+    elif kind == 'connected':
+        s.send(query)
+        answer, source = s.recvfrom(512)
+    else:
+        s.sendto(query, ('%s', 53))
+        answer, source = s.recvfrom(512)
+    assert answer[:2] == query[:2] and answer[2] & 0x80 and source == ('%s', 53), (answer, source)
+    assert answer[-4:-2] == bytes([198, 18]), answer
+    print(kind, stage, flush=True)
+""" % ((bed.TARGET4,) * 4)
+    first = ask + """
+import os, subprocess
+second = sys.argv[1]
+for kind in 'connected', 'loose', 'stream':
+    s = socket.socket(socket.AF_INET, socket.SOCK_STREAM if kind == 'stream' else socket.SOCK_DGRAM)
+    if kind != 'loose': s.connect(('%s', 53))
+    ask(s, kind, 'before')
+    s.set_inheritable(True)
+    command = [sys.executable, '-c', second, kind, str(s.fileno())]
+    subprocess.run(command, pass_fds=[s.fileno()], check=True)
+    ask(s, kind, 'beside')
+    if os.fork() == 0: os.execv(command[0], command + ['the last'])
+    assert os.wait()[1] == 0""" % bed.TARGET4
+    second = ask + """
+s = socket.socket(fileno=int(sys.argv[2]))
+ask(s, sys.argv[1], 'after')
+if sys.argv[1] == 'connected' and sys.argv[3:]: # and goes elsewhere
+    s.connect(('127.0.0.1', 9)); assert s.getpeername() == ('127.0.0.1', 9)"""
+    status, out, err = w.via(s.DANTED, [PYTHON, "-c", first, second])
+    assert status == 0 and out.decode().split("\n") == [
+        "%s %s" % (kind, stage) for kind in ("connected", "loose", "stream")
+        for stage in ("before", "after", "beside", "after")] + [""], (status, out, err)
+
+
 # --- rules ---
 
 RULES = """
