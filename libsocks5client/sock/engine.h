@@ -58,6 +58,15 @@ struct s5_engine {
  * name): calls it makes meanwhile are its own and go to libc. */
 extern __thread int s5_engine_inside __attribute__((tls_model("initial-exec")));
 
+/* From here to its end nothing of the program's happens in this thread: no handler, no cancellation,
+ * and calls made are the engine's own. */
+struct s5_engine_alone {
+    sigset_t signals;
+    int cancel;
+};
+void s5_engine_alone_begin(struct s5_engine_alone *ret);
+void s5_engine_alone_end(const struct s5_engine_alone *alone);
+
 /* Once a process: take up the tree STATE names or begin one. STATE: value of S5_TREE_VARIABLE, or
  * NULL. Never fails: what could not be had makes later calls fail. */
 void s5_engine_init(struct s5_engine *e, const struct s5_calls *real, const char *state);

@@ -20,8 +20,8 @@ int s5_close(struct s5_engine *e, int fd)
     if (fd >= 0 && (fd == atomic_load(&e->tree_fd) || state == S5_RECORD_HIDDEN))
         return -EBADF;
     /* Asking the kernel who we are costs as much as the close itself: a record that holds nothing
-     * but names may stay, in doubt. */
-    if (state == S5_RECORD_READY)
+     * but names may stay, in doubt. A resolver's socket holds a place among the askers. */
+    if (state == S5_RECORD_READY && !atomic_load(&record->more))
         s5_registry_doubt(&e->registry, fd, true);
     else if (s5_engine_owns_memory(e))
         s5_connect_forget(e, fd);

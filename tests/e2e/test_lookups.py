@@ -86,6 +86,24 @@ async function main() {
   process.exit()
 }
 main()"""], b"both.example both.example 8")
+through("the number of a resolver's socket is that of a connection next", [PYTHON, "-c", """
+import socket, struct
+query = struct.pack('!HHHHHH', 7, 256, 1, 0, 0, 0) + b'\\4both\\7example\\0' + struct.pack('!HH', 1, 1)
+for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM) * 3:
+    ask = socket.socket(socket.AF_INET, kind)
+    number = ask.fileno()
+    ask.settimeout(20)
+    ask.connect(('%s', 53))
+    ask.send(query if kind == socket.SOCK_DGRAM else struct.pack('!H', len(query)) + query)
+    answer = ask.recv(512)[-4:]
+    ask.close()
+    for echo in range(2):
+        c = socket.create_connection((socket.inet_ntoa(answer), 7), 20)
+        assert c.fileno() == number
+        c.send(b'through')
+        assert c.recv(99) == b'through'
+        c.close()
+print('all came back')""" % bed.TARGET4], b"all came back")
 for WORDS, OUT in ((["both.example"], b"198.18."), (["+tcp", "both.example"], b"198.18."),
                    (["both.example", "AAAA"], b"fdc4:8b1e:5053::"),
                    (["mail.example", "MX"], b"10 both.example."),
