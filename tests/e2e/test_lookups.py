@@ -254,6 +254,26 @@ def _(w):
     assert status == 7 and b"refused: TCP to ports.wild.example:22" in err, (status, err)
 
 
+@test("a single word is completed with what \"search\" says, and a question to port 53 is not")
+def _(w):
+    search = 'search = "wild.example"\n'
+    code = """
+import socket
+at = socket.getaddrinfo('printer', 7, socket.AF_INET)[0][4]
+told = socket.gethostbyname_ex('printer')
+assert at[0] == told[2][0] == socket.gethostbyname('PRINTER.wild.example'), (at, told)
+assert socket.getnameinfo(at, 0) == ('printer.wild.example', 'echo')
+c = socket.create_connection(('printer', 7)); c.sendall(b'x'); assert c.recv(9) == b'x'
+print(told[0])"""
+    right(ruled(w, [PYTHON, "-c", code], search), b"printer.wild.example")
+    right(ruled(w, CURL + ["http://printer/"], search), PAGE)
+    right(ruled(w, ["sh", "-c", "dig +short -x `dig +short printer`"], search), b"printer.\n")
+    status, _, err = ruled(w, CURL + ["http://printer/"], 'search = "denied.example"\n')
+    assert status == 6 and b'lookup of "printer.denied.example" (rule no)' in err, (status, err)
+    status, _, err = ruled(w, CURL + ["http://printer/"])
+    assert status != 0, "the server knows no such name"
+
+
 @test("NO_PROXY with a name that the hosts file has")
 def _(w):
     env = dict(w.env, NO_PROXY="only4.hosts.example")

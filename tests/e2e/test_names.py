@@ -15,11 +15,12 @@ def test(title, **more):
     return run.test("names: " + title, **more)
 
 
-def same_shape(w, names, locale="C", before=()):
+def same_shape(w, names, locale="C", before=(), via=None):
     env = ["/usr/bin/env", "LC_ALL=" + locale, *before]
+    via = via or (lambda command: w.via(s.DANTED, command))
     for name in names:
         bare = bed.run(bed.PROXY, env + [w.app("names_shape", False), name], w.env, 60)
-        covered = w.via(s.DANTED, env + [w.app("names_shape"), name])
+        covered = via(env + [w.app("names_shape"), name])
         assert bare[0] == covered[0] == 0, (bare, covered)
         differ = [(a, b) for a, b in zip(bare[1].splitlines(), covered[1].splitlines())
                   if a != b and (name.isascii() or b" without room" not in a)]
@@ -46,6 +47,14 @@ def _(w):
                                     if "libidn2.so.0 " in x))
     hidden = ["unshare", "-m", "sh", "-c", 'mount --bind /dev/null "$0" && exec "$@"', library]
     same_shape(w, ("bücher.example", "xn--bcher-kva.example"), "C.UTF-8", hidden)
+
+
+@test("names_shape: a single word, which \"search\" completes")
+def _(w):
+    conf = s.write(w.scratch + "/search.conf", 'server "p" { address = "%s" port = %d }\nsearch = '
+                   '"wild.example"\nrule "all" { via = {"p"} }\n' % (bed.PROXY4, s.DANTED))
+    same_shape(w, ("printer", "BOTH", "both.example", "localhost"), before=("LOCALDOMAIN=wild.example",),
+               via=lambda command: w.configured(conf, command, w.env, 40))
 
 
 @test("names_connect, bare", linked=False)
