@@ -18,10 +18,11 @@ def test(title, **more):
 def same_shape(w, names, locale="C", before=(), via=None):
     env = ["/usr/bin/env", "LC_ALL=" + locale, *before]
     via = via or (lambda command: w.via(s.DANTED, command))
+    leaky = dict(w.env, ASAN_OPTIONS="detect_leaks=0")  # libc loses some of what it has converted
     for name in names:
-        bare = bed.run(bed.PROXY, env + [w.app("names_shape", False), name], w.env, 60)
+        bare = bed.run(bed.PROXY, env + [w.app("names_shape", False), name], leaky, 60)
         covered = via(env + [w.app("names_shape"), name])
-        assert bare[0] == covered[0] == 0, (bare, covered)
+        assert bare[0] == covered[0] == 0, (bare[0], bare[2][-3000:], covered[0], covered[2][-3000:])
         differ = [(a, b) for a, b in zip(bare[1].splitlines(), covered[1].splitlines())
                   if a != b and (name.isascii() or b" without room" not in a)]
         assert bare[1].count(b"\n") > 800 and not differ, (name, locale, differ[:8], len(differ))
