@@ -365,13 +365,26 @@ int s5_connect(struct s5_engine *e, int fd, const struct sockaddr *addr, socklen
     return connect_inet(e, fd, addr, len, cookie);
 }
 
+/* What the connect() of FD came to that nobody has asked for: the first call to send or receive is
+ * told, as by the kernel. */
+static int pending(struct s5_engine *e, int fd)
+{
+    struct s5_record *record = s5_registry_find(&e->registry, fd);
+    if (!record || atomic_load(&record->state) != S5_RECORD_FAILED)
+        return 0;
+    if (s5_connect_same(e, record, fd))
+        return s5_connect_outcome(e, record, fd);
+    s5_connect_forget(e, fd); /* closed and reused where no hook saw it */
+    return 0;
+}
+
 int s5_connect_await(struct s5_engine *e, int fd, bool nonblock)
 {
     struct s5_record *record = s5_connect_flying(e, fd);
     if (!record)
-        return 0;
+        return pending(e, fd);
     if (nonblock || nonblocking(e, fd))
-        return s5_connect_turn(e, record, 0) >= S5_TURN_OVER ? 0 : -EAGAIN;
+        return s5_connect_turn(e, record, 0) >= S5_TURN_OVER ? pending(e, fd) : -EAGAIN;
     int r = join(e, record, fd);
     return r == -EINPROGRESS ? -EAGAIN : r;
 }

@@ -104,7 +104,7 @@ void s5_engine_fork_child(struct s5_engine *e);
 /* --- connect.c, connect_record.c --- */
 int s5_connect(struct s5_engine *e, int fd, const struct sockaddr *addr, socklen_t len);
 /* 0 when octets of the application may pass on FD now; -EAGAIN while in flight and NONBLOCK (or
- * the description is non-blocking), else waits. */
+ * the description is non-blocking), else waits; what a connect() came to that failed, once. */
 int s5_connect_await(struct s5_engine *e, int fd, bool nonblock);
 /* Make what FLIGHT came to the record's state, once, and put the epoll registrations back. */
 void s5_connect_settle(struct s5_engine *e, struct s5_record *record);

@@ -288,7 +288,7 @@ static int lost(struct s5_engine *e, struct s5_association *a, int fd, int error
     if (error != ECONNREFUSED)
         return -error;
     int r = s5_associate_fresh(e, a, fd, true);
-    return r == -EAGAIN ? 0 : r;
+    return r == S5_ASSOCIATE_LOST ? 0 : r;
 }
 
 /* Where there is little room, in one buffer, it is read flat: to copy that costs less than to have

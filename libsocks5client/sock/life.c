@@ -5,6 +5,7 @@
  * around it, and a program that wants its number for itself has it moved away. */
 #include "associate.h"
 #include "listener.h"
+#include "nameserver.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -211,7 +212,8 @@ static void adopt_one(struct s5_engine *e, struct s5_tree *tree, int fd)
             adopt_flight(e, tree, fd, cookie);
         return;
     }
-    struct s5_record *record = s5_registry_add(&e->registry, fd);
+    struct s5_record *record =
+        s5_nameserver_adopt(e, fd, &peer) ? NULL : s5_registry_add(&e->registry, fd);
     if (!record)
         return;
     record->cookie = cookie;
