@@ -62,9 +62,9 @@ static bool is_text(const char *name)
 
 static bool is_ascii(const char *name)
 {
-    while (*name > 0)
+    while (*name && (unsigned char)*name < 0x80)
         name++;
-    return *name == 0;
+    return !*name;
 }
 
 int s5_idn_encode(const char *name, char **ret)
