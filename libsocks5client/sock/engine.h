@@ -42,6 +42,7 @@ struct s5_engine {
     _Atomic int tree_fd; /* hidden from the program; -1: none */
     char state[sizeof(S5_TREE_VARIABLE) + 1 + S5_TREE_VALUE_MAX]; /* "SOCKS5_STATE=..." */
     _Atomic int policy_state; /* enum s5_engine_policy_state */
+    _Atomic int refusal; /* -errno of calls that need the policy, where it could not be had */
     const struct s5_policy *policy;
     uint64_t standings[S5_POLICY_SERVERS]; /* s5_standing_key of its servers */
     struct s5_fault fault;

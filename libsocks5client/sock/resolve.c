@@ -89,7 +89,7 @@ int s5_resolve_allowed(struct s5_engine *e, const char *node)
     if (s5_engine_inside)
         return 0;
     if (!s5_engine_policy(e))
-        r = -EACCES;
+        r = atomic_load(&e->refusal);
     else if (!servers_direct(e)) {
         s5_log(&e->log, S5_LOG_ERROR,
                "refused: lookup of \"%s\": no rule lets its DNS server be reached directly",
