@@ -17,7 +17,7 @@ S5_EXPORT int SOCKSinit(char *program)
     if (!s5_gate_open())
         return 0;
     struct s5_engine *e = s5_begin();
-    int result = s5_engine_policy(e) ? 0 : -EACCES;
+    int result = s5_engine_policy(e) ? 0 : atomic_load(&e->refusal);
     const char *slash = program ? strrchr(program, '/') : NULL;
     if (program && result == 0) {
         s5_format(e->program, sizeof e->program, "%s", slash ? slash + 1 : program);

@@ -28,3 +28,10 @@ const char *s5_reply_text(uint8_t rep)
 {
     return rep < ASSIGNED ? replies[rep].text : "unassigned reply code";
 }
+
+const char *s5_reply_why(bool have, uint8_t rep)
+{
+    if (!have)
+        return "no reply";
+    return rep ? s5_reply_text(rep) : "malformed reply";
+}

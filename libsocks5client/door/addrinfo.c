@@ -12,7 +12,8 @@
 /* What names_look_up's errors are to callers of getaddrinfo. */
 static int eai(int error)
 {
-    return error == -EINVAL ? EAI_NONAME : error == -ENOMEM ? EAI_MEMORY : EAI_FAIL;
+    bool memory = error == -ENOMEM || error == -EMFILE || error == -ENFILE;
+    return error == -EINVAL ? EAI_NONAME : memory ? EAI_MEMORY : EAI_FAIL;
 }
 
 /* libc's answer for an address of the FAMILY HINTS asks for with (AS_MAPPED: an IPv4 one in IPv6

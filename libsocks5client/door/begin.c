@@ -71,8 +71,10 @@ static void keep_environment(void)
     char *to = kept.near;
     if (total > sizeof kept.near)
         to = mmap(NULL, total, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    for (int i = 0; i < n && to != MAP_FAILED; i++) {
-        kept.strings[i] = to;
+    for (int i = 0; i < n; i++) {
+        kept.strings[i] = to == MAP_FAILED ? found[i] : to; /* good until the program overwrites it */
+        if (to == MAP_FAILED)
+            continue;
         to = stpcpy(to, found[i]) + 1;
     }
 }

@@ -11,6 +11,7 @@
  * password is taken before libconfuse stores it, and the stream ends in what makes the lexer
  * overwrite its buffers: a comment, for which it clears its text buffer, and more blanks than its
  * input buffer holds at once. */
+#include "config_memory.h"
 #include "config_text.h"
 #include "config_values.h"
 #include "credentials.h"
@@ -22,6 +23,7 @@
 #include <string.h>
 
 #define FILE_MAX (1u << 20)
+#define NEEDED   "%s: reading it needs libconfuse.so.2 (package libconfuse2)"
 #define TAIL     "\n#\n"
 #define BLANKS   16000 /* flex reads 8 KiB at a time into a buffer of 16 KiB */
 
@@ -394,19 +396,11 @@ static int take_rest(cfg_t *cfg)
     }
 
 static cfg_opt_t server_options[] = {
-    STRING("address"),
-    STRING("port"),
-    LIST("methods"),
-    STRING("username"),
+    STRING("address"), STRING("port"), LIST("methods"), STRING("username"),
     {.name = "password", .type = CFGT_STR, .flags = CFGF_NODEFAULT, .parsecb = on_password},
     STRING("password-file"),
-    STRING("gssapi-service"),
-    STRING("gssapi-protection"),
-    STRING("gssapi-nec"),
-    STRING("gssapi-delegate"),
-    STRING("pipeline"),
-    STRING("timeout"),
-    STRING("fragment"),
+    STRING("gssapi-service"), STRING("gssapi-protection"), STRING("gssapi-nec"),
+    STRING("gssapi-delegate"), STRING("pipeline"), STRING("timeout"), STRING("fragment"),
     LIST("isolate"),
     CFG_END(),
 };
@@ -429,11 +423,11 @@ static cfg_opt_t options[] = {
 
 static int load_library(struct library *lib)
 {
+    errno = 0;
     lib->handle = dlopen("libconfuse.so.2", RTLD_NOW | RTLD_LOCAL);
+    bool shortage = errno == ENOMEM || errno == EMFILE || errno == ENFILE; /* it may pass */
     if (!lib->handle)
-        return s5_fault_set(now->fault, -ELIBACC,
-                            "%s: reading it needs libconfuse.so.2 (package libconfuse2): %s",
-                            now->path, dlerror());
+        return s5_fault_set(now->fault, shortage ? -errno : -ELIBACC, NEEDED ": %s", now->path, dlerror());
 #define X(name)                                                                                    \
     *(void **)&lib->name = dlsym(lib->handle, #name);                                              \
     if (!lib->name)                                                                                \
@@ -447,7 +441,9 @@ static int parse(struct s5_file *file)
 {
     memcpy(file->text + file->len, TAIL, sizeof TAIL - 1);
     memset(file->text + file->len + sizeof TAIL - 1, ' ', BLANKS);
-    FILE *stream = fmemopen(file->text, file->len + sizeof TAIL - 1 + BLANKS, "r");
+    void *reserve = s5_config_memory_begin(file->len, now->text.n_sections);
+    FILE *stream = reserve ? fmemopen(file->text, file->len + sizeof TAIL - 1 + BLANKS, "r") : NULL;
+    errno = 0;
     cfg_t *cfg = stream ? now->lib.cfg_init(options, CFGF_NONE) : NULL;
     int r = cfg ? 0 : s5_fault_set(now->fault, -ENOMEM, "%s: out of memory", now->path);
     if (cfg) {
@@ -457,10 +453,14 @@ static int parse(struct s5_file *file)
             r = wrong(now->last_line + !now->last_line, "cannot be understood from here on");
         else
             r = take_rest(cfg);
+        /* What libconfuse could not keep it may have left out without a word. */
+        if (errno == ENOMEM)
+            r = s5_fault_set(now->fault, -ENOMEM, "%s: out of memory", now->path);
         now->lib.cfg_free(cfg);
     }
     if (stream)
         fclose(stream);
+    s5_config_memory_end(reserve);
     return r;
 }
 

@@ -116,7 +116,7 @@ static void log_result(struct s5_engine *e, const struct s5_flight *f,
     if (r < 0 && f->error)
         s5_log(&e->log, S5_LOG_ERROR, "refused: UDP through server \"%s\": %s (%s)", name,
                r == -EOPNOTSUPP ? "it does not do UDP ASSOCIATE" : s5_error_text(r),
-               f->session.have_rep ? s5_reply_text(f->session.rep) : "no reply");
+               s5_reply_why(f->session.have_rep, f->session.rep));
     else if (r == -EAFNOSUPPORT || r == -EPROTO)
         s5_log(&e->log, S5_LOG_ERROR, "refused: UDP through server \"%s\": no relay in reach", name);
     else if (r >= 0 && s5_addr_from_sockaddr(&addr, &at->any, at->len) == 0)

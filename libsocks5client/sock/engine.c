@@ -4,6 +4,7 @@
  * where an ancestor began the tree. The policy is read by one thread with every signal blocked, so
  * that no handler of the program runs "inside"; the others wait for it. */
 #include "engine.h"
+#include "alone.h"
 #include "standing.h"
 #include "clock.h"
 #include "error.h"
@@ -13,8 +14,6 @@
 #include "nameserver.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -36,11 +35,32 @@ bool s5_engine_owns_stderr(const struct s5_engine *e)
 
 /* --- start --- */
 
+/* The tree that e->state names, or a new one. Where memory is short there is none for now: what needs
+ * the policy fails until a later attempt has it, and e->state stays what it is. -errno, or whether
+ * there is something to be adopted. */
+static int have_tree(struct s5_engine *e)
+{
+    const char *given = e->state + sizeof S5_TREE_VARIABLE;
+    struct s5_tree *tree = NULL;
+    int fd = -1, adopt = 0;
+    s5_engine_inside++; /* its descriptor is none of the program's */
+    int r = *given ? s5_tree_attach(given, &tree, &fd, &adopt) : -ENOENT;
+    if (r < 0 && r != -ENOMEM)
+        r = s5_tree_create(&tree, &fd);
+    s5_engine_inside--;
+    if (r < 0)
+        return r;
+    bool named = fd >= 0 && s5_tree_value(fd, 0, e->state + sizeof S5_TREE_VARIABLE) == 0;
+    e->state[0] = named ? S5_TREE_VARIABLE[0] : 0;
+    atomic_store(&e->tree_fd, fd);
+    atomic_store(&e->tree, tree);
+    return adopt;
+}
+
 void s5_engine_init(struct s5_engine *e, const struct s5_calls *real, const char *state)
 {
-    struct s5_tree *tree = NULL;
     struct stat st;
-    int fd = -1, adopt = 0, saved = errno;
+    int saved = errno;
     e->real = real;
     atomic_store(&e->pid, real_pid());
     e->log = (struct s5_log){.level = S5_LOG_ERROR,
@@ -51,16 +71,13 @@ void s5_engine_init(struct s5_engine *e, const struct s5_calls *real, const char
         e->stderr_dev = st.st_dev;
         e->stderr_ino = st.st_ino;
     }
-    s5_engine_inside++; /* its descriptor is none of the program's */
-    if ((!state || s5_tree_attach(state, &tree, &fd, &adopt) < 0) && s5_tree_create(&tree, &fd) < 0)
-        tree = NULL;
-    s5_engine_inside--;
-    atomic_store(&e->tree_fd, fd);
-    atomic_store(&e->tree, tree);
+    atomic_store(&e->tree_fd, -1);
     memcpy(e->state, S5_TREE_VARIABLE "=", sizeof S5_TREE_VARIABLE + 1);
-    if (fd < 0 || s5_tree_value(fd, 0, e->state + sizeof S5_TREE_VARIABLE) < 0)
-        e->state[0] = 0;
-    if (adopt)
+    if (state && strlen(state) < S5_TREE_VALUE_MAX)
+        memcpy(e->state + sizeof S5_TREE_VARIABLE, state, strlen(state) + 1);
+    else
+        e->state[0] = 0; /* none that children could be told of */
+    if (have_tree(e) > 0)
         s5_life_adopt(e);
     errno = saved;
 }
@@ -76,7 +93,7 @@ static int load(struct s5_engine *e)
 {
     struct s5_tree *tree = atomic_load(&e->tree);
     uint64_t fingerprint = s5_source_fingerprint(&e->environment);
-    const struct s5_policy *shared = tree ? s5_tree_policy(tree, fingerprint) : NULL;
+    const struct s5_policy *shared = s5_tree_policy(tree, fingerprint);
     if (shared) {
         e->policy = shared;
         return 0;
@@ -92,9 +109,8 @@ static int load(struct s5_engine *e)
         munmap(own, sizeof *own);
         return r;
     }
-    if (tree)
-        s5_tree_publish(tree, own, fingerprint);
-    shared = tree ? s5_tree_policy(tree, fingerprint) : NULL;
+    s5_tree_publish(tree, own, fingerprint);
+    shared = s5_tree_policy(tree, fingerprint);
     e->policy = shared ? shared : own;
     if (shared) {
         explicit_bzero(own->servers, sizeof own->servers);
@@ -111,38 +127,25 @@ static void take_over(struct s5_engine *e, const struct s5_policy *p)
         e->standings[i] = s5_standing_key(p, &p->servers[i]);
 }
 
-void s5_engine_alone_begin(struct s5_engine_alone *ret)
-{
-    sigset_t all;
-    sigfillset(&all);
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &ret->cancel);
-    pthread_sigmask(SIG_SETMASK, &all, &ret->signals);
-    s5_engine_inside++;
-}
-
-void s5_engine_alone_end(const struct s5_engine_alone *alone)
-{
-    s5_engine_inside--;
-    pthread_sigmask(SIG_SETMASK, &alone->signals, NULL);
-    pthread_setcancelstate(alone->cancel, NULL);
-}
-
 static void load_alone(struct s5_engine *e)
 {
-    struct s5_engine_alone alone;
-    s5_engine_alone_begin(&alone);
+    struct s5_alone alone;
+    s5_alone_begin(&alone);
     e->fault.text[0] = 0;
-    int r = load(e);
+    int adopt = atomic_load(&e->tree) ? 0 : have_tree(e), r = adopt < 0 ? adopt : load(e);
     /* What is short now may be there for the next call. */
     bool again = r == -ENOMEM || r == -EMFILE || r == -ENFILE;
     if (r < 0 && !e->fault.text[0])
         s5_format(e->fault.text, sizeof e->fault.text, "configuration: %s", s5_error_text(r));
     if (r == 0)
         take_over(e, e->policy);
+    atomic_store(&e->refusal, again ? r : -EACCES);
     atomic_store(&e->policy_state, r == 0  ? S5_ENGINE_LOADED
                                    : again ? S5_ENGINE_NO_POLICY
                                            : S5_ENGINE_BROKEN);
-    s5_engine_alone_end(&alone);
+    if (adopt > 0)
+        s5_life_adopt(e);
+    s5_alone_end(&alone);
 }
 
 const struct s5_policy *s5_engine_load(struct s5_engine *e)

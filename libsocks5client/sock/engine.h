@@ -42,6 +42,7 @@ struct s5_engine {
     _Atomic int tree_fd; /* hidden from the program; -1: none */
     char state[sizeof(S5_TREE_VARIABLE) + 1 + S5_TREE_VALUE_MAX]; /* "SOCKS5_STATE=..." */
     _Atomic int policy_state; /* enum s5_engine_policy_state */
+    _Atomic int refusal; /* -errno of calls that need the policy, where it could not be had */
     const struct s5_policy *policy;
     uint64_t standings[S5_POLICY_SERVERS]; /* s5_standing_key of its servers */
     struct s5_fault fault;
@@ -57,15 +58,6 @@ struct s5_engine {
 /* Whether this thread is inside the engine's own set-up (reading the policy, resolving a server's
  * name): calls it makes meanwhile are its own and go to libc. */
 extern __thread int s5_engine_inside __attribute__((tls_model("initial-exec")));
-
-/* From here to its end nothing of the program's happens in this thread: no handler, no cancellation,
- * and calls made are the engine's own. */
-struct s5_engine_alone {
-    sigset_t signals;
-    int cancel;
-};
-void s5_engine_alone_begin(struct s5_engine_alone *ret);
-void s5_engine_alone_end(const struct s5_engine_alone *alone);
 
 /* Once a process: take up the tree STATE names or begin one. STATE: value of S5_TREE_VARIABLE, or
  * NULL. Never fails: what could not be had makes later calls fail. */

@@ -197,7 +197,7 @@ static void log_phases(struct s5_engine *e, const struct s5_flight *f)
     s5_log(&e->log, S5_LOG_DEBUG, "server %s: method %s, %s%s, %s, bound to %s", server,
            s->method < 3 ? methods[s->method] : "not selected",
            s->pipeline ? "in one flight" : "step by step", f->again ? " at the second try" : "",
-           s->have_rep ? s5_reply_text(s->rep) : "no reply",
+           s5_reply_why(s->have_rep, s->rep),
            s5_addr_format(s5_session_bound(s), bound, sizeof bound));
 }
 
@@ -219,7 +219,7 @@ void s5_ledger_outcome(struct s5_engine *e, const struct s5_flight *f, bool read
         .server = s5_policy_text(p, p->servers[f->server_index].name),
         .result = ready ? "connected" : s5_error_text(f->error),
         .phase = ready ? NULL : s5_session_phase(s),
-        .reply = !ready && s->have_rep ? s5_reply_text(s->rep) : NULL,
+        .reply = !ready && s->have_rep ? s5_reply_why(true, s->rep) : NULL,
         .ms = (int64_t)((s5_clock_now() - f->begun) / 1000000),
     };
     s5_event_log(&e->log, S5_LOG_INFO, &event);

@@ -236,8 +236,9 @@ void s5_life_adopt(struct s5_engine *e)
         for (int i = 0; i < BATCH; i++)
             fds[i] = (struct pollfd){from + i, 0, 0};
         nfds_t n = (nfds_t)(end - from < BATCH ? end - from : BATCH);
-        if (e->real->poll(fds, n, 0) < 0)
-            return;
+        if (e->real->poll(fds, n, 0) < 0) /* it may need memory: then each is looked at */
+            for (nfds_t i = 0; i < n; i++)
+                fds[i].revents = 0;
         for (nfds_t i = 0; i < n; i++)
             if (!(fds[i].revents & POLLNVAL))
                 adopt_one(e, tree, fds[i].fd);

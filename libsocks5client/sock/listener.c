@@ -139,7 +139,9 @@ int s5_listener_renew(struct s5_engine *e, struct s5_record *record)
     struct s5_listener *l = s5_listener_shared(record);
     const struct s5_policy *p = s5_engine_policy(e);
     struct s5_endpoint name;
-    if (!p || l->flight.server_index >= p->n_servers)
+    if (!p)
+        return atomic_load(&e->refusal);
+    if (l->flight.server_index >= p->n_servers)
         return -EACCES;
     int control = s5_summon(e, l, &p->servers[l->flight.server_index], &name),
         rung = record->more->bell;

@@ -98,7 +98,7 @@ int s5_names_stand_in(struct s5_engine *e, const struct s5_addr *name, int famil
     struct s5_names_answer answer;
     struct s5_addr addr;
     if (!p)
-        return -EACCES;
+        return atomic_load(&e->refusal);
     /* What came over a wire may be anything. */
     if (name->kind != S5_ADDR_NAME ||
         s5_addr_parse(&addr, name->name, name->name_len, name->port) < 0 ||
@@ -187,7 +187,7 @@ static int look_up(struct s5_engine *e, const char *node, int family, bool whole
         return -EINVAL;
     const struct s5_policy *p = s5_engine_policy(e);
     if (!p)
-        return -EACCES;
+        return atomic_load(&e->refusal);
     if (in_hosts(node, family))
         return 0;
     if (!whole && s5_policy_complete(p, &name))

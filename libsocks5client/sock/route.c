@@ -47,7 +47,7 @@ static int decide(struct s5_engine *e, const struct s5_flow *flow, const struct 
 {
     const struct s5_policy *p = s5_engine_policy(e);
     if (!p)
-        return -EACCES;
+        return atomic_load(&e->refusal);
     struct s5_route route = s5_policy_decide(p, flow);
     if (route.verdict == S5_DENY)
         return refuse(e, p, flow, &route);
@@ -71,11 +71,10 @@ int s5_route_listener(struct s5_engine *e, const struct s5_addr *at, bool quiet,
                       const struct s5_server **ret_server)
 {
     struct s5_flow flow = {at, S5_PROTO_TCP, S5_CMD_BIND};
-    struct s5_tree *tree = atomic_load(&e->tree);
     const struct s5_policy *p = quiet ? s5_engine_load(e) : s5_engine_policy(e);
     if (!p)
-        return -EACCES;
-    struct s5_route route = s5_policy_listen(p, at, tree ? s5_called_server(tree) : 0);
+        return atomic_load(&e->refusal);
+    struct s5_route route = s5_policy_listen(p, at, s5_called_server(atomic_load(&e->tree)));
     if (route.verdict == S5_DENY)
         return quiet ? -EACCES : refuse(e, p, &flow, &route);
     if (route.verdict == S5_DIRECT)

@@ -143,7 +143,7 @@ static void log_result(struct s5_engine *e, const struct s5_listener *l,
     if (r < 0)
         s5_log(&e->log, S5_LOG_ERROR, "refused: listening at server \"%s\": %s (%s)", name,
                r == -EOPNOTSUPP ? "it does not do BIND" : s5_error_text(r),
-               l->flight.session.have_rep ? s5_reply_text(l->flight.session.rep) : "no reply");
+               s5_reply_why(l->flight.session.have_rep, l->flight.session.rep));
     else if (s5_addr_from_sockaddr(&addr, &at->any, at->len) == 0)
         s5_log(&e->log, S5_LOG_INFO, "listening at server \"%s\": %s", name,
                s5_addr_format(&addr, text, sizeof text));

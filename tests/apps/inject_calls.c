@@ -6,7 +6,10 @@
 #include "app.h"
 #include "engine.h"
 #include "standing.h"
+#include <netdb.h>
+#include <spawn.h>
 #include <sys/epoll.h>
+#include <sys/uio.h>
 
 typedef void (*found_fn)(void);
 extern struct s5_calls s5_real;
@@ -44,14 +47,6 @@ static int closing(int fd)
     if (fails)
         errno = fault;
     return fails ? -1 : r;
-}
-
-/* The kernel knows every open socket's cookie. */
-static int asking(int fd, int level, int name, void *value, socklen_t *len)
-{
-    if (level == SOL_SOCKET && name == SO_COOKIE)
-        return true_calls.getsockopt(fd, level, name, value, len);
-    return failing_getsockopt(fd, level, name, value, len);
 }
 
 static int so_type(int fd)
@@ -104,6 +99,21 @@ static int dialling(int fd, const struct sockaddr *addr, socklen_t len)
     return fails ? -1 : r;
 }
 
+/* The resolver's two return what they have to say. */
+static int looking_up(const char *node, const char *service, const struct addrinfo *hints,
+                      struct addrinfo **ret)
+{
+    return due("getaddrinfo") ? EAI_MEMORY : true_calls.getaddrinfo(node, service, hints, ret);
+}
+
+static int naming(const struct sockaddr *addr, socklen_t len, char *host, socklen_t hostlen,
+                  char *serv, socklen_t servlen, int flags)
+{
+    if (due("getnameinfo"))
+        return EAI_MEMORY;
+    return true_calls.getnameinfo(addr, len, host, hostlen, serv, servlen, flags);
+}
+
 static void take_over(void)
 {
 #define S5_CALL(ret, name, params, args)                                                           \
@@ -112,11 +122,12 @@ static void take_over(void)
         s5_real.name = failing_##name;
 #include "calls.def"
     s5_real.close = closing;
-    s5_real.getsockopt = asking;
     s5_real.epoll_ctl = registering;
     s5_real.send = sending;
     s5_real.recv = receiving;
     s5_real.connect = dialling;
+    s5_real.getaddrinfo = looking_up;
+    s5_real.getnameinfo = naming;
 }
 
 /* A step of a scenario that went wrong ends it. */
@@ -126,6 +137,13 @@ static void take_over(void)
             error = errno;                                                                         \
             goto end;                                                                              \
         }                                                                                          \
+    } while (0)
+
+/* The same where nothing is to be given back. */
+#define STEP_INTO(call)                                                                            \
+    do {                                                                                           \
+        if ((call) < 0)                                                                            \
+            return errno;                                                                          \
     } while (0)
 
 static int blocking(void)
@@ -209,10 +227,189 @@ end:
     return error;
 }
 
+static int names(void)
+{
+    struct addrinfo hints = {.ai_family = AF_INET, .ai_socktype = SOCK_STREAM}, *list = NULL;
+    char port[8], text[64];
+    int error = 0, fd = tcp_socket(&p, 0);
+    snprintf(port, sizeof(port), "%d", ntohs(((struct sockaddr_in *)&p.addr)->sin_port));
+    int r = getaddrinfo("both.example", port, &hints, &list);
+    if (r == 0)
+        r = getnameinfo(list->ai_addr, list->ai_addrlen, text, sizeof(text), NULL, 0, 0);
+    if (r == 0 && strcmp(text, "both.example") != 0 && !failed)
+        FAIL("both.example is called %s", text);
+    CHECK(r == 0 || r == EAI_MEMORY || r == EAI_FAIL || r == EAI_AGAIN || r == EAI_SYSTEM);
+    errno = ENOMEM;
+    STEP(r ? -1 : 0);
+    STEP(connect(fd, list->ai_addr, list->ai_addrlen));
+    STEP(send(fd, "mine", 4, MSG_NOSIGNAL));
+    STEP(recv(fd, text, 4, MSG_WAITALL));
+    CHECK(memcmp(text, "mine", 4) == 0);
+end:
+    left = 0;
+    if (list)
+        freeaddrinfo(list);
+    close(fd);
+    return error;
+}
+
+/* Octets there and back on FD, in the way number HOW. */
+static int passes(int fd, int how)
+{
+    char text[4] = "mine";
+    struct iovec iov = {text, 4};
+    struct mmsghdr m = {.msg_hdr = {.msg_iov = &iov, .msg_iovlen = 1}};
+    STEP_INTO(how == 0   ? write(fd, text, 4)
+              : how == 1 ? writev(fd, &iov, 1)
+              : how == 2 ? sendmsg(fd, &m.msg_hdr, MSG_NOSIGNAL)
+                         : sendmmsg(fd, &m, 1, MSG_NOSIGNAL));
+    memset(text, 0, sizeof(text));
+    STEP_INTO(how == 0   ? read(fd, text, 4)
+              : how == 1 ? readv(fd, &iov, 1)
+              : how == 2 ? recvmsg(fd, &m.msg_hdr, MSG_WAITALL)
+                         : recvmmsg(fd, &m, 1, MSG_WAITALL, NULL));
+    if (memcmp(text, "mine", 4) != 0)
+        FAIL("other octets came back after %s failed", failed);
+    return 0;
+}
+
+/* A connection that has begun, and waits like any other from here on. */
+static int begun(void)
+{
+    int fd = tcp_socket(&p, SOCK_NONBLOCK);
+    if (connect(fd, peer_addr(&p), p.len) < 0 && errno != EINPROGRESS) {
+        close(fd);
+        return -1;
+    }
+    int keep = left;
+    left = 0;
+    fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK);
+    left = keep;
+    return fd;
+}
+
+static int octets(void)
+{
+    int error = 0;
+    for (int how = 0; how < 4 && !error; how++) {
+        int fd = begun();
+        error = fd < 0 ? errno : passes(fd, how);
+        if (fd >= 0)
+            close(fd);
+    }
+    left = 0;
+    return error;
+}
+
+static int doubled(void)
+{
+    int error = 0, last = begun(), other = tcp_socket(&p, 0);
+    for (int how = 0; how < 4 && last >= 0; how++) {
+        int next = how == 0   ? dup(last)
+                   : how == 1 ? dup2(last, other)
+                   : how == 2 ? dup3(last, other + 1, O_CLOEXEC)
+                              : fcntl(last, F_DUPFD, other + 2);
+        if (next < 0)
+            error = error ? error : errno;
+        else if (how != 3) {
+            close(last);
+            last = next;
+        } else
+            close(next);
+    }
+    if (last < 0)
+        error = errno;
+    int passed = last < 0 ? 0 : passes(last, 0);
+    left = 0;
+    if (last >= 0)
+        close(last);
+    if (last != other)
+        close(other);
+    return passed ? passed : error;
+}
+
+/* What a child came to: its errno, and whether something failed in it. */
+static int ended(pid_t pid)
+{
+    int status;
+    if (pid < 0)
+        return errno;
+    CHECK(waitpid(pid, &status, 0) == pid);
+    if (!WIFEXITED(status))
+        FAIL("a child ended with %#x", (unsigned)status);
+    if (WEXITSTATUS(status) && !failed)
+        failed = "a call of a child's";
+    return WEXITSTATUS(status) > 1 ? WEXITSTATUS(status) - 2 : 0;
+}
+
+static int told(int error)
+{
+    return error ? error + 2 : failed ? 1 : 0;
+}
+
+/* Begun here, finished by a child. */
+static int forked(void)
+{
+    int fd = begun();
+    if (fd < 0)
+        return errno;
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(told(passes(fd, 1)));
+    int error = ended(pid);
+    left = 0;
+    close(fd);
+    return error;
+}
+
+/* Connected or begun here, finished by another program, which has this many calls left, too. */
+static int handed(int fd, bool spawns)
+{
+    char number[16], rest[16], why[16];
+    pid_t pid;
+    if (fd < 0)
+        return errno;
+    snprintf(number, sizeof(number), "%d", fd);
+    snprintf(rest, sizeof(rest), "%d", left);
+    snprintf(why, sizeof(why), "%d", fault);
+    setenv("INJECT_LEFT", rest, 1);
+    setenv("INJECT_FAULT", why, 1);
+    char dash[] = "-", after[] = "after", *words[] = {dash, dash, dash, after, number, NULL};
+    int error = 0;
+    if (spawns)
+        error = posix_spawn(&pid, "/proc/self/exe", NULL, NULL, words, environ);
+    else if ((pid = fork()) == 0) {
+        execv("/proc/self/exe", words);
+        _exit(told(errno));
+    }
+    unsetenv("INJECT_LEFT");
+    error = error ? error : ended(pid);
+    left = 0;
+    close(fd);
+    return error;
+}
+
+static int executed(void)
+{
+    return handed(begun(), false);
+}
+
+static int spawned(void)
+{
+    int fd = tcp_socket(&p, 0);
+    if (connect(fd, peer_addr(&p), p.len) == 0)
+        return handed(fd, true);
+    int error = errno;
+    close(fd);
+    return error;
+}
+
 static const struct {
     const char *name;
     int (*run)(void);
-} scenarios[] = {{"blocking", blocking}, {"poll", polled},   {"epoll", by_epoll},
+} scenarios[] = {{"names", names},       {"octets", octets},     {"doubled", doubled},
+                 {"forked", forked},     {"executed", executed}, {"spawned", spawned},
+                 {"blocking", blocking}, {"poll", polled},   {"epoll", by_epoll},
                  {"datagram", datagram}, {"called", called}};
 
 /* What was learnt of the server is forgotten, so that it is tried in one flight again. */
@@ -248,20 +445,35 @@ static bool one(int (*run)(void), int n, int error)
     return !failed;
 }
 
+/* Before the beginning of a program that goes on with a connection. */
+__attribute__((constructor(101))) static void go_on(void)
+{
+    const char *rest = getenv("INJECT_LEFT"), *why = getenv("INJECT_FAULT");
+    if (!rest || !why)
+        return;
+    take_over();
+    fault = atoi(why);
+    left = atoi(rest);
+    alarm(60);
+}
+
 int main(int argc, char **argv)
 {
     static const int errors[] = {ENOMEM, EMFILE, EINTR, EIO, EAGAIN, ENOBUFS};
     int cases = 0;
     CHECK(argc == 5);
+    if (strcmp(argv[3], "after") == 0)
+        return told(passes(atoi(argv[4]), 0));
     p = peer_from(argc, argv);
     server = argv[4];
     for (size_t s = 0; s < sizeof(scenarios) / sizeof(*scenarios); s++) {
         if (strcmp(scenarios[s].name, argv[3]) != 0)
             continue;
+        bool slow = scenarios[s].run == executed || scenarios[s].run == spawned;
         scenarios[s].run(); /* what the process keeps of its first */
         take_over();
         scenarios[s].run();
-        for (size_t i = 0; i < sizeof(errors) / sizeof(*errors); i++)
+        for (size_t i = 0; i < (slow ? 1 : sizeof(errors) / sizeof(*errors)); i++)
             for (int n = 1; !one(scenarios[s].run, n, errors[i]); n++) {
                 if (n > 2000)
                     FAIL("no end: %s", failed);

@@ -32,7 +32,8 @@ def dialled_again(w, scenario):
 
 
 LINKED = "--linked" in sys.argv  # else there is no table to reach
-for SCENARIO in ("blocking", "poll", "epoll", "datagram", "called") if LINKED else ():
+for SCENARIO in ("blocking", "poll", "epoll", "datagram", "called", "names", "octets", "doubled",
+                 "forked", "executed", "spawned") if LINKED else ():
     if SCENARIO in ("blocking", "poll", "epoll"):
         test("injected: %s, dialled again: each real call fails in turn" % SCENARIO)(
             lambda w, n=SCENARIO: dialled_again(w, n))

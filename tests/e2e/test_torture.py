@@ -35,8 +35,8 @@ def configuration(w, seconds):
 class Client:
     """The program that takes orders."""
 
-    def __init__(self, w, seconds=20):
-        env = dict(w.env, SOCKS5_CONF=configuration(w, seconds))
+    def __init__(self, w, seconds=20, **more):
+        env = dict(w.env, **(more or {"SOCKS5_CONF": configuration(w, seconds)}))
         command = [w.app("torture")]
         if not w.linked:
             command = ["/usr/bin/env", "LD_PRELOAD=" + w.object] + command

@@ -1,6 +1,8 @@
 #!/usr/bin/python3
 """A SOCKS5 server that speaks GSSAPI by the machine's own library and then misbehaves: ADDRESS PORT
-SCENARIO..., one scenario a connection, in this order. Named by the stage and what is wrong there."""
+SCENARIO..., one scenario a connection, in this order. Named by the stage and what is wrong there, or
+"octet", the way to fail, and at which message of all and which octet of that. Says on standard output
+how long its messages are, once such a conversation is over."""
 
 import os
 import socket
@@ -24,10 +26,41 @@ def exactly(peer, n):
     return data
 
 
+class Failing:
+    """A connection that ends in some WAY at an octet of a message, or behind one that is shorter."""
+
+    def __init__(self, peer, way, message, octet):
+        self.peer, self.way = peer, way
+        self.message, self.octet = int(message), int(octet)
+        self.lengths = []
+
+    def __getattr__(self, name):
+        return getattr(self.peer, name)
+
+    def sendall(self, data):
+        self.lengths.append(len(data))
+        if len(self.lengths) <= self.message:
+            self.peer.sendall(data)
+            return
+        self.peer.sendall(data[:self.octet])
+        if self.way == "garbage":
+            self.peer.sendall(b"\xff" * (5 + len(data) - self.octet))
+        elif self.way == "reset":
+            self.peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        if self.way in ("close", "reset"):
+            self.peer.close()
+        elif self.way == "stall":
+            while self.peer.recv(65536):
+                pass
+        raise Wrong
+
+
 class Connection:
     def __init__(self, peer, scenario):
         self.peer = peer
-        self.stage, self.what = scenario.split("-")
+        self.stage, self.what, *at = scenario.split("-")
+        if at:
+            self.peer = Failing(peer, self.what, *at)
 
     def message(self, mtyp):
         head = exactly(self.peer, 4)
@@ -99,6 +132,10 @@ class Connection:
             self.special(3, b"")
             raise Wrong
         self.common("reply", 3, self.wrap(b"\5\0\0\1\1\2\3\4\0\1", encrypt))
+        if self.stage == "octet":
+            self.say(3, self.wrap(b"good", encrypt))
+            print(*self.peer.lengths, flush=True)
+            raise Wrong
         assert self.context.unwrap(self.message(3)).message == b"connected"
         self.say(3, self.wrap(b"good", encrypt))
         if self.what in ("skipped", "weaker"):

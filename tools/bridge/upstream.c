@@ -123,10 +123,12 @@ static void talk(struct conn *c)
 {
     for (;;) {
         int result = write_out(c);
-        bool waits = result == -EAGAIN;
+        bool waits = result == -EAGAIN, broken = result == -EPIPE || result == -ECONNRESET;
         /* A server that hung up may have said why before. */
-        if (result == 0 || result == -EPIPE || result == -ECONNRESET)
+        if (result == 0 || broken)
             result = read_in(c);
+        if (broken && result == -EAGAIN) /* nothing more will come, and nothing can go */
+            result = s5_gss_link_eof(&c->talk->link);
         if (result < 0 && result != -EAGAIN) {
             failed(c, result);
             return;

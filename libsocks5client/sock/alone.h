@@ -1,0 +1,17 @@
+/* A stretch in which nothing of the program's happens in this thread. */
+#ifndef S5_ALONE_H
+#define S5_ALONE_H
+
+#include <signal.h>
+
+struct s5_alone {
+    sigset_t signals;
+    int cancel;
+};
+
+/* No handler runs and nobody cancels from here on, and calls made are the engine's own
+ * (s5_engine_inside). */
+void s5_alone_begin(struct s5_alone *ret);
+void s5_alone_end(const struct s5_alone *alone);
+
+#endif

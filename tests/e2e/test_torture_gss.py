@@ -1,0 +1,94 @@
+"""A server that speaks GSSAPI and fails at the octets of everything it says, in every way, with the
+bridge in between: the program gets an errno that fits, in time, only the server's own octets, and
+neither it nor the bridge loses a descriptor. All octets with TORTURE=all, else the ends of messages and
+some of what is between."""
+
+import itertools
+import os
+
+import bed
+import test_gssapi
+from kerberos import krb
+from run import test
+from test_torture import Client
+
+PORT = 80
+REFUSALS = {"ECONNREFUSED", "EACCES", "EPROTO", "ECONNABORTED", "ECONNRESET"}
+WAYS = ("close", "reset", "half-close", "garbage")
+STEP = 1 if os.environ.get("TORTURE") == "all" else 23
+
+
+def playing(w, scenarios):
+    return test_gssapi.playing(w, [scenario.replace("half-close", "half_close")
+                                   for scenario in scenarios])
+
+
+def client_of(w, level, seconds):
+    k = krb(w)
+    conf = k.conf(level, port=test_gssapi.HOSTILE_PORT, more=" timeout = %d" % seconds)
+    return Client(w, SOCKS5_CONF=conf, **k.realm.client)
+
+
+WHOLE = "octet-close-99-0"
+
+
+def lengths(w, level):
+    """How long what it says is: a selection, a token, a level, a reply, and four octets of data."""
+    server = playing(w, [WHOLE])
+    try:
+        with client_of(w, level, 20) as client:
+            assert client.tell("block", PORT) == ("ok", 4)
+        return [int(word) for word in server.stdout.readline().split()]
+    finally:
+        bed.stop(server)
+
+
+def chosen(size):
+    return [at for at in range(size) if at < 6 or at >= size - 2 or at % STEP == 0]
+
+
+def the_bridge(w):
+    test_gssapi.eventually(lambda: len(test_gssapi.bridges(w)) == 1)
+    return test_gssapi.bridges(w)[0]
+
+
+def descriptors(pid):
+    return len(os.listdir("/proc/%d/fd" % pid))
+
+
+def torture(w, level, ways, hows, seconds, chosen_of):
+    sizes = lengths(w, level)
+    data = len(sizes) - 1
+    places = [(number, at) for number, size in enumerate(sizes) for at in chosen_of(number, size)]
+    cases = list(itertools.product(places, ways, hows))
+    # One before, of which the bridge may keep things.
+    server = playing(w, [WHOLE] + ["octet-%s-%d-%d" % (way, *place) for place, way, _ in cases])
+    try:
+        with client_of(w, level, seconds) as client:
+            assert client.tell("block", PORT)[0] == "ok"
+            bridge = the_bridge(w)
+            before = descriptors(bridge)
+            for (number, at), way, how in cases:
+                what = "%s at message %d of %s, octet %d, %s: " % (way, number, sizes, at, how)
+                got, octets = client.tell(how, PORT, what)
+                if number < data:
+                    allowed = {"ETIMEDOUT"} if way == "stall" else REFUSALS
+                    assert got in allowed, what + got
+                else:
+                    allowed = {"ok"} | (set() if way == "half-close" else {"ECONNRESET"})
+                    assert got in allowed and octets <= 0, what + "%s %d" % (got, octets)
+            test_gssapi.eventually(lambda: descriptors(bridge) <= before, 20)
+    finally:
+        bed.stop(server)
+
+
+for LEVEL in ("integrity", "confidentiality"):
+    test("torture: GSSAPI fails at its octets, %s" % LEVEL, linked=False)(
+        lambda w, n=LEVEL: torture(w, n, WAYS, ("block", "epoll"), 20,
+                          lambda number, size: chosen(size)))
+
+
+@test("torture: GSSAPI is silent from some octets on", linked=False)
+def _(w):
+    torture(w, "confidentiality", ("stall",), ("block",), 1,
+            lambda number, size: (0, 1, size - 1) if number < 4 else ())
