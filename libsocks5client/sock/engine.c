@@ -4,7 +4,7 @@
  * where an ancestor began the tree. The policy is read by one thread with every signal blocked, so
  * that no handler of the program runs "inside"; the others wait for it. */
 #include "engine.h"
-#include "alone.h"
+#include "quiet.h"
 #include "standing.h"
 #include "clock.h"
 #include "error.h"
@@ -129,8 +129,8 @@ static void take_over(struct s5_engine *e, const struct s5_policy *p)
 
 static void load_alone(struct s5_engine *e)
 {
-    struct s5_alone alone;
-    s5_alone_begin(&alone);
+    struct s5_quiet quiet;
+    s5_quiet_begin(&quiet);
     e->fault.text[0] = 0;
     int adopt = atomic_load(&e->tree) ? 0 : have_tree(e), r = adopt < 0 ? adopt : load(e);
     /* What is short now may be there for the next call. */
@@ -145,7 +145,7 @@ static void load_alone(struct s5_engine *e)
                                            : S5_ENGINE_BROKEN);
     if (adopt > 0)
         s5_life_adopt(e);
-    s5_alone_end(&alone);
+    s5_quiet_end(&quiet);
 }
 
 const struct s5_policy *s5_engine_load(struct s5_engine *e)

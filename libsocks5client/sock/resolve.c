@@ -2,7 +2,7 @@
  * they are what was asked for, unless its DNS servers are denied by a rule. Where names shall be
  * resolved on the far side, the rules must let those be reached directly; one on loopback does not
  * count as that unless a rule says so: it would ask the world in our stead. */
-#include "alone.h"
+#include "quiet.h"
 #include "bridge.h"
 #include "engine.h"
 #include "error.h"
@@ -104,10 +104,10 @@ int s5_resolve_allowed(struct s5_engine *e, const char *node)
 static int look_up(struct s5_engine *e, const char *host, struct addrinfo **ret)
 {
     struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
-    struct s5_alone alone;
-    s5_alone_begin(&alone);
+    struct s5_quiet quiet;
+    s5_quiet_begin(&quiet);
     int r = e->real->getaddrinfo(host, NULL, &hints, ret);
-    s5_alone_end(&alone);
+    s5_quiet_end(&quiet);
     return r;
 }
 

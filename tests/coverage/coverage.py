@@ -15,9 +15,10 @@ TOP = os.path.abspath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "
 # What was reached; 95 is what the library shall come to. Missing are, for the most part, single lines for
 # system calls that fail and tables that are full.
 FLOORS = {"libsocks5client": 92.5, "preload": 90.0}
-# Each line a run of its own, side by side. Left out: what is about other things than what is run
-# (doctor, logs' figures) or runs the same lines again.
-RUNS = ("apps,servers,names,lookups,logs", "udp,udp_odd,hostile", "bind,bind_hostile,covering,gssapi")
+# Each line a run of its own, side by side; those that begin with + are of programs with the hooks inside.
+# Left out: what is about other things than what is run (doctor) or runs the same lines again.
+RUNS = ("apps,servers,names,lookups,logs", "udp,udp_odd,hostile,kernel_says,isolation",
+        "bind,bind_hostile,covering,gssapi,datagrams,memory", "+injection")
 # What takes long and runs nothing else, and what such a build cannot pass: its counts are written by
 # system calls, and need a folder that may be written to.
 SKIP = ("thousand", "iperf3", "20 MB", "no system call is added", "a file that cannot be read")
@@ -36,8 +37,9 @@ def unit(build):
 
 def e2e(build, modules):
     """The lines of the tests that failed."""
-    done = subprocess.run([sys.executable, TOP + "/tests/e2e/run.py", "--build", build, "--only", modules,
-                           "--skip", ",".join(SKIP)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=1800, text=True)
+    which = ["--linked", modules[1:]] if modules[0] == "+" else ["--only", modules]
+    done = subprocess.run([sys.executable, TOP + "/tests/e2e/run.py", "--build", build, *which, "--skip",
+                           ",".join(SKIP)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=1800, text=True)
     failed = [line for line in done.stdout.splitlines() if line.startswith("FAILED")]
     return failed or ([done.stdout[-500:]] if done.returncode else [])
 

@@ -1,8 +1,8 @@
-#include "alone.h"
+#include "quiet.h"
 #include "engine.h"
 #include <pthread.h>
 
-void s5_alone_begin(struct s5_alone *ret)
+void s5_quiet_begin(struct s5_quiet *ret)
 {
     sigset_t all;
     sigfillset(&all);
@@ -11,9 +11,9 @@ void s5_alone_begin(struct s5_alone *ret)
     s5_engine_inside++;
 }
 
-void s5_alone_end(const struct s5_alone *alone)
+void s5_quiet_end(const struct s5_quiet *quiet)
 {
     s5_engine_inside--;
-    pthread_sigmask(SIG_SETMASK, &alone->signals, NULL);
-    pthread_setcancelstate(alone->cancel, NULL);
+    pthread_sigmask(SIG_SETMASK, &quiet->signals, NULL);
+    pthread_setcancelstate(quiet->cancel, NULL);
 }
