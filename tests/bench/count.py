@@ -127,8 +127,20 @@ class Bench(Counter):
                 runs[shimmed, times] = count(words, shimmed)
         return ((runs[True, 2 * n] - runs[True, n]) - (runs[False, 2 * n] - runs[False, n])) / n
 
+    def least(self, command, n, bare, most):
+        """The same of system calls. What happens once a second falls into one run or another, so it is
+        counted again where it comes to more than MOST."""
+        counted = []
+        while not counted or counted[-1] > most and len(counted) < 4:
+            counted.append(self.per_call(self.syscalls, command, n, bare))
+        return min(counted)
+
     def program(self, name):
         return os.path.join(self.build, "tests", "bench", "bench_" + name)
+
+
+def most(key):
+    return CEILING.get(key, BUDGET[key])
 
 
 def measure(bench):
@@ -149,11 +161,12 @@ def measure(bench):
         key = "instructions added to a pipelined connect" + where
         yield key, key, bench.per_call(bench.instructions, command, 20)
         key = "system calls added to a pipelined connect"
-        yield mode + ": " + key, key, bench.per_call(bench.syscalls, command, 20)
+        yield mode + ": " + key, key, bench.least(command, 20, None, most(key))
     command, none = ([bench.program("connects"), mode, "PORT"] for mode in ("name", "none"))
-    for what, count in (("instructions", bench.instructions), ("system calls", bench.syscalls)):
-        key = what + " of getaddrinfo and a pipelined connect"
-        yield key, key, bench.per_call(count, command, 20, none)
+    key = "instructions of getaddrinfo and a pipelined connect"
+    yield key, key, bench.per_call(bench.instructions, command, 20, none)
+    key = "system calls of getaddrinfo and a pipelined connect"
+    yield key, key, bench.least(command, 20, none, most(key))
 
 
 def main():
@@ -163,7 +176,7 @@ def main():
     passed = failed = 0
     with tempfile.TemporaryDirectory() as scratch:
         for what, key, figure in measure(Bench(args.build, scratch)):
-            ceiling = CEILING.get(key, BUDGET[key])
+            ceiling = most(key)
             good = figure <= ceiling
             print("%s - %s: %.1f (at most %d, goal %d%s)" % (
                 "ok" if good else "FAILED", what, figure, ceiling, BUDGET[key],
