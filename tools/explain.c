@@ -111,6 +111,8 @@ int explain(const struct s5_policy *policy, const char *target)
         char text[S5_ADDR_TEXT_MAX];
         printf("resolved: %s\n", s5_addr_format(&to, text, sizeof(text)));
     }
+    if (s5_policy_complete(policy, &to))
+        printf("name: %s\n", to.name);
     struct s5_flow flow = {.to = &to, .protocol = S5_PROTO_TCP, .command = S5_CMD_CONNECT};
     struct s5_route route = s5_policy_decide(policy, &flow);
     print_rule(policy, &route);

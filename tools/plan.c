@@ -3,7 +3,6 @@
  * look-ups: nothing is preloaded into it) and hands all of it to the command. */
 #include "plan.h"
 
-#include "addr.h"
 #include "file.h"
 #include "ledger.h"
 #include "message.h"
@@ -43,16 +42,9 @@ static int resolve(const char *host, struct s5_server *server)
     int error = getaddrinfo(host, NULL, &hints, &list);
     if (error != 0)
         return error;
-    for (struct addrinfo *i = list; i && server->n_addrs < S5_SERVER_ADDRS; i = i->ai_next) {
-        struct s5_addr addr;
-        if (s5_addr_from_sockaddr(&addr, i->ai_addr, i->ai_addrlen) < 0)
-            continue;
-        struct s5_ip *ip = &server->addrs[server->n_addrs++];
-        ip->kind = addr.kind;
-        memcpy(ip->octets, addr.octets, sizeof(ip->octets));
-    }
+    unsigned n = s5_server_keep(server, list);
     freeaddrinfo(list);
-    return server->n_addrs > 0 ? 0 : EAI_NONAME;
+    return n > 0 ? 0 : EAI_NONAME;
 }
 
 int plan_read(struct s5_policy *ret, const struct options *options, char *const *environ_strings,

@@ -11,6 +11,7 @@
  *
  * The result is made blocking again at the very end. */
 #include "addr.h"
+#include "await.h"
 #include "dial.h"
 #include "export.h"
 #include "session.h"
@@ -23,7 +24,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
 #define DEFAULT_MS    30000
@@ -41,29 +41,6 @@ struct dial {
     bool settled;       /* the last failure is the destination's or ours: trying again is no use */
 };
 
-static int64_t now_ms(void)
-{
-    struct timespec ts;
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
-/* 0 once FD is ready for EVENTS (or in error), -ETIMEDOUT at UNTIL. */
-static int await(int fd, short events, int64_t until)
-{
-    for (;;) {
-        int64_t left = until - now_ms();
-        struct pollfd p = {.fd = fd, .events = events};
-        int n = poll(&p, 1, left > 0 ? (int)left : 0);
-        if (n > 0)
-            return 0;
-        if (n < 0 && errno != EINTR)
-            return -errno;
-        if (n == 0 && now_ms() >= until)
-            return -ETIMEDOUT;
-    }
-}
-
 /* ---- To the server ---- */
 
 static int reach_address(const struct sockaddr *sa, socklen_t len, int64_t until)
@@ -76,7 +53,7 @@ static int reach_address(const struct sockaddr *sa, socklen_t len, int64_t until
     if (connect(fd, sa, len) < 0) {
         error = errno;
         if (error == EINPROGRESS || error == EINTR) {
-            error = -await(fd, POLLOUT, until);
+            error = -s5_api_await(fd, POLLOUT, until);
             if (error == 0 && getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0)
                 error = errno;
         }
@@ -104,7 +81,7 @@ static int reach(struct dial *d)
         return reach_path(s5_policy_text(d->policy, server->host), d->deadline);
     int result = -EHOSTUNREACH;
     for (int i = 0; i < server->n_addrs; i++) {
-        int64_t begin = now_ms();
+        int64_t begin = s5_api_now();
         if (begin >= d->deadline)
             return -ETIMEDOUT;
         const struct s5_ip *ip = &server->addrs[i];
@@ -118,7 +95,7 @@ static int reach(struct dial *d)
         int64_t share = (d->deadline - begin) / (server->n_addrs - i);
         result = reach_address((const struct sockaddr *)&sa, len, begin + share);
         if (result >= 0) {
-            d->round_trip = now_ms() - begin;
+            d->round_trip = s5_api_now() - begin;
             return result;
         }
     }
@@ -138,7 +115,7 @@ static int send_out(struct s5_session *s, int fd, int64_t until)
             continue;
         }
         if (errno == EAGAIN) {
-            int result = await(fd, POLLOUT, until);
+            int result = s5_api_await(fd, POLLOUT, until);
             if (result < 0)
                 return result;
         } else if (errno != EINTR) {
@@ -159,7 +136,7 @@ static int read_in(struct s5_session *s, int fd, int64_t until)
     if (n < 0 && errno == EINTR)
         return 0;
     if (n < 0 && errno == EAGAIN)
-        return await(fd, POLLIN, until);
+        return s5_api_await(fd, POLLIN, until);
     return s5_session_eof(s);
 }
 
@@ -178,7 +155,7 @@ int s5_dial_negotiate(struct s5_session *s, int fd, int64_t until)
         result = read_in(s, fd, until);
         if (result < 0)
             return result;
-        if (now_ms() >= until && !over(s))
+        if (s5_api_now() >= until && !over(s))
             return -ETIMEDOUT;
     }
     return 0;
@@ -215,7 +192,7 @@ static int attempt(struct dial *d, const struct s5_addr *target, bool pipeline)
     };
     memcpy(setup.methods, d->server->methods, sizeof(setup.methods));
     int64_t until = d->deadline;
-    int64_t probe = now_ms() + PROBE_BASE_MS + PROBE_TRIPS * d->round_trip;
+    int64_t probe = s5_api_now() + PROBE_BASE_MS + PROBE_TRIPS * d->round_trip;
     if (pipeline && probe < until)
         until = probe;
     struct s5_session *s = d->session;
@@ -284,9 +261,9 @@ static int dial(struct dial *d, const char *host, uint16_t port)
     int result = n;
     for (int i = 0; i < n; i++) {
         result = attempt(d, &targets[i], true);
-        if (result < 0 && !d->settled && now_ms() < d->deadline)
+        if (result < 0 && !d->settled && s5_api_now() < d->deadline)
             result = attempt(d, &targets[i], false);
-        if (result >= 0 || now_ms() >= d->deadline)
+        if (result >= 0 || s5_api_now() >= d->deadline)
             break;
     }
     return result;
@@ -294,7 +271,7 @@ static int dial(struct dial *d, const char *host, uint16_t port)
 
 int64_t s5_dial_until(int timeout_ms)
 {
-    return now_ms() + (timeout_ms < 0 ? DEFAULT_MS : timeout_ms);
+    return s5_api_now() + (timeout_ms < 0 ? DEFAULT_MS : timeout_ms);
 }
 
 int s5_dial(const char *url, enum s5_command command, const char *host, uint16_t port,

@@ -1,4 +1,5 @@
 /* GSSAPI for clients of the library: what a session needs for it, and the seal that comes of it. */
+#include "await.h"
 #include "export.h"
 #include "public_session.h"
 #include "socks5client_gssapi.h"
@@ -7,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 
 /* --- the session --- */
 
@@ -52,36 +52,13 @@ S5_EXPORT const void *socks5_session_surplus(const struct socks5_session *sessio
 
 /* --- all of it, blocking --- */
 
-static int64_t now_ms(void)
-{
-    struct timespec ts;
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
-/* 0 once FD is ready for EVENTS, -ETIMEDOUT, -errno. */
-static int await(int fd, short events, int64_t until)
-{
-    for (;;) {
-        int64_t left = until - now_ms();
-        struct pollfd p = {.fd = fd, .events = events};
-        int n = left > 0 ? poll(&p, 1, (int)left) : 0;
-        if (n > 0)
-            return 0;
-        if (n < 0 && errno != EINTR)
-            return -errno;
-        if (n == 0)
-            return -ETIMEDOUT;
-    }
-}
-
 /* One write or read. 0, or the errno it ended with. */
 static int move(struct socks5_session *session, int fd, int64_t until)
 {
     size_t n;
     const void *out = socks5_session_out(session, &n);
     uint8_t in[4096];
-    int result = await(fd, n ? POLLOUT : POLLIN, until);
+    int result = s5_api_await(fd, n ? POLLOUT : POLLIN, until);
     if (result < 0)
         return result;
     ssize_t moved = n ? send(fd, out, n, MSG_NOSIGNAL | MSG_DONTWAIT) : 0;
@@ -100,7 +77,7 @@ static int move(struct socks5_session *session, int fd, int64_t until)
 
 S5_EXPORT int socks5_session_run(struct socks5_session *session, int fd, int timeout_ms)
 {
-    int64_t until = now_ms() + (timeout_ms < 0 ? 30000 : timeout_ms);
+    int64_t until = s5_api_now() + (timeout_ms < 0 ? 30000 : timeout_ms);
     int result = session->started ? 0 : -EINVAL;
     while (result == 0) {
         int state = socks5_session_state(session);

@@ -1,6 +1,7 @@
 /* getaddrinfo and its kin. For a name that is ours libc is asked for a literal in its stead: what
  * hints, flags and services make of it is libc's to say, no query is sent, and what comes back is
  * libc's to free. The addresses in it are then made the stand-ins. */
+#include "idn.h"
 #include "names.h"
 #include "real.h"
 #include <netinet/in.h>
@@ -40,14 +41,18 @@ static int append(struct addrinfo ***tail, const struct s5_names_answer *answer,
     return r;
 }
 
-/* The name as libc would tell it: without the dot at its end. */
-static int name_canonically(struct addrinfo *ai, const char *node)
+/* The name as libc would tell it: without the dot at its end, or (FLAGS) in the locale's encoding. */
+static int name_canonically(struct addrinfo *ai, const char *node, int flags)
 {
+    char *told = NULL;
     size_t len = strlen(node);
     if (len > 1 && node[len - 1] == '.')
         len--;
-    ai->ai_canonname = strndup(node, len);
-    return ai->ai_canonname ? 0 : EAI_MEMORY;
+    int r = flags & AI_CANONIDN ? s5_idn_decode(node, &told) : 0;
+    if (r == 0 && !told)
+        told = strndup(node, len);
+    ai->ai_canonname = told;
+    return r == 0 && !told ? EAI_MEMORY : r;
 }
 
 static int answer_ours(const struct s5_names_answer *answer, const char *node, const char *service,
@@ -68,7 +73,7 @@ static int answer_ours(const struct s5_names_answer *answer, const char *node, c
     if (r == 0 && ipv6 && (hints->ai_flags & all) == all)
         r = append(&tail, answer, AF_INET6, true, service, hints);
     if (r == 0 && (hints->ai_flags & AI_CANONNAME))
-        r = name_canonically(list, node);
+        r = name_canonically(list, node, hints->ai_flags);
     if (r == 0)
         *ret = list;
     else if (list)
@@ -76,23 +81,47 @@ static int answer_ours(const struct s5_names_answer *answer, const char *node, c
     return r;
 }
 
+/* What libc finds wrong before it comes to the name is told before ERROR. */
+static int fault(int error, const char *service, const struct addrinfo *hints)
+{
+    static const struct s5_names_answer nothing;
+    struct addrinfo *list = NULL, **tail = &list;
+    int family = hints->ai_family == AF_INET6 ? AF_INET6 : AF_INET;
+    int r = append(&tail, &nothing, family, false, service, hints);
+    if (list)
+        freeaddrinfo(list);
+    return r ? r : error;
+}
+
+/* NODE as it goes over a wire is looked up: 0 where that is libc's business, 1, or EAI_*. */
+static int answer_name(const char *node, const char *service, const struct addrinfo *hints,
+                       struct addrinfo **ret)
+{
+    struct s5_names_answer answer;
+    int r = s5_names_look_up(s5_begin(), node, hints->ai_family, &answer);
+    if (r == 0 && answer.kind == S5_NAMES_LIBC)
+        return 0;
+    r = r < 0 ? fault(eai(r), service, hints) : answer_ours(&answer, s5_names_whole(&answer, node), service, hints, ret);
+    return r ? r : 1;
+}
+
 /* True when the look-up is ours, or refused: its result is in *RET_RESULT. */
 static bool look_up(const char *node, const char *service, const struct addrinfo *hints,
                     struct addrinfo **ret, int *ret_result)
 {
     static const struct addrinfo none = {.ai_flags = AI_V4MAPPED | AI_ADDRCONFIG};
-    struct s5_names_answer answer;
+    char *ascii = NULL;
     if (!hints)
         hints = &none;
     if (!node || !s5_gate_open() || (hints->ai_flags & AI_NUMERICHOST) ||
         (hints->ai_family != AF_UNSPEC && hints->ai_family != AF_INET &&
          hints->ai_family != AF_INET6))
         return false;
-    int r = s5_names_look_up(s5_begin(), node, hints->ai_family, &answer);
-    if (r == 0 && answer.kind == S5_NAMES_LIBC)
-        return false;
-    *ret_result = r < 0 ? eai(r) : answer_ours(&answer, node, service, hints, ret);
-    return true;
+    int r = hints->ai_flags & AI_IDN ? s5_idn_encode(node, &ascii) : 0;
+    r = r ? fault(r, service, hints) : answer_name(ascii ? ascii : node, service, hints, ret);
+    free(ascii);
+    *ret_result = r > 0 ? 0 : r;
+    return r != 0;
 }
 
 HOOK(int, getaddrinfo,
@@ -138,16 +167,19 @@ HOOK(int, getaddrinfo_a, (int mode, struct gaicb *list[], int n, struct sigevent
 
 /* --- addresses back to names --- */
 
-static int tell_name(const struct s5_addr *name, char *host, socklen_t hostlen)
+static int tell_name(struct s5_addr *name, char *host, socklen_t hostlen, int flags)
 {
-    size_t len = name->name_len;
-    if (len > 1 && name->name[len - 1] == '.')
-        len--;
-    if (len >= hostlen)
-        return EAI_OVERFLOW;
-    memcpy(host, name->name, len);
-    host[len] = 0;
-    return 0;
+    char *told = NULL;
+    if (name->name_len > 1 && name->name[name->name_len - 1] == '.')
+        name->name[name->name_len - 1] = 0;
+    int r = flags & NI_IDN ? s5_idn_decode(name->name, &told) : 0;
+    const char *text = told ? told : name->name;
+    if (r == 0 && strlen(text) >= hostlen)
+        r = EAI_OVERFLOW;
+    if (r == 0)
+        memcpy(host, text, strlen(text) + 1);
+    free(told);
+    return r;
 }
 
 /* An address without a name is told as a number, as libc does when nobody answers. */
@@ -164,7 +196,7 @@ HOOK(int, getnameinfo,
                                  !s5_local_has_address(&a) && s5_resolve_allowed(e, NULL) < 0);
         errno = saved;
         if (r > 0) {
-            r = tell_name(&a, host, hostlen);
+            r = tell_name(&a, host, hostlen, flags);
             return r || !serv || !servlen
                        ? r
                        : s5_real.getnameinfo(addr, len, NULL, 0, serv, servlen, flags);

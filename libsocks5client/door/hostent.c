@@ -56,7 +56,8 @@ static int by_name(const struct question *q, struct hostent *he, char *buf, size
     if (answer.kind == S5_NAMES_LIBC)
         return ASK_LIBC;
     const void *octets = q->af == AF_INET ? answer.v4 : answer.v6;
-    return build(q->name, strlen(q->name), q->af, octets, he, buf, n);
+    const char *name = s5_names_whole(&answer, q->name);
+    return build(name, strlen(name), q->af, octets, he, buf, n);
 }
 
 static int by_address(const struct question *q, struct hostent *he, char *buf, size_t n)

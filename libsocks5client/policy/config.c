@@ -416,6 +416,7 @@ static cfg_opt_t options[] = {
     SECTION("log", log_options, 0),
     STRING("stand-in-ipv4"),
     STRING("stand-in-ipv6"),
+    STRING("search"),
     STRING("resolve"),
     CFG_END(),
 };

@@ -118,6 +118,13 @@ static int check_stand_in(struct s5_policy *p, const char *key, const char *valu
                   v4 ? "/8 to /16" : "/16 to /108");
 }
 
+static int check_search(struct s5_policy *p, const char *key, const char *value, char *why)
+{
+    if (s5_policy_set_search(p, value) == 0)
+        return 0;
+    return refuse(why, "%s: \"%s\" is not a name, without dots at its ends", key, value);
+}
+
 static int check_level(struct s5_policy *p, const char *key, const char *value, char *why)
 {
     (void)p;
@@ -171,6 +178,7 @@ static const struct {
     {"target", {"stderr", "syslog"}, NULL},
     {"stand-in-ipv4", {NULL}, check_stand_in},
     {"stand-in-ipv6", {NULL}, check_stand_in},
+    {"search", {NULL}, check_search},
     {"resolve", {"remote", "local"}, NULL},
 };
 

@@ -4,8 +4,8 @@
 
 #include "policy.h"
 
-#define S5_CONFIG_KEYS 26 /* of all sections together */
-#define S5_CONFIG_TOP_KEYS 3 /* of them: the last ones, outside of every section */
+#define S5_CONFIG_KEYS 27 /* of all sections together */
+#define S5_CONFIG_TOP_KEYS 4 /* of them: the last ones, outside of every section */
 #define S5_CONFIG_WHY  400
 
 /* The place of KEY, which is one of them, among all keys. The last one stands outside sections. */

@@ -120,6 +120,17 @@ uint32_t s5_policy_stand_ins(const struct s5_policy *p)
     return p->stand_in4.prefix < 16 ? 131072 : 65536;
 }
 
+int s5_policy_set_search(struct s5_policy *p, const char *suffix)
+{
+    struct s5_addr name;
+    size_t len = strlen(suffix);
+    if (s5_addr_parse(&name, suffix, len, 0) < 0 || name.kind != S5_ADDR_NAME ||
+        suffix[0] == '.' || suffix[len - 1] == '.')
+        return -EINVAL;
+    memcpy(p->search, name.name, len + 1);
+    return 0;
+}
+
 static int parse_name(struct s5_policy *p, struct s5_match *m, const char *to, size_t len)
 {
     struct s5_addr name;
@@ -329,6 +340,19 @@ static bool covers_all(const struct s5_rule *rule)
     const uint8_t both = S5_PROTO_TCP | S5_PROTO_UDP, to_others = S5_CMD_CONNECT | S5_CMD_UDP;
     return !rule->ports_count && (!rule->protocols || (rule->protocols & both) == both) &&
            (!rule->commands || (rule->commands & to_others) == to_others);
+}
+
+bool s5_policy_complete(const struct s5_policy *p, struct s5_addr *name)
+{
+    size_t len = name->name_len, more = strlen(p->search);
+    if (name->kind != S5_ADDR_NAME || p->resolve_local || !more ||
+        len + 1 + more > S5_ADDR_NAME_MAX || memchr(name->name, '.', len) ||
+        is_suffix("localhost", name))
+        return false;
+    name->name[len] = '.';
+    memcpy(name->name + len + 1, p->search, more + 1);
+    name->name_len = (uint8_t)(len + 1 + more);
+    return true;
 }
 
 struct s5_route s5_policy_decide_name(const struct s5_policy *p, const struct s5_addr *name)

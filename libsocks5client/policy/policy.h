@@ -115,6 +115,7 @@ struct s5_policy {
     bool log_json, log_counts; /* lines are JSON; where everything goes is counted in the tree */
     uint64_t log_dev, log_ino; /* what "fd:N" is, by fstat */
     struct s5_stand_in stand_in4, stand_in6; /* 198.18.0.0/15 and S5_STAND_IN6 by default */
+    char search[S5_ADDR_NAME_MAX + 1]; /* what a single word is completed with; "": nothing */
     uint32_t source;     /* text: file or variable it came from, for messages */
     struct s5_server servers[S5_POLICY_SERVERS];
     struct s5_rule rules[S5_POLICY_RULES];
@@ -150,6 +151,11 @@ struct s5_route {
     } why;
 };
 
+/* LIST's addresses become SERVER's, as many as it has room for, seen whole by other threads: their
+ * number. (server.c) */
+struct addrinfo;
+unsigned s5_server_keep(struct s5_server *server, const struct addrinfo *list);
+
 /* First match decides. No rule: loopback is direct, a listener (S5_CMD_BIND) is direct, everything
  * else denied. A name that is not "localhost" or below it is not loopback. Never fails. */
 struct s5_route s5_policy_decide(const struct s5_policy *p, const struct s5_flow *flow);
@@ -164,6 +170,13 @@ int s5_policy_set_stand_in(struct s5_policy *p, uint8_t kind, const char *range)
 
 /* How many names the stand-ins can tell apart: 65,536 or twice as many. */
 uint32_t s5_policy_stand_ins(const struct s5_policy *p);
+
+/* SUFFIX, without dots at its ends, completes single words from now on. 0, or -EINVAL: no name. */
+int s5_policy_set_search(struct s5_policy *p, const char *suffix);
+
+/* NAME, a word that a program looks up, becomes a whole name where it is to be completed. True when it
+ * did: never where it has a dot, is "localhost", or would be too long. */
+bool s5_policy_complete(const struct s5_policy *p, struct s5_addr *name);
 
 /* Listening at AT, port 0 being one that the program leaves to the kernel. As s5_policy_decide, but
  * that without a rule port 0 goes to the server CALLED - 1, which the process tree's latest

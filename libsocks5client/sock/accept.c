@@ -119,15 +119,6 @@ static int attempt(struct s5_engine *e, struct s5_record *record, int fd, int fl
     return r;
 }
 
-static uint64_t patience(struct s5_engine *e, int fd)
-{
-    struct timeval own = {0, 0};
-    socklen_t len = sizeof own;
-    e->real->getsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &own, &len);
-    struct timespec ts = {own.tv_sec, own.tv_usec * 1000};
-    return own.tv_sec || own.tv_usec ? s5_clock_after(&ts) : S5_CLOCK_NEVER;
-}
-
 /* Waits for somebody to come: 0, -EAGAIN when UNTIL passed, -EINTR. Another thread of this process
  * may be at it, of which nothing here would tell but time. */
 static int wait_for(struct s5_engine *e, struct s5_record *record, int fd, uint64_t until)
@@ -164,7 +155,7 @@ int s5_accept(struct s5_engine *e, int fd, struct sockaddr *addr, socklen_t *len
     if (!record || (flags & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)))
         return real_accept(e, fd, addr, len, flags);
     int status = e->real->fcntl(fd, F_GETFL, 0), r, saved = errno;
-    uint64_t until = status & O_NONBLOCK ? 0 : patience(e, fd);
+    uint64_t until = status & O_NONBLOCK ? 0 : s5_wait_patience(e, fd, SO_RCVTIMEO);
     while ((r = attempt(e, record, fd, flags, &peer)) == -EAGAIN) {
         if ((r = wait_for(e, record, fd, until)) < 0)
             break;

@@ -13,6 +13,7 @@
  * answers with. Where it cannot be renewed at once, datagrams are lost until it can. */
 #include "associate.h"
 #include "clock.h"
+#include "dissolve.h"
 #include "error.h"
 #include "listener.h"
 #include "nameserver.h"
@@ -163,12 +164,6 @@ static uint16_t port_of(const struct s5_endpoint *at)
     return at->any.sa_family == AF_INET ? at->v4.sin_port : at->v6.sin6_port;
 }
 
-static void own_name(struct s5_engine *e, int fd, struct s5_endpoint *ret)
-{
-    socklen_t len = sizeof ret->v6;
-    ret->len = e->real->getsockname(fd, &ret->any, &len) == 0 && len <= sizeof ret->v6 ? len : 0;
-}
-
 /* What came before the kernel's socket was connected is nobody's we know. */
 static void drain(struct s5_engine *e, int fd)
 {
@@ -204,23 +199,12 @@ static int attach(struct s5_engine *e, struct s5_association *a, int fd)
 
 int s5_associate_mix(struct s5_engine *e, struct s5_association *a, int fd)
 {
-    struct sockaddr none = {.sa_family = AF_UNSPEC};
-    struct s5_endpoint before, after;
     if (a->mixed || a->peer.len)
         return 0;
-    own_name(e, fd, &before);
-    if (e->real->connect(fd, &none, sizeof none) != 0)
-        return -errno;
-    own_name(e, fd, &after);
-    if (after.len && port_of(&after) == 0) { /* it goes with the connection unless it was bound */
-        if (after.any.sa_family == AF_INET)
-            after.v4.sin_port = port_of(&before);
-        else
-            after.v6.sin6_port = port_of(&before);
-        if (e->real->bind(fd, &after.any, after.len) != 0) {
-            real_connect(e, fd, &a->relay);
-            return -errno;
-        }
+    int r = s5_dissolve_keeping_port(e, fd);
+    if (r < 0) {
+        real_connect(e, fd, &a->relay);
+        return r;
     }
     a->mixed = true;
     return 0;
@@ -250,7 +234,7 @@ static int ask(struct s5_engine *e, struct s5_association *a, uint64_t patience)
 static int open_at(struct s5_engine *e, struct s5_association *a, int fd)
 {
     const struct s5_server *server = &e->policy->servers[a->server_index];
-    own_name(e, fd, &a->local);
+    s5_dissolve_name(e, fd, &a->local);
     if (!a->local.len)
         return -ENOTSOCK;
     a->family = a->local.any.sa_family;
@@ -349,7 +333,7 @@ static int renew(struct s5_engine *e, struct s5_association *a, int fd)
 {
     uint64_t now = s5_clock_now();
     if (now < atomic_load(&a->again))
-        return -EAGAIN;
+        return S5_ASSOCIATE_LOST;
     int control = atomic_exchange(&a->control, -1);
     if (control >= 0)
         s5_hidden_close(e, control);
@@ -360,14 +344,14 @@ static int renew(struct s5_engine *e, struct s5_association *a, int fd)
         return attach(e, a, fd);
     }
     atomic_store(&a->again, s5_clock_now() + RENEW_AGAIN);
-    return control == -EACCES || control == -EOPNOTSUPP ? control : -EAGAIN;
+    return control == -EACCES || control == -EOPNOTSUPP ? control : S5_ASSOCIATE_LOST;
 }
 
 static int look(struct s5_engine *e, struct s5_association *a, int fd, uint64_t now, bool doubt)
 {
     int saved = errno, r = 0;
     if (!lock(e, a))
-        return -EAGAIN;
+        return S5_ASSOCIATE_LOST;
     if (doubt || now - atomic_load(&a->looked) >= LOOK_EVERY) {
         if (!is_alive(e, a))
             r = renew(e, a, fd);

@@ -68,14 +68,14 @@ static inline struct s5_association *s5_associate_of(const struct s5_engine *e, 
 /* An unused one and its number; NULL: there is none left. */
 struct s5_association *s5_associate_take(struct s5_engine *e, uint32_t *ret);
 
-/* The association of FD, a UDP socket; made at SERVER where there is none. PEER: whom the
- * application connects it to, or NULL. 0, or -errno. */
+/* FD's association, made at SERVER where there is none. PEER: whom it is connected to, or NULL. */
 int s5_associate_open(struct s5_engine *e, int fd, const struct s5_server *server,
                       const struct s5_endpoint *peer, struct s5_association **ret);
 /* connect() on a UDP socket; TO is ADDR, whole. */
 int s5_associate_connect(struct s5_engine *e, int fd, const struct sockaddr *addr, socklen_t len);
+#define S5_ASSOCIATE_LOST (-EUNATCH) /* which no call on a datagram socket gives */
 /* Before a datagram is sent: the control connection is looked at, now and then or (DOUBT) now, and
- * the association renewed. 0; -EAGAIN: not there at present, the datagram is lost; or -errno. */
+ * the association renewed. 0; LOST: not there at present, the datagram is lost; or -errno. */
 S5_HOT int s5_associate_fresh(struct s5_engine *e, struct s5_association *a, int fd, bool doubt);
 /* The kernel's socket is to receive from others too. */
 int s5_associate_mix(struct s5_engine *e, struct s5_association *a, int fd);

@@ -88,6 +88,9 @@ int s5_bind(struct s5_engine *e, int fd, const struct sockaddr *addr, socklen_t 
     if ((addr->sa_family != AF_INET && addr->sa_family != AF_INET6) || !where(e, fd, &at))
         return 0;
     at.port = port_of(addr);
+    struct s5_slot *slot = at.port ? NULL : s5_registry_make(&e->registry, fd);
+    if (slot)
+        atomic_store(&slot->bound, (uint32_t)s5_connect_cookie(e, fd));
     if (s5_route_listener(e, &at, true, &server) <= 0)
         return 0;
     if (s5_connect_record(e, fd))

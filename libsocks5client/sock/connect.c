@@ -33,16 +33,6 @@ bool s5_connect_restarts(void)
     return true;
 }
 
-/* The point until which a blocking call on FD may take, by the application's SO_SNDTIMEO. */
-static uint64_t patience(struct s5_engine *e, int fd)
-{
-    struct timeval own = {0, 0};
-    socklen_t len = sizeof own;
-    e->real->getsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &own, &len);
-    struct timespec ts = {own.tv_sec, own.tv_usec * 1000};
-    return own.tv_sec || own.tv_usec ? s5_clock_after(&ts) : S5_CLOCK_NEVER;
-}
-
 /* Waits for the next turn: its events or 0, -EINPROGRESS when UNTIL passed, -EINTR. */
 static int wait_turn(struct s5_engine *e, struct s5_flight *f, int fd, uint64_t until)
 {
@@ -80,7 +70,7 @@ static int join(struct s5_engine *e, struct s5_record *record, int fd)
     struct s5_flight *f = s5_connect_pinned(record);
     int r = 0;
     if (f) {
-        r = drive(e, record, f, fd, patience(e, fd), 0);
+        r = drive(e, record, f, fd, s5_wait_patience(e, fd, SO_SNDTIMEO), 0);
         s5_flight_release(e, f);
         return r;
     }
@@ -375,13 +365,26 @@ int s5_connect(struct s5_engine *e, int fd, const struct sockaddr *addr, socklen
     return connect_inet(e, fd, addr, len, cookie);
 }
 
+/* What the connect() of FD came to that nobody has asked for: the first call to send or receive is
+ * told, as by the kernel. */
+static int pending(struct s5_engine *e, int fd)
+{
+    struct s5_record *record = s5_registry_find(&e->registry, fd);
+    if (!record || atomic_load(&record->state) != S5_RECORD_FAILED)
+        return 0;
+    if (s5_connect_same(e, record, fd))
+        return s5_connect_outcome(e, record, fd);
+    s5_connect_forget(e, fd); /* closed and reused where no hook saw it */
+    return 0;
+}
+
 int s5_connect_await(struct s5_engine *e, int fd, bool nonblock)
 {
     struct s5_record *record = s5_connect_flying(e, fd);
     if (!record)
-        return 0;
+        return pending(e, fd);
     if (nonblock || nonblocking(e, fd))
-        return s5_connect_turn(e, record, 0) >= S5_TURN_OVER ? 0 : -EAGAIN;
+        return s5_connect_turn(e, record, 0) >= S5_TURN_OVER ? pending(e, fd) : -EAGAIN;
     int r = join(e, record, fd);
     return r == -EINPROGRESS ? -EAGAIN : r;
 }

@@ -2,7 +2,8 @@
  * settles its record: exactly one thread wins the change of state, puts the epoll registrations
  * back and lets the flight go.
  *
- * A failure is kept until the application fetches it, by SO_ERROR or by another connect(). Where
+ * A failure is kept until the application fetches it, by SO_ERROR, another connect(), or whatever
+ * would send or receive. Where
  * the server was not reached at all the kernel itself keeps it; where a negotiation failed, the
  * socket was dissolved and the kernel keeps an ECONNRESET of its own, which makes the socket look
  * as failed as it is (POLLERR) and is taken away with the true error. */
@@ -65,6 +66,8 @@ void s5_connect_settle(struct s5_engine *e, struct s5_record *record)
         s5_ledger_outcome(e, f, ready);
     if (ready && e->policy->servers[record->server_index].bridged)
         name_bridged(e, record);
+    if (!ready) /* its first read or write is told why */
+        s5_registry_attend(&e->registry, 1);
     atomic_store(&record->state, ready ? S5_RECORD_READY : S5_RECORD_FAILED);
     /* Out of the list first: from here on events are the application's, and none that the next
      * line brings about may be taken for the negotiation's. */
@@ -182,6 +185,8 @@ void s5_connect_forget(struct s5_engine *e, int fd)
         give_up(e, record);
     } else if (flying == S5_RECORD_LISTENING)
         s5_listener_end(e, record);
+    else if (flying == S5_RECORD_FAILED)
+        s5_registry_attend(&e->registry, -1);
     struct s5_record_more *more = atomic_load(&record->more);
     uint32_t asker = more ? atomic_exchange(&more->asker, 0) : 0;
     if (asker)

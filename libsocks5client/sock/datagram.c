@@ -257,7 +257,7 @@ ssize_t s5_read(struct s5_engine *e, int fd, void *buf, size_t n)
         if (got != -ENOTSOCK)
             return got;
     }
-    int r = s5_connect_await(e, fd, false);
+    int r = n ? s5_connect_await(e, fd, false) : 0;
     ssize_t got = r < 0 ? r : e->real->read(fd, buf, n);
     return got < 0 && r == 0 ? -errno : got;
 }

@@ -128,14 +128,26 @@ static void take_over(struct s5_engine *e, const struct s5_policy *p)
         e->standings[i] = s5_standing_key(p, &p->servers[i]);
 }
 
+void s5_engine_alone_begin(struct s5_engine_alone *ret)
+{
+    sigset_t all;
+    sigfillset(&all);
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &ret->cancel);
+    pthread_sigmask(SIG_SETMASK, &all, &ret->signals);
+    s5_engine_inside++;
+}
+
+void s5_engine_alone_end(const struct s5_engine_alone *alone)
+{
+    s5_engine_inside--;
+    pthread_sigmask(SIG_SETMASK, &alone->signals, NULL);
+    pthread_setcancelstate(alone->cancel, NULL);
+}
+
 static void load_alone(struct s5_engine *e)
 {
-    sigset_t all, before;
-    int cancel;
-    sigfillset(&all);
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    s5_engine_inside++;
+    struct s5_engine_alone alone;
+    s5_engine_alone_begin(&alone);
     e->fault.text[0] = 0;
     int adopt = atomic_load(&e->tree) ? 0 : have_tree(e), r = adopt < 0 ? adopt : load(e);
     /* What is short now may be there for the next call. */
@@ -144,15 +156,13 @@ static void load_alone(struct s5_engine *e)
         s5_format(e->fault.text, sizeof e->fault.text, "configuration: %s", s5_error_text(r));
     if (r == 0)
         take_over(e, e->policy);
-    s5_engine_inside--;
     atomic_store(&e->refusal, again ? r : -EACCES);
     atomic_store(&e->policy_state, r == 0  ? S5_ENGINE_LOADED
                                    : again ? S5_ENGINE_NO_POLICY
                                            : S5_ENGINE_BROKEN);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    s5_engine_alone_end(&alone);
     if (adopt > 0)
         s5_life_adopt(e);
-    pthread_setcancelstate(cancel, NULL);
 }
 
 const struct s5_policy *s5_engine_load(struct s5_engine *e)

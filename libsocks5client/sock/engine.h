@@ -59,6 +59,15 @@ struct s5_engine {
  * name): calls it makes meanwhile are its own and go to libc. */
 extern __thread int s5_engine_inside __attribute__((tls_model("initial-exec")));
 
+/* From here to its end nothing of the program's happens in this thread: no handler, no cancellation,
+ * and calls made are the engine's own. */
+struct s5_engine_alone {
+    sigset_t signals;
+    int cancel;
+};
+void s5_engine_alone_begin(struct s5_engine_alone *ret);
+void s5_engine_alone_end(const struct s5_engine_alone *alone);
+
 /* Once a process: take up the tree STATE names or begin one. STATE: value of S5_TREE_VARIABLE, or
  * NULL. Never fails: what could not be had makes later calls fail. */
 void s5_engine_init(struct s5_engine *e, const struct s5_calls *real, const char *state);
@@ -82,8 +91,7 @@ static inline bool s5_engine_knows(struct s5_engine *e, uint32_t index)
     return p && index < p->n_servers;
 }
 
-/* False in a child of vfork (or of a bare clone), which shares or copies our memory without
- * owning our descriptors: it must leave the registry alone. */
+/* False in a child of vfork (or of a bare clone), whose descriptors are not ours: hands off the registry. */
 bool s5_engine_owns_memory(struct s5_engine *e);
 
 /* Standard error is still what the process began with. */
@@ -96,7 +104,7 @@ void s5_engine_fork_child(struct s5_engine *e);
 /* --- connect.c, connect_record.c --- */
 int s5_connect(struct s5_engine *e, int fd, const struct sockaddr *addr, socklen_t len);
 /* 0 when octets of the application may pass on FD now; -EAGAIN while in flight and NONBLOCK (or
- * the description is non-blocking), else waits. */
+ * the description is non-blocking), else waits; what a connect() came to that failed, once. */
 int s5_connect_await(struct s5_engine *e, int fd, bool nonblock);
 /* Make what FLIGHT came to the record's state, once, and put the epoll registrations back. */
 void s5_connect_settle(struct s5_engine *e, struct s5_record *record);

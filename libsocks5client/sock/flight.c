@@ -9,6 +9,7 @@
 #include "flight.h"
 #include "called.h"
 #include "clock.h"
+#include "dissolve.h"
 #include "engine.h"
 #include "identity.h"
 #include "reply.h"
@@ -196,11 +197,20 @@ static int start_over(const struct s5_engine *e, struct s5_flight *f)
     return start_session(e->policy, f, &dst, false);
 }
 
+/* For another try: what bind() had the kernel choose stays. */
+static void dissolve_for_now(struct s5_engine *e, struct s5_flight *f, int fd)
+{
+    struct s5_slot *slot = s5_registry_slot(&e->registry, fd);
+    uint32_t bound = slot ? atomic_load(&slot->bound) : 0;
+    if (!bound || bound != (uint32_t)f->cookie || s5_dissolve_keeping_port(e, fd) < 0)
+        dissolve(e, fd);
+}
+
 /* The same socket, step by step. What was asked for is in the session still. */
 static enum s5_turn start_anew(struct s5_engine *e, struct s5_flight *f, int fd)
 {
     int flags = e->real->fcntl(fd, F_GETFL, 0);
-    dissolve(e, fd);
+    dissolve_for_now(e, f, fd);
     f->probing = false;
     f->again = true;
     f->probe_until = S5_CLOCK_NEVER;

@@ -263,16 +263,6 @@ static ssize_t error_queue(struct s5_engine *e, struct s5_association *a, int fd
 
 /* --- receiving --- */
 
-/* The socket's own limit, once something was dropped and the call goes on. */
-static uint64_t patience(struct s5_engine *e, int fd)
-{
-    struct timeval own = {0, 0};
-    socklen_t len = sizeof own;
-    e->real->getsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &own, &len);
-    struct timespec ts = {own.tv_sec, own.tv_usec * 1000};
-    return own.tv_sec || own.tv_usec ? s5_clock_after(&ts) : S5_CLOCK_NEVER;
-}
-
 static int wait_more(struct s5_engine *e, int fd, int flags, uint64_t *until)
 {
     struct pollfd p = {fd, POLLIN, 0};
@@ -283,7 +273,7 @@ static int wait_more(struct s5_engine *e, int fd, int flags, uint64_t *until)
     if (status < 0 || (status & O_NONBLOCK))
         return 0;
     if (!*until)
-        *until = patience(e, fd);
+        *until = s5_wait_patience(e, fd, SO_RCVTIMEO);
     if (*until == S5_CLOCK_NEVER)
         return 0;
     int n = e->real->ppoll(&p, 1, s5_clock_left(*until, s5_clock_now(), &left), NULL);
@@ -298,7 +288,7 @@ static int lost(struct s5_engine *e, struct s5_association *a, int fd, int error
     if (error != ECONNREFUSED)
         return -error;
     int r = s5_associate_fresh(e, a, fd, true);
-    return r == -EAGAIN ? 0 : r;
+    return r == S5_ASSOCIATE_LOST ? 0 : r;
 }
 
 /* Where there is little room, in one buffer, it is read flat: to copy that costs less than to have

@@ -5,6 +5,7 @@
  * around it, and a program that wants its number for itself has it moved away. */
 #include "associate.h"
 #include "listener.h"
+#include "nameserver.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -19,8 +20,8 @@ int s5_close(struct s5_engine *e, int fd)
     if (fd >= 0 && (fd == atomic_load(&e->tree_fd) || state == S5_RECORD_HIDDEN))
         return -EBADF;
     /* Asking the kernel who we are costs as much as the close itself: a record that holds nothing
-     * but names may stay, in doubt. */
-    if (state == S5_RECORD_READY)
+     * but names may stay, in doubt. A resolver's socket holds a place among the askers. */
+    if (state == S5_RECORD_READY && !atomic_load(&record->more))
         s5_registry_doubt(&e->registry, fd, true);
     else if (s5_engine_owns_memory(e))
         s5_connect_forget(e, fd);
@@ -211,7 +212,8 @@ static void adopt_one(struct s5_engine *e, struct s5_tree *tree, int fd)
             adopt_flight(e, tree, fd, cookie);
         return;
     }
-    struct s5_record *record = s5_registry_add(&e->registry, fd);
+    struct s5_record *record =
+        s5_nameserver_adopt(e, fd, &peer) ? NULL : s5_registry_add(&e->registry, fd);
     if (!record)
         return;
     record->cookie = cookie;

@@ -176,10 +176,10 @@ static int by_rules(struct s5_engine *e, const struct s5_policy *p, const struct
     return p->resolve_local ? s5_resolve_allowed(e, name->name) : 0;
 }
 
-static int look_up(struct s5_engine *e, const char *node, int family, struct s5_names_answer *ret)
+static int look_up(struct s5_engine *e, const char *node, int family, bool whole,
+                   struct s5_names_answer *ret)
 {
     struct s5_addr name;
-    ret->kind = S5_NAMES_LIBC;
     if (is_literal(node))
         return 0;
     size_t len = strnlen(node, S5_ADDR_NAME_MAX + 1);
@@ -188,16 +188,33 @@ static int look_up(struct s5_engine *e, const char *node, int family, struct s5_
     const struct s5_policy *p = s5_engine_policy(e);
     if (!p)
         return atomic_load(&e->refusal);
-    return in_hosts(node, family) ? 0 : by_rules(e, p, &name, ret);
+    if (in_hosts(node, family))
+        return 0;
+    if (!whole && s5_policy_complete(p, &name))
+        memcpy(ret->whole, name.name, name.name_len + 1u);
+    return by_rules(e, p, &name, ret);
+}
+
+static int look_up_outside(struct s5_engine *e, const char *node, int family, bool whole,
+                           struct s5_names_answer *ret)
+{
+    int saved = errno, r = 0;
+    ret->kind = S5_NAMES_LIBC;
+    ret->whole[0] = 0;
+    if (!s5_engine_inside)
+        r = look_up(e, node, family, whole, ret);
+    errno = saved;
+    return r;
 }
 
 int s5_names_look_up(struct s5_engine *e, const char *node, int family,
                      struct s5_names_answer *ret)
 {
-    int saved = errno, r = 0;
-    ret->kind = S5_NAMES_LIBC;
-    if (!s5_engine_inside)
-        r = look_up(e, node, family, ret);
-    errno = saved;
-    return r;
+    return look_up_outside(e, node, family, false, ret);
+}
+
+int s5_names_question(struct s5_engine *e, const char *name, int family,
+                      struct s5_names_answer *ret)
+{
+    return look_up_outside(e, name, family, true, ret);
 }

@@ -14,12 +14,22 @@ enum s5_names_answer_kind {
 struct s5_names_answer {
     enum s5_names_answer_kind kind;
     uint8_t v4[4], v6[16]; /* network byte order; where kind is S5_NAMES_OURS */
+    char whole[S5_ADDR_NAME_MAX + 1]; /* what a single word was completed to; "": it was not */
 };
 
 /* What a look-up of NODE for FAMILY (AF_UNSPEC: both) comes to. 0, or -EINVAL: no name (octets no
  * name has, 0 or more than 255 of them); -EACCES: denied, logged; -ENOMEM. */
 int s5_names_look_up(struct s5_engine *e, const char *node, int family,
                      struct s5_names_answer *ret);
+
+/* The same for a name in a question to a name server, which is whole. */
+int s5_names_question(struct s5_engine *e, const char *name, int family,
+                      struct s5_names_answer *ret);
+/* What NODE is called where ANSWER is what it came to. */
+static inline const char *s5_names_whole(const struct s5_names_answer *answer, const char *node)
+{
+    return answer->whole[0] ? answer->whole : node;
+}
 
 /* ADDR, a stand-in, becomes its name, the port staying. 1 when it did, 0 when it is no stand-in,
  * -EHOSTUNREACH (logged) where it is in the range and stands for nothing. */

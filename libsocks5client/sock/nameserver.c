@@ -146,7 +146,7 @@ static size_t answer_address(struct s5_engine *e, const uint8_t *query,
     int family = v4 ? AF_INET : AF_INET6;
     if (q->name.kind != S5_ADDR_NAME)
         return s5_dns_answer(query, q, S5_DNS_NXDOMAIN, NULL, 0, ret, size);
-    int r = s5_names_look_up(e, q->name.name, family, &answer);
+    int r = s5_names_question(e, q->name.name, family, &answer);
     uint8_t *octets = v4 ? answer.v4 : answer.v6;
     if (r == 0 && answer.kind == S5_NAMES_LIBC)
         r = ask_libc(e, &q->name, family, octets);

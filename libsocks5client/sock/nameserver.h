@@ -75,6 +75,10 @@ struct s5_asker *s5_nameserver_asker(struct s5_engine *e, int fd, struct s5_reco
  * somebody else. */
 bool s5_nameserver_leave(struct s5_engine *e, int fd);
 
+/* FD, connected to SERVER (len 0: to nobody) by the program before an exec, is such a socket, and
+ * from now on again. */
+bool s5_nameserver_adopt(struct s5_engine *e, int fd, const struct s5_endpoint *server);
+
 void s5_nameserver_lock(struct s5_asker *a);
 void s5_nameserver_unlock(struct s5_asker *a);
 

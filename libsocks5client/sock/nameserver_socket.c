@@ -4,6 +4,7 @@
  * the source of a datagram must be told otherwise. A question that came past the hooks would come
  * back to the program as it is, which is no answer: nothing leaves in any case. */
 #include "nameserver.h"
+#include "dissolve.h"
 #include "dns.h"
 #include <errno.h>
 #include <string.h>
@@ -212,6 +213,39 @@ int s5_nameserver_connect(struct s5_engine *e, int fd, uint8_t protocol,
     return -ENOBUFS;
 }
 
+/* --- after an exec --- */
+
+static bool is_datagram(struct s5_engine *e, int fd)
+{
+    int protocol = 0;
+    socklen_t len = sizeof protocol;
+    return e->real->getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &len) == 0 &&
+           s5_route_protocol(protocol) == S5_PROTO_UDP;
+}
+
+static bool is_to_itself(struct s5_engine *e, int fd)
+{
+    struct s5_endpoint peer, own;
+    s5_dissolve_name(e, fd, &own);
+    peer.len = sizeof peer.v6;
+    return own.len && e->real->getpeername(fd, &peer.any, &peer.len) == 0 && peer.len == own.len &&
+           memcmp(&peer.any, &own.any, own.len) == 0;
+}
+
+bool s5_nameserver_adopt(struct s5_engine *e, int fd, const struct s5_endpoint *server)
+{
+    struct s5_endpoint self, own;
+    enum s5_asker_kind kind = S5_ASKER_LOOSE;
+    if (server->len && !is_to_itself(e, fd))
+        return false;
+    s5_dissolve_name(e, fd, &own);
+    if (server->len)
+        kind = is_datagram(e, fd) ? S5_ASKER_CONNECTED : S5_ASKER_STREAM;
+    if (!own.len || find_self(e, fd, &own, false, &self) < 0 || !enlist(e, fd, kind, &self, server))
+        s5_log(&e->log, S5_LOG_ERROR, "a socket to a name server that came through an exec is lost");
+    return true;
+}
+
 /* --- questions --- */
 
 /* MSG's octets, at most SIZE of them. The number there are. */
@@ -312,14 +346,6 @@ static ssize_t send_stream(struct s5_engine *e, struct s5_asker *a, int fd,
     if (told < 0) /* what a name server does with a client it cannot follow */
         shutdown(fd, SHUT_RDWR);
     return (ssize_t)n;
-}
-
-static bool is_datagram(struct s5_engine *e, int fd)
-{
-    int protocol = 0;
-    socklen_t len = sizeof protocol;
-    return e->real->getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &len) == 0 &&
-           s5_route_protocol(protocol) == S5_PROTO_UDP;
 }
 
 /* MSG names a name server, on a socket of datagrams. */

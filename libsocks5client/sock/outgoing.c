@@ -119,7 +119,7 @@ static ssize_t send_short(struct s5_engine *e, struct s5_association *a, int fd,
         if (r == 0)
             return NOT_SO;
     }
-    return r == -EAGAIN ? (ssize_t)len : r; /* lost, as datagrams may be */
+    return r == S5_ASSOCIATE_LOST ? (ssize_t)len : r;
 }
 
 static ssize_t through(struct s5_engine *e, struct s5_association *a, int fd, struct msghdr *m,
@@ -137,7 +137,7 @@ static ssize_t through(struct s5_engine *e, struct s5_association *a, int fd, st
             return -EMSGSIZE; /* no datagram socket (any more) */
         r = recover(e, a, fd, errno, tries);
     }
-    return r == -EAGAIN ? (ssize_t)size : r; /* lost, as datagrams may be */
+    return r == S5_ASSOCIATE_LOST ? (ssize_t)size : r;
 }
 
 /* --- in pieces --- */
@@ -292,7 +292,7 @@ static int send_batch(struct s5_engine *e, struct s5_association *a, int fd, str
             break;
         r = recover(e, a, fd, errno, tries);
     }
-    if (sent < 0 && r != -EAGAIN)
+    if (sent < 0 && r != S5_ASSOCIATE_LOST)
         return r;
     for (unsigned i = 0; sent >= 0 && i < (unsigned)sent; i++)
         msgs[i].msg_len = b->msgs[i].msg_len - b->headings[i].len;

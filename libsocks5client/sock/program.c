@@ -9,6 +9,8 @@
  *   a covered program then and its own exec is checked again: what cannot be read here is no hole.
  * - An ELF file of our class, octet order and machine (those of the object this code is in) is run
  *   by the interpreter PT_INTERP names; by none when there is no such header.
+ * - Go's programs, dynamically linked or not, make their system calls themselves; its linker leaves
+ *   a note in each.
  * - The loader is in secure mode, where it ignores LD_PRELOAD, when the new effective ids are not
  *   the old real ones, or when a file's capabilities give any to a user other than root.
  *
@@ -33,6 +35,7 @@
 #define DEPTH_MAX      5               /* interpreters of interpreters the kernel follows */
 #define PHDRS_MAX      65536           /* octets of program headers the kernel accepts */
 #define PHDRS_PIECE    16              /* of them read at a time */
+#define NOTES_MAX      1024            /* octets looked at of a header's notes; Go's has some 100 */
 #define DEFAULT_SEARCH "/bin:/usr/bin" /* confstr(_CS_PATH), which is not for signal handlers */
 
 /* The ELF header of the very object this is linked into, given by the linker. */
@@ -45,6 +48,7 @@ static const char *const hints[] = {
     [S5_UNCOVERED_CAPS] = "use a copy of it without file capabilities",
     [S5_UNCOVERED_ABI] = "use a build of it for this machine's own architecture",
     [S5_UNCOVERED_LIBC] = "use a build of it for this system's C library",
+    [S5_UNCOVERED_GO] = "give it the server itself: most of them take HTTPS_PROXY=socks5://HOST:PORT",
     [S5_UNCOVERED_UNREADABLE] = "make it readable so that it can be checked",
     [S5_UNKNOWN] = "",
 };
@@ -209,11 +213,37 @@ static int check_interpreter(const struct s5_program_calls *calls, int fd, const
     return verdict(ret, own ? S5_COVERED : S5_UNCOVERED_LIBC);
 }
 
+static uint64_t align_up(uint64_t n, uint64_t align)
+{
+    return (n + align - 1) & ~(align - 1);
+}
+
+/* One of the notes PH leads to is of Go's linker. */
+static bool has_go_note(const struct s5_program_calls *calls, int fd, const ElfW(Phdr) * ph)
+{
+    static const char owner[4] = "Go";
+    unsigned char notes[NOTES_MAX];
+    size_t n = ph->p_filesz < sizeof(notes) ? (size_t)ph->p_filesz : sizeof(notes);
+    uint64_t align = ph->p_align == 8 ? 8 : 4;
+    ElfW(Nhdr) note;
+    if (!read_at(calls, fd, notes, n, ph->p_offset))
+        return false;
+    for (uint64_t at = 0; at < n && n - at >= sizeof(note) + sizeof(owner);) {
+        memcpy(&note, notes + at, sizeof(note));
+        if (note.n_namesz == sizeof(owner) &&
+            memcmp(notes + at + sizeof(note), owner, sizeof(owner)) == 0)
+            return true;
+        at += align_up(align_up(sizeof(note) + note.n_namesz, align) + note.n_descsz, align);
+    }
+    return false;
+}
+
 static int check_headers(const struct s5_program_calls *calls, int fd, const ElfW(Ehdr) * eh,
                          struct s5_program_report *ret)
 {
-    ElfW(Phdr) ph[PHDRS_PIECE];
+    ElfW(Phdr) ph[PHDRS_PIECE], interpreter = {.p_type = PT_NULL};
     size_t n = eh->e_phnum;
+    bool go = false;
     if ((eh->e_type != ET_EXEC && eh->e_type != ET_DYN) || eh->e_phentsize != sizeof(ph[0]) ||
         n == 0 || n * sizeof(ph[0]) > PHDRS_MAX || eh->e_phoff > INT64_MAX - PHDRS_MAX)
         return unknown(ret, -ENOEXEC);
@@ -222,9 +252,17 @@ static int check_headers(const struct s5_program_calls *calls, int fd, const Elf
         if (!read_at(calls, fd, ph, piece * sizeof(ph[0]), eh->e_phoff + at * sizeof(ph[0])))
             return unknown(ret, -ENOEXEC);
         for (size_t i = 0; i < piece; i++) {
-            if (ph[i].p_type == PT_INTERP)
-                return check_interpreter(calls, fd, &ph[i], ret);
+            if (ph[i].p_type == PT_INTERP && interpreter.p_type == PT_NULL)
+                interpreter = ph[i];
+            go = go || (ph[i].p_type == PT_NOTE && has_go_note(calls, fd, &ph[i]));
         }
+    }
+    if (interpreter.p_type == PT_INTERP) {
+        int result = check_interpreter(calls, fd, &interpreter, ret);
+        if (result != 0 || !go)
+            return result;
+        s5_format(ret->detail, sizeof(ret->detail), "made by Go, its system calls go past the C library");
+        return verdict(ret, S5_UNCOVERED_GO);
     }
     s5_format(ret->detail, sizeof(ret->detail), "statically linked");
     return verdict(ret, S5_UNCOVERED_STATIC);

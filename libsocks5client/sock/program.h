@@ -27,6 +27,7 @@ enum s5_coverage {
     S5_UNCOVERED_CAPS,   /* file capabilities (AT_SECURE) */
     S5_UNCOVERED_ABI,    /* an ELF class, octet order or machine other than ours, or no ELF file */
     S5_UNCOVERED_LIBC,   /* its interpreter is not the loader we were built for */
+    S5_UNCOVERED_GO,      /* built by Go, whose runtime makes its system calls past the C library */
     S5_UNCOVERED_UNREADABLE, /* may be executed but not read: cannot be judged */
     S5_UNKNOWN,              /* exec itself is going to fail */
     S5_COVERAGES

@@ -11,7 +11,7 @@ enum s5_record_state {
     S5_RECORD_FLYING,    /* flight is in flight, or over and not yet settled here */
     S5_RECORD_SETTLING,  /* one thread is turning it into one of the next two */
     S5_RECORD_READY,     /* connected, the kernel's peer being the server */
-    S5_RECORD_FAILED,    /* error waits for SO_ERROR or connect() to fetch it */
+    S5_RECORD_FAILED,    /* error waits to be fetched, by SO_ERROR, connect() or any octets */
     S5_RECORD_NAMED,     /* bound to an address at which it would listen through a server */
     S5_RECORD_LISTENING, /* its connections come in at a server */
     S5_RECORD_RELAYED,   /* datagrams: they go through the association its slots name */

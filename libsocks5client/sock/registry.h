@@ -32,7 +32,8 @@ struct s5_slot {
     _Atomic uint32_t more;   /* further registrations: index + 1 in watches */
     _Atomic uint64_t data;   /* the application's data there */
     _Atomic uint32_t relayed; /* number + 1 of the association its datagrams go through; 0: none */
-    uint32_t unused;          /* makes the size a power of two, and an index a shift */
+    _Atomic uint32_t bound; /* a stream was bound to a port of the kernel's choice: its cookie's last
+                             * bits; else 0. Makes the size a power of two, and an index a shift */
 };
 struct s5_chunk {
     struct s5_slot slots[S5_CHUNK_SLOTS];

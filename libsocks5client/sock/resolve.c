@@ -8,8 +8,6 @@
 #include "names.h"
 #include "text.h"
 #include <errno.h>
-#include <pthread.h>
-#include <signal.h>
 #include <string.h>
 
 /* --- the DNS servers libc would ask --- */
@@ -102,32 +100,13 @@ int s5_resolve_allowed(struct s5_engine *e, const char *node)
 
 /* --- the server's own name --- */
 
-static void keep(struct s5_server *server, const struct addrinfo *list)
-{
-    unsigned n = 0;
-    for (const struct addrinfo *ai = list; ai && n < S5_SERVER_ADDRS; ai = ai->ai_next) {
-        struct s5_addr addr;
-        if (s5_addr_from_sockaddr(&addr, ai->ai_addr, ai->ai_addrlen) < 0)
-            continue;
-        server->addrs[n].kind = addr.kind;
-        memcpy(server->addrs[n++].octets, addr.octets, sizeof addr.octets);
-    }
-    __atomic_store_n(&server->n_addrs, (uint8_t)n, __ATOMIC_RELEASE);
-}
-
 static int look_up(struct s5_engine *e, const char *host, struct addrinfo **ret)
 {
     struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
-    sigset_t all, before;
-    int cancel;
-    sigfillset(&all);
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    s5_engine_inside++;
+    struct s5_engine_alone alone;
+    s5_engine_alone_begin(&alone);
     int r = e->real->getaddrinfo(host, NULL, &hints, ret);
-    s5_engine_inside--;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_setcancelstate(cancel, NULL);
+    s5_engine_alone_end(&alone);
     return r;
 }
 
@@ -190,7 +169,7 @@ int s5_resolve_server(struct s5_engine *e, const struct s5_policy *p, struct s5_
     const char *host = s5_policy_text(p, server->host);
     int r = look_up(e, host, &list);
     if (r == 0) {
-        keep(server, list);
+        s5_server_keep(server, list);
         freeaddrinfo(list);
     }
     if (r == 0 && server->n_addrs)

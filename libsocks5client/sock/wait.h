@@ -16,6 +16,9 @@ int s5_wait_poll(struct s5_engine *e, struct pollfd *fds, nfds_t n, const struct
                  const sigset_t *mask);
 int s5_wait_select(struct s5_engine *e, int n, fd_set *in, fd_set *out, fd_set *ex,
                    const struct timespec *timeout, const sigset_t *mask);
+/* The point until which a call on FD may block, by the application's own OPTION, SO_RCVTIMEO or
+ * SO_SNDTIMEO. */
+uint64_t s5_wait_patience(struct s5_engine *e, int fd, int option);
 /* --- poll.c, select.c, epoll.c: where negotiations are in flight --- */
 int s5_poll(struct s5_engine *e, struct pollfd *fds, nfds_t n, const struct timespec *timeout,
             const sigset_t *mask);

@@ -2,6 +2,7 @@
  * ports, names. It is the same bare and covered. Prints; the caller compares. */
 #include "app.h"
 #include <arpa/nameser.h>
+#include <locale.h>
 #include <netdb.h>
 #include <resolv.h>
 
@@ -28,7 +29,9 @@ static void infos(const char *name)
 {
     static const int families[] = {AF_UNSPEC, AF_INET, AF_INET6, AF_UNIX};
     static const int flags[] = {0, AI_CANONNAME, AI_V4MAPPED, AI_V4MAPPED | AI_ALL, AI_NUMERICSERV,
-                                AI_NUMERICHOST, AI_PASSIVE, AI_ADDRCONFIG, 0x10000};
+                                AI_NUMERICHOST, AI_PASSIVE, AI_ADDRCONFIG, 0x10000,
+                                AI_IDN, AI_IDN | AI_NUMERICHOST, AI_CANONNAME | AI_CANONIDN,
+                                AI_IDN | AI_CANONNAME, AI_IDN | AI_CANONIDN | AI_CANONNAME};
     static const char *const services[] = {NULL, "80", "http", "domain", "no-such-service", "99999"};
     static const int types[] = {0, SOCK_STREAM, SOCK_DGRAM, 77};
     struct addrinfo *list = NULL;
@@ -113,12 +116,32 @@ static void questions(const char *name)
     }
 }
 
+/* The name of its first address, in as many octets as there is room for. */
+static void back(const char *name)
+{
+    static const socklen_t rooms[] = {200, 22, 21, 15, 14, 1};
+    struct addrinfo hints = {.ai_flags = AI_IDN, .ai_socktype = SOCK_STREAM}, *list = NULL;
+    char host[200];
+    if (getaddrinfo(name, NULL, &hints, &list))
+        return;
+    for (size_t i = 0; i < sizeof rooms / sizeof *rooms; i++)
+        for (int idn = 0; idn < 2; idn++) {
+            int r = getnameinfo(list->ai_addr, list->ai_addrlen, host, rooms[i], NULL, 0,
+                                (idn ? NI_IDN : 0) | NI_NAMEREQD);
+            printf("getnameinfo %d %u: %s\n", idn, rooms[i], r ? gai_strerror(r) : host);
+        }
+    freeaddrinfo(list);
+}
+
 int main(int argc, char **argv)
 {
+    setlocale(LC_ALL, "");
     for (int i = 1; i < argc; i++) {
         infos(argv[i]);
         hosts(argv[i]);
         asynchronous(argv[i]);
+        if (strstr(argv[i], "cher.example")) /* what has a pointer */
+            back(argv[i]);
         if (strstr(argv[i], "example")) /* what a name server has, not the hosts file */
             questions(argv[i]);
     }

@@ -25,6 +25,7 @@ CLIENT6, PROXY6 = "fd88:1::1", "fd88:1::2"
 OUTER4, TARGET4 = "10.88.2.1", "10.88.2.2"
 OUTER6, TARGET6 = "fd88:2::1", "fd88:2::2"
 TRAP4, TRAP6 = "10.88.9.1", "fd88:9::1"
+IDN4, IDN6 = "10.88.2.76", "fd88:2::76"  # the addresses of a name that is not ASCII
 HOSTS4 = "10.88.2.77"  # what the client's hosts file has under only4.hosts.example
 SOCKS_PORTS = range(1080, 1100)
 RELAY_PORTS = range(40000, 50000)

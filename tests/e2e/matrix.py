@@ -67,6 +67,8 @@ NODE = """const http = require('http'); let n = 0
 for (let i = 0; i < 20; i++) http.get('http://n' + i + '.wild.example/', r => { r.resume()
 r.on('end', () => { if (++n == 20) console.log('twenty') }) })"""
 
+RUBY = """all = 20.times.map { |i| Thread.new { Net::HTTP.get("n#{i}.wild.example", '/') } }.map(&:value)
+puts 'twenty' if all.uniq == ["it came through\n"]"""
 FETCH = "fetch('%s').then(r => r.text()).then(t => console.log(t))" % NAME
 URLLIB = "import urllib.request as u; print(u.urlopen('%s', timeout=20).read())" % NAME
 PERL = """my $c = IO::Socket::INET->new(PeerAddr => 'both.example', PeerPort => 9) or die "$@\\n";
@@ -96,6 +98,8 @@ PROGRAMS = (
     Program("curl, ten times 1 MB at once", shell(TEN), b"all the same"),
     Program("curl, FTP", CURL + ["ftp://both.example/index.html"], PAGE),
     Program("wget", ["wget", "-q", "-T", "20", "-t", "1", "-O", "-", NAME], PAGE),
+    Program("aria2", shell("aria2c -q --max-tries=1 --allow-overwrite=true -d SCRATCH -o aria2-$$ %s1m && "
+                           "cat SCRATCH/aria2-$$" % NAME + SAME), b"the same"),
     Program("git clone, HTTP", shell("git clone -q %srepo.git SCRATCH/clone-$$ && "
                                      "git -C SCRATCH/clone-$$ log --format=%%s" % NAME), b"first"),
     Program("git over ssh", shell(GIT_SSH), b"refs/heads/main"),
@@ -117,6 +121,8 @@ PROGRAMS = (
     Program("Python, asyncio, fifty at once", [PYTHON, "-c", ASYNCIO], b"fifty"),
     Program("Python, twenty threads", [PYTHON, "-c", THREADS], b"forty"),
     Program("Python, epoll, 10 MB of echo", [PYTHON, "-c", EPOLL], b"echoed True"),
+    Program("PHP", ["php", "-r", "echo file_get_contents('%s') ?: exit(1);" % NAME], PAGE),
+    Program("Ruby, twenty threads", ["ruby", "-rnet/http", "-e", RUBY], b"twenty"),
     Program("node, twenty at once", ["node", "-e", NODE], b"twenty"),
     Program("node, fetch", ["node", "-e", FETCH], PAGE),
     Program("Java, keytool", ["keytool", "-printcert", "-rfc", "-sslserver", "both.example:443"],

@@ -1,5 +1,6 @@
-"""A DNS server, in the target namespace unless told otherwise, over UDP and TCP. It knows the zone "example" and nothing else."""
+"""A DNS server, in the target namespace unless told otherwise, over UDP and TCP. It knows the zone "example", and little else."""
 
+import ipaddress
 import re
 import socket
 import struct
@@ -12,6 +13,9 @@ ZONE = {
     "both.example": {A: [bed.TARGET4], AAAA: [bed.TARGET6]},
     "only4.example": {A: [bed.TARGET4]},
     "only6.example": {AAAA: [bed.TARGET6]},
+    "xn--bcher-kva.example": {A: [bed.IDN4], AAAA: [bed.IDN6]},
+    ipaddress.ip_address(bed.IDN4).reverse_pointer: {PTR: ["xn--bcher-kva.example"]},
+    ipaddress.ip_address(bed.IDN6).reverse_pointer: {PTR: ["xn--bcher-kva.example"]},
     "here.example": {A: ["127.0.0.1"]},
     "mail.example": {MX: ["both.example"], TXT: ["said by a server"]},
     "long.example": {TXT: ["%s%d" % ("x" * 250, i) for i in range(8)]},
@@ -35,6 +39,8 @@ def name_in(message, at):
 def data(kind, value):
     if kind in (A, AAAA):
         return socket.inet_pton(socket.AF_INET if kind == A else socket.AF_INET6, value)
+    if kind == PTR:
+        return name_out(value)
     if kind == MX:
         return struct.pack("!H", 10) + name_out(value)
     return bytes([len(value)]) + value.encode()

@@ -146,6 +146,16 @@ def _(w):
         refused(w.via(s.DANTED, [PYTHON, "-c", code] + static))
 
 
+@test("a program made by Go, dynamically linked, is refused with a hint, also as a child")
+def _(w):
+    go = ["/usr/bin/gron", "http://%s/" % bed.TARGET4]
+    result = w.via(s.DANTED, go)
+    refused(result)
+    assert result[0] == 126 and b"Go" in result[2], result
+    refused(w.via(s.DANTED, ["sh", "-c", " ".join(go)]))
+    refused(w.preloaded(s.DANTED, ["sh", "-c", " ".join(go)]))
+
+
 @test("a program that changes its user is refused with a hint, also as a child")
 def _(w):
     path = w.scratch + "/setuid"

@@ -276,6 +276,7 @@ def _(w):
 @test("doctor: programs", linked=False)
 def _(w):
     for program, finding, words in (("curl", "ok", "64-bit"), ("/sbin/ldconfig", "fail", "static"),
+                                    ("gron", "fail", "Go"),
                                     ("no-such-program", "fail", "No such file"),
                                     ("/etc/passwd", "fail", "")):
         rows, _ = doctor(w, via(s.CLOSED), program)

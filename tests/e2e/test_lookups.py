@@ -29,6 +29,9 @@ def through(title, command, out, port=s.DANTED, **more):
 through("ssh by an IPv6-only name, from an IPv4 socket", SSH + ["-4", "root@only6.example", "echo",
                                                                "over ssh"], b"over ssh")
 through("getent ahosts", ["getent", "ahosts", "both.example"], b"198.18.")
+for LABEL in (b"198.18.", "bücher.example".encode()):  # its canonical name in the locale's encoding
+    through("getent ahosts of a name that is not ASCII: %s" % LABEL.decode(),
+            ["env", "LC_ALL=C.UTF-8", "getent", "ahosts", "bücher.example"], LABEL)
 through("getent hosts", ["getent", "hosts", "both.example"], b"fdc4:8b1e:5053::")
 through("getent ahosts of the hosts file", ["getent", "ahosts", "only4.hosts.example"],
         bed.HOSTS4.encode())
@@ -83,6 +86,24 @@ async function main() {
   process.exit()
 }
 main()"""], b"both.example both.example 8")
+through("the number of a resolver's socket is that of a connection next", [PYTHON, "-c", """
+import socket, struct
+query = struct.pack('!HHHHHH', 7, 256, 1, 0, 0, 0) + b'\\4both\\7example\\0' + struct.pack('!HH', 1, 1)
+for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM) * 3:
+    ask = socket.socket(socket.AF_INET, kind)
+    number = ask.fileno()
+    ask.settimeout(20)
+    ask.connect(('%s', 53))
+    ask.send(query if kind == socket.SOCK_DGRAM else struct.pack('!H', len(query)) + query)
+    answer = ask.recv(512)[-4:]
+    ask.close()
+    for echo in range(2):
+        c = socket.create_connection((socket.inet_ntoa(answer), 7), 20)
+        assert c.fileno() == number
+        c.send(b'through')
+        assert c.recv(99) == b'through'
+        c.close()
+print('all came back')""" % bed.TARGET4], b"all came back")
 for WORDS, OUT in ((["both.example"], b"198.18."), (["+tcp", "both.example"], b"198.18."),
                    (["both.example", "AAAA"], b"fdc4:8b1e:5053::"),
                    (["mail.example", "MX"], b"10 both.example."),
@@ -148,6 +169,52 @@ print('as it should be')""" % ((bed.TARGET4,) * 8)
     right(w.via(s.DANTED, [PYTHON, "-c", code]), b"as it should be")
 
 
+@test("a resolver's socket that goes through an exec is answered after it")
+def _(w):
+    ask = """
+import socket, struct, sys
+query = struct.pack('!HHHHHH', 7, 256, 1, 0, 0, 0) + b'\\4both\\7example\\0' + struct.pack('!HH', 1, 1)
+def ask(s, kind, stage):
+    s.settimeout(20)
+    assert kind == 'loose' or s.getpeername() == ('%s', 53), s.getpeername()
+    if kind == 'stream':
+        s.sendall(struct.pack('!H', len(query)) + query)
+        n = struct.unpack('!H', s.recv(2, socket.MSG_WAITALL))[0]
+        answer, source = s.recv(n, socket.MSG_WAITALL), ('%s', 53)
+    elif kind == 'connected':
+        s.send(query)
+        answer, source = s.recvfrom(512)
+    else:
+        s.sendto(query, ('%s', 53))
+        answer, source = s.recvfrom(512)
+    assert answer[:2] == query[:2] and answer[2] & 0x80 and source == ('%s', 53), (answer, source)
+    assert answer[-4:-2] == bytes([198, 18]), answer
+    print(kind, stage, flush=True)
+""" % ((bed.TARGET4,) * 4)
+    first = ask + """
+import os, subprocess
+second = sys.argv[1]
+for kind in 'connected', 'loose', 'stream':
+    s = socket.socket(socket.AF_INET, socket.SOCK_STREAM if kind == 'stream' else socket.SOCK_DGRAM)
+    if kind != 'loose': s.connect(('%s', 53))
+    ask(s, kind, 'before')
+    s.set_inheritable(True)
+    command = [sys.executable, '-c', second, kind, str(s.fileno())]
+    subprocess.run(command, pass_fds=[s.fileno()], check=True)
+    ask(s, kind, 'beside')
+    if os.fork() == 0: os.execv(command[0], command + ['the last'])
+    assert os.wait()[1] == 0""" % bed.TARGET4
+    second = ask + """
+s = socket.socket(fileno=int(sys.argv[2]))
+ask(s, sys.argv[1], 'after')
+if sys.argv[1] == 'connected' and sys.argv[3:]: # and goes elsewhere
+    s.connect(('127.0.0.1', 9)); assert s.getpeername() == ('127.0.0.1', 9)"""
+    status, out, err = w.via(s.DANTED, [PYTHON, "-c", first, second])
+    assert status == 0 and out.decode().split("\n") == [
+        "%s %s" % (kind, stage) for kind in ("connected", "loose", "stream")
+        for stage in ("before", "after", "beside", "after")] + [""], (status, out, err)
+
+
 # --- rules ---
 
 RULES = """
@@ -174,6 +241,8 @@ def _(w):
         status, out, err = ruled(w, CURL + ["http://%s/" % name])
         assert status == 6 and b"refused: lookup of" in err and b"rule no" in err, (status, out, err)
     right(ruled(w, ["dig", "a.denied.example"]), b"REFUSED")
+    status, out, err = ruled(w, ["env", "LC_ALL=C.UTF-8", "getent", "ahosts", "bücher.denied.example"])
+    assert status == 2 and b'lookup of "xn--bcher-kva.denied.example" (rule no)' in err, (status, out, err)
 
 
 @test("rules on names: decided again by port; ranges of one's own")
@@ -183,6 +252,26 @@ def _(w):
     right(ruled(w, CURL + ["http://ports.wild.example/"]), PAGE)
     status, _, err = ruled(w, CURL + ["http://ports.wild.example:22/"])
     assert status == 7 and b"refused: TCP to ports.wild.example:22" in err, (status, err)
+
+
+@test("a single word is completed with what \"search\" says, and a question to port 53 is not")
+def _(w):
+    search = 'search = "wild.example"\n'
+    code = """
+import socket
+at = socket.getaddrinfo('printer', 7, socket.AF_INET)[0][4]
+told = socket.gethostbyname_ex('printer')
+assert at[0] == told[2][0] == socket.gethostbyname('PRINTER.wild.example'), (at, told)
+assert socket.getnameinfo(at, 0) == ('printer.wild.example', 'echo')
+c = socket.create_connection(('printer', 7)); c.sendall(b'x'); assert c.recv(9) == b'x'
+print(told[0])"""
+    right(ruled(w, [PYTHON, "-c", code], search), b"printer.wild.example")
+    right(ruled(w, CURL + ["http://printer/"], search), PAGE)
+    right(ruled(w, ["sh", "-c", "dig +short -x `dig +short printer`"], search), b"printer.\n")
+    status, _, err = ruled(w, CURL + ["http://printer/"], 'search = "denied.example"\n')
+    assert status == 6 and b'lookup of "printer.denied.example" (rule no)' in err, (status, err)
+    status, _, err = ruled(w, CURL + ["http://printer/"])
+    assert status != 0, "the server knows no such name"
 
 
 @test("NO_PROXY with a name that the hosts file has")

@@ -16,6 +16,7 @@ static void check_policy(void)
     CHECK(p.n_matches <= S5_POLICY_MATCHES && p.n_ports <= S5_POLICY_PORTS);
     CHECK(p.log_level <= S5_LOG_DEBUG);
     check_text(p.log_file);
+    CHECK(memchr(p.search, 0, sizeof p.search));
     for (uint32_t i = 0; i < p.n_servers; i++) {
         const struct s5_server *s = &p.servers[i];
         check_text(s->name);

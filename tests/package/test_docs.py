@@ -19,6 +19,7 @@ PRINTED = (
     ("docs/RECIPES.md", "grep through", "it came through"),
     ("docs/RECIPES.md", "socksify node", "it came through\n\nb'it came through"),
     ("docs/RECIPES.md", "ssh -f -N -D", "it came through"),
+    ("docs/RECIPES.md", "socks5-bridge --listen", "it came through"),
     ("docs/RECIPES.md", "echo over ssh", "over ssh"),
     ("docs/RECIPES.md", "by ProxyCommand", "by ProxyCommand"),
     ("docs/RECIPES.md", "udp.example.org", "said in a datagram"),
@@ -39,6 +40,44 @@ MADE = (
 )
 # Afterwards: what was installed beside the packages goes again.
 AFTER = {"sudo meson install": "ninja -C build uninstall; ! test -e /usr/local/bin/socksify"}
+# Functions that are files by themselves, each with a program around it and what that prints.
+DRIVEN = {
+    "negotiate.c": ("it came through", """
+#include <arpa/inet.h>
+#include <netdb.h>
+#include <stdio.h>
+#include <unistd.h>
+int main(void)
+{
+    static const char ask[] = "GET / HTTP/1.0\\r\\nHost: example.org\\r\\n\\r\\n";
+    struct addrinfo hints = {.ai_family = AF_INET, .ai_socktype = SOCK_STREAM}, *to;
+    struct socks5_session *s = socks5_session_new();
+    char in[4096];
+    if (!s || getaddrinfo("proxy.example", "1080", &hints, &to) != 0)
+        return 1;
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    if (connect(fd, to->ai_addr, to->ai_addrlen) < 0 || negotiate(s, fd, "example.org", 80) < 0)
+        return 2;
+    socks5_session_free(s);
+    if (write(fd, ask, sizeof ask - 1) < 0)
+        return 3;
+    for (ssize_t n; (n = read(fd, in, sizeof in)) > 0;)
+        fwrite(in, 1, (size_t)n, stdout);
+    return 0;
+}
+"""),
+    "datagrams.c": ("said in a datagram", """
+#include <stdio.h>
+int main(void)
+{
+    static const char said[] = "said in a datagram";
+    char answer[64];
+    ssize_t n = ask("socks5h://proxy.example:1080", "udp.example.org", 2007, said, sizeof said - 1,
+                    answer, sizeof answer);
+    return n < 0 || fwrite(answer, 1, (size_t)n, stdout) != (size_t)n;
+}
+"""),
+}
 # The first runs this, and a shorter form of the second.
 THESE = ("tests/all\n", "tests/bench/peers.py\n")
 # Of a developer, in a tree that is built: named here, run by him.
@@ -88,8 +127,9 @@ def run_c(world, block, cwd):
     """A program, or a piece of one."""
     text = block.text
     if not re.search(r"\bmain\(", text):
-        text = ("#include <socks5client.h>\n#include <stdio.h>\n#include <unistd.h>\n"
-                "int main(void)\n{\n%s\n}\n" % text)
+        own = re.findall(r"^#include .*\n", text, re.M)
+        text = ("#include <socks5client.h>\n#include <stdio.h>\n#include <unistd.h>\n%s"
+                "int main(void)\n{\n%s\n}\n" % ("".join(own), re.sub(r"^#include .*\n", "", text, flags=re.M)))
     world.write(cwd + "/piece.c", text)
     world.user("cc -Wall -o piece piece.c $(pkg-config --cflags --libs socks5client)", cwd)
 
@@ -97,9 +137,19 @@ def run_c(world, block, cwd):
 KNOWN = {"sh": run_sh, "console": run_console, "crontab": run_crontab, "conf": run_conf, "c": run_c}
 
 
+def run_driven(world, block, cwd):
+    expected, around = DRIVEN[block.file]
+    world.write(cwd + "/driven.c", '#include "%s"\n%s' % (block.file, around))
+    out = world.user("cc -Wall -Werror -o driven driven.c $(pkg-config --cflags --libs socks5client)\n"
+                     "./driven", cwd)
+    assert expected in out, "%s: %s" % (block, out)
+
+
 def run_block(world, block, cwd):
     if block.file:
         world.write(world.home(block.file, cwd), block.text)
+    if block.file in DRIVEN:
+        run_driven(world, block, cwd)
     if block.language in KNOWN and (not block.file or block.language == "crontab"):
         KNOWN[block.language](world, block, cwd)
     for path, piece, made in MADE:

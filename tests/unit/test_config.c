@@ -68,6 +68,7 @@ Test(config, defaults)
     cr_expect_eq(policy.log_level, S5_LOG_ERROR);
     cr_expect_eq(policy.log_file, 0);
     cr_expect_not(policy.resolve_local);
+    cr_expect_str_eq(policy.search, "");
     cr_expect_eq(policy.n_rules, 0);
 }
 
@@ -85,7 +86,7 @@ Test(config, every_key_of_a_rule)
              "}\n"
              "rule second { via = direct } rule third { via = {\"deny\"} protocol = udp }\n"
              "server later { address = x }\n"
-             "resolve = local\n"
+             "resolve = local search = 'corp.example'\n"
              "log { level = debug file = '/tmp/l' }\n"),
         0, "%s", fault.text);
     const struct s5_rule *r = policy.rules;
@@ -113,6 +114,7 @@ Test(config, every_key_of_a_rule)
     cr_expect_eq(r[2].verdict, S5_DENY);
     cr_expect_eq(r[2].protocols, S5_PROTO_UDP);
     cr_expect(policy.resolve_local);
+    cr_expect_str_eq(policy.search, "corp.example");
     cr_expect_eq(policy.log_level, S5_LOG_DEBUG);
     cr_expect_str_eq(text_of(policy.log_file), "/tmp/l");
 }

@@ -69,6 +69,37 @@ Test(policy_names, rules_on_listeners_are_about_others)
     free(p);
 }
 
+Test(policy_names, a_single_word_is_completed)
+{
+    static const char *const wrong[] = {"", ".", ".a", "a.", "10.0.0.1", "::1", "a b", "a:1"};
+    struct s5_policy *p = fresh();
+    struct s5_addr word = addr_of("printer", 80), most = addr_of("x", 0);
+    cr_expect_not(s5_policy_complete(p, &word), "with nothing");
+    for (size_t i = 0; i < COUNT(wrong); i++)
+        cr_expect_lt(s5_policy_set_search(p, wrong[i]), 0, "%s", wrong[i]);
+    cr_expect_eq(s5_policy_set_search(p, "corp.example"), 0);
+    cr_expect(s5_policy_complete(p, &word));
+    cr_expect_str_eq(word.name, "printer.corp.example");
+    cr_expect(word.name_len == 20 && word.port == 80);
+    cr_expect_not(s5_policy_complete(p, &word), "it is whole now");
+
+    static const char *const whole[] = {"a.b", "printer.", "localhost", "10.0.0.1", "::1"};
+    for (size_t i = 0; i < COUNT(whole); i++) {
+        struct s5_addr name = addr_of(whole[i], 0);
+        cr_expect_not(s5_policy_complete(p, &name), "%s", whole[i]);
+    }
+    for (size_t len = 241; len <= 243; len++) {
+        memset(most.name, 'x', len);
+        most.name[len] = 0;
+        most.name_len = (uint8_t)len;
+        cr_expect_eq(s5_policy_complete(p, &most), len <= 242, "%zu", len);
+    }
+    p->resolve_local = true;
+    word = addr_of("printer", 80);
+    cr_expect_not(s5_policy_complete(p, &word), "libc does so by itself");
+    free(p);
+}
+
 Test(policy_names, ranges_of_stand_ins)
 {
     static const struct {

@@ -55,7 +55,7 @@ static void put_text(const char *name, const char *text)
 struct image {
     ElfW(Ehdr) eh;
     ElfW(Phdr) ph[2];
-    char interp[64];
+    char interp[96];
 };
 
 /* The ELF file of a program with the interpreter INTERP (NULL: none). */
@@ -131,6 +131,45 @@ Test(program, interpreters)
     expect_image(&i, S5_UNCOVERED_LIBC);
     i = image(NULL);
     expect_image(&i, S5_UNCOVERED_STATIC);
+}
+#endif
+
+#ifdef __x86_64__
+/* Notes of an image, written where its interpreter's name would go on. */
+static size_t note(struct image *i, size_t at, const char *owner, uint32_t owner_len, uint32_t len)
+{
+    ElfW(Nhdr) head = {.n_namesz = owner_len, .n_descsz = len, .n_type = 4};
+    char *to = i->interp + 32 + at;
+    memcpy(to, &head, sizeof head);
+    memcpy(to + sizeof head, owner, owner_len);
+    return (sizeof head + owner_len + len + 3) & ~(size_t)3;
+}
+
+Test(program, made_by_go)
+{
+    struct image i = image(OWN_LOADER);
+    i.ph[0].p_type = PT_NOTE;
+    i.ph[0].p_offset = offsetof(struct image, interp) + 32;
+    i.ph[0].p_filesz = note(&i, 0, "GNU", 4, 0);
+    expect_image(&i, S5_COVERED);
+    i.ph[0].p_filesz += note(&i, 16, "Go\0", 4, 0);
+    expect_image(&i, S5_UNCOVERED_GO);
+    struct image swapped = i; /* whichever header stands first */
+    swapped.ph[0] = i.ph[1];
+    swapped.ph[1] = i.ph[0];
+    expect_image(&swapped, S5_UNCOVERED_GO);
+    i.ph[0].p_filesz -= 1; /* cut, it is none */
+    expect_image(&i, S5_COVERED);
+    note(&i, 0, "GNU", 4, UINT32_MAX);
+    i.ph[0].p_filesz = 32;
+    expect_image(&i, S5_COVERED);
+    i.ph[0].p_filesz = UINT64_MAX; /* what the file does not have is not looked at */
+    expect_image(&i, S5_COVERED);
+    i = image("/lib/ld-musl-x86_64.so.1");
+    i.ph[0].p_type = PT_NOTE;
+    i.ph[0].p_offset = offsetof(struct image, interp) + 32;
+    i.ph[0].p_filesz = note(&i, 0, "Go\0", 4, 0);
+    expect_image(&i, S5_UNCOVERED_LIBC);
 }
 #endif
 

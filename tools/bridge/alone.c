@@ -20,14 +20,7 @@ static int resolve(const char *host, struct s5_server *server)
     int error = getaddrinfo(host, NULL, &hints, &list);
     if (error != 0)
         return complain(host, gai_strerror(error));
-    for (struct addrinfo *i = list; i && server->n_addrs < S5_SERVER_ADDRS; i = i->ai_next) {
-        struct s5_addr addr;
-        if (s5_addr_from_sockaddr(&addr, i->ai_addr, i->ai_addrlen) < 0)
-            continue;
-        struct s5_ip *ip = &server->addrs[server->n_addrs++];
-        ip->kind = addr.kind;
-        memcpy(ip->octets, addr.octets, sizeof ip->octets);
-    }
+    s5_server_keep(server, list);
     freeaddrinfo(list);
     return 0;
 }

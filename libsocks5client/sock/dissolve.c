@@ -1,0 +1,34 @@
+/* connect(AF_UNSPEC) gives back an address and port that the kernel chose, be it for a bind() or for
+ * the connection. A program that bound its socket may have told somebody the port. */
+#include "dissolve.h"
+#include <errno.h>
+
+void s5_dissolve_name(struct s5_engine *e, int fd, struct s5_endpoint *ret)
+{
+    ret->len = sizeof ret->v6;
+    if (e->real->getsockname(fd, &ret->any, &ret->len) != 0 || ret->len > sizeof ret->v6)
+        ret->len = 0;
+}
+
+/* Where it stands in an address of IPv6 too. */
+static uint16_t *port_of(struct s5_endpoint *at)
+{
+    return &at->v4.sin_port;
+}
+
+int s5_dissolve_keeping_port(struct s5_engine *e, int fd)
+{
+    const struct sockaddr none = {.sa_family = AF_UNSPEC};
+    struct s5_endpoint before, after;
+    s5_dissolve_name(e, fd, &before);
+    if (e->real->connect(fd, &none, sizeof none) != 0)
+        return -errno;
+    s5_dissolve_name(e, fd, &after);
+    if (!before.len || !after.len)
+        return 0;
+    /* A stream tells the old port still, and does not have it. */
+    *port_of(&after) = *port_of(&before);
+    if (e->real->bind(fd, &after.any, after.len) == 0 || errno == EINVAL)
+        return 0; /* EINVAL: the program had chosen it, so it stayed */
+    return -errno;
+}

@@ -1,0 +1,151 @@
+"""What the kernel says of a direct connection, a program hears of one through a server: errors that
+wait for the next call, a buffer that is full, the port that a bind() chose."""
+
+import socket
+import struct
+
+import bed
+import servers as s
+import test_hostile
+from hostile import OK
+from run import PYTHON, fine, right, test
+
+SILENT = "10.88.2.98"
+
+
+@test("an error that is pending: as in a direct connection that is refused or that nobody answers")
+def _(w):
+    def app(how, host, port):
+        result = how([w.app("pending_error", how is not bare), host, str(port)])
+        fine(result)
+        return result[1].decode().splitlines()
+
+    def bare(command):
+        return bed.run(bed.PROXY, command, w.env)
+
+    def reply(rep):
+        def script(t):
+            t.begin()
+            t.c.say(bytes([5, rep]) + OK[2:])
+            t.c.hang()
+        return lambda command: test_hostile.probe(w, script, "auto", name="pending_error")
+
+    refused, near = app(bare, bed.TARGET4, s.REFUSED), "lladdr 02:00:00:00:00:98 dev target nud permanent"
+    bed.sh("ip -n %s neigh replace %s %s" % (bed.PROXY, SILENT, near))
+    silent = app(bare, SILENT, 7)
+    assert "Connection refused" in refused[0] and "timed out" in silent[0], (refused, silent)
+    through = lambda command: w.via(s.DANTED, command)
+    for how, host, expected in ((through, bed.TARGET4, refused), (reply(5), bed.TARGET4, refused),
+                                (reply(6), bed.TARGET4, silent),
+                                (lambda command: w.via(s.CLOSED, command), bed.TARGET4, refused)):
+        got = app(how, host, s.REFUSED)
+        assert got == expected, (got, expected)
+    # A server that goes silent.
+    got = test_hostile.probe(w, lambda t: t.c.hang(), "off", name="pending_error")
+    assert got[1].decode().splitlines() == silent, got
+
+
+@test("an error that is pending: a connection that is closed unasked is not in another's way", linked=False)
+def _(w):
+    right(w.via(s.CLOSED, [PYTHON, "-c", """
+import select, socket
+a, b = socket.socket(), socket.socket()
+for c in a, b:
+    c.setblocking(False); c.connect_ex(('%s', 7))
+    p = select.poll(); p.register(c, select.POLLOUT); p.poll(20000)
+a.close() # without asking
+try: b.send(b'x')
+except OSError as e: print(e.errno, b.getsockopt(1, 4))""" % bed.TARGET4]), b"111 0")
+
+
+# --- a buffer that is full: what waits for an answer to ARP, which nobody gives, stays in it ---
+
+FULL = """
+import ctypes, os, select, socket, sys
+libc = ctypes.CDLL(None, use_errno=True)
+class Part(ctypes.Structure):
+    _fields_ = [('base', ctypes.c_char_p), ('len', ctypes.c_size_t)]
+class Message(ctypes.Structure):
+    _fields_ = [('name', ctypes.c_void_p), ('namelen', ctypes.c_uint), ('iov', ctypes.POINTER(Part)),
+                ('iovlen', ctypes.c_size_t), ('control', ctypes.c_void_p), ('controllen', ctypes.c_size_t),
+                ('flags', ctypes.c_int), ('sent', ctypes.c_uint)]
+part = Part(b'x' * 1000, 1000)
+two = (Message * 2)(*[Message(None, 0, ctypes.pointer(part), 1) for _ in range(2)])
+def many(u):
+    if libc.sendmmsg(u.fileno(), two, 2, 0) < 0:
+        raise OSError(ctypes.get_errno(), '')
+to = (sys.argv[1], 49980)
+for what, call in (('send', lambda u: u.send(b'x' * 1000)), ('sendto', lambda u: u.sendto(b'x' * 1000, to)),
+                   ('sendmsg', lambda u: u.sendmsg([b'x' * 500] * 2)), ('sendmmsg', many),
+                   ('long', lambda u: u.send(b'x' * 2500)), ('write', lambda u: os.write(u.fileno(), b'x'))):
+    u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    u.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
+    if what != 'sendto': u.connect(to)
+    u.setblocking(False)
+    try:
+        for i in range(1000): call(u)
+        print(what, 'never')
+    except OSError as e:
+        p = select.poll(); p.register(u, select.POLLOUT)
+        print(what, e.errno, p.poll(0))"""
+
+
+@test("a full buffer of a non-blocking datagram socket is EAGAIN, no loss", linked=False)
+def _(w):
+    def relay(c):
+        c.flight()
+        c.say(b"\5\0\5\0\0\1" + socket.inet_aton("10.88.1.97") + struct.pack(">H", 49980))
+        c.hang()
+
+    bare = bed.run(bed.PROXY, [PYTHON, "-c", FULL, "10.88.2.97"], w.env)
+    w.hostile.play(relay)
+    got = w.via(s.HOSTILE, [PYTHON, "-c", FULL, bed.TARGET4])
+    assert bare[1].count(b" 11 []\n") == 6 and got[1] == bare[1], (bare, got)
+
+
+# --- the port that a bind() chose ---
+
+PORT = """
+import select, socket, sys
+for host, nonblock in ((%r, False), (%r, True), (%r, False)):
+    c = socket.socket(socket.AF_INET6 if ':' in host else socket.AF_INET)
+    c.bind((sys.argv[1] if ':' not in host else '::', 0))
+    before = c.getsockname()[1]
+    if nonblock:
+        c.setblocking(False)
+        c.connect_ex((host, 7))
+        p = select.poll(); p.register(c, select.POLLOUT); p.poll(20000)
+        c.setblocking(True)
+    else:
+        c.connect((host, 7))
+    c.sendall(b'whole'); assert c.recv(9) == b'whole'
+    print('kept' if c.getsockname()[1] == before else 'lost')
+""" % (bed.TARGET4, bed.TARGET4, bed.TARGET6)
+
+
+@test("the port of a bind() stays when a server drops what came in one flight", linked=False)
+def _(w):
+    def drops(how):
+        def script(t):
+            if len(t.take(3)) == 3 and t.held:  # more than the greeting
+                return how(t)
+            t.c.say(b"\5\0")
+            t.request()
+            t.c.say(OK)
+            t.c.echo()
+        return script
+
+    conf = w.scratch + "/drops.conf"
+    for how in (lambda t: None, lambda t: t.c.reset(), lambda t: t.c.say(b"\5\0\5\1" + OK[2:]),
+                lambda t: t.c.hang()):
+        for address in ("", bed.CLIENT4):
+            w.hostile.play(test_hostile.play(drops(how)))
+            s.write(conf, 'server "p" { address = "%s" port = %d }\nrule "all" { via = {"p"} }\n'
+                    % (bed.PROXY4, s.HOSTILE))
+            # Each of the three at first acquaintance.
+            for one in range(3):
+                code = PORT.replace("in ((", "in ((", 1).replace("):\n", ")[%d:%d]:\n" % (one, one + 1), 1)
+                got = w.configured(conf, [PYTHON, "-c", code, address], dict(
+                    w.env, XDG_CACHE_HOME="%s/cache-port-%d" % (w.scratch, next(test_hostile._fresh))), 30)
+                assert got[1] == b"kept\n", (how, address, one, got)
+            assert w.hostile.connections == 6, w.hostile.connections
