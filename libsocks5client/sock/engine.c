@@ -198,6 +198,7 @@ void s5_engine_fork_child(struct s5_engine *e)
     int loading = S5_ENGINE_LOADING; /* by a thread the child does not have */
     if (!s5_engine_inside)
         atomic_compare_exchange_strong(&e->policy_state, &loading, S5_ENGINE_NO_POLICY);
+    s5_listener_fork_child(e);
     s5_identity_fork_child(e);
     s5_nameserver_fork_child(e);
 }

@@ -82,8 +82,7 @@ static inline bool s5_engine_knows(struct s5_engine *e, uint32_t index)
     return p && index < p->n_servers;
 }
 
-/* False in a child of vfork (or of a bare clone), which shares or copies our memory without
- * owning our descriptors: it must leave the registry alone. */
+/* False in a child of vfork (or of a bare clone), whose descriptors are not ours: hands off the registry. */
 bool s5_engine_owns_memory(struct s5_engine *e);
 
 /* Standard error is still what the process began with. */

@@ -42,20 +42,54 @@ void s5_listener_unlock(struct s5_listener *l)
 
 /* --- the entries --- */
 
-/* Free, or left behind by a process that was killed, which matters only when there are no others. */
+static void hold(struct s5_listener *l, uint32_t pid)
+{
+    for (unsigned i = 0; i < S5_TREE_HOLDERS; i++) {
+        uint32_t nobody = 0;
+        if (atomic_load(&l->holders[i]) == pid ||
+            atomic_compare_exchange_strong(&l->holders[i], &nobody, pid))
+            return;
+    }
+    atomic_store(&l->crowded, 1);
+}
+
+static void unhold(struct s5_listener *l, uint32_t pid)
+{
+    for (unsigned i = 0; i < S5_TREE_HOLDERS; i++) {
+        uint32_t holder = pid;
+        atomic_compare_exchange_strong(&l->holders[i], &holder, 0);
+    }
+}
+
+/* Who had it is dead, without having closed it: killed, or a child that went as children go. */
+static bool abandoned(const struct s5_listener *l)
+{
+    for (unsigned i = 0; i < S5_TREE_HOLDERS; i++) {
+        uint32_t pid = atomic_load(&l->holders[i]);
+        if (pid && (kill((pid_t)pid, 0) == 0 || errno != ESRCH))
+            return false;
+    }
+    return !atomic_load(&l->crowded);
+}
+
+/* Free, or abandoned, which matters only when there are no others. */
 static bool claim(struct s5_listener *l, uint32_t pid, bool dead_ones)
 {
-    uint32_t refs = 0, owner = atomic_load(&l->pid);
-    if (atomic_compare_exchange_strong(&l->refs, &refs, 1)) {
-        atomic_store(&l->pid, pid);
-        return true;
+    uint32_t refs = 0;
+    uint64_t cookie = atomic_load(&l->cookie); /* 0 while somebody else claims it */
+    if (!atomic_compare_exchange_strong(&l->refs, &refs, 1)) {
+        if (!dead_ones || !cookie || !abandoned(l) ||
+            !atomic_compare_exchange_strong(&l->cookie, &cookie, 0))
+            return false;
+        atomic_fetch_add(&l->generation, 1);
+        atomic_store(&l->refs, 1);
+        atomic_store(&l->lock, 0);
     }
-    if (!dead_ones || !owner || kill((pid_t)owner, 0) == 0 || errno != ESRCH ||
-        !atomic_compare_exchange_strong(&l->pid, &owner, pid))
-        return false;
-    atomic_fetch_add(&l->generation, 1);
-    atomic_store(&l->refs, 1);
-    atomic_store(&l->lock, 0);
+    for (unsigned i = 0; i < S5_TREE_HOLDERS; i++)
+        atomic_store(&l->holders[i], 0);
+    atomic_store(&l->crowded, 0);
+    hold(l, pid);
+    atomic_store(&l->pid, pid);
     return true;
 }
 
@@ -78,8 +112,9 @@ static struct s5_listener *take(struct s5_engine *e)
     return NULL;
 }
 
-static void let_go(struct s5_listener *l)
+static void let_go(struct s5_engine *e, struct s5_listener *l)
 {
+    unhold(l, atomic_load(&e->pid));
     if (atomic_fetch_sub(&l->refs, 1) != 1)
         return;
     atomic_store(&l->cookie, 0);
@@ -220,7 +255,7 @@ int s5_listener_begin(struct s5_engine *e, int fd, const struct s5_server *serve
         return -ENOBUFS;
     int r = look_at(e, fd, l);
     if (r < 0) {
-        let_go(l);
+        let_go(e, l);
         return r;
     }
     l->backoff = 0;
@@ -228,7 +263,7 @@ int s5_listener_begin(struct s5_engine *e, int fd, const struct s5_server *serve
     l->flight.server_index = (uint32_t)(server - e->policy->servers);
     struct s5_record *record = make_record(e, fd, l);
     if (!record) {
-        let_go(l);
+        let_go(e, l);
         return -ENOBUFS;
     }
     atomic_store(&l->cookie, record->cookie);
@@ -272,7 +307,7 @@ void s5_listener_end(struct s5_engine *e, struct s5_record *record)
     record->more->control = record->more->bell = record->more->mailbox = -1;
     record->more->listener = NULL;
     if (l)
-        let_go(l);
+        let_go(e, l);
     errno = saved;
 }
 
@@ -286,7 +321,8 @@ static struct s5_record *nth(struct s5_engine *e, uint32_t i)
     return &records[i];
 }
 
-void s5_listener_fork(struct s5_engine *e)
+/* Its records are the child's too; CHILD: so says the child. */
+static void fork_of(struct s5_engine *e, bool child)
 {
     struct s5_record *record;
     if (!atomic_load(&e->registry.listening))
@@ -294,9 +330,21 @@ void s5_listener_fork(struct s5_engine *e)
     for (uint32_t i = 0; (record = nth(e, i)); i++) {
         struct s5_listener *l =
             atomic_load(&record->state) == S5_RECORD_LISTENING ? s5_listener_shared(record) : NULL;
-        if (l)
+        if (l && child)
+            hold(l, atomic_load(&e->pid));
+        else if (l)
             atomic_fetch_add(&l->refs, 1);
     }
+}
+
+void s5_listener_fork(struct s5_engine *e)
+{
+    fork_of(e, false);
+}
+
+void s5_listener_fork_child(struct s5_engine *e)
+{
+    fork_of(e, true);
 }
 
 struct inherits {
@@ -337,6 +385,7 @@ static bool adopt(struct s5_engine *e, int fd, struct s5_listener *l)
     if (known)
         return false;
     atomic_fetch_add(&l->refs, 1);
+    hold(l, atomic_load(&e->pid));
     struct s5_record *record = make_record(e, fd, l);
     if (!record)
         return false;

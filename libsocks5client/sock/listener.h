@@ -34,6 +34,7 @@ void s5_listener_end(struct s5_engine *e, struct s5_record *record);
 
 /* Around a fork: its records are the child's too. */
 void s5_listener_fork(struct s5_engine *e);
+void s5_listener_fork_child(struct s5_engine *e);
 /* Before and after an exec. */
 bool s5_listener_hand_over(struct s5_engine *e);
 bool s5_listener_adopt(struct s5_engine *e, int fd, uint64_t cookie);

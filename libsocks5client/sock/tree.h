@@ -23,6 +23,7 @@
 #define S5_TREE_HANDOVERS 4096
 #define S5_TREE_FLIGHTS   16384
 #define S5_TREE_LISTENERS 256
+#define S5_TREE_HOLDERS   16
 #define S5_TREE_RELAYED   256
 #define S5_TREE_PATH_MAX  256
 
@@ -55,8 +56,10 @@ struct s5_listener {
     _Atomic uint32_t refs;       /* records, of all processes, that name it */
     _Atomic uint32_t generation; /* changes when it is freed */
     _Atomic uint32_t serial;     /* of the BIND under way; changes with each */
-    _Atomic uint32_t pid;        /* that has to do with it; where it is dead and others are needed,
-                                  * the listener is anybody's */
+    _Atomic uint32_t pid;        /* that has to do with it */
+    /* Processes that have it, 0: a free place. Where all of them are dead, REFS is what they left. */
+    _Atomic uint32_t holders[S5_TREE_HOLDERS];
+    _Atomic uint32_t crowded;    /* there were more of them: nobody knows when it is free */
     uint64_t mailbox;            /* SO_COOKIE of the socket its descriptors travel in */
     int32_t mailbox_fd;          /* what its number was when this was written */
     uint16_t family;             /* of the application's socket */

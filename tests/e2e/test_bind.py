@@ -395,3 +395,8 @@ assert peer[0] == '::ffff:%s', peer
 c.sendall(b'thanks\\n')
 assert control.recv(1) == b'.'
 """ % (bed.OUTER4, bed.TARGET4))
+
+
+@test("called back at: listeners whose children went without a word")
+def _(w):
+    fine(w.via(s.DANTED, [w.app("listen_often"), bed.TARGET4, str(s.ECHO)], seconds=60))
