@@ -179,6 +179,7 @@ static int new_record(struct s5_engine *e, int fd, struct s5_flight *f, struct s
     record->cookie = f->cookie;
     record->peer = f->peer;
     record->flight_generation = atomic_load(&f->generation);
+    atomic_store_explicit(&record->forked, 0, memory_order_relaxed);
     atomic_store(&record->flight, f);
     atomic_store(&record->state, S5_RECORD_FLYING);
     if (s5_registry_take_off(&e->registry, record) < 0) {

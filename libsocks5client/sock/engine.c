@@ -175,18 +175,46 @@ const struct s5_policy *s5_engine_load_or_say(struct s5_engine *e)
 
 /* --- fork --- */
 
-/* The child's records name the same flights: their references are taken while no thread of the
- * child can yet be missing. */
+/* Which fork of this process this thread is at. */
+static __thread uint32_t fork_number __attribute__((tls_model("initial-exec")));
+
+/* The child's records name the same flights, and need references of their own: taken here, since a
+ * flight may be over before the child runs. */
 void s5_engine_fork_prepare(struct s5_engine *e)
 {
+    static _Atomic uint32_t forks;
     s5_listener_fork(e);
+    fork_number = atomic_fetch_add(&forks, 1) + 1;
     if (!s5_registry_flying(&e->registry))
         return;
     for (uint32_t at = 0; at < atomic_load(&e->registry.flying_top); at++) {
         struct s5_record *record = s5_registry_flying_at(&e->registry, at);
         struct s5_flight *f = record ? atomic_load(&record->flight) : NULL;
-        if (f)
-            s5_flight_pin(f, record->flight_generation);
+        if (f && s5_flight_pin(f, record->flight_generation))
+            atomic_store_explicit(&record->forked, fork_number, memory_order_relaxed);
+    }
+}
+
+/* What other threads of the parent began between that and the fork: the child has their records, and
+ * takes references while there is something to refer to. */
+static void refer(struct s5_engine *e)
+{
+    for (uint32_t at = 0; at < atomic_load(&e->registry.flying_top); at++) {
+        struct s5_record *record = s5_registry_flying_at(&e->registry, at);
+        struct s5_flight *f = record ? atomic_load(&record->flight) : NULL;
+        if (!f || atomic_load(&record->forked) == fork_number ||
+            atomic_load(&record->state) != S5_RECORD_FLYING)
+            continue;
+        if (s5_flight_pin(f, record->flight_generation)) {
+            if (f->cookie == record->cookie)
+                continue;
+            s5_flight_release(e, f); /* it is another connection's by now */
+        }
+        atomic_store(&record->flight, NULL);
+        record->error = -ECONNABORTED;
+        s5_registry_attend(&e->registry, 1); /* as s5_connect_settle has it */
+        atomic_store(&record->state, S5_RECORD_FAILED);
+        s5_registry_land(&e->registry, record);
     }
 }
 
@@ -198,6 +226,7 @@ void s5_engine_fork_child(struct s5_engine *e)
     int loading = S5_ENGINE_LOADING; /* by a thread the child does not have */
     if (!s5_engine_inside)
         atomic_compare_exchange_strong(&e->policy_state, &loading, S5_ENGINE_NO_POLICY);
+    refer(e);
     s5_listener_fork_child(e);
     s5_identity_fork_child(e);
     s5_nameserver_fork_child(e);

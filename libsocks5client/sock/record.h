@@ -53,6 +53,7 @@ struct s5_record {
     uint32_t server_index;  /* in the policy, for log lines; set when settled */
     uint32_t flight_generation;
     uint32_t relayed;       /* number + 1 of the association, when RELAYED; else 0 */
+    _Atomic uint32_t forked; /* the last fork of this process that took a reference for its child */
     struct s5_flight *_Atomic flight; /* while FLYING; one reference */
     uint64_t cookie;          /* SO_COOKIE of the socket */
     struct s5_record_more *_Atomic more; /* NULL until the first time, see s5_registry_more */

@@ -209,6 +209,30 @@ void s5_registry_each(struct s5_registry *r, struct s5_record *record,
     }
 }
 
+#define SHORT 4 /* what is looked through as fast as a list of one */
+
+static inline void raise_top(struct s5_registry *r, uint32_t least)
+{
+    uint32_t top = atomic_load(&r->flying_top);
+    while (top < least && !atomic_compare_exchange_weak(&r->flying_top, &top, least))
+        ;
+}
+
+/* A list that is empty starts short again. A take-off at the same time stores first and looks at the
+ * top then; this lowers the top first and looks at what is stored then. */
+static __attribute__((noinline, cold)) void lower_top(struct s5_registry *r)
+{
+    uint32_t top = atomic_load(&r->flying_top);
+    while (top > SHORT && !atomic_load(&r->flying[top - 1]) &&
+           atomic_compare_exchange_strong(&r->flying_top, &top, top - 1)) {
+        if (atomic_load(&r->flying[top - 1])) {
+            raise_top(r, top);
+            return;
+        }
+        top--;
+    }
+}
+
 int s5_registry_take_off(struct s5_registry *r, struct s5_record *record)
 {
     uint32_t self = record->number;
@@ -218,9 +242,7 @@ int s5_registry_take_off(struct s5_registry *r, struct s5_record *record)
             !atomic_compare_exchange_strong(&r->flying[at], &gap, self))
             continue;
         record->flying_at = at;
-        uint32_t top = atomic_load(&r->flying_top);
-        while (top <= at && !atomic_compare_exchange_weak(&r->flying_top, &top, at + 1))
-            ;
+        raise_top(r, at + 1);
         atomic_fetch_add(&r->flying_count, 1);
         return 0;
     }
@@ -231,14 +253,8 @@ void s5_registry_land(struct s5_registry *r, struct s5_record *record)
 {
     uint32_t at = record->flying_at;
     atomic_store(&r->flying[at], 0);
-    if (atomic_fetch_sub(&r->flying_count, 1) == 1) {
-        /* A list that is empty starts short again; a take-off at the same time raises the top
-         * after its own store, so that at worst the top is too high. */
-        uint32_t top = atomic_load(&r->flying_top);
-        while (top && !atomic_load(&r->flying[top - 1]) &&
-               atomic_compare_exchange_strong(&r->flying_top, &top, top - 1))
-            top--;
-    }
+    if (atomic_fetch_sub(&r->flying_count, 1) == 1 && atomic_load(&r->flying_top) > SHORT)
+        lower_top(r);
 }
 
 void s5_registry_listens(struct s5_registry *r, int more)

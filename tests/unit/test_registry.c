@@ -66,7 +66,48 @@ Test(registry, those_in_flight_are_listed)
     s5_registry_land(r, records[0]);
     s5_registry_land(r, records[2]);
     cr_assert_not(s5_registry_flying(r));
-    cr_assert_eq(atomic_load(&r->flying_top), 0, "an empty list is short again");
+    struct s5_record *many[100];
+    for (int i = 0; i < 100; i++)
+        cr_assert_eq(s5_registry_take_off(r, many[i] = s5_registry_add(r, 10 + i)), 0);
+    cr_assert_eq(atomic_load(&r->flying_top), 100);
+    for (int i = 0; i < 100; i++)
+        s5_registry_land(r, many[i]);
+    cr_assert_leq(atomic_load(&r->flying_top), 4, "an empty list is short again");
+}
+
+enum { SOME = 6, ROUNDS = 100000 };
+static struct s5_registry *shared;
+static _Atomic int beyond; /* the top */
+
+static void *come_and_go(void *arg)
+{
+    struct s5_registry *r = shared;
+    struct s5_record *own[SOME];
+    for (int i = 0; i < SOME; i++)
+        own[i] = s5_registry_add(r, (int)(intptr_t)arg + i);
+    for (int round = 0; round < ROUNDS; round++) {
+        for (int i = 0; i < SOME; i++)
+            s5_registry_take_off(r, own[i]);
+        for (int i = 0; i < SOME; i++)
+            beyond += own[i]->flying_at >= atomic_load(&r->flying_top);
+        for (int i = 0; i < SOME; i++)
+            s5_registry_land(r, own[i]);
+    }
+    return NULL;
+}
+
+/* Who waits looks through the list up to its top: what stood beyond it would be waited for in vain,
+ * and a fork would take no reference for it. */
+Test(registry, none_in_flight_is_beyond_the_top)
+{
+    pthread_t threads[3];
+    shared = fresh();
+    for (intptr_t i = 0; i < 3; i++)
+        cr_assert_eq(pthread_create(&threads[i], NULL, come_and_go, (void *)(10 + i * SOME)), 0);
+    for (int i = 0; i < 3; i++)
+        pthread_join(threads[i], NULL);
+    cr_assert_eq(beyond, 0);
+    cr_assert_eq(atomic_load(&shared->flying_count), 0);
 }
 
 Test(registry, more_than_the_list_holds_is_refused)

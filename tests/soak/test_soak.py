@@ -1,0 +1,34 @@
+"""A day in the life, of SOAK seconds (20): see tests/apps/soak.c. Through danted and microsocks, and through
+a server that fails in every way at any octet."""
+
+import os
+import random
+
+import bed
+import servers as s
+import test_udp
+from run import test
+from test_torture import WAYS, fails
+
+SECONDS = int(os.environ.get("SOAK", "20"))
+
+
+def badly(conversation):
+    fails("none", random.randrange(13), random.choice(WAYS + ("stall",)))(conversation)
+
+
+@test("soak: everything at once, for a while")
+def _(w):
+    test_udp.targets(w)
+    text = ""
+    for name, port, more in (("d", s.DANTED, ""), ("m", s.MICROSOCKS, ""), ("h", s.HOSTILE, "timeout = 2")):
+        text += ('server "%s" { address = "%s" port = %d %s }\n' % (name, bed.PROXY4, port, more)
+                 + 'rule "%s" { to = {"%s.wild.example"} command = {"connect", "bind", "udp"} via = {"%s"} }\n'
+                 % (name, name, name))
+    text += 'rule "rest" { command = {"connect", "bind", "udp"} via = {"d"} }\n'
+    w.hostile.play(badly)
+    status, out, err = w.configured(s.write(w.scratch + "/soak.conf", text),
+                                    [w.app("soak"), str(s.ECHO), "d.wild.example", "m.wild.example",
+                                     "h.wild.example", str(SECONDS)], w.env, SECONDS + 40)
+    assert status == 0, (status, out, err[-3000:].decode(errors="replace"))
+    print(out.decode().strip())
