@@ -186,7 +186,7 @@ static void count_outcome(struct s5_counts *c, const struct s5_flight *f, bool r
 }
 
 /* How it went with the server: the same for success and failure. */
-static void log_phases(struct s5_engine *e, const struct s5_flight *f)
+static void log_phases(struct s5_engine *e, const struct s5_flight *f, bool ready)
 {
     static const char *const methods[] = {"none", "gssapi", "userpass"};
     const struct s5_session *s = &f->session;
@@ -197,7 +197,7 @@ static void log_phases(struct s5_engine *e, const struct s5_flight *f)
     s5_log(&e->log, S5_LOG_DEBUG, "server %s: method %s, %s%s, %s, bound to %s", server,
            s->method < 3 ? methods[s->method] : "not selected",
            s->pipeline ? "in one flight" : "step by step", f->again ? " at the second try" : "",
-           s5_reply_why(s->have_rep, s->rep),
+           ready ? s5_reply_text(s->rep) : s5_reply_why(s->have_rep, s->rep),
            s5_addr_format(s5_session_bound(s), bound, sizeof bound));
 }
 
@@ -224,5 +224,5 @@ void s5_ledger_outcome(struct s5_engine *e, const struct s5_flight *f, bool read
     };
     s5_event_log(&e->log, S5_LOG_INFO, &event);
     if (e->log.level >= S5_LOG_DEBUG)
-        log_phases(e, f);
+        log_phases(e, f, ready);
 }
