@@ -54,10 +54,19 @@ __attribute__((noinline)) static void name_bridged(struct s5_engine *e, struct s
 void s5_connect_settle(struct s5_engine *e, struct s5_record *record)
 {
     uint32_t flying = S5_RECORD_FLYING;
+    struct s5_flight *f = atomic_load(&record->flight);
+    if (!f)
+        return;
+    bool lost = atomic_load(&f->generation) != record->flight_generation;
+    /* Who looked at the record before may find another connection in it. */
+    if (!lost && atomic_load(&f->phase) < S5_FLIGHT_READY)
+        return;
     if (!atomic_compare_exchange_strong(&record->state, &flying, S5_RECORD_SETTLING))
         return;
-    struct s5_flight *f = atomic_load(&record->flight);
-    bool lost = atomic_load(&f->generation) != record->flight_generation;
+    if (atomic_load(&record->flight) != f) {
+        atomic_store(&record->state, S5_RECORD_FLYING);
+        return;
+    }
     record->error = lost ? -ETIMEDOUT : f->error;
     record->server_index = f->server_index;
     bool ready = !lost && atomic_load(&f->phase) == S5_FLIGHT_READY;
@@ -113,10 +122,11 @@ static enum s5_turn turn(struct s5_engine *e, struct s5_record *record, struct s
 {
     int fd = atomic_load(&record->fd);
     if (atomic_load(&f->phase) == S5_FLIGHT_DIALING && !s5_connect_same(e, record, fd)) {
-        s5_connect_forget(e, fd);
-        return S5_TURN_OVER;
+        if (s5_registry_find(&e->registry, fd) == record) /* closed where no hook saw it */
+            s5_connect_forget(e, fd);
+        return S5_TURN_GONE;
     }
-    enum s5_turn turn = s5_flight_turn(e, f, fd, events);
+    enum s5_turn turn = s5_flight_turn_of(e, f, record, events);
     if (turn == S5_TURN_OVER)
         s5_connect_settle(e, record);
     return turn;
@@ -179,6 +189,8 @@ void s5_connect_forget(struct s5_engine *e, int fd)
     if (atomic_load(&record->state) == S5_RECORD_LISTENING)
         s5_listener_leave(e, record);
     record = s5_registry_drop(&e->registry, fd);
+    if (record) /* before the lock is left: whoever waits for his turn is to see it */
+        atomic_store(&record->fd, -1);
     if (locked)
         s5_flight_unlock(f);
     if (f)

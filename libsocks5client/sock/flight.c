@@ -421,7 +421,16 @@ static enum s5_turn turn_locked(struct s5_engine *e, struct s5_flight *f, int fd
     return start_anew(e, f, fd);
 }
 
-enum s5_turn s5_flight_turn(struct s5_engine *e, struct s5_flight *f, int fd, short events)
+/* RECORD's descriptor while it is F's; -1: it is not. */
+static inline int fd_of(const struct s5_record *record, const struct s5_flight *f)
+{
+    int fd = atomic_load_explicit(&record->fd, memory_order_acquire);
+    return atomic_load_explicit(&record->flight, memory_order_relaxed) == f ? fd : -1;
+}
+
+static inline __attribute__((always_inline)) enum s5_turn
+take_turn(struct s5_engine *e, struct s5_flight *f, const struct s5_record *record, int fd,
+          short events)
 {
     int saved = errno, cancel;
     if (atomic_load_explicit(&f->phase, memory_order_acquire) >= S5_FLIGHT_READY)
@@ -439,15 +448,27 @@ enum s5_turn s5_flight_turn(struct s5_engine *e, struct s5_flight *f, int fd, sh
     enum s5_turn turn = S5_TURN_WAIT, next;
     do {
         atomic_store(&f->knocked, 0);
-        next = turn_locked(e, f, fd, events);
+        fd = record ? fd_of(record, f) : fd;
+        next = fd < 0 ? S5_TURN_GONE : turn_locked(e, f, fd, events);
         turn = next == S5_TURN_WAIT ? turn : next;
         events = 0;
-        if (next != S5_TURN_OVER)
+        if (next < S5_TURN_OVER)
             publish(f);
         s5_flight_unlock(f);
-    } while (next != S5_TURN_OVER && atomic_load(&f->knocked) && s5_flight_try(e, f));
+    } while (next < S5_TURN_OVER && atomic_load(&f->knocked) && s5_flight_try(e, f));
     if (threads)
         pthread_setcancelstate(cancel, NULL);
     errno = saved;
     return turn;
+}
+
+enum s5_turn s5_flight_turn(struct s5_engine *e, struct s5_flight *f, int fd, short events)
+{
+    return take_turn(e, f, NULL, fd, events);
+}
+
+enum s5_turn s5_flight_turn_of(struct s5_engine *e, struct s5_flight *f,
+                               const struct s5_record *record, short events)
+{
+    return take_turn(e, f, record, -1, events);
 }

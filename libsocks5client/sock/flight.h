@@ -28,6 +28,7 @@
 #define S5_FLIGHT_NAP (S5_CLOCK_SECOND / 20)
 
 struct s5_engine;
+struct s5_record;
 struct s5_server;
 
 /* A socket address of the two families there are here. */
@@ -85,7 +86,7 @@ enum s5_turn {
     S5_TURN_MOVED,/* in flight, and octets moved */
     S5_TURN_BUSY, /* in flight, and another thread is at it */
     S5_TURN_OVER, /* READY or FAILED, and was not settled before this turn */
-    S5_TURN_GONE, /* settled already: no turn was taken (s5_connect_turn alone) */
+    S5_TURN_GONE, /* settled already, or forgotten: no turn was taken */
 };
 
 /* Credentials, methods and pipelining as SERVER and its standing have it; DST is where to.
@@ -108,6 +109,10 @@ int s5_flight_dial(struct s5_engine *e, struct s5_flight *f, int fd, bool nonblo
 
 /* One turn over FD, without blocking; takes and leaves the lock. EVENTS as for s5_connect_turn. */
 enum s5_turn s5_flight_turn(struct s5_engine *e, struct s5_flight *f, int fd, short events);
+/* The same over whatever descriptor RECORD has once the lock is held: others may close theirs, and get
+ * the number for something else, until then. GONE where RECORD is another connection's by now. */
+enum s5_turn s5_flight_turn_of(struct s5_engine *e, struct s5_flight *f,
+                               const struct s5_record *record, short events);
 
 /* The end without success: the socket is dissolved, ERROR (negative errno) is what it came to; or
  * 0: the socket is in the kernel's hands, as after any connect() that failed. */

@@ -120,7 +120,7 @@ struct s5_record *s5_registry_add(struct s5_registry *r, int fd)
     if (__builtin_expect(more != NULL, 0))
         more->local.len = 0;
     record->relayed = 0;
-    atomic_store_explicit(&record->fd, fd, memory_order_relaxed);
+    atomic_store_explicit(&record->fd, fd, memory_order_release); /* behind the flight's */
     atomic_store_explicit(&record->refs, 1, memory_order_relaxed);
     set_relayed(r, fd, slot, 0);
     atomic_store_explicit(&slot->record, record->number, memory_order_release);
