@@ -240,9 +240,11 @@ static int fly(struct s5_engine *e, int fd, struct s5_flight *f)
         return unreachable(e, record, f, fd, r);
     if (!nonblock && r != -EINPROGRESS)
         return drive(e, record, f, fd, f->patience, r == 0 ? POLLOUT : 0);
-    return s5_connect_turn(e, record, r == 0 ? POLLOUT : 0) >= S5_TURN_OVER
-               ? s5_connect_outcome(e, record, fd)
-               : -EINPROGRESS;
+    if (s5_connect_turn(e, record, r == 0 ? POLLOUT : 0) < S5_TURN_OVER)
+        return -EINPROGRESS;
+    r = s5_connect_outcome(e, record, fd);
+    /* Another thread was quicker; readiness tells this one, as it tells of every connection. */
+    return r == 0 && nonblock ? -EINPROGRESS : r;
 }
 
 static int begin(struct s5_engine *e, struct s5_flight *f, const struct s5_server *server,

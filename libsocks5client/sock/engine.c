@@ -187,7 +187,7 @@ void s5_engine_fork_prepare(struct s5_engine *e)
     fork_number = atomic_fetch_add(&forks, 1) + 1;
     if (!s5_registry_flying(&e->registry))
         return;
-    for (uint32_t at = 0; at < atomic_load(&e->registry.flying_top); at++) {
+    for (uint32_t at = 0; at < s5_registry_flying_top(&e->registry); at++) {
         struct s5_record *record = s5_registry_flying_at(&e->registry, at);
         struct s5_flight *f = record ? atomic_load(&record->flight) : NULL;
         if (f && s5_flight_pin(f, record->flight_generation))
@@ -199,7 +199,7 @@ void s5_engine_fork_prepare(struct s5_engine *e)
  * takes references while there is something to refer to. */
 static void refer(struct s5_engine *e)
 {
-    for (uint32_t at = 0; at < atomic_load(&e->registry.flying_top); at++) {
+    for (uint32_t at = 0; at < s5_registry_flying_top(&e->registry); at++) {
         struct s5_record *record = s5_registry_flying_at(&e->registry, at);
         struct s5_flight *f = record ? atomic_load(&record->flight) : NULL;
         if (!f || atomic_load(&record->forked) == fork_number ||

@@ -132,7 +132,7 @@ static bool reports(struct s5_engine *e, struct s5_record *record, int ep, uint6
 /* Whether the application shall see EVENT. */
 static bool passes(struct s5_engine *e, int ep, const struct epoll_event *event)
 {
-    uint32_t top = atomic_load(&e->registry.flying_top);
+    uint32_t top = s5_registry_flying_top(&e->registry);
     for (uint32_t at = 0; at < top; at++) {
         struct s5_record *record = s5_registry_flying_at(&e->registry, at);
         if (!record || !reports(e, record, ep, event->data.u64))

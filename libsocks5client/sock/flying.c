@@ -7,7 +7,7 @@
 uint64_t s5_flying_until(struct s5_engine *e, uint64_t nap)
 {
     uint64_t nearest = S5_CLOCK_NEVER;
-    uint32_t top = atomic_load(&e->registry.flying_top);
+    uint32_t top = s5_registry_flying_top(&e->registry);
     for (uint32_t at = 0; at < top; at++) {
         struct s5_record *record = s5_registry_flying_at(&e->registry, at);
         struct s5_flight *f = record ? atomic_load(&record->flight) : NULL;
@@ -22,7 +22,7 @@ uint64_t s5_flying_until(struct s5_engine *e, uint64_t nap)
 
 void s5_flying_expire(struct s5_engine *e, uint64_t now)
 {
-    uint32_t top = atomic_load(&e->registry.flying_top);
+    uint32_t top = s5_registry_flying_top(&e->registry);
     for (uint32_t at = 0; at < top; at++) {
         struct s5_record *record = s5_registry_flying_at(&e->registry, at);
         struct s5_flight *f = record ? atomic_load(&record->flight) : NULL;

@@ -209,28 +209,25 @@ void s5_registry_each(struct s5_registry *r, struct s5_record *record,
     }
 }
 
-#define SHORT 4 /* what is looked through as fast as a list of one */
+/* An empty list is short again: how many and the top are in one word, so that nobody who is in it is
+ * ever beyond its top. */
+#define ONE_MORE (1ull << 32)
 
-static inline void raise_top(struct s5_registry *r, uint32_t least)
+static inline void enlist(struct s5_registry *r, uint32_t at)
 {
-    uint32_t top = atomic_load(&r->flying_top);
-    while (top < least && !atomic_compare_exchange_weak(&r->flying_top, &top, least))
-        ;
+    uint64_t was = atomic_load_explicit(&r->flying_list, memory_order_relaxed), now;
+    do {
+        uint32_t top = (uint32_t)was;
+        now = was + ONE_MORE + (top <= at ? at + 1 - top : 0);
+    } while (!atomic_compare_exchange_weak(&r->flying_list, &was, now));
 }
 
-/* A list that is empty starts short again. A take-off at the same time stores first and looks at the
- * top then; this lowers the top first and looks at what is stored then. */
-static __attribute__((noinline, cold)) void lower_top(struct s5_registry *r)
+static inline void delist(struct s5_registry *r)
 {
-    uint32_t top = atomic_load(&r->flying_top);
-    while (top > SHORT && !atomic_load(&r->flying[top - 1]) &&
-           atomic_compare_exchange_strong(&r->flying_top, &top, top - 1)) {
-        if (atomic_load(&r->flying[top - 1])) {
-            raise_top(r, top);
-            return;
-        }
-        top--;
-    }
+    uint64_t was = atomic_load_explicit(&r->flying_list, memory_order_relaxed), now;
+    do
+        now = was < 2 * ONE_MORE ? 0 : was - ONE_MORE;
+    while (!atomic_compare_exchange_weak(&r->flying_list, &was, now));
 }
 
 int s5_registry_take_off(struct s5_registry *r, struct s5_record *record)
@@ -242,7 +239,7 @@ int s5_registry_take_off(struct s5_registry *r, struct s5_record *record)
             !atomic_compare_exchange_strong(&r->flying[at], &gap, self))
             continue;
         record->flying_at = at;
-        raise_top(r, at + 1);
+        enlist(r, at);
         atomic_fetch_add(&r->flying_count, 1);
         return 0;
     }
@@ -253,8 +250,8 @@ void s5_registry_land(struct s5_registry *r, struct s5_record *record)
 {
     uint32_t at = record->flying_at;
     atomic_store(&r->flying[at], 0);
-    if (atomic_fetch_sub(&r->flying_count, 1) == 1 && atomic_load(&r->flying_top) > SHORT)
-        lower_top(r);
+    delist(r);
+    atomic_fetch_sub(&r->flying_count, 1);
 }
 
 void s5_registry_listens(struct s5_registry *r, int more)

@@ -64,7 +64,7 @@ struct s5_registry {
     /* How many descriptors of that number, modulo the size, are relayed: with flying_count the gate
      * of reading and writing. */
     _Atomic uint16_t relayed[S5_CHUNK_SLOTS];
-    _Atomic uint32_t flying_top;
+    _Atomic uint64_t flying_list; /* records in the list << 32 | the places below which they are */
     _Atomic uint32_t flying[S5_FLYING]; /* record index + 1; 0: a gap */
 };
 
@@ -161,7 +161,11 @@ int s5_registry_take_off(struct s5_registry *r, struct s5_record *record);
 void s5_registry_land(struct s5_registry *r, struct s5_record *record);
 /* One LISTENING record more, one less. */
 void s5_registry_listens(struct s5_registry *r, int more);
-/* The record in place AT of the list, or NULL for a gap; places go up to flying_top. */
+static inline uint32_t s5_registry_flying_top(const struct s5_registry *r)
+{
+    return (uint32_t)atomic_load(&r->flying_list);
+}
+/* The record in place AT of the list, or NULL for a gap; places go up to that top. */
 struct s5_record *s5_registry_flying_at(const struct s5_registry *r, uint32_t at);
 
 /* Call EACH for every descriptor that names RECORD. */

@@ -41,7 +41,7 @@ static void fill(struct s5_engine *e, struct sets *s)
 {
     for (int k = 0; k < SETS; k++)
         memcpy(s->kernel[k], s->asked[k], s->words * sizeof(unsigned long));
-    uint32_t top = atomic_load(&e->registry.flying_top);
+    uint32_t top = s5_registry_flying_top(&e->registry);
     for (int fd = 0; top && fd < s->n; fd++) {
         struct s5_record *record = asked_for(s, fd) ? s5_connect_flying(e, fd) : NULL;
         struct s5_flight *f = record ? atomic_load(&record->flight) : NULL;
