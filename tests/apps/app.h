@@ -185,4 +185,13 @@ static inline void child_ends(pid_t pid)
         FAIL("a child ended with %#x", (unsigned)status);
 }
 
+/* A step that went wrong ends its scenario: ERROR is why, END gives back what there is. */
+#define STEP(call)                                                                                 \
+    do {                                                                                           \
+        if ((call) < 0) {                                                                          \
+            error = errno;                                                                         \
+            goto end;                                                                              \
+        }                                                                                          \
+    } while (0)
+
 #endif

@@ -124,15 +124,6 @@ int OURS(memfd_create)(const char *name, unsigned flags)
 
 static struct peer p;
 
-/* A step that went wrong ends its scenario. */
-#define STEP(call)                                                                                 \
-    do {                                                                                           \
-        if ((call) < 0) {                                                                          \
-            error = errno;                                                                         \
-            goto end;                                                                              \
-        }                                                                                          \
-    } while (0)
-
 static int passes(int fd)
 {
     char back[4] = "";

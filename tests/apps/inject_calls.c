@@ -130,15 +130,6 @@ static void take_over(void)
     s5_real.getnameinfo = naming;
 }
 
-/* A step of a scenario that went wrong ends it. */
-#define STEP(call)                                                                                 \
-    do {                                                                                           \
-        if ((call) < 0) {                                                                          \
-            error = errno;                                                                         \
-            goto end;                                                                              \
-        }                                                                                          \
-    } while (0)
-
 /* The same where nothing is to be given back. */
 #define STEP_INTO(call)                                                                            \
     do {                                                                                           \
