@@ -93,7 +93,7 @@ class Servers:
 
 
 class World(root.Root):
-    """A machine in it, its user at home in /work/here."""
+    """A machine in it, its user at home in /desk/here."""
 
     def __init__(self, w, name):
         self.servers = Servers.of(w)
@@ -112,9 +112,9 @@ class World(root.Root):
         with open(w.scratch + "/tls.crt", encoding="ascii") as f:
             self.write("/usr/local/share/ca-certificates/here.crt", f.read())
         self.must("rm -rf /etc/apt/sources.list.d/* /root/.ssh /root/.gitconfig /root/.config; "
-                  "mkdir -p /work/here; update-ca-certificates >/dev/null 2>&1; "
+                  "mkdir -p /desk/here; update-ca-certificates >/dev/null 2>&1; "
                   "git config --system safe.directory '*'; cp -r %s/www/repo.git /srv/repo.git" % w.scratch)
-        self.write("/work/here/work.conf", TABLE)
+        self.write("/desk/here/work.conf", TABLE)
         self.background(["/usr/sbin/sshd", "-D", "-e", "-p", str(HOST_SSH), "-f",
                          w.scratch + "/sshd.conf"], bed.TARGET)
         bed.wait_port(bed.TARGET, bed.TARGET4, HOST_SSH)
@@ -123,11 +123,11 @@ class World(root.Root):
         bed.start(ns, ["nsenter", "--target", str(self.pid), "--mount", "--pid", "chroot", self.path,
                        *command], stderr=subprocess.DEVNULL)
 
-    def user(self, text, cwd="/work/here", seconds=120):
+    def user(self, text, cwd="/desk/here", seconds=120):
         """What a user types, all of it successful; what was printed, both ways."""
         return self.must("exec 2>&1\n" + text, env=self.env, cwd=cwd, seconds=seconds)
 
-    def home(self, path, cwd="/work/here"):
+    def home(self, path, cwd="/desk/here"):
         path = path.replace("~", "/root", 1) if path.startswith("~") else path
         return os.path.join(cwd, path)
 

@@ -13,7 +13,7 @@ mount -t tmpfs layer "$1" && cd "$1" && mkdir upper work root
 mount -t overlay -o lowerdir=/,upperdir=upper,workdir=work layer root
 mount -t proc proc root/proc && mount --rbind /dev root/dev
 mount -t tmpfs -o mode=755 run root/run
-mkdir -p root/run/sshd root/work
+mkdir -p root/run/sshd root/desk
 echo up
 exec sleep infinity
 """
@@ -40,7 +40,7 @@ class Root:
         self.outer.kill()
         self.outer.wait()
 
-    def run(self, command, env=None, seconds=180, data=None, ns=bed.CLIENT, cwd="/work"):
+    def run(self, command, env=None, seconds=180, data=None, ns=bed.CLIENT, cwd="/desk"):
         """A command in it, as bed.run() has it."""
         words = ["%s=%s" % pair for pair in
                  dict({"PATH": PATH, "HOME": "/root", "TERM": "dumb"}, **(env or {})).items()]

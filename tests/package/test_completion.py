@@ -17,7 +17,7 @@ OFFERS = (
 )
 BASH = """
 . /usr/share/bash-completion/bash_completion
-cd /work/here
+cd /desk/here
 _completion_loader %(program)s || true
 COMP_WORDS=(%(words)s) COMP_CWORD=%(last)d COMP_LINE='%(words)s' COMP_POINT=${#COMP_LINE}
 compopt() { :; }
@@ -29,7 +29,7 @@ printf '%%s\\n' "${COMPREPLY[@]}"
 
 def here(w):
     machine = test_deb.Machine.of(w)
-    machine.write("/work/here/work.conf", "")
+    machine.write("/desk/here/work.conf", "")
     return machine
 
 

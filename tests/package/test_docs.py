@@ -32,10 +32,10 @@ MADE = (
     ("docs/RECIPES.md", "restart fetch.service", "/var/lib/fetch.html"),
     ("docs/RECIPES.md", "restart report.service", "/var/lib/report.html"),
     ("docs/RECIPES.md", "17 * * * *", "/var/lib/cron.html"),
-    ("docs/RECIPES.md", "wget -q", "/work/here/repo/.git"),
-    ("docs/RECIPES.md", "socksify lftp", "/work/here/1m"),
-    ("docs/RECIPES.md", "scp", "/work/here/hostname"),
-    ("docs/RECIPES.md", "fetch ssh://", "/work/here/project/.git/FETCH_HEAD"),
+    ("docs/RECIPES.md", "wget -q", "/desk/here/repo/.git"),
+    ("docs/RECIPES.md", "socksify lftp", "/desk/here/1m"),
+    ("docs/RECIPES.md", "scp", "/desk/here/hostname"),
+    ("docs/RECIPES.md", "fetch ssh://", "/desk/here/project/.git/FETCH_HEAD"),
     ("README.md", "sudo meson install", "/usr/local/lib/*/socksify/libsocksify.so"),
 )
 # Afterwards: what was installed beside the packages goes again.
@@ -107,8 +107,8 @@ def run_crontab(world, block, cwd):
     jobs = [line.split(None, 6) for line in lines if not re.match(r"\w+=", line)]
     assert jobs and all(job[5] == "root" for job in jobs), str(block)
     for job in jobs:
-        world.write("/work/job", job[6] + "\n")
-        world.user("env -i HOME=/root LOGNAME=root SHELL=/bin/sh PATH=/usr/bin:/bin %s sh /work/job"
+        world.write("/desk/job", job[6] + "\n")
+        world.user("env -i HOME=/root LOGNAME=root SHELL=/bin/sh PATH=/usr/bin:/bin %s sh /desk/job"
                    % settings, cwd)
 
 
@@ -160,7 +160,7 @@ def run_block(world, block, cwd):
             world.user(then, cwd)
 
 
-def run_all(world, some, cwd="/work/here"):
+def run_all(world, some, cwd="/desk/here"):
     for block in some:
         assert block.language in KNOWN or block.file, "nobody knows " + str(block)
         if block.text not in THESE:
@@ -174,10 +174,10 @@ def _(w):
     world = example_world.World(w, "stranger")
     try:
         deb.copy_of_the_tree(w.scratch + "/sources")
-        world.must("cp -r %s/sources /work/socksify" % w.scratch)
+        world.must("cp -r %s/sources /desk/socksify" % w.scratch)
         # What stands above the beginning shows what is going to be there.
         run_all(world, [b for b in found if b.line > begin] + [b for b in found if b.line <= begin],
-                "/work/socksify")
+                "/desk/socksify")
     finally:
         world.close()
 
