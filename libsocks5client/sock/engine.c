@@ -183,8 +183,8 @@ static __thread uint32_t fork_number __attribute__((tls_model("initial-exec")));
 void s5_engine_fork_prepare(struct s5_engine *e)
 {
     static _Atomic uint32_t forks;
-    s5_listener_fork(e);
     fork_number = atomic_fetch_add(&forks, 1) + 1;
+    s5_listener_fork(e, fork_number);
     if (!s5_registry_flying(&e->registry))
         return;
     for (uint32_t at = 0; at < s5_registry_flying_top(&e->registry); at++) {
@@ -205,7 +205,9 @@ static void refer(struct s5_engine *e)
         if (!f || atomic_load(&record->forked) == fork_number ||
             atomic_load(&record->state) != S5_RECORD_FLYING)
             continue;
-        if (s5_flight_pin(f, record->flight_generation)) {
+        /* The child's descriptors are of an earlier moment than its memory. */
+        bool same = s5_connect_same(e, record, atomic_load(&record->fd));
+        if (same && s5_flight_pin(f, record->flight_generation)) {
             if (f->cookie == record->cookie)
                 continue;
             s5_flight_release(e, f); /* it is another connection's by now */
@@ -227,7 +229,7 @@ void s5_engine_fork_child(struct s5_engine *e)
     if (!s5_engine_inside)
         atomic_compare_exchange_strong(&e->policy_state, &loading, S5_ENGINE_NO_POLICY);
     refer(e);
-    s5_listener_fork_child(e);
+    s5_listener_fork_child(e, fork_number);
     s5_identity_fork_child(e);
     s5_nameserver_fork_child(e);
 }

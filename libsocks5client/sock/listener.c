@@ -12,122 +12,17 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
-#include <pthread.h>
-#include <signal.h>
 #include <string.h>
 
 #define BACKOFF_MOST 32 /* seconds */
 
-/* --- the lock --- */
-
-bool s5_listener_try(struct s5_engine *e, struct s5_listener *l)
-{
-    uint64_t holder = 0;
-    uint64_t self = (uint64_t)atomic_load(&e->pid) << 32 | (uint32_t)(pthread_self() >> 6) | 1;
-    if (atomic_compare_exchange_strong(&l->lock, &holder, self))
-        return true;
-    pid_t pid = (pid_t)(holder >> 32);
-    if (pid == (pid_t)atomic_load(&e->pid) || kill(pid, 0) == 0 || errno != ESRCH)
-        return false;
-    if (!atomic_compare_exchange_strong(&l->lock, &holder, self))
-        return false;
-    l->bound = false; /* its holder was killed: what it left cannot be trusted */
-    return true;
-}
-
-void s5_listener_unlock(struct s5_listener *l)
-{
-    atomic_store_explicit(&l->lock, 0, memory_order_release);
-}
-
-/* --- the entries --- */
-
-static void hold(struct s5_listener *l, uint32_t pid)
-{
-    for (unsigned i = 0; i < S5_TREE_HOLDERS; i++) {
-        uint32_t nobody = 0;
-        if (atomic_load(&l->holders[i]) == pid ||
-            atomic_compare_exchange_strong(&l->holders[i], &nobody, pid))
-            return;
-    }
-    atomic_store(&l->crowded, 1);
-}
-
-static void unhold(struct s5_listener *l, uint32_t pid)
-{
-    for (unsigned i = 0; i < S5_TREE_HOLDERS; i++) {
-        uint32_t holder = pid;
-        atomic_compare_exchange_strong(&l->holders[i], &holder, 0);
-    }
-}
-
-/* Who had it is dead, without having closed it: killed, or a child that went as children go. */
-static bool abandoned(const struct s5_listener *l)
-{
-    for (unsigned i = 0; i < S5_TREE_HOLDERS; i++) {
-        uint32_t pid = atomic_load(&l->holders[i]);
-        if (pid && (kill((pid_t)pid, 0) == 0 || errno != ESRCH))
-            return false;
-    }
-    return !atomic_load(&l->crowded);
-}
-
-/* Free, or abandoned, which matters only when there are no others. */
-static bool claim(struct s5_listener *l, uint32_t pid, bool dead_ones)
-{
-    uint32_t refs = 0;
-    uint64_t cookie = atomic_load(&l->cookie); /* 0 while somebody else claims it */
-    if (!atomic_compare_exchange_strong(&l->refs, &refs, 1)) {
-        if (!dead_ones || !cookie || !abandoned(l) ||
-            !atomic_compare_exchange_strong(&l->cookie, &cookie, 0))
-            return false;
-        atomic_fetch_add(&l->generation, 1);
-        atomic_store(&l->refs, 1);
-        atomic_store(&l->lock, 0);
-    }
-    for (unsigned i = 0; i < S5_TREE_HOLDERS; i++)
-        atomic_store(&l->holders[i], 0);
-    atomic_store(&l->crowded, 0);
-    hold(l, pid);
-    atomic_store(&l->pid, pid);
-    return true;
-}
-
-static struct s5_listener *take(struct s5_engine *e)
-{
-    struct s5_tree *tree = atomic_load(&e->tree);
-    int saved = errno;
-    for (int dead_ones = 0; tree && dead_ones < 2; dead_ones++)
-        for (uint32_t i = 0; i < S5_TREE_LISTENERS; i++) {
-            struct s5_listener *l = &tree->listeners[i];
-            if (!claim(l, atomic_load(&e->pid), dead_ones))
-                continue;
-            uint32_t used = atomic_load(&tree->listeners_used);
-            while (used <= i &&
-                   !atomic_compare_exchange_weak(&tree->listeners_used, &used, i + 1))
-                ;
-            errno = saved;
-            return l;
-        }
-    return NULL;
-}
-
-static void let_go(struct s5_engine *e, struct s5_listener *l)
-{
-    unhold(l, atomic_load(&e->pid));
-    if (atomic_fetch_sub(&l->refs, 1) != 1)
-        return;
-    atomic_store(&l->cookie, 0);
-    atomic_store(&l->pid, 0);
-    atomic_fetch_add(&l->generation, 1);
-    s5_session_wipe(&l->flight.session);
-}
+/* --- the entry --- */
 
 struct s5_listener *s5_listener_shared(const struct s5_record *record)
 {
     const struct s5_record_more *more = record->more;
     struct s5_listener *l = more ? more->listener : NULL;
-    return l && atomic_load(&l->generation) == more->listener_generation ? l : NULL;
+    return l && s5_listener_generation(l) == more->listener_generation ? l : NULL;
 }
 
 struct s5_record *s5_listener_find(struct s5_engine *e, int fd)
@@ -180,7 +75,6 @@ int s5_listener_renew(struct s5_engine *e, struct s5_record *record)
         return -EACCES;
     int control = s5_summon(e, l, &p->servers[l->flight.server_index], &name),
         rung = record->more->bell;
-    atomic_store(&l->pid, atomic_load(&e->pid));
     l->bound = control >= 0;
     if (l->bound) {
         l->name = name;
@@ -238,7 +132,7 @@ static struct s5_record *make_record(struct s5_engine *e, int fd, struct s5_list
         record->more->port = 0;
     record->cookie = s5_connect_cookie(e, fd);
     record->more->listener = l;
-    record->more->listener_generation = atomic_load(&l->generation);
+    record->more->listener_generation = s5_listener_generation(l);
     record->more->mirror = atomic_load(&e->pid);
     record->more->serial = 0;
     record->more->control = record->more->bell = record->more->mailbox = -1;
@@ -250,12 +144,12 @@ static struct s5_record *make_record(struct s5_engine *e, int fd, struct s5_list
 
 int s5_listener_begin(struct s5_engine *e, int fd, const struct s5_server *server)
 {
-    struct s5_listener *l = take(e);
+    struct s5_listener *l = s5_listener_take(e);
     if (!l)
         return -ENOBUFS;
     int r = look_at(e, fd, l);
     if (r < 0) {
-        let_go(e, l);
+        s5_listener_release(e, l, s5_listener_generation(l));
         return r;
     }
     l->backoff = 0;
@@ -263,7 +157,7 @@ int s5_listener_begin(struct s5_engine *e, int fd, const struct s5_server *serve
     l->flight.server_index = (uint32_t)(server - e->policy->servers);
     struct s5_record *record = make_record(e, fd, l);
     if (!record) {
-        let_go(e, l);
+        s5_listener_release(e, l, s5_listener_generation(l));
         return -ENOBUFS;
     }
     atomic_store(&l->cookie, record->cookie);
@@ -307,7 +201,7 @@ void s5_listener_end(struct s5_engine *e, struct s5_record *record)
     record->more->control = record->more->bell = record->more->mailbox = -1;
     record->more->listener = NULL;
     if (l)
-        let_go(e, l);
+        s5_listener_release(e, l, record->more->listener_generation);
     errno = saved;
 }
 
@@ -321,8 +215,7 @@ static struct s5_record *nth(struct s5_engine *e, uint32_t i)
     return &records[i];
 }
 
-/* Its records are the child's too; CHILD: so says the child. */
-static void fork_of(struct s5_engine *e, bool child)
+void s5_listener_fork(struct s5_engine *e, uint32_t number)
 {
     struct s5_record *record;
     if (!atomic_load(&e->registry.listening))
@@ -330,21 +223,35 @@ static void fork_of(struct s5_engine *e, bool child)
     for (uint32_t i = 0; (record = nth(e, i)); i++) {
         struct s5_listener *l =
             atomic_load(&record->state) == S5_RECORD_LISTENING ? s5_listener_shared(record) : NULL;
-        if (l && child)
-            hold(l, atomic_load(&e->pid));
-        else if (l)
-            atomic_fetch_add(&l->refs, 1);
+        if (l && s5_listener_pin(l, record->more->listener_generation))
+            atomic_store_explicit(&record->forked, number, memory_order_relaxed);
     }
 }
 
-void s5_listener_fork(struct s5_engine *e)
+/* A child has its parent's descriptors of one moment and its memory of a later one: what was begun
+ * between the two is nothing it has. */
+static bool has(struct s5_engine *e, const struct s5_record *record, struct s5_listener *l,
+                uint32_t number)
 {
-    fork_of(e, false);
+    if (atomic_load(&record->forked) == number)
+        return true;
+    return s5_connect_same(e, record, atomic_load(&record->fd)) &&
+           s5_listener_pin(l, record->more->listener_generation);
 }
 
-void s5_listener_fork_child(struct s5_engine *e)
+void s5_listener_fork_child(struct s5_engine *e, uint32_t number)
 {
-    fork_of(e, true);
+    struct s5_record *record;
+    if (!atomic_load(&e->registry.listening))
+        return;
+    for (uint32_t i = 0; (record = nth(e, i)); i++) {
+        struct s5_listener *l =
+            atomic_load(&record->state) == S5_RECORD_LISTENING ? s5_listener_shared(record) : NULL;
+        if (l && has(e, record, l, number))
+            s5_listener_hold(l, atomic_load(&e->pid));
+        else if (l)
+            record->more->listener = NULL;
+    }
 }
 
 struct inherits {
@@ -377,18 +284,23 @@ bool s5_listener_hand_over(struct s5_engine *e)
     return any;
 }
 
-static bool adopt(struct s5_engine *e, int fd, struct s5_listener *l)
+static bool adopt(struct s5_engine *e, int fd, struct s5_listener *l, uint32_t generation)
 {
+    uint32_t pid = atomic_load(&e->pid);
     if (l->mailbox_fd == fd || s5_connect_cookie(e, l->mailbox_fd) != l->mailbox)
         return false;
     struct s5_record *known = s5_registry_find(&e->registry, l->mailbox_fd);
     if (known)
         return false;
-    atomic_fetch_add(&l->refs, 1);
-    hold(l, atomic_load(&e->pid));
-    struct s5_record *record = make_record(e, fd, l);
-    if (!record)
+    /* A process that had it has the reference still, which the program before took. */
+    if (!s5_listener_held(l, pid) && !s5_listener_pin(l, generation))
         return false;
+    s5_listener_hold(l, pid);
+    struct s5_record *record = make_record(e, fd, l);
+    if (!record) {
+        s5_listener_release(e, l, generation);
+        return false;
+    }
     record->more->serial = atomic_load(&l->serial) - 1;
     record->more->mailbox = s5_hidden_take(e, l->mailbox_fd);
     s5_listener_refresh(e, record);
@@ -399,8 +311,10 @@ bool s5_listener_adopt(struct s5_engine *e, int fd, uint64_t cookie)
 {
     struct s5_tree *tree = atomic_load(&e->tree);
     uint32_t used = atomic_load(&tree->listeners_used);
-    for (uint32_t i = 0; i < used && i < S5_TREE_LISTENERS; i++)
+    for (uint32_t i = 0; i < used && i < S5_TREE_LISTENERS; i++) {
+        uint32_t generation = s5_listener_generation(&tree->listeners[i]);
         if (atomic_load(&tree->listeners[i].cookie) == cookie)
-            return adopt(e, fd, &tree->listeners[i]);
+            return adopt(e, fd, &tree->listeners[i], generation);
+    }
     return false;
 }

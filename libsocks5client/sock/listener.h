@@ -32,19 +32,36 @@ int s5_listener_renew(struct s5_engine *e, struct s5_record *record);
 void s5_listener_leave(struct s5_engine *e, struct s5_record *record);
 void s5_listener_end(struct s5_engine *e, struct s5_record *record);
 
-/* Around a fork: its records are the child's too. */
-void s5_listener_fork(struct s5_engine *e);
-void s5_listener_fork_child(struct s5_engine *e);
+/* Around fork NUMBER of this process: its records are the child's too, which has them in its memory
+ * with what other threads did since. */
+void s5_listener_fork(struct s5_engine *e, uint32_t number);
+void s5_listener_fork_child(struct s5_engine *e, uint32_t number);
 /* Before and after an exec. */
 bool s5_listener_hand_over(struct s5_engine *e);
 bool s5_listener_adopt(struct s5_engine *e, int fd, uint64_t cookie);
 
+/* Whether FD listens in the kernel (bind.c). */
+bool s5_bind_listens(struct s5_engine *e, int fd);
+
+/* --- listener_pool.c --- */
+
+/* A free entry, referred to and held by this process; NULL: there is none. */
+struct s5_listener *s5_listener_take(struct s5_engine *e);
+/* One reference more, unless it is GENERATION's no longer. */
+bool s5_listener_pin(struct s5_listener *l, uint32_t generation);
+/* One less, of those GENERATION has; the last frees it. This process does not have it any more. */
+void s5_listener_release(struct s5_engine *e, struct s5_listener *l, uint32_t generation);
+static inline uint32_t s5_listener_generation(const struct s5_listener *l)
+{
+    return (uint32_t)(atomic_load(&l->use) >> 32);
+}
+/* Process PID has it, until it releases it or is dead. */
+void s5_listener_hold(struct s5_listener *l, uint32_t pid);
+bool s5_listener_held(const struct s5_listener *l, uint32_t pid);
+
 /* The lock of what the processes share; a thread that cannot have it goes without. */
 bool s5_listener_try(struct s5_engine *e, struct s5_listener *l);
 void s5_listener_unlock(struct s5_listener *l);
-
-/* Whether FD listens in the kernel (bind.c). */
-bool s5_bind_listens(struct s5_engine *e, int fd);
 
 /* --- summon.c: one BIND, to its first reply --- */
 

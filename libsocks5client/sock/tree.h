@@ -53,11 +53,11 @@ struct s5_called {
 struct s5_listener {
     _Atomic uint64_t lock;       /* as a flight's: process id << 32 | thread; 0: nobody */
     _Atomic uint64_t cookie;     /* SO_COOKIE of the application's socket; 0: free */
-    _Atomic uint32_t refs;       /* records, of all processes, that name it */
-    _Atomic uint32_t generation; /* changes when it is freed */
+    _Atomic uint64_t use;        /* generation, which changes when it is freed << 32 | references:
+                                  * records, of all processes, that name it */
     _Atomic uint32_t serial;     /* of the BIND under way; changes with each */
-    _Atomic uint32_t pid;        /* that has to do with it */
-    /* Processes that have it, 0: a free place. Where all of them are dead, REFS is what they left. */
+    /* Processes that have it, 0: a free place. Where all of them are dead, the references are what
+     * they left. */
     _Atomic uint32_t holders[S5_TREE_HOLDERS];
     _Atomic uint32_t crowded;    /* there were more of them: nobody knows when it is free */
     uint64_t mailbox;            /* SO_COOKIE of the socket its descriptors travel in */

@@ -1,0 +1,127 @@
+/* Entries of listeners are given out once, kept as long as one refers to them, and found again when
+ * their processes are dead. */
+#include "listener.h"
+#include <criterion/criterion.h>
+#include <pthread.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static struct s5_engine e;
+static struct s5_tree *tree;
+
+static void begin(void)
+{
+    int fd;
+    cr_assert_eq(s5_tree_create(&tree, &fd), 0);
+    atomic_store(&e.tree, tree);
+    atomic_store(&e.pid, (uint32_t)getpid());
+}
+
+static struct s5_listener *begun(uint64_t cookie)
+{
+    struct s5_listener *l = s5_listener_take(&e);
+    if (l)
+        atomic_store(&l->cookie, cookie);
+    return l;
+}
+
+Test(listener_pool, each_is_given_once_and_again_when_it_is_free, .init = begin)
+{
+    for (uint64_t i = 0; i < S5_TREE_LISTENERS; i++)
+        cr_assert(begun(i + 1) == &tree->listeners[i]);
+    cr_assert_eq(atomic_load(&tree->listeners_used), S5_TREE_LISTENERS);
+    cr_assert_null(s5_listener_take(&e), "there are no more, and who has them is alive");
+    struct s5_listener *l = &tree->listeners[7];
+    uint32_t generation = s5_listener_generation(l);
+    l->flight.session.username_len = 1;
+    cr_assert(s5_listener_held(l, (uint32_t)getpid()));
+    cr_assert(s5_listener_pin(l, generation), "another process");
+    s5_listener_hold(l, (uint32_t)getppid());
+    s5_listener_release(&e, l, generation);
+    cr_assert_null(s5_listener_take(&e), "a reference is left");
+    s5_listener_release(&e, l, generation);
+    cr_assert_eq(atomic_load(&l->cookie), 0);
+    cr_assert_eq(l->flight.session.username_len, 0, "wiped");
+    cr_assert_not(s5_listener_pin(l, generation), "nobody's");
+    cr_assert(s5_listener_take(&e) == l);
+    cr_assert_not(s5_listener_pin(l, generation), "another's");
+    cr_assert_eq((uint32_t)atomic_load(&l->use), 1, "and none was taken");
+    s5_listener_release(&e, l, generation);
+    cr_assert_eq((uint32_t)atomic_load(&l->use), 1, "nor given back");
+}
+
+Test(listener_pool, those_of_the_dead_are_taken_when_there_are_no_others, .init = begin)
+{
+    while (begun(1))
+        ;
+    struct s5_listener *l = &tree->listeners[3], *other = &tree->listeners[4];
+    uint32_t generation = s5_listener_generation(l);
+    pid_t child = fork();
+    if (child == 0)
+        _exit(0);
+    cr_assert(waitpid(child, NULL, 0) == child);
+    for (int i = 0; i < 2; i++) {
+        atomic_store(&tree->listeners[3 + i].holders[0], 0);
+        s5_listener_hold(&tree->listeners[3 + i], (uint32_t)child);
+    }
+    atomic_store(&other->crowded, 1);
+    cr_assert(s5_listener_take(&e) == l);
+    cr_assert_not(s5_listener_pin(l, generation), "survivors are told");
+    cr_assert_null(s5_listener_take(&e), "nobody knows who has the other");
+    for (uint32_t pid = 1; pid <= S5_TREE_HOLDERS; pid++)
+        s5_listener_hold(l, 0x7fff0000u + pid);
+    cr_assert(atomic_load(&l->crowded), "more than are told apart");
+}
+
+static _Atomic int over;
+
+/* Frees what it takes, with a mark in it: nobody else's is ever there, and none is wiped. */
+static void *takes(void *arg)
+{
+    struct s5_listener *last = &tree->listeners[S5_TREE_LISTENERS - 1], *l;
+    uintptr_t mistakes = 0;
+    while (!atomic_load(&over)) {
+        if ((uint32_t)atomic_load(&last->use) != 0 || !(l = s5_listener_take(&e)))
+            continue;
+        l->flight.session.username_len = (uint8_t)(uintptr_t)arg;
+        for (int i = 0; i < 50; i++)
+            mistakes += *(volatile uint8_t *)&l->flight.session.username_len != (uintptr_t)arg;
+        s5_listener_release(&e, l, s5_listener_generation(l));
+    }
+    return (void *)mistakes;
+}
+
+Test(listener_pool, what_is_freed_is_cleared_before_another_has_it, .init = begin, .timeout = 60)
+{
+    pthread_t threads[4];
+    void *mistakes;
+    for (uint64_t i = 0; i + 1 < S5_TREE_LISTENERS; i++)
+        begun(i + 1); /* one is left for all of them */
+    for (uintptr_t i = 0; i < 4; i++)
+        cr_assert_eq(pthread_create(&threads[i], NULL, takes, (void *)(i + 1)), 0);
+    usleep(300000);
+    atomic_store(&over, 1);
+    for (int i = 0; i < 4; i++) {
+        pthread_join(threads[i], &mistakes);
+        cr_assert_null(mistakes);
+    }
+}
+
+Test(listener_pool, a_lock_is_its_holders_until_he_is_dead, .init = begin)
+{
+    struct s5_listener *l = s5_listener_take(&e);
+    l->bound = true;
+    cr_assert(s5_listener_try(&e, l));
+    cr_assert_not(s5_listener_try(&e, l));
+    s5_listener_unlock(l);
+    pid_t child = fork();
+    if (child == 0) {
+        atomic_store(&e.pid, (uint32_t)getpid());
+        _exit(s5_listener_try(&e, l) ? 0 : 1);
+    }
+    int status;
+    cr_assert(waitpid(child, &status, 0) == child && status == 0);
+    cr_assert(s5_listener_try(&e, l), "its holder is dead");
+    cr_assert_not(l->bound, "and left it half done");
+}
