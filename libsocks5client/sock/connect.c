@@ -33,10 +33,10 @@ bool s5_connect_restarts(void)
     return true;
 }
 
-/* Waits for the next turn: its events or 0, -EINPROGRESS when UNTIL passed, -EINTR. */
-static int wait_turn(struct s5_engine *e, struct s5_flight *f, int fd, uint64_t until)
+/* Waits from NOW for the next turn: its events or 0, -EINPROGRESS when UNTIL passed, -EINTR. */
+static int wait_turn(struct s5_engine *e, struct s5_flight *f, int fd, uint64_t until, uint64_t now)
 {
-    uint64_t now = s5_clock_now(), wake = atomic_load(&f->wake);
+    uint64_t wake = atomic_load(&f->wake);
     struct timespec left;
     struct pollfd p = {fd, atomic_load(&f->wants), 0};
     if (now >= until)
@@ -55,8 +55,11 @@ static int drive(struct s5_engine *e, struct s5_record *record, struct s5_flight
                  uint64_t until, short events)
 {
     int r = events;
-    while (s5_flight_turn(e, f, fd, (short)r) != S5_TURN_OVER) {
-        r = wait_turn(e, f, fd, until);
+    uint64_t sent = atomic_load_explicit(&f->sent, memory_order_relaxed), before = sent;
+    for (; s5_flight_turn(e, f, fd, (short)r) != S5_TURN_OVER; before = sent) {
+        /* The turn looked at the clock when it had sent everything. */
+        sent = atomic_load_explicit(&f->sent, memory_order_relaxed);
+        r = wait_turn(e, f, fd, until, sent != before ? sent : s5_clock_now());
         if (r < 0)
             return r;
     }
@@ -98,7 +101,6 @@ static int connect_again(struct s5_engine *e, struct s5_record *record, int fd)
     s5_connect_turn(e, record, 0);
     switch ((enum s5_record_state)atomic_load(&record->state)) {
     case S5_RECORD_FLYING:
-    case S5_RECORD_SETTLING:
         if (nonblocking(e, fd))
             return -EALREADY;
         return join(e, record, fd);
@@ -178,12 +180,13 @@ static int new_record(struct s5_engine *e, int fd, struct s5_flight *f, struct s
         f->cookie = s5_connect_cookie(e, fd);
     record->cookie = f->cookie;
     record->peer = f->peer;
-    record->flight_generation = atomic_load(&f->generation);
+    atomic_store_explicit(&record->flight_generation, atomic_load(&f->generation),
+                          memory_order_relaxed);
     atomic_store_explicit(&record->forked, 0, memory_order_relaxed);
     atomic_store(&record->flight, f);
     atomic_store(&record->state, S5_RECORD_FLYING);
     if (s5_registry_take_off(&e->registry, record) < 0) {
-        s5_registry_free(&e->registry, s5_registry_drop(&e->registry, fd));
+        s5_registry_remove(&e->registry, fd);
         return -ENOBUFS;
     }
     *ret = record;
@@ -288,7 +291,8 @@ static int via(struct s5_engine *e, int fd, const struct sockaddr *sa, const str
     if (r == 0)
         r = begin(e, f, server, to);
     if (r == 0) {
-        s5_flight_pin(f, atomic_load(&f->generation));
+        /* One for the record; nobody else knows it yet. */
+        atomic_store_explicit(&f->refs, 2, memory_order_relaxed);
         r = fly(e, fd, f);
     }
     s5_flight_release(e, f);

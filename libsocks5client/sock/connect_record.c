@@ -14,6 +14,8 @@
 #include "listener.h"
 #include "nameserver.h"
 #include <errno.h>
+#include <sched.h>
+#include <time.h>
 
 struct s5_flight *s5_connect_pinned(const struct s5_record *record)
 {
@@ -23,18 +25,23 @@ struct s5_flight *s5_connect_pinned(const struct s5_record *record)
     return s5_flight_pin(f, record->flight_generation) ? f : NULL;
 }
 
-/* The record's own reference. */
-static void give_up(struct s5_engine *e, struct s5_record *record)
-{
-    struct s5_flight *f = atomic_exchange(&record->flight, NULL);
-    if (f && atomic_load(&f->generation) == record->flight_generation)
-        s5_flight_release(e, f);
-}
-
 static void give_back(void *user, int fd, struct s5_slot *slot)
 {
     (void)slot;
     s5_epoll_give_back(user, fd);
+}
+
+/* Of one that has one name, beside our hold on it, or of one whose names come and go. */
+static inline void give_back_all(struct s5_engine *e, struct s5_record *record)
+{
+    int fd = atomic_load(&record->fd);
+    struct s5_slot *slot = s5_registry_slot(&e->registry, fd);
+    if (__builtin_expect(!slot || atomic_load(&slot->record) != record->number ||
+                             atomic_load(&record->refs) != 2,
+                         0))
+        s5_registry_each(&e->registry, record, give_back, e);
+    else if (s5_registry_watched(slot))
+        s5_epoll_give_back_slot(e, fd, slot);
 }
 
 /* A connection to the bridge says the name it would have, were it one to the server that was meant. */
@@ -51,22 +58,33 @@ __attribute__((noinline)) static void name_bridged(struct s5_engine *e, struct s
     errno = saved;
 }
 
-void s5_connect_settle(struct s5_engine *e, struct s5_record *record)
+static bool over(const struct s5_record *record, struct s5_flight *f, bool *ret_lost)
 {
-    uint32_t flying = S5_RECORD_FLYING;
-    struct s5_flight *f = atomic_load(&record->flight);
-    if (!f)
-        return;
-    bool lost = atomic_load(&f->generation) != record->flight_generation;
-    /* Who looked at the record before may find another connection in it. */
-    if (!lost && atomic_load(&f->phase) < S5_FLIGHT_READY)
-        return;
-    if (!atomic_compare_exchange_strong(&record->state, &flying, S5_RECORD_SETTLING))
-        return;
-    if (atomic_load(&record->flight) != f) {
-        atomic_store(&record->state, S5_RECORD_FLYING);
-        return;
-    }
+    *ret_lost = atomic_load(&f->generation) !=
+                atomic_load_explicit(&record->flight_generation, memory_order_relaxed);
+    return *ret_lost || atomic_load(&f->phase) >= S5_FLIGHT_READY;
+}
+
+/* Another thread is at it and has the outcome in a moment. It may be this one, under a signal's
+ * handler: then there is no use in waiting long. */
+static __attribute__((noinline, cold)) void await_settler(const struct s5_record *record)
+{
+    const struct timespec nap = {0, 1000000};
+    int saved = errno;
+    for (int i = 0; i < 200 && atomic_load(&record->state) == S5_RECORD_FLYING &&
+                    !atomic_load(&record->flight);
+         i++)
+        if (i < 100)
+            sched_yield();
+        else
+            nanosleep(&nap, NULL);
+    errno = saved;
+}
+
+/* What F came to, for RECORD's application. LOST: it was taken for a dead process's. */
+static inline void publish(struct s5_engine *e, struct s5_record *record, struct s5_flight *f,
+                           bool lost)
+{
     record->error = lost ? -ETIMEDOUT : f->error;
     record->server_index = f->server_index;
     bool ready = !lost && atomic_load(&f->phase) == S5_FLIGHT_READY;
@@ -81,11 +99,48 @@ void s5_connect_settle(struct s5_engine *e, struct s5_record *record)
     /* Out of the list first: from here on events are the application's, and none that the next
      * line brings about may be taken for the negotiation's. */
     s5_registry_land(&e->registry, record);
-    if (atomic_load(&record->refs) > 1)
-        s5_registry_each(&e->registry, record, give_back, e);
-    else
-        s5_epoll_give_back(e, atomic_load(&record->fd));
-    give_up(e, record);
+    give_back_all(e, record);
+    if (!lost) /* the record's own reference */
+        s5_flight_release(e, f);
+}
+
+/* RECORD has no name any more and nobody is at it. */
+static void dispose(struct s5_engine *e, struct s5_record *record)
+{
+    uint32_t state = atomic_load(&record->state);
+    struct s5_flight *f = atomic_exchange(&record->flight, NULL);
+    if (f && state == S5_RECORD_FLYING) {
+        s5_registry_land(&e->registry, record);
+        if (atomic_load(&f->generation) == record->flight_generation)
+            s5_flight_release(e, f);
+    } else if (state == S5_RECORD_LISTENING)
+        s5_listener_end(e, record);
+    else if (state == S5_RECORD_FAILED)
+        s5_registry_attend(&e->registry, -1);
+    struct s5_record_more *more = atomic_load(&record->more);
+    uint32_t asker = more ? atomic_exchange(&more->asker, 0) : 0;
+    if (asker)
+        s5_nameserver_forget(e, asker);
+    if (record->relayed)
+        s5_associate_end(e, record->relayed - 1);
+    s5_registry_free(&e->registry, record);
+}
+
+void s5_connect_settle(struct s5_engine *e, struct s5_record *record)
+{
+    bool lost;
+    /* Held, it cannot become another connection's: who looked at it before may find that. */
+    if (!s5_registry_hold(record))
+        return;
+    struct s5_flight *f = atomic_load(&record->flight);
+    bool ours = f && over(record, f, &lost) &&
+                atomic_compare_exchange_strong(&record->flight, &f, NULL);
+    if (ours)
+        publish(e, record, f, lost);
+    if (s5_registry_let_go(record)) /* closed meanwhile */
+        dispose(e, record);
+    else if (!ours && !f)
+        await_settler(record);
 }
 
 uint64_t s5_connect_cookie(struct s5_engine *e, int fd)
@@ -157,7 +212,7 @@ struct s5_record *s5_connect_known(struct s5_engine *e, int fd, uint64_t *ret_co
     }
     if (atomic_load(&record->state) != S5_RECORD_READY)
         s5_connect_forget(e, fd);
-    else if ((record = s5_registry_drop(&e->registry, fd)))
+    else if ((record = s5_registry_drop(&e->registry, fd))) /* as often as one is closed */
         s5_registry_free(&e->registry, record);
     if (s5_registry_watched(slot))
         s5_registry_unwatch_all(&e->registry, fd);
@@ -195,23 +250,8 @@ void s5_connect_forget(struct s5_engine *e, int fd)
         s5_flight_unlock(f);
     if (f)
         s5_flight_release(e, f);
-    if (!record)
-        return;
-    uint32_t flying = S5_RECORD_FLYING;
-    if (atomic_compare_exchange_strong(&record->state, &flying, S5_RECORD_SETTLING)) {
-        s5_registry_land(&e->registry, record);
-        give_up(e, record);
-    } else if (flying == S5_RECORD_LISTENING)
-        s5_listener_end(e, record);
-    else if (flying == S5_RECORD_FAILED)
-        s5_registry_attend(&e->registry, -1);
-    struct s5_record_more *more = atomic_load(&record->more);
-    uint32_t asker = more ? atomic_exchange(&more->asker, 0) : 0;
-    if (asker)
-        s5_nameserver_forget(e, asker);
-    if (record->relayed)
-        s5_associate_end(e, record->relayed - 1);
-    s5_registry_free(&e->registry, record);
+    if (record)
+        dispose(e, record);
 }
 
 /* --- what it came to --- */
@@ -225,8 +265,10 @@ void s5_connect_log_unreachable(struct s5_engine *e, uint32_t server_index, int 
 
 int s5_connect_outcome(struct s5_engine *e, struct s5_record *record, int fd)
 {
-    if (atomic_load(&record->state) != S5_RECORD_FAILED)
-        return 0;
+    uint32_t state = atomic_load(&record->state);
+    if (state != S5_RECORD_FAILED)
+        /* Who settles it was interrupted, by us: nobody can tell yet. */
+        return state == S5_RECORD_FLYING && !atomic_load(&record->flight) ? -ECONNABORTED : 0;
     int kernel = 0, error = record->error;
     socklen_t len = sizeof kernel;
     e->real->getsockopt(fd, SOL_SOCKET, SO_ERROR, &kernel, &len);

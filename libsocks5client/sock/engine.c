@@ -195,6 +195,23 @@ void s5_engine_fork_prepare(struct s5_engine *e)
     }
 }
 
+static void lose(struct s5_engine *e, struct s5_record *record)
+{
+    record->error = -ECONNABORTED;
+    s5_registry_attend(&e->registry, 1); /* as s5_connect_settle has it */
+    atomic_store(&record->state, S5_RECORD_FAILED);
+}
+
+/* RECORD was held by a thread of the parent's that was settling it, and that the child does not have. */
+static void bereave(struct s5_engine *e, struct s5_record *record)
+{
+    if (atomic_load(&record->state) == S5_RECORD_FLYING)
+        lose(e, record);
+    s5_registry_land(&e->registry, record);
+    if (atomic_load(&record->refs) > 1)
+        s5_registry_let_go(record);
+}
+
 /* What other threads of the parent began between that and the fork: the child has their records, and
  * takes references while there is something to refer to. */
 static void refer(struct s5_engine *e)
@@ -202,6 +219,8 @@ static void refer(struct s5_engine *e)
     for (uint32_t at = 0; at < s5_registry_flying_top(&e->registry); at++) {
         struct s5_record *record = s5_registry_flying_at(&e->registry, at);
         struct s5_flight *f = record ? atomic_load(&record->flight) : NULL;
+        if (record && !f)
+            bereave(e, record);
         if (!f || atomic_load(&record->forked) == fork_number ||
             atomic_load(&record->state) != S5_RECORD_FLYING)
             continue;
@@ -213,9 +232,7 @@ static void refer(struct s5_engine *e)
             s5_flight_release(e, f); /* it is another connection's by now */
         }
         atomic_store(&record->flight, NULL);
-        record->error = -ECONNABORTED;
-        s5_registry_attend(&e->registry, 1); /* as s5_connect_settle has it */
-        atomic_store(&record->state, S5_RECORD_FAILED);
+        lose(e, record);
         s5_registry_land(&e->registry, record);
     }
 }

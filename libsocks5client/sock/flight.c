@@ -72,7 +72,8 @@ static inline __attribute__((always_inline)) int begin(struct s5_engine *e, stru
     f->begun = s5_clock_now();
     f->deadline = f->begun + server->timeout * S5_CLOCK_SECOND;
     f->probe_until = f->patience = S5_CLOCK_NEVER;
-    f->probe_waited = f->sent = 0;
+    f->probe_waited = 0;
+    atomic_store_explicit(&f->sent, 0, memory_order_relaxed);
     f->error = 0;
     f->again = f->probing = false;
     f->server_index = (uint32_t)(server - e->policy->servers);
@@ -276,8 +277,9 @@ static enum s5_turn succeeded(struct s5_engine *e, struct s5_flight *f)
  * time from here on: an application that comes back late has not used it up. */
 static void all_written(struct s5_engine *e, struct s5_flight *f, int fd)
 {
-    f->sent = s5_clock_now();
-    uint64_t deadline = f->sent + e->policy->servers[f->server_index].timeout * S5_CLOCK_SECOND;
+    uint64_t now = s5_clock_now();
+    atomic_store_explicit(&f->sent, now, memory_order_relaxed);
+    uint64_t deadline = now + e->policy->servers[f->server_index].timeout * S5_CLOCK_SECOND;
     if (deadline > f->deadline)
         f->deadline = deadline;
     if (!f->probing)
@@ -286,7 +288,7 @@ static void all_written(struct s5_engine *e, struct s5_flight *f, int fd)
     socklen_t len = sizeof info;
     memset(&info, 0, sizeof info);
     e->real->getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len);
-    f->probe_until = f->sent + S5_CLOCK_SECOND + 4ull * info.tcpi_rtt * 1000;
+    f->probe_until = now + S5_CLOCK_SECOND + 4ull * info.tcpi_rtt * 1000;
 }
 
 static enum s5_turn write_out(struct s5_engine *e, struct s5_flight *f, int fd)

@@ -60,7 +60,7 @@ struct s5_flight {
     _Atomic uint32_t knocked;    /* an event came during a turn: who takes it has to look again */
     _Atomic uint64_t wake;       /* ns; when a turn is due at the latest, whatever the socket does */
     _Atomic short wants;         /* POLLIN or POLLOUT: what the next turn waits for */
-    uint32_t next_free;          /* index + 1 in the free list */
+    _Atomic uint32_t next_free;  /* index + 1 in the free list */
     int32_t error;               /* negative errno, when FAILED; 0: SO_ERROR has it */
     bool probing;                /* pipelined to a server of unknown standing: may start anew */
     bool again;                  /* started anew, step by step */
@@ -70,7 +70,7 @@ struct s5_flight {
     uint64_t deadline;           /* ns; the server's timeout */
     uint64_t patience;           /* ns; until when the dialling call may block (SO_SNDTIMEO) */
     uint64_t probe_until;        /* ns; a probing flight starts anew then; S5_CLOCK_NEVER */
-    uint64_t sent;               /* ns, when the request went out last */
+    _Atomic uint64_t sent;       /* ns, when the request went out last */
     uint64_t probe_waited;       /* ns a probe waited in vain for its reply; 0: it did not */
     uint64_t standing;           /* key of the server, see standing.h */
     struct s5_endpoint server;   /* as dialled: v4-mapped on an AF_INET6 socket */

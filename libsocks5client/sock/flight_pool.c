@@ -73,7 +73,8 @@ struct s5_flight *s5_flight_take(struct s5_engine *e)
     uint64_t head = atomic_load(&tree->flights_free);
     while ((uint32_t)head && (uint32_t)head <= S5_TREE_FLIGHTS) {
         struct s5_flight *f = &tree->flights[(uint32_t)head - 1];
-        uint64_t next = ((head >> 32) + 1) << 32 | f->next_free;
+        uint64_t next = ((head >> 32) + 1) << 32 |
+                        atomic_load_explicit(&f->next_free, memory_order_relaxed);
         if (atomic_compare_exchange_weak(&tree->flights_free, &head, next) && claim(f))
             return f;
     }
@@ -101,7 +102,7 @@ void s5_flight_release(struct s5_engine *e, struct s5_flight *f)
     uint32_t self = (uint32_t)(f - tree->flights) + 1;
     uint64_t head = atomic_load(&tree->flights_free), next;
     do {
-        f->next_free = (uint32_t)head;
+        atomic_store_explicit(&f->next_free, (uint32_t)head, memory_order_relaxed);
         next = ((head >> 32) + 1) << 32 | self;
     } while (!atomic_compare_exchange_weak(&tree->flights_free, &head, next));
 }

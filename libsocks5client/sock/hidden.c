@@ -50,18 +50,11 @@ bool s5_hidden_is(const struct s5_engine *e, int fd)
     return record && atomic_load(&record->state) == S5_RECORD_HIDDEN;
 }
 
-static void forget(struct s5_engine *e, int fd)
-{
-    struct s5_record *record = s5_registry_drop(&e->registry, fd);
-    if (record)
-        s5_registry_free(&e->registry, record);
-}
-
 void s5_hidden_close(struct s5_engine *e, int fd)
 {
     if (!s5_hidden_is(e, fd))
         return;
-    forget(e, fd);
+    s5_registry_remove(&e->registry, fd);
     e->real->close(fd);
 }
 
@@ -91,7 +84,7 @@ static void replace(struct s5_engine *e, struct s5_record *record, _Atomic int32
     int moved = e->real->fcntl(from, F_DUPFD_CLOEXEC, from + 1);
     if (which != &record->more->mailbox)
         s5_mirror_remove(e, record, from);
-    forget(e, from);
+    s5_registry_remove(&e->registry, from);
     *which = moved < 0 ? -1 : s5_hidden_take(e, moved);
     if (*which >= 0 && which != &record->more->mailbox)
         s5_mirror_add(e, record, *which);
@@ -103,7 +96,7 @@ static void replace_control(struct s5_engine *e, int from)
         if (s5_associate_control(e, &at) != from)
             continue;
         int moved = e->real->fcntl(from, F_DUPFD_CLOEXEC, from + 1);
-        forget(e, from);
+        s5_registry_remove(&e->registry, from);
         s5_associate_moved(e, at, moved < 0 ? -1 : s5_hidden_keep(e, moved));
         return;
     }

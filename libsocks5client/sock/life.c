@@ -195,7 +195,7 @@ static void adopt_flight(struct s5_engine *e, struct s5_tree *tree, int fd, uint
         record->flight_generation = atomic_load(&f->generation);
         atomic_store(&record->state, S5_RECORD_FLYING);
         if (s5_registry_take_off(&e->registry, record) < 0)
-            s5_registry_free(&e->registry, s5_registry_drop(&e->registry, fd));
+            s5_registry_remove(&e->registry, fd);
         return;
     }
 }

@@ -111,7 +111,7 @@ static struct s5_asker *enlist(struct s5_engine *e, int fd, enum s5_asker_kind k
     struct s5_record_more *more = record ? s5_registry_more(&e->registry, record) : NULL;
     if (!more) {
         if (record)
-            s5_registry_free(&e->registry, s5_registry_drop(&e->registry, fd));
+            s5_registry_remove(&e->registry, fd);
         atomic_store(&a->kind, S5_ASKER_FREE);
         return NULL;
     }

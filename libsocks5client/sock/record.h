@@ -8,8 +8,8 @@
 
 enum s5_record_state {
     S5_RECORD_FREE = 0,
-    S5_RECORD_FLYING,    /* flight is in flight, or over and not yet settled here */
-    S5_RECORD_SETTLING,  /* one thread is turning it into one of the next two */
+    S5_RECORD_FLYING,    /* flight is in flight, or over and not yet settled here; NULL: one thread
+                          * is turning it into one of the next two */
     S5_RECORD_READY,     /* connected, the kernel's peer being the server */
     S5_RECORD_FAILED,    /* error waits to be fetched, by SO_ERROR, connect() or any octets */
     S5_RECORD_NAMED,     /* bound to an address at which it would listen through a server */
@@ -28,8 +28,8 @@ struct s5_record_more {
     struct s5_endpoint
         local; /* what getsockname() tells, when READY; len 0: what the kernel does */
     /* When LISTENING. The descriptors are hidden ones; -1: none. */
-    struct s5_listener *listener;
-    uint32_t listener_generation;
+    struct s5_listener *_Atomic listener;
+    _Atomic uint32_t listener_generation;
     uint32_t mirror;         /* the process whose epoll instances know the next two */
     _Atomic uint32_t serial; /* of the BIND that these two belong to */
     _Atomic int32_t control; /* the connection of the BIND: readable when somebody came */
@@ -41,17 +41,17 @@ struct s5_record_more {
 /* Small: with its slot it is what a connection costs for as long as it lasts. */
 struct s5_record {
     _Atomic uint32_t state; /* enum s5_record_state */
-    _Atomic uint32_t refs;  /* slots that name it */
+    _Atomic uint32_t refs;  /* slots that name it, and threads that hold it */
     _Atomic int32_t fd;     /* one of them */
     int32_t error;          /* negative errno, when FAILED (0: the kernel keeps it, SO_ERROR), or
                              * NAMED: what the server said to a BIND */
     uint32_t number;        /* its own index + 1, for good */
     union {
-        uint32_t next_free; /* index + 1 in the free list, when FREE */
-        uint32_t flying_at; /* place in the list of those in flight */
+        _Atomic uint32_t next_free; /* index + 1 in the free list, when FREE */
+        _Atomic uint32_t flying_at; /* place in the list of those in flight */
     };
     uint32_t server_index;  /* in the policy, for log lines; set when settled */
-    uint32_t flight_generation;
+    _Atomic uint32_t flight_generation;
     uint32_t relayed;       /* number + 1 of the association, when RELAYED; else 0 */
     _Atomic uint32_t forked; /* the last fork of this process that took a reference for its child */
     struct s5_flight *_Atomic flight; /* while FLYING; one reference */

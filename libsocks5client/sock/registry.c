@@ -54,7 +54,8 @@ static struct s5_record *record_take(struct s5_registry *r)
     uint64_t head = atomic_load(&r->records_free);
     while ((uint32_t)head) {
         struct s5_record *record = &records[(uint32_t)head - 1];
-        uint64_t next = ((head >> 32) + 1) << 32 | record->next_free;
+        uint64_t next = ((head >> 32) + 1) << 32 |
+                        atomic_load_explicit(&record->next_free, memory_order_relaxed);
         if (atomic_compare_exchange_weak(&r->records_free, &head, next))
             return record;
     }
@@ -73,9 +74,18 @@ void s5_registry_free(struct s5_registry *r, struct s5_record *record)
     atomic_store(&record->state, S5_RECORD_FREE);
     uint64_t head = atomic_load(&r->records_free), next;
     do {
-        record->next_free = (uint32_t)head;
+        atomic_store_explicit(&record->next_free, (uint32_t)head, memory_order_relaxed);
         next = ((head >> 32) + 1) << 32 | record->number;
     } while (!atomic_compare_exchange_weak(&r->records_free, &head, next));
+}
+
+__attribute__((noinline, cold)) void s5_registry_remove(struct s5_registry *r, int fd)
+{
+    struct s5_record *record = s5_registry_drop(r, fd);
+    if (!record)
+        return;
+    atomic_store(&record->flight, NULL);
+    s5_registry_free(r, record);
 }
 
 struct s5_record_more *s5_registry_more(struct s5_registry *r, struct s5_record *record)
@@ -113,13 +123,11 @@ struct s5_record *s5_registry_add(struct s5_registry *r, int fd)
     struct s5_record *record = slot ? record_take(r) : NULL;
     if (!record)
         return NULL;
-    record->error = 0;
-    atomic_store_explicit(&record->flight, NULL, memory_order_relaxed);
+    record->error = 0; /* its flight and association went when it was given back */
     record->cookie = 0;
     struct s5_record_more *more = atomic_load_explicit(&record->more, memory_order_relaxed);
     if (__builtin_expect(more != NULL, 0))
         more->local.len = 0;
-    record->relayed = 0;
     atomic_store_explicit(&record->fd, fd, memory_order_release); /* behind the flight's */
     atomic_store_explicit(&record->refs, 1, memory_order_relaxed);
     set_relayed(r, fd, slot, 0);
@@ -238,7 +246,7 @@ int s5_registry_take_off(struct s5_registry *r, struct s5_record *record)
         if (atomic_load_explicit(&r->flying[at], memory_order_relaxed) ||
             !atomic_compare_exchange_strong(&r->flying[at], &gap, self))
             continue;
-        record->flying_at = at;
+        atomic_store_explicit(&record->flying_at, at, memory_order_relaxed);
         enlist(r, at);
         atomic_fetch_add(&r->flying_count, 1);
         return 0;
@@ -248,7 +256,7 @@ int s5_registry_take_off(struct s5_registry *r, struct s5_record *record)
 
 void s5_registry_land(struct s5_registry *r, struct s5_record *record)
 {
-    uint32_t at = record->flying_at;
+    uint32_t at = atomic_load_explicit(&record->flying_at, memory_order_relaxed);
     atomic_store(&r->flying[at], 0);
     delist(r);
     atomic_fetch_sub(&r->flying_count, 1);

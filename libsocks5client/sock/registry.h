@@ -150,9 +150,28 @@ struct s5_record *s5_registry_add(struct s5_registry *r, int fd);
 /* FD names RECORD too. 0, or -ENOBUFS. */
 int s5_registry_share(struct s5_registry *r, int fd, struct s5_record *record);
 /* FD names nothing any more. Returns the record where this was its last name: the caller disposes
- * of its flight and gives it back with s5_registry_free. Else NULL, and record->fd is a live one. */
+ * of its flight and gives it back with s5_registry_free. Else NULL, and record->fd is a live one (-1
+ * where a thread holds the record, which then disposes of it). */
 struct s5_record *s5_registry_drop(struct s5_registry *r, int fd);
 void s5_registry_free(struct s5_registry *r, struct s5_record *record);
+/* Both, where there is nothing to dispose of. */
+void s5_registry_remove(struct s5_registry *r, int fd);
+
+/* For as long as a thread is at RECORD, which may be closed meanwhile: it is not given back before.
+ * hold: false, it has no name any more. let_go: true, it has none now, and the caller disposes of it. */
+static inline bool s5_registry_hold(struct s5_record *record)
+{
+    uint32_t refs = atomic_load(&record->refs);
+    do {
+        if (!refs)
+            return false;
+    } while (!atomic_compare_exchange_weak(&record->refs, &refs, refs + 1));
+    return true;
+}
+static inline bool s5_registry_let_go(struct s5_record *record)
+{
+    return atomic_fetch_sub(&record->refs, 1) == 1;
+}
 
 /* What RECORD has beside itself, from now on; NULL: memory is short. */
 struct s5_record_more *s5_registry_more(struct s5_registry *r, struct s5_record *record);
