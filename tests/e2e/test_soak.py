@@ -1,4 +1,4 @@
-"""A day in the life, of SOAK seconds (20): see tests/apps/soak.c. Through danted and microsocks, and through
+"""A day in the life, of SOAK seconds (40): see tests/apps/soak.c. Through danted and microsocks, and through
 a server that fails in every way at any octet."""
 
 import os
@@ -10,7 +10,7 @@ import test_udp
 from run import test
 from test_torture import WAYS, fails
 
-SECONDS = int(os.environ.get("SOAK", "20"))
+SECONDS = int(os.environ.get("SOAK", "40"))
 
 
 def badly(conversation):
