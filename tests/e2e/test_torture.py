@@ -35,10 +35,11 @@ def configuration(w, seconds):
 class Client:
     """The program that takes orders."""
 
-    def __init__(self, w, seconds=20, **more):
+    def __init__(self, w, seconds=20, alone=None, **more):
+        """ALONE: another one, that nothing is to be preloaded into."""
         env = dict(w.env, **(more or {"SOCKS5_CONF": configuration(w, seconds)}))
-        command = [w.app("torture")]
-        if not w.linked:
+        command = alone or [w.app("torture")]
+        if not w.linked and not alone:
             command = ["/usr/bin/env", "LD_PRELOAD=" + w.object] + command
         self.process = subprocess.Popen(["ip", "netns", "exec", bed.CLIENT] + command, env=env,
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE,

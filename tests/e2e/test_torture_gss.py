@@ -1,14 +1,14 @@
 """A server that speaks GSSAPI and fails at the octets of everything it says, in every way, with the
-bridge in between: the program gets an errno that fits, in time, only the server's own octets, and
-neither it nor the bridge loses a descriptor. All octets with TORTURE=all, else the ends of messages and
-some of what is between."""
+bridge in between, and to the library's blocking calls: the program gets an errno that fits, in time,
+only the server's own octets, and neither it nor the bridge loses a descriptor. All octets with
+TORTURE=all, else the ends of messages and some of what is between."""
 
 import itertools
 import os
 
 import bed
 import test_gssapi
-from kerberos import krb
+from kerberos import NAME, krb
 from run import test
 from test_torture import Client
 
@@ -94,3 +94,52 @@ for LEVEL in ("integrity", "confidentiality"):
 def _(w):
     torture(w, "confidentiality", ("stall",), ("block",), 1,
             lambda number, size: (0, 1, size - 1) if number < 4 else ())
+
+
+# --- the library ---
+
+
+def caller(w, seconds):
+    """A program that calls it."""
+    return Client(w, alone=[w.app("torture_gss"), bed.PROXY4, str(test_gssapi.HOSTILE_PORT), NAME,
+                            str(seconds * 1000)], **krb(w).realm.client)
+
+
+def torture_library(w, level, ways, seconds, chosen_of):
+    server = playing(w, [WHOLE])
+    try:
+        with caller(w, 20) as client:
+            assert client.tell(level, PORT) == ("ok", 4)
+        sizes = [int(word) for word in server.stdout.readline().split()]
+    finally:
+        bed.stop(server)
+    data = len(sizes) - 1
+    cases = [(number, at, way) for number, size in enumerate(sizes) for at in chosen_of(number, size)
+             for way in ways]
+    server = playing(w, [WHOLE] + ["octet-%s-%d-%d" % (way, number, at) for number, at, way in cases])
+    try:
+        with caller(w, seconds) as client:
+            assert client.tell(level, PORT)[0] == "ok"  # what the machine's GSSAPI opens for good
+            for number, at, way in cases:
+                what = "%s at message %d of %s, octet %d, %s: " % (way, number, sizes, at, level)
+                got, octets = client.tell(level, PORT, what)
+                if number < data:
+                    allowed = {"ETIMEDOUT"} if way == "stall" else REFUSALS
+                elif at == 0 and way in ("close", "half-close"):
+                    allowed = {"ok"}  # an end between messages is the stream's own
+                else:
+                    allowed = {"garbage": {"EPROTO"}, "reset": {"EPROTO", "ECONNRESET"},
+                               "stall": {"ok"}}.get(way, {"EPROTO"})
+                assert got in allowed and octets <= 0, what + "%s %d" % (got, octets)
+    finally:
+        bed.stop(server)
+
+
+for LEVEL in ("integrity", "confidentiality"):
+    test("torture: GSSAPI fails at its octets, the library, %s" % LEVEL)(
+        lambda w, n=LEVEL: torture_library(w, n, WAYS, 20, lambda number, size: chosen(size)))
+
+
+@test("torture: GSSAPI is silent from some octets on, the library")
+def _(w):
+    torture_library(w, "confidentiality", ("stall",), 1, lambda number, size: (0, 1, size - 1))
