@@ -60,7 +60,7 @@ static int negotiate(struct s5_engine *e, struct s5_flight *f, int fd,
     if (r < 0)
         return r == -EINVAL ? -EOPNOTSUPP : r;
     r = s5_flight_dial(e, f, fd, true);
-    if (r < 0 && r != -EINPROGRESS)
+    if (r < 0 && r != -EINPROGRESS && r != -EINTR) /* a signal ends the call, not the attempt */
         return r;
     for (r = 0; s5_flight_turn(e, f, fd, (short)r) != S5_TURN_OVER;)
         if ((r = wait_turn(e, f, fd)) < 0)
@@ -85,7 +85,7 @@ static int reach(const struct s5_ip *ip, uint16_t port, int family,
     if (s5_addr_to_sockaddr(&addr, family, &sa, &len) < 0 &&
         s5_addr_to_sockaddr(&addr, family = AF_INET6, &sa, &len) < 0)
         return -EAFNOSUPPORT;
-    int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
         return -errno;
     ret->len = len;

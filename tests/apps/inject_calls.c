@@ -187,20 +187,6 @@ end:
     return error;
 }
 
-static int datagram(void)
-{
-    char text[4];
-    struct timeval patience = {5, 0};
-    int error = 0, fd = socket(AF_INET, SOCK_DGRAM, 0);
-    STEP(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)));
-    STEP(sendto(fd, "mine", 4, 0, peer_addr(&p), p.len));
-end:
-    left = 0;
-    (void)text;
-    close(fd);
-    return error;
-}
-
 static int called(void)
 {
     struct sockaddr_in own = {.sin_family = AF_INET};
@@ -215,6 +201,45 @@ static int called(void)
 end:
     left = 0;
     close(fd);
+    return error;
+}
+
+/* Whom a caller in the target's place is told of, and who then connects to it. */
+static int answered(void)
+{
+    enum { CALLER = 13 };
+    char text[128], host[INET_ADDRSTRLEN];
+    struct peer at = p;
+    struct sockaddr_in own = {.sin_family = AF_INET};
+    struct timeval patience = {1, 0};
+    socklen_t len = sizeof(own);
+    int error = 0, control = tcp_socket(&p, 0), fd = tcp_socket(&p, SOCK_NONBLOCK), peer = -1;
+    struct pollfd waits = {fd, POLLIN, 0};
+    ((struct sockaddr_in *)&at.addr)->sin_port = htons(CALLER);
+    STEP(connect(control, peer_addr(&at), at.len));
+    STEP(setsockopt(control, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)));
+    STEP(listen(fd, 5));
+    STEP(getsockname(fd, (struct sockaddr *)&own, &len));
+    inet_ntop(AF_INET, &own.sin_addr, host, sizeof(host));
+    snprintf(text, sizeof(text), "%s %u\n", host, ntohs(own.sin_port));
+    STEP(write(control, text, strlen(text)));
+    STEP(poll(&waits, 1, 1000));
+    if (!waits.revents && !failed)
+        FAIL("nobody calls");
+    if (waits.revents)
+        STEP(peer = accept4(fd, (struct sockaddr *)&own, &len, SOCK_CLOEXEC));
+    if (peer >= 0) {
+        STEP(setsockopt(peer, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)));
+        STEP(read(peer, text, sizeof(text)));
+        STEP(getpeername(peer, (struct sockaddr *)&own, &len));
+        STEP(write(peer, "thanks\n", 7));
+        STEP(read(control, text, 1));
+    }
+end:
+    left = 0;
+    close(peer);
+    close(fd);
+    close(control);
     return error;
 }
 
@@ -262,6 +287,31 @@ static int passes(int fd, int how)
     if (memcmp(text, "mine", 4) != 0)
         FAIL("other octets came back after %s failed", failed);
     return 0;
+}
+
+static int datagram(void)
+{
+    char text[8];
+    struct timeval patience = {0, 300000};
+    struct sockaddr_in from;
+    socklen_t len = sizeof(from);
+    int error = 0, fd = socket(AF_INET, SOCK_DGRAM, 0);
+    struct pollfd waits = {fd, POLLIN, 0};
+    STEP(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)));
+    STEP(sendto(fd, "mine", 4, 0, peer_addr(&p), p.len));
+    STEP(poll(&waits, 1, 300));
+    STEP(recvfrom(fd, text, sizeof(text), 0, (struct sockaddr *)&from, &len));
+    if (memcmp(&from, &p.addr, sizeof(from)) != 0)
+        FAIL("from another after %s failed", failed);
+    STEP(connect(fd, peer_addr(&p), p.len));
+    STEP(getpeername(fd, (struct sockaddr *)&from, &len));
+    STEP(getsockname(fd, (struct sockaddr *)&from, &len));
+    for (int how = 0; how < 4 && !error; how++)
+        error = passes(fd, how);
+end:
+    left = 0;
+    close(fd);
+    return error;
 }
 
 /* A connection that has begun, and waits like any other from here on. */
@@ -400,8 +450,9 @@ static const struct {
     int (*run)(void);
 } scenarios[] = {{"names", names},       {"octets", octets},     {"doubled", doubled},
                  {"forked", forked},     {"executed", executed}, {"spawned", spawned},
-                 {"blocking", blocking}, {"poll", polled},   {"epoll", by_epoll},
-                 {"datagram", datagram}, {"called", called}};
+                 {"blocking", blocking}, {"poll", polled},       {"epoll", by_epoll},
+                 {"datagram", datagram}, {"called", called},
+                 {"answered", answered}};
 
 /* What was learnt of the server is forgotten, so that it is tried in one flight again. */
 static void forget(void)

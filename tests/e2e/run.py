@@ -245,10 +245,11 @@ def main():
     args = options.parse_args()
     here = os.path.dirname(os.path.abspath(__file__))
     gather((args.linked or args.only or "*").split(","), os.path.abspath(args.only_of or here))
-    if args.linked or args.only_of:  # those of this file are about other programs
-        TESTS[:] = [t for t in TESTS[OWN:] if t[2] or args.only_of]
-    elif args.only:
-        TESTS[:] = [t for t in TESTS if t[1].__module__[5:] in args.only.split(",")]
+    if args.only_of:  # those of this file are about other programs
+        TESTS[:] = TESTS[OWN:]
+    elif args.linked or args.only:  # not of the modules that those only use
+        TESTS[:] = [t for t in TESTS if t[1].__module__[5:] in (args.linked or args.only).split(",")
+                    and (t[2] or not args.linked)]
     passed = failed = 0
     with made(args.build, args.linked is not None) as (world, trap):
         good = trap_works(world, trap)

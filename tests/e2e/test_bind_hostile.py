@@ -239,3 +239,21 @@ for i in range(2):
         status, out, err = w.via(port, [PYTHON, "-c", code])
         assert out == b"95\n" * 2 and err.count(b"\n") == 2, (status, out, err)
     test("bind: a server without BIND (%s) is EOPNOTSUPP and a log line" % LABEL)(without)
+
+
+@test("bind and udp: a server that answers no SYN costs its time-out, not the kernel's", linked=False)
+def _(w):
+    code = """
+import errno, socket, time
+begun = time.monotonic()
+l = socket.socket(); l.bind(('%s', 0))
+u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+for call in (l.listen, lambda: u.sendto(b'mine', ('%s', 7))):
+    try: print('no error', call())
+    except OSError as e: print(errno.errorcode[e.errno])
+print(time.monotonic() - begun < 20)""" % (bed.CLIENT4, bed.TARGET4)
+    conf = s.write(w.scratch + "/full.conf", """
+server "full" { address = "%s" port = %d timeout = 1 }
+rule "all" { command = {"connect", "bind", "udp"} via = {"full"} }""" % (bed.PROXY4, s.BLACK_HOLE))
+    out = w.configured(conf, [PYTHON, "-c", code], w.env, 100)
+    assert out[1] == b"ETIMEDOUT\nETIMEDOUT\nTrue\n", out

@@ -6,10 +6,16 @@ import sys
 import bed
 import servers as s
 from hostile import CHOSEN, OK, Talk
+import test_bind
+import test_udp
 from run import test
 
 
 def injected(w, scenario, port):
+    if scenario == "answered":
+        test_bind.callers()
+    if scenario == "datagram":
+        test_udp.targets(w)
     status, out, err = bed.run(
         bed.CLIENT, [w.app("inject_calls"), bed.TARGET4, str(s.ECHO), scenario, bed.PROXY4],
         dict(w.env, SOCKS5_SERVER="socks5h://%s:%d" % (bed.PROXY4, port)), 150)
@@ -32,7 +38,7 @@ def dialled_again(w, scenario):
 
 
 LINKED = "--linked" in sys.argv  # else there is no table to reach
-for SCENARIO in ("blocking", "poll", "epoll", "datagram", "called", "names", "octets", "doubled",
+for SCENARIO in ("blocking", "poll", "epoll", "datagram", "called", "answered", "names", "octets", "doubled",
                  "forked", "executed", "spawned") if LINKED else ():
     if SCENARIO in ("blocking", "poll", "epoll"):
         test("injected: %s, dialled again: each real call fails in turn" % SCENARIO)(
