@@ -30,6 +30,7 @@ static void obey(const char *how, const char *host, const char *port)
     struct socks5_gssapi gssapi = {.size = sizeof(gssapi), .host = name};
     struct socks5_options options = {.size = sizeof(options), .command = SOCKS5_CONNECT, .host = host};
     struct socks5_session *session = socks5_session_new();
+    alarm(60); /* none may take longer */
     int fd = tcp_connect(&server);
     ssize_t octets = -EAGAIN;
     gssapi.protection = strcmp(how, "integrity") == 0 ? SOCKS5_INTEGRITY : SOCKS5_CONFIDENTIALITY;
