@@ -5,6 +5,7 @@ program's to the octet, and the trap sees nothing. One process lives through all
 import itertools
 import os
 import subprocess
+import tempfile
 
 import bed
 import servers as s
@@ -41,9 +42,10 @@ class Client:
         command = alone or [w.app("torture")]
         if not w.linked and not alone:
             command = ["/usr/bin/env", "LD_PRELOAD=" + w.object] + command
+        self.said = tempfile.TemporaryFile()  # a pipe that nobody reads would be full in time
         self.process = subprocess.Popen(["ip", "netns", "exec", bed.CLIENT] + command, env=env,
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                        stderr=subprocess.PIPE, start_new_session=True)
+                                        stderr=self.said, start_new_session=True)
         self.descriptors = None
 
     def __enter__(self):
@@ -51,12 +53,16 @@ class Client:
 
     def __exit__(self, kind, value, trace):
         try:
-            _, err = self.process.communicate(timeout=60)
+            self.process.communicate(timeout=60)
         except subprocess.TimeoutExpired:
             self.process.kill()
             raise
         if kind is None:
-            assert self.process.returncode == 0, (self.process.returncode, err[-2000:])
+            assert self.process.returncode == 0, (self.process.returncode, self.last_words())
+
+    def last_words(self):
+        self.said.seek(0)
+        return self.said.read()[-2000:].decode(errors="replace")
 
     def tell(self, how, port, what=""):
         """What an order came to: (errno's name, octets said)."""
@@ -64,8 +70,8 @@ class Client:
         self.process.stdin.flush()
         line = self.process.stdout.readline().decode().split()
         if len(line) != 3:
-            _, err = self.process.communicate(timeout=60)
-            raise AssertionError("%sit died: %s" % (what, err[-2000:].decode()))
+            self.process.communicate(timeout=60)
+            raise AssertionError("%sit died: %s" % (what, self.last_words()))
         # The first order of all opens what stays open: the tree's memory and the like.
         self.descriptors = self.descriptors or int(line[2])
         assert int(line[2]) <= self.descriptors, "%s descriptors, %d before" % (line[2],
