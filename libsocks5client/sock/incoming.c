@@ -406,14 +406,25 @@ static void move_over(struct mmsghdr *to, const struct mmsghdr *from, bool named
     t->msg_controllen = t->msg_control ? f->msg_controllen : 0;
 }
 
+/* The first of MSGS alone: the number received, or -errno. */
+static int receive_one(struct s5_engine *e, struct s5_association *a, int fd,
+                       struct mmsghdr *msgs, int flags)
+{
+    ssize_t r = s5_incoming_receive(e, a, fd, &msgs[0].msg_hdr, flags);
+    if (r < 0)
+        return (int)r;
+    msgs[0].msg_len = (unsigned)r;
+    return 1;
+}
+
 static int receive_batch(struct s5_engine *e, struct s5_association *a, int fd,
                          struct mmsghdr *msgs, unsigned n, int flags, struct timespec *timeout)
 {
     struct inbox in;
     unsigned good = 0;
     n = prepare_many(a, &in, msgs, n);
-    if (!n)
-        return -EMSGSIZE;
+    if (!n) /* more parts than a batch holds */
+        return receive_one(e, a, fd, msgs, flags);
     int got = e->real->recvmmsg(fd, in.msgs, n, flags | MSG_TRUNC, timeout);
     if (got < 0)
         return lost(e, a, fd, errno);
@@ -437,12 +448,8 @@ int s5_incoming_recvmmsg(struct s5_engine *e, struct s5_association *a, int fd,
     unsigned have = 0;
     uint64_t until = 0;
     n = n > IOVS_MAX ? IOVS_MAX : n;
-    if (flags & (MSG_ERRQUEUE | MSG_PEEK)) { /* one by one: rare, and a call of its own each */
-        ssize_t r = n ? s5_incoming_receive(e, a, fd, &msgs[0].msg_hdr, flags) : 0;
-        if (r >= 0 && n)
-            msgs[0].msg_len = (unsigned)r;
-        return r < 0 ? (int)r : n > 0;
-    }
+    if (flags & (MSG_ERRQUEUE | MSG_PEEK)) /* one by one: rare, and a call of its own each */
+        return n ? receive_one(e, a, fd, msgs, flags) : 0;
     while (have < n) {
         int now = have ? flags | (flags & MSG_WAITFORONE ? MSG_DONTWAIT : 0) : flags;
         int r = receive_batch(e, a, fd, msgs + have, n - have, now, timeout);

@@ -13,12 +13,12 @@ static void tell(const struct s5_endpoint *peer, struct sockaddr *addr, socklen_
 
 int s5_getpeername(struct s5_engine *e, int fd, struct sockaddr *addr, socklen_t *len)
 {
-    struct s5_record *record = s5_connect_record(e, fd);
     struct s5_association *a = s5_associate_of(e, fd);
     struct sockaddr_storage kernel;
     socklen_t size = sizeof kernel;
-    if (a)
+    if (a && !s5_associate_stale(e, fd))
         return s5_associate_getpeername(e, a, fd, addr, len);
+    struct s5_record *record = s5_connect_record(e, fd);
     if (s5_connect_flying(e, fd))
         return -ENOTCONN;
     if (!record || !addr || !len || (int)*len < 0 || atomic_load(&record->state) != S5_RECORD_READY)
@@ -35,15 +35,15 @@ int s5_getpeername(struct s5_engine *e, int fd, struct sockaddr *addr, socklen_t
 
 int s5_getsockname(struct s5_engine *e, int fd, struct sockaddr *addr, socklen_t *len)
 {
-    struct s5_record *record = s5_connect_record(e, fd);
     struct sockaddr_storage kernel;
     struct s5_endpoint name = {.len = 0};
     socklen_t size = sizeof kernel;
+    struct s5_association *a = s5_associate_of(e, fd);
+    if (a && !s5_associate_stale(e, fd))
+        return s5_associate_getsockname(e, a, fd, addr, len);
+    struct s5_record *record = s5_connect_record(e, fd);
     uint32_t state = record ? atomic_load(&record->state) : S5_RECORD_FREE;
     const struct s5_record_more *more = record ? atomic_load(&record->more) : NULL;
-    struct s5_association *a = s5_associate_of(e, fd);
-    if (a)
-        return s5_associate_getsockname(e, a, fd, addr, len);
     if (!addr || !len || (int)*len < 0)
         return e->real->getsockname(fd, addr, len) == 0 ? 0 : -errno;
     if (state == S5_RECORD_NAMED || state == S5_RECORD_LISTENING)

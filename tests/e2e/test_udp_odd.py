@@ -50,6 +50,17 @@ for LABEL, PORT, USER in test_udp.SERVERS:
         lambda w, p=PORT, u=USER: fine(test_udp.through(w, p, u, [w.app("udp_mixed"), bed.TARGET4, "7"])))
 
 
+@test("datagrams at the ends of what the calls take, bare", linked=False)
+def _(w):
+    test_udp.targets(w)
+    fine(bed.run(bed.PROXY, [w.app("udp_extremes", False), bed.TARGET4, "7"], w.env))
+
+
+for LABEL, PORT, USER in test_udp.SERVERS:
+    test("datagrams at the ends of what the calls take, through " + LABEL)(
+        lambda w, p=PORT, u=USER: fine(test_udp.through(w, p, u, [w.app("udp_extremes"), bed.TARGET4, "7"])))
+
+
 @test("a relay that reports names: one gets a stand-in, which is that name", linked=False)
 def _(w):
     def named(name, port=77):
