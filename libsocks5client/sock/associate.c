@@ -114,15 +114,6 @@ void s5_associate_moved(struct s5_engine *e, uint32_t at, int control)
     atomic_store(&atomic_load(&e->associations)[at].control, control);
 }
 
-bool s5_associate_stale(struct s5_engine *e, int fd)
-{
-    struct s5_record *record = s5_registry_find(&e->registry, fd);
-    if (!record || s5_connect_same(e, record, fd))
-        return false;
-    s5_connect_forget(e, fd);
-    return true;
-}
-
 /* --- the lock --- */
 
 static uint64_t self(const struct s5_engine *e)

@@ -81,8 +81,6 @@ S5_HOT int s5_associate_fresh(struct s5_engine *e, struct s5_association *a, int
 int s5_associate_mix(struct s5_engine *e, struct s5_association *a, int fd);
 /* The record that had association NUMBER is no more. */
 void s5_associate_end(struct s5_engine *e, uint32_t number);
-/* FD is not what its slot says (any more): forget it. True when it was so. */
-bool s5_associate_stale(struct s5_engine *e, int fd);
 
 /* The control connection of association *AT, which is set behind the last one where that is not in
  * use; -1: none. */

@@ -254,6 +254,15 @@ void s5_connect_forget(struct s5_engine *e, int fd)
         dispose(e, record);
 }
 
+bool s5_connect_stale(struct s5_engine *e, int fd)
+{
+    struct s5_record *record = s5_registry_find(&e->registry, fd);
+    if (!record || s5_connect_same(e, record, fd))
+        return false;
+    s5_connect_forget(e, fd);
+    return true;
+}
+
 /* --- what it came to --- */
 
 void s5_connect_log_unreachable(struct s5_engine *e, uint32_t server_index, int error)

@@ -120,6 +120,8 @@ static inline struct s5_record *s5_connect_record(struct s5_engine *e, int fd)
 uint64_t s5_connect_cookie(struct s5_engine *e, int fd);
 /* Whether FD names the socket RECORD was made for still: it may have been closed unseen. */
 bool s5_connect_same(struct s5_engine *e, const struct s5_record *record, int fd);
+/* FD is not what its slot says (any more): forget it. True when it was so. */
+bool s5_connect_stale(struct s5_engine *e, int fd);
 /* RECORD's flight, held so that it stays what it is until s5_flight_release; NULL when RECORD is
  * not in flight or its flight was reclaimed. */
 struct s5_flight *s5_connect_pinned(const struct s5_record *record);

@@ -362,7 +362,8 @@ static bool names_server(struct s5_engine *e, int fd, const struct msghdr *msg,
 static struct s5_asker *enlist_loose(struct s5_engine *e, int fd, const struct s5_endpoint *server)
 {
     struct s5_endpoint self, nobody = {0};
-    if (!s5_registry_foreign(&e->registry, fd) || find_self(e, fd, server, false, &self) < 0)
+    bool taken = !s5_registry_foreign(&e->registry, fd) && !s5_connect_stale(e, fd);
+    if (taken || find_self(e, fd, server, false, &self) < 0)
         return NULL;
     return enlist(e, fd, S5_ASKER_LOOSE, &self, &nobody);
 }

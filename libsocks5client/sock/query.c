@@ -16,7 +16,7 @@ int s5_getpeername(struct s5_engine *e, int fd, struct sockaddr *addr, socklen_t
     struct s5_association *a = s5_associate_of(e, fd);
     struct sockaddr_storage kernel;
     socklen_t size = sizeof kernel;
-    if (a && !s5_associate_stale(e, fd))
+    if (a && !s5_connect_stale(e, fd))
         return s5_associate_getpeername(e, a, fd, addr, len);
     struct s5_record *record = s5_connect_record(e, fd);
     if (s5_connect_flying(e, fd))
@@ -39,7 +39,7 @@ int s5_getsockname(struct s5_engine *e, int fd, struct sockaddr *addr, socklen_t
     struct s5_endpoint name = {.len = 0};
     socklen_t size = sizeof kernel;
     struct s5_association *a = s5_associate_of(e, fd);
-    if (a && !s5_associate_stale(e, fd))
+    if (a && !s5_connect_stale(e, fd))
         return s5_associate_getsockname(e, a, fd, addr, len);
     struct s5_record *record = s5_connect_record(e, fd);
     uint32_t state = record ? atomic_load(&record->state) : S5_RECORD_FREE;

@@ -68,6 +68,35 @@ static void expect_none(int way, int herr, int rcode)
         CHECK(n >= NS_HFIXEDSZ && (reply[3] & 15) == rcode && reply[6] == 0 && reply[7] == 0);
 }
 
+/* A socket of its own to the first name server, by the calls that take whole messages: each answer is
+ * from that server, of whom as much is told as there is room for. */
+static void by_messages(void)
+{
+    struct sockaddr_in server = _res.nsaddr_list[0], from[2] = {{0}};
+    struct timeval limit = {20, 0};
+    char more[512];
+    struct iovec iov[2] = {{reply, sizeof reply}, {more, sizeof more}};
+    struct mmsghdr m[2] = {
+        {.msg_hdr = {.msg_name = &from[0], .msg_namelen = sizeof *from, .msg_iov = &iov[0], .msg_iovlen = 1}},
+        {.msg_hdr = {.msg_name = &from[1], .msg_namelen = sizeof *from, .msg_iov = &iov[1], .msg_iovlen = 1}}};
+    int len = res_mkquery(ns_o_query, name, ns_c_in, ns_t_a, NULL, 0, NULL, query, sizeof query);
+    int fd = socket(AF_INET, SOCK_DGRAM, 0);
+    CHECK(len > 0 && fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) == 0);
+    CHECK(recvmmsg(fd, m, 2, MSG_DONTWAIT, NULL) == -1 && errno == EAGAIN);
+    for (int i = 0; i < 2; i++)
+        CHECK(sendto(fd, query, (size_t)len, 0, (struct sockaddr *)&server, sizeof server) == len);
+    CHECK(recvmmsg(fd, m, 2, 0, NULL) == 2);
+    for (int i = 0; i < 2; i++)
+        CHECK(m[i].msg_len > (unsigned)len && memcmp(iov[i].iov_base, query, 2) == 0 &&
+              from[i].sin_port == server.sin_port && from[i].sin_addr.s_addr == server.sin_addr.s_addr);
+    CHECK(recvmsg(fd, &m[0].msg_hdr, MSG_DONTWAIT) == -1 && errno == EAGAIN);
+    CHECK(sendto(fd, query, (size_t)len, 0, (struct sockaddr *)&server, sizeof server) == len);
+    socklen_t little = 2;
+    CHECK(recvfrom(fd, reply, sizeof reply, 0, (struct sockaddr *)from, &little) > len);
+    CHECK(from[0].sin_family == AF_INET && little == sizeof server);
+    CHECK(close(fd) == 0);
+}
+
 int main(int argc, char **argv)
 {
     if (argc < 3)
@@ -80,6 +109,8 @@ int main(int argc, char **argv)
         split(argv[2]);
         expect_none(way, HOST_NOT_FOUND, ns_r_nxdomain);
     }
+    split(argv[1]);
+    by_messages();
     char wrong[300];
     memset(wrong, 'x', sizeof wrong - 1);
     wrong[sizeof wrong - 1] = 0;

@@ -75,6 +75,18 @@ for HOW in WAYS:
                 lambda w, how=HOW, host=HOST, p=PORT, u=USER: called_back(w, how, host, p, u))
 
 
+def crowd(w, covered):
+    callers()
+    command = [w.app("crowd", covered), bed.TARGET4, str(CALLER)]
+    fine(w.via(s.DANTED, command) if covered else bed.run(bed.PROXY, command, w.env, 60))
+
+
+test("bind: called back, and connected, among hundreds of descriptors, bare", linked=False)(
+    lambda w: crowd(w, False))
+test("bind: called back, and connected, among hundreds of descriptors, through danted")(
+    lambda w: crowd(w, True))
+
+
 # --- FTP: the server of files calls back for each transfer ---
 
 def url_host(host):
