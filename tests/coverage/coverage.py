@@ -14,11 +14,11 @@ import sys
 TOP = os.path.abspath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
 # What was reached; 95 is what the library shall come to. Missing are, for the most part, single lines for
 # system calls that fail and tables that are full.
-FLOORS = {"libsocks5client": 93.5, "preload": 90.0}
+FLOORS = {"libsocks5client": 94.5, "preload": 90.0}
 # Each line a run of its own, side by side; those that begin with + are of programs with the hooks inside.
 # Left out: what is about other things than what is run (doctor) or runs the same lines again.
 RUNS = ("apps,servers,names,lookups,logs", "udp,udp_odd,hostile,kernel_says,isolation",
-        "bind,bind_hostile,covering,gssapi,datagrams,memory", "+injection")
+        "bind,bind_hostile,covering,gssapi,datagrams,memory,library", "unix,soak,torture", "+injection")
 # What takes long and runs nothing else, and what such a build cannot pass: its counts are written by
 # system calls, and need a folder that may be written to.
 SKIP = ("thousand", "iperf3", "20 MB", "no system call is added", "a file that cannot be read",
