@@ -32,6 +32,15 @@ int main(int argc, char **argv)
     close(fd);
 
     fd = tcp_socket(&p, 0);
+    struct mmsghdr two[2] = {{.msg_hdr = msg}, {.msg_hdr = {.msg_iov = iov, .msg_iovlen = 1}}};
+    CHECK(sendmmsg(fd, two, 1, MSG_FASTOPEN) == 1 && two[0].msg_len == 7);
+    expect(fd, "sendmsg");
+    CHECK(sendmmsg(fd, two + 1, 1, 0) == 1 && two[1].msg_len == 4);
+    expect(fd, "send");
+    check_names(fd, &p);
+    close(fd);
+
+    fd = tcp_socket(&p, 0);
     int on = 1;
     if (setsockopt(fd, IPPROTO_TCP, TCP_FASTOPEN_CONNECT, &on, sizeof(on)) == 0) {
         CHECK(connect(fd, peer_addr(&p), p.len) == 0);

@@ -189,6 +189,7 @@ static void wrong(void)
     CHECK(getsockopt(loose, SOL_SOCKET, SO_TYPE, &octets, &len) == 0 && octets == SOCK_DGRAM);
     len = sizeof octets;
     CHECK(getsockopt(loose, SOL_SOCKET, 12345, &octets, &len) == -1 && errno == ENOPROTOOPT);
+    CHECK(sendto(-1, "x", 1, 0, peer_addr(&target), target.len) == -1 && errno == EBADF);
     check_names(fd, &target);
     close(loose);
     close(fd);

@@ -341,11 +341,13 @@ print(subprocess.run([sys.executable, '-c', child, at], env={}, stdout=subproces
     right(w.via(s.DANTED, [PYTHON, "-c", code]), b"b'x'")
 
 
-@test("rcmd is refused: libc would connect by itself")
+@test("rcmd and rexec are refused: libc would connect by itself")
 def _(w):
     code = """
 import ctypes
 libc = ctypes.CDLL(None, use_errno=True)
 host = ctypes.c_char_p(b'both.example')
-print(libc.rcmd(ctypes.byref(host), 514 << 8, b'a', b'b', b'c', None), ctypes.get_errno())"""
-    right(w.via(s.DANTED, [PYTHON, "-c", code]), b"-1 95")
+for call, more in ((libc.rcmd, ()), (libc.rcmd_af, (2,)), (libc.rexec, ()), (libc.rexec_af, (2,))):
+    ctypes.set_errno(0)
+    print(call(ctypes.byref(host), 514 << 8, b'a', b'b', b'c', None, *more), ctypes.get_errno(), end=' ')"""
+    right(w.via(s.DANTED, [PYTHON, "-c", code]), b"-1 95 -1 95 -1 95 -1 95")

@@ -57,3 +57,13 @@ Test(scatter, puts_as_far_as_there_is_room)
     cr_expect_eq(s5_scatter_gather(iov, n, have, 5), 5);
     cr_expect_eq(s5_scatter_gather(NULL, 0, have, 5), 0);
 }
+
+Test(scatter, ends_where_the_buffers_do)
+{
+    uint8_t memory[2][4] = {{1, 2, 3, 4}, {5, 6, 7, 8}};
+    struct iovec iov[2] = {{memory[0], 4}, {memory[1], 4}};
+    s5_scatter_move(iov, 2, 1, 6, 5); /* two of the five are there */
+    cr_assert_eq(memcmp(memory, ((uint8_t[]){1, 7, 8, 4, 5, 6, 7, 8}), 8), 0);
+    s5_scatter_move(iov, 2, 6, 0, 5);
+    cr_assert_eq(memcmp(memory, ((uint8_t[]){1, 7, 8, 4, 5, 6, 7, 8}), 8), 0);
+}

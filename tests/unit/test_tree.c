@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -55,6 +56,19 @@ Test(tree, strange_values_are_refused)
     s5_tree_value(plain, 0, wrong);
     cr_assert_eq(s5_tree_attach(wrong, &again, &r_fd, &adopt), -ESTALE);
     cr_assert(again == NULL && r_fd == -7, "outputs are left alone");
+}
+
+Test(tree, of_another_release_is_refused)
+{
+    int fd, again_fd, adopt;
+    struct s5_tree *tree = create(&fd), *again;
+    char value[S5_TREE_VALUE_MAX];
+    cr_assert_eq(s5_tree_value(fd, 0, value), 0);
+    tree->magic++;
+    errno = 7;
+    cr_assert_eq(s5_tree_attach(value, &again, &again_fd, &adopt), -ESTALE);
+    cr_assert_eq(s5_tree_value(-1, 0, value), -EBADF);
+    cr_assert_eq(errno, 7);
 }
 
 Test(tree, cannot_be_shrunk_under_its_readers)
@@ -116,6 +130,27 @@ Test(standing, is_kept_in_a_file_and_old_lines_are_forgotten)
     struct s5_tree *other = create(&fd);
     s5_standing_open(other, directory);
     cr_assert_eq(s5_standing_get(other, 15), S5_STANDING_BAD, "learnt by one run, known to the next");
+    unlink(path);
+    rmdir(directory);
+}
+
+Test(standing, a_file_that_has_grown_long_is_begun_anew)
+{
+    int fd;
+    char directory[] = "/tmp/standing-XXXXXX", path[64];
+    struct stat st;
+    cr_assert_not_null(mkdtemp(directory));
+    snprintf(path, sizeof path, "%s/standing", directory);
+    FILE *f = fopen(path, "w");
+    for (int i = 0; i < 20000; i++)
+        fprintf(f, "%lld 11 1\n", (long long)time(NULL) - 60);
+    fclose(f);
+    s5_standing_open(create(&fd), directory);
+    cr_assert_eq(stat(path, &st), 0);
+    cr_assert_lt(st.st_size, 100, "%lld octets", (long long)st.st_size);
+    struct s5_tree *other = create(&fd);
+    s5_standing_open(other, directory);
+    cr_assert_eq(s5_standing_get(other, 11), S5_STANDING_GOOD);
     unlink(path);
     rmdir(directory);
 }
