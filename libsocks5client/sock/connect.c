@@ -94,10 +94,8 @@ static int connect_again(struct s5_engine *e, struct s5_record *record, int fd)
 {
     struct sockaddr_storage peer;
     socklen_t len = sizeof peer;
-    if (!s5_connect_same(e, record, fd)) {
-        s5_connect_forget(e, fd);
+    if (s5_connect_stale(e, fd))
         return 1;
-    }
     s5_connect_turn(e, record, 0);
     switch ((enum s5_record_state)atomic_load(&record->state)) {
     case S5_RECORD_FLYING:

@@ -67,10 +67,8 @@ struct s5_asker *s5_nameserver_asker(struct s5_engine *e, int fd, struct s5_reco
     uint32_t number = more ? atomic_load(&more->asker) : 0;
     if (!number)
         return NULL;
-    if (!s5_connect_same(e, record, fd)) { /* closed and reused where no hook saw it */
-        s5_connect_forget(e, fd);
+    if (s5_connect_stale(e, fd)) /* closed and reused where no hook saw it */
         return NULL;
-    }
     *ret_record = record;
     return &atomic_load(&e->askers)[number - 1];
 }

@@ -25,10 +25,8 @@ int s5_getpeername(struct s5_engine *e, int fd, struct sockaddr *addr, socklen_t
         return e->real->getpeername(fd, addr, len) == 0 ? 0 : -errno;
     if (e->real->getpeername(fd, (struct sockaddr *)&kernel, &size) != 0)
         return -errno;
-    if (!s5_connect_same(e, record, fd)) {
-        s5_connect_forget(e, fd); /* closed and reused where no hook saw it */
+    if (s5_connect_stale(e, fd)) /* closed and reused where no hook saw it */
         return e->real->getpeername(fd, addr, len) == 0 ? 0 : -errno;
-    }
     tell(&record->peer, addr, len);
     return 0;
 }

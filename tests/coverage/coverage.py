@@ -12,7 +12,7 @@ import subprocess
 import sys
 
 TOP = os.path.abspath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
-# What is missing are, for the most part, single lines for system calls that fail and tables that are full.
+# Missing are, for the most part, single lines for system calls that fail and tables that are full.
 FLOORS = {"libsocks5client": 95.0, "preload": 90.0}
 # Each line a run of its own, side by side; those that begin with + are of programs with the hooks inside.
 # Left out: what is about other things than what is run (doctor) or runs the same lines again.

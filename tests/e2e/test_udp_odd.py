@@ -39,26 +39,17 @@ for FAMILY, LITERAL in (("socket.AF_INET", (bed.TARGET4, 7)), ("socket.AF_INET6"
             right(test_udp.through(w, port, user, [PYTHON, "-c", code]), b"by name")
 
 
-@test("datagrams to two ways at once, wrong ones, and ones in parts, bare", linked=False)
-def _(w):
+def bare(w, app):
     test_udp.targets(w)
-    fine(bed.run(bed.PROXY, [w.app("udp_mixed", False), bed.TARGET4, "7"], w.env))
+    fine(bed.run(bed.PROXY, [w.app(app, False), bed.TARGET4, "7"], w.env))
 
 
-for LABEL, PORT, USER in test_udp.SERVERS:
-    test("datagrams to two ways at once, wrong ones, and ones in parts, through " + LABEL)(
-        lambda w, p=PORT, u=USER: fine(test_udp.through(w, p, u, [w.app("udp_mixed"), bed.TARGET4, "7"])))
-
-
-@test("datagrams at the ends of what the calls take, bare", linked=False)
-def _(w):
-    test_udp.targets(w)
-    fine(bed.run(bed.PROXY, [w.app("udp_extremes", False), bed.TARGET4, "7"], w.env))
-
-
-for LABEL, PORT, USER in test_udp.SERVERS:
-    test("datagrams at the ends of what the calls take, through " + LABEL)(
-        lambda w, p=PORT, u=USER: fine(test_udp.through(w, p, u, [w.app("udp_extremes"), bed.TARGET4, "7"])))
+for APP, TITLE in (("udp_mixed", "datagrams to two ways at once, wrong ones, and ones in parts, "),
+                   ("udp_extremes", "datagrams at the ends of what the calls take, ")):
+    test(TITLE + "bare", linked=False)(lambda w, a=APP: bare(w, a))
+    for LABEL, PORT, USER in test_udp.SERVERS:
+        test(TITLE + "through " + LABEL)(
+            lambda w, a=APP, p=PORT, u=USER: fine(test_udp.through(w, p, u, [w.app(a), bed.TARGET4, "7"])))
 
 
 @test("a relay that reports names: one gets a stand-in, which is that name", linked=False)
