@@ -31,6 +31,7 @@ def started(command, **options):
 class Bed:
     def __init__(self, build, scratch, delay):
         """DELAY: microseconds there and back."""
+        bed.as_root(True)  # as the servers
         self.build, self.scratch, self.delay = build, scratch, delay
         self.client = build + "/tests/bench/bench_peer_client"
         self._hosts()
@@ -52,7 +53,6 @@ class Bed:
     def _hosts():
         folder = "/etc/netns/" + bed.CLIENT
         os.makedirs(folder)
-        bed.atexit.register(bed.shutil.rmtree, folder)
         for name, text in (("resolv.conf", "nameserver 10.88.2.2\n"),
                            ("hosts", "127.0.0.1 localhost\n"),
                            ("nsswitch.conf", "hosts: files dns\n")):
@@ -60,7 +60,6 @@ class Bed:
                 f.write(text)
         for ns in (bed.CLIENT, bed.PROXY):
             bed.sh("ip netns add " + ns)
-            bed.atexit.register(subprocess.run, ["ip", "netns", "del", ns], check=False)
             bed.sh("ip -n %s link set lo up" % ns)
             with bed.inside(ns):
                 # Ports of connections gone by are free at once: there are many.

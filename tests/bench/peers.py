@@ -16,7 +16,8 @@ import time
 import xml.dom.minidom
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path.insert(0, HERE)
+sys.path[:0] = [HERE, os.path.dirname(HERE)]
+import isolated
 import contenders
 import peerbed  # first: it says where the rest is
 import peer_counts
@@ -71,6 +72,7 @@ def plots(folder):
     return len(found) == len(report.PLOTS), "%d plots" % len(found)
 
 def main():
+    isolated.enter()
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--build", default=os.path.join(HERE, "..", "..", "build"))
     options.add_argument("--quick", action="store_true")

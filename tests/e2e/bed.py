@@ -4,20 +4,25 @@ to target, and a trap that records every packet the client sends anywhere but to
 The client's default route leads into a link whose far end is the trap: a packet socket there sees
 what tries to go past the proxy, be it to the target, to a DNS server or anywhere else. A second
 packet socket, on the client's link to the proxy, records what goes to the proxy host but not to one
-of its SOCKS ports. Everything is made by this run, under names of its own, and unmade at its end."""
+of its SOCKS ports.
+
+Programs under test run as an ordinary user, servers as root. Everything is made inside the namespaces of
+isolated.py and is gone with them; each worker of a run has names of its own."""
 
 import atexit
 import ctypes
 import os
-import shutil
+import pwd
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 
 import trap
 
-TAG = "s5%x" % (os.getpid() & 0xFFFFF)
+HERE = os.path.dirname(os.path.abspath(__file__))
+TAG = "s5" + os.environ.get("PYTEST_XDIST_WORKER", "")
 CLIENT, PROXY, TARGET = (TAG + h for h in ("c", "p", "t"))
 
 CLIENT4, PROXY4 = "10.88.1.1", "10.88.1.2"
@@ -29,6 +34,8 @@ IDN4, IDN6 = "10.88.2.76", "fd88:2::76"  # the addresses of a name that is not A
 HOSTS4 = "10.88.2.77"  # what the client's hosts file has under only4.hosts.example
 SOCKS_PORTS = range(1080, 1100)
 RELAY_PORTS = range(40000, 50000)
+USER = TAG + "o"  # the ordinary user
+FILES = {}  # where a host of the bed has its resolv.conf and hosts
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -61,9 +68,8 @@ class inside:
 
 
 def _link(a, a_name, b, b_name):
-    sh("ip link add %s0 type veth peer name %s1" % (TAG, TAG))
-    for end, ns, name in (("0", a, a_name), ("1", b, b_name)):
-        sh("ip link set %s%s netns %s name %s" % (TAG, end, ns, name))
+    sh("ip link add %s netns %s type veth peer name %s netns %s" % (a_name, a, b_name, b))
+    for ns, name in ((a, a_name), (b, b_name)):
         sh("ip -n %s link set %s up" % (ns, name))
 
 
@@ -73,24 +79,45 @@ def _address(ns, dev, *addresses):
                                               " nodad" if ":" in address else ""))
 
 
-def _files():
+def _files(root):
     """What a host of the bed finds as its own under /etc (ip netns exec sees to that): client and proxy
-    ask the target for names, which the client cannot reach."""
+    ask the target for names, which the client cannot reach. In a root of its own the client finds them
+    there."""
     hosts = "127.0.0.1 localhost\n::1 localhost ip6-localhost\n"
     for ns, more in ((CLIENT, HOSTS4 + " only4.hosts.example\n"), (PROXY, "")):
-        folder = "/etc/netns/" + ns
-        os.makedirs(folder)
-        atexit.register(shutil.rmtree, folder)
+        folder = root + "/etc" if root and ns == CLIENT else "/etc/netns/" + ns
+        os.makedirs(folder, exist_ok=True)
+        FILES[ns] = folder
         for name, text in (("resolv.conf", "nameserver %s\n" % TARGET4), ("hosts", hosts + more)):
             with open("%s/%s" % (folder, name), "w", encoding="ascii") as f:
                 f.write(text)
 
 
-def make():
-    _files()
+def _layer(root, scratch):
+    """A layer of memory above ROOT, in which the folders that tests use are where they are outside."""
+    layer = tempfile.mkdtemp(prefix="socksify-root-")
+    sh("mount -t tmpfs -o mode=755 layer " + layer)
+    for name in ("upper", "work", "root"):
+        os.mkdir("%s/%s" % (layer, name))
+    sh("mount -t overlay -o lowerdir=%s,upperdir=%s/upper,workdir=%s/work layer %s/root"
+       % (root, layer, layer, layer))
+    layer += "/root"
+    for path in ("/proc", "/sys", "/dev", scratch, os.path.dirname(os.path.dirname(HERE))):
+        os.makedirs(layer + path, exist_ok=True)
+        sh("mount --rbind '%s' '%s'" % (path, layer + path))
+    sh("mount -t tmpfs -o mode=755 run %s/run" % layer)
+    sh("chroot %s useradd -M -u %d -d '%s/home' -s /bin/sh %s" % (layer, user().pw_uid, scratch, USER))
+    return layer
+
+
+def make(root=None, scratch=None):
+    """The hosts, with their links; the trap. SCRATCH becomes the ordinary user's. With ROOT what runs as
+    that user finds this root file system as its own."""
+    user_folder(scratch)
+    _root[:] = [_layer(root, scratch)] if root else []
+    _files(_root[0] if root else None)
     for ns in (CLIENT, PROXY, TARGET, TAG + "x"):
         sh("ip netns add " + ns)
-        atexit.register(subprocess.run, ["ip", "netns", "del", ns], check=False)
         sh("ip -n %s link set lo up" % ns)
         with inside(ns):
             for path, value in (("ipv6/conf/all/forwarding", "0"), ("ipv4/ip_forward", "0"),
@@ -121,15 +148,54 @@ def make():
 
 # --- processes ---
 
-_started = []
+_started, _root = [], []
+_all_root = False
 
 
-def start(ns, command, **options):
-    """A server process in a namespace, ended (by its process group) when the run ends."""
-    process = subprocess.Popen(["ip", "netns", "exec", ns] + command, start_new_session=True,
+def user():
+    """The ordinary user, of this run."""
+    try:
+        return pwd.getpwnam(USER)
+    except KeyError:
+        subprocess.run(["useradd", "-M", "-d", "/nonexistent", "-s", "/bin/sh", USER], check=False, timeout=30)
+        return pwd.getpwnam(USER)
+
+
+def user_folder(path):
+    os.makedirs(path, exist_ok=True)
+    os.chown(path, user().pw_uid, user().pw_gid)
+    os.chmod(path, 0o755)
+
+
+def as_root(root):
+    """Whether programs under test run as root from now on."""
+    global _all_root
+    _all_root = root
+
+
+def within(ns, command, root=False):
+    """COMMAND as it is run in the namespace NS: as an ordinary user unless ROOT."""
+    identity = []
+    if not (root or _all_root):
+        identity = ["setpriv", "--reuid=%d" % user().pw_uid, "--regid=%d" % user().pw_gid, "--clear-groups"]
+        if _root:
+            identity = ["chroot", _root[0]] + identity
+    return ["ip", "netns", "exec", ns] + identity + command
+
+
+def start(ns, command, root=None, **options):
+    """A process in a namespace, ended (by its process group) when the run ends: the client's as an ordinary
+    user, others, which are servers, as root."""
+    root = ns != CLIENT if root is None else root
+    process = subprocess.Popen(within(ns, command, root), start_new_session=True,
                                stdin=subprocess.DEVNULL, **options)
     _started.append(process)
     return process
+
+
+def asan_runtime():
+    return subprocess.run(["gcc", "-print-file-name=libasan.so"], check=True, text=True,
+                          stdout=subprocess.PIPE).stdout.strip()
 
 
 def stop(process):
@@ -164,10 +230,10 @@ def wait_port(ns, address, port, seconds=15):
             time.sleep(0.05)
 
 
-def run(ns, command, env=None, seconds=60, data=None):
-    """A command in a namespace: (exit status, stdout, stderr). Killed whole when it takes too long:
-    status -1."""
-    process = subprocess.Popen(["ip", "netns", "exec", ns] + command, env=env,
+def run(ns, command, env=None, seconds=60, data=None, root=False):
+    """A command in a namespace, as an ordinary user unless ROOT: (exit status, stdout, stderr). Killed
+    whole when it takes too long: status -1."""
+    process = subprocess.Popen(within(ns, command, root), env=env,
                                start_new_session=True, stdout=subprocess.PIPE,
                                stderr=subprocess.PIPE,
                                stdin=subprocess.PIPE if data is not None else subprocess.DEVNULL)

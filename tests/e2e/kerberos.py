@@ -40,7 +40,7 @@ socks pass { from: 0/0 to: 0/0
 def hosts():
     """NAME is the proxy's, in the client's and the proxy's namespaces."""
     for ns in (bed.CLIENT, bed.PROXY):
-        with open("/etc/netns/%s/hosts" % ns, "a", encoding="ascii") as f:
+        with open(bed.FILES[ns] + "/hosts", "a", encoding="ascii") as f:
             f.write("%s %s\n" % (bed.PROXY4, NAME))
 
 
@@ -56,10 +56,10 @@ class Kerberos:
         hosts()
         self.sockd = dante()
         self.dir = scratch + "/krb5"
+        bed.user_folder(self.dir)
         self.realm = realms.Realm(self.dir, bed.PROXY4, KDC, ["rcmd/" + NAME], ["alice"],
-                                  ["ip", "netns", "exec", bed.PROXY])
+                                  bed.within(bed.PROXY, [], root=True), bed.within(bed.PROXY, []))
         bed.atexit.register(self.realm.stop)
-        os.chmod(self.dir, 0o755)
         os.chmod(self.dir + "/services.keytab", 0o644)
         conf = self.dir + "/danted.conf"
         with open(conf, "w") as f:

@@ -2,7 +2,6 @@
 Debian's packages, configured in a scratch directory."""
 
 import os
-import pwd
 import socket
 import subprocess
 import sys
@@ -75,9 +74,16 @@ Subsystem sftp internal-sftp
 """
 
 
-def write(path, text):
-    with open(path, "w") as f:
+def _write(path, text):
+    with open(path, "w", encoding="utf-8") as f:
         f.write(text)
+    return path
+
+
+def write(path, text):
+    """A file of the ordinary user's."""
+    _write(path, text)
+    os.chown(path, bed.user().pw_uid, bed.user().pw_gid)
     return path
 
 
@@ -126,7 +132,7 @@ def targets(scratch):
     www = scratch + "/www"
     os.makedirs(www)
     os.chmod(scratch, 0o755)
-    write(www + "/index.html", "it came through\n")
+    _write(www + "/index.html", "it came through\n")
     with open(www + "/1m", "wb") as f:
         f.write(os.urandom(1 << 20))
     with open(www + "/20m", "wb") as f:
@@ -146,12 +152,12 @@ def targets(scratch):
                    check=True, timeout=60, stderr=subprocess.DEVNULL)
     with open(scratch + "/tls.pem", "a") as key, open(scratch + "/tls.crt") as certificate:
         key.write(certificate.read())
-    conf = write(scratch + "/nginx.conf", NGINX_CONF % {"dir": scratch})
+    conf = _write(scratch + "/nginx.conf", NGINX_CONF % {"dir": scratch})
     bed.start(bed.TARGET, ["nginx", "-c", conf, "-e", scratch + "/nginx.err"])
     bed.start(bed.TARGET, ["redis-server", "--port", str(REDIS), "--bind", bed.TARGET4,
                            bed.TARGET6, "--save", "", "--dir", scratch, "--protected-mode", "no"],
               stdout=subprocess.DEVNULL)
-    conf = write(scratch + "/vsftpd.conf", VSFTPD_CONF % {"dir": scratch, "port": FTP})
+    conf = _write(scratch + "/vsftpd.conf", VSFTPD_CONF % {"dir": scratch, "port": FTP})
     os.makedirs(scratch + "/empty")
     bed.start(bed.TARGET, ["vsftpd", conf], stderr=subprocess.DEVNULL)
     sshd(scratch, bed.TARGET, SSH)
@@ -165,8 +171,9 @@ def sshd(scratch, ns, port):
         if not os.path.exists(scratch + "/" + key):
             subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f",
                             scratch + "/" + key], check=True, timeout=30)
+    os.chown(scratch + "/user_key", bed.user().pw_uid, bed.user().pw_gid)
     os.makedirs("/run/sshd", exist_ok=True)
-    conf = write(scratch + "/sshd.conf", SSHD_CONF % {"dir": scratch})
+    conf = _write(scratch + "/sshd.conf", SSHD_CONF % {"dir": scratch})
     bed.start(ns, ["/usr/sbin/sshd", "-D", "-e", "-p", str(port), "-f", conf],
               stderr=open(scratch + "/sshd.log", "a"))
 
@@ -175,10 +182,8 @@ def sshd(scratch, ns, port):
 
 
 def add_user():
-    """danted checks passwords against the system's; the user is this run's and goes with it."""
+    """danted checks passwords against the system's."""
     subprocess.run(["useradd", "-M", "-s", "/usr/sbin/nologin", USER], check=True, timeout=30)
-    bed.atexit.register(subprocess.run, ["userdel", USER], check=False,
-                        stderr=subprocess.DEVNULL)
     # Of the hashes that are quick to check: hundreds of programs log in at once.
     subprocess.run(["chpasswd", "-c", "SHA256", "-s", "1000"], input="%s:%s\n" % (USER, PASSWORD), text=True, check=True,
                    timeout=30)
@@ -187,7 +192,7 @@ def add_user():
 def socks(scratch):
     add_user()
     for port, method in ((DANTED, "none"), (DANTED_AUTH, "username")):
-        conf = write("%s/danted-%d.conf" % (scratch, port), DANTED_CONF % {
+        conf = _write("%s/danted-%d.conf" % (scratch, port), DANTED_CONF % {
             "log": "%s/danted-%d.log" % (scratch, port), "p4": bed.PROXY4, "p6": bed.PROXY6,
             "port": port, "method": method})
         bed.start(bed.PROXY, ["danted", "-f", conf, "-p", "%s/danted-%d.pid" % (scratch, port)])
@@ -197,11 +202,10 @@ def socks(scratch):
                           PASSWORD], stderr=subprocess.DEVNULL)
     sshd(scratch, bed.PROXY, 2222)
     bed.wait_port(bed.PROXY, "127.0.0.1", 2222)
-    user = pwd.getpwuid(os.getuid()).pw_name
     bed.start(bed.PROXY, ["ssh", "-N", "-D", "%s:%d" % (bed.PROXY4, SSH_D), "-p", "2222", "-i",
                           scratch + "/user_key", "-o", "StrictHostKeyChecking=no", "-o",
                           "UserKnownHostsFile=/dev/null", "-o", "IdentitiesOnly=yes", "-F", "none",
-                          "-q", user + "@127.0.0.1"])
+                          "-q", "root@127.0.0.1"])
     for port in (DANTED, DANTED_AUTH, MICROSOCKS, MICROSOCKS_AUTH, SSH_D):
         bed.wait_port(bed.PROXY, bed.PROXY4, port)
     return black_hole()

@@ -5,7 +5,7 @@ import os
 
 import bed
 import servers as s
-from run import AUTH, fine, test
+from world import ASAN, AUTH, PLAIN, TSAN, fine, test
 
 ECHOING = ["tcp_blocking", "tcp_nonblock_poll", "tcp_nonblock_select", "epoll_before", "epoll_after",
            "epoll_thread", "threads_200", "poll_shared", "fork_after", "fork_connecting", "fork_child_finishes",
@@ -15,6 +15,11 @@ ECHOING = ["tcp_blocking", "tcp_nonblock_poll", "tcp_nonblock_select", "epoll_be
            "under_way"]
 STALLING = ["poll_timeout", "early_stalled", "sndtimeo", "eintr"]
 COVERED_ONLY = {"getaddrinfo_closed": "closed", "udp_refused": "refused"}  # third argument
+THREADED = ("threads_200", "epoll_thread", "poll_shared", "connect_500")
+WAYS = (("danted", "socksify", s.DANTED, ""),
+        ("danted with password", "preload", s.DANTED_AUTH, AUTH),
+        ("microsocks", "preload", s.MICROSOCKS, ""),
+        ("ssh -D", "socksify", s.SSH_D, ""))
 FAMILY6 = ["tcp_blocking", "tcp_nonblock_poll", "epoll_before", "epoll_after", "exec_inherit",
            "fastopen", "raw_syscall", "raw_calls", "options_kept", "udp_refused", "spawn"]
 
@@ -50,25 +55,24 @@ def nobody_answers(conversation):
     conversation.hang()
 
 
-for NAME in ECHOING:
+# Each program goes two of the ways, one of either door; all of them with --full.
+for NUMBER, NAME in enumerate(ECHOING):
     for HOST in [bed.TARGET4] + ([bed.TARGET6] if NAME in FAMILY6 else []):
-        test("%s to %s, bare" % (NAME, HOST), linked=False)(
+        test("%s to %s, bare" % (NAME, HOST), on=PLAIN)(
             lambda w, name=NAME, host=HOST: fine(bed.run(
                 bed.PROXY, [w.app(name, False), host, str(s.ECHO)], w.env, 60)))
-        for LABEL, DOOR, PORT, USER in (
-                ("danted", "socksify", s.DANTED, ""),
-                ("danted with password", "preload", s.DANTED_AUTH, AUTH),
-                ("microsocks", "preload", s.MICROSOCKS, ""),
-                ("ssh -D", "socksify", s.SSH_D, "")):
+        for WAY, (LABEL, DOOR, PORT, USER) in enumerate(WAYS):
             if HOST == bed.TARGET6 and PORT not in (s.DANTED, s.MICROSOCKS):
                 continue
             if NAME == "udp_refused" and PORT in (s.DANTED, s.DANTED_AUTH):
                 continue  # there it works, see test_udp.py
-            test("%s to %s through %s, %s" % (NAME, HOST, LABEL, DOOR))(
-                lambda w, d=DOOR, p=PORT, u=USER, n=NAME, h=HOST: covered(w, d, p, u, n, h))
+            test("%s to %s through %s, %s" % (NAME, HOST, LABEL, DOOR),
+                 on=(ASAN, TSAN) if NAME in THREADED and WAY < 2 else ASAN,
+                 full=HOST == bed.TARGET4 and (NUMBER + WAY) % 2 != 0 and NAME != "udp_refused")(
+                     lambda w, d=DOOR, p=PORT, u=USER, n=NAME, h=HOST: covered(w, d, p, u, n, h))
 
 for NAME in STALLING:
-    test("%s, bare" % NAME, linked=False)(lambda w, name=NAME: fine(bed.run(
+    test("%s, bare" % NAME, on=PLAIN)(lambda w, name=NAME: fine(bed.run(
         bed.PROXY, [w.app(name, False), bed.PROXY4, str(s.BLACK_HOLE)], w.env, 30)))
 
     def stalled(w, door, name):
@@ -81,7 +85,7 @@ for NAME in STALLING:
     test("%s with a server that cannot be reached" % NAME)(
         lambda w, n=NAME: covered(w, "socksify", s.BLACK_HOLE, "", n, bed.TARGET4, 80))
 
-test("so_error, bare", linked=False)(lambda w: fine(bed.run(
+test("so_error, bare", on=PLAIN)(lambda w: fine(bed.run(
     bed.PROXY, [w.app("so_error", False), bed.TARGET4, str(s.REFUSED)], w.env, 30)))
 for LABEL, PORT, USER in (("danted", s.DANTED, ""), ("microsocks", s.MICROSOCKS, ""),
                           ("danted with password", s.DANTED_AUTH, AUTH), ("ssh -D", s.SSH_D, ""),

@@ -9,7 +9,7 @@ import threading
 
 import bed
 import servers as s
-from run import AUTH, CURL, PAGE, PYTHON, URL4, fine, right, test
+from world import AUTH, CURL, PAGE, PYTHON, URL4, fine, right, test
 
 CALLER = 13
 WAYS = ["blocking", "poll", "select", "epoll", "nonblock epoll", "nonblock poll",
@@ -67,7 +67,7 @@ def bare(w, how, host):
 for HOW in WAYS:
     for HOST in (bed.TARGET4, bed.TARGET6):
         if not HOW.startswith("any"):
-            test("bind: called back at %s, %s, bare" % (HOST, HOW), linked=False)(
+            test("bind: called back at %s, %s, bare" % (HOST, HOW))(
                 lambda w, how=HOW, host=HOST: bare(w, how, host))
         for LABEL, PORT, USER in (("danted", s.DANTED, ""),
                                   ("danted with password", s.DANTED_AUTH, AUTH)):
@@ -81,7 +81,7 @@ def crowd(w, covered):
     fine(w.via(s.DANTED, command) if covered else bed.run(bed.PROXY, command, w.env, 60))
 
 
-test("bind: called back, and connected, among hundreds of descriptors, bare", linked=False)(
+test("bind: called back, and connected, among hundreds of descriptors, bare")(
     lambda w: crowd(w, False))
 test("bind: called back, and connected, among hundreds of descriptors, through danted")(
     lambda w: crowd(w, True))

@@ -8,7 +8,7 @@ import time
 import bed
 import servers as s
 from hostile import CHOSEN, Talk
-from run import PYTHON, right, test
+from world import PYTHON, right, test
 
 FIRST = bytes([5, 0, 0, 1, 10, 88, 2, 1, 0x12, 0x34])
 SECOND = bytes([5, 0, 0, 1, 10, 88, 2, 2, 0x43, 0x21])
@@ -241,7 +241,7 @@ for i in range(2):
     test("bind: a server without BIND (%s) is EOPNOTSUPP and a log line" % LABEL)(without)
 
 
-@test("bind and udp: a server that answers no SYN costs its time-out, not the kernel's", linked=False)
+@test("bind and udp: a server that answers no SYN costs its time-out, not the kernel's")
 def _(w):
     code = """
 import errno, socket, time

@@ -6,7 +6,7 @@ import socket
 import bed
 import servers as s
 import test_udp
-from run import PYTHON, right, test
+from world import PYTHON, right, test
 from test_udp import Relay, head
 
 BIG = bytes(i % 251 for i in range(5000))
@@ -37,7 +37,7 @@ to = ('%s', 77)
 """ % bed.TARGET4
 
 
-@test("datagrams: sent in fragments, and back in fragments", linked=False)
+@test("datagrams: sent in fragments, and back in fragments")
 def _(w):
     code = SEND + """
 for what in (b'small', big, big[:990], big[:991], b'', big[:1980]):
@@ -54,7 +54,7 @@ print('whole')"""
         0x82, BIG[990:991]), (0, b""), (1, BIG[:990]), (0x82, BIG[990:1980])] + cut + cut, relay.heard
 
 
-@test("datagrams: what makes too many fragments, or is too long, is EMSGSIZE", linked=False)
+@test("datagrams: what makes too many fragments, or is too long, is EMSGSIZE")
 def _(w):
     code = SEND + """
 def error(n):
@@ -67,7 +67,7 @@ print(error(127 * 502), error(127 * 502 + 1), error(65536))"""
     assert len(relay.heard) == 128 and relay.heard[-1][2] == 0xff, len(relay.heard)
 
 
-@test("datagrams: a batch of which some go in fragments", linked=False)
+@test("datagrams: a batch of which some go in fragments")
 def _(w):
     code = SEND + """
 import ctypes, struct
@@ -107,12 +107,12 @@ print('by name')"""
 
 
 for LABEL, PORT, USER in test_udp.SERVERS:
-    @test("datagrams: by name through %s, both ways" % LABEL, linked=False)
+    @test("datagrams: by name through %s, both ways" % LABEL)
     def _(w, port=PORT, user=USER):
         right(test_udp.through(w, port, user, [PYTHON, "-c", NAMED]), b"by name")
 
 
-@test("datagrams: an answer whose source is a name", linked=False)
+@test("datagrams: an answer whose source is a name")
 def _(w):
     def named(name, port=77):
         return b"\0\0\0\3" + bytes([len(name)]) + name + port.to_bytes(2, "big")
@@ -140,7 +140,7 @@ print(s.recv(99))"""
 
 # --- the error queue, the MTU ---
 
-@test("datagrams: the error queue gives back what was sent, and to whom", linked=False)
+@test("datagrams: the error queue gives back what was sent, and to whom")
 def _(w):
     code = SEND + """
 import select, struct
@@ -161,7 +161,7 @@ print('given back')"""
         relay.close()
 
 
-@test("datagrams: the path's MTU is less by the header", linked=False)
+@test("datagrams: the path's MTU is less by the header")
 def _(w):
     for host, family, name, mtu in ((bed.TARGET4, 2, (0, 14), 1490), (bed.TARGET6, 10, (41, 24), 1478)):
         code = "import socket; s = socket.socket(%d, 2); s.connect(('%s', 7)); print(s.getsockopt(*%r))" % (

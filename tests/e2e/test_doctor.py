@@ -12,7 +12,7 @@ import kerberos
 import servers as s
 import test_gssapi
 from hostile import CHOSEN, OK, Talk
-from run import CURL, PAGE, URL4, right, test
+from world import CURL, PAGE, URL4, right, test
 
 AUTH = s.USER + ":" + s.PASSWORD.replace(":", "%3A").replace("@", "%40").replace("/", "%2F")
 PORT = 2077  # TCP and UDP echo, for the doctor alone
@@ -88,7 +88,7 @@ def via(port, user=""):
 TARGET = "--target=%s:%d" % (bed.TARGET4, PORT)
 
 
-@test("doctor: danted does everything", linked=False)
+@test("doctor: danted does everything")
 def _(w):
     with Echo():
         rows, status = doctor(w, via(s.DANTED), TARGET)
@@ -98,7 +98,7 @@ def _(w):
     assert status == 0, rows
 
 
-@test("doctor: danted over IPv6, an IPv6 target", linked=False)
+@test("doctor: danted over IPv6, an IPv6 target")
 def _(w):
     rows, status = doctor(w, "socks5h://[%s]:%d" % (bed.PROXY6, s.DANTED),
                           "--target=[%s]:%d" % (bed.TARGET6, s.ECHO))
@@ -107,7 +107,7 @@ def _(w):
     assert status == 0, rows
 
 
-@test("doctor: danted with a password: right, wrong, none", linked=False)
+@test("doctor: danted with a password: right, wrong, none")
 def _(w):
     with Echo():
         rows, status = doctor(w, via(s.DANTED_AUTH, AUTH), TARGET)
@@ -124,7 +124,7 @@ def _(w):
     assert status == 1, rows
 
 
-@test("doctor: microsocks does CONNECT alone, and no pipelining", linked=False)
+@test("doctor: microsocks does CONNECT alone, and no pipelining")
 def _(w):
     with Echo():
         rows, status = doctor(w, via(s.MICROSOCKS), TARGET)
@@ -133,7 +133,7 @@ def _(w):
     assert status == 0, rows
 
 
-@test("doctor: ssh -D does CONNECT alone", linked=False)
+@test("doctor: ssh -D does CONNECT alone")
 def _(w):
     with Echo():
         rows, status = doctor(w, via(s.SSH_D), TARGET)
@@ -141,8 +141,7 @@ def _(w):
     assert status == 0, rows
 
 
-@test("doctor: a server that wants Kerberos: with a ticket, without, and without offering it",
-      linked=False)
+@test("doctor: a server that wants Kerberos: with a ticket, without, and without offering it")
 def _(w):
     k = test_gssapi.krb(w)
 
@@ -170,7 +169,7 @@ def _(w):
     assert status == 1, rows
 
 
-@test("doctor: a target that refuses, through danted and ssh -D", linked=False)
+@test("doctor: a target that refuses, through danted and ssh -D")
 def _(w):
     to = "--target=%s:%d" % (bed.TARGET4, s.REFUSED)
     rows, status = doctor(w, via(s.DANTED), to)
@@ -182,7 +181,7 @@ def _(w):
     assert status == 1
 
 
-@test("doctor: without a target every server answers for itself", linked=False)
+@test("doctor: without a target every server answers for itself")
 def _(w):
     for port in (s.DANTED, s.MICROSOCKS, s.SSH_D):
         rows, status = doctor(w, via(port))
@@ -190,7 +189,7 @@ def _(w):
         assert status == 0, rows
 
 
-@test("doctor: a closed port", linked=False)
+@test("doctor: a closed port")
 def _(w):
     rows, status = doctor(w, via(s.CLOSED))
     expect(rows, reach_ipv4=("fail", "connection refused"))
@@ -198,7 +197,7 @@ def _(w):
     assert status == 1 and "method" not in rows
 
 
-@test("doctor: a port that never answers", linked=False)
+@test("doctor: a port that never answers")
 def _(w):
     rows, status = doctor(w, via(s.BLACK_HOLE))
     expect(rows, reach_ipv4=("fail", "timed out"))
@@ -206,7 +205,7 @@ def _(w):
     assert status == 1
 
 
-@test("doctor: a server that takes the connection and is silent", linked=False)
+@test("doctor: a server that takes the connection and is silent")
 def _(w):
     w.hostile.play(lambda c: c.hang())
     rows, status = doctor(w, via(s.HOSTILE))
@@ -214,8 +213,7 @@ def _(w):
     assert status == 1
 
 
-@test("doctor: an HTTP server, one that answers anything and one that waits for a line",
-      linked=False)
+@test("doctor: an HTTP server, one that answers anything and one that waits for a line")
 def _(w):
     def at_once(c):
         c.flight()
@@ -232,7 +230,7 @@ def _(w):
         assert status == 1
 
 
-@test("doctor: servers of other protocols, and one that hangs up", linked=False)
+@test("doctor: servers of other protocols, and one that hangs up")
 def _(w):
     for said, words in ((b"SSH-2.0-x\r\n", "an SSH server"), (b"\x15\x03\x01\0\2\2\x46", "a TLS server"),
                         (b"\0\x5b" + bytes(6), "SOCKS4"), (b"xyz", "does not speak SOCKS5"),
@@ -246,7 +244,7 @@ def _(w):
         assert status == 1
 
 
-@test("doctor: a server that does no command at all", linked=False)
+@test("doctor: a server that does no command at all")
 def _(w):
     def script(c):
         t = Talk(c)
@@ -260,8 +258,7 @@ def _(w):
     assert status == 1
 
 
-@test("doctor: a configuration with a mistake, one without a server, a name nobody knows",
-      linked=False)
+@test("doctor: a configuration with a mistake, one without a server, a name nobody knows")
 def _(w):
     path = s.write(w.scratch + "/doctor.conf", 'server "p" {\n address = "10.0.0.1"\n port = 0\n}\n')
     rows, status = doctor(w, None, "-c", path)
@@ -273,7 +270,7 @@ def _(w):
     assert status == 1
 
 
-@test("doctor: programs", linked=False)
+@test("doctor: programs")
 def _(w):
     for program, finding, words in (("curl", "ok", "64-bit"), ("/sbin/ldconfig", "fail", "static"),
                                     ("gron", "fail", "Go"),
@@ -283,7 +280,7 @@ def _(w):
         expect(rows, covered=(finding, words))
 
 
-@test("doctor: the table says what the JSON says", linked=False)
+@test("doctor: the table says what the JSON says")
 def _(w):
     status, out, err = bed.run(bed.CLIENT, [w.socksify, "--check", "-x", via(s.CLOSED)], w.env)
     text = out.decode()
@@ -319,11 +316,11 @@ def imported(w, name, text):
 
 
 for NAME, TEXT in IMPORTED.items():
-    test("import: %s leads through danted" % NAME, linked=False)(
+    test("import: %s leads through danted" % NAME)(
         lambda w, name=NAME, text=TEXT: imported(w, name, text))
 
 
-@test("import: what is no such file", linked=False)
+@test("import: what is no such file")
 def _(w):
     path = s.write(w.scratch + "/some.conf", "nothing of the kind\n")
     for name in (path, w.scratch + "/not-there", w.scratch):

@@ -16,7 +16,7 @@ import test_bind
 import test_udp
 import trap
 from kerberos import krb, preloaded, via
-from run import CURL, PAGE, PYTHON, URL4, fine, right, test
+from world import CURL, PAGE, PYTHON, URL4, fine, right, test
 
 LEVELS = ("clear", "integrity", "confidentiality")
 
@@ -25,7 +25,7 @@ def alone(w, level="confidentiality", port=2080, options=(), **more):
     """A bridge standing alone on the client's loopback."""
     k = krb(w)
     bridge = bed.start(bed.CLIENT, ["env"] + k.words(k.realm.client) + [
-        w.build + "/tools/bridge/socks5-bridge", "--listen", "127.0.0.1:%d" % port, "-c",
+        w.bridge, "--listen", "127.0.0.1:%d" % port, "-c",
         k.conf(level, **more), *options], stderr=open(w.scratch + "/bridge.log", "a"))
     bed.wait_port(bed.CLIENT, "127.0.0.1", port)
     return bridge
@@ -47,7 +47,7 @@ for level in LEVELS:
             bed.stop(bridge)
 
 
-# --- unmodified programs over the bridge of their tree (matrix.py has more) ---
+# --- unmodified programs over the bridge of their tree (test_matrix.py has more) ---
 
 for level in LEVELS:
     @test("gssapi: curl, 20 MB under " + level)
@@ -299,7 +299,7 @@ def bridges(w):
     found = []
     for path in glob.glob("/proc/[0-9]*/exe"):
         try:
-            if os.readlink(path) == w.build + "/tools/bridge/socks5-bridge":
+            if os.readlink(path) == w.bridge:
                 pid = int(path.split("/")[2])
                 ns = os.readlink("/proc/%d/ns/net" % pid)
                 with bed.inside(bed.CLIENT):

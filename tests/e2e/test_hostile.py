@@ -10,7 +10,7 @@ import time
 import bed
 import servers as s
 from hostile import CHOSEN, OK, Talk
-from run import fine, test
+from world import fine, test
 
 PIPELINE = ("off", "on", "auto")
 _fresh = itertools.count()
@@ -252,7 +252,7 @@ def _(w):
     assert w.hostile.connections == 1 and len(w.hostile.flights) == 1, w.hostile.flights
 
 
-@test("hostile: what was found out about a server outlives the program", linked=False)
+@test("hostile: what was found out about a server outlives the program")
 def _(w):
     os.makedirs(w.scratch + "/cache-known")
     assert told(probe(w, drops("hangs"), "auto", timeout=20, n="known")) == "ok"
@@ -260,7 +260,7 @@ def _(w):
     assert w.hostile.connections == 1, "%d connections" % w.hostile.connections
 
 
-@test("hostile: and is kept where no cache directory was before", linked=False)
+@test("hostile: and is kept where no cache directory was before")
 def _(w):
     assert told(probe(w, drops("hangs"), "auto", timeout=20, n="kept")) == "ok"
     assert told(probe(w, drops("hangs"), "auto", n="kept")) == "ok"

@@ -1,14 +1,12 @@
 """The table of real calls, each entry failing in turn with each errno that makes sense: no crash, no
 descriptor lost, no dialling but to the server. The program has the hooks inside."""
 
-import sys
-
 import bed
 import servers as s
 from hostile import CHOSEN, OK, Talk
 import test_bind
 import test_udp
-from run import test
+from world import INSIDE, test
 
 
 def injected(w, scenario, port):
@@ -37,11 +35,10 @@ def dialled_again(w, scenario):
     injected(w, scenario, s.HOSTILE)
 
 
-LINKED = "--linked" in sys.argv  # else there is no table to reach
 for SCENARIO in ("blocking", "poll", "epoll", "datagram", "called", "answered", "names", "octets", "doubled",
-                 "forked", "executed", "spawned") if LINKED else ():
+                 "forked", "executed", "spawned"):
     if SCENARIO in ("blocking", "poll", "epoll"):
-        test("injected: %s, dialled again: each real call fails in turn" % SCENARIO)(
+        test("injected: %s, dialled again: each real call fails in turn" % SCENARIO, on=INSIDE, slow=20)(
             lambda w, n=SCENARIO: dialled_again(w, n))
-    test("injected: %s: each real call fails in turn" % SCENARIO)(
+    test("injected: %s: each real call fails in turn" % SCENARIO, on=INSIDE, slow=20)(
         lambda w, n=SCENARIO: injected(w, n, s.DANTED))

@@ -9,7 +9,7 @@ import time
 import bed
 import servers as s
 from hostile import OK, Hostile, Talk
-from run import PYTHON, fine, right, test
+from world import PYTHON, fine, right, test
 
 CALL = """
 import os, socket, sys
@@ -58,7 +58,7 @@ def isolated(w, what, code):
     return told_by(w, python(code), "-x", "socks5h://%s:%d" % (bed.PROXY4, s.HOSTILE), "--isolate", what)
 
 
-@test("isolation: a process has one name, its child, what it execs and the next run others", linked=False)
+@test("isolation: a process has one name, its child, what it execs and the next run others")
 def _(w):
     code = """
 call('192.0.2.1', 7); call('a.example', 7); call('192.0.2.1', 8)
@@ -76,7 +76,7 @@ print('fine')''', 'again'])""" % CALL
     assert not set(told) & set(users(isolated(w, "process", code))), told
 
 
-@test("isolation: by destination, whatever the port and the process", linked=False)
+@test("isolation: by destination, whatever the port and the process")
 def _(w):
     code = """
 for to in (('192.0.2.1', 7), ('192.0.2.1', 8), ('192.0.2.2', 7), ('a.example', 7), ('A.example', 8), ('b.example', 7)):
@@ -91,7 +91,7 @@ os.wait()"""
     assert both[0] == both[1] != both[6] and len(set(both)) == 5, both
 
 
-@test("isolation: by rule, and as a rule says", linked=False)
+@test("isolation: by rule, and as a rule says")
 def _(w):
     conf = s.write(w.scratch + "/isolate.conf", """
 server "one" { address = "%s" port = %d isolate = {"rule"} }
@@ -109,7 +109,7 @@ rule "d" { via = "one" }
     assert b"methods: userpass\nisolated by: destination\n" in out, (status, out, err)
 
 
-@test("isolation: by the environment, under bare LD_PRELOAD", linked=False)
+@test("isolation: by the environment, under bare LD_PRELOAD")
 def _(w):
     told = []
     w.hostile.play(noting(told))
@@ -120,7 +120,7 @@ def _(w):
     assert status != 0 and b'SOCKS5_ISOLATE: "proces" is unknown' in err and len(told) == 2, err
 
 
-@test("isolation: a name and a password that are given", linked=False)
+@test("isolation: a name and a password that are given")
 def _(w):
     told = []
     w.hostile.play(noting(told))
@@ -130,7 +130,7 @@ def _(w):
     assert told[0][0].startswith(b"alice-") and len(told[0][0]) == 22 and told[0][1] == b"pw", told
 
 
-@test("isolation: of associations, one each where destinations count", linked=False)
+@test("isolation: of associations, one each where destinations count")
 def _(w):
     told = []
 
@@ -157,7 +157,7 @@ print('fine')"""
         assert len(told) == 2 and len(set(told)) == names, told
 
 
-@test("isolation: names are in no log line", linked=False)
+@test("isolation: names are in no log line")
 def _(w):
     for more in ([], ["--log-json"]):
         told = []
@@ -170,7 +170,7 @@ def _(w):
         assert not any(word in err + out for word in told[0][:2]), err
 
 
-@test("isolation: at a server behind a UNIX socket", linked=False)
+@test("isolation: at a server behind a UNIX socket")
 def _(w):
     path, told = w.scratch + "/isolated", []
     listener = socket.socket(socket.AF_UNIX)
@@ -192,7 +192,7 @@ os.wait()"""
         assert [g for g in groups if len(g) > 1] == [list(each) for each in same], (what, told)
 
 
-@test("isolation: --check examines an isolated server", linked=False)
+@test("isolation: --check examines an isolated server")
 def _(w):
     told = []
     w.hostile.play(noting(told))
@@ -220,7 +220,7 @@ def tor(w):
     return folder + "/socks", control.makefile("r")
 
 
-@test("isolation: at Tor, by process and destination", linked=False)
+@test("isolation: at Tor, by process and destination")
 def _(w):
     path, events = tor(w)
     code = """

@@ -8,7 +8,7 @@ import bed
 import servers as s
 import test_hostile
 from hostile import OK
-from run import PYTHON, fine, right, test
+from world import PYTHON, fine, right, test
 
 SILENT = "10.88.2.98"
 
@@ -45,7 +45,7 @@ def _(w):
     assert got[1].decode().splitlines() == silent, got
 
 
-@test("an error that is pending: a connection that is closed unasked is not in another's way", linked=False)
+@test("an error that is pending: a connection that is closed unasked is not in another's way")
 def _(w):
     right(w.via(s.CLOSED, [PYTHON, "-c", """
 import select, socket
@@ -90,7 +90,7 @@ for what, call in (('send', lambda u: u.send(b'x' * 1000)), ('sendto', lambda u:
         print(what, e.errno, p.poll(0))"""
 
 
-@test("a full buffer of a non-blocking datagram socket is EAGAIN, no loss", linked=False)
+@test("a full buffer of a non-blocking datagram socket is EAGAIN, no loss")
 def _(w):
     def relay(c):
         c.flight()
@@ -123,7 +123,7 @@ for host, nonblock in ((%r, False), (%r, True), (%r, False)):
 """ % (bed.TARGET4, bed.TARGET4, bed.TARGET6)
 
 
-@test("the port of a bind() stays when a server drops what came in one flight", linked=False)
+@test("the port of a bind() stays when a server drops what came in one flight")
 def _(w):
     def drops(how):
         def script(t):

@@ -19,9 +19,15 @@ import test_bind
 from kerberos import krb
 import test_names
 import test_udp
-from run import PAGE, fine, right, test
+import world
+from world import PAGE, PLAIN, fine, right
 
 ALONE = {"exec_family", "exec_inherit", "raw_calls", "raw_syscall", "spawn", "under_way", "vfork_exec"}  # what the preload object alone sees
+
+
+def test(title, **more):
+    """Of the library as it is installed, and of programs that are linked with it."""
+    return world.test(title, on=PLAIN, **more)
 
 
 def dropped(w):
@@ -33,33 +39,33 @@ def dropped(w):
 
 for NAME in [name for name in test_apps.ECHOING if name not in ALONE]:
     for HOST in [bed.TARGET4] + ([bed.TARGET6] if NAME in test_apps.FAMILY6 else []):
-        test("recompiled: %s to %s" % (NAME, HOST), linked=False)(
+        test("recompiled: %s to %s" % (NAME, HOST))(
             lambda w, n=NAME, h=HOST: test_apps.covered(
                 dropped(w), "socksify", s.MICROSOCKS if n == "udp_refused" else s.DANTED, "", n, h))
-test("recompiled: tcp_blocking with a password", linked=False)(lambda w: test_apps.covered(
+test("recompiled: tcp_blocking with a password")(lambda w: test_apps.covered(
     dropped(w), "socksify", s.DANTED_AUTH, test_apps.AUTH, "tcp_blocking", bed.TARGET4))
 
 for NAME in test_apps.STALLING:
-    test("recompiled: %s with a server that cannot be reached" % NAME, linked=False)(
+    test("recompiled: %s with a server that cannot be reached" % NAME)(
         lambda w, n=NAME: test_apps.covered(dropped(w), "socksify", s.BLACK_HOLE, "", n,
                                             bed.TARGET4, 80))
 
-test("recompiled: so_error, a refused target", linked=False)(lambda w: test_apps.covered(
+test("recompiled: so_error, a refused target")(lambda w: test_apps.covered(
     dropped(w), "socksify", s.DANTED, "", "so_error", bed.TARGET4, s.REFUSED))
 
 for HOW in [how for how in test_bind.WAYS if how != "exec"]:
-    test("recompiled: called back at %s, %s" % (bed.TARGET4, HOW), linked=False)(
+    test("recompiled: called back at %s, %s" % (bed.TARGET4, HOW))(
         lambda w, how=HOW: test_bind.called_back(dropped(w), how, bed.TARGET4, s.DANTED))
-test("recompiled: called back at %s, blocking" % bed.TARGET6, linked=False)(
+test("recompiled: called back at %s, blocking" % bed.TARGET6)(
     lambda w: test_bind.called_back(dropped(w), "blocking", bed.TARGET6, s.DANTED))
 
 for HOST, LESS in test_udp.FAMILIES:
-    test("recompiled: every call for datagrams to %s" % HOST, linked=False)(
+    test("recompiled: every call for datagrams to %s" % HOST)(
         lambda w, h=HOST, n=LESS: fine(test_udp.through(
             dropped(w), s.DANTED, "", [dropped(w).app("udp_calls"), h, "7", str(n)])))
 
 
-@test("recompiled: names", linked=False)
+@test("recompiled: names")
 def _(w):
     other = dropped(w)
     test_names.connects(other, s.DANTED, "socksify")
@@ -74,14 +80,14 @@ def _(w):
         assert bare[1].count(b"\n") > 800 and not differ, differ[:5]
 
 
-@test("recompiled: without a configuration everything fails, and says why", linked=False)
+@test("recompiled: without a configuration everything fails, and says why")
 def _(w):
     other = dropped(w)
     status, _, err = bed.run(bed.CLIENT, [other.app("tcp_blocking"), bed.TARGET4, "7"], w.env, 60)
     assert status != 0 and b"no configuration" in err, (status, err)
 
 
-@test("recompiled and run by socksify: proxied once", linked=False)
+@test("recompiled and run by socksify: proxied once")
 def _(w):
     """Both doors know the server; it is asked for the target, by one connection."""
     def serve(c):
@@ -115,21 +121,21 @@ URL = "socks5h://%s:%d" % (bed.PROXY4, s.DANTED)
 PAGE_AT = [bed.TARGET4, str(s.HTTP), "/index.html"]
 SERVER = [bed.PROXY4, str(s.DANTED)]
 
-test("example: a blocking fetch", linked=False)(
+test("example: a blocking fetch")(
     lambda w: right(example(w, "fetch", URL, *PAGE_AT), PAGE))
-test("example: a blocking fetch by name, over IPv6, with a password", linked=False)(
+test("example: a blocking fetch by name, over IPv6, with a password")(
     lambda w: right(example(w, "fetch", "socks5h://%s@[%s]:%d" % (test_apps.AUTH, bed.PROXY6,
                                                                  s.DANTED_AUTH),
                             test_names.BOTH, "80", "/index.html"), PAGE))
-test("example: a poll loop over the session", linked=False)(
+test("example: a poll loop over the session")(
     lambda w: right(example(w, "loop", *SERVER, *PAGE_AT), PAGE))
-test("example: libevent", linked=False)(
+test("example: libevent")(
     lambda w: right(example(w, "event", *SERVER, *PAGE_AT), PAGE))
-test("example: the legacy client, recompiled", linked=False)(
+test("example: the legacy client, recompiled")(
     lambda w: right(example(w, "legacy", test_names.BOTH, "80", "GET /index.html HTTP/1.0"), PAGE))
 
 
-@test("example: a question in a datagram", linked=False)
+@test("example: a question in a datagram")
 def _(w):
     test_udp.targets(w)
     for host, port in ((bed.PROXY4, s.DANTED), ("[%s]" % bed.PROXY6, s.DANTED)):
@@ -140,13 +146,13 @@ def _(w):
     assert status == 1 and b"not supported" in err, (status, err)
 
 
-@test("example: called back with a file", linked=False)
+@test("example: called back with a file")
 def _(w):
     for host in (bed.TARGET4, bed.TARGET6):
         right(example(w, "ftp", URL, host, str(s.FTP), "index.html"), PAGE)
 
 
-@test("example: failures are told", linked=False)
+@test("example: failures are told")
 def _(w):
     for name, arguments in (("fetch", [URL]), ("loop", SERVER), ("event", SERVER)):
         status, out, err = example(w, name, *arguments, bed.TARGET4, str(s.REFUSED), "/")
@@ -206,20 +212,20 @@ def nc(w, words, data=None, url=None):
     return bed.run(bed.CLIENT, [netcat(w)] + words, env, 40, data)
 
 
-@test("netcat, recompiled: a page, by address and by name", linked=False)
+@test("netcat, recompiled: a page, by address and by name")
 def _(w):
     for host in (bed.TARGET4, test_names.BOTH):
         for url in (URL, "socks5h://%s@%s:%d" % (test_apps.AUTH, bed.PROXY4, s.DANTED_AUTH)):
             right(nc(w, ["-q", "5", host, "80"], b"GET /index.html HTTP/1.0\r\n\r\n", url), PAGE)
 
 
-@test("netcat, recompiled: a refused target", linked=False)
+@test("netcat, recompiled: a refused target")
 def _(w):
     status, out, err = nc(w, ["-v", "-n", bed.TARGET4, str(s.REFUSED)])
     assert status == 1 and not out and b"Connection refused" in err, (status, out, err)
 
 
-@test("netcat, recompiled: datagrams", linked=False)
+@test("netcat, recompiled: datagrams")
 def _(w):
     test_udp.targets(w)
     del test_udp.SEEN[1:]
@@ -228,7 +234,7 @@ def _(w):
     assert test_udp.SEEN[1:] == [bed.OUTER4], test_udp.SEEN
 
 
-@test("netcat, recompiled: called back", linked=False)
+@test("netcat, recompiled: called back")
 def _(w):
     """It tells on standard error where it listens, which is at the server; somebody calls there."""
     conf = s.write(w.scratch + "/listen.conf", 'server "a" { address = "%s" port = %d }\n'
@@ -253,7 +259,7 @@ def _(w):
         bed.stop(process)
 
 
-@test("installed: pkg-config's flags are all an example needs", linked=False)
+@test("installed: pkg-config's flags are all an example needs")
 def _(w):
     i = installed(w)
     here = os.path.dirname(os.path.abspath(__file__)) + "/../../docs/examples/"
@@ -268,7 +274,7 @@ def _(w):
                                "GET /index.html HTTP/1.0"], env), PAGE)
 
 
-@test("recompiled: through a server that wants Kerberos", linked=False)
+@test("recompiled: through a server that wants Kerberos")
 def _(w):
     """By a bridge, as any covered program; it is found beside the library."""
     env = dict(w.env, **krb(w).realm.client, SOCKS5_CONF=krb(w).conf())

@@ -8,7 +8,7 @@ import threading
 
 import bed
 import servers as s
-from run import CURL, PAGE, URL4, test
+from world import CURL, PAGE, URL4, test
 
 SHELL = "curl -sS -m 20 %s; curl -s -m 20 http://%s:%d/; curl -s -m 20 http://127.0.0.1:1/; true"
 
@@ -22,13 +22,13 @@ def script():
     return ["sh", "-c", SHELL % (URL4, bed.TARGET4, s.REFUSED)]
 
 
-@test("logs: silent by default", linked=False)
+@test("logs: silent by default")
 def _(w):
     status, out, err = socksify(w, "--", *script())
     assert status == 0 and PAGE in out and not err, (status, out, err)
 
 
-@test("logs: -v is a line a connection, -vv its phases", linked=False)
+@test("logs: -v is a line a connection, -vv its phases")
 def _(w):
     status, _, err = socksify(w, "-v", "--", *script())
     lines = err.decode().splitlines()
@@ -45,7 +45,7 @@ def _(w):
     assert status == 0 and re.search(phases, text), text
 
 
-@test("logs: JSON lines to a file and to a descriptor", linked=False)
+@test("logs: JSON lines to a file and to a descriptor")
 def _(w):
     path = w.scratch + "/lines"
     for where in ("%s/lines" % w.scratch, "fd:5"):
@@ -63,7 +63,7 @@ def _(w):
         assert rows[1]["reply"] == "connection refused" and rows[0]["ms"] >= 0, rows
 
 
-@test("logs: syslog", linked=False)
+@test("logs: syslog")
 def _(w):
     # A /dev of the command's own, with a /dev/log that this test reads.
     heard, path = [], w.scratch + "/log"
@@ -88,7 +88,7 @@ def _(w):
                         ), heard
 
 
-@test("logs: a descriptor that the program has put to another use is left alone", linked=False)
+@test("logs: a descriptor that the program has put to another use is left alone")
 def _(w):
     path = w.scratch + "/own"
     command = ["sh", "-c", '"$@" 5>>%s.log' % path, "sh", w.socksify, "-x", "socks5h://%s:%d"
@@ -99,7 +99,7 @@ def _(w):
     assert os.path.getsize(path) == 0 and os.path.getsize(path + ".log") == 0
 
 
-@test("logs: secrets never", linked=False)
+@test("logs: secrets never")
 def _(w):
     user = s.USER + ":" + s.PASSWORD.replace(":", "%3A").replace("@", "%40").replace("/", "%2F")
     for more in ([], ["--log-json"]):
@@ -109,7 +109,7 @@ def _(w):
         assert user.split(":")[1].encode() not in err, err
 
 
-@test("logs: the summary tells where everything went", linked=False)
+@test("logs: the summary tells where everything went")
 def _(w):
     conf = s.write(w.scratch + "/summary.conf",
                    'server "p" { address = "%s" port = %d }\nserver "down" { address = "%s" port = %d }\n'
@@ -133,7 +133,7 @@ def _(w):
     assert servers["down"]["unreachable"] == 1, told
 
 
-@test("logs: with --summary signals reach the command, and its end is told", linked=False)
+@test("logs: with --summary signals reach the command, and its end is told")
 def _(w):
     status, out, err = socksify(w, "--summary", "--", "sh", "-c",
                                 "trap 'echo got it; exit 5' TERM; kill -TERM $PPID; sleep 20 & wait")

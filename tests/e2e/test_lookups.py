@@ -2,16 +2,16 @@
 
 import bed
 import nameserver
-import run
+import world
 import servers as s
-from run import CURL, PAGE, PYTHON, SSH, right, words
+from world import CURL, PAGE, PYTHON, SSH, right, words
 
 BOTH, ONLY4, ONLY6 = "both.example", "only4.example", "only6.example"
 WILD = "any.thing.wild.example"
 
 
 def test(title):
-    return run.test("names: " + title)
+    return world.test("names: " + title)
 
 
 for NAME in (BOTH, ONLY4, ONLY6, WILD, "BOTH.Example."):
@@ -19,7 +19,7 @@ for NAME in (BOTH, ONLY4, ONLY6, WILD, "BOTH.Example."):
         test("curl http://%s/ by name through %s" % (NAME, LABEL))(
             lambda w, n=NAME, p=PORT: right(w.via(p, CURL + ["http://%s/" % n]), PAGE))
 
-# --- real programs (matrix.py has more) ---
+# --- real programs (test_matrix.py has more) ---
 
 
 def through(title, command, out, port=s.DANTED, **more):
@@ -287,7 +287,7 @@ def _(w):
 def _(w):
     """A resolver on the client's loopback, as many machines have one."""
     near = nameserver.Nameserver(bed.CLIENT, ["127.0.0.1"])
-    path = "/etc/netns/%s/resolv.conf" % bed.CLIENT
+    path = bed.FILES[bed.CLIENT] + "/resolv.conf"
     with open(path, encoding="ascii") as f:
         before = f.read()
     with open(path, "w", encoding="ascii") as f:

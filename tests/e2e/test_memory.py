@@ -7,7 +7,7 @@ import os
 import bed
 import servers as s
 import test_udp
-from run import fine, test
+from world import INSIDE, PLAIN, fine, test
 
 # The command that is given, again and again.
 EACH = """
@@ -23,11 +23,9 @@ SCENARIOS = ("blocking", "polled", "high", "names", "question", "datagram", "cal
 
 
 def configured(w):
-    path = w.scratch + "/memory.conf"
-    with open(path, "w", encoding="ascii") as f:
-        f.write('server "corp" { address = "%s" port = %d }\n'
-                'rule "all" { command = {"connect", "bind", "udp"} via = {"corp"} }\n'
-                % (bed.PROXY4, s.DANTED))
+    path = s.write(w.scratch + "/memory.conf", 'server "corp" { address = "%s" port = %d }\n'
+                   'rule "all" { command = {"connect", "bind", "udp"} via = {"corp"} }\n'
+                   % (bed.PROXY4, s.DANTED))
     os.chmod(path, 0o600)
     return path
 
@@ -50,19 +48,19 @@ URL = "SOCKS5_SERVER=socks5h://%s:%d" % (bed.PROXY4, s.DANTED)
 for LASTING in (False, True):
     LABEL = "all from one on" if LASTING else "one"
     for SCENARIO in SCENARIOS:
-        @test("memory: %s, an address of the environment's: %s fails" % (SCENARIO, LABEL))
+        @test("memory: %s, an address of the environment's: %s fails" % (SCENARIO, LABEL), on=(PLAIN, INSIDE), slow=20)
         def _(w, scenario=SCENARIO, lasting=LASTING):
             each(w, scenario, words_of(w, []) + [URL, LONG], lasting)
 
-        @test("memory: %s, a tree of an ancestor's: %s fails" % (SCENARIO, LABEL), linked=False)
+        @test("memory: %s, a tree of an ancestor's: %s fails" % (SCENARIO, LABEL), on=PLAIN, slow=20)
         def _(w, scenario=SCENARIO, lasting=LASTING):
             each(w, scenario, [], lasting, [w.socksify, "-x", URL.split("=")[1], "--"])
-    @test("memory: a configuration file: %s fails" % LABEL)
+    @test("memory: a configuration file: %s fails" % LABEL, on=(PLAIN, INSIDE), slow=20)
     def _(w, lasting=LASTING):
         each(w, "blocking", words_of(w, []) + ["SOCKS5_CONF=" + configured(w)], lasting)
 
 
-@test("memory: a configuration file, and less and less room for what is in it", linked=False)
+@test("memory: a configuration file, and less and less room for what is in it", on=PLAIN)
 def _(w):
     fine(w.preloaded(None, [w.app("failing_memory"), bed.TARGET4, str(s.ECHO), "scarce"], 100,
                      SOCKS5_CONF=configured(w)))

@@ -4,15 +4,15 @@ import os
 import subprocess
 
 import bed
-import run
+import world
 import servers as s
-from run import fine
+from world import fine
 
 BOTH, WILD = "both.example", "any.thing.wild.example"
 
 
 def test(title, **more):
-    return run.test("names: " + title, **more)
+    return world.test("names: " + title, **more)
 
 
 def same_shape(w, names, locale="C", before=(), via=None):
@@ -41,7 +41,7 @@ def _(w):
                        "-ü.example", "b\u200bücher.example", "ü" * 64 + ".example"), locale)
 
 
-@test("names_shape: names that are not ASCII, without libidn2", linked=False)
+@test("names_shape: names that are not ASCII, without libidn2")
 def _(w):
     known = subprocess.run(["ldconfig", "-p"], stdout=subprocess.PIPE, check=True).stdout.decode()
     library = os.path.realpath(next(x.split(" => ")[1] for x in known.splitlines()
@@ -58,7 +58,7 @@ def _(w):
                via=lambda command: w.configured(conf, command, w.env, 40))
 
 
-@test("names_connect, bare", linked=False)
+@test("names_connect, bare")
 def _(w):
     fine(bed.run(bed.PROXY, [w.app("names_connect", False), WILD, "7"], w.env, 60))
 

@@ -3,7 +3,7 @@ that connects."""
 
 import bed
 import servers as s
-from run import PYTHON, test
+from world import PYTHON, test
 
 NEAR = "proxy.near.example"  # in the client's hosts file, both families
 CODE = """
@@ -26,7 +26,7 @@ def told(w, address, port=s.DANTED):
 
 @test("servers: by a name of the hosts file")
 def _(w):
-    with open("/etc/netns/%s/hosts" % bed.CLIENT, "a", encoding="ascii") as f:
+    with open(bed.FILES[bed.CLIENT] + "/hosts", "a", encoding="ascii") as f:
         f.write("%s %s\n%s %s\n" % (bed.PROXY4, NEAR, bed.PROXY6, NEAR))
     for port in (s.DANTED, s.MICROSOCKS):
         out, err = told(w, NEAR, port)
@@ -43,7 +43,7 @@ def _(w):
 
 @test("servers: by a name nobody knows: EHOSTUNREACH, and why")
 def _(w):
-    with open("/etc/netns/%s/resolv.conf" % bed.CLIENT, "r+", encoding="ascii") as f:
+    with open(bed.FILES[bed.CLIENT] + "/resolv.conf", "r+", encoding="ascii") as f:
         before = f.read()
         f.seek(0)
         f.write("nameserver 127.0.0.1\noptions attempts:1 timeout:1\n")

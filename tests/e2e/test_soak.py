@@ -1,4 +1,4 @@
-"""A day in the life, of SOAK seconds (40): see tests/apps/soak.c. Through danted and microsocks, and through
+"""A day in the life, of SOAK seconds (15): see tests/apps/soak.c. Through danted and microsocks, and through
 a server that fails in every way at any octet."""
 
 import os
@@ -7,17 +7,17 @@ import random
 import bed
 import servers as s
 import test_udp
-from run import test
+from world import INSIDE, PLAIN, TSAN, test
 from test_torture import WAYS, fails
 
-SECONDS = int(os.environ.get("SOAK", "40"))
+SECONDS = int(os.environ.get("SOAK", "15"))
 
 
 def badly(conversation):
     fails("none", random.randrange(13), random.choice(WAYS + ("stall",)))(conversation)
 
 
-@test("soak: everything at once, for a while")
+@test("soak: everything at once, for a while", on=(PLAIN, INSIDE, TSAN), slow=60)
 def _(w):
     test_udp.targets(w)
     text = ""

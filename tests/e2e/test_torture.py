@@ -10,7 +10,7 @@ import tempfile
 import bed
 import servers as s
 from hostile import Talk
-from run import test
+from world import test
 
 SELECTION, STATUS = {"none": b"\5\0", "password": b"\5\2"}, {"none": b"", "password": b"\1\0"}
 REPLY = bytes([5, 0, 0, 1, 10, 88, 2, 1, 0x12, 0x34])

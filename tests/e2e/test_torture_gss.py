@@ -9,7 +9,7 @@ import os
 import bed
 import test_gssapi
 from kerberos import NAME, krb
-from run import test
+from world import test
 from test_torture import Client
 
 PORT = 80
@@ -85,12 +85,12 @@ def torture(w, level, ways, hows, seconds, chosen_of):
 
 
 for LEVEL in ("integrity", "confidentiality"):
-    test("torture: GSSAPI fails at its octets, %s" % LEVEL, linked=False)(
+    test("torture: GSSAPI fails at its octets, %s" % LEVEL)(
         lambda w, n=LEVEL: torture(w, n, WAYS, ("block", "epoll"), 20,
                           lambda number, size: chosen(size)))
 
 
-@test("torture: GSSAPI is silent from some octets on", linked=False)
+@test("torture: GSSAPI is silent from some octets on")
 def _(w):
     torture(w, "confidentiality", ("stall",), ("block",), 1,
             lambda number, size: (0, 1, size - 1) if number < 4 else ())

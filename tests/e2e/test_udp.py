@@ -10,7 +10,7 @@ import time
 
 import bed
 import servers as s
-from run import AUTH, PYTHON, fine, right, test
+from world import AUTH, PYTHON, fine, right, test
 
 DNS, IPERF, DTLS, NTP = 5353, 5201, 4433, 123
 SERVERS = (("danted", s.DANTED, ""), ("danted with password", s.DANTED_AUTH, AUTH))
@@ -79,7 +79,7 @@ def through(w, port, user, command, seconds=60):
 
 
 for HOST, LESS in FAMILIES:
-    @test("every call for datagrams to %s, bare" % HOST, linked=False)
+    @test("every call for datagrams to %s, bare" % HOST)
     def _(w, host=HOST):
         targets(w)
         fine(bed.run(bed.PROXY, [w.app("udp_calls", False), host, "7"], w.env))
@@ -89,13 +89,13 @@ for HOST, LESS in FAMILIES:
             fine(through(w, port, user, [w.app("udp_calls"), host, "7", str(less)]))
             assert len(SEEN) > 60, SEEN
 
-        @test("dig over UDP at %s through %s" % (HOST, LABEL), linked=False)
+        @test("dig over UDP at %s through %s" % (HOST, LABEL))
         def _(w, host=HOST, port=PORT, user=USER):
             dig = ["dig", "@" + host, "-p", str(DNS), "+tries=1", "+time=10", "+short",
                    "name.example"]
             right(through(w, port, user, dig), b"192.0.2.77")
 
-        @test("openssl s_client -dtls to %s through %s" % (HOST, LABEL), linked=False)
+        @test("openssl s_client -dtls to %s through %s" % (HOST, LABEL))
         def _(w, host=HOST, port=PORT, user=USER):
             at = "%s:%d" % ("[%s]" % host if ":" in host else host, DTLS)
             targets(w)
@@ -114,7 +114,7 @@ for HOST, LESS in FAMILIES:
             finally:
                 bed.stop(server)
 
-        @test("python asks %s in datagrams through %s" % (HOST, LABEL), linked=False)
+        @test("python asks %s in datagrams through %s" % (HOST, LABEL))
         def _(w, host=HOST, port=PORT, user=USER):
             code = """
 import asyncio
@@ -133,7 +133,7 @@ async def main():
 asyncio.run(main())""" % (host, host)
             right(through(w, port, user, [PYTHON, "-c", code]), b"20 of twenty")
 
-        @test("node asks %s in datagrams through %s" % (HOST, LABEL), linked=False)
+        @test("node asks %s in datagrams through %s" % (HOST, LABEL))
         def _(w, host=HOST, port=PORT, user=USER):
             code = """const c = require('dgram').createSocket('udp%d'); let n = 0;
 c.on('message', (m, r) => { if (r.address != '%s' || r.port != 7) process.exit(2);
@@ -142,11 +142,11 @@ for (let i = 0; i < 10; i++) c.send('asked', 7, '%s');
 setTimeout(() => process.exit(3), 20000).unref();""" % (6 if ":" in host else 4, host, host)
             right(through(w, port, user, ["node", "-e", code]), b"ten asked")
 
-    @test("ntpdig at %s" % HOST, linked=False)
+    @test("ntpdig at %s" % HOST)
     def _(w, host=HOST):
         right(through(w, s.DANTED, "", ["ntpdig", host]), b"s1 no-leap")
 
-    @test("iperf3 -u to %s, both ways" % HOST, linked=False)
+    @test("iperf3 -u to %s, both ways" % HOST)
     def _(w, host=HOST):
         for more in ([], ["-R"]):
             result = through(w, s.DANTED, "", ["iperf3", "-u", "-c", host, "-p", str(IPERF), "-b",
@@ -275,7 +275,7 @@ FRAGMENTS = {
 }
 
 for NAME, (SENT, WANTED) in FRAGMENTS.items():
-    @test("fragments %s" % NAME, linked=False)
+    @test("fragments %s" % NAME)
     def _(w, sent=SENT, wanted=WANTED):
         code = (ONE % (20, bed.TARGET4, bed.TARGET4)).replace("s.sendto", "s.connect(('%s', 77)); "
                                                               "s.sendto" % bed.TARGET4)
@@ -285,7 +285,7 @@ for NAME, (SENT, WANTED) in FRAGMENTS.items():
         assert result[1].strip() == want, (result[1][:200], want[:200])
 
 
-@test("datagrams that are not right are dropped, and the call goes on", linked=False)
+@test("datagrams that are not right are dropped, and the call goes on")
 def _(w):
     wrong = [b"", b"\0", head()[:9], b"\1" + head()[1:] + b"x", b"\0\0\0\2" + head()[4:] + b"x",
              b"\0\0\0\3\0\0\7x", b"\0\0\0\3\xffname", b"\0\0\0\4" + bytes(17),
@@ -302,7 +302,7 @@ def _(w):
         assert relay.heard == [head() + b"go"], relay.heard
 
 
-@test("a receive time-out ends in spite of datagrams that are dropped", linked=False)
+@test("a receive time-out ends in spite of datagrams that are dropped")
 def _(w):
     code = """
 import socket, struct
@@ -331,8 +331,7 @@ print('got', got)"""
 
 for WHAT in ("closed", "reset"):
     for HOW in ("", "s.connect(('%s', 77))" % bed.TARGET4, "s.bind(('', 0))"):
-        @test("the control connection is %s: loss, then service (%s)" % (WHAT, HOW[2:6] or "plain"),
-              linked=False)
+        @test("the control connection is %s: loss, then service (%s)" % (WHAT, HOW[2:6] or "plain"))
         def _(w, what=WHAT, how=HOW):
             def play(relay, data):
                 if len(relay.heard) in (5, 12, 19):
@@ -348,7 +347,7 @@ for WHAT in ("closed", "reset"):
             assert len(relay.controls) >= 3, relay.controls
 
 
-@test("danted is restarted: loss, then service, and no descriptor is lost", linked=False)
+@test("danted is restarted: loss, then service, and no descriptor is lost")
 def _(w):
     targets(w)
     conf = open("%s/danted-%d.conf" % (w.scratch, s.DANTED)).read()
@@ -392,7 +391,7 @@ print('again')""" % bed.TARGET4
         bed.stop(server)
 
 
-@test("a thousand sockets, one after the other: no descriptor, no association stays", linked=False)
+@test("a thousand sockets, one after the other: no descriptor, no association stays")
 def _(w):
     code = """
 import os, socket
@@ -410,7 +409,7 @@ print('thousand')""" % bed.TARGET4
     assert len(relay.controls) == 1000 and len(relay.heard) == 1000
 
 
-@test("associations over fork, exec and spawn, and loops that close everything", linked=False)
+@test("associations over fork, exec and spawn, and loops that close everything")
 def _(w):
     code = """
 import os, socket, subprocess, sys
@@ -452,7 +451,7 @@ print('inherited')""" % (bed.TARGET4, bed.TARGET4)
     assert len(relay.controls) == 1, relay.controls
 
 
-@test("rules on datagrams: denied, direct, to another server; multicast", linked=False)
+@test("rules on datagrams: denied, direct, to another server; multicast")
 def _(w):
     conf = s.write(w.scratch + "/udp.conf", """
 server "p" { address = "%s" port = %d }

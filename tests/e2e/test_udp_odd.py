@@ -6,7 +6,7 @@ import struct
 import bed
 import servers as s
 import test_udp
-from run import PYTHON, fine, right, test
+from world import PYTHON, fine, right, test
 from test_udp import head
 
 # A name stands for one address and, in the reply, for another: the source is what was sent to.
@@ -33,7 +33,7 @@ print('by name')"""
 
 for FAMILY, LITERAL in (("socket.AF_INET", (bed.TARGET4, 7)), ("socket.AF_INET6", (bed.TARGET6, 7))):
     for LABEL, PORT, USER in test_udp.SERVERS:
-        @test("datagrams by name, %s, through %s" % (FAMILY, LABEL), linked=False)
+        @test("datagrams by name, %s, through %s" % (FAMILY, LABEL))
         def _(w, family=FAMILY, literal=LITERAL, port=PORT, user=USER):
             code = BY_NAME % (family, family, family, literal, family)
             right(test_udp.through(w, port, user, [PYTHON, "-c", code]), b"by name")
@@ -46,13 +46,13 @@ def bare(w, app):
 
 for APP, TITLE in (("udp_mixed", "datagrams to two ways at once, wrong ones, and ones in parts, "),
                    ("udp_extremes", "datagrams at the ends of what the calls take, ")):
-    test(TITLE + "bare", linked=False)(lambda w, a=APP: bare(w, a))
+    test(TITLE + "bare")(lambda w, a=APP: bare(w, a))
     for LABEL, PORT, USER in test_udp.SERVERS:
         test(TITLE + "through " + LABEL)(
             lambda w, a=APP, p=PORT, u=USER: fine(test_udp.through(w, p, u, [w.app(a), bed.TARGET4, "7"])))
 
 
-@test("a relay that reports names: one gets a stand-in, which is that name", linked=False)
+@test("a relay that reports names: one gets a stand-in, which is that name")
 def _(w):
     def named(name, port=77):
         return b"\0\0\0\3" + bytes([len(name)]) + name + struct.pack(">H", port)
@@ -68,7 +68,7 @@ print(data.decode(), socket.getnameinfo(source, 0)[0], source[1])""" % bed.TARGE
     right(result, b"right told.example 77")
 
 
-@test("many at a time, some of them not the relay's or not whole", linked=False)
+@test("many at a time, some of them not the relay's or not whole")
 def _(w):
     def play(relay, data):
         relay.other.sendto(head() + b"not the relay", relay.clients[-1])
@@ -87,7 +87,7 @@ def _(w):
         "end from port 77", ""], out
 
 
-@test("the error queue has what was sent, not its header, and whom it was for", linked=False)
+@test("the error queue has what was sent, not its header, and whom it was for")
 def _(w):
     code = """
 import select, socket
@@ -117,7 +117,7 @@ print(data, source, [m[:2] for m in more])""" % ((bed.TARGET4,) * 2)
     right(result, b"none\nb'lost' ('%s', 77) [(0, 11)]" % bed.TARGET4.encode())
 
 
-@test("what the kernel would do to datagrams without their headers is refused", linked=False)
+@test("what the kernel would do to datagrams without their headers is refused")
 def _(w):
     code = """
 import os, socket
@@ -138,7 +138,7 @@ print(got, u.recv(99))""" % bed.TARGET4
           b"[92, 92, 92, 95, 22, 5] b'whole'")
 
 
-@test("calls on a stream that is under way wait, or say so", linked=False)
+@test("calls on a stream that is under way wait, or say so")
 def _(w):
     code = """
 import os, socket
@@ -159,7 +159,7 @@ print('as it should be')""" % bed.TARGET4
     right(w.via(s.DANTED, [PYTHON, "-c", code]), b"as it should be")
 
 
-@test("datagrams of sixteen threads on a fresh socket: one association", linked=False)
+@test("datagrams of sixteen threads on a fresh socket: one association")
 def _(w):
     code = """
 import socket, threading
@@ -184,7 +184,7 @@ for _ in range(2):
 V4, V6 = SEND % ("AF_INET", bed.TARGET4), SEND % ("AF_INET6", bed.TARGET6)
 
 
-@test("UDP by a server that is down", linked=False)
+@test("UDP by a server that is down")
 def _(w):
     right(w.via(s.CLOSED, [PYTHON, "-c", V4]), b"111 111")
 
@@ -207,7 +207,7 @@ def answer(octets):
 
 
 for WHAT, (OCTETS, ERRNO) in REPLIES.items():
-    @test("UDP ASSOCIATE answered by " + WHAT, linked=False)
+    @test("UDP ASSOCIATE answered by " + WHAT)
     def _(w, octets=OCTETS, errno=ERRNO):
         w.hostile.play(answer(octets))
         right(w.via(s.HOSTILE, [PYTHON, "-c", V4]), errno)

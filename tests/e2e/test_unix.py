@@ -8,7 +8,7 @@ import bed
 import servers as s
 import test_udp
 from hostile import Hostile, Talk
-from run import AUTH, CURL, PAGE, PYTHON, URL4, fine, right, test
+from world import AUTH, CURL, PAGE, PYTHON, URL4, fine, right, test
 
 
 def door(w, port=s.DANTED):
@@ -38,13 +38,13 @@ def via(w, path, command, user="", seconds=60):
     return bed.run(bed.CLIENT, [w.socksify, "-x", url, "--"] + command, w.env, seconds)
 
 
-@test("unix: curl through a server behind a UNIX socket", linked=False)
+@test("unix: curl through a server behind a UNIX socket")
 def _(w):
     right(via(w, door(w), CURL + [URL4]), PAGE)
     right(via(w, door(w, s.DANTED_AUTH), CURL + [URL4], AUTH), PAGE)
 
 
-@test("unix: bare LD_PRELOAD", linked=False)
+@test("unix: bare LD_PRELOAD")
 def _(w):
     command = ["env", "LD_PRELOAD=" + w.object, "SOCKS5_SERVER=socks5h://localhost" + door(w)]
     right(bed.run(bed.CLIENT, command + CURL + [URL4], w.env), PAGE)
@@ -53,18 +53,18 @@ def _(w):
 for NAME in ("tcp_nonblock_select", "epoll_before", "epoll_after", "epoll_thread", "threads_200", "fork_after",
              "fork_connecting", "exec_inherit", "vfork_exec", "close_all", "options_kept", "early_io",
              "connect_500", "v4mapped", "stream"):
-    test("unix: %s" % NAME, linked=False)(lambda w, name=NAME: fine(
+    test("unix: %s" % NAME)(lambda w, name=NAME: fine(
         via(w, door(w), [w.app(name), bed.TARGET4, str(s.ECHO)])))
 
 
-@test("unix: datagrams", linked=False)
+@test("unix: datagrams")
 def _(w):
     test_udp.targets(w)
     right(via(w, door(w), [w.app("udp_calls", False), bed.TARGET4, "7", "10"]), b"")
     right(via(w, door(w), [w.app("udp_calls", False), bed.TARGET6, "7", "42"]), b"")
 
 
-@test("unix: nobody behind the path is ECONNREFUSED, and no permission EACCES", linked=False)
+@test("unix: nobody behind the path is ECONNREFUSED, and no permission EACCES")
 def _(w):
     code = "import socket; print(socket.socket().connect_ex(('%s', 80)))" % bed.TARGET4
     right(via(w, w.scratch + "/nobody", [PYTHON, "-c", code]), b"111")
@@ -75,13 +75,11 @@ def _(w):
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(w.scratch + "/shut/in")
     listener.listen()
-    command = ["setpriv", "--reuid", "65534", "--clear-groups", "env", "HOME=/", w.socksify, "-x",
-               "socks5h://localhost%s/shut/in" % w.scratch, "--", PYTHON, "-c", code]
-    right(bed.run(bed.CLIENT, command, w.env), b"13")
+    right(via(w, w.scratch + "/shut/in", [PYTHON, "-c", code]), b"13")
     listener.close()
 
 
-@test("unix: a queue that is full is waited for", linked=False)
+@test("unix: a queue that is full is waited for")
 def _(w):
     path = w.scratch + "/crowded"
     listener = socket.socket(socket.AF_UNIX)
@@ -99,7 +97,7 @@ print('thirty')"""
     right(via(w, path, [PYTHON, "-c", code]), b"thirty")
 
 
-@test("unix: --check and --explain know what it is", linked=False)
+@test("unix: --check and --explain know what it is")
 def _(w):
     url = "socks5h://localhost" + door(w)
     status, out, err = bed.run(bed.CLIENT, [w.socksify, "-x", url, "--check", "--target",

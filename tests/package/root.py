@@ -46,7 +46,7 @@ class Root:
                  dict({"PATH": PATH, "HOME": "/root", "TERM": "dumb"}, **(env or {})).items()]
         inside = ["nsenter", "--target", str(self.pid), "--mount", "--pid", "chroot", self.path,
                   "env", "-i", "--chdir=" + cwd] + words
-        return bed.run(ns, inside + command, None, seconds, data)
+        return bed.run(ns, inside + command, None, seconds, data, root=True)
 
     def script(self, text, **options):
         """A piece of shell, which ends at the first failure."""

@@ -3,7 +3,7 @@
 import re
 
 import test_deb
-from run import test
+from world import test
 
 # Words as they stand before the one that is completed are WORDS[:-1]; what bash must offer.
 OFFERS = (

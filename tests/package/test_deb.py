@@ -8,7 +8,7 @@ import bed
 import deb
 import root as roots
 import servers as s
-from run import PAGE, URL4, right, test
+from world import PAGE, URL4, right, test
 
 TRIPLET = subprocess.run(["gcc", "-print-multiarch"], stdout=subprocess.PIPE, text=True,
                          check=False).stdout.strip()

@@ -7,7 +7,7 @@ import re
 import blocks
 import deb
 import example_world
-from run import test
+from world import test
 
 # What must be printed, by a piece of the block. The rest is that nothing fails.
 PRINTED = (

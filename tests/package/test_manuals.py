@@ -8,7 +8,7 @@ import blocks
 import deb
 import test_completion
 import test_deb
-from run import test
+from world import test
 
 
 @test("manuals: groff and man have nothing to warn of")

@@ -45,11 +45,11 @@ KDC_CONF = """[kdcdefaults]
 
 
 class Realm:
-    def __init__(self, directory, address, port, services, users=("alice",), prefix=()):
+    def __init__(self, directory, address, port, services, users=("alice",), prefix=(), user=()):
         """SERVICES ("rcmd/proxy.test", ...) get keys in DIRECTORY/services.keytab, USERS in
-        DIRECTORY/USER.keytab. PREFIX goes ahead of the commands that use the network."""
+        DIRECTORY/USER.keytab. PREFIX goes ahead of the KDC, USER of what a user runs."""
         os.makedirs(directory, exist_ok=True)
-        self.dir, self.prefix = directory, list(prefix)
+        self.dir, self.prefix, self.user = directory, list(prefix), list(user)
         names = {"realm": REALM, "address": address, "port": port, "dir": directory}
         with open(directory + "/krb5.conf", "w") as f:
             f.write(KRB5_CONF % names)
@@ -69,6 +69,7 @@ class Realm:
         for name in users:
             self._local("addprinc -randkey " + name)
             self._local("ktadd -k %s/%s.keytab %s" % (directory, name, name))
+            os.chmod("%s/%s.keytab" % (directory, name), 0o644)
         self.start()
         self.kinit("alice")
 
@@ -94,7 +95,7 @@ class Realm:
         """Credentials of USER; the KDC may need a moment to begin."""
         env = dict(self.env, KRB5CCNAME=cache) if cache else self.env
         for _ in range(100):
-            done = subprocess.run(self.prefix + ["kinit", "-k", "-t", "%s/%s.keytab"
+            done = subprocess.run(self.user + ["kinit", "-k", "-t", "%s/%s.keytab"
                                                  % (self.dir, user), *options, user], env=env,
                                   stdin=subprocess.DEVNULL, timeout=60, stdout=subprocess.PIPE,
                                   stderr=subprocess.STDOUT, check=False)

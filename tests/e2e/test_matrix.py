@@ -12,11 +12,11 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import bed
 import kerberos
-import run
+import world
 import servers as s
 import test_bind
 import test_udp
-from run import AUTH, CURL, PAGE, PYTHON, SSH, URL4, URL6, words
+from world import AUTH, CURL, PAGE, PLAIN, PYTHON, SSH, URL4, URL6, test, words
 
 PAGE_OF = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "docs", "MATRIX.md")
 NAME = "http://both.example/"
@@ -154,12 +154,10 @@ class Gssapi(Server):
 class Broken(Server):
     """What it comes to is said in the log. Two seconds are waited for one that says nothing."""
 
-    def conf(self, w, write=False):
+    def conf(self, w):
         path = "%s/broken-%d.conf" % (w.scratch, self.port)
-        if write:
-            s.write(path, 'server "a" { address = "%s" port = %d timeout = 2 }\nlog { level = info }\n'
-                    'rule "all" { via = {"a"} }\n' % (bed.PROXY4, self.port))
-        return path
+        return s.write(path, 'server "a" { address = "%s" port = %d timeout = 2 }\nlog { level = info }\n'
+                       'rule "all" { via = {"a"} }\n' % (bed.PROXY4, self.port))
 
     def via(self, w, command):
         return w.configured(self.conf(w), command, w.env, 60)
@@ -193,6 +191,9 @@ class Through:
 def passes(w, program, server):
     """What stands in the cell. An assertion fails where it is wrong."""
     able = program.takes in server.can
+    test_udp.targets(w)
+    if not able:
+        w.hostile.play(lambda conversation: conversation.flight() and conversation.hang())
     if not able and (callable(program.command) or program.title == "redis-benchmark" and server.says):
         return "–"  # redis-benchmark tries for ever
     if callable(program.command):
@@ -200,7 +201,7 @@ def passes(w, program, server):
         return "ok"
     result = server.via(w, words(w, program.command))
     if able:
-        run.right(result, program.out)
+        world.right(result, program.out)
         return "ok"
     says = server.says or b"does not do UDP"
     assert result[0] != -1 and program.out not in result[1] and says in result[2], result
@@ -208,36 +209,11 @@ def passes(w, program, server):
     return "fails" if server.says else "refused"
 
 
-def cell(w, trap, program, server):
-    """(what stands in the cell, what is wrong)"""
-    try:
-        said, wrong = passes(w, program, server), ""
-    except Exception as e:  # a program may fail in any way
-        said, wrong = "WRONG", "%s: %s" % (type(e).__name__, e)
-    caught = trap.take() if trap else ()
-    if caught:
-        said, wrong = "PAST", wrong + " THE TRAP CAUGHT " + "; ".join(sorted(set(caught)))
-    return said, wrong
-
-
-def column(w, trap, server, programs):
-    """One after the other, so that the trap tells who; those that wait for nothing, together."""
-    trap.take()
-    if not isinstance(server, Broken):
-        return [cell(w, trap, p, server) for p in programs]
-    server.conf(w, write=True)
-    w.hostile.play(lambda conversation: conversation.flight() and conversation.hang())
-    with concurrent.futures.ThreadPoolExecutor(6) as pool:
-        cells = list(pool.map(lambda p: cell(w, None, p, server), programs))
-    caught = trap.take()
-    return [("PAST", str(caught))] * len(cells) if caught else cells
-
-
 HEAD = """# Real programs by servers
 
-Written by `tests/e2e/matrix.py --write` (as root, in network namespaces of its own, with Debian's
-packages); the tests compare it with what they see. A program runs under `socksify`, its target is
-where only the server leads, and a trap records every packet that leaves by any other way: in each
+Written by `pytest-3 tests/e2e/test_matrix.py --full --write` (as root, with Debian's packages);
+the tests compare it with what they see. A program runs as an ordinary user under `socksify`, its target
+is where only the server leads, and a trap records every packet that leaves by any other way: in each
 cell it saw nothing.
 
 `ok`: the right octets came back. `refused`: the server cannot do that; the program was told, and so
@@ -247,47 +223,48 @@ that is down: the program was told in time. `–`: not run.
 """
 
 
-def table(rows):
+
+def table(cells):
+    """CELLS: {(program's title, server's title): text}."""
     lines = ["| program | " + " | ".join(server.title for server in SERVERS) + " |",
              "| --- " * (len(SERVERS) + 1) + "|"]
-    lines += ["| %s | %s |" % (program.title, " | ".join(row)) for program, row in rows]
+    lines += ["| %s | %s |" % (program.title, " | ".join(cells[program.title, server.title]
+                                                          for server in SERVERS))
+              for program in PROGRAMS]
     return "\n".join(lines) + "\n"
 
 
-def main():
-    options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--build", default="build")
-    options.add_argument("--write", action="store_true", help="write docs/MATRIX.md")
-    options.add_argument("-k", default="", help="programs whose title holds this; nothing is compared")
-    args = options.parse_args()
-    programs = [p for p in PROGRAMS if args.k in p.title]
-    passed = failed = 0
-
-    def count(wrong, title):
-        nonlocal passed, failed
-        passed, failed = passed + (not wrong), failed + bool(wrong)
-        print("%s - %s%s" % ("FAILED" if wrong else "ok", title, wrong and ": " + wrong), flush=True)
-
-    with run.made(args.build) as (world, trap):
-        count("" if run.trap_works(world, trap) else "it did not", "the trap catches what goes past")
-        test_udp.targets(world)
-        columns = []
-        for server in SERVERS:
-            cells = column(world, trap, server, programs)
-            for program, (said, wrong) in zip(programs, cells):
-                if said != "–":
-                    count(wrong, "%s by %s" % (program.title, server.title))
-            columns.append([said for said, _ in cells])
-    text = HEAD + table(zip(programs, zip(*columns)))
-    print(text[len(HEAD):], end="")
-    if args.write:
-        s.write(PAGE_OF, text)
-    elif not args.k:
-        with open(PAGE_OF, encoding="utf-8") as f:
-            count("" if f.read() == text else "it says something else", "docs/MATRIX.md")
-    print("matrix: %d passed, %d failed" % (passed, failed))
-    return 1 if failed else 0
+def documented():
+    """What docs/MATRIX.md has in its cells."""
+    with open(PAGE_OF, encoding="utf-8") as f:
+        rows = [[word.strip() for word in line.strip("|\n").split("|")] for line in f
+                if line.startswith("|") and not re.match(r"\| ---", line)]
+    return {(row[0], server): text for row in rows[1:] for server, text in zip(rows[0][1:], row[1:])}
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def write(cells):
+    s.write(PAGE_OF, HEAD + table(cells))
+
+
+def sampled(row, column):
+    """Whether the cell is one of those that always run."""
+    able = [server for server in SERVERS if server.says is None]
+    broken = [server for server in SERVERS if server.says]
+    return SERVERS[column] in (able[row % len(able)], able[(row + 2) % len(able)], broken[row % len(broken)])
+
+
+def cell(w, program, server):
+    said = passes(w, program, server)
+    w.record("cell", (program.title, server.title, said))
+    assert said == documented().get((program.title, server.title)), "docs/MATRIX.md says something else"
+
+
+for ROW, PROGRAM in enumerate(PROGRAMS):
+    for COLUMN, SERVER in enumerate(SERVERS):
+        test("matrix: %s by %s" % (PROGRAM.title, SERVER.title), on=PLAIN, full=not sampled(ROW, COLUMN))(
+            lambda w, p=PROGRAM, v=SERVER: cell(w, p, v))
+
+
+@test("matrix: docs/MATRIX.md has these programs and these servers", on=PLAIN)
+def _(_w):
+    assert set(documented()) == {(p.title, v.title) for p in PROGRAMS for v in SERVERS}

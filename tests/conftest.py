@@ -1,0 +1,175 @@
+"""How pytest runs what is below: the end-to-end tests (e2e, package) are declared by title (world.test)
+and run in a bed of network namespaces (bed.py) with real servers. Each worker of a run has a bed of its
+own, made for its first test. A test passes only when its result is right and the trap saw nothing."""
+
+import os
+import shutil
+import sys
+import tempfile
+
+import pytest
+from xdist.scheduler import LoadScheduling
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [HERE, HERE + "/e2e", HERE + "/package"]
+import isolated
+
+TITLED = ("e2e", "package")  # the folders whose tests have titles
+
+
+def pytest_addoption(parser):
+    group = parser.getgroup("socksify")
+    group.addoption("--builds", default=os.path.dirname(HERE), metavar="FOLDER",
+                    help="where the folders build, build-sanitize and build-tsan are")
+    group.addoption("--variant", action="append", metavar="NAME",
+                    help="tests of these variants alone: plain, asan, inside, tsan")
+    group.addoption("--as", action="append", default=[], metavar="VARIANT=VARIANT", dest="instead",
+                    help="run the tests of the first variant with the programs of the second")
+    group.addoption("--full", action="store_true", help="every combination of programs and servers")
+    group.addoption("--client-root", metavar="FOLDER",
+                    help="run the programs under test in this root file system")
+    group.addoption("--write", action="store_true", help="write docs/MATRIX.md; with --full")
+
+
+def pytest_configure(config):
+    if isolated.MARK not in os.environ:
+        config.pluginmanager.getplugin("capturemanager").stop_global_capturing()
+        os._exit(isolated.run([sys.executable, "-m", "pytest", *config.invocation_params.args]))
+
+
+class Slowest(LoadScheduling):
+    """Two tests a worker at a time, in the order of the list: the slow ones stand first, and no worker
+    has a long queue while another one has nothing left to do."""
+
+    def schedule(self):
+        if self.collection is None and self._check_nodes_have_same_collection():
+            self.collection = list(self.node2collection.values())[0]
+            self.pending[:] = range(len(self.collection))
+        for node in self.nodes:
+            self.check_schedule(node)
+
+    def check_schedule(self, node, duration=0):
+        if node.shutting_down or self.collection is None:
+            return
+        held = len(self.node2pending[node])
+        if self.pending and held < 2:
+            self._send_tests(node, 2 - held)
+        if not self.pending:
+            node.shutdown()
+
+
+def pytest_xdist_make_scheduler(config, log):
+    return Slowest(config, log)
+
+
+# --- the bed of this worker ---
+
+
+class Made:
+    """The bed with all its servers, and what tests are told of them."""
+
+    def __init__(self, config):
+        import bed
+        import nameserver
+        import servers
+        import world
+        self.scratch = tempfile.mkdtemp(prefix="socksify-")
+        self.trap = bed.make(config.getoption("client_root"), self.scratch)
+        self.keep = [servers.targets(self.scratch), nameserver.Nameserver(), servers.socks(self.scratch)]
+        builds = config.getoption("builds")
+        self.world = world.World({v: os.path.join(builds, b) for v, b in world.BUILDS.items()},
+                                 self.scratch)
+        self.world.target, self.world.nameserver, self.world.trap = *self.keep[:2], self.trap
+        self.world.hostile = servers.scripted()
+
+    def close(self):
+        import bed
+        bed.stop_all()
+        shutil.rmtree(self.scratch, ignore_errors=True)
+
+
+_made = []
+
+
+def made(config):
+    """Made once; when that fails the run ends, since no test can run."""
+    if not _made:
+        try:
+            _made.append(Made(config))
+        except Exception as e:
+            raise pytest.exit.Exception("the bed cannot be made: %r" % e, 3) from e
+    return _made[0]
+
+
+def pytest_sessionfinish():
+    while _made:
+        _made.pop().close()
+
+
+# --- tests by title ---
+
+
+class Caught(Exception):
+    """The trap saw a packet that went past the proxy."""
+
+
+class Titled(pytest.Item):
+    """One test with one variant."""
+
+    def __init__(self, name, parent, declared, variant):
+        super().__init__(name, parent)
+        self.declared, self.variant = declared, variant
+        self.extra_keyword_matches.add(variant)
+
+    def runtest(self):
+        import bed
+        here = made(self.config)
+        here.world.use(self.variant)
+        bed.as_root(self.declared.root)
+        here.world.record = lambda key, value: self.user_properties.append((key, value))
+        try:
+            self.declared.function(here.world)
+        finally:
+            caught = here.trap.take()
+            if caught:
+                raise Caught("THE TRAP CAUGHT " + "; ".join(sorted(set(caught))))
+
+    def reportinfo(self):
+        return self.path, None, self.name
+
+
+class Module(pytest.Module):
+    def collect(self):
+        import world
+        self.obj  # imports it
+        instead = dict(pair.split("=") for pair in self.config.getoption("instead"))
+        wanted = self.config.getoption("variant")
+        for declared in world.TESTS[self.path.stem]:
+            if declared.full and not self.config.getoption("full"):
+                continue
+            # The packages are of one kind: as users have them.
+            variants = declared.variants if self.path.parent.name == "e2e" else (world.PLAIN,)
+            for variant in dict.fromkeys(instead.get(v, v) for v in variants):
+                if wanted and variant not in wanted:
+                    continue
+                mark = "" if variant in (world.PLAIN, world.ASAN) else " [%s]" % variant
+                yield Titled.from_parent(self, name=declared.title + mark, declared=declared,
+                                         variant=variant)
+
+
+def pytest_pycollect_makemodule(module_path, parent):
+    if module_path.parent.name in TITLED:
+        return Module.from_parent(parent, path=module_path)
+    return None
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: -item.declared.slow if isinstance(item, Titled) else 0)
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    if config.getoption("write"):
+        import test_matrix
+        reports = terminalreporter.stats.get("passed", []) + terminalreporter.stats.get("failed", [])
+        test_matrix.write({(cell[0], cell[1]): cell[2] for report in reports
+                           for key, cell in report.user_properties if key == "cell"})

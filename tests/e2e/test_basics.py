@@ -1,0 +1,98 @@
+"""The first things anybody tries: curl through a server, a server that is down, and what is refused."""
+
+import bed
+import servers as s
+from world import AUTH, CURL, PAGE, PYTHON, URL4, right, test
+
+
+@test("bare LD_PRELOAD")
+def _(w):
+    right(w.preloaded(s.DANTED, CURL + [URL4]), PAGE)
+
+
+@test("without a configuration everything fails, and says why")
+def _(w):
+    status, out, err = w.preloaded(None, CURL + [URL4])
+    assert status != 0 and not out and b"no configuration" in err, (status, out, err)
+
+
+@test("a refused target is ECONNREFUSED")
+def _(w):
+    code = "import socket; print(socket.socket().connect_ex(('%s', 11)))" % bed.TARGET4
+    right(w.via(s.DANTED, [PYTHON, "-c", code]), b"111")
+
+
+@test("a server that is down is ECONNREFUSED")
+def _(w):
+    code = "import socket; print(socket.socket().connect_ex(('%s', 80)))" % bed.TARGET4
+    right(w.via(s.CLOSED, [PYTHON, "-c", code]), b"111")
+
+
+@test("a wrong password is EACCES")
+def _(w):
+    code = "import socket; print(socket.socket().connect_ex(('%s', 80)))" % bed.TARGET4
+    right(w.via(s.DANTED_AUTH, [PYTHON, "-c", code], s.USER + ":wrong"), b"13")
+
+
+@test("UDP is refused with EOPNOTSUPP and does not leave")
+def _(w):
+    code = """
+import socket
+try: socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'x', ('%s', 9999))
+except OSError as e: print(e.errno)""" % bed.TARGET4
+    status, out, err = w.via(s.MICROSOCKS, [PYTHON, "-c", code])
+    assert b"95" in out and b"does not do UDP" in err, (status, out, err)
+
+
+@test("MSG_FASTOPEN goes through the server")
+def _(w):
+    code = """
+import socket
+c = socket.socket(); c.sendto(b'hello', socket.MSG_FASTOPEN, ('%s', 7)); print(c.recv(9))
+""" % bed.TARGET4
+    right(w.via(s.DANTED, [PYTHON, "-c", code]), b"hello")
+
+
+@test("syscall(SYS_connect) goes through the server")
+def _(w):
+    code = """
+import ctypes, socket, struct
+c = socket.socket(); libc = ctypes.CDLL(None)
+a = struct.pack('=H', 2) + struct.pack('!H', 9) + socket.inet_aton('%s') + bytes(8)
+assert libc.syscall(42, c.fileno(), a, 16) == 0
+print(c.recv(99))""" % bed.TARGET4
+    right(w.via(s.DANTED, [PYTHON, "-c", code]), s.BANNER_TEXT[:30])
+
+
+@test("one flight with no authentication, and with a password")
+def _(w):
+    def good(c):
+        first = c.flight()
+        c.say(bytes([5, first[2]]) + (b"\1\0" if first[2] == 2 else b"") + c.OK)
+        c.echo()
+    code = """
+import socket
+c = socket.create_connection(('%s', 7)); c.sendall(b'mine'); print(c.recv(9))""" % bed.TARGET4
+    for user in ("", "a:b"):
+        w.hostile.play(good)
+        right(w.via(s.HOSTILE, [PYTHON, "-c", code], user), b"mine")
+        assert len(w.hostile.flights) == 1, w.hostile.flights
+
+
+@test("every failing REP is its errno")
+def _(w):
+    expected = {2: 13, 3: 101, 4: 113, 5: 111, 6: 110, 7: 95, 8: 97, 9: 71, 255: 71}
+    code = "import socket; print(socket.socket().connect_ex(('%s', 80)))" % bed.TARGET4
+    for rep, errno in expected.items():
+        def refuse(c, rep=rep):
+            c.flight()
+            c.say(bytes([5, 0, 5, rep, 0, 1, 0, 0, 0, 0, 0, 0]))
+        w.hostile.play(refuse)
+        right(w.via(s.HOSTILE, [PYTHON, "-c", code]), b"%d" % errno)
+
+
+@test("socksify's exit codes")
+def _(w):
+    for command, status in ((["false"], 1), (["sh", "-c", "exit 42"], 42), (["/nonexistent"], 127),
+                            (["/etc/passwd"], 126)):
+        assert w.via(s.DANTED, command)[0] == status, command

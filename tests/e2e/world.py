@@ -1,0 +1,116 @@
+"""What a test is given: the programs under test, of one build or another, and how they are run as a user
+runs them. test() declares a test by its title."""
+
+import collections
+import os
+
+import bed
+import servers as s
+
+# Where a program under test comes from. PLAIN: the optimised build, as users have it. ASAN: tools and
+# preload object with AddressSanitizer and UndefinedBehaviorSanitizer. INSIDE, TSAN: the program itself has
+# the hooks inside, with these sanitizers or with ThreadSanitizer.
+PLAIN, ASAN, INSIDE, TSAN = "plain", "asan", "inside", "tsan"
+BUILDS = {PLAIN: "build", ASAN: "build-sanitize", INSIDE: "build-sanitize", TSAN: "build-tsan"}
+
+Test = collections.namedtuple("Test", "title function variants root full slow")
+TESTS = collections.defaultdict(list)  # by the name of the module
+
+
+def test(title, on=(ASAN,), root=False, full=False, slow=0):
+    """Declares a test. ON: the variants it runs with. ROOT: its programs need root. FULL: runs only when
+    everything is asked for (--full). SLOW: about how many seconds it takes; the slowest begin first."""
+    def add(function):
+        TESTS[function.__module__].append(
+            Test(title, function, (on,) if isinstance(on, str) else on, root, full, slow))
+        return function
+    return add
+
+
+class World:
+    """The programs under test of one variant at a time, and the servers beside them."""
+
+    def __init__(self, builds, scratch):
+        self.builds = {variant: os.path.abspath(path) for variant, path in builds.items()}
+        self.scratch = scratch
+        self.build = self.builds[PLAIN]
+        self.base_env = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": scratch + "/home"}
+        bed.user_folder(scratch + "/home")
+        self.use(PLAIN)
+
+    def use(self, variant):
+        """The programs of VARIANT from now on."""
+        build = self.builds[variant]
+        self.variant, self.linked = variant, variant in (INSIDE, TSAN)
+        self.kind = "linked_"
+        self.socksify = build + "/tools/socksify"
+        self.bridge = build + "/tools/bridge/socks5-bridge"
+        self.object = build + "/preload/libsocksify.so"
+        if variant == ASAN:  # the sanitizer's runtime goes ahead of everything
+            self.object = ":".join((bed.asan_runtime(), build + "/tests/apps/libasan_first.so", self.object))
+        self.patience = 1 if variant == PLAIN else 3
+        self.env = dict(self.base_env)
+        if variant != PLAIN:
+            self.env.update(
+                UBSAN_OPTIONS="halt_on_error=1:print_stacktrace=1",
+                TSAN_OPTIONS="exitcode=66:suppressions=%s/tsan.supp" % bed.HERE,
+                # Other people's programs leave memory to the kernel when they end.
+                ASAN_OPTIONS="detect_leaks=%d" % (variant != ASAN))
+
+    def app(self, name, covered=True):
+        """A program of tests/apps; where it is covered and the variant says so with the hooks inside."""
+        if self.linked and covered:
+            build = self.build if self.kind == "drop_" else self.builds[self.variant]
+            return os.path.join(build, "tests", "apps", self.kind + name)
+        return os.path.join(self.build, "tests", "apps", "app_" + name)
+
+    def _env(self, env, command):
+        if self.variant == ASAN and command[0].startswith(self.build):  # our own lose nothing
+            return dict(env, ASAN_OPTIONS="detect_leaks=1")
+        return env
+
+    def via(self, port, command, user="", host=bed.PROXY4, seconds=40):
+        url = "socks5h://%s%s:%d" % (user and user + "@", host, port)
+        if self.linked:
+            return bed.run(bed.CLIENT, command, dict(self.env, SOCKS5_SERVER=url), 3 * seconds)
+        return bed.run(bed.CLIENT, [self.socksify, "-x", url, "--"] + command,
+                       self._env(self.env, command), self.patience * seconds)
+
+    def configured(self, conf, command, env, seconds):
+        if self.linked:
+            return bed.run(bed.CLIENT, command, dict(env, SOCKS5_CONF=conf), 3 * seconds)
+        return bed.run(bed.CLIENT, [self.socksify, "-c", conf, "--"] + command,
+                       self._env(env, command), self.patience * seconds)
+
+    def preloaded(self, port, command, seconds=40, **env):
+        if self.linked:
+            return bed.run(bed.CLIENT, command, dict(self.env, **env), 3 * seconds)
+        env = dict(self._env(self.env, command), LD_PRELOAD=self.object, **env)
+        words = ["%s=%s" % pair for pair in env.items() if pair[0] != "PATH"]
+        if port:
+            words.append("SOCKS5_SERVER=socks5h://%s:%d" % (bed.PROXY4, port))
+        return bed.run(bed.CLIENT, ["/usr/bin/env"] + words + command, self.env,
+                       self.patience * seconds)
+
+
+def right(result, out):
+    assert result[0] == 0 and out in result[1], result
+
+
+def words(w, command):
+    """COMMAND with the run's directory where it says SCRATCH."""
+    return [word.replace("SCRATCH", w.scratch) for word in command]
+
+
+def fine(result):
+    status, out, err = result
+    assert status == 0, "status %s: %s%s" % (status, out.decode(), err.decode(errors="replace"))
+
+
+CURL = ["curl", "-sS", "-m", "20"]
+PAGE = b"it came through"
+AUTH = s.USER + ":" + s.PASSWORD.replace(":", "%3A").replace("@", "%40").replace("/", "%2F")
+PYTHON = "/usr/bin/python3"
+SSH = ["ssh", "-F", "none", "-q", "-i", "SCRATCH/user_key", "-o", "StrictHostKeyChecking=no", "-o",
+       "UserKnownHostsFile=/dev/null"]
+URL4, URL6 = "http://%s/" % bed.TARGET4, "http://[%s]/" % bed.TARGET6
