@@ -16,7 +16,7 @@ import test_bind
 import test_udp
 import trap
 from kerberos import krb, preloaded, via
-from world import CURL, PAGE, PYTHON, URL4, fine, right, test
+from world import CURL, PAGE, PLAIN, PYTHON, URL4, fine, right, test
 
 LEVELS = ("clear", "integrity", "confidentiality")
 
@@ -405,7 +405,7 @@ for _ in range(rounds):
 """ % bed.TARGET4
 
 
-@test("gssapi: a thousand connections within 64 MB")
+@test("gssapi: a thousand connections within 64 MB", on=PLAIN)
 def _(w):
     bridge = alone(w)
     try:
