@@ -102,7 +102,8 @@ Test(hidden, one_whose_number_is_wanted_moves)
     struct s5_record *record = s5_registry_add(&e->registry, 200);
     cr_assert_not_null(s5_registry_more(&e->registry, record));
     atomic_store(&record->state, S5_RECORD_LISTENING);
-    int bell = record->more->bell = s5_mailbox_bell(e, 0);
+    int bell = s5_mailbox_bell(e, 0);
+    record->more->bell = bell;
     record->more->control = record->more->mailbox = -1;
     s5_hidden_move(e, bell);
     cr_assert_not(s5_hidden_is(e, bell));
