@@ -133,7 +133,7 @@ static int at_address(struct s5_engine *e, struct s5_flight *f, const struct s5_
     int own = ip->kind == S5_ADDR_IPV4 ? AF_INET : AF_INET6;
     memcpy(addr.octets, ip->octets, sizeof ip->octets);
     to_endpoint(&addr, own, &f->server);
-    int fd = socket(own, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int fd = e->real->socket(own, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
         return -errno;
     int r = negotiate(e, f, fd, server, patience);

@@ -173,7 +173,7 @@ int s5_shutdown(struct s5_engine *e, int fd, int how)
     if (e->real->shutdown(fd, how) != 0)
         return -errno;
     if (record && !s5_bind_listens(e, fd)) {
-        s5_mailbox_ring(record->more->bell); /* the others see for themselves */
+        s5_mailbox_ring(e, record->more->bell); /* the others see for themselves */
         s5_connect_forget(e, fd);
     }
     return 0;

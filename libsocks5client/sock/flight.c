@@ -1,6 +1,7 @@
 /* A turn does as much as can be done without blocking: writes what the session has, reads at most
- * what it needs, and looks at the clock. It reads only when nothing is left to write and never
- * right after writing: the answer is a round trip away, and whoever waits is woken by it.
+ * what it needs, and looks at the clock. It reads only when nothing is left to write. It reads right
+ * after writing only where an event has reported something to read: else the answer is a round trip
+ * away, and whoever waits is woken by it.
  *
  * A probing flight (everything in one flight to a server of unknown standing) that meets a wrong
  * answer, a close or silence is dissolved with connect(AF_UNSPEC) and dialled anew on the same
@@ -378,6 +379,21 @@ static int reconsider(struct s5_engine *e, struct s5_flight *f)
     return start_over(e, f);
 }
 
+/* An event that reports room to write may report octets or the end of the stream as well. An edge
+ * comes once, so they are read as soon as the last octet is written. */
+static enum s5_turn write_and_read(struct s5_engine *e, struct s5_flight *f, int fd, short events)
+{
+    size_t left;
+    enum s5_turn turn = write_out(e, f, fd);
+    if (turn != S5_TURN_MOVED || !(events & (POLLIN | POLLRDHUP | POLLHUP | POLLERR)))
+        return turn;
+    s5_session_out(&f->session, &left);
+    if (left)
+        return turn;
+    turn = read_in(e, f, fd, events);
+    return turn == S5_TURN_WAIT ? S5_TURN_MOVED : turn;
+}
+
 static enum s5_turn speak(struct s5_engine *e, struct s5_flight *f, int fd, short events)
 {
     size_t left;
@@ -398,7 +414,7 @@ static enum s5_turn speak(struct s5_engine *e, struct s5_flight *f, int fd, shor
             return s5_flight_fail(e, f, fd, r);
     }
     s5_session_out(&f->session, &left);
-    return left ? write_out(e, f, fd) : read_in(e, f, fd, seen);
+    return left ? write_and_read(e, f, fd, seen) : read_in(e, f, fd, seen);
 }
 
 static enum s5_turn turn_locked(struct s5_engine *e, struct s5_flight *f, int fd, short events)

@@ -86,7 +86,7 @@ int s5_listener_renew(struct s5_engine *e, struct s5_record *record)
     int bell = s5_mailbox_bell(e, l->backoff);
     uint32_t serial = atomic_fetch_add(&l->serial, 1) + 1;
     s5_mailbox_put(e, record->more->mailbox, serial, control, bell);
-    s5_mailbox_ring(rung);
+    s5_mailbox_ring(e, rung);
     swap_in(e, record, serial, control < 0 ? -1 : control, bell < 0 ? -1 : bell);
     return control < 0 ? control : 0;
 }

@@ -92,7 +92,7 @@ int s5_hidden_from(const struct s5_engine *e, int fd);
 int s5_mailbox_make(struct s5_engine *e);
 /* A bell that rings in SECONDS (0: when rung), hidden. */
 int s5_mailbox_bell(struct s5_engine *e, unsigned seconds);
-void s5_mailbox_ring(int bell);
+void s5_mailbox_ring(struct s5_engine *e, int bell);
 bool s5_mailbox_rang(struct s5_engine *e, int bell);
 /* CONTROL (-1: none) and BELL take the place of what MAILBOX held. */
 int s5_mailbox_put(struct s5_engine *e, int mailbox, uint32_t serial, int control, int bell);

@@ -17,7 +17,7 @@ int s5_mailbox_make(struct s5_engine *e)
     /* Bound to a name that the kernel chooses; being connected, it takes nothing from others. */
     struct sockaddr_un self = {.sun_family = AF_UNIX};
     socklen_t len = sizeof self.sun_family;
-    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int fd = e->real->socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
         return -errno;
     int r = e->real->bind(fd, (struct sockaddr *)&self, len) == 0 ? 0 : -errno;
@@ -32,26 +32,26 @@ int s5_mailbox_make(struct s5_engine *e)
     return r;
 }
 
-static void set(int bell, time_t seconds, long ns)
+static void set(struct s5_engine *e, int bell, time_t seconds, long ns)
 {
     struct itimerspec when = {{0, 0}, {seconds, ns}};
-    timerfd_settime(bell, 0, &when, NULL);
+    e->real->timerfd_settime(bell, 0, &when, NULL);
 }
 
 int s5_mailbox_bell(struct s5_engine *e, unsigned seconds)
 {
-    int fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    int fd = e->real->timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
     if (fd < 0)
         return -errno;
     if (seconds)
-        set(fd, (time_t)seconds, 0);
+        set(e, fd, (time_t)seconds, 0);
     return s5_hidden_take(e, fd);
 }
 
-void s5_mailbox_ring(int bell)
+void s5_mailbox_ring(struct s5_engine *e, int bell)
 {
     if (bell >= 0)
-        set(bell, 0, 1);
+        set(e, bell, 0, 1);
 }
 
 bool s5_mailbox_rang(struct s5_engine *e, int bell)

@@ -75,7 +75,7 @@ static int negotiate(struct s5_engine *e, struct s5_flight *f, int fd,
 }
 
 /* An unconnected socket that reaches the server at IP, of FAMILY if it can be. */
-static int reach(const struct s5_ip *ip, uint16_t port, int family,
+static int reach(struct s5_engine *e, const struct s5_ip *ip, uint16_t port, int family,
                  struct s5_endpoint *ret)
 {
     struct s5_addr addr = {.kind = ip->kind, .port = port};
@@ -85,7 +85,7 @@ static int reach(const struct s5_ip *ip, uint16_t port, int family,
     if (s5_addr_to_sockaddr(&addr, family, &sa, &len) < 0 &&
         s5_addr_to_sockaddr(&addr, family = AF_INET6, &sa, &len) < 0)
         return -EAFNOSUPPORT;
-    int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int fd = e->real->socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
         return -errno;
     ret->len = len;
@@ -117,7 +117,7 @@ static int through(struct s5_engine *e, struct s5_listener *l, const struct s5_s
 {
     int r = -EHOSTUNREACH;
     for (unsigned i = 0; i < server->n_addrs; i++) {
-        int fd = reach(&server->addrs[i], server->port, l->family, &l->flight.server);
+        int fd = reach(e, &server->addrs[i], server->port, l->family, &l->flight.server);
         r = fd;
         if (fd < 0)
             continue;

@@ -1,5 +1,10 @@
-"""The table of real calls, each entry failing in turn with each errno that makes sense: no crash, no
-descriptor lost, no dialling but to the server. The program has the hooks inside."""
+"""The table of real calls, each entry failing in turn: no crash, no descriptor lost, no dialling but to
+the server. The program has the hooks inside.
+
+What needs one process alone fails with every errno that makes sense in tests/unit/test_injection.c; here
+with two of them, and with all of them with TORTURE=all."""
+
+import os
 
 import bed
 import servers as s
@@ -16,7 +21,8 @@ def injected(w, scenario, port):
         test_udp.targets(w)
     status, out, err = bed.run(
         bed.CLIENT, [w.app("inject_calls"), bed.TARGET4, str(s.ECHO), scenario, bed.PROXY4],
-        dict(w.env, SOCKS5_SERVER="socks5h://%s:%d" % (bed.PROXY4, port)), 150)
+        dict(w.env, SOCKS5_SERVER="socks5h://%s:%d" % (bed.PROXY4, port),
+             TORTURE=os.environ.get("TORTURE", "")), 150)
     assert status == 0, (status, out, err[-3000:].decode(errors="replace"))
 
 

@@ -391,7 +391,7 @@ Test(connect, anew_after_silence, .timeout = 20)
     struct outcome o = connect_through("socks5h://127.0.0.1:%u",
                                        PLAYS(PLAY_MUTE_AHEAD, PLAY_MUTE_AHEAD), 8000);
     cr_assert_geq(o.result, 0, "%d", o.result);
-    cr_assert(o.ms >= 900 && o.ms < 4000, "%lld ms", (long long)o.ms);
+    cr_assert_geq(o.ms, 900, "%lld ms", (long long)o.ms);
 }
 
 Test(connect, a_reply_is_final)

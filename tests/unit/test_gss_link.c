@@ -191,3 +191,98 @@ Test(gss_link, more_than_needed_changes_nothing)
     cr_assert_eq(s5_gss_link_feed(&l, "\1\3\0\4", 4), 0);
     cr_assert_eq(s5_gss_link_need(&l), 4);
 }
+
+/* --- at every octet --- */
+
+/* All that a server says, and where each of its four messages ends. */
+static size_t whole(uint8_t level, uint8_t *to, size_t ends[4])
+{
+    size_t n = 0;
+    memcpy(to, "\5\1\1\1\0\2ok", 8);
+    ends[0] = 2;
+    ends[1] = n = 8;
+    ends[2] = n += sealed(to + n, S5_GSS_LEVEL, false, &level, 1);
+    ends[3] = n += sealed(to + n, S5_GSS_DATA, level == 2, "\5\0\0\1\1\2\3\4\0\7", 10);
+    return n;
+}
+
+/* Octets of DATA as they are asked for, FIRST at the most to begin with; how many of them were. */
+static size_t talk(const uint8_t *data, size_t n, size_t first)
+{
+    size_t at = 0;
+    while (at < n) {
+        written();
+        size_t part = s5_gss_link_need(&l), most = at ? n - at : first;
+        if (part == 0)
+            break;
+        part = part < most ? part : most;
+        part = part < n - at ? part : n - at;
+        s5_gss_link_feed(&l, edge_copy(data + at, part), part);
+        at += part;
+    }
+    return at;
+}
+
+Test(gss_link, the_end_at_every_octet)
+{
+    static const int errors[] = {-ECONNREFUSED, -EACCES, -EACCES, -ECONNREFUSED};
+    uint8_t octets[128];
+    size_t ends[4];
+    for (uint8_t level = 1; level <= 2; level++)
+        for (size_t at = 0, message = 0, n = 1; at < n; at++) {
+            begin(level, 2, false);
+            n = whole(level, octets, ends);
+            message += at == ends[message];
+            cr_assert_eq(talk(octets, at, at), at);
+            cr_assert_eq(s5_gss_link_error(&l), 0);
+            cr_assert_eq(s5_gss_link_eof(&l), errors[message], "level %d, octet %zu of message %zu",
+                         level, at, message);
+            cr_assert_eq(s5_gss_link_need(&l), 0);
+            cr_assert_eq(written(), 0);
+        }
+}
+
+Test(gss_link, other_octets_from_every_octet_on)
+{
+    static const int errors[] = {-ECONNREFUSED, -EACCES, -EACCES, -ECONNREFUSED};
+    static const uint8_t others[] = {0xff, 0, 1, 5};
+    uint8_t octets[256];
+    size_t ends[4];
+    for (size_t other = 0; other < sizeof others; other++)
+        for (uint8_t level = 1; level <= 2; level++)
+            for (size_t at = 0, message = 0, n = 1; at < n; at++) {
+                begin(level, 2, false);
+                n = whole(level, octets, ends);
+                message += at == ends[message];
+                bool same = true;
+                for (size_t i = at; i < n; i++)
+                    same &= octets[i] == others[other];
+                memset(octets + at, others[other], sizeof octets - at);
+                talk(octets, sizeof octets, sizeof octets);
+                int r = s5_gss_link_state(&l) == S5_SESSION_DONE ? 0 : s5_gss_link_eof(&l);
+                cr_assert(same ? r == 0
+                               : r == -EPROTO || r == -EACCES || r == errors[message] ||
+                                     r == -ECONNREFUSED,
+                          "level %d, octet %zu of message %zu: %d", level, at, message, r);
+                cr_assert(r == 0 || s5_gss_link_need(&l) == 0);
+            }
+}
+
+Test(gss_link, cut_at_every_octet)
+{
+    uint8_t octets[128];
+    size_t ends[4];
+    for (uint8_t level = 1; level <= 2; level++)
+        for (size_t first = 1, n = 2; first <= n; first++) {
+            begin(level, 2, false);
+            n = whole(level, octets, ends);
+            cr_assert_eq(talk(octets, n, first), n);
+            cr_assert_eq(s5_gss_link_state(&l), S5_SESSION_DONE);
+            cr_assert_eq(s5_gss_link_level(&l), level);
+            begin(level, 2, false);
+            whole(level, octets, ends);
+            cr_assert_eq(talk(octets, first, first), first);
+            cr_assert_eq(talk(octets + first, n - first, n - first), n - first);
+            cr_assert_eq(s5_gss_link_state(&l), S5_SESSION_DONE);
+        }
+}
