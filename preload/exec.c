@@ -333,3 +333,14 @@ HOOK(FILE *, popen, (const char *command, const char *mode))
     restore_environment();
     return real(command, mode);
 }
+
+ALIAS(_IO_popen, popen)
+
+/* What popen() consists of, for a stream that exists. No header declares it. */
+HOOK(FILE *, _IO_proc_open, (FILE * stream, const char *command, const char *mode))
+{
+    __typeof__(&hook__IO_proc_open) real =
+        (__typeof__(&hook__IO_proc_open))s5_real_find("_IO_proc_open");
+    restore_environment();
+    return real(stream, command, mode);
+}
