@@ -1,4 +1,4 @@
-/* exec* and posix_spawn*: a program that cannot be covered is not started, and one that can finds
+/* exec*, posix_spawn* and pidfd_spawn*: a program that cannot be covered is not started, and one that can finds
  * its way back to us: the object in LD_PRELOAD, the tree in SOCKS5_STATE, and, where its
  * environment was cleaned, the variables our configuration came from.
  *
@@ -260,37 +260,44 @@ HOOK(int, execle, (const char *path, const char *first, ...))
     return execve(path, argv, envp);
 }
 
-HOOK(int, posix_spawn,
-     (pid_t * pid, const char *path, const posix_spawn_file_actions_t *actions,
-      const posix_spawnattr_t *attr, char *const argv[], char *const envp[]))
+/* posix_spawn() and its relatives have one shape: *RESULT receives a process ID or a descriptor,
+ * and an error number is returned. */
+typedef int spawn_fn(int *result, const char *file, const posix_spawn_file_actions_t *actions,
+                     const posix_spawnattr_t *attr, char *const argv[], char *const envp[]);
+
+/* MAY_START is check() or check_found(): whether NAME looks FILE up in PATH. */
+static int spawn(const char *name, int (*may_start)(const char *), int *result, const char *file,
+                 const posix_spawn_file_actions_t *actions, const posix_spawnattr_t *attr,
+                 char *const argv[], char *const envp[])
 {
     CHILD(c, envp);
-    FIND(real, posix_spawn);
-    int r = check(path);
+    spawn_fn *real = (spawn_fn *)s5_real_find(name);
+    if (!real)
+        return ENOSYS;
+    int r = may_start(file);
     if (r == 0)
         r = fill(s5_begin(), &c, envp);
-    if (r == 0) {
-        r = -real(pid, path, actions, attr, argv, c.strings);
-        s5_associate_stay(s5_begin());
-    }
-    return -r;
+    if (r < 0)
+        return -r;
+    r = real(result, file, actions, attr, argv, c.strings);
+    s5_associate_stay(s5_begin());
+    return r;
 }
 
-HOOK(int, posix_spawnp,
-     (pid_t * pid, const char *file, const posix_spawn_file_actions_t *actions,
-      const posix_spawnattr_t *attr, char *const argv[], char *const envp[]))
-{
-    CHILD(c, envp);
-    FIND(real, posix_spawnp);
-    int r = check_found(file);
-    if (r == 0)
-        r = fill(s5_begin(), &c, envp);
-    if (r == 0) {
-        r = -real(pid, file, actions, attr, argv, c.strings);
-        s5_associate_stay(s5_begin());
+#define SPAWN(name, may_start)                                                                     \
+    HOOK(int, name,                                                                                \
+         (int *result, const char *file, const posix_spawn_file_actions_t *actions,                \
+          const posix_spawnattr_t *attr, char *const argv[], char *const envp[]))                  \
+    {                                                                                              \
+        return spawn(#name, may_start, result, file, actions, attr, argv, envp);                   \
     }
-    return -r;
-}
+
+SPAWN(posix_spawn, check)
+SPAWN(posix_spawnp, check_found)
+/* Since glibc 2.39. The hooks exist with every libc, so that an object built with an older one
+ * covers programs on a newer one. */
+SPAWN(pidfd_spawn, check)
+SPAWN(pidfd_spawnp, check_found)
 
 /* --- shells libc starts by itself, with the environment as it stands: what was cleaned out of it
  * is put back --- */
@@ -325,4 +332,15 @@ HOOK(FILE *, popen, (const char *command, const char *mode))
     FIND(real, popen);
     restore_environment();
     return real(command, mode);
+}
+
+ALIAS(_IO_popen, popen)
+
+/* What popen() consists of, for a stream that exists. No header declares it. */
+HOOK(FILE *, _IO_proc_open, (FILE * stream, const char *command, const char *mode))
+{
+    __typeof__(&hook__IO_proc_open) real =
+        (__typeof__(&hook__IO_proc_open))s5_real_find("_IO_proc_open");
+    restore_environment();
+    return real(stream, command, mode);
 }

@@ -104,6 +104,8 @@ HOOK(int, fclose, (FILE * stream))
     return real(stream);
 }
 
+ALIAS(_IO_fclose, fclose)
+
 /* --- libc's own clients of the r-commands look names up and connect where nobody sees it:
  * whatever they are called with --- */
 

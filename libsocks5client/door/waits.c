@@ -103,6 +103,8 @@ HOOK(int, select, (int n, fd_set *in, fd_set *out, fd_set *ex, struct timeval *t
                             : REAL(select, n, in, out, ex, timeout);
 }
 
+ALIAS(__select, select)
+
 /* --- epoll --- */
 
 ASIDE static int ours_epoll_ctl(int ep, int op, int fd, struct epoll_event *event)

@@ -12,7 +12,7 @@ ECHOING = ["tcp_blocking", "tcp_nonblock_poll", "tcp_nonblock_select", "epoll_be
            "exec_inherit", "vfork_exec", "spawn", "close_all", "fastopen", "raw_syscall",
            "options_kept", "early_io", "listen_local", "poll_chk", "connect_500", "v4mapped",
            "getaddrinfo_closed", "limits", "storm", "udp_refused", "stream", "raw_calls", "exec_family",
-           "under_way"]
+           "other_names", "under_way"]
 STALLING = ["poll_timeout", "early_stalled", "sndtimeo", "eintr"]
 COVERED_ONLY = {"getaddrinfo_closed": "closed", "udp_refused": "refused"}  # third argument
 THREADED = ("threads_200", "epoll_thread", "poll_shared", "connect_500")
@@ -21,7 +21,8 @@ WAYS = (("danted", "socksify", s.DANTED, ""),
         ("microsocks", "preload", s.MICROSOCKS, ""),
         ("ssh -D", "socksify", s.SSH_D, ""))
 FAMILY6 = ["tcp_blocking", "tcp_nonblock_poll", "epoll_before", "epoll_after", "exec_inherit",
-           "fastopen", "raw_syscall", "raw_calls", "options_kept", "udp_refused", "spawn"]
+           "fastopen", "raw_syscall", "raw_calls", "options_kept", "udp_refused", "spawn",
+           "other_names"]
 
 
 def covered(w, door, port, user, name, host, at=s.ECHO):

@@ -1,6 +1,7 @@
 """Who is covered and who is refused; what a mistake in the configuration does; what is left of us on a
 connection that is there; and the trap itself."""
 
+import errno
 import os
 import re
 import shutil
@@ -182,6 +183,40 @@ def _(w):
                     [PYTHON, "-c", "import os; os.execve(%r, %r, {})" % (tool[0], tool)]):
         fine(w.via(s.DANTED, command))
         fine(w.preloaded(s.DANTED, command))
+
+
+def libc_has(w, function):
+    """Whether the libc of covered programs has FUNCTION, one of those since glibc 2.39."""
+    status, out, err = bed.run(bed.CLIENT, [w.app("pidfd_spawn", False), function, "/bin/echo", "bare"],
+                               w.env)
+    if status == NO_FUNCTION:
+        version = re.search(rb"^glibc 2\.(\d+)", err)
+        assert version and int(version[1]) < 39 and not out, (status, out, err)
+        return False
+    assert status == 0 and out == b"bare\n", (status, out, err)
+    return True
+
+
+# Exit statuses of tests/apps/pidfd_spawn.c.
+NO_FUNCTION, NOT_STARTED = 190, 191
+
+
+@test("pidfd_spawn and pidfd_spawnp: children stay covered, static ones are refused, ENOSYS without",
+      linked=False)
+def _(w):
+    for function, curl in (("pidfd_spawn", "/usr/bin/curl"), ("pidfd_spawnp", "curl")):
+        fetch = [w.app("pidfd_spawn"), function, curl, "-sS", "-m", "20", "http://%s/" % bed.TARGET4]
+        static = [w.app("pidfd_spawn"), function, w.app("static"), bed.TARGET4, str(s.ECHO)]
+        has = libc_has(w, function)
+        for start in (w.via, w.preloaded):
+            status, out, err = start(s.DANTED, fetch)
+            if has:
+                right((status, out, err), b"it came through")
+            else:
+                assert status == NO_FUNCTION and not out, (status, out, err)
+            status, out, err = start(s.DANTED, static)
+            assert status == (NOT_STARTED if has else NO_FUNCTION) and not out, (status, out, err)
+            assert not has or b"error %d" % errno.EACCES in err and b"static" in err, err
 
 
 @test("exit codes: 125, 126, 127, and the command's own, a signal's too")

@@ -8,6 +8,8 @@ import re
 import subprocess
 import sys
 
+import libc_symbols
+
 TOP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
 OBJECT, LIBRARY = "/preload/libsocksify.so", "/libsocks5client/libsocks5client.so.0"
 # docs/HOUSE.md, "Who may include whom": what a room may include beside its own.
@@ -209,6 +211,10 @@ def main():
                         ("one room names gssapi.h", gssapi_in_one_room),
                         ("the preload object needs libc alone", lambda: needs_libc_alone(build)),
                         ("it exports the reviewed list", lambda: exported(build)),
+                        ("every function of libc has a verdict",
+                         lambda: libc_symbols.unjudged(build + OBJECT)),
+                        ("what is judged to be hooked is exported", lambda:
+                         libc_symbols.not_as_judged(build + OBJECT, symbols(build + OBJECT))),
                         ("the library exports the reviewed list", lambda: library(build)),
                         ("public headers compile alone as C11 and C++17", headers_alone),
                         ("the programs in socks5client(3) compile", manual_compiles),

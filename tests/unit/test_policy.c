@@ -301,7 +301,7 @@ Test(policy, without_a_rule)
     for (size_t i = 0; i < COUNT(cases); i++) {
         struct s5_route r = decide_for(p, cases[i].to, 80, S5_PROTO_TCP, cases[i].command);
         cr_expect_eq(r.verdict, cases[i].verdict, "%s, %u", cases[i].to, cases[i].command);
-        cr_expect_eq(r.why, cases[i].why, "%s, %u", cases[i].to, cases[i].command);
+        cr_expect_eq((int)r.why, cases[i].why, "%s, %u", cases[i].to, cases[i].command);
         cr_expect(r.server == -1 && r.rule == -1);
     }
     free(p);
