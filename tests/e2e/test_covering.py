@@ -201,8 +201,7 @@ def libc_has(w, function):
 NO_FUNCTION, NOT_STARTED = 190, 191
 
 
-@test("pidfd_spawn and pidfd_spawnp: children stay covered, static ones are refused, ENOSYS without",
-      linked=False)
+@test("pidfd_spawn and pidfd_spawnp: children stay covered, static ones are refused, ENOSYS without")
 def _(w):
     for function, curl in (("pidfd_spawn", "/usr/bin/curl"), ("pidfd_spawnp", "curl")):
         fetch = [w.app("pidfd_spawn"), function, curl, "-sS", "-m", "20", "http://%s/" % bed.TARGET4]
