@@ -3,12 +3,22 @@
  * bind() happens as the program wants it: the kernel's errors are its errors, and the port that the
  * kernel chose is its own until a server tells another. It is remembered that the port was 0, as the
  * policy may ask. The BIND is made by listen(), or by getsockname() before that, since programs tell
- * their peer the address first and listen then. */
+ * their peer the address first and listen then.
+ *
+ * A socket that listens through a server listens in the kernel too, but nobody may reach it there. It
+ * has a TCP MD5 signature key (RFC 2385) for every peer address, made of random octets that are not
+ * kept. The kernel drops a segment that is not signed with the key: a caller gets neither a SYN-ACK nor
+ * a RST. This needs no privilege, unlike a socket filter, and has no exception for neighbours, unlike
+ * a minimum hop count. The key belongs to the socket: every process that has the socket is protected.
+ * The key is removed when the socket stops listening, since the segments of a connection that the
+ * program makes with it would be signed as well. */
+#include "error.h"
 #include "listener.h"
 #include <errno.h>
-#include <linux/filter.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <string.h>
+#include <sys/random.h>
 
 static int option(struct s5_engine *e, int fd, int name)
 {
@@ -91,10 +101,12 @@ int s5_bind(struct s5_engine *e, int fd, const struct sockaddr *addr, socklen_t 
     struct s5_slot *slot = at.port ? NULL : s5_registry_make(&e->registry, fd);
     if (slot)
         atomic_store(&slot->bound, (uint32_t)s5_connect_cookie(e, fd));
-    if (s5_route_listener(e, &at, true, &server) <= 0)
-        return 0;
-    if (s5_connect_record(e, fd))
+    struct s5_record *before = s5_connect_record(e, fd);
+    int route = s5_route_listener(e, &at, true, &server);
+    if (before && (route > 0 || atomic_load(&before->state) == S5_RECORD_NAMED))
         s5_connect_forget(e, fd);
+    if (route <= 0)
+        return 0;
     struct s5_record *record = s5_registry_add(&e->registry, fd);
     struct s5_record_more *more = record ? s5_registry_more(&e->registry, record) : NULL;
     if (record && !more)
@@ -147,34 +159,79 @@ int s5_bind_name(struct s5_engine *e, struct s5_record *record, int fd, struct s
     return 0;
 }
 
-/* Listens in the kernel as well, where it is deaf: no packet passes the filter. */
-static int listen_deaf(struct s5_engine *e, int fd, int backlog)
+/* --- the kernel's listener --- */
+
+/* Sets KEY (an empty one: removes it) for all peers of FD: every IPv4 or every IPv6 address, and on an
+ * IPv6 socket every IPv4 address as a mapped one, too. 0 or -errno. */
+static int set_key(struct s5_engine *e, int fd, const uint8_t *key, size_t size)
 {
-    struct sock_filter drop = BPF_STMT(BPF_RET | BPF_K, 0);
-    struct sock_fprog program = {1, &drop};
-    if (e->real->setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) != 0)
-        return -errno;
-    return e->real->listen(fd, backlog) == 0 ? 0 : -errno;
+    struct tcp_md5sig sig = {.tcpm_flags = TCP_MD5SIG_FLAG_PREFIX, .tcpm_keylen = (uint16_t)size};
+    struct sockaddr_in6 *peers = (struct sockaddr_in6 *)&sig.tcpm_addr;
+    int family = option(e, fd, SO_DOMAIN), r;
+    sig.tcpm_addr.ss_family = (sa_family_t)family;
+    if (size)
+        memcpy(sig.tcpm_key, key, size);
+    r = e->real->setsockopt(fd, IPPROTO_TCP, TCP_MD5SIG_EXT, &sig, sizeof sig) == 0 ? 0 : -errno;
+    if (family == AF_INET6 && (r == 0 || !size)) {
+        peers->sin6_addr.s6_addr[10] = peers->sin6_addr.s6_addr[11] = 0xFF;
+        if (e->real->setsockopt(fd, IPPROTO_TCP, TCP_MD5SIG_EXT, &sig, sizeof sig) != 0)
+            r = -errno;
+    }
+    explicit_bzero(sig.tcpm_key, sizeof sig.tcpm_key);
+    return r;
+}
+
+/* From now on FD answers no caller. 0 or -errno. */
+static int block_callers(struct s5_engine *e, int fd)
+{
+    uint8_t key[16];
+    ssize_t got = getrandom(key, sizeof key, 0);
+    int r = got == sizeof key ? set_key(e, fd, key, sizeof key) : got < 0 ? -errno : -EAGAIN;
+    explicit_bzero(key, sizeof key);
+    return r;
+}
+
+void s5_bind_unblock_callers(struct s5_engine *e, int fd)
+{
+    int saved = errno;
+    set_key(e, fd, NULL, 0); /* ENOENT where there is none */
+    errno = saved;
+}
+
+void s5_bind_ended(struct s5_engine *e, int fd)
+{
+    struct s5_record *record = s5_listener_find(e, fd);
+    if (!record || s5_bind_listens(e, fd))
+        return;
+    s5_bind_unblock_callers(e, fd);
+    s5_mailbox_ring(e, record->more->bell); /* the others see for themselves */
+    s5_listener_withdraw(e, record, -EINVAL);
 }
 
 int s5_listen(struct s5_engine *e, int fd, int backlog)
 {
-    int r = at_server(e, fd, false);
+    int saved = errno, r = at_server(e, fd, false);
     if (r < 0)
         return r;
-    if (r > 0)
-        return listen_deaf(e, fd, backlog);
+    if (r > 0 && (r = block_callers(e, fd)) < 0) {
+        s5_log(&e->log, S5_LOG_ERROR,
+               "refused: listening: the kernel cannot reject direct connections: "
+               "TCP MD5 signatures: %s",
+               s5_error_text(r));
+        s5_bind_unblock_callers(e, fd);
+        struct s5_record *record = s5_listener_find(e, fd);
+        if (record)
+            s5_listener_withdraw(e, record, -EOPNOTSUPP);
+        return -EOPNOTSUPP;
+    }
+    errno = saved;
     return e->real->listen(fd, backlog) == 0 ? 0 : -errno;
 }
 
 int s5_shutdown(struct s5_engine *e, int fd, int how)
 {
-    struct s5_record *record = s5_listener_find(e, fd);
     if (e->real->shutdown(fd, how) != 0)
         return -errno;
-    if (record && !s5_bind_listens(e, fd)) {
-        s5_mailbox_ring(e, record->more->bell); /* the others see for themselves */
-        s5_connect_forget(e, fd);
-    }
+    s5_bind_ended(e, fd);
     return 0;
 }

@@ -113,6 +113,7 @@ static int connect_again(struct s5_engine *e, struct s5_record *record, int fd)
     case S5_RECORD_LISTENING:
         if (s5_bind_listens(e, fd))
             return -EISCONN;
+        s5_bind_unblock_callers(e, fd);
         break;
     case S5_RECORD_NAMED:   /* it calls, instead of being called */
     case S5_RECORD_RELAYED: /* no stream: s5_associate_connect has it */
@@ -302,6 +303,18 @@ static int real_connect(struct s5_engine *e, int fd, const struct sockaddr *addr
     return e->real->connect(fd, addr, len) == 0 ? 0 : -errno;
 }
 
+/* connect(AF_UNSPEC) on a socket that has a record. A listener stops listening. */
+static int disconnect(struct s5_engine *e, int fd, const struct sockaddr *addr, socklen_t len)
+{
+    bool listening = s5_listener_find(e, fd);
+    if (!listening)
+        s5_connect_forget(e, fd);
+    int r = real_connect(e, fd, addr, len);
+    if (listening)
+        s5_bind_ended(e, fd);
+    return r;
+}
+
 /* NAME was given a stand-in since rules may lead it to a server, and at this port they do not. */
 static int connect_direct(struct s5_engine *e, int fd, int family, const struct s5_addr *name)
 {
@@ -352,7 +365,7 @@ int s5_connect(struct s5_engine *e, int fd, const struct sockaddr *addr, socklen
     if (record && record->relayed)
         return s5_associate_connect(e, fd, addr, len);
     if (addr->sa_family == AF_UNSPEC && record)
-        s5_connect_forget(e, fd);
+        return disconnect(e, fd, addr, len);
     if (addr->sa_family != AF_INET && addr->sa_family != AF_INET6)
         return real_connect(e, fd, addr, len);
     if (record && !s5_nameserver_leave(e, fd)) {

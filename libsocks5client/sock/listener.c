@@ -1,8 +1,8 @@
 /* What goes with a listener at a server, from its first BIND to its end, in one process and in those
  * that inherit it.
  *
- * The application's socket stays its own: it listens in the kernel, behind a filter that drops every
- * packet, so that it looks like what the program takes it for (SO_ACCEPTCONN, shutdown, epoll) and
+ * The application's socket stays its own: it listens in the kernel, which drops every packet to it
+ * (bind.c), so that it looks like what the program takes it for (SO_ACCEPTCONN, shutdown, epoll) and
  * nobody reaches it past the server. The BIND is made on a hidden connection. What the processes of a
  * tree share about it is an entry in the tree's memory, found again by the socket's cookie; under its
  * lock one of them at a time looks for the second reply and makes the next BIND. */
@@ -169,11 +169,18 @@ int s5_listener_begin(struct s5_engine *e, int fd, const struct s5_server *serve
     }
     if (r >= 0)
         return 0;
+    s5_listener_withdraw(e, record, r);
+    return r;
+}
+
+void s5_listener_withdraw(struct s5_engine *e, struct s5_record *record, int error)
+{
+    s5_mirror_remove(e, record, record->more->control);
+    s5_mirror_remove(e, record, record->more->bell);
     /* Not ours to listen locally either: it stays what it was bound as. */
-    record->error = r;
+    record->error = error;
     atomic_store(&record->state, S5_RECORD_NAMED);
     s5_listener_end(e, record);
-    return r;
 }
 
 /* --- the end --- */

@@ -11,6 +11,9 @@
 /* FD begins to listen at SERVER: its BIND is made. 0, or -errno and FD is not ours, or as before. */
 int s5_listener_begin(struct s5_engine *e, int fd, const struct s5_server *server);
 
+/* The LISTENING record is NAMED again, with ERROR: its BIND is given up. */
+void s5_listener_withdraw(struct s5_engine *e, struct s5_record *record, int error);
+
 /* The address of a NAMED or LISTENING record as the program is to see it; asks for one where there is
  * none yet. 0, or -errno: the kernel's is as good. */
 int s5_bind_name(struct s5_engine *e, struct s5_record *record, int fd, struct s5_endpoint *ret);
@@ -42,6 +45,10 @@ bool s5_listener_adopt(struct s5_engine *e, int fd, uint64_t cookie);
 
 /* Whether FD listens in the kernel (bind.c). */
 bool s5_bind_listens(struct s5_engine *e, int fd);
+/* FD, which does not listen any more, can connect as any socket (bind.c). */
+void s5_bind_unblock_callers(struct s5_engine *e, int fd);
+/* FD may have stopped listening: its record is NAMED then, as bind() left it (bind.c). */
+void s5_bind_ended(struct s5_engine *e, int fd);
 
 /* --- listener_pool.c --- */
 

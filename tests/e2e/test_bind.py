@@ -93,10 +93,17 @@ def url_host(host):
     return "[%s]" % host if ":" in host else host
 
 
-def tnftp(w, host, port, user):
-    """Debian's ftp, active: lists, fetches a small file and a large one."""
+def folder(w):
+    """A new one, in which the client's user may write, whoever that is."""
     there = "%s/got-%d" % (w.scratch, len(os.listdir(w.scratch)))
     os.makedirs(there)
+    os.chmod(there, 0o777)
+    return there
+
+
+def tnftp(w, host, port, user):
+    """Debian's ftp, active: lists, fetches a small file and a large one."""
+    there = folder(w)
     script = s.write(there + "/script", "user anonymous x@y\nls\nlcd %s\nget index.html\nget 1m\n"
                      "ls\nbye\n" % there)
     command = ["sh", "-c", "exec ftp -A -n -v -d %s <%s" % (host, script)]
@@ -106,8 +113,7 @@ def tnftp(w, host, port, user):
 
 
 def lftp(w, host, port, user):
-    there = "%s/got-%d" % (w.scratch, len(os.listdir(w.scratch)))
-    os.makedirs(there)
+    there = folder(w)
     command = ["lftp", "-c", "set ftp:passive-mode no; set net:max-retries 2; set net:timeout 10;"
                " debug -o %s/debug 5; open ftp://%s; cls -l; lcd %s; get index.html; get 1m"
                % (there, url_host(host), there)]

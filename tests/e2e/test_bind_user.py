@@ -1,0 +1,244 @@
+"""Listening through a server needs no privilege, and nobody reaches the listener except through the
+server: not from the same host, not from a neighbour, with no hop count. The client's programs run as an
+ordinary user without any capability."""
+
+import os
+import select
+import socket
+import subprocess
+
+import bed
+import servers as s
+import test_bind
+from run import PYTHON, fine, right, test
+
+# Does nothing where the tests themselves run the client's programs as an ordinary user.
+ORDINARY = ["sh", "-c", 'test "$(id -u)" != 0 && exec "$@"; exec setpriv --reuid=65534 --regid=65534'
+            ' --clear-groups --inh-caps=-all --bounding-set=-all --no-new-privs -- "$@"', "sh"]
+USER = "import os; assert os.getuid() and os.geteuid()\n"
+
+
+class Ordinary:
+    """A World whose commands run as an ordinary user."""
+
+    def __init__(self, w):
+        self.w, self.app = w, w.app
+        self.scratch = w.scratch + "/user"
+        if not os.path.exists(self.scratch):
+            os.makedirs(self.scratch)
+            os.symlink(w.scratch + "/www", self.scratch + "/www")
+            os.chmod(self.scratch, 0o1777)
+
+    def via(self, port, command, user="", seconds=40):
+        return bed.run(bed.CLIENT, ORDINARY + self.covered(port, command, user), self.w.env, seconds)
+
+    def covered(self, port, command, user=""):
+        url = "socks5h://%s%s:%d" % (user and user + "@", bed.PROXY4, port)
+        return [self.w.socksify, "-x", url, "--"] + command
+
+
+def python(w, code, said=b"fine"):
+    test_bind.callers()
+    right(Ordinary(w).via(s.DANTED, [PYTHON, "-c", USER + test_bind.CONTROL + code]), said)
+
+
+@test("bind: an ordinary user is one: no capability is left", linked=False)
+def _(w):
+    right(Ordinary(w).via(s.DANTED, ["grep", "^CapEff:\t0000000000000000", "/proc/self/status"]),
+          b"CapEff")
+
+
+for HOW in ("blocking", "nonblock epoll", "nonblock poll", "nonblock select", "fork nonblock epoll",
+            "exec", "prefork", "prefork nonblock epoll", "any blocking"):
+    for HOST in (bed.TARGET4, bed.TARGET6):
+        test("bind: an ordinary user is called back at %s, %s" % (HOST, HOW), linked=False)(
+            lambda w, how=HOW, host=HOST: test_bind.called_back(Ordinary(w), how, host, s.DANTED))
+
+for CLIENT in (test_bind.tnftp, test_bind.lftp):
+    for HOST in (bed.TARGET4, bed.TARGET6):
+        test("bind: an ordinary user's %s, active, at %s" % (CLIENT.__name__, HOST), linked=False)(
+            lambda w, c=CLIENT, h=HOST: c(Ordinary(w), h, s.DANTED, ""))
+
+
+# --- who does not come by the server ---
+
+SOCKETS = {
+    "IPv4": "l = socket.create_server(('%s', 0))" % bed.CLIENT4,
+    "IPv6": "l = socket.create_server(('%s', 0), family=socket.AF_INET6)" % bed.CLIENT6,
+    "both families": "l = socket.create_server(('::', 0), family=socket.AF_INET6, dualstack_ipv6=True)",
+}
+WAITS = """
+import select, sys
+e = select.epoll()
+e.register(l, select.EPOLLIN)
+l.setblocking(False)
+print('up', flush=True)
+while not os.path.exists(sys.argv[1]):
+    assert not e.poll(0.1), 'somebody came past the server'
+    try: l.accept(); sys.exit('accepted past the server')
+    except BlockingIOError: pass
+name = l.getsockname()
+control.sendall(b'%s %d\\n' % (name[0].replace('::ffff:', '').encode(), name[1]))
+assert e.poll(20)
+c, peer = l.accept()
+c.sendall(b'thanks\\n')
+assert control.recv(1) == b'.'
+print('called back', flush=True)
+"""
+
+
+def local_port():
+    """Of the client's one listener, as its kernel knows it."""
+    with bed.inside(bed.CLIENT):
+        ports = []
+        for name in ("tcp", "tcp6"):
+            with open("/proc/thread-self/net/" + name, encoding="ascii") as table:
+                rows = [row.split() for row in table][1:]
+            ports += [int(row[1].split(":")[1], 16) for row in rows if row[3] == "0A"]
+    assert len(ports) == 1, ports
+    return ports[0]
+
+
+def callers_past(port, addresses):
+    """Connecting sockets, on their way from client and proxy to ADDRESSES of the client. The trap sees
+    every answer to the proxy: it passes over none that goes to these source ports."""
+    sockets, source = [], 20000
+    for ns, own in ((bed.CLIENT, (None, None)), (bed.PROXY, (bed.PROXY4, bed.PROXY6))):
+        with bed.inside(ns):
+            for address in addresses:
+                six = ":" in address
+                for hops in (None, 255):
+                    c = socket.socket(socket.AF_INET6 if six else socket.AF_INET)
+                    if hops:
+                        c.setsockopt(socket.IPPROTO_IPV6 if six else socket.IPPROTO_IP,
+                                     socket.IPV6_UNICAST_HOPS if six else socket.IP_TTL, hops)
+                    if own[six]:
+                        c.bind((own[six], source))
+                        source += 1
+                    c.setblocking(False)
+                    c.connect_ex((address, port))
+                    sockets.append(c)
+    return sockets
+
+
+def past(w, family):
+    test_bind.callers()
+    user = Ordinary(w)
+    go = "%s/go-%d" % (w.scratch, len(os.listdir(w.scratch)))
+    code = USER + test_bind.CONTROL + SOCKETS[family] + WAITS
+    process = bed.start(bed.CLIENT, ORDINARY + user.covered(s.DANTED, [PYTHON, "-c", code, go]),
+                        env=w.env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    try:
+        assert process.stdout.readline() == b"up\n", process.stdout.read()
+        addresses = {"IPv4": [bed.CLIENT4], "IPv6": [bed.CLIENT6],
+                     "both families": [bed.CLIENT4, bed.CLIENT6]}[family]
+        sockets = callers_past(local_port(), addresses)
+        told = select.select(sockets, sockets, sockets, 1.5)
+        assert told == ([], [], []), "answered: %s" % told[1]
+        s.write(go, "")
+        out, _ = process.communicate(timeout=40)
+        assert process.returncode == 0 and b"called back" in out, out
+        for c in sockets:
+            c.close()
+    finally:
+        bed.stop(process)
+
+
+for FAMILY in SOCKETS:
+    test("bind: who calls the listener past the server is not answered, %s" % FAMILY, linked=False)(
+        lambda w, f=FAMILY: past(w, f))
+
+
+# --- the socket afterwards ---
+
+REUSED = """
+import ctypes
+l = listener()
+END
+for i in range(2):
+    try: l.connect(('%s', 7)); break
+    except ConnectionAbortedError: pass
+l.sendall(b'hello')
+assert l.recv(5) == b'hello' and l.getpeername() == ('%s', 7)
+print('fine')
+""" % (bed.TARGET4, bed.TARGET4)
+ENDS = {
+    "shut down": "l.shutdown(socket.SHUT_RDWR)",
+    "shut down by a child": "if os.fork() == 0: l.shutdown(socket.SHUT_RDWR); os._exit(0)\nos.wait()",
+    "dissolved": "assert ctypes.CDLL(None).connect(l.fileno(), bytes(16), 16) == 0",
+}
+for HOW, END in ENDS.items():
+    test("bind: a listener that was %s connects to somebody" % HOW, linked=False)(
+        lambda w, e=END: python(w, REUSED.replace("END", e)))
+
+
+for HOW, END in ENDS.items():
+    test("bind: a listener that was %s listens through the server again" % HOW, linked=False)(
+        lambda w, e=END: python(w, """
+import ctypes
+l = listener()
+END
+l.listen()
+assert l.getsockname()[0] == '%s', l.getsockname()
+tell(l)
+serve(*l.accept())
+print('fine')""".replace("END", e) % bed.OUTER4))
+
+
+@test("bind: a listener that was shut down listens locally, and is called there", linked=False)
+def _(w):
+    python(w, """
+l = listener()
+l.shutdown(socket.SHUT_RDWR)
+l.bind(('0.0.0.0', 4321))
+l.listen()
+assert l.getsockname() == ('0.0.0.0', 4321)
+c = socket.create_connection(('127.0.0.1', 4321), 5)
+assert l.accept()[1] == c.getsockname()
+print('fine')""")
+
+
+@test("bind: a socket that listens already goes on where it does", linked=False)
+def _(w):
+    test_bind.callers()
+    code = """
+import socket
+l = socket.create_server(('127.0.0.2', 0))
+def called():
+    c = socket.create_connection(l.getsockname(), 5)
+    assert l.accept()[1] == c.getsockname()
+called()
+m = socket.create_server(('0.0.0.0', 0))
+name = m.getsockname()
+socket.create_connection(('%s', 7)).close()
+waiting = socket.create_connection(('127.0.0.1', name[1]), 5)
+m.listen(50)
+assert m.getsockname() == name
+assert m.accept()[1] == waiting.getsockname()
+print('fine')
+""" % bed.TARGET4
+    right(Ordinary(w).via(s.DANTED, [PYTHON, "-c", USER + code]), b"fine")
+
+
+@test("bind: where the kernel has no TCP MD5 signatures, listen() is EOPNOTSUPP and says so",
+      linked=False)
+def _(w):
+    code = """
+import errno, socket
+socket.create_connection(('%s', 7)).close()
+l = socket.socket()
+l.bind(('%s', 0))
+for i in range(2):
+    try: l.listen()
+    except OSError as e: print(errno.errorcode[e.errno].replace('ENOTSUP', 'EOPNOTSUPP'))
+assert l.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) == 0
+c = socket.create_connection(('%s', 7))
+c.sendall(b'hello')
+print(c.recv(5).decode())
+""" % (bed.TARGET4, bed.CLIENT4, bed.TARGET4)
+    status, out, err = Ordinary(w).via(s.DANTED, [
+        "strace", "-f", "-qq", "-e", "trace=setsockopt", "-e",
+        "inject=setsockopt:error=ENOPROTOOPT", "-o", "/dev/null", PYTHON, "-c", USER + code])
+    lines = [line for line in err.decode().splitlines() if "refused" in line]
+    assert status == 0 and out == b"EOPNOTSUPP\nEOPNOTSUPP\nhello\n", (status, out, err)
+    assert len(lines) == 2 and all("TCP MD5 signatures" in line for line in lines), err
