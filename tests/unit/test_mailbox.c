@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <stdlib.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
@@ -29,8 +28,7 @@ static const struct s5_calls calls = {.bind = bind,
 
 static struct s5_engine *fresh(void)
 {
-    struct s5_engine *e = calloc(1, sizeof *e);
-    cr_assert_not_null(e);
+    static struct s5_engine engine, *e = &engine; /* a test has a process of its own */
     e->real = &calls;
     atomic_store(&e->tree_fd, -1);
     return e;

@@ -94,6 +94,7 @@ Test(tree, policy_is_for_its_own_environment_and_the_first_wins)
     s5_tree_publish(tree, p, 2);
     cr_assert_null(s5_tree_policy(tree, 2));
     cr_assert_eq(s5_tree_policy(tree, 1)->log_level, S5_LOG_INFO);
+    free(p);
 }
 
 Test(tree, handovers_are_found_by_cookie_and_overwritten_in_turn)
