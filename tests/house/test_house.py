@@ -24,7 +24,7 @@ ROOMS = {"base": "", "core": "base", "gss": "base core", "policy": "base",
 LONG = {"policy.h": 200, "socks5client.h": 800, "socks.h": 300, "registry.h": 200, "engine.h": 200}
 # What the core may call of libc: memory and text, nothing of the kernel.
 PURE = {"memcpy", "memmove", "memset", "memcmp", "memchr", "strlen", "strnlen", "strcmp", "strncmp",
-        "strchr", "strcasecmp", "explicit_bzero", "__explicit_bzero_chk", "__stack_chk_fail",
+        "strchr", "strcasecmp", "strncasecmp", "explicit_bzero", "__explicit_bzero_chk", "__stack_chk_fail",
         "_GLOBAL_OFFSET_TABLE_", "__memcpy_chk", "__memmove_chk", "__memset_chk", "abort"}
 
 
