@@ -173,14 +173,27 @@ def as_root(root):
     _all_root = root
 
 
+def as_user():
+    """What goes ahead of a command so that the ordinary user runs it."""
+    return ["setpriv", "--reuid=%d" % user().pw_uid, "--regid=%d" % user().pw_gid, "--clear-groups"]
+
+
 def within(ns, command, root=False):
-    """COMMAND as it is run in the namespace NS: as an ordinary user unless ROOT."""
-    identity = []
-    if not (root or _all_root):
-        identity = ["setpriv", "--reuid=%d" % user().pw_uid, "--regid=%d" % user().pw_gid, "--clear-groups"]
-        if _root:
-            identity = ["chroot", _root[0]] + identity
-    return ["ip", "netns", "exec", ns] + identity + command
+    """COMMAND as it is run in the namespace NS: as an ordinary user unless ROOT. What runs as that user, and
+    what runs on the client, is a program of the client's root file system."""
+    root = root or _all_root
+    words = ["chroot", _root[0]] if _root and (ns == CLIENT or not root) else []
+    return ["ip", "netns", "exec", ns] + words + ([] if root else as_user()) + command
+
+
+def unix_listener(path, kind=socket.SOCK_STREAM, backlog=128):
+    """A UNIX socket that the ordinary user may connect to."""
+    listener = socket.socket(socket.AF_UNIX, kind)
+    listener.bind(path)
+    os.chmod(path, 0o777)
+    if kind == socket.SOCK_STREAM:
+        listener.listen(backlog)
+    return listener
 
 
 def start(ns, command, root=None, **options):

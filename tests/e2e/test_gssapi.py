@@ -421,7 +421,7 @@ def _(w):
         bed.stop(bridge)
 
 
-@test("gssapi: ten thousand connections leave nothing in the bridge")
+@test("gssapi: ten thousand connections leave nothing in the bridge", on=PLAIN)
 def _(w):
     bridge = alone(w)
     try:

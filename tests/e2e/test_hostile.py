@@ -254,7 +254,7 @@ def _(w):
 
 @test("hostile: what was found out about a server outlives the program")
 def _(w):
-    os.makedirs(w.scratch + "/cache-known")
+    bed.user_folder(w.scratch + "/cache-known")
     assert told(probe(w, drops("hangs"), "auto", timeout=20, n="known")) == "ok"
     assert told(probe(w, drops("hangs"), "auto", n="known")) == "ok"
     assert w.hostile.connections == 1, "%d connections" % w.hostile.connections

@@ -173,10 +173,7 @@ def _(w):
 @test("isolation: at a server behind a UNIX socket")
 def _(w):
     path, told = w.scratch + "/isolated", []
-    listener = socket.socket(socket.AF_UNIX)
-    listener.bind(path)
-    listener.listen()
-    Hostile(listener).play(noting(told))
+    Hostile(bed.unix_listener(path)).play(noting(told))
     code = """
 call('192.0.2.1', 7); call('192.0.2.2', 7); call('192.0.2.1', 8)
 if os.fork() == 0:
@@ -206,8 +203,9 @@ def _(w):
 def tor(w):
     """Tor without any network: it takes streams, says of each what isolates it, and gets no further."""
     folder = w.scratch + "/tor"
-    os.makedirs(folder, mode=0o700)
-    conf = s.write(folder + "/torrc", "DataDirectory %s\nSocksPort unix:%s/socks\nControlSocket %s/control\n"
+    os.makedirs(folder, mode=0o755)
+    conf = s.write(folder + "/torrc", "DataDirectory %s/data\nSocksPort unix:%s/socks WorldWritable "
+                   "RelaxDirModeCheck\nControlPort unix:%s/control RelaxDirModeCheck\n"
                    "CookieAuthentication 0\n" % (folder, folder, folder))
     bed.start(bed.PROXY, ["unshare", "-n", "tor", "-f", conf, "--quiet"])
     control = socket.socket(socket.AF_UNIX)

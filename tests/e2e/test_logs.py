@@ -67,17 +67,16 @@ def _(w):
 def _(w):
     # A /dev of the command's own, with a /dev/log that this test reads.
     heard, path = [], w.scratch + "/log"
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-    listener.bind(path)
+    listener = bed.unix_listener(path, socket.SOCK_DGRAM)
     listener.settimeout(30)
     command = ["unshare", "-m", "sh", "-c", "mkdir %s.d && mount -t tmpfs none %s.d && ln -s %s %s.d/log "
                "&& for d in null zero urandom; do : >%s.d/$d; mount --bind /dev/$d %s.d/$d; done && "
                'mount --move %s.d /dev && exec "$@"' % ((w.scratch + "/dev",) * 2 + (path,) +
                                                       (w.scratch + "/dev",) * 4), "sh"]
     result = []
-    words = [w.socksify, "-x", "socks5h://%s:%d" % (bed.PROXY4, s.DANTED), "-v", "--log", "syslog",
+    words = bed.as_user() + [w.socksify, "-x", "socks5h://%s:%d" % (bed.PROXY4, s.DANTED), "-v", "--log", "syslog",
              "--"] + CURL + [URL4]
-    runner = threading.Thread(target=lambda: result.append(bed.run(bed.CLIENT, command + words, w.env)))
+    runner = threading.Thread(target=lambda: result.append(bed.run(bed.CLIENT, command + words, w.env, root=True)))
     runner.start()
     heard.append(listener.recv(4096))
     runner.join()

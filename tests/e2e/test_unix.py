@@ -69,12 +69,10 @@ def _(w):
     code = "import socket; print(socket.socket().connect_ex(('%s', 80)))" % bed.TARGET4
     right(via(w, w.scratch + "/nobody", [PYTHON, "-c", code]), b"111")
     path = w.scratch + "/left"
-    socket.socket(socket.AF_UNIX).bind(path)
+    bed.unix_listener(path).close()
     right(via(w, path, [PYTHON, "-c", code]), b"111")
     os.makedirs(w.scratch + "/shut", mode=0o700, exist_ok=True)
-    listener = socket.socket(socket.AF_UNIX)
-    listener.bind(w.scratch + "/shut/in")
-    listener.listen()
+    listener = bed.unix_listener(w.scratch + "/shut/in")
     right(via(w, w.scratch + "/shut/in", [PYTHON, "-c", code]), b"13")
     listener.close()
 
@@ -82,11 +80,7 @@ def _(w):
 @test("unix: a queue that is full is waited for")
 def _(w):
     path = w.scratch + "/crowded"
-    listener = socket.socket(socket.AF_UNIX)
-    listener.bind(path)
-    listener.listen(0)
-
-    server = Hostile(Slow(listener))
+    server = Hostile(Slow(bed.unix_listener(path, backlog=0)))
     server.play(lambda c: Talk(c).serve())
     code = """
 import socket

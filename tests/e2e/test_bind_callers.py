@@ -1,6 +1,5 @@
 """Listening through a server needs no privilege, and nobody reaches the listener except through the
-server: not from the same host, not from a neighbour, with no hop count. The client's programs run as an
-ordinary user without any capability."""
+server: not from the same host, not from a neighbour, with no hop count."""
 
 import os
 import select
@@ -10,54 +9,19 @@ import subprocess
 import bed
 import servers as s
 import test_bind
-from run import PYTHON, fine, right, test
+from world import PLAIN, PYTHON, right, test
 
-# Does nothing where the tests themselves run the client's programs as an ordinary user.
-ORDINARY = ["sh", "-c", 'test "$(id -u)" != 0 && exec "$@"; exec setpriv --reuid=65534 --regid=65534'
-            ' --clear-groups --inh-caps=-all --bounding-set=-all --no-new-privs -- "$@"', "sh"]
 USER = "import os; assert os.getuid() and os.geteuid()\n"
-
-
-class Ordinary:
-    """A World whose commands run as an ordinary user."""
-
-    def __init__(self, w):
-        self.w, self.app = w, w.app
-        self.scratch = w.scratch + "/user"
-        if not os.path.exists(self.scratch):
-            os.makedirs(self.scratch)
-            os.symlink(w.scratch + "/www", self.scratch + "/www")
-            os.chmod(self.scratch, 0o1777)
-
-    def via(self, port, command, user="", seconds=40):
-        return bed.run(bed.CLIENT, ORDINARY + self.covered(port, command, user), self.w.env, seconds)
-
-    def covered(self, port, command, user=""):
-        url = "socks5h://%s%s:%d" % (user and user + "@", bed.PROXY4, port)
-        return [self.w.socksify, "-x", url, "--"] + command
 
 
 def python(w, code, said=b"fine"):
     test_bind.callers()
-    right(Ordinary(w).via(s.DANTED, [PYTHON, "-c", USER + test_bind.CONTROL + code]), said)
+    right(w.via(s.DANTED, [PYTHON, "-c", USER + test_bind.CONTROL + code]), said)
 
 
-@test("bind: an ordinary user is one: no capability is left", linked=False)
+@test("bind: an ordinary user is one: no capability is left")
 def _(w):
-    right(Ordinary(w).via(s.DANTED, ["grep", "^CapEff:\t0000000000000000", "/proc/self/status"]),
-          b"CapEff")
-
-
-for HOW in ("blocking", "nonblock epoll", "nonblock poll", "nonblock select", "fork nonblock epoll",
-            "exec", "prefork", "prefork nonblock epoll", "any blocking"):
-    for HOST in (bed.TARGET4, bed.TARGET6):
-        test("bind: an ordinary user is called back at %s, %s" % (HOST, HOW), linked=False)(
-            lambda w, how=HOW, host=HOST: test_bind.called_back(Ordinary(w), how, host, s.DANTED))
-
-for CLIENT in (test_bind.tnftp, test_bind.lftp):
-    for HOST in (bed.TARGET4, bed.TARGET6):
-        test("bind: an ordinary user's %s, active, at %s" % (CLIENT.__name__, HOST), linked=False)(
-            lambda w, c=CLIENT, h=HOST: c(Ordinary(w), h, s.DANTED, ""))
+    right(w.via(s.DANTED, ["grep", "^CapEff:\t0000000000000000", "/proc/self/status"]), b"CapEff")
 
 
 # --- who does not come by the server ---
@@ -123,10 +87,10 @@ def callers_past(port, addresses):
 
 def past(w, family):
     test_bind.callers()
-    user = Ordinary(w)
     go = "%s/go-%d" % (w.scratch, len(os.listdir(w.scratch)))
     code = USER + test_bind.CONTROL + SOCKETS[family] + WAITS
-    process = bed.start(bed.CLIENT, ORDINARY + user.covered(s.DANTED, [PYTHON, "-c", code, go]),
+    process = bed.start(bed.CLIENT, [w.socksify, "-x", "socks5h://%s:%d" % (bed.PROXY4, s.DANTED), "--",
+                                     PYTHON, "-c", code, go],
                         env=w.env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     try:
         assert process.stdout.readline() == b"up\n", process.stdout.read()
@@ -145,7 +109,7 @@ def past(w, family):
 
 
 for FAMILY in SOCKETS:
-    test("bind: who calls the listener past the server is not answered, %s" % FAMILY, linked=False)(
+    test("bind: who calls the listener past the server is not answered, %s" % FAMILY)(
         lambda w, f=FAMILY: past(w, f))
 
 
@@ -168,12 +132,12 @@ ENDS = {
     "dissolved": "assert ctypes.CDLL(None).connect(l.fileno(), bytes(16), 16) == 0",
 }
 for HOW, END in ENDS.items():
-    test("bind: a listener that was %s connects to somebody" % HOW, linked=False)(
+    test("bind: a listener that was %s connects to somebody" % HOW)(
         lambda w, e=END: python(w, REUSED.replace("END", e)))
 
 
 for HOW, END in ENDS.items():
-    test("bind: a listener that was %s listens through the server again" % HOW, linked=False)(
+    test("bind: a listener that was %s listens through the server again" % HOW)(
         lambda w, e=END: python(w, """
 import ctypes
 l = listener()
@@ -185,7 +149,7 @@ serve(*l.accept())
 print('fine')""".replace("END", e) % bed.OUTER4))
 
 
-@test("bind: a listener that was shut down listens locally, and is called there", linked=False)
+@test("bind: a listener that was shut down listens locally, and is called there")
 def _(w):
     python(w, """
 l = listener()
@@ -198,7 +162,7 @@ assert l.accept()[1] == c.getsockname()
 print('fine')""")
 
 
-@test("bind: a socket that listens already goes on where it does", linked=False)
+@test("bind: a socket that listens already goes on where it does")
 def _(w):
     test_bind.callers()
     code = """
@@ -217,11 +181,10 @@ assert m.getsockname() == name
 assert m.accept()[1] == waiting.getsockname()
 print('fine')
 """ % bed.TARGET4
-    right(Ordinary(w).via(s.DANTED, [PYTHON, "-c", USER + code]), b"fine")
+    right(w.via(s.DANTED, [PYTHON, "-c", USER + code]), b"fine")
 
 
-@test("bind: where the kernel has no TCP MD5 signatures, listen() is EOPNOTSUPP and says so",
-      linked=False)
+@test("bind: where the kernel has no TCP MD5 signatures, listen() is EOPNOTSUPP and says so", on=PLAIN)
 def _(w):
     code = """
 import errno, socket
@@ -236,7 +199,7 @@ c = socket.create_connection(('%s', 7))
 c.sendall(b'hello')
 print(c.recv(5).decode())
 """ % (bed.TARGET4, bed.CLIENT4, bed.TARGET4)
-    status, out, err = Ordinary(w).via(s.DANTED, [
+    status, out, err = w.via(s.DANTED, [
         "strace", "-f", "-qq", "-e", "trace=setsockopt", "-e",
         "inject=setsockopt:error=ENOPROTOOPT", "-o", "/dev/null", PYTHON, "-c", USER + code])
     lines = [line for line in err.decode().splitlines() if "refused" in line]
