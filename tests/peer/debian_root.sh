@@ -131,7 +131,7 @@ acquire_settings()
 {
     printf 'Dir::Etc::parts "/dev/null";\nDir::Etc::main "/dev/null";\n' >"$work/no.conf"
     APT_CONFIG=$work/no.conf apt-config dump >"$work/defaults"
-    apt-config dump | grep '^Acquire' | grep -vxF -f "$work/defaults" || true
+    apt-config dump | grep '^Acquire' | grep -v '::IndexTargets' | grep -vxF -f "$work/defaults" || true
     local scheme proxy
     for scheme in http https; do
         proxy=${scheme}_proxy
@@ -184,8 +184,11 @@ bootstrap() # ROOT
     local proxy=
     eval "$(apt-config shell proxy Acquire::http::Proxy)"
     [ -z "$proxy" ] || [ "$proxy" = DIRECT ] || export http_proxy=$proxy
+    # dpkg need not wait for the disk: a root that is not complete is thrown away.
+    mkdir -p "$1/etc/dpkg/dpkg.cfg.d"
+    echo force-unsafe-io >"$1/etc/dpkg/dpkg.cfg.d/hasty"
     debootstrap "${options[@]}" "$release" "$1" "${from[0]}"
-    rm -f "$1"/var/cache/apt/archives/*.deb
+    rm -f "$1/etc/dpkg/dpkg.cfg.d/hasty" "$1"/var/cache/apt/archives/*.deb
     configure_apt "$1"
     refresh_names "$1"
     apt_inside "$1" dist-upgrade
@@ -200,14 +203,14 @@ apt_inside()
     printf '#!/bin/sh\nexit 101\n' >"$guard"
     chmod 755 "$guard"
     mount -t proc proc "$root/proc"
-    mount --bind /dev "$root/dev"
+    mount --rbind /dev "$root/dev"
     mount -t tmpfs -o mode=755 run "$root/run"
     mount --bind "$work/debs" "$root/var/cache/apt/archives"
     local inside=(chroot "$root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C
-        DEBIAN_FRONTEND=noninteractive apt-get -o APT::Keep-Downloaded-Packages=true)
+        DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Options::=--force-unsafe-io)
     "${inside[@]}" update
     "${inside[@]}" -y --no-install-recommends "$@"
-    umount "$root/var/cache/apt/archives" "$root/run" "$root/dev" "$root/proc"
+    umount -R "$root/var/cache/apt/archives" "$root/run" "$root/dev" "$root/proc"
     rm -rf "$guard" "$root"/var/lib/apt/lists/* "$root"/var/cache/apt/*.bin
 }
 
