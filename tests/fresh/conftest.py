@@ -30,7 +30,7 @@ def pytest_configure(config):
 
 def words(*command):
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True,
-                          timeout=1800).stdout.strip()
+                          timeout=7200).stdout.strip()
 
 
 class Fresh(machines.Machine):
@@ -84,7 +84,7 @@ class Fresh(machines.Machine):
                                    'chown -R "$2:" "$1"', "sh", to, owner], data=tar.stdout)
         assert status == 0, err
 
-    def types(self, text, cwd, user="root", seconds=900):
+    def types(self, text, cwd, user="root", seconds=3600):
         """What a user types at a prompt: (exit status, all that was printed)."""
         home = "/root" if user == "root" else "/home/" + user
         status, out, err = self.run(

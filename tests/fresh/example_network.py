@@ -48,7 +48,7 @@ done
 
 def start(machine):
     """Installs what the servers need, cuts the machine off and starts them."""
-    machine.must("apt-get install -q microsocks curl ca-certificates openssl", seconds=600)
+    machine.must("apt-get install -q microsocks curl ca-certificates openssl", seconds=3600)
     machine.must(CERTIFICATE)
     machine.write("/root/web.py", WEB)
     machine.cut_off()

@@ -34,7 +34,7 @@ def assert_covers(here):
 
 def assert_manuals(here):
     """Each is found by its name; a line of it is read."""
-    here.must("apt-get install -q man-db", seconds=600)
+    here.must("apt-get install -q man-db", seconds=3600)
     for section, name in ((1, "socksify"), (1, "socks5-bridge"), (5, "socks5.conf"),
                           (3, "socks5client")):
         out = here.follows("man %s" % name, HOME, "anna")
@@ -66,8 +66,8 @@ def test_packages(machine, repository):
     here = prepared(machine, repository)
     build, check = readme.commands("Packages")
     here.follows(build, TOP, "anna")
-    assert_manuals(here)
     here.follows(LIBRARY.splitlines()[0], TOP, "anna")
+    assert_manuals(here)
     example_network.start(here)
     out = here.follows(check, TOP, "anna")
     assert example_network.PAGE in out, out
