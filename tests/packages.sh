@@ -1,24 +1,36 @@
-# Sourced: install_packages NAME... installs what is missing of Debian's packages, without starting
-# the services among them. Needs root only when something is missing.
+# Sourced: install_packages NAME... installs those of Debian's packages that are missing. Services
+# among them are not started. Needs root only when something is missing.
 install_packages()
 {
-    local name missing=() as_root=()
+    local name missing=() as_root=() log status=0
     for name in "$@"; do
         [ "$(dpkg-query -W -f '${db:Status-Status}' "$name" 2>/dev/null)" = installed ] ||
             missing+=("$name")
     done
     [ ${#missing[@]} -gt 0 ] || return 0
-    echo "installing ${missing[*]}"
-    [ "$(id -u)" = 0 ] || as_root=(sudo)
+    if [ "$(id -u)" != 0 ]; then
+        as_root=(sudo)
+        if ! command -v sudo >/dev/null || ! sudo true; then
+            echo "ask an administrator to install: ${missing[*]}" >&2
+            return 1
+        fi
+    fi
+    echo "installing ${#missing[@]} packages and what they depend on: ${missing[*]}"
     local guard=/usr/sbin/policy-rc.d made=
     if [ ! -e "$guard" ]; then
         printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee "$guard" >/dev/null &&
             "${as_root[@]}" chmod 755 "$guard" && made=yes
     fi
-    local result=0
-    "${as_root[@]}" apt-get update -qq
+    log=$(mktemp)
+    # A failure of the first is shown, but is none if the second finds what it needs.
+    "${as_root[@]}" apt-get update -qq >"$log" 2>&1 || cat "$log" >&2
     "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
-        apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null || result=$?
+        apt-get install -y --no-install-recommends "${missing[@]}" >"$log" 2>&1 || status=$?
+    if [ "$status" != 0 ]; then
+        cat "$log" >&2
+        echo "could not install: ${missing[*]}" >&2
+    fi
+    rm -f "$log"
     [ -z "$made" ] || "${as_root[@]}" rm -f "$guard"
-    return "$result"
+    return "$status"
 }

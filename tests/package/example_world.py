@@ -120,8 +120,7 @@ class World(root.Root):
         bed.wait_port(bed.TARGET, bed.TARGET4, HOST_SSH)
 
     def background(self, command, ns):
-        bed.start(ns, ["nsenter", "--target", str(self.pid), "--mount", "--pid", "chroot", self.path,
-                       *command], stderr=subprocess.DEVNULL)
+        bed.start(ns, self.enter() + command, stderr=subprocess.DEVNULL)
 
     def user(self, text, cwd="/desk/here", seconds=120):
         """What a user types, all of it successful; what was printed, both ways."""

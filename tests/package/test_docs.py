@@ -175,6 +175,7 @@ def _(w):
     try:
         deb.copy_of_the_tree(w.scratch + "/sources")
         world.must("cp -r %s/sources /desk/socksify" % w.scratch)
+        world.must("dpkg --purge --force-depends libcriterion-dev")  # a stranger builds no tests
         # What stands above the beginning shows what is going to be there.
         run_all(world, [b for b in found if b.line > begin] + [b for b in found if b.line <= begin],
                 "/desk/socksify")
@@ -210,11 +211,11 @@ def _(_w):
     assert found and all(b.language == "sh" for b in found), found
     for line in "".join(b.text for b in found).splitlines():
         words = line.split()
-        script = words[1] if words[0] == "python3" else words[0]
+        script = words[1] if words[0] in ("python3", "pytest") else words[0]
         if script.startswith("build/tests/unit/"):
             script = script[len("build/"):] + ".c"
         if "/" in script:
-            assert os.path.isfile(os.path.join(deb.TOP, script)), line
+            assert os.path.exists(os.path.join(deb.TOP, script)), line
         else:
             assert script in ("meson", "ninja"), line
         if script == "tests/all":
