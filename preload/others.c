@@ -46,10 +46,25 @@ HOOK(int, __ppoll_chk,
     static int (*real)(struct pollfd *, nfds_t, const struct timespec *, const sigset_t *, size_t);
     if (!real)
         real = (int (*)(struct pollfd *, nfds_t, const struct timespec *, const sigset_t *,
-                        size_t))s5_real_find("__ppoll_chk");
+                        size_t))s5_real_find(S5_SYMBOL(__ppoll_chk));
     return size / sizeof *fds < n ? real(fds, n, timeout, mask, size)
                                   : ppoll(fds, n, timeout, mask);
 }
+
+#if S5_TIME32
+HOOK_AS(int, plain_ppoll_chk, "__ppoll_chk",
+        (struct pollfd * fds, nfds_t n, const struct s5_timespec32 *timeout, const sigset_t *mask,
+         size_t size))
+{
+    static int (*real)(struct pollfd *, nfds_t, const struct s5_timespec32 *, const sigset_t *,
+                       size_t);
+    if (!real)
+        real = (int (*)(struct pollfd *, nfds_t, const struct s5_timespec32 *, const sigset_t *,
+                        size_t))s5_real_find("__ppoll_chk");
+    return size / sizeof *fds < n ? real(fds, n, timeout, mask, size)
+                                  : hook_plain_ppoll(fds, n, timeout, mask);
+}
+#endif
 
 /* --- io_uring would connect where nobody sees it; programs that use it know how to do without ---
  */

@@ -1,7 +1,11 @@
 /* libc's syscall(): the system calls that have a hook go to it. The kernel's conventions differ
  * from libc's in a few places only (the size of a signal mask, time-outs by pointer), told row by
- * row. */
+ * row.
+ *
+ * On 32-bit machines a system call without "time64" or "64" in its name has the narrow types, and
+ * so goes to the hook that libc's plain name has (door/time32.h). */
 #include "hooks.h"
+#include <linux/net.h>
 #include <spawn.h>
 #include <stdarg.h>
 #include <sys/syscall.h>
@@ -23,6 +27,12 @@ static const sigset_t *select_mask(const struct arguments *v)
     return pair ? pair[0] : NULL;
 }
 
+#if S5_TIME32
+#define NARROW(name) hook_plain_##name
+#else
+#define NARROW(name) name
+#endif
+
 /* True when NUMBER has a hook: its result is in *RET. */
 static bool socket_call(long number, const struct arguments *v, long *ret)
 {
@@ -36,9 +46,11 @@ static bool socket_call(long number, const struct arguments *v, long *ret)
     case SYS_listen:
         *ret = listen(INT(0), INT(1));
         return true;
+#ifdef SYS_accept
     case SYS_accept:
         *ret = accept(INT(0), PTR(1), PTR(2));
         return true;
+#endif
     case SYS_accept4:
         *ret = accept4(INT(0), PTR(1), PTR(2), INT(3));
         return true;
@@ -47,39 +59,6 @@ static bool socket_call(long number, const struct arguments *v, long *ret)
         return true;
     case SYS_getsockname:
         *ret = getsockname(INT(0), PTR(1), PTR(2));
-        return true;
-    case SYS_sendto:
-        *ret = sendto(INT(0), PTR(1), (size_t)v->a[2], INT(3), PTR(4), (socklen_t)v->a[5]);
-        return true;
-    case SYS_sendmsg:
-        *ret = sendmsg(INT(0), PTR(1), INT(2));
-        return true;
-    case SYS_sendmmsg:
-        *ret = sendmmsg(INT(0), PTR(1), (unsigned)v->a[2], INT(3));
-        return true;
-    case SYS_recvfrom:
-        *ret = recvfrom(INT(0), PTR(1), (size_t)v->a[2], INT(3), PTR(4), PTR(5));
-        return true;
-    case SYS_recvmsg:
-        *ret = recvmsg(INT(0), PTR(1), INT(2));
-        return true;
-    case SYS_recvmmsg:
-        *ret = recvmmsg(INT(0), PTR(1), (unsigned)v->a[2], INT(3), PTR(4));
-        return true;
-    case SYS_ioctl:
-        *ret = s5_hook_ioctl(INT(0), (unsigned long)v->a[1], PTR(2));
-        return true;
-    case SYS_readv:
-        *ret = readv(INT(0), PTR(1), INT(2));
-        return true;
-    case SYS_writev:
-        *ret = writev(INT(0), PTR(1), INT(2));
-        return true;
-    case SYS_read:
-        *ret = read(INT(0), PTR(1), (size_t)v->a[2]);
-        return true;
-    case SYS_write:
-        *ret = write(INT(0), PTR(1), (size_t)v->a[2]);
         return true;
     case SYS_getpeername:
         *ret = getpeername(INT(0), PTR(1), PTR(2));
@@ -95,6 +74,107 @@ static bool socket_call(long number, const struct arguments *v, long *ret)
     }
 }
 
+/* The same for what carries octets. */
+static bool octets_call(long number, const struct arguments *v, long *ret)
+{
+    switch (number) {
+#ifdef SYS_send
+    case SYS_send:
+        *ret = send(INT(0), PTR(1), (size_t)v->a[2], INT(3));
+        return true;
+#endif
+    case SYS_sendto:
+        *ret = sendto(INT(0), PTR(1), (size_t)v->a[2], INT(3), PTR(4), (socklen_t)v->a[5]);
+        return true;
+    case SYS_sendmsg:
+        *ret = sendmsg(INT(0), PTR(1), INT(2));
+        return true;
+    case SYS_sendmmsg:
+        *ret = sendmmsg(INT(0), PTR(1), (unsigned)v->a[2], INT(3));
+        return true;
+#ifdef SYS_recv
+    case SYS_recv:
+        *ret = recv(INT(0), PTR(1), (size_t)v->a[2], INT(3));
+        return true;
+#endif
+    case SYS_recvfrom:
+        *ret = recvfrom(INT(0), PTR(1), (size_t)v->a[2], INT(3), PTR(4), PTR(5));
+        return true;
+    case SYS_recvmsg:
+        *ret = NARROW(recvmsg)(INT(0), PTR(1), INT(2));
+        return true;
+    case SYS_recvmmsg:
+        *ret = NARROW(recvmmsg)(INT(0), PTR(1), (unsigned)v->a[2], INT(3), PTR(4));
+        return true;
+#ifdef SYS_recvmmsg_time64
+    case SYS_recvmmsg_time64:
+        *ret = recvmmsg(INT(0), PTR(1), (unsigned)v->a[2], INT(3), PTR(4));
+        return true;
+#endif
+    case SYS_ioctl:
+        *ret = s5_hook_ioctl(INT(0), (unsigned long)v->a[1], PTR(2));
+        return true;
+    case SYS_readv:
+        *ret = readv(INT(0), PTR(1), INT(2));
+        return true;
+    case SYS_writev:
+        *ret = writev(INT(0), PTR(1), INT(2));
+        return true;
+    case SYS_read:
+        *ret = read(INT(0), PTR(1), (size_t)v->a[2]);
+        return true;
+    case SYS_write:
+        *ret = write(INT(0), PTR(1), (size_t)v->a[2]);
+        return true;
+    case SYS_sendfile:
+        *ret = NARROW(sendfile)(INT(0), INT(1), PTR(2), (size_t)v->a[3]);
+        return true;
+#ifdef SYS_sendfile64
+    case SYS_sendfile64:
+        *ret = sendfile(INT(0), INT(1), PTR(2), (size_t)v->a[3]);
+        return true;
+#endif
+    default:
+        return false;
+    }
+}
+
+/* One system call for all of sockets: the arguments are in memory. */
+#ifdef SYS_socketcall
+static bool socketcall(int call, const long *arguments, long *ret)
+{
+    static const struct {
+        short number;
+        char arguments;
+    } calls[] = {
+        [SYS_BIND] = {SYS_bind, 3},
+        [SYS_CONNECT] = {SYS_connect, 3},
+        [SYS_LISTEN] = {SYS_listen, 2},
+        [SYS_ACCEPT] = {SYS_accept4, 3}, /* flags: none */
+        [SYS_GETSOCKNAME] = {SYS_getsockname, 3},
+        [SYS_GETPEERNAME] = {SYS_getpeername, 3},
+        [SYS_SEND] = {SYS_sendto, 4}, /* to: none */
+        [SYS_RECV] = {SYS_recvfrom, 4},
+        [SYS_SENDTO] = {SYS_sendto, 6},
+        [SYS_RECVFROM] = {SYS_recvfrom, 6},
+        [SYS_SHUTDOWN] = {SYS_shutdown, 2},
+        [SYS_SETSOCKOPT] = {SYS_setsockopt, 5},
+        [SYS_GETSOCKOPT] = {SYS_getsockopt, 5},
+        [SYS_SENDMSG] = {SYS_sendmsg, 3},
+        [SYS_RECVMSG] = {SYS_recvmsg, 3},
+        [SYS_ACCEPT4] = {SYS_accept4, 4},
+        [SYS_RECVMMSG] = {SYS_recvmmsg, 5},
+        [SYS_SENDMMSG] = {SYS_sendmmsg, 4},
+    };
+    struct arguments v = {{0}};
+    if ((unsigned)call >= sizeof calls / sizeof *calls || !calls[call].number)
+        return false; /* socket(), socketpair() */
+    for (int i = 0; i < calls[call].arguments; i++)
+        v.a[i] = arguments[i];
+    return socket_call(calls[call].number, &v, ret) || octets_call(calls[call].number, &v, ret);
+}
+#endif
+
 static bool wait_call(long number, const struct arguments *v, long *ret)
 {
     switch (number) {
@@ -104,16 +184,37 @@ static bool wait_call(long number, const struct arguments *v, long *ret)
         return true;
 #endif
     case SYS_ppoll:
+        *ret = NARROW(ppoll)(PTR(0), (nfds_t)v->a[1], PTR(2), PTR(3));
+        return true;
+#ifdef SYS_ppoll_time64
+    case SYS_ppoll_time64:
         *ret = ppoll(PTR(0), (nfds_t)v->a[1], PTR(2), PTR(3));
         return true;
-#ifdef SYS_select
+#endif
+#ifdef SYS__newselect
+    case SYS__newselect:
+        *ret = NARROW(select)(INT(0), PTR(1), PTR(2), PTR(3), PTR(4));
+        return true;
+#elif defined SYS_select
     case SYS_select:
         *ret = select(INT(0), PTR(1), PTR(2), PTR(3), PTR(4));
         return true;
 #endif
+#if defined SYS__newselect && defined SYS_select /* the old one: its arguments are in memory */
+    case SYS_select: {
+        const long *a = PTR(0);
+        *ret = NARROW(select)((int)a[0], (void *)a[1], (void *)a[2], (void *)a[3], (void *)a[4]);
+        return true;
+    }
+#endif
     case SYS_pselect6:
+        *ret = NARROW(pselect)(INT(0), PTR(1), PTR(2), PTR(3), PTR(4), select_mask(v));
+        return true;
+#ifdef SYS_pselect6_time64
+    case SYS_pselect6_time64:
         *ret = pselect(INT(0), PTR(1), PTR(2), PTR(3), PTR(4), select_mask(v));
         return true;
+#endif
     case SYS_epoll_ctl:
         *ret = epoll_ctl(INT(0), INT(1), INT(2), PTR(3));
         return true;
@@ -156,6 +257,11 @@ static bool life_call(long number, const struct arguments *v, long *ret)
     case SYS_fcntl:
         *ret = s5_hook_fcntl(INT(0), INT(1), v->a[2]);
         return true;
+#ifdef SYS_fcntl64
+    case SYS_fcntl64:
+        *ret = hook_wide_fcntl(INT(0), INT(1), v->a[2]);
+        return true;
+#endif
     case SYS_execve:
         *ret = execve(PTR(0), PTR(1), PTR(2));
         return true;
@@ -180,7 +286,12 @@ HOOK(long, syscall, (long number, ...))
     for (int i = 0; i < 6; i++)
         v.a[i] = va_arg(args, long);
     va_end(args);
-    if (socket_call(number, &v, &ret) || wait_call(number, &v, &ret) || life_call(number, &v, &ret))
+#ifdef SYS_socketcall
+    if (number == SYS_socketcall && socketcall((int)v.a[0], (const long *)v.a[1], &ret))
+        return ret;
+#endif
+    if (socket_call(number, &v, &ret) || octets_call(number, &v, &ret) ||
+        wait_call(number, &v, &ret) || life_call(number, &v, &ret))
         return ret;
     if (!real)
         real = (syscall_fn)s5_real_find("syscall");

@@ -30,6 +30,12 @@ ALIAS(__read, read)
 ALIAS(__close, close)
 ALIAS(__dup2, dup2)
 ALIAS(sendfile64, sendfile)
+#if S5_TIME32
+ALIAS(__sendmsg64, sendmsg)
+ALIAS(__sendmmsg64, sendmmsg)
+ALIAS(__getsockopt64, getsockopt)
+ALIAS(__setsockopt64, setsockopt)
+#endif
 
 /* --- fcntl --- */
 
@@ -49,7 +55,9 @@ HOOK(int, fcntl, (int fd, int command, ...))
     return s5_hook_fcntl(fd, command, arg);
 }
 
+#if !S5_TIME32
 ALIAS(fcntl64, fcntl)
+#endif
 ALIAS(__fcntl, fcntl)
 
 /* --- ioctl: FIONREAD tells the size of a datagram --- */
@@ -78,6 +86,10 @@ HOOK(int, ioctl, (int fd, unsigned long request, ...))
     va_end(args);
     return s5_hook_ioctl(fd, request, arg);
 }
+
+#if S5_TIME32
+ALIAS(__ioctl_time64, ioctl)
+#endif
 
 /* --- closing in other ways --- */
 

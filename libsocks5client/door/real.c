@@ -29,7 +29,7 @@ s5_real_fn s5_real_find(const char *name)
 #define S5_CALL(ret, name, params, args)                                                           \
     static ret find_##name params                                                                  \
     {                                                                                              \
-        ret(*found) params = (ret(*) params)s5_real_find(#name);                                   \
+        ret(*found) params = (ret(*) params)s5_real_find(S5_SYMBOL(name));                         \
         if (!found) {                                                                              \
             errno = ENOSYS;                                                                        \
             return -1;                                                                             \

@@ -17,6 +17,7 @@
 #else
 #define S5_REAL_PREFIX ""
 #endif
+#include "time32.h"
 
 #define EXPORT __attribute__((visibility("default")))
 
@@ -36,16 +37,23 @@ s5_real_fn s5_real_find(const char *name);
 /* An exported hook: NAME with the door's prefix for the linker, hook_NAME in C, where libc's
  * headers may declare NAME in terms of their own (transparent unions, varying prototypes). */
 #define HOOK(ret, name, params)                                                                    \
-    EXPORT ret hook_##name params __asm__(S5_REAL_PREFIX #name);                                   \
+    EXPORT ret hook_##name params __asm__(S5_REAL_PREFIX S5_SECOND(S5_WIDE_##name, #name, ));      \
+    EXPORT ret hook_##name params
+
+/* The same for a function exported as SYMBOL. */
+#define HOOK_AS(ret, name, symbol, params)                                                         \
+    EXPORT ret hook_##name params __asm__(S5_REAL_PREFIX symbol);                                  \
     EXPORT ret hook_##name params
 
 /* Another exported name of the hook OF, in the same file. The drop-in functions have one name each.
- */
+ * For a function that libc has in two widths this is no name of the wide one, see time32.h. */
 #if S5_DROP
 #define ALIAS(name, of)
 #else
-#define ALIAS(name, of)                                                                            \
+#define ALIAS(name, of) S5_THIRD(S5_WIDE_##of, ALIAS_NONE, ALIAS_ONE, )(name, of)
+#define ALIAS_ONE(name, of)                                                                        \
     EXPORT __typeof__(hook_##of) alias_##name __asm__(#name) __attribute__((alias(#of)));
+#define ALIAS_NONE(name, of)
 #endif
 
 /* A result as the engine gives it, turned into what a libc function returns; errno is left alone on

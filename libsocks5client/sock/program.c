@@ -141,7 +141,7 @@ int s5_program_find(const struct s5_program_calls *calls, const char *file, cons
 
 static bool read_at(const struct s5_program_calls *calls, int fd, void *buf, size_t n, uint64_t at)
 {
-    if (at > INT64_MAX - n)
+    if (at > (uint64_t)INT64_MAX - n)
         return false;
     size_t got = 0;
     while (got < n) {
@@ -233,7 +233,8 @@ static bool has_go_note(const struct s5_program_calls *calls, int fd, const ElfW
         if (note.n_namesz == sizeof(owner) &&
             memcmp(notes + at + sizeof(note), owner, sizeof(owner)) == 0)
             return true;
-        at += align_up(align_up(sizeof(note) + note.n_namesz, align) + note.n_descsz, align);
+        at += align_up(align_up((uint64_t)sizeof(note) + note.n_namesz, align) + note.n_descsz,
+                       align);
     }
     return false;
 }
@@ -245,11 +246,12 @@ static int check_headers(const struct s5_program_calls *calls, int fd, const Elf
     size_t n = eh->e_phnum;
     bool go = false;
     if ((eh->e_type != ET_EXEC && eh->e_type != ET_DYN) || eh->e_phentsize != sizeof(ph[0]) ||
-        n == 0 || n * sizeof(ph[0]) > PHDRS_MAX || eh->e_phoff > INT64_MAX - PHDRS_MAX)
+        n == 0 || n * sizeof(ph[0]) > PHDRS_MAX)
         return unknown(ret, -ENOEXEC);
     for (size_t at = 0; at < n; at += PHDRS_PIECE) {
         size_t piece = n - at < PHDRS_PIECE ? n - at : PHDRS_PIECE;
-        if (!read_at(calls, fd, ph, piece * sizeof(ph[0]), eh->e_phoff + at * sizeof(ph[0])))
+        uint64_t from = (uint64_t)eh->e_phoff + at * sizeof(ph[0]);
+        if (!read_at(calls, fd, ph, piece * sizeof(ph[0]), from))
             return unknown(ret, -ENOEXEC);
         for (size_t i = 0; i < piece; i++) {
             if (ph[i].p_type == PT_INTERP && interpreter.p_type == PT_NULL)

@@ -12,7 +12,7 @@ ECHOING = ["tcp_blocking", "tcp_nonblock_poll", "tcp_nonblock_select", "epoll_be
            "exec_inherit", "vfork_exec", "spawn", "close_all", "fastopen", "raw_syscall",
            "options_kept", "early_io", "listen_local", "poll_chk", "connect_500", "v4mapped",
            "getaddrinfo_closed", "limits", "storm", "udp_refused", "stream", "raw_calls", "exec_family",
-           "other_names", "under_way"]
+           "other_names", "under_way", "widths"]
 STALLING = ["poll_timeout", "early_stalled", "sndtimeo", "eintr"]
 COVERED_ONLY = {"getaddrinfo_closed": "closed", "udp_refused": "refused"}  # third argument
 THREADED = ("threads_200", "epoll_thread", "poll_shared", "connect_500")

@@ -89,6 +89,10 @@ for HOST, LESS in FAMILIES:
             fine(through(w, port, user, [w.app("udp_calls"), host, "7", str(less)]))
             assert len(SEEN) > 60, SEEN
 
+        @test("datagrams by calls with two widths to %s through %s" % (HOST, LABEL))
+        def _(w, host=HOST, port=PORT, user=USER):
+            fine(through(w, port, user, [w.app("widths"), host, "7", "datagrams"]))
+
         @test("dig over UDP at %s through %s" % (HOST, LABEL))
         def _(w, host=HOST, port=PORT, user=USER):
             dig = ["dig", "@" + host, "-p", str(DNS), "+tries=1", "+time=10", "+short",

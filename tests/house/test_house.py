@@ -174,22 +174,35 @@ def symbols(path):
     return sorted({line.split()[2].split("@")[0] for line in text.splitlines()})
 
 
+def narrow(path):
+    with open(path, "rb") as f:
+        return f.read(5)[4] == 1  # ELFCLASS32
+
+
+def reviewed(name, path):
+    """The list NAME.symbols; on 32-bit machines with NAME32.symbols, what libc has there in two widths."""
+    lists = [name, name + "32"] if narrow(path) else [name]
+    return {word for each in lists
+            for word in text_of("%s/tests/house/%s.symbols" % (TOP, each)).split()}
+
+
 def exported(build):
-    with open(TOP + "/tests/house/preload.symbols") as f:
-        reviewed = f.read().split()
-    return sorted(set(symbols(build + OBJECT)) ^ set(reviewed))
+    return sorted(set(symbols(build + OBJECT)) ^ reviewed("preload", build + OBJECT))
 
 
 def library(build):
-    names = symbols(build + LIBRARY)
-    with open(TOP + "/tests/house/library.symbols", encoding="ascii") as f:
-        return sorted(set(names) ^ set(f.read().split()))
+    return sorted(set(symbols(build + LIBRARY)) ^ reviewed("library", build + LIBRARY))
 
 
 def update(build):
+    """Of a 32-bit build: what it has more than others."""
     for what, name in ((OBJECT, "preload"), (LIBRARY, "library")):
+        names = symbols(build + what)
+        if narrow(build + what):
+            names = sorted(set(names) - set(text_of("%s/tests/house/%s.symbols" % (TOP, name)).split()))
+            name += "32"
         with open("%s/tests/house/%s.symbols" % (TOP, name), "w", encoding="ascii") as f:
-            f.write("\n".join(symbols(build + what)) + "\n")
+            f.write("\n".join(names) + "\n")
 
 
 def main():

@@ -47,6 +47,19 @@
 extern "C" {
 #endif
 
+/* Machines where a program chooses the width of time_t and off_t when it is compiled: functions with
+ * these types are there for each, as in libc. */
+#if defined __TIMESIZE && __TIMESIZE == 32 && defined _TIME_BITS && _TIME_BITS == 64
+#define SOCKS5CLIENT_TIME64(name) __asm__(name)
+#else
+#define SOCKS5CLIENT_TIME64(name)
+#endif
+#if defined __WORDSIZE && __WORDSIZE == 32 && defined _FILE_OFFSET_BITS && _FILE_OFFSET_BITS == 64
+#define SOCKS5CLIENT_OFF64(name) __asm__(name)
+#else
+#define SOCKS5CLIENT_OFF64(name)
+#endif
+
 /* What headers declare only when asked to. */
 struct __res_state;
 struct addrinfo;
@@ -87,26 +100,29 @@ ssize_t Rsendmsg(int fd, const struct msghdr *msg, int flags);
 int Rsendmmsg(int fd, struct mmsghdr *msgs, unsigned n, int flags);
 ssize_t Rrecv(int fd, void *buf, size_t n, int flags);
 ssize_t Rrecvfrom(int fd, void *buf, size_t n, int flags, struct sockaddr *addr, socklen_t *len);
-ssize_t Rrecvmsg(int fd, struct msghdr *msg, int flags);
-int Rrecvmmsg(int fd, struct mmsghdr *msgs, unsigned n, int flags, struct timespec *timeout);
+ssize_t Rrecvmsg(int fd, struct msghdr *msg, int flags) SOCKS5CLIENT_TIME64("R__recvmsg64");
+int Rrecvmmsg(int fd, struct mmsghdr *msgs, unsigned n, int flags, struct timespec *timeout)
+    SOCKS5CLIENT_TIME64("R__recvmmsg64");
 ssize_t Rread(int fd, void *buf, size_t n);
 ssize_t Rreadv(int fd, const struct iovec *iov, int n);
 ssize_t Rwrite(int fd, const void *buf, size_t n);
 ssize_t Rwritev(int fd, const struct iovec *iov, int n);
-ssize_t Rsendfile(int fd, int in, off_t *at, size_t n);
+ssize_t Rsendfile(int fd, int in, off_t *at, size_t n) SOCKS5CLIENT_OFF64("Rsendfile64");
 int Rioctl(int fd, unsigned long request, ...);
 
 /* --- readiness: a socket is ready when what was asked of the server is --- */
 int Rpoll(struct pollfd *fds, nfds_t n, int timeout_ms);
-int Rppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask);
-int Rselect(int n, fd_set *in, fd_set *out, fd_set *ex, struct timeval *timeout);
+int Rppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask)
+    SOCKS5CLIENT_TIME64("R__ppoll64");
+int Rselect(int n, fd_set *in, fd_set *out, fd_set *ex, struct timeval *timeout)
+    SOCKS5CLIENT_TIME64("R__select64");
 int Rpselect(int n, fd_set *in, fd_set *out, fd_set *ex, const struct timespec *timeout,
-             const sigset_t *mask);
+             const sigset_t *mask) SOCKS5CLIENT_TIME64("R__pselect64");
 int Repoll_ctl(int ep, int op, int fd, struct epoll_event *event);
 int Repoll_wait(int ep, struct epoll_event *events, int n, int timeout_ms);
 int Repoll_pwait(int ep, struct epoll_event *events, int n, int timeout_ms, const sigset_t *mask);
 int Repoll_pwait2(int ep, struct epoll_event *events, int n, const struct timespec *timeout,
-                  const sigset_t *mask);
+                  const sigset_t *mask) SOCKS5CLIENT_TIME64("R__epoll_pwait2_time64");
 
 /* --- descriptors: what becomes of one has to be seen --- */
 int Rclose(int fd);
@@ -116,7 +132,7 @@ int Rfclose(FILE *stream);
 int Rdup(int fd);
 int Rdup2(int fd, int to);
 int Rdup3(int fd, int to, int flags);
-int Rfcntl(int fd, int command, ...);
+int Rfcntl(int fd, int command, ...) SOCKS5CLIENT_OFF64("R__fcntl_time64");
 
 /* --- names: resolved by the server; an address that stands for a name is given here, which means
  * something to these functions alone --- */

@@ -1,0 +1,115 @@
+"""Builds for other architectures and runs them: each has a root with a libc, curl and headers (root.sh), a
+cross build in the folder build-ARCHITECTURE, and runs in the client of the bed of tests/e2e (bed.py),
+by qemu where the kernel does not run it (foreign.py)."""
+
+import contextlib
+import fcntl
+import os
+import shutil
+import subprocess
+import sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+TOP = os.path.dirname(os.path.dirname(HERE))
+for _folder in (HERE, TOP + "/tests/e2e", TOP + "/tests/house"):
+    if _folder not in sys.path:
+        sys.path.insert(0, _folder)
+import bed
+import servers
+
+PACKAGES = ["libconfuse-dev", "libconfuse2", "libkrb5-dev", "curl", "dash", "coreutils"]
+# Debian's name: release, the compiler's name, Debian's name of its folders, meson's CPU family, and
+# whether there are two widths of time_t.
+ARCHITECTURES = {
+    "i386": ("trixie", "i686-linux-gnu", "i386-linux-gnu", "x86", True),
+    "armhf": ("trixie", "arm-linux-gnueabihf", "arm-linux-gnueabihf", "arm", True),
+    "arm64": ("trixie", "aarch64-linux-gnu", "aarch64-linux-gnu", "aarch64", False),
+}
+TIME32 = ["-U_TIME_BITS", "-U_FILE_OFFSET_BITS"]
+TIME64 = TIME32 + ["-D_TIME_BITS=64", "-D_FILE_OFFSET_BITS=64"]
+CROSS_FILE = """[binaries]
+c = [%(compiler)s]
+ar = '%(prefix)s-ar'
+strip = '%(prefix)s-strip'
+pkgconfig = 'pkg-config'
+[properties]
+sys_root = '%(root)s'
+pkg_config_libdir = ['%(root)s/usr/lib/%(folder)s/pkgconfig', '%(root)s/usr/share/pkgconfig']
+[host_machine]
+system = 'linux'
+cpu_family = '%(family)s'
+cpu = '%(family)s'
+endian = 'little'
+"""
+
+
+@contextlib.contextmanager
+def locked(path):
+    """Workers of one run, and runs, do it one after another."""
+    with open(path, "w", encoding="ascii") as f:
+        fcntl.flock(f, fcntl.LOCK_EX)
+        yield
+
+
+def finished(command, **options):
+    """What COMMAND printed; a failure is shown with its output."""
+    done = subprocess.run(command, check=False, text=True, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, **options)
+    assert done.returncode == 0, "%s: %s" % (" ".join(command), done.stdout[-4000:])
+    return done.stdout
+
+
+class Arch:
+    """A root and a build of one architecture. Paths inside the root: the build is at /mnt/build, programs
+    compiled for a test at /mnt/programs."""
+
+    def __init__(self, name, programs):
+        self.name, self.programs = name, programs
+        self.release, self.prefix, self.folder, self.family, self.two_widths = ARCHITECTURES[name]
+        self.build = "%s/build-%s" % (TOP, name)
+        self.compiler = (["ccache"] if shutil.which("ccache") else []) + [self.prefix + "-gcc"]
+        self.root = finished([HERE + "/root.sh", self.release, name, *PACKAGES]).splitlines()[-1]
+        for folder in ("build", "programs"):
+            os.makedirs("%s/mnt/%s" % (self.root, folder), exist_ok=True)
+        with locked(os.path.dirname(self.root) + "/lock-build-" + name):
+            self._make()
+
+    def _make(self):
+        configured = self.build + "/cross.ini"
+        text = CROSS_FILE % {"compiler": ", ".join(map(repr, self.compiler)), "prefix": self.prefix,
+                             "root": self.root, "folder": self.folder, "family": self.family}
+        before = open(configured, encoding="utf-8").read() if os.path.exists(configured) else ""
+        if text != before or not os.path.exists(self.build + "/build.ninja"):
+            shutil.rmtree(self.build, ignore_errors=True)
+            os.mkdir(self.build)
+            with open(configured, "w", encoding="utf-8") as f:
+                f.write(text)
+            with open(TOP + "/meson_options.txt", encoding="utf-8") as f:
+                off = "disabled" if "feature" in f.readline() else "false"
+            finished(["meson", "setup", self.build, TOP, "--cross-file", configured, "-Dwerror=true",
+                      "-Dtests=" + off])
+        finished(["ninja", "-C", self.build, "-k", "0"])
+
+    def compile(self, source, name, flags=()):
+        """A program of ours for the root, at /mnt/programs/NAME."""
+        finished([*self.compiler, "-std=gnu11", "-Wall", "-Wextra", "-O1", "-D_GNU_SOURCE",
+                  "%s/%s" % (TOP, source), "-o", "%s/%s" % (self.programs, name), "-pthread", *flags])
+        return "/mnt/programs/" + name
+
+    def run(self, command, ns=bed.CLIENT, **env):
+        """(status, output, what it said) of a command in the root, in a namespace of the bed."""
+        words = ["ip", "netns", "exec", ns, HERE + "/foreign.py", self.root, self.build + ":/mnt/build",
+                 self.programs + ":/mnt/programs", "--", *command]
+        done = subprocess.run(words, env=dict({"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/tmp"}, **env),
+                              check=False, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, timeout=300)
+        return done.returncode, done.stdout.decode(), done.stderr.decode(errors="replace")
+
+    def covered(self, command, port=servers.DANTED):
+        return self.run(["/mnt/build/tools/socksify", "-x", "socks5h://%s:%d" % (bed.PROXY4, port), "--",
+                         *command])
+
+    def fine(self, *words, **options):
+        status, out, err = self.covered(*words, **options)
+        assert status == 0, "status %d: %s%s" % (status, out, err)
+        return out
