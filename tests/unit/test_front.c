@@ -70,18 +70,14 @@ Test(front, wrong_words)
     for (size_t i = 0; i < sizeof users / sizeof *users + sizeof passwords / sizeof *passwords; i++) {
         size_t n = sizeof users / sizeof *users;
         const char *user = i < n ? users[i] : "alice.1", *password = i < n ? "secret" : passwords[i - n];
-        char words[64];
-        int len = snprintf(words, sizeof words, GREETING "\1%c%s%c%s", (int)strlen(user), user,
-                           (int)strlen(password), password);
-        if (!*user || !*password) { /* snprintf ends nothing early, but says so */
-            len = 3;
-            words[len++] = 1;
-            words[len++] = (char)strlen(user);
-            memcpy(words + len, user, strlen(user)), len += (int)strlen(user);
-            words[len++] = (char)strlen(password);
-            memcpy(words + len, password, strlen(password)), len += (int)strlen(password);
-        }
-        say(&tree, words, (size_t)len, 1000);
+        size_t user_len = strlen(user), password_len = strlen(password);
+        char words[64] = GREETING "\1";
+        char *end = words + sizeof GREETING;
+        *end++ = (char)user_len;
+        end = (char *)memcpy(end, user, user_len) + user_len;
+        *end++ = (char)password_len;
+        end = (char *)memcpy(end, password, password_len) + password_len;
+        say(&tree, words, (size_t)(end - words), 1000);
         cr_assert_eq(f.state, FRONT_FAILED, "%s %s", user, password);
         cr_assert(f.out_len == 4 && memcmp(f.out, "\5\2\1\1", 4) == 0, "%s %s", user, password);
         cr_assert_eq(f.server, -1);
