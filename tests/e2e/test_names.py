@@ -41,7 +41,7 @@ def _(w):
                        "-ü.example", "b\u200bücher.example", "ü" * 64 + ".example"), locale)
 
 
-@test("names_shape: names that are not ASCII, without libidn2")
+@test("names_shape: names that are not ASCII, without libidn2", root=True)  # mounts
 def _(w):
     known = subprocess.run(["ldconfig", "-p"], stdout=subprocess.PIPE, check=True).stdout.decode()
     library = os.path.realpath(next(x.split(" => ")[1] for x in known.splitlines()
