@@ -144,6 +144,7 @@ static void batch(bool to_two)
         int n = recvmmsg(fd, r, MANY, MSG_WAITFORONE, NULL);
         CHECK(n > 0);
         for (int i = 0; i < n; i++) {
+            in[i][5] = 0;
             int at = atoi(in[i] + 3);
             CHECK(r[i].msg_len == 5 && at >= 0 && at < MANY && !seen[at]);
             CHECK(is_from(&from[i], r[i].msg_hdr.msg_namelen, to_two && at % 2 ? &other : &target));
