@@ -15,7 +15,7 @@ install_packages()
             return 1
         fi
     fi
-    echo "installing ${#missing[@]} packages and what they depend on: ${missing[*]}"
+    echo "installing ${#missing[@]} package(s) and what they depend on: ${missing[*]}"
     local guard=/usr/sbin/policy-rc.d made=
     if [ ! -e "$guard" ]; then
         printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee "$guard" >/dev/null &&
