@@ -21,7 +21,7 @@ static void pass_options_on(struct s5_engine *e, int from, int to)
         int level, name;
     } options[] = {
         {SOL_SOCKET, SO_KEEPALIVE}, {SOL_SOCKET, SO_LINGER},   {SOL_SOCKET, SO_OOBINLINE},
-        {SOL_SOCKET, SO_RCVTIMEO},  {SOL_SOCKET, SO_SNDTIMEO}, {SOL_SOCKET, SO_REUSEADDR},
+        {SOL_SOCKET, S5_RCVTIMEO},  {SOL_SOCKET, S5_SNDTIMEO}, {SOL_SOCKET, SO_REUSEADDR},
         {IPPROTO_TCP, TCP_NODELAY}, {IPPROTO_TCP, TCP_KEEPIDLE},
     };
     char value[sizeof(struct timeval)];
@@ -155,7 +155,7 @@ int s5_accept(struct s5_engine *e, int fd, struct sockaddr *addr, socklen_t *len
     if (!record || (flags & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)))
         return real_accept(e, fd, addr, len, flags);
     int status = e->real->fcntl(fd, F_GETFL, 0), r, saved = errno;
-    uint64_t until = status & O_NONBLOCK ? 0 : s5_wait_patience(e, fd, SO_RCVTIMEO);
+    uint64_t until = status & O_NONBLOCK ? 0 : s5_wait_patience(e, fd, S5_RCVTIMEO);
     while ((r = attempt(e, record, fd, flags, &peer)) == -EAGAIN) {
         if ((r = wait_for(e, record, fd, until)) < 0)
             break;

@@ -73,7 +73,7 @@ static int join(struct s5_engine *e, struct s5_record *record, int fd)
     struct s5_flight *f = s5_connect_pinned(record);
     int r = 0;
     if (f) {
-        r = drive(e, record, f, fd, s5_wait_patience(e, fd, SO_SNDTIMEO), 0);
+        r = drive(e, record, f, fd, s5_wait_patience(e, fd, S5_SNDTIMEO), 0);
         s5_flight_release(e, f);
         return r;
     }

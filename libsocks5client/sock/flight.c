@@ -124,7 +124,7 @@ void s5_flight_next_reply(struct s5_flight *f)
 /* --- dialling --- */
 
 struct limit {
-    struct timeval own; /* the application's SO_SNDTIMEO; zero: none */
+    struct s5_timeo own; /* the application's SO_SNDTIMEO; zero: none */
     bool changed;
 };
 
@@ -135,11 +135,11 @@ static void set_limit(struct s5_engine *e, struct s5_flight *f, int fd, struct l
 {
     struct timespec own;
     socklen_t len = sizeof limit->own;
-    struct timeval ours = {e->policy->servers[f->server_index].timeout, 0};
+    struct s5_timeo ours = {e->policy->servers[f->server_index].timeout, 0};
     if (f->again)
-        ours = (struct timeval){0, 1};
+        ours = (struct s5_timeo){0, 1};
     limit->changed = false;
-    if (e->real->getsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit->own, &len) != 0)
+    if (e->real->getsockopt(fd, SOL_SOCKET, S5_SNDTIMEO, &limit->own, &len) != 0)
         return;
     if (!f->again)
         f->patience = S5_CLOCK_NEVER;
@@ -150,7 +150,7 @@ static void set_limit(struct s5_engine *e, struct s5_flight *f, int fd, struct l
         if (!timercmp(&limit->own, &ours, >))
             return;
     }
-    limit->changed = e->real->setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &ours, sizeof ours) == 0;
+    limit->changed = e->real->setsockopt(fd, SOL_SOCKET, S5_SNDTIMEO, &ours, sizeof ours) == 0;
 }
 
 int s5_flight_dial(struct s5_engine *e, struct s5_flight *f, int fd, bool nonblock)
@@ -164,7 +164,7 @@ int s5_flight_dial(struct s5_engine *e, struct s5_flight *f, int fd, bool nonblo
         set_limit(e, f, fd, &limit);
     int r = e->real->connect(fd, &f->server.any, f->server.len) == 0 ? 0 : -errno;
     if (limit.changed)
-        e->real->setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit.own, sizeof limit.own);
+        e->real->setsockopt(fd, SOL_SOCKET, S5_SNDTIMEO, &limit.own, sizeof limit.own);
     if (limit.changed && r == -EINPROGRESS && !f->again)
         r = -ETIMEDOUT; /* our limit ran out, not the application's */
     atomic_store(&f->phase, S5_FLIGHT_DIALING);

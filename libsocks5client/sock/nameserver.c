@@ -42,12 +42,12 @@ bool s5_nameserver_direct(struct s5_engine *e, const char *text)
 
 static int forward_socket(struct s5_engine *e, const struct s5_endpoint *server)
 {
-    struct timeval patience = {S5_NAMESERVER_SECONDS, 0};
+    struct s5_timeo patience = {S5_NAMESERVER_SECONDS, 0};
     int fd = e->real->socket(server->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -errno;
-    e->real->setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
-    e->real->setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    e->real->setsockopt(fd, SOL_SOCKET, S5_SNDTIMEO, &patience, sizeof patience);
+    e->real->setsockopt(fd, SOL_SOCKET, S5_RCVTIMEO, &patience, sizeof patience);
     forwarding = true;
     int r = s5_connect(e, fd, &server->any, server->len);
     forwarding = false;

@@ -150,7 +150,7 @@ int s5_wait_select(struct s5_engine *e, int n, fd_set *in, fd_set *out, fd_set *
 
 uint64_t s5_wait_patience(struct s5_engine *e, int fd, int option)
 {
-    struct timeval own = {0, 0};
+    struct s5_timeo own = {0, 0};
     socklen_t len = sizeof own;
     e->real->getsockopt(fd, SOL_SOCKET, option, &own, &len);
     struct timespec ts = {own.tv_sec, own.tv_usec * 1000};

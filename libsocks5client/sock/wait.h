@@ -7,17 +7,26 @@
 #include <stdint.h>
 #include <sys/epoll.h>
 #include <sys/select.h>
+#include <sys/socket.h>
 #include <time.h>
 
 struct s5_engine;
+
+/* A socket's time-outs as options, in the width of a long: known to every kernel, and to emulators that
+ * do not know those of 64 bits which 32-bit machines have since. */
+#define S5_SNDTIMEO SO_SNDTIMEO_OLD
+#define S5_RCVTIMEO SO_RCVTIMEO_OLD
+struct s5_timeo {
+    long tv_sec, tv_usec;
+};
 
 /* --- wait.c: poll() and select() of any descriptors --- */
 int s5_wait_poll(struct s5_engine *e, struct pollfd *fds, nfds_t n, const struct timespec *timeout,
                  const sigset_t *mask);
 int s5_wait_select(struct s5_engine *e, int n, fd_set *in, fd_set *out, fd_set *ex,
                    const struct timespec *timeout, const sigset_t *mask);
-/* The point until which a call on FD may block, by the application's own OPTION, SO_RCVTIMEO or
- * SO_SNDTIMEO. */
+/* The point until which a call on FD may block, by the application's own OPTION, S5_RCVTIMEO or
+ * S5_SNDTIMEO. */
 uint64_t s5_wait_patience(struct s5_engine *e, int fd, int option);
 /* --- poll.c, select.c, epoll.c: where negotiations are in flight --- */
 int s5_poll(struct s5_engine *e, struct pollfd *fds, nfds_t n, const struct timespec *timeout,

@@ -97,7 +97,7 @@ static void connected(void)
 
 static void messages(void)
 {
-    char c[32], buf[8];
+    char c[128], buf[8];
     struct iovec out = {(void *)"a message", 9}, in = {buf, sizeof buf};
     struct sockaddr_storage a;
     struct msghdr m = {.msg_name = &target.addr, .msg_namelen = target.len, .msg_iov = &out,
@@ -110,6 +110,8 @@ static void messages(void)
     CHECK(recvmsg(fd, &m, 0) == 8 && memcmp(buf, "a messag", 8) == 0);
     CHECK(m.msg_flags & MSG_TRUNC && is_from(&a, m.msg_namelen, &target));
     struct cmsghdr *cmsg = CMSG_FIRSTHDR(&m);
+    while (cmsg && cmsg->cmsg_type != SO_TIMESTAMP) /* libc may put it behind another */
+        cmsg = CMSG_NXTHDR(&m, cmsg);
     CHECK(cmsg && cmsg->cmsg_level == SOL_SOCKET && cmsg->cmsg_type == SO_TIMESTAMP);
     m = (struct msghdr){.msg_name = &target.addr, .msg_namelen = target.len};
     CHECK(sendmsg(fd, &m, 0) == 0); /* none at all */
@@ -122,7 +124,7 @@ enum { MANY = 32 };
 
 static void batch(bool to_two)
 {
-    char out[MANY][8], in[MANY][8];
+    char out[MANY][8], in[MANY][8] = {{0}};
     struct mmsghdr m[MANY], r[MANY];
     struct iovec out_iov[MANY], in_iov[MANY];
     struct sockaddr_storage from[MANY];

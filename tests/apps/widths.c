@@ -58,22 +58,25 @@ static void connection(enum wait how)
     close(fd);
 }
 
-/* A socket's time-outs, which a blocking connect() leaves alone. */
+/* A socket's time-outs, which a blocking connect() leaves alone. What they are is asked for before and
+ * after: some emulators do not give parts of a second back. */
 static void socket_timeouts(void)
 {
     static const int options[] = {SO_SNDTIMEO, SO_RCVTIMEO};
+    struct timeval before[2] = {{0, 0}, {0, 0}}, after = {0, 0};
+    socklen_t len = sizeof after;
     int fd = tcp_socket(&target, 0);
-    for (int round = 0; round < 2; round++)
-        for (int i = 0; i < 2; i++) {
-            struct timeval tv = {.tv_sec = 70 + i, .tv_usec = 500000}, now = {0, 0};
-            socklen_t len = sizeof now;
-            if (round == 0)
-                CHECK(setsockopt(fd, SOL_SOCKET, options[i], &tv, sizeof tv) == 0);
-            CHECK(getsockopt(fd, SOL_SOCKET, options[i], &now, &len) == 0 && len == sizeof now);
-            CHECK(now.tv_sec == tv.tv_sec && now.tv_usec == tv.tv_usec);
-            if (round == 0 && i == 1)
-                CHECK(connect(fd, peer_addr(&target), target.len) == 0);
-        }
+    for (int i = 0; i < 2; i++) {
+        struct timeval tv = {.tv_sec = 70 + i, .tv_usec = 500000};
+        CHECK(setsockopt(fd, SOL_SOCKET, options[i], &tv, sizeof tv) == 0);
+        CHECK(getsockopt(fd, SOL_SOCKET, options[i], &before[i], &len) == 0);
+        CHECK(before[i].tv_sec == 70 + i);
+    }
+    CHECK(connect(fd, peer_addr(&target), target.len) == 0);
+    for (int i = 0; i < 2; i++) {
+        CHECK(getsockopt(fd, SOL_SOCKET, options[i], &after, &len) == 0);
+        CHECK(after.tv_sec == before[i].tv_sec && after.tv_usec == before[i].tv_usec);
+    }
     struct timeval brief = {.tv_sec = 0, .tv_usec = 20000};
     char c;
     CHECK(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &brief, sizeof brief) == 0);
@@ -122,6 +125,8 @@ static void datagrams(const struct peer *other)
     CHECK(wait_with(PPOLL, fd, false, 60) == 1);
     CHECK(recvmsg(fd, &got[0].msg_hdr, 0) == 3 && memcmp(in[0], "one", 3) == 0);
     struct cmsghdr *c = CMSG_FIRSTHDR(&got[0].msg_hdr);
+    while (c && c->cmsg_type != SO_TIMESTAMP) /* libc may put it behind another */
+        c = CMSG_NXTHDR(&got[0].msg_hdr, c);
     struct timeval stamp;
     CHECK(c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SO_TIMESTAMP);
     CHECK(c->cmsg_len == CMSG_LEN(sizeof stamp));

@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import os
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -98,12 +99,18 @@ class Arch:
 
     def run(self, command, ns=bed.CLIENT, **env):
         """(status, output, what it said) of a command in the root, in a namespace of the bed."""
-        words = ["ip", "netns", "exec", ns, HERE + "/foreign.py", self.root, self.build + ":/mnt/build",
-                 self.programs + ":/mnt/programs", "--", *command]
-        done = subprocess.run(words, env=dict({"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/tmp"}, **env),
-                              check=False, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                              stderr=subprocess.PIPE, timeout=300)
-        return done.returncode, done.stdout.decode(), done.stderr.decode(errors="replace")
+        words = ["ip", "netns", "exec", ns, "/usr/bin/python3", HERE + "/foreign.py", self.root,
+                 self.build + ":/mnt/build", self.programs + ":/mnt/programs", "--", *command]
+        env = dict({"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/tmp"}, **env)
+        process = subprocess.Popen(words, env=env, start_new_session=True, stdin=subprocess.DEVNULL,
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        try:
+            out, err = process.communicate(timeout=300)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            out, err = process.communicate()
+            err += b"[killed after 300 s]"
+        return process.returncode, out.decode(), err.decode(errors="replace")
 
     def covered(self, command, port=servers.DANTED):
         return self.run(["/mnt/build/tools/socksify", "-x", "socks5h://%s:%d" % (bed.PROXY4, port), "--",
