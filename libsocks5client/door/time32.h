@@ -34,6 +34,7 @@ _Static_assert(sizeof(time_t) == 8 && sizeof(((struct timespec *)0)->tv_sec) == 
 #define S5_WIDE_epoll_pwait2 ~, "__epoll_pwait2_time64"
 #define S5_WIDE_recvmmsg     ~, "__recvmmsg64"
 #define S5_WIDE_sendfile     ~, "sendfile64"
+#define S5_WIDE_timerfd_settime ~, "__timerfd_settime64"
 
 #include <poll.h>
 #include <signal.h>
