@@ -410,8 +410,8 @@ def _(w):
     bridge = alone(w)
     try:
         pid = bridge.pid
-        client = subprocess.Popen(["ip", "netns", "exec", bed.CLIENT, PYTHON, "-c", THOUSAND, "1000",
-                                   "1"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        client = subprocess.Popen(bed.within(bed.CLIENT, [PYTHON, "-c", THOUSAND, "1000", "1"]),
+                                  stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert client.stdout.readline() == b"echoed\n"
         rss, _ = usage(pid)
         print("# a thousand connections: %d kB" % rss)
@@ -611,7 +611,7 @@ for level in LEVELS:
     def _(w, level=level):
         bridge = alone(w, level)
         try:
-            client = subprocess.Popen(["ip", "netns", "exec", bed.CLIENT, PYTHON, "-c", BIND_CODE],
+            client = subprocess.Popen(bed.within(bed.CLIENT, [PYTHON, "-c", BIND_CODE]),
                                       stdout=subprocess.PIPE)
             host, port = client.stdout.readline().decode().split()
             with bed.inside(bed.TARGET):

@@ -64,7 +64,7 @@ class Client:
         if not w.linked and not alone:
             command = ["/usr/bin/env", "LD_PRELOAD=" + w.object] + command
         self.said = tempfile.TemporaryFile()  # a pipe that nobody reads would be full in time
-        self.process = subprocess.Popen(["ip", "netns", "exec", bed.CLIENT] + command, env=env,
+        self.process = subprocess.Popen(bed.within(bed.CLIENT, command), env=env,
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                         stderr=self.said, start_new_session=True)
         self.descriptors = None

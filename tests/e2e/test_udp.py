@@ -380,8 +380,8 @@ print('again')""" % bed.TARGET4
     bed.wait_port(bed.PROXY, bed.PROXY4, port)
     import subprocess
     client = subprocess.Popen(
-        ["ip", "netns", "exec", bed.CLIENT, w.socksify, "-x",
-         "socks5h://%s:%d" % (bed.PROXY4, port), "--", PYTHON, "-c", code], env=w.env,
+        bed.within(bed.CLIENT, [w.socksify, "-x", "socks5h://%s:%d" % (bed.PROXY4, port), "--",
+                                PYTHON, "-c", code]), env=w.env,
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:
         assert client.stdout.readline() == b"ready\n", client.stderr.read()
