@@ -1,21 +1,20 @@
-#!/usr/bin/python3
 """Real programs by the servers there are. A cell passes only when the right octets came back and the
 trap saw nothing; where the server cannot do what the program wants, stalls, or is down, when the
-program heard of it in bounded time, and the trap saw nothing. The table is docs/MATRIX.md."""
+program heard of it in bounded time, and the trap saw nothing. The table is docs/MATRIX.md.
 
-import argparse
+Each program runs through two of the servers that work and one that does not; through all with --full.
+--full --write writes the table."""
+
 import collections
-import concurrent.futures
 import os
-import sys
+import re
 
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import bed
 import kerberos
-import world
 import servers as s
 import test_bind
 import test_udp
+import world
 from world import AUTH, CURL, PAGE, PLAIN, PYTHON, SSH, URL4, URL6, test, words
 
 PAGE_OF = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "docs", "MATRIX.md")

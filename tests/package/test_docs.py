@@ -206,20 +206,24 @@ def _(w):
 
 @test("docs: what " + LOOPS + " says to run is there")
 def _(_w):
-    groups = re.search(r"^groups=.*:-([\w ]+)}", blocks.read("tests/all"), re.M).group(1).split()
+    help_text = re.search(r"^# Groups that run when.*?^set -u", blocks.read("tests/all"), re.M | re.S).group()
+    groups = re.findall(r"^#   (\w+) ", help_text, re.M)
     found = blocks.of_markdown(LOOPS)
-    assert found and all(b.language == "sh" for b in found), found
+    assert groups and found and all(b.language == "sh" for b in found), found
     for line in "".join(b.text for b in found).splitlines():
-        words = line.split()
-        script = words[1] if words[0] in ("python3", "pytest") else words[0]
+        words = line.split("#")[0].split()
+        script = words[1] if words[0] in ("python3", "pytest-3") else words[0]
         if script.startswith("build/tests/unit/"):
             script = script[len("build/"):] + ".c"
+        elif script.startswith("build/tests/fuzz/replay_"):
+            script = script[len("build/"):].replace("replay_", "fuzz_") + ".c"
         if "/" in script:
             assert os.path.exists(os.path.join(deb.TOP, script)), line
         else:
             assert script in ("meson", "ninja"), line
         if script == "tests/all":
-            assert set(words[1:]) <= set(groups), line
+            named = words[1:words.index("--")] if "--" in words else words[1:]
+            assert set(named) <= set(groups), line
 
 
 @test("docs: no code stands unfenced, and nothing is expected of blocks that are gone")
