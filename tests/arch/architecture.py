@@ -85,10 +85,8 @@ class Arch:
             os.mkdir(self.build)
             with open(configured, "w", encoding="utf-8") as f:
                 f.write(text)
-            with open(TOP + "/meson_options.txt", encoding="utf-8") as f:
-                off = "disabled" if "feature" in f.readline() else "false"
             finished(["meson", "setup", self.build, TOP, "--cross-file", configured, "-Dwerror=true",
-                      "-Dtests=" + off])
+                      "-Dtests=disabled"])
         finished(["ninja", "-C", self.build, "-k", "0"])
 
     def compile(self, source, name, flags=()):
