@@ -158,8 +158,6 @@ static int fill(struct s5_engine *e, struct child *c, char *const *envp)
     struct child c;                                                                                \
     c.strings = alloca((count(envp) + S5_BEGIN_KEPT + 3) * sizeof(char *))
 
-#define FIND(real, name) __typeof__(&name) real = (__typeof__(&name))s5_real_find(#name)
-
 /* --- the family --- */
 
 HOOK(int, execve, (const char *path, char *const argv[], char *const envp[]))

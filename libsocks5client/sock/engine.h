@@ -170,6 +170,9 @@ void s5_closefrom(struct s5_engine *e, int first);
 int s5_dup(struct s5_engine *e, int fd);
 int s5_dup3(struct s5_engine *e, int fd, int to, int flags, bool dup2);
 int s5_fcntl(struct s5_engine *e, int fd, int command, long arg);
+bool s5_life_is_hidden(struct s5_engine *e, int fd);
+/* The program is to have the number FD: a hidden descriptor there moves away. For who owns the memory. */
+void s5_life_make_way(struct s5_engine *e, int fd);
 /* Before an exec: connections that go through it are written down in the tree. Returns whether
  * there are any. Safe in a vfork child. */
 bool s5_life_hand_over(struct s5_engine *e);

@@ -13,6 +13,11 @@
 #include <string.h>
 #include <sys/resource.h>
 
+bool s5_life_is_hidden(struct s5_engine *e, int fd)
+{
+    return fd >= 0 && (fd == atomic_load(&e->tree_fd) || s5_hidden_is(e, fd));
+}
+
 int s5_close(struct s5_engine *e, int fd)
 {
     const struct s5_record *record = s5_registry_find(&e->registry, fd);
@@ -105,16 +110,23 @@ static void move_hidden(struct s5_engine *e, int hidden)
     errno = saved;
 }
 
+void s5_life_make_way(struct s5_engine *e, int fd)
+{
+    if (fd < 0)
+        return;
+    if (fd == atomic_load(&e->tree_fd))
+        move_hidden(e, fd);
+    if (s5_hidden_is(e, fd))
+        s5_hidden_move(e, fd);
+}
+
 int s5_dup3(struct s5_engine *e, int fd, int to, int flags, bool dup2)
 {
     bool owns = s5_engine_owns_memory(e);
     if (fd != to && e->real->fcntl(fd, F_GETFD, 0) < 0)
         return -errno;
     if (owns && fd != to && to >= 0) {
-        if (to == atomic_load(&e->tree_fd))
-            move_hidden(e, to);
-        if (s5_hidden_is(e, to))
-            s5_hidden_move(e, to);
+        s5_life_make_way(e, to);
         s5_connect_forget(e, to);
     }
     int r = dup2 ? e->real->dup2(fd, to) : e->real->dup3(fd, to, flags);

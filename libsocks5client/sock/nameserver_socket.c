@@ -149,11 +149,17 @@ static void set_loopback(struct s5_endpoint *at, bool mapped)
         at->v6.sin6_addr = in6addr_loopback;
 }
 
-static int bind_anywhere(int fd, const struct s5_endpoint *at)
+/* The kernel is to choose a port now, also where the program left that to connect(). */
+static int bind_anywhere(struct s5_engine *e, int fd, const struct s5_endpoint *at)
 {
-    s5_engine_inside++;
-    int r = bind(fd, &at->any, at->len) == 0 ? 0 : -errno;
-    s5_engine_inside--;
+    int later = 0, now = 0;
+    socklen_t len = sizeof later;
+    e->real->getsockopt(fd, SOL_IP, IP_BIND_ADDRESS_NO_PORT, &later, &len);
+    if (later)
+        e->real->setsockopt(fd, SOL_IP, IP_BIND_ADDRESS_NO_PORT, &now, sizeof now);
+    int r = e->real->bind(fd, &at->any, at->len) == 0 ? 0 : -errno;
+    if (later)
+        e->real->setsockopt(fd, SOL_IP, IP_BIND_ADDRESS_NO_PORT, &later, sizeof later);
     return r;
 }
 
@@ -176,7 +182,7 @@ static int find_self(struct s5_engine *e, int fd, const struct s5_endpoint *serv
             set_loopback(ret, mapped);
         if (bound)
             return 0;
-        int r = bind_anywhere(fd, ret);
+        int r = bind_anywhere(e, fd, ret);
         if (r < 0)
             return r;
     }

@@ -331,6 +331,24 @@ def _(w):
     assert status != 0 and not out and b"no configuration" in err, (status, out, err)
 
 
+@test("over TCP from a socket whose port connect() is to choose")
+def _(w):
+    code = """
+import socket, struct
+q = bytes(2) + b'\\1\\0\\0\\1\\0\\0\\0\\0\\0\\0\\4both\\7example\\0\\0\\1\\0\\1'
+for family, any in ((socket.AF_INET, '0.0.0.0'), (socket.AF_INET6, '::')):
+    s = socket.socket(family)
+    s.setsockopt(socket.IPPROTO_IP, 24, 1)  # IP_BIND_ADDRESS_NO_PORT
+    s.bind((any, 0))
+    s.connect(('%s' if family == socket.AF_INET else '::ffff:%s', 53))
+    assert s.getsockopt(socket.IPPROTO_IP, 24) == 1
+    s.sendall(struct.pack('>H', len(q)) + q)
+    f = s.makefile('rb')
+    answer = f.read(struct.unpack('>H', f.read(2))[0])
+    print(socket.inet_ntoa(answer[-4:]))""" % (bed.TARGET4, bed.TARGET4)
+    right(w.via(s.DANTED, [PYTHON, "-c", code]), b"198.18.0.1\n198.18.0.1\n")
+
+
 @test("a stand-in goes to a program started with a clean environment")
 def _(w):
     code = """

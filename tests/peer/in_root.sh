@@ -22,6 +22,6 @@ exec "$here/../isolated.py" bash -euc '
         mount --rbind "$path" "$layer/root$path"
     done
     cp -L /etc/resolv.conf /etc/hosts "$layer/root/etc/"
-    exec chroot "$layer/root" env -i PATH=/usr/lib/ccache:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
-        HOME=/root LANG=C.UTF-8 TERM=dumb CCACHE_DIR="$cache/ccache" CI="${CI-}" --chdir="$folder" "$@"
+    exec chroot "$layer/root" env -i --chdir="$folder" PATH=/usr/lib/ccache:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
+        HOME=/root LANG=C.UTF-8 TERM=dumb CCACHE_DIR="$cache/ccache" CI="${CI-}" "$@"
 ' in_root "$root" "$PWD" "$cache" "$here" "$@"
