@@ -181,9 +181,13 @@ def as_user():
 def within(ns, command, root=False):
     """COMMAND as it is run in the namespace NS: as an ordinary user unless ROOT. What runs as that user, and
     what runs on the client, is a program of the client's root file system."""
-    root = root or _all_root
     words = ["chroot", _root[0]] if _root and (ns == CLIENT or not root) else []
-    return ["ip", "netns", "exec", ns] + words + ([] if root else as_user()) + command
+    return ["ip", "netns", "exec", ns] + words + ([] if root or _all_root else as_user()) + command
+
+
+def made_with(command, cwd="/"):
+    """COMMAND, which makes what the client runs, as root runs it: in the client's root file system."""
+    return ["chroot", *(_root or ["/"]), "env", "--chdir=" + cwd, *command]
 
 
 def unix_listener(path, kind=socket.SOCK_STREAM, backlog=128):

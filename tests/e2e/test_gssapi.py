@@ -299,7 +299,7 @@ def bridges(w):
     found = []
     for path in glob.glob("/proc/[0-9]*/exe"):
         try:
-            if os.readlink(path) == w.bridge:
+            if os.path.samefile(path, w.bridge):
                 pid = int(path.split("/")[2])
                 ns = os.readlink("/proc/%d/ns/net" % pid)
                 with bed.inside(bed.CLIENT):

@@ -167,7 +167,7 @@ class Installed:
 
     def __init__(self, w):
         self.root = w.scratch + "/installed"
-        subprocess.run(["meson", "install", "-C", w.build, "--no-rebuild", "--destdir", self.root],
+        subprocess.run(bed.made_with(["meson", "install", "-C", w.build, "--no-rebuild", "--destdir", self.root]),
                        check=True, stdout=subprocess.DEVNULL, timeout=120)
         self.lib = os.path.dirname(glob.glob(self.root + "/**/libsocks5client.so",
                                              recursive=True)[0])
@@ -175,7 +175,7 @@ class Installed:
                         PKG_CONFIG_SYSROOT_DIR=self.root)
 
     def flags(self, *words):
-        return subprocess.run(["pkg-config", *words], env=self.env, check=True, text=True,
+        return subprocess.run(bed.made_with(["pkg-config", *words]), env=self.env, check=True, text=True,
                               stdout=subprocess.PIPE, timeout=20).stdout.strip()
 
 
@@ -186,23 +186,24 @@ def installed(w):
 
 
 def netcat(w):
-    """Debian's netcat-traditional, built as its debian/rules does, and one flag."""
+    """Debian's netcat-traditional, built as its debian/rules does, with the flags for its C, which is of
+    1996, and ours."""
     folder = w.scratch + "/netcat"
     if not os.path.exists(folder):
         source = subprocess.run([os.path.dirname(hostile.__file__) + "/source.sh", "netcat"],
                                 stdout=subprocess.PIPE, text=True, check=True, timeout=600)
         shutil.copytree(source.stdout.strip(), folder)
         words = shlex.split(subprocess.run(
-            ["dpkg-buildflags", "--export=cmdline"], check=True, text=True, stdout=subprocess.PIPE,
+            bed.made_with(["dpkg-buildflags", "--export=cmdline"]), check=True, text=True, stdout=subprocess.PIPE,
             env=dict(os.environ, DEB_BUILD_MAINT_OPTIONS="hardening=+all")).stdout)
         flags = dict(word.split("=", 1) for word in words)
         i = installed(w)
-        subprocess.run(["make", "linux", "STATIC=", "DFLAGS=-DLINUX -DTELNET "
-                        "-DGAPING_SECURITY_HOLE -DIP_TOS -DDEBIAN_VERSION='\"1\"'",
-                        "CC=cc %s %s %s" % (flags["CFLAGS"], flags["CPPFLAGS"],
-                                            i.flags("--cflags", "socks5client-dropin")),
-                        "XLIBS=" + flags["LDFLAGS"] + " " + i.flags("--libs", "socks5client-dropin")],
-                       cwd=folder, check=True, timeout=120, stdout=subprocess.DEVNULL,
+        make = ["make", "linux", "STATIC=", "DFLAGS=-DLINUX -DTELNET "
+                "-DGAPING_SECURITY_HOLE -DIP_TOS -DDEBIAN_VERSION='\"1\"'",
+                "CC=cc -std=gnu89 %s -Wno-error=implicit-function-declaration %s %s" % (flags["CFLAGS"], flags["CPPFLAGS"],
+                                    i.flags("--cflags", "socks5client-dropin")),
+                "XLIBS=" + flags["LDFLAGS"] + " " + i.flags("--libs", "socks5client-dropin")]
+        subprocess.run(bed.made_with(make, folder), check=True, timeout=120, stdout=subprocess.DEVNULL,
                        stderr=subprocess.DEVNULL)
     return folder + "/nc"
 
@@ -265,8 +266,8 @@ def _(w):
     here = os.path.dirname(os.path.abspath(__file__)) + "/../../docs/examples/"
     for compiler, name, package in (("cc", "fetch", "socks5client"), ("cc", "loop", "socks5client"),
                                     ("cc", "legacy", "socks5client-dropin")):
-        subprocess.run([compiler, "-o", w.scratch + "/" + name, here + name + ".c",
-                        *i.flags("--cflags", "--libs", package).split()], check=True, timeout=60)
+        subprocess.run(bed.made_with([compiler, "-o", w.scratch + "/" + name, here + name + ".c",
+                                      *i.flags("--cflags", "--libs", package).split()]), check=True, timeout=60)
     env = dict(w.env, LD_LIBRARY_PATH=i.lib, SOCKS5_SERVER=URL)
     right(bed.run(bed.CLIENT, [w.scratch + "/fetch", URL, *PAGE_AT], env), PAGE)
     right(bed.run(bed.CLIENT, [w.scratch + "/loop", *SERVER, *PAGE_AT], env), PAGE)
