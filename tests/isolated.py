@@ -11,13 +11,16 @@ kernel kills the rest with it. The third one is the command. Its exit status is 
 
 import ctypes
 import os
+import re
 import signal
 import subprocess
 import sys
 
+TOP = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
+CACHE = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "socksify-tests")
 MARK = "SOCKSIFY_TESTS_ISOLATED"
 _CLONE_NEWNS, _CLONE_NEWPID = 0x20000, 0x20000000
-_MS_REC, _MS_PRIVATE = 0x4000, 0x40000
+_MS_BIND, _MS_REC, _MS_PRIVATE = 0x1000, 0x4000, 0x40000
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -32,17 +35,42 @@ def _mount(*words):
     subprocess.run(["mount", *words], check=True)
 
 
+def _layer(folder):
+    """What is written below FOLDER stays in memory; everybody may enter it. The layer lives in a file
+    system of its own, which needs no name once it is used."""
+    _mount("-t", "tmpfs", "-o", "mode=755", "layer", "/mnt")
+    os.mkdir("/mnt/upper", 0o755)
+    os.mkdir("/mnt/work")
+    _mount("-t", "overlay", "-o", "lowerdir=%s,upperdir=/mnt/upper,workdir=/mnt/work"
+           % re.sub(r"([\\,:])", r"\\\1", folder), "layer", folder)
+    subprocess.run(["umount", "-l", "/mnt"], check=True)
+
+
+def _open_way(top, kept):
+    """The tests' ordinary user reaches the folder TOP also where others may not enter one above it, be it
+    /root: that has a layer. TOP and the folders KEPT are themselves below it."""
+    parts = top.split("/")[1:]
+    shut = [at for at in ("/" + "/".join(parts[:n]) for n in range(1, len(parts)))
+            if not os.stat(at).st_mode & 0o001]
+    if not shut:
+        return
+    held = [(path, os.open(path, os.O_PATH)) for path in [top] + kept
+            if path.startswith(shut[0] + "/") and os.path.isdir(path)]
+    _layer(shut[0])
+    for at in shut:
+        os.chmod(at, 0o755)
+    for path, fd in held:
+        _check(_libc.mount(b"/proc/self/fd/%d" % fd, path.encode(), None, _MS_BIND, None), "mount")
+        os.close(fd)
+
+
 def _mounts():
     _check(_libc.mount(b"none", b"/", None, _MS_REC | _MS_PRIVATE, None), "mount")
     _mount("-t", "proc", "proc", "/proc")
     os.makedirs("/run/netns", exist_ok=True)
     _mount("-t", "tmpfs", "-o", "mode=755", "netns", "/run/netns")
-    # The upper layer of /etc lives in a file system of its own, which needs no name once it is used.
-    _mount("-t", "tmpfs", "-o", "mode=755", "layer", "/mnt")
-    os.mkdir("/mnt/upper")
-    os.mkdir("/mnt/work")
-    _mount("-t", "overlay", "-o", "lowerdir=/etc,upperdir=/mnt/upper,workdir=/mnt/work", "etc", "/etc")
-    subprocess.run(["umount", "-l", "/mnt"], check=True)
+    _layer("/etc")
+    _open_way(TOP, [CACHE])
 
 
 def _init(command):

@@ -81,7 +81,7 @@ def trap():
         with open(scratch + "/danted.conf", "w", encoding="ascii") as f:
             f.write(servers.DANTED_CONF % {"log": scratch + "/danted.log", "p4": bed.PROXY4, "p6": bed.PROXY6,
                                            "port": servers.DANTED, "method": "none"})
-        bed.start(bed.PROXY, ["danted", "-f", scratch + "/danted.conf", "-p", scratch + "/danted.pid"])
+        bed.start(bed.PROXY, [servers.danted(), "-f", scratch + "/danted.conf", "-p", scratch + "/danted.pid"])
         bed.start(bed.PROXY, ["microsocks", "-i", "::", "-p", str(servers.MICROSOCKS)],
                   stderr=subprocess.DEVNULL)
         for port in (servers.DANTED, servers.MICROSOCKS):

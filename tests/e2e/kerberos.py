@@ -1,10 +1,10 @@
 """A realm with its KDC, and Dante built with GSSAPI, both in the proxy namespace."""
 
 import os
-import subprocess
 import sys
 
 import bed
+import servers
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "peer"))
@@ -44,17 +44,10 @@ def hosts():
             f.write("%s %s\n" % (bed.PROXY4, NAME))
 
 
-def dante():
-    """The path of the server; the first time it is built, which takes minutes."""
-    done = subprocess.run([HERE + "/../peer/dante.sh"], stdout=subprocess.PIPE, timeout=1500,
-                          check=True, text=True)
-    return done.stdout.strip()
-
-
 class Kerberos:
     def __init__(self, scratch):
         hosts()
-        self.sockd = dante()
+        self.sockd = servers.dante()
         self.dir = scratch + "/krb5"
         bed.user_folder(self.dir)
         self.realm = realms.Realm(self.dir, bed.PROXY4, KDC, ["rcmd/" + NAME], ["alice"],

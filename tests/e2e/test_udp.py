@@ -376,7 +376,7 @@ print('ready', flush=True); sys.stdin.readline()
 assert rounds(5) == 5, 'no service again'
 assert len(os.listdir('/proc/self/fd')) == len(before)
 print('again')""" % bed.TARGET4
-    server = bed.start(bed.PROXY, ["danted", "-f", conf, "-p", w.scratch + "/again.pid"])
+    server = bed.start(bed.PROXY, [s.danted(), "-f", conf, "-p", w.scratch + "/again.pid"])
     bed.wait_port(bed.PROXY, bed.PROXY4, port)
     import subprocess
     client = subprocess.Popen(
@@ -386,7 +386,7 @@ print('again')""" % bed.TARGET4
     try:
         assert client.stdout.readline() == b"ready\n", client.stderr.read()
         bed.stop(server)
-        server = bed.start(bed.PROXY, ["danted", "-f", conf, "-p", w.scratch + "/again.pid"])
+        server = bed.start(bed.PROXY, [s.danted(), "-f", conf, "-p", w.scratch + "/again.pid"])
         bed.wait_port(bed.PROXY, bed.PROXY4, port)
         out, err = client.communicate(b"go\n", 60)
         assert client.returncode == 0 and b"again" in out, (out, err)

@@ -1,12 +1,15 @@
 #!/bin/bash
-# Unpacks a source package of Debian's and prints the folder. What was unpacked is kept in
+# source.sh NAME [RELEASE]: unpacks a source package of Debian's and prints the folder. What was unpacked is kept in
 # ${XDG_CACHE_HOME:-~/.cache}/socksify-tests and taken from there the next time.
 #
 # The source package comes from wherever the machine's own packages do: its lists of sources are
-# read anew with "deb-src" in the place of "deb", in a folder of this script's own.
+# read anew with "deb-src" in the place of "deb", and the name of RELEASE in that of the machine's, in a
+# folder of this script's own.
 set -eu
 
 name=$1
+own=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)
+renamed="s/\\b$own\\b/${2:-$own}/g"
 cache=${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/socksify-tests
 source=$cache/$name-source
 mkdir -p "$cache"
@@ -22,22 +25,22 @@ trap 'rm -rf "$work"' EXIT
     mkdir -p "$work/sources.list.d" "$work/lists/partial"
     : >"$work/sources.list"
     if [ -f /etc/apt/sources.list ]; then
-        sed -n 's/^deb /deb-src /p' /etc/apt/sources.list >"$work/sources.list"
+        sed -n "s/^deb /deb-src /;T;${renamed};p" /etc/apt/sources.list >"$work/sources.list"
     fi
     for list in /etc/apt/sources.list.d/*.list; do
-        [ ! -f "$list" ] || sed -n 's/^deb /deb-src /p' "$list" \
+        [ ! -f "$list" ] || sed -n "s/^deb /deb-src /;T;${renamed};p" "$list" \
             >"$work/sources.list.d/${list##*/}"
     done
     for list in /etc/apt/sources.list.d/*.sources; do
-        [ ! -f "$list" ] || sed 's/^Types:.*/Types: deb-src/' "$list" \
+        [ ! -f "$list" ] || sed "s/^Types:.*/Types: deb-src/;/^Suites:/$renamed" "$list" \
             >"$work/sources.list.d/${list##*/}"
     done
-    own=(-o Dir::Etc::sourcelist="$work/sources.list"
+    options=(-o Dir::Etc::sourcelist="$work/sources.list"
         -o Dir::Etc::sourceparts="$work/sources.list.d"
         -o Dir::State::lists="$work/lists" -o APT::Sandbox::User=root)
-    apt-get "${own[@]}" -qq update
+    apt-get "${options[@]}" -qq update
     cd "$work"
-    apt-get "${own[@]}" -qq --download-only source "$name"
+    apt-get "${options[@]}" -qq --download-only source "$name"
     dpkg-source -x "$name"_*.dsc source
 } >"$cache/source.log" 2>&1 || {
     tail -n 40 "$cache/source.log" >&2

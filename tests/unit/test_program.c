@@ -1,99 +1,13 @@
 /* Which programs can be covered, told from files made octet by octet and from real ones. */
-#include "program.h"
-#include <criterion/criterion.h>
-#include <elf.h>
+#include "program_files.h"
 #include <errno.h>
-#include <fcntl.h>
-#include <link.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/resource.h>
-#include <sys/wait.h>
-#include <sys/xattr.h>
-#include <unistd.h>
-
-#define OWN_LOADER "/lib64/ld-linux-x86-64.so.2"
-
-static char dir[64];
-static const struct s5_program_calls calls = {open, pread, fstat, close, getxattr, access};
-static struct s5_program_report report;
-
-static void enter(void)
-{
-    strcpy(dir, "/tmp/test_program.XXXXXX");
-    cr_assert(mkdtemp(dir));
-    cr_assert_eq(chmod(dir, 0755), 0);
-    cr_assert_eq(chdir(dir), 0);
-}
-
-static void leave(void)
-{
-    char command[128];
-    snprintf(command, sizeof command, "rm -rf %s", dir);
-    cr_assert_eq(chdir("/"), 0);
-    cr_assert_eq(system(command), 0);
-}
 
 TestSuite(program, .init = enter, .fini = leave);
-
-static void put(const char *name, const void *data, size_t n, mode_t mode)
-{
-    int fd = open(name, O_WRONLY | O_CREAT | O_TRUNC, 0700);
-    cr_assert_geq(fd, 0);
-    cr_assert_eq(write(fd, data, n), (ssize_t)n);
-    cr_assert_eq(fchmod(fd, mode), 0);
-    close(fd);
-}
 
 static void put_text(const char *name, const char *text)
 {
     put(name, text, strlen(text), 0755);
-}
-
-struct image {
-    ElfW(Ehdr) eh;
-    ElfW(Phdr) ph[2];
-    char interp[96];
-};
-
-/* The ELF file of a program with the interpreter INTERP (NULL: none). */
-static struct image image(const char *interp)
-{
-    extern const ElfW(Ehdr) __ehdr_start __attribute__((visibility("hidden")));
-    struct image i;
-    memset(&i, 0, sizeof i);
-    memcpy(i.eh.e_ident, __ehdr_start.e_ident, EI_NIDENT);
-    i.eh.e_type = ET_DYN;
-    i.eh.e_machine = __ehdr_start.e_machine;
-    i.eh.e_phoff = offsetof(struct image, ph);
-    i.eh.e_phentsize = sizeof(ElfW(Phdr));
-    i.eh.e_phnum = 2;
-    i.ph[0].p_type = PT_LOAD;
-    i.ph[1].p_type = interp ? PT_INTERP : PT_DYNAMIC;
-    i.ph[1].p_offset = offsetof(struct image, interp);
-    if (interp) {
-        strcpy(i.interp, interp);
-        i.ph[1].p_filesz = strlen(interp) + 1;
-    }
-    return i;
-}
-
-static int check(const char *path)
-{
-    memset(&report, 0x55, sizeof report);
-    return s5_program_check(&calls, path, "/bin:/usr/bin", &report);
-}
-
-static void expect(const char *path, enum s5_coverage coverage)
-{
-    int r = check(path);
-    cr_assert_eq(report.coverage, coverage, "%s: %d, %s: %s", path, report.coverage, report.path,
-                 report.detail);
-    cr_assert_eq(r < 0, coverage == S5_UNKNOWN);
-    cr_assert_eq(r == 0, coverage == S5_COVERED);
-    cr_assert_eq(r > 0, *s5_program_hint(coverage) != '\0');
 }
 
 static void expect_image(const struct image *i, enum s5_coverage coverage)
@@ -303,73 +217,7 @@ Test(program, env_is_followed)
     }
 }
 
-/* Runs FN in a child as the user nobody; whether it returned true. */
-static bool as_nobody(bool (*fn)(void))
-{
-    pid_t pid = fork();
-    if (pid == 0)
-        _exit(setgid(65534) == 0 && setuid(65534) == 0 && fn() ? 0 : 1);
-    int status;
-    return waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0;
-}
-
-static bool own_set_id(void)
-{
-    return check("./nobodys") == 0;
-}
-
-static bool roots_set_id(void)
-{
-    return check("./roots") == 1 && report.coverage == S5_UNCOVERED_SETUID;
-}
-
-static bool capable(void)
-{
-    return check("./capable") == 1 && report.coverage == S5_UNCOVERED_CAPS;
-}
-
-static bool unreadable(void)
-{
-    return check("./unreadable") == 1 && report.coverage == S5_UNCOVERED_UNREADABLE;
-}
-
 #ifdef __x86_64__
-Test(program, privileges)
-{
-    cr_assert_eq(geteuid(), 0, "needs root, to make files of other users");
-    struct image i = image(OWN_LOADER);
-    put("roots", &i, sizeof i, 0755);
-    cr_assert_eq(chmod("roots", 04755), 0);
-    expect("./roots", S5_COVERED); /* root's ids do not change */
-    cr_assert(as_nobody(roots_set_id));
-    cr_assert_eq(chmod("roots", 02755), 0);
-    cr_assert(as_nobody(roots_set_id));
-    put("nobodys", &i, sizeof i, 0755);
-    cr_assert_eq(chown("nobodys", 65534, 65534), 0);
-    cr_assert_eq(chmod("nobodys", 06755), 0);
-    expect("./nobodys", S5_UNCOVERED_SETUID);
-    cr_assert(as_nobody(own_set_id));
-    cr_assert_eq(chmod("nobodys", 02745), 0); /* no group execution: that is no set-id bit */
-    expect("./nobodys", S5_COVERED);
-    put("unreadable", &i, sizeof i, 0711);
-    cr_assert(as_nobody(unreadable));
-    /* VFS_CAP_REVISION_2, effective, cap_net_raw */
-    static const unsigned char cap[20] = {1, 0, 0, 2, 0, 0x20};
-    put("capable", &i, sizeof i, 0755);
-    cr_assert_eq(setxattr("capable", "security.capability", cap, sizeof cap, 0), 0,
-                 "needs a /tmp that keeps capabilities");
-    expect("./capable", S5_COVERED); /* to root they add nothing */
-    cr_assert(as_nobody(capable));
-}
-
-Test(program, real_and_effective_ids_that_differ)
-{
-    cr_assert_eq(geteuid(), 0, "needs root");
-    cr_assert_eq(seteuid(65534), 0);
-    expect("/bin/true", S5_UNCOVERED_SETUID);
-    cr_assert_eq(seteuid(0), 0);
-}
-
 Test(program, no_descriptor_left)
 {
     struct image i = image(NULL);

@@ -1,63 +1,9 @@
 /* Where a policy comes from: the order of the sources, what makes one of them count, and that
  * nothing is passed over in silence. */
-#include "policy_script.h"
+#include "sources.h"
 #include <errno.h>
-#include <sched.h>
-#include <sys/mount.h>
 
 TestSuite(source, .fini = sweep);
-
-static struct s5_fault fault;
-
-/* A policy that can be told by the title of its only rule. */
-static const char *put_named(const char *file, const char *title)
-{
-    char text[128];
-    snprintf(text, sizeof text, "rule %s { via = direct }\n", title);
-    return put(file, text, 0644);
-}
-
-static struct s5_policy *load(const struct s5_source *source, int want)
-{
-    struct s5_policy *p = fresh();
-    fault.text[0] = '\0';
-    int r = s5_source_load(p, source, &fault);
-    cr_assert_eq(r, want, "%d, not %d: %s", r, want, fault.text);
-    return p;
-}
-
-/* What SOURCE leads to: the host of a URL's server, or the title of a file's rule. */
-static void expect_from(const struct s5_source *source, const char *what, const char *named)
-{
-    struct s5_policy *p = load(source, 0);
-    bool url = p->n_servers == 1;
-    cr_expect_str_eq(s5_policy_text(p, url ? p->servers[0].host : p->rules[0].name), what);
-    cr_expect_str_eq(s5_policy_text(p, p->source), named);
-    free(p);
-}
-
-/* This process's own /etc, empty but for socks5.conf with TEXT, unless that is NULL. */
-static void furnish(const char *text)
-{
-    int spaces = CLONE_NEWNS | (geteuid() == 0 ? 0 : CLONE_NEWUSER);
-    cr_assert_eq(unshare(spaces), 0, "needs root or user namespaces: %s", strerror(errno));
-    cr_assert_eq(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0, "%s", strerror(errno));
-    cr_assert_eq(mount("none", "/etc", "tmpfs", 0, NULL), 0, "%s", strerror(errno));
-    FILE *f = text ? fopen("/etc/socks5.conf", "w") : NULL;
-    cr_assert(!text || (f && fputs(text, f) >= 0 && fclose(f) == 0));
-}
-
-Test(source, the_systems_file)
-{
-    struct s5_source s = {.env = {.home = scratch()}};
-    furnish("rule system { via = direct }\n");
-    expect_from(&s, "system", "/etc/socks5.conf");
-    put_named(".config/socks5/socks5.conf", "home");
-    s.env.home = scratch();
-    struct s5_policy *p = load(&s, 0);
-    cr_expect_str_eq(s5_policy_text(p, p->rules[0].name), "home");
-    free(p);
-}
 
 /* Each is taken away in turn, the next one then decides. */
 Test(source, the_first_there_is_decides)
@@ -89,58 +35,6 @@ Test(source, the_first_there_is_decides)
     expect_from(&s, "third", "ALL_PROXY");
     s.env.all_proxy = NULL;
     expect_from(&s, "user", user);
-}
-
-Test(source, the_users_file)
-{
-    struct s5_source s = {.env = {.home = scratch()}};
-    char expected[128];
-    put_named(".config/socks5/socks5.conf", "home");
-    snprintf(expected, sizeof expected, "%s/.config/socks5/socks5.conf", scratch());
-    expect_from(&s, "home", expected);
-    s.env.xdg_config_home = "relative"; /* does not count */
-    expect_from(&s, "home", expected);
-    char xdg[128];
-    snprintf(xdg, sizeof xdg, "%s/xdg", scratch());
-    s.env.xdg_config_home = xdg; /* takes the place of ~/.config, there or not */
-    furnish(NULL);
-    free(load(&s, -ENOENT));
-    put_named("xdg/socks5/socks5.conf", "xdg");
-    snprintf(expected, sizeof expected, "%s/xdg/socks5/socks5.conf", scratch());
-    expect_from(&s, "xdg", expected);
-}
-
-Test(source, nothing_at_all)
-{
-    struct s5_source s = {.file = NULL};
-    furnish(NULL);
-    free(load(&s, -ENOENT));
-    cr_expect_str_eq(fault.text, "no configuration: no SOCKS5_CONF, SOCKS5_SERVER, SOCKS_SERVER or "
-                                 "ALL_PROXY, no /etc/socks5.conf");
-    s.env.home = "/nonexistent/home";
-    free(load(&s, -ENOENT));
-    cr_expect_str_eq(
-        fault.text,
-        "no configuration: no SOCKS5_CONF, SOCKS5_SERVER, SOCKS_SERVER or ALL_PROXY, no "
-        "/nonexistent/home/.config/socks5/socks5.conf, no /etc/socks5.conf");
-    s.env.home = "relative";
-    free(load(&s, -ENOENT));
-    cr_expect_null(strstr(fault.text, "relative"));
-}
-
-Test(source, the_current_directory_does_not_count)
-{
-    struct s5_source s = {.file = NULL};
-    furnish(NULL);
-    put_named("socks5.conf", "here");
-    put_named(".config/socks5/socks5.conf", "here");
-    put_named("socks5/socks5.conf", "here");
-    cr_assert_eq(chdir(scratch()), 0);
-    free(load(&s, -ENOENT));
-    s.env.home = ".";
-    s.env.xdg_config_home = ".";
-    free(load(&s, -ENOENT));
-    cr_assert_eq(chdir("/"), 0);
 }
 
 /* What was named, or is there, is used or is a fault: the next source never takes its place. */
