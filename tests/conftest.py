@@ -3,6 +3,7 @@ and run in a bed of network namespaces (bed.py) with real servers. Each worker o
 own, made for its first test. A test passes only when its result is right and the trap saw nothing."""
 
 import os
+import resource
 import shutil
 import sys
 import tempfile
@@ -73,6 +74,9 @@ class Made:
         import nameserver
         import servers
         import world
+        # The servers of a worker's threads have thousands of connections.
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 20000), hard))
         self.scratch = tempfile.mkdtemp(prefix="socksify-")
         self.trap = bed.make(config.getoption("client_root"), self.scratch)
         self.keep = [servers.targets(self.scratch), nameserver.Nameserver(), servers.socks(self.scratch)]

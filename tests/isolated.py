@@ -69,7 +69,10 @@ def _mounts():
     _mount("-t", "proc", "proc", "/proc")
     os.makedirs("/run/netns", exist_ok=True)
     _mount("-t", "tmpfs", "-o", "mode=755", "netns", "/run/netns")
-    _layer("/etc")
+    # A copy: a layer would be one too many where the machine's root is two already.
+    _mount("-t", "tmpfs", "-o", "mode=755", "etc", "/mnt")
+    subprocess.run(["cp", "-a", "/etc/.", "/mnt"], check=True)
+    _mount("--move", "/mnt", "/etc")
     _open_way(TOP, [CACHE])
 
 

@@ -190,7 +190,7 @@ def netcat(w):
     1996, and ours."""
     folder = w.scratch + "/netcat"
     if not os.path.exists(folder):
-        source = subprocess.run([os.path.dirname(hostile.__file__) + "/source.sh", "netcat"],
+        source = subprocess.run([os.path.dirname(hostile.__file__) + "/source.sh", "netcat", "bookworm"],
                                 stdout=subprocess.PIPE, text=True, check=True, timeout=600)
         shutil.copytree(source.stdout.strip(), folder)
         words = shlex.split(subprocess.run(
