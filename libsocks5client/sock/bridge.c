@@ -4,6 +4,7 @@
  * no fork handler, no SIGCHLD, no child for the program's wait() to find. */
 #include "bridge.h"
 #include "clock.h"
+#include "octet_lock.h"
 #include "session.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -33,22 +34,16 @@ bool s5_bridge_fronts(const struct s5_server *server)
 
 /* --- alive or not --- */
 
-static int lock(int fd, int command, struct flock *ret)
-{
-    *ret = (struct flock){.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = LOCK_AT, .l_len = 1};
-    return (int)syscall(SYS_fcntl, fd, command, ret);
-}
-
 static bool is_alive(int tree_fd)
 {
-    struct flock l;
-    return lock(tree_fd, F_GETLK, &l) == 0 && l.l_type != F_UNLCK;
+    short type;
+    return s5_octet_lock(tree_fd, F_GETLK, F_WRLCK, LOCK_AT, 1, &type) && type != F_UNLCK;
 }
 
 bool s5_bridge_claim(int tree_fd)
 {
-    struct flock l;
-    return lock(tree_fd, F_SETLK, &l) == 0;
+    short type;
+    return s5_octet_lock(tree_fd, F_SETLK, F_WRLCK, LOCK_AT, 1, &type);
 }
 
 void s5_bridge_leave(struct s5_tree *tree)

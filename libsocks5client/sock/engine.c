@@ -12,6 +12,7 @@
 #include "listener.h"
 #include "ledger.h"
 #include "nameserver.h"
+#include "process.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -35,6 +36,13 @@ bool s5_engine_owns_stderr(const struct s5_engine *e)
 
 /* --- start --- */
 
+void s5_engine_register(struct s5_engine *e)
+{
+    struct s5_tree *tree = atomic_load(&e->tree);
+    if (tree)
+        atomic_store(&e->process_number, s5_process_register(atomic_load(&e->tree_fd), &tree->processes));
+}
+
 /* The tree that e->state names, or a new one. Where memory is short there is none for now: what needs
  * the policy fails until a later attempt has it, and e->state stays what it is. -errno, or whether
  * there is something to be adopted. */
@@ -54,6 +62,7 @@ static int have_tree(struct s5_engine *e)
     e->state[0] = named ? S5_TREE_VARIABLE[0] : 0;
     atomic_store(&e->tree_fd, fd);
     atomic_store(&e->tree, tree);
+    s5_engine_register(e);
     return adopt;
 }
 
@@ -242,6 +251,7 @@ void s5_engine_fork_child(struct s5_engine *e)
     uint32_t pid = real_pid();
     atomic_store(&e->pid, pid);
     e->log.pid = (int32_t)pid;
+    s5_engine_register(e);
     int loading = S5_ENGINE_LOADING; /* by a thread the child does not have */
     if (!s5_engine_inside)
         atomic_compare_exchange_strong(&e->policy_state, &loading, S5_ENGINE_NO_POLICY);

@@ -39,6 +39,7 @@ struct s5_engine {
     dev_t stderr_dev; /* what standard error was at start: if it is no more, it is not ours */
     ino_t stderr_ino;
     struct s5_tree *_Atomic tree;
+    _Atomic uint32_t process_number; /* this one's number, see shm/process.h */
     _Atomic int tree_fd; /* hidden from the program; -1: none */
     char state[sizeof(S5_TREE_VARIABLE) + 1 + S5_TREE_VALUE_MAX]; /* "SOCKS5_STATE=..." */
     _Atomic int policy_state; /* enum s5_engine_policy_state */
@@ -91,6 +92,8 @@ bool s5_engine_owns_stderr(const struct s5_engine *e);
 /* pthread_atfork's three. */
 void s5_engine_fork_prepare(struct s5_engine *e);
 void s5_engine_fork_child(struct s5_engine *e);
+/* This process has a number in the tree from now on, which it did not have before. */
+void s5_engine_register(struct s5_engine *e);
 
 /* --- connect.c, connect_record.c --- */
 int s5_connect(struct s5_engine *e, int fd, const struct sockaddr *addr, socklen_t len);
@@ -171,8 +174,8 @@ int s5_dup(struct s5_engine *e, int fd);
 int s5_dup3(struct s5_engine *e, int fd, int to, int flags, bool dup2);
 int s5_fcntl(struct s5_engine *e, int fd, int command, long arg);
 bool s5_life_is_hidden(struct s5_engine *e, int fd);
-/* The program is to have the number FD: a hidden descriptor there moves away. For who owns the memory. */
-void s5_life_make_way(struct s5_engine *e, int fd);
+/* The number FD is free from now on where a hidden descriptor had it. */
+void s5_life_clear(struct s5_engine *e, int fd);
 /* Before an exec: connections that go through it are written down in the tree. Returns whether
  * there are any. Safe in a vfork child. */
 bool s5_life_hand_over(struct s5_engine *e);

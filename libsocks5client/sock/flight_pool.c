@@ -3,11 +3,12 @@
  * found out. */
 #include "clock.h"
 #include "engine.h"
+#include "process.h"
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
-#include <signal.h>
 #include <sys/mman.h>
+#include <time.h>
 
 /* --- the pool --- */
 
@@ -112,15 +113,15 @@ void s5_flight_release(struct s5_engine *e, struct s5_flight *f)
 static uint64_t self_token(const struct s5_engine *e)
 {
     uintptr_t thread = (uintptr_t)pthread_self();
-    return (uint64_t)atomic_load_explicit(&e->pid, memory_order_relaxed) << 32 |
+    return (uint64_t)atomic_load_explicit(&e->process_number, memory_order_relaxed) << 32 |
            (uint32_t)(thread >> 6) | 1;
 }
 
 static __attribute__((noinline, cold)) bool inherit(struct s5_engine *e, struct s5_flight *f,
                                                     uint64_t holder)
 {
-    pid_t pid = (pid_t)(holder >> 32);
-    if (pid == (pid_t)atomic_load(&e->pid) || kill(pid, 0) == 0 || errno != ESRCH)
+    uint32_t process = (uint32_t)(holder >> 32);
+    if (process == atomic_load(&e->process_number) || !s5_process_has_ended(atomic_load(&e->tree_fd), process))
         return false;
     /* Its holder was killed in the middle of a turn: what it left cannot be trusted. */
     if (!atomic_compare_exchange_strong(&f->lock, &holder, self_token(e)))
@@ -142,12 +143,22 @@ void s5_flight_unlock(struct s5_flight *f)
     atomic_store(&f->lock, 0); /* before knocked is looked at */
 }
 
+/* A turn takes microseconds, unless its process is stopped. */
 bool s5_flight_lock(struct s5_engine *e, struct s5_flight *f)
 {
-    while (!s5_flight_try(e, f)) {
-        if (atomic_load(&f->lock) == self_token(e))
+    const struct timespec pause = {0, 1000000};
+    enum { YIELDS = 100, PAUSES = 2000 };
+    int saved = errno;
+    for (int i = 0; !s5_flight_try(e, f); i++) {
+        if (i > YIELDS + PAUSES || atomic_load(&f->lock) == self_token(e)) {
+            errno = saved;
             return false;
-        sched_yield();
+        }
+        if (i < YIELDS)
+            sched_yield();
+        else
+            nanosleep(&pause, NULL);
     }
+    errno = saved;
     return true;
 }

@@ -6,6 +6,7 @@
 #include "associate.h"
 #include "listener.h"
 #include "nameserver.h"
+#include "process.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -110,26 +111,45 @@ static void move_hidden(struct s5_engine *e, int hidden)
     errno = saved;
 }
 
-void s5_life_make_way(struct s5_engine *e, int fd)
+/* FD is to have another meaning: a hidden descriptor moves away from it. Whether there was one. */
+static bool make_way(struct s5_engine *e, int fd)
 {
-    if (fd < 0)
-        return;
-    if (fd == atomic_load(&e->tree_fd))
+    bool tree = fd == atomic_load(&e->tree_fd), hidden = s5_hidden_is(e, fd);
+    if (tree)
         move_hidden(e, fd);
-    if (s5_hidden_is(e, fd))
+    if (hidden)
         s5_hidden_move(e, fd);
+    return tree || hidden;
+}
+
+/* The number that one had is another descriptor's, or closed. */
+static void way_is_made(struct s5_engine *e)
+{
+    s5_process_lock_again(atomic_load(&e->tree_fd), atomic_load(&e->process_number));
+}
+
+void s5_life_clear(struct s5_engine *e, int fd)
+{
+    int saved = errno;
+    if (fd >= 0 && s5_engine_owns_memory(e) && make_way(e, fd)) {
+        e->real->close(fd);
+        way_is_made(e);
+    }
+    errno = saved;
 }
 
 int s5_dup3(struct s5_engine *e, int fd, int to, int flags, bool dup2)
 {
-    bool owns = s5_engine_owns_memory(e);
+    bool owns = s5_engine_owns_memory(e), moved = false;
     if (fd != to && e->real->fcntl(fd, F_GETFD, 0) < 0)
         return -errno;
     if (owns && fd != to && to >= 0) {
-        s5_life_make_way(e, to);
+        moved = make_way(e, to);
         s5_connect_forget(e, to);
     }
     int r = dup2 ? e->real->dup2(fd, to) : e->real->dup3(fd, to, flags);
+    if (moved)
+        way_is_made(e);
     if (r < 0)
         return -errno;
     return fd == to ? r : doubled(e, fd, r);

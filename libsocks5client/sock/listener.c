@@ -255,7 +255,7 @@ void s5_listener_fork_child(struct s5_engine *e, uint32_t number)
         struct s5_listener *l =
             atomic_load(&record->state) == S5_RECORD_LISTENING ? s5_listener_shared(record) : NULL;
         if (l && has(e, record, l, number))
-            s5_listener_hold(l, atomic_load(&e->pid));
+            s5_listener_hold(l, atomic_load(&e->process_number));
         else if (l)
             record->more->listener = NULL;
     }
@@ -293,16 +293,18 @@ bool s5_listener_hand_over(struct s5_engine *e)
 
 static bool adopt(struct s5_engine *e, int fd, struct s5_listener *l, uint32_t generation)
 {
-    uint32_t pid = atomic_load(&e->pid);
+    uint32_t process = atomic_load(&e->process_number);
     if (l->mailbox_fd == fd || s5_connect_cookie(e, l->mailbox_fd) != l->mailbox)
         return false;
     struct s5_record *known = s5_registry_find(&e->registry, l->mailbox_fd);
     if (known)
         return false;
-    /* A process that had it has the reference still, which the program before took. */
-    if (!s5_listener_held(l, pid) && !s5_listener_pin(l, generation))
-        return false;
-    s5_listener_hold(l, pid);
+    /* This process had another number before the exec, with a reference. */
+    if (!s5_listener_held(l, process) && !s5_listener_take_over(e, l)) {
+        if (!s5_listener_pin(l, generation))
+            return false;
+        s5_listener_hold(l, process);
+    }
     struct s5_record *record = make_record(e, fd, l);
     if (!record) {
         s5_listener_release(e, l, generation);

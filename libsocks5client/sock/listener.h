@@ -62,9 +62,11 @@ static inline uint32_t s5_listener_generation(const struct s5_listener *l)
 {
     return (uint32_t)(atomic_load(&l->use) >> 32);
 }
-/* Process PID has it, until it releases it or is dead. */
-void s5_listener_hold(struct s5_listener *l, uint32_t pid);
-bool s5_listener_held(const struct s5_listener *l, uint32_t pid);
+/* PROCESS, a number, has it, until it releases it or has ended. */
+void s5_listener_hold(struct s5_listener *l, uint32_t process);
+bool s5_listener_held(const struct s5_listener *l, uint32_t process);
+/* This process takes the place, and the reference, of one that has ended. False: there is none. */
+bool s5_listener_take_over(struct s5_engine *e, struct s5_listener *l);
 
 /* The lock of what the processes share; a thread that cannot have it goes without. */
 bool s5_listener_try(struct s5_engine *e, struct s5_listener *l);

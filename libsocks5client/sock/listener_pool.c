@@ -1,9 +1,9 @@
 /* Where the entries of listeners come from and go to, and who may change one: references by the
  * processes that have one, named so that those of the killed are found out, and a lock. */
 #include "listener.h"
+#include "process.h"
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 
 /* In the place of references, while the entry changes hands. */
 #define BUSY UINT32_MAX
@@ -15,39 +15,51 @@ static uint64_t use(uint32_t generation, uint32_t refs)
 
 /* --- who has it --- */
 
-void s5_listener_hold(struct s5_listener *l, uint32_t pid)
+void s5_listener_hold(struct s5_listener *l, uint32_t process)
 {
     for (unsigned i = 0; i < S5_TREE_HOLDERS; i++) {
         uint32_t nobody = 0;
-        if (atomic_load(&l->holders[i]) == pid ||
-            atomic_compare_exchange_strong(&l->holders[i], &nobody, pid))
+        if (atomic_load(&l->holders[i]) == process ||
+            atomic_compare_exchange_strong(&l->holders[i], &nobody, process))
             return;
     }
     atomic_store(&l->crowded, 1);
 }
 
-static void unhold(struct s5_listener *l, uint32_t pid)
+static void unhold(struct s5_listener *l, uint32_t process)
 {
     for (unsigned i = 0; i < S5_TREE_HOLDERS; i++) {
-        uint32_t holder = pid;
+        uint32_t holder = process;
         atomic_compare_exchange_strong(&l->holders[i], &holder, 0);
     }
 }
 
-bool s5_listener_held(const struct s5_listener *l, uint32_t pid)
+bool s5_listener_held(const struct s5_listener *l, uint32_t process)
 {
     for (unsigned i = 0; i < S5_TREE_HOLDERS; i++)
-        if (atomic_load(&l->holders[i]) == pid)
+        if (atomic_load(&l->holders[i]) == process)
             return true;
     return false;
 }
 
-/* Who had it is dead, without having closed it: killed, or a child that went as children go. */
-static bool abandoned(const struct s5_listener *l)
+bool s5_listener_take_over(struct s5_engine *e, struct s5_listener *l)
 {
     for (unsigned i = 0; i < S5_TREE_HOLDERS; i++) {
-        uint32_t pid = atomic_load(&l->holders[i]);
-        if (pid && (kill((pid_t)pid, 0) == 0 || errno != ESRCH))
+        uint32_t process = atomic_load(&l->holders[i]);
+        if (s5_process_has_ended(atomic_load(&e->tree_fd), process) &&
+            atomic_compare_exchange_strong(&l->holders[i], &process, atomic_load(&e->process_number)))
+            return true;
+    }
+    return false;
+}
+
+/* Who had it is dead, without having closed it: killed, or a child that went as children go. */
+static bool abandoned(struct s5_engine *e, const struct s5_listener *l)
+{
+    for (unsigned i = 0; i < S5_TREE_HOLDERS; i++) {
+        uint32_t process = atomic_load(&l->holders[i]);
+        if (process && (process == atomic_load(&e->process_number) ||
+                        !s5_process_has_ended(atomic_load(&e->tree_fd), process)))
             return false;
     }
     return !atomic_load(&l->crowded);
@@ -56,11 +68,11 @@ static bool abandoned(const struct s5_listener *l)
 /* --- references --- */
 
 /* Free, or abandoned, which matters only when there are no others. */
-static bool claim(struct s5_listener *l, uint32_t pid, bool dead_ones)
+static bool claim(struct s5_engine *e, struct s5_listener *l, bool dead_ones)
 {
     uint64_t now = atomic_load(&l->use);
     uint32_t refs = (uint32_t)now, generation = (uint32_t)(now >> 32);
-    if (refs == BUSY || (refs && !(dead_ones && abandoned(l))))
+    if (refs == BUSY || (refs && !(dead_ones && abandoned(e, l))))
         return false;
     generation += refs != 0; /* survivors are told */
     if (!atomic_compare_exchange_strong(&l->use, &now, use(generation, BUSY)))
@@ -70,7 +82,7 @@ static bool claim(struct s5_listener *l, uint32_t pid, bool dead_ones)
     for (unsigned i = 0; i < S5_TREE_HOLDERS; i++)
         atomic_store(&l->holders[i], 0);
     atomic_store(&l->crowded, 0);
-    s5_listener_hold(l, pid);
+    s5_listener_hold(l, atomic_load(&e->process_number));
     atomic_store(&l->use, use(generation, 1));
     return true;
 }
@@ -82,7 +94,7 @@ struct s5_listener *s5_listener_take(struct s5_engine *e)
     for (int dead_ones = 0; tree && dead_ones < 2; dead_ones++)
         for (uint32_t i = 0; i < S5_TREE_LISTENERS; i++) {
             struct s5_listener *l = &tree->listeners[i];
-            if (!claim(l, atomic_load(&e->pid), dead_ones))
+            if (!claim(e, l, dead_ones))
                 continue;
             uint32_t used = atomic_load(&tree->listeners_used);
             while (used <= i &&
@@ -107,7 +119,7 @@ bool s5_listener_pin(struct s5_listener *l, uint32_t generation)
 /* Its place among the holders first: without a reference there might be another's entry in it. */
 void s5_listener_release(struct s5_engine *e, struct s5_listener *l, uint32_t generation)
 {
-    unhold(l, atomic_load(&e->pid));
+    unhold(l, atomic_load(&e->process_number));
     uint64_t now = atomic_load(&l->use), then;
     do {
         if ((uint32_t)now == 0 || (uint32_t)now == BUSY || now >> 32 != generation)
@@ -126,11 +138,11 @@ void s5_listener_release(struct s5_engine *e, struct s5_listener *l, uint32_t ge
 bool s5_listener_try(struct s5_engine *e, struct s5_listener *l)
 {
     uint64_t holder = 0;
-    uint64_t self = (uint64_t)atomic_load(&e->pid) << 32 | (uint32_t)(pthread_self() >> 6) | 1;
+    uint64_t self = (uint64_t)atomic_load(&e->process_number) << 32 | (uint32_t)(pthread_self() >> 6) | 1;
     if (atomic_compare_exchange_strong(&l->lock, &holder, self))
         return true;
-    pid_t pid = (pid_t)(holder >> 32);
-    if (pid == (pid_t)atomic_load(&e->pid) || kill(pid, 0) == 0 || errno != ESRCH)
+    uint32_t process = (uint32_t)(holder >> 32);
+    if (process == atomic_load(&e->process_number) || !s5_process_has_ended(atomic_load(&e->tree_fd), process))
         return false;
     if (!atomic_compare_exchange_strong(&l->lock, &holder, self))
         return false;

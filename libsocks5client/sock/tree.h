@@ -51,12 +51,12 @@ struct s5_called {
 /* A listening socket whose connections come in at a server. All processes that have the socket
  * share it; what each of them holds for itself is in its record. */
 struct s5_listener {
-    _Atomic uint64_t lock;       /* as a flight's: process id << 32 | thread; 0: nobody */
+    _Atomic uint64_t lock;       /* as a flight's */
     _Atomic uint64_t cookie;     /* SO_COOKIE of the application's socket; 0: free */
     _Atomic uint64_t use;        /* generation, which changes when it is freed << 32 | references:
                                   * records, of all processes, that name it */
     _Atomic uint32_t serial;     /* of the BIND under way; changes with each */
-    /* Processes that have it, 0: a free place. Where all of them are dead, the references are what
+    /* Numbers of processes (shm/process.h) that have it, 0: a free place. Where all of them are dead, the references are what
      * they left. */
     _Atomic uint32_t holders[S5_TREE_HOLDERS];
     _Atomic uint32_t crowded;    /* there were more of them: nobody knows when it is free */
@@ -83,6 +83,7 @@ struct s5_handed_association {
 
 struct s5_tree {
     uint64_t magic; /* tells this layout from any other, see tree.c */
+    _Atomic uint32_t processes; /* the last number given to one, see shm/process.h */
     _Atomic uint32_t policy_state; /* enum in tree.c: empty, being written, ready */
     uint64_t fingerprint;          /* of the environment the policy was read from */
     char standing_path[S5_TREE_PATH_MAX]; /* file that keeps standings; "" for none */

@@ -13,12 +13,12 @@ import libc_symbols
 TOP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
 OBJECT, LIBRARY = "/preload/libsocksify.so", "/libsocks5client/libsocks5client.so.0"
 # docs/HOUSE.md, "Who may include whom": what a room may include beside its own.
-ROOMS = {"base": "", "core": "base", "gss": "base core", "policy": "base",
-         "sock": "base core policy", "door": "base core policy sock",
-         "api": "base core gss policy sock door include", "include": "",
-         "preload": "base core policy sock door",
-         "tools": "base core gss policy sock",
-         "bridge": "base core gss policy sock"}
+ROOMS = {"base": "", "core": "base", "gss": "base core", "policy": "base", "shm": "",
+         "sock": "base core policy shm", "door": "base core policy shm sock",
+         "api": "base core gss policy shm sock door include", "include": "",
+         "preload": "base core policy shm sock door",
+         "tools": "base core gss policy shm sock",
+         "bridge": "base core gss policy shm sock"}
 # The policy is one flat block, with all its limits beside it; the public header is the manual;
 # the registry is one structure.
 LONG = {"policy.h": 200, "socks5client.h": 800, "socks.h": 300, "registry.h": 200, "engine.h": 200}

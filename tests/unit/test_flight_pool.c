@@ -3,6 +3,7 @@
 #include "engine.h"
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -14,7 +15,26 @@ static void begin(void)
     int fd;
     cr_assert_eq(s5_tree_create(&tree, &fd), 0);
     atomic_store(&e.tree, tree);
-    atomic_store(&e.pid, (uint32_t)getpid());
+    atomic_store(&e.tree_fd, fd);
+    s5_engine_register(&e);
+}
+
+/* A child that does WHAT with F; the caller goes on when that is done. */
+static pid_t child_that(bool (*what)(struct s5_engine *e, struct s5_flight *f), struct s5_flight *f)
+{
+    int done[2];
+    char octet;
+    cr_assert_eq(pipe(done), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        s5_engine_register(&e);
+        bool did = what(&e, f);
+        _exit(write(done[1], &did, 1) == 1 && pause());
+    }
+    cr_assert(child > 0 && read(done[0], &octet, 1) == 1 && octet);
+    close(done[0]);
+    close(done[1]);
+    return child;
 }
 
 Test(flight_pool, each_is_given_once_and_again_when_it_is_free, .init = begin)
@@ -61,16 +81,22 @@ Test(flight_pool, a_lock_is_its_holders_until_he_is_dead, .init = begin)
     cr_assert_not(s5_flight_try(&e, f), "a handler within a turn");
     cr_assert_not(s5_flight_lock(&e, f), "which does not wait for itself");
     s5_flight_unlock(f);
-    pid_t child = fork();
-    if (child == 0) {
-        atomic_store(&e.pid, (uint32_t)getpid());
-        _exit(s5_flight_lock(&e, f) ? 0 : 1);
-    }
-    int status;
-    cr_assert(waitpid(child, &status, 0) == child && status == 0);
+    pid_t child = child_that(s5_flight_lock, f);
+    cr_assert_not(s5_flight_try(&e, f), "its holder lives");
+    siginfo_t info;
+    kill(child, SIGKILL);
+    /* It is a zombie until it is waited for, at the end. */
+    cr_assert_eq(waitid(P_PID, (id_t)child, &info, WEXITED | WNOWAIT), 0);
     cr_assert(s5_flight_try(&e, f), "its holder is dead");
+    cr_assert_eq(waitpid(child, NULL, 0), child);
     cr_assert_eq(s5_session_error(&f->session), -ECONNABORTED, "and left it half done");
     s5_flight_unlock(f);
+    child = child_that(s5_flight_lock, f);
+    kill(child, SIGSTOP);
+    cr_assert_not(s5_flight_lock(&e, f), "a stopped one is not waited for for ever");
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+    cr_assert(s5_flight_lock(&e, f));
     struct s5_engine treeless = {.tree_fd = -1};
     cr_assert_null(s5_flight_take(&treeless));
 }

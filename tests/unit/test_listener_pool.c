@@ -3,6 +3,7 @@
 #include "listener.h"
 #include <criterion/criterion.h>
 #include <pthread.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -15,7 +16,23 @@ static void begin(void)
     int fd;
     cr_assert_eq(s5_tree_create(&tree, &fd), 0);
     atomic_store(&e.tree, tree);
-    atomic_store(&e.pid, (uint32_t)getpid());
+    atomic_store(&e.tree_fd, fd);
+    s5_engine_register(&e);
+}
+
+/* Another process, which lives on; its number. */
+static uint32_t another(pid_t *ret)
+{
+    int told[2];
+    uint32_t number = 0;
+    cr_assert_eq(pipe(told), 0);
+    if ((*ret = fork()) == 0) {
+        s5_engine_register(&e);
+        number = atomic_load(&e.process_number);
+        _exit(write(told[1], &number, sizeof number) == sizeof number && pause());
+    }
+    cr_assert(read(told[0], &number, sizeof number) == sizeof number && number);
+    return number;
 }
 
 static struct s5_listener *begun(uint64_t cookie)
@@ -35,9 +52,10 @@ Test(listener_pool, each_is_given_once_and_again_when_it_is_free, .init = begin)
     struct s5_listener *l = &tree->listeners[7];
     uint32_t generation = s5_listener_generation(l);
     l->flight.session.username_len = 1;
-    cr_assert(s5_listener_held(l, (uint32_t)getpid()));
+    cr_assert(s5_listener_held(l, atomic_load(&e.process_number)));
     cr_assert(s5_listener_pin(l, generation), "another process");
-    s5_listener_hold(l, (uint32_t)getppid());
+    pid_t other;
+    s5_listener_hold(l, another(&other));
     s5_listener_release(&e, l, generation);
     cr_assert_null(s5_listener_take(&e), "a reference is left");
     s5_listener_release(&e, l, generation);
@@ -49,6 +67,8 @@ Test(listener_pool, each_is_given_once_and_again_when_it_is_free, .init = begin)
     cr_assert_eq((uint32_t)atomic_load(&l->use), 1, "and none was taken");
     s5_listener_release(&e, l, generation);
     cr_assert_eq((uint32_t)atomic_load(&l->use), 1, "nor given back");
+    kill(other, SIGKILL);
+    waitpid(other, NULL, 0);
 }
 
 Test(listener_pool, those_of_the_dead_are_taken_when_there_are_no_others, .init = begin)
@@ -57,15 +77,15 @@ Test(listener_pool, those_of_the_dead_are_taken_when_there_are_no_others, .init 
         ;
     struct s5_listener *l = &tree->listeners[3], *other = &tree->listeners[4];
     uint32_t generation = s5_listener_generation(l);
-    pid_t child = fork();
-    if (child == 0)
-        _exit(0);
-    cr_assert(waitpid(child, NULL, 0) == child);
+    pid_t child;
+    uint32_t number = another(&child);
     for (int i = 0; i < 2; i++) {
         atomic_store(&tree->listeners[3 + i].holders[0], 0);
-        s5_listener_hold(&tree->listeners[3 + i], (uint32_t)child);
+        s5_listener_hold(&tree->listeners[3 + i], number);
     }
     atomic_store(&other->crowded, 1);
+    cr_assert_null(s5_listener_take(&e), "they are alive");
+    cr_assert(kill(child, SIGKILL) == 0 && waitpid(child, NULL, 0) == child);
     cr_assert(s5_listener_take(&e) == l);
     cr_assert_not(s5_listener_pin(l, generation), "survivors are told");
     cr_assert_null(s5_listener_take(&e), "nobody knows who has the other");
@@ -117,7 +137,7 @@ Test(listener_pool, a_lock_is_its_holders_until_he_is_dead, .init = begin)
     s5_listener_unlock(l);
     pid_t child = fork();
     if (child == 0) {
-        atomic_store(&e.pid, (uint32_t)getpid());
+        s5_engine_register(&e);
         _exit(s5_listener_try(&e, l) ? 0 : 1);
     }
     int status;

@@ -1,0 +1,25 @@
+/* The processes that share a memory file. Each has a number, which is never given twice, and holds a lock on
+ * the octet of the file that belongs to it. The kernel drops the lock when the process ends, however it ends and
+ * before anybody waits for it. Process IDs tell less: a zombie has one still, and in another PID namespace
+ * they mean other processes. */
+#ifndef S5_PROCESS_H
+#define S5_PROCESS_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Octet 0 of the file is the bridge's, see bridge.c; the octet of a process is its number. */
+
+/* The calling process gets the next number after *LAST, from now on until it ends or calls this again. 0: there
+ * can be no proof of its death, since FD is no file or the file system knows no locks. Safe in a child of a
+ * program with threads. Preserves errno. */
+uint32_t s5_process_register(int fd, _Atomic uint32_t *last);
+
+/* The caller, NUMBER, has closed a descriptor of the file: it takes its lock again. Preserves errno. */
+void s5_process_lock_again(int fd, uint32_t number);
+
+/* Whether it is certain that process NUMBER, which is not the caller, has ended. Preserves errno. */
+bool s5_process_has_ended(int fd, uint32_t number);
+
+#endif

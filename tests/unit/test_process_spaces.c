@@ -1,0 +1,48 @@
+/* Who has ended is told across PID namespaces, where process IDs mean other processes. Root makes one. */
+#include "engine.h"
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static struct s5_engine e;
+
+Test(process_spaces, a_holder_in_another_pid_namespace_is_alive_until_it_ends)
+{
+    struct s5_tree *tree;
+    int fd, told[2];
+    char octet;
+    cr_assert_eq(s5_tree_create(&tree, &fd), 0);
+    atomic_store(&e.tree, tree);
+    atomic_store(&e.tree_fd, fd);
+    s5_engine_register(&e);
+    struct s5_flight *f = s5_flight_take(&e);
+    cr_assert_eq(pipe(told), 0);
+    pid_t outer = fork();
+    if (outer == 0) {
+        if (unshare(CLONE_NEWPID) != 0)
+            _exit(1);
+        if (fork() == 0) { /* process 1 there */
+            s5_engine_register(&e);
+            _exit(s5_flight_lock(&e, f) && write(told[1], "", 1) == 1 && pause());
+        }
+        _exit(pause());
+    }
+    close(told[1]);
+    cr_assert_eq(read(told[0], &octet, 1), 1, "needs root");
+    cr_assert_not(s5_flight_try(&e, f), "its holder lives");
+    char children[64], command[96];
+    snprintf(children, sizeof children, "/proc/%d/task/%d/children", (int)outer, (int)outer);
+    snprintf(command, sizeof command, "kill -9 $(cat %s)", children);
+    cr_assert_eq(system(command), 0);
+    for (int i = 0; i < 200 && !s5_flight_try(&e, f); i++)
+        usleep(20000);
+    cr_assert_not(s5_flight_try(&e, f), "we have it now");
+    cr_assert_eq(s5_session_error(&f->session), -ECONNABORTED);
+    kill(outer, SIGKILL);
+    cr_assert_eq(waitpid(outer, NULL, 0), outer);
+}
