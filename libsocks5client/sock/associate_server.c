@@ -89,7 +89,7 @@ static int negotiate(struct s5_engine *e, struct s5_flight *f, int fd,
         return r;
     }
     r = r == 0 ? POLLOUT : 0;
-    while (s5_flight_turn(e, f, fd, (short)r) != S5_TURN_OVER)
+    while (s5_flight_turn(e, f, NULL, fd, (short)r) != S5_TURN_OVER)
         if ((r = wait_turn(e, f, fd)) < 0)
             return r;
     if (atomic_load(&f->phase) == S5_FLIGHT_READY)

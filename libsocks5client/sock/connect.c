@@ -16,6 +16,35 @@
 
 /* --- driving a blocking one --- */
 
+static __attribute__((noinline)) int duplicate(struct s5_engine *e, int fd)
+{
+    enum { BEYOND_THE_PROGRAMS = 512 };
+    int saved = errno, held = e->real->fcntl(fd, F_DUPFD_CLOEXEC, BEYOND_THE_PROGRAMS);
+    errno = saved;
+    return held < 0 ? fd : held;
+}
+
+static __attribute__((noinline)) void close_duplicate(struct s5_engine *e, int held)
+{
+    int saved = errno;
+    e->real->close(held);
+    errno = saved;
+}
+
+/* The socket of FD for a call that blocks: as the kernel holds the file, so that the call comes to its end
+ * whatever other threads do with the number meanwhile. It is FD itself where there are no other threads,
+ * or no descriptor is left. */
+static inline int hold_socket(struct s5_engine *e, int fd)
+{
+    return S5_SINGLE_THREADED ? fd : duplicate(e, fd);
+}
+
+static inline void let_go_of_socket(struct s5_engine *e, int fd, int held)
+{
+    if (held != fd)
+        close_duplicate(e, held);
+}
+
 /* poll() is never restarted after a signal, connect() is where the handler asks for it: so it is
  * here, unless some handler of the program does not. */
 bool s5_connect_restarts(void)
@@ -49,31 +78,53 @@ static int wait_turn(struct s5_engine *e, struct s5_flight *f, int fd, uint64_t 
     return n < 0 ? -errno : p.revents;
 }
 
+/* What F, which is over, came to, for a call whose descriptor FD may be closed or another socket's by
+ * now; HELD is its socket. */
+static inline __attribute__((always_inline)) int outcome(struct s5_engine *e, struct s5_record *record, struct s5_flight *f, int fd, int held)
+{
+    int error = 0;
+    socklen_t len = sizeof error;
+    s5_connect_settle(e, record);
+    if (atomic_load(&f->phase) == S5_FLIGHT_READY)
+        return 0;
+    if (s5_registry_find(&e->registry, fd) == record && record->cookie == f->cookie)
+        return s5_connect_outcome(e, record, fd);
+    if (f->error)
+        return f->error;
+    e->real->getsockopt(held, SOL_SOCKET, SO_ERROR, &error, &len);
+    return error ? -error : -ECONNABORTED;
+}
+
 /* F, RECORD's flight, to its end, beginning with EVENTS: 0 or its error; -EINPROGRESS when UNTIL
  * passed, -EINTR. */
-static int drive(struct s5_engine *e, struct s5_record *record, struct s5_flight *f, int fd,
-                 uint64_t until, short events)
+static inline __attribute__((always_inline)) int drive(struct s5_engine *e, struct s5_record *record,
+                                                       struct s5_flight *f, int fd, int held, uint64_t until,
+                                                       short events)
 {
     int r = events;
+    const struct s5_record *whose = held == fd ? record : NULL;
     uint64_t sent = atomic_load_explicit(&f->sent, memory_order_relaxed), before = sent;
-    for (; s5_flight_turn(e, f, fd, (short)r) != S5_TURN_OVER; before = sent) {
+    for (;; before = sent) {
+        enum s5_turn turn = s5_flight_turn(e, f, whose, held, (short)r);
+        if (__builtin_expect(turn >= S5_TURN_OVER, 0)) /* GONE: closed by a signal's handler */
+            return turn == S5_TURN_OVER ? outcome(e, record, f, fd, held) : -ECONNABORTED;
         /* The turn looked at the clock when it had sent everything. */
         sent = atomic_load_explicit(&f->sent, memory_order_relaxed);
-        r = wait_turn(e, f, fd, until, sent != before ? sent : s5_clock_now());
+        r = wait_turn(e, f, held, until, sent != before ? sent : s5_clock_now());
         if (r < 0)
             return r;
     }
-    s5_connect_settle(e, record);
-    return s5_connect_outcome(e, record, fd);
 }
 
 /* The same for a call that finds RECORD in flight. */
-static int join(struct s5_engine *e, struct s5_record *record, int fd)
+static __attribute__((noinline, cold)) int join(struct s5_engine *e, struct s5_record *record, int fd)
 {
     struct s5_flight *f = s5_connect_pinned(record);
     int r = 0;
     if (f) {
-        r = drive(e, record, f, fd, s5_wait_patience(e, fd, S5_SNDTIMEO), 0);
+        int held = hold_socket(e, fd);
+        r = drive(e, record, f, fd, held, s5_wait_patience(e, held, S5_SNDTIMEO), 0);
+        let_go_of_socket(e, fd, held);
         s5_flight_release(e, f);
         return r;
     }
@@ -170,13 +221,13 @@ static __attribute__((noinline, cold)) void find_duplicates(struct s5_engine *e,
             s5_epoll_borrow(e, other);
 }
 
-static int new_record(struct s5_engine *e, int fd, struct s5_flight *f, struct s5_record **ret)
+static int new_record(struct s5_engine *e, int fd, int held, struct s5_flight *f, struct s5_record **ret)
 {
     struct s5_record *record = s5_registry_add(&e->registry, fd);
     if (!record)
         return -ENOBUFS;
     if (!f->cookie)
-        f->cookie = s5_connect_cookie(e, fd);
+        f->cookie = s5_connect_cookie(e, held);
     record->cookie = f->cookie;
     record->peer = f->peer;
     atomic_store_explicit(&record->flight_generation, atomic_load(&f->generation),
@@ -207,16 +258,36 @@ static int why_not(struct s5_engine *e, int fd, int error)
 }
 
 static int unreachable(struct s5_engine *e, struct s5_record *record, struct s5_flight *f, int fd,
-                       int error)
+                       int held, int error)
 {
-    error = why_not(e, fd, error);
+    error = why_not(e, held, error);
     s5_connect_log_unreachable(e, f->server_index, error);
     if (s5_flight_lock(e, f)) {
-        s5_flight_fail(e, f, fd, error);
+        s5_flight_fail(e, f, held, error);
         s5_flight_unlock(f);
     }
-    s5_connect_settle(e, record);
-    return s5_connect_outcome(e, record, fd);
+    return outcome(e, record, f, fd, held);
+}
+
+/* The connection of F, RECORD's flight, is asked for and, unless NONBLOCK, driven to its end. */
+static inline __attribute__((always_inline)) int dial(struct s5_engine *e, struct s5_record *record, struct s5_flight *f, int fd, int held,
+                bool nonblock)
+{
+    int r = s5_flight_dial(e, f, held, nonblock);
+    if (r == -EINPROGRESS && !atomic_load(&f->missed))
+        return r;
+    /* The kernel restarts a connect() without a time-out; ours gave it one. */
+    if (r == -EINTR && (f->patience != S5_CLOCK_NEVER || !s5_connect_restarts()))
+        return r;
+    if (r < 0 && r != -EINTR && r != -EINPROGRESS)
+        return unreachable(e, record, f, fd, held, r);
+    if (!nonblock && r != -EINPROGRESS)
+        return drive(e, record, f, fd, held, f->patience, r == 0 ? POLLOUT : 0);
+    if (s5_connect_turn(e, record, r == 0 ? POLLOUT : 0) < S5_TURN_OVER)
+        return -EINPROGRESS;
+    r = outcome(e, record, f, fd, held);
+    /* Another thread was quicker; readiness tells this one, as it tells of every connection. */
+    return r == 0 && nonblock ? -EINPROGRESS : r;
 }
 
 /* F carries a reference of this function's own beside the record's. */
@@ -224,29 +295,21 @@ static int fly(struct s5_engine *e, int fd, struct s5_flight *f)
 {
     struct s5_record *record;
     bool nonblock = nonblocking(e, fd);
-    int r = new_record(e, fd, f, &record);
-    if (r < 0) {
+    int held = nonblock ? fd : hold_socket(e, fd);
+    int r = new_record(e, fd, held, f, &record);
+    if (r == 0) {
+        struct s5_slot *slot = s5_registry_slot(&e->registry, fd);
+        uint32_t bound = slot ? atomic_load_explicit(&slot->bound, memory_order_relaxed) : 0;
+        f->keeps_port = bound && bound == (uint32_t)f->cookie;
+        if (s5_registry_watched(slot))
+            s5_epoll_borrow_slot(e, fd, slot);
+        if (__builtin_expect(s5_registry_has_dups(&e->registry), 0))
+            find_duplicates(e, record, fd);
+        r = dial(e, record, f, fd, held, nonblock);
+    } else
         s5_flight_release(e, f); /* the record's, which there is none of */
-        return r;
-    }
-    s5_epoll_borrow(e, fd);
-    if (__builtin_expect(s5_registry_has_dups(&e->registry), 0))
-        find_duplicates(e, record, fd);
-    r = s5_flight_dial(e, f, fd, nonblock);
-    if (r == -EINPROGRESS && !atomic_load(&f->missed))
-        return r;
-    /* The kernel restarts a connect() without a time-out; ours gave it one. */
-    if (r == -EINTR && (f->patience != S5_CLOCK_NEVER || !s5_connect_restarts()))
-        return r;
-    if (r < 0 && r != -EINTR && r != -EINPROGRESS)
-        return unreachable(e, record, f, fd, r);
-    if (!nonblock && r != -EINPROGRESS)
-        return drive(e, record, f, fd, f->patience, r == 0 ? POLLOUT : 0);
-    if (s5_connect_turn(e, record, r == 0 ? POLLOUT : 0) < S5_TURN_OVER)
-        return -EINPROGRESS;
-    r = s5_connect_outcome(e, record, fd);
-    /* Another thread was quicker; readiness tells this one, as it tells of every connection. */
-    return r == 0 && nonblock ? -EINPROGRESS : r;
+    let_go_of_socket(e, fd, held);
+    return r;
 }
 
 static int begin(struct s5_engine *e, struct s5_flight *f, const struct s5_server *server,

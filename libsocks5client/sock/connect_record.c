@@ -181,7 +181,7 @@ static enum s5_turn turn(struct s5_engine *e, struct s5_record *record, struct s
             s5_connect_forget(e, fd);
         return S5_TURN_GONE;
     }
-    enum s5_turn turn = s5_flight_turn_of(e, f, record, events);
+    enum s5_turn turn = s5_flight_turn(e, f, record, -1, events);
     if (turn == S5_TURN_OVER)
         s5_connect_settle(e, record);
     return turn;

@@ -76,7 +76,7 @@ static inline __attribute__((always_inline)) int begin(struct s5_engine *e, stru
     f->probe_waited = 0;
     atomic_store_explicit(&f->sent, 0, memory_order_relaxed);
     f->error = 0;
-    f->again = f->probing = false;
+    f->again = f->probing = f->keeps_port = false;
     f->server_index = (uint32_t)(server - e->policy->servers);
     f->standing = e->standings[f->server_index];
     bool pipeline = server->pipeline == S5_PIPELINE_ON;
@@ -202,9 +202,7 @@ static int start_over(const struct s5_engine *e, struct s5_flight *f)
 /* For another try: what bind() had the kernel choose stays. */
 static void dissolve_for_now(struct s5_engine *e, struct s5_flight *f, int fd)
 {
-    struct s5_slot *slot = s5_registry_slot(&e->registry, fd);
-    uint32_t bound = slot ? atomic_load(&slot->bound) : 0;
-    if (!bound || bound != (uint32_t)f->cookie || s5_dissolve_keeping_port(e, fd) < 0)
+    if (!f->keeps_port || s5_dissolve_keeping_port(e, fd) < 0)
         dissolve(e, fd);
 }
 
@@ -446,9 +444,8 @@ static inline int fd_of(const struct s5_record *record, const struct s5_flight *
     return atomic_load_explicit(&record->flight, memory_order_relaxed) == f ? fd : -1;
 }
 
-static inline __attribute__((always_inline)) enum s5_turn
-take_turn(struct s5_engine *e, struct s5_flight *f, const struct s5_record *record, int fd,
-          short events)
+enum s5_turn s5_flight_turn(struct s5_engine *e, struct s5_flight *f, const struct s5_record *record,
+                            int fd, short events)
 {
     int saved = errno, cancel;
     if (atomic_load_explicit(&f->phase, memory_order_acquire) >= S5_FLIGHT_READY)
@@ -478,15 +475,4 @@ take_turn(struct s5_engine *e, struct s5_flight *f, const struct s5_record *reco
         pthread_setcancelstate(cancel, NULL);
     errno = saved;
     return turn;
-}
-
-enum s5_turn s5_flight_turn(struct s5_engine *e, struct s5_flight *f, int fd, short events)
-{
-    return take_turn(e, f, NULL, fd, events);
-}
-
-enum s5_turn s5_flight_turn_of(struct s5_engine *e, struct s5_flight *f,
-                               const struct s5_record *record, short events)
-{
-    return take_turn(e, f, record, -1, events);
 }

@@ -52,7 +52,7 @@ enum s5_flight_phase {
 };
 
 struct s5_flight {
-    _Atomic uint64_t lock;       /* holder: process id << 32 | thread; 0: nobody */
+    _Atomic uint64_t lock;       /* holder: number of its process << 32 | thread; 0: nobody */
     _Atomic uint32_t refs;       /* records, of all processes, that name it */
     _Atomic uint32_t generation; /* changes when it is reclaimed from a killed process */
     _Atomic uint32_t phase;      /* enum s5_flight_phase */
@@ -64,6 +64,7 @@ struct s5_flight {
     int32_t error;               /* negative errno, when FAILED; 0: SO_ERROR has it */
     bool probing;                /* pipelined to a server of unknown standing: may start anew */
     bool again;                  /* started anew, step by step */
+    bool keeps_port;             /* bind() had the kernel choose a port: another try has it too */
     uint8_t command;             /* enum s5_command: CONNECT or BIND */
     uint64_t cookie;             /* SO_COOKIE of the socket */
     uint64_t begun;              /* ns, when the connection was asked for */
@@ -107,12 +108,11 @@ void s5_flight_next_reply(struct s5_flight *f);
  * the attempt. */
 int s5_flight_dial(struct s5_engine *e, struct s5_flight *f, int fd, bool nonblock);
 
-/* One turn over FD, without blocking; takes and leaves the lock. EVENTS as for s5_connect_turn. */
-enum s5_turn s5_flight_turn(struct s5_engine *e, struct s5_flight *f, int fd, short events);
-/* The same over whatever descriptor RECORD has once the lock is held: others may close theirs, and get
- * the number for something else, until then. GONE where RECORD is another connection's by now. */
-enum s5_turn s5_flight_turn_of(struct s5_engine *e, struct s5_flight *f,
-                               const struct s5_record *record, short events);
+/* One turn, without blocking; takes and leaves the lock. EVENTS as for s5_connect_turn. It is over FD or,
+ * where there is a RECORD, over the descriptor that has once the lock is held: until then others may close
+ * theirs, and get the number for something else. GONE where RECORD is another connection's by now. */
+enum s5_turn s5_flight_turn(struct s5_engine *e, struct s5_flight *f, const struct s5_record *record,
+                            int fd, short events);
 
 /* The end without success: the socket is dissolved, ERROR (negative errno) is what it came to; or
  * 0: the socket is in the kernel's hands, as after any connect() that failed. */

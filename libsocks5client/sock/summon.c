@@ -62,7 +62,7 @@ static int negotiate(struct s5_engine *e, struct s5_flight *f, int fd,
     r = s5_flight_dial(e, f, fd, true);
     if (r < 0 && r != -EINPROGRESS && r != -EINTR) /* a signal ends the call, not the attempt */
         return r;
-    for (r = 0; s5_flight_turn(e, f, fd, (short)r) != S5_TURN_OVER;)
+    for (r = 0; s5_flight_turn(e, f, NULL, fd, (short)r) != S5_TURN_OVER;)
         if ((r = wait_turn(e, f, fd)) < 0)
             return r;
     if (atomic_load(&f->phase) == S5_FLIGHT_FAILED && f->error == 0)
@@ -194,7 +194,7 @@ int s5_summon_came(struct s5_engine *e, struct s5_listener *l, int control,
     struct s5_flight *f = &l->flight;
     enum s5_turn turn;
     do
-        turn = s5_flight_turn(e, f, control, 0);
+        turn = s5_flight_turn(e, f, NULL, control, 0);
     while (turn == S5_TURN_MOVED);
     if (turn != S5_TURN_OVER)
         return -EAGAIN;

@@ -1,5 +1,7 @@
 """The first things anybody tries: curl through a server, a server that is down, and what is refused."""
 
+import os
+
 import bed
 import servers as s
 from world import AUTH, CURL, PAGE, PYTHON, URL4, right, test
@@ -73,9 +75,12 @@ def _(w):
     code = """
 import socket
 c = socket.create_connection(('%s', 7)); c.sendall(b'mine'); print(c.recv(9))""" % bed.TARGET4
-    for user in ("", "a:b"):
+    for user in ("", 'username = "a" password = "b"'):
+        conf = s.write("%s/one-flight.conf" % w.scratch, 'server "p" { address = "%s" port = %d pipeline = on %s }\n'
+                       'rule "all" { via = {"p"} }\n' % (bed.PROXY4, s.HOSTILE, user))
+        os.chmod(conf, 0o600)
         w.hostile.play(good)
-        right(w.via(s.HOSTILE, [PYTHON, "-c", code], user), b"mine")
+        right(w.configured(conf, [PYTHON, "-c", code], w.env, 40), b"mine")
         assert len(w.hostile.flights) == 1, w.hostile.flights
 
 

@@ -10,7 +10,7 @@ import time
 import bed
 import servers as s
 from hostile import CHOSEN, OK, Talk
-from world import fine, test
+from world import ASAN, TSAN, fine, test
 
 PIPELINE = ("off", "on", "auto")
 _fresh = itertools.count()
@@ -292,13 +292,42 @@ def flights(w, count, **more):
             t.c.say(OK)
             t.c.hang()
         t.serve()
+    # At first acquaintance a server that takes a second is asked again, step by step. On a busy machine
+    # ours may: once of three times it does not.
+    tries = 3 if more.get("pipeline") == "auto" else 1
     for how in ("", "nonblock"):
-        assert told(probe(w, script, how=how, **more)) == "ok"
-        seen = w.hostile.flights
-        assert len(seen) == count, "%d flights: %r" % (len(seen), seen)
+        seen = []
+        for _ in range(tries):
+            assert told(probe(w, script, how=how, **more)) == "ok"
+            seen.append(list(w.hostile.flights))
+            if len(seen[-1]) == count:
+                break
+        assert len(seen[-1]) == count, "flights: %r" % seen
 
 
-AUTH = {"extra": 'username = "alice" password = "secret"'}
+# --- what other threads do meanwhile ---
+
+
+ALICE = 'username = "alice" password = "secret"'
+
+
+@test("hostile: who gets the number of a descriptor whose connect() blocks is left alone", on=(ASAN, TSAN))
+def _(w):
+    def slow(t):
+        time.sleep(2.5)
+        t.greeting()
+        t.c.say(b"\5\2")
+        t.password()
+        t.c.say(b"\1\0")
+        t.request()
+        t.c.say(OK)
+        t.c.echo()
+    fine(probe(w, slow, extra=ALICE, name="close_connecting", timeout=60, seconds=60))
+    fine(probe(w, lambda t: t.c.hang(), extra=ALICE, name="close_connecting", how="fails", timeout=3,
+               seconds=60))
+
+
+AUTH = {"extra": ALICE}
 test("flights: one without authentication")(lambda w: flights(w, 1, pipeline="on"))
 test("flights: one with user and password")(lambda w: flights(w, 1, pipeline="on", **AUTH))
 test("flights: one at first acquaintance")(lambda w: flights(w, 1, pipeline="auto"))
