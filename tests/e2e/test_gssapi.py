@@ -437,8 +437,8 @@ def leaves_nothing(w, connections):
         bed.stop(bridge)
 
 
-test("gssapi: a thousand connections leave nothing in the bridge", on=PLAIN, slow=30)(
-    lambda w: leaves_nothing(w, 1000))
+test("gssapi: five hundred connections leave nothing in the bridge", on=PLAIN, slow=20)(
+    lambda w: leaves_nothing(w, 500))
 test("gssapi: ten thousand connections leave nothing in the bridge", on=PLAIN, full=True, slow=90)(
     lambda w: leaves_nothing(w, 10000))
 

@@ -153,7 +153,12 @@ def refused(w, reps, pipeline, closes):
         assert got in wanted, "REP %02x, pipeline %s: %s" % (rep, pipeline, got)
 
 
-@test("hostile: REP 01 to FF, the connection closed behind it")
+@test("hostile: assigned REPs and some others, the connection closed behind them")
+def _(w):
+    refused(w, [*range(1, 18), 0x7F, 0x80, 0xF0, 0xFF], "off", True)
+
+
+@test("hostile: REP 01 to FF, the connection closed behind it", full=True)
 def _(w):
     refused(w, range(1, 256), "off", True)
 
