@@ -19,8 +19,9 @@ void s5_process_lock_again(int fd, uint32_t number)
         s5_octet_lock(fd, F_SETLK, F_WRLCK, number, 1, &type);
 }
 
-bool s5_process_has_ended(int fd, uint32_t number)
+bool s5_process_has_ended(int fd, uint32_t self, uint32_t number)
 {
     short type;
-    return fd >= 0 && number && s5_octet_lock(fd, F_GETLK, F_WRLCK, number, 1, &type) && type == F_UNLCK;
+    return fd >= 0 && number && number != self &&
+           s5_octet_lock(fd, F_GETLK, F_WRLCK, number, 1, &type) && type == F_UNLCK;
 }

@@ -19,7 +19,8 @@ uint32_t s5_process_register(int fd, _Atomic uint32_t *last);
 /* The caller, NUMBER, has closed a descriptor of the file: it takes its lock again. Preserves errno. */
 void s5_process_lock_again(int fd, uint32_t number);
 
-/* Whether it is certain that process NUMBER, which is not the caller, has ended. Preserves errno. */
-bool s5_process_has_ended(int fd, uint32_t number);
+/* Whether it is certain that process NUMBER has ended. SELF is the caller's number: its own lock is none to the
+ * kernel. Preserves errno. */
+bool s5_process_has_ended(int fd, uint32_t self, uint32_t number);
 
 #endif

@@ -43,6 +43,11 @@ void s5_engine_register(struct s5_engine *e)
         atomic_store(&e->process_number, s5_process_register(atomic_load(&e->tree_fd), &tree->processes));
 }
 
+bool s5_engine_has_ended(const struct s5_engine *e, uint32_t process)
+{
+    return s5_process_has_ended(atomic_load(&e->tree_fd), atomic_load(&e->process_number), process);
+}
+
 /* The tree that e->state names, or a new one. Where memory is short there is none for now: what needs
  * the policy fails until a later attempt has it, and e->state stays what it is. -errno, or whether
  * there is something to be adopted. */

@@ -94,6 +94,7 @@ void s5_engine_fork_prepare(struct s5_engine *e);
 void s5_engine_fork_child(struct s5_engine *e);
 /* This process has a number in the tree from now on, which it did not have before. */
 void s5_engine_register(struct s5_engine *e);
+bool s5_engine_has_ended(const struct s5_engine *e, uint32_t process); /* the one of that number */
 
 /* --- connect.c, connect_record.c --- */
 int s5_connect(struct s5_engine *e, int fd, const struct sockaddr *addr, socklen_t len);

@@ -118,6 +118,8 @@ enum s5_turn s5_flight_turn(struct s5_engine *e, struct s5_flight *f, const stru
  * 0: the socket is in the kernel's hands, as after any connect() that failed. */
 enum s5_turn s5_flight_fail(struct s5_engine *e, struct s5_flight *f, int fd, int error);
 
+/* How the calling thread names itself in a lock that processes share. */
+uint64_t s5_lock_token(const struct s5_engine *e);
 /* The lock; try fails when another thread holds it, or a frame below in this very thread. */
 bool s5_flight_try(struct s5_engine *e, struct s5_flight *f);
 void s5_flight_unlock(struct s5_flight *f);

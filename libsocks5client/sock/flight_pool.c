@@ -3,7 +3,6 @@
  * found out. */
 #include "clock.h"
 #include "engine.h"
-#include "process.h"
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
@@ -110,7 +109,7 @@ void s5_flight_release(struct s5_engine *e, struct s5_flight *f)
 
 /* --- the lock --- */
 
-static uint64_t self_token(const struct s5_engine *e)
+uint64_t s5_lock_token(const struct s5_engine *e)
 {
     uintptr_t thread = (uintptr_t)pthread_self();
     return (uint64_t)atomic_load_explicit(&e->process_number, memory_order_relaxed) << 32 |
@@ -120,11 +119,10 @@ static uint64_t self_token(const struct s5_engine *e)
 static __attribute__((noinline, cold)) bool inherit(struct s5_engine *e, struct s5_flight *f,
                                                     uint64_t holder)
 {
-    uint32_t process = (uint32_t)(holder >> 32);
-    if (process == atomic_load(&e->process_number) || !s5_process_has_ended(atomic_load(&e->tree_fd), process))
+    if (!s5_engine_has_ended(e, (uint32_t)(holder >> 32)))
         return false;
     /* Its holder was killed in the middle of a turn: what it left cannot be trusted. */
-    if (!atomic_compare_exchange_strong(&f->lock, &holder, self_token(e)))
+    if (!atomic_compare_exchange_strong(&f->lock, &holder, s5_lock_token(e)))
         return false;
     s5_session_abort(&f->session, -ECONNABORTED);
     return true;
@@ -133,7 +131,7 @@ static __attribute__((noinline, cold)) bool inherit(struct s5_engine *e, struct 
 bool s5_flight_try(struct s5_engine *e, struct s5_flight *f)
 {
     uint64_t holder = 0;
-    if (__builtin_expect(atomic_compare_exchange_strong(&f->lock, &holder, self_token(e)), 1))
+    if (__builtin_expect(atomic_compare_exchange_strong(&f->lock, &holder, s5_lock_token(e)), 1))
         return true;
     return inherit(e, f, holder);
 }
@@ -150,7 +148,7 @@ bool s5_flight_lock(struct s5_engine *e, struct s5_flight *f)
     enum { YIELDS = 100, PAUSES = 2000 };
     int saved = errno;
     for (int i = 0; !s5_flight_try(e, f); i++) {
-        if (i > YIELDS + PAUSES || atomic_load(&f->lock) == self_token(e)) {
+        if (i > YIELDS + PAUSES || atomic_load(&f->lock) == s5_lock_token(e)) {
             errno = saved;
             return false;
         }

@@ -1,9 +1,7 @@
 /* Where the entries of listeners come from and go to, and who may change one: references by the
  * processes that have one, named so that those of the killed are found out, and a lock. */
 #include "listener.h"
-#include "process.h"
 #include <errno.h>
-#include <pthread.h>
 
 /* In the place of references, while the entry changes hands. */
 #define BUSY UINT32_MAX
@@ -46,7 +44,7 @@ bool s5_listener_take_over(struct s5_engine *e, struct s5_listener *l)
 {
     for (unsigned i = 0; i < S5_TREE_HOLDERS; i++) {
         uint32_t process = atomic_load(&l->holders[i]);
-        if (s5_process_has_ended(atomic_load(&e->tree_fd), process) &&
+        if (s5_engine_has_ended(e, process) &&
             atomic_compare_exchange_strong(&l->holders[i], &process, atomic_load(&e->process_number)))
             return true;
     }
@@ -58,8 +56,7 @@ static bool abandoned(struct s5_engine *e, const struct s5_listener *l)
 {
     for (unsigned i = 0; i < S5_TREE_HOLDERS; i++) {
         uint32_t process = atomic_load(&l->holders[i]);
-        if (process && (process == atomic_load(&e->process_number) ||
-                        !s5_process_has_ended(atomic_load(&e->tree_fd), process)))
+        if (process && !s5_engine_has_ended(e, process))
             return false;
     }
     return !atomic_load(&l->crowded);
@@ -137,12 +134,10 @@ void s5_listener_release(struct s5_engine *e, struct s5_listener *l, uint32_t ge
 
 bool s5_listener_try(struct s5_engine *e, struct s5_listener *l)
 {
-    uint64_t holder = 0;
-    uint64_t self = (uint64_t)atomic_load(&e->process_number) << 32 | (uint32_t)(pthread_self() >> 6) | 1;
+    uint64_t holder = 0, self = s5_lock_token(e);
     if (atomic_compare_exchange_strong(&l->lock, &holder, self))
         return true;
-    uint32_t process = (uint32_t)(holder >> 32);
-    if (process == atomic_load(&e->process_number) || !s5_process_has_ended(atomic_load(&e->tree_fd), process))
+    if (!s5_engine_has_ended(e, (uint32_t)(holder >> 32)))
         return false;
     if (!atomic_compare_exchange_strong(&l->lock, &holder, self))
         return false;

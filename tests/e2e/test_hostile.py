@@ -289,11 +289,7 @@ def _(w):
 def flights(w, count, **more):
     def script(t):
         if "extra" in more:
-            t.greeting()
-            t.c.say(b"\5\2")
-            t.password()
-            t.c.say(b"\1\0")
-            t.request()
+            t.begin_with_password()
             t.c.say(OK)
             t.c.hang()
         t.serve()
@@ -320,11 +316,7 @@ ALICE = 'username = "alice" password = "secret"'
 def _(w):
     def slow(t):
         time.sleep(2.5)
-        t.greeting()
-        t.c.say(b"\5\2")
-        t.password()
-        t.c.say(b"\1\0")
-        t.request()
+        t.begin_with_password()
         t.c.say(OK)
         t.c.echo()
     fine(probe(w, slow, extra=ALICE, name="close_connecting", timeout=60, seconds=60))

@@ -1,6 +1,5 @@
 """Names and the small programs: they are what libc would have said, and travel to the server."""
 
-
 import bed
 import world
 import servers as s

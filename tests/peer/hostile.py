@@ -110,6 +110,13 @@ class Talk:
         self.c.say(CHOSEN)
         self.request()
 
+    def begin_with_password(self):
+        self.greeting()
+        self.c.say(b"\5\2")
+        self.password()
+        self.c.say(b"\1\0")
+        self.request()
+
     def serve(self, how=None):
         self.begin()
         (how or self.c.say)(OK)
