@@ -52,11 +52,17 @@ static int hand_out(struct s5_engine *e, struct s5_record *record, int fd, int f
         s5_connect_forget(e, to);
         s5_registry_unwatch_all(&e->registry, to);
     }
-    struct s5_record *own = s5_registry_add(&e->registry, to);
+    struct s5_record *own = s5_registry_new(&e->registry);
     struct s5_record_more *more = own ? s5_registry_more(&e->registry, own) : NULL;
-    if (!more) {
-        if (own)
-            s5_connect_forget(e, to);
+    if (own && !more)
+        s5_registry_free(&e->registry, own);
+    if (more) {
+        own->cookie = s5_connect_cookie(e, to);
+        own->peer = *peer;
+        more->local = *local;
+        atomic_store(&own->state, S5_RECORD_READY);
+    }
+    if (!more || s5_registry_enter(&e->registry, to, own) < 0) {
         e->real->close(to);
         return -ENOBUFS;
     }
@@ -67,10 +73,6 @@ static int hand_out(struct s5_engine *e, struct s5_record *record, int fd, int f
     status = flags & SOCK_NONBLOCK ? status | O_NONBLOCK : status & ~O_NONBLOCK;
     e->real->fcntl(to, F_SETFL, status);
     pass_options_on(e, fd, to);
-    own->cookie = s5_connect_cookie(e, to);
-    own->peer = *peer;
-    more->local = *local;
-    atomic_store(&own->state, S5_RECORD_READY);
     log_accepted(e, peer);
     return to;
 }

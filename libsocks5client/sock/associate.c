@@ -165,12 +165,16 @@ static void drain(struct s5_engine *e, int fd)
 }
 
 /* Duplicates made before the socket was ours name the same record. */
-static void find_duplicates(struct s5_engine *e, struct s5_record *record, int fd)
+static void find_duplicates(struct s5_engine *e, int fd)
 {
     uint32_t at = 0;
+    struct s5_record *record = s5_connect_hold(e, fd);
+    if (!record)
+        return;
     for (int other; (other = s5_registry_next_dup(&e->registry, fd, &at)) >= 0;)
         if (!s5_connect_record(e, other) && s5_connect_same(e, record, other))
             s5_registry_share(&e->registry, other, record);
+    s5_connect_let_go(e, record);
 }
 
 /* Connected to the relay, so that the kernel drops what comes from elsewhere. */
@@ -242,6 +246,14 @@ static int open_at(struct s5_engine *e, struct s5_association *a, int fd)
     return r;
 }
 
+int s5_associate_enter(struct s5_engine *e, int fd, struct s5_record *record, uint64_t cookie, uint32_t number)
+{
+    record->cookie = cookie;
+    record->relayed = (uint16_t)(number + 1);
+    atomic_store(&record->state, S5_RECORD_RELAYED);
+    return s5_registry_enter(&e->registry, fd, record);
+}
+
 static int open_new(struct s5_engine *e, int fd, const struct s5_server *server,
                     const struct s5_endpoint *peer, struct s5_association **ret)
 {
@@ -257,16 +269,16 @@ static int open_new(struct s5_engine *e, int fd, const struct s5_server *server,
     if (r == 0) {
         if (!s5_registry_foreign(&e->registry, fd))
             s5_connect_forget(e, fd); /* of a life before */
-        record = s5_registry_add(&e->registry, fd);
+        record = s5_registry_new(&e->registry);
         r = record ? 0 : -ENOBUFS;
     }
+    if (r == 0)
+        r = s5_associate_enter(e, fd, record, s5_connect_cookie(e, fd), number);
     if (r < 0) {
         give(e, a);
         return r;
     }
-    record->cookie = s5_connect_cookie(e, fd);
-    s5_registry_relay(&e->registry, record, number);
-    find_duplicates(e, record, fd);
+    find_duplicates(e, fd);
     *ret = a;
     return 0;
 }

@@ -67,7 +67,8 @@ static inline struct s5_association *s5_associate_of(const struct s5_engine *e, 
 
 /* An unused one and its number; NULL: there is none left. */
 struct s5_association *s5_associate_take(struct s5_engine *e, uint32_t *ret);
-
+/* RECORD, a new one, is FD's, and has association NUMBER. 0, or -errno and it is given back. */
+int s5_associate_enter(struct s5_engine *e, int fd, struct s5_record *record, uint64_t cookie, uint32_t number);
 /* FD's association, made at SERVER where there is none. PEER: whom it is connected to, or NULL. */
 int s5_associate_open(struct s5_engine *e, int fd, const struct s5_server *server,
                       const struct s5_endpoint *peer, struct s5_association **ret);

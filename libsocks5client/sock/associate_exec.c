@@ -59,7 +59,7 @@ static int take_up(struct s5_engine *e, const struct s5_handed_association *h, i
     struct s5_association *a = NULL;
     if (s5_engine_knows(e, h->server_index))
         a = s5_associate_take(e, &number);
-    struct s5_record *record = a ? s5_registry_add(&e->registry, fd) : NULL;
+    struct s5_record *record = a ? s5_registry_new(&e->registry) : NULL;
     if (!record) {
         if (a)
             s5_associate_end(e, number);
@@ -76,9 +76,10 @@ static int take_up(struct s5_engine *e, const struct s5_handed_association *h, i
         e->real->fcntl(h->control, F_SETFD, FD_CLOEXEC);
         atomic_store(&a->control, s5_hidden_keep(e, h->control));
     }
-    record->cookie = cookie;
-    s5_registry_relay(&e->registry, record, number);
-    return 0;
+    int r = s5_associate_enter(e, fd, record, cookie, number);
+    if (r < 0)
+        s5_associate_end(e, number);
+    return r;
 }
 
 /* The record that has COOKIE already: another descriptor of the same socket. */

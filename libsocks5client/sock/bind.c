@@ -107,15 +107,16 @@ int s5_bind(struct s5_engine *e, int fd, const struct sockaddr *addr, socklen_t 
         s5_connect_forget(e, fd);
     if (route <= 0)
         return 0;
-    struct s5_record *record = s5_registry_add(&e->registry, fd);
+    struct s5_record *record = s5_registry_new(&e->registry);
     struct s5_record_more *more = record ? s5_registry_more(&e->registry, record) : NULL;
     if (record && !more)
-        s5_connect_forget(e, fd);
+        s5_registry_free(&e->registry, record);
     if (!more)
         return 0; /* listen() will find no room either */
     record->cookie = s5_connect_cookie(e, fd);
     more->port = at.port;
     atomic_store(&record->state, S5_RECORD_NAMED);
+    s5_registry_enter(&e->registry, fd, record);
     return 0;
 }
 

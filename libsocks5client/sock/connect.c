@@ -212,35 +212,17 @@ static int choose(struct s5_engine *e, const struct s5_server *server, int famil
 }
 
 /* Duplicates made before the socket was ours name the same record. */
-static __attribute__((noinline, cold)) void find_duplicates(struct s5_engine *e, struct s5_record *record, int fd)
+static __attribute__((noinline, cold)) void find_duplicates(struct s5_engine *e, int fd)
 {
     uint32_t at = 0;
+    struct s5_record *record = s5_connect_hold(e, fd);
+    if (!record)
+        return;
     for (int other; (other = s5_registry_next_dup(&e->registry, fd, &at)) >= 0;)
         if (!s5_connect_record(e, other) && s5_connect_same(e, record, other) &&
             s5_registry_share(&e->registry, other, record) == 0)
             s5_epoll_borrow(e, other);
-}
-
-static int new_record(struct s5_engine *e, int fd, int held, struct s5_flight *f, struct s5_record **ret)
-{
-    struct s5_record *record = s5_registry_add(&e->registry, fd);
-    if (!record)
-        return -ENOBUFS;
-    if (!f->cookie)
-        f->cookie = s5_connect_cookie(e, held);
-    record->cookie = f->cookie;
-    record->peer = f->peer;
-    atomic_store_explicit(&record->flight_generation, atomic_load(&f->generation),
-                          memory_order_relaxed);
-    atomic_store_explicit(&record->forked, 0, memory_order_relaxed);
-    atomic_store(&record->flight, f);
-    atomic_store(&record->state, S5_RECORD_FLYING);
-    if (s5_registry_take_off(&e->registry, record) < 0) {
-        s5_registry_remove(&e->registry, fd);
-        return -ENOBUFS;
-    }
-    *ret = record;
-    return 0;
+    s5_connect_let_go(e, record);
 }
 
 /* A socket bound to loopback cannot leave: the kernel's EINVAL says too little. */
@@ -296,7 +278,7 @@ static int fly(struct s5_engine *e, int fd, struct s5_flight *f)
     struct s5_record *record;
     bool nonblock = nonblocking(e, fd);
     int held = nonblock ? fd : hold_socket(e, fd);
-    int r = new_record(e, fd, held, f, &record);
+    int r = s5_connect_new_record(e, fd, held, f, &record);
     if (r == 0) {
         struct s5_slot *slot = s5_registry_slot(&e->registry, fd);
         uint32_t bound = slot ? atomic_load_explicit(&slot->bound, memory_order_relaxed) : 0;
@@ -304,10 +286,9 @@ static int fly(struct s5_engine *e, int fd, struct s5_flight *f)
         if (s5_registry_watched(slot))
             s5_epoll_borrow_slot(e, fd, slot);
         if (__builtin_expect(s5_registry_has_dups(&e->registry), 0))
-            find_duplicates(e, record, fd);
+            find_duplicates(e, fd);
         r = dial(e, record, f, fd, held, nonblock);
-    } else
-        s5_flight_release(e, f); /* the record's, which there is none of */
+    }
     let_go_of_socket(e, fd, held);
     return r;
 }

@@ -86,7 +86,7 @@ static inline void publish(struct s5_engine *e, struct s5_record *record, struct
                            bool lost)
 {
     record->error = lost ? -ETIMEDOUT : f->error;
-    record->server_index = f->server_index;
+    record->server_index = (uint16_t)f->server_index;
     bool ready = !lost && atomic_load(&f->phase) == S5_FLIGHT_READY;
     /* What the kernel keeps is logged when it is fetched. */
     if (e->noted && !lost && (ready || f->error))
@@ -126,18 +126,62 @@ static void dispose(struct s5_engine *e, struct s5_record *record)
     s5_registry_free(&e->registry, record);
 }
 
+void s5_connect_let_go(struct s5_engine *e, struct s5_record *record)
+{
+    if (s5_record_let_go(record))
+        dispose(e, record);
+}
+
+struct s5_record *s5_connect_hold(struct s5_engine *e, int fd)
+{
+    struct s5_record *record = s5_connect_record(e, fd);
+    if (!record || !s5_record_hold(record))
+        return NULL;
+    if (s5_registry_find(&e->registry, fd) == record)
+        return record;
+    s5_connect_let_go(e, record); /* it was closed meanwhile, and may be another's */
+    return NULL;
+}
+
+int s5_connect_new_record(struct s5_engine *e, int fd, int held, struct s5_flight *f, struct s5_record **ret)
+{
+    struct s5_record *record = s5_registry_new(&e->registry);
+    if (!record) {
+        s5_flight_release(e, f);
+        return -ENOBUFS;
+    }
+    if (!f->cookie)
+        f->cookie = s5_connect_cookie(e, held);
+    record->cookie = f->cookie;
+    record->peer = f->peer;
+    atomic_store_explicit(&record->flight_generation, atomic_load(&f->generation), memory_order_relaxed);
+    atomic_store_explicit(&record->forked, 0, memory_order_relaxed);
+    atomic_store_explicit(&record->fd, fd, memory_order_relaxed);
+    atomic_store_explicit(&record->flight, f, memory_order_relaxed);
+    atomic_store_explicit(&record->state, S5_RECORD_FLYING, memory_order_relaxed);
+    s5_registry_publish(record);
+    int r = s5_registry_take_off(&e->registry, record);
+    if (r == 0)
+        r = s5_registry_name(&e->registry, fd, record);
+    if (r < 0)
+        s5_connect_let_go(e, record);
+    else
+        *ret = record;
+    return r;
+}
+
 void s5_connect_settle(struct s5_engine *e, struct s5_record *record)
 {
     bool lost;
     /* Held, it cannot become another connection's: who looked at it before may find that. */
-    if (!s5_registry_hold(record))
+    if (!s5_record_hold(record))
         return;
     struct s5_flight *f = atomic_load(&record->flight);
     bool ours = f && over(record, f, &lost) &&
                 atomic_compare_exchange_strong(&record->flight, &f, NULL);
     if (ours)
         publish(e, record, f, lost);
-    if (s5_registry_let_go(record)) /* closed meanwhile */
+    if (s5_record_let_go(record)) /* closed meanwhile */
         dispose(e, record);
     else if (!ours && !f)
         await_settler(record);

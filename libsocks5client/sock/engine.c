@@ -223,7 +223,7 @@ static void bereave(struct s5_engine *e, struct s5_record *record)
         lose(e, record);
     s5_registry_land(&e->registry, record);
     if (atomic_load(&record->refs) > 1)
-        s5_registry_let_go(record);
+        s5_record_let_go(record);
 }
 
 /* What other threads of the parent began between that and the fork: the child has their records, and

@@ -56,8 +56,7 @@ struct s5_engine {
     _Atomic uint64_t no_udp_until[S5_POLICY_SERVERS]; /* ns; servers that refused UDP lately */
 };
 
-/* Whether this thread is inside the engine's own set-up (reading the policy, resolving a server's
- * name): calls it makes meanwhile are its own and go to libc. */
+/* Whether this thread is inside the engine's own set-up: calls it makes meanwhile are its own and go to libc. */
 extern __thread int s5_engine_inside __attribute__((tls_model("initial-exec")));
 
 /* Once a process: take up the tree STATE names or begin one. STATE: value of S5_TREE_VARIABLE, or
@@ -88,7 +87,6 @@ bool s5_engine_owns_memory(struct s5_engine *e);
 
 /* Standard error is still what the process began with. */
 bool s5_engine_owns_stderr(const struct s5_engine *e);
-
 /* pthread_atfork's three. */
 void s5_engine_fork_prepare(struct s5_engine *e);
 void s5_engine_fork_child(struct s5_engine *e);
@@ -98,8 +96,8 @@ bool s5_engine_has_ended(const struct s5_engine *e, uint32_t process); /* the on
 
 /* --- connect.c, connect_record.c --- */
 int s5_connect(struct s5_engine *e, int fd, const struct sockaddr *addr, socklen_t len);
-/* 0 when octets of the application may pass on FD now; -EAGAIN while in flight and NONBLOCK (or
- * the description is non-blocking), else waits; what a connect() came to that failed, once. */
+/* 0 when octets of the application may pass on FD now; -EAGAIN while in flight and NONBLOCK (or the
+ * description is non-blocking), else waits; what a connect() came to that failed, once. */
 int s5_connect_await(struct s5_engine *e, int fd, bool nonblock);
 /* Make what FLIGHT came to the record's state, once, and put the epoll registrations back. */
 void s5_connect_settle(struct s5_engine *e, struct s5_record *record);
@@ -107,13 +105,17 @@ void s5_connect_settle(struct s5_engine *e, struct s5_record *record);
 struct s5_record *s5_connect_flying(struct s5_engine *e, int fd);
 /* Whether a call that a signal interrupted goes on: no handler of the program asks for EINTR. */
 bool s5_connect_restarts(void);
-/* One turn for RECORD, settled when over. EVENTS: what a wait has just said of it (POLLIN... or
- * EPOLLIN..., which are equal), 0 when nothing is known. */
+/* One turn for RECORD, settled when over. EVENTS: what a wait has just said of it, 0 when nothing is known. */
 enum s5_turn s5_connect_turn(struct s5_engine *e, struct s5_record *record, short events);
 /* FD names nothing of ours any more; to be called before it is closed or reused. */
 void s5_connect_forget(struct s5_engine *e, int fd);
-/* The record of FD, doubts cleared up; NULL: not ours (any more). Where they proved right the cookie
- * of the socket FD names now is in *RET_COOKIE. */
+/* A record for FD, in flight with F, whose socket is HELD's: it takes a reference of F over from the caller, also
+ * where it fails: -ENOBUFS; -EALREADY: another thread was first. */
+int s5_connect_new_record(struct s5_engine *e, int fd, int held, struct s5_flight *f, struct s5_record **ret);
+/* The record of FD, held, or NULL; and the end of that. */
+struct s5_record *s5_connect_hold(struct s5_engine *e, int fd);
+void s5_connect_let_go(struct s5_engine *e, struct s5_record *record);
+/* The record of FD, doubts cleared up; NULL: not ours. Where they proved right FD's cookie is in *RET_COOKIE. */
 struct s5_record *s5_connect_known(struct s5_engine *e, int fd, uint64_t *ret_cookie);
 static inline struct s5_record *s5_connect_record(struct s5_engine *e, int fd)
 {
@@ -126,13 +128,11 @@ uint64_t s5_connect_cookie(struct s5_engine *e, int fd);
 bool s5_connect_same(struct s5_engine *e, const struct s5_record *record, int fd);
 /* FD is not what its slot says (any more): forget it. True when it was so. */
 bool s5_connect_stale(struct s5_engine *e, int fd);
-/* RECORD's flight, held so that it stays what it is until s5_flight_release; NULL when RECORD is
- * not in flight or its flight was reclaimed. */
+/* RECORD's flight, held until s5_flight_release; NULL when it is not in flight or that was reclaimed. */
 struct s5_flight *s5_connect_pinned(const struct s5_record *record);
 /* What RECORD's flight came to: 0, or its error, which is thereby fetched and forgotten. */
 int s5_connect_outcome(struct s5_engine *e, struct s5_record *record, int fd);
 void s5_connect_log_unreachable(struct s5_engine *e, uint32_t server_index, int error);
-
 /* --- epoll.c: change every registration of FD to what a negotiation needs, or back --- */
 void s5_epoll_borrow_slot(struct s5_engine *e, int fd, struct s5_slot *slot);
 void s5_epoll_give_back_slot(struct s5_engine *e, int fd, struct s5_slot *slot);

@@ -28,13 +28,13 @@ int s5_hidden_keep(struct s5_engine *e, int fd)
         s5_connect_forget(e, fd);
         s5_registry_unwatch_all(&e->registry, fd);
     }
-    struct s5_record *record = s5_registry_add(&e->registry, fd);
-    if (!record) {
-        e->real->close(fd);
-        return -ENOBUFS;
-    }
-    atomic_store(&record->state, S5_RECORD_HIDDEN);
-    return fd;
+    struct s5_record *record = s5_registry_new(&e->registry);
+    if (record)
+        atomic_store(&record->state, S5_RECORD_HIDDEN);
+    if (record && s5_registry_enter(&e->registry, fd, record) == 0)
+        return fd;
+    e->real->close(fd);
+    return -ENOBUFS;
 }
 
 int s5_hidden_take(struct s5_engine *e, int fd)

@@ -74,29 +74,56 @@ void s5_closefrom(struct s5_engine *e, int first)
     errno = saved;
 }
 
-/* TO is a second name of FD now. */
-static int doubled(struct s5_engine *e, int fd, int to)
+/* A descriptor that is about to be duplicated: its record, held since another thread may close it meanwhile. */
+struct original {
+    int fd;
+    bool owns; /* false: nothing is changed */
+    struct s5_record *record;
+};
+
+static struct original original(struct s5_engine *e, int fd)
 {
-    if (!s5_engine_owns_memory(e) || s5_engine_inside)
-        return to;
-    if (!s5_registry_foreign(&e->registry, to)) { /* of a life before */
+    struct original from = {fd, !s5_engine_inside && s5_engine_owns_memory(e), NULL};
+    if (from.owns)
+        from.record = s5_connect_hold(e, fd);
+    return from;
+}
+
+/* TO names RECORD's socket, unless FD was closed, and became another's, before it was duplicated. */
+static bool share(struct s5_engine *e, const struct original *from, int to)
+{
+    if (s5_registry_find(&e->registry, from->fd) != from->record && !s5_connect_same(e, from->record, to))
+        return true;
+    int r;
+    while ((r = s5_registry_share(&e->registry, to, from->record)) == -EALREADY)
+        s5_connect_forget(e, to);
+    return r == 0;
+}
+
+/* FROM has a second name now, TO; or a call that would give it one failed, with TO. */
+static int doubled(struct s5_engine *e, const struct original *from, int to)
+{
+    if (to >= 0 && from->owns && !s5_registry_foreign(&e->registry, to)) { /* of a life before */
         s5_connect_forget(e, to);
         s5_registry_unwatch_all(&e->registry, to);
     }
-    struct s5_record *record = s5_connect_record(e, fd);
-    if (!record)
-        s5_registry_note_dup(&e->registry, fd, to);
-    else if (s5_registry_share(&e->registry, to, record) < 0) {
+    if (to >= 0 && from->owns && !from->record)
+        s5_registry_note_dup(&e->registry, from->fd, to);
+    if (!from->record)
+        return to;
+    if (to >= 0 && !share(e, from, to)) {
         e->real->close(to);
-        return -EMFILE;
+        to = -EMFILE;
     }
+    s5_connect_let_go(e, from->record);
     return to;
 }
 
 int s5_dup(struct s5_engine *e, int fd)
 {
+    struct original from = original(e, fd);
     int to = e->real->dup(fd);
-    return to < 0 ? -errno : doubled(e, fd, to);
+    return doubled(e, &from, to < 0 ? -errno : to);
 }
 
 static void move_hidden(struct s5_engine *e, int hidden)
@@ -147,20 +174,27 @@ int s5_dup3(struct s5_engine *e, int fd, int to, int flags, bool dup2)
         moved = make_way(e, to);
         s5_connect_forget(e, to);
     }
+    struct original from = original(e, fd);
     int r = dup2 ? e->real->dup2(fd, to) : e->real->dup3(fd, to, flags);
     if (moved)
         way_is_made(e);
-    if (r < 0)
-        return -errno;
-    return fd == to ? r : doubled(e, fd, r);
+    r = r < 0 ? -errno : r;
+    if (fd != to)
+        return doubled(e, &from, r);
+    if (from.record)
+        s5_connect_let_go(e, from.record);
+    return r;
 }
 
 int s5_fcntl(struct s5_engine *e, int fd, int command, long arg)
 {
+    bool duplicates = command == F_DUPFD || command == F_DUPFD_CLOEXEC;
+    struct original from = {fd, false, NULL};
+    if (duplicates)
+        from = original(e, fd);
     int r = e->real->fcntl(fd, command, arg);
-    if (r < 0)
-        return -errno;
-    return command == F_DUPFD || command == F_DUPFD_CLOEXEC ? doubled(e, fd, r) : r;
+    r = r < 0 ? -errno : r;
+    return duplicates ? doubled(e, &from, r) : r;
 }
 
 /* --- exec --- */
@@ -213,21 +247,10 @@ static void adopt_flight(struct s5_engine *e, struct s5_tree *tree, int fd, uint
         struct s5_flight *f = &tree->flights[i];
         if (f->cookie != cookie || atomic_load(&f->phase) == S5_FLIGHT_FREE)
             continue;
-        struct s5_record *record = NULL;
-        if (s5_engine_knows(e, f->server_index))
-            record = s5_registry_add(&e->registry, fd);
-        if (!record) {
-            e->real->shutdown(fd, SHUT_RDWR); /* half of a negotiation is no connection */
-            return;
-        }
-        record->cookie = cookie;
-        record->peer = f->peer;
+        struct s5_record *record;
         /* The reference is the one the program before us held. */
-        atomic_store(&record->flight, f);
-        record->flight_generation = atomic_load(&f->generation);
-        atomic_store(&record->state, S5_RECORD_FLYING);
-        if (s5_registry_take_off(&e->registry, record) < 0)
-            s5_registry_remove(&e->registry, fd);
+        if (!s5_engine_knows(e, f->server_index) || s5_connect_new_record(e, fd, fd, f, &record) < 0)
+            e->real->shutdown(fd, SHUT_RDWR); /* half of a negotiation is no connection */
         return;
     }
 }
@@ -244,8 +267,7 @@ static void adopt_one(struct s5_engine *e, struct s5_tree *tree, int fd)
             adopt_flight(e, tree, fd, cookie);
         return;
     }
-    struct s5_record *record =
-        s5_nameserver_adopt(e, fd, &peer) ? NULL : s5_registry_add(&e->registry, fd);
+    struct s5_record *record = s5_nameserver_adopt(e, fd, &peer) ? NULL : s5_registry_new(&e->registry);
     if (!record)
         return;
     record->cookie = cookie;
@@ -254,6 +276,7 @@ static void adopt_one(struct s5_engine *e, struct s5_tree *tree, int fd)
     if (more)
         more->local = local;
     atomic_store(&record->state, S5_RECORD_READY);
+    s5_registry_enter(&e->registry, fd, record);
 }
 
 void s5_life_adopt(struct s5_engine *e)

@@ -93,12 +93,16 @@ int s5_listener_renew(struct s5_engine *e, struct s5_record *record)
 
 /* --- beginning --- */
 
-static void share_duplicates(struct s5_engine *e, struct s5_record *record, int fd)
+static void share_duplicates(struct s5_engine *e, int fd)
 {
     uint32_t at = 0;
+    struct s5_record *record = s5_connect_hold(e, fd);
+    if (!record)
+        return;
     for (int other; (other = s5_registry_next_dup(&e->registry, fd, &at)) >= 0;)
         if (s5_registry_foreign(&e->registry, other) && s5_connect_cookie(e, other) == record->cookie)
             s5_registry_share(&e->registry, other, record);
+    s5_connect_let_go(e, record);
 }
 
 /* What FD's socket can be called at: into L, 0 or -errno. */
@@ -125,9 +129,14 @@ static struct s5_record *make_record(struct s5_engine *e, int fd, struct s5_list
     struct s5_record *record = s5_connect_record(e, fd);
     struct s5_record *known = record;
     if (!record)
-        record = s5_registry_add(&e->registry, fd);
-    if (!record || !s5_registry_more(&e->registry, record))
+        record = s5_registry_new(&e->registry);
+    if (!record)
         return NULL;
+    if (!s5_registry_more(&e->registry, record)) {
+        if (!known)
+            s5_registry_free(&e->registry, record);
+        return NULL;
+    }
     if (!known)
         record->more->port = 0;
     record->cookie = s5_connect_cookie(e, fd);
@@ -136,9 +145,13 @@ static struct s5_record *make_record(struct s5_engine *e, int fd, struct s5_list
     record->more->mirror = atomic_load(&e->pid);
     record->more->serial = 0;
     record->more->control = record->more->bell = record->more->mailbox = -1;
-    share_duplicates(e, record, fd);
     atomic_store(&record->state, S5_RECORD_LISTENING);
     s5_registry_listens(&e->registry, 1);
+    if (!known && s5_registry_enter(&e->registry, fd, record) < 0) {
+        s5_registry_listens(&e->registry, -1);
+        return NULL;
+    }
+    share_duplicates(e, fd);
     return record;
 }
 

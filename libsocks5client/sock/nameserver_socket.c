@@ -105,11 +105,11 @@ static struct s5_asker *enlist(struct s5_engine *e, int fd, enum s5_asker_kind k
     if (!all || i == S5_NAMESERVER_SOCKETS)
         return NULL;
     struct s5_asker *a = &all[i];
-    struct s5_record *record = s5_registry_add(&e->registry, fd);
+    struct s5_record *record = s5_registry_new(&e->registry);
     struct s5_record_more *more = record ? s5_registry_more(&e->registry, record) : NULL;
     if (!more) {
         if (record)
-            s5_registry_remove(&e->registry, fd);
+            s5_registry_free(&e->registry, record);
         atomic_store(&a->kind, S5_ASKER_FREE);
         return NULL;
     }
@@ -121,7 +121,12 @@ static struct s5_asker *enlist(struct s5_engine *e, int fd, enum s5_asker_kind k
     atomic_store(&more->asker, i + 1);
     atomic_store(&record->state, S5_RECORD_READY);
     s5_registry_attend(&e->registry, 1);
-    return a;
+    atomic_store(&record->fd, fd);
+    s5_registry_publish(record);
+    if (s5_registry_name(&e->registry, fd, record) == 0)
+        return a;
+    s5_connect_let_go(e, record); /* and of its place among them */
+    return NULL;
 }
 
 /* --- the socket's own address --- */

@@ -38,26 +38,42 @@ struct s5_record_more {
     _Atomic int32_t mailbox; /* where the two of the latest BIND are */
 };
 
-/* Small: with its slot it is what a connection costs for as long as it lasts. */
+/* Small: with its slot it is what a connection costs for as long as it lasts. It is filled while nobody else knows
+ * it; from s5_registry_publish() to s5_registry_free() it is alive. */
 struct s5_record {
-    _Atomic uint32_t state; /* enum s5_record_state */
-    _Atomic uint32_t refs;  /* slots that name it, and threads that hold it */
-    _Atomic int32_t fd;     /* one of them */
-    int32_t error;          /* negative errno, when FAILED (0: the kernel keeps it, SO_ERROR), or
-                             * NAMED: what the server said to a BIND */
-    uint32_t number;        /* its own index + 1, for good */
-    union {
-        _Atomic uint32_t next_free; /* index + 1 in the free list, when FREE */
-        _Atomic uint32_t flying_at; /* place in the list of those in flight */
-    };
-    uint32_t server_index;  /* in the policy, for log lines; set when settled */
+    _Atomic uint32_t refs;   /* slots that name it, and threads that hold it; 0: not alive */
+    _Atomic uint32_t state;  /* enum s5_record_state */
+    _Atomic int32_t fd;      /* a descriptor that names it; -1: none does */
+    int32_t error;           /* negative errno, when FAILED (0: the kernel keeps it, SO_ERROR), or
+                              * NAMED: what the server said to a BIND */
+    uint32_t number;         /* its own index + 1, for good */
+    _Atomic uint32_t next_free; /* index + 1 in the free list */
+    _Atomic uint32_t in_flight; /* place + 1 in the list of those in flight; 0: not in it */
+    uint16_t server_index;   /* in the policy, for log lines; set when settled */
+    uint16_t relayed;        /* number + 1 of the association, when RELAYED; else 0 */
     _Atomic uint32_t flight_generation;
-    uint32_t relayed;       /* number + 1 of the association, when RELAYED; else 0 */
     _Atomic uint32_t forked; /* the last fork of this process that took a reference for its child */
     struct s5_flight *_Atomic flight; /* while FLYING; one reference */
     uint64_t cookie;          /* SO_COOKIE of the socket */
     struct s5_record_more *_Atomic more; /* NULL until the first time, see s5_registry_more */
     struct s5_endpoint peer;             /* the application's, when FLYING or READY */
 };
+
+/* A reference for the time a thread is at RECORD, which may be closed meanwhile: it is not given back before.
+ * hold: false, it is not alive. let_go: true, it has neither name nor holder now, and the caller disposes of it
+ * (s5_connect_let_go() does both). */
+static inline bool s5_record_hold(struct s5_record *record)
+{
+    uint32_t refs = atomic_load(&record->refs);
+    do {
+        if (!refs)
+            return false;
+    } while (!atomic_compare_exchange_weak(&record->refs, &refs, refs + 1));
+    return true;
+}
+static inline bool s5_record_let_go(struct s5_record *record)
+{
+    return atomic_fetch_sub(&record->refs, 1) == 1;
+}
 
 #endif

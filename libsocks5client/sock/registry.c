@@ -117,10 +117,9 @@ static inline void set_relayed(struct s5_registry *r, int fd, struct s5_slot *sl
         change_relayed(r, fd, slot, relayed);
 }
 
-struct s5_record *s5_registry_add(struct s5_registry *r, int fd)
+struct s5_record *s5_registry_new(struct s5_registry *r)
 {
-    struct s5_slot *slot = s5_registry_make(r, fd);
-    struct s5_record *record = slot ? record_take(r) : NULL;
+    struct s5_record *record = record_take(r);
     if (!record)
         return NULL;
     record->error = 0; /* its flight and association went when it was given back */
@@ -128,41 +127,50 @@ struct s5_record *s5_registry_add(struct s5_registry *r, int fd)
     struct s5_record_more *more = atomic_load_explicit(&record->more, memory_order_relaxed);
     if (__builtin_expect(more != NULL, 0))
         more->local.len = 0;
-    atomic_store_explicit(&record->fd, fd, memory_order_release); /* behind the flight's */
-    atomic_store_explicit(&record->refs, 1, memory_order_relaxed);
-    set_relayed(r, fd, slot, 0);
-    atomic_store_explicit(&slot->record, record->number, memory_order_release);
     return record;
 }
 
-struct relaying {
-    struct s5_registry *r;
-    uint32_t relayed;
-};
-
-static void relay_slot(void *user, int fd, struct s5_slot *slot)
+void s5_registry_publish(struct s5_record *record)
 {
-    struct relaying *to = user;
-    set_relayed(to->r, fd, slot, to->relayed);
+    atomic_store_explicit(&record->refs, 1, memory_order_release);
 }
 
-void s5_registry_relay(struct s5_registry *r, struct s5_record *record, uint32_t number)
+int s5_registry_name(struct s5_registry *r, int fd, struct s5_record *record)
 {
-    record->relayed = number + 1;
-    atomic_store(&record->state, S5_RECORD_RELAYED);
-    struct relaying to = {r, record->relayed};
-    s5_registry_each(r, record, relay_slot, &to);
+    struct s5_slot *slot = s5_registry_make(r, fd);
+    uint32_t none = 0;
+    if (!slot)
+        return -ENOBUFS;
+    if (!atomic_compare_exchange_strong(&slot->record, &none, record->number))
+        return -EALREADY;
+    set_relayed(r, fd, slot, record->relayed);
+    return 0;
+}
+
+int s5_registry_enter(struct s5_registry *r, int fd, struct s5_record *record)
+{
+    atomic_store_explicit(&record->fd, fd, memory_order_relaxed);
+    s5_registry_publish(record);
+    int error = s5_registry_name(r, fd, record);
+    if (error == 0)
+        return 0;
+    record->relayed = 0; /* nothing is its own, whoever disposes of it */
+    atomic_store(&record->state, S5_RECORD_FREE);
+    if (s5_record_let_go(record))
+        s5_registry_free(r, record);
+    return error;
 }
 
 int s5_registry_share(struct s5_registry *r, int fd, struct s5_record *record)
 {
-    struct s5_slot *slot = s5_registry_make(r, fd);
-    if (!slot)
-        return -ENOBUFS;
-    atomic_fetch_add(&record->refs, 1);
-    set_relayed(r, fd, slot, record->relayed);
-    atomic_store(&slot->record, record->number);
-    return 0;
+    if (!s5_record_hold(record))
+        return -ESTALE;
+    int error = s5_registry_name(r, fd, record), none = -1;
+    if (error < 0)
+        s5_record_let_go(record); /* the caller's is left */
+    else
+        atomic_compare_exchange_strong(&record->fd, &none, fd);
+    return error;
 }
 
 struct search {
@@ -177,6 +185,21 @@ static void note_other(void *user, int fd, struct s5_slot *slot)
         s->found = fd;
 }
 
+/* FD, which stood for RECORD, names it no more: another name does from now on, or none. Names come and go meanwhile,
+ * so what was written is looked at again. */
+static __attribute__((noinline, cold)) void find_another(struct s5_registry *r, struct s5_record *record, int fd)
+{
+    struct search s, again = {fd, fd};
+    do {
+        s = again;
+        s.found = -1;
+        s5_registry_each(r, record, note_other, &s);
+        atomic_store(&record->fd, s.found);
+        again.found = -1;
+        s5_registry_each(r, record, note_other, &again);
+    } while (s.found != again.found);
+}
+
 struct s5_record *s5_registry_drop(struct s5_registry *r, int fd)
 {
     struct s5_slot *slot = s5_registry_slot(r, fd);
@@ -186,13 +209,10 @@ struct s5_record *s5_registry_drop(struct s5_registry *r, int fd)
     struct s5_record *record = s5_registry_record(r, atomic_exchange(&slot->record, 0));
     if (!record)
         return NULL;
-    if (atomic_fetch_sub(&record->refs, 1) == 1)
+    if (s5_record_let_go(record))
         return record;
-    if (atomic_load(&record->fd) == fd) {
-        struct search s = {-1, fd};
-        s5_registry_each(r, record, note_other, &s);
-        atomic_store(&record->fd, s.found);
-    }
+    if (atomic_load(&record->fd) == fd)
+        find_another(r, record, fd);
     return NULL;
 }
 
@@ -246,7 +266,7 @@ int s5_registry_take_off(struct s5_registry *r, struct s5_record *record)
         if (atomic_load_explicit(&r->flying[at], memory_order_relaxed) ||
             !atomic_compare_exchange_strong(&r->flying[at], &gap, self))
             continue;
-        atomic_store_explicit(&record->flying_at, at, memory_order_relaxed);
+        atomic_store_explicit(&record->in_flight, at + 1, memory_order_relaxed);
         enlist(r, at);
         atomic_fetch_add(&r->flying_count, 1);
         return 0;
@@ -256,8 +276,10 @@ int s5_registry_take_off(struct s5_registry *r, struct s5_record *record)
 
 void s5_registry_land(struct s5_registry *r, struct s5_record *record)
 {
-    uint32_t at = atomic_load_explicit(&record->flying_at, memory_order_relaxed);
-    atomic_store(&r->flying[at], 0);
+    uint32_t at = atomic_load_explicit(&record->in_flight, memory_order_relaxed), self = record->number;
+    if (!at || at > S5_FLYING || !atomic_compare_exchange_strong(&r->flying[at - 1], &self, 0))
+        return;
+    atomic_store_explicit(&record->in_flight, 0, memory_order_relaxed);
     delist(r);
     atomic_fetch_sub(&r->flying_count, 1);
 }
@@ -269,7 +291,7 @@ void s5_registry_listens(struct s5_registry *r, int more)
 
 struct s5_record *s5_registry_flying_at(const struct s5_registry *r, uint32_t at)
 {
-    return s5_registry_record(r, atomic_load_explicit(&r->flying[at], memory_order_acquire));
+    return at < S5_FLYING ? s5_registry_record(r, atomic_load_explicit(&r->flying[at], memory_order_acquire)) : NULL;
 }
 
 void s5_registry_note_dup(struct s5_registry *r, int from, int to)

@@ -116,9 +116,6 @@ static inline bool s5_registry_streams(const struct s5_registry *r, int fd)
                                 memory_order_acquire);
 }
 
-/* RECORD, which one slot names so far, is RELAYED from now on, through association NUMBER. */
-void s5_registry_relay(struct s5_registry *r, struct s5_record *record, uint32_t number);
-
 /* The same, made when missing; NULL: FD is beyond the table, or memory short. */
 struct s5_slot *s5_registry_make(struct s5_registry *r, int fd);
 /* The record of INDEX (+ 1, with or without doubt), NULL for none. */
@@ -145,11 +142,21 @@ static inline bool s5_registry_doubted(const struct s5_slot *slot)
     return atomic_load_explicit(&slot->record, memory_order_acquire) & S5_SLOT_DOUBT;
 }
 
-/* A fresh record under FD (whatever FD named before is let go), NULL when the table is full. */
-struct s5_record *s5_registry_add(struct s5_registry *r, int fd);
-/* FD names RECORD too. 0, or -ENOBUFS. */
+/* A record comes into being in this order: new, filled by the caller, publish, s5_registry_take_off() where it is
+ * in flight, name. So nobody finds one that is not whole, nor under a descriptor before it is in the list. It
+ * ends in the reverse order: drop, land, free.
+ *
+ * new: one that nobody else knows; NULL: the table is full. publish: it is alive, with one reference, the
+ * caller's. name: that is FD's now; -EALREADY: FD names one, which another thread gave it; -ENOBUFS. Then the
+ * reference is the caller's still. enter: publish and name for one that is not in flight; where that fails it is
+ * given back. */
+struct s5_record *s5_registry_new(struct s5_registry *r);
+void s5_registry_publish(struct s5_record *record);
+int s5_registry_name(struct s5_registry *r, int fd, struct s5_record *record);
+int s5_registry_enter(struct s5_registry *r, int fd, struct s5_record *record);
+/* FD names RECORD too. As name; -ESTALE: it is not alive. */
 int s5_registry_share(struct s5_registry *r, int fd, struct s5_record *record);
-/* FD names nothing any more. Returns the record where this was its last name: the caller disposes
+/* FD names nothing any more. Returns the record where this was its last reference: the caller disposes
  * of its flight and gives it back with s5_registry_free. Else NULL, and record->fd is a live one (-1
  * where a thread holds the record, which then disposes of it). */
 struct s5_record *s5_registry_drop(struct s5_registry *r, int fd);
@@ -157,25 +164,9 @@ void s5_registry_free(struct s5_registry *r, struct s5_record *record);
 /* Both, where there is nothing to dispose of. */
 void s5_registry_remove(struct s5_registry *r, int fd);
 
-/* For as long as a thread is at RECORD, which may be closed meanwhile: it is not given back before.
- * hold: false, it has no name any more. let_go: true, it has none now, and the caller disposes of it. */
-static inline bool s5_registry_hold(struct s5_record *record)
-{
-    uint32_t refs = atomic_load(&record->refs);
-    do {
-        if (!refs)
-            return false;
-    } while (!atomic_compare_exchange_weak(&record->refs, &refs, refs + 1));
-    return true;
-}
-static inline bool s5_registry_let_go(struct s5_record *record)
-{
-    return atomic_fetch_sub(&record->refs, 1) == 1;
-}
-
 /* What RECORD has beside itself, from now on; NULL: memory is short. */
 struct s5_record_more *s5_registry_more(struct s5_registry *r, struct s5_record *record);
-/* The list of those in flight. 0, or -ENOBUFS. */
+/* Into the list of those in flight, and out of it where RECORD is in it. 0, or -ENOBUFS. */
 int s5_registry_take_off(struct s5_registry *r, struct s5_record *record);
 void s5_registry_land(struct s5_registry *r, struct s5_record *record);
 /* One LISTENING record more, one less. */

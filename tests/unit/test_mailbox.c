@@ -97,9 +97,10 @@ Test(hidden, are_found_in_order_and_closed_by_us_alone)
 Test(hidden, one_whose_number_is_wanted_moves)
 {
     struct s5_engine *e = fresh();
-    struct s5_record *record = s5_registry_add(&e->registry, 200);
+    struct s5_record *record = s5_registry_new(&e->registry);
     cr_assert_not_null(s5_registry_more(&e->registry, record));
     atomic_store(&record->state, S5_RECORD_LISTENING);
+    cr_assert_eq(s5_registry_enter(&e->registry, 200, record), 0);
     int bell = s5_mailbox_bell(e, 0);
     record->more->bell = bell;
     record->more->control = record->more->mailbox = -1;

@@ -10,6 +10,13 @@ static struct s5_registry *fresh(void)
     return &r;
 }
 
+/* A record of FD's that is not in flight; NULL: there is none left. */
+static struct s5_record *add(struct s5_registry *r, int fd)
+{
+    struct s5_record *record = s5_registry_new(r);
+    return record && s5_registry_enter(r, fd, record) == 0 ? record : NULL;
+}
+
 Test(registry, unknown_descriptors_are_foreign)
 {
     struct s5_registry *r = fresh();
@@ -23,7 +30,7 @@ Test(registry, unknown_descriptors_are_foreign)
 Test(registry, a_record_lives_as_long_as_its_last_name)
 {
     struct s5_registry *r = fresh();
-    struct s5_record *record = s5_registry_add(r, 5);
+    struct s5_record *record = add(r, 5);
     cr_assert_not_null(record);
     cr_assert_not(s5_registry_foreign(r, 5));
     cr_assert_eq(s5_registry_find(r, 5), record);
@@ -33,18 +40,19 @@ Test(registry, a_record_lives_as_long_as_its_last_name)
     cr_assert_eq(s5_registry_find(r, 700), record);
     cr_assert_eq(s5_registry_drop(r, 700), record);
     s5_registry_free(r, record);
-    cr_assert_eq(s5_registry_add(r, 9), record, "a free record is used again");
+    cr_assert_eq(add(r, 9), record, "a free record is used again");
 }
 
 Test(registry, a_full_table_says_so)
 {
     struct s5_registry *r = fresh();
     unsigned n = 0;
-    while (s5_registry_add(r, (int)n))
+    while (add(r, (int)n))
         n++;
     cr_assert_eq(n, S5_RECORDS);
     s5_registry_free(r, s5_registry_drop(r, 17));
-    cr_assert_not_null(s5_registry_add(r, 17));
+    cr_assert_not_null(add(r, 17));
+    cr_assert_null(add(r, 18), "it names one");
     cr_assert_null(s5_registry_make(r, (int)(S5_CHUNKS * S5_CHUNK_SLOTS)));
 }
 
@@ -53,7 +61,7 @@ Test(registry, those_in_flight_are_listed)
     struct s5_registry *r = fresh();
     struct s5_record *records[3];
     for (int i = 0; i < 3; i++) {
-        records[i] = s5_registry_add(r, i);
+        records[i] = add(r, i);
         cr_assert_eq(s5_registry_take_off(r, records[i]), 0);
     }
     cr_assert(s5_registry_flying(r));
@@ -66,11 +74,48 @@ Test(registry, those_in_flight_are_listed)
     cr_assert_not(s5_registry_flying(r));
     struct s5_record *many[100];
     for (int i = 0; i < 100; i++)
-        cr_assert_eq(s5_registry_take_off(r, many[i] = s5_registry_add(r, 10 + i)), 0);
+        cr_assert_eq(s5_registry_take_off(r, many[i] = add(r, 10 + i)), 0);
     cr_assert_eq(s5_registry_flying_top(r), 100);
     for (int i = 0; i < 100; i++)
         s5_registry_land(r, many[i]);
     cr_assert_eq(s5_registry_flying_top(r), 0, "an empty list is short again");
+}
+
+/* Its place is looked for in the list: one that was never in it has none, whatever its fields say. */
+Test(registry, the_end_of_one_leaves_the_places_of_others)
+{
+    struct s5_registry *r = fresh();
+    struct s5_record *gone = add(r, 0), *first = add(r, 1), *none = add(r, 2);
+    cr_assert(s5_registry_take_off(r, gone) == 0 && s5_registry_take_off(r, first) == 0);
+    s5_registry_land(r, gone);
+    s5_registry_free(r, s5_registry_drop(r, 0));
+    struct s5_record *again = add(r, 3); /* which had a place */
+    cr_assert_eq(again, gone);
+    s5_registry_land(r, again);
+    s5_registry_land(r, none);
+    s5_registry_land(r, gone);
+    cr_assert_eq(s5_registry_flying_at(r, 1), first);
+    cr_assert_eq(s5_registry_flying_top(r), 2);
+    cr_assert_eq(atomic_load(&r->flying_count), 1);
+    s5_registry_land(r, first);
+    s5_registry_land(r, first);
+    cr_assert_eq(s5_registry_flying_top(r), 0, "once");
+    cr_assert_null(s5_registry_flying_at(r, S5_FLYING), "there is nothing behind the list");
+}
+
+Test(registry, a_descriptor_names_one_record)
+{
+    struct s5_registry *r = fresh();
+    struct s5_record *first = add(r, 5), *second = s5_registry_new(r);
+    s5_registry_publish(second);
+    cr_assert_eq(s5_registry_name(r, 5, second), -EALREADY);
+    cr_assert_eq(s5_registry_find(r, 5), first);
+    cr_assert_eq(s5_registry_name(r, (int)(S5_CHUNKS * S5_CHUNK_SLOTS), second), -ENOBUFS);
+    cr_assert(s5_record_let_go(second), "it has no other name");
+    s5_registry_free(r, second);
+    cr_assert_eq(s5_registry_share(r, 6, second), -ESTALE, "nobody's");
+    cr_assert(s5_registry_foreign(r, 6));
+    cr_assert(!s5_record_hold(second));
 }
 
 enum { SOME = 6, ROUNDS = 200000 };
@@ -82,12 +127,12 @@ static void *come_and_go(void *arg)
     struct s5_registry *r = shared;
     struct s5_record *own[SOME];
     for (int i = 0; i < SOME; i++)
-        own[i] = s5_registry_add(r, (int)(intptr_t)arg + i);
+        own[i] = add(r, (int)(intptr_t)arg + i);
     for (int round = 0; round < ROUNDS; round++) {
         for (int i = 0; i < SOME; i++)
             s5_registry_take_off(r, own[i]);
         for (int i = 0; i < SOME; i++)
-            beyond += own[i]->flying_at >= s5_registry_flying_top(r);
+            beyond += own[i]->in_flight > s5_registry_flying_top(r);
         for (int i = 0; i < SOME; i++)
             s5_registry_land(r, own[i]);
     }
@@ -112,8 +157,8 @@ Test(registry, more_than_the_list_holds_is_refused)
 {
     struct s5_registry *r = fresh();
     for (unsigned i = 0; i < S5_FLYING; i++)
-        cr_assert_eq(s5_registry_take_off(r, s5_registry_add(r, (int)i)), 0);
-    cr_assert_eq(s5_registry_take_off(r, s5_registry_add(r, (int)S5_FLYING)), -ENOBUFS);
+        cr_assert_eq(s5_registry_take_off(r, add(r, (int)i)), 0);
+    cr_assert_eq(s5_registry_take_off(r, add(r, (int)S5_FLYING)), -ENOBUFS);
 }
 
 Test(registry, registrations_of_several_epolls)
@@ -156,7 +201,7 @@ static void *churn(void *user)
     static _Atomic int next;
     int base = atomic_fetch_add(&next, 1) * 1000;
     for (int i = 0; i < 20000; i++) {
-        struct s5_record *record = s5_registry_add(r, base + i % 500);
+        struct s5_record *record = add(r, base + i % 500);
         if (!record || s5_registry_take_off(r, record) < 0)
             return (void *)1;
         s5_registry_land(r, record);
