@@ -112,12 +112,15 @@ static int attempt(struct s5_engine *e, struct s5_record *record, int fd, int fl
         return -EINVAL;
     if (!l)
         return -ECONNABORTED;
+    if (!s5_record_hold(record)) /* whose next BIND takes its time */
+        return -EBADF;
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
     if (s5_listener_try(e, l)) {
         r = look(e, record, l, fd, flags, ret);
         s5_listener_unlock(l);
     }
     pthread_setcancelstate(cancel, NULL);
+    s5_connect_let_go(e, record);
     return r;
 }
 

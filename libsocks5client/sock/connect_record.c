@@ -37,7 +37,7 @@ static inline void give_back_all(struct s5_engine *e, struct s5_record *record)
     int fd = atomic_load(&record->fd);
     struct s5_slot *slot = s5_registry_slot(&e->registry, fd);
     if (__builtin_expect(!slot || atomic_load(&slot->record) != record->number ||
-                             atomic_load(&record->refs) != 2,
+                             s5_record_refs(record) != 2,
                          0))
         s5_registry_each(&e->registry, record, give_back, e);
     else if (s5_registry_watched(slot))

@@ -222,7 +222,7 @@ static void bereave(struct s5_engine *e, struct s5_record *record)
     if (atomic_load(&record->state) == S5_RECORD_FLYING)
         lose(e, record);
     s5_registry_land(&e->registry, record);
-    if (atomic_load(&record->refs) > 1)
+    if (s5_record_refs(record) > 1)
         s5_record_let_go(record);
 }
 

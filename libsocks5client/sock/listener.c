@@ -173,6 +173,8 @@ int s5_listener_begin(struct s5_engine *e, int fd, const struct s5_server *serve
         s5_listener_release(e, l, s5_listener_generation(l));
         return -ENOBUFS;
     }
+    if (!s5_record_hold(record)) /* closed, with its entry */
+        return -EBADF;
     atomic_store(&l->cookie, record->cookie);
     record->more->mailbox = r = s5_mailbox_make(e);
     if (r >= 0) {
@@ -180,10 +182,10 @@ int s5_listener_begin(struct s5_engine *e, int fd, const struct s5_server *serve
         l->mailbox_fd = record->more->mailbox;
         r = s5_listener_renew(e, record);
     }
-    if (r >= 0)
-        return 0;
-    s5_listener_withdraw(e, record, r);
-    return r;
+    if (r < 0)
+        s5_listener_withdraw(e, record, r);
+    s5_connect_let_go(e, record);
+    return r < 0 ? r : 0;
 }
 
 void s5_listener_withdraw(struct s5_engine *e, struct s5_record *record, int error)
@@ -200,7 +202,7 @@ void s5_listener_withdraw(struct s5_engine *e, struct s5_record *record, int err
 
 void s5_listener_leave(struct s5_engine *e, struct s5_record *record)
 {
-    if (atomic_load(&record->refs) > 1)
+    if (s5_record_refs(record) > 1)
         return;
     /* An epoll instance that was inherited is its maker's: what a child closes changes nothing in
      * it. */

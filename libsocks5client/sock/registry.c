@@ -72,6 +72,8 @@ void s5_registry_free(struct s5_registry *r, struct s5_record *record)
 {
     record->relayed = 0;
     atomic_store(&record->state, S5_RECORD_FREE);
+    uint64_t use = atomic_load_explicit(&record->use, memory_order_relaxed); /* nobody changes it now */
+    atomic_store_explicit(&record->use, ((use >> 32) + 1) << 32, memory_order_relaxed);
     uint64_t head = atomic_load(&r->records_free), next;
     do {
         atomic_store_explicit(&record->next_free, (uint32_t)head, memory_order_relaxed);
@@ -132,7 +134,8 @@ struct s5_record *s5_registry_new(struct s5_registry *r)
 
 void s5_registry_publish(struct s5_record *record)
 {
-    atomic_store_explicit(&record->refs, 1, memory_order_release);
+    uint64_t use = atomic_load_explicit(&record->use, memory_order_relaxed);
+    atomic_store_explicit(&record->use, use + 1, memory_order_release);
 }
 
 int s5_registry_name(struct s5_registry *r, int fd, struct s5_record *record)
@@ -200,6 +203,12 @@ static __attribute__((noinline, cold)) void find_another(struct s5_registry *r, 
     } while (s.found != again.found);
 }
 
+struct s5_record *s5_registry_hold(struct s5_registry *r, struct s5_handle handle)
+{
+    struct s5_record *record = s5_registry_record(r, handle.number);
+    return record && s5_record_hold_again(record, handle) ? record : NULL;
+}
+
 struct s5_record *s5_registry_drop(struct s5_registry *r, int fd)
 {
     struct s5_slot *slot = s5_registry_slot(r, fd);
@@ -222,7 +231,7 @@ void s5_registry_each(struct s5_registry *r, struct s5_record *record,
     uint32_t self = record->number;
     int fd = atomic_load(&record->fd);
     struct s5_slot *slot = s5_registry_slot(r, fd);
-    if (atomic_load(&record->refs) <= 1 && slot &&
+    if (s5_record_refs(record) <= 1 && slot &&
         (atomic_load(&slot->record) & ~S5_SLOT_DOUBT) == self) {
         each(user, fd, slot);
         return;

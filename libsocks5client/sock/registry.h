@@ -156,6 +156,8 @@ int s5_registry_name(struct s5_registry *r, int fd, struct s5_record *record);
 int s5_registry_enter(struct s5_registry *r, int fd, struct s5_record *record);
 /* FD names RECORD too. As name; -ESTALE: it is not alive. */
 int s5_registry_share(struct s5_registry *r, int fd, struct s5_record *record);
+/* HANDLE's record, held; NULL: it has ended. */
+struct s5_record *s5_registry_hold(struct s5_registry *r, struct s5_handle handle);
 /* FD names nothing any more. Returns the record where this was its last reference: the caller disposes
  * of its flight and gives it back with s5_registry_free. Else NULL, and record->fd is a live one (-1
  * where a thread holds the record, which then disposes of it). */

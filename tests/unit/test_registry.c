@@ -118,6 +118,25 @@ Test(registry, a_descriptor_names_one_record)
     cr_assert(!s5_record_hold(second));
 }
 
+Test(registry, a_handle_is_of_one_life)
+{
+    struct s5_registry *r = fresh();
+    struct s5_record *record = add(r, 5);
+    struct s5_handle handle = s5_record_handle(record), none = {0, 0};
+    cr_assert_eq(s5_registry_hold(r, handle), record);
+    cr_assert_null(s5_registry_drop(r, 5), "it is held");
+    cr_assert_eq(s5_registry_hold(r, handle), record, "and alive without a name");
+    cr_assert_not(s5_record_let_go(record));
+    cr_assert(s5_record_let_go(record));
+    cr_assert_null(s5_registry_hold(r, handle), "it has ended");
+    s5_registry_free(r, record);
+    cr_assert_eq(add(r, 5), record);
+    cr_assert_null(s5_registry_hold(r, handle), "it is another");
+    cr_assert_eq(s5_registry_share(r, 6, record), 0);
+    cr_assert_eq(s5_record_refs(record), 2);
+    cr_assert_null(s5_registry_hold(r, none));
+}
+
 enum { SOME = 6, ROUNDS = 200000 };
 static struct s5_registry *shared;
 static _Atomic int beyond; /* the top */
