@@ -6,6 +6,7 @@
  * the kernel gave a connection to somebody else. */
 #include "clock.h"
 #include "error.h"
+#include "inflight.h"
 #include "listener.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -130,7 +131,6 @@ static int wait_for(struct s5_engine *e, struct s5_record *record, int fd, uint6
 {
     struct pollfd p[3] = {
         {record->more->control, POLLIN, 0}, {record->more->bell, POLLIN, 0}, {fd, 0, 0}};
-    struct timespec left;
     uint64_t now = s5_clock_now(), turn = now + S5_CLOCK_SECOND;
     struct s5_listener *l = s5_listener_shared(record);
     if (now >= until)
@@ -139,17 +139,21 @@ static int wait_for(struct s5_engine *e, struct s5_record *record, int fd, uint6
         p[0].fd = p[1].fd = -1;
         turn = now + S5_CLOCK_SECOND / 100;
     }
-    if (e->real->ppoll(p, 3, s5_clock_left(turn < until ? turn : until, now, &left), NULL) >= 0)
+    int r = s5_inflight_poll(e, p, 3, turn < until ? turn : until);
+    if (r == -EINTR && until == S5_CLOCK_NEVER && s5_connect_restarts())
         return 0;
-    if (errno == EINTR)
-        return until == S5_CLOCK_NEVER && s5_connect_restarts() ? 0 : -EINTR;
-    return -errno;
+    return r < 0 ? r : 0;
 }
 
+/* Among several threads that wait for the same listener, the kernel wakes all of them here and gives the
+ * connection to one: the others go on waiting in the kernel. */
 static int real_accept(struct s5_engine *e, int fd, struct sockaddr *addr, socklen_t *len,
                        int flags)
 {
-    int r = e->real->accept4(fd, addr, len, flags);
+    int r = s5_inflight_await(e, fd, POLLIN, S5_RCVTIMEO);
+    if (r < 0)
+        return r;
+    r = e->real->accept4(fd, addr, len, flags);
     return r < 0 ? -errno : r;
 }
 

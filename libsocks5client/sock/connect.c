@@ -6,6 +6,7 @@
  * socket is left in flight; a blocking one is driven here to its end. */
 #include "associate.h"
 #include "clock.h"
+#include "inflight.h"
 #include "listener.h"
 #include "nameserver.h"
 #include <errno.h>
@@ -72,10 +73,15 @@ static int wait_turn(struct s5_engine *e, struct s5_flight *f, int fd, uint64_t 
         return -EINPROGRESS;
     if (s5_flight_shared(f, 2) && now + S5_FLIGHT_NAP < wake) /* the record's and the caller's */
         wake = now + S5_FLIGHT_NAP;
-    int n = e->real->ppoll(&p, 1, s5_clock_left(wake < until ? wake : until, now, &left), NULL);
-    if (n < 0 && errno == EINTR)
+    wake = wake < until ? wake : until;
+    int n;
+    if (__builtin_expect(s5_registry_flying_number(&e->registry) > 1, 0))
+        n = s5_inflight_poll(e, &p, 1, wake);
+    else if ((n = e->real->ppoll(&p, 1, s5_clock_left(wake, now, &left), NULL)) < 0)
+        n = -errno;
+    if (n == -EINTR)
         return s5_connect_restarts() ? 0 : -EINTR;
-    return n < 0 ? -errno : p.revents;
+    return n < 0 ? n : p.revents;
 }
 
 /* What F, which is over, came to, for a call whose descriptor FD may be closed or another socket's by
@@ -256,14 +262,14 @@ static inline __attribute__((always_inline)) int dial(struct s5_engine *e, struc
                 bool nonblock)
 {
     int r = s5_flight_dial(e, f, held, nonblock);
-    if (r == -EINPROGRESS && !atomic_load(&f->missed))
+    if (r == -EINPROGRESS && nonblock && !atomic_load(&f->missed))
         return r;
     /* The kernel restarts a connect() without a time-out; ours gave it one. */
     if (r == -EINTR && (f->patience != S5_CLOCK_NEVER || !s5_connect_restarts()))
         return r;
     if (r < 0 && r != -EINTR && r != -EINPROGRESS)
         return unreachable(e, record, f, fd, held, r);
-    if (!nonblock && r != -EINPROGRESS)
+    if (!nonblock)
         return drive(e, record, f, fd, held, f->patience, r == 0 ? POLLOUT : 0);
     if (s5_connect_turn(e, record, r == 0 ? POLLOUT : 0) < S5_TURN_OVER)
         return -EINPROGRESS;
@@ -278,6 +284,8 @@ static int fly(struct s5_engine *e, int fd, struct s5_flight *f)
     struct s5_record *record;
     bool nonblock = nonblocking(e, fd);
     int held = nonblock ? fd : hold_socket(e, fd);
+    uint32_t driver = nonblock ? 0 : atomic_load_explicit(&e->process_number, memory_order_relaxed);
+    atomic_store_explicit(&f->driver, driver, memory_order_relaxed);
     int r = s5_connect_new_record(e, fd, held, f, &record);
     if (r == 0) {
         struct s5_slot *slot = s5_registry_slot(&e->registry, fd);
@@ -288,6 +296,7 @@ static int fly(struct s5_engine *e, int fd, struct s5_flight *f)
         if (__builtin_expect(s5_registry_has_dups(&e->registry), 0))
             find_duplicates(e, fd);
         r = dial(e, record, f, fd, held, nonblock);
+        atomic_store_explicit(&f->driver, 0, memory_order_relaxed); /* where a signal ended the call */
     }
     let_go_of_socket(e, fd, held);
     return r;
@@ -347,6 +356,15 @@ static int real_connect(struct s5_engine *e, int fd, const struct sockaddr *addr
     return e->real->connect(fd, addr, len) == 0 ? 0 : -errno;
 }
 
+static int connect_directly(struct s5_engine *e, int fd, const struct sockaddr *addr, socklen_t len,
+                            uint8_t kind)
+{
+    if (__builtin_expect(!s5_registry_flying_number(&e->registry), 1) || kind != S5_PROTO_TCP ||
+        nonblocking(e, fd))
+        return real_connect(e, fd, addr, len);
+    return s5_inflight_connect(e, fd, addr, len);
+}
+
 /* connect(AF_UNSPEC) on a socket that has a record. A listener stops listening. */
 static int disconnect(struct s5_engine *e, int fd, const struct sockaddr *addr, socklen_t len)
 {
@@ -360,11 +378,12 @@ static int disconnect(struct s5_engine *e, int fd, const struct sockaddr *addr, 
 }
 
 /* NAME was given a stand-in since rules may lead it to a server, and at this port they do not. */
-static int connect_direct(struct s5_engine *e, int fd, int family, const struct s5_addr *name)
+static int connect_direct(struct s5_engine *e, int fd, int family, const struct s5_addr *name,
+                          uint8_t kind)
 {
     struct s5_endpoint at;
     int r = s5_resolve_direct(e, name, family, &at);
-    return r < 0 ? r : real_connect(e, fd, &at.any, at.len);
+    return r < 0 ? r : connect_directly(e, fd, &at.any, at.len, kind);
 }
 
 static inline __attribute__((always_inline)) int connect_inet(struct s5_engine *e, int fd, const struct sockaddr *addr, socklen_t len,
@@ -395,8 +414,8 @@ static inline __attribute__((always_inline)) int connect_inet(struct s5_engine *
     if (r > 0)
         return via(e, fd, addr, &to, server, cookie);
     if (r == 0 && named)
-        return connect_direct(e, fd, addr->sa_family, &to);
-    return r < 0 ? r : real_connect(e, fd, addr, len);
+        return connect_direct(e, fd, addr->sa_family, &to, kind);
+    return r < 0 ? r : connect_directly(e, fd, addr, len, kind);
 }
 
 int s5_connect(struct s5_engine *e, int fd, const struct sockaddr *addr, socklen_t len)
@@ -440,11 +459,16 @@ static int pending(struct s5_engine *e, int fd)
     return 0;
 }
 
-int s5_connect_await(struct s5_engine *e, int fd, bool nonblock)
+int s5_connect_await(struct s5_engine *e, int fd, int flags, short events)
 {
     struct s5_record *record = s5_connect_flying(e, fd);
-    if (!record)
-        return pending(e, fd);
+    bool nonblock = flags & (MSG_DONTWAIT | MSG_OOB | MSG_ERRQUEUE);
+    if (!record) {
+        int r = pending(e, fd);
+        return r == 0 && !nonblock
+                   ? s5_inflight_await(e, fd, events, events == POLLIN ? S5_RCVTIMEO : S5_SNDTIMEO)
+                   : r;
+    }
     if (nonblock || nonblocking(e, fd))
         return s5_connect_turn(e, record, 0) >= S5_TURN_OVER ? pending(e, fd) : -EAGAIN;
     int r = join(e, record, fd);

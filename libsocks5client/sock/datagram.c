@@ -102,7 +102,7 @@ ssize_t s5_sendmsg(struct s5_engine *e, int fd, const struct msghdr *msg, int fl
     sent = msg ? s5_nameserver_send(e, fd, msg, flags) : -ENOTCONN;
     if (sent != -ENOTCONN)
         return sent;
-    int r = s5_connect_await(e, fd, flags & MSG_DONTWAIT);
+    int r = s5_connect_await(e, fd, flags, POLLOUT);
     if (r == 0 && msg)
         r = leave(e, fd, msg->msg_name, msg->msg_namelen, flags, &way);
     if (r < 0)
@@ -145,7 +145,7 @@ ssize_t s5_write(struct s5_engine *e, int fd, const void *buf, size_t n)
         if (sent != -ENOTSOCK)
             return sent;
     }
-    int r = s5_connect_await(e, fd, false);
+    int r = s5_connect_await(e, fd, 0, POLLOUT);
     ssize_t sent = r < 0 ? r : e->real->write(fd, buf, n);
     return sent < 0 && r == 0 ? -errno : sent;
 }
@@ -158,7 +158,7 @@ ssize_t s5_writev(struct s5_engine *e, int fd, const struct iovec *iov, int n)
         if (sent != -ENOTSOCK)
             return sent;
     }
-    int r = s5_connect_await(e, fd, false);
+    int r = s5_connect_await(e, fd, 0, POLLOUT);
     ssize_t sent = r < 0 ? r : e->real->writev(fd, iov, n);
     return sent < 0 && r == 0 ? -errno : sent;
 }
@@ -168,7 +168,7 @@ ssize_t s5_sendfile(struct s5_engine *e, int fd, int in, off_t *at, size_t n)
 {
     if (s5_associate_of(e, fd))
         return -EINVAL;
-    int r = s5_connect_await(e, fd, false);
+    int r = s5_connect_await(e, fd, 0, POLLOUT);
     ssize_t sent = r < 0 ? r : e->real->sendfile(fd, in, at, n);
     return sent < 0 && r == 0 ? -errno : sent;
 }
@@ -182,7 +182,7 @@ int s5_sendmmsg(struct s5_engine *e, int fd, struct mmsghdr *msgs, unsigned n, i
     sent = s5_nameserver_sendmmsg(e, fd, msgs, n, flags);
     if (sent != -ENOTCONN)
         return sent;
-    int r = s5_connect_await(e, fd, flags & MSG_DONTWAIT);
+    int r = s5_connect_await(e, fd, flags, POLLOUT);
     unsigned may = 0;
     struct way way;
     for (; r == 0 && may < n; may++) {
@@ -217,7 +217,7 @@ ssize_t s5_recvmsg(struct s5_engine *e, int fd, struct msghdr *msg, int flags)
         return n;
     if (s5_nameserver_has(e, fd))
         return s5_nameserver_recvmsg(e, fd, msg, flags);
-    int r = s5_connect_await(e, fd, flags & MSG_DONTWAIT);
+    int r = s5_connect_await(e, fd, flags, POLLIN);
     if (r < 0)
         return r;
     n = e->real->recvmsg(fd, msg, flags);
@@ -244,7 +244,7 @@ ssize_t s5_recvfrom(struct s5_engine *e, int fd, void *buf, size_t n, int flags,
     }
     if (s5_nameserver_has(e, fd))
         return s5_nameserver_recvfrom(e, fd, buf, n, flags, addr, len);
-    int r = s5_connect_await(e, fd, flags & MSG_DONTWAIT);
+    int r = s5_connect_await(e, fd, flags, POLLIN);
     ssize_t got = r < 0 ? r : e->real->recvfrom(fd, buf, n, flags, addr, len);
     return got < 0 && r == 0 ? -errno : got;
 }
@@ -257,7 +257,7 @@ ssize_t s5_read(struct s5_engine *e, int fd, void *buf, size_t n)
         if (got != -ENOTSOCK)
             return got;
     }
-    int r = n ? s5_connect_await(e, fd, false) : 0;
+    int r = n ? s5_connect_await(e, fd, 0, POLLIN) : 0;
     ssize_t got = r < 0 ? r : e->real->read(fd, buf, n);
     return got < 0 && r == 0 ? -errno : got;
 }
@@ -271,7 +271,7 @@ ssize_t s5_readv(struct s5_engine *e, int fd, const struct iovec *iov, int n)
         if (got != -ENOTSOCK)
             return got;
     }
-    int r = s5_connect_await(e, fd, false);
+    int r = s5_connect_await(e, fd, 0, POLLIN);
     ssize_t got = r < 0 ? r : e->real->readv(fd, iov, n);
     return got < 0 && r == 0 ? -errno : got;
 }
@@ -285,7 +285,7 @@ int s5_recvmmsg(struct s5_engine *e, int fd, struct mmsghdr *msgs, unsigned n, i
         return got;
     if (s5_nameserver_has(e, fd))
         return s5_nameserver_recvmmsg(e, fd, msgs, n, flags, timeout);
-    int r = s5_connect_await(e, fd, flags & MSG_DONTWAIT);
+    int r = s5_connect_await(e, fd, flags, POLLIN);
     if (r < 0)
         return r;
     got = e->real->recvmmsg(fd, msgs, n, flags, timeout);

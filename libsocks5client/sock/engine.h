@@ -96,9 +96,9 @@ bool s5_engine_has_ended(const struct s5_engine *e, uint32_t process); /* the on
 
 /* --- connect.c, connect_record.c --- */
 int s5_connect(struct s5_engine *e, int fd, const struct sockaddr *addr, socklen_t len);
-/* 0 when octets of the application may pass on FD now; -EAGAIN while in flight and NONBLOCK (or the
- * description is non-blocking), else waits; what a connect() came to that failed, once. */
-int s5_connect_await(struct s5_engine *e, int fd, bool nonblock);
+/* 0 when octets may pass on FD now; -EAGAIN while in flight and FLAGS (or the description) say not to wait;
+ * what a connect() came to that failed, once. Waits for EVENTS of others while something is in flight. */
+int s5_connect_await(struct s5_engine *e, int fd, int flags, short events);
 /* Make what FLIGHT came to the record's state, once, and put the epoll registrations back. */
 void s5_connect_settle(struct s5_engine *e, struct s5_record *record);
 /* The record of FD where it is in flight (after settling what is over), else NULL. */

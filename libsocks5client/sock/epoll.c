@@ -6,8 +6,11 @@
  * A wait returns events with the application's data; which of them belong to borrowed registrations
  * is found by epoll descriptor and data. One that moved its negotiation on is swallowed. One that
  * moved nothing may belong to another descriptor registered with equal data, and is then passed on.
+ *
+ * What is in flight and not registered with the instance is waited for beside it, by ppoll().
  */
 #include "clock.h"
+#include "inflight.h"
 #include "listener.h"
 #include <errno.h>
 
@@ -81,10 +84,11 @@ int s5_epoll_ctl(struct s5_engine *e, int ep, int op, int fd, struct epoll_event
 
 /* --- events --- */
 
-/* The registration with EP that reports DATA, of the descriptors RECORD has. */
+/* The registration with EP that reports DATA (ANY: or other data), of the descriptors RECORD has. */
 struct match {
     struct s5_engine *e;
     int ep;
+    bool any;
     uint64_t data;
     bool found;
 };
@@ -95,7 +99,7 @@ static void match_slot(void *user, int fd, struct s5_slot *slot)
     struct s5_registration r;
     (void)fd;
     for (unsigned at = 0; s5_registry_registration(&m->e->registry, slot, at, &r); at++)
-        if (r.ep == m->ep && r.data == m->data)
+        if (r.ep == m->ep && (m->any || r.data == m->data))
             m->found = true;
 }
 
@@ -104,7 +108,7 @@ static bool also_others(struct s5_engine *e, int ep, uint64_t data)
 {
     for (unsigned fd = 0; fd < S5_CHUNKS * S5_CHUNK_SLOTS; fd++) {
         struct s5_slot *slot = s5_registry_slot(&e->registry, (int)fd);
-        struct match m = {e, ep, data, false};
+        struct match m = {e, ep, false, data, false};
         if (!slot) {
             fd |= S5_CHUNK_SLOTS - 1;
             continue;
@@ -119,11 +123,21 @@ static bool also_others(struct s5_engine *e, int ep, uint64_t data)
 /* Whether RECORD is registered with EP and DATA; most have one descriptor and one registration. */
 static bool reports(struct s5_engine *e, struct s5_record *record, int ep, uint64_t data)
 {
-    struct match m = {e, ep, data, false};
+    struct match m = {e, ep, false, data, false};
     int fd = atomic_load(&record->fd);
     struct s5_slot *slot = s5_registry_slot(&e->registry, fd);
     if (slot && atomic_load(&slot->ep) == ep + 1 && atomic_load(&slot->data) == data &&
         s5_registry_find(&e->registry, fd) == record)
+        return true;
+    s5_registry_each(&e->registry, record, match_slot, &m);
+    return m.found;
+}
+
+bool s5_epoll_watches(struct s5_engine *e, struct s5_record *record, int ep)
+{
+    struct match m = {e, ep, true, 0, false};
+    struct s5_slot *slot = s5_registry_slot(&e->registry, atomic_load(&record->fd));
+    if (slot && atomic_load(&slot->ep) == ep + 1)
         return true;
     s5_registry_each(&e->registry, record, match_slot, &m);
     return m.found;
@@ -167,6 +181,36 @@ static int real_wait(struct s5_engine *e, int ep, struct epoll_event *events, in
     return e->real->epoll_pwait(ep, events, max, ms, mask);
 }
 
+/* The same while something is in flight that EP does not watch. */
+static int wait_beside(struct s5_engine *e, int ep, struct epoll_event *events, int max,
+                       uint64_t until, const sigset_t *mask)
+{
+    struct s5_pollset set;
+    bool ended = false;
+    s5_pollset_begin(&set);
+    s5_pollset_add(&set, ep, POLLIN);
+    int r = s5_inflight_round(e, &set, ep, until, mask, &ended);
+    s5_pollset_end(&set);
+    if (r > 0 && (r = e->real->epoll_pwait(ep, events, max, 0, NULL)) < 0)
+        r = -errno;
+    return r;
+}
+
+/* One wait for what is due in flight, and no longer than UNTIL. */
+static int wait_once(struct s5_engine *e, int ep, struct epoll_event *events, int max,
+                     uint64_t until, uint64_t now, bool precise, const sigset_t *mask)
+{
+    bool beside;
+    uint64_t due = s5_inflight_due(e, ep, &beside);
+    if (beside && max > 0)
+        return wait_beside(e, ep, events, max, until, mask);
+    bool early = due < until;
+    int n = real_wait(e, ep, events, max, early ? due : until, now, precise && !early, mask);
+    if (n == 0)
+        s5_inflight_expire(e, s5_clock_now());
+    return n < 0 ? -errno : n;
+}
+
 int s5_epoll_wait(struct s5_engine *e, int ep, struct epoll_event *events, int max, int n,
                   const struct timespec *timeout, const sigset_t *mask)
 {
@@ -178,16 +222,10 @@ int s5_epoll_wait(struct s5_engine *e, int ep, struct epoll_event *events, int m
             n = filter(e, ep, events, n);
         if (n > 0)
             break;
-        uint64_t wake = s5_flying_until(e, S5_CLOCK_NEVER);
-        bool early = wake < until;
-        n = real_wait(e, ep, events, max, early ? wake : until, now, precise && !early, mask);
-        if (n < 0)
-            return -errno;
-        if (n > 0 && !s5_registry_flying(&e->registry))
+        n = wait_once(e, ep, events, max, until, now, precise, mask);
+        if (n < 0 || (n > 0 && !s5_registry_flying(&e->registry)))
             break; /* what ended the last one */
         now = s5_clock_now();
-        if (n == 0)
-            s5_flying_expire(e, now);
         if (n == 0 && now >= until)
             break;
     }

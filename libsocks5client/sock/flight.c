@@ -13,6 +13,7 @@
 #include "dissolve.h"
 #include "engine.h"
 #include "identity.h"
+#include "inflight.h"
 #include "reply.h"
 #include "standing.h"
 #include <assert.h>
@@ -126,6 +127,7 @@ void s5_flight_next_reply(struct s5_flight *f)
 struct limit {
     struct s5_timeo own; /* the application's SO_SNDTIMEO; zero: none */
     bool changed;
+    bool brief; /* others are in flight, which the wait for this connection has to carry on */
 };
 
 /* A blocking connect() ends with SO_SNDTIMEO alone: it is the shorter of the application's and
@@ -136,7 +138,7 @@ static void set_limit(struct s5_engine *e, struct s5_flight *f, int fd, struct l
     struct timespec own;
     socklen_t len = sizeof limit->own;
     struct s5_timeo ours = {e->policy->servers[f->server_index].timeout, 0};
-    if (f->again)
+    if (f->again || limit->brief)
         ours = (struct s5_timeo){0, 1};
     limit->changed = false;
     if (e->real->getsockopt(fd, SOL_SOCKET, S5_SNDTIMEO, &limit->own, &len) != 0)
@@ -155,17 +157,19 @@ static void set_limit(struct s5_engine *e, struct s5_flight *f, int fd, struct l
 
 int s5_flight_dial(struct s5_engine *e, struct s5_flight *f, int fd, bool nonblock)
 {
-    struct limit limit = {{0, 0}, false};
+    struct limit limit = {{0, 0}, false, false};
     if (f->server.any.sa_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&f->server.v6.sin6_addr)) {
         int off = 0; /* fails on a bound socket: then connect() says what is wrong */
         e->real->setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
     }
-    if (!nonblock)
+    if (!nonblock) {
+        limit.brief = s5_registry_flying_number(&e->registry) > 1 && s5_inflight_any(e);
         set_limit(e, f, fd, &limit);
+    }
     int r = e->real->connect(fd, &f->server.any, f->server.len) == 0 ? 0 : -errno;
     if (limit.changed)
         e->real->setsockopt(fd, SOL_SOCKET, S5_SNDTIMEO, &limit.own, sizeof limit.own);
-    if (limit.changed && r == -EINPROGRESS && !f->again)
+    if (limit.changed && r == -EINPROGRESS && !f->again && !limit.brief)
         r = -ETIMEDOUT; /* our limit ran out, not the application's */
     atomic_store(&f->phase, S5_FLIGHT_DIALING);
     return r;

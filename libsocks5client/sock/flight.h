@@ -60,6 +60,8 @@ struct s5_flight {
     _Atomic uint32_t knocked;    /* an event came during a turn: who takes it has to look again */
     _Atomic uint64_t wake;       /* ns; when a turn is due at the latest, whatever the socket does */
     _Atomic short wants;         /* POLLIN or POLLOUT: what the next turn waits for */
+    _Atomic uint32_t driver;     /* number of the process in which a blocking call carries it to its
+                                  * end; 0: none, the calls that wait do */
     _Atomic uint32_t next_free;  /* index + 1 in the free list */
     int32_t error;               /* negative errno, when FAILED; 0: SO_ERROR has it */
     bool probing;                /* pipelined to a server of unknown standing: may start anew */

@@ -177,6 +177,10 @@ static inline uint32_t s5_registry_flying_top(const struct s5_registry *r)
 {
     return (uint32_t)atomic_load(&r->flying_list);
 }
+static inline uint32_t s5_registry_flying_number(const struct s5_registry *r)
+{
+    return (uint32_t)(atomic_load_explicit(&r->flying_list, memory_order_relaxed) >> 32);
+}
 /* The record in place AT of the list, or NULL for a gap; places go up to that top. */
 struct s5_record *s5_registry_flying_at(const struct s5_registry *r, uint32_t at);
 

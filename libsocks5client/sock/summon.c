@@ -4,6 +4,7 @@
 #include "called.h"
 #include "clock.h"
 #include "error.h"
+#include "inflight.h"
 #include "ledger.h"
 #include "listener.h"
 #include "reply.h"
@@ -32,13 +33,9 @@ static struct s5_addr anybody(struct s5_engine *e, const struct s5_listener *l)
 
 static int wait_turn(struct s5_engine *e, struct s5_flight *f, int fd)
 {
-    struct timespec left;
     struct pollfd p = {fd, atomic_load(&f->wants), 0};
-    uint64_t wake = atomic_load(&f->wake);
-    int n = e->real->ppoll(&p, 1, s5_clock_left(wake, s5_clock_now(), &left), NULL);
-    if (n < 0)
-        return errno == EINTR ? 0 : -errno;
-    return p.revents;
+    int n = s5_inflight_poll(e, &p, 1, atomic_load(&f->wake));
+    return n < 0 && n != -EINTR ? n : p.revents;
 }
 
 /* Where the server was not reached at all, the kernel knows why. */

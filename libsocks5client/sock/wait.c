@@ -1,7 +1,14 @@
-/* poll() and select() where some of the descriptors are listeners at a server: each of those asks
- * through its control connection, and its bell is added behind the program's set. select() is told
- * in terms of poll(), since hidden descriptors are beyond the numbers it knows. */
+/* poll() and select() while negotiations are in flight, or listeners at a server are there.
+ *
+ * A copy of the program's set is waited on. A listener at a server asks through its control connection, and
+ * its bell stands behind the program's set. A descriptor in flight is not ready for the program: it is left
+ * out, since the round waits for all that is in flight. One that a blocking connect() of another thread
+ * drives asks for what its negotiation needs, so that this wait sees its end. When a negotiation ends, the
+ * set is looked at again.
+ *
+ * select() is told in terms of poll(), since hidden descriptors are beyond the numbers it knows. */
 #include "clock.h"
+#include "inflight.h"
 #include "listener.h"
 #include <errno.h>
 #include <string.h>
@@ -18,56 +25,108 @@ static void refresh(struct s5_engine *e, struct s5_record *record)
     s5_listener_unlock(l);
 }
 
-/* FDS with listeners replaced, bells behind them; the number of all. */
-static nfds_t replace(struct s5_engine *e, struct pollfd *copy, const struct pollfd *fds, nfds_t n)
+/* What is asked of the kernel for P, which is in flight. */
+static struct pollfd ask_in_flight(struct s5_engine *e, const struct pollfd *p)
 {
-    nfds_t all = n;
-    for (nfds_t i = 0; i < n; i++) {
-        struct s5_record *record = fds[i].fd < 0 ? NULL : s5_registry_find(&e->registry, fds[i].fd);
-        copy[i] = (struct pollfd){fds[i].fd, fds[i].events, 0};
-        if (!record || atomic_load(&record->state) != S5_RECORD_LISTENING)
-            continue;
-        refresh(e, record);
-        copy[i].fd = record->more->control;
-        copy[i].events &= POLLIN | POLLRDNORM;
-        copy[all++] = (struct pollfd){record->more->bell, POLLIN, 0};
-    }
-    return all;
+    struct s5_record *record = s5_connect_flying(e, p->fd);
+    struct s5_flight *f = record ? atomic_load(&record->flight) : NULL;
+    if (!f)
+        return (struct pollfd){p->fd, p->events, 0}; /* over by now */
+    return (struct pollfd){s5_inflight_driven(e, f) ? p->fd : -1, atomic_load(&f->wants), 0};
 }
 
-/* What to report: their number. A bell that rings is a listener to look at, which accept() does. */
-static int report(const struct pollfd *copy, struct pollfd *fds, nfds_t n)
+/* SET, from FDS. *RET_FLYING: some are in flight. 0 or -ENOMEM. */
+static int fill(struct s5_engine *e, struct s5_pollset *set, const struct pollfd *fds, nfds_t n,
+                bool *ret_flying)
+{
+    bool listening = atomic_load(&e->registry.listening);
+    *ret_flying = false;
+    set->n = 0;
+    for (nfds_t i = 0; i < n; i++) {
+        struct s5_record *record = fds[i].fd < 0 ? NULL : s5_registry_find(&e->registry, fds[i].fd);
+        uint32_t state = record ? atomic_load(&record->state) : S5_RECORD_FREE;
+        struct pollfd ask = {fds[i].fd, fds[i].events, 0};
+        if (state == S5_RECORD_FLYING) {
+            ask = ask_in_flight(e, &fds[i]);
+            *ret_flying = true;
+        } else if (state == S5_RECORD_LISTENING) {
+            refresh(e, record);
+            ask.fd = record->more->control;
+            ask.events &= POLLIN | POLLRDNORM;
+        }
+        if (s5_pollset_add(set, ask.fd, ask.events) < 0)
+            return -ENOMEM;
+    }
+    for (nfds_t i = 0; listening && i < n; i++) {
+        struct s5_record *record = fds[i].fd < 0 ? NULL : s5_registry_find(&e->registry, fds[i].fd);
+        bool has_bell = record && atomic_load(&record->state) == S5_RECORD_LISTENING;
+        if (set->fds[i].fd != fds[i].fd &&
+            s5_pollset_add(set, has_bell ? record->more->bell : -1, POLLIN) < 0)
+            return -ENOMEM;
+    }
+    return 0;
+}
+
+/* What to report: how many. A bell that rings is a listener to look at, which accept() does. *RET_ENDED
+ * becomes true where a negotiation ended. */
+static int report(struct s5_engine *e, const struct s5_pollset *set, struct pollfd *fds, nfds_t n,
+                  bool *ret_ended)
 {
     int ready = 0;
     nfds_t bell = n;
     for (nfds_t i = 0; i < n; i++) {
-        fds[i].revents = copy[i].revents;
-        if (copy[i].fd != fds[i].fd && copy[bell++].revents)
+        const struct pollfd *got = &set->fds[i];
+        bool replaced = got->fd != fds[i].fd;
+        struct s5_record *record =
+            got->revents && !replaced ? s5_registry_find(&e->registry, got->fd) : NULL;
+        fds[i].revents = got->revents;
+        if (replaced && bell < set->n && set->fds[bell++].revents)
             fds[i].revents |= fds[i].events & (POLLIN | POLLRDNORM);
+        if (record && atomic_load(&record->state) == S5_RECORD_FLYING) {
+            fds[i].revents = 0;
+            *ret_ended |= s5_connect_turn(e, record, got->revents) >= S5_TURN_OVER;
+        } else if (!replaced && got->events != fds[i].events && got->revents) {
+            fds[i].revents = 0; /* another thread ended it since */
+            *ret_ended = true;
+        }
         ready += fds[i].revents != 0;
     }
     return ready;
 }
 
+static int wait_poll(struct s5_engine *e, struct s5_pollset *set, struct pollfd *fds, nfds_t n,
+                     uint64_t until, const sigset_t *mask)
+{
+    for (;;) {
+        bool flying, ended = false;
+        int r = fill(e, set, fds, n, &flying);
+        if (r == 0)
+            r = s5_inflight_round(e, set, -1, until, mask, &ended);
+        if (r < 0)
+            return r;
+        r = report(e, set, fds, n, &ended);
+        ended &= flying; /* else it is none of the program's set */
+        if (r && !ended)
+            return r;
+        uint64_t now = s5_clock_now();
+        if (r)
+            until = now; /* report what is ready now, the one that ended among it */
+        else if (now >= until && !ended)
+            return 0;
+    }
+}
+
 int s5_wait_poll(struct s5_engine *e, struct pollfd *fds, nfds_t n, const struct timespec *timeout,
                  const sigset_t *mask)
 {
-    struct pollfd near[ON_STACK], *copy = near;
-    if (!atomic_load(&e->registry.listening))
-        return s5_poll(e, fds, n, timeout, mask);
+    struct s5_pollset set;
+    int saved = errno;
     if (n > S5_CHUNKS * S5_CHUNK_SLOTS)
         return -EINVAL;
-    if (2 * n > ON_STACK)
-        copy = mmap(NULL, 2 * n * sizeof *copy, PROT_READ | PROT_WRITE,
-                    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (copy == MAP_FAILED)
-        return -ENOMEM;
-    nfds_t all = replace(e, copy, fds, n);
-    int r = s5_poll(e, copy, all, timeout, mask);
-    if (r >= 0)
-        r = report(copy, fds, n);
-    if (copy != near)
-        munmap(copy, 2 * n * sizeof *copy);
+    s5_pollset_begin(&set);
+    int r = wait_poll(e, &set, fds, n, s5_clock_after(timeout), mask);
+    s5_pollset_end(&set);
+    errno = saved;
     return r;
 }
 
@@ -104,34 +163,67 @@ static nfds_t gather(struct pollfd *fds, int n, const fd_set *in, const fd_set *
     return count;
 }
 
-static int scatter(const struct pollfd *fds, nfds_t count, fd_set *in, fd_set *out, fd_set *ex)
+/* The bits that P answers. */
+static int answers(const struct pollfd *p, bool *ret_in, bool *ret_out, bool *ret_ex)
 {
+    *ret_in = p->events & POLLIN && p->revents & IN_ANSWERS;
+    *ret_out = p->events & POLLOUT && p->revents & OUT_ANSWERS;
+    *ret_ex = p->events & POLLPRI && p->revents & POLLPRI;
+    return *ret_in + *ret_out + *ret_ex;
+}
+
+/* How many bits there are to report; -EBADF. poll() also reports what select() was not asked for, a
+ * hang-up of what is to be written for instance: such a descriptor is left out from then on. */
+static int sift(struct pollfd *fds, nfds_t count)
+{
+    bool in, out, ex;
     int bits = 0;
-    for (nfds_t i = 0; i < count; i++)
+    for (nfds_t i = 0; i < count; i++) {
         if (fds[i].revents & POLLNVAL)
             return -EBADF;
-    for (nfds_t i = 0; i < count; i++) {
-        const struct pollfd *p = &fds[i];
-        bool readable = p->events & POLLIN && p->revents & IN_ANSWERS;
-        bool writable = p->events & POLLOUT && p->revents & OUT_ANSWERS;
-        bool urgent = p->events & POLLPRI && p->revents & POLLPRI;
-        if (!readable)
-            clear(in, p->fd);
-        if (!writable)
-            clear(out, p->fd);
-        if (!urgent)
-            clear(ex, p->fd);
-        bits += readable + writable + urgent;
+        int own = answers(&fds[i], &in, &out, &ex);
+        if (!own && fds[i].revents)
+            fds[i].fd = ~fds[i].fd;
+        bits += own;
     }
     return bits;
+}
+
+static void scatter(const struct pollfd *fds, nfds_t count, fd_set *in, fd_set *out, fd_set *ex)
+{
+    bool readable, writable, urgent;
+    for (nfds_t i = 0; i < count; i++) {
+        int fd = fds[i].fd < 0 ? ~fds[i].fd : fds[i].fd;
+        answers(&fds[i], &readable, &writable, &urgent);
+        if (!readable)
+            clear(in, fd);
+        if (!writable)
+            clear(out, fd);
+        if (!urgent)
+            clear(ex, fd);
+    }
+}
+
+static int wait_select(struct s5_engine *e, struct pollfd *fds, nfds_t count,
+                       const struct timespec *timeout, const sigset_t *mask)
+{
+    uint64_t until = s5_clock_after(timeout);
+    struct timespec left;
+    for (;;) {
+        int r = s5_wait_poll(e, fds, count, timeout, mask);
+        if (r > 0)
+            r = sift(fds, count);
+        uint64_t now = s5_clock_now();
+        if (r != 0 || now >= until)
+            return r;
+        timeout = s5_clock_left(until, now, &left);
+    }
 }
 
 int s5_wait_select(struct s5_engine *e, int n, fd_set *in, fd_set *out, fd_set *ex,
                    const struct timespec *timeout, const sigset_t *mask)
 {
     struct pollfd near[ON_STACK], *fds = near;
-    if (!atomic_load(&e->registry.listening))
-        return s5_select(e, n, in, out, ex, timeout, mask);
     if (n < 0 || (unsigned)n > S5_CHUNKS * S5_CHUNK_SLOTS)
         return -EINVAL;
     size_t size = (size_t)n * sizeof *fds;
@@ -140,9 +232,9 @@ int s5_wait_select(struct s5_engine *e, int n, fd_set *in, fd_set *out, fd_set *
     if (fds == MAP_FAILED)
         return -ENOMEM;
     nfds_t count = gather(fds, n, in, out, ex);
-    int r = s5_wait_poll(e, fds, count, timeout, mask);
+    int r = wait_select(e, fds, count, timeout, mask);
     if (r >= 0)
-        r = scatter(fds, count, in, out, ex);
+        scatter(fds, count, in, out, ex);
     if (fds != near)
         munmap(fds, size);
     return r;

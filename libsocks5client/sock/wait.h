@@ -4,6 +4,7 @@
 
 #include <poll.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/epoll.h>
 #include <sys/select.h>
@@ -11,6 +12,7 @@
 #include <time.h>
 
 struct s5_engine;
+struct s5_record;
 
 /* A socket's time-outs as options, in the width of a long: known to every kernel, and to emulators that
  * do not know those of 64 bits which 32-bit machines have since. */
@@ -20,7 +22,7 @@ struct s5_timeo {
     long tv_sec, tv_usec;
 };
 
-/* --- wait.c: poll() and select() of any descriptors --- */
+/* --- wait.c: poll() and select() --- */
 int s5_wait_poll(struct s5_engine *e, struct pollfd *fds, nfds_t n, const struct timespec *timeout,
                  const sigset_t *mask);
 int s5_wait_select(struct s5_engine *e, int n, fd_set *in, fd_set *out, fd_set *ex,
@@ -28,18 +30,12 @@ int s5_wait_select(struct s5_engine *e, int n, fd_set *in, fd_set *out, fd_set *
 /* The point until which a call on FD may block, by the application's own OPTION, S5_RCVTIMEO or
  * S5_SNDTIMEO. */
 uint64_t s5_wait_patience(struct s5_engine *e, int fd, int option);
-/* --- poll.c, select.c, epoll.c: where negotiations are in flight --- */
-int s5_poll(struct s5_engine *e, struct pollfd *fds, nfds_t n, const struct timespec *timeout,
-            const sigset_t *mask);
-int s5_select(struct s5_engine *e, int n, fd_set *in, fd_set *out, fd_set *ex,
-              const struct timespec *timeout, const sigset_t *mask);
+/* --- epoll.c --- */
+/* Whether the epoll instance EP has a registration of RECORD, which is in flight. */
+bool s5_epoll_watches(struct s5_engine *e, struct s5_record *record, int ep);
 int s5_epoll_ctl(struct s5_engine *e, int ep, int op, int fd, struct epoll_event *event);
 /* N events that a real wait on EP has returned already (0: none yet) are looked at first. */
 int s5_epoll_wait(struct s5_engine *e, int ep, struct epoll_event *events, int max, int n,
                   const struct timespec *timeout, const sigset_t *mask);
-/* The nearest deadline of anything in flight (ns; NAP at the latest, where others than the caller may
- * carry on what is), and carrying out those that passed. */
-uint64_t s5_flying_until(struct s5_engine *e, uint64_t nap);
-void s5_flying_expire(struct s5_engine *e, uint64_t now);
 
 #endif

@@ -12,10 +12,10 @@ ECHOING = ["tcp_blocking", "tcp_nonblock_poll", "tcp_nonblock_select", "epoll_be
            "close_connecting", "exec_inherit", "vfork_exec", "spawn", "close_all", "fastopen", "raw_syscall",
            "options_kept", "early_io", "listen_local", "poll_chk", "connect_500", "v4mapped",
            "getaddrinfo_closed", "limits", "storm", "udp_refused", "stream", "raw_calls", "exec_family",
-           "other_names", "under_way", "widths"]
+           "other_names", "under_way", "wait_elsewhere", "widths"]
 STALLING = ["poll_timeout", "early_stalled", "sndtimeo", "eintr"]
 COVERED_ONLY = {"getaddrinfo_closed": "closed", "udp_refused": "refused"}  # third argument
-THREADED = ("close_connecting", "threads_200", "epoll_thread", "poll_shared", "connect_500")
+THREADED = ("close_connecting", "wait_elsewhere", "threads_200", "epoll_thread", "poll_shared", "connect_500")
 WAYS = (("danted", "socksify", s.DANTED, ""),
         ("danted with password", "preload", s.DANTED_AUTH, AUTH),
         ("microsocks", "preload", s.MICROSOCKS, ""),

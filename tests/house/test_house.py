@@ -19,6 +19,8 @@ ROOMS = {"base": "", "core": "base", "gss": "base core", "policy": "base", "shm"
          "preload": "base core policy shm sock door",
          "tools": "base core gss policy shm sock",
          "bridge": "base core gss policy shm sock"}
+# The parts of a room that have a folder of their own.
+FOLDERS = {"sock": ["libsocks5client/wait"]}
 # The policy is one flat block, with all its limits beside it; the public header is the manual;
 # the registry is one structure.
 LONG = {"policy.h": 200, "socks5client.h": 800, "socks.h": 300, "registry.h": 200, "engine.h": 200}
@@ -40,7 +42,8 @@ def text_of(path):
 
 def sources(room, kind="[ch]"):
     below = "/**/*." if room == "include" else "/*."
-    return sorted(glob.glob(folder(room) + below + kind, recursive=True))
+    folders = [folder(room)] + [os.path.join(TOP, name) for name in FOLDERS.get(room, [])]
+    return sorted(path for name in folders for path in glob.glob(name + below + kind, recursive=True))
 
 
 def everything(kind):

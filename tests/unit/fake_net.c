@@ -139,8 +139,10 @@ static void wake(const struct sock *s)
 {
     for (int i = 0; i < SOCKS; i++)
         for (int k = 0; socks[i].kind == EPOLL && k < ITEMS; k++)
-            if (socks[i].items[k].fd >= 0 && socks[i].items[k].sock == index_of(s))
+            if (socks[i].items[k].fd >= 0 && socks[i].items[k].sock == index_of(s)) {
                 socks[i].items[k].ready = true;
+                wake(&socks[i]);
+            }
 }
 
 static void run_script(struct fake_peer *p)
@@ -331,6 +333,18 @@ void fake_close(struct fake_peer *p)
 
 /* --- readiness --- */
 
+static short readiness(const struct sock *s);
+
+/* Whether an epoll instance has something to report. */
+static bool has_events(const struct sock *e)
+{
+    for (int k = 0; k < ITEMS; k++)
+        if (e->items[k].fd >= 0 && e->items[k].ready && !e->items[k].disarmed &&
+            readiness(&socks[e->items[k].sock]) & (short)(e->items[k].events | EPOLLERR | EPOLLHUP))
+            return true;
+    return false;
+}
+
 static short readiness(const struct sock *s)
 {
     bool in = s->shown > s->taken || s->fin || s->shut_in;
@@ -353,6 +367,8 @@ static short readiness(const struct sock *s)
         return (short)(POLLOUT | POLLWRNORM | (s->queued ? POLLIN | POLLRDNORM : 0));
     case TIMER:
         return s->expires && fake_net.now >= s->expires ? POLLIN : 0;
+    case EPOLL:
+        return has_events(s) ? POLLIN : 0;
     default:
         return 0;
     }

@@ -1,0 +1,250 @@
+/* A round of a call that waits.
+ *
+ * 1. The descriptors in flight are added behind the caller's, each with the event that its negotiation
+ *    waits for. Those that a blocking connect() drives are left out, or a hundred threads in connect()
+ *    would wake each other.
+ * 2. ppoll() waits for all of them, until the caller's time-out or the nearest deadline in flight. The
+ *    signal mask is applied by the same call, as the program expects it.
+ * 3. What is ready is stepped. A descriptor that the program is not waiting for may have been closed and
+ *    used again where no hook saw it, so its cookie is compared first.
+ *
+ * A thread that sleeps in the kernel when another begins a negotiation does not carry it on. The thread that
+ * began it does when it waits, or the next call that waits. */
+#include "inflight.h"
+#include "clock.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+
+/* --- sets --- */
+
+static int grow(struct s5_pollset *set)
+{
+    nfds_t room = 4 * set->room;
+    struct pollfd *fds = mmap(NULL, room * sizeof *fds, PROT_READ | PROT_WRITE,
+                              MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (fds == MAP_FAILED)
+        return -ENOMEM;
+    memcpy(fds, set->fds, set->n * sizeof *fds);
+    s5_pollset_end(set);
+    set->fds = fds;
+    set->room = room;
+    return 0;
+}
+
+int s5_pollset_add(struct s5_pollset *set, int fd, short events)
+{
+    if (__builtin_expect(set->n == set->room, 0) && grow(set) < 0)
+        return -ENOMEM;
+    set->fds[set->n++] = (struct pollfd){fd, events, 0};
+    return 0;
+}
+
+void s5_pollset_end(struct s5_pollset *set)
+{
+    if (set->fds != set->near)
+        munmap(set->fds, set->room * sizeof *set->fds);
+}
+
+/* --- what is in flight --- */
+
+/* The record in place AT and its flight, where calls that wait have to carry it on; else NULL. */
+static struct s5_record *left_to_waits(struct s5_engine *e, uint32_t at, struct s5_flight **ret)
+{
+    struct s5_record *record = s5_registry_flying_at(&e->registry, at);
+    struct s5_flight *f = record ? atomic_load(&record->flight) : NULL;
+    *ret = f;
+    return f && !s5_inflight_driven(e, f) ? record : NULL;
+}
+
+bool s5_inflight_any(struct s5_engine *e)
+{
+    uint32_t top = s5_registry_flying_top(&e->registry);
+    struct s5_flight *f;
+    for (uint32_t at = 0; at < top; at++)
+        if (left_to_waits(e, at, &f))
+            return true;
+    return false;
+}
+
+uint64_t s5_inflight_due(struct s5_engine *e, int ep, bool *ret_beside)
+{
+    uint64_t due = S5_CLOCK_NEVER;
+    uint32_t top = s5_registry_flying_top(&e->registry);
+    struct s5_flight *f;
+    *ret_beside = false;
+    for (uint32_t at = 0; at < top; at++) {
+        struct s5_record *record = left_to_waits(e, at, &f);
+        uint64_t wake = record ? atomic_load_explicit(&f->wake, memory_order_relaxed) : due;
+        due = wake < due ? wake : due;
+        if (record && !*ret_beside)
+            *ret_beside = !s5_epoll_watches(e, record, ep);
+    }
+    return due;
+}
+
+void s5_inflight_expire(struct s5_engine *e, uint64_t now)
+{
+    uint32_t top = s5_registry_flying_top(&e->registry);
+    struct s5_flight *f;
+    for (uint32_t at = 0; at < top; at++) {
+        struct s5_record *record = left_to_waits(e, at, &f);
+        if (record && atomic_load_explicit(&f->wake, memory_order_relaxed) <= now)
+            s5_connect_turn(e, record, 0);
+    }
+}
+
+/* --- a round --- */
+
+/* Adds what is in flight, and what is due first to *DUE. Another thread that reads the last octet of a
+ * negotiation leaves nothing on the socket that would end this wait, so it is looked at again at NAP. */
+static int add_all(struct s5_engine *e, struct s5_pollset *set, int ep, uint64_t nap, uint64_t *due)
+{
+    uint32_t top = s5_registry_flying_top(&e->registry);
+    struct s5_flight *f;
+    *due = S5_CLOCK_NEVER;
+    for (uint32_t at = 0; at < top; at++) {
+        struct s5_record *record = left_to_waits(e, at, &f);
+        if (!record)
+            continue;
+        if (atomic_load(&f->phase) >= S5_FLIGHT_READY) { /* by another process */
+            s5_connect_settle(e, record);
+            continue;
+        }
+        uint64_t wake = atomic_load_explicit(&f->wake, memory_order_relaxed);
+        if (ep < 0 || !s5_epoll_watches(e, record, ep)) {
+            if (s5_pollset_add(set, atomic_load(&record->fd), atomic_load(&f->wants)) < 0)
+                return -ENOMEM;
+            wake = nap < wake && s5_flight_shared(f, 1) ? nap : wake;
+        }
+        *due = wake < *due ? wake : *due;
+    }
+    return 0;
+}
+
+/* True where its negotiation ended. */
+static bool step(struct s5_engine *e, int fd, short events)
+{
+    struct s5_record *record = s5_registry_find(&e->registry, fd);
+    if (!record || atomic_load(&record->state) != S5_RECORD_FLYING)
+        return false;
+    if (s5_connect_stale(e, fd))
+        return true;
+    return s5_connect_turn(e, record, events) >= S5_TURN_OVER;
+}
+
+static int count(const struct pollfd *fds, nfds_t n)
+{
+    int ready = 0;
+    for (nfds_t i = 0; i < n; i++)
+        ready += fds[i].revents != 0;
+    return ready;
+}
+
+/* The program's set alone is as large as the kernel takes: what is in flight is looked at by turns. */
+static int look_by_turns(struct s5_engine *e, struct s5_pollset *set, nfds_t own, uint64_t until,
+                         uint64_t now, const sigset_t *mask)
+{
+    struct timespec left;
+    uint64_t nap = now + S5_FLIGHT_NAP;
+    int r = e->real->ppoll(set->fds, own, s5_clock_left(nap < until ? nap : until, now, &left), mask);
+    for (nfds_t i = own; r >= 0 && i < set->n; i++)
+        set->fds[i].revents = set->fds[i].events;
+    return r;
+}
+
+int s5_inflight_round(struct s5_engine *e, struct s5_pollset *set, int ep, uint64_t until,
+                      const sigset_t *mask, bool *ret_ended)
+{
+    nfds_t own = set->n;
+    uint64_t now = s5_clock_now(), due;
+    struct timespec left;
+    int r = add_all(e, set, ep, now + S5_FLIGHT_NAP, &due);
+    if (r == 0) {
+        const struct timespec *limit = s5_clock_left(due < until ? due : until, now, &left);
+        r = e->real->ppoll(set->fds, set->n, limit, mask);
+        if (r < 0 && errno == EINVAL && set->n > own)
+            r = look_by_turns(e, set, own, until, now, mask);
+        r = r < 0 ? -errno : r;
+    }
+    if (r >= 0) {
+        r = count(set->fds, own);
+        for (nfds_t i = own; i < set->n; i++)
+            if (set->fds[i].revents)
+                *ret_ended |= step(e, set->fds[i].fd, set->fds[i].revents);
+        if (due != S5_CLOCK_NEVER)
+            s5_inflight_expire(e, s5_clock_now());
+    }
+    set->n = own;
+    return r;
+}
+
+int s5_inflight_poll(struct s5_engine *e, struct pollfd *fds, nfds_t n, uint64_t until)
+{
+    struct s5_pollset set;
+    bool ended = false;
+    int r = 0;
+    s5_pollset_begin(&set);
+    for (nfds_t i = 0; r == 0 && i < n; i++)
+        r = s5_pollset_add(&set, fds[i].fd, fds[i].events);
+    if (r == 0)
+        r = s5_inflight_round(e, &set, -1, until, NULL, &ended);
+    for (nfds_t i = 0; i < n; i++)
+        fds[i].revents = r > 0 ? set.fds[i].revents : 0;
+    s5_pollset_end(&set);
+    return r;
+}
+
+/* --- before a call that may block --- */
+
+int s5_inflight_await(struct s5_engine *e, int fd, short events, int option)
+{
+    int saved = errno, r = 0;
+    if (!s5_inflight_any(e))
+        return 0;
+    int flags = e->real->fcntl(fd, F_GETFL, 0);
+    uint64_t until = flags < 0 || (flags & O_NONBLOCK) ? 0 : s5_wait_patience(e, fd, option);
+    /* Where nothing is in flight any more, the call waits by itself, unless a part of its time is over. */
+    while (until && r == 0 && (until != S5_CLOCK_NEVER || s5_inflight_any(e))) {
+        struct pollfd p = {fd, events, 0};
+        r = s5_inflight_poll(e, &p, 1, until);
+        if (r == -EINTR && until == S5_CLOCK_NEVER && s5_connect_restarts())
+            r = 0;
+        else if (r == 0 && s5_clock_now() >= until)
+            r = -EAGAIN;
+    }
+    errno = saved;
+    return r < 0 && r != -ENOMEM ? r : 0;
+}
+
+/* --- a direct connect() --- */
+
+static int real_connect(struct s5_engine *e, int fd, const struct sockaddr *addr, socklen_t len)
+{
+    return e->real->connect(fd, addr, len) == 0 ? 0 : -errno;
+}
+
+/* SO_SNDTIMEO ends the call after a moment. The connection attempt goes on by itself, and is waited for
+ * beside what is in flight. Then the call is made again, as after a signal. */
+int s5_inflight_connect(struct s5_engine *e, int fd, const struct sockaddr *addr, socklen_t len)
+{
+    const struct s5_timeo moment = {0, 1};
+    struct s5_timeo own;
+    socklen_t size = sizeof own;
+    uint64_t until = s5_inflight_any(e) ? s5_wait_patience(e, fd, S5_SNDTIMEO) : 0;
+    if (!until || e->real->getsockopt(fd, SOL_SOCKET, S5_SNDTIMEO, &own, &size) != 0 ||
+        e->real->setsockopt(fd, SOL_SOCKET, S5_SNDTIMEO, &moment, sizeof moment) != 0)
+        return real_connect(e, fd, addr, len);
+    int r = real_connect(e, fd, addr, len);
+    e->real->setsockopt(fd, SOL_SOCKET, S5_SNDTIMEO, &own, sizeof own);
+    while (r == -EINPROGRESS && s5_clock_now() < until) {
+        struct pollfd p = {fd, POLLOUT, 0};
+        int n = s5_inflight_poll(e, &p, 1, until);
+        if (n == -EINTR && (until != S5_CLOCK_NEVER || !s5_connect_restarts()))
+            return n;
+        if (n > 0 || (n < 0 && n != -EINTR))
+            return real_connect(e, fd, addr, len);
+    }
+    return r;
+}

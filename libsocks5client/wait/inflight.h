@@ -1,0 +1,61 @@
+/* What is in flight while a call of the program waits.
+ *
+ * A negotiation that no blocking connect() carries on makes progress in the calls that wait: poll, select
+ * and epoll of any descriptors, and blocking calls on other sockets. Each of them waits for the descriptors
+ * in flight too, steps what becomes ready, and reports nothing of it. */
+#ifndef S5_INFLIGHT_H
+#define S5_INFLIGHT_H
+
+#include "engine.h"
+
+#define S5_POLLSET_NEAR 128
+
+/* Descriptors to wait for: the caller's, and those of a round behind them. Begin it, add, end it. */
+struct s5_pollset {
+    struct pollfd *fds; /* near, or memory that is mapped */
+    nfds_t n, room;
+    struct pollfd near[S5_POLLSET_NEAR];
+};
+
+static inline void s5_pollset_begin(struct s5_pollset *set)
+{
+    set->fds = set->near;
+    set->n = 0;
+    set->room = S5_POLLSET_NEAR;
+}
+/* 0, or -ENOMEM. */
+int s5_pollset_add(struct s5_pollset *set, int fd, short events);
+void s5_pollset_end(struct s5_pollset *set);
+
+/* Whether a call that waits has something to carry on. */
+bool s5_inflight_any(struct s5_engine *e);
+
+/* Whether a thread of this process carries F to its end in a blocking call. Other calls leave it alone. */
+static inline bool s5_inflight_driven(const struct s5_engine *e, const struct s5_flight *f)
+{
+    uint32_t driver = atomic_load_explicit(&f->driver, memory_order_relaxed);
+    return driver && driver == atomic_load_explicit(&e->process_number, memory_order_relaxed);
+}
+
+/* The time (ns) at which a step is due. *RET_BESIDE: something is in flight that EP does not watch. */
+uint64_t s5_inflight_due(struct s5_engine *e, int ep, bool *ret_beside);
+/* Steps what is due at NOW. */
+void s5_inflight_expire(struct s5_engine *e, uint64_t now);
+
+/* One round: waits for the descriptors of SET and for all that is in flight, as ppoll() does until UNTIL,
+ * and steps what is ready or due. What the epoll instance EP watches is left to it (-1: there is none).
+ * How many of SET are ready; 0: none yet; -errno. *RET_ENDED becomes true where a negotiation ended. */
+int s5_inflight_round(struct s5_engine *e, struct s5_pollset *set, int ep, uint64_t until,
+                      const sigset_t *mask, bool *ret_ended);
+
+/* The same for N descriptors of a call's own: in place of ppoll(). */
+int s5_inflight_poll(struct s5_engine *e, struct pollfd *fds, nfds_t n, uint64_t until);
+
+/* Before a call on FD that may block: waits for EVENTS until the call would not block any more. 0: now it
+ * may be made, and may be without waiting; -EAGAIN: the socket's time-out OPTION ran out; -EINTR. */
+int s5_inflight_await(struct s5_engine *e, int fd, short events, int option);
+
+/* A blocking connect() of FD, a stream, that goes directly. 0 or -errno. */
+int s5_inflight_connect(struct s5_engine *e, int fd, const struct sockaddr *addr, socklen_t len);
+
+#endif
