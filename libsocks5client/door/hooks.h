@@ -42,7 +42,9 @@
 #define OURS_getsockopt(fd, level, name, value, len)                                               \
     (int)DOOR(s5_getsockopt(ENGINE, fd, level, name, value, len))
 #define GATE_setsockopt(fd, level, name, value, len)                                               \
-    ((level == IPPROTO_SCTP || level == IPPROTO_UDP) && s5_gate_open())
+    ((level == IPPROTO_SCTP || level == IPPROTO_UDP ||                                             \
+      (level == SOL_SOCKET && name == SO_RCVLOWAT)) &&                                             \
+     s5_gate_open())
 #define OURS_setsockopt(fd, level, name, value, len)                                               \
     (int)DOOR(s5_setsockopt(ENGINE, fd, level, name, value, len))
 

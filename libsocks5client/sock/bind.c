@@ -231,6 +231,9 @@ int s5_listen(struct s5_engine *e, int fd, int backlog)
 
 int s5_shutdown(struct s5_engine *e, int fd, int how)
 {
+    struct s5_record *record = how < SHUT_RD || how > SHUT_RDWR ? NULL : s5_connect_flying(e, fd);
+    if (record && s5_connect_abort(e, record, fd))
+        return 0;
     if (e->real->shutdown(fd, how) != 0)
         return -errno;
     s5_bind_ended(e, fd);

@@ -113,7 +113,7 @@ static inline __attribute__((always_inline)) int drive(struct s5_engine *e, stru
     for (;; before = sent) {
         enum s5_turn turn = s5_flight_turn(e, f, whose, held, (short)r);
         if (__builtin_expect(turn >= S5_TURN_OVER, 0)) /* GONE: closed by a signal's handler */
-            return turn == S5_TURN_OVER ? outcome(e, record, f, fd, held) : -ECONNABORTED;
+            return turn == S5_TURN_OVER ? outcome(e, record, f, fd, held) : -EBADF;
         /* The turn looked at the clock when it had sent everything. */
         sent = atomic_load_explicit(&f->sent, memory_order_relaxed);
         r = wait_turn(e, f, held, until, sent != before ? sent : s5_clock_now());
@@ -369,6 +369,9 @@ static int connect_directly(struct s5_engine *e, int fd, const struct sockaddr *
 static int disconnect(struct s5_engine *e, int fd, const struct sockaddr *addr, socklen_t len)
 {
     bool listening = s5_listener_find(e, fd);
+    struct s5_record *record = s5_connect_flying(e, fd);
+    if (record)
+        s5_connect_abort(e, record, fd);
     if (!listening)
         s5_connect_forget(e, fd);
     int r = real_connect(e, fd, addr, len);

@@ -298,6 +298,31 @@ void s5_connect_forget(struct s5_engine *e, int fd)
         dispose(e, record);
 }
 
+/* A negotiation that another thread has just begun to dial ends in that thread: the kernel wakes it. */
+bool s5_connect_abort(struct s5_engine *e, struct s5_record *record, int fd)
+{
+    struct s5_flight *f = s5_connect_pinned(record);
+    if (!f)
+        return false;
+    bool locked = s5_flight_lock(e, f), done = false;
+    uint32_t phase = atomic_load(&f->phase);
+    if (locked && phase == S5_FLIGHT_TAKEN) {
+        done = e->real->shutdown(fd, SHUT_RDWR) == 0;
+        if (done)
+            s5_session_abort(&f->session, -ECONNRESET);
+    } else if (locked && phase < S5_FLIGHT_READY)
+        done = s5_flight_fail(e, f, fd, -ECONNRESET) == S5_TURN_OVER;
+    if (locked)
+        s5_flight_unlock(f);
+    s5_flight_release(e, f);
+    if (!done || phase == S5_FLIGHT_TAKEN)
+        return done;
+    s5_connect_settle(e, record);
+    if (s5_registry_find(&e->registry, fd) == record)
+        s5_connect_forget(e, fd); /* the kernel has the error, and a new connect() begins afresh */
+    return true;
+}
+
 bool s5_connect_stale(struct s5_engine *e, int fd)
 {
     struct s5_record *record = s5_registry_find(&e->registry, fd);

@@ -5,6 +5,7 @@
 #include "associate.h"
 #include "nameserver.h"
 #include "octets.h"
+#include "rcvlowat.h"
 #include <errno.h>
 #include <netinet/in.h>
 #include <string.h>
@@ -311,5 +312,7 @@ int s5_setsockopt(struct s5_engine *e, int fd, int level, int name, const void *
     if (level == IPPROTO_UDP && (name == UDP_CORK || name == UDP_SEGMENT || name == UDP_GRO) &&
         !s5_engine_inside)
         return -ENOPROTOOPT; /* as a kernel without them says */
+    if (level == SOL_SOCKET && name == SO_RCVLOWAT && !s5_engine_inside)
+        return s5_rcvlowat_set(e, fd, value, len);
     return e->real->setsockopt(fd, level, name, value, len) == 0 ? 0 : -errno;
 }

@@ -107,6 +107,8 @@ struct s5_record *s5_connect_flying(struct s5_engine *e, int fd);
 bool s5_connect_restarts(void);
 /* One turn for RECORD, settled when over. EVENTS: what a wait has just said of it, 0 when nothing is known. */
 enum s5_turn s5_connect_turn(struct s5_engine *e, struct s5_record *record, short events);
+/* Give up what is in flight on FD, as shutdown() does with a socket that is connecting. False: it is over. */
+bool s5_connect_abort(struct s5_engine *e, struct s5_record *record, int fd);
 /* FD names nothing of ours any more; to be called before it is closed or reused. */
 void s5_connect_forget(struct s5_engine *e, int fd);
 /* A record for FD, in flight with F, whose socket is HELD's: it takes a reference of F over from the caller, also

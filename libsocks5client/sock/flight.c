@@ -14,6 +14,7 @@
 #include "engine.h"
 #include "identity.h"
 #include "inflight.h"
+#include "rcvlowat.h"
 #include "reply.h"
 #include "standing.h"
 #include <assert.h>
@@ -76,7 +77,7 @@ static inline __attribute__((always_inline)) int begin(struct s5_engine *e, stru
     f->probe_until = f->patience = S5_CLOCK_NEVER;
     f->probe_waited = 0;
     atomic_store_explicit(&f->sent, 0, memory_order_relaxed);
-    f->error = 0;
+    f->error = f->rcvlowat = 0;
     f->again = f->probing = f->keeps_port = false;
     f->server_index = (uint32_t)(server - e->policy->servers);
     f->standing = e->standings[f->server_index];
@@ -162,6 +163,8 @@ int s5_flight_dial(struct s5_engine *e, struct s5_flight *f, int fd, bool nonblo
         int off = 0; /* fails on a bound socket: then connect() says what is wrong */
         e->real->setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
     }
+    if (__builtin_expect(s5_rcvlowat_used(e) && !f->again, 0))
+        s5_rcvlowat_override(e, f, fd);
     if (!nonblock) {
         limit.brief = s5_registry_flying_number(&e->registry) > 1 && s5_inflight_any(e);
         set_limit(e, f, fd, &limit);
@@ -190,6 +193,8 @@ enum s5_turn s5_flight_fail(struct s5_engine *e, struct s5_flight *f, int fd, in
 {
     if (error)
         dissolve(e, fd);
+    if (f->rcvlowat)
+        s5_rcvlowat_restore(e, f, fd);
     f->error = error;
     atomic_store_explicit(&f->phase, S5_FLIGHT_FAILED, memory_order_release);
     return S5_TURN_OVER;
@@ -256,9 +261,11 @@ static enum s5_standing_value standing_of(struct s5_engine *e, const struct s5_f
     return s5_standing_get(atomic_load(&e->tree), f->standing);
 }
 
-static enum s5_turn succeeded(struct s5_engine *e, struct s5_flight *f)
+static enum s5_turn succeeded(struct s5_engine *e, struct s5_flight *f, int fd)
 {
     struct s5_tree *tree = atomic_load(&e->tree);
+    if (__builtin_expect(f->rcvlowat, 0))
+        s5_rcvlowat_restore(e, f, fd);
     if (f->session.auth_odd)
         s5_log(&e->log, S5_LOG_DEBUG,
                "server \"%s\" answers a password with version 5, not 1 (RFC 1929)",
@@ -341,7 +348,7 @@ static enum s5_turn read_in(struct s5_engine *e, struct s5_flight *f, int fd, sh
             return broken(e, f, fd, r, S5_END_ANSWER);
         if (s5_session_state(&f->session) == S5_SESSION_DONE ||
             s5_session_state(&f->session) == S5_SESSION_BOUND)
-            return succeeded(e, f);
+            return succeeded(e, f, fd);
         turn = S5_TURN_MOVED;
         s5_session_out(&f->session, &left);
         if (!left)

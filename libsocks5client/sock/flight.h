@@ -64,6 +64,7 @@ struct s5_flight {
                                   * end; 0: none, the calls that wait do */
     _Atomic uint32_t next_free;  /* index + 1 in the free list */
     int32_t error;               /* negative errno, when FAILED; 0: SO_ERROR has it */
+    int32_t rcvlowat;            /* the program's SO_RCVLOWAT while the socket's is 1; 0: it is as it was */
     bool probing;                /* pipelined to a server of unknown standing: may start anew */
     bool again;                  /* started anew, step by step */
     bool keeps_port;             /* bind() had the kernel choose a port: another try has it too */

@@ -1,6 +1,7 @@
 /* What a program asks of a socket that is ours: whom it is connected to, and what became of it. */
 #include "associate.h"
 #include "listener.h"
+#include "rcvlowat.h"
 #include <errno.h>
 #include <string.h>
 
@@ -79,5 +80,7 @@ int s5_getsockopt(struct s5_engine *e, int fd, int level, int name, void *value,
         return s5_associate_getsockopt(e, a, fd, level, name, value, len);
     if (record && level == SOL_SOCKET && name == SO_ERROR && value && len)
         return pending_error(e, record, fd, value, len);
+    if (record && level == SOL_SOCKET && name == SO_RCVLOWAT && value && len)
+        return s5_rcvlowat_get(e, fd, value, len);
     return e->real->getsockopt(fd, level, name, value, len) == 0 ? 0 : -errno;
 }

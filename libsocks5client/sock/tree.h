@@ -84,6 +84,7 @@ struct s5_handed_association {
 struct s5_tree {
     uint64_t magic; /* tells this layout from any other, see tree.c */
     _Atomic uint32_t processes; /* the last number given to one, see shm/process.h */
+    _Atomic uint32_t rcvlowat_used; /* some program has set SO_RCVLOWAT of a socket */
     _Atomic uint32_t policy_state; /* enum in tree.c: empty, being written, ready */
     uint64_t fingerprint;          /* of the environment the policy was read from */
     char standing_path[S5_TREE_PATH_MAX]; /* file that keeps standings; "" for none */

@@ -32,6 +32,7 @@ struct sock {
     enum kind kind;
     int refs, family;
     bool nonblock, v6only, listening;
+    int rcvlowat; /* 0: 1 */
     uint64_t cookie;
     struct timeval timeouts[2]; /* SO_RCVTIMEO, SO_SNDTIMEO */
     struct sockaddr_in6 local, peer;
@@ -45,6 +46,7 @@ struct sock {
     size_t n_in, shown, taken; /* said, there to be read, read */
     enum end end;
     bool end_shown;
+    uint64_t heard; /* ns, when the server was heard last */
     size_t written;
     bool full; /* the step's room is used up */
     /* DGRAM and UNIX: what came */
@@ -227,6 +229,8 @@ static bool show(struct sock *s)
             s->shut_in = s->shut_out = true;
         }
     }
+    if (s->shown != before || s->end_shown != ended)
+        s->heard = fake_net.now;
     return s->shown != before || s->end_shown != ended;
 }
 
@@ -245,6 +249,7 @@ static bool answer_dial(struct sock *s)
     p = &fake_net.peers[fake_net.n_peers++];
     *p = (struct fake_peer){.used = true, .sock = index_of(s), .user = fake_net.user};
     s->state = TCP_ESTABLISHED;
+    s->heard = fake_net.now;
     s->server = p;
     run_script(p);
     return true;
@@ -347,7 +352,8 @@ static bool has_events(const struct sock *e)
 
 static short readiness(const struct sock *s)
 {
-    bool in = s->shown > s->taken || s->fin || s->shut_in;
+    size_t least = s->rcvlowat > 0 ? (size_t)s->rcvlowat : 1;
+    bool in = s->shown - s->taken >= least || s->fin || s->shut_in;
     switch (s->kind) {
     case STREAM:
         if (s->state == TCP_SYN_SENT)
@@ -651,6 +657,7 @@ static int fake_getsockopt(int fd, int level, int name, void *value, socklen_t *
         return fails(ENOTSOCK);
     if (level == IPPROTO_TCP && name == TCP_INFO) {
         info.tcpi_state = (uint8_t)s->state;
+        info.tcpi_last_ack_recv = (uint32_t)((fake_net.now - s->heard) / 1000000);
         return tell(&info, sizeof info, value, len);
     }
     if (level == IPPROTO_IPV6)
@@ -669,6 +676,8 @@ static int fake_getsockopt(int fd, int level, int name, void *value, socklen_t *
         return tell_int(s->family, value, len);
     case SO_ACCEPTCONN:
         return tell_int(s->state == TCP_LISTEN, value, len);
+    case SO_RCVLOWAT:
+        return tell_int(s->rcvlowat ? s->rcvlowat : 1, value, len);
     case SO_RCVTIMEO:
     case SO_SNDTIMEO:
         return tell(&s->timeouts[name == SO_SNDTIMEO], sizeof s->timeouts[0], value, len);
@@ -689,7 +698,9 @@ static int fake_setsockopt(int fd, int level, int name, const void *value, sockl
     if (level == SOL_SOCKET && (name == SO_RCVTIMEO || name == SO_SNDTIMEO)) {
         cr_assert_eq(len, sizeof s->timeouts[0]);
         memcpy(&s->timeouts[name == SO_SNDTIMEO], value, len);
-    } else if (level == IPPROTO_IPV6 && name == IPV6_V6ONLY)
+    } else if (level == SOL_SOCKET && name == SO_RCVLOWAT)
+        memcpy(&s->rcvlowat, value, sizeof s->rcvlowat);
+    else if (level == IPPROTO_IPV6 && name == IPV6_V6ONLY)
         memcpy(&s->v6only, value, 1);
     return 0;
 }
@@ -869,6 +880,8 @@ static int fake_shutdown(int fd, int how)
         s->state = TCP_CLOSE;
         return 0;
     }
+    if (s->state == TCP_SYN_SENT)
+        return disconnect(s);
     if (s->state != TCP_ESTABLISHED)
         return fails(ENOTCONN);
     s->shut_in |= how != SHUT_WR;
