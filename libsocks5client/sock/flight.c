@@ -10,6 +10,7 @@
 #include "flight.h"
 #include "called.h"
 #include "clock.h"
+#include "deadline.h"
 #include "dissolve.h"
 #include "engine.h"
 #include "identity.h"
@@ -283,21 +284,14 @@ static enum s5_turn succeeded(struct s5_engine *e, struct s5_flight *f, int fd)
     return S5_TURN_OVER;
 }
 
-/* The request is on its way; a probe is given a second and four round trips. The server has its
- * time from here on: an application that comes back late has not used it up. */
-static void all_written(struct s5_engine *e, struct s5_flight *f, int fd)
+/* The request is on its way since NOW; a probe is given a second and four round trips. */
+static void all_written(struct s5_engine *e, struct s5_flight *f, int fd, uint64_t now)
 {
-    uint64_t now = s5_clock_now();
     atomic_store_explicit(&f->sent, now, memory_order_relaxed);
-    uint64_t deadline = now + e->policy->servers[f->server_index].timeout * S5_CLOCK_SECOND;
-    if (deadline > f->deadline)
-        f->deadline = deadline;
     if (!f->probing)
         return;
     struct tcp_info info;
-    socklen_t len = sizeof info;
-    memset(&info, 0, sizeof info);
-    e->real->getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len);
+    s5_deadline_ask_tcp(e, fd, &info);
     f->probe_until = now + S5_CLOCK_SECOND + 4ull * info.tcpi_rtt * 1000;
 }
 
@@ -305,6 +299,9 @@ static enum s5_turn write_out(struct s5_engine *e, struct s5_flight *f, int fd)
 {
     size_t left;
     const uint8_t *out = s5_session_out(&f->session, &left);
+    uint64_t now = s5_clock_now(), delay = 0;
+    if (__builtin_expect(now - f->begun > S5_CLOCK_SECOND, 0))
+        delay = s5_deadline_delay(e, fd);
     ssize_t n = e->real->send(fd, out, left, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (n < 0) {
         int error = errno;
@@ -316,8 +313,10 @@ static enum s5_turn write_out(struct s5_engine *e, struct s5_flight *f, int fd)
     }
     atomic_store(&f->phase, S5_FLIGHT_TALKING);
     s5_session_sent(&f->session, (size_t)n);
+    if (delay)
+        s5_deadline_forgive(e, f, delay, now);
     if ((size_t)n == left)
-        all_written(e, f, fd);
+        all_written(e, f, fd, now);
     return S5_TURN_MOVED;
 }
 

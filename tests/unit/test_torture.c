@@ -165,8 +165,7 @@ static void one(struct s5_engine *e, struct scene *s, enum how how, const struct
                   "%s: %zd octets", what, n);
     if (error == 0 && s->way == STALL)
         cr_assert_eq(n, -1, "%s: %zd octets", what, n);
-    /* A request that is on its way late has its time from there on. */
-    cr_assert(took < (error == ETIMEDOUT ? 2 * TIMEOUT + 1 : 3) * S5_CLOCK_SECOND,
+    cr_assert(took < (error == ETIMEDOUT ? TIMEOUT + 1 : 3) * S5_CLOCK_SECOND,
               "%s: took %g s", what, (double)took / (double)S5_CLOCK_SECOND);
     check_server(s, what);
     check_clean(e, what);

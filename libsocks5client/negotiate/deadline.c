@@ -1,0 +1,30 @@
+/* Whoever waits for a negotiation goes on as soon as the server's packet is there. So the time since its last
+ * packet, at the moment when there is something to write, is time in which nobody waited. */
+#include "deadline.h"
+#include "clock.h"
+#include <errno.h>
+#include <string.h>
+
+void s5_deadline_ask_tcp(struct s5_engine *e, int fd, struct tcp_info *ret)
+{
+    socklen_t len = sizeof *ret;
+    int saved = errno;
+    memset(ret, 0, sizeof *ret);
+    e->real->getsockopt(fd, IPPROTO_TCP, TCP_INFO, ret, &len);
+    errno = saved;
+}
+
+uint64_t s5_deadline_delay(struct s5_engine *e, int fd)
+{
+    struct tcp_info info;
+    s5_deadline_ask_tcp(e, fd, &info);
+    return 1000000ull * info.tcpi_last_ack_recv;
+}
+
+void s5_deadline_forgive(struct s5_engine *e, struct s5_flight *f, uint64_t delay, uint64_t now)
+{
+    uint64_t most = now + e->policy->servers[f->server_index].timeout * S5_CLOCK_SECOND;
+    uint64_t deadline = f->deadline + delay < most ? f->deadline + delay : most;
+    if (deadline > f->deadline)
+        f->deadline = deadline;
+}
