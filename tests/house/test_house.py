@@ -23,7 +23,7 @@ ROOMS = {"base": "", "core": "base", "gss": "base core", "policy": "base", "shm"
 FOLDERS = {"sock": ["libsocks5client/negotiate", "libsocks5client/wait"]}
 # The policy is one flat block, with all its limits beside it; the public header is the manual;
 # the registry is one structure.
-LONG = {"policy.h": 200, "socks5client.h": 800, "socks.h": 300, "registry.h": 200, "engine.h": 200}
+LONG = {"policy.h": 200, "socks5client.h": 800, "socks.h": 300, "registry.h": 260, "engine.h": 260}
 # What the core may call of libc: memory and text, nothing of the kernel.
 PURE = {"memcpy", "memmove", "memset", "memcmp", "memchr", "strlen", "strnlen", "strcmp", "strncmp",
         "strchr", "strcasecmp", "strncasecmp", "explicit_bzero", "__explicit_bzero_chk", "__stack_chk_fail",
