@@ -1,4 +1,4 @@
-/* One connection is begun and left alone while another one is made; then the first is finished. */
+/* One connection is begun, another one is made meanwhile; then the first is finished. */
 #include "app.h"
 
 int main(int argc, char **argv)
