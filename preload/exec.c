@@ -4,7 +4,6 @@
  *
  * All of it may run in a child of vfork, with the parent's memory: the new environment lives on the
  * stack, nothing is allocated and nothing of the process is changed. */
-#include "associate.h"
 #include "program.h"
 #include "start.h"
 #include <alloca.h>
@@ -105,6 +104,7 @@ static bool lists(const char *value, const char *object)
 static void set_state(struct s5_engine *e, struct child *c)
 {
     bool adopt = s5_life_hand_over(e);
+    s5_life_inherit(e);
     c->state[0] = 0;
     if (e->state[0])
         s5_format(c->state, sizeof c->state, "%s%s", e->state, adopt ? ":a" : "");
@@ -158,6 +158,13 @@ static int fill(struct s5_engine *e, struct child *c, char *const *envp)
     struct child c;                                                                                \
     c.strings = alloca((count(envp) + S5_BEGIN_KEPT + 3) * sizeof(char *))
 
+/* For R, what an exec came to that did not happen. */
+static int stay(int r)
+{
+    s5_life_stay(s5_begin());
+    return r;
+}
+
 /* --- the family --- */
 
 HOOK(int, execve, (const char *path, char *const argv[], char *const envp[]))
@@ -169,7 +176,7 @@ HOOK(int, execve, (const char *path, char *const argv[], char *const envp[]))
     int r = path ? check(path) : 0;
     if (r == 0)
         r = fill(s5_begin(), &c, envp);
-    return r < 0 ? (int)s5_door(r) : real(path, argv, c.strings);
+    return stay(r < 0 ? (int)s5_door(r) : real(path, argv, c.strings));
 }
 
 HOOK(int, execv, (const char *path, char *const argv[]))
@@ -184,7 +191,7 @@ HOOK(int, execvpe, (const char *file, char *const argv[], char *const envp[]))
     int r = check_found(file);
     if (r == 0)
         r = fill(s5_begin(), &c, envp);
-    return r < 0 ? (int)s5_door(r) : real(file, argv, c.strings);
+    return stay(r < 0 ? (int)s5_door(r) : real(file, argv, c.strings));
 }
 
 HOOK(int, execvp, (const char *file, char *const argv[]))
@@ -205,7 +212,7 @@ HOOK(int, execveat, (int dir, const char *path, char *const argv[], char *const 
     int r = where ? check(where) : 0;
     if (r == 0)
         r = fill(s5_begin(), &c, envp);
-    return r < 0 ? (int)s5_door(r) : real(dir, path, argv, c.strings, flags);
+    return stay(r < 0 ? (int)s5_door(r) : real(dir, path, argv, c.strings, flags));
 }
 
 HOOK(int, fexecve, (int fd, char *const argv[], char *const envp[]))
@@ -217,7 +224,7 @@ HOOK(int, fexecve, (int fd, char *const argv[], char *const envp[]))
     int r = check(at);
     if (r == 0)
         r = fill(s5_begin(), &c, envp);
-    return r < 0 ? (int)s5_door(r) : real(fd, argv, c.strings);
+    return stay(r < 0 ? (int)s5_door(r) : real(fd, argv, c.strings));
 }
 
 /* The arguments of an execl*, NULL included, as a vector on the stack of the hook. */
@@ -275,11 +282,7 @@ static int spawn(const char *name, int (*may_start)(const char *), int *result, 
     int r = may_start(file);
     if (r == 0)
         r = fill(s5_begin(), &c, envp);
-    if (r < 0)
-        return -r;
-    r = real(result, file, actions, attr, argv, c.strings);
-    s5_associate_stay(s5_begin());
-    return r;
+    return stay(r < 0 ? -r : real(result, file, actions, attr, argv, c.strings));
 }
 
 #define SPAWN(name, may_start)                                                                     \
@@ -305,6 +308,7 @@ static void restore_environment(void)
     const char *object = s5_start_object(), *preload = getenv("LD_PRELOAD");
     int n;
     char *const *kept = s5_begin_kept(&n);
+    s5_life_inherit(s5_begin());
     if (!object || (preload && lists(preload, object)))
         return;
     setenv("LD_PRELOAD", object, 1);

@@ -192,10 +192,10 @@ static void start_bridge(struct s5_tree *tree, int fd)
 static int hand_over(const struct s5_policy *policy, bool trusted, struct s5_tree **ret)
 {
     struct s5_tree *tree;
-    int fd;
+    struct s5_tree_place place;
     char value[S5_TREE_VALUE_MAX];
-    int error = s5_tree_create(&tree, &fd);
-    if (error == 0 && fd < 0)
+    int error = s5_tree_create(&tree, &place);
+    if (error == 0 && place.fd < 0)
         error = -ENOSYS;
     if (error < 0)
         return message_fail(EXIT_OWN_ERROR, "memory file: %s", strerror(-error));
@@ -205,10 +205,8 @@ static int hand_over(const struct s5_policy *policy, bool trusted, struct s5_tre
     char directory[S5_TREE_PATH_MAX];
     if (trusted && cache_directory(directory, sizeof(directory)))
         s5_standing_open(tree, directory);
-    start_bridge(tree, fd);
-    error = s5_tree_value(fd, 0, value);
-    if (error < 0)
-        return message_fail(EXIT_OWN_ERROR, "memory file: %s", strerror(-error));
+    start_bridge(tree, place.fd);
+    s5_tree_value(&place, value);
     *ret = tree;
     return set_variable(S5_TREE_VARIABLE, value);
 }

@@ -17,6 +17,20 @@
 
 _Static_assert(S5_POOL_SLOTS <= NUMBER, "a number fits a place");
 
+_Static_assert(S5_POOL_SLICES * S5_POOL_SLICE <= S5_POOL_SLOTS - 65538,
+               "65,536 names in one tree, without a network's first address and its last");
+
+bool s5_pool_range(uint32_t slice, uint32_t stand_ins, struct s5_pool_range *ret)
+{
+    bool divided = stand_ins == S5_POOL_SLOTS;
+    if (slice == 0) {
+        *ret = (struct s5_pool_range){0, divided ? stand_ins - S5_POOL_SLICES * S5_POOL_SLICE : stand_ins};
+        return true;
+    }
+    *ret = (struct s5_pool_range){stand_ins - slice * S5_POOL_SLICE, S5_POOL_SLICE};
+    return divided && slice <= S5_POOL_SLICES;
+}
+
 /* --- keys --- */
 
 static uint64_t hash_words(const uint64_t *words, unsigned len, uint64_t seed)

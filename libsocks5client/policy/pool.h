@@ -14,6 +14,9 @@
 #define S5_POOL_SLOTS 131072u  /* as many as 198.18.0.0/15 has addresses */
 #define S5_POOL_INDEX 524288u  /* places of the index: four to a slot; a power of two */
 #define S5_POOL_WORDS 32u      /* of eight octets: a name whole */
+#define S5_POOL_SLICES 16u     /* for pools that take the place of one that was lost */
+#define S5_POOL_SLICE 2048u    /* numbers in each */
+#define S5_POOL_EVERY_SLICE ((1u << S5_POOL_SLICES) - 1)
 
 /* A name in the form it is compared and travels in: ASCII letters small, zeros behind. */
 struct s5_pool_key {
@@ -38,6 +41,16 @@ struct s5_pool {
     _Atomic uint32_t index[S5_POOL_INDEX]; /* see pool.c */
     struct s5_pool_slot slots[S5_POOL_SLOTS];
 };
+
+/* The numbers a pool gives: FIRST and up, N of them. */
+struct s5_pool_range {
+    uint32_t first, n;
+};
+
+/* The range of the pool of SLICE where fake addresses have STAND_INS numbers. SLICE 0 is the pool of a tree that
+ * began by itself. 1 to S5_POOL_SLICES are those that took the place of a pool that its process lost:
+ * an address that one pool gave means nothing to another. False: there are no numbers for it. */
+bool s5_pool_range(uint32_t slice, uint32_t stand_ins, struct s5_pool_range *ret);
 
 /* NAME, of kind S5_ADDR_NAME, as a key for POOL (seeded already). */
 void s5_pool_key(const struct s5_pool *pool, const struct s5_addr *name, struct s5_pool_key *ret);

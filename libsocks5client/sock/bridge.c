@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -233,7 +234,10 @@ static int spawn(const struct s5_bridge_start *how)
     char pid[12], state[sizeof S5_TREE_VARIABLE + S5_TREE_VALUE_MAX] = S5_TREE_VARIABLE "=";
     struct spawn s = {how, {(char *)(uintptr_t)how->path, (char *)"--tree", NULL, NULL}, NULL, 0,
                       NULL};
-    int r = s5_tree_value(how->tree_fd, 0, state + sizeof S5_TREE_VARIABLE);
+    struct stat st;
+    int r = fstat(how->tree_fd, &st) == 0 ? 0 : -errno;
+    s5_tree_value(&(struct s5_tree_place){.fd = how->tree_fd, .inode = st.st_ino},
+                  state + sizeof S5_TREE_VARIABLE);
     size_t words = (count(how->environ_strings) + 2) * sizeof(char *), room = words + 3 * STACK;
     uint8_t *memory = mmap(NULL, room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (r < 0 || memory == MAP_FAILED)

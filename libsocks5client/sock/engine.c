@@ -48,6 +48,15 @@ bool s5_engine_has_ended(const struct s5_engine *e, uint32_t process)
     return s5_process_has_ended(atomic_load(&e->tree_fd), atomic_load(&e->process_number), process);
 }
 
+void s5_engine_set_place(struct s5_engine *e, const struct s5_tree_place *place)
+{
+    e->place = *place;
+    if (place->fd >= 0)
+        s5_tree_value(place, e->state + sizeof S5_TREE_VARIABLE);
+    e->state[0] = place->fd >= 0 ? S5_TREE_VARIABLE[0] : 0;
+    atomic_store(&e->tree_fd, place->fd);
+}
+
 /* The tree that e->state names, or a new one. Where memory is short there is none for now: what needs
  * the policy fails until a later attempt has it, and e->state stays what it is. -errno, or whether
  * there is something to be adopted. */
@@ -55,17 +64,21 @@ static int have_tree(struct s5_engine *e)
 {
     const char *given = e->state + sizeof S5_TREE_VARIABLE;
     struct s5_tree *tree = NULL;
-    int fd = -1, adopt = 0;
+    struct s5_tree_place place = {.fd = -1};
     s5_engine_inside++; /* its descriptor is none of the program's */
-    int r = *given ? s5_tree_attach(given, &tree, &fd, &adopt) : -ENOENT;
-    if (r < 0 && r != -ENOMEM)
-        r = s5_tree_create(&tree, &fd);
+    int r = *given ? s5_tree_attach(given, &tree, &place) : -ENOENT;
+    if (r < 0 && r != -ENOMEM) {
+        uint32_t lost = place.lost;
+        r = s5_tree_create(&tree, &place);
+        if (r == 0 && *given)
+            s5_tree_replace(tree, &place, lost);
+    }
     s5_engine_inside--;
     if (r < 0)
         return r;
-    bool named = fd >= 0 && s5_tree_value(fd, 0, e->state + sizeof S5_TREE_VARIABLE) == 0;
-    e->state[0] = named ? S5_TREE_VARIABLE[0] : 0;
-    atomic_store(&e->tree_fd, fd);
+    bool adopt = place.adopt;
+    place.adopt = false;
+    s5_engine_set_place(e, &place);
     atomic_store(&e->tree, tree);
     s5_engine_register(e);
     return adopt;

@@ -41,6 +41,7 @@ struct s5_engine {
     struct s5_tree *_Atomic tree;
     _Atomic uint32_t process_number; /* this one's number, see shm/process.h */
     _Atomic int tree_fd; /* hidden from the program; -1: none */
+    struct s5_tree_place place;   /* of the tree, as children are told */
     char state[sizeof(S5_TREE_VARIABLE) + 1 + S5_TREE_VALUE_MAX]; /* "SOCKS5_STATE=..." */
     _Atomic int policy_state; /* enum s5_engine_policy_state */
     _Atomic int refusal; /* -errno of calls that need the policy, where it could not be had */
@@ -90,6 +91,8 @@ bool s5_engine_owns_stderr(const struct s5_engine *e);
 /* pthread_atfork's three. */
 void s5_engine_fork_prepare(struct s5_engine *e);
 void s5_engine_fork_child(struct s5_engine *e);
+/* Where the tree is from now on: the process, its hooks and its children know. */
+void s5_engine_set_place(struct s5_engine *e, const struct s5_tree_place *place);
 /* This process has a number in the tree from now on, which it did not have before. */
 void s5_engine_register(struct s5_engine *e);
 bool s5_engine_has_ended(const struct s5_engine *e, uint32_t process); /* the one of that number */
@@ -182,8 +185,11 @@ void s5_life_clear(struct s5_engine *e, int fd);
 /* Before an exec: connections that go through it are written down in the tree. Returns whether
  * there are any. Safe in a vfork child. */
 bool s5_life_hand_over(struct s5_engine *e);
-/* After one: take up what was handed over. */
+/* After one: take up what was handed over. It did not happen: what was made inheritable for it is not. */
 void s5_life_adopt(struct s5_engine *e);
+void s5_life_stay(struct s5_engine *e);
+/* The next program inherits the memory file, whatever this one has set for its descriptor. */
+void s5_life_inherit(struct s5_engine *e);
 
 /* --- datagram.c: options; octets are in octets.h --- */
 int s5_setsockopt(struct s5_engine *e, int fd, int level, int name, const void *value,

@@ -129,12 +129,11 @@ int s5_dup(struct s5_engine *e, int fd)
 static void move_hidden(struct s5_engine *e, int hidden)
 {
     int saved = errno;
-    int moved = e->real->fcntl(hidden, F_DUPFD, hidden + 1);
-    if (moved < 0)
-        moved = e->real->fcntl(hidden, F_DUPFD, 16);
-    atomic_store(&e->tree_fd, moved);
-    if (moved < 0 || s5_tree_value(moved, 0, e->state + sizeof S5_TREE_VARIABLE) < 0)
-        e->state[0] = 0;
+    struct s5_tree_place place = e->place;
+    place.fd = e->real->fcntl(hidden, F_DUPFD, hidden + 1);
+    if (place.fd < 0)
+        place.fd = e->real->fcntl(hidden, F_DUPFD, 16);
+    s5_engine_set_place(e, &place);
     errno = saved;
 }
 
@@ -238,6 +237,25 @@ bool s5_life_hand_over(struct s5_engine *e)
         any = true;
     }
     return any;
+}
+
+void s5_life_stay(struct s5_engine *e)
+{
+    int saved = errno;
+    s5_associate_stay(e);
+    s5_listener_stay(e);
+    errno = saved;
+}
+
+/* Programs set FD_CLOEXEC for every number, one by one or by close_range(). They see what they have set, and it
+ * is taken back where it would take effect. Once that is so no hook need have seen how it was set. */
+void s5_life_inherit(struct s5_engine *e)
+{
+    int fd = atomic_load(&e->tree_fd), saved = errno;
+    int flags = fd < 0 ? 0 : e->real->fcntl(fd, F_GETFD, 0);
+    if (flags > 0 && (flags & FD_CLOEXEC) && s5_tree_is(fd, e->place.inode))
+        e->real->fcntl(fd, F_SETFD, flags & ~FD_CLOEXEC);
+    errno = saved;
 }
 
 static void adopt_flight(struct s5_engine *e, struct s5_tree *tree, int fd, uint64_t cookie)

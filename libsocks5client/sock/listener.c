@@ -306,6 +306,16 @@ bool s5_listener_hand_over(struct s5_engine *e)
     return any;
 }
 
+void s5_listener_stay(struct s5_engine *e)
+{
+    struct s5_record *record;
+    if (!atomic_load(&e->registry.listening))
+        return;
+    for (uint32_t i = 0; (record = nth(e, i)); i++)
+        if (atomic_load(&record->state) == S5_RECORD_LISTENING)
+            e->real->fcntl(record->more->mailbox, F_SETFD, FD_CLOEXEC);
+}
+
 static bool adopt(struct s5_engine *e, int fd, struct s5_listener *l, uint32_t generation)
 {
     uint32_t process = atomic_load(&e->process_number);

@@ -41,6 +41,8 @@ void s5_listener_fork(struct s5_engine *e, uint32_t number);
 void s5_listener_fork_child(struct s5_engine *e, uint32_t number);
 /* Before and after an exec. */
 bool s5_listener_hand_over(struct s5_engine *e);
+/* There was none: the mailboxes are this process's own again. */
+void s5_listener_stay(struct s5_engine *e);
 bool s5_listener_adopt(struct s5_engine *e, int fd, uint64_t cookie);
 
 /* Whether FD listens in the kernel (bind.c). */

@@ -31,12 +31,20 @@ static uint32_t number_of(const struct s5_stand_in *range, const uint8_t *octets
 
 /* --- the pool --- */
 
+/* The numbers of this tree's pool. False: it has none. */
+static bool range_of(const struct s5_tree *tree, const struct s5_policy *p, struct s5_pool_range *ret)
+{
+    return tree && s5_pool_range(atomic_load_explicit(&tree->slice, memory_order_relaxed),
+                                 s5_policy_stand_ins(p), ret);
+}
+
 static uint32_t give(struct s5_engine *e, const struct s5_policy *p, const struct s5_addr *name)
 {
     struct s5_tree *tree = atomic_load(&e->tree);
+    struct s5_pool_range range;
     struct s5_pool_key key;
     uint64_t seed;
-    if (!tree)
+    if (!range_of(tree, p, &range))
         return 0;
     if (s5_pool_unseeded(&tree->pool)) {
         if (getrandom(&seed, sizeof seed, GRND_NONBLOCK) != sizeof seed)
@@ -44,7 +52,8 @@ static uint32_t give(struct s5_engine *e, const struct s5_policy *p, const struc
         s5_pool_seed(&tree->pool, seed);
     }
     s5_pool_key(&tree->pool, name, &key);
-    return s5_pool_give(&tree->pool, &key, s5_policy_stand_ins(p));
+    uint32_t number = s5_pool_give(&tree->pool, &key, range.n);
+    return number ? range.first + number : 0;
 }
 
 int s5_names_tell(struct s5_engine *e, struct s5_addr *addr)
@@ -58,7 +67,9 @@ int s5_names_tell(struct s5_engine *e, struct s5_addr *addr)
         return 0;
     struct s5_tree *tree = atomic_load(&e->tree);
     uint32_t number = number_of(range, addr->octets, v4 ? 4 : 16);
-    if (tree && number < s5_policy_stand_ins(p) && s5_pool_name(&tree->pool, number, addr))
+    struct s5_pool_range pool;
+    if (range_of(tree, p, &pool) && number - pool.first < pool.n &&
+        s5_pool_name(&tree->pool, number - pool.first, addr))
         return 1;
     return p->resolve_local ? 0 : -EHOSTUNREACH; /* 0: the range is like any other */
 }

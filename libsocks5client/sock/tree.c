@@ -1,14 +1,15 @@
 /* The memory file is a memfd sealed against shrinking and growing before its size is relied on, so
  * that no process of the tree can turn another's load into SIGBUS. It is sparse: pages nobody
  * touched cost nothing. The variable names descriptor and inode; both, the seals, the size and the
- * magic must agree before anything is read. */
+ * magic must agree before anything is read. Where they do not, the file is lost to this process. It begins
+ * another, and tells the fake addresses of the two apart by their numbers. */
 #include "tree.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stddef.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -49,56 +50,74 @@ static int make_file(void)
     return r;
 }
 
-int s5_tree_create(struct s5_tree **ret, int *ret_fd)
+int s5_tree_create(struct s5_tree **ret, struct s5_tree_place *ret_place)
 {
     int saved = errno;
     int fd = make_file();
     int flags = fd < 0 ? MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE : MAP_SHARED | MAP_NORESERVE;
+    struct stat st = {.st_ino = 0};
     struct s5_tree *tree =
         mmap(NULL, sizeof *tree, PROT_READ | PROT_WRITE, flags, fd < 0 ? -1 : fd, 0);
     int r = tree == MAP_FAILED ? -errno : 0;
     if (r == 0) {
         madvise(tree, sizeof *tree, MADV_DONTDUMP); /* it holds passwords */
         tree->magic = MAGIC;
+        if (fd >= 0)
+            fstat(fd, &st);
         *ret = tree;
-        *ret_fd = fd < 0 ? -1 : fd;
+        *ret_place = (struct s5_tree_place){.fd = fd < 0 ? -1 : fd, .inode = st.st_ino};
     } else if (fd >= 0)
         syscall(SYS_close, fd);
     errno = saved;
     return r;
 }
 
-static int parse_value(const char *value, int *ret_fd, uint64_t *ret_inode, int *ret_adopt)
+/* A number of *AT, up to MOST, and the colon or the end behind it. */
+static bool parse_number(const char **at, uint64_t most, uint64_t *ret)
 {
-    char *end;
-    unsigned long fd = strtoul(value, &end, 10);
-    if (end == value || *end != ':' || fd > 1u << 20)
+    const char *begin = *at;
+    uint64_t n = 0;
+    for (; **at >= '0' && **at <= '9'; ++*at) {
+        unsigned digit = (unsigned)(**at - '0');
+        if (n > (most - digit) / 10)
+            return false;
+        n = n * 10 + digit;
+    }
+    *ret = n;
+    return *at > begin && (!**at || *(*at)++ == ':');
+}
+
+static int parse_value(const char *value, struct s5_tree_place *ret)
+{
+    uint64_t fd, inode, lost;
+    const char *at = value;
+    if (!parse_number(&at, 1u << 20, &fd) || !parse_number(&at, UINT64_MAX, &inode) ||
+        !parse_number(&at, S5_POOL_EVERY_SLICE, &lost) || (*at && strcmp(at, "a") != 0))
         return -EINVAL;
-    const char *at = end + 1;
-    unsigned long long inode = strtoull(at, &end, 10);
-    if (end == at || (*end && strcmp(end, ":a") != 0))
-        return -EINVAL;
-    *ret_fd = (int)fd;
-    *ret_inode = inode;
-    *ret_adopt = *end != 0;
+    *ret = (struct s5_tree_place){(int)fd, inode, (uint32_t)lost, *at != 0};
     return 0;
 }
 
-int s5_tree_attach(const char *value, struct s5_tree **ret, int *ret_fd, int *ret_adopt)
+bool s5_tree_is(int fd, uint64_t inode)
 {
-    int saved = errno, fd, adopt, r;
-    uint64_t inode;
     struct stat st;
-    r = parse_value(value, &fd, &inode, &adopt);
+    int saved = errno;
+    bool is = fstat(fd, &st) == 0 && (uint64_t)st.st_ino == inode &&
+              st.st_size == sizeof(struct s5_tree) && fcntl(fd, F_GET_SEALS) == SEALS;
+    errno = saved;
+    return is;
+}
+
+int s5_tree_attach(const char *value, struct s5_tree **ret, struct s5_tree_place *ret_place)
+{
+    *ret_place = (struct s5_tree_place){.fd = -1};
+    int saved = errno, r = parse_value(value, ret_place);
     if (r < 0)
         return r;
-    if (fstat(fd, &st) != 0 || (uint64_t)st.st_ino != inode ||
-        st.st_size != sizeof(struct s5_tree) || fcntl(fd, F_GET_SEALS) != SEALS) {
-        errno = saved;
+    if (!s5_tree_is(ret_place->fd, ret_place->inode))
         return -ESTALE;
-    }
-    struct s5_tree *tree =
-        mmap(NULL, sizeof *tree, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
+    struct s5_tree *tree = mmap(NULL, sizeof *tree, PROT_READ | PROT_WRITE,
+                                MAP_SHARED | MAP_NORESERVE, ret_place->fd, 0);
     r = tree == MAP_FAILED ? -errno : 0;
     if (r == 0 && tree->magic != MAGIC) {
         munmap(tree, sizeof *tree);
@@ -109,35 +128,44 @@ int s5_tree_attach(const char *value, struct s5_tree **ret, int *ret_fd, int *re
         return r;
     madvise(tree, sizeof *tree, MADV_DONTDUMP);
     *ret = tree;
-    *ret_fd = fd;
-    *ret_adopt = adopt;
     return 0;
 }
 
-int s5_tree_value(int fd, int adopt, char ret[static S5_TREE_VALUE_MAX])
+static char *put_number(char *to, uint64_t number)
 {
-    struct stat st;
+    char digits[20];
+    size_t n = 0;
+    do
+        digits[n++] = (char)('0' + number % 10);
+    while (number /= 10);
+    while (n)
+        *to++ = digits[--n];
+    return to;
+}
+
+void s5_tree_value(const struct s5_tree_place *place, char ret[static S5_TREE_VALUE_MAX])
+{
+    uint64_t numbers[] = {(uint64_t)place->fd, place->inode, place->lost};
+    char *to = ret;
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        to = put_number(to, numbers[i]);
+        *to++ = ':';
+    }
+    memcpy(place->adopt ? to : to - 1, place->adopt ? "a" : "", place->adopt ? 2 : 1);
+}
+
+void s5_tree_replace(struct s5_tree *tree, struct s5_tree_place *place, uint32_t lost)
+{
+    uint32_t drawn, slice = S5_POOL_SLICES + 1;
     int saved = errno;
-    if (fstat(fd, &st) != 0) {
-        int r = -errno;
-        errno = saved;
-        return r;
-    }
-    char digits[24];
-    size_t at = 0;
-    uint64_t numbers[2] = {(uint64_t)fd, (uint64_t)st.st_ino};
-    for (int i = 0; i < 2; i++) {
-        size_t n = 0;
-        do
-            digits[n++] = (char)('0' + numbers[i] % 10);
-        while (numbers[i] /= 10);
-        while (n)
-            ret[at++] = digits[--n];
-        if (i == 0)
-            ret[at++] = ':';
-    }
-    memcpy(ret + at, adopt ? ":a" : "", adopt ? 3 : 1);
-    return 0;
+    if (getrandom(&drawn, sizeof drawn, GRND_NONBLOCK) != sizeof drawn)
+        drawn = (uint32_t)place->inode;
+    for (uint32_t i = 0; i < S5_POOL_SLICES && slice > S5_POOL_SLICES; i++)
+        if (!(lost >> (drawn + i) % S5_POOL_SLICES & 1))
+            slice = (drawn + i) % S5_POOL_SLICES + 1;
+    place->lost = slice > S5_POOL_SLICES ? lost : lost | 1u << (slice - 1);
+    atomic_store(&tree->slice, slice);
+    errno = saved;
 }
 
 const struct s5_policy *s5_tree_policy(const struct s5_tree *tree, uint64_t fingerprint)
@@ -169,31 +197,81 @@ void s5_tree_publish(struct s5_tree *tree, const struct s5_policy *p, uint64_t f
     atomic_store_explicit(&tree->policy_state, POLICY_READY, memory_order_release);
 }
 
+/* --- connections that go through an exec --- */
+
+/* An entry is found by its cookie, at one of a few places. A connection that is handed over again, by
+ * another process or for another child, has the entry it had: one process with many connections takes no more
+ * places than it has connections. Where all places are taken the oldest entry goes, which is of a connection
+ * that was handed over long ago. */
+#define PROBES 16u
+#define BUSY   UINT64_MAX
+
+static struct s5_handover *place_of(const struct s5_tree *tree, uint64_t cookie, unsigned probe)
+{
+    uint64_t at = (cookie * 0x9e3779b97f4a7c15ull >> 32) + probe;
+    return (struct s5_handover *)(uintptr_t)&tree->handovers[at % S5_TREE_HANDOVERS];
+}
+
+static bool same(const struct s5_endpoint *a, const struct s5_endpoint *b)
+{
+    uint32_t len = *(const volatile uint32_t *)&a->len;
+    return len == b->len && len <= sizeof a->v6 && memcmp(&a->any, &b->any, len) == 0;
+}
+
+static uint32_t age_of(const struct s5_handover *h, uint32_t now)
+{
+    return atomic_load(&h->cookie) ? now - atomic_load(&h->age) : UINT32_MAX;
+}
+
+/* The place for COOKIE: its own, a free one, or the oldest. It is never NULL. */
+static struct s5_handover *choose(struct s5_tree *tree, uint64_t cookie, uint32_t now)
+{
+    struct s5_handover *best = place_of(tree, cookie, 0);
+    for (unsigned i = 0; i < PROBES; i++) {
+        struct s5_handover *h = place_of(tree, cookie, i);
+        if (atomic_load(&h->cookie) == cookie)
+            return h;
+        if (age_of(h, now) > age_of(best, now))
+            best = h;
+    }
+    return best;
+}
+
 void s5_tree_hand_over(struct s5_tree *tree, uint64_t cookie, const struct s5_endpoint *peer,
                        const struct s5_endpoint *local)
 {
-    uint32_t at = atomic_fetch_add(&tree->handovers_at, 1) % S5_TREE_HANDOVERS;
-    struct s5_handover *h = &tree->handovers[at];
-    atomic_store(&h->cookie, 0);
-    h->peer = *peer;
-    h->local.len = 0;
-    if (local)
-        h->local = *local;
-    atomic_store_explicit(&h->cookie, cookie, memory_order_release);
+    static const struct s5_endpoint none;
+    uint32_t now = atomic_fetch_add(&tree->handovers_at, 1);
+    for (unsigned i = 0; i < PROBES; i++) { /* others may be at the same place */
+        struct s5_handover *h = choose(tree, cookie, now);
+        uint64_t was = atomic_load(&h->cookie);
+        atomic_store(&h->age, now);
+        /* It stays readable: another process may be looking for it. */
+        if (was == cookie && same(&h->peer, peer) && same(&h->local, local ? local : &none))
+            return;
+        if (was == BUSY || !atomic_compare_exchange_strong(&h->cookie, &was, BUSY))
+            continue;
+        h->peer = *peer;
+        h->local = local ? *local : none;
+        atomic_store_explicit(&h->cookie, cookie, memory_order_release);
+        return;
+    }
 }
 
 int s5_tree_handed(const struct s5_tree *tree, uint64_t cookie, struct s5_endpoint *ret_peer,
                    struct s5_endpoint *ret_local)
 {
-    uint32_t used = atomic_load(&tree->handovers_at);
-    if (used > S5_TREE_HANDOVERS)
-        used = S5_TREE_HANDOVERS;
-    for (uint32_t i = 0; i < used; i++) {
-        const struct s5_handover *h = &tree->handovers[i];
+    for (unsigned i = 0; cookie && cookie != BUSY && i < PROBES; i++) {
+        const struct s5_handover *h = place_of(tree, cookie, i);
         if (atomic_load_explicit(&h->cookie, memory_order_acquire) != cookie)
             continue;
-        *ret_peer = h->peer;
-        *ret_local = h->local;
+        struct s5_endpoint peer = h->peer, local = h->local;
+        atomic_thread_fence(memory_order_acquire);
+        if (atomic_load(&h->cookie) != cookie || peer.len > sizeof peer.v6 ||
+            local.len > sizeof local.v6)
+            continue;
+        *ret_peer = peer;
+        *ret_local = local;
         return 1;
     }
     return 0;

@@ -16,11 +16,11 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-#define S5_TREE_VARIABLE "SOCKS5_STATE" /* environment: "FD:INODE[:a]" */
-#define S5_TREE_VALUE_MAX 48
+#define S5_TREE_VARIABLE "SOCKS5_STATE" /* environment: struct s5_tree_place as text */
+#define S5_TREE_VALUE_MAX 64
 
 #define S5_TREE_STANDINGS 64
-#define S5_TREE_HANDOVERS 4096
+#define S5_TREE_HANDOVERS 65536 /* as many as a process has connections; a power of two */
 #define S5_TREE_FLIGHTS   16384
 #define S5_TREE_LISTENERS 256
 #define S5_TREE_HOLDERS   16
@@ -35,7 +35,8 @@ struct s5_standing {
 
 /* A connected socket that goes through an exec: whom its program asked for. */
 struct s5_handover {
-    _Atomic uint64_t cookie; /* SO_COOKIE; 0: free; written last */
+    _Atomic uint64_t cookie; /* SO_COOKIE; 0: free; all ones: being written */
+    _Atomic uint32_t age;    /* handovers_at when it was handed over last */
     struct s5_endpoint peer, local;
 };
 
@@ -91,8 +92,8 @@ struct s5_tree {
     _Atomic uint64_t isolation[2]; /* the secret of this run, see identity.c; 0: not drawn yet */
     struct s5_called called;
     struct s5_standing standings[S5_TREE_STANDINGS];
-    _Atomic uint32_t handovers_at; /* next one to overwrite */
-    struct s5_handover handovers[S5_TREE_HANDOVERS];
+    _Atomic uint32_t handovers_at; /* hand-overs so far */
+    struct s5_handover handovers[S5_TREE_HANDOVERS]; /* a hash table by cookie */
     struct s5_bridge_place bridge; /* in front of the servers that may select GSSAPI */
     _Atomic uint32_t relayed_at; /* next one to overwrite */
     struct s5_handed_association relayed[S5_TREE_RELAYED];
@@ -102,21 +103,37 @@ struct s5_tree {
     _Atomic uint32_t reclaim_at;    /* where the search for abandoned ones goes on */
     struct s5_flight flights[S5_TREE_FLIGHTS];
     struct s5_counts counts; /* for socksify --summary */
+    _Atomic uint32_t slice; /* whose numbers POOL gives, see s5_pool_range() */
     struct s5_pool pool; /* names and their stand-ins */
     _Atomic uint32_t listeners_used; /* listeners below it were in use at least once */
     struct s5_listener listeners[S5_TREE_LISTENERS];
 };
 
+/* Where a tree is to be found, as one process tells the next: "FD:INODE:LOST[:a]". */
+struct s5_tree_place {
+    int fd;         /* of the memory file; -1: none */
+    uint64_t inode; /* of it */
+    uint32_t lost;  /* bit I: slice I + 1 belongs to this tree, or to one that an ancestor lost */
+    bool adopt;     /* connections were handed over to this process */
+};
+
 /* A new one, its descriptor high and inherited by exec; -1 where no memory file could be had and
  * plain shared memory (good for forks alone) stands in. 0, or -errno. */
-int s5_tree_create(struct s5_tree **ret, int *ret_fd);
+int s5_tree_create(struct s5_tree **ret, struct s5_tree_place *ret_place);
 
-/* The one VALUE (of S5_TREE_VARIABLE) names. 0, or -errno: not ours, gone, damaged. RET_ADOPT
- * tells whether connections were handed over to this process. */
-int s5_tree_attach(const char *value, struct s5_tree **ret, int *ret_fd, int *ret_adopt);
+/* The one VALUE (of S5_TREE_VARIABLE) names. 0, or -errno: not ours, gone, damaged. RET_PLACE is what VALUE
+ * says, zeros where it says nothing. */
+int s5_tree_attach(const char *value, struct s5_tree **ret, struct s5_tree_place *ret_place);
 
-/* The value that names FD for s5_tree_attach, NUL-terminated; 0 or -errno. */
-int s5_tree_value(int fd, int adopt, char ret[static S5_TREE_VALUE_MAX]);
+/* The value that s5_tree_attach() takes, NUL-terminated. */
+void s5_tree_value(const struct s5_tree_place *place, char ret[static S5_TREE_VALUE_MAX]);
+
+/* Whether FD is the memory file of INODE still. Preserves errno. */
+bool s5_tree_is(int fd, uint64_t inode);
+
+/* The tree at VALUE is lost to this process: TREE, which takes its place, gives numbers that neither that
+ * tree gives nor those do that were lost before. */
+void s5_tree_replace(struct s5_tree *tree, struct s5_tree_place *place, uint32_t lost);
 
 /* The policy for processes whose environment has FINGERPRINT, where it was published. */
 const struct s5_policy *s5_tree_policy(const struct s5_tree *tree, uint64_t fingerprint);

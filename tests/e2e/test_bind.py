@@ -333,6 +333,18 @@ for fd in range(max(keep) + 2, 1024):
     os.read(fd, 1)
 """)
 
+controlled("an exec that failed leaves no descriptor that the next program would inherit", """
+def inherited():
+    links = [f for f in range(3, 1100) if os.path.islink('/proc/self/fd/%d' % f)]
+    return {f for f in links if os.get_inheritable(f)}
+l = listener()
+os.set_inheritable(l.fileno(), True)
+before = inherited()
+try: os.execv('/nowhere/to/be/found', ['x'])
+except FileNotFoundError: pass
+assert inherited() == before, (inherited(), before)
+""")
+
 controlled("a connection that was accepted goes through an exec with its names", """
 l = listener()
 tell(l)

@@ -74,6 +74,23 @@ for LABEL, PORT in (("danted", s.DANTED), ("microsocks", s.MICROSOCKS), ("ssh -D
         test("names_connect through %s, %s" % (LABEL, DOOR))(
             lambda w, p=PORT, d=DOOR: connects(w, p, d))
 
+@test("marked_names, bare")
+def _(w):
+    fine(bed.run(bed.PROXY, [w.app("marked_names", False), BOTH, "unknown.example", str(s.ECHO)], w.env, 60))
+
+
+for DOOR in ("socksify", "preload"):
+    for MORE in ([], ["lost"]):
+        @test("marked_names%s, %s" % (" and closed" if MORE else "", DOOR))
+        def _(w, door=DOOR, more=MORE):
+            other = WILD if more else "unknown.example"
+            command = [w.app("marked_names"), BOTH, other, str(s.ECHO)] + more
+            if door == "socksify":
+                fine(w.via(s.DANTED, command, seconds=100))
+            else:
+                fine(w.preloaded(s.DANTED, command, seconds=100))
+
+
 @test("names_questions: the same bare and covered")
 def _(w):
     for bare in (True, False):

@@ -448,6 +448,10 @@ assert os.system('test $(ls -l /proc/self/fd | grep -c socket:) = 0') == 0
 if os.fork() == 0:
     ask(b'forked'); os._exit(0)
 assert os.wait()[1] == 0
+try: os.execv('/nowhere/to/be/found', ['x'])
+except FileNotFoundError: pass
+assert not [f for f in range(3, 1100) if os.path.islink('/proc/self/fd/%%d' %% f) and
+            os.readlink('/proc/self/fd/%%d' %% f).startswith('socket') and os.get_inheritable(f)], 'an exec that failed'
 ask(b'last')
 print('inherited')""" % (bed.TARGET4, bed.TARGET4)
     result, relay = scripted(w, lambda r, d: [d], code)

@@ -6,8 +6,8 @@
 static struct s5_tree *fresh(void)
 {
     struct s5_tree *tree;
-    int fd;
-    cr_assert_eq(s5_tree_create(&tree, &fd), 0);
+    struct s5_tree_place place;
+    cr_assert_eq(s5_tree_create(&tree, &place), 0);
     return tree;
 }
 

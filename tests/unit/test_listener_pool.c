@@ -13,10 +13,10 @@ static struct s5_tree *tree;
 
 static void begin(void)
 {
-    int fd;
-    cr_assert_eq(s5_tree_create(&tree, &fd), 0);
+    struct s5_tree_place place;
+    cr_assert_eq(s5_tree_create(&tree, &place), 0);
     atomic_store(&e.tree, tree);
-    atomic_store(&e.tree_fd, fd);
+    atomic_store(&e.tree_fd, place.fd);
     s5_engine_register(&e);
 }
 

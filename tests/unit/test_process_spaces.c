@@ -14,11 +14,12 @@ static struct s5_engine e;
 Test(process_spaces, a_holder_in_another_pid_namespace_is_alive_until_it_ends)
 {
     struct s5_tree *tree;
-    int fd, told[2];
+    struct s5_tree_place place;
+    int told[2];
     char octet;
-    cr_assert_eq(s5_tree_create(&tree, &fd), 0);
+    cr_assert_eq(s5_tree_create(&tree, &place), 0);
     atomic_store(&e.tree, tree);
-    atomic_store(&e.tree_fd, fd);
+    atomic_store(&e.tree_fd, place.fd);
     s5_engine_register(&e);
     struct s5_flight *f = s5_flight_take(&e);
     cr_assert_eq(pipe(told), 0);

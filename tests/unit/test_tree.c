@@ -13,61 +13,106 @@
 #include <time.h>
 #include <unistd.h>
 
+static struct s5_tree_place place; /* of the tree made last */
+
 static struct s5_tree *create(int *fd)
 {
     struct s5_tree *tree;
-    cr_assert_eq(s5_tree_create(&tree, fd), 0);
+    cr_assert_eq(s5_tree_create(&tree, &place), 0);
+    *fd = place.fd;
     return tree;
 }
 
 Test(tree, is_found_again_by_its_value)
 {
-    int fd, again_fd, adopt;
+    int fd;
     struct s5_tree *tree = create(&fd), *again;
+    struct s5_tree_place found;
     char value[S5_TREE_VALUE_MAX];
     cr_assert_geq(fd, 64, "out of the way of programs");
     cr_assert_eq(fcntl(fd, F_GETFD), 0, "inherited by exec");
-    cr_assert_eq(s5_tree_value(fd, 0, value), 0);
-    cr_assert_eq(s5_tree_attach(value, &again, &again_fd, &adopt), 0);
-    cr_assert(again != tree && again_fd == fd && adopt == 0);
+    s5_tree_value(&place, value);
+    cr_assert_eq(s5_tree_attach(value, &again, &found), 0);
+    cr_assert(again != tree && found.fd == fd && found.inode == place.inode && !found.adopt);
     s5_standing_set(tree, 7, S5_STANDING_GOOD);
     cr_assert_eq(s5_standing_get(again, 7), S5_STANDING_GOOD, "one memory under both");
-    cr_assert_eq(s5_tree_value(fd, 1, value), 0);
-    cr_assert_eq(s5_tree_attach(value, &again, &again_fd, &adopt), 0);
-    cr_assert_eq(adopt, 1);
+    place.adopt = true;
+    place.lost = 5;
+    s5_tree_value(&place, value);
+    cr_assert_eq(s5_tree_attach(value, &again, &found), 0);
+    cr_assert(found.adopt && found.lost == 5);
+}
+
+Test(tree, longest_value_has_room)
+{
+    struct s5_tree_place longest = {1 << 20, UINT64_MAX, S5_POOL_EVERY_SLICE, true};
+    char value[S5_TREE_VALUE_MAX];
+    s5_tree_value(&longest, value);
+    cr_assert_eq(memcmp(value, "1048576:18446744073709551615:65535:a", 37), 0, "%s", value);
 }
 
 Test(tree, strange_values_are_refused)
 {
-    int fd, r_fd = -7, adopt;
+    int fd;
     struct s5_tree *tree = create(&fd), *again = NULL;
-    char right[S5_TREE_VALUE_MAX], wrong[S5_TREE_VALUE_MAX + 16];
+    struct s5_tree_place found;
+    struct stat st;
+    char wrong[S5_TREE_VALUE_MAX + 16];
     (void)tree;
-    s5_tree_value(fd, 0, right);
-    const char *const bad[] = {"", ":", "x", "5", "5:", ":5", "99999999999999999999:1", "-1:1"};
+    const char *const bad[] = {"", ":", "x", "5", "5:", ":5", "5:5", "5:5:", "5:5:65536", "99999999999999999999:1:0",
+                               "5:18446744073709551616:0", "-1:1:0", "5:5:0:", "5:5:0:ab"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
-        cr_assert_lt(s5_tree_attach(bad[i], &again, &r_fd, &adopt), 0, "\"%s\"", bad[i]);
-    snprintf(wrong, sizeof wrong, "%s0", right); /* another inode */
-    cr_assert_eq(s5_tree_attach(wrong, &again, &r_fd, &adopt), -ESTALE);
-    snprintf(wrong, sizeof wrong, "%s:b", right);
-    cr_assert_eq(s5_tree_attach(wrong, &again, &r_fd, &adopt), -EINVAL);
+        cr_assert_lt(s5_tree_attach(bad[i], &again, &found), 0, "\"%s\"", bad[i]);
+    struct s5_tree_place other = place;
+    other.inode++;
+    other.lost = 3;
+    s5_tree_value(&other, wrong);
+    cr_assert_eq(s5_tree_attach(wrong, &again, &found), -ESTALE);
+    cr_assert_eq(found.lost, 3u, "what was lost before is known all the same");
     int plain = memfd_create("other", MFD_ALLOW_SEALING); /* right in all but its seals */
     cr_assert_eq(ftruncate(plain, sizeof(struct s5_tree)), 0);
-    s5_tree_value(plain, 0, wrong);
-    cr_assert_eq(s5_tree_attach(wrong, &again, &r_fd, &adopt), -ESTALE);
-    cr_assert(again == NULL && r_fd == -7, "outputs are left alone");
+    cr_assert_eq(fstat(plain, &st), 0);
+    s5_tree_value(&(struct s5_tree_place){.fd = plain, .inode = st.st_ino}, wrong);
+    cr_assert_eq(s5_tree_attach(wrong, &again, &found), -ESTALE);
+    cr_assert_null(again, "it is left alone");
+}
+
+Test(tree, those_that_take_the_place_of_a_lost_one_give_other_numbers)
+{
+    int fd;
+    uint32_t lost = 0;
+    struct s5_pool_range ranges[S5_POOL_SLICES + 1], none;
+    cr_assert(s5_pool_range(0, S5_POOL_SLOTS, &ranges[0]));
+    for (unsigned i = 1; i <= S5_POOL_SLICES; i++) {
+        struct s5_tree *tree = create(&fd);
+        s5_tree_replace(tree, &place, lost);
+        cr_assert_eq(place.lost & lost, lost);
+        cr_assert_neq(place.lost, lost);
+        lost = place.lost;
+        cr_assert(s5_pool_range(tree->slice, S5_POOL_SLOTS, &ranges[i]));
+        for (unsigned j = 0; j < i; j++)
+            cr_assert(ranges[i].first >= ranges[j].first + ranges[j].n ||
+                      ranges[j].first >= ranges[i].first + ranges[i].n);
+        cr_assert_leq(ranges[i].first + ranges[i].n, S5_POOL_SLOTS);
+        cr_assert_not(s5_pool_range(tree->slice, S5_POOL_SLOTS / 2, &none), "there is no room for two");
+        close(fd);
+    }
+    struct s5_tree *tree = create(&fd);
+    s5_tree_replace(tree, &place, lost);
+    cr_assert_not(s5_pool_range(tree->slice, S5_POOL_SLOTS, &none), "all were lost: it gives none");
+    cr_assert_eq(place.lost, lost);
 }
 
 Test(tree, of_another_release_is_refused)
 {
-    int fd, again_fd, adopt;
+    int fd;
     struct s5_tree *tree = create(&fd), *again;
+    struct s5_tree_place found;
     char value[S5_TREE_VALUE_MAX];
-    cr_assert_eq(s5_tree_value(fd, 0, value), 0);
+    s5_tree_value(&place, value);
     tree->magic++;
     errno = 7;
-    cr_assert_eq(s5_tree_attach(value, &again, &again_fd, &adopt), -ESTALE);
-    cr_assert_eq(s5_tree_value(-1, 0, value), -EBADF);
+    cr_assert_eq(s5_tree_attach(value, &again, &found), -ESTALE);
     cr_assert_eq(errno, 7);
 }
 
@@ -97,17 +142,65 @@ Test(tree, policy_is_for_its_own_environment_and_the_first_wins)
     free(p);
 }
 
-Test(tree, handovers_are_found_by_cookie_and_overwritten_in_turn)
+/* What a connection of COOKIE is known by. */
+static struct s5_endpoint peer_of(uint64_t cookie)
+{
+    struct s5_endpoint peer = {.len = sizeof peer.v4};
+    peer.v4.sin_port = (uint16_t)cookie;
+    peer.v4.sin_addr.s_addr = (uint32_t)(cookie >> 16);
+    return peer;
+}
+
+static void hand_over(struct s5_tree *tree, uint64_t from, uint64_t n)
+{
+    for (uint64_t cookie = from; cookie < from + n; cookie++) {
+        struct s5_endpoint peer = peer_of(cookie);
+        s5_tree_hand_over(tree, cookie, &peer, NULL);
+    }
+}
+
+static void check_handed(const struct s5_tree *tree, uint64_t from, uint64_t n)
+{
+    struct s5_endpoint peer, local;
+    for (uint64_t cookie = from; cookie < from + n; cookie++) {
+        cr_assert(s5_tree_handed(tree, cookie, &peer, &local), "%llu", (unsigned long long)cookie);
+        cr_assert(peer.len == sizeof peer.v4 && peer.v4.sin_port == (uint16_t)cookie && local.len == 0);
+    }
+}
+
+Test(tree, handovers_of_many_connections_are_found)
 {
     int fd;
     struct s5_tree *tree = create(&fd);
-    struct s5_endpoint peer = {.len = 16}, local = {.len = 8}, a, b;
-    for (uint64_t cookie = 1; cookie <= S5_TREE_HANDOVERS + 1; cookie++)
-        s5_tree_hand_over(tree, cookie, &peer, &local);
-    cr_assert_not(s5_tree_handed(tree, 1, &a, &b), "the oldest made room");
-    cr_assert(s5_tree_handed(tree, 2, &a, &b));
-    cr_assert(a.len == 16 && b.len == 8);
+    struct s5_endpoint a, b;
+    for (int again = 0; again < 3; again++) {
+        hand_over(tree, 1, 5000);
+        check_handed(tree, 1, 5000);
+    }
+    cr_assert_not(s5_tree_handed(tree, 5001, &a, &b));
     cr_assert_not(s5_tree_handed(tree, 0, &a, &b));
+    cr_assert_not(s5_tree_handed(tree, UINT64_MAX, &a, &b));
+}
+
+Test(tree, handovers_that_are_done_with_make_room_for_others)
+{
+    int fd;
+    struct s5_tree *tree = create(&fd);
+    for (uint64_t from = 1; from < 400000; from += 5000) {
+        hand_over(tree, from, 5000);
+        check_handed(tree, from, 5000);
+    }
+}
+
+Test(tree, handovers_change_with_their_connection)
+{
+    int fd;
+    struct s5_tree *tree = create(&fd);
+    struct s5_endpoint peer = peer_of(1), other = peer_of(2), a, b;
+    s5_tree_hand_over(tree, 1, &peer, NULL);
+    s5_tree_hand_over(tree, 1, &other, &peer);
+    cr_assert(s5_tree_handed(tree, 1, &a, &b));
+    cr_assert(a.v4.sin_port == 2 && b.len == peer.len && b.v4.sin_port == 1);
 }
 
 Test(standing, is_kept_in_a_file_and_old_lines_are_forgotten)

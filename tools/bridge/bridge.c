@@ -218,10 +218,10 @@ static int begin_place(struct s5_bridge_place *place)
 static int begin_tree(pid_t starter)
 {
     const char *value = getenv(S5_TREE_VARIABLE);
-    int fd, adopt;
-    if (!value || s5_tree_attach(value, &self.tree, &fd, &adopt) < 0 || !s5_bridge_claim(fd))
+    struct s5_tree_place place;
+    if (!value || s5_tree_attach(value, &self.tree, &place) < 0 || !s5_bridge_claim(place.fd))
         return 125;
-    fcntl(fd, F_SETFD, FD_CLOEXEC);
+    fcntl(place.fd, F_SETFD, FD_CLOEXEC);
     unsetenv(S5_TREE_VARIABLE);
     s5_bridge_policy(self.tree, &own_policy);
     alone_resolve(&own_policy);
