@@ -4,7 +4,7 @@
  *
  * On 32-bit machines a system call without "time64" or "64" in its name has the narrow types, and
  * so goes to the hook that libc's plain name has (door/time32.h). */
-#include "hooks.h"
+#include "fork.h"
 #include <linux/net.h>
 #include <spawn.h>
 #include <stdarg.h>
@@ -295,5 +295,11 @@ HOOK(long, syscall, (long number, ...))
         return ret;
     if (!real)
         real = (syscall_fn)s5_real_find("syscall");
-    return real(number, v.a[0], v.a[1], v.a[2], v.a[3], v.a[4], v.a[5]);
+    bool copies = s5_fork_copies(number, v.a);
+    if (copies)
+        s5_fork_before();
+    ret = real(number, v.a[0], v.a[1], v.a[2], v.a[3], v.a[4], v.a[5]);
+    if (copies)
+        s5_fork_after(ret);
+    return ret;
 }

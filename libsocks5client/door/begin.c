@@ -26,7 +26,9 @@ static struct {
     char near[2048];            /* where they are kept when they fit */
 } kept;
 
-_Atomic int s5_begin_done;
+static _Atomic int begun; /* 0, 1 while it begins, 2 */
+_Atomic int *_Atomic s5_begin_mark = &begun;
+__thread bool s5_begin_fork_watched __attribute__((tls_model("initial-exec")));
 
 static const char *const read_names[] = {"HOME", "XDG_CONFIG_HOME"};
 
@@ -79,14 +81,54 @@ static void keep_environment(void)
     }
 }
 
+/* A page that the kernel clears in copies of this process; NULL: it cannot be had. */
+static _Atomic int *make_mark(void)
+{
+    size_t size = (size_t)sysconf(_SC_PAGESIZE);
+    void *page = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (page == MAP_FAILED)
+        return NULL;
+    if (madvise(page, size, MADV_WIPEONFORK) == 0)
+        return page;
+    munmap(page, size);
+    return NULL;
+}
+
+static __thread int before_fork __attribute__((tls_model("initial-exec"))); /* errno */
+
 static void fork_prepare(void)
 {
     s5_engine_fork_prepare(&s5_begin_engine);
+    before_fork = errno;
+    errno = 0;
+}
+
+/* libc runs this also where the fork failed, and tells nobody but its caller. What it leaves in errno is what the
+ * system call has: other handlers may, too, so where that is said for sure it is left to who says it. */
+static void fork_parent(void)
+{
+    bool failed = errno == EAGAIN || errno == ENOMEM;
+    errno = before_fork;
+    if (!s5_begin_fork_watched)
+        s5_engine_fork_parent(&s5_begin_engine, failed);
 }
 
 static void fork_child(void)
 {
+    errno = before_fork;
+    s5_begin_forked();
+}
+
+void s5_begin_forked(void)
+{
+    _Atomic int *mark = atomic_load(&s5_begin_mark);
+    int none = 0;
+    if (mark != &begun && !atomic_compare_exchange_strong(mark, &none, 1))
+        return;
+    int saved = errno;
     s5_engine_fork_child(&s5_begin_engine);
+    errno = saved;
+    atomic_store(mark, 2);
 }
 
 /* Beside this object where that stands in the tree it was built in, else where it is installed. */
@@ -120,7 +162,7 @@ static void begin(void)
     int tree = atomic_load(&s5_begin_engine.tree_fd);
     if (S5_DROP && !state && tree >= 0) /* who is started by us is not covered: it is none of its */
         fcntl(tree, F_SETFD, FD_CLOEXEC);
-    pthread_atfork(fork_prepare, NULL, fork_child);
+    pthread_atfork(fork_prepare, fork_parent, fork_child);
 }
 
 struct s5_engine *s5_begin_now(void)
@@ -129,13 +171,20 @@ struct s5_engine *s5_begin_now(void)
     if (s5_engine_inside)
         return &s5_begin_engine;
     int none = 0;
-    if (atomic_compare_exchange_strong(&s5_begin_done, &none, 1)) {
+    if (atomic_compare_exchange_strong(&begun, &none, 1)) {
         s5_engine_inside++;
         begin();
+        _Atomic int *mark = make_mark();
         s5_engine_inside--;
-        atomic_store(&s5_begin_done, 2);
+        atomic_store(&begun, 2);
+        if (mark) {
+            atomic_store(mark, 2);
+            atomic_store(&s5_begin_mark, mark);
+        }
     }
-    while (atomic_load(&s5_begin_done) != 2) {
+    if (atomic_load(&begun) == 2)
+        s5_begin_forked();
+    while (atomic_load(atomic_load(&s5_begin_mark)) != 2) {
         struct timespec pause = {0, 100000};
         nanosleep(&pause, NULL);
     }

@@ -28,7 +28,7 @@ void s5_rcvlowat_restore(struct s5_engine *e, struct s5_flight *f, int fd)
 static struct s5_flight *lock_flight(struct s5_engine *e, int fd)
 {
     struct s5_record *record = s5_connect_flying(e, fd);
-    struct s5_flight *f = record ? s5_connect_pinned(record) : NULL;
+    struct s5_flight *f = record ? s5_connect_pinned(e, record) : NULL;
     if (!f || s5_flight_lock(e, f))
         return f;
     s5_flight_release(e, f);

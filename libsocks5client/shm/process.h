@@ -11,10 +11,18 @@
 
 /* Octet 0 of the file is the bridge's, see bridge.c; the octet of a process is its number. */
 
-/* The calling process gets the next number after *LAST, from now on until it ends or calls this again. 0: there
- * can be no proof of its death, since FD is no file or the file system knows no locks. Safe in a child of a
- * program with threads. Preserves errno. */
-uint32_t s5_process_register(int fd, _Atomic uint32_t *last);
+/* Of a number with this bit there can be no proof that its process has ended. */
+#define S5_PROCESS_UNPROVEN 0x80000000u
+
+/* The next number after *LAST, for a process that there is or that will come to be. */
+uint32_t s5_process_number(_Atomic uint32_t *last);
+
+/* The calling process has NUMBER, from now on until it ends or calls this again: as it is to be used, UNPROVEN
+ * where FD is no file or the file system knows no locks. Safe in a child of a program with threads. Preserves
+ * errno. */
+uint32_t s5_process_register(int fd, uint32_t number);
+/* What the caller had before NUMBER, which was before an exec, has ended for others too from now on. */
+void s5_process_end_before(int fd, uint32_t number);
 
 /* The caller, NUMBER, has closed a descriptor of the file: it takes its lock again. Preserves errno. */
 void s5_process_lock_again(int fd, uint32_t number);

@@ -71,7 +71,7 @@ static int wait_turn(struct s5_engine *e, struct s5_flight *f, int fd, uint64_t 
     struct pollfd p = {fd, atomic_load(&f->wants), 0};
     if (now >= until)
         return -EINPROGRESS;
-    if (s5_flight_shared(f, 2) && now + S5_FLIGHT_NAP < wake) /* the record's and the caller's */
+    if (s5_flight_shared(f) && now + S5_FLIGHT_NAP < wake)
         wake = now + S5_FLIGHT_NAP;
     wake = wake < until ? wake : until;
     int n;
@@ -125,7 +125,7 @@ static inline __attribute__((always_inline)) int drive(struct s5_engine *e, stru
 /* The same for a call that finds RECORD in flight. */
 static __attribute__((noinline, cold)) int join(struct s5_engine *e, struct s5_record *record, int fd)
 {
-    struct s5_flight *f = s5_connect_pinned(record);
+    struct s5_flight *f = s5_connect_pinned(e, record);
     int r = 0;
     if (f) {
         int held = hold_socket(e, fd);
@@ -184,39 +184,6 @@ static int connect_again(struct s5_engine *e, struct s5_record *record, int fd)
 
 /* --- connect() from the start --- */
 
-/* IP and PORT for a socket of FAMILY, IPv4 v4-mapped where need be; false: out of its reach. */
-static bool endpoint(const struct s5_ip *ip, uint16_t port, int family, struct s5_endpoint *ret)
-{
-    if (family == AF_INET) {
-        ret->len = sizeof ret->v4;
-        ret->v4 = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(port)};
-        memcpy(&ret->v4.sin_addr, ip->octets, sizeof ret->v4.sin_addr);
-        return ip->kind == S5_ADDR_IPV4;
-    }
-    ret->len = sizeof ret->v6;
-    ret->v6 = (struct sockaddr_in6){.sin6_family = AF_INET6, .sin6_port = htons(port)};
-    uint8_t *octets = ret->v6.sin6_addr.s6_addr;
-    if (ip->kind == S5_ADDR_IPV6) {
-        memcpy(octets, ip->octets, 16);
-    } else {
-        octets[10] = octets[11] = 0xff;
-        memcpy(octets + 12, ip->octets, 4);
-    }
-    return true;
-}
-
-/* The address of SERVER a socket of FAMILY can reach. */
-static int choose(struct s5_engine *e, const struct s5_server *server, int family,
-                  struct s5_endpoint *ret)
-{
-    for (unsigned i = 0; i < server->n_addrs; i++)
-        if (endpoint(&server->addrs[i], server->port, family, ret))
-            return 0;
-    s5_log(&e->log, S5_LOG_ERROR, "refused: server \"%s\" has no address that an %s socket reaches",
-           s5_policy_text(e->policy, server->name), family == AF_INET ? "IPv4" : "IPv6");
-    return -EAFNOSUPPORT;
-}
-
 /* Duplicates made before the socket was ours name the same record. */
 static __attribute__((noinline, cold)) void find_duplicates(struct s5_engine *e, int fd)
 {
@@ -229,6 +196,39 @@ static __attribute__((noinline, cold)) void find_duplicates(struct s5_engine *e,
             s5_registry_share(&e->registry, other, record) == 0)
             s5_epoll_borrow(e, other);
     s5_connect_let_go(e, record);
+}
+
+static inline __attribute__((always_inline)) int new_record(struct s5_engine *e, int fd, int held,
+                                                            struct s5_flight *f, struct s5_record **ret)
+{
+    struct s5_record *record = s5_registry_new(&e->registry);
+    if (!record) {
+        s5_flight_release(e, f);
+        return -ENOBUFS;
+    }
+    if (!f->cookie)
+        f->cookie = s5_connect_cookie(e, held);
+    record->cookie = f->cookie;
+    record->peer = f->peer;
+    atomic_store_explicit(&record->flight_generation, s5_flight_generation(f), memory_order_relaxed);
+    atomic_store_explicit(&record->fd, fd, memory_order_relaxed);
+    atomic_store_explicit(&record->flight, f, memory_order_relaxed);
+    atomic_store_explicit(&record->state, S5_RECORD_FLYING, memory_order_relaxed);
+    s5_registry_publish(record);
+    int r = s5_registry_take_off(&e->registry, record);
+    if (r == 0)
+        r = s5_registry_name(&e->registry, fd, record);
+    if (r < 0)
+        s5_connect_let_go(e, record);
+    else
+        *ret = record;
+    return r;
+}
+
+__attribute__((noinline, cold)) int s5_connect_new_record(struct s5_engine *e, int fd, int held, struct s5_flight *f,
+                                                          struct s5_record **ret)
+{
+    return new_record(e, fd, held, f, ret);
 }
 
 /* A socket bound to loopback cannot leave: the kernel's EINVAL says too little. */
@@ -286,7 +286,7 @@ static int fly(struct s5_engine *e, int fd, struct s5_flight *f)
     int held = nonblock ? fd : hold_socket(e, fd);
     uint32_t driver = nonblock ? 0 : atomic_load_explicit(&e->process_number, memory_order_relaxed);
     atomic_store_explicit(&f->driver, driver, memory_order_relaxed);
-    int r = s5_connect_new_record(e, fd, held, f, &record);
+    int r = new_record(e, fd, held, f, &record);
     if (r == 0) {
         struct s5_slot *slot = s5_registry_slot(&e->registry, fd);
         uint32_t bound = slot ? atomic_load_explicit(&slot->bound, memory_order_relaxed) : 0;
@@ -332,21 +332,20 @@ static int via(struct s5_engine *e, int fd, const struct sockaddr *sa, const str
     int r = s5_resolve_server(e, e->policy, (struct s5_server *)(uintptr_t)server);
     if (r < 0)
         return r;
-    struct s5_flight *f = s5_flight_take(e);
+    struct s5_flight *f = s5_flight_take_two(e); /* one is the record's */
     if (!f) {
         s5_log(&e->log, S5_LOG_ERROR, "refused: too many connections are being negotiated");
         return -ENOBUFS;
     }
     f->cookie = cookie;
     note_peer(&f->peer, sa);
-    r = choose(e, server, sa->sa_family, &f->server);
+    r = s5_route_address(e, server, sa->sa_family, &f->server);
     if (r == 0)
         r = begin(e, f, server, to);
-    if (r == 0) {
-        /* One for the record; nobody else knows it yet. */
-        atomic_store_explicit(&f->refs, 2, memory_order_relaxed);
+    if (__builtin_expect(r == 0, 1))
         r = fly(e, fd, f);
-    }
+    else
+        s5_flight_release(e, f);
     s5_flight_release(e, f);
     return r;
 }

@@ -17,12 +17,12 @@
 #include <sched.h>
 #include <time.h>
 
-struct s5_flight *s5_connect_pinned(const struct s5_record *record)
+struct s5_flight *s5_connect_pinned(struct s5_engine *e, const struct s5_record *record)
 {
     struct s5_flight *f = atomic_load(&record->flight);
     if (!f || atomic_load(&record->state) != S5_RECORD_FLYING)
         return NULL;
-    return s5_flight_pin(f, record->flight_generation) ? f : NULL;
+    return s5_flight_pin(e, f, record->flight_generation) ? f : NULL;
 }
 
 static void give_back(void *user, int fd, struct s5_slot *slot)
@@ -60,7 +60,7 @@ __attribute__((noinline)) static void name_bridged(struct s5_engine *e, struct s
 
 static bool over(const struct s5_record *record, struct s5_flight *f, bool *ret_lost)
 {
-    *ret_lost = atomic_load(&f->generation) !=
+    *ret_lost = s5_flight_generation(f) !=
                 atomic_load_explicit(&record->flight_generation, memory_order_relaxed);
     return *ret_lost || atomic_load(&f->phase) >= S5_FLIGHT_READY;
 }
@@ -111,7 +111,7 @@ static void dispose(struct s5_engine *e, struct s5_record *record)
     struct s5_flight *f = atomic_exchange(&record->flight, NULL);
     if (f && state == S5_RECORD_FLYING) {
         s5_registry_land(&e->registry, record);
-        if (atomic_load(&f->generation) == record->flight_generation)
+        if (s5_flight_generation(f) == record->flight_generation)
             s5_flight_release(e, f);
     } else if (state == S5_RECORD_LISTENING)
         s5_listener_end(e, record);
@@ -126,13 +126,13 @@ static void dispose(struct s5_engine *e, struct s5_record *record)
     s5_registry_free(&e->registry, record);
 }
 
-void s5_connect_let_go(struct s5_engine *e, struct s5_record *record)
+__attribute__((noinline, cold)) void s5_connect_let_go(struct s5_engine *e, struct s5_record *record)
 {
     if (s5_record_let_go(record))
         dispose(e, record);
 }
 
-struct s5_record *s5_connect_hold(struct s5_engine *e, int fd)
+__attribute__((noinline, cold)) struct s5_record *s5_connect_hold(struct s5_engine *e, int fd)
 {
     struct s5_record *record = s5_connect_record(e, fd);
     if (!record || !s5_record_hold(record))
@@ -141,33 +141,6 @@ struct s5_record *s5_connect_hold(struct s5_engine *e, int fd)
         return record;
     s5_connect_let_go(e, record); /* it was closed meanwhile, and may be another's */
     return NULL;
-}
-
-int s5_connect_new_record(struct s5_engine *e, int fd, int held, struct s5_flight *f, struct s5_record **ret)
-{
-    struct s5_record *record = s5_registry_new(&e->registry);
-    if (!record) {
-        s5_flight_release(e, f);
-        return -ENOBUFS;
-    }
-    if (!f->cookie)
-        f->cookie = s5_connect_cookie(e, held);
-    record->cookie = f->cookie;
-    record->peer = f->peer;
-    atomic_store_explicit(&record->flight_generation, atomic_load(&f->generation), memory_order_relaxed);
-    atomic_store_explicit(&record->forked, 0, memory_order_relaxed);
-    atomic_store_explicit(&record->fd, fd, memory_order_relaxed);
-    atomic_store_explicit(&record->flight, f, memory_order_relaxed);
-    atomic_store_explicit(&record->state, S5_RECORD_FLYING, memory_order_relaxed);
-    s5_registry_publish(record);
-    int r = s5_registry_take_off(&e->registry, record);
-    if (r == 0)
-        r = s5_registry_name(&e->registry, fd, record);
-    if (r < 0)
-        s5_connect_let_go(e, record);
-    else
-        *ret = record;
-    return r;
 }
 
 void s5_connect_settle(struct s5_engine *e, struct s5_record *record)
@@ -233,7 +206,7 @@ static enum s5_turn turn(struct s5_engine *e, struct s5_record *record, struct s
 
 enum s5_turn s5_connect_turn(struct s5_engine *e, struct s5_record *record, short events)
 {
-    struct s5_flight *f = s5_connect_pinned(record);
+    struct s5_flight *f = s5_connect_pinned(e, record);
     if (!f) {
         s5_connect_settle(e, record);
         return S5_TURN_GONE;
@@ -264,13 +237,20 @@ struct s5_record *s5_connect_known(struct s5_engine *e, int fd, uint64_t *ret_co
     return NULL;
 }
 
+/* Apart from connect(), which has the one above in itself. */
+__attribute__((noinline, cold)) struct s5_record *s5_connect_known_of_ours(struct s5_engine *e, int fd)
+{
+    uint64_t cookie;
+    return s5_connect_known(e, fd, &cookie);
+}
+
 struct s5_record *s5_connect_flying(struct s5_engine *e, int fd)
 {
     struct s5_record *record = s5_registry_find(&e->registry, fd);
     if (!record || atomic_load(&record->state) != S5_RECORD_FLYING)
         return NULL;
     struct s5_flight *f = atomic_load(&record->flight);
-    if (f && atomic_load(&f->generation) == record->flight_generation &&
+    if (f && s5_flight_generation(f) == record->flight_generation &&
         atomic_load(&f->phase) < S5_FLIGHT_READY)
         return record;
     s5_connect_settle(e, record);
@@ -283,7 +263,7 @@ void s5_connect_forget(struct s5_engine *e, int fd)
     if (!record)
         return;
     /* A turn under way on this descriptor must end before the number means something else. */
-    struct s5_flight *f = s5_connect_pinned(record);
+    struct s5_flight *f = s5_connect_pinned(e, record);
     bool locked = f && s5_flight_lock(e, f);
     if (atomic_load(&record->state) == S5_RECORD_LISTENING)
         s5_listener_leave(e, record);
@@ -301,7 +281,7 @@ void s5_connect_forget(struct s5_engine *e, int fd)
 /* A negotiation that another thread has just begun to dial ends in that thread: the kernel wakes it. */
 bool s5_connect_abort(struct s5_engine *e, struct s5_record *record, int fd)
 {
-    struct s5_flight *f = s5_connect_pinned(record);
+    struct s5_flight *f = s5_connect_pinned(e, record);
     if (!f)
         return false;
     bool locked = s5_flight_lock(e, f), done = false;

@@ -36,11 +36,24 @@ bool s5_engine_owns_stderr(const struct s5_engine *e)
 
 /* --- start --- */
 
+static void become(struct s5_engine *e, uint32_t number)
+{
+    atomic_store(&e->process_number, s5_process_register(atomic_load(&e->tree_fd), number));
+}
+
 void s5_engine_register(struct s5_engine *e)
 {
     struct s5_tree *tree = atomic_load(&e->tree);
     if (tree)
-        atomic_store(&e->process_number, s5_process_register(atomic_load(&e->tree_fd), &tree->processes));
+        become(e, s5_process_number(&tree->processes));
+}
+
+/* What came through an exec: then the number that this process had before is nobody's. */
+static void adopt_all(struct s5_engine *e, bool any)
+{
+    if (any)
+        s5_life_adopt(e);
+    s5_process_end_before(atomic_load(&e->tree_fd), atomic_load(&e->process_number));
 }
 
 bool s5_engine_has_ended(const struct s5_engine *e, uint32_t process)
@@ -104,8 +117,7 @@ void s5_engine_init(struct s5_engine *e, const struct s5_calls *real, const char
         memcpy(e->state + sizeof S5_TREE_VARIABLE, state, strlen(state) + 1);
     else
         e->state[0] = 0; /* none that children could be told of */
-    if (have_tree(e) > 0)
-        s5_life_adopt(e);
+    adopt_all(e, have_tree(e) > 0);
     errno = saved;
 }
 
@@ -171,7 +183,7 @@ static void load_alone(struct s5_engine *e)
                                    : again ? S5_ENGINE_NO_POLICY
                                            : S5_ENGINE_BROKEN);
     if (adopt > 0)
-        s5_life_adopt(e);
+        adopt_all(e, true);
     s5_quiet_end(&quiet);
 }
 
@@ -202,24 +214,43 @@ const struct s5_policy *s5_engine_load_or_say(struct s5_engine *e)
 
 /* --- fork --- */
 
-/* Which fork of this process this thread is at. */
-static __thread uint32_t fork_number __attribute__((tls_model("initial-exec")));
+/* What this thread has taken for the child of its fork, under the number that the child will have. */
+static __thread struct {
+    uint32_t number;     /* 0: nothing */
+    uint32_t references;
+} for_child __attribute__((tls_model("initial-exec")));
 
 /* The child's records name the same flights, and need references of their own: taken here, since a
  * flight may be over before the child runs. */
 void s5_engine_fork_prepare(struct s5_engine *e)
 {
-    static _Atomic uint32_t forks;
-    fork_number = atomic_fetch_add(&forks, 1) + 1;
-    s5_listener_fork(e, fork_number);
-    if (!s5_registry_flying(&e->registry))
+    struct s5_tree *tree = atomic_load(&e->tree);
+    for_child.number = 0;
+    if (!tree || !s5_registry_waits(&e->registry))
         return;
+    uint32_t number = s5_process_number(&tree->processes);
+    for_child.references = s5_listener_fork(e, number);
     for (uint32_t at = 0; at < s5_registry_flying_top(&e->registry); at++) {
         struct s5_record *record = s5_registry_flying_at(&e->registry, at);
         struct s5_flight *f = record ? atomic_load(&record->flight) : NULL;
-        if (f && s5_flight_pin(f, record->flight_generation))
-            atomic_store_explicit(&record->forked, fork_number, memory_order_relaxed);
+        if (f)
+            for_child.references += s5_references_reserve(&f->references, record->flight_generation, number);
     }
+    for_child.number = number;
+}
+
+static void take_back(struct s5_engine *e, uint32_t number)
+{
+    s5_flight_no_child(e, number);
+    s5_listener_no_child(e, number);
+}
+
+void s5_engine_fork_parent(struct s5_engine *e, bool failed)
+{
+    uint32_t number = for_child.number;
+    for_child.number = 0;
+    if (failed && number && for_child.references)
+        take_back(e, number);
 }
 
 static void lose(struct s5_engine *e, struct s5_record *record)
@@ -229,52 +260,65 @@ static void lose(struct s5_engine *e, struct s5_record *record)
     atomic_store(&record->state, S5_RECORD_FAILED);
 }
 
-/* RECORD was held by a thread of the parent's that was settling it, and that the child does not have. */
-static void bereave(struct s5_engine *e, struct s5_record *record)
+/* What another thread of the parent's began between that and the fork: the child has its record, and takes a
+ * reference while there is something to refer to. Its descriptors are of an earlier moment than its memory. */
+static bool takes(struct s5_engine *e, const struct s5_record *record, struct s5_flight *f)
 {
-    if (atomic_load(&record->state) == S5_RECORD_FLYING)
-        lose(e, record);
-    s5_registry_land(&e->registry, record);
-    if (s5_record_refs(record) > 1)
-        s5_record_let_go(record);
+    if (!s5_connect_same(e, record, atomic_load(&record->fd)) || !s5_flight_pin(e, f, record->flight_generation))
+        return false;
+    if (f->cookie == record->cookie)
+        return true;
+    s5_flight_release(e, f); /* it is another connection's by now */
+    return false;
 }
 
-/* What other threads of the parent began between that and the fork: the child has their records, and
- * takes references while there is something to refer to. */
-static void refer(struct s5_engine *e)
+/* RECORD, which was in flight: whether the reference taken for the child NUMBER is its own. Without a flight it was
+ * in the hands of a thread that was settling it; without a name it was being made, or closed. */
+static bool inherit_record(struct s5_engine *e, struct s5_record *record, uint32_t number)
 {
-    for (uint32_t at = 0; at < s5_registry_flying_top(&e->registry); at++) {
-        struct s5_record *record = s5_registry_flying_at(&e->registry, at);
-        struct s5_flight *f = record ? atomic_load(&record->flight) : NULL;
-        if (record && !f)
-            bereave(e, record);
-        if (!f || atomic_load(&record->forked) == fork_number ||
-            atomic_load(&record->state) != S5_RECORD_FLYING)
-            continue;
-        /* The child's descriptors are of an earlier moment than its memory. */
-        bool same = s5_connect_same(e, record, atomic_load(&record->fd));
-        if (same && s5_flight_pin(f, record->flight_generation)) {
-            if (f->cookie == record->cookie)
-                continue;
-            s5_flight_release(e, f); /* it is another connection's by now */
-        }
+    struct s5_flight *f = atomic_load(&record->flight);
+    uint32_t self = atomic_load(&e->process_number);
+    bool confirmed = f && number && s5_references_confirm(&f->references, record->flight_generation, number, self);
+    if (!confirmed && !(f && takes(e, record, f))) {
         atomic_store(&record->flight, NULL);
-        lose(e, record);
+        if (atomic_load(&record->state) == S5_RECORD_FLYING)
+            lose(e, record);
         s5_registry_land(&e->registry, record);
     }
+    if (!s5_record_refs(record)) {
+        s5_registry_publish(record);
+        s5_connect_let_go(e, record);
+    }
+    return confirmed;
+}
+
+static uint32_t inherit_all(struct s5_engine *e, uint32_t number)
+{
+    uint32_t confirmed = s5_listener_fork_child(e, number);
+    s5_registry_recount(&e->registry);
+    uint32_t top = s5_registry_flying_top(&e->registry); /* one that lands may make it less */
+    for (uint32_t at = 0; at < top; at++) {
+        struct s5_record *record = s5_registry_flying_at(&e->registry, at);
+        if (record)
+            confirmed += inherit_record(e, record, number);
+    }
+    return confirmed;
 }
 
 void s5_engine_fork_child(struct s5_engine *e)
 {
-    uint32_t pid = real_pid();
+    struct s5_tree *tree = atomic_load(&e->tree);
+    uint32_t pid = real_pid(), number = for_child.number;
     atomic_store(&e->pid, pid);
     e->log.pid = (int32_t)pid;
-    s5_engine_register(e);
+    for_child.number = 0;
+    if (tree)
+        become(e, number ? number : s5_process_number(&tree->processes));
     int loading = S5_ENGINE_LOADING; /* by a thread the child does not have */
     if (!s5_engine_inside)
         atomic_compare_exchange_strong(&e->policy_state, &loading, S5_ENGINE_NO_POLICY);
-    refer(e);
-    s5_listener_fork_child(e, fork_number);
+    if (tree && inherit_all(e, number) != for_child.references && number)
+        take_back(e, number); /* what was closed between that and the fork */
     s5_identity_fork_child(e);
     s5_nameserver_fork_child(e);
 }

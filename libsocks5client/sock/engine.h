@@ -86,10 +86,11 @@ static inline bool s5_engine_knows(struct s5_engine *e, uint32_t index)
 /* False in a child of vfork (or of a bare clone), whose descriptors are not ours: hands off the registry. */
 bool s5_engine_owns_memory(struct s5_engine *e);
 
-/* Standard error is still what the process began with. */
+/* Standard error is what the process began with. */
 bool s5_engine_owns_stderr(const struct s5_engine *e);
-/* pthread_atfork's three. */
+/* Before a fork; after it in the parent (or where it FAILED), and in the child. */
 void s5_engine_fork_prepare(struct s5_engine *e);
+void s5_engine_fork_parent(struct s5_engine *e, bool failed);
 void s5_engine_fork_child(struct s5_engine *e);
 /* Where the tree is from now on: the process, its hooks and its children know. */
 void s5_engine_set_place(struct s5_engine *e, const struct s5_tree_place *place);
@@ -122,19 +123,18 @@ struct s5_record *s5_connect_hold(struct s5_engine *e, int fd);
 void s5_connect_let_go(struct s5_engine *e, struct s5_record *record);
 /* The record of FD, doubts cleared up; NULL: not ours. Where they proved right FD's cookie is in *RET_COOKIE. */
 struct s5_record *s5_connect_known(struct s5_engine *e, int fd, uint64_t *ret_cookie);
+struct s5_record *s5_connect_known_of_ours(struct s5_engine *e, int fd);
 static inline struct s5_record *s5_connect_record(struct s5_engine *e, int fd)
 {
-    uint64_t cookie;
-    return s5_registry_foreign(&e->registry, fd) ? NULL : s5_connect_known(e, fd, &cookie);
+    return s5_registry_foreign(&e->registry, fd) ? NULL : s5_connect_known_of_ours(e, fd);
 }
 /* SO_COOKIE, 0 when there is none. */
 uint64_t s5_connect_cookie(struct s5_engine *e, int fd);
 /* Whether FD names the socket RECORD was made for still: it may have been closed unseen. */
 bool s5_connect_same(struct s5_engine *e, const struct s5_record *record, int fd);
-/* FD is not what its slot says (any more): forget it. True when it was so. */
-bool s5_connect_stale(struct s5_engine *e, int fd);
+bool s5_connect_stale(struct s5_engine *e, int fd); /* FD is not: it is forgotten. True when it was so */
 /* RECORD's flight, held until s5_flight_release; NULL when it is not in flight or that was reclaimed. */
-struct s5_flight *s5_connect_pinned(const struct s5_record *record);
+struct s5_flight *s5_connect_pinned(struct s5_engine *e, const struct s5_record *record);
 /* What RECORD's flight came to: 0, or its error, which is thereby fetched and forgotten. */
 int s5_connect_outcome(struct s5_engine *e, struct s5_record *record, int fd);
 void s5_connect_log_unreachable(struct s5_engine *e, uint32_t server_index, int error);
@@ -163,6 +163,8 @@ uint8_t s5_route_protocol(int ipproto);
 /* Listening at AT (port 0: one that the kernel chooses). As s5_route; QUIET: without a log line. */
 int s5_route_listener(struct s5_engine *e, const struct s5_addr *at, bool quiet,
                       const struct s5_server **ret_server);
+/* The address of SERVER that a socket of FAMILY can reach. 0, or -EAFNOSUPPORT, logged. */
+int s5_route_address(struct s5_engine *e, const struct s5_server *server, int family, struct s5_endpoint *ret);
 /* A flow of a kind that cannot be proxied: 0 where it may leave directly, else -errno, logged. */
 int s5_route_direct_only(struct s5_engine *e, const struct s5_addr *to, uint8_t protocol,
                          uint8_t command, const char *what);

@@ -8,6 +8,7 @@
 
 #include "clock.h"
 #include "isolation.h"
+#include "references.h"
 #include "session.h"
 #include <netinet/in.h>
 #include <stdatomic.h>
@@ -52,9 +53,8 @@ enum s5_flight_phase {
 };
 
 struct s5_flight {
+    struct s5_references references; /* of records, of all processes, that name it, and threads at it */
     _Atomic uint64_t lock;       /* holder: number of its process << 32 | thread; 0: nobody */
-    _Atomic uint32_t refs;       /* records, of all processes, that name it */
-    _Atomic uint32_t generation; /* changes when it is reclaimed from a killed process */
     _Atomic uint32_t phase;      /* enum s5_flight_phase */
     _Atomic uint32_t missed;     /* an event came while TAKEN: who dials has to look */
     _Atomic uint32_t knocked;    /* an event came during a turn: who takes it has to look again */
@@ -121,25 +121,30 @@ enum s5_turn s5_flight_turn(struct s5_engine *e, struct s5_flight *f, const stru
  * 0: the socket is in the kernel's hands, as after any connect() that failed. */
 enum s5_turn s5_flight_fail(struct s5_engine *e, struct s5_flight *f, int fd, int error);
 
-/* How the calling thread names itself in a lock that processes share. */
 uint64_t s5_lock_token(const struct s5_engine *e);
-/* The lock; try fails when another thread holds it, or a frame below in this very thread. */
+/* The lock; try fails when another thread holds it, or a frame below in this thread. */
 bool s5_flight_try(struct s5_engine *e, struct s5_flight *f);
 void s5_flight_unlock(struct s5_flight *f);
-/* Waits for the turn another thread is at; returns at once in a signal handler within one. */
-bool s5_flight_lock(struct s5_engine *e, struct s5_flight *f);
+bool s5_flight_lock(struct s5_engine *e, struct s5_flight *f); /* waits, but in a signal handler within a turn */
 
-/* Whether another thread or process than the caller's, which has OWN references, may carry F on. */
-static inline bool s5_flight_shared(const struct s5_flight *f, uint32_t own)
+/* Whether another thread or process than the caller's may carry F on. */
+static inline bool s5_flight_shared(const struct s5_flight *f)
 {
-    return !S5_SINGLE_THREADED || atomic_load_explicit(&f->refs, memory_order_relaxed) > own;
+    return !S5_SINGLE_THREADED || s5_references_are_shared(&f->references);
 }
 
 /* Out of the tree's pool, with one reference; NULL when none is left. */
 struct s5_flight *s5_flight_take(struct s5_engine *e);
-/* One more reference, so that it stays what it is while it is used; false (and none taken) when it
- * is nobody's any more, or another's. */
-bool s5_flight_pin(struct s5_flight *f, uint32_t generation);
+struct s5_flight *s5_flight_take_two(struct s5_engine *e); /* with two */
+/* It changes when the last one goes. */
+static inline uint32_t s5_flight_generation(const struct s5_flight *f)
+{
+    return s5_references_generation(&f->references);
+}
+/* One more reference, so that it stays what it is while it is used; false: it is nobody's, or another's. */
+bool s5_flight_pin(struct s5_engine *e, struct s5_flight *f, uint32_t generation);
 void s5_flight_release(struct s5_engine *e, struct s5_flight *f);
+/* The child NUMBER has none of the references that were taken for it, but for those it has confirmed. */
+void s5_flight_no_child(struct s5_engine *e, uint32_t number);
 
 #endif

@@ -4,38 +4,59 @@
 #include "clock.h"
 #include "engine.h"
 #include <errno.h>
-#include <pthread.h>
 #include <sched.h>
 #include <sys/mman.h>
 #include <time.h>
 
 /* --- the pool --- */
 
-static bool claim(struct s5_flight *f)
+static inline struct s5_flight *claim(struct s5_engine *e, struct s5_flight *f, uint32_t count)
 {
     f->deadline = S5_CLOCK_NEVER / 2; /* not reclaimed before s5_flight_begin sets its own */
-    atomic_store(&f->lock, 0);
-    atomic_store(&f->refs, 1);
-    atomic_store(&f->missed, 0);
-    atomic_store(&f->phase, S5_FLIGHT_TAKEN);
-    return true;
+    atomic_store_explicit(&f->lock, 0, memory_order_relaxed);
+    atomic_store_explicit(&f->missed, 0, memory_order_relaxed);
+    atomic_store_explicit(&f->phase, S5_FLIGHT_TAKEN, memory_order_relaxed);
+    s5_references_begin(&f->references, atomic_load_explicit(&e->process_number, memory_order_relaxed), count);
+    return f;
 }
 
-/* Flights of processes that were killed keep their references for ever; long past every deadline
- * they are anybody's. Their generation tells late survivors. */
-static struct s5_flight *reclaim(struct s5_tree *tree)
+static void give(struct s5_tree *tree, struct s5_flight *f)
+{
+    if (s5_session_state(&f->session) != S5_SESSION_DONE) /* then its secrets are gone already */
+        s5_session_wipe(&f->session);
+    atomic_store(&f->phase, S5_FLIGHT_FREE);
+    s5_references_end(&f->references);
+    uint32_t self = (uint32_t)(f - tree->flights) + 1;
+    uint64_t head = atomic_load(&tree->flights_free), next;
+    do {
+        atomic_store_explicit(&f->next_free, (uint32_t)head, memory_order_relaxed);
+        next = ((head >> 32) + 1) << 32 | self;
+    } while (!atomic_compare_exchange_weak(&tree->flights_free, &head, next));
+}
+
+/* What processes that have ended had is taken back; with RESERVED also what a child was to have that never came. */
+static __attribute__((noinline, cold)) void sweep(struct s5_engine *e, struct s5_tree *tree, bool reserved)
+{
+    uint32_t used = atomic_load(&tree->flights_used), self = atomic_load(&e->process_number);
+    for (uint32_t i = 0; i < used && i < S5_TREE_FLIGHTS; i++)
+        if (s5_references_sweep(&tree->flights[i].references, atomic_load(&e->tree_fd), self, reserved))
+            give(tree, &tree->flights[i]);
+}
+
+/* Where nobody can tell who has ended, what is long past every deadline is anybody's. Its generation tells late
+ * survivors. */
+static struct s5_flight *reclaim(struct s5_engine *e, struct s5_tree *tree, uint32_t count)
 {
     uint64_t now = s5_clock_now();
     uint32_t from = atomic_load(&tree->reclaim_at);
     for (uint32_t i = 0; i < S5_TREE_FLIGHTS; i++) {
         struct s5_flight *f = &tree->flights[(from + i) % S5_TREE_FLIGHTS];
-        uint32_t generation = atomic_load(&f->generation);
+        uint32_t generation = s5_flight_generation(f);
         if (atomic_load(&f->phase) == S5_FLIGHT_FREE || now < f->deadline + 60 * S5_CLOCK_SECOND)
             continue;
-        if (atomic_compare_exchange_strong(&f->generation, &generation, generation + 1)) {
+        if (s5_references_seize(&f->references, generation)) {
             atomic_store(&tree->reclaim_at, from + i + 1);
-            claim(f);
-            return f;
+            return claim(e, f, count);
         }
     }
     return NULL;
@@ -53,67 +74,96 @@ static void make_room(struct s5_flight *fresh, uint32_t at)
     errno = saved;
 }
 
-static struct s5_flight *take_fresh(struct s5_tree *tree)
+static struct s5_flight *take_fresh(struct s5_engine *e, struct s5_tree *tree, uint32_t count)
 {
     uint32_t at = atomic_load(&tree->flights_used);
     while (at < S5_TREE_FLIGHTS)
         if (atomic_compare_exchange_weak(&tree->flights_used, &at, at + 1)) {
             make_room(&tree->flights[at], at);
-            claim(&tree->flights[at]);
-            return &tree->flights[at];
+            return claim(e, &tree->flights[at], count);
         }
-    return reclaim(tree);
+    return NULL;
 }
 
-struct s5_flight *s5_flight_take(struct s5_engine *e)
+static inline struct s5_flight *take_free(struct s5_engine *e, struct s5_tree *tree, uint32_t count)
 {
-    struct s5_tree *tree = atomic_load(&e->tree);
-    if (!tree)
-        return NULL;
     uint64_t head = atomic_load(&tree->flights_free);
     while ((uint32_t)head && (uint32_t)head <= S5_TREE_FLIGHTS) {
         struct s5_flight *f = &tree->flights[(uint32_t)head - 1];
         uint64_t next = ((head >> 32) + 1) << 32 |
                         atomic_load_explicit(&f->next_free, memory_order_relaxed);
-        if (atomic_compare_exchange_weak(&tree->flights_free, &head, next) && claim(f))
-            return f;
+        if (atomic_compare_exchange_weak(&tree->flights_free, &head, next))
+            return claim(e, f, count);
     }
-    return take_fresh(tree);
+    return NULL;
 }
 
-bool s5_flight_pin(struct s5_flight *f, uint32_t generation)
+/* Before many more are begun, those of the killed are looked for: as often as their number has doubled. */
+static __attribute__((noinline)) struct s5_flight *take_another(struct s5_engine *e, struct s5_tree *tree, uint32_t count)
 {
-    uint32_t refs = atomic_load(&f->refs);
-    do {
-        if (!refs || atomic_load(&f->generation) != generation)
-            return false;
-    } while (!atomic_compare_exchange_weak(&f->refs, &refs, refs + 1));
-    return true;
+    enum { MANY = 64 };
+    uint32_t used = atomic_load(&tree->flights_used);
+    bool all = used >= S5_TREE_FLIGHTS;
+    if (all || (used >= MANY && !(used & (used - 1))))
+        sweep(e, tree, all);
+    struct s5_flight *f = take_free(e, tree, count);
+    if (!f)
+        f = take_fresh(e, tree, count);
+    return f ? f : reclaim(e, tree, count);
+}
+
+static inline __attribute__((always_inline)) struct s5_flight *take(struct s5_engine *e, uint32_t count)
+{
+    struct s5_tree *tree = atomic_load(&e->tree);
+    if (!tree)
+        return NULL;
+    struct s5_flight *f = take_free(e, tree, count);
+    return f ? f : take_another(e, tree, count);
+}
+
+struct s5_flight *s5_flight_take(struct s5_engine *e)
+{
+    return take(e, 1);
+}
+
+struct s5_flight *s5_flight_take_two(struct s5_engine *e)
+{
+    return take(e, 2);
+}
+
+bool s5_flight_pin(struct s5_engine *e, struct s5_flight *f, uint32_t generation)
+{
+    return s5_references_take(&f->references, generation,
+                              atomic_load_explicit(&e->process_number, memory_order_relaxed));
 }
 
 void s5_flight_release(struct s5_engine *e, struct s5_flight *f)
 {
-    if (atomic_fetch_sub(&f->refs, 1) != 1)
-        return;
+    if (s5_references_release(&f->references, atomic_load_explicit(&e->process_number, memory_order_relaxed)))
+        give(atomic_load(&e->tree), f);
+}
+
+void s5_flight_no_child(struct s5_engine *e, uint32_t number)
+{
     struct s5_tree *tree = atomic_load(&e->tree);
-    if (s5_session_state(&f->session) != S5_SESSION_DONE) /* then its secrets are gone already */
-        s5_session_wipe(&f->session);
-    atomic_store(&f->phase, S5_FLIGHT_FREE);
-    uint32_t self = (uint32_t)(f - tree->flights) + 1;
-    uint64_t head = atomic_load(&tree->flights_free), next;
-    do {
-        atomic_store_explicit(&f->next_free, (uint32_t)head, memory_order_relaxed);
-        next = ((head >> 32) + 1) << 32 | self;
-    } while (!atomic_compare_exchange_weak(&tree->flights_free, &head, next));
+    uint32_t used = atomic_load(&tree->flights_used);
+    for (uint32_t i = 0; i < used && i < S5_TREE_FLIGHTS; i++)
+        if (s5_references_take_back(&tree->flights[i].references, number))
+            give(tree, &tree->flights[i]);
 }
 
 /* --- the lock --- */
 
+/* A number of the thread's: where its variables are. */
+#ifndef S5_THREAD
+#define S5_THREAD ((uintptr_t)&s5_engine_inside)
+#endif
+
 uint64_t s5_lock_token(const struct s5_engine *e)
 {
-    uintptr_t thread = (uintptr_t)pthread_self();
+    uintptr_t thread = S5_THREAD;
     return (uint64_t)atomic_load_explicit(&e->process_number, memory_order_relaxed) << 32 |
-           (uint32_t)(thread >> 6) | 1;
+           (uint32_t)(thread >> 6);
 }
 
 static __attribute__((noinline, cold)) bool inherit(struct s5_engine *e, struct s5_flight *f,

@@ -29,8 +29,10 @@ int s5_hidden_keep(struct s5_engine *e, int fd)
         s5_registry_unwatch_all(&e->registry, fd);
     }
     struct s5_record *record = s5_registry_new(&e->registry);
-    if (record)
+    if (record) {
+        record->cookie = 0;
         atomic_store(&record->state, S5_RECORD_HIDDEN);
+    }
     if (record && s5_registry_enter(&e->registry, fd, record) == 0)
         return fd;
     e->real->close(fd);

@@ -258,6 +258,24 @@ void s5_life_inherit(struct s5_engine *e)
     errno = saved;
 }
 
+/* The record of another descriptor of the same socket. */
+static struct s5_record *in_flight(struct s5_engine *e, uint64_t cookie)
+{
+    for (uint32_t at = 0; at < s5_registry_flying_top(&e->registry); at++) {
+        struct s5_record *record = s5_registry_flying_at(&e->registry, at);
+        if (record && record->cookie == cookie)
+            return record;
+    }
+    return NULL;
+}
+
+/* The reference is the one the program before this had, unless that goes on and this is its child's. */
+static bool take_up(struct s5_engine *e, struct s5_flight *f)
+{
+    return s5_references_take_over(&f->references, atomic_load(&e->tree_fd), atomic_load(&e->process_number)) ||
+           s5_flight_pin(e, f, s5_flight_generation(f));
+}
+
 static void adopt_flight(struct s5_engine *e, struct s5_tree *tree, int fd, uint64_t cookie)
 {
     uint32_t used = atomic_load(&tree->flights_used);
@@ -265,9 +283,11 @@ static void adopt_flight(struct s5_engine *e, struct s5_tree *tree, int fd, uint
         struct s5_flight *f = &tree->flights[i];
         if (f->cookie != cookie || atomic_load(&f->phase) == S5_FLIGHT_FREE)
             continue;
-        struct s5_record *record;
-        /* The reference is the one the program before us held. */
-        if (!s5_engine_knows(e, f->server_index) || s5_connect_new_record(e, fd, fd, f, &record) < 0)
+        struct s5_record *record = s5_engine_knows(e, f->server_index) ? in_flight(e, cookie) : NULL;
+        int r = record ? s5_registry_share(&e->registry, fd, record) : -ESTALE;
+        if (!record && s5_engine_knows(e, f->server_index) && take_up(e, f))
+            r = s5_connect_new_record(e, fd, fd, f, &record);
+        if (r < 0)
             e->real->shutdown(fd, SHUT_RDWR); /* half of a negotiation is no connection */
         return;
     }

@@ -237,43 +237,43 @@ static struct s5_record *nth(struct s5_engine *e, uint32_t i)
     return &records[i];
 }
 
-void s5_listener_fork(struct s5_engine *e, uint32_t number)
+/* The next LISTENING record from place *AT on, and its entry where that is not lost; NULL: there are no more. */
+static struct s5_record *next_listening(struct s5_engine *e, uint32_t *at, struct s5_listener **ret)
 {
     struct s5_record *record;
     if (!atomic_load(&e->registry.listening))
-        return;
-    for (uint32_t i = 0; (record = nth(e, i)); i++) {
-        struct s5_listener *l =
-            atomic_load(&record->state) == S5_RECORD_LISTENING ? s5_listener_shared(record) : NULL;
-        if (l && s5_listener_pin(l, record->more->listener_generation))
-            atomic_store_explicit(&record->forked, number, memory_order_relaxed);
-    }
+        return NULL;
+    while ((record = nth(e, (*at)++)))
+        if (atomic_load(&record->state) == S5_RECORD_LISTENING && (*ret = s5_listener_shared(record)))
+            return record;
+    return NULL;
 }
 
-/* A child has its parent's descriptors of one moment and its memory of a later one: what was begun
- * between the two is nothing it has. */
-static bool has(struct s5_engine *e, const struct s5_record *record, struct s5_listener *l,
-                uint32_t number)
-{
-    if (atomic_load(&record->forked) == number)
-        return true;
-    return s5_connect_same(e, record, atomic_load(&record->fd)) &&
-           s5_listener_pin(l, record->more->listener_generation);
-}
-
-void s5_listener_fork_child(struct s5_engine *e, uint32_t number)
+uint32_t s5_listener_fork(struct s5_engine *e, uint32_t number)
 {
     struct s5_record *record;
-    if (!atomic_load(&e->registry.listening))
-        return;
-    for (uint32_t i = 0; (record = nth(e, i)); i++) {
-        struct s5_listener *l =
-            atomic_load(&record->state) == S5_RECORD_LISTENING ? s5_listener_shared(record) : NULL;
-        if (l && has(e, record, l, number))
-            s5_listener_hold(l, atomic_load(&e->process_number));
-        else if (l)
+    struct s5_listener *l;
+    uint32_t at = 0, taken = 0;
+    while ((record = next_listening(e, &at, &l)))
+        taken += s5_references_reserve(&l->references, record->more->listener_generation, number);
+    return taken;
+}
+
+/* A child has its parent's descriptors of one moment and its memory of a later one: what was begun between the
+ * two is nothing it has. */
+uint32_t s5_listener_fork_child(struct s5_engine *e, uint32_t number)
+{
+    struct s5_record *record;
+    struct s5_listener *l;
+    uint32_t at = 0, confirmed = 0, self = atomic_load(&e->process_number);
+    while ((record = next_listening(e, &at, &l))) {
+        uint32_t generation = record->more->listener_generation;
+        if (number && s5_references_confirm(&l->references, generation, number, self))
+            confirmed++;
+        else if (!s5_connect_same(e, record, atomic_load(&record->fd)) || !s5_listener_pin(e, l, generation))
             record->more->listener = NULL;
     }
+    return confirmed;
 }
 
 struct inherits {
@@ -318,18 +318,15 @@ void s5_listener_stay(struct s5_engine *e)
 
 static bool adopt(struct s5_engine *e, int fd, struct s5_listener *l, uint32_t generation)
 {
-    uint32_t process = atomic_load(&e->process_number);
     if (l->mailbox_fd == fd || s5_connect_cookie(e, l->mailbox_fd) != l->mailbox)
         return false;
     struct s5_record *known = s5_registry_find(&e->registry, l->mailbox_fd);
     if (known)
         return false;
     /* This process had another number before the exec, with a reference. */
-    if (!s5_listener_held(l, process) && !s5_listener_take_over(e, l)) {
-        if (!s5_listener_pin(l, generation))
-            return false;
-        s5_listener_hold(l, process);
-    }
+    if (!s5_references_take_over(&l->references, atomic_load(&e->tree_fd), atomic_load(&e->process_number)) &&
+        !s5_listener_pin(e, l, generation))
+        return false;
     struct s5_record *record = make_record(e, fd, l);
     if (!record) {
         s5_listener_release(e, l, generation);

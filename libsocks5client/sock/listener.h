@@ -35,10 +35,12 @@ int s5_listener_renew(struct s5_engine *e, struct s5_record *record);
 void s5_listener_leave(struct s5_engine *e, struct s5_record *record);
 void s5_listener_end(struct s5_engine *e, struct s5_record *record);
 
-/* Around fork NUMBER of this process: its records are the child's too, which has them in its memory
- * with what other threads did since. */
-void s5_listener_fork(struct s5_engine *e, uint32_t number);
-void s5_listener_fork_child(struct s5_engine *e, uint32_t number);
+/* Around the fork of a child that is to have NUMBER: its records are the child's too, which has them in its memory
+ * with what other threads did since. How many references were taken for it; how many of them it has. */
+uint32_t s5_listener_fork(struct s5_engine *e, uint32_t number);
+uint32_t s5_listener_fork_child(struct s5_engine *e, uint32_t number);
+/* As s5_flight_no_child. */
+void s5_listener_no_child(struct s5_engine *e, uint32_t number);
 /* Before and after an exec. */
 bool s5_listener_hand_over(struct s5_engine *e);
 /* There was none: the mailboxes are this process's own again. */
@@ -54,21 +56,16 @@ void s5_bind_ended(struct s5_engine *e, int fd);
 
 /* --- listener_pool.c --- */
 
-/* A free entry, referred to and held by this process; NULL: there is none. */
+/* A free entry, with a reference of this process; NULL: there is none. */
 struct s5_listener *s5_listener_take(struct s5_engine *e);
 /* One reference more, unless it is GENERATION's no longer. */
-bool s5_listener_pin(struct s5_listener *l, uint32_t generation);
-/* One less, of those GENERATION has; the last frees it. This process does not have it any more. */
+bool s5_listener_pin(struct s5_engine *e, struct s5_listener *l, uint32_t generation);
+/* One less, of those GENERATION has; the last frees it. */
 void s5_listener_release(struct s5_engine *e, struct s5_listener *l, uint32_t generation);
 static inline uint32_t s5_listener_generation(const struct s5_listener *l)
 {
-    return (uint32_t)(atomic_load(&l->use) >> 32);
+    return s5_references_generation(&l->references);
 }
-/* PROCESS, a number, has it, until it releases it or has ended. */
-void s5_listener_hold(struct s5_listener *l, uint32_t process);
-bool s5_listener_held(const struct s5_listener *l, uint32_t process);
-/* This process takes the place, and the reference, of one that has ended. False: there is none. */
-bool s5_listener_take_over(struct s5_engine *e, struct s5_listener *l);
 
 /* The lock of what the processes share; a thread that cannot have it goes without. */
 bool s5_listener_try(struct s5_engine *e, struct s5_listener *l);

@@ -3,6 +3,7 @@
 #define S5_RECORD_H
 
 #include "flight.h"
+#include <assert.h>
 #include <stdatomic.h>
 #include <stdint.h>
 
@@ -53,12 +54,13 @@ struct s5_record {
     uint16_t server_index;   /* in the policy, for log lines; set when settled */
     uint16_t relayed;        /* number + 1 of the association, when RELAYED; else 0 */
     _Atomic uint32_t flight_generation;
-    _Atomic uint32_t forked; /* the last fork of this process that took a reference for its child */
     struct s5_flight *_Atomic flight; /* while FLYING; one reference */
     uint64_t cookie;          /* SO_COOKIE of the socket */
     struct s5_record_more *_Atomic more; /* NULL until the first time, see s5_registry_more */
     struct s5_endpoint peer;             /* the application's, when FLYING or READY */
 };
+
+static_assert(sizeof(struct s5_record) <= 96, "with its slot it is 128 octets");
 
 static inline uint32_t s5_record_refs(const struct s5_record *record)
 {

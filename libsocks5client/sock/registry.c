@@ -73,7 +73,7 @@ void s5_registry_free(struct s5_registry *r, struct s5_record *record)
     record->relayed = 0;
     atomic_store(&record->state, S5_RECORD_FREE);
     uint64_t use = atomic_load_explicit(&record->use, memory_order_relaxed); /* nobody changes it now */
-    atomic_store_explicit(&record->use, ((use >> 32) + 1) << 32, memory_order_relaxed);
+    atomic_store_explicit(&record->use, use + (1ull << 32), memory_order_relaxed);
     uint64_t head = atomic_load(&r->records_free), next;
     do {
         atomic_store_explicit(&record->next_free, (uint32_t)head, memory_order_relaxed);
@@ -125,7 +125,6 @@ struct s5_record *s5_registry_new(struct s5_registry *r)
     if (!record)
         return NULL;
     record->error = 0; /* its flight and association went when it was given back */
-    record->cookie = 0;
     struct s5_record_more *more = atomic_load_explicit(&record->more, memory_order_relaxed);
     if (__builtin_expect(more != NULL, 0))
         more->local.len = 0;
@@ -286,9 +285,9 @@ int s5_registry_take_off(struct s5_registry *r, struct s5_record *record)
 void s5_registry_land(struct s5_registry *r, struct s5_record *record)
 {
     uint32_t at = atomic_load_explicit(&record->in_flight, memory_order_relaxed), self = record->number;
-    if (!at || at > S5_FLYING || !atomic_compare_exchange_strong(&r->flying[at - 1], &self, 0))
+    atomic_store_explicit(&record->in_flight, 0, memory_order_relaxed); /* first, for s5_registry_recount() */
+    if (at - 1 >= S5_FLYING || !atomic_compare_exchange_strong(&r->flying[at - 1], &self, 0))
         return;
-    atomic_store_explicit(&record->in_flight, 0, memory_order_relaxed);
     delist(r);
     atomic_fetch_sub(&r->flying_count, 1);
 }
@@ -302,6 +301,61 @@ struct s5_record *s5_registry_flying_at(const struct s5_registry *r, uint32_t at
 {
     return at < S5_FLYING ? s5_registry_record(r, atomic_load_explicit(&r->flying[at], memory_order_acquire)) : NULL;
 }
+
+/* --- in the child of a fork --- */
+
+static void set_references(struct s5_record *record, uint32_t refs)
+{
+    atomic_store(&record->use, (atomic_load(&record->use) >> 32) << 32 | refs);
+}
+
+/* Records beside those in flight whose octets matter. */
+static uint32_t attended(const struct s5_registry *r)
+{
+    struct s5_record *records = atomic_load(&r->records);
+    uint32_t used = atomic_load(&r->records_used), n = 0;
+    for (uint32_t i = 0; records && i < used && i < S5_RECORDS; i++) {
+        const struct s5_record_more *more = atomic_load(&records[i].more);
+        if (s5_record_refs(&records[i]))
+            n += (atomic_load(&records[i].state) == S5_RECORD_FAILED) + (more && atomic_load(&more->asker));
+    }
+    return n;
+}
+
+static void count_names(struct s5_registry *r)
+{
+    for (int fd = 0; fd < (int)(S5_CHUNKS * S5_CHUNK_SLOTS); fd++) {
+        struct s5_slot *slot = s5_registry_slot(r, fd);
+        struct s5_record *record = slot ? s5_registry_record(r, atomic_load(&slot->record)) : NULL;
+        if (!slot)
+            fd |= (int)S5_CHUNK_SLOTS - 1; /* on to the next chunk */
+        else if (record && atomic_load(&record->in_flight))
+            set_references(record, s5_record_refs(record) + 1);
+    }
+}
+
+void s5_registry_recount(struct s5_registry *r)
+{
+    enum { UNDER_WAY = 256 }; /* threads that were about to be in the list */
+    uint32_t end = s5_registry_flying_top(r) + UNDER_WAY, top = 0, n = 0;
+    for (uint32_t at = 0; at < end; at++) {
+        struct s5_record *record = s5_registry_flying_at(r, at);
+        if (!record)
+            continue;
+        atomic_store(&record->in_flight, at + 1);
+        set_references(record, 0);
+        top = at + 1;
+        n++;
+    }
+    if (!n && !s5_registry_flying(r))
+        return;
+    if (n)
+        count_names(r);
+    atomic_store(&r->flying_list, n * ONE_MORE + top);
+    atomic_store(&r->flying_count, n + attended(r));
+}
+
+/* --- duplicates of what is not ours --- */
 
 void s5_registry_note_dup(struct s5_registry *r, int from, int to)
 {

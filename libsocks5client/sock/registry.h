@@ -184,6 +184,10 @@ static inline uint32_t s5_registry_flying_number(const struct s5_registry *r)
 /* The record in place AT of the list, or NULL for a gap; places go up to that top. */
 struct s5_record *s5_registry_flying_at(const struct s5_registry *r, uint32_t at);
 
+/* In the child of a fork: the list of those in flight, in which other threads may have been at work, is right, and the
+ * references of these threads to its records are gone. */
+void s5_registry_recount(struct s5_registry *r);
+
 /* Call EACH for every descriptor that names RECORD. */
 void s5_registry_each(struct s5_registry *r, struct s5_record *record,
                       void (*each)(void *user, int fd, struct s5_slot *slot), void *user);

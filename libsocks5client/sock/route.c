@@ -5,6 +5,7 @@
 #include "ledger.h"
 #include <errno.h>
 #include <netinet/in.h>
+#include <string.h>
 
 uint8_t s5_route_protocol(int ipproto)
 {
@@ -96,4 +97,35 @@ int s5_route_direct_only(struct s5_engine *e, const struct s5_addr *to, uint8_t 
            protocol_name(protocol, command), s5_addr_format(to, text, sizeof text), what,
            s5_policy_text(e->policy, server->name));
     return -EOPNOTSUPP;
+}
+
+/* IP and PORT for a socket of FAMILY, IPv4 v4-mapped where need be; false: out of its reach. */
+static bool endpoint(const struct s5_ip *ip, uint16_t port, int family, struct s5_endpoint *ret)
+{
+    if (family == AF_INET) {
+        ret->len = sizeof ret->v4;
+        ret->v4 = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(port)};
+        memcpy(&ret->v4.sin_addr, ip->octets, sizeof ret->v4.sin_addr);
+        return ip->kind == S5_ADDR_IPV4;
+    }
+    ret->len = sizeof ret->v6;
+    ret->v6 = (struct sockaddr_in6){.sin6_family = AF_INET6, .sin6_port = htons(port)};
+    uint8_t *octets = ret->v6.sin6_addr.s6_addr;
+    if (ip->kind == S5_ADDR_IPV6) {
+        memcpy(octets, ip->octets, 16);
+    } else {
+        octets[10] = octets[11] = 0xff;
+        memcpy(octets + 12, ip->octets, 4);
+    }
+    return true;
+}
+
+int s5_route_address(struct s5_engine *e, const struct s5_server *server, int family, struct s5_endpoint *ret)
+{
+    for (unsigned i = 0; i < server->n_addrs; i++)
+        if (endpoint(&server->addrs[i], server->port, family, ret))
+            return 0;
+    s5_log(&e->log, S5_LOG_ERROR, "refused: server \"%s\" has no address that an %s socket reaches",
+           s5_policy_text(e->policy, server->name), family == AF_INET ? "IPv4" : "IPv6");
+    return -EAFNOSUPPORT;
 }

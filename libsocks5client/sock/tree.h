@@ -23,7 +23,6 @@
 #define S5_TREE_HANDOVERS 65536 /* as many as a process has connections; a power of two */
 #define S5_TREE_FLIGHTS   16384
 #define S5_TREE_LISTENERS 256
-#define S5_TREE_HOLDERS   16
 #define S5_TREE_RELAYED   256
 #define S5_TREE_PATH_MAX  256
 
@@ -54,13 +53,8 @@ struct s5_called {
 struct s5_listener {
     _Atomic uint64_t lock;       /* as a flight's */
     _Atomic uint64_t cookie;     /* SO_COOKIE of the application's socket; 0: free */
-    _Atomic uint64_t use;        /* generation, which changes when it is freed << 32 | references:
-                                  * records, of all processes, that name it */
+    struct s5_references references; /* of records, of all processes, that name it */
     _Atomic uint32_t serial;     /* of the BIND under way; changes with each */
-    /* Numbers of processes (shm/process.h) that have it, 0: a free place. Where all of them are dead, the references are what
-     * they left. */
-    _Atomic uint32_t holders[S5_TREE_HOLDERS];
-    _Atomic uint32_t crowded;    /* there were more of them: nobody knows when it is free */
     uint64_t mailbox;            /* SO_COOKIE of the socket its descriptors travel in */
     int32_t mailbox_fd;          /* what its number was when this was written */
     uint16_t family;             /* of the application's socket */

@@ -116,7 +116,7 @@ static int add_all(struct s5_engine *e, struct s5_pollset *set, int ep, uint64_t
         if (ep < 0 || !s5_epoll_watches(e, record, ep)) {
             if (s5_pollset_add(set, atomic_load(&record->fd), atomic_load(&f->wants)) < 0)
                 return -ENOMEM;
-            wake = nap < wake && s5_flight_shared(f, 1) ? nap : wake;
+            wake = nap < wake && s5_flight_shared(f) ? nap : wake;
         }
         *due = wake < *due ? wake : *due;
     }

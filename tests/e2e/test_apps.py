@@ -9,6 +9,7 @@ from world import ASAN, AUTH, PLAIN, TSAN, fine, test
 
 ECHOING = ["tcp_blocking", "tcp_nonblock_poll", "tcp_nonblock_select", "epoll_before", "epoll_after",
            "epoll_thread", "threads_200", "poll_shared", "fork_after", "fork_connecting", "fork_child_finishes",
+           "fork_otherwise",
            "close_connecting", "exec_inherit", "vfork_exec", "spawn", "close_all", "fastopen", "raw_syscall",
            "options_kept", "early_io", "listen_local", "poll_chk", "connect_500", "v4mapped",
            "getaddrinfo_closed", "limits", "storm", "udp_refused", "stream", "raw_calls", "exec_family",
@@ -85,6 +86,11 @@ for NAME in STALLING:
             lambda w, d=DOOR, n=NAME, f=stalled: f(w, d, n))
     test("%s with a server that cannot be reached" % NAME)(
         lambda w, n=NAME: covered(w, "socksify", s.BLACK_HOLE, "", n, bed.TARGET4, 80))
+
+test("fork_failing, bare", on=PLAIN)(lambda w: fine(bed.run(
+    bed.PROXY, [w.app("fork_failing", False), bed.PROXY4, str(s.BLACK_HOLE)], w.env, 60)))
+test("forks that fail leave nothing behind", on=PLAIN)(
+    lambda w: covered(w, "socksify", s.BLACK_HOLE, "", "fork_failing", bed.TARGET4, 80))
 
 test("so_error, bare", on=PLAIN)(lambda w: fine(bed.run(
     bed.PROXY, [w.app("so_error", False), bed.TARGET4, str(s.REFUSED)], w.env, 30)))

@@ -250,7 +250,7 @@ static inline void check_clean(struct s5_engine *e, const char *what)
         cr_assert_eq(atomic_load(&tree->flights[i].phase), S5_FLIGHT_FREE,
                      "%s: a negotiation is left", what);
     for (uint32_t i = 0; i < atomic_load(&tree->listeners_used); i++)
-        cr_assert_eq((uint32_t)atomic_load(&tree->listeners[i].use), 0, "%s: a listener is left",
+        cr_assert_eq((uint32_t)atomic_load(&tree->listeners[i].references.use), 0, "%s: a listener is left",
                      what);
 }
 

@@ -50,13 +50,13 @@ Test(flight_pool, each_is_given_once_and_again_when_it_is_free, .init = begin)
     s5_flight_release(&e, last);
     cr_assert(s5_flight_take(&e) == last && s5_flight_take(&e) == free_one);
     cr_assert_null(s5_flight_take(&e));
-    uint32_t generation = atomic_load(&free_one->generation);
-    cr_assert(s5_flight_pin(free_one, generation));
-    cr_assert_not(s5_flight_pin(free_one, generation + 1), "another's");
+    uint32_t generation = s5_flight_generation(free_one);
+    cr_assert(s5_flight_pin(&e, free_one, generation));
+    cr_assert_not(s5_flight_pin(&e, free_one, generation + 1), "another's");
     s5_flight_release(&e, free_one);
     cr_assert_null(s5_flight_take(&e), "a reference is left");
     s5_flight_release(&e, free_one);
-    cr_assert_not(s5_flight_pin(free_one, generation), "nobody's");
+    cr_assert_not(s5_flight_pin(&e, free_one, generation), "nobody's");
 }
 
 Test(flight_pool, those_of_the_killed_are_taken_long_after, .init = begin)
@@ -64,13 +64,13 @@ Test(flight_pool, those_of_the_killed_are_taken_long_after, .init = begin)
     while (s5_flight_take(&e))
         ;
     struct s5_flight *abandoned = &tree->flights[4711];
-    uint32_t generation = atomic_load(&abandoned->generation);
+    uint32_t generation = s5_flight_generation(abandoned);
     abandoned->deadline = s5_clock_now() - 59 * S5_CLOCK_SECOND;
     cr_assert_null(s5_flight_take(&e), "not yet");
     abandoned->deadline = s5_clock_now() - 61 * S5_CLOCK_SECOND;
     cr_assert(s5_flight_take(&e) == abandoned);
-    cr_assert_eq(atomic_load(&abandoned->generation), generation + 1, "survivors are told");
-    cr_assert_not(s5_flight_pin(abandoned, generation));
+    cr_assert_eq(s5_flight_generation(abandoned), generation + 1, "survivors are told");
+    cr_assert_not(s5_flight_pin(&e, abandoned, generation));
     cr_assert_null(s5_flight_take(&e), "once");
 }
 

@@ -52,23 +52,23 @@ Test(listener_pool, each_is_given_once_and_again_when_it_is_free, .init = begin)
     struct s5_listener *l = &tree->listeners[7];
     uint32_t generation = s5_listener_generation(l);
     l->flight.session.username_len = 1;
-    cr_assert(s5_listener_held(l, atomic_load(&e.process_number)));
-    cr_assert(s5_listener_pin(l, generation), "another process");
     pid_t other;
-    s5_listener_hold(l, another(&other));
+    cr_assert(s5_references_take(&l->references, generation, another(&other)));
     s5_listener_release(&e, l, generation);
-    cr_assert_null(s5_listener_take(&e), "a reference is left");
+    cr_assert_null(s5_listener_take(&e), "another process's reference is left");
+    kill(other, SIGKILL);
+    waitpid(other, NULL, 0);
+    cr_assert(s5_listener_take(&e) == l, "which has ended");
+    l->flight.session.username_len = 1;
+    generation = s5_listener_generation(l);
     s5_listener_release(&e, l, generation);
     cr_assert_eq(atomic_load(&l->cookie), 0);
     cr_assert_eq(l->flight.session.username_len, 0, "wiped");
-    cr_assert_not(s5_listener_pin(l, generation), "nobody's");
+    cr_assert_not(s5_listener_pin(&e, l, generation), "nobody's");
     cr_assert(s5_listener_take(&e) == l);
-    cr_assert_not(s5_listener_pin(l, generation), "another's");
-    cr_assert_eq((uint32_t)atomic_load(&l->use), 1, "and none was taken");
+    cr_assert_not(s5_listener_pin(&e, l, generation), "another's");
     s5_listener_release(&e, l, generation);
-    cr_assert_eq((uint32_t)atomic_load(&l->use), 1, "nor given back");
-    kill(other, SIGKILL);
-    waitpid(other, NULL, 0);
+    cr_assert_eq((uint32_t)atomic_load(&l->references.use), 1, "none was taken or given back");
 }
 
 Test(listener_pool, those_of_the_dead_are_taken_when_there_are_no_others, .init = begin)
@@ -80,18 +80,17 @@ Test(listener_pool, those_of_the_dead_are_taken_when_there_are_no_others, .init 
     pid_t child;
     uint32_t number = another(&child);
     for (int i = 0; i < 2; i++) {
-        atomic_store(&tree->listeners[3 + i].holders[0], 0);
-        s5_listener_hold(&tree->listeners[3 + i], number);
+        struct s5_references *r = &tree->listeners[3 + i].references;
+        cr_assert(s5_references_take(r, (uint32_t)(r->use >> 32), number));
+        s5_references_release(r, atomic_load(&e.process_number));
     }
-    atomic_store(&other->crowded, 1);
+    for (uint32_t i = 1; i <= S5_REFERENCES_PROCESSES; i++)
+        s5_references_take(&other->references, s5_listener_generation(other), 0x7fff0000u + i);
     cr_assert_null(s5_listener_take(&e), "they are alive");
     cr_assert(kill(child, SIGKILL) == 0 && waitpid(child, NULL, 0) == child);
     cr_assert(s5_listener_take(&e) == l);
-    cr_assert_not(s5_listener_pin(l, generation), "survivors are told");
+    cr_assert_not(s5_listener_pin(&e, l, generation), "survivors are told");
     cr_assert_null(s5_listener_take(&e), "nobody knows who has the other");
-    for (uint32_t pid = 1; pid <= S5_TREE_HOLDERS; pid++)
-        s5_listener_hold(l, 0x7fff0000u + pid);
-    cr_assert(atomic_load(&l->crowded), "more than are told apart");
 }
 
 static _Atomic int over;
@@ -102,7 +101,7 @@ static void *takes(void *arg)
     struct s5_listener *last = &tree->listeners[S5_TREE_LISTENERS - 1], *l;
     uintptr_t mistakes = 0;
     while (!atomic_load(&over)) {
-        if ((uint32_t)atomic_load(&last->use) != 0 || !(l = s5_listener_take(&e)))
+        if ((uint32_t)atomic_load(&last->references.use) != 0 || !(l = s5_listener_take(&e)))
             continue;
         l->flight.session.username_len = (uint8_t)(uintptr_t)arg;
         for (int i = 0; i < 50; i++)

@@ -1,0 +1,106 @@
+/* Copies of the process: fork(), which is watched since pthread_atfork()'s handlers are not told whether it failed,
+ * and those that run no handler, _Fork() and clone(). What shares our memory (vfork(), posix_spawn(), threads) is
+ * nothing of the kind. */
+#include "fork.h"
+#include <sched.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+HOOK(pid_t, fork, (void))
+{
+    static pid_t (*real)(void);
+    if (!real)
+        real = (pid_t(*)(void))s5_real_find("fork");
+    s5_begin_fork_watched = true;
+    pid_t pid = real();
+    s5_begin_fork_watched = false;
+    if (pid != 0)
+        s5_engine_fork_parent(&s5_begin_engine, pid < 0);
+    return pid;
+}
+
+ALIAS(__fork, fork)
+
+/* Around what copies this process; what RET is to be called with. */
+void s5_fork_before(void)
+{
+    s5_engine_fork_prepare(ENGINE);
+}
+
+void s5_fork_after(long ret)
+{
+    if (ret == 0)
+        s5_begin_forked();
+    else
+        s5_engine_fork_parent(&s5_begin_engine, ret < 0);
+}
+
+HOOK(pid_t, _Fork, (void))
+{
+    static pid_t (*real)(void);
+    if (!real)
+        real = (pid_t(*)(void))s5_real_find("_Fork");
+    s5_fork_before();
+    pid_t pid = real();
+    s5_fork_after(pid);
+    return pid;
+}
+
+struct child {
+    int (*run)(void *arg);
+    void *arg;
+};
+
+/* On a stack of its own, in memory that is a copy of its parent's. */
+static int run_child(void *arg)
+{
+    struct child child = *(const struct child *)arg;
+    s5_begin_forked();
+    return child.run(child.arg);
+}
+
+HOOK(int, clone, (int (*run)(void *), void *stack, int flags, void *arg, ...))
+{
+    typedef int (*clone_fn)(int (*)(void *), void *, int, void *, ...);
+    static clone_fn real;
+    va_list args;
+    va_start(args, arg);
+    void *parent_tid = va_arg(args, void *), *tls = va_arg(args, void *), *child_tid = va_arg(args, void *);
+    va_end(args);
+    if (!real)
+        real = (clone_fn)s5_real_find("clone");
+    if (!run || !stack || (flags & CLONE_VM))
+        return real(run, stack, flags, arg, parent_tid, tls, child_tid);
+    struct child child = {run, arg};
+    s5_fork_before();
+    int pid = real(run_child, stack, flags, &child, parent_tid, tls, child_tid);
+    s5_fork_after(pid);
+    return pid;
+}
+
+ALIAS(__clone, clone)
+
+/* A system call that needs a stack of its own returns elsewhere than here. */
+bool s5_fork_copies(long number, const long *arguments)
+{
+    const uint64_t *clone3;
+    switch (number) {
+#ifdef SYS_fork
+    case SYS_fork:
+        return true;
+#endif
+#ifdef SYS_clone
+    case SYS_clone: /* everywhere but on s390 the flags come first */
+        return !(arguments[0] & CLONE_VM) && !arguments[1];
+#endif
+#ifdef SYS_clone3
+    case SYS_clone3: /* struct clone_args: the flags first, the stack sixth */
+        clone3 = (const uint64_t *)arguments[0];
+        return clone3 && (size_t)arguments[1] >= 6 * sizeof *clone3 && !(clone3[0] & CLONE_VM) && !clone3[5];
+#endif
+    default:
+        return false;
+    }
+}

@@ -1,0 +1,66 @@
+/* A connect is begun, the process is copied in a way of which no handler of libc's is told, the parent closes its
+ * descriptor, the child finishes. */
+#include "app.h"
+#include <sched.h>
+#include <signal.h>
+#include <sys/syscall.h>
+
+static struct peer p;
+static int fd, there[2]; /* the child says that it is */
+
+static int child(void *unused)
+{
+    struct pollfd now = {fd, POLLOUT, 0};
+    poll(&now, 1, 0);
+    CHECK(unused == NULL && write(there[1], "", 1) == 1);
+    wait_for(fd, POLLOUT);
+    CHECK(so_error(fd) == 0);
+    check_names(fd, &p);
+    echo(fd, "the child finished it");
+    _exit(0);
+}
+
+/* Past libc, where that can be said. */
+static long bare_fork(void)
+{
+#ifdef __x86_64__
+    long ret = SYS_fork;
+    __asm__ volatile("syscall" : "+a"(ret) : : "rcx", "r11", "memory");
+    return ret;
+#else
+    return _Fork();
+#endif
+}
+
+static long copy(int way)
+{
+    static char stack[256 << 10] __attribute__((aligned(16)));
+    switch (way) {
+    case 0: return _Fork();
+    case 1: return clone(child, stack + sizeof stack, SIGCHLD, NULL);
+    case 2: return syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
+    default: return bare_fork();
+    }
+}
+
+int main(int argc, char **argv)
+{
+    char octet;
+    p = peer_from(argc, argv);
+    for (int way = 0; way < 4; way++) {
+        CHECK(pipe(there) == 0);
+        fd = tcp_begin(&p);
+        long pid = copy(way);
+        if (pid == 0)
+            child(NULL);
+        if (pid < 0)
+            FAIL("way %d", way);
+        if (way == 3) /* nobody could see it coming: it says so */
+            CHECK(read(there[0], &octet, 1) == 1);
+        close(fd);
+        child_ends((pid_t)pid);
+        close(there[0]);
+        close(there[1]);
+    }
+    return 0;
+}

@@ -1,0 +1,145 @@
+/* References to what processes share: counted once, given back once, and taken back of those that have ended or never
+ * came to be. */
+#include "engine.h"
+#include "process.h"
+#include "references.h"
+#include <criterion/criterion.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static struct s5_references r;
+static struct s5_tree *tree;
+static int fd;
+static uint32_t self;
+
+static void begin(void)
+{
+    cr_assert_eq(s5_tree_create(&tree, &fd), 0);
+    self = s5_process_register(fd, s5_process_number(&tree->processes));
+    s5_references_begin(&r, self, 1);
+}
+
+static unsigned processes(void)
+{
+    return (uint32_t)atomic_load(&r.use);
+}
+
+/* A process that lives on under NUMBER. */
+static pid_t another(uint32_t number)
+{
+    int told[2];
+    char octet;
+    cr_assert_eq(pipe(told), 0);
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(s5_process_register(fd, number) == number && write(told[1], "", 1) == 1 && pause());
+    cr_assert(pid > 0 && read(told[0], &octet, 1) == 1);
+    return pid;
+}
+
+static void end(pid_t pid)
+{
+    cr_assert(kill(pid, SIGKILL) == 0 && waitpid(pid, NULL, 0) == pid);
+}
+
+Test(references, the_last_one_ends_a_generation, .init = begin)
+{
+    uint32_t generation = s5_references_generation(&r);
+    cr_assert(s5_references_take(&r, generation, self));
+    cr_assert(s5_references_take(&r, generation, 4711));
+    cr_assert_eq(processes(), 2);
+    cr_assert_not(s5_references_take(&r, generation + 1, self), "another's");
+    cr_assert_not(s5_references_release(&r, self));
+    cr_assert_not(s5_references_release(&r, self));
+    cr_assert_not(s5_references_release(&r, self), "it has none left");
+    cr_assert(s5_references_release(&r, 4711));
+    cr_assert_not(s5_references_take(&r, generation, self), "nobody's");
+    cr_assert_not(s5_references_claim(&r), "it is being cleared away");
+    s5_references_end(&r);
+    cr_assert_eq(s5_references_generation(&r), generation + 1);
+    cr_assert(s5_references_claim(&r));
+    s5_references_begin(&r, self, 2);
+    cr_assert_not(s5_references_take(&r, generation, self), "late");
+    cr_assert_not(s5_references_release(&r, self));
+    cr_assert(s5_references_release(&r, self));
+}
+
+Test(references, a_child_has_what_was_taken_for_it_or_nobody_has, .init = begin)
+{
+    uint32_t generation = s5_references_generation(&r), first = 1001, second = 1002;
+    cr_assert(s5_references_reserve(&r, generation, first) && s5_references_reserve(&r, generation, second));
+    cr_assert_eq(processes(), 3, "two forks at once");
+    cr_assert_not(s5_references_take_back(&r, first), "that fork failed; others have it");
+    cr_assert_not(s5_references_confirm(&r, generation, first, first), "and nothing is left of it");
+    cr_assert_not(s5_references_take_back(&r, first), "once");
+    cr_assert_eq(processes(), 2);
+    cr_assert(s5_references_confirm(&r, generation, second, second));
+    cr_assert_not(s5_references_confirm(&r, generation, second, second), "once");
+    cr_assert_not(s5_references_take_back(&r, second), "its own");
+    cr_assert_not(s5_references_release(&r, self));
+    cr_assert(s5_references_take(&r, generation, second), "the child goes on with it");
+    cr_assert_not(s5_references_release(&r, second));
+    cr_assert(s5_references_release(&r, second));
+    s5_references_end(&r);
+    s5_references_begin(&r, self, 1);
+    generation = s5_references_generation(&r);
+    cr_assert(s5_references_reserve(&r, generation, first));
+    cr_assert_not(s5_references_release(&r, self));
+    cr_assert(s5_references_take_back(&r, first), "the last one, where the parent has closed it meanwhile");
+}
+
+Test(references, those_of_the_dead_are_taken_back, .init = begin)
+{
+    uint32_t generation = s5_references_generation(&r);
+    uint32_t number = s5_process_number(&tree->processes), unborn = s5_process_number(&tree->processes);
+    pid_t child = another(number);
+    for (int i = 0; i < 3; i++)
+        cr_assert(s5_references_take(&r, generation, number));
+    cr_assert(s5_references_reserve(&r, generation, unborn));
+    cr_assert(s5_references_take(&r, generation, 7 | S5_PROCESS_UNPROVEN));
+    cr_assert_not(s5_references_sweep(&r, fd, self, false));
+    cr_assert_eq(processes(), 4, "they live");
+    end(child);
+    cr_assert_not(s5_references_sweep(&r, fd, self, false));
+    cr_assert_eq(processes(), 3, "a child may come still");
+    cr_assert_not(s5_references_release(&r, number), "late");
+    cr_assert_not(s5_references_sweep(&r, fd, self, true));
+    cr_assert_eq(processes(), 2, "nobody knows whether the one without proof has ended");
+    cr_assert_not(s5_references_release(&r, self));
+    cr_assert(s5_references_release(&r, 7 | S5_PROCESS_UNPROVEN));
+}
+
+Test(references, an_exec_takes_over, .init = begin)
+{
+    uint32_t generation = s5_references_generation(&r);
+    uint32_t after = s5_process_register(fd, s5_process_number(&tree->processes));
+    cr_assert(s5_references_take(&r, generation, self), "a thread that is no more");
+    cr_assert(s5_references_take_over(&r, fd, after));
+    cr_assert_not(s5_references_take_over(&r, fd, after), "once");
+    s5_process_end_before(fd, after);
+    cr_assert_not(s5_references_release(&r, self));
+    cr_assert(s5_references_release(&r, after));
+}
+
+Test(references, more_processes_than_are_told_apart, .init = begin)
+{
+    enum { MANY = 3 * S5_REFERENCES_PROCESSES };
+    uint32_t generation = s5_references_generation(&r);
+    for (uint32_t i = 0; i < MANY; i++) {
+        cr_assert(s5_references_reserve(&r, generation, 5000 + i));
+        cr_assert(s5_references_confirm(&r, generation, 5000 + i, 5000 + i));
+    }
+    cr_assert_eq(processes(), S5_REFERENCES_PROCESSES + 1, "the crowd is one");
+    cr_assert_not(s5_references_sweep(&r, fd, self, true), "which is never gone");
+    cr_assert_eq(processes(), 2);
+    cr_assert(s5_references_seize(&r, generation), "but by force");
+    cr_assert_not(s5_references_release(&r, self));
+    s5_references_begin(&r, self, 1);
+    generation = s5_references_generation(&r);
+    for (uint32_t i = 0; i < MANY; i++)
+        cr_assert(s5_references_take(&r, generation, 5000 + i));
+    for (uint32_t i = 0; i < MANY; i++)
+        cr_assert_not(s5_references_release(&r, 5000 + i), "%u", i);
+    cr_assert(s5_references_release(&r, self));
+}
