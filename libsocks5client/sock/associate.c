@@ -17,6 +17,7 @@
 #include "error.h"
 #include "listener.h"
 #include "nameserver.h"
+#include <assert.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <pthread.h>
@@ -57,7 +58,8 @@ static void clear(struct s5_association *a)
     atomic_store(&a->expect, S5_DATAGRAM_IPV4);
     a->mixed = a->corked = false;
     a->next_alias = 0;
-    a->relay.len = a->local.len = a->peer.len = 0;
+    a->local.len = a->peer.len = 0;
+    s5_latch_write(&a->relay, &a->local.len, sizeof a->local.len); /* no endpoint */
     for (unsigned i = 0; i < S5_TARGETS; i++)
         a->targets[i].to.len = 0;
     for (unsigned i = 0; i < S5_ALIASES; i++)
@@ -181,11 +183,12 @@ static void find_duplicates(struct s5_engine *e, int fd)
 static int attach(struct s5_engine *e, struct s5_association *a, int fd)
 {
     int off = 0;
-    if (a->relay.any.sa_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&a->relay.v6.sin6_addr))
+    struct s5_endpoint relay = s5_associate_relay(a);
+    if (relay.any.sa_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&relay.v6.sin6_addr))
         e->real->setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
     if (a->mixed)
         return 0;
-    int r = real_connect(e, fd, &a->relay);
+    int r = real_connect(e, fd, &relay);
     if (r < 0)
         s5_log(&e->log, S5_LOG_ERROR, "refused: this socket cannot reach the server's relay: %s",
                s5_error_text(r));
@@ -198,7 +201,8 @@ int s5_associate_mix(struct s5_engine *e, struct s5_association *a, int fd)
         return 0;
     int r = s5_dissolve_keeping_port(e, fd);
     if (r < 0) {
-        real_connect(e, fd, &a->relay);
+        struct s5_endpoint relay = s5_associate_relay(a);
+        real_connect(e, fd, &relay);
         return r;
     }
     a->mixed = true;
@@ -213,12 +217,10 @@ static int ask(struct s5_engine *e, struct s5_association *a, uint64_t patience)
     int cancel;
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
     struct s5_endpoint relay;
+    static_assert(sizeof relay <= sizeof a->relay.copies[0], "a latch holds it");
     int fd = s5_associate_ask(e, server, a->family, patience, &relay);
     if (fd >= 0) {
-        bool held = s5_target_lock(a);
-        a->relay = relay;
-        if (held)
-            s5_target_unlock(a);
+        s5_latch_write(&a->relay, &relay, sizeof relay);
         a->control_cookie = s5_connect_cookie(e, fd);
         fd = s5_hidden_take(e, fd);
     }
@@ -324,12 +326,12 @@ static bool is_alive(struct s5_engine *e, struct s5_association *a)
 /* Whether the kernel's socket is connected to A's own relay: another process may have renewed. */
 static bool is_attached(struct s5_engine *e, struct s5_association *a, int fd)
 {
-    struct s5_endpoint peer;
+    struct s5_endpoint peer, relay = s5_associate_relay(a);
     socklen_t len = sizeof peer.v6;
     if (a->mixed)
         return true;
-    return e->real->getpeername(fd, &peer.any, &len) == 0 && len == a->relay.len &&
-           port_of(&peer) == port_of(&a->relay);
+    return e->real->getpeername(fd, &peer.any, &len) == 0 && len == relay.len &&
+           port_of(&peer) == port_of(&relay);
 }
 
 static int renew(struct s5_engine *e, struct s5_association *a, int fd)

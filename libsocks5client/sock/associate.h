@@ -11,6 +11,7 @@
 #include "datagram.h"
 #include "engine.h"
 #include "fragments.h"
+#include "latch.h"
 
 #define S5_ASSOCIATIONS 4096u /* of one process */
 #define S5_TARGETS      8u    /* destinations remembered with their headers */
@@ -28,8 +29,7 @@ struct s5_target {
     struct s5_heading heading;
 };
 
-/* A destination that goes to the server as a name. The relay reports an address instead; what the
- * application is told is what it had sent to. */
+/* A destination that goes to the server as a name, and that the relay reports as an address. */
 struct s5_alias {
     struct s5_addr asked;    /* as the application gave it; NONE: free */
     struct s5_addr name;     /* as it goes to the server */
@@ -49,7 +49,8 @@ struct s5_association {
     bool mixed, corked;      /* not connected, see above; MSG_MORE: its header has gone already */
     uint32_t next_alias;     /* the next one to overwrite */
     uint64_t control_cookie; /* SO_COOKIE of the control connection */
-    struct s5_endpoint relay, local; /* LOCAL: what it was bound to before; the port may be 0 */
+    struct s5_latch relay;   /* an endpoint: senders read it while it is renewed */
+    struct s5_endpoint local; /* what it was bound to before; the port may be 0 */
     struct s5_endpoint peer;  /* whom the application connected it to; len 0: nobody */
     struct s5_fragments *_Atomic fragments; /* NULL until the first one comes; stays */
     struct s5_target targets[S5_TARGETS];
@@ -65,6 +66,13 @@ static inline struct s5_association *s5_associate_of(const struct s5_engine *e, 
     return at && pool ? &pool[at - 1] : NULL;
 }
 
+static inline struct s5_endpoint s5_associate_relay(const struct s5_association *a)
+{
+    struct s5_endpoint relay;
+    s5_latch_read(&a->relay, &relay, sizeof relay);
+    return relay;
+}
+
 /* An unused one and its number; NULL: there is none left. */
 struct s5_association *s5_associate_take(struct s5_engine *e, uint32_t *ret);
 /* RECORD, a new one, is FD's, and has association NUMBER. 0, or -errno and it is given back. */
@@ -75,22 +83,19 @@ int s5_associate_open(struct s5_engine *e, int fd, const struct s5_server *serve
 /* connect() on a UDP socket; TO is ADDR, whole. */
 int s5_associate_connect(struct s5_engine *e, int fd, const struct sockaddr *addr, socklen_t len);
 #define S5_ASSOCIATE_LOST (-EUNATCH) /* which no call on a datagram socket gives */
-/* Before a datagram is sent: the control connection is looked at, now and then or (DOUBT) now, and
- * the association renewed. 0; LOST: not there at present, the datagram is lost; or -errno. */
+/* Before a datagram is sent: the control connection is looked at, now and then or (DOUBT) now, and the
+ * association renewed. 0; LOST: not there at present, the datagram is lost; or -errno. */
 S5_HOT int s5_associate_fresh(struct s5_engine *e, struct s5_association *a, int fd, bool doubt);
-/* The kernel's socket is to receive from others too. */
-int s5_associate_mix(struct s5_engine *e, struct s5_association *a, int fd);
-/* The record that had association NUMBER is no more. */
-void s5_associate_end(struct s5_engine *e, uint32_t number);
+int s5_associate_mix(struct s5_engine *e, struct s5_association *a, int fd); /* the socket receives from others too */
+void s5_associate_end(struct s5_engine *e, uint32_t number); /* the record that had association NUMBER is no more */
 
-/* The control connection of association *AT, which is set behind the last one where that is not in
- * use; -1: none. */
+/* The control connection of association *AT (set behind the last one where that is not in use); -1: none. */
 int s5_associate_control(const struct s5_engine *e, uint32_t *at);
 void s5_associate_moved(struct s5_engine *e, uint32_t at, int control);
 
 /* --- associate_server.c --- */
-/* The negotiation: *RET_RELAY for a socket of FAMILY. A connected descriptor (not hidden yet), or
- * -errno. PATIENCE: ns it may take at the most. */
+/* The negotiation: *RET_RELAY for a socket of FAMILY. A connected descriptor (not hidden yet), or -errno.
+ * PATIENCE: ns it may take at the most. */
 int s5_associate_ask(struct s5_engine *e, const struct s5_server *server, int family,
                      uint64_t patience, struct s5_endpoint *ret_relay);
 
@@ -98,14 +103,11 @@ int s5_associate_ask(struct s5_engine *e, const struct s5_server *server, int fa
 /* RECORD's association may go through an exec. Whether it has one. */
 bool s5_associate_hand_over(struct s5_engine *e, const struct s5_record *record);
 bool s5_associate_adopt(struct s5_engine *e, int fd, uint64_t cookie);
-/* That did not happen in this process: control connections are its own again. */
-void s5_associate_stay(struct s5_engine *e);
-/* Control connections that came through an exec without their socket are closed. */
-void s5_associate_adopted(struct s5_engine *e);
+void s5_associate_stay(struct s5_engine *e); /* it did not: control connections are this process's own again */
+void s5_associate_adopted(struct s5_engine *e); /* control connections that came without their socket are closed */
 
 /* --- target.c: where to, and from where --- */
-/* The address SA names, where it is of the two families that leave the machine. An AF_UNSPEC one
- * is taken for IPv4 by the kernel's UDP, so it is here. */
+/* The address SA names, of the two families that leave the machine: AF_UNSPEC is IPv4 to the kernel's UDP. */
 bool s5_target_address(const struct sockaddr *sa, socklen_t len, struct s5_addr *ret);
 /* 0 direct, > 0 via *RET_SERVER, or -errno, logged; NAMED: TO became a name. */
 int s5_target_route(struct s5_engine *e, struct s5_addr *to, const struct s5_server **ret_server,
@@ -114,8 +116,8 @@ int s5_target_route(struct s5_engine *e, struct s5_addr *to, const struct s5_ser
 bool s5_target_lock(struct s5_association *a);
 void s5_target_unlock(struct s5_association *a);
 /* What datagrams of A to SA begin with. 0, or -errno. */
-int s5_target_heading(struct s5_engine *e, struct s5_association *a, const struct sockaddr *sa,
-                      socklen_t len, struct s5_heading *ret);
+int s5_target_heading(struct s5_engine *e, struct s5_association *a, const struct sockaddr *sa, socklen_t len,
+                      struct s5_heading *ret);
 /* The same into S5_DATAGRAM_MAX OCTETS: its length; 0: not remembered, or direct. */
 S5_HOT size_t s5_target_recall(struct s5_association *a, const struct sockaddr *sa, socklen_t len,
                                uint8_t *octets);
@@ -127,12 +129,10 @@ S5_HOT bool s5_target_heard(struct s5_association *a, const uint8_t *header, siz
                             struct s5_endpoint *ret);
 
 /* --- outgoing.c, incoming.c: the calls, on a socket that has an association --- */
-S5_HOT ssize_t s5_outgoing_send(struct s5_engine *e, struct s5_association *a, int fd,
-                                const struct msghdr *msg, int flags);
-int s5_outgoing_sendmmsg(struct s5_engine *e, struct s5_association *a, int fd,
-                         struct mmsghdr *msgs, unsigned n, int flags);
-S5_HOT ssize_t s5_incoming_receive(struct s5_engine *e, struct s5_association *a, int fd,
-                                   struct msghdr *msg, int flags);
+S5_HOT ssize_t s5_outgoing_send(struct s5_engine *e, struct s5_association *a, int fd, const struct msghdr *msg, int flags);
+int s5_outgoing_sendmmsg(struct s5_engine *e, struct s5_association *a, int fd, struct mmsghdr *msgs, unsigned n,
+                         int flags);
+S5_HOT ssize_t s5_incoming_receive(struct s5_engine *e, struct s5_association *a, int fd, struct msghdr *msg, int flags);
 int s5_incoming_recvmmsg(struct s5_engine *e, struct s5_association *a, int fd,
                          struct mmsghdr *msgs, unsigned n, int flags, struct timespec *timeout);
 /* Octets of the next datagram, as FIONREAD tells. */

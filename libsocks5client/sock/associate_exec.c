@@ -17,7 +17,7 @@ static void write_down(struct s5_tree *tree, const struct s5_association *a, uin
     h->server_index = a->server_index;
     h->family = a->family;
     h->mixed = a->mixed;
-    h->relay = a->relay;
+    h->relay = s5_associate_relay(a);
     h->local = a->local;
     h->peer = a->peer;
     atomic_store_explicit(&h->cookie, cookie, memory_order_release);
@@ -68,7 +68,7 @@ static int take_up(struct s5_engine *e, const struct s5_handed_association *h, i
     a->server_index = h->server_index;
     a->family = h->family;
     a->mixed = h->mixed;
-    a->relay = h->relay;
+    s5_latch_write(&a->relay, &h->relay, sizeof h->relay);
     a->local = h->local;
     a->peer = h->peer;
     a->control_cookie = h->control_cookie;

@@ -194,8 +194,9 @@ static ssize_t take(struct s5_engine *e, struct s5_association *a, struct receip
     struct s5_datagram d;
     struct s5_endpoint source;
     if (a->mixed) {
+        struct s5_endpoint relay = s5_associate_relay(a);
         t->from.len = t->m.msg_namelen;
-        if (!t->from.len || !same_end(&t->from, &a->relay))
+        if (!t->from.len || !same_end(&t->from, &relay))
             return direct(e, a, t, n, flags);
     }
     if (n >= t->expect && !atomic_load_explicit(&a->fragments, memory_order_relaxed) &&
@@ -481,7 +482,8 @@ int s5_incoming_next(struct s5_engine *e, struct s5_association *a, int fd)
         if (n < 0)
             return errno == EAGAIN || errno == ECONNREFUSED ? 0 : -errno;
         size_t held = (size_t)n < sizeof octets ? (size_t)n : sizeof octets;
-        if (a->mixed && !same_end(&from, &a->relay))
+        struct s5_endpoint relay = s5_associate_relay(a);
+        if (a->mixed && !same_end(&from, &relay))
             return (int)n;
         if (s5_datagram_read(octets, held, &d) == 0)
             return (int)n - d.header_len;

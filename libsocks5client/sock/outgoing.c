@@ -54,10 +54,7 @@ static void to_relay(struct s5_association *a, struct msghdr *m, struct s5_endpo
         m->msg_namelen = 0;
         return;
     }
-    bool held = s5_target_lock(a);
-    *relay = a->relay;
-    if (held)
-        s5_target_unlock(a);
+    *relay = s5_associate_relay(a);
     m->msg_name = &relay->any;
     m->msg_namelen = relay->len;
 }
