@@ -15,7 +15,9 @@ static uint32_t self;
 
 static void begin(void)
 {
-    cr_assert_eq(s5_tree_create(&tree, &fd), 0);
+    struct s5_tree_place place;
+    cr_assert_eq(s5_tree_create(&tree, &place), 0);
+    fd = place.fd;
     self = s5_process_register(fd, s5_process_number(&tree->processes));
     s5_references_begin(&r, self, 1);
 }

@@ -1,0 +1,395 @@
+/* The registry and the negotiations it names, in every order in which two or three threads of a process can
+ * connect, wait, duplicate, close and fork: each atomic operation of the sources below is a point where another
+ * thread may go on (model.h). The kernel is a table of sockets by descriptor. A child is a copy of its parent, made
+ * between two points; it does what it does before its parent goes on, but others may go on in between. */
+#include "clock.h"
+#include "engine.h"
+#include "ledger.h"
+#include "listener.h"
+#include "nameserver.h"
+#include "model.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+static enum s5_turn model_turn(struct s5_engine *e, struct s5_flight *f, const struct s5_record *record,
+                               int fd, short events);
+#define s5_flight_turn model_turn
+#include "../../libsocks5client/shm/references.c"
+#undef MOST
+#include "../../libsocks5client/sock/registry.c"
+#include "../../libsocks5client/sock/flight_pool.c"
+#include "../../libsocks5client/sock/connect_record.c"
+#include "../../libsocks5client/sock/life.c"
+#include "../../libsocks5client/sock/connect.c"
+#include "../../libsocks5client/sock/engine.c"
+
+enum { DESCRIPTORS = 8, FIRST = 3, OPS = 8, ALL = 8, CHILDREN = 2 };
+
+static struct s5_policy policy;
+
+/* --- the kernel --- */
+
+static struct process {
+    struct s5_engine engine;
+    struct s5_record *records;
+    uint64_t sockets[DESCRIPTORS]; /* by descriptor: the cookie; 0: closed */
+} processes[1 + CHILDREN];
+static unsigned children;
+static struct process *where[MODEL_THREADS]; /* each thread is */
+
+#define HERE    (where[model.now])
+#define ENGINE  (HERE->engine)
+#define SOCKETS (HERE->sockets)
+
+static int kernel_close(int fd)
+{
+    model_point(NULL);
+    bool open = SOCKETS[fd];
+    SOCKETS[fd] = 0;
+    return open ? 0 : (errno = EBADF, -1);
+}
+
+static int kernel_dup(int fd)
+{
+    model_point(NULL);
+    for (int to = FIRST; SOCKETS[fd] && to < DESCRIPTORS; to++)
+        if (!SOCKETS[to]) {
+            SOCKETS[to] = SOCKETS[fd];
+            return to;
+        }
+    return errno = EBADF, -1;
+}
+
+static int kernel_getsockopt(int fd, int level, int name, void *value, socklen_t *len)
+{
+    model_point(NULL);
+    if (level != SOL_SOCKET || name != SO_COOKIE || !SOCKETS[fd])
+        return errno = EBADF, -1;
+    memcpy(value, &SOCKETS[fd], *len = sizeof SOCKETS[fd]);
+    return 0;
+}
+
+static int kernel_shutdown(int fd, int how)
+{
+    (void)fd, (void)how;
+    return 0;
+}
+
+static const struct s5_calls kernel = {
+    .close = kernel_close, .dup = kernel_dup, .getsockopt = kernel_getsockopt, .shutdown = kernel_shutdown};
+
+/* --- what threads do --- */
+
+/* connect() of a non-blocking socket, but for what the server has to do with it. */
+static void start(int fd)
+{
+    struct s5_flight *f = s5_flight_take_two(&ENGINE);
+    struct s5_record *record;
+    cr_assert_not_null(f);
+    f->cookie = SOCKETS[fd];
+    f->server_index = 0;
+    f->deadline = S5_CLOCK_NEVER;
+    if (s5_connect_new_record(&ENGINE, fd, fd, f, &record) == 0)
+        atomic_store(&f->phase, S5_FLIGHT_DIALING);
+    s5_flight_release(&ENGINE, f);
+}
+
+/* A turn that finds the server's reply. */
+static enum s5_turn model_turn(struct s5_engine *e, struct s5_flight *f, const struct s5_record *record,
+                               int fd, short events)
+{
+    (void)events;
+    if (atomic_load(&f->phase) >= S5_FLIGHT_READY)
+        return S5_TURN_OVER;
+    if (!s5_flight_try(e, f))
+        return S5_TURN_BUSY;
+    fd = atomic_load(&record->fd);
+    if (atomic_load(&record->flight) != f || fd < 0)
+        fd = -1;
+    model_point(NULL);
+    if (fd >= 0 && atomic_load(&f->phase) == S5_FLIGHT_DIALING) {
+        cr_assert(!SOCKETS[fd] || SOCKETS[fd] == f->cookie, "a step on another socket");
+        atomic_store(&f->phase, S5_FLIGHT_READY);
+    }
+    s5_flight_unlock(f);
+    return fd < 0 ? S5_TURN_GONE : S5_TURN_OVER;
+}
+
+static void finish(int fd)
+{
+    struct s5_record *record = s5_connect_flying(&ENGINE, fd);
+    if (record)
+        s5_connect_turn(&ENGINE, record, 0);
+}
+
+/* What other threads do that wait for something else. */
+static void drive_all(void)
+{
+    uint32_t top = s5_registry_flying_top(&ENGINE.registry);
+    for (uint32_t at = 0; at < top; at++) {
+        struct s5_record *record = s5_registry_flying_at(&ENGINE.registry, at);
+        if (record)
+            s5_connect_turn(&ENGINE, record, 0);
+    }
+}
+
+static void close_all(void)
+{
+    for (int fd = FIRST; fd < DESCRIPTORS; fd++)
+        s5_connect_forget(&ENGINE, fd);
+}
+
+/* A child finishes what is in flight on FD, and ends; or there is none. */
+static void fork_once(int fd, bool fails)
+{
+    struct process *parent = HERE;
+    s5_engine_fork_prepare(&ENGINE);
+    if (!fails) {
+        struct process *child = &processes[++children];
+        struct s5_record *records = child->records;
+        *child = *parent;
+        child->records = records;
+        memcpy(records, parent->engine.registry.records, ALL * sizeof *records);
+        child->engine.registry.records = records;
+        uint32_t number = for_child.number, references = for_child.references;
+        HERE = child;
+        s5_engine_fork_child(&ENGINE);
+        finish(fd);
+        close_all();
+        HERE = parent;
+        for_child.number = number;
+        for_child.references = references;
+    }
+    s5_engine_fork_parent(&ENGINE, fails);
+}
+
+enum verb { NOTHING, BEGIN, FINISH, DRIVE, CLOSE, DUP, FORK, FORK_FAILS };
+struct op {
+    enum verb verb;
+    int fd;
+};
+struct script {
+    const char *name;
+    unsigned threads, switches;
+    unsigned long least; /* schedules */
+    struct op before[OPS], ops[MODEL_THREADS][OPS];
+};
+static const struct script *script;
+
+static void do_it(const struct op *op)
+{
+    switch (op->verb) {
+    case BEGIN: start(op->fd); break;
+    case FINISH: finish(op->fd); break;
+    case DRIVE: drive_all(); break;
+    case CLOSE: s5_close(&ENGINE, op->fd); break;
+    case DUP: s5_dup(&ENGINE, op->fd); break;
+    case FORK: fork_once(op->fd, false); break;
+    case FORK_FAILS: fork_once(op->fd, true); break;
+    case NOTHING: break;
+    }
+}
+
+static void thread(unsigned number)
+{
+    for (const struct op *op = script->ops[number]; op->verb; op++)
+        do_it(op);
+}
+
+/* --- what holds --- */
+
+static uint32_t refs_of(const struct s5_record *record)
+{
+    return (uint32_t)record->use;
+}
+
+static void check_process(const struct s5_registry *r)
+{
+    const struct s5_record *records = r->records;
+    unsigned seen = 0;
+    for (int fd = FIRST; fd < DESCRIPTORS; fd++) {
+        uint32_t number = r->near.slots[fd].record & ~S5_SLOT_DOUBT;
+        cr_assert(!number || refs_of(&records[number - 1]), "%s: descriptor %d names what is free", script->name, fd);
+    }
+    for (unsigned at = 0; at < ALL; at++) {
+        uint32_t number = r->flying[at];
+        cr_assert(!number || !(seen & 1u << number), "%s: one has two places", script->name);
+        cr_assert(!number || records[number - 1].state != S5_RECORD_FREE, "%s: what is free is in flight", script->name);
+        seen |= number ? 1u << number : 0;
+    }
+    for (unsigned i = 0; i < r->records_used; i++) {
+        const struct s5_flight *f = records[i].flight;
+        if (refs_of(&records[i]) && records[i].state == S5_RECORD_FLYING && f)
+            cr_assert((uint32_t)f->references.use && f->phase != S5_FLIGHT_FREE, "%s: a negotiation is gone", script->name);
+    }
+}
+
+static void check(void)
+{
+    check_process(&processes[0].engine.registry);
+}
+
+static void before(void)
+{
+    for (unsigned i = 0; i < MODEL_THREADS; i++)
+        where[i] = &processes[0];
+    children = 0;
+    struct s5_registry *r = &ENGINE.registry;
+    struct s5_tree *tree = ENGINE.tree;
+    memset(r->near.slots, 0, sizeof(struct s5_slot) * DESCRIPTORS);
+    memset(r->flying, 0, sizeof *r->flying * ALL);
+    if (r->records)
+        memset(r->records, 0, sizeof(struct s5_record) * ALL);
+    memset(tree->flights, 0, offsetof(struct s5_flight, session) * ALL);
+    memset(r->dups, 0, sizeof r->dups);
+    r->records_free = r->flying_list = tree->flights_free = 0;
+    r->records_used = r->flying_count = r->dups_at = tree->flights_used = 0;
+    memset(SOCKETS, 0, sizeof processes[0].sockets);
+    tree->processes = 1;
+    ENGINE.process_number = 1 | S5_PROCESS_UNPROVEN;
+    SOCKETS[3] = 303, SOCKETS[4] = 404;
+    for (const struct op *op = script->before; op->verb; op++)
+        do_it(op);
+}
+
+/* A child lacks what another thread of its parent's had in its hands. */
+static void nothing_is_left(const struct s5_registry *r, bool child)
+{
+    uint32_t free_records = 0;
+    if (!child)
+        check_process(r);
+    cr_assert_eq(r->flying_count, 0, "%s: %u are in flight", script->name, r->flying_count);
+    cr_assert_eq(r->flying_list, 0);
+    for (unsigned at = 0; at < ALL; at++)
+        cr_assert_eq(r->flying[at], 0);
+    for (uint32_t i = (uint32_t)r->records_free; i && free_records < ALL; free_records++) {
+        cr_assert_eq(refs_of(&r->records[i - 1]), 0);
+        i = r->records[i - 1].next_free;
+    }
+    cr_assert(free_records == r->records_used || (child && free_records < r->records_used),
+              "%s: a record is lost, or free twice", script->name);
+}
+
+static void after(void)
+{
+    const struct s5_tree *tree = processes[0].engine.tree;
+    uint32_t free_flights = 0;
+    for (unsigned i = 0; i < MODEL_THREADS; i++)
+        where[i] = &processes[0];
+    check();
+    close_all();
+    for (unsigned i = 0; i <= children; i++)
+        nothing_is_left(&processes[i].engine.registry, i > 0);
+    for (uint32_t i = (uint32_t)tree->flights_free; i && free_flights < ALL; free_flights++) {
+        cr_assert_eq((uint32_t)tree->flights[i - 1].references.use, 0);
+        i = tree->flights[i - 1].next_free;
+    }
+    cr_assert_eq(free_flights, tree->flights_used, "%s: a negotiation is lost, or free twice", script->name);
+}
+
+/* What a thread has of its own. */
+static __typeof__(for_child) locals[MODEL_THREADS];
+
+static void leave(unsigned number)
+{
+    locals[number] = for_child;
+}
+
+static void enter(unsigned number)
+{
+    for_child = locals[number];
+}
+
+static bool within(const volatile void *at, const volatile void *begin, const volatile void *end)
+{
+    return (const volatile char *)at >= (const volatile char *)begin && (const volatile char *)at < (const volatile char *)end;
+}
+
+/* Slots, chunks and places that stay empty. */
+static bool dull(const volatile void *at)
+{
+    for (unsigned i = 0; i <= CHILDREN; i++) {
+        const struct s5_registry *r = &processes[i].engine.registry;
+        if (within(at, &r->near.slots[DESCRIPTORS], &r->records) || within(at, &r->flying[ALL], &r->flying[S5_FLYING]))
+            return true;
+    }
+    return false;
+}
+
+static void explore(const struct script *s)
+{
+    struct s5_tree *tree;
+    struct s5_tree_place place;
+    script = s;
+    where[0] = where[1] = where[2] = &processes[0];
+    model.leave = leave;
+    model.enter = enter;
+    model.dull = dull;
+    if (!ENGINE.tree) {
+        cr_assert_eq(s5_tree_create(&tree, &place), 0);
+        ENGINE.tree = tree;
+        ENGINE.tree_fd = -1;
+        ENGINE.real = &kernel;
+        ENGINE.policy = &policy;
+        ENGINE.pid = (uint32_t)getpid();
+        memset(tree->flights, 0, sizeof *tree->flights * ALL);
+        s5_registry_new(&ENGINE.registry); /* so that they are mapped */
+        for (unsigned i = 1; i <= CHILDREN; i++)
+            cr_assert_not_null(processes[i].records = calloc(ALL, sizeof(struct s5_record)));
+    }
+    model_explore(s->name, s->threads, s->switches, before, thread, check, after);
+    cr_assert_geq(model.schedules, s->least, "%s: %lu schedules", s->name, model.schedules);
+}
+
+Test(model, a_close_meets_a_connect_that_begins)
+{
+    static const struct script s = {"connect beside close", 3, 2, 1000, {{0}},
+        {{{BEGIN, 3}}, {{CLOSE, 3}}, {{BEGIN, 4}, {FINISH, 4}}}};
+    explore(&s);
+}
+
+Test(model, a_dup_meets_the_last_close)
+{
+    static const struct script s = {"dup beside close", 3, 2, 1000, {{BEGIN, 3}},
+        {{{DUP, 3}}, {{CLOSE, 3}}, {{FINISH, 3}, {FINISH, 5}}}};
+    explore(&s);
+}
+
+Test(model, several_find_the_end)
+{
+    static const struct script s = {"ends beside close", 3, 2, 1000, {{BEGIN, 3}},
+        {{{FINISH, 3}}, {{DRIVE, 0}}, {{CLOSE, 3}}}};
+    explore(&s);
+}
+
+Test(model, forks_at_once)
+{
+    static const struct script s = {"two forks at once", 2, 2, 1000, {{BEGIN, 3}},
+        {{{FORK, 3}, {CLOSE, 3}}, {{FORK, 3}}}};
+    explore(&s);
+}
+
+Test(model, forks_that_fail)
+{
+    static const struct script s = {"a fork and one that fails", 3, 1, 500, {{BEGIN, 3}},
+        {{{FORK, 3}}, {{FORK_FAILS, 3}}, {{FINISH, 3}, {CLOSE, 3}}}};
+    explore(&s);
+}
+
+Test(model, a_fork_meets_a_connect)
+{
+    static const struct script s = {"fork beside connect", 2, 2, 1000, {{0}},
+        {{{BEGIN, 3}, {FINISH, 3}}, {{FORK, 3}, {CLOSE, 3}}}};
+    explore(&s);
+}
+
+Test(model, a_fork_meets_two_connects)
+{
+    static const struct script s = {"fork beside two connects", 3, 1, 500, {{0}},
+        {{{BEGIN, 3}, {FINISH, 3}}, {{FORK, 3}}, {{BEGIN, 4}, {CLOSE, 4}}}};
+    explore(&s);
+}
