@@ -1,6 +1,7 @@
 /* accept(): the second reply says who came; the control connection it came on is the connection from
- * then on, under a descriptor of the program's, and a fresh BIND takes its place before the program
- * goes on. Who connects in between finds nobody: one BIND is one connection, that is the protocol.
+ * then on, under a descriptor of the program's, and it is returned at once. The next BIND is begun before
+ * that and carried on by the calls that wait. Who connects in between finds nobody: one BIND is one
+ * connection, that is the protocol.
  *
  * Among several processes, the one that has the lock looks; the others find nothing, as they do when
  * the kernel gave a connection to somebody else. */
@@ -8,6 +9,7 @@
 #include "error.h"
 #include "inflight.h"
 #include "listener.h"
+#include "rebind.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -85,7 +87,7 @@ static int look(struct s5_engine *e, struct s5_record *record, struct s5_listene
     int r;
     s5_listener_refresh(e, record);
     if (!l->bound && record->more->bell >= 0 && !s5_mailbox_rang(e, record->more->bell))
-        return -EAGAIN; /* the server failed, and is left alone for a while */
+        return -EAGAIN; /* the next BIND is on its way, or the server failed and is left alone */
     if (!l->bound || record->more->control < 0) {
         r = s5_listener_renew(e, record);
         return r < 0 ? r : -EAGAIN;
@@ -100,7 +102,7 @@ static int look(struct s5_engine *e, struct s5_record *record, struct s5_listene
             return r; /* there is no room: the connection waits */
     } else
         s5_log(&e->log, S5_LOG_WARNING, "a connection did not come: %s", s5_error_text(r));
-    s5_listener_renew(e, record);
+    s5_rebind_begin(e, record);
     return r;
 }
 
@@ -150,7 +152,8 @@ static int wait_for(struct s5_engine *e, struct s5_record *record, int fd, uint6
 static int real_accept(struct s5_engine *e, int fd, struct sockaddr *addr, socklen_t *len,
                        int flags)
 {
-    int r = s5_inflight_await(e, fd, POLLIN, S5_RCVTIMEO);
+    bool waits = s5_registry_flying_number(&e->registry) && s5_bind_listens(e, fd);
+    int r = waits ? s5_inflight_await(e, fd, POLLIN, S5_RCVTIMEO) : 0;
     if (r < 0)
         return r;
     r = e->real->accept4(fd, addr, len, flags);

@@ -14,6 +14,7 @@
  * program makes with it would be signed as well. */
 #include "error.h"
 #include "listener.h"
+#include "rebind.h"
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -156,6 +157,7 @@ int s5_bind_name(struct s5_engine *e, struct s5_record *record, int fd, struct s
     struct s5_listener *l = record ? s5_listener_shared(record) : NULL;
     if (!l || !l->name.len)
         return -ENOENT;
+    s5_rebind_await(e, record); /* the next BIND has another address */
     *ret = l->name;
     return 0;
 }

@@ -13,6 +13,7 @@
 #include "ledger.h"
 #include "listener.h"
 #include "nameserver.h"
+#include "rebind.h"
 #include <errno.h>
 #include <sched.h>
 #include <time.h>
@@ -88,6 +89,14 @@ static inline void publish(struct s5_engine *e, struct s5_record *record, struct
     record->error = lost ? -ETIMEDOUT : f->error;
     record->server_index = (uint16_t)f->server_index;
     bool ready = !lost && atomic_load(&f->phase) == S5_FLIGHT_READY;
+    if (__builtin_expect(s5_rebind_is(record), 0)) {
+        atomic_store(&record->state, S5_RECORD_HIDDEN);
+        s5_registry_land(&e->registry, record);
+        s5_rebind_settle(e, record, f, ready);
+        if (!lost)
+            s5_flight_release(e, f);
+        return;
+    }
     /* What the kernel keeps is logged when it is fetched. */
     if (e->noted && !lost && (ready || f->error))
         s5_ledger_outcome(e, f, ready);

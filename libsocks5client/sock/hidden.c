@@ -2,6 +2,7 @@
  * dup2() meet them on the path they take for what is ours anyway. */
 #include "associate.h"
 #include "listener.h"
+#include "rebind.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/resource.h>
@@ -46,10 +47,16 @@ int s5_hidden_take(struct s5_engine *e, int fd)
     return high < 0 ? high : s5_hidden_keep(e, high);
 }
 
+static bool is_hidden(const struct s5_record *record)
+{
+    uint32_t state = atomic_load(&record->state);
+    return state == S5_RECORD_HIDDEN || (state == S5_RECORD_FLYING && s5_rebind_is(record));
+}
+
 bool s5_hidden_is(const struct s5_engine *e, int fd)
 {
     struct s5_record *record = s5_registry_find(&e->registry, fd);
-    return record && atomic_load(&record->state) == S5_RECORD_HIDDEN;
+    return record && is_hidden(record);
 }
 
 void s5_hidden_close(struct s5_engine *e, int fd)
@@ -71,7 +78,7 @@ int s5_hidden_from(const struct s5_engine *e, int fd)
         return lowest;
     for (uint32_t i = 0; records && i < used && i < S5_RECORDS; i++) {
         int at = atomic_load(&records[i].fd);
-        if (atomic_load(&records[i].state) == S5_RECORD_HIDDEN && at >= fd &&
+        if (is_hidden(&records[i]) && at >= fd &&
             (lowest < 0 || at < lowest))
             lowest = at;
     }
@@ -104,11 +111,23 @@ static void replace_control(struct s5_engine *e, int from)
     }
 }
 
+/* The connection of a BIND in flight gets another number. */
+static void replace_flying(struct s5_engine *e, struct s5_record *record, int from)
+{
+    int moved = e->real->fcntl(from, F_DUPFD_CLOEXEC, from + 1);
+    if (moved >= 0 && s5_registry_share(&e->registry, moved, record) < 0)
+        e->real->close(moved);
+    s5_connect_forget(e, from);
+}
+
 void s5_hidden_move(struct s5_engine *e, int fd)
 {
     struct s5_record *records = atomic_load(&e->registry.records);
     uint32_t used = atomic_load(&e->registry.records_used);
     int saved = errno;
+    struct s5_record *flying = s5_registry_find(&e->registry, fd);
+    if (flying && atomic_load(&flying->state) == S5_RECORD_FLYING)
+        replace_flying(e, flying, fd);
     replace_control(e, fd);
     for (uint32_t i = 0; records && i < used && i < S5_RECORDS; i++) {
         if (atomic_load(&records[i].state) != S5_RECORD_LISTENING)

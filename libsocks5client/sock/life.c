@@ -23,7 +23,9 @@ int s5_close(struct s5_engine *e, int fd)
 {
     const struct s5_record *record = s5_registry_find(&e->registry, fd);
     uint32_t state = record ? atomic_load(&record->state) : S5_RECORD_FREE;
-    if (fd >= 0 && (fd == atomic_load(&e->tree_fd) || state == S5_RECORD_HIDDEN))
+    if (record && (state == S5_RECORD_HIDDEN || state == S5_RECORD_FLYING) && s5_hidden_is(e, fd))
+        return -EBADF;
+    if (fd >= 0 && fd == atomic_load(&e->tree_fd))
         return -EBADF;
     /* Asking the kernel who we are costs as much as the close itself: a record that holds nothing
      * but names may stay, in doubt. A resolver's socket holds a place among the askers. */

@@ -9,6 +9,7 @@
 #include "called.h"
 #include "clock.h"
 #include "listener.h"
+#include "rebind.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -73,22 +74,36 @@ int s5_listener_renew(struct s5_engine *e, struct s5_record *record)
         return atomic_load(&e->refusal);
     if (l->flight.server_index >= p->n_servers)
         return -EACCES;
-    int control = s5_summon(e, l, &p->servers[l->flight.server_index], &name),
-        rung = record->more->bell;
+    s5_rebind_drop(e, l);
+    int control = s5_summon(e, l, &p->servers[l->flight.server_index], &name);
+    s5_listener_announce(e, record, control, &name);
+    return control < 0 ? control : 0;
+}
+
+unsigned s5_listener_patience(const struct s5_engine *e, const struct s5_listener *l)
+{
+    const struct s5_policy *p = e->policy;
+    return p && l->flight.server_index < p->n_servers ? p->servers[l->flight.server_index].timeout + 1 : 1;
+}
+
+void s5_listener_announce(struct s5_engine *e, struct s5_record *record, int control,
+                          const struct s5_endpoint *name)
+{
+    struct s5_listener *l = s5_listener_shared(record);
+    int rung = record->more->bell;
     l->bound = control >= 0;
     if (l->bound) {
-        l->name = name;
+        l->name = *name;
         l->backoff = 0;
-    } else
+    } else if (control != -EINPROGRESS)
         l->backoff = l->backoff ? (uint16_t)(l->backoff * 2) : 1;
     if (l->backoff > BACKOFF_MOST)
         l->backoff = BACKOFF_MOST;
-    int bell = s5_mailbox_bell(e, l->backoff);
+    int bell = s5_mailbox_bell(e, control == -EINPROGRESS ? s5_listener_patience(e, l) : l->backoff);
     uint32_t serial = atomic_fetch_add(&l->serial, 1) + 1;
     s5_mailbox_put(e, record->more->mailbox, serial, control, bell);
     s5_mailbox_ring(e, rung);
     swap_in(e, record, serial, control < 0 ? -1 : control, bell < 0 ? -1 : bell);
-    return control < 0 ? control : 0;
 }
 
 /* --- beginning --- */
@@ -216,6 +231,8 @@ void s5_listener_end(struct s5_engine *e, struct s5_record *record)
 {
     struct s5_listener *l = s5_listener_shared(record);
     int saved = errno;
+    if (l)
+        s5_rebind_drop(e, l);
     s5_registry_listens(&e->registry, -1);
     s5_hidden_close(e, record->more->control);
     s5_hidden_close(e, record->more->bell);

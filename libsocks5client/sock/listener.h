@@ -30,7 +30,13 @@ void s5_listener_refresh(struct s5_engine *e, struct s5_record *record);
 /* A fresh BIND in the place of the one before. 0, or -errno: the bell rings when it is worth trying
  * again. Under the lock. */
 int s5_listener_renew(struct s5_engine *e, struct s5_record *record);
+/* What a BIND of L came to, in all processes: its connection CONTROL and the address NAME, or -errno;
+ * -EINPROGRESS: it is being made. */
+void s5_listener_announce(struct s5_engine *e, struct s5_record *record, int control,
+                          const struct s5_endpoint *name);
 
+/* The time in which a BIND has come to something (s). */
+unsigned s5_listener_patience(const struct s5_engine *e, const struct s5_listener *l);
 /* FD is about to be closed, being one of RECORD's names; RECORD has no name any more. */
 void s5_listener_leave(struct s5_engine *e, struct s5_record *record);
 void s5_listener_end(struct s5_engine *e, struct s5_record *record);
@@ -73,6 +79,17 @@ void s5_listener_unlock(struct s5_listener *l);
 
 /* --- summon.c: one BIND, to its first reply --- */
 
+/* One after another, made in flight (bind/rebind.h): an unconnected socket for the server's address that took
+ * L's last request, or -errno. */
+int s5_summon_socket(struct s5_engine *e, const struct s5_listener *l);
+/* F begins with L's last request, or with whom this process expects by now. 0 or -errno. */
+int s5_summon_again(struct s5_engine *e, struct s5_flight *f, const struct s5_server *server,
+                    const struct s5_listener *l);
+/* F is over, on FD. READY: L's flight goes on with it to the second reply, and *RET is the address. 0, or
+ * -errno, logged. */
+int s5_summon_took(struct s5_engine *e, struct s5_listener *l, const struct s5_flight *f, int fd,
+                   bool ready, struct s5_endpoint *ret);
+
 /* The control connection, where L's flight has the first reply and *RET the address it tells.
  * -errno: refused, or no server reached; logged. */
 int s5_summon(struct s5_engine *e, struct s5_listener *l, const struct s5_server *server,
@@ -101,6 +118,7 @@ int s5_mailbox_make(struct s5_engine *e);
 /* A bell that rings in SECONDS (0: when rung), hidden. */
 int s5_mailbox_bell(struct s5_engine *e, unsigned seconds);
 void s5_mailbox_ring(struct s5_engine *e, int bell);
+void s5_mailbox_ring_in(struct s5_engine *e, int bell, unsigned seconds);
 bool s5_mailbox_rang(struct s5_engine *e, int bell);
 /* CONTROL (-1: none) and BELL take the place of what MAILBOX held. */
 int s5_mailbox_put(struct s5_engine *e, int mailbox, uint32_t serial, int control, int bell);

@@ -54,6 +54,11 @@ void s5_mailbox_ring(struct s5_engine *e, int bell)
         set(e, bell, 0, 1);
 }
 
+void s5_mailbox_ring_in(struct s5_engine *e, int bell, unsigned seconds)
+{
+    set(e, bell, (time_t)seconds, 0);
+}
+
 bool s5_mailbox_rang(struct s5_engine *e, int bell)
 {
     struct pollfd p = {bell, POLLIN, 0};

@@ -47,6 +47,18 @@ static int never_reached(struct s5_engine *e, int fd)
     return error ? -error : -ECONNABORTED;
 }
 
+/* What F, which is over, came to. */
+static int error_of(struct s5_engine *e, const struct s5_flight *f, int fd)
+{
+    if (atomic_load(&f->phase) == S5_FLIGHT_FAILED && f->error == 0)
+        return never_reached(e, fd);
+    /* Servers that do not know BIND close, having been content with all before it. */
+    if (f->error == -ECONNREFUSED && !f->session.have_rep &&
+        f->session.failed_in == S5_SESSION_REPLY)
+        return -EOPNOTSUPP;
+    return f->error;
+}
+
 /* BIND for DST over FD, which is not connected. 0, or -errno. */
 static int negotiate(struct s5_engine *e, struct s5_flight *f, int fd,
                      const struct s5_server *server, const struct s5_addr *dst)
@@ -62,13 +74,7 @@ static int negotiate(struct s5_engine *e, struct s5_flight *f, int fd,
     for (r = 0; s5_flight_turn(e, f, NULL, fd, (short)r) != S5_TURN_OVER;)
         if ((r = wait_turn(e, f, fd)) < 0)
             return r;
-    if (atomic_load(&f->phase) == S5_FLIGHT_FAILED && f->error == 0)
-        return never_reached(e, fd);
-    /* Servers that do not know BIND close, having been content with all before it. */
-    if (f->error == -ECONNREFUSED && !f->session.have_rep &&
-        f->session.failed_in == S5_SESSION_REPLY)
-        return -EOPNOTSUPP;
-    return f->error;
+    return error_of(e, f, fd);
 }
 
 /* An unconnected socket that reaches the server at IP, of FAMILY if it can be. */
@@ -165,6 +171,43 @@ int s5_summon(struct s5_engine *e, struct s5_listener *l, const struct s5_server
     if (r >= 0)
         s5_flight_next_reply(&l->flight);
     pthread_setcancelstate(cancel, NULL);
+    return r;
+}
+
+/* --- one after another --- */
+
+int s5_summon_socket(struct s5_engine *e, const struct s5_listener *l)
+{
+    int fd = e->real->socket(l->flight.server.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    return fd < 0 ? -errno : fd;
+}
+
+int s5_summon_again(struct s5_engine *e, struct s5_flight *f, const struct s5_server *server,
+                    const struct s5_listener *l)
+{
+    struct s5_addr dst = l->flight.session.dst, expected;
+    if (s5_called_expects(atomic_load(&e->tree), atomic_load(&e->pid), &expected))
+        dst = expected;
+    return s5_flight_begin_bind(e, f, server, &dst);
+}
+
+int s5_summon_took(struct s5_engine *e, struct s5_listener *l, const struct s5_flight *f, int fd,
+                   bool ready, struct s5_endpoint *ret)
+{
+    int r;
+    if (ready) {
+        memcpy(&l->flight, f, sizeof l->flight);
+        atomic_store(&l->flight.lock, 0);
+        r = published(l, ret);
+    } else {
+        r = error_of(e, f, fd);
+        r = r < 0 ? r : -ETIMEDOUT;
+        l->flight.session.have_rep = f->session.have_rep; /* for the log line */
+        l->flight.session.rep = f->session.rep;
+    }
+    log_result(e, l, &e->policy->servers[l->flight.server_index], r, ret);
+    if (r == 0)
+        s5_flight_next_reply(&l->flight);
     return r;
 }
 

@@ -20,7 +20,7 @@ ROOMS = {"base": "", "core": "base", "gss": "base core", "policy": "base", "shm"
          "tools": "base core gss policy shm sock",
          "bridge": "base core gss policy shm sock"}
 # The parts of a room that have a folder of their own.
-FOLDERS = {"sock": ["libsocks5client/negotiate", "libsocks5client/wait"]}
+FOLDERS = {"sock": ["libsocks5client/bind", "libsocks5client/negotiate", "libsocks5client/wait"]}
 # The policy is one flat block, with all its limits beside it; the public header is the manual;
 # the registry is one structure.
 LONG = {"policy.h": 200, "socks5client.h": 800, "socks.h": 300, "registry.h": 260, "engine.h": 260}

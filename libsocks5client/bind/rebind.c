@@ -1,0 +1,197 @@
+/* Who began a BIND may be killed, or start another program, before its reply came. The listener's bell is
+ * set to ring after the time that a negotiation may take, so that another process that has the listener makes
+ * a BIND then; one that asks for the address makes it at once. Of two that are made at once, for instance by
+ * both sides of a fork, the first counts.
+ *
+ * The request goes to the server's address that took the last one, and says the same. Where that fails, the
+ * listener is as after any BIND that failed: the bell rings after a while, and accept() tries everything. */
+#include "rebind.h"
+#include "clock.h"
+#include "inflight.h"
+#include <errno.h>
+#include <time.h>
+
+static struct s5_record *nth(struct s5_engine *e, uint32_t i)
+{
+    struct s5_record *records = atomic_load(&e->registry.records);
+    bool is_one = records && i < atomic_load(&e->registry.records_used) && i < S5_RECORDS;
+    return is_one ? &records[i] : NULL;
+}
+
+/* This process's record in STATE of L: its LISTENING one, or the connection of a BIND in flight. */
+static struct s5_record *record_of(struct s5_engine *e, const struct s5_listener *l, uint32_t state)
+{
+    struct s5_record *record;
+    for (uint32_t i = 0; (record = nth(e, i)); i++) {
+        const struct s5_record_more *more = atomic_load(&record->more);
+        if (more && atomic_load(&record->state) == state && atomic_load(&more->listener) == l &&
+            (state != S5_RECORD_FLYING || s5_rebind_is(record)))
+            return record;
+    }
+    return NULL;
+}
+
+bool s5_rebind_pending(struct s5_engine *e, const struct s5_listener *l)
+{
+    return s5_registry_flying(&e->registry) && record_of(e, l, S5_RECORD_FLYING);
+}
+
+void s5_rebind_drop(struct s5_engine *e, const struct s5_listener *l)
+{
+    struct s5_record *record;
+    while (s5_registry_flying(&e->registry) && (record = record_of(e, l, S5_RECORD_FLYING))) {
+        int fd = atomic_load(&record->fd);
+        if (fd < 0 || s5_registry_find(&e->registry, fd) != record)
+            return; /* another thread is at it */
+        s5_connect_forget(e, fd);
+        e->real->close(fd);
+    }
+}
+
+/* Others hold the lock for a moment, or for a BIND of theirs: then theirs counts. */
+static bool lock(struct s5_engine *e, struct s5_listener *l)
+{
+    enum { TRIES = 200 };
+    const struct timespec pause = {0, 1000000};
+    for (int i = 0; i < TRIES; i++) {
+        if (s5_listener_try(e, l))
+            return true;
+        if (atomic_load(&l->lock) == s5_lock_token(e)) /* a frame below, in this thread */
+            return false;
+        nanosleep(&pause, NULL);
+    }
+    return false;
+}
+
+void s5_rebind_await(struct s5_engine *e, struct s5_record *record)
+{
+    struct s5_listener *l = s5_listener_shared(record);
+    int saved = errno, r = 0;
+    while (l && s5_rebind_pending(e, l) && r >= 0)
+        r = s5_inflight_poll(e, NULL, 0, S5_CLOCK_NEVER);
+    if (l && r >= 0 && lock(e, l)) {
+        if (!l->bound && !l->backoff) /* another process's, which may take its time */
+            s5_listener_renew(e, record);
+        s5_listener_unlock(l);
+    }
+    errno = saved;
+}
+
+/* --- its beginning --- */
+
+/* FD, hidden, is in flight with F, whose reference the record takes. */
+static int take_off(struct s5_engine *e, int fd, struct s5_flight *f, struct s5_listener *l)
+{
+    struct s5_record *record = s5_registry_find(&e->registry, fd);
+    struct s5_record_more *more = record ? s5_registry_more(&e->registry, record) : NULL;
+    if (!more)
+        return -ENOBUFS;
+    record->cookie = f->cookie = s5_connect_cookie(e, fd);
+    record->peer.len = 0;
+    more->listener = l;
+    more->listener_generation = s5_listener_generation(l);
+    record->flight_generation = atomic_load(&f->generation);
+    atomic_store(&record->forked, 0);
+    atomic_store(&record->flight, f);
+    atomic_store(&record->state, S5_RECORD_FLYING);
+    if (s5_registry_take_off(&e->registry, record) == 0)
+        return 0;
+    atomic_store(&record->flight, NULL);
+    atomic_store(&record->state, S5_RECORD_HIDDEN);
+    return -ENOBUFS;
+}
+
+static int begin(struct s5_engine *e, struct s5_listener *l)
+{
+    const struct s5_policy *p = s5_engine_policy(e);
+    uint32_t index = l->flight.server_index;
+    struct s5_flight *f = NULL;
+    if (!p || index >= p->n_servers || !p->servers[index].n_addrs)
+        return -EACCES;
+    int r = s5_summon_socket(e, l), fd = r < 0 ? r : s5_hidden_take(e, r);
+    if (fd >= 0)
+        f = s5_flight_take(e);
+    if (!f) {
+        s5_hidden_close(e, fd);
+        return fd < 0 ? fd : -ENOBUFS;
+    }
+    f->server = l->flight.server;
+    f->peer.len = 0;
+    atomic_store(&f->driver, 0);
+    r = s5_summon_again(e, f, &p->servers[index], l);
+    if (r == 0)
+        r = s5_flight_dial(e, f, fd, true);
+    if (r == 0 || r == -EINPROGRESS || r == -EINTR)
+        r = take_off(e, fd, f, l);
+    if (r < 0) {
+        s5_flight_release(e, f);
+        s5_hidden_close(e, fd);
+        return r;
+    }
+    return 0;
+}
+
+/* Whether another process than this one has L. */
+static bool shared(struct s5_engine *e, const struct s5_listener *l)
+{
+    uint32_t self = atomic_load(&e->process_number);
+    bool others = atomic_load(&l->crowded);
+    for (int i = 0; i < S5_TREE_HOLDERS; i++) {
+        uint32_t holder = atomic_load(&l->holders[i]);
+        others |= holder && holder != self;
+    }
+    return others;
+}
+
+void s5_rebind_begin(struct s5_engine *e, struct s5_record *record)
+{
+    struct s5_listener *l = s5_listener_shared(record);
+    int saved = errno;
+    if (!l)
+        return;
+    s5_rebind_drop(e, l);
+    l->bound = false;
+    bool begun = begin(e, l) == 0;
+    /* What the others have is the connection that was handed out. */
+    if (shared(e, l))
+        s5_listener_announce(e, record, -EINPROGRESS, NULL);
+    else if (begun && record->more->bell >= 0)
+        s5_mailbox_ring_in(e, record->more->bell, s5_listener_patience(e, l));
+    if (!begun)
+        s5_mailbox_ring(e, record->more->bell);
+    errno = saved;
+}
+
+/* --- its end --- */
+
+void s5_rebind_settle(struct s5_engine *e, struct s5_record *record, const struct s5_flight *f,
+                      bool ready)
+{
+    struct s5_listener *l = s5_listener_shared(record);
+    struct s5_record *listening = l ? record_of(e, l, S5_RECORD_LISTENING) : NULL;
+    int fd = atomic_load(&record->fd);
+    struct s5_endpoint name;
+    record->more->listener = NULL;
+    if (!listening || !s5_record_hold(listening)) {
+        s5_hidden_close(e, fd);
+        return;
+    }
+    if (!lock(e, l)) {
+        s5_hidden_close(e, fd);
+        s5_connect_let_go(e, listening);
+        return;
+    }
+    if (s5_listener_shared(listening) != l) /* it listens no more */
+        s5_hidden_close(e, fd);
+    else if (l->bound) {
+        s5_hidden_close(e, fd);
+        s5_listener_refresh(e, listening);
+    } else {
+        int r = s5_summon_took(e, l, f, fd, ready, &name);
+        if (r < 0)
+            s5_hidden_close(e, fd);
+        s5_listener_announce(e, listening, r < 0 ? r : fd, &name);
+    }
+    s5_listener_unlock(l);
+    s5_connect_let_go(e, listening);
+}

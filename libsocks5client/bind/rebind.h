@@ -1,0 +1,31 @@
+/* The next BIND of a listener, after a connection was handed out.
+ *
+ * It is a negotiation in flight like a non-blocking connect(): accept() begins it and returns, and the calls
+ * that wait carry it on. Its connection is a hidden descriptor, whose record is in flight and names no peer. */
+#ifndef S5_REBIND_H
+#define S5_REBIND_H
+
+#include "listener.h"
+
+/* Whether RECORD, which is in flight, is such a connection. */
+static inline bool s5_rebind_is(const struct s5_record *record)
+{
+    return record->peer.len == 0;
+}
+
+/* The LISTENING record's next BIND begins. Where it cannot begin, its bell rings: accept() makes it then.
+ * Under the listener's lock. */
+void s5_rebind_begin(struct s5_engine *e, struct s5_record *record);
+
+/* RECORD's flight F is over, and it is out of the list of those in flight. READY: F has the first reply. */
+void s5_rebind_settle(struct s5_engine *e, struct s5_record *record, const struct s5_flight *f,
+                      bool ready);
+
+/* Whether this process has begun one for L that is in flight. */
+bool s5_rebind_pending(struct s5_engine *e, const struct s5_listener *l);
+/* Waits until the LISTENING record has its next BIND, or a signal came. */
+void s5_rebind_await(struct s5_engine *e, struct s5_record *record);
+/* Gives up the one that this process has begun for L, if any. */
+void s5_rebind_drop(struct s5_engine *e, const struct s5_listener *l);
+
+#endif
