@@ -95,9 +95,9 @@ static inline __attribute__((always_inline)) int outcome(struct s5_engine *e, st
         return 0;
     if (s5_registry_find(&e->registry, fd) == record && record->cookie == f->cookie)
         return s5_connect_outcome(e, record, fd);
+    e->real->getsockopt(held, SOL_SOCKET, SO_ERROR, &error, &len); /* is told, and gone */
     if (f->error)
         return f->error;
-    e->real->getsockopt(held, SOL_SOCKET, SO_ERROR, &error, &len);
     return error ? -error : -ECONNABORTED;
 }
 

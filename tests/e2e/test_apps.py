@@ -13,8 +13,8 @@ ECHOING = ["tcp_blocking", "tcp_nonblock_poll", "tcp_nonblock_select", "epoll_be
            "close_connecting", "exec_inherit", "vfork_exec", "spawn", "close_all", "fastopen", "raw_syscall",
            "options_kept", "early_io", "listen_local", "poll_chk", "connect_500", "v4mapped",
            "getaddrinfo_closed", "limits", "storm", "udp_refused", "stream", "raw_calls", "exec_family",
-           "other_names", "under_way", "wait_elsewhere", "widths"]
-STALLING = ["poll_timeout", "early_stalled", "sndtimeo", "eintr"]
+           "other_names", "under_way", "rcvlowat", "wait_elsewhere", "widths"]
+STALLING = ["poll_timeout", "early_stalled", "sndtimeo", "eintr", "shutdown_connecting"]
 COVERED_ONLY = {"getaddrinfo_closed": "closed", "udp_refused": "refused"}  # third argument
 THREADED = ("close_connecting", "wait_elsewhere", "threads_200", "epoll_thread", "poll_shared", "connect_500")
 WAYS = (("danted", "socksify", s.DANTED, ""),
