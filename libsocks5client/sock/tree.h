@@ -1,10 +1,9 @@
 /* The memory file of a process tree: what one process of it learns and the others must know.
  *
- * It holds the policy (credentials included: memory, never disk), the standing of each server
- * with pipelining, the negotiations in flight (a fork shares them) and the true peers of
- * connections handed over an exec, and the stand-ins given for names. Every process maps it; the descriptor is inherited so that
- * an exec can map it again. Nothing in it is a pointer. A damaged or foreign file is refused
- * before it is used, and can be neither shrunk nor grown. */
+ * It holds the policy (credentials included: memory, never disk), the standing of each server with pipelining, the
+ * negotiations in flight (a fork shares them), the true peers of connections handed over an exec, and the stand-ins
+ * given for names. Every process maps it; the descriptor is inherited so that an exec can map it again. Nothing in it
+ * is a pointer. A damaged or foreign file is refused before it is used, and can be neither shrunk nor grown. */
 #ifndef S5_TREE_H
 #define S5_TREE_H
 
@@ -60,7 +59,7 @@ struct s5_listener {
     uint16_t family;             /* of the application's socket */
     bool dual;                   /* it takes IPv4 too, being of IPv6 */
     uint16_t backoff;            /* seconds until a server is asked again that failed; 0: it did not */
-    bool bound;                  /* a BIND is under way, NAME is its address */
+    bool bound;                  /* a BIND is under way, NAME is its address; else it is being made, or failed */
     struct s5_endpoint name;     /* what getsockname() tells */
     struct s5_flight flight;     /* the BIND under way; session is at or behind its first reply */
 };
