@@ -90,8 +90,7 @@ static int take_off(struct s5_engine *e, int fd, struct s5_flight *f, struct s5_
     record->peer.len = 0;
     more->listener = l;
     more->listener_generation = s5_listener_generation(l);
-    record->flight_generation = atomic_load(&f->generation);
-    atomic_store(&record->forked, 0);
+    atomic_store(&record->flight_generation, s5_flight_generation(f));
     atomic_store(&record->flight, f);
     atomic_store(&record->state, S5_RECORD_FLYING);
     if (s5_registry_take_off(&e->registry, record) == 0)
@@ -131,18 +130,6 @@ static int begin(struct s5_engine *e, struct s5_listener *l)
     return 0;
 }
 
-/* Whether another process than this one has L. */
-static bool shared(struct s5_engine *e, const struct s5_listener *l)
-{
-    uint32_t self = atomic_load(&e->process_number);
-    bool others = atomic_load(&l->crowded);
-    for (int i = 0; i < S5_TREE_HOLDERS; i++) {
-        uint32_t holder = atomic_load(&l->holders[i]);
-        others |= holder && holder != self;
-    }
-    return others;
-}
-
 void s5_rebind_begin(struct s5_engine *e, struct s5_record *record)
 {
     struct s5_listener *l = s5_listener_shared(record);
@@ -153,7 +140,7 @@ void s5_rebind_begin(struct s5_engine *e, struct s5_record *record)
     l->bound = false;
     bool begun = begin(e, l) == 0;
     /* What the others have is the connection that was handed out. */
-    if (shared(e, l))
+    if (s5_references_are_shared(&l->references))
         s5_listener_announce(e, record, -EINPROGRESS, NULL);
     else if (begun && record->more->bell >= 0)
         s5_mailbox_ring_in(e, record->more->bell, s5_listener_patience(e, l));

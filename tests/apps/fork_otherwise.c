@@ -9,14 +9,14 @@
 
 static struct peer p;
 static int fd;
-static _Atomic int *said; /* by the child, that it is there */
+static _Atomic int *there; /* the child is */
 
 static int child(void *unused)
 {
     struct pollfd now = {fd, POLLOUT, 0};
     poll(&now, 1, 0);
     CHECK(unused == NULL);
-    atomic_store(said, 1);
+    atomic_store(there, 1);
     wait_for(fd, POLLOUT);
     CHECK(so_error(fd) == 0);
     check_names(fd, &p);
@@ -50,19 +50,17 @@ static long copy(int way)
 int main(int argc, char **argv)
 {
     p = peer_from(argc, argv);
-    said = mmap(NULL, sizeof *said, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    CHECK(said != MAP_FAILED);
+    there = mmap(NULL, sizeof *there, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    CHECK(there != MAP_FAILED);
     for (int way = 0; way < 4; way++) {
-        atomic_store(said, 0);
+        atomic_store(there, 0);
         fd = tcp_begin(&p);
         long pid = copy(way);
         if (pid == 0)
             child(NULL);
         if (pid < 0)
             FAIL("way %d", way);
-        /* Nobody could see it coming: it says so. A call that waits would carry the connection on meanwhile, maybe
-         * to its end, of which the child then knew nothing. */
-        while (way == 3 && !atomic_load(said))
+        while (way == 3 && !atomic_load(there)) /* nobody could see it coming: until then the parent has all */
             usleep(1000);
         close(fd);
         child_ends((pid_t)pid);

@@ -115,16 +115,21 @@ static void model_thread(void)
     setcontext(&model.contexts[next]);
 }
 
+static __attribute__((noinline)) void model_prepare(ucontext_t *context, char *stack)
+{
+    getcontext(context);
+    context->uc_stack.ss_sp = stack;
+    context->uc_stack.ss_size = MODEL_STACK;
+    context->uc_link = &model.main;
+    makecontext(context, model_thread, 0);
+}
+
 static void model_run(void)
 {
     model.at = 0;
     for (unsigned i = 0; i < model.threads; i++) {
         model.ended[i] = false;
-        getcontext(&model.contexts[i]);
-        model.contexts[i].uc_stack.ss_sp = model_stacks[i];
-        model.contexts[i].uc_stack.ss_size = MODEL_STACK;
-        model.contexts[i].uc_link = &model.main;
-        makecontext(&model.contexts[i], model_thread, 0);
+        model_prepare(&model.contexts[i], model_stacks[i]);
     }
     model.running = true;
     model.now = model.threads > 1 ? model_choose(model.threads) : 0;
