@@ -36,23 +36,32 @@ int s5_close(struct s5_engine *e, int fd)
     return e->real->close(fd) == 0 ? 0 : -errno;
 }
 
-static void forget_range(struct s5_engine *e, unsigned first, unsigned last)
+/* DOUBT: other threads may have them open still. */
+static void forget_range(struct s5_engine *e, unsigned first, unsigned last, bool doubt)
 {
     for (unsigned fd = first; fd <= last && fd < S5_CHUNKS * S5_CHUNK_SLOTS; fd++) {
         if (!s5_registry_slot(&e->registry, (int)fd))
             fd |= S5_CHUNK_SLOTS - 1; /* on to the next chunk */
-        else if (!s5_registry_foreign(&e->registry, (int)fd) && !s5_hidden_is(e, (int)fd))
+        else if (s5_registry_foreign(&e->registry, (int)fd) || s5_hidden_is(e, (int)fd))
+            continue;
+        else if (doubt)
+            s5_registry_doubt(&e->registry, (int)fd, true);
+        else
             s5_connect_forget(e, (int)fd);
     }
 }
 
+/* An empty range tells first whether the kernel takes FLAGS, so that nothing is given up for a call that
+ * fails. With CLOSE_RANGE_UNSHARE this thread has a table of descriptors of its own from then on: sockets
+ * stay open for other threads, so their records are kept and marked as doubtful. */
 int s5_close_range(struct s5_engine *e, unsigned first, unsigned last, int flags)
 {
     int r = 0;
-    if (first > last)
+    if (first > last || e->real->close_range(UINT_MAX, UINT_MAX, flags) != 0)
         return e->real->close_range(first, last, flags) == 0 ? 0 : -errno;
     if (!(flags & CLOSE_RANGE_CLOEXEC) && s5_engine_owns_memory(e))
-        forget_range(e, first, last);
+        forget_range(e, first, last, (flags & CLOSE_RANGE_UNSHARE) && !S5_SINGLE_THREADED);
+    flags &= ~CLOSE_RANGE_UNSHARE;
     while (r == 0 && first <= last) {
         int hidden = first > INT_MAX ? -1 : s5_hidden_from(e, (int)first);
         if (hidden < 0 || (unsigned)hidden > last)
@@ -166,20 +175,57 @@ void s5_life_clear(struct s5_engine *e, int fd)
     errno = saved;
 }
 
-int s5_dup3(struct s5_engine *e, int fd, int to, int flags, bool dup2)
+/* Why the kernel would refuse to make TO a duplicate of FD: -errno, or 0. */
+static int why_refused(struct s5_engine *e, int fd, int to, int flags)
 {
-    bool owns = s5_engine_owns_memory(e), moved = false;
-    if (fd != to && e->real->fcntl(fd, F_GETFD, 0) < 0)
-        return -errno;
-    if (owns && fd != to && to >= 0) {
-        moved = make_way(e, to);
-        s5_connect_forget(e, to);
-    }
-    struct original from = original(e, fd);
-    int r = dup2 ? e->real->dup2(fd, to) : e->real->dup3(fd, to, flags);
+    struct rlimit limit = {RLIM_INFINITY, RLIM_INFINITY};
+    getrlimit(RLIMIT_NOFILE, &limit);
+    if (flags & ~O_CLOEXEC)
+        return -EINVAL;
+    if ((rlim_t)to >= limit.rlim_cur)
+        return -EBADF;
+    return e->real->fcntl(fd, F_GETFD, 0) < 0 ? -errno : 0;
+}
+
+/* The call failed all the same, after TO was given up: another thread closed the descriptor that it was to
+ * duplicate. What TO still is has no record any more, so nothing may be sent on it. */
+static void shut(struct s5_engine *e, int to, uint32_t state)
+{
+    if (state == S5_RECORD_FLYING || state == S5_RECORD_RELAYED)
+        e->real->shutdown(to, SHUT_RDWR);
+}
+
+/* TO, which is ours or hidden, becomes a duplicate of FD. It is given up before the call, so that no turn of
+ * a negotiation meets the new meaning of the number. */
+static int replace(struct s5_engine *e, int fd, int to, int flags)
+{
+    const struct s5_record *record = s5_registry_find(&e->registry, to);
+    uint32_t state = record ? atomic_load(&record->state) : S5_RECORD_FREE;
+    int r = why_refused(e, fd, to, flags);
+    if (r < 0)
+        return r;
+    bool moved = make_way(e, to);
+    s5_connect_forget(e, to);
+    r = e->real->dup3(fd, to, flags) < 0 ? -errno : to;
+    if (r < 0)
+        shut(e, to, state);
+    if (r < 0 && moved)
+        e->real->close(to);
     if (moved)
         way_is_made(e);
-    r = r < 0 ? -errno : r;
+    return r;
+}
+
+int s5_dup3(struct s5_engine *e, int fd, int to, int flags, bool dup2)
+{
+    struct original from = original(e, fd);
+    int r;
+    if (fd != to && to >= 0 &&
+        (!s5_registry_foreign(&e->registry, to) || s5_life_is_hidden(e, to)) &&
+        s5_engine_owns_memory(e))
+        r = replace(e, fd, to, flags);
+    else
+        r = (dup2 ? e->real->dup2(fd, to) : e->real->dup3(fd, to, flags)) < 0 ? -errno : to;
     if (fd != to)
         return doubled(e, &from, r);
     if (from.record)

@@ -14,7 +14,7 @@ ECHOING = ["tcp_blocking", "tcp_nonblock_poll", "tcp_nonblock_select", "epoll_be
            "options_kept", "early_io", "listen_local", "poll_chk", "connect_500", "v4mapped",
            "getaddrinfo_closed", "limits", "storm", "udp_refused", "stream", "raw_calls", "exec_family",
            "other_names", "under_way", "rcvlowat", "wait_elsewhere", "widths"]
-STALLING = ["poll_timeout", "early_stalled", "sndtimeo", "eintr", "shutdown_connecting"]
+STALLING = ["poll_timeout", "early_stalled", "sndtimeo", "eintr", "shutdown_connecting", "refused_closes"]
 COVERED_ONLY = {"getaddrinfo_closed": "closed", "udp_refused": "refused"}  # third argument
 THREADED = ("close_connecting", "wait_elsewhere", "threads_200", "epoll_thread", "poll_shared", "connect_500")
 WAYS = (("danted", "socksify", s.DANTED, ""),
@@ -52,9 +52,13 @@ def patient(w, port, user):
     return path
 
 
+# To TARGET4 port 80, in one flight.
+GREETING_AND_REQUEST = b"\5\1\0\5\1\0\1" + bytes(map(int, bed.TARGET4.split("."))) + b"\0\x50"
+
+
 def nobody_answers(conversation):
-    conversation.flight()
-    conversation.hang()
+    while conversation.flight():
+        pass
 
 
 # Each program goes two of the ways, one of either door; all of them with --full.
@@ -81,6 +85,9 @@ for NAME in STALLING:
         w.hostile.play(nobody_answers)
         covered(w, door, s.HOSTILE, "", name, bed.TARGET4, 80)
         assert w.hostile.connections, "the server saw nobody"
+        octets = b"".join(w.hostile.flights)
+        assert octets and len(octets) % len(GREETING_AND_REQUEST) == 0 and not octets.replace(
+            GREETING_AND_REQUEST, b""), octets
     for DOOR in ("socksify", "preload"):
         test("%s with a server that says nothing, %s" % (NAME, DOOR))(
             lambda w, d=DOOR, n=NAME, f=stalled: f(w, d, n))
