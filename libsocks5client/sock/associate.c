@@ -182,13 +182,13 @@ static void find_duplicates(struct s5_engine *e, int fd)
 /* Connected to the relay, so that the kernel drops what comes from elsewhere. */
 static int attach(struct s5_engine *e, struct s5_association *a, int fd)
 {
-    int off = 0;
+    int r = 0;
     struct s5_endpoint relay = s5_associate_relay(a);
     if (relay.any.sa_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&relay.v6.sin6_addr))
-        e->real->setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
-    if (a->mixed)
-        return 0;
-    int r = real_connect(e, fd, &relay);
+        r = s5_dissolve_accept_mapped(e, fd);
+    if (a->mixed || r < 0)
+        return r;
+    r = real_connect(e, fd, &relay);
     if (r < 0)
         s5_log(&e->log, S5_LOG_ERROR, "refused: this socket cannot reach the server's relay: %s",
                s5_error_text(r));

@@ -65,37 +65,25 @@ static int bind_mapped(struct s5_engine *e, int fd, const struct sockaddr *addr,
     const struct s5_server *server;
     struct s5_addr at;
     int off = 0;
-    if (len < sizeof *v6 || v6->sin6_family != AF_INET6 || !IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr) ||
+    /* The kernel has read an address of a length that it takes. */
+    if (len < sizeof *v6 || len > sizeof(struct sockaddr_storage) || v6->sin6_family != AF_INET6 || !IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr) ||
         s5_addr_from_sockaddr(&at, addr, len) < 0 || s5_route_listener(e, &at, true, &server) <= 0 ||
         e->real->setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off) != 0)
         return -EINVAL;
     return e->real->bind(fd, addr, len) == 0 ? 0 : -errno;
 }
 
-/* A datagram socket that is for IPv6 alone could never go to a relay of IPv4 once it is bound. With a
- * port that the kernel chooses there is no other socket it could be in the way of. */
-static void open_to_both(struct s5_engine *e, int fd, const struct sockaddr *addr, socklen_t len)
-{
-    const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)addr;
-    int off = 0, saved = errno;
-    if (!addr || len < sizeof *v6 || addr->sa_family != AF_INET6 || v6->sin6_port != 0 ||
-        !IN6_IS_ADDR_UNSPECIFIED(&v6->sin6_addr) || option(e, fd, SO_PROTOCOL) != IPPROTO_UDP)
-        return;
-    e->real->setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
-    errno = saved;
-}
-
 int s5_bind(struct s5_engine *e, int fd, const struct sockaddr *addr, socklen_t len)
 {
     const struct s5_server *server;
     struct s5_addr at;
-    if (!s5_engine_inside)
-        open_to_both(e, fd, addr, len);
     int r = e->real->bind(fd, addr, len) == 0 ? 0 : -errno;
     if (r == -EINVAL && addr && !s5_engine_inside)
         r = bind_mapped(e, fd, addr, len);
     if (r < 0)
         return r;
+    if (len < sizeof addr->sa_family) /* nothing that the kernel has read */
+        return 0;
     if ((addr->sa_family != AF_INET && addr->sa_family != AF_INET6) || !where(e, fd, &at))
         return 0;
     at.port = port_of(addr);

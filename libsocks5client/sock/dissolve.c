@@ -2,6 +2,7 @@
  * the connection. A program that bound its socket may have told somebody the port. */
 #include "dissolve.h"
 #include <errno.h>
+#include <netinet/in.h>
 
 void s5_dissolve_name(struct s5_engine *e, int fd, struct s5_endpoint *ret)
 {
@@ -31,4 +32,24 @@ int s5_dissolve_keeping_port(struct s5_engine *e, int fd)
     if (e->real->bind(fd, &after.any, after.len) == 0 || errno == EINVAL)
         return 0; /* EINVAL: the program had chosen it, so it stayed */
     return -errno;
+}
+
+int s5_dissolve_accept_mapped(struct s5_engine *e, int fd)
+{
+    const struct sockaddr none = {.sa_family = AF_UNSPEC};
+    struct s5_endpoint own;
+    int only = 0, off = 0, saved = errno;
+    socklen_t len = sizeof only;
+    if (e->real->getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, &len) != 0 || !only ||
+        e->real->setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off) == 0) {
+        errno = saved;
+        return 0;
+    }
+    s5_dissolve_name(e, fd, &own);
+    int r = own.len && e->real->connect(fd, &none, sizeof none) == 0 ? 0 : -errno;
+    if (r == 0 && e->real->setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off) == 0 &&
+        e->real->bind(fd, &own.any, own.len) != 0)
+        r = -errno;
+    errno = saved;
+    return r;
 }

@@ -211,3 +211,21 @@ for WHAT, (OCTETS, ERRNO) in REPLIES.items():
     def _(w, octets=OCTETS, errno=ERRNO):
         w.hostile.play(answer(octets))
         right(w.via(s.HOSTILE, [PYTHON, "-c", V4]), errno)
+
+
+@test("a datagram socket for IPv6 alone stays so when it is bound, and reaches a relay of IPv4")
+def _(w):
+    code = """
+import socket
+u = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM); u.settimeout(10)
+u.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+u.bind(('::', 0))
+port = u.getsockname()[1]
+assert u.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY) == 1
+socket.socket(socket.AF_INET, socket.SOCK_DGRAM).bind(('127.0.0.1', port))
+for text in (b'one', b'two'):
+    u.sendto(text, (%r, 7))
+    assert u.recvfrom(100)[0] == text
+assert u.getsockname()[1] == port
+print('both')""" % bed.TARGET6
+    right(test_udp.through(w, s.DANTED, "", [PYTHON, "-c", code]), b"both")
