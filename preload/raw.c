@@ -23,8 +23,10 @@ struct arguments {
 /* pselect6's sixth argument points to the mask and its size. */
 static const sigset_t *select_mask(const struct arguments *v)
 {
-    const sigset_t *const *pair = PTR(5);
-    return pair ? pair[0] : NULL;
+    const sigset_t *mask = NULL;
+    if (PTR(5) && !s5_user_read(&mask, PTR(5), sizeof mask))
+        return S5_USER_NOWHERE;
+    return mask;
 }
 
 #if S5_TIME32

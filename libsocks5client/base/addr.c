@@ -198,6 +198,12 @@ bool s5_addr_is_loopback(const struct s5_addr *addr)
     }
 }
 
+void s5_addr_become_loopback(struct s5_addr *addr)
+{
+    addr->octets[0] = addr->kind == S5_ADDR_IPV4 ? 127 : 0;
+    addr->octets[addr->kind == S5_ADDR_IPV4 ? 3 : 15] = 1;
+}
+
 bool s5_addr_is_multicast(const struct s5_addr *addr)
 {
     static const uint8_t ones[4] = {0xff, 0xff, 0xff, 0xff};

@@ -63,6 +63,15 @@ bool s5_addr_equal(const struct s5_addr *a, const struct s5_addr *b);
 /* 127.0.0.0/8, ::1, and the unspecified addresses, which Linux connects to itself. */
 bool s5_addr_is_loopback(const struct s5_addr *addr);
 
+/* 0.0.0.0 or ::, in whose place Linux sends to the loopback address; and what it makes of ADDR then. */
+static inline bool s5_addr_is_unspecified(const struct s5_addr *addr)
+{
+    static const uint8_t zeros[16];
+    return (addr->kind == S5_ADDR_IPV4 || addr->kind == S5_ADDR_IPV6) &&
+           memcmp(addr->octets, zeros, sizeof zeros) == 0;
+}
+void s5_addr_become_loopback(struct s5_addr *addr);
+
 /* 224.0.0.0/4, 255.255.255.255, ff00::/8. */
 bool s5_addr_is_multicast(const struct s5_addr *addr);
 

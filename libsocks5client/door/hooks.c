@@ -67,14 +67,14 @@ ASIDE static int next_size(int fd, unsigned long request, void *arg)
     int n = s5_next_size(ENGINE, fd);
     if (n == -ENOTTY)
         return REAL(ioctl, fd, request, arg);
-    if (n >= 0)
-        memcpy(arg, &n, sizeof n);
+    if (n >= 0 && !s5_user_write(arg, &n, sizeof n))
+        n = -EFAULT;
     return (int)DOOR(n < 0 ? n : 0);
 }
 
 int s5_hook_ioctl(int fd, unsigned long request, void *arg)
 {
-    return request == FIONREAD && arg && s5_gate_stream(fd) ? next_size(fd, request, arg)
+    return request == FIONREAD && s5_gate_stream(fd) ? next_size(fd, request, arg)
                                                             : REAL(ioctl, fd, request, arg);
 }
 

@@ -12,6 +12,7 @@
 
 #include "octets.h"
 #include "real.h"
+#include "user_memory.h"
 
 /* Not said to be cold: what they call would be made small and slow with them. */
 #define ASIDE __attribute__((noinline))
@@ -74,8 +75,10 @@
 #define GATE_sendto(fd, buf, n, flags, addr, len) ((addr && s5_gate_open()) || s5_gate_stream(fd))
 #define OURS_sendto(fd, buf, n, flags, addr, len)                                                  \
     DOOR(s5_sendto(ENGINE, fd, buf, n, flags, addr, len))
+/* A message whose page is not known to be readable may name one. */
 #define GATE_sendmsg(fd, msg, flags)                                                               \
-    ((msg && msg->msg_name && s5_gate_open()) || s5_gate_stream(fd))
+    (((!s5_user_knows((uintptr_t)(msg), S5_USER_READ) || (uintptr_t)(msg) % sizeof(void *) ||         \
+       (msg)->msg_name) && s5_gate_open()) || s5_gate_stream(fd))
 #define OURS_sendmsg(fd, msg, flags)      DOOR(s5_sendmsg(ENGINE, fd, msg, flags))
 #define GATE_sendmmsg(fd, msgs, n, flags) s5_gate_open()
 #define OURS_sendmmsg(fd, msgs, n, flags) (int)DOOR(s5_sendmmsg(ENGINE, fd, msgs, n, flags))

@@ -2,6 +2,7 @@
  * are libc's. A wait that began with nothing in flight and ended with something is looked at again:
  * another thread may have started a negotiation on what was being waited for. */
 #include "hooks.h"
+#include <stddef.h>
 #include <sys/time.h>
 
 /* What a wait was called with, put aside on the stack until it returns: cheaper than in registers
@@ -15,15 +16,36 @@ static struct timespec from_ms(int ms)
 
 /* --- poll --- */
 
+/* Whether FDS can be read and written. Where that is not known yet the kernel is asked for what is ready
+ * now, which it reads and writes all of them for. */
+static bool set_is_good(struct pollfd *fds, nfds_t n)
+{
+    if (n && n <= S5_USER_PAGE / sizeof *fds && s5_user_may(fds, n * sizeof *fds, S5_USER_READ) &&
+        s5_user_knows((uintptr_t)fds, S5_USER_WRITE) &&
+        s5_user_knows((uintptr_t)(fds + n) - 1, S5_USER_WRITE))
+        return true;
+    if (REAL(poll, fds, n, 0) < 0)
+        return false;
+    if (!n)
+        return true;
+    short last = fds[n - 1].revents;
+    return s5_user_write(&fds[0].revents, &fds[0].revents, sizeof last) &&
+           s5_user_write(&fds[n - 1].revents, &last, sizeof last);
+}
+
 ASIDE static int ours_poll(struct pollfd *fds, nfds_t n, int timeout)
 {
     struct timespec ts = from_ms(timeout);
+    if (!set_is_good(fds, n))
+        return REAL(poll, fds, n, 0);
     return (int)DOOR(s5_wait_poll(ENGINE, fds, n, timeout < 0 ? NULL : &ts, NULL));
 }
 
 ASIDE static int ours_ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout,
                             const sigset_t *mask)
 {
+    if (!set_is_good(fds, n))
+        return REAL(ppoll, fds, n, timeout, mask);
     return (int)DOOR(s5_wait_poll(ENGINE, fds, n, timeout, mask));
 }
 
@@ -54,9 +76,17 @@ HOOK(int, ppoll,
 
 /* --- select --- */
 
+static bool bits_are_good(fd_set *set, int n)
+{
+    size_t size = (size_t)(n + NFDBITS - 1) / NFDBITS * sizeof(fd_mask);
+    return !set || n <= 0 || s5_user_may(set, size, S5_USER_WRITE);
+}
+
 ASIDE static int ours_pselect(int n, fd_set *in, fd_set *out, fd_set *ex,
                               const struct timespec *timeout, const sigset_t *mask)
 {
+    if (!bits_are_good(in, n) || !bits_are_good(out, n) || !bits_are_good(ex, n))
+        return (int)DOOR(-EFAULT);
     return (int)DOOR(s5_wait_select(ENGINE, n, in, out, ex, timeout, mask));
 }
 
@@ -114,18 +144,31 @@ ASIDE static int ours_epoll_ctl(int ep, int op, int fd, struct epoll_event *even
     return (int)DOOR(s5_epoll_ctl(ENGINE, ep, op, fd, event));
 }
 
+#if __SIZEOF_POINTER__ == 8 && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+/* Both members with one load. */
+typedef _Atomic uint64_t __attribute__((may_alias)) s5_pair;
+_Static_assert(offsetof(struct s5_slot, record) == 0 && offsetof(struct s5_slot, ep) == 4, "one word");
+#define REGISTERED(slot, of)                                                                       \
+    (atomic_load_explicit((const s5_pair *)(const void *)(slot), memory_order_acquire) ==          \
+     (uint64_t)(uint32_t)((of) + 1) << 32)
+#else
+#define REGISTERED(slot, of)                                                                       \
+    (atomic_load_explicit(&(slot)->record, memory_order_acquire) == 0 &&                           \
+     atomic_load_explicit(&(slot)->ep, memory_order_relaxed) == (of) + 1)
+#endif
+
 /* The common case, without the engine: where a descriptor of no negotiation is registered is noted
  * beside it, in case it is connected later. A note that outlives its registration (EPOLL_CTL_DEL
- * with an event comes this way too) is found out when it is used. */
+ * with an event comes this way too) is found out when it is used. An event that is not in the page of this
+ * frame may be nowhere. */
 HOOK(int, epoll_ctl, (int ep, int op, int fd, struct epoll_event *event))
 {
     if ((unsigned)fd >= S5_CHUNK_SLOTS)
         return ours_epoll_ctl(ep, op, fd, event);
     struct s5_slot *slot = &s5_begin_engine.registry.near.slots[fd];
     __asm__("" : "+r"(slot)); /* one address for all that follows */
-    if (__builtin_expect(atomic_load_explicit(&slot->record, memory_order_acquire) != 0, 0) ||
-        __builtin_expect(atomic_load_explicit(&slot->ep, memory_order_relaxed) != ep + 1, 0) ||
-        !event)
+    if (__builtin_expect(!REGISTERED(slot, ep), 0) ||
+        ((uintptr_t)event ^ (uintptr_t)__builtin_frame_address(0)) >= S5_USER_PAGE)
         return ours_epoll_ctl(ep, op, fd, event);
     atomic_store_explicit(&slot->events, event->events, memory_order_relaxed);
     atomic_store_explicit(&slot->data, event->data.u64, memory_order_relaxed);

@@ -20,6 +20,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/udp.h>
 #include <pthread.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -228,9 +229,22 @@ static int ask(struct s5_engine *e, struct s5_association *a, uint64_t patience)
     return fd;
 }
 
+/* A corked socket makes one datagram of several that have a header each. */
+static bool is_corked(struct s5_engine *e, int fd)
+{
+    int corked = 0;
+    socklen_t len = sizeof corked;
+    if (e->real->getsockopt(fd, IPPROTO_UDP, UDP_CORK, &corked, &len) != 0 || !corked)
+        return false;
+    s5_log(&e->log, S5_LOG_ERROR, "refused: UDP_CORK is set on a socket whose datagrams go to a server");
+    return true;
+}
+
 static int open_at(struct s5_engine *e, struct s5_association *a, int fd)
 {
     const struct s5_server *server = &e->policy->servers[a->server_index];
+    if (is_corked(e, fd))
+        return -EOPNOTSUPP;
     s5_dissolve_name(e, fd, &a->local);
     if (!a->local.len)
         return -ENOTSOCK;
@@ -420,6 +434,8 @@ int s5_associate_connect(struct s5_engine *e, int fd, const struct sockaddr *add
     if (r == 0)
         return connect_direct(e, fd, addr, len, named ? &to : NULL);
     memcpy(&peer.any, addr, peer.len);
+    if (s5_addr_is_loopback(&to)) /* the unspecified address stands for it */
+        s5_target_endpoint(&to, addr->sa_family, &peer);
     if (!a)
         return s5_associate_open(e, fd, server, &peer, &a);
     a->peer = peer;

@@ -5,19 +5,13 @@
 #include <netinet/in.h>
 #include <string.h>
 
-static void tell(const struct s5_endpoint *at, struct sockaddr *addr, socklen_t *len)
-{
-    memcpy(addr, &at->any, *len < at->len ? *len : at->len);
-    *len = at->len;
-}
-
 /* A socket connected to nobody has the address it was bound to, and the kernel's port. */
 int s5_associate_getsockname(struct s5_engine *e, struct s5_association *a, int fd,
                              struct sockaddr *addr, socklen_t *len)
 {
     struct s5_endpoint own = a->local, kernel;
     socklen_t size = sizeof kernel.v6;
-    if (a->peer.len || a->mixed || !own.len || !addr || !len || (int)*len < 0)
+    if (a->peer.len || a->mixed || !own.len)
         return e->real->getsockname(fd, addr, len) == 0 ? 0 : -errno;
     if (e->real->getsockname(fd, &kernel.any, &size) != 0)
         return -errno;
@@ -25,8 +19,7 @@ int s5_associate_getsockname(struct s5_engine *e, struct s5_association *a, int 
         own.v4.sin_port = kernel.v4.sin_port;
     else
         own.v6.sin6_port = kernel.v6.sin6_port;
-    tell(&own, addr, len);
-    return 0;
+    return s5_query_tell(&own, addr, len);
 }
 
 int s5_associate_getpeername(struct s5_engine *e, struct s5_association *a, int fd,
@@ -36,12 +29,7 @@ int s5_associate_getpeername(struct s5_engine *e, struct s5_association *a, int 
         return e->real->getpeername(fd, addr, len) == 0 ? 0 : -errno;
     if (!a->peer.len)
         return -ENOTCONN;
-    if (!addr || !len)
-        return -EFAULT;
-    if ((int)*len < 0)
-        return -EINVAL;
-    tell(&a->peer, addr, len);
-    return 0;
+    return s5_query_tell(&a->peer, addr, len);
 }
 
 /* Octets that a datagram to whom A is connected to begins with; to nobody: as one lately did. */

@@ -9,6 +9,7 @@
 #include "inflight.h"
 #include "listener.h"
 #include "nameserver.h"
+#include "user_memory.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -388,9 +389,18 @@ static int connect_direct(struct s5_engine *e, int fd, int family, const struct 
     return r < 0 ? r : connect_directly(e, fd, &at.any, at.len, kind);
 }
 
-static inline __attribute__((always_inline)) int connect_inet(struct s5_engine *e, int fd, const struct sockaddr *addr, socklen_t len,
+/* What the kernel would connect to in the place of TO, the unspecified address; ADDR, which is TO, becomes it as well. */
+static __attribute__((noinline, cold)) void become_loopback(struct s5_addr *to, struct sockaddr_storage *addr)
+{
+    socklen_t len;
+    s5_addr_become_loopback(to);
+    s5_addr_to_sockaddr(to, addr->ss_family, addr, &len);
+}
+
+static inline __attribute__((always_inline)) int connect_inet(struct s5_engine *e, int fd, struct sockaddr_storage *own, socklen_t len,
                         uint64_t cookie)
 {
+    const struct sockaddr *addr = (struct sockaddr *)own;
     struct s5_addr to;
     const struct s5_server *server = NULL;
     int protocol = 0;
@@ -413,19 +423,33 @@ static inline __attribute__((always_inline)) int connect_inet(struct s5_engine *
                                  "anything but TCP and UDP");
     else
         r = s5_route(e, &to, kind, S5_CMD_CONNECT, &server);
-    if (r > 0)
+    if (r > 0) {
+        if (__builtin_expect(s5_addr_is_unspecified(&to), 0))
+            become_loopback(&to, own);
         return via(e, fd, addr, &to, server, cookie);
+    }
     if (r == 0 && named)
         return connect_direct(e, fd, addr->sa_family, &to, kind);
     return r < 0 ? r : connect_directly(e, fd, addr, len, kind);
 }
 
-int s5_connect(struct s5_engine *e, int fd, const struct sockaddr *addr, socklen_t len)
+/* The kernel says what is wrong with FD, or else with the address. */
+static __attribute__((noinline, cold)) int wrong_address(struct s5_engine *e, int fd, const struct sockaddr *addr, socklen_t len, int error)
 {
-    struct sockaddr_in6 whole;
+    return real_connect(e, fd, error == -EFAULT ? S5_USER_NOWHERE : addr, len);
+}
+
+int s5_connect(struct s5_engine *e, int fd, const struct sockaddr *theirs, socklen_t len)
+{
+    /* All that follows is about this copy: another thread may change the program's. */
+    struct sockaddr_storage own;
+    const struct sockaddr *addr = (struct sockaddr *)&own;
     uint64_t cookie = 0;
-    if (s5_engine_inside || !addr || len < sizeof addr->sa_family)
-        return real_connect(e, fd, addr, len);
+    if (s5_engine_inside || len < sizeof addr->sa_family)
+        return real_connect(e, fd, theirs, len);
+    int r = s5_user_address(&own, theirs, len);
+    if (__builtin_expect(r < 0, 0))
+        return wrong_address(e, fd, theirs, len, r);
     struct s5_record *record = s5_connect_known(e, fd, &cookie);
     if (record && record->relayed)
         return s5_associate_connect(e, fd, addr, len);
@@ -434,18 +458,14 @@ int s5_connect(struct s5_engine *e, int fd, const struct sockaddr *addr, socklen
     if (addr->sa_family != AF_INET && addr->sa_family != AF_INET6)
         return real_connect(e, fd, addr, len);
     if (record && !s5_nameserver_leave(e, fd)) {
-        int r = connect_again(e, record, fd);
+        r = connect_again(e, record, fd);
         if (r <= 0)
             return r;
     }
-    /* The kernel takes an IPv6 address without its scope; we want it whole. */
-    if (addr->sa_family == AF_INET6 && len >= 24 && len < sizeof whole) {
-        whole = (struct sockaddr_in6){0};
-        memcpy(&whole, addr, len);
-        addr = (struct sockaddr *)&whole;
-        len = sizeof whole;
-    }
-    return connect_inet(e, fd, addr, len, cookie);
+    /* The kernel takes an IPv6 address without its scope; we want it whole, and zeros follow it. */
+    if (addr->sa_family == AF_INET6 && len >= 24 && len < sizeof(struct sockaddr_in6))
+        len = sizeof(struct sockaddr_in6);
+    return connect_inet(e, fd, &own, len, cookie);
 }
 
 /* What the connect() of FD came to that nobody has asked for: the first call to send or receive is

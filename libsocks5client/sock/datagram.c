@@ -6,7 +6,9 @@
 #include "nameserver.h"
 #include "octets.h"
 #include "rcvlowat.h"
+#include "user_memory.h"
 #include <errno.h>
+#include <limits.h>
 #include <netinet/in.h>
 #include <string.h>
 
@@ -19,6 +21,8 @@
 #define UDP_CORK    1
 #define UDP_SEGMENT 103
 #define UDP_GRO     104
+
+#define MESSAGES_MOST 1024 /* that the kernel takes in one call */
 
 static int protocol_of(struct s5_engine *e, int fd)
 {
@@ -77,6 +81,8 @@ static int leave(struct s5_engine *e, int fd, const struct sockaddr *addr, sockl
 static ssize_t fast_open(struct s5_engine *e, int fd, const struct msghdr *msg, int flags)
 {
     struct msghdr plain = *msg;
+    if (((const struct sockaddr *)msg->msg_name)->sa_family == AF_UNSPEC)
+        return -EOPNOTSUPP; /* as the kernel says: it is no call to disconnect */
     int r = s5_connect(e, fd, msg->msg_name, msg->msg_namelen);
     if (r < 0 && r != -EISCONN)
         return r;
@@ -91,46 +97,75 @@ static ssize_t fast_open(struct s5_engine *e, int fd, const struct msghdr *msg, 
 
 /* --- out --- */
 
-ssize_t s5_sendmsg(struct s5_engine *e, int fd, const struct msghdr *msg, int flags)
+/* A call on FD fails with ERROR, or with what the kernel finds wrong before it looks at a message. */
+static __attribute__((noinline, cold)) int fail(struct s5_engine *e, int fd, int flags, int error)
 {
-    struct s5_association *a = msg ? s5_associate_of(e, fd) : NULL;
+    return e->real->sendmsg(fd, S5_USER_NOWHERE, flags) < 0 && errno != EFAULT ? -errno : error;
+}
+
+static ssize_t send_relayed(struct s5_engine *e, struct s5_association *a, int fd,
+                            const struct msghdr *m, int flags)
+{
+    int r = s5_user_parts(m);
+    return r < 0 ? r : s5_outgoing_send(e, a, fd, m, flags);
+}
+
+/* M and its name are copies of the program's; buffers and control messages are its own. */
+static ssize_t send_copied(struct s5_engine *e, int fd, struct msghdr *m, int flags)
+{
+    struct s5_association *a = s5_associate_of(e, fd);
     struct way way = {NULL, {.len = 0}};
     ssize_t sent = -ESTALE;
     if (a)
-        sent = s5_outgoing_send(e, a, fd, msg, flags);
+        sent = send_relayed(e, a, fd, m, flags);
     if (sent != -ESTALE)
         return sent;
-    sent = msg ? s5_nameserver_send(e, fd, msg, flags) : -ENOTCONN;
+    sent = s5_nameserver_send(e, fd, m, flags);
     if (sent != -ENOTCONN)
         return sent;
     int r = s5_connect_await(e, fd, flags, POLLOUT);
-    if (r == 0 && msg)
-        r = leave(e, fd, msg->msg_name, msg->msg_namelen, flags, &way);
+    if (r == 0)
+        r = leave(e, fd, m->msg_name, m->msg_namelen, flags, &way);
     if (r < 0)
         return r;
     if (r == FAST_OPEN)
-        return fast_open(e, fd, msg, flags);
+        return fast_open(e, fd, m, flags);
     if (r == RELAYED)
-        return s5_outgoing_send(e, way.a, fd, msg, flags);
+        return send_relayed(e, way.a, fd, m, flags);
     if (way.direct.len) {
-        struct msghdr m = *msg;
-        m.msg_name = &way.direct.any;
-        m.msg_namelen = way.direct.len;
-        sent = e->real->sendmsg(fd, &m, flags);
-    } else
-        sent = e->real->sendmsg(fd, msg, flags);
+        m->msg_name = &way.direct.any;
+        m->msg_namelen = way.direct.len;
+    }
+    sent = e->real->sendmsg(fd, m, flags);
     return sent < 0 ? -errno : sent;
+}
+
+ssize_t s5_sendmsg(struct s5_engine *e, int fd, const struct msghdr *msg, int flags)
+{
+    struct sockaddr_storage to;
+    struct msghdr m;
+    int r = s5_user_message(&m, &to, msg);
+    return r < 0 ? fail(e, fd, flags, r) : send_copied(e, fd, &m, flags);
 }
 
 ssize_t s5_sendto(struct s5_engine *e, int fd, const void *buf, size_t n, int flags,
                   const struct sockaddr *addr, socklen_t len)
 {
+    struct sockaddr_storage to;
     struct iovec iov = {(void *)(uintptr_t)buf, n};
-    struct msghdr msg = {.msg_name = (void *)(uintptr_t)addr,
-                         .msg_namelen = addr ? len : 0,
-                         .msg_iov = &iov,
-                         .msg_iovlen = 1};
-    return s5_sendmsg(e, fd, &msg, flags);
+    struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
+    int r = 0;
+    if (__builtin_expect(addr && !len, 0)) { /* which is not the same as a message without a name */
+        r = s5_connect_await(e, fd, flags, POLLOUT);
+        ssize_t sent = r < 0 ? r : e->real->sendto(fd, buf, n, flags, addr, len);
+        return sent < 0 && r == 0 ? -errno : sent;
+    }
+    if (addr) {
+        m.msg_name = &to;
+        m.msg_namelen = len;
+        r = s5_user_address(&to, addr, len);
+    }
+    return r < 0 ? fail(e, fd, flags, r) : send_copied(e, fd, &m, flags);
 }
 
 ssize_t s5_send(struct s5_engine *e, int fd, const void *buf, size_t n, int flags)
@@ -174,6 +209,27 @@ ssize_t s5_sendfile(struct s5_engine *e, int fd, int in, off_t *at, size_t n)
     return sent < 0 && r == 0 ? -errno : sent;
 }
 
+/* Whether message AT may leave as it is: enum leave, or -errno. */
+static int leave_one(struct s5_engine *e, int fd, const struct mmsghdr *at, int flags, struct way *way)
+{
+    struct sockaddr_storage to;
+    struct msghdr m;
+    int r = s5_user_message(&m, &to, &at->msg_hdr);
+    if (r == 0)
+        r = leave(e, fd, m.msg_name, m.msg_namelen, flags, way);
+    /* One by one they can. */
+    return r == AS_IT_IS && way->direct.len ? -EHOSTUNREACH : r;
+}
+
+static int fast_open_one(struct s5_engine *e, int fd, struct mmsghdr *at, int flags)
+{
+    ssize_t sent = s5_sendmsg(e, fd, &at->msg_hdr, flags);
+    unsigned len = (unsigned)sent;
+    if (sent >= 0 && !s5_user_write(&at->msg_len, &len, sizeof len))
+        return -EFAULT;
+    return sent < 0 ? (int)sent : 1;
+}
+
 int s5_sendmmsg(struct s5_engine *e, int fd, struct mmsghdr *msgs, unsigned n, int flags)
 {
     struct s5_association *a = s5_associate_of(e, fd);
@@ -182,38 +238,62 @@ int s5_sendmmsg(struct s5_engine *e, int fd, struct mmsghdr *msgs, unsigned n, i
         return sent;
     sent = s5_nameserver_sendmmsg(e, fd, msgs, n, flags);
     if (sent != -ENOTCONN)
-        return sent;
+        return sent == -EFAULT ? fail(e, fd, flags, sent) : sent;
     int r = s5_connect_await(e, fd, flags, POLLOUT);
     unsigned may = 0;
-    struct way way;
+    struct way way = {NULL, {.len = 0}};
+    n = n < MESSAGES_MOST ? n : MESSAGES_MOST;
     for (; r == 0 && may < n; may++) {
-        r = leave(e, fd, msgs[may].msg_hdr.msg_name, msgs[may].msg_hdr.msg_namelen, flags, &way);
-        if (r == AS_IT_IS && way.direct.len)
-            r = -EHOSTUNREACH; /* one by one they can */
+        r = leave_one(e, fd, &msgs[may], flags, &way);
         if (r != AS_IT_IS)
             break;
     }
     if (r == RELAYED) /* those before it are direct, which it finds out again */
         return s5_outgoing_sendmmsg(e, way.a, fd, msgs, n, flags);
-    if (may == 0 && r == FAST_OPEN) {
-        ssize_t one = fast_open(e, fd, &msgs[0].msg_hdr, flags);
-        if (one < 0)
-            return (int)one;
-        msgs[0].msg_len = (unsigned)one;
-        return 1;
-    }
+    if (may == 0 && r == FAST_OPEN)
+        return fast_open_one(e, fd, &msgs[0], flags);
     if (may == 0 && r < 0)
-        return r;
+        return fail(e, fd, flags, r);
     sent = e->real->sendmmsg(fd, msgs, n ? may : 0, flags);
     return sent < 0 ? -errno : sent;
 }
 
 /* --- in --- */
 
+/* What the kernel writes of a message that it has received: M into the program's MSG. The name has ROOM. */
+static bool hand_over(struct msghdr *msg, const struct msghdr *m, const struct sockaddr_storage *from,
+                      void *name, socklen_t room)
+{
+    return (!name || s5_user_tell(from, m->msg_namelen, name, room, &msg->msg_namelen)) &&
+           s5_user_write(&msg->msg_controllen, &m->msg_controllen, sizeof m->msg_controllen) &&
+           s5_user_write(&msg->msg_flags, &m->msg_flags, sizeof m->msg_flags);
+}
+
+static ssize_t receive_message(struct s5_engine *e, struct s5_association *a, int fd,
+                               struct msghdr *msg, int flags)
+{
+    struct sockaddr_storage from;
+    struct msghdr m;
+    if (!s5_user_read(&m, msg, sizeof m))
+        return -EFAULT;
+    void *name = m.msg_name;
+    if (name && (int)m.msg_namelen < 0)
+        return -EINVAL;
+    if (m.msg_iovlen > IOV_MAX)
+        return -EMSGSIZE;
+    if (!s5_user_may(m.msg_iov, m.msg_iovlen * sizeof *m.msg_iov, S5_USER_READ))
+        return -EFAULT;
+    socklen_t room = m.msg_namelen < sizeof from ? m.msg_namelen : sizeof from;
+    m.msg_name = name ? &from : NULL;
+    m.msg_namelen = room;
+    ssize_t n = s5_incoming_receive(e, a, fd, &m, flags);
+    return n >= 0 && !hand_over(msg, &m, &from, name, room) ? -EFAULT : n;
+}
+
 ssize_t s5_recvmsg(struct s5_engine *e, int fd, struct msghdr *msg, int flags)
 {
-    struct s5_association *a = msg ? s5_associate_of(e, fd) : NULL;
-    ssize_t n = a ? s5_incoming_receive(e, a, fd, msg, flags) : -ESTALE;
+    struct s5_association *a = s5_associate_of(e, fd);
+    ssize_t n = a ? receive_message(e, a, fd, msg, flags) : -ESTALE;
     if (n != -ESTALE)
         return n;
     if (s5_nameserver_has(e, fd))
@@ -225,21 +305,29 @@ ssize_t s5_recvmsg(struct s5_engine *e, int fd, struct msghdr *msg, int flags)
     return n < 0 ? -errno : n;
 }
 
+static ssize_t receive_from(struct s5_engine *e, struct s5_association *a, int fd,
+                            struct msghdr *msg, int flags, struct sockaddr *addr, socklen_t *len)
+{
+    struct sockaddr_storage from;
+    socklen_t room = 0;
+    if (addr && !s5_user_read(&room, len, sizeof room))
+        return -EFAULT;
+    if ((int)room < 0)
+        return -EINVAL;
+    msg->msg_name = addr ? &from : NULL;
+    msg->msg_namelen = sizeof from;
+    ssize_t got = s5_incoming_receive(e, a, fd, msg, flags);
+    return got >= 0 && addr && !s5_user_tell(&from, msg->msg_namelen, addr, room, len) ? -EFAULT : got;
+}
+
 ssize_t s5_recvfrom(struct s5_engine *e, int fd, void *buf, size_t n, int flags,
                     struct sockaddr *addr, socklen_t *len)
 {
     struct s5_association *a = s5_associate_of(e, fd);
     if (a) {
         struct iovec iov = {buf, n};
-        struct msghdr msg = {.msg_name = addr,
-                             .msg_namelen = addr && len ? *len : 0,
-                             .msg_iov = &iov,
-                             .msg_iovlen = 1};
-        if (addr && (!len || (int)*len < 0))
-            return len ? -EINVAL : -EFAULT;
-        ssize_t got = s5_incoming_receive(e, a, fd, &msg, flags);
-        if (got >= 0 && addr)
-            *len = msg.msg_namelen;
+        struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+        ssize_t got = receive_from(e, a, fd, &msg, flags, addr, len);
         if (got != -ESTALE)
             return got;
     }
@@ -277,11 +365,32 @@ ssize_t s5_readv(struct s5_engine *e, int fd, const struct iovec *iov, int n)
     return got < 0 && r == 0 ? -errno : got;
 }
 
+/* How many of N messages, from the first on, have all that a datagram is put into beside its octets. */
+static unsigned whole_ones(struct mmsghdr *msgs, unsigned n)
+{
+    unsigned at = 0;
+    for (n = n < MESSAGES_MOST ? n : MESSAGES_MOST; at < n; at++) {
+        struct msghdr *m = &msgs[at].msg_hdr;
+        if (!s5_user_may(&msgs[at], sizeof msgs[at], S5_USER_READ) ||
+            !s5_user_may(&msgs[at].msg_len, sizeof msgs[at].msg_len, S5_USER_WRITE) ||
+            !s5_user_may(&m->msg_flags, sizeof m->msg_flags, S5_USER_WRITE) || m->msg_iovlen > IOV_MAX ||
+            !s5_user_may(m->msg_iov, m->msg_iovlen * sizeof *m->msg_iov, S5_USER_READ) ||
+            (m->msg_name && ((int)m->msg_namelen < 0 ||
+                             !s5_user_may(m->msg_name, m->msg_namelen < 128 ? m->msg_namelen : 128,
+                                          S5_USER_WRITE))))
+            break;
+    }
+    return at;
+}
+
 int s5_recvmmsg(struct s5_engine *e, int fd, struct mmsghdr *msgs, unsigned n, int flags,
                 struct timespec *timeout)
 {
     struct s5_association *a = s5_associate_of(e, fd);
-    int got = a ? s5_incoming_recvmmsg(e, a, fd, msgs, n, flags, timeout) : -ESTALE;
+    unsigned whole = a ? whole_ones(msgs, n) : 0;
+    if (a && n && !whole)
+        return -EFAULT;
+    int got = a ? s5_incoming_recvmmsg(e, a, fd, msgs, whole, flags, timeout) : -ESTALE;
     if (got != -ESTALE)
         return got;
     if (s5_nameserver_has(e, fd))
@@ -309,9 +418,10 @@ int s5_setsockopt(struct s5_engine *e, int fd, int level, int name, const void *
         s5_log(&e->log, S5_LOG_ERROR, "refused: SCTP cannot go through a SOCKS5 server");
         return -EOPNOTSUPP;
     }
-    if (level == IPPROTO_UDP && (name == UDP_CORK || name == UDP_SEGMENT || name == UDP_GRO) &&
-        !s5_engine_inside)
-        return -ENOPROTOOPT; /* as a kernel without them says */
+    /* As a kernel without them says. A socket that has no association may be corked: it gets none then. */
+    if (level == IPPROTO_UDP && !s5_engine_inside &&
+        (name == UDP_SEGMENT || name == UDP_GRO || (name == UDP_CORK && s5_associate_of(e, fd))))
+        return -ENOPROTOOPT;
     if (level == SOL_SOCKET && name == SO_RCVLOWAT && !s5_engine_inside)
         return s5_rcvlowat_set(e, fd, value, len);
     return e->real->setsockopt(fd, level, name, value, len) == 0 ? 0 : -errno;

@@ -173,6 +173,8 @@ int s5_route_direct_only(struct s5_engine *e, const struct s5_addr *to, uint8_t 
 int s5_getpeername(struct s5_engine *e, int fd, struct sockaddr *addr, socklen_t *len);
 int s5_getsockname(struct s5_engine *e, int fd, struct sockaddr *addr, socklen_t *len);
 int s5_getsockopt(struct s5_engine *e, int fd, int level, int name, void *value, socklen_t *len);
+/* WHAT into the program's ADDR as by the kernel: cut to *LEN, the full length told. 0, -EINVAL, -EFAULT. */
+int s5_query_tell(const struct s5_endpoint *what, struct sockaddr *addr, socklen_t *len);
 
 /* --- life.c --- */
 int s5_close(struct s5_engine *e, int fd);

@@ -12,6 +12,7 @@
 #include "clock.h"
 #include "inflight.h"
 #include "listener.h"
+#include "user_memory.h"
 #include <errno.h>
 
 #define BORROWED (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET)
@@ -63,10 +64,14 @@ static int register_flying(struct s5_engine *e, int ep, int op, int fd,
     return r;
 }
 
-int s5_epoll_ctl(struct s5_engine *e, int ep, int op, int fd, struct epoll_event *event)
+int s5_epoll_ctl(struct s5_engine *e, int ep, int op, int fd, struct epoll_event *theirs)
 {
+    struct epoll_event own, *event = theirs;
     s5_connect_record(e, fd); /* a closed one's notes are not this one's */
-    if ((op == EPOLL_CTL_ADD || op == EPOLL_CTL_MOD) && event) {
+    if (op == EPOLL_CTL_ADD || op == EPOLL_CTL_MOD) {
+        if (!s5_user_read(&own, theirs, sizeof own)) /* the kernel says so */
+            return e->real->epoll_ctl(ep, op, fd, S5_USER_NOWHERE) == 0 ? 0 : -errno;
+        event = &own;
         if (s5_connect_flying(e, fd)) {
             int r = register_flying(e, ep, op, fd, event);
             if (r == 0 && !s5_connect_flying(e, fd))

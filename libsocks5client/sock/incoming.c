@@ -8,7 +8,7 @@
 #include "associate.h"
 #include "clock.h"
 #include "scatter.h"
-#include <alloca.h>
+#include "user_memory.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/errqueue.h>
@@ -17,10 +17,10 @@
 #include <sys/mman.h>
 
 #define NEAR_IOVS 18
-#define FLAT      2048 /* room that is read flat */
+#define FLAT      1800 /* room that is read flat */
 #define IOVS_MAX  1024
-#define BATCH     32 /* messages of one real recvmmsg() */
-#define BATCH_IOVS 256
+#define BATCH     4 /* messages of one real recvmmsg(): programs have small stacks */
+#define BATCH_IOVS 16
 #define DROPPED   (-EUCLEAN) /* never seen outside */
 
 /* One receive under way. */
@@ -110,7 +110,7 @@ static struct s5_fragments *fragments_of(struct s5_association *a)
 static ssize_t fragment(struct s5_association *a, struct receipt *t, const struct s5_datagram *d,
                         size_t n, int flags)
 {
-    uint8_t near[2048], *copy = near;
+    uint8_t near[512], *copy = near;
     size_t held = s5_scatter_size(t->iov, t->m.msg_iovlen), len = n - d->header_len, whole_len;
     struct s5_fragments *f = fragments_of(a);
     const uint8_t *whole;
@@ -315,38 +315,48 @@ static ssize_t take_flat(struct s5_association *a, struct msghdr *msg, const uin
         !s5_target_heard(a, flat, head, &source))
         return DROPPED;
     size_t len = n - head, part = len < room ? len : room;
-    if (part)
-        memcpy(msg->msg_iov->iov_base, flat + head, part);
+    if (!s5_user_write(msg->msg_iov->iov_base, flat + head, part))
+        return -EFAULT;
     tell_source(msg, &source);
     msg->msg_flags = len > room ? MSG_TRUNC : 0;
     return (ssize_t)(flags & MSG_TRUNC ? len : part);
 }
 
-ssize_t s5_incoming_receive(struct s5_engine *e, struct s5_association *a, int fd,
-                            struct msghdr *msg, int flags)
+/* A datagram of SIZE octets at the most, read flat: what the call returns; or DROPPED and T prepared, with
+ * what came in its buffers. *RET_N: what recv() returned. */
+static __attribute__((noinline)) ssize_t receive_flat(struct s5_engine *e, struct s5_association *a, int fd,
+                                                      struct receipt *t, struct msghdr *msg, int flags,
+                                                      struct iovec *iov, size_t size, ssize_t *ret_n)
+{
+    uint8_t flat[FLAT];
+    ssize_t n = *ret_n = e->real->recv(fd, flat, size, flags | MSG_TRUNC);
+    ssize_t r = n > 0 ? take_flat(a, msg, flat, (size_t)n, flags) : DROPPED;
+    if (r != DROPPED)
+        return r;
+    prepare(a, t, msg, iov);
+    size_t part = n < 0 ? 0 : (size_t)n < size ? (size_t)n : size;
+    return s5_scatter_put(iov, t->m.msg_iovlen, 0, flat, part) < part ? -EFAULT : DROPPED;
+}
+
+static ssize_t receive(struct s5_engine *e, struct s5_association *a, int fd, struct msghdr *msg, int flags,
+                       struct iovec *iov)
 {
     struct receipt t;
-    struct iovec near[NEAR_IOVS], *iov = near;
-    uint8_t flat[FLAT];
     uint64_t until = 0;
     int saved = errno;
     size_t size = flat_size(a, msg, flags);
-    if (msg->msg_iovlen > IOVS_MAX - 2)
-        return -EMSGSIZE;
-    if (msg->msg_iovlen + 2 > NEAR_IOVS)
-        iov = alloca((msg->msg_iovlen + 2) * sizeof *iov);
     for (;;) {
-        ssize_t n = size ? e->real->recv(fd, flat, size, flags | MSG_TRUNC) : 0;
-        ssize_t r = size && n > 0 ? take_flat(a, msg, flat, (size_t)n, flags) : DROPPED;
-        if (r >= 0)
+        ssize_t n = 0, r = DROPPED;
+        if (size)
+            r = receive_flat(e, a, fd, &t, msg, flags, iov, size, &n);
+        else
+            prepare(a, &t, msg, iov);
+        if (r != DROPPED)
             return r;
-        prepare(a, &t, msg, iov);
         if (flags & MSG_ERRQUEUE)
             return error_queue(e, a, fd, &t, flags);
         if (!size)
             n = e->real->recvmsg(fd, &t.m, flags | MSG_TRUNC);
-        else if (n > 0)
-            s5_scatter_put(iov, t.m.msg_iovlen, 0, flat, (size_t)n < size ? (size_t)n : size);
         r = n < 0 ? lost(e, a, fd, errno) : take(e, a, &t, (size_t)n, flags);
         if (n < 0 ? r < 0 : r >= 0) {
             errno = saved;
@@ -358,6 +368,29 @@ ssize_t s5_incoming_receive(struct s5_engine *e, struct s5_association *a, int f
         if (r < 0)
             return r;
     }
+}
+
+/* Into many buffers: the room for the list of them is mapped for the length of the call. */
+static __attribute__((noinline, cold)) ssize_t receive_far(struct s5_engine *e, struct s5_association *a, int fd,
+                                                           struct msghdr *msg, int flags)
+{
+    size_t size = (msg->msg_iovlen + 2) * sizeof(struct iovec);
+    struct iovec *far = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (far == MAP_FAILED)
+        return -ENOBUFS;
+    ssize_t r = receive(e, a, fd, msg, flags, far);
+    munmap(far, size);
+    return r;
+}
+
+ssize_t s5_incoming_receive(struct s5_engine *e, struct s5_association *a, int fd,
+                            struct msghdr *msg, int flags)
+{
+    struct iovec near[NEAR_IOVS];
+    if (msg->msg_iovlen > IOVS_MAX - 2)
+        return -EMSGSIZE;
+    return msg->msg_iovlen + 2 > NEAR_IOVS ? receive_far(e, a, fd, msg, flags)
+                                           : receive(e, a, fd, msg, flags, near);
 }
 
 /* --- many at once --- */
@@ -418,15 +451,14 @@ static int receive_one(struct s5_engine *e, struct s5_association *a, int fd,
     return 1;
 }
 
-static int receive_batch(struct s5_engine *e, struct s5_association *a, int fd,
-                         struct mmsghdr *msgs, unsigned n, int flags, struct timespec *timeout)
+/* As many of *N as go into one call, which *N becomes. */
+static __attribute__((noinline)) int receive_batch(struct s5_engine *e, struct s5_association *a, int fd,
+                         struct mmsghdr *msgs, unsigned *n, int flags, struct timespec *timeout)
 {
     struct inbox in;
     unsigned good = 0;
-    n = prepare_many(a, &in, msgs, n);
-    if (!n) /* more parts than a batch holds */
-        return receive_one(e, a, fd, msgs, flags);
-    int got = e->real->recvmmsg(fd, in.msgs, n, flags | MSG_TRUNC, timeout);
+    *n = prepare_many(a, &in, msgs, *n);
+    int got = e->real->recvmmsg(fd, in.msgs, *n, flags | MSG_TRUNC, timeout);
     if (got < 0)
         return lost(e, a, fd, errno);
     for (int i = 0; i < got; i++) {
@@ -453,11 +485,14 @@ int s5_incoming_recvmmsg(struct s5_engine *e, struct s5_association *a, int fd,
         return n ? receive_one(e, a, fd, msgs, flags) : 0;
     while (have < n) {
         int now = have ? flags | (flags & MSG_WAITFORONE ? MSG_DONTWAIT : 0) : flags;
-        int r = receive_batch(e, a, fd, msgs + have, n - have, now, timeout);
+        unsigned asked = n - have;
+        /* Of more parts than a batch holds: by itself. */
+        int r = msgs[have].msg_hdr.msg_iovlen + 2 > BATCH_IOVS
+                    ? (asked = 1, receive_one(e, a, fd, msgs + have, now))
+                    : receive_batch(e, a, fd, msgs + have, &asked, now, timeout);
         if (r < 0)
             return have ? (int)have : r;
         have += (unsigned)r;
-        unsigned asked = n - (have - (unsigned)r) < BATCH ? n - (have - (unsigned)r) : BATCH;
         if (have && (unsigned)r < asked)
             break; /* that is all there is, or the time is over */
         if (timeout && timeout->tv_sec == 0 && timeout->tv_nsec == 0)

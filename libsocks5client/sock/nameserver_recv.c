@@ -1,6 +1,7 @@
 /* What a resolver reads: replies as they are, and in the place of their true source, which is the
  * socket itself, the name server that was asked. */
 #include "nameserver.h"
+#include "user_memory.h"
 #include <errno.h>
 #include <string.h>
 
@@ -58,7 +59,9 @@ static void tell_source(struct s5_engine *e, int fd, const void *data, size_t n,
 ssize_t s5_nameserver_recvfrom(struct s5_engine *e, int fd, void *buf, size_t n, int flags,
                                struct sockaddr *addr, socklen_t *len)
 {
-    socklen_t size = addr && len ? *len : 0;
+    socklen_t size = 0;
+    if (addr)
+        s5_user_read(&size, len, sizeof size); /* the kernel says what is wrong with it */
     ssize_t got = e->real->recvfrom(fd, buf, n, flags, addr, len);
     if (got < 0)
         return -errno;
@@ -77,7 +80,8 @@ static void tell_message(struct s5_engine *e, int fd, struct msghdr *msg, size_t
 
 ssize_t s5_nameserver_recvmsg(struct s5_engine *e, int fd, struct msghdr *msg, int flags)
 {
-    socklen_t size = msg->msg_namelen;
+    socklen_t size = 0;
+    s5_user_read(&size, &msg->msg_namelen, sizeof size);
     ssize_t got = e->real->recvmsg(fd, msg, flags);
     if (got < 0)
         return -errno;
@@ -91,7 +95,8 @@ int s5_nameserver_recvmmsg(struct s5_engine *e, int fd, struct mmsghdr *msgs, un
     socklen_t sizes[64];
     n = n < 64 ? n : 64; /* fewer than asked for is nothing unusual */
     for (unsigned i = 0; i < n; i++)
-        sizes[i] = msgs[i].msg_hdr.msg_namelen;
+        if (!s5_user_read(&sizes[i], &msgs[i].msg_hdr.msg_namelen, sizeof sizes[i]))
+            sizes[i] = 0;
     int got = e->real->recvmmsg(fd, msgs, n, flags, timeout);
     for (int i = 0; i < got; i++)
         tell_message(e, fd, &msgs[i].msg_hdr, msgs[i].msg_len, sizes[i]);

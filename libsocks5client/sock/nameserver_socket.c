@@ -6,6 +6,7 @@
 #include "nameserver.h"
 #include "dissolve.h"
 #include "dns.h"
+#include "user_memory.h"
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -257,15 +258,19 @@ bool s5_nameserver_adopt(struct s5_engine *e, int fd, const struct s5_endpoint *
 
 /* --- questions --- */
 
-/* MSG's octets, at most SIZE of them. The number there are. */
+#define UNREADABLE SIZE_MAX
+
+/* MSG's octets, at most SIZE of them. The number there are; UNREADABLE. */
 static size_t gather(const struct msghdr *msg, uint8_t *ret, size_t size)
 {
     size_t total = 0;
     for (size_t i = 0; i < (size_t)msg->msg_iovlen; i++) {
-        size_t n = msg->msg_iov[i].iov_len, room = total < size ? size - total : 0;
-        if (n && room)
-            memcpy(ret + total, msg->msg_iov[i].iov_base, n < room ? n : room);
-        total += n;
+        struct iovec v;
+        size_t room = total < size ? size - total : 0;
+        if (!s5_user_read(&v, &msg->msg_iov[i], sizeof v) ||
+            !s5_user_read(ret + total, v.iov_base, v.iov_len < room ? v.iov_len : room))
+            return UNREADABLE;
+        total += v.iov_len;
     }
     return total;
 }
@@ -286,7 +291,7 @@ static ssize_t send_datagram(struct s5_engine *e, struct s5_asker *a, int fd,
     const struct sockaddr *to = NULL;
     size_t n = gather(msg, query, sizeof query);
     if (n > sizeof query)
-        return -EMSGSIZE;
+        return n == UNREADABLE ? -EFAULT : -EMSGSIZE;
     ssize_t r = s5_nameserver_reply(e, query, n, server, false, reply, sizeof reply);
     if (atomic_load(&a->kind) == S5_ASKER_LOOSE && r > 0) {
         remember(a, query, server);
@@ -313,10 +318,12 @@ static ssize_t next_question(struct s5_asker *a, uint8_t query[S5_DNS_QUERY_MAX]
     return (ssize_t)told;
 }
 
-/* As much of MSG as there is room for. */
+/* As much of MSG as there is room for; UNREADABLE. */
 static size_t append(struct s5_asker *a, const struct msghdr *msg)
 {
     size_t room = sizeof a->in - a->have, n = gather(msg, a->in + a->have, room);
+    if (n == UNREADABLE)
+        return n;
     n = n < room ? n : room;
     a->have += (uint32_t)n;
     return n;
@@ -343,7 +350,7 @@ static ssize_t send_stream(struct s5_engine *e, struct s5_asker *a, int fd,
     ssize_t told = 0;
     s5_nameserver_lock(a);
     size_t n = append(a, msg);
-    while ((told = next_question(a, query)) > 0) {
+    while (n != UNREADABLE && (told = next_question(a, query)) > 0) {
         s5_nameserver_unlock(a);
         if (answer_stream(e, fd, query, (size_t)told, server) < 0)
             told = -ECONNRESET;
@@ -354,7 +361,7 @@ static ssize_t send_stream(struct s5_engine *e, struct s5_asker *a, int fd,
     s5_nameserver_unlock(a);
     if (told < 0) /* what a name server does with a client it cannot follow */
         shutdown(fd, SHUT_RDWR);
-    return (ssize_t)n;
+    return n == UNREADABLE ? -EFAULT : (ssize_t)n;
 }
 
 /* MSG names a name server, on a socket of datagrams. */
@@ -403,10 +410,16 @@ int s5_nameserver_sendmmsg(struct s5_engine *e, int fd, struct mmsghdr *msgs, un
     unsigned sent = 0;
     ssize_t r = -ENOTCONN;
     for (; sent < n; sent++) {
-        r = s5_nameserver_send(e, fd, &msgs[sent].msg_hdr, flags);
+        struct sockaddr_storage to;
+        struct msghdr m;
+        r = s5_user_message(&m, &to, &msgs[sent].msg_hdr);
+        if (r == 0)
+            r = s5_nameserver_send(e, fd, &m, flags);
+        unsigned len = (unsigned)r;
+        if (r >= 0 && !s5_user_write(&msgs[sent].msg_len, &len, sizeof len))
+            r = -EFAULT;
         if (r < 0)
             break;
-        msgs[sent].msg_len = (unsigned)r;
     }
     return sent ? (int)sent : (int)r;
 }

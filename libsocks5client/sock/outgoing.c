@@ -3,17 +3,18 @@
  * copied behind its header: that costs less than to have the kernel gather it. */
 #include "associate.h"
 #include "scatter.h"
-#include <alloca.h>
+#include "user_memory.h"
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/udp.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #define NEAR_IOVS  16
-#define FLAT       2048       /* octets of a datagram that is copied, with its header */
+#define FLAT       1744       /* octets of a datagram that is copied, with its header */
 #define NOT_SO     (-EUCLEAN) /* never seen outside */
-#define BATCH      64  /* messages of one real sendmmsg() */
-#define BATCH_IOVS 256 /* their buffers, headers among them */
+#define BATCH      8  /* messages of one real sendmmsg(): programs have small stacks */
+#define BATCH_IOVS 24 /* their buffers, headers among them */
 #define IOVS_MAX   1024
 
 #ifndef UDP_SEGMENT
@@ -93,9 +94,9 @@ static bool is_short(const struct s5_association *a, const struct msghdr *msg, i
            !(a->mixed | a->corked) && !msg->msg_controllen && !(flags & (MSG_ZEROCOPY | MSG_MORE));
 }
 
-/* A short one; NOT_SO: it has not gone, and may not be one. */
-static ssize_t send_short(struct s5_engine *e, struct s5_association *a, int fd,
-                          const struct msghdr *msg, int flags)
+/* A short one; NOT_SO: it has not gone, and may not be one. *RET_ERROR: the real call's errno, else 0. */
+static __attribute__((noinline)) ssize_t send_flat(struct s5_engine *e, struct s5_association *a, int fd,
+                                                   const struct msghdr *msg, int flags, int *ret_error)
 {
     uint8_t flat[FLAT];
     bool named = msg->msg_name && msg->msg_namelen;
@@ -103,20 +104,29 @@ static ssize_t send_short(struct s5_engine *e, struct s5_association *a, int fd,
            head = s5_target_recall(a, named ? msg->msg_name : &a->peer.any,
                                    named ? msg->msg_namelen : a->peer.len, flat);
     unsigned fragment = e->policy->servers[a->server_index].fragment;
+    *ret_error = 0;
     if (!head || (fragment && head + len > fragment))
         return NOT_SO;
-    int r = s5_associate_fresh(e, a, fd, false);
+    if (!s5_user_read(flat + head, msg->msg_iov->iov_base, len))
+        return -EFAULT;
+    ssize_t n = e->real->send(fd, flat, head + len, flags);
+    if (n >= (ssize_t)head)
+        return n - (ssize_t)head;
+    *ret_error = n < 0 ? errno : 0;
+    return n >= 0 ? -EMSGSIZE : NOT_SO;
+}
+
+static ssize_t send_short(struct s5_engine *e, struct s5_association *a, int fd,
+                          const struct msghdr *msg, int flags)
+{
+    int error, r = s5_associate_fresh(e, a, fd, false);
     if (r == 0) {
-        if (len)
-            memcpy(flat + head, msg->msg_iov->iov_base, len);
-        ssize_t n = e->real->send(fd, flat, head + len, flags);
-        if (n >= (ssize_t)head)
-            return n - (ssize_t)head;
-        r = n >= 0 ? -EMSGSIZE : recover(e, a, fd, errno, 0);
+        ssize_t n = send_flat(e, a, fd, msg, flags, &error);
+        r = error ? recover(e, a, fd, error, 0) : 0;
         if (r == 0)
-            return NOT_SO;
+            return n;
     }
-    return r == S5_ASSOCIATE_LOST ? (ssize_t)len : r;
+    return r == S5_ASSOCIATE_LOST ? (ssize_t)msg->msg_iov->iov_len : r;
 }
 
 static ssize_t through(struct s5_engine *e, struct s5_association *a, int fd, struct msghdr *m,
@@ -201,16 +211,50 @@ __attribute__((noinline)) static ssize_t in_pieces(struct s5_engine *e, struct s
     return (ssize_t)s5_scatter_size(msg->msg_iov, msg->msg_iovlen);
 }
 
-ssize_t s5_outgoing_send(struct s5_engine *e, struct s5_association *a, int fd,
-                         const struct msghdr *msg, int flags)
+/* MSG behind HEADING, with IOV for its buffers and one more. */
+static ssize_t send_gathered(struct s5_engine *e, struct s5_association *a, int fd,
+                             const struct msghdr *msg, int flags, struct s5_heading *heading,
+                             struct iovec *iov)
 {
-    struct s5_heading heading;
-    struct iovec near[NEAR_IOVS], *iov = near;
-    ssize_t sent = is_short(a, msg, flags) ? send_short(e, a, fd, msg, flags) : NOT_SO;
-    if (sent != NOT_SO)
-        return sent;
     struct msghdr m = *msg;
     size_t room;
+    if (a->corked)
+        heading->len = 0;
+    int count = pieces_of(e, a, msg, heading->len, flags, &room);
+    if (count < 0)
+        return count;
+    iov[0] = (struct iovec){heading->octets, heading->len};
+    for (size_t i = 0; i < msg->msg_iovlen; i++)
+        iov[i + 1] = msg->msg_iov[i];
+    m.msg_iov = iov;
+    m.msg_iovlen = msg->msg_iovlen + 1;
+    if (count > 1)
+        return in_pieces(e, a, fd, &m, flags, msg, heading, (unsigned)count, room);
+    ssize_t n = through(e, a, fd, &m, flags, heading);
+    if (n >= 0)
+        a->corked = flags & MSG_MORE;
+    return n;
+}
+
+/* One of many buffers: the room for the list of them is mapped for the length of the call. */
+static __attribute__((noinline, cold)) ssize_t send_far(struct s5_engine *e, struct s5_association *a, int fd,
+                                                        const struct msghdr *msg, int flags,
+                                                        struct s5_heading *heading)
+{
+    size_t size = (msg->msg_iovlen + 1) * sizeof(struct iovec);
+    struct iovec *far = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (far == MAP_FAILED)
+        return -ENOBUFS;
+    ssize_t n = send_gathered(e, a, fd, msg, flags, heading, far);
+    munmap(far, size);
+    return n;
+}
+
+static __attribute__((noinline)) ssize_t send_long(struct s5_engine *e, struct s5_association *a, int fd,
+                                                   const struct msghdr *msg, int flags)
+{
+    struct s5_heading heading;
+    struct iovec near[NEAR_IOVS];
     int r = heading_of(e, a, msg, &heading);
     if (r < 0)
         return r;
@@ -220,60 +264,71 @@ ssize_t s5_outgoing_send(struct s5_engine *e, struct s5_association *a, int fd,
         return -EMSGSIZE;
     if (wants_cutting(msg))
         return -EIO;
-    if (msg->msg_iovlen + 1 > NEAR_IOVS)
-        iov = alloca((msg->msg_iovlen + 1) * sizeof *iov);
-    if (a->corked)
-        heading.len = 0;
-    int count = pieces_of(e, a, msg, heading.len, flags, &room);
-    if (count < 0)
-        return count;
-    iov[0] = (struct iovec){heading.octets, heading.len};
-    for (size_t i = 0; i < msg->msg_iovlen; i++)
-        iov[i + 1] = msg->msg_iov[i];
-    m.msg_iov = iov;
-    m.msg_iovlen = msg->msg_iovlen + 1;
-    if (count > 1)
-        return in_pieces(e, a, fd, &m, flags, msg, &heading, (unsigned)count, room);
-    ssize_t n = through(e, a, fd, &m, flags, &heading);
-    if (n >= 0)
-        a->corked = flags & MSG_MORE;
-    return n;
+    return msg->msg_iovlen + 1 > NEAR_IOVS ? send_far(e, a, fd, msg, flags, &heading)
+                                           : send_gathered(e, a, fd, msg, flags, &heading, near);
+}
+
+ssize_t s5_outgoing_send(struct s5_engine *e, struct s5_association *a, int fd,
+                         const struct msghdr *msg, int flags)
+{
+    ssize_t sent = is_short(a, msg, flags) ? send_short(e, a, fd, msg, flags) : NOT_SO;
+    return sent != NOT_SO ? sent : send_long(e, a, fd, msg, flags);
 }
 
 /* --- many at once --- */
 
 struct batch {
     struct mmsghdr msgs[BATCH];
-    struct s5_heading headings[BATCH];
     struct iovec iovs[BATCH_IOVS];
+    uint8_t headers[BATCH][S5_DATAGRAM_IPV6];
+    uint8_t lens[BATCH]; /* octets of each */
     struct s5_endpoint relay;
     unsigned n, n_iovs;
 };
 
-/* MSG behind the others; false: not in this batch. *RET_ERROR: why not ever. */
-static bool add(struct s5_engine *e, struct s5_association *a, struct batch *b,
-                const struct msghdr *msg, int flags, int *ret_error)
+/* MSG behind the others; 0: not in this batch, 1, or -errno: not ever. */
+static __attribute__((noinline)) int add(struct s5_engine *e, struct s5_association *a, struct batch *b,
+                                         const struct mmsghdr *msg, int flags)
 {
-    if (b->n == BATCH || msg->msg_iovlen + 1 > BATCH_IOVS - b->n_iovs || wants_cutting(msg))
-        return false;
-    struct s5_heading *h = &b->headings[b->n];
-    int r = heading_of(e, a, msg, h);
-    if (r < 0)
-        *ret_error = r;
-    size_t room;
-    if (r != 0 || h->direct || pieces_of(e, a, msg, h->len, flags, &room) != 1)
-        return false;
+    struct sockaddr_storage to;
+    struct s5_heading h;
     struct iovec *iov = &b->iovs[b->n_iovs];
     struct mmsghdr *m = &b->msgs[b->n];
-    *m = (struct mmsghdr){.msg_hdr = *msg};
-    iov[0] = (struct iovec){h->octets, h->len};
-    for (size_t i = 0; i < msg->msg_iovlen; i++)
-        iov[i + 1] = msg->msg_iov[i];
+    size_t room;
+    int r = s5_user_message(&m->msg_hdr, &to, &msg->msg_hdr);
+    if (r == 0)
+        r = s5_user_parts(&m->msg_hdr);
+    if (r < 0 || m->msg_hdr.msg_iovlen + 1 > BATCH_IOVS - b->n_iovs || wants_cutting(&m->msg_hdr))
+        return r;
+    r = heading_of(e, a, &m->msg_hdr, &h);
+    if (r < 0)
+        return r;
+    if (r != 0 || h.direct || h.len > sizeof b->headers[0] ||
+        pieces_of(e, a, &m->msg_hdr, h.len, flags, &room) != 1)
+        return 0;
+    memcpy(b->headers[b->n], h.octets, h.len);
+    b->lens[b->n] = (uint8_t)h.len;
+    iov[0] = (struct iovec){b->headers[b->n], h.len};
+    for (size_t i = 0; i < m->msg_hdr.msg_iovlen; i++)
+        iov[i + 1] = m->msg_hdr.msg_iov[i];
     m->msg_hdr.msg_iov = iov;
-    m->msg_hdr.msg_iovlen = msg->msg_iovlen + 1;
-    b->n_iovs += (unsigned)msg->msg_iovlen + 1;
+    m->msg_hdr.msg_iovlen++;
+    b->n_iovs += (unsigned)m->msg_hdr.msg_iovlen;
     b->n++;
-    return true;
+    return 1;
+}
+
+/* What became of those of B that left: into the program's. The number of them, or -errno. */
+static int tell_sent(const struct batch *b, struct mmsghdr *msgs, unsigned sent, bool lost)
+{
+    for (unsigned i = 0; i < sent; i++) {
+        const struct msghdr *m = &b->msgs[i].msg_hdr;
+        unsigned len = lost ? (unsigned)s5_scatter_size(m->msg_iov + 1, m->msg_iovlen - 1)
+                            : b->msgs[i].msg_len - b->lens[i];
+        if (!s5_user_write(&msgs[i].msg_len, &len, sizeof len))
+            return i ? (int)i : -EFAULT;
+    }
+    return (int)sent;
 }
 
 /* B on its way: the number of those that left, or -errno. */
@@ -291,43 +346,57 @@ static int send_batch(struct s5_engine *e, struct s5_association *a, int fd, str
     }
     if (sent < 0 && r != S5_ASSOCIATE_LOST)
         return r;
-    for (unsigned i = 0; sent >= 0 && i < (unsigned)sent; i++)
-        msgs[i].msg_len = b->msgs[i].msg_len - b->headings[i].len;
-    if (sent >= 0)
-        return sent;
-    for (unsigned i = 0; i < b->n; i++) /* lost */
-        msgs[i].msg_len = (unsigned)s5_scatter_size(b->msgs[i].msg_hdr.msg_iov + 1,
-                                                    b->msgs[i].msg_hdr.msg_iovlen - 1);
-    return (int)b->n;
+    return tell_sent(b, msgs, sent < 0 ? b->n : (unsigned)sent, sent < 0);
+}
+
+/* As many of MSGS as go together: the number of those that left; 0: none goes together; -errno. *RET_ALL:
+ * none was left behind. */
+static __attribute__((noinline)) int send_some(struct s5_engine *e, struct s5_association *a, int fd,
+                                               struct mmsghdr *msgs, unsigned n, int flags, bool *ret_all)
+{
+    struct batch b;
+    int r = 1;
+    b.n = b.n_iovs = 0;
+    while (r > 0 && b.n < n && b.n < BATCH && !a->corked)
+        r = add(e, a, &b, &msgs[b.n], flags);
+    if (!b.n)
+        return r < 0 ? r : 0;
+    r = send_batch(e, a, fd, &b, msgs, flags);
+    *ret_all = r == (int)b.n;
+    return r;
+}
+
+/* One of its own kind: direct, very long, in pieces, or wrong. */
+static __attribute__((noinline)) int send_one(struct s5_engine *e, struct s5_association *a, int fd,
+                                              struct mmsghdr *msg, int flags)
+{
+    struct sockaddr_storage to;
+    struct msghdr m;
+    int r = s5_user_message(&m, &to, &msg->msg_hdr);
+    if (r == 0)
+        r = s5_user_parts(&m);
+    ssize_t sent = r < 0 ? r : s5_outgoing_send(e, a, fd, &m, flags);
+    unsigned len = (unsigned)sent;
+    if (sent >= 0 && !s5_user_write(&msg->msg_len, &len, sizeof len))
+        return -EFAULT;
+    return sent < 0 ? (int)sent : 1;
 }
 
 int s5_outgoing_sendmmsg(struct s5_engine *e, struct s5_association *a, int fd,
                          struct mmsghdr *msgs, unsigned n, int flags)
 {
-    struct batch b;
     unsigned done = 0;
     n = n > IOVS_MAX ? IOVS_MAX : n;
     while (done < n) {
-        int error = 0, r;
-        b.n = b.n_iovs = 0;
-        while (done + b.n < n && !a->corked &&
-               add(e, a, &b, &msgs[done + b.n].msg_hdr, flags, &error))
-            ;
-        if (b.n) {
-            r = send_batch(e, a, fd, &b, msgs + done, flags);
-            if (r < 0)
-                return done ? (int)done : r;
-            done += (unsigned)r;
-            if ((unsigned)r < b.n)
-                break;
-            continue;
-        }
-        /* One of its own kind: direct, very long, in pieces, or wrong. */
-        ssize_t one = error ? error
-                            : s5_outgoing_send(e, a, fd, &msgs[done].msg_hdr, flags);
-        if (one < 0)
-            return done ? (int)done : (int)one;
-        msgs[done++].msg_len = (unsigned)one;
+        bool all = true;
+        int r = send_some(e, a, fd, msgs + done, n - done, flags, &all);
+        if (r == 0)
+            r = send_one(e, a, fd, msgs + done, flags);
+        if (r < 0)
+            return done ? (int)done : r;
+        done += (unsigned)r;
+        if (!all)
+            break;
     }
     return (int)done;
 }

@@ -2,14 +2,18 @@
 #include "associate.h"
 #include "listener.h"
 #include "rcvlowat.h"
+#include "user_memory.h"
 #include <errno.h>
 #include <string.h>
 
-/* Into ADDR as the kernel would: cut to *LEN, the full length told. */
-static void tell(const struct s5_endpoint *peer, struct sockaddr *addr, socklen_t *len)
+int s5_query_tell(const struct s5_endpoint *what, struct sockaddr *addr, socklen_t *len)
 {
-    memcpy(addr, &peer->any, *len < peer->len ? *len : peer->len);
-    *len = peer->len;
+    socklen_t room;
+    if (!s5_user_read(&room, len, sizeof room))
+        return -EFAULT;
+    if ((int)room < 0)
+        return -EINVAL;
+    return s5_user_tell(&what->any, what->len, addr, room, len) ? 0 : -EFAULT;
 }
 
 int s5_getpeername(struct s5_engine *e, int fd, struct sockaddr *addr, socklen_t *len)
@@ -22,14 +26,13 @@ int s5_getpeername(struct s5_engine *e, int fd, struct sockaddr *addr, socklen_t
     struct s5_record *record = s5_connect_record(e, fd);
     if (s5_connect_flying(e, fd))
         return -ENOTCONN;
-    if (!record || !addr || !len || (int)*len < 0 || atomic_load(&record->state) != S5_RECORD_READY)
+    if (!record || atomic_load(&record->state) != S5_RECORD_READY)
         return e->real->getpeername(fd, addr, len) == 0 ? 0 : -errno;
     if (e->real->getpeername(fd, (struct sockaddr *)&kernel, &size) != 0)
         return -errno;
     if (s5_connect_stale(e, fd)) /* closed and reused where no hook saw it */
         return e->real->getpeername(fd, addr, len) == 0 ? 0 : -errno;
-    tell(&record->peer, addr, len);
-    return 0;
+    return s5_query_tell(&record->peer, addr, len);
 }
 
 int s5_getsockname(struct s5_engine *e, int fd, struct sockaddr *addr, socklen_t *len)
@@ -43,8 +46,6 @@ int s5_getsockname(struct s5_engine *e, int fd, struct sockaddr *addr, socklen_t
     struct s5_record *record = s5_connect_record(e, fd);
     uint32_t state = record ? atomic_load(&record->state) : S5_RECORD_FREE;
     const struct s5_record_more *more = record ? atomic_load(&record->more) : NULL;
-    if (!addr || !len || (int)*len < 0)
-        return e->real->getsockname(fd, addr, len) == 0 ? 0 : -errno;
     if (state == S5_RECORD_NAMED || state == S5_RECORD_LISTENING)
         s5_bind_name(e, record, fd, &name);
     else if (state == S5_RECORD_READY && more && more->local.len &&
@@ -53,22 +54,22 @@ int s5_getsockname(struct s5_engine *e, int fd, struct sockaddr *addr, socklen_t
         name = more->local;
     if (!name.len)
         return e->real->getsockname(fd, addr, len) == 0 ? 0 : -errno;
-    tell(&name, addr, len);
-    return 0;
+    return s5_query_tell(&name, addr, len);
 }
 
+/* The kernel tells something else of the same size first: that is how VALUE and LEN are found to be good
+ * before the error is taken away. */
 static int pending_error(struct s5_engine *e, struct s5_record *record, int fd, void *value,
                          socklen_t *len)
 {
-    if (*len < sizeof(int))
-        return -EINVAL;
     if (atomic_load(&record->state) == S5_RECORD_FLYING)
         s5_connect_turn(e, record, 0);
     if (atomic_load(&record->state) == S5_RECORD_READY)
         return e->real->getsockopt(fd, SOL_SOCKET, SO_ERROR, value, len) == 0 ? 0 : -errno;
+    if (e->real->getsockopt(fd, SOL_SOCKET, SO_TYPE, value, len) != 0)
+        return -errno;
     int error = -s5_connect_outcome(e, record, fd);
-    memcpy(value, &error, sizeof error);
-    *len = sizeof error;
+    memcpy(value, &error, *len);
     return 0;
 }
 
@@ -78,7 +79,7 @@ int s5_getsockopt(struct s5_engine *e, int fd, int level, int name, void *value,
     struct s5_association *a = s5_associate_of(e, fd);
     if (a)
         return s5_associate_getsockopt(e, a, fd, level, name, value, len);
-    if (record && level == SOL_SOCKET && name == SO_ERROR && value && len)
+    if (record && level == SOL_SOCKET && name == SO_ERROR)
         return pending_error(e, record, fd, value, len);
     if (record && level == SOL_SOCKET && name == SO_RCVLOWAT && value && len)
         return s5_rcvlowat_get(e, fd, value, len);

@@ -1,6 +1,8 @@
 /* A place is found by walking: rows are short, and what moves is a header's length of octets or, for
- * a header of another length than expected, one datagram. */
+ * a header of another length than expected, one datagram. The buffers are the program's: where one of them
+ * cannot be accessed, the functions end early. */
 #include "scatter.h"
+#include "user_memory.h"
 #include <stdint.h>
 #include <string.h>
 
@@ -38,8 +40,8 @@ size_t s5_scatter_gather(const struct iovec *iov, size_t n, void *buf, size_t si
     size_t have = 0;
     for (size_t i = 0; i < n && have < size; i++) {
         size_t part = least(iov[i].iov_len, size - have, SIZE_MAX);
-        if (part)
-            memcpy((uint8_t *)buf + have, iov[i].iov_base, part);
+        if (!s5_user_read((uint8_t *)buf + have, iov[i].iov_base, part))
+            break;
         have += part;
     }
     return have;
@@ -53,7 +55,8 @@ size_t s5_scatter_put(const struct iovec *iov, size_t n, size_t at, const void *
         if (!to)
             break;
         size_t part = least(left, len - done, SIZE_MAX);
-        memcpy(to, (const uint8_t *)buf + done, part);
+        if (!s5_user_write(to, (const uint8_t *)buf + done, part))
+            break;
         done += part;
     }
     return done;
@@ -66,7 +69,7 @@ void s5_scatter_move(const struct iovec *iov, size_t n, size_t to, size_t from, 
         uint8_t *t = place(iov, n, to, &to_left, &to_before);
         uint8_t *f = place(iov, n, from, &from_left, &from_before);
         size_t part = least(to_left, from_left, len);
-        if (!part)
+        if (!part || !s5_user_may(f, part, S5_USER_READ) || !s5_user_may(t, part, S5_USER_WRITE))
             return;
         memmove(t, f, part);
         to += part, from += part, len -= part;
@@ -77,6 +80,9 @@ void s5_scatter_move(const struct iovec *iov, size_t n, size_t to, size_t from, 
         if (!t || !f)
             return;
         size_t part = least(to_before + 1, from_before + 1, len);
+        if (!s5_user_may(f - (part - 1), part, S5_USER_READ) ||
+            !s5_user_may(t - (part - 1), part, S5_USER_WRITE))
+            return;
         memmove(t - (part - 1), f - (part - 1), part);
         len -= part;
     }

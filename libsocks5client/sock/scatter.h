@@ -1,4 +1,5 @@
-/* Octets spread over several buffers, taken as one row. */
+/* Octets spread over several buffers of the program's, taken as one row. The list itself is readable; a
+ * buffer may be anything. */
 #ifndef S5_SCATTER_H
 #define S5_SCATTER_H
 

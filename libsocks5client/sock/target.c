@@ -35,7 +35,10 @@ int s5_target_route(struct s5_engine *e, struct s5_addr *to, const struct s5_ser
     *ret_named = named > 0;
     if (s5_addr_is_multicast(to)) /* of the local network by its nature */
         return s5_route_direct_only(e, to, S5_PROTO_UDP, S5_CMD_UDP, "multicast");
-    return s5_route(e, to, S5_PROTO_UDP, S5_CMD_UDP, ret_server);
+    int r = s5_route(e, to, S5_PROTO_UDP, S5_CMD_UDP, ret_server);
+    if (r > 0 && s5_addr_is_unspecified(to))
+        s5_addr_become_loopback(to);
+    return r;
 }
 
 /* --- what is remembered --- */
@@ -193,7 +196,8 @@ static int find_out(struct s5_engine *e, struct s5_association *a, const struct 
         s5_datagram_write(&w, 0, &to);
     ret->len = (uint16_t)w.used;
     bool alias = r > 0 && named;
-    remember(a, sa, len, ret, alias ? &asked : NULL, alias ? &to : NULL);
+    if (!s5_addr_is_unspecified(&asked)) /* what comes back is from loopback */
+        remember(a, sa, len, ret, alias ? &asked : NULL, alias ? &to : NULL);
     if (r > 0 && to.kind != S5_ADDR_NAME)
         atomic_store_explicit(&a->expect, (uint8_t)w.used, memory_order_relaxed);
     return 0;
@@ -261,7 +265,7 @@ static bool is_peer(const struct s5_association *a, const struct s5_addr *from)
            s5_addr_equal(&peer, from);
 }
 
-static bool to_endpoint(const struct s5_addr *from, int family, struct s5_endpoint *ret)
+bool s5_target_endpoint(const struct s5_addr *from, int family, struct s5_endpoint *ret)
 {
     if (from->kind == S5_ADDR_IPV4 && family == AF_INET) {
         ret->len = sizeof ret->v4;
@@ -320,5 +324,5 @@ bool s5_target_source(struct s5_engine *e, struct s5_association *a, const struc
     }
     if (told.kind == S5_ADDR_NAME)
         return stand_in(e, &told, a->family, ret);
-    return to_endpoint(&told, a->family, ret);
+    return s5_target_endpoint(&told, a->family, ret);
 }

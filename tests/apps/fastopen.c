@@ -24,6 +24,11 @@ int main(int argc, char **argv)
     close(fd);
 
     fd = tcp_socket(&p, 0);
+    struct sockaddr_in nobody = {.sin_family = AF_UNSPEC};
+    CHECK(sendto(fd, "nobody", 6, MSG_FASTOPEN, (struct sockaddr *)&nobody, sizeof nobody) == -1 && errno == EOPNOTSUPP);
+    close(fd);
+
+    fd = tcp_socket(&p, 0);
     struct iovec iov[2] = {{(void *)"send", 4}, {(void *)"msg", 3}};
     struct msghdr msg = {.msg_name = &p.addr, .msg_namelen = p.len, .msg_iov = iov, .msg_iovlen = 2};
     CHECK(sendmsg(fd, &msg, MSG_FASTOPEN) == 7);

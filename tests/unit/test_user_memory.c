@@ -1,0 +1,128 @@
+/* Copies of what the arguments of a call point to: good memory, none at all, and what ends in the middle. */
+#include "user_memory.h"
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <sys/mman.h>
+#include <sys/uio.h>
+
+#define PAGE 65536 /* at least a page of any machine */
+
+/* PAGE octets, behind which there is nothing. */
+static char *brink(int protection)
+{
+    char *two = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    cr_assert(two != MAP_FAILED);
+    two[PAGE - 1] = 'x';
+    mprotect(two, PAGE, protection);
+    munmap(two + PAGE, PAGE);
+    return two;
+}
+
+Test(user_memory, what_can_be_read_is_read)
+{
+    char *at = brink(PROT_READ), octets[64] = "";
+    for (int turn = 0; turn < 2; turn++) { /* asked for, and remembered */
+        cr_assert(s5_user_read(octets, at + PAGE - 64, 64));
+        cr_assert_eq(octets[63], 'x');
+        cr_assert_not(s5_user_read(octets, at + PAGE - 63, 64), "it ends beyond the page");
+        cr_assert_not(s5_user_read(octets, NULL, 1));
+        cr_assert_not(s5_user_read(octets, S5_USER_NOWHERE, 1));
+        cr_assert_not(s5_user_may(at, SIZE_MAX, S5_USER_READ), "it wraps around");
+        cr_assert(s5_user_read(octets, NULL, 0), "nothing is read of nothing");
+        cr_assert(s5_user_may(at, PAGE, S5_USER_READ));
+        cr_assert_not(s5_user_may(at, PAGE + 1, S5_USER_READ));
+    }
+}
+
+Test(user_memory, what_can_be_written_is_written)
+{
+    char *at = brink(PROT_READ | PROT_WRITE), *constant = brink(PROT_READ);
+    for (int turn = 0; turn < 2; turn++) {
+        cr_assert(s5_user_write(at + PAGE - 2, "ab", 2));
+        cr_assert_arr_eq(at + PAGE - 2, "ab", 2);
+        cr_assert_not(s5_user_write(at + PAGE - 1, "ab", 2));
+        cr_assert_not(s5_user_write(constant, "ab", 2), "it is for reading alone");
+        cr_assert(s5_user_may(constant, 2, S5_USER_READ), "which it is remembered for");
+        cr_assert_not(s5_user_may(constant, 2, S5_USER_WRITE));
+        cr_assert(s5_user_may(at, 2, S5_USER_WRITE));
+        cr_assert(s5_user_write(NULL, "", 0));
+    }
+    errno = ERANGE;
+    s5_user_write(NULL, "a", 1);
+    cr_assert_eq(errno, ERANGE);
+}
+
+Test(user_memory, addresses_have_a_length)
+{
+    struct sockaddr_storage to;
+    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_scope_id = 7};
+    const struct sockaddr *from = (const struct sockaddr *)&v6;
+    char *at = brink(PROT_READ);
+    cr_assert_eq(s5_user_address(&to, from, sizeof v6), 0);
+    cr_assert_eq(((struct sockaddr_in6 *)&to)->sin6_scope_id, 7);
+    memset(&to, 0xff, sizeof to);
+    cr_assert_eq(s5_user_address(&to, from, 24), 0);
+    cr_assert_eq(((struct sockaddr_in6 *)&to)->sin6_scope_id, 0, "zeros follow");
+    cr_assert_eq(s5_user_address(&to, NULL, 0), 0);
+    cr_assert_eq(s5_user_address(&to, NULL, 16), -EFAULT);
+    cr_assert_eq(s5_user_address(&to, from, sizeof to + 1), -EINVAL);
+    cr_assert_eq(s5_user_address(&to, from, (socklen_t)-1), -EINVAL);
+    cr_assert_eq(s5_user_address(&to, (struct sockaddr *)(at + PAGE - 16), 16), 0);
+    cr_assert_eq(s5_user_address(&to, (struct sockaddr *)(at + PAGE - 16), 28), -EFAULT);
+}
+
+Test(user_memory, messages_have_a_name_and_parts)
+{
+    char *at = brink(PROT_READ | PROT_WRITE), name[512] = "abc";
+    struct sockaddr_storage copy;
+    struct iovec iov = {NULL, 5};
+    struct msghdr to, m = {.msg_name = name, .msg_namelen = 300, .msg_iov = &iov, .msg_iovlen = 1};
+    cr_assert_eq(s5_user_message(&to, &copy, &m), 0);
+    cr_assert_eq(to.msg_namelen, sizeof copy, "the kernel cuts it");
+    cr_assert_eq(to.msg_name, &copy);
+    cr_assert_arr_eq(&copy, "abc", 3);
+    cr_assert_eq(s5_user_parts(&to), 0, "buffers themselves are the kernel's to read");
+    m.msg_namelen = 0;
+    cr_assert_eq(s5_user_message(&to, &copy, &m), 0);
+    cr_assert_null(to.msg_name);
+    m.msg_namelen = (socklen_t)-5;
+    cr_assert_eq(s5_user_message(&to, &copy, &m), -EINVAL);
+    m.msg_namelen = 16;
+    m.msg_name = at + PAGE - 15;
+    cr_assert_eq(s5_user_message(&to, &copy, &m), -EFAULT);
+    cr_assert_eq(s5_user_message(&to, &copy, (struct msghdr *)(at + PAGE - 8)), -EFAULT);
+    m.msg_iov = (struct iovec *)(at + PAGE - sizeof iov);
+    cr_assert_eq(s5_user_parts(&m), 0);
+    m.msg_iovlen = 2;
+    cr_assert_eq(s5_user_parts(&m), -EFAULT);
+    m.msg_iovlen = 1025;
+    cr_assert_eq(s5_user_parts(&m), -EMSGSIZE);
+    m.msg_iovlen = 1;
+    m.msg_control = at + PAGE;
+    m.msg_controllen = 1;
+    cr_assert_eq(s5_user_parts(&m), -EFAULT);
+}
+
+Test(user_memory, results_are_cut)
+{
+    char *at = brink(PROT_READ | PROT_WRITE);
+    socklen_t len = 0;
+    cr_assert(s5_user_tell("abcdefgh", 8, (struct sockaddr *)(at + PAGE - 4), 4, &len));
+    cr_assert_eq(len, 8);
+    cr_assert_arr_eq(at + PAGE - 4, "abcd", 4);
+    cr_assert_not(s5_user_tell("abcdefgh", 8, (struct sockaddr *)(at + PAGE - 4), 5, &len));
+    cr_assert_not(s5_user_tell("abcdefgh", 8, (struct sockaddr *)at, 8, NULL));
+}
+
+Test(user_memory, strings_end_before_the_brink)
+{
+    char *at = brink(PROT_READ | PROT_WRITE);
+    memset(at, 'a', PAGE);
+    cr_assert_eq(s5_user_string(at, 100000), -EFAULT);
+    cr_assert_eq(s5_user_string(at + PAGE - 5, 5), 5, "no more is asked for");
+    at[PAGE - 1] = 0;
+    cr_assert_eq(s5_user_string(at, 100000), PAGE - 1);
+    cr_assert_eq(s5_user_string(at, 10), 10);
+    cr_assert_eq(s5_user_string(NULL, 10), -EFAULT);
+}
