@@ -2,22 +2,28 @@
  * its way back to us: the object in LD_PRELOAD, the tree in SOCKS5_STATE, and, where its
  * environment was cleaned, the variables our configuration came from.
  *
- * All of it may run in a child of vfork, with the parent's memory: the new environment lives on the
- * stack, nothing is allocated and nothing of the process is changed. */
+ * All of it may run in a child of vfork, with the parent's memory, in a signal handler, and on a small stack:
+ * nothing of the process is changed and nothing is allocated. What the check of a program needs is mapped
+ * for as long as it takes. The new environment lives on the stack of the hook. A large one is mapped, and
+ * remains in the memory of the parent where a child of vfork maps it. An environment in which nothing has to be changed is passed
+ * on as it is. */
 #include "program.h"
 #include "start.h"
+#include "user_memory.h"
 #include <alloca.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <spawn.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
-#define PRELOAD_MAX 4096 /* octets of LD_PRELOAD that are carried over */
+#define NEAR 2048 /* octets of an environment that is made on the stack */
 
 /* --- may it be started --- */
 
@@ -58,30 +64,73 @@ static int refuse(const char *path, const struct s5_program_report *report)
     return -EACCES;
 }
 
+/* A path at the most and what the check needs: too much for a stack. */
+struct checking {
+    struct s5_program_report report;
+    char path[PATH_MAX];
+};
+
+static struct checking *begin_check(void)
+{
+    struct checking *c = mmap(NULL, sizeof *c, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return c == MAP_FAILED ? NULL : c;
+}
+
+/* Whether PATH may be started: 0, or -errno. Where it is certain that exec fails, it is left to say why. */
+static int end_check(struct checking *c, const char *path)
+{
+    int saved = errno, r = 0;
+    if (path && s5_program_check(&program_calls, path, getenv("PATH"), &c->report) > 0)
+        r = refuse(path, &c->report);
+    munmap(c, sizeof *c);
+    errno = saved;
+    return r;
+}
+
 static int check(const char *path)
 {
-    struct s5_program_report report;
-    int saved = errno;
-    int r = s5_program_check(&program_calls, path, getenv("PATH"), &report);
-    errno = saved;
-    return r > 0 ? refuse(path, &report) : 0;
+    if (s5_user_string(path, PATH_MAX) < 0)
+        return -EFAULT;
+    struct checking *c = begin_check();
+    return c ? end_check(c, path) : -ENOMEM;
 }
 
 static int check_found(const char *file)
 {
-    char path[4096];
-    if (!file || strchr(file, '/'))
-        return file ? check(file) : 0;
-    if (s5_program_find(&program_calls, file, getenv("PATH"), path, sizeof path) < 0)
-        return 0; /* exec tells why */
-    return check(path);
+    if (s5_user_string(file, PATH_MAX) < 0)
+        return -EFAULT;
+    struct checking *c = begin_check();
+    if (!c)
+        return -ENOMEM;
+    if (strchr(file, '/'))
+        return end_check(c, file);
+    int saved = errno;
+    bool found = s5_program_find(&program_calls, file, getenv("PATH"), c->path, sizeof c->path) == 0;
+    errno = saved;
+    return end_check(c, found ? c->path : NULL);
+}
+
+static int check_at(int dir, const char *path)
+{
+    if (s5_user_string(path, PATH_MAX) < 0)
+        return -EFAULT;
+    struct checking *c = begin_check();
+    if (!c)
+        return -ENOMEM;
+    if (path[0] == '/' || dir == AT_FDCWD)
+        return end_check(c, path);
+    s5_format(c->path, sizeof c->path, path[0] ? "/proc/self/fd/%d/%s" : "/proc/self/fd/%d%s", dir, path);
+    return end_check(c, c->path);
 }
 
 /* --- its environment --- */
 
 struct child {
-    char **strings;
-    char preload[PRELOAD_MAX];
+    char *const *envp;   /* what it is started with */
+    const char *preload; /* LD_PRELOAD as the program has it, "LD_PRELOAD=..."; or NULL */
+    bool cleaned;        /* the object is not in that */
+    size_t size;         /* octets of a new environment; 0: the program's own is right */
+    size_t mapped;       /* octets of it that are mapped, not on the stack */
     char state[sizeof(S5_TREE_VARIABLE) + S5_TREE_VALUE_MAX + 4];
 };
 
@@ -110,53 +159,119 @@ static void set_state(struct s5_engine *e, struct child *c)
         s5_format(c->state, sizeof c->state, "%s%s", e->state, adopt ? ":a" : "");
 }
 
-static size_t count(char *const *strings)
+/* Whether more than the FIRST octet of a string is looked at. */
+static bool may_be_ours(char first)
 {
-    size_t n = 0;
-    while (strings && strings[n])
-        n++;
-    return n;
+    int n;
+    char *const *kept = s5_begin_kept(&n);
+    bool may = first == "LD_PRELOAD"[0] || first == S5_TREE_VARIABLE[0];
+    for (int i = 0; i < n; i++)
+        may |= first == kept[i][0];
+    return may;
 }
 
-/* Fills C from ENVP; C->strings has room. */
-static int fill(struct s5_engine *e, struct child *c, char *const *envp)
+/* Looks at ENVP, which the kernel would read. 0, or -errno. */
+static int measure(struct s5_engine *e, struct child *c, char *const *envp)
 {
-    const char *object = s5_start_object(), *preload = NULL;
-    int kept_count, n = 0;
-    char *const *kept = s5_begin_kept(&kept_count);
+    const char *object = s5_start_object();
+    int kept_count;
+    size_t n = 0, states = 0, preloads = 0;
+    bool right = false;
+    s5_begin_kept(&kept_count);
     if (!object)
         return -EACCES;
+    *c = (struct child){.envp = envp};
     set_state(e, c);
-    for (char *const *at = envp; at && *at; at++) {
-        if (is(*at, "LD_PRELOAD"))
-            preload = *at + sizeof "LD_PRELOAD";
-        else if (!is(*at, S5_TREE_VARIABLE))
-            c->strings[n++] = *at;
+    for (; envp; n++) {
+        char *string;
+        if (!s5_user_read(&string, &envp[n], sizeof string))
+            return -EFAULT;
+        if (!string)
+            break;
+        if (!s5_user_may(string, 1, S5_USER_READ))
+            return -EFAULT;
+        if (may_be_ours(string[0]) && s5_user_string(string, INT_MAX) < 0)
+            return -EFAULT;
+        if (is(string, "LD_PRELOAD")) {
+            c->preload = string;
+            preloads++;
+        } else if (is(string, S5_TREE_VARIABLE)) {
+            right = strcmp(string, c->state) == 0;
+            states++;
+        }
     }
-    bool cleaned = !preload || !lists(preload, object);
-    if (s5_format(c->preload, sizeof c->preload, "LD_PRELOAD=%s%s%s", cleaned ? object : "",
-                  cleaned && preload && *preload ? ":" : "",
-                  preload ? preload : "") >= sizeof c->preload - 1)
-        return -E2BIG;
-    for (int i = 0; cleaned && i < kept_count; i++) {
-        bool there = false;
-        size_t name = (size_t)(strchr(kept[i], '=') - kept[i]) + 1;
-        for (int j = 0; j < n; j++)
-            there |= strncmp(c->strings[j], kept[i], name) == 0;
-        if (!there)
-            c->strings[n++] = kept[i];
-    }
-    c->strings[n++] = c->preload;
-    if (c->state[0])
-        c->strings[n++] = c->state;
-    c->strings[n] = NULL;
+    c->cleaned = !c->preload || !lists(c->preload + sizeof "LD_PRELOAD", object);
+    if (!c->cleaned && preloads == 1 && states == (c->state[0] != 0) && (right || !states))
+        return 0;
+    c->size = (n + (size_t)kept_count + 4) * sizeof(char *);
+    if (c->cleaned)
+        c->size += strlen(object) + sizeof "LD_PRELOAD=:" + (c->preload ? strlen(c->preload) : 0);
     return 0;
 }
 
-/* In every hook: the room for the child's environment is the hook's own stack. */
-#define CHILD(c, envp)                                                                             \
+/* Makes a new environment in C->SIZE octets of ROOM. */
+static void fill(struct child *c, void *room)
+{
+    int kept_count, n = 0;
+    char *const *kept = s5_begin_kept(&kept_count);
+    char **strings = room, *end = (char *)room + c->size;
+    for (char *const *at = c->envp; at && *at; at++)
+        if (!is(*at, "LD_PRELOAD") && !is(*at, S5_TREE_VARIABLE))
+            strings[n++] = *at;
+    for (int i = 0; c->cleaned && i < kept_count; i++) {
+        bool there = false;
+        size_t name = (size_t)(strchr(kept[i], '=') - kept[i]) + 1;
+        for (int j = 0; j < n; j++)
+            there |= strncmp(strings[j], kept[i], name) == 0;
+        if (!there)
+            strings[n++] = kept[i];
+    }
+    const char *before = c->preload ? c->preload + sizeof "LD_PRELOAD" : "", *object = s5_start_object();
+    char *text = (char *)(uintptr_t)c->preload;
+    if (c->cleaned) {
+        text = end - strlen(object) - sizeof "LD_PRELOAD=:" - strlen(before);
+        s5_format(text, (size_t)(end - text), "LD_PRELOAD=%s%s%s", object, *before ? ":" : "", before);
+    }
+    strings[n++] = text;
+    if (c->state[0])
+        strings[n++] = c->state;
+    strings[n] = NULL;
+    c->envp = strings;
+}
+
+/* Where there is a new environment, it is made in NEARBY or, where that is NULL, in memory mapped for it. 0, or -errno. */
+static int make(struct child *c, void *nearby)
+{
+    if (!c->size)
+        return 0;
+    void *room = nearby;
+    if (!room)
+        room = mmap(NULL, c->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (room == MAP_FAILED)
+        return -ENOMEM;
+    c->mapped = nearby ? 0 : c->size;
+    fill(c, room);
+    return 0;
+}
+
+/* exec failed, or a child has the environment. */
+static int end_child(struct child *c, int result)
+{
+    int saved = errno;
+    if (c->mapped)
+        munmap((void *)(uintptr_t)c->envp, c->mapped);
+    errno = saved;
+    return result;
+}
+
+/* In every hook: the room for the child's environment is the hook's own stack. R is an error found before, or 0,
+ * and becomes what is found here. */
+#define CHILD(r, c, envp)                                                                          \
     struct child c;                                                                                \
-    c.strings = alloca((count(envp) + S5_BEGIN_KEPT + 3) * sizeof(char *))
+    if (r == 0)                                                                                    \
+        r = measure(s5_begin(), &c, envp);                                                         \
+    if (r == 0)                                                                                    \
+    r = make(&c, c.size && c.size <= NEAR ? alloca(c.size) : NULL)
 
 /* For R, what an exec came to that did not happen. */
 static int stay(int r)
@@ -169,14 +284,12 @@ static int stay(int r)
 
 HOOK(int, execve, (const char *path, char *const argv[], char *const envp[]))
 {
-    CHILD(c, envp);
     FIND(real, execve);
     if (s5_engine_inside) /* the bridge: nothing of the program's */
         return real(path, argv, envp);
-    int r = path ? check(path) : 0;
-    if (r == 0)
-        r = fill(s5_begin(), &c, envp);
-    return stay(r < 0 ? (int)s5_door(r) : real(path, argv, c.strings));
+    int r = check(path);
+    CHILD(r, c, envp);
+    return stay(r < 0 ? (int)s5_door(r) : end_child(&c, real(path, argv, c.envp)));
 }
 
 HOOK(int, execv, (const char *path, char *const argv[]))
@@ -186,12 +299,10 @@ HOOK(int, execv, (const char *path, char *const argv[]))
 
 HOOK(int, execvpe, (const char *file, char *const argv[], char *const envp[]))
 {
-    CHILD(c, envp);
     FIND(real, execvpe);
     int r = check_found(file);
-    if (r == 0)
-        r = fill(s5_begin(), &c, envp);
-    return stay(r < 0 ? (int)s5_door(r) : real(file, argv, c.strings));
+    CHILD(r, c, envp);
+    return stay(r < 0 ? (int)s5_door(r) : end_child(&c, real(file, argv, c.envp)));
 }
 
 HOOK(int, execvp, (const char *file, char *const argv[]))
@@ -201,30 +312,20 @@ HOOK(int, execvp, (const char *file, char *const argv[]))
 
 HOOK(int, execveat, (int dir, const char *path, char *const argv[], char *const envp[], int flags))
 {
-    char at[4096];
-    CHILD(c, envp);
     FIND(real, execveat);
-    const char *where = path;
-    if (path && path[0] != '/' && dir != AT_FDCWD) {
-        s5_format(at, sizeof at, path[0] ? "/proc/self/fd/%d/%s" : "/proc/self/fd/%d%s", dir, path);
-        where = at;
-    }
-    int r = where ? check(where) : 0;
-    if (r == 0)
-        r = fill(s5_begin(), &c, envp);
-    return stay(r < 0 ? (int)s5_door(r) : real(dir, path, argv, c.strings, flags));
+    int r = check_at(dir, path);
+    CHILD(r, c, envp);
+    return stay(r < 0 ? (int)s5_door(r) : end_child(&c, real(dir, path, argv, c.envp, flags)));
 }
 
 HOOK(int, fexecve, (int fd, char *const argv[], char *const envp[]))
 {
     char at[32];
-    CHILD(c, envp);
     FIND(real, fexecve);
     s5_format(at, sizeof at, "/proc/self/fd/%d", fd);
     int r = check(at);
-    if (r == 0)
-        r = fill(s5_begin(), &c, envp);
-    return stay(r < 0 ? (int)s5_door(r) : real(fd, argv, c.strings));
+    CHILD(r, c, envp);
+    return stay(r < 0 ? (int)s5_door(r) : end_child(&c, real(fd, argv, envp ? c.envp : NULL)));
 }
 
 /* The arguments of an execl*, NULL included, as a vector on the stack of the hook. */
@@ -275,14 +376,12 @@ static int spawn(const char *name, int (*may_start)(const char *), int *result, 
                  const posix_spawn_file_actions_t *actions, const posix_spawnattr_t *attr,
                  char *const argv[], char *const envp[])
 {
-    CHILD(c, envp);
     spawn_fn *real = (spawn_fn *)s5_real_find(name);
     if (!real)
         return ENOSYS;
     int r = may_start(file);
-    if (r == 0)
-        r = fill(s5_begin(), &c, envp);
-    return stay(r < 0 ? -r : real(result, file, actions, attr, argv, c.strings));
+    CHILD(r, c, envp);
+    return stay(r < 0 ? -r : end_child(&c, real(result, file, actions, attr, argv, c.envp)));
 }
 
 #define SPAWN(name, may_start)                                                                     \

@@ -1,10 +1,11 @@
-/* A JSON line is put together on the stack like any other. Each text in it is cut to so much that
- * the whole always fits, which is what keeps it JSON. */
+/* A JSON line is put together on the stack like any other, which may be small: there is one buffer. Each text
+ * in it is cut to so much that the whole always fits, which is what keeps it JSON. */
 #include "event.h"
 #include <errno.h>
 #include <string.h>
 
-#define JSON_MAX   (3 * S5_LOG_LINE)
+#define JSON_MAX   (2 * S5_LOG_LINE)
+#define MESSAGE_AT (JSON_MAX - S5_LOG_LINE) /* where a message is before it is quoted */
 #define SHORT_TEXT 100 /* octets of a rule's or server's title that are told */
 
 struct json {
@@ -12,13 +13,11 @@ struct json {
     char line[JSON_MAX];
 };
 
-/* TEXT of at most MAX octets between quotes; twice as many, at the most, and two are written. */
+/* TEXT of at most MAX octets between quotes, cut to what there is room for. */
 static void put_quoted(struct json *j, const char *text, size_t max)
 {
-    if (j->used + 2 * max + 8 > sizeof j->line)
-        return;
     j->line[j->used++] = '"';
-    for (size_t i = 0; i < max && text[i]; i++) {
+    for (size_t i = 0; i < max && text[i] && j->used + 6 < sizeof j->line; i++) {
         if (text[i] == '"' || text[i] == '\\')
             j->line[j->used++] = '\\';
         j->line[j->used++] = text[i] < ' ' || text[i] > '~' ? '?' : text[i];
@@ -28,7 +27,7 @@ static void put_quoted(struct json *j, const char *text, size_t max)
 
 static void put_text(struct json *j, const char *key, const char *text, size_t max)
 {
-    if (!text)
+    if (!text || j->used + strlen(key) + 10 > sizeof j->line)
         return;
     j->used += s5_format(j->line + j->used, sizeof j->line - j->used, ",\"%s\":", key);
     put_quoted(j, text, max);
@@ -57,15 +56,27 @@ static void end(struct json *j, const struct s5_log *log)
     log->write(log->user, j->line, j->used + 2);
 }
 
-void s5_event_message(const struct s5_log *log, const char *level, const char *message)
+void s5_event_message(const struct s5_log *log, const char *level, const char *format, va_list args)
 {
     struct json j;
     begin(&j, log, level);
-    put_text(&j, "message", message, S5_LOG_LINE);
+    /* Formatted into the end of the buffer and quoted into what is before that: cut where the two would meet,
+     * which takes some 800 octets that have to be escaped. */
+    char *message = j.line + MESSAGE_AT;
+    size_t n = s5_vformat(message, S5_LOG_LINE, format, args);
+    j.used += s5_format(j.line + j.used, MESSAGE_AT - j.used, ",\"message\":");
+    j.line[j.used++] = '"';
+    for (size_t i = 0; i < n && j.used + 2 <= MESSAGE_AT + i && j.used + 5 < sizeof j.line; i++) {
+        char octet = message[i];
+        if (octet == '"' || octet == '\\')
+            j.line[j.used++] = '\\';
+        j.line[j.used++] = octet < ' ' || octet > '~' ? '?' : octet;
+    }
+    j.line[j.used++] = '"';
     end(&j, log);
 }
 
-static void log_json(const struct s5_log *log, const char *level, const struct s5_event *event,
+static __attribute__((noinline)) void log_json(const struct s5_log *log, const char *level, const struct s5_event *event,
                      const char *to)
 {
     struct json j;
@@ -82,19 +93,10 @@ static void log_json(const struct s5_log *log, const char *level, const struct s
     end(&j, log);
 }
 
-void s5_event_log(const struct s5_log *log, enum s5_log_level level, const struct s5_event *event)
+static __attribute__((noinline)) void log_text(const struct s5_log *log, enum s5_log_level level,
+                                               const struct s5_event *event, const char *to)
 {
-    char to[S5_ADDR_TEXT_MAX] = "", text[S5_LOG_LINE];
-    if (!log->write || level > log->level)
-        return;
-    int saved = errno;
-    if (event->to)
-        s5_addr_format(event->to, to, sizeof to);
-    if (log->json) {
-        log_json(log, s5_log_level_name(level), event, event->to ? to : NULL);
-        errno = saved;
-        return;
-    }
+    char text[S5_LOG_LINE / 2 + S5_ADDR_TEXT_MAX];
     size_t n = s5_format(text, sizeof text, "%s%s%s%s%s", log->program ? log->program : "",
                          log->program ? ": " : "", event->command, *to ? " " : "", to);
     if (event->rule)
@@ -108,5 +110,19 @@ void s5_event_log(const struct s5_log *log, enum s5_log_level level, const struc
     if (event->ms >= 0)
         s5_format(text + n, sizeof text - n, " in %lld ms", (long long)event->ms);
     s5_log(log, level, "%s", text);
+}
+
+void s5_event_log(const struct s5_log *log, enum s5_log_level level, const struct s5_event *event)
+{
+    char to[S5_ADDR_TEXT_MAX] = "";
+    if (!log->write || level > log->level)
+        return;
+    int saved = errno;
+    if (event->to)
+        s5_addr_format(event->to, to, sizeof to);
+    if (log->json)
+        log_json(log, s5_log_level_name(level), event, event->to ? to : NULL);
+    else
+        log_text(log, level, event, to);
     errno = saved;
 }

@@ -21,8 +21,8 @@ struct s5_event {
 /* A line of LOG at LEVEL, as text or, where LOG says so, as JSON. Preserves errno. */
 void s5_event_log(const struct s5_log *log, enum s5_log_level level, const struct s5_event *event);
 
-/* The JSON form of a line that has a text alone, for s5_log: {"time":MS,"pid":N,"program":"...",
+/* The JSON form of a line that has a text alone, as s5_log formats it, for s5_log: {"time":MS,"pid":N,"program":"...",
  * "level":"...","message":"..."}. Control octets and those that are not ASCII are shown as '?'. */
-void s5_event_message(const struct s5_log *log, const char *level, const char *message);
+void s5_event_message(const struct s5_log *log, const char *level, const char *format, va_list args);
 
 #endif

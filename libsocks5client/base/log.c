@@ -134,31 +134,33 @@ static const char *const level_names[] = {
 #define LEVELS (sizeof level_names / sizeof *level_names)
 static_assert(LEVELS == S5_LOG_DEBUG + 1, "a name for every level");
 
-void s5_log(const struct s5_log *log, enum s5_log_level level, const char *format, ...)
+/* Of its own, so that the line is not on the stack while JSON is written. */
+static __attribute__((noinline)) void log_text(const struct s5_log *log, enum s5_log_level level,
+                                               const char *format, va_list args)
 {
-    if (!log || !log->write || level == S5_LOG_NONE || level > log->level || level >= LEVELS)
-        return;
-    int saved = errno;
     char line[S5_LOG_LINE]; /* the NUL's place is the newline's in the end */
-    size_t n = 0;
-    if (!log->json)
-        n = log->pid ? s5_format(line, sizeof line, "socksify[%d]: %s: ", (int)log->pid,
-                                 level_names[level])
-                     : s5_format(line, sizeof line, "socksify: %s: ", level_names[level]);
-    va_list args;
-    va_start(args, format);
+    size_t n = log->pid ? s5_format(line, sizeof line, "socksify[%d]: %s: ", (int)log->pid, level_names[level])
+                        : s5_format(line, sizeof line, "socksify: %s: ", level_names[level]);
     n += s5_vformat(line + n, sizeof line - n, format, args);
-    va_end(args);
-    if (log->json) {
-        s5_event_message(log, level_names[level], line);
-        errno = saved;
-        return;
-    }
     for (size_t i = 0; i < n; i++)
         if ((unsigned char)line[i] < 0x20 || line[i] == 0x7f)
             line[i] = '?';
     line[n++] = '\n';
     log->write(log->user, line, n);
+}
+
+void s5_log(const struct s5_log *log, enum s5_log_level level, const char *format, ...)
+{
+    if (!log || !log->write || level == S5_LOG_NONE || level > log->level || level >= LEVELS)
+        return;
+    int saved = errno;
+    va_list args;
+    va_start(args, format);
+    if (log->json)
+        s5_event_message(log, level_names[level], format, args);
+    else
+        log_text(log, level, format, args);
+    va_end(args);
     errno = saved;
 }
 

@@ -34,8 +34,8 @@
 #define HEAD_MAX       256             /* octets of a file the kernel looks at (BINPRM_BUF_SIZE) */
 #define DEPTH_MAX      5               /* interpreters of interpreters the kernel follows */
 #define PHDRS_MAX      65536           /* octets of program headers the kernel accepts */
-#define PHDRS_PIECE    16              /* of them read at a time */
-#define NOTES_MAX      1024            /* octets looked at of a header's notes; Go's has some 100 */
+#define PHDRS_PIECE    8               /* of them read at a time */
+#define NOTES_MAX      1024             /* octets looked at of a header's notes; Go's has some 100 */
 #define DEFAULT_SEARCH "/bin:/usr/bin" /* confstr(_CS_PATH), which is not for signal handlers */
 
 /* The ELF header of the very object this is linked into, given by the linker. */
@@ -121,16 +121,16 @@ int s5_program_find(const struct s5_program_calls *calls, const char *file, cons
     int result = -ENOENT;
     for (;;) {
         size_t len = strcspn(search, ":");
-        char path[PATH_MAX];
         struct stat st;
-        if (join(path, sizeof(path), search, len, file)) {
-            int error = executable(calls, path, &st);
+        if (join(ret, size, search, len, file)) {
+            int error = executable(calls, ret, &st);
             /* What could not be looked at is left to s5_program_check to refuse. */
             if (error == 0 || !exec_fails(error))
-                return join(ret, size, "", 0, path) ? 0 : -ENAMETOOLONG;
+                return 0;
             if (error == -EACCES)
                 result = -EACCES;
-        }
+        } else if (len + strlen(file) + 1 < PATH_MAX)
+            return -ENAMETOOLONG; /* it may be there */
         if (search[len] == '\0')
             return result;
         search += len + 1;
@@ -203,8 +203,8 @@ static const char *own_loader(void)
 static int check_interpreter(const struct s5_program_calls *calls, int fd, const ElfW(Phdr) * ph,
                              struct s5_program_report *ret)
 {
-    char interp[PATH_MAX];
-    if (ph->p_filesz < 2 || ph->p_filesz > sizeof(interp) ||
+    char *interp = ret->scratch;
+    if (ph->p_filesz < 2 || ph->p_filesz > sizeof(ret->scratch) ||
         !read_at(calls, fd, interp, (size_t)ph->p_filesz, ph->p_offset) ||
         interp[ph->p_filesz - 1] != '\0')
         return unknown(ret, -ENOEXEC);
@@ -219,11 +219,11 @@ static uint64_t align_up(uint64_t n, uint64_t align)
 }
 
 /* One of the notes PH leads to is of Go's linker. */
-static bool has_go_note(const struct s5_program_calls *calls, int fd, const ElfW(Phdr) * ph)
+static bool has_go_note(const struct s5_program_calls *calls, int fd, const ElfW(Phdr) * ph,
+                        char notes[NOTES_MAX])
 {
     static const char owner[4] = "Go";
-    unsigned char notes[NOTES_MAX];
-    size_t n = ph->p_filesz < sizeof(notes) ? (size_t)ph->p_filesz : sizeof(notes);
+    size_t n = ph->p_filesz < NOTES_MAX ? (size_t)ph->p_filesz : NOTES_MAX;
     uint64_t align = ph->p_align == 8 ? 8 : 4;
     ElfW(Nhdr) note;
     if (!read_at(calls, fd, notes, n, ph->p_offset))
@@ -256,7 +256,7 @@ static int check_headers(const struct s5_program_calls *calls, int fd, const Elf
         for (size_t i = 0; i < piece; i++) {
             if (ph[i].p_type == PT_INTERP && interpreter.p_type == PT_NULL)
                 interpreter = ph[i];
-            go = go || (ph[i].p_type == PT_NOTE && has_go_note(calls, fd, &ph[i]));
+            go = go || (ph[i].p_type == PT_NOTE && has_go_note(calls, fd, &ph[i], ret->scratch));
         }
     }
     if (interpreter.p_type == PT_INTERP) {
@@ -437,10 +437,10 @@ int s5_program_check(const struct s5_program_calls *calls, const char *path, con
         }
         /* A covered program. If that is env, see what it is going to run. */
         char *command = strcmp(base_name(ret->path), "env") == 0 ? env_command(argument) : NULL;
-        char found[PATH_MAX];
-        if (!command || s5_program_find(calls, command, search, found, sizeof(found)) < 0)
+        if (!command ||
+            s5_program_find(calls, command, search, ret->scratch, sizeof(ret->scratch)) < 0)
             return verdict(ret, S5_COVERED);
-        memcpy(ret->path, found, strlen(found) + 1);
+        memcpy(ret->path, ret->scratch, strlen(ret->scratch) + 1);
         argument[0] = '\0';
     }
     return unknown(ret, -ELOOP);

@@ -40,6 +40,7 @@ struct s5_program_report {
     char path[PATH_MAX];                /* the file that decides: the program or, for a script,
                                          * the interpreter that runs it */
     char detail[S5_PROGRAM_DETAIL_MAX]; /* what was found there: "interpreter /lib/ld-musl..." */
+    char scratch[PATH_MAX];             /* of the check's: callers have small stacks */
 };
 
 /* Judge PATH as execve would run it by the ids of this process. Scripts are followed to their
@@ -52,7 +53,8 @@ int s5_program_check(const struct s5_program_calls *calls, const char *path, con
 
 /* The file execvp would run for FILE under SEARCH (as above) into RET: FILE itself where it has a
  * slash; else the first that is a regular file and executable, an empty element being the current
- * directory. 0, -ENOENT, -EACCES (there was one, but not executable), -ENAMETOOLONG. */
+ * directory. 0, -ENOENT, -EACCES (there was one, but not executable), -ENAMETOOLONG; RET is overwritten in
+ * any case. */
 int s5_program_find(const struct s5_program_calls *calls, const char *file, const char *search,
                     char *ret, size_t size);
 

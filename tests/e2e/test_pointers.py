@@ -52,3 +52,16 @@ print('as asked')"""
                                       ("socket.AF_INET6", "::", "::1", here6)):
         request = loopback_led(w, code % (family, asked, peer))
         assert request == b"\5\1\0\5\1\0" + told + b"\0\7", request
+
+
+@test("no call needs more than 4 KiB of stack beyond what it needs without us", on=PLAIN)
+def _(w):
+    test_udp.targets(w)
+    command = [w.app("small_stacks"), bed.TARGET4, str(s.ECHO)]
+    status, bare, err = bed.run(bed.PROXY, command, w.env, 100)
+    assert status == 0, (status, err)
+    status, covered, err = w.via(s.DANTED, command, seconds=100)
+    assert status == 0, (status, err)
+    needs = [dict(line.split() for line in out.decode().splitlines()) for out in (bare, covered)]
+    more = {name: int(needs[1][name]) - int(needs[0][name]) for name in needs[0]}
+    assert len(more) == 14 and not [name for name in more if more[name] > 4096], more
