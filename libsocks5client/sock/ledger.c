@@ -8,6 +8,7 @@
 #include "clock.h"
 #include "error.h"
 #include "event.h"
+#include "quiet.h"
 #include "reply.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -25,7 +26,7 @@ static bool write_file(const char *path, const char *line, size_t len)
                           O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0600);
     if (fd < 0)
         return false;
-    (void)!syscall(SYS_write, fd, line, len);
+    s5_quiet_write(fd, line, len);
     syscall(SYS_close, fd);
     return true;
 }
@@ -40,7 +41,7 @@ static bool write_fd(const struct s5_policy *p, const char *number, const char *
     if (fstat(fd, &st) != 0 || (uint64_t)st.st_dev != p->log_dev ||
         (uint64_t)st.st_ino != p->log_ino)
         return false;
-    (void)!syscall(SYS_write, fd, line, len);
+    s5_quiet_write(fd, line, len);
     return true;
 }
 
@@ -57,14 +58,16 @@ static int priority(const char *line, size_t len)
 
 static bool write_syslog(struct s5_engine *e, const char *line, size_t len)
 {
-    char out[3 * S5_LOG_LINE + 64];
+    char head[32];
     struct sockaddr_un to = {.sun_family = AF_UNIX, .sun_path = "/dev/log"};
     int fd = (int)syscall(SYS_socket, AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
         return false;
-    size_t n = s5_format(out, sizeof out, "<%d>%s%.*s", priority(line, len),
-                         line[0] == '{' ? "socksify: " : "", (int)len - 1, line);
-    ssize_t sent = e->real->sendto(fd, out, n, MSG_NOSIGNAL, (struct sockaddr *)&to, sizeof to);
+    size_t n = s5_format(head, sizeof head, "<%d>%s", priority(line, len),
+                         line[0] == '{' ? "socksify: " : "");
+    struct iovec parts[] = {{head, n}, {(void *)(uintptr_t)line, len - 1}};
+    struct msghdr m = {.msg_name = &to, .msg_namelen = sizeof to, .msg_iov = parts, .msg_iovlen = 2};
+    ssize_t sent = e->real->sendmsg(fd, &m, MSG_NOSIGNAL);
     syscall(SYS_close, fd);
     return sent >= 0;
 }
@@ -83,7 +86,7 @@ void s5_ledger_write(void *user, const char *line, size_t len)
     else if (strcmp(to, S5_LEDGER_SYSLOG) == 0)
         written = write_syslog(e, line, len);
     if (!written && s5_engine_owns_stderr(e))
-        (void)!syscall(SYS_write, 2, line, len);
+        s5_quiet_write(2, line, len);
 }
 
 static int64_t wall_clock(void)

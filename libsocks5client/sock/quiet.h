@@ -3,6 +3,7 @@
 #define S5_QUIET_H
 
 #include <signal.h>
+#include <stddef.h>
 
 struct s5_quiet {
     sigset_t signals;
@@ -13,5 +14,9 @@ struct s5_quiet {
  * (s5_engine_inside). */
 void s5_quiet_begin(struct s5_quiet *ret);
 void s5_quiet_end(const struct s5_quiet *quiet);
+
+/* write(), past any hook. A pipe that nobody reads and a file that reaches RLIMIT_FSIZE make the call fail: no
+ * SIGPIPE or SIGXFSZ comes of it, of which the program knows nothing. Preserves errno. */
+void s5_quiet_write(int fd, const void *buf, size_t n);
 
 #endif

@@ -8,7 +8,7 @@ import threading
 
 import bed
 import servers as s
-from world import CURL, PAGE, URL4, test
+from world import CURL, PAGE, PYTHON, URL4, test
 
 SHELL = "curl -sS -m 20 %s; curl -s -m 20 http://%s:%d/; curl -s -m 20 http://127.0.0.1:1/; true"
 
@@ -139,3 +139,23 @@ def _(w):
     assert status == 5 and b"got it" in out and b"direct: 0" in err, (status, out, err)
     status, _, err = socksify(w, "--summary", "--", "sh", "-c", "kill -KILL $$")
     assert status == 137 and b"direct: 0" in err, (status, err)
+
+
+@test("logs: a pipe that nobody reads and a limit on file sizes end no program")
+def _(w):
+    start = """
+import os, signal, sys
+r, end = os.pipe()
+os.close(r)
+os.dup2(end, 2)
+for sig in (signal.SIGPIPE, signal.SIGXFSZ):
+    signal.signal(sig, signal.SIG_DFL)
+os.execv(sys.argv[1], sys.argv[1:])"""
+    program = [w.app("tcp_blocking"), bed.TARGET4, str(s.ECHO)]
+    url = ["-x", "socks5h://%s:%d" % (bed.PROXY4, s.DANTED), "-vv"]
+    status, _, err = bed.run(bed.CLIENT, [PYTHON, "-c", start, w.socksify] + url + ["--"] + program, w.env)
+    assert status == 0, (status, err)
+    limited = ["sh", "-c", 'ulimit -f 0; exec "$@"', "sh"] + program
+    status, _, err = bed.run(bed.CLIENT, [PYTHON, "-c", start, w.socksify] + url +
+                             ["--log", w.scratch + "/home/limited.log", "--"] + limited, w.env)
+    assert status == 0, (status, err)
