@@ -2,7 +2,6 @@
  * are libc's. A wait that began with nothing in flight and ended with something is looked at again:
  * another thread may have started a negotiation on what was being waited for. */
 #include "hooks.h"
-#include <stddef.h>
 #include <sys/time.h>
 
 /* What a wait was called with, put aside on the stack until it returns: cheaper than in registers
@@ -144,31 +143,18 @@ ASIDE static int ours_epoll_ctl(int ep, int op, int fd, struct epoll_event *even
     return (int)DOOR(s5_epoll_ctl(ENGINE, ep, op, fd, event));
 }
 
-#if __SIZEOF_POINTER__ == 8 && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-/* Both members with one load. */
-typedef _Atomic uint64_t __attribute__((may_alias)) s5_pair;
-_Static_assert(offsetof(struct s5_slot, record) == 0 && offsetof(struct s5_slot, ep) == 4, "one word");
-#define REGISTERED(slot, of)                                                                       \
-    (atomic_load_explicit((const s5_pair *)(const void *)(slot), memory_order_acquire) ==          \
-     (uint64_t)(uint32_t)((of) + 1) << 32)
-#else
-#define REGISTERED(slot, of)                                                                       \
-    (atomic_load_explicit(&(slot)->record, memory_order_acquire) == 0 &&                           \
-     atomic_load_explicit(&(slot)->ep, memory_order_relaxed) == (of) + 1)
-#endif
-
 /* The common case, without the engine: where a descriptor of no negotiation is registered is noted
  * beside it, in case it is connected later. A note that outlives its registration (EPOLL_CTL_DEL
- * with an event comes this way too) is found out when it is used. An event that is not in the page of this
- * frame may be nowhere. */
+ * with an event comes this way too) is found out when it is used. */
 HOOK(int, epoll_ctl, (int ep, int op, int fd, struct epoll_event *event))
 {
     if ((unsigned)fd >= S5_CHUNK_SLOTS)
         return ours_epoll_ctl(ep, op, fd, event);
     struct s5_slot *slot = &s5_begin_engine.registry.near.slots[fd];
     __asm__("" : "+r"(slot)); /* one address for all that follows */
-    if (__builtin_expect(!REGISTERED(slot, ep), 0) ||
-        ((uintptr_t)event ^ (uintptr_t)__builtin_frame_address(0)) >= S5_USER_PAGE)
+    if (__builtin_expect(atomic_load_explicit(&slot->record, memory_order_acquire) != 0, 0) ||
+        __builtin_expect(atomic_load_explicit(&slot->ep, memory_order_relaxed) != ep + 1, 0) ||
+        !event)
         return ours_epoll_ctl(ep, op, fd, event);
     atomic_store_explicit(&slot->events, event->events, memory_order_relaxed);
     atomic_store_explicit(&slot->data, event->data.u64, memory_order_relaxed);

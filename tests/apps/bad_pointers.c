@@ -325,21 +325,6 @@ static long epoll_add(void)
     struct epoll_event e = {.events = EPOLLIN};
     return epoll_ctl(epoll_create1(0), EPOLL_CTL_ADD, stream(), BAD(e));
 }
-static long epoll_again(int op)
-{
-    struct epoll_event e = {.events = EPOLLIN};
-    int ep = epoll_create1(0), fd = stream();
-    CHECK(epoll_ctl(ep, EPOLL_CTL_ADD, fd, &e) == 0);
-    return epoll_ctl(ep, op, fd, BAD(e));
-}
-static long epoll_mod(void)
-{
-    return epoll_again(EPOLL_CTL_MOD);
-}
-static long epoll_del(void)
-{
-    return epoll_again(EPOLL_CTL_DEL);
-}
 static long epoll_add_in_flight(void)
 {
     struct epoll_event e = {.events = EPOLLIN};
@@ -674,7 +659,7 @@ static const struct {
     CASE(sendto_unix), CASE(sendto_direct), CASE(send_connected), CASE(write_connected), CASE(writev_connected),
     CASE(sendmsg_header), CASE(sendmsg_header_again), CASE(sendmsg_header_unix), CASE(sendmsg_header_stream),
     CASE(sendmsg_header_nothing), CASE(sendmsg_to), CASE(sendmsg_parts), CASE(sendmsg_control), CASE(sendmmsg_list),
-    CASE(sendmmsg_list_again), CASE(sendmmsg_second_to), CASE(sendmmsg_list_unix), CASE(epoll_add), CASE(epoll_mod), CASE(epoll_del),
+    CASE(sendmmsg_list_again), CASE(sendmmsg_second_to), CASE(sendmmsg_list_unix), CASE(epoll_add),
     CASE(epoll_add_in_flight), CASE(execve_path), CASE(execv_path), CASE(execve_arguments), CASE(execve_environment),
     CASE(execve_variable), CASE(execveat_path), CASE(fexecve_arguments), CASE(fexecve_environment),
     CASE(spawn_path), CASE(spawn_environment), CASE(getpeername_stream_into), CASE(getpeername_stream_length),
