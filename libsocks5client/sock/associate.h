@@ -109,8 +109,7 @@ void s5_associate_adopted(struct s5_engine *e); /* control connections that came
 /* --- target.c: where to, and from where --- */
 /* The address SA names, of the two families that leave the machine: AF_UNSPEC is IPv4 to the kernel's UDP. */
 bool s5_target_address(const struct sockaddr *sa, socklen_t len, struct s5_addr *ret);
-/* ADDR for a socket of FAMILY; false: it cannot have that. */
-bool s5_target_endpoint(const struct s5_addr *addr, int family, struct s5_endpoint *ret);
+bool s5_target_endpoint(const struct s5_addr *addr, int family, struct s5_endpoint *ret); /* false: none */
 /* 0 direct, > 0 via *RET_SERVER (0.0.0.0 became 127.0.0.1), or -errno, logged; NAMED: TO became a name. */
 int s5_target_route(struct s5_engine *e, struct s5_addr *to, const struct s5_server **ret_server,
                     bool *ret_named);
