@@ -91,6 +91,7 @@ static void start(int fd)
     struct s5_record *record;
     cr_assert_not_null(f);
     f->cookie = SOCKETS[fd];
+    f->peer.len = sizeof f->peer.v4;
     f->server_index = 0;
     f->deadline = S5_CLOCK_NEVER;
     if (s5_connect_new_record(&ENGINE, fd, fd, f, &record) == 0)
