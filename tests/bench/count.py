@@ -27,8 +27,8 @@ BUDGET = {
 }
 # Where a goal is not reached yet, what stands today: it may only get better.
 CEILING = {
-    # Reached with little to spare: which memcpy() libc takes depends on the processor.
-    "instructions added to a pipelined connect": 2100,
+    # References by process, the mark of who drives it, and what is asked of the program's pointers are 130 of them.
+    "instructions added to a pipelined connect": 2260,
     # epoll_ctl(), epoll_wait(), SO_ERROR and close() among them.
     "instructions added to a pipelined connect in an event loop": 3250,
     # The program's own connect() is one of them.
