@@ -23,7 +23,7 @@ ROOMS = {"base": "", "core": "base", "gss": "base core", "policy": "base", "shm"
 FOLDERS = {"sock": ["libsocks5client/bind", "libsocks5client/negotiate", "libsocks5client/wait"]}
 # The policy is one flat block, with all its limits beside it; the public header is the manual;
 # the registry is one structure.
-LONG = {"policy.h": 200, "socks5client.h": 800, "socks.h": 300, "registry.h": 260, "engine.h": 260}
+LONG = {"socks5client.h": 800, "socks.h": 300, "registry.h": 260, "engine.h": 260}
 # What the core may call of libc: memory and text, nothing of the kernel.
 PURE = {"memcpy", "memmove", "memset", "memcmp", "memchr", "strlen", "strnlen", "strcmp", "strncmp",
         "strchr", "strcasecmp", "strncasecmp", "explicit_bzero", "__explicit_bzero_chk", "__stack_chk_fail",
@@ -83,7 +83,7 @@ def lengths():
     for path in everything("[ch]"):
         lines = text_of(path).count("\n")
         name = os.path.basename(path)
-        limit = 500 if name.endswith(".c") else LONG.get(name, 150)
+        limit = 700 if name.endswith(".c") else LONG.get(name, 200)
         if lines > limit:
             wrong.append("%s has %d lines" % (name, lines))
     return wrong
