@@ -6,6 +6,9 @@
  * so goes to the hook that libc's plain name has (door/time32.h). */
 #include "fork.h"
 #include <linux/net.h>
+#if __has_include(<sys/pidfd.h>)
+#include <sys/pidfd.h>
+#endif
 #include <spawn.h>
 #include <stdarg.h>
 #include <sys/syscall.h>
@@ -242,6 +245,11 @@ static bool life_call(long number, const struct arguments *v, long *ret)
     case SYS_close:
         *ret = close(INT(0));
         return true;
+#if defined SYS_pidfd_getfd && __has_include(<sys/pidfd.h>)
+    case SYS_pidfd_getfd:
+        *ret = pidfd_getfd(INT(0), INT(1), (unsigned)v->a[2]);
+        return true;
+#endif
     case SYS_close_range:
         *ret = close_range((unsigned)v->a[0], (unsigned)v->a[1], INT(2));
         return true;

@@ -2,6 +2,7 @@
  * that this is before main where the loader lets it). What the environment says is copied, since
  * programs overwrite and clear it and what they start must be covered all the same. */
 #include "real.h"
+#include "pass.h"
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -127,6 +128,7 @@ void s5_begin_forked(void)
         return;
     int saved = errno;
     s5_engine_fork_child(&s5_begin_engine);
+    s5_pass_fork_child(&s5_begin_engine);
     errno = saved;
     atomic_store(mark, 2);
 }

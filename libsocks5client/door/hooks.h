@@ -11,6 +11,7 @@
 #define S5_HOOKS_H
 
 #include "octets.h"
+#include "pass.h"
 #include "real.h"
 #include "user_memory.h"
 
@@ -22,7 +23,7 @@
 #define ENGINE          s5_begin()
 
 #define GATE_connect(fd, addr, len) s5_gate_open()
-#define OURS_connect(fd, addr, len) (int)DOOR(s5_connect(ENGINE, fd, addr, len))
+#define OURS_connect(fd, addr, len) (s5_pass_tidy(&s5_begin_engine), (int)DOOR(s5_connect(ENGINE, fd, addr, len)))
 #define GATE_bind(fd, addr, len)    s5_gate_open()
 #define OURS_bind(fd, addr, len)    (int)DOOR(s5_bind(ENGINE, fd, addr, len))
 #define GATE_listen(fd, backlog)    s5_gate_open()
@@ -55,8 +56,10 @@
 #define OURS_readv(fd, iov, n)        DOOR(s5_readv(ENGINE, fd, iov, n))
 #define GATE_recv(fd, buf, n, flags)  s5_gate_stream(fd)
 #define OURS_recv(fd, buf, n, flags)  DOOR(s5_recvfrom(ENGINE, fd, buf, n, flags, NULL, NULL))
-#define GATE_recvmsg(fd, msg, flags)  s5_gate_stream(fd)
-#define OURS_recvmsg(fd, msg, flags)  DOOR(s5_recvmsg(ENGINE, fd, msg, flags))
+/* With room for descriptors: what is received may be passed while the call waits. */
+#define GATE_recvmsg(fd, msg, flags)                                                               \
+    (s5_gate_stream(fd) || ((!s5_pass_knows(msg) || (msg)->msg_controllen) && s5_gate_open()))
+#define OURS_recvmsg(fd, msg, flags)  DOOR(s5_pass_recvmsg(ENGINE, fd, msg, flags))
 #define GATE_write(fd, buf, n)        s5_gate_stream(fd)
 #define OURS_write(fd, buf, n)        DOOR(s5_write(ENGINE, fd, buf, n))
 #define GATE_writev(fd, iov, n)       s5_gate_stream(fd)
@@ -68,23 +71,26 @@
 #define GATE_recvfrom(fd, buf, n, flags, addr, len) s5_gate_stream(fd)
 #define OURS_recvfrom(fd, buf, n, flags, addr, len)                                                \
     DOOR(s5_recvfrom(ENGINE, fd, buf, n, flags, addr, len))
-#define GATE_recvmmsg(fd, msgs, n, flags, timeout) s5_gate_stream(fd)
+#define GATE_recvmmsg(fd, msgs, n, flags, timeout) s5_gate_open()
 #define OURS_recvmmsg(fd, msgs, n, flags, timeout)                                                 \
-    (int)DOOR(s5_recvmmsg(ENGINE, fd, msgs, n, flags, timeout))
+    (int)DOOR(s5_pass_recvmmsg(ENGINE, fd, msgs, n, flags, timeout))
 /* These three may name a destination. */
 #define GATE_sendto(fd, buf, n, flags, addr, len) ((addr && s5_gate_open()) || s5_gate_stream(fd))
 #define OURS_sendto(fd, buf, n, flags, addr, len)                                                  \
     DOOR(s5_sendto(ENGINE, fd, buf, n, flags, addr, len))
-/* A message whose page is not known to be readable may name one. */
+/* A message whose memory is not known to be readable may name one, or carry descriptors. */
 #define GATE_sendmsg(fd, msg, flags)                                                               \
-    (((!s5_user_knows((uintptr_t)(msg), S5_USER_READ) || (uintptr_t)(msg) % sizeof(void *) ||         \
-       (msg)->msg_name) && s5_gate_open()) || s5_gate_stream(fd))
-#define OURS_sendmsg(fd, msg, flags)      DOOR(s5_sendmsg(ENGINE, fd, msg, flags))
+    (((!s5_pass_knows(msg) || (msg)->msg_name || (msg)->msg_controllen) && s5_gate_open()) ||      \
+     s5_gate_stream(fd))
+#define OURS_sendmsg(fd, msg, flags)      DOOR(s5_pass_sendmsg(ENGINE, fd, msg, flags))
 #define GATE_sendmmsg(fd, msgs, n, flags) s5_gate_open()
-#define OURS_sendmmsg(fd, msgs, n, flags) (int)DOOR(s5_sendmmsg(ENGINE, fd, msgs, n, flags))
+#define OURS_sendmmsg(fd, msgs, n, flags) (int)DOOR(s5_pass_sendmmsg(ENGINE, fd, msgs, n, flags))
+
+#define GATE_pidfd_getfd(pidfd, fd, flags) s5_gate_open()
+#define OURS_pidfd_getfd(pidfd, fd, flags) (int)DOOR(s5_pass_pidfd_getfd(ENGINE, pidfd, fd, flags))
 
 #define GATE_close(fd) (s5_gate_ours(fd) || s5_gate_hidden(fd))
-#define OURS_close(fd) (int)DOOR(s5_close(ENGINE, fd))
+#define OURS_close(fd) (s5_pass_tidy(&s5_begin_engine), (int)DOOR(s5_close(ENGINE, fd)))
 #define GATE_close_range(first, last, flags) s5_gate_open()
 #define OURS_close_range(first, last, flags) (int)DOOR(s5_close_range(ENGINE, first, last, flags))
 #define GATE_dup(fd)             s5_gate_open()

@@ -137,8 +137,8 @@ static void widen_stamps(struct msghdr *msg, size_t size)
 
 ASIDE static ssize_t ours_wide_recvmsg(int fd, struct msghdr *msg, int flags)
 {
-    size_t size = msg ? msg->msg_controllen : 0;
-    ssize_t n = s5_recvmsg(ENGINE, fd, msg, flags);
+    size_t size = s5_user_may(msg, sizeof *msg, S5_USER_READ) ? msg->msg_controllen : 0;
+    ssize_t n = s5_pass_recvmsg(ENGINE, fd, msg, flags);
     if (n >= 0 && msg && msg->msg_control && size)
         widen_stamps(msg, size);
     return DOOR(n);
@@ -147,7 +147,7 @@ ASIDE static ssize_t ours_wide_recvmsg(int fd, struct msghdr *msg, int flags)
 HOOK_AS(ssize_t, wide_recvmsg, "__recvmsg64", (int fd, struct msghdr *msg, int flags))
 {
     static ssize_t (*real)(int, struct msghdr *, int);
-    if (s5_gate_stream(fd))
+    if (s5_gate_stream(fd) || ((!s5_pass_knows(msg) || msg->msg_controllen) && s5_gate_open()))
         return ours_wide_recvmsg(fd, msg, flags);
     if (!real)
         real = (ssize_t (*)(int, struct msghdr *, int))s5_real_find("__recvmsg64");

@@ -53,6 +53,7 @@ static void clear(struct s5_association *a)
 {
     atomic_store(&a->lock, 0);
     atomic_store(&a->control, -1);
+    atomic_store(&a->owner, 0);
     atomic_store(&a->cache_busy, 0);
     atomic_store(&a->looked, 0);
     atomic_store(&a->again, 0);
@@ -331,8 +332,9 @@ static bool is_alive(struct s5_engine *e, struct s5_association *a)
 {
     char octet;
     int control = atomic_load(&a->control);
+    uint32_t owner = atomic_load(&a->owner);
     if (control < 0)
-        return false;
+        return owner && !s5_engine_has_ended(e, owner);
     ssize_t n = e->real->recv(control, &octet, 1, MSG_PEEK | MSG_DONTWAIT);
     return n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR));
 }
@@ -359,6 +361,7 @@ static int renew(struct s5_engine *e, struct s5_association *a, int fd)
     s5_log(&e->log, S5_LOG_INFO, "UDP: the association is gone and asked for anew");
     control = ask(e, a, RENEW_WITHIN);
     if (control >= 0) {
+        atomic_store(&a->owner, 0);
         atomic_store(&a->control, control);
         return attach(e, a, fd);
     }
@@ -372,7 +375,8 @@ static int look(struct s5_engine *e, struct s5_association *a, int fd, uint64_t 
     if (!lock(e, a))
         return S5_ASSOCIATE_LOST;
     if (doubt || now - atomic_load(&a->looked) >= LOOK_EVERY) {
-        if (!is_alive(e, a))
+        /* A control connection in another process cannot be looked at: the relay's own word counts. */
+        if (!is_alive(e, a) || (doubt && atomic_load(&a->owner)))
             r = renew(e, a, fd);
         else if (!is_attached(e, a, fd))
             r = attach(e, a, fd);
@@ -388,9 +392,9 @@ int s5_associate_fresh(struct s5_engine *e, struct s5_association *a, int fd, bo
     uint64_t now = s5_clock_coarse();
     uint64_t looked = atomic_load_explicit(&a->looked, memory_order_relaxed);
     if (!doubt && (now < looked || now - looked < LOOK_EVERY) &&
-        atomic_load_explicit(&a->control, memory_order_relaxed) >= 0)
+        (atomic_load_explicit(&a->control, memory_order_relaxed) >= 0 || atomic_load(&a->owner)))
         return 0;
-    return look(e, a, fd, now, doubt || atomic_load(&a->control) < 0);
+    return look(e, a, fd, now, doubt || (atomic_load(&a->control) < 0 && !atomic_load(&a->owner)));
 }
 
 /* --- connect() --- */

@@ -39,7 +39,8 @@ struct s5_alias {
 struct s5_association {
     _Atomic uint32_t used;  /* a record has it */
     _Atomic uint64_t lock;  /* of whoever opens or renews it: process id << 32 | thread */
-    _Atomic int32_t control; /* hidden descriptor; -1: it is to be renewed */
+    _Atomic int32_t control; /* hidden descriptor; -1: it is to be renewed, unless OWNER has it */
+    _Atomic uint32_t owner; /* number of the process that has the control connection; 0: not another one */
     _Atomic uint32_t cache_busy; /* targets and aliases are in somebody's hands */
     _Atomic uint64_t looked; /* ns (coarse clock), when CONTROL was looked at last */
     _Atomic uint64_t again;  /* ns; no earlier is it tried to be renewed */
@@ -140,8 +141,7 @@ int s5_incoming_recvmmsg(struct s5_engine *e, struct s5_association *a, int fd,
 int s5_incoming_next(struct s5_engine *e, struct s5_association *a, int fd);
 
 /* --- associate_query.c --- */
-int s5_associate_getsockname(struct s5_engine *e, struct s5_association *a, int fd,
-                             struct sockaddr *addr, socklen_t *len);
+int s5_associate_getsockname(struct s5_engine *e, struct s5_association *a, int fd, struct sockaddr *addr, socklen_t *len);
 int s5_associate_getpeername(struct s5_engine *e, struct s5_association *a, int fd,
                              struct sockaddr *addr, socklen_t *len);
 int s5_associate_getsockopt(struct s5_engine *e, struct s5_association *a, int fd, int level,

@@ -7,11 +7,8 @@
 #include <fcntl.h>
 #include <string.h>
 
-static void write_down(struct s5_tree *tree, const struct s5_association *a, uint64_t cookie)
+void s5_associate_describe(const struct s5_association *a, struct s5_handed_association *h)
 {
-    uint32_t at = atomic_fetch_add(&tree->relayed_at, 1) % S5_TREE_RELAYED;
-    struct s5_handed_association *h = &tree->relayed[at];
-    atomic_store(&h->cookie, 0);
     h->control = atomic_load(&a->control);
     h->control_cookie = a->control_cookie;
     h->server_index = a->server_index;
@@ -20,6 +17,14 @@ static void write_down(struct s5_tree *tree, const struct s5_association *a, uin
     h->relay = s5_associate_relay(a);
     h->local = a->local;
     h->peer = a->peer;
+}
+
+static void write_down(struct s5_tree *tree, const struct s5_association *a, uint64_t cookie)
+{
+    uint32_t at = atomic_fetch_add(&tree->relayed_at, 1) % S5_TREE_RELAYED;
+    struct s5_handed_association *h = &tree->relayed[at];
+    atomic_store(&h->cookie, 0);
+    s5_associate_describe(a, h);
     atomic_store_explicit(&h->cookie, cookie, memory_order_release);
 }
 
@@ -52,8 +57,8 @@ static bool came(struct s5_engine *e, const struct s5_handed_association *h)
     return h->control >= 0 && s5_connect_cookie(e, h->control) == h->control_cookie;
 }
 
-static int take_up(struct s5_engine *e, const struct s5_handed_association *h, int fd,
-                   uint64_t cookie)
+static struct s5_association *take_up(struct s5_engine *e, const struct s5_handed_association *h, int fd,
+                                      uint64_t cookie)
 {
     uint32_t number;
     struct s5_association *a = NULL;
@@ -63,7 +68,7 @@ static int take_up(struct s5_engine *e, const struct s5_handed_association *h, i
     if (!record) {
         if (a)
             s5_associate_end(e, number);
-        return -1;
+        return NULL;
     }
     a->server_index = h->server_index;
     a->family = h->family;
@@ -72,14 +77,33 @@ static int take_up(struct s5_engine *e, const struct s5_handed_association *h, i
     a->local = h->local;
     a->peer = h->peer;
     a->control_cookie = h->control_cookie;
-    if (came(e, h)) {
-        e->real->fcntl(h->control, F_SETFD, FD_CLOEXEC);
-        atomic_store(&a->control, s5_hidden_keep(e, h->control));
-    }
-    int r = s5_associate_enter(e, fd, record, cookie, number);
-    if (r < 0)
-        s5_associate_end(e, number);
-    return r;
+    if (s5_associate_enter(e, fd, record, cookie, number) == 0)
+        return a;
+    s5_associate_end(e, number);
+    return NULL;
+}
+
+static void take_up_after_exec(struct s5_engine *e, const struct s5_handed_association *h, int fd, uint64_t cookie)
+{
+    struct s5_association *a = take_up(e, h, fd, cookie);
+    if (!a || !came(e, h))
+        return;
+    e->real->fcntl(h->control, F_SETFD, FD_CLOEXEC);
+    atomic_store(&a->control, s5_hidden_keep(e, h->control));
+}
+
+bool s5_associate_receive(struct s5_engine *e, const struct s5_handed_association *h, int fd, uint64_t cookie,
+                          int control, uint32_t owner)
+{
+    struct s5_association *a = take_up(e, h, fd, cookie);
+    if (!a && control >= 0)
+        e->real->close(control);
+    if (!a)
+        return false;
+    int hidden = control < 0 ? -1 : s5_hidden_take(e, control);
+    atomic_store(&a->owner, hidden < 0 ? owner : 0);
+    atomic_store(&a->control, hidden < 0 ? -1 : hidden);
+    return true;
 }
 
 /* The record that has COOKIE already: another descriptor of the same socket. */
@@ -104,7 +128,7 @@ bool s5_associate_adopt(struct s5_engine *e, int fd, uint64_t cookie)
         struct s5_handed_association *h = &tree->relayed[(at - i) % S5_TREE_RELAYED];
         if (atomic_load_explicit(&h->cookie, memory_order_acquire) != cookie)
             continue;
-        take_up(e, h, fd, cookie);
+        take_up_after_exec(e, h, fd, cookie);
         return true;
     }
     return false;

@@ -13,7 +13,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <signal.h>
 #include <string.h>
 
 /* --- driving a blocking one --- */
@@ -45,23 +44,6 @@ static inline void let_go_of_socket(struct s5_engine *e, int fd, int held)
 {
     if (held != fd)
         close_duplicate(e, held);
-}
-
-/* poll() is never restarted after a signal, connect() is where the handler asks for it: so it is
- * here, unless some handler of the program does not. */
-bool s5_connect_restarts(void)
-{
-    for (int sig = 1; sig < NSIG; sig++) {
-        struct sigaction action;
-        /* Handlers of faults run while no call waits. */
-        if (sig == SIGSEGV || sig == SIGBUS || sig == SIGFPE || sig == SIGILL || sig == SIGTRAP ||
-            sigaction(sig, NULL, &action) != 0)
-            continue;
-        if (action.sa_handler != SIG_DFL && action.sa_handler != SIG_IGN &&
-            !(action.sa_flags & SA_RESTART))
-            return false;
-    }
-    return true;
 }
 
 /* Waits from NOW for the next turn: its events or 0, -EINPROGRESS when UNTIL passed, -EINTR. */
@@ -137,6 +119,22 @@ static __attribute__((noinline, cold)) int join(struct s5_engine *e, struct s5_r
     }
     s5_connect_settle(e, record);
     return s5_connect_outcome(e, record, fd);
+}
+
+__attribute__((noinline, cold)) int s5_connect_finish(struct s5_engine *e, int fd, bool nonblock, uint64_t until)
+{
+    struct s5_record *record = s5_connect_flying(e, fd);
+    struct s5_flight *f = record ? s5_connect_pinned(e, record) : NULL;
+    if (!f)
+        return 0;
+    int held = nonblock ? fd : hold_socket(e, fd), r = 0;
+    while (r >= 0 && s5_flight_turn(e, f, held == fd ? record : NULL, held, (short)r) < S5_TURN_OVER)
+        r = nonblock ? -EAGAIN : wait_turn(e, f, held, until, s5_clock_now());
+    if (r >= 0)
+        s5_connect_settle(e, record);
+    let_go_of_socket(e, fd, held);
+    s5_flight_release(e, f);
+    return r == -EINPROGRESS ? -EAGAIN : r < 0 ? r : 0;
 }
 
 /* --- connect() on what is ours already --- */

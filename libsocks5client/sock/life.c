@@ -324,21 +324,67 @@ static bool take_up(struct s5_engine *e, struct s5_flight *f)
            s5_flight_pin(e, f, s5_flight_generation(f));
 }
 
-static void adopt_flight(struct s5_engine *e, struct s5_tree *tree, int fd, uint64_t cookie)
+/* F is in flight over FD; a reference to it, which has been taken, is kept or released here. False: it is not
+ * known to this process. */
+static bool adopt_flight(struct s5_engine *e, struct s5_flight *f, int fd)
+{
+    struct s5_record *record;
+    if (s5_engine_knows(e, f->server_index))
+        return s5_connect_new_record(e, fd, fd, f, &record) == 0;
+    s5_flight_release(e, f);
+    return false;
+}
+
+static struct s5_flight *find_flight(struct s5_tree *tree, uint64_t cookie)
 {
     uint32_t used = atomic_load(&tree->flights_used);
     for (uint32_t i = 0; i < used && i < S5_TREE_FLIGHTS; i++) {
         struct s5_flight *f = &tree->flights[i];
-        if (f->cookie != cookie || atomic_load(&f->phase) == S5_FLIGHT_FREE)
-            continue;
-        struct s5_record *record = s5_engine_knows(e, f->server_index) ? in_flight(e, cookie) : NULL;
-        int r = record ? s5_registry_share(&e->registry, fd, record) : -ESTALE;
-        if (!record && s5_engine_knows(e, f->server_index) && take_up(e, f))
-            r = s5_connect_new_record(e, fd, fd, f, &record);
-        if (r < 0)
-            e->real->shutdown(fd, SHUT_RDWR); /* half of a negotiation is no connection */
-        return;
+        if (f->cookie == cookie && atomic_load(&f->phase) != S5_FLIGHT_FREE)
+            return f;
     }
+    return NULL;
+}
+
+bool s5_life_join_flight(struct s5_engine *e, int fd, uint64_t cookie)
+{
+    struct s5_tree *tree = atomic_load(&e->tree);
+    struct s5_flight *f = tree ? find_flight(tree, cookie) : NULL;
+    if (!f || !s5_flight_pin(e, f, s5_flight_generation(f)))
+        return false;
+    if (f->cookie == cookie) {
+        if (!adopt_flight(e, f, fd))
+            e->real->shutdown(fd, SHUT_RDWR); /* half of a negotiation is no connection */
+        return true;
+    }
+    s5_flight_release(e, f); /* it became another connection's meanwhile */
+    return false;
+}
+
+void s5_life_adopt_connected(struct s5_engine *e, int fd, uint64_t cookie, const struct s5_endpoint *peer,
+                             const struct s5_endpoint *local)
+{
+    struct s5_record *record = s5_nameserver_adopt(e, fd, peer) ? NULL : s5_registry_new(&e->registry);
+    if (!record)
+        return;
+    record->cookie = cookie;
+    record->peer = *peer;
+    struct s5_record_more *more = local->len ? s5_registry_more(&e->registry, record) : NULL;
+    if (more)
+        more->local = *local;
+    atomic_store(&record->state, S5_RECORD_READY);
+    s5_registry_enter(&e->registry, fd, record);
+}
+
+/* After an exec: FD may have a negotiation in flight. */
+static void adopt_in_flight(struct s5_engine *e, struct s5_tree *tree, int fd, uint64_t cookie)
+{
+    struct s5_flight *f = find_flight(tree, cookie);
+    struct s5_record *record = f ? in_flight(e, cookie) : NULL;
+    if (!f)
+        return;
+    if (record ? s5_registry_share(&e->registry, fd, record) < 0 : !take_up(e, f) || !adopt_flight(e, f, fd))
+        e->real->shutdown(fd, SHUT_RDWR); /* half of a negotiation is no connection */
 }
 
 static void adopt_one(struct s5_engine *e, struct s5_tree *tree, int fd)
@@ -348,21 +394,10 @@ static void adopt_one(struct s5_engine *e, struct s5_tree *tree, int fd)
     socklen_t len = sizeof cookie;
     if (e->real->getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &len) != 0 || cookie == 0)
         return;
-    if (!s5_tree_handed(tree, cookie, &peer, &local)) {
-        if (!s5_listener_adopt(e, fd, cookie) && !s5_associate_adopt(e, fd, cookie))
-            adopt_flight(e, tree, fd, cookie);
-        return;
-    }
-    struct s5_record *record = s5_nameserver_adopt(e, fd, &peer) ? NULL : s5_registry_new(&e->registry);
-    if (!record)
-        return;
-    record->cookie = cookie;
-    record->peer = peer;
-    struct s5_record_more *more = local.len ? s5_registry_more(&e->registry, record) : NULL;
-    if (more)
-        more->local = local;
-    atomic_store(&record->state, S5_RECORD_READY);
-    s5_registry_enter(&e->registry, fd, record);
+    if (s5_tree_handed(tree, cookie, &peer, &local))
+        s5_life_adopt_connected(e, fd, cookie, &peer, &local);
+    else if (!s5_listener_adopt(e, fd, cookie) && !s5_associate_adopt(e, fd, cookie))
+        adopt_in_flight(e, tree, fd, cookie);
 }
 
 void s5_life_adopt(struct s5_engine *e)

@@ -217,7 +217,7 @@ void s5_listener_withdraw(struct s5_engine *e, struct s5_record *record, int err
 
 void s5_listener_leave(struct s5_engine *e, struct s5_record *record)
 {
-    if (s5_record_refs(record) > 1)
+    if (s5_record_refs(record) > 1 + atomic_load(&record->more->in_transit))
         return;
     /* An epoll instance that was inherited is its maker's: what a child closes changes nothing in
      * it. */
@@ -333,6 +333,21 @@ void s5_listener_stay(struct s5_engine *e)
             e->real->fcntl(record->more->mailbox, F_SETFD, FD_CLOEXEC);
 }
 
+/* FD is L's socket, MAILBOX its mailbox: a reference to L has been taken. */
+static bool take_up(struct s5_engine *e, int fd, struct s5_listener *l, uint32_t generation, int mailbox)
+{
+    struct s5_record *record = make_record(e, fd, l);
+    if (!record) {
+        s5_listener_release(e, l, generation);
+        e->real->close(mailbox);
+        return false;
+    }
+    record->more->serial = atomic_load(&l->serial) - 1;
+    record->more->mailbox = s5_hidden_take(e, mailbox);
+    s5_listener_refresh(e, record);
+    return true;
+}
+
 static bool adopt(struct s5_engine *e, int fd, struct s5_listener *l, uint32_t generation)
 {
     if (l->mailbox_fd == fd || s5_connect_cookie(e, l->mailbox_fd) != l->mailbox)
@@ -344,25 +359,35 @@ static bool adopt(struct s5_engine *e, int fd, struct s5_listener *l, uint32_t g
     if (!s5_references_take_over(&l->references, atomic_load(&e->tree_fd), atomic_load(&e->process_number)) &&
         !s5_listener_pin(e, l, generation))
         return false;
-    struct s5_record *record = make_record(e, fd, l);
-    if (!record) {
-        s5_listener_release(e, l, generation);
-        return false;
-    }
-    record->more->serial = atomic_load(&l->serial) - 1;
-    record->more->mailbox = s5_hidden_take(e, l->mailbox_fd);
-    s5_listener_refresh(e, record);
-    return true;
+    return take_up(e, fd, l, generation, l->mailbox_fd);
 }
 
-bool s5_listener_adopt(struct s5_engine *e, int fd, uint64_t cookie)
+/* The entry of the socket that has COOKIE, and its generation; NULL: there is none. */
+static struct s5_listener *find_entry(struct s5_engine *e, uint64_t cookie, uint32_t *ret_generation)
 {
     struct s5_tree *tree = atomic_load(&e->tree);
     uint32_t used = atomic_load(&tree->listeners_used);
     for (uint32_t i = 0; i < used && i < S5_TREE_LISTENERS; i++) {
-        uint32_t generation = s5_listener_generation(&tree->listeners[i]);
+        *ret_generation = s5_listener_generation(&tree->listeners[i]);
         if (atomic_load(&tree->listeners[i].cookie) == cookie)
-            return adopt(e, fd, &tree->listeners[i], generation);
+            return &tree->listeners[i];
     }
+    return NULL;
+}
+
+bool s5_listener_adopt(struct s5_engine *e, int fd, uint64_t cookie)
+{
+    uint32_t generation;
+    struct s5_listener *l = find_entry(e, cookie, &generation);
+    return l && adopt(e, fd, l, generation);
+}
+
+bool s5_listener_receive(struct s5_engine *e, int fd, uint64_t cookie, int mailbox)
+{
+    uint32_t generation;
+    struct s5_listener *l = find_entry(e, cookie, &generation);
+    if (l && s5_listener_pin(e, l, generation))
+        return take_up(e, fd, l, generation, mailbox);
+    e->real->close(mailbox);
     return false;
 }

@@ -19,6 +19,7 @@
 #define S5_RECORDS     65536u
 #define S5_WATCHES     4096u /* registrations in a second epoll instance and further ones */
 #define S5_FLYING      16384u /* negotiations in flight in one process */
+#define S5_IN_TRANSIT  32u  /* records held for a message that was not received yet */
 #define S5_DUPS        64u   /* duplications remembered of descriptors that are not ours */
 
 /* The descriptor was closed, by this process or by a child of vfork that shares its memory: which of
@@ -60,6 +61,8 @@ struct s5_registry {
     _Atomic uint32_t dups_at;
     _Atomic uint32_t flying_count; /* records in flight, and others whose octets matter: the gate
                                     * of most hooks */
+    _Atomic uint32_t in_transit[S5_IN_TRANSIT]; /* record index + 1, see fd/pass.c; 0: free */
+    _Atomic uint32_t in_transit_count;
     _Atomic uint32_t listening;    /* records that are LISTENING */
     /* How many descriptors of that number, modulo the size, are relayed: with flying_count the gate
      * of reading and writing. */

@@ -10,6 +10,7 @@
 #include "bridge_place.h"
 #include "counts.h"
 #include "flight.h"
+#include "handover.h"
 #include "policy.h"
 #include "pool.h"
 #include <stdatomic.h>
@@ -29,13 +30,6 @@
 struct s5_standing {
     _Atomic uint64_t key;   /* s5_standing_key of the server; 0: free */
     _Atomic uint32_t value; /* enum s5_standing_value */
-};
-
-/* A connected socket that goes through an exec: whom its program asked for. */
-struct s5_handover {
-    _Atomic uint64_t cookie; /* SO_COOKIE; 0: free; all ones: being written */
-    _Atomic uint32_t age;    /* handovers_at when it was handed over last */
-    struct s5_endpoint peer, local;
 };
 
 /* Whom the processes of the tree called last through a server: who calls may be called back. */
@@ -79,6 +73,7 @@ struct s5_tree {
     uint64_t magic; /* tells this layout from any other, see tree.c */
     _Atomic uint32_t processes; /* the last number given to one, see shm/process.h */
     _Atomic uint32_t rcvlowat_used; /* some program has set SO_RCVLOWAT of a socket */
+    _Atomic uint32_t passed_ever; /* a socket of ours was passed: received descriptors are looked at */
     _Atomic uint32_t policy_state; /* enum in tree.c: empty, being written, ready */
     uint64_t fingerprint;          /* of the environment the policy was read from */
     char standing_path[S5_TREE_PATH_MAX]; /* file that keeps standings; "" for none */
@@ -100,6 +95,7 @@ struct s5_tree {
     struct s5_pool pool; /* names and their stand-ins */
     _Atomic uint32_t listeners_used; /* listeners below it were in use at least once */
     struct s5_listener listeners[S5_TREE_LISTENERS];
+    struct s5_passed passed[S5_TREE_PASSED];
 };
 
 /* Where a tree is to be found, as one process tells the next: "FD:INODE:LOST[:a]". */

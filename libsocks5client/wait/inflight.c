@@ -14,8 +14,28 @@
 #include "clock.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
+
+/* --- signals --- */
+
+/* poll() is never restarted after a signal, connect() is where the handler asks for it: so it is
+ * here, unless some handler of the program does not. */
+bool s5_connect_restarts(void)
+{
+    for (int sig = 1; sig < NSIG; sig++) {
+        struct sigaction action;
+        /* Handlers of faults run while no call waits. */
+        if (sig == SIGSEGV || sig == SIGBUS || sig == SIGFPE || sig == SIGILL || sig == SIGTRAP ||
+            sigaction(sig, NULL, &action) != 0)
+            continue;
+        if (action.sa_handler != SIG_DFL && action.sa_handler != SIG_IGN &&
+            !(action.sa_flags & SA_RESTART))
+            return false;
+    }
+    return true;
+}
 
 /* --- sets --- */
 

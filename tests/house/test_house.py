@@ -14,9 +14,10 @@ TOP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
 OBJECT, LIBRARY = "/preload/libsocksify.so", "/libsocks5client/libsocks5client.so.0"
 # docs/HOUSE.md, "Who may include whom": what a room may include beside its own.
 ROOMS = {"base": "", "core": "base", "gss": "base core", "policy": "base", "shm": "",
-         "calls": "", "sock": "base core policy shm calls", "door": "base core policy shm calls sock",
-         "api": "base core gss policy shm sock door include", "include": "",
-         "preload": "base core policy shm calls sock door",
+         "calls": "", "sock": "base core policy shm calls", "fd": "base core policy shm calls sock",
+         "door": "base core policy shm calls sock fd",
+         "api": "base core gss policy shm sock fd door include", "include": "",
+         "preload": "base core policy shm calls sock fd door",
          "tools": "base core gss policy shm sock",
          "bridge": "base core gss policy shm sock"}
 # The parts of a room that have a folder of their own.

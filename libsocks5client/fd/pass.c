@@ -1,0 +1,499 @@
+/* Sockets passed over a UNIX socket.
+ *
+ * Sending:
+ *   - A negotiation in flight is finished first. Where the send must not block, it fails with EAGAIN instead.
+ *   - What the receiver must know is written into the memory the processes share, under the socket's cookie.
+ *   - An association lives by its control connection, and a listener at a server by its mailbox. The program does not
+ *     know of these descriptors, so the message cannot carry them: a receiver that is not covered would be given
+ *     descriptors it did not ask for. The sender holds a reference to the record, which keeps them open after the
+ *     program has closed the socket.
+ * Receiving:
+ *   - Each descriptor's cookie is looked up, first among this process's own records. What is found is taken over.
+ *   - The hidden descriptor is copied out of the sender by pidfd_getfd(), and its cookie compared. Where the kernel
+ *     does not permit that, an association goes on for as long as its sender's process does, and a new one is made
+ *     then; a listener cannot be taken over.
+ *
+ * The sender's reference ends when every message was received, or after a minute when one was not, or when 32 others
+ * came after it. The sender looks at that when it passes, connects or closes a socket. */
+#include "pass.h"
+#include "associate.h"
+#include "clock.h"
+#include "listener.h"
+#include "octets.h"
+#include "passed.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+#define NEVER_RECEIVED (60 * S5_CLOCK_SECOND)
+
+/* --- descriptors in a control message --- */
+
+/* The next message of descriptors in MSG behind C (NULL: the first), and how many there are. */
+static struct cmsghdr *next_rights(struct msghdr *msg, struct cmsghdr *c, size_t *ret_n)
+{
+    const char *end = (const char *)msg->msg_control + msg->msg_controllen;
+    for (c = c ? CMSG_NXTHDR(msg, c) : CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
+        size_t room = (size_t)(end - (const char *)c), len = c->cmsg_len < room ? c->cmsg_len : room;
+        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS || len < CMSG_LEN(sizeof(int)))
+            continue;
+        *ret_n = (len - CMSG_LEN(0)) / sizeof(int);
+        return c;
+    }
+    return NULL;
+}
+
+static int nth(const struct cmsghdr *c, size_t i)
+{
+    int fd;
+    memcpy(&fd, CMSG_DATA(c) + i * sizeof fd, sizeof fd);
+    return fd;
+}
+
+/* EACH for every descriptor that MSG carries, until one says -errno. */
+static int for_each(struct s5_engine *e, const struct msghdr *msg,
+                    int (*each)(struct s5_engine *e, int fd, void *user), void *user)
+{
+    struct msghdr *m = (struct msghdr *)(uintptr_t)msg;
+    size_t n;
+    int r = 0;
+    for (struct cmsghdr *c = next_rights(m, NULL, &n); c; c = next_rights(m, c, &n))
+        for (size_t i = 0; r >= 0 && i < n; i++)
+            r = each(e, nth(c, i), user);
+    return r;
+}
+
+/* --- references held for messages --- */
+
+static void let_go(struct s5_engine *e, uint32_t number)
+{
+    struct s5_record *record = s5_registry_record(&e->registry, number);
+    atomic_fetch_sub(&e->registry.in_transit_count, 1);
+    atomic_fetch_sub(&record->more->in_transit, 1);
+    s5_connect_let_go(e, record);
+}
+
+/* RECORD is held; a place for it is found, at the cost of the oldest one's. */
+static void keep(struct s5_engine *e, struct s5_record *record)
+{
+    static _Atomic uint32_t at;
+    if (!s5_registry_more(&e->registry, record) || !s5_record_hold(record))
+        return;
+    atomic_fetch_add(&record->more->in_transit, 1);
+    record->more->passed_at = s5_clock_now();
+    atomic_fetch_add(&e->registry.in_transit_count, 1);
+    uint32_t before = atomic_exchange(&e->registry.in_transit[atomic_fetch_add(&at, 1) % S5_IN_TRANSIT],
+                                      record->number);
+    if (before)
+        let_go(e, before);
+}
+
+static bool is_kept(const struct s5_record *record)
+{
+    const struct s5_record_more *more = atomic_load(&record->more);
+    return more && atomic_load(&more->in_transit) != 0;
+}
+
+/* Whether nobody needs the reference to RECORD any more. */
+static bool is_done(struct s5_tree *tree, const struct s5_record *record, uint64_t now)
+{
+    const struct s5_passed *p = s5_passed_find(tree, record->cookie);
+    if (!p)
+        return true;
+    uint32_t sent = atomic_load(&p->sent), taken = atomic_load(&p->taken), borrowed = atomic_load(&p->borrowed);
+    if (taken >= sent)
+        return true;
+    return !borrowed && now - record->more->passed_at > NEVER_RECEIVED;
+}
+
+void s5_pass_tidy_now(struct s5_engine *e)
+{
+    struct s5_tree *tree = atomic_load(&e->tree);
+    uint64_t now = s5_clock_now();
+    if (!s5_engine_owns_memory(e))
+        return;
+    for (unsigned i = 0; tree && i < S5_IN_TRANSIT; i++) {
+        uint32_t number = atomic_load(&e->registry.in_transit[i]);
+        const struct s5_record *record = s5_registry_record(&e->registry, number);
+        if (record && is_done(tree, record, now) &&
+            atomic_compare_exchange_strong(&e->registry.in_transit[i], &number, 0))
+            let_go(e, number);
+    }
+}
+
+void s5_pass_fork_child(struct s5_engine *e)
+{
+    for (unsigned i = 0; i < S5_IN_TRANSIT; i++) {
+        uint32_t number = atomic_exchange(&e->registry.in_transit[i], 0);
+        if (number)
+            let_go(e, number);
+    }
+}
+
+/* --- sending --- */
+
+struct sending {
+    int fd, flags;
+    int blocks; /* -1: not known yet */
+};
+
+static bool blocks(struct s5_engine *e, struct sending *s)
+{
+    if (s->blocks < 0) {
+        int flags = s->flags & MSG_DONTWAIT ? O_NONBLOCK : e->real->fcntl(s->fd, F_GETFL, 0);
+        s->blocks = flags >= 0 && !(flags & O_NONBLOCK);
+    }
+    return s->blocks;
+}
+
+static int finish(struct s5_engine *e, int fd, void *user)
+{
+    struct sending *s = user;
+    if (s5_registry_foreign(&e->registry, fd) || !s5_connect_flying(e, fd))
+        return 0;
+    bool wait = blocks(e, s);
+    return s5_connect_finish(e, fd, !wait, wait ? s5_wait_patience(e, s->fd, S5_SNDTIMEO) : 0);
+}
+
+/* What the receiver of RECORD's socket must know; false: nothing. */
+static bool describe(struct s5_engine *e, const struct s5_record *record, struct s5_passed *ret)
+{
+    const struct s5_record_more *more = atomic_load(&record->more);
+    struct s5_handed_association h;
+    *ret = (struct s5_passed){.state = atomic_load(&record->state),
+                              .error = record->error,
+                              .server_index = record->server_index,
+                              .peer = record->peer,
+                              .internal = -1,
+                              .process = atomic_load(&e->process_number),
+                              .pid = atomic_load(&e->pid)};
+    switch ((enum s5_record_state)ret->state) {
+    case S5_RECORD_READY:
+    case S5_RECORD_FAILED:
+        if (more)
+            ret->local = more->local;
+        return true;
+    case S5_RECORD_NAMED:
+        ret->port = more ? more->port : 0;
+        ret->peer.len = 0;
+        return more != NULL;
+    case S5_RECORD_LISTENING:
+        ret->peer.len = 0;
+        ret->internal = more ? atomic_load(&more->mailbox) : -1;
+        ret->internal_cookie = ret->internal < 0 ? 0 : s5_connect_cookie(e, ret->internal);
+        return more != NULL;
+    case S5_RECORD_RELAYED: {
+        const struct s5_association *pool = atomic_load(&e->associations), *a;
+        if (!pool || !record->relayed)
+            return false;
+        a = &pool[record->relayed - 1];
+        s5_associate_describe(a, &h);
+        ret->server_index = h.server_index;
+        ret->family = h.family;
+        ret->mixed = h.mixed;
+        ret->peer = h.peer;
+        ret->local = h.local;
+        ret->relay = h.relay;
+        ret->internal = h.control;
+        ret->internal_cookie = h.control_cookie;
+        if (h.control < 0 && atomic_load(&a->owner)) { /* itself received */
+            ret->process = atomic_load(&a->owner);
+            ret->pid = 0;
+        }
+        return true;
+    }
+    case S5_RECORD_FLYING:
+    case S5_RECORD_HIDDEN:
+    case S5_RECORD_FREE:
+        break;
+    }
+    return false;
+}
+
+/* FD is about to be passed. */
+static int announce(struct s5_engine *e, int fd, void *user)
+{
+    struct s5_tree *tree = atomic_load(&e->tree);
+    struct s5_record *record = s5_connect_record(e, fd);
+    struct s5_passed what, *entry;
+    uint64_t cookie;
+    (void)user;
+    if (!tree || (!record && !s5_pass_expects(e)))
+        return 0;
+    cookie = s5_connect_cookie(e, fd);
+    if (record && cookie != record->cookie) { /* closed and reused where no hook saw it */
+        s5_connect_forget(e, fd);
+        record = NULL;
+    }
+    if (!record || !describe(e, record, &what)) {
+        if (cookie)
+            s5_passed_erase(tree, cookie);
+        return 0;
+    }
+    s5_passed_write(tree, cookie, &what);
+    if ((entry = s5_passed_find(tree, cookie)))
+        atomic_fetch_add(&entry->sent, 1);
+    if ((what.state == S5_RECORD_RELAYED || what.state == S5_RECORD_LISTENING) && !is_kept(record))
+        keep(e, record);
+    return 0;
+}
+
+/* The message with FD was not sent. */
+static int take_back(struct s5_engine *e, int fd, void *user)
+{
+    struct s5_tree *tree = atomic_load(&e->tree);
+    const struct s5_record *record = s5_registry_find(&e->registry, fd);
+    struct s5_passed *entry = tree && record ? s5_passed_find(tree, record->cookie) : NULL;
+    (void)user;
+    if (entry && atomic_load(&entry->sent))
+        atomic_fetch_sub(&entry->sent, 1);
+    return 0;
+}
+
+/* Before MSG is sent on FD: 0, or -errno. */
+static int prepare(struct s5_engine *e, int fd, const struct msghdr *msg, int flags)
+{
+    struct sending s = {fd, flags, -1};
+    int saved = errno, r = 0;
+    if (!s5_pass_carries(msg) || s5_engine_inside || !s5_engine_owns_memory(e))
+        return 0;
+    if (s5_registry_flying(&e->registry))
+        r = for_each(e, msg, finish, &s);
+    if (r >= 0)
+        r = for_each(e, msg, announce, NULL);
+    s5_pass_tidy(e);
+    errno = saved;
+    return r;
+}
+
+static void not_sent(struct s5_engine *e, const struct msghdr *msg)
+{
+    if (!s5_pass_carries(msg) || s5_engine_inside || !s5_engine_owns_memory(e))
+        return;
+    for_each(e, msg, take_back, NULL);
+    s5_pass_tidy(e);
+}
+
+ssize_t s5_pass_sendmsg(struct s5_engine *e, int fd, const struct msghdr *msg, int flags)
+{
+    int r = prepare(e, fd, msg, flags);
+    ssize_t sent = r < 0 ? r : s5_sendmsg(e, fd, msg, flags);
+    if (r >= 0 && sent < 0)
+        not_sent(e, msg);
+    return sent;
+}
+
+int s5_pass_sendmmsg(struct s5_engine *e, int fd, struct mmsghdr *msgs, unsigned n, int flags)
+{
+    int r = 0;
+    unsigned ready = 0;
+    while (msgs && ready < n && (r = prepare(e, fd, &msgs[ready].msg_hdr, flags)) >= 0)
+        ready++;
+    if (r < 0 && ready == 0)
+        return r;
+    int sent = s5_sendmmsg(e, fd, msgs, msgs ? ready : n, flags);
+    for (unsigned i = sent < 0 ? 0 : (unsigned)sent; i < ready; i++)
+        not_sent(e, &msgs[i].msg_hdr);
+    return sent;
+}
+
+/* --- receiving --- */
+
+/* A copy of the hidden descriptor that P names, out of the process that has it; -1: it cannot be had. */
+static int fetch_internal(struct s5_engine *e, const struct s5_passed *p)
+{
+    int pidfd = p->pid && p->internal >= 0 ? e->real->pidfd_open((pid_t)p->pid, 0) : -1;
+    int got = pidfd < 0 ? -1 : e->real->pidfd_getfd(pidfd, p->internal, 0);
+    if (pidfd >= 0)
+        e->real->close(pidfd);
+    if (got >= 0 && s5_connect_cookie(e, got) != p->internal_cookie) {
+        e->real->close(got); /* the number is another descriptor's by now, or the process another one */
+        got = -1;
+    }
+    return got;
+}
+
+/* The record of this process that has COOKIE, held; NULL: there is none. */
+static struct s5_record *hold_known(struct s5_engine *e, uint64_t cookie)
+{
+    struct s5_record *records = atomic_load(&e->registry.records);
+    uint32_t used = atomic_load(&e->registry.records_used);
+    for (uint32_t i = 0; records && i < used && i < S5_RECORDS; i++) {
+        uint32_t state = atomic_load(&records[i].state);
+        if (state == S5_RECORD_FREE || state == S5_RECORD_HIDDEN || records[i].cookie != cookie ||
+            !s5_record_hold(&records[i]))
+            continue;
+        if (records[i].cookie == cookie && atomic_load(&records[i].state) != S5_RECORD_FREE)
+            return &records[i];
+        s5_connect_let_go(e, &records[i]);
+    }
+    return NULL;
+}
+
+/* FD is another name of RECORD, whose others may all be closed. */
+static void share(struct s5_engine *e, struct s5_record *record, int fd, const struct s5_passed *p)
+{
+    struct s5_slot *slot = s5_registry_slot(&e->registry, atomic_load(&record->fd));
+    if (s5_registry_share(&e->registry, fd, record) < 0)
+        return;
+    if (!slot || (atomic_load(&slot->record) & ~S5_SLOT_DOUBT) != record->number)
+        atomic_store(&record->fd, fd);
+    /* The latest of who connected it. */
+    if (p && p->state == S5_RECORD_READY && atomic_load(&record->state) == S5_RECORD_READY && p->peer.len &&
+        memcmp(&p->peer, &record->peer, sizeof p->peer) != 0)
+        record->peer = p->peer;
+}
+
+static void take_over_failed(struct s5_engine *e, int fd, uint64_t cookie, const struct s5_passed *p)
+{
+    struct s5_record *record = s5_engine_knows(e, p->server_index) ? s5_registry_new(&e->registry) : NULL;
+    if (!record)
+        return;
+    record->cookie = cookie;
+    record->peer = p->peer;
+    record->error = p->error;
+    record->server_index = p->server_index;
+    s5_registry_attend(&e->registry, 1);
+    atomic_store(&record->state, S5_RECORD_FAILED);
+    if (s5_registry_enter(&e->registry, fd, record) < 0)
+        s5_registry_attend(&e->registry, -1);
+}
+
+static void take_over_named(struct s5_engine *e, int fd, uint64_t cookie, const struct s5_passed *p)
+{
+    struct s5_record *record = s5_registry_new(&e->registry);
+    struct s5_record_more *more = record ? s5_registry_more(&e->registry, record) : NULL;
+    if (record && !more)
+        s5_registry_free(&e->registry, record);
+    if (!more)
+        return;
+    record->cookie = cookie;
+    record->error = p->error;
+    more->port = p->port;
+    atomic_store(&record->state, S5_RECORD_NAMED);
+    s5_registry_enter(&e->registry, fd, record);
+}
+
+static void take_over_association(struct s5_engine *e, int fd, uint64_t cookie, struct s5_passed *entry,
+                                  const struct s5_passed *p)
+{
+    struct s5_handed_association h = {.control = -1,
+                                      .control_cookie = p->internal_cookie,
+                                      .server_index = p->server_index,
+                                      .family = p->family,
+                                      .mixed = p->mixed,
+                                      .relay = p->relay,
+                                      .local = p->local,
+                                      .peer = p->peer};
+    int control = fetch_internal(e, p);
+    if (p->relay.len && s5_associate_receive(e, &h, fd, cookie, control, p->process))
+        atomic_fetch_add(control < 0 ? &entry->borrowed : &entry->taken, 1);
+    else if (control >= 0 && !p->relay.len)
+        e->real->close(control);
+}
+
+static void take_over_listener(struct s5_engine *e, int fd, uint64_t cookie, struct s5_passed *entry,
+                               const struct s5_passed *p)
+{
+    int mailbox = fetch_internal(e, p);
+    if (mailbox >= 0 && s5_listener_receive(e, fd, cookie, mailbox)) {
+        atomic_fetch_add(&entry->taken, 1);
+        return;
+    }
+    s5_log(&e->log, S5_LOG_ERROR,
+           "a listener that was received from another process accepts nobody: its connections at the server "
+           "cannot be taken over");
+}
+
+static void take_over(struct s5_engine *e, int fd, uint64_t cookie, struct s5_passed *entry,
+                      const struct s5_passed *p)
+{
+    switch ((enum s5_record_state)p->state) {
+    case S5_RECORD_READY:
+        s5_life_adopt_connected(e, fd, cookie, &p->peer, &p->local);
+        break;
+    case S5_RECORD_FAILED:
+        take_over_failed(e, fd, cookie, p);
+        break;
+    case S5_RECORD_NAMED:
+        take_over_named(e, fd, cookie, p);
+        break;
+    case S5_RECORD_LISTENING:
+        take_over_listener(e, fd, cookie, entry, p);
+        break;
+    case S5_RECORD_RELAYED:
+        take_over_association(e, fd, cookie, entry, p);
+        break;
+    case S5_RECORD_FLYING:
+    case S5_RECORD_HIDDEN:
+    case S5_RECORD_FREE:
+        break;
+    }
+}
+
+/* FD came from another process, or from this one. Whether it is a socket of ours. */
+static int receive(struct s5_engine *e, int fd, void *user)
+{
+    struct s5_tree *tree = atomic_load(&e->tree);
+    struct s5_passed what, *entry;
+    uint64_t cookie = fd < 0 ? 0 : s5_connect_cookie(e, fd);
+    (void)user;
+    if (fd >= 0 && !s5_registry_foreign(&e->registry, fd)) { /* of a life before */
+        s5_connect_forget(e, fd);
+        s5_registry_unwatch_all(&e->registry, fd);
+    }
+    if (!cookie)
+        return 0;
+    entry = s5_passed_read(tree, cookie, &what);
+    struct s5_record *known = hold_known(e, cookie);
+    if (known) {
+        share(e, known, fd, entry ? &what : NULL);
+        s5_connect_let_go(e, known);
+        if (entry)
+            atomic_fetch_add(&entry->taken, 1);
+    } else if (entry)
+        take_over(e, fd, cookie, entry, &what);
+    else
+        s5_life_join_flight(e, fd, cookie);
+    return 0;
+}
+
+static void came(struct s5_engine *e, const struct msghdr *msg)
+{
+    int saved = errno;
+    if (s5_pass_carries(msg) && !s5_engine_inside && s5_engine_owns_memory(e))
+        for_each(e, msg, receive, NULL);
+    errno = saved;
+}
+
+ssize_t s5_pass_recvmsg(struct s5_engine *e, int fd, struct msghdr *msg, int flags)
+{
+    bool ours = s5_registry_streams(&e->registry, fd);
+    ssize_t n = ours ? s5_recvmsg(e, fd, msg, flags) : e->real->recvmsg(fd, msg, flags);
+    if (n >= 0 && s5_pass_expects(e) && msg)
+        came(e, msg);
+    return n >= 0 || ours ? n : -errno;
+}
+
+int s5_pass_recvmmsg(struct s5_engine *e, int fd, struct mmsghdr *msgs, unsigned n, int flags,
+                     struct timespec *timeout)
+{
+    bool ours = s5_registry_streams(&e->registry, fd);
+    int got = ours ? s5_recvmmsg(e, fd, msgs, n, flags, timeout)
+                   : e->real->recvmmsg(fd, msgs, n, flags, timeout);
+    for (int i = 0; s5_pass_expects(e) && i < got; i++)
+        came(e, &msgs[i].msg_hdr);
+    return got >= 0 || ours ? got : -errno;
+}
+
+int s5_pass_pidfd_getfd(struct s5_engine *e, int pidfd, int fd, unsigned flags)
+{
+    int got = e->real->pidfd_getfd(pidfd, fd, flags);
+    if (got < 0)
+        return -errno;
+    int saved = errno;
+    if (atomic_load(&e->tree) && !s5_engine_inside && s5_engine_owns_memory(e))
+        receive(e, got, NULL);
+    errno = saved;
+    return got;
+}

@@ -1,0 +1,58 @@
+/* What a process that receives a socket of ours must know about it, and how it takes it over. A socket gets
+ * into another process by an exec (life.c) or over a UNIX socket (fd/pass.c). */
+#ifndef S5_HANDOVER_H
+#define S5_HANDOVER_H
+
+#include "flight.h"
+
+#define S5_TREE_PASSED 1024
+
+/* A connected socket that goes through an exec: whom its program asked for. */
+struct s5_handover {
+    _Atomic uint64_t cookie; /* SO_COOKIE; 0: free; all ones: being written */
+    _Atomic uint32_t age;    /* handovers_at when it was handed over last */
+    struct s5_endpoint peer, local;
+};
+
+/* A socket that is passed over a UNIX socket (SCM_RIGHTS). See fd/passed.h. */
+struct s5_passed {
+    _Atomic uint32_t version; /* odd while it is written; changes with each writing */
+    uint32_t state;           /* enum s5_record_state of the sender's record */
+    _Atomic uint64_t cookie;  /* SO_COOKIE; 0: free */
+    int32_t error;            /* when FAILED or NAMED */
+    uint32_t server_index;    /* when FAILED or RELAYED */
+    uint16_t port;            /* when NAMED */
+    uint16_t family;          /* when RELAYED */
+    bool mixed;               /* when RELAYED */
+    struct s5_endpoint peer, local, relay; /* when READY, FAILED or RELAYED */
+    /* The internal descriptor that goes with it: a control connection or a mailbox. */
+    int32_t internal;         /* its number in the sender; -1: none */
+    uint64_t internal_cookie; /* its SO_COOKIE */
+    uint32_t process, pid;    /* of the process whose internal descriptor it is; PID 0: not known */
+    /* How often it was sent, received with that descriptor, and received without it. */
+    _Atomic uint32_t sent, taken, borrowed;
+};
+
+/* FD's negotiation, if it is in flight, to its end: 0 when it is over, whatever it came to; -EAGAIN: it is not, and
+ * NONBLOCK or UNTIL passed; -EINTR. The result stays with the socket (connect.c). */
+int s5_connect_finish(struct s5_engine *e, int fd, bool nonblock, uint64_t until);
+
+/* FD, the socket of COOKIE, is a connection to PEER. LOCAL: what getsockname() tells; len 0: what the kernel does. */
+void s5_life_adopt_connected(struct s5_engine *e, int fd, uint64_t cookie, const struct s5_endpoint *peer,
+                             const struct s5_endpoint *local);
+/* FD's negotiation is in flight in another process of the tree: it is this process's, too. False: it is not. */
+bool s5_life_join_flight(struct s5_engine *e, int fd, uint64_t cookie);
+
+struct s5_association;
+struct s5_handed_association;
+/* What another process must know of A (associate_exec.c). */
+void s5_associate_describe(const struct s5_association *a, struct s5_handed_association *ret);
+/* FD has the association that H describes. CONTROL: a copy of its control connection, this function's to keep or
+ * close; -1: there is none, and the association lives for as long as process OWNER. */
+bool s5_associate_receive(struct s5_engine *e, const struct s5_handed_association *h, int fd, uint64_t cookie,
+                          int control, uint32_t owner);
+
+/* FD is a listener at a server, MAILBOX a copy of its mailbox, this function's to keep or close (listener.c). */
+bool s5_listener_receive(struct s5_engine *e, int fd, uint64_t cookie, int mailbox);
+
+#endif
