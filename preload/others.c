@@ -1,6 +1,10 @@
-/* Hooks of the preload object alone: what the compiler makes of calls with _FORTIFY_SOURCE, and
- * io_uring. */
+/* Hooks of the preload object alone: what the compiler makes of calls with _FORTIFY_SOURCE, what
+ * libc writes by itself, and io_uring. */
 #include "hooks.h"
+#include <aio.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
 
 /* --- what _FORTIFY_SOURCE makes of reads: libc's own checks, behind our gate --- */
 
@@ -65,6 +69,106 @@ HOOK_AS(int, plain_ppoll_chk, "__ppoll_chk",
                                   : hook_plain_ppoll(fds, n, timeout, mask);
 }
 #endif
+
+/* --- what libc writes by itself --- */
+
+/* A datagram's header has to be in front of the text. */
+static int print_datagram(int fd, const char *format, va_list args)
+{
+    char *text;
+    int n = vasprintf(&text, format, args), r = n;
+    if (n < 0)
+        return n;
+    r = (int)DOOR(s5_write(ENGINE, fd, text, (size_t)n));
+    free(text);
+    return r;
+}
+
+/* 0: libc may write to FD; 1: it may not, and we do; -1 and errno. */
+static int before_print(int fd)
+{
+    if (!s5_gate_stream(fd))
+        return 0;
+    if (s5_io_is_relayed(ENGINE, fd))
+        return 1;
+    return (int)DOOR(s5_io_await(ENGINE, fd, false, POLLOUT));
+}
+
+static int print(int fd, int checked, const char *format, va_list args)
+{
+    static int (*real)(int, const char *, va_list);
+    static int (*real_checked)(int, int, const char *, va_list);
+    int how = before_print(fd);
+    if (how)
+        return how < 0 ? how : print_datagram(fd, format, args);
+    if (!real) {
+        real_checked = (int (*)(int, int, const char *, va_list))s5_real_find("__vdprintf_chk");
+        real = (int (*)(int, const char *, va_list))s5_real_find("vdprintf");
+    }
+    return checked < 0 ? real(fd, format, args) : real_checked(fd, checked, format, args);
+}
+
+#define PRINT(checked)                                                                             \
+    va_list args;                                                                                  \
+    va_start(args, format);                                                                        \
+    int n = print(fd, checked, format, args);                                                      \
+    va_end(args);                                                                                  \
+    return n;
+
+HOOK(int, vdprintf, (int fd, const char *format, va_list args))
+{
+    return print(fd, -1, format, args);
+}
+
+HOOK(int, __vdprintf_chk, (int fd, int checked, const char *format, va_list args))
+{
+    return print(fd, checked, format, args);
+}
+
+HOOK(int, dprintf, (int fd, const char *format, ...))
+{
+    PRINT(-1)
+}
+
+HOOK(int, __dprintf_chk, (int fd, int checked, const char *format, ...))
+{
+    PRINT(checked)
+}
+
+/* libc's threads read and write; what they are asked is not begun before the negotiation is over. */
+#define ASYNCHRONOUS(name, type)                                                                   \
+    HOOK(int, name, (struct type * what))                                                          \
+    {                                                                                              \
+        static int (*real)(struct type *);                                                         \
+        if (s5_gate_stream(what->aio_fildes) &&                                                    \
+            DOOR(s5_io_await(ENGINE, what->aio_fildes, false, 0)) < 0)                                \
+            return -1;                                                                             \
+        if (!real)                                                                                 \
+            real = (int (*)(struct type *))s5_real_find(#name);                                    \
+        return real(what);                                                                         \
+    }
+
+ASYNCHRONOUS(aio_read, aiocb)
+ASYNCHRONOUS(aio_read64, aiocb64)
+ASYNCHRONOUS(aio_write, aiocb)
+ASYNCHRONOUS(aio_write64, aiocb64)
+
+#define LIST(name, type)                                                                           \
+    HOOK(int, name, (int mode, struct type *const list[], int n, struct sigevent *event))          \
+    {                                                                                              \
+        static int (*real)(int, struct type *const[], int, struct sigevent *);                     \
+        for (int i = 0; i < n; i++)                                                                \
+            if (list[i] && list[i]->aio_lio_opcode != LIO_NOP &&                                   \
+                s5_gate_stream(list[i]->aio_fildes) &&                                             \
+                DOOR(s5_io_await(ENGINE, list[i]->aio_fildes, false, 0)) < 0)                         \
+                return -1;                                                                         \
+        if (!real)                                                                                 \
+            real = (int (*)(int, struct type *const[], int, struct sigevent *))s5_real_find(#name); \
+        return real(mode, list, n, event);                                                         \
+    }
+
+LIST(lio_listio, aiocb)
+LIST(lio_listio64, aiocb64)
 
 /* --- io_uring would connect where nobody sees it; programs that use it know how to do without ---
  */

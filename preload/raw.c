@@ -10,6 +10,7 @@
 #include <sys/pidfd.h>
 #endif
 #include <spawn.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -79,6 +80,12 @@ static bool socket_call(long number, const struct arguments *v, long *ret)
     }
 }
 
+static int64_t vector_offset(const struct arguments *v)
+{
+    return sizeof(long) == 8 ? (int64_t)v->a[3]
+                             : (int64_t)((uint64_t)(uint32_t)v->a[4] << 32 | (uint32_t)v->a[3]);
+}
+
 /* The same for what carries octets. */
 static bool octets_call(long number, const struct arguments *v, long *ret)
 {
@@ -130,6 +137,15 @@ static bool octets_call(long number, const struct arguments *v, long *ret)
         return true;
     case SYS_write:
         *ret = write(INT(0), PTR(1), (size_t)v->a[2]);
+        return true;
+    case SYS_splice:
+        *ret = splice(INT(0), PTR(1), INT(2), PTR(3), (size_t)v->a[4], (unsigned)v->a[5]);
+        return true;
+    case SYS_preadv2: /* the offset is in two words, of which 64-bit machines need the first */
+        *ret = preadv2(INT(0), PTR(1), INT(2), (off_t)vector_offset(v), INT(5));
+        return true;
+    case SYS_pwritev2:
+        *ret = pwritev2(INT(0), PTR(1), INT(2), (off_t)vector_offset(v), INT(5));
         return true;
     case SYS_sendfile:
         *ret = NARROW(sendfile)(INT(0), INT(1), PTR(2), (size_t)v->a[3]);

@@ -30,6 +30,8 @@ ALIAS(__read, read)
 ALIAS(__close, close)
 ALIAS(__dup2, dup2)
 ALIAS(sendfile64, sendfile)
+ALIAS(preadv64v2, preadv2)
+ALIAS(pwritev64v2, pwritev2)
 #if S5_TIME32
 ALIAS(__sendmsg64, sendmsg)
 ALIAS(__sendmmsg64, sendmmsg)

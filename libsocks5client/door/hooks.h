@@ -10,6 +10,7 @@
 #ifndef S5_HOOKS_H
 #define S5_HOOKS_H
 
+#include "io.h"
 #include "octets.h"
 #include "pass.h"
 #include "real.h"
@@ -68,6 +69,13 @@
 #define OURS_send(fd, buf, n, flags)  DOOR(s5_send(ENGINE, fd, buf, n, flags))
 #define GATE_sendfile(fd, in, at, n)  s5_gate_stream(fd)
 #define OURS_sendfile(fd, in, at, n)  DOOR(s5_sendfile(ENGINE, fd, in, at, n))
+#define GATE_splice(in, in_at, out, out_at, n, flags) (s5_gate_stream(in) || s5_gate_stream(out))
+#define OURS_splice(in, in_at, out, out_at, n, flags)                                              \
+    DOOR(s5_splice(ENGINE, in, in_at, out, out_at, n, flags))
+#define GATE_preadv2(fd, iov, n, at, flags)  s5_gate_stream(fd)
+#define OURS_preadv2(fd, iov, n, at, flags)  DOOR(s5_preadv2(ENGINE, fd, iov, n, at, flags))
+#define GATE_pwritev2(fd, iov, n, at, flags) s5_gate_stream(fd)
+#define OURS_pwritev2(fd, iov, n, at, flags) DOOR(s5_pwritev2(ENGINE, fd, iov, n, at, flags))
 #define GATE_recvfrom(fd, buf, n, flags, addr, len) s5_gate_stream(fd)
 #define OURS_recvfrom(fd, buf, n, flags, addr, len)                                                \
     DOOR(s5_recvfrom(ENGINE, fd, buf, n, flags, addr, len))

@@ -98,6 +98,22 @@ HOOK_AS(ssize_t, plain_sendfile, "sendfile", (int fd, int in, int32_t *at, size_
     return real(fd, in, at, n);
 }
 
+#define VECTORS(name)                                                                              \
+    WIDE(ssize_t, name, (int, const struct iovec *, int, off_t, int));                             \
+    HOOK_AS(ssize_t, plain_##name, #name,                                                          \
+            (int fd, const struct iovec *iov, int n, int32_t at, int flags))                       \
+    {                                                                                              \
+        static ssize_t (*real)(int, const struct iovec *, int, int32_t, int);                      \
+        if (s5_gate_stream(fd))                                                                    \
+            return wide_##name(fd, iov, n, at, flags);                                             \
+        if (!real)                                                                                 \
+            real = (ssize_t(*)(int, const struct iovec *, int, int32_t, int))s5_real_find(#name);  \
+        return real(fd, iov, n, at, flags);                                                        \
+    }
+
+VECTORS(preadv2)
+VECTORS(pwritev2)
+
 /* --- the same types in both widths; libc's functions differ in what they make of time stamps and
  * of locks --- */
 

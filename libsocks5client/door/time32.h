@@ -34,6 +34,8 @@ _Static_assert(sizeof(time_t) == 8 && sizeof(((struct timespec *)0)->tv_sec) == 
 #define S5_WIDE_epoll_pwait2 ~, "__epoll_pwait2_time64"
 #define S5_WIDE_recvmmsg     ~, "__recvmmsg64"
 #define S5_WIDE_sendfile     ~, "sendfile64"
+#define S5_WIDE_preadv2      ~, "preadv64v2"
+#define S5_WIDE_pwritev2     ~, "pwritev64v2"
 #define S5_WIDE_timerfd_settime ~, "__timerfd_settime64"
 
 #include <poll.h>
@@ -73,6 +75,8 @@ S5_TIME32_HOOK(int, pselect,
 S5_TIME32_HOOK(int, recvmmsg,
                (int fd, struct mmsghdr *msgs, unsigned n, int flags,
                 struct s5_timespec32 *timeout));
+S5_TIME32_HOOK(ssize_t, preadv2, (int fd, const struct iovec *iov, int n, int32_t at, int flags));
+S5_TIME32_HOOK(ssize_t, pwritev2, (int fd, const struct iovec *iov, int n, int32_t at, int flags));
 S5_TIME32_HOOK(ssize_t, recvmsg, (int fd, struct msghdr *msg, int flags));
 S5_TIME32_HOOK(ssize_t, sendfile, (int fd, int in, int32_t *at, size_t n));
 #endif

@@ -294,8 +294,11 @@ static int fly(struct s5_engine *e, int fd, struct s5_flight *f)
             s5_epoll_borrow_slot(e, fd, slot);
         if (__builtin_expect(s5_registry_has_dups(&e->registry), 0))
             find_duplicates(e, fd);
+        atomic_store_explicit(&f->unattended, nonblock || !S5_SINGLE_THREADED, memory_order_relaxed);
         r = dial(e, record, f, fd, held, nonblock);
         atomic_store_explicit(&f->driver, 0, memory_order_relaxed); /* where a signal ended the call */
+        if (r == -EINPROGRESS || r == -EINTR)
+            atomic_store_explicit(&f->unattended, true, memory_order_relaxed);
     }
     let_go_of_socket(e, fd, held);
     return r;

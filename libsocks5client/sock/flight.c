@@ -18,6 +18,7 @@
 #include "rcvlowat.h"
 #include "reply.h"
 #include "standing.h"
+#include "written.h"
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -80,6 +81,7 @@ static inline __attribute__((always_inline)) int begin(struct s5_engine *e, stru
     atomic_store_explicit(&f->sent, 0, memory_order_relaxed);
     f->error = f->rcvlowat = 0;
     f->again = f->probing = f->keeps_port = false;
+    atomic_store_explicit(&f->unattended, false, memory_order_relaxed);
     f->server_index = (uint32_t)(server - e->policy->servers);
     f->standing = e->standings[f->server_index];
     bool pipeline = server->pipeline == S5_PIPELINE_ON;
@@ -160,6 +162,7 @@ static void set_limit(struct s5_engine *e, struct s5_flight *f, int fd, struct l
 int s5_flight_dial(struct s5_engine *e, struct s5_flight *f, int fd, bool nonblock)
 {
     struct limit limit = {{0, 0}, false, false};
+    f->written = f->pieces = 0;
     if (f->server.any.sa_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&f->server.v6.sin6_addr)) {
         int off = 0; /* fails on a bound socket: then connect() says what is wrong */
         e->real->setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
@@ -220,6 +223,8 @@ static void dissolve_for_now(struct s5_engine *e, struct s5_flight *f, int fd)
 static enum s5_turn start_anew(struct s5_engine *e, struct s5_flight *f, int fd)
 {
     int flags = e->real->fcntl(fd, F_GETFL, 0);
+    if (s5_written_spoilt(e, f, fd, true)) /* the program's octets would be lost */
+        return s5_flight_fail(e, f, fd, -ECONNABORTED);
     dissolve_for_now(e, f, fd);
     f->probing = false;
     f->again = true;
@@ -254,7 +259,7 @@ static enum s5_turn broken(struct s5_engine *e, struct s5_flight *f, int fd, int
 {
     if (doubtful(f, error, end))
         return start_anew(e, f, fd);
-    return s5_flight_fail(e, f, fd, error);
+    return s5_written_fail(e, f, fd, error);
 }
 
 static enum s5_standing_value standing_of(struct s5_engine *e, const struct s5_flight *f)
@@ -267,6 +272,8 @@ static enum s5_turn succeeded(struct s5_engine *e, struct s5_flight *f, int fd)
     struct s5_tree *tree = atomic_load(&e->tree);
     if (__builtin_expect(f->rcvlowat, 0))
         s5_rcvlowat_restore(e, f, fd);
+    if (f->pieces > 1 && s5_written_spoilt(e, f, fd, false))
+        return s5_flight_fail(e, f, fd, -ECONNABORTED);
     if (f->session.auth_odd)
         s5_log(&e->log, S5_LOG_DEBUG,
                "server \"%s\" answers a password with version 5, not 1 (RFC 1929)",
@@ -315,6 +322,8 @@ static enum s5_turn write_out(struct s5_engine *e, struct s5_flight *f, int fd)
     s5_session_sent(&f->session, (size_t)n);
     if (delay)
         s5_deadline_forgive(e, f, delay, now);
+    f->written += (uint32_t)n;
+    f->pieces++;
     if ((size_t)n == left)
         all_written(e, f, fd, now);
     return S5_TURN_MOVED;
@@ -436,7 +445,7 @@ static enum s5_turn turn_locked(struct s5_engine *e, struct s5_flight *f, int fd
         return turn;
     uint64_t now = s5_clock_now();
     if (now >= f->deadline)
-        return s5_flight_fail(e, f, fd, -ETIMEDOUT);
+        return s5_written_fail(e, f, fd, -ETIMEDOUT);
     if (!f->probing || now < f->probe_until)
         return S5_TURN_WAIT;
     /* Another connection may have shown meanwhile that the server is only slow. */

@@ -1,8 +1,7 @@
 /* One negotiation in flight: a session, the socket it runs over, its deadlines.
  *
- * It lives in the memory the process tree shares, since a fork or an exec while connecting leaves
- * several processes with the same open file description; whoever holds its lock may carry it on
- * by one turn that never blocks. */
+ * It lives in the memory the process tree shares, since a fork or an exec while connecting leaves several processes
+ * with the same open file description; whoever holds its lock may carry it on by one turn that never blocks. */
 #ifndef S5_FLIGHT_H
 #define S5_FLIGHT_H
 
@@ -60,13 +59,14 @@ struct s5_flight {
     _Atomic uint32_t knocked;    /* an event came during a turn: who takes it has to look again */
     _Atomic uint64_t wake;       /* ns; when a turn is due at the latest, whatever the socket does */
     _Atomic short wants;         /* POLLIN or POLLOUT: what the next turn waits for */
-    _Atomic uint32_t driver;     /* number of the process in which a blocking call carries it to its
-                                  * end; 0: none, the calls that wait do */
+    _Atomic uint32_t driver;     /* number of the process in which a blocking call carries it to its end; 0: none, the calls that wait do */
     _Atomic uint32_t next_free;  /* index + 1 in the free list */
     int32_t error;               /* negative errno, when FAILED; 0: SO_ERROR has it */
     int32_t rcvlowat;            /* the program's SO_RCVLOWAT while the socket's is 1; 0: it is as it was */
     bool probing;                /* pipelined to a server of unknown standing: may start anew */
     bool again;                  /* started anew, step by step */
+    uint32_t written, pieces;    /* octets of the negotiation in this connection to the server; in how many writes */
+    _Atomic bool unattended;     /* the program runs meanwhile, and may write where no hook sees it */
     bool keeps_port;             /* bind() had the kernel choose a port: another try has it too */
     uint8_t command;             /* enum s5_command: CONNECT or BIND */
     uint64_t cookie;             /* SO_COOKIE of the socket */

@@ -21,7 +21,7 @@ def play(function):
 
 
 def probe(w, script, pipeline="off", how="", host=bed.TARGET4, extra="", name="probe", seconds=25,
-          timeout=2, n=None):
+          timeout=2, n=None, extra_words=()):
     """What the probe says of its connection through a server that plays SCRIPT. Nothing is
     remembered of the server from another one, unless both have the same N."""
     w.hostile.play(play(script))
@@ -32,7 +32,7 @@ def probe(w, script, pipeline="off", how="", host=bed.TARGET4, extra="", name="p
                    % (bed.PROXY4, s.HOSTILE, pipeline, timeout, extra))
     os.chmod(conf, 0o600)
     env = dict(w.env, XDG_CACHE_HOME="%s/cache-%s" % (w.scratch, n))
-    command = [w.app(name), host, str(s.ECHO)] + ([how] if how else [])
+    command = [w.app(name), host, str(s.ECHO)] + ([how] if how else []) + list(extra_words)
     return w.configured(conf, command, env, seconds)
 
 

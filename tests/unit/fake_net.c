@@ -6,9 +6,11 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/time.h>
 #include <sys/timerfd.h>
 
@@ -650,15 +652,19 @@ static int tell_int(int from, void *value, socklen_t *len)
 static int fake_getsockopt(int fd, int level, int name, void *value, socklen_t *len)
 {
     struct sock *s = of(fd);
-    struct tcp_info info = {.tcpi_rtt = STEP / 1000};
+    struct {
+        struct tcp_info info; /* as long as the kernel's, as far as it is looked at */
+        uint64_t rates[2], acked;
+    } whole = {.info = {.tcpi_rtt = STEP / 1000}};
     if (!s)
         return fails(EBADF);
     if (s->kind == EPOLL || s->kind == TIMER)
         return fails(ENOTSOCK);
     if (level == IPPROTO_TCP && name == TCP_INFO) {
-        info.tcpi_state = (uint8_t)s->state;
-        info.tcpi_last_ack_recv = (uint32_t)((fake_net.now - s->heard) / 1000000);
-        return tell(&info, sizeof info, value, len);
+        whole.info.tcpi_state = (uint8_t)s->state;
+        whole.info.tcpi_last_ack_recv = (uint32_t)((fake_net.now - s->heard) / 1000000);
+        whole.acked = 1 + s->written;
+        return tell(&whole, sizeof whole, value, len);
     }
     if (level == IPPROTO_IPV6)
         return tell_int(s->v6only, value, len);
@@ -1124,6 +1130,16 @@ static ssize_t fake_read(int fd, void *buf, size_t n)
     return fake_recv(fd, buf, n, 0);
 }
 
+static int fake_ioctl(int fd, unsigned long request, void *arg)
+{
+    struct sock *s = of(fd);
+    int none = 0;
+    if (!s || request != SIOCOUTQ)
+        return fails(s ? ENOTTY : EBADF);
+    memcpy(arg, &none, sizeof none); /* the server acknowledges at once */
+    return 0;
+}
+
 /* --- timers --- */
 
 static int fake_timerfd_create(int clock, int flags)
@@ -1168,6 +1184,7 @@ const struct s5_calls fake_calls = {
     .epoll_wait = fake_epoll_wait,
     .epoll_pwait = fake_epoll_pwait,
     .epoll_pwait2 = fake_epoll_pwait2,
+    .ioctl = fake_ioctl,
     .close = table_close,
     .fcntl = table_fcntl,
     .socket = table_socket,

@@ -108,6 +108,11 @@ ssize_t Rreadv(int fd, const struct iovec *iov, int n);
 ssize_t Rwrite(int fd, const void *buf, size_t n);
 ssize_t Rwritev(int fd, const struct iovec *iov, int n);
 ssize_t Rsendfile(int fd, int in, off_t *at, size_t n) SOCKS5CLIENT_OFF64("Rsendfile64");
+ssize_t Rsplice(int in, __off64_t *in_at, int out, __off64_t *out_at, size_t n, unsigned flags);
+ssize_t Rpreadv2(int fd, const struct iovec *iov, int n, off_t at, int flags)
+    SOCKS5CLIENT_OFF64("Rpreadv64v2");
+ssize_t Rpwritev2(int fd, const struct iovec *iov, int n, off_t at, int flags)
+    SOCKS5CLIENT_OFF64("Rpwritev64v2");
 int Rioctl(int fd, unsigned long request, ...);
 
 /* --- readiness: a socket is ready when what was asked of the server is --- */
@@ -210,6 +215,9 @@ __attribute__((constructor, unused)) static void socks5client_begin(void)
 #define write            Rwrite
 #define writev           Rwritev
 #define sendfile         Rsendfile
+#define splice           Rsplice
+#define preadv2          Rpreadv2
+#define pwritev2         Rpwritev2
 #define ioctl            Rioctl
 #define poll             Rpoll
 #define ppoll            Rppoll

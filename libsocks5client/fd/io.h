@@ -1,0 +1,16 @@
+/* Further calls that read and write, on a socket that may be ours: as read() and write() are (octets.h). */
+#ifndef S5_IO_H
+#define S5_IO_H
+
+#include "engine.h"
+
+ssize_t s5_splice(struct s5_engine *e, int in, off_t *in_at, int out, off_t *out_at, size_t n, unsigned flags);
+ssize_t s5_preadv2(struct s5_engine *e, int fd, const struct iovec *iov, int n, off_t at, int flags);
+ssize_t s5_pwritev2(struct s5_engine *e, int fd, const struct iovec *iov, int n, off_t at, int flags);
+
+/* Before libc itself reads (POLLIN) or writes (POLLOUT) FD: 0, or -errno. A socket whose datagrams have a header:
+ * -EINVAL. EVENTS 0: nothing is waited for but FD's own negotiation. */
+int s5_io_await(struct s5_engine *e, int fd, bool nonblock, short events);
+bool s5_io_is_relayed(struct s5_engine *e, int fd);
+
+#endif

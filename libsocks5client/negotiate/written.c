@@ -1,0 +1,53 @@
+/* Octets that get into a negotiation where no hook sees it: by a system call that the program makes by itself, or by a
+ * stream of stdio, which libc writes. Nothing keeps a program from writing to a connected socket.
+ *
+ * The kernel counts the octets that the server has acknowledged. A server that answers a message has acknowledged
+ * everything before it, so a negotiation of several messages has none of the program's octets in it if the sum is right
+ * when the last reply is there. One message that was written whole has nothing in between, and needs no look: octets in
+ * front of it are no SOCKS5, which makes the negotiation fail, and octets behind it are the connection's. Where a
+ * negotiation fails, octets that are still to be sent count as well, since the program may be the cause, and since
+ * another try would lose them. */
+#include "written.h"
+#include <assert.h>
+#include <errno.h>
+#include <linux/sockios.h>
+#include <netinet/tcp.h>
+#include <stddef.h>
+#include <sys/ioctl.h>
+
+/* The kernel's struct tcp_info is longer than libc's. Kernels before Linux 4.1 have a shorter one. */
+struct counted {
+    struct tcp_info info;
+    uint64_t rates[2];
+    uint64_t acked; /* octets, and one for the SYN */
+};
+static_assert(offsetof(struct counted, acked) == 120, "as the kernel has it");
+
+bool s5_written_spoilt(struct s5_engine *e, const struct s5_flight *f, int fd, bool waiting)
+{
+    struct counted c;
+    int queued = 0, saved = errno;
+    socklen_t len = sizeof c;
+    if (!atomic_load_explicit(&f->unattended, memory_order_relaxed))
+        return false;
+    bool told = e->real->getsockopt(fd, IPPROTO_TCP, TCP_INFO, &c, &len) == 0 && len >= sizeof c && c.acked;
+    if (told && waiting && e->real->ioctl(fd, SIOCOUTQ, &queued) != 0)
+        queued = 0;
+    errno = saved;
+    if (!told)
+        return false;
+    bool open = c.info.tcpi_state == TCP_ESTABLISHED || c.info.tcpi_state == TCP_CLOSE_WAIT;
+    uint64_t all = c.acked - 1 + (queued > 0 ? (unsigned)queued : 0), fin = !open; /* counts as an octet */
+    if (all <= f->written + fin)
+        return false;
+    s5_log(&e->log, S5_LOG_ERROR,
+           "connection aborted: octets of the program got into the negotiation with server \"%s\", by a way that is "
+           "not intercepted",
+           s5_policy_text(e->policy, e->policy->servers[f->server_index].name));
+    return true;
+}
+
+enum s5_turn s5_written_fail(struct s5_engine *e, struct s5_flight *f, int fd, int error)
+{
+    return s5_flight_fail(e, f, fd, s5_written_spoilt(e, f, fd, true) ? -ECONNABORTED : error);
+}
