@@ -36,6 +36,13 @@ bool s5_rebind_pending(struct s5_engine *e, const struct s5_listener *l)
     return s5_registry_flying(&e->registry) && record_of(e, l, S5_RECORD_FLYING);
 }
 
+void s5_rebind_step(struct s5_engine *e, const struct s5_listener *l)
+{
+    struct s5_record *record = s5_registry_flying(&e->registry) ? record_of(e, l, S5_RECORD_FLYING) : NULL;
+    if (record)
+        s5_connect_turn(e, record, 0);
+}
+
 void s5_rebind_drop(struct s5_engine *e, const struct s5_listener *l)
 {
     struct s5_record *record;

@@ -23,6 +23,8 @@ void s5_rebind_settle(struct s5_engine *e, struct s5_record *record, const struc
 
 /* Whether this process has begun one for L that is in flight. */
 bool s5_rebind_pending(struct s5_engine *e, const struct s5_listener *l);
+/* One step for it: a program that tries accept() now and then waits in no call. Not under the listener's lock. */
+void s5_rebind_step(struct s5_engine *e, const struct s5_listener *l);
 /* Waits until the LISTENING record has its next BIND, or a signal came. */
 void s5_rebind_await(struct s5_engine *e, struct s5_record *record);
 /* Gives up the one that this process has begun for L, if any. */

@@ -118,6 +118,7 @@ static int attempt(struct s5_engine *e, struct s5_record *record, int fd, int fl
     if (!s5_record_hold(record)) /* whose next BIND takes its time */
         return -EBADF;
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
+    s5_rebind_step(e, l);
     if (s5_listener_try(e, l)) {
         r = look(e, record, l, fd, flags, ret);
         s5_listener_unlock(l);

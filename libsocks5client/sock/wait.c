@@ -14,7 +14,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#define ON_STACK 256
+#define ON_STACK 128
 
 static void refresh(struct s5_engine *e, struct s5_record *record)
 {

@@ -85,9 +85,10 @@ for NAME in STALLING:
         w.hostile.play(nobody_answers)
         covered(w, door, s.HOSTILE, "", name, bed.TARGET4, 80)
         assert w.hostile.connections, "the server saw nobody"
+        # Nothing but negotiations: in one flight, or the greeting of the second try.
         octets = b"".join(w.hostile.flights)
-        assert octets and len(octets) % len(GREETING_AND_REQUEST) == 0 and not octets.replace(
-            GREETING_AND_REQUEST, b""), octets
+        rest = octets.replace(GREETING_AND_REQUEST, b"")
+        assert octets and not rest.replace(GREETING_AND_REQUEST[:3], b""), octets
     for DOOR in ("socksify", "preload"):
         test("%s with a server that says nothing, %s" % (NAME, DOOR))(
             lambda w, d=DOOR, n=NAME, f=stalled: f(w, d, n))
