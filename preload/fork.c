@@ -10,7 +10,7 @@
 
 HOOK(pid_t, fork, (void))
 {
-    static pid_t (*real)(void);
+    static pid_t (*_Atomic real)(void);
     if (!real)
         real = (pid_t(*)(void))s5_real_find("fork");
     s5_begin_fork_watched = true;
@@ -39,7 +39,7 @@ void s5_fork_after(long ret)
 
 HOOK(pid_t, _Fork, (void))
 {
-    static pid_t (*real)(void);
+    static pid_t (*_Atomic real)(void);
     if (!real)
         real = (pid_t(*)(void))s5_real_find("_Fork");
     s5_fork_before();

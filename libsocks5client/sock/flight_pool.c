@@ -12,6 +12,10 @@
 
 static inline struct s5_flight *claim(struct s5_engine *e, struct s5_flight *f, uint32_t count)
 {
+    /* What threads of this process did to it, they did before they gave the lock and their references back. That is
+     * seen here also where it was another process that put it on the list. */
+    (void)atomic_load_explicit(&f->lock, memory_order_acquire);
+    (void)atomic_load_explicit(&f->references.by[0], memory_order_acquire);
     f->deadline = S5_CLOCK_NEVER / 2; /* not reclaimed before s5_flight_begin sets its own */
     atomic_store_explicit(&f->lock, 0, memory_order_relaxed);
     atomic_store_explicit(&f->missed, 0, memory_order_relaxed);
