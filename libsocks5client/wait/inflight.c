@@ -147,11 +147,11 @@ static int add_all(struct s5_engine *e, struct s5_pollset *set, int ep, uint64_t
 static bool step(struct s5_engine *e, int fd, short events)
 {
     struct s5_record *record = s5_registry_find(&e->registry, fd);
-    if (!record || atomic_load(&record->state) != S5_RECORD_FLYING)
-        return false;
-    if (s5_connect_stale(e, fd))
-        return true;
-    return s5_connect_turn(e, record, events) >= S5_TURN_OVER;
+    if (!record || atomic_load(&record->state) != S5_RECORD_FLYING || !s5_record_hold(record))
+        return false; /* another thread ended it, or closes it */
+    bool stale = s5_connect_stale(e, fd);
+    s5_connect_let_go(e, record);
+    return stale || s5_connect_turn(e, record, events) >= S5_TURN_OVER;
 }
 
 static int count(const struct pollfd *fds, nfds_t n)
