@@ -124,7 +124,9 @@ void s5_begin_forked(void)
 {
     _Atomic int *mark = atomic_load(&s5_begin_mark);
     int none = 0;
-    if (mark != &begun && !atomic_compare_exchange_strong(mark, &none, 1))
+    /* Where the kernel says that it clears the page and does not (qemu-user), the process ID tells. */
+    if (mark != &begun && !atomic_compare_exchange_strong(mark, &none, 1) &&
+        (none != 2 || s5_engine_owns_memory(&s5_begin_engine)))
         return;
     int saved = errno;
     s5_engine_fork_child(&s5_begin_engine);
