@@ -50,7 +50,7 @@ void s5_rebind_drop(struct s5_engine *e, const struct s5_listener *l)
         int fd = atomic_load(&record->fd);
         if (fd < 0 || s5_registry_find(&e->registry, fd) != record)
             return; /* another thread is at it */
-        s5_connect_forget(e, fd);
+        s5_connect_forget_record(e, record, fd);
         e->real->close(fd);
     }
 }

@@ -67,21 +67,27 @@ static int wait_turn(struct s5_engine *e, struct s5_flight *f, int fd, uint64_t 
     return n < 0 ? n : p.revents;
 }
 
+/* The record may be forgotten, or another connection's by now, so the error is the flight's. */
+static __attribute__((noinline, cold)) int failure(struct s5_engine *e, struct s5_record *record, struct s5_flight *f,
+                                                   int fd, int held)
+{
+    int error = s5_connect_fetch_error(e, f->server_index, held, f->error);
+    if (s5_record_hold(record)) {
+        if (record->cookie == f->cookie)
+            s5_connect_forget_record(e, record, fd);
+        s5_connect_let_go(e, record);
+    }
+    return error;
+}
+
 /* What F, which is over, came to, for a call whose descriptor FD may be closed or another socket's by
  * now; HELD is its socket. */
 static inline __attribute__((always_inline)) int outcome(struct s5_engine *e, struct s5_record *record, struct s5_flight *f, int fd, int held)
 {
-    int error = 0;
-    socklen_t len = sizeof error;
     s5_connect_settle(e, record);
-    if (atomic_load(&f->phase) == S5_FLIGHT_READY)
+    if (__builtin_expect(atomic_load(&f->phase) == S5_FLIGHT_READY, 1))
         return 0;
-    if (s5_registry_find(&e->registry, fd) == record && record->cookie == f->cookie)
-        return s5_connect_outcome(e, record, fd);
-    e->real->getsockopt(held, SOL_SOCKET, SO_ERROR, &error, &len); /* is told, and gone */
-    if (f->error)
-        return f->error;
-    return error ? -error : -ECONNABORTED;
+    return failure(e, record, f, fd, held);
 }
 
 /* F, RECORD's flight, to its end, beginning with EVENTS: 0 or its error; -EINPROGRESS when UNTIL
@@ -105,7 +111,7 @@ static inline __attribute__((always_inline)) int drive(struct s5_engine *e, stru
     }
 }
 
-/* The same for a call that finds RECORD in flight. */
+/* The same for a call that finds RECORD in flight; 1: it is not ours any more. */
 static __attribute__((noinline, cold)) int join(struct s5_engine *e, struct s5_record *record, int fd)
 {
     struct s5_flight *f = s5_connect_pinned(e, record);
@@ -193,7 +199,7 @@ static __attribute__((noinline, cold)) void find_duplicates(struct s5_engine *e,
     for (int other; (other = s5_registry_next_dup(&e->registry, fd, &at)) >= 0;)
         if (!s5_connect_record(e, other) && s5_connect_same(e, record, other) &&
             s5_registry_share(&e->registry, other, record) == 0)
-            s5_epoll_borrow(e, other);
+            s5_epoll_update(e, other);
     s5_connect_let_go(e, record);
 }
 
@@ -291,7 +297,7 @@ static int fly(struct s5_engine *e, int fd, struct s5_flight *f)
         uint32_t bound = slot ? atomic_load_explicit(&slot->bound, memory_order_relaxed) : 0;
         f->keeps_port = bound && bound == (uint32_t)f->cookie;
         if (s5_registry_watched(slot))
-            s5_epoll_borrow_slot(e, fd, slot);
+            s5_epoll_update_slot(e, fd, slot);
         if (__builtin_expect(s5_registry_has_dups(&e->registry), 0))
             find_duplicates(e, fd);
         atomic_store_explicit(&f->unattended, nonblock || !S5_SINGLE_THREADED, memory_order_relaxed);
@@ -476,10 +482,10 @@ static int pending(struct s5_engine *e, int fd)
     struct s5_record *record = s5_registry_find(&e->registry, fd);
     if (!record || atomic_load(&record->state) != S5_RECORD_FAILED)
         return 0;
-    if (s5_connect_same(e, record, fd))
-        return s5_connect_outcome(e, record, fd);
-    s5_connect_forget(e, fd); /* closed and reused where no hook saw it */
-    return 0;
+    if (s5_connect_stale(e, fd))
+        return 0;
+    int r = s5_connect_outcome(e, record, fd);
+    return r < 0 ? r : 0;
 }
 
 int s5_connect_await(struct s5_engine *e, int fd, int flags, short events)
@@ -495,5 +501,5 @@ int s5_connect_await(struct s5_engine *e, int fd, int flags, short events)
     if (nonblock || nonblocking(e, fd))
         return s5_connect_turn(e, record, 0) >= S5_TURN_OVER ? pending(e, fd) : -EAGAIN;
     int r = join(e, record, fd);
-    return r == -EINPROGRESS ? -EAGAIN : r;
+    return r == -EINPROGRESS ? -EAGAIN : r < 0 ? r : 0;
 }

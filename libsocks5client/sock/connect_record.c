@@ -29,7 +29,7 @@ struct s5_flight *s5_connect_pinned(struct s5_engine *e, const struct s5_record 
 static void give_back(void *user, int fd, struct s5_slot *slot)
 {
     (void)slot;
-    s5_epoll_give_back(user, fd);
+    s5_epoll_update(user, fd);
 }
 
 /* Of one that has one name, beside our hold on it, or of one whose names come and go. */
@@ -42,7 +42,7 @@ static inline void give_back_all(struct s5_engine *e, struct s5_record *record)
                          0))
         s5_registry_each(&e->registry, record, give_back, e);
     else if (s5_registry_watched(slot))
-        s5_epoll_give_back_slot(e, fd, slot);
+        s5_epoll_update_slot(e, fd, slot);
 }
 
 /* A connection to the bridge says the name it would have, were it one to the server that was meant. */
@@ -141,15 +141,20 @@ __attribute__((noinline, cold)) void s5_connect_let_go(struct s5_engine *e, stru
         dispose(e, record);
 }
 
-__attribute__((noinline, cold)) struct s5_record *s5_connect_hold(struct s5_engine *e, int fd)
+/* RECORD, held where FD names it still; else NULL. */
+static struct s5_record *hold_named(struct s5_engine *e, struct s5_record *record, int fd)
 {
-    struct s5_record *record = s5_connect_record(e, fd);
     if (!record || !s5_record_hold(record))
         return NULL;
     if (s5_registry_find(&e->registry, fd) == record)
         return record;
     s5_connect_let_go(e, record); /* it was closed meanwhile, and may be another's */
     return NULL;
+}
+
+__attribute__((noinline, cold)) struct s5_record *s5_connect_hold(struct s5_engine *e, int fd)
+{
+    return hold_named(e, s5_connect_record(e, fd), fd);
 }
 
 void s5_connect_settle(struct s5_engine *e, struct s5_record *record)
@@ -198,14 +203,29 @@ bool s5_connect_same(struct s5_engine *e, const struct s5_record *record, int fd
            (!cookie && is_socket(e, fd));
 }
 
+/* FD, which stood for RECORD, is not F's socket. Whether it was closed where no hook saw it, and is forgotten:
+ * another thread may have closed it and left RECORD another name, or made RECORD another connection's. */
+static __attribute__((noinline, cold)) bool is_lost(struct s5_engine *e, struct s5_record *record,
+                                                    const struct s5_flight *f, int fd)
+{
+    if (!s5_record_hold(record))
+        return true;
+    bool lost = atomic_load(&record->flight) != f || atomic_load(&record->fd) == fd;
+    if (atomic_load(&record->flight) == f && lost)
+        s5_connect_forget_record(e, record, fd);
+    s5_connect_let_go(e, record);
+    return lost;
+}
+
+/* F is held. */
 static enum s5_turn turn(struct s5_engine *e, struct s5_record *record, struct s5_flight *f,
                          short events)
 {
     int fd = atomic_load(&record->fd);
-    if (atomic_load(&f->phase) == S5_FLIGHT_DIALING && !s5_connect_same(e, record, fd)) {
-        if (s5_registry_find(&e->registry, fd) == record) /* closed where no hook saw it */
-            s5_connect_forget(e, fd);
-        return S5_TURN_GONE;
+    while (atomic_load(&f->phase) == S5_FLIGHT_DIALING && !s5_connect_same(e, record, fd)) {
+        if (is_lost(e, record, f, fd))
+            return S5_TURN_GONE;
+        fd = atomic_load(&record->fd);
     }
     enum s5_turn turn = s5_flight_turn(e, f, record, -1, events);
     if (turn == S5_TURN_OVER)
@@ -237,8 +257,8 @@ struct s5_record *s5_connect_known(struct s5_engine *e, int fd, uint64_t *ret_co
         return record;
     }
     if (atomic_load(&record->state) != S5_RECORD_READY)
-        s5_connect_forget(e, fd);
-    else if ((record = s5_registry_drop(&e->registry, fd))) /* as often as one is closed */
+        s5_connect_forget_record(e, record, fd);
+    else if (s5_registry_drop_doubted(&e->registry, fd, record)) /* as often as one is closed */
         s5_registry_free(&e->registry, record);
     if (s5_registry_watched(slot))
         s5_registry_unwatch_all(&e->registry, fd);
@@ -266,25 +286,31 @@ struct s5_record *s5_connect_flying(struct s5_engine *e, int fd)
     return NULL;
 }
 
-void s5_connect_forget(struct s5_engine *e, int fd)
+void s5_connect_forget_record(struct s5_engine *e, struct s5_record *record, int fd)
 {
-    struct s5_record *record = s5_registry_find(&e->registry, fd);
-    if (!record)
+    if (!s5_record_hold(record))
         return;
-    /* A turn under way on this descriptor must end before the number means something else. */
+    /* A turn under way on this descriptor must end before the number means something else. Whoever waits for
+     * his turn is to see it, so the name goes before the lock is left. */
     struct s5_flight *f = s5_connect_pinned(e, record);
     bool locked = f && s5_flight_lock(e, f);
-    if (atomic_load(&record->state) == S5_RECORD_LISTENING)
-        s5_listener_leave(e, record);
-    record = s5_registry_drop(&e->registry, fd);
-    if (record) /* before the lock is left: whoever waits for his turn is to see it */
-        atomic_store(&record->fd, -1);
+    if (s5_registry_find(&e->registry, fd) == record) {
+        if (atomic_load(&record->state) == S5_RECORD_LISTENING)
+            s5_listener_leave(e, record);
+        s5_registry_drop_record(&e->registry, fd, record);
+    }
     if (locked)
         s5_flight_unlock(f);
     if (f)
         s5_flight_release(e, f);
+    s5_connect_let_go(e, record);
+}
+
+void s5_connect_forget(struct s5_engine *e, int fd)
+{
+    struct s5_record *record = s5_registry_find(&e->registry, fd);
     if (record)
-        dispose(e, record);
+        s5_connect_forget_record(e, record, fd);
 }
 
 /* A negotiation that another thread has just begun to dial ends in that thread: the kernel wakes it. */
@@ -307,18 +333,21 @@ bool s5_connect_abort(struct s5_engine *e, struct s5_record *record, int fd)
     if (!done || phase == S5_FLIGHT_TAKEN)
         return done;
     s5_connect_settle(e, record);
-    if (s5_registry_find(&e->registry, fd) == record)
-        s5_connect_forget(e, fd); /* the kernel has the error, and a new connect() begins afresh */
+    s5_connect_forget_record(e, record, fd); /* the kernel has the error, and a new connect() begins afresh */
     return true;
 }
 
+/* Another thread may close FD meanwhile and give the number to a connection of its own, which stays. */
 bool s5_connect_stale(struct s5_engine *e, int fd)
 {
-    struct s5_record *record = s5_registry_find(&e->registry, fd);
-    if (!record || s5_connect_same(e, record, fd))
+    struct s5_record *record = hold_named(e, s5_registry_find(&e->registry, fd), fd);
+    if (!record)
         return false;
-    s5_connect_forget(e, fd);
-    return true;
+    bool stale = !s5_connect_same(e, record, fd);
+    if (stale)
+        s5_connect_forget_record(e, record, fd);
+    s5_connect_let_go(e, record);
+    return stale;
 }
 
 /* --- what it came to --- */
@@ -330,19 +359,36 @@ void s5_connect_log_unreachable(struct s5_engine *e, uint32_t server_index, int 
            s5_policy_text(e->policy, e->policy->servers[server_index].name), s5_error_text(error));
 }
 
-int s5_connect_outcome(struct s5_engine *e, struct s5_record *record, int fd)
+int s5_connect_fetch_error(struct s5_engine *e, uint32_t server_index, int fd, int error)
 {
-    uint32_t state = atomic_load(&record->state);
-    if (state != S5_RECORD_FAILED)
-        /* Who settles it was interrupted, by us: nobody can tell yet. */
-        return state == S5_RECORD_FLYING && !atomic_load(&record->flight) ? -ECONNABORTED : 0;
-    int kernel = 0, error = record->error;
+    int kernel = 0;
     socklen_t len = sizeof kernel;
     e->real->getsockopt(fd, SOL_SOCKET, SO_ERROR, &kernel, &len);
     if (error == 0) {
         error = kernel ? -kernel : -ECONNABORTED;
-        s5_connect_log_unreachable(e, record->server_index, error);
+        s5_connect_log_unreachable(e, server_index, error);
     }
-    s5_connect_forget(e, fd);
     return error;
+}
+
+static int fetch(struct s5_engine *e, struct s5_record *record, int fd)
+{
+    uint32_t state = atomic_load(&record->state);
+    if (state != S5_RECORD_FAILED) {
+        /* Who settles it was interrupted, by us: nobody can tell yet. */
+        bool settling = state == S5_RECORD_FLYING && !atomic_load(&record->flight);
+        return settling ? -ECONNABORTED : state != S5_RECORD_READY;
+    }
+    int error = s5_connect_fetch_error(e, record->server_index, fd, record->error);
+    s5_connect_forget_record(e, record, fd);
+    return error;
+}
+
+int s5_connect_outcome(struct s5_engine *e, struct s5_record *record, int fd)
+{
+    if (!s5_record_hold(record))
+        return 1;
+    int r = fetch(e, record, fd);
+    s5_connect_let_go(e, record);
+    return r;
 }

@@ -115,6 +115,8 @@ enum s5_turn s5_connect_turn(struct s5_engine *e, struct s5_record *record, shor
 bool s5_connect_abort(struct s5_engine *e, struct s5_record *record, int fd);
 /* FD names nothing of ours any more; to be called before it is closed or reused. */
 void s5_connect_forget(struct s5_engine *e, int fd);
+/* The same where FD names RECORD still. */
+void s5_connect_forget_record(struct s5_engine *e, struct s5_record *record, int fd);
 /* A record for FD, in flight with F, whose socket is HELD's: it takes a reference of F over from the caller, also
  * where it fails: -ENOBUFS; -EALREADY: another thread was first. */
 int s5_connect_new_record(struct s5_engine *e, int fd, int held, struct s5_flight *f, struct s5_record **ret);
@@ -135,23 +137,21 @@ bool s5_connect_same(struct s5_engine *e, const struct s5_record *record, int fd
 bool s5_connect_stale(struct s5_engine *e, int fd); /* FD is not: it is forgotten. True when it was so */
 /* RECORD's flight, held until s5_flight_release; NULL when it is not in flight or that was reclaimed. */
 struct s5_flight *s5_connect_pinned(struct s5_engine *e, const struct s5_record *record);
-/* What RECORD's flight came to: 0, or its error, which is thereby fetched and forgotten. */
+/* What RECORD's flight came to: 0; its error, which is thereby fetched and forgotten; 1: another thread has
+ * fetched it, or closed FD. */
 int s5_connect_outcome(struct s5_engine *e, struct s5_record *record, int fd);
+/* ERROR of a connection attempt (negative errno), or what the kernel keeps of it where that is 0. SO_ERROR of FD is
+ * reset. */
+int s5_connect_fetch_error(struct s5_engine *e, uint32_t server_index, int fd, int error);
 void s5_connect_log_unreachable(struct s5_engine *e, uint32_t server_index, int error);
-/* --- epoll.c: change every registration of FD to what a negotiation needs, or back --- */
-void s5_epoll_borrow_slot(struct s5_engine *e, int fd, struct s5_slot *slot);
-void s5_epoll_give_back_slot(struct s5_engine *e, int fd, struct s5_slot *slot);
-static inline void s5_epoll_borrow(struct s5_engine *e, int fd)
+/* --- epoll.c: every registration of FD becomes what its negotiation needs or, where there is none, what the
+ * application asked for --- */
+void s5_epoll_update_slot(struct s5_engine *e, int fd, struct s5_slot *slot);
+static inline void s5_epoll_update(struct s5_engine *e, int fd)
 {
     struct s5_slot *slot = s5_registry_slot(&e->registry, fd);
     if (s5_registry_watched(slot))
-        s5_epoll_borrow_slot(e, fd, slot);
-}
-static inline void s5_epoll_give_back(struct s5_engine *e, int fd)
-{
-    struct s5_slot *slot = s5_registry_slot(&e->registry, fd);
-    if (s5_registry_watched(slot))
-        s5_epoll_give_back_slot(e, fd, slot);
+        s5_epoll_update_slot(e, fd, slot);
 }
 
 /* --- route.c: what the policy says of a flow, with its log lines --- */

@@ -19,48 +19,95 @@
 
 /* --- registrations --- */
 
-static void set_mask(struct s5_engine *e, int fd, const struct s5_registration *r, uint32_t events)
+static inline bool in_flight(const struct s5_engine *e, const struct s5_slot *slot)
+{
+    const struct s5_record *record =
+        s5_registry_record(&e->registry, atomic_load_explicit(&slot->record, memory_order_acquire));
+    return record && atomic_load(&record->state) == S5_RECORD_FLYING;
+}
+
+/* False: there is no such registration. */
+static bool set_mask(struct s5_engine *e, int fd, const struct s5_registration *r, uint32_t events)
 {
     struct epoll_event event = {.events = events, .data.u64 = r->data};
-    int saved = errno, done;
-    if (r->events & EPOLLEXCLUSIVE) { /* cannot be modified */
-        e->real->epoll_ctl(r->ep, EPOLL_CTL_DEL, fd, NULL);
-        done = e->real->epoll_ctl(r->ep, EPOLL_CTL_ADD, fd, &event);
-    } else
-        done = e->real->epoll_ctl(r->ep, EPOLL_CTL_MOD, fd, &event);
-    if (done != 0) /* it was another descriptor's of this number */
-        s5_registry_unwatch(&e->registry, fd, r->ep);
+    if (__builtin_expect(!(r->events & EPOLLEXCLUSIVE), 1))
+        return e->real->epoll_ctl(r->ep, EPOLL_CTL_MOD, fd, &event) == 0;
+    e->real->epoll_ctl(r->ep, EPOLL_CTL_DEL, fd, NULL); /* it cannot be modified */
+    return e->real->epoll_ctl(r->ep, EPOLL_CTL_ADD, fd, &event) == 0;
+}
+
+/* The mask of registration R becomes what it should be. False: that is another by now. */
+static inline bool update(struct s5_engine *e, int fd, const struct s5_slot *slot, const struct s5_registration *r)
+{
+    bool flying = in_flight(e, slot);
+    bool done = set_mask(e, fd, r, flying ? BORROWED : r->events & ~S5_WATCH_BEGINS);
+    if (__builtin_expect(!done, 0)) {
+        if (!(r->events & S5_WATCH_BEGINS)) /* it was another descriptor's of this number */
+            s5_registry_unwatch(&e->registry, fd, r->ep);
+        return true;
+    }
+    return in_flight(e, slot) == flying;
+}
+
+static __attribute__((noinline, cold)) void update_further(struct s5_engine *e, int fd, const struct s5_slot *slot)
+{
+    struct s5_registration r;
+    for (unsigned at = 1; s5_registry_registration(&e->registry, slot, at, &r); at++)
+        while (r.ep >= 0 && !update(e, fd, slot, &r))
+            s5_registry_registration(&e->registry, slot, at, &r);
+}
+
+/* Another thread may end the negotiation meanwhile, or close the descriptor and begin another one under this number.
+ * Each changes what is wanted first and comes here then, so the last to set the mask has seen the last change. */
+void s5_epoll_update_slot(struct s5_engine *e, int fd, struct s5_slot *slot)
+{
+    int saved = errno;
+    for (;;) {
+        struct s5_registration r = {atomic_load(&slot->ep) - 1, atomic_load(&slot->events), atomic_load(&slot->data)};
+        if (r.ep < 0 || (update(e, fd, slot, &r) && atomic_load(&slot->events) == r.events &&
+                         atomic_load(&slot->data) == r.data))
+            break;
+    }
+    if (__builtin_expect(atomic_load(&slot->more), 0))
+        update_further(e, fd, slot);
     errno = saved;
 }
 
-void s5_epoll_borrow_slot(struct s5_engine *e, int fd, struct s5_slot *slot)
+/* What SLOT notes of EP; false: nothing. */
+static bool noted(struct s5_engine *e, const struct s5_slot *slot, int ep, struct s5_registration *ret)
 {
-    struct s5_registration r;
-    for (unsigned at = 0; s5_registry_registration(&e->registry, slot, at, &r); at++)
-        if (r.ep >= 0)
-            set_mask(e, fd, &r, BORROWED);
+    for (unsigned at = 0; s5_registry_registration(&e->registry, slot, at, ret); at++)
+        if (ret->ep == ep)
+            return true;
+    return false;
 }
 
-void s5_epoll_give_back_slot(struct s5_engine *e, int fd, struct s5_slot *slot)
+/* It is noted first, since a thread that waits already may see the first event at once. As long as it only begins,
+ * its note is kept where another thread finds nothing to change yet. */
+static int enter(struct s5_engine *e, int ep, int op, int fd, const struct epoll_event *event)
 {
-    struct s5_registration r;
-    for (unsigned at = 0; s5_registry_registration(&e->registry, slot, at, &r); at++)
-        if (r.ep >= 0)
-            set_mask(e, fd, &r, r.events);
-}
-
-static int register_flying(struct s5_engine *e, int ep, int op, int fd,
-                           const struct epoll_event *event)
-{
-    struct epoll_event borrowed = {.events = BORROWED, .data = event->data};
-    /* Noted first: a thread that waits already may see the first event at once. */
-    if (s5_registry_watch(&e->registry, fd, ep, event->events, event->data.u64) < 0)
-        return -ENOSPC;
-    if (e->real->epoll_ctl(ep, op, fd, &borrowed) == 0)
-        return 0;
-    int r = -errno;
-    if (r != -EEXIST)
+    struct s5_registration before = {-1, 0, 0};
+    struct epoll_event first = *event;
+    struct s5_slot *slot = s5_registry_make(&e->registry, fd);
+    bool had = s5_registry_watched(slot) && noted(e, slot, ep, &before);
+    if (!slot || s5_registry_watch(&e->registry, fd, ep, event->events | S5_WATCH_BEGINS, event->data.u64) < 0)
+        return s5_connect_flying(e, fd) ? -ENOSPC : e->real->epoll_ctl(ep, op, fd, &first) == 0 ? 0 : -errno;
+    bool flying = s5_connect_flying(e, fd);
+    if (flying)
+        first.events = BORROWED;
+    int r = e->real->epoll_ctl(ep, op, fd, &first) == 0 ? 0 : -errno;
+    if (r < 0 && had && r != -ENOENT && r != -EBADF)
+        s5_registry_watch(&e->registry, fd, ep, before.events, before.data);
+    else if (r < 0)
         s5_registry_unwatch(&e->registry, fd, ep);
+    else {
+        if (atomic_load(&slot->ep) == ep + 1)
+            atomic_store(&slot->events, event->events);
+        else
+            s5_registry_watch(&e->registry, fd, ep, event->events, event->data.u64);
+        if (in_flight(e, slot) != flying) /* another thread ended it meanwhile, or began it */
+            s5_epoll_update_slot(e, fd, slot);
+    }
     return r;
 }
 
@@ -72,17 +119,15 @@ int s5_epoll_ctl(struct s5_engine *e, int ep, int op, int fd, struct epoll_event
         if (!s5_user_read(&own, theirs, sizeof own)) /* the kernel says so */
             return e->real->epoll_ctl(ep, op, fd, S5_USER_NOWHERE) == 0 ? 0 : -errno;
         event = &own;
-        if (s5_connect_flying(e, fd)) {
-            int r = register_flying(e, ep, op, fd, event);
-            if (r == 0 && !s5_connect_flying(e, fd))
-                s5_epoll_give_back(e, fd); /* another thread ended it meanwhile */
+        int r = enter(e, ep, op, fd, event);
+        if (r < 0)
             return r;
-        }
-        s5_registry_watch(&e->registry, fd, ep, event->events, event->data.u64);
-    } else if (op == EPOLL_CTL_DEL)
-        s5_registry_unwatch(&e->registry, fd, ep);
-    if (e->real->epoll_ctl(ep, op, fd, event) != 0)
-        return -errno;
+    } else {
+        if (op == EPOLL_CTL_DEL)
+            s5_registry_unwatch(&e->registry, fd, ep);
+        if (e->real->epoll_ctl(ep, op, fd, event) != 0)
+            return -errno;
+    }
     s5_mirror_ctl(e, ep, op, fd, event);
     return 0;
 }

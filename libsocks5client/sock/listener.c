@@ -33,7 +33,7 @@ struct s5_record *s5_listener_find(struct s5_engine *e, int fd)
         return NULL;
     if (s5_connect_cookie(e, fd) == record->cookie)
         return record;
-    s5_connect_forget(e, fd); /* closed and reused where no hook saw it */
+    s5_connect_forget_record(e, record, fd); /* closed and reused where no hook saw it */
     return NULL;
 }
 

@@ -19,6 +19,9 @@ int s5_registry_watch(struct s5_registry *r, int fd, int ep, uint32_t events, ui
 void s5_registry_unwatch(struct s5_registry *r, int fd, int ep);
 void s5_registry_unwatch_all(struct s5_registry *r, int fd);
 
+/* Among a note's events: the registration is being made. No event of epoll's has this bit. */
+#define S5_WATCH_BEGINS (1u << 26)
+
 /* Whether SLOT, which may be NULL, has any. */
 static inline bool s5_registry_watched(const struct s5_slot *slot)
 {
@@ -32,7 +35,16 @@ struct s5_registration {
     uint64_t data;
 };
 /* Number AT (0, 1, ...) of SLOT's; false behind the last. A gap has ep -1. */
-bool s5_registry_registration(const struct s5_registry *r, const struct s5_slot *slot, unsigned at,
-                              struct s5_registration *ret);
+bool s5_registry_further(const struct s5_registry *r, const struct s5_slot *slot, unsigned at,
+                         struct s5_registration *ret);
+static inline bool s5_registry_registration(const struct s5_registry *r, const struct s5_slot *slot, unsigned at,
+                                            struct s5_registration *ret)
+{
+    if (at)
+        return atomic_load_explicit(&slot->more, memory_order_acquire) && s5_registry_further(r, slot, at, ret);
+    *ret = (struct s5_registration){atomic_load(&slot->ep) - 1, atomic_load(&slot->events),
+                                    atomic_load(&slot->data)};
+    return true;
+}
 
 #endif

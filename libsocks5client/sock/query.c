@@ -68,7 +68,7 @@ static int pending_error(struct s5_engine *e, struct s5_record *record, int fd, 
         return e->real->getsockopt(fd, SOL_SOCKET, SO_ERROR, value, len) == 0 ? 0 : -errno;
     if (e->real->getsockopt(fd, SOL_SOCKET, SO_TYPE, value, len) != 0)
         return -errno;
-    int error = -s5_connect_outcome(e, record, fd);
+    int r = s5_connect_outcome(e, record, fd), error = r < 0 ? -r : 0;
     memcpy(value, &error, *len);
     return 0;
 }

@@ -69,35 +69,14 @@ static inline uint32_t s5_record_refs(const struct s5_record *record)
     return (uint32_t)atomic_load(&record->use);
 }
 
-/* Names a record for as long as it is alive, unlike a pointer to it, behind which there may be another connection
- * later. Who has found a record and may sleep before it is at it again keeps this, or holds the record. */
-struct s5_handle {
-    uint32_t number; /* 0: none */
-    uint32_t generation;
-};
-
-static inline struct s5_handle s5_record_handle(const struct s5_record *record)
-{
-    return (struct s5_handle){record->number, (uint32_t)(atomic_load(&record->use) >> 32)};
-}
-
 /* A reference for the time a thread is at RECORD, which may be closed meanwhile: it is not given back before.
- * hold: false, it is not alive; hold_again: or not what HANDLE was made of. let_go: true, it has neither name nor
- * holder now, and the caller disposes of it (s5_connect_let_go() does both). */
+ * hold: false, it is not alive. let_go: true, it has neither name nor holder now, and the caller disposes of it
+ * (s5_connect_let_go() does both). */
 static inline bool s5_record_hold(struct s5_record *record)
 {
     uint64_t use = atomic_load(&record->use);
     do {
         if (!(uint32_t)use)
-            return false;
-    } while (!atomic_compare_exchange_weak(&record->use, &use, use + 1));
-    return true;
-}
-static inline bool s5_record_hold_again(struct s5_record *record, struct s5_handle handle)
-{
-    uint64_t use = atomic_load(&record->use);
-    do {
-        if (!(uint32_t)use || use >> 32 != handle.generation)
             return false;
     } while (!atomic_compare_exchange_weak(&record->use, &use, use + 1));
     return true;

@@ -188,10 +188,15 @@ static void note_other(void *user, int fd, struct s5_slot *slot)
 }
 
 /* FD, which stood for RECORD, names it no more: another name does from now on, or none. Names come and go meanwhile,
- * so what was written is looked at again. */
-static __attribute__((noinline, cold)) void find_another(struct s5_registry *r, struct s5_record *record, int fd)
+ * so what was written is looked at again. The caller has FD's reference still: without one RECORD may become another
+ * connection's, which loses its descriptor here. KNOWN: references that are FD's and the caller's. */
+static __attribute__((noinline, cold)) void find_another(struct s5_registry *r, struct s5_record *record, int fd,
+                                                         uint32_t known)
 {
     struct search s, again = {fd, fd};
+    atomic_store(&record->fd, -1); /* a name that comes from now on takes the place itself */
+    if (s5_record_refs(record) == known)
+        return;
     do {
         s = again;
         s.found = -1;
@@ -200,12 +205,6 @@ static __attribute__((noinline, cold)) void find_another(struct s5_registry *r, 
         again.found = -1;
         s5_registry_each(r, record, note_other, &again);
     } while (s.found != again.found);
-}
-
-struct s5_record *s5_registry_hold(struct s5_registry *r, struct s5_handle handle)
-{
-    struct s5_record *record = s5_registry_record(r, handle.number);
-    return record && s5_record_hold_again(record, handle) ? record : NULL;
 }
 
 struct s5_record *s5_registry_drop(struct s5_registry *r, int fd)
@@ -217,11 +216,36 @@ struct s5_record *s5_registry_drop(struct s5_registry *r, int fd)
     struct s5_record *record = s5_registry_record(r, atomic_exchange(&slot->record, 0));
     if (!record)
         return NULL;
-    if (s5_record_let_go(record))
-        return record;
-    if (atomic_load(&record->fd) == fd)
-        find_another(r, record, fd);
-    return NULL;
+    if (s5_record_refs(record) != 1 && atomic_load(&record->fd) == fd)
+        find_another(r, record, fd, 1);
+    return s5_record_let_go(record) ? record : NULL;
+}
+
+bool s5_registry_drop_doubted(struct s5_registry *r, int fd, struct s5_record *record)
+{
+    struct s5_slot *slot = s5_registry_slot(r, fd);
+    uint32_t have = record->number | S5_SLOT_DOUBT;
+    if (!atomic_compare_exchange_strong(&slot->record, &have, 0))
+        return false; /* another thread was quicker, and may have given it another record */
+    if (s5_record_refs(record) != 1 && atomic_load(&record->fd) == fd)
+        find_another(r, record, fd, 1);
+    return s5_record_let_go(record);
+}
+
+void s5_registry_drop_record(struct s5_registry *r, int fd, struct s5_record *record)
+{
+    struct s5_slot *slot = s5_registry_slot(r, fd);
+    uint32_t have = slot ? atomic_load(&slot->record) : 0, relayed = record->relayed;
+    /* The number of the association is RECORD's own: where FD is another's by now, nothing is changed. */
+    if (slot && relayed && atomic_compare_exchange_strong(&slot->relayed, &relayed, 0))
+        atomic_fetch_sub(&r->relayed[(unsigned)fd % S5_CHUNK_SLOTS], 1);
+    while (have && (have & ~S5_SLOT_DOUBT) == record->number)
+        if (atomic_compare_exchange_weak(&slot->record, &have, 0)) {
+            if (atomic_load(&record->fd) == fd)
+                find_another(r, record, fd, 2);
+            s5_record_let_go(record); /* the caller's is left */
+            return;
+        }
 }
 
 void s5_registry_each(struct s5_registry *r, struct s5_record *record,
@@ -449,14 +473,9 @@ void s5_registry_unwatch(struct s5_registry *r, int fd, int ep)
             atomic_store(&w->ep, 0);
 }
 
-bool s5_registry_registration(const struct s5_registry *r, const struct s5_slot *slot, unsigned at,
-                              struct s5_registration *ret)
+bool s5_registry_further(const struct s5_registry *r, const struct s5_slot *slot, unsigned at,
+                         struct s5_registration *ret)
 {
-    if (at == 0) {
-        *ret = (struct s5_registration){atomic_load(&slot->ep) - 1, atomic_load(&slot->events),
-                                        atomic_load(&slot->data)};
-        return true;
-    }
     struct s5_watch *w = watch_at(r, atomic_load(&slot->more));
     while (w && --at)
         w = watch_at(r, atomic_load(&w->next));

@@ -159,12 +159,14 @@ int s5_registry_name(struct s5_registry *r, int fd, struct s5_record *record);
 int s5_registry_enter(struct s5_registry *r, int fd, struct s5_record *record);
 /* FD names RECORD too. As name; -ESTALE: it is not alive. */
 int s5_registry_share(struct s5_registry *r, int fd, struct s5_record *record);
-/* HANDLE's record, held; NULL: it has ended. */
-struct s5_record *s5_registry_hold(struct s5_registry *r, struct s5_handle handle);
 /* FD names nothing any more. Returns the record where this was its last reference: the caller disposes
  * of its flight and gives it back with s5_registry_free. Else NULL, and record->fd is a live one (-1
  * where a thread holds the record, which then disposes of it). */
 struct s5_record *s5_registry_drop(struct s5_registry *r, int fd);
+/* The same where FD names RECORD in doubt, which is READY. True: it was the last reference. */
+bool s5_registry_drop_doubted(struct s5_registry *r, int fd, struct s5_record *record);
+/* The same where FD names RECORD, which the caller holds. */
+void s5_registry_drop_record(struct s5_registry *r, int fd, struct s5_record *record);
 void s5_registry_free(struct s5_registry *r, struct s5_record *record);
 /* Both, where there is nothing to dispose of. */
 void s5_registry_remove(struct s5_registry *r, int fd);

@@ -14,6 +14,7 @@
 #include "clock.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -118,9 +119,12 @@ void s5_inflight_expire(struct s5_engine *e, uint64_t now)
 /* --- a round --- */
 
 /* Adds what is in flight, and what is due first to *DUE. Another thread that reads the last octet of a
- * negotiation leaves nothing on the socket that would end this wait, so it is looked at again at NAP. */
-static int add_all(struct s5_engine *e, struct s5_pollset *set, int ep, uint64_t nap, uint64_t *due)
+ * negotiation leaves nothing on the socket that would end this wait, so it is looked at again after a nap. A
+ * socket that another thread is about to connect is ready for nothing, though the kernel says it is: it is
+ * looked at again soon. */
+static int add_all(struct s5_engine *e, struct s5_pollset *set, int ep, uint64_t now, uint64_t *due)
 {
+    uint64_t nap = now + S5_FLIGHT_NAP, at_once = now + S5_CLOCK_SECOND / 1000;
     uint32_t top = s5_registry_flying_top(&e->registry);
     struct s5_flight *f;
     *due = S5_CLOCK_NEVER;
@@ -133,7 +137,9 @@ static int add_all(struct s5_engine *e, struct s5_pollset *set, int ep, uint64_t
             continue;
         }
         uint64_t wake = atomic_load_explicit(&f->wake, memory_order_relaxed);
-        if (ep < 0 || !s5_epoll_watches(e, record, ep)) {
+        if (atomic_load(&f->phase) == S5_FLIGHT_TAKEN)
+            wake = at_once < wake ? at_once : wake;
+        else if (ep < 0 || !s5_epoll_watches(e, record, ep)) {
             if (s5_pollset_add(set, atomic_load(&record->fd), atomic_load(&f->wants)) < 0)
                 return -ENOMEM;
             wake = nap < wake && s5_flight_shared(f) ? nap : wake;
@@ -151,7 +157,10 @@ static bool step(struct s5_engine *e, int fd, short events)
         return false; /* another thread ended it, or closes it */
     bool stale = s5_connect_stale(e, fd);
     s5_connect_let_go(e, record);
-    return stale || s5_connect_turn(e, record, events) >= S5_TURN_OVER;
+    enum s5_turn turn = stale ? S5_TURN_GONE : s5_connect_turn(e, record, events);
+    if (turn == S5_TURN_BUSY) /* another thread is at it, and what this one waits for stays ready */
+        sched_yield();
+    return turn >= S5_TURN_OVER;
 }
 
 static int count(const struct pollfd *fds, nfds_t n)
@@ -180,7 +189,7 @@ int s5_inflight_round(struct s5_engine *e, struct s5_pollset *set, int ep, uint6
     nfds_t own = set->n;
     uint64_t now = s5_clock_now(), due;
     struct timespec left;
-    int r = add_all(e, set, ep, now + S5_FLIGHT_NAP, &due);
+    int r = add_all(e, set, ep, now, &due);
     if (r == 0) {
         const struct timespec *limit = s5_clock_left(due < until ? due : until, now, &left);
         r = e->real->ppoll(set->fds, set->n, limit, mask);

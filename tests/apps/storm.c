@@ -51,7 +51,8 @@ static void own_octets(int fd, int number, int round)
         CHECK(r > 0);
         got += (int)r;
     }
-    CHECK(memcmp(text, back, (size_t)n) == 0);
+    if (memcmp(text, back, (size_t)n) != 0)
+        FAIL("%s: came back as %.*s, %02x %02x %02x %02x %02x", text, n, back, back[0], back[1], back[2], back[3], back[4]);
 }
 
 static int begun(int round)

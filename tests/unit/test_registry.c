@@ -118,23 +118,39 @@ Test(registry, a_descriptor_names_one_record)
     cr_assert(!s5_record_hold(second));
 }
 
-Test(registry, a_handle_is_of_one_life)
+Test(registry, a_name_is_dropped_where_it_is_the_records)
 {
     struct s5_registry *r = fresh();
-    struct s5_record *record = add(r, 5);
-    struct s5_handle handle = s5_record_handle(record), none = {0, 0};
-    cr_assert_eq(s5_registry_hold(r, handle), record);
-    cr_assert_null(s5_registry_drop(r, 5), "it is held");
-    cr_assert_eq(s5_registry_hold(r, handle), record, "and alive without a name");
-    cr_assert_not(s5_record_let_go(record));
+    struct s5_record *record = add(r, 5), *next;
+    cr_assert(s5_record_hold(record));
+    s5_registry_doubt(r, 5, true);
+    s5_registry_drop_record(r, 5, record);
+    cr_assert(s5_registry_foreign(r, 5));
+    cr_assert_eq(atomic_load(&record->fd), -1);
+    cr_assert_eq(s5_record_refs(record), 1, "the holder's");
+    next = add(r, 5);
+    s5_registry_drop_record(r, 5, record);
+    s5_registry_drop_record(r, 6, record);
+    cr_assert_eq(s5_registry_find(r, 5), next);
+    cr_assert_eq(s5_record_refs(record), 1);
     cr_assert(s5_record_let_go(record));
-    cr_assert_null(s5_registry_hold(r, handle), "it has ended");
-    s5_registry_free(r, record);
-    cr_assert_eq(add(r, 5), record);
-    cr_assert_null(s5_registry_hold(r, handle), "it is another");
-    cr_assert_eq(s5_registry_share(r, 6, record), 0);
-    cr_assert_eq(s5_record_refs(record), 2);
-    cr_assert_null(s5_registry_hold(r, none));
+}
+
+Test(registry, an_association_is_dropped_with_its_own_name)
+{
+    struct s5_registry *r = fresh();
+    struct s5_record *record = s5_registry_new(r), *next = s5_registry_new(r);
+    record->relayed = 1;
+    next->relayed = 2;
+    cr_assert_eq(s5_registry_enter(r, 5, record), 0);
+    cr_assert(s5_record_hold(record));
+    cr_assert_null(s5_registry_drop(r, 5));
+    cr_assert_eq(s5_registry_enter(r, 5, next), 0);
+    s5_registry_drop_record(r, 5, record);
+    cr_assert(s5_registry_streams(r, 5), "the next owner's stays");
+    cr_assert(s5_record_hold(next));
+    s5_registry_drop_record(r, 5, next);
+    cr_assert_not(s5_registry_streams(r, 5));
 }
 
 enum { SOME = 6, ROUNDS = 200000 };
