@@ -215,9 +215,18 @@ void s5_listener_withdraw(struct s5_engine *e, struct s5_record *record, int err
 
 /* --- the end --- */
 
+static void count_name(void *user, int fd, struct s5_slot *slot)
+{
+    unsigned *names = user;
+    (void)fd, (void)slot;
+    ++*names;
+}
+
 void s5_listener_leave(struct s5_engine *e, struct s5_record *record)
 {
-    if (s5_record_refs(record) > 1 + atomic_load(&record->more->in_transit))
+    unsigned names = 0;
+    s5_registry_each(&e->registry, record, count_name, &names);
+    if (names > 1)
         return;
     /* An epoll instance that was inherited is its maker's: what a child closes changes nothing in
      * it. */
