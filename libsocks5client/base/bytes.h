@@ -7,6 +7,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+/* A bool in memory that other processes can write: any value but 0 is true. */
+typedef uint8_t s5_flag;
 #include <string.h>
 
 struct s5_reader {

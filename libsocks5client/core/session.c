@@ -373,7 +373,8 @@ const char *s5_session_phase(const struct s5_session *s)
         [S5_SESSION_DONE] = "done",
     };
     static_assert(sizeof names / sizeof *names == S5_SESSION_FAILED, "a name for every state");
-    return names[s->state == S5_SESSION_FAILED ? s->failed_in : s->state];
+    unsigned state = s->state == S5_SESSION_FAILED ? s->failed_in : s->state;
+    return state < S5_SESSION_FAILED ? names[state] : "failed";
 }
 
 void s5_session_wipe(struct s5_session *s)

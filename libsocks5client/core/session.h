@@ -13,6 +13,7 @@
 #define S5_SESSION_H
 
 #include "addr.h"
+#include "bytes.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -60,11 +61,11 @@ struct s5_session {
     uint8_t methods[S5_SESSION_METHODS_MAX];
     uint8_t method; /* selected, or foreseen when only one was offered; 0xFF: not known yet */
     uint8_t rep;    /* REP of the last reply; valid when have_rep */
-    bool have_rep;
-    bool pipeline;
-    bool auth_queued;    /* the sub-negotiation is in OUT or was sent */
-    bool request_queued; /* the request is in OUT or was sent */
-    bool auth_odd;       /* RFC 1929 was answered with VER 05, which is worth a line in the log */
+    s5_flag have_rep;
+    s5_flag pipeline;
+    s5_flag auth_queued; /* the sub-negotiation is in OUT or was sent */
+    s5_flag request_queued; /* the request is in OUT or was sent */
+    s5_flag auth_odd;    /* RFC 1929 was answered with VER 05, which is worth a line in the log */
     uint8_t failed_in;   /* enum s5_session_state: what was awaited when it FAILED */
     int32_t error;       /* negative errno when FAILED, else 0 */
     uint16_t out_len;    /* octets in OUT */

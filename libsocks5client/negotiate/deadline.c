@@ -2,6 +2,7 @@
  * packet, at the moment when there is something to write, is time in which nobody waited. */
 #include "deadline.h"
 #include "clock.h"
+#include "flight_bounds.h"
 #include <errno.h>
 #include <string.h>
 
@@ -23,7 +24,7 @@ uint64_t s5_deadline_delay(struct s5_engine *e, int fd)
 
 void s5_deadline_forgive(struct s5_engine *e, struct s5_flight *f, uint64_t delay, uint64_t now)
 {
-    uint64_t most = now + e->policy->servers[f->server_index].timeout * S5_CLOCK_SECOND;
+    uint64_t most = now + e->policy->servers[s5_flight_server(f)].timeout * S5_CLOCK_SECOND;
     uint64_t deadline = f->deadline + delay < most ? f->deadline + delay : most;
     if (deadline > f->deadline)
         f->deadline = deadline;

@@ -8,6 +8,7 @@
  * negotiation fails, octets that are still to be sent count as well, since the program may be the cause, and since
  * another try would lose them. */
 #include "written.h"
+#include "flight_bounds.h"
 #include <assert.h>
 #include <errno.h>
 #include <linux/sockios.h>
@@ -43,7 +44,7 @@ bool s5_written_spoilt(struct s5_engine *e, const struct s5_flight *f, int fd, b
     s5_log(&e->log, S5_LOG_ERROR,
            "connection aborted: octets of the program got into the negotiation with server \"%s\", by a way that is "
            "not intercepted",
-           s5_policy_text(e->policy, e->policy->servers[f->server_index].name));
+           s5_policy_text(e->policy, e->policy->servers[s5_flight_server(f)].name));
     return true;
 }
 

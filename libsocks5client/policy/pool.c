@@ -12,6 +12,7 @@
 
 #define PROBES   128u /* places a name can be at */
 #define TRIES    4096u /* slots the hand passes before it takes the longest unused of them */
+#define SPARES   64u   /* spares that are looked at: a list that was written over may go in circles */
 #define NUMBER   0x3ffffu /* of a place: 18 bits number, 14 bits of the hash */
 #define LOAD(at) atomic_load_explicit(at, memory_order_acquire)
 
@@ -130,7 +131,8 @@ static uint32_t seize(struct s5_pool *pool, uint32_t number, uint32_t seq)
 /* A spare is whole and has no name; the hand may have been there before us. */
 static uint32_t take_spare(struct s5_pool *pool, uint32_t n, uint32_t *ret_seq)
 {
-    for (uint32_t number; (number = pop_spare(pool));) {
+    uint32_t number;
+    for (unsigned i = 0; i < SPARES && (number = pop_spare(pool)); i++) {
         uint32_t seq = LOAD(&pool->slots[number].seq);
         if (number < n && seq % 2 == 0 && LOAD(&pool->slots[number].len) == 0 &&
             (*ret_seq = seize(pool, number, seq)))

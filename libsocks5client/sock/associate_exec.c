@@ -3,6 +3,7 @@
  * belongs to a socket it has got, and closes the control connections of those it has not. */
 #include "associate.h"
 #include "clock.h"
+#include "flight_bounds.h"
 #include "listener.h"
 #include <fcntl.h>
 #include <string.h>
@@ -60,9 +61,10 @@ static bool came(struct s5_engine *e, const struct s5_handed_association *h)
 static struct s5_association *take_up(struct s5_engine *e, const struct s5_handed_association *h, int fd,
                                       uint64_t cookie)
 {
-    uint32_t number;
+    uint32_t number, index = h->server_index;
+    uint16_t family = h->family;
     struct s5_association *a = NULL;
-    if (s5_engine_knows(e, h->server_index))
+    if ((family == AF_INET || family == AF_INET6) && s5_engine_knows(e, index))
         a = s5_associate_take(e, &number);
     struct s5_record *record = a ? s5_registry_new(&e->registry) : NULL;
     if (!record) {
@@ -70,12 +72,13 @@ static struct s5_association *take_up(struct s5_engine *e, const struct s5_hande
             s5_associate_end(e, number);
         return NULL;
     }
-    a->server_index = h->server_index;
-    a->family = h->family;
+    a->server_index = index;
+    a->family = family;
     a->mixed = h->mixed;
-    s5_latch_write(&a->relay, &h->relay, sizeof h->relay);
-    a->local = h->local;
-    a->peer = h->peer;
+    struct s5_endpoint relay = s5_endpoint_bounded(&h->relay);
+    s5_latch_write(&a->relay, &relay, sizeof relay);
+    a->local = s5_endpoint_bounded(&h->local);
+    a->peer = s5_endpoint_bounded(&h->peer);
     a->control_cookie = h->control_cookie;
     if (s5_associate_enter(e, fd, record, cookie, number) == 0)
         return a;

@@ -8,6 +8,7 @@
 #include "associate.h"
 #include "clock.h"
 #include "error.h"
+#include "flight_bounds.h"
 #include "ledger.h"
 #include "reply.h"
 #include <errno.h>
@@ -41,9 +42,10 @@ static int to_endpoint(const struct s5_addr *addr, int family, struct s5_endpoin
 static int relay(const struct s5_flight *f, int family, struct s5_endpoint *ret)
 {
     struct s5_addr at = *s5_session_bound(&f->session);
+    struct s5_endpoint own = s5_endpoint_bounded(&f->server);
     uint16_t port = at.port;
     if (is_zeros(&at))
-        s5_addr_from_sockaddr(&at, &f->server.any, f->server.len);
+        s5_addr_from_sockaddr(&at, &own.any, own.len);
     at.port = port;
     return port ? to_endpoint(&at, family, ret) : -EPROTO;
 }
@@ -63,7 +65,7 @@ static int unreachable(struct s5_engine *e, struct s5_flight *f, int fd)
     int error = 0;
     socklen_t len = sizeof error;
     e->real->getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len);
-    s5_connect_log_unreachable(e, f->server_index, error ? -error : -ECONNABORTED);
+    s5_connect_log_unreachable(e, s5_flight_server(f), error ? -error : -ECONNABORTED);
     return error ? -error : -ECONNABORTED;
 }
 
@@ -85,7 +87,7 @@ static int negotiate(struct s5_engine *e, struct s5_flight *f, int fd,
         f->deadline = until;
     r = s5_flight_dial(e, f, fd, true);
     if (r < 0 && r != -EINPROGRESS) {
-        s5_connect_log_unreachable(e, f->server_index, r);
+        s5_connect_log_unreachable(e, s5_flight_server(f), r);
         return r;
     }
     r = r == 0 ? POLLOUT : 0;
@@ -94,7 +96,7 @@ static int negotiate(struct s5_engine *e, struct s5_flight *f, int fd,
             return r;
     if (atomic_load(&f->phase) == S5_FLIGHT_READY)
         return 0;
-    return f->error ? f->error : unreachable(e, f, fd);
+    return f->error ? s5_flight_error(f) : unreachable(e, f, fd);
 }
 
 /* Servers that do not know the command close, having been content with all before it. */

@@ -6,6 +6,7 @@
  * socket is left in flight; a blocking one is driven here to its end. */
 #include "associate.h"
 #include "clock.h"
+#include "flight_bounds.h"
 #include "inflight.h"
 #include "listener.h"
 #include "nameserver.h"
@@ -71,7 +72,7 @@ static int wait_turn(struct s5_engine *e, struct s5_flight *f, int fd, uint64_t 
 static __attribute__((noinline, cold)) int failure(struct s5_engine *e, struct s5_record *record, struct s5_flight *f,
                                                    int fd, int held)
 {
-    int error = s5_connect_fetch_error(e, f->server_index, held, f->error);
+    int error = s5_connect_fetch_error(e, s5_flight_server(f), held, s5_flight_error(f));
     if (s5_record_hold(record)) {
         if (record->cookie == f->cookie)
             s5_connect_forget_record(e, record, fd);
@@ -254,7 +255,7 @@ static int unreachable(struct s5_engine *e, struct s5_record *record, struct s5_
                        int held, int error)
 {
     error = why_not(e, held, error);
-    s5_connect_log_unreachable(e, f->server_index, error);
+    s5_connect_log_unreachable(e, s5_flight_server(f), error);
     if (s5_flight_lock(e, f)) {
         s5_flight_fail(e, f, held, error);
         s5_flight_unlock(f);

@@ -10,6 +10,7 @@
 #include "associate.h"
 #include "bridge.h"
 #include "error.h"
+#include "flight_bounds.h"
 #include "ledger.h"
 #include "listener.h"
 #include "nameserver.h"
@@ -86,8 +87,8 @@ static __attribute__((noinline, cold)) void await_settler(const struct s5_record
 static inline void publish(struct s5_engine *e, struct s5_record *record, struct s5_flight *f,
                            bool lost)
 {
-    record->error = lost ? -ETIMEDOUT : f->error;
-    record->server_index = (uint16_t)f->server_index;
+    record->error = lost ? -ETIMEDOUT : s5_flight_error(f);
+    record->server_index = (uint16_t)s5_flight_server(f);
     bool ready = !lost && atomic_load(&f->phase) == S5_FLIGHT_READY;
     if (__builtin_expect(s5_rebind_is(record), 0)) {
         atomic_store(&record->state, S5_RECORD_HIDDEN);

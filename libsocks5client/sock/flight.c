@@ -7,7 +7,7 @@
  * answer, a close or silence is dissolved with connect(AF_UNSPEC) and dialled anew on the same
  * socket, step by step. Silence alone is no proof against the server, its target may be slow: only
  * if the second try's reply came sooner than the probe had waited was the pipelining to blame. */
-#include "flight.h"
+#include "flight_bounds.h"
 #include "called.h"
 #include "clock.h"
 #include "deadline.h"
@@ -32,7 +32,7 @@
 static int start_session(const struct s5_policy *p, struct s5_flight *f, const struct s5_addr *dst,
                          bool pipeline)
 {
-    const struct s5_server *server = &p->servers[f->server_index];
+    const struct s5_server *server = &p->servers[s5_flight_server(f)];
     struct s5_isolation_words words; /* where there are any */
     struct s5_session_setup setup = {
         .command = f->command,
@@ -141,7 +141,7 @@ static void set_limit(struct s5_engine *e, struct s5_flight *f, int fd, struct l
 {
     struct timespec own;
     socklen_t len = sizeof limit->own;
-    struct s5_timeo ours = {e->policy->servers[f->server_index].timeout, 0};
+    struct s5_timeo ours = {e->policy->servers[s5_flight_server(f)].timeout, 0};
     if (f->again || limit->brief)
         ours = (struct s5_timeo){0, 1};
     limit->changed = false;
@@ -236,7 +236,7 @@ static enum s5_turn start_anew(struct s5_engine *e, struct s5_flight *f, int fd)
     if (r < 0 && r != -EINPROGRESS && r != -EINTR)
         return s5_flight_fail(e, f, fd, r);
     s5_log(&e->log, S5_LOG_DEBUG, "server %s: pipelining failed, trying step by step",
-           s5_policy_text(e->policy, e->policy->servers[f->server_index].name));
+           s5_policy_text(e->policy, e->policy->servers[s5_flight_server(f)].name));
     return S5_TURN_MOVED;
 }
 
@@ -277,7 +277,7 @@ static enum s5_turn succeeded(struct s5_engine *e, struct s5_flight *f, int fd)
     if (f->session.auth_odd)
         s5_log(&e->log, S5_LOG_DEBUG,
                "server \"%s\" answers a password with version 5, not 1 (RFC 1929)",
-               s5_policy_text(e->policy, e->policy->servers[f->server_index].name));
+               s5_policy_text(e->policy, e->policy->servers[s5_flight_server(f)].name));
     if (f->probing && f->session.n_methods == 1)
         s5_standing_set(tree, f->standing, S5_STANDING_GOOD);
     /* A second try that took as long as the first had waited: the target was slow, not the server
@@ -286,7 +286,7 @@ static enum s5_turn succeeded(struct s5_engine *e, struct s5_flight *f, int fd)
     if (f->again && !slow && standing_of(e, f) != S5_STANDING_GOOD)
         s5_standing_set(tree, f->standing, S5_STANDING_BAD);
     if (f->command == S5_CONNECT)
-        s5_called_note(tree, f->server_index, &e->pid, &f->session.dst);
+        s5_called_note(tree, s5_flight_server(f), &e->pid, &f->session.dst);
     atomic_store_explicit(&f->phase, S5_FLIGHT_READY, memory_order_release);
     return S5_TURN_OVER;
 }
@@ -345,7 +345,8 @@ static enum s5_turn read_in(struct s5_engine *e, struct s5_flight *f, int fd, sh
     bool ended = events == 0 || (events & (POLLRDHUP | POLLHUP | POLLERR));
     enum s5_turn turn = S5_TURN_WAIT;
     for (;;) {
-        size_t need = s5_session_need(&f->session), left;
+        size_t need = s5_session_need(&f->session), room = S5_SESSION_IN_MAX - f->session.in_len, left;
+        need = need < room ? need : room;
         ssize_t n = e->real->recv(fd, s5_session_space(&f->session), need, MSG_DONTWAIT);
         if (n < 0 && (errno == EAGAIN || errno == EINTR))
             return turn;
@@ -438,13 +439,16 @@ static enum s5_turn turn_locked(struct s5_engine *e, struct s5_flight *f, int fd
 {
     if (atomic_load(&f->phase) >= S5_FLIGHT_READY)
         return S5_TURN_OVER;
+    if (__builtin_expect(!s5_flight_is_whole(f), 0))
+        return s5_flight_fail(e, f, fd, -ECONNABORTED);
     if (s5_session_state(&f->session) == S5_SESSION_FAILED)
         return s5_flight_fail(e, f, fd, s5_session_error(&f->session));
     enum s5_turn turn = speak(e, f, fd, events);
     if (turn != S5_TURN_WAIT)
         return turn;
     uint64_t now = s5_clock_now();
-    if (now >= f->deadline)
+    uint64_t deadline = f->deadline;
+    if (now >= deadline || (deadline != S5_CLOCK_NEVER && deadline - now > S5_FLIGHT_LONGEST))
         return s5_written_fail(e, f, fd, -ETIMEDOUT);
     if (!f->probing || now < f->probe_until)
         return S5_TURN_WAIT;

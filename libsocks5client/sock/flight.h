@@ -63,11 +63,11 @@ struct s5_flight {
     _Atomic uint32_t next_free;  /* index + 1 in the free list */
     int32_t error;               /* negative errno, when FAILED; 0: SO_ERROR has it */
     int32_t rcvlowat;            /* the program's SO_RCVLOWAT while the socket's is 1; 0: it is as it was */
-    bool probing;                /* pipelined to a server of unknown standing: may start anew */
-    bool again;                  /* started anew, step by step */
+    s5_flag probing;             /* pipelined to a server of unknown standing: may start anew */
+    s5_flag again;               /* started anew, step by step */
     uint32_t written, pieces;    /* octets of the negotiation in this connection to the server; in how many writes */
-    _Atomic bool unattended;     /* the program runs meanwhile, and may write where no hook sees it */
-    bool keeps_port;             /* bind() had the kernel choose a port: another try has it too */
+    _Atomic s5_flag unattended;  /* the program runs meanwhile, and may write where no hook sees it */
+    s5_flag keeps_port;          /* bind() had the kernel choose a port: another try has it too */
     uint8_t command;             /* enum s5_command: CONNECT or BIND */
     uint64_t cookie;             /* SO_COOKIE of the socket */
     uint64_t begun;              /* ns, when the connection was asked for */

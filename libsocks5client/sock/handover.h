@@ -23,7 +23,7 @@ struct s5_passed {
     uint32_t server_index;    /* when FAILED or RELAYED */
     uint16_t port;            /* when NAMED */
     uint16_t family;          /* when RELAYED */
-    bool mixed;               /* when RELAYED */
+    s5_flag mixed;            /* when RELAYED */
     struct s5_endpoint peer, local, relay; /* when READY, FAILED or RELAYED */
     /* The internal descriptor that goes with it: a control connection or a mailbox. */
     int32_t internal;         /* its number in the sender; -1: none */

@@ -8,6 +8,7 @@
 #include "clock.h"
 #include "error.h"
 #include "event.h"
+#include "flight_bounds.h"
 #include "quiet.h"
 #include "reply.h"
 #include <errno.h>
@@ -178,7 +179,7 @@ void s5_ledger_direct(struct s5_engine *e, const struct s5_flow *flow, const str
 
 static void count_outcome(struct s5_counts *c, const struct s5_flight *f, bool ready)
 {
-    struct s5_server_counts *s = &c->servers[f->server_index];
+    struct s5_server_counts *s = &c->servers[s5_flight_server(f)];
     uint8_t rep = f->session.rep;
     if (ready)
         count(&s->connected);
@@ -195,7 +196,8 @@ static void log_phases(struct s5_engine *e, const struct s5_flight *f, bool read
     const struct s5_session *s = &f->session;
     char server[S5_ADDR_TEXT_MAX] = "", bound[S5_ADDR_TEXT_MAX];
     struct s5_addr addr;
-    if (s5_addr_from_sockaddr(&addr, &f->server.any, f->server.len) == 0)
+    struct s5_endpoint server_at = s5_endpoint_bounded(&f->server);
+    if (s5_addr_from_sockaddr(&addr, &server_at.any, server_at.len) == 0)
         s5_addr_format(&addr, server, sizeof server);
     s5_log(&e->log, S5_LOG_DEBUG, "server %s: method %s, %s%s, %s, bound to %s", server,
            s->method < 3 ? methods[s->method] : "not selected",
@@ -219,7 +221,7 @@ void s5_ledger_outcome(struct s5_engine *e, const struct s5_flight *f, bool read
         .command = "connect",
         .to = &s->dst,
         .rule = rule_of(p, &route),
-        .server = s5_policy_text(p, p->servers[f->server_index].name),
+        .server = s5_policy_text(p, p->servers[s5_flight_server(f)].name),
         .result = ready ? "connected" : s5_error_text(f->error),
         .phase = ready ? NULL : s5_session_phase(s),
         .reply = !ready && s->have_rep ? s5_reply_why(true, s->rep) : NULL,

@@ -4,6 +4,7 @@
  * nothing here. The tree's own descriptor is hidden: closing it is refused, ranges are closed
  * around it, and a program that wants its number for itself has it moved away. */
 #include "associate.h"
+#include "flight_bounds.h"
 #include "listener.h"
 #include "nameserver.h"
 #include "process.h"
@@ -329,7 +330,7 @@ static bool take_up(struct s5_engine *e, struct s5_flight *f)
 static bool adopt_flight(struct s5_engine *e, struct s5_flight *f, int fd)
 {
     struct s5_record *record;
-    if (s5_engine_knows(e, f->server_index))
+    if (s5_engine_knows(e, s5_flight_server(f)))
         return s5_connect_new_record(e, fd, fd, f, &record) == 0;
     s5_flight_release(e, f);
     return false;

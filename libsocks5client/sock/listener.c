@@ -8,6 +8,7 @@
  * lock one of them at a time looks for the second reply and makes the next BIND. */
 #include "called.h"
 #include "clock.h"
+#include "flight_bounds.h"
 #include "listener.h"
 #include "rebind.h"
 #include <errno.h>
@@ -72,10 +73,11 @@ int s5_listener_renew(struct s5_engine *e, struct s5_record *record)
     struct s5_endpoint name;
     if (!p)
         return atomic_load(&e->refusal);
-    if (l->flight.server_index >= p->n_servers)
+    uint32_t index = s5_flight_server(&l->flight);
+    if (index >= p->n_servers)
         return -EACCES;
     s5_rebind_drop(e, l);
-    int control = s5_summon(e, l, &p->servers[l->flight.server_index], &name);
+    int control = s5_summon(e, l, &p->servers[index], &name);
     s5_listener_announce(e, record, control, &name);
     return control < 0 ? control : 0;
 }
@@ -83,7 +85,8 @@ int s5_listener_renew(struct s5_engine *e, struct s5_record *record)
 unsigned s5_listener_patience(const struct s5_engine *e, const struct s5_listener *l)
 {
     const struct s5_policy *p = e->policy;
-    return p && l->flight.server_index < p->n_servers ? p->servers[l->flight.server_index].timeout + 1 : 1;
+    uint32_t index = s5_flight_server(&l->flight);
+    return p && index < p->n_servers ? p->servers[index].timeout + 1 : 1;
 }
 
 void s5_listener_announce(struct s5_engine *e, struct s5_record *record, int control,
@@ -359,16 +362,18 @@ static bool take_up(struct s5_engine *e, int fd, struct s5_listener *l, uint32_t
 
 static bool adopt(struct s5_engine *e, int fd, struct s5_listener *l, uint32_t generation)
 {
-    if (l->mailbox_fd == fd || s5_connect_cookie(e, l->mailbox_fd) != l->mailbox)
+    uint64_t mailbox = l->mailbox;
+    int mailbox_fd = l->mailbox_fd;
+    if (mailbox_fd == fd || !mailbox || s5_connect_cookie(e, mailbox_fd) != mailbox)
         return false;
-    struct s5_record *known = s5_registry_find(&e->registry, l->mailbox_fd);
+    struct s5_record *known = s5_registry_find(&e->registry, mailbox_fd);
     if (known)
         return false;
     /* This process had another number before the exec, with a reference. */
     if (!s5_references_take_over(&l->references, atomic_load(&e->tree_fd), atomic_load(&e->process_number)) &&
         !s5_listener_pin(e, l, generation))
         return false;
-    return take_up(e, fd, l, generation, l->mailbox_fd);
+    return take_up(e, fd, l, generation, mailbox_fd);
 }
 
 /* The entry of the socket that has COOKIE, and its generation; NULL: there is none. */

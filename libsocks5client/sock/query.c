@@ -8,12 +8,12 @@
 
 int s5_query_tell(const struct s5_endpoint *what, struct sockaddr *addr, socklen_t *len)
 {
-    socklen_t room;
+    socklen_t room, whole = what->len <= sizeof what->v6 ? what->len : sizeof what->v6;
     if (!s5_user_read(&room, len, sizeof room))
         return -EFAULT;
     if ((int)room < 0)
         return -EINVAL;
-    return s5_user_tell(&what->any, what->len, addr, room, len) ? 0 : -EFAULT;
+    return s5_user_tell(&what->any, whole, addr, room, len) ? 0 : -EFAULT;
 }
 
 int s5_getpeername(struct s5_engine *e, int fd, struct sockaddr *addr, socklen_t *len)

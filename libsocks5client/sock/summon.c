@@ -4,6 +4,7 @@
 #include "called.h"
 #include "clock.h"
 #include "error.h"
+#include "flight_bounds.h"
 #include "inflight.h"
 #include "ledger.h"
 #include "listener.h"
@@ -56,7 +57,7 @@ static int error_of(struct s5_engine *e, const struct s5_flight *f, int fd)
     if (f->error == -ECONNREFUSED && !f->session.have_rep &&
         f->session.failed_in == S5_SESSION_REPLY)
         return -EOPNOTSUPP;
-    return f->error;
+    return s5_flight_error(f);
 }
 
 /* BIND for DST over FD, which is not connected. 0, or -errno. */
@@ -103,8 +104,9 @@ static int published(const struct s5_listener *l, struct s5_endpoint *ret)
     struct sockaddr_storage sa;
     socklen_t len;
     uint16_t port = at.port;
+    struct s5_endpoint own = s5_endpoint_bounded(&l->flight.server);
     if (is_zeros(&at))
-        s5_addr_from_sockaddr(&at, &l->flight.server.any, l->flight.server.len);
+        s5_addr_from_sockaddr(&at, &own.any, own.len);
     at.port = port;
     if (!port)
         return -EPROTO;
@@ -205,7 +207,7 @@ int s5_summon_took(struct s5_engine *e, struct s5_listener *l, const struct s5_f
         l->flight.session.have_rep = f->session.have_rep; /* for the log line */
         l->flight.session.rep = f->session.rep;
     }
-    log_result(e, l, &e->policy->servers[l->flight.server_index], r, ret);
+    log_result(e, l, &e->policy->servers[s5_flight_server(&l->flight)], r, ret);
     if (r == 0)
         s5_flight_next_reply(&l->flight);
     return r;
@@ -242,5 +244,5 @@ int s5_summon_came(struct s5_engine *e, struct s5_listener *l, int control,
         peer(l, ret);
         return 0;
     }
-    return f->error ? f->error : -ECONNABORTED;
+    return f->error ? s5_flight_error(f) : -ECONNABORTED;
 }

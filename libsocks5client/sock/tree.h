@@ -51,9 +51,9 @@ struct s5_listener {
     uint64_t mailbox;            /* SO_COOKIE of the socket its descriptors travel in */
     int32_t mailbox_fd;          /* what its number was when this was written */
     uint16_t family;             /* of the application's socket */
-    bool dual;                   /* it takes IPv4 too, being of IPv6 */
+    s5_flag dual;                /* it takes IPv4 too, being of IPv6 */
     uint16_t backoff;            /* seconds until a server is asked again that failed; 0: it did not */
-    bool bound;                  /* a BIND is under way, NAME is its address; else it is being made, or failed */
+    s5_flag bound;               /* a BIND is under way, NAME is its address; else it is being made, or failed */
     struct s5_endpoint name;     /* what getsockname() tells */
     struct s5_flight flight;     /* the BIND under way; session is at or behind its first reply */
 };
@@ -65,7 +65,7 @@ struct s5_handed_association {
     int32_t control; /* the number of its descriptor before the exec, and after it */
     uint32_t server_index;
     uint16_t family;
-    bool mixed;
+    s5_flag mixed;
     struct s5_endpoint relay, local, peer;
 };
 

@@ -27,10 +27,11 @@ BUDGET = {
 }
 # Where a goal is not reached yet, what stands today: it may only get better.
 CEILING = {
-    # References by process, the mark of who drives it, and what is asked of the program's pointers are 130 of them.
-    "instructions added to a pipelined connect": 2260,
+    # References by process, the mark of who drives it, what is asked of the program's pointers, and the bounds of what
+    # is read of shared memory are 190 of them.
+    "instructions added to a pipelined connect": 2290,
     # epoll_ctl(), epoll_wait(), SO_ERROR and close() among them.
-    "instructions added to a pipelined connect in an event loop": 3300,
+    "instructions added to a pipelined connect in an event loop": 3360,
     # The program's own connect() is one of them.
     "system calls of getaddrinfo and a pipelined connect": 11,
 }
