@@ -107,8 +107,8 @@ static struct s5_fragments *fragments_of(struct s5_association *a)
 
 /* A fragment as it came; DROPPED unless it is the last. One larger than the application's buffers
  * was cut by them and makes its sequence one that cannot be put together. */
-static ssize_t fragment(struct s5_association *a, struct receipt *t, const struct s5_datagram *d,
-                        size_t n, int flags)
+static __attribute__((noinline, cold)) ssize_t fragment(struct s5_association *a, struct receipt *t,
+                                                        const struct s5_datagram *d, size_t n, int flags)
 {
     uint8_t near[512], *copy = near;
     size_t held = s5_scatter_size(t->iov, t->m.msg_iovlen), len = n - d->header_len, whole_len;
@@ -322,75 +322,87 @@ static ssize_t take_flat(struct s5_association *a, struct msghdr *msg, const uin
     return (ssize_t)(flags & MSG_TRUNC ? len : part);
 }
 
-/* A datagram of SIZE octets at the most, read flat: what the call returns; or DROPPED and T prepared, with
- * what came in its buffers. *RET_N: what recv() returned. */
+/* One datagram of SIZE octets at the most, read flat. Its large frame is never below another large one. What the call
+ * returns, or DROPPED; *RET_N: what recv() returned. */
 static __attribute__((noinline)) ssize_t receive_flat(struct s5_engine *e, struct s5_association *a, int fd,
-                                                      struct receipt *t, struct msghdr *msg, int flags,
-                                                      struct iovec *iov, size_t size, ssize_t *ret_n)
+                                                      struct msghdr *msg, int flags, size_t size, ssize_t *ret_n)
 {
     uint8_t flat[FLAT];
+    struct iovec iov[3];
+    struct receipt t;
     ssize_t n = *ret_n = e->real->recv(fd, flat, size, flags | MSG_TRUNC);
-    ssize_t r = n > 0 ? take_flat(a, msg, flat, (size_t)n, flags) : DROPPED;
+    if (n < 0)
+        return DROPPED;
+    ssize_t r = n ? take_flat(a, msg, flat, (size_t)n, flags) : DROPPED;
     if (r != DROPPED)
         return r;
-    prepare(a, t, msg, iov);
-    size_t part = n < 0 ? 0 : (size_t)n < size ? (size_t)n : size;
-    return s5_scatter_put(iov, t->m.msg_iovlen, 0, flat, part) < part ? -EFAULT : DROPPED;
+    prepare(a, &t, msg, iov);
+    size_t part = (size_t)n < size ? (size_t)n : size;
+    if (s5_scatter_put(iov, t.m.msg_iovlen, 0, flat, part) < part)
+        return -EFAULT;
+    return take(e, a, &t, (size_t)n, flags);
 }
 
-static ssize_t receive(struct s5_engine *e, struct s5_association *a, int fd, struct msghdr *msg, int flags,
-                       struct iovec *iov)
+/* The same into the buffers of MSG; IOV has room for two more of them. */
+static ssize_t receive_apart(struct s5_engine *e, struct s5_association *a, int fd, struct msghdr *msg, int flags,
+                             struct iovec *iov, ssize_t *ret_n)
 {
     struct receipt t;
-    uint64_t until = 0;
-    int saved = errno;
-    size_t size = flat_size(a, msg, flags);
-    for (;;) {
-        ssize_t n = 0, r = DROPPED;
-        if (size)
-            r = receive_flat(e, a, fd, &t, msg, flags, iov, size, &n);
-        else
-            prepare(a, &t, msg, iov);
-        if (r != DROPPED)
-            return r;
-        if (flags & MSG_ERRQUEUE)
-            return error_queue(e, a, fd, &t, flags);
-        if (!size)
-            n = e->real->recvmsg(fd, &t.m, flags | MSG_TRUNC);
-        r = n < 0 ? lost(e, a, fd, errno) : take(e, a, &t, (size_t)n, flags);
-        if (n < 0 ? r < 0 : r >= 0) {
-            errno = saved;
-            return r;
-        }
-        if (n >= 0 && (flags & MSG_PEEK)) /* it is there still */
-            e->real->recv(fd, t.surplus, 0, MSG_DONTWAIT);
-        r = wait_more(e, fd, flags, &until);
-        if (r < 0)
-            return r;
-    }
+    prepare(a, &t, msg, iov);
+    ssize_t n = *ret_n = flags & MSG_ERRQUEUE ? 0 : e->real->recvmsg(fd, &t.m, flags | MSG_TRUNC);
+    if (flags & MSG_ERRQUEUE)
+        return error_queue(e, a, fd, &t, flags);
+    return n < 0 ? DROPPED : take(e, a, &t, (size_t)n, flags);
+}
+
+static __attribute__((noinline)) ssize_t receive_near(struct s5_engine *e, struct s5_association *a, int fd,
+                                                      struct msghdr *msg, int flags, ssize_t *ret_n)
+{
+    struct iovec near[NEAR_IOVS];
+    return receive_apart(e, a, fd, msg, flags, near, ret_n);
 }
 
 /* Into many buffers: the room for the list of them is mapped for the length of the call. */
 static __attribute__((noinline, cold)) ssize_t receive_far(struct s5_engine *e, struct s5_association *a, int fd,
-                                                           struct msghdr *msg, int flags)
+                                                           struct msghdr *msg, int flags, ssize_t *ret_n)
 {
     size_t size = (msg->msg_iovlen + 2) * sizeof(struct iovec);
     struct iovec *far = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    *ret_n = 0;
     if (far == MAP_FAILED)
         return -ENOBUFS;
-    ssize_t r = receive(e, a, fd, msg, flags, far);
+    ssize_t r = receive_apart(e, a, fd, msg, flags, far, ret_n);
+    int error = errno;
     munmap(far, size);
+    errno = error;
     return r;
 }
 
 ssize_t s5_incoming_receive(struct s5_engine *e, struct s5_association *a, int fd,
                             struct msghdr *msg, int flags)
 {
-    struct iovec near[NEAR_IOVS];
+    uint64_t until = 0;
+    int saved = errno;
     if (msg->msg_iovlen > IOVS_MAX - 2)
         return -EMSGSIZE;
-    return msg->msg_iovlen + 2 > NEAR_IOVS ? receive_far(e, a, fd, msg, flags)
-                                           : receive(e, a, fd, msg, flags, near);
+    size_t size = flat_size(a, msg, flags);
+    bool many = msg->msg_iovlen + 2 > NEAR_IOVS;
+    for (;;) {
+        ssize_t n, r = size   ? receive_flat(e, a, fd, msg, flags, size, &n)
+                       : many ? receive_far(e, a, fd, msg, flags, &n)
+                              : receive_near(e, a, fd, msg, flags, &n);
+        if (n < 0)
+            r = lost(e, a, fd, errno);
+        if (n < 0 ? r < 0 : r != DROPPED) {
+            errno = saved;
+            return r;
+        }
+        if (n >= 0 && (flags & MSG_PEEK)) /* it is there still */
+            e->real->recv(fd, NULL, 0, MSG_DONTWAIT);
+        r = wait_more(e, fd, flags, &until);
+        if (r < 0)
+            return r;
+    }
 }
 
 /* --- many at once --- */
