@@ -13,13 +13,13 @@ import libc_symbols
 TOP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
 OBJECT, LIBRARY = "/preload/libsocksify.so", "/libsocks5client/libsocks5client.so.0"
 # docs/HOUSE.md, "Who may include whom": what a room may include beside its own.
-ROOMS = {"base": "", "core": "base", "gss": "base core", "policy": "base", "shm": "",
-         "calls": "", "sock": "base core policy shm calls", "fd": "base core policy shm calls sock",
-         "door": "base core policy shm calls sock fd",
-         "api": "base core gss policy shm sock fd door include", "include": "",
-         "preload": "base core policy shm calls sock fd door",
-         "tools": "base core gss policy shm sock",
-         "bridge": "base core gss policy shm sock"}
+ROOMS = {"base": "", "core": "base", "gss": "base core", "policy": "base", "shm": "", "calls": "", "engine": "",
+         "sock": "base core policy shm calls engine", "fd": "base core policy shm calls engine sock",
+         "door": "base core policy shm calls engine sock fd",
+         "api": "base core gss policy shm engine sock fd door include", "include": "",
+         "preload": "base core policy shm calls engine sock fd door",
+         "tools": "base core gss policy shm engine sock",
+         "bridge": "base core gss policy shm engine sock"}
 # The parts of a room that have a folder of their own.
 FOLDERS = {"sock": ["libsocks5client/bind", "libsocks5client/negotiate", "libsocks5client/wait"]}
 # The policy is one flat block, with all its limits beside it; the public header is the manual;

@@ -1,0 +1,135 @@
+#include "cleanup.h"
+#include "critical.h"
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* Two calls of the program in one thread that both go on are further apart than this: the second one is a
+ * handler's, and the kernel puts what it saved in between. Functions that look differ in depth by less. */
+#define SLACK 128
+
+__thread struct s5_cleanups s5_cleanups __attribute__((tls_model("initial-exec"))) = {
+    .n = S5_CLEANUP_NONE};
+
+/* --- the end of a thread --- */
+
+static _Atomic uint32_t key_1; /* the key + 1; 0: not made yet, UINT32_MAX: there is none */
+
+static void give_back(struct s5_cleanup *c)
+{
+    struct s5_cleanup had = *c;
+    s5_cleanup_clear(c);
+    if (had.ticket && had.run)
+        had.run(had.user, &had, false);
+}
+
+static void end_thread(void *unused)
+{
+    struct s5_cleanups *all = s5_cleanups_own();
+    struct s5_critical critical;
+    (void)unused;
+    s5_critical_begin(&critical);
+    while (all->n && all->n != S5_CLEANUP_NONE)
+        give_back(&all->entries[--all->n]);
+    all->n = S5_CLEANUP_NONE; /* what runs after this notices its end again */
+    s5_critical_end(&critical);
+}
+
+/* The first keys have their place in each thread; for later ones libc needs malloc(), which a handler cannot
+ * have. Then the end of a thread goes unnoticed. */
+static void notice_end(void)
+{
+    enum { IN_PLACE = 32 };
+    uint32_t have = atomic_load(&key_1);
+    pthread_key_t fresh;
+    if (!have) {
+        uint32_t made = pthread_key_create(&fresh, end_thread) == 0 ? (uint32_t)fresh + 1 : UINT32_MAX;
+        if (atomic_compare_exchange_strong(&key_1, &have, made))
+            have = made; /* or another thread was quicker, and FRESH stays unused */
+    }
+    if (have <= IN_PLACE)
+        pthread_setspecific((pthread_key_t)(have - 1), &s5_cleanups);
+}
+
+/* --- calls that are gone --- */
+
+/* By a system call, since each function of libc more costs all programs at their start. */
+bool s5_cleanup_on_other_stack(void)
+{
+    stack_t stack;
+    int saved = errno;
+    bool is = syscall(SYS_sigaltstack, NULL, &stack) == 0 && (stack.ss_flags & SS_ONSTACK);
+    errno = saved;
+    return is;
+}
+
+static void begin_list(struct s5_cleanups *all)
+{
+    for (uint32_t i = 0; i < S5_CLEANUPS; i++)
+        s5_cleanup_clear(&all->entries[i]);
+    notice_end();
+    all->n = 0;
+}
+
+/* Whether the topmost entry is of a call that is gone, as seen from AT. One that was being made is gone with the
+ * one below it. */
+static bool is_gone(const struct s5_cleanups *all, uintptr_t at)
+{
+    uint32_t i = all->n;
+    while (i && !all->entries[i - 1].at)
+        i--;
+    return i && at + SLACK >= all->entries[i - 1].at;
+}
+
+void s5_cleanup_sweep(uintptr_t at)
+{
+    struct s5_cleanups *all = s5_cleanups_own();
+    struct s5_critical critical;
+    if (!is_gone(all, at))
+        return;
+    s5_critical_begin(&critical);
+    if (!s5_cleanup_on_other_stack())
+        while (is_gone(all, at))
+            give_back(&all->entries[--all->n]);
+    s5_critical_end(&critical);
+}
+
+/* There is no list yet, or it is full, and the latest call fails: handlers interrupt handlers without an end, or
+ * calls that are gone were made from deeper and deeper. */
+__attribute__((noinline, cold)) void s5_cleanup_make_room(void)
+{
+    struct s5_cleanups *all = s5_cleanups_own();
+    struct s5_critical critical;
+    s5_critical_begin(&critical);
+    if (all->n == S5_CLEANUP_NONE)
+        begin_list(all);
+    if (all->n == S5_CLEANUPS)
+        give_back(&all->entries[--all->n]);
+    s5_critical_end(&critical);
+}
+
+bool s5_cleanup_pop_slowly(struct s5_cleanup *c, uint32_t ticket)
+{
+    struct s5_cleanups *all = s5_cleanups_own();
+    struct s5_critical critical;
+    s5_critical_begin(&critical);
+    bool owned = c->ticket == ticket && all->n != S5_CLEANUP_NONE && c < &all->entries[all->n];
+    while (owned && &all->entries[all->n - 1] != c)
+        give_back(&all->entries[--all->n]);
+    if (owned) {
+        s5_cleanup_clear(c);
+        all->n--;
+    }
+    s5_critical_end(&critical);
+    return owned;
+}
+
+void s5_cleanup_fork_child(void)
+{
+    struct s5_cleanups *all = s5_cleanups_own();
+    for (uint32_t i = 0; all->n != S5_CLEANUP_NONE && i < all->n; i++)
+        if (all->entries[i].ticket)
+            all->entries[i].run(all->entries[i].user, &all->entries[i], true);
+}
