@@ -105,6 +105,18 @@ bool s5_references_release_any(struct s5_references *r, uint32_t process)
     return false; /* they were taken away */
 }
 
+uint32_t s5_references_of(const struct s5_references *r, uint32_t process)
+{
+    uint64_t own = key(process, s5_references_generation(r));
+    uint32_t count = 0;
+    for (unsigned i = 0; i < PLACES; i++) {
+        uint64_t now = atomic_load(&r->by[i]);
+        if ((now & ~COUNT) == own && !(now & RESERVED))
+            count += (uint32_t)(now & COUNT);
+    }
+    return count;
+}
+
 /* --- the object --- */
 
 bool s5_references_claim(struct s5_references *r)

@@ -75,6 +75,9 @@ static inline void s5_references_end(struct s5_references *r)
     atomic_store_explicit(&r->use, (uint64_t)s5_references_generation(r) << 32, memory_order_release);
 }
 
+/* How many PROCESS has; 0 where it is of the crowd. */
+uint32_t s5_references_of(const struct s5_references *r, uint32_t process);
+
 /* A fork: one for the CHILD that may come to be. That confirms it, being SELF then; or whoever forked takes it back.
  * Exactly one of both succeeds. take_back: true as release. */
 bool s5_references_reserve(struct s5_references *r, uint32_t generation, uint32_t child);

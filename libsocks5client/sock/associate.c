@@ -1,8 +1,11 @@
 /* Associations: made, looked after, renewed and closed.
  *
  * The record of the application's descriptor holds the association's number, and its slots too, so
- * that a hook finds it with one load. Whoever opens or renews it has its lock; senders and receivers
- * take none. A fork copies it: each process has the control connection under the same number and
+ * that a hook finds it with one load. Senders and receivers take no lock. Whoever opens or renews it
+ * marks it busy and waits for the server without a lock; what others need of it is changed in critical
+ * sections alone, so that a signal handler may leave the call at any point, and a cancelled thread may end
+ * there (see blocking.h). While it waits the descriptor's number may become another socket's: threads work
+ * on a duplicate, and the association's generation tells when it is no more. A fork copies it: each process has the control connection under the same number and
  * looks after it for itself. When one of them renews, it reconnects the kernel's socket, which both
  * share, and the other finds its relay silent or its control connection closed, and does the same:
  * the last one to do so serves both.
@@ -12,139 +15,31 @@
  * control connection ten times a second, at most) or by the ICMP error that the relay's port
  * answers with. Where it cannot be renewed at once, datagrams are lost until it can. */
 #include "associate.h"
+#include "blocking.h"
 #include "clock.h"
 #include "dissolve.h"
 #include "error.h"
 #include "listener.h"
 #include "nameserver.h"
+#include "target.h"
 #include <assert.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/udp.h>
-#include <pthread.h>
 #include <string.h>
-#include <sys/mman.h>
+#include <time.h>
 
 #define LOOK_EVERY   (S5_CLOCK_SECOND / 10)
 #define RENEW_WITHIN (3 * S5_CLOCK_SECOND) /* then datagrams are lost for */
 #define RENEW_AGAIN  (1 * S5_CLOCK_SECOND)
 
-/* --- the pool --- */
+/* --- who asks the server --- */
 
-static struct s5_association *pool_of(struct s5_engine *e)
+/* Until whoever is at it has asked. */
+static void pause_shortly(void)
 {
-    struct s5_association *have = atomic_load(&e->associations);
-    size_t size = S5_ASSOCIATIONS * sizeof *have;
-    if (have)
-        return have;
-    int saved = errno;
-    void *fresh = mmap(NULL, size, PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    errno = saved;
-    if (fresh == MAP_FAILED)
-        return NULL;
-    if (atomic_compare_exchange_strong(&e->associations, &have, fresh))
-        return fresh;
-    munmap(fresh, size);
-    return have;
-}
-
-static void clear(struct s5_association *a)
-{
-    atomic_store(&a->lock, 0);
-    atomic_store(&a->control, -1);
-    atomic_store(&a->owner, 0);
-    atomic_store(&a->cache_busy, 0);
-    atomic_store(&a->looked, 0);
-    atomic_store(&a->again, 0);
-    atomic_store(&a->expect, S5_DATAGRAM_IPV4);
-    a->mixed = a->corked = false;
-    a->next_alias = 0;
-    a->local.len = a->peer.len = 0;
-    s5_latch_write(&a->relay, &a->local.len, sizeof a->local.len); /* no endpoint */
-    for (unsigned i = 0; i < S5_TARGETS; i++)
-        a->targets[i].to.len = 0;
-    for (unsigned i = 0; i < S5_ALIASES; i++)
-        a->aliases[i].asked.kind = S5_ADDR_NONE;
-    struct s5_fragments *f = atomic_load(&a->fragments);
-    for (unsigned i = 0; f && i < S5_FRAGMENTS_QUEUES; i++)
-        f->queues[i].highest = 0;
-}
-
-struct s5_association *s5_associate_take(struct s5_engine *e, uint32_t *ret)
-{
-    struct s5_association *pool = pool_of(e);
-    for (uint32_t at = 0; pool && at < S5_ASSOCIATIONS; at++) {
-        uint32_t unused = 0;
-        if (!atomic_compare_exchange_strong(&pool[at].used, &unused, 1))
-            continue;
-        uint32_t top = atomic_load(&e->associations_top);
-        while (top <= at && !atomic_compare_exchange_weak(&e->associations_top, &top, at + 1))
-            ;
-        clear(&pool[at]);
-        *ret = at;
-        return &pool[at];
-    }
-    return NULL;
-}
-
-static void give(struct s5_engine *e, struct s5_association *a)
-{
-    int control = atomic_exchange(&a->control, -1);
-    if (control >= 0)
-        s5_hidden_close(e, control);
-    atomic_store(&a->used, 0);
-}
-
-void s5_associate_end(struct s5_engine *e, uint32_t number)
-{
-    struct s5_association *pool = atomic_load(&e->associations);
-    if (pool && number < S5_ASSOCIATIONS)
-        give(e, &pool[number]);
-}
-
-int s5_associate_control(const struct s5_engine *e, uint32_t *at)
-{
-    struct s5_association *pool = atomic_load(&e->associations);
-    if (!pool || *at >= atomic_load(&e->associations_top)) {
-        *at = S5_ASSOCIATIONS;
-        return -1;
-    }
-    return atomic_load(&pool[*at].used) ? atomic_load(&pool[*at].control) : -1;
-}
-
-void s5_associate_moved(struct s5_engine *e, uint32_t at, int control)
-{
-    atomic_store(&atomic_load(&e->associations)[at].control, control);
-}
-
-/* --- the lock --- */
-
-static uint64_t self(const struct s5_engine *e)
-{
-    return (uint64_t)atomic_load(&e->pid) << 32 | (uint32_t)((uintptr_t)pthread_self() >> 6) | 1;
-}
-
-/* False: this very thread has it (a signal handler came in between). A holder of another process is
- * a thread that a fork left behind. */
-static bool lock(struct s5_engine *e, struct s5_association *a)
-{
-    for (;;) {
-        uint64_t holder = 0, own = self(e);
-        if (atomic_compare_exchange_strong(&a->lock, &holder, own))
-            return true;
-        if (holder == own)
-            return false;
-        if (holder >> 32 != own >> 32 && atomic_compare_exchange_strong(&a->lock, &holder, own))
-            return true;
-        struct timespec pause = {0, 200000};
-        nanosleep(&pause, NULL);
-    }
-}
-
-static void unlock(struct s5_association *a)
-{
-    atomic_store(&a->lock, 0);
+    const struct timespec pause = {0, 200000};
+    nanosleep(&pause, NULL);
 }
 
 /* --- the kernel's socket --- */
@@ -213,21 +108,79 @@ int s5_associate_mix(struct s5_engine *e, struct s5_association *a, int fd)
 
 /* --- opening --- */
 
-static int ask(struct s5_engine *e, struct s5_association *a, uint64_t patience)
+/* The server is asked for A; the connection it was asked on is hidden. CALL holds A. In a critical section with
+ * the lock when it returns 0; A is CALL's no more then. -errno, or LOST: A is none any more. */
+static int ask(struct s5_engine *e, struct s5_association *a, uint64_t patience,
+               struct s5_cleanup *call, uint32_t ticket, struct s5_critical *ret_critical)
 {
     const struct s5_server *server = &e->policy->servers[a->server_index];
-    int cancel;
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
     struct s5_endpoint relay;
     static_assert(sizeof relay <= sizeof a->relay.copies[0], "a latch holds it");
-    int fd = s5_associate_ask(e, server, a->family, patience, &relay);
-    if (fd >= 0) {
-        s5_latch_write(&a->relay, &relay, sizeof relay);
-        a->control_cookie = s5_connect_cookie(e, fd);
-        fd = s5_hidden_take(e, fd);
+    int fd = s5_associate_ask(e, server, a->family, patience, call, ticket, &relay);
+    if (fd < 0)
+        return fd;
+    if (!s5_lock_take(&e->associations_lock, ret_critical))
+        return -EAGAIN;
+    uint64_t cookie = call->cookie[1];
+    call->fd[1] = -1;
+    fd = s5_hidden_take(e, fd);
+    bool current = atomic_load(&a->generation) == call->object_generation;
+    if (fd < 0 || !current) {
+        if (fd >= 0)
+            s5_hidden_close(e, fd);
+        s5_lock_give(&e->associations_lock, ret_critical);
+        return fd < 0 ? fd : S5_ASSOCIATE_LOST;
     }
-    pthread_setcancelstate(cancel, NULL);
-    return fd;
+    s5_latch_write(&a->relay, &relay, sizeof relay);
+    a->control_cookie = cookie;
+    atomic_store(&a->owner, 0);
+    atomic_store(&a->control, fd);
+    atomic_store(&a->looked, s5_clock_now());
+    call->object = NULL;
+    atomic_store(&a->busy, 0);
+    return 0;
+}
+
+int s5_associate_enter(struct s5_engine *e, int fd, struct s5_record *record, struct s5_association *a)
+{
+    record->cookie = a->cookie;
+    record->relayed = (uint16_t)(a - atomic_load(&e->associations) + 1);
+    atomic_store(&record->state, S5_RECORD_RELAYED);
+    int r = s5_registry_enter(&e->registry, fd, record);
+    if (r == 0)
+        atomic_store(&a->opening, false);
+    return r;
+}
+
+static int add_record(struct s5_engine *e, struct s5_association *a, int fd)
+{
+    if (!s5_registry_foreign(&e->registry, fd))
+        s5_connect_forget(e, fd); /* of a life before */
+    struct s5_record *record = s5_registry_new(&e->registry);
+    return record ? s5_associate_enter(e, fd, record, a) : -ENOBUFS;
+}
+
+/* FD gets the association A, whose socket is HELD, or A is given back. In a critical section. Another thread may
+ * close FD before, and after the first look: then the number may be another socket's. */
+static int enlist(struct s5_engine *e, struct s5_association *a, int fd, int held)
+{
+    uint64_t cookie = a->cookie;
+    int r = s5_connect_cookie(e, fd) == cookie ? attach(e, a, held) : -EBADF;
+    if (r == 0 && !a->mixed)
+        drain(e, held);
+    if (r == 0)
+        r = add_record(e, a, fd);
+    if (r < 0) {
+        s5_associate_give(e, a);
+        return r;
+    }
+    if (s5_connect_cookie(e, fd) != cookie) {
+        s5_connect_forget(e, fd);
+        s5_dissolve_keeping_port(e, held); /* it may have other descriptors */
+        return -EBADF;
+    }
+    find_duplicates(e, fd);
+    return 0;
 }
 
 /* A corked socket makes one datagram of several that have a header each. */
@@ -241,87 +194,95 @@ static bool is_corked(struct s5_engine *e, int fd)
     return true;
 }
 
-static int open_at(struct s5_engine *e, struct s5_association *a, int fd)
+/* The calling thread asks for A, which is fresh, on behalf of HELD. */
+static int open_new(struct s5_engine *e, struct s5_association *a, int fd, int held,
+                    struct s5_cleanup *call, uint32_t ticket)
 {
     const struct s5_server *server = &e->policy->servers[a->server_index];
-    if (is_corked(e, fd))
-        return -EOPNOTSUPP;
-    s5_dissolve_name(e, fd, &a->local);
-    if (!a->local.len)
-        return -ENOTSOCK;
-    a->family = a->local.any.sa_family;
-    /* An IPv6 socket that was connected once hears nobody else ever after. */
-    a->mixed = !a->peer.len && (port_of(&a->local) != 0 || a->family == AF_INET6);
-    int control = ask(e, a, server->timeout * S5_CLOCK_SECOND);
-    if (control < 0)
-        return control;
-    atomic_store(&a->control, control);
-    atomic_store(&a->looked, s5_clock_now());
-    int r = attach(e, a, fd);
-    if (r == 0 && !a->mixed)
-        drain(e, fd);
+    uint32_t generation = call->object_generation;
+    struct s5_critical critical;
+    int r = is_corked(e, held) ? -EOPNOTSUPP : 0;
+    if (r == 0) {
+        s5_dissolve_name(e, held, &a->local);
+        r = a->local.len ? 0 : -ENOTSOCK;
+    }
+    if (r == 0) {
+        a->family = a->local.any.sa_family;
+        /* An IPv6 socket that was connected once hears nobody else ever after. */
+        a->mixed = !a->peer.len && (port_of(&a->local) != 0 || a->family == AF_INET6);
+        r = ask(e, a, server->timeout * S5_CLOCK_SECOND, call, ticket, &critical);
+    }
+    if (r < 0) {
+        if (s5_cleanup_owns(call, ticket))
+            s5_associate_abandon(e, a, generation);
+        return r == S5_ASSOCIATE_LOST ? -EBADF : r;
+    }
+    r = enlist(e, a, fd, held);
+    s5_lock_give(&e->associations_lock, &critical);
     return r;
 }
 
-int s5_associate_enter(struct s5_engine *e, int fd, struct s5_record *record, uint64_t cookie, uint32_t number)
-{
-    record->cookie = cookie;
-    record->relayed = (uint16_t)(number + 1);
-    atomic_store(&record->state, S5_RECORD_RELAYED);
-    return s5_registry_enter(&e->registry, fd, record);
-}
+enum claim { FOUND, CLAIMED, WAIT };
 
-static int open_new(struct s5_engine *e, int fd, const struct s5_server *server,
-                    const struct s5_endpoint *peer, struct s5_association **ret)
+/* The association of the socket COOKIE, which FD names: there is one; it is the calling thread's to open, as
+ * CALL holds it; or another thread opens it. -errno. */
+static int claim(struct s5_engine *e, int fd, uint64_t cookie, struct s5_cleanup *call,
+                 struct s5_association **ret)
 {
+    struct s5_association *pool = atomic_load(&e->associations), *a = s5_associate_of(e, fd);
     uint32_t number;
-    struct s5_association *a = s5_associate_take(e, &number);
-    if (!a)
+    if (a && a->cookie == cookie) {
+        *ret = a;
+        return FOUND;
+    }
+    for (uint32_t at = 0; pool && cookie && at < atomic_load(&e->associations_top); at++)
+        if (atomic_load(&pool[at].used) && atomic_load(&pool[at].opening) && pool[at].cookie == cookie)
+            /* The thread's own: this is a signal handler within its call. */
+            return atomic_load(&pool[at].busy) == s5_thread_token() ? -EAGAIN : WAIT;
+    *ret = s5_associate_take(e, cookie, &number);
+    if (!*ret)
         return -ENOBUFS;
-    a->server_index = (uint32_t)(server - e->policy->servers);
-    if (peer)
-        a->peer = *peer;
-    int r = open_at(e, a, fd);
-    struct s5_record *record = NULL;
-    if (r == 0) {
-        if (!s5_registry_foreign(&e->registry, fd))
-            s5_connect_forget(e, fd); /* of a life before */
-        record = s5_registry_new(&e->registry);
-        r = record ? 0 : -ENOBUFS;
-    }
-    if (r == 0)
-        r = s5_associate_enter(e, fd, record, s5_connect_cookie(e, fd), number);
-    if (r < 0) {
-        give(e, a);
-        return r;
-    }
-    find_duplicates(e, fd);
-    *ret = a;
-    return 0;
+    s5_associate_begin_asking(*ret, call);
+    return CLAIMED;
 }
 
-/* Two threads that send their first datagram at the same time make one association. */
+/* Two threads that send their first datagram on a socket at the same time make one association. */
+static int open_or_find(struct s5_engine *e, int fd, int held, const struct s5_server *server,
+                        const struct s5_endpoint *peer, struct s5_cleanup *call, uint32_t ticket,
+                        struct s5_association **ret)
+{
+    uint64_t cookie = call->cookie[0];
+    for (;;) {
+        struct s5_critical critical;
+        if (!s5_lock_take(&e->associations_lock, &critical))
+            return -EAGAIN;
+        int r = claim(e, fd, cookie, call, ret);
+        s5_lock_give(&e->associations_lock, &critical);
+        if (r == CLAIMED) {
+            (*ret)->server_index = (uint32_t)(server - e->policy->servers);
+            if (peer)
+                (*ret)->peer = *peer;
+            return open_new(e, *ret, fd, held, call, ticket);
+        }
+        if (r != WAIT)
+            return r;
+        pause_shortly();
+        if (!s5_cleanup_owns(call, ticket))
+            return -EAGAIN;
+        if (s5_connect_cookie(e, fd) != cookie)
+            return -EBADF;
+    }
+}
+
 int s5_associate_open(struct s5_engine *e, int fd, const struct s5_server *server,
                       const struct s5_endpoint *peer, struct s5_association **ret)
 {
-    uint64_t holder = 0;
-    int saved = errno, r = 0;
-    while (!atomic_compare_exchange_strong(&e->opening, &holder, self(e))) {
-        if (holder == self(e))
-            return -EAGAIN; /* a signal handler within one */
-        if (holder >> 32 != self(e) >> 32 &&
-            atomic_compare_exchange_strong(&e->opening, &holder, self(e)))
-            break;
-        struct timespec pause = {0, 200000};
-        nanosleep(&pause, NULL);
-        holder = 0;
-    }
-    struct s5_association *a = s5_associate_of(e, fd);
-    if (a)
-        *ret = a;
-    else
-        r = open_new(e, fd, server, peer, ret);
-    atomic_store(&e->opening, 0);
+    uint32_t ticket;
+    int saved = errno;
+    struct s5_cleanup *call = s5_cleanup_push(s5_blocking_give_back, e, (uintptr_t)&ticket, &ticket);
+    int held = s5_blocking_hold(e, call, fd, s5_connect_cookie(e, fd));
+    int r = open_or_find(e, fd, held, server, peer, call, ticket, ret);
+    s5_blocking_end(e, call, ticket, fd, held);
     errno = saved;
     return r;
 }
@@ -350,39 +311,88 @@ static bool is_attached(struct s5_engine *e, struct s5_association *a, int fd)
            port_of(&peer) == port_of(&relay);
 }
 
-static int renew(struct s5_engine *e, struct s5_association *a, int fd)
+/* A has lost its control connection, or, where that is in another process, there is DOUBT: whether the calling thread is to ask for another, as CALL then holds A.
+ * 0: no; WAIT: another thread is at it. Under the lock. */
+static int begin_renewal(struct s5_engine *e, struct s5_association *a, bool doubt, struct s5_cleanup *call)
 {
-    uint64_t now = s5_clock_now();
-    if (now < atomic_load(&a->again))
+    uint64_t busy = atomic_load(&a->busy);
+    if (busy)
+        return busy == s5_thread_token() ? S5_ASSOCIATE_LOST : WAIT;
+    if (!doubt && is_alive(e, a))
+        return FOUND;
+    if (s5_clock_now() < atomic_load(&a->again))
         return S5_ASSOCIATE_LOST;
     int control = atomic_exchange(&a->control, -1);
     if (control >= 0)
         s5_hidden_close(e, control);
-    s5_log(&e->log, S5_LOG_INFO, "UDP: the association is gone and asked for anew");
-    control = ask(e, a, RENEW_WITHIN);
-    if (control >= 0) {
-        atomic_store(&a->owner, 0);
-        atomic_store(&a->control, control);
-        return attach(e, a, fd);
-    }
-    atomic_store(&a->again, s5_clock_now() + RENEW_AGAIN);
-    return control == -EACCES || control == -EOPNOTSUPP ? control : S5_ASSOCIATE_LOST;
+    s5_associate_begin_asking(a, call);
+    return CLAIMED;
 }
 
-static int look(struct s5_engine *e, struct s5_association *a, int fd, uint64_t now, bool doubt)
+static int renew(struct s5_engine *e, struct s5_association *a, int held, struct s5_cleanup *call,
+                 uint32_t ticket)
+{
+    struct s5_critical critical;
+    uint32_t generation = call->object_generation;
+    s5_log(&e->log, S5_LOG_INFO, "UDP: the association is gone and asked for anew");
+    int r = ask(e, a, RENEW_WITHIN, call, ticket, &critical);
+    if (r == 0) {
+        r = s5_connect_cookie(e, held) == a->cookie ? attach(e, a, held) : S5_ASSOCIATE_LOST;
+        s5_lock_give(&e->associations_lock, &critical);
+        return r;
+    }
+    if (!s5_cleanup_owns(call, ticket))
+        return S5_ASSOCIATE_LOST;
+    if (atomic_load(&a->generation) == generation)
+        atomic_store(&a->again, s5_clock_now() + RENEW_AGAIN);
+    s5_associate_abandon(e, a, generation);
+    return r == -EACCES || r == -EOPNOTSUPP ? r : S5_ASSOCIATE_LOST;
+}
+
+/* FD's association is A still, which is found alive and attached to, or renewed. */
+static int look_after(struct s5_engine *e, struct s5_association *a, uint32_t generation, int fd,
+                      int held, bool doubt, struct s5_cleanup *call, uint32_t ticket)
+{
+    for (;;) {
+        struct s5_critical critical;
+        int r = S5_ASSOCIATE_LOST;
+        if (!s5_lock_take(&e->associations_lock, &critical))
+            return r;
+        /* What FD names now is another's where this is not so. */
+        if (s5_associate_is(e, fd, a, generation) && s5_connect_cookie(e, held) == a->cookie)
+            r = begin_renewal(e, a, doubt, call);
+        if (r == FOUND && !is_attached(e, a, held))
+            r = attach(e, a, held);
+        s5_lock_give(&e->associations_lock, &critical);
+        if (r == CLAIMED)
+            return renew(e, a, held, call, ticket);
+        if (r != WAIT)
+            return r;
+        pause_shortly();
+        if (!s5_cleanup_owns(call, ticket))
+            return S5_ASSOCIATE_LOST;
+    }
+}
+
+static int look(struct s5_engine *e, struct s5_association *a, int fd, bool doubt)
 {
     int saved = errno, r = 0;
-    if (!lock(e, a))
+    uint32_t ticket, generation = atomic_load(&a->generation);
+    if (!s5_associate_is(e, fd, a, generation))
         return S5_ASSOCIATE_LOST;
-    if (doubt || now - atomic_load(&a->looked) >= LOOK_EVERY) {
-        /* A control connection in another process cannot be looked at: the relay's own word counts. */
-        if (!is_alive(e, a) || (doubt && atomic_load(&a->owner)))
-            r = renew(e, a, fd);
-        else if (!is_attached(e, a, fd))
-            r = attach(e, a, fd);
-        atomic_store(&a->looked, s5_clock_now());
+    /* A control connection in another process cannot be looked at: the relay's own word counts. */
+    doubt = doubt && atomic_load(&a->owner);
+    if (atomic_load(&a->control) < 0 && !atomic_load(&a->busy) && !atomic_load(&a->owner) &&
+        s5_clock_now() < atomic_load(&a->again))
+        return S5_ASSOCIATE_LOST;
+    if (doubt || !is_alive(e, a) || !is_attached(e, a, fd)) {
+        struct s5_cleanup *call = s5_cleanup_push(s5_blocking_give_back, e, (uintptr_t)&ticket, &ticket);
+        int held = s5_blocking_hold(e, call, fd, a->cookie);
+        r = look_after(e, a, generation, fd, held, doubt, call, ticket);
+        s5_blocking_end(e, call, ticket, fd, held);
     }
-    unlock(a);
+    if (s5_associate_is(e, fd, a, generation))
+        atomic_store(&a->looked, s5_clock_now());
     errno = saved;
     return r;
 }
@@ -394,7 +404,7 @@ int s5_associate_fresh(struct s5_engine *e, struct s5_association *a, int fd, bo
     if (!doubt && (now < looked || now - looked < LOOK_EVERY) &&
         (atomic_load_explicit(&a->control, memory_order_relaxed) >= 0 || atomic_load(&a->owner)))
         return 0;
-    return look(e, a, fd, now, doubt || (atomic_load(&a->control) < 0 && !atomic_load(&a->owner)));
+    return look(e, a, fd, doubt);
 }
 
 /* --- connect() --- */

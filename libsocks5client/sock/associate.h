@@ -37,11 +37,13 @@ struct s5_alias {
 };
 
 struct s5_association {
-    _Atomic uint32_t used;  /* a record has it */
-    _Atomic uint64_t lock;  /* of whoever opens or renews it: process id << 32 | thread */
+    _Atomic uint32_t used, generation; /* a record has it, or is to get it; changes with that, both ways */
+    _Atomic uint64_t busy;  /* s5_thread_token of who asks the server for it; under the engine's lock */
+    _Atomic bool opening;   /* no record has it yet */
+    uint64_t cookie;        /* SO_COOKIE of the application's socket */
     _Atomic int32_t control; /* hidden descriptor; -1: it is to be renewed, unless OWNER has it */
     _Atomic uint32_t owner; /* number of the process that has the control connection; 0: not another one */
-    _Atomic uint32_t cache_busy; /* targets and aliases are in somebody's hands */
+    _Atomic uint64_t cache_busy; /* the thread that has targets and aliases in hand, see target.c; 0: none */
     _Atomic uint64_t looked; /* ns (coarse clock), when CONTROL was looked at last */
     _Atomic uint64_t again;  /* ns; no earlier is it tried to be renewed */
     uint32_t server_index;   /* in the policy */
@@ -74,10 +76,21 @@ static inline struct s5_endpoint s5_associate_relay(const struct s5_association 
     return relay;
 }
 
-/* An unused one and its number; NULL: there is none left. */
-struct s5_association *s5_associate_take(struct s5_engine *e, uint32_t *ret);
-/* RECORD, a new one, is FD's, and has association NUMBER. 0, or -errno and it is given back. */
-int s5_associate_enter(struct s5_engine *e, int fd, struct s5_record *record, uint64_t cookie, uint32_t number);
+/* Whether FD's association is A, of GENERATION: after a sleep the number may be another socket's, and A too. */
+static inline bool s5_associate_is(const struct s5_engine *e, int fd, const struct s5_association *a,
+                                   uint32_t generation)
+{
+    return s5_associate_of(e, fd) == a &&
+           atomic_load_explicit(&a->generation, memory_order_relaxed) == generation;
+}
+
+/* Whether it is, for a call that began with A of GENERATION for the socket COOKIE: 0; -EBADF: FD is closed, or
+ * another socket's; -ESTALE: the socket has no such association any more. */
+int s5_associate_still(struct s5_engine *e, const struct s5_association *a, uint32_t generation, uint64_t cookie, int fd);
+/* An unused one, for the socket of COOKIE, and its number; NULL: there is none left. */
+struct s5_association *s5_associate_take(struct s5_engine *e, uint64_t cookie, uint32_t *ret);
+/* RECORD, a new one, is FD's, and has A. 0, or -errno and RECORD is given back. */
+int s5_associate_enter(struct s5_engine *e, int fd, struct s5_record *record, struct s5_association *a);
 /* FD's association, made at SERVER where there is none. PEER: whom it is connected to, or NULL. */
 int s5_associate_open(struct s5_engine *e, int fd, const struct s5_server *server,
                       const struct s5_endpoint *peer, struct s5_association **ret);
@@ -89,16 +102,26 @@ int s5_associate_connect(struct s5_engine *e, int fd, const struct sockaddr *add
 S5_HOT int s5_associate_fresh(struct s5_engine *e, struct s5_association *a, int fd, bool doubt);
 int s5_associate_mix(struct s5_engine *e, struct s5_association *a, int fd); /* the socket receives from others too */
 void s5_associate_end(struct s5_engine *e, uint32_t number); /* the record that had association NUMBER is no more */
+struct s5_cleanup;
+/* Under the lock: A is none any more; the calling thread is about to ask the server for it, as CALL notes. */
+void s5_associate_give(struct s5_engine *e, struct s5_association *a);
+void s5_associate_begin_asking(struct s5_association *a, struct s5_cleanup *call);
+/* The thread that asked the server for A, of GENERATION, does not go on. */
+void s5_associate_abandon(struct s5_engine *e, struct s5_association *a, uint32_t generation);
+/* In a child: what threads it does not have were at. */
+void s5_associate_fork_child(struct s5_engine *e);
 
 /* The control connection of association *AT (set behind the last one where that is not in use); -1: none. */
 int s5_associate_control(const struct s5_engine *e, uint32_t *at);
 void s5_associate_moved(struct s5_engine *e, uint32_t at, int control);
 
 /* --- associate_server.c --- */
-/* The negotiation: *RET_RELAY for a socket of FAMILY. A connected descriptor (not hidden yet), or -errno.
- * PATIENCE: ns it may take at the most. */
+/* The negotiation: *RET_RELAY for a socket of FAMILY. A connected descriptor (not hidden yet), or
+ * -errno. PATIENCE: ns it may take at the most. What is held meanwhile, and the descriptor, are noted in CALL;
+ * -ECONNABORTED where the entry, of TICKET, was given back. */
 int s5_associate_ask(struct s5_engine *e, const struct s5_server *server, int family,
-                     uint64_t patience, struct s5_endpoint *ret_relay);
+                     uint64_t patience, struct s5_cleanup *call, uint32_t ticket,
+                     struct s5_endpoint *ret_relay);
 
 /* --- associate_exec.c --- */
 /* RECORD's association may go through an exec. Whether it has one. */
@@ -107,29 +130,6 @@ bool s5_associate_adopt(struct s5_engine *e, int fd, uint64_t cookie);
 void s5_associate_stay(struct s5_engine *e); /* it did not: control connections are this process's own again */
 void s5_associate_adopted(struct s5_engine *e); /* control connections that came without their socket are closed */
 
-/* --- target.c: where to, and from where --- */
-/* The address SA names, of the two families that leave the machine: AF_UNSPEC is IPv4 to the kernel's UDP. */
-bool s5_target_address(const struct sockaddr *sa, socklen_t len, struct s5_addr *ret);
-bool s5_target_endpoint(const struct s5_addr *addr, int family, struct s5_endpoint *ret); /* false: none */
-/* 0 direct, > 0 via *RET_SERVER (0.0.0.0 became 127.0.0.1), or -errno, logged; NAMED: TO became a name. */
-int s5_target_route(struct s5_engine *e, struct s5_addr *to, const struct s5_server **ret_server,
-                    bool *ret_named);
-/* What is remembered of A, in one thread's hands; false: not to be had, go without. */
-bool s5_target_lock(struct s5_association *a);
-void s5_target_unlock(struct s5_association *a);
-/* What datagrams of A to SA begin with. 0, or -errno. */
-int s5_target_heading(struct s5_engine *e, struct s5_association *a, const struct sockaddr *sa, socklen_t len,
-                      struct s5_heading *ret);
-/* The same into S5_DATAGRAM_MAX OCTETS: its length; 0: not remembered, or direct. */
-S5_HOT size_t s5_target_recall(struct s5_association *a, const struct sockaddr *sa, socklen_t len,
-                               uint8_t *octets);
-/* Whom the application is told FROM is. False: nothing to be told, or not its peer. */
-bool s5_target_source(struct s5_engine *e, struct s5_association *a, const struct s5_addr *from,
-                      struct s5_endpoint *ret);
-/* The same by LEN octets of HEADER, where those to a remembered destination are equal. */
-S5_HOT bool s5_target_heard(struct s5_association *a, const uint8_t *header, size_t len,
-                            struct s5_endpoint *ret);
-
 /* --- outgoing.c, incoming.c: the calls, on a socket that has an association --- */
 S5_HOT ssize_t s5_outgoing_send(struct s5_engine *e, struct s5_association *a, int fd, const struct msghdr *msg, int flags);
 int s5_outgoing_sendmmsg(struct s5_engine *e, struct s5_association *a, int fd, struct mmsghdr *msgs, unsigned n,
@@ -137,10 +137,10 @@ int s5_outgoing_sendmmsg(struct s5_engine *e, struct s5_association *a, int fd, 
 S5_HOT ssize_t s5_incoming_receive(struct s5_engine *e, struct s5_association *a, int fd, struct msghdr *msg, int flags);
 int s5_incoming_recvmmsg(struct s5_engine *e, struct s5_association *a, int fd,
                          struct mmsghdr *msgs, unsigned n, int flags, struct timespec *timeout);
-/* Octets of the next datagram, as FIONREAD tells. */
-int s5_incoming_next(struct s5_engine *e, struct s5_association *a, int fd);
 
 /* --- associate_query.c --- */
+/* Octets of the next datagram, as FIONREAD tells. */
+int s5_incoming_next(struct s5_engine *e, struct s5_association *a, int fd);
 int s5_associate_getsockname(struct s5_engine *e, struct s5_association *a, int fd, struct sockaddr *addr, socklen_t *len);
 int s5_associate_getpeername(struct s5_engine *e, struct s5_association *a, int fd,
                              struct sockaddr *addr, socklen_t *len);

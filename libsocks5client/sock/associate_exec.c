@@ -65,7 +65,7 @@ static struct s5_association *take_up(struct s5_engine *e, const struct s5_hande
     uint16_t family = h->family;
     struct s5_association *a = NULL;
     if ((family == AF_INET || family == AF_INET6) && s5_engine_knows(e, index))
-        a = s5_associate_take(e, &number);
+        a = s5_associate_take(e, cookie, &number);
     struct s5_record *record = a ? s5_registry_new(&e->registry) : NULL;
     if (!record) {
         if (a)
@@ -80,7 +80,7 @@ static struct s5_association *take_up(struct s5_engine *e, const struct s5_hande
     a->local = s5_endpoint_bounded(&h->local);
     a->peer = s5_endpoint_bounded(&h->peer);
     a->control_cookie = h->control_cookie;
-    if (s5_associate_enter(e, fd, record, cookie, number) == 0)
+    if (s5_associate_enter(e, fd, record, a) == 0)
         return a;
     s5_associate_end(e, number);
     return NULL;

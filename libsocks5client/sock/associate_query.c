@@ -1,6 +1,7 @@
 /* What a program asks of a datagram socket that has an association: its own truth, in which there
  * is no relay. */
 #include "associate.h"
+#include "target.h"
 #include <errno.h>
 #include <netinet/in.h>
 #include <string.h>
@@ -56,4 +57,27 @@ int s5_associate_getsockopt(struct s5_engine *e, struct s5_association *a, int f
         memcpy(value, &octets, sizeof octets);
     }
     return 0;
+}
+
+/* --- FIONREAD --- */
+
+int s5_incoming_next(struct s5_engine *e, struct s5_association *a, int fd)
+{
+    uint8_t octets[S5_DATAGRAM_MAX];
+    struct s5_datagram d;
+    for (;;) {
+        struct s5_endpoint from;
+        socklen_t len = sizeof from.v6;
+        ssize_t n = e->real->recvfrom(fd, octets, sizeof octets,
+                                      MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT, &from.any, &len);
+        if (n < 0)
+            return errno == EAGAIN || errno == ECONNREFUSED ? 0 : -errno;
+        size_t held = (size_t)n < sizeof octets ? (size_t)n : sizeof octets;
+        struct s5_endpoint relay = s5_associate_relay(a);
+        if (a->mixed && !s5_target_same_end(&from, &relay))
+            return (int)n;
+        if (s5_datagram_read(octets, held, &d) == 0)
+            return (int)n - d.header_len;
+        e->real->recv(fd, octets, 0, MSG_DONTWAIT);
+    }
 }

@@ -6,6 +6,7 @@
  * The request declares zeros of the control connection's family: servers drop what comes from
  * another port than was declared, and some choose the relay's family by it. */
 #include "associate.h"
+#include "blocking.h"
 #include "clock.h"
 #include "error.h"
 #include "flight_bounds.h"
@@ -69,8 +70,26 @@ static int unreachable(struct s5_engine *e, struct s5_flight *f, int fd)
     return error ? -error : -ECONNABORTED;
 }
 
+/* F to its end over FD: 0, or -errno. */
+static int drive(struct s5_engine *e, struct s5_flight *f, int fd, short events,
+                 const struct s5_cleanup *call, uint32_t ticket)
+{
+    int r = events;
+    while (s5_flight_turn(e, f, NULL, fd, (short)r) != S5_TURN_OVER) {
+        r = wait_turn(e, f, fd);
+        if (!s5_cleanup_owns(call, ticket))
+            return -ECONNABORTED;
+        if (r < 0)
+            return r;
+    }
+    if (atomic_load(&f->phase) == S5_FLIGHT_READY)
+        return 0;
+    return f->error ? s5_flight_error(f) : unreachable(e, f, fd);
+}
+
 static int negotiate(struct s5_engine *e, struct s5_flight *f, int fd,
-                     const struct s5_server *server, uint64_t patience)
+                     const struct s5_server *server, uint64_t patience,
+                     const struct s5_cleanup *call, uint32_t ticket)
 {
     struct s5_addr zeros = {
         .kind = f->server.any.sa_family == AF_INET ? S5_ADDR_IPV4 : S5_ADDR_IPV6};
@@ -90,13 +109,7 @@ static int negotiate(struct s5_engine *e, struct s5_flight *f, int fd,
         s5_connect_log_unreachable(e, s5_flight_server(f), r);
         return r;
     }
-    r = r == 0 ? POLLOUT : 0;
-    while (s5_flight_turn(e, f, NULL, fd, (short)r) != S5_TURN_OVER)
-        if ((r = wait_turn(e, f, fd)) < 0)
-            return r;
-    if (atomic_load(&f->phase) == S5_FLIGHT_READY)
-        return 0;
-    return f->error ? s5_flight_error(f) : unreachable(e, f, fd);
+    return drive(e, f, fd, r == 0 ? POLLOUT : 0, call, ticket);
 }
 
 /* Servers that do not know the command close, having been content with all before it. */
@@ -129,21 +142,24 @@ static void log_result(struct s5_engine *e, const struct s5_flight *f,
 /* At one address of the server's. */
 static int at_address(struct s5_engine *e, struct s5_flight *f, const struct s5_server *server,
                       const struct s5_ip *ip, int family, uint64_t patience,
-                      struct s5_endpoint *ret)
+                      struct s5_cleanup *call, uint32_t ticket, struct s5_endpoint *ret)
 {
     struct s5_addr addr = {.kind = ip->kind, .port = server->port};
     int own = ip->kind == S5_ADDR_IPV4 ? AF_INET : AF_INET6;
     memcpy(addr.octets, ip->octets, sizeof ip->octets);
     to_endpoint(&addr, own, &f->server);
-    int fd = e->real->socket(own, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int fd = s5_blocking_socket(e, call, own, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (fd < 0)
-        return -errno;
-    int r = negotiate(e, f, fd, server, patience);
+        return fd;
+    int r = negotiate(e, f, fd, server, patience, call, ticket);
+    if (!s5_cleanup_owns(call, ticket))
+        return -ECONNABORTED;
     if (r == 0)
         r = relay(f, family, ret);
     if (r == 0)
         return fd;
-    e->real->close(fd);
+    e->real->close(fd); /* where the thread may be cancelled */
+    call->fd[1] = -1;
     return r;
 }
 
@@ -156,7 +172,8 @@ static bool in_pass(const struct s5_ip *ip, int family, int pass)
 }
 
 static int at_any(struct s5_engine *e, struct s5_flight *f, const struct s5_server *server,
-                  int family, uint64_t patience, struct s5_endpoint *ret)
+                  int family, uint64_t patience, struct s5_cleanup *call, uint32_t ticket,
+                  struct s5_endpoint *ret)
 {
     int r = -EHOSTUNREACH;
     for (int pass = 0; pass < 2; pass++)
@@ -164,15 +181,17 @@ static int at_any(struct s5_engine *e, struct s5_flight *f, const struct s5_serv
             if (!in_pass(&server->addrs[i], family, pass))
                 continue;
             f->error = 0;
-            r = at_address(e, f, server, &server->addrs[i], family, patience, ret);
-            if (r >= 0 || f->error) /* reached: there is no better one */
+            r = at_address(e, f, server, &server->addrs[i], family, patience, call, ticket, ret);
+            /* Once it was reached there is no better one. */
+            if (r >= 0 || !s5_cleanup_owns(call, ticket) || f->error)
                 return r;
         }
     return r;
 }
 
 int s5_associate_ask(struct s5_engine *e, const struct s5_server *server, int family,
-                     uint64_t patience, struct s5_endpoint *ret_relay)
+                     uint64_t patience, struct s5_cleanup *call, uint32_t ticket,
+                     struct s5_endpoint *ret_relay)
 {
     uint32_t index = (uint32_t)(server - e->policy->servers);
     if (s5_clock_now() < atomic_load(&e->no_udp_until[index]))
@@ -185,11 +204,15 @@ int s5_associate_ask(struct s5_engine *e, const struct s5_server *server, int fa
         s5_log(&e->log, S5_LOG_ERROR, "refused: too many connections are being negotiated");
         return -ENOBUFS;
     }
+    s5_blocking_has_flight(call, f);
     f->error = 0;
-    r = at_any(e, f, server, family, patience, ret_relay);
+    r = at_any(e, f, server, family, patience, call, ticket, ret_relay);
+    if (!s5_cleanup_owns(call, ticket))
+        return r;
     if (r < 0)
         r = why(f, r);
     log_result(e, f, server, r, ret_relay);
+    call->flight = NULL;
     s5_flight_release(e, f);
     if (r == -EOPNOTSUPP)
         atomic_store(&e->no_udp_until[index], s5_clock_now() + REFUSED_FOR);

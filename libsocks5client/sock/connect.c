@@ -5,6 +5,7 @@
  * server begins, so that no thread sees readiness that is not the application's. A non-blocking
  * socket is left in flight; a blocking one is driven here to its end. */
 #include "associate.h"
+#include "blocking.h"
 #include "clock.h"
 #include "flight_bounds.h"
 #include "inflight.h"
@@ -17,35 +18,6 @@
 #include <string.h>
 
 /* --- driving a blocking one --- */
-
-static __attribute__((noinline)) int duplicate(struct s5_engine *e, int fd)
-{
-    enum { BEYOND_THE_PROGRAMS = 512 };
-    int saved = errno, held = e->real->fcntl(fd, F_DUPFD_CLOEXEC, BEYOND_THE_PROGRAMS);
-    errno = saved;
-    return held < 0 ? fd : held;
-}
-
-static __attribute__((noinline)) void close_duplicate(struct s5_engine *e, int held)
-{
-    int saved = errno;
-    e->real->close(held);
-    errno = saved;
-}
-
-/* The socket of FD for a call that blocks: as the kernel holds the file, so that the call comes to its end
- * whatever other threads do with the number meanwhile. It is FD itself where there are no other threads,
- * or no descriptor is left. */
-static inline int hold_socket(struct s5_engine *e, int fd)
-{
-    return S5_SINGLE_THREADED ? fd : duplicate(e, fd);
-}
-
-static inline void let_go_of_socket(struct s5_engine *e, int fd, int held)
-{
-    if (held != fd)
-        close_duplicate(e, held);
-}
 
 /* Waits from NOW for the next turn: its events or 0, -EINPROGRESS when UNTIL passed, -EINTR. */
 static int wait_turn(struct s5_engine *e, struct s5_flight *f, int fd, uint64_t until, uint64_t now)
@@ -95,7 +67,8 @@ static inline __attribute__((always_inline)) int outcome(struct s5_engine *e, st
  * passed, -EINTR. */
 static inline __attribute__((always_inline)) int drive(struct s5_engine *e, struct s5_record *record,
                                                        struct s5_flight *f, int fd, int held, uint64_t until,
-                                                       short events)
+                                                       short events, const struct s5_cleanup *call,
+                                                       uint32_t ticket)
 {
     int r = events;
     const struct s5_record *whose = held == fd ? record : NULL;
@@ -107,6 +80,8 @@ static inline __attribute__((always_inline)) int drive(struct s5_engine *e, stru
         /* The turn looked at the clock when it had sent everything. */
         sent = atomic_load_explicit(&f->sent, memory_order_relaxed);
         r = wait_turn(e, f, held, until, sent != before ? sent : s5_clock_now());
+        if (__builtin_expect(!s5_cleanup_owns(call, ticket), 0))
+            return -ECONNABORTED;
         if (r < 0)
             return r;
     }
@@ -115,15 +90,18 @@ static inline __attribute__((always_inline)) int drive(struct s5_engine *e, stru
 /* The same for a call that finds RECORD in flight; 1: it is not ours any more. */
 static __attribute__((noinline, cold)) int join(struct s5_engine *e, struct s5_record *record, int fd)
 {
+    uint32_t ticket;
+    struct s5_cleanup *call = s5_cleanup_push(s5_blocking_give_back, e, (uintptr_t)&ticket, &ticket);
     struct s5_flight *f = s5_connect_pinned(e, record);
-    int r = 0;
     if (f) {
-        int held = hold_socket(e, fd);
-        r = drive(e, record, f, fd, held, s5_wait_patience(e, held, S5_SNDTIMEO), 0);
-        let_go_of_socket(e, fd, held);
-        s5_flight_release(e, f);
+        s5_blocking_has_flight(call, f);
+        int held = s5_blocking_hold(e, call, fd, f->cookie);
+        int r = drive(e, record, f, fd, held, s5_wait_patience(e, held, S5_SNDTIMEO), 0, call, ticket);
+        if (s5_blocking_end(e, call, ticket, fd, held))
+            s5_flight_release(e, f);
         return r;
     }
+    s5_cleanup_pop(call, ticket);
     s5_connect_settle(e, record);
     return s5_connect_outcome(e, record, fd);
 }
@@ -131,16 +109,26 @@ static __attribute__((noinline, cold)) int join(struct s5_engine *e, struct s5_r
 __attribute__((noinline, cold)) int s5_connect_finish(struct s5_engine *e, int fd, bool nonblock, uint64_t until)
 {
     struct s5_record *record = s5_connect_flying(e, fd);
-    struct s5_flight *f = record ? s5_connect_pinned(e, record) : NULL;
-    if (!f)
+    uint32_t ticket;
+    if (!record)
         return 0;
-    int held = nonblock ? fd : hold_socket(e, fd), r = 0;
-    while (r >= 0 && s5_flight_turn(e, f, held == fd ? record : NULL, held, (short)r) < S5_TURN_OVER)
+    struct s5_cleanup *call = s5_cleanup_push(s5_blocking_give_back, e, (uintptr_t)&ticket, &ticket);
+    struct s5_flight *f = s5_connect_pinned(e, record);
+    if (!f) {
+        s5_cleanup_pop(call, ticket);
+        return 0;
+    }
+    s5_blocking_has_flight(call, f);
+    int held = nonblock ? fd : s5_blocking_hold(e, call, fd, f->cookie), r = 0;
+    while (r >= 0 && s5_flight_turn(e, f, held == fd ? record : NULL, held, (short)r) < S5_TURN_OVER) {
         r = nonblock ? -EAGAIN : wait_turn(e, f, held, until, s5_clock_now());
+        if (!s5_cleanup_owns(call, ticket))
+            return -ECONNABORTED;
+    }
     if (r >= 0)
         s5_connect_settle(e, record);
-    let_go_of_socket(e, fd, held);
-    s5_flight_release(e, f);
+    if (s5_blocking_end(e, call, ticket, fd, held))
+        s5_flight_release(e, f);
     return r == -EINPROGRESS ? -EAGAIN : r < 0 ? r : 0;
 }
 
@@ -265,9 +253,11 @@ static int unreachable(struct s5_engine *e, struct s5_record *record, struct s5_
 
 /* The connection of F, RECORD's flight, is asked for and, unless NONBLOCK, driven to its end. */
 static inline __attribute__((always_inline)) int dial(struct s5_engine *e, struct s5_record *record, struct s5_flight *f, int fd, int held,
-                bool nonblock)
+                bool nonblock, const struct s5_cleanup *call, uint32_t ticket)
 {
     int r = s5_flight_dial(e, f, held, nonblock);
+    if (__builtin_expect(!s5_cleanup_owns(call, ticket), 0))
+        return -ECONNABORTED;
     if (r == -EINPROGRESS && nonblock && !atomic_load(&f->missed))
         return r;
     /* The kernel restarts a connect() without a time-out; ours gave it one. */
@@ -276,7 +266,7 @@ static inline __attribute__((always_inline)) int dial(struct s5_engine *e, struc
     if (r < 0 && r != -EINTR && r != -EINPROGRESS)
         return unreachable(e, record, f, fd, held, r);
     if (!nonblock)
-        return drive(e, record, f, fd, held, f->patience, r == 0 ? POLLOUT : 0);
+        return drive(e, record, f, fd, held, f->patience, r == 0 ? POLLOUT : 0, call, ticket);
     if (s5_connect_turn(e, record, r == 0 ? POLLOUT : 0) < S5_TURN_OVER)
         return -EINPROGRESS;
     r = outcome(e, record, f, fd, held);
@@ -284,15 +274,19 @@ static inline __attribute__((always_inline)) int dial(struct s5_engine *e, struc
     return r == 0 && nonblock ? -EINPROGRESS : r;
 }
 
-/* F carries a reference of this function's own beside the record's. */
-static int fly(struct s5_engine *e, int fd, struct s5_flight *f)
+/* F's two references are CALL's so far. *RET_HELD: the socket, see s5_blocking_hold. */
+static inline int fly(struct s5_engine *e, int fd, struct s5_flight *f, struct s5_cleanup *call, uint32_t ticket,
+                      int *ret_held)
 {
     struct s5_record *record;
     bool nonblock = nonblocking(e, fd);
-    int held = nonblock ? fd : hold_socket(e, fd);
+    if (!f->cookie)
+        f->cookie = s5_connect_cookie(e, fd);
+    int held = *ret_held = nonblock ? fd : s5_blocking_hold(e, call, fd, f->cookie);
     uint32_t driver = nonblock ? 0 : atomic_load_explicit(&e->process_number, memory_order_relaxed);
     atomic_store_explicit(&f->driver, driver, memory_order_relaxed);
     int r = new_record(e, fd, held, f, &record);
+    s5_blocking_has_one(call); /* the other one is the record's, or gone with it */
     if (r == 0) {
         struct s5_slot *slot = s5_registry_slot(&e->registry, fd);
         uint32_t bound = slot ? atomic_load_explicit(&slot->bound, memory_order_relaxed) : 0;
@@ -302,12 +296,13 @@ static int fly(struct s5_engine *e, int fd, struct s5_flight *f)
         if (__builtin_expect(s5_registry_has_dups(&e->registry), 0))
             find_duplicates(e, fd);
         atomic_store_explicit(&f->unattended, nonblock || !S5_SINGLE_THREADED, memory_order_relaxed);
-        r = dial(e, record, f, fd, held, nonblock);
-        atomic_store_explicit(&f->driver, 0, memory_order_relaxed); /* where a signal ended the call */
-        if (r == -EINPROGRESS || r == -EINTR)
-            atomic_store_explicit(&f->unattended, true, memory_order_relaxed);
+        r = dial(e, record, f, fd, held, nonblock, call, ticket);
+        if (s5_cleanup_owns(call, ticket)) { /* where a signal ended the call */
+            atomic_store_explicit(&f->driver, 0, memory_order_relaxed);
+            if (r == -EINPROGRESS || r == -EINTR)
+                atomic_store_explicit(&f->unattended, true, memory_order_relaxed);
+        }
     }
-    let_go_of_socket(e, fd, held);
     return r;
 }
 
@@ -335,27 +330,32 @@ static void note_peer(struct s5_endpoint *peer, const struct sockaddr *sa)
 }
 
 /* COOKIE: the socket's, 0 when it is not known. */
-static int via(struct s5_engine *e, int fd, const struct sockaddr *sa, const struct s5_addr *to,
+static inline __attribute__((always_inline)) int via(struct s5_engine *e, int fd, const struct sockaddr *sa, const struct s5_addr *to,
                const struct s5_server *server, uint64_t cookie)
 {
-    int r = s5_resolve_server(e, e->policy, (struct s5_server *)(uintptr_t)server);
+    uint32_t ticket;
+    int held = fd, r = s5_resolve_server(e, e->policy, (struct s5_server *)(uintptr_t)server);
     if (r < 0)
         return r;
+    struct s5_cleanup *call = s5_cleanup_push(s5_blocking_give_back, e, (uintptr_t)&ticket, &ticket);
     struct s5_flight *f = s5_flight_take_two(e); /* one is the record's */
     if (!f) {
+        s5_cleanup_pop(call, ticket);
         s5_log(&e->log, S5_LOG_ERROR, "refused: too many connections are being negotiated");
         return -ENOBUFS;
     }
+    s5_blocking_has_two(call, f);
     f->cookie = cookie;
     note_peer(&f->peer, sa);
     r = s5_route_address(e, server, sa->sa_family, &f->server);
     if (r == 0)
         r = begin(e, f, server, to);
     if (__builtin_expect(r == 0, 1))
-        r = fly(e, fd, f);
-    else
+        r = fly(e, fd, f, call, ticket, &held);
+    else if (s5_cleanup_owns(call, ticket))
         s5_flight_release(e, f);
-    s5_flight_release(e, f);
+    if (s5_blocking_end(e, call, ticket, fd, held))
+        s5_flight_release(e, f);
     return r;
 }
 
@@ -405,8 +405,9 @@ static __attribute__((noinline, cold)) void become_loopback(struct s5_addr *to, 
     s5_addr_to_sockaddr(to, addr->ss_family, addr, &len);
 }
 
+/* FORWARDED: what OWN's port 53 is asked is not to be answered here. */
 static inline __attribute__((always_inline)) int connect_inet(struct s5_engine *e, int fd, struct sockaddr_storage *own, socklen_t len,
-                        uint64_t cookie)
+                        uint64_t cookie, bool forwarded)
 {
     const struct sockaddr *addr = (struct sockaddr *)own;
     struct s5_addr to;
@@ -422,7 +423,7 @@ static inline __attribute__((always_inline)) int connect_inet(struct s5_engine *
     if (named < 0)
         return named;
     uint8_t kind = s5_route_protocol(protocol);
-    if (kind && s5_nameserver_wanted(e, &to, kind))
+    if (!forwarded && kind && s5_nameserver_wanted(e, &to, kind))
         return s5_nameserver_connect(e, fd, kind, addr, len);
     if (protocol == IPPROTO_UDP)
         return s5_associate_connect(e, fd, addr, len);
@@ -453,6 +454,7 @@ int s5_connect(struct s5_engine *e, int fd, const struct sockaddr *theirs, sockl
     struct sockaddr_storage own;
     const struct sockaddr *addr = (struct sockaddr *)&own;
     uint64_t cookie = 0;
+    s5_blocking_look();
     if (s5_engine_inside || len < sizeof addr->sa_family)
         return real_connect(e, fd, theirs, len);
     int r = s5_user_address(&own, theirs, len);
@@ -473,7 +475,17 @@ int s5_connect(struct s5_engine *e, int fd, const struct sockaddr *theirs, sockl
     /* The kernel takes an IPv6 address without its scope; we want it whole, and zeros follow it. */
     if (addr->sa_family == AF_INET6 && len >= 24 && len < sizeof(struct sockaddr_in6))
         len = sizeof(struct sockaddr_in6);
-    return connect_inet(e, fd, &own, len, cookie);
+    return connect_inet(e, fd, &own, len, cookie, false);
+}
+
+__attribute__((noinline, cold)) int s5_connect_nameserver(struct s5_engine *e, int fd, const struct s5_endpoint *server)
+{
+    struct sockaddr_storage own = {0};
+    uint64_t cookie = 0;
+    memcpy(&own, &server->any, server->len < sizeof server->v6 ? server->len : sizeof server->v6);
+    if (s5_connect_known(e, fd, &cookie)) /* of a life before */
+        s5_connect_forget(e, fd);
+    return connect_inet(e, fd, &own, server->len, cookie, true);
 }
 
 /* What the connect() of FD came to that nobody has asked for: the first call to send or receive is

@@ -3,9 +3,11 @@
  * server but cannot go there is refused here, so that it goes nowhere else. A send with MSG_FASTOPEN
  * is a connect(). */
 #include "associate.h"
+#include "blocking.h"
 #include "nameserver.h"
 #include "octets.h"
 #include "rcvlowat.h"
+#include "target.h"
 #include "user_memory.h"
 #include <errno.h>
 #include <limits.h>
@@ -60,6 +62,7 @@ static int leave(struct s5_engine *e, int fd, const struct sockaddr *addr, sockl
 {
     struct s5_addr to;
     ret->direct.len = 0;
+    s5_blocking_look();
     if (s5_engine_inside || !s5_target_address(addr, len, &to))
         return AS_IT_IS;
     int protocol = protocol_of(e, fd);

@@ -1,8 +1,11 @@
 /* Set-up, and what belongs to the process as a whole: the tree, the policy, log lines, fork.
  *
  * Nothing here runs before a call of ours needs it, but for s5_engine_init, which is a few loads
- * where an ancestor began the tree. The policy is read by one thread with every signal blocked, so
- * that no handler of the program runs "inside"; the others wait for it. */
+ * where an ancestor began the tree. The policy is read by one thread in a critical section, so that no handler of
+ * the program runs "inside"; the others wait for it. That lasts as long as reading the files takes: servers'
+ * names are resolved later. */
+#include "associate.h"
+#include "cleanup.h"
 #include "engine.h"
 #include "quiet.h"
 #include "standing.h"
@@ -11,7 +14,6 @@
 #include "identity.h"
 #include "listener.h"
 #include "ledger.h"
-#include "nameserver.h"
 #include "process.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -70,7 +72,8 @@ void s5_engine_set_place(struct s5_engine *e, const struct s5_tree_place *place)
     atomic_store(&e->tree_fd, place->fd);
 }
 
-/* The tree that e->state names, or a new one. Where memory is short there is none for now: what needs
+/* The tree that e->state names, or a new one; its descriptor is none of the program's. Where memory is short
+ * there is none for now: what needs
  * the policy fails until a later attempt has it, and e->state stays what it is. -errno, or whether
  * there is something to be adopted. */
 static int have_tree(struct s5_engine *e)
@@ -78,7 +81,8 @@ static int have_tree(struct s5_engine *e)
     const char *given = e->state + sizeof S5_TREE_VARIABLE;
     struct s5_tree *tree = NULL;
     struct s5_tree_place place = {.fd = -1};
-    s5_engine_inside++; /* its descriptor is none of the program's */
+    struct s5_quiet quiet;
+    s5_quiet_begin(&quiet);
     int r = *given ? s5_tree_attach(given, &tree, &place) : -ENOENT;
     if (r < 0 && r != -ENOMEM) {
         uint32_t lost = place.lost;
@@ -86,7 +90,7 @@ static int have_tree(struct s5_engine *e)
         if (r == 0 && *given)
             s5_tree_replace(tree, &place, lost);
     }
-    s5_engine_inside--;
+    s5_quiet_end(&quiet);
     if (r < 0)
         return r;
     bool adopt = place.adopt;
@@ -312,13 +316,15 @@ void s5_engine_fork_child(struct s5_engine *e)
     atomic_store(&e->pid, pid);
     e->log.pid = (int32_t)pid;
     for_child.number = 0;
+    s5_thread_fork_child();
     if (tree)
         become(e, number ? number : s5_process_number(&tree->processes));
+    s5_associate_fork_child(e);
     int loading = S5_ENGINE_LOADING; /* by a thread the child does not have */
     if (!s5_engine_inside)
         atomic_compare_exchange_strong(&e->policy_state, &loading, S5_ENGINE_NO_POLICY);
     if (tree && inherit_all(e, number) != for_child.references && number)
         take_back(e, number); /* what was closed between that and the fork */
+    s5_cleanup_fork_child();
     s5_identity_fork_child(e);
-    s5_nameserver_fork_child(e);
 }

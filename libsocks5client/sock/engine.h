@@ -7,6 +7,7 @@
 #define S5_ENGINE_H
 
 #include "calls.h"
+#include "critical.h"
 #include "log.h"
 #include "notes.h"
 #include "source.h"
@@ -53,11 +54,13 @@ struct s5_engine {
     int (*bridge_path)(char *ret, size_t size);
     struct s5_association *_Atomic associations; /* the pool, see associate.h; mapped on first use */
     _Atomic uint32_t associations_top;           /* those below were in use at least once */
-    _Atomic uint64_t opening;                    /* who opens one: process id << 32 | thread */
+    struct s5_lock associations_lock; /* of who asks the server for which; held for moments alone */
     _Atomic uint64_t no_udp_until[S5_POLICY_SERVERS]; /* ns; servers that refused UDP lately */
 };
 
-/* Whether this thread is inside the engine's own set-up: calls it makes meanwhile are its own and go to libc. */
+/* Whether this thread is inside the engine's own set-up (reading the policy, resolving a server's
+ * name): calls it makes meanwhile are its own and go to libc. It is so in critical sections alone (quiet.h): no
+ * handler of the program finds it set, and none leaves it set by a jump. */
 extern __thread int s5_engine_inside __attribute__((tls_model("initial-exec")));
 
 /* Once a process: take up the tree STATE names or begin one. STATE: value of S5_TREE_VARIABLE, or
@@ -100,6 +103,8 @@ bool s5_engine_has_ended(const struct s5_engine *e, uint32_t process); /* the on
 
 /* --- connect.c, connect_record.c --- */
 int s5_connect(struct s5_engine *e, int fd, const struct sockaddr *addr, socklen_t len);
+/* The same on FD, a stream of the engine's own, to a name server: the question it is for is forwarded. */
+int s5_connect_nameserver(struct s5_engine *e, int fd, const struct s5_endpoint *server);
 /* 0 when octets may pass on FD now; -EAGAIN while in flight and FLAGS (or the description) say not to wait;
  * what a connect() came to that failed, once. Waits for EVENTS of others while something is in flight. */
 int s5_connect_await(struct s5_engine *e, int fd, int flags, short events);
@@ -178,6 +183,8 @@ int s5_query_tell(const struct s5_endpoint *what, struct sockaddr *addr, socklen
 
 /* --- life.c --- */
 int s5_close(struct s5_engine *e, int fd);
+/* The same of a call of ours, which may have an entry in the thread's cleanups. */
+int s5_close_own(struct s5_engine *e, int fd);
 int s5_close_range(struct s5_engine *e, unsigned first, unsigned last, int flags);
 void s5_closefrom(struct s5_engine *e, int first);
 int s5_dup(struct s5_engine *e, int fd);

@@ -1,6 +1,7 @@
 /* Where flights come from and go to, and who may carry one on: a lock-free list of free ones in the
  * memory the processes share, and a lock that names its holder, so that one that was killed is
  * found out. */
+#include "blocking.h"
 #include "clock.h"
 #include "engine.h"
 #include <errno.h>
@@ -81,9 +82,10 @@ static void make_room(struct s5_flight *fresh, uint32_t at)
 static struct s5_flight *take_fresh(struct s5_engine *e, struct s5_tree *tree, uint32_t count)
 {
     uint32_t at = atomic_load(&tree->flights_used);
+    if (at < S5_TREE_FLIGHTS) /* before one is taken: a handler may run when this returns, and jump */
+        make_room(&tree->flights[at], at);
     while (at < S5_TREE_FLIGHTS)
         if (atomic_compare_exchange_weak(&tree->flights_used, &at, at + 1)) {
-            make_room(&tree->flights[at], at);
             return claim(e, &tree->flights[at], count);
         }
     return NULL;
@@ -139,6 +141,11 @@ bool s5_flight_pin(struct s5_engine *e, struct s5_flight *f, uint32_t generation
 {
     return s5_references_take(&f->references, generation,
                               atomic_load_explicit(&e->process_number, memory_order_relaxed));
+}
+
+uint32_t s5_flight_own(const struct s5_engine *e, const struct s5_flight *f)
+{
+    return s5_references_of(&f->references, atomic_load_explicit(&e->process_number, memory_order_relaxed));
 }
 
 void s5_flight_release(struct s5_engine *e, struct s5_flight *f)
@@ -213,4 +220,15 @@ bool s5_flight_lock(struct s5_engine *e, struct s5_flight *f)
     }
     errno = saved;
     return true;
+}
+
+void s5_flight_abandon(struct s5_engine *e, struct s5_flight *f)
+{
+    uint32_t taken = S5_FLIGHT_TAKEN;
+    if (atomic_load(&f->lock) == s5_lock_token(e)) { /* in the middle of a turn */
+        s5_session_abort(&f->session, -ECONNABORTED);
+        s5_flight_unlock(f);
+    }
+    atomic_compare_exchange_strong(&f->phase, &taken, S5_FLIGHT_DIALING);
+    atomic_store(&f->driver, 0);
 }

@@ -8,6 +8,7 @@
 #include "associate.h"
 #include "clock.h"
 #include "scatter.h"
+#include "target.h"
 #include "user_memory.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -148,16 +149,6 @@ static void stand_alone(struct s5_association *a, const struct s5_datagram *d)
 
 /* --- one datagram --- */
 
-static bool same_end(const struct s5_endpoint *a, const struct s5_endpoint *b)
-{
-    if (a->any.sa_family != b->any.sa_family)
-        return false;
-    if (a->any.sa_family == AF_INET)
-        return memcmp(&a->v4, &b->v4, 8) == 0;
-    return a->v6.sin6_port == b->v6.sin6_port &&
-           memcmp(&a->v6.sin6_addr, &b->v6.sin6_addr, sizeof a->v6.sin6_addr) == 0;
-}
-
 /* What came past the relay, of which a rule lets through what may be sent to directly. */
 static ssize_t direct(struct s5_engine *e, struct s5_association *a, struct receipt *t, size_t n,
                       int flags)
@@ -196,7 +187,7 @@ static ssize_t take(struct s5_engine *e, struct s5_association *a, struct receip
     if (a->mixed) {
         struct s5_endpoint relay = s5_associate_relay(a);
         t->from.len = t->m.msg_namelen;
-        if (!t->from.len || !same_end(&t->from, &relay))
+        if (!t->from.len || !s5_target_same_end(&t->from, &relay))
             return direct(e, a, t, n, flags);
     }
     if (n >= t->expect && !atomic_load_explicit(&a->fragments, memory_order_relaxed) &&
@@ -322,15 +313,42 @@ static ssize_t take_flat(struct s5_association *a, struct msghdr *msg, const uin
     return (ssize_t)(flags & MSG_TRUNC ? len : part);
 }
 
+/* An association as it was when a call began. */
+struct life {
+    uint64_t cookie; /* of the socket */
+    uint32_t generation;
+};
+
+static struct life life_of(const struct s5_association *a)
+{
+    return (struct life){a->cookie, atomic_load_explicit(&a->generation, memory_order_relaxed)};
+}
+
+static inline bool is_over(const struct s5_association *a, const struct life *life)
+{
+    return __builtin_expect(atomic_load(&a->generation) != life->generation, 0);
+}
+
+/* Whether A is FD's, as it was: 0, or -errno. */
+static int still(struct s5_engine *e, const struct s5_association *a, const struct life *life, int fd)
+{
+    return s5_associate_still(e, a, life->generation, life->cookie, fd);
+}
+
 /* One datagram of SIZE octets at the most, read flat. Its large frame is never below another large one. What the call
  * returns, or DROPPED; *RET_N: what recv() returned. */
 static __attribute__((noinline)) ssize_t receive_flat(struct s5_engine *e, struct s5_association *a, int fd,
-                                                      struct msghdr *msg, int flags, size_t size, ssize_t *ret_n)
+                                                      struct msghdr *msg, int flags, size_t size,
+                                                      const struct life *life, ssize_t *ret_n)
 {
     uint8_t flat[FLAT];
     struct iovec iov[3];
     struct receipt t;
     ssize_t n = *ret_n = e->real->recv(fd, flat, size, flags | MSG_TRUNC);
+    if (is_over(a, life)) {
+        *ret_n = 0;
+        return still(e, a, life, fd);
+    }
     if (n < 0)
         return DROPPED;
     ssize_t r = n ? take_flat(a, msg, flat, (size_t)n, flags) : DROPPED;
@@ -345,33 +363,39 @@ static __attribute__((noinline)) ssize_t receive_flat(struct s5_engine *e, struc
 
 /* The same into the buffers of MSG; IOV has room for two more of them. */
 static ssize_t receive_apart(struct s5_engine *e, struct s5_association *a, int fd, struct msghdr *msg, int flags,
-                             struct iovec *iov, ssize_t *ret_n)
+                             struct iovec *iov, const struct life *life, ssize_t *ret_n)
 {
     struct receipt t;
     prepare(a, &t, msg, iov);
     ssize_t n = *ret_n = flags & MSG_ERRQUEUE ? 0 : e->real->recvmsg(fd, &t.m, flags | MSG_TRUNC);
+    if (is_over(a, life)) {
+        *ret_n = 0;
+        return still(e, a, life, fd);
+    }
     if (flags & MSG_ERRQUEUE)
         return error_queue(e, a, fd, &t, flags);
     return n < 0 ? DROPPED : take(e, a, &t, (size_t)n, flags);
 }
 
 static __attribute__((noinline)) ssize_t receive_near(struct s5_engine *e, struct s5_association *a, int fd,
-                                                      struct msghdr *msg, int flags, ssize_t *ret_n)
+                                                      struct msghdr *msg, int flags, const struct life *life,
+                                                      ssize_t *ret_n)
 {
     struct iovec near[NEAR_IOVS];
-    return receive_apart(e, a, fd, msg, flags, near, ret_n);
+    return receive_apart(e, a, fd, msg, flags, near, life, ret_n);
 }
 
 /* Into many buffers: the room for the list of them is mapped for the length of the call. */
 static __attribute__((noinline, cold)) ssize_t receive_far(struct s5_engine *e, struct s5_association *a, int fd,
-                                                           struct msghdr *msg, int flags, ssize_t *ret_n)
+                                                           struct msghdr *msg, int flags, const struct life *life,
+                                                           ssize_t *ret_n)
 {
     size_t size = (msg->msg_iovlen + 2) * sizeof(struct iovec);
     struct iovec *far = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     *ret_n = 0;
     if (far == MAP_FAILED)
         return -ENOBUFS;
-    ssize_t r = receive_apart(e, a, fd, msg, flags, far, ret_n);
+    ssize_t r = receive_apart(e, a, fd, msg, flags, far, life, ret_n);
     int error = errno;
     munmap(far, size);
     errno = error;
@@ -387,19 +411,24 @@ ssize_t s5_incoming_receive(struct s5_engine *e, struct s5_association *a, int f
         return -EMSGSIZE;
     size_t size = flat_size(a, msg, flags);
     bool many = msg->msg_iovlen + 2 > NEAR_IOVS;
+    const struct life life = life_of(a);
     for (;;) {
-        ssize_t n, r = size   ? receive_flat(e, a, fd, msg, flags, size, &n)
-                       : many ? receive_far(e, a, fd, msg, flags, &n)
-                              : receive_near(e, a, fd, msg, flags, &n);
+        ssize_t n, r = size   ? receive_flat(e, a, fd, msg, flags, size, &life, &n)
+                       : many ? receive_far(e, a, fd, msg, flags, &life, &n)
+                              : receive_near(e, a, fd, msg, flags, &life, &n);
         if (n < 0)
             r = lost(e, a, fd, errno);
         if (n < 0 ? r < 0 : r != DROPPED) {
             errno = saved;
             return r;
         }
-        if (n >= 0 && (flags & MSG_PEEK)) /* it is there still */
+        r = still(e, a, &life, fd);
+        if (r == 0 && n >= 0 && (flags & MSG_PEEK)) /* it is there still */
             e->real->recv(fd, NULL, 0, MSG_DONTWAIT);
-        r = wait_more(e, fd, flags, &until);
+        if (r == 0)
+            r = wait_more(e, fd, flags, &until);
+        if (r == 0)
+            r = still(e, a, &life, fd);
         if (r < 0)
             return r;
     }
@@ -429,29 +458,6 @@ static unsigned prepare_many(struct s5_association *a, struct inbox *in, struct 
     return at;
 }
 
-/* The datagram that FROM received, into TO, whose own was dropped. */
-static void move_over(struct mmsghdr *to, const struct mmsghdr *from, bool named)
-{
-    struct msghdr *t = &to->msg_hdr;
-    const struct msghdr *f = &from->msg_hdr;
-    size_t done = 0, room = s5_scatter_size(t->msg_iov, t->msg_iovlen);
-    for (size_t i = 0; i < f->msg_iovlen && done < from->msg_len; i++) {
-        size_t part = f->msg_iov[i].iov_len < from->msg_len - done ? f->msg_iov[i].iov_len
-                                                                   : from->msg_len - done;
-        done += s5_scatter_put(t->msg_iov, t->msg_iovlen, done, f->msg_iov[i].iov_base, part);
-    }
-    to->msg_len = (unsigned)done;
-    t->msg_flags = f->msg_flags | (room < from->msg_len ? MSG_TRUNC : 0);
-    if (t->msg_name && named) {
-        memcpy(t->msg_name, f->msg_name,
-               t->msg_namelen < f->msg_namelen ? t->msg_namelen : f->msg_namelen);
-        t->msg_namelen = f->msg_namelen;
-    }
-    if (t->msg_control && t->msg_controllen >= f->msg_controllen)
-        memcpy(t->msg_control, f->msg_control, f->msg_controllen);
-    t->msg_controllen = t->msg_control ? f->msg_controllen : 0;
-}
-
 /* The first of MSGS alone: the number received, or -errno. */
 static int receive_one(struct s5_engine *e, struct s5_association *a, int fd,
                        struct mmsghdr *msgs, int flags)
@@ -469,8 +475,11 @@ static __attribute__((noinline)) int receive_batch(struct s5_engine *e, struct s
 {
     struct inbox in;
     unsigned good = 0;
+    const struct life life = life_of(a);
     *n = prepare_many(a, &in, msgs, *n);
     int got = e->real->recvmmsg(fd, in.msgs, *n, flags | MSG_TRUNC, timeout);
+    if (is_over(a, &life))
+        return still(e, a, &life, fd);
     if (got < 0)
         return lost(e, a, fd, errno);
     for (int i = 0; i < got; i++) {
@@ -481,7 +490,7 @@ static __attribute__((noinline)) int receive_batch(struct s5_engine *e, struct s
             continue;
         msgs[i].msg_len = (unsigned)r;
         if (good != (unsigned)i)
-            move_over(&msgs[good], &msgs[i], msgs[i].msg_hdr.msg_name != NULL);
+            s5_scatter_move_over(&msgs[good], &msgs[i], msgs[i].msg_hdr.msg_name != NULL);
         good++;
     }
     return (int)good;
@@ -492,6 +501,7 @@ int s5_incoming_recvmmsg(struct s5_engine *e, struct s5_association *a, int fd,
 {
     unsigned have = 0;
     uint64_t until = 0;
+    const struct life life = life_of(a);
     n = n > IOVS_MAX ? IOVS_MAX : n;
     if (flags & (MSG_ERRQUEUE | MSG_PEEK)) /* one by one: rare, and a call of its own each */
         return n ? receive_one(e, a, fd, msgs, flags) : 0;
@@ -509,31 +519,11 @@ int s5_incoming_recvmmsg(struct s5_engine *e, struct s5_association *a, int fd,
             break; /* that is all there is, or the time is over */
         if (timeout && timeout->tv_sec == 0 && timeout->tv_nsec == 0)
             return have ? (int)have : -EAGAIN;
-        if (!have && (r = wait_more(e, fd, flags, &until)) < 0)
+        if (!have && ((r = wait_more(e, fd, flags, &until)) < 0 ||
+                      (r = still(e, a, &life, fd)) < 0))
             return r;
+        if (have && still(e, a, &life, fd) < 0)
+            break;
     }
     return (int)have;
-}
-
-/* --- FIONREAD --- */
-
-int s5_incoming_next(struct s5_engine *e, struct s5_association *a, int fd)
-{
-    uint8_t octets[S5_DATAGRAM_MAX];
-    struct s5_datagram d;
-    for (;;) {
-        struct s5_endpoint from;
-        socklen_t len = sizeof from.v6;
-        ssize_t n = e->real->recvfrom(fd, octets, sizeof octets,
-                                      MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT, &from.any, &len);
-        if (n < 0)
-            return errno == EAGAIN || errno == ECONNREFUSED ? 0 : -errno;
-        size_t held = (size_t)n < sizeof octets ? (size_t)n : sizeof octets;
-        struct s5_endpoint relay = s5_associate_relay(a);
-        if (a->mixed && !same_end(&from, &relay))
-            return (int)n;
-        if (s5_datagram_read(octets, held, &d) == 0)
-            return (int)n - d.header_len;
-        e->real->recv(fd, octets, 0, MSG_DONTWAIT);
-    }
 }

@@ -4,6 +4,7 @@
  * nothing here. The tree's own descriptor is hidden: closing it is refused, ranges are closed
  * around it, and a program that wants its number for itself has it moved away. */
 #include "associate.h"
+#include "blocking.h"
 #include "flight_bounds.h"
 #include "listener.h"
 #include "nameserver.h"
@@ -21,6 +22,12 @@ bool s5_life_is_hidden(struct s5_engine *e, int fd)
 }
 
 int s5_close(struct s5_engine *e, int fd)
+{
+    s5_blocking_look();
+    return s5_close_own(e, fd);
+}
+
+int s5_close_own(struct s5_engine *e, int fd)
 {
     const struct s5_record *record = s5_registry_find(&e->registry, fd);
     uint32_t state = record ? atomic_load(&record->state) : S5_RECORD_FREE;
@@ -58,6 +65,7 @@ static void forget_range(struct s5_engine *e, unsigned first, unsigned last, boo
 int s5_close_range(struct s5_engine *e, unsigned first, unsigned last, int flags)
 {
     int r = 0;
+    s5_blocking_look();
     if (first > last || e->real->close_range(UINT_MAX, UINT_MAX, flags) != 0)
         return e->real->close_range(first, last, flags) == 0 ? 0 : -errno;
     if (!(flags & CLOSE_RANGE_CLOEXEC) && s5_engine_owns_memory(e))
@@ -219,6 +227,7 @@ static int replace(struct s5_engine *e, int fd, int to, int flags)
 
 int s5_dup3(struct s5_engine *e, int fd, int to, int flags, bool dup2)
 {
+    s5_blocking_look();
     struct original from = original(e, fd);
     int r;
     if (fd != to && to >= 0 &&

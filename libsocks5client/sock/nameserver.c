@@ -1,17 +1,15 @@
 /* Questions and replies. A question is forwarded on a connection of its own, which is an ordinary
  * one of this engine's: the rules decide about it, and it blocks for a few seconds at the most. */
 #include "nameserver.h"
+#include "blocking.h"
 #include "dns.h"
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
-/* This thread forwards a question: its own connection to port 53 is not to be answered here. */
-static __thread bool forwarding __attribute__((tls_model("initial-exec")));
-
 bool s5_nameserver_wanted(struct s5_engine *e, const struct s5_addr *to, uint8_t protocol)
 {
-    if (to->port != S5_NAMESERVER_PORT || forwarding || s5_engine_inside)
+    if (to->port != S5_NAMESERVER_PORT || s5_engine_inside)
         return false;
     const struct s5_policy *p = s5_engine_policy(e);
     struct s5_flow flow = {to, protocol,
@@ -40,21 +38,18 @@ bool s5_nameserver_direct(struct s5_engine *e, const char *text)
 
 /* --- forwarding --- */
 
-static int forward_socket(struct s5_engine *e, const struct s5_endpoint *server)
+/* A connection to SERVER, which CALL holds; -errno. */
+static int forward_socket(struct s5_engine *e, const struct s5_endpoint *server,
+                          struct s5_cleanup *call, uint32_t ticket)
 {
     struct s5_timeo patience = {S5_NAMESERVER_SECONDS, 0};
-    int fd = e->real->socket(server->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int fd = s5_blocking_socket(e, call, server->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC);
     if (fd < 0)
-        return -errno;
+        return fd;
     e->real->setsockopt(fd, SOL_SOCKET, S5_SNDTIMEO, &patience, sizeof patience);
     e->real->setsockopt(fd, SOL_SOCKET, S5_RCVTIMEO, &patience, sizeof patience);
-    forwarding = true;
-    int r = s5_connect(e, fd, &server->any, server->len);
-    forwarding = false;
-    if (r == 0)
-        return fd;
-    s5_close(e, fd);
-    return r;
+    int r = s5_connect_nameserver(e, fd, server);
+    return s5_cleanup_owns(call, ticket) ? r < 0 ? r : fd : -ECONNABORTED;
 }
 
 static int read_all(struct s5_engine *e, int fd, uint8_t *buf, size_t n)
@@ -71,14 +66,11 @@ static int read_all(struct s5_engine *e, int fd, uint8_t *buf, size_t n)
     return 0;
 }
 
-/* The reply of SERVER; its length (cut to SIZE as it may be), or -errno. */
-static ssize_t forward(struct s5_engine *e, const struct s5_endpoint *server,
-                       const uint8_t *query, size_t len, uint8_t *ret, size_t size)
+/* The reply of whom FD is connected to; its length (cut to SIZE as it may be), or -errno. */
+static ssize_t ask(struct s5_engine *e, int fd, const uint8_t *query, size_t len, uint8_t *ret,
+                   size_t size)
 {
     uint8_t message[2 + S5_DNS_QUERY_MAX], head[2];
-    int fd = forward_socket(e, server);
-    if (fd < 0)
-        return fd;
     message[0] = (uint8_t)(len >> 8);
     message[1] = (uint8_t)len;
     memcpy(message + 2, query, len);
@@ -87,11 +79,27 @@ static ssize_t forward(struct s5_engine *e, const struct s5_endpoint *server,
     size_t told = (size_t)(head[0] << 8 | head[1]);
     if (r == 0)
         r = told > size ? -EMSGSIZE : read_all(e, fd, ret, told);
-    s5_close(e, fd);
     /* Whatever else is in it, it must be the answer to this question. */
     if (r == 0 && (told < S5_DNS_HEADER || memcmp(ret, query, 2) != 0 || !(ret[2] & 0x80)))
         r = -EPROTO;
     return r < 0 ? r : (ssize_t)told;
+}
+
+/* The reply of SERVER, as above. */
+static ssize_t forward(struct s5_engine *e, const struct s5_endpoint *server,
+                       const uint8_t *query, size_t len, uint8_t *ret, size_t size)
+{
+    uint32_t ticket;
+    struct s5_cleanup *call = s5_cleanup_push(s5_blocking_give_back, e, (uintptr_t)&ticket, &ticket);
+    ssize_t r = forward_socket(e, server, call, ticket);
+    if (r >= 0)
+        r = ask(e, (int)r, query, len, ret, size);
+    if (!s5_cleanup_owns(call, ticket))
+        return -ECONNABORTED;
+    if (call->fd[1] >= 0)
+        s5_close_own(e, call->fd[1]);
+    s5_cleanup_pop(call, ticket);
+    return r;
 }
 
 static ssize_t ask_server(struct s5_engine *e, const uint8_t *query, const struct s5_dns_query *q,

@@ -25,7 +25,7 @@ enum s5_asker_kind {
 /* What a socket of a resolver is known by. */
 struct s5_asker {
     _Atomic uint32_t kind; /* enum s5_asker_kind */
-    _Atomic uint32_t lock; /* of ASKED and IN; held for copying alone */
+    struct s5_lock lock; /* of ASKED and IN; held for copying alone */
     struct s5_endpoint self; /* its own address */
     uint32_t at;             /* next of ASKED */
     struct {
@@ -79,9 +79,6 @@ bool s5_nameserver_leave(struct s5_engine *e, int fd);
  * from now on again. */
 bool s5_nameserver_adopt(struct s5_engine *e, int fd, const struct s5_endpoint *server);
 
-void s5_nameserver_lock(struct s5_asker *a);
-void s5_nameserver_unlock(struct s5_asker *a);
-
 /* The record's number is given back. */
 void s5_nameserver_forget(struct s5_engine *e, uint32_t number);
 
@@ -91,8 +88,5 @@ ssize_t s5_nameserver_recvfrom(struct s5_engine *e, int fd, void *buf, size_t n,
 ssize_t s5_nameserver_recvmsg(struct s5_engine *e, int fd, struct msghdr *msg, int flags);
 int s5_nameserver_recvmmsg(struct s5_engine *e, int fd, struct mmsghdr *msgs, unsigned n,
                            int flags, struct timespec *timeout);
-
-/* In a child: locks of threads it does not have. */
-void s5_nameserver_fork_child(struct s5_engine *e);
 
 #endif

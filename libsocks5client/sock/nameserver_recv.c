@@ -26,7 +26,9 @@ static struct s5_endpoint server_of(struct s5_asker *a, const struct s5_record *
     if (atomic_load(&a->kind) != S5_ASKER_LOOSE || n < 2)
         return found;
     uint16_t id = (uint16_t)(data[0] << 8 | data[1]);
-    s5_nameserver_lock(a);
+    struct s5_critical critical;
+    if (!s5_lock_take(&a->lock, &critical))
+        return found;
     for (unsigned i = 1; i <= S5_NAMESERVER_ASKED; i++) {
         unsigned at = (a->at + S5_NAMESERVER_ASKED - i) % S5_NAMESERVER_ASKED;
         if (a->asked[at].server.len && (i == 1 || a->asked[at].id == id))
@@ -34,7 +36,7 @@ static struct s5_endpoint server_of(struct s5_asker *a, const struct s5_record *
         if (a->asked[at].id == id)
             break;
     }
-    s5_nameserver_unlock(a);
+    s5_lock_give(&a->lock, &critical);
     return found;
 }
 

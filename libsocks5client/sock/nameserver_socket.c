@@ -4,14 +4,13 @@
  * the source of a datagram must be told otherwise. A question that came past the hooks would come
  * back to the program as it is, which is no answer: nothing leaves in any case. */
 #include "nameserver.h"
+#include "blocking.h"
 #include "dissolve.h"
 #include "dns.h"
 #include "user_memory.h"
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 /* --- askers --- */
 
@@ -31,34 +30,12 @@ static struct s5_asker *askers(struct s5_engine *e)
     return all;
 }
 
-void s5_nameserver_lock(struct s5_asker *a)
-{
-    uint32_t open = 0;
-    while (!atomic_compare_exchange_weak(&a->lock, &open, 1)) {
-        open = 0;
-        syscall(SYS_sched_yield);
-    }
-}
-
-void s5_nameserver_unlock(struct s5_asker *a)
-{
-    atomic_store(&a->lock, 0);
-}
-
 void s5_nameserver_forget(struct s5_engine *e, uint32_t number)
 {
     struct s5_asker *all = atomic_load(&e->askers);
     if (all && number <= S5_NAMESERVER_SOCKETS)
         atomic_store(&all[number - 1].kind, S5_ASKER_FREE);
     s5_registry_attend(&e->registry, -1);
-}
-
-void s5_nameserver_fork_child(struct s5_engine *e)
-{
-    struct s5_asker *all = atomic_load(&e->askers);
-    for (unsigned i = 0; all && i < S5_NAMESERVER_SOCKETS; i++)
-        if (atomic_load(&all[i].kind) != S5_ASKER_FREE)
-            s5_nameserver_unlock(&all[i]);
 }
 
 struct s5_asker *s5_nameserver_asker(struct s5_engine *e, int fd, struct s5_record **ret_record)
@@ -275,31 +252,53 @@ static size_t gather(const struct msghdr *msg, uint8_t *ret, size_t size)
     return total;
 }
 
-static void remember(struct s5_asker *a, const uint8_t *query, const struct s5_endpoint *server)
+/* A question on FD. Answering it may take a while, in which FD may become another socket's number, and the
+ * asker another socket's too: what is needed of both is taken before, and the answer goes to a duplicate. */
+struct question {
+    int fd, held;
+    struct s5_asker *a;
+    uint32_t kind;
+    uint64_t cookie; /* of the socket */
+    struct s5_endpoint self, server;
+    struct s5_cleanup *call;
+    uint32_t ticket;
+};
+
+/* Whether the socket is there still, and an asker. */
+static bool is_current(struct s5_engine *e, const struct question *q)
 {
-    s5_nameserver_lock(a);
-    a->asked[a->at].id = (uint16_t)(query[0] << 8 | query[1]);
-    a->asked[a->at].server = *server;
-    a->at = (a->at + 1) % S5_NAMESERVER_ASKED;
-    s5_nameserver_unlock(a);
+    struct s5_record *record = NULL;
+    return s5_cleanup_owns(q->call, q->ticket) && s5_nameserver_asker(e, q->fd, &record) == q->a && record &&
+           record->cookie == q->cookie;
 }
 
-static ssize_t send_datagram(struct s5_engine *e, struct s5_asker *a, int fd,
-                             const struct msghdr *msg, const struct s5_endpoint *server)
+static void remember(const struct question *q, const uint8_t *query)
+{
+    struct s5_asker *a = q->a;
+    struct s5_critical critical;
+    if (!s5_lock_take(&a->lock, &critical))
+        return;
+    a->asked[a->at].id = (uint16_t)(query[0] << 8 | query[1]);
+    a->asked[a->at].server = q->server;
+    a->at = (a->at + 1) % S5_NAMESERVER_ASKED;
+    s5_lock_give(&a->lock, &critical);
+}
+
+static ssize_t send_datagram(struct s5_engine *e, const struct question *q, const struct msghdr *msg)
 {
     uint8_t query[S5_DNS_QUERY_MAX], reply[S5_NAMESERVER_REPLY];
-    const struct sockaddr *to = NULL;
+    bool loose = q->kind == S5_ASKER_LOOSE;
     size_t n = gather(msg, query, sizeof query);
     if (n > sizeof query)
         return n == UNREADABLE ? -EFAULT : -EMSGSIZE;
-    ssize_t r = s5_nameserver_reply(e, query, n, server, false, reply, sizeof reply);
-    if (atomic_load(&a->kind) == S5_ASKER_LOOSE && r > 0) {
-        remember(a, query, server);
-        to = &a->self.any;
-    }
-    if (r > 0) /* one that finds no room is lost, as datagrams are */
-        e->real->sendto(fd, reply, (size_t)r, MSG_DONTWAIT | MSG_NOSIGNAL, to,
-                        to ? a->self.len : 0);
+    ssize_t r = s5_nameserver_reply(e, query, n, &q->server, false, reply, sizeof reply);
+    if (r <= 0 || !is_current(e, q))
+        return (ssize_t)n; /* lost, as datagrams may be */
+    if (loose)
+        remember(q, query);
+    /* One that finds no room is lost too. */
+    e->real->sendto(q->held, reply, (size_t)r, MSG_DONTWAIT | MSG_NOSIGNAL,
+                    loose ? &q->self.any : NULL, loose ? q->self.len : 0);
     return (ssize_t)n;
 }
 
@@ -329,38 +328,47 @@ static size_t append(struct s5_asker *a, const struct msghdr *msg)
     return n;
 }
 
-static int answer_stream(struct s5_engine *e, int fd, const uint8_t *query, size_t len,
-                         const struct s5_endpoint *server)
+static int answer_stream(struct s5_engine *e, const struct question *q, const uint8_t *query, size_t len)
 {
     uint8_t reply[2 + S5_NAMESERVER_LONG];
-    ssize_t n = s5_nameserver_reply(e, query, len, server, true, reply + 2, sizeof reply - 2);
-    if (n <= 0)
+    ssize_t n = s5_nameserver_reply(e, query, len, &q->server, true, reply + 2, sizeof reply - 2);
+    if (n <= 0 || !is_current(e, q))
         return -ECONNRESET;
     reply[0] = (uint8_t)(n >> 8);
     reply[1] = (uint8_t)n;
-    return e->real->send(fd, reply, (size_t)n + 2, MSG_DONTWAIT | MSG_NOSIGNAL) == n + 2
+    return e->real->send(q->held, reply, (size_t)n + 2, MSG_DONTWAIT | MSG_NOSIGNAL) == n + 2
                ? 0
                : -ECONNRESET;
 }
 
-static ssize_t send_stream(struct s5_engine *e, struct s5_asker *a, int fd,
-                           const struct msghdr *msg, const struct s5_endpoint *server)
+/* MSG, or what there is room for, goes behind what is there (NULL: nothing does), and the next question comes out:
+ * its length, 0, or -EMSGSIZE. *RET_TAKEN: octets of MSG; UNREADABLE, and nothing comes out. */
+static ssize_t exchange(struct s5_asker *a, const struct msghdr *msg, uint8_t query[S5_DNS_QUERY_MAX],
+                        size_t *ret_taken)
+{
+    struct s5_critical critical;
+    if (!s5_lock_take(&a->lock, &critical))
+        return 0;
+    if (msg)
+        *ret_taken = append(a, msg);
+    ssize_t told = *ret_taken == UNREADABLE ? 0 : next_question(a, query);
+    s5_lock_give(&a->lock, &critical);
+    return told;
+}
+
+static ssize_t send_stream(struct s5_engine *e, const struct question *q, const struct msghdr *msg)
 {
     uint8_t query[S5_DNS_QUERY_MAX];
-    ssize_t told = 0;
-    s5_nameserver_lock(a);
-    size_t n = append(a, msg);
-    while (n != UNREADABLE && (told = next_question(a, query)) > 0) {
-        s5_nameserver_unlock(a);
-        if (answer_stream(e, fd, query, (size_t)told, server) < 0)
+    size_t n = 0;
+    ssize_t told = exchange(q->a, msg, query, &n);
+    while (told > 0) {
+        if (answer_stream(e, q, query, (size_t)told) < 0)
             told = -ECONNRESET;
-        s5_nameserver_lock(a);
-        if (told < 0)
-            break;
+        else
+            told = exchange(q->a, NULL, query, &n);
     }
-    s5_nameserver_unlock(a);
-    if (told < 0) /* what a name server does with a client it cannot follow */
-        shutdown(fd, SHUT_RDWR);
+    if (told < 0 && is_current(e, q)) /* what a name server does with a client it cannot follow */
+        shutdown(q->held, SHUT_RDWR);
     return n == UNREADABLE ? -EFAULT : (ssize_t)n;
 }
 
@@ -384,24 +392,35 @@ static struct s5_asker *enlist_loose(struct s5_engine *e, int fd, const struct s
     return enlist(e, fd, S5_ASKER_LOOSE, &self, &nobody);
 }
 
+/* A question that goes to SERVER, on FD of RECORD and A. */
+static ssize_t ask(struct s5_engine *e, int fd, struct s5_asker *a, const struct s5_record *record,
+                   const struct msghdr *msg, const struct s5_endpoint *server)
+{
+    struct question q = {.fd = fd, .a = a, .kind = atomic_load(&a->kind), .cookie = record->cookie,
+                         .self = a->self, .server = *server};
+    q.call = s5_cleanup_push(s5_blocking_give_back, e, (uintptr_t)&q, &q.ticket);
+    q.held = s5_blocking_hold(e, q.call, fd, q.cookie);
+    ssize_t r = q.kind == S5_ASKER_STREAM ? send_stream(e, &q, msg) : send_datagram(e, &q, msg);
+    s5_blocking_end(e, q.call, q.ticket, fd, q.held);
+    return r;
+}
+
 ssize_t s5_nameserver_send(struct s5_engine *e, int fd, const struct msghdr *msg, int flags)
 {
     (void)flags; /* a reply never blocks */
-    struct s5_record *record;
+    struct s5_record *record = NULL;
     struct s5_endpoint server;
     if (s5_engine_inside)
         return -ENOTCONN;
     struct s5_asker *a = s5_nameserver_asker(e, fd, &record);
     uint32_t kind = a ? atomic_load(&a->kind) : S5_ASKER_FREE;
-    if (kind == S5_ASKER_STREAM)
-        return send_stream(e, a, fd, msg, &record->peer);
-    if (kind == S5_ASKER_CONNECTED && !msg->msg_name)
-        return send_datagram(e, a, fd, msg, &record->peer);
+    if (record && (kind == S5_ASKER_STREAM || (kind == S5_ASKER_CONNECTED && !msg->msg_name)))
+        return ask(e, fd, a, record, msg, &record->peer);
     if (!names_server(e, fd, msg, &server))
         return -ENOTCONN;
-    if (!a)
-        a = enlist_loose(e, fd, &server);
-    return a ? send_datagram(e, a, fd, msg, &server) : -ENOBUFS;
+    if (!a && enlist_loose(e, fd, &server))
+        a = s5_nameserver_asker(e, fd, &record);
+    return a && record ? ask(e, fd, a, record, msg, &server) : -ENOBUFS;
 }
 
 int s5_nameserver_sendmmsg(struct s5_engine *e, int fd, struct mmsghdr *msgs, unsigned n,

@@ -3,6 +3,7 @@
  * copied behind its header: that costs less than to have the kernel gather it. */
 #include "associate.h"
 #include "scatter.h"
+#include "target.h"
 #include "user_memory.h"
 #include <errno.h>
 #include <netinet/in.h>

@@ -2,16 +2,15 @@
 #ifndef S5_QUIET_H
 #define S5_QUIET_H
 
+#include "critical.h"
 #include <signal.h>
 #include <stddef.h>
 
 struct s5_quiet {
-    sigset_t signals;
-    int cancel;
+    struct s5_critical critical;
 };
 
-/* No handler runs and nobody cancels from here on, and calls made are the engine's own
- * (s5_engine_inside). */
+/* A critical section in which calls made are the engine's own (s5_engine_inside). */
 void s5_quiet_begin(struct s5_quiet *ret);
 void s5_quiet_end(const struct s5_quiet *quiet);
 

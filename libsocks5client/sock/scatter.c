@@ -87,3 +87,25 @@ void s5_scatter_move(const struct iovec *iov, size_t n, size_t to, size_t from, 
         len -= part;
     }
 }
+
+void s5_scatter_move_over(struct mmsghdr *to, const struct mmsghdr *from, bool named)
+{
+    struct msghdr *t = &to->msg_hdr;
+    const struct msghdr *f = &from->msg_hdr;
+    size_t done = 0, room = s5_scatter_size(t->msg_iov, t->msg_iovlen);
+    for (size_t i = 0; i < f->msg_iovlen && done < from->msg_len; i++) {
+        size_t part = f->msg_iov[i].iov_len < from->msg_len - done ? f->msg_iov[i].iov_len
+                                                                   : from->msg_len - done;
+        done += s5_scatter_put(t->msg_iov, t->msg_iovlen, done, f->msg_iov[i].iov_base, part);
+    }
+    to->msg_len = (unsigned)done;
+    t->msg_flags = f->msg_flags | (room < from->msg_len ? MSG_TRUNC : 0);
+    if (t->msg_name && named) {
+        memcpy(t->msg_name, f->msg_name,
+               t->msg_namelen < f->msg_namelen ? t->msg_namelen : f->msg_namelen);
+        t->msg_namelen = f->msg_namelen;
+    }
+    if (t->msg_control && t->msg_controllen >= f->msg_controllen)
+        memcpy(t->msg_control, f->msg_control, f->msg_controllen);
+    t->msg_controllen = t->msg_control ? f->msg_controllen : 0;
+}

@@ -4,11 +4,14 @@
  * A destination that stands in for a name travels as that name. The relay reports the address it
  * found for it; which name that belongs to is told by what was reported for it before, or else by
  * the port: the name asked last with that port for which nothing was reported yet. */
+#include "target.h"
 #include "associate.h"
+#include "cleanup.h"
 #include "nameserver.h"
 #include "wire.h"
 #include <errno.h>
 #include <netinet/in.h>
+#include <pthread.h>
 #include <sched.h>
 #include <string.h>
 
@@ -43,20 +46,75 @@ int s5_target_route(struct s5_engine *e, struct s5_addr *to, const struct s5_ser
 
 /* --- what is remembered --- */
 
+/* The lock of what is remembered: taken for copying alone, and by every datagram, so that signals are not held
+ * for it. Who finds it taken goes without. It names its holder, by the thread and by how deep its stack
+ * was: a handler that interrupts the holder finds a stack that is less deep than its own; one that has
+ * left by siglongjmp() is a stack that is no more. */
+
+#define DEPTH_BITS 23 /* of 128 octets each: a gigabyte of stack */
+#define DEPTH_MASK ((1u << DEPTH_BITS) - 1)
+
+static inline uint64_t holder_here(void)
+{
+    char here;
+    return (uint64_t)((uintptr_t)pthread_self() >> 6) << DEPTH_BITS |
+           ((uint32_t)((uintptr_t)&here >> 7) & DEPTH_MASK);
+}
+
+static void forget_all(struct s5_association *a)
+{
+    for (unsigned i = 0; i < S5_TARGETS; i++)
+        a->targets[i].to.len = 0;
+    for (unsigned i = 0; i < S5_ALIASES; i++)
+        a->aliases[i].asked.kind = S5_ADDR_NONE;
+    struct s5_fragments *f = atomic_load(&a->fragments);
+    for (unsigned i = 0; f && i < S5_FRAGMENTS_QUEUES; i++)
+        f->queues[i].highest = 0;
+}
+
+/* HOLDER has it, not OWN. Where it is a call of this thread's that was left, the lock is taken over, and what is
+ * remembered may be half written. */
+static __attribute__((noinline, cold)) bool inherit(struct s5_association *a, uint64_t holder, uint64_t own)
+{
+    uint32_t above = ((uint32_t)own - (uint32_t)holder + 1) & DEPTH_MASK;
+    if (holder >> DEPTH_BITS != own >> DEPTH_BITS || above > DEPTH_MASK / 2 || s5_cleanup_on_other_stack() ||
+        !atomic_compare_exchange_strong(&a->cache_busy, &holder, own))
+        return false;
+    forget_all(a);
+    return true;
+}
+
+static inline bool try_lock(struct s5_association *a)
+{
+    uint64_t holder = 0, own = holder_here();
+    return __builtin_expect(atomic_compare_exchange_strong_explicit(&a->cache_busy, &holder, own, memory_order_acquire,
+                                                                    memory_order_relaxed), 1) ||
+           inherit(a, holder, own);
+}
+
 bool s5_target_lock(struct s5_association *a)
 {
     for (int i = 0; i < 1000; i++) {
-        if (!atomic_exchange_explicit(&a->cache_busy, 1, memory_order_acquire))
+        if (try_lock(a))
             return true;
         if (i > 100)
             sched_yield();
     }
-    return false; /* a signal handler within one of these functions, or a fork in the middle */
+    return false; /* a signal handler within one of these functions */
 }
 
 void s5_target_unlock(struct s5_association *a)
 {
     atomic_store_explicit(&a->cache_busy, 0, memory_order_release);
+}
+
+void s5_target_fork_child(struct s5_association *a)
+{
+    uint64_t holder = atomic_load(&a->cache_busy);
+    if (!holder || holder >> DEPTH_BITS == holder_here() >> DEPTH_BITS)
+        return;
+    forget_all(a);
+    s5_target_unlock(a);
 }
 
 static bool same(const struct s5_endpoint *a, const struct sockaddr *sa, socklen_t len)
@@ -99,7 +157,7 @@ static bool recall(struct s5_association *a, const struct sockaddr *sa, socklen_
                    struct s5_heading *ret)
 {
     struct s5_target *t = place_of(a, sa, len);
-    if (atomic_exchange_explicit(&a->cache_busy, 1, memory_order_acquire))
+    if (!try_lock(a))
         return false;
     bool found = same(&t->to, sa, len);
     if (found)
@@ -114,7 +172,7 @@ size_t s5_target_recall(struct s5_association *a, const struct sockaddr *sa, soc
     if (len < 8)
         return 0;
     const struct s5_target *t = place_of(a, sa, len);
-    if (atomic_exchange_explicit(&a->cache_busy, 1, memory_order_acquire))
+    if (!try_lock(a))
         return 0;
     size_t n = same(&t->to, sa, len) ? t->heading.len : 0;
     if (n == S5_DATAGRAM_IPV4)
@@ -301,7 +359,7 @@ bool s5_target_heard(struct s5_association *a, const uint8_t *header, size_t len
     if (len != S5_DATAGRAM_IPV4 && len != S5_DATAGRAM_IPV6)
         return false;
     const struct s5_target *t = place_by(a, header[len - 1], header[len - 3]);
-    if (atomic_exchange_explicit(&a->cache_busy, 1, memory_order_acquire))
+    if (!try_lock(a))
         return false;
     bool heard = t->to.len && t->heading.len == len && memcmp(t->heading.octets, header, len) == 0 &&
                  (!a->peer.len || same(&a->peer, &t->to.any, t->to.len));

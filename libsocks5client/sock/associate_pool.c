@@ -1,0 +1,154 @@
+/* The associations of a process: which are in use, and which threads are asking the server for one. */
+#include "associate.h"
+#include "blocking.h"
+#include "listener.h"
+#include "target.h"
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+
+/* --- the pool --- */
+
+static struct s5_association *pool_of(struct s5_engine *e)
+{
+    struct s5_association *have = atomic_load(&e->associations);
+    size_t size = S5_ASSOCIATIONS * sizeof *have;
+    if (have)
+        return have;
+    int saved = errno;
+    void *fresh = mmap(NULL, size, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    errno = saved;
+    if (fresh == MAP_FAILED)
+        return NULL;
+    if (atomic_compare_exchange_strong(&e->associations, &have, fresh))
+        return fresh;
+    munmap(fresh, size);
+    return have;
+}
+
+static void clear(struct s5_association *a)
+{
+    atomic_store(&a->busy, 0);
+    atomic_store(&a->control, -1);
+    atomic_store(&a->owner, 0);
+    atomic_store(&a->cache_busy, 0);
+    atomic_store(&a->looked, 0);
+    atomic_store(&a->again, 0);
+    atomic_store(&a->expect, S5_DATAGRAM_IPV4);
+    a->mixed = a->corked = false;
+    a->next_alias = 0;
+    a->local.len = a->peer.len = 0;
+    s5_latch_write(&a->relay, &a->local.len, sizeof a->local.len); /* no endpoint */
+    for (unsigned i = 0; i < S5_TARGETS; i++)
+        a->targets[i].to.len = 0;
+    for (unsigned i = 0; i < S5_ALIASES; i++)
+        a->aliases[i].asked.kind = S5_ADDR_NONE;
+    struct s5_fragments *f = atomic_load(&a->fragments);
+    for (unsigned i = 0; f && i < S5_FRAGMENTS_QUEUES; i++)
+        f->queues[i].highest = 0;
+}
+
+struct s5_association *s5_associate_take(struct s5_engine *e, uint64_t cookie, uint32_t *ret)
+{
+    struct s5_association *pool = pool_of(e);
+    for (uint32_t at = 0; pool && at < S5_ASSOCIATIONS; at++) {
+        uint32_t unused = 0;
+        if (!atomic_compare_exchange_strong(&pool[at].used, &unused, 1))
+            continue;
+        uint32_t top = atomic_load(&e->associations_top);
+        while (top <= at && !atomic_compare_exchange_weak(&e->associations_top, &top, at + 1))
+            ;
+        atomic_fetch_add(&pool[at].generation, 1);
+        clear(&pool[at]);
+        pool[at].cookie = cookie;
+        atomic_store(&pool[at].opening, true);
+        *ret = at;
+        return &pool[at];
+    }
+    return NULL;
+}
+
+void s5_associate_give(struct s5_engine *e, struct s5_association *a)
+{
+    int control = atomic_exchange(&a->control, -1);
+    atomic_fetch_add(&a->generation, 1);
+    atomic_store(&a->busy, 0);
+    if (control >= 0)
+        s5_hidden_close(e, control);
+    atomic_store(&a->used, 0);
+}
+
+void s5_associate_end(struct s5_engine *e, uint32_t number)
+{
+    struct s5_association *pool = atomic_load(&e->associations);
+    if (pool && number < S5_ASSOCIATIONS)
+        s5_associate_give(e, &pool[number]);
+}
+
+int s5_associate_control(const struct s5_engine *e, uint32_t *at)
+{
+    struct s5_association *pool = atomic_load(&e->associations);
+    if (!pool || *at >= atomic_load(&e->associations_top)) {
+        *at = S5_ASSOCIATIONS;
+        return -1;
+    }
+    return atomic_load(&pool[*at].used) ? atomic_load(&pool[*at].control) : -1;
+}
+
+void s5_associate_moved(struct s5_engine *e, uint32_t at, int control)
+{
+    atomic_store(&atomic_load(&e->associations)[at].control, control);
+}
+
+/* --- who asks the server --- */
+
+/* No record has A, or one does: nobody asks the server for it any more. */
+static void leave(struct s5_engine *e, struct s5_association *a)
+{
+    if (atomic_load(&a->opening))
+        s5_associate_give(e, a);
+    else
+        atomic_store(&a->busy, 0);
+}
+
+void s5_associate_abandon(struct s5_engine *e, struct s5_association *a, uint32_t generation)
+{
+    struct s5_critical critical;
+    if (!s5_lock_take(&e->associations_lock, &critical))
+        return;
+    if (atomic_load(&a->generation) == generation)
+        leave(e, a);
+    s5_lock_give(&e->associations_lock, &critical);
+}
+
+void s5_associate_fork_child(struct s5_engine *e)
+{
+    struct s5_association *pool = atomic_load(&e->associations);
+    uint64_t own = s5_thread_token();
+    for (uint32_t at = 0; pool && at < atomic_load(&e->associations_top); at++) {
+        uint64_t busy = atomic_load(&pool[at].busy);
+        s5_target_fork_child(&pool[at]);
+        if (!atomic_load(&pool[at].used) || !s5_thread_is_left_behind(busy))
+            continue;
+        if ((uint32_t)busy == (uint32_t)own) /* it forks in a handler, and goes on here too */
+            atomic_store(&pool[at].busy, own);
+        else
+            leave(e, &pool[at]);
+    }
+}
+
+void s5_associate_begin_asking(struct s5_association *a, struct s5_cleanup *call)
+{
+    atomic_store(&a->busy, s5_thread_token());
+    call->object_generation = atomic_load(&a->generation);
+    call->object = a;
+}
+
+int s5_associate_still(struct s5_engine *e, const struct s5_association *a, uint32_t generation,
+                       uint64_t cookie, int fd)
+{
+    if (s5_associate_is(e, fd, a, generation))
+        return 0;
+    return s5_connect_cookie(e, fd) == cookie ? -ESTALE : -EBADF;
+}

@@ -1,0 +1,107 @@
+#include "blocking.h"
+#include "associate.h"
+#include <errno.h>
+#include <fcntl.h>
+
+#define BEYOND_THE_PROGRAMS 512
+#define IN_THE_MAKING       (-2) /* a duplicate: a handler may jump out of fcntl() when there is one already */
+
+int s5_blocking_duplicate(struct s5_engine *e, struct s5_cleanup *call, int fd)
+{
+    int saved = errno;
+    call->fd[0] = IN_THE_MAKING;
+    int held = e->real->fcntl(fd, F_DUPFD_CLOEXEC, BEYOND_THE_PROGRAMS);
+    call->fd[0] = held < 0 ? -1 : held;
+    errno = saved;
+    return held < 0 ? fd : held;
+}
+
+/* Unlike a duplicate it is known by nothing before it is there. */
+int s5_blocking_socket(struct s5_engine *e, struct s5_cleanup *call, int family, int type)
+{
+    struct s5_critical critical;
+    s5_critical_begin(&critical);
+    int fd = e->real->socket(family, type, 0), error = errno;
+    if (fd >= 0) {
+        call->cookie[1] = s5_connect_cookie(e, fd);
+        call->fd[1] = fd;
+    }
+    s5_critical_end(&critical);
+    return fd < 0 ? -error : fd;
+}
+
+void s5_blocking_close(struct s5_engine *e, int held)
+{
+    int saved = errno;
+    e->real->close(held);
+    errno = saved;
+}
+
+/* The program may have closed the descriptor, as all above a number, and another have it by now. */
+static void close_noted(struct s5_engine *e, int fd, uint64_t cookie)
+{
+    if (fd >= 0 && (!cookie || s5_connect_cookie(e, fd) == cookie))
+        s5_close_own(e, fd);
+}
+
+/* The duplicate of the socket COOKIE that there may be: a name of it that the program has not made. */
+static void close_unnoted(struct s5_engine *e, uint64_t cookie)
+{
+    enum { FAR_ENOUGH = 1024 };
+    for (int fd = BEYOND_THE_PROGRAMS; cookie && fd < BEYOND_THE_PROGRAMS + FAR_ENOUGH; fd++)
+        if (s5_registry_foreign(&e->registry, fd) && s5_connect_cookie(e, fd) == cookie) {
+            s5_close_own(e, fd);
+            return;
+        }
+}
+
+/* Whether a record of this process has F. */
+static bool is_named(struct s5_engine *e, const struct s5_flight *f)
+{
+    struct s5_record *records = atomic_load(&e->registry.records);
+    uint32_t used = atomic_load(&e->registry.records_used);
+    for (uint32_t i = 0; records && i < used && i < S5_RECORDS; i++)
+        if (atomic_load(&records[i].flight) == f)
+            return true;
+    return false;
+}
+
+/* Whether C, which holds F, has a second reference to it for a record that there is not yet. */
+static bool has_two(struct s5_engine *e, const struct s5_cleanup *c, const struct s5_flight *f)
+{
+    return !c->object && c->object_generation && !is_named(e, f);
+}
+
+/* In the child of a fork; the association's copy is its own already. */
+static void refer(struct s5_engine *e, struct s5_cleanup *c, struct s5_flight *f)
+{
+    if (!s5_flight_pin(e, f, c->flight_generation))
+        c->ticket = 0;
+    else if (has_two(e, c, f))
+        s5_flight_pin(e, f, c->flight_generation);
+}
+
+void s5_blocking_give_back(void *user, struct s5_cleanup *c, bool forked)
+{
+    struct s5_engine *e = user;
+    struct s5_flight *f = c->flight;
+    if (forked) {
+        if (f)
+            refer(e, c, f);
+        return;
+    }
+    int saved = errno;
+    if (c->fd[0] == IN_THE_MAKING)
+        close_unnoted(e, c->cookie[0]);
+    for (int i = 0; i < 2; i++)
+        close_noted(e, c->fd[i], c->cookie[i]);
+    if (c->object)
+        s5_associate_abandon(e, c->object, c->object_generation);
+    if (f && s5_flight_generation(f) == c->flight_generation) {
+        s5_flight_abandon(e, f);
+        if (has_two(e, c, f) && s5_flight_own(e, f) == 2)
+            s5_flight_release(e, f);
+        s5_flight_release(e, f);
+    }
+    errno = saved;
+}

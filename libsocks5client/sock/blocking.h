@@ -1,0 +1,79 @@
+/* What a blocking call of the program's holds while it waits: the negotiation, a duplicate of the socket, the
+ * association it opens or renews. It is noted in the thread's cleanups, so that all of it is given back also
+ * when the call ends by siglongjmp(), pthread_cancel() or pthread_exit(). */
+#ifndef S5_BLOCKING_H
+#define S5_BLOCKING_H
+
+#include "cleanup.h"
+#include "engine.h"
+
+/* --- flight_pool.c --- */
+/* The calling thread left a call that carried F on, at whatever point: others can go on with it. */
+void s5_flight_abandon(struct s5_engine *e, struct s5_flight *f);
+/* How many references to F this process has; 0 where they are counted with those of others. */
+uint32_t s5_flight_own(const struct s5_engine *e, const struct s5_flight *f);
+
+/* --- blocking.c --- */
+/* A call has begun, or goes on in the child of a fork: RUN of its entry. */
+s5_cleanup_fn s5_blocking_give_back;
+
+/* CALL holds F, by one reference; or by two, of which one is for a record that there is not yet: where it has no
+ * object, that one's generation says so. */
+static inline void s5_blocking_has_flight(struct s5_cleanup *call, struct s5_flight *f)
+{
+    if (!call->object)
+        call->object_generation = 0;
+    call->flight_generation = s5_flight_generation(f);
+    call->flight = f;
+}
+static inline void s5_blocking_has_two(struct s5_cleanup *call, struct s5_flight *f)
+{
+    call->object_generation = 1;
+    call->flight_generation = s5_flight_generation(f);
+    call->flight = f;
+}
+/* The second one is not CALL's any more. */
+static inline void s5_blocking_has_one(struct s5_cleanup *call)
+{
+    call->object_generation = 0;
+}
+
+/* The socket of FD, of COOKIE, for a call that blocks: as the kernel holds the file, so that the call comes to
+ * its end whatever other threads do with the number meanwhile. It is FD itself where there are no other threads,
+ * or no descriptor is left. Preserves errno. */
+int s5_blocking_duplicate(struct s5_engine *e, struct s5_cleanup *call, int fd);
+static inline int s5_blocking_hold(struct s5_engine *e, struct s5_cleanup *call, int fd, uint64_t cookie)
+{
+    call->cookie[0] = cookie;
+    return S5_SINGLE_THREADED ? fd : s5_blocking_duplicate(e, call, fd);
+}
+/* HELD is of no use any more, where it is not FD itself: to be called while CALL notes it, since a thread may be
+ * cancelled in close(). Preserves errno. */
+void s5_blocking_close(struct s5_engine *e, int held);
+static inline void s5_blocking_let_go(struct s5_engine *e, int fd, int held)
+{
+    if (held != fd)
+        s5_blocking_close(e, held);
+}
+
+/* A fresh socket of the engine's own, which CALL holds; -errno. */
+int s5_blocking_socket(struct s5_engine *e, struct s5_cleanup *call, int family, int type);
+
+/* CALL, of TICKET, has ended; HELD as above. Whether its flight is the caller's to release still. */
+static inline bool s5_blocking_end(struct s5_engine *e, struct s5_cleanup *call, uint32_t ticket, int fd,
+                                   int held)
+{
+    if (__builtin_expect(!s5_cleanup_owns(call, ticket), 0))
+        return false;
+    s5_blocking_let_go(e, fd, held);
+    return s5_cleanup_pop(call, ticket);
+}
+
+/* What this thread's calls held that are gone is given back: in what a program calls, before anything else. */
+static inline void s5_blocking_look(void)
+{
+    char here;
+    s5_cleanup_look((uintptr_t)&here);
+}
+
+#endif

@@ -1,0 +1,158 @@
+/* Calls that wait and do not end: their thread is cancelled, or a signal's handler jumps out of them, at any
+ * moment. Afterwards no descriptor is left of them, nor one more copy of the fourth argument in memory that
+ * processes share, when the thread has gone on and made another call.
+ *
+ * HOST PORT: connect() there waits for long, as does the first datagram to it where the last argument says
+ * "datagrams". COUNT: how often each. */
+#include "app.h"
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <sys/time.h>
+
+static struct peer target;
+static bool datagrams;
+static int fd;
+static volatile sig_atomic_t inside;
+static sigjmp_buf outside;
+
+static int fresh_socket(void)
+{
+    int made = socket(target.family, datagrams ? SOCK_DGRAM : SOCK_STREAM, 0);
+    CHECK(made >= 0);
+    return made;
+}
+
+static ssize_t call(void)
+{
+    if (datagrams)
+        return sendto(fd, "x", 1, 0, peer_addr(&target), target.len);
+    return connect(fd, peer_addr(&target), target.len);
+}
+
+static void pause_us(long us)
+{
+    const struct timespec t = {0, us * 1000};
+    nanosleep(&t, NULL);
+}
+
+/* How often WORD is in memory that is shared with other processes by a file that has no name. */
+static size_t copies(const char *word)
+{
+    char line[512];
+    size_t found = 0, n = strlen(word);
+    FILE *maps = fopen("/proc/self/maps", "r");
+    int memory = open("/proc/self/mem", O_RDONLY | O_CLOEXEC);
+    CHECK(maps && memory >= 0);
+    while (fgets(line, sizeof line, maps)) {
+        unsigned long long from, to;
+        if (!strstr(line, "/memfd:") || sscanf(line, "%llx-%llx", &from, &to) != 2)
+            continue;
+        /* Pages nobody wrote to take long to read, and hold nothing. */
+        for (unsigned long long at = from; at < to && at < from + (64u << 20); at += 1 << 16) {
+            static char part[(1 << 16) + 64];
+            ssize_t got = pread(memory, part, sizeof part, (off_t)at);
+            for (char *p = part; got > 0 && (p = memmem(p, (size_t)(part + got - p), word, n)); p++)
+                found += p - part < 1 << 16;
+        }
+    }
+    fclose(maps);
+    close(memory);
+    return found;
+}
+
+/* --- cancelled --- */
+
+static void *in_thread(void *unused)
+{
+    call();
+    return unused;
+}
+
+static void cancelled(int count)
+{
+    pthread_t thread;
+    for (int i = 0; i < count; i++) {
+        fd = fresh_socket();
+        CHECK(pthread_create(&thread, NULL, in_thread, NULL) == 0);
+        pause_us(i * 37 % 2000);
+        CHECK(pthread_cancel(thread) == 0 && pthread_join(thread, NULL) == 0);
+        CHECK(close(fd) == 0);
+    }
+}
+
+/* --- left by a jump --- */
+
+static void jump(int sig)
+{
+    (void)sig;
+    if (inside)
+        siglongjmp(outside, 1);
+}
+
+static void left(int count)
+{
+    struct sigaction action = {.sa_handler = jump};
+    for (int i = 0; i < count; i++) {
+        const struct itimerval soon = {.it_value = {0, 1 + i * 37 % 2000}}, never = {{0, 0}, {0, 0}};
+        fd = fresh_socket();
+        sigaction(SIGALRM, &action, NULL);
+        if (sigsetjmp(outside, 1) == 0) {
+            inside = 1;
+            setitimer(ITIMER_REAL, &soon, NULL);
+            call();
+        }
+        inside = 0;
+        setitimer(ITIMER_REAL, &never, NULL);
+        CHECK(close(fd) == 0);
+    }
+}
+
+/* A datagram to somebody near. */
+static void goes_on(void)
+{
+    struct peer near = peer_of("127.0.0.1", "9");
+    fd = socket(AF_INET, SOCK_DGRAM, 0);
+    CHECK(sendto(fd, "x", 1, 0, peer_addr(&near), near.len) == 1);
+    close(fd);
+}
+
+/* --- */
+
+static void *sleeps(void *unused)
+{
+    pause();
+    return unused;
+}
+
+/* A thread beside this one, to which no signal is delivered. */
+static void begin_thread(void)
+{
+    pthread_t other;
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    CHECK(pthread_create(&other, NULL, sleeps, NULL) == 0);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+int main(int argc, char **argv)
+{
+    target = peer_from(argc, argv);
+    int count = argc > 3 ? atoi(argv[3]) : 100;
+    const char *word = argc > 4 ? argv[4] : "no such word";
+    datagrams = argc > 5;
+    goes_on(); /* whatever is only made once */
+    int open = open_descriptors();
+    size_t before = copies(word);
+    left(count);
+    begin_thread();
+    left(count);
+    cancelled(count);
+    goes_on();
+    if (open_descriptors() != open)
+        FAIL("%d descriptors, %d before", open_descriptors(), open);
+    if (copies(word) != before)
+        FAIL("\"%s\" is there %zu times, %zu before", word, copies(word), before);
+    return 0;
+}
