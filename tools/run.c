@@ -175,7 +175,7 @@ static bool cache_directory(char *ret, size_t size)
 static void start_bridge(struct s5_tree *tree, int fd)
 {
     char path[PATH_MAX];
-    struct s5_bridge_start how = {tree, fd, path, environ, 2};
+    struct s5_bridge_start how = {tree, fd, path, environ, 2, 0};
     bool wanted = false;
     for (size_t i = 0; i < tree->policy.n_servers; i++)
         wanted = wanted || s5_bridge_fronts(&tree->policy.servers[i]);

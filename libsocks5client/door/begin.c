@@ -3,6 +3,7 @@
  * programs overwrite and clear it and what they start must be covered all the same. */
 #include "real.h"
 #include "pass.h"
+#include "quiet.h"
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -11,6 +12,7 @@
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 struct s5_engine s5_begin_engine = {.tree_fd = -1};
@@ -28,6 +30,7 @@ static struct {
 } kept;
 
 static _Atomic int begun; /* 0, 1 while it begins, 2 */
+static _Atomic uint32_t beginner; /* the process in which a thread is at it */
 _Atomic int *_Atomic s5_begin_mark = &begun;
 __thread bool s5_begin_fork_watched __attribute__((tls_model("initial-exec")));
 
@@ -123,16 +126,18 @@ static void fork_child(void)
 void s5_begin_forked(void)
 {
     _Atomic int *mark = atomic_load(&s5_begin_mark);
-    int none = 0;
+    struct s5_critical critical;
+    int none = 0, saved = errno;
+    s5_critical_begin(&critical); /* a handler would wait for what it interrupted */
     /* Where the kernel says that it clears the page and does not (qemu-user), the process ID tells. */
-    if (mark != &begun && !atomic_compare_exchange_strong(mark, &none, 1) &&
-        (none != 2 || s5_engine_owns_memory(&s5_begin_engine)))
-        return;
-    int saved = errno;
-    s5_engine_fork_child(&s5_begin_engine);
-    s5_pass_fork_child(&s5_begin_engine);
+    if (mark == &begun || atomic_compare_exchange_strong(mark, &none, 1) ||
+        (none == 2 && !s5_engine_owns_memory(&s5_begin_engine))) {
+        s5_engine_fork_child(&s5_begin_engine);
+        s5_pass_fork_child(&s5_begin_engine);
+        atomic_store(mark, 2);
+    }
+    s5_critical_end(&critical);
     errno = saved;
-    atomic_store(mark, 2);
 }
 
 /* Beside this object where that stands in the tree it was built in, else where it is installed. */
@@ -169,26 +174,48 @@ static void begin(void)
     pthread_atfork(fork_prepare, fork_parent, fork_child);
 }
 
+/* In a critical section: calls of a handler that interrupted it would be taken for its own. */
+static void begin_alone(void)
+{
+    struct s5_quiet quiet;
+    int none = 0;
+    s5_quiet_begin(&quiet);
+    if (atomic_compare_exchange_strong(&begun, &none, 1)) {
+        atomic_store(&beginner, (uint32_t)syscall(SYS_getpid));
+        begin();
+        _Atomic int *mark = make_mark();
+        if (mark) {
+            atomic_store(mark, 2);
+            atomic_store(&s5_begin_mark, mark);
+        }
+        atomic_store(&begun, 2);
+    }
+    s5_quiet_end(&quiet);
+}
+
+/* The thread that was at it is not in this process, which came from a fork meanwhile. */
+static void begin_again(void)
+{
+    uint32_t was = atomic_load(&beginner);
+    int at_it = 1;
+    if (was && was != (uint32_t)syscall(SYS_getpid) &&
+        atomic_compare_exchange_strong(&beginner, &was, 0))
+        atomic_compare_exchange_strong(&begun, &at_it, 0);
+}
+
 struct s5_engine *s5_begin_now(void)
 {
     /* What the beginning itself calls may be hooked, and comes here again. */
     if (s5_engine_inside)
         return &s5_begin_engine;
-    int none = 0;
-    if (atomic_compare_exchange_strong(&begun, &none, 1)) {
-        s5_engine_inside++;
-        begin();
-        _Atomic int *mark = make_mark();
-        s5_engine_inside--;
-        atomic_store(&begun, 2);
-        if (mark) {
-            atomic_store(mark, 2);
-            atomic_store(&s5_begin_mark, mark);
-        }
-    }
-    if (atomic_load(&begun) == 2)
-        s5_begin_forked();
-    while (atomic_load(atomic_load(&s5_begin_mark)) != 2) {
+    for (;;) {
+        if (atomic_load(&s5_begin_mark) == &begun)
+            begin_alone();
+        else
+            s5_begin_forked(); /* by a system call that nobody saw */
+        if (atomic_load(atomic_load(&s5_begin_mark)) == 2)
+            break;
+        begin_again();
         struct timespec pause = {0, 100000};
         nanosleep(&pause, NULL);
     }

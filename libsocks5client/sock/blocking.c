@@ -55,21 +55,29 @@ static void close_unnoted(struct s5_engine *e, uint64_t cookie)
         }
 }
 
-/* Whether a record of this process has F. */
-static bool is_named(struct s5_engine *e, const struct s5_flight *f)
+/* The record of this process that has F; NULL: none. */
+static struct s5_record *record_of(struct s5_engine *e, const struct s5_flight *f)
 {
     struct s5_record *records = atomic_load(&e->registry.records);
     uint32_t used = atomic_load(&e->registry.records_used);
     for (uint32_t i = 0; records && i < used && i < S5_RECORDS; i++)
-        if (atomic_load(&records[i].flight) == f)
-            return true;
-    return false;
+        if (atomic_load(&records[i].flight) == f && s5_record_refs(&records[i]))
+            return &records[i];
+    return NULL;
 }
 
 /* Whether C, which holds F, has a second reference to it for a record that there is not yet. */
 static bool has_two(struct s5_engine *e, const struct s5_cleanup *c, const struct s5_flight *f)
 {
-    return !c->object && c->object_generation && !is_named(e, f);
+    return !c->object && c->object_generation && !record_of(e, f);
+}
+
+/* A record that C's call has made of F, and that it has given no name yet. */
+static void end_nameless(struct s5_engine *e, const struct s5_cleanup *c, const struct s5_flight *f)
+{
+    struct s5_record *record = !c->object && c->object_generation ? record_of(e, f) : NULL;
+    if (record && s5_registry_find(&e->registry, atomic_load(&record->fd)) != record)
+        s5_connect_let_go(e, record);
 }
 
 /* In the child of a fork; the association's copy is its own already. */
@@ -99,6 +107,7 @@ void s5_blocking_give_back(void *user, struct s5_cleanup *c, bool forked)
         s5_associate_abandon(e, c->object, c->object_generation);
     if (f && s5_flight_generation(f) == c->flight_generation) {
         s5_flight_abandon(e, f);
+        end_nameless(e, c, f);
         if (has_two(e, c, f) && s5_flight_own(e, f) == 2)
             s5_flight_release(e, f);
         s5_flight_release(e, f);

@@ -1,10 +1,13 @@
 /* The bridge holds a lock on an octet of the tree's file as long as it lives, however it ends: that
- * is how others tell. One process starts it, the others wait; should that one die, another goes
- * on. It is made by two clones that share this process's memory and run nothing of the program's:
+ * is how others tell. One process starts it; whoever sees it ready first turns the policy towards it, the
+ * others wait. Each step is a critical section, in which calls are the engine's own; nothing is held while
+ * somebody waits, so a handler may leave the wait, and another thread or process goes on. It is made by two clones that share this process's memory and run nothing of the program's:
  * no fork handler, no SIGCHLD, no child for the program's wait() to find. */
 #include "bridge.h"
 #include "clock.h"
 #include "octet_lock.h"
+#include "process.h"
+#include "quiet.h"
 #include "session.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -15,6 +18,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define LOCK_AT     0                     /* the octet of the file that the bridge locks */
@@ -56,7 +60,8 @@ void s5_bridge_leave(struct s5_tree *tree)
 
 bool s5_bridge_is_wanted(const struct s5_tree *tree, int32_t *ret_starter)
 {
-    if (atomic_load(&tree->bridge.state) != S5_BRIDGE_STARTING)
+    uint32_t state = atomic_load(&tree->bridge.state);
+    if (state != S5_BRIDGE_STARTING && state != S5_BRIDGE_TURNING)
         return false;
     *ret_starter = atomic_load(&tree->bridge.starter);
     return true;
@@ -257,7 +262,7 @@ static int spawn(const struct s5_bridge_start *how)
 static void pause_shortly(void)
 {
     struct timespec pause = {0, 1000000};
-    syscall(SYS_nanosleep, &pause, NULL);
+    nanosleep(&pause, NULL); /* here a thread may be cancelled */
 }
 
 static bool runs(pid_t pid)
@@ -265,70 +270,125 @@ static bool runs(pid_t pid)
     return syscall(SYS_kill, pid, 0) == 0 || errno == EPERM;
 }
 
-/* This process alone starts it. 0, or -errno. */
-static int start(const struct s5_bridge_start *how)
+/* In the state NONE: the caller is who starts one. 1; 0: another was quicker; -errno. One that lives may be about
+ * to leave: it stays, or it goes and another follows. */
+static int begin(const struct s5_bridge_start *how)
 {
     struct s5_bridge_place *place = &how->tree->bridge;
-    uint64_t until = s5_clock_now() + PATIENCE_NS;
+    uint32_t none = S5_BRIDGE_NONE;
     int pid = 0;
-    for (;;) {
-        /* One that lives may be about to leave: it stays, or it goes and another follows. */
-        if (pid == 0 && !is_alive(how->tree_fd)) {
-            atomic_store(&place->ready, 0);
-            pid = spawn(how);
-        }
-        if (atomic_load_explicit(&place->ready, memory_order_acquire))
-            break;
-        if (pid < 0 || s5_clock_now() > until || (pid && !runs(pid)))
-            return -ECONNREFUSED;
-        pause_shortly();
+    if (!atomic_compare_exchange_strong(&place->state, &none, S5_BRIDGE_STARTING))
+        return 0;
+    atomic_store(&place->starter, (int32_t)syscall(SYS_getpid));
+    atomic_store(&place->process, how->process);
+    atomic_store(&place->until, s5_clock_now() + PATIENCE_NS);
+    atomic_store(&place->pid, 0);
+    if (!is_alive(how->tree_fd)) {
+        atomic_store(&place->ready, 0);
+        pid = spawn(how);
+        atomic_store(&place->pid, pid);
     }
+    if (pid < 0)
+        atomic_store(&place->state, S5_BRIDGE_NONE);
+    return pid < 0 ? pid : 1;
+}
+
+/* The caller changes the policy, as STATE allows. 1; 0: another does. */
+static int turn_policy(const struct s5_bridge_start *how, uint32_t state)
+{
+    struct s5_bridge_place *place = &how->tree->bridge;
+    if (!atomic_compare_exchange_strong(&place->state, &state, S5_BRIDGE_TURNING))
+        return 0;
+    atomic_store(&place->starter, (int32_t)syscall(SYS_getpid));
+    atomic_store(&place->process, how->process);
     for (unsigned i = 0; i < how->tree->policy.n_servers; i++)
         if (s5_bridge_fronts(&how->tree->policy.servers[i]))
             turn(how->tree, i);
+    atomic_store(&place->state, S5_BRIDGE_UP);
+    return 1;
+}
+
+static bool is_starter(const struct s5_bridge_place *place)
+{
+    return atomic_load(&place->starter) == (int32_t)syscall(SYS_getpid);
+}
+
+/* Whether who is at it has ended, or nothing has come of it. */
+static bool is_given_up(const struct s5_bridge_start *how)
+{
+    struct s5_bridge_place *place = &how->tree->bridge;
+    int32_t pid = atomic_load(&place->pid);
+    return s5_clock_now() > atomic_load(&place->until) || (is_starter(place) && pid && !runs(pid)) ||
+           s5_process_has_ended(how->tree_fd, how->process, atomic_load(&place->process));
+}
+
+/* In the state STARTING: 1 it is up, 0 not yet. */
+static int look_whether_ready(const struct s5_bridge_start *how)
+{
+    struct s5_bridge_place *place = &how->tree->bridge;
+    uint32_t starting = S5_BRIDGE_STARTING;
+    int32_t none = 0;
+    if (atomic_load_explicit(&place->ready, memory_order_acquire) && is_alive(how->tree_fd))
+        return turn_policy(how, starting);
+    if (is_given_up(how)) {
+        atomic_compare_exchange_strong(&place->state, &starting, S5_BRIDGE_NONE);
+        return 0;
+    }
+    /* The one that was there has gone. -1: a thread of this process is about to. */
+    if (is_starter(place) && !atomic_load(&place->pid) && !is_alive(how->tree_fd) &&
+        atomic_compare_exchange_strong(&place->pid, &none, -1)) {
+        int pid = spawn(how);
+        atomic_store(&place->pid, pid);
+        if (pid < 0)
+            atomic_store(&place->state, S5_BRIDGE_NONE);
+    }
     return 0;
 }
 
-/* One turn of getting there: 1 it is up, 0 another turn, -errno. */
-static int advance(const struct s5_bridge_start *how)
+/* One step of getting there: 1 it is up, 0 another step, after a while, -errno. *MINE: the caller started it, and
+ * fails when that fails. */
+static int advance(const struct s5_bridge_start *how, bool *mine)
 {
     struct s5_bridge_place *place = &how->tree->bridge;
     uint32_t state = atomic_load(&place->state);
-    int32_t self = (int32_t)syscall(SYS_getpid);
-    if (state == S5_BRIDGE_UP) {
+    int r;
+    switch ((enum s5_bridge_state)state) {
+    case S5_BRIDGE_UP:
         if (is_alive(how->tree_fd))
             return 1;
         atomic_compare_exchange_strong(&place->state, &state, S5_BRIDGE_NONE);
         return 0;
+    case S5_BRIDGE_STARTING:
+        return look_whether_ready(how);
+    case S5_BRIDGE_TURNING: /* for a moment, unless who is at it was killed */
+        return is_given_up(how) ? turn_policy(how, state) : 0;
+    case S5_BRIDGE_NONE:
+        break;
     }
-    if (state == S5_BRIDGE_STARTING) {
-        if (runs(atomic_load(&place->starter)))
-            pause_shortly();
-        else
-            atomic_compare_exchange_strong(&place->state, &state, S5_BRIDGE_NONE);
-        return 0;
-    }
-    if (!atomic_compare_exchange_strong(&place->state, &state, S5_BRIDGE_STARTING))
-        return 0;
-    atomic_store(&place->starter, self);
-    int r = start(how);
-    atomic_store(&place->state, r < 0 ? S5_BRIDGE_NONE : S5_BRIDGE_UP);
-    return r < 0 ? r : 1;
+    if (*mine)
+        return -ECONNREFUSED;
+    r = begin(how);
+    *mine = r > 0;
+    return r < 0 ? r : 0;
 }
 
 int s5_bridge_ensure(const struct s5_bridge_start *how)
 {
-    sigset_t all, before;
     int r = 0, saved = errno;
+    bool mine = false;
     uint64_t until = s5_clock_now() + 2 * PATIENCE_NS;
     if (how->tree_fd < 0)
         return -ECONNREFUSED;
-    /* A handler of the program that ran in a clone would run in the program's own memory. */
-    sigfillset(&all);
-    sigprocmask(SIG_SETMASK, &all, &before);
-    while (r == 0 && s5_clock_now() < until)
-        r = advance(how);
-    sigprocmask(SIG_SETMASK, &before, NULL);
+    for (;;) {
+        struct s5_quiet quiet;
+        /* A handler of the program that ran in a clone would run in the program's own memory. */
+        s5_quiet_begin(&quiet);
+        r = advance(how, &mine);
+        s5_quiet_end(&quiet);
+        if (r != 0 || s5_clock_now() > until)
+            break;
+        pause_shortly();
+    }
     errno = saved;
     return r > 0 ? 0 : -ECONNREFUSED;
 }

@@ -17,6 +17,7 @@ struct s5_bridge_start {
     const char *path;      /* of the program */
     char *const *environ_strings; /* for it, less LD_PRELOAD; the credentials are found by it */
     int error_fd;          /* its standard error; -1: none */
+    uint32_t process;      /* the caller's number in TREE; 0: it has none */
 };
 
 /* Whether SERVER is one the bridge stands in front of, or is to. */

@@ -72,17 +72,15 @@ void s5_engine_set_place(struct s5_engine *e, const struct s5_tree_place *place)
     atomic_store(&e->tree_fd, place->fd);
 }
 
-/* The tree that e->state names, or a new one; its descriptor is none of the program's. Where memory is short
- * there is none for now: what needs
- * the policy fails until a later attempt has it, and e->state stays what it is. -errno, or whether
- * there is something to be adopted. */
+/* In a critical section: the tree that e->state names, or a new one; its descriptor is none of the program's.
+ * Where memory is short there is none for now: what needs the policy fails until a later attempt has it, and
+ * e->state stays what it is. -errno, or whether there is something to be adopted. */
 static int have_tree(struct s5_engine *e)
 {
     const char *given = e->state + sizeof S5_TREE_VARIABLE;
     struct s5_tree *tree = NULL;
     struct s5_tree_place place = {.fd = -1};
-    struct s5_quiet quiet;
-    s5_quiet_begin(&quiet);
+    s5_engine_inside++;
     int r = *given ? s5_tree_attach(given, &tree, &place) : -ENOENT;
     if (r < 0 && r != -ENOMEM) {
         uint32_t lost = place.lost;
@@ -90,7 +88,7 @@ static int have_tree(struct s5_engine *e)
         if (r == 0 && *given)
             s5_tree_replace(tree, &place, lost);
     }
-    s5_quiet_end(&quiet);
+    s5_engine_inside--;
     if (r < 0)
         return r;
     bool adopt = place.adopt;

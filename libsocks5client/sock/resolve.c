@@ -101,37 +101,60 @@ int s5_resolve_allowed(struct s5_engine *e, const char *node)
 
 /* --- the server's own name --- */
 
-static int look_up(struct s5_engine *e, const char *host, struct addrinfo **ret)
+/* What libc finds for HOST goes to KEEP. libc's resolver is no place for a handler to leave by a jump: it has
+ * locks, and memory. So signals are held for as long as it takes, which resolv.conf's time-outs bound. */
+static int look_up(struct s5_engine *e, const char *host,
+                   void (*keep)(void *user, const struct addrinfo *list), void *user)
 {
-    struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
+    struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM}, *list = NULL;
     struct s5_quiet quiet;
     s5_quiet_begin(&quiet);
-    int r = e->real->getaddrinfo(host, NULL, &hints, ret);
+    int r = e->real->getaddrinfo(host, NULL, &hints, &list);
+    if (r == 0) {
+        keep(user, list);
+        freeaddrinfo(list);
+    }
     s5_quiet_end(&quiet);
     return r;
+}
+
+struct direct {
+    const struct s5_addr *name;
+    int family;
+    struct s5_endpoint *ret;
+    bool found;
+};
+
+static void keep_direct(void *user, const struct addrinfo *list)
+{
+    struct direct *d = user;
+    struct s5_addr addr;
+    struct sockaddr_storage sa;
+    socklen_t len;
+    for (const struct addrinfo *ai = list; !d->found && ai; ai = ai->ai_next) {
+        if (s5_addr_from_sockaddr(&addr, ai->ai_addr, ai->ai_addrlen) < 0)
+            continue;
+        addr.port = d->name->port;
+        if (s5_addr_to_sockaddr(&addr, d->family, &sa, &len) < 0)
+            continue;
+        d->ret->len = len;
+        memcpy(&d->ret->any, &sa, len);
+        d->found = true;
+    }
 }
 
 int s5_resolve_direct(struct s5_engine *e, const struct s5_addr *name, int family,
                       struct s5_endpoint *ret)
 {
-    struct addrinfo *list = NULL;
-    struct s5_addr addr;
-    struct sockaddr_storage sa;
-    socklen_t len;
-    int r = look_up(e, name->name, &list) ? -EHOSTUNREACH : -EAFNOSUPPORT;
-    for (const struct addrinfo *ai = list; r == -EAFNOSUPPORT && ai; ai = ai->ai_next) {
-        if (s5_addr_from_sockaddr(&addr, ai->ai_addr, ai->ai_addrlen) < 0)
-            continue;
-        addr.port = name->port;
-        if (s5_addr_to_sockaddr(&addr, family, &sa, &len) < 0)
-            continue;
-        ret->len = len;
-        memcpy(&ret->any, &sa, len);
-        r = 0;
-    }
-    if (list)
-        freeaddrinfo(list);
-    return r;
+    struct direct d = {name, family, ret, false};
+    if (look_up(e, name->name, keep_direct, &d) != 0)
+        return -EHOSTUNREACH;
+    return d.found ? 0 : -EAFNOSUPPORT;
+}
+
+static void keep_server(void *user, const struct addrinfo *list)
+{
+    s5_server_keep(user, list);
 }
 
 /* SERVER wants the bridge in front of it, which is started where none is. */
@@ -141,17 +164,15 @@ __attribute__((noinline)) static int front(struct s5_engine *e, const struct s5_
     struct s5_tree *tree = atomic_load(&e->tree);
     char path[S5_BRIDGE_PATH_MAX];
     struct s5_bridge_start how = {tree, atomic_load(&e->tree_fd), path, environ,
-                                  s5_engine_owns_stderr(e) ? 2 : -1};
+                                  s5_engine_owns_stderr(e) ? 2 : -1,
+                                  atomic_load(&e->process_number)};
     const char *why = "the program is not installed";
     if (tree && p == &tree->policy && s5_bridge_is_up(&how))
         return 0;
     if (!tree || p != &tree->policy)
         why = "the configuration is not the process tree's";
     else if (e->bridge_path && e->bridge_path(path, sizeof path) == 0) {
-        s5_engine_inside++; /* calls of ours are not the program's, an exec least of all */
-        int r = s5_bridge_ensure(&how);
-        s5_engine_inside--;
-        if (r == 0)
+        if (s5_bridge_ensure(&how) == 0)
             return 0;
         why = "it cannot be started";
     }
@@ -162,17 +183,12 @@ __attribute__((noinline)) static int front(struct s5_engine *e, const struct s5_
 
 int s5_resolve_server(struct s5_engine *e, const struct s5_policy *p, struct s5_server *server)
 {
-    struct addrinfo *list = NULL;
     if (s5_bridge_fronts(server))
         return front(e, p, server);
     if (__atomic_load_n(&server->n_addrs, __ATOMIC_ACQUIRE))
         return 0;
     const char *host = s5_policy_text(p, server->host);
-    int r = look_up(e, host, &list);
-    if (r == 0) {
-        s5_server_keep(server, list);
-        freeaddrinfo(list);
-    }
+    int r = look_up(e, host, keep_server, server);
     if (r == 0 && server->n_addrs)
         return 0;
     s5_log(&e->log, S5_LOG_ERROR, "server \"%s\": cannot resolve \"%s\": %s",

@@ -1,5 +1,5 @@
 """Calls that are left before they end, by a signal's handler that jumps, or since their thread is cancelled;
-and descriptors whose number becomes another socket's meanwhile. Nothing
+calls of handlers that interrupt others; and descriptors whose number becomes another socket's meanwhile. Nothing
 of such a call stays behind, nothing goes past the proxy, and what comes after is as before."""
 
 import os
@@ -8,7 +8,7 @@ import time
 import bed
 import servers as s
 import test_udp
-from world import ASAN, TSAN, fine, test
+from world import ASAN, AUTH, PLAIN, TSAN, fine, test
 
 
 def configured(w, port, user=s.USER, password=s.PASSWORD, timeout=60, more=""):
@@ -78,3 +78,10 @@ def _(w):
         fine(w.via(s.HOSTILE, [w.app("close_datagram"), bed.TARGET4, "7"]))
     finally:
         relay.close()
+
+
+for LABEL, PORT, USER in (("danted", s.DANTED, ""), ("danted with password", s.DANTED_AUTH, AUTH)):
+    @test("left: handlers' calls go through %s, whatever they interrupt" % LABEL, on=(ASAN, PLAIN), slow=10)
+    def _(w, port=PORT, user=USER):
+        test_udp.targets(w)
+        fine(w.via(port, [w.app("handler_calls"), bed.TARGET4, str(s.ECHO)], user, seconds=100))
