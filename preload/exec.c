@@ -402,12 +402,22 @@ SPAWN(pidfd_spawnp, check_found)
 /* --- shells libc starts by itself, with the environment as it stands: what was cleaned out of it
  * is put back --- */
 
+/* It may have another place than the environment that this process was given says. */
+static void tell_where_tree_is(void)
+{
+    char *state = s5_begin()->state;
+    const char *said = getenv(S5_TREE_VARIABLE);
+    if (state[0] && (!said || strcmp(said, state + sizeof S5_TREE_VARIABLE) != 0))
+        putenv(state);
+}
+
 static void restore_environment(void)
 {
     const char *object = s5_start_object(), *preload = getenv("LD_PRELOAD");
     int n;
     char *const *kept = s5_begin_kept(&n);
     s5_life_inherit(s5_begin());
+    tell_where_tree_is();
     if (!object || (preload && lists(preload, object)))
         return;
     setenv("LD_PRELOAD", object, 1);
@@ -417,8 +427,6 @@ static void restore_environment(void)
         s5_format(name, sizeof name, "%.*s", (int)len, kept[i]);
         setenv(name, kept[i] + len + 1, 0);
     }
-    if (s5_begin()->state[0])
-        putenv(s5_begin()->state);
 }
 
 HOOK(int, system, (const char *command))

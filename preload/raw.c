@@ -5,6 +5,7 @@
  * On 32-bit machines a system call without "time64" or "64" in its name has the narrow types, and
  * so goes to the hook that libc's plain name has (door/time32.h). */
 #include "fork.h"
+#include "leave.h"
 #include <linux/net.h>
 #if __has_include(<sys/pidfd.h>)
 #include <sys/pidfd.h>
@@ -302,6 +303,31 @@ static bool life_call(long number, const struct arguments *v, long *ret)
     }
 }
 
+/* The calls that setuid() and its relatives make. What they change may be one thread's alone: the process as a
+ * whole has no more rights than that thread then. */
+static bool changes_ids(long number)
+{
+    switch (number) {
+    case SYS_setuid:
+    case SYS_setreuid:
+    case SYS_setresuid:
+    case SYS_setgid:
+    case SYS_setregid:
+    case SYS_setresgid:
+#ifdef SYS_setuid32
+    case SYS_setuid32:
+    case SYS_setreuid32:
+    case SYS_setresuid32:
+    case SYS_setgid32:
+    case SYS_setregid32:
+    case SYS_setresgid32:
+#endif
+        return true;
+    default:
+        return false;
+    }
+}
+
 HOOK(long, syscall, (long number, ...))
 {
     static syscall_fn real;
@@ -321,11 +347,15 @@ HOOK(long, syscall, (long number, ...))
         return ret;
     if (!real)
         real = (syscall_fn)s5_real_find("syscall");
-    bool copies = s5_fork_copies(number, v.a);
+    bool copies = s5_fork_copies(number, v.a), changes = changes_ids(number);
     if (copies)
         s5_fork_before();
+    if (changes)
+        s5_leave_before(s5_begin());
     ret = real(number, v.a[0], v.a[1], v.a[2], v.a[3], v.a[4], v.a[5]);
     if (copies)
         s5_fork_after(ret);
+    if (changes)
+        s5_leave_after(s5_begin(), ret == 0);
     return ret;
 }

@@ -64,6 +64,11 @@ void s5_pool_seed(struct s5_pool *pool, uint64_t seed);
  * (in vain tries to find it unchanged a busy pool gives the longest unused). 0: none to be had. */
 uint32_t s5_pool_give(struct s5_pool *pool, const struct s5_pool_key *key, uint32_t n);
 
+/* POOL is a copy, of which N slots are used, and goes a way of its own: it keeps its names, and gives others their
+ * numbers elsewhere than the pool it was copied from, and than other copies (DRAWN tells where), for as long as it can
+ * be. */
+void s5_pool_part(struct s5_pool *pool, uint32_t n, uint32_t drawn);
+
 /* The name NUMBER stands for, into RET (its kind, name and length). False: for none. */
 bool s5_pool_name(struct s5_pool *pool, uint32_t number, struct s5_addr *ret);
 

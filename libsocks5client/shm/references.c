@@ -137,6 +137,16 @@ bool s5_references_seize(struct s5_references *r, uint32_t generation)
     return true;
 }
 
+/* --- whose they are --- */
+
+void s5_references_begin_anew(struct s5_references *r, uint32_t generation, uint32_t process, uint32_t count)
+{
+    for (unsigned i = 0; i <= CROWD; i++)
+        atomic_store(&r->by[i], 0);
+    atomic_store(&r->use, use(generation, 0));
+    s5_references_begin(r, process, count);
+}
+
 /* --- forks, execs, and those that have ended --- */
 
 bool s5_references_reserve(struct s5_references *r, uint32_t generation, uint32_t child)

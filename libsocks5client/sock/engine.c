@@ -12,6 +12,7 @@
 #include "clock.h"
 #include "error.h"
 #include "identity.h"
+#include "leave.h"
 #include "listener.h"
 #include "ledger.h"
 #include "process.h"
@@ -96,6 +97,7 @@ static int have_tree(struct s5_engine *e)
     s5_engine_set_place(e, &place);
     atomic_store(&e->tree, tree);
     s5_engine_register(e);
+    s5_leave_if_foreign(e);
     return adopt;
 }
 
@@ -324,5 +326,6 @@ void s5_engine_fork_child(struct s5_engine *e)
     if (tree && inherit_all(e, number) != for_child.references && number)
         take_back(e, number); /* what was closed between that and the fork */
     s5_cleanup_fork_child();
+    s5_leave_fork_child(e);
     s5_identity_fork_child(e);
 }

@@ -43,6 +43,8 @@ struct s5_engine {
     _Atomic uint32_t process_number; /* this one's number, see shm/process.h */
     _Atomic int tree_fd; /* hidden from the program; -1: none */
     struct s5_tree_place place;   /* of the tree, as children are told */
+    _Atomic uint32_t changing; /* threads that are changing user or group IDs, see leave.h */
+    _Atomic uint32_t leaving; /* a thread is leaving the tree */
     char state[sizeof(S5_TREE_VARIABLE) + 1 + S5_TREE_VALUE_MAX]; /* "SOCKS5_STATE=..." */
     _Atomic int policy_state; /* enum s5_engine_policy_state */
     _Atomic int refusal; /* -errno of calls that need the policy, where it could not be had */

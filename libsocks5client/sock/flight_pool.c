@@ -118,13 +118,38 @@ static __attribute__((noinline)) struct s5_flight *take_another(struct s5_engine
     return f ? f : reclaim(e, tree, count);
 }
 
+/* Another thread leaves the tree: what is F's now may be lost. */
+static __attribute__((noinline, cold)) struct s5_flight *take_later(struct s5_engine *e, struct s5_flight *f,
+                                                                    uint32_t count)
+{
+    const struct timespec pause = {0, 1000000};
+    int saved = errno;
+    while (f && atomic_load(&e->leaving)) {
+        for (uint32_t i = 0; i < count; i++)
+            s5_flight_release(e, f);
+        while (atomic_load(&e->leaving))
+            nanosleep(&pause, NULL);
+        struct s5_tree *tree = atomic_load(&e->tree);
+        f = take_free(e, tree, count);
+        if (!f)
+            f = take_another(e, tree, count);
+        atomic_thread_fence(memory_order_seq_cst);
+    }
+    errno = saved;
+    return f;
+}
+
 static inline __attribute__((always_inline)) struct s5_flight *take(struct s5_engine *e, uint32_t count)
 {
     struct s5_tree *tree = atomic_load(&e->tree);
     if (!tree)
         return NULL;
     struct s5_flight *f = take_free(e, tree, count);
-    return f ? f : take_another(e, tree, count);
+    if (__builtin_expect(!f, 0))
+        f = take_another(e, tree, count);
+    /* Who leaves sees this one, or we see that he leaves: he orders both (sock/leave.c). */
+    atomic_signal_fence(memory_order_seq_cst);
+    return __builtin_expect(atomic_load_explicit(&e->leaving, memory_order_relaxed), 0) ? take_later(e, f, count) : f;
 }
 
 struct s5_flight *s5_flight_take(struct s5_engine *e)

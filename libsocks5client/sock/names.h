@@ -42,6 +42,10 @@ int s5_names_tell(struct s5_engine *e, struct s5_addr *addr);
 int s5_names_stand_in(struct s5_engine *e, const struct s5_addr *name, int family,
                       struct sockaddr_storage *ret, socklen_t *ret_len);
 
+/* COPY, of the tree, which nobody else knows yet: its names have the numbers they had, and others have other numbers
+ * than the tree gives from now on, as far as that is possible. */
+void s5_names_part(struct s5_engine *e, struct s5_tree *copy);
+
 /* --- resolve.c: asking libc --- */
 
 /* Whether libc may resolve NODE (NULL: any name) by itself: 0, or -EACCES, logged. */

@@ -197,6 +197,13 @@ void s5_tree_publish(struct s5_tree *tree, const struct s5_policy *p, uint64_t f
     atomic_store_explicit(&tree->policy_state, POLICY_READY, memory_order_release);
 }
 
+void s5_tree_part(struct s5_tree *tree)
+{
+    uint32_t writing = POLICY_WRITING;
+    atomic_compare_exchange_strong(&tree->policy_state, &writing, POLICY_EMPTY);
+    atomic_store(&tree->called.busy, 0);
+}
+
 /* --- connections that go through an exec --- */
 
 /* An entry is found by its cookie, at one of a few places. A connection that is handed over again, by

@@ -130,6 +130,9 @@ const struct s5_policy *s5_tree_policy(const struct s5_tree *tree, uint64_t fing
 /* Publish P, unless another process was first. */
 void s5_tree_publish(struct s5_tree *tree, const struct s5_policy *p, uint64_t fingerprint);
 
+/* TREE is a copy that nobody else knows yet: what another process was writing when it was made is not there. */
+void s5_tree_part(struct s5_tree *tree);
+
 /* LOCAL: what getsockname() tells; NULL, or len 0, when the kernel does. */
 void s5_tree_hand_over(struct s5_tree *tree, uint64_t cookie, const struct s5_endpoint *peer,
                        const struct s5_endpoint *local);

@@ -91,6 +91,21 @@ for DOOR in ("socksify", "preload"):
                 fine(w.preloaded(s.DANTED, command, seconds=100))
 
 
+@test("drops_rights, bare", root=True)
+def _(w):
+    fine(bed.run(bed.PROXY, [w.app("drops_rights", False), BOTH, str(s.ECHO)], w.env, 60))
+
+
+for DOOR in ("socksify", "preload"):
+    @test("drops_rights, %s" % DOOR, root=True)
+    def _(w, door=DOOR):
+        command = [w.app("drops_rights"), BOTH, str(s.ECHO)]
+        if door == "socksify":
+            fine(w.via(s.DANTED, command, seconds=100))
+        else:
+            fine(w.preloaded(s.DANTED, command, seconds=100))
+
+
 @test("names_questions: the same bare and covered")
 def _(w):
     for bare in (True, False):

@@ -197,3 +197,26 @@ Test(pool, is_whole_after_writers_were_killed, .timeout = 120)
         }
     cr_assert_gt(known, 100u);
 }
+
+Test(pool, a_copy_gives_other_numbers_and_keeps_names)
+{
+    enum { N = 4096, BEFORE = 100, AFTER = 400 };
+    struct s5_pool *pool = new_pool(), *copy = shared(sizeof *copy);
+    uint32_t first[AFTER];
+    for (unsigned drawn = 0; drawn < 5000; drawn += 999) {
+        for (unsigned i = 0; i < BEFORE; i++)
+            first[i] = give_number(pool, N, i);
+        memcpy(copy, pool, sizeof *pool);
+        s5_pool_part(copy, N, drawn);
+        for (unsigned i = BEFORE; i < AFTER; i++)
+            first[i] = give_number(pool, N, i);
+        for (unsigned i = BEFORE; i < AFTER; i++) {
+            uint32_t number = give_number(copy, N, 10000 + i);
+            cr_assert(number);
+            for (unsigned j = 0; j < AFTER; j++)
+                cr_assert_neq(number, first[j], "%u", drawn);
+        }
+        for (unsigned i = 0; i < BEFORE; i++)
+            cr_assert(is_number(copy, first[i], i) && give_number(copy, N, i) == first[i]);
+    }
+}

@@ -145,3 +145,22 @@ Test(references, more_processes_than_are_told_apart, .init = begin)
         cr_assert_not(s5_references_release(&r, 5000 + i), "%u", i);
     cr_assert(s5_references_release(&r, self));
 }
+
+Test(references, one_process_has_them_alone_in_a_copy, .init = begin)
+{
+    uint32_t generation = s5_references_generation(&r);
+    cr_assert(s5_references_take(&r, generation, self) && s5_references_take(&r, generation, 4711));
+    cr_assert(s5_references_reserve(&r, generation, 4712));
+    cr_assert_eq(s5_references_of(&r, self), 2);
+    cr_assert_eq(s5_references_of(&r, 4711), 1);
+    cr_assert_eq(s5_references_of(&r, 4712), 0, "not confirmed");
+    s5_references_begin_anew(&r, generation, self, 2);
+    cr_assert_not(s5_references_are_shared(&r));
+    cr_assert_not(s5_references_confirm(&r, generation, 4712, 4712));
+    cr_assert_not(s5_references_release(&r, 4711));
+    cr_assert_not(s5_references_release(&r, self));
+    cr_assert(s5_references_release(&r, self));
+    s5_references_begin_anew(&r, generation + 1, 4713, 1);
+    cr_assert_not(s5_references_take(&r, generation, self), "late");
+    cr_assert(s5_references_sweep(&r, fd, self, false), "4713 has ended");
+}

@@ -1,0 +1,196 @@
+/* A process that is not the user's any more whose memory file it has. Root makes one. */
+#include "clock.h"
+#include "engine.h"
+#include "leave.h"
+#include "process.h"
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { NOBODY = 65534 };
+static const char secret[] = "the secret word";
+
+static struct s5_calls calls;
+static struct s5_engine e;
+static struct s5_tree *tree;
+static struct s5_flight *own, *others, *common; /* the child's, the parent's and both sides' */
+
+static int plain_fcntl(int fd, int command, long arg)
+{
+    return fcntl(fd, command, arg);
+}
+
+static void begin(void)
+{
+    struct s5_tree_place place;
+    cr_assert_eq(geteuid(), 0, "needs root");
+    calls.fcntl = plain_fcntl;
+    calls.dup3 = dup3;
+    calls.close = close;
+    e.real = &calls;
+    atomic_store(&e.pid, (uint32_t)getpid());
+    cr_assert_eq(s5_tree_create(&tree, &place), 0);
+    s5_engine_set_place(&e, &place);
+    atomic_store(&e.tree, tree);
+    s5_engine_register(&e);
+}
+
+static struct s5_flight *begun(void)
+{
+    struct s5_flight *f = s5_flight_take(&e);
+    cr_assert_not_null(f);
+    memcpy(f->session.password, secret, sizeof secret);
+    atomic_store(&f->phase, S5_FLIGHT_TALKING);
+    return f;
+}
+
+static bool knows(const struct s5_flight *f)
+{
+    return memcmp(f->session.password, secret, sizeof secret) == 0;
+}
+
+/* What the child's is, is checked in it: its status tells the line. */
+#define CHECK(what)                                                                                \
+    if (!(what))                                                                                   \
+    _exit((__LINE__) % 255 + 1)
+
+static void become_child(void)
+{
+    atomic_store(&e.pid, (uint32_t)getpid());
+    s5_engine_register(&e);
+    own = begun();
+    CHECK(s5_flight_pin(&e, common, s5_flight_generation(common)));
+}
+
+/* Runs WHAT in a child, which is one of the tree's. */
+static void in_child(void (*what)(void))
+{
+    int status;
+    others = begun();
+    common = begun();
+    strcpy(tree->policy.servers[0].password, secret);
+    strcpy(tree->standing_path, "/root/standing");
+    pid_t child = fork();
+    if (child == 0) {
+        become_child();
+        what();
+        _exit(0);
+    }
+    cr_assert(waitpid(child, &status, 0) == child);
+    cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0, "line %d", WEXITSTATUS(status) - 1);
+}
+
+static void leave_for_good(void)
+{
+    struct stat before, after;
+    int fd = atomic_load(&e.tree_fd), watch = open("/proc/self/fd", O_RDONLY);
+    CHECK(fstat(fd, &before) == 0 && watch >= 0);
+    CHECK(setresgid(NOBODY, NOBODY, NOBODY) == 0 && setresuid(NOBODY, NOBODY, NOBODY) == 0);
+    errno = EXDEV;
+    s5_leave_if_foreign(&e);
+    CHECK(errno == EXDEV);
+    CHECK(atomic_load(&e.tree) == tree && atomic_load(&e.tree_fd) == fd);
+    CHECK(fstat(fd, &after) == 0 && after.st_ino != before.st_ino && after.st_uid == NOBODY);
+    CHECK(e.place.inode == after.st_ino && s5_tree_is(fd, after.st_ino));
+    CHECK(knows(own) && atomic_load(&own->phase) == S5_FLIGHT_TALKING && atomic_load(&own->lock) == 0);
+    CHECK(!knows(others));
+    CHECK(atomic_load(&common->phase) == S5_FLIGHT_FAILED && common->error == -ECONNABORTED);
+    CHECK(!s5_references_are_shared(&common->references));
+    CHECK(strcmp(tree->policy.servers[0].password, secret) == 0 && !tree->standing_path[0]);
+    struct s5_flight *f = s5_flight_take(&e);
+    CHECK(f && f != own && f != common);
+    s5_flight_release(&e, f);
+    s5_flight_release(&e, own);
+    memset(tree->policy.servers, 0, sizeof tree->policy.servers);
+    memset(tree->flights, 0xff, 100 * sizeof tree->flights[0]);
+    s5_leave_if_foreign(&e); /* its own */
+    CHECK(fstat(fd, &before) == 0 && before.st_ino == after.st_ino);
+}
+
+Test(leave, a_process_without_the_rights_has_a_copy, .init = begin)
+{
+    in_child(leave_for_good);
+    cr_assert(knows(others) && knows(common));
+    cr_assert_eq(atomic_load(&common->phase), S5_FLIGHT_TALKING);
+    cr_assert(s5_flight_try(&e, common), "nobody holds it");
+    cr_assert_str_eq(tree->policy.servers[0].password, secret);
+    s5_flight_release(&e, common);
+    cr_assert(s5_references_sweep(&common->references, atomic_load(&e.tree_fd), atomic_load(&e.process_number), true),
+              "who left has ended");
+}
+
+static void keep_the_way_back(void)
+{
+    struct stat before, after;
+    int fd = atomic_load(&e.tree_fd);
+    CHECK(fstat(fd, &before) == 0);
+    CHECK(setresgid(NOBODY, NOBODY, NOBODY) == 0 && seteuid(NOBODY) == 0);
+    s5_leave_if_foreign(&e);
+    CHECK(seteuid(0) == 0 && setresuid(NOBODY, NOBODY, 0) == 0);
+    s5_leave_if_foreign(&e);
+    CHECK(fstat(fd, &after) == 0 && before.st_ino == after.st_ino && knows(others));
+}
+
+Test(leave, who_can_have_the_rights_back_stays, .init = begin)
+{
+    in_child(keep_the_way_back);
+}
+
+static void change_in_vfork(void)
+{
+    CHECK(setresuid(NOBODY, NOBODY, NOBODY) == 0);
+    atomic_fetch_add(&e.pid, 1); /* another process's memory */
+    s5_leave_before(&e);
+    s5_leave_after(&e, true);
+    CHECK(knows(others) && !atomic_load(&e.changing));
+}
+
+Test(leave, nothing_happens_in_a_child_of_vfork, .init = begin)
+{
+    in_child(change_in_vfork);
+}
+
+static void fork_meanwhile(void)
+{
+    s5_leave_before(&e);
+    CHECK(setresuid(NOBODY, NOBODY, NOBODY) == 0);
+    pid_t child = fork();
+    if (child == 0) {
+        atomic_store(&e.pid, (uint32_t)getpid());
+        s5_engine_register(&e);
+        s5_leave_fork_child(&e);
+        CHECK(!knows(others) && !atomic_load(&e.changing));
+        _exit(0);
+    }
+    int status;
+    CHECK(waitpid(child, &status, 0) == child && status == 0 && knows(others));
+}
+
+Test(leave, a_fork_between_the_change_and_the_leaving, .init = begin)
+{
+    in_child(fork_meanwhile);
+}
+
+static void leave_without_a_file(void)
+{
+    struct rlimit small = {4096, 4096};
+    int fd = atomic_load(&e.tree_fd);
+    CHECK(setrlimit(RLIMIT_FSIZE, &small) == 0);
+    CHECK(setresgid(NOBODY, NOBODY, NOBODY) == 0 && setresuid(NOBODY, NOBODY, NOBODY) == 0);
+    s5_leave_if_foreign(&e);
+    CHECK(fcntl(fd, F_GETFD) < 0 && atomic_load(&e.tree_fd) == -1 && !e.state[0]);
+    CHECK(knows(own) && !knows(others));
+    CHECK(strcmp(tree->policy.servers[0].password, secret) == 0);
+    memset(tree->policy.servers, 0, sizeof tree->policy.servers);
+}
+
+Test(leave, where_no_file_can_be_had, .init = begin)
+{
+    in_child(leave_without_a_file);
+    cr_assert_str_eq(tree->policy.servers[0].password, secret);
+}
