@@ -22,14 +22,17 @@ void s5_critical_begin(struct s5_critical *ret)
         most[i] = ~0ul;
     for (size_t sig = LIBCS_FIRST; sig <= LIBCS_LAST; sig++)
         most[(sig - 1) / (8 * sizeof(long))] &= ~(1ul << (sig - 1) % (8 * sizeof(long)));
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &ret->cancel);
+    ret->cancel = -1;
+    if (!S5_SINGLE_THREADED) /* nobody else would cancel this one */
+        pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &ret->cancel);
     syscall(SYS_rt_sigprocmask, SIG_SETMASK, most, ret->signals, sizeof most);
 }
 
 void s5_critical_end(const struct s5_critical *critical)
 {
     syscall(SYS_rt_sigprocmask, SIG_SETMASK, critical->signals, NULL, sizeof critical->signals);
-    pthread_setcancelstate(critical->cancel, NULL);
+    if (critical->cancel != -1)
+        pthread_setcancelstate(critical->cancel, NULL);
 }
 
 uint64_t s5_thread_token(void)

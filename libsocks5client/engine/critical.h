@@ -10,9 +10,17 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* Known for free where libc tells. */
+#if __has_include(<sys/single_threaded.h>)
+#include <sys/single_threaded.h>
+#define S5_SINGLE_THREADED __libc_single_threaded
+#else
+#define S5_SINGLE_THREADED 0
+#endif
+
 struct s5_critical {
     unsigned long signals[64 / (8 * sizeof(long))]; /* those that were held; the kernel's set */
-    int cancel;
+    int cancel; /* -1: not changed */
 };
 
 void s5_critical_begin(struct s5_critical *ret);

@@ -6,6 +6,7 @@
 #define S5_FLIGHT_H
 
 #include "clock.h"
+#include "critical.h"
 #include "isolation.h"
 #include "references.h"
 #include "session.h"
@@ -13,14 +14,6 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
-
-/* Known for free where libc tells. */
-#if __has_include(<sys/single_threaded.h>)
-#include <sys/single_threaded.h>
-#define S5_SINGLE_THREADED __libc_single_threaded
-#else
-#define S5_SINGLE_THREADED 0
-#endif
 
 /* How long somebody sleeps who waits for a flight that others may carry on as well (ns): whoever
  * reads its last octet leaves nothing on the socket that would wake the rest. Those who wait with
