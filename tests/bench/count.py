@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Counts what the preload object costs, in instructions (valgrind's callgrind) and system calls
-(strace), and holds the counts against the project's budgets. Counts do not depend on how busy the
-machine is. Everything runs on loopback.
+(strace), and holds the counts against the project's budgets, which are those of Debian 12's compiler and
+libc. Counts do not depend on how busy the machine is. Everything runs on loopback.
 
 A per-call figure is the difference between a run of N and a run of 2N calls, with the object and
 without it, so that start-up and everything else cancels out."""
@@ -27,11 +27,11 @@ BUDGET = {
 }
 # Where a goal is not reached yet, what stands today: it may only get better.
 CEILING = {
-    # References by process, the mark of who drives it, what is asked of the program's pointers, and the bounds of what
-    # is read of shared memory are 190 of them.
-    "instructions added to a pipelined connect": 2290,
+    # References by process, the mark of who drives it, what is asked of the program's pointers, the bounds of what is
+    # read of shared memory, and the note of what the call holds are 340 of them.
+    "instructions added to a pipelined connect": 2450,
     # epoll_ctl(), epoll_wait(), SO_ERROR and close() among them.
-    "instructions added to a pipelined connect in an event loop": 3360,
+    "instructions added to a pipelined connect in an event loop": 3530,
     # The program's own connect() is one of them.
     "system calls of getaddrinfo and a pipelined connect": 11,
 }
@@ -140,8 +140,21 @@ class Bench(Counter):
         return os.path.join(self.build, "tests", "bench", "bench_" + name)
 
 
+# What another compiler makes of the same code, or another loader does at the start, is a twentieth more or less.
+def is_reference():
+    try:
+        with open("/etc/os-release", encoding="utf-8") as f:
+            return "VERSION_CODENAME=bookworm\n" in f.read()
+    except OSError:
+        return False
+
+
+SLACK = 1 if is_reference() else 1.05
+
+
 def most(key):
-    return CEILING.get(key, BUDGET[key])
+    ceiling = CEILING.get(key, BUDGET[key])
+    return ceiling * SLACK if "instructions" in key else ceiling
 
 
 def measure(bench):
