@@ -46,13 +46,6 @@ S5_EXPORT int socks5_datagram_open(const void *datagram, size_t n, unsigned *ret
 
 /* ---- All at once ---- */
 
-static bool is_zeros(const struct s5_addr *addr)
-{
-    static const uint8_t zeros[16];
-    return (addr->kind != S5_ADDR_IPV4 && addr->kind != S5_ADDR_IPV6) ||
-           memcmp(addr->octets, zeros, addr->kind == S5_ADDR_IPV4 ? 4 : 16) == 0;
-}
-
 /* BND, or where it says nothing the server itself. */
 static int relay_of(int control, const struct s5_addr *bound, struct sockaddr_storage *ret,
                     socklen_t *ret_len)
@@ -60,7 +53,7 @@ static int relay_of(int control, const struct s5_addr *bound, struct sockaddr_st
     struct s5_addr at = *bound;
     struct sockaddr_storage server;
     socklen_t len = sizeof server;
-    if (is_zeros(bound) && (getpeername(control, (struct sockaddr *)&server, &len) < 0 ||
+    if (s5_addr_says_nothing(bound) && (getpeername(control, (struct sockaddr *)&server, &len) < 0 ||
                             s5_addr_from_sockaddr(&at, (struct sockaddr *)&server, len) < 0))
         return -EPROTO;
     at.port = bound->port;

@@ -71,6 +71,11 @@ static inline bool s5_addr_is_unspecified(const struct s5_addr *addr)
            memcmp(addr->octets, zeros, sizeof zeros) == 0;
 }
 void s5_addr_become_loopback(struct s5_addr *addr);
+/* BND.ADDR of a reply that names no host a datagram or a connection could be sent to. */
+static inline bool s5_addr_says_nothing(const struct s5_addr *addr)
+{
+    return (addr->kind != S5_ADDR_IPV4 && addr->kind != S5_ADDR_IPV6) || s5_addr_is_unspecified(addr);
+}
 
 /* 224.0.0.0/4, 255.255.255.255, ff00::/8. */
 bool s5_addr_is_multicast(const struct s5_addr *addr);

@@ -10,6 +10,7 @@
 #include "clock.h"
 #include "error.h"
 #include "flight_bounds.h"
+#include "inflight.h"
 #include "ledger.h"
 #include "reply.h"
 #include <errno.h>
@@ -18,47 +19,6 @@
 
 /* How long a server is known for not doing UDP: programs try again with every datagram. */
 #define REFUSED_FOR (10 * S5_CLOCK_SECOND)
-
-static bool is_zeros(const struct s5_addr *addr)
-{
-    static const uint8_t zeros[16];
-    return addr->kind == S5_ADDR_NAME || addr->kind == S5_ADDR_NONE ||
-           memcmp(addr->octets, zeros, addr->kind == S5_ADDR_IPV4 ? 4 : 16) == 0;
-}
-
-/* ADDR for a socket of FAMILY. */
-static int to_endpoint(const struct s5_addr *addr, int family, struct s5_endpoint *ret)
-{
-    struct sockaddr_storage sa;
-    socklen_t len;
-    int r = s5_addr_to_sockaddr(addr, family, &sa, &len);
-    if (r < 0)
-        return r;
-    ret->len = len;
-    memcpy(&ret->any, &sa, len);
-    return 0;
-}
-
-/* BND, or where it says nothing the server itself. */
-static int relay(const struct s5_flight *f, int family, struct s5_endpoint *ret)
-{
-    struct s5_addr at = *s5_session_bound(&f->session);
-    struct s5_endpoint own = s5_endpoint_bounded(&f->server);
-    uint16_t port = at.port;
-    if (is_zeros(&at))
-        s5_addr_from_sockaddr(&at, &own.any, own.len);
-    at.port = port;
-    return port ? to_endpoint(&at, family, ret) : -EPROTO;
-}
-
-static int wait_turn(struct s5_engine *e, struct s5_flight *f, int fd)
-{
-    struct timespec left;
-    struct pollfd p = {fd, atomic_load(&f->wants), 0};
-    uint64_t wake = atomic_load(&f->wake);
-    int n = e->real->ppoll(&p, 1, s5_clock_left(wake, s5_clock_now(), &left), NULL);
-    return n < 0 ? (errno == EINTR ? 0 : -errno) : p.revents;
-}
 
 /* What the kernel keeps where the server was not reached at all. */
 static int unreachable(struct s5_engine *e, struct s5_flight *f, int fd)
@@ -76,7 +36,7 @@ static int drive(struct s5_engine *e, struct s5_flight *f, int fd, short events,
 {
     int r = events;
     while (s5_flight_turn(e, f, NULL, fd, (short)r) != S5_TURN_OVER) {
-        r = wait_turn(e, f, fd);
+        r = s5_inflight_turn(e, f, fd);
         if (!s5_cleanup_owns(call, ticket))
             return -ECONNABORTED;
         if (r < 0)
@@ -147,7 +107,7 @@ static int at_address(struct s5_engine *e, struct s5_flight *f, const struct s5_
     struct s5_addr addr = {.kind = ip->kind, .port = server->port};
     int own = ip->kind == S5_ADDR_IPV4 ? AF_INET : AF_INET6;
     memcpy(addr.octets, ip->octets, sizeof ip->octets);
-    to_endpoint(&addr, own, &f->server);
+    s5_endpoint_of(&addr, own, &f->server);
     int fd = s5_blocking_socket(e, call, own, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (fd < 0)
         return fd;
@@ -155,7 +115,7 @@ static int at_address(struct s5_engine *e, struct s5_flight *f, const struct s5_
     if (!s5_cleanup_owns(call, ticket))
         return -ECONNABORTED;
     if (r == 0)
-        r = relay(f, family, ret);
+        r = s5_flight_bound(f, family, ret);
     if (r == 0)
         return fd;
     e->real->close(fd); /* where the thread may be cancelled */

@@ -117,6 +117,28 @@ int s5_flight_begin_udp(struct s5_engine *e, struct s5_flight *f, const struct s
     return begin(e, f, server, S5_UDP_ASSOCIATE, dst);
 }
 
+int s5_endpoint_of(const struct s5_addr *addr, int family, struct s5_endpoint *ret)
+{
+    struct sockaddr_storage sa;
+    socklen_t len;
+    if (s5_addr_to_sockaddr(addr, family, &sa, &len) < 0)
+        return -EAFNOSUPPORT;
+    ret->len = len;
+    memcpy(&ret->any, &sa, len);
+    return 0;
+}
+
+int s5_flight_bound(const struct s5_flight *f, int family, struct s5_endpoint *ret)
+{
+    struct s5_addr at = *s5_session_bound(&f->session);
+    struct s5_endpoint server = s5_endpoint_bounded(&f->server);
+    uint16_t port = at.port;
+    if (s5_addr_says_nothing(&at))
+        s5_addr_from_sockaddr(&at, &server.any, server.len);
+    at.port = port;
+    return port ? s5_endpoint_of(&at, family, ret) : -EPROTO;
+}
+
 void s5_flight_next_reply(struct s5_flight *f)
 {
     s5_session_next_reply(&f->session);

@@ -96,6 +96,11 @@ int s5_flight_begin_bind(struct s5_engine *e, struct s5_flight *f, const struct 
 /* And for UDP ASSOCIATE: DST is zeros. */
 int s5_flight_begin_udp(struct s5_engine *e, struct s5_flight *f, const struct s5_server *server,
                         const struct s5_addr *dst);
+/* ADDR for a socket of FAMILY. 0, or -EAFNOSUPPORT. */
+int s5_endpoint_of(const struct s5_addr *addr, int family, struct s5_endpoint *ret);
+/* Where the server has bound, as its first reply says, for a socket of FAMILY: its own address where that says nothing.
+ * 0; -EPROTO: no port; -EAFNOSUPPORT. */
+int s5_flight_bound(const struct s5_flight *f, int family, struct s5_endpoint *ret);
 /* F, at BIND's first reply, goes on to the second: further turns read it, however long it takes. */
 void s5_flight_next_reply(struct s5_flight *f);
 

@@ -13,13 +13,6 @@
 #include <pthread.h>
 #include <string.h>
 
-static bool is_zeros(const struct s5_addr *addr)
-{
-    static const uint8_t zeros[16];
-    return addr->kind == S5_ADDR_NAME || addr->kind == S5_ADDR_NONE ||
-           memcmp(addr->octets, zeros, addr->kind == S5_ADDR_IPV4 ? 4 : 16) == 0;
-}
-
 /* Zeros of the family a listener can be called in. One that takes both is called in the family its
  * program called in. */
 static struct s5_addr anybody(struct s5_engine *e, const struct s5_listener *l)
@@ -30,13 +23,6 @@ static struct s5_addr anybody(struct s5_engine *e, const struct s5_listener *l)
     memset(&zeros, 0, sizeof zeros);
     zeros.kind = v4 ? S5_ADDR_IPV4 : S5_ADDR_IPV6;
     return zeros;
-}
-
-static int wait_turn(struct s5_engine *e, struct s5_flight *f, int fd)
-{
-    struct pollfd p = {fd, atomic_load(&f->wants), 0};
-    int n = s5_inflight_poll(e, &p, 1, atomic_load(&f->wake));
-    return n < 0 && n != -EINTR ? n : p.revents;
 }
 
 /* Where the server was not reached at all, the kernel knows why. */
@@ -73,7 +59,7 @@ static int negotiate(struct s5_engine *e, struct s5_flight *f, int fd,
     if (r < 0 && r != -EINPROGRESS && r != -EINTR) /* a signal ends the call, not the attempt */
         return r;
     for (r = 0; s5_flight_turn(e, f, NULL, fd, (short)r) != S5_TURN_OVER;)
-        if ((r = wait_turn(e, f, fd)) < 0)
+        if ((r = s5_inflight_turn(e, f, fd)) < 0)
             return r;
     return error_of(e, f, fd);
 }
@@ -83,38 +69,11 @@ static int reach(struct s5_engine *e, const struct s5_ip *ip, uint16_t port, int
                  struct s5_endpoint *ret)
 {
     struct s5_addr addr = {.kind = ip->kind, .port = port};
-    struct sockaddr_storage sa;
-    socklen_t len;
     memcpy(addr.octets, ip->octets, sizeof ip->octets);
-    if (s5_addr_to_sockaddr(&addr, family, &sa, &len) < 0 &&
-        s5_addr_to_sockaddr(&addr, family = AF_INET6, &sa, &len) < 0)
+    if (s5_endpoint_of(&addr, family, ret) < 0 && s5_endpoint_of(&addr, family = AF_INET6, ret) < 0)
         return -EAFNOSUPPORT;
     int fd = e->real->socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0)
-        return -errno;
-    ret->len = len;
-    memcpy(&ret->any, &sa, len);
-    return fd;
-}
-
-/* The address of the first reply. One that says nothing, or a name, is the server itself. */
-static int published(const struct s5_listener *l, struct s5_endpoint *ret)
-{
-    struct s5_addr at = *s5_session_bound(&l->flight.session);
-    struct sockaddr_storage sa;
-    socklen_t len;
-    uint16_t port = at.port;
-    struct s5_endpoint own = s5_endpoint_bounded(&l->flight.server);
-    if (is_zeros(&at))
-        s5_addr_from_sockaddr(&at, &own.any, own.len);
-    at.port = port;
-    if (!port)
-        return -EPROTO;
-    if (s5_addr_to_sockaddr(&at, l->family, &sa, &len) < 0)
-        return -EAFNOSUPPORT;
-    ret->len = len;
-    memcpy(&ret->any, &sa, len);
-    return 0;
+    return fd < 0 ? -errno : fd;
 }
 
 static int through(struct s5_engine *e, struct s5_listener *l, const struct s5_server *server,
@@ -128,7 +87,7 @@ static int through(struct s5_engine *e, struct s5_listener *l, const struct s5_s
             continue;
         r = negotiate(e, &l->flight, fd, server, dst);
         if (r == 0)
-            r = published(l, ret);
+            r = s5_flight_bound(&l->flight, l->family, ret);
         if (r == 0)
             return s5_hidden_take(e, fd);
         e->real->close(fd);
@@ -200,7 +159,7 @@ int s5_summon_took(struct s5_engine *e, struct s5_listener *l, const struct s5_f
     if (ready) {
         memcpy(&l->flight, f, sizeof l->flight);
         atomic_store(&l->flight.lock, 0);
-        r = published(l, ret);
+        r = s5_flight_bound(&l->flight, l->family, ret);
     } else {
         r = error_of(e, f, fd);
         r = r < 0 ? r : -ETIMEDOUT;

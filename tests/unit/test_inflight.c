@@ -185,6 +185,29 @@ Test(inflight, a_wait_reports_what_it_waits_for)
     end_engine(e);
 }
 
+/* The first datagram of a socket waits for its association, in vain. */
+Test(inflight, a_first_datagram_carries_on_what_is_in_flight)
+{
+    struct s5_engine *e = fake_engine();
+    struct scene good = {.command = S5_CONNECT, .way = GOOD}, silent = {.command = S5_UDP_ASSOCIATE, .way = STALL};
+    struct sockaddr_in to = target(80);
+    good.at = whole_size(&good);
+    set_scene(e, &good);
+    int c = fake_socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK), d = fake_socket(AF_INET, SOCK_DGRAM);
+    struct pollfd reached = {c, POLLOUT, 0};
+    struct timespec a_while = milliseconds(A_WHILE);
+    cr_assert_eq(s5_connect(e, c, (struct sockaddr *)&to, sizeof to), -EINPROGRESS);
+    cr_assert_eq(fake_calls.ppoll(&reached, 1, &a_while, NULL), 1);
+    fake_net.user = &silent;
+    cr_assert_eq(s5_sendto(e, d, "x", 1, 0, (struct sockaddr *)&to, sizeof to), -ETIMEDOUT);
+    cr_assert(is_over(e, c));
+    cr_assert_eq(atomic_load(&s5_registry_find(&e->registry, c)->state), S5_RECORD_READY);
+    cr_assert_eq(s5_close(e, d), 0);
+    cr_assert_eq(s5_close(e, c), 0);
+    check_clean(e, "a first datagram");
+    end_engine(e);
+}
+
 /* A blocking connect() carries on the others, and they end while it waits. */
 Test(inflight, a_blocking_connect_carries_on_others)
 {
