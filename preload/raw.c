@@ -1,6 +1,6 @@
 /* libc's syscall(): the system calls that have a hook go to it. The kernel's conventions differ
  * from libc's in a few places only (the size of a signal mask, time-outs by pointer), told row by
- * row.
+ * row. The calls that wait are the largest of them: see struct limit.
  *
  * On 32-bit machines a system call without "time64" or "64" in its name has the narrow types, and
  * so goes to the hook that libc's plain name has (door/time32.h). */
@@ -24,15 +24,6 @@ struct arguments {
 
 #define INT(i) ((int)v->a[i])
 #define PTR(i) ((void *)v->a[i])
-
-/* pselect6's sixth argument points to the mask and its size. */
-static const sigset_t *select_mask(const struct arguments *v)
-{
-    const sigset_t *mask = NULL;
-    if (PTR(5) && !s5_user_read(&mask, PTR(5), sizeof mask))
-        return S5_USER_NOWHERE;
-    return mask;
-}
 
 #if S5_TIME32
 #define NARROW(name) hook_plain_##name
@@ -197,6 +188,113 @@ static bool socketcall(int call, const long *arguments, long *ret)
 }
 #endif
 
+/* --- calls that wait --- */
+
+/* The kernel answers EFAULT where a time-out cannot be read, and tells what is left of it where it can be written.
+ * libc's functions read it themselves, and some tell nothing. So they are given a copy. */
+struct limit {
+    void *at;              /* the program's, or NULL: there is none */
+    bool wide;             /* two words of 64 bits, not two longs */
+    struct timespec begin; /* by CLOCK_MONOTONIC */
+    union {
+        long narrow[2];
+        int64_t wide[2];
+    } copy; /* seconds and nanoseconds */
+};
+
+/* The copy is made. False: EFAULT. */
+static bool limit_begins(struct limit *l, void *at, bool wide)
+{
+    l->at = at;
+    l->wide = wide;
+    if (!at)
+        return true;
+    clock_gettime(CLOCK_MONOTONIC, &l->begin);
+    return s5_user_read(&l->copy, at, wide ? sizeof l->copy.wide : sizeof l->copy.narrow);
+}
+
+static void *limit_copy(struct limit *l)
+{
+    return l->at ? &l->copy : NULL;
+}
+
+/* R is the result of the wait, and of this. As in the kernel it does not matter whether what is left can be
+ * written, and of no time nothing is left. */
+static long limit_ends(struct limit *l, long r)
+{
+    struct timespec now;
+    if (!l->at)
+        return r;
+    int64_t s = l->wide ? l->copy.wide[0] : l->copy.narrow[0];
+    int64_t ns = l->wide ? (long)l->copy.wide[1] : l->copy.narrow[1];
+    if (s < 0 || ns < 0 || ns >= 1000000000 || (s == 0 && ns == 0))
+        return r;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    s -= now.tv_sec - l->begin.tv_sec;
+    ns -= now.tv_nsec - l->begin.tv_nsec;
+    if (ns < 0 || ns >= 1000000000) {
+        s += ns < 0 ? -1 : 1;
+        ns += ns < 0 ? 1000000000 : -1000000000;
+    }
+    if (s < 0)
+        s = ns = 0;
+    if (l->wide) {
+        int64_t left[2] = {s, ns};
+        s5_user_write(l->at, left, sizeof left);
+    } else {
+        long left[2] = {(long)s, (long)ns};
+        s5_user_write(l->at, left, sizeof left);
+    }
+    return r;
+}
+
+/* The size that the kernel wants of a signal mask. */
+static bool mask_is_good(const void *mask, size_t size)
+{
+    return !mask || size == 8;
+}
+
+static long raw_ppoll(const struct arguments *v, bool wide)
+{
+    struct limit l;
+    if (!limit_begins(&l, PTR(2), wide))
+        return s5_door(-EFAULT);
+    if (!mask_is_good(PTR(3), (size_t)v->a[4]))
+        return s5_door(-EINVAL);
+    return limit_ends(&l, wide ? ppoll(PTR(0), (nfds_t)v->a[1], limit_copy(&l), PTR(3))
+                               : NARROW(ppoll)(PTR(0), (nfds_t)v->a[1], limit_copy(&l), PTR(3)));
+}
+
+/* pselect6's sixth argument points to the mask and its size. */
+static long raw_pselect(const struct arguments *v, bool wide)
+{
+    struct limit l;
+    struct {
+        const sigset_t *at;
+        size_t size;
+    } mask = {NULL, 0};
+    if ((PTR(5) && !s5_user_read(&mask, PTR(5), sizeof mask)) || !limit_begins(&l, PTR(4), wide))
+        return s5_door(-EFAULT);
+    if (!mask_is_good(mask.at, mask.size))
+        return s5_door(-EINVAL);
+    return limit_ends(&l, wide ? pselect(INT(0), PTR(1), PTR(2), PTR(3), limit_copy(&l), mask.at)
+                               : NARROW(pselect)(INT(0), PTR(1), PTR(2), PTR(3), limit_copy(&l), mask.at));
+}
+
+#if defined SYS__newselect || defined SYS_select
+/* libc's select() tells what is left, of seconds and microseconds. */
+static long raw_select(int n, void *in, void *out, void *ex, void *timeout)
+{
+    long copy[2];
+    if (timeout && !s5_user_read(copy, timeout, sizeof copy))
+        return s5_door(-EFAULT);
+    long r = NARROW(select)(n, in, out, ex, timeout ? (void *)copy : NULL);
+    if (timeout)
+        s5_user_write(timeout, copy, sizeof copy);
+    return r;
+}
+#endif
+
 static bool wait_call(long number, const struct arguments *v, long *ret)
 {
     switch (number) {
@@ -206,35 +304,37 @@ static bool wait_call(long number, const struct arguments *v, long *ret)
         return true;
 #endif
     case SYS_ppoll:
-        *ret = NARROW(ppoll)(PTR(0), (nfds_t)v->a[1], PTR(2), PTR(3));
+        *ret = raw_ppoll(v, false);
         return true;
 #ifdef SYS_ppoll_time64
     case SYS_ppoll_time64:
-        *ret = ppoll(PTR(0), (nfds_t)v->a[1], PTR(2), PTR(3));
+        *ret = raw_ppoll(v, true);
         return true;
 #endif
 #ifdef SYS__newselect
     case SYS__newselect:
-        *ret = NARROW(select)(INT(0), PTR(1), PTR(2), PTR(3), PTR(4));
+        *ret = raw_select(INT(0), PTR(1), PTR(2), PTR(3), PTR(4));
         return true;
 #elif defined SYS_select
     case SYS_select:
-        *ret = select(INT(0), PTR(1), PTR(2), PTR(3), PTR(4));
+        *ret = raw_select(INT(0), PTR(1), PTR(2), PTR(3), PTR(4));
         return true;
 #endif
 #if defined SYS__newselect && defined SYS_select /* the old one: its arguments are in memory */
     case SYS_select: {
-        const long *a = PTR(0);
-        *ret = NARROW(select)((int)a[0], (void *)a[1], (void *)a[2], (void *)a[3], (void *)a[4]);
+        long a[5];
+        *ret = s5_user_read(a, PTR(0), sizeof a)
+                   ? raw_select((int)a[0], (void *)a[1], (void *)a[2], (void *)a[3], (void *)a[4])
+                   : s5_door(-EFAULT);
         return true;
     }
 #endif
     case SYS_pselect6:
-        *ret = NARROW(pselect)(INT(0), PTR(1), PTR(2), PTR(3), PTR(4), select_mask(v));
+        *ret = raw_pselect(v, false);
         return true;
 #ifdef SYS_pselect6_time64
     case SYS_pselect6_time64:
-        *ret = pselect(INT(0), PTR(1), PTR(2), PTR(3), PTR(4), select_mask(v));
+        *ret = raw_pselect(v, true);
         return true;
 #endif
     case SYS_epoll_ctl:
@@ -246,10 +346,12 @@ static bool wait_call(long number, const struct arguments *v, long *ret)
         return true;
 #endif
     case SYS_epoll_pwait:
-        *ret = epoll_pwait(INT(0), PTR(1), INT(2), INT(3), PTR(4));
+        *ret = mask_is_good(PTR(4), (size_t)v->a[5]) ? epoll_pwait(INT(0), PTR(1), INT(2), INT(3), PTR(4))
+                                                      : s5_door(-EINVAL);
         return true;
     case SYS_epoll_pwait2:
-        *ret = epoll_pwait2(INT(0), PTR(1), INT(2), PTR(3), PTR(4));
+        *ret = mask_is_good(PTR(4), (size_t)v->a[5]) ? epoll_pwait2(INT(0), PTR(1), INT(2), PTR(3), PTR(4))
+                                                      : s5_door(-EINVAL);
         return true;
     default:
         return false;

@@ -561,6 +561,62 @@ static long select_in_flight(void)
     return select(fd + 1, NULL, BAD(set), NULL, &limit);
 }
 
+/* libc's functions read time-outs themselves; the kernel answers, and does not mind that it cannot write what is left.
+ * Something is ready, so that no call waits for ever. */
+static long raw_select(void *limit)
+{
+    int fd = open("/dev/null", O_RDONLY);
+    fd_set set;
+    FD_ZERO(&set);
+    FD_SET(fd, &set);
+    return syscall(SYS_select, fd + 1, &set, NULL, NULL, limit);
+}
+static long raw_pselect(void *limit, void *mask)
+{
+    int fd = open("/dev/null", O_RDONLY);
+    fd_set set;
+    FD_ZERO(&set);
+    FD_SET(fd, &set);
+    return syscall(SYS_pselect6, fd + 1, &set, NULL, NULL, limit, mask);
+}
+static long raw_ppoll(void *limit)
+{
+    struct pollfd p = {.fd = open("/dev/null", O_RDONLY), .events = POLLIN};
+    return syscall(SYS_ppoll, &p, 1, limit, NULL, 8);
+}
+static struct timeval second = {1, 0};
+static struct timespec exact_second = {1, 0};
+static long select_raw(void)
+{
+    return raw_select(BAD(second));
+}
+static long select_raw_in_flight(void)
+{
+    in_flight();
+    return raw_select(BAD(second));
+}
+static long pselect_raw(void)
+{
+    return raw_pselect(BAD(exact_second), NULL);
+}
+static long pselect_raw_mask(void)
+{
+    struct {
+        const sigset_t *at;
+        size_t size;
+    } mask = {NULL, 8};
+    return raw_pselect(&exact_second, BAD(mask));
+}
+static long ppoll_raw(void)
+{
+    return raw_ppoll(BAD(exact_second));
+}
+static long ppoll_raw_in_flight(void)
+{
+    in_flight();
+    return raw_ppoll(BAD(exact_second));
+}
+
 /* --- lengths, and addresses that mean another --- */
 
 static const socklen_t lengths[] = {0, 1, 2, 8, 15, 16, 17, 100, 128, 129, 1000, (socklen_t)-1, (socklen_t)1 << 31};
@@ -669,6 +725,8 @@ static const struct {
     CASE(recvfrom_buffer_again), CASE(recvfrom_from), CASE(recvfrom_length), CASE(recvmsg_header), CASE(recvmsg_header_unix), CASE(recvmsg_from),
     CASE(recvmsg_parts), CASE(recvmsg_buffer), CASE(recvmmsg_list), CASE(read_buffer), CASE(readv_parts), CASE(next_size),
     CASE(poll_in_flight), CASE(poll_nothing), CASE(select_in_flight),
+    CASE(select_raw), CASE(pselect_raw), CASE(pselect_raw_mask), CASE(ppoll_raw), CASE(select_raw_in_flight),
+    CASE(ppoll_raw_in_flight),
 };
 
 static void try_one(size_t at, size_t with)

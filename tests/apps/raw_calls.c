@@ -1,6 +1,7 @@
 /* Every call that has a hook, by its number through libc's syscall(): each does what the function of
- * its name does. */
+ * its name does, and what the kernel does beyond it. */
 #include "app.h"
+#include <signal.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/select.h>
@@ -46,6 +47,7 @@ static void wait_by_number(enum wait how, int fd, bool out)
                               : wait_epoll(how, fd, out ? EPOLLOUT : EPOLLIN);
     if (n != 1)
         FAIL("wait %d gives %ld", how, n);
+    CHECK((how != PPOLL && how != PSELECT) || limit.tv_sec < 20); /* what is left */
 }
 
 static int connected(enum wait how)
@@ -97,6 +99,27 @@ static void streams(enum wait how)
     wait_by_number(how, fd, false);
     CHECK(syscall(SYS_read, fd, buf, 1) == 0);
     CHECK(syscall(SYS_close, fd) == 0 && fcntl(fd, F_GETFD) == -1);
+}
+
+/* What is left of a time-out that is over, and masks of another size than the kernel's. */
+static void kernels_own(void)
+{
+    struct timespec limit[2] = {{0, 1000000}, {0, 1000000}}, none = {0, 0};
+    sigset_t set;
+    struct {
+        const sigset_t *mask;
+        size_t size;
+    } mask = {&set, 4};
+    struct epoll_event got;
+    int ep = epoll_create1(0);
+    sigemptyset(&set);
+    CHECK(syscall(SYS_ppoll, NULL, 0, &limit[0], NULL, 8) == 0 && limit[0].tv_nsec == 0);
+    CHECK(syscall(SYS_pselect6, 0, NULL, NULL, NULL, &limit[1], NULL) == 0 && limit[1].tv_nsec == 0);
+    CHECK(syscall(SYS_ppoll, NULL, 0, &none, &set, 4) == -1 && errno == EINVAL);
+    CHECK(syscall(SYS_pselect6, 0, NULL, NULL, NULL, &none, &mask) == -1 && errno == EINVAL);
+    CHECK(syscall(SYS_epoll_pwait, ep, &got, 1, 0, &set, 4) == -1 && errno == EINVAL);
+    CHECK(syscall(SYS_epoll_pwait2, ep, &got, 1, &none, &set, 4) == -1 && errno == EINVAL);
+    close(ep);
 }
 
 static void descriptors(void)
@@ -154,6 +177,7 @@ int main(int argc, char **argv)
     }
     for (enum wait how = POLL; how < WAITS; how++)
         streams(how);
+    kernels_own();
     descriptors();
     serve();
     ring();
