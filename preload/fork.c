@@ -85,7 +85,7 @@ ALIAS(__clone, clone)
 /* A system call that needs a stack of its own returns elsewhere than here. */
 bool s5_fork_copies(long number, const long *arguments)
 {
-    const uint64_t *clone3;
+    uint64_t clone3[6];
     switch (number) {
 #ifdef SYS_fork
     case SYS_fork:
@@ -97,8 +97,8 @@ bool s5_fork_copies(long number, const long *arguments)
 #endif
 #ifdef SYS_clone3
     case SYS_clone3: /* struct clone_args: the flags first, the stack sixth */
-        clone3 = (const uint64_t *)arguments[0];
-        return clone3 && (size_t)arguments[1] >= 6 * sizeof *clone3 && !(clone3[0] & CLONE_VM) && !clone3[5];
+        return (size_t)arguments[1] >= sizeof clone3 && s5_user_read(clone3, (void *)arguments[0], sizeof clone3) &&
+               !(clone3[0] & CLONE_VM) && !clone3[5];
 #endif
     default:
         return false;

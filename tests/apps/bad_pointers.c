@@ -561,6 +561,12 @@ static long select_in_flight(void)
     return select(fd + 1, NULL, BAD(set), NULL, &limit);
 }
 
+static long clone3_raw(void)
+{
+    uint64_t of_clone[8] = {0, 0, 0, 0, 1000}; /* a signal that there is not: no child is made */
+    return syscall(SYS_clone3, BAD(of_clone), sizeof of_clone);
+}
+
 /* libc's functions read time-outs themselves; the kernel answers, and does not mind that it cannot write what is left.
  * Something is ready, so that no call waits for ever. */
 static long raw_select(void *limit)
@@ -725,7 +731,7 @@ static const struct {
     CASE(recvfrom_buffer_again), CASE(recvfrom_from), CASE(recvfrom_length), CASE(recvmsg_header), CASE(recvmsg_header_unix), CASE(recvmsg_from),
     CASE(recvmsg_parts), CASE(recvmsg_buffer), CASE(recvmmsg_list), CASE(read_buffer), CASE(readv_parts), CASE(next_size),
     CASE(poll_in_flight), CASE(poll_nothing), CASE(select_in_flight),
-    CASE(select_raw), CASE(pselect_raw), CASE(pselect_raw_mask), CASE(ppoll_raw), CASE(select_raw_in_flight),
+    CASE(clone3_raw), CASE(select_raw), CASE(pselect_raw), CASE(pselect_raw_mask), CASE(ppoll_raw), CASE(select_raw_in_flight),
     CASE(ppoll_raw_in_flight),
 };
 
