@@ -197,11 +197,16 @@ static __attribute__((noinline, cold)) bool is_socket(struct s5_engine *e, int f
     return is;
 }
 
-bool s5_connect_same(struct s5_engine *e, const struct s5_record *record, int fd)
+/* Whether FD names the socket that KNOWN is the cookie of. */
+static inline bool has_cookie(struct s5_engine *e, uint64_t known, int fd)
 {
     uint64_t cookie = s5_connect_cookie(e, fd);
-    return __builtin_expect(cookie == record->cookie, 1) || !record->cookie ||
-           (!cookie && is_socket(e, fd));
+    return __builtin_expect(cookie == known, 1) || !known || (!cookie && is_socket(e, fd));
+}
+
+bool s5_connect_same(struct s5_engine *e, const struct s5_record *record, int fd)
+{
+    return has_cookie(e, record->cookie, fd);
 }
 
 /* FD, which stood for RECORD, is not F's socket. Whether it was closed where no hook saw it, and is forgotten:
@@ -218,12 +223,12 @@ static __attribute__((noinline, cold)) bool is_lost(struct s5_engine *e, struct 
     return lost;
 }
 
-/* F is held. */
+/* F is held; RECORD is not, so that the cookie is F's. */
 static enum s5_turn turn(struct s5_engine *e, struct s5_record *record, struct s5_flight *f,
                          short events)
 {
     int fd = atomic_load(&record->fd);
-    while (atomic_load(&f->phase) == S5_FLIGHT_DIALING && !s5_connect_same(e, record, fd)) {
+    while (atomic_load(&f->phase) == S5_FLIGHT_DIALING && !has_cookie(e, f->cookie, fd)) {
         if (is_lost(e, record, f, fd))
             return S5_TURN_GONE;
         fd = atomic_load(&record->fd);
