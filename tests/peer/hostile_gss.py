@@ -44,7 +44,9 @@ class Failing:
             return
         self.peer.sendall(data[:self.octet])
         if self.way == "garbage":
-            self.peer.sendall(b"\xff" * (5 + len(data) - self.octet))
+            # The first is another than belongs there: of a token any octet may be 0xff.
+            first = b"\xfe" if data[self.octet:self.octet + 1] == b"\xff" else b"\xff"
+            self.peer.sendall(first + b"\xff" * (4 + len(data) - self.octet))
         elif self.way == "reset":
             self.peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         if self.way in ("close", "reset"):
