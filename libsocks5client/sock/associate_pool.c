@@ -2,29 +2,16 @@
 #include "associate.h"
 #include "blocking.h"
 #include "listener.h"
+#include "map_once.h"
 #include "target.h"
 #include <errno.h>
 #include <string.h>
-#include <sys/mman.h>
 
 /* --- the pool --- */
 
 static struct s5_association *pool_of(struct s5_engine *e)
 {
-    struct s5_association *have = atomic_load(&e->associations);
-    size_t size = S5_ASSOCIATIONS * sizeof *have;
-    if (have)
-        return have;
-    int saved = errno;
-    void *fresh = mmap(NULL, size, PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    errno = saved;
-    if (fresh == MAP_FAILED)
-        return NULL;
-    if (atomic_compare_exchange_strong(&e->associations, &have, fresh))
-        return fresh;
-    munmap(fresh, size);
-    return have;
+    return s5_map_once((void *_Atomic *)&e->associations, S5_ASSOCIATIONS * sizeof(struct s5_association));
 }
 
 static void clear(struct s5_association *a)
@@ -40,13 +27,7 @@ static void clear(struct s5_association *a)
     a->next_alias = 0;
     a->local.len = a->peer.len = 0;
     s5_latch_write(&a->relay, &a->local.len, sizeof a->local.len); /* no endpoint */
-    for (unsigned i = 0; i < S5_TARGETS; i++)
-        a->targets[i].to.len = 0;
-    for (unsigned i = 0; i < S5_ALIASES; i++)
-        a->aliases[i].asked.kind = S5_ADDR_NONE;
-    struct s5_fragments *f = atomic_load(&a->fragments);
-    for (unsigned i = 0; f && i < S5_FRAGMENTS_QUEUES; i++)
-        f->queues[i].highest = 0;
+    s5_target_forget(a);
 }
 
 struct s5_association *s5_associate_take(struct s5_engine *e, uint64_t cookie, uint32_t *ret)

@@ -20,16 +20,6 @@
 /* How long a server is known for not doing UDP: programs try again with every datagram. */
 #define REFUSED_FOR (10 * S5_CLOCK_SECOND)
 
-/* What the kernel keeps where the server was not reached at all. */
-static int unreachable(struct s5_engine *e, struct s5_flight *f, int fd)
-{
-    int error = 0;
-    socklen_t len = sizeof error;
-    e->real->getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len);
-    s5_connect_log_unreachable(e, s5_flight_server(f), error ? -error : -ECONNABORTED);
-    return error ? -error : -ECONNABORTED;
-}
-
 /* F to its end over FD: 0, or -errno. */
 static int drive(struct s5_engine *e, struct s5_flight *f, int fd, short events,
                  const struct s5_cleanup *call, uint32_t ticket)
@@ -44,7 +34,7 @@ static int drive(struct s5_engine *e, struct s5_flight *f, int fd, short events,
     }
     if (atomic_load(&f->phase) == S5_FLIGHT_READY)
         return 0;
-    return f->error ? s5_flight_error(f) : unreachable(e, f, fd);
+    return s5_connect_fetch_error(e, s5_flight_server(f), fd, s5_flight_error(f));
 }
 
 static int negotiate(struct s5_engine *e, struct s5_flight *f, int fd,

@@ -7,6 +7,7 @@
  * come: it waits, as long as the socket's SO_RCVTIMEO lets it, or finds nothing. */
 #include "associate.h"
 #include "clock.h"
+#include "map_once.h"
 #include "scatter.h"
 #include "target.h"
 #include "user_memory.h"
@@ -93,17 +94,7 @@ static ssize_t hand_out_whole(struct receipt *t, const uint8_t *data, size_t len
 
 static struct s5_fragments *fragments_of(struct s5_association *a)
 {
-    struct s5_fragments *have = atomic_load(&a->fragments);
-    if (have)
-        return have;
-    void *fresh = mmap(NULL, sizeof *have, PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (fresh == MAP_FAILED)
-        return NULL;
-    if (atomic_compare_exchange_strong(&a->fragments, &have, fresh))
-        return fresh;
-    munmap(fresh, sizeof *have);
-    return have;
+    return s5_map_once((void *_Atomic *)&a->fragments, sizeof(struct s5_fragments));
 }
 
 /* A fragment as it came; DROPPED unless it is the last. One larger than the application's buffers

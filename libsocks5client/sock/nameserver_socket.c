@@ -7,27 +7,16 @@
 #include "blocking.h"
 #include "dissolve.h"
 #include "dns.h"
+#include "map_once.h"
 #include "user_memory.h"
 #include <errno.h>
 #include <string.h>
-#include <sys/mman.h>
 
 /* --- askers --- */
 
 static struct s5_asker *askers(struct s5_engine *e)
 {
-    const size_t size = S5_NAMESERVER_SOCKETS * sizeof(struct s5_asker);
-    struct s5_asker *all = atomic_load(&e->askers);
-    if (all)
-        return all;
-    struct s5_asker *mine = mmap(NULL, size, PROT_READ | PROT_WRITE,
-                                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (mine == MAP_FAILED)
-        return NULL;
-    if (atomic_compare_exchange_strong(&e->askers, &all, mine))
-        return mine;
-    munmap(mine, size);
-    return all;
+    return s5_map_once((void *_Atomic *)&e->askers, S5_NAMESERVER_SOCKETS * sizeof(struct s5_asker));
 }
 
 void s5_nameserver_forget(struct s5_engine *e, uint32_t number)

@@ -2,28 +2,10 @@
  * (so that a head popped, pushed and popped again is not mistaken for the old one). A slot is
  * changed by atomic exchange; the thread that took a record's name out of a slot is the one that
  * drops the reference. */
+#include "map_once.h"
 #include "notes.h"
 #include <errno.h>
 #include <stddef.h>
-#include <sys/mman.h>
-
-/* Memory of SIZE octets behind *AT, mapped by whoever needs it first. */
-static void *map_once(void *_Atomic *at, size_t size)
-{
-    void *have = atomic_load_explicit(at, memory_order_acquire);
-    if (have)
-        return have;
-    int saved = errno;
-    void *fresh = mmap(NULL, size, PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    errno = saved;
-    if (fresh == MAP_FAILED)
-        return NULL;
-    if (atomic_compare_exchange_strong(at, &have, fresh))
-        return fresh;
-    munmap(fresh, size);
-    return have;
-}
 
 struct s5_slot *s5_registry_make(struct s5_registry *r, int fd)
 {
@@ -31,7 +13,7 @@ struct s5_slot *s5_registry_make(struct s5_registry *r, int fd)
         return &r->near.slots[fd];
     if ((unsigned)fd >= S5_CHUNKS * S5_CHUNK_SLOTS)
         return NULL;
-    struct s5_chunk *chunk = map_once((void *_Atomic *)&r->chunks[(unsigned)fd / S5_CHUNK_SLOTS],
+    struct s5_chunk *chunk = s5_map_once((void *_Atomic *)&r->chunks[(unsigned)fd / S5_CHUNK_SLOTS],
                                       sizeof(struct s5_chunk));
     return chunk ? &chunk->slots[(unsigned)fd % S5_CHUNK_SLOTS] : NULL;
 }
@@ -48,7 +30,7 @@ void s5_registry_doubt(struct s5_registry *r, int fd, bool doubt)
 static struct s5_record *record_take(struct s5_registry *r)
 {
     struct s5_record *records =
-        map_once((void *_Atomic *)&r->records, S5_RECORDS * sizeof(struct s5_record));
+        s5_map_once((void *_Atomic *)&r->records, S5_RECORDS * sizeof(struct s5_record));
     if (!records)
         return NULL;
     uint64_t head = atomic_load(&r->records_free);
@@ -93,7 +75,7 @@ __attribute__((noinline, cold)) void s5_registry_remove(struct s5_registry *r, i
 struct s5_record_more *s5_registry_more(struct s5_registry *r, struct s5_record *record)
 {
     struct s5_record_more *all =
-        map_once((void *_Atomic *)&r->more, S5_RECORDS * sizeof(struct s5_record_more));
+        s5_map_once((void *_Atomic *)&r->more, S5_RECORDS * sizeof(struct s5_record_more));
     if (all)
         atomic_store(&record->more, &all[record->number - 1]);
     return atomic_load(&record->more);
@@ -207,6 +189,14 @@ static __attribute__((noinline, cold)) void find_another(struct s5_registry *r, 
     } while (s.found != again.found);
 }
 
+/* FD names RECORD no more. True: it was the last reference. */
+static inline bool leave_name(struct s5_registry *r, struct s5_record *record, int fd)
+{
+    if (s5_record_refs(record) != 1 && atomic_load(&record->fd) == fd)
+        find_another(r, record, fd, 1);
+    return s5_record_let_go(record);
+}
+
 struct s5_record *s5_registry_drop(struct s5_registry *r, int fd)
 {
     struct s5_slot *slot = s5_registry_slot(r, fd);
@@ -216,9 +206,7 @@ struct s5_record *s5_registry_drop(struct s5_registry *r, int fd)
     struct s5_record *record = s5_registry_record(r, atomic_exchange(&slot->record, 0));
     if (!record)
         return NULL;
-    if (s5_record_refs(record) != 1 && atomic_load(&record->fd) == fd)
-        find_another(r, record, fd, 1);
-    return s5_record_let_go(record) ? record : NULL;
+    return leave_name(r, record, fd) ? record : NULL;
 }
 
 bool s5_registry_drop_doubted(struct s5_registry *r, int fd, struct s5_record *record)
@@ -227,9 +215,7 @@ bool s5_registry_drop_doubted(struct s5_registry *r, int fd, struct s5_record *r
     uint32_t have = record->number | S5_SLOT_DOUBT;
     if (!atomic_compare_exchange_strong(&slot->record, &have, 0))
         return false; /* another thread was quicker, and may have given it another record */
-    if (s5_record_refs(record) != 1 && atomic_load(&record->fd) == fd)
-        find_another(r, record, fd, 1);
-    return s5_record_let_go(record);
+    return leave_name(r, record, fd);
 }
 
 void s5_registry_drop_record(struct s5_registry *r, int fd, struct s5_record *record)
@@ -419,7 +405,7 @@ static int watch_more(struct s5_registry *r, struct s5_slot *slot, int ep, uint3
     }
     if (!gap) {
         struct s5_watch *watches =
-            map_once((void *_Atomic *)&r->watches, S5_WATCHES * sizeof(struct s5_watch));
+            s5_map_once((void *_Atomic *)&r->watches, S5_WATCHES * sizeof(struct s5_watch));
         uint32_t at = watches ? atomic_fetch_add(&r->watches_used, 1) : S5_WATCHES;
         if (at >= S5_WATCHES)
             return -ENOBUFS;

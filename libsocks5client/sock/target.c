@@ -61,7 +61,7 @@ static inline uint64_t holder_here(void)
            ((uint32_t)((uintptr_t)&here >> 7) & DEPTH_MASK);
 }
 
-static void forget_all(struct s5_association *a)
+void s5_target_forget(struct s5_association *a)
 {
     for (unsigned i = 0; i < S5_TARGETS; i++)
         a->targets[i].to.len = 0;
@@ -80,7 +80,7 @@ static __attribute__((noinline, cold)) bool inherit(struct s5_association *a, ui
     if (holder >> DEPTH_BITS != own >> DEPTH_BITS || above > DEPTH_MASK / 2 || s5_cleanup_on_other_stack() ||
         !atomic_compare_exchange_strong(&a->cache_busy, &holder, own))
         return false;
-    forget_all(a);
+    s5_target_forget(a);
     return true;
 }
 
@@ -113,7 +113,7 @@ void s5_target_fork_child(struct s5_association *a)
     uint64_t holder = atomic_load(&a->cache_busy);
     if (!holder || holder >> DEPTH_BITS == holder_here() >> DEPTH_BITS)
         return;
-    forget_all(a);
+    s5_target_forget(a);
     s5_target_unlock(a);
 }
 
@@ -331,13 +331,7 @@ bool s5_target_endpoint(const struct s5_addr *from, int family, struct s5_endpoi
         memcpy(&ret->v4.sin_addr, from->octets, 4);
         return true;
     }
-    struct sockaddr_storage sa;
-    socklen_t len;
-    if (s5_addr_to_sockaddr(from, family, &sa, &len) < 0)
-        return false;
-    ret->len = len;
-    memcpy(&ret->any, &sa, len);
-    return true;
+    return s5_endpoint_of(from, family, ret) == 0;
 }
 
 /* A relay may report names nobody asked for. */

@@ -14,6 +14,8 @@ int s5_target_route(struct s5_engine *e, struct s5_addr *to, const struct s5_ser
 /* What is remembered of A, in one thread's hands; false: not to be had, go without. */
 bool s5_target_lock(struct s5_association *a);
 void s5_target_unlock(struct s5_association *a);
+/* All of it is forgotten. */
+void s5_target_forget(struct s5_association *a);
 /* In a child: threads it does not have may have held that. */
 void s5_target_fork_child(struct s5_association *a);
 /* What datagrams of A to SA begin with. 0, or -errno. */

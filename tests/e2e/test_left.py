@@ -29,6 +29,20 @@ def run(w, conf, words, seconds=120):
     fine(w.configured(conf, words, w.env, seconds))
 
 
+def behind_a_slow_server(w, app):
+    """Its relay answers each datagram with itself."""
+    relay = test_udp.Relay(lambda r, data: [data])
+
+    def slow(conversation):
+        time.sleep(0.7)
+        relay.script(conversation)
+    w.hostile.play(slow)
+    try:
+        fine(w.via(s.HOSTILE, [w.app(app), bed.TARGET4, "7"]))
+    finally:
+        relay.close()
+
+
 @test("left: a thousand connect() calls cancelled and two thousand jumped out of, through danted with a password",
       slow=30)
 def _(w):
@@ -54,30 +68,12 @@ def _(w):
 
 @test("left: datagrams go on after a first one was cancelled and another jumped out of", on=(ASAN, TSAN))
 def _(w):
-    relay = test_udp.Relay(lambda r, data: [data])
-
-    def slow(conversation):
-        time.sleep(0.7)
-        relay.script(conversation)
-    w.hostile.play(slow)
-    try:
-        fine(w.via(s.HOSTILE, [w.app("left_datagram"), bed.TARGET4, "7"]))
-    finally:
-        relay.close()
+    behind_a_slow_server(w, "left_datagram")
 
 
 @test("left: who gets the number of a descriptor whose first datagram waits is left alone", on=(ASAN, TSAN))
 def _(w):
-    relay = test_udp.Relay(lambda r, data: [data])
-
-    def slow(conversation):
-        time.sleep(0.7)
-        relay.script(conversation)
-    w.hostile.play(slow)
-    try:
-        fine(w.via(s.HOSTILE, [w.app("close_datagram"), bed.TARGET4, "7"]))
-    finally:
-        relay.close()
+    behind_a_slow_server(w, "close_datagram")
 
 
 for LABEL, PORT, USER in (("danted", s.DANTED, ""), ("danted with password", s.DANTED_AUTH, AUTH)):
