@@ -238,6 +238,7 @@ static int wait_beside(struct s5_engine *e, int ep, struct epoll_event *events, 
     struct s5_pollset set;
     bool ended = false;
     s5_pollset_begin(&set);
+    s5_pollset_look(e, &set);
     s5_pollset_add(&set, ep, POLLIN);
     int r = s5_inflight_round(e, &set, ep, until, mask, &ended);
     s5_pollset_end(&set);

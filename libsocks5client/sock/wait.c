@@ -25,14 +25,16 @@ static void refresh(struct s5_engine *e, struct s5_record *record)
     s5_listener_unlock(l);
 }
 
-/* What is asked of the kernel for P, which is in flight. */
-static struct pollfd ask_in_flight(struct s5_engine *e, const struct pollfd *p)
+/* What is asked of the kernel for P, which is in flight. *RET_DRIVEN: another thread reads what it asks for. */
+static struct pollfd ask_in_flight(struct s5_engine *e, const struct pollfd *p, bool *ret_driven)
 {
     struct s5_record *record = s5_connect_flying(e, p->fd);
     struct s5_flight *f = record ? atomic_load(&record->flight) : NULL;
     if (!f)
         return (struct pollfd){p->fd, p->events, 0}; /* over by now */
-    return (struct pollfd){s5_inflight_driven(e, f) ? p->fd : -1, atomic_load(&f->wants), 0};
+    bool driven = s5_inflight_driven(e, f);
+    *ret_driven |= driven;
+    return (struct pollfd){driven ? p->fd : -1, atomic_load(&f->wants), 0};
 }
 
 /* SET, from FDS. *RET_FLYING: some are in flight. 0 or -ENOMEM. */
@@ -41,13 +43,13 @@ static int fill(struct s5_engine *e, struct s5_pollset *set, const struct pollfd
 {
     bool listening = atomic_load(&e->registry.listening);
     *ret_flying = false;
-    set->n = 0;
+    s5_pollset_look(e, set);
     for (nfds_t i = 0; i < n; i++) {
         struct s5_record *record = fds[i].fd < 0 ? NULL : s5_registry_find(&e->registry, fds[i].fd);
         uint32_t state = record ? atomic_load(&record->state) : S5_RECORD_FREE;
         struct pollfd ask = {fds[i].fd, fds[i].events, 0};
         if (state == S5_RECORD_FLYING) {
-            ask = ask_in_flight(e, &fds[i]);
+            ask = ask_in_flight(e, &fds[i], &set->nap);
             *ret_flying = true;
         } else if (state == S5_RECORD_LISTENING) {
             refresh(e, record);

@@ -127,11 +127,14 @@ static int add_all(struct s5_engine *e, struct s5_pollset *set, int ep, uint64_t
     uint64_t nap = now + S5_FLIGHT_NAP, at_once = now + S5_CLOCK_SECOND / 1000;
     uint32_t top = s5_registry_flying_top(&e->registry);
     struct s5_flight *f;
-    *due = S5_CLOCK_NEVER;
+    *due = set->nap ? nap : S5_CLOCK_NEVER;
     for (uint32_t at = 0; at < top; at++) {
         struct s5_record *record = left_to_waits(e, at, &f);
-        if (!record)
+        if (!record) {
+            if (!f && s5_registry_flying_at(&e->registry, at)) /* another thread takes it off the list */
+                *due = at_once < *due ? at_once : *due;
             continue;
+        }
         if (atomic_load(&f->phase) >= S5_FLIGHT_READY) { /* by another process */
             s5_connect_settle(e, record);
             continue;
@@ -146,6 +149,9 @@ static int add_all(struct s5_engine *e, struct s5_pollset *set, int ep, uint64_t
         }
         *due = wake < *due ? wake : *due;
     }
+    /* What the caller has left out since it was in flight may be in nobody's set by now. */
+    if (s5_registry_landed(&e->registry) != set->landed)
+        *due = now;
     return 0;
 }
 
@@ -215,6 +221,7 @@ int s5_inflight_poll(struct s5_engine *e, struct pollfd *fds, nfds_t n, uint64_t
     bool ended = false;
     int r = 0;
     s5_pollset_begin(&set);
+    s5_pollset_look(e, &set);
     for (nfds_t i = 0; r == 0 && i < n; i++)
         r = s5_pollset_add(&set, fds[i].fd, fds[i].events);
     if (r == 0)

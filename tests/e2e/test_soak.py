@@ -31,5 +31,5 @@ def _(w):
                                     [w.app("soak"), str(s.ECHO), "d.wild.example", "m.wild.example",
                                      "h.wild.example", str(SECONDS)], w.env, SECONDS + 40)
     said = [x for x in err.decode(errors="replace").splitlines() if "cannot be preloaded" not in x]
-    assert status == 0, (status, out, "\n".join(said)[-6000:])
+    assert status == 0, "%d, %s\n%s" % (status, out, "\n".join(said)[-6000:])
     print(out.decode().strip())

@@ -1,5 +1,7 @@
 /* What another thread does in the middle of a call: a real call of the engine's is the moment for it. */
+#include "clock.h"
 #include "fake_world.h"
+#include "inflight.h"
 
 static struct s5_calls calls; /* those of the network in memory, but for two that may be a moment */
 static struct s5_engine *engine;
@@ -178,6 +180,54 @@ static void finish_before_add(int at, int op, int fd)
         return;
     before_ctl = NULL;
     others_carry_on();
+}
+
+/* A round of waiting for FD, which was in flight when the caller looked and was left out, does not wait. */
+static void check_short(struct s5_pollset *set)
+{
+    bool ended = false;
+    uint64_t begun = s5_clock_now();
+    cr_assert_eq(s5_inflight_round(engine, set, -1, begun + 60 * S5_CLOCK_SECOND, NULL, &ended), 0);
+    cr_assert_leq(s5_clock_now() - begun, S5_CLOCK_SECOND / 10);
+    s5_pollset_end(set);
+}
+
+/* poll() leaves a descriptor in flight out of its own set. Before the round adds what is in flight another thread
+ * ends the negotiation: nobody would wake this one. */
+Test(meanwhile, a_wait_looks_again_when_a_negotiation_has_ended)
+{
+    struct scene s = good();
+    struct s5_pollset set;
+    begin(&s);
+    int fd = dial();
+    s5_pollset_begin(&set);
+    s5_pollset_look(engine, &set);
+    s5_pollset_add(&set, -1, POLLOUT);
+    others_carry_on();
+    check_short(&set);
+    check_connected(fd);
+    cr_assert_eq(s5_close(engine, fd), 0);
+    end();
+}
+
+/* The same while that thread is about to end it. */
+Test(meanwhile, a_wait_looks_again_when_a_negotiation_is_being_settled)
+{
+    struct scene s = good();
+    struct s5_pollset set;
+    begin(&s);
+    int fd = dial();
+    struct s5_record *record = s5_registry_find(&engine->registry, fd);
+    s5_pollset_begin(&set);
+    s5_pollset_look(engine, &set);
+    s5_pollset_add(&set, -1, POLLOUT);
+    struct s5_flight *f = atomic_exchange(&record->flight, NULL);
+    check_short(&set);
+    atomic_store(&record->flight, f);
+    others_carry_on();
+    check_connected(fd);
+    cr_assert_eq(s5_close(engine, fd), 0);
+    end();
 }
 
 /* Another thread ends the negotiation after the registration is noted and before the kernel has it. */
