@@ -447,6 +447,10 @@ HOOK(long, syscall, (long number, ...))
     va_start(args, number);
     take_all(&v, &args);
     va_end(args);
+    if (!real)
+        real = (syscall_fn)s5_real_find("syscall");
+    if (s5_engine_inside) /* the engine's own */
+        return real(number, v.a[0], v.a[1], v.a[2], v.a[3], v.a[4], v.a[5]);
 #ifdef SYS_socketcall
     if (number == SYS_socketcall && socketcall((int)v.a[0], (const long *)v.a[1], &ret))
         return ret;
@@ -454,8 +458,6 @@ HOOK(long, syscall, (long number, ...))
     if (socket_call(number, &v, &ret) || octets_call(number, &v, &ret) ||
         wait_call(number, &v, &ret) || life_call(number, &v, &ret))
         return ret;
-    if (!real)
-        real = (syscall_fn)s5_real_find("syscall");
     bool copies = s5_fork_copies(number, v.a), changes = changes_ids(number);
     if (copies)
         s5_fork_before();
