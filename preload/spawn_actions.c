@@ -1,5 +1,5 @@
 /* posix_spawn's file actions. libc carries them out in the child, where no hook sees them. What they
- * would do to the tree's descriptor is changed when they are put on the list: they leave it to the
+ * would do to the tree's descriptors is changed when they are put on the list: they leave them to the
  * child, as close(), close_range() and dup2() do. */
 #include "engine.h"
 #include "start.h"
@@ -11,22 +11,33 @@ HOOK(int, posix_spawn_file_actions_addclose, (posix_spawn_file_actions_t * actio
     return s5_life_is_hidden(s5_begin(), fd) ? 0 : real(actions, fd);
 }
 
+/* FD, and the one behind it, at TO and behind. */
+static int dup2_tree(posix_spawn_file_actions_t *actions, int fd, int to)
+{
+    FIND(real, posix_spawn_file_actions_adddup2);
+    int up = to > fd; /* then the second goes ahead, since the first may take its number */
+    int r = real(actions, fd + up, to + up);
+    return r == 0 ? real(actions, fd + !up, to + !up) : r;
+}
+
 /* Other hidden descriptors are closed on exec or are of no use without the socket they belong to. */
 HOOK(int, posix_spawn_file_actions_addclosefrom_np, (posix_spawn_file_actions_t * actions, int from))
 {
     FIND(real, posix_spawn_file_actions_addclosefrom_np);
-    FIND(real_dup2, posix_spawn_file_actions_adddup2);
     FIND(real_close, posix_spawn_file_actions_addclose);
     int tree = atomic_load(&s5_begin()->tree_fd);
-    if (from < 0 || tree < from)
+    if (from < 0 || tree < 0 || tree + S5_TREE_FDS <= from)
         return real(actions, from);
-    /* Its number is FROM while all behind that are closed. */
-    int r = tree == from ? 0 : real_dup2(actions, tree, from);
+    /* They are at FROM and behind it while all the others are closed. */
+    bool away = tree > from;
+    int r = away ? dup2_tree(actions, tree, from) : 0;
     if (r == 0)
-        r = real(actions, from + 1);
-    if (r == 0 && tree != from)
-        r = real_dup2(actions, from, tree);
-    return r == 0 && tree != from ? real_close(actions, from) : r;
+        r = real(actions, away ? from + S5_TREE_FDS : tree + S5_TREE_FDS);
+    if (r == 0 && away)
+        r = dup2_tree(actions, from, tree);
+    for (int fd = from; r == 0 && away && fd < from + S5_TREE_FDS && fd < tree; fd++)
+        r = real_close(actions, fd);
+    return r;
 }
 
 /* A program that wants the number for itself has it. */

@@ -6,7 +6,7 @@
  *   LD_PRELOAD     the preload object, before what was there already
  *   SOCKS5_CONF    with -c, the absolute path of the file
  *   SOCKS5_SERVER  where the policy came from a URL: that URL without its password
- *   SOCKS5_STATE   the memory file with the policy, passwords included
+ *   SOCKS5_STATE   the memory files of the process tree; the policy, passwords included, is in the second
  *
  * ALL_PROXY is taken away where it names a SOCKS5 server: a program that knows the variable would
  * speak SOCKS5 to the server itself, through the server.
@@ -172,13 +172,13 @@ static bool cache_directory(char *ret, size_t size)
 
 /* The bridge in front of servers that may select GSSAPI, ahead of need; where it does not start, the
  * command's own connections try again and say so. */
-static void start_bridge(struct s5_tree *tree, int fd)
+static void start_bridge(struct s5_tree *tree, const struct s5_policy *policy, int fd)
 {
     char path[PATH_MAX];
     struct s5_bridge_start how = {tree, fd, path, environ, 2, 0};
     bool wanted = false;
-    for (size_t i = 0; i < tree->policy.n_servers; i++)
-        wanted = wanted || s5_bridge_fronts(&tree->policy.servers[i]);
+    for (size_t i = 0; i < policy->n_servers; i++)
+        wanted = wanted || s5_bridge_fronts(&policy->servers[i]);
     if (!wanted)
         return;
     find_built(path, sizeof(path), "/tools/bridge/socks5-bridge");
@@ -187,7 +187,7 @@ static void start_bridge(struct s5_tree *tree, int fd)
     s5_bridge_ensure(&how);
 }
 
-/* Put POLICY into a new memory file for the process tree of the command and name it in the
+/* Put POLICY into new memory files for the process tree of the command and name them in the
  * environment, which must be the command's by now: it is what the policy is known by. */
 static int hand_over(const struct s5_policy *policy, bool trusted, struct s5_tree **ret)
 {
@@ -201,11 +201,11 @@ static int hand_over(const struct s5_policy *policy, bool trusted, struct s5_tre
         return message_fail(EXIT_OWN_ERROR, "memory file: %s", strerror(-error));
     struct s5_environment env;
     s5_environment_read(&env, environ);
-    s5_tree_publish(tree, policy, s5_source_fingerprint(&env));
-    char directory[S5_TREE_PATH_MAX];
+    char directory[S5_POLICY_FILE_PATH], standing[S5_POLICY_FILE_PATH] = "";
     if (trusted && cache_directory(directory, sizeof(directory)))
-        s5_standing_open(tree, directory);
-    start_bridge(tree, place.fd);
+        s5_standing_open(tree->standings, directory, standing);
+    s5_tree_publish(tree, place.fd, policy, s5_source_fingerprint(&env), standing);
+    start_bridge(tree, policy, place.fd);
     s5_tree_value(&place, value);
     *ret = tree;
     return set_variable(S5_TREE_VARIABLE, value);
@@ -242,7 +242,7 @@ int run(const struct options *options, const struct s5_policy *policy, bool trus
     if (code != 0)
         return code;
     if (options->summary)
-        return summary_run(options->command, tree, policy->log_json);
+        return summary_run(options->command, tree, policy);
     execvp(options->command[0], options->command);
     return message_fail(errno == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_RUN, "%s: %s",
                         options->command[0], strerror(errno));

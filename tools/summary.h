@@ -5,8 +5,8 @@
 #include "tree.h"
 
 /* Runs COMMAND as a child that gets the signals this process gets, waits for it, and prints to
- * standard error what TREE counted. The exit code: the command's own (128 + N where signal N ended
+ * standard error what TREE, which has POLICY, counted. The exit code: the command's own (128 + N where signal N ended
  * it), or an exit_code. */
-int summary_run(char *const *command, const struct s5_tree *tree, bool json);
+int summary_run(char *const *command, const struct s5_tree *tree, const struct s5_policy *policy);
 
 #endif

@@ -169,8 +169,8 @@ static void begin(void)
     }
     s5_engine_init(&s5_begin_engine, &s5_real, state);
     int tree = atomic_load(&s5_begin_engine.tree_fd);
-    if (S5_DROP && !state && tree >= 0) /* who is started by us is not covered: it is none of its */
-        fcntl(tree, F_SETFD, FD_CLOEXEC);
+    for (int fd = tree; S5_DROP && !state && s5_tree_has(tree, fd); fd++) /* who is started by us is not covered */
+        fcntl(fd, F_SETFD, FD_CLOEXEC);
     pthread_atfork(fork_prepare, fork_parent, fork_child);
 }
 

@@ -36,6 +36,8 @@ struct s5_ip {
 #define S5_ISOLATE_DESTINATION 4u
 #define S5_ISOLATE_RULE        8u
 
+enum { S5_SERVER_AS_MEANT, S5_SERVER_TURNING, S5_SERVER_BRIDGED };
+
 struct s5_server {
     uint32_t name;         /* text: the title of its section, or "proxy" when made from a URL */
     uint32_t host;         /* text: name, literal, or path of a UNIX socket */
@@ -49,7 +51,7 @@ struct s5_server {
     char username[255], password[255];
     uint32_t gssapi_service;    /* text; "rcmd" by default */
     uint8_t gssapi_protection;  /* 0 clear, 1 integrity, 2 confidentiality (the default) */
-    bool bridged;               /* it is the bridge that is described here, see sock/bridge.h */
+    uint8_t bridged;            /* S5_SERVER_*: it is the bridge that is described here, see sock/bridge.h */
     bool gssapi_nec;            /* the level octet goes unwrapped, as NEC's servers have it */
     bool gssapi_delegate;       /* the user's credentials are handed on to the server */
     uint16_t fragment;          /* octets, header and all, of a datagram that goes in one piece; 0: all do */
@@ -57,10 +59,8 @@ struct s5_server {
     uint8_t isolate;            /* S5_ISOLATE_* or'ed: what has words of its own, see isolation.h */
     uint8_t isolate_server;     /* index of the entry this one is a copy of, or its own */
     uint16_t isolate_rule;      /* index + 1 of the rule it is for, with S5_ISOLATE_RULE */
-    /* HOST as addresses, in order of preference; filled by policy for a literal, by the engine
-     * for a name. 0: not resolved yet. */
-    uint8_t n_addrs;
-    struct s5_ip addrs[S5_SERVER_ADDRS];
+    uint8_t n_addrs; /* 0: not resolved yet; filled by policy for a literal, by the engine for a name */
+    struct s5_ip addrs[S5_SERVER_ADDRS]; /* of HOST, in order of preference */
 };
 
 enum s5_match_kind {
@@ -151,10 +151,12 @@ struct s5_route {
     } why;
 };
 
-/* LIST's addresses become SERVER's, as many as it has room for, seen whole by other threads: their
- * number. (server.c) */
+/* LIST's addresses become SERVER's, as many as it has room for: their number. (server.c) */
 struct addrinfo;
 unsigned s5_server_keep(struct s5_server *server, const struct addrinfo *list);
+
+/* Whether P, which another process wrote, can be used: no index and no length leaves its array. (sound.c) */
+bool s5_policy_is_sound(const struct s5_policy *p);
 
 /* First match decides. No rule: loopback is direct, a listener (S5_CMD_BIND) is direct, everything
  * else denied. A name that is not "localhost" or below it is not loopback. Never fails. */

@@ -13,6 +13,6 @@ unsigned s5_server_keep(struct s5_server *server, const struct addrinfo *list)
         server->addrs[n].kind = addr.kind;
         memcpy(server->addrs[n++].octets, addr.octets, sizeof addr.octets);
     }
-    __atomic_store_n(&server->n_addrs, (uint8_t)n, __ATOMIC_RELEASE);
+    server->n_addrs = (uint8_t)n;
     return n;
 }

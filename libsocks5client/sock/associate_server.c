@@ -146,7 +146,7 @@ int s5_associate_ask(struct s5_engine *e, const struct s5_server *server, int fa
     uint32_t index = (uint32_t)(server - e->policy->servers);
     if (s5_clock_now() < atomic_load(&e->no_udp_until[index]))
         return -EOPNOTSUPP;
-    int r = s5_resolve_server(e, e->policy, (struct s5_server *)(uintptr_t)server);
+    int r = s5_resolve_server(e, server);
     struct s5_flight *f = r < 0 ? NULL : s5_flight_take(e);
     if (r < 0)
         return r;

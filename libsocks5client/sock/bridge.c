@@ -1,6 +1,5 @@
 /* The bridge holds a lock on an octet of the tree's file as long as it lives, however it ends: that
- * is how others tell. One process starts it; whoever sees it ready first turns the policy towards it, the
- * others wait. Each step is a critical section, in which calls are the engine's own; nothing is held while
+ * is how others tell. One process starts it, the others wait. Each step is a critical section, in which calls are the engine's own; nothing is held while
  * somebody waits, so a handler may leave the wait, and another thread or process goes on. It is made by two clones that share this process's memory and run nothing of the program's:
  * no fork handler, no SIGCHLD, no child for the program's wait() to find. */
 #include "bridge.h"
@@ -61,7 +60,7 @@ void s5_bridge_leave(struct s5_tree *tree)
 bool s5_bridge_is_wanted(const struct s5_tree *tree, int32_t *ret_starter)
 {
     uint32_t state = atomic_load(&tree->bridge.state);
-    if (state != S5_BRIDGE_STARTING && state != S5_BRIDGE_TURNING)
+    if (state != S5_BRIDGE_STARTING)
         return false;
     *ret_starter = atomic_load(&tree->bridge.starter);
     return true;
@@ -74,14 +73,6 @@ bool s5_bridge_is_up(const struct s5_bridge_start *how)
 }
 
 /* --- the policy --- */
-
-void s5_bridge_policy(const struct s5_tree *tree, struct s5_policy *ret)
-{
-    *ret = tree->policy;
-    for (unsigned i = 0; i < ret->n_servers; i++)
-        if (atomic_load(&tree->bridge.fronted) >> i & 1)
-            ret->servers[i] = tree->bridge.originals[i];
-}
 
 /* The user name's end tells the server: ".INDEX". */
 static uint8_t user_name(char *to, const char *user, unsigned index)
@@ -101,43 +92,75 @@ static bool is_sealed(const struct s5_server *server)
     return offers_gssapi(server) && server->gssapi_protection > 0;
 }
 
-static void turn(struct s5_tree *tree, unsigned index)
+/* OWN is only told to lead there once it is whole: who forks meanwhile has a child that begins anew. */
+static void turn(const struct s5_bridge_place *place, unsigned index, const struct s5_server *meant,
+                 struct s5_server *own)
 {
-    struct s5_bridge_place *place = &tree->bridge;
-    struct s5_server *server = &tree->policy.servers[index];
-    if (!(atomic_load(&place->fronted) >> index & 1))
-        place->originals[index] = *server;
-    atomic_fetch_or(&place->fronted, 1u << index);
-    server->bridged = true;
-    server->is_path = false;
-    server->port = place->port;
-    server->datagram_most = is_sealed(&place->originals[index]) ? 65507 - SEALING : 0;
-    server->n_methods = 1;
-    server->methods[0] = S5_METHOD_USERPASS;
-    server->pipeline = S5_PIPELINE_ON;
-    server->timeout = (uint16_t)(place->originals[index].timeout + GRACE);
-    server->username_len = user_name(server->username, place->user, index);
-    server->password_len = S5_BRIDGE_WORD;
-    memcpy(server->password, place->password, S5_BRIDGE_WORD);
-    server->addrs[0] = (struct s5_ip){S5_ADDR_IPV4, {127, 0, 0, 1}};
-    server->n_addrs = 1;
+    __atomic_store_n(&own->bridged, S5_SERVER_TURNING, __ATOMIC_RELEASE);
+    own->is_path = false;
+    own->port = place->port;
+    own->datagram_most = is_sealed(meant) ? 65507 - SEALING : 0;
+    own->n_methods = 1;
+    own->methods[0] = S5_METHOD_USERPASS;
+    own->pipeline = S5_PIPELINE_ON;
+    own->timeout = (uint16_t)(meant->timeout + GRACE);
+    own->username_len = user_name(own->username, place->user, index);
+    own->password_len = S5_BRIDGE_WORD;
+    memcpy(own->password, place->password, S5_BRIDGE_WORD);
+    own->addrs[0] = (struct s5_ip){S5_ADDR_IPV4, {127, 0, 0, 1}};
+    own->n_addrs = 1;
+    __atomic_store_n(&own->bridged, S5_SERVER_BRIDGED, __ATOMIC_RELEASE);
 }
 
-bool s5_bridge_local(const struct s5_calls *real, const struct s5_tree *tree, unsigned index,
-                     int family, uint16_t port, struct s5_endpoint *ret)
+static int policy_fd(const struct s5_engine *e)
 {
-    const struct s5_server *meant = &tree->bridge.originals[index];
-    struct s5_addr addr = {.kind = meant->addrs[0].kind, .port = meant->port};
+    return atomic_load(&e->tree_fd) + 1;
+}
+
+int s5_bridge_turn(struct s5_engine *e, const struct s5_server *server)
+{
+    unsigned index = (unsigned)(server - e->policy->servers);
+    struct s5_server meant, *own = (struct s5_server *)(uintptr_t)server;
+    struct s5_critical critical;
+    if (__atomic_load_n(&server->bridged, __ATOMIC_ACQUIRE) == S5_SERVER_BRIDGED)
+        return 0;
+    if (!s5_policy_file_server(policy_fd(e), index, &meant) || !s5_lock_take(&e->policy_lock, &critical))
+        return -ECONNREFUSED;
+    if (own->bridged != S5_SERVER_BRIDGED)
+        turn(&atomic_load(&e->tree)->bridge, index, &meant, own);
+    s5_lock_give(&e->policy_lock, &critical);
+    explicit_bzero(&meant, sizeof meant);
+    return 0;
+}
+
+void s5_bridge_turn_back(struct s5_engine *e)
+{
+    struct s5_policy *own = (struct s5_policy *)(uintptr_t)e->policy;
+    struct s5_server meant;
+    for (unsigned i = 0; own && i < own->n_servers; i++)
+        if (own->servers[i].bridged && s5_policy_file_server(policy_fd(e), i, &meant))
+            own->servers[i] = meant;
+    explicit_bzero(&meant, sizeof meant);
+}
+
+bool s5_bridge_local(struct s5_engine *e, unsigned index, int family, uint16_t port, struct s5_endpoint *ret)
+{
+    struct s5_server meant;
     struct sockaddr_storage sa;
     socklen_t len;
     bool found = false;
-    memcpy(addr.octets, meant->addrs[0].octets, sizeof meant->addrs[0].octets);
-    if (!meant->n_addrs || s5_addr_to_sockaddr(&addr, family, &sa, &len) < 0)
+    if (!s5_policy_file_server(policy_fd(e), index, &meant))
+        return false;
+    struct s5_addr addr = {.kind = meant.addrs[0].kind, .port = meant.port};
+    memcpy(addr.octets, meant.addrs[0].octets, sizeof meant.addrs[0].octets);
+    bool known = meant.n_addrs > 0;
+    explicit_bzero(&meant, sizeof meant);
+    if (!known || s5_addr_to_sockaddr(&addr, family, &sa, &len) < 0)
         return false;
     int saved = errno, fd = (int)syscall(SYS_socket, family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    if (fd >= 0 && real->connect(fd, (struct sockaddr *)&sa, len) == 0) {
+    if (fd >= 0 && e->real->connect(fd, (struct sockaddr *)&sa, len) == 0) {
         socklen_t size = sizeof ret->v6;
-        found = real->getsockname(fd, &ret->any, &size) == 0;
+        found = e->real->getsockname(fd, &ret->any, &size) == 0;
         ret->len = found ? size : 0;
         ret->v4.sin_port = htons(port); /* where both families have it */
     }
@@ -173,8 +196,9 @@ static void set_descriptors(const struct s5_bridge_start *how)
     syscall(SYS_dup3, null, 0, 0);
     syscall(SYS_dup3, null, 1, 0);
     close_between(3, (unsigned)how->tree_fd - 1);
-    close_between((unsigned)how->tree_fd + 1, ~0U);
-    syscall(SYS_fcntl, how->tree_fd, F_SETFD, 0);
+    close_between((unsigned)how->tree_fd + S5_TREE_FDS, ~0U);
+    for (int i = 0; i < S5_TREE_FDS; i++)
+        syscall(SYS_fcntl, how->tree_fd + i, F_SETFD, 0);
 }
 
 /* Becomes the bridge. The memory is the program's still: nothing of it is written. */
@@ -293,21 +317,6 @@ static int begin(const struct s5_bridge_start *how)
     return pid < 0 ? pid : 1;
 }
 
-/* The caller changes the policy, as STATE allows. 1; 0: another does. */
-static int turn_policy(const struct s5_bridge_start *how, uint32_t state)
-{
-    struct s5_bridge_place *place = &how->tree->bridge;
-    if (!atomic_compare_exchange_strong(&place->state, &state, S5_BRIDGE_TURNING))
-        return 0;
-    atomic_store(&place->starter, (int32_t)syscall(SYS_getpid));
-    atomic_store(&place->process, how->process);
-    for (unsigned i = 0; i < how->tree->policy.n_servers; i++)
-        if (s5_bridge_fronts(&how->tree->policy.servers[i]))
-            turn(how->tree, i);
-    atomic_store(&place->state, S5_BRIDGE_UP);
-    return 1;
-}
-
 static bool is_starter(const struct s5_bridge_place *place)
 {
     return atomic_load(&place->starter) == (int32_t)syscall(SYS_getpid);
@@ -329,7 +338,7 @@ static int look_whether_ready(const struct s5_bridge_start *how)
     uint32_t starting = S5_BRIDGE_STARTING;
     int32_t none = 0;
     if (atomic_load_explicit(&place->ready, memory_order_acquire) && is_alive(how->tree_fd))
-        return turn_policy(how, starting);
+        return atomic_compare_exchange_strong(&place->state, &starting, S5_BRIDGE_UP);
     if (is_given_up(how)) {
         atomic_compare_exchange_strong(&place->state, &starting, S5_BRIDGE_NONE);
         return 0;
@@ -360,8 +369,6 @@ static int advance(const struct s5_bridge_start *how, bool *mine)
         return 0;
     case S5_BRIDGE_STARTING:
         return look_whether_ready(how);
-    case S5_BRIDGE_TURNING: /* for a moment, unless who is at it was killed */
-        return is_given_up(how) ? turn_policy(how, state) : 0;
     case S5_BRIDGE_NONE:
         break;
     }

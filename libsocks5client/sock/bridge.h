@@ -1,12 +1,11 @@
 /* The bridge (socks5-bridge) in front of the servers that may select GSSAPI, and of those behind UNIX
  * sockets, which no socket of a program reaches: started on first need, once for a process tree, and
- * again when it died. What of the policy names such a server is
- * turned towards it, so that everything else here only ever speaks user/password to loopback. */
+ * again when it died. Each process turns its own entry for such a server
+ * towards it, so that everything else here only ever speaks user/password to loopback. */
 #ifndef S5_BRIDGE_H
 #define S5_BRIDGE_H
 
-#include "calls.h"
-#include "tree.h"
+#include "engine.h"
 
 #define S5_BRIDGE_PATH_MAX 4096
 
@@ -23,25 +22,27 @@ struct s5_bridge_start {
 /* Whether SERVER is one the bridge stands in front of, or is to. */
 bool s5_bridge_fronts(const struct s5_server *server);
 
-/* The bridge of the tree is up, and the servers of its policy that want one lead to it. 0;
- * -ECONNREFUSED: it could not be started. Waits for as long as that takes. */
+/* The bridge of the tree is up. 0; -ECONNREFUSED: it could not be started. Waits for as long as that takes. */
 int s5_bridge_ensure(const struct s5_bridge_start *how);
 
 /* Whether it is up by all that is known without waiting. */
 bool s5_bridge_is_up(const struct s5_bridge_start *how);
 
+/* This process's entry for SERVER, which the bridge is in front of, leads there. 0; -ECONNREFUSED: there is no telling
+ * how it was meant. */
+int s5_bridge_turn(struct s5_engine *e, const struct s5_server *server);
+/* All entries are as they were meant: the bridge is another user's. */
+void s5_bridge_turn_back(struct s5_engine *e);
+
 /* The address of ours that leads to the server INDEX that was meant, with PORT, as a socket of FAMILY
  * tells it: programs announce what getsockname() says, and loopback would be said of a connection
  * to the bridge. False: there is none. */
-bool s5_bridge_local(const struct s5_calls *real, const struct s5_tree *tree, unsigned index,
-                     int family, uint16_t port, struct s5_endpoint *ret);
+bool s5_bridge_local(struct s5_engine *e, unsigned index, int family, uint16_t port, struct s5_endpoint *ret);
 
 /* --- for the bridge itself --- */
 
 /* This process is TREE's bridge from now on, for as long as it lives; false: another is. */
 bool s5_bridge_claim(int tree_fd);
-/* The policy as it was meant, into RET. */
-void s5_bridge_policy(const struct s5_tree *tree, struct s5_policy *ret);
 /* It is about to end and none to begin anything with; while it is still there it may be wanted again
  * (by the process told), and then stays. */
 void s5_bridge_leave(struct s5_tree *tree);

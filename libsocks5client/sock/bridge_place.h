@@ -2,17 +2,15 @@
 #ifndef S5_BRIDGE_PLACE_H
 #define S5_BRIDGE_PLACE_H
 
-#include "policy.h"
-#include <assert.h>
 #include <stdatomic.h>
+#include <stdint.h>
 
 #define S5_BRIDGE_WORD 32 /* octets of the user name and of the password */
 
 enum s5_bridge_state {
     S5_BRIDGE_NONE,
     S5_BRIDGE_STARTING, /* STARTER has started one, or waits for the one before to go */
-    S5_BRIDGE_UP,       /* the rest is valid, and the policy leads to it */
-    S5_BRIDGE_TURNING,  /* the new one is ready, and STARTER changes the policy, alone */
+    S5_BRIDGE_UP,       /* the rest is valid */
 };
 
 struct s5_bridge_place {
@@ -26,11 +24,6 @@ struct s5_bridge_place {
     /* Chosen by the first bridge of a tree and kept by those after it, since processes have read
      * them. */
     char user[S5_BRIDGE_WORD + 1], password[S5_BRIDGE_WORD + 1];
-    _Atomic uint32_t fronted; /* bit I: server I of the policy is the bridge, ORIGINALS[I] the
-                               * server that was meant */
-    struct s5_server originals[S5_POLICY_SERVERS];
 };
-
-static_assert(S5_POLICY_SERVERS <= 32, "a bit a server");
 
 #endif

@@ -334,7 +334,7 @@ static inline __attribute__((always_inline)) int via(struct s5_engine *e, int fd
                const struct s5_server *server, uint64_t cookie)
 {
     uint32_t ticket;
-    int held = fd, r = s5_resolve_server(e, e->policy, (struct s5_server *)(uintptr_t)server);
+    int held = fd, r = s5_resolve_server(e, server);
     if (r < 0)
         return r;
     struct s5_cleanup *call = s5_cleanup_push(s5_blocking_give_back, e, (uintptr_t)&ticket, &ticket);

@@ -55,7 +55,7 @@ __attribute__((noinline)) static void name_bridged(struct s5_engine *e, struct s
     int saved = errno;
     if (tree && more && !more->local.len &&
         e->real->getsockname(atomic_load(&record->fd), &own.any, &own.len) == 0)
-        s5_bridge_local(e->real, tree, record->server_index, own.any.sa_family,
+        s5_bridge_local(e, record->server_index, own.any.sa_family,
                         ntohs(own.v4.sin_port), &more->local);
     errno = saved;
 }

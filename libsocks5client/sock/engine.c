@@ -135,30 +135,28 @@ bool s5_engine_owns_memory(struct s5_engine *e)
 static int load(struct s5_engine *e)
 {
     struct s5_tree *tree = atomic_load(&e->tree);
+    int fd = atomic_load(&e->tree_fd);
     uint64_t fingerprint = s5_source_fingerprint(&e->environment);
-    const struct s5_policy *shared = s5_tree_policy(tree, fingerprint);
-    if (shared) {
-        e->policy = shared;
-        return 0;
+    struct s5_policy_file *shared = s5_tree_policy(tree, fd, &fingerprint), *own = NULL;
+    if (!shared) {
+        struct s5_source source = {NULL, NULL, e->environment};
+        own = s5_policy_file_private();
+        int r = own ? s5_source_load(&own->policy, &source, &e->fault) : -ENOMEM;
+        if (r < 0) {
+            if (own)
+                s5_policy_file_unmap(own);
+            return r;
+        }
+        s5_tree_publish(tree, fd, &own->policy, fingerprint, "");
+        shared = s5_tree_policy(tree, fd, &fingerprint);
     }
-    struct s5_policy *own = mmap(NULL, sizeof *own, PROT_READ | PROT_WRITE,
-                                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (own == MAP_FAILED)
-        return -ENOMEM;
-    madvise(own, sizeof *own, MADV_DONTDUMP);
-    struct s5_source source = {NULL, NULL, e->environment};
-    int r = s5_source_load(own, &source, &e->fault);
-    if (r < 0) {
-        munmap(own, sizeof *own);
-        return r;
+    if (shared && own) {
+        explicit_bzero(own->policy.servers, sizeof own->policy.servers);
+        s5_policy_file_unmap(own);
     }
-    s5_tree_publish(tree, own, fingerprint);
-    shared = s5_tree_policy(tree, fingerprint);
-    e->policy = shared ? shared : own;
-    if (shared) {
-        explicit_bzero(own->servers, sizeof own->servers);
-        munmap(own, sizeof *own);
-    }
+    e->policy_is_shared = shared != NULL;
+    e->policy_file = shared ? shared : own;
+    e->policy = &e->policy_file->policy;
     return 0;
 }
 

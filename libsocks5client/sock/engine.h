@@ -48,7 +48,10 @@ struct s5_engine {
     char state[sizeof(S5_TREE_VARIABLE) + 1 + S5_TREE_VALUE_MAX]; /* "SOCKS5_STATE=..." */
     _Atomic int policy_state; /* enum s5_engine_policy_state */
     _Atomic int refusal; /* -errno of calls that need the policy, where it could not be had */
-    const struct s5_policy *policy;
+    const struct s5_policy *policy; /* of POLICY_FILE */
+    struct s5_policy_file *policy_file; /* this process's mapping of it */
+    bool policy_is_shared; /* it is the tree's: other processes have the same servers under the same numbers */
+    struct s5_lock policy_lock; /* of changes to its servers; held for moments alone */
     uint64_t standings[S5_POLICY_SERVERS]; /* s5_standing_key of its servers */
     struct s5_fault fault;
     struct s5_asker *_Atomic askers; /* nameserver_socket.c's table, mapped on first use */
@@ -215,7 +218,8 @@ int s5_shutdown(struct s5_engine *e, int fd, int how);
 int s5_accept(struct s5_engine *e, int fd, struct sockaddr *addr, socklen_t *len, int flags);
 
 /* --- resolve.c --- */
-/* The addresses of SERVER, resolved on first use. 0, or -errno. */
-int s5_resolve_server(struct s5_engine *e, const struct s5_policy *p, struct s5_server *server);
+/* SERVER, of the policy, is ready to be connected to: its name is resolved, the bridge in front of it is up. 0, or
+ * -errno, logged. */
+int s5_resolve_server(struct s5_engine *e, const struct s5_server *server);
 
 #endif

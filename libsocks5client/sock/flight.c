@@ -15,6 +15,7 @@
 #include "engine.h"
 #include "identity.h"
 #include "inflight.h"
+#include "pipelining.h"
 #include "rcvlowat.h"
 #include "reply.h"
 #include "standing.h"
@@ -86,7 +87,7 @@ static inline __attribute__((always_inline)) int begin(struct s5_engine *e, stru
     f->standing = e->standings[f->server_index];
     bool pipeline = server->pipeline == S5_PIPELINE_ON;
     if (server->pipeline == S5_PIPELINE_AUTO) {
-        enum s5_standing_value standing = s5_standing_get(atomic_load(&e->tree), f->standing);
+        enum s5_standing_value standing = s5_standing_get(atomic_load(&e->tree)->standings, f->standing);
         pipeline = standing != S5_STANDING_BAD;
         f->probing = standing == S5_STANDING_UNKNOWN;
     }
@@ -265,28 +266,18 @@ static enum s5_turn start_anew(struct s5_engine *e, struct s5_flight *f, int fd)
 /* Why a negotiation ended without success. */
 enum s5_end { S5_END_ANSWER, S5_END_CLOSED };
 
-/* Whether a probe ended so only because it was a probe: by a close without a reply, a reply of
- * general failure, or an answer that is no SOCKS5. What the server refused by name, it refused. */
-static bool doubtful(const struct s5_flight *f, int error, enum s5_end end)
-{
-    if (!f->probing || atomic_load(&f->phase) != S5_FLIGHT_TALKING)
-        return false;
-    if (f->session.have_rep)
-        return f->session.rep == 1;
-    return end == S5_END_CLOSED || error == -EPROTO;
-}
-
 static enum s5_turn broken(struct s5_engine *e, struct s5_flight *f, int fd, int error,
                            enum s5_end end)
 {
-    if (doubtful(f, error, end))
+    if (f->probing && atomic_load(&f->phase) == S5_FLIGHT_TALKING &&
+        s5_pipelining_is_doubtful(&f->session, error, end == S5_END_CLOSED))
         return start_anew(e, f, fd);
     return s5_written_fail(e, f, fd, error);
 }
 
 static enum s5_standing_value standing_of(struct s5_engine *e, const struct s5_flight *f)
 {
-    return s5_standing_get(atomic_load(&e->tree), f->standing);
+    return s5_standing_get(atomic_load(&e->tree)->standings, f->standing);
 }
 
 static enum s5_turn succeeded(struct s5_engine *e, struct s5_flight *f, int fd)
@@ -301,19 +292,19 @@ static enum s5_turn succeeded(struct s5_engine *e, struct s5_flight *f, int fd)
                "server \"%s\" answers a password with version 5, not 1 (RFC 1929)",
                s5_policy_text(e->policy, e->policy->servers[s5_flight_server(f)].name));
     if (f->probing && f->session.n_methods == 1)
-        s5_standing_set(tree, f->standing, S5_STANDING_GOOD);
+        s5_standing_set(tree->standings, e->policy_file->standing_path, f->standing, S5_STANDING_GOOD);
     /* A second try that took as long as the first had waited: the target was slow, not the server
      * deaf. */
     bool slow = f->probe_waited && s5_clock_now() - f->sent >= f->probe_waited;
     if (f->again && !slow && standing_of(e, f) != S5_STANDING_GOOD)
-        s5_standing_set(tree, f->standing, S5_STANDING_BAD);
+        s5_standing_set(tree->standings, e->policy_file->standing_path, f->standing, S5_STANDING_BAD);
     if (f->command == S5_CONNECT)
         s5_called_note(tree, s5_flight_server(f), &e->pid, &f->session.dst);
     atomic_store_explicit(&f->phase, S5_FLIGHT_READY, memory_order_release);
     return S5_TURN_OVER;
 }
 
-/* The request is on its way since NOW; a probe is given a second and four round trips. */
+/* The request is on its way since NOW. */
 static void all_written(struct s5_engine *e, struct s5_flight *f, int fd, uint64_t now)
 {
     atomic_store_explicit(&f->sent, now, memory_order_relaxed);
@@ -321,7 +312,7 @@ static void all_written(struct s5_engine *e, struct s5_flight *f, int fd, uint64
         return;
     struct tcp_info info;
     s5_deadline_ask_tcp(e, fd, &info);
-    f->probe_until = now + S5_CLOCK_SECOND + 4ull * info.tcpi_rtt * 1000;
+    f->probe_until = now + s5_pipelining_patience(1000ull * info.tcpi_rtt);
 }
 
 static enum s5_turn write_out(struct s5_engine *e, struct s5_flight *f, int fd)

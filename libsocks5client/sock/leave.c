@@ -2,7 +2,7 @@
  * the file's, and, without root's among them, any of its group IDs is: until then it can have both back, or could
  * write the memory of those processes by other means.
  *
- * The copy has the policy and what was looked up, so that addresses keep their names. What others negotiate is taken
+ * The policy, which nobody can write, stays. The copy has what was looked up, so that addresses keep their names. What others negotiate is taken
  * out of it, as it has their passwords. A negotiation that this process shares with others ends here and goes on
  * there: two copies of one state cannot follow the same socket. So it is with a listener that others have. In the
  * shared file this process counts as ended, since its lock there goes with the descriptor (shm/process.h).
@@ -18,6 +18,7 @@
  * What is lost so fails, and nothing of it becomes another connection's. Memory that is no file has no owner, and is
  * not left. */
 #include "leave.h"
+#include "bridge.h"
 #include "error.h"
 #include "listener.h"
 #include "names.h"
@@ -235,16 +236,10 @@ static void sort_listeners(struct leaving *l)
         s5_log(&l->e->log, S5_LOG_WARNING, "a listener is left to the processes of another user that have it too");
 }
 
-/* Another user's bridge: servers are as they were meant, and what makes one believe the program is gone. What is shared
- * is looked at again, for the copy may have been made while another process began a bridge. */
+/* It is another user's, and by all that is known here there is none. */
 static void part_with_bridge(struct leaving *l)
 {
     struct s5_bridge_place *place = &l->copy->bridge;
-    uint32_t fronted = atomic_load(&l->tree->bridge.fronted);
-    for (unsigned i = 0; i < S5_POLICY_SERVERS; i++)
-        if (fronted >> i & 1)
-            l->copy->policy.servers[i] = l->tree->bridge.originals[i];
-    atomic_store(&place->fronted, 0);
     atomic_store(&place->ready, 0);
     atomic_store(&place->state, S5_BRIDGE_NONE);
     place->port = 0;
@@ -261,8 +256,7 @@ static void clear_what_is_others(struct leaving *l)
     part_with_bridge(l);
     s5_names_part(l->e, copy);
     s5_tree_part(copy);
-    copy->standing_path[0] = '\0'; /* another user's file, and a secret that others go under */
-    for (int i = 0; i < 2; i++)
+    for (int i = 0; i < 2; i++) /* a secret that others go under */
         atomic_store(&copy->isolation[i], 0);
 }
 
@@ -281,12 +275,38 @@ static int rename_descriptor(const struct s5_calls *real, int copy, int fd)
     return renamed ? fd : -1;
 }
 
+/* The policy that was published stays: nobody can write it. One that was not would be read by the processes that are
+ * left: this one has a file of its own for it, or the tree's descriptor in its place. */
+static void part_with_policy(const struct leaving *l, int fd)
+{
+    if (atomic_load(&l->tree->policy_inode))
+        return;
+    int own = s5_policy_file_create();
+    atomic_store(&l->tree->policy_state, 0);
+    l->e->real->dup3(own < 0 ? fd : own, fd + 1, 0);
+    if (own >= 0)
+        l->e->real->close(own);
+}
+
+/* Without the tree's descriptor its neighbour would be taken for one of the program's. */
+static void keep_policy(const struct leaving *l, int fd, bool kept)
+{
+    s5_bridge_turn_back(l->e);
+    if (l->e->policy_file)
+        l->e->policy_file->standing_path[0] = '\0'; /* another user's file */
+    if (kept)
+        part_with_policy(l, fd);
+    else
+        l->e->real->close(fd + 1);
+}
+
 /* The copy, or nothing, is at TREE; FD is its own from now on. */
 static void arrive(const struct leaving *l, const struct s5_private_copy *copy, int fd, bool empty)
 {
     struct s5_tree_place place = l->e->place;
     struct stat st;
     place.fd = rename_descriptor(l->e->real, copy->fd, fd);
+    keep_policy(l, fd, place.fd >= 0);
     place.inode = place.fd >= 0 && fstat(place.fd, &st) == 0 ? st.st_ino : 0;
     if (empty)
         s5_tree_replace(l->tree, &place, place.lost);

@@ -1,8 +1,8 @@
 /* Descriptors come and go: duplication, closing, and what goes through an exec.
  *
  * A child of vfork shares our memory but not our descriptors: what it closes or duplicates changes
- * nothing here. The tree's own descriptor is hidden: closing it is refused, ranges are closed
- * around it, and a program that wants its number for itself has it moved away. */
+ * nothing here. The tree's own descriptors are hidden: closing one is refused, ranges are closed
+ * around them, and a program that wants the number of one for itself has both moved away. */
 #include "associate.h"
 #include "blocking.h"
 #include "flight_bounds.h"
@@ -18,7 +18,7 @@
 
 bool s5_life_is_hidden(struct s5_engine *e, int fd)
 {
-    return fd >= 0 && (fd == atomic_load(&e->tree_fd) || s5_hidden_is(e, fd));
+    return s5_tree_has(atomic_load(&e->tree_fd), fd) || s5_hidden_is(e, fd);
 }
 
 int s5_close(struct s5_engine *e, int fd)
@@ -33,7 +33,7 @@ int s5_close_own(struct s5_engine *e, int fd)
     uint32_t state = record ? atomic_load(&record->state) : S5_RECORD_FREE;
     if (record && (state == S5_RECORD_HIDDEN || state == S5_RECORD_FLYING) && s5_hidden_is(e, fd))
         return -EBADF;
-    if (fd >= 0 && fd == atomic_load(&e->tree_fd))
+    if (s5_tree_has(atomic_load(&e->tree_fd), fd))
         return -EBADF;
     /* Asking the kernel who we are costs as much as the close itself: a record that holds nothing
      * but names may stay, in doubt. A resolver's socket holds a place among the askers. */
@@ -146,23 +146,25 @@ int s5_dup(struct s5_engine *e, int fd)
     return doubled(e, &from, to < 0 ? -errno : to);
 }
 
-static void move_hidden(struct s5_engine *e, int hidden)
+/* The tree's descriptors go elsewhere, and their numbers but FD are free. */
+static void move_tree(struct s5_engine *e, int fd)
 {
-    int saved = errno;
+    int saved = errno, was = e->place.fd;
     struct s5_tree_place place = e->place;
-    place.fd = e->real->fcntl(hidden, F_DUPFD, hidden + 1);
+    place.fd = s5_tree_duplicate(was, was + 1, was + S5_TREE_FDS);
     if (place.fd < 0)
-        place.fd = e->real->fcntl(hidden, F_DUPFD, 16);
+        place.fd = s5_tree_duplicate(was, was + 1, 16);
     s5_engine_set_place(e, &place);
+    e->real->close(fd == was ? was + 1 : was);
     errno = saved;
 }
 
 /* FD is to have another meaning: a hidden descriptor moves away from it. Whether there was one. */
 static bool make_way(struct s5_engine *e, int fd)
 {
-    bool tree = fd == atomic_load(&e->tree_fd), hidden = s5_hidden_is(e, fd);
+    bool tree = s5_tree_has(atomic_load(&e->tree_fd), fd), hidden = s5_hidden_is(e, fd);
     if (tree)
-        move_hidden(e, fd);
+        move_tree(e, fd);
     if (hidden)
         s5_hidden_move(e, fd);
     return tree || hidden;
@@ -309,10 +311,12 @@ void s5_life_stay(struct s5_engine *e)
  * is taken back where it would take effect. Once that is so no hook need have seen how it was set. */
 void s5_life_inherit(struct s5_engine *e)
 {
-    int fd = atomic_load(&e->tree_fd), saved = errno;
-    int flags = fd < 0 ? 0 : e->real->fcntl(fd, F_GETFD, 0);
-    if (flags > 0 && (flags & FD_CLOEXEC) && s5_tree_is(fd, e->place.inode))
-        e->real->fcntl(fd, F_SETFD, flags & ~FD_CLOEXEC);
+    int first = atomic_load(&e->tree_fd), saved = errno;
+    for (int fd = first; s5_tree_has(first, fd); fd++) {
+        int flags = e->real->fcntl(fd, F_GETFD, 0);
+        if (flags > 0 && (flags & FD_CLOEXEC) && s5_tree_is(first, e->place.inode))
+            e->real->fcntl(fd, F_SETFD, flags & ~FD_CLOEXEC);
+    }
     errno = saved;
 }
 

@@ -89,13 +89,16 @@ int s5_names_of(struct s5_engine *e, struct s5_addr *addr)
 void s5_names_part(struct s5_engine *e, struct s5_tree *copy)
 {
     bool loaded = atomic_load(&e->policy_state) == S5_ENGINE_LOADED;
-    const struct s5_policy *p = loaded ? e->policy : s5_tree_policy(copy, copy->fingerprint);
+    struct s5_policy_file *file = loaded ? NULL : s5_tree_policy(copy, atomic_load(&e->tree_fd), NULL);
+    const struct s5_policy *p = loaded ? e->policy : file ? &file->policy : NULL;
     struct s5_pool_range range;
     uint32_t drawn;
     if (getrandom(&drawn, sizeof drawn, GRND_NONBLOCK) != sizeof drawn)
         drawn = (uint32_t)syscall(SYS_getpid) * 0x9e3779b9u;
     if (p && range_of(copy, p, &range)) /* without a policy no name was given a number */
         s5_pool_part(&copy->pool, range.n, drawn);
+    if (file)
+        s5_policy_file_unmap(file);
 }
 
 /* Both stand-ins of the valid NAME. 0, or -ENOMEM. */

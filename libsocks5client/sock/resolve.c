@@ -152,46 +152,64 @@ int s5_resolve_direct(struct s5_engine *e, const struct s5_addr *name, int famil
     return d.found ? 0 : -EAFNOSUPPORT;
 }
 
+/* SERVER wants the bridge in front of it, which is started where none is. */
+__attribute__((noinline)) static int front(struct s5_engine *e, const struct s5_server *server)
+{
+    char path[S5_BRIDGE_PATH_MAX];
+    struct s5_bridge_start how = {atomic_load(&e->tree), atomic_load(&e->tree_fd), path, environ,
+                                  s5_engine_owns_stderr(e) ? 2 : -1,
+                                  atomic_load(&e->process_number)};
+    const char *why = "the program is not installed";
+    if (!e->policy_is_shared)
+        why = "the configuration is not the process tree's";
+    else if (s5_bridge_is_up(&how))
+        return s5_bridge_turn(e, server);
+    else if (e->bridge_path && e->bridge_path(path, sizeof path) == 0) {
+        if (s5_bridge_ensure(&how) == 0)
+            return s5_bridge_turn(e, server);
+        why = "it cannot be started";
+    }
+    s5_log(&e->log, S5_LOG_ERROR, "server \"%s\": no bridge: %s", s5_policy_text(e->policy, server->name), why);
+    return -ECONNREFUSED;
+}
+
 static void keep_server(void *user, const struct addrinfo *list)
 {
     s5_server_keep(user, list);
 }
 
-/* SERVER wants the bridge in front of it, which is started where none is. */
-__attribute__((noinline)) static int front(struct s5_engine *e, const struct s5_policy *p,
-                                           const struct s5_server *server)
+/* FOUND's addresses become SERVER's, unless another thread was first. */
+static void keep(struct s5_engine *e, const struct s5_server *server, const struct s5_server *found)
 {
-    struct s5_tree *tree = atomic_load(&e->tree);
-    char path[S5_BRIDGE_PATH_MAX];
-    struct s5_bridge_start how = {tree, atomic_load(&e->tree_fd), path, environ,
-                                  s5_engine_owns_stderr(e) ? 2 : -1,
-                                  atomic_load(&e->process_number)};
-    const char *why = "the program is not installed";
-    if (tree && p == &tree->policy && s5_bridge_is_up(&how))
-        return 0;
-    if (!tree || p != &tree->policy)
-        why = "the configuration is not the process tree's";
-    else if (e->bridge_path && e->bridge_path(path, sizeof path) == 0) {
-        if (s5_bridge_ensure(&how) == 0)
-            return 0;
-        why = "it cannot be started";
+    struct s5_server *own = (struct s5_server *)(uintptr_t)server;
+    struct s5_critical critical;
+    if (!s5_lock_take(&e->policy_lock, &critical))
+        return;
+    if (!own->n_addrs) {
+        memcpy(own->addrs, found->addrs, sizeof own->addrs);
+        __atomic_store_n(&own->n_addrs, found->n_addrs, __ATOMIC_RELEASE);
     }
-    s5_log(&e->log, S5_LOG_ERROR, "server \"%s\": no bridge: %s", s5_policy_text(p, server->name),
-           why);
-    return -ECONNREFUSED;
+    s5_lock_give(&e->policy_lock, &critical);
 }
 
-int s5_resolve_server(struct s5_engine *e, const struct s5_policy *p, struct s5_server *server)
+int s5_resolve_server(struct s5_engine *e, const struct s5_server *server)
 {
     if (s5_bridge_fronts(server))
-        return front(e, p, server);
+        return front(e, server);
     if (__atomic_load_n(&server->n_addrs, __ATOMIC_ACQUIRE))
         return 0;
-    const char *host = s5_policy_text(p, server->host);
-    int r = look_up(e, host, keep_server, server);
-    if (r == 0 && server->n_addrs)
+    struct s5_tree *tree = e->policy_is_shared ? atomic_load(&e->tree) : NULL;
+    unsigned index = (unsigned)(server - e->policy->servers);
+    const char *host = s5_policy_text(e->policy, server->host);
+    struct s5_server found = {.n_addrs = 0};
+    int r = tree && s5_tree_resolved(tree, index, &found) ? 0 : look_up(e, host, keep_server, &found);
+    if (r == 0 && found.n_addrs) {
+        keep(e, server, &found);
+        if (tree)
+            s5_tree_tell_resolved(tree, index, &found);
         return 0;
+    }
     s5_log(&e->log, S5_LOG_ERROR, "server \"%s\": cannot resolve \"%s\": %s",
-           s5_policy_text(p, server->name), host, r ? gai_strerror(r) : "no address");
+           s5_policy_text(e->policy, server->name), host, r ? gai_strerror(r) : "no address");
     return -EHOSTUNREACH;
 }

@@ -1,11 +1,10 @@
-/* A small open-addressing table in the tree's memory; a full one forgets nothing and learns nothing
+/* A small open-addressing table, which processes may share; a full one forgets nothing and learns nothing
  * new. Its file holds a line per thing learnt, "SECONDS KEY VALUE", appended with one write so that
  * processes do not mix; socksify reads it, drops what is old and writes it back when it has grown.
  */
 #include "standing.h"
 #include "log.h"
 #include "quiet.h"
-#include "tree.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -28,10 +27,10 @@ uint64_t s5_standing_key(const struct s5_policy *p, const struct s5_server *serv
     return hash ? hash : 1;
 }
 
-static struct s5_standing *entry(struct s5_tree *tree, uint64_t key, int make)
+static struct s5_standing *entry(struct s5_standing *table, uint64_t key, int make)
 {
-    for (unsigned i = 0; i < S5_TREE_STANDINGS; i++) {
-        struct s5_standing *s = &tree->standings[(key + i) % S5_TREE_STANDINGS];
+    for (unsigned i = 0; i < S5_STANDINGS; i++) {
+        struct s5_standing *s = &table[(key + i) % S5_STANDINGS];
         uint64_t have = atomic_load_explicit(&s->key, memory_order_acquire);
         if (have == 0 && make && atomic_compare_exchange_strong(&s->key, &have, key))
             return s;
@@ -43,9 +42,9 @@ static struct s5_standing *entry(struct s5_tree *tree, uint64_t key, int make)
     return NULL;
 }
 
-enum s5_standing_value s5_standing_get(const struct s5_tree *tree, uint64_t key)
+enum s5_standing_value s5_standing_get(const struct s5_standing *table, uint64_t key)
 {
-    struct s5_standing *s = entry((struct s5_tree *)tree, key, 0);
+    struct s5_standing *s = entry((struct s5_standing *)(uintptr_t)table, key, 0);
     return s ? (enum s5_standing_value)atomic_load(&s->value) : S5_STANDING_UNKNOWN;
 }
 
@@ -61,18 +60,18 @@ static void keep(const char *path, uint64_t key, enum s5_standing_value value)
     syscall(SYS_close, fd); /* by number, so that no hook of ours takes part */
 }
 
-void s5_standing_set(struct s5_tree *tree, uint64_t key, enum s5_standing_value value)
+void s5_standing_set(struct s5_standing *table, const char *path, uint64_t key, enum s5_standing_value value)
 {
-    struct s5_standing *s = entry(tree, key, 1);
+    struct s5_standing *s = entry(table, key, 1);
     if (!s || atomic_exchange(&s->value, value) == value)
         return;
     int saved = errno;
-    if (tree->standing_path[0])
-        keep(tree->standing_path, key, value);
+    if (path[0])
+        keep(path, key, value);
     errno = saved;
 }
 
-static void read_lines(struct s5_tree *tree, char *text, time_t now)
+static void read_lines(struct s5_standing *table, char *text, time_t now)
 {
     unsigned long long when, key;
     unsigned value;
@@ -83,25 +82,25 @@ static void read_lines(struct s5_tree *tree, char *text, time_t now)
             value > S5_STANDING_BAD || when > (unsigned long long)now ||
             when + WEEK < (unsigned long long)now)
             continue;
-        struct s5_standing *s = entry(tree, key, 1);
+        struct s5_standing *s = entry(table, key, 1);
         if (s)
             atomic_store(&s->value, value);
     }
 }
 
-static void begin_anew(struct s5_tree *tree, const char *path)
+static void begin_anew(struct s5_standing *table, const char *path)
 {
     unlink(path);
-    for (unsigned i = 0; i < S5_TREE_STANDINGS; i++)
-        if (atomic_load(&tree->standings[i].key))
-            keep(path, atomic_load(&tree->standings[i].key),
-                 (enum s5_standing_value)atomic_load(&tree->standings[i].value));
+    for (unsigned i = 0; i < S5_STANDINGS; i++)
+        if (atomic_load(&table[i].key))
+            keep(path, atomic_load(&table[i].key),
+                 (enum s5_standing_value)atomic_load(&table[i].value));
 }
 
 /* DIRECTORY and those above it that are missing. */
 static void make_directories(const char *directory)
 {
-    char path[S5_TREE_PATH_MAX];
+    char path[S5_POLICY_FILE_PATH];
     s5_format(path, sizeof path, "%s", directory);
     for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
         *slash = 0;
@@ -111,20 +110,20 @@ static void make_directories(const char *directory)
     mkdir(path, 0700);
 }
 
-void s5_standing_open(struct s5_tree *tree, const char *directory)
+void s5_standing_open(struct s5_standing *table, const char *directory, char ret[static S5_POLICY_FILE_PATH])
 {
     static char text[FILE_MAX + 1]; /* socksify alone comes here, once */
-    char path[S5_TREE_PATH_MAX];
-    if (s5_format(path, sizeof path, "%s/standing", directory) >= sizeof path - 1)
+    if (s5_format(ret, S5_POLICY_FILE_PATH, "%s/standing", directory) >= S5_POLICY_FILE_PATH - 1) {
+        ret[0] = 0;
         return;
+    }
     make_directories(directory);
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    int fd = open(ret, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     ssize_t n = fd < 0 ? 0 : read(fd, text, FILE_MAX);
     if (fd >= 0)
         close(fd);
     text[n > 0 ? n : 0] = 0;
-    read_lines(tree, text, time(NULL));
+    read_lines(table, text, time(NULL));
     if (n == FILE_MAX)
-        begin_anew(tree, path);
-    memcpy(tree->standing_path, path, sizeof path);
+        begin_anew(table, ret);
 }

@@ -1,12 +1,19 @@
-/* What is known of each server's pipelining, shared by the tree and kept in a file by socksify. */
+/* What is known of each server's pipelining: a table, shared by the process tree and kept in a file by socksify, or of a
+ * process that uses the library. */
 #ifndef S5_STANDING_H
 #define S5_STANDING_H
 
+#include "policy_file.h"
+#include <stdatomic.h>
 #include <stdint.h>
 
-struct s5_tree;
-struct s5_policy;
-struct s5_server;
+#define S5_STANDINGS 64 /* entries of a table */
+
+/* Whether a server takes a pipelined negotiation. */
+struct s5_standing {
+    _Atomic uint64_t key;   /* s5_standing_key of the server; 0: free */
+    _Atomic uint32_t value; /* enum s5_standing_value */
+};
 
 enum s5_standing_value {
     S5_STANDING_UNKNOWN = 0,
@@ -17,13 +24,13 @@ enum s5_standing_value {
 /* One number for a server's host and port; never 0. */
 uint64_t s5_standing_key(const struct s5_policy *p, const struct s5_server *server);
 
-enum s5_standing_value s5_standing_get(const struct s5_tree *tree, uint64_t key);
+enum s5_standing_value s5_standing_get(const struct s5_standing *table, uint64_t key);
 
-/* Remember, and add a line to the tree's file where it has one. */
-void s5_standing_set(struct s5_tree *tree, uint64_t key, enum s5_standing_value value);
+/* Remember, and add a line to the file PATH; "": there is none. */
+void s5_standing_set(struct s5_standing *table, const char *path, uint64_t key, enum s5_standing_value value);
 
-/* Read DIRECTORY/standing (made when missing, mode 0700) into TREE, forgetting what is older than
- * a week, and name it as the file to keep. Failure is silent: it costs a round trip, no more. */
-void s5_standing_open(struct s5_tree *tree, const char *directory);
+/* Read DIRECTORY/standing (made when missing, mode 0700) into TABLE, forgetting what is older than
+ * a week; its path, the file to keep, goes to RET. Failure is silent: it costs a round trip, no more. */
+void s5_standing_open(struct s5_standing *table, const char *directory, char ret[static S5_POLICY_FILE_PATH]);
 
 #endif

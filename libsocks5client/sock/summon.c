@@ -117,7 +117,7 @@ int s5_summon(struct s5_engine *e, struct s5_listener *l, const struct s5_server
               struct s5_endpoint *ret)
 {
     struct s5_addr dst, zeros = anybody(e, l);
-    int cancel, r = s5_resolve_server(e, e->policy, (struct s5_server *)(uintptr_t)server);
+    int cancel, r = s5_resolve_server(e, server);
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
     bool told = s5_called_expects(atomic_load(&e->tree), atomic_load(&e->pid), &dst);
     if (r == 0)

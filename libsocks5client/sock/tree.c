@@ -19,16 +19,46 @@
 #define MAGIC (0x73356b7472656500ull ^ sizeof(struct s5_tree))
 #define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
 
-enum { POLICY_EMPTY, POLICY_WRITING, POLICY_READY };
+#ifdef SYS_fcntl64 /* 32-bit machines */
+#define SYS_FCNTL SYS_fcntl64
+#else
+#define SYS_FCNTL SYS_fcntl
+#endif
+
+enum { EMPTY, WRITING, READY }; /* of the policy, and of a server's addresses */
+
+/* A duplicate with the lowest free number from FROM on. Not by libc's function, which is hooked. */
+static int duplicate(int fd, int from)
+{
+    return (int)syscall(SYS_FCNTL, fd, F_DUPFD, from);
+}
+
+int s5_tree_duplicate(int tree_fd, int policy_fd, int from)
+{
+    enum { ATTEMPTS = 64 }; /* where every other number is taken */
+    for (int i = 0; i < ATTEMPTS; i++) {
+        int first = duplicate(tree_fd, from);
+        int second = first < 0 ? -1 : duplicate(policy_fd, first + 1);
+        if (second == first + 1)
+            return first;
+        if (first >= 0)
+            syscall(SYS_close, first);
+        if (second < 0)
+            break;
+        syscall(SYS_close, second);
+        from = second;
+    }
+    return -EMFILE;
+}
 
 /* Away from the numbers programs count on: shells use 10 and up, some daemons 255. */
-static int move_high(int fd)
+static int move_high(int tree_fd, int policy_fd)
 {
     struct rlimit limit = {256, 256};
     getrlimit(RLIMIT_NOFILE, &limit);
     int top = limit.rlim_cur > 1024 ? 1024 : (int)limit.rlim_cur;
     for (int from = top - 32; from > 8; from /= 2) {
-        int high = (int)fcntl(fd, F_DUPFD, from);
+        int high = s5_tree_duplicate(tree_fd, policy_fd, from);
         if (high >= 0)
             return high;
     }
@@ -42,32 +72,47 @@ static int make_file(void)
         return -errno;
     /* A file size limit would make ftruncate raise SIGXFSZ. */
     struct rlimit limit;
-    int r = -EFBIG;
     if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur >= sizeof(struct s5_tree) &&
         ftruncate(fd, sizeof(struct s5_tree)) == 0 && fcntl(fd, F_ADD_SEALS, SEALS) == 0)
-        r = move_high(fd);
+        return fd;
     syscall(SYS_close, fd);
+    return -EFBIG;
+}
+
+/* Both, and the number of the first; -errno. */
+static int make_files(void)
+{
+    int tree = make_file(), policy = tree < 0 ? tree : s5_policy_file_create();
+    int r = policy < 0 ? policy : move_high(tree, policy);
+    if (tree >= 0)
+        syscall(SYS_close, tree);
+    if (policy >= 0)
+        syscall(SYS_close, policy);
     return r;
+}
+
+static uint64_t inode_of(int fd)
+{
+    struct stat st;
+    return fstat(fd, &st) == 0 ? st.st_ino : 0;
 }
 
 int s5_tree_create(struct s5_tree **ret, struct s5_tree_place *ret_place)
 {
     int saved = errno;
-    int fd = make_file();
+    int fd = make_files();
     int flags = fd < 0 ? MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE : MAP_SHARED | MAP_NORESERVE;
-    struct stat st = {.st_ino = 0};
     struct s5_tree *tree =
         mmap(NULL, sizeof *tree, PROT_READ | PROT_WRITE, flags, fd < 0 ? -1 : fd, 0);
     int r = tree == MAP_FAILED ? -errno : 0;
     if (r == 0) {
         madvise(tree, sizeof *tree, MADV_DONTDUMP); /* it holds passwords */
         tree->magic = MAGIC;
-        if (fd >= 0)
-            fstat(fd, &st);
         *ret = tree;
-        *ret_place = (struct s5_tree_place){.fd = fd < 0 ? -1 : fd, .inode = st.st_ino};
-    } else if (fd >= 0)
-        syscall(SYS_close, fd);
+        *ret_place = (struct s5_tree_place){.fd = fd < 0 ? -1 : fd, .inode = fd < 0 ? 0 : inode_of(fd)};
+    }
+    for (int i = 0; r < 0 && fd >= 0 && i < S5_TREE_FDS; i++)
+        syscall(SYS_close, fd + i);
     errno = saved;
     return r;
 }
@@ -168,39 +213,57 @@ void s5_tree_replace(struct s5_tree *tree, struct s5_tree_place *place, uint32_t
     errno = saved;
 }
 
-const struct s5_policy *s5_tree_policy(const struct s5_tree *tree, uint64_t fingerprint)
+/* --- the policy, and what belongs to it --- */
+
+struct s5_policy_file *s5_tree_policy(const struct s5_tree *tree, int tree_fd, const uint64_t *fingerprint)
 {
-    if (atomic_load_explicit(&tree->policy_state, memory_order_acquire) != POLICY_READY ||
-        tree->fingerprint != fingerprint)
-        return NULL;
-    return &tree->policy;
+    uint64_t inode = atomic_load_explicit(&tree->policy_inode, memory_order_acquire);
+    bool is = tree_fd >= 0 && inode && inode_of(tree_fd + 1) == inode;
+    return is ? s5_policy_file_map(tree_fd + 1, fingerprint) : NULL;
 }
 
-/* Only what P uses is copied: the rest of the block stays untouched, unbacked pages. */
-static void copy_policy(struct s5_policy *to, const struct s5_policy *from)
+void s5_tree_publish(struct s5_tree *tree, int tree_fd, const struct s5_policy *p, uint64_t fingerprint,
+                     const char *standing_path)
 {
-    memcpy(to, from, offsetof(struct s5_policy, servers));
-    memcpy(to->servers, from->servers, from->n_servers * sizeof to->servers[0]);
-    memcpy(to->rules, from->rules, from->n_rules * sizeof to->rules[0]);
-    memcpy(to->matches, from->matches, from->n_matches * sizeof to->matches[0]);
-    memcpy(to->ports, from->ports, from->n_ports * sizeof to->ports[0]);
-    memcpy(to->text, from->text, from->n_text);
-}
-
-void s5_tree_publish(struct s5_tree *tree, const struct s5_policy *p, uint64_t fingerprint)
-{
-    uint32_t empty = POLICY_EMPTY;
-    if (!atomic_compare_exchange_strong(&tree->policy_state, &empty, POLICY_WRITING))
+    uint32_t empty = EMPTY;
+    if (tree_fd < 0 || !atomic_compare_exchange_strong(&tree->policy_state, &empty, WRITING))
         return;
-    copy_policy(&tree->policy, p);
-    tree->fingerprint = fingerprint;
-    atomic_store_explicit(&tree->policy_state, POLICY_READY, memory_order_release);
+    bool written = s5_policy_file_write(tree_fd + 1, p, fingerprint, standing_path) == 0;
+    if (written)
+        atomic_store_explicit(&tree->policy_inode, inode_of(tree_fd + 1), memory_order_release);
+    atomic_store(&tree->policy_state, written ? READY : EMPTY);
+}
+
+bool s5_tree_resolved(const struct s5_tree *tree, unsigned index, struct s5_server *server)
+{
+    const struct s5_resolved *r = &tree->resolved[index];
+    if (index >= S5_POLICY_SERVERS || atomic_load_explicit(&r->state, memory_order_acquire) != READY)
+        return false;
+    unsigned n = *(const volatile uint8_t *)&r->n;
+    if (n > S5_SERVER_ADDRS)
+        return false;
+    memcpy(server->addrs, r->addrs, n * sizeof r->addrs[0]);
+    __atomic_store_n(&server->n_addrs, (uint8_t)n, __ATOMIC_RELEASE);
+    return n > 0;
+}
+
+void s5_tree_tell_resolved(struct s5_tree *tree, unsigned index, const struct s5_server *server)
+{
+    struct s5_resolved *r = &tree->resolved[index];
+    uint32_t empty = EMPTY;
+    if (index >= S5_POLICY_SERVERS || !atomic_compare_exchange_strong(&r->state, &empty, WRITING))
+        return;
+    r->n = server->n_addrs;
+    memcpy(r->addrs, server->addrs, r->n * sizeof r->addrs[0]);
+    atomic_store_explicit(&r->state, READY, memory_order_release);
 }
 
 void s5_tree_part(struct s5_tree *tree)
 {
-    uint32_t writing = POLICY_WRITING;
-    atomic_compare_exchange_strong(&tree->policy_state, &writing, POLICY_EMPTY);
+    for (unsigned i = 0; i < S5_POLICY_SERVERS; i++) {
+        uint32_t writing = WRITING;
+        atomic_compare_exchange_strong(&tree->resolved[i].state, &writing, EMPTY);
+    }
     atomic_store(&tree->called.busy, 0);
 }
 

@@ -1,9 +1,12 @@
 /* The memory file of a process tree: what one process of it learns and the others must know.
  *
- * It holds the policy (credentials included: memory, never disk), the standing of each server with pipelining, the
- * negotiations in flight (a fork shares them), the true peers of connections handed over an exec, and the stand-ins
- * given for names. Every process maps it; the descriptor is inherited so that an exec can map it again. Nothing in it
- * is a pointer. A damaged or foreign file is refused before it is used, and can be neither shrunk nor grown. */
+ * It holds the addresses of the servers' names, the standing of each server with pipelining, the negotiations in flight
+ * (a fork shares them), the true peers of connections handed over an exec, and the stand-ins given for names. Every
+ * process maps it; the descriptor is inherited so that an exec can map it again. Nothing in it is a pointer. A damaged
+ * or foreign file is refused before it is used, and can be neither shrunk nor grown.
+ *
+ * The policy, which no process may change, is in a file of its own (policy_file.h), whose descriptor always has the
+ * next number. */
 #ifndef S5_TREE_H
 #define S5_TREE_H
 
@@ -11,25 +14,26 @@
 #include "counts.h"
 #include "flight.h"
 #include "handover.h"
-#include "policy.h"
+#include "policy_file.h"
 #include "pool.h"
+#include "standing.h"
 #include <stdatomic.h>
 #include <stdint.h>
 
 #define S5_TREE_VARIABLE "SOCKS5_STATE" /* environment: struct s5_tree_place as text */
 #define S5_TREE_VALUE_MAX 64
 
-#define S5_TREE_STANDINGS 64
 #define S5_TREE_HANDOVERS 65536 /* as many as a process has connections; a power of two */
 #define S5_TREE_FLIGHTS   16384
 #define S5_TREE_LISTENERS 256
 #define S5_TREE_RELAYED   256
-#define S5_TREE_PATH_MAX  256
+#define S5_TREE_FDS       2 /* descriptors of a tree, side by side: its own, and its policy's */
 
-/* Whether a server takes a pipelined negotiation (s5_standing_* in standing.h). */
-struct s5_standing {
-    _Atomic uint64_t key;   /* s5_standing_key of the server; 0: free */
-    _Atomic uint32_t value; /* enum s5_standing_value */
+/* The addresses that the name of a server of the policy was resolved to. */
+struct s5_resolved {
+    _Atomic uint32_t state; /* enum in tree.c: empty, being written, ready */
+    uint8_t n;
+    struct s5_ip addrs[S5_SERVER_ADDRS];
 };
 
 /* Whom the processes of the tree called last through a server: who calls may be called back. */
@@ -74,18 +78,17 @@ struct s5_tree {
     _Atomic uint32_t processes; /* the last number given to one, see shm/process.h */
     _Atomic uint32_t rcvlowat_used; /* some program has set SO_RCVLOWAT of a socket */
     _Atomic uint32_t passed_ever; /* a socket of ours was passed: received descriptors are looked at */
-    _Atomic uint32_t policy_state; /* enum in tree.c: empty, being written, ready */
-    uint64_t fingerprint;          /* of the environment the policy was read from */
-    char standing_path[S5_TREE_PATH_MAX]; /* file that keeps standings; "" for none */
+    _Atomic uint32_t policy_state; /* enum in tree.c; the policy can be read once its file is sealed */
+    _Atomic uint64_t policy_inode; /* of its file; 0: it is not published */
     _Atomic uint64_t isolation[2]; /* the secret of this run, see identity.c; 0: not drawn yet */
     struct s5_called called;
-    struct s5_standing standings[S5_TREE_STANDINGS];
+    struct s5_standing standings[S5_STANDINGS];
     _Atomic uint32_t handovers_at; /* hand-overs so far */
     struct s5_handover handovers[S5_TREE_HANDOVERS]; /* a hash table by cookie */
     struct s5_bridge_place bridge; /* in front of the servers that may select GSSAPI */
     _Atomic uint32_t relayed_at; /* next one to overwrite */
     struct s5_handed_association relayed[S5_TREE_RELAYED];
-    struct s5_policy policy;
+    struct s5_resolved resolved[S5_POLICY_SERVERS];
     _Atomic uint64_t flights_free; /* head of the free list: tag << 32 | index + 1 */
     _Atomic uint32_t flights_used; /* flights below it were in use at least once */
     _Atomic uint32_t reclaim_at;    /* where the search for abandoned ones goes on */
@@ -100,7 +103,7 @@ struct s5_tree {
 
 /* Where a tree is to be found, as one process tells the next: "FD:INODE:LOST[:a]". */
 struct s5_tree_place {
-    int fd;         /* of the memory file; -1: none */
+    int fd;         /* of the memory file, FD + 1 the policy's; -1: none */
     uint64_t inode; /* of it */
     uint32_t lost;  /* bit I: slice I + 1 belongs to this tree, or to one that an ancestor lost */
     bool adopt;     /* connections were handed over to this process */
@@ -124,11 +127,28 @@ bool s5_tree_is(int fd, uint64_t inode);
  * tree gives nor those do that were lost before. */
 void s5_tree_replace(struct s5_tree *tree, struct s5_tree_place *place, uint32_t lost);
 
-/* The policy for processes whose environment has FINGERPRINT, where it was published. */
-const struct s5_policy *s5_tree_policy(const struct s5_tree *tree, uint64_t fingerprint);
+/* Whether FD is a number of the tree whose first descriptor is TREE_FD. */
+static inline bool s5_tree_has(int tree_fd, int fd)
+{
+    return tree_fd >= 0 && fd >= tree_fd && fd - tree_fd < S5_TREE_FDS;
+}
 
-/* Publish P, unless another process was first. */
-void s5_tree_publish(struct s5_tree *tree, const struct s5_policy *p, uint64_t fingerprint);
+/* Duplicates of a tree's descriptors, side by side, the first not below FROM: that, or -EMFILE. Neither is closed
+ * by an exec. */
+int s5_tree_duplicate(int tree_fd, int policy_fd, int from);
+
+/* A private mapping of the policy, of processes whose environment has FINGERPRINT (NULL: of any), where it was
+ * published; the caller's to unmap. TREE_FD: of TREE. */
+struct s5_policy_file *s5_tree_policy(const struct s5_tree *tree, int tree_fd, const uint64_t *fingerprint);
+
+/* Publish P, unless another process was first. STANDING_PATH as in s5_policy_file_write(). */
+void s5_tree_publish(struct s5_tree *tree, int tree_fd, const struct s5_policy *p, uint64_t fingerprint,
+                     const char *standing_path);
+
+/* The addresses of SERVER, INDEX in the policy, where a process has resolved its name: false, where none has; and those of
+ * SERVER told to the others. */
+bool s5_tree_resolved(const struct s5_tree *tree, unsigned index, struct s5_server *server);
+void s5_tree_tell_resolved(struct s5_tree *tree, unsigned index, const struct s5_server *server);
 
 /* TREE is a copy that nobody else knows yet: what another process was writing when it was made is not there. */
 void s5_tree_part(struct s5_tree *tree);

@@ -462,7 +462,7 @@ static const struct {
 static void forget(void)
 {
     struct s5_tree *tree = atomic_load(&s5_begin_engine.tree);
-    for (size_t i = 0; i < S5_TREE_STANDINGS; i++)
+    for (size_t i = 0; i < S5_STANDINGS; i++)
         atomic_store(&tree->standings[i].value, S5_STANDING_UNKNOWN);
 }
 

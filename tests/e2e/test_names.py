@@ -3,7 +3,7 @@
 import bed
 import world
 import servers as s
-from world import fine
+from world import AUTH, PYTHON, fine
 
 BOTH, WILD = "both.example", "any.thing.wild.example"
 
@@ -104,6 +104,38 @@ for DOOR in ("socksify", "preload"):
             fine(w.via(s.DANTED, command, seconds=100))
         else:
             fine(w.preloaded(s.DANTED, command, seconds=100))
+
+
+# The configuration, with its passwords, is there once, and nobody in the tree can write to it.
+SEALED = """
+import mmap, os, socket, sys
+def connect():
+    socket.create_connection((sys.argv[1], int(sys.argv[2]))).close()
+connect()
+files = [int(fd) for fd in os.listdir('/proc/self/fd') if os.path.islink('/proc/self/fd/' + fd)
+         and 'memfd:socksify-policy' in os.readlink('/proc/self/fd/' + fd)]
+assert len(files) == 1, files
+word = sys.argv[3].encode()
+assert word in os.pread(files[0], 1 << 20, 0)
+for attempt in (lambda: os.pwrite(files[0], bytes(1 << 12), 0), lambda: os.ftruncate(files[0], 0),
+                lambda: mmap.mmap(files[0], 4096)):
+    try:
+        attempt()
+        raise SystemExit('it could be changed')
+    except OSError:
+        pass
+connect()
+if len(sys.argv) == 4:
+    os.execv(sys.executable, sys.orig_argv + ['again'])
+"""
+
+for DOOR in ("socksify", "preload"):
+    @test("the configuration cannot be changed by a program, %s" % DOOR)
+    def _(w, door=DOOR):
+        command = [PYTHON, "-c", SEALED, bed.TARGET4, str(s.ECHO), s.PASSWORD]
+        url = "socks5h://%s@%s:%d" % (AUTH, bed.PROXY4, s.DANTED_AUTH)
+        fine(w.via(s.DANTED_AUTH, command, AUTH) if door == "socksify" else
+             w.preloaded(None, command, SOCKS5_SERVER=url))
 
 
 @test("names_questions: the same bare and covered")

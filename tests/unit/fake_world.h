@@ -183,8 +183,9 @@ static inline void swallow(void *user, const char *line, size_t n)
 static inline struct s5_engine *fake_engine(void)
 {
     struct s5_engine *e = calloc(1, sizeof *e);
-    struct s5_policy *p = calloc(1, sizeof *p);
-    cr_assert(e && p);
+    struct s5_policy_file *file = calloc(1, sizeof *file);
+    struct s5_policy *p = &file->policy;
+    cr_assert(e && file);
     fake_reset();
     s5_engine_init(e, &fake_calls, NULL);
     e->log.level = S5_LOG_DEBUG;
@@ -200,6 +201,7 @@ static inline struct s5_engine *fake_engine(void)
     inet_pton(AF_INET, FAKE_SERVER4, server->addrs[0].octets);
     p->rules[p->n_rules++] = (struct s5_rule){
         .commands = S5_CMD_CONNECT | S5_CMD_BIND | S5_CMD_UDP, .verdict = S5_VIA, .server = 0};
+    e->policy_file = file;
     e->policy = p;
     e->standings[0] = s5_standing_key(p, server);
     atomic_store(&e->policy_state, S5_ENGINE_LOADED);
@@ -208,7 +210,7 @@ static inline struct s5_engine *fake_engine(void)
 
 static inline void end_engine(struct s5_engine *e)
 {
-    free((void *)(uintptr_t)e->policy);
+    free(e->policy_file);
     free(e);
 }
 
@@ -232,7 +234,7 @@ static inline void set_scene(struct s5_engine *e, struct scene *s)
     server->pipeline = s->pipeline == OFF  ? S5_PIPELINE_OFF
                        : s->pipeline == ON ? S5_PIPELINE_ON
                                            : S5_PIPELINE_AUTO;
-    s5_standing_set(tree, e->standings[0], S5_STANDING_UNKNOWN);
+    s5_standing_set(tree->standings, "", e->standings[0], S5_STANDING_UNKNOWN);
     memset(&tree->called, 0, sizeof tree->called);
 }
 

@@ -6,6 +6,7 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -14,6 +15,7 @@
 
 enum { NOBODY = 65534 };
 static const char secret[] = "the secret word";
+static const uint64_t fingerprint = 1;
 
 static struct s5_calls calls;
 static struct s5_engine e;
@@ -38,6 +40,22 @@ static void begin(void)
     s5_engine_set_place(&e, &place);
     atomic_store(&e.tree, tree);
     s5_engine_register(&e);
+}
+
+/* The policy has a password and the name of a file of root's. */
+static void publish(void)
+{
+    struct s5_policy *p = calloc(1, sizeof *p);
+    cr_assert_not_null(p);
+    s5_policy_init(p);
+    cr_assert_eq(s5_policy_add_server(p, "server"), 0);
+    strcpy(p->servers[0].password, secret);
+    s5_tree_publish(tree, atomic_load(&e.tree_fd), p, fingerprint, "/root/standing");
+    free(p);
+    e.policy_file = s5_tree_policy(tree, atomic_load(&e.tree_fd), &fingerprint);
+    cr_assert_not_null(e.policy_file);
+    cr_assert_str_eq(e.policy_file->standing_path, "/root/standing");
+    e.policy = &e.policy_file->policy;
 }
 
 static struct s5_flight *begun(void)
@@ -73,8 +91,6 @@ static void in_child(void (*what)(void))
     int status;
     others = begun();
     common = begun();
-    strcpy(tree->policy.servers[0].password, secret);
-    strcpy(tree->standing_path, "/root/standing");
     pid_t child = fork();
     if (child == 0) {
         become_child();
@@ -101,12 +117,14 @@ static void leave_for_good(void)
     CHECK(!knows(others));
     CHECK(atomic_load(&common->phase) == S5_FLIGHT_FAILED && common->error == -ECONNABORTED);
     CHECK(!s5_references_are_shared(&common->references));
-    CHECK(strcmp(tree->policy.servers[0].password, secret) == 0 && !tree->standing_path[0]);
+    CHECK(strcmp(e.policy->servers[0].password, secret) == 0 && !e.policy_file->standing_path[0]);
+    struct s5_policy_file *again = s5_tree_policy(tree, fd, &fingerprint);
+    CHECK(again && strcmp(again->policy.servers[0].password, secret) == 0 && !again->standing_path[0]);
+    CHECK(pwrite(fd + 1, secret, sizeof secret, 0) < 0);
     struct s5_flight *f = s5_flight_take(&e);
     CHECK(f && f != own && f != common);
     s5_flight_release(&e, f);
     s5_flight_release(&e, own);
-    memset(tree->policy.servers, 0, sizeof tree->policy.servers);
     memset(tree->flights, 0xff, 100 * sizeof tree->flights[0]);
     s5_leave_if_foreign(&e); /* its own */
     CHECK(fstat(fd, &before) == 0 && before.st_ino == after.st_ino);
@@ -114,14 +132,33 @@ static void leave_for_good(void)
 
 Test(leave, a_process_without_the_rights_has_a_copy, .init = begin)
 {
+    publish();
     in_child(leave_for_good);
     cr_assert(knows(others) && knows(common));
     cr_assert_eq(atomic_load(&common->phase), S5_FLIGHT_TALKING);
     cr_assert(s5_flight_try(&e, common), "nobody holds it");
-    cr_assert_str_eq(tree->policy.servers[0].password, secret);
     s5_flight_release(&e, common);
     cr_assert(s5_references_sweep(&common->references, atomic_load(&e.tree_fd), atomic_load(&e.process_number), true),
               "who left has ended");
+}
+
+/* What it would publish must not become the policy of the user that it has left. */
+static void leave_before_there_is_a_policy(void)
+{
+    struct stat before, after;
+    int fd = atomic_load(&e.tree_fd);
+    CHECK(fstat(fd + 1, &before) == 0);
+    CHECK(setresgid(NOBODY, NOBODY, NOBODY) == 0 && setresuid(NOBODY, NOBODY, NOBODY) == 0);
+    s5_leave_if_foreign(&e);
+    CHECK(fstat(fd + 1, &after) == 0 && after.st_ino != before.st_ino);
+    CHECK(after.st_uid == NOBODY);
+    publish();
+}
+
+Test(leave, a_policy_that_is_not_published_is_not_theirs, .init = begin)
+{
+    in_child(leave_before_there_is_a_policy);
+    cr_assert_null(s5_tree_policy(tree, atomic_load(&e.tree_fd), NULL));
 }
 
 static void keep_the_way_back(void)
@@ -185,12 +222,11 @@ static void leave_without_a_file(void)
     s5_leave_if_foreign(&e);
     CHECK(fcntl(fd, F_GETFD) < 0 && atomic_load(&e.tree_fd) == -1 && !e.state[0]);
     CHECK(knows(own) && !knows(others));
-    CHECK(strcmp(tree->policy.servers[0].password, secret) == 0);
-    memset(tree->policy.servers, 0, sizeof tree->policy.servers);
+    CHECK(fcntl(fd + 1, F_GETFD) < 0 && strcmp(e.policy->servers[0].password, secret) == 0);
 }
 
 Test(leave, where_no_file_can_be_had, .init = begin)
 {
+    publish();
     in_child(leave_without_a_file);
-    cr_assert_str_eq(tree->policy.servers[0].password, secret);
 }

@@ -29,6 +29,7 @@ static void begin(void)
     cr_assert(other);
     other->real = e->real;
     other->log = e->log;
+    other->policy_file = e->policy_file;
     other->policy = e->policy;
     other->standings[0] = e->standings[0];
     atomic_store(&other->pid, atomic_load(&e->pid));

@@ -4,6 +4,7 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,8 +35,8 @@ Test(tree, is_found_again_by_its_value)
     s5_tree_value(&place, value);
     cr_assert_eq(s5_tree_attach(value, &again, &found), 0);
     cr_assert(again != tree && found.fd == fd && found.inode == place.inode && !found.adopt);
-    s5_standing_set(tree, 7, S5_STANDING_GOOD);
-    cr_assert_eq(s5_standing_get(again, 7), S5_STANDING_GOOD, "one memory under both");
+    s5_standing_set(tree->standings, "", 7, S5_STANDING_GOOD);
+    cr_assert_eq(s5_standing_get(again->standings, 7), S5_STANDING_GOOD, "one memory under both");
     place.adopt = true;
     place.lost = 5;
     s5_tree_value(&place, value);
@@ -124,22 +125,143 @@ Test(tree, cannot_be_shrunk_under_its_readers)
     cr_assert_eq(errno, EPERM);
 }
 
+static const uint64_t one = 1, two = 2;
+
+/* The least there can be. */
+static struct s5_policy *make_policy(void)
+{
+    struct s5_policy *p = calloc(1, sizeof *p);
+    cr_assert_not_null(p);
+    s5_policy_init(p);
+    p->log_level = S5_LOG_INFO;
+    cr_assert_eq(s5_policy_add_server(p, "server"), 0);
+    strcpy(p->servers[0].password, "secret");
+    return p;
+}
+
 Test(tree, policy_is_for_its_own_environment_and_the_first_wins)
 {
     int fd;
     struct s5_tree *tree = create(&fd);
-    struct s5_policy *p = calloc(1, sizeof *p);
-    cr_assert_null(s5_tree_policy(tree, 1));
-    p->n_text = 1;
-    p->log_level = S5_LOG_INFO;
-    s5_tree_publish(tree, p, 1);
-    cr_assert_not_null(s5_tree_policy(tree, 1));
-    cr_assert_null(s5_tree_policy(tree, 2));
+    struct s5_policy *p = make_policy();
+    cr_assert_null(s5_tree_policy(tree, fd, &one));
+    s5_tree_publish(tree, fd, p, one, "/a/path");
+    struct s5_policy_file *file = s5_tree_policy(tree, fd, &one);
+    cr_assert_not_null(file);
+    cr_assert_str_eq(file->standing_path, "/a/path");
+    cr_assert_null(s5_tree_policy(tree, fd, &two));
     p->log_level = S5_LOG_DEBUG;
-    s5_tree_publish(tree, p, 2);
-    cr_assert_null(s5_tree_policy(tree, 2));
-    cr_assert_eq(s5_tree_policy(tree, 1)->log_level, S5_LOG_INFO);
+    s5_tree_publish(tree, fd, p, two, "");
+    cr_assert_null(s5_tree_policy(tree, fd, &two));
+    cr_assert_eq(file->policy.log_level, S5_LOG_INFO);
+    cr_assert_not_null(s5_tree_policy(tree, fd, NULL));
     free(p);
+}
+
+Test(tree, policy_of_another_tree_is_none)
+{
+    int fd, other_fd;
+    struct s5_tree *tree = create(&fd), *other = create(&other_fd);
+    struct s5_policy *p = make_policy();
+    s5_tree_publish(other, other_fd, p, one, "");
+    cr_assert_eq(dup2(other_fd + 1, fd + 1), fd + 1);
+    cr_assert_null(s5_tree_policy(tree, fd, &one));
+    cr_assert_null(s5_tree_policy(tree, -1, &one));
+    free(p);
+}
+
+Test(tree, policy_cannot_be_changed_once_it_is_published)
+{
+    int fd;
+    struct s5_tree *tree = create(&fd);
+    struct s5_policy *p = make_policy();
+    s5_tree_publish(tree, fd, p, one, "");
+    struct s5_policy_file *file = s5_tree_policy(tree, fd, &one), *again;
+    cr_assert_eq(fcntl(fd + 1, F_GETFD), 0, "inherited by exec");
+    cr_assert_eq(pwrite(fd + 1, "x", 1, offsetof(struct s5_policy_file, policy)), -1);
+    cr_assert_eq(errno, EPERM);
+    cr_assert_eq(ftruncate(fd + 1, 0), -1);
+    cr_assert_eq(mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd + 1, 0), MAP_FAILED);
+    void *shared = mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd + 1, 0);
+    cr_assert(shared == MAP_FAILED || mprotect(shared, 4096, PROT_READ | PROT_WRITE) < 0);
+    strcpy(file->policy.servers[0].password, "changed");
+    again = s5_tree_policy(tree, fd, &one);
+    cr_assert_str_eq(again->policy.servers[0].password, "secret", "what a process makes of it is its own");
+    struct s5_server meant;
+    cr_assert(s5_policy_file_server(fd + 1, 0, &meant));
+    cr_assert_str_eq(meant.password, "secret");
+    cr_assert_not(s5_policy_file_server(fd + 1, S5_POLICY_SERVERS, &meant));
+    cr_assert_not(s5_policy_file_server(fd, 0, &meant));
+    free(p);
+}
+
+Test(tree, policy_that_leads_out_of_its_arrays_is_refused)
+{
+    static const struct {
+        size_t at;
+        uint8_t value;
+    } bad[] = {
+        {offsetof(struct s5_policy, servers[0].n_addrs), S5_SERVER_ADDRS + 1},
+        {offsetof(struct s5_policy, servers[0].n_methods), S5_SERVER_METHODS + 1},
+        {offsetof(struct s5_policy, servers[0].isolate_server), 1},
+        {offsetof(struct s5_policy, rules[0].server), 1},
+        {offsetof(struct s5_policy, rules[0].verdict), S5_VIA + 1},
+        {offsetof(struct s5_policy, rules[0].to_first), 2},
+        {offsetof(struct s5_policy, rules[0].ports_count), 1},
+        {offsetof(struct s5_policy, matches[0].prefix), 33},
+        {offsetof(struct s5_policy, stand_in4.prefix), 7},
+    };
+    for (size_t i = 0; i <= sizeof bad / sizeof *bad; i++) {
+        int fd;
+        struct s5_tree *tree = create(&fd);
+        struct s5_policy *p = make_policy();
+        p->n_rules = 1;
+        p->rules[0].verdict = S5_VIA;
+        p->n_matches = 1;
+        p->matches[0] = (struct s5_match){.kind = S5_MATCH_BLOCK, .family = S5_ADDR_IPV4, .prefix = 32};
+        bool sound = i == sizeof bad / sizeof *bad;
+        if (!sound)
+            ((uint8_t *)p)[bad[i].at] = bad[i].value;
+        s5_tree_publish(tree, fd, p, one, "");
+        struct s5_policy_file *file = s5_tree_policy(tree, fd, &one);
+        cr_assert_eq(file != NULL, sound, "%zu", i);
+        free(p);
+        close(fd);
+        close(fd + 1);
+    }
+}
+
+Test(tree, addresses_of_a_server_are_told_once)
+{
+    int fd;
+    struct s5_tree *tree = create(&fd);
+    struct s5_server server = {.n_addrs = 0}, found = {.n_addrs = 1, .addrs = {{S5_ADDR_IPV4, {1, 2, 3, 4}}}};
+    cr_assert_not(s5_tree_resolved(tree, 3, &server));
+    s5_tree_tell_resolved(tree, 3, &found);
+    cr_assert(s5_tree_resolved(tree, 3, &server));
+    cr_assert(server.n_addrs == 1 && server.addrs[0].octets[3] == 4);
+    found.addrs[0].octets[3] = 5;
+    s5_tree_tell_resolved(tree, 3, &found);
+    cr_assert(s5_tree_resolved(tree, 3, &server) && server.addrs[0].octets[3] == 4);
+    tree->resolved[3].n = S5_SERVER_ADDRS + 1;
+    cr_assert_not(s5_tree_resolved(tree, 3, &server), "damaged");
+    s5_tree_tell_resolved(tree, S5_POLICY_SERVERS, &found);
+    cr_assert_not(s5_tree_resolved(tree, S5_POLICY_SERVERS, &server));
+}
+
+Test(tree, descriptors_stay_side_by_side)
+{
+    int fd, taken[20];
+    create(&fd);
+    for (int i = 0; i < 20; i++) { /* every other number */
+        taken[i] = fcntl(0, F_DUPFD, 301 + 2 * i);
+        cr_assert_eq(taken[i], 301 + 2 * i);
+    }
+    cr_assert_eq(s5_tree_duplicate(fd, fd + 1, 300), 340);
+    struct stat was, is;
+    cr_assert(fstat(fd + 1, &was) == 0 && fstat(341, &is) == 0 && was.st_ino == is.st_ino);
+    cr_assert_eq(fcntl(300, F_GETFD), -1, "attempts leave nothing behind");
+    cr_assert(s5_tree_has(340, 341) && s5_tree_has(340, 340) && !s5_tree_has(340, 342) && !s5_tree_has(-1, 0));
 }
 
 /* What a connection of COOKIE is known by. */
@@ -207,7 +329,7 @@ Test(standing, is_kept_in_a_file_and_old_lines_are_forgotten)
 {
     int fd;
     struct s5_tree *tree = create(&fd);
-    char directory[] = "/tmp/standing-XXXXXX", path[64];
+    char directory[] = "/tmp/standing-XXXXXX", path[64], kept[S5_POLICY_FILE_PATH];
     cr_assert_not_null(mkdtemp(directory));
     snprintf(path, sizeof path, "%s/standing", directory);
     FILE *f = fopen(path, "w");
@@ -215,15 +337,16 @@ Test(standing, is_kept_in_a_file_and_old_lines_are_forgotten)
             (long long)time(NULL) - 60, (long long)time(NULL) - 60, (long long)time(NULL) - 60,
             (long long)time(NULL));
     fclose(f);
-    s5_standing_open(tree, directory);
-    cr_assert_eq(s5_standing_get(tree, 11), S5_STANDING_GOOD);
-    cr_assert_eq(s5_standing_get(tree, 12), S5_STANDING_BAD);
-    cr_assert_eq(s5_standing_get(tree, 13), S5_STANDING_UNKNOWN, "weeks ago");
-    cr_assert_eq(s5_standing_get(tree, 14), S5_STANDING_UNKNOWN, "no such value");
-    s5_standing_set(tree, 15, S5_STANDING_BAD);
+    s5_standing_open(tree->standings, directory, kept);
+    cr_assert_str_eq(kept, path);
+    cr_assert_eq(s5_standing_get(tree->standings, 11), S5_STANDING_GOOD);
+    cr_assert_eq(s5_standing_get(tree->standings, 12), S5_STANDING_BAD);
+    cr_assert_eq(s5_standing_get(tree->standings, 13), S5_STANDING_UNKNOWN, "weeks ago");
+    cr_assert_eq(s5_standing_get(tree->standings, 14), S5_STANDING_UNKNOWN, "no such value");
+    s5_standing_set(tree->standings, kept, 15, S5_STANDING_BAD);
     struct s5_tree *other = create(&fd);
-    s5_standing_open(other, directory);
-    cr_assert_eq(s5_standing_get(other, 15), S5_STANDING_BAD, "learnt by one run, known to the next");
+    s5_standing_open(other->standings, directory, kept);
+    cr_assert_eq(s5_standing_get(other->standings, 15), S5_STANDING_BAD, "learnt by one run, known to the next");
     unlink(path);
     rmdir(directory);
 }
@@ -231,7 +354,7 @@ Test(standing, is_kept_in_a_file_and_old_lines_are_forgotten)
 Test(standing, a_file_that_has_grown_long_is_begun_anew)
 {
     int fd;
-    char directory[] = "/tmp/standing-XXXXXX", path[64];
+    char directory[] = "/tmp/standing-XXXXXX", path[64], kept[S5_POLICY_FILE_PATH];
     struct stat st;
     cr_assert_not_null(mkdtemp(directory));
     snprintf(path, sizeof path, "%s/standing", directory);
@@ -239,12 +362,12 @@ Test(standing, a_file_that_has_grown_long_is_begun_anew)
     for (int i = 0; i < 20000; i++)
         fprintf(f, "%lld 11 1\n", (long long)time(NULL) - 60);
     fclose(f);
-    s5_standing_open(create(&fd), directory);
+    s5_standing_open(create(&fd)->standings, directory, kept);
     cr_assert_eq(stat(path, &st), 0);
     cr_assert_lt(st.st_size, 100, "%lld octets", (long long)st.st_size);
     struct s5_tree *other = create(&fd);
-    s5_standing_open(other, directory);
-    cr_assert_eq(s5_standing_get(other, 11), S5_STANDING_GOOD);
+    s5_standing_open(other->standings, directory, kept);
+    cr_assert_eq(s5_standing_get(other->standings, 11), S5_STANDING_GOOD);
     unlink(path);
     rmdir(directory);
 }
@@ -253,9 +376,9 @@ Test(standing, a_full_table_goes_on_unlearned)
 {
     int fd;
     struct s5_tree *tree = create(&fd);
-    for (uint64_t key = 1; key <= S5_TREE_STANDINGS; key++)
-        s5_standing_set(tree, key, S5_STANDING_GOOD);
-    s5_standing_set(tree, 1000, S5_STANDING_BAD);
-    cr_assert_eq(s5_standing_get(tree, 1000), S5_STANDING_UNKNOWN);
-    cr_assert_eq(s5_standing_get(tree, 1), S5_STANDING_GOOD);
+    for (uint64_t key = 1; key <= S5_STANDINGS; key++)
+        s5_standing_set(tree->standings, "", key, S5_STANDING_GOOD);
+    s5_standing_set(tree->standings, "", 1000, S5_STANDING_BAD);
+    cr_assert_eq(s5_standing_get(tree->standings, 1000), S5_STANDING_UNKNOWN);
+    cr_assert_eq(s5_standing_get(tree->standings, 1), S5_STANDING_GOOD);
 }

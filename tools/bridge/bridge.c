@@ -219,13 +219,15 @@ static int begin_tree(pid_t starter)
 {
     const char *value = getenv(S5_TREE_VARIABLE);
     struct s5_tree_place place;
-    if (!value || s5_tree_attach(value, &self.tree, &place) < 0 || !s5_bridge_claim(place.fd))
+    struct s5_policy_file *file;
+    if (!value || s5_tree_attach(value, &self.tree, &place) < 0 || !s5_bridge_claim(place.fd) ||
+        !(file = s5_tree_policy(self.tree, place.fd, NULL)))
         return 125;
-    fcntl(place.fd, F_SETFD, FD_CLOEXEC);
+    for (int i = 0; i < S5_TREE_FDS; i++)
+        fcntl(place.fd + i, F_SETFD, FD_CLOEXEC);
     unsetenv(S5_TREE_VARIABLE);
-    s5_bridge_policy(self.tree, &own_policy);
-    alone_resolve(&own_policy);
-    conns.policy = &own_policy;
+    alone_resolve(&file->policy);
+    conns.policy = &file->policy;
     conns.tree = true;
     watch_starter(starter);
     return begin_place(&self.tree->bridge);

@@ -1,0 +1,122 @@
+/* It is written by pwrite(), which tells where memory is short, so there never is a shared writable mapping, and the
+ * kernel takes the seal. Only what the policy uses is written: the rest stays a hole. */
+#include "policy_file.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* The layout's own number: changes with its size. */
+#define MAGIC  (0x73356b706f6c6300ull ^ sizeof(struct s5_policy_file))
+#define SEALED (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL)
+
+/* Beyond that limit ftruncate() and pwrite() would raise SIGXFSZ. */
+static bool has_room(void)
+{
+    struct rlimit limit;
+    return getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur >= sizeof(struct s5_policy_file);
+}
+
+int s5_policy_file_create(void)
+{
+    int fd = memfd_create("socksify-policy", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    return fd < 0 ? -errno : fd;
+}
+
+static bool put(int fd, const void *from, size_t n, size_t at)
+{
+    const char *octets = from;
+    while (n) {
+        ssize_t written = pwrite(fd, octets, n, (off_t)at);
+        if (written <= 0)
+            return false;
+        octets += written;
+        at += (size_t)written;
+        n -= (size_t)written;
+    }
+    return true;
+}
+
+#define AT(field) (offsetof(struct s5_policy_file, policy) + offsetof(struct s5_policy, field))
+
+static bool put_policy(int fd, const struct s5_policy *p)
+{
+    return put(fd, p, offsetof(struct s5_policy, servers), offsetof(struct s5_policy_file, policy)) &&
+           put(fd, p->servers, p->n_servers * sizeof p->servers[0], AT(servers)) &&
+           put(fd, p->rules, p->n_rules * sizeof p->rules[0], AT(rules)) &&
+           put(fd, p->matches, p->n_matches * sizeof p->matches[0], AT(matches)) &&
+           put(fd, p->ports, p->n_ports * sizeof p->ports[0], AT(ports)) && put(fd, p->text, p->n_text, AT(text));
+}
+
+int s5_policy_file_write(int fd, const struct s5_policy *p, uint64_t fingerprint, const char *standing_path)
+{
+    struct {
+        uint64_t magic, fingerprint;
+    } head = {MAGIC, fingerprint};
+    if (fd < 0 || !has_room() || ftruncate(fd, sizeof(struct s5_policy_file)) < 0 || !put(fd, &head, sizeof head, 0) ||
+        !put(fd, standing_path, strlen(standing_path), offsetof(struct s5_policy_file, standing_path)) ||
+        !put_policy(fd, p))
+        return fd < 0 ? -EBADF : -ENOMEM;
+    return fcntl(fd, F_ADD_SEALS, SEALED) == 0 ? 0 : -errno;
+}
+
+static bool is_sealed(int fd, struct stat *ret)
+{
+    return fd >= 0 && fcntl(fd, F_GET_SEALS) == SEALED && fstat(fd, ret) == 0 &&
+           ret->st_size == sizeof(struct s5_policy_file);
+}
+
+struct s5_policy_file *s5_policy_file_map(int fd, const uint64_t *fingerprint)
+{
+    struct s5_policy_file *file = NULL;
+    struct stat st;
+    int saved = errno;
+    if (is_sealed(fd, &st)) {
+        file = mmap(NULL, sizeof *file, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, fd, 0);
+        if (file == MAP_FAILED)
+            file = NULL;
+    }
+    if (file && (file->magic != MAGIC || (fingerprint && file->fingerprint != *fingerprint) ||
+                 !s5_policy_is_sound(&file->policy))) {
+        s5_policy_file_unmap(file);
+        file = NULL;
+    }
+    if (file) {
+        madvise(file, sizeof *file, MADV_DONTDUMP); /* it holds passwords */
+        file->standing_path[S5_POLICY_FILE_PATH - 1] = '\0';
+        if (st.st_uid != geteuid())
+            file->standing_path[0] = '\0';
+    }
+    errno = saved;
+    return file;
+}
+
+struct s5_policy_file *s5_policy_file_private(void)
+{
+    struct s5_policy_file *file = mmap(NULL, sizeof *file, PROT_READ | PROT_WRITE,
+                                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (file == MAP_FAILED)
+        return NULL;
+    madvise(file, sizeof *file, MADV_DONTDUMP);
+    return file;
+}
+
+void s5_policy_file_unmap(struct s5_policy_file *file)
+{
+    munmap(file, sizeof *file);
+}
+
+bool s5_policy_file_server(int fd, unsigned index, struct s5_server *ret)
+{
+    struct stat st;
+    int saved = errno;
+    bool read = index < S5_POLICY_SERVERS && is_sealed(fd, &st) &&
+                pread(fd, ret, sizeof *ret, (off_t)(AT(servers) + index * sizeof *ret)) == sizeof *ret;
+    errno = saved;
+    return read;
+}
