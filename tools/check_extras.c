@@ -109,7 +109,7 @@ static bool exchange(int relay, int heard, const struct s5_addr *dst)
     for (int tries = 0; tries < 3; tries++) {
         if (send(relay, out, w.used, MSG_NOSIGNAL) < 0)
             return false;
-        if (talk_await(heard, POLLIN, talk_now() + CHECK_DATAGRAM_MS) == 0 &&
+        if (s5_client_await(heard, POLLIN, talk_until(CHECK_DATAGRAM_MS)) == 0 &&
             recv(heard, in, sizeof(in), MSG_DONTWAIT) > 0)
             return true;
     }

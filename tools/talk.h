@@ -2,6 +2,8 @@
 #ifndef TOOLS_TALK_H
 #define TOOLS_TALK_H
 
+#include "client.h"
+#include "clock.h"
 #include "gss.h"
 #include "gss_link.h"
 #include "policy.h"
@@ -15,7 +17,6 @@ struct talk {
     struct sockaddr_storage own; /* of this end; ss_family AF_UNIX for a server behind a path */
     struct sockaddr_storage server;
     double reach_ms;         /* the handshake */
-    double asked;            /* when an octet was written last, by talk_now */
     double reply_ms;         /* from the last octet written to the last one read */
     uint8_t head[TALK_HEAD]; /* what the server said first, also where it is no SOCKS5 */
     size_t n_head;
@@ -45,7 +46,7 @@ void talk_end(struct talk *t);
 /* Milliseconds on a clock that only runs forwards. */
 double talk_now(void);
 
-/* Wait until FD is ready for EVENTS or the clock shows UNTIL: 0, -ETIMEDOUT, -errno. */
-int talk_await(int fd, short events, double until);
+/* The point TIMEOUT_MS from now, for s5_client_await(). */
+uint64_t talk_until(int timeout_ms);
 
 #endif

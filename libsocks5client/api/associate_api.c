@@ -4,6 +4,7 @@
  * association's. */
 #include "addr.h"
 #include "datagram.h"
+#include "clock.h"
 #include "dial.h"
 #include "export.h"
 #include "socks5client.h"
@@ -75,15 +76,14 @@ static int open_udp(struct socks5_association *a, const struct s5_session *sessi
 
 S5_EXPORT int socks5_associate(const char *url, int timeout_ms, struct socks5_association **ret)
 {
-    struct s5_session session;
+    struct s5_gss_link link;
     struct socks5_association *a = malloc(sizeof(*a));
     if (!a)
         return -ENOMEM;
-    s5_session_wipe(&session);
     a->udp = -1;
-    a->control = s5_dial(url, S5_UDP_ASSOCIATE, NULL, 0, timeout_ms, &session);
-    int result = a->control < 0 ? a->control : open_udp(a, &session);
-    s5_session_wipe(&session);
+    a->control = s5_dial(url, S5_UDP_ASSOCIATE, NULL, 0, timeout_ms, &link);
+    int result = a->control < 0 ? a->control : open_udp(a, &link.session);
+    s5_session_wipe(&link.session);
     if (result < 0)
         socks5_association_free(a);
     else
@@ -113,17 +113,17 @@ S5_EXPORT ssize_t socks5_association_send(struct socks5_association *association
 }
 
 /* 0: there is a datagram, or an error of the socket's. */
-static int await_either(const struct socks5_association *a, int64_t until)
+static int await_either(const struct socks5_association *a, uint64_t until)
 {
     struct pollfd p[] = {{.fd = a->udp, .events = POLLIN}, {.fd = a->control, .events = POLLIN}};
     for (;;) {
-        int64_t left = until - s5_dial_until(0);
-        int n = poll(p, 2, left > 0 ? (int)left : 0);
+        struct timespec left;
+        int n = ppoll(p, 2, s5_clock_left(until, s5_clock_now(), &left), NULL);
         if (n < 0 && errno != EINTR)
             return -errno;
         if (n > 0)
             return p[0].revents ? 0 : -ECONNRESET;
-        if (n == 0 && left <= 0)
+        if (n == 0 && s5_clock_now() >= until)
             return -ETIMEDOUT;
     }
 }
@@ -132,7 +132,7 @@ S5_EXPORT ssize_t socks5_association_recv(struct socks5_association *association
                                           void *buf, size_t n, char *host, size_t size,
                                           uint16_t *ret_port)
 {
-    int64_t until = s5_dial_until(timeout_ms);
+    uint64_t until = s5_dial_until(timeout_ms);
     int result;
     while ((result = await_either(association, until)) == 0) {
         uint8_t whole[UINT16_MAX];

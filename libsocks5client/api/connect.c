@@ -4,162 +4,73 @@
  * URL becomes a policy with one server, by the same reader socksify uses. Then, for every address
  * of the destination (one, unless names are resolved here):
  *
- *   attempt with the whole negotiation in one flight
- *   attempt step by step, on a fresh connection, where the first ended without a reply that could
- *   only be true: servers that cannot take pipelined octets hang up, answer "general failure", or
- *   never answer. How long to wait for the last is told by the time the TCP handshake took.
+ *   attempt with the whole negotiation in one flight, unless the server is known not to take that
+ *   attempt step by step, on a fresh connection, where the first ended so as it does with servers
+ *   that cannot take pipelined octets: they hang up, answer "general failure", or never answer.
+ *   How long to wait for the last is told by the time the TCP handshake took.
  *
- * The result is made blocking again at the very end. */
+ * What was found out is remembered for the process. The result is made blocking again at the very end. */
 #include "addr.h"
-#include "await.h"
+#include "client.h"
+#include "clock.h"
 #include "dial.h"
 #include "export.h"
-#include "session.h"
+#include "pipelining.h"
 #include "socks5client.h"
 #include "source.h"
+#include "standing.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/un.h>
 #include <unistd.h>
 
-#define DEFAULT_MS    30000
-#define PROBE_BASE_MS 1000 /* how long a pipelined flight may stay unanswered, beside */
-#define PROBE_TRIPS   4    /* that many round trips */
-#define TARGETS_MAX   8
+#define DEFAULT_MS  30000
+#define TARGETS_MAX 8
+
+static struct s5_standing standings[S5_STANDINGS]; /* of the servers that this process has talked to */
 
 struct dial {
     struct s5_policy *policy;
     struct s5_server *server;
     enum s5_command command;
-    struct s5_session *session; /* of the attempt made last */
-    int64_t deadline;   /* ms, clock of now_ms */
-    int64_t round_trip; /* ms the last TCP handshake took */
-    bool settled;       /* the last failure is the destination's or ours: trying again is no use */
+    struct s5_gss_link *link; /* of the attempt made last */
+    uint64_t deadline;   /* ns, of s5_clock_now */
+    uint64_t round_trip; /* ns the last TCP handshake took */
+    uint64_t waited;     /* ns the attempt in one flight waited in vain; 0: it did not */
+    uint64_t standing;   /* key of the server */
+};
+
+enum attempt {
+    PROBE,        /* in one flight; nobody knows whether the server takes that */
+    PIPELINED,    /* in one flight */
+    STEP_BY_STEP,
+    AGAIN,        /* step by step, after a probe that may have failed because it was one */
 };
 
 /* ---- To the server ---- */
 
-static int reach_address(const struct sockaddr *sa, socklen_t len, int64_t until)
-{
-    int error = 0;
-    socklen_t size = sizeof(error);
-    int fd = socket(sa->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        return -errno;
-    if (connect(fd, sa, len) < 0) {
-        error = errno;
-        if (error == EINPROGRESS || error == EINTR) {
-            error = -s5_api_await(fd, POLLOUT, until);
-            if (error == 0 && getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0)
-                error = errno;
-        }
-    }
-    if (error == 0)
-        return fd;
-    close(fd);
-    return -error;
-}
-
-static int reach_path(const char *path, int64_t until)
-{
-    struct sockaddr_un un = {.sun_family = AF_UNIX};
-    if (strlen(path) >= sizeof(un.sun_path))
-        return -EINVAL;
-    strcpy(un.sun_path, path);
-    return reach_address((const struct sockaddr *)&un, sizeof(un), until);
-}
-
 /* A connection to the first address of the server that takes one, or the last one's -errno. */
 static int reach(struct dial *d)
 {
-    const struct s5_server *server = d->server;
-    if (server->is_path)
-        return reach_path(s5_policy_text(d->policy, server->host), d->deadline);
-    int result = -EHOSTUNREACH;
-    for (int i = 0; i < server->n_addrs; i++) {
-        int64_t begin = s5_api_now();
+    struct sockaddr_storage to;
+    socklen_t len;
+    int r, result = -EHOSTUNREACH;
+    for (unsigned i = 0; (r = s5_client_address(d->policy, d->server, i, &to, &len)) != -ENOENT; i++) {
+        uint64_t begin = s5_clock_now();
         if (begin >= d->deadline)
             return -ETIMEDOUT;
-        const struct s5_ip *ip = &server->addrs[i];
-        struct s5_addr addr = {.kind = ip->kind, .port = server->port};
-        memcpy(addr.octets, ip->octets, sizeof(ip->octets));
-        struct sockaddr_storage sa;
-        socklen_t len;
-        int family = ip->kind == S5_ADDR_IPV4 ? AF_INET : AF_INET6;
-        if (s5_addr_to_sockaddr(&addr, family, &sa, &len) < 0)
-            continue;
-        int64_t share = (d->deadline - begin) / (server->n_addrs - i);
-        result = reach_address((const struct sockaddr *)&sa, len, begin + share);
-        if (result >= 0) {
-            d->round_trip = s5_api_now() - begin;
-            return result;
-        }
+        unsigned left = d->server->is_path ? 1 : d->server->n_addrs - i;
+        result = r < 0 ? r : s5_client_reach(&to, len, begin + (d->deadline - begin) / left);
+        d->round_trip = s5_clock_now() - begin;
+        if (result >= 0)
+            break;
     }
     return result;
 }
 
 /* ---- The negotiation ---- */
-
-static int send_out(struct s5_session *s, int fd, int64_t until)
-{
-    size_t len;
-    const uint8_t *out;
-    while (out = s5_session_out(s, &len), len > 0) {
-        ssize_t n = send(fd, out, len, MSG_NOSIGNAL | MSG_DONTWAIT);
-        if (n >= 0) {
-            s5_session_sent(s, (size_t)n);
-            continue;
-        }
-        if (errno == EAGAIN) {
-            int result = s5_api_await(fd, POLLOUT, until);
-            if (result < 0)
-                return result;
-        } else if (errno != EINTR) {
-            return -errno;
-        }
-    }
-    return 0;
-}
-
-/* One read for the session. 0, or the negative errno it ended with. */
-static int read_in(struct s5_session *s, int fd, int64_t until)
-{
-    uint8_t in[S5_SESSION_IN_MAX];
-    size_t need = s5_session_need(s);
-    ssize_t n = recv(fd, in, need < sizeof(in) ? need : sizeof(in), MSG_DONTWAIT);
-    if (n > 0)
-        return s5_session_feed(s, in, (size_t)n);
-    if (n < 0 && errno == EINTR)
-        return 0;
-    if (n < 0 && errno == EAGAIN)
-        return s5_api_await(fd, POLLIN, until);
-    return s5_session_eof(s);
-}
-
-static bool over(const struct s5_session *s)
-{
-    return s5_session_state(s) == S5_SESSION_DONE || s5_session_state(s) == S5_SESSION_BOUND;
-}
-
-int s5_dial_negotiate(struct s5_session *s, int fd, int64_t until)
-{
-    while (!over(s)) {
-        int result = send_out(s, fd, until);
-        /* A server that hung up may have said why before: let the session read it. */
-        if (result < 0 && result != -EPIPE && result != -ECONNRESET)
-            return result;
-        result = read_in(s, fd, until);
-        if (result < 0)
-            return result;
-        if (s5_api_now() >= until && !over(s))
-            return -ETIMEDOUT;
-    }
-    return 0;
-}
 
 /* Of an association zeros are asked for, of the family the server was reached by: some choose the
  * relay's by it. */
@@ -171,18 +82,13 @@ static struct s5_addr zeros_like(int fd)
     return (struct s5_addr){.kind = sa.ss_family == AF_INET6 ? S5_ADDR_IPV6 : S5_ADDR_IPV4};
 }
 
-static int attempt(struct dial *d, const struct s5_addr *target, bool pipeline)
+static int start(struct dial *d, int fd, const struct s5_addr *target, bool pipeline)
 {
-    d->settled = true;
-    int fd = reach(d);
-    if (fd < 0)
-        return fd;
     struct s5_addr zeros = zeros_like(fd);
-    if (d->command == S5_UDP_ASSOCIATE)
-        target = &zeros;
+    struct s5_gss_setup without = {.provider = NULL};
     struct s5_session_setup setup = {
         .command = d->command,
-        .dst = target,
+        .dst = d->command == S5_UDP_ASSOCIATE ? &zeros : target,
         .n_methods = d->server->n_methods,
         .username = d->server->username,
         .username_len = d->server->username_len,
@@ -191,21 +97,54 @@ static int attempt(struct dial *d, const struct s5_addr *target, bool pipeline)
         .pipeline = pipeline,
     };
     memcpy(setup.methods, d->server->methods, sizeof(setup.methods));
-    int64_t until = d->deadline;
-    int64_t probe = s5_api_now() + PROBE_BASE_MS + PROBE_TRIPS * d->round_trip;
-    if (pipeline && probe < until)
-        until = probe;
-    struct s5_session *s = d->session;
-    int result = s5_session_start(s, &setup);
+    return s5_gss_link_start(d->link, &setup, &without);
+}
+
+/* HOW went well. A second attempt that took as long as the first had waited tells nothing: the destination was slow. */
+static void learn(const struct dial *d, enum attempt how, uint64_t took)
+{
+    bool slow = d->waited && took >= d->waited;
+    if (how == PROBE && d->server->n_methods == 1)
+        s5_standing_set(standings, "", d->standing, S5_STANDING_GOOD);
+    else if (how == AGAIN && !slow && s5_standing_get(standings, d->standing) != S5_STANDING_GOOD)
+        s5_standing_set(standings, "", d->standing, S5_STANDING_BAD);
+}
+
+/* *RET_DOUBTFUL: it failed, maybe because it was a probe. */
+static int attempt(struct dial *d, const struct s5_addr *target, enum attempt how, bool *ret_doubtful)
+{
+    *ret_doubtful = false;
+    int fd = reach(d);
+    int result = fd < 0 ? fd : start(d, fd, target, how <= PIPELINED);
     if (result == 0) {
-        result = s5_dial_negotiate(s, fd, until);
-        /* REP 1 is also what servers say that took pipelined octets for a bad request. */
-        d->settled = !pipeline || result == 0 || (s->have_rep && s->rep > 1);
+        struct s5_client c = {.link = d->link, .fd = fd};
+        uint64_t begun = s5_clock_now(), probe = begun + s5_pipelining_patience(d->round_trip);
+        result = s5_client_run(&c, how == PROBE && probe < d->deadline ? probe : d->deadline);
+        uint64_t took = s5_clock_now() - begun;
+        if (result == 0)
+            learn(d, how, took);
+        else if (how == PROBE && result == -ETIMEDOUT)
+            d->waited = took;
+        *ret_doubtful = how == PROBE && result < 0 &&
+                        (result == -ETIMEDOUT || s5_pipelining_is_doubtful(&d->link->session, result, c.closed));
     }
-    if (result == 0)
-        return fd;
-    close(fd);
-    return result;
+    if (result < 0 && fd >= 0)
+        close(fd);
+    return result < 0 ? result : fd;
+}
+
+static enum attempt first_attempt(const struct dial *d)
+{
+    if (d->server->pipeline != S5_PIPELINE_AUTO)
+        return d->server->pipeline == S5_PIPELINE_ON ? PIPELINED : STEP_BY_STEP;
+    switch (s5_standing_get(standings, d->standing)) {
+    case S5_STANDING_GOOD:
+        return PIPELINED;
+    case S5_STANDING_BAD:
+        return STEP_BY_STEP;
+    default:
+        return PROBE;
+    }
 }
 
 /* ---- Names ---- */
@@ -260,27 +199,29 @@ static int dial(struct dial *d, const char *host, uint16_t port)
         n = resolve(host, port, targets, TARGETS_MAX);
     int result = n;
     for (int i = 0; i < n; i++) {
-        result = attempt(d, &targets[i], true);
-        if (result < 0 && !d->settled && s5_api_now() < d->deadline)
-            result = attempt(d, &targets[i], false);
-        if (result >= 0 || s5_api_now() >= d->deadline)
+        bool doubtful;
+        d->waited = 0;
+        result = attempt(d, &targets[i], first_attempt(d), &doubtful);
+        if (doubtful && s5_clock_now() < d->deadline)
+            result = attempt(d, &targets[i], AGAIN, &doubtful);
+        if (result >= 0 || s5_clock_now() >= d->deadline)
             break;
     }
     return result;
 }
 
-int64_t s5_dial_until(int timeout_ms)
+uint64_t s5_dial_until(int timeout_ms)
 {
-    return s5_api_now() + (timeout_ms < 0 ? DEFAULT_MS : timeout_ms);
+    return s5_clock_now() + (uint64_t)(timeout_ms < 0 ? DEFAULT_MS : timeout_ms) * (S5_CLOCK_SECOND / 1000);
 }
 
 int s5_dial(const char *url, enum s5_command command, const char *host, uint16_t port,
-            int timeout_ms, struct s5_session *session)
+            int timeout_ms, struct s5_gss_link *ret)
 {
-    struct dial d = {
-        .command = command, .session = session, .deadline = s5_dial_until(timeout_ms)};
+    struct dial d = {.command = command, .link = ret, .deadline = s5_dial_until(timeout_ms)};
     struct s5_environment env = {0};
     struct s5_fault fault;
+    s5_session_wipe(&ret->session);
     d.policy = malloc(sizeof(*d.policy));
     if (!d.policy)
         return -ENOMEM;
@@ -288,6 +229,7 @@ int s5_dial(const char *url, enum s5_command command, const char *host, uint16_t
     int result = -EINVAL;
     if (s5_url_load(d.policy, url, "url", &env, &fault) == 0 && d.policy->n_servers == 1) {
         d.server = &d.policy->servers[0];
+        d.standing = s5_standing_key(d.policy, d.server);
         result = dial(&d, host, port);
     }
     explicit_bzero(d.policy, sizeof(*d.policy));
@@ -303,10 +245,9 @@ int s5_dial_block(int fd)
 
 S5_EXPORT int socks5_connect(const char *url, const char *host, uint16_t port, int timeout_ms)
 {
-    struct s5_session session;
-    s5_session_wipe(&session);
-    int fd = s5_dial(url, S5_CONNECT, host, port, timeout_ms, &session);
-    s5_session_wipe(&session);
+    struct s5_gss_link link;
+    int fd = s5_dial(url, S5_CONNECT, host, port, timeout_ms, &link);
+    s5_session_wipe(&link.session);
     int result = fd < 0 ? fd : s5_dial_block(fd);
     if (fd >= 0 && result < 0)
         close(fd);

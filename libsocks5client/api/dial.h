@@ -2,20 +2,17 @@
 #ifndef S5_API_DIAL_H
 #define S5_API_DIAL_H
 
-#include "session.h"
+#include "gss_link.h"
 #include <stdint.h>
 
 /* To the server of URL, and through the negotiation as far as it goes by itself: to its end, or to
- * the first of BIND's replies. A non-blocking descriptor, SESSION being what it came to; -errno. */
+ * the first of BIND's replies. A non-blocking descriptor, RET being what it came to; -errno. RET is the
+ * caller's to wipe in any case. */
 int s5_dial(const char *url, enum s5_command command, const char *host, uint16_t port,
-            int timeout_ms, struct s5_session *session);
+            int timeout_ms, struct s5_gss_link *ret);
 
-/* The point TIMEOUT_MS from now; below 0: as for the functions of the interface. */
-int64_t s5_dial_until(int timeout_ms);
-
-/* SESSION over FD until it is DONE or BOUND. 0, or what it failed with; -ETIMEDOUT leaves it as it
- * is, to be gone on with. */
-int s5_dial_negotiate(struct s5_session *session, int fd, int64_t until);
+/* The point TIMEOUT_MS from now (ns, s5_clock_now); below 0: as for the functions of the interface. */
+uint64_t s5_dial_until(int timeout_ms);
 
 /* FD waits from now on. 0, or -errno. */
 int s5_dial_block(int fd);

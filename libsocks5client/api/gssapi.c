@@ -1,13 +1,12 @@
 /* GSSAPI for clients of the library: what a session needs for it, and the seal that comes of it. */
-#include "await.h"
+#include "client.h"
+#include "dial.h"
 #include "export.h"
 #include "public_session.h"
 #include "socks5client_gssapi.h"
 #include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 
 /* --- the session --- */
 
@@ -52,44 +51,10 @@ S5_EXPORT const void *socks5_session_surplus(const struct socks5_session *sessio
 
 /* --- all of it, blocking --- */
 
-/* One write or read. 0, or the errno it ended with. */
-static int move(struct socks5_session *session, int fd, int64_t until)
-{
-    size_t n;
-    const void *out = socks5_session_out(session, &n);
-    uint8_t in[4096];
-    int result = s5_api_await(fd, n ? POLLOUT : POLLIN, until);
-    if (result < 0)
-        return result;
-    ssize_t moved = n ? send(fd, out, n, MSG_NOSIGNAL | MSG_DONTWAIT) : 0;
-    if (n && moved > 0)
-        return socks5_session_sent(session, (size_t)moved);
-    if (n && errno != EPIPE && errno != ECONNRESET)
-        return errno == EAGAIN || errno == EINTR ? 0 : -errno;
-    n = socks5_session_need(session);
-    moved = recv(fd, in, n < sizeof in ? n : sizeof in, MSG_DONTWAIT);
-    if (moved > 0)
-        return socks5_session_feed(session, in, (size_t)moved);
-    if (moved < 0 && (errno == EAGAIN || errno == EINTR))
-        return 0;
-    return socks5_session_eof(session);
-}
-
 S5_EXPORT int socks5_session_run(struct socks5_session *session, int fd, int timeout_ms)
 {
-    int64_t until = s5_api_now() + (timeout_ms < 0 ? 30000 : timeout_ms);
-    int result = session->started ? 0 : -EINVAL;
-    while (result == 0) {
-        int state = socks5_session_state(session);
-        size_t left;
-        socks5_session_out(session, &left);
-        if (state == SOCKS5_STATE_FAILED)
-            return socks5_session_error(session);
-        if ((state == SOCKS5_STATE_DONE || state == SOCKS5_STATE_BOUND) && !left)
-            return 0;
-        result = move(session, fd, until);
-    }
-    return result;
+    struct s5_client c = {.link = &session->machine, .fd = fd};
+    return session->started ? s5_client_run(&c, s5_dial_until(timeout_ms)) : -EINVAL;
 }
 
 /* --- the seal --- */

@@ -1,5 +1,6 @@
 /* The blocking half of BIND: both replies, one function each. Between them the connection to the
  * server lies still, and its descriptor may be waited for with any others. */
+#include "client.h"
 #include "dial.h"
 #include "export.h"
 #include "socks5client.h"
@@ -9,7 +10,7 @@
 #include <unistd.h>
 
 struct socks5_listener {
-    struct s5_session session; /* behind the first reply */
+    struct s5_gss_link link; /* behind the first reply */
     struct s5_addr name;       /* what that one told */
     int fd;                    /* to the server; -1 once it is the connection, the caller's */
 };
@@ -20,14 +21,14 @@ S5_EXPORT int socks5_listen(const char *url, const char *host, uint16_t port, in
     struct socks5_listener *l = calloc(1, sizeof(*l));
     if (!l)
         return -ENOMEM;
-    l->fd = s5_dial(url, S5_BIND, host, port, timeout_ms, &l->session);
+    l->fd = s5_dial(url, S5_BIND, host, port, timeout_ms, &l->link);
     if (l->fd < 0) {
         int result = l->fd;
         socks5_listener_free(l);
         return result;
     }
-    l->name = *s5_session_bound(&l->session);
-    s5_session_next_reply(&l->session);
+    l->name = *s5_session_bound(&l->link.session);
+    s5_gss_link_next_reply(&l->link);
     *ret = l;
     return 0;
 }
@@ -48,12 +49,10 @@ S5_EXPORT int socks5_accept(struct socks5_listener *listener, int timeout_ms, ch
 {
     if (listener->fd < 0)
         return -EINVAL;
-    int result = 0;
-    if (s5_session_state(&listener->session) == S5_SESSION_FAILED)
-        return s5_session_error(&listener->session);
-    result = s5_dial_negotiate(&listener->session, listener->fd, s5_dial_until(timeout_ms));
+    struct s5_client c = {.link = &listener->link, .fd = listener->fd};
+    int result = s5_client_run(&c, s5_dial_until(timeout_ms));
     if (result == 0 && host)
-        result = s5_dial_text(s5_session_bound(&listener->session), host, size, ret_port);
+        result = s5_dial_text(s5_session_bound(&listener->link.session), host, size, ret_port);
     if (result >= 0)
         result = s5_dial_block(listener->fd);
     if (result < 0)
@@ -69,6 +68,6 @@ S5_EXPORT void socks5_listener_free(struct socks5_listener *listener)
         return;
     if (listener->fd >= 0)
         close(listener->fd);
-    s5_session_wipe(&listener->session);
+    s5_session_wipe(&listener->link.session);
     free(listener);
 }

@@ -386,6 +386,24 @@ Test(connect, anew_step_by_step)
     cr_assert_eq(o.served, 2);
 }
 
+/* What is remembered of a server saves the attempt in one flight, for the life of the process. */
+Test(connect, step_by_step_at_once_the_second_time)
+{
+    struct server sv = {.plays = PLAYS(PLAY_STEPS, PLAY_STEPS, PLAY_STEPS)};
+    char url[64];
+    pthread_t thread;
+    snprintf(url, sizeof url, "socks5h://127.0.0.1:%u", listen_on_loopback(&sv.listener));
+    cr_assert_eq(pthread_create(&thread, NULL, serve, &sv), 0);
+    for (int i = 0; i < 2; i++) {
+        int fd = socks5_connect(url, "target.example", 80, 5000);
+        cr_assert_geq(fd, 0, "%d", fd);
+        close(fd);
+    }
+    pthread_join(thread, NULL);
+    close(sv.listener);
+    cr_assert_eq(sv.served, 3);
+}
+
 Test(connect, anew_after_silence, .timeout = 20)
 {
     struct outcome o = connect_through("socks5h://127.0.0.1:%u",

@@ -1,18 +1,19 @@
 /* From a request to the server's reply: a ticket where one is needed, the server's addresses in
  * turn, the negotiation. The client's own connection is left alone meanwhile, but for hanging up. */
 #include "upstream.h"
+#include "client.h"
 #include "error.h"
 #include "journal.h"
 #include "ticket.h"
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 static bool offers_gssapi(const struct s5_server *server)
@@ -86,64 +87,27 @@ static bool tell_bound(struct conn *c)
     return true;
 }
 
-/* Writes what there is; 0, -EAGAIN, or -errno. */
-static int write_out(struct conn *c)
-{
-    size_t n;
-    const uint8_t *out;
-    while (out = s5_gss_link_out(&c->talk->link, &n), n) {
-        ssize_t sent = send(c->server.fd, out, n, MSG_DONTWAIT | MSG_NOSIGNAL);
-        if (sent < 0 && errno != EINTR)
-            return -errno;
-        if (sent > 0)
-            s5_gss_link_sent(&c->talk->link, (size_t)sent);
-    }
-    return s5_gss_link_error(&c->talk->link);
-}
-
-/* One read; 0, -EAGAIN, or the error the negotiation ended with. */
-static int read_in(struct conn *c)
-{
-    struct s5_gss_link *l = &c->talk->link;
-    size_t need = s5_gss_link_need(l);
-    if (need == 0)
-        return -EAGAIN;
-    ssize_t n = recv(c->server.fd, scratch_in, need < sizeof scratch_in ? need : sizeof scratch_in,
-                     MSG_DONTWAIT);
-    if (n > 0)
-        return s5_gss_link_feed(l, scratch_in, (size_t)n);
-    if (n < 0 && errno == EINTR)
-        return 0;
-    if (n < 0 && errno == EAGAIN)
-        return c->server.over ? s5_gss_link_eof(l) : -EAGAIN;
-    return s5_gss_link_eof(l);
-}
-
 static void talk(struct conn *c)
 {
+    struct s5_client client = {.link = &c->talk->link, .fd = c->server.fd};
     for (;;) {
-        int result = write_out(c);
-        bool waits = result == -EAGAIN, broken = result == -EPIPE || result == -ECONNRESET;
-        /* A server that hung up may have said why before. */
-        if (result == 0 || broken)
-            result = read_in(c);
-        if (broken && result == -EAGAIN) /* nothing more will come, and nothing can go */
-            result = s5_gss_link_eof(&c->talk->link);
-        if (result < 0 && result != -EAGAIN) {
+        int result = s5_client_step(&client);
+        if (result == -EAGAIN && client.wants == POLLIN && c->server.over)
+            result = s5_gss_link_eof(client.link);
+        if (result == -EAGAIN) {
+            loop_want(&c->server, client.wants == POLLOUT ? EPOLLOUT : EPOLLIN);
+            return;
+        }
+        if (result < 0) {
             failed(c, result);
             return;
         }
-        if (s5_gss_link_state(&c->talk->link) == S5_SESSION_DONE) {
+        if (s5_gss_link_state(client.link) == S5_SESSION_DONE) {
             established(c);
             return;
         }
-        if (s5_gss_link_state(&c->talk->link) == S5_SESSION_BOUND) {
-            if (!tell_bound(c))
-                return;
-        } else if (result == -EAGAIN) {
-            loop_want(&c->server, waits ? EPOLLOUT : EPOLLIN);
+        if (!tell_bound(c))
             return;
-        }
     }
 }
 
@@ -151,59 +115,29 @@ static void talk(struct conn *c)
 
 static void dial(struct conn *c, int error);
 
+/* What a connection over a network is to have; one to a UNIX socket refuses it. */
+static void carry_over_network(int fd)
+{
+    int on = 1;
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+}
+
 static void server_ready(struct watch *w, uint32_t ready)
 {
     struct conn *c = CONN_OF(w, server);
     (void)ready;
     if (c->state == CONN_DIALING) {
-        int error = 0;
-        socklen_t len = sizeof error;
-        getsockopt(w->fd, SOL_SOCKET, SO_ERROR, &error, &len);
+        int error = s5_client_dialled(w->fd);
         if (error) {
             loop_close(w);
-            dial(c, -error);
+            dial(c, error);
             return;
         }
+        carry_over_network(w->fd);
         c->state = CONN_TALKING;
     }
     talk(c);
-}
-
-/* Address number AT of the server's; its length, 0 behind the last. */
-static socklen_t address(const struct s5_server *server, unsigned at, struct sockaddr_storage *ret)
-{
-    socklen_t len = 0;
-    if (server->is_path) {
-        struct sockaddr_un *un = (struct sockaddr_un *)ret;
-        const char *path = s5_policy_text(conns.policy, server->host);
-        if (at > 0 || strlen(path) >= sizeof un->sun_path)
-            return 0;
-        un->sun_family = AF_UNIX;
-        strcpy(un->sun_path, path);
-        return sizeof *un;
-    }
-    if (at >= server->n_addrs)
-        return 0;
-    const struct s5_ip *ip = &server->addrs[at];
-    struct s5_addr addr = {.kind = ip->kind, .port = server->port};
-    memcpy(addr.octets, ip->octets, sizeof ip->octets);
-    if (s5_addr_to_sockaddr(&addr, ip->kind == S5_ADDR_IPV4 ? AF_INET : AF_INET6, ret, &len) < 0)
-        return 0;
-    return len;
-}
-
-/* connect() of FD: 0 or -EINPROGRESS, -EAGAIN where the queue of a UNIX socket is full, -errno. */
-static int reach(int fd, const struct sockaddr_storage *to, socklen_t len)
-{
-    int on = 1;
-    if (to->ss_family != AF_UNIX) {
-        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-        setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
-    }
-    if (connect(fd, (const struct sockaddr *)to, len) == 0)
-        return 0;
-    /* No such file: nothing listens there, as at a port. */
-    return errno == ENOENT ? -ECONNREFUSED : -errno;
 }
 
 /* The server's next address; ERROR is what the last one came to. */
@@ -211,24 +145,21 @@ static void dial(struct conn *c, int error)
 {
     struct sockaddr_storage to;
     socklen_t len;
-    while ((len = address(conn_server(c), c->talk->address, &to)) > 0) {
-        int fd = socket(to.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-        c->talk->address++;
-        if (fd < 0) {
-            error = -errno;
-            continue;
-        }
-        c->server = (struct watch){.fd = fd, .ready = server_ready};
-        c->state = CONN_DIALING;
-        error = reach(fd, &to, len);
-        if ((error == 0 || error == -EINPROGRESS) && loop_want(&c->server, EPOLLOUT) == 0)
-            return;
-        loop_close(&c->server);
-        if (error == -EAGAIN) { /* conn_expire() has us try again */
+    while (s5_client_address(conns.policy, conn_server(c), c->talk->address++, &to, &len) == 0) {
+        int fd;
+        error = s5_client_dial(&to, len, &fd);
+        if (error == 0 || error == -EINPROGRESS) {
+            c->server = (struct watch){.fd = fd, .ready = server_ready};
+            c->state = CONN_DIALING;
+            if (loop_want(&c->server, EPOLLOUT) == 0)
+                return;
+            loop_close(&c->server);
+        } else if (error == -EAGAIN) { /* conn_expire() has us try again */
             conns.crowded = true;
             c->state = CONN_WAITING;
             return;
-        }
+        } else if (error == -ENOENT) /* no such file: nothing listens there, as at a port */
+            error = -ECONNREFUSED;
     }
     journal(S5_LOG_WARNING, "server \"%s\" cannot be reached: %s", conn_server_name(c),
             s5_error_text(error));

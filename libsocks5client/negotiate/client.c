@@ -1,0 +1,171 @@
+#include "client.h"
+#include "clock.h"
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+int s5_client_await(int fd, short events, uint64_t until)
+{
+    for (;;) {
+        struct pollfd p = {.fd = fd, .events = events};
+        struct timespec left;
+        uint64_t now = s5_clock_now();
+        int n = ppoll(&p, 1, s5_clock_left(until, now, &left), NULL);
+        if (n > 0)
+            return 0;
+        if (n < 0 && errno != EINTR)
+            return -errno;
+        if (n == 0 && s5_clock_now() >= until)
+            return -ETIMEDOUT;
+    }
+}
+
+/* --- the connection --- */
+
+static int path_address(const char *path, struct sockaddr_storage *ret, socklen_t *ret_len)
+{
+    struct sockaddr_un *un = (struct sockaddr_un *)ret;
+    if (strlen(path) >= sizeof un->sun_path)
+        return -ENAMETOOLONG;
+    un->sun_family = AF_UNIX;
+    strcpy(un->sun_path, path);
+    *ret_len = sizeof *un;
+    return 0;
+}
+
+int s5_client_address(const struct s5_policy *p, const struct s5_server *server, unsigned index,
+                      struct sockaddr_storage *ret, socklen_t *ret_len)
+{
+    if (index >= (server->is_path ? 1u : server->n_addrs))
+        return -ENOENT;
+    if (server->is_path)
+        return path_address(s5_policy_text(p, server->host), ret, ret_len);
+    const struct s5_ip *ip = &server->addrs[index];
+    struct s5_addr addr = {.kind = ip->kind, .port = server->port};
+    memcpy(addr.octets, ip->octets, sizeof ip->octets);
+    return s5_addr_to_sockaddr(&addr, ip->kind == S5_ADDR_IPV4 ? AF_INET : AF_INET6, ret, ret_len);
+}
+
+int s5_client_dial(const struct sockaddr_storage *addr, socklen_t len, int *ret_fd)
+{
+    int fd = socket(addr->ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int r = fd < 0 || connect(fd, (const struct sockaddr *)addr, len) < 0 ? -errno : 0;
+    if (r == -EINTR)
+        r = -EINPROGRESS;
+    if (r == 0 || r == -EINPROGRESS)
+        *ret_fd = fd;
+    else if (fd >= 0)
+        close(fd);
+    return r;
+}
+
+int s5_client_dialled(int fd)
+{
+    int error = 0;
+    socklen_t len = sizeof error;
+    return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0 ? -errno : -error;
+}
+
+int s5_client_reach(const struct sockaddr_storage *addr, socklen_t len, uint64_t until)
+{
+    int fd = -1, r = s5_client_dial(addr, len, &fd);
+    if (r < 0 && r != -EINPROGRESS)
+        return r;
+    if (r == -EINPROGRESS)
+        r = s5_client_await(fd, POLLOUT, until);
+    if (r == 0)
+        r = s5_client_dialled(fd);
+    if (r < 0)
+        close(fd);
+    return r < 0 ? r : fd;
+}
+
+/* --- the negotiation --- */
+
+/* All there is. 0, -EAGAIN, -errno; -EPIPE: the server has hung up, and may have said why before. */
+static int write_out(struct s5_client *c)
+{
+    size_t left;
+    const uint8_t *out;
+    while (out = s5_gss_link_out(c->link, &left), left) {
+        ssize_t n = send(c->fd, out, left, MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return errno == ECONNRESET || errno == ENOTCONN ? -EPIPE : -errno;
+        s5_gss_link_sent(c->link, (size_t)n);
+        c->sent = s5_clock_now();
+    }
+    return 0;
+}
+
+static void keep_head(struct s5_client *c, const uint8_t *in, size_t n)
+{
+    size_t room = c->head ? c->head_size - c->n_head : 0;
+    n = n < room ? n : room;
+    if (n)
+        memcpy(c->head + c->n_head, in, n);
+    c->n_head += n;
+}
+
+/* The end of what the server says; ERROR: not by a close. A failing reply that is there already wins. */
+static int end(struct s5_client *c, int error)
+{
+    int r = s5_gss_link_eof(c->link);
+    c->closed = true;
+    return error && error != ECONNRESET && !c->link->session.have_rep ? -error : r;
+}
+
+/* One read. 0, -EAGAIN, or what it has failed with. */
+static int read_in(struct s5_client *c)
+{
+    uint8_t in[4096];
+    size_t need = s5_gss_link_need(c->link);
+    ssize_t n = need ? recv(c->fd, in, need < sizeof in ? need : sizeof in, MSG_DONTWAIT) : -1;
+    if (!need || (n < 0 && errno == EAGAIN))
+        return -EAGAIN;
+    if (n < 0 && errno == EINTR)
+        return 0;
+    if (n <= 0)
+        return end(c, n < 0 ? errno : 0);
+    c->came = s5_clock_now();
+    keep_head(c, in, (size_t)n);
+    return s5_gss_link_feed(c->link, in, (size_t)n);
+}
+
+static bool is_over(const struct s5_client *c)
+{
+    size_t left;
+    enum s5_session_state state = s5_gss_link_state(c->link);
+    s5_gss_link_out(c->link, &left);
+    return (state == S5_SESSION_DONE || state == S5_SESSION_BOUND) && !left;
+}
+
+int s5_client_step(struct s5_client *c)
+{
+    while (!is_over(c)) {
+        int error = s5_gss_link_error(c->link), r = error ? error : write_out(c);
+        bool broken = r == -EPIPE;
+        c->wants = r == -EAGAIN ? POLLOUT : POLLIN;
+        if (r == 0 || broken)
+            r = read_in(c);
+        if (broken && r == -EAGAIN) /* nothing more will come, and nothing can go */
+            r = end(c, 0);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+int s5_client_run(struct s5_client *c, uint64_t until)
+{
+    int r;
+    while ((r = s5_client_step(c)) == -EAGAIN) {
+        r = s5_client_await(c->fd, c->wants, until);
+        if (r < 0)
+            break;
+    }
+    return r;
+}
