@@ -9,9 +9,10 @@
 #include <sanitizer/asan_interface.h>
 #endif
 
-/* Two calls of the program in one thread that both go on are further apart than this: the second one is a
- * handler's, and the kernel puts what it saved in between. Functions that look differ in depth by less. */
-#define SLACK 128
+/* Octets. Two calls of the program in one thread that both go on are further apart than this: the second one is a
+ * handler's, and the kernel puts what it saved in between, at least 700. Functions that look differ in depth by less,
+ * those of a sanitizer, which are the largest, too. */
+#define SLACK 512
 
 __thread struct s5_cleanups s5_cleanups __attribute__((tls_model("initial-exec"))) = {
     .n = S5_CLEANUP_NONE};
