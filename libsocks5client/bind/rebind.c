@@ -6,6 +6,7 @@
  * The request goes to the server's address that took the last one, and says the same. Where that fails, the
  * listener is as after any BIND that failed: the bell rings after a while, and accept() tries everything. */
 #include "rebind.h"
+#include "kind.h"
 #include "clock.h"
 #include "inflight.h"
 #include <errno.h>
@@ -25,7 +26,7 @@ static struct s5_record *record_of(struct s5_engine *e, const struct s5_listener
     for (uint32_t i = 0; (record = nth(e, i)); i++) {
         const struct s5_record_more *more = atomic_load(&record->more);
         if (more && atomic_load(&record->state) == state && atomic_load(&more->listener) == l &&
-            (state != S5_RECORD_FLYING || s5_rebind_is(record)))
+            (state != S5_RECORD_FLYING || s5_record_is_hidden(record)))
             return record;
     }
     return NULL;
@@ -126,7 +127,7 @@ static int begin(struct s5_engine *e, struct s5_listener *l)
     atomic_store(&f->driver, 0);
     r = s5_summon_again(e, f, &p->servers[index], l);
     if (r == 0)
-        r = s5_flight_dial(e, f, fd, true);
+        r = s5_flight_dial(e, f, fd, true, false);
     if (r == 0 || r == -EINPROGRESS || r == -EINTR)
         r = take_off(e, fd, f, l);
     if (r < 0) {
@@ -158,8 +159,7 @@ void s5_rebind_begin(struct s5_engine *e, struct s5_record *record)
 
 /* --- its end --- */
 
-void s5_rebind_settle(struct s5_engine *e, struct s5_record *record, const struct s5_flight *f,
-                      bool ready)
+static void settle(struct s5_engine *e, struct s5_record *record, const struct s5_flight *f, bool ready)
 {
     struct s5_listener *l = s5_listener_shared(record);
     struct s5_record *listening = l ? record_of(e, l, S5_RECORD_LISTENING) : NULL;
@@ -189,3 +189,5 @@ void s5_rebind_settle(struct s5_engine *e, struct s5_record *record, const struc
     s5_listener_unlock(l);
     s5_connect_let_go(e, listening);
 }
+
+const struct s5_kind s5_rebind_kind = {.settle = settle};

@@ -7,19 +7,12 @@
 
 #include "listener.h"
 
-/* Whether RECORD, which is in flight, is such a connection. */
-static inline bool s5_rebind_is(const struct s5_record *record)
-{
-    return record->peer.len == 0;
-}
+struct s5_kind;
+extern const struct s5_kind s5_rebind_kind;
 
 /* The LISTENING record's next BIND begins. Where it cannot begin, its bell rings: accept() makes it then.
  * Under the listener's lock. */
 void s5_rebind_begin(struct s5_engine *e, struct s5_record *record);
-
-/* RECORD's flight F is over, and it is out of the list of those in flight. READY: F has the first reply. */
-void s5_rebind_settle(struct s5_engine *e, struct s5_record *record, const struct s5_flight *f,
-                      bool ready);
 
 /* Whether this process has begun one for L that is in flight. */
 bool s5_rebind_pending(struct s5_engine *e, const struct s5_listener *l);

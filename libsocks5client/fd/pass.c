@@ -15,12 +15,14 @@
  *
  * The sender's reference ends when every message was received, or after a minute when one was not, or when 32 others
  * came after it. The sender looks at that when it passes, connects or closes a socket. */
+#include "inflight.h"
 #include "pass.h"
 #include "associate.h"
 #include "clock.h"
 #include "listener.h"
 #include "octets.h"
 #include "passed.h"
+#include "stream.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -410,7 +412,7 @@ static void take_over(struct s5_engine *e, int fd, uint64_t cookie, struct s5_pa
 {
     switch ((enum s5_record_state)p->state) {
     case S5_RECORD_READY:
-        s5_life_adopt_connected(e, fd, cookie, &p->peer, &p->local);
+        s5_stream_adopt(e, fd, cookie, &p->peer, &p->local);
         break;
     case S5_RECORD_FAILED:
         take_over_failed(e, fd, cookie, p);
@@ -454,7 +456,7 @@ static int receive(struct s5_engine *e, int fd, void *user)
     } else if (entry)
         take_over(e, fd, cookie, entry, &what);
     else
-        s5_life_join_flight(e, fd, cookie);
+        s5_stream_join(e, fd, cookie);
     return 0;
 }
 

@@ -47,8 +47,3 @@ bool s5_written_spoilt(struct s5_engine *e, const struct s5_flight *f, int fd, b
            s5_policy_text(e->policy, e->policy->servers[s5_flight_server(f)].name));
     return true;
 }
-
-enum s5_turn s5_written_fail(struct s5_engine *e, struct s5_flight *f, int fd, int error)
-{
-    return s5_flight_fail(e, f, fd, s5_written_spoilt(e, f, fd, true) ? -ECONNABORTED : error);
-}

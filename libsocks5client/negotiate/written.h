@@ -7,7 +7,5 @@
 /* Whether there are any among those that F wrote; logged. WAITING: those count that the server has not acknowledged, too. */
 bool s5_written_spoilt(struct s5_engine *e, const struct s5_flight *f, int fd, bool waiting)
     __attribute__((noinline, cold));
-/* The end of a negotiation that failed with ERROR, unless the program is the cause. */
-enum s5_turn s5_written_fail(struct s5_engine *e, struct s5_flight *f, int fd, int error);
 
 #endif

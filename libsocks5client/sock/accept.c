@@ -176,7 +176,7 @@ int s5_accept(struct s5_engine *e, int fd, struct sockaddr *addr, socklen_t *len
             return real_accept(e, fd, addr, len, flags);
     }
     errno = saved;
-    int told = r >= 0 && addr ? s5_query_tell(&peer, addr, len) : 0;
+    int told = r >= 0 && addr ? s5_endpoint_tell(&peer, addr, len) : 0;
     if (told < 0) { /* the connection is lost, as with the kernel */
         s5_close(e, r);
         return told;

@@ -8,6 +8,7 @@
 #ifndef S5_ASSOCIATE_H
 #define S5_ASSOCIATE_H
 
+#include "cleanup.h"
 #include "datagram.h"
 #include "engine.h"
 #include "fragments.h"
@@ -102,18 +103,16 @@ int s5_associate_connect(struct s5_engine *e, int fd, const struct sockaddr *add
 S5_HOT int s5_associate_fresh(struct s5_engine *e, struct s5_association *a, int fd, bool doubt);
 int s5_associate_mix(struct s5_engine *e, struct s5_association *a, int fd); /* the socket receives from others too */
 void s5_associate_end(struct s5_engine *e, uint32_t number); /* the record that had association NUMBER is no more */
-struct s5_cleanup;
 /* Under the lock: A is none any more; the calling thread is about to ask the server for it, as CALL notes. */
 void s5_associate_give(struct s5_engine *e, struct s5_association *a);
 void s5_associate_begin_asking(struct s5_association *a, struct s5_cleanup *call);
 /* The thread that asked the server for A, of GENERATION, does not go on. */
 void s5_associate_abandon(struct s5_engine *e, struct s5_association *a, uint32_t generation);
-/* In a child: what threads it does not have were at. */
-void s5_associate_fork_child(struct s5_engine *e);
+/* RUN of such a CALL's entry: see s5_blocking_give_back; who asked for an association does not go on. */
+s5_cleanup_fn s5_associate_give_back;
 
 /* The control connection of association *AT (set behind the last one where that is not in use); -1: none. */
 int s5_associate_control(const struct s5_engine *e, uint32_t *at);
-void s5_associate_moved(struct s5_engine *e, uint32_t at, int control);
 
 /* --- associate_server.c --- */
 /* The negotiation: *RET_RELAY for a socket of FAMILY. A connected descriptor (not hidden yet), or
@@ -123,12 +122,8 @@ int s5_associate_ask(struct s5_engine *e, const struct s5_server *server, int fa
                      uint64_t patience, struct s5_cleanup *call, uint32_t ticket,
                      struct s5_endpoint *ret_relay);
 
-/* --- associate_exec.c --- */
-/* RECORD's association may go through an exec. Whether it has one. */
-bool s5_associate_hand_over(struct s5_engine *e, const struct s5_record *record);
-bool s5_associate_adopt(struct s5_engine *e, int fd, uint64_t cookie);
-void s5_associate_stay(struct s5_engine *e); /* it did not: control connections are this process's own again */
-void s5_associate_adopted(struct s5_engine *e); /* control connections that came without their socket are closed */
+struct s5_kind;
+extern const struct s5_kind s5_associate_kind, s5_associate_exec_kind; /* associate_pool.c, associate_exec.c */
 
 /* --- outgoing.c, incoming.c: the calls, on a socket that has an association --- */
 S5_HOT ssize_t s5_outgoing_send(struct s5_engine *e, struct s5_association *a, int fd, const struct msghdr *msg, int flags);

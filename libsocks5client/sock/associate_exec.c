@@ -2,6 +2,7 @@
  * control connection loses its FD_CLOEXEC for as long as the exec takes. That program takes up what
  * belongs to a socket it has got, and closes the control connections of those it has not. */
 #include "associate.h"
+#include "kind.h"
 #include "clock.h"
 #include "flight_bounds.h"
 #include "listener.h"
@@ -29,7 +30,7 @@ static void write_down(struct s5_tree *tree, const struct s5_association *a, uin
     atomic_store_explicit(&h->cookie, cookie, memory_order_release);
 }
 
-bool s5_associate_hand_over(struct s5_engine *e, const struct s5_record *record)
+static bool hand_over_one(struct s5_engine *e, const struct s5_record *record)
 {
     struct s5_tree *tree = atomic_load(&e->tree);
     struct s5_association *pool = atomic_load(&e->associations);
@@ -43,7 +44,18 @@ bool s5_associate_hand_over(struct s5_engine *e, const struct s5_record *record)
     return true;
 }
 
-void s5_associate_stay(struct s5_engine *e)
+static bool hand_over(struct s5_engine *e)
+{
+    struct s5_record *records = atomic_load(&e->registry.records);
+    uint32_t used = atomic_load(&e->registry.records_used);
+    bool any = false;
+    for (uint32_t i = 0; records && i < used; i++)
+        if (atomic_load(&records[i].state) == S5_RECORD_RELAYED)
+            any |= hand_over_one(e, &records[i]);
+    return any;
+}
+
+static void stay(struct s5_engine *e)
 {
     for (uint32_t at = 0; at < S5_ASSOCIATIONS; at++) {
         int control = s5_associate_control(e, &at);
@@ -120,7 +132,7 @@ static struct s5_record *known(struct s5_engine *e, uint64_t cookie)
     return NULL;
 }
 
-bool s5_associate_adopt(struct s5_engine *e, int fd, uint64_t cookie)
+static bool adopt(struct s5_engine *e, int fd, uint64_t cookie)
 {
     struct s5_tree *tree = atomic_load(&e->tree);
     struct s5_record *record = known(e, cookie);
@@ -137,7 +149,7 @@ bool s5_associate_adopt(struct s5_engine *e, int fd, uint64_t cookie)
     return false;
 }
 
-void s5_associate_adopted(struct s5_engine *e)
+static void adopted(struct s5_engine *e)
 {
     struct s5_tree *tree = atomic_load(&e->tree);
     for (uint32_t i = 0; i < S5_TREE_RELAYED; i++) {
@@ -147,3 +159,10 @@ void s5_associate_adopted(struct s5_engine *e)
             e->real->close(h->control);
     }
 }
+
+const struct s5_kind s5_associate_exec_kind = {
+    .hand_over = hand_over,
+    .stay = stay,
+    .adopt = adopt,
+    .adopted = adopted,
+};

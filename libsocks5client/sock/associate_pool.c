@@ -1,10 +1,12 @@
 /* The associations of a process: which are in use, and which threads are asking the server for one. */
 #include "associate.h"
 #include "blocking.h"
-#include "listener.h"
+#include "hidden.h"
+#include "kind.h"
 #include "map_once.h"
 #include "target.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 
 /* --- the pool --- */
@@ -77,9 +79,24 @@ int s5_associate_control(const struct s5_engine *e, uint32_t *at)
     return atomic_load(&pool[*at].used) ? atomic_load(&pool[*at].control) : -1;
 }
 
-void s5_associate_moved(struct s5_engine *e, uint32_t at, int control)
+/* The program wants the number FROM, of a control connection, for itself. */
+static void move(struct s5_engine *e, int from)
 {
-    atomic_store(&atomic_load(&e->associations)[at].control, control);
+    for (uint32_t at = 0; at < S5_ASSOCIATIONS; at++) {
+        if (s5_associate_control(e, &at) != from)
+            continue;
+        int moved = e->real->fcntl(from, F_DUPFD_CLOEXEC, from + 1);
+        s5_registry_remove(&e->registry, from);
+        moved = moved < 0 ? -1 : s5_hidden_keep(e, moved);
+        atomic_store(&atomic_load(&e->associations)[at].control, moved);
+        return;
+    }
+}
+
+static void end_record(struct s5_engine *e, struct s5_record *record)
+{
+    if (record->relayed)
+        s5_associate_end(e, record->relayed - 1);
 }
 
 /* --- who asks the server --- */
@@ -103,7 +120,7 @@ void s5_associate_abandon(struct s5_engine *e, struct s5_association *a, uint32_
     s5_lock_give(&e->associations_lock, &critical);
 }
 
-void s5_associate_fork_child(struct s5_engine *e)
+static uint32_t fork_child(struct s5_engine *e, uint32_t number)
 {
     struct s5_association *pool = atomic_load(&e->associations);
     uint64_t own = s5_thread_token();
@@ -117,6 +134,16 @@ void s5_associate_fork_child(struct s5_engine *e)
         else
             leave(e, &pool[at]);
     }
+    (void)number;
+    return 0;
+}
+
+void s5_associate_give_back(void *user, struct s5_cleanup *c, bool forked)
+{
+    struct s5_engine *e = user;
+    if (!forked && c->object)
+        s5_associate_abandon(e, c->object, c->object_generation);
+    s5_blocking_give_back(e, c, forked);
 }
 
 void s5_associate_begin_asking(struct s5_association *a, struct s5_cleanup *call)
@@ -133,3 +160,9 @@ int s5_associate_still(struct s5_engine *e, const struct s5_association *a, uint
         return 0;
     return s5_connect_cookie(e, fd) == cookie ? -ESTALE : -EBADF;
 }
+
+const struct s5_kind s5_associate_kind = {
+    .end = end_record,
+    .move = move,
+    .fork_child = fork_child,
+};

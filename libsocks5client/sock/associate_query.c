@@ -20,7 +20,7 @@ int s5_associate_getsockname(struct s5_engine *e, struct s5_association *a, int 
         own.v4.sin_port = kernel.v4.sin_port;
     else
         own.v6.sin6_port = kernel.v6.sin6_port;
-    return s5_query_tell(&own, addr, len);
+    return s5_endpoint_tell(&own, addr, len);
 }
 
 int s5_associate_getpeername(struct s5_engine *e, struct s5_association *a, int fd,
@@ -30,7 +30,7 @@ int s5_associate_getpeername(struct s5_engine *e, struct s5_association *a, int 
         return e->real->getpeername(fd, addr, len) == 0 ? 0 : -errno;
     if (!a->peer.len)
         return -ENOTCONN;
-    return s5_query_tell(&a->peer, addr, len);
+    return s5_endpoint_tell(&a->peer, addr, len);
 }
 
 /* Octets that a datagram to whom A is connected to begins with; to nobody: as one lately did. */

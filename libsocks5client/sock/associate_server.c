@@ -54,7 +54,7 @@ static int negotiate(struct s5_engine *e, struct s5_flight *f, int fd,
     uint64_t until = s5_clock_now() + patience;
     if (until < f->deadline)
         f->deadline = until;
-    r = s5_flight_dial(e, f, fd, true);
+    r = s5_flight_dial(e, f, fd, true, false);
     if (r < 0 && r != -EINPROGRESS) {
         s5_connect_log_unreachable(e, s5_flight_server(f), r);
         return r;

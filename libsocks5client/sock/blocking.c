@@ -1,5 +1,4 @@
 #include "blocking.h"
-#include "associate.h"
 #include <errno.h>
 #include <fcntl.h>
 
@@ -103,8 +102,6 @@ void s5_blocking_give_back(void *user, struct s5_cleanup *c, bool forked)
         close_unnoted(e, c->cookie[0]);
     for (int i = 0; i < 2; i++)
         close_noted(e, c->fd[i], c->cookie[i]);
-    if (c->object)
-        s5_associate_abandon(e, c->object, c->object_generation);
     if (f && s5_flight_generation(f) == c->flight_generation) {
         s5_flight_abandon(e, f);
         end_nameless(e, c, f);

@@ -7,6 +7,7 @@
 #include "associate.h"
 #include "blocking.h"
 #include "clock.h"
+#include "epoll_mask.h"
 #include "flight_bounds.h"
 #include "inflight.h"
 #include "listener.h"
@@ -255,7 +256,8 @@ static int unreachable(struct s5_engine *e, struct s5_record *record, struct s5_
 static inline __attribute__((always_inline)) int dial(struct s5_engine *e, struct s5_record *record, struct s5_flight *f, int fd, int held,
                 bool nonblock, const struct s5_cleanup *call, uint32_t ticket)
 {
-    int r = s5_flight_dial(e, f, held, nonblock);
+    bool brief = !nonblock && s5_registry_flying_number(&e->registry) > 1 && s5_inflight_any(e);
+    int r = s5_flight_dial(e, f, held, nonblock, brief);
     if (__builtin_expect(!s5_cleanup_owns(call, ticket), 0))
         return -ECONNABORTED;
     if (r == -EINPROGRESS && nonblock && !atomic_load(&f->missed))

@@ -7,14 +7,13 @@
  * the server was not reached at all the kernel itself keeps it; where a negotiation failed, the
  * socket was dissolved and the kernel keeps an ECONNRESET of its own, which makes the socket look
  * as failed as it is (POLLERR) and is taken away with the true error. */
-#include "associate.h"
 #include "bridge.h"
+#include "engine.h"
+#include "epoll_mask.h"
 #include "error.h"
 #include "flight_bounds.h"
+#include "kind.h"
 #include "ledger.h"
-#include "listener.h"
-#include "nameserver.h"
-#include "rebind.h"
 #include <errno.h>
 #include <sched.h>
 #include <time.h>
@@ -87,13 +86,15 @@ static __attribute__((noinline, cold)) void await_settler(const struct s5_record
 static inline void publish(struct s5_engine *e, struct s5_record *record, struct s5_flight *f,
                            bool lost)
 {
+    atomic_load(&f->lock); /* turns that other threads took, before another process ended it, are over */
     record->error = lost ? -ETIMEDOUT : s5_flight_error(f);
     record->server_index = (uint16_t)s5_flight_server(f);
     bool ready = !lost && atomic_load(&f->phase) == S5_FLIGHT_READY;
-    if (__builtin_expect(s5_rebind_is(record), 0)) {
+    if (__builtin_expect(s5_record_is_hidden(record), 0)) {
         atomic_store(&record->state, S5_RECORD_HIDDEN);
         s5_registry_land(&e->registry, record);
-        s5_rebind_settle(e, record, f, ready);
+        S5_EACH_KIND(kind, settle)
+            kind->settle(e, record, f, ready);
         if (!lost)
             s5_flight_release(e, f);
         return;
@@ -123,16 +124,11 @@ static void dispose(struct s5_engine *e, struct s5_record *record)
         s5_registry_land(&e->registry, record);
         if (s5_flight_generation(f) == record->flight_generation)
             s5_flight_release(e, f);
-    } else if (state == S5_RECORD_LISTENING)
-        s5_listener_end(e, record);
-    else if (state == S5_RECORD_FAILED)
+    } else if (state == S5_RECORD_FAILED)
         s5_registry_attend(&e->registry, -1);
-    struct s5_record_more *more = atomic_load(&record->more);
-    uint32_t asker = more ? atomic_exchange(&more->asker, 0) : 0;
-    if (asker)
-        s5_nameserver_forget(e, asker);
-    if (record->relayed)
-        s5_associate_end(e, record->relayed - 1);
+    if (atomic_load(&record->more) || record->relayed)
+        S5_EACH_KIND(kind, end)
+            kind->end(e, record);
     s5_registry_free(&e->registry, record);
 }
 
@@ -301,8 +297,9 @@ void s5_connect_forget_record(struct s5_engine *e, struct s5_record *record, int
     struct s5_flight *f = s5_connect_pinned(e, record);
     bool locked = f && s5_flight_lock(e, f);
     if (s5_registry_find(&e->registry, fd) == record) {
-        if (atomic_load(&record->state) == S5_RECORD_LISTENING)
-            s5_listener_leave(e, record);
+        if (atomic_load(&record->more))
+            S5_EACH_KIND(kind, close)
+                kind->close(e, record);
         s5_registry_drop_record(&e->registry, fd, record);
     }
     if (locked)

@@ -10,6 +10,7 @@
 #include "critical.h"
 #include "log.h"
 #include "notes.h"
+#include "process.h"
 #include "source.h"
 #include "tree.h"
 #include "wait.h"
@@ -27,9 +28,17 @@ enum s5_engine_policy_state {
  * call the first step onto another page may cost as much as a hundred instructions. */
 #define S5_HOT __attribute__((hot))
 
+/* What follows on what the engine's set-up does; engine_process.c. */
+struct s5_engine_events {
+    void (*attached)(struct s5_engine *e); /* the memory file was found, or begun */
+    void (*loaded)(struct s5_engine *e);   /* the policy is there */
+    void (*adopt)(struct s5_engine *e);    /* the memory file was found late: what came through an exec is to be adopted */
+};
+
 /* All of it may be zero at start but real, environment and the tree's two. */
 struct s5_engine {
     const struct s5_calls *real;
+    const struct s5_engine_events *events;
     struct s5_registry registry;
     _Atomic uint32_t pid; /* of the process the registry belongs to: not that of a vfork child */
     struct s5_environment environment;
@@ -102,9 +111,17 @@ void s5_engine_fork_parent(struct s5_engine *e, bool failed);
 void s5_engine_fork_child(struct s5_engine *e);
 /* Where the tree is from now on: the process, its hooks and its children know. */
 void s5_engine_set_place(struct s5_engine *e, const struct s5_tree_place *place);
-/* This process has a number in the tree from now on, which it did not have before. */
-void s5_engine_register(struct s5_engine *e);
-bool s5_engine_has_ended(const struct s5_engine *e, uint32_t process); /* the one of that number */
+/* In a critical section: the tree that e->state names, or a new one; its descriptor is none of the program's.
+ * Where memory is short there is none for now: what needs the policy fails until a later attempt has it, and
+ * e->state stays what it is. -errno, or whether there is something to be adopted. */
+int s5_engine_attach(struct s5_engine *e);
+/* This process has NUMBER in the tree from now on, which was taken for it, or 0: another. */
+void s5_engine_register(struct s5_engine *e, uint32_t number);
+/* Whether the process of that number has ended. */
+static inline bool s5_engine_has_ended(const struct s5_engine *e, uint32_t process)
+{
+    return s5_process_has_ended(atomic_load(&e->tree_fd), atomic_load(&e->process_number), process);
+}
 
 /* --- connect.c, connect_record.c --- */
 int s5_connect(struct s5_engine *e, int fd, const struct sockaddr *addr, socklen_t len);
@@ -154,16 +171,6 @@ int s5_connect_outcome(struct s5_engine *e, struct s5_record *record, int fd);
  * reset. */
 int s5_connect_fetch_error(struct s5_engine *e, uint32_t server_index, int fd, int error);
 void s5_connect_log_unreachable(struct s5_engine *e, uint32_t server_index, int error);
-/* --- epoll.c: every registration of FD becomes what its negotiation needs or, where there is none, what the
- * application asked for --- */
-void s5_epoll_update_slot(struct s5_engine *e, int fd, struct s5_slot *slot);
-static inline void s5_epoll_update(struct s5_engine *e, int fd)
-{
-    struct s5_slot *slot = s5_registry_slot(&e->registry, fd);
-    if (s5_registry_watched(slot))
-        s5_epoll_update_slot(e, fd, slot);
-}
-
 /* --- route.c: what the policy says of a flow, with its log lines --- */
 /* 0: direct; > 0: via *RET_SERVER; -errno: refused. */
 int s5_route(struct s5_engine *e, const struct s5_addr *to, uint8_t protocol, uint8_t command,
@@ -183,8 +190,6 @@ int s5_route_direct_only(struct s5_engine *e, const struct s5_addr *to, uint8_t 
 int s5_getpeername(struct s5_engine *e, int fd, struct sockaddr *addr, socklen_t *len);
 int s5_getsockname(struct s5_engine *e, int fd, struct sockaddr *addr, socklen_t *len);
 int s5_getsockopt(struct s5_engine *e, int fd, int level, int name, void *value, socklen_t *len);
-/* WHAT into the program's ADDR as by the kernel: cut to *LEN, the full length told. 0, -EINVAL, -EFAULT. */
-int s5_query_tell(const struct s5_endpoint *what, struct sockaddr *addr, socklen_t *len);
 
 /* --- life.c --- */
 int s5_close(struct s5_engine *e, int fd);

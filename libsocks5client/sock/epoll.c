@@ -1,7 +1,4 @@
-/* epoll while something is in flight. A registration of such a descriptor is borrowed: it keeps the
- * application's data, but its mask is the negotiation's (both directions, edge-triggered), and the
- * mask the application wants is remembered in the slot. EPOLL_CTL_MOD puts it back at the end,
- * which makes the kernel look again: the application then sees the readiness that is its own, once.
+/* epoll while something is in flight.
  *
  * A wait returns events with the application's data; which of them belong to borrowed registrations
  * is found by epoll descriptor and data. One that moved its negotiation on is swallowed. One that
@@ -10,68 +7,13 @@
  * What is in flight and not registered with the instance is waited for beside it, by ppoll().
  */
 #include "clock.h"
+#include "epoll_mask.h"
 #include "inflight.h"
 #include "listener.h"
 #include "user_memory.h"
 #include <errno.h>
 
-#define BORROWED (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET)
-
 /* --- registrations --- */
-
-static inline bool in_flight(const struct s5_engine *e, const struct s5_slot *slot)
-{
-    const struct s5_record *record =
-        s5_registry_record(&e->registry, atomic_load_explicit(&slot->record, memory_order_acquire));
-    return record && atomic_load(&record->state) == S5_RECORD_FLYING;
-}
-
-/* False: there is no such registration. */
-static bool set_mask(struct s5_engine *e, int fd, const struct s5_registration *r, uint32_t events)
-{
-    struct epoll_event event = {.events = events, .data.u64 = r->data};
-    if (__builtin_expect(!(r->events & EPOLLEXCLUSIVE), 1))
-        return e->real->epoll_ctl(r->ep, EPOLL_CTL_MOD, fd, &event) == 0;
-    e->real->epoll_ctl(r->ep, EPOLL_CTL_DEL, fd, NULL); /* it cannot be modified */
-    return e->real->epoll_ctl(r->ep, EPOLL_CTL_ADD, fd, &event) == 0;
-}
-
-/* The mask of registration R becomes what it should be. False: that is another by now. */
-static inline bool update(struct s5_engine *e, int fd, const struct s5_slot *slot, const struct s5_registration *r)
-{
-    bool flying = in_flight(e, slot);
-    bool done = set_mask(e, fd, r, flying ? BORROWED : r->events & ~S5_WATCH_BEGINS);
-    if (__builtin_expect(!done, 0)) {
-        if (!(r->events & S5_WATCH_BEGINS)) /* it was another descriptor's of this number */
-            s5_registry_unwatch(&e->registry, fd, r->ep);
-        return true;
-    }
-    return in_flight(e, slot) == flying;
-}
-
-static __attribute__((noinline, cold)) void update_further(struct s5_engine *e, int fd, const struct s5_slot *slot)
-{
-    struct s5_registration r;
-    for (unsigned at = 1; s5_registry_registration(&e->registry, slot, at, &r); at++)
-        while (r.ep >= 0 && !update(e, fd, slot, &r))
-            s5_registry_registration(&e->registry, slot, at, &r);
-}
-
-/* Another thread may end the negotiation meanwhile, or close the descriptor and begin another one under this number.
- * Each changes what is wanted first and comes here then, so the last to set the mask has seen the last change. */
-void s5_epoll_update_slot(struct s5_engine *e, int fd, struct s5_slot *slot)
-{
-    int saved = errno;
-    for (;;) {
-        struct s5_registration r = {atomic_load(&slot->ep) - 1, atomic_load(&slot->events), atomic_load(&slot->data)};
-        if (r.ep < 0 || (update(e, fd, slot, &r) && atomic_load(&slot->events) == r.events &&
-                         atomic_load(&slot->data) == r.data))
-            break;
-    }
-    if (__builtin_expect(atomic_load(&slot->more), 0))
-        update_further(e, fd, slot);
-    errno = saved;
-}
 
 /* What SLOT notes of EP; false: nothing. */
 static bool noted(struct s5_engine *e, const struct s5_slot *slot, int ep, struct s5_registration *ret)
@@ -94,7 +36,7 @@ static int enter(struct s5_engine *e, int ep, int op, int fd, const struct epoll
         return s5_connect_flying(e, fd) ? -ENOSPC : e->real->epoll_ctl(ep, op, fd, &first) == 0 ? 0 : -errno;
     bool flying = s5_connect_flying(e, fd);
     if (flying)
-        first.events = BORROWED;
+        first.events = S5_EPOLL_BORROWED;
     int r = e->real->epoll_ctl(ep, op, fd, &first) == 0 ? 0 : -errno;
     if (r < 0 && had && r != -ENOENT && r != -EBADF)
         s5_registry_watch(&e->registry, fd, ep, before.events, before.data);
@@ -105,7 +47,7 @@ static int enter(struct s5_engine *e, int ep, int op, int fd, const struct epoll
             atomic_store(&slot->events, event->events);
         else
             s5_registry_watch(&e->registry, fd, ep, event->events, event->data.u64);
-        if (in_flight(e, slot) != flying) /* another thread ended it meanwhile, or began it */
+        if (s5_epoll_in_flight(e, slot) != flying) /* another thread ended it meanwhile, or began it */
             s5_epoll_update_slot(e, fd, slot);
     }
     return r;
@@ -134,75 +76,32 @@ int s5_epoll_ctl(struct s5_engine *e, int ep, int op, int fd, struct epoll_event
 
 /* --- events --- */
 
-/* The registration with EP that reports DATA (ANY: or other data), of the descriptors RECORD has. */
-struct match {
-    struct s5_engine *e;
-    int ep;
-    bool any;
-    uint64_t data;
-    bool found;
-};
-
-static void match_slot(void *user, int fd, struct s5_slot *slot)
-{
-    struct match *m = user;
-    struct s5_registration r;
-    (void)fd;
-    for (unsigned at = 0; s5_registry_registration(&m->e->registry, slot, at, &r); at++)
-        if (r.ep == m->ep && (m->any || r.data == m->data))
-            m->found = true;
-}
-
 /* Whether a descriptor not in flight is registered with EP and DATA too. */
 static bool also_others(struct s5_engine *e, int ep, uint64_t data)
 {
     for (unsigned fd = 0; fd < S5_CHUNKS * S5_CHUNK_SLOTS; fd++) {
         struct s5_slot *slot = s5_registry_slot(&e->registry, (int)fd);
-        struct match m = {e, ep, false, data, false};
         if (!slot) {
             fd |= S5_CHUNK_SLOTS - 1;
             continue;
         }
-        match_slot(&m, (int)fd, slot);
-        if (m.found && !s5_connect_flying(e, (int)fd))
+        if (s5_epoll_slot_reports(e, slot, ep, &data) && !s5_connect_flying(e, (int)fd))
             return true;
     }
     return false;
-}
-
-/* Whether RECORD is registered with EP and DATA; most have one descriptor and one registration. */
-static bool reports(struct s5_engine *e, struct s5_record *record, int ep, uint64_t data)
-{
-    struct match m = {e, ep, false, data, false};
-    int fd = atomic_load(&record->fd);
-    struct s5_slot *slot = s5_registry_slot(&e->registry, fd);
-    if (slot && atomic_load(&slot->ep) == ep + 1 && atomic_load(&slot->data) == data &&
-        s5_registry_find(&e->registry, fd) == record)
-        return true;
-    s5_registry_each(&e->registry, record, match_slot, &m);
-    return m.found;
-}
-
-bool s5_epoll_watches(struct s5_engine *e, struct s5_record *record, int ep)
-{
-    struct match m = {e, ep, true, 0, false};
-    struct s5_slot *slot = s5_registry_slot(&e->registry, atomic_load(&record->fd));
-    if (slot && atomic_load(&slot->ep) == ep + 1)
-        return true;
-    s5_registry_each(&e->registry, record, match_slot, &m);
-    return m.found;
 }
 
 /* Whether the application shall see EVENT. */
 static bool passes(struct s5_engine *e, int ep, const struct epoll_event *event)
 {
     uint32_t top = s5_registry_flying_top(&e->registry);
+    uint64_t data = event->data.u64;
     for (uint32_t at = 0; at < top; at++) {
         struct s5_record *record = s5_registry_flying_at(&e->registry, at);
-        if (!record || !reports(e, record, ep, event->data.u64))
+        if (!record || !s5_epoll_reports(e, record, ep, &data))
             continue;
         enum s5_turn turn = s5_connect_turn(e, record, (short)event->events);
-        if (turn != S5_TURN_GONE && (turn != S5_TURN_WAIT || !also_others(e, ep, event->data.u64)))
+        if (turn != S5_TURN_GONE && (turn != S5_TURN_WAIT || !also_others(e, ep, data)))
             return false;
     }
     return true;

@@ -14,7 +14,6 @@
 #include "dissolve.h"
 #include "engine.h"
 #include "identity.h"
-#include "inflight.h"
 #include "pipelining.h"
 #include "rcvlowat.h"
 #include "reply.h"
@@ -118,17 +117,6 @@ int s5_flight_begin_udp(struct s5_engine *e, struct s5_flight *f, const struct s
     return begin(e, f, server, S5_UDP_ASSOCIATE, dst);
 }
 
-int s5_endpoint_of(const struct s5_addr *addr, int family, struct s5_endpoint *ret)
-{
-    struct sockaddr_storage sa;
-    socklen_t len;
-    if (s5_addr_to_sockaddr(addr, family, &sa, &len) < 0)
-        return -EAFNOSUPPORT;
-    ret->len = len;
-    memcpy(&ret->any, &sa, len);
-    return 0;
-}
-
 int s5_flight_bound(const struct s5_flight *f, int family, struct s5_endpoint *ret)
 {
     struct s5_addr at = *s5_session_bound(&f->session);
@@ -182,7 +170,7 @@ static void set_limit(struct s5_engine *e, struct s5_flight *f, int fd, struct l
     limit->changed = e->real->setsockopt(fd, SOL_SOCKET, S5_SNDTIMEO, &ours, sizeof ours) == 0;
 }
 
-int s5_flight_dial(struct s5_engine *e, struct s5_flight *f, int fd, bool nonblock)
+int s5_flight_dial(struct s5_engine *e, struct s5_flight *f, int fd, bool nonblock, bool brief)
 {
     struct limit limit = {{0, 0}, false, false};
     f->written = f->pieces = 0;
@@ -193,7 +181,7 @@ int s5_flight_dial(struct s5_engine *e, struct s5_flight *f, int fd, bool nonblo
     if (__builtin_expect(s5_rcvlowat_used(e) && !f->again, 0))
         s5_rcvlowat_override(e, f, fd);
     if (!nonblock) {
-        limit.brief = s5_registry_flying_number(&e->registry) > 1 && s5_inflight_any(e);
+        limit.brief = brief;
         set_limit(e, f, fd, &limit);
     }
     int r = e->real->connect(fd, &f->server.any, f->server.len) == 0 ? 0 : -errno;
@@ -227,6 +215,12 @@ enum s5_turn s5_flight_fail(struct s5_engine *e, struct s5_flight *f, int fd, in
     return S5_TURN_OVER;
 }
 
+/* The same, unless the program's own octets are the cause. */
+static enum s5_turn fail_or_spoilt(struct s5_engine *e, struct s5_flight *f, int fd, int error)
+{
+    return s5_flight_fail(e, f, fd, s5_written_spoilt(e, f, fd, true) ? -ECONNABORTED : error);
+}
+
 /* The session from its beginning, step by step. Where to is in it still: a name, where the peer is
  * but its stand-in. */
 static int start_over(const struct s5_engine *e, struct s5_flight *f)
@@ -254,7 +248,7 @@ static enum s5_turn start_anew(struct s5_engine *e, struct s5_flight *f, int fd)
     f->probe_until = S5_CLOCK_NEVER;
     int r = start_over(e, f);
     if (r == 0)
-        r = s5_flight_dial(e, f, fd, flags >= 0 && (flags & O_NONBLOCK));
+        r = s5_flight_dial(e, f, fd, flags >= 0 && (flags & O_NONBLOCK), true);
     /* A signal ends the call, not the attempt. */
     if (r < 0 && r != -EINPROGRESS && r != -EINTR)
         return s5_flight_fail(e, f, fd, r);
@@ -272,7 +266,7 @@ static enum s5_turn broken(struct s5_engine *e, struct s5_flight *f, int fd, int
     if (f->probing && atomic_load(&f->phase) == S5_FLIGHT_TALKING &&
         s5_pipelining_is_doubtful(&f->session, error, end == S5_END_CLOSED))
         return start_anew(e, f, fd);
-    return s5_written_fail(e, f, fd, error);
+    return fail_or_spoilt(e, f, fd, error);
 }
 
 static enum s5_standing_value standing_of(struct s5_engine *e, const struct s5_flight *f)
@@ -462,7 +456,7 @@ static enum s5_turn turn_locked(struct s5_engine *e, struct s5_flight *f, int fd
     uint64_t now = s5_clock_now();
     uint64_t deadline = f->deadline;
     if (now >= deadline || (deadline != S5_CLOCK_NEVER && deadline - now > S5_FLIGHT_LONGEST))
-        return s5_written_fail(e, f, fd, -ETIMEDOUT);
+        return fail_or_spoilt(e, f, fd, -ETIMEDOUT);
     if (!f->probing || now < f->probe_until)
         return S5_TURN_WAIT;
     /* Another connection may have shown meanwhile that the server is only slow. */

@@ -7,10 +7,10 @@
 
 #include "clock.h"
 #include "critical.h"
+#include "endpoint.h"
 #include "isolation.h"
 #include "references.h"
 #include "session.h"
-#include <netinet/in.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -23,16 +23,6 @@
 struct s5_engine;
 struct s5_record;
 struct s5_server;
-
-/* A socket address of the two families there are here. */
-struct s5_endpoint {
-    uint32_t len; /* octets; 0: none */
-    union {
-        struct sockaddr any;
-        struct sockaddr_in v4;
-        struct sockaddr_in6 v6;
-    };
-};
 
 /* In this order; only s5_flight_turn, s5_flight_begin and s5_flight_release change it. */
 enum s5_flight_phase {
@@ -96,8 +86,6 @@ int s5_flight_begin_bind(struct s5_engine *e, struct s5_flight *f, const struct 
 /* And for UDP ASSOCIATE: DST is zeros. */
 int s5_flight_begin_udp(struct s5_engine *e, struct s5_flight *f, const struct s5_server *server,
                         const struct s5_addr *dst);
-/* ADDR for a socket of FAMILY. 0, or -EAFNOSUPPORT. */
-int s5_endpoint_of(const struct s5_addr *addr, int family, struct s5_endpoint *ret);
 /* Where the server has bound, as its first reply says, for a socket of FAMILY: its own address where that says nothing.
  * 0; -EPROTO: no port; -EAFNOSUPPORT. */
 int s5_flight_bound(const struct s5_flight *f, int family, struct s5_endpoint *ret);
@@ -105,9 +93,9 @@ int s5_flight_bound(const struct s5_flight *f, int family, struct s5_endpoint *r
 void s5_flight_next_reply(struct s5_flight *f);
 
 /* connect() to the server: blocking as far as FD is, within the flight's deadline and the
- * socket's SO_SNDTIMEO. 0, -EINPROGRESS (also: SO_SNDTIMEO ran out), -EINTR, or the errno of
+ * socket's SO_SNDTIMEO; BRIEF: for a moment, as others are in flight that the wait has to carry on. 0, -EINPROGRESS (also: SO_SNDTIMEO ran out), -EINTR, or the errno of
  * the attempt. */
-int s5_flight_dial(struct s5_engine *e, struct s5_flight *f, int fd, bool nonblock);
+int s5_flight_dial(struct s5_engine *e, struct s5_flight *f, int fd, bool nonblock, bool brief);
 
 /* One turn, without blocking; takes and leaves the lock. EVENTS as for s5_connect_turn. It is over FD or,
  * where there is a RECORD, over the descriptor that has once the lock is held: until then others may close

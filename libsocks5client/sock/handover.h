@@ -37,12 +37,6 @@ struct s5_passed {
  * NONBLOCK or UNTIL passed; -EINTR. The result stays with the socket (connect.c). */
 int s5_connect_finish(struct s5_engine *e, int fd, bool nonblock, uint64_t until);
 
-/* FD, the socket of COOKIE, is a connection to PEER. LOCAL: what getsockname() tells; len 0: what the kernel does. */
-void s5_life_adopt_connected(struct s5_engine *e, int fd, uint64_t cookie, const struct s5_endpoint *peer,
-                             const struct s5_endpoint *local);
-/* FD's negotiation is in flight in another process of the tree: it is this process's, too. False: it is not. */
-bool s5_life_join_flight(struct s5_engine *e, int fd, uint64_t cookie);
-
 struct s5_association;
 struct s5_handed_association;
 /* What another process must know of A (associate_exec.c). */

@@ -1,8 +1,7 @@
 /* Hidden descriptors have records of their own in the registry, so that the hooks of close() and
  * dup2() meet them on the path they take for what is ours anyway. */
-#include "associate.h"
-#include "listener.h"
-#include "rebind.h"
+#include "hidden.h"
+#include "kind.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/resource.h>
@@ -50,7 +49,7 @@ int s5_hidden_take(struct s5_engine *e, int fd)
 static bool is_hidden(const struct s5_record *record)
 {
     uint32_t state = atomic_load(&record->state);
-    return state == S5_RECORD_HIDDEN || (state == S5_RECORD_FLYING && s5_rebind_is(record));
+    return state == S5_RECORD_HIDDEN || (state == S5_RECORD_FLYING && s5_record_is_hidden(record));
 }
 
 bool s5_hidden_is(const struct s5_engine *e, int fd)
@@ -85,56 +84,10 @@ int s5_hidden_from(const struct s5_engine *e, int fd)
     return lowest;
 }
 
-static void replace(struct s5_engine *e, struct s5_record *record, _Atomic int32_t *which,
-                    int from)
-{
-    if (*which != from)
-        return;
-    int moved = e->real->fcntl(from, F_DUPFD_CLOEXEC, from + 1);
-    if (which != &record->more->mailbox)
-        s5_mirror_remove(e, record, from);
-    s5_registry_remove(&e->registry, from);
-    *which = moved < 0 ? -1 : s5_hidden_take(e, moved);
-    if (*which >= 0 && which != &record->more->mailbox)
-        s5_mirror_add(e, record, *which);
-}
-
-static void replace_control(struct s5_engine *e, int from)
-{
-    for (uint32_t at = 0; at < S5_ASSOCIATIONS; at++) {
-        if (s5_associate_control(e, &at) != from)
-            continue;
-        int moved = e->real->fcntl(from, F_DUPFD_CLOEXEC, from + 1);
-        s5_registry_remove(&e->registry, from);
-        s5_associate_moved(e, at, moved < 0 ? -1 : s5_hidden_keep(e, moved));
-        return;
-    }
-}
-
-/* The connection of a BIND in flight gets another number. */
-static void replace_flying(struct s5_engine *e, struct s5_record *record, int from)
-{
-    int moved = e->real->fcntl(from, F_DUPFD_CLOEXEC, from + 1);
-    if (moved >= 0 && s5_registry_share(&e->registry, moved, record) < 0)
-        e->real->close(moved);
-    s5_connect_forget(e, from);
-}
-
 void s5_hidden_move(struct s5_engine *e, int fd)
 {
-    struct s5_record *records = atomic_load(&e->registry.records);
-    uint32_t used = atomic_load(&e->registry.records_used);
     int saved = errno;
-    struct s5_record *flying = s5_registry_find(&e->registry, fd);
-    if (flying && atomic_load(&flying->state) == S5_RECORD_FLYING)
-        replace_flying(e, flying, fd);
-    replace_control(e, fd);
-    for (uint32_t i = 0; records && i < used && i < S5_RECORDS; i++) {
-        if (atomic_load(&records[i].state) != S5_RECORD_LISTENING)
-            continue;
-        replace(e, &records[i], &records[i].more->control, fd);
-        replace(e, &records[i], &records[i].more->bell, fd);
-        replace(e, &records[i], &records[i].more->mailbox, fd);
-    }
+    S5_EACH_KIND(kind, move)
+        kind->move(e, fd);
     errno = saved;
 }

@@ -7,6 +7,7 @@
  * come: it waits, as long as the socket's SO_RCVTIMEO lets it, or finds nothing. */
 #include "associate.h"
 #include "clock.h"
+#include "inflight.h"
 #include "map_once.h"
 #include "scatter.h"
 #include "target.h"

@@ -110,8 +110,9 @@ static const char *read_program(char ret[static 16])
     return ret[0] ? ret : NULL;
 }
 
-void s5_ledger_begin(struct s5_engine *e, const struct s5_policy *p)
+void s5_ledger_begin(struct s5_engine *e)
 {
+    const struct s5_policy *p = e->policy;
     e->log.level = (enum s5_log_level)p->log_level;
     e->log.json = p->log_json;
     e->log.now = wall_clock;

@@ -16,7 +16,7 @@
 S5_LEDGER_COLD void s5_ledger_write(void *user, const char *line, size_t len);
 
 /* Take from P, just loaded, how lines look and whether to note what is done. */
-S5_LEDGER_COLD void s5_ledger_begin(struct s5_engine *e, const struct s5_policy *p);
+S5_LEDGER_COLD void s5_ledger_begin(struct s5_engine *e);
 
 /* A flight is over: READY or not. For settling. */
 S5_LEDGER_COLD void s5_ledger_outcome(struct s5_engine *e, const struct s5_flight *f, bool ready);

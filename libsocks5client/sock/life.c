@@ -3,11 +3,9 @@
  * A child of vfork shares our memory but not our descriptors: what it closes or duplicates changes
  * nothing here. The tree's own descriptors are hidden: closing one is refused, ranges are closed
  * around them, and a program that wants the number of one for itself has both moved away. */
-#include "associate.h"
 #include "blocking.h"
-#include "flight_bounds.h"
+#include "kind.h"
 #include "listener.h"
-#include "nameserver.h"
 #include "process.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -258,52 +256,19 @@ int s5_fcntl(struct s5_engine *e, int fd, int command, long arg)
 
 /* --- exec --- */
 
-struct alive {
-    struct s5_engine *e;
-    struct s5_record *record;
-    bool found;
-};
-
-static void look_alive(void *user, int fd, struct s5_slot *slot)
-{
-    struct alive *a = user;
-    a->found |= !s5_registry_doubted(slot) || s5_connect_same(a->e, a->record, fd);
-}
-
-/* Whether a descriptor of this process names RECORD still. */
-static bool alive(struct s5_engine *e, struct s5_record *record)
-{
-    struct alive a = {e, record, false};
-    s5_registry_each(&e->registry, record, look_alive, &a);
-    return a.found;
-}
-
 bool s5_life_hand_over(struct s5_engine *e)
 {
-    struct s5_tree *tree = atomic_load(&e->tree);
-    struct s5_record *records = atomic_load(&e->registry.records);
-    uint32_t used = atomic_load(&e->registry.records_used);
-    bool any = s5_registry_flying(&e->registry), owns = s5_engine_owns_memory(e);
-    any |= s5_listener_hand_over(e);
-    for (uint32_t i = 0; tree && records && i < used; i++) {
-        if (atomic_load(&records[i].state) == S5_RECORD_RELAYED)
-            any |= s5_associate_hand_over(e, &records[i]);
-        if (atomic_load(&records[i].state) != S5_RECORD_READY)
-            continue;
-        if (owns && !alive(e, &records[i])) /* a child of vfork may have duplicates we missed */
-            continue;
-        const struct s5_record_more *more = atomic_load(&records[i].more);
-        s5_tree_hand_over(tree, records[i].cookie, &records[i].peer, more ? &more->local : NULL);
-        any = true;
-    }
+    bool any = false;
+    S5_EACH_KIND(kind, hand_over)
+        any |= kind->hand_over(e);
     return any;
 }
 
 void s5_life_stay(struct s5_engine *e)
 {
     int saved = errno;
-    s5_associate_stay(e);
-    s5_listener_stay(e);
+    S5_EACH_KIND(kind, stay)
+        kind->stay(e);
     errno = saved;
 }
 
@@ -320,98 +285,13 @@ void s5_life_inherit(struct s5_engine *e)
     errno = saved;
 }
 
-/* The record of another descriptor of the same socket. */
-static struct s5_record *in_flight(struct s5_engine *e, uint64_t cookie)
+static void adopt_one(struct s5_engine *e, int fd)
 {
-    for (uint32_t at = 0; at < s5_registry_flying_top(&e->registry); at++) {
-        struct s5_record *record = s5_registry_flying_at(&e->registry, at);
-        if (record && record->cookie == cookie)
-            return record;
-    }
-    return NULL;
-}
-
-/* The reference is the one the program before this had, unless that goes on and this is its child's. */
-static bool take_up(struct s5_engine *e, struct s5_flight *f)
-{
-    return s5_references_take_over(&f->references, atomic_load(&e->tree_fd), atomic_load(&e->process_number)) ||
-           s5_flight_pin(e, f, s5_flight_generation(f));
-}
-
-/* F is in flight over FD; a reference to it, which has been taken, is kept or released here. False: it is not
- * known to this process. */
-static bool adopt_flight(struct s5_engine *e, struct s5_flight *f, int fd)
-{
-    struct s5_record *record;
-    if (s5_engine_knows(e, s5_flight_server(f)))
-        return s5_connect_new_record(e, fd, fd, f, &record) == 0;
-    s5_flight_release(e, f);
-    return false;
-}
-
-static struct s5_flight *find_flight(struct s5_tree *tree, uint64_t cookie)
-{
-    uint32_t used = atomic_load(&tree->flights_used);
-    for (uint32_t i = 0; i < used && i < S5_TREE_FLIGHTS; i++) {
-        struct s5_flight *f = &tree->flights[i];
-        if (f->cookie == cookie && atomic_load(&f->phase) != S5_FLIGHT_FREE)
-            return f;
-    }
-    return NULL;
-}
-
-bool s5_life_join_flight(struct s5_engine *e, int fd, uint64_t cookie)
-{
-    struct s5_tree *tree = atomic_load(&e->tree);
-    struct s5_flight *f = tree ? find_flight(tree, cookie) : NULL;
-    if (!f || !s5_flight_pin(e, f, s5_flight_generation(f)))
-        return false;
-    if (f->cookie == cookie) {
-        if (!adopt_flight(e, f, fd))
-            e->real->shutdown(fd, SHUT_RDWR); /* half of a negotiation is no connection */
-        return true;
-    }
-    s5_flight_release(e, f); /* it became another connection's meanwhile */
-    return false;
-}
-
-void s5_life_adopt_connected(struct s5_engine *e, int fd, uint64_t cookie, const struct s5_endpoint *peer,
-                             const struct s5_endpoint *local)
-{
-    struct s5_record *record = s5_nameserver_adopt(e, fd, peer) ? NULL : s5_registry_new(&e->registry);
-    if (!record)
-        return;
-    record->cookie = cookie;
-    record->peer = *peer;
-    struct s5_record_more *more = local->len ? s5_registry_more(&e->registry, record) : NULL;
-    if (more)
-        more->local = *local;
-    atomic_store(&record->state, S5_RECORD_READY);
-    s5_registry_enter(&e->registry, fd, record);
-}
-
-/* After an exec: FD may have a negotiation in flight. */
-static void adopt_in_flight(struct s5_engine *e, struct s5_tree *tree, int fd, uint64_t cookie)
-{
-    struct s5_flight *f = find_flight(tree, cookie);
-    struct s5_record *record = f ? in_flight(e, cookie) : NULL;
-    if (!f)
-        return;
-    if (record ? s5_registry_share(&e->registry, fd, record) < 0 : !take_up(e, f) || !adopt_flight(e, f, fd))
-        e->real->shutdown(fd, SHUT_RDWR); /* half of a negotiation is no connection */
-}
-
-static void adopt_one(struct s5_engine *e, struct s5_tree *tree, int fd)
-{
-    struct s5_endpoint peer, local;
-    uint64_t cookie = 0;
-    socklen_t len = sizeof cookie;
-    if (e->real->getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &len) != 0 || cookie == 0)
-        return;
-    if (s5_tree_handed(tree, cookie, &peer, &local))
-        s5_life_adopt_connected(e, fd, cookie, &peer, &local);
-    else if (!s5_listener_adopt(e, fd, cookie) && !s5_associate_adopt(e, fd, cookie))
-        adopt_in_flight(e, tree, fd, cookie);
+    uint64_t cookie = s5_connect_cookie(e, fd);
+    if (cookie)
+        S5_EACH_KIND(kind, adopt)
+            if (kind->adopt(e, fd, cookie))
+                return;
 }
 
 void s5_life_adopt(struct s5_engine *e)
@@ -419,10 +299,11 @@ void s5_life_adopt(struct s5_engine *e)
     enum { BATCH = 512, MOST = 65536 };
     struct pollfd fds[BATCH];
     struct rlimit limit = {MOST, MOST};
-    struct s5_tree *tree = atomic_load(&e->tree);
+    if (!atomic_load(&e->tree))
+        return;
     getrlimit(RLIMIT_NOFILE, &limit);
     int end = limit.rlim_cur < MOST ? (int)limit.rlim_cur : MOST;
-    for (int from = 0; tree && from < end; from += BATCH) {
+    for (int from = 0; from < end; from += BATCH) {
         for (int i = 0; i < BATCH; i++)
             fds[i] = (struct pollfd){from + i, 0, 0};
         nfds_t n = (nfds_t)(end - from < BATCH ? end - from : BATCH);
@@ -431,8 +312,8 @@ void s5_life_adopt(struct s5_engine *e)
                 fds[i].revents = 0;
         for (nfds_t i = 0; i < n; i++)
             if (!(fds[i].revents & POLLNVAL))
-                adopt_one(e, tree, fds[i].fd);
+                adopt_one(e, fds[i].fd);
     }
-    if (tree)
-        s5_associate_adopted(e);
+    S5_EACH_KIND(kind, adopted)
+        kind->adopted(e);
 }

@@ -9,6 +9,7 @@
 #include "called.h"
 #include "clock.h"
 #include "flight_bounds.h"
+#include "kind.h"
 #include "listener.h"
 #include "rebind.h"
 #include <errno.h>
@@ -206,40 +207,7 @@ int s5_listener_begin(struct s5_engine *e, int fd, const struct s5_server *serve
     return r < 0 ? r : 0;
 }
 
-void s5_listener_withdraw(struct s5_engine *e, struct s5_record *record, int error)
-{
-    s5_mirror_remove(e, record, record->more->control);
-    s5_mirror_remove(e, record, record->more->bell);
-    /* Not ours to listen locally either: it stays what it was bound as. */
-    record->error = error;
-    atomic_store(&record->state, S5_RECORD_NAMED);
-    s5_listener_end(e, record);
-}
-
-/* --- the end --- */
-
-static void count_name(void *user, int fd, struct s5_slot *slot)
-{
-    unsigned *names = user;
-    (void)fd, (void)slot;
-    ++*names;
-}
-
-void s5_listener_leave(struct s5_engine *e, struct s5_record *record)
-{
-    unsigned names = 0;
-    s5_registry_each(&e->registry, record, count_name, &names);
-    if (names > 1)
-        return;
-    /* An epoll instance that was inherited is its maker's: what a child closes changes nothing in
-     * it. */
-    if (record->more->mirror != atomic_load(&e->pid))
-        return;
-    s5_mirror_remove(e, record, record->more->control);
-    s5_mirror_remove(e, record, record->more->bell);
-}
-
-void s5_listener_end(struct s5_engine *e, struct s5_record *record)
+static void end(struct s5_engine *e, struct s5_record *record)
 {
     struct s5_listener *l = s5_listener_shared(record);
     int saved = errno;
@@ -254,6 +222,42 @@ void s5_listener_end(struct s5_engine *e, struct s5_record *record)
     if (l)
         s5_listener_release(e, l, record->more->listener_generation);
     errno = saved;
+}
+
+void s5_listener_withdraw(struct s5_engine *e, struct s5_record *record, int error)
+{
+    s5_mirror_remove(e, record, record->more->control);
+    s5_mirror_remove(e, record, record->more->bell);
+    /* Not ours to listen locally either: it stays what it was bound as. */
+    record->error = error;
+    atomic_store(&record->state, S5_RECORD_NAMED);
+    end(e, record);
+}
+
+/* --- the end --- */
+
+static void count_name(void *user, int fd, struct s5_slot *slot)
+{
+    unsigned *names = user;
+    (void)fd, (void)slot;
+    ++*names;
+}
+
+/* The last one is about to be closed. */
+static void leave(struct s5_engine *e, struct s5_record *record)
+{
+    unsigned names = 0;
+    if (atomic_load(&record->state) != S5_RECORD_LISTENING)
+        return;
+    s5_registry_each(&e->registry, record, count_name, &names);
+    if (names > 1)
+        return;
+    /* An epoll instance that was inherited is its maker's: what a child closes changes nothing in
+     * it. */
+    if (record->more->mirror != atomic_load(&e->pid))
+        return;
+    s5_mirror_remove(e, record, record->more->control);
+    s5_mirror_remove(e, record, record->more->bell);
 }
 
 /* --- fork and exec --- */
@@ -278,7 +282,7 @@ static struct s5_record *next_listening(struct s5_engine *e, uint32_t *at, struc
     return NULL;
 }
 
-uint32_t s5_listener_fork(struct s5_engine *e, uint32_t number)
+static uint32_t fork_listeners(struct s5_engine *e, uint32_t number)
 {
     struct s5_record *record;
     struct s5_listener *l;
@@ -290,7 +294,7 @@ uint32_t s5_listener_fork(struct s5_engine *e, uint32_t number)
 
 /* A child has its parent's descriptors of one moment and its memory of a later one: what was begun between the
  * two is nothing it has. */
-uint32_t s5_listener_fork_child(struct s5_engine *e, uint32_t number)
+static uint32_t fork_listeners_child(struct s5_engine *e, uint32_t number)
 {
     struct s5_record *record;
     struct s5_listener *l;
@@ -318,7 +322,7 @@ static void inherited(void *user, int fd, struct s5_slot *slot)
     i->any |= flags >= 0 && !(flags & FD_CLOEXEC);
 }
 
-bool s5_listener_hand_over(struct s5_engine *e)
+static bool hand_over(struct s5_engine *e)
 {
     struct s5_record *record;
     bool any = false;
@@ -335,7 +339,7 @@ bool s5_listener_hand_over(struct s5_engine *e)
     return any;
 }
 
-void s5_listener_stay(struct s5_engine *e)
+static void stay(struct s5_engine *e)
 {
     struct s5_record *record;
     if (!atomic_load(&e->registry.listening))
@@ -360,7 +364,7 @@ static bool take_up(struct s5_engine *e, int fd, struct s5_listener *l, uint32_t
     return true;
 }
 
-static bool adopt(struct s5_engine *e, int fd, struct s5_listener *l, uint32_t generation)
+static bool take_up_after_exec(struct s5_engine *e, int fd, struct s5_listener *l, uint32_t generation)
 {
     uint64_t mailbox = l->mailbox;
     int mailbox_fd = l->mailbox_fd;
@@ -389,11 +393,11 @@ static struct s5_listener *find_entry(struct s5_engine *e, uint64_t cookie, uint
     return NULL;
 }
 
-bool s5_listener_adopt(struct s5_engine *e, int fd, uint64_t cookie)
+static bool adopt(struct s5_engine *e, int fd, uint64_t cookie)
 {
     uint32_t generation;
     struct s5_listener *l = find_entry(e, cookie, &generation);
-    return l && adopt(e, fd, l, generation);
+    return l && take_up_after_exec(e, fd, l, generation);
 }
 
 bool s5_listener_receive(struct s5_engine *e, int fd, uint64_t cookie, int mailbox)
@@ -405,3 +409,49 @@ bool s5_listener_receive(struct s5_engine *e, int fd, uint64_t cookie, int mailb
     e->real->close(mailbox);
     return false;
 }
+
+/* --- the number of a hidden descriptor, which the program wants for itself --- */
+
+static void replace(struct s5_engine *e, struct s5_record *record, _Atomic int32_t *which,
+                    int from)
+{
+    if (*which != from)
+        return;
+    int moved = e->real->fcntl(from, F_DUPFD_CLOEXEC, from + 1);
+    if (which != &record->more->mailbox)
+        s5_mirror_remove(e, record, from);
+    s5_registry_remove(&e->registry, from);
+    *which = moved < 0 ? -1 : s5_hidden_take(e, moved);
+    if (*which >= 0 && which != &record->more->mailbox)
+        s5_mirror_add(e, record, *which);
+}
+
+static void move(struct s5_engine *e, int fd)
+{
+    struct s5_record *record;
+    for (uint32_t i = 0; (record = nth(e, i)); i++) {
+        if (atomic_load(&record->state) != S5_RECORD_LISTENING)
+            continue;
+        replace(e, record, &record->more->control, fd);
+        replace(e, record, &record->more->bell, fd);
+        replace(e, record, &record->more->mailbox, fd);
+    }
+}
+
+static void end_record(struct s5_engine *e, struct s5_record *record)
+{
+    if (atomic_load(&record->state) == S5_RECORD_LISTENING)
+        end(e, record);
+}
+
+const struct s5_kind s5_listener_kind = {
+    .close = leave,
+    .end = end_record,
+    .move = move,
+    .fork = fork_listeners,
+    .fork_child = fork_listeners_child,
+    .no_child = s5_listener_no_child,
+    .hand_over = hand_over,
+    .stay = stay,
+    .adopt = adopt,
+};

@@ -7,6 +7,7 @@
 #define S5_LISTENER_H
 
 #include "engine.h"
+#include "hidden.h"
 
 /* FD begins to listen at SERVER: its BIND is made. 0, or -errno and FD is not ours, or as before. */
 int s5_listener_begin(struct s5_engine *e, int fd, const struct s5_server *server);
@@ -37,21 +38,8 @@ void s5_listener_announce(struct s5_engine *e, struct s5_record *record, int con
 
 /* The time in which a BIND has come to something (s). */
 unsigned s5_listener_patience(const struct s5_engine *e, const struct s5_listener *l);
-/* FD is about to be closed, being one of RECORD's names; RECORD has no name any more. */
-void s5_listener_leave(struct s5_engine *e, struct s5_record *record);
-void s5_listener_end(struct s5_engine *e, struct s5_record *record);
-
-/* Around the fork of a child that is to have NUMBER: its records are the child's too, which has them in its memory
- * with what other threads did since. How many references were taken for it; how many of them it has. */
-uint32_t s5_listener_fork(struct s5_engine *e, uint32_t number);
-uint32_t s5_listener_fork_child(struct s5_engine *e, uint32_t number);
-/* As s5_flight_no_child. */
-void s5_listener_no_child(struct s5_engine *e, uint32_t number);
-/* Before and after an exec. */
-bool s5_listener_hand_over(struct s5_engine *e);
-/* There was none: the mailboxes are this process's own again. */
-void s5_listener_stay(struct s5_engine *e);
-bool s5_listener_adopt(struct s5_engine *e, int fd, uint64_t cookie);
+struct s5_kind;
+extern const struct s5_kind s5_listener_kind;
 
 /* Whether FD listens in the kernel (bind.c). */
 bool s5_bind_listens(struct s5_engine *e, int fd);
@@ -61,6 +49,9 @@ void s5_bind_unblock_callers(struct s5_engine *e, int fd);
 void s5_bind_ended(struct s5_engine *e, int fd);
 
 /* --- listener_pool.c --- */
+
+/* As s5_flight_no_child. */
+void s5_listener_no_child(struct s5_engine *e, uint32_t number);
 
 /* A free entry, with a reference of this process; NULL: there is none. */
 struct s5_listener *s5_listener_take(struct s5_engine *e);
@@ -97,19 +88,6 @@ int s5_summon(struct s5_engine *e, struct s5_listener *l, const struct s5_server
 /* The second reply, as far as it is there: 0 (and *RET, of FAMILY), -EAGAIN, or what it says. */
 int s5_summon_came(struct s5_engine *e, struct s5_listener *l, int control,
                    struct s5_endpoint *ret);
-
-/* --- hidden.c: descriptors that the program does not know of --- */
-
-/* FD, moved to a high number and taken out of the program's reach; -errno and FD closed. */
-int s5_hidden_take(struct s5_engine *e, int fd);
-/* The same without moving it: it came through an exec, or was moved, as the number it is. */
-int s5_hidden_keep(struct s5_engine *e, int fd);
-void s5_hidden_close(struct s5_engine *e, int fd);
-bool s5_hidden_is(const struct s5_engine *e, int fd);
-/* The program wants the number FD for itself. */
-void s5_hidden_move(struct s5_engine *e, int fd);
-/* The lowest hidden one from FD on; -1: none. */
-int s5_hidden_from(const struct s5_engine *e, int fd);
 
 /* --- mailbox.c --- */
 

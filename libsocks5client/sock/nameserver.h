@@ -75,12 +75,8 @@ struct s5_asker *s5_nameserver_asker(struct s5_engine *e, int fd, struct s5_reco
  * somebody else. */
 bool s5_nameserver_leave(struct s5_engine *e, int fd);
 
-/* FD, connected to SERVER (len 0: to nobody) by the program before an exec, is such a socket, and
- * from now on again. */
-bool s5_nameserver_adopt(struct s5_engine *e, int fd, const struct s5_endpoint *server);
-
-/* The record's number is given back. */
-void s5_nameserver_forget(struct s5_engine *e, uint32_t number);
+struct s5_kind;
+extern const struct s5_kind s5_nameserver_kind; /* nameserver_socket.c */
 
 /* --- nameserver_recv.c: on such a socket; the source of a reply is the name server's --- */
 ssize_t s5_nameserver_recvfrom(struct s5_engine *e, int fd, void *buf, size_t n, int flags,

@@ -4,6 +4,7 @@
  * the source of a datagram must be told otherwise. A question that came past the hooks would come
  * back to the program as it is, which is no answer: nothing leaves in any case. */
 #include "nameserver.h"
+#include "kind.h"
 #include "blocking.h"
 #include "dissolve.h"
 #include "dns.h"
@@ -19,9 +20,14 @@ static struct s5_asker *askers(struct s5_engine *e)
     return s5_map_once((void *_Atomic *)&e->askers, S5_NAMESERVER_SOCKETS * sizeof(struct s5_asker));
 }
 
-void s5_nameserver_forget(struct s5_engine *e, uint32_t number)
+/* RECORD's number is given back. */
+static void end_record(struct s5_engine *e, struct s5_record *record)
 {
+    struct s5_record_more *more = atomic_load(&record->more);
+    uint32_t number = more ? atomic_exchange(&more->asker, 0) : 0;
     struct s5_asker *all = atomic_load(&e->askers);
+    if (!number)
+        return;
     if (all && number <= S5_NAMESERVER_SOCKETS)
         atomic_store(&all[number - 1].kind, S5_ASKER_FREE);
     s5_registry_attend(&e->registry, -1);
@@ -208,7 +214,9 @@ static bool is_to_itself(struct s5_engine *e, int fd)
            memcmp(&peer.any, &own.any, own.len) == 0;
 }
 
-bool s5_nameserver_adopt(struct s5_engine *e, int fd, const struct s5_endpoint *server)
+/* FD, connected to SERVER (len 0: to nobody) by the program before an exec, is such a socket, and
+ * from now on again. */
+static bool adopt(struct s5_engine *e, int fd, const struct s5_endpoint *server)
 {
     struct s5_endpoint self, own;
     enum s5_asker_kind kind = S5_ASKER_LOOSE;
@@ -431,3 +439,5 @@ int s5_nameserver_sendmmsg(struct s5_engine *e, int fd, struct mmsghdr *msgs, un
     }
     return sent ? (int)sent : (int)r;
 }
+
+const struct s5_kind s5_nameserver_kind = {.end = end_record, .adopt_connected = adopt};

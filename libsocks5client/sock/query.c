@@ -6,16 +6,6 @@
 #include <errno.h>
 #include <string.h>
 
-int s5_query_tell(const struct s5_endpoint *what, struct sockaddr *addr, socklen_t *len)
-{
-    socklen_t room, whole = what->len <= sizeof what->v6 ? what->len : sizeof what->v6;
-    if (!s5_user_read(&room, len, sizeof room))
-        return -EFAULT;
-    if ((int)room < 0)
-        return -EINVAL;
-    return s5_user_tell(&what->any, whole, addr, room, len) ? 0 : -EFAULT;
-}
-
 int s5_getpeername(struct s5_engine *e, int fd, struct sockaddr *addr, socklen_t *len)
 {
     struct s5_association *a = s5_associate_of(e, fd);
@@ -32,7 +22,7 @@ int s5_getpeername(struct s5_engine *e, int fd, struct sockaddr *addr, socklen_t
         return -errno;
     if (s5_connect_stale(e, fd)) /* closed and reused where no hook saw it */
         return e->real->getpeername(fd, addr, len) == 0 ? 0 : -errno;
-    return s5_query_tell(&record->peer, addr, len);
+    return s5_endpoint_tell(&record->peer, addr, len);
 }
 
 int s5_getsockname(struct s5_engine *e, int fd, struct sockaddr *addr, socklen_t *len)
@@ -54,7 +44,7 @@ int s5_getsockname(struct s5_engine *e, int fd, struct sockaddr *addr, socklen_t
         name = more->local;
     if (!name.len)
         return e->real->getsockname(fd, addr, len) == 0 ? 0 : -errno;
-    return s5_query_tell(&name, addr, len);
+    return s5_endpoint_tell(&name, addr, len);
 }
 
 /* The kernel tells something else of the same size first: that is how VALUE and LEN are found to be good

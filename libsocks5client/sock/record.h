@@ -64,6 +64,12 @@ struct s5_record {
 
 static_assert(sizeof(struct s5_record) <= 96, "with its slot it is 128 octets");
 
+/* Whether RECORD, which is in flight, is a hidden connection: that of a listener's next BIND, which names no peer. */
+static inline bool s5_record_is_hidden(const struct s5_record *record)
+{
+    return record->peer.len == 0;
+}
+
 static inline uint32_t s5_record_refs(const struct s5_record *record)
 {
     return (uint32_t)atomic_load(&record->use);

@@ -55,7 +55,7 @@ static int negotiate(struct s5_engine *e, struct s5_flight *f, int fd,
     int r = s5_flight_begin_bind(e, f, server, dst);
     if (r < 0)
         return r == -EINVAL ? -EOPNOTSUPP : r;
-    r = s5_flight_dial(e, f, fd, true);
+    r = s5_flight_dial(e, f, fd, true, false);
     if (r < 0 && r != -EINPROGRESS && r != -EINTR) /* a signal ends the call, not the attempt */
         return r;
     for (r = 0; s5_flight_turn(e, f, NULL, fd, (short)r) != S5_TURN_OVER;)

@@ -241,12 +241,3 @@ int s5_wait_select(struct s5_engine *e, int n, fd_set *in, fd_set *out, fd_set *
         munmap(fds, size);
     return r;
 }
-
-uint64_t s5_wait_patience(struct s5_engine *e, int fd, int option)
-{
-    struct s5_timeo own = {0, 0};
-    socklen_t len = sizeof own;
-    e->real->getsockopt(fd, SOL_SOCKET, option, &own, &len);
-    struct timespec ts = {own.tv_sec, own.tv_usec * 1000};
-    return own.tv_sec || own.tv_usec ? s5_clock_after(&ts) : S5_CLOCK_NEVER;
-}

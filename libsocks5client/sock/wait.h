@@ -12,7 +12,6 @@
 #include <time.h>
 
 struct s5_engine;
-struct s5_record;
 
 /* A socket's time-outs as options, in the width of a long: known to every kernel, and to emulators that
  * do not know those of 64 bits which 32-bit machines have since. */
@@ -27,12 +26,7 @@ int s5_wait_poll(struct s5_engine *e, struct pollfd *fds, nfds_t n, const struct
                  const sigset_t *mask);
 int s5_wait_select(struct s5_engine *e, int n, fd_set *in, fd_set *out, fd_set *ex,
                    const struct timespec *timeout, const sigset_t *mask);
-/* The point until which a call on FD may block, by the application's own OPTION, S5_RCVTIMEO or
- * S5_SNDTIMEO. */
-uint64_t s5_wait_patience(struct s5_engine *e, int fd, int option);
 /* --- epoll.c --- */
-/* Whether the epoll instance EP has a registration of RECORD, which is in flight. */
-bool s5_epoll_watches(struct s5_engine *e, struct s5_record *record, int ep);
 int s5_epoll_ctl(struct s5_engine *e, int ep, int op, int fd, struct epoll_event *event);
 /* N events that a real wait on EP has returned already (0: none yet) are looked at first. */
 int s5_epoll_wait(struct s5_engine *e, int ep, struct epoll_event *events, int max, int n,

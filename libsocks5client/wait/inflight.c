@@ -12,6 +12,7 @@
  * began it does when it waits, or the next call that waits. */
 #include "inflight.h"
 #include "clock.h"
+#include "epoll_mask.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -100,7 +101,7 @@ uint64_t s5_inflight_due(struct s5_engine *e, int ep, bool *ret_beside)
         uint64_t wake = record ? atomic_load_explicit(&f->wake, memory_order_relaxed) : due;
         due = wake < due ? wake : due;
         if (record && !*ret_beside)
-            *ret_beside = !s5_epoll_watches(e, record, ep);
+            *ret_beside = !s5_epoll_reports(e, record, ep, NULL);
     }
     return due;
 }
@@ -142,7 +143,7 @@ static int add_all(struct s5_engine *e, struct s5_pollset *set, int ep, uint64_t
         uint64_t wake = atomic_load_explicit(&f->wake, memory_order_relaxed);
         if (atomic_load(&f->phase) == S5_FLIGHT_TAKEN)
             wake = at_once < wake ? at_once : wake;
-        else if (ep < 0 || !s5_epoll_watches(e, record, ep)) {
+        else if (ep < 0 || !s5_epoll_reports(e, record, ep, NULL)) {
             if (s5_pollset_add(set, atomic_load(&record->fd), atomic_load(&f->wants)) < 0)
                 return -ENOMEM;
             wake = nap < wake && s5_flight_shared(f) ? nap : wake;
@@ -240,6 +241,15 @@ int s5_inflight_turn(struct s5_engine *e, const struct s5_flight *f, int fd)
 }
 
 /* --- before a call that may block --- */
+
+uint64_t s5_wait_patience(struct s5_engine *e, int fd, int option)
+{
+    struct s5_timeo own = {0, 0};
+    socklen_t len = sizeof own;
+    e->real->getsockopt(fd, SOL_SOCKET, option, &own, &len);
+    struct timespec ts = {own.tv_sec, own.tv_usec * 1000};
+    return own.tv_sec || own.tv_usec ? s5_clock_after(&ts) : S5_CLOCK_NEVER;
+}
 
 int s5_inflight_await(struct s5_engine *e, int fd, short events, int option)
 {

@@ -63,6 +63,10 @@ int s5_inflight_poll(struct s5_engine *e, struct pollfd *fds, nfds_t n, uint64_t
 /* Waits for the next turn of F, which runs over FD, a hidden socket: its events; 0: it is due, or a signal came; -errno. */
 int s5_inflight_turn(struct s5_engine *e, const struct s5_flight *f, int fd);
 
+/* The point until which a call on FD may block, by the application's own OPTION, S5_RCVTIMEO or
+ * S5_SNDTIMEO. */
+uint64_t s5_wait_patience(struct s5_engine *e, int fd, int option);
+
 /* Before a call on FD that may block: waits for EVENTS until the call would not block any more. 0: now it
  * may be made, and may be without waiting; -EAGAIN: the socket's time-out OPTION ran out; -EINTR. */
 int s5_inflight_await(struct s5_engine *e, int fd, short events, int option);

@@ -90,6 +90,38 @@ def lengths():
     return wrong
 
 
+def calls_between_files():
+    """File -> the files of the engine whose functions it calls: by its text, without comments and inclusions."""
+    paths = [path for room in ("sock", "fd") for path in sources(room, "c")]
+    bare = {os.path.basename(path): re.sub(r"/\*.*?\*/", "", text_of(path), flags=re.S) for path in paths}
+    home = {}
+    for name, text in bare.items():
+        for function in re.findall(r"^(?!static\b)[a-z_][^;{}()=]*?\b(s5_\w+)\(", text, re.M):
+            home.setdefault(function, name)
+    return {name: {home[word] for word in re.findall(r"\b(s5_\w+)\(", text) if word in home} - {name}
+            for name, text in bare.items()}
+
+
+def no_cycles():
+    """Each file of the engine can be understood after those that it calls. A listener and its next BIND are one."""
+    calls = {name: set(others) for name, others in calls_between_files().items()}
+    calls["listener.c"].discard("rebind.c")
+    while True: # what calls nothing that is left goes
+        done = {name for name, others in calls.items() if not others & set(calls)}
+        if not done:
+            break
+        for name in done:
+            del calls[name]
+    while True: # and what nothing that is left calls
+        called = set().union(*calls.values()) if calls else set()
+        above = set(calls) - called
+        if not above:
+            break
+        for name in above:
+            del calls[name]
+    return ["a cycle among " + " ".join(sorted(calls))] if calls else []
+
+
 def functions():
     """A body begins and ends with a brace in the first column. The rows of a switch that is a table
     do not count."""
@@ -224,6 +256,7 @@ def main():
                         ("the core calls no system function", lambda: core_is_pure(build)),
                         ("sources and headers are short", lengths),
                         ("functions fit a screen", functions),
+                        ("files of the engine call each other without a cycle", no_cycles),
                         ("one file names confuse.h", confuse_once),
                         ("one room names gssapi.h", gssapi_in_one_room),
                         ("the preload object needs libc alone", lambda: needs_libc_alone(build)),

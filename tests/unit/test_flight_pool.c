@@ -16,7 +16,7 @@ static void begin(void)
     cr_assert_eq(s5_tree_create(&tree, &place), 0);
     atomic_store(&e.tree, tree);
     atomic_store(&e.tree_fd, place.fd);
-    s5_engine_register(&e);
+    s5_engine_register(&e, 0);
 }
 
 /* A child that does WHAT with F; the caller goes on when that is done. */
@@ -27,7 +27,7 @@ static pid_t child_that(bool (*what)(struct s5_engine *e, struct s5_flight *f), 
     cr_assert_eq(pipe(done), 0);
     pid_t child = fork();
     if (child == 0) {
-        s5_engine_register(&e);
+        s5_engine_register(&e, 0);
         bool did = what(&e, f);
         _exit(write(done[1], &did, 1) == 1 && pause());
     }

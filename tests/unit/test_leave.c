@@ -39,7 +39,7 @@ static void begin(void)
     cr_assert_eq(s5_tree_create(&tree, &place), 0);
     s5_engine_set_place(&e, &place);
     atomic_store(&e.tree, tree);
-    s5_engine_register(&e);
+    s5_engine_register(&e, 0);
 }
 
 /* The policy has a password and the name of a file of root's. */
@@ -80,7 +80,7 @@ static bool knows(const struct s5_flight *f)
 static void become_child(void)
 {
     atomic_store(&e.pid, (uint32_t)getpid());
-    s5_engine_register(&e);
+    s5_engine_register(&e, 0);
     own = begun();
     CHECK(s5_flight_pin(&e, common, s5_flight_generation(common)));
 }
@@ -199,7 +199,7 @@ static void fork_meanwhile(void)
     pid_t child = fork();
     if (child == 0) {
         atomic_store(&e.pid, (uint32_t)getpid());
-        s5_engine_register(&e);
+        s5_engine_register(&e, 0);
         s5_leave_fork_child(&e);
         CHECK(!knows(others) && !atomic_load(&e.changing));
         _exit(0);

@@ -17,7 +17,7 @@ static void begin(void)
     cr_assert_eq(s5_tree_create(&tree, &place), 0);
     atomic_store(&e.tree, tree);
     atomic_store(&e.tree_fd, place.fd);
-    s5_engine_register(&e);
+    s5_engine_register(&e, 0);
 }
 
 /* Another process, which lives on; its number. */
@@ -27,7 +27,7 @@ static uint32_t another(pid_t *ret)
     uint32_t number = 0;
     cr_assert_eq(pipe(told), 0);
     if ((*ret = fork()) == 0) {
-        s5_engine_register(&e);
+        s5_engine_register(&e, 0);
         number = atomic_load(&e.process_number);
         _exit(write(told[1], &number, sizeof number) == sizeof number && pause());
     }
@@ -136,7 +136,7 @@ Test(listener_pool, a_lock_is_its_holders_until_he_is_dead, .init = begin)
     s5_listener_unlock(l);
     pid_t child = fork();
     if (child == 0) {
-        s5_engine_register(&e);
+        s5_engine_register(&e, 0);
         _exit(s5_listener_try(&e, l) ? 0 : 1);
     }
     int status;

@@ -26,6 +26,8 @@ static enum s5_turn model_turn(struct s5_engine *e, struct s5_flight *f, const s
 #include "../../libsocks5client/sock/life.c"
 #include "../../libsocks5client/sock/connect.c"
 #include "../../libsocks5client/sock/engine.c"
+#include "../../libsocks5client/sock/engine_process.c"
+#include "../../libsocks5client/sock/stream.c"
 
 enum { DESCRIPTORS = 8, FIRST = 3, OPS = 8, ALL = 8, CHILDREN = 2 };
 

@@ -20,7 +20,7 @@ Test(process_spaces, a_holder_in_another_pid_namespace_is_alive_until_it_ends)
     cr_assert_eq(s5_tree_create(&tree, &place), 0);
     atomic_store(&e.tree, tree);
     atomic_store(&e.tree_fd, place.fd);
-    s5_engine_register(&e);
+    s5_engine_register(&e, 0);
     struct s5_flight *f = s5_flight_take(&e);
     cr_assert_eq(pipe(told), 0);
     pid_t outer = fork();
@@ -28,7 +28,7 @@ Test(process_spaces, a_holder_in_another_pid_namespace_is_alive_until_it_ends)
         if (unshare(CLONE_NEWPID) != 0)
             _exit(1);
         if (fork() == 0) { /* process 1 there */
-            s5_engine_register(&e);
+            s5_engine_register(&e, 0);
             _exit(s5_flight_lock(&e, f) && write(told[1], "", 1) == 1 && pause());
         }
         _exit(pause());

@@ -1,0 +1,27 @@
+/* The registrations with epoll instances of descriptors in flight. */
+#ifndef S5_EPOLL_MASK_H
+#define S5_EPOLL_MASK_H
+
+#include "engine.h"
+
+/* What the negotiation asks for in the application's place. */
+#define S5_EPOLL_BORROWED (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET)
+
+/* Whether SLOT's descriptor is in flight. */
+bool s5_epoll_in_flight(const struct s5_engine *e, const struct s5_slot *slot);
+
+/* Every registration of FD becomes what its negotiation needs or, where there is none, what the application asked
+ * for. */
+void s5_epoll_update_slot(struct s5_engine *e, int fd, struct s5_slot *slot);
+static inline void s5_epoll_update(struct s5_engine *e, int fd)
+{
+    struct s5_slot *slot = s5_registry_slot(&e->registry, fd);
+    if (s5_registry_watched(slot))
+        s5_epoll_update_slot(e, fd, slot);
+}
+
+/* Whether SLOT, or a descriptor of RECORD, has a registration with the instance EP, with *DATA; NULL: with any data. */
+bool s5_epoll_slot_reports(const struct s5_engine *e, const struct s5_slot *slot, int ep, const uint64_t *data);
+bool s5_epoll_reports(struct s5_engine *e, struct s5_record *record, int ep, const uint64_t *data);
+
+#endif

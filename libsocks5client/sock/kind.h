@@ -1,0 +1,55 @@
+/* What is done with every kind of socket of ours when something happens to all of them: a table of operations each,
+ * in the file that knows the kind. Whoever forks, execs or closes walks the tables; a new kind is a new table.
+ *
+ * An operation that a kind does not need is NULL. */
+#ifndef S5_KIND_H
+#define S5_KIND_H
+
+#include "flight.h"
+#include "record.h"
+
+struct s5_engine;
+
+struct s5_kind {
+    /* --- the end of a descriptor --- */
+    /* One of RECORD's names is about to go. */
+    void (*close)(struct s5_engine *e, struct s5_record *record);
+    /* RECORD has no name any more and nobody is at it: what the kind keeps for it is given back. */
+    void (*end)(struct s5_engine *e, struct s5_record *record);
+    /* A hidden descriptor: the program wants the number FD for itself. */
+    void (*move)(struct s5_engine *e, int fd);
+
+    /* --- a negotiation of a hidden connection --- */
+    /* RECORD's negotiation F has ended; READY: well. */
+    void (*settle)(struct s5_engine *e, struct s5_record *record, const struct s5_flight *f, bool ready);
+
+    /* --- a fork, see s5_engine_fork_prepare() --- */
+    /* References are taken for the child that will have NUMBER: how many. */
+    uint32_t (*fork)(struct s5_engine *e, uint32_t number);
+    /* In the child: how many of them are its own. */
+    uint32_t (*fork_child)(struct s5_engine *e, uint32_t number);
+    /* The others are given back. */
+    void (*no_child)(struct s5_engine *e, uint32_t number);
+
+    /* --- an exec, see s5_life_hand_over() --- */
+    /* What goes through it is written down. Whether there is any. Safe in a child of vfork. */
+    bool (*hand_over)(struct s5_engine *e);
+    /* The exec has failed. */
+    void (*stay)(struct s5_engine *e);
+    /* The new program: whether FD, a socket with COOKIE, is of this kind, and is known now. */
+    bool (*adopt)(struct s5_engine *e, int fd, uint64_t cookie);
+    /* The same for FD, a connection that was handed over with its PEER. */
+    bool (*adopt_connected)(struct s5_engine *e, int fd, const struct s5_endpoint *peer);
+    /* All descriptors have been looked at. */
+    void (*adopted)(struct s5_engine *e);
+};
+
+/* In the order in which they are asked; the last one is NULL. (kinds.c) */
+extern const struct s5_kind *const s5_kinds[];
+
+/* Carries OPERATION, a member, out for each kind that has it; KIND names it in what follows. */
+#define S5_EACH_KIND(kind, operation)                                                          \
+    for (const struct s5_kind *const *s5_at = s5_kinds, *kind; (kind = *s5_at); s5_at++)       \
+        if (kind->operation)
+
+#endif

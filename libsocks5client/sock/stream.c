@@ -1,0 +1,229 @@
+/* Connections, in flight and made: what a fork, an exec and a message that carries one make of them. */
+#include "stream.h"
+#include "flight_bounds.h"
+#include "kind.h"
+#include <errno.h>
+#include <fcntl.h>
+
+/* --- a fork --- */
+
+/* The child's records name the same flights, and need references of their own: taken here, since a
+ * flight may be over before the child runs. */
+static uint32_t fork_streams(struct s5_engine *e, uint32_t number)
+{
+    uint32_t references = 0;
+    for (uint32_t at = 0; at < s5_registry_flying_top(&e->registry); at++) {
+        struct s5_record *record = s5_registry_flying_at(&e->registry, at);
+        struct s5_flight *f = record ? atomic_load(&record->flight) : NULL;
+        if (f)
+            references += s5_references_reserve(&f->references, record->flight_generation, number);
+    }
+    return references;
+}
+
+static void lose(struct s5_engine *e, struct s5_record *record)
+{
+    record->error = -ECONNABORTED;
+    s5_registry_attend(&e->registry, 1); /* as s5_connect_settle has it */
+    atomic_store(&record->state, S5_RECORD_FAILED);
+}
+
+/* What another thread of the parent's began between that and the fork: the child has its record, and takes a
+ * reference while there is something to refer to. Its descriptors are of an earlier moment than its memory. */
+static bool takes(struct s5_engine *e, const struct s5_record *record, struct s5_flight *f)
+{
+    if (!s5_connect_same(e, record, atomic_load(&record->fd)) || !s5_flight_pin(e, f, record->flight_generation))
+        return false;
+    if (f->cookie == record->cookie)
+        return true;
+    s5_flight_release(e, f); /* it is another connection's by now */
+    return false;
+}
+
+/* RECORD, which was in flight: whether the reference taken for the child NUMBER is its own. Without a flight it was
+ * in the hands of a thread that was settling it; without a name it was being made, or closed. */
+static bool inherit_record(struct s5_engine *e, struct s5_record *record, uint32_t number)
+{
+    struct s5_flight *f = atomic_load(&record->flight);
+    uint32_t self = atomic_load(&e->process_number);
+    bool confirmed = f && number && s5_references_confirm(&f->references, record->flight_generation, number, self);
+    if (!confirmed && !(f && takes(e, record, f))) {
+        atomic_store(&record->flight, NULL);
+        if (atomic_load(&record->state) == S5_RECORD_FLYING)
+            lose(e, record);
+        s5_registry_land(&e->registry, record);
+    }
+    if (!s5_record_refs(record)) {
+        s5_registry_publish(record);
+        s5_connect_let_go(e, record);
+    }
+    return confirmed;
+}
+
+static uint32_t fork_streams_child(struct s5_engine *e, uint32_t number)
+{
+    uint32_t confirmed = 0;
+    s5_registry_recount(&e->registry);
+    uint32_t top = s5_registry_flying_top(&e->registry); /* one that lands may make it less */
+    for (uint32_t at = 0; at < top; at++) {
+        struct s5_record *record = s5_registry_flying_at(&e->registry, at);
+        if (record)
+            confirmed += inherit_record(e, record, number);
+    }
+    return confirmed;
+}
+
+/* --- before an exec --- */
+
+struct alive {
+    struct s5_engine *e;
+    struct s5_record *record;
+    bool found;
+};
+
+static void look_alive(void *user, int fd, struct s5_slot *slot)
+{
+    struct alive *a = user;
+    a->found |= !s5_registry_doubted(slot) || s5_connect_same(a->e, a->record, fd);
+}
+
+/* Whether a descriptor of this process names RECORD still. */
+static bool alive(struct s5_engine *e, struct s5_record *record)
+{
+    struct alive a = {e, record, false};
+    s5_registry_each(&e->registry, record, look_alive, &a);
+    return a.found;
+}
+
+static bool hand_over(struct s5_engine *e)
+{
+    struct s5_tree *tree = atomic_load(&e->tree);
+    struct s5_record *records = atomic_load(&e->registry.records);
+    uint32_t used = atomic_load(&e->registry.records_used);
+    bool any = s5_registry_flying(&e->registry), owns = s5_engine_owns_memory(e);
+    for (uint32_t i = 0; tree && records && i < used; i++) {
+        if (atomic_load(&records[i].state) != S5_RECORD_READY)
+            continue;
+        if (owns && !alive(e, &records[i])) /* a child of vfork may have duplicates we missed */
+            continue;
+        const struct s5_record_more *more = atomic_load(&records[i].more);
+        s5_tree_hand_over(tree, records[i].cookie, &records[i].peer, more ? &more->local : NULL);
+        any = true;
+    }
+    return any;
+}
+
+/* --- after one, and out of a message --- */
+
+/* The record of another descriptor of the same socket. */
+static struct s5_record *in_flight(struct s5_engine *e, uint64_t cookie)
+{
+    for (uint32_t at = 0; at < s5_registry_flying_top(&e->registry); at++) {
+        struct s5_record *record = s5_registry_flying_at(&e->registry, at);
+        if (record && record->cookie == cookie)
+            return record;
+    }
+    return NULL;
+}
+
+/* The reference is the one the program before this had, unless that goes on and this is its child's. */
+static bool take_up(struct s5_engine *e, struct s5_flight *f)
+{
+    return s5_references_take_over(&f->references, atomic_load(&e->tree_fd), atomic_load(&e->process_number)) ||
+           s5_flight_pin(e, f, s5_flight_generation(f));
+}
+
+/* F is in flight over FD; a reference to it, which has been taken, is kept or released here. False: it is not
+ * known to this process. */
+static bool adopt_flight(struct s5_engine *e, struct s5_flight *f, int fd)
+{
+    struct s5_record *record;
+    if (s5_engine_knows(e, s5_flight_server(f)))
+        return s5_connect_new_record(e, fd, fd, f, &record) == 0;
+    s5_flight_release(e, f);
+    return false;
+}
+
+static struct s5_flight *find_flight(struct s5_tree *tree, uint64_t cookie)
+{
+    uint32_t used = atomic_load(&tree->flights_used);
+    for (uint32_t i = 0; i < used && i < S5_TREE_FLIGHTS; i++) {
+        struct s5_flight *f = &tree->flights[i];
+        if (f->cookie == cookie && atomic_load(&f->phase) != S5_FLIGHT_FREE)
+            return f;
+    }
+    return NULL;
+}
+
+bool s5_stream_join(struct s5_engine *e, int fd, uint64_t cookie)
+{
+    struct s5_tree *tree = atomic_load(&e->tree);
+    struct s5_flight *f = tree ? find_flight(tree, cookie) : NULL;
+    if (!f || !s5_flight_pin(e, f, s5_flight_generation(f)))
+        return false;
+    if (f->cookie == cookie) {
+        if (!adopt_flight(e, f, fd))
+            e->real->shutdown(fd, SHUT_RDWR); /* half of a negotiation is no connection */
+        return true;
+    }
+    s5_flight_release(e, f); /* it became another connection's meanwhile */
+    return false;
+}
+
+void s5_stream_adopt(struct s5_engine *e, int fd, uint64_t cookie, const struct s5_endpoint *peer,
+                     const struct s5_endpoint *local)
+{
+    S5_EACH_KIND(kind, adopt_connected)
+        if (kind->adopt_connected(e, fd, peer))
+            return;
+    struct s5_record *record = s5_registry_new(&e->registry);
+    if (!record)
+        return;
+    record->cookie = cookie;
+    record->peer = *peer;
+    struct s5_record_more *more = local->len ? s5_registry_more(&e->registry, record) : NULL;
+    if (more)
+        more->local = *local;
+    atomic_store(&record->state, S5_RECORD_READY);
+    s5_registry_enter(&e->registry, fd, record);
+}
+
+static bool adopt(struct s5_engine *e, int fd, uint64_t cookie)
+{
+    struct s5_tree *tree = atomic_load(&e->tree);
+    struct s5_endpoint peer, local;
+    if (s5_tree_handed(tree, cookie, &peer, &local)) {
+        s5_stream_adopt(e, fd, cookie, &peer, &local);
+        return true;
+    }
+    struct s5_flight *f = find_flight(tree, cookie);
+    struct s5_record *record = f ? in_flight(e, cookie) : NULL;
+    if (!f)
+        return false;
+    if (record ? s5_registry_share(&e->registry, fd, record) < 0 : !take_up(e, f) || !adopt_flight(e, f, fd))
+        e->real->shutdown(fd, SHUT_RDWR); /* half of a negotiation is no connection */
+    return true;
+}
+
+/* --- the number that a program wants for itself --- */
+
+/* The connection of a BIND in flight gets another. */
+static void move(struct s5_engine *e, int from)
+{
+    struct s5_record *record = s5_registry_find(&e->registry, from);
+    if (!record || atomic_load(&record->state) != S5_RECORD_FLYING)
+        return;
+    int moved = e->real->fcntl(from, F_DUPFD_CLOEXEC, from + 1);
+    if (moved >= 0 && s5_registry_share(&e->registry, moved, record) < 0)
+        e->real->close(moved);
+    s5_connect_forget(e, from);
+}
+
+const struct s5_kind s5_stream_kind = {
+    .move = move,
+    .fork = fork_streams,
+    .fork_child = fork_streams_child,
+    .no_child = s5_flight_no_child,
+    .hand_over = hand_over,
+    .adopt = adopt,
+};
