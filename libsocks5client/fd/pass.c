@@ -15,11 +15,10 @@
  *
  * The sender's reference ends when every message was received, or after a minute when one was not, or when 32 others
  * came after it. The sender looks at that when it passes, connects or closes a socket. */
-#include "inflight.h"
 #include "pass.h"
-#include "associate.h"
 #include "clock.h"
-#include "listener.h"
+#include "inflight.h"
+#include "kind.h"
 #include "octets.h"
 #include "passed.h"
 #include "stream.h"
@@ -160,8 +159,6 @@ static int finish(struct s5_engine *e, int fd, void *user)
 /* What the receiver of RECORD's socket must know; false: nothing. */
 static bool describe(struct s5_engine *e, const struct s5_record *record, struct s5_passed *ret)
 {
-    const struct s5_record_more *more = atomic_load(&record->more);
-    struct s5_handed_association h;
     *ret = (struct s5_passed){.state = atomic_load(&record->state),
                               .error = record->error,
                               .server_index = record->server_index,
@@ -169,46 +166,9 @@ static bool describe(struct s5_engine *e, const struct s5_record *record, struct
                               .internal = -1,
                               .process = atomic_load(&e->process_number),
                               .pid = atomic_load(&e->pid)};
-    switch ((enum s5_record_state)ret->state) {
-    case S5_RECORD_READY:
-    case S5_RECORD_FAILED:
-        if (more)
-            ret->local = more->local;
-        return true;
-    case S5_RECORD_NAMED:
-        ret->port = more ? more->port : 0;
-        ret->peer.len = 0;
-        return more != NULL;
-    case S5_RECORD_LISTENING:
-        ret->peer.len = 0;
-        ret->internal = more ? atomic_load(&more->mailbox) : -1;
-        ret->internal_cookie = ret->internal < 0 ? 0 : s5_connect_cookie(e, ret->internal);
-        return more != NULL;
-    case S5_RECORD_RELAYED: {
-        const struct s5_association *pool = atomic_load(&e->associations), *a;
-        if (!pool || !record->relayed)
-            return false;
-        a = &pool[record->relayed - 1];
-        s5_associate_describe(a, &h);
-        ret->server_index = h.server_index;
-        ret->family = h.family;
-        ret->mixed = h.mixed;
-        ret->peer = h.peer;
-        ret->local = h.local;
-        ret->relay = h.relay;
-        ret->internal = h.control;
-        ret->internal_cookie = h.control_cookie;
-        if (h.control < 0 && atomic_load(&a->owner)) { /* itself received */
-            ret->process = atomic_load(&a->owner);
-            ret->pid = 0;
-        }
-        return true;
-    }
-    case S5_RECORD_FLYING:
-    case S5_RECORD_HIDDEN:
-    case S5_RECORD_FREE:
-        break;
-    }
+    S5_EACH_KIND(kind, describe)
+        if (kind->describe(e, record, ret))
+            return true;
     return false;
 }
 
@@ -346,91 +306,20 @@ static void share(struct s5_engine *e, struct s5_record *record, int fd, const s
         record->peer = p->peer;
 }
 
-static void take_over_failed(struct s5_engine *e, int fd, uint64_t cookie, const struct s5_passed *p)
-{
-    struct s5_record *record = s5_engine_knows(e, p->server_index) ? s5_registry_new(&e->registry) : NULL;
-    if (!record)
-        return;
-    record->cookie = cookie;
-    record->peer = p->peer;
-    record->error = p->error;
-    record->server_index = p->server_index;
-    s5_registry_attend(&e->registry, 1);
-    atomic_store(&record->state, S5_RECORD_FAILED);
-    if (s5_registry_enter(&e->registry, fd, record) < 0)
-        s5_registry_attend(&e->registry, -1);
-}
-
-static void take_over_named(struct s5_engine *e, int fd, uint64_t cookie, const struct s5_passed *p)
-{
-    struct s5_record *record = s5_registry_new(&e->registry);
-    struct s5_record_more *more = record ? s5_registry_more(&e->registry, record) : NULL;
-    if (record && !more)
-        s5_registry_free(&e->registry, record);
-    if (!more)
-        return;
-    record->cookie = cookie;
-    record->error = p->error;
-    more->port = p->port;
-    atomic_store(&record->state, S5_RECORD_NAMED);
-    s5_registry_enter(&e->registry, fd, record);
-}
-
-static void take_over_association(struct s5_engine *e, int fd, uint64_t cookie, struct s5_passed *entry,
-                                  const struct s5_passed *p)
-{
-    struct s5_handed_association h = {.control = -1,
-                                      .control_cookie = p->internal_cookie,
-                                      .server_index = p->server_index,
-                                      .family = p->family,
-                                      .mixed = p->mixed,
-                                      .relay = p->relay,
-                                      .local = p->local,
-                                      .peer = p->peer};
-    int control = fetch_internal(e, p);
-    if (p->relay.len && s5_associate_receive(e, &h, fd, cookie, control, p->process))
-        atomic_fetch_add(control < 0 ? &entry->borrowed : &entry->taken, 1);
-    else if (control >= 0 && !p->relay.len)
-        e->real->close(control);
-}
-
-static void take_over_listener(struct s5_engine *e, int fd, uint64_t cookie, struct s5_passed *entry,
-                               const struct s5_passed *p)
-{
-    int mailbox = fetch_internal(e, p);
-    if (mailbox >= 0 && s5_listener_receive(e, fd, cookie, mailbox)) {
-        atomic_fetch_add(&entry->taken, 1);
-        return;
-    }
-    s5_log(&e->log, S5_LOG_ERROR,
-           "a listener that was received from another process accepts nobody: its connections at the server "
-           "cannot be taken over");
-}
-
 static void take_over(struct s5_engine *e, int fd, uint64_t cookie, struct s5_passed *entry,
                       const struct s5_passed *p)
 {
-    switch ((enum s5_record_state)p->state) {
-    case S5_RECORD_READY:
-        s5_stream_adopt(e, fd, cookie, &p->peer, &p->local);
-        break;
-    case S5_RECORD_FAILED:
-        take_over_failed(e, fd, cookie, p);
-        break;
-    case S5_RECORD_NAMED:
-        take_over_named(e, fd, cookie, p);
-        break;
-    case S5_RECORD_LISTENING:
-        take_over_listener(e, fd, cookie, entry, p);
-        break;
-    case S5_RECORD_RELAYED:
-        take_over_association(e, fd, cookie, entry, p);
-        break;
-    case S5_RECORD_FLYING:
-    case S5_RECORD_HIDDEN:
-    case S5_RECORD_FREE:
-        break;
-    }
+    int internal = fetch_internal(e, p);
+    enum s5_received r = S5_RECEIVED_NOT;
+    S5_EACH_KIND(kind, receive)
+        if (r == S5_RECEIVED_NOT)
+            r = kind->receive(e, fd, cookie, p, internal);
+    if (r == S5_RECEIVED_NOT && internal >= 0)
+        e->real->close(internal);
+    if (r == S5_RECEIVED_TAKEN)
+        atomic_fetch_add(&entry->taken, 1);
+    if (r == S5_RECEIVED_BORROWED)
+        atomic_fetch_add(&entry->borrowed, 1);
 }
 
 /* FD came from another process, or from this one. Whether it is a socket of ours. */

@@ -9,7 +9,7 @@
 #include <fcntl.h>
 #include <string.h>
 
-void s5_associate_describe(const struct s5_association *a, struct s5_handed_association *h)
+static void tell(const struct s5_association *a, struct s5_handed_association *h)
 {
     h->control = atomic_load(&a->control);
     h->control_cookie = a->control_cookie;
@@ -26,7 +26,7 @@ static void write_down(struct s5_tree *tree, const struct s5_association *a, uin
     uint32_t at = atomic_fetch_add(&tree->relayed_at, 1) % S5_TREE_RELAYED;
     struct s5_handed_association *h = &tree->relayed[at];
     atomic_store(&h->cookie, 0);
-    s5_associate_describe(a, h);
+    tell(a, h);
     atomic_store_explicit(&h->cookie, cookie, memory_order_release);
 }
 
@@ -107,20 +107,6 @@ static void take_up_after_exec(struct s5_engine *e, const struct s5_handed_assoc
     atomic_store(&a->control, s5_hidden_keep(e, h->control));
 }
 
-bool s5_associate_receive(struct s5_engine *e, const struct s5_handed_association *h, int fd, uint64_t cookie,
-                          int control, uint32_t owner)
-{
-    struct s5_association *a = take_up(e, h, fd, cookie);
-    if (!a && control >= 0)
-        e->real->close(control);
-    if (!a)
-        return false;
-    int hidden = control < 0 ? -1 : s5_hidden_take(e, control);
-    atomic_store(&a->owner, hidden < 0 ? owner : 0);
-    atomic_store(&a->control, hidden < 0 ? -1 : hidden);
-    return true;
-}
-
 /* The record that has COOKIE already: another descriptor of the same socket. */
 static struct s5_record *known(struct s5_engine *e, uint64_t cookie)
 {
@@ -160,9 +146,60 @@ static void adopted(struct s5_engine *e)
     }
 }
 
+/* --- a message --- */
+
+static bool describe(struct s5_engine *e, const struct s5_record *record, struct s5_passed *ret)
+{
+    const struct s5_association *pool = atomic_load(&e->associations), *a;
+    struct s5_handed_association h;
+    if (ret->state != S5_RECORD_RELAYED || !pool || !record->relayed)
+        return false;
+    a = &pool[record->relayed - 1];
+    tell(a, &h);
+    ret->server_index = h.server_index;
+    ret->family = h.family;
+    ret->mixed = h.mixed;
+    ret->peer = h.peer;
+    ret->local = h.local;
+    ret->relay = h.relay;
+    ret->internal = h.control;
+    ret->internal_cookie = h.control_cookie;
+    if (h.control < 0 && atomic_load(&a->owner)) { /* itself received */
+        ret->process = atomic_load(&a->owner);
+        ret->pid = 0;
+    }
+    return true;
+}
+
+/* Without its control connection it lives for as long as the process that has that. */
+static enum s5_received receive(struct s5_engine *e, int fd, uint64_t cookie, const struct s5_passed *p, int control)
+{
+    struct s5_handed_association h = {.control = -1,
+                                      .control_cookie = p->internal_cookie,
+                                      .server_index = p->server_index,
+                                      .family = p->family,
+                                      .mixed = p->mixed,
+                                      .relay = p->relay,
+                                      .local = p->local,
+                                      .peer = p->peer};
+    if (p->state != S5_RECORD_RELAYED)
+        return S5_RECEIVED_NOT;
+    struct s5_association *a = p->relay.len ? take_up(e, &h, fd, cookie) : NULL;
+    if (!a && control >= 0)
+        e->real->close(control);
+    if (!a)
+        return S5_RECEIVED;
+    int hidden = control < 0 ? -1 : s5_hidden_take(e, control);
+    atomic_store(&a->owner, hidden < 0 ? p->process : 0);
+    atomic_store(&a->control, hidden < 0 ? -1 : hidden);
+    return control < 0 ? S5_RECEIVED_BORROWED : S5_RECEIVED_TAKEN;
+}
+
 const struct s5_kind s5_associate_exec_kind = {
     .hand_over = hand_over,
     .stay = stay,
     .adopt = adopt,
     .adopted = adopted,
+    .describe = describe,
+    .receive = receive,
 };

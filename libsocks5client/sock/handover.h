@@ -37,16 +37,4 @@ struct s5_passed {
  * NONBLOCK or UNTIL passed; -EINTR. The result stays with the socket (connect.c). */
 int s5_connect_finish(struct s5_engine *e, int fd, bool nonblock, uint64_t until);
 
-struct s5_association;
-struct s5_handed_association;
-/* What another process must know of A (associate_exec.c). */
-void s5_associate_describe(const struct s5_association *a, struct s5_handed_association *ret);
-/* FD has the association that H describes. CONTROL: a copy of its control connection, this function's to keep or
- * close; -1: there is none, and the association lives for as long as process OWNER. */
-bool s5_associate_receive(struct s5_engine *e, const struct s5_handed_association *h, int fd, uint64_t cookie,
-                          int control, uint32_t owner);
-
-/* FD is a listener at a server, MAILBOX a copy of its mailbox, this function's to keep or close (listener.c). */
-bool s5_listener_receive(struct s5_engine *e, int fd, uint64_t cookie, int mailbox);
-
 #endif

@@ -9,6 +9,15 @@
 #include "record.h"
 
 struct s5_engine;
+struct s5_passed;
+
+/* What became of a socket that was received, and of the hidden descriptor that goes with it. */
+enum s5_received {
+    S5_RECEIVED_NOT,      /* it is of another kind */
+    S5_RECEIVED,          /* there is no such descriptor, or nothing came of the socket */
+    S5_RECEIVED_TAKEN,    /* it is this process's own */
+    S5_RECEIVED_BORROWED, /* the socket goes on with its sender's */
+};
 
 struct s5_kind {
     /* --- the end of a descriptor --- */
@@ -42,6 +51,13 @@ struct s5_kind {
     bool (*adopt_connected)(struct s5_engine *e, int fd, const struct s5_endpoint *peer);
     /* All descriptors have been looked at. */
     void (*adopted)(struct s5_engine *e);
+
+    /* --- a message that carries descriptors, see fd/pass.c --- */
+    /* Whether RECORD is of this kind: RET, which has its state, error, server and peer, tells the rest. */
+    bool (*describe)(struct s5_engine *e, const struct s5_record *record, struct s5_passed *ret);
+    /* FD, the socket with COOKIE that P tells of, is known now. INTERNAL: a copy of the hidden descriptor, this
+     * function's to keep or close where it is of this kind; -1: it cannot be had. */
+    enum s5_received (*receive)(struct s5_engine *e, int fd, uint64_t cookie, const struct s5_passed *p, int internal);
 };
 
 /* In the order in which they are asked; the last one is NULL. (kinds.c) */

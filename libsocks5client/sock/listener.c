@@ -400,14 +400,61 @@ static bool adopt(struct s5_engine *e, int fd, uint64_t cookie)
     return l && take_up_after_exec(e, fd, l, generation);
 }
 
-bool s5_listener_receive(struct s5_engine *e, int fd, uint64_t cookie, int mailbox)
+/* --- a message --- */
+
+static bool describe(struct s5_engine *e, const struct s5_record *record, struct s5_passed *ret)
+{
+    const struct s5_record_more *more = atomic_load(&record->more);
+    if (!more || (ret->state != S5_RECORD_NAMED && ret->state != S5_RECORD_LISTENING))
+        return false;
+    ret->peer.len = 0;
+    if (ret->state == S5_RECORD_NAMED)
+        ret->port = more->port;
+    else
+        ret->internal = atomic_load(&more->mailbox);
+    ret->internal_cookie = ret->internal < 0 ? 0 : s5_connect_cookie(e, ret->internal);
+    return true;
+}
+
+static void receive_named(struct s5_engine *e, int fd, uint64_t cookie, const struct s5_passed *p)
+{
+    struct s5_record *record = s5_registry_new(&e->registry);
+    struct s5_record_more *more = record ? s5_registry_more(&e->registry, record) : NULL;
+    if (record && !more)
+        s5_registry_free(&e->registry, record);
+    if (!more)
+        return;
+    record->cookie = cookie;
+    record->error = p->error;
+    more->port = p->port;
+    atomic_store(&record->state, S5_RECORD_NAMED);
+    s5_registry_enter(&e->registry, fd, record);
+}
+
+static bool receive_listening(struct s5_engine *e, int fd, uint64_t cookie, int mailbox)
 {
     uint32_t generation;
-    struct s5_listener *l = find_entry(e, cookie, &generation);
+    struct s5_listener *l = mailbox < 0 ? NULL : find_entry(e, cookie, &generation);
     if (l && s5_listener_pin(e, l, generation))
         return take_up(e, fd, l, generation, mailbox);
-    e->real->close(mailbox);
+    if (mailbox >= 0)
+        e->real->close(mailbox);
     return false;
+}
+
+static enum s5_received receive(struct s5_engine *e, int fd, uint64_t cookie, const struct s5_passed *p, int internal)
+{
+    if (p->state != S5_RECORD_NAMED && p->state != S5_RECORD_LISTENING)
+        return S5_RECEIVED_NOT;
+    if (p->state == S5_RECORD_LISTENING && receive_listening(e, fd, cookie, internal))
+        return S5_RECEIVED_TAKEN;
+    if (p->state == S5_RECORD_LISTENING)
+        s5_log(&e->log, S5_LOG_ERROR,
+               "a listener that was received from another process accepts nobody: its connections at the server "
+               "cannot be taken over");
+    else
+        receive_named(e, fd, cookie, p);
+    return S5_RECEIVED;
 }
 
 /* --- the number of a hidden descriptor, which the program wants for itself --- */
@@ -454,4 +501,6 @@ const struct s5_kind s5_listener_kind = {
     .hand_over = hand_over,
     .stay = stay,
     .adopt = adopt,
+    .describe = describe,
+    .receive = receive,
 };

@@ -205,6 +205,45 @@ static bool adopt(struct s5_engine *e, int fd, uint64_t cookie)
     return true;
 }
 
+static bool describe(struct s5_engine *e, const struct s5_record *record, struct s5_passed *ret)
+{
+    const struct s5_record_more *more = atomic_load(&record->more);
+    (void)e;
+    if (ret->state != S5_RECORD_READY && ret->state != S5_RECORD_FAILED)
+        return false;
+    if (more)
+        ret->local = more->local;
+    return true;
+}
+
+static void receive_failed(struct s5_engine *e, int fd, uint64_t cookie, const struct s5_passed *p)
+{
+    struct s5_record *record = s5_engine_knows(e, p->server_index) ? s5_registry_new(&e->registry) : NULL;
+    if (!record)
+        return;
+    record->cookie = cookie;
+    record->peer = p->peer;
+    record->error = p->error;
+    record->server_index = (uint16_t)p->server_index;
+    s5_registry_attend(&e->registry, 1);
+    atomic_store(&record->state, S5_RECORD_FAILED);
+    if (s5_registry_enter(&e->registry, fd, record) < 0)
+        s5_registry_attend(&e->registry, -1);
+}
+
+static enum s5_received receive(struct s5_engine *e, int fd, uint64_t cookie, const struct s5_passed *p, int internal)
+{
+    if (p->state != S5_RECORD_READY && p->state != S5_RECORD_FAILED)
+        return S5_RECEIVED_NOT;
+    if (internal >= 0)
+        e->real->close(internal);
+    if (p->state == S5_RECORD_READY)
+        s5_stream_adopt(e, fd, cookie, &p->peer, &p->local);
+    else
+        receive_failed(e, fd, cookie, p);
+    return S5_RECEIVED;
+}
+
 /* --- the number that a program wants for itself --- */
 
 /* The connection of a BIND in flight gets another. */
@@ -226,4 +265,6 @@ const struct s5_kind s5_stream_kind = {
     .no_child = s5_flight_no_child,
     .hand_over = hand_over,
     .adopt = adopt,
+    .describe = describe,
+    .receive = receive,
 };
