@@ -6,6 +6,7 @@
  * so goes to the hook that libc's plain name has (door/time32.h). */
 #include "fork.h"
 #include "leave.h"
+#include "user_memory.h"
 #include <linux/net.h>
 #if __has_include(<sys/pidfd.h>)
 #include <sys/pidfd.h>
@@ -182,8 +183,10 @@ static bool socketcall(int call, const long *arguments, long *ret)
     struct arguments v = {{0}};
     if ((unsigned)call >= sizeof calls / sizeof *calls || !calls[call].number)
         return false; /* socket(), socketpair() */
-    for (int i = 0; i < calls[call].arguments; i++)
-        v.a[i] = arguments[i];
+    if (!s5_user_read(v.a, arguments, (size_t)calls[call].arguments * sizeof v.a[0])) {
+        *ret = s5_door(-EFAULT);
+        return true;
+    }
     return socket_call(calls[call].number, &v, ret) || octets_call(calls[call].number, &v, ret);
 }
 #endif
