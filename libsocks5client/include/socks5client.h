@@ -155,8 +155,8 @@ const char *socks5_session_phase(const struct socks5_session *session);
  *
  * The server's addresses are tried in turn until one takes the connection. The negotiation goes out
  * in one flight first (two round trips in all) and, where that fails without a reply that settles
- * the matter, step by step on a fresh connection. TIMEOUT_MS milliseconds are the limit for all of
- * it, except for what getaddrinfo() takes to resolve names; a value below 0 means 30 seconds.
+ * the matter, step by step on a fresh connection. Whether a server takes it in one flight is remembered
+ * for the life of the process. TIMEOUT_MS milliseconds are the limit for all of it, except for what getaddrinfo() takes to resolve names; a value below 0 means 30 seconds.
  *
  * Returns a connected, blocking, close-on-exec stream socket that the caller has to close; or
  * -EINVAL (URL, HOST or PORT 0), -EHOSTUNREACH (a name that does not resolve), -ETIMEDOUT, -ENOMEM,

@@ -279,9 +279,14 @@ static int rename_descriptor(const struct s5_calls *real, int copy, int fd)
  * left: this one has a file of its own for it, or the tree's descriptor in its place. */
 static void part_with_policy(const struct leaving *l, int fd)
 {
-    if (atomic_load(&l->tree->policy_inode))
+    struct s5_policy_file *published = s5_tree_policy(l->tree, fd, NULL);
+    if (published) {
+        s5_policy_file_unmap(published);
         return;
+    }
     int own = s5_policy_file_create();
+    struct stat st;
+    l->tree->policy_inode = own >= 0 && fstat(own, &st) == 0 ? st.st_ino : 0;
     atomic_store(&l->tree->policy_state, 0);
     l->e->real->dup3(own < 0 ? fd : own, fd + 1, 0);
     if (own >= 0)

@@ -149,11 +149,15 @@ static void move_tree(struct s5_engine *e, int fd)
 {
     int saved = errno, was = e->place.fd;
     struct s5_tree_place place = e->place;
-    place.fd = s5_tree_duplicate(was, was + 1, was + S5_TREE_FDS);
-    if (place.fd < 0)
-        place.fd = s5_tree_duplicate(was, was + 1, 16);
+    /* Either may be the program's own by now. */
+    bool tree = s5_tree_is(was, place.inode), policy = s5_tree_has_policy(atomic_load(&e->tree), was);
+    int second = policy ? was + 1 : was;
+    place.fd = tree ? s5_tree_duplicate(was, second, was + S5_TREE_FDS) : -1;
+    if (tree && place.fd < 0)
+        place.fd = s5_tree_duplicate(was, second, 16);
     s5_engine_set_place(e, &place);
-    e->real->close(fd == was ? was + 1 : was);
+    if (fd == was ? policy : tree)
+        e->real->close(fd == was ? was + 1 : was);
     errno = saved;
 }
 
@@ -279,7 +283,9 @@ void s5_life_inherit(struct s5_engine *e)
     int first = atomic_load(&e->tree_fd), saved = errno;
     for (int fd = first; s5_tree_has(first, fd); fd++) {
         int flags = e->real->fcntl(fd, F_GETFD, 0);
-        if (flags > 0 && (flags & FD_CLOEXEC) && s5_tree_is(first, e->place.inode))
+        bool changed = flags > 0 && (flags & FD_CLOEXEC);
+        if (changed && (fd == first ? s5_tree_is(fd, e->place.inode)
+                                    : s5_tree_has_policy(atomic_load(&e->tree), first)))
             e->real->fcntl(fd, F_SETFD, flags & ~FD_CLOEXEC);
     }
     errno = saved;

@@ -108,6 +108,7 @@ int s5_tree_create(struct s5_tree **ret, struct s5_tree_place *ret_place)
     if (r == 0) {
         madvise(tree, sizeof *tree, MADV_DONTDUMP); /* it holds passwords */
         tree->magic = MAGIC;
+        tree->policy_inode = fd < 0 ? 0 : inode_of(fd + 1);
         *ret = tree;
         *ret_place = (struct s5_tree_place){.fd = fd < 0 ? -1 : fd, .inode = fd < 0 ? 0 : inode_of(fd)};
     }
@@ -215,23 +216,27 @@ void s5_tree_replace(struct s5_tree *tree, struct s5_tree_place *place, uint32_t
 
 /* --- the policy, and what belongs to it --- */
 
+bool s5_tree_has_policy(const struct s5_tree *tree, int tree_fd)
+{
+    int saved = errno;
+    uint64_t inode = tree_fd < 0 ? 0 : inode_of(tree_fd + 1);
+    errno = saved;
+    return inode && inode == tree->policy_inode;
+}
+
 struct s5_policy_file *s5_tree_policy(const struct s5_tree *tree, int tree_fd, const uint64_t *fingerprint)
 {
-    uint64_t inode = atomic_load_explicit(&tree->policy_inode, memory_order_acquire);
-    bool is = tree_fd >= 0 && inode && inode_of(tree_fd + 1) == inode;
-    return is ? s5_policy_file_map(tree_fd + 1, fingerprint) : NULL;
+    return s5_tree_has_policy(tree, tree_fd) ? s5_policy_file_map(tree_fd + 1, fingerprint) : NULL;
 }
 
 void s5_tree_publish(struct s5_tree *tree, int tree_fd, const struct s5_policy *p, uint64_t fingerprint,
                      const char *standing_path)
 {
     uint32_t empty = EMPTY;
-    if (tree_fd < 0 || !atomic_compare_exchange_strong(&tree->policy_state, &empty, WRITING))
+    if (!s5_tree_has_policy(tree, tree_fd) || !atomic_compare_exchange_strong(&tree->policy_state, &empty, WRITING))
         return;
-    bool written = s5_policy_file_write(tree_fd + 1, p, fingerprint, standing_path) == 0;
-    if (written)
-        atomic_store_explicit(&tree->policy_inode, inode_of(tree_fd + 1), memory_order_release);
-    atomic_store(&tree->policy_state, written ? READY : EMPTY);
+    int r = s5_policy_file_write(tree_fd + 1, p, fingerprint, standing_path);
+    atomic_store(&tree->policy_state, r < 0 ? EMPTY : READY);
 }
 
 bool s5_tree_resolved(const struct s5_tree *tree, unsigned index, struct s5_server *server)

@@ -79,7 +79,7 @@ struct s5_tree {
     _Atomic uint32_t rcvlowat_used; /* some program has set SO_RCVLOWAT of a socket */
     _Atomic uint32_t passed_ever; /* a socket of ours was passed: received descriptors are looked at */
     _Atomic uint32_t policy_state; /* enum in tree.c; the policy can be read once its file is sealed */
-    _Atomic uint64_t policy_inode; /* of its file; 0: it is not published */
+    uint64_t policy_inode;         /* of its file; 0: there is none */
     _Atomic uint64_t isolation[2]; /* the secret of this run, see identity.c; 0: not drawn yet */
     struct s5_called called;
     struct s5_standing standings[S5_STANDINGS];
@@ -136,6 +136,10 @@ static inline bool s5_tree_has(int tree_fd, int fd)
 /* Duplicates of a tree's descriptors, side by side, the first not below FROM: that, or -EMFILE. Neither is closed
  * by an exec. */
 int s5_tree_duplicate(int tree_fd, int policy_fd, int from);
+
+/* Whether the policy's descriptor is there still: the program may have closed it where no hook saw it, and have a file of
+ * its own under that number. Preserves errno. */
+bool s5_tree_has_policy(const struct s5_tree *tree, int tree_fd);
 
 /* A private mapping of the policy, of processes whose environment has FINGERPRINT (NULL: of any), where it was
  * published; the caller's to unmap. TREE_FD: of TREE. */

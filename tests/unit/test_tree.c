@@ -170,6 +170,19 @@ Test(tree, policy_of_another_tree_is_none)
     free(p);
 }
 
+Test(tree, policy_is_not_written_into_a_file_of_the_programs)
+{
+    int fd, other = memfd_create("program", MFD_ALLOW_SEALING);
+    struct stat st;
+    struct s5_tree *tree = create(&fd);
+    struct s5_policy *p = make_policy();
+    cr_assert_eq(dup2(other, fd + 1), fd + 1);
+    s5_tree_publish(tree, fd, p, one, "");
+    cr_assert(fstat(other, &st) == 0 && st.st_size == 0);
+    cr_assert_eq(fcntl(other, F_GET_SEALS), 0);
+    free(p);
+}
+
 Test(tree, policy_cannot_be_changed_once_it_is_published)
 {
     int fd;
