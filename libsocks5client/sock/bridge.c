@@ -137,9 +137,13 @@ void s5_bridge_turn_back(struct s5_engine *e)
 {
     struct s5_policy *own = (struct s5_policy *)(uintptr_t)e->policy;
     struct s5_server meant;
-    for (unsigned i = 0; own && i < own->n_servers; i++)
+    struct s5_critical critical;
+    if (!own || !s5_lock_take(&e->policy_lock, &critical))
+        return;
+    for (unsigned i = 0; i < own->n_servers; i++)
         if (own->servers[i].bridged && s5_policy_file_server(policy_fd(e), i, &meant))
             own->servers[i] = meant;
+    s5_lock_give(&e->policy_lock, &critical);
     explicit_bzero(&meant, sizeof meant);
 }
 
@@ -157,7 +161,7 @@ bool s5_bridge_local(struct s5_engine *e, unsigned index, int family, uint16_t p
     explicit_bzero(&meant, sizeof meant);
     if (!known || s5_addr_to_sockaddr(&addr, family, &sa, &len) < 0)
         return false;
-    int saved = errno, fd = (int)syscall(SYS_socket, family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    int saved = errno, fd = e->real->socket(family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (fd >= 0 && e->real->connect(fd, (struct sockaddr *)&sa, len) == 0) {
         socklen_t size = sizeof ret->v6;
         found = e->real->getsockname(fd, &ret->any, &size) == 0;
@@ -165,7 +169,7 @@ bool s5_bridge_local(struct s5_engine *e, unsigned index, int family, uint16_t p
         ret->v4.sin_port = htons(port); /* where both families have it */
     }
     if (fd >= 0)
-        syscall(SYS_close, fd);
+        e->real->close(fd);
     errno = saved;
     return found;
 }

@@ -61,7 +61,7 @@ static bool write_syslog(struct s5_engine *e, const char *line, size_t len)
 {
     char head[32];
     struct sockaddr_un to = {.sun_family = AF_UNIX, .sun_path = "/dev/log"};
-    int fd = (int)syscall(SYS_socket, AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int fd = e->real->socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
         return false;
     size_t n = s5_format(head, sizeof head, "<%d>%s", priority(line, len),
@@ -69,7 +69,7 @@ static bool write_syslog(struct s5_engine *e, const char *line, size_t len)
     struct iovec parts[] = {{head, n}, {(void *)(uintptr_t)line, len - 1}};
     struct msghdr m = {.msg_name = &to, .msg_namelen = sizeof to, .msg_iov = parts, .msg_iovlen = 2};
     ssize_t sent = e->real->sendmsg(fd, &m, MSG_NOSIGNAL);
-    syscall(SYS_close, fd);
+    e->real->close(fd);
     return sent >= 0;
 }
 
