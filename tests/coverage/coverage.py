@@ -36,14 +36,15 @@ def unit(build):
 
 
 def e2e(build):
-    """The lines of the tests that failed. All variants are this build: the programs as they are, and those
+    """The lines of the tests that failed. (pytest looks for its configuration beside the first path among its
+    words, which must not be the builds'.) All variants are this build: the programs as they are, and those
     with the hooks inside."""
     with tempfile.TemporaryDirectory() as builds:
         os.chmod(builds, 0o755)
         for name in ("build", "build-sanitize"):
             os.symlink(build, builds + "/" + name)
         done = subprocess.run(
-            ["/usr/bin/python3", "-m", "pytest", "-q", "-n", "4", "--builds", builds, "--as", "asan=plain",
+            ["/usr/bin/python3", "-m", "pytest", "-q", "-n", "4", "--builds=" + builds, "--as", "asan=plain",
              "--as", "tsan=plain", "-k", "not (%s)" % " or ".join("(%s)" % words.replace(" and ", " ").replace(" ", " and ")
                                             for words in SKIP),
              *["%s/tests/e2e/test_%s.py" % (TOP, m) for m in MODULES]],
