@@ -120,9 +120,9 @@ static void dispose(struct s5_engine *e, struct s5_record *record)
 {
     uint32_t state = atomic_load(&record->state);
     struct s5_flight *f = atomic_exchange(&record->flight, NULL);
-    if (f && state == S5_RECORD_FLYING) {
+    if (state == S5_RECORD_FLYING) {
         s5_registry_land(&e->registry, record);
-        if (s5_flight_generation(f) == record->flight_generation)
+        if (f && s5_flight_generation(f) == record->flight_generation)
             s5_flight_release(e, f);
     } else if (state == S5_RECORD_FAILED)
         s5_registry_attend(&e->registry, -1);
@@ -161,8 +161,11 @@ void s5_connect_settle(struct s5_engine *e, struct s5_record *record)
     if (!s5_record_hold(record))
         return;
     struct s5_flight *f = atomic_load(&record->flight);
-    bool ours = f && over(record, f, &lost) &&
-                atomic_compare_exchange_strong(&record->flight, &f, NULL);
+    bool ours = f && over(record, f, &lost);
+    if (ours) {
+        s5_registry_count_settled(&e->registry);
+        ours = atomic_compare_exchange_strong(&record->flight, &f, NULL);
+    }
     if (ours)
         publish(e, record, f, lost);
     if (s5_record_let_go(record)) /* closed meanwhile */

@@ -296,8 +296,6 @@ void s5_registry_land(struct s5_registry *r, struct s5_record *record)
 {
     uint32_t at = atomic_load_explicit(&record->in_flight, memory_order_relaxed), self = record->number;
     atomic_store_explicit(&record->in_flight, 0, memory_order_relaxed); /* first, for s5_registry_recount() */
-    /* First, so that who finds it gone from the list finds this as well. */
-    atomic_fetch_add(&r->landed, 1);
     if (at - 1 >= S5_FLYING || !atomic_compare_exchange_strong(&r->flying[at - 1], &self, 0))
         return;
     delist(r);

@@ -69,7 +69,7 @@ struct s5_registry {
     _Atomic uint16_t relayed[S5_CHUNK_SLOTS];
     _Atomic uint64_t flying_list; /* records in the list << 32 | the places below which they are */
     _Atomic uint32_t flying[S5_FLYING]; /* record index + 1; 0: a gap */
-    _Atomic uint32_t landed; /* counts those that have left the list, or are about to */
+    _Atomic uint32_t settled; /* counts those whose end this process knows, or is about to know */
 };
 
 /* The slot of FD where its chunk exists, else NULL. Below S5_CHUNK_SLOTS there always is one. */
@@ -189,9 +189,14 @@ static inline uint32_t s5_registry_flying_number(const struct s5_registry *r)
 }
 /* The record in place AT of the list, or NULL for a gap; places go up to that top. */
 struct s5_record *s5_registry_flying_at(const struct s5_registry *r, uint32_t at);
-static inline uint32_t s5_registry_landed(const struct s5_registry *r)
+static inline uint32_t s5_registry_settled(const struct s5_registry *r)
 {
-    return atomic_load(&r->landed);
+    return atomic_load(&r->settled);
+}
+/* Before anything of a record says that its negotiation is over. */
+static inline void s5_registry_count_settled(struct s5_registry *r)
+{
+    atomic_fetch_add(&r->settled, 1);
 }
 
 /* In the child of a fork: the list of those in flight, in which other threads may have been at work, is right, and the

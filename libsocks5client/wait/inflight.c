@@ -131,11 +131,8 @@ static int add_all(struct s5_engine *e, struct s5_pollset *set, int ep, uint64_t
     *due = set->nap ? nap : S5_CLOCK_NEVER;
     for (uint32_t at = 0; at < top; at++) {
         struct s5_record *record = left_to_waits(e, at, &f);
-        if (!record) {
-            if (!f && s5_registry_flying_at(&e->registry, at)) /* another thread takes it off the list */
-                *due = at_once < *due ? at_once : *due;
+        if (!record)
             continue;
-        }
         if (atomic_load(&f->phase) >= S5_FLIGHT_READY) { /* by another process */
             s5_connect_settle(e, record);
             continue;
@@ -151,7 +148,7 @@ static int add_all(struct s5_engine *e, struct s5_pollset *set, int ep, uint64_t
         *due = wake < *due ? wake : *due;
     }
     /* What the caller has left out since it was in flight may be in nobody's set by now. */
-    if (s5_registry_landed(&e->registry) != set->landed)
+    if (s5_registry_settled(&e->registry) != set->settled)
         *due = now;
     return 0;
 }

@@ -14,7 +14,7 @@
 struct s5_pollset {
     struct pollfd *fds; /* near, or memory that is mapped */
     nfds_t n, room;
-    uint32_t landed; /* negotiations that had ended when the caller's were looked at */
+    uint32_t settled; /* negotiations that had ended when the caller's were looked at */
     bool nap; /* one of the caller's waits for octets that another thread may read */
     struct pollfd near[S5_POLLSET_NEAR];
 };
@@ -28,7 +28,7 @@ static inline void s5_pollset_begin(struct s5_pollset *set)
 /* The caller looks at what is in flight, to ask for the others: what ends from now on ends the next round. */
 static inline void s5_pollset_look(struct s5_engine *e, struct s5_pollset *set)
 {
-    set->landed = s5_registry_landed(&e->registry);
+    set->settled = s5_registry_settled(&e->registry);
     set->nap = false;
     set->n = 0;
 }

@@ -229,6 +229,7 @@ Test(meanwhile, a_wait_looks_again_when_a_negotiation_is_being_settled)
     s5_pollset_begin(&set);
     s5_pollset_look(engine, &set);
     s5_pollset_add(&set, -1, POLLOUT);
+    s5_registry_count_settled(&engine->registry);
     struct s5_flight *f = atomic_exchange(&record->flight, NULL);
     check_short(&set);
     atomic_store(&record->flight, f);
