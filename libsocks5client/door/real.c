@@ -43,3 +43,19 @@ struct s5_calls s5_real = {
 #define S5_CALL(ret, name, params, args) .name = find_##name,
 #include "calls.def"
 };
+
+#ifdef __SANITIZE_THREAD__
+/* ThreadSanitizer takes the plain reads of the table for races. To report one, or to find that it is not to be
+ * reported, it reads a file, whose close() is hooked and reads the table: it waits for itself. So the table is filled
+ * before there are threads. */
+__attribute__((constructor)) static void fill_all(void)
+{
+#define S5_CALL(ret, name, params, args)                                                           \
+    {                                                                                              \
+        ret(*found) params = (ret(*) params)s5_real_find(S5_SYMBOL(name));                         \
+        if (found)                                                                                 \
+            s5_real.name = found;                                                                  \
+    }
+#include "calls.def"
+}
+#endif
