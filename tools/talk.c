@@ -6,15 +6,11 @@
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
-#include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
 double talk_now(void)
 {
-    struct timespec ts;
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (double)ts.tv_sec * 1e3 + (double)ts.tv_nsec / 1e6;
+    return (double)s5_clock_now() / 1e6;
 }
 
 uint64_t talk_until(int timeout_ms)

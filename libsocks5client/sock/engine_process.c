@@ -50,6 +50,7 @@ void s5_engine_init(struct s5_engine *e, const struct s5_calls *real, const char
         s5_process_end_before(atomic_load(&e->tree_fd), atomic_load(&e->process_number));
     errno = saved;
 }
+
 /* --- fork --- */
 
 /* What this thread has taken for the child of its fork, under the number that the child will have. */

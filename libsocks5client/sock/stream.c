@@ -188,15 +188,18 @@ void s5_stream_adopt(struct s5_engine *e, int fd, uint64_t cookie, const struct 
     s5_registry_enter(&e->registry, fd, record);
 }
 
+static bool adopt_handed(struct s5_engine *e, int fd, uint64_t cookie)
+{
+    struct s5_endpoint peer, local;
+    if (!s5_tree_handed(atomic_load(&e->tree), cookie, &peer, &local))
+        return false;
+    s5_stream_adopt(e, fd, cookie, &peer, &local);
+    return true;
+}
+
 static bool adopt(struct s5_engine *e, int fd, uint64_t cookie)
 {
-    struct s5_tree *tree = atomic_load(&e->tree);
-    struct s5_endpoint peer, local;
-    if (s5_tree_handed(tree, cookie, &peer, &local)) {
-        s5_stream_adopt(e, fd, cookie, &peer, &local);
-        return true;
-    }
-    struct s5_flight *f = find_flight(tree, cookie);
+    struct s5_flight *f = find_flight(atomic_load(&e->tree), cookie);
     struct s5_record *record = f ? in_flight(e, cookie) : NULL;
     if (!f)
         return false;
@@ -257,6 +260,9 @@ static void move(struct s5_engine *e, int from)
         e->real->close(moved);
     s5_connect_forget(e, from);
 }
+
+/* Asked first: there may be thousands, and a look-up is all it takes. */
+const struct s5_kind s5_handed_kind = {.adopt = adopt_handed};
 
 const struct s5_kind s5_stream_kind = {
     .move = move,
