@@ -13,8 +13,18 @@
 /* How many forks this process is away from the first one. */
 static _Atomic uint32_t forks;
 
+/* ThreadSanitizer keeps signals back, and runs their handlers in the next call of libc that it knows, whatever the
+ * kernel's mask says by then. Those of signals that came before the section run here. */
+static inline void run_kept_back(void)
+{
+#ifdef __SANITIZE_THREAD__
+    pthread_sigmask(SIG_BLOCK, NULL, NULL);
+#endif
+}
+
 /* By system calls, since each function of libc more costs all programs at their start. Preserves errno: they
- * do not fail. */
+ * do not fail. Signals are held before the state of cancellation is changed, and until it is as it was: a handler
+ * that jumped away in between would leave it changed. */
 void s5_critical_begin(struct s5_critical *ret)
 {
     unsigned long most[64 / (8 * sizeof(long))];
@@ -22,17 +32,18 @@ void s5_critical_begin(struct s5_critical *ret)
         most[i] = ~0ul;
     for (size_t sig = LIBCS_FIRST; sig <= LIBCS_LAST; sig++)
         most[(sig - 1) / (8 * sizeof(long))] &= ~(1ul << (sig - 1) % (8 * sizeof(long)));
+    syscall(SYS_rt_sigprocmask, SIG_SETMASK, most, ret->signals, sizeof most);
+    run_kept_back();
     ret->cancel = -1;
     if (!S5_SINGLE_THREADED) /* nobody else would cancel this one */
         pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &ret->cancel);
-    syscall(SYS_rt_sigprocmask, SIG_SETMASK, most, ret->signals, sizeof most);
 }
 
 void s5_critical_end(const struct s5_critical *critical)
 {
-    syscall(SYS_rt_sigprocmask, SIG_SETMASK, critical->signals, NULL, sizeof critical->signals);
     if (critical->cancel != -1)
         pthread_setcancelstate(critical->cancel, NULL);
+    syscall(SYS_rt_sigprocmask, SIG_SETMASK, critical->signals, NULL, sizeof critical->signals);
 }
 
 uint64_t s5_thread_token(void)

@@ -175,6 +175,22 @@ static inline int open_descriptors(void)
     return n;
 }
 
+/* There must be COUNT of them at most; else all are shown. */
+static inline void descriptors_within(int count)
+{
+    char path[32], what[256];
+    int open = open_descriptors();
+    if (open <= count)
+        return;
+    for (int fd = 0; fd < 65536; fd++) {
+        snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+        ssize_t n = readlink(path, what, sizeof what - 1);
+        if (n >= 0)
+            fprintf(stderr, "%d: %.*s, flags %#x\n", fd, (int)n, what, (unsigned)fcntl(fd, F_GETFL));
+    }
+    FAIL("%d descriptors, not %d", open, count);
+}
+
 /* Waits for PID, which must exit with 0. */
 static inline void child_ends(pid_t pid)
 {

@@ -150,8 +150,7 @@ int main(int argc, char **argv)
     left(count);
     cancelled(count);
     goes_on();
-    if (open_descriptors() != open)
-        FAIL("%d descriptors, %d before", open_descriptors(), open);
+    descriptors_within(open);
     if (copies(word) != before)
         FAIL("\"%s\" is there %zu times, %zu before", word, copies(word), before);
     return 0;

@@ -224,8 +224,7 @@ int main(int argc, char **argv)
     int open = open_descriptors(), kept = held();
     until = now_us() + atoi(argv[5]) * 1000000LL;
     all_at_once(workers, KINDS);
-    if (open_descriptors() > open)
-        FAIL("%d descriptors, not %d", open_descriptors(), open);
+    descriptors_within(open);
     if (held() > kept)
         FAIL("%d records, associations and others, not %d", held(), kept);
     printf("%ld rounds, %ld refused\n", rounds, refused);

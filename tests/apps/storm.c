@@ -102,6 +102,6 @@ int main(int argc, char **argv)
     }
     for (int i = 0; i < THREADS; i++)
         CHECK(pthread_join(threads[i], NULL) == 0);
-    CHECK(open_descriptors() == before);
+    descriptors_within(before);
     return 0;
 }

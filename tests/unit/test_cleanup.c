@@ -113,6 +113,39 @@ Test(cleanup, a_handler_on_a_stack_of_its_own_does_too)
     interrupted(true);
 }
 
+/* --- critical sections --- */
+
+static void leave_the_section(int sig)
+{
+    (void)sig;
+    siglongjmp(outside, 1);
+}
+
+static void *ends_at_once(void *unused)
+{
+    return unused;
+}
+
+/* A signal that came during the section is delivered when it ends, and its handler jumps away from there. */
+Test(cleanup, a_thread_can_be_cancelled_after_a_jump_out_of_the_end_of_a_critical_section)
+{
+    struct sigaction action = {.sa_handler = leave_the_section};
+    struct s5_critical critical;
+    pthread_t other;
+    int state;
+    cr_assert_eq(pthread_create(&other, NULL, ends_at_once, NULL), 0); /* from now on there may be several */
+    pthread_join(other, NULL);
+    sigaction(SIGUSR1, &action, NULL);
+    if (sigsetjmp(outside, 1) == 0) {
+        s5_critical_begin(&critical);
+        raise(SIGUSR1);
+        s5_critical_end(&critical);
+        cr_assert_fail("the handler has not run");
+    }
+    pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, &state);
+    cr_assert_eq(state, PTHREAD_CANCEL_ENABLE);
+}
+
 Test(cleanup, a_call_beyond_the_room_takes_it_from_the_one_before)
 {
     uint32_t tickets[S5_CLEANUPS + 1];
