@@ -161,6 +161,8 @@ def targets(scratch):
               stdout=subprocess.DEVNULL)
     conf = _write(scratch + "/vsftpd.conf", VSFTPD_CONF % {"dir": scratch, "port": FTP})
     os.makedirs(scratch + "/empty")
+    for folder in (www, scratch + "/empty"):
+        os.chmod(folder, 0o755)  # vsftpd refuses others, as an open umask makes them
     bed.start(bed.TARGET, ["vsftpd", conf], stderr=subprocess.DEVNULL)
     sshd(scratch, bed.TARGET, SSH)
     for port in (HTTP, HTTPS, REDIS, SSH, FTP):
