@@ -1,5 +1,6 @@
 #include "client.h"
 #include "clock.h"
+#include "step.h"
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
@@ -84,18 +85,20 @@ int s5_client_reach(const struct sockaddr_storage *addr, socklen_t len, uint64_t
 
 /* --- the negotiation --- */
 
-/* All there is. 0, -EAGAIN, -errno; -EPIPE: the server has hung up, and may have said why before. */
-static int write_out(struct s5_client *c)
+static struct s5_step step_of(const struct s5_client *c)
+{
+    return (struct s5_step){&c->link->session, c->link, c->fd, send, recv};
+}
+
+/* All there is. 0, or as s5_step_write. */
+static int write_out(struct s5_client *c, const struct s5_step *step)
 {
     size_t left;
-    const uint8_t *out;
-    while (out = s5_gss_link_out(c->link, &left), left) {
-        ssize_t n = send(c->fd, out, left, MSG_DONTWAIT | MSG_NOSIGNAL);
-        if (n < 0 && errno == EINTR)
-            continue;
+    bool all;
+    while (s5_step_out(step, &left), left) { /* what was sent may be followed by more */
+        ssize_t n = s5_step_write(step, &all);
         if (n < 0)
-            return errno == ECONNRESET || errno == ENOTCONN ? -EPIPE : -errno;
-        s5_gss_link_sent(c->link, (size_t)n);
+            return (int)n;
         c->sent = s5_clock_now();
     }
     return 0;
@@ -110,29 +113,19 @@ static void keep_head(struct s5_client *c, const uint8_t *in, size_t n)
     c->n_head += n;
 }
 
-/* The end of what the server says; ERROR: not by a close. A failing reply that is there already wins. */
-static int end(struct s5_client *c, int error)
-{
-    int r = s5_gss_link_eof(c->link);
-    c->closed = true;
-    return error && error != ECONNRESET && !c->link->session.have_rep ? -error : r;
-}
-
 /* One read. 0, -EAGAIN, or what it has failed with. */
-static int read_in(struct s5_client *c)
+static int read_in(struct s5_client *c, const struct s5_step *step)
 {
     uint8_t in[4096];
-    size_t need = s5_gss_link_need(c->link);
-    ssize_t n = need ? recv(c->fd, in, need < sizeof in ? need : sizeof in, MSG_DONTWAIT) : -1;
-    if (!need || (n < 0 && errno == EAGAIN))
-        return -EAGAIN;
-    if (n < 0 && errno == EINTR)
-        return 0;
-    if (n <= 0)
-        return end(c, n < 0 ? errno : 0);
-    c->came = s5_clock_now();
-    keep_head(c, in, (size_t)n);
-    return s5_gss_link_feed(c->link, in, (size_t)n);
+    size_t n;
+    int r = s5_step_read(step, in, sizeof in, &n);
+    if (n) {
+        c->came = s5_clock_now();
+        keep_head(c, in, n);
+    } else if (r != -EAGAIN) {
+        c->closed = true;
+    }
+    return r;
 }
 
 static bool is_over(const struct s5_client *c)
@@ -145,14 +138,17 @@ static bool is_over(const struct s5_client *c)
 
 int s5_client_step(struct s5_client *c)
 {
+    const struct s5_step step = step_of(c);
     while (!is_over(c)) {
-        int error = s5_gss_link_error(c->link), r = error ? error : write_out(c);
+        int error = s5_gss_link_error(c->link), r = error ? error : write_out(c, &step);
         bool broken = r == -EPIPE;
         c->wants = r == -EAGAIN ? POLLOUT : POLLIN;
         if (r == 0 || broken)
-            r = read_in(c);
-        if (broken && r == -EAGAIN) /* nothing more will come, and nothing can go */
-            r = end(c, 0);
+            r = read_in(c, &step);
+        if (broken && r == -EAGAIN) { /* nothing more will come, and nothing can go */
+            c->closed = true;
+            r = s5_step_end(&step, 0);
+        }
         if (r < 0)
             return r;
     }

@@ -8,9 +8,9 @@
 #include "associate.h"
 #include "blocking.h"
 #include "clock.h"
+#include "drive.h"
 #include "error.h"
 #include "flight_bounds.h"
-#include "inflight.h"
 #include "ledger.h"
 #include "reply.h"
 #include <errno.h>
@@ -19,23 +19,6 @@
 
 /* How long a server is known for not doing UDP: programs try again with every datagram. */
 #define REFUSED_FOR (10 * S5_CLOCK_SECOND)
-
-/* F to its end over FD: 0, or -errno. */
-static int drive(struct s5_engine *e, struct s5_flight *f, int fd, short events,
-                 const struct s5_cleanup *call, uint32_t ticket)
-{
-    int r = events;
-    while (s5_flight_turn(e, f, NULL, fd, (short)r) != S5_TURN_OVER) {
-        r = s5_inflight_turn(e, f, fd);
-        if (!s5_cleanup_owns(call, ticket))
-            return -ECONNABORTED;
-        if (r < 0)
-            return r;
-    }
-    if (atomic_load(&f->phase) == S5_FLIGHT_READY)
-        return 0;
-    return s5_connect_fetch_error(e, s5_flight_server(f), fd, s5_flight_error(f));
-}
 
 static int negotiate(struct s5_engine *e, struct s5_flight *f, int fd,
                      const struct s5_server *server, uint64_t patience,
@@ -59,7 +42,10 @@ static int negotiate(struct s5_engine *e, struct s5_flight *f, int fd,
         s5_connect_log_unreachable(e, s5_flight_server(f), r);
         return r;
     }
-    return drive(e, f, fd, r == 0 ? POLLOUT : 0, call, ticket);
+    r = s5_drive(e, f, NULL, fd, true, S5_CLOCK_NEVER, r == 0 ? POLLOUT : 0, call, ticket);
+    if (r < 0 || atomic_load(&f->phase) == S5_FLIGHT_READY)
+        return r;
+    return s5_connect_fetch_error(e, s5_flight_server(f), fd, s5_flight_error(f));
 }
 
 /* Servers that do not know the command close, having been content with all before it. */

@@ -7,6 +7,7 @@
 #include "associate.h"
 #include "blocking.h"
 #include "clock.h"
+#include "drive.h"
 #include "epoll_mask.h"
 #include "flight_bounds.h"
 #include "inflight.h"
@@ -19,27 +20,6 @@
 #include <string.h>
 
 /* --- driving a blocking one --- */
-
-/* Waits from NOW for the next turn: its events or 0, -EINPROGRESS when UNTIL passed, -EINTR. */
-static int wait_turn(struct s5_engine *e, struct s5_flight *f, int fd, uint64_t until, uint64_t now)
-{
-    uint64_t wake = atomic_load(&f->wake);
-    struct timespec left;
-    struct pollfd p = {fd, atomic_load(&f->wants), 0};
-    if (now >= until)
-        return -EINPROGRESS;
-    if (s5_flight_shared(f) && now + S5_FLIGHT_NAP < wake)
-        wake = now + S5_FLIGHT_NAP;
-    wake = wake < until ? wake : until;
-    int n;
-    if (__builtin_expect(s5_registry_flying_number(&e->registry) > 1, 0))
-        n = s5_inflight_poll(e, &p, 1, wake);
-    else if ((n = e->real->ppoll(&p, 1, s5_clock_left(wake, now, &left), NULL)) < 0)
-        n = -errno;
-    if (n == -EINTR)
-        return s5_connect_restarts() ? 0 : -EINTR;
-    return n < 0 ? n : p.revents;
-}
 
 /* The record may be forgotten, or another connection's by now, so the error is the flight's. */
 static __attribute__((noinline, cold)) int failure(struct s5_engine *e, struct s5_record *record, struct s5_flight *f,
@@ -71,21 +51,8 @@ static inline __attribute__((always_inline)) int drive(struct s5_engine *e, stru
                                                        short events, const struct s5_cleanup *call,
                                                        uint32_t ticket)
 {
-    int r = events;
-    const struct s5_record *whose = held == fd ? record : NULL;
-    uint64_t sent = atomic_load_explicit(&f->sent, memory_order_relaxed), before = sent;
-    for (;; before = sent) {
-        enum s5_turn turn = s5_flight_turn(e, f, whose, held, (short)r);
-        if (__builtin_expect(turn >= S5_TURN_OVER, 0)) /* GONE: closed by a signal's handler */
-            return turn == S5_TURN_OVER ? outcome(e, record, f, fd, held) : -EBADF;
-        /* The turn looked at the clock when it had sent everything. */
-        sent = atomic_load_explicit(&f->sent, memory_order_relaxed);
-        r = wait_turn(e, f, held, until, sent != before ? sent : s5_clock_now());
-        if (__builtin_expect(!s5_cleanup_owns(call, ticket), 0))
-            return -ECONNABORTED;
-        if (r < 0)
-            return r;
-    }
+    int r = s5_drive(e, f, held == fd ? record : NULL, held, false, until, events, call, ticket);
+    return __builtin_expect(r == 0, 1) ? outcome(e, record, f, fd, held) : r;
 }
 
 /* The same for a call that finds RECORD in flight; 1: it is not ours any more. */
@@ -120,13 +87,17 @@ __attribute__((noinline, cold)) int s5_connect_finish(struct s5_engine *e, int f
         return 0;
     }
     s5_blocking_has_flight(call, f);
-    int held = nonblock ? fd : s5_blocking_hold(e, call, fd, f->cookie), r = 0;
-    while (r >= 0 && s5_flight_turn(e, f, held == fd ? record : NULL, held, (short)r) < S5_TURN_OVER) {
-        r = nonblock ? -EAGAIN : wait_turn(e, f, held, until, s5_clock_now());
-        if (!s5_cleanup_owns(call, ticket))
-            return -ECONNABORTED;
-    }
-    if (r >= 0)
+    int held = nonblock ? fd : s5_blocking_hold(e, call, fd, f->cookie), r;
+    const struct s5_record *whose = held == fd ? record : NULL;
+    if (nonblock)
+        r = s5_flight_turn(e, f, whose, held, 0) < S5_TURN_OVER ? -EAGAIN : 0;
+    else
+        r = s5_drive(e, f, whose, held, false, until, 0, call, ticket);
+    if (!s5_cleanup_owns(call, ticket))
+        return -ECONNABORTED;
+    if (r == -EBADF)
+        r = 0;
+    if (r == 0)
         s5_connect_settle(e, record);
     if (s5_blocking_end(e, call, ticket, fd, held))
         s5_flight_release(e, f);

@@ -18,6 +18,7 @@
 #include "rcvlowat.h"
 #include "reply.h"
 #include "standing.h"
+#include "step.h"
 #include "written.h"
 #include <assert.h>
 #include <errno.h>
@@ -309,64 +310,52 @@ static void all_written(struct s5_engine *e, struct s5_flight *f, int fd, uint64
     f->probe_until = now + s5_pipelining_patience(1000ull * info.tcpi_rtt);
 }
 
+static inline struct s5_step step_of(struct s5_engine *e, struct s5_flight *f, int fd)
+{
+    return (struct s5_step){&f->session, NULL, fd, e->real->send, e->real->recv};
+}
+
 static enum s5_turn write_out(struct s5_engine *e, struct s5_flight *f, int fd)
 {
-    size_t left;
-    const uint8_t *out = s5_session_out(&f->session, &left);
+    const struct s5_step step = step_of(e, f, fd);
+    bool all;
     uint64_t now = s5_clock_now(), delay = 0;
     if (__builtin_expect(now - f->begun > S5_CLOCK_SECOND, 0))
         delay = s5_deadline_delay(e, fd);
-    ssize_t n = e->real->send(fd, out, left, MSG_DONTWAIT | MSG_NOSIGNAL);
-    if (n < 0) {
-        int error = errno;
-        if (error == EAGAIN || error == EINPROGRESS || error == EALREADY || error == EINTR)
-            return S5_TURN_WAIT;
-        if (error == EPIPE || error == ENOTCONN)
-            error = ECONNRESET;
-        return broken(e, f, fd, -error, S5_END_CLOSED);
-    }
+    ssize_t n = s5_step_write(&step, &all);
+    if (n == -EAGAIN)
+        return S5_TURN_WAIT;
+    if (__builtin_expect(n < 0, 0)) /* what is awaited is the answer to what was not written */
+        return broken(e, f, fd, n == -EPIPE ? -ECONNRESET : (int)n, S5_END_CLOSED);
     atomic_store(&f->phase, S5_FLIGHT_TALKING);
-    s5_session_sent(&f->session, (size_t)n);
     if (delay)
         s5_deadline_forgive(e, f, delay, now);
     f->written += (uint32_t)n;
     f->pieces++;
-    if ((size_t)n == left)
+    if (all)
         all_written(e, f, fd, now);
     return S5_TURN_MOVED;
-}
-
-/* The server closed (ERROR 0) or the connection broke. A failing reply in hand wins. */
-static enum s5_turn closed(struct s5_engine *e, struct s5_flight *f, int fd, int error)
-{
-    int r = s5_session_eof(&f->session);
-    if (error && error != ECONNRESET && !f->session.have_rep)
-        r = -error;
-    return broken(e, f, fd, r, S5_END_CLOSED);
 }
 
 /* To the end of what is there, also behind a piece: what told of that may have told of a close too,
  * and an edge comes once. So it may where an answer is written in between (EVENTS; 0: not known). */
 static enum s5_turn read_in(struct s5_engine *e, struct s5_flight *f, int fd, short events)
 {
+    const struct s5_step step = step_of(e, f, fd);
     bool ended = events == 0 || (events & (POLLRDHUP | POLLHUP | POLLERR));
     enum s5_turn turn = S5_TURN_WAIT;
     for (;;) {
-        size_t need = s5_session_need(&f->session), room = S5_SESSION_IN_MAX - f->session.in_len, left;
-        need = need < room ? need : room;
-        ssize_t n = e->real->recv(fd, s5_session_space(&f->session), need, MSG_DONTWAIT);
-        if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        size_t n, left;
+        int r = s5_step_read(&step, s5_session_space(&f->session), S5_SESSION_IN_MAX - f->session.in_len, &n);
+        if (r == -EAGAIN)
             return turn;
-        if (n <= 0)
-            return closed(e, f, fd, n < 0 ? errno : 0);
-        int r = s5_session_came(&f->session, (size_t)n);
-        if (r < 0)
-            return broken(e, f, fd, r, S5_END_ANSWER);
+        if (__builtin_expect(r < 0, 0))
+            return broken(e, f, fd, r, n ? S5_END_ANSWER : S5_END_CLOSED);
         if (s5_session_state(&f->session) == S5_SESSION_DONE ||
             s5_session_state(&f->session) == S5_SESSION_BOUND)
             return succeeded(e, f, fd);
         turn = S5_TURN_MOVED;
-        s5_session_out(&f->session, &left);
+        s5_step_out(&step, &left);
         if (!left)
             continue;
         turn = write_out(e, f, fd);

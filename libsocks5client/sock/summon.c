@@ -3,9 +3,9 @@
  * that there is nothing to do but wait. Then the connection lies still until the second reply. */
 #include "called.h"
 #include "clock.h"
+#include "drive.h"
 #include "error.h"
 #include "flight_bounds.h"
-#include "inflight.h"
 #include "ledger.h"
 #include "listener.h"
 #include "reply.h"
@@ -25,20 +25,11 @@ static struct s5_addr anybody(struct s5_engine *e, const struct s5_listener *l)
     return zeros;
 }
 
-/* Where the server was not reached at all, the kernel knows why. */
-static int never_reached(struct s5_engine *e, int fd)
-{
-    int error = 0;
-    socklen_t len = sizeof error;
-    e->real->getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len);
-    return error ? -error : -ECONNABORTED;
-}
-
 /* What F, which is over, came to. */
 static int error_of(struct s5_engine *e, const struct s5_flight *f, int fd)
 {
-    if (atomic_load(&f->phase) == S5_FLIGHT_FAILED && f->error == 0)
-        return never_reached(e, fd);
+    if (atomic_load(&f->phase) == S5_FLIGHT_FAILED && f->error == 0) /* never reached: the kernel knows why */
+        return s5_connect_fetch_error(e, s5_flight_server(f), fd, 0);
     /* Servers that do not know BIND close, having been content with all before it. */
     if (f->error == -ECONNREFUSED && !f->session.have_rep &&
         f->session.failed_in == S5_SESSION_REPLY)
@@ -58,10 +49,8 @@ static int negotiate(struct s5_engine *e, struct s5_flight *f, int fd,
     r = s5_flight_dial(e, f, fd, true, false);
     if (r < 0 && r != -EINPROGRESS && r != -EINTR) /* a signal ends the call, not the attempt */
         return r;
-    for (r = 0; s5_flight_turn(e, f, NULL, fd, (short)r) != S5_TURN_OVER;)
-        if ((r = s5_inflight_turn(e, f, fd)) < 0)
-            return r;
-    return error_of(e, f, fd);
+    r = s5_drive(e, f, NULL, fd, true, S5_CLOCK_NEVER, r == 0 ? POLLOUT : 0, NULL, 0);
+    return r < 0 ? r : error_of(e, f, fd);
 }
 
 /* An unconnected socket that reaches the server at IP, of FAMILY if it can be. */

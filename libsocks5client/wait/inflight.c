@@ -230,13 +230,6 @@ int s5_inflight_poll(struct s5_engine *e, struct pollfd *fds, nfds_t n, uint64_t
     return r;
 }
 
-int s5_inflight_turn(struct s5_engine *e, const struct s5_flight *f, int fd)
-{
-    struct pollfd p = {fd, atomic_load(&f->wants), 0};
-    int n = s5_inflight_poll(e, &p, 1, atomic_load(&f->wake));
-    return n < 0 && n != -EINTR ? n : p.revents;
-}
-
 /* --- before a call that may block --- */
 
 uint64_t s5_wait_patience(struct s5_engine *e, int fd, int option)

@@ -60,9 +60,6 @@ int s5_inflight_round(struct s5_engine *e, struct s5_pollset *set, int ep, uint6
 /* The same for N descriptors of a call's own: in place of ppoll(). */
 int s5_inflight_poll(struct s5_engine *e, struct pollfd *fds, nfds_t n, uint64_t until);
 
-/* Waits for the next turn of F, which runs over FD, a hidden socket: its events; 0: it is due, or a signal came; -errno. */
-int s5_inflight_turn(struct s5_engine *e, const struct s5_flight *f, int fd);
-
 /* The point until which a call on FD may block, by the application's own OPTION, S5_RCVTIMEO or
  * S5_SNDTIMEO. */
 uint64_t s5_wait_patience(struct s5_engine *e, int fd, int option);

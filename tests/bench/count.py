@@ -28,8 +28,8 @@ BUDGET = {
 # Where a goal is not reached yet, what stands today: it may only get better.
 CEILING = {
     # References by process, the mark of who drives it, what is asked of the program's pointers, the bounds of what is
-    # read of shared memory, and the note of what the call holds are 340 of them.
-    "instructions added to a pipelined connect": 2450,
+    # read of shared memory, the note of what the call holds, and steps that the library takes too are 390 of them.
+    "instructions added to a pipelined connect": 2480,
     # epoll_ctl(), epoll_wait(), SO_ERROR and close() among them.
     "instructions added to a pipelined connect in an event loop": 3530,
     # The program's own connect() is one of them.
