@@ -10,9 +10,7 @@
 
 HOOK(pid_t, fork, (void))
 {
-    static pid_t (*_Atomic real)(void);
-    if (!real)
-        real = (pid_t(*)(void))s5_real_find("fork");
+    S5_NEXT(real, "fork", pid_t, (void));
     s5_begin_fork_watched = true;
     pid_t pid = real();
     s5_begin_fork_watched = false;
@@ -39,9 +37,7 @@ void s5_fork_after(long ret)
 
 HOOK(pid_t, _Fork, (void))
 {
-    static pid_t (*_Atomic real)(void);
-    if (!real)
-        real = (pid_t(*)(void))s5_real_find("_Fork");
+    S5_NEXT(real, "_Fork", pid_t, (void));
     s5_fork_before();
     pid_t pid = real();
     s5_fork_after(pid);
@@ -63,14 +59,11 @@ static int run_child(void *arg)
 
 HOOK(int, clone, (int (*run)(void *), void *stack, int flags, void *arg, ...))
 {
-    typedef int (*clone_fn)(int (*)(void *), void *, int, void *, ...);
-    static clone_fn real;
     va_list args;
     va_start(args, arg);
     void *parent_tid = va_arg(args, void *), *tls = va_arg(args, void *), *child_tid = va_arg(args, void *);
     va_end(args);
-    if (!real)
-        real = (clone_fn)s5_real_find("clone");
+    S5_NEXT(real, "clone", int, (int (*)(void *), void *, int, void *, ...));
     if (!run || !stack || (flags & CLONE_VM))
         return real(run, stack, flags, arg, parent_tid, tls, child_tid);
     struct child child = {run, arg};

@@ -15,11 +15,9 @@
     }                                                                                              \
     HOOK(ret, name, params)                                                                        \
     {                                                                                              \
-        static ret(*real) params;                                                                  \
         if (s5_gate_stream(fd) && n <= size)                                                       \
             return ours_##name args;                                                               \
-        if (!real)                                                                                 \
-            real = (ret(*) params)s5_real_find(#name);                                             \
+        S5_NEXT(real, #name, ret, params);                                                         \
         return real args;                                                                          \
     }
 
@@ -36,9 +34,7 @@ CHECKED(ssize_t, __recvfrom_chk,
 
 HOOK(int, __poll_chk, (struct pollfd * fds, nfds_t n, int timeout, size_t size))
 {
-    static int (*real)(struct pollfd *, nfds_t, int, size_t);
-    if (!real)
-        real = (int (*)(struct pollfd *, nfds_t, int, size_t))s5_real_find("__poll_chk");
+    S5_NEXT(real, "__poll_chk", int, (struct pollfd *, nfds_t, int, size_t));
     /* A set smaller than told is libc's to complain about. */
     return size / sizeof *fds < n ? real(fds, n, timeout, size) : poll(fds, n, timeout);
 }
@@ -47,10 +43,8 @@ HOOK(int, __ppoll_chk,
      (struct pollfd * fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask,
       size_t size))
 {
-    static int (*real)(struct pollfd *, nfds_t, const struct timespec *, const sigset_t *, size_t);
-    if (!real)
-        real = (int (*)(struct pollfd *, nfds_t, const struct timespec *, const sigset_t *,
-                        size_t))s5_real_find(S5_SYMBOL(__ppoll_chk));
+    S5_NEXT(real, S5_SYMBOL(__ppoll_chk), int,
+            (struct pollfd *, nfds_t, const struct timespec *, const sigset_t *, size_t));
     return size / sizeof *fds < n ? real(fds, n, timeout, mask, size)
                                   : ppoll(fds, n, timeout, mask);
 }
@@ -60,11 +54,8 @@ HOOK_AS(int, plain_ppoll_chk, "__ppoll_chk",
         (struct pollfd * fds, nfds_t n, const struct s5_timespec32 *timeout, const sigset_t *mask,
          size_t size))
 {
-    static int (*real)(struct pollfd *, nfds_t, const struct s5_timespec32 *, const sigset_t *,
-                       size_t);
-    if (!real)
-        real = (int (*)(struct pollfd *, nfds_t, const struct s5_timespec32 *, const sigset_t *,
-                        size_t))s5_real_find("__ppoll_chk");
+    S5_NEXT(real, "__ppoll_chk", int,
+            (struct pollfd *, nfds_t, const struct s5_timespec32 *, const sigset_t *, size_t));
     return size / sizeof *fds < n ? real(fds, n, timeout, mask, size)
                                   : hook_plain_ppoll(fds, n, timeout, mask);
 }
@@ -96,16 +87,15 @@ static int before_print(int fd)
 
 static int print(int fd, int checked, const char *format, va_list args)
 {
-    static int (*real)(int, const char *, va_list);
-    static int (*real_checked)(int, int, const char *, va_list);
     int how = before_print(fd);
     if (how)
         return how < 0 ? how : print_datagram(fd, format, args);
-    if (!real) {
-        real_checked = (int (*)(int, int, const char *, va_list))s5_real_find("__vdprintf_chk");
-        real = (int (*)(int, const char *, va_list))s5_real_find("vdprintf");
+    if (checked < 0) {
+        S5_NEXT(real, "vdprintf", int, (int, const char *, va_list));
+        return real(fd, format, args);
     }
-    return checked < 0 ? real(fd, format, args) : real_checked(fd, checked, format, args);
+    S5_NEXT(real, "__vdprintf_chk", int, (int, int, const char *, va_list));
+    return real(fd, checked, format, args);
 }
 
 #define PRINT(checked)                                                                             \
@@ -139,12 +129,10 @@ HOOK(int, __dprintf_chk, (int fd, int checked, const char *format, ...))
 #define ASYNCHRONOUS(name, type)                                                                   \
     HOOK(int, name, (struct type * what))                                                          \
     {                                                                                              \
-        static int (*real)(struct type *);                                                         \
         if (s5_gate_stream(what->aio_fildes) &&                                                    \
             DOOR(s5_io_await(ENGINE, what->aio_fildes, false, 0)) < 0)                                \
             return -1;                                                                             \
-        if (!real)                                                                                 \
-            real = (int (*)(struct type *))s5_real_find(#name);                                    \
+        S5_NEXT(real, #name, int, (struct type *));                                                \
         return real(what);                                                                         \
     }
 
@@ -156,14 +144,12 @@ ASYNCHRONOUS(aio_write64, aiocb64)
 #define LIST(name, type)                                                                           \
     HOOK(int, name, (int mode, struct type *const list[], int n, struct sigevent *event))          \
     {                                                                                              \
-        static int (*real)(int, struct type *const[], int, struct sigevent *);                     \
         for (int i = 0; i < n; i++)                                                                \
             if (list[i] && list[i]->aio_lio_opcode != LIO_NOP &&                                   \
                 s5_gate_stream(list[i]->aio_fildes) &&                                             \
                 DOOR(s5_io_await(ENGINE, list[i]->aio_fildes, false, 0)) < 0)                         \
                 return -1;                                                                         \
-        if (!real)                                                                                 \
-            real = (int (*)(int, struct type *const[], int, struct sigevent *))s5_real_find(#name); \
+        S5_NEXT(real, #name, int, (int, struct type *const[], int, struct sigevent *));            \
         return real(mode, list, n, event);                                                         \
     }
 

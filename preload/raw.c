@@ -17,8 +17,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-typedef long (*syscall_fn)(long, long, long, long, long, long, long);
-
 struct arguments {
     long a[6];
 };
@@ -443,15 +441,13 @@ static __attribute__((no_sanitize("address"))) void take_all(struct arguments *v
 
 HOOK(long, syscall, (long number, ...))
 {
-    static syscall_fn real;
     struct arguments v;
     long ret;
     va_list args;
     va_start(args, number);
     take_all(&v, &args);
     va_end(args);
-    if (!real)
-        real = (syscall_fn)s5_real_find("syscall");
+    S5_NEXT(real, "syscall", long, (long, long, long, long, long, long, long));
     if (s5_engine_inside) /* the engine's own */
         return real(number, v.a[0], v.a[1], v.a[2], v.a[3], v.a[4], v.a[5]);
 #ifdef SYS_socketcall

@@ -145,10 +145,7 @@ struct request {
  * who waits. */
 HOOK(int, getaddrinfo_a, (int mode, struct gaicb *list[], int n, struct sigevent *event))
 {
-    static int (*real)(int, struct gaicb *[], int, struct sigevent *);
-    if (!real)
-        real =
-            (int (*)(int, struct gaicb *[], int, struct sigevent *))s5_real_find("getaddrinfo_a");
+    S5_NEXT(real, "getaddrinfo_a", int, (int, struct gaicb *[], int, struct sigevent *));
     struct gaicb **others = n > 0 ? calloc((size_t)n, sizeof *others) : NULL;
     if (n > 0 && !others)
         return EAI_MEMORY;

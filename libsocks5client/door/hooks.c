@@ -97,22 +97,18 @@ ALIAS(__ioctl_time64, ioctl)
 
 HOOK(void, closefrom, (int first))
 {
-    static void (*real)(int);
     if (s5_gate_open()) {
         s5_closefrom(ENGINE, first);
         return;
     }
-    if (!real)
-        real = (void (*)(int))s5_real_find("closefrom");
+    S5_NEXT(real, "closefrom", void, (int));
     real(first);
 }
 
 /* stdio closes its descriptor where no hook sees it. */
 HOOK(int, fclose, (FILE * stream))
 {
-    static int (*real)(FILE *);
-    if (!real)
-        real = (int (*)(FILE *))s5_real_find("fclose");
+    S5_NEXT(real, "fclose", int, (FILE *));
     if (stream && s5_gate_ours(fileno(stream)) && s5_engine_owns_memory(ENGINE))
         s5_connect_forget(ENGINE, fileno(stream));
     return real(stream);

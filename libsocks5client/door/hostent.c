@@ -108,14 +108,12 @@ static struct hostent *ask_static(const struct question *q, bool *ret_libc)
 #define STATIC(name, params, args, ...)                                                            \
     HOOK(struct hostent *, name, params)                                                           \
     {                                                                                              \
-        static struct hostent *(*real)params;                                                      \
         const struct question q = {__VA_ARGS__};                                                   \
         bool libc;                                                                                 \
         struct hostent *he = ask_static(&q, &libc);                                                \
         if (!libc)                                                                                 \
             return he;                                                                             \
-        if (!real)                                                                                 \
-            real = (struct hostent * (*)params) s5_real_find(#name);                               \
+        S5_NEXT(real, #name, struct hostent *, params);                                            \
         return real args;                                                                          \
     }
 
@@ -142,14 +140,12 @@ static int ask_into(const struct question *q, struct hostent *he, char *buf, siz
 #define REENTRANT(name, params, args, ...)                                                         \
     HOOK(int, name, params)                                                                        \
     {                                                                                              \
-        static int(*real) params;                                                                  \
         const struct question q = {__VA_ARGS__};                                                   \
         bool libc;                                                                                 \
         int r = ask_into(&q, he, buf, n, ret, herr, &libc);                                        \
         if (!libc)                                                                                 \
             return r;                                                                              \
-        if (!real)                                                                                 \
-            real = (int(*) params)s5_real_find(#name);                                             \
+        S5_NEXT(real, #name, int, params);                                                         \
         return real args;                                                                          \
     }
 

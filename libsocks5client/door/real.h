@@ -34,6 +34,22 @@ bool s5_real_alone(void);
 typedef void (*s5_real_fn)(void);
 s5_real_fn s5_real_find(const char *name);
 
+/* REAL, a function that returns RET and takes PARAMS, is the next definition of SYMBOL, which is looked up once: by any
+ * thread, or by several. */
+#define S5_NEXT(real, symbol, ret, params)                                                         \
+    static _Atomic(s5_real_fn) real##_found;                                                       \
+    ret(*real) params = (ret(*) params)s5_real_once(&real##_found, symbol)
+
+static inline s5_real_fn s5_real_once(_Atomic(s5_real_fn) *found, const char *symbol)
+{
+    s5_real_fn real = atomic_load_explicit(found, memory_order_relaxed);
+    if (__builtin_expect(!real, 0)) {
+        real = s5_real_find(symbol);
+        atomic_store_explicit(found, real, memory_order_relaxed);
+    }
+    return real;
+}
+
 /* An exported hook: NAME with the door's prefix for the linker, hook_NAME in C, where libc's
  * headers may declare NAME in terms of their own (transparent unions, varying prototypes). */
 #define HOOK(ret, name, params)                                                                    \

@@ -91,24 +91,20 @@ static const char *whole(const char *name, const char *domain, char *buf, size_t
 #define QUESTION(fn, params, args, state, name, domain)                                            \
     HOOK(int, fn, params)                                                                          \
     {                                                                                              \
-        static int(*real) params;                                                                  \
         char buf[S5_ADDR_NAME_MAX + 2];                                                            \
         const char *about = whole(name, domain, buf, sizeof buf);                                  \
         if (s5_gate_open() && !s5_nameserver_direct(s5_begin(), about))                            \
             return answer(state, about, class, type, reply, n);                                    \
-        if (!real)                                                                                 \
-            real = (int(*) params)s5_real_find(#fn);                                               \
+        S5_NEXT(real, #fn, int, params);                                                           \
         return real ? real args : fail(state, NO_RECOVERY);                                        \
     }                                                                                              \
     TWIN(fn)
 #define MESSAGE(fn, params, args)                                                                  \
     HOOK(int, fn, params)                                                                          \
     {                                                                                              \
-        static int(*real) params;                                                                  \
         if (s5_gate_open() && !asks_direct(query, len))                                            \
             return answer_message(query, len, reply, n);                                           \
-        if (!real)                                                                                 \
-            real = (int(*) params)s5_real_find(#fn);                                               \
+        S5_NEXT(real, #fn, int, params);                                                           \
         return real ? real args : fail(NULL, NO_RECOVERY);                                         \
     }                                                                                              \
     TWIN(fn)

@@ -90,11 +90,9 @@ ASIDE static ssize_t ours_plain_sendfile(int fd, int in, int32_t *at, size_t n)
 
 HOOK_AS(ssize_t, plain_sendfile, "sendfile", (int fd, int in, int32_t *at, size_t n))
 {
-    static ssize_t (*real)(int, int, int32_t *, size_t);
     if (s5_gate_stream(fd))
         return ours_plain_sendfile(fd, in, at, n);
-    if (!real)
-        real = (ssize_t (*)(int, int, int32_t *, size_t))s5_real_find("sendfile");
+    S5_NEXT(real, "sendfile", ssize_t, (int, int, int32_t *, size_t));
     return real(fd, in, at, n);
 }
 
@@ -103,11 +101,9 @@ HOOK_AS(ssize_t, plain_sendfile, "sendfile", (int fd, int in, int32_t *at, size_
     HOOK_AS(ssize_t, plain_##name, #name,                                                          \
             (int fd, const struct iovec *iov, int n, int32_t at, int flags))                       \
     {                                                                                              \
-        static ssize_t (*real)(int, const struct iovec *, int, int32_t, int);                      \
         if (s5_gate_stream(fd))                                                                    \
             return wide_##name(fd, iov, n, at, flags);                                             \
-        if (!real)                                                                                 \
-            real = (ssize_t(*)(int, const struct iovec *, int, int32_t, int))s5_real_find(#name);  \
+        S5_NEXT(real, #name, ssize_t, (int, const struct iovec *, int, int32_t, int));             \
         return real(fd, iov, n, at, flags);                                                        \
     }
 
@@ -162,25 +158,21 @@ ASIDE static ssize_t ours_wide_recvmsg(int fd, struct msghdr *msg, int flags)
 
 HOOK_AS(ssize_t, wide_recvmsg, "__recvmsg64", (int fd, struct msghdr *msg, int flags))
 {
-    static ssize_t (*real)(int, struct msghdr *, int);
     if (s5_gate_stream(fd) || ((!s5_pass_knows(msg) || msg->msg_controllen) && s5_gate_open()))
         return ours_wide_recvmsg(fd, msg, flags);
-    if (!real)
-        real = (ssize_t (*)(int, struct msghdr *, int))s5_real_find("__recvmsg64");
+    S5_NEXT(real, "__recvmsg64", ssize_t, (int, struct msghdr *, int));
     return real(fd, msg, flags);
 }
 
 HOOK_AS(int, wide_fcntl, "__fcntl_time64", (int fd, int command, ...))
 {
-    static int (*real)(int, int, ...);
     va_list args;
     va_start(args, command);
     long arg = va_arg(args, long);
     va_end(args);
     if (command == F_DUPFD || command == F_DUPFD_CLOEXEC)
         return s5_hook_fcntl(fd, command, arg);
-    if (!real)
-        real = (int (*)(int, int, ...))s5_real_find("__fcntl_time64");
+    S5_NEXT(real, "__fcntl_time64", int, (int, int, ...));
     return real(fd, command, arg);
 }
 
