@@ -15,7 +15,7 @@
 #define SLACK 512
 
 __thread struct s5_cleanups s5_cleanups __attribute__((tls_model("initial-exec"))) = {
-    .n = S5_CLEANUP_NONE};
+    .n = S5_CLEANUP_NONE, .brief = {.at = S5_CLEANUP_BRIEF_NONE}};
 
 /* --- the end of a thread --- */
 
@@ -47,8 +47,10 @@ static void end_thread(void *unused)
     (void)unused;
     forget_frames();
     s5_critical_begin(&critical);
+    give_back(&all->brief);
     while (all->n && all->n != S5_CLEANUP_NONE)
         give_back(&all->entries[--all->n]);
+    all->brief.at = S5_CLEANUP_BRIEF_NONE;
     all->n = S5_CLEANUP_NONE; /* what runs after this notices its end again */
     s5_critical_end(&critical);
 }
@@ -85,31 +87,52 @@ static void begin_list(struct s5_cleanups *all)
 {
     for (uint32_t i = 0; i < S5_CLEANUPS; i++)
         s5_cleanup_clear(&all->entries[i]);
+    s5_cleanup_clear(&all->brief);
     notice_end();
     all->n = 0;
 }
 
-/* Whether the topmost entry is of a call that is gone, as seen from AT. One that was being made is gone with the
- * one below it. */
+/* Whether the entry made at MADE is of a call that is gone, as seen from AT. */
+static inline bool is_left(uintptr_t made, uintptr_t at)
+{
+    return made && at + SLACK >= made;
+}
+
+/* Whether the topmost entry is. One that was being made is gone with the one below it. */
 static bool is_gone(const struct s5_cleanups *all, uintptr_t at)
 {
     uint32_t i = all->n;
     while (i && !all->entries[i - 1].at)
         i--;
-    return i && at + SLACK >= all->entries[i - 1].at;
+    return i && is_left(all->entries[i - 1].at, at);
 }
 
 void s5_cleanup_sweep(uintptr_t at)
 {
     struct s5_cleanups *all = s5_cleanups_own();
     struct s5_critical critical;
-    if (!is_gone(all, at))
+    if (!is_gone(all, at) && !is_left(all->brief.at, at))
         return;
     s5_critical_begin(&critical);
-    if (!s5_cleanup_on_other_stack())
+    if (!s5_cleanup_on_other_stack()) {
+        if (is_left(all->brief.at, at))
+            give_back(&all->brief);
         while (is_gone(all, at))
             give_back(&all->entries[--all->n]);
+    }
     s5_critical_end(&critical);
+}
+
+bool s5_cleanup_first(void)
+{
+    struct s5_cleanups *all = s5_cleanups_own();
+    struct s5_critical critical;
+    if (all->n != S5_CLEANUP_NONE)
+        return false;
+    s5_critical_begin(&critical);
+    begin_list(all);
+    s5_critical_end(&critical);
+    return true;
 }
 
 /* There is no list yet, or it is full, and the latest call fails: handlers interrupt handlers without an end, or
@@ -145,6 +168,8 @@ bool s5_cleanup_pop_slowly(struct s5_cleanup *c, uint32_t ticket)
 void s5_cleanup_fork_child(void)
 {
     struct s5_cleanups *all = s5_cleanups_own();
+    if (all->brief.ticket)
+        all->brief.run(all->brief.user, &all->brief, true);
     for (uint32_t i = 0; all->n != S5_CLEANUP_NONE && i < all->n; i++)
         if (all->entries[i].ticket)
             all->entries[i].run(all->entries[i].user, &all->entries[i], true);

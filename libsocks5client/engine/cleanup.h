@@ -39,6 +39,7 @@ struct s5_cleanup {
 struct s5_cleanups {
     uint32_t n; /* S5_CLEANUP_NONE: the thread has made none yet */
     uint32_t tickets;
+    struct s5_cleanup brief; /* of what waits for nothing; its ticket is always the same */
     struct s5_cleanup entries[S5_CLEANUPS];
 };
 
@@ -60,8 +61,8 @@ static inline struct s5_cleanups *s5_cleanups_own(void)
 void s5_cleanup_sweep(uintptr_t at);
 static inline void s5_cleanup_look(uintptr_t at)
 {
-    uint32_t n = s5_cleanups_own()->n;
-    if (__builtin_expect(n && n != S5_CLEANUP_NONE, 0))
+    const struct s5_cleanups *all = s5_cleanups_own();
+    if (__builtin_expect((all->n || all->brief.at) && all->n != S5_CLEANUP_NONE, 0))
         s5_cleanup_sweep(at);
 }
 
@@ -112,6 +113,36 @@ static inline bool s5_cleanup_pop(struct s5_cleanup *c, uint32_t ticket)
     all->n--;
     return true;
 }
+
+/* The thread's entry for what is done often and waits for nothing, so that it costs little and there is one alone. NULL:
+ * there is one already, of a call that goes on below or of one that nothing has looked for; or s5_cleanup_first() has to
+ * make it. AT as above. */
+#define S5_CLEANUP_BRIEF_NONE 1u /* AT before the thread's first one */
+static inline struct s5_cleanup *s5_cleanup_begin_brief(s5_cleanup_fn *run, void *user, uintptr_t at)
+{
+    struct s5_cleanup *c = &s5_cleanups_own()->brief;
+    if (__builtin_expect(c->at != 0, 0))
+        return NULL;
+    c->run = run;
+    c->user = user;
+    c->ticket = 1;
+    atomic_signal_fence(memory_order_seq_cst);
+    c->at = at;
+    atomic_signal_fence(memory_order_seq_cst);
+    return c;
+}
+/* Whether it was not given back. */
+static inline bool s5_cleanup_end_brief(struct s5_cleanup *c, uintptr_t at)
+{
+    if (__builtin_expect(c->at != at, 0))
+        return false;
+    c->flight = c->object = NULL;
+    atomic_signal_fence(memory_order_seq_cst);
+    c->at = 0;
+    return true;
+}
+/* The thread's first entries are made. False: they were. */
+bool s5_cleanup_first(void);
 
 /* Whether this is a handler on a stack of its own (sigaltstack()), by whose addresses nothing can be told of
  * calls. Preserves errno. */

@@ -7,6 +7,7 @@
  * the server was not reached at all the kernel itself keeps it; where a negotiation failed, the
  * socket was dissolved and the kernel keeps an ECONNRESET of its own, which makes the socket look
  * as failed as it is (POLLERR) and is taken away with the true error. */
+#include "blocking.h"
 #include "bridge.h"
 #include "engine.h"
 #include "epoll_mask.h"
@@ -83,8 +84,8 @@ static __attribute__((noinline, cold)) void await_settler(const struct s5_record
 }
 
 /* What F came to, for RECORD's application. LOST: it was taken for a dead process's. */
-static inline void publish(struct s5_engine *e, struct s5_record *record, struct s5_flight *f,
-                           bool lost)
+static inline __attribute__((always_inline)) void publish(struct s5_engine *e, struct s5_record *record,
+                                                          struct s5_flight *f, bool lost)
 {
     atomic_load(&f->lock); /* turns that other threads took, before another process ended it, are over */
     record->error = lost ? -ETIMEDOUT : s5_flight_error(f);
@@ -154,12 +155,15 @@ __attribute__((noinline, cold)) struct s5_record *s5_connect_hold(struct s5_engi
     return hold_named(e, s5_connect_record(e, fd), fd);
 }
 
-void s5_connect_settle(struct s5_engine *e, struct s5_record *record)
+/* CALL notes that RECORD is held; NULL: nothing does. */
+static void settle_noting(struct s5_engine *e, struct s5_record *record, struct s5_cleanup *call)
 {
     bool lost;
     /* Held, it cannot become another connection's: who looked at it before may find that. */
     if (!s5_record_hold(record))
         return;
+    if (call)
+        call->object = record;
     struct s5_flight *f = atomic_load(&record->flight);
     bool ours = f && over(record, f, &lost);
     if (ours) {
@@ -168,10 +172,17 @@ void s5_connect_settle(struct s5_engine *e, struct s5_record *record)
     }
     if (ours)
         publish(e, record, f, lost);
+    if (call)
+        call->object = NULL;
     if (s5_record_let_go(record)) /* closed meanwhile */
         dispose(e, record);
     else if (!ours && !f)
         await_settler(record);
+}
+
+void s5_connect_settle(struct s5_engine *e, struct s5_record *record)
+{
+    settle_noting(e, record, NULL);
 }
 
 uint64_t s5_connect_cookie(struct s5_engine *e, int fd)
@@ -223,8 +234,8 @@ static __attribute__((noinline, cold)) bool is_lost(struct s5_engine *e, struct 
 }
 
 /* F is held; RECORD is not, so that the cookie is F's. */
-static enum s5_turn turn(struct s5_engine *e, struct s5_record *record, struct s5_flight *f,
-                         short events)
+static inline enum s5_turn turn(struct s5_engine *e, struct s5_record *record, struct s5_flight *f, short events,
+                                struct s5_cleanup *call)
 {
     int fd = atomic_load(&record->fd);
     while (atomic_load(&f->phase) == S5_FLIGHT_DIALING && !has_cookie(e, f->cookie, fd)) {
@@ -234,19 +245,72 @@ static enum s5_turn turn(struct s5_engine *e, struct s5_record *record, struct s
     }
     enum s5_turn turn = s5_flight_turn(e, f, record, -1, events);
     if (turn == S5_TURN_OVER)
-        s5_connect_settle(e, record);
+        settle_noting(e, record, call);
     return turn;
+}
+
+/* RECORD, which is held, was left while its outcome, F's, was told. What was told already may be told again. */
+static __attribute__((noinline, cold)) void settle_anew(struct s5_engine *e, struct s5_record *record, struct s5_flight *f)
+{
+    if (atomic_load(&record->state) != S5_RECORD_FLYING)
+        give_back_all(e, record);
+    else if (!atomic_load(&record->flight))
+        publish(e, record, f, false);
+    s5_connect_let_go(e, record);
+}
+
+/* A signal's handler jumped out of a turn: RUN of its entry. */
+static void give_back_turn(void *user, struct s5_cleanup *c, bool forked)
+{
+    struct s5_engine *e = user;
+    struct s5_flight *f = c->flight;
+    if (f && forked && !s5_flight_pin(e, f, c->flight_generation))
+        c->ticket = 0;
+    if (!f || forked || s5_flight_generation(f) != c->flight_generation)
+        return;
+    s5_flight_leave_turn(e, f);
+    if (c->object)
+        settle_anew(e, c->object, f);
+    s5_flight_release(e, f);
+}
+
+/* There is a turn below, which this handler interrupts; or one that was left, and nobody looked since. No handler
+ * interrupts this one. */
+static __attribute__((noinline, cold)) enum s5_turn turn_in_handler(struct s5_engine *e, struct s5_record *record, short events)
+{
+    struct s5_critical critical;
+    enum s5_turn result = S5_TURN_GONE;
+    s5_critical_begin(&critical);
+    struct s5_flight *f = s5_connect_pinned(e, record);
+    if (f) {
+        result = turn(e, record, f, events, NULL);
+        s5_flight_release(e, f);
+    } else
+        s5_connect_settle(e, record);
+    s5_critical_end(&critical);
+    return result;
 }
 
 enum s5_turn s5_connect_turn(struct s5_engine *e, struct s5_record *record, short events)
 {
+    char here;
+    uintptr_t at = (uintptr_t)&here;
+    struct s5_cleanup *call = s5_cleanup_begin_brief(give_back_turn, e, at);
+    if (__builtin_expect(!call, 0) && s5_cleanup_first())
+        call = s5_cleanup_begin_brief(give_back_turn, e, at);
+    if (__builtin_expect(!call, 0))
+        return turn_in_handler(e, record, events);
     struct s5_flight *f = s5_connect_pinned(e, record);
     if (!f) {
+        s5_cleanup_end_brief(call, at);
         s5_connect_settle(e, record);
         return S5_TURN_GONE;
     }
-    enum s5_turn result = turn(e, record, f, events);
-    s5_flight_release(e, f);
+    call->flight_generation = s5_flight_generation(f);
+    call->flight = f;
+    enum s5_turn result = turn(e, record, f, events, call);
+    if (s5_cleanup_end_brief(call, at))
+        s5_flight_release(e, f);
     return result;
 }
 

@@ -6,6 +6,7 @@
  *
  * What is in flight and not registered with the instance is waited for beside it, by ppoll().
  */
+#include "blocking.h"
 #include "clock.h"
 #include "epoll_mask.h"
 #include "inflight.h"
@@ -56,6 +57,7 @@ static int enter(struct s5_engine *e, int ep, int op, int fd, const struct epoll
 int s5_epoll_ctl(struct s5_engine *e, int ep, int op, int fd, struct epoll_event *theirs)
 {
     struct epoll_event own, *event = theirs;
+    s5_blocking_look();
     s5_connect_record(e, fd); /* a closed one's notes are not this one's */
     if (op == EPOLL_CTL_ADD || op == EPOLL_CTL_MOD) {
         if (!s5_user_read(&own, theirs, sizeof own)) /* the kernel says so */
@@ -167,6 +169,7 @@ int s5_epoll_wait(struct s5_engine *e, int ep, struct epoll_event *events, int m
     uint64_t now = s5_clock_now(), until = s5_clock_later(now, timeout);
     bool precise = timeout && timeout->tv_nsec % 1000000 != 0;
     int saved = errno;
+    s5_blocking_look();
     for (;;) {
         if (n > 0)
             n = filter(e, ep, events, n);

@@ -346,14 +346,14 @@ static enum s5_turn read_in(struct s5_engine *e, struct s5_flight *f, int fd, sh
     enum s5_turn turn = S5_TURN_WAIT;
     for (;;) {
         size_t n, left;
+        /* As it also has in a turn that was left before this was told. */
+        if (s5_session_state(&f->session) == S5_SESSION_DONE || s5_session_state(&f->session) == S5_SESSION_BOUND)
+            return succeeded(e, f, fd);
         int r = s5_step_read(&step, s5_session_space(&f->session), S5_SESSION_IN_MAX - f->session.in_len, &n);
         if (r == -EAGAIN)
             return turn;
         if (__builtin_expect(r < 0, 0))
             return broken(e, f, fd, r, n ? S5_END_ANSWER : S5_END_CLOSED);
-        if (s5_session_state(&f->session) == S5_SESSION_DONE ||
-            s5_session_state(&f->session) == S5_SESSION_BOUND)
-            return succeeded(e, f, fd);
         turn = S5_TURN_MOVED;
         s5_step_out(&step, &left);
         if (!left)

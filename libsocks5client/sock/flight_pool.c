@@ -247,13 +247,19 @@ bool s5_flight_lock(struct s5_engine *e, struct s5_flight *f)
     return true;
 }
 
+void s5_flight_leave_turn(struct s5_engine *e, struct s5_flight *f)
+{
+    if (atomic_load(&f->lock) != s5_lock_token(e))
+        return;
+    s5_session_abort(&f->session, -ECONNABORTED);
+    atomic_store(&f->wake, 0); /* whoever waits for it is to see that */
+    s5_flight_unlock(f);
+}
+
 void s5_flight_abandon(struct s5_engine *e, struct s5_flight *f)
 {
     uint32_t taken = S5_FLIGHT_TAKEN;
-    if (atomic_load(&f->lock) == s5_lock_token(e)) { /* in the middle of a turn */
-        s5_session_abort(&f->session, -ECONNABORTED);
-        s5_flight_unlock(f);
-    }
+    s5_flight_leave_turn(e, f);
     atomic_compare_exchange_strong(&f->phase, &taken, S5_FLIGHT_DIALING);
     atomic_store(&f->driver, 0);
 }

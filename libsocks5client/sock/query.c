@@ -1,4 +1,5 @@
 /* What a program asks of a socket that is ours: whom it is connected to, and what became of it. */
+#include "blocking.h"
 #include "associate.h"
 #include "listener.h"
 #include "rcvlowat.h"
@@ -65,6 +66,7 @@ static int pending_error(struct s5_engine *e, struct s5_record *record, int fd, 
 
 int s5_getsockopt(struct s5_engine *e, int fd, int level, int name, void *value, socklen_t *len)
 {
+    s5_blocking_look();
     struct s5_record *record = s5_connect_record(e, fd);
     struct s5_association *a = s5_associate_of(e, fd);
     if (a)

@@ -3,7 +3,8 @@
  * processes share, when the thread has gone on and made another call.
  *
  * HOST PORT: connect() there waits for long, as does the first datagram to it where the last argument says
- * "datagrams". COUNT: how often each. */
+ * "datagrams"; where it says "polls", connect() is begun there and poll() is left, over and over: then the next poll()
+ * tells what became of the connection all the same. COUNT: how often each. */
 #include "app.h"
 #include <pthread.h>
 #include <setjmp.h>
@@ -11,23 +12,32 @@
 #include <sys/time.h>
 
 static struct peer target;
-static bool datagrams;
+static bool datagrams, polls;
 static int fd;
 static volatile sig_atomic_t inside;
 static sigjmp_buf outside;
 
 static int fresh_socket(void)
 {
-    int made = socket(target.family, datagrams ? SOCK_DGRAM : SOCK_STREAM, 0);
+    int made = socket(target.family, datagrams ? SOCK_DGRAM : polls ? SOCK_STREAM | SOCK_NONBLOCK : SOCK_STREAM, 0);
     CHECK(made >= 0);
     return made;
 }
 
-static ssize_t call(void)
+static int wait_ms(int ms)
+{
+    struct pollfd p = {fd, POLLOUT, 0};
+    return poll(&p, 1, ms);
+}
+
+static void call(void)
 {
     if (datagrams)
-        return sendto(fd, "x", 1, 0, peer_addr(&target), target.len);
-    return connect(fd, peer_addr(&target), target.len);
+        sendto(fd, "x", 1, 0, peer_addr(&target), target.len);
+    else
+        connect(fd, peer_addr(&target), target.len);
+    if (polls)
+        wait_ms(1000);
 }
 
 static void pause_us(long us)
@@ -90,20 +100,30 @@ static void jump(int sig)
         siglongjmp(outside, 1);
 }
 
+/* The call, of which a handler jumps out after US microseconds. */
+static void leave_after(int us)
+{
+    const struct itimerval soon = {.it_value = {0, us}}, never = {{0, 0}, {0, 0}};
+    if (sigsetjmp(outside, 1) == 0) {
+        inside = 1;
+        setitimer(ITIMER_REAL, &soon, NULL);
+        call();
+    }
+    inside = 0;
+    setitimer(ITIMER_REAL, &never, NULL);
+}
+
 static void left(int count)
 {
     struct sigaction action = {.sa_handler = jump};
+    sigaction(SIGALRM, &action, NULL);
     for (int i = 0; i < count; i++) {
-        const struct itimerval soon = {.it_value = {0, 1 + i * 37 % 2000}}, never = {{0, 0}, {0, 0}};
         fd = fresh_socket();
-        sigaction(SIGALRM, &action, NULL);
-        if (sigsetjmp(outside, 1) == 0) {
-            inside = 1;
-            setitimer(ITIMER_REAL, &soon, NULL);
-            call();
-        }
-        inside = 0;
-        setitimer(ITIMER_REAL, &never, NULL);
+        leave_after(1 + i * 37 % 2000);
+        for (int again = 1; polls && again < 5; again++)
+            leave_after(1 + (i * 37 + again * 61) % 500);
+        if (polls && wait_ms(20000) != 1)
+            FAIL("nothing is told of connection %d", i);
         CHECK(close(fd) == 0);
     }
 }
@@ -141,7 +161,8 @@ int main(int argc, char **argv)
     target = peer_from(argc, argv);
     int count = argc > 3 ? atoi(argv[3]) : 100;
     const char *word = argc > 4 ? argv[4] : "no such word";
-    datagrams = argc > 5;
+    datagrams = argc > 5 && strcmp(argv[5], "datagrams") == 0;
+    polls = argc > 5 && !datagrams;
     goes_on(); /* whatever is only made once */
     int open = open_descriptors();
     size_t before = copies(word);

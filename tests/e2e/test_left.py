@@ -6,6 +6,7 @@ import os
 import time
 
 import bed
+import hostile
 import servers as s
 import test_udp
 from world import ASAN, AUTH, PLAIN, TSAN, fine, test
@@ -64,6 +65,19 @@ def _(w):
     w.hostile.play(nobody_answers)
     run(w, configured(w, s.HOSTILE, "alice", "secret-word"),
         [w.app("left_calls"), bed.TARGET4, "7", "150", "secret-word", "datagrams"])
+
+
+@test("left: poll() cancelled and jumped out of while a connection is negotiated", on=(ASAN, TSAN))
+def _(w):
+    def answers(conversation):
+        talk = hostile.Talk(conversation)
+        talk.begin_with_password()
+        conversation.say(hostile.OK)
+        conversation.hang()
+    w.hostile.play(answers)
+    for pipeline in ("on", "off"):
+        run(w, configured(w, s.HOSTILE, "alice", "secret-word", more="pipeline = " + pipeline),
+            [w.app("left_calls"), bed.TARGET4, "80", "300", "secret-word", "polls"])
 
 
 @test("left: datagrams go on after a first one was cancelled and another jumped out of", on=(ASAN, TSAN))

@@ -113,6 +113,88 @@ Test(cleanup, a_handler_on_a_stack_of_its_own_does_too)
     interrupted(true);
 }
 
+/* --- brief ones --- */
+
+static struct s5_cleanup *hold_briefly(uintptr_t at)
+{
+    struct s5_cleanup *c = s5_cleanup_begin_brief(give_back, &given, at);
+    if (!c && s5_cleanup_first())
+        c = s5_cleanup_begin_brief(give_back, &given, at);
+    if (c)
+        c->object = &given;
+    return c;
+}
+
+static __attribute__((noinline)) void jumps_out_of_brief(void)
+{
+    char here;
+    cr_assert(hold_briefly((uintptr_t)&here));
+    siglongjmp(outside, 1);
+}
+
+Test(cleanup, a_brief_one_that_was_jumped_out_of_is_given_back_once)
+{
+    given = 0;
+    for (volatile int i = 1; i < 10; i++) {
+        if (sigsetjmp(outside, 1) == 0)
+            jumps_out_of_brief();
+        looks();
+        looks();
+        cr_assert_eq(given, i);
+    }
+}
+
+Test(cleanup, a_brief_one_that_ends_is_not_given_back)
+{
+    char here;
+    given = 0;
+    struct s5_cleanup *c = hold_briefly((uintptr_t)&here);
+    cr_assert(c && s5_cleanup_end_brief(c, (uintptr_t)&here));
+    cr_assert(!s5_cleanup_end_brief(c, (uintptr_t)&here));
+    looks();
+    cr_assert_eq(given, 0);
+}
+
+static int found_one;
+
+static void finds_one_below(int sig)
+{
+    char here;
+    (void)sig;
+    looks();
+    found_one = hold_briefly((uintptr_t)&here) == NULL;
+}
+
+Test(cleanup, there_is_one_brief_one_and_a_handler_leaves_it_alone)
+{
+    struct sigaction action = {.sa_handler = finds_one_below};
+    char here;
+    given = found_one = 0;
+    sigaction(SIGUSR1, &action, NULL);
+    struct s5_cleanup *c = hold_briefly((uintptr_t)&here);
+    raise(SIGUSR1);
+    cr_assert(found_one);
+    cr_assert(s5_cleanup_end_brief(c, (uintptr_t)&here));
+    cr_assert_eq(given, 0);
+}
+
+static void *ends_within_a_brief_one(void *unused)
+{
+    char here;
+    (void)unused;
+    hold_briefly((uintptr_t)&here);
+    pthread_exit(NULL);
+}
+
+Test(cleanup, the_end_of_a_thread_gives_a_brief_one_back)
+{
+    pthread_t thread;
+    given = 0;
+    cr_assert_eq(pthread_create(&thread, NULL, ends_within_a_brief_one, NULL), 0);
+    pthread_join(thread, NULL);
+    cr_assert_eq(given, 1);
+}
+
 /* --- critical sections --- */
 
 static void leave_the_section(int sig)

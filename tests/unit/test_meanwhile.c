@@ -1,4 +1,5 @@
 /* What another thread does in the middle of a call: a real call of the engine's is the moment for it. */
+#include "cleanup.h"
 #include "clock.h"
 #include "fake_world.h"
 #include "inflight.h"
@@ -9,21 +10,29 @@ static void (*at_cookie)(int fd), (*at_error)(int fd), (*after_type)(int fd), (*
 static void (*before_ctl)(int ep, int op, int fd);
 static int ep;
 
-/* The other thread's calls are further away than a handler's. */
-static __attribute__((noinline)) void far_away(void (*now)(int), int fd)
+/* The other thread has a list of its own of what its calls hold. */
+static struct s5_cleanups own_cleanups;
+
+static void begin_other_thread(void)
 {
-    char between[1024];
-    __asm__ volatile("" : : "r"(between) : "memory");
-    now(fd);
-    __asm__ volatile("" : : "r"(between) : "memory");
+    own_cleanups = s5_cleanups;
+    s5_cleanups = (struct s5_cleanups){.n = 0};
+}
+
+static void end_other_thread(void)
+{
+    s5_cleanups = own_cleanups;
 }
 
 static void come(void (**moment)(int), int fd)
 {
     void (*now)(int) = *moment;
     *moment = NULL;
-    if (now)
-        far_away(now, fd);
+    if (!now)
+        return;
+    begin_other_thread();
+    now(fd);
+    end_other_thread();
 }
 
 static int own_getsockopt(int fd, int level, int name, void *value, socklen_t *len)
@@ -41,8 +50,11 @@ static int own_getsockopt(int fd, int level, int name, void *value, socklen_t *l
 
 static int own_epoll_ctl(int at, int op, int fd, struct epoll_event *event)
 {
-    if (before_ctl)
+    if (before_ctl) {
+        begin_other_thread();
         before_ctl(at, op, fd);
+        end_other_thread();
+    }
     return fake_calls.epoll_ctl(at, op, fd, event);
 }
 

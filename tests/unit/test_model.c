@@ -236,10 +236,31 @@ static void check(void)
     check_process(&processes[0].engine.registry);
 }
 
+/* What a thread has of its own. */
+static struct {
+    __typeof__(for_child) for_child;
+    struct s5_cleanups cleanups;
+} locals[MODEL_THREADS];
+
+static void leave(unsigned number)
+{
+    locals[number].for_child = for_child;
+    locals[number].cleanups = s5_cleanups;
+}
+
+static void enter(unsigned number)
+{
+    for_child = locals[number].for_child;
+    s5_cleanups = locals[number].cleanups;
+}
+
 static void before(void)
 {
-    for (unsigned i = 0; i < MODEL_THREADS; i++)
+    s5_cleanups = (struct s5_cleanups){.n = 0};
+    for (unsigned i = 0; i < MODEL_THREADS; i++) {
         where[i] = &processes[0];
+        locals[i].cleanups = s5_cleanups;
+    }
     children = 0;
     struct s5_registry *r = &ENGINE.registry;
     struct s5_tree *tree = ENGINE.tree;
@@ -292,19 +313,6 @@ static void after(void)
         i = tree->flights[i - 1].next_free;
     }
     cr_assert_eq(free_flights, tree->flights_used, "%s: a negotiation is lost, or free twice", script->name);
-}
-
-/* What a thread has of its own. */
-static __typeof__(for_child) locals[MODEL_THREADS];
-
-static void leave(unsigned number)
-{
-    locals[number] = for_child;
-}
-
-static void enter(unsigned number)
-{
-    for_child = locals[number];
 }
 
 static bool within(const volatile void *at, const volatile void *begin, const volatile void *end)
