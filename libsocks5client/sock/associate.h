@@ -136,10 +136,10 @@ int s5_incoming_recvmmsg(struct s5_engine *e, struct s5_association *a, int fd,
 /* --- associate_query.c --- */
 /* Octets of the next datagram, as FIONREAD tells. */
 int s5_incoming_next(struct s5_engine *e, struct s5_association *a, int fd);
-int s5_associate_getsockname(struct s5_engine *e, struct s5_association *a, int fd, struct sockaddr *addr, socklen_t *len);
-int s5_associate_getpeername(struct s5_engine *e, struct s5_association *a, int fd,
-                             struct sockaddr *addr, socklen_t *len);
-int s5_associate_getsockopt(struct s5_engine *e, struct s5_association *a, int fd, int level,
-                            int name, void *value, socklen_t *len);
+/* Operations of the kind. */
+int s5_associate_getsockname(struct s5_engine *e, struct s5_record *record, int fd, struct sockaddr *addr, socklen_t *len);
+int s5_associate_getpeername(struct s5_engine *e, struct s5_record *record, int fd, struct sockaddr *addr, socklen_t *len);
+int s5_associate_getsockopt(struct s5_engine *e, struct s5_record *record, int fd, int level, int name, void *value,
+                            socklen_t *len);
 
 #endif

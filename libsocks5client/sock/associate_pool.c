@@ -162,6 +162,9 @@ int s5_associate_still(struct s5_engine *e, const struct s5_association *a, uint
 }
 
 const struct s5_kind s5_associate_kind = {
+    .getpeername = s5_associate_getpeername,
+    .getsockname = s5_associate_getsockname,
+    .getsockopt = s5_associate_getsockopt,
     .end = end_record,
     .move = move,
     .fork_child = fork_child,

@@ -1,19 +1,27 @@
 /* What a program asks of a datagram socket that has an association: its own truth, in which there
  * is no relay. */
 #include "associate.h"
+#include "kind.h"
 #include "target.h"
 #include <errno.h>
 #include <netinet/in.h>
 #include <string.h>
 
-/* A socket connected to nobody has the address it was bound to, and the kernel's port. */
-int s5_associate_getsockname(struct s5_engine *e, struct s5_association *a, int fd,
-                             struct sockaddr *addr, socklen_t *len)
+/* FD's; NULL: it was closed and used again where no hook saw it. */
+static struct s5_association *association_of(struct s5_engine *e, int fd)
 {
-    struct s5_endpoint own = a->local, kernel;
+    return s5_connect_stale(e, fd) ? NULL : s5_associate_of(e, fd);
+}
+
+/* A socket connected to nobody has the address it was bound to, and the kernel's port. */
+int s5_associate_getsockname(struct s5_engine *e, struct s5_record *record, int fd, struct sockaddr *addr, socklen_t *len)
+{
+    const struct s5_association *a = association_of(e, fd);
+    (void)record;
+    struct s5_endpoint own = a ? a->local : (struct s5_endpoint){.len = 0}, kernel;
     socklen_t size = sizeof kernel.v6;
-    if (a->peer.len || a->mixed || !own.len)
-        return e->real->getsockname(fd, addr, len) == 0 ? 0 : -errno;
+    if (!own.len || a->peer.len || a->mixed)
+        return S5_KERNEL_KNOWS;
     if (e->real->getsockname(fd, &kernel.any, &size) != 0)
         return -errno;
     if (own.any.sa_family == AF_INET)
@@ -23,11 +31,12 @@ int s5_associate_getsockname(struct s5_engine *e, struct s5_association *a, int 
     return s5_endpoint_tell(&own, addr, len);
 }
 
-int s5_associate_getpeername(struct s5_engine *e, struct s5_association *a, int fd,
-                             struct sockaddr *addr, socklen_t *len)
+int s5_associate_getpeername(struct s5_engine *e, struct s5_record *record, int fd, struct sockaddr *addr, socklen_t *len)
 {
-    if (a->mixed && !a->peer.len)
-        return e->real->getpeername(fd, addr, len) == 0 ? 0 : -errno;
+    const struct s5_association *a = association_of(e, fd);
+    (void)record;
+    if (!a || (a->mixed && !a->peer.len))
+        return S5_KERNEL_KNOWS;
     if (!a->peer.len)
         return -ENOTCONN;
     return s5_endpoint_tell(&a->peer, addr, len);
@@ -43,9 +52,13 @@ static int header_len(struct s5_engine *e, struct s5_association *a)
 }
 
 /* The path's MTU is the application's, less what every datagram begins with. */
-int s5_associate_getsockopt(struct s5_engine *e, struct s5_association *a, int fd, int level,
-                            int name, void *value, socklen_t *len)
+int s5_associate_getsockopt(struct s5_engine *e, struct s5_record *record, int fd, int level, int name, void *value,
+                            socklen_t *len)
 {
+    struct s5_association *a = s5_associate_of(e, fd);
+    (void)record;
+    if (!a)
+        return S5_KERNEL_KNOWS;
     if (e->real->getsockopt(fd, level, name, value, len) != 0)
         return -errno;
     bool mtu = (level == IPPROTO_IP && name == IP_MTU) ||

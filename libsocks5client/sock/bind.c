@@ -13,6 +13,7 @@
  * The key is removed when the socket stops listening, since the segments of a connection that the
  * program makes with it would be signed as well. */
 #include "error.h"
+#include "kind.h"
 #include "listener.h"
 #include "rebind.h"
 #include <errno.h>
@@ -129,7 +130,8 @@ static int at_server(struct s5_engine *e, int fd, bool quiet)
     return r < 0 ? r : 1;
 }
 
-int s5_bind_name(struct s5_engine *e, struct s5_record *record, int fd, struct s5_endpoint *ret)
+/* What the server has bound for RECORD, FD's, to *RET: 0, or -errno. */
+static int name_of(struct s5_engine *e, struct s5_record *record, int fd, struct s5_endpoint *ret)
 {
     struct sockaddr_storage peer;
     socklen_t len = sizeof peer;
@@ -148,6 +150,12 @@ int s5_bind_name(struct s5_engine *e, struct s5_record *record, int fd, struct s
     s5_rebind_await(e, record); /* the next BIND has another address */
     *ret = l->name;
     return 0;
+}
+
+int s5_bind_getsockname(struct s5_engine *e, struct s5_record *record, int fd, struct sockaddr *addr, socklen_t *len)
+{
+    struct s5_endpoint name;
+    return name_of(e, record, fd, &name) < 0 ? S5_KERNEL_KNOWS : s5_endpoint_tell(&name, addr, len);
 }
 
 /* --- the kernel's listener --- */

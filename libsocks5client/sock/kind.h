@@ -28,6 +28,12 @@ struct s5_kind {
     /* A hidden descriptor: the program wants the number FD for itself. */
     void (*move)(struct s5_engine *e, int fd);
 
+    /* --- what a program asks of FD, which RECORD stands for: 0, -errno or S5_KERNEL_KNOWS --- */
+    int (*getpeername)(struct s5_engine *e, struct s5_record *record, int fd, struct sockaddr *addr, socklen_t *len);
+    int (*getsockname)(struct s5_engine *e, struct s5_record *record, int fd, struct sockaddr *addr, socklen_t *len);
+    int (*getsockopt)(struct s5_engine *e, struct s5_record *record, int fd, int level, int name, void *value,
+                      socklen_t *len);
+
     /* --- a negotiation of a hidden connection --- */
     /* RECORD's negotiation F has ended; READY: well. */
     void (*settle)(struct s5_engine *e, struct s5_record *record, const struct s5_flight *f, bool ready);
@@ -60,8 +66,12 @@ struct s5_kind {
     enum s5_received (*receive)(struct s5_engine *e, int fd, uint64_t cookie, const struct s5_passed *p, int internal);
 };
 
+#define S5_KERNEL_KNOWS 1 /* its own answer is the program's */
+
 /* In the order in which they are asked; the last one is NULL. (kinds.c) */
 extern const struct s5_kind *const s5_kinds[];
+/* The kind of what RECORD stands for; NULL: none, for which there is nothing to ask. */
+const struct s5_kind *s5_kind_of(const struct s5_record *record);
 
 /* Carries OPERATION, a member, out for each kind that has it; KIND names it in what follows. */
 #define S5_EACH_KIND(kind, operation)                                                          \

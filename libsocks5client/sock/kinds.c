@@ -9,3 +9,22 @@ const struct s5_kind *const s5_kinds[] = {
     &s5_handed_kind,    &s5_listener_kind,       &s5_rebind_kind, &s5_nameserver_kind,
     &s5_associate_kind, &s5_associate_exec_kind, &s5_stream_kind, NULL,
 };
+
+const struct s5_kind *s5_kind_of(const struct s5_record *record)
+{
+    switch ((enum s5_record_state)atomic_load(&record->state)) {
+    case S5_RECORD_FLYING:
+    case S5_RECORD_READY:
+    case S5_RECORD_FAILED:
+        return &s5_stream_kind;
+    case S5_RECORD_NAMED:
+    case S5_RECORD_LISTENING:
+        return &s5_listener_kind;
+    case S5_RECORD_RELAYED:
+        return &s5_associate_kind;
+    case S5_RECORD_HIDDEN:
+    case S5_RECORD_FREE:
+        break;
+    }
+    return NULL;
+}

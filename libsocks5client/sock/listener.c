@@ -492,6 +492,7 @@ static void end_record(struct s5_engine *e, struct s5_record *record)
 }
 
 const struct s5_kind s5_listener_kind = {
+    .getsockname = s5_bind_getsockname,
     .close = leave,
     .end = end_record,
     .move = move,

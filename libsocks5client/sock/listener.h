@@ -15,9 +15,8 @@ int s5_listener_begin(struct s5_engine *e, int fd, const struct s5_server *serve
 /* The LISTENING record is NAMED again, with ERROR: its BIND is given up. */
 void s5_listener_withdraw(struct s5_engine *e, struct s5_record *record, int error);
 
-/* The address of a NAMED or LISTENING record as the program is to see it; asks for one where there is
- * none yet. 0, or -errno: the kernel's is as good. */
-int s5_bind_name(struct s5_engine *e, struct s5_record *record, int fd, struct s5_endpoint *ret);
+/* An operation of the kind: the name is the one that the server has bound. */
+int s5_bind_getsockname(struct s5_engine *e, struct s5_record *record, int fd, struct sockaddr *addr, socklen_t *len);
 
 /* The record of FD where it is LISTENING and FD its socket still, else NULL. */
 struct s5_record *s5_listener_find(struct s5_engine *e, int fd);

@@ -2,8 +2,10 @@
 #include "stream.h"
 #include "flight_bounds.h"
 #include "kind.h"
+#include "rcvlowat.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 
 /* --- a fork --- */
 
@@ -247,6 +249,60 @@ static enum s5_received receive(struct s5_engine *e, int fd, uint64_t cookie, co
     return S5_RECEIVED;
 }
 
+/* --- what a program asks --- */
+
+static int peer_name(struct s5_engine *e, struct s5_record *record, int fd, struct sockaddr *addr, socklen_t *len)
+{
+    struct sockaddr_storage kernel;
+    socklen_t size = sizeof kernel;
+    if (s5_connect_flying(e, fd))
+        return -ENOTCONN;
+    if (atomic_load(&record->state) != S5_RECORD_READY)
+        return S5_KERNEL_KNOWS;
+    if (e->real->getpeername(fd, (struct sockaddr *)&kernel, &size) != 0)
+        return -errno;
+    if (s5_connect_stale(e, fd)) /* closed and reused where no hook saw it */
+        return S5_KERNEL_KNOWS;
+    return s5_endpoint_tell(&record->peer, addr, len);
+}
+
+/* One that a bridge carries has the name that it would have without one. */
+static int own_name(struct s5_engine *e, struct s5_record *record, int fd, struct sockaddr *addr, socklen_t *len)
+{
+    struct sockaddr_storage kernel;
+    socklen_t size = sizeof kernel;
+    const struct s5_record_more *more = atomic_load(&record->more);
+    if (atomic_load(&record->state) != S5_RECORD_READY || !more || !more->local.len ||
+        e->real->getpeername(fd, (struct sockaddr *)&kernel, &size) != 0 || !s5_connect_same(e, record, fd))
+        return S5_KERNEL_KNOWS;
+    return s5_endpoint_tell(&more->local, addr, len);
+}
+
+/* The kernel tells something else of the same size first: that is how VALUE and LEN are found to be good
+ * before the error is taken away. */
+static int pending_error(struct s5_engine *e, struct s5_record *record, int fd, void *value, socklen_t *len)
+{
+    if (atomic_load(&record->state) == S5_RECORD_FLYING)
+        s5_connect_turn(e, record, 0);
+    if (atomic_load(&record->state) == S5_RECORD_READY)
+        return S5_KERNEL_KNOWS;
+    if (e->real->getsockopt(fd, SOL_SOCKET, SO_TYPE, value, len) != 0)
+        return -errno;
+    int r = s5_connect_outcome(e, record, fd), error = r < 0 ? -r : 0;
+    memcpy(value, &error, *len);
+    return 0;
+}
+
+static int option(struct s5_engine *e, struct s5_record *record, int fd, int level, int name, void *value,
+                  socklen_t *len)
+{
+    if (level == SOL_SOCKET && name == SO_ERROR)
+        return pending_error(e, record, fd, value, len);
+    if (level == SOL_SOCKET && name == SO_RCVLOWAT && value && len)
+        return s5_rcvlowat_get(e, fd, value, len);
+    return S5_KERNEL_KNOWS;
+}
+
 /* --- the number that a program wants for itself --- */
 
 /* The connection of a BIND in flight gets another. */
@@ -265,6 +321,9 @@ static void move(struct s5_engine *e, int from)
 const struct s5_kind s5_handed_kind = {.adopt = adopt_handed};
 
 const struct s5_kind s5_stream_kind = {
+    .getpeername = peer_name,
+    .getsockname = own_name,
+    .getsockopt = option,
     .move = move,
     .fork = fork_streams,
     .fork_child = fork_streams_child,
