@@ -77,11 +77,16 @@ void s5_rebind_await(struct s5_engine *e, struct s5_record *record)
     int saved = errno, r = 0;
     while (l && s5_rebind_pending(e, l) && r >= 0)
         r = s5_inflight_poll(e, NULL, 0, S5_CLOCK_NEVER);
-    if (l && r >= 0 && lock(e, l)) {
+    uint32_t ticket;
+    struct s5_cleanup *call = l && r >= 0 ? s5_listener_enter(e, record, &ticket) : NULL;
+    if (call && lock(e, l)) {
         if (!l->bound && !l->backoff) /* another process's, which may take its time */
-            s5_listener_renew(e, record);
-        s5_listener_unlock(l);
+            s5_listener_renew(e, record, call, ticket);
+        if (s5_cleanup_owns(call, ticket))
+            s5_listener_unlock(l);
     }
+    if (call)
+        s5_listener_leave(e, record, call, ticket);
     errno = saved;
 }
 

@@ -15,7 +15,7 @@
 #define SLACK 512
 
 __thread struct s5_cleanups s5_cleanups __attribute__((tls_model("initial-exec"))) = {
-    .n = S5_CLEANUP_NONE, .brief = {.at = S5_CLEANUP_BRIEF_NONE}};
+    .n = S5_CLEANUP_NONE, .cancel = S5_CLEANUP_NO_STATE, .brief = {.at = S5_CLEANUP_BRIEF_NONE}};
 
 /* --- the end of a thread --- */
 
@@ -107,6 +107,32 @@ static bool is_gone(const struct s5_cleanups *all, uintptr_t at)
     return i && is_left(all->entries[i - 1].at, at);
 }
 
+/* The end of the section CRITICAL sets the thread's state to what it was before the stretch that was left. */
+static void give_back_state(struct s5_cleanups *all, struct s5_critical *critical)
+{
+    if (all->cancel != S5_CLEANUP_NO_STATE && critical->cancel != -1)
+        critical->cancel = all->cancel;
+    all->cancel = S5_CLEANUP_NO_STATE;
+}
+
+int s5_cleanup_hold_cancel(void)
+{
+    struct s5_cleanups *all = s5_cleanups_own();
+    int before;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
+    if (all->cancel == S5_CLEANUP_NO_STATE) /* else a handler's stretch within another one */
+        all->cancel = before;
+    return before;
+}
+
+void s5_cleanup_allow_cancel(int before)
+{
+    struct s5_cleanups *all = s5_cleanups_own();
+    if (before == PTHREAD_CANCEL_ENABLE)
+        all->cancel = S5_CLEANUP_NO_STATE;
+    pthread_setcancelstate(before, NULL);
+}
+
 void s5_cleanup_sweep(uintptr_t at)
 {
     struct s5_cleanups *all = s5_cleanups_own();
@@ -119,6 +145,7 @@ void s5_cleanup_sweep(uintptr_t at)
             give_back(&all->brief);
         while (is_gone(all, at))
             give_back(&all->entries[--all->n]);
+        give_back_state(all, &critical);
     }
     s5_critical_end(&critical);
 }

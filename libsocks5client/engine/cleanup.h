@@ -39,11 +39,13 @@ struct s5_cleanup {
 struct s5_cleanups {
     uint32_t n; /* S5_CLEANUP_NONE: the thread has made none yet */
     uint32_t tickets;
+    int cancel; /* the thread's state of cancellation, which a stretch of ours has changed; S5_CLEANUP_NO_STATE: none */
     struct s5_cleanup brief; /* of what waits for nothing; its ticket is always the same */
     struct s5_cleanup entries[S5_CLEANUPS];
 };
 
-#define S5_CLEANUP_NONE UINT32_MAX
+#define S5_CLEANUP_NONE     UINT32_MAX
+#define S5_CLEANUP_NO_STATE (-1)
 
 extern __thread struct s5_cleanups s5_cleanups __attribute__((tls_model("initial-exec")));
 
@@ -143,6 +145,11 @@ static inline bool s5_cleanup_end_brief(struct s5_cleanup *c, uintptr_t at)
 }
 /* The thread's first entries are made. False: they were. */
 bool s5_cleanup_first(void);
+
+/* No cancellation in a stretch of a call that has an entry: who jumps out of it gets the state back with the entry. Begins
+ * with the state it returns, with which it is ended. */
+int s5_cleanup_hold_cancel(void);
+void s5_cleanup_allow_cancel(int before);
 
 /* Whether this is a handler on a stack of its own (sigaltstack()), by whose addresses nothing can be told of
  * calls. Preserves errno. */

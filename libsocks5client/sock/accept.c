@@ -5,6 +5,7 @@
  *
  * Among several processes, the one that has the lock looks; the others find nothing, as they do when
  * the kernel gave a connection to somebody else. */
+#include "blocking.h"
 #include "clock.h"
 #include "error.h"
 #include "inflight.h"
@@ -80,7 +81,9 @@ static int hand_out(struct s5_engine *e, struct s5_record *record, int fd, int f
     return to;
 }
 
-/* Under the lock: a connection's descriptor, -EAGAIN: nobody came, or the BIND's own error. */
+#define RENEW (1 << 30) /* no descriptor, and no error */
+
+/* Under the lock: a connection's descriptor, -EAGAIN: nobody came, the BIND's own error, or RENEW: there is none. */
 static int look(struct s5_engine *e, struct s5_record *record, struct s5_listener *l, int fd,
                 int flags, struct s5_endpoint *ret)
 {
@@ -88,10 +91,8 @@ static int look(struct s5_engine *e, struct s5_record *record, struct s5_listene
     s5_listener_refresh(e, record);
     if (!l->bound && record->more->bell >= 0 && !s5_mailbox_rang(e, record->more->bell))
         return -EAGAIN; /* the next BIND is on its way, or the server failed and is left alone */
-    if (!l->bound || record->more->control < 0) {
-        r = s5_listener_renew(e, record);
-        return r < 0 ? r : -EAGAIN;
-    }
+    if (!l->bound || record->more->control < 0)
+        return RENEW;
     r = s5_summon_came(e, l, record->more->control, ret);
     if (r == -EAGAIN)
         return r;
@@ -110,21 +111,26 @@ static int attempt(struct s5_engine *e, struct s5_record *record, int fd, int fl
                    struct s5_endpoint *ret)
 {
     struct s5_listener *l = s5_listener_shared(record);
-    int cancel, r = -EAGAIN;
+    int r = -EAGAIN;
     if (!s5_bind_listens(e, fd))
         return -EINVAL;
     if (!l)
         return -ECONNABORTED;
-    if (!s5_record_hold(record)) /* whose next BIND takes its time */
+    uint32_t ticket;
+    struct s5_cleanup *call = s5_listener_enter(e, record, &ticket); /* the next BIND takes its time */
+    if (!call)
         return -EBADF;
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
+    int cancel = s5_cleanup_hold_cancel();
     s5_rebind_step(e, l);
-    if (s5_listener_try(e, l)) {
+    bool locked = s5_listener_try(e, l);
+    if (locked)
         r = look(e, record, l, fd, flags, ret);
+    s5_cleanup_allow_cancel(cancel);
+    if (r == RENEW && (r = s5_listener_renew(e, record, call, ticket)) == 0)
+        r = -EAGAIN;
+    if (locked && s5_cleanup_owns(call, ticket))
         s5_listener_unlock(l);
-    }
-    pthread_setcancelstate(cancel, NULL);
-    s5_connect_let_go(e, record);
+    s5_listener_leave(e, record, call, ticket);
     return r;
 }
 
@@ -163,6 +169,7 @@ static int real_accept(struct s5_engine *e, int fd, struct sockaddr *addr, sockl
 
 int s5_accept(struct s5_engine *e, int fd, struct sockaddr *addr, socklen_t *len, int flags)
 {
+    s5_blocking_look();
     struct s5_record *record = s5_listener_find(e, fd);
     struct s5_endpoint peer = {.len = 0};
     if (!record || (flags & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)))

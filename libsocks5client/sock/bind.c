@@ -12,6 +12,7 @@
  * a minimum hop count. The key belongs to the socket: every process that has the socket is protected.
  * The key is removed when the socket stops listening, since the segments of a connection that the
  * program makes with it would be signed as well. */
+#include "blocking.h"
 #include "error.h"
 #include "kind.h"
 #include "listener.h"
@@ -209,6 +210,7 @@ void s5_bind_ended(struct s5_engine *e, int fd)
 
 int s5_listen(struct s5_engine *e, int fd, int backlog)
 {
+    s5_blocking_look();
     int saved = errno, r = at_server(e, fd, false);
     if (r < 0)
         return r;

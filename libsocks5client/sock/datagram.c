@@ -62,7 +62,6 @@ static int leave(struct s5_engine *e, int fd, const struct sockaddr *addr, sockl
 {
     struct s5_addr to;
     ret->direct.len = 0;
-    s5_blocking_look();
     if (s5_engine_inside || !s5_target_address(addr, len, &to))
         return AS_IT_IS;
     int protocol = protocol_of(e, fd);
@@ -147,6 +146,7 @@ ssize_t s5_sendmsg(struct s5_engine *e, int fd, const struct msghdr *msg, int fl
 {
     struct sockaddr_storage to;
     struct msghdr m;
+    s5_blocking_look();
     int r = s5_user_message(&m, &to, msg);
     return r < 0 ? fail(e, fd, flags, r) : send_copied(e, fd, &m, flags);
 }
@@ -158,6 +158,7 @@ ssize_t s5_sendto(struct s5_engine *e, int fd, const void *buf, size_t n, int fl
     struct iovec iov = {(void *)(uintptr_t)buf, n};
     struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
     int r = 0;
+    s5_blocking_look();
     if (__builtin_expect(addr && !len, 0)) { /* which is not the same as a message without a name */
         r = s5_connect_await(e, fd, flags, POLLOUT);
         ssize_t sent = r < 0 ? r : e->real->sendto(fd, buf, n, flags, addr, len);
@@ -235,6 +236,7 @@ static int fast_open_one(struct s5_engine *e, int fd, struct mmsghdr *at, int fl
 
 int s5_sendmmsg(struct s5_engine *e, int fd, struct mmsghdr *msgs, unsigned n, int flags)
 {
+    s5_blocking_look();
     struct s5_association *a = s5_associate_of(e, fd);
     int sent = a ? s5_outgoing_sendmmsg(e, a, fd, msgs, n, flags) : -ESTALE;
     if (sent != -ESTALE)

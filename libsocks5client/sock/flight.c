@@ -9,6 +9,7 @@
  * if the second try's reply came sooner than the probe had waited was the pipelining to blame. */
 #include "flight_bounds.h"
 #include "called.h"
+#include "cleanup.h"
 #include "clock.h"
 #include "deadline.h"
 #include "dissolve.h"
@@ -24,7 +25,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
-#include <pthread.h>
 #include <string.h>
 #include <sys/time.h>
 
@@ -466,7 +466,7 @@ static inline int fd_of(const struct s5_record *record, const struct s5_flight *
 enum s5_turn s5_flight_turn(struct s5_engine *e, struct s5_flight *f, const struct s5_record *record,
                             int fd, short events)
 {
-    int saved = errno, cancel;
+    int saved = errno, cancel = 0;
     if (atomic_load_explicit(&f->phase, memory_order_acquire) >= S5_FLIGHT_READY)
         return S5_TURN_OVER;
     if (!s5_flight_try(e, f)) {
@@ -478,7 +478,7 @@ enum s5_turn s5_flight_turn(struct s5_engine *e, struct s5_flight *f, const stru
     /* send and recv are cancellation points: no thread may end while it holds the lock. */
     bool threads = !S5_SINGLE_THREADED;
     if (threads)
-        pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
+        cancel = s5_cleanup_hold_cancel();
     enum s5_turn turn = S5_TURN_WAIT, next;
     do {
         atomic_store(&f->knocked, 0);
@@ -491,7 +491,7 @@ enum s5_turn s5_flight_turn(struct s5_engine *e, struct s5_flight *f, const stru
         s5_flight_unlock(f);
     } while (next < S5_TURN_OVER && atomic_load(&f->knocked) && s5_flight_try(e, f));
     if (threads)
-        pthread_setcancelstate(cancel, NULL);
+        s5_cleanup_allow_cancel(cancel);
     errno = saved;
     return turn;
 }

@@ -11,6 +11,7 @@
 #include "flight_bounds.h"
 #include "kind.h"
 #include "listener.h"
+#include "blocking.h"
 #include "rebind.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -67,7 +68,41 @@ void s5_listener_refresh(struct s5_engine *e, struct s5_record *record)
         swap_in(e, record, serial, control, bell);
 }
 
-int s5_listener_renew(struct s5_engine *e, struct s5_record *record)
+/* RUN of an entry: a listener that has not begun is none, and a BIND under way is nobody's. */
+static void give_back(void *user, struct s5_cleanup *c, bool forked)
+{
+    struct s5_engine *e = user;
+    struct s5_record *record = c->object;
+    struct s5_listener *l = forked || !record ? NULL : s5_listener_shared(record);
+    if (forked || !record)
+        return;
+    s5_blocking_give_back(e, c, false);
+    bool begins = !record->more->serial, locked = l && atomic_load(&l->lock) == s5_lock_token(e);
+    if (l && (begins || (locked && !l->bound)))
+        s5_session_wipe(&l->flight.session);
+    if (l && begins)
+        s5_listener_withdraw(e, record, -ECONNABORTED);
+    if (locked)
+        s5_listener_unlock(l);
+    s5_connect_let_go(e, record);
+}
+
+struct s5_cleanup *s5_listener_enter(struct s5_engine *e, struct s5_record *record, uint32_t *ret_ticket)
+{
+    if (!s5_record_hold(record))
+        return NULL;
+    struct s5_cleanup *call = s5_cleanup_push(give_back, e, (uintptr_t)ret_ticket, ret_ticket);
+    call->object = record;
+    return call;
+}
+
+void s5_listener_leave(struct s5_engine *e, struct s5_record *record, struct s5_cleanup *call, uint32_t ticket)
+{
+    if (s5_cleanup_pop(call, ticket))
+        s5_connect_let_go(e, record);
+}
+
+int s5_listener_renew(struct s5_engine *e, struct s5_record *record, struct s5_cleanup *call, uint32_t ticket)
 {
     struct s5_listener *l = s5_listener_shared(record);
     const struct s5_policy *p = s5_engine_policy(e);
@@ -78,7 +113,9 @@ int s5_listener_renew(struct s5_engine *e, struct s5_record *record)
     if (index >= p->n_servers)
         return -EACCES;
     s5_rebind_drop(e, l);
-    int control = s5_summon(e, l, &p->servers[index], &name);
+    int control = s5_summon(e, l, &p->servers[index], call, ticket, &name);
+    if (!s5_cleanup_owns(call, ticket))
+        return -ECONNABORTED;
     s5_listener_announce(e, record, control, &name);
     return control < 0 ? control : 0;
 }
@@ -94,7 +131,9 @@ void s5_listener_announce(struct s5_engine *e, struct s5_record *record, int con
                           const struct s5_endpoint *name)
 {
     struct s5_listener *l = s5_listener_shared(record);
+    struct s5_critical critical;
     int rung = record->more->bell;
+    s5_critical_begin(&critical);
     l->bound = control >= 0;
     if (l->bound) {
         l->name = *name;
@@ -108,6 +147,7 @@ void s5_listener_announce(struct s5_engine *e, struct s5_record *record, int con
     s5_mailbox_put(e, record->more->mailbox, serial, control, bell);
     s5_mailbox_ring(e, rung);
     swap_in(e, record, serial, control < 0 ? -1 : control, bell < 0 ? -1 : bell);
+    s5_critical_end(&critical);
 }
 
 /* --- beginning --- */
@@ -174,36 +214,52 @@ static struct s5_record *make_record(struct s5_engine *e, int fd, struct s5_list
     return record;
 }
 
-int s5_listener_begin(struct s5_engine *e, int fd, const struct s5_server *server)
+/* FD's record and the entry L of its own, which CALL holds; there is no BIND yet. 0 or -errno. In a critical section. */
+static int prepare(struct s5_engine *e, int fd, const struct s5_server *server, uint32_t *ret_ticket,
+                   struct s5_cleanup **ret_call, struct s5_record **ret)
 {
     struct s5_listener *l = s5_listener_take(e);
     if (!l)
         return -ENOBUFS;
     int r = look_at(e, fd, l);
-    if (r < 0) {
-        s5_listener_release(e, l, s5_listener_generation(l));
-        return r;
-    }
     l->backoff = 0;
     l->bound = false;
     l->flight.server_index = (uint32_t)(server - e->policy->servers);
-    struct s5_record *record = make_record(e, fd, l);
+    struct s5_record *record = r < 0 ? NULL : make_record(e, fd, l);
     if (!record) {
         s5_listener_release(e, l, s5_listener_generation(l));
-        return -ENOBUFS;
+        return r < 0 ? r : -ENOBUFS;
     }
-    if (!s5_record_hold(record)) /* closed, with its entry */
+    struct s5_cleanup *call = s5_listener_enter(e, record, ret_ticket);
+    if (!call) /* closed, with its entry */
         return -EBADF;
+    *ret = record;
+    *ret_call = call;
     atomic_store(&l->cookie, record->cookie);
     record->more->mailbox = r = s5_mailbox_make(e);
     if (r >= 0) {
         l->mailbox = s5_connect_cookie(e, record->more->mailbox);
         l->mailbox_fd = record->more->mailbox;
-        r = s5_listener_renew(e, record);
     }
-    if (r < 0)
+    return r < 0 ? r : 0;
+}
+
+int s5_listener_begin(struct s5_engine *e, int fd, const struct s5_server *server)
+{
+    struct s5_critical critical;
+    struct s5_cleanup *call = NULL;
+    struct s5_record *record;
+    uint32_t ticket;
+    s5_critical_begin(&critical);
+    int r = prepare(e, fd, server, &ticket, &call, &record);
+    s5_critical_end(&critical);
+    if (!call)
+        return r;
+    if (r == 0)
+        r = s5_listener_renew(e, record, call, ticket);
+    if (r < 0 && s5_cleanup_owns(call, ticket))
         s5_listener_withdraw(e, record, r);
-    s5_connect_let_go(e, record);
+    s5_listener_leave(e, record, call, ticket);
     return r < 0 ? r : 0;
 }
 

@@ -6,6 +6,7 @@
 #ifndef S5_LISTENER_H
 #define S5_LISTENER_H
 
+#include "cleanup.h"
 #include "engine.h"
 #include "hidden.h"
 
@@ -28,8 +29,13 @@ struct s5_listener *s5_listener_shared(const struct s5_record *record);
 void s5_listener_refresh(struct s5_engine *e, struct s5_record *record);
 
 /* A fresh BIND in the place of the one before. 0, or -errno: the bell rings when it is worth trying
- * again. Under the lock. */
-int s5_listener_renew(struct s5_engine *e, struct s5_record *record);
+ * again. Under the lock. CALL, of TICKET: s5_listener_enter's. */
+int s5_listener_renew(struct s5_engine *e, struct s5_record *record, struct s5_cleanup *call, uint32_t ticket);
+
+/* The calling thread is at RECORD's listener, which may take its time, with the lock or without: RECORD stays what it is.
+ * What CALL then notes, the lock among it, is given back also when a handler jumps away. NULL: RECORD is closed. */
+struct s5_cleanup *s5_listener_enter(struct s5_engine *e, struct s5_record *record, uint32_t *ret_ticket);
+void s5_listener_leave(struct s5_engine *e, struct s5_record *record, struct s5_cleanup *call, uint32_t ticket);
 /* What a BIND of L came to, in all processes: its connection CONTROL and the address NAME, or -errno;
  * -EINPROGRESS: it is being made. */
 void s5_listener_announce(struct s5_engine *e, struct s5_record *record, int control,
@@ -82,8 +88,8 @@ int s5_summon_took(struct s5_engine *e, struct s5_listener *l, const struct s5_f
 
 /* The control connection, where L's flight has the first reply and *RET the address it tells.
  * -errno: refused, or no server reached; logged. */
-int s5_summon(struct s5_engine *e, struct s5_listener *l, const struct s5_server *server,
-              struct s5_endpoint *ret);
+int s5_summon(struct s5_engine *e, struct s5_listener *l, const struct s5_server *server, struct s5_cleanup *call,
+              uint32_t ticket, struct s5_endpoint *ret);
 /* The second reply, as far as it is there: 0 (and *RET, of FAMILY), -EAGAIN, or what it says. */
 int s5_summon_came(struct s5_engine *e, struct s5_listener *l, int control,
                    struct s5_endpoint *ret);

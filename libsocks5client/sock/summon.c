@@ -1,6 +1,7 @@
 /* One BIND. A socket of ours is connected to the server and negotiates there, as a flight with
  * nobody but this thread to carry it on: whoever asked for a listener has to be told its address, so
  * that there is nothing to do but wait. Then the connection lies still until the second reply. */
+#include "blocking.h"
 #include "called.h"
 #include "clock.h"
 #include "drive.h"
@@ -10,7 +11,6 @@
 #include "listener.h"
 #include "reply.h"
 #include <errno.h>
-#include <pthread.h>
 #include <string.h>
 
 /* Zeros of the family a listener can be called in. One that takes both is called in the family its
@@ -38,8 +38,8 @@ static int error_of(struct s5_engine *e, const struct s5_flight *f, int fd)
 }
 
 /* BIND for DST over FD, which is not connected. 0, or -errno. */
-static int negotiate(struct s5_engine *e, struct s5_flight *f, int fd,
-                     const struct s5_server *server, const struct s5_addr *dst)
+static int negotiate(struct s5_engine *e, struct s5_flight *f, int fd, const struct s5_server *server,
+                     const struct s5_addr *dst, const struct s5_cleanup *call, uint32_t ticket)
 {
     atomic_store(&f->lock, 0);
     atomic_store(&f->phase, S5_FLIGHT_TAKEN);
@@ -49,37 +49,44 @@ static int negotiate(struct s5_engine *e, struct s5_flight *f, int fd,
     r = s5_flight_dial(e, f, fd, true, false);
     if (r < 0 && r != -EINPROGRESS && r != -EINTR) /* a signal ends the call, not the attempt */
         return r;
-    r = s5_drive(e, f, NULL, fd, true, S5_CLOCK_NEVER, r == 0 ? POLLOUT : 0, NULL, 0);
+    r = s5_drive(e, f, NULL, fd, true, S5_CLOCK_NEVER, r == 0 ? POLLOUT : 0, call, ticket);
     return r < 0 ? r : error_of(e, f, fd);
 }
 
 /* An unconnected socket that reaches the server at IP, of FAMILY if it can be. */
-static int reach(struct s5_engine *e, const struct s5_ip *ip, uint16_t port, int family,
+static int reach(struct s5_engine *e, const struct s5_ip *ip, uint16_t port, int family, struct s5_cleanup *call,
                  struct s5_endpoint *ret)
 {
     struct s5_addr addr = {.kind = ip->kind, .port = port};
     memcpy(addr.octets, ip->octets, sizeof ip->octets);
     if (s5_endpoint_of(&addr, family, ret) < 0 && s5_endpoint_of(&addr, family = AF_INET6, ret) < 0)
         return -EAFNOSUPPORT;
-    int fd = e->real->socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    return fd < 0 ? -errno : fd;
+    return s5_blocking_socket(e, call, family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK);
 }
 
-static int through(struct s5_engine *e, struct s5_listener *l, const struct s5_server *server,
-                   const struct s5_addr *dst, struct s5_endpoint *ret)
+static int through(struct s5_engine *e, struct s5_listener *l, const struct s5_server *server, const struct s5_addr *dst,
+                   struct s5_cleanup *call, uint32_t ticket, struct s5_endpoint *ret)
 {
     int r = -EHOSTUNREACH;
     for (unsigned i = 0; i < server->n_addrs; i++) {
-        int fd = reach(e, &server->addrs[i], server->port, l->family, &l->flight.server);
+        int fd = reach(e, &server->addrs[i], server->port, l->family, call, &l->flight.server);
         r = fd;
         if (fd < 0)
             continue;
-        r = negotiate(e, &l->flight, fd, server, dst);
+        r = negotiate(e, &l->flight, fd, server, dst, call, ticket);
+        if (!s5_cleanup_owns(call, ticket))
+            return -ECONNABORTED;
         if (r == 0)
             r = s5_flight_bound(&l->flight, l->family, ret);
+        struct s5_critical critical;
+        s5_critical_begin(&critical);
+        int hidden = r == 0 ? s5_hidden_take(e, fd) : -1;
+        if (r < 0)
+            e->real->close(fd);
+        call->fd[1] = -1;
+        s5_critical_end(&critical);
         if (r == 0)
-            return s5_hidden_take(e, fd);
-        e->real->close(fd);
+            return hidden;
         if (atomic_load(&l->flight.phase) > S5_FLIGHT_DIALING)
             break; /* it was reached: there is no better one */
     }
@@ -102,25 +109,25 @@ static void log_result(struct s5_engine *e, const struct s5_listener *l,
                s5_addr_format(&addr, text, sizeof text));
 }
 
-int s5_summon(struct s5_engine *e, struct s5_listener *l, const struct s5_server *server,
-              struct s5_endpoint *ret)
+int s5_summon(struct s5_engine *e, struct s5_listener *l, const struct s5_server *server, struct s5_cleanup *call,
+              uint32_t ticket, struct s5_endpoint *ret)
 {
     struct s5_addr dst, zeros = anybody(e, l);
-    int cancel, r = s5_resolve_server(e, server);
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
+    int r = s5_resolve_server(e, server);
     bool told = s5_called_expects(atomic_load(&e->tree), atomic_load(&e->pid), &dst);
     if (r == 0)
-        r = through(e, l, server, told ? &dst : &zeros, ret);
+        r = through(e, l, server, told ? &dst : &zeros, call, ticket, ret);
     if (r == -EAFNOSUPPORT && told) /* at an address of its peer's family: any will do then */
-        r = through(e, l, server, &zeros, ret);
+        r = through(e, l, server, &zeros, call, ticket, ret);
     if (r < 0 && l->dual && l->flight.session.have_rep && l->flight.session.rep) {
         zeros.kind = zeros.kind == S5_ADDR_IPV4 ? S5_ADDR_IPV6 : S5_ADDR_IPV4;
-        r = through(e, l, server, &zeros, ret);
+        r = through(e, l, server, &zeros, call, ticket, ret);
     }
-    log_result(e, l, server, r < 0 ? r : 0, ret);
-    if (r >= 0)
-        s5_flight_next_reply(&l->flight);
-    pthread_setcancelstate(cancel, NULL);
+    if (s5_cleanup_owns(call, ticket)) {
+        log_result(e, l, server, r < 0 ? r : 0, ret);
+        if (r >= 0)
+            s5_flight_next_reply(&l->flight);
+    }
     return r;
 }
 

@@ -4,7 +4,8 @@
  *
  * HOST PORT: connect() there waits for long, as does the first datagram to it where the last argument says
  * "datagrams"; where it says "polls", connect() is begun there and poll() is left, over and over: then the next poll()
- * tells what became of the connection all the same. COUNT: how often each. */
+ * tells what became of the connection all the same. "listens": listen() on a socket that anybody may call waits for
+ * long. "accepts": it does not, but nobody calls. COUNT: how often each. */
 #include "app.h"
 #include <pthread.h>
 #include <setjmp.h>
@@ -12,7 +13,7 @@
 #include <sys/time.h>
 
 static struct peer target;
-static bool datagrams, polls;
+static bool datagrams, polls, listens, accepts;
 static int fd;
 static volatile sig_atomic_t inside;
 static sigjmp_buf outside;
@@ -21,6 +22,12 @@ static int fresh_socket(void)
 {
     int made = socket(target.family, datagrams ? SOCK_DGRAM : polls ? SOCK_STREAM | SOCK_NONBLOCK : SOCK_STREAM, 0);
     CHECK(made >= 0);
+    if (listens || accepts) {
+        struct sockaddr_in any = {.sin_family = AF_INET};
+        CHECK(bind(made, (struct sockaddr *)&any, sizeof any) == 0);
+    }
+    if (accepts)
+        CHECK(listen(made, 1) == 0);
     return made;
 }
 
@@ -34,6 +41,10 @@ static void call(void)
 {
     if (datagrams)
         sendto(fd, "x", 1, 0, peer_addr(&target), target.len);
+    else if (listens)
+        listen(fd, 1);
+    else if (accepts)
+        accept(fd, NULL, NULL);
     else
         connect(fd, peer_addr(&target), target.len);
     if (polls)
@@ -161,15 +172,19 @@ int main(int argc, char **argv)
     target = peer_from(argc, argv);
     int count = argc > 3 ? atoi(argv[3]) : 100;
     const char *word = argc > 4 ? argv[4] : "no such word";
-    datagrams = argc > 5 && strcmp(argv[5], "datagrams") == 0;
-    polls = argc > 5 && !datagrams;
+    const char *what = argc > 5 ? argv[5] : "";
+    datagrams = strcmp(what, "datagrams") == 0;
+    polls = strcmp(what, "polls") == 0;
+    listens = strcmp(what, "listens") == 0;
+    accepts = strcmp(what, "accepts") == 0;
     goes_on(); /* whatever is only made once */
     int open = open_descriptors();
     size_t before = copies(word);
     left(count);
     begin_thread();
     left(count);
-    cancelled(count);
+    if (!listens) /* nobody is cancelled in it */
+        cancelled(count);
     goes_on();
     descriptors_within(open);
     if (copies(word) != before)

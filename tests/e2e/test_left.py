@@ -80,6 +80,25 @@ def _(w):
             [w.app("left_calls"), bed.TARGET4, "80", "300", "secret-word", "polls"])
 
 
+@test("left: listen() jumped out of, at a server that says nothing", on=(ASAN, TSAN))
+def _(w):
+    w.hostile.play(nobody_answers)
+    run(w, configured(w, s.HOSTILE, "alice", "secret-word"),
+        [w.app("left_calls"), bed.TARGET4, "80", "100", "secret-word", "listens"])
+
+
+@test("left: accept() cancelled and jumped out of", on=(ASAN, TSAN))
+def _(w):
+    def nobody_calls(conversation):
+        talk = hostile.Talk(conversation)
+        talk.begin_with_password()
+        conversation.say(hostile.OK)
+        conversation.hang()
+    w.hostile.play(nobody_calls)
+    run(w, configured(w, s.HOSTILE, "alice", "secret-word"),
+        [w.app("left_calls"), bed.TARGET4, "80", "100", "secret-word", "accepts"])
+
+
 @test("left: datagrams go on after a first one was cancelled and another jumped out of", on=(ASAN, TSAN))
 def _(w):
     behind_a_slow_server(w, "left_datagram")
