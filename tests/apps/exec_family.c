@@ -5,6 +5,10 @@
 
 static char *self[5];
 
+/* By their addresses: of calls by their names a compiler may make others. */
+typedef int list_fn(const char *path, const char *first, ...);
+static list_fn *volatile by_path = execl, *volatile by_name = execlp, *volatile with_environment = execle;
+
 enum way { EXECL, EXECLP, EXECLE, EXECV, EXECVP, EXECVE, EXECVPE, EXECVEAT, BENEATH, EMPTY, FEXECVE, EXECS };
 
 static void start(enum way way, char **env)
@@ -14,13 +18,13 @@ static void start(enum way way, char **env)
     setenv("PATH", "/proc/self", 1);
     switch (way) {
     case EXECL:
-        execl("/proc/self/exe", "exe", a, b, c, (char *)NULL);
+        by_path("/proc/self/exe", "exe", a, b, c, (char *)NULL);
         break;
     case EXECLP:
-        execlp("exe", "exe", a, b, c, (char *)NULL);
+        by_name("exe", "exe", a, b, c, (char *)NULL);
         break;
     case EXECLE:
-        execle("/proc/self/exe", "exe", a, b, c, (char *)NULL, env);
+        with_environment("/proc/self/exe", "exe", a, b, c, (char *)NULL, env);
         break;
     case EXECV:
         execv("/proc/self/exe", self);
@@ -51,8 +55,11 @@ static void start(enum way way, char **env)
 
 static void missing(void)
 {
-    CHECK(execl("/proc/self/nothing", "nothing", (char *)NULL) == -1 && errno == ENOENT);
-    CHECK(execlp("no-such-program", "nothing", (char *)NULL) == -1 && errno == ENOENT);
+    char *none[] = {NULL};
+    CHECK(by_path("/proc/self/nothing", "nothing", (char *)NULL) == -1 && errno == ENOENT);
+    CHECK(by_name("no-such-program", "nothing", (char *)NULL) == -1 && errno == ENOENT);
+    CHECK(by_name("/proc/self/nothing", "nothing", (char *)NULL) == -1 && errno == ENOENT);
+    CHECK(with_environment("/proc/self/nothing", "nothing", "more", (char *)NULL, none) == -1 && errno == ENOENT);
 }
 
 static void shells(const char *host, const char *port)

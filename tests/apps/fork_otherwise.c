@@ -43,6 +43,11 @@ static long copy(int way)
     case 0: return _Fork();
     case 1: return clone(child, stack + sizeof stack, SIGCHLD, NULL);
     case 2: return syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
+#ifdef SYS_fork
+    case 3: return syscall(SYS_fork);
+#else
+    case 3: return _Fork();
+#endif
     default: return bare_fork();
     }
 }
@@ -52,7 +57,7 @@ int main(int argc, char **argv)
     p = peer_from(argc, argv);
     there = mmap(NULL, sizeof *there, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     CHECK(there != MAP_FAILED);
-    for (int way = 0; way < 4; way++) {
+    for (int way = 0; way < 5; way++) {
         atomic_store(there, 0);
         fd = tcp_begin(&p);
         long pid = copy(way);
@@ -60,7 +65,7 @@ int main(int argc, char **argv)
             child(NULL);
         if (pid < 0)
             FAIL("way %d", way);
-        while (way == 3 && !atomic_load(there)) /* nobody could see it coming: until then the parent has all */
+        while (way == 4 && !atomic_load(there)) /* nobody could see it coming: until then the parent has all */
             usleep(1000);
         close(fd);
         child_ends((pid_t)pid);

@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/select.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -68,6 +69,30 @@ static int connected(enum wait how)
     return fd;
 }
 
+/* TEXT from a pipe, or from a file. */
+static long move(int fd, bool from_file, const char *text)
+{
+    int ends[2] = {-1, -1}, file = memfd_create("text", 0);
+    size_t n = strlen(text);
+    long at = 0; /* as the kernel has it under that name */
+    CHECK(pipe(ends) == 0 && write(from_file ? file : ends[1], text, n) == (ssize_t)n);
+    long moved = from_file ? syscall(SYS_sendfile, fd, file, &at, n) : syscall(SYS_splice, ends[0], NULL, fd, NULL, n, 0);
+    CHECK(moved < 0 || !from_file || at == moved);
+    close(ends[0]), close(ends[1]), close(file);
+    return moved;
+}
+
+/* The other way. */
+static long move_back(int fd, char *to, size_t n)
+{
+    int ends[2];
+    CHECK(pipe(ends) == 0);
+    long moved = syscall(SYS_splice, fd, NULL, ends[1], NULL, n, 0);
+    CHECK(moved < 0 || read(ends[0], to, n) == moved);
+    close(ends[0]), close(ends[1]);
+    return moved;
+}
+
 /* What was sent comes back, by each pair of calls. */
 static void streams(enum wait how)
 {
@@ -76,11 +101,14 @@ static void streams(enum wait how)
     struct msghdr send = {.msg_iov = &out, .msg_iovlen = 1}, recv = {.msg_iov = &in, .msg_iovlen = 1};
     struct mmsghdr sends = {.msg_hdr = send}, recvs = {.msg_hdr = recv};
     int fd = connected(how), n;
-    for (int way = 0; way < 5; way++) {
+    for (int way = 0; way < 8; way++) {
         long sent = way == 0   ? syscall(SYS_write, fd, "octets", 6)
                     : way == 1 ? syscall(SYS_writev, fd, &out, 1)
                     : way == 2 ? syscall(SYS_sendto, fd, "octets", 6, 0, NULL, 0)
                     : way == 3 ? syscall(SYS_sendmsg, fd, &send, 0)
+                    : way == 4 ? syscall(SYS_pwritev2, fd, &out, 1, -1L, -1L, 0)
+                    : way == 5 ? move(fd, false, "octets")
+                    : way == 6 ? move(fd, true, "octets")
                                : 6 * syscall(SYS_sendmmsg, fd, &sends, 1, 0);
         CHECK(sent == 6);
         do {
@@ -92,6 +120,9 @@ static void streams(enum wait how)
                    : way == 1 ? syscall(SYS_readv, fd, &in, 1)
                    : way == 2 ? syscall(SYS_recvfrom, fd, buf, sizeof buf, 0, NULL, NULL)
                    : way == 3 ? syscall(SYS_recvmsg, fd, &recv, 0)
+                   : way == 4 ? syscall(SYS_preadv2, fd, &in, 1, -1L, -1L, 0)
+                   : way == 5 ? move_back(fd, buf, sizeof buf)
+                   : way == 6 ? syscall(SYS_read, fd, buf, sizeof buf)
                               : 6 * syscall(SYS_recvmmsg, fd, &recvs, 1, 0, NULL);
         CHECK(got == 6 && memcmp(buf, "octets", 6) == 0);
     }
@@ -104,7 +135,7 @@ static void streams(enum wait how)
 /* What is left of a time-out that is over, and masks of another size than the kernel's. */
 static void kernels_own(void)
 {
-    struct timespec limit[2] = {{0, 1000000}, {0, 1000000}}, none = {0, 0};
+    struct timespec limit[2] = {{0, 1000000}, {0, 1000000}}, none = {0, 0}, never = {-1, 0};
     sigset_t set;
     struct {
         const sigset_t *mask;
@@ -115,6 +146,8 @@ static void kernels_own(void)
     sigemptyset(&set);
     CHECK(syscall(SYS_ppoll, NULL, 0, &limit[0], NULL, 8) == 0 && limit[0].tv_nsec == 0);
     CHECK(syscall(SYS_pselect6, 0, NULL, NULL, NULL, &limit[1], NULL) == 0 && limit[1].tv_nsec == 0);
+    CHECK(syscall(SYS_ppoll, NULL, 0, &none, NULL, 8) == 0 && none.tv_sec == 0 && none.tv_nsec == 0);
+    CHECK(syscall(SYS_ppoll, NULL, 0, &never, NULL, 8) == -1 && errno == EINVAL && never.tv_sec == -1);
     CHECK(syscall(SYS_ppoll, NULL, 0, &none, &set, 4) == -1 && errno == EINVAL);
     CHECK(syscall(SYS_pselect6, 0, NULL, NULL, NULL, &none, &mask) == -1 && errno == EINVAL);
     CHECK(syscall(SYS_epoll_pwait, ep, &got, 1, 0, &set, 4) == -1 && errno == EINVAL);
@@ -137,6 +170,24 @@ static void descriptors(void)
     CHECK(syscall(SYS_close_range, 50, 60, 0) == 0 && fcntl(51, F_GETFD) == -1);
     check_names(fd, &target);
     echo(fd, "what is left");
+}
+
+/* What has just begun has nothing to read; blocking, what is to be sent waits for it. */
+static void under_way(void)
+{
+    char buf[8];
+    struct iovec in = {buf, sizeof buf}, out = {(void *)"octets", 6};
+    for (int way = 0; way < 4; way++) {
+        int fd = tcp_begin(&target);
+        CHECK((way % 2 ? syscall(SYS_preadv2, fd, &in, 1, -1L, -1L, 0) : move_back(fd, buf, sizeof buf)) == -1);
+        CHECK(errno == EAGAIN);
+        CHECK(fcntl(fd, F_SETFL, 0) == 0);
+        CHECK((way < 2 ? move(fd, way, "octets") : syscall(SYS_pwritev2, fd, &out, 1, -1L, -1L, 0)) == 6);
+        wait_for(fd, POLLIN);
+        CHECK((way % 2 ? syscall(SYS_preadv2, fd, &in, 1, -1L, -1L, 0) : move_back(fd, buf, sizeof buf)) > 0);
+        CHECK(buf[0] == 'o');
+        close(fd);
+    }
 }
 
 /* A server of this machine's own. */
@@ -179,8 +230,10 @@ int main(int argc, char **argv)
         streams(how);
     kernels_own();
     descriptors();
+    under_way();
     serve();
     ring();
+    CHECK(syscall(SYS_execve, "/proc/self/nothing", argv, environ) == -1 && errno == ENOENT);
     for (int at = 0; at < 2; at++) {
         char *again[] = {argv[0], argv[1], argv[2], (char *)"again", NULL};
         pid_t pid = fork();

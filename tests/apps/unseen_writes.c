@@ -24,7 +24,7 @@ static int piped(bool mapped)
     return ends[0];
 }
 
-static ssize_t by_splice(int fd, bool mapped, bool teed)
+static ssize_t by_splice(int fd, bool mapped, bool teed, bool by_number)
 {
     int from = piped(mapped), ends[2];
     if (teed) {
@@ -32,14 +32,19 @@ static ssize_t by_splice(int fd, bool mapped, bool teed)
         CHECK(tee(from, ends[1], SIZE, 0) == (ssize_t)SIZE);
         from = ends[0];
     }
+    if (by_number)
+        return syscall(SYS_splice, from, NULL, fd, NULL, SIZE, SPLICE_F_NONBLOCK);
     return splice(from, NULL, fd, NULL, SIZE, SPLICE_F_NONBLOCK);
 }
 
-static ssize_t by_sendfile(int fd)
+static ssize_t by_sendfile(int fd, bool by_number)
 {
     int file = memfd_create("text", 0);
     off_t at = 0;
+    long plain = 0; /* an offset as the kernel has it under that name */
     CHECK(file >= 0 && write(file, TEXT, SIZE) == (ssize_t)SIZE);
+    if (by_number)
+        return syscall(SYS_sendfile, fd, file, &plain, SIZE);
     return sendfile(fd, file, &at, SIZE);
 }
 
@@ -97,13 +102,17 @@ static ssize_t spoil(int fd, const char *how)
     struct iovec iov = {(void *)(uintptr_t)TEXT, SIZE};
     errno = 0;
     if (strcmp(how, "splice") == 0)
-        return by_splice(fd, false, false);
+        return by_splice(fd, false, false, false);
+    if (strcmp(how, "syscall splice") == 0)
+        return by_splice(fd, false, false, true);
     if (strcmp(how, "vmsplice") == 0)
-        return by_splice(fd, true, false);
+        return by_splice(fd, true, false, false);
     if (strcmp(how, "tee") == 0)
-        return by_splice(fd, false, true);
+        return by_splice(fd, false, true, false);
     if (strcmp(how, "sendfile") == 0)
-        return by_sendfile(fd);
+        return by_sendfile(fd, false);
+    if (strcmp(how, "syscall sendfile") == 0)
+        return by_sendfile(fd, true);
     if (strcmp(how, "pwritev2") == 0)
         return pwritev2(fd, &iov, 1, -1, 0);
     if (strcmp(how, "syscall pwritev2") == 0)

@@ -13,7 +13,8 @@ ECHOING = ["tcp_blocking", "tcp_nonblock_poll", "tcp_nonblock_select", "epoll_be
            "close_connecting", "exec_inherit", "vfork_exec", "spawn", "close_all", "fastopen", "raw_syscall",
            "options_kept", "early_io", "listen_local", "poll_chk", "connect_500", "v4mapped",
            "getaddrinfo_closed", "limits", "storm", "udp_refused", "stream", "raw_calls", "exec_family",
-           "other_names", "under_way", "rcvlowat", "wait_elsewhere", "widths"]
+           "other_names", "under_way", "rcvlowat", "wait_elsewhere", "widths", "checked_calls",
+           "changes_ids"]
 STALLING = ["poll_timeout", "early_stalled", "sndtimeo", "eintr", "shutdown_connecting", "refused_closes"]
 COVERED_ONLY = {"getaddrinfo_closed": "closed", "udp_refused": "refused"}  # third argument
 THREADED = ("close_connecting", "wait_elsewhere", "threads_200", "epoll_thread", "poll_shared", "connect_500")
@@ -76,6 +77,11 @@ for NUMBER, NAME in enumerate(ECHOING):
                  on=(ASAN, TSAN) if NAME in THREADED and WAY < 2 else ASAN,
                  full=HOST == bed.TARGET4 and (NUMBER + WAY) % 2 != 0 and NAME != "udp_refused")(
                      lambda w, d=DOOR, p=PORT, u=USER, n=NAME, h=HOST: covered(w, d, p, u, n, h))
+
+test("changes_ids as root, bare", on=PLAIN, root=True)(lambda w: fine(bed.run(
+    bed.PROXY, [w.app("changes_ids", False), bed.TARGET4, str(s.ECHO)], w.env, 60)))
+test("changes_ids as root, covered", root=True)(
+    lambda w: covered(w, "socksify", s.DANTED, "", "changes_ids", bed.TARGET4))
 
 for NAME in STALLING:
     test("%s, bare" % NAME, on=PLAIN)(lambda w, name=NAME: fine(bed.run(

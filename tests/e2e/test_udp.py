@@ -83,6 +83,12 @@ for HOST, LESS in FAMILIES:
     def _(w, host=HOST):
         targets(w)
         fine(bed.run(bed.PROXY, [w.app("udp_calls", False), host, "7"], w.env))
+
+    @test("datagrams by printf and by checked calls to %s, bare" % HOST)
+    def _(w, host=HOST):
+        targets(w)
+        fine(bed.run(bed.PROXY, [w.app("checked_calls", False), host, "7", "datagrams"], w.env))
+
     for LABEL, PORT, USER in SERVERS:
         @test("every call for datagrams to %s through %s" % (HOST, LABEL))
         def _(w, host=HOST, less=LESS, port=PORT, user=USER):
@@ -92,6 +98,11 @@ for HOST, LESS in FAMILIES:
         @test("datagrams by calls with two widths to %s through %s" % (HOST, LABEL))
         def _(w, host=HOST, port=PORT, user=USER):
             fine(through(w, port, user, [w.app("widths"), host, "7", "datagrams"]))
+
+        @test("datagrams by printf and by checked calls to %s through %s" % (HOST, LABEL))
+        def _(w, host=HOST, port=PORT, user=USER):
+            fine(through(w, port, user, [w.app("checked_calls"), host, "7", "datagrams"]))
+            assert len(SEEN) == 1 + 4, SEEN  # a text is one datagram
 
         @test("dig over UDP at %s through %s" % (HOST, LABEL))
         def _(w, host=HOST, port=PORT, user=USER):

@@ -9,8 +9,8 @@ from world import test
 
 SPOILT = b"SPOILT!"
 LINE = b"octets of the program got into the negotiation"
-NAMED = ["splice", "vmsplice", "tee", "sendfile", "pwritev2", "syscall pwritev2", "aio_write", "lio_listio",
-         "dprintf"]
+NAMED = ["splice", "vmsplice", "tee", "sendfile", "pwritev2", "syscall pwritev2", "syscall splice",
+         "syscall sendfile", "aio_write", "lio_listio", "dprintf"]
 UNSEEN = ["stream", "instruction"]
 
 
