@@ -1,9 +1,11 @@
 """What few programs do with datagrams: names, the error queue, many at a time with some dropped, and
 what the kernel would do without a thought for headers."""
 
+import os
 import struct
 
 import bed
+import nameserver
 import servers as s
 import test_udp
 from world import PYTHON, fine, right, test
@@ -144,6 +146,59 @@ print(got, u.recv(99))""" % (bed.TARGET4, bed.TARGET4)
           b"[92, 92, 95, 95, 92, 22, 5] b'whole'")
 
 
+MOVES = """
+import ctypes, os, socket
+libc = ctypes.CDLL(None, use_errno=True)
+class Part(ctypes.Structure):
+    _fields_ = [('base', ctypes.c_void_p), ('len', ctypes.c_size_t)]
+def call(name, *args):
+    f = getattr(libc, name)
+    f.restype = ctypes.c_ssize_t
+    n = f(*(ctypes.c_long(a) if isinstance(a, int) else a for a in args))
+    return n if n >= 0 else -ctypes.get_errno()
+def part(room):
+    return ctypes.byref(Part(ctypes.addressof(room), len(room)))
+out, room = ctypes.create_string_buffer(b'whole', 5), ctypes.create_string_buffer(9)
+def io(u, at=-1, flags=0):
+    sent = call('pwritev2', u.fileno(), part(out), 1, at, flags)
+    if sent > 0: u.recv(1, socket.MSG_PEEK)  # it is there
+    got = call('preadv2', u.fileno(), part(room), 1, at, flags)
+    return sent, got, room.value if got > 0 else b''
+"""
+
+
+@test("the kernel moves no datagram of an association by itself; vectors with flags are refused, without read and written")
+def _(w):
+    code = MOVES + """
+u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); u.settimeout(None)
+u.connect((%r, 7))
+r, p = os.pipe(); os.write(p, b'piped')
+print(call('splice', r, None, u.fileno(), None, 5, 0), call('splice', u.fileno(), None, p, None, 5, 0))
+f = os.memfd_create('file'); os.write(f, b'file')
+print(call('sendfile', u.fileno(), f, ctypes.byref(ctypes.c_long(0)), 4), os.read(r, 9))
+print(io(u), io(u, -1, 8), io(u, 0), call('pwritev2', -1, part(out), 1, -1, 0))
+""" % bed.TARGET4
+    right(test_udp.through(w, s.DANTED, "", [PYTHON, "-c", code]),
+          b"-22 -22\n-22 b'piped'\n(5, 5, b'whole') (-95, -95, b'') (-29, -29, b'') -9\n")
+    assert len(test_udp.SEEN) == 1 + 1, test_udp.SEEN
+
+
+@test("the kernel moves no question to a name server by itself")
+def _(w):
+    code = MOVES + """
+import struct
+q = b'\\1\\2\\1\\0\\0\\1' + bytes(6) + b'\\4both\\7example\\0\\0\\1\\0\\1'
+u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); u.settimeout(None)
+u.connect((%r, 53))
+r, p = os.pipe(); os.write(p, q)
+print(call('splice', r, None, u.fileno(), None, len(q), 0))
+out, room = ctypes.create_string_buffer(q, len(q)), ctypes.create_string_buffer(512)
+sent, got, answer = io(u)
+print(sent == len(q), got == len(q) + 16, room.raw[:2] == q[:2], socket.inet_ntoa(room.raw[got - 4:got]), io(u, -1, 8)[:2])
+""" % bed.TARGET4
+    right(w.via(s.DANTED, [PYTHON, "-c", code]), b"-22\nTrue True True 198.18.0.1 (-95, -95)\n")
+
+
 @test("calls on a stream that is under way wait, or say so")
 def _(w):
     code = """
@@ -235,3 +290,102 @@ for text in (b'one', b'two'):
 assert u.getsockname()[1] == port
 print('both')""" % bed.TARGET6
     right(test_udp.through(w, s.DANTED, "", [PYTHON, "-c", code]), b"both")
+
+
+ADDRESSES = """
+import ctypes, errno, socket, struct
+libc = ctypes.CDLL(None, use_errno=True)
+def say(r):
+    return r if r >= 0 else errno.errorcode[ctypes.get_errno()]
+def connect(u, address):
+    return say(libc.connect(u.fileno(), address, len(address)))
+def send(u, address):
+    return say(libc.sendto(u.fileno(), b'x', 1, 0, address, len(address)))
+def v4(host, port):
+    return struct.pack('=H', 2) + struct.pack('>H', port) + socket.inet_aton(host) + bytes(8)
+def v6(host, port, size=28):  # without its scope: 24
+    return (struct.pack('=H', 10) + struct.pack('>HI', port, 0) + socket.inet_pton(10, host) + bytes(4))[:size]
+def udp(family):
+    u = socket.socket(family, socket.SOCK_DGRAM); u.settimeout(20)
+    return u
+fresh, used = udp(2), udp(2)
+"""
+
+
+@test("addresses of datagrams that are short, or without a port")
+def _(w):
+    code = ADDRESSES + """
+assert send(used, v4(%r, 7)) == 1 and used.recv(9) == b'x'
+print(send(used, v4(%r, 0)), send(used, b'\\2'), send(used, v6(%r, 7)))
+six = udp(10)
+print(send(six, v6(%r, 7, 24)), six.recv(9), send(six, v6(%r, 7, 23)))
+six = udp(10)
+print(connect(six, v6(%r, 7, 24)), six.send(b'y'), six.recv(9), six.getpeername()[:2])
+""" % (bed.TARGET4, bed.TARGET4, *[bed.TARGET6] * 4)
+    said = b"EINVAL EINVAL EAFNOSUPPORT\n1 b'x' EINVAL\n0 1 b'y' ('%s', 7)\n" % bed.TARGET6.encode()
+    test_udp.targets(w)
+    right(bed.run(bed.PROXY, [PYTHON, "-c", code], w.env), said)
+    right(test_udp.through(w, s.DANTED, "", [PYTHON, "-c", code]), said)
+
+
+@test("datagrams to the unspecified address are loopback's where rules lead that through a server")
+def _(w):
+    code = """
+import socket
+for connected in False, True:
+    u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); u.settimeout(20)
+    if connected: u.connect(('0.0.0.0', 77))
+    u.send(b'x') if connected else u.sendto(b'x', ('0.0.0.0', 77))
+    data, source = u.recvfrom(9)
+    assert data == b'x' and source == ('127.0.0.1', 77), source
+    assert not connected or u.getpeername() == source, u.getpeername()
+print('loopback')"""
+    conf = s.write("%s/loopback-udp.conf" % w.scratch, 'server "p" { address = "%s" port = %d }\n'
+                   'rule "here" { to = {"127.0.0.0/8"} via = {"p"} }\n' % (bed.PROXY4, s.HOSTILE))
+    os.chmod(conf, 0o644)
+    relay = test_udp.Relay(lambda r, d: [d])
+    w.hostile.play(relay.script)
+    try:
+        right(w.configured(conf, [PYTHON, "-c", code], w.env, 40), b"loopback")
+    finally:
+        relay.close()
+    assert relay.heard == [head(host="127.0.0.1") + b"x"] * 2, relay.heard
+
+
+@test("datagrams to a name that goes directly from its port on")
+def _(w):
+    code = """
+import errno, socket
+def outcome(call, *args):
+    try: return call(*args)
+    except OSError as e: return errno.errorcode[e.errno]
+near = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); near.bind(('127.0.0.1', 5399)); near.settimeout(20)
+at = socket.getaddrinfo('here.example', 5399, socket.AF_INET, socket.SOCK_DGRAM)[0][4]
+assert at[0] != '127.0.0.1', at  # a stand-in, until the port is known
+def fresh():
+    u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); u.settimeout(20)
+    return u
+print(fresh().sendto(b'directly', at), near.recv(9))
+c = fresh(); c.connect(at)
+print(c.send(b'connected'), near.recv(9), outcome(fresh().connect, (at[0], 5400)))
+u = fresh()
+u.sendto(b'x', (%r, 7)); assert u.recv(9) == b'x'
+print(outcome(u.sendto, b'x', at), outcome(u.sendto, b'x', (at[0], 5400)))
+u.connect(at)
+print(u.send(b'again'), near.recv(9))""" % bed.TARGET4
+    conf = s.write("%s/direct-name.conf" % w.scratch, 'server "p" { address = "%s" port = %d }\n'
+                   'rule "here" { to = {"here.example"} ports = {"5399"} via = {"direct"} }\n'
+                   'rule "no" { to = {"here.example"} ports = {"5400"} via = {"deny"} }\n'
+                   'rule "rest" { via = {"p"} }\n' % (bed.PROXY4, s.DANTED))
+    os.chmod(conf, 0o644)
+    test_udp.targets(w)
+    nameserver.Nameserver(bed.CLIENT, ["127.0.0.2"])
+    path = bed.FILES[bed.CLIENT] + "/resolv.conf"
+    with open(path, encoding="ascii") as f:
+        before = f.read()
+    s.write(path, "nameserver 127.0.0.2\n")
+    try:
+        right(w.configured(conf, [PYTHON, "-c", code], w.env, 40),
+              b"8 b'directly'\n9 b'connected' EACCES\nEHOSTUNREACH EACCES\n5 b'again'\n")
+    finally:
+        s.write(path, before)
