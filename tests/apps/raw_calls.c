@@ -76,7 +76,8 @@ static long move(int fd, bool from_file, const char *text)
     size_t n = strlen(text);
     long at = 0; /* as the kernel has it under that name */
     CHECK(pipe(ends) == 0 && write(from_file ? file : ends[1], text, n) == (ssize_t)n);
-    long moved = from_file ? syscall(SYS_sendfile, fd, file, &at, n) : syscall(SYS_splice, ends[0], NULL, fd, NULL, n, 0);
+    long moved = from_file ? syscall(SYS_sendfile, fd, file, &at, n)
+                           : syscall(SYS_splice, ends[0], NULL, fd, NULL, n, 0);
     CHECK(moved < 0 || !from_file || at == moved);
     close(ends[0]), close(ends[1]), close(file);
     return moved;

@@ -1,8 +1,10 @@
 """What the kernel says of a direct connection, a program hears of one through a server: errors that
 wait for the next call, a buffer that is full, the port that a bind() chose."""
 
+import os
 import socket
 import struct
+import time
 
 import bed
 import servers as s
@@ -56,6 +58,159 @@ for c in a, b:
 a.close() # without asking
 try: b.send(b'x')
 except OSError as e: print(e.errno, b.getsockopt(1, 4))""" % bed.TARGET4]), b"111 0")
+
+
+# --- calls with odd addresses, and other protocols ---
+
+@test("a socket that is bound to loopback is told that it reaches no server")
+def _(w):
+    code = """
+import errno, socket
+c = socket.socket()
+c.bind(('127.0.0.1', 0))
+print(errno.errorcode[c.connect_ex((%r, 7))], c.getsockname()[0])""" % bed.TARGET4
+    status, out, err = w.via(s.DANTED, [PYTHON, "-c", code])
+    assert status == 0 and err.count(b"a socket bound to loopback cannot reach a server") == 1, (status, out, err)
+    assert out == b"EAFNOSUPPORT 127.0.0.1\n", (out, err)
+
+
+@test("an IPv6 address without its scope is whole enough to connect to")
+def _(w):
+    code = """
+import ctypes, errno, socket, struct
+libc = ctypes.CDLL(None, use_errno=True)
+there = struct.pack('=H', 10) + struct.pack('>HI', 7, 0) + socket.inet_pton(10, %r)
+c = socket.socket(socket.AF_INET6)
+assert libc.connect(c.fileno(), there, 24) == 0, ctypes.get_errno()
+c.sendall(b'whole'); assert c.recv(9) == b'whole'
+print(c.getpeername())
+d = socket.socket(socket.AF_INET6)
+assert libc.connect(d.fileno(), there, 23) == -1
+print(errno.errorcode[ctypes.get_errno()])""" % bed.TARGET6
+    bare = bed.run(bed.PROXY, [PYTHON, "-c", code], w.env)
+    right(bare, b"('%s', 7, 0, 0)\nEINVAL\n" % bed.TARGET6.encode())
+    assert w.via(s.DANTED, [PYTHON, "-c", code])[1] == bare[1]
+
+
+@test("UDP-Lite goes past no server")
+def _(w):
+    code = """
+import errno, socket
+def outcome(call, *args):
+    try: return call(*args)
+    except OSError as e: return errno.errorcode[e.errno]
+def lite(): # kernels since 6.20 have none
+    try: return socket.socket(socket.AF_INET, socket.SOCK_DGRAM, 136)
+    except OSError: return None
+name = socket.gethostbyname('both.example')
+said = {outcome(*call) for u in (lite(),) if u for at in (%r, name)
+        for call in ((u.connect, (at, 7)), (u.sendto, b'x', (at, 7)))}
+print(said <= {'ENOTSUP'} and 'refused')""" % bed.TARGET4
+    right(w.via(s.DANTED, [PYTHON, "-c", code]), b"refused\n")
+
+
+# --- a direct connection beside one that is under way ---
+
+BESIDE = """
+import ctypes, errno, resource, signal, socket, struct, time
+c = socket.socket(); c.setblocking(False)
+assert c.connect_ex((%r, 7)) == errno.EINPROGRESS
+def direct():
+    return socket.socket()
+def outcome(call, *args):
+    try: return call(*args)
+    except OSError as e: return errno.errorcode[e.errno]
+def is_there(): # by one call, which does not wait
+    return outcome(c.send, b'x')
+""" % bed.TARGET4
+
+
+def beside(w, code, heard=None):
+    """CODE beside a connection through a server that takes its time for each message."""
+    def script(t):
+        t.greeting()
+        time.sleep(0.2)
+        t.c.say(b"\5\0")
+        t.request()
+        time.sleep(0.2)
+        t.c.say(OK)
+        if heard:
+            heard()
+        t.c.echo()
+
+    conf = s.write("%s/beside.conf" % w.scratch, 'server "p" { address = "%s" port = %d pipeline = off }\n'
+                   'rule "near" { to = {"10.88.1.0/24"} via = {"direct"} }\n'
+                   'rule "all" { via = {"p"} }\n' % (bed.PROXY4, s.HOSTILE))
+    os.chmod(conf, 0o644)
+    w.hostile.play(test_hostile.play(script))
+    return w.configured(conf, [PYTHON, "-c", BESIDE + code], w.env, 40)
+
+
+@test("a direct connect() that nobody answers carries on another connection, and ends as without it")
+def _(w):
+    code = """
+there = (%r, %d)
+d = direct()
+d.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack('ll', 1, 0))
+begun = time.monotonic()
+print(outcome(d.connect, there), is_there(), time.monotonic() - begun > 0.9,
+      struct.unpack('ll', d.getsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, 16)))
+""" % (bed.PROXY4, s.BLACK_HOLE)
+    right(beside(w, code), b"EINPROGRESS 1 True (1, 0)\n")
+    interrupted = """
+class Interrupted(Exception): pass
+def handle(*_): raise Interrupted
+signal.signal(signal.SIGALRM, handle)
+signal.setitimer(signal.ITIMER_REAL, 1)
+d = direct()
+try: print(outcome(d.connect, (%r, %d)))
+except Interrupted: print('interrupted', is_there())
+d.setblocking(False)
+print(errno.errorcode[d.connect_ex((%r, %d))])
+""" % ((bed.PROXY4, s.BLACK_HOLE) * 2)
+    right(beside(w, interrupted), b"interrupted 1\nEALREADY\n")
+    refused = "print(outcome(direct().connect, (%r, %d)), is_there())" % (bed.PROXY4, s.CLOSED)
+    right(beside(w, refused), b"ECONNREFUSED EAGAIN\n")
+
+
+@test("a direct connect() is made once it is answered, beside another connection that comes to its end first")
+def _(w):
+    with bed.inside(bed.PROXY):
+        listener = socket.socket()
+        listener.bind((bed.PROXY4, 1097))
+        listener.listen(0)
+        fill = [socket.socket() for _ in range(2)]
+        for one in fill:  # from now on it answers nobody
+            one.setblocking(False)
+            one.connect_ex((bed.PROXY4, 1097))
+
+    def heard():
+        listener.listen(5)
+        listener.accept()
+
+    try:
+        code = "d = direct(); print(outcome(d.connect, (%r, 1097)), is_there(), d.getpeername())" % bed.PROXY4
+        right(beside(w, code, heard), b"None 1 ('%s', 1097)\n" % bed.PROXY4.encode())
+    finally:
+        for one in [listener, *fill]:
+            one.close()
+
+
+@test("a set as large as the kernel takes carries on a connection that is not in it")
+def _(w):
+    code = """
+libc = ctypes.CDLL(None, use_errno=True)
+most = 64
+resource.setrlimit(resource.RLIMIT_NOFILE, (most, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+class Wait(ctypes.Structure):
+    _fields_ = [('fd', ctypes.c_int), ('events', ctypes.c_short), ('revents', ctypes.c_short)]
+def poll(n, ms):
+    n = libc.poll((Wait * n)(*[Wait(-1, 1, 0)] * n), n, ms)
+    return n if n >= 0 else errno.errorcode[ctypes.get_errno()]
+begun = time.monotonic()
+print(poll(most, 1500), time.monotonic() - begun > 1.4, is_there(), poll(most + 1, 0))
+"""
+    right(beside(w, code), b"0 True 1 EINVAL\n")
 
 
 # --- a buffer that is full: what waits for an answer to ARP, which nobody gives, stays in it ---

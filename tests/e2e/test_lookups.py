@@ -2,8 +2,10 @@
 
 import bed
 import nameserver
+import test_hostile
 import world
 import servers as s
+from hostile import OK
 from world import CURL, PAGE, PYTHON, SSH, right, words
 
 BOTH, ONLY4, ONLY6 = "both.example", "only4.example", "only6.example"
@@ -317,6 +319,57 @@ rule "here" { to = {"here.example"} ports = {"53"} via = {"direct"} }"""), b"10.
     finally:
         with open(path, "w", encoding="ascii") as f:
             f.write(before)
+
+
+ASK = """
+import ctypes, errno, socket
+libc = ctypes.CDLL(None, use_errno=True)
+libc.__h_errno_location.restype = ctypes.POINTER(ctypes.c_int)
+answer = ctypes.create_string_buffer(65536)
+def query(name, kind, size=65536):
+    n = libc.res_query(name, 1, kind, answer, size)
+    return n if n >= 0 else {1: 'HOST_NOT_FOUND', 2: 'TRY_AGAIN', 3: 'NO_RECOVERY', 4: 'NO_DATA'}[
+        libc.__h_errno_location()[0]]
+A, PTR, MX, TXT, AAAA = 1, 12, 15, 16, 28
+"""
+
+
+@test("a resolver is told why there is no answer")
+def _(w):
+    code = ASK + """
+print(query(b'a.denied.example', A), query(b'a.denied.example', AAAA), query(b'unknown.example', MX),
+      query(b'mail.example', AAAA) > 0, query(b'mail.example', PTR))
+print(libc.res_send(b'short', 5, answer, 512), errno.errorcode[ctypes.get_errno()])"""
+    right(ruled(w, [PYTHON, "-c", code]), b"NO_RECOVERY NO_RECOVERY HOST_NOT_FOUND True NO_DATA\n-1 ECONNREFUSED\n")
+    code = ASK + "print(query(b'mail.example', MX))"
+    right(w.via(s.CLOSED, [PYTHON, "-c", code]), b"TRY_AGAIN")
+
+
+@test("a name server's answer that is none of one, or not whole, is a failure")
+def _(w):
+    def answers(made):
+        def script(t):
+            t.begin()
+            t.c.say(OK)
+            question = t.take(int.from_bytes(t.take(2), "big"))
+            heard.append(question)
+            t.c.say(made(question))
+        return script
+
+    def told(message, length=None):
+        return (len(message) if length is None else length).to_bytes(2, "big") + message
+
+    def reply(question):
+        return nameserver.answer(question, 65535)
+
+    code = ASK + "print(query(b'mail.example', TXT), query(b'mail.example', MX))"
+    for made, out in ((lambda q: told(reply(q)), b"59 58"), (lambda q: b"", None), (lambda q: b"\0", None),
+                      (lambda q: told(reply(q), 200), None), (lambda q: told(reply(q)[:11]), None),
+                      (lambda q: told(q), None), (lambda q: told(b"xx" + reply(q)[2:]), None)):
+        heard = []
+        w.hostile.play(test_hostile.play(answers(made)))
+        right(w.via(s.HOSTILE, [PYTHON, "-c", code]), out or b"TRY_AGAIN TRY_AGAIN")
+        assert [q[12:25] for q in heard] == [b"\4mail\7example"] * 2, heard
 
 
 @test("an unknown name is the server's REP as connect's errno")

@@ -130,6 +130,44 @@ def _(w):
         right(test_udp.through(w, s.DANTED, "", [PYTHON, "-c", OUTLIVES, dumpable]), b"still")
 
 
+@test("passing: sockets on their way are taken out of their sender by pidfd_getfd()")
+def _(w):
+    code = """
+import ctypes, errno, os, socket
+libc = ctypes.CDLL(None, use_errno=True)
+at = (%r, 7)
+def take(pid, fd):
+    got = libc.syscall(438, ctypes.c_long(os.pidfd_open(pid)), ctypes.c_long(fd), 0)
+    return got if got >= 0 else -ctypes.get_errno()
+(said, say), (kept, keep), (a, b) = os.pipe(), os.pipe(), socket.socketpair()
+child = os.fork()
+if child == 0:
+    os.close(keep)
+    c, u = socket.create_connection(at), socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    u.connect(at)
+    u.send(b'first'); assert u.recv(9) == b'first'
+    socket.send_fds(b, [b'x'], [c.fileno(), u.fileno()])
+    os.write(say, b'%%d %%d' %% (c.fileno(), u.fileno()))
+    os.read(kept, 1)
+    os._exit(0)
+c, u = (take(child, int(fd)) for fd in os.read(said, 99).split())
+if c in (-errno.ENOSYS, -errno.EPERM): # no such call, or not allowed
+    print('taken')
+else:
+    c, u = socket.socket(fileno=c), socket.socket(fileno=u)
+    assert c.getpeername() == at == u.getpeername(), (c.getpeername(), u.getpeername())
+    c.sendall(b'stream'); assert c.recv(9) == b'stream'
+    u.settimeout(20)
+    u.send(b'datagram'); assert u.recv(9) == b'datagram'
+    assert take(child, 4000) == -errno.EBADF
+    for received in socket.recv_fds(a, 1, 2)[1]:
+        assert socket.socket(fileno=received).getpeername() == at
+    print('taken')
+os.close(keep)
+assert os.wait()[1] == 0""" % bed.TARGET4
+    right(test_udp.through(w, s.DANTED, "", [PYTHON, "-c", code]), b"taken")
+
+
 # --- listeners ---
 
 def controlled(title, code):

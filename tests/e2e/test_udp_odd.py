@@ -167,7 +167,7 @@ def io(u, at=-1, flags=0):
 """
 
 
-@test("the kernel moves no datagram of an association by itself; vectors with flags are refused, without read and written")
+@test("the kernel moves no datagram of an association by itself, and takes vectors where they have no flags")
 def _(w):
     code = MOVES + """
 u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); u.settimeout(None)
@@ -194,9 +194,10 @@ r, p = os.pipe(); os.write(p, q)
 print(call('splice', r, None, u.fileno(), None, len(q), 0))
 out, room = ctypes.create_string_buffer(q, len(q)), ctypes.create_string_buffer(512)
 sent, got, answer = io(u)
-print(sent == len(q), got == len(q) + 16, room.raw[:2] == q[:2], socket.inet_ntoa(room.raw[got - 4:got]), io(u, -1, 8)[:2])
+print(sent == len(q), got == len(q) + 16, room.raw[:2] == q[:2], socket.inet_ntoa(room.raw[got - 4:got]))
+print(io(u, -1, 8)[:2])
 """ % bed.TARGET4
-    right(w.via(s.DANTED, [PYTHON, "-c", code]), b"-22\nTrue True True 198.18.0.1 (-95, -95)\n")
+    right(w.via(s.DANTED, [PYTHON, "-c", code]), b"-22\nTrue True True 198.18.0.1\n(-95, -95)\n")
 
 
 @test("calls on a stream that is under way wait, or say so")
