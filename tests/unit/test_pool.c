@@ -2,6 +2,7 @@
 #include "pool.h"
 #include <criterion/criterion.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -123,6 +124,36 @@ Test(pool, reuses_what_was_not_asked_for_longest)
         cr_assert(give_number(pool, N, i), "%u", i);
 }
 
+/* All were asked for lately: one of them goes all the same, and no more than one. */
+Test(pool, takes_one_of_those_that_were_asked_for_lately)
+{
+    enum { N = 16384, ALL = N - 2 };
+    struct s5_pool *pool = new_pool();
+    static uint32_t numbers[ALL];
+    for (unsigned turn = 0; turn < 2; turn++)
+        for (unsigned i = 0; i < ALL; i++)
+            numbers[i] = give_number(pool, N, i);
+    uint32_t more = give_number(pool, N, ALL);
+    cr_assert(more && more < N - 1 && is_number(pool, more, ALL));
+    unsigned lost = 0;
+    for (unsigned i = 0; i < ALL; i++)
+        if (!is_number(pool, numbers[i], i)) {
+            cr_assert_eq(numbers[i], more, "%u", i);
+            lost++;
+        }
+    cr_assert_eq(lost, 1);
+}
+
+/* A network's own address and its last one are nobody's. */
+Test(pool, has_none_to_give_in_a_network_of_two)
+{
+    struct s5_pool *pool = new_pool();
+    cr_assert_eq(give(pool, 2, "one.example"), 0);
+    uint32_t one = give(pool, 3, "one.example");
+    cr_assert_eq(one, 1);
+    cr_assert(is(pool, one, "one.example"));
+}
+
 /* --- everyone at once --- */
 
 enum { PROCESSES = 8, THREADS = 8, NAMES = 3000 };
@@ -154,16 +185,48 @@ Test(pool, is_one_map_for_8_processes_of_8_threads, .timeout = 120)
 {
     all = new_pool();
     seen = shared(sizeof *seen * PROCESSES * THREADS);
-    for (unsigned p = 0; p < PROCESSES; p++)
+    for (unsigned p = 1; p < PROCESSES; p++)
         if (fork() == 0) {
             ask_in_threads(p);
             _exit(0);
         }
+    ask_in_threads(0);
     for (int status; wait(&status) > 0;)
         cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
     for (unsigned i = 0; i < NAMES; i++)
         for (unsigned who = 0; who < PROCESSES * THREADS; who++)
             cr_assert(seen[who][i] && seen[who][i] == seen[0][i], "%u of %u", i, who);
+}
+
+/* Two ask for a name that nobody asked for before, at one moment, thousands of times. */
+enum { ROUNDS = 20000 };
+static _Atomic unsigned arrived;
+static uint32_t numbers_of[2][ROUNDS];
+
+static void *ask_together(void *which)
+{
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        atomic_fetch_add(&arrived, 1);
+        for (unsigned spins = 0; atomic_load(&arrived) < 2 * (i + 1); spins++)
+            if (spins > 2000)
+                sched_yield();
+        numbers_of[(uintptr_t)which][i] = give_number(all, S5_POOL_SLOTS, i);
+    }
+    return NULL;
+}
+
+Test(pool, keeps_a_number_that_two_took_for_one_name, .timeout = 120)
+{
+    pthread_t other;
+    all = new_pool();
+    cr_assert_eq(pthread_create(&other, NULL, ask_together, (void *)1), 0);
+    ask_together((void *)0);
+    cr_assert_eq(pthread_join(other, NULL), 0);
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        cr_assert_eq(numbers_of[0][i], numbers_of[1][i], "%u", i);
+        cr_assert(is_number(all, numbers_of[0][i], i), "%u", i);
+        cr_assert_leq(numbers_of[0][i], i + 64, "what was taken for nothing is given to the next: %u", i);
+    }
 }
 
 /* A writer is killed, a hundred times and more, wherever it may be. */
