@@ -310,11 +310,32 @@ def _(w):
         relay.other.sendto(head() + b"not the relay", relay.clients[-1])
         return wrong + [head() + b"right", head() + b"end"]
 
-    for how in ("", "s.settimeout(None)\n", "s.bind(('', 0))\n"):
-        code = (ONE % (20, bed.TARGET4, bed.TARGET4)).replace("s.sendto", how + "s.sendto", 1)
+    for how in ("", "s.settimeout(None)\n", "s.bind(('', 0))\n", "peek"):
+        code = (ONE % (20, bed.TARGET4, bed.TARGET4)).replace("s.sendto", how.replace("peek", "") + "s.sendto", 1)
+        if how == "peek":  # the size of what comes first, and what it is
+            code = code.replace("    data,", "    peeked = s.recv(100000, socket.MSG_PEEK)\n    data,", 1)
+            code = code.replace("    got.a", "    assert data == peeked, (data, peeked)\n    got.a")
         result, relay = scripted(w, play, code)
         right(result, b"right|end")
         assert relay.heard == [head() + b"go"], relay.heard
+
+
+@test("the size of the next datagram is that of one that is right")
+def _(w):
+    code = """
+import array, fcntl, select, socket, termios, time
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(20)
+def size():
+    n = array.array('i', [4711]); fcntl.ioctl(s, termios.FIONREAD, n); return n[0]
+s.sendto(b'go', (%r, 77))
+until = time.monotonic() + 20
+while not size() and time.monotonic() < until: time.sleep(0.01)
+print(size(), s.recv(100), end=' ')
+time.sleep(0.3)
+print(size(), s.recv(100), size())""" % bed.TARGET4
+    wrong = [b"", b"\0\0\0", b"\1" + head()[1:] + b"x"]
+    result, _ = scripted(w, lambda r, d: wrong + [head() + b"right"] + wrong + [head() + b"end"] + wrong, code)
+    right(result, b"5 b'right' 3 b'end' 0\n")
 
 
 @test("a receive time-out ends in spite of datagrams that are dropped")
@@ -360,6 +381,55 @@ for WHAT in ("closed", "reset"):
             result, relay = scripted(w, play, AGAIN % (how, bed.TARGET4))
             right(result, b"got 20")
             assert len(relay.controls) >= 3, relay.controls
+
+
+REFUSALS = {"a failure": (b"\5\0\5\1\0\1" + bytes(6), b"0"), "an end": (b"", b"0"),
+            "a prohibition": (b"\5\0\5\2\0\1" + bytes(6), b"13")}
+
+for WHAT, (OCTETS, ERRNO) in REFUSALS.items():
+    @test("the control connection is closed and the next ones answered by %s: loss, then service" % WHAT)
+    def _(w, octets=OCTETS, errno=ERRNO):
+        def play(relay, data):
+            if data == head() + b"close":
+                relay.refuse = 2
+                relay.controls[-1].shutdown(socket.SHUT_RDWR)
+                return []
+            return [data]
+
+        def script(conversation):
+            if not relay.refuse:
+                return relay.script(conversation)
+            relay.refuse -= 1
+            conversation.flight()
+            conversation.say(octets)
+            refused.append(time.monotonic())
+
+        code = """
+import socket, time
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.settimeout(0.3)
+def echoes(text):
+    global error
+    try: return s.sendto(text, (%r, 77)) == len(text) and s.recv(100) == text
+    except TimeoutError: return False
+    except OSError as e: error = e.errno
+error = 0
+assert echoes(b'before')
+assert not echoes(b'close')
+lost, until = 0, time.monotonic() + 20
+while not echoes(b'after') and time.monotonic() < until:
+    lost += 1
+    time.sleep(0.02)
+print(error, lost > 1, echoes(b'again'))""" % bed.TARGET4
+        refused, relay = [], Relay(play)
+        relay.refuse = 0
+        w.hostile.play(script)
+        try:
+            right(w.via(s.HOSTILE, [PYTHON, "-c", code], seconds=60), errno + b" True True\n")
+        finally:
+            relay.close()
+        # A server that does not want is not asked for each datagram.
+        assert len(refused) == 2 and refused[1] - refused[0] > 0.9, refused
 
 
 @test("danted is restarted: loss, then service, and no descriptor is lost")

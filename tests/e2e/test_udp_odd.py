@@ -293,6 +293,30 @@ print('both')""" % bed.TARGET6
     right(test_udp.through(w, s.DANTED, "", [PYTHON, "-c", code]), b"both")
 
 
+@test("a socket with an association becomes one to a name server, and back")
+def _(w):
+    code = """
+import socket
+q = b'\\1\\2\\1\\0\\0\\1' + bytes(6) + b'\\4both\\7example\\0\\0\\1\\0\\1'
+u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); u.settimeout(20)
+for connected in False, True:
+    for turn in range(2):
+        if connected: u.connect((%r, 7))
+        u.send(b'x') if connected else u.sendto(b'x', (%r, 7))
+        assert u.recvfrom(9) == (b'x', (%r, 7))
+        u.connect((%r, 53))
+        u.send(q)
+        answer = u.recv(512)
+        print(socket.inet_ntoa(answer[-4:]), u.getpeername()[1])
+        u.connect((%r, 7))
+        u.send(b'y'); assert u.recv(9) == b'y'
+        if not connected:
+            u.close()
+            u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); u.settimeout(20)
+""" % ((bed.TARGET4,) * 5)
+    right(test_udp.through(w, s.DANTED, "", [PYTHON, "-c", code]), b"198.18.0.1 53\n" * 4)
+
+
 ADDRESSES = """
 import ctypes, errno, socket, struct
 libc = ctypes.CDLL(None, use_errno=True)
