@@ -24,6 +24,54 @@ def _(w):
     right(w.via(s.DANTED, ["grep", "^CapEff:\t0000000000000000", "/proc/self/status"]), b"CapEff")
 
 
+GIVE_UP = """
+def give_up():
+    os.setgid(65534); os.setuid(65534)
+"""
+
+
+@test("bind: a process that gives up the rights of root takes its listener along", root=True)
+def _(w):
+    code = """
+l = listener()
+tell(l)
+serve(*l.accept())
+tell(l)
+give_up()
+for turn in range(2):
+    serve(*l.accept())
+    if not turn: tell(l)
+print('still')"""
+    test_bind.callers()
+    right(w.via(s.DANTED, [PYTHON, "-c", test_bind.CONTROL + GIVE_UP + code]), b"still")
+
+
+@test("bind: a listener stays with who has the rights of root; a child without them has it no more", root=True)
+def _(w):
+    code = """
+l = listener()
+tell(l)
+serve(*l.accept())
+child = os.fork()
+if child == 0:
+    give_up()
+    print(select.select([l], [], [], 0.3)[0], flush=True)
+    c = socket.create_connection(control.getpeername())
+    mine = socket.create_server((c.getsockname()[0], 0))
+    c.sendall(b'%s %d\\n' % (mine.getsockname()[0].encode(), mine.getsockname()[1]))
+    a, _ = mine.accept()
+    a.makefile().readline(); a.sendall(b'thanks\\n')
+    print(c.recv(1), flush=True)
+    sys.exit()
+assert os.wait()[1] == 0
+for turn in range(2):
+    tell(l)
+    serve(*l.accept())
+print('still')"""
+    test_bind.callers()
+    right(w.via(s.DANTED, [PYTHON, "-c", test_bind.CONTROL + GIVE_UP + code]), b"[]\nb'.'\nstill\n")
+
+
 # --- who does not come by the server ---
 
 SOCKETS = {

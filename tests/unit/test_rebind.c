@@ -1,6 +1,7 @@
 /* accept() returns the connection that it has. The next BIND is made by the calls that wait, however the
  * server behaves then. */
 #include "fake_world.h"
+#include "listener.h"
 
 enum how { POLL, SELECT, EPOLL, EPOLL_EDGE, BLOCK, HOWS };
 
@@ -140,6 +141,34 @@ Test(rebind, a_server_that_fails_is_asked_again)
     fake_net.dial = FAKE_ACCEPT;
     cr_assert_eq(s5_close(e, accepts(e, &at)), 0);
     leaves(e, &at);
+    end_engine(e);
+}
+
+/* The next BIND is over while somebody is at the listener for long: a frame below in this thread, or another thread.
+ * That connection is given up, nothing hangs, and the listener is called again later. */
+Test(rebind, one_that_ends_while_the_listener_is_held_is_given_up)
+{
+    struct s5_engine *e = fake_engine();
+    for (int other = 0; other < 2; other++) {
+        struct place at = listens(e, POLL, OFF, 60);
+        struct timespec limit = milliseconds(A_WHILE);
+        struct pollfd p = {at.fd, POLLIN, 0};
+        int to = takes(e, &at);
+        struct s5_listener *l = s5_listener_shared(s5_registry_find(&e->registry, at.fd));
+        cr_assert(l && s5_registry_flying(&e->registry));
+        uint64_t token = s5_lock_token(e);
+        atomic_store(&l->lock, other ? token ^ 1 : token);
+        uint64_t begun = fake_net.now;
+        for (int turn = 0; turn < 5; turn++)
+            cr_assert_eq(s5_wait_poll(e, &p, 1, &limit, NULL), 0);
+        cr_assert_lt(fake_net.now - begun, 3 * S5_CLOCK_SECOND);
+        cr_assert(!s5_registry_flying(&e->registry), "it is over");
+        atomic_store(&l->lock, 0);
+        cr_assert_eq(s5_close(e, to), 0);
+        cr_assert(somebody_comes(e, &at, PATIENCE), "when the time-out of the server is over at the latest");
+        cr_assert_eq(s5_close(e, accepts(e, &at)), 0);
+        leaves(e, &at);
+    }
     end_engine(e);
 }
 
