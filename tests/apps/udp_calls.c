@@ -158,6 +158,60 @@ static void batch(bool to_two)
     close(fd);
 }
 
+/* Three at a time in PARTS[i] pieces each, looked at before; and nothing where there is nothing. */
+static void in_parts(const int *parts)
+{
+    enum { MOST_PARTS = 32, SIZE = 64 };
+    static char in[3][MOST_PARTS][2];
+    struct iovec iov[3][MOST_PARTS];
+    struct sockaddr_storage from[3];
+    struct mmsghdr m[3];
+    char text[SIZE];
+    bool seen[3] = {false};
+    int fd = udp_socket();
+    CHECK(connect(fd, peer_addr(&target), target.len) == 0);
+    for (int i = 0; i < 3; i++) {
+        for (int k = 0; k < parts[i]; k++)
+            iov[i][k] = (struct iovec){in[i][k], 2};
+        m[i] = (struct mmsghdr){.msg_hdr = {.msg_name = &from[i], .msg_iov = iov[i], .msg_iovlen = (size_t)parts[i]}};
+    }
+    memset(in, 0, sizeof in);
+    CHECK(recvmmsg(fd, m, 3, MSG_DONTWAIT, NULL) == -1 && errno == EAGAIN);
+    CHECK(recvmmsg(fd, m, 3, MSG_DONTWAIT | MSG_PEEK, NULL) == -1 && errno == EAGAIN);
+    for (int i = 0; i < 3; i++) {
+        int n = snprintf(text, sizeof text, "%d is the number of this datagram", i), room = 2 * parts[i];
+        CHECK(send(fd, text, (size_t)n, 0) == n);
+        for (int flags = MSG_PEEK; flags >= 0; flags -= MSG_PEEK) {
+            m[i].msg_hdr.msg_namelen = sizeof from[i];
+            memset(in[i], 0, sizeof in[i]);
+            CHECK(recvmmsg(fd, &m[i], 1, flags, NULL) == 1);
+            CHECK(memcmp(in[i], text, (size_t)(n < room ? n : room)) == 0);
+            CHECK(is_from(&from[i], m[i].msg_hdr.msg_namelen, &target));
+        }
+        m[i].msg_hdr.msg_namelen = sizeof from[i];
+    }
+    memset(in, 0, sizeof in);
+    for (int i = 0; i < 3; i++) {
+        int n = snprintf(text, sizeof text, "%d is the number of this datagram", i);
+        CHECK(send(fd, text, (size_t)n, 0) == n);
+    }
+    for (int have = 0; have < 3;) {
+        int n = recvmmsg(fd, m + have, (unsigned)(3 - have), have ? MSG_WAITFORONE : 0, NULL);
+        CHECK(n > 0);
+        have += n;
+    }
+    for (int i = 0; i < 3; i++) {
+        int at = in[i][0][0] - '0', room = 2 * parts[i];
+        int n = snprintf(text, sizeof text, "%d is the number of this datagram", at);
+        CHECK(at >= 0 && at < 3 && !seen[at]);
+        seen[at] = true;
+        CHECK((int)m[i].msg_len == (n < room ? n : room) && memcmp(in[i], text, m[i].msg_len) == 0);
+        CHECK(!!(m[i].msg_hdr.msg_flags & MSG_TRUNC) == (n > room));
+        CHECK(is_from(&from[i], m[i].msg_hdr.msg_namelen, &target));
+    }
+    close(fd);
+}
+
 static void sizes(void)
 {
     static char out[70000], in[70000];
@@ -294,6 +348,10 @@ int main(int argc, char **argv)
     messages();
     batch(false);
     batch(true);
+    in_parts((const int[]){1, 2, 3});
+    in_parts((const int[]){10, 10, 10});
+    in_parts((const int[]){1, 30, 3});
+    in_parts((const int[]){30, 1, 18});
     sizes();
     patience();
     inherited();
