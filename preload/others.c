@@ -70,7 +70,8 @@ static int print_datagram(int fd, const char *format, va_list args)
     int n = vasprintf(&text, format, args), r = n;
     if (n < 0)
         return n;
-    r = (int)DOOR(s5_write(ENGINE, fd, text, (size_t)n));
+    if (n) /* libc writes nothing at all then */
+        r = (int)DOOR(s5_write(ENGINE, fd, text, (size_t)n));
     free(text);
     return r;
 }

@@ -319,6 +319,18 @@ static void arrive(const struct leaving *l, const struct s5_private_copy *copy, 
     s5_process_lock_again(place.fd, l->self);
 }
 
+/* Who has ended shares nothing with this process any more: a daemon's parent, for one. */
+static void forget_the_ended(const struct leaving *l, int fd)
+{
+    struct s5_flight *f;
+    for (uint32_t at = 0; (f = next_own(l, &at));)
+        s5_references_sweep(&f->references, fd, l->self, false);
+    uint32_t used = atomic_load(&l->tree->listeners_used);
+    for (uint32_t i = 0; i < used && i < S5_TREE_LISTENERS; i++)
+        if (s5_references_of(&l->tree->listeners[i].references, l->self))
+            s5_references_sweep(&l->tree->listeners[i].references, fd, l->self, false);
+}
+
 static void leave(struct s5_engine *e, struct s5_tree *tree, int fd)
 {
     struct s5_private_copy copy;
@@ -327,6 +339,7 @@ static void leave(struct s5_engine *e, struct s5_tree *tree, int fd)
     l.shared = shared == MAP_FAILED ? NULL : shared;
     await_beginners(&l);
     lock_flights(&l);
+    forget_the_ended(&l, fd);
     bool made = s5_private_copy_make(&copy, fd, tree, sizeof *tree);
     l.copy = copy.memory;
     if (made)

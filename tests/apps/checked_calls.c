@@ -181,11 +181,12 @@ static void streams(void)
     }
 }
 
-/* A text is one datagram. */
+/* A text is one datagram, and no text is none. */
 static void datagrams(void)
 {
     int fd = socket(target.family, SOCK_DGRAM, 0);
     CHECK(fd >= 0 && connect(fd, peer_addr(&target), target.len) == 0);
+    CHECK(dprintf(fd, "%s", "") == 0);
     for (enum printing how = PRINT; how < PRINTINGS; how++) {
         CHECK(print(how, fd, 22) == 10);
         expect((enum reading)(how % READINGS), fd, "printed 22");

@@ -46,6 +46,29 @@ print('still')"""
     right(w.via(s.DANTED, [PYTHON, "-c", test_bind.CONTROL + GIVE_UP + code]), b"still")
 
 
+for WHO, CODE in (
+        ("whose child has ended", """
+if os.fork() == 0: os._exit(0)
+os.wait()
+give_up()
+tell(l)"""),
+        ("whose parent has ended: a daemon", """
+ended, ends = os.pipe()
+if os.fork():
+    os.close(ended)
+    os._exit(0)
+os.close(ends)
+os.read(ended, 1)
+time.sleep(0.2)
+tell(l)
+give_up()""")):
+    @test("bind: a listener goes with a process that gives up the rights of root, %s" % WHO, root=True)
+    def _(w, code=CODE):
+        test_bind.callers()
+        before = test_bind.CONTROL + GIVE_UP + "\nl = listener()\ntell(l)\nserve(*l.accept())"
+        right(w.via(s.DANTED, [PYTHON, "-c", before + code + "\nserve(*l.accept())\nprint('still', flush=True)"]), b"still")
+
+
 @test("bind: a listener stays with who has the rights of root; a child without them has it no more", root=True)
 def _(w):
     code = """
