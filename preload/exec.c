@@ -1,12 +1,11 @@
-/* exec*, posix_spawn* and pidfd_spawn*: a program that cannot be covered is not started, and one that can finds
- * its way back to us: the object in LD_PRELOAD, the tree in SOCKS5_STATE, and, where its
- * environment was cleaned, the variables our configuration came from.
+/* exec*, posix_spawn* and pidfd_spawn*: a program that cannot be covered is not started, and one that can finds its
+ * way back to us: the object in LD_PRELOAD, the tree in SOCKS5_STATE, and, where its environment was cleaned, the
+ * variables our configuration came from.
  *
- * All of it may run in a child of vfork, with the parent's memory, in a signal handler, and on a small stack:
- * nothing of the process is changed and nothing is allocated. What the check of a program needs is mapped
- * for as long as it takes. The new environment lives on the stack of the hook. A large one is mapped, and
- * remains in the memory of the parent where a child of vfork maps it. An environment in which nothing has to be changed is passed
- * on as it is. */
+ * All of it may run in a child of vfork, with the parent's memory, in a signal handler, and on a small stack: nothing
+ * of the process is changed and nothing is allocated. What the check of a program needs is mapped for as long as it
+ * takes. The new environment lives on the stack of the hook. A large one is mapped, and remains in the memory of the
+ * parent where a child of vfork maps it. An environment in which nothing has to be changed is passed on as it is. */
 #include "program.h"
 #include "start.h"
 #include "user_memory.h"
@@ -239,7 +238,8 @@ static void fill(struct child *c, void *room)
     c->envp = strings;
 }
 
-/* Where there is a new environment, it is made in NEARBY or, where that is NULL, in memory mapped for it. 0, or -errno. */
+/* Where there is a new environment, it is made in NEARBY or, where that is NULL, in memory mapped for it. 0, or
+ * -errno. */
 static int make(struct child *c, void *nearby)
 {
     if (!c->size)

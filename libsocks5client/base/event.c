@@ -76,8 +76,8 @@ void s5_event_message(const struct s5_log *log, const char *level, const char *f
     end(&j, log);
 }
 
-static __attribute__((noinline)) void log_json(const struct s5_log *log, const char *level, const struct s5_event *event,
-                     const char *to)
+static __attribute__((noinline)) void log_json(const struct s5_log *log, const char *level,
+                                               const struct s5_event *event, const char *to)
 {
     struct json j;
     begin(&j, log, level);

@@ -68,8 +68,8 @@ static inline bool s5_user_write(void *to, const void *from, size_t n)
     return true;
 }
 
-/* A copy of the LEN octets of the address FROM; in TO zeros follow it up to the size of an IPv6 address. 0; -EINVAL: LEN is none of an
- * address; -EFAULT. */
+/* A copy of the LEN octets of the address FROM; in TO zeros follow it up to the size of an IPv6 address. 0; -EINVAL:
+ * LEN is none of an address; -EFAULT. */
 int s5_user_address(struct sockaddr_storage *to, const struct sockaddr *from, socklen_t len);
 /* A copy of FROM, whose name is copied into NAME. As the kernel does it, a name of no octets is none and one
  * that is too long is cut. 0, -EINVAL, or -EFAULT. */

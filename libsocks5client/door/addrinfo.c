@@ -101,7 +101,8 @@ static int answer_name(const char *node, const char *service, const struct addri
     int r = s5_names_look_up(s5_begin(), node, hints->ai_family, &answer);
     if (r == 0 && answer.kind == S5_NAMES_LIBC)
         return 0;
-    r = r < 0 ? fault(eai(r), service, hints) : answer_ours(&answer, s5_names_whole(&answer, node), service, hints, ret);
+    r = r < 0 ? fault(eai(r), service, hints)
+              : answer_ours(&answer, s5_names_whole(&answer, node), service, hints, ret);
     return r ? r : 1;
 }
 

@@ -52,7 +52,7 @@ extern __thread struct s5_cleanups s5_cleanups __attribute__((tls_model("initial
 static inline struct s5_cleanups *s5_cleanups_own(void)
 {
     struct s5_cleanups *own = &s5_cleanups;
-#ifdef __SANITIZE_ADDRESS__ /* its tests for NULL use flags of an addition that the linker makes a LEA, which sets none */
+#ifdef __SANITIZE_ADDRESS__ /* tests for NULL use flags of an addition; the linker makes it a LEA, which sets none */
     __asm__("" : "+r"(own));
 #endif
     return own;
@@ -116,9 +116,9 @@ static inline bool s5_cleanup_pop(struct s5_cleanup *c, uint32_t ticket)
     return true;
 }
 
-/* The thread's entry for what is done often and waits for nothing, so that it costs little and there is one alone. NULL:
- * there is one already, of a call that goes on below or of one that nothing has looked for; or s5_cleanup_first() has to
- * make it. AT as above. */
+/* The thread's entry for what is done often and waits for nothing, so that it costs little and there is one alone.
+ * NULL: there is one already, of a call that goes on below or of one that nothing has looked for; or
+ * s5_cleanup_first() has to make it. AT as above. */
 #define S5_CLEANUP_BRIEF_NONE 1u /* AT before the thread's first one */
 static inline struct s5_cleanup *s5_cleanup_begin_brief(s5_cleanup_fn *run, void *user, uintptr_t at)
 {
@@ -146,8 +146,8 @@ static inline bool s5_cleanup_end_brief(struct s5_cleanup *c, uintptr_t at)
 /* The thread's first entries are made. False: they were. */
 bool s5_cleanup_first(void);
 
-/* No cancellation in a stretch of a call that has an entry: who jumps out of it gets the state back with the entry. Begins
- * with the state it returns, with which it is ended. */
+/* No cancellation in a stretch of a call that has an entry: who jumps out of it gets the state back with the entry.
+ * Begins with the state it returns, with which it is ended. */
 int s5_cleanup_hold_cancel(void);
 void s5_cleanup_allow_cancel(int before);
 

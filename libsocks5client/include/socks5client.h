@@ -147,21 +147,21 @@ const char *socks5_session_phase(const struct socks5_session *session);
 
 /* ---- All at once ---- */
 
-/* Connect to HOST, PORT through the server of URL, socks5h://[USER[:PASSWORD]@]SERVER[:PORT], with
- * SERVER a name, an IPv4 address, an IPv6 address in brackets, or localhost/PATH for a UNIX socket;
- * PORT 1080 by default; user and password percent-encoded. HOST, a name or an IPv4 or IPv6
- * literal, is resolved by the server; with socks5:// names are resolved here and each address is
- * tried. No environment variable and no file is looked at.
+/* Connect to HOST, PORT through the server of URL, socks5h://[USER[:PASSWORD]@]SERVER[:PORT], with SERVER a name, an
+ * IPv4 address, an IPv6 address in brackets, or localhost/PATH for a UNIX socket; PORT 1080 by default; user and
+ * password percent-encoded. HOST, a name or an IPv4 or IPv6 literal, is resolved by the server; with socks5:// names
+ * are resolved here and each address is tried. No environment variable and no file is looked at.
  *
- * The server's addresses are tried in turn until one takes the connection. The negotiation goes out
- * in one flight first (two round trips in all) and, where that fails without a reply that settles
- * the matter, step by step on a fresh connection. Whether a server takes it in one flight is remembered
- * for the life of the process. TIMEOUT_MS milliseconds are the limit for all of it, except for what getaddrinfo() takes to resolve names; a value below 0 means 30 seconds.
+ * The server's addresses are tried in turn until one takes the connection. The negotiation goes out in one flight
+ * first (two round trips in all) and, where that fails without a reply that settles the matter, step by step on a
+ * fresh connection. Whether a server takes it in one flight is remembered for the life of the process. TIMEOUT_MS
+ * milliseconds are the limit for all of it, except for what getaddrinfo() takes to resolve names; a value below 0
+ * means 30 seconds.
  *
- * Returns a connected, blocking, close-on-exec stream socket that the caller has to close; or
- * -EINVAL (URL, HOST or PORT 0), -EHOSTUNREACH (a name that does not resolve), -ETIMEDOUT, -ENOMEM,
- * whatever socket() and connect() to the server fail with, or as socks5_session_feed() and
- * socks5_session_eof(). Interrupting signals are ignored; SIGPIPE is not raised. */
+ * Returns a connected, blocking, close-on-exec stream socket that the caller has to close; or -EINVAL (URL, HOST or
+ * PORT 0), -EHOSTUNREACH (a name that does not resolve), -ETIMEDOUT, -ENOMEM, whatever socket() and connect() to the
+ * server fail with, or as socks5_session_feed() and socks5_session_eof(). Interrupting signals are ignored; SIGPIPE
+ * is not raised. */
 int socks5_connect(const char *url, const char *host, uint16_t port, int timeout_ms);
 
 /* ---- To be called back: BIND (RFC 1928 section 4), one connection at a time ---- */

@@ -1,5 +1,5 @@
 /* A connection to a server and the negotiation on it, for a thread or an event loop that does nothing else with them:
- * the library's blocking functions, the doctor and the bridge. (Those of programs are shared by processes: flight.h.) */
+ * the library's blocking functions, the doctor and the bridge. (Processes share those of programs: flight.h.) */
 #ifndef S5_CLIENT_H
 #define S5_CLIENT_H
 

@@ -52,8 +52,8 @@ static inline ssize_t s5_step_write(const struct s5_step *s, bool *ret_all)
     return n;
 }
 
-/* The server says nothing more: by a close, or for the reason ERROR (a positive errno). What the negotiation failed with;
- * a failing reply that is there already wins. */
+/* The server says nothing more: by a close, or for the reason ERROR (a positive errno). What the negotiation failed
+ * with; a failing reply that is there already wins. */
 static inline int s5_step_end(const struct s5_step *s, int error)
 {
     int r = s->link ? s5_gss_link_eof(s->link) : s5_session_eof(s->session);
@@ -62,8 +62,9 @@ static inline int s5_step_end(const struct s5_step *s, int error)
     return r < 0 ? r : -ECONNRESET;
 }
 
-/* One read of what is awaited, ROOM octets at most, to INTO: where there is no link that is s5_session_space(). 0: *RET_N
- * octets came; -EAGAIN; what the negotiation failed with: by these octets or, where *RET_N is 0, by a close or a reset. */
+/* One read of what is awaited, ROOM octets at most, to INTO: where there is no link that is s5_session_space(). 0:
+ * *RET_N octets came; -EAGAIN; what the negotiation failed with: by these octets or, where *RET_N is 0, by a close or
+ * a reset. */
 static inline int s5_step_read(const struct s5_step *s, void *into, size_t room, size_t *ret_n)
 {
     size_t need = s->link ? s5_gss_link_need(s->link) : s5_session_need(s->session);

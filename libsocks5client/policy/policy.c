@@ -139,7 +139,8 @@ static int parse_name(struct s5_policy *p, struct s5_match *m, const char *to, s
         to++, len--;
     if (len > 1 && to[len - 1] == '.')
         len--;
-    if (memchr(to, '*', len) || ends_in_number(to, len) || s5_addr_parse(&name, to, len, 0) < 0 || name.kind != S5_ADDR_NAME)
+    if (memchr(to, '*', len) || ends_in_number(to, len) || s5_addr_parse(&name, to, len, 0) < 0 ||
+        name.kind != S5_ADDR_NAME)
         return -EINVAL;
     int64_t at = s5_policy_add_text(p, to, len);
     if (at < 0)

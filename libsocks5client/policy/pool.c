@@ -233,8 +233,8 @@ uint32_t s5_pool_give(struct s5_pool *pool, const struct s5_pool_key *key, uint3
     return number;
 }
 
-/* The hand goes ahead by less than the N / 2 that make a name old: what was asked for lately is kept. The list of spares
- * may have been copied in the middle of a change; the hand finds them again. */
+/* The hand goes ahead by less than the N / 2 that make a name old: what was asked for lately is kept. The list of
+ * spares may have been copied in the middle of a change; the hand finds them again. */
 void s5_pool_part(struct s5_pool *pool, uint32_t n, uint32_t drawn)
 {
     atomic_store(&pool->spares, 0);

@@ -21,7 +21,8 @@ static bool is_rule(const struct s5_policy *p, const struct s5_rule *r)
 
 static bool is_match(const struct s5_match *m)
 {
-    return m->kind <= S5_MATCH_ANY && (m->kind != S5_MATCH_BLOCK || m->prefix <= (m->family == S5_ADDR_IPV4 ? 32 : 128));
+    return m->kind <= S5_MATCH_ANY &&
+           (m->kind != S5_MATCH_BLOCK || m->prefix <= (m->family == S5_ADDR_IPV4 ? 32 : 128));
 }
 
 bool s5_policy_is_sound(const struct s5_policy *p)

@@ -7,7 +7,7 @@
 #include <stddef.h>
 
 struct s5_private_copy {
-    int fd;       /* of a memory file, the caller's; -1: there is none, and only processes that descend by fork() share the memory */
+    int fd;       /* of a memory file, the caller's; -1: none, and only processes that descend by fork() share it */
     void *memory; /* where it is mapped until it is taken; NULL: there is none, and what is taken is empty */
     size_t size;
 };

@@ -77,8 +77,8 @@ static inline void s5_references_end(struct s5_references *r)
 
 /* How many PROCESS has; 0 where it is of the crowd. */
 uint32_t s5_references_of(const struct s5_references *r, uint32_t process);
-/* The caller alone knows the object: whoever had it, PROCESS has COUNT references from now on, of GENERATION, and nobody
- * else has any. */
+/* The caller alone knows the object: whoever had it, PROCESS has COUNT references from now on, of GENERATION, and
+ * nobody else has any. */
 void s5_references_begin_anew(struct s5_references *r, uint32_t generation, uint32_t process, uint32_t count);
 
 /* A fork: one for the CHILD that may come to be. That confirms it, being SELF then; or whoever forked takes it back.

@@ -1,19 +1,18 @@
 /* Associations: made, looked after, renewed and closed.
  *
- * The record of the application's descriptor holds the association's number, and its slots too, so
- * that a hook finds it with one load. Senders and receivers take no lock. Whoever opens or renews it
- * marks it busy and waits for the server without a lock; what others need of it is changed in critical
- * sections alone, so that a signal handler may leave the call at any point, and a cancelled thread may end
- * there (see blocking.h). While it waits the descriptor's number may become another socket's: threads work
- * on a duplicate, and the association's generation tells when it is no more. A fork copies it: each process has the control connection under the same number and
- * looks after it for itself. When one of them renews, it reconnects the kernel's socket, which both
- * share, and the other finds its relay silent or its control connection closed, and does the same:
- * the last one to do so serves both.
+ * The record of the application's descriptor holds the association's number, and its slots too, so that a hook finds
+ * it with one load. Senders and receivers take no lock. Whoever opens or renews it marks it busy and waits for the
+ * server without a lock; what others need of it is changed in critical sections alone, so that a signal handler may
+ * leave the call at any point, and a cancelled thread may end there (see blocking.h). While it waits the descriptor's
+ * number may become another socket's: threads work on a duplicate, and the association's generation tells when it is
+ * no more. A fork copies it: each process has the control connection under the same number and looks after it for
+ * itself. When one of them renews, it reconnects the kernel's socket, which both share, and the other finds its relay
+ * silent or its control connection closed, and does the same: the last one to do so serves both.
  *
- * A control connection that ended means that the relay is gone and with it what was under way: the
- * datagrams in between are lost, as datagrams may be. It is noticed when one is sent (a look at the
- * control connection ten times a second, at most) or by the ICMP error that the relay's port
- * answers with. Where it cannot be renewed at once, datagrams are lost until it can. */
+ * A control connection that ended means that the relay is gone and with it what was under way: the datagrams in
+ * between are lost, as datagrams may be. It is noticed when one is sent (a look at the control connection ten times a
+ * second, at most) or by the ICMP error that the relay's port answers with. Where it cannot be renewed at once,
+ * datagrams are lost until it can. */
 #include "associate.h"
 #include "blocking.h"
 #include "clock.h"
@@ -311,8 +310,8 @@ static bool is_attached(struct s5_engine *e, struct s5_association *a, int fd)
            port_of(&peer) == port_of(&relay);
 }
 
-/* A has lost its control connection, or, where that is in another process, there is DOUBT: whether the calling thread is to ask for another, as CALL then holds A.
- * 0: no; WAIT: another thread is at it. Under the lock. */
+/* A has lost its control connection, or, where that is in another process, there is DOUBT: whether the calling thread
+ * is to ask for another, as CALL then holds A. 0: no; WAIT: another thread is at it. Under the lock. */
 static int begin_renewal(struct s5_engine *e, struct s5_association *a, bool doubt, struct s5_cleanup *call)
 {
     uint64_t busy = atomic_load(&a->busy);

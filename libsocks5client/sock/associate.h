@@ -87,7 +87,8 @@ static inline bool s5_associate_is(const struct s5_engine *e, int fd, const stru
 
 /* Whether it is, for a call that began with A of GENERATION for the socket COOKIE: 0; -EBADF: FD is closed, or
  * another socket's; -ESTALE: the socket has no such association any more. */
-int s5_associate_still(struct s5_engine *e, const struct s5_association *a, uint32_t generation, uint64_t cookie, int fd);
+int s5_associate_still(struct s5_engine *e, const struct s5_association *a, uint32_t generation, uint64_t cookie,
+                       int fd);
 /* An unused one, for the socket of COOKIE, and its number; NULL: there is none left. */
 struct s5_association *s5_associate_take(struct s5_engine *e, uint64_t cookie, uint32_t *ret);
 /* RECORD, a new one, is FD's, and has A. 0, or -errno and RECORD is given back. */
@@ -126,10 +127,12 @@ struct s5_kind;
 extern const struct s5_kind s5_associate_kind, s5_associate_exec_kind; /* associate_pool.c, associate_exec.c */
 
 /* --- outgoing.c, incoming.c: the calls, on a socket that has an association --- */
-S5_HOT ssize_t s5_outgoing_send(struct s5_engine *e, struct s5_association *a, int fd, const struct msghdr *msg, int flags);
+S5_HOT ssize_t s5_outgoing_send(struct s5_engine *e, struct s5_association *a, int fd, const struct msghdr *msg,
+                                int flags);
 int s5_outgoing_sendmmsg(struct s5_engine *e, struct s5_association *a, int fd, struct mmsghdr *msgs, unsigned n,
                          int flags);
-S5_HOT ssize_t s5_incoming_receive(struct s5_engine *e, struct s5_association *a, int fd, struct msghdr *msg, int flags);
+S5_HOT ssize_t s5_incoming_receive(struct s5_engine *e, struct s5_association *a, int fd, struct msghdr *msg,
+                                   int flags);
 int s5_incoming_recvmmsg(struct s5_engine *e, struct s5_association *a, int fd,
                          struct mmsghdr *msgs, unsigned n, int flags, struct timespec *timeout);
 
@@ -137,8 +140,10 @@ int s5_incoming_recvmmsg(struct s5_engine *e, struct s5_association *a, int fd,
 /* Octets of the next datagram, as FIONREAD tells. */
 int s5_incoming_next(struct s5_engine *e, struct s5_association *a, int fd);
 /* Operations of the kind. */
-int s5_associate_getsockname(struct s5_engine *e, struct s5_record *record, int fd, struct sockaddr *addr, socklen_t *len);
-int s5_associate_getpeername(struct s5_engine *e, struct s5_record *record, int fd, struct sockaddr *addr, socklen_t *len);
+int s5_associate_getsockname(struct s5_engine *e, struct s5_record *record, int fd, struct sockaddr *addr,
+                             socklen_t *len);
+int s5_associate_getpeername(struct s5_engine *e, struct s5_record *record, int fd, struct sockaddr *addr,
+                             socklen_t *len);
 int s5_associate_getsockopt(struct s5_engine *e, struct s5_record *record, int fd, int level, int name, void *value,
                             socklen_t *len);
 

@@ -14,7 +14,8 @@ static struct s5_association *association_of(struct s5_engine *e, int fd)
 }
 
 /* A socket connected to nobody has the address it was bound to, and the kernel's port. */
-int s5_associate_getsockname(struct s5_engine *e, struct s5_record *record, int fd, struct sockaddr *addr, socklen_t *len)
+int s5_associate_getsockname(struct s5_engine *e, struct s5_record *record, int fd, struct sockaddr *addr,
+                             socklen_t *len)
 {
     const struct s5_association *a = association_of(e, fd);
     (void)record;
@@ -31,7 +32,8 @@ int s5_associate_getsockname(struct s5_engine *e, struct s5_record *record, int 
     return s5_endpoint_tell(&own, addr, len);
 }
 
-int s5_associate_getpeername(struct s5_engine *e, struct s5_record *record, int fd, struct sockaddr *addr, socklen_t *len)
+int s5_associate_getpeername(struct s5_engine *e, struct s5_record *record, int fd, struct sockaddr *addr,
+                             socklen_t *len)
 {
     const struct s5_association *a = association_of(e, fd);
     (void)record;

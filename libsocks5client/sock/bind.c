@@ -68,7 +68,8 @@ static int bind_mapped(struct s5_engine *e, int fd, const struct sockaddr *addr,
     struct s5_addr at;
     int off = 0;
     /* The kernel has read an address of a length that it takes. */
-    if (len < sizeof *v6 || len > sizeof(struct sockaddr_storage) || v6->sin6_family != AF_INET6 || !IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr) ||
+    if (len < sizeof *v6 || len > sizeof(struct sockaddr_storage) || v6->sin6_family != AF_INET6 ||
+        !IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr) ||
         s5_addr_from_sockaddr(&at, addr, len) < 0 || s5_route_listener(e, &at, true, &server) <= 0 ||
         e->real->setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off) != 0)
         return -EINVAL;

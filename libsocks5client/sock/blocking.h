@@ -72,8 +72,8 @@ static inline bool s5_blocking_end(struct s5_engine *e, struct s5_cleanup *call,
     return s5_cleanup_pop(call, ticket);
 }
 
-/* What this thread's calls held that are gone is given back: in what a program calls, before anything else. The caller's
- * depth is where its frame begins, however large that is. */
+/* What this thread's calls held that are gone is given back: in what a program calls, before anything else. The
+ * caller's depth is where its frame begins, however large that is. */
 static inline __attribute__((always_inline)) void s5_blocking_look(void)
 {
     s5_cleanup_look((uintptr_t)__builtin_dwarf_cfa());

@@ -1,7 +1,8 @@
-/* The bridge holds a lock on an octet of the tree's file as long as it lives, however it ends: that
- * is how others tell. One process starts it, the others wait. Each step is a critical section, in which calls are the engine's own; nothing is held while
- * somebody waits, so a handler may leave the wait, and another thread or process goes on. It is made by two clones that share this process's memory and run nothing of the program's:
- * no fork handler, no SIGCHLD, no child for the program's wait() to find. */
+/* The bridge holds a lock on an octet of the tree's file as long as it lives, however it ends: that is how others
+ * tell. One process starts it, the others wait. Each step is a critical section, in which calls are the engine's own;
+ * nothing is held while somebody waits, so a handler may leave the wait, and another thread or process goes on. It is
+ * made by two clones that share this process's memory and run nothing of the program's: no fork handler, no SIGCHLD,
+ * no child for the program's wait() to find. */
 #include "bridge.h"
 #include "clock.h"
 #include "octet_lock.h"

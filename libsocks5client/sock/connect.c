@@ -36,7 +36,8 @@ static __attribute__((noinline, cold)) int failure(struct s5_engine *e, struct s
 
 /* What F, which is over, came to, for a call whose descriptor FD may be closed or another socket's by
  * now; HELD is its socket. */
-static inline __attribute__((always_inline)) int outcome(struct s5_engine *e, struct s5_record *record, struct s5_flight *f, int fd, int held)
+static inline __attribute__((always_inline)) int outcome(struct s5_engine *e, struct s5_record *record,
+                                                         struct s5_flight *f, int fd, int held)
 {
     s5_connect_settle(e, record);
     if (__builtin_expect(atomic_load(&f->phase) == S5_FLIGHT_READY, 1))
@@ -224,8 +225,9 @@ static int unreachable(struct s5_engine *e, struct s5_record *record, struct s5_
 }
 
 /* The connection of F, RECORD's flight, is asked for and, unless NONBLOCK, driven to its end. */
-static inline __attribute__((always_inline)) int dial(struct s5_engine *e, struct s5_record *record, struct s5_flight *f, int fd, int held,
-                bool nonblock, const struct s5_cleanup *call, uint32_t ticket)
+static inline __attribute__((always_inline)) int dial(struct s5_engine *e, struct s5_record *record,
+                                                      struct s5_flight *f, int fd, int held, bool nonblock,
+                                                      const struct s5_cleanup *call, uint32_t ticket)
 {
     bool brief = !nonblock && s5_registry_flying_number(&e->registry) > 1 && s5_inflight_any(e);
     int r = s5_flight_dial(e, f, held, nonblock, brief);
@@ -303,8 +305,9 @@ static void note_peer(struct s5_endpoint *peer, const struct sockaddr *sa)
 }
 
 /* COOKIE: the socket's, 0 when it is not known. */
-static inline __attribute__((always_inline)) int via(struct s5_engine *e, int fd, const struct sockaddr *sa, const struct s5_addr *to,
-               const struct s5_server *server, uint64_t cookie)
+static inline __attribute__((always_inline)) int via(struct s5_engine *e, int fd, const struct sockaddr *sa,
+                                                     const struct s5_addr *to, const struct s5_server *server,
+                                                     uint64_t cookie)
 {
     uint32_t ticket;
     int held = fd, r = s5_resolve_server(e, server);
@@ -370,7 +373,8 @@ static int connect_direct(struct s5_engine *e, int fd, int family, const struct 
     return r < 0 ? r : connect_directly(e, fd, &at.any, at.len, kind);
 }
 
-/* What the kernel would connect to in the place of TO, the unspecified address; ADDR, which is TO, becomes it as well. */
+/* What the kernel would connect to in the place of TO, the unspecified address; ADDR, which is TO, becomes it as
+ * well. */
 static __attribute__((noinline, cold)) void become_loopback(struct s5_addr *to, struct sockaddr_storage *addr)
 {
     socklen_t len;
@@ -379,8 +383,9 @@ static __attribute__((noinline, cold)) void become_loopback(struct s5_addr *to, 
 }
 
 /* FORWARDED: what OWN's port 53 is asked is not to be answered here. */
-static inline __attribute__((always_inline)) int connect_inet(struct s5_engine *e, int fd, struct sockaddr_storage *own, socklen_t len,
-                        uint64_t cookie, bool forwarded)
+static inline __attribute__((always_inline)) int connect_inet(struct s5_engine *e, int fd,
+                                                              struct sockaddr_storage *own, socklen_t len,
+                                                              uint64_t cookie, bool forwarded)
 {
     const struct sockaddr *addr = (struct sockaddr *)own;
     struct s5_addr to;
@@ -416,7 +421,8 @@ static inline __attribute__((always_inline)) int connect_inet(struct s5_engine *
 }
 
 /* The kernel says what is wrong with FD, or else with the address. */
-static __attribute__((noinline, cold)) int wrong_address(struct s5_engine *e, int fd, const struct sockaddr *addr, socklen_t len, int error)
+static __attribute__((noinline, cold)) int wrong_address(struct s5_engine *e, int fd, const struct sockaddr *addr,
+                                                         socklen_t len, int error)
 {
     return real_connect(e, fd, error == -EFAULT ? S5_USER_NOWHERE : addr, len);
 }

@@ -250,7 +250,8 @@ static inline enum s5_turn turn(struct s5_engine *e, struct s5_record *record, s
 }
 
 /* RECORD, which is held, was left while its outcome, F's, was told. What was told already may be told again. */
-static __attribute__((noinline, cold)) void settle_anew(struct s5_engine *e, struct s5_record *record, struct s5_flight *f)
+static __attribute__((noinline, cold)) void settle_anew(struct s5_engine *e, struct s5_record *record,
+                                                        struct s5_flight *f)
 {
     if (atomic_load(&record->state) != S5_RECORD_FLYING)
         give_back_all(e, record);
@@ -276,7 +277,8 @@ static void give_back_turn(void *user, struct s5_cleanup *c, bool forked)
 
 /* There is a turn below, which this handler interrupts; or one that was left, and nobody looked since. No handler
  * interrupts this one. */
-static __attribute__((noinline, cold)) enum s5_turn turn_in_handler(struct s5_engine *e, struct s5_record *record, short events)
+static __attribute__((noinline, cold)) enum s5_turn turn_in_handler(struct s5_engine *e, struct s5_record *record,
+                                                                    short events)
 {
     struct s5_critical critical;
     enum s5_turn result = S5_TURN_GONE;

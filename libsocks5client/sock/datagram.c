@@ -394,7 +394,8 @@ int s5_recvmmsg(struct s5_engine *e, int fd, struct mmsghdr *msgs, unsigned n, i
     struct s5_association *a = s5_associate_of(e, fd);
     unsigned whole = a ? whole_ones(msgs, n) : 0;
     if (a && n && !whole)
-        return s5_user_may(msgs, sizeof *msgs, S5_USER_READ) && msgs->msg_hdr.msg_iovlen > IOV_MAX ? -EMSGSIZE : -EFAULT;
+        return s5_user_may(msgs, sizeof *msgs, S5_USER_READ) && msgs->msg_hdr.msg_iovlen > IOV_MAX ? -EMSGSIZE
+                                                                                                   : -EFAULT;
     int got = a ? s5_incoming_recvmmsg(e, a, fd, msgs, whole, flags, timeout) : -ESTALE;
     if (got != -ESTALE)
         return got;

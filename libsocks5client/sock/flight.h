@@ -42,7 +42,7 @@ struct s5_flight {
     _Atomic uint32_t knocked;    /* an event came during a turn: who takes it has to look again */
     _Atomic uint64_t wake;       /* ns; when a turn is due at the latest, whatever the socket does */
     _Atomic short wants;         /* POLLIN or POLLOUT: what the next turn waits for */
-    _Atomic uint32_t driver;     /* number of the process in which a blocking call carries it to its end; 0: none, the calls that wait do */
+    _Atomic uint32_t driver;     /* number of the process whose blocking call has it; 0: the calls that wait do */
     _Atomic uint32_t next_free;  /* index + 1 in the free list */
     int32_t error;               /* negative errno, when FAILED; 0: SO_ERROR has it */
     int32_t rcvlowat;            /* the program's SO_RCVLOWAT while the socket's is 1; 0: it is as it was */
@@ -92,9 +92,9 @@ int s5_flight_bound(const struct s5_flight *f, int family, struct s5_endpoint *r
 /* F, at BIND's first reply, goes on to the second: further turns read it, however long it takes. */
 void s5_flight_next_reply(struct s5_flight *f);
 
-/* connect() to the server: blocking as far as FD is, within the flight's deadline and the
- * socket's SO_SNDTIMEO; BRIEF: for a moment, as others are in flight that the wait has to carry on. 0, -EINPROGRESS (also: SO_SNDTIMEO ran out), -EINTR, or the errno of
- * the attempt. */
+/* connect() to the server: blocking as far as FD is, within the flight's deadline and the socket's SO_SNDTIMEO;
+ * BRIEF: for a moment, as others are in flight that the wait has to carry on. 0, -EINPROGRESS (also: SO_SNDTIMEO ran
+ * out), -EINTR, or the errno of the attempt. */
 int s5_flight_dial(struct s5_engine *e, struct s5_flight *f, int fd, bool nonblock, bool brief);
 
 /* One turn, without blocking; takes and leaves the lock. EVENTS as for s5_connect_turn. It is over FD or,

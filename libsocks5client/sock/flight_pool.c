@@ -105,7 +105,8 @@ static inline struct s5_flight *take_free(struct s5_engine *e, struct s5_tree *t
 }
 
 /* Before many more are begun, those of the killed are looked for: as often as their number has doubled. */
-static __attribute__((noinline)) struct s5_flight *take_another(struct s5_engine *e, struct s5_tree *tree, uint32_t count)
+static __attribute__((noinline)) struct s5_flight *take_another(struct s5_engine *e, struct s5_tree *tree,
+                                                                uint32_t count)
 {
     enum { MANY = 64 };
     uint32_t used = atomic_load(&tree->flights_used);

@@ -2,10 +2,11 @@
  * the file's, and, without root's among them, any of its group IDs is: until then it can have both back, or could
  * write the memory of those processes by other means.
  *
- * The policy, which nobody can write, stays. The copy has what was looked up, so that addresses keep their names. What others negotiate is taken
- * out of it, as it has their passwords. A negotiation that this process shares with others ends here and goes on
- * there: two copies of one state cannot follow the same socket. So it is with a listener that others have. In the
- * shared file this process counts as ended, since its lock there goes with the descriptor (shm/process.h).
+ * The policy, which nobody can write, stays. The copy has what was looked up, so that addresses keep their names. What
+ * others negotiate is taken out of it, as it has their passwords. A negotiation that this process shares with others
+ * ends here and goes on there: two copies of one state cannot follow the same socket. So it is with a listener that
+ * others have; who has ended has nothing. In the shared file this process counts as ended, since its lock there goes
+ * with the descriptor (shm/process.h).
  *
  * Other threads go on meanwhile. The copy is made and cleared while it is nobody's, and takes the file's place at one
  * blow. What a thread does to the file in between the copy lacks, so

@@ -214,7 +214,8 @@ static struct s5_record *make_record(struct s5_engine *e, int fd, struct s5_list
     return record;
 }
 
-/* FD's record and the entry L of its own, which CALL holds; there is no BIND yet. 0 or -errno. In a critical section. */
+/* FD's record, with an entry of its own, which CALL holds; there is no BIND yet. 0 or -errno. In a critical
+ * section. */
 static int prepare(struct s5_engine *e, int fd, const struct s5_server *server, uint32_t *ret_ticket,
                    struct s5_cleanup **ret_call, struct s5_record **ret)
 {

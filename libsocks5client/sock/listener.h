@@ -32,8 +32,8 @@ void s5_listener_refresh(struct s5_engine *e, struct s5_record *record);
  * again. Under the lock. CALL, of TICKET: s5_listener_enter's. */
 int s5_listener_renew(struct s5_engine *e, struct s5_record *record, struct s5_cleanup *call, uint32_t ticket);
 
-/* The calling thread is at RECORD's listener, which may take its time, with the lock or without: RECORD stays what it is.
- * What CALL then notes, the lock among it, is given back also when a handler jumps away. NULL: RECORD is closed. */
+/* The calling thread is at RECORD's listener, which may take its time, with the lock or without: RECORD stays what it
+ * is. What CALL then notes, the lock among it, is given back also when a handler jumps away. NULL: RECORD is closed. */
 struct s5_cleanup *s5_listener_enter(struct s5_engine *e, struct s5_record *record, uint32_t *ret_ticket);
 void s5_listener_leave(struct s5_engine *e, struct s5_record *record, struct s5_cleanup *call, uint32_t ticket);
 /* What a BIND of L came to, in all processes: its connection CONTROL and the address NAME, or -errno;

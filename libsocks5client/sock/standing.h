@@ -1,5 +1,5 @@
-/* What is known of each server's pipelining: a table, shared by the process tree and kept in a file by socksify, or of a
- * process that uses the library. */
+/* What is known of each server's pipelining: a table, shared by the process tree and kept in a file by socksify, or
+ * of a process that uses the library. */
 #ifndef S5_STANDING_H
 #define S5_STANDING_H
 

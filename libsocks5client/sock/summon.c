@@ -64,8 +64,8 @@ static int reach(struct s5_engine *e, const struct s5_ip *ip, uint16_t port, int
     return s5_blocking_socket(e, call, family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK);
 }
 
-static int through(struct s5_engine *e, struct s5_listener *l, const struct s5_server *server, const struct s5_addr *dst,
-                   struct s5_cleanup *call, uint32_t ticket, struct s5_endpoint *ret)
+static int through(struct s5_engine *e, struct s5_listener *l, const struct s5_server *server,
+                   const struct s5_addr *dst, struct s5_cleanup *call, uint32_t ticket, struct s5_endpoint *ret)
 {
     int r = -EHOSTUNREACH;
     for (unsigned i = 0; i < server->n_addrs; i++) {

@@ -137,8 +137,8 @@ static inline bool s5_tree_has(int tree_fd, int fd)
  * by an exec. */
 int s5_tree_duplicate(int tree_fd, int policy_fd, int from);
 
-/* Whether the policy's descriptor is there still: the program may have closed it where no hook saw it, and have a file of
- * its own under that number. Preserves errno. */
+/* Whether the policy's descriptor is there still: the program may have closed it where no hook saw it, and have a
+ * file of its own under that number. Preserves errno. */
 bool s5_tree_has_policy(const struct s5_tree *tree, int tree_fd);
 
 /* A private mapping of the policy, of processes whose environment has FINGERPRINT (NULL: of any), where it was
@@ -149,8 +149,8 @@ struct s5_policy_file *s5_tree_policy(const struct s5_tree *tree, int tree_fd, c
 void s5_tree_publish(struct s5_tree *tree, int tree_fd, const struct s5_policy *p, uint64_t fingerprint,
                      const char *standing_path);
 
-/* The addresses of SERVER, INDEX in the policy, where a process has resolved its name: false, where none has; and those of
- * SERVER told to the others. */
+/* The addresses of SERVER, INDEX in the policy, where a process has resolved its name: false, where none has; and
+ * those of SERVER told to the others. */
 bool s5_tree_resolved(const struct s5_tree *tree, unsigned index, struct s5_server *server);
 void s5_tree_tell_resolved(struct s5_tree *tree, unsigned index, const struct s5_server *server);
 

@@ -8,9 +8,9 @@
 #include "inflight.h"
 #include <errno.h>
 
-/* Waits from NOW for the next turn of F over FD, and carries on what is in flight meanwhile: its events; 0: it is due, or
- * a signal came; -EINPROGRESS: UNTIL passed; -EINTR; -errno. HIDDEN: FD is the engine's own, in no program's set, and a
- * signal does not end what it is for. */
+/* Waits from NOW for the next turn of F over FD, and carries on what is in flight meanwhile: its events; 0: it is
+ * due, or a signal came; -EINPROGRESS: UNTIL passed; -EINTR; -errno. HIDDEN: FD is the engine's own, in no program's
+ * set, and a signal does not end what it is for. */
 static inline __attribute__((always_inline)) int s5_drive_wait(struct s5_engine *e, const struct s5_flight *f, int fd,
                                                                bool hidden, uint64_t until, uint64_t now)
 {
@@ -32,10 +32,10 @@ static inline __attribute__((always_inline)) int s5_drive_wait(struct s5_engine 
     return n < 0 ? n : p.revents;
 }
 
-/* F to its end over FD, beginning with EVENTS (0: they are not known). WHOSE: the record whose descriptor FD is, NULL:
- * nobody but the caller closes it. HIDDEN, UNTIL (ns): as s5_drive_wait. CALL, of TICKET, holds F; NULL: no jump or
- * cancellation ends the caller. 0: F is over; -EBADF: FD is not its socket any more; -EINPROGRESS: UNTIL passed; -EINTR;
- * -ECONNABORTED: what CALL held was given back; -errno: of ppoll(). */
+/* F to its end over FD, beginning with EVENTS (0: they are not known). WHOSE: the record whose descriptor FD is,
+ * NULL: nobody but the caller closes it. HIDDEN, UNTIL (ns): as s5_drive_wait. CALL, of TICKET, holds F; NULL: no
+ * jump or cancellation ends the caller. 0: F is over; -EBADF: FD is not its socket any more; -EINPROGRESS: UNTIL
+ * passed; -EINTR; -ECONNABORTED: what CALL held was given back; -errno: of ppoll(). */
 static inline __attribute__((always_inline)) int s5_drive(struct s5_engine *e, struct s5_flight *f,
                                                           const struct s5_record *whose, int fd, bool hidden,
                                                           uint64_t until, short events,

@@ -25,6 +25,7 @@ FOLDERS = {"sock": ["libsocks5client/bind", "libsocks5client/negotiate", "libsoc
 # The policy is one flat block, with all its limits beside it; the public header is the manual;
 # the registry is one structure.
 LONG = {"socks5client.h": 800, "socks.h": 300, "registry.h": 260, "engine.h": 260}
+COLUMNS = 120
 # What the core may call of libc: memory and text, nothing of the kernel.
 PURE = {"memcpy", "memmove", "memset", "memcmp", "memchr", "strlen", "strnlen", "strcmp", "strncmp",
         "strchr", "strcasecmp", "strncasecmp", "explicit_bzero", "__explicit_bzero_chk", "__stack_chk_fail",
@@ -82,11 +83,12 @@ def core_is_pure(build):
 def lengths():
     wrong = []
     for path in everything("[ch]"):
-        lines = text_of(path).count("\n")
+        lines = text_of(path).split("\n")[:-1]
         name = os.path.basename(path)
         limit = 700 if name.endswith(".c") else LONG.get(name, 200)
-        if lines > limit:
-            wrong.append("%s has %d lines" % (name, lines))
+        if len(lines) > limit:
+            wrong.append("%s has %d lines" % (name, len(lines)))
+        wrong += ["%s:%d has %d columns" % (name, at, len(line)) for at, line in enumerate(lines, 1) if len(line) > COLUMNS]
     return wrong
 
 
@@ -254,7 +256,7 @@ def main():
     for what, check in (("rooms include downwards alone", includes),
                         ("docs/HOUSE.md tells the same", matrix_is_documented),
                         ("the core calls no system function", lambda: core_is_pure(build)),
-                        ("sources and headers are short", lengths),
+                        ("sources and headers are short, and so are their lines", lengths),
                         ("functions fit a screen", functions),
                         ("files of the engine call each other without a cycle", no_cycles),
                         ("one file names confuse.h", confuse_once),
