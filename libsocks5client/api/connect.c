@@ -149,16 +149,21 @@ static enum attempt first_attempt(const struct dial *d)
 
 /* ---- Names ---- */
 
+/* What HOST resolves to, to be freed with freeaddrinfo(): 0, or -errno. */
+static int look_up(const char *host, struct addrinfo **ret)
+{
+    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
+    int error = getaddrinfo(host, NULL, &hints, ret);
+    return error == 0 ? 0 : error == EAI_MEMORY ? -ENOMEM : -EHOSTUNREACH;
+}
+
 /* HOST as up to MAX addresses with PORT; their number, or -errno. */
 static int resolve(const char *host, uint16_t port, struct s5_addr *ret, int max)
 {
-    struct addrinfo *list, hints = {.ai_socktype = SOCK_STREAM};
-    int error = getaddrinfo(host, NULL, &hints, &list);
-    if (error == EAI_MEMORY)
-        return -ENOMEM;
-    if (error != 0)
-        return -EHOSTUNREACH;
-    int n = 0;
+    struct addrinfo *list;
+    int n = 0, result = look_up(host, &list);
+    if (result < 0)
+        return result;
     for (struct addrinfo *i = list; i && n < max; i = i->ai_next) {
         if (s5_addr_from_sockaddr(&ret[n], i->ai_addr, i->ai_addrlen) == 0)
             ret[n++].port = port;
@@ -169,18 +174,15 @@ static int resolve(const char *host, uint16_t port, struct s5_addr *ret, int max
 
 static int resolve_server(struct dial *d)
 {
-    struct s5_server *server = d->server;
-    if (server->is_path || server->n_addrs > 0)
+    struct addrinfo *list;
+    if (d->server->is_path || d->server->n_addrs > 0)
         return 0;
-    struct s5_addr addrs[S5_SERVER_ADDRS];
-    const char *host = s5_policy_text(d->policy, server->host);
-    int n = resolve(host, server->port, addrs, S5_SERVER_ADDRS);
-    for (int i = 0; i < n; i++) {
-        server->addrs[i].kind = addrs[i].kind;
-        memcpy(server->addrs[i].octets, addrs[i].octets, sizeof(addrs[i].octets));
-        server->n_addrs++;
-    }
-    return n < 0 ? n : 0;
+    int result = look_up(s5_policy_text(d->policy, d->server->host), &list);
+    if (result < 0)
+        return result;
+    unsigned kept = s5_server_keep(d->server, list);
+    freeaddrinfo(list);
+    return kept ? 0 : -EHOSTUNREACH;
 }
 
 static int dial(struct dial *d, const char *host, uint16_t port)

@@ -57,14 +57,6 @@ static inline uint16_t s5_read_u16(struct s5_reader *r)
     return at ? (uint16_t)(at[0] << 8 | at[1]) : 0;
 }
 
-/* RET untouched on failure. N may be 0, RET NULL then. */
-static inline void s5_read_octets(struct s5_reader *r, void *ret, size_t n)
-{
-    const uint8_t *at = n ? s5_read_skip(r, n) : NULL;
-    if (at)
-        memcpy(ret, at, n);
-}
-
 static inline struct s5_writer s5_writer_init(void *buf, size_t size)
 {
     return (struct s5_writer){.at = (uint8_t *)buf, .left = size};

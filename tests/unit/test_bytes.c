@@ -11,9 +11,8 @@ Test(bytes, reads_in_order_and_network_byte_order)
     struct s5_reader r = s5_reader_init(at, 6);
     cr_assert_eq(s5_read_u8(&r), 0x01);
     cr_assert_eq(s5_read_u16(&r), 0x0203);
-    uint8_t two[2];
-    s5_read_octets(&r, two, 2);
-    cr_assert_arr_eq(two, "\xff\xfe", 2);
+    const uint8_t *two = s5_read_skip(&r, 2);
+    cr_assert(two && memcmp(two, "\xff\xfe", 2) == 0);
     cr_assert_eq(r.left, 1);
     cr_assert_eq(s5_read_u8(&r), 0xfd);
     cr_assert_not(r.failed);
@@ -31,26 +30,14 @@ Test(bytes, reading_past_the_end_fails_for_good)
     cr_assert_eq(r.left, 1);
 }
 
-Test(bytes, a_failed_read_leaves_its_output_alone)
-{
-    uint8_t *at = edge(2), out[3] = {9, 9, 9};
-    struct s5_reader r = s5_reader_init(at, 2);
-    s5_read_octets(&r, out, 3);
-    cr_assert(r.failed);
-    cr_assert_arr_eq(out, "\x09\x09\x09", 3);
-    r = s5_reader_init(at, 2);
-    s5_read_octets(&r, out, SIZE_MAX);
-    cr_assert(r.failed);
-}
-
 Test(bytes, nothing_can_be_read_from_nothing)
 {
     struct s5_reader r = s5_reader_init(NULL, 0);
-    s5_read_octets(&r, NULL, 0);
+    cr_assert_null(s5_read_skip(&r, 0));
     cr_assert_not(r.failed);
     cr_assert_eq(s5_read_u8(&r), 0);
     cr_assert(r.failed);
-    s5_read_octets(&r, NULL, 0);
+    cr_assert_null(s5_read_skip(&r, 0));
     cr_assert(r.failed);
 }
 
