@@ -265,8 +265,10 @@ static void give_back_turn(void *user, struct s5_cleanup *c, bool forked)
 {
     struct s5_engine *e = user;
     struct s5_flight *f = c->flight;
-    if (f && forked && !s5_flight_pin(e, f, c->flight_generation))
-        c->ticket = 0;
+    if (f && forked && !s5_flight_pin(e, f, c->flight_generation)) {
+        c->flight = NULL; /* its end finds that it is another's, and the next look that it is nobody's */
+        c->at = S5_CLEANUP_BRIEF_NONE;
+    }
     if (!f || forked || s5_flight_generation(f) != c->flight_generation)
         return;
     s5_flight_leave_turn(e, f);

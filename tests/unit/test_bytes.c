@@ -49,6 +49,9 @@ Test(bytes, skipping_gives_the_octets_skipped)
     cr_assert_eq(r.left, 1);
     cr_assert_null(s5_read_skip(&r, 2));
     cr_assert(r.failed);
+    r = s5_reader_init(at, 4);
+    cr_assert_null(s5_read_skip(&r, SIZE_MAX));
+    cr_assert(r.failed);
 }
 
 Test(bytes, writes_to_the_last_octet)
