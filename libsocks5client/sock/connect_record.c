@@ -83,6 +83,22 @@ static __attribute__((noinline, cold)) void await_settler(const struct s5_record
     errno = saved;
 }
 
+/* RECORD is a connection of the engine's own. What its kind does takes several steps, between which no handler jumps
+ * away; it may wait for a listener's lock, a fifth of a second at most. */
+static __attribute__((noinline, cold)) void publish_hidden(struct s5_engine *e, struct s5_record *record,
+                                                           struct s5_flight *f, bool ready, bool lost)
+{
+    struct s5_critical critical;
+    s5_critical_begin(&critical);
+    atomic_store(&record->state, S5_RECORD_HIDDEN);
+    s5_registry_land(&e->registry, record);
+    S5_EACH_KIND(kind, settle)
+        kind->settle(e, record, f, ready);
+    if (!lost)
+        s5_flight_release(e, f);
+    s5_critical_end(&critical);
+}
+
 /* What F came to, for RECORD's application. LOST: it was taken for a dead process's. */
 static inline __attribute__((always_inline)) void publish(struct s5_engine *e, struct s5_record *record,
                                                           struct s5_flight *f, bool lost)
@@ -92,12 +108,7 @@ static inline __attribute__((always_inline)) void publish(struct s5_engine *e, s
     record->server_index = (uint16_t)s5_flight_server(f);
     bool ready = !lost && atomic_load(&f->phase) == S5_FLIGHT_READY;
     if (__builtin_expect(s5_record_is_hidden(record), 0)) {
-        atomic_store(&record->state, S5_RECORD_HIDDEN);
-        s5_registry_land(&e->registry, record);
-        S5_EACH_KIND(kind, settle)
-            kind->settle(e, record, f, ready);
-        if (!lost)
-            s5_flight_release(e, f);
+        publish_hidden(e, record, f, ready, lost);
         return;
     }
     /* What the kernel keeps is logged when it is fetched. */

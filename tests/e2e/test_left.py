@@ -87,7 +87,7 @@ def _(w):
         [w.app("left_calls"), bed.TARGET4, "80", "100", "secret-word", "listens"])
 
 
-@test("left: accept() cancelled and jumped out of", on=(ASAN, TSAN))
+@test("left: accept() cancelled and jumped out of", on=(ASAN, PLAIN))
 def _(w):
     def nobody_calls(conversation):
         talk = hostile.Talk(conversation)
