@@ -4,8 +4,10 @@
 
 #include "real.h"
 
-/* A variable for libc's NAME, of its type. */
-#define FIND(real, name) __typeof__(&name) real = (__typeof__(&name))s5_real_find(#name)
+/* REAL, libc's NAME, of its type; looked up once, as with S5_NEXT. */
+#define FIND(real, name)                                                                           \
+    static _Atomic(s5_real_fn) real##_found;                                                       \
+    __typeof__(&name) real = (__typeof__(&name))s5_real_once(&real##_found, #name)
 
 /* The path this object was loaded from, as LD_PRELOAD says it: where it is installed, that may hold
  * $LIB, which the loader puts the architecture's folder in place of. */

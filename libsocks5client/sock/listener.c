@@ -73,9 +73,9 @@ static void give_back(void *user, struct s5_cleanup *c, bool forked)
 {
     struct s5_engine *e = user;
     struct s5_record *record = c->object;
-    struct s5_listener *l = forked || !record ? NULL : s5_listener_shared(record);
     if (forked || !record)
         return;
+    struct s5_listener *l = s5_listener_shared(record);
     s5_blocking_give_back(e, c, false);
     bool begins = !record->more->serial, locked = l && atomic_load(&l->lock) == s5_lock_token(e);
     if (l && (begins || (locked && !l->bound)))

@@ -13,20 +13,22 @@
 #include <sys/time.h>
 
 static struct peer target;
-static bool datagrams, polls, listens, accepts;
+static enum { CONNECTS, DATAGRAMS, POLLS, LISTENS, ACCEPTS, WAYS } way;
+static const char *const words[WAYS] = {"", "datagrams", "polls", "listens", "accepts"};
 static int fd;
 static volatile sig_atomic_t inside;
 static sigjmp_buf outside;
 
 static int fresh_socket(void)
 {
-    int made = socket(target.family, datagrams ? SOCK_DGRAM : polls ? SOCK_STREAM | SOCK_NONBLOCK : SOCK_STREAM, 0);
+    int type = way == DATAGRAMS ? SOCK_DGRAM : way == POLLS ? SOCK_STREAM | SOCK_NONBLOCK : SOCK_STREAM;
+    int made = socket(target.family, type, 0);
     CHECK(made >= 0);
-    if (listens || accepts) {
+    if (way == LISTENS || way == ACCEPTS) {
         struct sockaddr_in any = {.sin_family = AF_INET};
         CHECK(bind(made, (struct sockaddr *)&any, sizeof any) == 0);
     }
-    if (accepts)
+    if (way == ACCEPTS)
         CHECK(listen(made, 1) == 0);
     return made;
 }
@@ -39,15 +41,15 @@ static int wait_ms(int ms)
 
 static void call(void)
 {
-    if (datagrams)
+    if (way == DATAGRAMS)
         sendto(fd, "x", 1, 0, peer_addr(&target), target.len);
-    else if (listens)
+    else if (way == LISTENS)
         listen(fd, 1);
-    else if (accepts)
+    else if (way == ACCEPTS)
         accept(fd, NULL, NULL);
     else
         connect(fd, peer_addr(&target), target.len);
-    if (polls)
+    if (way == POLLS)
         wait_ms(1000);
 }
 
@@ -131,9 +133,9 @@ static void left(int count)
     for (int i = 0; i < count; i++) {
         fd = fresh_socket();
         leave_after(1 + i * 37 % 2000);
-        for (int again = 1; polls && again < 5; again++)
+        for (int again = 1; way == POLLS && again < 5; again++)
             leave_after(1 + (i * 37 + again * 61) % 500);
-        if (polls && wait_ms(20000) != 1)
+        if (way == POLLS && wait_ms(20000) != 1)
             FAIL("nothing is told of connection %d", i);
         CHECK(close(fd) == 0);
     }
@@ -172,18 +174,15 @@ int main(int argc, char **argv)
     target = peer_from(argc, argv);
     int count = argc > 3 ? atoi(argv[3]) : 100;
     const char *word = argc > 4 ? argv[4] : "no such word";
-    const char *what = argc > 5 ? argv[5] : "";
-    datagrams = strcmp(what, "datagrams") == 0;
-    polls = strcmp(what, "polls") == 0;
-    listens = strcmp(what, "listens") == 0;
-    accepts = strcmp(what, "accepts") == 0;
+    while (argc > 5 && strcmp(argv[5], words[way]) != 0)
+        CHECK(++way < WAYS);
     goes_on(); /* whatever is only made once */
     int open = open_descriptors();
     size_t before = copies(word);
     left(count);
     begin_thread();
     left(count);
-    if (!listens) /* nobody is cancelled in it */
+    if (way != LISTENS) /* nobody is cancelled in it */
         cancelled(count);
     goes_on();
     descriptors_within(open);

@@ -26,6 +26,12 @@ def nobody_answers(conversation):
     conversation.hang()
 
 
+def answers_once(conversation):
+    hostile.Talk(conversation).begin_with_password()
+    conversation.say(hostile.OK)
+    conversation.hang()
+
+
 def run(w, conf, words, seconds=120):
     fine(w.configured(conf, words, w.env, seconds))
 
@@ -69,12 +75,7 @@ def _(w):
 
 @test("left: poll() cancelled and jumped out of while a connection is negotiated", on=(ASAN, TSAN))
 def _(w):
-    def answers(conversation):
-        talk = hostile.Talk(conversation)
-        talk.begin_with_password()
-        conversation.say(hostile.OK)
-        conversation.hang()
-    w.hostile.play(answers)
+    w.hostile.play(answers_once)
     for pipeline in ("on", "off"):
         run(w, configured(w, s.HOSTILE, "alice", "secret-word", more="pipeline = " + pipeline),
             [w.app("left_calls"), bed.TARGET4, "80", "300", "secret-word", "polls"])
@@ -89,12 +90,7 @@ def _(w):
 
 @test("left: accept() cancelled and jumped out of", on=(ASAN, PLAIN))
 def _(w):
-    def nobody_calls(conversation):
-        talk = hostile.Talk(conversation)
-        talk.begin_with_password()
-        conversation.say(hostile.OK)
-        conversation.hang()
-    w.hostile.play(nobody_calls)
+    w.hostile.play(answers_once)
     run(w, configured(w, s.HOSTILE, "alice", "secret-word"),
         [w.app("left_calls"), bed.TARGET4, "80", "100", "secret-word", "accepts"])
 
