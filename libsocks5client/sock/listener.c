@@ -89,17 +89,24 @@ static void give_back(void *user, struct s5_cleanup *c, bool forked)
 
 struct s5_cleanup *s5_listener_enter(struct s5_engine *e, struct s5_record *record, uint32_t *ret_ticket)
 {
-    if (!s5_record_hold(record))
-        return NULL;
-    struct s5_cleanup *call = s5_cleanup_push(give_back, e, (uintptr_t)ret_ticket, ret_ticket);
-    call->object = record;
+    struct s5_critical critical;
+    struct s5_cleanup *call = NULL;
+    s5_critical_begin(&critical);
+    if (s5_record_hold(record)) {
+        call = s5_cleanup_push(give_back, e, (uintptr_t)ret_ticket, ret_ticket);
+        call->object = record;
+    }
+    s5_critical_end(&critical);
     return call;
 }
 
 void s5_listener_leave(struct s5_engine *e, struct s5_record *record, struct s5_cleanup *call, uint32_t ticket)
 {
+    struct s5_critical critical;
+    s5_critical_begin(&critical);
     if (s5_cleanup_pop(call, ticket))
         s5_connect_let_go(e, record);
+    s5_critical_end(&critical);
 }
 
 int s5_listener_renew(struct s5_engine *e, struct s5_record *record, struct s5_cleanup *call, uint32_t ticket)

@@ -88,7 +88,7 @@ def _(w):
         [w.app("left_calls"), bed.TARGET4, "80", "100", "secret-word", "listens"])
 
 
-@test("left: accept() cancelled and jumped out of", on=(ASAN, PLAIN))
+@test("left: accept() cancelled and jumped out of", on=(ASAN, TSAN))
 def _(w):
     w.hostile.play(answers_once)
     run(w, configured(w, s.HOSTILE, "alice", "secret-word"),
