@@ -3,7 +3,7 @@
  * anywhere else; the connection the association was asked for on lies still, and its end is the
  * association's. */
 #include "addr.h"
-#include "datagram.h"
+#include "udp_header.h"
 #include "clock.h"
 #include "dial.h"
 #include "export.h"

@@ -1,6 +1,6 @@
 /* Theory of operation: the public session is the core's machine in an allocation of its own. Here
  * its arguments are checked, its states translated, and nothing else: what the machine does is in
- * core/session.c. */
+ * proto/session.c. */
 #include "dial.h"
 #include "export.h"
 #include "public_session.h"

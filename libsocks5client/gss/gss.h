@@ -1,4 +1,4 @@
-/* The machine's own GSSAPI with its Kerberos, as a provider of core/seal.h. Its library is loaded
+/* The machine's own GSSAPI with its Kerberos, as a provider of proto/seal.h. Its library is loaded
  * when the first context is made and stays. Calls may ask name servers and the KDC, and block: an
  * event loop has s5_gss_prepare() called in a child beforehand. */
 #ifndef S5_GSS_H

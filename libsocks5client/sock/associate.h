@@ -9,7 +9,7 @@
 #define S5_ASSOCIATE_H
 
 #include "cleanup.h"
-#include "datagram.h"
+#include "udp_header.h"
 #include "engine.h"
 #include "fragments.h"
 #include "latch.h"

@@ -1,6 +1,6 @@
 /* Whatever a relay sends: headers read and written again, and sequences of fragments with the time
  * between them, put together by the queue and, slowly, by hand. */
-#include "datagram.h"
+#include "udp_header.h"
 #include "fragments.h"
 #include "fuzz.h"
 #include <errno.h>

@@ -1,5 +1,5 @@
 /* Headers octet for octet, at every length, with the end of the memory right behind. */
-#include "datagram.h"
+#include "udp_header.h"
 #include "edge.h"
 #include <criterion/criterion.h>
 #include <errno.h>

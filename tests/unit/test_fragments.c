@@ -1,6 +1,6 @@
 /* Fragments in every order, the timer to the nanosecond, and the bounds of a queue. */
 #include "fragments.h"
-#include "datagram.h"
+#include "udp_header.h"
 #include <criterion/criterion.h>
 #include <stdlib.h>
 

@@ -1,5 +1,5 @@
 /* One layout. RSV is looked at: what is no zero there is no header, but somebody else's datagram. */
-#include "datagram.h"
+#include "udp_header.h"
 #include "wire.h"
 #include <errno.h>
 

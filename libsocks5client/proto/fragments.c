@@ -4,7 +4,7 @@
  * first may as well begin the next datagram, the rest of this one being lost, so it begins anew: for
  * a duplicate that is the same. */
 #include "fragments.h"
-#include "datagram.h"
+#include "udp_header.h"
 #include <string.h>
 
 static struct s5_fragments_queue *queue_of(struct s5_fragments *f, const struct s5_addr *source,

@@ -1,6 +1,6 @@
 /* The header of RFC 1928 section 7 before every datagram to and from a relay. */
-#ifndef S5_DATAGRAM_H
-#define S5_DATAGRAM_H
+#ifndef S5_UDP_HEADER_H
+#define S5_UDP_HEADER_H
 
 #include "addr.h"
 #include "bytes.h"
