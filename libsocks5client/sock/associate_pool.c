@@ -3,7 +3,7 @@
 #include "blocking.h"
 #include "hidden.h"
 #include "kind.h"
-#include "map_once.h"
+#include "lazy_map.h"
 #include "target.h"
 #include <errno.h>
 #include <fcntl.h>

@@ -8,7 +8,7 @@
 #include "associate.h"
 #include "clock.h"
 #include "inflight.h"
-#include "map_once.h"
+#include "lazy_map.h"
 #include "scatter.h"
 #include "target.h"
 #include "user_memory.h"

@@ -2,7 +2,7 @@
  * bit is not set is not in it, any other is looked for in the file itself. A file that changed has
  * its bits added to the filter; old ones stay and do no harm. */
 #include "names.h"
-#include "text.h"
+#include "word_reader.h"
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>

@@ -8,7 +8,7 @@
 #include "blocking.h"
 #include "dissolve.h"
 #include "dns.h"
-#include "map_once.h"
+#include "lazy_map.h"
 #include "user_memory.h"
 #include <errno.h>
 #include <string.h>

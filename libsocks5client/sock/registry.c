@@ -2,7 +2,7 @@
  * (so that a head popped, pushed and popped again is not mistaken for the old one). A slot is
  * changed by atomic exchange; the thread that took a record's name out of a slot is the one that
  * drops the reference. */
-#include "map_once.h"
+#include "lazy_map.h"
 #include "notes.h"
 #include <errno.h>
 #include <stddef.h>

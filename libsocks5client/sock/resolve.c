@@ -7,7 +7,7 @@
 #include "engine.h"
 #include "error.h"
 #include "names.h"
-#include "text.h"
+#include "word_reader.h"
 #include <errno.h>
 #include <string.h>
 

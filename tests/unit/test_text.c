@@ -1,5 +1,5 @@
 /* Text files of words, read line by line. */
-#include "text.h"
+#include "word_reader.h"
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* Read by number, so that no hook of ours takes part. */
-#include "text.h"
+#include "word_reader.h"
 #include <fcntl.h>
 #include <string.h>
 #include <sys/syscall.h>

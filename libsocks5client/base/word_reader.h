@@ -1,6 +1,6 @@
 /* Small text files of words, read line by line without stdio and without malloc. */
-#ifndef S5_TEXT_H
-#define S5_TEXT_H
+#ifndef S5_WORD_READER_H
+#define S5_WORD_READER_H
 
 #include <stdbool.h>
 #include <stddef.h>

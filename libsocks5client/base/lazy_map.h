@@ -1,6 +1,6 @@
 /* Tables of process memory that most programs never need. */
-#ifndef S5_MAP_ONCE_H
-#define S5_MAP_ONCE_H
+#ifndef S5_LAZY_MAP_H
+#define S5_LAZY_MAP_H
 
 #include <errno.h>
 #include <stdatomic.h>
