@@ -2,7 +2,7 @@
  * when somebody connects to that. The stand-in's number is in the last bits of both its addresses,
  * so that turning one into the other is arithmetic; what it stands for is in the tree's pool. */
 #include "names.h"
-#include "pool.h"
+#include "fake_pool.h"
 #include <arpa/inet.h>
 #include <errno.h>
 #include <string.h>

@@ -15,7 +15,7 @@
 #include "flight.h"
 #include "handover.h"
 #include "policy_file.h"
-#include "pool.h"
+#include "fake_pool.h"
 #include "standing.h"
 #include <stdatomic.h>
 #include <stdint.h>

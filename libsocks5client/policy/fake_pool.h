@@ -4,8 +4,8 @@
  * It lives in memory a process tree shares, zero at first, and holds no lock: any process may be
  * killed at any point of any function here and leaves it whole, a number it was about to use lost
  * until the pool came round to it. */
-#ifndef S5_POOL_H
-#define S5_POOL_H
+#ifndef S5_FAKE_POOL_H
+#define S5_FAKE_POOL_H
 
 #include "addr.h"
 #include <stdatomic.h>

@@ -7,7 +7,7 @@
  * of its hash. Places are only ever passed on, by compare and swap, from "empty" or from a slot
  * that has another name by now: two writers of one name therefore meet at the same place, and the
  * second finds the first one's number. What it had prepared itself becomes a spare. */
-#include "pool.h"
+#include "fake_pool.h"
 #include <string.h>
 
 #define PROBES   128u /* places a name can be at */
