@@ -3,7 +3,7 @@
  * programs overwrite and clear it and what they start must be covered all the same. */
 #include "real.h"
 #include "pass.h"
-#include "quiet.h"
+#include "in_engine.h"
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>

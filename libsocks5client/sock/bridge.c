@@ -7,7 +7,7 @@
 #include "clock.h"
 #include "octet_lock.h"
 #include "process.h"
-#include "quiet.h"
+#include "in_engine.h"
 #include "session.h"
 #include <errno.h>
 #include <fcntl.h>

@@ -8,7 +8,7 @@
 #include "clock.h"
 #include "error.h"
 #include "process.h"
-#include "quiet.h"
+#include "in_engine.h"
 #include "standing.h"
 #include <errno.h>
 #include <fcntl.h>

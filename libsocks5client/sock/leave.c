@@ -25,7 +25,7 @@
 #include "names.h"
 #include "private_copy.h"
 #include "process.h"
-#include "quiet.h"
+#include "in_engine.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/membarrier.h>

@@ -9,7 +9,7 @@
 #include "error.h"
 #include "event.h"
 #include "flight_bounds.h"
-#include "quiet.h"
+#include "in_engine.h"
 #include "reply.h"
 #include <errno.h>
 #include <fcntl.h>

@@ -2,7 +2,7 @@
  * they are what was asked for, unless its DNS servers are denied by a rule. Where names shall be
  * resolved on the far side, the rules must let those be reached directly; one on loopback does not
  * count as that unless a rule says so: it would ask the world in our stead. */
-#include "quiet.h"
+#include "in_engine.h"
 #include "bridge.h"
 #include "engine.h"
 #include "error.h"

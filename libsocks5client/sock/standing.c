@@ -4,7 +4,7 @@
  */
 #include "standing.h"
 #include "log.h"
-#include "quiet.h"
+#include "in_engine.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* Writes of the engine's own: a signal that comes of one is not the program's. */
-#include "quiet.h"
+#include "in_engine.h"
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>

@@ -1,6 +1,6 @@
 /* A stretch in which nothing of the program's happens in this thread. */
-#ifndef S5_QUIET_H
-#define S5_QUIET_H
+#ifndef S5_IN_ENGINE_H
+#define S5_IN_ENGINE_H
 
 #include "critical.h"
 #include <signal.h>

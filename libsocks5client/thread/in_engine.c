@@ -1,4 +1,4 @@
-#include "quiet.h"
+#include "in_engine.h"
 #include "engine.h"
 #include <errno.h>
 #include <sys/syscall.h>
