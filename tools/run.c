@@ -20,9 +20,9 @@
 #include "message.h"
 #include "plan.h"
 #include "source.h"
-#include "standing.h"
+#include "pipelining_cache.h"
 #include "summary.h"
-#include "tree.h"
+#include "shared.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>

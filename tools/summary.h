@@ -2,7 +2,7 @@
 #ifndef TOOLS_SUMMARY_H
 #define TOOLS_SUMMARY_H
 
-#include "tree.h"
+#include "shared.h"
 
 /* Runs COMMAND as a child that gets the signals this process gets, waits for it, and prints to
  * standard error what TREE, which has POLICY, counted. The exit code: the command's own (128 + N where signal N ended

@@ -18,7 +18,7 @@
 #include "pipelining.h"
 #include "socks5client.h"
 #include "source.h"
-#include "standing.h"
+#include "pipelining_cache.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>

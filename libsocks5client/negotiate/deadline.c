@@ -2,7 +2,7 @@
  * packet, at the moment when there is something to write, is time in which nobody waited. */
 #include "deadline.h"
 #include "clock.h"
-#include "flight_bounds.h"
+#include "negotiation_bounds.h"
 #include <errno.h>
 #include <string.h>
 

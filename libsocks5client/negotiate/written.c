@@ -8,7 +8,7 @@
  * negotiation fails, octets that are still to be sent count as well, since the program may be the cause, and since
  * another try would lose them. */
 #include "written.h"
-#include "flight_bounds.h"
+#include "negotiation_bounds.h"
 #include <assert.h>
 #include <errno.h>
 #include <linux/sockios.h>

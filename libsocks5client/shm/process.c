@@ -1,5 +1,5 @@
 #include "process.h"
-#include "octet_lock.h"
+#include "byte_lock.h"
 
 uint32_t s5_process_number(_Atomic uint32_t *last)
 {

@@ -4,7 +4,7 @@
 #include "associate.h"
 #include "kind.h"
 #include "clock.h"
-#include "flight_bounds.h"
+#include "negotiation_bounds.h"
 #include "listener.h"
 #include <fcntl.h>
 #include <string.h>

@@ -10,7 +10,7 @@
 #include "clock.h"
 #include "drive.h"
 #include "error.h"
-#include "flight_bounds.h"
+#include "negotiation_bounds.h"
 #include "ledger.h"
 #include "reply.h"
 #include <errno.h>

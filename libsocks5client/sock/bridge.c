@@ -5,7 +5,7 @@
  * no child for the program's wait() to find. */
 #include "bridge.h"
 #include "clock.h"
-#include "octet_lock.h"
+#include "byte_lock.h"
 #include "process.h"
 #include "in_engine.h"
 #include "session.h"

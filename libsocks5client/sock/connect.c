@@ -9,7 +9,7 @@
 #include "clock.h"
 #include "drive.h"
 #include "epoll_mask.h"
-#include "flight_bounds.h"
+#include "negotiation_bounds.h"
 #include "inflight.h"
 #include "listener.h"
 #include "nameserver.h"

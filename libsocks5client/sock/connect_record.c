@@ -12,7 +12,7 @@
 #include "engine.h"
 #include "epoll_mask.h"
 #include "error.h"
-#include "flight_bounds.h"
+#include "negotiation_bounds.h"
 #include "kind.h"
 #include "ledger.h"
 #include <errno.h>

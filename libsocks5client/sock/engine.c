@@ -9,7 +9,7 @@
 #include "error.h"
 #include "process.h"
 #include "in_engine.h"
-#include "standing.h"
+#include "pipelining_cache.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>

@@ -12,7 +12,7 @@
 #include "notes.h"
 #include "process.h"
 #include "source.h"
-#include "tree.h"
+#include "shared.h"
 #include "wait.h"
 
 struct s5_association;

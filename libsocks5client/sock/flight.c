@@ -7,8 +7,8 @@
  * answer, a close or silence is dissolved with connect(AF_UNSPEC) and dialled anew on the same
  * socket, step by step. Silence alone is no proof against the server, its target may be slow: only
  * if the second try's reply came sooner than the probe had waited was the pipelining to blame. */
-#include "flight_bounds.h"
-#include "called.h"
+#include "negotiation_bounds.h"
+#include "last_peer.h"
 #include "cleanup.h"
 #include "clock.h"
 #include "deadline.h"
@@ -18,7 +18,7 @@
 #include "pipelining.h"
 #include "rcvlowat.h"
 #include "reply.h"
-#include "standing.h"
+#include "pipelining_cache.h"
 #include "step.h"
 #include "written.h"
 #include <assert.h>

@@ -8,7 +8,7 @@
 #include "clock.h"
 #include "error.h"
 #include "event.h"
-#include "flight_bounds.h"
+#include "negotiation_bounds.h"
 #include "in_engine.h"
 #include "reply.h"
 #include <errno.h>

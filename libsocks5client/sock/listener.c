@@ -6,9 +6,9 @@
  * nobody reaches it past the server. The BIND is made on a hidden connection. What the processes of a
  * tree share about it is an entry in the tree's memory, found again by the socket's cookie; under its
  * lock one of them at a time looks for the second reply and makes the next BIND. */
-#include "called.h"
+#include "last_peer.h"
 #include "clock.h"
-#include "flight_bounds.h"
+#include "negotiation_bounds.h"
 #include "kind.h"
 #include "listener.h"
 #include "blocking.h"

@@ -1,6 +1,6 @@
 /* What the policy says of a flow, turned into errnos and log lines. A refusal is one line: what was
  * refused, and what decided. */
-#include "called.h"
+#include "last_peer.h"
 #include "engine.h"
 #include "ledger.h"
 #include <errno.h>

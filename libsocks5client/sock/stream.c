@@ -1,6 +1,6 @@
 /* Connections, in flight and made: what a fork, an exec and a message that carries one make of them. */
 #include "stream.h"
-#include "flight_bounds.h"
+#include "negotiation_bounds.h"
 #include "kind.h"
 #include "rcvlowat.h"
 #include <errno.h>

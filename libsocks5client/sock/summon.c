@@ -2,11 +2,11 @@
  * nobody but this thread to carry it on: whoever asked for a listener has to be told its address, so
  * that there is nothing to do but wait. Then the connection lies still until the second reply. */
 #include "blocking.h"
-#include "called.h"
+#include "last_peer.h"
 #include "clock.h"
 #include "drive.h"
 #include "error.h"
-#include "flight_bounds.h"
+#include "negotiation_bounds.h"
 #include "ledger.h"
 #include "listener.h"
 #include "reply.h"

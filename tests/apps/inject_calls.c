@@ -5,7 +5,7 @@
  * act on, and no descriptor is lost. */
 #include "app.h"
 #include "engine.h"
-#include "standing.h"
+#include "pipelining_cache.h"
 #include <netdb.h>
 #include <spawn.h>
 #include <sys/epoll.h>

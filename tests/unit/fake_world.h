@@ -6,7 +6,7 @@
 #include "engine.h"
 #include "fake_net.h"
 #include "octets.h"
-#include "standing.h"
+#include "pipelining_cache.h"
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
 #include <errno.h>

@@ -3,7 +3,7 @@
 #include "bridge.h"
 #include "clock.h"
 #include "process.h"
-#include "tree.h"
+#include "shared.h"
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <pthread.h>

@@ -1,5 +1,5 @@
 /* Whom a tree called last, and who calls back. */
-#include "called.h"
+#include "last_peer.h"
 #include <criterion/criterion.h>
 #include <string.h>
 

@@ -1,7 +1,7 @@
 /* The memory file, written over by another process that has it. Whatever is in it, calls come to an end with a
  * result that calls can have, and nothing outside of what they own is read or written: the sanitizers tell. */
 #include "fake_world.h"
-#include "called.h"
+#include "last_peer.h"
 #include "names.h"
 #include <stddef.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* The memory file of a process tree, and the standings in it. */
-#include "standing.h"
-#include "tree.h"
+#include "pipelining_cache.h"
+#include "shared.h"
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>

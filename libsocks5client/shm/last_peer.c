@@ -1,7 +1,7 @@
 /* The server is noted with every connection, which must cost next to nothing; the address only where
  * the port says that the peer will call back. The note is a hint: a writer or reader who finds it
  * busy goes without. */
-#include "called.h"
+#include "last_peer.h"
 #include <stddef.h>
 #include <string.h>
 

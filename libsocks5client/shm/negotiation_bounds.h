@@ -1,8 +1,8 @@
 /* What is read of a flight before it is used. A flight is in memory that other processes of the tree can write:
  * an index is made one of its array, a length one that fits, an errno one that there is. The session has more of
  * them, which are looked at together, under the flight's lock. */
-#ifndef S5_FLIGHT_BOUNDS_H
-#define S5_FLIGHT_BOUNDS_H
+#ifndef S5_NEGOTIATION_BOUNDS_H
+#define S5_NEGOTIATION_BOUNDS_H
 
 #include "auth.h"
 #include "flight.h"

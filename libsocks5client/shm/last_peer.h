@@ -1,9 +1,9 @@
 /* Whom the processes of a tree called last through a server. A program that listens afterwards on a
  * port that it does not choose wants to be called back, through that same server. */
-#ifndef S5_CALLED_H
-#define S5_CALLED_H
+#ifndef S5_LAST_PEER_H
+#define S5_LAST_PEER_H
 
-#include "tree.h"
+#include "shared.h"
 
 #define S5_CALLED_FTP 21
 

@@ -2,7 +2,7 @@
  * new. Its file holds a line per thing learnt, "SECONDS KEY VALUE", appended with one write so that
  * processes do not mix; socksify reads it, drops what is old and writes it back when it has grown.
  */
-#include "standing.h"
+#include "pipelining_cache.h"
 #include "log.h"
 #include "in_engine.h"
 #include <errno.h>

@@ -1,7 +1,7 @@
 /* What is known of each server's pipelining: a table, shared by the process tree and kept in a file by socksify, or
  * of a process that uses the library. */
-#ifndef S5_STANDING_H
-#define S5_STANDING_H
+#ifndef S5_PIPELINING_CACHE_H
+#define S5_PIPELINING_CACHE_H
 
 #include "policy_file.h"
 #include <stdatomic.h>

@@ -1,8 +1,8 @@
 /* Record locks (POSIX) on octets of the shared memory file. Such a lock belongs to the process, not to the
  * descriptor: a fork does not inherit it, an exec keeps it, and the kernel drops it when the process ends. It is
  * lost when the process closes any descriptor of the file. */
-#ifndef S5_OCTET_LOCK_H
-#define S5_OCTET_LOCK_H
+#ifndef S5_BYTE_LOCK_H
+#define S5_BYTE_LOCK_H
 
 #include <errno.h>
 #include <fcntl.h>

@@ -3,7 +3,7 @@
  * touched cost nothing. The variable names descriptor and inode; both, the seals, the size and the
  * magic must agree before anything is read. Where they do not, the file is lost to this process. It begins
  * another, and tells the fake addresses of the two apart by their numbers. */
-#include "tree.h"
+#include "shared.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stddef.h>

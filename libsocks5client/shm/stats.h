@@ -1,6 +1,6 @@
 /* Where everything went, counted by all processes of a tree together. */
-#ifndef S5_COUNTS_H
-#define S5_COUNTS_H
+#ifndef S5_STATS_H
+#define S5_STATS_H
 
 #include "policy.h"
 #include <stdatomic.h>

@@ -1,7 +1,7 @@
 /* What a process that receives a socket of ours must know about it, and how it takes it over. A socket gets
  * into another process by an exec (life.c) or over a UNIX socket (fd/pass.c). */
-#ifndef S5_HANDOVER_H
-#define S5_HANDOVER_H
+#ifndef S5_EXPORTED_H
+#define S5_EXPORTED_H
 
 #include "flight.h"
 

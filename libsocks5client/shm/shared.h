@@ -7,16 +7,16 @@
  *
  * The policy, which no process may change, is in a file of its own (policy_file.h), whose descriptor always has the
  * next number. */
-#ifndef S5_TREE_H
-#define S5_TREE_H
+#ifndef S5_SHARED_H
+#define S5_SHARED_H
 
 #include "bridge_place.h"
-#include "counts.h"
+#include "stats.h"
 #include "flight.h"
-#include "handover.h"
+#include "exported.h"
 #include "policy_file.h"
 #include "fake_pool.h"
-#include "standing.h"
+#include "pipelining_cache.h"
 #include <stdatomic.h>
 #include <stdint.h>
 
