@@ -9,7 +9,7 @@
 #include "calls.h"
 #include "critical.h"
 #include "log.h"
-#include "notes.h"
+#include "fd_notes.h"
 #include "process.h"
 #include "source.h"
 #include "shared.h"

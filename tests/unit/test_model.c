@@ -20,7 +20,7 @@ static enum s5_turn model_turn(struct s5_engine *e, struct s5_flight *f, const s
 #define s5_flight_turn model_turn
 #include "../../libsocks5client/shm/references.c"
 #undef MOST
-#include "../../libsocks5client/sock/registry.c"
+#include "../../libsocks5client/registry/registry.c"
 #include "../../libsocks5client/sock/flight_pool.c"
 #include "../../libsocks5client/sock/connect_record.c"
 #include "../../libsocks5client/sock/life.c"

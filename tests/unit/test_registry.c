@@ -1,5 +1,5 @@
 /* The registry: records under descriptors, duplicates, the list of those in flight, registrations. */
-#include "notes.h"
+#include "fd_notes.h"
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <pthread.h>

@@ -1,7 +1,7 @@
 /* What the registry notes of descriptors whether or not they are ours: where they are registered with
  * epoll, and which are duplicates of which. A program may do either first and connect later. */
-#ifndef S5_NOTES_H
-#define S5_NOTES_H
+#ifndef S5_FD_NOTES_H
+#define S5_FD_NOTES_H
 
 #include "registry.h"
 

@@ -3,7 +3,7 @@
  * changed by atomic exchange; the thread that took a record's name out of a slot is the one that
  * drops the reference. */
 #include "lazy_map.h"
-#include "notes.h"
+#include "fd_notes.h"
 #include <errno.h>
 #include <stddef.h>
 
