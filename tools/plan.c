@@ -4,7 +4,7 @@
 #include "plan.h"
 
 #include "file.h"
-#include "ledger.h"
+#include "log_events.h"
 #include "message.h"
 #include <errno.h>
 #include <netdb.h>

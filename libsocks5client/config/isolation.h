@@ -31,7 +31,7 @@ void s5_isolation_derive(struct s5_identity *ret, const uint64_t key[2],
 void s5_isolation_words(struct s5_isolation_words *ret, const struct s5_server *server,
                         const struct s5_identity *identity);
 
-/* The same for the bridge that stands before SERVER (see sock/bridge.h): a dot and both words behind
+/* The same for the bridge that stands before SERVER (see engine/bridge.h): a dot and both words behind
  * its user name, which s5_isolation_parse takes off again. */
 void s5_isolation_words_for_bridge(struct s5_isolation_words *ret, const struct s5_server *server,
                                    const struct s5_identity *identity);

@@ -19,7 +19,7 @@
     {                                                                                              \
         return __builtin_expect(GATE_##name args, 0) ? ours_##name args : s5_real.name args;       \
     }
-#include "calls.def"
+#include "system_calls.def"
 
 /* --- other names of the same --- */
 

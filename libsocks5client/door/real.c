@@ -37,11 +37,11 @@ s5_real_fn s5_real_find(const char *name)
         __atomic_store_n(&s5_real.name, found, __ATOMIC_RELAXED);                                  \
         return found args;                                                                         \
     }
-#include "calls.def"
+#include "system_calls.def"
 
 struct s5_calls s5_real = {
 #define S5_CALL(ret, name, params, args) .name = find_##name,
-#include "calls.def"
+#include "system_calls.def"
 };
 
 #ifdef __SANITIZE_THREAD__
@@ -56,6 +56,6 @@ __attribute__((constructor)) static void fill_all(void)
         if (found)                                                                                 \
             s5_real.name = found;                                                                  \
     }
-#include "calls.def"
+#include "system_calls.def"
 }
 #endif

@@ -51,7 +51,7 @@ struct s5_server {
     char username[255], password[255];
     uint32_t gssapi_service;    /* text; "rcmd" by default */
     uint8_t gssapi_protection;  /* 0 clear, 1 integrity, 2 confidentiality (the default) */
-    uint8_t bridged;            /* S5_SERVER_*: it is the bridge that is described here, see sock/bridge.h */
+    uint8_t bridged;            /* S5_SERVER_*: it is the bridge that is described here, see engine/bridge.h */
     bool gssapi_nec;            /* the level octet goes unwrapped, as NEC's servers have it */
     bool gssapi_delegate;       /* the user's credentials are handed on to the server */
     uint16_t fragment;          /* octets, header and all, of a datagram that goes in one piece; 0: all do */

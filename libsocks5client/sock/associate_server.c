@@ -11,7 +11,7 @@
 #include "drive.h"
 #include "error.h"
 #include "negotiation_bounds.h"
-#include "ledger.h"
+#include "log_events.h"
 #include "reply.h"
 #include <errno.h>
 #include <netinet/in.h>

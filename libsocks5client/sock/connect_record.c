@@ -14,7 +14,7 @@
 #include "error.h"
 #include "negotiation_bounds.h"
 #include "kind.h"
-#include "ledger.h"
+#include "log_events.h"
 #include <errno.h>
 #include <sched.h>
 #include <time.h>

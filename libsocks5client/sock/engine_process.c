@@ -4,7 +4,7 @@
 #include "identity.h"
 #include "kind.h"
 #include "leave.h"
-#include "ledger.h"
+#include "log_events.h"
 #include "process.h"
 #include <errno.h>
 #include <string.h>

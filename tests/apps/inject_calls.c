@@ -37,7 +37,7 @@ static bool due(const char *name)
     {                                                                                              \
         return due(#name) ? -1 : true_calls.name args;                                             \
     }
-#include "calls.def"
+#include "system_calls.def"
 
 /* close() lets the descriptor go whatever it says. */
 static int closing(int fd)
@@ -120,7 +120,7 @@ static void take_over(void)
     true_calls.name = (ret(*) params)s5_real_find(#name);                                          \
     if (true_calls.name)                                                                           \
         s5_real.name = failing_##name;
-#include "calls.def"
+#include "system_calls.def"
     s5_real.close = closing;
     s5_real.epoll_ctl = registering;
     s5_real.send = sending;

@@ -10,7 +10,7 @@
 #ifndef FAKE_NET_H
 #define FAKE_NET_H
 
-#include "calls.h"
+#include "system_calls.h"
 #include "clock.h"
 #include <netinet/in.h>
 #include <stdbool.h>

@@ -24,7 +24,7 @@ static bool due(const char *name)
     {                                                                                              \
         return due(#name) ? -1 : fake_calls.name args;                                             \
     }
-#include "calls.def"
+#include "system_calls.def"
 
 /* close() lets the descriptor go whatever it says. */
 static int closing(int fd)
@@ -80,7 +80,7 @@ static int dialling(int fd, const struct sockaddr *addr, socklen_t len)
 
 static struct s5_calls failing_calls = {
 #define S5_CALL(ret, name, params, args) .name = failing_##name,
-#include "calls.def"
+#include "system_calls.def"
 };
 
 static struct s5_engine *failing_engine(void)

@@ -64,11 +64,11 @@ static void maybe_leave(const char *name)
         maybe_leave(#name);                                                                        \
         return fake_calls.name args;                                                               \
     }
-#include "calls.def"
+#include "system_calls.def"
 
 static const struct s5_calls left_calls = {
 #define S5_CALL(ret, name, params, args) .name = left_##name,
-#include "calls.def"
+#include "system_calls.def"
 };
 
 /* --- the calls --- */

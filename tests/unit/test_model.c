@@ -4,7 +4,7 @@
  * between two points; it does what it does before its parent goes on, but others may go on in between. */
 #include "clock.h"
 #include "engine.h"
-#include "ledger.h"
+#include "log_events.h"
 #include "listener.h"
 #include "nameserver.h"
 #include "model.h"
@@ -25,7 +25,7 @@ static enum s5_turn model_turn(struct s5_engine *e, struct s5_flight *f, const s
 #include "../../libsocks5client/sock/connect_record.c"
 #include "../../libsocks5client/sock/life.c"
 #include "../../libsocks5client/sock/connect.c"
-#include "../../libsocks5client/sock/engine.c"
+#include "../../libsocks5client/engine/engine.c"
 #include "../../libsocks5client/sock/engine_process.c"
 #include "../../libsocks5client/sock/stream.c"
 

@@ -6,7 +6,7 @@
 #ifndef S5_ENGINE_H
 #define S5_ENGINE_H
 
-#include "calls.h"
+#include "system_calls.h"
 #include "critical.h"
 #include "log.h"
 #include "fd_notes.h"

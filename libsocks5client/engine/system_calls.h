@@ -1,6 +1,6 @@
 /* The table of real calls: what the engine uses wherever a program's own call could be meant. */
-#ifndef S5_CALLS_H
-#define S5_CALLS_H
+#ifndef S5_SYSTEM_CALLS_H
+#define S5_SYSTEM_CALLS_H
 
 #include <netdb.h>
 #include <poll.h>
@@ -16,7 +16,7 @@
 /* Each member behaves as libc's function of that name: result and errno alike. */
 struct s5_calls {
 #define S5_CALL(ret, name, params, args) ret(*name) params;
-#include "calls.def"
+#include "system_calls.def"
 };
 
 #endif

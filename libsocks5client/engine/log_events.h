@@ -1,6 +1,6 @@
 /* Where log lines go: a file, a descriptor, syslog, or standard error; and what is counted. */
-#ifndef S5_LEDGER_H
-#define S5_LEDGER_H
+#ifndef S5_LOG_EVENTS_H
+#define S5_LOG_EVENTS_H
 
 #include "engine.h"
 

@@ -4,7 +4,7 @@
  *
  * Which rule decided is not carried along with a flight: it is found out again when a line tells
  * it, for the same flow by the same policy. */
-#include "ledger.h"
+#include "log_events.h"
 #include "clock.h"
 #include "error.h"
 #include "event.h"

@@ -2,7 +2,7 @@
  * refused, and what decided. */
 #include "last_peer.h"
 #include "engine.h"
-#include "ledger.h"
+#include "log_events.h"
 #include <errno.h>
 #include <netinet/in.h>
 #include <string.h>
