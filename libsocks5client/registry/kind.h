@@ -5,7 +5,7 @@
 #ifndef S5_KIND_H
 #define S5_KIND_H
 
-#include "flight.h"
+#include "negotiation.h"
 #include "record.h"
 
 struct s5_engine;

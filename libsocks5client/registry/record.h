@@ -2,7 +2,7 @@
 #ifndef S5_RECORD_H
 #define S5_RECORD_H
 
-#include "flight.h"
+#include "negotiation.h"
 #include <assert.h>
 #include <stdatomic.h>
 #include <stdint.h>

@@ -3,7 +3,7 @@
 #ifndef S5_EXPORTED_H
 #define S5_EXPORTED_H
 
-#include "flight.h"
+#include "negotiation.h"
 
 #define S5_TREE_PASSED 1024
 

@@ -5,7 +5,7 @@
 #define S5_NEGOTIATION_BOUNDS_H
 
 #include "auth.h"
-#include "flight.h"
+#include "negotiation.h"
 #include "policy.h"
 #include <assert.h>
 #include <errno.h>

@@ -12,7 +12,7 @@
 
 #include "bridge_place.h"
 #include "stats.h"
-#include "flight.h"
+#include "negotiation.h"
 #include "exported.h"
 #include "policy_file.h"
 #include "fake_pool.h"

@@ -16,7 +16,7 @@
 #include "associate.h"
 #include "blocking.h"
 #include "clock.h"
-#include "dissolve.h"
+#include "disconnect.h"
 #include "error.h"
 #include "listener.h"
 #include "nameserver.h"

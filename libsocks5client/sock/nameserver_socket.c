@@ -6,7 +6,7 @@
 #include "nameserver.h"
 #include "kind.h"
 #include "blocking.h"
-#include "dissolve.h"
+#include "disconnect.h"
 #include "dns.h"
 #include "lazy_map.h"
 #include "user_memory.h"

@@ -21,7 +21,7 @@ static enum s5_turn model_turn(struct s5_engine *e, struct s5_flight *f, const s
 #include "../../libsocks5client/shm/references.c"
 #undef MOST
 #include "../../libsocks5client/registry/registry.c"
-#include "../../libsocks5client/sock/flight_pool.c"
+#include "../../libsocks5client/sock/pool.c"
 #include "../../libsocks5client/sock/connect_record.c"
 #include "../../libsocks5client/sock/life.c"
 #include "../../libsocks5client/sock/connect.c"

@@ -2,8 +2,8 @@
  *
  * It lives in the memory the process tree shares, since a fork or an exec while connecting leaves several processes
  * with the same open file description; whoever holds its lock may carry it on by one turn that never blocks. */
-#ifndef S5_FLIGHT_H
-#define S5_FLIGHT_H
+#ifndef S5_NEGOTIATION_H
+#define S5_NEGOTIATION_H
 
 #include "clock.h"
 #include "critical.h"

@@ -1,6 +1,6 @@
 /* A socket that is connected becomes one that is not. */
-#ifndef S5_DISSOLVE_H
-#define S5_DISSOLVE_H
+#ifndef S5_DISCONNECT_H
+#define S5_DISCONNECT_H
 
 #include "engine.h"
 

@@ -1,6 +1,6 @@
 /* connect(AF_UNSPEC) gives back an address and port that the kernel chose, be it for a bind() or for
  * the connection. A program that bound its socket may have told somebody the port. */
-#include "dissolve.h"
+#include "disconnect.h"
 #include <errno.h>
 #include <netinet/in.h>
 

@@ -12,7 +12,7 @@
 #include "cleanup.h"
 #include "clock.h"
 #include "deadline.h"
-#include "dissolve.h"
+#include "disconnect.h"
 #include "engine.h"
 #include "identity.h"
 #include "pipelining.h"
