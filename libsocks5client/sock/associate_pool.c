@@ -1,7 +1,7 @@
 /* The associations of a process: which are in use, and which threads are asking the server for one. */
 #include "associate.h"
 #include "blocking.h"
-#include "hidden.h"
+#include "internal_fd.h"
 #include "kind.h"
 #include "lazy_map.h"
 #include "target.h"

@@ -8,7 +8,7 @@
 
 #include "cleanup.h"
 #include "engine.h"
-#include "hidden.h"
+#include "internal_fd.h"
 
 /* FD begins to listen at SERVER: its BIND is made. 0, or -errno and FD is not ours, or as before. */
 int s5_listener_begin(struct s5_engine *e, int fd, const struct s5_server *server);

@@ -1,6 +1,6 @@
 /* Hidden descriptors have records of their own in the registry, so that the hooks of close() and
  * dup2() meet them on the path they take for what is ours anyway. */
-#include "hidden.h"
+#include "internal_fd.h"
 #include "kind.h"
 #include <errno.h>
 #include <fcntl.h>

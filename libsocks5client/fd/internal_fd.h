@@ -1,6 +1,6 @@
 /* Descriptors of the engine's own, which the program does not know of. */
-#ifndef S5_HIDDEN_H
-#define S5_HIDDEN_H
+#ifndef S5_INTERNAL_FD_H
+#define S5_INTERNAL_FD_H
 
 #include "engine.h"
 
