@@ -22,7 +22,7 @@ static enum s5_turn model_turn(struct s5_engine *e, struct s5_flight *f, const s
 #undef MOST
 #include "../../libsocks5client/registry/registry.c"
 #include "../../libsocks5client/sock/pool.c"
-#include "../../libsocks5client/sock/connect_record.c"
+#include "../../libsocks5client/sock/complete.c"
 #include "../../libsocks5client/sock/fd_ops.c"
 #include "../../libsocks5client/sock/connect.c"
 #include "../../libsocks5client/engine/engine.c"
