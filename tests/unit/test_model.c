@@ -27,7 +27,7 @@ static enum s5_turn model_turn(struct s5_engine *e, struct s5_flight *f, const s
 #include "../../libsocks5client/sock/connect.c"
 #include "../../libsocks5client/engine/engine.c"
 #include "../../libsocks5client/sock/engine_process.c"
-#include "../../libsocks5client/sock/stream.c"
+#include "../../libsocks5client/tcp/stream.c"
 
 enum { DESCRIPTORS = 8, FIRST = 3, OPS = 8, ALL = 8, CHILDREN = 2 };
 
