@@ -2,7 +2,7 @@
 #include "associate.h"
 #include "listener.h"
 #include "nameserver.h"
-#include "rebind.h"
+#include "next_bind.h"
 #include "stream.h"
 
 const struct s5_kind *const s5_kinds[] = {

@@ -10,7 +10,7 @@
 #include "error.h"
 #include "inflight.h"
 #include "listener.h"
-#include "rebind.h"
+#include "next_bind.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>

@@ -12,7 +12,7 @@
 #include "kind.h"
 #include "listener.h"
 #include "blocking.h"
-#include "rebind.h"
+#include "next_bind.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>

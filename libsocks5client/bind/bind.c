@@ -16,7 +16,7 @@
 #include "error.h"
 #include "kind.h"
 #include "listener.h"
-#include "rebind.h"
+#include "next_bind.h"
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>

@@ -5,7 +5,7 @@
  *
  * The request goes to the server's address that took the last one, and says the same. Where that fails, the
  * listener is as after any BIND that failed: the bell rings after a while, and accept() tries everything. */
-#include "rebind.h"
+#include "next_bind.h"
 #include "kind.h"
 #include "clock.h"
 #include "inflight.h"

@@ -75,7 +75,7 @@ void s5_listener_unlock(struct s5_listener *l);
 
 /* --- summon.c: one BIND, to its first reply --- */
 
-/* One after another, made in flight (bind/rebind.h): an unconnected socket for the server's address that took
+/* One after another, made in flight (bind/next_bind.h): an unconnected socket for the server's address that took
  * L's last request, or -errno. */
 int s5_summon_socket(struct s5_engine *e, const struct s5_listener *l);
 /* F begins with L's last request, or with whom this process expects by now. 0 or -errno. */

@@ -2,8 +2,8 @@
  *
  * It is a negotiation in flight like a non-blocking connect(): accept() begins it and returns, and the calls
  * that wait carry it on. Its connection is a hidden descriptor, whose record is in flight and names no peer. */
-#ifndef S5_REBIND_H
-#define S5_REBIND_H
+#ifndef S5_NEXT_BIND_H
+#define S5_NEXT_BIND_H
 
 #include "listener.h"
 
