@@ -1,6 +1,6 @@
 /* The resolver's lowest half, res_query and its kin: questions as DNS messages. Those about names
  * that a rule makes direct are libc's, all others are answered by the engine's name server. */
-#include "nameserver.h"
+#include "dns_answer.h"
 #include "real.h"
 #include <netdb.h>
 #include <netinet/in.h>

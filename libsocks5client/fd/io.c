@@ -2,7 +2,7 @@
  * that cannot be spliced, and read and write instead. */
 #include "io.h"
 #include "associate.h"
-#include "nameserver.h"
+#include "dns_answer.h"
 #include "octets.h"
 #include <errno.h>
 #include <fcntl.h>

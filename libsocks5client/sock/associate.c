@@ -19,7 +19,7 @@
 #include "disconnect.h"
 #include "error.h"
 #include "listener.h"
-#include "nameserver.h"
+#include "dns_answer.h"
 #include "target.h"
 #include <assert.h>
 #include <errno.h>

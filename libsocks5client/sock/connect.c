@@ -12,7 +12,7 @@
 #include "negotiation_bounds.h"
 #include "inflight.h"
 #include "listener.h"
-#include "nameserver.h"
+#include "dns_answer.h"
 #include "user_memory.h"
 #include <errno.h>
 #include <fcntl.h>

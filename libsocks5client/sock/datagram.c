@@ -4,7 +4,7 @@
  * is a connect(). */
 #include "associate.h"
 #include "blocking.h"
-#include "nameserver.h"
+#include "dns_answer.h"
 #include "octets.h"
 #include "rcvlowat.h"
 #include "target.h"

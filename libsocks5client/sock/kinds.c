@@ -1,7 +1,7 @@
 #include "kind.h"
 #include "associate.h"
 #include "listener.h"
-#include "nameserver.h"
+#include "dns_answer.h"
 #include "next_bind.h"
 #include "stream.h"
 

@@ -7,7 +7,7 @@
 #include "target.h"
 #include "associate.h"
 #include "cleanup.h"
-#include "nameserver.h"
+#include "dns_answer.h"
 #include "wire.h"
 #include <errno.h>
 #include <netinet/in.h>

@@ -6,7 +6,7 @@
 #include "engine.h"
 #include "log_events.h"
 #include "listener.h"
-#include "nameserver.h"
+#include "dns_answer.h"
 #include "model.h"
 #include <errno.h>
 #include <fcntl.h>

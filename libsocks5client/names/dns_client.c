@@ -3,7 +3,7 @@
  * its own receive queue, where poll, epoll and every kind of read find it without our help. Only
  * the source of a datagram must be told otherwise. A question that came past the hooks would come
  * back to the program as it is, which is no answer: nothing leaves in any case. */
-#include "nameserver.h"
+#include "dns_answer.h"
 #include "kind.h"
 #include "blocking.h"
 #include "disconnect.h"

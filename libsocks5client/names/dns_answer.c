@@ -1,6 +1,6 @@
 /* Questions and replies. A question is forwarded on a connection of its own, which is an ordinary
  * one of this engine's: the rules decide about it, and it blocks for a few seconds at the most. */
-#include "nameserver.h"
+#include "dns_answer.h"
 #include "blocking.h"
 #include "dns.h"
 #include <errno.h>

@@ -1,6 +1,6 @@
 /* What a resolver reads: replies as they are, and in the place of their true source, which is the
  * socket itself, the name server that was asked. */
-#include "nameserver.h"
+#include "dns_answer.h"
 #include "user_memory.h"
 #include <errno.h>
 #include <string.h>

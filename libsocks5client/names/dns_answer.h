@@ -2,8 +2,8 @@
  * to a server, or nowhere in particular (loopback), their questions are answered here. A, AAAA and
  * PTR come from the stand-ins, other types are asked over TCP, through the server. Nothing is sent
  * to the name server itself. */
-#ifndef S5_NAMESERVER_H
-#define S5_NAMESERVER_H
+#ifndef S5_DNS_ANSWER_H
+#define S5_DNS_ANSWER_H
 
 #include "dns.h"
 #include "names.h"
