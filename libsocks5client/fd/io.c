@@ -1,7 +1,7 @@
 /* The kernel cannot put a header in front of a datagram that it moves by itself. Programs know EINVAL from descriptors
  * that cannot be spliced, and read and write instead. */
 #include "io.h"
-#include "associate.h"
+#include "association.h"
 #include "dns_answer.h"
 #include "octets.h"
 #include <errno.h>

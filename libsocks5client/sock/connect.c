@@ -4,7 +4,7 @@
  * The record is in the registry and its epoll registrations are borrowed before connect() to the
  * server begins, so that no thread sees readiness that is not the application's. A non-blocking
  * socket is left in flight; a blocking one is driven here to its end. */
-#include "associate.h"
+#include "association.h"
 #include "blocking.h"
 #include "clock.h"
 #include "drive.h"

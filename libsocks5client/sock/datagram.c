@@ -2,7 +2,7 @@
  * one that names a destination, one that has an association, a resolver's. What a rule leads to a
  * server but cannot go there is refused here, so that it goes nowhere else. A send with MSG_FASTOPEN
  * is a connect(). */
-#include "associate.h"
+#include "association.h"
 #include "blocking.h"
 #include "dns_answer.h"
 #include "octets.h"

@@ -5,7 +5,7 @@
  * What is not from the relay, has no right header, is from somebody the application would not hear
  * of, or is a fragment that completes nothing, is dropped, and the call goes on as if it had never
  * come: it waits, as long as the socket's SO_RCVTIMEO lets it, or finds nothing. */
-#include "associate.h"
+#include "association.h"
 #include "clock.h"
 #include "inflight.h"
 #include "lazy_map.h"

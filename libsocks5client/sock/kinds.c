@@ -1,5 +1,5 @@
 #include "kind.h"
-#include "associate.h"
+#include "association.h"
 #include "listener.h"
 #include "dns_answer.h"
 #include "next_bind.h"

@@ -1,7 +1,7 @@
 /* Datagrams out: the header goes in front as a buffer of its own, so that long ones are not copied,
  * and a batch stays one system call. A short datagram of one buffer, to whom others went before, is
  * copied behind its header: that costs less than to have the kernel gather it. */
-#include "associate.h"
+#include "association.h"
 #include "scatter.h"
 #include "target.h"
 #include "user_memory.h"

@@ -8,7 +8,7 @@
 #include <pthread.h>
 #include <sys/epoll.h>
 #ifdef INSIDE
-#include "associate.h"
+#include "association.h"
 #include "engine.h"
 extern struct s5_engine s5_begin_engine;
 #endif

@@ -1,6 +1,6 @@
 /* What a program asks of a datagram socket that has an association: its own truth, in which there
  * is no relay. */
-#include "associate.h"
+#include "association.h"
 #include "kind.h"
 #include "target.h"
 #include <errno.h>

@@ -2,7 +2,7 @@
 #ifndef S5_TARGET_H
 #define S5_TARGET_H
 
-#include "associate.h"
+#include "association.h"
 #include <string.h>
 
 /* The address SA names, of the two families that leave the machine: AF_UNSPEC is IPv4 to the kernel's UDP. */

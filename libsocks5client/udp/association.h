@@ -5,8 +5,8 @@
  * kernel itself drops what comes from elsewhere. Where it may also speak to somebody directly (it
  * was bound, or has sent to a destination that a rule lets out), it is `mixed`: datagrams to the
  * relay carry its address, and the source of each that comes in is looked at. */
-#ifndef S5_ASSOCIATE_H
-#define S5_ASSOCIATE_H
+#ifndef S5_ASSOCIATION_H
+#define S5_ASSOCIATION_H
 
 #include "cleanup.h"
 #include "udp_header.h"

@@ -5,7 +5,7 @@
  * found for it; which name that belongs to is told by what was reported for it before, or else by
  * the port: the name asked last with that port for which nothing was reported yet. */
 #include "target.h"
-#include "associate.h"
+#include "association.h"
 #include "cleanup.h"
 #include "dns_answer.h"
 #include "wire.h"

@@ -5,7 +5,7 @@
  *
  * The request declares zeros of the control connection's family: servers drop what comes from
  * another port than was declared, and some choose the relay's family by it. */
-#include "associate.h"
+#include "association.h"
 #include "blocking.h"
 #include "clock.h"
 #include "drive.h"

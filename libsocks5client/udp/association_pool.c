@@ -1,5 +1,5 @@
 /* The associations of a process: which are in use, and which threads are asking the server for one. */
-#include "associate.h"
+#include "association.h"
 #include "blocking.h"
 #include "internal_fd.h"
 #include "kind.h"

@@ -13,7 +13,7 @@
  * between are lost, as datagrams may be. It is noticed when one is sent (a look at the control connection ten times a
  * second, at most) or by the ICMP error that the relay's port answers with. Where it cannot be renewed at once,
  * datagrams are lost until it can. */
-#include "associate.h"
+#include "association.h"
 #include "blocking.h"
 #include "clock.h"
 #include "disconnect.h"

@@ -1,7 +1,7 @@
 /* Associations through an exec. What the program after it must know is written into the tree; the
  * control connection loses its FD_CLOEXEC for as long as the exec takes. That program takes up what
  * belongs to a socket it has got, and closes the control connections of those it has not. */
-#include "associate.h"
+#include "association.h"
 #include "kind.h"
 #include "clock.h"
 #include "negotiation_bounds.h"
