@@ -13,7 +13,7 @@
 #include "process.h"
 #include "source.h"
 #include "shared.h"
-#include "wait.h"
+#include "poll_select.h"
 
 struct s5_association;
 

@@ -1,6 +1,6 @@
 /* Readiness: the engine's poll(), select() and epoll. */
-#ifndef S5_WAIT_H
-#define S5_WAIT_H
+#ifndef S5_POLL_SELECT_H
+#define S5_POLL_SELECT_H
 
 #include <poll.h>
 #include <signal.h>
