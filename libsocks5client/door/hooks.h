@@ -10,8 +10,8 @@
 #ifndef S5_HOOKS_H
 #define S5_HOOKS_H
 
+#include "own_io.h"
 #include "io.h"
-#include "octets.h"
 #include "pass.h"
 #include "real.h"
 #include "user_memory.h"

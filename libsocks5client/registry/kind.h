@@ -58,7 +58,7 @@ struct s5_kind {
     /* All descriptors have been looked at. */
     void (*adopted)(struct s5_engine *e);
 
-    /* --- a message that carries descriptors, see fd/pass.c --- */
+    /* --- a message that carries descriptors, see calls/pass.c --- */
     /* Whether RECORD is of this kind: RET, which has its state, error, server and peer, tells the rest. */
     bool (*describe)(struct s5_engine *e, const struct s5_record *record, struct s5_passed *ret);
     /* FD, the socket with COOKIE that P tells of, is known now. INTERNAL: a copy of the hidden descriptor, this

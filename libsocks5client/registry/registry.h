@@ -61,7 +61,7 @@ struct s5_registry {
     _Atomic uint32_t dups_at;
     _Atomic uint32_t flying_count; /* records in flight, and others whose octets matter: the gate
                                     * of most hooks */
-    _Atomic uint32_t in_transit[S5_IN_TRANSIT]; /* record index + 1, see fd/pass.c; 0: free */
+    _Atomic uint32_t in_transit[S5_IN_TRANSIT]; /* record index + 1, see calls/pass.c; 0: free */
     _Atomic uint32_t in_transit_count;
     _Atomic uint32_t listening;    /* records that are LISTENING */
     /* How many descriptors of that number, modulo the size, are relayed: with flying_count the gate

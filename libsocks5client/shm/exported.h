@@ -1,5 +1,5 @@
 /* What a process that receives a socket of ours must know about it, and how it takes it over. A socket gets
- * into another process by an exec (life.c) or over a UNIX socket (fd/pass.c). */
+ * into another process by an exec (life.c) or over a UNIX socket (calls/pass.c). */
 #ifndef S5_EXPORTED_H
 #define S5_EXPORTED_H
 
@@ -14,7 +14,7 @@ struct s5_handover {
     struct s5_endpoint peer, local;
 };
 
-/* A socket that is passed over a UNIX socket (SCM_RIGHTS). See fd/passed.h. */
+/* A socket that is passed over a UNIX socket (SCM_RIGHTS). See calls/passed.h. */
 struct s5_passed {
     _Atomic uint32_t version; /* odd while it is written; changes with each writing */
     uint32_t state;           /* enum s5_record_state of the sender's record */

@@ -5,7 +5,7 @@
 
 #include "engine.h"
 #include "fake_net.h"
-#include "octets.h"
+#include "io.h"
 #include "pipelining_cache.h"
 #include <arpa/inet.h>
 #include <criterion/criterion.h>

@@ -24,7 +24,7 @@ static enum s5_turn model_turn(struct s5_engine *e, struct s5_flight *f, const s
 #include "../../libsocks5client/sock/pool.c"
 #include "../../libsocks5client/sock/complete.c"
 #include "../../libsocks5client/sock/fd_ops.c"
-#include "../../libsocks5client/sock/connect.c"
+#include "../../libsocks5client/calls/connect.c"
 #include "../../libsocks5client/engine/engine.c"
 #include "../../libsocks5client/sock/engine_process.c"
 #include "../../libsocks5client/tcp/stream.c"

@@ -1,7 +1,7 @@
 /* Octets of the application on a socket that may be ours: one whose connection is being negotiated,
  * one that names a destination, one that has an association. See datagram.c. */
-#ifndef S5_OCTETS_H
-#define S5_OCTETS_H
+#ifndef S5_IO_H
+#define S5_IO_H
 
 #include "engine.h"
 

@@ -1,9 +1,9 @@
 /* The kernel cannot put a header in front of a datagram that it moves by itself. Programs know EINVAL from descriptors
  * that cannot be spliced, and read and write instead. */
-#include "io.h"
+#include "own_io.h"
 #include "association.h"
 #include "dns_answer.h"
-#include "octets.h"
+#include "io.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/uio.h>

@@ -1,6 +1,6 @@
 /* Further calls that read and write, on a socket that may be ours: as read() and write() are (octets.h). */
-#ifndef S5_IO_H
-#define S5_IO_H
+#ifndef S5_OWN_IO_H
+#define S5_OWN_IO_H
 
 #include "engine.h"
 

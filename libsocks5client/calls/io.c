@@ -5,7 +5,7 @@
 #include "association.h"
 #include "blocking.h"
 #include "dns_answer.h"
-#include "octets.h"
+#include "io.h"
 #include "rcvlowat.h"
 #include "target.h"
 #include "user_memory.h"

@@ -19,7 +19,7 @@
 #include "clock.h"
 #include "inflight.h"
 #include "kind.h"
-#include "octets.h"
+#include "io.h"
 #include "passed.h"
 #include "stream.h"
 #include <errno.h>
