@@ -1,4 +1,4 @@
-/* A process that changes its user or group IDs may have to leave the memory it shares (sock/leave.h). libc's functions
+/* A process that changes its user or group IDs may have to leave the memory it shares (process/leave.h). libc's functions
  * change those of all threads before they return. Others leave the file system's IDs to a process that has the rest
  * still (setfsuid()), or capabilities to one that has no user's (capset()): that is no user's rights given up. */
 #include "leave.h"

@@ -148,7 +148,7 @@ static inline __attribute__((always_inline)) struct s5_flight *take(struct s5_en
     struct s5_flight *f = take_free(e, tree, count);
     if (__builtin_expect(!f, 0))
         f = take_another(e, tree, count);
-    /* Who leaves sees this one, or we see that he leaves: he orders both (sock/leave.c). */
+    /* Who leaves sees this one, or we see that he leaves: he orders both (process/leave.c). */
     atomic_signal_fence(memory_order_seq_cst);
     return __builtin_expect(atomic_load_explicit(&e->leaving, memory_order_relaxed), 0) ? take_later(e, f, count) : f;
 }
