@@ -3,7 +3,7 @@
  * row. The calls that wait are the largest of them: see struct limit.
  *
  * On 32-bit machines a system call without "time64" or "64" in its name has the narrow types, and
- * so goes to the hook that libc's plain name has (door/time32.h). */
+ * so goes to the hook that libc's plain name has (hooks/time32.h). */
 #include "fork.h"
 #include "leave.h"
 #include "user_memory.h"

@@ -1,4 +1,4 @@
-/* The drop-in functions are the door's, built with names of their own (see door/real.h). Here is
+/* The drop-in functions are the door's, built with names of their own (see hooks/real.h). Here is
  * what only they have. */
 #define SOCKS5CLIENT_NO_MACROS
 #include "export.h"
