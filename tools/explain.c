@@ -3,7 +3,7 @@
  * program would get and connect to, not the name. */
 #include "explain.h"
 
-#include "message.h"
+#include "errors.h"
 #include <arpa/inet.h>
 #include <netdb.h>
 #include <stdio.h>

@@ -2,7 +2,7 @@
  * the command stay the command's. A bare word is never a sub-command of socksify. */
 #include "options.h"
 
-#include "message.h"
+#include "errors.h"
 #include <getopt.h>
 #include <stddef.h>
 

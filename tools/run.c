@@ -16,9 +16,9 @@
 #include "run.h"
 
 #include "bridge.h"
-#include "judge.h"
-#include "message.h"
-#include "plan.h"
+#include "coverage.h"
+#include "errors.h"
+#include "resolved_policy.h"
 #include "source.h"
 #include "pipelining_cache.h"
 #include "summary.h"

@@ -3,9 +3,9 @@
 #include "check.h"
 #include "explain.h"
 #include "import.h"
-#include "message.h"
+#include "errors.h"
 #include "options.h"
-#include "plan.h"
+#include "resolved_policy.h"
 #include "run.h"
 #include <stdio.h>
 #include <sys/auxv.h>

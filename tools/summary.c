@@ -3,7 +3,7 @@
  * are not known: once a connection is there, nothing of it passes through here. */
 #include "summary.h"
 
-#include "message.h"
+#include "errors.h"
 #include "reply.h"
 #include <errno.h>
 #include <signal.h>

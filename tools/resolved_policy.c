@@ -1,11 +1,11 @@
 /* Theory of operation: errors of a configuration are to come before the command runs, so socksify
  * reads the policy itself, resolves the names of servers with libc (no rule covers socksify's own
  * look-ups: nothing is preloaded into it) and hands all of it to the command. */
-#include "plan.h"
+#include "resolved_policy.h"
 
 #include "file.h"
 #include "log_events.h"
-#include "message.h"
+#include "errors.h"
 #include <errno.h>
 #include <netdb.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* Theory of operation: the library's negotiation, timed, with its first octets kept, since what is no SOCKS5 is worth
  * looking at, too; and some octets without a negotiation, to find out what is there. */
-#include "talk.h"
+#include "socks_client.h"
 
 #include "wire.h"
 #include <errno.h>

@@ -1,6 +1,6 @@
 /* Theory of operation: a line is put together first and written at once, so that those of several
  * processes do not mix. What is longer than a line is cut. */
-#include "message.h"
+#include "errors.h"
 
 #include <stdarg.h>
 #include <stdio.h>

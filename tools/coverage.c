@@ -1,4 +1,4 @@
-#include "judge.h"
+#include "coverage.h"
 
 #include <fcntl.h>
 #include <stdio.h>

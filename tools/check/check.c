@@ -3,9 +3,9 @@
 #include "check.h"
 
 #include "isolation.h"
-#include "judge.h"
-#include "message.h"
-#include "plan.h"
+#include "coverage.h"
+#include "errors.h"
+#include "resolved_policy.h"
 #include "source.h"
 #include <elf.h>
 #include <fcntl.h>

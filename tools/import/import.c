@@ -4,7 +4,7 @@
 
 #include "file.h"
 #include "import_sink.h"
-#include "message.h"
+#include "errors.h"
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
