@@ -21,12 +21,12 @@ static enum s5_turn model_turn(struct s5_engine *e, struct s5_flight *f, const s
 #include "../../libsocks5client/shm/references.c"
 #undef MOST
 #include "../../libsocks5client/registry/registry.c"
-#include "../../libsocks5client/sock/pool.c"
-#include "../../libsocks5client/sock/complete.c"
-#include "../../libsocks5client/sock/fd_ops.c"
+#include "../../libsocks5client/negotiate/pool.c"
+#include "../../libsocks5client/inflight/complete.c"
+#include "../../libsocks5client/fd/fd_ops.c"
 #include "../../libsocks5client/calls/connect.c"
 #include "../../libsocks5client/engine/engine.c"
-#include "../../libsocks5client/sock/fork.c"
+#include "../../libsocks5client/process/fork.c"
 #include "../../libsocks5client/tcp/stream.c"
 
 enum { DESCRIPTORS = 8, FIRST = 3, OPS = 8, ALL = 8, CHILDREN = 2 };
