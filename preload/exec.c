@@ -9,6 +9,8 @@
 #include "program.h"
 #include "start.h"
 #include "user_memory.h"
+#include "fd_ops.h"
+#include "in_engine.h"
 #include <alloca.h>
 #include <fcntl.h>
 #include <limits.h>

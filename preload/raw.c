@@ -7,6 +7,8 @@
 #include "fork.h"
 #include "leave.h"
 #include "user_memory.h"
+#include "in_engine.h"
+#include "real.h"
 #include <linux/net.h>
 #if __has_include(<sys/pidfd.h>)
 #include <sys/pidfd.h>

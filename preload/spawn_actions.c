@@ -1,8 +1,9 @@
 /* posix_spawn's file actions. libc carries them out in the child, where no hook sees them. What they
  * would do to the tree's descriptors is changed when they are put on the list: they leave them to the
  * child, as close(), close_range() and dup2() do. */
-#include "engine.h"
 #include "start.h"
+#include "fd_ops.h"
+#include "engine.h"
 #include <spawn.h>
 
 HOOK(int, posix_spawn_file_actions_addclose, (posix_spawn_file_actions_t * actions, int fd))

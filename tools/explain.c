@@ -2,8 +2,8 @@
  * Where names are resolved on this side (resolve = "local"), what is decided upon is the address a
  * program would get and connect to, not the name. */
 #include "explain.h"
-
 #include "errors.h"
+
 #include <arpa/inet.h>
 #include <netdb.h>
 #include <stdio.h>

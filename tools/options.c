@@ -1,8 +1,8 @@
 /* Theory of operation: getopt_long told by "+" to stop at the first operand, so that options of
  * the command stay the command's. A bare word is never a sub-command of socksify. */
 #include "options.h"
-
 #include "errors.h"
+
 #include <getopt.h>
 #include <stddef.h>
 

@@ -5,6 +5,7 @@
 
 #include "file.h"
 #include "log_events.h"
+#include "server.h"
 #include "errors.h"
 #include <errno.h>
 #include <netdb.h>

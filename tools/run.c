@@ -17,12 +17,12 @@
 
 #include "bridge.h"
 #include "coverage.h"
-#include "errors.h"
 #include "resolved_policy.h"
-#include "source.h"
 #include "pipelining_cache.h"
 #include "summary.h"
 #include "shared.h"
+#include "errors.h"
+#include "source.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>

@@ -2,11 +2,11 @@
  * under it. Everything that can be wrong is found before the command starts. */
 #include "check.h"
 #include "explain.h"
-#include "import.h"
-#include "errors.h"
 #include "options.h"
 #include "resolved_policy.h"
 #include "run.h"
+#include "import.h"
+#include "errors.h"
 #include <stdio.h>
 #include <sys/auxv.h>
 #include <unistd.h>

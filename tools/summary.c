@@ -3,8 +3,8 @@
  * are not known: once a connection is there, nothing of it passes through here. */
 #include "summary.h"
 
-#include "errors.h"
 #include "reply.h"
+#include "errors.h"
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>

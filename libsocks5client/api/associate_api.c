@@ -8,6 +8,8 @@
 #include "dial.h"
 #include "export.h"
 #include "socks5client.h"
+#include "session.h"
+#include "gss_link.h"
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>

@@ -4,6 +4,9 @@
 #include "export.h"
 #include "public_session.h"
 #include "socks5client_gssapi.h"
+#include "gss.h"
+#include "seal.h"
+#include "gss_frame.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

@@ -6,6 +6,10 @@
 #include "public_session.h"
 #include "reply.h"
 #include "socks5client.h"
+#include "session.h"
+#include "gss_link.h"
+#include "gss.h"
+#include "addr.h"
 #include <arpa/inet.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -191,22 +195,6 @@ S5_EXPORT int socks5_session_bound(const struct socks5_session *session, char *h
     if (state != SOCKS5_STATE_BOUND && state != SOCKS5_STATE_REPLY2 && state != SOCKS5_STATE_DONE)
         return -ENODATA;
     return s5_dial_text(s5_session_bound(&session->machine.session), host, size, ret_port);
-}
-
-int s5_dial_text(const struct s5_addr *bound, char *host, size_t size, uint16_t *ret_port)
-{
-    char address[INET6_ADDRSTRLEN];
-    const char *text = bound->name;
-    if (bound->kind == S5_ADDR_IPV4)
-        text = inet_ntop(AF_INET, bound->octets, address, sizeof(address));
-    else if (bound->kind == S5_ADDR_IPV6)
-        text = inet_ntop(AF_INET6, bound->octets, address, sizeof(address));
-    size_t len = strlen(text);
-    if (len >= size)
-        return -ENOSPC;
-    memcpy(host, text, len + 1);
-    *ret_port = bound->port;
-    return (int)len;
 }
 
 S5_EXPORT const char *socks5_session_phase(const struct socks5_session *session)

@@ -17,6 +17,13 @@
 #include "kind.h"
 #include "listener.h"
 #include "next_bind.h"
+#include "route.h"
+#include "fd_record.h"
+#include "fd_channel.h"
+#include "complete.h"
+#include "bind.h"
+#include "in_engine.h"
+#include "registry.h"
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>

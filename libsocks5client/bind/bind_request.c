@@ -8,8 +8,12 @@
 #include "error.h"
 #include "negotiation_bounds.h"
 #include "log_events.h"
-#include "listener.h"
 #include "reply.h"
+#include "step.h"
+#include "resolve.h"
+#include "complete.h"
+#include "bind_request.h"
+#include "internal_fd.h"
 #include <errno.h>
 #include <string.h>
 

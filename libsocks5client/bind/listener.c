@@ -6,13 +6,21 @@
  * nobody reaches it past the server. The BIND is made on a hidden connection. What the processes of a
  * tree share about it is an entry in the tree's memory, found again by the socket's cookie; under its
  * lock one of them at a time looks for the second reply and makes the next BIND. */
-#include "last_peer.h"
-#include "clock.h"
 #include "negotiation_bounds.h"
 #include "kind.h"
 #include "listener.h"
 #include "blocking.h"
 #include "next_bind.h"
+#include "pool.h"
+#include "listener_pool.h"
+#include "fd_record.h"
+#include "fd_channel.h"
+#include "epoll_shadow.h"
+#include "bind_request.h"
+#include "bind.h"
+#include "registry.h"
+#include "internal_fd.h"
+#include "fd_notes.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>

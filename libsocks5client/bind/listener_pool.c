@@ -1,6 +1,7 @@
 /* Where the entries of listeners come from and go to, and who may change one: references by the
  * processes that have one, named so that those of the killed are found out, and a lock. */
-#include "listener.h"
+#include "pool.h"
+#include "listener_pool.h"
 #include <errno.h>
 
 static void clear_away(struct s5_listener *l)

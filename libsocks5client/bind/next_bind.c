@@ -9,6 +9,16 @@
 #include "kind.h"
 #include "clock.h"
 #include "inflight.h"
+#include "step.h"
+#include "pool.h"
+#include "listener_pool.h"
+#include "fd_record.h"
+#include "fd_channel.h"
+#include "complete.h"
+#include "bind_request.h"
+#include "registry.h"
+#include "listener.h"
+#include "internal_fd.h"
 #include <errno.h>
 #include <time.h>
 

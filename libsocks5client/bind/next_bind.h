@@ -4,8 +4,9 @@
  * that wait carry it on. Its connection is a hidden descriptor, whose record is in flight and names no peer. */
 #ifndef S5_NEXT_BIND_H
 #define S5_NEXT_BIND_H
-
 #include "listener.h"
+
+
 
 struct s5_kind;
 extern const struct s5_kind s5_rebind_kind;

@@ -4,11 +4,21 @@
  * is a connect(). */
 #include "association.h"
 #include "blocking.h"
-#include "dns_answer.h"
 #include "io.h"
-#include "rcvlowat.h"
 #include "target.h"
 #include "user_memory.h"
+#include "tcp_connect.h"
+#include "route.h"
+#include "resolve.h"
+#include "rcvlowat_option.h"
+#include "outgoing.h"
+#include "dns_client_recv.h"
+#include "association_query.h"
+#include "connect.h"
+#include "dns_client.h"
+#include "incoming.h"
+#include "in_engine.h"
+#include "names.h"
 #include <errno.h>
 #include <limits.h>
 #include <netinet/in.h>

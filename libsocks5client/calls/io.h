@@ -23,4 +23,8 @@ ssize_t s5_sendto(struct s5_engine *e, int fd, const void *buf, size_t n, int fl
 S5_HOT ssize_t s5_sendmsg(struct s5_engine *e, int fd, const struct msghdr *msg, int flags);
 int s5_sendmmsg(struct s5_engine *e, int fd, struct mmsghdr *msgs, unsigned n, int flags);
 
+/* --- datagram.c: options; octets are in octets.h --- */
+int s5_setsockopt(struct s5_engine *e, int fd, int level, int name, const void *value,
+                  socklen_t len);
+
 #endif

@@ -1,9 +1,11 @@
 #include "kind.h"
-#include "association.h"
 #include "listener.h"
-#include "dns_answer.h"
 #include "next_bind.h"
 #include "stream.h"
+#include "association_pool.h"
+#include "association_exec.h"
+#include "dns_client.h"
+#include "kinds.h"
 
 const struct s5_kind *const s5_kinds[] = {
     &s5_handed_kind,    &s5_listener_kind,       &s5_rebind_kind, &s5_nameserver_kind,

@@ -22,6 +22,13 @@
 #include "io.h"
 #include "passed.h"
 #include "stream.h"
+#include "timeo.h"
+#include "tcp_connect.h"
+#include "fd_record.h"
+#include "complete.h"
+#include "in_engine.h"
+#include "registry.h"
+#include "fd_notes.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>

@@ -2,6 +2,9 @@
  * and a reader that finds another version afterwards has read nothing. A place whose writer was killed stays odd and is
  * not used again; there are seven others. */
 #include "passed.h"
+#include "exported.h"
+#include "endpoint.h"
+#include "shared.h"
 #include <string.h>
 
 #define WAYS 8u

@@ -5,8 +5,9 @@
  * What an entry says is a hint from another process: every length in it is checked when it is read. */
 #ifndef S5_PASSED_H
 #define S5_PASSED_H
-
 #include "engine.h"
+
+
 
 /* WHAT (all but its version and its three counts) is the entry of the socket COOKIE. */
 void s5_passed_write(struct s5_tree *tree, uint64_t cookie, const struct s5_passed *what);

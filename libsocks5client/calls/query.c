@@ -1,6 +1,9 @@
 /* What a program asks of a socket that is ours: each kind has its own answers, the kernel has the rest. */
 #include "blocking.h"
 #include "kind.h"
+#include "fd_record.h"
+#include "query.h"
+#include "kinds.h"
 #include <errno.h>
 
 /* Of what FD stands for; NULL: nothing of ours. */

@@ -1,6 +1,6 @@
 #include "client.h"
 #include "clock.h"
-#include "step.h"
+#include "exchange.h"
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
@@ -85,18 +85,18 @@ int s5_client_reach(const struct sockaddr_storage *addr, socklen_t len, uint64_t
 
 /* --- the negotiation --- */
 
-static struct s5_step step_of(const struct s5_client *c)
+static struct s5_exchange step_of(const struct s5_client *c)
 {
-    return (struct s5_step){&c->link->session, c->link, c->fd, send, recv};
+    return (struct s5_exchange){&c->link->session, c->link, c->fd, send, recv};
 }
 
-/* All there is. 0, or as s5_step_write. */
-static int write_out(struct s5_client *c, const struct s5_step *step)
+/* All there is. 0, or as s5_exchange_write. */
+static int write_out(struct s5_client *c, const struct s5_exchange *step)
 {
     size_t left;
     bool all;
-    while (s5_step_out(step, &left), left) { /* what was sent may be followed by more */
-        ssize_t n = s5_step_write(step, &all);
+    while (s5_exchange_out(step, &left), left) { /* what was sent may be followed by more */
+        ssize_t n = s5_exchange_write(step, &all);
         if (n < 0)
             return (int)n;
         c->sent = s5_clock_now();
@@ -114,11 +114,11 @@ static void keep_head(struct s5_client *c, const uint8_t *in, size_t n)
 }
 
 /* One read. 0, -EAGAIN, or what it has failed with. */
-static int read_in(struct s5_client *c, const struct s5_step *step)
+static int read_in(struct s5_client *c, const struct s5_exchange *step)
 {
     uint8_t in[4096];
     size_t n;
-    int r = s5_step_read(step, in, sizeof in, &n);
+    int r = s5_exchange_read(step, in, sizeof in, &n);
     if (n) {
         c->came = s5_clock_now();
         keep_head(c, in, n);
@@ -138,7 +138,7 @@ static bool is_over(const struct s5_client *c)
 
 int s5_client_step(struct s5_client *c)
 {
-    const struct s5_step step = step_of(c);
+    const struct s5_exchange step = step_of(c);
     while (!is_over(c)) {
         int error = s5_gss_link_error(c->link), r = error ? error : write_out(c, &step);
         bool broken = r == -EPIPE;
@@ -147,7 +147,7 @@ int s5_client_step(struct s5_client *c)
             r = read_in(c, &step);
         if (broken && r == -EAGAIN) { /* nothing more will come, and nothing can go */
             c->closed = true;
-            r = s5_step_end(&step, 0);
+            r = s5_exchange_end(&step, 0);
         }
         if (r < 0)
             return r;

@@ -16,6 +16,7 @@
 #include "config_values.h"
 #include "credentials.h"
 #include "file.h"
+#include "config.h"
 #include <confuse.h>
 #include <dlfcn.h>
 #include <errno.h>

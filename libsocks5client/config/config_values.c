@@ -2,6 +2,7 @@
  * function says reads on behind "FILE:LINE: ". */
 #include "config_values.h"
 #include "file.h"
+#include "log.h"
 #include <arpa/inet.h>
 #include <errno.h>
 #include <string.h>

@@ -1,6 +1,7 @@
 /* RFC 1929 wants both words, 1 to 255 octets each; where a source gives none, the environment's. */
 #include "credentials.h"
 #include "file.h"
+#include "environment.h"
 #include <errno.h>
 #include <string.h>
 

@@ -1,5 +1,6 @@
 /* The variables that lead to a policy, as they were when the process began. */
-#include "source.h"
+#include "environment.h"
+#include <stdbool.h>
 #include <string.h>
 #include <strings.h>
 

@@ -2,7 +2,10 @@
  * is used or is an error; of the default files, one that is not there is passed over. */
 #include "source.h"
 #include "credentials.h"
-#include "isolation.h"
+#include "url.h"
+#include "isolate.h"
+#include "environment.h"
+#include "config.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>

@@ -2,6 +2,7 @@
  * from the outside in: scheme, then the last '@' before the path, then the port behind the host. */
 #include "credentials.h"
 #include "source.h"
+#include "url.h"
 #include <errno.h>
 #include <string.h>
 #include <strings.h>

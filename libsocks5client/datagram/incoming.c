@@ -12,6 +12,10 @@
 #include "scatter.h"
 #include "target.h"
 #include "user_memory.h"
+#include "timeo.h"
+#include "fd_record.h"
+#include "association_pool.h"
+#include "incoming.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/errqueue.h>

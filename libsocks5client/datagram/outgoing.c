@@ -5,6 +5,8 @@
 #include "scatter.h"
 #include "target.h"
 #include "user_memory.h"
+#include "outgoing.h"
+#include "fd_record.h"
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/udp.h>

@@ -5,7 +5,6 @@
  * the program runs "inside"; the others wait for it. That lasts as long as reading the files takes: servers'
  * names are resolved later. */
 #include "engine.h"
-#include "clock.h"
 #include "error.h"
 #include "process.h"
 #include "in_engine.h"
@@ -18,7 +17,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-__thread int s5_engine_inside __attribute__((tls_model("initial-exec")));
 
 static uint32_t real_pid(void)
 {

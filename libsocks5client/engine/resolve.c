@@ -5,9 +5,9 @@
 #include "in_engine.h"
 #include "bridge.h"
 #include "engine.h"
-#include "error.h"
-#include "names.h"
 #include "word_reader.h"
+#include "server.h"
+#include "resolve.h"
 #include <errno.h>
 #include <string.h>
 

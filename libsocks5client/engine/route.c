@@ -3,6 +3,7 @@
 #include "last_peer.h"
 #include "engine.h"
 #include "log_events.h"
+#include "route.h"
 #include <errno.h>
 #include <netinet/in.h>
 #include <string.h>

@@ -3,6 +3,9 @@
  * remembered in the slot. EPOLL_CTL_MOD puts it back at the end, which makes the kernel look again: the application
  * then sees the readiness that is its own, once. */
 #include "epoll_mask.h"
+#include "registry.h"
+#include "record.h"
+#include "fd_notes.h"
 #include <errno.h>
 
 bool s5_epoll_in_flight(const struct s5_engine *e, const struct s5_slot *slot)

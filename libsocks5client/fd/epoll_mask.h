@@ -3,6 +3,8 @@
 #define S5_EPOLL_MASK_H
 
 #include "engine.h"
+#include "registry.h"
+#include "fd_notes.h"
 
 /* What the negotiation asks for in the application's place. */
 #define S5_EPOLL_BORROWED (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET)

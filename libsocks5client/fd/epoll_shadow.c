@@ -4,7 +4,10 @@
  * about reading: the kernel itself then wakes whoever waits, also who waits already.
  *
  * A bell that rings looks like a connection that another process was quicker to accept. */
-#include "listener.h"
+#include "epoll_shadow.h"
+#include "registry.h"
+#include "record.h"
+#include "fd_notes.h"
 #include <errno.h>
 
 #define READING                                                                                    \

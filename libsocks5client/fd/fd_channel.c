@@ -4,7 +4,8 @@
  * the kernel when the last one closes it.
  *
  * A bell is a timer: readable once it ran out and ever after, since nobody reads it. */
-#include "listener.h"
+#include "fd_channel.h"
+#include "internal_fd.h"
 #include <errno.h>
 #include <poll.h>
 #include <string.h>

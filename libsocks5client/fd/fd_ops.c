@@ -3,10 +3,15 @@
  * A child of vfork shares our memory but not our descriptors: what it closes or duplicates changes
  * nothing here. The tree's own descriptors are hidden: closing one is refused, ranges are closed
  * around them, and a program that wants the number of one for itself has both moved away. */
-#include "blocking.h"
+#include "cleanup.h"
 #include "kind.h"
-#include "listener.h"
 #include "process.h"
+#include "fd_record.h"
+#include "fd_ops.h"
+#include "in_engine.h"
+#include "registry.h"
+#include "internal_fd.h"
+#include "fd_notes.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>

@@ -2,6 +2,9 @@
  * dup2() meet them on the path they take for what is ours anyway. */
 #include "internal_fd.h"
 #include "kind.h"
+#include "fd_record.h"
+#include "registry.h"
+#include "fd_notes.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/resource.h>

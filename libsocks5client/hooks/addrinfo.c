@@ -4,6 +4,9 @@
 #include "idn.h"
 #include "names.h"
 #include "real.h"
+#include "resolve.h"
+#include "hosts.h"
+#include "in_engine.h"
 #include <netinet/in.h>
 #include <signal.h>
 #include <stdlib.h>

@@ -4,6 +4,7 @@
 #include "real.h"
 #include "pass.h"
 #include "in_engine.h"
+#include "forking.h"
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>

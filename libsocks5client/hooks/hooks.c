@@ -20,6 +20,8 @@
         return __builtin_expect(GATE_##name args, 0) ? ours_##name args : s5_real.name args;       \
     }
 #include "system_calls.def"
+#include "fd_record.h"
+#include "fd_ops.h"
 
 /* --- other names of the same --- */
 

@@ -15,6 +15,11 @@
 #include "pass.h"
 #include "real.h"
 #include "user_memory.h"
+#include "query.h"
+#include "fd_ops.h"
+#include "connect.h"
+#include "bind.h"
+#include "accept.h"
 
 /* Not said to be cold: what they call would be made small and slow with them. */
 #define ASIDE __attribute__((noinline))

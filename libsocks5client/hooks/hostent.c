@@ -2,6 +2,9 @@
  * what is asked and how an answer of ours is handed over. */
 #include "names.h"
 #include "real.h"
+#include "resolve.h"
+#include "hosts.h"
+#include "in_engine.h"
 #include <arpa/inet.h>
 #include <netdb.h>
 #include <string.h>

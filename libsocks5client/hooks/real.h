@@ -18,6 +18,7 @@
 #define S5_REAL_PREFIX ""
 #endif
 #include "time32.h"
+#include "registry.h"
 
 #define EXPORT __attribute__((visibility("default")))
 

@@ -2,6 +2,8 @@
  * that a rule makes direct are libc's, all others are answered by the engine's name server. */
 #include "dns_answer.h"
 #include "real.h"
+#include "in_engine.h"
+#include "dns.h"
 #include <netdb.h>
 #include <netinet/in.h>
 #include <resolv.h>

@@ -9,6 +9,7 @@
 #ifndef S5_TIME32_H
 #define S5_TIME32_H
 
+#include "real.h"
 #include <features.h>
 #include <time.h>
 

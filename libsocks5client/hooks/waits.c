@@ -2,6 +2,9 @@
  * are libc's. A wait that began with nothing in flight and ended with something is looked at again:
  * another thread may have started a negotiation on what was being waited for. */
 #include "hooks.h"
+#include "epoll.h"
+#include "poll_select.h"
+#include "registry.h"
 #include <sys/time.h>
 
 /* What a wait was called with, put aside on the stack until it returns: cheaper than in registers

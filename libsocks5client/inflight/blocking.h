@@ -6,15 +6,7 @@
 
 #include "cleanup.h"
 #include "engine.h"
-
-/* --- flight_pool.c --- */
-/* The calling thread left a call that carried F on, at whatever point: others can go on with it. */
-void s5_flight_abandon(struct s5_engine *e, struct s5_flight *f);
-/* The calling thread has left a turn of F, if it is in one: what it wrote and read of it is not known, and the
- * negotiation fails. */
-void s5_flight_leave_turn(struct s5_engine *e, struct s5_flight *f);
-/* How many references to F this process has; 0 where they are counted with those of others. */
-uint32_t s5_flight_own(const struct s5_engine *e, const struct s5_flight *f);
+#include "pool.h"
 
 /* --- blocking.c --- */
 /* A call has begun, or goes on in the child of a fork: RUN of its entry. */
@@ -70,13 +62,6 @@ static inline bool s5_blocking_end(struct s5_engine *e, struct s5_cleanup *call,
         return false;
     s5_blocking_let_go(e, fd, held);
     return s5_cleanup_pop(call, ticket);
-}
-
-/* What this thread's calls held that are gone is given back: in what a program calls, before anything else. The
- * caller's depth is where its frame begins, however large that is. */
-static inline __attribute__((always_inline)) void s5_blocking_look(void)
-{
-    s5_cleanup_look((uintptr_t)__builtin_dwarf_cfa());
 }
 
 #endif

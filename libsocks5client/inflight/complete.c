@@ -7,7 +7,6 @@
  * the server was not reached at all the kernel itself keeps it; where a negotiation failed, the
  * socket was dissolved and the kernel keeps an ECONNRESET of its own, which makes the socket look
  * as failed as it is (POLLERR) and is taken away with the true error. */
-#include "blocking.h"
 #include "bridge.h"
 #include "engine.h"
 #include "epoll_mask.h"
@@ -15,17 +14,16 @@
 #include "negotiation_bounds.h"
 #include "kind.h"
 #include "log_events.h"
+#include "step.h"
+#include "pool.h"
+#include "fd_record.h"
+#include "complete.h"
+#include "registry.h"
+#include "cleanup.h"
+#include "blocking.h"
 #include <errno.h>
 #include <sched.h>
 #include <time.h>
-
-struct s5_flight *s5_connect_pinned(struct s5_engine *e, const struct s5_record *record)
-{
-    struct s5_flight *f = atomic_load(&record->flight);
-    if (!f || atomic_load(&record->state) != S5_RECORD_FLYING)
-        return NULL;
-    return s5_flight_pin(e, f, record->flight_generation) ? f : NULL;
-}
 
 static void give_back(void *user, int fd, struct s5_slot *slot)
 {
@@ -127,45 +125,6 @@ static inline __attribute__((always_inline)) void publish(struct s5_engine *e, s
         s5_flight_release(e, f);
 }
 
-/* RECORD has no name any more and nobody is at it. */
-static void dispose(struct s5_engine *e, struct s5_record *record)
-{
-    uint32_t state = atomic_load(&record->state);
-    struct s5_flight *f = atomic_exchange(&record->flight, NULL);
-    if (state == S5_RECORD_FLYING) {
-        s5_registry_land(&e->registry, record);
-        if (f && s5_flight_generation(f) == record->flight_generation)
-            s5_flight_release(e, f);
-    } else if (state == S5_RECORD_FAILED)
-        s5_registry_attend(&e->registry, -1);
-    if (atomic_load(&record->more) || record->relayed)
-        S5_EACH_KIND(kind, end)
-            kind->end(e, record);
-    s5_registry_free(&e->registry, record);
-}
-
-__attribute__((noinline, cold)) void s5_connect_let_go(struct s5_engine *e, struct s5_record *record)
-{
-    if (s5_record_let_go(record))
-        dispose(e, record);
-}
-
-/* RECORD, held where FD names it still; else NULL. */
-static struct s5_record *hold_named(struct s5_engine *e, struct s5_record *record, int fd)
-{
-    if (!record || !s5_record_hold(record))
-        return NULL;
-    if (s5_registry_find(&e->registry, fd) == record)
-        return record;
-    s5_connect_let_go(e, record); /* it was closed meanwhile, and may be another's */
-    return NULL;
-}
-
-__attribute__((noinline, cold)) struct s5_record *s5_connect_hold(struct s5_engine *e, int fd)
-{
-    return hold_named(e, s5_connect_record(e, fd), fd);
-}
-
 /* CALL notes that RECORD is held; NULL: nothing does. */
 static void settle_noting(struct s5_engine *e, struct s5_record *record, struct s5_cleanup *call)
 {
@@ -186,7 +145,7 @@ static void settle_noting(struct s5_engine *e, struct s5_record *record, struct 
     if (call)
         call->object = NULL;
     if (s5_record_let_go(record)) /* closed meanwhile */
-        dispose(e, record);
+        s5_fd_dispose_record(e, record);
     else if (!ours && !f)
         await_settler(record);
 }
@@ -194,40 +153,6 @@ static void settle_noting(struct s5_engine *e, struct s5_record *record, struct 
 void s5_connect_settle(struct s5_engine *e, struct s5_record *record)
 {
     settle_noting(e, record, NULL);
-}
-
-uint64_t s5_connect_cookie(struct s5_engine *e, int fd)
-{
-    uint64_t cookie = 0;
-    socklen_t len = sizeof cookie;
-    int saved = errno;
-    if (e->real->getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &len) != 0)
-        cookie = 0;
-    errno = saved;
-    return cookie;
-}
-
-/* What cannot be told is no reason to forget a negotiation that somebody waits for. */
-static __attribute__((noinline, cold)) bool is_socket(struct s5_engine *e, int fd)
-{
-    int type, saved = errno;
-    socklen_t len = sizeof type;
-    bool is = e->real->getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0 ||
-              (errno != EBADF && errno != ENOTSOCK);
-    errno = saved;
-    return is;
-}
-
-/* Whether FD names the socket that KNOWN is the cookie of. */
-static inline bool has_cookie(struct s5_engine *e, uint64_t known, int fd)
-{
-    uint64_t cookie = s5_connect_cookie(e, fd);
-    return __builtin_expect(cookie == known, 1) || !known || (!cookie && is_socket(e, fd));
-}
-
-bool s5_connect_same(struct s5_engine *e, const struct s5_record *record, int fd)
-{
-    return has_cookie(e, record->cookie, fd);
 }
 
 /* FD, which stood for RECORD, is not F's socket. Whether it was closed where no hook saw it, and is forgotten:
@@ -249,7 +174,7 @@ static inline enum s5_turn turn(struct s5_engine *e, struct s5_record *record, s
                                 struct s5_cleanup *call)
 {
     int fd = atomic_load(&record->fd);
-    while (atomic_load(&f->phase) == S5_FLIGHT_DIALING && !has_cookie(e, f->cookie, fd)) {
+    while (atomic_load(&f->phase) == S5_FLIGHT_DIALING && !s5_fd_has_cookie(e, f->cookie, fd)) {
         if (is_lost(e, record, f, fd))
             return S5_TURN_GONE;
         fd = atomic_load(&record->fd);
@@ -329,34 +254,6 @@ enum s5_turn s5_connect_turn(struct s5_engine *e, struct s5_record *record, shor
     return result;
 }
 
-struct s5_record *s5_connect_known(struct s5_engine *e, int fd, uint64_t *ret_cookie)
-{
-    struct s5_slot *slot = s5_registry_slot(&e->registry, fd);
-    struct s5_record *record = s5_registry_find(&e->registry, fd);
-    if (!record || !s5_registry_doubted(slot))
-        return record;
-    uint64_t cookie = s5_connect_cookie(e, fd);
-    if (cookie == record->cookie) { /* a child of vfork had closed its own */
-        s5_registry_doubt(&e->registry, fd, false);
-        return record;
-    }
-    if (atomic_load(&record->state) != S5_RECORD_READY)
-        s5_connect_forget_record(e, record, fd);
-    else if (s5_registry_drop_doubted(&e->registry, fd, record)) /* as often as one is closed */
-        s5_registry_free(&e->registry, record);
-    if (s5_registry_watched(slot))
-        s5_registry_unwatch_all(&e->registry, fd);
-    *ret_cookie = cookie;
-    return NULL;
-}
-
-/* Apart from connect(), which has the one above in itself. */
-__attribute__((noinline, cold)) struct s5_record *s5_connect_known_of_ours(struct s5_engine *e, int fd)
-{
-    uint64_t cookie;
-    return s5_connect_known(e, fd, &cookie);
-}
-
 struct s5_record *s5_connect_flying(struct s5_engine *e, int fd)
 {
     struct s5_record *record = s5_registry_find(&e->registry, fd);
@@ -368,34 +265,6 @@ struct s5_record *s5_connect_flying(struct s5_engine *e, int fd)
         return record;
     s5_connect_settle(e, record);
     return NULL;
-}
-
-void s5_connect_forget_record(struct s5_engine *e, struct s5_record *record, int fd)
-{
-    if (!s5_record_hold(record))
-        return;
-    /* A turn under way on this descriptor must end before the number means something else. Whoever waits for
-     * his turn is to see it, so the name goes before the lock is left. */
-    struct s5_flight *f = s5_connect_pinned(e, record);
-    bool locked = f && s5_flight_lock(e, f);
-    if (s5_registry_find(&e->registry, fd) == record) {
-        if (atomic_load(&record->more))
-            S5_EACH_KIND(kind, close)
-                kind->close(e, record);
-        s5_registry_drop_record(&e->registry, fd, record);
-    }
-    if (locked)
-        s5_flight_unlock(f);
-    if (f)
-        s5_flight_release(e, f);
-    s5_connect_let_go(e, record);
-}
-
-void s5_connect_forget(struct s5_engine *e, int fd)
-{
-    struct s5_record *record = s5_registry_find(&e->registry, fd);
-    if (record)
-        s5_connect_forget_record(e, record, fd);
 }
 
 /* A negotiation that another thread has just begun to dial ends in that thread: the kernel wakes it. */
@@ -420,19 +289,6 @@ bool s5_connect_abort(struct s5_engine *e, struct s5_record *record, int fd)
     s5_connect_settle(e, record);
     s5_connect_forget_record(e, record, fd); /* the kernel has the error, and a new connect() begins afresh */
     return true;
-}
-
-/* Another thread may close FD meanwhile and give the number to a connection of its own, which stays. */
-bool s5_connect_stale(struct s5_engine *e, int fd)
-{
-    struct s5_record *record = hold_named(e, s5_registry_find(&e->registry, fd), fd);
-    if (!record)
-        return false;
-    bool stale = !s5_connect_same(e, record, fd);
-    if (stale)
-        s5_connect_forget_record(e, record, fd);
-    s5_connect_let_go(e, record);
-    return stale;
 }
 
 /* --- what it came to --- */

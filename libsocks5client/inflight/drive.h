@@ -6,6 +6,9 @@
 #include "cleanup.h"
 #include "clock.h"
 #include "inflight.h"
+#include "step.h"
+#include "pool.h"
+#include "registry.h"
 #include <errno.h>
 
 /* Waits from NOW for the next turn of F over FD, and carries on what is in flight meanwhile: its events; 0: it is

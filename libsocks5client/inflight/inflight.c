@@ -13,6 +13,13 @@
 #include "inflight.h"
 #include "clock.h"
 #include "epoll_mask.h"
+#include "timeo.h"
+#include "step.h"
+#include "pool.h"
+#include "fd_record.h"
+#include "complete.h"
+#include "registry.h"
+#include "record.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>

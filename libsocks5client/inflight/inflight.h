@@ -7,6 +7,7 @@
 #define S5_INFLIGHT_H
 
 #include "engine.h"
+#include "registry.h"
 
 #define S5_POLLSET_NEAR 128
 
@@ -70,5 +71,8 @@ int s5_inflight_await(struct s5_engine *e, int fd, short events, int option);
 
 /* A blocking connect() of FD, a stream, that goes directly. 0 or -errno. */
 int s5_inflight_connect(struct s5_engine *e, int fd, const struct sockaddr *addr, socklen_t len);
+
+/* Whether a call that a signal interrupted goes on: no handler of the program asks for EINTR. */
+bool s5_connect_restarts(void);
 
 #endif

@@ -1,8 +1,9 @@
 /* The hosts file is not read for every name. Its names are kept as bits of a filter: a name whose
  * bit is not set is not in it, any other is looked for in the file itself. A file that changed has
  * its bits added to the filter; old ones stay and do no harm. */
-#include "names.h"
 #include "word_reader.h"
+#include "hosts.h"
+#include <stdatomic.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>

@@ -3,6 +3,9 @@
  * so that turning one into the other is arithmetic; what it stands for is in the tree's pool. */
 #include "names.h"
 #include "fake_pool.h"
+#include "resolve.h"
+#include "hosts.h"
+#include "in_engine.h"
 #include <arpa/inet.h>
 #include <errno.h>
 #include <string.h>

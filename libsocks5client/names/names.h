@@ -46,28 +46,4 @@ int s5_names_stand_in(struct s5_engine *e, const struct s5_addr *name, int famil
  * than the tree gives from now on, as far as that is possible. */
 void s5_names_part(struct s5_engine *e, struct s5_tree *copy);
 
-/* --- resolve.c: asking libc --- */
-
-/* Whether libc may resolve NODE (NULL: any name) by itself: 0, or -EACCES, logged. */
-int s5_resolve_allowed(struct s5_engine *e, const char *node);
-/* The first DNS server of resolv.conf that is not on loopback. 0, or -errno. */
-int s5_resolve_nameserver(struct s5_engine *e, struct s5_endpoint *ret);
-/* The address libc has for NAME that a socket of FAMILY can go to. 0, or -errno. */
-int s5_resolve_direct(struct s5_engine *e, const struct s5_addr *name, int family,
-                      struct s5_endpoint *ret);
-
-/* --- local.c: what this machine knows by itself; looked at again when a second is over --- */
-
-#define S5_LOCAL_V4 1u
-#define S5_LOCAL_V6 2u
-
-/* The families (S5_LOCAL_*) libc answers NAME's addresses for from the hosts file. */
-unsigned s5_local_hosts(const char *name);
-/* Whether the hosts file has the address ADDR. */
-bool s5_local_has_address(const struct s5_addr *addr);
-/* Whether an interface has an IPv6 address that is not loopback's: what AI_ADDRCONFIG asks. */
-bool s5_local_has_ipv6(void);
-/* Whether one has an address that reaches beyond its link, so that IPv6 comes first. */
-bool s5_local_prefers_ipv6(void);
-
 #endif

@@ -1,9 +1,10 @@
 /* Where flights come from and go to, and who may carry one on: a lock-free list of free ones in the
  * memory the processes share, and a lock that names its holder, so that one that was killed is
  * found out. */
-#include "blocking.h"
 #include "clock.h"
 #include "engine.h"
+#include "pool.h"
+#include "in_engine.h"
 #include <errno.h>
 #include <sched.h>
 #include <sys/mman.h>

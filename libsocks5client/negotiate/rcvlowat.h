@@ -17,8 +17,4 @@ void s5_rcvlowat_override(struct s5_engine *e, struct s5_flight *f, int fd);
 /* The program's value is the socket's again. Under the lock of F. */
 void s5_rcvlowat_restore(struct s5_engine *e, struct s5_flight *f, int fd);
 
-/* setsockopt() and getsockopt() of the option. 0 or -errno. */
-int s5_rcvlowat_set(struct s5_engine *e, int fd, const void *value, socklen_t len);
-int s5_rcvlowat_get(struct s5_engine *e, int fd, void *value, socklen_t *len);
-
 #endif

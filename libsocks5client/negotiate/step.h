@@ -1,83 +1,51 @@
-/* The octets of a negotiation, without waiting: one write, one read, and what it means that a server hangs up. For all
- * who carry one on: flight.c for programs, whose negotiations processes share, and client.c for everybody else. */
+/* The steps of a negotiation. */
 #ifndef S5_STEP_H
 #define S5_STEP_H
 
-#include "gss_link.h"
-#include <errno.h>
-#include <sys/socket.h>
-#include <sys/types.h>
+#include "negotiation.h"
 
-struct s5_step {
-    struct s5_session *session;
-    struct s5_gss_link *link; /* around SESSION; NULL: there is none */
-    int fd;                   /* connected, non-blocking or not */
-    ssize_t (*send)(int, const void *, size_t, int);
-    ssize_t (*recv)(int, void *, size_t, int);
+/* What a turn came to. */
+enum s5_turn {
+    S5_TURN_WAIT, /* in flight, and nothing moved */
+    S5_TURN_MOVED,/* in flight, and octets moved */
+    S5_TURN_BUSY, /* in flight, and another thread is at it */
+    S5_TURN_OVER, /* READY or FAILED, and was not settled before this turn */
+    S5_TURN_GONE, /* settled already, or forgotten: no turn was taken */
 };
 
-/* What to write, RET_LEFT octets. */
-static inline const uint8_t *s5_step_out(const struct s5_step *s, size_t *ret_left)
-{
-    return s->link ? s5_gss_link_out(s->link, ret_left) : s5_session_out(s->session, ret_left);
-}
+/* Credentials, methods and pipelining as SERVER and its standing have it; DST is where to.
+ * 0, or -errno as s5_session_start. */
+int s5_flight_begin(struct s5_engine *e, struct s5_flight *f, const struct s5_server *server,
+                    const struct s5_addr *dst);
 
-/* One write of what there is: the number of octets that the socket took, *RET_ALL telling whether nothing is left;
- * -EAGAIN; -EPIPE: the server has hung up, and may have said why before; other -errno. */
-static inline ssize_t s5_step_write(const struct s5_step *s, bool *ret_all)
-{
-    size_t left;
-    const uint8_t *out = s5_step_out(s, &left);
-    *ret_all = false;
-    ssize_t n = s->send(s->fd, out, left, MSG_DONTWAIT | MSG_NOSIGNAL);
-    if (__builtin_expect(n < 0, 0))
-        switch (errno) {
-        case EAGAIN:
-        case EINPROGRESS:
-        case EALREADY:
-        case EINTR:
-            return -EAGAIN;
-        case EPIPE:
-        case ENOTCONN:
-        case ECONNRESET:
-            return -EPIPE;
-        default:
-            return -errno;
-        }
-    *ret_all = (size_t)n == left;
-    if (s->link)
-        s5_gss_link_sent(s->link, (size_t)n);
-    else
-        s5_session_sent(s->session, (size_t)n);
-    return n;
-}
+/* The same for BIND: DST is the peer that is expected, or zeros. */
+int s5_flight_begin_bind(struct s5_engine *e, struct s5_flight *f, const struct s5_server *server,
+                         const struct s5_addr *dst);
 
-/* The server says nothing more: by a close, or for the reason ERROR (a positive errno). What the negotiation failed
- * with; a failing reply that is there already wins. */
-static inline int s5_step_end(const struct s5_step *s, int error)
-{
-    int r = s->link ? s5_gss_link_eof(s->link) : s5_session_eof(s->session);
-    if (error && error != ECONNRESET && !s->session->have_rep)
-        return -error;
-    return r < 0 ? r : -ECONNRESET;
-}
+/* And for UDP ASSOCIATE: DST is zeros. */
+int s5_flight_begin_udp(struct s5_engine *e, struct s5_flight *f, const struct s5_server *server,
+                        const struct s5_addr *dst);
 
-/* One read of what is awaited, ROOM octets at most, to INTO: where there is no link that is s5_session_space(). 0:
- * *RET_N octets came; -EAGAIN; what the negotiation failed with: by these octets or, where *RET_N is 0, by a close or
- * a reset. */
-static inline int s5_step_read(const struct s5_step *s, void *into, size_t room, size_t *ret_n)
-{
-    size_t need = s->link ? s5_gss_link_need(s->link) : s5_session_need(s->session);
-    *ret_n = 0;
-    if (__builtin_expect(!need, 0))
-        return -EAGAIN;
-    ssize_t n = s->recv(s->fd, into, need < room ? need : room, MSG_DONTWAIT);
-    if (n < 0 && (errno == EAGAIN || errno == EINTR))
-        return -EAGAIN;
-    if (__builtin_expect(n <= 0, 0))
-        return s5_step_end(s, n < 0 ? errno : 0);
-    *ret_n = (size_t)n;
-    return s->link ? s5_gss_link_feed(s->link, into, (size_t)n) : s5_session_came(s->session, (size_t)n);
-}
+/* Where the server has bound, as its first reply says, for a socket of FAMILY: its own address where that says nothing.
+ * 0; -EPROTO: no port; -EAFNOSUPPORT. */
+int s5_flight_bound(const struct s5_flight *f, int family, struct s5_endpoint *ret);
+
+/* F, at BIND's first reply, goes on to the second: further turns read it, however long it takes. */
+void s5_flight_next_reply(struct s5_flight *f);
+
+/* connect() to the server: blocking as far as FD is, within the flight's deadline and the socket's SO_SNDTIMEO;
+ * BRIEF: for a moment, as others are in flight that the wait has to carry on. 0, -EINPROGRESS (also: SO_SNDTIMEO ran
+ * out), -EINTR, or the errno of the attempt. */
+int s5_flight_dial(struct s5_engine *e, struct s5_flight *f, int fd, bool nonblock, bool brief);
+
+/* One turn, without blocking; takes and leaves the lock. EVENTS as for s5_connect_turn. It is over FD or,
+ * where there is a RECORD, over the descriptor that has once the lock is held: until then others may close
+ * theirs, and get the number for something else. GONE where RECORD is another connection's by now. */
+enum s5_turn s5_flight_turn(struct s5_engine *e, struct s5_flight *f, const struct s5_record *record,
+                            int fd, short events);
+
+/* The end without success: the socket is dissolved, ERROR (negative errno) is what it came to; or
+ * 0: the socket is in the kernel's hands, as after any connect() that failed. */
+enum s5_turn s5_flight_fail(struct s5_engine *e, struct s5_flight *f, int fd, int error);
 
 #endif

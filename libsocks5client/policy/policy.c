@@ -2,6 +2,7 @@
  * conditions are ranges of indexes into the pools of matches and ports, so that deciding is a walk
  * over small arrays without a pointer to follow. */
 #include "policy.h"
+#include "log.h"
 #include <errno.h>
 #include <stddef.h>
 #include <stdlib.h>

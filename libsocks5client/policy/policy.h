@@ -151,13 +151,6 @@ struct s5_route {
     } why;
 };
 
-/* LIST's addresses become SERVER's, as many as it has room for: their number. (server.c) */
-struct addrinfo;
-unsigned s5_server_keep(struct s5_server *server, const struct addrinfo *list);
-
-/* Whether P, which another process wrote, can be used: no index and no length leaves its array. (sound.c) */
-bool s5_policy_is_sound(const struct s5_policy *p);
-
 /* First match decides. No rule: loopback is direct, a listener (S5_CMD_BIND) is direct, everything
  * else denied. A name that is not "localhost" or below it is not loopback. Never fails. */
 struct s5_route s5_policy_decide(const struct s5_policy *p, const struct s5_flow *flow);

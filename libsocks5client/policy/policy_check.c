@@ -1,6 +1,7 @@
 /* Whether a policy that another process wrote can be used: every index and length is within its array, every text
  * ends. */
 #include "policy.h"
+#include "policy_check.h"
 #include <string.h>
 
 static bool is_range(uint32_t first, uint32_t count, uint32_t n)

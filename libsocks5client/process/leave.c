@@ -21,11 +21,15 @@
 #include "leave.h"
 #include "bridge.h"
 #include "error.h"
-#include "listener.h"
 #include "names.h"
 #include "private_copy.h"
 #include "process.h"
 #include "in_engine.h"
+#include "pool.h"
+#include "listener_pool.h"
+#include "complete.h"
+#include "registry.h"
+#include "record.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/membarrier.h>

@@ -2,7 +2,8 @@
  * when it is whole; so no octet of what follows the negotiation is ever asked for, which matters
  * where CLEAR is agreed upon. Messages out are made one at a time as well. */
 #include "gss_link.h"
-#include "bytes.h"
+#include "seal.h"
+#include "gss_frame.h"
 #include <errno.h>
 
 static int fail(struct s5_gss_link *l, int error)

@@ -12,6 +12,7 @@
 
 #include "seal.h"
 #include "session.h"
+#include "gss_frame.h"
 
 /* Each touched only as far as it is used. */
 struct s5_gss_room {

@@ -1,6 +1,7 @@
 /* The sequence numbers of a context count tokens of stream and datagrams alike. In a stream each
  * must be the next; a datagram may come late or leave a gap, but never twice. */
 #include "seal.h"
+#include "gss_frame.h"
 #include <errno.h>
 
 size_t s5_seal_most(const struct s5_seal *seal)

@@ -2,8 +2,9 @@
  * of them. No descriptor and no buffer of its own; what GSSAPI itself does is the provider's. */
 #ifndef S5_SEAL_H
 #define S5_SEAL_H
-
 #include "gss_frame.h"
+
+
 #include <stdbool.h>
 
 /* What a GSSAPI does for this library; filled in by the room that knows one. CONTEXT is its own. */

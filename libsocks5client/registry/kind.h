@@ -70,8 +70,6 @@ struct s5_kind {
 
 /* In the order in which they are asked; the last one is NULL. (kinds.c) */
 extern const struct s5_kind *const s5_kinds[];
-/* The kind of what RECORD stands for; NULL: none, for which there is nothing to ask. */
-const struct s5_kind *s5_kind_of(const struct s5_record *record);
 
 /* Carries OPERATION, a member, out for each kind that has it; KIND names it in what follows. */
 #define S5_EACH_KIND(kind, operation)                                                          \

@@ -2,8 +2,9 @@
  * into another process by an exec (life.c) or over a UNIX socket (calls/pass.c). */
 #ifndef S5_EXPORTED_H
 #define S5_EXPORTED_H
-
 #include "negotiation.h"
+
+
 
 #define S5_TREE_PASSED 1024
 
@@ -32,9 +33,5 @@ struct s5_passed {
     /* How often it was sent, received with that descriptor, and received without it. */
     _Atomic uint32_t sent, taken, borrowed;
 };
-
-/* FD's negotiation, if it is in flight, to its end: 0 when it is over, whatever it came to; -EAGAIN: it is not, and
- * NONBLOCK or UNTIL passed; -EINTR. The result stays with the socket (connect.c). */
-int s5_connect_finish(struct s5_engine *e, int fd, bool nonblock, uint64_t until);
 
 #endif

@@ -1,6 +1,7 @@
 /* It is written by pwrite(), which tells where memory is short, so there never is a shared writable mapping, and the
  * kernel takes the seal. Only what the policy uses is written: the rest stays a hole. */
 #include "policy_file.h"
+#include "policy_check.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stddef.h>

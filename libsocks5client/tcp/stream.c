@@ -2,7 +2,12 @@
 #include "stream.h"
 #include "negotiation_bounds.h"
 #include "kind.h"
-#include "rcvlowat.h"
+#include "tcp_connect.h"
+#include "rcvlowat_option.h"
+#include "pool.h"
+#include "fd_record.h"
+#include "complete.h"
+#include "registry.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>

@@ -158,4 +158,11 @@ bool s5_cleanup_on_other_stack(void);
 /* The calling thread has come out of a fork. */
 void s5_cleanup_fork_child(void);
 
+/* What this thread's calls held that are gone is given back: in what a program calls, before anything else. The
+ * caller's depth is where its frame begins, however large that is. */
+static inline __attribute__((always_inline)) void s5_blocking_look(void)
+{
+    s5_cleanup_look((uintptr_t)__builtin_dwarf_cfa());
+}
+
 #endif

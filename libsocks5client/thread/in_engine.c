@@ -1,8 +1,9 @@
 #include "in_engine.h"
-#include "engine.h"
 #include <errno.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+__thread int s5_engine_inside __attribute__((tls_model("initial-exec")));
 
 void s5_quiet_begin(struct s5_quiet *ret)
 {

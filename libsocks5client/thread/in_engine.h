@@ -18,4 +18,9 @@ void s5_quiet_end(const struct s5_quiet *quiet);
  * SIGPIPE or SIGXFSZ comes of it, of which the program knows nothing. Preserves errno. */
 void s5_quiet_write(int fd, const void *buf, size_t n);
 
+/* Whether this thread is inside the engine's own set-up (reading the policy, resolving a server's
+ * name): calls it makes meanwhile are its own and go to libc. It is so in critical sections alone (quiet.h): no
+ * handler of the program finds it set, and none leaves it set by a jump. */
+extern __thread int s5_engine_inside __attribute__((tls_model("initial-exec")));
+
 #endif

@@ -8,11 +8,12 @@
 #ifndef S5_ASSOCIATION_H
 #define S5_ASSOCIATION_H
 
-#include "cleanup.h"
 #include "udp_header.h"
 #include "engine.h"
 #include "fragments.h"
 #include "latch.h"
+#include "registry.h"
+#include "cleanup.h"
 
 #define S5_ASSOCIATIONS 4096u /* of one process */
 #define S5_TARGETS      8u    /* destinations remembered with their headers */
@@ -85,12 +86,6 @@ static inline bool s5_associate_is(const struct s5_engine *e, int fd, const stru
            atomic_load_explicit(&a->generation, memory_order_relaxed) == generation;
 }
 
-/* Whether it is, for a call that began with A of GENERATION for the socket COOKIE: 0; -EBADF: FD is closed, or
- * another socket's; -ESTALE: the socket has no such association any more. */
-int s5_associate_still(struct s5_engine *e, const struct s5_association *a, uint32_t generation, uint64_t cookie,
-                       int fd);
-/* An unused one, for the socket of COOKIE, and its number; NULL: there is none left. */
-struct s5_association *s5_associate_take(struct s5_engine *e, uint64_t cookie, uint32_t *ret);
 /* RECORD, a new one, is FD's, and has A. 0, or -errno and RECORD is given back. */
 int s5_associate_enter(struct s5_engine *e, int fd, struct s5_record *record, struct s5_association *a);
 /* FD's association, made at SERVER where there is none. PEER: whom it is connected to, or NULL. */
@@ -99,52 +94,10 @@ int s5_associate_open(struct s5_engine *e, int fd, const struct s5_server *serve
 /* connect() on a UDP socket; TO is ADDR, whole. */
 int s5_associate_connect(struct s5_engine *e, int fd, const struct sockaddr *addr, socklen_t len);
 #define S5_ASSOCIATE_LOST (-EUNATCH) /* which no call on a datagram socket gives */
+
 /* Before a datagram is sent: the control connection is looked at, now and then or (DOUBT) now, and the
  * association renewed. 0; LOST: not there at present, the datagram is lost; or -errno. */
 S5_HOT int s5_associate_fresh(struct s5_engine *e, struct s5_association *a, int fd, bool doubt);
 int s5_associate_mix(struct s5_engine *e, struct s5_association *a, int fd); /* the socket receives from others too */
-void s5_associate_end(struct s5_engine *e, uint32_t number); /* the record that had association NUMBER is no more */
-/* Under the lock: A is none any more; the calling thread is about to ask the server for it, as CALL notes. */
-void s5_associate_give(struct s5_engine *e, struct s5_association *a);
-void s5_associate_begin_asking(struct s5_association *a, struct s5_cleanup *call);
-/* The thread that asked the server for A, of GENERATION, does not go on. */
-void s5_associate_abandon(struct s5_engine *e, struct s5_association *a, uint32_t generation);
-/* RUN of such a CALL's entry: see s5_blocking_give_back; who asked for an association does not go on. */
-s5_cleanup_fn s5_associate_give_back;
-
-/* The control connection of association *AT (set behind the last one where that is not in use); -1: none. */
-int s5_associate_control(const struct s5_engine *e, uint32_t *at);
-
-/* --- associate_server.c --- */
-/* The negotiation: *RET_RELAY for a socket of FAMILY. A connected descriptor (not hidden yet), or
- * -errno. PATIENCE: ns it may take at the most. What is held meanwhile, and the descriptor, are noted in CALL;
- * -ECONNABORTED where the entry, of TICKET, was given back. */
-int s5_associate_ask(struct s5_engine *e, const struct s5_server *server, int family,
-                     uint64_t patience, struct s5_cleanup *call, uint32_t ticket,
-                     struct s5_endpoint *ret_relay);
-
-struct s5_kind;
-extern const struct s5_kind s5_associate_kind, s5_associate_exec_kind; /* associate_pool.c, associate_exec.c */
-
-/* --- outgoing.c, incoming.c: the calls, on a socket that has an association --- */
-S5_HOT ssize_t s5_outgoing_send(struct s5_engine *e, struct s5_association *a, int fd, const struct msghdr *msg,
-                                int flags);
-int s5_outgoing_sendmmsg(struct s5_engine *e, struct s5_association *a, int fd, struct mmsghdr *msgs, unsigned n,
-                         int flags);
-S5_HOT ssize_t s5_incoming_receive(struct s5_engine *e, struct s5_association *a, int fd, struct msghdr *msg,
-                                   int flags);
-int s5_incoming_recvmmsg(struct s5_engine *e, struct s5_association *a, int fd,
-                         struct mmsghdr *msgs, unsigned n, int flags, struct timespec *timeout);
-
-/* --- associate_query.c --- */
-/* Octets of the next datagram, as FIONREAD tells. */
-int s5_incoming_next(struct s5_engine *e, struct s5_association *a, int fd);
-/* Operations of the kind. */
-int s5_associate_getsockname(struct s5_engine *e, struct s5_record *record, int fd, struct sockaddr *addr,
-                             socklen_t *len);
-int s5_associate_getpeername(struct s5_engine *e, struct s5_record *record, int fd, struct sockaddr *addr,
-                             socklen_t *len);
-int s5_associate_getsockopt(struct s5_engine *e, struct s5_record *record, int fd, int level, int name, void *value,
-                            socklen_t *len);
 
 #endif

@@ -3,9 +3,12 @@
  * belongs to a socket it has got, and closes the control connections of those it has not. */
 #include "association.h"
 #include "kind.h"
-#include "clock.h"
 #include "negotiation_bounds.h"
-#include "listener.h"
+#include "fd_record.h"
+#include "association_pool.h"
+#include "association_exec.h"
+#include "registry.h"
+#include "internal_fd.h"
 #include <fcntl.h>
 #include <string.h>
 

@@ -5,6 +5,10 @@
 #include "kind.h"
 #include "lazy_map.h"
 #include "target.h"
+#include "fd_record.h"
+#include "association_query.h"
+#include "association_pool.h"
+#include "registry.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>

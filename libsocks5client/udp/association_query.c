@@ -3,6 +3,8 @@
 #include "association.h"
 #include "kind.h"
 #include "target.h"
+#include "fd_record.h"
+#include "association_query.h"
 #include <errno.h>
 #include <netinet/in.h>
 #include <string.h>

@@ -5,7 +5,6 @@
  *
  * The request declares zeros of the control connection's family: servers drop what comes from
  * another port than was declared, and some choose the relay's family by it. */
-#include "association.h"
 #include "blocking.h"
 #include "clock.h"
 #include "drive.h"
@@ -13,6 +12,11 @@
 #include "negotiation_bounds.h"
 #include "log_events.h"
 #include "reply.h"
+#include "step.h"
+#include "resolve.h"
+#include "pool.h"
+#include "complete.h"
+#include "association_server.h"
 #include <errno.h>
 #include <netinet/in.h>
 #include <string.h>

@@ -9,6 +9,8 @@
 #include "cleanup.h"
 #include "dns_answer.h"
 #include "wire.h"
+#include "route.h"
+#include "names.h"
 #include <errno.h>
 #include <netinet/in.h>
 #include <pthread.h>

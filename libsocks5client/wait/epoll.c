@@ -10,8 +10,14 @@
 #include "clock.h"
 #include "epoll_mask.h"
 #include "inflight.h"
-#include "listener.h"
 #include "user_memory.h"
+#include "step.h"
+#include "fd_record.h"
+#include "epoll_shadow.h"
+#include "epoll.h"
+#include "complete.h"
+#include "registry.h"
+#include "fd_notes.h"
 #include <errno.h>
 
 /* --- registrations --- */

@@ -11,6 +11,12 @@
 #include "clock.h"
 #include "inflight.h"
 #include "listener.h"
+#include "step.h"
+#include "listener_pool.h"
+#include "complete.h"
+#include "poll_select.h"
+#include "registry.h"
+#include "record.h"
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>

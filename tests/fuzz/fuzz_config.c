@@ -2,6 +2,7 @@
  * nothing is left open, and what was read can be asked. */
 #include "isolation.h"
 #include "load.h"
+#include "isolate.h"
 
 static struct s5_policy p;
 

@@ -2,6 +2,7 @@
  * whole, or there is a fault, which does not hold the password. */
 #include "fuzz.h"
 #include "source.h"
+#include "url.h"
 
 static struct s5_policy p;
 

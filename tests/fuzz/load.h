@@ -4,6 +4,7 @@
 
 #include "fuzz.h"
 #include "source.h"
+#include "config.h"
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>

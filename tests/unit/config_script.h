@@ -3,6 +3,7 @@
 #define CONFIG_SCRIPT_H
 
 #include "source.h"
+#include "config.h"
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>

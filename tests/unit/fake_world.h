@@ -7,6 +7,8 @@
 #include "fake_net.h"
 #include "io.h"
 #include "pipelining_cache.h"
+#include "poll_select.h"
+#include "forking.h"
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
 #include <errno.h>

@@ -3,6 +3,12 @@
 #include "fake_world.h"
 #include "last_peer.h"
 #include "names.h"
+#include "query.h"
+#include "fd_record.h"
+#include "fd_ops.h"
+#include "connect.h"
+#include "bind.h"
+#include "accept.h"
 #include <stddef.h>
 #include <stdio.h>
 #include <sys/mman.h>

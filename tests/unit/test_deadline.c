@@ -1,5 +1,8 @@
 /* "timeout" is one time for the whole attempt: reaching the server, and all that it says. */
 #include "fake_world.h"
+#include "query.h"
+#include "fd_ops.h"
+#include "connect.h"
 
 static struct scene scene;
 

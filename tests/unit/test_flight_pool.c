@@ -1,6 +1,7 @@
 /* Flights are given out once, found again when their processes are gone, and locked by name. */
 #include "clock.h"
 #include "engine.h"
+#include "pool.h"
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <signal.h>

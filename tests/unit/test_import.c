@@ -1,6 +1,7 @@
 /* The importers: what is converted loads, and decides as the program it came from would. */
 #include "import.h"
 #include "source.h"
+#include "config.h"
 #include <criterion/criterion.h>
 #include <stdlib.h>
 #include <string.h>

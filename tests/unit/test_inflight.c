@@ -1,6 +1,12 @@
 /* Negotiations in flight make progress in every call that waits, whatever it waits for. Each wait ends as
  * it would without them: with what it waits for, or when its time is over. */
 #include "fake_world.h"
+#include "query.h"
+#include "fd_ops.h"
+#include "epoll.h"
+#include "connect.h"
+#include "accept.h"
+#include "poll_select.h"
 #include <stdio.h>
 
 enum elsewhere {

@@ -2,6 +2,12 @@
  * some errors: the N-th call, for N = 1 until the scenario makes fewer. Whatever fails: the scenario
  * ends in time, its error is one that a program can act on, no descriptor and no negotiation is lost,
  * nobody but the server is dialled, and the next connection succeeds. */
+#include "accept.h"
+#include "bind.h"
+#include "connect.h"
+#include "epoll.h"
+#include "fd_ops.h"
+#include "query.h"
 #include "fake_world.h"
 #include <fcntl.h>
 #include <stdio.h>

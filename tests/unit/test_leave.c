@@ -3,6 +3,7 @@
 #include "engine.h"
 #include "leave.h"
 #include "process.h"
+#include "pool.h"
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>

@@ -4,6 +4,9 @@
  * no descriptor, no negotiation, no copy of the password; and the next call succeeds.
  *
  * And calls whose descriptor another thread gives to another socket at the N-th real call: that is left alone. */
+#include "connect.h"
+#include "fd_ops.h"
+#include "query.h"
 #include "fake_world.h"
 #include <fcntl.h>
 #include <pthread.h>

@@ -1,6 +1,7 @@
 /* Entries of listeners are given out once, kept as long as one refers to them, and found again when
  * their processes are dead. */
 #include "listener.h"
+#include "listener_pool.h"
 #include <criterion/criterion.h>
 #include <pthread.h>
 #include <signal.h>

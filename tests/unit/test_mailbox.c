@@ -1,5 +1,6 @@
 /* The mailbox, bells and hidden descriptors, over the kernel's own calls. */
 #include "listener.h"
+#include "fd_channel.h"
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>

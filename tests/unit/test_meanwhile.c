@@ -3,6 +3,12 @@
 #include "clock.h"
 #include "fake_world.h"
 #include "inflight.h"
+#include "query.h"
+#include "fd_ops.h"
+#include "epoll.h"
+#include "connect.h"
+#include "complete.h"
+#include "bind.h"
 
 static struct s5_calls calls; /* those of the network in memory, but for two that may be a moment */
 static struct s5_engine *engine;

@@ -26,7 +26,7 @@ static enum s5_turn model_turn(struct s5_engine *e, struct s5_flight *f, const s
 #include "../../libsocks5client/fd/fd_ops.c"
 #include "../../libsocks5client/calls/connect.c"
 #include "../../libsocks5client/engine/engine.c"
-#include "../../libsocks5client/process/fork.c"
+#include "../../libsocks5client/process/forking.c"
 #include "../../libsocks5client/tcp/stream.c"
 
 enum { DESCRIPTORS = 8, FIRST = 3, OPS = 8, ALL = 8, CHILDREN = 2 };

@@ -3,6 +3,10 @@
 #include "fake_world.h"
 #include "pass.h"
 #include "passed.h"
+#include "query.h"
+#include "fd_record.h"
+#include "fd_ops.h"
+#include "connect.h"
 #include <sys/un.h>
 
 static struct s5_engine *e, *other;

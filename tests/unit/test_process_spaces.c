@@ -1,5 +1,6 @@
 /* Who has ended is told across PID namespaces, where process IDs mean other processes. Root makes one. */
 #include "engine.h"
+#include "pool.h"
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <sched.h>

@@ -1,6 +1,10 @@
 /* A socket with a SO_RCVLOWAT above what a server says connects like any other, and has its value all the
  * time as far as the program can tell. */
 #include "fake_world.h"
+#include "query.h"
+#include "fd_ops.h"
+#include "connect.h"
+#include "bind.h"
 
 enum { LOW = 500, OTHER = 700 };
 

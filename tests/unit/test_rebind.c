@@ -2,6 +2,13 @@
  * server behaves then. */
 #include "fake_world.h"
 #include "listener.h"
+#include "query.h"
+#include "pool.h"
+#include "fd_ops.h"
+#include "epoll.h"
+#include "bind.h"
+#include "accept.h"
+#include "poll_select.h"
 
 enum how { POLL, SELECT, EPOLL, EPOLL_EDGE, BLOCK, HOWS };
 

@@ -1,6 +1,10 @@
 /* shutdown() of a connection that is in flight is what it is while the kernel connects: the attempt ends with
  * ECONNRESET, and the next connect() begins afresh. */
 #include "fake_world.h"
+#include "query.h"
+#include "fd_ops.h"
+#include "connect.h"
+#include "bind.h"
 
 static int begin(struct s5_engine *e, int *ret_fd)
 {

@@ -3,6 +3,13 @@
  * the program gets the errno that the place deserves, in time; no descriptor stays behind; what follows
  * a good reply is the program's to the octet; and nobody but the server is dialled. */
 #include "fake_world.h"
+#include "query.h"
+#include "fd_ops.h"
+#include "epoll.h"
+#include "connect.h"
+#include "bind.h"
+#include "accept.h"
+#include "poll_select.h"
 #include <stdio.h>
 
 enum how { BLOCK, POLL, SELECT, EPOLL_BEFORE, EPOLL_AFTER, EPOLL_ONCE };

@@ -1,5 +1,6 @@
 /* The URL of a server in all its forms, what is refused, and the entries of NO_PROXY. */
 #include "policy_script.h"
+#include "url.h"
 #include <errno.h>
 
 static const struct s5_environment nothing;

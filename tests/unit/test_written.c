@@ -1,5 +1,8 @@
 /* Octets that a program writes into a negotiation where no hook sees it, over the fake network. */
 #include "fake_world.h"
+#include "query.h"
+#include "fd_ops.h"
+#include "connect.h"
 
 static struct s5_engine *e;
 static struct scene scene;

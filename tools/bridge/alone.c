@@ -1,6 +1,8 @@
 /* Stand-alone, the bridge reads the configuration itself; everything wrong is said before it serves. */
 #include "alone.h"
 #include "source.h"
+#include "server.h"
+#include "log.h"
 #include <fcntl.h>
 #include <netdb.h>
 #include <stdio.h>

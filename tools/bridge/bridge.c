@@ -7,10 +7,10 @@
  * Standing alone it serves until it is told to end, and then until its last connection has ended. */
 #include "alone.h"
 #include "bridge.h"
-#include "conn.h"
 #include "journal.h"
 #include "peer.h"
 #include "upstream.h"
+#include "conn.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>

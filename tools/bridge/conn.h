@@ -4,10 +4,10 @@
 
 #include "block.h"
 #include "front.h"
-#include "gss.h"
 #include "gss_link.h"
 #include "loop.h"
 #include "policy.h"
+#include "gss.h"
 #include <stddef.h>
 
 enum conn_state {
@@ -90,16 +90,6 @@ void conn_expire(void);
 
 const struct s5_server *conn_server(const struct conn *c);
 const char *conn_server_name(const struct conn *c);
-
-/* --- relay.c --- */
-/* The reply is told: SURPLUS of N octets came behind it, EARLY of M are the client's first. */
-void relay_begin(struct conn *c, const void *surplus, size_t n, const void *early, size_t m);
-/* C is CLOSING: look whether it is over. */
-void relay_check_closing(struct conn *c);
-
-/* --- datagram.c --- */
-/* The association is made, the relay at BOUND; tells the client. */
-void datagram_begin(struct conn *c, const struct s5_addr *bound);
 
 /* Room for anything, used within one event. */
 extern uint8_t scratch_in[S5_GSS_MESSAGE_MAX], scratch_out[S5_GSS_MESSAGE_MAX];

@@ -2,6 +2,7 @@
  * the server's relay, and back. INNER takes them from the first sender on this machine alone, OUTER
  * is connected to the relay: nobody else is heard. A datagram that cannot be passed on is dropped, as
  * networks do. Both streams do nothing but last; either's end is the association's. */
+#include "datagram.h"
 #include "conn.h"
 #include "journal.h"
 #include "peer.h"

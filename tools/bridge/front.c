@@ -2,6 +2,7 @@
 #include "front.h"
 #include "bytes.h"
 #include "wire.h"
+#include "session.h"
 #include <errno.h>
 
 void front_start(struct front *f)

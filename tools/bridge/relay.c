@@ -8,8 +8,10 @@
  * An end of file is passed on when everything before it is. A server's reset is the client's, after
  * what came before it. A client's reset is no reason to lose what it wrote: programs that are killed
  * end that way. Its connection to the server is then closed orderly (CLOSING). */
+#include "relay.h"
 #include "conn.h"
 #include "journal.h"
+#include "gss.h"
 #include <errno.h>
 #include <linux/sockios.h>
 #include <string.h>

@@ -2,6 +2,8 @@
  * meanwhile must not stay open in it. It is killed when the server's time is up. */
 #include "ticket.h"
 #include "journal.h"
+#include "loop.h"
+#include "gss.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>

@@ -2,9 +2,12 @@
  * turn, the negotiation. The client's own connection is left alone meanwhile, but for hanging up. */
 #include "upstream.h"
 #include "client.h"
+#include "datagram.h"
+#include "relay.h"
 #include "error.h"
 #include "journal.h"
 #include "ticket.h"
+#include "gss.h"
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>

@@ -4,9 +4,9 @@
 
 #include "isolation.h"
 #include "coverage.h"
-#include "errors.h"
 #include "resolved_policy.h"
 #include "source.h"
+#include "errors.h"
 #include <elf.h>
 #include <fcntl.h>
 #include <netdb.h>

@@ -5,6 +5,7 @@
 #include "options.h"
 #include "report.h"
 #include "socks_client.h"
+#include "gss.h"
 
 #define CHECK_REACH_MS    10000 /* until the server takes a connection */
 #define CHECK_SNIFF_MS    2000  /* for what it says when it does not speak SOCKS5 */

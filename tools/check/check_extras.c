@@ -3,8 +3,9 @@
 #include "check.h"
 
 #include "bytes.h"
-#include "error.h"
 #include "wire.h"
+#include "client.h"
+#include "error.h"
 #include <errno.h>
 #include <netinet/in.h>
 #include <poll.h>

@@ -6,6 +6,7 @@
 
 #include "error.h"
 #include "reply.h"
+#include "gss.h"
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>

@@ -3,6 +3,9 @@
 #include "socks_client.h"
 
 #include "wire.h"
+#include "gss.h"
+#include "clock.h"
+#include "client.h"
 #include <errno.h>
 #include <poll.h>
 #include <string.h>

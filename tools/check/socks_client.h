@@ -2,11 +2,11 @@
 #ifndef TOOLS_TALK_H
 #define TOOLS_TALK_H
 
+#include "gss_link.h"
+#include "policy.h"
 #include "client.h"
 #include "clock.h"
 #include "gss.h"
-#include "gss_link.h"
-#include "policy.h"
 #include <sys/socket.h>
 
 #define TALK_HEAD     64

@@ -3,6 +3,13 @@
 #include "dns_answer.h"
 #include "blocking.h"
 #include "dns.h"
+#include "timeo.h"
+#include "tcp_connect.h"
+#include "resolve.h"
+#include "hosts.h"
+#include "fd_ops.h"
+#include "in_engine.h"
+#include "names.h"
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>

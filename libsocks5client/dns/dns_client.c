@@ -10,6 +10,11 @@
 #include "dns.h"
 #include "lazy_map.h"
 #include "user_memory.h"
+#include "route.h"
+#include "fd_record.h"
+#include "dns_client.h"
+#include "in_engine.h"
+#include "registry.h"
 #include <errno.h>
 #include <string.h>
 

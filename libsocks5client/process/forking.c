@@ -6,6 +6,10 @@
 #include "leave.h"
 #include "log_events.h"
 #include "process.h"
+#include "forking.h"
+#include "fd_ops.h"
+#include "in_engine.h"
+#include "registry.h"
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>

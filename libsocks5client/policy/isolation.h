@@ -5,7 +5,6 @@
 #define S5_ISOLATION_H
 
 #include "policy.h"
-#include "source.h"
 
 #define S5_ISOLATION_WORD 16 /* octets of a derived word: hexadecimal digits */
 
@@ -38,11 +37,5 @@ void s5_isolation_words_for_bridge(struct s5_isolation_words *ret, const struct 
 #define S5_ISOLATION_BRIDGE (1 + 2 * S5_ISOLATION_WORD)
 /* The last S5_ISOLATION_BRIDGE octets of TEXT, LEN in all, or false: there is no identity in them. */
 bool s5_isolation_parse(struct s5_identity *ret, const uint8_t *text, size_t len);
-
-/* P is read: what rules and the environment say of isolation comes into servers. A rule that differs
- * from its server's own entry gets an entry of its own for it, under the same name. An isolated
- * server is offered userpass alone: by another method it would not be told. 0, or -EINVAL, -ENOSPC. */
-int s5_isolation_settle(struct s5_policy *p, const struct s5_environment *env,
-                        struct s5_fault *ret_fault);
 
 #endif

@@ -17,10 +17,13 @@
 #include "identity.h"
 #include "pipelining.h"
 #include "rcvlowat.h"
-#include "reply.h"
 #include "pipelining_cache.h"
-#include "step.h"
+#include "exchange.h"
 #include "written.h"
+#include "timeo.h"
+#include "step.h"
+#include "pool.h"
+#include "record.h"
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -310,19 +313,19 @@ static void all_written(struct s5_engine *e, struct s5_flight *f, int fd, uint64
     f->probe_until = now + s5_pipelining_patience(1000ull * info.tcpi_rtt);
 }
 
-static inline struct s5_step step_of(struct s5_engine *e, struct s5_flight *f, int fd)
+static inline struct s5_exchange step_of(struct s5_engine *e, struct s5_flight *f, int fd)
 {
-    return (struct s5_step){&f->session, NULL, fd, e->real->send, e->real->recv};
+    return (struct s5_exchange){&f->session, NULL, fd, e->real->send, e->real->recv};
 }
 
 static enum s5_turn write_out(struct s5_engine *e, struct s5_flight *f, int fd)
 {
-    const struct s5_step step = step_of(e, f, fd);
+    const struct s5_exchange step = step_of(e, f, fd);
     bool all;
     uint64_t now = s5_clock_now(), delay = 0;
     if (__builtin_expect(now - f->begun > S5_CLOCK_SECOND, 0))
         delay = s5_deadline_delay(e, fd);
-    ssize_t n = s5_step_write(&step, &all);
+    ssize_t n = s5_exchange_write(&step, &all);
     if (n == -EAGAIN)
         return S5_TURN_WAIT;
     if (__builtin_expect(n < 0, 0)) /* what is awaited is the answer to what was not written */
@@ -341,7 +344,7 @@ static enum s5_turn write_out(struct s5_engine *e, struct s5_flight *f, int fd)
  * and an edge comes once. So it may where an answer is written in between (EVENTS; 0: not known). */
 static enum s5_turn read_in(struct s5_engine *e, struct s5_flight *f, int fd, short events)
 {
-    const struct s5_step step = step_of(e, f, fd);
+    const struct s5_exchange step = step_of(e, f, fd);
     bool ended = events == 0 || (events & (POLLRDHUP | POLLHUP | POLLERR));
     enum s5_turn turn = S5_TURN_WAIT;
     for (;;) {
@@ -349,13 +352,13 @@ static enum s5_turn read_in(struct s5_engine *e, struct s5_flight *f, int fd, sh
         /* As it also has in a turn that was left before this was told. */
         if (s5_session_state(&f->session) == S5_SESSION_DONE || s5_session_state(&f->session) == S5_SESSION_BOUND)
             return succeeded(e, f, fd);
-        int r = s5_step_read(&step, s5_session_space(&f->session), S5_SESSION_IN_MAX - f->session.in_len, &n);
+        int r = s5_exchange_read(&step, s5_session_space(&f->session), S5_SESSION_IN_MAX - f->session.in_len, &n);
         if (r == -EAGAIN)
             return turn;
         if (__builtin_expect(r < 0, 0))
             return broken(e, f, fd, r, n ? S5_END_ANSWER : S5_END_CLOSED);
         turn = S5_TURN_MOVED;
-        s5_step_out(&step, &left);
+        s5_exchange_out(&step, &left);
         if (!left)
             continue;
         turn = write_out(e, f, fd);

@@ -1,7 +1,10 @@
 /* What a resolver reads: replies as they are, and in the place of their true source, which is the
  * socket itself, the name server that was asked. */
-#include "dns_answer.h"
 #include "user_memory.h"
+#include "dns_client_recv.h"
+#include "dns_client.h"
+#include "in_engine.h"
+#include "record.h"
 #include <errno.h>
 #include <string.h>
 

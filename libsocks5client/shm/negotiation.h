@@ -6,11 +6,11 @@
 #define S5_NEGOTIATION_H
 
 #include "clock.h"
-#include "critical.h"
 #include "endpoint.h"
 #include "isolation.h"
 #include "references.h"
 #include "session.h"
+#include "critical.h"
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -66,71 +66,5 @@ struct s5_flight {
     struct s5_identity identity; /* where the server is isolated */
     struct s5_session session;
 };
-
-/* What a turn came to. */
-enum s5_turn {
-    S5_TURN_WAIT, /* in flight, and nothing moved */
-    S5_TURN_MOVED,/* in flight, and octets moved */
-    S5_TURN_BUSY, /* in flight, and another thread is at it */
-    S5_TURN_OVER, /* READY or FAILED, and was not settled before this turn */
-    S5_TURN_GONE, /* settled already, or forgotten: no turn was taken */
-};
-
-/* Credentials, methods and pipelining as SERVER and its standing have it; DST is where to.
- * 0, or -errno as s5_session_start. */
-int s5_flight_begin(struct s5_engine *e, struct s5_flight *f, const struct s5_server *server,
-                    const struct s5_addr *dst);
-/* The same for BIND: DST is the peer that is expected, or zeros. */
-int s5_flight_begin_bind(struct s5_engine *e, struct s5_flight *f, const struct s5_server *server,
-                         const struct s5_addr *dst);
-/* And for UDP ASSOCIATE: DST is zeros. */
-int s5_flight_begin_udp(struct s5_engine *e, struct s5_flight *f, const struct s5_server *server,
-                        const struct s5_addr *dst);
-/* Where the server has bound, as its first reply says, for a socket of FAMILY: its own address where that says nothing.
- * 0; -EPROTO: no port; -EAFNOSUPPORT. */
-int s5_flight_bound(const struct s5_flight *f, int family, struct s5_endpoint *ret);
-/* F, at BIND's first reply, goes on to the second: further turns read it, however long it takes. */
-void s5_flight_next_reply(struct s5_flight *f);
-
-/* connect() to the server: blocking as far as FD is, within the flight's deadline and the socket's SO_SNDTIMEO;
- * BRIEF: for a moment, as others are in flight that the wait has to carry on. 0, -EINPROGRESS (also: SO_SNDTIMEO ran
- * out), -EINTR, or the errno of the attempt. */
-int s5_flight_dial(struct s5_engine *e, struct s5_flight *f, int fd, bool nonblock, bool brief);
-
-/* One turn, without blocking; takes and leaves the lock. EVENTS as for s5_connect_turn. It is over FD or,
- * where there is a RECORD, over the descriptor that has once the lock is held: until then others may close
- * theirs, and get the number for something else. GONE where RECORD is another connection's by now. */
-enum s5_turn s5_flight_turn(struct s5_engine *e, struct s5_flight *f, const struct s5_record *record,
-                            int fd, short events);
-
-/* The end without success: the socket is dissolved, ERROR (negative errno) is what it came to; or
- * 0: the socket is in the kernel's hands, as after any connect() that failed. */
-enum s5_turn s5_flight_fail(struct s5_engine *e, struct s5_flight *f, int fd, int error);
-
-uint64_t s5_lock_token(const struct s5_engine *e);
-/* The lock; try fails when another thread holds it, or a frame below in this thread. */
-bool s5_flight_try(struct s5_engine *e, struct s5_flight *f);
-void s5_flight_unlock(struct s5_flight *f);
-bool s5_flight_lock(struct s5_engine *e, struct s5_flight *f); /* waits, but in a signal handler within a turn */
-
-/* Whether another thread or process than the caller's may carry F on. */
-static inline bool s5_flight_shared(const struct s5_flight *f)
-{
-    return !S5_SINGLE_THREADED || s5_references_are_shared(&f->references);
-}
-
-/* Out of the tree's pool, with one reference; NULL when none is left. */
-struct s5_flight *s5_flight_take(struct s5_engine *e);
-struct s5_flight *s5_flight_take_two(struct s5_engine *e); /* with two */
-/* It changes when the last one goes. */
-static inline uint32_t s5_flight_generation(const struct s5_flight *f)
-{
-    return s5_references_generation(&f->references);
-}
-/* One more reference, so that it stays what it is while it is used; false: it is nobody's, or another's. */
-bool s5_flight_pin(struct s5_engine *e, struct s5_flight *f, uint32_t generation);
-void s5_flight_release(struct s5_engine *e, struct s5_flight *f);
-/* The child NUMBER has none of the references that were taken for it, but for those it has confirmed. */
-void s5_flight_no_child(struct s5_engine *e, uint32_t number);
 
 #endif

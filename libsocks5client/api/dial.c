@@ -19,6 +19,9 @@
 #include "socks5client.h"
 #include "source.h"
 #include "pipelining_cache.h"
+#include "url.h"
+#include "server.h"
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
@@ -254,4 +257,20 @@ S5_EXPORT int socks5_connect(const char *url, const char *host, uint16_t port, i
     if (fd >= 0 && result < 0)
         close(fd);
     return result < 0 ? result : fd;
+}
+
+int s5_dial_text(const struct s5_addr *bound, char *host, size_t size, uint16_t *ret_port)
+{
+    char address[INET6_ADDRSTRLEN];
+    const char *text = bound->name;
+    if (bound->kind == S5_ADDR_IPV4)
+        text = inet_ntop(AF_INET, bound->octets, address, sizeof(address));
+    else if (bound->kind == S5_ADDR_IPV6)
+        text = inet_ntop(AF_INET6, bound->octets, address, sizeof(address));
+    size_t len = strlen(text);
+    if (len >= size)
+        return -ENOSPC;
+    memcpy(host, text, len + 1);
+    *ret_port = bound->port;
+    return (int)len;
 }

@@ -1,0 +1,398 @@
+/* Outgoing TCP connections: from an address to a route, a server and a negotiation; and what the negotiation comes to.
+ *
+ * The record is in the registry and its epoll registrations are overridden before connect() to the server begins, so
+ * that no thread sees readiness that is not the application's. The negotiation of a non-blocking socket is left in
+ * flight; that of a blocking one is driven to its end here. */
+#include "tcp_connect.h"
+#include "blocking.h"
+#include "clock.h"
+#include "drive.h"
+#include "epoll_mask.h"
+#include "negotiation_bounds.h"
+#include "inflight.h"
+#include "timeo.h"
+#include "step.h"
+#include "route.h"
+#include "resolve.h"
+#include "pool.h"
+#include "names.h"
+#include "fd_record.h"
+#include "complete.h"
+#include "registry.h"
+#include "record.h"
+#include "fd_notes.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <string.h>
+
+/* --- driving a blocking one --- */
+
+/* The record may be forgotten, or another connection's by now, so the error is the flight's. */
+static __attribute__((noinline, cold)) int failure(struct s5_engine *e, struct s5_record *record, struct s5_flight *f,
+                                                   int fd, int held)
+{
+    int error = s5_connect_fetch_error(e, s5_flight_server(f), held, s5_flight_error(f));
+    if (s5_record_hold(record)) {
+        if (record->cookie == f->cookie)
+            s5_connect_forget_record(e, record, fd);
+        s5_connect_let_go(e, record);
+    }
+    return error;
+}
+
+/* What F, which is over, came to, for a call whose descriptor FD may be closed or another socket's by
+ * now; HELD is its socket. */
+static inline __attribute__((always_inline)) int outcome(struct s5_engine *e, struct s5_record *record,
+                                                         struct s5_flight *f, int fd, int held)
+{
+    s5_connect_settle(e, record);
+    if (__builtin_expect(atomic_load(&f->phase) == S5_FLIGHT_READY, 1))
+        return 0;
+    return failure(e, record, f, fd, held);
+}
+
+/* F, RECORD's flight, to its end, beginning with EVENTS: 0 or its error; -EINPROGRESS when UNTIL
+ * passed, -EINTR. */
+static inline __attribute__((always_inline)) int drive(struct s5_engine *e, struct s5_record *record,
+                                                       struct s5_flight *f, int fd, int held, uint64_t until,
+                                                       short events, const struct s5_cleanup *call,
+                                                       uint32_t ticket)
+{
+    int r = s5_drive(e, f, held == fd ? record : NULL, held, false, until, events, call, ticket);
+    return __builtin_expect(r == 0, 1) ? outcome(e, record, f, fd, held) : r;
+}
+
+/* The same for a call that finds RECORD in flight; 1: it is not ours any more. */
+__attribute__((noinline, cold)) int s5_tcp_join(struct s5_engine *e, struct s5_record *record, int fd)
+{
+    uint32_t ticket;
+    struct s5_cleanup *call = s5_cleanup_push(s5_blocking_give_back, e, (uintptr_t)&ticket, &ticket);
+    struct s5_flight *f = s5_connect_pinned(e, record);
+    if (f) {
+        s5_blocking_has_flight(call, f);
+        int held = s5_blocking_hold(e, call, fd, f->cookie);
+        int r = drive(e, record, f, fd, held, s5_wait_patience(e, held, S5_SNDTIMEO), 0, call, ticket);
+        if (s5_blocking_end(e, call, ticket, fd, held))
+            s5_flight_release(e, f);
+        return r;
+    }
+    s5_cleanup_pop(call, ticket);
+    s5_connect_settle(e, record);
+    return s5_connect_outcome(e, record, fd);
+}
+
+__attribute__((noinline, cold)) int s5_connect_finish(struct s5_engine *e, int fd, bool nonblock, uint64_t until)
+{
+    struct s5_record *record = s5_connect_flying(e, fd);
+    uint32_t ticket;
+    if (!record)
+        return 0;
+    struct s5_cleanup *call = s5_cleanup_push(s5_blocking_give_back, e, (uintptr_t)&ticket, &ticket);
+    struct s5_flight *f = s5_connect_pinned(e, record);
+    if (!f) {
+        s5_cleanup_pop(call, ticket);
+        return 0;
+    }
+    s5_blocking_has_flight(call, f);
+    int held = nonblock ? fd : s5_blocking_hold(e, call, fd, f->cookie), r;
+    const struct s5_record *whose = held == fd ? record : NULL;
+    if (nonblock)
+        r = s5_flight_turn(e, f, whose, held, 0) < S5_TURN_OVER ? -EAGAIN : 0;
+    else
+        r = s5_drive(e, f, whose, held, false, until, 0, call, ticket);
+    if (!s5_cleanup_owns(call, ticket))
+        return -ECONNABORTED;
+    if (r == -EBADF)
+        r = 0;
+    if (r == 0)
+        s5_connect_settle(e, record);
+    if (s5_blocking_end(e, call, ticket, fd, held))
+        s5_flight_release(e, f);
+    return r == -EINPROGRESS ? -EAGAIN : r < 0 ? r : 0;
+}
+
+/* --- connect() --- */
+
+bool s5_tcp_nonblocking(struct s5_engine *e, int fd)
+{
+    int flags = e->real->fcntl(fd, F_GETFL, 0);
+    return flags >= 0 && (flags & O_NONBLOCK);
+}
+
+/* Duplicates made before the socket was ours name the same record. */
+static __attribute__((noinline, cold)) void find_duplicates(struct s5_engine *e, int fd)
+{
+    uint32_t at = 0;
+    struct s5_record *record = s5_connect_hold(e, fd);
+    if (!record)
+        return;
+    for (int other; (other = s5_registry_next_dup(&e->registry, fd, &at)) >= 0;)
+        if (!s5_connect_record(e, other) && s5_connect_same(e, record, other) &&
+            s5_registry_share(&e->registry, other, record) == 0)
+            s5_epoll_update(e, other);
+    s5_connect_let_go(e, record);
+}
+
+static inline __attribute__((always_inline)) int new_record(struct s5_engine *e, int fd, int held,
+                                                            struct s5_flight *f, struct s5_record **ret)
+{
+    struct s5_record *record = s5_registry_new(&e->registry);
+    if (!record) {
+        s5_flight_release(e, f);
+        return -ENOBUFS;
+    }
+    if (!f->cookie)
+        f->cookie = s5_connect_cookie(e, held);
+    record->cookie = f->cookie;
+    record->peer = f->peer;
+    atomic_store_explicit(&record->flight_generation, s5_flight_generation(f), memory_order_relaxed);
+    atomic_store_explicit(&record->fd, fd, memory_order_relaxed);
+    atomic_store_explicit(&record->flight, f, memory_order_relaxed);
+    atomic_store_explicit(&record->state, S5_RECORD_FLYING, memory_order_relaxed);
+    s5_registry_publish(record);
+    int r = s5_registry_take_off(&e->registry, record);
+    if (r == 0)
+        r = s5_registry_name(&e->registry, fd, record);
+    if (r < 0)
+        s5_connect_let_go(e, record);
+    else
+        *ret = record;
+    return r;
+}
+
+__attribute__((noinline, cold)) int s5_connect_new_record(struct s5_engine *e, int fd, int held, struct s5_flight *f,
+                                                          struct s5_record **ret)
+{
+    return new_record(e, fd, held, f, ret);
+}
+
+/* A socket bound to loopback cannot leave: the kernel's EINVAL says too little. */
+static int why_not(struct s5_engine *e, int fd, int error)
+{
+    struct sockaddr_storage own;
+    socklen_t len = sizeof own;
+    struct s5_addr addr;
+    if (error != -EINVAL || e->real->getsockname(fd, (struct sockaddr *)&own, &len) != 0 ||
+        s5_addr_from_sockaddr(&addr, (struct sockaddr *)&own, len) < 0 ||
+        !s5_addr_is_loopback(&addr))
+        return error;
+    s5_log(&e->log, S5_LOG_ERROR, "refused: a socket bound to loopback cannot reach a server");
+    return -EAFNOSUPPORT;
+}
+
+static int unreachable(struct s5_engine *e, struct s5_record *record, struct s5_flight *f, int fd,
+                       int held, int error)
+{
+    error = why_not(e, held, error);
+    s5_connect_log_unreachable(e, s5_flight_server(f), error);
+    if (s5_flight_lock(e, f)) {
+        s5_flight_fail(e, f, held, error);
+        s5_flight_unlock(f);
+    }
+    return outcome(e, record, f, fd, held);
+}
+
+/* The connection of F, RECORD's flight, is asked for and, unless NONBLOCK, driven to its end. */
+static inline __attribute__((always_inline)) int dial(struct s5_engine *e, struct s5_record *record,
+                                                      struct s5_flight *f, int fd, int held, bool nonblock,
+                                                      const struct s5_cleanup *call, uint32_t ticket)
+{
+    bool brief = !nonblock && s5_registry_flying_number(&e->registry) > 1 && s5_inflight_any(e);
+    int r = s5_flight_dial(e, f, held, nonblock, brief);
+    if (__builtin_expect(!s5_cleanup_owns(call, ticket), 0))
+        return -ECONNABORTED;
+    if (r == -EINPROGRESS && nonblock && !atomic_load(&f->missed))
+        return r;
+    /* The kernel restarts a connect() without a time-out; ours gave it one. */
+    if (r == -EINTR && (f->patience != S5_CLOCK_NEVER || !s5_connect_restarts()))
+        return r;
+    if (r < 0 && r != -EINTR && r != -EINPROGRESS)
+        return unreachable(e, record, f, fd, held, r);
+    if (!nonblock)
+        return drive(e, record, f, fd, held, f->patience, r == 0 ? POLLOUT : 0, call, ticket);
+    if (s5_connect_turn(e, record, r == 0 ? POLLOUT : 0) < S5_TURN_OVER)
+        return -EINPROGRESS;
+    r = outcome(e, record, f, fd, held);
+    /* Another thread was quicker; readiness tells this one, as it tells of every connection. */
+    return r == 0 && nonblock ? -EINPROGRESS : r;
+}
+
+/* F's two references are CALL's so far. *RET_HELD: the socket, see s5_blocking_hold. */
+static inline int fly(struct s5_engine *e, int fd, struct s5_flight *f, struct s5_cleanup *call, uint32_t ticket,
+                      int *ret_held)
+{
+    struct s5_record *record;
+    bool nonblock = s5_tcp_nonblocking(e, fd);
+    if (!f->cookie)
+        f->cookie = s5_connect_cookie(e, fd);
+    int held = *ret_held = nonblock ? fd : s5_blocking_hold(e, call, fd, f->cookie);
+    uint32_t driver = nonblock ? 0 : atomic_load_explicit(&e->process_number, memory_order_relaxed);
+    atomic_store_explicit(&f->driver, driver, memory_order_relaxed);
+    int r = new_record(e, fd, held, f, &record);
+    s5_blocking_has_one(call); /* the other one is the record's, or gone with it */
+    if (r == 0) {
+        struct s5_slot *slot = s5_registry_slot(&e->registry, fd);
+        uint32_t bound = slot ? atomic_load_explicit(&slot->bound, memory_order_relaxed) : 0;
+        f->keeps_port = bound && bound == (uint32_t)f->cookie;
+        if (s5_registry_watched(slot))
+            s5_epoll_update_slot(e, fd, slot);
+        if (__builtin_expect(s5_registry_has_dups(&e->registry), 0))
+            find_duplicates(e, fd);
+        atomic_store_explicit(&f->unattended, nonblock || !S5_SINGLE_THREADED, memory_order_relaxed);
+        r = dial(e, record, f, fd, held, nonblock, call, ticket);
+        if (s5_cleanup_owns(call, ticket)) { /* where a signal ended the call */
+            atomic_store_explicit(&f->driver, 0, memory_order_relaxed);
+            if (r == -EINPROGRESS || r == -EINTR)
+                atomic_store_explicit(&f->unattended, true, memory_order_relaxed);
+        }
+    }
+    return r;
+}
+
+static int begin(struct s5_engine *e, struct s5_flight *f, const struct s5_server *server,
+                 const struct s5_addr *to)
+{
+    int r = s5_flight_begin(e, f, server, to);
+    if (r != -EINVAL)
+        return r;
+    s5_log(&e->log, S5_LOG_ERROR, "refused: server \"%s\" offers no method this program can use",
+           s5_policy_text(e->policy, server->name));
+    return -EOPNOTSUPP;
+}
+
+/* SA, whole and of one of the two families: two sizes, each known. */
+static void note_peer(struct s5_endpoint *peer, const struct sockaddr *sa)
+{
+    if (sa->sa_family == AF_INET) {
+        memcpy(&peer->v4, sa, sizeof peer->v4);
+        peer->len = sizeof peer->v4;
+    } else {
+        memcpy(&peer->v6, sa, sizeof peer->v6);
+        peer->len = sizeof peer->v6;
+    }
+}
+
+/* COOKIE: the socket's, 0 when it is not known. */
+static inline __attribute__((always_inline)) int via(struct s5_engine *e, int fd, const struct sockaddr *sa,
+                                                     const struct s5_addr *to, const struct s5_server *server,
+                                                     uint64_t cookie)
+{
+    uint32_t ticket;
+    int held = fd, r = s5_resolve_server(e, server);
+    if (r < 0)
+        return r;
+    struct s5_cleanup *call = s5_cleanup_push(s5_blocking_give_back, e, (uintptr_t)&ticket, &ticket);
+    struct s5_flight *f = s5_flight_take_two(e); /* one is the record's */
+    if (!f) {
+        s5_cleanup_pop(call, ticket);
+        s5_log(&e->log, S5_LOG_ERROR, "refused: too many connections are being negotiated");
+        return -ENOBUFS;
+    }
+    s5_blocking_has_two(call, f);
+    f->cookie = cookie;
+    note_peer(&f->peer, sa);
+    r = s5_route_address(e, server, sa->sa_family, &f->server);
+    if (r == 0)
+        r = begin(e, f, server, to);
+    if (__builtin_expect(r == 0, 1))
+        r = fly(e, fd, f, call, ticket, &held);
+    else if (s5_cleanup_owns(call, ticket))
+        s5_flight_release(e, f);
+    if (s5_blocking_end(e, call, ticket, fd, held))
+        s5_flight_release(e, f);
+    return r;
+}
+
+static int real_connect(struct s5_engine *e, int fd, const struct sockaddr *addr, socklen_t len)
+{
+    return e->real->connect(fd, addr, len) == 0 ? 0 : -errno;
+}
+
+static int connect_directly(struct s5_engine *e, int fd, const struct sockaddr *addr, socklen_t len,
+                            uint8_t kind)
+{
+    if (__builtin_expect(!s5_registry_flying_number(&e->registry), 1) || kind != S5_PROTO_TCP ||
+        s5_tcp_nonblocking(e, fd))
+        return real_connect(e, fd, addr, len);
+    return s5_inflight_connect(e, fd, addr, len);
+}
+
+int s5_tcp_connect_direct(struct s5_engine *e, int fd, const struct sockaddr *addr, socklen_t len,
+                          const struct s5_addr *name, uint8_t protocol)
+{
+    struct s5_endpoint at;
+    int r = name ? s5_resolve_direct(e, name, addr->sa_family, &at) : 0;
+    if (r < 0)
+        return r;
+    return name ? connect_directly(e, fd, &at.any, at.len, protocol) : connect_directly(e, fd, addr, len, protocol);
+}
+
+/* What the kernel would connect to in the place of TO, the unspecified address; ADDR, which is TO, becomes it as
+ * well. */
+static __attribute__((noinline, cold)) void become_loopback(struct s5_addr *to, struct sockaddr_storage *addr)
+{
+    socklen_t len;
+    s5_addr_become_loopback(to);
+    s5_addr_to_sockaddr(to, addr->ss_family, addr, &len);
+}
+
+int s5_tcp_connect(struct s5_engine *e, int fd, struct sockaddr_storage *own, socklen_t len, struct s5_addr *to,
+                   bool named, uint64_t cookie)
+{
+    const struct sockaddr *addr = (struct sockaddr *)own;
+    const struct s5_server *server = NULL;
+    int r = s5_route(e, to, S5_PROTO_TCP, S5_CMD_CONNECT, &server);
+    if (r < 0)
+        return r;
+    if (r == 0)
+        return s5_tcp_connect_direct(e, fd, addr, len, named ? to : NULL, S5_PROTO_TCP);
+    if (__builtin_expect(s5_addr_is_unspecified(to), 0))
+        become_loopback(to, own);
+    return via(e, fd, addr, to, server, cookie);
+}
+
+__attribute__((noinline, cold)) int s5_connect_nameserver(struct s5_engine *e, int fd, const struct s5_endpoint *server)
+{
+    struct sockaddr_storage own = {0};
+    struct s5_addr to;
+    uint64_t cookie = 0;
+    memcpy(&own, &server->any, server->len < sizeof server->v6 ? server->len : sizeof server->v6);
+    if (s5_connect_known(e, fd, &cookie)) /* of a life before */
+        s5_connect_forget(e, fd);
+    if (s5_addr_from_sockaddr(&to, (struct sockaddr *)&own, server->len) < 0)
+        return real_connect(e, fd, (struct sockaddr *)&own, server->len);
+    int named = s5_names_of(e, &to);
+    return named < 0 ? named : s5_tcp_connect(e, fd, &own, server->len, &to, named, cookie);
+}
+
+/* --- reads and writes while it is in flight, and after it failed --- */
+
+/* What the connect() of FD came to that nobody has asked for: the first call to send or receive is
+ * told, as by the kernel. */
+static int pending(struct s5_engine *e, int fd)
+{
+    struct s5_record *record = s5_registry_find(&e->registry, fd);
+    if (!record || atomic_load(&record->state) != S5_RECORD_FAILED)
+        return 0;
+    if (s5_connect_stale(e, fd))
+        return 0;
+    int r = s5_connect_outcome(e, record, fd);
+    return r < 0 ? r : 0;
+}
+
+int s5_connect_await(struct s5_engine *e, int fd, int flags, short events)
+{
+    struct s5_record *record = s5_connect_flying(e, fd);
+    bool nonblock = flags & (MSG_DONTWAIT | MSG_OOB | MSG_ERRQUEUE);
+    if (!record) {
+        int r = pending(e, fd);
+        return r == 0 && !nonblock
+                   ? s5_inflight_await(e, fd, events, events == POLLIN ? S5_RCVTIMEO : S5_SNDTIMEO)
+                   : r;
+    }
+    if (nonblock || s5_tcp_nonblocking(e, fd))
+        return s5_connect_turn(e, record, 0) >= S5_TURN_OVER ? pending(e, fd) : -EAGAIN;
+    int r = s5_tcp_join(e, record, fd);
+    return r == -EINPROGRESS ? -EAGAIN : r < 0 ? r : 0;
+}

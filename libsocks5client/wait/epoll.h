@@ -1,0 +1,18 @@
+/* epoll_ctl() and epoll_wait(). */
+#ifndef S5_EPOLL_H
+#define S5_EPOLL_H
+
+#include "engine.h"
+#include <stdint.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <time.h>
+
+/* --- epoll.c --- */
+int s5_epoll_ctl(struct s5_engine *e, int ep, int op, int fd, struct epoll_event *event);
+
+/* N events that a real wait on EP has returned already (0: none yet) are looked at first. */
+int s5_epoll_wait(struct s5_engine *e, int ep, struct epoll_event *events, int max, int n,
+                  const struct timespec *timeout, const sigset_t *mask);
+
+#endif
