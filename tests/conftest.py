@@ -30,6 +30,7 @@ def pytest_addoption(parser):
     group.addoption("--client-root", metavar="FOLDER",
                     help="run the programs under test in this root file system")
     group.addoption("--write", action="store_true", help="write docs/MATRIX.md; with --full")
+    group.addoption("--record", action="store_true", help="write the transcript of README.md")
 
 
 def pytest_configure(config):
@@ -85,6 +86,7 @@ class Made:
                                  self.scratch)
         self.world.target, self.world.nameserver, self.world.trap = *self.keep[:2], self.trap
         self.world.hostile = servers.scripted()
+        self.world.recording = config.getoption("record")
 
     def close(self):
         import bed

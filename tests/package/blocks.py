@@ -68,6 +68,16 @@ def of_manual(path):
     return [Block(path, line, language(block), block) for line, block in found]
 
 
+def commands(text):
+    """The commands of a console block, each after "$ ", with what it prints."""
+    return [tuple(entry.split("\n", 1)) for entry in re.split(r"^\$ ", text, flags=re.M)[1:]]
+
+
+def masked(text):
+    """What a command prints, without what differs from run to run: process IDs and times."""
+    return re.sub(r"\d+(\.\d+)? ms\b", "N ms", re.sub(r"\[\d+\]", "[N]", text))
+
+
 def markdown():
     return sorted(os.path.relpath(p, deb.TOP) for p in
                   glob.glob(deb.TOP + "/*.md") + glob.glob(deb.TOP + "/docs/*.md"))
