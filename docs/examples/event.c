@@ -1,5 +1,7 @@
-/* With libevent: event SERVER-ADDRESS SERVER-PORT HOST PORT PATH. The negotiation is a stage that a
- * bufferevent goes through before it is the application's. */
+/* Fetches a page with libevent: event SERVER-ADDRESS SERVER-PORT HOST PORT PATH
+ *
+ * A bufferevent first carries the negotiation, with the callback on_reply(). When the session is done, on_page()
+ * replaces that callback and the bufferevent carries the application's data. */
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
 #include <event2/event.h>
@@ -67,7 +69,7 @@ static void on_reply(struct bufferevent *bev, void *user)
     }
     if (socks5_session_state(f->session) != SOCKS5_STATE_DONE)
         return;
-    bufferevent_setcb(bev, on_page, NULL, on_end, f); /* from here on it is the application's */
+    bufferevent_setcb(bev, on_page, NULL, on_end, f); /* the negotiation is done */
     evbuffer_add_printf(bufferevent_get_output(bev), "GET %s HTTP/1.0\r\nHost: %s\r\n\r\n", f->path,
                         f->host);
     if (evbuffer_get_length(in) > 0)
@@ -90,7 +92,7 @@ int main(int argc, char **argv)
     bufferevent_setcb(bev, on_reply, NULL, on_end, &f);
     bufferevent_set_timeouts(bev, &limit, &limit);
     bufferevent_enable(bev, EV_READ | EV_WRITE);
-    say(bev, f.session); /* goes out once connected */
+    say(bev, f.session); /* sent when the connection is established */
     bufferevent_socket_connect_hostname(bev, NULL, AF_INET, argv[1], atoi(argv[2]));
     event_base_dispatch(f.base);
     bufferevent_free(bev);

@@ -1,5 +1,6 @@
-/* A blocking fetch: fetch SERVER-URL HOST PORT PATH. Everything in one call, with a deadline; then
- * the descriptor is an ordinary connected socket. */
+/* Fetches a page with blocking calls: fetch SERVER-URL HOST PORT PATH
+ *
+ * socks5_connect() connects and negotiates, at most 10 seconds. It returns an ordinary connected socket. */
 #include <socks5client.h>
 #include <stdio.h>
 #include <stdlib.h>

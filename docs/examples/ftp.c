@@ -1,12 +1,14 @@
-/* To be called back, as FTP does: ftp SERVER-URL HOST PORT FILE. The file's server is told an
- * address at which the SOCKS server listens for us, and connects there with the file. */
+/* Receives a connection with BIND, as active FTP does: ftp SERVER-URL HOST PORT FILE
+ *
+ * The SOCKS server listens on an address. The program sends that address to the FTP server (EPRT), and the FTP
+ * server connects to it and sends the file. */
 #include <socks5client.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-/* Says a command (NULL: none), and reads the reply to it: its code. */
+/* Sends a command, unless TEXT is NULL, and reads the reply. Returns its code, or -1. */
 static int command(FILE *control, const char *text)
 {
     char line[1024];
@@ -34,7 +36,7 @@ int main(int argc, char **argv)
         command(control, "PASS guest@example.org");
     command(control, "TYPE I");
 
-    /* The first reply tells where it listens, */
+    /* The first reply has the address on which the SOCKS server listens. */
     int result = socks5_listen(argv[1], argv[2], 0, 10000, &listener);
     if (result < 0) {
         fprintf(stderr, "ftp: %s\n", strerror(-result));
@@ -47,7 +49,7 @@ int main(int argc, char **argv)
     snprintf(text, sizeof text, "RETR %s", argv[4]);
     if (command(control, text) != 150)
         return 1;
-    /* the second that somebody came. */
+    /* The second reply has the address of the peer that connected. */
     int data = socks5_accept(listener, 10000, host, sizeof host, &port);
     if (data < 0)
         return 1;

@@ -1,5 +1,6 @@
-/* A client as they were written before there were proxies: legacy HOST PORT LINE sends a line and
- * prints what comes back, as finger and whois do. It knows nothing of SOCKS:
+/* Sends a line and prints the reply, as finger and whois do: legacy HOST PORT LINE
+ *
+ * The source has no SOCKS code. It uses a proxy when it is compiled like this:
  *
  *   cc $(pkg-config --cflags --libs socks5client-dropin) legacy.c */
 #include <netdb.h>

@@ -1,6 +1,7 @@
-/* A poll loop over the negotiation: loop SERVER-ADDRESS SERVER-PORT HOST PORT PATH. The session
- * owns no descriptor and waits for nothing: what it wants to say is written when the socket takes
- * it, what it needs is read when there is any, and other descriptors could be waited for beside. */
+/* Fetches a page with a poll() loop: loop SERVER-ADDRESS SERVER-PORT HOST PORT PATH
+ *
+ * The session owns no descriptor and never blocks. The loop writes the session's output when the socket is
+ * writable and reads the session's input when the socket is readable. It could poll other descriptors, too. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -12,9 +13,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* One turn, FD being ready for REVENTS. Never more is read than the negotiation needs: what follows
- * it is the application's. */
-static void turn(struct socks5_session *s, int fd, short revents)
+/* One step: FD is ready for REVENTS. Reads no more than the negotiation needs, because the octets after it belong
+ * to the application. */
+static void step(struct socks5_session *s, int fd, short revents)
 {
     unsigned char in[512];
     size_t len, need = socks5_session_need(s);
@@ -53,7 +54,7 @@ int main(int argc, char **argv)
         struct pollfd p = {.fd = fd, .events = (short)(len ? POLLIN | POLLOUT : POLLIN)};
         if (poll(&p, 1, 10000) == 0)
             break;
-        turn(s, fd, p.revents);
+        step(s, fd, p.revents);
     }
     if (state != SOCKS5_STATE_DONE) {
         fprintf(stderr, "loop: %s: %s\n", socks5_session_phase(s),

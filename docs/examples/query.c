@@ -1,11 +1,13 @@
-/* A question in a datagram: query SERVER-URL NAMESERVER PORT NAME asks for NAME's IPv4 address. */
+/* Sends a DNS query in a datagram: query SERVER-URL NAMESERVER PORT NAME
+ *
+ * Prints NAME's IPv4 address. */
 #include <arpa/inet.h>
 #include <socks5client.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* A DNS question of type A: its length, or 0. */
+/* Writes a DNS query of type A to BUF. Returns its length, or 0 if NAME is not valid. */
 static size_t ask(unsigned char *buf, const char *name)
 {
     static const unsigned char head[12] = {0x50, 0x35, 1, 0, 0, 1};
@@ -41,12 +43,12 @@ int main(int argc, char **argv)
     }
     size_t len = ask(question, argv[4]);
     ssize_t n = -1;
-    for (int tries = 0; n < 0 && tries < 3; tries++) { /* datagrams may get lost */
+    for (int tries = 0; n < 0 && tries < 3; tries++) { /* datagrams can be lost */
         socks5_association_send(a, argv[2], (uint16_t)atoi(argv[3]), question, len);
         n = socks5_association_recv(a, 3000, answer, sizeof answer, from, sizeof from, &port);
     }
     socks5_association_free(a);
-    /* The answer's record is the last of the datagram; its address the last four octets. */
+    /* The answer is the last record of the datagram, and its address is the last four octets. */
     if (n < (ssize_t)len + 16 || memcmp(answer, question, 2) != 0 || answer[7] == 0) {
         fprintf(stderr, "query: no answer\n");
         return 1;
