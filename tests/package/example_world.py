@@ -1,5 +1,5 @@
-"""The world our texts speak of: proxy.example, example.org and the rest of their names, on a machine
-of its own. With it a piece of a text runs as it stands."""
+"""The hosts that the documentation names, proxy.example, example.org and others, and a machine of its own that
+reaches them. A block of the documentation runs on it unchanged."""
 
 import os
 import socket
@@ -13,7 +13,7 @@ import nameserver
 import root
 import servers as s
 
-nameserver.ZONE["udp.example.org"] = {nameserver.A: [bed.TARGET4]}  # where the echo is
+nameserver.ZONE["udp.example.org"] = {nameserver.A: [bed.TARGET4]}  # the UDP echo server
 LOGIN, GATEWAY, HOST_SSH, UDP = 1090, 1091, 2200, 2007
 HOSTS = "127.0.0.1 localhost\n::1 localhost\n%s proxy.example gateway.example %s\n" % (
     bed.PROXY4, kerberos.NAME)
@@ -41,7 +41,7 @@ ExecStart=/usr/bin/curl -sS -o /var/lib/%s.html https://example.org/
 TABLE = """server "corp" { address = "proxy.example" }
 rule "all" { via = {"corp"} }
 """
-# No systemd runs here. "restart" starts what the unit and its drop-ins say, as they say it.
+# systemd does not run here. "restart" runs ExecStart of the unit and its drop-ins, with their environment.
 SYSTEMCTL = r"""#!/usr/bin/python3
 import glob, os, shlex, subprocess, sys
 if sys.argv[1] == "daemon-reload":
@@ -74,7 +74,7 @@ def _echo():
 
 
 class Servers:
-    """What is on the network beside the bed's own servers; once a run."""
+    """Servers beside those of the bed, started once a run."""
     made = None
 
     def __init__(self, w):
@@ -93,7 +93,7 @@ class Servers:
 
 
 class World(root.Root):
-    """A machine in it, its user at home in /desk/here."""
+    """A machine whose user works in /desk/here."""
 
     def __init__(self, w, name):
         self.servers = Servers.of(w)
@@ -123,7 +123,7 @@ class World(root.Root):
         bed.start(ns, self.enter() + command, stderr=subprocess.DEVNULL)
 
     def user(self, text, cwd="/desk/here", seconds=120):
-        """What a user types, all of it successful; what was printed, both ways."""
+        """Runs what a user types. It must succeed. Returns its standard output and standard error."""
         return self.must("exec 2>&1\n" + text, env=self.env, cwd=cwd, seconds=seconds)
 
     def home(self, path, cwd="/desk/here"):
@@ -132,7 +132,7 @@ class World(root.Root):
 
 
 def installed(w, name):
-    """One with the packages."""
+    """A machine with the Debian packages installed."""
     world = World(w, name)
     deb.install(world, w.scratch)
     return world

@@ -1,5 +1,5 @@
-"""Every block of code in our texts is run as it stands, in the order of its text. A block whose language
-or file nobody here knows is a failure, and so is one that is not fenced."""
+"""Runs every block of code in the documentation unchanged, in the order of its text. A block in a language that
+is not in KNOWN and without a file name is a failure, and so is a block that is not fenced."""
 
 import os
 import re
@@ -9,7 +9,7 @@ import deb
 import example_world
 from world import test
 
-# What must be printed, by a piece of the block. The rest is that nothing fails.
+# Text that a block must print: file, a piece of the block, text. All other blocks only must not fail.
 PRINTED = (
     ("README.md", "tests/quickstart", "curl's connection went through the SOCKS5 server"),
     ("README.md", "socksify --check", "it came through"),
@@ -27,7 +27,7 @@ PRINTED = (
     ("docs/RECIPES.md", "--summary", "example.org:443"),
     ("docs/socksify.1", "--explain", "it came through"),
 )
-# What must be there then.
+# Files that exist after a block: file, a piece of the block, path.
 MADE = (
     ("docs/RECIPES.md", "restart fetch.service", "/var/lib/fetch.html"),
     ("docs/RECIPES.md", "restart report.service", "/var/lib/report.html"),
@@ -38,9 +38,9 @@ MADE = (
     ("docs/RECIPES.md", "fetch ssh://", "/desk/here/project/.git/FETCH_HEAD"),
     ("README.md", "sudo meson install", "/usr/local/lib/*/socksify/libsocksify.so"),
 )
-# Afterwards: what was installed beside the packages goes again.
+# Commands after a block: what it installed beside the packages is removed.
 AFTER = {"sudo meson install": "ninja -C build uninstall; ! test -e /usr/local/bin/socksify"}
-# Functions that are files by themselves, each with a program around it and what that prints.
+# Files that hold a function: what its program must print, and the rest of that program.
 DRIVEN = {
     "negotiate.c": ("it came through", """
 #include <arpa/inet.h>
@@ -78,9 +78,9 @@ int main(void)
 }
 """),
 }
-# The first runs this, and a shorter form of the second.
+# Not run: the first one runs this test, and a shorter form of the second one.
 THESE = ("tests/all\n", "tests/bench/peers.py\n")
-# Of a developer, in a tree that is built: named here, run by him.
+# Commands for a developer in a built tree. They are not run; a test checks that they exist.
 LOOPS = "docs/CONTRIBUTING.md"
 
 
@@ -100,7 +100,7 @@ def run_console(world, block, cwd):
 
 
 def run_crontab(world, block, cwd):
-    """As cron runs them: its environment and the table's, /bin/sh, the command of each line."""
+    """Runs the command of each line as cron does: with cron's environment, the table's variables and /bin/sh."""
     lines = [line for line in block.text.splitlines() if line and not line.startswith("#")]
     settings = " ".join("'%s'" % line for line in lines if re.match(r"\w+=", line))
     jobs = [line.split(None, 6) for line in lines if not re.match(r"\w+=", line)]
@@ -112,7 +112,7 @@ def run_crontab(world, block, cwd):
 
 
 def run_conf(world, block, cwd):
-    """A configuration that has no name is one all the same: it is understood."""
+    """Reads a configuration without a file name, completed with a server where it has none."""
     text = block.text
     if not re.search(r"^server ", text, re.M):
         text = example_world.TABLE.split("\n", maxsplit=1)[0] + "\n" + text
@@ -123,7 +123,7 @@ def run_conf(world, block, cwd):
 
 
 def run_c(world, block, cwd):
-    """A program, or a piece of one."""
+    """Compiles a program, or statements inside of a main()."""
     text = block.text
     if not re.search(r"\bmain\(", text):
         own = re.findall(r"^#include .*\n", text, re.M)
@@ -166,12 +166,12 @@ def run_block(world, block, cwd):
 
 def run_all(world, some, cwd="/desk/here"):
     for block in some:
-        assert block.language in KNOWN or block.file, "nobody knows " + str(block)
+        assert block.language in KNOWN or block.file, "unknown language: " + str(block)
         if block.text not in THESE:
             run_block(world, block, cwd)
 
 
-@test("docs: README.md, as a stranger follows it on a machine that has nothing of us")
+@test("docs: every block of README.md, on a machine without socksify")
 def _(w):
     found = blocks.of_markdown("README.md")
     begin = blocks.line_of(blocks.read("README.md"), blocks.read("README.md").index("\n## Quick start"))
@@ -179,8 +179,8 @@ def _(w):
     try:
         deb.copy_of_the_tree(w.scratch + "/sources")
         world.must("cp -r %s/sources /desk/socksify" % w.scratch)
-        world.must("dpkg --purge --force-depends libcriterion-dev")  # a stranger builds no tests
-        # What stands above the beginning shows what is going to be there.
+        world.must("dpkg --purge --force-depends libcriterion-dev")  # the tests are not built
+        # The blocks before the quick start need what is installed later.
         run_all(world, [b for b in found if b.line > begin] + [b for b in found if b.line <= begin],
                 "/desk/socksify")
     finally:
@@ -208,7 +208,7 @@ def _(w):
     in_order(w, "manuals", some)
 
 
-@test("docs: what " + LOOPS + " says to run is there")
+@test("docs: the commands in " + LOOPS + " exist")
 def _(_w):
     help_text = re.search(r"^# Groups that run when.*?^set -u", blocks.read("tests/all"), re.M | re.S).group()
     groups = re.findall(r"^#   (\w+) ", help_text, re.M)
@@ -230,7 +230,7 @@ def _(_w):
             assert set(named) <= set(groups), line
 
 
-@test("docs: no code stands unfenced, and nothing is expected of blocks that are gone")
+@test("docs: all code is fenced, and every expectation has its block")
 def _(w):
     for path in blocks.markdown():
         assert not blocks.unfenced(path), (path, blocks.unfenced(path))
