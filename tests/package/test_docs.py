@@ -25,7 +25,7 @@ PRINTED = (
     ("docs/RECIPES.md", "udp.example.org", "said in a datagram"),
     ("docs/RECIPES.md", "fence.conf curl", "it came through"),
     ("docs/RECIPES.md", "--summary", "example.org:443"),
-    ("docs/socksify.1", "--explain", "it came through"),
+    ("docs/socksify.1", "export SOCKS5_SERVER", "it came through"),
 )
 # Files that exist after a block: file, a piece of the block, path.
 MADE = (
