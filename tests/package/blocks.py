@@ -1,5 +1,6 @@
 """The blocks of code in our texts: the fenced ones of Markdown, each with its language, and those of
-the manuals between .nf and .fi or .EX and .EE."""
+the manuals between .nf and .fi or .EX and .EE. A block of the manuals does not count if .EX has a comment
+behind it ("not run"): its command does not end by itself."""
 
 import glob
 import os
