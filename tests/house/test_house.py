@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 import libc_symbols
+import test_manuals_static
 
 TOP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
 OBJECT, LIBRARY = "/preload/libsocksify.so", "/libsocks5client/libsocks5client.so.0"
@@ -270,7 +271,8 @@ def main():
                         ("the library exports the reviewed list", lambda: library(build)),
                         ("public headers compile alone as C11 and C++17", headers_alone),
                         ("the programs in socks5client(3) compile", manual_compiles),
-                        ("socks5client(3) names every function", lambda: manual_names_all(build))):
+                        ("socks5client(3) names every function", lambda: manual_names_all(build)),
+                        *test_manuals_static.checks(build)):
         wrong = check()
         print("%s - %s%s" % ("FAILED" if wrong else "ok", what, ": " + "; ".join(wrong)
                              if wrong else ""))

@@ -1,4 +1,5 @@
-"""The manuals: groff renders them without a warning, each program has one, and it tells of each option."""
+"""The manual pages as they are installed: groff and man render them without a warning, each program and each
+function of the library has one, and all options are described. tests/house/test_manuals_static.py checks the rest."""
 
 import os
 import re
@@ -22,7 +23,7 @@ def _(_):
             assert done.returncode == 0 and not done.stderr, (path, command, done.stderr)
 
 
-@test("manuals: every program has one, which tells of every option of its help")
+@test("manuals: every program has one, which describes every option of its help")
 def _(w):
     machine = test_deb.Machine.of(w)
     for program in machine.must("dpkg -L socksify | sed -n 's,^/usr/bin/,,p'").split():
@@ -30,3 +31,13 @@ def _(w):
         told = set(re.findall(r"(?<![\w-])(--?[a-z][\w-]*)", text))
         missing = test_completion.options_of(machine, program) - told
         assert not missing, (program, missing)
+
+
+@test("manuals: man finds the page of every function of the library")
+def _(w):
+    machine = test_deb.Machine.of(w)
+    names = re.findall(r"^ +(socks5_\w+|SOCKS\w+);", blocks.read("libsocks5client/libsocks5client.map"), re.M)
+    assert len(names) > 40, names
+    machine.must("ls -d" + "".join(" /usr/share/man/man3/%s.3.gz" % name for name in names))
+    shown = machine.must("man -w " + " ".join(names)).split()
+    assert shown == ["/usr/share/man/man3/socks5client.3.gz"] * len(names), shown
