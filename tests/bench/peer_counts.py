@@ -12,8 +12,9 @@ from report import Row
 STREAMS = ["read", "write", "send", "recv"]
 CALLS = ["close", "getsockopt", "getpeername", "poll", "select", "epoll_wait"]
 CALLGRIND, STRACE = "instructions", "syscalls"
-ADDED = ("what one adds to the same program's without it, as the difference between a run of N and "
-         "one of 2N (callgrind, strace); nothing of the server's side. Direct: what one takes.")
+ADDED = ("what one call adds to the count of the same program without the tool: the difference between a run "
+         "with N calls and a run with 2N calls (callgrind, strace). The server is not counted. Direct: the "
+         "count of one call.")
 
 
 class Counter(count.Counter):
@@ -47,7 +48,7 @@ def hooked(bed, _, name):
 
 def plan(bed, effort):
     """(row, how many of COMMAND(bed, contender, word) for each WORD, the words, what is counted)"""
-    rows = [(Row("exec", "exec: instructions added", "of /bin/true, as callgrind sees it.", 
+    rows = [(Row("exec", "exec: instructions added", "instructions of /bin/true, counted by callgrind.",
                  digits=0, target=("at most", 50000)), 0, None, ["/bin/true"], CALLGRIND)]
     for word, title in (("rate", "connect()"), ("epoll", "connect(), non-blocking, and epoll")):
         key = "connect" if word == "rate" else "epoll"
@@ -57,20 +58,21 @@ def plan(bed, effort):
                          target=("at most", 10)), 20, client, [word], STRACE))
         if not effort.calls:
             return rows
-    rows.append((Row("resolve-instructions", "getaddrinfo(): instructions", "one look-up of a name, "
-                     "all of it, be it by a question to the name server or without.", digits=0),
+    rows.append((Row("resolve-instructions", "getaddrinfo(): instructions",
+                     "one complete lookup of a name, with or without a query to the name server.", digits=0),
                  20, client, ["resolve"], CALLGRIND))
     rows.append((Row("resolve-calls", "getaddrinfo(): system calls", rows[-1][0].how, digits=1),
                  20, client, ["resolve"], STRACE))
     rows.append((Row("name-instructions", "getaddrinfo() and connect(): instructions added",
-                     "looking up a name and connecting to it, less making a socket and closing it.",
+                     "a lookup of a name and a connection to it, without the creation and the closing of the "
+                     "socket.",
                      digits=0, target=("at most", 5000)), 20, client, ["name", "none"], CALLGRIND))
     rows.append((Row("stream-calls",
                      "read, write, send, recv on a foreign descriptor: instructions added",
-                     "the most of these calls, " + ADDED, digits=0, target=("at most", 20)),
+                     "the maximum over these calls: " + ADDED, digits=0, target=("at most", 20)),
                  500, hooked, STREAMS[:effort.calls], CALLGRIND))
     rows.append((Row("hooked", "other hooked call on a foreign descriptor: instructions added",
-                     "the most of %s, %s" % (", ".join(CALLS[:effort.calls]), ADDED), digits=0,
+                     "the maximum over %s: %s" % (", ".join(CALLS[:effort.calls]), ADDED), digits=0,
                      target=("at most", 20)), 500, hooked, CALLS[:effort.calls], CALLGRIND))
     return rows
 

@@ -70,9 +70,9 @@ def by_work(bed, contender, mode, n):
 
 
 def round_trips(bed, everyone, effort):
-    how = ("a blocking connect() over a link with %d ms there and back, and until an octet was sent "
-           "and came back behind it, in round trips: 1 is what a direct connect() takes. The least "
-           "there can be: 2 and 3 through a server." % (bed.delay / 1000))
+    how = ("a blocking connect() over a link with a round-trip time of %d ms, and the time until one octet was "
+           "sent and echoed after it. The unit is the round trip: 1 is the time of a direct connect(). The "
+           "minimum through a server is 2 (connect) and 3 (first octet)." % (bed.delay / 1000))
     rows = [Row("rtt", "round trips to connect", how, base="direct", unit="us",
                 target=("at most", 2.1)),
             Row("first", "round trips to the first octet", how),
@@ -100,9 +100,9 @@ def round_trips(bed, everyone, effort):
 
 
 def streams(bed, everyone, effort):
-    how = ("one connection over virtual Ethernet: %d MiB out, as many in, and the time of 64 octets "
-           "there and back; by the time of processor that program and server take together, which on a "
-           "quiet machine with one processor is what passes." % effort.mib)
+    how = ("one connection over virtual Ethernet: %d MiB out, the same amount in, and the time to send 64 "
+           "octets and receive their echo. The time is the processor time of program and server together. On an "
+           "idle machine with one processor it is the elapsed time." % effort.mib)
     rows = [Row("up", "bulk out", how, base="floor", unit="MiB/s", target=("at least", 0.97)),
             Row("down", "bulk in", how, base="floor", unit="MiB/s", target=("at least", 0.97)),
             Row("pingpong", "64 octets there and back: time", how, base="floor", unit="us",
@@ -117,8 +117,9 @@ def streams(bed, everyone, effort):
 
 
 def rate(bed, everyone, effort):
-    row = Row("rate", "connects a second", "blocking connect() and close(), %d one after another; by "
-              "the time of processor that program and server take together." % effort.connects,
+    row = Row("rate", "connects a second",
+              "blocking connect() and close(), %d in sequence. The time is the processor time of program and "
+              "server together." % effort.connects,
               base="floor", unit="/s")
     with one_processor(bed.server):
         return by_turns(everyone, effort.rounds,
@@ -128,10 +129,10 @@ def rate(bed, everyone, effort):
 def crowd(bed, everyone, effort):
     rows = []
     for link, words in (("fast", ""), ("slow", ", link with delay")):
-        how = ("one program, one epoll instance, 500 non-blocking connects begun at once; until the "
-               "last of them was writable without an error, and the longest that a single connect() "
-               "call took, without what the machine spent on others meanwhile. Afterwards every "
-               "connection has to echo an octet. At most %d s." % effort.patience)
+        how = ("one program with one epoll instance starts 500 non-blocking connects at once. Measured are the "
+               "time until the last of them is writable without an error, and the duration of the longest "
+               "connect() call, without the time that the machine spent on other processes. Afterwards every "
+               "connection must echo an octet. The time limit is %d s." % effort.patience)
         part = [Row("crowd-%s-n" % link, "500 connects at once%s: usable" % words, how, digits=0,
                     target=("at least", 500)),
                 Row("crowd-" + link, "500 connects at once%s: until all are writable" % words, how,
@@ -153,8 +154,9 @@ def crowd(bed, everyone, effort):
 
 
 def memory(bed, everyone, effort):
-    row = Row("memory", "memory of an open connection", "octets of the program's memory, its own or "
-              "the process tree's, that each of 10,000 connections adds which stay open; at most %d s."
+    row = Row("memory", "memory of an open connection",
+              "octets of memory, of the program or shared by its process tree, that each of 10,000 open "
+              "connections adds. The time limit is %d s."
               % (3 * effort.patience), digits=0, target=("at most", 128))
 
     def run(contender):
@@ -170,9 +172,9 @@ def datagrams(bed, everyone, effort):
     program, patience = bed.build + "/tests/bench/bench_datagrams", 15
     server, target = PLACES["fast"]
     rows = [Row("udp-" + words, "datagrams a second, " + title,
-                "64 octets, 32 of them under way at a time, each by a call of its own, there through "
-                "the relay and back; by the time of processor that program and relay take together. The "
-                "target counts what came past the relay.", base="floor", unit="/s", target=("at least", 0.9))
+                "datagrams of 64 octets, 32 at a time in transit, one call each, through the relay and back. "
+                "The time is the processor time of program and relay together. The target counts the datagrams "
+                "that bypassed the relay.", base="floor", unit="/s", target=("at least", 0.9))
             for words, title in (("connected", "connected socket"), ("loose", "sendto()"))]
 
     def run(contender):
@@ -202,8 +204,9 @@ def datagrams(bed, everyone, effort):
 
 
 def asked(bed, everyone, _):
-    row = Row("asked", "getaddrinfo(): leaks", "questions that reach the name server, past the proxy, "
-              "for ten names looked up.", digits=0, target=("at most", 0))
+    row = Row("asked", "getaddrinfo(): leaks",
+              "queries that bypass the proxy and reach the name server, for lookups of ten names.", digits=0,
+              target=("at most", 0))
 
     def run(contender):
         bed.names.asked.clear()
@@ -218,9 +221,9 @@ def sealed(build, scratch, effort):
     rows = []
     with seals.Bed(build, scratch) as bed:
         for level, wanted in seals.WANTED.items():
-            how = ("%d MiB through the bridge to a server that wants Kerberos, loopback; 1 is "
-                   "gss_wrap() alone in one process, in the same round. Debian's other packages have "
-                   "no GSSAPI." % effort.sealed)
+            how = ("%d MiB over loopback through the bridge to a server that requires Kerberos. 1 is gss_wrap() "
+                   "alone in one process, in the same round. The other tools, as packaged by Debian, have no "
+                   "GSSAPI." % effort.sealed)
             part = [Row("gss-%s-%s" % (level, way), "GSSAPI %s, %s" % (level, title), how,
                         base="floor", unit="MB/s", target=("at least", wanted))
                     for way, title in (("up", "out"), ("down", "in"))]

@@ -96,19 +96,18 @@ def machine():
 
 HEAD = """# Benchmarks
 
-Made by `tests/bench/peers.py`, which measures all of these side by side and by turns, against one
-server, and writes this file and the plots. On %(machine)s.
+`tests/bench/peers.py` made this page. It measures all tools in turn, against one server, and writes this file and the
+plots. Machine: %(machine)s.
 
-- **direct**: an ordinary program (`tests/bench/peer_client.c`), no server, nothing before its
-  calls.
-- **floor**: the same program speaking SOCKS5 itself, greeting and request in one write.
-- **socksify**, **proxychains4**, **tsocks**, **torsocks**, **Dante** (its client): the same
-  ordinary program, covered by each; this tree, and packages of Debian 12.
+- **direct**: an ordinary program (`tests/bench/peer_client.c`), without a server and without a preloaded object.
+- **floor**: the same program with its own SOCKS5 client, which sends greeting and request in one write.
+- **socksify**, **proxychains4**, **tsocks**, **torsocks**, **Dante** (its client): the same ordinary program, covered
+  by each tool. socksify is this source tree, the others are packages of Debian 12.
 
-A figure is a median, and in brackets are the quartiles. Where a row has a "1 =", figures are so
-many times that one, each compared within its own round, so that what else the machine does meets
-both. Counts of instructions (callgrind) and system calls (strace) do not depend on the machine's
-speed. The server (`tests/bench/peer_server.c`) is also the target, and sees what comes past it.
+A figure is a median, with the quartiles in brackets. In a row with a "1 =", the figures are multiples of that
+value. Each is compared with the value of the same round, so that other load of the machine affects both. Counts of
+instructions (callgrind) and of system calls (strace) do not depend on the speed of the machine. The server
+(`tests/bench/peer_server.c`) is also the target, and detects traffic that bypasses the proxy.
 
 """
 
@@ -209,6 +208,6 @@ def write(folder, rows):
             os.makedirs(folder + "/benchmarks", exist_ok=True)
             plot("%s/benchmarks/%s.svg" % (folder, name), title, label, chosen, log=log)
             text += "![%s](benchmarks/%s.svg)\n\n" % (title, name)
-    text += "## What is counted, and how\n\n" + explained(rows)
+    text += "## What is measured, and how\n\n" + explained(rows)
     with open(folder + "/BENCHMARKS.md", "w", encoding="utf-8") as f:
         f.write(text)

@@ -210,14 +210,14 @@ def passes(w, program, server):
 
 HEAD = """# Real programs by servers
 
-Written by `pytest-3 tests/e2e/test_matrix.py --full --write` (as root, with Debian's packages);
-the tests compare it with what they see. A program runs as an ordinary user under `socksify`, its target
-is where only the server leads, and a trap records every packet that leaves by any other way: in each
-cell it saw nothing.
+`pytest-3 tests/e2e/test_matrix.py --full --write` writes this page (as root, with Debian's packages). The tests
+compare it with their results. A program runs as an ordinary user under `socksify`. Its target is reachable only
+through the server, and a trap records every packet that leaves by another path. In every cell the trap recorded
+nothing.
 
-`ok`: the right octets came back. `refused`: the server cannot do that; the program was told, and so
-was the user, and nothing was sent. `fails`: a server that takes connections and says nothing, or one
-that is down: the program was told in time. `–`: not run.
+`ok`: the correct octets were received. `refused`: the server does not support what the program needs; the program
+got an error, one message was logged, and nothing was sent. `fails`: the server accepts connections and never answers,
+or it is down; the program got an error in time. `–`: not run.
 
 """
 
