@@ -9,9 +9,9 @@ import subprocess
 import tempfile
 
 TOP = os.path.abspath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
-PROGRAMS = {"socksify": "tools/socksify", "socks5-bridge": "tools/bridge/socks5-bridge"}
+PROGRAMS = ("socksify", "socks5-bridge")
 HELP_COLUMNS = 79
-# Sections in the order that manual pages have. Others stand between OPTIONS and EXIT STATUS.
+# The conventional order of sections. None is the place of all other sections.
 ORDER = ("NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", None, "EXIT STATUS", "ERRORS", "ENVIRONMENT", "FILES",
          "VERSIONS", "EXAMPLES", "SECURITY", "LIMITS", "SEE ALSO")
 REQUIRED = {"NAME", "SYNOPSIS", "DESCRIPTION", "SEE ALSO"}
@@ -76,12 +76,16 @@ def example(body):
     return plain(block.group(1)) if block else plain(line.group(1)) if line else None
 
 
+def program_of(build, name):
+    return next(path for path in glob.glob("%s/tools/**/%s" % (build, name), recursive=True) if os.path.isfile(path))
+
+
 def help_of(program, build):
     """What PROGRAM --help prints; from the source where the program cannot run here."""
     try:
-        return subprocess.run([os.path.join(build, PROGRAMS[program]), "--help"], check=True, stdout=subprocess.PIPE,
-                              text=True, timeout=60).stdout
-    except (OSError, subprocess.SubprocessError):
+        return subprocess.run([program_of(build, program), "--help"], check=True, stdout=subprocess.PIPE, text=True,
+                              timeout=60).stdout
+    except (StopIteration, OSError, subprocess.SubprocessError):
         for path in glob.glob(TOP + "/tools/**/*.c", recursive=True):
             literal = re.search(r'^ *("Usage: %s .*?);$' % program, read(path), re.M | re.S)
             if literal:
@@ -107,12 +111,12 @@ def options_of_help(build):
     """Both ways, and each option in the synopsis."""
     wrong = []
     for program in PROGRAMS:
-        told = help_options(program, build)
+        listed = help_options(program, build)
         described = set().union(*(options_in(tag) for tag, _ in page_options(program)))
         synopsis = options_in(plain(section("SYNOPSIS", pages()[program + "(1)"])))
-        wrong += ["%s: %s is no entry of the page" % (program, o) for o in sorted(told - described)]
-        wrong += ["%s: %s is not in --help" % (program, o) for o in sorted(described - told)]
-        wrong += ["%s: %s is not in the synopsis" % (program, o) for o in sorted(told - synopsis)]
+        wrong += ["%s: %s is no entry of the page" % (program, o) for o in sorted(listed - described)]
+        wrong += ["%s: %s is not in --help" % (program, o) for o in sorted(described - listed)]
+        wrong += ["%s: %s is not in the synopsis" % (program, o) for o in sorted(listed - synopsis)]
     return wrong
 
 
@@ -170,7 +174,7 @@ def keys_have_examples(build):
             text = KEYS[where] % "\n".join(beside + [shown.replace("proxy.example", "192.0.2.1")])
             with open(folder + "/some.conf", "w", encoding="utf-8") as f:
                 f.write(text)
-            done = subprocess.run([os.path.join(build, PROGRAMS["socksify"]), "-c", folder + "/some.conf",
+            done = subprocess.run([program_of(build, "socksify"), "-c", folder + "/some.conf",
                                    "--explain", "192.0.2.2:443"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                   text=True, timeout=60, check=False)
             if "verdict: " not in done.stdout:
@@ -218,7 +222,8 @@ def references():
         named = re.findall(r"(?<![\w.-])((?:%s) ?\(\d\))" % names, plain(source))
         wrong += ["%s names %s, which does not exist" % (page, other)
                   for other in sorted({n.replace(" ", "") for n in named} - set(every))]
-        wrong += ["%s is not named by %s" % (page, other) for other in every if page != other and page not in also[other]]
+        wrong += ["%s is not named by %s" % (page, other) for other in every
+                  if page != other and page not in also[other]]
     return wrong
 
 
@@ -228,12 +233,12 @@ def public_names():
 
 
 def aliases(build):
-    """Each function has a page of its name that shows socks5client(3), and meson installs it."""
+    """meson installs a page for each function, which shows socks5client(3), and no other page in section 3."""
     with open(os.path.join(build, "meson-info/intro-installed.json"), encoding="utf-8") as f:
         installed = {os.path.basename(to) for to in json.load(f).values() if "/man3/" in to}
     wanted = {name + ".3" for name in public_names() if name.startswith(("socks5_", "SOCKS"))}
     wrong = ["%s is not installed" % name for name in sorted(wanted - installed)]
-    wrong += ["%s shows nothing of the library" % name for name in sorted(installed - wanted - {"socks5client.3"})]
+    wrong += ["%s is no function of the library" % name for name in sorted(installed - wanted - {"socks5client.3"})]
     for name in sorted(wanted & installed):
         with open(os.path.join(build, "docs", name), encoding="ascii") as f:
             text = f.read()
