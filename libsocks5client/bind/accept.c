@@ -172,7 +172,7 @@ static int wait_for(struct s5_engine *e, struct s5_record *record, int fd, uint6
 static int real_accept(struct s5_engine *e, int fd, struct sockaddr *addr, socklen_t *len,
                        int flags)
 {
-    bool waits = s5_registry_flying_number(&e->registry) && s5_bind_listens(e, fd);
+    bool waits = s5_registry_in_flight_count(&e->registry) && s5_bind_listens(e, fd);
     int r = waits ? s5_inflight_await(e, fd, POLLIN, S5_RCVTIMEO) : 0;
     if (r < 0)
         return r;

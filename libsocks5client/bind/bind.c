@@ -239,7 +239,7 @@ int s5_listen(struct s5_engine *e, int fd, int backlog)
 
 int s5_shutdown(struct s5_engine *e, int fd, int how)
 {
-    struct s5_record *record = how < SHUT_RD || how > SHUT_RDWR ? NULL : s5_connect_flying(e, fd);
+    struct s5_record *record = how < SHUT_RD || how > SHUT_RDWR ? NULL : s5_complete_find(e, fd);
     if (record && s5_connect_abort(e, record, fd))
         return 0;
     if (e->real->shutdown(fd, how) != 0)

@@ -30,27 +30,27 @@ static struct s5_addr anybody(struct s5_engine *e, const struct s5_listener *l)
 }
 
 /* What F, which is over, came to. */
-static int error_of(struct s5_engine *e, const struct s5_flight *f, int fd)
+static int error_of(struct s5_engine *e, const struct s5_negotiation *f, int fd)
 {
-    if (atomic_load(&f->phase) == S5_FLIGHT_FAILED && f->error == 0) /* never reached: the kernel knows why */
-        return s5_connect_fetch_error(e, s5_flight_server(f), fd, 0);
+    if (atomic_load(&f->phase) == S5_NEGOTIATION_FAILED && f->error == 0) /* never reached: the kernel knows why */
+        return s5_connect_fetch_error(e, s5_negotiation_server(f), fd, 0);
     /* Servers that do not know BIND close, having been content with all before it. */
     if (f->error == -ECONNREFUSED && !f->session.have_rep &&
         f->session.failed_in == S5_SESSION_REPLY)
         return -EOPNOTSUPP;
-    return s5_flight_error(f);
+    return s5_negotiation_error(f);
 }
 
 /* BIND for DST over FD, which is not connected. 0, or -errno. */
-static int negotiate(struct s5_engine *e, struct s5_flight *f, int fd, const struct s5_server *server,
+static int negotiate(struct s5_engine *e, struct s5_negotiation *f, int fd, const struct s5_server *server,
                      const struct s5_addr *dst, const struct s5_cleanup *call, uint32_t ticket)
 {
     atomic_store(&f->lock, 0);
-    atomic_store(&f->phase, S5_FLIGHT_TAKEN);
-    int r = s5_flight_begin_bind(e, f, server, dst);
+    atomic_store(&f->phase, S5_NEGOTIATION_TAKEN);
+    int r = s5_negotiation_begin_bind(e, f, server, dst);
     if (r < 0)
         return r == -EINVAL ? -EOPNOTSUPP : r;
-    r = s5_flight_dial(e, f, fd, true, false);
+    r = s5_negotiation_connect(e, f, fd, true, false);
     if (r < 0 && r != -EINPROGRESS && r != -EINTR) /* a signal ends the call, not the attempt */
         return r;
     r = s5_drive(e, f, NULL, fd, true, S5_CLOCK_NEVER, r == 0 ? POLLOUT : 0, call, ticket);
@@ -73,15 +73,15 @@ static int through(struct s5_engine *e, struct s5_listener *l, const struct s5_s
 {
     int r = -EHOSTUNREACH;
     for (unsigned i = 0; i < server->n_addrs; i++) {
-        int fd = reach(e, &server->addrs[i], server->port, l->family, call, &l->flight.server);
+        int fd = reach(e, &server->addrs[i], server->port, l->family, call, &l->negotiation.server);
         r = fd;
         if (fd < 0)
             continue;
-        r = negotiate(e, &l->flight, fd, server, dst, call, ticket);
+        r = negotiate(e, &l->negotiation, fd, server, dst, call, ticket);
         if (!s5_cleanup_owns(call, ticket))
             return -ECONNABORTED;
         if (r == 0)
-            r = s5_flight_bound(&l->flight, l->family, ret);
+            r = s5_negotiation_bound_address(&l->negotiation, l->family, ret);
         struct s5_critical critical;
         s5_critical_begin(&critical);
         int hidden = r == 0 ? s5_hidden_take(e, fd) : -1;
@@ -91,7 +91,7 @@ static int through(struct s5_engine *e, struct s5_listener *l, const struct s5_s
         s5_critical_end(&critical);
         if (r == 0)
             return hidden;
-        if (atomic_load(&l->flight.phase) > S5_FLIGHT_DIALING)
+        if (atomic_load(&l->negotiation.phase) > S5_NEGOTIATION_DIALING)
             break; /* it was reached: there is no better one */
     }
     return r;
@@ -107,7 +107,7 @@ static void log_result(struct s5_engine *e, const struct s5_listener *l,
     if (r < 0)
         s5_log(&e->log, S5_LOG_ERROR, "refused: listening at server \"%s\": %s (%s)", name,
                r == -EOPNOTSUPP ? "it does not do BIND" : s5_error_text(r),
-               s5_reply_why(l->flight.session.have_rep, l->flight.session.rep));
+               s5_reply_why(l->negotiation.session.have_rep, l->negotiation.session.rep));
     else if (s5_addr_from_sockaddr(&addr, &at->any, at->len) == 0)
         s5_log(&e->log, S5_LOG_INFO, "listening at server \"%s\": %s", name,
                s5_addr_format(&addr, text, sizeof text));
@@ -123,14 +123,14 @@ int s5_summon(struct s5_engine *e, struct s5_listener *l, const struct s5_server
         r = through(e, l, server, told ? &dst : &zeros, call, ticket, ret);
     if (r == -EAFNOSUPPORT && told) /* at an address of its peer's family: any will do then */
         r = through(e, l, server, &zeros, call, ticket, ret);
-    if (r < 0 && l->dual && l->flight.session.have_rep && l->flight.session.rep) {
+    if (r < 0 && l->dual && l->negotiation.session.have_rep && l->negotiation.session.rep) {
         zeros.kind = zeros.kind == S5_ADDR_IPV4 ? S5_ADDR_IPV6 : S5_ADDR_IPV4;
         r = through(e, l, server, &zeros, call, ticket, ret);
     }
     if (s5_cleanup_owns(call, ticket)) {
         log_result(e, l, server, r < 0 ? r : 0, ret);
         if (r >= 0)
-            s5_flight_next_reply(&l->flight);
+            s5_negotiation_await_next_reply(&l->negotiation);
     }
     return r;
 }
@@ -139,36 +139,36 @@ int s5_summon(struct s5_engine *e, struct s5_listener *l, const struct s5_server
 
 int s5_summon_socket(struct s5_engine *e, const struct s5_listener *l)
 {
-    int fd = e->real->socket(l->flight.server.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int fd = e->real->socket(l->negotiation.server.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     return fd < 0 ? -errno : fd;
 }
 
-int s5_summon_again(struct s5_engine *e, struct s5_flight *f, const struct s5_server *server,
+int s5_summon_again(struct s5_engine *e, struct s5_negotiation *f, const struct s5_server *server,
                     const struct s5_listener *l)
 {
-    struct s5_addr dst = l->flight.session.dst, expected;
+    struct s5_addr dst = l->negotiation.session.dst, expected;
     if (s5_called_expects(atomic_load(&e->tree), atomic_load(&e->pid), &expected))
         dst = expected;
-    return s5_flight_begin_bind(e, f, server, &dst);
+    return s5_negotiation_begin_bind(e, f, server, &dst);
 }
 
-int s5_summon_took(struct s5_engine *e, struct s5_listener *l, const struct s5_flight *f, int fd,
+int s5_summon_took(struct s5_engine *e, struct s5_listener *l, const struct s5_negotiation *f, int fd,
                    bool ready, struct s5_endpoint *ret)
 {
     int r;
     if (ready) {
-        memcpy(&l->flight, f, sizeof l->flight);
-        atomic_store(&l->flight.lock, 0);
-        r = s5_flight_bound(&l->flight, l->family, ret);
+        memcpy(&l->negotiation, f, sizeof l->negotiation);
+        atomic_store(&l->negotiation.lock, 0);
+        r = s5_negotiation_bound_address(&l->negotiation, l->family, ret);
     } else {
         r = error_of(e, f, fd);
         r = r < 0 ? r : -ETIMEDOUT;
-        l->flight.session.have_rep = f->session.have_rep; /* for the log line */
-        l->flight.session.rep = f->session.rep;
+        l->negotiation.session.have_rep = f->session.have_rep; /* for the log line */
+        l->negotiation.session.rep = f->session.rep;
     }
-    log_result(e, l, &e->policy->servers[s5_flight_server(&l->flight)], r, ret);
+    log_result(e, l, &e->policy->servers[s5_negotiation_server(&l->negotiation)], r, ret);
     if (r == 0)
-        s5_flight_next_reply(&l->flight);
+        s5_negotiation_await_next_reply(&l->negotiation);
     return r;
 }
 
@@ -177,7 +177,7 @@ int s5_summon_took(struct s5_engine *e, struct s5_listener *l, const struct s5_f
 /* What came, of the listener's family; a name cannot be told by an address. */
 static void peer(const struct s5_listener *l, struct s5_endpoint *ret)
 {
-    struct s5_addr from = *s5_session_bound(&l->flight.session);
+    struct s5_addr from = *s5_session_bound(&l->negotiation.session);
     struct sockaddr_storage sa;
     socklen_t len;
     if (s5_addr_to_sockaddr(&from, l->family, &sa, &len) < 0) {
@@ -192,16 +192,16 @@ static void peer(const struct s5_listener *l, struct s5_endpoint *ret)
 int s5_summon_came(struct s5_engine *e, struct s5_listener *l, int control,
                    struct s5_endpoint *ret)
 {
-    struct s5_flight *f = &l->flight;
+    struct s5_negotiation *f = &l->negotiation;
     enum s5_turn turn;
     do
-        turn = s5_flight_turn(e, f, NULL, control, 0);
+        turn = s5_negotiation_step(e, f, NULL, control, 0);
     while (turn == S5_TURN_MOVED);
     if (turn != S5_TURN_OVER)
         return -EAGAIN;
-    if (atomic_load(&f->phase) == S5_FLIGHT_READY) {
+    if (atomic_load(&f->phase) == S5_NEGOTIATION_READY) {
         peer(l, ret);
         return 0;
     }
-    return f->error ? s5_flight_error(f) : -ECONNABORTED;
+    return f->error ? s5_negotiation_error(f) : -ECONNABORTED;
 }

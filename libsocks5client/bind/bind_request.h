@@ -10,12 +10,12 @@
 int s5_summon_socket(struct s5_engine *e, const struct s5_listener *l);
 
 /* F begins with L's last request, or with whom this process expects by now. 0 or -errno. */
-int s5_summon_again(struct s5_engine *e, struct s5_flight *f, const struct s5_server *server,
+int s5_summon_again(struct s5_engine *e, struct s5_negotiation *f, const struct s5_server *server,
                     const struct s5_listener *l);
 
 /* F is over, on FD. READY: L's flight goes on with it to the second reply, and *RET is the address. 0, or
  * -errno, logged. */
-int s5_summon_took(struct s5_engine *e, struct s5_listener *l, const struct s5_flight *f, int fd,
+int s5_summon_took(struct s5_engine *e, struct s5_listener *l, const struct s5_negotiation *f, int fd,
                    bool ready, struct s5_endpoint *ret);
 
 /* The control connection, where L's flight has the first reply and *RET the address it tells.

@@ -87,7 +87,7 @@ static void give_back(void *user, struct s5_cleanup *c, bool forked)
     s5_blocking_give_back(e, c, false);
     bool begins = !record->more->serial, locked = l && atomic_load(&l->lock) == s5_lock_token(e);
     if (l && (begins || (locked && !l->bound)))
-        s5_session_wipe(&l->flight.session);
+        s5_session_wipe(&l->negotiation.session);
     if (l && begins)
         s5_listener_withdraw(e, record, -ECONNABORTED);
     if (locked)
@@ -124,7 +124,7 @@ int s5_listener_renew(struct s5_engine *e, struct s5_record *record, struct s5_c
     struct s5_endpoint name;
     if (!p)
         return atomic_load(&e->refusal);
-    uint32_t index = s5_flight_server(&l->flight);
+    uint32_t index = s5_negotiation_server(&l->negotiation);
     if (index >= p->n_servers)
         return -EACCES;
     s5_rebind_drop(e, l);
@@ -138,7 +138,7 @@ int s5_listener_renew(struct s5_engine *e, struct s5_record *record, struct s5_c
 unsigned s5_listener_patience(const struct s5_engine *e, const struct s5_listener *l)
 {
     const struct s5_policy *p = e->policy;
-    uint32_t index = s5_flight_server(&l->flight);
+    uint32_t index = s5_negotiation_server(&l->negotiation);
     return p && index < p->n_servers ? p->servers[index].timeout + 1 : 1;
 }
 
@@ -240,7 +240,7 @@ static int prepare(struct s5_engine *e, int fd, const struct s5_server *server, 
     int r = look_at(e, fd, l);
     l->backoff = 0;
     l->bound = false;
-    l->flight.server_index = (uint32_t)(server - e->policy->servers);
+    l->negotiation.server_index = (uint32_t)(server - e->policy->servers);
     struct s5_record *record = r < 0 ? NULL : make_record(e, fd, l);
     if (!record) {
         s5_listener_release(e, l, s5_listener_generation(l));

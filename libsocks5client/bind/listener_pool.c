@@ -7,7 +7,7 @@
 static void clear_away(struct s5_listener *l)
 {
     atomic_store(&l->cookie, 0);
-    s5_session_wipe(&l->flight.session); /* before another has it */
+    s5_session_wipe(&l->negotiation.session); /* before another has it */
     s5_references_end(&l->references);
 }
 

@@ -4,7 +4,7 @@
 
 #include "engine.h"
 
-/* As s5_flight_no_child. */
+/* As s5_negotiation_fork_cancel. */
 void s5_listener_no_child(struct s5_engine *e, uint32_t number);
 
 /* A free entry, with a reference of this process; NULL: there is none. */

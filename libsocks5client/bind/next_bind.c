@@ -36,7 +36,7 @@ static struct s5_record *record_of(struct s5_engine *e, const struct s5_listener
     for (uint32_t i = 0; (record = nth(e, i)); i++) {
         const struct s5_record_more *more = atomic_load(&record->more);
         if (more && atomic_load(&record->state) == state && atomic_load(&more->listener) == l &&
-            (state != S5_RECORD_FLYING || s5_record_is_hidden(record)))
+            (state != S5_RECORD_IN_FLIGHT || s5_record_is_hidden(record)))
             return record;
     }
     return NULL;
@@ -44,12 +44,12 @@ static struct s5_record *record_of(struct s5_engine *e, const struct s5_listener
 
 bool s5_rebind_pending(struct s5_engine *e, const struct s5_listener *l)
 {
-    return s5_registry_flying(&e->registry) && record_of(e, l, S5_RECORD_FLYING);
+    return s5_registry_any_in_flight(&e->registry) && record_of(e, l, S5_RECORD_IN_FLIGHT);
 }
 
 void s5_rebind_step(struct s5_engine *e, const struct s5_listener *l)
 {
-    struct s5_record *record = s5_registry_flying(&e->registry) ? record_of(e, l, S5_RECORD_FLYING) : NULL;
+    struct s5_record *record = s5_registry_any_in_flight(&e->registry) ? record_of(e, l, S5_RECORD_IN_FLIGHT) : NULL;
     if (record)
         s5_connect_turn(e, record, 0);
 }
@@ -57,7 +57,7 @@ void s5_rebind_step(struct s5_engine *e, const struct s5_listener *l)
 void s5_rebind_drop(struct s5_engine *e, const struct s5_listener *l)
 {
     struct s5_record *record;
-    while (s5_registry_flying(&e->registry) && (record = record_of(e, l, S5_RECORD_FLYING))) {
+    while (s5_registry_any_in_flight(&e->registry) && (record = record_of(e, l, S5_RECORD_IN_FLIGHT))) {
         int fd = atomic_load(&record->fd);
         if (fd < 0 || s5_registry_find(&e->registry, fd) != record)
             return; /* another thread is at it */
@@ -103,7 +103,7 @@ void s5_rebind_await(struct s5_engine *e, struct s5_record *record)
 /* --- its beginning --- */
 
 /* FD, hidden, is in flight with F, whose reference the record takes. */
-static int take_off(struct s5_engine *e, int fd, struct s5_flight *f, struct s5_listener *l)
+static int take_off(struct s5_engine *e, int fd, struct s5_negotiation *f, struct s5_listener *l)
 {
     struct s5_record *record = s5_registry_find(&e->registry, fd);
     struct s5_record_more *more = record ? s5_registry_more(&e->registry, record) : NULL;
@@ -113,12 +113,12 @@ static int take_off(struct s5_engine *e, int fd, struct s5_flight *f, struct s5_
     record->peer.len = 0;
     more->listener = l;
     more->listener_generation = s5_listener_generation(l);
-    atomic_store(&record->flight_generation, s5_flight_generation(f));
-    atomic_store(&record->flight, f);
-    atomic_store(&record->state, S5_RECORD_FLYING);
-    if (s5_registry_take_off(&e->registry, record) == 0)
+    atomic_store(&record->negotiation_generation, s5_negotiation_generation(f));
+    atomic_store(&record->negotiation, f);
+    atomic_store(&record->state, S5_RECORD_IN_FLIGHT);
+    if (s5_registry_inflight_add(&e->registry, record) == 0)
         return 0;
-    atomic_store(&record->flight, NULL);
+    atomic_store(&record->negotiation, NULL);
     atomic_store(&record->state, S5_RECORD_HIDDEN);
     return -ENOBUFS;
 }
@@ -126,27 +126,27 @@ static int take_off(struct s5_engine *e, int fd, struct s5_flight *f, struct s5_
 static int begin(struct s5_engine *e, struct s5_listener *l)
 {
     const struct s5_policy *p = s5_engine_policy(e);
-    uint32_t index = l->flight.server_index;
-    struct s5_flight *f = NULL;
+    uint32_t index = l->negotiation.server_index;
+    struct s5_negotiation *f = NULL;
     if (!p || index >= p->n_servers || !p->servers[index].n_addrs)
         return -EACCES;
     int r = s5_summon_socket(e, l), fd = r < 0 ? r : s5_hidden_take(e, r);
     if (fd >= 0)
-        f = s5_flight_take(e);
+        f = s5_negotiation_take(e);
     if (!f) {
         s5_hidden_close(e, fd);
         return fd < 0 ? fd : -ENOBUFS;
     }
-    f->server = l->flight.server;
+    f->server = l->negotiation.server;
     f->peer.len = 0;
     atomic_store(&f->driver, 0);
     r = s5_summon_again(e, f, &p->servers[index], l);
     if (r == 0)
-        r = s5_flight_dial(e, f, fd, true, false);
+        r = s5_negotiation_connect(e, f, fd, true, false);
     if (r == 0 || r == -EINPROGRESS || r == -EINTR)
         r = take_off(e, fd, f, l);
     if (r < 0) {
-        s5_flight_release(e, f);
+        s5_negotiation_release(e, f);
         s5_hidden_close(e, fd);
         return r;
     }
@@ -174,7 +174,7 @@ void s5_rebind_begin(struct s5_engine *e, struct s5_record *record)
 
 /* --- its end --- */
 
-static void settle(struct s5_engine *e, struct s5_record *record, const struct s5_flight *f, bool ready)
+static void settle(struct s5_engine *e, struct s5_record *record, const struct s5_negotiation *f, bool ready)
 {
     struct s5_listener *l = s5_listener_shared(record);
     struct s5_record *listening = l ? record_of(e, l, S5_RECORD_LISTENING) : NULL;

@@ -32,7 +32,7 @@ static int connect_again(struct s5_engine *e, struct s5_record *record, int fd)
         return 1;
     s5_connect_turn(e, record, 0);
     switch ((enum s5_record_state)atomic_load(&record->state)) {
-    case S5_RECORD_FLYING:
+    case S5_RECORD_IN_FLIGHT:
         if (s5_tcp_nonblocking(e, fd))
             return -EALREADY;
         return s5_tcp_join(e, record, fd);
@@ -70,7 +70,7 @@ static int real_connect(struct s5_engine *e, int fd, const struct sockaddr *addr
 static int disconnect(struct s5_engine *e, int fd, const struct sockaddr *addr, socklen_t len)
 {
     bool listening = s5_listener_find(e, fd);
-    struct s5_record *record = s5_connect_flying(e, fd);
+    struct s5_record *record = s5_complete_find(e, fd);
     if (record)
         s5_connect_abort(e, record, fd);
     if (!listening)

@@ -15,7 +15,7 @@ const struct s5_kind *const s5_kinds[] = {
 const struct s5_kind *s5_kind_of(const struct s5_record *record)
 {
     switch ((enum s5_record_state)atomic_load(&record->state)) {
-    case S5_RECORD_FLYING:
+    case S5_RECORD_IN_FLIGHT:
     case S5_RECORD_READY:
     case S5_RECORD_FAILED:
         return &s5_stream_kind;

@@ -19,7 +19,7 @@ int s5_io_await(struct s5_engine *e, int fd, bool nonblock, short events)
 {
     if (s5_io_is_relayed(e, fd))
         return -EINVAL;
-    bool at_once = nonblock || (!events && !s5_connect_flying(e, fd));
+    bool at_once = nonblock || (!events && !s5_complete_find(e, fd));
     return s5_connect_await(e, fd, at_once ? MSG_DONTWAIT : 0, events);
 }
 

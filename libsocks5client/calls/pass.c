@@ -157,7 +157,7 @@ static bool blocks(struct s5_engine *e, struct sending *s)
 static int finish(struct s5_engine *e, int fd, void *user)
 {
     struct sending *s = user;
-    if (s5_registry_foreign(&e->registry, fd) || !s5_connect_flying(e, fd))
+    if (s5_registry_foreign(&e->registry, fd) || !s5_complete_find(e, fd))
         return 0;
     bool wait = blocks(e, s);
     return s5_connect_finish(e, fd, !wait, wait ? s5_wait_patience(e, s->fd, S5_SNDTIMEO) : 0);
@@ -226,7 +226,7 @@ static int prepare(struct s5_engine *e, int fd, const struct msghdr *msg, int fl
     int saved = errno, r = 0;
     if (!s5_pass_carries(msg) || s5_engine_inside || !s5_engine_owns_memory(e))
         return 0;
-    if (s5_registry_flying(&e->registry))
+    if (s5_registry_any_in_flight(&e->registry))
         r = for_each(e, msg, finish, &s);
     if (r >= 0)
         r = for_each(e, msg, announce, NULL);

@@ -72,7 +72,7 @@ bool s5_nameserver_leave(struct s5_engine *e, int fd)
 }
 
 /* FD becomes one, known by SELF and, but for LOOSE, connected to SERVER. */
-static struct s5_asker *enlist(struct s5_engine *e, int fd, enum s5_asker_kind kind,
+static struct s5_asker *list_add(struct s5_engine *e, int fd, enum s5_asker_kind kind,
                                const struct s5_endpoint *self, const struct s5_endpoint *server)
 {
     struct s5_asker *all = askers(e);
@@ -194,7 +194,7 @@ int s5_nameserver_connect(struct s5_engine *e, int fd, uint8_t protocol,
         r = -errno;
     if (r < 0 && r != -EINPROGRESS)
         return r;
-    if (enlist(e, fd, stream ? S5_ASKER_STREAM : S5_ASKER_CONNECTED, &self, &server))
+    if (list_add(e, fd, stream ? S5_ASKER_STREAM : S5_ASKER_CONNECTED, &self, &server))
         return r;
     s5_log(&e->log, S5_LOG_ERROR, "refused: too many sockets to name servers");
     return -ENOBUFS;
@@ -230,7 +230,7 @@ static bool adopt(struct s5_engine *e, int fd, const struct s5_endpoint *server)
     s5_dissolve_name(e, fd, &own);
     if (server->len)
         kind = is_datagram(e, fd) ? S5_ASKER_CONNECTED : S5_ASKER_STREAM;
-    if (!own.len || find_self(e, fd, &own, false, &self) < 0 || !enlist(e, fd, kind, &self, server))
+    if (!own.len || find_self(e, fd, &own, false, &self) < 0 || !list_add(e, fd, kind, &self, server))
         s5_log(&e->log, S5_LOG_ERROR, "a socket to a name server that came through an exec is lost");
     return true;
 }
@@ -391,7 +391,7 @@ static struct s5_asker *enlist_loose(struct s5_engine *e, int fd, const struct s
     bool taken = !s5_registry_foreign(&e->registry, fd) && !s5_connect_stale(e, fd);
     if (taken || find_self(e, fd, server, false, &self) < 0)
         return NULL;
-    return enlist(e, fd, S5_ASKER_LOOSE, &self, &nobody);
+    return list_add(e, fd, S5_ASKER_LOOSE, &self, &nobody);
 }
 
 /* A question that goes to SERVER, on FD of RECORD and A. */

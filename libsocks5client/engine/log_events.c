@@ -178,9 +178,9 @@ void s5_ledger_direct(struct s5_engine *e, const struct s5_flow *flow, const str
     s5_event_log(&e->log, S5_LOG_INFO, &event);
 }
 
-static void count_outcome(struct s5_counts *c, const struct s5_flight *f, bool ready)
+static void count_outcome(struct s5_counts *c, const struct s5_negotiation *f, bool ready)
 {
-    struct s5_server_counts *s = &c->servers[s5_flight_server(f)];
+    struct s5_server_counts *s = &c->servers[s5_negotiation_server(f)];
     uint8_t rep = f->session.rep;
     if (ready)
         count(&s->connected);
@@ -191,7 +191,7 @@ static void count_outcome(struct s5_counts *c, const struct s5_flight *f, bool r
 }
 
 /* How it went with the server: the same for success and failure. */
-static void log_phases(struct s5_engine *e, const struct s5_flight *f, bool ready)
+static void log_phases(struct s5_engine *e, const struct s5_negotiation *f, bool ready)
 {
     static const char *const methods[] = {"none", "gssapi", "userpass"};
     const struct s5_session *s = &f->session;
@@ -207,7 +207,7 @@ static void log_phases(struct s5_engine *e, const struct s5_flight *f, bool read
            s5_addr_format(s5_session_bound(s), bound, sizeof bound));
 }
 
-void s5_ledger_outcome(struct s5_engine *e, const struct s5_flight *f, bool ready)
+void s5_ledger_outcome(struct s5_engine *e, const struct s5_negotiation *f, bool ready)
 {
     struct s5_counts *c = counts(e);
     if (c)
@@ -222,7 +222,7 @@ void s5_ledger_outcome(struct s5_engine *e, const struct s5_flight *f, bool read
         .command = "connect",
         .to = &s->dst,
         .rule = rule_of(p, &route),
-        .server = s5_policy_text(p, p->servers[s5_flight_server(f)].name),
+        .server = s5_policy_text(p, p->servers[s5_negotiation_server(f)].name),
         .result = ready ? "connected" : s5_error_text(f->error),
         .phase = ready ? NULL : s5_session_phase(s),
         .reply = !ready && s->have_rep ? s5_reply_why(true, s->rep) : NULL,

@@ -19,7 +19,7 @@ S5_LEDGER_COLD void s5_ledger_write(void *user, const char *line, size_t len);
 S5_LEDGER_COLD void s5_ledger_begin(struct s5_engine *e);
 
 /* A flight is over: READY or not. For settling. */
-S5_LEDGER_COLD void s5_ledger_outcome(struct s5_engine *e, const struct s5_flight *f, bool ready);
+S5_LEDGER_COLD void s5_ledger_outcome(struct s5_engine *e, const struct s5_negotiation *f, bool ready);
 
 /* FLOW is direct by ROUTE. Only where e->noted. */
 S5_LEDGER_COLD void s5_ledger_direct(struct s5_engine *e, const struct s5_flow *flow,

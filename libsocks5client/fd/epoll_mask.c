@@ -12,7 +12,7 @@ bool s5_epoll_in_flight(const struct s5_engine *e, const struct s5_slot *slot)
 {
     const struct s5_record *record =
         s5_registry_record(&e->registry, atomic_load_explicit(&slot->record, memory_order_acquire));
-    return record && atomic_load(&record->state) == S5_RECORD_FLYING;
+    return record && atomic_load(&record->state) == S5_RECORD_IN_FLIGHT;
 }
 
 /* False: there is no such registration. */

@@ -34,7 +34,7 @@ int s5_close_own(struct s5_engine *e, int fd)
 {
     const struct s5_record *record = s5_registry_find(&e->registry, fd);
     uint32_t state = record ? atomic_load(&record->state) : S5_RECORD_FREE;
-    if (record && (state == S5_RECORD_HIDDEN || state == S5_RECORD_FLYING) && s5_hidden_is(e, fd))
+    if (record && (state == S5_RECORD_HIDDEN || state == S5_RECORD_IN_FLIGHT) && s5_hidden_is(e, fd))
         return -EBADF;
     if (s5_tree_has(atomic_load(&e->tree_fd), fd))
         return -EBADF;
@@ -209,7 +209,7 @@ static int why_refused(struct s5_engine *e, int fd, int to, int flags)
  * duplicate. What TO still is has no record any more, so nothing may be sent on it. */
 static void shut(struct s5_engine *e, int to, uint32_t state)
 {
-    if (state == S5_RECORD_FLYING || state == S5_RECORD_RELAYED)
+    if (state == S5_RECORD_IN_FLIGHT || state == S5_RECORD_RELAYED)
         e->real->shutdown(to, SHUT_RDWR);
 }
 

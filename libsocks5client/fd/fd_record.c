@@ -9,23 +9,23 @@
 #include "fd_notes.h"
 #include <errno.h>
 
-struct s5_flight *s5_connect_pinned(struct s5_engine *e, const struct s5_record *record)
+struct s5_negotiation *s5_connect_pinned(struct s5_engine *e, const struct s5_record *record)
 {
-    struct s5_flight *f = atomic_load(&record->flight);
-    if (!f || atomic_load(&record->state) != S5_RECORD_FLYING)
+    struct s5_negotiation *f = atomic_load(&record->negotiation);
+    if (!f || atomic_load(&record->state) != S5_RECORD_IN_FLIGHT)
         return NULL;
-    return s5_flight_pin(e, f, record->flight_generation) ? f : NULL;
+    return s5_negotiation_hold(e, f, record->negotiation_generation) ? f : NULL;
 }
 
 /* RECORD has no name any more and nobody is at it. */
 void s5_fd_dispose_record(struct s5_engine *e, struct s5_record *record)
 {
     uint32_t state = atomic_load(&record->state);
-    struct s5_flight *f = atomic_exchange(&record->flight, NULL);
-    if (state == S5_RECORD_FLYING) {
-        s5_registry_land(&e->registry, record);
-        if (f && s5_flight_generation(f) == record->flight_generation)
-            s5_flight_release(e, f);
+    struct s5_negotiation *f = atomic_exchange(&record->negotiation, NULL);
+    if (state == S5_RECORD_IN_FLIGHT) {
+        s5_registry_inflight_remove(&e->registry, record);
+        if (f && s5_negotiation_generation(f) == record->negotiation_generation)
+            s5_negotiation_release(e, f);
     } else if (state == S5_RECORD_FAILED)
         s5_registry_attend(&e->registry, -1);
     if (atomic_load(&record->more) || record->relayed)
@@ -96,8 +96,8 @@ void s5_connect_forget_record(struct s5_engine *e, struct s5_record *record, int
         return;
     /* A turn under way on this descriptor must end before the number means something else. Whoever waits for
      * his turn is to see it, so the name goes before the lock is left. */
-    struct s5_flight *f = s5_connect_pinned(e, record);
-    bool locked = f && s5_flight_lock(e, f);
+    struct s5_negotiation *f = s5_connect_pinned(e, record);
+    bool locked = f && s5_negotiation_lock(e, f);
     if (s5_registry_find(&e->registry, fd) == record) {
         if (atomic_load(&record->more))
             S5_EACH_KIND(kind, close)
@@ -105,9 +105,9 @@ void s5_connect_forget_record(struct s5_engine *e, struct s5_record *record, int
         s5_registry_drop_record(&e->registry, fd, record);
     }
     if (locked)
-        s5_flight_unlock(f);
+        s5_negotiation_unlock(f);
     if (f)
-        s5_flight_release(e, f);
+        s5_negotiation_release(e, f);
     s5_connect_let_go(e, record);
 }
 

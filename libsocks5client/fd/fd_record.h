@@ -36,7 +36,7 @@ bool s5_connect_stale(struct s5_engine *e, int fd); /* FD is not: it is forgotte
 /* Whether FD names the socket whose SO_COOKIE is COOKIE. True where that cannot be found out. */
 bool s5_fd_has_cookie(struct s5_engine *e, uint64_t cookie, int fd);
 
-/* RECORD's flight, held until s5_flight_release; NULL when it is not in flight or that was reclaimed. */
-struct s5_flight *s5_connect_pinned(struct s5_engine *e, const struct s5_record *record);
+/* RECORD's flight, held until s5_negotiation_release; NULL when it is not in flight or that was reclaimed. */
+struct s5_negotiation *s5_connect_pinned(struct s5_engine *e, const struct s5_record *record);
 
 #endif

@@ -52,7 +52,7 @@ int s5_hidden_take(struct s5_engine *e, int fd)
 static bool is_hidden(const struct s5_record *record)
 {
     uint32_t state = atomic_load(&record->state);
-    return state == S5_RECORD_HIDDEN || (state == S5_RECORD_FLYING && s5_record_is_hidden(record));
+    return state == S5_RECORD_HIDDEN || (state == S5_RECORD_IN_FLIGHT && s5_record_is_hidden(record));
 }
 
 bool s5_hidden_is(const struct s5_engine *e, int fd)

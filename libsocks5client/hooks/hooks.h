@@ -35,9 +35,9 @@
 #define GATE_listen(fd, backlog)    s5_gate_open()
 #define OURS_listen(fd, backlog)    (int)DOOR(s5_listen(ENGINE, fd, backlog))
 
-#define GATE_accept(fd, addr, len)  (s5_gate_ours(fd) || s5_gate_flying())
+#define GATE_accept(fd, addr, len)  (s5_gate_ours(fd) || s5_gate_in_flight())
 #define OURS_accept(fd, addr, len)  (int)DOOR(s5_accept(ENGINE, fd, addr, len, 0))
-#define GATE_accept4(fd, addr, len, flags) (s5_gate_ours(fd) || s5_gate_flying())
+#define GATE_accept4(fd, addr, len, flags) (s5_gate_ours(fd) || s5_gate_in_flight())
 #define OURS_accept4(fd, addr, len, flags) (int)DOOR(s5_accept(ENGINE, fd, addr, len, flags))
 #define GATE_shutdown(fd, how)      s5_gate_ours(fd)
 #define OURS_shutdown(fd, how)      (int)DOOR(s5_shutdown(ENGINE, fd, how))

@@ -88,9 +88,9 @@ static inline bool s5_gate_open(void)
 {
     return !S5_DROP || s5_real_alone();
 }
-static inline bool s5_gate_flying(void)
+static inline bool s5_gate_in_flight(void)
 {
-    return __builtin_expect(s5_registry_flying(&s5_begin_engine.registry), 0);
+    return __builtin_expect(s5_registry_any_in_flight(&s5_begin_engine.registry), 0);
 }
 static inline bool s5_gate_waits(void)
 {

@@ -180,7 +180,7 @@ ASIDE static int ours_epoll_pwait(int ep, struct epoll_event *events, int max, i
 
 HOOK(int, epoll_wait, (int ep, struct epoll_event *events, int max, int timeout))
 {
-    if (s5_gate_flying())
+    if (s5_gate_in_flight())
         return ours_epoll_pwait(ep, events, max, 0, timeout, NULL);
     struct {
         struct epoll_event *events;
@@ -188,7 +188,7 @@ HOOK(int, epoll_wait, (int ep, struct epoll_event *events, int max, int timeout)
     } kept = {events, ep, max, timeout};
     PUT_ASIDE(kept);
     int n = REAL(epoll_wait, ep, events, max, timeout);
-    return s5_gate_flying() && n > 0
+    return s5_gate_in_flight() && n > 0
                ? ours_epoll_pwait(kept.ep, kept.events, kept.max, n, kept.timeout, NULL)
                : n;
 }
@@ -196,18 +196,18 @@ HOOK(int, epoll_wait, (int ep, struct epoll_event *events, int max, int timeout)
 HOOK(int, epoll_pwait,
      (int ep, struct epoll_event *events, int max, int timeout, const sigset_t *mask))
 {
-    if (s5_gate_flying())
+    if (s5_gate_in_flight())
         return ours_epoll_pwait(ep, events, max, 0, timeout, mask);
     int n = REAL(epoll_pwait, ep, events, max, timeout, mask);
-    return s5_gate_flying() && n > 0 ? ours_epoll_pwait(ep, events, max, n, timeout, mask) : n;
+    return s5_gate_in_flight() && n > 0 ? ours_epoll_pwait(ep, events, max, n, timeout, mask) : n;
 }
 
 HOOK(int, epoll_pwait2,
      (int ep, struct epoll_event *events, int max, const struct timespec *timeout,
       const sigset_t *mask))
 {
-    if (s5_gate_flying())
+    if (s5_gate_in_flight())
         return ours_epoll_pwait2(ep, events, max, 0, timeout, mask);
     int n = REAL(epoll_pwait2, ep, events, max, timeout, mask);
-    return s5_gate_flying() && n > 0 ? ours_epoll_pwait2(ep, events, max, n, timeout, mask) : n;
+    return s5_gate_in_flight() && n > 0 ? ours_epoll_pwait2(ep, events, max, n, timeout, mask) : n;
 }

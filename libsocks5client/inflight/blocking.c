@@ -59,24 +59,24 @@ static void close_unnoted(struct s5_engine *e, uint64_t cookie)
 }
 
 /* The record of this process that has F; NULL: none. */
-static struct s5_record *record_of(struct s5_engine *e, const struct s5_flight *f)
+static struct s5_record *record_of(struct s5_engine *e, const struct s5_negotiation *f)
 {
     struct s5_record *records = atomic_load(&e->registry.records);
     uint32_t used = atomic_load(&e->registry.records_used);
     for (uint32_t i = 0; records && i < used && i < S5_RECORDS; i++)
-        if (atomic_load(&records[i].flight) == f && s5_record_refs(&records[i]))
+        if (atomic_load(&records[i].negotiation) == f && s5_record_refs(&records[i]))
             return &records[i];
     return NULL;
 }
 
 /* Whether C, which holds F, has a second reference to it for a record that there is not yet. */
-static bool has_two(struct s5_engine *e, const struct s5_cleanup *c, const struct s5_flight *f)
+static bool has_two(struct s5_engine *e, const struct s5_cleanup *c, const struct s5_negotiation *f)
 {
     return !c->object && c->object_generation && !record_of(e, f);
 }
 
 /* A record that C's call has made of F, and that it has given no name yet. */
-static void end_nameless(struct s5_engine *e, const struct s5_cleanup *c, const struct s5_flight *f)
+static void end_nameless(struct s5_engine *e, const struct s5_cleanup *c, const struct s5_negotiation *f)
 {
     struct s5_record *record = !c->object && c->object_generation ? record_of(e, f) : NULL;
     if (record && s5_registry_find(&e->registry, atomic_load(&record->fd)) != record)
@@ -84,18 +84,18 @@ static void end_nameless(struct s5_engine *e, const struct s5_cleanup *c, const 
 }
 
 /* In the child of a fork; the association's copy is its own already. */
-static void refer(struct s5_engine *e, struct s5_cleanup *c, struct s5_flight *f)
+static void refer(struct s5_engine *e, struct s5_cleanup *c, struct s5_negotiation *f)
 {
-    if (!s5_flight_pin(e, f, c->flight_generation))
+    if (!s5_negotiation_hold(e, f, c->negotiation_generation))
         c->ticket = 0;
     else if (has_two(e, c, f))
-        s5_flight_pin(e, f, c->flight_generation);
+        s5_negotiation_hold(e, f, c->negotiation_generation);
 }
 
 void s5_blocking_give_back(void *user, struct s5_cleanup *c, bool forked)
 {
     struct s5_engine *e = user;
-    struct s5_flight *f = c->flight;
+    struct s5_negotiation *f = c->negotiation;
     if (forked) {
         if (f)
             refer(e, c, f);
@@ -106,12 +106,12 @@ void s5_blocking_give_back(void *user, struct s5_cleanup *c, bool forked)
         close_unnoted(e, c->cookie[0]);
     for (int i = 0; i < 2; i++)
         close_noted(e, c->fd[i], c->cookie[i]);
-    if (f && s5_flight_generation(f) == c->flight_generation) {
-        s5_flight_abandon(e, f);
+    if (f && s5_negotiation_generation(f) == c->negotiation_generation) {
+        s5_negotiation_abandon(e, f);
         end_nameless(e, c, f);
-        if (has_two(e, c, f) && s5_flight_own(e, f) == 2)
-            s5_flight_release(e, f);
-        s5_flight_release(e, f);
+        if (has_two(e, c, f) && s5_negotiation_own_references(e, f) == 2)
+            s5_negotiation_release(e, f);
+        s5_negotiation_release(e, f);
     }
     errno = saved;
 }

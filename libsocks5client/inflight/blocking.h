@@ -14,21 +14,21 @@ s5_cleanup_fn s5_blocking_give_back;
 
 /* CALL holds F, by one reference; or by two, of which one is for a record that there is not yet: where it has no
  * object, that one's generation says so. */
-static inline void s5_blocking_has_flight(struct s5_cleanup *call, struct s5_flight *f)
+static inline void s5_blocking_holds_one(struct s5_cleanup *call, struct s5_negotiation *f)
 {
     if (!call->object)
         call->object_generation = 0;
-    call->flight_generation = s5_flight_generation(f);
-    call->flight = f;
+    call->negotiation_generation = s5_negotiation_generation(f);
+    call->negotiation = f;
 }
-static inline void s5_blocking_has_two(struct s5_cleanup *call, struct s5_flight *f)
+static inline void s5_blocking_holds_two(struct s5_cleanup *call, struct s5_negotiation *f)
 {
     call->object_generation = 1;
-    call->flight_generation = s5_flight_generation(f);
-    call->flight = f;
+    call->negotiation_generation = s5_negotiation_generation(f);
+    call->negotiation = f;
 }
 /* The second one is not CALL's any more. */
-static inline void s5_blocking_has_one(struct s5_cleanup *call)
+static inline void s5_blocking_gave_one(struct s5_cleanup *call)
 {
     call->object_generation = 0;
 }

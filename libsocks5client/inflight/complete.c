@@ -58,11 +58,11 @@ __attribute__((noinline)) static void name_bridged(struct s5_engine *e, struct s
     errno = saved;
 }
 
-static bool over(const struct s5_record *record, struct s5_flight *f, bool *ret_lost)
+static bool over(const struct s5_record *record, struct s5_negotiation *f, bool *ret_lost)
 {
-    *ret_lost = s5_flight_generation(f) !=
-                atomic_load_explicit(&record->flight_generation, memory_order_relaxed);
-    return *ret_lost || atomic_load(&f->phase) >= S5_FLIGHT_READY;
+    *ret_lost = s5_negotiation_generation(f) !=
+                atomic_load_explicit(&record->negotiation_generation, memory_order_relaxed);
+    return *ret_lost || atomic_load(&f->phase) >= S5_NEGOTIATION_READY;
 }
 
 /* Another thread is at it and has the outcome in a moment. It may be this one, under a signal's
@@ -71,8 +71,8 @@ static __attribute__((noinline, cold)) void await_settler(const struct s5_record
 {
     const struct timespec nap = {0, 1000000};
     int saved = errno;
-    for (int i = 0; i < 200 && atomic_load(&record->state) == S5_RECORD_FLYING &&
-                    !atomic_load(&record->flight);
+    for (int i = 0; i < 200 && atomic_load(&record->state) == S5_RECORD_IN_FLIGHT &&
+                    !atomic_load(&record->negotiation);
          i++)
         if (i < 100)
             sched_yield();
@@ -84,27 +84,27 @@ static __attribute__((noinline, cold)) void await_settler(const struct s5_record
 /* RECORD is a connection of the engine's own. What its kind does takes several steps, between which no handler jumps
  * away; it may wait for a listener's lock, a fifth of a second at most. */
 static __attribute__((noinline, cold)) void publish_hidden(struct s5_engine *e, struct s5_record *record,
-                                                           struct s5_flight *f, bool ready, bool lost)
+                                                           struct s5_negotiation *f, bool ready, bool lost)
 {
     struct s5_critical critical;
     s5_critical_begin(&critical);
     atomic_store(&record->state, S5_RECORD_HIDDEN);
-    s5_registry_land(&e->registry, record);
+    s5_registry_inflight_remove(&e->registry, record);
     S5_EACH_KIND(kind, settle)
         kind->settle(e, record, f, ready);
     if (!lost)
-        s5_flight_release(e, f);
+        s5_negotiation_release(e, f);
     s5_critical_end(&critical);
 }
 
 /* What F came to, for RECORD's application. LOST: it was taken for a dead process's. */
 static inline __attribute__((always_inline)) void publish(struct s5_engine *e, struct s5_record *record,
-                                                          struct s5_flight *f, bool lost)
+                                                          struct s5_negotiation *f, bool lost)
 {
     atomic_load(&f->lock); /* turns that other threads took, before another process ended it, are over */
-    record->error = lost ? -ETIMEDOUT : s5_flight_error(f);
-    record->server_index = (uint16_t)s5_flight_server(f);
-    bool ready = !lost && atomic_load(&f->phase) == S5_FLIGHT_READY;
+    record->error = lost ? -ETIMEDOUT : s5_negotiation_error(f);
+    record->server_index = (uint16_t)s5_negotiation_server(f);
+    bool ready = !lost && atomic_load(&f->phase) == S5_NEGOTIATION_READY;
     if (__builtin_expect(s5_record_is_hidden(record), 0)) {
         publish_hidden(e, record, f, ready, lost);
         return;
@@ -119,10 +119,10 @@ static inline __attribute__((always_inline)) void publish(struct s5_engine *e, s
     atomic_store(&record->state, ready ? S5_RECORD_READY : S5_RECORD_FAILED);
     /* Out of the list first: from here on events are the application's, and none that the next
      * line brings about may be taken for the negotiation's. */
-    s5_registry_land(&e->registry, record);
+    s5_registry_inflight_remove(&e->registry, record);
     give_back_all(e, record);
     if (!lost) /* the record's own reference */
-        s5_flight_release(e, f);
+        s5_negotiation_release(e, f);
 }
 
 /* CALL notes that RECORD is held; NULL: nothing does. */
@@ -134,11 +134,11 @@ static void settle_noting(struct s5_engine *e, struct s5_record *record, struct 
         return;
     if (call)
         call->object = record;
-    struct s5_flight *f = atomic_load(&record->flight);
+    struct s5_negotiation *f = atomic_load(&record->negotiation);
     bool ours = f && over(record, f, &lost);
     if (ours) {
         s5_registry_count_settled(&e->registry);
-        ours = atomic_compare_exchange_strong(&record->flight, &f, NULL);
+        ours = atomic_compare_exchange_strong(&record->negotiation, &f, NULL);
     }
     if (ours)
         publish(e, record, f, lost);
@@ -158,28 +158,28 @@ void s5_connect_settle(struct s5_engine *e, struct s5_record *record)
 /* FD, which stood for RECORD, is not F's socket. Whether it was closed where no hook saw it, and is forgotten:
  * another thread may have closed it and left RECORD another name, or made RECORD another connection's. */
 static __attribute__((noinline, cold)) bool is_lost(struct s5_engine *e, struct s5_record *record,
-                                                    const struct s5_flight *f, int fd)
+                                                    const struct s5_negotiation *f, int fd)
 {
     if (!s5_record_hold(record))
         return true;
-    bool lost = atomic_load(&record->flight) != f || atomic_load(&record->fd) == fd;
-    if (atomic_load(&record->flight) == f && lost)
+    bool lost = atomic_load(&record->negotiation) != f || atomic_load(&record->fd) == fd;
+    if (atomic_load(&record->negotiation) == f && lost)
         s5_connect_forget_record(e, record, fd);
     s5_connect_let_go(e, record);
     return lost;
 }
 
 /* F is held; RECORD is not, so that the cookie is F's. */
-static inline enum s5_turn turn(struct s5_engine *e, struct s5_record *record, struct s5_flight *f, short events,
+static inline enum s5_turn turn(struct s5_engine *e, struct s5_record *record, struct s5_negotiation *f, short events,
                                 struct s5_cleanup *call)
 {
     int fd = atomic_load(&record->fd);
-    while (atomic_load(&f->phase) == S5_FLIGHT_DIALING && !s5_fd_has_cookie(e, f->cookie, fd)) {
+    while (atomic_load(&f->phase) == S5_NEGOTIATION_DIALING && !s5_fd_has_cookie(e, f->cookie, fd)) {
         if (is_lost(e, record, f, fd))
             return S5_TURN_GONE;
         fd = atomic_load(&record->fd);
     }
-    enum s5_turn turn = s5_flight_turn(e, f, record, -1, events);
+    enum s5_turn turn = s5_negotiation_step(e, f, record, -1, events);
     if (turn == S5_TURN_OVER)
         settle_noting(e, record, call);
     return turn;
@@ -187,11 +187,11 @@ static inline enum s5_turn turn(struct s5_engine *e, struct s5_record *record, s
 
 /* RECORD, which is held, was left while its outcome, F's, was told. What was told already may be told again. */
 static __attribute__((noinline, cold)) void settle_anew(struct s5_engine *e, struct s5_record *record,
-                                                        struct s5_flight *f)
+                                                        struct s5_negotiation *f)
 {
-    if (atomic_load(&record->state) != S5_RECORD_FLYING)
+    if (atomic_load(&record->state) != S5_RECORD_IN_FLIGHT)
         give_back_all(e, record);
-    else if (!atomic_load(&record->flight))
+    else if (!atomic_load(&record->negotiation))
         publish(e, record, f, false);
     s5_connect_let_go(e, record);
 }
@@ -200,17 +200,17 @@ static __attribute__((noinline, cold)) void settle_anew(struct s5_engine *e, str
 static void give_back_turn(void *user, struct s5_cleanup *c, bool forked)
 {
     struct s5_engine *e = user;
-    struct s5_flight *f = c->flight;
-    if (f && forked && !s5_flight_pin(e, f, c->flight_generation)) {
-        c->flight = NULL; /* its end finds that it is another's, and the next look that it is nobody's */
+    struct s5_negotiation *f = c->negotiation;
+    if (f && forked && !s5_negotiation_hold(e, f, c->negotiation_generation)) {
+        c->negotiation = NULL; /* its end finds that it is another's, and the next look that it is nobody's */
         c->at = S5_CLEANUP_BRIEF_NONE;
     }
-    if (!f || forked || s5_flight_generation(f) != c->flight_generation)
+    if (!f || forked || s5_negotiation_generation(f) != c->negotiation_generation)
         return;
-    s5_flight_leave_turn(e, f);
+    s5_negotiation_leave_step(e, f);
     if (c->object)
         settle_anew(e, c->object, f);
-    s5_flight_release(e, f);
+    s5_negotiation_release(e, f);
 }
 
 /* There is a turn below, which this handler interrupts; or one that was left, and nobody looked since. No handler
@@ -221,10 +221,10 @@ static __attribute__((noinline, cold)) enum s5_turn turn_in_handler(struct s5_en
     struct s5_critical critical;
     enum s5_turn result = S5_TURN_GONE;
     s5_critical_begin(&critical);
-    struct s5_flight *f = s5_connect_pinned(e, record);
+    struct s5_negotiation *f = s5_connect_pinned(e, record);
     if (f) {
         result = turn(e, record, f, events, NULL);
-        s5_flight_release(e, f);
+        s5_negotiation_release(e, f);
     } else
         s5_connect_settle(e, record);
     s5_critical_end(&critical);
@@ -240,28 +240,28 @@ enum s5_turn s5_connect_turn(struct s5_engine *e, struct s5_record *record, shor
         call = s5_cleanup_begin_brief(give_back_turn, e, at);
     if (__builtin_expect(!call, 0))
         return turn_in_handler(e, record, events);
-    struct s5_flight *f = s5_connect_pinned(e, record);
+    struct s5_negotiation *f = s5_connect_pinned(e, record);
     if (!f) {
         s5_cleanup_end_brief(call, at);
         s5_connect_settle(e, record);
         return S5_TURN_GONE;
     }
-    call->flight_generation = s5_flight_generation(f);
-    call->flight = f;
+    call->negotiation_generation = s5_negotiation_generation(f);
+    call->negotiation = f;
     enum s5_turn result = turn(e, record, f, events, call);
     if (s5_cleanup_end_brief(call, at))
-        s5_flight_release(e, f);
+        s5_negotiation_release(e, f);
     return result;
 }
 
-struct s5_record *s5_connect_flying(struct s5_engine *e, int fd)
+struct s5_record *s5_complete_find(struct s5_engine *e, int fd)
 {
     struct s5_record *record = s5_registry_find(&e->registry, fd);
-    if (!record || atomic_load(&record->state) != S5_RECORD_FLYING)
+    if (!record || atomic_load(&record->state) != S5_RECORD_IN_FLIGHT)
         return NULL;
-    struct s5_flight *f = atomic_load(&record->flight);
-    if (f && s5_flight_generation(f) == record->flight_generation &&
-        atomic_load(&f->phase) < S5_FLIGHT_READY)
+    struct s5_negotiation *f = atomic_load(&record->negotiation);
+    if (f && s5_negotiation_generation(f) == record->negotiation_generation &&
+        atomic_load(&f->phase) < S5_NEGOTIATION_READY)
         return record;
     s5_connect_settle(e, record);
     return NULL;
@@ -270,21 +270,21 @@ struct s5_record *s5_connect_flying(struct s5_engine *e, int fd)
 /* A negotiation that another thread has just begun to dial ends in that thread: the kernel wakes it. */
 bool s5_connect_abort(struct s5_engine *e, struct s5_record *record, int fd)
 {
-    struct s5_flight *f = s5_connect_pinned(e, record);
+    struct s5_negotiation *f = s5_connect_pinned(e, record);
     if (!f)
         return false;
-    bool locked = s5_flight_lock(e, f), done = false;
+    bool locked = s5_negotiation_lock(e, f), done = false;
     uint32_t phase = atomic_load(&f->phase);
-    if (locked && phase == S5_FLIGHT_TAKEN) {
+    if (locked && phase == S5_NEGOTIATION_TAKEN) {
         done = e->real->shutdown(fd, SHUT_RDWR) == 0;
         if (done)
             s5_session_abort(&f->session, -ECONNRESET);
-    } else if (locked && phase < S5_FLIGHT_READY)
-        done = s5_flight_fail(e, f, fd, -ECONNRESET) == S5_TURN_OVER;
+    } else if (locked && phase < S5_NEGOTIATION_READY)
+        done = s5_negotiation_fail(e, f, fd, -ECONNRESET) == S5_TURN_OVER;
     if (locked)
-        s5_flight_unlock(f);
-    s5_flight_release(e, f);
-    if (!done || phase == S5_FLIGHT_TAKEN)
+        s5_negotiation_unlock(f);
+    s5_negotiation_release(e, f);
+    if (!done || phase == S5_NEGOTIATION_TAKEN)
         return done;
     s5_connect_settle(e, record);
     s5_connect_forget_record(e, record, fd); /* the kernel has the error, and a new connect() begins afresh */
@@ -317,7 +317,7 @@ static int fetch(struct s5_engine *e, struct s5_record *record, int fd)
     uint32_t state = atomic_load(&record->state);
     if (state != S5_RECORD_FAILED) {
         /* Who settles it was interrupted, by us: nobody can tell yet. */
-        bool settling = state == S5_RECORD_FLYING && !atomic_load(&record->flight);
+        bool settling = state == S5_RECORD_IN_FLIGHT && !atomic_load(&record->negotiation);
         return settling ? -ECONNABORTED : state != S5_RECORD_READY;
     }
     int error = s5_connect_fetch_error(e, record->server_index, fd, record->error);

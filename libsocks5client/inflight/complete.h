@@ -9,7 +9,7 @@
 void s5_connect_settle(struct s5_engine *e, struct s5_record *record);
 
 /* The record of FD where it is in flight (after settling what is over), else NULL. */
-struct s5_record *s5_connect_flying(struct s5_engine *e, int fd);
+struct s5_record *s5_complete_find(struct s5_engine *e, int fd);
 
 /* One turn for RECORD, settled when over. EVENTS: what a wait has just said of it, 0 when nothing is known. */
 enum s5_turn s5_connect_turn(struct s5_engine *e, struct s5_record *record, short events);

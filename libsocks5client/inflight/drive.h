@@ -14,7 +14,7 @@
 /* Waits from NOW for the next turn of F over FD, and carries on what is in flight meanwhile: its events; 0: it is
  * due, or a signal came; -EINPROGRESS: UNTIL passed; -EINTR; -errno. HIDDEN: FD is the engine's own, in no program's
  * set, and a signal does not end what it is for. */
-static inline __attribute__((always_inline)) int s5_drive_wait(struct s5_engine *e, const struct s5_flight *f, int fd,
+static inline __attribute__((always_inline)) int s5_drive_wait(struct s5_engine *e, const struct s5_negotiation *f, int fd,
                                                                bool hidden, uint64_t until, uint64_t now)
 {
     uint64_t wake = atomic_load(&f->wake);
@@ -22,11 +22,11 @@ static inline __attribute__((always_inline)) int s5_drive_wait(struct s5_engine 
     struct pollfd p = {fd, atomic_load(&f->wants), 0};
     if (now >= until)
         return -EINPROGRESS;
-    if (s5_flight_shared(f) && now + S5_FLIGHT_NAP < wake)
-        wake = now + S5_FLIGHT_NAP;
+    if (s5_negotiation_is_shared(f) && now + S5_POLL_INTERVAL < wake)
+        wake = now + S5_POLL_INTERVAL;
     wake = wake < until ? wake : until;
     int n;
-    if (__builtin_expect(s5_registry_flying_number(&e->registry) > !hidden, 0))
+    if (__builtin_expect(s5_registry_in_flight_count(&e->registry) > !hidden, 0))
         n = s5_inflight_poll(e, &p, 1, wake);
     else if ((n = e->real->ppoll(&p, 1, s5_clock_left(wake, now, &left), NULL)) < 0)
         n = -errno;
@@ -39,7 +39,7 @@ static inline __attribute__((always_inline)) int s5_drive_wait(struct s5_engine 
  * NULL: nobody but the caller closes it. HIDDEN, UNTIL (ns): as s5_drive_wait. CALL, of TICKET, holds F; NULL: no
  * jump or cancellation ends the caller. 0: F is over; -EBADF: FD is not its socket any more; -EINPROGRESS: UNTIL
  * passed; -EINTR; -ECONNABORTED: what CALL held was given back; -errno: of ppoll(). */
-static inline __attribute__((always_inline)) int s5_drive(struct s5_engine *e, struct s5_flight *f,
+static inline __attribute__((always_inline)) int s5_drive(struct s5_engine *e, struct s5_negotiation *f,
                                                           const struct s5_record *whose, int fd, bool hidden,
                                                           uint64_t until, short events,
                                                           const struct s5_cleanup *call, uint32_t ticket)
@@ -47,7 +47,7 @@ static inline __attribute__((always_inline)) int s5_drive(struct s5_engine *e, s
     int r = events;
     uint64_t sent = atomic_load_explicit(&f->sent, memory_order_relaxed), before = sent;
     for (;; before = sent) {
-        enum s5_turn turn = s5_flight_turn(e, f, whose, fd, (short)r);
+        enum s5_turn turn = s5_negotiation_step(e, f, whose, fd, (short)r);
         if (__builtin_expect(turn >= S5_TURN_OVER, 0)) /* GONE: closed by a signal's handler */
             return turn == S5_TURN_OVER ? 0 : -EBADF;
         /* The turn looked at the clock when it had sent everything. */

@@ -79,18 +79,18 @@ void s5_pollset_end(struct s5_pollset *set)
 /* --- what is in flight --- */
 
 /* The record in place AT and its flight, where calls that wait have to carry it on; else NULL. */
-static struct s5_record *left_to_waits(struct s5_engine *e, uint32_t at, struct s5_flight **ret)
+static struct s5_record *left_to_waits(struct s5_engine *e, uint32_t at, struct s5_negotiation **ret)
 {
-    struct s5_record *record = s5_registry_flying_at(&e->registry, at);
-    struct s5_flight *f = record ? atomic_load(&record->flight) : NULL;
+    struct s5_record *record = s5_registry_inflight_at(&e->registry, at);
+    struct s5_negotiation *f = record ? atomic_load(&record->negotiation) : NULL;
     *ret = f;
     return f && !s5_inflight_driven(e, f) ? record : NULL;
 }
 
 bool s5_inflight_any(struct s5_engine *e)
 {
-    uint32_t top = s5_registry_flying_top(&e->registry);
-    struct s5_flight *f;
+    uint32_t top = s5_registry_inflight_top(&e->registry);
+    struct s5_negotiation *f;
     for (uint32_t at = 0; at < top; at++)
         if (left_to_waits(e, at, &f))
             return true;
@@ -100,8 +100,8 @@ bool s5_inflight_any(struct s5_engine *e)
 uint64_t s5_inflight_due(struct s5_engine *e, int ep, bool *ret_beside)
 {
     uint64_t due = S5_CLOCK_NEVER;
-    uint32_t top = s5_registry_flying_top(&e->registry);
-    struct s5_flight *f;
+    uint32_t top = s5_registry_inflight_top(&e->registry);
+    struct s5_negotiation *f;
     *ret_beside = false;
     for (uint32_t at = 0; at < top; at++) {
         struct s5_record *record = left_to_waits(e, at, &f);
@@ -115,8 +115,8 @@ uint64_t s5_inflight_due(struct s5_engine *e, int ep, bool *ret_beside)
 
 void s5_inflight_expire(struct s5_engine *e, uint64_t now)
 {
-    uint32_t top = s5_registry_flying_top(&e->registry);
-    struct s5_flight *f;
+    uint32_t top = s5_registry_inflight_top(&e->registry);
+    struct s5_negotiation *f;
     for (uint32_t at = 0; at < top; at++) {
         struct s5_record *record = left_to_waits(e, at, &f);
         if (record && atomic_load_explicit(&f->wake, memory_order_relaxed) <= now)
@@ -132,25 +132,25 @@ void s5_inflight_expire(struct s5_engine *e, uint64_t now)
  * looked at again soon. */
 static int add_all(struct s5_engine *e, struct s5_pollset *set, int ep, uint64_t now, uint64_t *due)
 {
-    uint64_t nap = now + S5_FLIGHT_NAP, at_once = now + S5_CLOCK_SECOND / 1000;
-    uint32_t top = s5_registry_flying_top(&e->registry);
-    struct s5_flight *f;
+    uint64_t nap = now + S5_POLL_INTERVAL, at_once = now + S5_CLOCK_SECOND / 1000;
+    uint32_t top = s5_registry_inflight_top(&e->registry);
+    struct s5_negotiation *f;
     *due = set->nap ? nap : S5_CLOCK_NEVER;
     for (uint32_t at = 0; at < top; at++) {
         struct s5_record *record = left_to_waits(e, at, &f);
         if (!record)
             continue;
-        if (atomic_load(&f->phase) >= S5_FLIGHT_READY) { /* by another process */
+        if (atomic_load(&f->phase) >= S5_NEGOTIATION_READY) { /* by another process */
             s5_connect_settle(e, record);
             continue;
         }
         uint64_t wake = atomic_load_explicit(&f->wake, memory_order_relaxed);
-        if (atomic_load(&f->phase) == S5_FLIGHT_TAKEN)
+        if (atomic_load(&f->phase) == S5_NEGOTIATION_TAKEN)
             wake = at_once < wake ? at_once : wake;
         else if (ep < 0 || !s5_epoll_reports(e, record, ep, NULL)) {
             if (s5_pollset_add(set, atomic_load(&record->fd), atomic_load(&f->wants)) < 0)
                 return -ENOMEM;
-            wake = nap < wake && s5_flight_shared(f) ? nap : wake;
+            wake = nap < wake && s5_negotiation_is_shared(f) ? nap : wake;
         }
         *due = wake < *due ? wake : *due;
     }
@@ -164,7 +164,7 @@ static int add_all(struct s5_engine *e, struct s5_pollset *set, int ep, uint64_t
 static bool step(struct s5_engine *e, int fd, short events)
 {
     struct s5_record *record = s5_registry_find(&e->registry, fd);
-    if (!record || atomic_load(&record->state) != S5_RECORD_FLYING || !s5_record_hold(record))
+    if (!record || atomic_load(&record->state) != S5_RECORD_IN_FLIGHT || !s5_record_hold(record))
         return false; /* another thread ended it, or closes it */
     bool stale = s5_connect_stale(e, fd);
     s5_connect_let_go(e, record);
@@ -187,7 +187,7 @@ static int look_by_turns(struct s5_engine *e, struct s5_pollset *set, nfds_t own
                          uint64_t now, const sigset_t *mask)
 {
     struct timespec left;
-    uint64_t nap = now + S5_FLIGHT_NAP;
+    uint64_t nap = now + S5_POLL_INTERVAL;
     int r = e->real->ppoll(set->fds, own, s5_clock_left(nap < until ? nap : until, now, &left), mask);
     for (nfds_t i = own; r >= 0 && i < set->n; i++)
         set->fds[i].revents = set->fds[i].events;

@@ -41,7 +41,7 @@ void s5_pollset_end(struct s5_pollset *set);
 bool s5_inflight_any(struct s5_engine *e);
 
 /* Whether a thread of this process carries F to its end in a blocking call. Other calls leave it alone. */
-static inline bool s5_inflight_driven(const struct s5_engine *e, const struct s5_flight *f)
+static inline bool s5_inflight_driven(const struct s5_engine *e, const struct s5_negotiation *f)
 {
     uint32_t driver = atomic_load_explicit(&f->driver, memory_order_relaxed);
     return driver && driver == atomic_load_explicit(&e->process_number, memory_order_relaxed);

@@ -7,42 +7,42 @@
 #include <string.h>
 
 /* FD's flight, referred to and locked; NULL: it has none. */
-static struct s5_flight *lock_flight(struct s5_engine *e, int fd)
+static struct s5_negotiation *lock_negotiation(struct s5_engine *e, int fd)
 {
-    struct s5_record *record = s5_connect_flying(e, fd);
-    struct s5_flight *f = record ? s5_connect_pinned(e, record) : NULL;
-    if (!f || s5_flight_lock(e, f))
+    struct s5_record *record = s5_complete_find(e, fd);
+    struct s5_negotiation *f = record ? s5_connect_pinned(e, record) : NULL;
+    if (!f || s5_negotiation_lock(e, f))
         return f;
-    s5_flight_release(e, f);
+    s5_negotiation_release(e, f);
     return NULL;
 }
 
-static void unlock_flight(struct s5_engine *e, struct s5_flight *f)
+static void unlock_negotiation(struct s5_engine *e, struct s5_negotiation *f)
 {
-    s5_flight_unlock(f);
-    s5_flight_release(e, f);
+    s5_negotiation_unlock(f);
+    s5_negotiation_release(e, f);
 }
 
 int s5_rcvlowat_set(struct s5_engine *e, int fd, const void *value, socklen_t len)
 {
     struct s5_tree *tree = atomic_load(&e->tree);
-    struct s5_flight *f = lock_flight(e, fd);
+    struct s5_negotiation *f = lock_negotiation(e, fd);
     int r = e->real->setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, value, len) == 0 ? 0 : -errno;
     if (r == 0 && tree)
         atomic_store(&tree->rcvlowat_used, 1);
-    if (r == 0 && f && atomic_load(&f->phase) < S5_FLIGHT_READY)
+    if (r == 0 && f && atomic_load(&f->phase) < S5_NEGOTIATION_READY)
         s5_rcvlowat_override(e, f, fd);
     if (f)
-        unlock_flight(e, f);
+        unlock_negotiation(e, f);
     return r;
 }
 
 int s5_rcvlowat_get(struct s5_engine *e, int fd, void *value, socklen_t *len)
 {
-    struct s5_flight *f = lock_flight(e, fd);
+    struct s5_negotiation *f = lock_negotiation(e, fd);
     int own = f ? f->rcvlowat : 0;
     if (f)
-        unlock_flight(e, f);
+        unlock_negotiation(e, f);
     if (e->real->getsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, value, len) != 0)
         return -errno;
     if (own)

@@ -22,9 +22,9 @@ uint64_t s5_deadline_delay(struct s5_engine *e, int fd)
     return 1000000ull * info.tcpi_last_ack_recv;
 }
 
-void s5_deadline_forgive(struct s5_engine *e, struct s5_flight *f, uint64_t delay, uint64_t now)
+void s5_deadline_forgive(struct s5_engine *e, struct s5_negotiation *f, uint64_t delay, uint64_t now)
 {
-    uint64_t most = now + e->policy->servers[s5_flight_server(f)].timeout * S5_CLOCK_SECOND;
+    uint64_t most = now + e->policy->servers[s5_negotiation_server(f)].timeout * S5_CLOCK_SECOND;
     uint64_t deadline = f->deadline + delay < most ? f->deadline + delay : most;
     if (deadline > f->deadline)
         f->deadline = deadline;

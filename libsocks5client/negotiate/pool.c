@@ -12,53 +12,53 @@
 
 /* --- the pool --- */
 
-static inline struct s5_flight *claim(struct s5_engine *e, struct s5_flight *f, uint32_t count)
+static inline struct s5_negotiation *claim(struct s5_engine *e, struct s5_negotiation *f, uint32_t count)
 {
     /* What threads of this process did to it, they did before they gave the lock and their references back. That is
      * seen here also where it was another process that put it on the list. */
     (void)atomic_load_explicit(&f->lock, memory_order_acquire);
     (void)atomic_load_explicit(&f->references.by[0], memory_order_acquire);
-    f->deadline = S5_CLOCK_NEVER / 2; /* not reclaimed before s5_flight_begin sets its own */
+    f->deadline = S5_CLOCK_NEVER / 2; /* not reclaimed before s5_negotiation_begin sets its own */
     atomic_store_explicit(&f->lock, 0, memory_order_relaxed);
     atomic_store_explicit(&f->missed, 0, memory_order_relaxed);
-    atomic_store_explicit(&f->phase, S5_FLIGHT_TAKEN, memory_order_relaxed);
+    atomic_store_explicit(&f->phase, S5_NEGOTIATION_TAKEN, memory_order_relaxed);
     s5_references_begin(&f->references, atomic_load_explicit(&e->process_number, memory_order_relaxed), count);
     return f;
 }
 
-static void give(struct s5_tree *tree, struct s5_flight *f)
+static void give(struct s5_tree *tree, struct s5_negotiation *f)
 {
     if (s5_session_state(&f->session) != S5_SESSION_DONE) /* then its secrets are gone already */
         s5_session_wipe(&f->session);
-    atomic_store(&f->phase, S5_FLIGHT_FREE);
+    atomic_store(&f->phase, S5_NEGOTIATION_FREE);
     s5_references_end(&f->references);
-    uint32_t self = (uint32_t)(f - tree->flights) + 1;
-    uint64_t head = atomic_load(&tree->flights_free), next;
+    uint32_t self = (uint32_t)(f - tree->negotiations) + 1;
+    uint64_t head = atomic_load(&tree->negotiations_free), next;
     do {
         atomic_store_explicit(&f->next_free, (uint32_t)head, memory_order_relaxed);
         next = ((head >> 32) + 1) << 32 | self;
-    } while (!atomic_compare_exchange_weak(&tree->flights_free, &head, next));
+    } while (!atomic_compare_exchange_weak(&tree->negotiations_free, &head, next));
 }
 
 /* What processes that have ended had is taken back; with RESERVED also what a child was to have that never came. */
 static __attribute__((noinline, cold)) void sweep(struct s5_engine *e, struct s5_tree *tree, bool reserved)
 {
-    uint32_t used = atomic_load(&tree->flights_used), self = atomic_load(&e->process_number);
-    for (uint32_t i = 0; i < used && i < S5_TREE_FLIGHTS; i++)
-        if (s5_references_sweep(&tree->flights[i].references, atomic_load(&e->tree_fd), self, reserved))
-            give(tree, &tree->flights[i]);
+    uint32_t used = atomic_load(&tree->negotiations_used), self = atomic_load(&e->process_number);
+    for (uint32_t i = 0; i < used && i < S5_SHM_NEGOTIATIONS; i++)
+        if (s5_references_sweep(&tree->negotiations[i].references, atomic_load(&e->tree_fd), self, reserved))
+            give(tree, &tree->negotiations[i]);
 }
 
 /* Where nobody can tell who has ended, what is long past every deadline is anybody's. Its generation tells late
  * survivors. */
-static struct s5_flight *reclaim(struct s5_engine *e, struct s5_tree *tree, uint32_t count)
+static struct s5_negotiation *reclaim(struct s5_engine *e, struct s5_tree *tree, uint32_t count)
 {
     uint64_t now = s5_clock_now();
     uint32_t from = atomic_load(&tree->reclaim_at);
-    for (uint32_t i = 0; i < S5_TREE_FLIGHTS; i++) {
-        struct s5_flight *f = &tree->flights[(from + i) % S5_TREE_FLIGHTS];
-        uint32_t generation = s5_flight_generation(f);
-        if (atomic_load(&f->phase) == S5_FLIGHT_FREE || now < f->deadline + 60 * S5_CLOCK_SECOND)
+    for (uint32_t i = 0; i < S5_SHM_NEGOTIATIONS; i++) {
+        struct s5_negotiation *f = &tree->negotiations[(from + i) % S5_SHM_NEGOTIATIONS];
+        uint32_t generation = s5_negotiation_generation(f);
+        if (atomic_load(&f->phase) == S5_NEGOTIATION_FREE || now < f->deadline + 60 * S5_CLOCK_SECOND)
             continue;
         if (s5_references_seize(&f->references, generation)) {
             atomic_store(&tree->reclaim_at, from + i + 1);
@@ -70,65 +70,65 @@ static struct s5_flight *reclaim(struct s5_engine *e, struct s5_tree *tree, uint
 
 /* Memory for the next flights at one blow: whoever has several in flight has many, and page by page
  * it takes a fault for nearly each, which on a virtual machine is what a connect() costs most. */
-static void make_room(struct s5_flight *fresh, uint32_t at)
+static void make_room(struct s5_negotiation *fresh, uint32_t at)
 {
     enum { AHEAD = 32 };
     int saved = errno;
     uintptr_t from = ((uintptr_t)fresh + 4095) & ~(uintptr_t)4095;
-    if (at % AHEAD == 1 && at + AHEAD <= S5_TREE_FLIGHTS)
+    if (at % AHEAD == 1 && at + AHEAD <= S5_SHM_NEGOTIATIONS)
         madvise((void *)from, AHEAD * sizeof *fresh, MADV_POPULATE_WRITE);
     errno = saved;
 }
 
-static struct s5_flight *take_fresh(struct s5_engine *e, struct s5_tree *tree, uint32_t count)
+static struct s5_negotiation *take_fresh(struct s5_engine *e, struct s5_tree *tree, uint32_t count)
 {
-    uint32_t at = atomic_load(&tree->flights_used);
-    if (at < S5_TREE_FLIGHTS) /* before one is taken: a handler may run when this returns, and jump */
-        make_room(&tree->flights[at], at);
-    while (at < S5_TREE_FLIGHTS)
-        if (atomic_compare_exchange_weak(&tree->flights_used, &at, at + 1)) {
-            return claim(e, &tree->flights[at], count);
+    uint32_t at = atomic_load(&tree->negotiations_used);
+    if (at < S5_SHM_NEGOTIATIONS) /* before one is taken: a handler may run when this returns, and jump */
+        make_room(&tree->negotiations[at], at);
+    while (at < S5_SHM_NEGOTIATIONS)
+        if (atomic_compare_exchange_weak(&tree->negotiations_used, &at, at + 1)) {
+            return claim(e, &tree->negotiations[at], count);
         }
     return NULL;
 }
 
-static inline struct s5_flight *take_free(struct s5_engine *e, struct s5_tree *tree, uint32_t count)
+static inline struct s5_negotiation *take_free(struct s5_engine *e, struct s5_tree *tree, uint32_t count)
 {
-    uint64_t head = atomic_load(&tree->flights_free);
-    while ((uint32_t)head && (uint32_t)head <= S5_TREE_FLIGHTS) {
-        struct s5_flight *f = &tree->flights[(uint32_t)head - 1];
+    uint64_t head = atomic_load(&tree->negotiations_free);
+    while ((uint32_t)head && (uint32_t)head <= S5_SHM_NEGOTIATIONS) {
+        struct s5_negotiation *f = &tree->negotiations[(uint32_t)head - 1];
         uint64_t next = ((head >> 32) + 1) << 32 |
                         atomic_load_explicit(&f->next_free, memory_order_relaxed);
-        if (atomic_compare_exchange_weak(&tree->flights_free, &head, next))
+        if (atomic_compare_exchange_weak(&tree->negotiations_free, &head, next))
             return claim(e, f, count);
     }
     return NULL;
 }
 
 /* Before many more are begun, those of the killed are looked for: as often as their number has doubled. */
-static __attribute__((noinline)) struct s5_flight *take_another(struct s5_engine *e, struct s5_tree *tree,
+static __attribute__((noinline)) struct s5_negotiation *take_another(struct s5_engine *e, struct s5_tree *tree,
                                                                 uint32_t count)
 {
     enum { MANY = 64 };
-    uint32_t used = atomic_load(&tree->flights_used);
-    bool all = used >= S5_TREE_FLIGHTS;
+    uint32_t used = atomic_load(&tree->negotiations_used);
+    bool all = used >= S5_SHM_NEGOTIATIONS;
     if (all || (used >= MANY && !(used & (used - 1))))
         sweep(e, tree, all);
-    struct s5_flight *f = take_free(e, tree, count);
+    struct s5_negotiation *f = take_free(e, tree, count);
     if (!f)
         f = take_fresh(e, tree, count);
     return f ? f : reclaim(e, tree, count);
 }
 
 /* Another thread leaves the tree: what is F's now may be lost. */
-static __attribute__((noinline, cold)) struct s5_flight *take_later(struct s5_engine *e, struct s5_flight *f,
+static __attribute__((noinline, cold)) struct s5_negotiation *take_later(struct s5_engine *e, struct s5_negotiation *f,
                                                                     uint32_t count)
 {
     const struct timespec pause = {0, 1000000};
     int saved = errno;
     while (f && atomic_load(&e->leaving)) {
         for (uint32_t i = 0; i < count; i++)
-            s5_flight_release(e, f);
+            s5_negotiation_release(e, f);
         while (atomic_load(&e->leaving))
             nanosleep(&pause, NULL);
         struct s5_tree *tree = atomic_load(&e->tree);
@@ -141,12 +141,12 @@ static __attribute__((noinline, cold)) struct s5_flight *take_later(struct s5_en
     return f;
 }
 
-static inline __attribute__((always_inline)) struct s5_flight *take(struct s5_engine *e, uint32_t count)
+static inline __attribute__((always_inline)) struct s5_negotiation *take(struct s5_engine *e, uint32_t count)
 {
     struct s5_tree *tree = atomic_load(&e->tree);
     if (!tree)
         return NULL;
-    struct s5_flight *f = take_free(e, tree, count);
+    struct s5_negotiation *f = take_free(e, tree, count);
     if (__builtin_expect(!f, 0))
         f = take_another(e, tree, count);
     /* Who leaves sees this one, or we see that he leaves: he orders both (process/leave.c). */
@@ -154,40 +154,40 @@ static inline __attribute__((always_inline)) struct s5_flight *take(struct s5_en
     return __builtin_expect(atomic_load_explicit(&e->leaving, memory_order_relaxed), 0) ? take_later(e, f, count) : f;
 }
 
-struct s5_flight *s5_flight_take(struct s5_engine *e)
+struct s5_negotiation *s5_negotiation_take(struct s5_engine *e)
 {
     return take(e, 1);
 }
 
-struct s5_flight *s5_flight_take_two(struct s5_engine *e)
+struct s5_negotiation *s5_negotiation_take_two(struct s5_engine *e)
 {
     return take(e, 2);
 }
 
-bool s5_flight_pin(struct s5_engine *e, struct s5_flight *f, uint32_t generation)
+bool s5_negotiation_hold(struct s5_engine *e, struct s5_negotiation *f, uint32_t generation)
 {
     return s5_references_take(&f->references, generation,
                               atomic_load_explicit(&e->process_number, memory_order_relaxed));
 }
 
-uint32_t s5_flight_own(const struct s5_engine *e, const struct s5_flight *f)
+uint32_t s5_negotiation_own_references(const struct s5_engine *e, const struct s5_negotiation *f)
 {
     return s5_references_of(&f->references, atomic_load_explicit(&e->process_number, memory_order_relaxed));
 }
 
-void s5_flight_release(struct s5_engine *e, struct s5_flight *f)
+void s5_negotiation_release(struct s5_engine *e, struct s5_negotiation *f)
 {
     if (s5_references_release(&f->references, atomic_load_explicit(&e->process_number, memory_order_relaxed)))
         give(atomic_load(&e->tree), f);
 }
 
-void s5_flight_no_child(struct s5_engine *e, uint32_t number)
+void s5_negotiation_fork_cancel(struct s5_engine *e, uint32_t number)
 {
     struct s5_tree *tree = atomic_load(&e->tree);
-    uint32_t used = atomic_load(&tree->flights_used);
-    for (uint32_t i = 0; i < used && i < S5_TREE_FLIGHTS; i++)
-        if (s5_references_take_back(&tree->flights[i].references, number))
-            give(tree, &tree->flights[i]);
+    uint32_t used = atomic_load(&tree->negotiations_used);
+    for (uint32_t i = 0; i < used && i < S5_SHM_NEGOTIATIONS; i++)
+        if (s5_references_take_back(&tree->negotiations[i].references, number))
+            give(tree, &tree->negotiations[i]);
 }
 
 /* --- the lock --- */
@@ -204,7 +204,7 @@ uint64_t s5_lock_token(const struct s5_engine *e)
            (uint32_t)(thread >> 6);
 }
 
-static __attribute__((noinline, cold)) bool inherit(struct s5_engine *e, struct s5_flight *f,
+static __attribute__((noinline, cold)) bool inherit(struct s5_engine *e, struct s5_negotiation *f,
                                                     uint64_t holder)
 {
     if (!s5_engine_has_ended(e, (uint32_t)(holder >> 32)))
@@ -216,7 +216,7 @@ static __attribute__((noinline, cold)) bool inherit(struct s5_engine *e, struct 
     return true;
 }
 
-bool s5_flight_try(struct s5_engine *e, struct s5_flight *f)
+bool s5_negotiation_try_lock(struct s5_engine *e, struct s5_negotiation *f)
 {
     uint64_t holder = 0;
     if (__builtin_expect(atomic_compare_exchange_strong(&f->lock, &holder, s5_lock_token(e)), 1))
@@ -224,18 +224,18 @@ bool s5_flight_try(struct s5_engine *e, struct s5_flight *f)
     return inherit(e, f, holder);
 }
 
-void s5_flight_unlock(struct s5_flight *f)
+void s5_negotiation_unlock(struct s5_negotiation *f)
 {
     atomic_store(&f->lock, 0); /* before knocked is looked at */
 }
 
 /* A turn takes microseconds, unless its process is stopped. */
-bool s5_flight_lock(struct s5_engine *e, struct s5_flight *f)
+bool s5_negotiation_lock(struct s5_engine *e, struct s5_negotiation *f)
 {
     const struct timespec pause = {0, 1000000};
     enum { YIELDS = 100, PAUSES = 2000 };
     int saved = errno;
-    for (int i = 0; !s5_flight_try(e, f); i++) {
+    for (int i = 0; !s5_negotiation_try_lock(e, f); i++) {
         if (i > YIELDS + PAUSES || atomic_load(&f->lock) == s5_lock_token(e)) {
             errno = saved;
             return false;
@@ -249,19 +249,19 @@ bool s5_flight_lock(struct s5_engine *e, struct s5_flight *f)
     return true;
 }
 
-void s5_flight_leave_turn(struct s5_engine *e, struct s5_flight *f)
+void s5_negotiation_leave_step(struct s5_engine *e, struct s5_negotiation *f)
 {
     if (atomic_load(&f->lock) != s5_lock_token(e))
         return;
     s5_session_abort(&f->session, -ECONNABORTED);
     atomic_store(&f->wake, 0); /* whoever waits for it is to see that */
-    s5_flight_unlock(f);
+    s5_negotiation_unlock(f);
 }
 
-void s5_flight_abandon(struct s5_engine *e, struct s5_flight *f)
+void s5_negotiation_abandon(struct s5_engine *e, struct s5_negotiation *f)
 {
-    uint32_t taken = S5_FLIGHT_TAKEN;
-    s5_flight_leave_turn(e, f);
-    atomic_compare_exchange_strong(&f->phase, &taken, S5_FLIGHT_DIALING);
+    uint32_t taken = S5_NEGOTIATION_TAKEN;
+    s5_negotiation_leave_step(e, f);
+    atomic_compare_exchange_strong(&f->phase, &taken, S5_NEGOTIATION_DIALING);
     atomic_store(&f->driver, 0);
 }

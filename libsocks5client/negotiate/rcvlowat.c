@@ -4,7 +4,7 @@
 #include "rcvlowat.h"
 #include <errno.h>
 
-void s5_rcvlowat_override(struct s5_engine *e, struct s5_flight *f, int fd)
+void s5_rcvlowat_override(struct s5_engine *e, struct s5_negotiation *f, int fd)
 {
     int own = 1, one = 1, saved = errno;
     socklen_t len = sizeof own;
@@ -15,7 +15,7 @@ void s5_rcvlowat_override(struct s5_engine *e, struct s5_flight *f, int fd)
     errno = saved;
 }
 
-void s5_rcvlowat_restore(struct s5_engine *e, struct s5_flight *f, int fd)
+void s5_rcvlowat_restore(struct s5_engine *e, struct s5_negotiation *f, int fd)
 {
     int own = f->rcvlowat, saved = errno;
     f->rcvlowat = 0;

@@ -13,8 +13,8 @@ static inline bool s5_rcvlowat_used(const struct s5_engine *e)
     return atomic_load_explicit(&atomic_load_explicit(&e->tree, memory_order_relaxed)->rcvlowat_used,
                                 memory_order_relaxed);
 }
-void s5_rcvlowat_override(struct s5_engine *e, struct s5_flight *f, int fd);
+void s5_rcvlowat_override(struct s5_engine *e, struct s5_negotiation *f, int fd);
 /* The program's value is the socket's again. Under the lock of F. */
-void s5_rcvlowat_restore(struct s5_engine *e, struct s5_flight *f, int fd);
+void s5_rcvlowat_restore(struct s5_engine *e, struct s5_negotiation *f, int fd);
 
 #endif

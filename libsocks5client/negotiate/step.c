@@ -33,10 +33,10 @@
 
 /* --- beginning --- */
 
-static int start_session(const struct s5_policy *p, struct s5_flight *f, const struct s5_addr *dst,
+static int start_session(const struct s5_policy *p, struct s5_negotiation *f, const struct s5_addr *dst,
                          bool pipeline)
 {
-    const struct s5_server *server = &p->servers[s5_flight_server(f)];
+    const struct s5_server *server = &p->servers[s5_negotiation_server(f)];
     struct s5_isolation_words words; /* where there are any */
     struct s5_session_setup setup = {
         .command = f->command,
@@ -61,10 +61,10 @@ static int start_session(const struct s5_policy *p, struct s5_flight *f, const s
 }
 
 /* What waiters look at without the lock. */
-static void publish(struct s5_flight *f)
+static void publish(struct s5_negotiation *f)
 {
     size_t left = 1;
-    if (atomic_load(&f->phase) > S5_FLIGHT_DIALING)
+    if (atomic_load(&f->phase) > S5_NEGOTIATION_DIALING)
         s5_session_out(&f->session, &left);
     atomic_store_explicit(&f->wants, left ? POLLOUT : POLLIN, memory_order_relaxed);
     uint64_t wake = f->probing && f->probe_until < f->deadline ? f->probe_until : f->deadline;
@@ -72,7 +72,7 @@ static void publish(struct s5_flight *f)
 }
 
 /* Twice over, as every connect() goes through here and a BIND is rare. */
-static inline __attribute__((always_inline)) int begin(struct s5_engine *e, struct s5_flight *f,
+static inline __attribute__((always_inline)) int begin(struct s5_engine *e, struct s5_negotiation *f,
                                                        const struct s5_server *server,
                                                        enum s5_command command,
                                                        const struct s5_addr *dst)
@@ -103,25 +103,25 @@ static inline __attribute__((always_inline)) int begin(struct s5_engine *e, stru
     return r;
 }
 
-int s5_flight_begin(struct s5_engine *e, struct s5_flight *f, const struct s5_server *server,
+int s5_negotiation_begin(struct s5_engine *e, struct s5_negotiation *f, const struct s5_server *server,
                     const struct s5_addr *dst)
 {
     return begin(e, f, server, S5_CONNECT, dst);
 }
 
-int s5_flight_begin_bind(struct s5_engine *e, struct s5_flight *f, const struct s5_server *server,
+int s5_negotiation_begin_bind(struct s5_engine *e, struct s5_negotiation *f, const struct s5_server *server,
                          const struct s5_addr *dst)
 {
     return begin(e, f, server, S5_BIND, dst);
 }
 
-int s5_flight_begin_udp(struct s5_engine *e, struct s5_flight *f, const struct s5_server *server,
+int s5_negotiation_begin_udp(struct s5_engine *e, struct s5_negotiation *f, const struct s5_server *server,
                         const struct s5_addr *dst)
 {
     return begin(e, f, server, S5_UDP_ASSOCIATE, dst);
 }
 
-int s5_flight_bound(const struct s5_flight *f, int family, struct s5_endpoint *ret)
+int s5_negotiation_bound_address(const struct s5_negotiation *f, int family, struct s5_endpoint *ret)
 {
     struct s5_addr at = *s5_session_bound(&f->session);
     struct s5_endpoint server = s5_endpoint_bounded(&f->server);
@@ -132,13 +132,13 @@ int s5_flight_bound(const struct s5_flight *f, int family, struct s5_endpoint *r
     return port ? s5_endpoint_of(&at, family, ret) : -EPROTO;
 }
 
-void s5_flight_next_reply(struct s5_flight *f)
+void s5_negotiation_await_next_reply(struct s5_negotiation *f)
 {
     s5_session_next_reply(&f->session);
     f->probing = f->again = false;
     f->deadline = f->probe_until = S5_CLOCK_NEVER;
     publish(f);
-    atomic_store(&f->phase, S5_FLIGHT_TALKING);
+    atomic_store(&f->phase, S5_NEGOTIATION_TALKING);
 }
 
 /* --- dialling --- */
@@ -152,11 +152,11 @@ struct limit {
 /* A blocking connect() ends with SO_SNDTIMEO alone: it is the shorter of the application's and
  * ours while we dial. Who dials again does so in a turn, maybe for another thread: that must not
  * block, and goes on like a non-blocking one after a moment. */
-static void set_limit(struct s5_engine *e, struct s5_flight *f, int fd, struct limit *limit)
+static void set_limit(struct s5_engine *e, struct s5_negotiation *f, int fd, struct limit *limit)
 {
     struct timespec own;
     socklen_t len = sizeof limit->own;
-    struct s5_timeo ours = {e->policy->servers[s5_flight_server(f)].timeout, 0};
+    struct s5_timeo ours = {e->policy->servers[s5_negotiation_server(f)].timeout, 0};
     if (f->again || limit->brief)
         ours = (struct s5_timeo){0, 1};
     limit->changed = false;
@@ -174,7 +174,7 @@ static void set_limit(struct s5_engine *e, struct s5_flight *f, int fd, struct l
     limit->changed = e->real->setsockopt(fd, SOL_SOCKET, S5_SNDTIMEO, &ours, sizeof ours) == 0;
 }
 
-int s5_flight_dial(struct s5_engine *e, struct s5_flight *f, int fd, bool nonblock, bool brief)
+int s5_negotiation_connect(struct s5_engine *e, struct s5_negotiation *f, int fd, bool nonblock, bool brief)
 {
     struct limit limit = {{0, 0}, false, false};
     f->written = f->pieces = 0;
@@ -193,7 +193,7 @@ int s5_flight_dial(struct s5_engine *e, struct s5_flight *f, int fd, bool nonblo
         e->real->setsockopt(fd, SOL_SOCKET, S5_SNDTIMEO, &limit.own, sizeof limit.own);
     if (limit.changed && r == -EINPROGRESS && !f->again && !limit.brief)
         r = -ETIMEDOUT; /* our limit ran out, not the application's */
-    atomic_store(&f->phase, S5_FLIGHT_DIALING);
+    atomic_store(&f->phase, S5_NEGOTIATION_DIALING);
     return r;
 }
 
@@ -208,87 +208,87 @@ static void dissolve(struct s5_engine *e, int fd)
 
 /* --- a turn --- */
 
-enum s5_turn s5_flight_fail(struct s5_engine *e, struct s5_flight *f, int fd, int error)
+enum s5_turn s5_negotiation_fail(struct s5_engine *e, struct s5_negotiation *f, int fd, int error)
 {
     if (error)
         dissolve(e, fd);
     if (f->rcvlowat)
         s5_rcvlowat_restore(e, f, fd);
     f->error = error;
-    atomic_store_explicit(&f->phase, S5_FLIGHT_FAILED, memory_order_release);
+    atomic_store_explicit(&f->phase, S5_NEGOTIATION_FAILED, memory_order_release);
     return S5_TURN_OVER;
 }
 
 /* The same, unless the program's own octets are the cause. */
-static enum s5_turn fail_or_spoilt(struct s5_engine *e, struct s5_flight *f, int fd, int error)
+static enum s5_turn fail_or_spoilt(struct s5_engine *e, struct s5_negotiation *f, int fd, int error)
 {
-    return s5_flight_fail(e, f, fd, s5_written_spoilt(e, f, fd, true) ? -ECONNABORTED : error);
+    return s5_negotiation_fail(e, f, fd, s5_written_spoilt(e, f, fd, true) ? -ECONNABORTED : error);
 }
 
 /* The session from its beginning, step by step. Where to is in it still: a name, where the peer is
  * but its stand-in. */
-static int start_over(const struct s5_engine *e, struct s5_flight *f)
+static int start_over(const struct s5_engine *e, struct s5_negotiation *f)
 {
     struct s5_addr dst = f->session.dst;
     return start_session(e->policy, f, &dst, false);
 }
 
 /* For another try: what bind() had the kernel choose stays. */
-static void dissolve_for_now(struct s5_engine *e, struct s5_flight *f, int fd)
+static void dissolve_for_now(struct s5_engine *e, struct s5_negotiation *f, int fd)
 {
     if (!f->keeps_port || s5_dissolve_keeping_port(e, fd) < 0)
         dissolve(e, fd);
 }
 
 /* The same socket, step by step. What was asked for is in the session still. */
-static enum s5_turn start_anew(struct s5_engine *e, struct s5_flight *f, int fd)
+static enum s5_turn start_anew(struct s5_engine *e, struct s5_negotiation *f, int fd)
 {
     int flags = e->real->fcntl(fd, F_GETFL, 0);
     if (s5_written_spoilt(e, f, fd, true)) /* the program's octets would be lost */
-        return s5_flight_fail(e, f, fd, -ECONNABORTED);
+        return s5_negotiation_fail(e, f, fd, -ECONNABORTED);
     dissolve_for_now(e, f, fd);
     f->probing = false;
     f->again = true;
     f->probe_until = S5_CLOCK_NEVER;
     int r = start_over(e, f);
     if (r == 0)
-        r = s5_flight_dial(e, f, fd, flags >= 0 && (flags & O_NONBLOCK), true);
+        r = s5_negotiation_connect(e, f, fd, flags >= 0 && (flags & O_NONBLOCK), true);
     /* A signal ends the call, not the attempt. */
     if (r < 0 && r != -EINPROGRESS && r != -EINTR)
-        return s5_flight_fail(e, f, fd, r);
+        return s5_negotiation_fail(e, f, fd, r);
     s5_log(&e->log, S5_LOG_DEBUG, "server %s: pipelining failed, trying step by step",
-           s5_policy_text(e->policy, e->policy->servers[s5_flight_server(f)].name));
+           s5_policy_text(e->policy, e->policy->servers[s5_negotiation_server(f)].name));
     return S5_TURN_MOVED;
 }
 
 /* Why a negotiation ended without success. */
 enum s5_end { S5_END_ANSWER, S5_END_CLOSED };
 
-static enum s5_turn broken(struct s5_engine *e, struct s5_flight *f, int fd, int error,
+static enum s5_turn broken(struct s5_engine *e, struct s5_negotiation *f, int fd, int error,
                            enum s5_end end)
 {
-    if (f->probing && atomic_load(&f->phase) == S5_FLIGHT_TALKING &&
+    if (f->probing && atomic_load(&f->phase) == S5_NEGOTIATION_TALKING &&
         s5_pipelining_is_doubtful(&f->session, error, end == S5_END_CLOSED))
         return start_anew(e, f, fd);
     return fail_or_spoilt(e, f, fd, error);
 }
 
-static enum s5_standing_value standing_of(struct s5_engine *e, const struct s5_flight *f)
+static enum s5_standing_value standing_of(struct s5_engine *e, const struct s5_negotiation *f)
 {
     return s5_standing_get(atomic_load(&e->tree)->standings, f->standing);
 }
 
-static enum s5_turn succeeded(struct s5_engine *e, struct s5_flight *f, int fd)
+static enum s5_turn succeeded(struct s5_engine *e, struct s5_negotiation *f, int fd)
 {
     struct s5_tree *tree = atomic_load(&e->tree);
     if (__builtin_expect(f->rcvlowat, 0))
         s5_rcvlowat_restore(e, f, fd);
     if (f->pieces > 1 && s5_written_spoilt(e, f, fd, false))
-        return s5_flight_fail(e, f, fd, -ECONNABORTED);
+        return s5_negotiation_fail(e, f, fd, -ECONNABORTED);
     if (f->session.auth_odd)
         s5_log(&e->log, S5_LOG_DEBUG,
                "server \"%s\" answers a password with version 5, not 1 (RFC 1929)",
-               s5_policy_text(e->policy, e->policy->servers[s5_flight_server(f)].name));
+               s5_policy_text(e->policy, e->policy->servers[s5_negotiation_server(f)].name));
     if (f->probing && f->session.n_methods == 1)
         s5_standing_set(tree->standings, e->policy_file->standing_path, f->standing, S5_STANDING_GOOD);
     /* A second try that took as long as the first had waited: the target was slow, not the server
@@ -297,13 +297,13 @@ static enum s5_turn succeeded(struct s5_engine *e, struct s5_flight *f, int fd)
     if (f->again && !slow && standing_of(e, f) != S5_STANDING_GOOD)
         s5_standing_set(tree->standings, e->policy_file->standing_path, f->standing, S5_STANDING_BAD);
     if (f->command == S5_CONNECT)
-        s5_called_note(tree, s5_flight_server(f), &e->pid, &f->session.dst);
-    atomic_store_explicit(&f->phase, S5_FLIGHT_READY, memory_order_release);
+        s5_called_note(tree, s5_negotiation_server(f), &e->pid, &f->session.dst);
+    atomic_store_explicit(&f->phase, S5_NEGOTIATION_READY, memory_order_release);
     return S5_TURN_OVER;
 }
 
 /* The request is on its way since NOW. */
-static void all_written(struct s5_engine *e, struct s5_flight *f, int fd, uint64_t now)
+static void all_written(struct s5_engine *e, struct s5_negotiation *f, int fd, uint64_t now)
 {
     atomic_store_explicit(&f->sent, now, memory_order_relaxed);
     if (!f->probing)
@@ -313,12 +313,12 @@ static void all_written(struct s5_engine *e, struct s5_flight *f, int fd, uint64
     f->probe_until = now + s5_pipelining_patience(1000ull * info.tcpi_rtt);
 }
 
-static inline struct s5_exchange step_of(struct s5_engine *e, struct s5_flight *f, int fd)
+static inline struct s5_exchange step_of(struct s5_engine *e, struct s5_negotiation *f, int fd)
 {
     return (struct s5_exchange){&f->session, NULL, fd, e->real->send, e->real->recv};
 }
 
-static enum s5_turn write_out(struct s5_engine *e, struct s5_flight *f, int fd)
+static enum s5_turn write_out(struct s5_engine *e, struct s5_negotiation *f, int fd)
 {
     const struct s5_exchange step = step_of(e, f, fd);
     bool all;
@@ -330,7 +330,7 @@ static enum s5_turn write_out(struct s5_engine *e, struct s5_flight *f, int fd)
         return S5_TURN_WAIT;
     if (__builtin_expect(n < 0, 0)) /* what is awaited is the answer to what was not written */
         return broken(e, f, fd, n == -EPIPE ? -ECONNRESET : (int)n, S5_END_CLOSED);
-    atomic_store(&f->phase, S5_FLIGHT_TALKING);
+    atomic_store(&f->phase, S5_NEGOTIATION_TALKING);
     if (delay)
         s5_deadline_forgive(e, f, delay, now);
     f->written += (uint32_t)n;
@@ -342,7 +342,7 @@ static enum s5_turn write_out(struct s5_engine *e, struct s5_flight *f, int fd)
 
 /* To the end of what is there, also behind a piece: what told of that may have told of a close too,
  * and an edge comes once. So it may where an answer is written in between (EVENTS; 0: not known). */
-static enum s5_turn read_in(struct s5_engine *e, struct s5_flight *f, int fd, short events)
+static enum s5_turn read_in(struct s5_engine *e, struct s5_negotiation *f, int fd, short events)
 {
     const struct s5_exchange step = step_of(e, f, fd);
     bool ended = events == 0 || (events & (POLLRDHUP | POLLHUP | POLLERR));
@@ -385,7 +385,7 @@ static int reached(struct s5_engine *e, int fd, short events)
 }
 
 /* Before the first octet: what other connections have found out meanwhile saves a probe. */
-static int reconsider(struct s5_engine *e, struct s5_flight *f)
+static int reconsider(struct s5_engine *e, struct s5_negotiation *f)
 {
     enum s5_standing_value standing = standing_of(e, f);
     if (standing == S5_STANDING_UNKNOWN)
@@ -398,7 +398,7 @@ static int reconsider(struct s5_engine *e, struct s5_flight *f)
 
 /* An event that reports room to write may report octets or the end of the stream as well. An edge
  * comes once, so they are read as soon as the last octet is written. */
-static enum s5_turn write_and_read(struct s5_engine *e, struct s5_flight *f, int fd, short events)
+static enum s5_turn write_and_read(struct s5_engine *e, struct s5_negotiation *f, int fd, short events)
 {
     size_t left;
     enum s5_turn turn = write_out(e, f, fd);
@@ -411,43 +411,43 @@ static enum s5_turn write_and_read(struct s5_engine *e, struct s5_flight *f, int
     return turn == S5_TURN_WAIT ? S5_TURN_MOVED : turn;
 }
 
-static enum s5_turn speak(struct s5_engine *e, struct s5_flight *f, int fd, short events)
+static enum s5_turn speak(struct s5_engine *e, struct s5_negotiation *f, int fd, short events)
 {
     size_t left;
     short seen = events;
-    if (atomic_load(&f->phase) == S5_FLIGHT_TAKEN) {
+    if (atomic_load(&f->phase) == S5_NEGOTIATION_TAKEN) {
         /* Told to whoever dials, unless he is past looking: an edge comes once. */
         atomic_store(&f->missed, 1);
         events = 0;
-        if (atomic_load(&f->phase) == S5_FLIGHT_TAKEN)
+        if (atomic_load(&f->phase) == S5_NEGOTIATION_TAKEN)
             return S5_TURN_WAIT;
     }
-    if (atomic_load(&f->phase) == S5_FLIGHT_DIALING) {
+    if (atomic_load(&f->phase) == S5_NEGOTIATION_DIALING) {
         int there = reached(e, fd, events);
         if (there <= 0)
-            return there ? s5_flight_fail(e, f, fd, 0) : S5_TURN_WAIT;
+            return there ? s5_negotiation_fail(e, f, fd, 0) : S5_TURN_WAIT;
         int r = f->probing ? reconsider(e, f) : 0;
         if (r < 0)
-            return s5_flight_fail(e, f, fd, r);
+            return s5_negotiation_fail(e, f, fd, r);
     }
     s5_session_out(&f->session, &left);
     return left ? write_and_read(e, f, fd, seen) : read_in(e, f, fd, seen);
 }
 
-static enum s5_turn turn_locked(struct s5_engine *e, struct s5_flight *f, int fd, short events)
+static enum s5_turn turn_locked(struct s5_engine *e, struct s5_negotiation *f, int fd, short events)
 {
-    if (atomic_load(&f->phase) >= S5_FLIGHT_READY)
+    if (atomic_load(&f->phase) >= S5_NEGOTIATION_READY)
         return S5_TURN_OVER;
-    if (__builtin_expect(!s5_flight_is_whole(f), 0))
-        return s5_flight_fail(e, f, fd, -ECONNABORTED);
+    if (__builtin_expect(!s5_negotiation_is_whole(f), 0))
+        return s5_negotiation_fail(e, f, fd, -ECONNABORTED);
     if (s5_session_state(&f->session) == S5_SESSION_FAILED)
-        return s5_flight_fail(e, f, fd, s5_session_error(&f->session));
+        return s5_negotiation_fail(e, f, fd, s5_session_error(&f->session));
     enum s5_turn turn = speak(e, f, fd, events);
     if (turn != S5_TURN_WAIT)
         return turn;
     uint64_t now = s5_clock_now();
     uint64_t deadline = f->deadline;
-    if (now >= deadline || (deadline != S5_CLOCK_NEVER && deadline - now > S5_FLIGHT_LONGEST))
+    if (now >= deadline || (deadline != S5_CLOCK_NEVER && deadline - now > S5_NEGOTIATION_LONGEST))
         return fail_or_spoilt(e, f, fd, -ETIMEDOUT);
     if (!f->probing || now < f->probe_until)
         return S5_TURN_WAIT;
@@ -460,22 +460,22 @@ static enum s5_turn turn_locked(struct s5_engine *e, struct s5_flight *f, int fd
 }
 
 /* RECORD's descriptor while it is F's; -1: it is not. */
-static inline int fd_of(const struct s5_record *record, const struct s5_flight *f)
+static inline int fd_of(const struct s5_record *record, const struct s5_negotiation *f)
 {
     int fd = atomic_load_explicit(&record->fd, memory_order_acquire);
-    return atomic_load_explicit(&record->flight, memory_order_relaxed) == f ? fd : -1;
+    return atomic_load_explicit(&record->negotiation, memory_order_relaxed) == f ? fd : -1;
 }
 
-enum s5_turn s5_flight_turn(struct s5_engine *e, struct s5_flight *f, const struct s5_record *record,
+enum s5_turn s5_negotiation_step(struct s5_engine *e, struct s5_negotiation *f, const struct s5_record *record,
                             int fd, short events)
 {
     int saved = errno, cancel = 0;
-    if (atomic_load_explicit(&f->phase, memory_order_acquire) >= S5_FLIGHT_READY)
+    if (atomic_load_explicit(&f->phase, memory_order_acquire) >= S5_NEGOTIATION_READY)
         return S5_TURN_OVER;
-    if (!s5_flight_try(e, f)) {
+    if (!s5_negotiation_try_lock(e, f)) {
         /* Told to whoever is at it, unless he is past looking: an edge comes once. */
         atomic_store(&f->knocked, 1);
-        if (!s5_flight_try(e, f))
+        if (!s5_negotiation_try_lock(e, f))
             return S5_TURN_BUSY;
     }
     /* send and recv are cancellation points: no thread may end while it holds the lock. */
@@ -491,8 +491,8 @@ enum s5_turn s5_flight_turn(struct s5_engine *e, struct s5_flight *f, const stru
         events = 0;
         if (next < S5_TURN_OVER)
             publish(f);
-        s5_flight_unlock(f);
-    } while (next < S5_TURN_OVER && atomic_load(&f->knocked) && s5_flight_try(e, f));
+        s5_negotiation_unlock(f);
+    } while (next < S5_TURN_OVER && atomic_load(&f->knocked) && s5_negotiation_try_lock(e, f));
     if (threads)
         s5_cleanup_allow_cancel(cancel);
     errno = saved;

@@ -24,7 +24,7 @@ struct counted {
 };
 static_assert(offsetof(struct counted, acked) == 120, "as the kernel has it");
 
-bool s5_written_spoilt(struct s5_engine *e, const struct s5_flight *f, int fd, bool waiting)
+bool s5_written_spoilt(struct s5_engine *e, const struct s5_negotiation *f, int fd, bool waiting)
 {
     struct counted c;
     int queued = 0, saved = errno;
@@ -44,6 +44,6 @@ bool s5_written_spoilt(struct s5_engine *e, const struct s5_flight *f, int fd, b
     s5_log(&e->log, S5_LOG_ERROR,
            "connection aborted: octets of the program got into the negotiation with server \"%s\", by a way that is "
            "not intercepted",
-           s5_policy_text(e->policy, e->policy->servers[s5_flight_server(f)].name));
+           s5_policy_text(e->policy, e->policy->servers[s5_negotiation_server(f)].name));
     return true;
 }

@@ -6,7 +6,7 @@
 
 /* Whether there are any among those that F wrote; logged. WAITING: those count that the server has not acknowledged,
  * too. */
-bool s5_written_spoilt(struct s5_engine *e, const struct s5_flight *f, int fd, bool waiting)
+bool s5_written_spoilt(struct s5_engine *e, const struct s5_negotiation *f, int fd, bool waiting)
     __attribute__((noinline, cold));
 
 #endif

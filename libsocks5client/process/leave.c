@@ -49,7 +49,7 @@ struct leaving {
     struct s5_tree *tree; /* what is left, and then the copy */
     struct s5_tree *copy; /* before it is at TREE; else NULL */
     const struct s5_tree *shared; /* what is left, mapped once more; NULL: memory is short */
-    uint64_t held[S5_TREE_FLIGHTS / 64]; /* flights whose lock this thread holds: a bit each */
+    uint64_t held[S5_SHM_NEGOTIATIONS / 64]; /* flights whose lock this thread holds: a bit each */
 };
 
 /* By system calls, since each function of libc more costs all programs at their start. */
@@ -89,22 +89,22 @@ static bool holds(const struct leaving *l, size_t i)
     return l->held[i / 64] >> i % 64 & 1;
 }
 
-static bool is_listed(const struct s5_registry *r, const struct s5_flight *f)
+static bool is_listed(const struct s5_registry *r, const struct s5_negotiation *f)
 {
-    for (uint32_t at = 0; at < s5_registry_flying_top(r); at++) {
-        const struct s5_record *record = s5_registry_flying_at(r, at);
-        if (record && atomic_load(&record->flight) == f)
+    for (uint32_t at = 0; at < s5_registry_inflight_top(r); at++) {
+        const struct s5_record *record = s5_registry_inflight_at(r, at);
+        if (record && atomic_load(&record->negotiation) == f)
             return true;
     }
     return false;
 }
 
 /* The next one from *AT on that this process has; NULL: there are no more. */
-static struct s5_flight *next_own(const struct leaving *l, uint32_t *at)
+static struct s5_negotiation *next_own(const struct leaving *l, uint32_t *at)
 {
-    uint32_t used = atomic_load(&l->tree->flights_used);
-    while (*at < used && *at < S5_TREE_FLIGHTS) {
-        struct s5_flight *f = &l->tree->flights[(*at)++];
+    uint32_t used = atomic_load(&l->tree->negotiations_used);
+    while (*at < used && *at < S5_SHM_NEGOTIATIONS) {
+        struct s5_negotiation *f = &l->tree->negotiations[(*at)++];
         if (s5_references_of(&f->references, l->self) || (atomic_load(&f->references.by[S5_REFERENCES_PROCESSES]) &&
                                                           is_listed(&l->e->registry, f)))
             return f;
@@ -115,9 +115,9 @@ static struct s5_flight *next_own(const struct leaving *l, uint32_t *at)
 /* Whether a thread has taken a flight and not begun to dial: it is written without its lock. */
 static bool any_begins(const struct leaving *l)
 {
-    const struct s5_flight *f;
+    const struct s5_negotiation *f;
     for (uint32_t at = 0; (f = next_own(l, &at));)
-        if (atomic_load(&f->phase) == S5_FLIGHT_TAKEN && !is_listed(&l->e->registry, f))
+        if (atomic_load(&f->phase) == S5_NEGOTIATION_TAKEN && !is_listed(&l->e->registry, f))
             return true;
     return false;
 }
@@ -135,12 +135,12 @@ static void await_beginners(const struct leaving *l)
 }
 
 /* Who holds one in a stopped process is waited for once; what he shares ends here anyway. */
-static void lock_flights(struct leaving *l)
+static void lock_negotiations(struct leaving *l)
 {
-    struct s5_flight *f;
+    struct s5_negotiation *f;
     bool patient = true;
     for (uint32_t at = 0; (f = next_own(l, &at));) {
-        bool locked = patient ? s5_flight_lock(l->e, f) : s5_flight_try(l->e, f);
+        bool locked = patient ? s5_negotiation_lock(l->e, f) : s5_negotiation_try_lock(l->e, f);
         patient &= locked;
         if (locked)
             l->held[(at - 1) / 64] |= 1ull << (at - 1) % 64;
@@ -150,21 +150,21 @@ static void lock_flights(struct leaving *l)
 /* A thread that was in connect() has come out of it meanwhile, which needs no lock. */
 static void note_dialled(const struct leaving *l, size_t i)
 {
-    uint32_t taken = S5_FLIGHT_TAKEN;
-    if (l->shared && atomic_load(&l->shared->flights[i].phase) == S5_FLIGHT_DIALING)
-        atomic_compare_exchange_strong(&l->tree->flights[i].phase, &taken, S5_FLIGHT_DIALING);
+    uint32_t taken = S5_NEGOTIATION_TAKEN;
+    if (l->shared && atomic_load(&l->shared->negotiations[i].phase) == S5_NEGOTIATION_DIALING)
+        atomic_compare_exchange_strong(&l->tree->negotiations[i].phase, &taken, S5_NEGOTIATION_DIALING);
 }
 
 /* In what was left, before this process has ended there; and in the copy, where that has taken its place. */
-static void unlock_flights(const struct leaving *l, bool taken)
+static void unlock_negotiations(const struct leaving *l, bool taken)
 {
-    for (size_t i = 0; i < S5_TREE_FLIGHTS; i++)
+    for (size_t i = 0; i < S5_SHM_NEGOTIATIONS; i++)
         if (holds(l, i)) {
             if (taken && l->shared)
-                s5_flight_unlock((struct s5_flight *)(uintptr_t)&l->shared->flights[i]);
+                s5_negotiation_unlock((struct s5_negotiation *)(uintptr_t)&l->shared->negotiations[i]);
             if (taken)
                 note_dialled(l, i);
-            s5_flight_unlock(&l->tree->flights[i]);
+            s5_negotiation_unlock(&l->tree->negotiations[i]);
         }
 }
 
@@ -173,52 +173,52 @@ static void unlock_flights(const struct leaving *l, bool taken)
 /* This process's references to the one that is at index I, in the copy; 0: it has none. */
 static uint32_t references_to(const struct leaving *l, size_t i)
 {
-    uint32_t n = s5_references_of(&l->copy->flights[i].references, l->self);
+    uint32_t n = s5_references_of(&l->copy->negotiations[i].references, l->self);
     return n || !holds(l, i) ? n : 1; /* it is of the crowd */
 }
 
-static void keep_flight(struct leaving *l, size_t i, uint32_t references)
+static void keep_negotiation(struct leaving *l, size_t i, uint32_t references)
 {
-    struct s5_flight *f = &l->copy->flights[i];
+    struct s5_negotiation *f = &l->copy->negotiations[i];
     bool shared = s5_references_are_shared(&f->references);
-    uint32_t generation = s5_flight_generation(f), more = S5_SINGLE_THREADED ? 0 : THREADS_AT_ONE;
+    uint32_t generation = s5_negotiation_generation(f), more = S5_SINGLE_THREADED ? 0 : THREADS_AT_ONE;
     s5_references_begin_anew(&f->references, generation, l->self, references + more);
     if (!shared)
         return;
     /* The socket is left as it is: it is the others' as well. */
     s5_session_abort(&f->session, -ECONNABORTED);
     f->error = -ECONNABORTED;
-    atomic_store(&f->phase, S5_FLIGHT_FAILED);
+    atomic_store(&f->phase, S5_NEGOTIATION_FAILED);
     if (!holds(l, i))
         atomic_store(&f->lock, 0);
 }
 
 /* A socket of it that comes through an exec, or from another process, finds that it has failed. */
-static void end_flight(const struct leaving *l, struct s5_flight *f)
+static void end_negotiation(const struct leaving *l, struct s5_negotiation *f)
 {
     s5_session_wipe(&f->session);
     explicit_bzero(&f->identity, sizeof f->identity);
-    if (atomic_load(&f->phase) == S5_FLIGHT_FREE)
+    if (atomic_load(&f->phase) == S5_NEGOTIATION_FREE)
         f->cookie = 0;
     f->error = -ECONNABORTED;
     f->deadline = 0;
-    atomic_store(&f->phase, S5_FLIGHT_FAILED);
+    atomic_store(&f->phase, S5_NEGOTIATION_FAILED);
     atomic_store(&f->lock, 0);
-    s5_references_begin_anew(&f->references, s5_flight_generation(f) + 1, l->nobody, 1);
+    s5_references_begin_anew(&f->references, s5_negotiation_generation(f) + 1, l->nobody, 1);
 }
 
-static void sort_flights(struct leaving *l)
+static void sort_negotiations(struct leaving *l)
 {
     struct s5_tree *copy = l->copy;
-    uint32_t used = atomic_load(&copy->flights_used);
-    for (uint32_t i = 0; i < used && i < S5_TREE_FLIGHTS; i++) {
+    uint32_t used = atomic_load(&copy->negotiations_used);
+    for (uint32_t i = 0; i < used && i < S5_SHM_NEGOTIATIONS; i++) {
         uint32_t references = references_to(l, i);
         if (references)
-            keep_flight(l, i, references);
+            keep_negotiation(l, i, references);
         else
-            end_flight(l, &copy->flights[i]);
+            end_negotiation(l, &copy->negotiations[i]);
     }
-    atomic_store(&copy->flights_free, ((atomic_load(&copy->flights_free) >> 32) + 1) << 32);
+    atomic_store(&copy->negotiations_free, ((atomic_load(&copy->negotiations_free) >> 32) + 1) << 32);
 }
 
 /* One that others have is of a later generation here, so that this process's record has none (s5_listener_shared()). */
@@ -232,7 +232,7 @@ static void sort_listeners(struct leaving *l)
         if (references && !s5_references_are_shared(&listener->references))
             continue;
         lost += references != 0;
-        s5_session_wipe(&listener->flight.session);
+        s5_session_wipe(&listener->negotiation.session);
         atomic_store(&listener->cookie, 0);
         atomic_store(&listener->lock, 0);
         s5_references_begin_anew(&listener->references, generation + 1, l->nobody, 1);
@@ -256,7 +256,7 @@ static void clear_what_is_others(struct leaving *l)
 {
     struct s5_tree *copy = l->copy;
     l->nobody = s5_process_number(&copy->processes);
-    sort_flights(l);
+    sort_negotiations(l);
     sort_listeners(l);
     part_with_bridge(l);
     s5_names_part(l->e, copy);
@@ -327,7 +327,7 @@ static void arrive(const struct leaving *l, const struct s5_private_copy *copy, 
 /* Who has ended shares nothing with this process any more: a daemon's parent, for one. */
 static void forget_the_ended(const struct leaving *l, int fd)
 {
-    struct s5_flight *f;
+    struct s5_negotiation *f;
     for (uint32_t at = 0; (f = next_own(l, &at));)
         s5_references_sweep(&f->references, fd, l->self, false);
     uint32_t used = atomic_load(&l->tree->listeners_used);
@@ -343,7 +343,7 @@ static void leave(struct s5_engine *e, struct s5_tree *tree, int fd)
     void *shared = mmap(NULL, sizeof *tree, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
     l.shared = shared == MAP_FAILED ? NULL : shared;
     await_beginners(&l);
-    lock_flights(&l);
+    lock_negotiations(&l);
     forget_the_ended(&l, fd);
     bool made = s5_private_copy_make(&copy, fd, tree, sizeof *tree);
     l.copy = copy.memory;
@@ -351,7 +351,7 @@ static void leave(struct s5_engine *e, struct s5_tree *tree, int fd)
         clear_what_is_others(&l);
     l.copy = NULL;
     bool taken = s5_private_copy_take(&copy, tree);
-    unlock_flights(&l, taken);
+    unlock_negotiations(&l, taken);
     if (l.shared)
         munmap(shared, sizeof *tree);
     if (taken)
@@ -364,8 +364,8 @@ static void leave(struct s5_engine *e, struct s5_tree *tree, int fd)
 /* What failed is settled; who came in vain while the locks were held is not waited for. */
 static void step_all(struct s5_engine *e)
 {
-    for (uint32_t at = 0; at < s5_registry_flying_top(&e->registry); at++) {
-        struct s5_record *record = s5_registry_flying_at(&e->registry, at);
+    for (uint32_t at = 0; at < s5_registry_inflight_top(&e->registry); at++) {
+        struct s5_record *record = s5_registry_inflight_at(&e->registry, at);
         if (record)
             s5_connect_turn(e, record, 0);
     }

@@ -9,7 +9,7 @@
 
 enum s5_record_state {
     S5_RECORD_FREE = 0,
-    S5_RECORD_FLYING,    /* flight is in flight, or over and not yet settled here; NULL: one thread
+    S5_RECORD_IN_FLIGHT,    /* flight is in flight, or over and not yet settled here; NULL: one thread
                           * is turning it into one of the next two */
     S5_RECORD_READY,     /* connected, the kernel's peer being the server */
     S5_RECORD_FAILED,    /* error waits to be fetched, by SO_ERROR, connect() or any octets */
@@ -55,8 +55,8 @@ struct s5_record {
     _Atomic uint32_t in_flight; /* place + 1 in the list of those in flight; 0: not in it */
     uint16_t server_index;   /* in the policy, for log lines; set when settled */
     uint16_t relayed;        /* number + 1 of the association, when RELAYED; else 0 */
-    _Atomic uint32_t flight_generation;
-    struct s5_flight *_Atomic flight; /* while FLYING; one reference */
+    _Atomic uint32_t negotiation_generation;
+    struct s5_negotiation *_Atomic negotiation; /* while FLYING; one reference */
     uint64_t cookie;          /* SO_COOKIE of the socket */
     struct s5_record_more *_Atomic more; /* NULL until the first time, see s5_registry_more */
     struct s5_endpoint peer;             /* the application's, when FLYING or READY */

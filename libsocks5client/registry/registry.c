@@ -69,7 +69,7 @@ __attribute__((noinline, cold)) void s5_registry_remove(struct s5_registry *r, i
     struct s5_record *record = s5_registry_drop(r, fd);
     if (!record)
         return;
-    atomic_store(&record->flight, NULL);
+    atomic_store(&record->negotiation, NULL);
     s5_registry_free(r, record);
 }
 
@@ -260,47 +260,47 @@ void s5_registry_each(struct s5_registry *r, struct s5_record *record,
  * ever beyond its top. */
 #define ONE_MORE (1ull << 32)
 
-static inline void enlist(struct s5_registry *r, uint32_t at)
+static inline void list_add(struct s5_registry *r, uint32_t at)
 {
-    uint64_t was = atomic_load_explicit(&r->flying_list, memory_order_relaxed), now;
+    uint64_t was = atomic_load_explicit(&r->inflight_list, memory_order_relaxed), now;
     do {
         uint32_t top = (uint32_t)was;
         now = was + ONE_MORE + (top <= at ? at + 1 - top : 0);
-    } while (!atomic_compare_exchange_weak(&r->flying_list, &was, now));
+    } while (!atomic_compare_exchange_weak(&r->inflight_list, &was, now));
 }
 
-static inline void delist(struct s5_registry *r)
+static inline void list_remove(struct s5_registry *r)
 {
-    uint64_t was = atomic_load_explicit(&r->flying_list, memory_order_relaxed), now;
+    uint64_t was = atomic_load_explicit(&r->inflight_list, memory_order_relaxed), now;
     do
         now = was < 2 * ONE_MORE ? 0 : was - ONE_MORE;
-    while (!atomic_compare_exchange_weak(&r->flying_list, &was, now));
+    while (!atomic_compare_exchange_weak(&r->inflight_list, &was, now));
 }
 
-int s5_registry_take_off(struct s5_registry *r, struct s5_record *record)
+int s5_registry_inflight_add(struct s5_registry *r, struct s5_record *record)
 {
     uint32_t self = record->number;
-    for (uint32_t at = 0; at < S5_FLYING; at++) {
+    for (uint32_t at = 0; at < S5_INFLIGHT_MAX; at++) {
         uint32_t gap = 0;
-        if (atomic_load_explicit(&r->flying[at], memory_order_relaxed) ||
-            !atomic_compare_exchange_strong(&r->flying[at], &gap, self))
+        if (atomic_load_explicit(&r->inflight[at], memory_order_relaxed) ||
+            !atomic_compare_exchange_strong(&r->inflight[at], &gap, self))
             continue;
         atomic_store_explicit(&record->in_flight, at + 1, memory_order_relaxed);
-        enlist(r, at);
-        atomic_fetch_add(&r->flying_count, 1);
+        list_add(r, at);
+        atomic_fetch_add(&r->inflight_count, 1);
         return 0;
     }
     return -ENOBUFS;
 }
 
-void s5_registry_land(struct s5_registry *r, struct s5_record *record)
+void s5_registry_inflight_remove(struct s5_registry *r, struct s5_record *record)
 {
     uint32_t at = atomic_load_explicit(&record->in_flight, memory_order_relaxed), self = record->number;
     atomic_store_explicit(&record->in_flight, 0, memory_order_relaxed); /* first, for s5_registry_recount() */
-    if (at - 1 >= S5_FLYING || !atomic_compare_exchange_strong(&r->flying[at - 1], &self, 0))
+    if (at - 1 >= S5_INFLIGHT_MAX || !atomic_compare_exchange_strong(&r->inflight[at - 1], &self, 0))
         return;
-    delist(r);
-    atomic_fetch_sub(&r->flying_count, 1);
+    list_remove(r);
+    atomic_fetch_sub(&r->inflight_count, 1);
 }
 
 void s5_registry_listens(struct s5_registry *r, int more)
@@ -308,9 +308,9 @@ void s5_registry_listens(struct s5_registry *r, int more)
     atomic_fetch_add(&r->listening, (uint32_t)more);
 }
 
-struct s5_record *s5_registry_flying_at(const struct s5_registry *r, uint32_t at)
+struct s5_record *s5_registry_inflight_at(const struct s5_registry *r, uint32_t at)
 {
-    return at < S5_FLYING ? s5_registry_record(r, atomic_load_explicit(&r->flying[at], memory_order_acquire)) : NULL;
+    return at < S5_INFLIGHT_MAX ? s5_registry_record(r, atomic_load_explicit(&r->inflight[at], memory_order_acquire)) : NULL;
 }
 
 /* --- in the child of a fork --- */
@@ -348,9 +348,9 @@ static void count_names(struct s5_registry *r)
 void s5_registry_recount(struct s5_registry *r)
 {
     enum { UNDER_WAY = 256 }; /* threads that were about to be in the list */
-    uint32_t end = s5_registry_flying_top(r) + UNDER_WAY, top = 0, n = 0;
+    uint32_t end = s5_registry_inflight_top(r) + UNDER_WAY, top = 0, n = 0;
     for (uint32_t at = 0; at < end; at++) {
-        struct s5_record *record = s5_registry_flying_at(r, at);
+        struct s5_record *record = s5_registry_inflight_at(r, at);
         if (!record)
             continue;
         atomic_store(&record->in_flight, at + 1);
@@ -358,10 +358,10 @@ void s5_registry_recount(struct s5_registry *r)
         top = at + 1;
         n++;
     }
-    if (!n && !s5_registry_flying(r))
+    if (!n && !s5_registry_any_in_flight(r))
         return;
     if (n)
         count_names(r);
-    atomic_store(&r->flying_list, n * ONE_MORE + top);
-    atomic_store(&r->flying_count, n + attended(r));
+    atomic_store(&r->inflight_list, n * ONE_MORE + top);
+    atomic_store(&r->inflight_count, n + attended(r));
 }

@@ -18,7 +18,7 @@
 #define S5_CHUNKS      1024u /* descriptors up to 1,048,575 */
 #define S5_RECORDS     65536u
 #define S5_WATCHES     4096u /* registrations in a second epoll instance and further ones */
-#define S5_FLYING      16384u /* negotiations in flight in one process */
+#define S5_INFLIGHT_MAX      16384u /* negotiations in flight in one process */
 #define S5_IN_TRANSIT  32u  /* records held for a message that was not received yet */
 #define S5_DUPS        64u   /* duplications remembered of descriptors that are not ours */
 
@@ -59,16 +59,16 @@ struct s5_registry {
     _Atomic uint32_t watches_used;
     _Atomic uint64_t dups[S5_DUPS]; /* from << 32 | to, each + 1 */
     _Atomic uint32_t dups_at;
-    _Atomic uint32_t flying_count; /* records in flight, and others whose octets matter: the gate
+    _Atomic uint32_t inflight_count; /* records in flight, and others whose octets matter: the gate
                                     * of most hooks */
     _Atomic uint32_t in_transit[S5_IN_TRANSIT]; /* record index + 1, see calls/pass.c; 0: free */
     _Atomic uint32_t in_transit_count;
     _Atomic uint32_t listening;    /* records that are LISTENING */
-    /* How many descriptors of that number, modulo the size, are relayed: with flying_count the gate
+    /* How many descriptors of that number, modulo the size, are relayed: with inflight_count the gate
      * of reading and writing. */
     _Atomic uint16_t relayed[S5_CHUNK_SLOTS];
-    _Atomic uint64_t flying_list; /* records in the list << 32 | the places below which they are */
-    _Atomic uint32_t flying[S5_FLYING]; /* record index + 1; 0: a gap */
+    _Atomic uint64_t inflight_list; /* records in the list << 32 | the places below which they are */
+    _Atomic uint32_t inflight[S5_INFLIGHT_MAX]; /* record index + 1; 0: a gap */
     _Atomic uint32_t settled; /* counts those whose end this process knows, or is about to know */
 };
 
@@ -94,19 +94,19 @@ static inline bool s5_registry_foreign(const struct s5_registry *r, int fd)
 /* The gate of poll and select. */
 static inline bool s5_registry_waits(const struct s5_registry *r)
 {
-    return (atomic_load_explicit(&r->flying_count, memory_order_acquire) |
+    return (atomic_load_explicit(&r->inflight_count, memory_order_acquire) |
             atomic_load_explicit(&r->listening, memory_order_acquire)) != 0;
 }
 
-static inline bool s5_registry_flying(const struct s5_registry *r)
+static inline bool s5_registry_any_in_flight(const struct s5_registry *r)
 {
-    return atomic_load_explicit(&r->flying_count, memory_order_acquire) != 0;
+    return atomic_load_explicit(&r->inflight_count, memory_order_acquire) != 0;
 }
 
 /* BY more records (or fewer) whose reads and writes must come to the engine without a flight. */
 static inline void s5_registry_attend(struct s5_registry *r, int by)
 {
-    atomic_fetch_add(&r->flying_count, (uint32_t)by);
+    atomic_fetch_add(&r->inflight_count, (uint32_t)by);
 }
 
 /* False: nothing is in flight, and FD has no association. One test for both: every read and write
@@ -115,7 +115,7 @@ static inline bool s5_registry_streams(const struct s5_registry *r, int fd)
 {
     const _Atomic uint16_t *relayed = r->relayed;
     __asm__("" : "+r"(relayed)); /* an address, not an offset to add to the index */
-    return atomic_load_explicit(&r->flying_count, memory_order_acquire) |
+    return atomic_load_explicit(&r->inflight_count, memory_order_acquire) |
            atomic_load_explicit(&relayed[(size_t)(unsigned)fd % S5_CHUNK_SLOTS],
                                 memory_order_acquire);
 }
@@ -146,7 +146,7 @@ static inline bool s5_registry_doubted(const struct s5_slot *slot)
     return atomic_load_explicit(&slot->record, memory_order_acquire) & S5_SLOT_DOUBT;
 }
 
-/* A record comes into being in this order: new, filled by the caller, publish, s5_registry_take_off() where it is
+/* A record comes into being in this order: new, filled by the caller, publish, s5_registry_inflight_add() where it is
  * in flight, name. So nobody finds one that is not whole, nor under a descriptor before it is in the list. It
  * ends in the reverse order: drop, land, free.
  *
@@ -175,20 +175,20 @@ void s5_registry_remove(struct s5_registry *r, int fd);
 /* What RECORD has beside itself, from now on; NULL: memory is short. */
 struct s5_record_more *s5_registry_more(struct s5_registry *r, struct s5_record *record);
 /* Into the list of those in flight, and out of it where RECORD is in it. 0, or -ENOBUFS. */
-int s5_registry_take_off(struct s5_registry *r, struct s5_record *record);
-void s5_registry_land(struct s5_registry *r, struct s5_record *record);
+int s5_registry_inflight_add(struct s5_registry *r, struct s5_record *record);
+void s5_registry_inflight_remove(struct s5_registry *r, struct s5_record *record);
 /* One LISTENING record more, one less. */
 void s5_registry_listens(struct s5_registry *r, int more);
-static inline uint32_t s5_registry_flying_top(const struct s5_registry *r)
+static inline uint32_t s5_registry_inflight_top(const struct s5_registry *r)
 {
-    return (uint32_t)atomic_load(&r->flying_list);
+    return (uint32_t)atomic_load(&r->inflight_list);
 }
-static inline uint32_t s5_registry_flying_number(const struct s5_registry *r)
+static inline uint32_t s5_registry_in_flight_count(const struct s5_registry *r)
 {
-    return (uint32_t)(atomic_load_explicit(&r->flying_list, memory_order_relaxed) >> 32);
+    return (uint32_t)(atomic_load_explicit(&r->inflight_list, memory_order_relaxed) >> 32);
 }
 /* The record in place AT of the list, or NULL for a gap; places go up to that top. */
-struct s5_record *s5_registry_flying_at(const struct s5_registry *r, uint32_t at);
+struct s5_record *s5_registry_inflight_at(const struct s5_registry *r, uint32_t at);
 static inline uint32_t s5_registry_settled(const struct s5_registry *r)
 {
     return atomic_load(&r->settled);

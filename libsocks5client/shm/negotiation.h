@@ -18,26 +18,26 @@
 /* How long somebody sleeps who waits for a flight that others may carry on as well (ns): whoever
  * reads its last octet leaves nothing on the socket that would wake the rest. Those who wait with
  * epoll are woken by the registrations that are given back. */
-#define S5_FLIGHT_NAP (S5_CLOCK_SECOND / 20)
+#define S5_POLL_INTERVAL (S5_CLOCK_SECOND / 20)
 
 struct s5_engine;
 struct s5_record;
 struct s5_server;
 
-/* In this order; only s5_flight_turn, s5_flight_begin and s5_flight_release change it. */
-enum s5_flight_phase {
-    S5_FLIGHT_FREE = 0,
-    S5_FLIGHT_TAKEN,   /* connect() to the server is about to be called, or blocks */
-    S5_FLIGHT_DIALING, /* connect() to the server under way */
-    S5_FLIGHT_TALKING, /* octets of the negotiation go out and come in */
-    S5_FLIGHT_READY,   /* the socket is the application's; BIND: the first reply is in hand */
-    S5_FLIGHT_FAILED,  /* error tells; 0: the kernel keeps it. Not connected in any case */
+/* In this order; only s5_negotiation_step, s5_negotiation_begin and s5_negotiation_release change it. */
+enum s5_negotiation_phase {
+    S5_NEGOTIATION_FREE = 0,
+    S5_NEGOTIATION_TAKEN,   /* connect() to the server is about to be called, or blocks */
+    S5_NEGOTIATION_DIALING, /* connect() to the server under way */
+    S5_NEGOTIATION_TALKING, /* octets of the negotiation go out and come in */
+    S5_NEGOTIATION_READY,   /* the socket is the application's; BIND: the first reply is in hand */
+    S5_NEGOTIATION_FAILED,  /* error tells; 0: the kernel keeps it. Not connected in any case */
 };
 
-struct s5_flight {
+struct s5_negotiation {
     struct s5_references references; /* of records, of all processes, that name it, and threads at it */
     _Atomic uint64_t lock;       /* holder: number of its process << 32 | thread; 0: nobody */
-    _Atomic uint32_t phase;      /* enum s5_flight_phase */
+    _Atomic uint32_t phase;      /* enum s5_negotiation_phase */
     _Atomic uint32_t missed;     /* an event came while TAKEN: who dials has to look */
     _Atomic uint32_t knocked;    /* an event came during a turn: who takes it has to look again */
     _Atomic uint64_t wake;       /* ns; when a turn is due at the latest, whatever the socket does */

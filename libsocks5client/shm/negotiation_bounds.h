@@ -12,15 +12,15 @@
 
 static_assert((S5_POLICY_SERVERS & (S5_POLICY_SERVERS - 1)) == 0, "one operation bounds an index");
 
-#define S5_FLIGHT_LONGEST (2 * 3600 * S5_CLOCK_SECOND) /* that a deadline may be away: "timeout" is one hour at most */
+#define S5_NEGOTIATION_LONGEST (2 * 3600 * S5_CLOCK_SECOND) /* that a deadline may be away: "timeout" is one hour at most */
 
-static inline uint32_t s5_flight_server(const struct s5_flight *f)
+static inline uint32_t s5_negotiation_server(const struct s5_negotiation *f)
 {
     return f->server_index % S5_POLICY_SERVERS;
 }
 
 /* What F came to, a negative errno; 0: the kernel keeps it. */
-static inline int s5_flight_error(const struct s5_flight *f)
+static inline int s5_negotiation_error(const struct s5_negotiation *f)
 {
     int error = f->error;
     return error <= 0 && error > -4096 ? error : -ECONNABORTED;
@@ -36,7 +36,7 @@ static inline struct s5_endpoint s5_endpoint_bounded(const struct s5_endpoint *f
 
 /* Whether the octets that go out and come in are within their buffers, and the answer that is awaited is one that
  * can be read. */
-static inline bool s5_flight_is_whole(const struct s5_flight *f)
+static inline bool s5_negotiation_is_whole(const struct s5_negotiation *f)
 {
     const struct s5_session *s = &f->session;
     if (s->out_len > S5_SESSION_OUT_MAX || s->out_sent > s->out_len || s->in_len > S5_SESSION_IN_MAX ||

@@ -24,7 +24,7 @@
 #define S5_TREE_VALUE_MAX 64
 
 #define S5_TREE_HANDOVERS 65536 /* as many as a process has connections; a power of two */
-#define S5_TREE_FLIGHTS   16384
+#define S5_SHM_NEGOTIATIONS   16384
 #define S5_TREE_LISTENERS 256
 #define S5_TREE_RELAYED   256
 #define S5_TREE_FDS       2 /* descriptors of a tree, side by side: its own, and its policy's */
@@ -59,7 +59,7 @@ struct s5_listener {
     uint16_t backoff;            /* seconds until a server is asked again that failed; 0: it did not */
     s5_flag bound;               /* a BIND is under way, NAME is its address; else it is being made, or failed */
     struct s5_endpoint name;     /* what getsockname() tells */
-    struct s5_flight flight;     /* the BIND under way; session is at or behind its first reply */
+    struct s5_negotiation negotiation;     /* the BIND under way; session is at or behind its first reply */
 };
 
 /* The same for a datagram socket and its association, see associate.h. */
@@ -89,10 +89,10 @@ struct s5_tree {
     _Atomic uint32_t relayed_at; /* next one to overwrite */
     struct s5_handed_association relayed[S5_TREE_RELAYED];
     struct s5_resolved resolved[S5_POLICY_SERVERS];
-    _Atomic uint64_t flights_free; /* head of the free list: tag << 32 | index + 1 */
-    _Atomic uint32_t flights_used; /* flights below it were in use at least once */
+    _Atomic uint64_t negotiations_free; /* head of the free list: tag << 32 | index + 1 */
+    _Atomic uint32_t negotiations_used; /* flights below it were in use at least once */
     _Atomic uint32_t reclaim_at;    /* where the search for abandoned ones goes on */
-    struct s5_flight flights[S5_TREE_FLIGHTS];
+    struct s5_negotiation negotiations[S5_SHM_NEGOTIATIONS];
     struct s5_counts counts; /* for socksify --summary */
     _Atomic uint32_t slice; /* whose numbers POOL gives, see s5_pool_range() */
     struct s5_pool pool; /* names and their stand-ins */

@@ -16,14 +16,14 @@
 
 /* The child's records name the same flights, and need references of their own: taken here, since a
  * flight may be over before the child runs. */
-static uint32_t fork_streams(struct s5_engine *e, uint32_t number)
+static uint32_t fork_negotiations(struct s5_engine *e, uint32_t number)
 {
     uint32_t references = 0;
-    for (uint32_t at = 0; at < s5_registry_flying_top(&e->registry); at++) {
-        struct s5_record *record = s5_registry_flying_at(&e->registry, at);
-        struct s5_flight *f = record ? atomic_load(&record->flight) : NULL;
+    for (uint32_t at = 0; at < s5_registry_inflight_top(&e->registry); at++) {
+        struct s5_record *record = s5_registry_inflight_at(&e->registry, at);
+        struct s5_negotiation *f = record ? atomic_load(&record->negotiation) : NULL;
         if (f)
-            references += s5_references_reserve(&f->references, record->flight_generation, number);
+            references += s5_references_reserve(&f->references, record->negotiation_generation, number);
     }
     return references;
 }
@@ -37,13 +37,13 @@ static void lose(struct s5_engine *e, struct s5_record *record)
 
 /* What another thread of the parent's began between that and the fork: the child has its record, and takes a
  * reference while there is something to refer to. Its descriptors are of an earlier moment than its memory. */
-static bool takes(struct s5_engine *e, const struct s5_record *record, struct s5_flight *f)
+static bool takes(struct s5_engine *e, const struct s5_record *record, struct s5_negotiation *f)
 {
-    if (!s5_connect_same(e, record, atomic_load(&record->fd)) || !s5_flight_pin(e, f, record->flight_generation))
+    if (!s5_connect_same(e, record, atomic_load(&record->fd)) || !s5_negotiation_hold(e, f, record->negotiation_generation))
         return false;
     if (f->cookie == record->cookie)
         return true;
-    s5_flight_release(e, f); /* it is another connection's by now */
+    s5_negotiation_release(e, f); /* it is another connection's by now */
     return false;
 }
 
@@ -51,14 +51,14 @@ static bool takes(struct s5_engine *e, const struct s5_record *record, struct s5
  * in the hands of a thread that was settling it; without a name it was being made, or closed. */
 static bool inherit_record(struct s5_engine *e, struct s5_record *record, uint32_t number)
 {
-    struct s5_flight *f = atomic_load(&record->flight);
+    struct s5_negotiation *f = atomic_load(&record->negotiation);
     uint32_t self = atomic_load(&e->process_number);
-    bool confirmed = f && number && s5_references_confirm(&f->references, record->flight_generation, number, self);
+    bool confirmed = f && number && s5_references_confirm(&f->references, record->negotiation_generation, number, self);
     if (!confirmed && !(f && takes(e, record, f))) {
-        atomic_store(&record->flight, NULL);
-        if (atomic_load(&record->state) == S5_RECORD_FLYING)
+        atomic_store(&record->negotiation, NULL);
+        if (atomic_load(&record->state) == S5_RECORD_IN_FLIGHT)
             lose(e, record);
-        s5_registry_land(&e->registry, record);
+        s5_registry_inflight_remove(&e->registry, record);
     }
     if (!s5_record_refs(record)) {
         s5_registry_publish(record);
@@ -67,13 +67,13 @@ static bool inherit_record(struct s5_engine *e, struct s5_record *record, uint32
     return confirmed;
 }
 
-static uint32_t fork_streams_child(struct s5_engine *e, uint32_t number)
+static uint32_t fork_negotiations_child(struct s5_engine *e, uint32_t number)
 {
     uint32_t confirmed = 0;
     s5_registry_recount(&e->registry);
-    uint32_t top = s5_registry_flying_top(&e->registry); /* one that lands may make it less */
+    uint32_t top = s5_registry_inflight_top(&e->registry); /* one that lands may make it less */
     for (uint32_t at = 0; at < top; at++) {
-        struct s5_record *record = s5_registry_flying_at(&e->registry, at);
+        struct s5_record *record = s5_registry_inflight_at(&e->registry, at);
         if (record)
             confirmed += inherit_record(e, record, number);
     }
@@ -107,7 +107,7 @@ static bool hand_over(struct s5_engine *e)
     struct s5_tree *tree = atomic_load(&e->tree);
     struct s5_record *records = atomic_load(&e->registry.records);
     uint32_t used = atomic_load(&e->registry.records_used);
-    bool any = s5_registry_flying(&e->registry), owns = s5_engine_owns_memory(e);
+    bool any = s5_registry_any_in_flight(&e->registry), owns = s5_engine_owns_memory(e);
     for (uint32_t i = 0; tree && records && i < used; i++) {
         if (atomic_load(&records[i].state) != S5_RECORD_READY)
             continue;
@@ -125,8 +125,8 @@ static bool hand_over(struct s5_engine *e)
 /* The record of another descriptor of the same socket. */
 static struct s5_record *in_flight(struct s5_engine *e, uint64_t cookie)
 {
-    for (uint32_t at = 0; at < s5_registry_flying_top(&e->registry); at++) {
-        struct s5_record *record = s5_registry_flying_at(&e->registry, at);
+    for (uint32_t at = 0; at < s5_registry_inflight_top(&e->registry); at++) {
+        struct s5_record *record = s5_registry_inflight_at(&e->registry, at);
         if (record && record->cookie == cookie)
             return record;
     }
@@ -134,29 +134,29 @@ static struct s5_record *in_flight(struct s5_engine *e, uint64_t cookie)
 }
 
 /* The reference is the one the program before this had, unless that goes on and this is its child's. */
-static bool take_up(struct s5_engine *e, struct s5_flight *f)
+static bool take_up(struct s5_engine *e, struct s5_negotiation *f)
 {
     return s5_references_take_over(&f->references, atomic_load(&e->tree_fd), atomic_load(&e->process_number)) ||
-           s5_flight_pin(e, f, s5_flight_generation(f));
+           s5_negotiation_hold(e, f, s5_negotiation_generation(f));
 }
 
 /* F is in flight over FD; a reference to it, which has been taken, is kept or released here. False: it is not
  * known to this process. */
-static bool adopt_flight(struct s5_engine *e, struct s5_flight *f, int fd)
+static bool import_negotiation(struct s5_engine *e, struct s5_negotiation *f, int fd)
 {
     struct s5_record *record;
-    if (s5_engine_knows(e, s5_flight_server(f)))
+    if (s5_engine_knows(e, s5_negotiation_server(f)))
         return s5_connect_new_record(e, fd, fd, f, &record) == 0;
-    s5_flight_release(e, f);
+    s5_negotiation_release(e, f);
     return false;
 }
 
-static struct s5_flight *find_flight(struct s5_tree *tree, uint64_t cookie)
+static struct s5_negotiation *find_negotiation(struct s5_tree *tree, uint64_t cookie)
 {
-    uint32_t used = atomic_load(&tree->flights_used);
-    for (uint32_t i = 0; i < used && i < S5_TREE_FLIGHTS; i++) {
-        struct s5_flight *f = &tree->flights[i];
-        if (f->cookie == cookie && atomic_load(&f->phase) != S5_FLIGHT_FREE)
+    uint32_t used = atomic_load(&tree->negotiations_used);
+    for (uint32_t i = 0; i < used && i < S5_SHM_NEGOTIATIONS; i++) {
+        struct s5_negotiation *f = &tree->negotiations[i];
+        if (f->cookie == cookie && atomic_load(&f->phase) != S5_NEGOTIATION_FREE)
             return f;
     }
     return NULL;
@@ -165,15 +165,15 @@ static struct s5_flight *find_flight(struct s5_tree *tree, uint64_t cookie)
 bool s5_stream_join(struct s5_engine *e, int fd, uint64_t cookie)
 {
     struct s5_tree *tree = atomic_load(&e->tree);
-    struct s5_flight *f = tree ? find_flight(tree, cookie) : NULL;
-    if (!f || !s5_flight_pin(e, f, s5_flight_generation(f)))
+    struct s5_negotiation *f = tree ? find_negotiation(tree, cookie) : NULL;
+    if (!f || !s5_negotiation_hold(e, f, s5_negotiation_generation(f)))
         return false;
     if (f->cookie == cookie) {
-        if (!adopt_flight(e, f, fd))
+        if (!import_negotiation(e, f, fd))
             e->real->shutdown(fd, SHUT_RDWR); /* half of a negotiation is no connection */
         return true;
     }
-    s5_flight_release(e, f); /* it became another connection's meanwhile */
+    s5_negotiation_release(e, f); /* it became another connection's meanwhile */
     return false;
 }
 
@@ -206,11 +206,11 @@ static bool adopt_handed(struct s5_engine *e, int fd, uint64_t cookie)
 
 static bool adopt(struct s5_engine *e, int fd, uint64_t cookie)
 {
-    struct s5_flight *f = find_flight(atomic_load(&e->tree), cookie);
+    struct s5_negotiation *f = find_negotiation(atomic_load(&e->tree), cookie);
     struct s5_record *record = f ? in_flight(e, cookie) : NULL;
     if (!f)
         return false;
-    if (record ? s5_registry_share(&e->registry, fd, record) < 0 : !take_up(e, f) || !adopt_flight(e, f, fd))
+    if (record ? s5_registry_share(&e->registry, fd, record) < 0 : !take_up(e, f) || !import_negotiation(e, f, fd))
         e->real->shutdown(fd, SHUT_RDWR); /* half of a negotiation is no connection */
     return true;
 }
@@ -260,7 +260,7 @@ static int peer_name(struct s5_engine *e, struct s5_record *record, int fd, stru
 {
     struct sockaddr_storage kernel;
     socklen_t size = sizeof kernel;
-    if (s5_connect_flying(e, fd))
+    if (s5_complete_find(e, fd))
         return -ENOTCONN;
     if (atomic_load(&record->state) != S5_RECORD_READY)
         return S5_KERNEL_KNOWS;
@@ -287,7 +287,7 @@ static int own_name(struct s5_engine *e, struct s5_record *record, int fd, struc
  * before the error is taken away. */
 static int pending_error(struct s5_engine *e, struct s5_record *record, int fd, void *value, socklen_t *len)
 {
-    if (atomic_load(&record->state) == S5_RECORD_FLYING)
+    if (atomic_load(&record->state) == S5_RECORD_IN_FLIGHT)
         s5_connect_turn(e, record, 0);
     if (atomic_load(&record->state) == S5_RECORD_READY)
         return S5_KERNEL_KNOWS;
@@ -314,7 +314,7 @@ static int option(struct s5_engine *e, struct s5_record *record, int fd, int lev
 static void move(struct s5_engine *e, int from)
 {
     struct s5_record *record = s5_registry_find(&e->registry, from);
-    if (!record || atomic_load(&record->state) != S5_RECORD_FLYING)
+    if (!record || atomic_load(&record->state) != S5_RECORD_IN_FLIGHT)
         return;
     int moved = e->real->fcntl(from, F_DUPFD_CLOEXEC, from + 1);
     if (moved >= 0 && s5_registry_share(&e->registry, moved, record) < 0)
@@ -330,9 +330,9 @@ const struct s5_kind s5_stream_kind = {
     .getsockname = own_name,
     .getsockopt = option,
     .move = move,
-    .fork = fork_streams,
-    .fork_child = fork_streams_child,
-    .no_child = s5_flight_no_child,
+    .fork = fork_negotiations,
+    .fork_child = fork_negotiations_child,
+    .no_child = s5_negotiation_fork_cancel,
     .hand_over = hand_over,
     .adopt = adopt,
     .describe = describe,

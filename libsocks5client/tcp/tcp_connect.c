@@ -29,10 +29,10 @@
 /* --- driving a blocking one --- */
 
 /* The record may be forgotten, or another connection's by now, so the error is the flight's. */
-static __attribute__((noinline, cold)) int failure(struct s5_engine *e, struct s5_record *record, struct s5_flight *f,
+static __attribute__((noinline, cold)) int failure(struct s5_engine *e, struct s5_record *record, struct s5_negotiation *f,
                                                    int fd, int held)
 {
-    int error = s5_connect_fetch_error(e, s5_flight_server(f), held, s5_flight_error(f));
+    int error = s5_connect_fetch_error(e, s5_negotiation_server(f), held, s5_negotiation_error(f));
     if (s5_record_hold(record)) {
         if (record->cookie == f->cookie)
             s5_connect_forget_record(e, record, fd);
@@ -44,10 +44,10 @@ static __attribute__((noinline, cold)) int failure(struct s5_engine *e, struct s
 /* What F, which is over, came to, for a call whose descriptor FD may be closed or another socket's by
  * now; HELD is its socket. */
 static inline __attribute__((always_inline)) int outcome(struct s5_engine *e, struct s5_record *record,
-                                                         struct s5_flight *f, int fd, int held)
+                                                         struct s5_negotiation *f, int fd, int held)
 {
     s5_connect_settle(e, record);
-    if (__builtin_expect(atomic_load(&f->phase) == S5_FLIGHT_READY, 1))
+    if (__builtin_expect(atomic_load(&f->phase) == S5_NEGOTIATION_READY, 1))
         return 0;
     return failure(e, record, f, fd, held);
 }
@@ -55,7 +55,7 @@ static inline __attribute__((always_inline)) int outcome(struct s5_engine *e, st
 /* F, RECORD's flight, to its end, beginning with EVENTS: 0 or its error; -EINPROGRESS when UNTIL
  * passed, -EINTR. */
 static inline __attribute__((always_inline)) int drive(struct s5_engine *e, struct s5_record *record,
-                                                       struct s5_flight *f, int fd, int held, uint64_t until,
+                                                       struct s5_negotiation *f, int fd, int held, uint64_t until,
                                                        short events, const struct s5_cleanup *call,
                                                        uint32_t ticket)
 {
@@ -68,13 +68,13 @@ __attribute__((noinline, cold)) int s5_tcp_join(struct s5_engine *e, struct s5_r
 {
     uint32_t ticket;
     struct s5_cleanup *call = s5_cleanup_push(s5_blocking_give_back, e, (uintptr_t)&ticket, &ticket);
-    struct s5_flight *f = s5_connect_pinned(e, record);
+    struct s5_negotiation *f = s5_connect_pinned(e, record);
     if (f) {
-        s5_blocking_has_flight(call, f);
+        s5_blocking_holds_one(call, f);
         int held = s5_blocking_hold(e, call, fd, f->cookie);
         int r = drive(e, record, f, fd, held, s5_wait_patience(e, held, S5_SNDTIMEO), 0, call, ticket);
         if (s5_blocking_end(e, call, ticket, fd, held))
-            s5_flight_release(e, f);
+            s5_negotiation_release(e, f);
         return r;
     }
     s5_cleanup_pop(call, ticket);
@@ -84,21 +84,21 @@ __attribute__((noinline, cold)) int s5_tcp_join(struct s5_engine *e, struct s5_r
 
 __attribute__((noinline, cold)) int s5_connect_finish(struct s5_engine *e, int fd, bool nonblock, uint64_t until)
 {
-    struct s5_record *record = s5_connect_flying(e, fd);
+    struct s5_record *record = s5_complete_find(e, fd);
     uint32_t ticket;
     if (!record)
         return 0;
     struct s5_cleanup *call = s5_cleanup_push(s5_blocking_give_back, e, (uintptr_t)&ticket, &ticket);
-    struct s5_flight *f = s5_connect_pinned(e, record);
+    struct s5_negotiation *f = s5_connect_pinned(e, record);
     if (!f) {
         s5_cleanup_pop(call, ticket);
         return 0;
     }
-    s5_blocking_has_flight(call, f);
+    s5_blocking_holds_one(call, f);
     int held = nonblock ? fd : s5_blocking_hold(e, call, fd, f->cookie), r;
     const struct s5_record *whose = held == fd ? record : NULL;
     if (nonblock)
-        r = s5_flight_turn(e, f, whose, held, 0) < S5_TURN_OVER ? -EAGAIN : 0;
+        r = s5_negotiation_step(e, f, whose, held, 0) < S5_TURN_OVER ? -EAGAIN : 0;
     else
         r = s5_drive(e, f, whose, held, false, until, 0, call, ticket);
     if (!s5_cleanup_owns(call, ticket))
@@ -108,7 +108,7 @@ __attribute__((noinline, cold)) int s5_connect_finish(struct s5_engine *e, int f
     if (r == 0)
         s5_connect_settle(e, record);
     if (s5_blocking_end(e, call, ticket, fd, held))
-        s5_flight_release(e, f);
+        s5_negotiation_release(e, f);
     return r == -EINPROGRESS ? -EAGAIN : r < 0 ? r : 0;
 }
 
@@ -135,23 +135,23 @@ static __attribute__((noinline, cold)) void find_duplicates(struct s5_engine *e,
 }
 
 static inline __attribute__((always_inline)) int new_record(struct s5_engine *e, int fd, int held,
-                                                            struct s5_flight *f, struct s5_record **ret)
+                                                            struct s5_negotiation *f, struct s5_record **ret)
 {
     struct s5_record *record = s5_registry_new(&e->registry);
     if (!record) {
-        s5_flight_release(e, f);
+        s5_negotiation_release(e, f);
         return -ENOBUFS;
     }
     if (!f->cookie)
         f->cookie = s5_connect_cookie(e, held);
     record->cookie = f->cookie;
     record->peer = f->peer;
-    atomic_store_explicit(&record->flight_generation, s5_flight_generation(f), memory_order_relaxed);
+    atomic_store_explicit(&record->negotiation_generation, s5_negotiation_generation(f), memory_order_relaxed);
     atomic_store_explicit(&record->fd, fd, memory_order_relaxed);
-    atomic_store_explicit(&record->flight, f, memory_order_relaxed);
-    atomic_store_explicit(&record->state, S5_RECORD_FLYING, memory_order_relaxed);
+    atomic_store_explicit(&record->negotiation, f, memory_order_relaxed);
+    atomic_store_explicit(&record->state, S5_RECORD_IN_FLIGHT, memory_order_relaxed);
     s5_registry_publish(record);
-    int r = s5_registry_take_off(&e->registry, record);
+    int r = s5_registry_inflight_add(&e->registry, record);
     if (r == 0)
         r = s5_registry_name(&e->registry, fd, record);
     if (r < 0)
@@ -161,7 +161,7 @@ static inline __attribute__((always_inline)) int new_record(struct s5_engine *e,
     return r;
 }
 
-__attribute__((noinline, cold)) int s5_connect_new_record(struct s5_engine *e, int fd, int held, struct s5_flight *f,
+__attribute__((noinline, cold)) int s5_connect_new_record(struct s5_engine *e, int fd, int held, struct s5_negotiation *f,
                                                           struct s5_record **ret)
 {
     return new_record(e, fd, held, f, ret);
@@ -181,25 +181,25 @@ static int why_not(struct s5_engine *e, int fd, int error)
     return -EAFNOSUPPORT;
 }
 
-static int unreachable(struct s5_engine *e, struct s5_record *record, struct s5_flight *f, int fd,
+static int unreachable(struct s5_engine *e, struct s5_record *record, struct s5_negotiation *f, int fd,
                        int held, int error)
 {
     error = why_not(e, held, error);
-    s5_connect_log_unreachable(e, s5_flight_server(f), error);
-    if (s5_flight_lock(e, f)) {
-        s5_flight_fail(e, f, held, error);
-        s5_flight_unlock(f);
+    s5_connect_log_unreachable(e, s5_negotiation_server(f), error);
+    if (s5_negotiation_lock(e, f)) {
+        s5_negotiation_fail(e, f, held, error);
+        s5_negotiation_unlock(f);
     }
     return outcome(e, record, f, fd, held);
 }
 
 /* The connection of F, RECORD's flight, is asked for and, unless NONBLOCK, driven to its end. */
 static inline __attribute__((always_inline)) int dial(struct s5_engine *e, struct s5_record *record,
-                                                      struct s5_flight *f, int fd, int held, bool nonblock,
+                                                      struct s5_negotiation *f, int fd, int held, bool nonblock,
                                                       const struct s5_cleanup *call, uint32_t ticket)
 {
-    bool brief = !nonblock && s5_registry_flying_number(&e->registry) > 1 && s5_inflight_any(e);
-    int r = s5_flight_dial(e, f, held, nonblock, brief);
+    bool brief = !nonblock && s5_registry_in_flight_count(&e->registry) > 1 && s5_inflight_any(e);
+    int r = s5_negotiation_connect(e, f, held, nonblock, brief);
     if (__builtin_expect(!s5_cleanup_owns(call, ticket), 0))
         return -ECONNABORTED;
     if (r == -EINPROGRESS && nonblock && !atomic_load(&f->missed))
@@ -219,7 +219,7 @@ static inline __attribute__((always_inline)) int dial(struct s5_engine *e, struc
 }
 
 /* F's two references are CALL's so far. *RET_HELD: the socket, see s5_blocking_hold. */
-static inline int fly(struct s5_engine *e, int fd, struct s5_flight *f, struct s5_cleanup *call, uint32_t ticket,
+static inline int fly(struct s5_engine *e, int fd, struct s5_negotiation *f, struct s5_cleanup *call, uint32_t ticket,
                       int *ret_held)
 {
     struct s5_record *record;
@@ -230,7 +230,7 @@ static inline int fly(struct s5_engine *e, int fd, struct s5_flight *f, struct s
     uint32_t driver = nonblock ? 0 : atomic_load_explicit(&e->process_number, memory_order_relaxed);
     atomic_store_explicit(&f->driver, driver, memory_order_relaxed);
     int r = new_record(e, fd, held, f, &record);
-    s5_blocking_has_one(call); /* the other one is the record's, or gone with it */
+    s5_blocking_gave_one(call); /* the other one is the record's, or gone with it */
     if (r == 0) {
         struct s5_slot *slot = s5_registry_slot(&e->registry, fd);
         uint32_t bound = slot ? atomic_load_explicit(&slot->bound, memory_order_relaxed) : 0;
@@ -250,10 +250,10 @@ static inline int fly(struct s5_engine *e, int fd, struct s5_flight *f, struct s
     return r;
 }
 
-static int begin(struct s5_engine *e, struct s5_flight *f, const struct s5_server *server,
+static int begin(struct s5_engine *e, struct s5_negotiation *f, const struct s5_server *server,
                  const struct s5_addr *to)
 {
-    int r = s5_flight_begin(e, f, server, to);
+    int r = s5_negotiation_begin(e, f, server, to);
     if (r != -EINVAL)
         return r;
     s5_log(&e->log, S5_LOG_ERROR, "refused: server \"%s\" offers no method this program can use",
@@ -283,13 +283,13 @@ static inline __attribute__((always_inline)) int via(struct s5_engine *e, int fd
     if (r < 0)
         return r;
     struct s5_cleanup *call = s5_cleanup_push(s5_blocking_give_back, e, (uintptr_t)&ticket, &ticket);
-    struct s5_flight *f = s5_flight_take_two(e); /* one is the record's */
+    struct s5_negotiation *f = s5_negotiation_take_two(e); /* one is the record's */
     if (!f) {
         s5_cleanup_pop(call, ticket);
         s5_log(&e->log, S5_LOG_ERROR, "refused: too many connections are being negotiated");
         return -ENOBUFS;
     }
-    s5_blocking_has_two(call, f);
+    s5_blocking_holds_two(call, f);
     f->cookie = cookie;
     note_peer(&f->peer, sa);
     r = s5_route_address(e, server, sa->sa_family, &f->server);
@@ -298,9 +298,9 @@ static inline __attribute__((always_inline)) int via(struct s5_engine *e, int fd
     if (__builtin_expect(r == 0, 1))
         r = fly(e, fd, f, call, ticket, &held);
     else if (s5_cleanup_owns(call, ticket))
-        s5_flight_release(e, f);
+        s5_negotiation_release(e, f);
     if (s5_blocking_end(e, call, ticket, fd, held))
-        s5_flight_release(e, f);
+        s5_negotiation_release(e, f);
     return r;
 }
 
@@ -312,7 +312,7 @@ static int real_connect(struct s5_engine *e, int fd, const struct sockaddr *addr
 static int connect_directly(struct s5_engine *e, int fd, const struct sockaddr *addr, socklen_t len,
                             uint8_t kind)
 {
-    if (__builtin_expect(!s5_registry_flying_number(&e->registry), 1) || kind != S5_PROTO_TCP ||
+    if (__builtin_expect(!s5_registry_in_flight_count(&e->registry), 1) || kind != S5_PROTO_TCP ||
         s5_tcp_nonblocking(e, fd))
         return real_connect(e, fd, addr, len);
     return s5_inflight_connect(e, fd, addr, len);
@@ -383,7 +383,7 @@ static int pending(struct s5_engine *e, int fd)
 
 int s5_connect_await(struct s5_engine *e, int fd, int flags, short events)
 {
-    struct s5_record *record = s5_connect_flying(e, fd);
+    struct s5_record *record = s5_complete_find(e, fd);
     bool nonblock = flags & (MSG_DONTWAIT | MSG_OOB | MSG_ERRQUEUE);
     if (!record) {
         int r = pending(e, fd);

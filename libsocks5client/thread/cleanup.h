@@ -29,7 +29,7 @@ typedef void s5_cleanup_fn(void *user, struct s5_cleanup *c, bool forked);
 struct s5_cleanup {
     uintptr_t at;      /* in the stack frame of the call; 0: free, or being made */
     uint32_t ticket;   /* 0: nobody's */
-    uint32_t flight_generation, object_generation;
+    uint32_t negotiation_generation, object_generation;
     int32_t fd[2];     /* -1: none */
     uint64_t cookie[2]; /* of the sockets they name */
     s5_cleanup_fn *run;
@@ -101,7 +101,7 @@ static inline void s5_cleanup_clear(struct s5_cleanup *c)
 {
     c->ticket = 0;
     c->fd[0] = c->fd[1] = -1;
-    c->flight = c->object = NULL;
+    c->negotiation = c->object = NULL;
     atomic_signal_fence(memory_order_seq_cst);
     c->at = 0;
     atomic_signal_fence(memory_order_seq_cst);
@@ -138,7 +138,7 @@ static inline bool s5_cleanup_end_brief(struct s5_cleanup *c, uintptr_t at)
 {
     if (__builtin_expect(c->at != at, 0))
         return false;
-    c->flight = c->object = NULL;
+    c->negotiation = c->object = NULL;
     atomic_signal_fence(memory_order_seq_cst);
     c->at = 0;
     return true;

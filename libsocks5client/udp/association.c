@@ -169,7 +169,7 @@ static int add_record(struct s5_engine *e, struct s5_association *a, int fd)
 
 /* FD gets the association A, whose socket is HELD, or A is given back. In a critical section. Another thread may
  * close FD before, and after the first look: then the number may be another socket's. */
-static int enlist(struct s5_engine *e, struct s5_association *a, int fd, int held)
+static int list_add(struct s5_engine *e, struct s5_association *a, int fd, int held)
 {
     uint64_t cookie = a->cookie;
     int r = s5_connect_cookie(e, fd) == cookie ? attach(e, a, held) : -EBADF;
@@ -224,7 +224,7 @@ static int open_new(struct s5_engine *e, struct s5_association *a, int fd, int h
             s5_associate_abandon(e, a, generation);
         return r == S5_ASSOCIATE_LOST ? -EBADF : r;
     }
-    r = enlist(e, a, fd, held);
+    r = list_add(e, a, fd, held);
     s5_lock_give(&e->associations_lock, &critical);
     return r;
 }

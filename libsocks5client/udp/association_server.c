@@ -24,7 +24,7 @@
 /* How long a server is known for not doing UDP: programs try again with every datagram. */
 #define REFUSED_FOR (10 * S5_CLOCK_SECOND)
 
-static int negotiate(struct s5_engine *e, struct s5_flight *f, int fd,
+static int negotiate(struct s5_engine *e, struct s5_negotiation *f, int fd,
                      const struct s5_server *server, uint64_t patience,
                      const struct s5_cleanup *call, uint32_t ticket)
 {
@@ -32,7 +32,7 @@ static int negotiate(struct s5_engine *e, struct s5_flight *f, int fd,
         .kind = f->server.any.sa_family == AF_INET ? S5_ADDR_IPV4 : S5_ADDR_IPV6};
     f->peer = f->server;
     f->cookie = 0;
-    int r = s5_flight_begin_udp(e, f, server, &zeros);
+    int r = s5_negotiation_begin_udp(e, f, server, &zeros);
     if (r == -EINVAL)
         s5_log(&e->log, S5_LOG_ERROR, "refused: server \"%s\" offers no method this program can use",
                s5_policy_text(e->policy, server->name));
@@ -41,27 +41,27 @@ static int negotiate(struct s5_engine *e, struct s5_flight *f, int fd,
     uint64_t until = s5_clock_now() + patience;
     if (until < f->deadline)
         f->deadline = until;
-    r = s5_flight_dial(e, f, fd, true, false);
+    r = s5_negotiation_connect(e, f, fd, true, false);
     if (r < 0 && r != -EINPROGRESS) {
-        s5_connect_log_unreachable(e, s5_flight_server(f), r);
+        s5_connect_log_unreachable(e, s5_negotiation_server(f), r);
         return r;
     }
     r = s5_drive(e, f, NULL, fd, true, S5_CLOCK_NEVER, r == 0 ? POLLOUT : 0, call, ticket);
-    if (r < 0 || atomic_load(&f->phase) == S5_FLIGHT_READY)
+    if (r < 0 || atomic_load(&f->phase) == S5_NEGOTIATION_READY)
         return r;
-    return s5_connect_fetch_error(e, s5_flight_server(f), fd, s5_flight_error(f));
+    return s5_connect_fetch_error(e, s5_negotiation_server(f), fd, s5_negotiation_error(f));
 }
 
 /* Servers that do not know the command close, having been content with all before it. */
-static int why(const struct s5_flight *f, int error)
+static int why(const struct s5_negotiation *f, int error)
 {
     bool closed = error == -ECONNREFUSED && !f->session.have_rep &&
                   f->session.failed_in == S5_SESSION_REPLY &&
-                  atomic_load(&f->phase) == S5_FLIGHT_FAILED && f->error;
+                  atomic_load(&f->phase) == S5_NEGOTIATION_FAILED && f->error;
     return closed ? -EOPNOTSUPP : error;
 }
 
-static void log_result(struct s5_engine *e, const struct s5_flight *f,
+static void log_result(struct s5_engine *e, const struct s5_negotiation *f,
                        const struct s5_server *server, int r, const struct s5_endpoint *at)
 {
     const char *name = s5_policy_text(e->policy, server->name);
@@ -80,7 +80,7 @@ static void log_result(struct s5_engine *e, const struct s5_flight *f,
 }
 
 /* At one address of the server's. */
-static int at_address(struct s5_engine *e, struct s5_flight *f, const struct s5_server *server,
+static int at_address(struct s5_engine *e, struct s5_negotiation *f, const struct s5_server *server,
                       const struct s5_ip *ip, int family, uint64_t patience,
                       struct s5_cleanup *call, uint32_t ticket, struct s5_endpoint *ret)
 {
@@ -95,7 +95,7 @@ static int at_address(struct s5_engine *e, struct s5_flight *f, const struct s5_
     if (!s5_cleanup_owns(call, ticket))
         return -ECONNABORTED;
     if (r == 0)
-        r = s5_flight_bound(f, family, ret);
+        r = s5_negotiation_bound_address(f, family, ret);
     if (r == 0)
         return fd;
     e->real->close(fd); /* where the thread may be cancelled */
@@ -111,7 +111,7 @@ static bool in_pass(const struct s5_ip *ip, int family, int pass)
     return same == (pass == 0);
 }
 
-static int at_any(struct s5_engine *e, struct s5_flight *f, const struct s5_server *server,
+static int at_any(struct s5_engine *e, struct s5_negotiation *f, const struct s5_server *server,
                   int family, uint64_t patience, struct s5_cleanup *call, uint32_t ticket,
                   struct s5_endpoint *ret)
 {
@@ -137,14 +137,14 @@ int s5_associate_ask(struct s5_engine *e, const struct s5_server *server, int fa
     if (s5_clock_now() < atomic_load(&e->no_udp_until[index]))
         return -EOPNOTSUPP;
     int r = s5_resolve_server(e, server);
-    struct s5_flight *f = r < 0 ? NULL : s5_flight_take(e);
+    struct s5_negotiation *f = r < 0 ? NULL : s5_negotiation_take(e);
     if (r < 0)
         return r;
     if (!f) {
         s5_log(&e->log, S5_LOG_ERROR, "refused: too many connections are being negotiated");
         return -ENOBUFS;
     }
-    s5_blocking_has_flight(call, f);
+    s5_blocking_holds_one(call, f);
     f->error = 0;
     r = at_any(e, f, server, family, patience, call, ticket, ret_relay);
     if (!s5_cleanup_owns(call, ticket))
@@ -152,8 +152,8 @@ int s5_associate_ask(struct s5_engine *e, const struct s5_server *server, int fa
     if (r < 0)
         r = why(f, r);
     log_result(e, f, server, r, ret_relay);
-    call->flight = NULL;
-    s5_flight_release(e, f);
+    call->negotiation = NULL;
+    s5_negotiation_release(e, f);
     if (r == -EOPNOTSUPP)
         atomic_store(&e->no_udp_until[index], s5_clock_now() + REFUSED_FOR);
     return r;

@@ -40,8 +40,8 @@ static int enter(struct s5_engine *e, int ep, int op, int fd, const struct epoll
     struct s5_slot *slot = s5_registry_make(&e->registry, fd);
     bool had = s5_registry_watched(slot) && noted(e, slot, ep, &before);
     if (!slot || s5_registry_watch(&e->registry, fd, ep, event->events | S5_WATCH_BEGINS, event->data.u64) < 0)
-        return s5_connect_flying(e, fd) ? -ENOSPC : e->real->epoll_ctl(ep, op, fd, &first) == 0 ? 0 : -errno;
-    bool flying = s5_connect_flying(e, fd);
+        return s5_complete_find(e, fd) ? -ENOSPC : e->real->epoll_ctl(ep, op, fd, &first) == 0 ? 0 : -errno;
+    bool flying = s5_complete_find(e, fd);
     if (flying)
         first.events = S5_EPOLL_BORROWED;
     int r = e->real->epoll_ctl(ep, op, fd, &first) == 0 ? 0 : -errno;
@@ -93,7 +93,7 @@ static bool also_others(struct s5_engine *e, int ep, uint64_t data)
             fd |= S5_CHUNK_SLOTS - 1;
             continue;
         }
-        if (s5_epoll_slot_reports(e, slot, ep, &data) && !s5_connect_flying(e, (int)fd))
+        if (s5_epoll_slot_reports(e, slot, ep, &data) && !s5_complete_find(e, (int)fd))
             return true;
     }
     return false;
@@ -102,10 +102,10 @@ static bool also_others(struct s5_engine *e, int ep, uint64_t data)
 /* Whether the application shall see EVENT. */
 static bool passes(struct s5_engine *e, int ep, const struct epoll_event *event)
 {
-    uint32_t top = s5_registry_flying_top(&e->registry);
+    uint32_t top = s5_registry_inflight_top(&e->registry);
     uint64_t data = event->data.u64;
     for (uint32_t at = 0; at < top; at++) {
-        struct s5_record *record = s5_registry_flying_at(&e->registry, at);
+        struct s5_record *record = s5_registry_inflight_at(&e->registry, at);
         if (!record || !s5_epoll_reports(e, record, ep, &data))
             continue;
         enum s5_turn turn = s5_connect_turn(e, record, (short)event->events);
@@ -182,7 +182,7 @@ int s5_epoll_wait(struct s5_engine *e, int ep, struct epoll_event *events, int m
         if (n > 0)
             break;
         n = wait_once(e, ep, events, max, until, now, precise, mask);
-        if (n < 0 || (n > 0 && !s5_registry_flying(&e->registry)))
+        if (n < 0 || (n > 0 && !s5_registry_any_in_flight(&e->registry)))
             break; /* what ended the last one */
         now = s5_clock_now();
         if (n == 0 && now >= until)

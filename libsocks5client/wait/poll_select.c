@@ -35,8 +35,8 @@ static void refresh(struct s5_engine *e, struct s5_record *record)
 /* What is asked of the kernel for P, which is in flight. *RET_DRIVEN: another thread reads what it asks for. */
 static struct pollfd ask_in_flight(struct s5_engine *e, const struct pollfd *p, bool *ret_driven)
 {
-    struct s5_record *record = s5_connect_flying(e, p->fd);
-    struct s5_flight *f = record ? atomic_load(&record->flight) : NULL;
+    struct s5_record *record = s5_complete_find(e, p->fd);
+    struct s5_negotiation *f = record ? atomic_load(&record->negotiation) : NULL;
     if (!f)
         return (struct pollfd){p->fd, p->events, 0}; /* over by now */
     bool driven = s5_inflight_driven(e, f);
@@ -55,7 +55,7 @@ static int fill(struct s5_engine *e, struct s5_pollset *set, const struct pollfd
         struct s5_record *record = fds[i].fd < 0 ? NULL : s5_registry_find(&e->registry, fds[i].fd);
         uint32_t state = record ? atomic_load(&record->state) : S5_RECORD_FREE;
         struct pollfd ask = {fds[i].fd, fds[i].events, 0};
-        if (state == S5_RECORD_FLYING) {
+        if (state == S5_RECORD_IN_FLIGHT) {
             ask = ask_in_flight(e, &fds[i], &set->nap);
             *ret_flying = true;
         } else if (state == S5_RECORD_LISTENING) {
@@ -91,7 +91,7 @@ static int report(struct s5_engine *e, const struct s5_pollset *set, struct poll
         fds[i].revents = got->revents;
         if (replaced && bell < set->n && set->fds[bell++].revents)
             fds[i].revents |= fds[i].events & (POLLIN | POLLRDNORM);
-        if (record && atomic_load(&record->state) == S5_RECORD_FLYING) {
+        if (record && atomic_load(&record->state) == S5_RECORD_IN_FLIGHT) {
             fds[i].revents = 0;
             *ret_ended |= s5_connect_turn(e, record, got->revents) >= S5_TURN_OVER;
         } else if (!replaced && got->events != fds[i].events && got->revents) {

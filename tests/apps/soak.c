@@ -199,7 +199,7 @@ static int held(void)
     }
     for (uint32_t i = 0; i < atomic_load(&e->associations_top); i++)
         n += atomic_load(&pool[i].used) != 0;
-    n += (int)atomic_load(&e->registry.flying_count) + (int)atomic_load(&e->registry.listening);
+    n += (int)atomic_load(&e->registry.inflight_count) + (int)atomic_load(&e->registry.listening);
 #endif
     return n;
 }

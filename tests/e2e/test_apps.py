@@ -58,7 +58,7 @@ GREETING_AND_REQUEST = b"\5\1\0\5\1\0\1" + bytes(map(int, bed.TARGET4.split(".")
 
 
 def nobody_answers(conversation):
-    while conversation.flight():
+    while conversation.negotiation():
         pass
 
 
@@ -92,7 +92,7 @@ for NAME in STALLING:
         covered(w, door, s.HOSTILE, "", name, bed.TARGET4, 80)
         assert w.hostile.connections, "the server saw nobody"
         # Nothing but negotiations: in one flight, or the greeting of the second try.
-        octets = b"".join(w.hostile.flights)
+        octets = b"".join(w.hostile.negotiations)
         rest = octets.replace(GREETING_AND_REQUEST, b"")
         assert octets and not rest.replace(GREETING_AND_REQUEST[:3], b""), octets
     for DOOR in ("socksify", "preload"):

@@ -69,7 +69,7 @@ print(c.recv(99))""" % bed.TARGET4
 @test("one flight with no authentication, and with a password")
 def _(w):
     def good(c):
-        first = c.flight()
+        first = c.negotiation()
         c.say(bytes([5, first[2]]) + (b"\1\0" if first[2] == 2 else b"") + c.OK)
         c.echo()
     code = """
@@ -81,7 +81,7 @@ c = socket.create_connection(('%s', 7)); c.sendall(b'mine'); print(c.recv(9))"""
         os.chmod(conf, 0o600)
         w.hostile.play(good)
         right(w.configured(conf, [PYTHON, "-c", code], w.env, 40), b"mine")
-        assert len(w.hostile.flights) == 1, w.hostile.flights
+        assert len(w.hostile.negotiations) == 1, w.hostile.negotiations
 
 
 @test("every failing REP is its errno")
@@ -90,7 +90,7 @@ def _(w):
     code = "import socket; print(socket.socket().connect_ex(('%s', 80)))" % bed.TARGET4
     for rep, errno in expected.items():
         def refuse(c, rep=rep):
-            c.flight()
+            c.negotiation()
             c.say(bytes([5, 0, 5, rep, 0, 1, 0, 0, 0, 0, 0, 0]))
         w.hostile.play(refuse)
         right(w.via(s.HOSTILE, [PYTHON, "-c", code]), b"%d" % errno)

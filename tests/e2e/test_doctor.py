@@ -216,11 +216,11 @@ def _(w):
 @test("doctor: an HTTP server, one that answers anything and one that waits for a line")
 def _(w):
     def at_once(c):
-        c.flight()
+        c.negotiation()
         c.say(b"HTTP/1.1 400 Bad Request\r\n\r\n")
 
     def by_line(c):
-        while b"\n" not in c.flight():
+        while b"\n" not in c.negotiation():
             pass
         c.say(b"HTTP/1.0 200 OK\r\n\r\n")
     for script in (at_once, by_line):
@@ -236,7 +236,7 @@ def _(w):
                         (b"\0\x5b" + bytes(6), "SOCKS4"), (b"xyz", "does not speak SOCKS5"),
                         (b"", "closes the connection")):
         def script(c, said=said):
-            c.flight()
+            c.negotiation()
             c.say(said)
         w.hostile.play(script)
         rows, status = doctor(w, via(s.HOSTILE))
@@ -250,7 +250,7 @@ def _(w):
         t = Talk(c)
         t.greeting()
         c.say(CHOSEN)
-        c.flight()
+        c.negotiation()
         c.say(bytes([5, 7]) + OK[2:])
     w.hostile.play(script)
     rows, status = doctor(w, via(s.HOSTILE))

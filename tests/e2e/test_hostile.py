@@ -254,7 +254,7 @@ def _(w):
         t.c.echo()
     assert told(probe(w, script, "auto", timeout=20, n="slow")) == "ok"
     assert told(probe(w, Talk.serve, "auto", n="slow")) == "ok"
-    assert w.hostile.connections == 1 and len(w.hostile.flights) == 1, w.hostile.flights
+    assert w.hostile.connections == 1 and len(w.hostile.negotiations) == 1, w.hostile.negotiations
 
 
 @test("hostile: what was found out about a server outlives the program")
@@ -301,7 +301,7 @@ def flights(w, count, **more):
         seen = []
         for _ in range(tries):
             assert told(probe(w, script, how=how, **more)) == "ok"
-            seen.append(list(w.hostile.flights))
+            seen.append(list(w.hostile.negotiations))
             if len(seen[-1]) == count:
                 break
         assert len(seen[-1]) == count, "flights: %r" % seen

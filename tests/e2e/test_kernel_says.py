@@ -248,7 +248,7 @@ for what, call in (('send', lambda u: u.send(b'x' * 1000)), ('sendto', lambda u:
 @test("a full buffer of a non-blocking datagram socket is EAGAIN, no loss")
 def _(w):
     def relay(c):
-        c.flight()
+        c.negotiation()
         c.say(b"\5\0\5\0\0\1" + socket.inet_aton("10.88.1.97") + struct.pack(">H", 49980))
         c.hang()
 

@@ -22,7 +22,7 @@ def configured(w, port, user=s.USER, password=s.PASSWORD, timeout=60, more=""):
 
 
 def nobody_answers(conversation):
-    conversation.flight()
+    conversation.negotiation()
     conversation.hang()
 
 

@@ -97,9 +97,9 @@ def _(w):
     program = dropped(w).app("tcp_blocking")
     w.hostile.play(serve)
     fine(w.via(s.HOSTILE, [program, bed.TARGET4, "7"]))
-    asked = b"".join(w.hostile.flights)
+    asked = b"".join(w.hostile.negotiations)
     assert w.hostile.connections == 1 and asked.count(socket.inet_aton(bed.TARGET4)) == 1, \
-        w.hostile.flights
+        w.hostile.negotiations
     assert socket.inet_aton(bed.PROXY4) not in asked, asked
     for name in ("epoll_before", "threads_200", "listen_local", "close_all"):
         fine(w.via(s.DANTED, [dropped(w).app(name), bed.TARGET4, "7"]))

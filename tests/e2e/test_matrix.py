@@ -192,7 +192,7 @@ def passes(w, program, server):
     able = program.takes in server.can
     test_udp.targets(w)
     if not able:
-        w.hostile.play(lambda conversation: conversation.flight() and conversation.hang())
+        w.hostile.play(lambda conversation: conversation.negotiation() and conversation.hang())
     if not able and (callable(program.command) or program.title == "redis-benchmark" and server.says):
         return "–"  # redis-benchmark tries for ever
     if callable(program.command):

@@ -26,7 +26,7 @@ def _(w):
 def loopback_led(w, code):
     """CODE where rules lead this machine itself through a server. What the server was asked for."""
     def serves(conversation):
-        conversation.flight()
+        conversation.negotiation()
         conversation.say(bytes([5, 0]) + conversation.OK)
         conversation.echo()
 
@@ -35,7 +35,7 @@ def loopback_led(w, code):
     os.chmod(conf, 0o644)
     w.hostile.play(serves)
     right(w.configured(conf, [PYTHON, "-c", code], w.env, 40), b"as asked")
-    return w.hostile.flights[0]
+    return w.hostile.negotiations[0]
 
 
 @test("the unspecified address is loopback's where rules lead that through a server")

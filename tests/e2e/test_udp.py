@@ -226,7 +226,7 @@ class Relay:
                     self.socket.sendto(answer, peer)
 
     def script(self, conversation):
-        if not conversation.flight():
+        if not conversation.negotiation():
             return
         self.controls.append(conversation.sock)
         conversation.say(b"\5\0" + self.reply)
@@ -400,7 +400,7 @@ for WHAT, (OCTETS, ERRNO) in REFUSALS.items():
             if not relay.refuse:
                 return relay.script(conversation)
             relay.refuse -= 1
-            conversation.flight()
+            conversation.negotiation()
             conversation.say(octets)
             refused.append(time.monotonic())
 

@@ -261,7 +261,7 @@ REPLIES = {"no relay's port": (b"\5\0\0\1\n\x58\1\2\0\0", b"71"),
 
 def answer(octets):
     def script(conversation):
-        conversation.flight()
+        conversation.negotiation()
         conversation.say(b"\5\0" + octets)
         if len(octets) > 8:
             conversation.echo()

@@ -17,12 +17,12 @@ class Hostile:
     gave."""
 
     def __init__(self, listener):
-        self.script, self.flights, self.connections = None, [], 0
+        self.script, self.negotiations, self.connections = None, [], 0
         self.listener = listener
         threading.Thread(target=self._accept, daemon=True).start()
 
     def play(self, script):
-        self.script, self.flights, self.connections = script, [], 0
+        self.script, self.negotiations, self.connections = script, [], 0
 
     def _accept(self):
         while True:
@@ -52,7 +52,7 @@ class Conversation:
         self.sock.settimeout(20)
         data = self.sock.recv(4096)
         if data:
-            self.server.flights.append(data)
+            self.server.negotiations.append(data)
         return data
 
     def say(self, data):
@@ -85,7 +85,7 @@ class Talk:
 
     def take(self, n):
         while len(self.held) < n:
-            data = self.c.flight()
+            data = self.c.negotiation()
             if not data:
                 raise OSError("the client closed")
             self.held += data

@@ -245,13 +245,13 @@ static inline void set_scene(struct s5_engine *e, struct scene *s)
 static inline void check_clean(struct s5_engine *e, const char *what)
 {
     struct s5_tree *tree = atomic_load(&e->tree);
-    uint32_t used = atomic_load(&tree->flights_used);
+    uint32_t used = atomic_load(&tree->negotiations_used);
     cr_assert_eq(fake_open(), 0, "%s: %d descriptors are open", what, fake_open());
     cr_assert_eq(fake_alive(), 0, "%s: %d sockets are left", what, fake_alive());
     cr_assert_eq(fake_net.strays, 0, "%s: somebody else was dialled", what);
     cr_assert(!s5_registry_waits(&e->registry), "%s: something is in flight", what);
     for (uint32_t i = 0; i < used; i++)
-        cr_assert_eq(atomic_load(&tree->flights[i].phase), S5_FLIGHT_FREE,
+        cr_assert_eq(atomic_load(&tree->negotiations[i].phase), S5_NEGOTIATION_FREE,
                      "%s: a negotiation is left", what);
     for (uint32_t i = 0; i < atomic_load(&tree->listeners_used); i++)
         cr_assert_eq((uint32_t)atomic_load(&tree->listeners[i].references.use), 0, "%s: a listener is left",

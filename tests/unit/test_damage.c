@@ -39,16 +39,16 @@ static const struct part {
     PART(bridge, sizeof(struct s5_bridge_place)),
     PART(relayed_at, sizeof(uint32_t)),
     PART(relayed, sizeof(struct s5_handed_association) * 8),
-    PART(flights_free, offsetof(struct s5_tree, flights) - offsetof(struct s5_tree, flights_free)),
-    PART(flights[0], offsetof(struct s5_flight, session)),
+    PART(negotiations_free, offsetof(struct s5_tree, flights) - offsetof(struct s5_tree, negotiations_free)),
+    PART(flights[0], offsetof(struct s5_negotiation, session)),
     PART(flights[0].session, offsetof(struct s5_session, out)),
-    PART(flights[1], sizeof(struct s5_flight) * 3),
+    PART(flights[1], sizeof(struct s5_negotiation) * 3),
     PART(counts, sizeof(struct s5_counts)),
     PART(slice, offsetof(struct s5_tree, pool.slots) - offsetof(struct s5_tree, slice)),
     PART(pool.slots, 8 * sizeof(struct s5_pool_slot)),
     PART(listeners_used, sizeof(uint32_t)),
     PART(listeners[0], offsetof(struct s5_listener, flight)),
-    PART(listeners[0].flight, sizeof(struct s5_flight)),
+    PART(listeners[0].negotiation, sizeof(struct s5_negotiation)),
 };
 #define PARTS (sizeof parts / sizeof *parts)
 

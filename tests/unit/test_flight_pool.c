@@ -21,7 +21,7 @@ static void begin(void)
 }
 
 /* A child that does WHAT with F; the caller goes on when that is done. */
-static pid_t child_that(bool (*what)(struct s5_engine *e, struct s5_flight *f), struct s5_flight *f)
+static pid_t child_that(bool (*what)(struct s5_engine *e, struct s5_negotiation *f), struct s5_negotiation *f)
 {
     int done[2];
     char octet;
@@ -40,64 +40,64 @@ static pid_t child_that(bool (*what)(struct s5_engine *e, struct s5_flight *f), 
 
 Test(flight_pool, each_is_given_once_and_again_when_it_is_free, .init = begin)
 {
-    struct s5_flight *last = NULL;
-    for (int i = 0; i < S5_TREE_FLIGHTS; i++) {
-        last = s5_flight_take(&e);
-        cr_assert(last == &tree->flights[i], "%d", i);
+    struct s5_negotiation *last = NULL;
+    for (int i = 0; i < S5_SHM_NEGOTIATIONS; i++) {
+        last = s5_negotiation_take(&e);
+        cr_assert(last == &tree->negotiations[i], "%d", i);
     }
-    cr_assert_null(s5_flight_take(&e), "there are no more");
-    struct s5_flight *free_one = &tree->flights[77];
-    s5_flight_release(&e, free_one);
-    s5_flight_release(&e, last);
-    cr_assert(s5_flight_take(&e) == last && s5_flight_take(&e) == free_one);
-    cr_assert_null(s5_flight_take(&e));
-    uint32_t generation = s5_flight_generation(free_one);
-    cr_assert(s5_flight_pin(&e, free_one, generation));
-    cr_assert_not(s5_flight_pin(&e, free_one, generation + 1), "another's");
-    s5_flight_release(&e, free_one);
-    cr_assert_null(s5_flight_take(&e), "a reference is left");
-    s5_flight_release(&e, free_one);
-    cr_assert_not(s5_flight_pin(&e, free_one, generation), "nobody's");
+    cr_assert_null(s5_negotiation_take(&e), "there are no more");
+    struct s5_negotiation *free_one = &tree->negotiations[77];
+    s5_negotiation_release(&e, free_one);
+    s5_negotiation_release(&e, last);
+    cr_assert(s5_negotiation_take(&e) == last && s5_negotiation_take(&e) == free_one);
+    cr_assert_null(s5_negotiation_take(&e));
+    uint32_t generation = s5_negotiation_generation(free_one);
+    cr_assert(s5_negotiation_hold(&e, free_one, generation));
+    cr_assert_not(s5_negotiation_hold(&e, free_one, generation + 1), "another's");
+    s5_negotiation_release(&e, free_one);
+    cr_assert_null(s5_negotiation_take(&e), "a reference is left");
+    s5_negotiation_release(&e, free_one);
+    cr_assert_not(s5_negotiation_hold(&e, free_one, generation), "nobody's");
 }
 
 Test(flight_pool, those_of_the_killed_are_taken_long_after, .init = begin)
 {
-    while (s5_flight_take(&e))
+    while (s5_negotiation_take(&e))
         ;
-    struct s5_flight *abandoned = &tree->flights[4711];
-    uint32_t generation = s5_flight_generation(abandoned);
+    struct s5_negotiation *abandoned = &tree->negotiations[4711];
+    uint32_t generation = s5_negotiation_generation(abandoned);
     abandoned->deadline = s5_clock_now() - 59 * S5_CLOCK_SECOND;
-    cr_assert_null(s5_flight_take(&e), "not yet");
+    cr_assert_null(s5_negotiation_take(&e), "not yet");
     abandoned->deadline = s5_clock_now() - 61 * S5_CLOCK_SECOND;
-    cr_assert(s5_flight_take(&e) == abandoned);
-    cr_assert_eq(s5_flight_generation(abandoned), generation + 1, "survivors are told");
-    cr_assert_not(s5_flight_pin(&e, abandoned, generation));
-    cr_assert_null(s5_flight_take(&e), "once");
+    cr_assert(s5_negotiation_take(&e) == abandoned);
+    cr_assert_eq(s5_negotiation_generation(abandoned), generation + 1, "survivors are told");
+    cr_assert_not(s5_negotiation_hold(&e, abandoned, generation));
+    cr_assert_null(s5_negotiation_take(&e), "once");
 }
 
 Test(flight_pool, a_lock_is_its_holders_until_he_is_dead, .init = begin)
 {
-    struct s5_flight *f = s5_flight_take(&e);
-    cr_assert(s5_flight_lock(&e, f));
-    cr_assert_not(s5_flight_try(&e, f), "a handler within a turn");
-    cr_assert_not(s5_flight_lock(&e, f), "which does not wait for itself");
-    s5_flight_unlock(f);
-    pid_t child = child_that(s5_flight_lock, f);
-    cr_assert_not(s5_flight_try(&e, f), "its holder lives");
+    struct s5_negotiation *f = s5_negotiation_take(&e);
+    cr_assert(s5_negotiation_lock(&e, f));
+    cr_assert_not(s5_negotiation_try_lock(&e, f), "a handler within a turn");
+    cr_assert_not(s5_negotiation_lock(&e, f), "which does not wait for itself");
+    s5_negotiation_unlock(f);
+    pid_t child = child_that(s5_negotiation_lock, f);
+    cr_assert_not(s5_negotiation_try_lock(&e, f), "its holder lives");
     siginfo_t info;
     kill(child, SIGKILL);
     /* It is a zombie until it is waited for, at the end. */
     cr_assert_eq(waitid(P_PID, (id_t)child, &info, WEXITED | WNOWAIT), 0);
-    cr_assert(s5_flight_try(&e, f), "its holder is dead");
+    cr_assert(s5_negotiation_try_lock(&e, f), "its holder is dead");
     cr_assert_eq(waitpid(child, NULL, 0), child);
     cr_assert_eq(s5_session_error(&f->session), -ECONNABORTED, "and left it half done");
-    s5_flight_unlock(f);
-    child = child_that(s5_flight_lock, f);
+    s5_negotiation_unlock(f);
+    child = child_that(s5_negotiation_lock, f);
     kill(child, SIGSTOP);
-    cr_assert_not(s5_flight_lock(&e, f), "a stopped one is not waited for for ever");
+    cr_assert_not(s5_negotiation_lock(&e, f), "a stopped one is not waited for for ever");
     kill(child, SIGKILL);
     waitpid(child, NULL, 0);
-    cr_assert(s5_flight_lock(&e, f));
+    cr_assert(s5_negotiation_lock(&e, f));
     struct s5_engine treeless = {.tree_fd = -1};
-    cr_assert_null(s5_flight_take(&treeless));
+    cr_assert_null(s5_negotiation_take(&treeless));
 }

@@ -94,7 +94,7 @@ static long wait_elsewhere(struct s5_engine *e, enum elsewhere way, const struct
 static bool is_over(struct s5_engine *e, int c)
 {
     struct s5_record *record = s5_registry_find(&e->registry, c);
-    return !record || atomic_load(&record->state) != S5_RECORD_FLYING;
+    return !record || atomic_load(&record->state) != S5_RECORD_IN_FLIGHT;
 }
 
 static void one(struct s5_engine *e, struct scene *s, enum elsewhere way)
@@ -262,7 +262,7 @@ Test(inflight, a_crowd_in_flight)
         if (i % 2)
             p[5 * i] = (struct pollfd){fds[i], POLLOUT, 0};
     }
-    for (int rounds = 0; s5_registry_flying(&e->registry); rounds++) {
+    for (int rounds = 0; s5_registry_any_in_flight(&e->registry); rounds++) {
         cr_assert_lt(rounds, ROUNDS);
         cr_assert_geq(s5_wait_poll(e, p, SET, &limit, NULL), 0);
     }

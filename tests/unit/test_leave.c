@@ -21,7 +21,7 @@ static const uint64_t fingerprint = 1;
 static struct s5_calls calls;
 static struct s5_engine e;
 static struct s5_tree *tree;
-static struct s5_flight *own, *others, *common; /* the child's, the parent's and both sides' */
+static struct s5_negotiation *own, *others, *common; /* the child's, the parent's and both sides' */
 
 static int plain_fcntl(int fd, int command, long arg)
 {
@@ -59,16 +59,16 @@ static void publish(void)
     e.policy = &e.policy_file->policy;
 }
 
-static struct s5_flight *begun(void)
+static struct s5_negotiation *begun(void)
 {
-    struct s5_flight *f = s5_flight_take(&e);
+    struct s5_negotiation *f = s5_negotiation_take(&e);
     cr_assert_not_null(f);
     memcpy(f->session.password, secret, sizeof secret);
-    atomic_store(&f->phase, S5_FLIGHT_TALKING);
+    atomic_store(&f->phase, S5_NEGOTIATION_TALKING);
     return f;
 }
 
-static bool knows(const struct s5_flight *f)
+static bool knows(const struct s5_negotiation *f)
 {
     return memcmp(f->session.password, secret, sizeof secret) == 0;
 }
@@ -83,7 +83,7 @@ static void become_child(void)
     atomic_store(&e.pid, (uint32_t)getpid());
     s5_engine_register(&e, 0);
     own = begun();
-    CHECK(s5_flight_pin(&e, common, s5_flight_generation(common)));
+    CHECK(s5_negotiation_hold(&e, common, s5_negotiation_generation(common)));
 }
 
 /* Runs WHAT in a child, which is one of the tree's. */
@@ -114,19 +114,19 @@ static void leave_for_good(void)
     CHECK(atomic_load(&e.tree) == tree && atomic_load(&e.tree_fd) == fd);
     CHECK(fstat(fd, &after) == 0 && after.st_ino != before.st_ino && after.st_uid == NOBODY);
     CHECK(e.place.inode == after.st_ino && s5_tree_is(fd, after.st_ino));
-    CHECK(knows(own) && atomic_load(&own->phase) == S5_FLIGHT_TALKING && atomic_load(&own->lock) == 0);
+    CHECK(knows(own) && atomic_load(&own->phase) == S5_NEGOTIATION_TALKING && atomic_load(&own->lock) == 0);
     CHECK(!knows(others));
-    CHECK(atomic_load(&common->phase) == S5_FLIGHT_FAILED && common->error == -ECONNABORTED);
+    CHECK(atomic_load(&common->phase) == S5_NEGOTIATION_FAILED && common->error == -ECONNABORTED);
     CHECK(!s5_references_are_shared(&common->references));
     CHECK(strcmp(e.policy->servers[0].password, secret) == 0 && !e.policy_file->standing_path[0]);
     struct s5_policy_file *again = s5_tree_policy(tree, fd, &fingerprint);
     CHECK(again && strcmp(again->policy.servers[0].password, secret) == 0 && !again->standing_path[0]);
     CHECK(pwrite(fd + 1, secret, sizeof secret, 0) < 0);
-    struct s5_flight *f = s5_flight_take(&e);
+    struct s5_negotiation *f = s5_negotiation_take(&e);
     CHECK(f && f != own && f != common);
-    s5_flight_release(&e, f);
-    s5_flight_release(&e, own);
-    memset(tree->flights, 0xff, 100 * sizeof tree->flights[0]);
+    s5_negotiation_release(&e, f);
+    s5_negotiation_release(&e, own);
+    memset(tree->negotiations, 0xff, 100 * sizeof tree->negotiations[0]);
     s5_leave_if_foreign(&e); /* its own */
     CHECK(fstat(fd, &before) == 0 && before.st_ino == after.st_ino);
 }
@@ -136,9 +136,9 @@ Test(leave, a_process_without_the_rights_has_a_copy, .init = begin)
     publish();
     in_child(leave_for_good);
     cr_assert(knows(others) && knows(common));
-    cr_assert_eq(atomic_load(&common->phase), S5_FLIGHT_TALKING);
-    cr_assert(s5_flight_try(&e, common), "nobody holds it");
-    s5_flight_release(&e, common);
+    cr_assert_eq(atomic_load(&common->phase), S5_NEGOTIATION_TALKING);
+    cr_assert(s5_negotiation_try_lock(&e, common), "nobody holds it");
+    s5_negotiation_release(&e, common);
     cr_assert(s5_references_sweep(&common->references, atomic_load(&e.tree_fd), atomic_load(&e.process_number), true),
               "who left has ended");
 }

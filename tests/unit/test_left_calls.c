@@ -126,8 +126,8 @@ static void run(struct call *c)
 static void no_password(struct s5_engine *e, const char *what)
 {
     struct s5_tree *tree = atomic_load(&e->tree);
-    uint32_t used = atomic_load(&tree->flights_used);
-    cr_assert_null(memmem(tree->flights, used * sizeof tree->flights[0], SECRET, sizeof SECRET - 1),
+    uint32_t used = atomic_load(&tree->negotiations_used);
+    cr_assert_null(memmem(tree->negotiations, used * sizeof tree->negotiations[0], SECRET, sizeof SECRET - 1),
                    "%s: the password is there still", what);
 }
 

@@ -52,7 +52,7 @@ Test(listener_pool, each_is_given_once_and_again_when_it_is_free, .init = begin)
     cr_assert_null(s5_listener_take(&e), "there are no more, and who has them is alive");
     struct s5_listener *l = &tree->listeners[7];
     uint32_t generation = s5_listener_generation(l);
-    l->flight.session.username_len = 1;
+    l->negotiation.session.username_len = 1;
     pid_t other;
     cr_assert(s5_references_take(&l->references, generation, another(&other)));
     s5_listener_release(&e, l, generation);
@@ -60,11 +60,11 @@ Test(listener_pool, each_is_given_once_and_again_when_it_is_free, .init = begin)
     kill(other, SIGKILL);
     waitpid(other, NULL, 0);
     cr_assert(s5_listener_take(&e) == l, "which has ended");
-    l->flight.session.username_len = 1;
+    l->negotiation.session.username_len = 1;
     generation = s5_listener_generation(l);
     s5_listener_release(&e, l, generation);
     cr_assert_eq(atomic_load(&l->cookie), 0);
-    cr_assert_eq(l->flight.session.username_len, 0, "wiped");
+    cr_assert_eq(l->negotiation.session.username_len, 0, "wiped");
     cr_assert_not(s5_listener_pin(&e, l, generation), "nobody's");
     cr_assert(s5_listener_take(&e) == l);
     cr_assert_not(s5_listener_pin(&e, l, generation), "another's");
@@ -104,9 +104,9 @@ static void *takes(void *arg)
     while (!atomic_load(&over)) {
         if ((uint32_t)atomic_load(&last->references.use) != 0 || !(l = s5_listener_take(&e)))
             continue;
-        l->flight.session.username_len = (uint8_t)(uintptr_t)arg;
+        l->negotiation.session.username_len = (uint8_t)(uintptr_t)arg;
         for (int i = 0; i < 50; i++)
-            mistakes += *(volatile uint8_t *)&l->flight.session.username_len != (uintptr_t)arg;
+            mistakes += *(volatile uint8_t *)&l->negotiation.session.username_len != (uintptr_t)arg;
         s5_listener_release(&e, l, s5_listener_generation(l));
     }
     return (void *)mistakes;

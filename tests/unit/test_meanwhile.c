@@ -107,9 +107,9 @@ static void watch(int fd, uint32_t events, uint64_t data)
 static void others_carry_on(void)
 {
     struct timespec slice = milliseconds(20);
-    for (int i = 0; i < 50 && s5_registry_flying(&engine->registry); i++)
+    for (int i = 0; i < 50 && s5_registry_any_in_flight(&engine->registry); i++)
         cr_assert_eq(s5_wait_poll(engine, NULL, 0, &slice, NULL), 0);
-    cr_assert(!s5_registry_flying(&engine->registry));
+    cr_assert(!s5_registry_any_in_flight(&engine->registry));
 }
 
 /* The events that the instance reports within a while; DATA is theirs. */
@@ -248,9 +248,9 @@ Test(meanwhile, a_wait_looks_again_when_a_negotiation_is_being_settled)
     s5_pollset_look(engine, &set);
     s5_pollset_add(&set, -1, POLLOUT);
     s5_registry_count_settled(&engine->registry);
-    struct s5_flight *f = atomic_exchange(&record->flight, NULL);
+    struct s5_negotiation *f = atomic_exchange(&record->negotiation, NULL);
     check_short(&set);
-    atomic_store(&record->flight, f);
+    atomic_store(&record->negotiation, f);
     others_carry_on();
     check_connected(fd);
     cr_assert_eq(s5_close(engine, fd), 0);

@@ -15,9 +15,9 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-static enum s5_turn model_turn(struct s5_engine *e, struct s5_flight *f, const struct s5_record *record,
+static enum s5_turn model_turn(struct s5_engine *e, struct s5_negotiation *f, const struct s5_record *record,
                                int fd, short events);
-#define s5_flight_turn model_turn
+#define s5_negotiation_step model_turn
 #include "../../libsocks5client/shm/references.c"
 #undef MOST
 #include "../../libsocks5client/registry/registry.c"
@@ -89,7 +89,7 @@ static const struct s5_calls kernel = {
 /* connect() of a non-blocking socket, but for what the server has to do with it. */
 static void start(int fd)
 {
-    struct s5_flight *f = s5_flight_take_two(&ENGINE);
+    struct s5_negotiation *f = s5_negotiation_take_two(&ENGINE);
     struct s5_record *record;
     cr_assert_not_null(f);
     f->cookie = SOCKETS[fd];
@@ -97,34 +97,34 @@ static void start(int fd)
     f->server_index = 0;
     f->deadline = S5_CLOCK_NEVER;
     if (s5_connect_new_record(&ENGINE, fd, fd, f, &record) == 0)
-        atomic_store(&f->phase, S5_FLIGHT_DIALING);
-    s5_flight_release(&ENGINE, f);
+        atomic_store(&f->phase, S5_NEGOTIATION_DIALING);
+    s5_negotiation_release(&ENGINE, f);
 }
 
 /* A turn that finds the server's reply. */
-static enum s5_turn model_turn(struct s5_engine *e, struct s5_flight *f, const struct s5_record *record,
+static enum s5_turn model_turn(struct s5_engine *e, struct s5_negotiation *f, const struct s5_record *record,
                                int fd, short events)
 {
     (void)events;
-    if (atomic_load(&f->phase) >= S5_FLIGHT_READY)
+    if (atomic_load(&f->phase) >= S5_NEGOTIATION_READY)
         return S5_TURN_OVER;
-    if (!s5_flight_try(e, f))
+    if (!s5_negotiation_try_lock(e, f))
         return S5_TURN_BUSY;
     fd = atomic_load(&record->fd);
-    if (atomic_load(&record->flight) != f || fd < 0)
+    if (atomic_load(&record->negotiation) != f || fd < 0)
         fd = -1;
     model_point(NULL);
-    if (fd >= 0 && atomic_load(&f->phase) == S5_FLIGHT_DIALING) {
+    if (fd >= 0 && atomic_load(&f->phase) == S5_NEGOTIATION_DIALING) {
         cr_assert(!SOCKETS[fd] || SOCKETS[fd] == f->cookie, "a step on another socket");
-        atomic_store(&f->phase, S5_FLIGHT_READY);
+        atomic_store(&f->phase, S5_NEGOTIATION_READY);
     }
-    s5_flight_unlock(f);
+    s5_negotiation_unlock(f);
     return fd < 0 ? S5_TURN_GONE : S5_TURN_OVER;
 }
 
 static void finish(int fd)
 {
-    struct s5_record *record = s5_connect_flying(&ENGINE, fd);
+    struct s5_record *record = s5_complete_find(&ENGINE, fd);
     if (record)
         s5_connect_turn(&ENGINE, record, 0);
 }
@@ -132,9 +132,9 @@ static void finish(int fd)
 /* What other threads do that wait for something else. */
 static void drive_all(void)
 {
-    uint32_t top = s5_registry_flying_top(&ENGINE.registry);
+    uint32_t top = s5_registry_inflight_top(&ENGINE.registry);
     for (uint32_t at = 0; at < top; at++) {
-        struct s5_record *record = s5_registry_flying_at(&ENGINE.registry, at);
+        struct s5_record *record = s5_registry_inflight_at(&ENGINE.registry, at);
         if (record)
             s5_connect_turn(&ENGINE, record, 0);
     }
@@ -219,15 +219,15 @@ static void check_process(const struct s5_registry *r)
         cr_assert(!number || refs_of(&records[number - 1]), "%s: descriptor %d names what is free", script->name, fd);
     }
     for (unsigned at = 0; at < ALL; at++) {
-        uint32_t number = r->flying[at];
+        uint32_t number = r->inflight[at];
         cr_assert(!number || !(seen & 1u << number), "%s: one has two places", script->name);
         cr_assert(!number || records[number - 1].state != S5_RECORD_FREE, "%s: what is free is in flight", script->name);
         seen |= number ? 1u << number : 0;
     }
     for (unsigned i = 0; i < r->records_used; i++) {
-        const struct s5_flight *f = records[i].flight;
-        if (refs_of(&records[i]) && records[i].state == S5_RECORD_FLYING && f)
-            cr_assert((uint32_t)f->references.use && f->phase != S5_FLIGHT_FREE, "%s: a negotiation is gone", script->name);
+        const struct s5_negotiation *f = records[i].negotiation;
+        if (refs_of(&records[i]) && records[i].state == S5_RECORD_IN_FLIGHT && f)
+            cr_assert((uint32_t)f->references.use && f->phase != S5_NEGOTIATION_FREE, "%s: a negotiation is gone", script->name);
     }
 }
 
@@ -265,13 +265,13 @@ static void before(void)
     struct s5_registry *r = &ENGINE.registry;
     struct s5_tree *tree = ENGINE.tree;
     memset(r->near.slots, 0, sizeof(struct s5_slot) * DESCRIPTORS);
-    memset(r->flying, 0, sizeof *r->flying * ALL);
+    memset(r->inflight, 0, sizeof *r->inflight * ALL);
     if (r->records)
         memset(r->records, 0, sizeof(struct s5_record) * ALL);
-    memset(tree->flights, 0, offsetof(struct s5_flight, session) * ALL);
+    memset(tree->negotiations, 0, offsetof(struct s5_negotiation, session) * ALL);
     memset(r->dups, 0, sizeof r->dups);
-    r->records_free = r->flying_list = tree->flights_free = 0;
-    r->records_used = r->flying_count = r->dups_at = tree->flights_used = 0;
+    r->records_free = r->inflight_list = tree->negotiations_free = 0;
+    r->records_used = r->inflight_count = r->dups_at = tree->negotiations_used = 0;
     memset(SOCKETS, 0, sizeof processes[0].sockets);
     tree->processes = 1;
     ENGINE.process_number = 1 | S5_PROCESS_UNPROVEN;
@@ -286,10 +286,10 @@ static void nothing_is_left(const struct s5_registry *r, bool child)
     uint32_t free_records = 0;
     if (!child)
         check_process(r);
-    cr_assert_eq(r->flying_count, 0, "%s: %u are in flight", script->name, r->flying_count);
-    cr_assert_eq(r->flying_list, 0);
+    cr_assert_eq(r->inflight_count, 0, "%s: %u are in flight", script->name, r->inflight_count);
+    cr_assert_eq(r->inflight_list, 0);
     for (unsigned at = 0; at < ALL; at++)
-        cr_assert_eq(r->flying[at], 0);
+        cr_assert_eq(r->inflight[at], 0);
     for (uint32_t i = (uint32_t)r->records_free; i && free_records < ALL; free_records++) {
         cr_assert_eq(refs_of(&r->records[i - 1]), 0);
         i = r->records[i - 1].next_free;
@@ -308,11 +308,11 @@ static void after(void)
     close_all();
     for (unsigned i = 0; i <= children; i++)
         nothing_is_left(&processes[i].engine.registry, i > 0);
-    for (uint32_t i = (uint32_t)tree->flights_free; i && free_flights < ALL; free_flights++) {
-        cr_assert_eq((uint32_t)tree->flights[i - 1].references.use, 0);
-        i = tree->flights[i - 1].next_free;
+    for (uint32_t i = (uint32_t)tree->negotiations_free; i && free_flights < ALL; free_flights++) {
+        cr_assert_eq((uint32_t)tree->negotiations[i - 1].references.use, 0);
+        i = tree->negotiations[i - 1].next_free;
     }
-    cr_assert_eq(free_flights, tree->flights_used, "%s: a negotiation is lost, or free twice", script->name);
+    cr_assert_eq(free_flights, tree->negotiations_used, "%s: a negotiation is lost, or free twice", script->name);
 }
 
 static bool within(const volatile void *at, const volatile void *begin, const volatile void *end)
@@ -325,7 +325,7 @@ static bool dull(const volatile void *at)
 {
     for (unsigned i = 0; i <= CHILDREN; i++) {
         const struct s5_registry *r = &processes[i].engine.registry;
-        if (within(at, &r->near.slots[DESCRIPTORS], &r->records) || within(at, &r->flying[ALL], &r->flying[S5_FLYING]))
+        if (within(at, &r->near.slots[DESCRIPTORS], &r->records) || within(at, &r->inflight[ALL], &r->inflight[S5_INFLIGHT_MAX]))
             return true;
     }
     return false;
@@ -347,7 +347,7 @@ static void explore(const struct script *s)
         ENGINE.real = &kernel;
         ENGINE.policy = &policy;
         ENGINE.pid = (uint32_t)getpid();
-        memset(tree->flights, 0, sizeof *tree->flights * ALL);
+        memset(tree->negotiations, 0, sizeof *tree->negotiations * ALL);
         s5_registry_new(&ENGINE.registry); /* so that they are mapped */
         for (unsigned i = 1; i <= CHILDREN; i++)
             cr_assert_not_null(processes[i].records = calloc(ALL, sizeof(struct s5_record)));

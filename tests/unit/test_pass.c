@@ -143,11 +143,11 @@ Test(pass, why_a_connection_failed_stays_with_the_socket)
     cr_assert_eq(pass_fd(fd, 0), 1);
     s5_close(e, fd);
     int got = receive_fd(other, 0);
-    cr_assert(other->registry.flying_count, "its first octets come to the engine");
+    cr_assert(other->registry.inflight_count, "its first octets come to the engine");
     cr_assert_eq(s5_getsockopt(other, got, SOL_SOCKET, SO_ERROR, &error, &len), 0);
     cr_assert_eq(error, ECONNREFUSED, "%d", error);
     s5_close(other, got);
-    cr_assert_eq(other->registry.flying_count, 0);
+    cr_assert_eq(other->registry.inflight_count, 0);
 }
 
 Test(pass, a_process_that_passes_to_itself_has_another_name_of_the_socket)

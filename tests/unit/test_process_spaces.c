@@ -22,7 +22,7 @@ Test(process_spaces, a_holder_in_another_pid_namespace_is_alive_until_it_ends)
     atomic_store(&e.tree, tree);
     atomic_store(&e.tree_fd, place.fd);
     s5_engine_register(&e, 0);
-    struct s5_flight *f = s5_flight_take(&e);
+    struct s5_negotiation *f = s5_negotiation_take(&e);
     cr_assert_eq(pipe(told), 0);
     pid_t outer = fork();
     if (outer == 0) {
@@ -30,20 +30,20 @@ Test(process_spaces, a_holder_in_another_pid_namespace_is_alive_until_it_ends)
             _exit(1);
         if (fork() == 0) { /* process 1 there */
             s5_engine_register(&e, 0);
-            _exit(s5_flight_lock(&e, f) && write(told[1], "", 1) == 1 && pause());
+            _exit(s5_negotiation_lock(&e, f) && write(told[1], "", 1) == 1 && pause());
         }
         _exit(pause());
     }
     close(told[1]);
     cr_assert_eq(read(told[0], &octet, 1), 1, "needs root");
-    cr_assert_not(s5_flight_try(&e, f), "its holder lives");
+    cr_assert_not(s5_negotiation_try_lock(&e, f), "its holder lives");
     char children[64], command[96];
     snprintf(children, sizeof children, "/proc/%d/task/%d/children", (int)outer, (int)outer);
     snprintf(command, sizeof command, "kill -9 $(cat %s)", children);
     cr_assert_eq(system(command), 0);
-    for (int i = 0; i < 200 && !s5_flight_try(&e, f); i++)
+    for (int i = 0; i < 200 && !s5_negotiation_try_lock(&e, f); i++)
         usleep(20000);
-    cr_assert_not(s5_flight_try(&e, f), "we have it now");
+    cr_assert_not(s5_negotiation_try_lock(&e, f), "we have it now");
     cr_assert_eq(s5_session_error(&f->session), -ECONNABORTED);
     kill(outer, SIGKILL);
     cr_assert_eq(waitpid(outer, NULL, 0), outer);

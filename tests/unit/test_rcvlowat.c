@@ -61,7 +61,7 @@ Test(rcvlowat, a_blocking_connect)
         uint64_t begun = fake_net.now;
         cr_assert_eq(connects(e, fd), 0);
         /* Woken by the server's octets, not by looking for them now and then. */
-        cr_assert_lt(fake_net.now - begun, S5_FLIGHT_NAP / 2);
+        cr_assert_lt(fake_net.now - begun, S5_POLL_INTERVAL / 2);
         cr_assert_eq(low_water(e, fd), LOW);
         cr_assert_eq(kernel_low_water(fd), LOW);
         done(e, fd);

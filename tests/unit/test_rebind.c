@@ -127,7 +127,7 @@ Test(rebind, one_connection_after_another)
                         continue;
                     /* The next address, as it is when nobody waits before. */
                     cr_assert_eq(s5_getsockname(e, at.fd, (struct sockaddr *)&own, &len), 0);
-                    cr_assert(!s5_registry_flying(&e->registry));
+                    cr_assert(!s5_registry_any_in_flight(&e->registry));
                     cr_assert_eq(fake_net.n_peers, (unsigned)i + 2);
                 }
                 leaves(e, &at);
@@ -162,14 +162,14 @@ Test(rebind, one_that_ends_while_the_listener_is_held_is_given_up)
         struct pollfd p = {at.fd, POLLIN, 0};
         int to = takes(e, &at);
         struct s5_listener *l = s5_listener_shared(s5_registry_find(&e->registry, at.fd));
-        cr_assert(l && s5_registry_flying(&e->registry));
+        cr_assert(l && s5_registry_any_in_flight(&e->registry));
         uint64_t token = s5_lock_token(e);
         atomic_store(&l->lock, other ? token ^ 1 : token);
         uint64_t begun = fake_net.now;
         for (int turn = 0; turn < 5; turn++)
             cr_assert_eq(s5_wait_poll(e, &p, 1, &limit, NULL), 0);
         cr_assert_lt(fake_net.now - begun, 3 * S5_CLOCK_SECOND);
-        cr_assert(!s5_registry_flying(&e->registry), "it is over");
+        cr_assert(!s5_registry_any_in_flight(&e->registry), "it is over");
         atomic_store(&l->lock, 0);
         cr_assert_eq(s5_close(e, to), 0);
         cr_assert(somebody_comes(e, &at, PATIENCE), "when the time-out of the server is over at the latest");
@@ -185,7 +185,7 @@ Test(rebind, its_connection_is_out_of_reach)
     struct s5_engine *e = fake_engine();
     struct place at = listens(e, POLL, OFF, 60);
     int to = takes(e, &at);
-    cr_assert(s5_registry_flying(&e->registry));
+    cr_assert(s5_registry_any_in_flight(&e->registry));
     for (int fd = FAKE_FIRST; fd < 1024; fd++)
         if (fd != at.fd && fd != at.ep && fd != to)
             s5_close(e, fd);

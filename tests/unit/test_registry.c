@@ -62,23 +62,23 @@ Test(registry, those_in_flight_are_listed)
     struct s5_record *records[3];
     for (int i = 0; i < 3; i++) {
         records[i] = add(r, i);
-        cr_assert_eq(s5_registry_take_off(r, records[i]), 0);
+        cr_assert_eq(s5_registry_inflight_add(r, records[i]), 0);
     }
-    cr_assert(s5_registry_flying(r));
-    cr_assert_eq(s5_registry_flying_top(r), 3);
-    s5_registry_land(r, records[1]);
-    cr_assert_null(s5_registry_flying_at(r, 1));
-    cr_assert_eq(s5_registry_flying_at(r, 2), records[2]);
-    s5_registry_land(r, records[0]);
-    s5_registry_land(r, records[2]);
-    cr_assert_not(s5_registry_flying(r));
+    cr_assert(s5_registry_any_in_flight(r));
+    cr_assert_eq(s5_registry_inflight_top(r), 3);
+    s5_registry_inflight_remove(r, records[1]);
+    cr_assert_null(s5_registry_inflight_at(r, 1));
+    cr_assert_eq(s5_registry_inflight_at(r, 2), records[2]);
+    s5_registry_inflight_remove(r, records[0]);
+    s5_registry_inflight_remove(r, records[2]);
+    cr_assert_not(s5_registry_any_in_flight(r));
     struct s5_record *many[100];
     for (int i = 0; i < 100; i++)
-        cr_assert_eq(s5_registry_take_off(r, many[i] = add(r, 10 + i)), 0);
-    cr_assert_eq(s5_registry_flying_top(r), 100);
+        cr_assert_eq(s5_registry_inflight_add(r, many[i] = add(r, 10 + i)), 0);
+    cr_assert_eq(s5_registry_inflight_top(r), 100);
     for (int i = 0; i < 100; i++)
-        s5_registry_land(r, many[i]);
-    cr_assert_eq(s5_registry_flying_top(r), 0, "an empty list is short again");
+        s5_registry_inflight_remove(r, many[i]);
+    cr_assert_eq(s5_registry_inflight_top(r), 0, "an empty list is short again");
 }
 
 /* Its place is looked for in the list: one that was never in it has none, whatever its fields say. */
@@ -86,21 +86,21 @@ Test(registry, the_end_of_one_leaves_the_places_of_others)
 {
     struct s5_registry *r = fresh();
     struct s5_record *gone = add(r, 0), *first = add(r, 1), *none = add(r, 2);
-    cr_assert(s5_registry_take_off(r, gone) == 0 && s5_registry_take_off(r, first) == 0);
-    s5_registry_land(r, gone);
+    cr_assert(s5_registry_inflight_add(r, gone) == 0 && s5_registry_inflight_add(r, first) == 0);
+    s5_registry_inflight_remove(r, gone);
     s5_registry_free(r, s5_registry_drop(r, 0));
     struct s5_record *again = add(r, 3); /* which had a place */
     cr_assert_eq(again, gone);
-    s5_registry_land(r, again);
-    s5_registry_land(r, none);
-    s5_registry_land(r, gone);
-    cr_assert_eq(s5_registry_flying_at(r, 1), first);
-    cr_assert_eq(s5_registry_flying_top(r), 2);
-    cr_assert_eq(atomic_load(&r->flying_count), 1);
-    s5_registry_land(r, first);
-    s5_registry_land(r, first);
-    cr_assert_eq(s5_registry_flying_top(r), 0, "once");
-    cr_assert_null(s5_registry_flying_at(r, S5_FLYING), "there is nothing behind the list");
+    s5_registry_inflight_remove(r, again);
+    s5_registry_inflight_remove(r, none);
+    s5_registry_inflight_remove(r, gone);
+    cr_assert_eq(s5_registry_inflight_at(r, 1), first);
+    cr_assert_eq(s5_registry_inflight_top(r), 2);
+    cr_assert_eq(atomic_load(&r->inflight_count), 1);
+    s5_registry_inflight_remove(r, first);
+    s5_registry_inflight_remove(r, first);
+    cr_assert_eq(s5_registry_inflight_top(r), 0, "once");
+    cr_assert_null(s5_registry_inflight_at(r, S5_INFLIGHT_MAX), "there is nothing behind the list");
 }
 
 Test(registry, a_descriptor_names_one_record)
@@ -165,11 +165,11 @@ static void *come_and_go(void *arg)
         own[i] = add(r, (int)(intptr_t)arg + i);
     for (int round = 0; round < ROUNDS; round++) {
         for (int i = 0; i < SOME; i++)
-            s5_registry_take_off(r, own[i]);
+            s5_registry_inflight_add(r, own[i]);
         for (int i = 0; i < SOME; i++)
-            beyond += own[i]->in_flight > s5_registry_flying_top(r);
+            beyond += own[i]->in_flight > s5_registry_inflight_top(r);
         for (int i = 0; i < SOME; i++)
-            s5_registry_land(r, own[i]);
+            s5_registry_inflight_remove(r, own[i]);
     }
     return NULL;
 }
@@ -185,15 +185,15 @@ Test(registry, none_in_flight_is_beyond_the_top)
     for (int i = 0; i < 2; i++)
         pthread_join(threads[i], NULL);
     cr_assert_eq(beyond, 0);
-    cr_assert_eq(atomic_load(&shared->flying_count), 0);
+    cr_assert_eq(atomic_load(&shared->inflight_count), 0);
 }
 
 Test(registry, more_than_the_list_holds_is_refused)
 {
     struct s5_registry *r = fresh();
-    for (unsigned i = 0; i < S5_FLYING; i++)
-        cr_assert_eq(s5_registry_take_off(r, add(r, (int)i)), 0);
-    cr_assert_eq(s5_registry_take_off(r, add(r, (int)S5_FLYING)), -ENOBUFS);
+    for (unsigned i = 0; i < S5_INFLIGHT_MAX; i++)
+        cr_assert_eq(s5_registry_inflight_add(r, add(r, (int)i)), 0);
+    cr_assert_eq(s5_registry_inflight_add(r, add(r, (int)S5_INFLIGHT_MAX)), -ENOBUFS);
 }
 
 Test(registry, registrations_of_several_epolls)
@@ -237,9 +237,9 @@ static void *churn(void *user)
     int base = atomic_fetch_add(&next, 1) * 1000;
     for (int i = 0; i < 20000; i++) {
         struct s5_record *record = add(r, base + i % 500);
-        if (!record || s5_registry_take_off(r, record) < 0)
+        if (!record || s5_registry_inflight_add(r, record) < 0)
             return (void *)1;
-        s5_registry_land(r, record);
+        s5_registry_inflight_remove(r, record);
         if (s5_registry_drop(r, base + i % 500) != record)
             return (void *)2;
         s5_registry_free(r, record);
@@ -258,5 +258,5 @@ Test(registry, threads_never_share_a_record)
         pthread_join(threads[i], &result);
         cr_assert_null(result);
     }
-    cr_assert_not(s5_registry_flying(r));
+    cr_assert_not(s5_registry_any_in_flight(r));
 }
