@@ -153,15 +153,15 @@ static int wait_for(struct s5_engine *e, struct s5_record *record, int fd, uint6
 {
     struct pollfd p[3] = {
         {record->more->control, POLLIN, 0}, {record->more->bell, POLLIN, 0}, {fd, 0, 0}};
-    uint64_t now = s5_clock_now(), turn = now + S5_CLOCK_SECOND;
+    uint64_t now = s5_clock_now(), result = now + S5_CLOCK_SECOND;
     struct s5_listener *l = s5_listener_shared(record);
     if (now >= until)
         return -EAGAIN;
     if (l && atomic_load(&l->lock)) {
         p[0].fd = p[1].fd = -1;
-        turn = now + S5_CLOCK_SECOND / 100;
+        result = now + S5_CLOCK_SECOND / 100;
     }
-    int r = s5_inflight_poll(e, p, 3, turn < until ? turn : until);
+    int r = s5_inflight_poll(e, p, 3, result < until ? turn : until);
     if (r == -EINTR && until == S5_CLOCK_NEVER && s5_connect_restarts())
         return 0;
     return r < 0 ? r : 0;

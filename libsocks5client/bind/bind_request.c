@@ -193,11 +193,11 @@ int s5_summon_came(struct s5_engine *e, struct s5_listener *l, int control,
                    struct s5_endpoint *ret)
 {
     struct s5_negotiation *f = &l->negotiation;
-    enum s5_turn turn;
+    enum s5_step result;
     do
-        turn = s5_negotiation_step(e, f, NULL, control, 0);
-    while (turn == S5_TURN_MOVED);
-    if (turn != S5_TURN_OVER)
+        result = s5_negotiation_step(e, f, NULL, control, 0);
+    while (result == S5_STEP_MOVED);
+    if (result != S5_STEP_DONE)
         return -EAGAIN;
     if (atomic_load(&f->phase) == S5_NEGOTIATION_READY) {
         peer(l, ret);

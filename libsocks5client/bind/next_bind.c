@@ -51,7 +51,7 @@ void s5_rebind_step(struct s5_engine *e, const struct s5_listener *l)
 {
     struct s5_record *record = s5_registry_any_in_flight(&e->registry) ? record_of(e, l, S5_RECORD_IN_FLIGHT) : NULL;
     if (record)
-        s5_connect_turn(e, record, 0);
+        s5_complete_step(e, record, 0);
 }
 
 void s5_rebind_drop(struct s5_engine *e, const struct s5_listener *l)

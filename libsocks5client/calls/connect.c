@@ -30,7 +30,7 @@ static int connect_again(struct s5_engine *e, struct s5_record *record, int fd)
     socklen_t len = sizeof peer;
     if (s5_connect_stale(e, fd))
         return 1;
-    s5_connect_turn(e, record, 0);
+    s5_complete_step(e, record, 0);
     switch ((enum s5_record_state)atomic_load(&record->state)) {
     case S5_RECORD_IN_FLIGHT:
         if (s5_tcp_nonblocking(e, fd))

@@ -170,17 +170,17 @@ static __attribute__((noinline, cold)) bool is_lost(struct s5_engine *e, struct 
 }
 
 /* F is held; RECORD is not, so that the cookie is F's. */
-static inline enum s5_turn turn(struct s5_engine *e, struct s5_record *record, struct s5_negotiation *f, short events,
+static inline enum s5_step take_step(struct s5_engine *e, struct s5_record *record, struct s5_negotiation *f, short events,
                                 struct s5_cleanup *call)
 {
     int fd = atomic_load(&record->fd);
     while (atomic_load(&f->phase) == S5_NEGOTIATION_DIALING && !s5_fd_has_cookie(e, f->cookie, fd)) {
         if (is_lost(e, record, f, fd))
-            return S5_TURN_GONE;
+            return S5_STEP_GONE;
         fd = atomic_load(&record->fd);
     }
-    enum s5_turn turn = s5_negotiation_step(e, f, record, -1, events);
-    if (turn == S5_TURN_OVER)
+    enum s5_step result = s5_negotiation_step(e, f, record, -1, events);
+    if (result == S5_STEP_DONE)
         settle_noting(e, record, call);
     return turn;
 }
@@ -197,7 +197,7 @@ static __attribute__((noinline, cold)) void settle_anew(struct s5_engine *e, str
 }
 
 /* A signal's handler jumped out of a turn: RUN of its entry. */
-static void give_back_turn(void *user, struct s5_cleanup *c, bool forked)
+static void release_step(void *user, struct s5_cleanup *c, bool forked)
 {
     struct s5_engine *e = user;
     struct s5_negotiation *f = c->negotiation;
@@ -215,15 +215,15 @@ static void give_back_turn(void *user, struct s5_cleanup *c, bool forked)
 
 /* There is a turn below, which this handler interrupts; or one that was left, and nobody looked since. No handler
  * interrupts this one. */
-static __attribute__((noinline, cold)) enum s5_turn turn_in_handler(struct s5_engine *e, struct s5_record *record,
+static __attribute__((noinline, cold)) enum s5_step step_in_handler(struct s5_engine *e, struct s5_record *record,
                                                                     short events)
 {
     struct s5_critical critical;
-    enum s5_turn result = S5_TURN_GONE;
+    enum s5_step result = S5_STEP_GONE;
     s5_critical_begin(&critical);
     struct s5_negotiation *f = s5_connect_pinned(e, record);
     if (f) {
-        result = turn(e, record, f, events, NULL);
+        result = take_step(e, record, f, events, NULL);
         s5_negotiation_release(e, f);
     } else
         s5_connect_settle(e, record);
@@ -231,24 +231,24 @@ static __attribute__((noinline, cold)) enum s5_turn turn_in_handler(struct s5_en
     return result;
 }
 
-enum s5_turn s5_connect_turn(struct s5_engine *e, struct s5_record *record, short events)
+enum s5_step s5_complete_step(struct s5_engine *e, struct s5_record *record, short events)
 {
     char here;
     uintptr_t at = (uintptr_t)&here;
-    struct s5_cleanup *call = s5_cleanup_begin_brief(give_back_turn, e, at);
+    struct s5_cleanup *call = s5_cleanup_begin_brief(release_step, e, at);
     if (__builtin_expect(!call, 0) && s5_cleanup_first())
-        call = s5_cleanup_begin_brief(give_back_turn, e, at);
+        call = s5_cleanup_begin_brief(release_step, e, at);
     if (__builtin_expect(!call, 0))
-        return turn_in_handler(e, record, events);
+        return step_in_handler(e, record, events);
     struct s5_negotiation *f = s5_connect_pinned(e, record);
     if (!f) {
         s5_cleanup_end_brief(call, at);
         s5_connect_settle(e, record);
-        return S5_TURN_GONE;
+        return S5_STEP_GONE;
     }
     call->negotiation_generation = s5_negotiation_generation(f);
     call->negotiation = f;
-    enum s5_turn result = turn(e, record, f, events, call);
+    enum s5_step result = take_step(e, record, f, events, call);
     if (s5_cleanup_end_brief(call, at))
         s5_negotiation_release(e, f);
     return result;
@@ -280,7 +280,7 @@ bool s5_connect_abort(struct s5_engine *e, struct s5_record *record, int fd)
         if (done)
             s5_session_abort(&f->session, -ECONNRESET);
     } else if (locked && phase < S5_NEGOTIATION_READY)
-        done = s5_negotiation_fail(e, f, fd, -ECONNRESET) == S5_TURN_OVER;
+        done = s5_negotiation_fail(e, f, fd, -ECONNRESET) == S5_STEP_DONE;
     if (locked)
         s5_negotiation_unlock(f);
     s5_negotiation_release(e, f);

@@ -12,7 +12,7 @@ void s5_connect_settle(struct s5_engine *e, struct s5_record *record);
 struct s5_record *s5_complete_find(struct s5_engine *e, int fd);
 
 /* One turn for RECORD, settled when over. EVENTS: what a wait has just said of it, 0 when nothing is known. */
-enum s5_turn s5_connect_turn(struct s5_engine *e, struct s5_record *record, short events);
+enum s5_step s5_complete_step(struct s5_engine *e, struct s5_record *record, short events);
 
 /* Give up what is in flight on FD, as shutdown() does with a socket that is connecting. False: it is over. */
 bool s5_connect_abort(struct s5_engine *e, struct s5_record *record, int fd);

@@ -47,9 +47,9 @@ static inline __attribute__((always_inline)) int s5_drive(struct s5_engine *e, s
     int r = events;
     uint64_t sent = atomic_load_explicit(&f->sent, memory_order_relaxed), before = sent;
     for (;; before = sent) {
-        enum s5_turn turn = s5_negotiation_step(e, f, whose, fd, (short)r);
-        if (__builtin_expect(turn >= S5_TURN_OVER, 0)) /* GONE: closed by a signal's handler */
-            return turn == S5_TURN_OVER ? 0 : -EBADF;
+        enum s5_step result = s5_negotiation_step(e, f, whose, fd, (short)r);
+        if (__builtin_expect(result >= S5_STEP_DONE, 0)) /* GONE: closed by a signal's handler */
+            return result == S5_STEP_DONE ? 0 : -EBADF;
         /* The turn looked at the clock when it had sent everything. */
         sent = atomic_load_explicit(&f->sent, memory_order_relaxed);
         r = s5_drive_wait(e, f, fd, hidden, until, sent != before ? sent : s5_clock_now());

@@ -120,7 +120,7 @@ void s5_inflight_expire(struct s5_engine *e, uint64_t now)
     for (uint32_t at = 0; at < top; at++) {
         struct s5_record *record = left_to_waits(e, at, &f);
         if (record && atomic_load_explicit(&f->wake, memory_order_relaxed) <= now)
-            s5_connect_turn(e, record, 0);
+            s5_complete_step(e, record, 0);
     }
 }
 
@@ -168,10 +168,10 @@ static bool step(struct s5_engine *e, int fd, short events)
         return false; /* another thread ended it, or closes it */
     bool stale = s5_connect_stale(e, fd);
     s5_connect_let_go(e, record);
-    enum s5_turn turn = stale ? S5_TURN_GONE : s5_connect_turn(e, record, events);
-    if (turn == S5_TURN_BUSY) /* another thread is at it, and what this one waits for stays ready */
+    enum s5_step result = stale ? S5_STEP_GONE : s5_complete_step(e, record, events);
+    if (result == S5_STEP_BUSY) /* another thread is at it, and what this one waits for stays ready */
         sched_yield();
-    return turn >= S5_TURN_OVER;
+    return result >= S5_STEP_DONE;
 }
 
 static int count(const struct pollfd *fds, nfds_t n)

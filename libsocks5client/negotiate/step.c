@@ -208,7 +208,7 @@ static void dissolve(struct s5_engine *e, int fd)
 
 /* --- a turn --- */
 
-enum s5_turn s5_negotiation_fail(struct s5_engine *e, struct s5_negotiation *f, int fd, int error)
+enum s5_step s5_negotiation_fail(struct s5_engine *e, struct s5_negotiation *f, int fd, int error)
 {
     if (error)
         dissolve(e, fd);
@@ -216,11 +216,11 @@ enum s5_turn s5_negotiation_fail(struct s5_engine *e, struct s5_negotiation *f, 
         s5_rcvlowat_restore(e, f, fd);
     f->error = error;
     atomic_store_explicit(&f->phase, S5_NEGOTIATION_FAILED, memory_order_release);
-    return S5_TURN_OVER;
+    return S5_STEP_DONE;
 }
 
 /* The same, unless the program's own octets are the cause. */
-static enum s5_turn fail_or_spoilt(struct s5_engine *e, struct s5_negotiation *f, int fd, int error)
+static enum s5_step fail_or_spoilt(struct s5_engine *e, struct s5_negotiation *f, int fd, int error)
 {
     return s5_negotiation_fail(e, f, fd, s5_written_spoilt(e, f, fd, true) ? -ECONNABORTED : error);
 }
@@ -241,7 +241,7 @@ static void dissolve_for_now(struct s5_engine *e, struct s5_negotiation *f, int 
 }
 
 /* The same socket, step by step. What was asked for is in the session still. */
-static enum s5_turn start_anew(struct s5_engine *e, struct s5_negotiation *f, int fd)
+static enum s5_step start_anew(struct s5_engine *e, struct s5_negotiation *f, int fd)
 {
     int flags = e->real->fcntl(fd, F_GETFL, 0);
     if (s5_written_spoilt(e, f, fd, true)) /* the program's octets would be lost */
@@ -258,13 +258,13 @@ static enum s5_turn start_anew(struct s5_engine *e, struct s5_negotiation *f, in
         return s5_negotiation_fail(e, f, fd, r);
     s5_log(&e->log, S5_LOG_DEBUG, "server %s: pipelining failed, trying step by step",
            s5_policy_text(e->policy, e->policy->servers[s5_negotiation_server(f)].name));
-    return S5_TURN_MOVED;
+    return S5_STEP_MOVED;
 }
 
 /* Why a negotiation ended without success. */
 enum s5_end { S5_END_ANSWER, S5_END_CLOSED };
 
-static enum s5_turn broken(struct s5_engine *e, struct s5_negotiation *f, int fd, int error,
+static enum s5_step broken(struct s5_engine *e, struct s5_negotiation *f, int fd, int error,
                            enum s5_end end)
 {
     if (f->probing && atomic_load(&f->phase) == S5_NEGOTIATION_TALKING &&
@@ -278,7 +278,7 @@ static enum s5_standing_value standing_of(struct s5_engine *e, const struct s5_n
     return s5_standing_get(atomic_load(&e->tree)->standings, f->standing);
 }
 
-static enum s5_turn succeeded(struct s5_engine *e, struct s5_negotiation *f, int fd)
+static enum s5_step succeeded(struct s5_engine *e, struct s5_negotiation *f, int fd)
 {
     struct s5_tree *tree = atomic_load(&e->tree);
     if (__builtin_expect(f->rcvlowat, 0))
@@ -299,7 +299,7 @@ static enum s5_turn succeeded(struct s5_engine *e, struct s5_negotiation *f, int
     if (f->command == S5_CONNECT)
         s5_called_note(tree, s5_negotiation_server(f), &e->pid, &f->session.dst);
     atomic_store_explicit(&f->phase, S5_NEGOTIATION_READY, memory_order_release);
-    return S5_TURN_OVER;
+    return S5_STEP_DONE;
 }
 
 /* The request is on its way since NOW. */
@@ -318,7 +318,7 @@ static inline struct s5_exchange step_of(struct s5_engine *e, struct s5_negotiat
     return (struct s5_exchange){&f->session, NULL, fd, e->real->send, e->real->recv};
 }
 
-static enum s5_turn write_out(struct s5_engine *e, struct s5_negotiation *f, int fd)
+static enum s5_step write_out(struct s5_engine *e, struct s5_negotiation *f, int fd)
 {
     const struct s5_exchange step = step_of(e, f, fd);
     bool all;
@@ -327,7 +327,7 @@ static enum s5_turn write_out(struct s5_engine *e, struct s5_negotiation *f, int
         delay = s5_deadline_delay(e, fd);
     ssize_t n = s5_exchange_write(&step, &all);
     if (n == -EAGAIN)
-        return S5_TURN_WAIT;
+        return S5_STEP_WAIT;
     if (__builtin_expect(n < 0, 0)) /* what is awaited is the answer to what was not written */
         return broken(e, f, fd, n == -EPIPE ? -ECONNRESET : (int)n, S5_END_CLOSED);
     atomic_store(&f->phase, S5_NEGOTIATION_TALKING);
@@ -337,16 +337,16 @@ static enum s5_turn write_out(struct s5_engine *e, struct s5_negotiation *f, int
     f->pieces++;
     if (all)
         all_written(e, f, fd, now);
-    return S5_TURN_MOVED;
+    return S5_STEP_MOVED;
 }
 
 /* To the end of what is there, also behind a piece: what told of that may have told of a close too,
  * and an edge comes once. So it may where an answer is written in between (EVENTS; 0: not known). */
-static enum s5_turn read_in(struct s5_engine *e, struct s5_negotiation *f, int fd, short events)
+static enum s5_step read_in(struct s5_engine *e, struct s5_negotiation *f, int fd, short events)
 {
     const struct s5_exchange step = step_of(e, f, fd);
     bool ended = events == 0 || (events & (POLLRDHUP | POLLHUP | POLLERR));
-    enum s5_turn turn = S5_TURN_WAIT;
+    enum s5_step result = S5_STEP_WAIT;
     for (;;) {
         size_t n, left;
         /* As it also has in a turn that was left before this was told. */
@@ -357,12 +357,12 @@ static enum s5_turn read_in(struct s5_engine *e, struct s5_negotiation *f, int f
             return turn;
         if (__builtin_expect(r < 0, 0))
             return broken(e, f, fd, r, n ? S5_END_ANSWER : S5_END_CLOSED);
-        turn = S5_TURN_MOVED;
+        result = S5_STEP_MOVED;
         s5_exchange_out(&step, &left);
         if (!left)
             continue;
-        turn = write_out(e, f, fd);
-        if (turn != S5_TURN_MOVED || !ended)
+        result = write_out(e, f, fd);
+        if (result != S5_STEP_MOVED || !ended)
             return turn;
     }
 }
@@ -398,20 +398,20 @@ static int reconsider(struct s5_engine *e, struct s5_negotiation *f)
 
 /* An event that reports room to write may report octets or the end of the stream as well. An edge
  * comes once, so they are read as soon as the last octet is written. */
-static enum s5_turn write_and_read(struct s5_engine *e, struct s5_negotiation *f, int fd, short events)
+static enum s5_step write_and_read(struct s5_engine *e, struct s5_negotiation *f, int fd, short events)
 {
     size_t left;
-    enum s5_turn turn = write_out(e, f, fd);
-    if (turn != S5_TURN_MOVED || !(events & (POLLIN | POLLRDHUP | POLLHUP | POLLERR)))
+    enum s5_step result = write_out(e, f, fd);
+    if (result != S5_STEP_MOVED || !(events & (POLLIN | POLLRDHUP | POLLHUP | POLLERR)))
         return turn;
     s5_session_out(&f->session, &left);
     if (left)
         return turn;
-    turn = read_in(e, f, fd, events);
-    return turn == S5_TURN_WAIT ? S5_TURN_MOVED : turn;
+    result = read_in(e, f, fd, events);
+    return result == S5_STEP_WAIT ? S5_STEP_MOVED : turn;
 }
 
-static enum s5_turn speak(struct s5_engine *e, struct s5_negotiation *f, int fd, short events)
+static enum s5_step speak(struct s5_engine *e, struct s5_negotiation *f, int fd, short events)
 {
     size_t left;
     short seen = events;
@@ -420,12 +420,12 @@ static enum s5_turn speak(struct s5_engine *e, struct s5_negotiation *f, int fd,
         atomic_store(&f->missed, 1);
         events = 0;
         if (atomic_load(&f->phase) == S5_NEGOTIATION_TAKEN)
-            return S5_TURN_WAIT;
+            return S5_STEP_WAIT;
     }
     if (atomic_load(&f->phase) == S5_NEGOTIATION_DIALING) {
         int there = reached(e, fd, events);
         if (there <= 0)
-            return there ? s5_negotiation_fail(e, f, fd, 0) : S5_TURN_WAIT;
+            return there ? s5_negotiation_fail(e, f, fd, 0) : S5_STEP_WAIT;
         int r = f->probing ? reconsider(e, f) : 0;
         if (r < 0)
             return s5_negotiation_fail(e, f, fd, r);
@@ -434,27 +434,27 @@ static enum s5_turn speak(struct s5_engine *e, struct s5_negotiation *f, int fd,
     return left ? write_and_read(e, f, fd, seen) : read_in(e, f, fd, seen);
 }
 
-static enum s5_turn turn_locked(struct s5_engine *e, struct s5_negotiation *f, int fd, short events)
+static enum s5_step step_locked(struct s5_engine *e, struct s5_negotiation *f, int fd, short events)
 {
     if (atomic_load(&f->phase) >= S5_NEGOTIATION_READY)
-        return S5_TURN_OVER;
+        return S5_STEP_DONE;
     if (__builtin_expect(!s5_negotiation_is_whole(f), 0))
         return s5_negotiation_fail(e, f, fd, -ECONNABORTED);
     if (s5_session_state(&f->session) == S5_SESSION_FAILED)
         return s5_negotiation_fail(e, f, fd, s5_session_error(&f->session));
-    enum s5_turn turn = speak(e, f, fd, events);
-    if (turn != S5_TURN_WAIT)
+    enum s5_step result = speak(e, f, fd, events);
+    if (result != S5_STEP_WAIT)
         return turn;
     uint64_t now = s5_clock_now();
     uint64_t deadline = f->deadline;
     if (now >= deadline || (deadline != S5_CLOCK_NEVER && deadline - now > S5_NEGOTIATION_LONGEST))
         return fail_or_spoilt(e, f, fd, -ETIMEDOUT);
     if (!f->probing || now < f->probe_until)
-        return S5_TURN_WAIT;
+        return S5_STEP_WAIT;
     /* Another connection may have shown meanwhile that the server is only slow. */
     f->probing = standing_of(e, f) != S5_STANDING_GOOD;
     if (!f->probing)
-        return S5_TURN_WAIT;
+        return S5_STEP_WAIT;
     f->probe_waited = now - f->sent;
     return start_anew(e, f, fd);
 }
@@ -466,33 +466,33 @@ static inline int fd_of(const struct s5_record *record, const struct s5_negotiat
     return atomic_load_explicit(&record->negotiation, memory_order_relaxed) == f ? fd : -1;
 }
 
-enum s5_turn s5_negotiation_step(struct s5_engine *e, struct s5_negotiation *f, const struct s5_record *record,
+enum s5_step s5_negotiation_step(struct s5_engine *e, struct s5_negotiation *f, const struct s5_record *record,
                             int fd, short events)
 {
     int saved = errno, cancel = 0;
     if (atomic_load_explicit(&f->phase, memory_order_acquire) >= S5_NEGOTIATION_READY)
-        return S5_TURN_OVER;
+        return S5_STEP_DONE;
     if (!s5_negotiation_try_lock(e, f)) {
         /* Told to whoever is at it, unless he is past looking: an edge comes once. */
         atomic_store(&f->knocked, 1);
         if (!s5_negotiation_try_lock(e, f))
-            return S5_TURN_BUSY;
+            return S5_STEP_BUSY;
     }
     /* send and recv are cancellation points: no thread may end while it holds the lock. */
     bool threads = !S5_SINGLE_THREADED;
     if (threads)
         cancel = s5_cleanup_hold_cancel();
-    enum s5_turn turn = S5_TURN_WAIT, next;
+    enum s5_step result = S5_STEP_WAIT, next;
     do {
         atomic_store(&f->knocked, 0);
         fd = record ? fd_of(record, f) : fd;
-        next = fd < 0 ? S5_TURN_GONE : turn_locked(e, f, fd, events);
-        turn = next == S5_TURN_WAIT ? turn : next;
+        next = fd < 0 ? S5_STEP_GONE : step_locked(e, f, fd, events);
+        result = next == S5_STEP_WAIT ? turn : next;
         events = 0;
-        if (next < S5_TURN_OVER)
+        if (next < S5_STEP_DONE)
             publish(f);
         s5_negotiation_unlock(f);
-    } while (next < S5_TURN_OVER && atomic_load(&f->knocked) && s5_negotiation_try_lock(e, f));
+    } while (next < S5_STEP_DONE && atomic_load(&f->knocked) && s5_negotiation_try_lock(e, f));
     if (threads)
         s5_cleanup_allow_cancel(cancel);
     errno = saved;

@@ -5,12 +5,12 @@
 #include "negotiation.h"
 
 /* What a turn came to. */
-enum s5_turn {
-    S5_TURN_WAIT, /* in flight, and nothing moved */
-    S5_TURN_MOVED,/* in flight, and octets moved */
-    S5_TURN_BUSY, /* in flight, and another thread is at it */
-    S5_TURN_OVER, /* READY or FAILED, and was not settled before this turn */
-    S5_TURN_GONE, /* settled already, or forgotten: no turn was taken */
+enum s5_step {
+    S5_STEP_WAIT, /* in flight, and nothing moved */
+    S5_STEP_MOVED,/* in flight, and octets moved */
+    S5_STEP_BUSY, /* in flight, and another thread is at it */
+    S5_STEP_DONE, /* READY or FAILED, and was not settled before this turn */
+    S5_STEP_GONE, /* settled already, or forgotten: no turn was taken */
 };
 
 /* Credentials, methods and pipelining as SERVER and its standing have it; DST is where to.
@@ -38,14 +38,14 @@ void s5_negotiation_await_next_reply(struct s5_negotiation *f);
  * out), -EINTR, or the errno of the attempt. */
 int s5_negotiation_connect(struct s5_engine *e, struct s5_negotiation *f, int fd, bool nonblock, bool brief);
 
-/* One turn, without blocking; takes and leaves the lock. EVENTS as for s5_connect_turn. It is over FD or,
+/* One turn, without blocking; takes and leaves the lock. EVENTS as for s5_complete_step. It is over FD or,
  * where there is a RECORD, over the descriptor that has once the lock is held: until then others may close
  * theirs, and get the number for something else. GONE where RECORD is another connection's by now. */
-enum s5_turn s5_negotiation_step(struct s5_engine *e, struct s5_negotiation *f, const struct s5_record *record,
+enum s5_step s5_negotiation_step(struct s5_engine *e, struct s5_negotiation *f, const struct s5_record *record,
                             int fd, short events);
 
 /* The end without success: the socket is dissolved, ERROR (negative errno) is what it came to; or
  * 0: the socket is in the kernel's hands, as after any connect() that failed. */
-enum s5_turn s5_negotiation_fail(struct s5_engine *e, struct s5_negotiation *f, int fd, int error);
+enum s5_step s5_negotiation_fail(struct s5_engine *e, struct s5_negotiation *f, int fd, int error);
 
 #endif

@@ -367,7 +367,7 @@ static void step_all(struct s5_engine *e)
     for (uint32_t at = 0; at < s5_registry_inflight_top(&e->registry); at++) {
         struct s5_record *record = s5_registry_inflight_at(&e->registry, at);
         if (record)
-            s5_connect_turn(e, record, 0);
+            s5_complete_step(e, record, 0);
     }
 }
 

@@ -288,7 +288,7 @@ static int own_name(struct s5_engine *e, struct s5_record *record, int fd, struc
 static int pending_error(struct s5_engine *e, struct s5_record *record, int fd, void *value, socklen_t *len)
 {
     if (atomic_load(&record->state) == S5_RECORD_IN_FLIGHT)
-        s5_connect_turn(e, record, 0);
+        s5_complete_step(e, record, 0);
     if (atomic_load(&record->state) == S5_RECORD_READY)
         return S5_KERNEL_KNOWS;
     if (e->real->getsockopt(fd, SOL_SOCKET, SO_TYPE, value, len) != 0)

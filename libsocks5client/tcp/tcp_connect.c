@@ -98,7 +98,7 @@ __attribute__((noinline, cold)) int s5_connect_finish(struct s5_engine *e, int f
     int held = nonblock ? fd : s5_blocking_hold(e, call, fd, f->cookie), r;
     const struct s5_record *whose = held == fd ? record : NULL;
     if (nonblock)
-        r = s5_negotiation_step(e, f, whose, held, 0) < S5_TURN_OVER ? -EAGAIN : 0;
+        r = s5_negotiation_step(e, f, whose, held, 0) < S5_STEP_DONE ? -EAGAIN : 0;
     else
         r = s5_drive(e, f, whose, held, false, until, 0, call, ticket);
     if (!s5_cleanup_owns(call, ticket))
@@ -211,7 +211,7 @@ static inline __attribute__((always_inline)) int dial(struct s5_engine *e, struc
         return unreachable(e, record, f, fd, held, r);
     if (!nonblock)
         return drive(e, record, f, fd, held, f->patience, r == 0 ? POLLOUT : 0, call, ticket);
-    if (s5_connect_turn(e, record, r == 0 ? POLLOUT : 0) < S5_TURN_OVER)
+    if (s5_complete_step(e, record, r == 0 ? POLLOUT : 0) < S5_STEP_DONE)
         return -EINPROGRESS;
     r = outcome(e, record, f, fd, held);
     /* Another thread was quicker; readiness tells this one, as it tells of every connection. */
@@ -392,7 +392,7 @@ int s5_connect_await(struct s5_engine *e, int fd, int flags, short events)
                    : r;
     }
     if (nonblock || s5_tcp_nonblocking(e, fd))
-        return s5_connect_turn(e, record, 0) >= S5_TURN_OVER ? pending(e, fd) : -EAGAIN;
+        return s5_complete_step(e, record, 0) >= S5_STEP_DONE ? pending(e, fd) : -EAGAIN;
     int r = s5_tcp_join(e, record, fd);
     return r == -EINPROGRESS ? -EAGAIN : r < 0 ? r : 0;
 }

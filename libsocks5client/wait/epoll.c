@@ -108,8 +108,8 @@ static bool passes(struct s5_engine *e, int ep, const struct epoll_event *event)
         struct s5_record *record = s5_registry_inflight_at(&e->registry, at);
         if (!record || !s5_epoll_reports(e, record, ep, &data))
             continue;
-        enum s5_turn turn = s5_connect_turn(e, record, (short)event->events);
-        if (turn != S5_TURN_GONE && (turn != S5_TURN_WAIT || !also_others(e, ep, data)))
+        enum s5_step result = s5_complete_step(e, record, (short)event->events);
+        if (result != S5_STEP_GONE && (result != S5_STEP_WAIT || !also_others(e, ep, data)))
             return false;
     }
     return true;

@@ -93,7 +93,7 @@ static int report(struct s5_engine *e, const struct s5_pollset *set, struct poll
             fds[i].revents |= fds[i].events & (POLLIN | POLLRDNORM);
         if (record && atomic_load(&record->state) == S5_RECORD_IN_FLIGHT) {
             fds[i].revents = 0;
-            *ret_ended |= s5_connect_turn(e, record, got->revents) >= S5_TURN_OVER;
+            *ret_ended |= s5_complete_step(e, record, got->revents) >= S5_STEP_DONE;
         } else if (!replaced && got->events != fds[i].events && got->revents) {
             fds[i].revents = 0; /* another thread ended it since */
             *ret_ended = true;

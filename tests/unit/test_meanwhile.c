@@ -189,7 +189,7 @@ Test(meanwhile, the_next_connection_of_a_record_stays)
     struct s5_record *record = s5_registry_find(&engine->registry, fd);
     at_cookie = only_close;
     after_type = only_dial;
-    s5_connect_turn(engine, record, POLLOUT);
+    s5_complete_step(engine, record, POLLOUT);
     cr_assert(!at_cookie && !after_type);
     cr_assert_eq(s5_registry_find(&engine->registry, fd), record, "it is used again, and known");
     watch(fd, EPOLLOUT | EPOLLET, 7);
@@ -300,7 +300,7 @@ Test(meanwhile, a_registration_is_borrowed_though_another_was_given_back)
         struct pollfd p = {fd, i ? POLLIN : POLLOUT, 0};
         struct timespec slice = milliseconds(20);
         fake_calls.ppoll(&p, 1, &slice, NULL);
-        s5_connect_turn(engine, record, p.revents);
+        s5_complete_step(engine, record, p.revents);
     }
     cr_assert_eq(reused, 1);
     cr_assert_eq(reported(8), EPOLLOUT);

@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-static enum s5_turn model_turn(struct s5_engine *e, struct s5_negotiation *f, const struct s5_record *record,
+static enum s5_step model_turn(struct s5_engine *e, struct s5_negotiation *f, const struct s5_record *record,
                                int fd, short events);
 #define s5_negotiation_step model_turn
 #include "../../libsocks5client/shm/references.c"
@@ -102,14 +102,14 @@ static void start(int fd)
 }
 
 /* A turn that finds the server's reply. */
-static enum s5_turn model_turn(struct s5_engine *e, struct s5_negotiation *f, const struct s5_record *record,
+static enum s5_step model_turn(struct s5_engine *e, struct s5_negotiation *f, const struct s5_record *record,
                                int fd, short events)
 {
     (void)events;
     if (atomic_load(&f->phase) >= S5_NEGOTIATION_READY)
-        return S5_TURN_OVER;
+        return S5_STEP_DONE;
     if (!s5_negotiation_try_lock(e, f))
-        return S5_TURN_BUSY;
+        return S5_STEP_BUSY;
     fd = atomic_load(&record->fd);
     if (atomic_load(&record->negotiation) != f || fd < 0)
         fd = -1;
@@ -119,14 +119,14 @@ static enum s5_turn model_turn(struct s5_engine *e, struct s5_negotiation *f, co
         atomic_store(&f->phase, S5_NEGOTIATION_READY);
     }
     s5_negotiation_unlock(f);
-    return fd < 0 ? S5_TURN_GONE : S5_TURN_OVER;
+    return fd < 0 ? S5_STEP_GONE : S5_STEP_DONE;
 }
 
 static void finish(int fd)
 {
     struct s5_record *record = s5_complete_find(&ENGINE, fd);
     if (record)
-        s5_connect_turn(&ENGINE, record, 0);
+        s5_complete_step(&ENGINE, record, 0);
 }
 
 /* What other threads do that wait for something else. */
@@ -136,7 +136,7 @@ static void drive_all(void)
     for (uint32_t at = 0; at < top; at++) {
         struct s5_record *record = s5_registry_inflight_at(&ENGINE.registry, at);
         if (record)
-            s5_connect_turn(&ENGINE, record, 0);
+            s5_complete_step(&ENGINE, record, 0);
     }
 }
 
