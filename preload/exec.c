@@ -132,7 +132,7 @@ struct child {
     bool cleaned;        /* the object is not in that */
     size_t size;         /* octets of a new environment; 0: the program's own is right */
     size_t mapped;       /* octets of it that are mapped, not on the stack */
-    char state[sizeof(S5_TREE_VARIABLE) + S5_TREE_VALUE_MAX + 4];
+    char state[sizeof(S5_SHM_VARIABLE) + S5_SHM_VALUE_MAX + 4];
 };
 
 static bool is(const char *string, const char *name)
@@ -165,7 +165,7 @@ static bool may_be_ours(char first)
 {
     int n;
     char *const *kept = s5_begin_kept(&n);
-    bool may = first == "LD_PRELOAD"[0] || first == S5_TREE_VARIABLE[0];
+    bool may = first == "LD_PRELOAD"[0] || first == S5_SHM_VARIABLE[0];
     for (int i = 0; i < n; i++)
         may |= first == kept[i][0];
     return may;
@@ -196,7 +196,7 @@ static int measure(struct s5_engine *e, struct child *c, char *const *envp)
         if (is(string, "LD_PRELOAD")) {
             c->preload = string;
             preloads++;
-        } else if (is(string, S5_TREE_VARIABLE)) {
+        } else if (is(string, S5_SHM_VARIABLE)) {
             right = strcmp(string, c->state) == 0;
             states++;
         }
@@ -217,7 +217,7 @@ static void fill(struct child *c, void *room)
     char *const *kept = s5_begin_kept(&kept_count);
     char **strings = room, *end = (char *)room + c->size;
     for (char *const *at = c->envp; at && *at; at++)
-        if (!is(*at, "LD_PRELOAD") && !is(*at, S5_TREE_VARIABLE))
+        if (!is(*at, "LD_PRELOAD") && !is(*at, S5_SHM_VARIABLE))
             strings[n++] = *at;
     for (int i = 0; c->cleaned && i < kept_count; i++) {
         bool there = false;
@@ -405,11 +405,11 @@ SPAWN(pidfd_spawnp, check_found)
  * is put back --- */
 
 /* It may have another place than the environment that this process was given says. */
-static void tell_where_tree_is(void)
+static void set_shm_variable(void)
 {
     char *state = s5_begin()->state;
-    const char *said = getenv(S5_TREE_VARIABLE);
-    if (state[0] && (!said || strcmp(said, state + sizeof S5_TREE_VARIABLE) != 0))
+    const char *said = getenv(S5_SHM_VARIABLE);
+    if (state[0] && (!said || strcmp(said, state + sizeof S5_SHM_VARIABLE) != 0))
         putenv(state);
 }
 
@@ -419,7 +419,7 @@ static void restore_environment(void)
     int n;
     char *const *kept = s5_begin_kept(&n);
     s5_life_inherit(s5_begin());
-    tell_where_tree_is();
+    set_shm_variable();
     if (!object || (preload && lists(preload, object)))
         return;
     setenv("LD_PRELOAD", object, 1);

@@ -13,7 +13,7 @@ HOOK(int, posix_spawn_file_actions_addclose, (posix_spawn_file_actions_t * actio
 }
 
 /* FD, and the one behind it, at TO and behind. */
-static int dup2_tree(posix_spawn_file_actions_t *actions, int fd, int to)
+static int dup2_shm(posix_spawn_file_actions_t *actions, int fd, int to)
 {
     FIND(real, posix_spawn_file_actions_adddup2);
     int up = to > fd; /* then the second goes ahead, since the first may take its number */
@@ -26,17 +26,17 @@ HOOK(int, posix_spawn_file_actions_addclosefrom_np, (posix_spawn_file_actions_t 
 {
     FIND(real, posix_spawn_file_actions_addclosefrom_np);
     FIND(real_close, posix_spawn_file_actions_addclose);
-    int tree = atomic_load(&s5_begin()->tree_fd);
-    if (from < 0 || tree < 0 || tree + S5_TREE_FDS <= from)
+    int shm = atomic_load(&s5_begin()->shm_fd);
+    if (from < 0 || shm < 0 || shm + S5_SHM_FDS <= from)
         return real(actions, from);
     /* They are at FROM and behind it while all the others are closed. */
-    bool away = tree > from;
-    int r = away ? dup2_tree(actions, tree, from) : 0;
+    bool away = shm > from;
+    int r = away ? dup2_shm(actions, shm, from) : 0;
     if (r == 0)
-        r = real(actions, away ? from + S5_TREE_FDS : tree + S5_TREE_FDS);
+        r = real(actions, away ? from + S5_SHM_FDS : shm + S5_SHM_FDS);
     if (r == 0 && away)
-        r = dup2_tree(actions, from, tree);
-    for (int fd = from; r == 0 && away && fd < from + S5_TREE_FDS && fd < tree; fd++)
+        r = dup2_shm(actions, from, shm);
+    for (int fd = from; r == 0 && away && fd < from + S5_SHM_FDS && fd < shm; fd++)
         r = real_close(actions, fd);
     return r;
 }

@@ -13,7 +13,7 @@ EXPORT const int socksify_covers = 1;
 __attribute__((constructor)) static void start(void)
 {
     struct s5_engine *e = s5_begin();
-    if (e->state[0] && !getenv(S5_TREE_VARIABLE))
+    if (e->state[0] && !getenv(S5_SHM_VARIABLE))
         putenv(e->state);
 }
 

@@ -20,7 +20,7 @@
 #include "resolved_policy.h"
 #include "pipelining_cache.h"
 #include "summary.h"
-#include "shared.h"
+#include "shm.h"
 #include "errors.h"
 #include "source.h"
 #include <errno.h>
@@ -172,10 +172,10 @@ static bool cache_directory(char *ret, size_t size)
 
 /* The bridge in front of servers that may select GSSAPI, ahead of need; where it does not start, the
  * command's own connections try again and say so. */
-static void start_bridge(struct s5_tree *tree, const struct s5_policy *policy, int fd)
+static void start_bridge(struct s5_shm *shm, const struct s5_policy *policy, int fd)
 {
     char path[PATH_MAX];
-    struct s5_bridge_start how = {tree, fd, path, environ, 2, 0};
+    struct s5_bridge_start how = {shm, fd, path, environ, 2, 0};
     bool wanted = false;
     for (size_t i = 0; i < policy->n_servers; i++)
         wanted = wanted || s5_bridge_fronts(&policy->servers[i]);
@@ -189,12 +189,12 @@ static void start_bridge(struct s5_tree *tree, const struct s5_policy *policy, i
 
 /* Put POLICY into new memory files for the process tree of the command and name them in the
  * environment, which must be the command's by now: it is what the policy is known by. */
-static int hand_over(const struct s5_policy *policy, bool trusted, struct s5_tree **ret)
+static int hand_over(const struct s5_policy *policy, bool trusted, struct s5_shm **ret)
 {
-    struct s5_tree *tree;
-    struct s5_tree_place place;
-    char value[S5_TREE_VALUE_MAX];
-    int error = s5_tree_create(&tree, &place);
+    struct s5_shm *shm;
+    struct s5_shm_location place;
+    char value[S5_SHM_VALUE_MAX];
+    int error = s5_shm_create(&shm, &place);
     if (error == 0 && place.fd < 0)
         error = -ENOSYS;
     if (error < 0)
@@ -203,12 +203,12 @@ static int hand_over(const struct s5_policy *policy, bool trusted, struct s5_tre
     s5_environment_read(&env, environ);
     char directory[S5_POLICY_FILE_PATH], standing[S5_POLICY_FILE_PATH] = "";
     if (trusted && cache_directory(directory, sizeof(directory)))
-        s5_standing_open(tree->standings, directory, standing);
-    s5_tree_publish(tree, place.fd, policy, s5_source_fingerprint(&env), standing);
-    start_bridge(tree, policy, place.fd);
-    s5_tree_value(&place, value);
-    *ret = tree;
-    return set_variable(S5_TREE_VARIABLE, value);
+        s5_standing_open(shm->standings, directory, standing);
+    s5_shm_publish(shm, place.fd, policy, s5_source_fingerprint(&env), standing);
+    start_bridge(shm, policy, place.fd);
+    s5_shm_value(&place, value);
+    *ret = shm;
+    return set_variable(S5_SHM_VARIABLE, value);
 }
 
 /* ---- The command ---- */
@@ -229,7 +229,7 @@ static int check_command(const char *command)
 int run(const struct options *options, const struct s5_policy *policy, bool trusted)
 {
     char object[PATH_MAX];
-    struct s5_tree *tree = NULL;
+    struct s5_shm *shm = NULL;
     int code = find_object(object, sizeof(object), trusted);
     if (code == 0)
         code = check_command(options->command[0]);
@@ -238,11 +238,11 @@ int run(const struct options *options, const struct s5_policy *policy, bool trus
     if (code == 0)
         code = set_source(options);
     if (code == 0)
-        code = hand_over(policy, trusted, &tree);
+        code = hand_over(policy, trusted, &shm);
     if (code != 0)
         return code;
     if (options->summary)
-        return summary_run(options->command, tree, policy);
+        return summary_run(options->command, shm, policy);
     execvp(options->command[0], options->command);
     return message_fail(errno == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_RUN, "%s: %s",
                         options->command[0], strerror(errno));

@@ -94,10 +94,10 @@ static bool used(const struct s5_server_counts *s)
 }
 
 /* The counts of all entries of server I's into *RET; false: I is not the first of them. */
-static bool add_up(struct s5_server_counts *ret, const struct s5_tree *tree, const struct s5_policy *p, unsigned i)
+static bool add_up(struct s5_server_counts *ret, const struct s5_shm *shm, const struct s5_policy *p, unsigned i)
 {
     for (unsigned j = 0; j < p->n_servers; j++) {
-        const _Atomic uint32_t *from = (const _Atomic uint32_t *)&tree->counts.servers[j];
+        const _Atomic uint32_t *from = (const _Atomic uint32_t *)&shm->counts.servers[j];
         if (p->servers[j].name != p->servers[i].name)
             continue;
         if (j < i)
@@ -108,10 +108,10 @@ static bool add_up(struct s5_server_counts *ret, const struct s5_tree *tree, con
     return true;
 }
 
-static void print(const struct s5_tree *tree, const struct s5_policy *p)
+static void print(const struct s5_shm *shm, const struct s5_policy *p)
 {
     bool json = p->log_json;
-    const struct s5_counts *c = &tree->counts;
+    const struct s5_counts *c = &shm->counts;
     bool first = true;
     if (json)
         fprintf(stderr, "{\"summary\":{\"direct\":%u,\"denied\":%u,\"servers\":[", get(&c->direct),
@@ -119,7 +119,7 @@ static void print(const struct s5_tree *tree, const struct s5_policy *p)
     for (unsigned i = 0; i < p->n_servers; i++) {
         const char *name = s5_policy_text(p, p->servers[i].name);
         struct s5_server_counts sum = {0};
-        if (!add_up(&sum, tree, p, i) || !used(&sum))
+        if (!add_up(&sum, shm, p, i) || !used(&sum))
             continue;
         if (json)
             server_json(name, &sum, first);
@@ -146,7 +146,7 @@ static int status_of(pid_t pid)
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-int summary_run(char *const *command, const struct s5_tree *tree, const struct s5_policy *policy)
+int summary_run(char *const *command, const struct s5_shm *shm, const struct s5_policy *policy)
 {
     struct sigaction action = {.sa_handler = pass_on, .sa_flags = SA_RESTART}, before[PASSED];
     sigset_t all, mask;
@@ -172,6 +172,6 @@ int summary_run(char *const *command, const struct s5_tree *tree, const struct s
     if (pid < 0)
         return message_fail(EXIT_OWN_ERROR, "%s", strerror(errno));
     int code = status_of(pid);
-    print(tree, policy);
+    print(shm, policy);
     return code;
 }

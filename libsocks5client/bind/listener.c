@@ -446,7 +446,7 @@ static bool take_up_after_exec(struct s5_engine *e, int fd, struct s5_listener *
     if (known)
         return false;
     /* This process had another number before the exec, with a reference. */
-    if (!s5_references_take_over(&l->references, atomic_load(&e->tree_fd), atomic_load(&e->process_number)) &&
+    if (!s5_references_take_over(&l->references, atomic_load(&e->shm_fd), atomic_load(&e->process_number)) &&
         !s5_listener_pin(e, l, generation))
         return false;
     return take_up(e, fd, l, generation, mailbox_fd);
@@ -455,12 +455,12 @@ static bool take_up_after_exec(struct s5_engine *e, int fd, struct s5_listener *
 /* The entry of the socket that has COOKIE, and its generation; NULL: there is none. */
 static struct s5_listener *find_entry(struct s5_engine *e, uint64_t cookie, uint32_t *ret_generation)
 {
-    struct s5_tree *tree = atomic_load(&e->tree);
-    uint32_t used = atomic_load(&tree->listeners_used);
-    for (uint32_t i = 0; i < used && i < S5_TREE_LISTENERS; i++) {
-        *ret_generation = s5_listener_generation(&tree->listeners[i]);
-        if (atomic_load(&tree->listeners[i].cookie) == cookie)
-            return &tree->listeners[i];
+    struct s5_shm *shm = atomic_load(&e->shm);
+    uint32_t used = atomic_load(&shm->listeners_used);
+    for (uint32_t i = 0; i < used && i < S5_SHM_LISTENERS; i++) {
+        *ret_generation = s5_listener_generation(&shm->listeners[i]);
+        if (atomic_load(&shm->listeners[i].cookie) == cookie)
+            return &shm->listeners[i];
     }
     return NULL;
 }

@@ -16,7 +16,7 @@ static void clear_away(struct s5_listener *l)
 static bool claim(struct s5_engine *e, struct s5_listener *l, bool dead_ones)
 {
     uint32_t self = atomic_load(&e->process_number);
-    if (dead_ones && s5_references_sweep(&l->references, atomic_load(&e->tree_fd), self, true))
+    if (dead_ones && s5_references_sweep(&l->references, atomic_load(&e->shm_fd), self, true))
         clear_away(l);
     if (!s5_references_claim(&l->references))
         return false;
@@ -28,16 +28,16 @@ static bool claim(struct s5_engine *e, struct s5_listener *l, bool dead_ones)
 
 struct s5_listener *s5_listener_take(struct s5_engine *e)
 {
-    struct s5_tree *tree = atomic_load(&e->tree);
+    struct s5_shm *shm = atomic_load(&e->shm);
     int saved = errno;
-    for (int dead_ones = 0; tree && dead_ones < 2; dead_ones++)
-        for (uint32_t i = 0; i < S5_TREE_LISTENERS; i++) {
-            struct s5_listener *l = &tree->listeners[i];
+    for (int dead_ones = 0; shm && dead_ones < 2; dead_ones++)
+        for (uint32_t i = 0; i < S5_SHM_LISTENERS; i++) {
+            struct s5_listener *l = &shm->listeners[i];
             if (!claim(e, l, dead_ones))
                 continue;
-            uint32_t used = atomic_load(&tree->listeners_used);
+            uint32_t used = atomic_load(&shm->listeners_used);
             while (used <= i &&
-                   !atomic_compare_exchange_weak(&tree->listeners_used, &used, i + 1))
+                   !atomic_compare_exchange_weak(&shm->listeners_used, &used, i + 1))
                 ;
             errno = saved;
             return l;
@@ -59,11 +59,11 @@ void s5_listener_release(struct s5_engine *e, struct s5_listener *l, uint32_t ge
 
 void s5_listener_no_child(struct s5_engine *e, uint32_t number)
 {
-    struct s5_tree *tree = atomic_load(&e->tree);
-    uint32_t used = atomic_load(&tree->listeners_used);
-    for (uint32_t i = 0; i < used && i < S5_TREE_LISTENERS; i++)
-        if (s5_references_take_back(&tree->listeners[i].references, number))
-            clear_away(&tree->listeners[i]);
+    struct s5_shm *shm = atomic_load(&e->shm);
+    uint32_t used = atomic_load(&shm->listeners_used);
+    for (uint32_t i = 0; i < used && i < S5_SHM_LISTENERS; i++)
+        if (s5_references_take_back(&shm->listeners[i].references, number))
+            clear_away(&shm->listeners[i]);
 }
 
 /* --- the lock --- */

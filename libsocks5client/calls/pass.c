@@ -103,9 +103,9 @@ static bool is_kept(const struct s5_record *record)
 }
 
 /* Whether nobody needs the reference to RECORD any more. */
-static bool is_done(struct s5_tree *tree, const struct s5_record *record, uint64_t now)
+static bool is_done(struct s5_shm *shm, const struct s5_record *record, uint64_t now)
 {
-    const struct s5_passed *p = s5_passed_find(tree, record->cookie);
+    const struct s5_passed *p = s5_passed_find(shm, record->cookie);
     if (!p)
         return true;
     uint32_t sent = atomic_load(&p->sent), taken = atomic_load(&p->taken), borrowed = atomic_load(&p->borrowed);
@@ -116,14 +116,14 @@ static bool is_done(struct s5_tree *tree, const struct s5_record *record, uint64
 
 void s5_pass_tidy_now(struct s5_engine *e)
 {
-    struct s5_tree *tree = atomic_load(&e->tree);
+    struct s5_shm *shm = atomic_load(&e->shm);
     uint64_t now = s5_clock_now();
     if (!s5_engine_owns_memory(e))
         return;
-    for (unsigned i = 0; tree && i < S5_IN_TRANSIT; i++) {
+    for (unsigned i = 0; shm && i < S5_IN_TRANSIT; i++) {
         uint32_t number = atomic_load(&e->registry.in_transit[i]);
         const struct s5_record *record = s5_registry_record(&e->registry, number);
-        if (record && is_done(tree, record, now) &&
+        if (record && is_done(shm, record, now) &&
             atomic_compare_exchange_strong(&e->registry.in_transit[i], &number, 0))
             let_go(e, number);
     }
@@ -182,12 +182,12 @@ static bool describe(struct s5_engine *e, const struct s5_record *record, struct
 /* FD is about to be passed. */
 static int announce(struct s5_engine *e, int fd, void *user)
 {
-    struct s5_tree *tree = atomic_load(&e->tree);
+    struct s5_shm *shm = atomic_load(&e->shm);
     struct s5_record *record = s5_connect_record(e, fd);
     struct s5_passed what, *entry;
     uint64_t cookie;
     (void)user;
-    if (!tree || (!record && !s5_pass_expects(e)))
+    if (!shm || (!record && !s5_pass_expects(e)))
         return 0;
     cookie = s5_connect_cookie(e, fd);
     if (record && cookie != record->cookie) { /* closed and reused where no hook saw it */
@@ -196,11 +196,11 @@ static int announce(struct s5_engine *e, int fd, void *user)
     }
     if (!record || !describe(e, record, &what)) {
         if (cookie)
-            s5_passed_erase(tree, cookie);
+            s5_passed_erase(shm, cookie);
         return 0;
     }
-    s5_passed_write(tree, cookie, &what);
-    if ((entry = s5_passed_find(tree, cookie)))
+    s5_passed_write(shm, cookie, &what);
+    if ((entry = s5_passed_find(shm, cookie)))
         atomic_fetch_add(&entry->sent, 1);
     if ((what.state == S5_RECORD_RELAYED || what.state == S5_RECORD_LISTENING) && !is_kept(record))
         keep(e, record);
@@ -210,9 +210,9 @@ static int announce(struct s5_engine *e, int fd, void *user)
 /* The message with FD was not sent. */
 static int take_back(struct s5_engine *e, int fd, void *user)
 {
-    struct s5_tree *tree = atomic_load(&e->tree);
+    struct s5_shm *shm = atomic_load(&e->shm);
     const struct s5_record *record = s5_registry_find(&e->registry, fd);
-    struct s5_passed *entry = tree && record ? s5_passed_find(tree, record->cookie) : NULL;
+    struct s5_passed *entry = shm && record ? s5_passed_find(shm, record->cookie) : NULL;
     (void)user;
     if (entry && atomic_load(&entry->sent))
         atomic_fetch_sub(&entry->sent, 1);
@@ -332,7 +332,7 @@ static void take_over(struct s5_engine *e, int fd, uint64_t cookie, struct s5_pa
 /* FD came from another process, or from this one. Whether it is a socket of ours. */
 static int receive(struct s5_engine *e, int fd, void *user)
 {
-    struct s5_tree *tree = atomic_load(&e->tree);
+    struct s5_shm *shm = atomic_load(&e->shm);
     struct s5_passed what, *entry;
     uint64_t cookie = fd < 0 ? 0 : s5_connect_cookie(e, fd);
     (void)user;
@@ -342,7 +342,7 @@ static int receive(struct s5_engine *e, int fd, void *user)
     }
     if (!cookie)
         return 0;
-    entry = s5_passed_read(tree, cookie, &what);
+    entry = s5_passed_read(shm, cookie, &what);
     struct s5_record *known = hold_known(e, cookie);
     if (known) {
         share(e, known, fd, entry ? &what : NULL);
@@ -390,7 +390,7 @@ int s5_pass_pidfd_getfd(struct s5_engine *e, int pidfd, int fd, unsigned flags)
     if (got < 0)
         return -errno;
     int saved = errno;
-    if (atomic_load(&e->tree) && !s5_engine_inside && s5_engine_owns_memory(e))
+    if (atomic_load(&e->shm) && !s5_engine_inside && s5_engine_owns_memory(e))
         receive(e, got, NULL);
     errno = saved;
     return got;

@@ -23,8 +23,8 @@ static inline bool s5_pass_carries(const struct msghdr *msg)
 /* Descriptors that come may be sockets of ours. */
 static inline bool s5_pass_expects(const struct s5_engine *e)
 {
-    const struct s5_tree *tree = atomic_load_explicit(&e->tree, memory_order_acquire);
-    return tree && atomic_load_explicit(&tree->passed_ever, memory_order_relaxed) != 0;
+    const struct s5_shm *shm = atomic_load_explicit(&e->shm, memory_order_acquire);
+    return shm && atomic_load_explicit(&shm->passed_ever, memory_order_relaxed) != 0;
 }
 
 ssize_t s5_pass_sendmsg(struct s5_engine *e, int fd, const struct msghdr *msg, int flags);

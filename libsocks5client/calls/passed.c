@@ -4,20 +4,20 @@
 #include "passed.h"
 #include "exported.h"
 #include "endpoint.h"
-#include "shared.h"
+#include "shm.h"
 #include <string.h>
 
 #define WAYS 8u
 
-static struct s5_passed *ways_of(struct s5_tree *tree, uint64_t cookie)
+static struct s5_passed *ways_of(struct s5_shm *shm, uint64_t cookie)
 {
     uint64_t hash = cookie * 0x9e3779b97f4a7c15ull;
-    return &tree->passed[(hash >> 32) % (S5_TREE_PASSED / WAYS) * WAYS];
+    return &shm->passed[(hash >> 32) % (S5_SHM_PASSED / WAYS) * WAYS];
 }
 
-struct s5_passed *s5_passed_find(struct s5_tree *tree, uint64_t cookie)
+struct s5_passed *s5_passed_find(struct s5_shm *shm, uint64_t cookie)
 {
-    struct s5_passed *ways = ways_of(tree, cookie);
+    struct s5_passed *ways = ways_of(shm, cookie);
     for (unsigned i = 0; i < WAYS; i++)
         if (atomic_load_explicit(&ways[i].cookie, memory_order_acquire) == cookie)
             return &ways[i];
@@ -37,15 +37,15 @@ static void end(struct s5_passed *p)
 }
 
 /* The entry of COOKIE, else a free place, else any: the caller's to write. */
-static struct s5_passed *take(struct s5_tree *tree, uint64_t cookie)
+static struct s5_passed *take(struct s5_shm *shm, uint64_t cookie)
 {
-    struct s5_passed *ways = ways_of(tree, cookie), *have = s5_passed_find(tree, cookie);
+    struct s5_passed *ways = ways_of(shm, cookie), *have = s5_passed_find(shm, cookie);
     if (have && begin(have))
         return have;
     for (unsigned i = 0; !have && i < WAYS; i++)
         if (atomic_load(&ways[i].cookie) == 0 && begin(&ways[i]))
             return &ways[i];
-    uint32_t from = atomic_load(&tree->passed_ever);
+    uint32_t from = atomic_load(&shm->passed_ever);
     for (unsigned i = 0; !have && i < WAYS; i++)
         if (begin(&ways[(from + i) % WAYS]))
             return &ways[(from + i) % WAYS];
@@ -69,10 +69,10 @@ static void copy(struct s5_passed *to, const struct s5_passed *from)
     to->pid = from->pid;
 }
 
-void s5_passed_write(struct s5_tree *tree, uint64_t cookie, const struct s5_passed *what)
+void s5_passed_write(struct s5_shm *shm, uint64_t cookie, const struct s5_passed *what)
 {
-    struct s5_passed *p = take(tree, cookie);
-    atomic_fetch_add(&tree->passed_ever, 1);
+    struct s5_passed *p = take(shm, cookie);
+    atomic_fetch_add(&shm->passed_ever, 1);
     if (!p)
         return;
     if (atomic_load(&p->cookie) != cookie) {
@@ -86,9 +86,9 @@ void s5_passed_write(struct s5_tree *tree, uint64_t cookie, const struct s5_pass
     end(p);
 }
 
-void s5_passed_erase(struct s5_tree *tree, uint64_t cookie)
+void s5_passed_erase(struct s5_shm *shm, uint64_t cookie)
 {
-    struct s5_passed *p = s5_passed_find(tree, cookie);
+    struct s5_passed *p = s5_passed_find(shm, cookie);
     if (!p || !begin(p))
         return;
     if (atomic_load(&p->cookie) == cookie)
@@ -105,9 +105,9 @@ static bool is_whole(const struct s5_endpoint *at)
                                            : false;
 }
 
-struct s5_passed *s5_passed_read(struct s5_tree *tree, uint64_t cookie, struct s5_passed *ret)
+struct s5_passed *s5_passed_read(struct s5_shm *shm, uint64_t cookie, struct s5_passed *ret)
 {
-    struct s5_passed *p = s5_passed_find(tree, cookie);
+    struct s5_passed *p = s5_passed_find(shm, cookie);
     uint32_t before = p ? atomic_load(&p->version) : 1;
     if (before & 1)
         return NULL;

@@ -10,12 +10,12 @@
 
 
 /* WHAT (all but its version and its three counts) is the entry of the socket COOKIE. */
-void s5_passed_write(struct s5_tree *tree, uint64_t cookie, const struct s5_passed *what);
+void s5_passed_write(struct s5_shm *shm, uint64_t cookie, const struct s5_passed *what);
 /* The socket COOKIE is none of ours. */
-void s5_passed_erase(struct s5_tree *tree, uint64_t cookie);
+void s5_passed_erase(struct s5_shm *shm, uint64_t cookie);
 /* A copy of the entry of COOKIE into *RET, and the entry itself for its counts; NULL: there is none. */
-struct s5_passed *s5_passed_read(struct s5_tree *tree, uint64_t cookie, struct s5_passed *ret);
+struct s5_passed *s5_passed_read(struct s5_shm *shm, uint64_t cookie, struct s5_passed *ret);
 /* Where its counts are. They may be another socket's soon: they are good for clearing up alone. */
-struct s5_passed *s5_passed_find(struct s5_tree *tree, uint64_t cookie);
+struct s5_passed *s5_passed_find(struct s5_shm *shm, uint64_t cookie);
 
 #endif

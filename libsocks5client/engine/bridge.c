@@ -39,38 +39,38 @@ bool s5_bridge_fronts(const struct s5_server *server)
 
 /* --- alive or not --- */
 
-static bool is_alive(int tree_fd)
+static bool is_alive(int shm_fd)
 {
     short type;
-    return s5_octet_lock(tree_fd, F_GETLK, F_WRLCK, LOCK_AT, 1, &type) && type != F_UNLCK;
+    return s5_octet_lock(shm_fd, F_GETLK, F_WRLCK, LOCK_AT, 1, &type) && type != F_UNLCK;
 }
 
-bool s5_bridge_claim(int tree_fd)
+bool s5_bridge_claim(int shm_fd)
 {
     short type;
-    return s5_octet_lock(tree_fd, F_SETLK, F_WRLCK, LOCK_AT, 1, &type);
+    return s5_octet_lock(shm_fd, F_SETLK, F_WRLCK, LOCK_AT, 1, &type);
 }
 
-void s5_bridge_leave(struct s5_tree *tree)
+void s5_bridge_leave(struct s5_shm *shm)
 {
     uint32_t up = S5_BRIDGE_UP;
-    atomic_store(&tree->bridge.ready, 0);
-    atomic_compare_exchange_strong(&tree->bridge.state, &up, S5_BRIDGE_NONE);
+    atomic_store(&shm->bridge.ready, 0);
+    atomic_compare_exchange_strong(&shm->bridge.state, &up, S5_BRIDGE_NONE);
 }
 
-bool s5_bridge_is_wanted(const struct s5_tree *tree, int32_t *ret_starter)
+bool s5_bridge_is_wanted(const struct s5_shm *shm, int32_t *ret_starter)
 {
-    uint32_t state = atomic_load(&tree->bridge.state);
+    uint32_t state = atomic_load(&shm->bridge.state);
     if (state != S5_BRIDGE_STARTING)
         return false;
-    *ret_starter = atomic_load(&tree->bridge.starter);
+    *ret_starter = atomic_load(&shm->bridge.starter);
     return true;
 }
 
 bool s5_bridge_is_up(const struct s5_bridge_start *how)
 {
-    return atomic_load_explicit(&how->tree->bridge.state, memory_order_acquire) == S5_BRIDGE_UP &&
-           is_alive(how->tree_fd);
+    return atomic_load_explicit(&how->shm->bridge.state, memory_order_acquire) == S5_BRIDGE_UP &&
+           is_alive(how->shm_fd);
 }
 
 /* --- the policy --- */
@@ -115,7 +115,7 @@ static void turn(const struct s5_bridge_place *place, unsigned index, const stru
 
 static int policy_fd(const struct s5_engine *e)
 {
-    return atomic_load(&e->tree_fd) + 1;
+    return atomic_load(&e->shm_fd) + 1;
 }
 
 int s5_bridge_turn(struct s5_engine *e, const struct s5_server *server)
@@ -128,7 +128,7 @@ int s5_bridge_turn(struct s5_engine *e, const struct s5_server *server)
     if (!s5_policy_file_server(policy_fd(e), index, &meant) || !s5_lock_take(&e->policy_lock, &critical))
         return -ECONNREFUSED;
     if (own->bridged != S5_SERVER_BRIDGED)
-        turn(&atomic_load(&e->tree)->bridge, index, &meant, own);
+        turn(&atomic_load(&e->shm)->bridge, index, &meant, own);
     s5_lock_give(&e->policy_lock, &critical);
     explicit_bzero(&meant, sizeof meant);
     return 0;
@@ -200,10 +200,10 @@ static void set_descriptors(const struct s5_bridge_start *how)
     syscall(SYS_dup3, how->error_fd >= 0 ? how->error_fd : null, 2, 0);
     syscall(SYS_dup3, null, 0, 0);
     syscall(SYS_dup3, null, 1, 0);
-    close_between(3, (unsigned)how->tree_fd - 1);
-    close_between((unsigned)how->tree_fd + S5_TREE_FDS, ~0U);
-    for (int i = 0; i < S5_TREE_FDS; i++)
-        syscall(SYS_fcntl, how->tree_fd + i, F_SETFD, 0);
+    close_between(3, (unsigned)how->shm_fd - 1);
+    close_between((unsigned)how->shm_fd + S5_SHM_FDS, ~0U);
+    for (int i = 0; i < S5_SHM_FDS; i++)
+        syscall(SYS_fcntl, how->shm_fd + i, F_SETFD, 0);
 }
 
 /* Becomes the bridge. The memory is the program's still: nothing of it is written. */
@@ -246,7 +246,7 @@ static bool begins(const char *string, const char *with)
 static void fill_environment(char **to, char *const *from, char *state)
 {
     for (size_t i = 0; i < count(from); i++)
-        if (!begins(from[i], "LD_PRELOAD=") && !begins(from[i], S5_TREE_VARIABLE "="))
+        if (!begins(from[i], "LD_PRELOAD=") && !begins(from[i], S5_SHM_VARIABLE "="))
             *to++ = from[i];
     *to++ = state;
     *to = NULL;
@@ -265,13 +265,13 @@ static char *decimal(char end[static 12], unsigned value)
 /* 0 once it runs or has failed to, -errno: it could not be tried. */
 static int spawn(const struct s5_bridge_start *how)
 {
-    char pid[12], state[sizeof S5_TREE_VARIABLE + S5_TREE_VALUE_MAX] = S5_TREE_VARIABLE "=";
+    char pid[12], state[sizeof S5_SHM_VARIABLE + S5_SHM_VALUE_MAX] = S5_SHM_VARIABLE "=";
     struct spawn s = {how, {(char *)(uintptr_t)how->path, (char *)"--tree", NULL, NULL}, NULL, 0,
                       NULL};
     struct stat st;
-    int r = fstat(how->tree_fd, &st) == 0 ? 0 : -errno;
-    s5_tree_value(&(struct s5_tree_place){.fd = how->tree_fd, .inode = st.st_ino},
-                  state + sizeof S5_TREE_VARIABLE);
+    int r = fstat(how->shm_fd, &st) == 0 ? 0 : -errno;
+    s5_shm_value(&(struct s5_shm_location){.fd = how->shm_fd, .inode = st.st_ino},
+                  state + sizeof S5_SHM_VARIABLE);
     size_t words = (count(how->environ_strings) + 2) * sizeof(char *), room = words + 3 * STACK;
     uint8_t *memory = mmap(NULL, room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (r < 0 || memory == MAP_FAILED)
@@ -303,7 +303,7 @@ static bool runs(pid_t pid)
  * to leave: it stays, or it goes and another follows. */
 static int begin(const struct s5_bridge_start *how)
 {
-    struct s5_bridge_place *place = &how->tree->bridge;
+    struct s5_bridge_place *place = &how->shm->bridge;
     uint32_t none = S5_BRIDGE_NONE;
     int pid = 0;
     if (!atomic_compare_exchange_strong(&place->state, &none, S5_BRIDGE_STARTING))
@@ -312,7 +312,7 @@ static int begin(const struct s5_bridge_start *how)
     atomic_store(&place->process, how->process);
     atomic_store(&place->until, s5_clock_now() + PATIENCE_NS);
     atomic_store(&place->pid, 0);
-    if (!is_alive(how->tree_fd)) {
+    if (!is_alive(how->shm_fd)) {
         atomic_store(&place->ready, 0);
         pid = spawn(how);
         atomic_store(&place->pid, pid);
@@ -330,26 +330,26 @@ static bool is_starter(const struct s5_bridge_place *place)
 /* Whether who is at it has ended, or nothing has come of it. */
 static bool is_given_up(const struct s5_bridge_start *how)
 {
-    struct s5_bridge_place *place = &how->tree->bridge;
+    struct s5_bridge_place *place = &how->shm->bridge;
     int32_t pid = atomic_load(&place->pid);
     return s5_clock_now() > atomic_load(&place->until) || (is_starter(place) && pid && !runs(pid)) ||
-           s5_process_has_ended(how->tree_fd, how->process, atomic_load(&place->process));
+           s5_process_has_ended(how->shm_fd, how->process, atomic_load(&place->process));
 }
 
 /* In the state STARTING: 1 it is up, 0 not yet. */
 static int look_whether_ready(const struct s5_bridge_start *how)
 {
-    struct s5_bridge_place *place = &how->tree->bridge;
+    struct s5_bridge_place *place = &how->shm->bridge;
     uint32_t starting = S5_BRIDGE_STARTING;
     int32_t none = 0;
-    if (atomic_load_explicit(&place->ready, memory_order_acquire) && is_alive(how->tree_fd))
+    if (atomic_load_explicit(&place->ready, memory_order_acquire) && is_alive(how->shm_fd))
         return atomic_compare_exchange_strong(&place->state, &starting, S5_BRIDGE_UP);
     if (is_given_up(how)) {
         atomic_compare_exchange_strong(&place->state, &starting, S5_BRIDGE_NONE);
         return 0;
     }
     /* The one that was there has gone. -1: a thread of this process is about to. */
-    if (is_starter(place) && !atomic_load(&place->pid) && !is_alive(how->tree_fd) &&
+    if (is_starter(place) && !atomic_load(&place->pid) && !is_alive(how->shm_fd) &&
         atomic_compare_exchange_strong(&place->pid, &none, -1)) {
         int pid = spawn(how);
         atomic_store(&place->pid, pid);
@@ -363,12 +363,12 @@ static int look_whether_ready(const struct s5_bridge_start *how)
  * fails when that fails. */
 static int advance(const struct s5_bridge_start *how, bool *mine)
 {
-    struct s5_bridge_place *place = &how->tree->bridge;
+    struct s5_bridge_place *place = &how->shm->bridge;
     uint32_t state = atomic_load(&place->state);
     int r;
     switch ((enum s5_bridge_state)state) {
     case S5_BRIDGE_UP:
-        if (is_alive(how->tree_fd))
+        if (is_alive(how->shm_fd))
             return 1;
         atomic_compare_exchange_strong(&place->state, &state, S5_BRIDGE_NONE);
         return 0;
@@ -389,7 +389,7 @@ int s5_bridge_ensure(const struct s5_bridge_start *how)
     int r = 0, saved = errno;
     bool mine = false;
     uint64_t until = s5_clock_now() + 2 * PATIENCE_NS;
-    if (how->tree_fd < 0)
+    if (how->shm_fd < 0)
         return -ECONNREFUSED;
     for (;;) {
         struct s5_quiet quiet;

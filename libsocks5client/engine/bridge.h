@@ -11,8 +11,8 @@
 
 /* How to start one. */
 struct s5_bridge_start {
-    struct s5_tree *tree;
-    int tree_fd;           /* of TREE; -1: no process can inherit it, and there is no bridge */
+    struct s5_shm *shm;
+    int shm_fd;           /* of TREE; -1: no process can inherit it, and there is no bridge */
     const char *path;      /* of the program */
     char *const *environ_strings; /* for it, less LD_PRELOAD; the credentials are found by it */
     int error_fd;          /* its standard error; -1: none */
@@ -42,10 +42,10 @@ bool s5_bridge_local(struct s5_engine *e, unsigned index, int family, uint16_t p
 /* --- for the bridge itself --- */
 
 /* This process is TREE's bridge from now on, for as long as it lives; false: another is. */
-bool s5_bridge_claim(int tree_fd);
+bool s5_bridge_claim(int shm_fd);
 /* It is about to end and none to begin anything with; while it is still there it may be wanted again
  * (by the process told), and then stays. */
-void s5_bridge_leave(struct s5_tree *tree);
-bool s5_bridge_is_wanted(const struct s5_tree *tree, int32_t *ret_starter);
+void s5_bridge_leave(struct s5_shm *shm);
+bool s5_bridge_is_wanted(const struct s5_shm *shm, int32_t *ret_starter);
 
 #endif

@@ -33,42 +33,42 @@ bool s5_engine_owns_stderr(const struct s5_engine *e)
 
 void s5_engine_register(struct s5_engine *e, uint32_t number)
 {
-    struct s5_tree *tree = atomic_load(&e->tree);
-    if (!tree)
+    struct s5_shm *shm = atomic_load(&e->shm);
+    if (!shm)
         return;
-    number = number ? number : s5_process_number(&tree->processes);
-    atomic_store(&e->process_number, s5_process_register(atomic_load(&e->tree_fd), number));
+    number = number ? number : s5_process_number(&shm->processes);
+    atomic_store(&e->process_number, s5_process_register(atomic_load(&e->shm_fd), number));
 }
 
-void s5_engine_set_place(struct s5_engine *e, const struct s5_tree_place *place)
+void s5_engine_set_shm_location(struct s5_engine *e, const struct s5_shm_location *place)
 {
     e->place = *place;
     if (place->fd >= 0)
-        s5_tree_value(place, e->state + sizeof S5_TREE_VARIABLE);
-    e->state[0] = place->fd >= 0 ? S5_TREE_VARIABLE[0] : 0;
-    atomic_store(&e->tree_fd, place->fd);
+        s5_shm_value(place, e->state + sizeof S5_SHM_VARIABLE);
+    e->state[0] = place->fd >= 0 ? S5_SHM_VARIABLE[0] : 0;
+    atomic_store(&e->shm_fd, place->fd);
 }
 
 int s5_engine_attach(struct s5_engine *e)
 {
-    const char *given = e->state + sizeof S5_TREE_VARIABLE;
-    struct s5_tree *tree = NULL;
-    struct s5_tree_place place = {.fd = -1};
+    const char *given = e->state + sizeof S5_SHM_VARIABLE;
+    struct s5_shm *shm = NULL;
+    struct s5_shm_location place = {.fd = -1};
     s5_engine_inside++;
-    int r = *given ? s5_tree_attach(given, &tree, &place) : -ENOENT;
+    int r = *given ? s5_shm_attach(given, &shm, &place) : -ENOENT;
     if (r < 0 && r != -ENOMEM) {
         uint32_t lost = place.lost;
-        r = s5_tree_create(&tree, &place);
+        r = s5_shm_create(&shm, &place);
         if (r == 0 && *given)
-            s5_tree_replace(tree, &place, lost);
+            s5_shm_replace(shm, &place, lost);
     }
     s5_engine_inside--;
     if (r < 0)
         return r;
     bool adopt = place.adopt;
     place.adopt = false;
-    s5_engine_set_place(e, &place);
-    atomic_store(&e->tree, tree);
+    s5_engine_set_shm_location(e, &place);
+    atomic_store(&e->shm, shm);
     s5_engine_register(e, 0);
     e->events->attached(e);
     return adopt;
@@ -83,10 +83,10 @@ bool s5_engine_owns_memory(struct s5_engine *e)
 
 static int load(struct s5_engine *e)
 {
-    struct s5_tree *tree = atomic_load(&e->tree);
-    int fd = atomic_load(&e->tree_fd);
+    struct s5_shm *shm = atomic_load(&e->shm);
+    int fd = atomic_load(&e->shm_fd);
     uint64_t fingerprint = s5_source_fingerprint(&e->environment);
-    struct s5_policy_file *shared = s5_tree_policy(tree, fd, &fingerprint), *own = NULL;
+    struct s5_policy_file *shared = s5_shm_policy(shm, fd, &fingerprint), *own = NULL;
     if (!shared) {
         struct s5_source source = {NULL, NULL, e->environment};
         own = s5_policy_file_private();
@@ -96,8 +96,8 @@ static int load(struct s5_engine *e)
                 s5_policy_file_unmap(own);
             return r;
         }
-        s5_tree_publish(tree, fd, &own->policy, fingerprint, "");
-        shared = s5_tree_policy(tree, fd, &fingerprint);
+        s5_shm_publish(shm, fd, &own->policy, fingerprint, "");
+        shared = s5_shm_policy(shm, fd, &fingerprint);
     }
     if (shared && own) {
         explicit_bzero(own->policy.servers, sizeof own->policy.servers);
@@ -122,7 +122,7 @@ static void load_alone(struct s5_engine *e)
     struct s5_quiet quiet;
     s5_quiet_begin(&quiet);
     e->fault.text[0] = 0;
-    int adopt = atomic_load(&e->tree) ? 0 : s5_engine_attach(e), r = adopt < 0 ? adopt : load(e);
+    int adopt = atomic_load(&e->shm) ? 0 : s5_engine_attach(e), r = adopt < 0 ? adopt : load(e);
     /* What is short now may be there for the next call. */
     bool again = r == -ENOMEM || r == -EMFILE || r == -ENFILE;
     if (r < 0 && !e->fault.text[0])

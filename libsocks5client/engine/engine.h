@@ -11,7 +11,7 @@
 #include "log.h"
 #include "process.h"
 #include "source.h"
-#include "shared.h"
+#include "shm.h"
 #include "fd_notes.h"
 
 struct s5_association;
@@ -47,13 +47,13 @@ struct s5_engine {
     bool noted; /* direct connections are logged or counted */
     dev_t stderr_dev; /* what standard error was at start: if it is no more, it is not ours */
     ino_t stderr_ino;
-    struct s5_tree *_Atomic tree;
+    struct s5_shm *_Atomic shm;
     _Atomic uint32_t process_number; /* this one's number, see shm/process.h */
-    _Atomic int tree_fd; /* hidden from the program; -1: none */
-    struct s5_tree_place place;   /* of the tree, as children are told */
+    _Atomic int shm_fd; /* hidden from the program; -1: none */
+    struct s5_shm_location place;   /* of the tree, as children are told */
     _Atomic uint32_t changing; /* threads that are changing user or group IDs, see leave.h */
     _Atomic uint32_t leaving; /* a thread is leaving the tree */
-    char state[sizeof(S5_TREE_VARIABLE) + 1 + S5_TREE_VALUE_MAX]; /* "SOCKS5_STATE=..." */
+    char state[sizeof(S5_SHM_VARIABLE) + 1 + S5_SHM_VALUE_MAX]; /* "SOCKS5_STATE=..." */
     _Atomic int policy_state; /* enum s5_engine_policy_state */
     _Atomic int refusal; /* -errno of calls that need the policy, where it could not be had */
     const struct s5_policy *policy; /* of POLICY_FILE */
@@ -96,7 +96,7 @@ bool s5_engine_owns_memory(struct s5_engine *e);
 /* Standard error is what the process began with. */
 bool s5_engine_owns_stderr(const struct s5_engine *e);
 /* Where the tree is from now on: the process, its hooks and its children know. */
-void s5_engine_set_place(struct s5_engine *e, const struct s5_tree_place *place);
+void s5_engine_set_shm_location(struct s5_engine *e, const struct s5_shm_location *place);
 /* In a critical section: the tree that e->state names, or a new one; its descriptor is none of the program's.
  * Where memory is short there is none for now: what needs the policy fails until a later attempt has it, and
  * e->state stays what it is. -errno, or whether there is something to be adopted. */
@@ -106,7 +106,7 @@ void s5_engine_register(struct s5_engine *e, uint32_t number);
 /* Whether the process of that number has ended. */
 static inline bool s5_engine_has_ended(const struct s5_engine *e, uint32_t process)
 {
-    return s5_process_has_ended(atomic_load(&e->tree_fd), atomic_load(&e->process_number), process);
+    return s5_process_has_ended(atomic_load(&e->shm_fd), atomic_load(&e->process_number), process);
 }
 
 #endif

@@ -26,11 +26,11 @@ static uint64_t drawn(_Atomic uint64_t *word)
 int s5_identity_choose(struct s5_engine *e, struct s5_identity *ret, const struct s5_server *server,
                        const struct s5_addr *dst)
 {
-    struct s5_tree *tree = atomic_load(&e->tree);
+    struct s5_shm *shm = atomic_load(&e->shm);
     _Atomic uint64_t lot[2] = {0, 0};
     uint64_t key[2] = {0, 0}, process = drawn(&e->process);
-    for (int i = 0; tree && i < 2; i++)
-        key[i] = drawn(&tree->isolation[i]);
+    for (int i = 0; shm && i < 2; i++)
+        key[i] = drawn(&shm->isolation[i]);
     if (!process || !key[0] || !key[1]) {
         s5_log(&e->log, S5_LOG_ERROR, "refused: server \"%s\": no random numbers to isolate with",
                s5_policy_text(e->policy, server->name));

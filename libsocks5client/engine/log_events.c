@@ -125,8 +125,8 @@ void s5_ledger_begin(struct s5_engine *e)
 
 static struct s5_counts *counts(struct s5_engine *e)
 {
-    struct s5_tree *tree = atomic_load(&e->tree);
-    return tree && e->noted && e->policy->log_counts ? &tree->counts : NULL;
+    struct s5_shm *shm = atomic_load(&e->shm);
+    return shm && e->noted && e->policy->log_counts ? &shm->counts : NULL;
 }
 
 static void count(_Atomic uint32_t *of)

@@ -156,7 +156,7 @@ int s5_resolve_direct(struct s5_engine *e, const struct s5_addr *name, int famil
 __attribute__((noinline)) static int front(struct s5_engine *e, const struct s5_server *server)
 {
     char path[S5_BRIDGE_PATH_MAX];
-    struct s5_bridge_start how = {atomic_load(&e->tree), atomic_load(&e->tree_fd), path, environ,
+    struct s5_bridge_start how = {atomic_load(&e->shm), atomic_load(&e->shm_fd), path, environ,
                                   s5_engine_owns_stderr(e) ? 2 : -1,
                                   atomic_load(&e->process_number)};
     const char *why = "the program is not installed";
@@ -198,15 +198,15 @@ int s5_resolve_server(struct s5_engine *e, const struct s5_server *server)
         return front(e, server);
     if (__atomic_load_n(&server->n_addrs, __ATOMIC_ACQUIRE))
         return 0;
-    struct s5_tree *tree = e->policy_is_shared ? atomic_load(&e->tree) : NULL;
+    struct s5_shm *shm = e->policy_is_shared ? atomic_load(&e->shm) : NULL;
     unsigned index = (unsigned)(server - e->policy->servers);
     const char *host = s5_policy_text(e->policy, server->host);
     struct s5_server found = {.n_addrs = 0};
-    int r = tree && s5_tree_resolved(tree, index, &found) ? 0 : look_up(e, host, keep_server, &found);
+    int r = shm && s5_shm_resolved(shm, index, &found) ? 0 : look_up(e, host, keep_server, &found);
     if (r == 0 && found.n_addrs) {
         keep(e, server, &found);
-        if (tree)
-            s5_tree_tell_resolved(tree, index, &found);
+        if (shm)
+            s5_shm_set_resolved(shm, index, &found);
         return 0;
     }
     s5_log(&e->log, S5_LOG_ERROR, "server \"%s\": cannot resolve \"%s\": %s",

@@ -21,7 +21,7 @@
 
 bool s5_life_is_hidden(struct s5_engine *e, int fd)
 {
-    return s5_tree_has(atomic_load(&e->tree_fd), fd) || s5_hidden_is(e, fd);
+    return s5_shm_has(atomic_load(&e->shm_fd), fd) || s5_hidden_is(e, fd);
 }
 
 int s5_close(struct s5_engine *e, int fd)
@@ -36,7 +36,7 @@ int s5_close_own(struct s5_engine *e, int fd)
     uint32_t state = record ? atomic_load(&record->state) : S5_RECORD_FREE;
     if (record && (state == S5_RECORD_HIDDEN || state == S5_RECORD_IN_FLIGHT) && s5_hidden_is(e, fd))
         return -EBADF;
-    if (s5_tree_has(atomic_load(&e->tree_fd), fd))
+    if (s5_shm_has(atomic_load(&e->shm_fd), fd))
         return -EBADF;
     /* Asking the kernel who we are costs as much as the close itself: a record that holds nothing
      * but names may stay, in doubt. A resolver's socket holds a place among the askers. */
@@ -150,18 +150,18 @@ int s5_dup(struct s5_engine *e, int fd)
 }
 
 /* The tree's descriptors go elsewhere, and their numbers but FD are free. */
-static void move_tree(struct s5_engine *e, int fd)
+static void move_shm(struct s5_engine *e, int fd)
 {
     int saved = errno, was = e->place.fd;
-    struct s5_tree_place place = e->place;
+    struct s5_shm_location place = e->place;
     /* Either may be the program's own by now. */
-    bool tree = s5_tree_is(was, place.inode), policy = s5_tree_has_policy(atomic_load(&e->tree), was);
+    bool shm = s5_shm_is(was, place.inode), policy = s5_shm_has_policy(atomic_load(&e->shm), was);
     int second = policy ? was + 1 : was;
-    place.fd = tree ? s5_tree_duplicate(was, second, was + S5_TREE_FDS) : -1;
-    if (tree && place.fd < 0)
-        place.fd = s5_tree_duplicate(was, second, 16);
-    s5_engine_set_place(e, &place);
-    if (fd == was ? policy : tree)
+    place.fd = shm ? s5_shm_duplicate(was, second, was + S5_SHM_FDS) : -1;
+    if (shm && place.fd < 0)
+        place.fd = s5_shm_duplicate(was, second, 16);
+    s5_engine_set_shm_location(e, &place);
+    if (fd == was ? policy : shm)
         e->real->close(fd == was ? was + 1 : was);
     errno = saved;
 }
@@ -169,18 +169,18 @@ static void move_tree(struct s5_engine *e, int fd)
 /* FD is to have another meaning: a hidden descriptor moves away from it. Whether there was one. */
 static bool make_way(struct s5_engine *e, int fd)
 {
-    bool tree = s5_tree_has(atomic_load(&e->tree_fd), fd), hidden = s5_hidden_is(e, fd);
-    if (tree)
-        move_tree(e, fd);
+    bool shm = s5_shm_has(atomic_load(&e->shm_fd), fd), hidden = s5_hidden_is(e, fd);
+    if (shm)
+        move_shm(e, fd);
     if (hidden)
         s5_hidden_move(e, fd);
-    return tree || hidden;
+    return shm || hidden;
 }
 
 /* The number that one had is another descriptor's, or closed. */
 static void way_is_made(struct s5_engine *e)
 {
-    s5_process_lock_again(atomic_load(&e->tree_fd), atomic_load(&e->process_number));
+    s5_process_lock_again(atomic_load(&e->shm_fd), atomic_load(&e->process_number));
 }
 
 void s5_life_clear(struct s5_engine *e, int fd)
@@ -285,12 +285,12 @@ void s5_life_stay(struct s5_engine *e)
  * is taken back where it would take effect. Once that is so no hook need have seen how it was set. */
 void s5_life_inherit(struct s5_engine *e)
 {
-    int first = atomic_load(&e->tree_fd), saved = errno;
-    for (int fd = first; s5_tree_has(first, fd); fd++) {
+    int first = atomic_load(&e->shm_fd), saved = errno;
+    for (int fd = first; s5_shm_has(first, fd); fd++) {
         int flags = e->real->fcntl(fd, F_GETFD, 0);
         bool changed = flags > 0 && (flags & FD_CLOEXEC);
-        if (changed && (fd == first ? s5_tree_is(fd, e->place.inode)
-                                    : s5_tree_has_policy(atomic_load(&e->tree), first)))
+        if (changed && (fd == first ? s5_shm_is(fd, e->place.inode)
+                                    : s5_shm_has_policy(atomic_load(&e->shm), first)))
             e->real->fcntl(fd, F_SETFD, flags & ~FD_CLOEXEC);
     }
     errno = saved;
@@ -310,7 +310,7 @@ void s5_life_adopt(struct s5_engine *e)
     enum { BATCH = 512, MOST = 65536 };
     struct pollfd fds[BATCH];
     struct rlimit limit = {MOST, MOST};
-    if (!atomic_load(&e->tree))
+    if (!atomic_load(&e->shm))
         return;
     getrlimit(RLIMIT_NOFILE, &limit);
     int end = limit.rlim_cur < MOST ? (int)limit.rlim_cur : MOST;

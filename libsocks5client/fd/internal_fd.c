@@ -71,11 +71,11 @@ void s5_hidden_close(struct s5_engine *e, int fd)
 
 int s5_hidden_from(const struct s5_engine *e, int fd)
 {
-    int lowest = -1, tree = atomic_load(&e->tree_fd);
+    int lowest = -1, shm = atomic_load(&e->shm_fd);
     struct s5_record *records = atomic_load(&e->registry.records);
     uint32_t used = atomic_load(&e->registry.records_used);
-    if (tree >= 0 && tree + S5_TREE_FDS > fd)
-        lowest = tree > fd ? tree : fd;
+    if (shm >= 0 && shm + S5_SHM_FDS > fd)
+        lowest = shm > fd ? shm : fd;
     if (!atomic_load(&e->registry.listening) && !atomic_load(&e->associations_top))
         return lowest;
     for (uint32_t i = 0; records && i < used && i < S5_RECORDS; i++) {

@@ -16,7 +16,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-struct s5_engine s5_begin_engine = {.tree_fd = -1};
+struct s5_engine s5_begin_engine = {.shm_fd = -1};
 
 static const char *const kept_names[S5_BEGIN_KEPT] = {
     "SOCKS5_CONF", "SOCKS5_SERVER", "SOCKS_SERVER", "ALL_PROXY",     "all_proxy",
@@ -166,11 +166,11 @@ static void begin(void)
     if (!getauxval(AT_SECURE)) {
         keep_environment();
         s5_environment_read(&s5_begin_engine.environment, kept.strings);
-        state = getenv(S5_TREE_VARIABLE);
+        state = getenv(S5_SHM_VARIABLE);
     }
     s5_engine_init(&s5_begin_engine, &s5_real, state);
-    int tree = atomic_load(&s5_begin_engine.tree_fd);
-    for (int fd = tree; S5_DROP && !state && s5_tree_has(tree, fd); fd++) /* who is started by us is not covered */
+    int shm = atomic_load(&s5_begin_engine.shm_fd);
+    for (int fd = shm; S5_DROP && !state && s5_shm_has(shm, fd); fd++) /* who is started by us is not covered */
         fcntl(fd, F_SETFD, FD_CLOEXEC);
     pthread_atfork(fork_prepare, fork_parent, fork_child);
 }

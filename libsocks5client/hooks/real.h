@@ -103,8 +103,8 @@ static inline bool s5_gate_stream(int fd)
 static inline bool s5_gate_hidden(int fd)
 {
     /* One comparison: where there is no tree, its number is -1, 0 is looked at as well. */
-    unsigned tree_fd = (unsigned)atomic_load_explicit(&s5_begin_engine.tree_fd, memory_order_relaxed);
-    return (unsigned)fd - tree_fd < S5_TREE_FDS;
+    unsigned shm_fd = (unsigned)atomic_load_explicit(&s5_begin_engine.shm_fd, memory_order_relaxed);
+    return (unsigned)fd - shm_fd < S5_SHM_FDS;
 }
 static inline bool s5_gate_ours(int fd)
 {

@@ -49,9 +49,9 @@ __attribute__((noinline)) static void name_bridged(struct s5_engine *e, struct s
 {
     struct s5_endpoint own = {.len = sizeof own.v6};
     struct s5_record_more *more = s5_registry_more(&e->registry, record);
-    const struct s5_tree *tree = atomic_load(&e->tree);
+    const struct s5_shm *shm = atomic_load(&e->shm);
     int saved = errno;
-    if (tree && more && !more->local.len &&
+    if (shm && more && !more->local.len &&
         e->real->getsockname(atomic_load(&record->fd), &own.any, &own.len) == 0)
         s5_bridge_local(e, record->server_index, own.any.sa_family,
                         ntohs(own.v4.sin_port), &more->local);

@@ -25,11 +25,11 @@ static void unlock_negotiation(struct s5_engine *e, struct s5_negotiation *f)
 
 int s5_rcvlowat_set(struct s5_engine *e, int fd, const void *value, socklen_t len)
 {
-    struct s5_tree *tree = atomic_load(&e->tree);
+    struct s5_shm *shm = atomic_load(&e->shm);
     struct s5_negotiation *f = lock_negotiation(e, fd);
     int r = e->real->setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, value, len) == 0 ? 0 : -errno;
-    if (r == 0 && tree)
-        atomic_store(&tree->rcvlowat_used, 1);
+    if (r == 0 && shm)
+        atomic_store(&shm->rcvlowat_used, 1);
     if (r == 0 && f && atomic_load(&f->phase) < S5_NEGOTIATION_READY)
         s5_rcvlowat_override(e, f, fd);
     if (f)

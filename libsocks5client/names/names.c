@@ -37,27 +37,27 @@ static uint32_t number_of(const struct s5_stand_in *range, const uint8_t *octets
 /* --- the pool --- */
 
 /* The numbers of this tree's pool. False: it has none. */
-static bool range_of(const struct s5_tree *tree, const struct s5_policy *p, struct s5_pool_range *ret)
+static bool range_of(const struct s5_shm *shm, const struct s5_policy *p, struct s5_pool_range *ret)
 {
-    return tree && s5_pool_range(atomic_load_explicit(&tree->slice, memory_order_relaxed),
+    return shm && s5_pool_range(atomic_load_explicit(&shm->slice, memory_order_relaxed),
                                  s5_policy_stand_ins(p), ret);
 }
 
 static uint32_t give(struct s5_engine *e, const struct s5_policy *p, const struct s5_addr *name)
 {
-    struct s5_tree *tree = atomic_load(&e->tree);
+    struct s5_shm *shm = atomic_load(&e->shm);
     struct s5_pool_range range;
     struct s5_pool_key key;
     uint64_t seed;
-    if (!range_of(tree, p, &range))
+    if (!range_of(shm, p, &range))
         return 0;
-    if (s5_pool_unseeded(&tree->pool)) {
+    if (s5_pool_unseeded(&shm->pool)) {
         if (getrandom(&seed, sizeof seed, GRND_NONBLOCK) != sizeof seed)
             seed = (uint64_t)(uintptr_t)&key;
-        s5_pool_seed(&tree->pool, seed);
+        s5_pool_seed(&shm->pool, seed);
     }
-    s5_pool_key(&tree->pool, name, &key);
-    uint32_t number = s5_pool_give(&tree->pool, &key, range.n);
+    s5_pool_key(&shm->pool, name, &key);
+    uint32_t number = s5_pool_give(&shm->pool, &key, range.n);
     return number ? range.first + number : 0;
 }
 
@@ -70,11 +70,11 @@ int s5_names_tell(struct s5_engine *e, struct s5_addr *addr)
     const struct s5_stand_in *range = v4 ? &p->stand_in4 : &p->stand_in6;
     if (!s5_addr_same_prefix(range->octets, addr->octets, range->prefix))
         return 0;
-    struct s5_tree *tree = atomic_load(&e->tree);
+    struct s5_shm *shm = atomic_load(&e->shm);
     uint32_t number = number_of(range, addr->octets, v4 ? 4 : 16);
     struct s5_pool_range pool;
-    if (range_of(tree, p, &pool) && number - pool.first < pool.n &&
-        s5_pool_name(&tree->pool, number - pool.first, addr))
+    if (range_of(shm, p, &pool) && number - pool.first < pool.n &&
+        s5_pool_name(&shm->pool, number - pool.first, addr))
         return 1;
     return p->resolve_local ? 0 : -EHOSTUNREACH; /* 0: the range is like any other */
 }
@@ -89,10 +89,10 @@ int s5_names_of(struct s5_engine *e, struct s5_addr *addr)
     return r;
 }
 
-void s5_names_part(struct s5_engine *e, struct s5_tree *copy)
+void s5_names_part(struct s5_engine *e, struct s5_shm *copy)
 {
     bool loaded = atomic_load(&e->policy_state) == S5_ENGINE_LOADED;
-    struct s5_policy_file *file = loaded ? NULL : s5_tree_policy(copy, atomic_load(&e->tree_fd), NULL);
+    struct s5_policy_file *file = loaded ? NULL : s5_shm_policy(copy, atomic_load(&e->shm_fd), NULL);
     const struct s5_policy *p = loaded ? e->policy : file ? &file->policy : NULL;
     struct s5_pool_range range;
     uint32_t drawn;

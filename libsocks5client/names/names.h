@@ -44,6 +44,6 @@ int s5_names_stand_in(struct s5_engine *e, const struct s5_addr *name, int famil
 
 /* COPY, of the tree, which nobody else knows yet: its names have the numbers they had, and others have other numbers
  * than the tree gives from now on, as far as that is possible. */
-void s5_names_part(struct s5_engine *e, struct s5_tree *copy);
+void s5_names_part(struct s5_engine *e, struct s5_shm *copy);
 
 #endif

@@ -26,42 +26,42 @@ static inline struct s5_negotiation *claim(struct s5_engine *e, struct s5_negoti
     return f;
 }
 
-static void give(struct s5_tree *tree, struct s5_negotiation *f)
+static void give(struct s5_shm *shm, struct s5_negotiation *f)
 {
     if (s5_session_state(&f->session) != S5_SESSION_DONE) /* then its secrets are gone already */
         s5_session_wipe(&f->session);
     atomic_store(&f->phase, S5_NEGOTIATION_FREE);
     s5_references_end(&f->references);
-    uint32_t self = (uint32_t)(f - tree->negotiations) + 1;
-    uint64_t head = atomic_load(&tree->negotiations_free), next;
+    uint32_t self = (uint32_t)(f - shm->negotiations) + 1;
+    uint64_t head = atomic_load(&shm->negotiations_free), next;
     do {
         atomic_store_explicit(&f->next_free, (uint32_t)head, memory_order_relaxed);
         next = ((head >> 32) + 1) << 32 | self;
-    } while (!atomic_compare_exchange_weak(&tree->negotiations_free, &head, next));
+    } while (!atomic_compare_exchange_weak(&shm->negotiations_free, &head, next));
 }
 
 /* What processes that have ended had is taken back; with RESERVED also what a child was to have that never came. */
-static __attribute__((noinline, cold)) void sweep(struct s5_engine *e, struct s5_tree *tree, bool reserved)
+static __attribute__((noinline, cold)) void sweep(struct s5_engine *e, struct s5_shm *shm, bool reserved)
 {
-    uint32_t used = atomic_load(&tree->negotiations_used), self = atomic_load(&e->process_number);
+    uint32_t used = atomic_load(&shm->negotiations_used), self = atomic_load(&e->process_number);
     for (uint32_t i = 0; i < used && i < S5_SHM_NEGOTIATIONS; i++)
-        if (s5_references_sweep(&tree->negotiations[i].references, atomic_load(&e->tree_fd), self, reserved))
-            give(tree, &tree->negotiations[i]);
+        if (s5_references_sweep(&shm->negotiations[i].references, atomic_load(&e->shm_fd), self, reserved))
+            give(shm, &shm->negotiations[i]);
 }
 
 /* Where nobody can tell who has ended, what is long past every deadline is anybody's. Its generation tells late
  * survivors. */
-static struct s5_negotiation *reclaim(struct s5_engine *e, struct s5_tree *tree, uint32_t count)
+static struct s5_negotiation *reclaim(struct s5_engine *e, struct s5_shm *shm, uint32_t count)
 {
     uint64_t now = s5_clock_now();
-    uint32_t from = atomic_load(&tree->reclaim_at);
+    uint32_t from = atomic_load(&shm->reclaim_at);
     for (uint32_t i = 0; i < S5_SHM_NEGOTIATIONS; i++) {
-        struct s5_negotiation *f = &tree->negotiations[(from + i) % S5_SHM_NEGOTIATIONS];
+        struct s5_negotiation *f = &shm->negotiations[(from + i) % S5_SHM_NEGOTIATIONS];
         uint32_t generation = s5_negotiation_generation(f);
         if (atomic_load(&f->phase) == S5_NEGOTIATION_FREE || now < f->deadline + 60 * S5_CLOCK_SECOND)
             continue;
         if (s5_references_seize(&f->references, generation)) {
-            atomic_store(&tree->reclaim_at, from + i + 1);
+            atomic_store(&shm->reclaim_at, from + i + 1);
             return claim(e, f, count);
         }
     }
@@ -80,44 +80,44 @@ static void make_room(struct s5_negotiation *fresh, uint32_t at)
     errno = saved;
 }
 
-static struct s5_negotiation *take_fresh(struct s5_engine *e, struct s5_tree *tree, uint32_t count)
+static struct s5_negotiation *take_fresh(struct s5_engine *e, struct s5_shm *shm, uint32_t count)
 {
-    uint32_t at = atomic_load(&tree->negotiations_used);
+    uint32_t at = atomic_load(&shm->negotiations_used);
     if (at < S5_SHM_NEGOTIATIONS) /* before one is taken: a handler may run when this returns, and jump */
-        make_room(&tree->negotiations[at], at);
+        make_room(&shm->negotiations[at], at);
     while (at < S5_SHM_NEGOTIATIONS)
-        if (atomic_compare_exchange_weak(&tree->negotiations_used, &at, at + 1)) {
-            return claim(e, &tree->negotiations[at], count);
+        if (atomic_compare_exchange_weak(&shm->negotiations_used, &at, at + 1)) {
+            return claim(e, &shm->negotiations[at], count);
         }
     return NULL;
 }
 
-static inline struct s5_negotiation *take_free(struct s5_engine *e, struct s5_tree *tree, uint32_t count)
+static inline struct s5_negotiation *take_free(struct s5_engine *e, struct s5_shm *shm, uint32_t count)
 {
-    uint64_t head = atomic_load(&tree->negotiations_free);
+    uint64_t head = atomic_load(&shm->negotiations_free);
     while ((uint32_t)head && (uint32_t)head <= S5_SHM_NEGOTIATIONS) {
-        struct s5_negotiation *f = &tree->negotiations[(uint32_t)head - 1];
+        struct s5_negotiation *f = &shm->negotiations[(uint32_t)head - 1];
         uint64_t next = ((head >> 32) + 1) << 32 |
                         atomic_load_explicit(&f->next_free, memory_order_relaxed);
-        if (atomic_compare_exchange_weak(&tree->negotiations_free, &head, next))
+        if (atomic_compare_exchange_weak(&shm->negotiations_free, &head, next))
             return claim(e, f, count);
     }
     return NULL;
 }
 
 /* Before many more are begun, those of the killed are looked for: as often as their number has doubled. */
-static __attribute__((noinline)) struct s5_negotiation *take_another(struct s5_engine *e, struct s5_tree *tree,
+static __attribute__((noinline)) struct s5_negotiation *take_another(struct s5_engine *e, struct s5_shm *shm,
                                                                 uint32_t count)
 {
     enum { MANY = 64 };
-    uint32_t used = atomic_load(&tree->negotiations_used);
+    uint32_t used = atomic_load(&shm->negotiations_used);
     bool all = used >= S5_SHM_NEGOTIATIONS;
     if (all || (used >= MANY && !(used & (used - 1))))
-        sweep(e, tree, all);
-    struct s5_negotiation *f = take_free(e, tree, count);
+        sweep(e, shm, all);
+    struct s5_negotiation *f = take_free(e, shm, count);
     if (!f)
-        f = take_fresh(e, tree, count);
-    return f ? f : reclaim(e, tree, count);
+        f = take_fresh(e, shm, count);
+    return f ? f : reclaim(e, shm, count);
 }
 
 /* Another thread leaves the tree: what is F's now may be lost. */
@@ -131,10 +131,10 @@ static __attribute__((noinline, cold)) struct s5_negotiation *take_later(struct 
             s5_negotiation_release(e, f);
         while (atomic_load(&e->leaving))
             nanosleep(&pause, NULL);
-        struct s5_tree *tree = atomic_load(&e->tree);
-        f = take_free(e, tree, count);
+        struct s5_shm *shm = atomic_load(&e->shm);
+        f = take_free(e, shm, count);
         if (!f)
-            f = take_another(e, tree, count);
+            f = take_another(e, shm, count);
         atomic_thread_fence(memory_order_seq_cst);
     }
     errno = saved;
@@ -143,12 +143,12 @@ static __attribute__((noinline, cold)) struct s5_negotiation *take_later(struct 
 
 static inline __attribute__((always_inline)) struct s5_negotiation *take(struct s5_engine *e, uint32_t count)
 {
-    struct s5_tree *tree = atomic_load(&e->tree);
-    if (!tree)
+    struct s5_shm *shm = atomic_load(&e->shm);
+    if (!shm)
         return NULL;
-    struct s5_negotiation *f = take_free(e, tree, count);
+    struct s5_negotiation *f = take_free(e, shm, count);
     if (__builtin_expect(!f, 0))
-        f = take_another(e, tree, count);
+        f = take_another(e, shm, count);
     /* Who leaves sees this one, or we see that he leaves: he orders both (process/leave.c). */
     atomic_signal_fence(memory_order_seq_cst);
     return __builtin_expect(atomic_load_explicit(&e->leaving, memory_order_relaxed), 0) ? take_later(e, f, count) : f;
@@ -178,16 +178,16 @@ uint32_t s5_negotiation_own_references(const struct s5_engine *e, const struct s
 void s5_negotiation_release(struct s5_engine *e, struct s5_negotiation *f)
 {
     if (s5_references_release(&f->references, atomic_load_explicit(&e->process_number, memory_order_relaxed)))
-        give(atomic_load(&e->tree), f);
+        give(atomic_load(&e->shm), f);
 }
 
 void s5_negotiation_fork_cancel(struct s5_engine *e, uint32_t number)
 {
-    struct s5_tree *tree = atomic_load(&e->tree);
-    uint32_t used = atomic_load(&tree->negotiations_used);
+    struct s5_shm *shm = atomic_load(&e->shm);
+    uint32_t used = atomic_load(&shm->negotiations_used);
     for (uint32_t i = 0; i < used && i < S5_SHM_NEGOTIATIONS; i++)
-        if (s5_references_take_back(&tree->negotiations[i].references, number))
-            give(tree, &tree->negotiations[i]);
+        if (s5_references_take_back(&shm->negotiations[i].references, number))
+            give(shm, &shm->negotiations[i]);
 }
 
 /* --- the lock --- */

@@ -10,7 +10,7 @@
  * program of the tree has ever set the option. */
 static inline bool s5_rcvlowat_used(const struct s5_engine *e)
 {
-    return atomic_load_explicit(&atomic_load_explicit(&e->tree, memory_order_relaxed)->rcvlowat_used,
+    return atomic_load_explicit(&atomic_load_explicit(&e->shm, memory_order_relaxed)->rcvlowat_used,
                                 memory_order_relaxed);
 }
 void s5_rcvlowat_override(struct s5_engine *e, struct s5_negotiation *f, int fd);

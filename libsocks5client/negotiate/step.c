@@ -90,7 +90,7 @@ static inline __attribute__((always_inline)) int begin(struct s5_engine *e, stru
     f->standing = e->standings[f->server_index];
     bool pipeline = server->pipeline == S5_PIPELINE_ON;
     if (server->pipeline == S5_PIPELINE_AUTO) {
-        enum s5_standing_value standing = s5_standing_get(atomic_load(&e->tree)->standings, f->standing);
+        enum s5_standing_value standing = s5_standing_get(atomic_load(&e->shm)->standings, f->standing);
         pipeline = standing != S5_STANDING_BAD;
         f->probing = standing == S5_STANDING_UNKNOWN;
     }
@@ -275,12 +275,12 @@ static enum s5_step broken(struct s5_engine *e, struct s5_negotiation *f, int fd
 
 static enum s5_standing_value standing_of(struct s5_engine *e, const struct s5_negotiation *f)
 {
-    return s5_standing_get(atomic_load(&e->tree)->standings, f->standing);
+    return s5_standing_get(atomic_load(&e->shm)->standings, f->standing);
 }
 
 static enum s5_step succeeded(struct s5_engine *e, struct s5_negotiation *f, int fd)
 {
-    struct s5_tree *tree = atomic_load(&e->tree);
+    struct s5_shm *shm = atomic_load(&e->shm);
     if (__builtin_expect(f->rcvlowat, 0))
         s5_rcvlowat_restore(e, f, fd);
     if (f->pieces > 1 && s5_written_spoilt(e, f, fd, false))
@@ -290,14 +290,14 @@ static enum s5_step succeeded(struct s5_engine *e, struct s5_negotiation *f, int
                "server \"%s\" answers a password with version 5, not 1 (RFC 1929)",
                s5_policy_text(e->policy, e->policy->servers[s5_negotiation_server(f)].name));
     if (f->probing && f->session.n_methods == 1)
-        s5_standing_set(tree->standings, e->policy_file->standing_path, f->standing, S5_STANDING_GOOD);
+        s5_standing_set(shm->standings, e->policy_file->standing_path, f->standing, S5_STANDING_GOOD);
     /* A second try that took as long as the first had waited: the target was slow, not the server
      * deaf. */
     bool slow = f->probe_waited && s5_clock_now() - f->sent >= f->probe_waited;
     if (f->again && !slow && standing_of(e, f) != S5_STANDING_GOOD)
-        s5_standing_set(tree->standings, e->policy_file->standing_path, f->standing, S5_STANDING_BAD);
+        s5_standing_set(shm->standings, e->policy_file->standing_path, f->standing, S5_STANDING_BAD);
     if (f->command == S5_CONNECT)
-        s5_called_note(tree, s5_negotiation_server(f), &e->pid, &f->session.dst);
+        s5_called_note(shm, s5_negotiation_server(f), &e->pid, &f->session.dst);
     atomic_store_explicit(&f->phase, S5_NEGOTIATION_READY, memory_order_release);
     return S5_STEP_DONE;
 }

@@ -22,7 +22,7 @@
 static void adopt_all(struct s5_engine *e)
 {
     s5_life_adopt(e);
-    s5_process_end_before(atomic_load(&e->tree_fd), atomic_load(&e->process_number));
+    s5_process_end_before(atomic_load(&e->shm_fd), atomic_load(&e->process_number));
 }
 
 static const struct s5_engine_events events = {s5_leave_if_foreign, s5_ledger_begin, adopt_all};
@@ -42,16 +42,16 @@ void s5_engine_init(struct s5_engine *e, const struct s5_calls *real, const char
         e->stderr_dev = st.st_dev;
         e->stderr_ino = st.st_ino;
     }
-    atomic_store(&e->tree_fd, -1);
-    memcpy(e->state, S5_TREE_VARIABLE "=", sizeof S5_TREE_VARIABLE + 1);
-    if (state && strlen(state) < S5_TREE_VALUE_MAX)
-        memcpy(e->state + sizeof S5_TREE_VARIABLE, state, strlen(state) + 1);
+    atomic_store(&e->shm_fd, -1);
+    memcpy(e->state, S5_SHM_VARIABLE "=", sizeof S5_SHM_VARIABLE + 1);
+    if (state && strlen(state) < S5_SHM_VALUE_MAX)
+        memcpy(e->state + sizeof S5_SHM_VARIABLE, state, strlen(state) + 1);
     else
         e->state[0] = 0; /* none that children could be told of */
     if (s5_engine_attach(e) > 0)
         adopt_all(e);
     else
-        s5_process_end_before(atomic_load(&e->tree_fd), atomic_load(&e->process_number));
+        s5_process_end_before(atomic_load(&e->shm_fd), atomic_load(&e->process_number));
     errno = saved;
 }
 
@@ -65,11 +65,11 @@ static __thread struct {
 
 void s5_engine_fork_prepare(struct s5_engine *e)
 {
-    struct s5_tree *tree = atomic_load(&e->tree);
+    struct s5_shm *shm = atomic_load(&e->shm);
     for_child.number = 0;
-    if (!tree || !s5_registry_waits(&e->registry))
+    if (!shm || !s5_registry_waits(&e->registry))
         return;
-    uint32_t number = s5_process_number(&tree->processes);
+    uint32_t number = s5_process_number(&shm->processes);
     for_child.references = 0;
     S5_EACH_KIND(kind, fork)
         for_child.references += kind->fork(e, number);

@@ -46,9 +46,9 @@ struct leaving {
     struct s5_engine *e;
     uint32_t self;   /* this process's number */
     uint32_t nobody; /* one that no process has */
-    struct s5_tree *tree; /* what is left, and then the copy */
-    struct s5_tree *copy; /* before it is at TREE; else NULL */
-    const struct s5_tree *shared; /* what is left, mapped once more; NULL: memory is short */
+    struct s5_shm *shm; /* what is left, and then the copy */
+    struct s5_shm *copy; /* before it is at TREE; else NULL */
+    const struct s5_shm *shared; /* what is left, mapped once more; NULL: memory is short */
     uint64_t held[S5_SHM_NEGOTIATIONS / 64]; /* flights whose lock this thread holds: a bit each */
 };
 
@@ -102,9 +102,9 @@ static bool is_listed(const struct s5_registry *r, const struct s5_negotiation *
 /* The next one from *AT on that this process has; NULL: there are no more. */
 static struct s5_negotiation *next_own(const struct leaving *l, uint32_t *at)
 {
-    uint32_t used = atomic_load(&l->tree->negotiations_used);
+    uint32_t used = atomic_load(&l->shm->negotiations_used);
     while (*at < used && *at < S5_SHM_NEGOTIATIONS) {
-        struct s5_negotiation *f = &l->tree->negotiations[(*at)++];
+        struct s5_negotiation *f = &l->shm->negotiations[(*at)++];
         if (s5_references_of(&f->references, l->self) || (atomic_load(&f->references.by[S5_REFERENCES_PROCESSES]) &&
                                                           is_listed(&l->e->registry, f)))
             return f;
@@ -152,7 +152,7 @@ static void note_dialled(const struct leaving *l, size_t i)
 {
     uint32_t taken = S5_NEGOTIATION_TAKEN;
     if (l->shared && atomic_load(&l->shared->negotiations[i].phase) == S5_NEGOTIATION_DIALING)
-        atomic_compare_exchange_strong(&l->tree->negotiations[i].phase, &taken, S5_NEGOTIATION_DIALING);
+        atomic_compare_exchange_strong(&l->shm->negotiations[i].phase, &taken, S5_NEGOTIATION_DIALING);
 }
 
 /* In what was left, before this process has ended there; and in the copy, where that has taken its place. */
@@ -164,7 +164,7 @@ static void unlock_negotiations(const struct leaving *l, bool taken)
                 s5_negotiation_unlock((struct s5_negotiation *)(uintptr_t)&l->shared->negotiations[i]);
             if (taken)
                 note_dialled(l, i);
-            s5_negotiation_unlock(&l->tree->negotiations[i]);
+            s5_negotiation_unlock(&l->shm->negotiations[i]);
         }
 }
 
@@ -209,7 +209,7 @@ static void end_negotiation(const struct leaving *l, struct s5_negotiation *f)
 
 static void sort_negotiations(struct leaving *l)
 {
-    struct s5_tree *copy = l->copy;
+    struct s5_shm *copy = l->copy;
     uint32_t used = atomic_load(&copy->negotiations_used);
     for (uint32_t i = 0; i < used && i < S5_SHM_NEGOTIATIONS; i++) {
         uint32_t references = references_to(l, i);
@@ -225,7 +225,7 @@ static void sort_negotiations(struct leaving *l)
 static void sort_listeners(struct leaving *l)
 {
     uint32_t used = atomic_load(&l->copy->listeners_used), lost = 0;
-    for (uint32_t i = 0; i < used && i < S5_TREE_LISTENERS; i++) {
+    for (uint32_t i = 0; i < used && i < S5_SHM_LISTENERS; i++) {
         struct s5_listener *listener = &l->copy->listeners[i];
         uint32_t generation = s5_listener_generation(listener);
         uint32_t references = s5_references_of(&listener->references, l->self);
@@ -254,13 +254,13 @@ static void part_with_bridge(struct leaving *l)
 
 static void clear_what_is_others(struct leaving *l)
 {
-    struct s5_tree *copy = l->copy;
+    struct s5_shm *copy = l->copy;
     l->nobody = s5_process_number(&copy->processes);
     sort_negotiations(l);
     sort_listeners(l);
     part_with_bridge(l);
     s5_names_part(l->e, copy);
-    s5_tree_part(copy);
+    s5_shm_detach(copy);
     for (int i = 0; i < 2; i++) /* a secret that others go under */
         atomic_store(&copy->isolation[i], 0);
 }
@@ -284,15 +284,15 @@ static int rename_descriptor(const struct s5_calls *real, int copy, int fd)
  * left: this one has a file of its own for it, or the tree's descriptor in its place. */
 static void part_with_policy(const struct leaving *l, int fd)
 {
-    struct s5_policy_file *published = s5_tree_policy(l->tree, fd, NULL);
+    struct s5_policy_file *published = s5_shm_policy(l->shm, fd, NULL);
     if (published) {
         s5_policy_file_unmap(published);
         return;
     }
     int own = s5_policy_file_create();
     struct stat st;
-    l->tree->policy_inode = own >= 0 && fstat(own, &st) == 0 ? st.st_ino : 0;
-    atomic_store(&l->tree->policy_state, 0);
+    l->shm->policy_inode = own >= 0 && fstat(own, &st) == 0 ? st.st_ino : 0;
+    atomic_store(&l->shm->policy_state, 0);
     l->e->real->dup3(own < 0 ? fd : own, fd + 1, 0);
     if (own >= 0)
         l->e->real->close(own);
@@ -313,14 +313,14 @@ static void keep_policy(const struct leaving *l, int fd, bool kept)
 /* The copy, or nothing, is at TREE; FD is its own from now on. */
 static void arrive(const struct leaving *l, const struct s5_private_copy *copy, int fd, bool empty)
 {
-    struct s5_tree_place place = l->e->place;
+    struct s5_shm_location place = l->e->place;
     struct stat st;
     place.fd = rename_descriptor(l->e->real, copy->fd, fd);
     keep_policy(l, fd, place.fd >= 0);
     place.inode = place.fd >= 0 && fstat(place.fd, &st) == 0 ? st.st_ino : 0;
     if (empty)
-        s5_tree_replace(l->tree, &place, place.lost);
-    s5_engine_set_place(l->e, &place);
+        s5_shm_replace(l->shm, &place, place.lost);
+    s5_engine_set_shm_location(l->e, &place);
     s5_process_lock_again(place.fd, l->self);
 }
 
@@ -330,30 +330,30 @@ static void forget_the_ended(const struct leaving *l, int fd)
     struct s5_negotiation *f;
     for (uint32_t at = 0; (f = next_own(l, &at));)
         s5_references_sweep(&f->references, fd, l->self, false);
-    uint32_t used = atomic_load(&l->tree->listeners_used);
-    for (uint32_t i = 0; i < used && i < S5_TREE_LISTENERS; i++)
-        if (s5_references_of(&l->tree->listeners[i].references, l->self))
-            s5_references_sweep(&l->tree->listeners[i].references, fd, l->self, false);
+    uint32_t used = atomic_load(&l->shm->listeners_used);
+    for (uint32_t i = 0; i < used && i < S5_SHM_LISTENERS; i++)
+        if (s5_references_of(&l->shm->listeners[i].references, l->self))
+            s5_references_sweep(&l->shm->listeners[i].references, fd, l->self, false);
 }
 
-static void leave(struct s5_engine *e, struct s5_tree *tree, int fd)
+static void leave(struct s5_engine *e, struct s5_shm *shm, int fd)
 {
     struct s5_private_copy copy;
-    struct leaving l = {.e = e, .self = atomic_load(&e->process_number), .tree = tree};
-    void *shared = mmap(NULL, sizeof *tree, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
+    struct leaving l = {.e = e, .self = atomic_load(&e->process_number), .shm = shm};
+    void *shared = mmap(NULL, sizeof *shm, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
     l.shared = shared == MAP_FAILED ? NULL : shared;
     await_beginners(&l);
     lock_negotiations(&l);
     forget_the_ended(&l, fd);
-    bool made = s5_private_copy_make(&copy, fd, tree, sizeof *tree);
+    bool made = s5_private_copy_make(&copy, fd, shm, sizeof *shm);
     l.copy = copy.memory;
     if (made)
         clear_what_is_others(&l);
     l.copy = NULL;
-    bool taken = s5_private_copy_take(&copy, tree);
+    bool taken = s5_private_copy_take(&copy, shm);
     unlock_negotiations(&l, taken);
     if (l.shared)
-        munmap(shared, sizeof *tree);
+        munmap(shared, sizeof *shm);
     if (taken)
         arrive(&l, &copy, fd, !made);
     else
@@ -380,9 +380,9 @@ static void await_policy(struct s5_engine *e)
 
 static bool is_foreign(struct s5_engine *e)
 {
-    int fd = atomic_load(&e->tree_fd);
+    int fd = atomic_load(&e->shm_fd);
     struct stat owner;
-    return atomic_load(&e->tree) && fd >= 0 && fstat(fd, &owner) == 0 && !has_rights_of(&owner);
+    return atomic_load(&e->shm) && fd >= 0 && fstat(fd, &owner) == 0 && !has_rights_of(&owner);
 }
 
 void s5_leave_if_foreign(struct s5_engine *e)
@@ -398,7 +398,7 @@ void s5_leave_if_foreign(struct s5_engine *e)
             none = 0;
         }
         if (is_foreign(e)) /* no other thread was quicker */
-            leave(e, atomic_load(&e->tree), atomic_load(&e->tree_fd));
+            leave(e, atomic_load(&e->shm), atomic_load(&e->shm_fd));
         atomic_store(&e->leaving, 0);
         s5_quiet_end(&quiet);
         step_all(e);

@@ -6,12 +6,12 @@
 
 
 
-#define S5_TREE_PASSED 1024
+#define S5_SHM_PASSED 1024
 
 /* A connected socket that goes through an exec: whom its program asked for. */
-struct s5_handover {
+struct s5_exported {
     _Atomic uint64_t cookie; /* SO_COOKIE; 0: free; all ones: being written */
-    _Atomic uint32_t age;    /* handovers_at when it was handed over last */
+    _Atomic uint32_t age;    /* exports_at when it was handed over last */
     struct s5_endpoint peer, local;
 };
 

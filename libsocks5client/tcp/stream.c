@@ -104,17 +104,17 @@ static bool alive(struct s5_engine *e, struct s5_record *record)
 
 static bool hand_over(struct s5_engine *e)
 {
-    struct s5_tree *tree = atomic_load(&e->tree);
+    struct s5_shm *shm = atomic_load(&e->shm);
     struct s5_record *records = atomic_load(&e->registry.records);
     uint32_t used = atomic_load(&e->registry.records_used);
     bool any = s5_registry_any_in_flight(&e->registry), owns = s5_engine_owns_memory(e);
-    for (uint32_t i = 0; tree && records && i < used; i++) {
+    for (uint32_t i = 0; shm && records && i < used; i++) {
         if (atomic_load(&records[i].state) != S5_RECORD_READY)
             continue;
         if (owns && !alive(e, &records[i])) /* a child of vfork may have duplicates we missed */
             continue;
         const struct s5_record_more *more = atomic_load(&records[i].more);
-        s5_tree_hand_over(tree, records[i].cookie, &records[i].peer, more ? &more->local : NULL);
+        s5_shm_export(shm, records[i].cookie, &records[i].peer, more ? &more->local : NULL);
         any = true;
     }
     return any;
@@ -136,7 +136,7 @@ static struct s5_record *in_flight(struct s5_engine *e, uint64_t cookie)
 /* The reference is the one the program before this had, unless that goes on and this is its child's. */
 static bool take_up(struct s5_engine *e, struct s5_negotiation *f)
 {
-    return s5_references_take_over(&f->references, atomic_load(&e->tree_fd), atomic_load(&e->process_number)) ||
+    return s5_references_take_over(&f->references, atomic_load(&e->shm_fd), atomic_load(&e->process_number)) ||
            s5_negotiation_hold(e, f, s5_negotiation_generation(f));
 }
 
@@ -151,11 +151,11 @@ static bool import_negotiation(struct s5_engine *e, struct s5_negotiation *f, in
     return false;
 }
 
-static struct s5_negotiation *find_negotiation(struct s5_tree *tree, uint64_t cookie)
+static struct s5_negotiation *find_negotiation(struct s5_shm *shm, uint64_t cookie)
 {
-    uint32_t used = atomic_load(&tree->negotiations_used);
+    uint32_t used = atomic_load(&shm->negotiations_used);
     for (uint32_t i = 0; i < used && i < S5_SHM_NEGOTIATIONS; i++) {
-        struct s5_negotiation *f = &tree->negotiations[i];
+        struct s5_negotiation *f = &shm->negotiations[i];
         if (f->cookie == cookie && atomic_load(&f->phase) != S5_NEGOTIATION_FREE)
             return f;
     }
@@ -164,8 +164,8 @@ static struct s5_negotiation *find_negotiation(struct s5_tree *tree, uint64_t co
 
 bool s5_stream_join(struct s5_engine *e, int fd, uint64_t cookie)
 {
-    struct s5_tree *tree = atomic_load(&e->tree);
-    struct s5_negotiation *f = tree ? find_negotiation(tree, cookie) : NULL;
+    struct s5_shm *shm = atomic_load(&e->shm);
+    struct s5_negotiation *f = shm ? find_negotiation(shm, cookie) : NULL;
     if (!f || !s5_negotiation_hold(e, f, s5_negotiation_generation(f)))
         return false;
     if (f->cookie == cookie) {
@@ -198,7 +198,7 @@ void s5_stream_adopt(struct s5_engine *e, int fd, uint64_t cookie, const struct 
 static bool adopt_handed(struct s5_engine *e, int fd, uint64_t cookie)
 {
     struct s5_endpoint peer, local;
-    if (!s5_tree_handed(atomic_load(&e->tree), cookie, &peer, &local))
+    if (!s5_shm_exported(atomic_load(&e->shm), cookie, &peer, &local))
         return false;
     s5_stream_adopt(e, fd, cookie, &peer, &local);
     return true;
@@ -206,7 +206,7 @@ static bool adopt_handed(struct s5_engine *e, int fd, uint64_t cookie)
 
 static bool adopt(struct s5_engine *e, int fd, uint64_t cookie)
 {
-    struct s5_negotiation *f = find_negotiation(atomic_load(&e->tree), cookie);
+    struct s5_negotiation *f = find_negotiation(atomic_load(&e->shm), cookie);
     struct s5_record *record = f ? in_flight(e, cookie) : NULL;
     if (!f)
         return false;
@@ -323,7 +323,7 @@ static void move(struct s5_engine *e, int from)
 }
 
 /* Asked first: there may be thousands, and a look-up is all it takes. */
-const struct s5_kind s5_handed_kind = {.adopt = adopt_handed};
+const struct s5_kind s5_exported_kind = {.adopt = adopt_handed};
 
 const struct s5_kind s5_stream_kind = {
     .getpeername = peer_name,

@@ -11,6 +11,6 @@ void s5_stream_adopt(struct s5_engine *e, int fd, uint64_t cookie, const struct 
 bool s5_stream_join(struct s5_engine *e, int fd, uint64_t cookie);
 
 struct s5_kind;
-extern const struct s5_kind s5_handed_kind, s5_stream_kind; /* those that an exec hands over; all of them */
+extern const struct s5_kind s5_exported_kind, s5_stream_kind; /* those that an exec hands over; all of them */
 
 #endif

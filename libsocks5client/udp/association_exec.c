@@ -12,7 +12,7 @@
 #include <fcntl.h>
 #include <string.h>
 
-static void tell(const struct s5_association *a, struct s5_handed_association *h)
+static void tell(const struct s5_association *a, struct s5_exported_association *h)
 {
     h->control = atomic_load(&a->control);
     h->control_cookie = a->control_cookie;
@@ -24,10 +24,10 @@ static void tell(const struct s5_association *a, struct s5_handed_association *h
     h->peer = a->peer;
 }
 
-static void write_down(struct s5_tree *tree, const struct s5_association *a, uint64_t cookie)
+static void write_down(struct s5_shm *shm, const struct s5_association *a, uint64_t cookie)
 {
-    uint32_t at = atomic_fetch_add(&tree->relayed_at, 1) % S5_TREE_RELAYED;
-    struct s5_handed_association *h = &tree->relayed[at];
+    uint32_t at = atomic_fetch_add(&shm->relayed_at, 1) % S5_SHM_RELAYED;
+    struct s5_exported_association *h = &shm->relayed[at];
     atomic_store(&h->cookie, 0);
     tell(a, h);
     atomic_store_explicit(&h->cookie, cookie, memory_order_release);
@@ -35,13 +35,13 @@ static void write_down(struct s5_tree *tree, const struct s5_association *a, uin
 
 static bool hand_over_one(struct s5_engine *e, const struct s5_record *record)
 {
-    struct s5_tree *tree = atomic_load(&e->tree);
+    struct s5_shm *shm = atomic_load(&e->shm);
     struct s5_association *pool = atomic_load(&e->associations);
-    if (!tree || !pool || !record->relayed)
+    if (!shm || !pool || !record->relayed)
         return false;
     struct s5_association *a = &pool[record->relayed - 1];
     int control = atomic_load(&a->control);
-    write_down(tree, a, record->cookie);
+    write_down(shm, a, record->cookie);
     if (control >= 0)
         e->real->fcntl(control, F_SETFD, 0);
     return true;
@@ -68,12 +68,12 @@ static void stay(struct s5_engine *e)
 }
 
 /* Whether DESCRIPTOR is the control connection that H tells of. */
-static bool came(struct s5_engine *e, const struct s5_handed_association *h)
+static bool came(struct s5_engine *e, const struct s5_exported_association *h)
 {
     return h->control >= 0 && s5_connect_cookie(e, h->control) == h->control_cookie;
 }
 
-static struct s5_association *take_up(struct s5_engine *e, const struct s5_handed_association *h, int fd,
+static struct s5_association *take_up(struct s5_engine *e, const struct s5_exported_association *h, int fd,
                                       uint64_t cookie)
 {
     uint32_t number, index = h->server_index;
@@ -101,7 +101,7 @@ static struct s5_association *take_up(struct s5_engine *e, const struct s5_hande
     return NULL;
 }
 
-static void take_up_after_exec(struct s5_engine *e, const struct s5_handed_association *h, int fd, uint64_t cookie)
+static void take_up_after_exec(struct s5_engine *e, const struct s5_exported_association *h, int fd, uint64_t cookie)
 {
     struct s5_association *a = take_up(e, h, fd, cookie);
     if (!a || !came(e, h))
@@ -123,13 +123,13 @@ static struct s5_record *known(struct s5_engine *e, uint64_t cookie)
 
 static bool adopt(struct s5_engine *e, int fd, uint64_t cookie)
 {
-    struct s5_tree *tree = atomic_load(&e->tree);
+    struct s5_shm *shm = atomic_load(&e->shm);
     struct s5_record *record = known(e, cookie);
     if (record)
         return s5_registry_share(&e->registry, fd, record) == 0;
-    uint32_t at = atomic_load(&tree->relayed_at);
-    for (uint32_t i = 1; i <= S5_TREE_RELAYED; i++) { /* the latest first */
-        struct s5_handed_association *h = &tree->relayed[(at - i) % S5_TREE_RELAYED];
+    uint32_t at = atomic_load(&shm->relayed_at);
+    for (uint32_t i = 1; i <= S5_SHM_RELAYED; i++) { /* the latest first */
+        struct s5_exported_association *h = &shm->relayed[(at - i) % S5_SHM_RELAYED];
         if (atomic_load_explicit(&h->cookie, memory_order_acquire) != cookie)
             continue;
         take_up_after_exec(e, h, fd, cookie);
@@ -140,9 +140,9 @@ static bool adopt(struct s5_engine *e, int fd, uint64_t cookie)
 
 static void adopted(struct s5_engine *e)
 {
-    struct s5_tree *tree = atomic_load(&e->tree);
-    for (uint32_t i = 0; i < S5_TREE_RELAYED; i++) {
-        struct s5_handed_association *h = &tree->relayed[i];
+    struct s5_shm *shm = atomic_load(&e->shm);
+    for (uint32_t i = 0; i < S5_SHM_RELAYED; i++) {
+        struct s5_exported_association *h = &shm->relayed[i];
         if (atomic_load_explicit(&h->cookie, memory_order_acquire) &&
             h->control > 2 && !s5_hidden_is(e, h->control) && came(e, h))
             e->real->close(h->control);
@@ -154,7 +154,7 @@ static void adopted(struct s5_engine *e)
 static bool describe(struct s5_engine *e, const struct s5_record *record, struct s5_passed *ret)
 {
     const struct s5_association *pool = atomic_load(&e->associations), *a;
-    struct s5_handed_association h;
+    struct s5_exported_association h;
     if (ret->state != S5_RECORD_RELAYED || !pool || !record->relayed)
         return false;
     a = &pool[record->relayed - 1];
@@ -177,7 +177,7 @@ static bool describe(struct s5_engine *e, const struct s5_record *record, struct
 /* Without its control connection it lives for as long as the process that has that. */
 static enum s5_received receive(struct s5_engine *e, int fd, uint64_t cookie, const struct s5_passed *p, int control)
 {
-    struct s5_handed_association h = {.control = -1,
+    struct s5_exported_association h = {.control = -1,
                                       .control_cookie = p->internal_cookie,
                                       .server_index = p->server_index,
                                       .family = p->family,

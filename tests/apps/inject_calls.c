@@ -461,7 +461,7 @@ static const struct {
 /* What was learnt of the server is forgotten, so that it is tried in one flight again. */
 static void forget(void)
 {
-    struct s5_tree *tree = atomic_load(&s5_begin_engine.tree);
+    struct s5_shm *tree = atomic_load(&s5_begin_engine.shm);
     for (size_t i = 0; i < S5_STANDINGS; i++)
         atomic_store(&tree->standings[i].value, S5_STANDING_UNKNOWN);
 }

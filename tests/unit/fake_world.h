@@ -220,7 +220,7 @@ static inline void end_engine(struct s5_engine *e)
 static inline void set_scene(struct s5_engine *e, struct scene *s)
 {
     struct s5_server *server = (struct s5_server *)(uintptr_t)&e->policy->servers[0];
-    struct s5_tree *tree = atomic_load(&e->tree);
+    struct s5_shm *shm = atomic_load(&e->shm);
     fake_reset();
     fake_net.script = scene_script;
     fake_net.user = s;
@@ -236,25 +236,25 @@ static inline void set_scene(struct s5_engine *e, struct scene *s)
     server->pipeline = s->pipeline == OFF  ? S5_PIPELINE_OFF
                        : s->pipeline == ON ? S5_PIPELINE_ON
                                            : S5_PIPELINE_AUTO;
-    s5_standing_set(tree->standings, "", e->standings[0], S5_STANDING_UNKNOWN);
-    memset(&tree->called, 0, sizeof tree->called);
+    s5_standing_set(shm->standings, "", e->standings[0], S5_STANDING_UNKNOWN);
+    memset(&shm->called, 0, sizeof shm->called);
 }
 
 /* Nothing of the case before is left: descriptors, negotiations, and nobody but the server was
  * dialled. */
 static inline void check_clean(struct s5_engine *e, const char *what)
 {
-    struct s5_tree *tree = atomic_load(&e->tree);
-    uint32_t used = atomic_load(&tree->negotiations_used);
+    struct s5_shm *shm = atomic_load(&e->shm);
+    uint32_t used = atomic_load(&shm->negotiations_used);
     cr_assert_eq(fake_open(), 0, "%s: %d descriptors are open", what, fake_open());
     cr_assert_eq(fake_alive(), 0, "%s: %d sockets are left", what, fake_alive());
     cr_assert_eq(fake_net.strays, 0, "%s: somebody else was dialled", what);
     cr_assert(!s5_registry_waits(&e->registry), "%s: something is in flight", what);
     for (uint32_t i = 0; i < used; i++)
-        cr_assert_eq(atomic_load(&tree->negotiations[i].phase), S5_NEGOTIATION_FREE,
+        cr_assert_eq(atomic_load(&shm->negotiations[i].phase), S5_NEGOTIATION_FREE,
                      "%s: a negotiation is left", what);
-    for (uint32_t i = 0; i < atomic_load(&tree->listeners_used); i++)
-        cr_assert_eq((uint32_t)atomic_load(&tree->listeners[i].references.use), 0, "%s: a listener is left",
+    for (uint32_t i = 0; i < atomic_load(&shm->listeners_used); i++)
+        cr_assert_eq((uint32_t)atomic_load(&shm->listeners[i].references.use), 0, "%s: a listener is left",
                      what);
 }
 

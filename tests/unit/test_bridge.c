@@ -3,7 +3,7 @@
 #include "bridge.h"
 #include "clock.h"
 #include "process.h"
-#include "shared.h"
+#include "shm.h"
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <pthread.h>
@@ -14,7 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static struct s5_tree_place place;
+static struct s5_shm_location place;
 
 /* Nobody has to be waited for, neither children nor what was started: a process that has ended is gone. */
 static struct s5_bridge_start start_of(const char *path)
@@ -22,9 +22,9 @@ static struct s5_bridge_start start_of(const char *path)
     static char *none[] = {NULL};
     cr_assert(prctl(PR_SET_CHILD_SUBREAPER, 1) == 0 && signal(SIGCHLD, SIG_IGN) != SIG_ERR);
     struct s5_bridge_start how = {.path = path, .environ_strings = none, .error_fd = -1};
-    cr_assert_eq(s5_tree_create(&how.tree, &place), 0);
-    how.tree_fd = place.fd;
-    how.process = s5_process_register(place.fd, s5_process_number(&how.tree->processes));
+    cr_assert_eq(s5_shm_create(&how.shm, &place), 0);
+    how.shm_fd = place.fd;
+    how.process = s5_process_register(place.fd, s5_process_number(&how.shm->processes));
     return how;
 }
 
@@ -37,7 +37,7 @@ static int another(const struct s5_bridge_start *how, pid_t *ret)
     *ret = fork();
     if (*ret == 0) {
         close(ends[1]);
-        if (s5_bridge_claim(how->tree_fd) && write(told[1], "", 1) == 1)
+        if (s5_bridge_claim(how->shm_fd) && write(told[1], "", 1) == 1)
             (void)!read(ends[0], &octet, 1);
         _exit(0);
     }
@@ -65,14 +65,14 @@ Test(bridge, a_program_that_ends_or_is_none_is_no_bridge)
         cr_assert_eq(errno, 4711);
         cr_assert_lt(s5_clock_now() - begun, 8 * S5_CLOCK_SECOND, "its end is noticed");
         cr_assert(!s5_bridge_is_up(&how));
-        cr_assert_eq(atomic_load(&how.tree->bridge.state), S5_BRIDGE_NONE, "another may be started");
+        cr_assert_eq(atomic_load(&how.shm->bridge.state), S5_BRIDGE_NONE, "another may be started");
     }
 }
 
 Test(bridge, there_is_none_without_the_trees_file)
 {
     struct s5_bridge_start how = start_of("/bin/true");
-    how.tree_fd = -1;
+    how.shm_fd = -1;
     cr_assert_eq(s5_bridge_ensure(&how), -ECONNREFUSED);
 }
 
@@ -82,7 +82,7 @@ Test(bridge, one_that_is_up_is_used)
     struct s5_bridge_start how = start_of("/nowhere/to/be/found");
     pid_t pid;
     int fd = another(&how, &pid);
-    atomic_store(&how.tree->bridge.ready, 1);
+    atomic_store(&how.shm->bridge.ready, 1);
     for (int i = 0; i < 2; i++)
         cr_assert_eq(s5_bridge_ensure(&how), 0);
     cr_assert(s5_bridge_is_up(&how));
@@ -107,13 +107,13 @@ Test(bridge, one_that_leaves_is_followed_by_another)
     pthread_t thread;
     int fd = another(&how, &pid);
     int32_t starter = 0;
-    s5_bridge_leave(how.tree);
-    cr_assert(!s5_bridge_is_wanted(how.tree, &starter));
+    s5_bridge_leave(how.shm);
+    cr_assert(!s5_bridge_is_wanted(how.shm, &starter));
     cr_assert_eq(pthread_create(&thread, NULL, soon, (void *)(intptr_t)fd), 0);
     cr_assert_eq(s5_bridge_ensure(&how), -ECONNREFUSED, "what was started is none");
     cr_assert_eq(pthread_join(thread, NULL), 0);
     await_end(pid);
-    cr_assert_gt(atomic_load(&how.tree->bridge.pid), 0, "it was started");
+    cr_assert_gt(atomic_load(&how.shm->bridge.pid), 0, "it was started");
 }
 
 /* Whoever waits for it asks who is at it. */
@@ -121,10 +121,10 @@ static void *stays(void *user)
 {
     const struct s5_bridge_start *how = user;
     int32_t starter = 0;
-    while (!s5_bridge_is_wanted(how->tree, &starter))
+    while (!s5_bridge_is_wanted(how->shm, &starter))
         usleep(1000);
     cr_assert_eq(starter, (int32_t)getpid());
-    atomic_store(&how->tree->bridge.ready, 1);
+    atomic_store(&how->shm->bridge.ready, 1);
     return NULL;
 }
 
@@ -134,7 +134,7 @@ Test(bridge, one_that_is_wanted_again_stays)
     pid_t pid;
     pthread_t thread;
     int fd = another(&how, &pid);
-    s5_bridge_leave(how.tree);
+    s5_bridge_leave(how.shm);
     cr_assert_eq(pthread_create(&thread, NULL, stays, &how), 0);
     cr_assert_eq(s5_bridge_ensure(&how), 0);
     cr_assert_eq(pthread_join(thread, NULL), 0);
@@ -147,10 +147,10 @@ Test(bridge, one_that_is_wanted_again_stays)
 Test(bridge, a_start_that_another_process_left_is_given_up)
 {
     struct s5_bridge_start how = start_of("/bin/true");
-    struct s5_bridge_place *b = &how.tree->bridge;
+    struct s5_bridge_place *b = &how.shm->bridge;
     pid_t pid = fork();
     if (pid == 0) {
-        uint32_t number = s5_process_register(how.tree_fd, s5_process_number(&how.tree->processes));
+        uint32_t number = s5_process_register(how.shm_fd, s5_process_number(&how.shm->processes));
         atomic_store(&b->starter, (int32_t)getpid());
         atomic_store(&b->process, number);
         atomic_store(&b->until, s5_clock_now() + 600 * S5_CLOCK_SECOND);

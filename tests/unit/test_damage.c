@@ -28,23 +28,23 @@ static uint64_t draw(void)
 
 /* --- the damage --- */
 
-#define PART(member, n) {offsetof(struct s5_tree, member), n}
+#define PART(member, n) {offsetof(struct s5_shm, member), n}
 
 /* What is in use of it, and is read. */
 static const struct part {
     size_t at, size;
 } parts[] = {
-    PART(processes, offsetof(struct s5_tree, handovers) - offsetof(struct s5_tree, processes)),
-    PART(handovers, 64 * sizeof(struct s5_handover)),
+    PART(processes, offsetof(struct s5_shm, exports) - offsetof(struct s5_shm, processes)),
+    PART(exports, 64 * sizeof(struct s5_exported)),
     PART(bridge, sizeof(struct s5_bridge_place)),
     PART(relayed_at, sizeof(uint32_t)),
-    PART(relayed, sizeof(struct s5_handed_association) * 8),
-    PART(negotiations_free, offsetof(struct s5_tree, flights) - offsetof(struct s5_tree, negotiations_free)),
+    PART(relayed, sizeof(struct s5_exported_association) * 8),
+    PART(negotiations_free, offsetof(struct s5_shm, flights) - offsetof(struct s5_shm, negotiations_free)),
     PART(flights[0], offsetof(struct s5_negotiation, session)),
     PART(flights[0].session, offsetof(struct s5_session, out)),
     PART(flights[1], sizeof(struct s5_negotiation) * 3),
     PART(counts, sizeof(struct s5_counts)),
-    PART(slice, offsetof(struct s5_tree, pool.slots) - offsetof(struct s5_tree, slice)),
+    PART(slice, offsetof(struct s5_shm, pool.slots) - offsetof(struct s5_shm, slice)),
     PART(pool.slots, 8 * sizeof(struct s5_pool_slot)),
     PART(listeners_used, sizeof(uint32_t)),
     PART(listeners[0], offsetof(struct s5_listener, flight)),
@@ -66,11 +66,11 @@ static void damage_part(uint8_t *at, size_t size)
     }
 }
 
-static void damage(struct s5_tree *tree)
+static void damage(struct s5_shm *shm)
 {
     for (uint64_t n = draw() % 3 + 1; n; n--) {
         const struct part *part = &parts[draw() % PARTS];
-        damage_part((uint8_t *)tree + part->at, part->size);
+        damage_part((uint8_t *)shm + part->at, part->size);
     }
 }
 
@@ -132,7 +132,7 @@ static void names(struct s5_engine *e)
         s5_addr_from_octets(&addr, i ? octets : answer.v4, 4, 80);
         plausible(s5_names_of(e, &addr));
     }
-    s5_called_expects(atomic_load(&e->tree), 7, &addr);
+    s5_called_expects(atomic_load(&e->shm), 7, &addr);
 }
 
 static void listen_on(struct s5_engine *e, int fd)
@@ -152,7 +152,7 @@ static void adopt(struct s5_engine *e, const int *fds, size_t n)
 
 static void round_of(struct s5_engine *e, struct scene *s, unsigned round)
 {
-    struct s5_tree *tree = atomic_load(&e->tree);
+    struct s5_shm *shm = atomic_load(&e->shm);
     state = 0x9e3779b97f4a7c15ull * (round + 1);
     s->method = round % METHODS;
     s->pipeline = round / 2 % PIPELINES;
@@ -165,7 +165,7 @@ static void round_of(struct s5_engine *e, struct scene *s, unsigned round)
     int fds[4] = {begin(e, SOCK_NONBLOCK), begin(e, 0), fake_socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK), -1};
     listen_on(e, fds[2]);
     s5_life_hand_over(e);
-    damage(tree);
+    damage(shm);
     if (draw() % 4 == 0)
         adopt(e, fds, 3);
     names(e);
@@ -174,7 +174,7 @@ static void round_of(struct s5_engine *e, struct scene *s, unsigned round)
     plausible(came);
     if (came >= 0)
         end(e, came);
-    damage(tree);
+    damage(shm);
     for (size_t i = 0; i < 4; i++)
         end(e, fds[i]);
 }
@@ -184,15 +184,15 @@ Test(damage, of_any_kind_ends_no_process, .timeout = 240)
     for (unsigned round = 0; round < ROUNDS; round++) {
         struct s5_engine *e = fake_engine();
         struct s5_policy *p = (struct s5_policy *)(uintptr_t)e->policy;
-        struct s5_tree *tree = atomic_load(&e->tree);
+        struct s5_shm *shm = atomic_load(&e->shm);
         struct scene s = {.way = GOOD};
         struct s5_calls slow = fake_calls;
         slow.ppoll = slow_ppoll;
         e->real = &slow;
         p->log_counts = e->noted = true;
         round_of(e, &s, round);
-        munmap(tree, sizeof *tree);
-        close(atomic_load(&e->tree_fd));
+        munmap(shm, sizeof *shm);
+        close(atomic_load(&e->shm_fd));
         end_engine(e);
     }
 }

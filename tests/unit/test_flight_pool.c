@@ -9,14 +9,14 @@
 #include <unistd.h>
 
 static struct s5_engine e;
-static struct s5_tree *tree;
+static struct s5_shm *shm;
 
 static void begin(void)
 {
-    struct s5_tree_place place;
-    cr_assert_eq(s5_tree_create(&tree, &place), 0);
-    atomic_store(&e.tree, tree);
-    atomic_store(&e.tree_fd, place.fd);
+    struct s5_shm_location place;
+    cr_assert_eq(s5_shm_create(&shm, &place), 0);
+    atomic_store(&e.shm, shm);
+    atomic_store(&e.shm_fd, place.fd);
     s5_engine_register(&e, 0);
 }
 
@@ -43,10 +43,10 @@ Test(flight_pool, each_is_given_once_and_again_when_it_is_free, .init = begin)
     struct s5_negotiation *last = NULL;
     for (int i = 0; i < S5_SHM_NEGOTIATIONS; i++) {
         last = s5_negotiation_take(&e);
-        cr_assert(last == &tree->negotiations[i], "%d", i);
+        cr_assert(last == &shm->negotiations[i], "%d", i);
     }
     cr_assert_null(s5_negotiation_take(&e), "there are no more");
-    struct s5_negotiation *free_one = &tree->negotiations[77];
+    struct s5_negotiation *free_one = &shm->negotiations[77];
     s5_negotiation_release(&e, free_one);
     s5_negotiation_release(&e, last);
     cr_assert(s5_negotiation_take(&e) == last && s5_negotiation_take(&e) == free_one);
@@ -64,7 +64,7 @@ Test(flight_pool, those_of_the_killed_are_taken_long_after, .init = begin)
 {
     while (s5_negotiation_take(&e))
         ;
-    struct s5_negotiation *abandoned = &tree->negotiations[4711];
+    struct s5_negotiation *abandoned = &shm->negotiations[4711];
     uint32_t generation = s5_negotiation_generation(abandoned);
     abandoned->deadline = s5_clock_now() - 59 * S5_CLOCK_SECOND;
     cr_assert_null(s5_negotiation_take(&e), "not yet");
@@ -98,6 +98,6 @@ Test(flight_pool, a_lock_is_its_holders_until_he_is_dead, .init = begin)
     kill(child, SIGKILL);
     waitpid(child, NULL, 0);
     cr_assert(s5_negotiation_lock(&e, f));
-    struct s5_engine treeless = {.tree_fd = -1};
+    struct s5_engine treeless = {.shm_fd = -1};
     cr_assert_null(s5_negotiation_take(&treeless));
 }

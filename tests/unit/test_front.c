@@ -6,7 +6,7 @@
 #include <stdio.h>
 
 static struct front f;
-static const struct front_users tree = {"alice", "secret", true}, one = {"alice", "secret", false},
+static const struct front_users shm = {"alice", "secret", true}, one = {"alice", "secret", false},
                                 nobody = {0};
 
 /* DATA in pieces of CHUNK. */
@@ -30,7 +30,7 @@ Test(front, a_flight_however_cut)
 {
     static const char flight[] = GREETING "\1\x07" "alice.7" "\6secret" REQUEST;
     for (size_t chunk = 1; chunk <= sizeof flight; chunk++) {
-        ASK(&tree, flight, chunk);
+        ASK(&shm, flight, chunk);
         cr_assert_eq(f.state, FRONT_ASKED);
         cr_assert_eq(f.server, 7);
         cr_assert_eq(f.command, S5_CONNECT);
@@ -41,13 +41,13 @@ Test(front, a_flight_however_cut)
 
 Test(front, an_identity_behind_the_index)
 {
-    ASK(&tree, GREETING "\1\x28" "alice.7.0123456789abcdef1000000000000000" "\6secret" REQUEST, 1000);
+    ASK(&shm, GREETING "\1\x28" "alice.7.0123456789abcdef1000000000000000" "\6secret" REQUEST, 1000);
     cr_assert_eq(f.state, FRONT_ASKED);
     cr_assert(f.server == 7 && f.identified);
     cr_assert(f.identity.words[0] == 0xfedcba9876543210 && f.identity.words[1] == 1);
-    ASK(&tree, GREETING "\1\7" "alice.7" "\6secret" REQUEST, 1000);
+    ASK(&shm, GREETING "\1\7" "alice.7" "\6secret" REQUEST, 1000);
     cr_assert(f.state == FRONT_ASKED && !f.identified);
-    ASK(&tree, GREETING "\1\x28" "alice.7.0123456789abcdef100000000000000g" "\6secret" REQUEST, 1000);
+    ASK(&shm, GREETING "\1\x28" "alice.7.0123456789abcdef100000000000000g" "\6secret" REQUEST, 1000);
     cr_assert_eq(f.state, FRONT_FAILED);
     ASK(&one, GREETING "\1\x26" "alice.0123456789abcdef1000000000000000" "\6secret" REQUEST, 1000);
     cr_assert_eq(f.state, FRONT_FAILED);
@@ -77,7 +77,7 @@ Test(front, wrong_words)
         end = (char *)memcpy(end, user, user_len) + user_len;
         *end++ = (char)password_len;
         end = (char *)memcpy(end, password, password_len) + password_len;
-        say(&tree, words, (size_t)(end - words), 1000);
+        say(&shm, words, (size_t)(end - words), 1000);
         cr_assert_eq(f.state, FRONT_FAILED, "%s %s", user, password);
         cr_assert(f.out_len == 4 && memcmp(f.out, "\5\2\1\1", 4) == 0, "%s %s", user, password);
         cr_assert_eq(f.server, -1);
@@ -86,15 +86,15 @@ Test(front, wrong_words)
 
 Test(front, wrong_octets)
 {
-    ASK(&tree, "\4", 1);
+    ASK(&shm, "\4", 1);
     cr_assert_eq(f.state, FRONT_FAILED);
-    ASK(&tree, "\5\1\0", 1); /* no authentication is not enough */
+    ASK(&shm, "\5\1\0", 1); /* no authentication is not enough */
     cr_assert(f.state == FRONT_FAILED && memcmp(f.out, "\5\377", 2) == 0);
     ASK(&nobody, "\5\1\2", 1);
     cr_assert(f.state == FRONT_FAILED && memcmp(f.out, "\5\377", 2) == 0);
-    ASK(&tree, "\5\0", 1);
+    ASK(&shm, "\5\0", 1);
     cr_assert_eq(f.state, FRONT_FAILED);
-    ASK(&tree, GREETING "\5", 1);
+    ASK(&shm, GREETING "\5", 1);
     cr_assert_eq(f.state, FRONT_FAILED);
     ASK(&nobody, "\5\1\0\4", 1);
     cr_assert_eq(f.state, FRONT_FAILED);

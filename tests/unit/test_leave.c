@@ -20,7 +20,7 @@ static const uint64_t fingerprint = 1;
 
 static struct s5_calls calls;
 static struct s5_engine e;
-static struct s5_tree *tree;
+static struct s5_shm *shm;
 static struct s5_negotiation *own, *others, *common; /* the child's, the parent's and both sides' */
 
 static int plain_fcntl(int fd, int command, long arg)
@@ -30,16 +30,16 @@ static int plain_fcntl(int fd, int command, long arg)
 
 static void begin(void)
 {
-    struct s5_tree_place place;
+    struct s5_shm_location place;
     cr_assert_eq(geteuid(), 0, "needs root");
     calls.fcntl = plain_fcntl;
     calls.dup3 = dup3;
     calls.close = close;
     e.real = &calls;
     atomic_store(&e.pid, (uint32_t)getpid());
-    cr_assert_eq(s5_tree_create(&tree, &place), 0);
-    s5_engine_set_place(&e, &place);
-    atomic_store(&e.tree, tree);
+    cr_assert_eq(s5_shm_create(&shm, &place), 0);
+    s5_engine_set_shm_location(&e, &place);
+    atomic_store(&e.shm, shm);
     s5_engine_register(&e, 0);
 }
 
@@ -51,9 +51,9 @@ static void publish(void)
     s5_policy_init(p);
     cr_assert_eq(s5_policy_add_server(p, "server"), 0);
     strcpy(p->servers[0].password, secret);
-    s5_tree_publish(tree, atomic_load(&e.tree_fd), p, fingerprint, "/root/standing");
+    s5_shm_publish(shm, atomic_load(&e.shm_fd), p, fingerprint, "/root/standing");
     free(p);
-    e.policy_file = s5_tree_policy(tree, atomic_load(&e.tree_fd), &fingerprint);
+    e.policy_file = s5_shm_policy(shm, atomic_load(&e.shm_fd), &fingerprint);
     cr_assert_not_null(e.policy_file);
     cr_assert_str_eq(e.policy_file->standing_path, "/root/standing");
     e.policy = &e.policy_file->policy;
@@ -105,28 +105,28 @@ static void in_child(void (*what)(void))
 static void leave_for_good(void)
 {
     struct stat before, after;
-    int fd = atomic_load(&e.tree_fd), watch = open("/proc/self/fd", O_RDONLY);
+    int fd = atomic_load(&e.shm_fd), watch = open("/proc/self/fd", O_RDONLY);
     CHECK(fstat(fd, &before) == 0 && watch >= 0);
     CHECK(setresgid(NOBODY, NOBODY, NOBODY) == 0 && setresuid(NOBODY, NOBODY, NOBODY) == 0);
     errno = EXDEV;
     s5_leave_if_foreign(&e);
     CHECK(errno == EXDEV);
-    CHECK(atomic_load(&e.tree) == tree && atomic_load(&e.tree_fd) == fd);
+    CHECK(atomic_load(&e.shm) == shm && atomic_load(&e.shm_fd) == fd);
     CHECK(fstat(fd, &after) == 0 && after.st_ino != before.st_ino && after.st_uid == NOBODY);
-    CHECK(e.place.inode == after.st_ino && s5_tree_is(fd, after.st_ino));
+    CHECK(e.place.inode == after.st_ino && s5_shm_is(fd, after.st_ino));
     CHECK(knows(own) && atomic_load(&own->phase) == S5_NEGOTIATION_TALKING && atomic_load(&own->lock) == 0);
     CHECK(!knows(others));
     CHECK(atomic_load(&common->phase) == S5_NEGOTIATION_FAILED && common->error == -ECONNABORTED);
     CHECK(!s5_references_are_shared(&common->references));
     CHECK(strcmp(e.policy->servers[0].password, secret) == 0 && !e.policy_file->standing_path[0]);
-    struct s5_policy_file *again = s5_tree_policy(tree, fd, &fingerprint);
+    struct s5_policy_file *again = s5_shm_policy(shm, fd, &fingerprint);
     CHECK(again && strcmp(again->policy.servers[0].password, secret) == 0 && !again->standing_path[0]);
     CHECK(pwrite(fd + 1, secret, sizeof secret, 0) < 0);
     struct s5_negotiation *f = s5_negotiation_take(&e);
     CHECK(f && f != own && f != common);
     s5_negotiation_release(&e, f);
     s5_negotiation_release(&e, own);
-    memset(tree->negotiations, 0xff, 100 * sizeof tree->negotiations[0]);
+    memset(shm->negotiations, 0xff, 100 * sizeof shm->negotiations[0]);
     s5_leave_if_foreign(&e); /* its own */
     CHECK(fstat(fd, &before) == 0 && before.st_ino == after.st_ino);
 }
@@ -139,7 +139,7 @@ Test(leave, a_process_without_the_rights_has_a_copy, .init = begin)
     cr_assert_eq(atomic_load(&common->phase), S5_NEGOTIATION_TALKING);
     cr_assert(s5_negotiation_try_lock(&e, common), "nobody holds it");
     s5_negotiation_release(&e, common);
-    cr_assert(s5_references_sweep(&common->references, atomic_load(&e.tree_fd), atomic_load(&e.process_number), true),
+    cr_assert(s5_references_sweep(&common->references, atomic_load(&e.shm_fd), atomic_load(&e.process_number), true),
               "who left has ended");
 }
 
@@ -147,7 +147,7 @@ Test(leave, a_process_without_the_rights_has_a_copy, .init = begin)
 static void leave_before_there_is_a_policy(void)
 {
     struct stat before, after;
-    int fd = atomic_load(&e.tree_fd);
+    int fd = atomic_load(&e.shm_fd);
     CHECK(fstat(fd + 1, &before) == 0);
     CHECK(setresgid(NOBODY, NOBODY, NOBODY) == 0 && setresuid(NOBODY, NOBODY, NOBODY) == 0);
     s5_leave_if_foreign(&e);
@@ -159,13 +159,13 @@ static void leave_before_there_is_a_policy(void)
 Test(leave, a_policy_that_is_not_published_is_not_theirs, .init = begin)
 {
     in_child(leave_before_there_is_a_policy);
-    cr_assert_null(s5_tree_policy(tree, atomic_load(&e.tree_fd), NULL));
+    cr_assert_null(s5_shm_policy(shm, atomic_load(&e.shm_fd), NULL));
 }
 
 static void keep_the_way_back(void)
 {
     struct stat before, after;
-    int fd = atomic_load(&e.tree_fd);
+    int fd = atomic_load(&e.shm_fd);
     CHECK(fstat(fd, &before) == 0);
     CHECK(setresgid(NOBODY, NOBODY, NOBODY) == 0 && seteuid(NOBODY) == 0);
     s5_leave_if_foreign(&e);
@@ -217,11 +217,11 @@ Test(leave, a_fork_between_the_change_and_the_leaving, .init = begin)
 static void leave_without_a_file(void)
 {
     struct rlimit small = {4096, 4096};
-    int fd = atomic_load(&e.tree_fd);
+    int fd = atomic_load(&e.shm_fd);
     CHECK(setrlimit(RLIMIT_FSIZE, &small) == 0);
     CHECK(setresgid(NOBODY, NOBODY, NOBODY) == 0 && setresuid(NOBODY, NOBODY, NOBODY) == 0);
     s5_leave_if_foreign(&e);
-    CHECK(fcntl(fd, F_GETFD) < 0 && atomic_load(&e.tree_fd) == -1 && !e.state[0]);
+    CHECK(fcntl(fd, F_GETFD) < 0 && atomic_load(&e.shm_fd) == -1 && !e.state[0]);
     CHECK(knows(own) && !knows(others));
     CHECK(fcntl(fd + 1, F_GETFD) < 0 && strcmp(e.policy->servers[0].password, secret) == 0);
 }

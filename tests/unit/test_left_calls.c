@@ -125,9 +125,9 @@ static void run(struct call *c)
 
 static void no_password(struct s5_engine *e, const char *what)
 {
-    struct s5_tree *tree = atomic_load(&e->tree);
-    uint32_t used = atomic_load(&tree->negotiations_used);
-    cr_assert_null(memmem(tree->negotiations, used * sizeof tree->negotiations[0], SECRET, sizeof SECRET - 1),
+    struct s5_shm *shm = atomic_load(&e->shm);
+    uint32_t used = atomic_load(&shm->negotiations_used);
+    cr_assert_null(memmem(shm->negotiations, used * sizeof shm->negotiations[0], SECRET, sizeof SECRET - 1),
                    "%s: the password is there still", what);
 }
 

@@ -10,14 +10,14 @@
 #include <unistd.h>
 
 static struct s5_engine e;
-static struct s5_tree *tree;
+static struct s5_shm *shm;
 
 static void begin(void)
 {
-    struct s5_tree_place place;
-    cr_assert_eq(s5_tree_create(&tree, &place), 0);
-    atomic_store(&e.tree, tree);
-    atomic_store(&e.tree_fd, place.fd);
+    struct s5_shm_location place;
+    cr_assert_eq(s5_shm_create(&shm, &place), 0);
+    atomic_store(&e.shm, shm);
+    atomic_store(&e.shm_fd, place.fd);
     s5_engine_register(&e, 0);
 }
 
@@ -46,11 +46,11 @@ static struct s5_listener *begun(uint64_t cookie)
 
 Test(listener_pool, each_is_given_once_and_again_when_it_is_free, .init = begin)
 {
-    for (uint64_t i = 0; i < S5_TREE_LISTENERS; i++)
-        cr_assert(begun(i + 1) == &tree->listeners[i]);
-    cr_assert_eq(atomic_load(&tree->listeners_used), S5_TREE_LISTENERS);
+    for (uint64_t i = 0; i < S5_SHM_LISTENERS; i++)
+        cr_assert(begun(i + 1) == &shm->listeners[i]);
+    cr_assert_eq(atomic_load(&shm->listeners_used), S5_SHM_LISTENERS);
     cr_assert_null(s5_listener_take(&e), "there are no more, and who has them is alive");
-    struct s5_listener *l = &tree->listeners[7];
+    struct s5_listener *l = &shm->listeners[7];
     uint32_t generation = s5_listener_generation(l);
     l->negotiation.session.username_len = 1;
     pid_t other;
@@ -76,12 +76,12 @@ Test(listener_pool, those_of_the_dead_are_taken_when_there_are_no_others, .init 
 {
     while (begun(1))
         ;
-    struct s5_listener *l = &tree->listeners[3], *other = &tree->listeners[4];
+    struct s5_listener *l = &shm->listeners[3], *other = &shm->listeners[4];
     uint32_t generation = s5_listener_generation(l);
     pid_t child;
     uint32_t number = another(&child);
     for (int i = 0; i < 2; i++) {
-        struct s5_references *r = &tree->listeners[3 + i].references;
+        struct s5_references *r = &shm->listeners[3 + i].references;
         cr_assert(s5_references_take(r, (uint32_t)(r->use >> 32), number));
         s5_references_release(r, atomic_load(&e.process_number));
     }
@@ -99,7 +99,7 @@ static _Atomic int over;
 /* Frees what it takes, with a mark in it: nobody else's is ever there, and none is wiped. */
 static void *takes(void *arg)
 {
-    struct s5_listener *last = &tree->listeners[S5_TREE_LISTENERS - 1], *l;
+    struct s5_listener *last = &shm->listeners[S5_SHM_LISTENERS - 1], *l;
     uintptr_t mistakes = 0;
     while (!atomic_load(&over)) {
         if ((uint32_t)atomic_load(&last->references.use) != 0 || !(l = s5_listener_take(&e)))
@@ -116,7 +116,7 @@ Test(listener_pool, what_is_freed_is_cleared_before_another_has_it, .init = begi
 {
     pthread_t threads[4];
     void *mistakes;
-    for (uint64_t i = 0; i + 1 < S5_TREE_LISTENERS; i++)
+    for (uint64_t i = 0; i + 1 < S5_SHM_LISTENERS; i++)
         begun(i + 1); /* one is left for all of them */
     for (uintptr_t i = 0; i < 4; i++)
         cr_assert_eq(pthread_create(&threads[i], NULL, takes, (void *)(i + 1)), 0);

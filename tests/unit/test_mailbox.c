@@ -31,7 +31,7 @@ static struct s5_engine *fresh(void)
 {
     static struct s5_engine engine, *e = &engine; /* a test has a process of its own */
     e->real = &calls;
-    atomic_store(&e->tree_fd, -1);
+    atomic_store(&e->shm_fd, -1);
     return e;
 }
 

@@ -263,17 +263,17 @@ static void before(void)
     }
     children = 0;
     struct s5_registry *r = &ENGINE.registry;
-    struct s5_tree *tree = ENGINE.tree;
+    struct s5_shm *shm = ENGINE.shm;
     memset(r->near.slots, 0, sizeof(struct s5_slot) * DESCRIPTORS);
     memset(r->inflight, 0, sizeof *r->inflight * ALL);
     if (r->records)
         memset(r->records, 0, sizeof(struct s5_record) * ALL);
-    memset(tree->negotiations, 0, offsetof(struct s5_negotiation, session) * ALL);
+    memset(shm->negotiations, 0, offsetof(struct s5_negotiation, session) * ALL);
     memset(r->dups, 0, sizeof r->dups);
-    r->records_free = r->inflight_list = tree->negotiations_free = 0;
-    r->records_used = r->inflight_count = r->dups_at = tree->negotiations_used = 0;
+    r->records_free = r->inflight_list = shm->negotiations_free = 0;
+    r->records_used = r->inflight_count = r->dups_at = shm->negotiations_used = 0;
     memset(SOCKETS, 0, sizeof processes[0].sockets);
-    tree->processes = 1;
+    shm->processes = 1;
     ENGINE.process_number = 1 | S5_PROCESS_UNPROVEN;
     SOCKETS[3] = 303, SOCKETS[4] = 404;
     for (const struct op *op = script->before; op->verb; op++)
@@ -300,7 +300,7 @@ static void nothing_is_left(const struct s5_registry *r, bool child)
 
 static void after(void)
 {
-    const struct s5_tree *tree = processes[0].engine.tree;
+    const struct s5_shm *shm = processes[0].engine.shm;
     uint32_t free_flights = 0;
     for (unsigned i = 0; i < MODEL_THREADS; i++)
         where[i] = &processes[0];
@@ -308,11 +308,11 @@ static void after(void)
     close_all();
     for (unsigned i = 0; i <= children; i++)
         nothing_is_left(&processes[i].engine.registry, i > 0);
-    for (uint32_t i = (uint32_t)tree->negotiations_free; i && free_flights < ALL; free_flights++) {
-        cr_assert_eq((uint32_t)tree->negotiations[i - 1].references.use, 0);
-        i = tree->negotiations[i - 1].next_free;
+    for (uint32_t i = (uint32_t)shm->negotiations_free; i && free_flights < ALL; free_flights++) {
+        cr_assert_eq((uint32_t)shm->negotiations[i - 1].references.use, 0);
+        i = shm->negotiations[i - 1].next_free;
     }
-    cr_assert_eq(free_flights, tree->negotiations_used, "%s: a negotiation is lost, or free twice", script->name);
+    cr_assert_eq(free_flights, shm->negotiations_used, "%s: a negotiation is lost, or free twice", script->name);
 }
 
 static bool within(const volatile void *at, const volatile void *begin, const volatile void *end)
@@ -333,21 +333,21 @@ static bool dull(const volatile void *at)
 
 static void explore(const struct script *s)
 {
-    struct s5_tree *tree;
-    struct s5_tree_place place;
+    struct s5_shm *shm;
+    struct s5_shm_location place;
     script = s;
     where[0] = where[1] = where[2] = &processes[0];
     model.leave = leave;
     model.enter = enter;
     model.dull = dull;
-    if (!ENGINE.tree) {
-        cr_assert_eq(s5_tree_create(&tree, &place), 0);
-        ENGINE.tree = tree;
-        ENGINE.tree_fd = -1;
+    if (!ENGINE.shm) {
+        cr_assert_eq(s5_shm_create(&shm, &place), 0);
+        ENGINE.shm = shm;
+        ENGINE.shm_fd = -1;
         ENGINE.real = &kernel;
         ENGINE.policy = &policy;
         ENGINE.pid = (uint32_t)getpid();
-        memset(tree->negotiations, 0, sizeof *tree->negotiations * ALL);
+        memset(shm->negotiations, 0, sizeof *shm->negotiations * ALL);
         s5_registry_new(&ENGINE.registry); /* so that they are mapped */
         for (unsigned i = 1; i <= CHILDREN; i++)
             cr_assert_not_null(processes[i].records = calloc(ALL, sizeof(struct s5_record)));

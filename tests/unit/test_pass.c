@@ -37,8 +37,8 @@ static void begin(void)
     other->policy = e->policy;
     other->standings[0] = e->standings[0];
     atomic_store(&other->pid, atomic_load(&e->pid));
-    atomic_store(&other->tree, atomic_load(&e->tree));
-    atomic_store(&other->tree_fd, -1);
+    atomic_store(&other->shm, atomic_load(&e->shm));
+    atomic_store(&other->shm_fd, -1);
     atomic_store(&other->policy_state, S5_ENGINE_LOADED);
     scene = (struct scene){.method = NONE, .pipeline = OFF, .at = 10000, .command = S5_CONNECT};
     set_scene(e, &scene);

@@ -5,17 +5,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-static struct s5_tree *tree;
+static struct s5_shm *shm;
 
 static void begin(void)
 {
-    tree = calloc(1, sizeof *tree);
-    cr_assert(tree);
+    shm = calloc(1, sizeof *shm);
+    cr_assert(shm);
 }
 
 static void end(void)
 {
-    free(tree);
+    free(shm);
 }
 
 TestSuite(passed, .init = begin, .fini = end);
@@ -32,37 +32,37 @@ static struct s5_passed connected(uint16_t port)
 static void write_one(uint64_t cookie, uint16_t port)
 {
     struct s5_passed what = connected(port);
-    s5_passed_write(tree, cookie, &what);
+    s5_passed_write(shm, cookie, &what);
 }
 
 /* The port of COOKIE's peer; -1: there is no entry. */
 static int port_of(uint64_t cookie)
 {
     struct s5_passed got;
-    return s5_passed_read(tree, cookie, &got) ? ntohs(got.peer.v4.sin_port) : -1;
+    return s5_passed_read(shm, cookie, &got) ? ntohs(got.peer.v4.sin_port) : -1;
 }
 
 Test(passed, an_entry_is_found_by_its_cookie_alone)
 {
     cr_assert_eq(port_of(7), -1);
-    cr_assert_eq(atomic_load(&tree->passed_ever), 0);
+    cr_assert_eq(atomic_load(&shm->passed_ever), 0);
     write_one(7, 80);
     cr_assert_eq(port_of(7), 80);
     cr_assert_eq(port_of(8), -1);
-    cr_assert_neq(atomic_load(&tree->passed_ever), 0);
+    cr_assert_neq(atomic_load(&shm->passed_ever), 0);
 }
 
 Test(passed, writing_again_replaces_what_it_says_and_keeps_its_counts)
 {
     write_one(7, 80);
-    atomic_fetch_add(&s5_passed_find(tree, 7)->sent, 1);
+    atomic_fetch_add(&s5_passed_find(shm, 7)->sent, 1);
     write_one(7, 81);
     cr_assert_eq(port_of(7), 81);
-    cr_assert_eq(atomic_load(&s5_passed_find(tree, 7)->sent), 1);
-    s5_passed_erase(tree, 7);
+    cr_assert_eq(atomic_load(&s5_passed_find(shm, 7)->sent), 1);
+    s5_passed_erase(shm, 7);
     cr_assert_eq(port_of(7), -1);
     write_one(7, 82);
-    cr_assert_eq(atomic_load(&s5_passed_find(tree, 7)->sent), 0, "another life has counts of its own");
+    cr_assert_eq(atomic_load(&s5_passed_find(shm, 7)->sent), 0, "another life has counts of its own");
 }
 
 Test(passed, the_table_is_bounded_and_the_latest_is_there)
@@ -74,13 +74,13 @@ Test(passed, the_table_is_bounded_and_the_latest_is_there)
     }
     for (uint64_t cookie = 1; cookie <= 100000; cookie++)
         there += port_of(cookie) >= 0;
-    cr_assert(there > S5_TREE_PASSED / 2 && there <= S5_TREE_PASSED, "%u", there);
+    cr_assert(there > S5_SHM_PASSED / 2 && there <= S5_SHM_PASSED, "%u", there);
 }
 
 Test(passed, a_writer_that_was_killed_costs_its_place_alone)
 {
     write_one(7, 80);
-    atomic_fetch_add(&s5_passed_find(tree, 7)->version, 1);
+    atomic_fetch_add(&s5_passed_find(shm, 7)->version, 1);
     cr_assert_eq(port_of(7), -1, "what it left is not read");
     for (uint64_t cookie = 8; cookie < 5000; cookie++) {
         write_one(cookie, 81);
@@ -92,24 +92,24 @@ Test(passed, what_cannot_be_is_not_read)
 {
     struct s5_passed got, *p;
     write_one(7, 80);
-    p = s5_passed_find(tree, 7);
-    cr_assert(s5_passed_read(tree, 7, &got));
+    p = s5_passed_find(shm, 7);
+    cr_assert(s5_passed_read(shm, 7, &got));
     p->peer.len = 4000;
-    cr_assert_null(s5_passed_read(tree, 7, &got));
+    cr_assert_null(s5_passed_read(shm, 7, &got));
     p->peer.len = sizeof p->peer.v4;
     p->peer.any.sa_family = AF_UNIX;
-    cr_assert_null(s5_passed_read(tree, 7, &got));
+    cr_assert_null(s5_passed_read(shm, 7, &got));
     p->peer.any.sa_family = AF_INET;
     p->local.len = 1;
-    cr_assert_null(s5_passed_read(tree, 7, &got));
+    cr_assert_null(s5_passed_read(shm, 7, &got));
     p->local.len = 0;
     p->error = 5;
-    cr_assert_null(s5_passed_read(tree, 7, &got));
+    cr_assert_null(s5_passed_read(shm, 7, &got));
     p->error = -5000;
-    cr_assert_null(s5_passed_read(tree, 7, &got));
+    cr_assert_null(s5_passed_read(shm, 7, &got));
     p->error = -ECONNREFUSED;
     p->family = AF_UNIX;
-    cr_assert_null(s5_passed_read(tree, 7, &got));
+    cr_assert_null(s5_passed_read(shm, 7, &got));
     p->family = AF_INET6;
-    cr_assert(s5_passed_read(tree, 7, &got));
+    cr_assert(s5_passed_read(shm, 7, &got));
 }

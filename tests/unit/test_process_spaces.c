@@ -14,13 +14,13 @@ static struct s5_engine e;
 
 Test(process_spaces, a_holder_in_another_pid_namespace_is_alive_until_it_ends)
 {
-    struct s5_tree *tree;
-    struct s5_tree_place place;
+    struct s5_shm *shm;
+    struct s5_shm_location place;
     int told[2];
     char octet;
-    cr_assert_eq(s5_tree_create(&tree, &place), 0);
-    atomic_store(&e.tree, tree);
-    atomic_store(&e.tree_fd, place.fd);
+    cr_assert_eq(s5_shm_create(&shm, &place), 0);
+    atomic_store(&e.shm, shm);
+    atomic_store(&e.shm_fd, place.fd);
     s5_engine_register(&e, 0);
     struct s5_negotiation *f = s5_negotiation_take(&e);
     cr_assert_eq(pipe(told), 0);

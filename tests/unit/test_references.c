@@ -9,16 +9,16 @@
 #include <unistd.h>
 
 static struct s5_references r;
-static struct s5_tree *tree;
+static struct s5_shm *shm;
 static int fd;
 static uint32_t self;
 
 static void begin(void)
 {
-    struct s5_tree_place place;
-    cr_assert_eq(s5_tree_create(&tree, &place), 0);
+    struct s5_shm_location place;
+    cr_assert_eq(s5_shm_create(&shm, &place), 0);
     fd = place.fd;
-    self = s5_process_register(fd, s5_process_number(&tree->processes));
+    self = s5_process_register(fd, s5_process_number(&shm->processes));
     s5_references_begin(&r, self, 1);
 }
 
@@ -94,7 +94,7 @@ Test(references, a_child_has_what_was_taken_for_it_or_nobody_has, .init = begin)
 Test(references, those_of_the_dead_are_taken_back, .init = begin)
 {
     uint32_t generation = s5_references_generation(&r);
-    uint32_t number = s5_process_number(&tree->processes), unborn = s5_process_number(&tree->processes);
+    uint32_t number = s5_process_number(&shm->processes), unborn = s5_process_number(&shm->processes);
     pid_t child = another(number);
     for (int i = 0; i < 3; i++)
         cr_assert(s5_references_take(&r, generation, number));
@@ -115,7 +115,7 @@ Test(references, those_of_the_dead_are_taken_back, .init = begin)
 Test(references, an_exec_takes_over, .init = begin)
 {
     uint32_t generation = s5_references_generation(&r);
-    uint32_t after = s5_process_register(fd, s5_process_number(&tree->processes));
+    uint32_t after = s5_process_register(fd, s5_process_number(&shm->processes));
     cr_assert(s5_references_take(&r, generation, self), "a thread that is no more");
     cr_assert(s5_references_take_over(&r, fd, after));
     cr_assert_not(s5_references_take_over(&r, fd, after), "once");

@@ -1,6 +1,6 @@
 /* The memory file of a process tree, and the standings in it. */
 #include "pipelining_cache.h"
-#include "shared.h"
+#include "shm.h"
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -14,110 +14,110 @@
 #include <time.h>
 #include <unistd.h>
 
-static struct s5_tree_place place; /* of the tree made last */
+static struct s5_shm_location place; /* of the tree made last */
 
-static struct s5_tree *create(int *fd)
+static struct s5_shm *create(int *fd)
 {
-    struct s5_tree *tree;
-    cr_assert_eq(s5_tree_create(&tree, &place), 0);
+    struct s5_shm *shm;
+    cr_assert_eq(s5_shm_create(&shm, &place), 0);
     *fd = place.fd;
-    return tree;
+    return shm;
 }
 
-Test(tree, is_found_again_by_its_value)
+Test(shm, is_found_again_by_its_value)
 {
     int fd;
-    struct s5_tree *tree = create(&fd), *again;
-    struct s5_tree_place found;
-    char value[S5_TREE_VALUE_MAX];
+    struct s5_shm *shm = create(&fd), *again;
+    struct s5_shm_location found;
+    char value[S5_SHM_VALUE_MAX];
     cr_assert_geq(fd, 64, "out of the way of programs");
     cr_assert_eq(fcntl(fd, F_GETFD), 0, "inherited by exec");
-    s5_tree_value(&place, value);
-    cr_assert_eq(s5_tree_attach(value, &again, &found), 0);
-    cr_assert(again != tree && found.fd == fd && found.inode == place.inode && !found.adopt);
-    s5_standing_set(tree->standings, "", 7, S5_STANDING_GOOD);
+    s5_shm_value(&place, value);
+    cr_assert_eq(s5_shm_attach(value, &again, &found), 0);
+    cr_assert(again != shm && found.fd == fd && found.inode == place.inode && !found.adopt);
+    s5_standing_set(shm->standings, "", 7, S5_STANDING_GOOD);
     cr_assert_eq(s5_standing_get(again->standings, 7), S5_STANDING_GOOD, "one memory under both");
     place.adopt = true;
     place.lost = 5;
-    s5_tree_value(&place, value);
-    cr_assert_eq(s5_tree_attach(value, &again, &found), 0);
+    s5_shm_value(&place, value);
+    cr_assert_eq(s5_shm_attach(value, &again, &found), 0);
     cr_assert(found.adopt && found.lost == 5);
 }
 
-Test(tree, longest_value_has_room)
+Test(shm, longest_value_has_room)
 {
-    struct s5_tree_place longest = {1 << 20, UINT64_MAX, S5_POOL_EVERY_SLICE, true};
-    char value[S5_TREE_VALUE_MAX];
-    s5_tree_value(&longest, value);
+    struct s5_shm_location longest = {1 << 20, UINT64_MAX, S5_POOL_EVERY_SLICE, true};
+    char value[S5_SHM_VALUE_MAX];
+    s5_shm_value(&longest, value);
     cr_assert_eq(memcmp(value, "1048576:18446744073709551615:65535:a", 37), 0, "%s", value);
 }
 
-Test(tree, strange_values_are_refused)
+Test(shm, strange_values_are_refused)
 {
     int fd;
-    struct s5_tree *tree = create(&fd), *again = NULL;
-    struct s5_tree_place found;
+    struct s5_shm *shm = create(&fd), *again = NULL;
+    struct s5_shm_location found;
     struct stat st;
-    char wrong[S5_TREE_VALUE_MAX + 16];
-    (void)tree;
+    char wrong[S5_SHM_VALUE_MAX + 16];
+    (void)shm;
     const char *const bad[] = {"", ":", "x", "5", "5:", ":5", "5:5", "5:5:", "5:5:65536", "99999999999999999999:1:0",
                                "5:18446744073709551616:0", "-1:1:0", "5:5:0:", "5:5:0:ab"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
-        cr_assert_lt(s5_tree_attach(bad[i], &again, &found), 0, "\"%s\"", bad[i]);
-    struct s5_tree_place other = place;
+        cr_assert_lt(s5_shm_attach(bad[i], &again, &found), 0, "\"%s\"", bad[i]);
+    struct s5_shm_location other = place;
     other.inode++;
     other.lost = 3;
-    s5_tree_value(&other, wrong);
-    cr_assert_eq(s5_tree_attach(wrong, &again, &found), -ESTALE);
+    s5_shm_value(&other, wrong);
+    cr_assert_eq(s5_shm_attach(wrong, &again, &found), -ESTALE);
     cr_assert_eq(found.lost, 3u, "what was lost before is known all the same");
     int plain = memfd_create("other", MFD_ALLOW_SEALING); /* right in all but its seals */
-    cr_assert_eq(ftruncate(plain, sizeof(struct s5_tree)), 0);
+    cr_assert_eq(ftruncate(plain, sizeof(struct s5_shm)), 0);
     cr_assert_eq(fstat(plain, &st), 0);
-    s5_tree_value(&(struct s5_tree_place){.fd = plain, .inode = st.st_ino}, wrong);
-    cr_assert_eq(s5_tree_attach(wrong, &again, &found), -ESTALE);
+    s5_shm_value(&(struct s5_shm_location){.fd = plain, .inode = st.st_ino}, wrong);
+    cr_assert_eq(s5_shm_attach(wrong, &again, &found), -ESTALE);
     cr_assert_null(again, "it is left alone");
 }
 
-Test(tree, those_that_take_the_place_of_a_lost_one_give_other_numbers)
+Test(shm, those_that_take_the_place_of_a_lost_one_give_other_numbers)
 {
     int fd;
     uint32_t lost = 0;
     struct s5_pool_range ranges[S5_POOL_SLICES + 1], none;
     cr_assert(s5_pool_range(0, S5_POOL_SLOTS, &ranges[0]));
     for (unsigned i = 1; i <= S5_POOL_SLICES; i++) {
-        struct s5_tree *tree = create(&fd);
-        s5_tree_replace(tree, &place, lost);
+        struct s5_shm *shm = create(&fd);
+        s5_shm_replace(shm, &place, lost);
         cr_assert_eq(place.lost & lost, lost);
         cr_assert_neq(place.lost, lost);
         lost = place.lost;
-        cr_assert(s5_pool_range(tree->slice, S5_POOL_SLOTS, &ranges[i]));
+        cr_assert(s5_pool_range(shm->slice, S5_POOL_SLOTS, &ranges[i]));
         for (unsigned j = 0; j < i; j++)
             cr_assert(ranges[i].first >= ranges[j].first + ranges[j].n ||
                       ranges[j].first >= ranges[i].first + ranges[i].n);
         cr_assert_leq(ranges[i].first + ranges[i].n, S5_POOL_SLOTS);
-        cr_assert_not(s5_pool_range(tree->slice, S5_POOL_SLOTS / 2, &none), "there is no room for two");
+        cr_assert_not(s5_pool_range(shm->slice, S5_POOL_SLOTS / 2, &none), "there is no room for two");
         close(fd);
     }
-    struct s5_tree *tree = create(&fd);
-    s5_tree_replace(tree, &place, lost);
-    cr_assert_not(s5_pool_range(tree->slice, S5_POOL_SLOTS, &none), "all were lost: it gives none");
+    struct s5_shm *shm = create(&fd);
+    s5_shm_replace(shm, &place, lost);
+    cr_assert_not(s5_pool_range(shm->slice, S5_POOL_SLOTS, &none), "all were lost: it gives none");
     cr_assert_eq(place.lost, lost);
 }
 
-Test(tree, of_another_release_is_refused)
+Test(shm, of_another_release_is_refused)
 {
     int fd;
-    struct s5_tree *tree = create(&fd), *again;
-    struct s5_tree_place found;
-    char value[S5_TREE_VALUE_MAX];
-    s5_tree_value(&place, value);
-    tree->magic++;
+    struct s5_shm *shm = create(&fd), *again;
+    struct s5_shm_location found;
+    char value[S5_SHM_VALUE_MAX];
+    s5_shm_value(&place, value);
+    shm->magic++;
     errno = 7;
-    cr_assert_eq(s5_tree_attach(value, &again, &found), -ESTALE);
+    cr_assert_eq(s5_shm_attach(value, &again, &found), -ESTALE);
     cr_assert_eq(errno, 7);
 }
 
-Test(tree, cannot_be_shrunk_under_its_readers)
+Test(shm, cannot_be_shrunk_under_its_readers)
 {
     int fd;
     create(&fd);
@@ -139,57 +139,57 @@ static struct s5_policy *make_policy(void)
     return p;
 }
 
-Test(tree, policy_is_for_its_own_environment_and_the_first_wins)
+Test(shm, policy_is_for_its_own_environment_and_the_first_wins)
 {
     int fd;
-    struct s5_tree *tree = create(&fd);
+    struct s5_shm *shm = create(&fd);
     struct s5_policy *p = make_policy();
-    cr_assert_null(s5_tree_policy(tree, fd, &one));
-    s5_tree_publish(tree, fd, p, one, "/a/path");
-    struct s5_policy_file *file = s5_tree_policy(tree, fd, &one);
+    cr_assert_null(s5_shm_policy(shm, fd, &one));
+    s5_shm_publish(shm, fd, p, one, "/a/path");
+    struct s5_policy_file *file = s5_shm_policy(shm, fd, &one);
     cr_assert_not_null(file);
     cr_assert_str_eq(file->standing_path, "/a/path");
-    cr_assert_null(s5_tree_policy(tree, fd, &two));
+    cr_assert_null(s5_shm_policy(shm, fd, &two));
     p->log_level = S5_LOG_DEBUG;
-    s5_tree_publish(tree, fd, p, two, "");
-    cr_assert_null(s5_tree_policy(tree, fd, &two));
+    s5_shm_publish(shm, fd, p, two, "");
+    cr_assert_null(s5_shm_policy(shm, fd, &two));
     cr_assert_eq(file->policy.log_level, S5_LOG_INFO);
-    cr_assert_not_null(s5_tree_policy(tree, fd, NULL));
+    cr_assert_not_null(s5_shm_policy(shm, fd, NULL));
     free(p);
 }
 
-Test(tree, policy_of_another_tree_is_none)
+Test(shm, policy_of_another_tree_is_none)
 {
     int fd, other_fd;
-    struct s5_tree *tree = create(&fd), *other = create(&other_fd);
+    struct s5_shm *shm = create(&fd), *other = create(&other_fd);
     struct s5_policy *p = make_policy();
-    s5_tree_publish(other, other_fd, p, one, "");
+    s5_shm_publish(other, other_fd, p, one, "");
     cr_assert_eq(dup2(other_fd + 1, fd + 1), fd + 1);
-    cr_assert_null(s5_tree_policy(tree, fd, &one));
-    cr_assert_null(s5_tree_policy(tree, -1, &one));
+    cr_assert_null(s5_shm_policy(shm, fd, &one));
+    cr_assert_null(s5_shm_policy(shm, -1, &one));
     free(p);
 }
 
-Test(tree, policy_is_not_written_into_a_file_of_the_programs)
+Test(shm, policy_is_not_written_into_a_file_of_the_programs)
 {
     int fd, other = memfd_create("program", MFD_ALLOW_SEALING);
     struct stat st;
-    struct s5_tree *tree = create(&fd);
+    struct s5_shm *shm = create(&fd);
     struct s5_policy *p = make_policy();
     cr_assert_eq(dup2(other, fd + 1), fd + 1);
-    s5_tree_publish(tree, fd, p, one, "");
+    s5_shm_publish(shm, fd, p, one, "");
     cr_assert(fstat(other, &st) == 0 && st.st_size == 0);
     cr_assert_eq(fcntl(other, F_GET_SEALS), 0);
     free(p);
 }
 
-Test(tree, policy_cannot_be_changed_once_it_is_published)
+Test(shm, policy_cannot_be_changed_once_it_is_published)
 {
     int fd;
-    struct s5_tree *tree = create(&fd);
+    struct s5_shm *shm = create(&fd);
     struct s5_policy *p = make_policy();
-    s5_tree_publish(tree, fd, p, one, "");
-    struct s5_policy_file *file = s5_tree_policy(tree, fd, &one), *again;
+    s5_shm_publish(shm, fd, p, one, "");
+    struct s5_policy_file *file = s5_shm_policy(shm, fd, &one), *again;
     cr_assert_eq(fcntl(fd + 1, F_GETFD), 0, "inherited by exec");
     cr_assert_eq(pwrite(fd + 1, "x", 1, offsetof(struct s5_policy_file, policy)), -1);
     cr_assert_eq(errno, EPERM);
@@ -198,7 +198,7 @@ Test(tree, policy_cannot_be_changed_once_it_is_published)
     void *shared = mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd + 1, 0);
     cr_assert(shared == MAP_FAILED || mprotect(shared, 4096, PROT_READ | PROT_WRITE) < 0);
     strcpy(file->policy.servers[0].password, "changed");
-    again = s5_tree_policy(tree, fd, &one);
+    again = s5_shm_policy(shm, fd, &one);
     cr_assert_str_eq(again->policy.servers[0].password, "secret", "what a process makes of it is its own");
     struct s5_server meant;
     cr_assert(s5_policy_file_server(fd + 1, 0, &meant));
@@ -208,7 +208,7 @@ Test(tree, policy_cannot_be_changed_once_it_is_published)
     free(p);
 }
 
-Test(tree, policy_that_leads_out_of_its_arrays_is_refused)
+Test(shm, policy_that_leads_out_of_its_arrays_is_refused)
 {
     static const struct {
         size_t at;
@@ -226,7 +226,7 @@ Test(tree, policy_that_leads_out_of_its_arrays_is_refused)
     };
     for (size_t i = 0; i <= sizeof bad / sizeof *bad; i++) {
         int fd;
-        struct s5_tree *tree = create(&fd);
+        struct s5_shm *shm = create(&fd);
         struct s5_policy *p = make_policy();
         p->n_rules = 1;
         p->rules[0].verdict = S5_VIA;
@@ -235,8 +235,8 @@ Test(tree, policy_that_leads_out_of_its_arrays_is_refused)
         bool sound = i == sizeof bad / sizeof *bad;
         if (!sound)
             ((uint8_t *)p)[bad[i].at] = bad[i].value;
-        s5_tree_publish(tree, fd, p, one, "");
-        struct s5_policy_file *file = s5_tree_policy(tree, fd, &one);
+        s5_shm_publish(shm, fd, p, one, "");
+        struct s5_policy_file *file = s5_shm_policy(shm, fd, &one);
         cr_assert_eq(file != NULL, sound, "%zu", i);
         free(p);
         close(fd);
@@ -244,25 +244,25 @@ Test(tree, policy_that_leads_out_of_its_arrays_is_refused)
     }
 }
 
-Test(tree, addresses_of_a_server_are_told_once)
+Test(shm, addresses_of_a_server_are_told_once)
 {
     int fd;
-    struct s5_tree *tree = create(&fd);
+    struct s5_shm *shm = create(&fd);
     struct s5_server server = {.n_addrs = 0}, found = {.n_addrs = 1, .addrs = {{S5_ADDR_IPV4, {1, 2, 3, 4}}}};
-    cr_assert_not(s5_tree_resolved(tree, 3, &server));
-    s5_tree_tell_resolved(tree, 3, &found);
-    cr_assert(s5_tree_resolved(tree, 3, &server));
+    cr_assert_not(s5_shm_resolved(shm, 3, &server));
+    s5_shm_set_resolved(shm, 3, &found);
+    cr_assert(s5_shm_resolved(shm, 3, &server));
     cr_assert(server.n_addrs == 1 && server.addrs[0].octets[3] == 4);
     found.addrs[0].octets[3] = 5;
-    s5_tree_tell_resolved(tree, 3, &found);
-    cr_assert(s5_tree_resolved(tree, 3, &server) && server.addrs[0].octets[3] == 4);
-    tree->resolved[3].n = S5_SERVER_ADDRS + 1;
-    cr_assert_not(s5_tree_resolved(tree, 3, &server), "damaged");
-    s5_tree_tell_resolved(tree, S5_POLICY_SERVERS, &found);
-    cr_assert_not(s5_tree_resolved(tree, S5_POLICY_SERVERS, &server));
+    s5_shm_set_resolved(shm, 3, &found);
+    cr_assert(s5_shm_resolved(shm, 3, &server) && server.addrs[0].octets[3] == 4);
+    shm->resolved[3].n = S5_SERVER_ADDRS + 1;
+    cr_assert_not(s5_shm_resolved(shm, 3, &server), "damaged");
+    s5_shm_set_resolved(shm, S5_POLICY_SERVERS, &found);
+    cr_assert_not(s5_shm_resolved(shm, S5_POLICY_SERVERS, &server));
 }
 
-Test(tree, descriptors_stay_side_by_side)
+Test(shm, descriptors_stay_side_by_side)
 {
     int fd, taken[20];
     create(&fd);
@@ -270,11 +270,11 @@ Test(tree, descriptors_stay_side_by_side)
         taken[i] = fcntl(0, F_DUPFD, 301 + 2 * i);
         cr_assert_eq(taken[i], 301 + 2 * i);
     }
-    cr_assert_eq(s5_tree_duplicate(fd, fd + 1, 300), 340);
+    cr_assert_eq(s5_shm_duplicate(fd, fd + 1, 300), 340);
     struct stat was, is;
     cr_assert(fstat(fd + 1, &was) == 0 && fstat(341, &is) == 0 && was.st_ino == is.st_ino);
     cr_assert_eq(fcntl(300, F_GETFD), -1, "attempts leave nothing behind");
-    cr_assert(s5_tree_has(340, 341) && s5_tree_has(340, 340) && !s5_tree_has(340, 342) && !s5_tree_has(-1, 0));
+    cr_assert(s5_shm_has(340, 341) && s5_shm_has(340, 340) && !s5_shm_has(340, 342) && !s5_shm_has(-1, 0));
 }
 
 /* What a connection of COOKIE is known by. */
@@ -286,62 +286,62 @@ static struct s5_endpoint peer_of(uint64_t cookie)
     return peer;
 }
 
-static void hand_over(struct s5_tree *tree, uint64_t from, uint64_t n)
+static void hand_over(struct s5_shm *shm, uint64_t from, uint64_t n)
 {
     for (uint64_t cookie = from; cookie < from + n; cookie++) {
         struct s5_endpoint peer = peer_of(cookie);
-        s5_tree_hand_over(tree, cookie, &peer, NULL);
+        s5_shm_export(shm, cookie, &peer, NULL);
     }
 }
 
-static void check_handed(const struct s5_tree *tree, uint64_t from, uint64_t n)
+static void check_handed(const struct s5_shm *shm, uint64_t from, uint64_t n)
 {
     struct s5_endpoint peer, local;
     for (uint64_t cookie = from; cookie < from + n; cookie++) {
-        cr_assert(s5_tree_handed(tree, cookie, &peer, &local), "%llu", (unsigned long long)cookie);
+        cr_assert(s5_shm_exported(shm, cookie, &peer, &local), "%llu", (unsigned long long)cookie);
         cr_assert(peer.len == sizeof peer.v4 && peer.v4.sin_port == (uint16_t)cookie && local.len == 0);
     }
 }
 
-Test(tree, handovers_of_many_connections_are_found)
+Test(shm, handovers_of_many_connections_are_found)
 {
     int fd;
-    struct s5_tree *tree = create(&fd);
+    struct s5_shm *shm = create(&fd);
     struct s5_endpoint a, b;
     for (int again = 0; again < 3; again++) {
-        hand_over(tree, 1, 5000);
-        check_handed(tree, 1, 5000);
+        hand_over(shm, 1, 5000);
+        check_handed(shm, 1, 5000);
     }
-    cr_assert_not(s5_tree_handed(tree, 5001, &a, &b));
-    cr_assert_not(s5_tree_handed(tree, 0, &a, &b));
-    cr_assert_not(s5_tree_handed(tree, UINT64_MAX, &a, &b));
+    cr_assert_not(s5_shm_exported(shm, 5001, &a, &b));
+    cr_assert_not(s5_shm_exported(shm, 0, &a, &b));
+    cr_assert_not(s5_shm_exported(shm, UINT64_MAX, &a, &b));
 }
 
-Test(tree, handovers_that_are_done_with_make_room_for_others)
+Test(shm, handovers_that_are_done_with_make_room_for_others)
 {
     int fd;
-    struct s5_tree *tree = create(&fd);
+    struct s5_shm *shm = create(&fd);
     for (uint64_t from = 1; from < 400000; from += 5000) {
-        hand_over(tree, from, 5000);
-        check_handed(tree, from, 5000);
+        hand_over(shm, from, 5000);
+        check_handed(shm, from, 5000);
     }
 }
 
-Test(tree, handovers_change_with_their_connection)
+Test(shm, handovers_change_with_their_connection)
 {
     int fd;
-    struct s5_tree *tree = create(&fd);
+    struct s5_shm *shm = create(&fd);
     struct s5_endpoint peer = peer_of(1), other = peer_of(2), a, b;
-    s5_tree_hand_over(tree, 1, &peer, NULL);
-    s5_tree_hand_over(tree, 1, &other, &peer);
-    cr_assert(s5_tree_handed(tree, 1, &a, &b));
+    s5_shm_export(shm, 1, &peer, NULL);
+    s5_shm_export(shm, 1, &other, &peer);
+    cr_assert(s5_shm_exported(shm, 1, &a, &b));
     cr_assert(a.v4.sin_port == 2 && b.len == peer.len && b.v4.sin_port == 1);
 }
 
 Test(standing, is_kept_in_a_file_and_old_lines_are_forgotten)
 {
     int fd;
-    struct s5_tree *tree = create(&fd);
+    struct s5_shm *shm = create(&fd);
     char directory[] = "/tmp/standing-XXXXXX", path[64], kept[S5_POLICY_FILE_PATH];
     cr_assert_not_null(mkdtemp(directory));
     snprintf(path, sizeof path, "%s/standing", directory);
@@ -350,14 +350,14 @@ Test(standing, is_kept_in_a_file_and_old_lines_are_forgotten)
             (long long)time(NULL) - 60, (long long)time(NULL) - 60, (long long)time(NULL) - 60,
             (long long)time(NULL));
     fclose(f);
-    s5_standing_open(tree->standings, directory, kept);
+    s5_standing_open(shm->standings, directory, kept);
     cr_assert_str_eq(kept, path);
-    cr_assert_eq(s5_standing_get(tree->standings, 11), S5_STANDING_GOOD);
-    cr_assert_eq(s5_standing_get(tree->standings, 12), S5_STANDING_BAD);
-    cr_assert_eq(s5_standing_get(tree->standings, 13), S5_STANDING_UNKNOWN, "weeks ago");
-    cr_assert_eq(s5_standing_get(tree->standings, 14), S5_STANDING_UNKNOWN, "no such value");
-    s5_standing_set(tree->standings, kept, 15, S5_STANDING_BAD);
-    struct s5_tree *other = create(&fd);
+    cr_assert_eq(s5_standing_get(shm->standings, 11), S5_STANDING_GOOD);
+    cr_assert_eq(s5_standing_get(shm->standings, 12), S5_STANDING_BAD);
+    cr_assert_eq(s5_standing_get(shm->standings, 13), S5_STANDING_UNKNOWN, "weeks ago");
+    cr_assert_eq(s5_standing_get(shm->standings, 14), S5_STANDING_UNKNOWN, "no such value");
+    s5_standing_set(shm->standings, kept, 15, S5_STANDING_BAD);
+    struct s5_shm *other = create(&fd);
     s5_standing_open(other->standings, directory, kept);
     cr_assert_eq(s5_standing_get(other->standings, 15), S5_STANDING_BAD, "learnt by one run, known to the next");
     unlink(path);
@@ -378,7 +378,7 @@ Test(standing, a_file_that_has_grown_long_is_begun_anew)
     s5_standing_open(create(&fd)->standings, directory, kept);
     cr_assert_eq(stat(path, &st), 0);
     cr_assert_lt(st.st_size, 100, "%lld octets", (long long)st.st_size);
-    struct s5_tree *other = create(&fd);
+    struct s5_shm *other = create(&fd);
     s5_standing_open(other->standings, directory, kept);
     cr_assert_eq(s5_standing_get(other->standings, 11), S5_STANDING_GOOD);
     unlink(path);
@@ -388,10 +388,10 @@ Test(standing, a_file_that_has_grown_long_is_begun_anew)
 Test(standing, a_full_table_goes_on_unlearned)
 {
     int fd;
-    struct s5_tree *tree = create(&fd);
+    struct s5_shm *shm = create(&fd);
     for (uint64_t key = 1; key <= S5_STANDINGS; key++)
-        s5_standing_set(tree->standings, "", key, S5_STANDING_GOOD);
-    s5_standing_set(tree->standings, "", 1000, S5_STANDING_BAD);
-    cr_assert_eq(s5_standing_get(tree->standings, 1000), S5_STANDING_UNKNOWN);
-    cr_assert_eq(s5_standing_get(tree->standings, 1), S5_STANDING_GOOD);
+        s5_standing_set(shm->standings, "", key, S5_STANDING_GOOD);
+    s5_standing_set(shm->standings, "", 1000, S5_STANDING_BAD);
+    cr_assert_eq(s5_standing_get(shm->standings, 1000), S5_STANDING_UNKNOWN);
+    cr_assert_eq(s5_standing_get(shm->standings, 1), S5_STANDING_GOOD);
 }

@@ -83,7 +83,7 @@ static int parse_one(struct arguments *o, int option, char **argv)
         o->password_file = optarg;
         break;
     case TREE:
-        o->tree = atoi(optarg);
+        o->shm = atoi(optarg);
         break;
     case VERSION_:
         puts("socks5-bridge " VERSION);
@@ -109,7 +109,7 @@ int arguments_parse(struct arguments *ret, int argc, char **argv)
         return result;
     if (argv[optind])
         return complain("unexpected argument %s; see socks5-bridge --help", argv[optind]);
-    if (ret->tree > 0)
+    if (ret->shm > 0)
         return ARGUMENTS_RUN;
     if (ret->listen.kind == S5_ADDR_NONE)
         return complain("--listen is missing; see socks5-bridge --help");

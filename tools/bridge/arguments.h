@@ -11,7 +11,7 @@ struct arguments {
     struct s5_addr listen;     /* --listen; loopback */
     const char *user;          /* --user, or NULL */
     const char *password_file; /* --password-file; there is one where there is a user */
-    int tree;                  /* --tree: the process whose tree this bridge is for, or 0 */
+    int shm;                  /* --tree: the process whose tree this bridge is for, or 0 */
 };
 
 enum { ARGUMENTS_RUN = -1 };

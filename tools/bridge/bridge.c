@@ -33,7 +33,7 @@
 
 static struct {
     struct watch listener, signals, starter;
-    struct s5_tree *tree; /* whose bridge this is; NULL: it stands alone */
+    struct s5_shm *shm; /* whose bridge this is; NULL: it stands alone */
     bool ending;          /* told to end, or the starter is gone */
     bool parting;         /* out of the tree already */
     int64_t idle_since;   /* ENDING and no connection; 0 otherwise */
@@ -131,10 +131,10 @@ static void signals_ready(struct watch *w, uint32_t ready)
     struct signalfd_siginfo info;
     (void)ready;
     while (read(w->fd, &info, sizeof info) == sizeof info) {
-        if (self.ending && !self.tree)
+        if (self.ending && !self.shm)
             exit(0);
         self.ending = true;
-        if (!self.tree)
+        if (!self.shm)
             loop_close(&self.listener);
     }
 }
@@ -158,11 +158,11 @@ static int watch_signals(void)
 static bool is_wanted_again(void)
 {
     int32_t starter;
-    if (!self.parting || !s5_bridge_is_wanted(self.tree, &starter))
+    if (!self.parting || !s5_bridge_is_wanted(self.shm, &starter))
         return false;
     self.parting = false;
     watch_starter(starter);
-    atomic_store(&self.tree->bridge.ready, 1);
+    atomic_store(&self.shm->bridge.ready, 1);
     return true;
 }
 
@@ -173,13 +173,13 @@ static bool is_over(void)
         self.idle_since = 0;
         return false;
     }
-    if (!self.tree)
+    if (!self.shm)
         return true;
     if (!self.idle_since)
         self.idle_since = loop_now();
     int64_t idle = loop_now() - self.idle_since;
     if (idle >= LINGER_MS && !self.parting) {
-        s5_bridge_leave(self.tree);
+        s5_bridge_leave(self.shm);
         self.parting = true;
     }
     return idle >= LINGER_MS + PARTING_MS;
@@ -217,20 +217,20 @@ static int begin_place(struct s5_bridge_place *place)
 
 static int begin_tree(pid_t starter)
 {
-    const char *value = getenv(S5_TREE_VARIABLE);
-    struct s5_tree_place place;
+    const char *value = getenv(S5_SHM_VARIABLE);
+    struct s5_shm_location place;
     struct s5_policy_file *file;
-    if (!value || s5_tree_attach(value, &self.tree, &place) < 0 || !s5_bridge_claim(place.fd) ||
-        !(file = s5_tree_policy(self.tree, place.fd, NULL)))
+    if (!value || s5_shm_attach(value, &self.shm, &place) < 0 || !s5_bridge_claim(place.fd) ||
+        !(file = s5_shm_policy(self.shm, place.fd, NULL)))
         return 125;
-    for (int i = 0; i < S5_TREE_FDS; i++)
+    for (int i = 0; i < S5_SHM_FDS; i++)
         fcntl(place.fd + i, F_SETFD, FD_CLOEXEC);
-    unsetenv(S5_TREE_VARIABLE);
+    unsetenv(S5_SHM_VARIABLE);
     alone_resolve(&file->policy);
     conns.policy = &file->policy;
-    conns.tree = true;
+    conns.shm = true;
     watch_starter(starter);
-    return begin_place(&self.tree->bridge);
+    return begin_place(&self.shm->bridge);
 }
 
 static int begin_alone(const struct arguments *options)
@@ -269,7 +269,7 @@ int main(int argc, char **argv)
     if (loop_begin() < 0 || watch_signals() < 0)
         return 125;
     ticket_done = upstream_ticket_done;
-    code = options.tree > 0 ? begin_tree(options.tree) : begin_alone(&options);
+    code = options.shm > 0 ? begin_tree(options.shm) : begin_alone(&options);
     if (code != 0)
         return code;
     journal_begin(conns.policy);

@@ -100,7 +100,7 @@ void conn_refuse(struct conn *c, int error, uint8_t rep)
 static int route(struct conn *c)
 {
     struct front *f = &c->talk->front;
-    if (conns.tree) {
+    if (conns.shm) {
         if (f->server < 0 || f->server >= (int)conns.policy->n_servers)
             return -EACCES;
         c->server_index = f->server;

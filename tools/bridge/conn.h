@@ -59,7 +59,7 @@ struct conn {
 struct conn_common {
     const struct s5_policy *policy;
     struct front_users users;
-    bool tree;                /* of a process tree: the user name tells the server */
+    bool shm;                /* of a process tree: the user name tells the server */
     struct conn *first;       /* every connection */
     unsigned count;
     bool starved;             /* accept() found no descriptor left */

@@ -193,7 +193,7 @@ static int isolate(const struct conn *c, struct s5_session_setup *setup,
     const struct s5_server *server = conn_server(c);
     const struct front *f = &c->talk->front;
     struct s5_identity identity = f->identity;
-    if (conns.tree && !f->identified)
+    if (conns.shm && !f->identified)
         return -EACCES;
     if (!f->identified) {
         if (!key[0] && getrandom(key, sizeof key, 0) != (ssize_t)sizeof key)

@@ -3,7 +3,7 @@
  * touched cost nothing. The variable names descriptor and inode; both, the seals, the size and the
  * magic must agree before anything is read. Where they do not, the file is lost to this process. It begins
  * another, and tells the fake addresses of the two apart by their numbers. */
-#include "shared.h"
+#include "shm.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stddef.h>
@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 /* The layout's own number: changes with its size. */
-#define MAGIC (0x73356b7472656500ull ^ sizeof(struct s5_tree))
+#define MAGIC (0x73356b7472656500ull ^ sizeof(struct s5_shm))
 #define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
 
 #ifdef SYS_fcntl64 /* 32-bit machines */
@@ -33,11 +33,11 @@ static int duplicate(int fd, int from)
     return (int)syscall(SYS_FCNTL, fd, F_DUPFD, from);
 }
 
-int s5_tree_duplicate(int tree_fd, int policy_fd, int from)
+int s5_shm_duplicate(int shm_fd, int policy_fd, int from)
 {
     enum { ATTEMPTS = 64 }; /* where every other number is taken */
     for (int i = 0; i < ATTEMPTS; i++) {
-        int first = duplicate(tree_fd, from);
+        int first = duplicate(shm_fd, from);
         int second = first < 0 ? -1 : duplicate(policy_fd, first + 1);
         if (second == first + 1)
             return first;
@@ -52,13 +52,13 @@ int s5_tree_duplicate(int tree_fd, int policy_fd, int from)
 }
 
 /* Away from the numbers programs count on: shells use 10 and up, some daemons 255. */
-static int move_high(int tree_fd, int policy_fd)
+static int move_high(int shm_fd, int policy_fd)
 {
     struct rlimit limit = {256, 256};
     getrlimit(RLIMIT_NOFILE, &limit);
     int top = limit.rlim_cur > 1024 ? 1024 : (int)limit.rlim_cur;
     for (int from = top - 32; from > 8; from /= 2) {
-        int high = s5_tree_duplicate(tree_fd, policy_fd, from);
+        int high = s5_shm_duplicate(shm_fd, policy_fd, from);
         if (high >= 0)
             return high;
     }
@@ -72,8 +72,8 @@ static int make_file(void)
         return -errno;
     /* A file size limit would make ftruncate raise SIGXFSZ. */
     struct rlimit limit;
-    if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur >= sizeof(struct s5_tree) &&
-        ftruncate(fd, sizeof(struct s5_tree)) == 0 && fcntl(fd, F_ADD_SEALS, SEALS) == 0)
+    if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur >= sizeof(struct s5_shm) &&
+        ftruncate(fd, sizeof(struct s5_shm)) == 0 && fcntl(fd, F_ADD_SEALS, SEALS) == 0)
         return fd;
     syscall(SYS_close, fd);
     return -EFBIG;
@@ -82,10 +82,10 @@ static int make_file(void)
 /* Both, and the number of the first; -errno. */
 static int make_files(void)
 {
-    int tree = make_file(), policy = tree < 0 ? tree : s5_policy_file_create();
-    int r = policy < 0 ? policy : move_high(tree, policy);
-    if (tree >= 0)
-        syscall(SYS_close, tree);
+    int shm = make_file(), policy = shm < 0 ? shm : s5_policy_file_create();
+    int r = policy < 0 ? policy : move_high(shm, policy);
+    if (shm >= 0)
+        syscall(SYS_close, shm);
     if (policy >= 0)
         syscall(SYS_close, policy);
     return r;
@@ -97,22 +97,22 @@ static uint64_t inode_of(int fd)
     return fstat(fd, &st) == 0 ? st.st_ino : 0;
 }
 
-int s5_tree_create(struct s5_tree **ret, struct s5_tree_place *ret_place)
+int s5_shm_create(struct s5_shm **ret, struct s5_shm_location *ret_place)
 {
     int saved = errno;
     int fd = make_files();
     int flags = fd < 0 ? MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE : MAP_SHARED | MAP_NORESERVE;
-    struct s5_tree *tree =
-        mmap(NULL, sizeof *tree, PROT_READ | PROT_WRITE, flags, fd < 0 ? -1 : fd, 0);
-    int r = tree == MAP_FAILED ? -errno : 0;
+    struct s5_shm *shm =
+        mmap(NULL, sizeof *shm, PROT_READ | PROT_WRITE, flags, fd < 0 ? -1 : fd, 0);
+    int r = shm == MAP_FAILED ? -errno : 0;
     if (r == 0) {
-        madvise(tree, sizeof *tree, MADV_DONTDUMP); /* it holds passwords */
-        tree->magic = MAGIC;
-        tree->policy_inode = fd < 0 ? 0 : inode_of(fd + 1);
-        *ret = tree;
-        *ret_place = (struct s5_tree_place){.fd = fd < 0 ? -1 : fd, .inode = fd < 0 ? 0 : inode_of(fd)};
+        madvise(shm, sizeof *shm, MADV_DONTDUMP); /* it holds passwords */
+        shm->magic = MAGIC;
+        shm->policy_inode = fd < 0 ? 0 : inode_of(fd + 1);
+        *ret = shm;
+        *ret_place = (struct s5_shm_location){.fd = fd < 0 ? -1 : fd, .inode = fd < 0 ? 0 : inode_of(fd)};
     }
-    for (int i = 0; r < 0 && fd >= 0 && i < S5_TREE_FDS; i++)
+    for (int i = 0; r < 0 && fd >= 0 && i < S5_SHM_FDS; i++)
         syscall(SYS_close, fd + i);
     errno = saved;
     return r;
@@ -133,47 +133,47 @@ static bool parse_number(const char **at, uint64_t most, uint64_t *ret)
     return *at > begin && (!**at || *(*at)++ == ':');
 }
 
-static int parse_value(const char *value, struct s5_tree_place *ret)
+static int parse_value(const char *value, struct s5_shm_location *ret)
 {
     uint64_t fd, inode, lost;
     const char *at = value;
     if (!parse_number(&at, 1u << 20, &fd) || !parse_number(&at, UINT64_MAX, &inode) ||
         !parse_number(&at, S5_POOL_EVERY_SLICE, &lost) || (*at && strcmp(at, "a") != 0))
         return -EINVAL;
-    *ret = (struct s5_tree_place){(int)fd, inode, (uint32_t)lost, *at != 0};
+    *ret = (struct s5_shm_location){(int)fd, inode, (uint32_t)lost, *at != 0};
     return 0;
 }
 
-bool s5_tree_is(int fd, uint64_t inode)
+bool s5_shm_is(int fd, uint64_t inode)
 {
     struct stat st;
     int saved = errno;
     bool is = fstat(fd, &st) == 0 && (uint64_t)st.st_ino == inode &&
-              st.st_size == sizeof(struct s5_tree) && fcntl(fd, F_GET_SEALS) == SEALS;
+              st.st_size == sizeof(struct s5_shm) && fcntl(fd, F_GET_SEALS) == SEALS;
     errno = saved;
     return is;
 }
 
-int s5_tree_attach(const char *value, struct s5_tree **ret, struct s5_tree_place *ret_place)
+int s5_shm_attach(const char *value, struct s5_shm **ret, struct s5_shm_location *ret_place)
 {
-    *ret_place = (struct s5_tree_place){.fd = -1};
+    *ret_place = (struct s5_shm_location){.fd = -1};
     int saved = errno, r = parse_value(value, ret_place);
     if (r < 0)
         return r;
-    if (!s5_tree_is(ret_place->fd, ret_place->inode))
+    if (!s5_shm_is(ret_place->fd, ret_place->inode))
         return -ESTALE;
-    struct s5_tree *tree = mmap(NULL, sizeof *tree, PROT_READ | PROT_WRITE,
+    struct s5_shm *shm = mmap(NULL, sizeof *shm, PROT_READ | PROT_WRITE,
                                 MAP_SHARED | MAP_NORESERVE, ret_place->fd, 0);
-    r = tree == MAP_FAILED ? -errno : 0;
-    if (r == 0 && tree->magic != MAGIC) {
-        munmap(tree, sizeof *tree);
+    r = shm == MAP_FAILED ? -errno : 0;
+    if (r == 0 && shm->magic != MAGIC) {
+        munmap(shm, sizeof *shm);
         r = -ESTALE;
     }
     errno = saved;
     if (r < 0)
         return r;
-    madvise(tree, sizeof *tree, MADV_DONTDUMP);
-    *ret = tree;
+    madvise(shm, sizeof *shm, MADV_DONTDUMP);
+    *ret = shm;
     return 0;
 }
 
@@ -189,7 +189,7 @@ static char *put_number(char *to, uint64_t number)
     return to;
 }
 
-void s5_tree_value(const struct s5_tree_place *place, char ret[static S5_TREE_VALUE_MAX])
+void s5_shm_value(const struct s5_shm_location *place, char ret[static S5_SHM_VALUE_MAX])
 {
     uint64_t numbers[] = {(uint64_t)place->fd, place->inode, place->lost};
     char *to = ret;
@@ -200,7 +200,7 @@ void s5_tree_value(const struct s5_tree_place *place, char ret[static S5_TREE_VA
     memcpy(place->adopt ? to : to - 1, place->adopt ? "a" : "", place->adopt ? 2 : 1);
 }
 
-void s5_tree_replace(struct s5_tree *tree, struct s5_tree_place *place, uint32_t lost)
+void s5_shm_replace(struct s5_shm *shm, struct s5_shm_location *place, uint32_t lost)
 {
     uint32_t drawn, slice = S5_POOL_SLICES + 1;
     int saved = errno;
@@ -210,38 +210,38 @@ void s5_tree_replace(struct s5_tree *tree, struct s5_tree_place *place, uint32_t
         if (!(lost >> (drawn + i) % S5_POOL_SLICES & 1))
             slice = (drawn + i) % S5_POOL_SLICES + 1;
     place->lost = slice > S5_POOL_SLICES ? lost : lost | 1u << (slice - 1);
-    atomic_store(&tree->slice, slice);
+    atomic_store(&shm->slice, slice);
     errno = saved;
 }
 
 /* --- the policy, and what belongs to it --- */
 
-bool s5_tree_has_policy(const struct s5_tree *tree, int tree_fd)
+bool s5_shm_has_policy(const struct s5_shm *shm, int shm_fd)
 {
     int saved = errno;
-    uint64_t inode = tree_fd < 0 ? 0 : inode_of(tree_fd + 1);
+    uint64_t inode = shm_fd < 0 ? 0 : inode_of(shm_fd + 1);
     errno = saved;
-    return inode && inode == tree->policy_inode;
+    return inode && inode == shm->policy_inode;
 }
 
-struct s5_policy_file *s5_tree_policy(const struct s5_tree *tree, int tree_fd, const uint64_t *fingerprint)
+struct s5_policy_file *s5_shm_policy(const struct s5_shm *shm, int shm_fd, const uint64_t *fingerprint)
 {
-    return s5_tree_has_policy(tree, tree_fd) ? s5_policy_file_map(tree_fd + 1, fingerprint) : NULL;
+    return s5_shm_has_policy(shm, shm_fd) ? s5_policy_file_map(shm_fd + 1, fingerprint) : NULL;
 }
 
-void s5_tree_publish(struct s5_tree *tree, int tree_fd, const struct s5_policy *p, uint64_t fingerprint,
+void s5_shm_publish(struct s5_shm *shm, int shm_fd, const struct s5_policy *p, uint64_t fingerprint,
                      const char *standing_path)
 {
     uint32_t empty = EMPTY;
-    if (!s5_tree_has_policy(tree, tree_fd) || !atomic_compare_exchange_strong(&tree->policy_state, &empty, WRITING))
+    if (!s5_shm_has_policy(shm, shm_fd) || !atomic_compare_exchange_strong(&shm->policy_state, &empty, WRITING))
         return;
-    int r = s5_policy_file_write(tree_fd + 1, p, fingerprint, standing_path);
-    atomic_store(&tree->policy_state, r < 0 ? EMPTY : READY);
+    int r = s5_policy_file_write(shm_fd + 1, p, fingerprint, standing_path);
+    atomic_store(&shm->policy_state, r < 0 ? EMPTY : READY);
 }
 
-bool s5_tree_resolved(const struct s5_tree *tree, unsigned index, struct s5_server *server)
+bool s5_shm_resolved(const struct s5_shm *shm, unsigned index, struct s5_server *server)
 {
-    const struct s5_resolved *r = &tree->resolved[index];
+    const struct s5_resolved *r = &shm->resolved[index];
     if (index >= S5_POLICY_SERVERS || atomic_load_explicit(&r->state, memory_order_acquire) != READY)
         return false;
     unsigned n = *(const volatile uint8_t *)&r->n;
@@ -252,9 +252,9 @@ bool s5_tree_resolved(const struct s5_tree *tree, unsigned index, struct s5_serv
     return n > 0;
 }
 
-void s5_tree_tell_resolved(struct s5_tree *tree, unsigned index, const struct s5_server *server)
+void s5_shm_set_resolved(struct s5_shm *shm, unsigned index, const struct s5_server *server)
 {
-    struct s5_resolved *r = &tree->resolved[index];
+    struct s5_resolved *r = &shm->resolved[index];
     uint32_t empty = EMPTY;
     if (index >= S5_POLICY_SERVERS || !atomic_compare_exchange_strong(&r->state, &empty, WRITING))
         return;
@@ -263,13 +263,13 @@ void s5_tree_tell_resolved(struct s5_tree *tree, unsigned index, const struct s5
     atomic_store_explicit(&r->state, READY, memory_order_release);
 }
 
-void s5_tree_part(struct s5_tree *tree)
+void s5_shm_detach(struct s5_shm *shm)
 {
     for (unsigned i = 0; i < S5_POLICY_SERVERS; i++) {
         uint32_t writing = WRITING;
-        atomic_compare_exchange_strong(&tree->resolved[i].state, &writing, EMPTY);
+        atomic_compare_exchange_strong(&shm->resolved[i].state, &writing, EMPTY);
     }
-    atomic_store(&tree->called.busy, 0);
+    atomic_store(&shm->called.busy, 0);
 }
 
 /* --- connections that go through an exec --- */
@@ -281,10 +281,10 @@ void s5_tree_part(struct s5_tree *tree)
 #define PROBES 16u
 #define BUSY   UINT64_MAX
 
-static struct s5_handover *place_of(const struct s5_tree *tree, uint64_t cookie, unsigned probe)
+static struct s5_exported *place_of(const struct s5_shm *shm, uint64_t cookie, unsigned probe)
 {
     uint64_t at = (cookie * 0x9e3779b97f4a7c15ull >> 32) + probe;
-    return (struct s5_handover *)(uintptr_t)&tree->handovers[at % S5_TREE_HANDOVERS];
+    return (struct s5_exported *)(uintptr_t)&shm->exports[at % S5_SHM_EXPORTS];
 }
 
 static bool same(const struct s5_endpoint *a, const struct s5_endpoint *b)
@@ -293,17 +293,17 @@ static bool same(const struct s5_endpoint *a, const struct s5_endpoint *b)
     return len == b->len && len <= sizeof a->v6 && memcmp(&a->any, &b->any, len) == 0;
 }
 
-static uint32_t age_of(const struct s5_handover *h, uint32_t now)
+static uint32_t age_of(const struct s5_exported *h, uint32_t now)
 {
     return atomic_load(&h->cookie) ? now - atomic_load(&h->age) : UINT32_MAX;
 }
 
 /* The place for COOKIE: its own, a free one, or the oldest. It is never NULL. */
-static struct s5_handover *choose(struct s5_tree *tree, uint64_t cookie, uint32_t now)
+static struct s5_exported *choose(struct s5_shm *shm, uint64_t cookie, uint32_t now)
 {
-    struct s5_handover *best = place_of(tree, cookie, 0);
+    struct s5_exported *best = place_of(shm, cookie, 0);
     for (unsigned i = 0; i < PROBES; i++) {
-        struct s5_handover *h = place_of(tree, cookie, i);
+        struct s5_exported *h = place_of(shm, cookie, i);
         if (atomic_load(&h->cookie) == cookie)
             return h;
         if (age_of(h, now) > age_of(best, now))
@@ -312,13 +312,13 @@ static struct s5_handover *choose(struct s5_tree *tree, uint64_t cookie, uint32_
     return best;
 }
 
-void s5_tree_hand_over(struct s5_tree *tree, uint64_t cookie, const struct s5_endpoint *peer,
+void s5_shm_export(struct s5_shm *shm, uint64_t cookie, const struct s5_endpoint *peer,
                        const struct s5_endpoint *local)
 {
     static const struct s5_endpoint none;
-    uint32_t now = atomic_fetch_add(&tree->handovers_at, 1);
+    uint32_t now = atomic_fetch_add(&shm->exports_at, 1);
     for (unsigned i = 0; i < PROBES; i++) { /* others may be at the same place */
-        struct s5_handover *h = choose(tree, cookie, now);
+        struct s5_exported *h = choose(shm, cookie, now);
         uint64_t was = atomic_load(&h->cookie);
         atomic_store(&h->age, now);
         /* It stays readable: another process may be looking for it. */
@@ -333,11 +333,11 @@ void s5_tree_hand_over(struct s5_tree *tree, uint64_t cookie, const struct s5_en
     }
 }
 
-int s5_tree_handed(const struct s5_tree *tree, uint64_t cookie, struct s5_endpoint *ret_peer,
+int s5_shm_exported(const struct s5_shm *shm, uint64_t cookie, struct s5_endpoint *ret_peer,
                    struct s5_endpoint *ret_local)
 {
     for (unsigned i = 0; cookie && cookie != BUSY && i < PROBES; i++) {
-        const struct s5_handover *h = place_of(tree, cookie, i);
+        const struct s5_exported *h = place_of(shm, cookie, i);
         if (atomic_load_explicit(&h->cookie, memory_order_acquire) != cookie)
             continue;
         struct s5_endpoint peer = h->peer, local = h->local;

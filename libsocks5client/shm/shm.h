@@ -7,8 +7,8 @@
  *
  * The policy, which no process may change, is in a file of its own (policy_file.h), whose descriptor always has the
  * next number. */
-#ifndef S5_SHARED_H
-#define S5_SHARED_H
+#ifndef S5_SHM_H
+#define S5_SHM_H
 
 #include "bridge_place.h"
 #include "stats.h"
@@ -20,14 +20,14 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-#define S5_TREE_VARIABLE "SOCKS5_STATE" /* environment: struct s5_tree_place as text */
-#define S5_TREE_VALUE_MAX 64
+#define S5_SHM_VARIABLE "SOCKS5_STATE" /* environment: struct s5_shm_location as text */
+#define S5_SHM_VALUE_MAX 64
 
-#define S5_TREE_HANDOVERS 65536 /* as many as a process has connections; a power of two */
+#define S5_SHM_EXPORTS 65536 /* as many as a process has connections; a power of two */
 #define S5_SHM_NEGOTIATIONS   16384
-#define S5_TREE_LISTENERS 256
-#define S5_TREE_RELAYED   256
-#define S5_TREE_FDS       2 /* descriptors of a tree, side by side: its own, and its policy's */
+#define S5_SHM_LISTENERS 256
+#define S5_SHM_RELAYED   256
+#define S5_SHM_FDS       2 /* descriptors of a tree, side by side: its own, and its policy's */
 
 /* The addresses that the name of a server of the policy was resolved to. */
 struct s5_resolved {
@@ -63,7 +63,7 @@ struct s5_listener {
 };
 
 /* The same for a datagram socket and its association, see associate.h. */
-struct s5_handed_association {
+struct s5_exported_association {
     _Atomic uint64_t cookie; /* SO_COOKIE of the program's socket; 0: free; written last */
     uint64_t control_cookie;
     int32_t control; /* the number of its descriptor before the exec, and after it */
@@ -73,7 +73,7 @@ struct s5_handed_association {
     struct s5_endpoint relay, local, peer;
 };
 
-struct s5_tree {
+struct s5_shm {
     uint64_t magic; /* tells this layout from any other, see tree.c */
     _Atomic uint32_t processes; /* the last number given to one, see shm/process.h */
     _Atomic uint32_t rcvlowat_used; /* some program has set SO_RCVLOWAT of a socket */
@@ -83,11 +83,11 @@ struct s5_tree {
     _Atomic uint64_t isolation[2]; /* the secret of this run, see identity.c; 0: not drawn yet */
     struct s5_called called;
     struct s5_standing standings[S5_STANDINGS];
-    _Atomic uint32_t handovers_at; /* hand-overs so far */
-    struct s5_handover handovers[S5_TREE_HANDOVERS]; /* a hash table by cookie */
+    _Atomic uint32_t exports_at; /* hand-overs so far */
+    struct s5_exported exports[S5_SHM_EXPORTS]; /* a hash table by cookie */
     struct s5_bridge_place bridge; /* in front of the servers that may select GSSAPI */
     _Atomic uint32_t relayed_at; /* next one to overwrite */
-    struct s5_handed_association relayed[S5_TREE_RELAYED];
+    struct s5_exported_association relayed[S5_SHM_RELAYED];
     struct s5_resolved resolved[S5_POLICY_SERVERS];
     _Atomic uint64_t negotiations_free; /* head of the free list: tag << 32 | index + 1 */
     _Atomic uint32_t negotiations_used; /* flights below it were in use at least once */
@@ -97,12 +97,12 @@ struct s5_tree {
     _Atomic uint32_t slice; /* whose numbers POOL gives, see s5_pool_range() */
     struct s5_pool pool; /* names and their stand-ins */
     _Atomic uint32_t listeners_used; /* listeners below it were in use at least once */
-    struct s5_listener listeners[S5_TREE_LISTENERS];
-    struct s5_passed passed[S5_TREE_PASSED];
+    struct s5_listener listeners[S5_SHM_LISTENERS];
+    struct s5_passed passed[S5_SHM_PASSED];
 };
 
 /* Where a tree is to be found, as one process tells the next: "FD:INODE:LOST[:a]". */
-struct s5_tree_place {
+struct s5_shm_location {
     int fd;         /* of the memory file, FD + 1 the policy's; -1: none */
     uint64_t inode; /* of it */
     uint32_t lost;  /* bit I: slice I + 1 belongs to this tree, or to one that an ancestor lost */
@@ -111,57 +111,57 @@ struct s5_tree_place {
 
 /* A new one, its descriptor high and inherited by exec; -1 where no memory file could be had and
  * plain shared memory (good for forks alone) stands in. 0, or -errno. */
-int s5_tree_create(struct s5_tree **ret, struct s5_tree_place *ret_place);
+int s5_shm_create(struct s5_shm **ret, struct s5_shm_location *ret_place);
 
-/* The one VALUE (of S5_TREE_VARIABLE) names. 0, or -errno: not ours, gone, damaged. RET_PLACE is what VALUE
+/* The one VALUE (of S5_SHM_VARIABLE) names. 0, or -errno: not ours, gone, damaged. RET_PLACE is what VALUE
  * says, zeros where it says nothing. */
-int s5_tree_attach(const char *value, struct s5_tree **ret, struct s5_tree_place *ret_place);
+int s5_shm_attach(const char *value, struct s5_shm **ret, struct s5_shm_location *ret_place);
 
-/* The value that s5_tree_attach() takes, NUL-terminated. */
-void s5_tree_value(const struct s5_tree_place *place, char ret[static S5_TREE_VALUE_MAX]);
+/* The value that s5_shm_attach() takes, NUL-terminated. */
+void s5_shm_value(const struct s5_shm_location *place, char ret[static S5_SHM_VALUE_MAX]);
 
 /* Whether FD is the memory file of INODE still. Preserves errno. */
-bool s5_tree_is(int fd, uint64_t inode);
+bool s5_shm_is(int fd, uint64_t inode);
 
 /* The tree at VALUE is lost to this process: TREE, which takes its place, gives numbers that neither that
  * tree gives nor those do that were lost before. */
-void s5_tree_replace(struct s5_tree *tree, struct s5_tree_place *place, uint32_t lost);
+void s5_shm_replace(struct s5_shm *shm, struct s5_shm_location *place, uint32_t lost);
 
 /* Whether FD is a number of the tree whose first descriptor is TREE_FD. */
-static inline bool s5_tree_has(int tree_fd, int fd)
+static inline bool s5_shm_has(int shm_fd, int fd)
 {
-    return tree_fd >= 0 && fd >= tree_fd && fd - tree_fd < S5_TREE_FDS;
+    return shm_fd >= 0 && fd >= shm_fd && fd - shm_fd < S5_SHM_FDS;
 }
 
 /* Duplicates of a tree's descriptors, side by side, the first not below FROM: that, or -EMFILE. Neither is closed
  * by an exec. */
-int s5_tree_duplicate(int tree_fd, int policy_fd, int from);
+int s5_shm_duplicate(int shm_fd, int policy_fd, int from);
 
 /* Whether the policy's descriptor is there still: the program may have closed it where no hook saw it, and have a
  * file of its own under that number. Preserves errno. */
-bool s5_tree_has_policy(const struct s5_tree *tree, int tree_fd);
+bool s5_shm_has_policy(const struct s5_shm *shm, int shm_fd);
 
 /* A private mapping of the policy, of processes whose environment has FINGERPRINT (NULL: of any), where it was
  * published; the caller's to unmap. TREE_FD: of TREE. */
-struct s5_policy_file *s5_tree_policy(const struct s5_tree *tree, int tree_fd, const uint64_t *fingerprint);
+struct s5_policy_file *s5_shm_policy(const struct s5_shm *shm, int shm_fd, const uint64_t *fingerprint);
 
 /* Publish P, unless another process was first. STANDING_PATH as in s5_policy_file_write(). */
-void s5_tree_publish(struct s5_tree *tree, int tree_fd, const struct s5_policy *p, uint64_t fingerprint,
+void s5_shm_publish(struct s5_shm *shm, int shm_fd, const struct s5_policy *p, uint64_t fingerprint,
                      const char *standing_path);
 
 /* The addresses of SERVER, INDEX in the policy, where a process has resolved its name: false, where none has; and
  * those of SERVER told to the others. */
-bool s5_tree_resolved(const struct s5_tree *tree, unsigned index, struct s5_server *server);
-void s5_tree_tell_resolved(struct s5_tree *tree, unsigned index, const struct s5_server *server);
+bool s5_shm_resolved(const struct s5_shm *shm, unsigned index, struct s5_server *server);
+void s5_shm_set_resolved(struct s5_shm *shm, unsigned index, const struct s5_server *server);
 
 /* TREE is a copy that nobody else knows yet: what another process was writing when it was made is not there. */
-void s5_tree_part(struct s5_tree *tree);
+void s5_shm_detach(struct s5_shm *shm);
 
 /* LOCAL: what getsockname() tells; NULL, or len 0, when the kernel does. */
-void s5_tree_hand_over(struct s5_tree *tree, uint64_t cookie, const struct s5_endpoint *peer,
+void s5_shm_export(struct s5_shm *shm, uint64_t cookie, const struct s5_endpoint *peer,
                        const struct s5_endpoint *local);
 /* True where COOKIE was handed over. */
-int s5_tree_handed(const struct s5_tree *tree, uint64_t cookie, struct s5_endpoint *ret_peer,
+int s5_shm_exported(const struct s5_shm *shm, uint64_t cookie, struct s5_endpoint *ret_peer,
                    struct s5_endpoint *ret_local);
 
 #endif
