@@ -161,7 +161,7 @@ static int wait_for(struct s5_engine *e, struct s5_record *record, int fd, uint6
         p[0].fd = p[1].fd = -1;
         result = now + S5_CLOCK_SECOND / 100;
     }
-    int r = s5_inflight_poll(e, p, 3, result < until ? turn : until);
+    int r = s5_inflight_poll(e, p, 3, result < until ? result : until);
     if (r == -EINTR && until == S5_CLOCK_NEVER && s5_connect_restarts())
         return 0;
     return r < 0 ? r : 0;

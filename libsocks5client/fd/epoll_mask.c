@@ -28,14 +28,14 @@ static bool set_mask(struct s5_engine *e, int fd, const struct s5_registration *
 /* The mask of registration R becomes what it should be. False: that is another by now. */
 static inline bool update(struct s5_engine *e, int fd, const struct s5_slot *slot, const struct s5_registration *r)
 {
-    bool flying = s5_epoll_in_flight(e, slot);
-    bool done = set_mask(e, fd, r, flying ? S5_EPOLL_BORROWED : r->events & ~S5_WATCH_BEGINS);
+    bool in_flight = s5_epoll_in_flight(e, slot);
+    bool done = set_mask(e, fd, r, in_flight ? S5_EPOLL_BORROWED : r->events & ~S5_WATCH_BEGINS);
     if (__builtin_expect(!done, 0)) {
         if (!(r->events & S5_WATCH_BEGINS)) /* it was another descriptor's of this number */
             s5_registry_unwatch(&e->registry, fd, r->ep);
         return true;
     }
-    return s5_epoll_in_flight(e, slot) == flying;
+    return s5_epoll_in_flight(e, slot) == in_flight;
 }
 
 static __attribute__((noinline, cold)) void update_further(struct s5_engine *e, int fd, const struct s5_slot *slot)

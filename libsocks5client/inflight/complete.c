@@ -182,7 +182,7 @@ static inline enum s5_step take_step(struct s5_engine *e, struct s5_record *reco
     enum s5_step result = s5_negotiation_step(e, f, record, -1, events);
     if (result == S5_STEP_DONE)
         settle_noting(e, record, call);
-    return turn;
+    return result;
 }
 
 /* RECORD, which is held, was left while its outcome, F's, was told. What was told already may be told again. */

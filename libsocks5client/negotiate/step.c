@@ -354,7 +354,7 @@ static enum s5_step read_in(struct s5_engine *e, struct s5_negotiation *f, int f
             return succeeded(e, f, fd);
         int r = s5_exchange_read(&step, s5_session_space(&f->session), S5_SESSION_IN_MAX - f->session.in_len, &n);
         if (r == -EAGAIN)
-            return turn;
+            return result;
         if (__builtin_expect(r < 0, 0))
             return broken(e, f, fd, r, n ? S5_END_ANSWER : S5_END_CLOSED);
         result = S5_STEP_MOVED;
@@ -363,7 +363,7 @@ static enum s5_step read_in(struct s5_engine *e, struct s5_negotiation *f, int f
             continue;
         result = write_out(e, f, fd);
         if (result != S5_STEP_MOVED || !ended)
-            return turn;
+            return result;
     }
 }
 
@@ -403,12 +403,12 @@ static enum s5_step write_and_read(struct s5_engine *e, struct s5_negotiation *f
     size_t left;
     enum s5_step result = write_out(e, f, fd);
     if (result != S5_STEP_MOVED || !(events & (POLLIN | POLLRDHUP | POLLHUP | POLLERR)))
-        return turn;
+        return result;
     s5_session_out(&f->session, &left);
     if (left)
-        return turn;
+        return result;
     result = read_in(e, f, fd, events);
-    return result == S5_STEP_WAIT ? S5_STEP_MOVED : turn;
+    return result == S5_STEP_WAIT ? S5_STEP_MOVED : result;
 }
 
 static enum s5_step speak(struct s5_engine *e, struct s5_negotiation *f, int fd, short events)
@@ -444,7 +444,7 @@ static enum s5_step step_locked(struct s5_engine *e, struct s5_negotiation *f, i
         return s5_negotiation_fail(e, f, fd, s5_session_error(&f->session));
     enum s5_step result = speak(e, f, fd, events);
     if (result != S5_STEP_WAIT)
-        return turn;
+        return result;
     uint64_t now = s5_clock_now();
     uint64_t deadline = f->deadline;
     if (now >= deadline || (deadline != S5_CLOCK_NEVER && deadline - now > S5_NEGOTIATION_LONGEST))
@@ -487,7 +487,7 @@ enum s5_step s5_negotiation_step(struct s5_engine *e, struct s5_negotiation *f, 
         atomic_store(&f->knocked, 0);
         fd = record ? fd_of(record, f) : fd;
         next = fd < 0 ? S5_STEP_GONE : step_locked(e, f, fd, events);
-        result = next == S5_STEP_WAIT ? turn : next;
+        result = next == S5_STEP_WAIT ? result : next;
         events = 0;
         if (next < S5_STEP_DONE)
             publish(f);
@@ -496,5 +496,5 @@ enum s5_step s5_negotiation_step(struct s5_engine *e, struct s5_negotiation *f, 
     if (threads)
         s5_cleanup_allow_cancel(cancel);
     errno = saved;
-    return turn;
+    return result;
 }

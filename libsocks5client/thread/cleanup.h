@@ -33,7 +33,7 @@ struct s5_cleanup {
     int32_t fd[2];     /* -1: none */
     uint64_t cookie[2]; /* of the sockets they name */
     s5_cleanup_fn *run;
-    void *user, *flight, *object; /* NULL: none */
+    void *user, *negotiation, *object; /* NULL: none */
 };
 
 struct s5_cleanups {

@@ -41,8 +41,8 @@ static int enter(struct s5_engine *e, int ep, int op, int fd, const struct epoll
     bool had = s5_registry_watched(slot) && noted(e, slot, ep, &before);
     if (!slot || s5_registry_watch(&e->registry, fd, ep, event->events | S5_WATCH_BEGINS, event->data.u64) < 0)
         return s5_complete_find(e, fd) ? -ENOSPC : e->real->epoll_ctl(ep, op, fd, &first) == 0 ? 0 : -errno;
-    bool flying = s5_complete_find(e, fd);
-    if (flying)
+    bool in_flight = s5_complete_find(e, fd);
+    if (in_flight)
         first.events = S5_EPOLL_BORROWED;
     int r = e->real->epoll_ctl(ep, op, fd, &first) == 0 ? 0 : -errno;
     if (r < 0 && had && r != -ENOENT && r != -EBADF)
@@ -54,7 +54,7 @@ static int enter(struct s5_engine *e, int ep, int op, int fd, const struct epoll
             atomic_store(&slot->events, event->events);
         else
             s5_registry_watch(&e->registry, fd, ep, event->events, event->data.u64);
-        if (s5_epoll_in_flight(e, slot) != flying) /* another thread ended it meanwhile, or began it */
+        if (s5_epoll_in_flight(e, slot) != in_flight) /* another thread ended it meanwhile, or began it */
             s5_epoll_update_slot(e, fd, slot);
     }
     return r;

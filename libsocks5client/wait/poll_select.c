@@ -107,14 +107,14 @@ static int wait_poll(struct s5_engine *e, struct s5_pollset *set, struct pollfd 
                      uint64_t until, const sigset_t *mask)
 {
     for (;;) {
-        bool flying, ended = false;
-        int r = fill(e, set, fds, n, &flying);
+        bool in_flight, ended = false;
+        int r = fill(e, set, fds, n, &in_flight);
         if (r == 0)
             r = s5_inflight_round(e, set, -1, until, mask, &ended);
         if (r < 0)
             return r;
         r = report(e, set, fds, n, &ended);
-        ended &= flying; /* else it is none of the program's set */
+        ended &= in_flight; /* else it is none of the program's set */
         if (r && !ended)
             return r;
         uint64_t now = s5_clock_now();

@@ -110,7 +110,7 @@ static inline size_t run(struct s5_session *s, const struct script *x, size_t fi
     return at;
 }
 
-static inline size_t flight(uint8_t *want, const struct script *x)
+static inline size_t negotiation(uint8_t *want, const struct script *x)
 {
     size_t n = 0;
     want[n++] = 5;
@@ -135,7 +135,7 @@ static inline size_t flight(uint8_t *want, const struct script *x)
 static inline void expect_done(const struct script *x, const char *bnd)
 {
     uint8_t wire[1024], want[1024];
-    size_t want_len = flight(want, x), used;
+    size_t want_len = negotiation(want, x), used;
     for (size_t first = 1; first <= x->len; first++)
         for (size_t chunk = 1; chunk <= x->len; chunk += chunk < 24 ? 1 : 97) {
             struct s5_session *s = started(x);

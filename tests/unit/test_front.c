@@ -28,9 +28,9 @@ static void say(const struct front_users *users, const void *data, size_t n, siz
 
 Test(front, a_flight_however_cut)
 {
-    static const char flight[] = GREETING "\1\x07" "alice.7" "\6secret" REQUEST;
-    for (size_t chunk = 1; chunk <= sizeof flight; chunk++) {
-        ASK(&shm, flight, chunk);
+    static const char negotiation[] = GREETING "\1\x07" "alice.7" "\6secret" REQUEST;
+    for (size_t chunk = 1; chunk <= sizeof negotiation; chunk++) {
+        ASK(&shm, negotiation, chunk);
         cr_assert_eq(f.state, FRONT_ASKED);
         cr_assert_eq(f.server, 7);
         cr_assert_eq(f.command, S5_CONNECT);
@@ -55,9 +55,9 @@ Test(front, an_identity_behind_the_index)
 
 Test(front, octets_behind_a_request_are_kept)
 {
-    static const char flight[] = GREETING "\1\5alice\6secret" REQUEST "early";
+    static const char negotiation[] = GREETING "\1\5alice\6secret" REQUEST "early";
     size_t n;
-    ASK(&one, flight, 1000);
+    ASK(&one, negotiation, 1000);
     cr_assert_eq(f.state, FRONT_ASKED);
     cr_assert(memcmp(front_surplus(&f, &n), "early", 5) == 0 && n == 5);
 }
