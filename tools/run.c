@@ -201,10 +201,10 @@ static int hand_over(const struct s5_policy *policy, bool trusted, struct s5_shm
         return message_fail(EXIT_OWN_ERROR, "memory file: %s", strerror(-error));
     struct s5_environment env;
     s5_environment_read(&env, environ);
-    char directory[S5_POLICY_FILE_PATH], standing[S5_POLICY_FILE_PATH] = "";
+    char directory[S5_POLICY_FILE_PATH], cache_key[S5_POLICY_FILE_PATH] = "";
     if (trusted && cache_directory(directory, sizeof(directory)))
-        s5_standing_open(shm->standings, directory, standing);
-    s5_shm_publish(shm, place.fd, policy, s5_source_fingerprint(&env), standing);
+        s5_pipelining_cache_open(shm->pipelining_cache, directory, cache_key);
+    s5_shm_publish(shm, place.fd, policy, s5_source_fingerprint(&env), cache_key);
     start_bridge(shm, policy, place.fd);
     s5_shm_value(&place, value);
     *ret = shm;

@@ -32,7 +32,7 @@
 #define DEFAULT_MS  30000
 #define TARGETS_MAX 8
 
-static struct s5_standing standings[S5_STANDINGS]; /* of the servers that this process has talked to */
+static struct s5_pipelining_cache_entry pipelining_cache[S5_PIPELINING_CACHE_ENTRIES]; /* of the servers that this process has talked to */
 
 struct dial {
     struct s5_policy *policy;
@@ -42,7 +42,7 @@ struct dial {
     uint64_t deadline;   /* ns, of s5_clock_now */
     uint64_t round_trip; /* ns the last TCP handshake took */
     uint64_t waited;     /* ns the attempt in one flight waited in vain; 0: it did not */
-    uint64_t standing;   /* key of the server */
+    uint64_t cache_key;   /* key of the server */
 };
 
 enum attempt {
@@ -108,9 +108,9 @@ static void learn(const struct dial *d, enum attempt how, uint64_t took)
 {
     bool slow = d->waited && took >= d->waited;
     if (how == PROBE && d->server->n_methods == 1)
-        s5_standing_set(standings, "", d->standing, S5_STANDING_GOOD);
-    else if (how == AGAIN && !slow && s5_standing_get(standings, d->standing) != S5_STANDING_GOOD)
-        s5_standing_set(standings, "", d->standing, S5_STANDING_BAD);
+        s5_pipelining_cache_set(pipelining_cache, "", d->cache_key, S5_PIPELINING_SUPPORTED);
+    else if (how == AGAIN && !slow && s5_pipelining_cache_get(pipelining_cache, d->cache_key) != S5_PIPELINING_SUPPORTED)
+        s5_pipelining_cache_set(pipelining_cache, "", d->cache_key, S5_PIPELINING_UNSUPPORTED);
 }
 
 /* *RET_DOUBTFUL: it failed, maybe because it was a probe. */
@@ -140,10 +140,10 @@ static enum attempt first_attempt(const struct dial *d)
 {
     if (d->server->pipeline != S5_PIPELINE_AUTO)
         return d->server->pipeline == S5_PIPELINE_ON ? PIPELINED : STEP_BY_STEP;
-    switch (s5_standing_get(standings, d->standing)) {
-    case S5_STANDING_GOOD:
+    switch (s5_pipelining_cache_get(pipelining_cache, d->cache_key)) {
+    case S5_PIPELINING_SUPPORTED:
         return PIPELINED;
-    case S5_STANDING_BAD:
+    case S5_PIPELINING_UNSUPPORTED:
         return STEP_BY_STEP;
     default:
         return PROBE;
@@ -234,7 +234,7 @@ int s5_dial(const char *url, enum s5_command command, const char *host, uint16_t
     int result = -EINVAL;
     if (s5_url_load(d.policy, url, "url", &env, &fault) == 0 && d.policy->n_servers == 1) {
         d.server = &d.policy->servers[0];
-        d.standing = s5_standing_key(d.policy, d.server);
+        d.cache_key = s5_pipelining_cache_key(d.policy, d.server);
         result = dial(&d, host, port);
     }
     explicit_bzero(d.policy, sizeof(*d.policy));

@@ -114,7 +114,7 @@ static void take_over(struct s5_engine *e, const struct s5_policy *p)
 {
     e->events->loaded(e);
     for (uint32_t i = 0; i < p->n_servers; i++)
-        e->standings[i] = s5_standing_key(p, &p->servers[i]);
+        e->pipelining_cache[i] = s5_pipelining_cache_key(p, &p->servers[i]);
 }
 
 static void load_alone(struct s5_engine *e)

@@ -60,7 +60,7 @@ struct s5_engine {
     struct s5_policy_file *policy_file; /* this process's mapping of it */
     bool policy_is_shared; /* it is the tree's: other processes have the same servers under the same numbers */
     struct s5_lock policy_lock; /* of changes to its servers; held for moments alone */
-    uint64_t standings[S5_POLICY_SERVERS]; /* s5_standing_key of its servers */
+    uint64_t pipelining_cache[S5_POLICY_SERVERS]; /* s5_pipelining_cache_key of its servers */
     struct s5_fault fault;
     struct s5_asker *_Atomic askers; /* nameserver_socket.c's table, mapped on first use */
     /* Where socks5-bridge is: its path into RET, 0; -ENOENT. NULL: nowhere. */

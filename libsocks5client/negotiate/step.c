@@ -87,12 +87,12 @@ static inline __attribute__((always_inline)) int begin(struct s5_engine *e, stru
     f->again = f->probing = f->keeps_port = false;
     atomic_store_explicit(&f->unattended, false, memory_order_relaxed);
     f->server_index = (uint32_t)(server - e->policy->servers);
-    f->standing = e->standings[f->server_index];
+    f->cache_key = e->pipelining_cache[f->server_index];
     bool pipeline = server->pipeline == S5_PIPELINE_ON;
     if (server->pipeline == S5_PIPELINE_AUTO) {
-        enum s5_standing_value standing = s5_standing_get(atomic_load(&e->shm)->standings, f->standing);
-        pipeline = standing != S5_STANDING_BAD;
-        f->probing = standing == S5_STANDING_UNKNOWN;
+        enum s5_pipelining_cache_value cache_key = s5_pipelining_cache_get(atomic_load(&e->shm)->pipelining_cache, f->cache_key);
+        pipeline = cache_key != S5_PIPELINING_UNSUPPORTED;
+        f->probing = cache_key == S5_PIPELINING_UNKNOWN;
     }
     int r = 0;
     if (server->isolate)
@@ -273,9 +273,9 @@ static enum s5_step broken(struct s5_engine *e, struct s5_negotiation *f, int fd
     return fail_or_spoilt(e, f, fd, error);
 }
 
-static enum s5_standing_value standing_of(struct s5_engine *e, const struct s5_negotiation *f)
+static enum s5_pipelining_cache_value cached_support(struct s5_engine *e, const struct s5_negotiation *f)
 {
-    return s5_standing_get(atomic_load(&e->shm)->standings, f->standing);
+    return s5_pipelining_cache_get(atomic_load(&e->shm)->pipelining_cache, f->cache_key);
 }
 
 static enum s5_step succeeded(struct s5_engine *e, struct s5_negotiation *f, int fd)
@@ -290,12 +290,12 @@ static enum s5_step succeeded(struct s5_engine *e, struct s5_negotiation *f, int
                "server \"%s\" answers a password with version 5, not 1 (RFC 1929)",
                s5_policy_text(e->policy, e->policy->servers[s5_negotiation_server(f)].name));
     if (f->probing && f->session.n_methods == 1)
-        s5_standing_set(shm->standings, e->policy_file->standing_path, f->standing, S5_STANDING_GOOD);
+        s5_pipelining_cache_set(shm->pipelining_cache, e->policy_file->pipelining_cache_path, f->cache_key, S5_PIPELINING_SUPPORTED);
     /* A second try that took as long as the first had waited: the target was slow, not the server
      * deaf. */
     bool slow = f->probe_waited && s5_clock_now() - f->sent >= f->probe_waited;
-    if (f->again && !slow && standing_of(e, f) != S5_STANDING_GOOD)
-        s5_standing_set(shm->standings, e->policy_file->standing_path, f->standing, S5_STANDING_BAD);
+    if (f->again && !slow && cached_support(e, f) != S5_PIPELINING_SUPPORTED)
+        s5_pipelining_cache_set(shm->pipelining_cache, e->policy_file->pipelining_cache_path, f->cache_key, S5_PIPELINING_UNSUPPORTED);
     if (f->command == S5_CONNECT)
         s5_called_note(shm, s5_negotiation_server(f), &e->pid, &f->session.dst);
     atomic_store_explicit(&f->phase, S5_NEGOTIATION_READY, memory_order_release);
@@ -387,11 +387,11 @@ static int reached(struct s5_engine *e, int fd, short events)
 /* Before the first octet: what other connections have found out meanwhile saves a probe. */
 static int reconsider(struct s5_engine *e, struct s5_negotiation *f)
 {
-    enum s5_standing_value standing = standing_of(e, f);
-    if (standing == S5_STANDING_UNKNOWN)
+    enum s5_pipelining_cache_value cache_key = cached_support(e, f);
+    if (cache_key == S5_PIPELINING_UNKNOWN)
         return 0;
     f->probing = false;
-    if (standing == S5_STANDING_GOOD)
+    if (cache_key == S5_PIPELINING_SUPPORTED)
         return 0;
     return start_over(e, f);
 }
@@ -452,7 +452,7 @@ static enum s5_step step_locked(struct s5_engine *e, struct s5_negotiation *f, i
     if (!f->probing || now < f->probe_until)
         return S5_STEP_WAIT;
     /* Another connection may have shown meanwhile that the server is only slow. */
-    f->probing = standing_of(e, f) != S5_STANDING_GOOD;
+    f->probing = cached_support(e, f) != S5_PIPELINING_SUPPORTED;
     if (!f->probing)
         return S5_STEP_WAIT;
     f->probe_waited = now - f->sent;

@@ -303,7 +303,7 @@ static void keep_policy(const struct leaving *l, int fd, bool kept)
 {
     s5_bridge_turn_back(l->e);
     if (l->e->policy_file)
-        l->e->policy_file->standing_path[0] = '\0'; /* another user's file */
+        l->e->policy_file->pipelining_cache_path[0] = '\0'; /* another user's file */
     if (kept)
         part_with_policy(l, fd);
     else

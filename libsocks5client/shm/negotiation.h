@@ -59,7 +59,7 @@ struct s5_negotiation {
     uint64_t probe_until;        /* ns; a probing flight starts anew then; S5_CLOCK_NEVER */
     _Atomic uint64_t sent;       /* ns, when the request went out last */
     uint64_t probe_waited;       /* ns a probe waited in vain for its reply; 0: it did not */
-    uint64_t standing;           /* key of the server, see standing.h */
+    uint64_t cache_key;           /* key of the server, see standing.h */
     struct s5_endpoint server;   /* as dialled: v4-mapped on an AF_INET6 socket */
     struct s5_endpoint peer;     /* whom the application asked for */
     uint32_t server_index;       /* in the policy, for log lines */

@@ -17,7 +17,7 @@
 #define WEEK     (7 * 24 * 3600)
 #define FILE_MAX (64 * 1024) /* what is read of it, and when it is begun anew */
 
-uint64_t s5_standing_key(const struct s5_policy *p, const struct s5_server *server)
+uint64_t s5_pipelining_cache_key(const struct s5_policy *p, const struct s5_server *server)
 {
     uint64_t hash = 0xcbf29ce484222325ull; /* FNV-1a */
     for (const char *c = s5_policy_text(p, server->host); *c; c++)
@@ -27,10 +27,10 @@ uint64_t s5_standing_key(const struct s5_policy *p, const struct s5_server *serv
     return hash ? hash : 1;
 }
 
-static struct s5_standing *entry(struct s5_standing *table, uint64_t key, int make)
+static struct s5_pipelining_cache_entry *entry(struct s5_pipelining_cache_entry *table, uint64_t key, int make)
 {
-    for (unsigned i = 0; i < S5_STANDINGS; i++) {
-        struct s5_standing *s = &table[(key + i) % S5_STANDINGS];
+    for (unsigned i = 0; i < S5_PIPELINING_CACHE_ENTRIES; i++) {
+        struct s5_pipelining_cache_entry *s = &table[(key + i) % S5_PIPELINING_CACHE_ENTRIES];
         uint64_t have = atomic_load_explicit(&s->key, memory_order_acquire);
         if (have == 0 && make && atomic_compare_exchange_strong(&s->key, &have, key))
             return s;
@@ -42,13 +42,13 @@ static struct s5_standing *entry(struct s5_standing *table, uint64_t key, int ma
     return NULL;
 }
 
-enum s5_standing_value s5_standing_get(const struct s5_standing *table, uint64_t key)
+enum s5_pipelining_cache_value s5_pipelining_cache_get(const struct s5_pipelining_cache_entry *table, uint64_t key)
 {
-    struct s5_standing *s = entry((struct s5_standing *)(uintptr_t)table, key, 0);
-    return s ? (enum s5_standing_value)atomic_load(&s->value) : S5_STANDING_UNKNOWN;
+    struct s5_pipelining_cache_entry *s = entry((struct s5_pipelining_cache_entry *)(uintptr_t)table, key, 0);
+    return s ? (enum s5_pipelining_cache_value)atomic_load(&s->value) : S5_PIPELINING_UNKNOWN;
 }
 
-static void keep(const char *path, uint64_t key, enum s5_standing_value value)
+static void keep(const char *path, uint64_t key, enum s5_pipelining_cache_value value)
 {
     char line[64];
     size_t n = s5_format(line, sizeof line, "%llu %llu %u\n", (unsigned long long)time(NULL),
@@ -60,9 +60,9 @@ static void keep(const char *path, uint64_t key, enum s5_standing_value value)
     syscall(SYS_close, fd); /* by number, so that no hook of ours takes part */
 }
 
-void s5_standing_set(struct s5_standing *table, const char *path, uint64_t key, enum s5_standing_value value)
+void s5_pipelining_cache_set(struct s5_pipelining_cache_entry *table, const char *path, uint64_t key, enum s5_pipelining_cache_value value)
 {
-    struct s5_standing *s = entry(table, key, 1);
+    struct s5_pipelining_cache_entry *s = entry(table, key, 1);
     if (!s || atomic_exchange(&s->value, value) == value)
         return;
     int saved = errno;
@@ -71,7 +71,7 @@ void s5_standing_set(struct s5_standing *table, const char *path, uint64_t key, 
     errno = saved;
 }
 
-static void read_lines(struct s5_standing *table, char *text, time_t now)
+static void read_lines(struct s5_pipelining_cache_entry *table, char *text, time_t now)
 {
     unsigned long long when, key;
     unsigned value;
@@ -79,22 +79,22 @@ static void read_lines(struct s5_standing *table, char *text, time_t now)
     for (char *line = text; (next = strchr(line, '\n')); line = next + 1) {
         *next = 0;
         if (sscanf(line, "%llu %llu %u", &when, &key, &value) != 3 || key == 0 ||
-            value > S5_STANDING_BAD || when > (unsigned long long)now ||
+            value > S5_PIPELINING_UNSUPPORTED || when > (unsigned long long)now ||
             when + WEEK < (unsigned long long)now)
             continue;
-        struct s5_standing *s = entry(table, key, 1);
+        struct s5_pipelining_cache_entry *s = entry(table, key, 1);
         if (s)
             atomic_store(&s->value, value);
     }
 }
 
-static void begin_anew(struct s5_standing *table, const char *path)
+static void recreate_file(struct s5_pipelining_cache_entry *table, const char *path)
 {
     unlink(path);
-    for (unsigned i = 0; i < S5_STANDINGS; i++)
+    for (unsigned i = 0; i < S5_PIPELINING_CACHE_ENTRIES; i++)
         if (atomic_load(&table[i].key))
             keep(path, atomic_load(&table[i].key),
-                 (enum s5_standing_value)atomic_load(&table[i].value));
+                 (enum s5_pipelining_cache_value)atomic_load(&table[i].value));
 }
 
 /* DIRECTORY and those above it that are missing. */
@@ -110,7 +110,7 @@ static void make_directories(const char *directory)
     mkdir(path, 0700);
 }
 
-void s5_standing_open(struct s5_standing *table, const char *directory, char ret[static S5_POLICY_FILE_PATH])
+void s5_pipelining_cache_open(struct s5_pipelining_cache_entry *table, const char *directory, char ret[static S5_POLICY_FILE_PATH])
 {
     static char text[FILE_MAX + 1]; /* socksify alone comes here, once */
     if (s5_format(ret, S5_POLICY_FILE_PATH, "%s/standing", directory) >= S5_POLICY_FILE_PATH - 1) {
@@ -125,5 +125,5 @@ void s5_standing_open(struct s5_standing *table, const char *directory, char ret
     text[n > 0 ? n : 0] = 0;
     read_lines(table, text, time(NULL));
     if (n == FILE_MAX)
-        begin_anew(table, ret);
+        recreate_file(table, ret);
 }

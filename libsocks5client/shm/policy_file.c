@@ -54,13 +54,13 @@ static bool put_policy(int fd, const struct s5_policy *p)
            put(fd, p->ports, p->n_ports * sizeof p->ports[0], AT(ports)) && put(fd, p->text, p->n_text, AT(text));
 }
 
-int s5_policy_file_write(int fd, const struct s5_policy *p, uint64_t fingerprint, const char *standing_path)
+int s5_policy_file_write(int fd, const struct s5_policy *p, uint64_t fingerprint, const char *pipelining_cache_path)
 {
     struct {
         uint64_t magic, fingerprint;
     } head = {MAGIC, fingerprint};
     if (fd < 0 || !has_room() || ftruncate(fd, sizeof(struct s5_policy_file)) < 0 || !put(fd, &head, sizeof head, 0) ||
-        !put(fd, standing_path, strlen(standing_path), offsetof(struct s5_policy_file, standing_path)) ||
+        !put(fd, pipelining_cache_path, strlen(pipelining_cache_path), offsetof(struct s5_policy_file, pipelining_cache_path)) ||
         !put_policy(fd, p))
         return fd < 0 ? -EBADF : -ENOMEM;
     return fcntl(fd, F_ADD_SEALS, SEALED) == 0 ? 0 : -errno;
@@ -89,9 +89,9 @@ struct s5_policy_file *s5_policy_file_map(int fd, const uint64_t *fingerprint)
     }
     if (file) {
         madvise(file, sizeof *file, MADV_DONTDUMP); /* it holds passwords */
-        file->standing_path[S5_POLICY_FILE_PATH - 1] = '\0';
+        file->pipelining_cache_path[S5_POLICY_FILE_PATH - 1] = '\0';
         if (st.st_uid != geteuid())
-            file->standing_path[0] = '\0';
+            file->pipelining_cache_path[0] = '\0';
     }
     errno = saved;
     return file;

@@ -12,7 +12,7 @@
 struct s5_policy_file {
     uint64_t magic;       /* tells this layout from any other, see policy_file.c */
     uint64_t fingerprint; /* of the environment that the policy was read from */
-    char standing_path[S5_POLICY_FILE_PATH]; /* file that keeps standings; "" for none */
+    char pipelining_cache_path[S5_POLICY_FILE_PATH]; /* file that keeps standings; "" for none */
     struct s5_policy policy;
 };
 
@@ -21,7 +21,7 @@ int s5_policy_file_create(void);
 
 /* P and the rest go into the file FD, which is sealed. STANDING_PATH: shorter than S5_POLICY_FILE_PATH. 0, or
  * -errno: it is not sealed, and may be written again. One process at a time. */
-int s5_policy_file_write(int fd, const struct s5_policy *p, uint64_t fingerprint, const char *standing_path);
+int s5_policy_file_write(int fd, const struct s5_policy *p, uint64_t fingerprint, const char *pipelining_cache_path);
 
 /* A private mapping of the file FD, or NULL: it is none, is not sealed, is not sound, or there is no memory.
  * FINGERPRINT: what its own has to be; NULL: anything. Where the file is another user's it keeps no standings. */

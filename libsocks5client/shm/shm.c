@@ -230,12 +230,12 @@ struct s5_policy_file *s5_shm_policy(const struct s5_shm *shm, int shm_fd, const
 }
 
 void s5_shm_publish(struct s5_shm *shm, int shm_fd, const struct s5_policy *p, uint64_t fingerprint,
-                     const char *standing_path)
+                     const char *pipelining_cache_path)
 {
     uint32_t empty = EMPTY;
     if (!s5_shm_has_policy(shm, shm_fd) || !atomic_compare_exchange_strong(&shm->policy_state, &empty, WRITING))
         return;
-    int r = s5_policy_file_write(shm_fd + 1, p, fingerprint, standing_path);
+    int r = s5_policy_file_write(shm_fd + 1, p, fingerprint, pipelining_cache_path);
     atomic_store(&shm->policy_state, r < 0 ? EMPTY : READY);
 }
 

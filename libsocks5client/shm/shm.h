@@ -82,7 +82,7 @@ struct s5_shm {
     uint64_t policy_inode;         /* of its file; 0: there is none */
     _Atomic uint64_t isolation[2]; /* the secret of this run, see identity.c; 0: not drawn yet */
     struct s5_called called;
-    struct s5_standing standings[S5_STANDINGS];
+    struct s5_pipelining_cache_entry pipelining_cache[S5_PIPELINING_CACHE_ENTRIES];
     _Atomic uint32_t exports_at; /* hand-overs so far */
     struct s5_exported exports[S5_SHM_EXPORTS]; /* a hash table by cookie */
     struct s5_bridge_place bridge; /* in front of the servers that may select GSSAPI */
@@ -147,7 +147,7 @@ struct s5_policy_file *s5_shm_policy(const struct s5_shm *shm, int shm_fd, const
 
 /* Publish P, unless another process was first. STANDING_PATH as in s5_policy_file_write(). */
 void s5_shm_publish(struct s5_shm *shm, int shm_fd, const struct s5_policy *p, uint64_t fingerprint,
-                     const char *standing_path);
+                     const char *pipelining_cache_path);
 
 /* The addresses of SERVER, INDEX in the policy, where a process has resolved its name: false, where none has; and
  * those of SERVER told to the others. */

@@ -462,8 +462,8 @@ static const struct {
 static void forget(void)
 {
     struct s5_shm *tree = atomic_load(&s5_begin_engine.shm);
-    for (size_t i = 0; i < S5_STANDINGS; i++)
-        atomic_store(&tree->standings[i].value, S5_STANDING_UNKNOWN);
+    for (size_t i = 0; i < S5_PIPELINING_CACHE_ENTRIES; i++)
+        atomic_store(&tree->pipelining_cache[i].value, S5_PIPELINING_UNKNOWN);
 }
 
 /* Whether the scenario ran through before the N-th call. */

@@ -205,7 +205,7 @@ static inline struct s5_engine *fake_engine(void)
         .commands = S5_CMD_CONNECT | S5_CMD_BIND | S5_CMD_UDP, .verdict = S5_VIA, .server = 0};
     e->policy_file = file;
     e->policy = p;
-    e->standings[0] = s5_standing_key(p, server);
+    e->pipelining_cache[0] = s5_pipelining_cache_key(p, server);
     atomic_store(&e->policy_state, S5_ENGINE_LOADED);
     return e;
 }
@@ -236,7 +236,7 @@ static inline void set_scene(struct s5_engine *e, struct scene *s)
     server->pipeline = s->pipeline == OFF  ? S5_PIPELINE_OFF
                        : s->pipeline == ON ? S5_PIPELINE_ON
                                            : S5_PIPELINE_AUTO;
-    s5_standing_set(shm->standings, "", e->standings[0], S5_STANDING_UNKNOWN);
+    s5_pipelining_cache_set(shm->pipelining_cache, "", e->pipelining_cache[0], S5_PIPELINING_UNKNOWN);
     memset(&shm->called, 0, sizeof shm->called);
 }
 

@@ -55,7 +55,7 @@ static void publish(void)
     free(p);
     e.policy_file = s5_shm_policy(shm, atomic_load(&e.shm_fd), &fingerprint);
     cr_assert_not_null(e.policy_file);
-    cr_assert_str_eq(e.policy_file->standing_path, "/root/standing");
+    cr_assert_str_eq(e.policy_file->pipelining_cache_path, "/root/standing");
     e.policy = &e.policy_file->policy;
 }
 
@@ -118,9 +118,9 @@ static void leave_for_good(void)
     CHECK(!knows(others));
     CHECK(atomic_load(&common->phase) == S5_NEGOTIATION_FAILED && common->error == -ECONNABORTED);
     CHECK(!s5_references_are_shared(&common->references));
-    CHECK(strcmp(e.policy->servers[0].password, secret) == 0 && !e.policy_file->standing_path[0]);
+    CHECK(strcmp(e.policy->servers[0].password, secret) == 0 && !e.policy_file->pipelining_cache_path[0]);
     struct s5_policy_file *again = s5_shm_policy(shm, fd, &fingerprint);
-    CHECK(again && strcmp(again->policy.servers[0].password, secret) == 0 && !again->standing_path[0]);
+    CHECK(again && strcmp(again->policy.servers[0].password, secret) == 0 && !again->pipelining_cache_path[0]);
     CHECK(pwrite(fd + 1, secret, sizeof secret, 0) < 0);
     struct s5_negotiation *f = s5_negotiation_take(&e);
     CHECK(f && f != own && f != common);

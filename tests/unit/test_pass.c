@@ -35,7 +35,7 @@ static void begin(void)
     other->log = e->log;
     other->policy_file = e->policy_file;
     other->policy = e->policy;
-    other->standings[0] = e->standings[0];
+    other->pipelining_cache[0] = e->pipelining_cache[0];
     atomic_store(&other->pid, atomic_load(&e->pid));
     atomic_store(&other->shm, atomic_load(&e->shm));
     atomic_store(&other->shm_fd, -1);

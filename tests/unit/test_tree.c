@@ -35,8 +35,8 @@ Test(shm, is_found_again_by_its_value)
     s5_shm_value(&place, value);
     cr_assert_eq(s5_shm_attach(value, &again, &found), 0);
     cr_assert(again != shm && found.fd == fd && found.inode == place.inode && !found.adopt);
-    s5_standing_set(shm->standings, "", 7, S5_STANDING_GOOD);
-    cr_assert_eq(s5_standing_get(again->standings, 7), S5_STANDING_GOOD, "one memory under both");
+    s5_pipelining_cache_set(shm->pipelining_cache, "", 7, S5_PIPELINING_SUPPORTED);
+    cr_assert_eq(s5_pipelining_cache_get(again->pipelining_cache, 7), S5_PIPELINING_SUPPORTED, "one memory under both");
     place.adopt = true;
     place.lost = 5;
     s5_shm_value(&place, value);
@@ -148,7 +148,7 @@ Test(shm, policy_is_for_its_own_environment_and_the_first_wins)
     s5_shm_publish(shm, fd, p, one, "/a/path");
     struct s5_policy_file *file = s5_shm_policy(shm, fd, &one);
     cr_assert_not_null(file);
-    cr_assert_str_eq(file->standing_path, "/a/path");
+    cr_assert_str_eq(file->pipelining_cache_path, "/a/path");
     cr_assert_null(s5_shm_policy(shm, fd, &two));
     p->log_level = S5_LOG_DEBUG;
     s5_shm_publish(shm, fd, p, two, "");
@@ -338,7 +338,7 @@ Test(shm, handovers_change_with_their_connection)
     cr_assert(a.v4.sin_port == 2 && b.len == peer.len && b.v4.sin_port == 1);
 }
 
-Test(standing, is_kept_in_a_file_and_old_lines_are_forgotten)
+Test(cache_key, is_kept_in_a_file_and_old_lines_are_forgotten)
 {
     int fd;
     struct s5_shm *shm = create(&fd);
@@ -350,21 +350,21 @@ Test(standing, is_kept_in_a_file_and_old_lines_are_forgotten)
             (long long)time(NULL) - 60, (long long)time(NULL) - 60, (long long)time(NULL) - 60,
             (long long)time(NULL));
     fclose(f);
-    s5_standing_open(shm->standings, directory, kept);
+    s5_pipelining_cache_open(shm->pipelining_cache, directory, kept);
     cr_assert_str_eq(kept, path);
-    cr_assert_eq(s5_standing_get(shm->standings, 11), S5_STANDING_GOOD);
-    cr_assert_eq(s5_standing_get(shm->standings, 12), S5_STANDING_BAD);
-    cr_assert_eq(s5_standing_get(shm->standings, 13), S5_STANDING_UNKNOWN, "weeks ago");
-    cr_assert_eq(s5_standing_get(shm->standings, 14), S5_STANDING_UNKNOWN, "no such value");
-    s5_standing_set(shm->standings, kept, 15, S5_STANDING_BAD);
+    cr_assert_eq(s5_pipelining_cache_get(shm->pipelining_cache, 11), S5_PIPELINING_SUPPORTED);
+    cr_assert_eq(s5_pipelining_cache_get(shm->pipelining_cache, 12), S5_PIPELINING_UNSUPPORTED);
+    cr_assert_eq(s5_pipelining_cache_get(shm->pipelining_cache, 13), S5_PIPELINING_UNKNOWN, "weeks ago");
+    cr_assert_eq(s5_pipelining_cache_get(shm->pipelining_cache, 14), S5_PIPELINING_UNKNOWN, "no such value");
+    s5_pipelining_cache_set(shm->pipelining_cache, kept, 15, S5_PIPELINING_UNSUPPORTED);
     struct s5_shm *other = create(&fd);
-    s5_standing_open(other->standings, directory, kept);
-    cr_assert_eq(s5_standing_get(other->standings, 15), S5_STANDING_BAD, "learnt by one run, known to the next");
+    s5_pipelining_cache_open(other->pipelining_cache, directory, kept);
+    cr_assert_eq(s5_pipelining_cache_get(other->pipelining_cache, 15), S5_PIPELINING_UNSUPPORTED, "learnt by one run, known to the next");
     unlink(path);
     rmdir(directory);
 }
 
-Test(standing, a_file_that_has_grown_long_is_begun_anew)
+Test(cache_key, a_file_that_has_grown_long_is_begun_anew)
 {
     int fd;
     char directory[] = "/tmp/standing-XXXXXX", path[64], kept[S5_POLICY_FILE_PATH];
@@ -375,23 +375,23 @@ Test(standing, a_file_that_has_grown_long_is_begun_anew)
     for (int i = 0; i < 20000; i++)
         fprintf(f, "%lld 11 1\n", (long long)time(NULL) - 60);
     fclose(f);
-    s5_standing_open(create(&fd)->standings, directory, kept);
+    s5_pipelining_cache_open(create(&fd)->pipelining_cache, directory, kept);
     cr_assert_eq(stat(path, &st), 0);
     cr_assert_lt(st.st_size, 100, "%lld octets", (long long)st.st_size);
     struct s5_shm *other = create(&fd);
-    s5_standing_open(other->standings, directory, kept);
-    cr_assert_eq(s5_standing_get(other->standings, 11), S5_STANDING_GOOD);
+    s5_pipelining_cache_open(other->pipelining_cache, directory, kept);
+    cr_assert_eq(s5_pipelining_cache_get(other->pipelining_cache, 11), S5_PIPELINING_SUPPORTED);
     unlink(path);
     rmdir(directory);
 }
 
-Test(standing, a_full_table_goes_on_unlearned)
+Test(cache_key, a_full_table_goes_on_unlearned)
 {
     int fd;
     struct s5_shm *shm = create(&fd);
-    for (uint64_t key = 1; key <= S5_STANDINGS; key++)
-        s5_standing_set(shm->standings, "", key, S5_STANDING_GOOD);
-    s5_standing_set(shm->standings, "", 1000, S5_STANDING_BAD);
-    cr_assert_eq(s5_standing_get(shm->standings, 1000), S5_STANDING_UNKNOWN);
-    cr_assert_eq(s5_standing_get(shm->standings, 1), S5_STANDING_GOOD);
+    for (uint64_t key = 1; key <= S5_PIPELINING_CACHE_ENTRIES; key++)
+        s5_pipelining_cache_set(shm->pipelining_cache, "", key, S5_PIPELINING_SUPPORTED);
+    s5_pipelining_cache_set(shm->pipelining_cache, "", 1000, S5_PIPELINING_UNSUPPORTED);
+    cr_assert_eq(s5_pipelining_cache_get(shm->pipelining_cache, 1000), S5_PIPELINING_UNKNOWN);
+    cr_assert_eq(s5_pipelining_cache_get(shm->pipelining_cache, 1), S5_PIPELINING_SUPPORTED);
 }
