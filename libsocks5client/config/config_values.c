@@ -110,10 +110,10 @@ static int check_ports(struct s5_policy *p, const char *key, const char *value, 
     return 0;
 }
 
-static int check_stand_in(struct s5_policy *p, const char *key, const char *value, char *why)
+static int check_fake_range(struct s5_policy *p, const char *key, const char *value, char *why)
 {
     bool v4 = key[strlen(key) - 1] == '4';
-    if (s5_policy_set_stand_in(p, v4 ? S5_ADDR_IPV4 : S5_ADDR_IPV6, value) == 0)
+    if (s5_policy_set_fake_range(p, v4 ? S5_ADDR_IPV4 : S5_ADDR_IPV6, value) == 0)
         return 0;
     return refuse(why, "%s: \"%s\" is not an %s block of %s", key, value, v4 ? "IPv4" : "IPv6",
                   v4 ? "/8 to /16" : "/16 to /108");
@@ -177,8 +177,8 @@ static const struct {
     {"file", {NULL}, check_there},
     {"format", {"text", "json"}, NULL},
     {"target", {"stderr", "syslog"}, NULL},
-    {"stand-in-ipv4", {NULL}, check_stand_in},
-    {"stand-in-ipv6", {NULL}, check_stand_in},
+    {"stand-in-ipv4", {NULL}, check_fake_range},
+    {"stand-in-ipv6", {NULL}, check_fake_range},
     {"search", {NULL}, check_search},
     {"resolve", {"remote", "local"}, NULL},
 };

@@ -23,7 +23,7 @@ static void put_number(uint8_t *octets, size_t len, uint32_t number)
 }
 
 /* The number in ADDR: what is behind the prefix. 0 where that is none there could be. */
-static uint32_t number_of(const struct s5_stand_in *range, const uint8_t *octets, size_t len)
+static uint32_t number_of(const struct s5_fake_range *range, const uint8_t *octets, size_t len)
 {
     uint32_t number = 0;
     for (size_t i = 0; i < len; i++) {
@@ -37,27 +37,27 @@ static uint32_t number_of(const struct s5_stand_in *range, const uint8_t *octets
 /* --- the pool --- */
 
 /* The numbers of this tree's pool. False: it has none. */
-static bool range_of(const struct s5_shm *shm, const struct s5_policy *p, struct s5_pool_range *ret)
+static bool range_of(const struct s5_shm *shm, const struct s5_policy *p, struct s5_fake_pool_range *ret)
 {
-    return shm && s5_pool_range(atomic_load_explicit(&shm->slice, memory_order_relaxed),
-                                 s5_policy_stand_ins(p), ret);
+    return shm && s5_fake_pool_range(atomic_load_explicit(&shm->slice, memory_order_relaxed),
+                                 s5_policy_fake_ranges(p), ret);
 }
 
 static uint32_t give(struct s5_engine *e, const struct s5_policy *p, const struct s5_addr *name)
 {
     struct s5_shm *shm = atomic_load(&e->shm);
-    struct s5_pool_range range;
-    struct s5_pool_key key;
+    struct s5_fake_pool_range range;
+    struct s5_fake_pool_key key;
     uint64_t seed;
     if (!range_of(shm, p, &range))
         return 0;
-    if (s5_pool_unseeded(&shm->pool)) {
+    if (s5_fake_pool_unseeded(&shm->pool)) {
         if (getrandom(&seed, sizeof seed, GRND_NONBLOCK) != sizeof seed)
             seed = (uint64_t)(uintptr_t)&key;
-        s5_pool_seed(&shm->pool, seed);
+        s5_fake_pool_seed(&shm->pool, seed);
     }
-    s5_pool_key(&shm->pool, name, &key);
-    uint32_t number = s5_pool_give(&shm->pool, &key, range.n);
+    s5_fake_pool_key(&shm->pool, name, &key);
+    uint32_t number = s5_fake_pool_get(&shm->pool, &key, range.n);
     return number ? range.first + number : 0;
 }
 
@@ -67,14 +67,14 @@ int s5_names_tell(struct s5_engine *e, struct s5_addr *addr)
     if (!p || (addr->kind != S5_ADDR_IPV4 && addr->kind != S5_ADDR_IPV6))
         return 0;
     bool v4 = addr->kind == S5_ADDR_IPV4;
-    const struct s5_stand_in *range = v4 ? &p->stand_in4 : &p->stand_in6;
+    const struct s5_fake_range *range = v4 ? &p->fake_ipv4 : &p->fake_ipv6;
     if (!s5_addr_same_prefix(range->octets, addr->octets, range->prefix))
         return 0;
     struct s5_shm *shm = atomic_load(&e->shm);
     uint32_t number = number_of(range, addr->octets, v4 ? 4 : 16);
-    struct s5_pool_range pool;
+    struct s5_fake_pool_range pool;
     if (range_of(shm, p, &pool) && number - pool.first < pool.n &&
-        s5_pool_name(&shm->pool, number - pool.first, addr))
+        s5_fake_pool_name(&shm->pool, number - pool.first, addr))
         return 1;
     return p->resolve_local ? 0 : -EHOSTUNREACH; /* 0: the range is like any other */
 }
@@ -94,18 +94,18 @@ void s5_names_part(struct s5_engine *e, struct s5_shm *copy)
     bool loaded = atomic_load(&e->policy_state) == S5_ENGINE_LOADED;
     struct s5_policy_file *file = loaded ? NULL : s5_shm_policy(copy, atomic_load(&e->shm_fd), NULL);
     const struct s5_policy *p = loaded ? e->policy : file ? &file->policy : NULL;
-    struct s5_pool_range range;
+    struct s5_fake_pool_range range;
     uint32_t drawn;
     if (getrandom(&drawn, sizeof drawn, GRND_NONBLOCK) != sizeof drawn)
         drawn = (uint32_t)syscall(SYS_getpid) * 0x9e3779b9u;
     if (p && range_of(copy, p, &range)) /* without a policy no name was given a number */
-        s5_pool_part(&copy->pool, range.n, drawn);
+        s5_fake_pool_detach(&copy->pool, range.n, drawn);
     if (file)
         s5_policy_file_unmap(file);
 }
 
 /* Both stand-ins of the valid NAME. 0, or -ENOMEM. */
-static int stand_in(struct s5_engine *e, const struct s5_policy *p, const struct s5_addr *name,
+static int fake_endpoint(struct s5_engine *e, const struct s5_policy *p, const struct s5_addr *name,
                     struct s5_names_answer *ret)
 {
     uint32_t number = give(e, p, name);
@@ -114,15 +114,15 @@ static int stand_in(struct s5_engine *e, const struct s5_policy *p, const struct
                name->name);
         return -ENOMEM;
     }
-    memcpy(ret->v4, p->stand_in4.octets, sizeof ret->v4);
-    memcpy(ret->v6, p->stand_in6.octets, sizeof ret->v6);
+    memcpy(ret->v4, p->fake_ipv4.octets, sizeof ret->v4);
+    memcpy(ret->v6, p->fake_ipv6.octets, sizeof ret->v6);
     put_number(ret->v4, sizeof ret->v4, number);
     put_number(ret->v6, sizeof ret->v6, number);
     ret->kind = S5_NAMES_OURS;
     return 0;
 }
 
-int s5_names_stand_in(struct s5_engine *e, const struct s5_addr *name, int family,
+int s5_names_fake_address(struct s5_engine *e, const struct s5_addr *name, int family,
                       struct sockaddr_storage *ret, socklen_t *ret_len)
 {
     const struct s5_policy *p = s5_engine_policy(e);
@@ -135,7 +135,7 @@ int s5_names_stand_in(struct s5_engine *e, const struct s5_addr *name, int famil
         s5_addr_parse(&addr, name->name, name->name_len, name->port) < 0 ||
         addr.kind != S5_ADDR_NAME)
         return -EINVAL;
-    int r = stand_in(e, p, &addr, &answer);
+    int r = fake_endpoint(e, p, &addr, &answer);
     if (r < 0)
         return r;
     if (family == AF_INET)
@@ -202,7 +202,7 @@ static int by_rules(struct s5_engine *e, const struct s5_policy *p, const struct
         return 0;
     }
     if (route.verdict == S5_VIA && !p->resolve_local)
-        return stand_in(e, p, name, ret);
+        return fake_endpoint(e, p, name, ret);
     ret->kind = S5_NAMES_LIBC;
     return p->resolve_local ? s5_resolve_allowed(e, name->name) : 0;
 }

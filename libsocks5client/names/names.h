@@ -39,7 +39,7 @@ int s5_names_tell(struct s5_engine *e, struct s5_addr *addr);
 
 /* The stand-in for NAME on a socket of FAMILY. 0, or -EINVAL (not a name a stand-in can be had
  * for), -EACCES (no policy), -ENOMEM. */
-int s5_names_stand_in(struct s5_engine *e, const struct s5_addr *name, int family,
+int s5_names_fake_address(struct s5_engine *e, const struct s5_addr *name, int family,
                       struct sockaddr_storage *ret, socklen_t *ret_len);
 
 /* COPY, of the tree, which nobody else knows yet: its names have the numbers they had, and others have other numbers

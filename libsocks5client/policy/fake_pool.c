@@ -16,20 +16,20 @@
 #define NUMBER   0x3ffffu /* of a place: 18 bits number, 14 bits of the hash */
 #define LOAD(at) atomic_load_explicit(at, memory_order_acquire)
 
-_Static_assert(S5_POOL_SLOTS <= NUMBER, "a number fits a place");
+_Static_assert(S5_FAKE_POOL_SLOTS <= NUMBER, "a number fits a place");
 
-_Static_assert(S5_POOL_SLICES * S5_POOL_SLICE <= S5_POOL_SLOTS - 65538,
+_Static_assert(S5_FAKE_POOL_SLICES * S5_FAKE_POOL_SLICE <= S5_FAKE_POOL_SLOTS - 65538,
                "65,536 names in one tree, without a network's first address and its last");
 
-bool s5_pool_range(uint32_t slice, uint32_t stand_ins, struct s5_pool_range *ret)
+bool s5_fake_pool_range(uint32_t slice, uint32_t fake_ranges, struct s5_fake_pool_range *ret)
 {
-    bool divided = stand_ins == S5_POOL_SLOTS;
+    bool divided = fake_ranges == S5_FAKE_POOL_SLOTS;
     if (slice == 0) {
-        *ret = (struct s5_pool_range){0, divided ? stand_ins - S5_POOL_SLICES * S5_POOL_SLICE : stand_ins};
+        *ret = (struct s5_fake_pool_range){0, divided ? fake_ranges - S5_FAKE_POOL_SLICES * S5_FAKE_POOL_SLICE : fake_ranges};
         return true;
     }
-    *ret = (struct s5_pool_range){stand_ins - slice * S5_POOL_SLICE, S5_POOL_SLICE};
-    return divided && slice <= S5_POOL_SLICES;
+    *ret = (struct s5_fake_pool_range){fake_ranges - slice * S5_FAKE_POOL_SLICE, S5_FAKE_POOL_SLICE};
+    return divided && slice <= S5_FAKE_POOL_SLICES;
 }
 
 /* --- keys --- */
@@ -44,7 +44,7 @@ static uint64_t hash_words(const uint64_t *words, unsigned len, uint64_t seed)
     return hash;
 }
 
-void s5_pool_key(const struct s5_pool *pool, const struct s5_addr *name, struct s5_pool_key *ret)
+void s5_fake_pool_key(const struct s5_fake_pool *pool, const struct s5_addr *name, struct s5_fake_pool_key *ret)
 {
     ret->len = name->name_len;
     for (unsigned i = 0; i < (ret->len + 7u) / 8; i++) {
@@ -57,12 +57,12 @@ void s5_pool_key(const struct s5_pool *pool, const struct s5_addr *name, struct 
     ret->hash = hash_words(ret->words, ret->len, LOAD(&pool->seed));
 }
 
-bool s5_pool_unseeded(const struct s5_pool *pool)
+bool s5_fake_pool_unseeded(const struct s5_fake_pool *pool)
 {
     return LOAD(&pool->seed) == 0;
 }
 
-void s5_pool_seed(struct s5_pool *pool, uint64_t seed)
+void s5_fake_pool_seed(struct s5_fake_pool *pool, uint64_t seed)
 {
     uint64_t none = 0;
     atomic_compare_exchange_strong(&pool->seed, &none, seed | 1);
@@ -71,14 +71,14 @@ void s5_pool_seed(struct s5_pool *pool, uint64_t seed)
 /* --- slots --- */
 
 /* What is asked for again is kept. Rarely written: a name much asked for is read by many. */
-static void touch(const struct s5_pool *pool, struct s5_pool_slot *slot)
+static void touch(const struct s5_fake_pool *pool, struct s5_fake_pool_slot *slot)
 {
     uint64_t hand = atomic_load_explicit(&pool->hand, memory_order_relaxed);
     if (atomic_load_explicit(&slot->used, memory_order_relaxed) + 1024 < hand)
         atomic_store_explicit(&slot->used, hand, memory_order_relaxed);
 }
 
-static bool holds(const struct s5_pool_slot *slot, const struct s5_pool_key *key)
+static bool holds(const struct s5_fake_pool_slot *slot, const struct s5_fake_pool_key *key)
 {
     uint32_t seq = LOAD(&slot->seq);
     if (seq == 0 || seq % 2 || LOAD(&slot->hash) != key->hash || LOAD(&slot->len) != key->len)
@@ -90,7 +90,7 @@ static bool holds(const struct s5_pool_slot *slot, const struct s5_pool_key *key
 }
 
 /* SLOT, whose sequence is the odd SEQ of our own making. */
-static void fill(struct s5_pool_slot *slot, const struct s5_pool_key *key, uint32_t seq)
+static void fill(struct s5_fake_pool_slot *slot, const struct s5_fake_pool_key *key, uint32_t seq)
 {
     atomic_store_explicit(&slot->hash, key->hash, memory_order_release);
     atomic_store_explicit(&slot->len, key->len, memory_order_release);
@@ -99,19 +99,19 @@ static void fill(struct s5_pool_slot *slot, const struct s5_pool_key *key, uint3
     atomic_compare_exchange_strong(&slot->seq, &seq, seq + 1);
 }
 
-static uint32_t pop_spare(struct s5_pool *pool)
+static uint32_t pop_spare(struct s5_fake_pool *pool)
 {
     uint64_t head = LOAD(&pool->spares);
     while ((uint32_t)head) {
-        uint32_t next = LOAD(&pool->slots[(uint32_t)head % S5_POOL_SLOTS].spare);
+        uint32_t next = LOAD(&pool->slots[(uint32_t)head % S5_FAKE_POOL_SLOTS].spare);
         if (atomic_compare_exchange_weak(&pool->spares, &head,
                                          ((head >> 32) + 1) << 32 | next))
-            return (uint32_t)head % S5_POOL_SLOTS;
+            return (uint32_t)head % S5_FAKE_POOL_SLOTS;
     }
     return 0;
 }
 
-static void push_spare(struct s5_pool *pool, uint32_t number)
+static void push_spare(struct s5_fake_pool *pool, uint32_t number)
 {
     uint64_t head = LOAD(&pool->spares);
     atomic_store_explicit(&pool->slots[number].len, 0, memory_order_release);
@@ -122,14 +122,14 @@ static void push_spare(struct s5_pool *pool, uint32_t number)
 }
 
 /* Take NUMBER for writing, away from whoever had it at SEQ: the odd sequence, or 0. */
-static uint32_t seize(struct s5_pool *pool, uint32_t number, uint32_t seq)
+static uint32_t seize(struct s5_fake_pool *pool, uint32_t number, uint32_t seq)
 {
     uint32_t odd = seq % 2 ? seq + 2 : seq + 1;
     return atomic_compare_exchange_strong(&pool->slots[number].seq, &seq, odd) ? odd : 0;
 }
 
 /* A spare is whole and has no name; the hand may have been there before us. */
-static uint32_t take_spare(struct s5_pool *pool, uint32_t n, uint32_t *ret_seq)
+static uint32_t take_spare(struct s5_fake_pool *pool, uint32_t n, uint32_t *ret_seq)
 {
     uint32_t number;
     for (unsigned i = 0; i < SPARES && (number = pop_spare(pool)); i++) {
@@ -142,7 +142,7 @@ static uint32_t take_spare(struct s5_pool *pool, uint32_t n, uint32_t *ret_seq)
 }
 
 /* A number for a new name, its slot ours to write. */
-static uint32_t take(struct s5_pool *pool, uint32_t n, uint32_t *ret_seq)
+static uint32_t take(struct s5_fake_pool *pool, uint32_t n, uint32_t *ret_seq)
 {
     uint32_t number = take_spare(pool, n, ret_seq), oldest = 0, oldest_seq = 0;
     uint64_t oldest_used = UINT64_MAX, at;
@@ -151,7 +151,7 @@ static uint32_t take(struct s5_pool *pool, uint32_t n, uint32_t *ret_seq)
         uint32_t here = (uint32_t)(at % n);
         if (here == 0 || here == n - 1) /* a network's own address, and its last one */
             continue;
-        struct s5_pool_slot *slot = &pool->slots[here];
+        struct s5_fake_pool_slot *slot = &pool->slots[here];
         uint32_t seq = LOAD(&slot->seq);
         uint64_t used = LOAD(&slot->used);
         if (seq && used + n / 2 > at) {
@@ -169,26 +169,26 @@ static uint32_t take(struct s5_pool *pool, uint32_t n, uint32_t *ret_seq)
 
 /* --- the index --- */
 
-static uint32_t place_of(const struct s5_pool_key *key, uint32_t number)
+static uint32_t place_of(const struct s5_fake_pool_key *key, uint32_t number)
 {
     return (uint32_t)(key->hash >> 50) << 18 | number;
 }
 
-static _Atomic uint32_t *place(struct s5_pool *pool, uint64_t hash, unsigned probe)
+static _Atomic uint32_t *place(struct s5_fake_pool *pool, uint64_t hash, unsigned probe)
 {
-    return &pool->index[(hash + probe) % S5_POOL_INDEX];
+    return &pool->index[(hash + probe) % S5_FAKE_POOL_INDEX];
 }
 
 /* ENTRY, found at the place AT, tells nothing any more: its slot has another name. */
-static bool stale(struct s5_pool *pool, uint32_t entry, const _Atomic uint32_t *at)
+static bool stale(struct s5_fake_pool *pool, uint32_t entry, const _Atomic uint32_t *at)
 {
-    const struct s5_pool_slot *slot = &pool->slots[(entry & NUMBER) % S5_POOL_SLOTS];
+    const struct s5_fake_pool_slot *slot = &pool->slots[(entry & NUMBER) % S5_FAKE_POOL_SLOTS];
     uint32_t seq = LOAD(&slot->seq);
     uint64_t hash = LOAD(&slot->hash), here = (uint64_t)(at - pool->index);
-    return seq % 2 || hash >> 50 != entry >> 18 || (here - hash) % S5_POOL_INDEX >= PROBES;
+    return seq % 2 || hash >> 50 != entry >> 18 || (here - hash) % S5_FAKE_POOL_INDEX >= PROBES;
 }
 
-static uint32_t find(struct s5_pool *pool, const struct s5_pool_key *key, uint32_t n)
+static uint32_t find(struct s5_fake_pool *pool, const struct s5_fake_pool_key *key, uint32_t n)
 {
     for (unsigned i = 0; i < PROBES; i++) {
         uint32_t entry = LOAD(place(pool, key->hash, i)), number = entry & NUMBER;
@@ -201,7 +201,7 @@ static uint32_t find(struct s5_pool *pool, const struct s5_pool_key *key, uint32
 }
 
 /* Put NUMBER, which holds KEY, in the index; or the number that was there before. */
-static uint32_t enter(struct s5_pool *pool, const struct s5_pool_key *key, uint32_t number,
+static uint32_t enter(struct s5_fake_pool *pool, const struct s5_fake_pool_key *key, uint32_t number,
                       uint32_t n)
 {
     for (unsigned i = 0; i < PROBES; i++) {
@@ -217,7 +217,7 @@ static uint32_t enter(struct s5_pool *pool, const struct s5_pool_key *key, uint3
     return number; /* no room: an address all the same, found by nobody else */
 }
 
-uint32_t s5_pool_give(struct s5_pool *pool, const struct s5_pool_key *key, uint32_t n)
+uint32_t s5_fake_pool_get(struct s5_fake_pool *pool, const struct s5_fake_pool_key *key, uint32_t n)
 {
     uint32_t seq, number = find(pool, key, n);
     if (!number) {
@@ -235,18 +235,18 @@ uint32_t s5_pool_give(struct s5_pool *pool, const struct s5_pool_key *key, uint3
 
 /* The hand goes ahead by less than the N / 2 that make a name old: what was asked for lately is kept. The list of
  * spares may have been copied in the middle of a change; the hand finds them again. */
-void s5_pool_part(struct s5_pool *pool, uint32_t n, uint32_t drawn)
+void s5_fake_pool_detach(struct s5_fake_pool *pool, uint32_t n, uint32_t drawn)
 {
     atomic_store(&pool->spares, 0);
     atomic_fetch_add(&pool->hand, n / 8 + drawn % (n / 4));
 }
 
-bool s5_pool_name(struct s5_pool *pool, uint32_t number, struct s5_addr *ret)
+bool s5_fake_pool_name(struct s5_fake_pool *pool, uint32_t number, struct s5_addr *ret)
 {
-    if (number == 0 || number >= S5_POOL_SLOTS)
+    if (number == 0 || number >= S5_FAKE_POOL_SLOTS)
         return false;
-    struct s5_pool_slot *slot = &pool->slots[number];
-    uint64_t words[S5_POOL_WORDS];
+    struct s5_fake_pool_slot *slot = &pool->slots[number];
+    uint64_t words[S5_FAKE_POOL_WORDS];
     uint32_t seq = LOAD(&slot->seq);
     uint64_t len = LOAD(&slot->len), hash = LOAD(&slot->hash);
     if (seq == 0 || seq % 2 || len == 0 || len > S5_ADDR_NAME_MAX)

@@ -17,8 +17,8 @@ void s5_policy_init(struct s5_policy *p)
     p->log_level = S5_LOG_ERROR;
     p->text[0] = 0;
     p->n_text = 1;
-    s5_policy_set_stand_in(p, S5_ADDR_IPV4, S5_STAND_IN4);
-    s5_policy_set_stand_in(p, S5_ADDR_IPV6, S5_STAND_IN6);
+    s5_policy_set_fake_range(p, S5_ADDR_IPV4, S5_FAKE_IPV4);
+    s5_policy_set_fake_range(p, S5_ADDR_IPV6, S5_FAKE_IPV6);
 }
 
 int64_t s5_policy_add_text(struct s5_policy *p, const char *text, size_t len)
@@ -99,9 +99,9 @@ static bool ends_in_number(const char *name, size_t len)
     return n < len && (n == 0 || name[n - 1] == '.');
 }
 
-int s5_policy_set_stand_in(struct s5_policy *p, uint8_t kind, const char *range)
+int s5_policy_set_fake_range(struct s5_policy *p, uint8_t kind, const char *range)
 {
-    struct s5_stand_in *to = kind == S5_ADDR_IPV4 ? &p->stand_in4 : &p->stand_in6;
+    struct s5_fake_range *to = kind == S5_ADDR_IPV4 ? &p->fake_ipv4 : &p->fake_ipv6;
     unsigned least = kind == S5_ADDR_IPV4 ? 8 : 16, most = kind == S5_ADDR_IPV4 ? 16 : 108;
     const char *slash = strchr(range, '/');
     struct s5_match m = {0};
@@ -116,9 +116,9 @@ int s5_policy_set_stand_in(struct s5_policy *p, uint8_t kind, const char *range)
     return 0;
 }
 
-uint32_t s5_policy_stand_ins(const struct s5_policy *p)
+uint32_t s5_policy_fake_ranges(const struct s5_policy *p)
 {
-    return p->stand_in4.prefix < 16 ? 131072 : 65536;
+    return p->fake_ipv4.prefix < 16 ? 131072 : 65536;
 }
 
 int s5_policy_set_search(struct s5_policy *p, const char *suffix)

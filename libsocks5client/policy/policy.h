@@ -15,8 +15,8 @@
 #define S5_POLICY_RULES    256
 #define S5_POLICY_MATCHES  2048 /* CIDR blocks and names of all rules together */
 #define S5_POLICY_PORTS    1024 /* port ranges of all rules together */
-#define S5_STAND_IN4      "198.18.0.0/15" /* for benchmarks by RFC 2544: nobody's */
-#define S5_STAND_IN6      "fdc4:8b1e:5053::/96" /* ours, drawn by lot as RFC 4193 has it */
+#define S5_FAKE_IPV4      "198.18.0.0/15" /* for benchmarks by RFC 2544: nobody's */
+#define S5_FAKE_IPV6      "fdc4:8b1e:5053::/96" /* ours, drawn by lot as RFC 4193 has it */
 #define S5_POLICY_TEXT     65536
 #define S5_SERVER_ADDRS    8
 #define S5_SERVER_METHODS  4
@@ -102,7 +102,7 @@ struct s5_rule {
 };
 
 /* A range of addresses that stand in for names: the number of a name is in the last bits. */
-struct s5_stand_in {
+struct s5_fake_range {
     uint8_t octets[16]; /* all bits behind the prefix zero */
     uint8_t prefix;     /* bits: IPv4 8 to 16, IPv6 up to 108 */
 };
@@ -114,7 +114,7 @@ struct s5_policy {
     uint32_t log_file;   /* text: absolute path, "syslog" or "fd:N"; 0 is standard error */
     bool log_json, log_counts; /* lines are JSON; where everything goes is counted in the tree */
     uint64_t log_dev, log_ino; /* what "fd:N" is, by fstat */
-    struct s5_stand_in stand_in4, stand_in6; /* 198.18.0.0/15 and S5_STAND_IN6 by default */
+    struct s5_fake_range fake_ipv4, fake_ipv6; /* 198.18.0.0/15 and S5_FAKE_IPV6 by default */
     char search[S5_ADDR_NAME_MAX + 1]; /* what a single word is completed with; "": nothing */
     uint32_t source;     /* text: file or variable it came from, for messages */
     struct s5_server servers[S5_POLICY_SERVERS];
@@ -161,10 +161,10 @@ struct s5_route s5_policy_decide_name(const struct s5_policy *p, const struct s5
 
 /* RANGE as "198.18.0.0/15" of the family KIND (S5_ADDR_IPV4, S5_ADDR_IPV6) for stand-ins.
  * 0, or -EINVAL: no such block, or of a size that will not do. */
-int s5_policy_set_stand_in(struct s5_policy *p, uint8_t kind, const char *range);
+int s5_policy_set_fake_range(struct s5_policy *p, uint8_t kind, const char *range);
 
 /* How many names the stand-ins can tell apart: 65,536 or twice as many. */
-uint32_t s5_policy_stand_ins(const struct s5_policy *p);
+uint32_t s5_policy_fake_ranges(const struct s5_policy *p);
 
 /* SUFFIX, without dots at its ends, completes single words from now on. 0, or -EINVAL: no name. */
 int s5_policy_set_search(struct s5_policy *p, const char *suffix);

@@ -15,7 +15,7 @@
  *   - each of them has references that nobody gives back: a thread may give one back here that it took there;
  *   - the copy has no list of free negotiations, which another process may have been changing. What is nobody's there
  *     is of a later generation, and a process's that has ended: it is taken back when places are short;
- *   - a name that a thread was given a number for there has none here, and none is another's (s5_pool_part()).
+ *   - a name that a thread was given a number for there has none here, and none is another's (s5_fake_pool_detach()).
  * What is lost so fails, and nothing of it becomes another connection's. Memory that is no file has no owner, and is
  * not left. */
 #include "leave.h"

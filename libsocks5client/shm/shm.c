@@ -138,7 +138,7 @@ static int parse_value(const char *value, struct s5_shm_location *ret)
     uint64_t fd, inode, lost;
     const char *at = value;
     if (!parse_number(&at, 1u << 20, &fd) || !parse_number(&at, UINT64_MAX, &inode) ||
-        !parse_number(&at, S5_POOL_EVERY_SLICE, &lost) || (*at && strcmp(at, "a") != 0))
+        !parse_number(&at, S5_FAKE_POOL_ALL_SLICES, &lost) || (*at && strcmp(at, "a") != 0))
         return -EINVAL;
     *ret = (struct s5_shm_location){(int)fd, inode, (uint32_t)lost, *at != 0};
     return 0;
@@ -202,14 +202,14 @@ void s5_shm_value(const struct s5_shm_location *place, char ret[static S5_SHM_VA
 
 void s5_shm_replace(struct s5_shm *shm, struct s5_shm_location *place, uint32_t lost)
 {
-    uint32_t drawn, slice = S5_POOL_SLICES + 1;
+    uint32_t drawn, slice = S5_FAKE_POOL_SLICES + 1;
     int saved = errno;
     if (getrandom(&drawn, sizeof drawn, GRND_NONBLOCK) != sizeof drawn)
         drawn = (uint32_t)place->inode;
-    for (uint32_t i = 0; i < S5_POOL_SLICES && slice > S5_POOL_SLICES; i++)
-        if (!(lost >> (drawn + i) % S5_POOL_SLICES & 1))
-            slice = (drawn + i) % S5_POOL_SLICES + 1;
-    place->lost = slice > S5_POOL_SLICES ? lost : lost | 1u << (slice - 1);
+    for (uint32_t i = 0; i < S5_FAKE_POOL_SLICES && slice > S5_FAKE_POOL_SLICES; i++)
+        if (!(lost >> (drawn + i) % S5_FAKE_POOL_SLICES & 1))
+            slice = (drawn + i) % S5_FAKE_POOL_SLICES + 1;
+    place->lost = slice > S5_FAKE_POOL_SLICES ? lost : lost | 1u << (slice - 1);
     atomic_store(&shm->slice, slice);
     errno = saved;
 }

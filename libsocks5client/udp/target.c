@@ -337,12 +337,12 @@ bool s5_target_endpoint(const struct s5_addr *from, int family, struct s5_endpoi
 }
 
 /* A relay may report names nobody asked for. */
-static bool stand_in(struct s5_engine *e, const struct s5_addr *name, int family,
+static bool fake_endpoint(struct s5_engine *e, const struct s5_addr *name, int family,
                      struct s5_endpoint *ret)
 {
     struct sockaddr_storage sa;
     socklen_t len;
-    if (s5_names_stand_in(e, name, family, &sa, &len) < 0)
+    if (s5_names_fake_address(e, name, family, &sa, &len) < 0)
         return false;
     ret->len = len;
     memcpy(&ret->any, &sa, len);
@@ -377,6 +377,6 @@ bool s5_target_source(struct s5_engine *e, struct s5_association *a, const struc
         return is_peer(a, &told);
     }
     if (told.kind == S5_ADDR_NAME)
-        return stand_in(e, &told, a->family, ret);
+        return fake_endpoint(e, &told, a->family, ret);
     return s5_target_endpoint(&told, a->family, ret);
 }

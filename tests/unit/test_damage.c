@@ -45,7 +45,7 @@ static const struct part {
     PART(negotiations[1], sizeof(struct s5_negotiation) * 3),
     PART(counts, sizeof(struct s5_counts)),
     PART(slice, offsetof(struct s5_shm, pool.slots) - offsetof(struct s5_shm, slice)),
-    PART(pool.slots, 8 * sizeof(struct s5_pool_slot)),
+    PART(pool.slots, 8 * sizeof(struct s5_fake_pool_slot)),
     PART(listeners_used, sizeof(uint32_t)),
     PART(listeners[0], offsetof(struct s5_listener, negotiation)),
     PART(listeners[0].negotiation, sizeof(struct s5_negotiation)),

@@ -119,12 +119,12 @@ Test(policy_names, ranges_of_stand_ins)
         {S5_ADDR_IPV6, "10.0.0.0/8", false},      {S5_ADDR_IPV6, "::ffff:10.1.0.0/112", false},
     };
     struct s5_policy *p = fresh();
-    cr_expect(p->stand_in4.prefix == 15 && p->stand_in6.prefix == 96);
-    cr_expect_eq(s5_policy_stand_ins(p), 131072u);
+    cr_expect(p->fake_ipv4.prefix == 15 && p->fake_ipv6.prefix == 96);
+    cr_expect_eq(s5_policy_fake_ranges(p), 131072u);
     for (size_t i = 0; i < COUNT(cases); i++)
-        cr_expect_eq(s5_policy_set_stand_in(p, cases[i].kind, cases[i].range) == 0, cases[i].good,
+        cr_expect_eq(s5_policy_set_fake_range(p, cases[i].kind, cases[i].range) == 0, cases[i].good,
                      "%s", cases[i].range);
-    cr_expect_eq(s5_policy_stand_ins(p), 65536u);
-    cr_expect_eq(p->stand_in4.octets[1], 1);
+    cr_expect_eq(s5_policy_fake_ranges(p), 65536u);
+    cr_expect_eq(p->fake_ipv4.octets[1], 1);
     free(p);
 }

@@ -19,39 +19,39 @@ static void *shared(size_t size)
     return at;
 }
 
-static struct s5_pool *new_pool(void)
+static struct s5_fake_pool *new_pool(void)
 {
-    struct s5_pool *pool = shared(sizeof *pool);
-    cr_assert(s5_pool_unseeded(pool));
-    s5_pool_seed(pool, 4711);
-    cr_assert_not(s5_pool_unseeded(pool));
+    struct s5_fake_pool *pool = shared(sizeof *pool);
+    cr_assert(s5_fake_pool_unseeded(pool));
+    s5_fake_pool_seed(pool, 4711);
+    cr_assert_not(s5_fake_pool_unseeded(pool));
     return pool;
 }
 
-static uint32_t give(struct s5_pool *pool, uint32_t n, const char *text)
+static uint32_t give(struct s5_fake_pool *pool, uint32_t n, const char *text)
 {
     struct s5_addr name;
-    struct s5_pool_key key;
+    struct s5_fake_pool_key key;
     cr_assert_eq(s5_addr_parse(&name, text, strlen(text), 0), 0, "%s", text);
-    s5_pool_key(pool, &name, &key);
-    return s5_pool_give(pool, &key, n);
+    s5_fake_pool_key(pool, &name, &key);
+    return s5_fake_pool_get(pool, &key, n);
 }
 
-static uint32_t give_number(struct s5_pool *pool, uint32_t n, unsigned i)
+static uint32_t give_number(struct s5_fake_pool *pool, uint32_t n, unsigned i)
 {
     char text[48];
     snprintf(text, sizeof text, "host-%u.of-many.example", i);
     return give(pool, n, text);
 }
 
-static bool is(struct s5_pool *pool, uint32_t number, const char *text)
+static bool is(struct s5_fake_pool *pool, uint32_t number, const char *text)
 {
     struct s5_addr name;
-    return s5_pool_name(pool, number, &name) && name.kind == S5_ADDR_NAME &&
+    return s5_fake_pool_name(pool, number, &name) && name.kind == S5_ADDR_NAME &&
            name.name_len == strlen(text) && strcmp(name.name, text) == 0;
 }
 
-static bool is_number(struct s5_pool *pool, uint32_t number, unsigned i)
+static bool is_number(struct s5_fake_pool *pool, uint32_t number, unsigned i)
 {
     char text[48];
     snprintf(text, sizeof text, "host-%u.of-many.example", i);
@@ -60,23 +60,23 @@ static bool is_number(struct s5_pool *pool, uint32_t number, unsigned i)
 
 Test(pool, gives_one_number_to_a_name)
 {
-    struct s5_pool *pool = new_pool();
+    struct s5_fake_pool *pool = new_pool();
     struct s5_addr name;
-    uint32_t one = give(pool, S5_POOL_SLOTS, "one.example");
-    cr_assert(one > 0 && one < S5_POOL_SLOTS - 1);
-    cr_assert_eq(give(pool, S5_POOL_SLOTS, "ONE.Example"), one, "whatever its letters' case");
-    cr_assert_neq(give(pool, S5_POOL_SLOTS, "one.example."), one, "a dot at its end is of it");
-    cr_assert_neq(give(pool, S5_POOL_SLOTS, "two.example"), one);
+    uint32_t one = give(pool, S5_FAKE_POOL_SLOTS, "one.example");
+    cr_assert(one > 0 && one < S5_FAKE_POOL_SLOTS - 1);
+    cr_assert_eq(give(pool, S5_FAKE_POOL_SLOTS, "ONE.Example"), one, "whatever its letters' case");
+    cr_assert_neq(give(pool, S5_FAKE_POOL_SLOTS, "one.example."), one, "a dot at its end is of it");
+    cr_assert_neq(give(pool, S5_FAKE_POOL_SLOTS, "two.example"), one);
     cr_assert(is(pool, one, "one.example"));
-    cr_assert_not(s5_pool_name(pool, 0, &name));
-    cr_assert_not(s5_pool_name(pool, one + 3, &name));
-    cr_assert_not(s5_pool_name(pool, S5_POOL_SLOTS, &name));
-    cr_assert_not(s5_pool_name(pool, UINT32_MAX, &name));
+    cr_assert_not(s5_fake_pool_name(pool, 0, &name));
+    cr_assert_not(s5_fake_pool_name(pool, one + 3, &name));
+    cr_assert_not(s5_fake_pool_name(pool, S5_FAKE_POOL_SLOTS, &name));
+    cr_assert_not(s5_fake_pool_name(pool, UINT32_MAX, &name));
 }
 
 Test(pool, takes_names_of_1_to_255_octets)
 {
-    struct s5_pool *pool = new_pool();
+    struct s5_fake_pool *pool = new_pool();
     char text[256];
     uint32_t numbers[256];
     for (size_t len = 1; len <= 255; len++) {
@@ -93,13 +93,13 @@ Test(pool, takes_names_of_1_to_255_octets)
 
 Test(pool, holds_65536_names_and_more)
 {
-    struct s5_pool *pool = new_pool();
+    struct s5_fake_pool *pool = new_pool();
     uint32_t *numbers = malloc(130000 * sizeof *numbers);
     for (unsigned i = 0; i < 130000; i++)
-        cr_assert((numbers[i] = give_number(pool, S5_POOL_SLOTS, i)), "%u", i);
+        cr_assert((numbers[i] = give_number(pool, S5_FAKE_POOL_SLOTS, i)), "%u", i);
     for (unsigned i = 0; i < 130000; i++) {
         cr_assert(is_number(pool, numbers[i], i), "%u", i);
-        cr_assert_eq(give_number(pool, S5_POOL_SLOTS, i), numbers[i], "%u", i);
+        cr_assert_eq(give_number(pool, S5_FAKE_POOL_SLOTS, i), numbers[i], "%u", i);
     }
     free(numbers);
 }
@@ -107,7 +107,7 @@ Test(pool, holds_65536_names_and_more)
 Test(pool, reuses_what_was_not_asked_for_longest)
 {
     enum { N = 65536, ALL = 2 * N + N / 2 };
-    struct s5_pool *pool = new_pool();
+    struct s5_fake_pool *pool = new_pool();
     uint32_t kept = give(pool, N, "kept.example"), by_address = give(pool, N, "connected.example");
     uint32_t lost = give(pool, N, "lost.example");
     struct s5_addr name;
@@ -119,7 +119,7 @@ Test(pool, reuses_what_was_not_asked_for_longest)
         cr_assert_eq(give(pool, N, "kept.example"), kept, "%u", i);
         cr_assert(is(pool, by_address, "connected.example"), "%u", i);
     }
-    cr_assert(s5_pool_name(pool, lost, &name) && strncmp(name.name, "host-", 5) == 0);
+    cr_assert(s5_fake_pool_name(pool, lost, &name) && strncmp(name.name, "host-", 5) == 0);
     for (unsigned i = ALL - N / 2 + N / 8; i < ALL; i++)
         cr_assert(give_number(pool, N, i), "%u", i);
 }
@@ -128,7 +128,7 @@ Test(pool, reuses_what_was_not_asked_for_longest)
 Test(pool, takes_one_of_those_that_were_asked_for_lately)
 {
     enum { N = 16384, ALL = N - 2 };
-    struct s5_pool *pool = new_pool();
+    struct s5_fake_pool *pool = new_pool();
     static uint32_t numbers[ALL];
     for (unsigned turn = 0; turn < 2; turn++)
         for (unsigned i = 0; i < ALL; i++)
@@ -147,7 +147,7 @@ Test(pool, takes_one_of_those_that_were_asked_for_lately)
 /* A network's own address and its last one are nobody's. */
 Test(pool, has_none_to_give_in_a_network_of_two)
 {
-    struct s5_pool *pool = new_pool();
+    struct s5_fake_pool *pool = new_pool();
     cr_assert_eq(give(pool, 2, "one.example"), 0);
     uint32_t one = give(pool, 3, "one.example");
     cr_assert_eq(one, 1);
@@ -157,7 +157,7 @@ Test(pool, has_none_to_give_in_a_network_of_two)
 /* --- everyone at once --- */
 
 enum { PROCESSES = 8, THREADS = 8, NAMES = 3000 };
-static struct s5_pool *all;
+static struct s5_fake_pool *all;
 static uint32_t (*seen)[NAMES];
 
 static void *ask_all(void *which)
@@ -165,7 +165,7 @@ static void *ask_all(void *which)
     unsigned me = (unsigned)(uintptr_t)which;
     for (unsigned i = 0; i < NAMES; i++) {
         unsigned name = me % 2 ? i : NAMES - 1 - i;
-        seen[me][name] = give_number(all, S5_POOL_SLOTS, name);
+        seen[me][name] = give_number(all, S5_FAKE_POOL_SLOTS, name);
         if (!is_number(all, seen[me][name], name))
             abort();
     }
@@ -210,7 +210,7 @@ static void *ask_together(void *which)
         for (unsigned spins = 0; atomic_load(&arrived) < 2 * (i + 1); spins++)
             if (spins > 2000)
                 sched_yield();
-        numbers_of[(uintptr_t)which][i] = give_number(all, S5_POOL_SLOTS, i);
+        numbers_of[(uintptr_t)which][i] = give_number(all, S5_FAKE_POOL_SLOTS, i);
     }
     return NULL;
 }
@@ -233,7 +233,7 @@ Test(pool, keeps_a_number_that_two_took_for_one_name, .timeout = 120)
 Test(pool, is_whole_after_writers_were_killed, .timeout = 120)
 {
     enum { KILLS = 150, N = 65536 };
-    struct s5_pool *pool = new_pool();
+    struct s5_fake_pool *pool = new_pool();
     uint32_t *told = shared(sizeof *told * N);
     unsigned next = 0;
     srand(7);
@@ -264,13 +264,13 @@ Test(pool, is_whole_after_writers_were_killed, .timeout = 120)
 Test(pool, a_copy_gives_other_numbers_and_keeps_names)
 {
     enum { N = 4096, BEFORE = 100, AFTER = 400 };
-    struct s5_pool *pool = new_pool(), *copy = shared(sizeof *copy);
+    struct s5_fake_pool *pool = new_pool(), *copy = shared(sizeof *copy);
     uint32_t first[AFTER];
     for (unsigned drawn = 0; drawn < 5000; drawn += 999) {
         for (unsigned i = 0; i < BEFORE; i++)
             first[i] = give_number(pool, N, i);
         memcpy(copy, pool, sizeof *pool);
-        s5_pool_part(copy, N, drawn);
+        s5_fake_pool_detach(copy, N, drawn);
         for (unsigned i = BEFORE; i < AFTER; i++)
             first[i] = give_number(pool, N, i);
         for (unsigned i = BEFORE; i < AFTER; i++) {

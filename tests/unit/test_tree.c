@@ -46,7 +46,7 @@ Test(shm, is_found_again_by_its_value)
 
 Test(shm, longest_value_has_room)
 {
-    struct s5_shm_location longest = {1 << 20, UINT64_MAX, S5_POOL_EVERY_SLICE, true};
+    struct s5_shm_location longest = {1 << 20, UINT64_MAX, S5_FAKE_POOL_ALL_SLICES, true};
     char value[S5_SHM_VALUE_MAX];
     s5_shm_value(&longest, value);
     cr_assert_eq(memcmp(value, "1048576:18446744073709551615:65535:a", 37), 0, "%s", value);
@@ -82,25 +82,25 @@ Test(shm, those_that_take_the_place_of_a_lost_one_give_other_numbers)
 {
     int fd;
     uint32_t lost = 0;
-    struct s5_pool_range ranges[S5_POOL_SLICES + 1], none;
-    cr_assert(s5_pool_range(0, S5_POOL_SLOTS, &ranges[0]));
-    for (unsigned i = 1; i <= S5_POOL_SLICES; i++) {
+    struct s5_fake_pool_range ranges[S5_FAKE_POOL_SLICES + 1], none;
+    cr_assert(s5_fake_pool_range(0, S5_FAKE_POOL_SLOTS, &ranges[0]));
+    for (unsigned i = 1; i <= S5_FAKE_POOL_SLICES; i++) {
         struct s5_shm *shm = create(&fd);
         s5_shm_replace(shm, &place, lost);
         cr_assert_eq(place.lost & lost, lost);
         cr_assert_neq(place.lost, lost);
         lost = place.lost;
-        cr_assert(s5_pool_range(shm->slice, S5_POOL_SLOTS, &ranges[i]));
+        cr_assert(s5_fake_pool_range(shm->slice, S5_FAKE_POOL_SLOTS, &ranges[i]));
         for (unsigned j = 0; j < i; j++)
             cr_assert(ranges[i].first >= ranges[j].first + ranges[j].n ||
                       ranges[j].first >= ranges[i].first + ranges[i].n);
-        cr_assert_leq(ranges[i].first + ranges[i].n, S5_POOL_SLOTS);
-        cr_assert_not(s5_pool_range(shm->slice, S5_POOL_SLOTS / 2, &none), "there is no room for two");
+        cr_assert_leq(ranges[i].first + ranges[i].n, S5_FAKE_POOL_SLOTS);
+        cr_assert_not(s5_fake_pool_range(shm->slice, S5_FAKE_POOL_SLOTS / 2, &none), "there is no room for two");
         close(fd);
     }
     struct s5_shm *shm = create(&fd);
     s5_shm_replace(shm, &place, lost);
-    cr_assert_not(s5_pool_range(shm->slice, S5_POOL_SLOTS, &none), "all were lost: it gives none");
+    cr_assert_not(s5_fake_pool_range(shm->slice, S5_FAKE_POOL_SLOTS, &none), "all were lost: it gives none");
     cr_assert_eq(place.lost, lost);
 }
 
@@ -222,7 +222,7 @@ Test(shm, policy_that_leads_out_of_its_arrays_is_refused)
         {offsetof(struct s5_policy, rules[0].to_first), 2},
         {offsetof(struct s5_policy, rules[0].ports_count), 1},
         {offsetof(struct s5_policy, matches[0].prefix), 33},
-        {offsetof(struct s5_policy, stand_in4.prefix), 7},
+        {offsetof(struct s5_policy, fake_ipv4.prefix), 7},
     };
     for (size_t i = 0; i <= sizeof bad / sizeof *bad; i++) {
         int fd;
