@@ -83,7 +83,7 @@ static int hand_out(struct s5_engine *e, struct s5_record *record, int fd, int f
         e->real->close(to);
         return -ENOBUFS;
     }
-    s5_mirror_remove(e, record, control);
+    s5_epoll_shadow_remove(e, record, control);
     s5_hidden_close(e, control);
     record->more->control = -1;
     int status = e->real->fcntl(to, F_GETFL, 0);
@@ -102,11 +102,11 @@ static int look(struct s5_engine *e, struct s5_record *record, struct s5_listene
 {
     int r;
     s5_listener_refresh(e, record);
-    if (!l->bound && record->more->bell >= 0 && !s5_mailbox_rang(e, record->more->bell))
+    if (!l->bound && record->more->wakeup_fd >= 0 && !s5_fd_channel_is_woken(e, record->more->wakeup_fd))
         return -EAGAIN; /* the next BIND is on its way, or the server failed and is left alone */
     if (!l->bound || record->more->control < 0)
         return RENEW;
-    r = s5_summon_came(e, l, record->more->control, ret);
+    r = s5_bind_request_accepted(e, l, record->more->control, ret);
     if (r == -EAGAIN)
         return r;
     if (r == 0) {
@@ -116,7 +116,7 @@ static int look(struct s5_engine *e, struct s5_record *record, struct s5_listene
             return r; /* there is no room: the connection waits */
     } else
         s5_log(&e->log, S5_LOG_WARNING, "a connection did not come: %s", s5_error_text(r));
-    s5_rebind_begin(e, record);
+    s5_next_bind_begin(e, record);
     return r;
 }
 
@@ -130,12 +130,12 @@ static int attempt(struct s5_engine *e, struct s5_record *record, int fd, int fl
     if (!l)
         return -ECONNABORTED;
     uint32_t ticket;
-    struct s5_cleanup *call = s5_listener_enter(e, record, &ticket); /* the next BIND takes its time */
+    struct s5_cleanup *call = s5_listener_begin_call(e, record, &ticket); /* the next BIND takes its time */
     if (!call)
         return -EBADF;
     int cancel = s5_cleanup_hold_cancel();
-    s5_rebind_step(e, l);
-    bool locked = s5_listener_try(e, l);
+    s5_next_bind_step(e, l);
+    bool locked = s5_listener_try_lock(e, l);
     if (locked)
         r = look(e, record, l, fd, flags, ret);
     s5_cleanup_allow_cancel(cancel);
@@ -143,7 +143,7 @@ static int attempt(struct s5_engine *e, struct s5_record *record, int fd, int fl
         r = -EAGAIN;
     if (locked && s5_cleanup_owns(call, ticket))
         s5_listener_unlock(l);
-    s5_listener_leave(e, record, call, ticket);
+    s5_listener_end_call(e, record, call, ticket);
     return r;
 }
 
@@ -152,7 +152,7 @@ static int attempt(struct s5_engine *e, struct s5_record *record, int fd, int fl
 static int wait_for(struct s5_engine *e, struct s5_record *record, int fd, uint64_t until)
 {
     struct pollfd p[3] = {
-        {record->more->control, POLLIN, 0}, {record->more->bell, POLLIN, 0}, {fd, 0, 0}};
+        {record->more->control, POLLIN, 0}, {record->more->wakeup_fd, POLLIN, 0}, {fd, 0, 0}};
     uint64_t now = s5_clock_now(), result = now + S5_CLOCK_SECOND;
     struct s5_listener *l = s5_listener_shared(record);
     if (now >= until)

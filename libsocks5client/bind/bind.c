@@ -156,7 +156,7 @@ static int name_of(struct s5_engine *e, struct s5_record *record, int fd, struct
     struct s5_listener *l = record ? s5_listener_shared(record) : NULL;
     if (!l || !l->name.len)
         return -ENOENT;
-    s5_rebind_await(e, record); /* the next BIND has another address */
+    s5_next_bind_await(e, record); /* the next BIND has another address */
     *ret = l->name;
     return 0;
 }
@@ -212,8 +212,8 @@ void s5_bind_ended(struct s5_engine *e, int fd)
     if (!record || s5_bind_listens(e, fd))
         return;
     s5_bind_unblock_callers(e, fd);
-    s5_mailbox_ring(e, record->more->bell); /* the others see for themselves */
-    s5_listener_withdraw(e, record, -EINVAL);
+    s5_fd_channel_wake(e, record->more->wakeup_fd); /* the others see for themselves */
+    s5_listener_end(e, record, -EINVAL);
 }
 
 int s5_listen(struct s5_engine *e, int fd, int backlog)
@@ -230,7 +230,7 @@ int s5_listen(struct s5_engine *e, int fd, int backlog)
         s5_bind_unblock_callers(e, fd);
         struct s5_record *record = s5_listener_find(e, fd);
         if (record)
-            s5_listener_withdraw(e, record, -EOPNOTSUPP);
+            s5_listener_end(e, record, -EOPNOTSUPP);
         return -EOPNOTSUPP;
     }
     errno = saved;

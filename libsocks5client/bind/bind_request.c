@@ -113,7 +113,7 @@ static void log_result(struct s5_engine *e, const struct s5_listener *l,
                s5_addr_format(&addr, text, sizeof text));
 }
 
-int s5_summon(struct s5_engine *e, struct s5_listener *l, const struct s5_server *server, struct s5_cleanup *call,
+int s5_bind_request(struct s5_engine *e, struct s5_listener *l, const struct s5_server *server, struct s5_cleanup *call,
               uint32_t ticket, struct s5_endpoint *ret)
 {
     struct s5_addr dst, zeros = anybody(e, l);
@@ -137,13 +137,13 @@ int s5_summon(struct s5_engine *e, struct s5_listener *l, const struct s5_server
 
 /* --- one after another --- */
 
-int s5_summon_socket(struct s5_engine *e, const struct s5_listener *l)
+int s5_bind_request_socket(struct s5_engine *e, const struct s5_listener *l)
 {
     int fd = e->real->socket(l->negotiation.server.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     return fd < 0 ? -errno : fd;
 }
 
-int s5_summon_again(struct s5_engine *e, struct s5_negotiation *f, const struct s5_server *server,
+int s5_bind_request_repeat(struct s5_engine *e, struct s5_negotiation *f, const struct s5_server *server,
                     const struct s5_listener *l)
 {
     struct s5_addr dst = l->negotiation.session.dst, expected;
@@ -152,7 +152,7 @@ int s5_summon_again(struct s5_engine *e, struct s5_negotiation *f, const struct 
     return s5_negotiation_begin_bind(e, f, server, &dst);
 }
 
-int s5_summon_took(struct s5_engine *e, struct s5_listener *l, const struct s5_negotiation *f, int fd,
+int s5_bind_request_bound(struct s5_engine *e, struct s5_listener *l, const struct s5_negotiation *f, int fd,
                    bool ready, struct s5_endpoint *ret)
 {
     int r;
@@ -189,7 +189,7 @@ static void peer(const struct s5_listener *l, struct s5_endpoint *ret)
     memcpy(&ret->any, &sa, len);
 }
 
-int s5_summon_came(struct s5_engine *e, struct s5_listener *l, int control,
+int s5_bind_request_accepted(struct s5_engine *e, struct s5_listener *l, int control,
                    struct s5_endpoint *ret)
 {
     struct s5_negotiation *f = &l->negotiation;

@@ -51,29 +51,29 @@ struct s5_record *s5_listener_find(struct s5_engine *e, int fd)
 /* --- the three descriptors --- */
 
 static void swap_in(struct s5_engine *e, struct s5_record *record, uint32_t serial, int control,
-                    int bell)
+                    int wakeup_fd)
 {
-    int old[2] = {record->more->control, record->more->bell};
+    int old[2] = {record->more->control, record->more->wakeup_fd};
     for (int i = 0; i < 2; i++) {
-        s5_mirror_remove(e, record, old[i]);
+        s5_epoll_shadow_remove(e, record, old[i]);
         s5_hidden_close(e, old[i]);
     }
-    record->more->mirror = atomic_load(&e->pid);
+    record->more->shadow_process = atomic_load(&e->pid);
     record->more->control = control;
-    record->more->bell = bell;
-    record->more->serial = serial; /* last: s5_mirror_ctl() looks at it again */
-    s5_mirror_add(e, record, control);
-    s5_mirror_add(e, record, bell);
+    record->more->wakeup_fd = wakeup_fd;
+    record->more->serial = serial; /* last: s5_epoll_shadow_ctl() looks at it again */
+    s5_epoll_shadow_add(e, record, control);
+    s5_epoll_shadow_add(e, record, wakeup_fd);
 }
 
 void s5_listener_refresh(struct s5_engine *e, struct s5_record *record)
 {
     struct s5_listener *l = s5_listener_shared(record);
-    int control, bell;
+    int control, wakeup_fd;
     uint32_t serial;
     if (l && record->more->serial != atomic_load(&l->serial) &&
-        s5_mailbox_look(e, record->more->mailbox, &serial, &control, &bell) == 0)
-        swap_in(e, record, serial, control, bell);
+        s5_fd_channel_get(e, record->more->channel_fd, &serial, &control, &wakeup_fd) == 0)
+        swap_in(e, record, serial, control, wakeup_fd);
 }
 
 /* RUN of an entry: a listener that has not begun is none, and a BIND under way is nobody's. */
@@ -89,13 +89,13 @@ static void give_back(void *user, struct s5_cleanup *c, bool forked)
     if (l && (begins || (locked && !l->bound)))
         s5_session_wipe(&l->negotiation.session);
     if (l && begins)
-        s5_listener_withdraw(e, record, -ECONNABORTED);
+        s5_listener_end(e, record, -ECONNABORTED);
     if (locked)
         s5_listener_unlock(l);
     s5_connect_let_go(e, record);
 }
 
-struct s5_cleanup *s5_listener_enter(struct s5_engine *e, struct s5_record *record, uint32_t *ret_ticket)
+struct s5_cleanup *s5_listener_begin_call(struct s5_engine *e, struct s5_record *record, uint32_t *ret_ticket)
 {
     struct s5_critical critical;
     struct s5_cleanup *call = NULL;
@@ -108,7 +108,7 @@ struct s5_cleanup *s5_listener_enter(struct s5_engine *e, struct s5_record *reco
     return call;
 }
 
-void s5_listener_leave(struct s5_engine *e, struct s5_record *record, struct s5_cleanup *call, uint32_t ticket)
+void s5_listener_end_call(struct s5_engine *e, struct s5_record *record, struct s5_cleanup *call, uint32_t ticket)
 {
     struct s5_critical critical;
     s5_critical_begin(&critical);
@@ -127,27 +127,27 @@ int s5_listener_renew(struct s5_engine *e, struct s5_record *record, struct s5_c
     uint32_t index = s5_negotiation_server(&l->negotiation);
     if (index >= p->n_servers)
         return -EACCES;
-    s5_rebind_drop(e, l);
-    int control = s5_summon(e, l, &p->servers[index], call, ticket, &name);
+    s5_next_bind_drop(e, l);
+    int control = s5_bind_request(e, l, &p->servers[index], call, ticket, &name);
     if (!s5_cleanup_owns(call, ticket))
         return -ECONNABORTED;
-    s5_listener_announce(e, record, control, &name);
+    s5_listener_set_result(e, record, control, &name);
     return control < 0 ? control : 0;
 }
 
-unsigned s5_listener_patience(const struct s5_engine *e, const struct s5_listener *l)
+unsigned s5_listener_timeout(const struct s5_engine *e, const struct s5_listener *l)
 {
     const struct s5_policy *p = e->policy;
     uint32_t index = s5_negotiation_server(&l->negotiation);
     return p && index < p->n_servers ? p->servers[index].timeout + 1 : 1;
 }
 
-void s5_listener_announce(struct s5_engine *e, struct s5_record *record, int control,
+void s5_listener_set_result(struct s5_engine *e, struct s5_record *record, int control,
                           const struct s5_endpoint *name)
 {
     struct s5_listener *l = s5_listener_shared(record);
     struct s5_critical critical;
-    int rung = record->more->bell;
+    int rung = record->more->wakeup_fd;
     s5_critical_begin(&critical);
     l->bound = control >= 0;
     if (l->bound) {
@@ -157,11 +157,11 @@ void s5_listener_announce(struct s5_engine *e, struct s5_record *record, int con
         l->backoff = l->backoff ? (uint16_t)(l->backoff * 2) : 1;
     if (l->backoff > BACKOFF_MOST)
         l->backoff = BACKOFF_MOST;
-    int bell = s5_mailbox_bell(e, control == -EINPROGRESS ? s5_listener_patience(e, l) : l->backoff);
+    int wakeup_fd = s5_fd_channel_wakeup_fd(e, control == -EINPROGRESS ? s5_listener_timeout(e, l) : l->backoff);
     uint32_t serial = atomic_fetch_add(&l->serial, 1) + 1;
-    s5_mailbox_put(e, record->more->mailbox, serial, control, bell);
-    s5_mailbox_ring(e, rung);
-    swap_in(e, record, serial, control < 0 ? -1 : control, bell < 0 ? -1 : bell);
+    s5_fd_channel_put(e, record->more->channel_fd, serial, control, wakeup_fd);
+    s5_fd_channel_wake(e, rung);
+    swap_in(e, record, serial, control < 0 ? -1 : control, wakeup_fd < 0 ? -1 : wakeup_fd);
     s5_critical_end(&critical);
 }
 
@@ -216,9 +216,9 @@ static struct s5_record *make_record(struct s5_engine *e, int fd, struct s5_list
     record->cookie = s5_connect_cookie(e, fd);
     record->more->listener = l;
     record->more->listener_generation = s5_listener_generation(l);
-    record->more->mirror = atomic_load(&e->pid);
+    record->more->shadow_process = atomic_load(&e->pid);
     record->more->serial = 0;
-    record->more->control = record->more->bell = record->more->mailbox = -1;
+    record->more->control = record->more->wakeup_fd = record->more->channel_fd = -1;
     atomic_store(&record->state, S5_RECORD_LISTENING);
     s5_registry_listens(&e->registry, 1);
     if (!known && s5_registry_enter(&e->registry, fd, record) < 0) {
@@ -246,16 +246,16 @@ static int prepare(struct s5_engine *e, int fd, const struct s5_server *server, 
         s5_listener_release(e, l, s5_listener_generation(l));
         return r < 0 ? r : -ENOBUFS;
     }
-    struct s5_cleanup *call = s5_listener_enter(e, record, ret_ticket);
+    struct s5_cleanup *call = s5_listener_begin_call(e, record, ret_ticket);
     if (!call) /* closed, with its entry */
         return -EBADF;
     *ret = record;
     *ret_call = call;
     atomic_store(&l->cookie, record->cookie);
-    record->more->mailbox = r = s5_mailbox_make(e);
+    record->more->channel_fd = r = s5_fd_channel_create(e);
     if (r >= 0) {
-        l->mailbox = s5_connect_cookie(e, record->more->mailbox);
-        l->mailbox_fd = record->more->mailbox;
+        l->channel_fd = s5_connect_cookie(e, record->more->channel_fd);
+        l->channel_number = record->more->channel_fd;
     }
     return r < 0 ? r : 0;
 }
@@ -274,8 +274,8 @@ int s5_listener_begin(struct s5_engine *e, int fd, const struct s5_server *serve
     if (r == 0)
         r = s5_listener_renew(e, record, call, ticket);
     if (r < 0 && s5_cleanup_owns(call, ticket))
-        s5_listener_withdraw(e, record, r);
-    s5_listener_leave(e, record, call, ticket);
+        s5_listener_end(e, record, r);
+    s5_listener_end_call(e, record, call, ticket);
     return r < 0 ? r : 0;
 }
 
@@ -284,22 +284,22 @@ static void end(struct s5_engine *e, struct s5_record *record)
     struct s5_listener *l = s5_listener_shared(record);
     int saved = errno;
     if (l)
-        s5_rebind_drop(e, l);
+        s5_next_bind_drop(e, l);
     s5_registry_listens(&e->registry, -1);
     s5_hidden_close(e, record->more->control);
-    s5_hidden_close(e, record->more->bell);
-    s5_hidden_close(e, record->more->mailbox);
-    record->more->control = record->more->bell = record->more->mailbox = -1;
+    s5_hidden_close(e, record->more->wakeup_fd);
+    s5_hidden_close(e, record->more->channel_fd);
+    record->more->control = record->more->wakeup_fd = record->more->channel_fd = -1;
     record->more->listener = NULL;
     if (l)
         s5_listener_release(e, l, record->more->listener_generation);
     errno = saved;
 }
 
-void s5_listener_withdraw(struct s5_engine *e, struct s5_record *record, int error)
+void s5_listener_end(struct s5_engine *e, struct s5_record *record, int error)
 {
-    s5_mirror_remove(e, record, record->more->control);
-    s5_mirror_remove(e, record, record->more->bell);
+    s5_epoll_shadow_remove(e, record, record->more->control);
+    s5_epoll_shadow_remove(e, record, record->more->wakeup_fd);
     /* Not ours to listen locally either: it stays what it was bound as. */
     record->error = error;
     atomic_store(&record->state, S5_RECORD_NAMED);
@@ -326,10 +326,10 @@ static void leave(struct s5_engine *e, struct s5_record *record)
         return;
     /* An epoll instance that was inherited is its maker's: what a child closes changes nothing in
      * it. */
-    if (record->more->mirror != atomic_load(&e->pid))
+    if (record->more->shadow_process != atomic_load(&e->pid))
         return;
-    s5_mirror_remove(e, record, record->more->control);
-    s5_mirror_remove(e, record, record->more->bell);
+    s5_epoll_shadow_remove(e, record, record->more->control);
+    s5_epoll_shadow_remove(e, record, record->more->wakeup_fd);
 }
 
 /* --- fork and exec --- */
@@ -375,7 +375,7 @@ static uint32_t fork_listeners_child(struct s5_engine *e, uint32_t number)
         uint32_t generation = record->more->listener_generation;
         if (number && s5_references_confirm(&l->references, generation, number, self))
             confirmed++;
-        else if (!s5_connect_same(e, record, atomic_load(&record->fd)) || !s5_listener_pin(e, l, generation))
+        else if (!s5_connect_same(e, record, atomic_load(&record->fd)) || !s5_listener_hold(e, l, generation))
             record->more->listener = NULL;
     }
     return confirmed;
@@ -405,7 +405,7 @@ static bool hand_over(struct s5_engine *e)
         if (atomic_load(&record->state) != S5_RECORD_LISTENING)
             continue;
         s5_registry_each(&e->registry, record, inherited, &who);
-        e->real->fcntl(record->more->mailbox, F_SETFD, who.any ? 0 : FD_CLOEXEC);
+        e->real->fcntl(record->more->channel_fd, F_SETFD, who.any ? 0 : FD_CLOEXEC);
         any = true; /* where the child duplicates it first, nobody sees that */
     }
     return any;
@@ -418,38 +418,38 @@ static void stay(struct s5_engine *e)
         return;
     for (uint32_t i = 0; (record = nth(e, i)); i++)
         if (atomic_load(&record->state) == S5_RECORD_LISTENING)
-            e->real->fcntl(record->more->mailbox, F_SETFD, FD_CLOEXEC);
+            e->real->fcntl(record->more->channel_fd, F_SETFD, FD_CLOEXEC);
 }
 
 /* FD is L's socket, MAILBOX its mailbox: a reference to L has been taken. */
-static bool take_up(struct s5_engine *e, int fd, struct s5_listener *l, uint32_t generation, int mailbox)
+static bool take_up(struct s5_engine *e, int fd, struct s5_listener *l, uint32_t generation, int channel_fd)
 {
     struct s5_record *record = make_record(e, fd, l);
     if (!record) {
         s5_listener_release(e, l, generation);
-        e->real->close(mailbox);
+        e->real->close(channel_fd);
         return false;
     }
     record->more->serial = atomic_load(&l->serial) - 1;
-    record->more->mailbox = s5_hidden_take(e, mailbox);
+    record->more->channel_fd = s5_hidden_take(e, channel_fd);
     s5_listener_refresh(e, record);
     return true;
 }
 
 static bool take_up_after_exec(struct s5_engine *e, int fd, struct s5_listener *l, uint32_t generation)
 {
-    uint64_t mailbox = l->mailbox;
-    int mailbox_fd = l->mailbox_fd;
-    if (mailbox_fd == fd || !mailbox || s5_connect_cookie(e, mailbox_fd) != mailbox)
+    uint64_t channel_fd = l->channel_fd;
+    int channel_number = l->channel_number;
+    if (channel_number == fd || !channel_fd || s5_connect_cookie(e, channel_number) != channel_fd)
         return false;
-    struct s5_record *known = s5_registry_find(&e->registry, mailbox_fd);
+    struct s5_record *known = s5_registry_find(&e->registry, channel_number);
     if (known)
         return false;
     /* This process had another number before the exec, with a reference. */
     if (!s5_references_take_over(&l->references, atomic_load(&e->shm_fd), atomic_load(&e->process_number)) &&
-        !s5_listener_pin(e, l, generation))
+        !s5_listener_hold(e, l, generation))
         return false;
-    return take_up(e, fd, l, generation, mailbox_fd);
+    return take_up(e, fd, l, generation, channel_number);
 }
 
 /* The entry of the socket that has COOKIE, and its generation; NULL: there is none. */
@@ -483,7 +483,7 @@ static bool describe(struct s5_engine *e, const struct s5_record *record, struct
     if (ret->state == S5_RECORD_NAMED)
         ret->port = more->port;
     else
-        ret->internal = atomic_load(&more->mailbox);
+        ret->internal = atomic_load(&more->channel_fd);
     ret->internal_cookie = ret->internal < 0 ? 0 : s5_connect_cookie(e, ret->internal);
     return true;
 }
@@ -503,14 +503,14 @@ static void receive_named(struct s5_engine *e, int fd, uint64_t cookie, const st
     s5_registry_enter(&e->registry, fd, record);
 }
 
-static bool receive_listening(struct s5_engine *e, int fd, uint64_t cookie, int mailbox)
+static bool receive_listening(struct s5_engine *e, int fd, uint64_t cookie, int channel_fd)
 {
     uint32_t generation;
-    struct s5_listener *l = mailbox < 0 ? NULL : find_entry(e, cookie, &generation);
-    if (l && s5_listener_pin(e, l, generation))
-        return take_up(e, fd, l, generation, mailbox);
-    if (mailbox >= 0)
-        e->real->close(mailbox);
+    struct s5_listener *l = channel_fd < 0 ? NULL : find_entry(e, cookie, &generation);
+    if (l && s5_listener_hold(e, l, generation))
+        return take_up(e, fd, l, generation, channel_fd);
+    if (channel_fd >= 0)
+        e->real->close(channel_fd);
     return false;
 }
 
@@ -537,12 +537,12 @@ static void replace(struct s5_engine *e, struct s5_record *record, _Atomic int32
     if (*which != from)
         return;
     int moved = e->real->fcntl(from, F_DUPFD_CLOEXEC, from + 1);
-    if (which != &record->more->mailbox)
-        s5_mirror_remove(e, record, from);
+    if (which != &record->more->channel_fd)
+        s5_epoll_shadow_remove(e, record, from);
     s5_registry_remove(&e->registry, from);
     *which = moved < 0 ? -1 : s5_hidden_take(e, moved);
-    if (*which >= 0 && which != &record->more->mailbox)
-        s5_mirror_add(e, record, *which);
+    if (*which >= 0 && which != &record->more->channel_fd)
+        s5_epoll_shadow_add(e, record, *which);
 }
 
 static void move(struct s5_engine *e, int fd)
@@ -552,8 +552,8 @@ static void move(struct s5_engine *e, int fd)
         if (atomic_load(&record->state) != S5_RECORD_LISTENING)
             continue;
         replace(e, record, &record->more->control, fd);
-        replace(e, record, &record->more->bell, fd);
-        replace(e, record, &record->more->mailbox, fd);
+        replace(e, record, &record->more->wakeup_fd, fd);
+        replace(e, record, &record->more->channel_fd, fd);
     }
 }
 
@@ -570,7 +570,7 @@ const struct s5_kind s5_listener_kind = {
     .move = move,
     .fork = fork_listeners,
     .fork_child = fork_listeners_child,
-    .no_child = s5_listener_no_child,
+    .no_child = s5_listener_fork_cancel,
     .hand_over = hand_over,
     .stay = stay,
     .adopt = adopt,

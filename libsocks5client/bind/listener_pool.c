@@ -45,7 +45,7 @@ struct s5_listener *s5_listener_take(struct s5_engine *e)
     return NULL;
 }
 
-bool s5_listener_pin(struct s5_engine *e, struct s5_listener *l, uint32_t generation)
+bool s5_listener_hold(struct s5_engine *e, struct s5_listener *l, uint32_t generation)
 {
     return s5_references_take(&l->references, generation, atomic_load(&e->process_number));
 }
@@ -57,7 +57,7 @@ void s5_listener_release(struct s5_engine *e, struct s5_listener *l, uint32_t ge
         clear_away(l);
 }
 
-void s5_listener_no_child(struct s5_engine *e, uint32_t number)
+void s5_listener_fork_cancel(struct s5_engine *e, uint32_t number)
 {
     struct s5_shm *shm = atomic_load(&e->shm);
     uint32_t used = atomic_load(&shm->listeners_used);
@@ -68,7 +68,7 @@ void s5_listener_no_child(struct s5_engine *e, uint32_t number)
 
 /* --- the lock --- */
 
-bool s5_listener_try(struct s5_engine *e, struct s5_listener *l)
+bool s5_listener_try_lock(struct s5_engine *e, struct s5_listener *l)
 {
     uint64_t holder = 0, self = s5_lock_token(e);
     if (atomic_compare_exchange_strong(&l->lock, &holder, self))

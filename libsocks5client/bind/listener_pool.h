@@ -5,13 +5,13 @@
 #include "engine.h"
 
 /* As s5_negotiation_fork_cancel. */
-void s5_listener_no_child(struct s5_engine *e, uint32_t number);
+void s5_listener_fork_cancel(struct s5_engine *e, uint32_t number);
 
 /* A free entry, with a reference of this process; NULL: there is none. */
 struct s5_listener *s5_listener_take(struct s5_engine *e);
 
 /* One reference more, unless it is GENERATION's no longer. */
-bool s5_listener_pin(struct s5_engine *e, struct s5_listener *l, uint32_t generation);
+bool s5_listener_hold(struct s5_engine *e, struct s5_listener *l, uint32_t generation);
 
 /* One less, of those GENERATION has; the last frees it. */
 void s5_listener_release(struct s5_engine *e, struct s5_listener *l, uint32_t generation);
@@ -21,7 +21,7 @@ static inline uint32_t s5_listener_generation(const struct s5_listener *l)
 }
 
 /* The lock of what the processes share; a thread that cannot have it goes without. */
-bool s5_listener_try(struct s5_engine *e, struct s5_listener *l);
+bool s5_listener_try_lock(struct s5_engine *e, struct s5_listener *l);
 void s5_listener_unlock(struct s5_listener *l);
 
 #endif

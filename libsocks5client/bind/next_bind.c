@@ -42,19 +42,19 @@ static struct s5_record *record_of(struct s5_engine *e, const struct s5_listener
     return NULL;
 }
 
-bool s5_rebind_pending(struct s5_engine *e, const struct s5_listener *l)
+bool s5_next_bind_pending(struct s5_engine *e, const struct s5_listener *l)
 {
     return s5_registry_any_in_flight(&e->registry) && record_of(e, l, S5_RECORD_IN_FLIGHT);
 }
 
-void s5_rebind_step(struct s5_engine *e, const struct s5_listener *l)
+void s5_next_bind_step(struct s5_engine *e, const struct s5_listener *l)
 {
     struct s5_record *record = s5_registry_any_in_flight(&e->registry) ? record_of(e, l, S5_RECORD_IN_FLIGHT) : NULL;
     if (record)
         s5_complete_step(e, record, 0);
 }
 
-void s5_rebind_drop(struct s5_engine *e, const struct s5_listener *l)
+void s5_next_bind_drop(struct s5_engine *e, const struct s5_listener *l)
 {
     struct s5_record *record;
     while (s5_registry_any_in_flight(&e->registry) && (record = record_of(e, l, S5_RECORD_IN_FLIGHT))) {
@@ -72,7 +72,7 @@ static bool lock(struct s5_engine *e, struct s5_listener *l)
     enum { TRIES = 200 };
     const struct timespec pause = {0, 1000000};
     for (int i = 0; i < TRIES; i++) {
-        if (s5_listener_try(e, l))
+        if (s5_listener_try_lock(e, l))
             return true;
         if (atomic_load(&l->lock) == s5_lock_token(e)) /* a frame below, in this thread */
             return false;
@@ -81,14 +81,14 @@ static bool lock(struct s5_engine *e, struct s5_listener *l)
     return false;
 }
 
-void s5_rebind_await(struct s5_engine *e, struct s5_record *record)
+void s5_next_bind_await(struct s5_engine *e, struct s5_record *record)
 {
     struct s5_listener *l = s5_listener_shared(record);
     int saved = errno, r = 0;
-    while (l && s5_rebind_pending(e, l) && r >= 0)
+    while (l && s5_next_bind_pending(e, l) && r >= 0)
         r = s5_inflight_poll(e, NULL, 0, S5_CLOCK_NEVER);
     uint32_t ticket;
-    struct s5_cleanup *call = l && r >= 0 ? s5_listener_enter(e, record, &ticket) : NULL;
+    struct s5_cleanup *call = l && r >= 0 ? s5_listener_begin_call(e, record, &ticket) : NULL;
     if (call && lock(e, l)) {
         if (!l->bound && !l->backoff) /* another process's, which may take its time */
             s5_listener_renew(e, record, call, ticket);
@@ -96,7 +96,7 @@ void s5_rebind_await(struct s5_engine *e, struct s5_record *record)
             s5_listener_unlock(l);
     }
     if (call)
-        s5_listener_leave(e, record, call, ticket);
+        s5_listener_end_call(e, record, call, ticket);
     errno = saved;
 }
 
@@ -130,7 +130,7 @@ static int begin(struct s5_engine *e, struct s5_listener *l)
     struct s5_negotiation *f = NULL;
     if (!p || index >= p->n_servers || !p->servers[index].n_addrs)
         return -EACCES;
-    int r = s5_summon_socket(e, l), fd = r < 0 ? r : s5_hidden_take(e, r);
+    int r = s5_bind_request_socket(e, l), fd = r < 0 ? r : s5_hidden_take(e, r);
     if (fd >= 0)
         f = s5_negotiation_take(e);
     if (!f) {
@@ -140,7 +140,7 @@ static int begin(struct s5_engine *e, struct s5_listener *l)
     f->server = l->negotiation.server;
     f->peer.len = 0;
     atomic_store(&f->driver, 0);
-    r = s5_summon_again(e, f, &p->servers[index], l);
+    r = s5_bind_request_repeat(e, f, &p->servers[index], l);
     if (r == 0)
         r = s5_negotiation_connect(e, f, fd, true, false);
     if (r == 0 || r == -EINPROGRESS || r == -EINTR)
@@ -153,22 +153,22 @@ static int begin(struct s5_engine *e, struct s5_listener *l)
     return 0;
 }
 
-void s5_rebind_begin(struct s5_engine *e, struct s5_record *record)
+void s5_next_bind_begin(struct s5_engine *e, struct s5_record *record)
 {
     struct s5_listener *l = s5_listener_shared(record);
     int saved = errno;
     if (!l)
         return;
-    s5_rebind_drop(e, l);
+    s5_next_bind_drop(e, l);
     l->bound = false;
     bool begun = begin(e, l) == 0;
     /* What the others have is the connection that was handed out. */
     if (s5_references_are_shared(&l->references))
-        s5_listener_announce(e, record, -EINPROGRESS, NULL);
-    else if (begun && record->more->bell >= 0)
-        s5_mailbox_ring_in(e, record->more->bell, s5_listener_patience(e, l));
+        s5_listener_set_result(e, record, -EINPROGRESS, NULL);
+    else if (begun && record->more->wakeup_fd >= 0)
+        s5_fd_channel_wake_in(e, record->more->wakeup_fd, s5_listener_timeout(e, l));
     if (!begun)
-        s5_mailbox_ring(e, record->more->bell);
+        s5_fd_channel_wake(e, record->more->wakeup_fd);
     errno = saved;
 }
 
@@ -196,13 +196,13 @@ static void settle(struct s5_engine *e, struct s5_record *record, const struct s
         s5_hidden_close(e, fd);
         s5_listener_refresh(e, listening);
     } else {
-        int r = s5_summon_took(e, l, f, fd, ready, &name);
+        int r = s5_bind_request_bound(e, l, f, fd, ready, &name);
         if (r < 0)
             s5_hidden_close(e, fd);
-        s5_listener_announce(e, listening, r < 0 ? r : fd, &name);
+        s5_listener_set_result(e, listening, r < 0 ? r : fd, &name);
     }
     s5_listener_unlock(l);
     s5_connect_let_go(e, listening);
 }
 
-const struct s5_kind s5_rebind_kind = {.settle = settle};
+const struct s5_kind s5_next_bind_kind = {.settle = settle};

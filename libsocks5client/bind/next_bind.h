@@ -9,19 +9,19 @@
 
 
 struct s5_kind;
-extern const struct s5_kind s5_rebind_kind;
+extern const struct s5_kind s5_next_bind_kind;
 
 /* The LISTENING record's next BIND begins. Where it cannot begin, its bell rings: accept() makes it then.
  * Under the listener's lock. */
-void s5_rebind_begin(struct s5_engine *e, struct s5_record *record);
+void s5_next_bind_begin(struct s5_engine *e, struct s5_record *record);
 
 /* Whether this process has begun one for L that is in flight. */
-bool s5_rebind_pending(struct s5_engine *e, const struct s5_listener *l);
+bool s5_next_bind_pending(struct s5_engine *e, const struct s5_listener *l);
 /* One step for it: a program that tries accept() now and then waits in no call. Not under the listener's lock. */
-void s5_rebind_step(struct s5_engine *e, const struct s5_listener *l);
+void s5_next_bind_step(struct s5_engine *e, const struct s5_listener *l);
 /* Waits until the LISTENING record has its next BIND, or a signal came. */
-void s5_rebind_await(struct s5_engine *e, struct s5_record *record);
+void s5_next_bind_await(struct s5_engine *e, struct s5_record *record);
 /* Gives up the one that this process has begun for L, if any. */
-void s5_rebind_drop(struct s5_engine *e, const struct s5_listener *l);
+void s5_next_bind_drop(struct s5_engine *e, const struct s5_listener *l);
 
 #endif

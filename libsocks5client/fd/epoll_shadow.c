@@ -39,17 +39,17 @@ static void pass_all(struct s5_engine *e, struct s5_record *record, int hidden, 
     errno = saved;
 }
 
-void s5_mirror_add(struct s5_engine *e, struct s5_record *record, int hidden)
+void s5_epoll_shadow_add(struct s5_engine *e, struct s5_record *record, int hidden)
 {
     pass_all(e, record, hidden, EPOLL_CTL_ADD);
 }
 
-void s5_mirror_remove(struct s5_engine *e, struct s5_record *record, int hidden)
+void s5_epoll_shadow_remove(struct s5_engine *e, struct s5_record *record, int hidden)
 {
     pass_all(e, record, hidden, EPOLL_CTL_DEL);
 }
 
-void s5_mirror_ctl(struct s5_engine *e, int ep, int op, int fd, const struct epoll_event *event)
+void s5_epoll_shadow_ctl(struct s5_engine *e, int ep, int op, int fd, const struct epoll_event *event)
 {
     struct s5_record *record = s5_registry_find(&e->registry, fd);
     if (!record || atomic_load(&record->state) != S5_RECORD_LISTENING)
@@ -57,7 +57,7 @@ void s5_mirror_ctl(struct s5_engine *e, int ep, int op, int fd, const struct epo
     struct epoll_event own = {.events = 0};
     uint32_t serial;
     int saved = errno;
-    record->more->mirror = atomic_load(&e->pid);
+    record->more->shadow_process = atomic_load(&e->pid);
     if (event) {
         own = *event;
         own.events &= READING;
@@ -65,7 +65,7 @@ void s5_mirror_ctl(struct s5_engine *e, int ep, int op, int fd, const struct epo
     /* Another thread may be replacing the two: either it sees this registration, or it is seen. */
     do {
         serial = record->more->serial;
-        int hidden[2] = {record->more->control, record->more->bell};
+        int hidden[2] = {record->more->control, record->more->wakeup_fd};
         for (int i = 0; i < 2; i++)
             if (hidden[i] >= 0)
                 e->real->epoll_ctl(ep, op, hidden[i], &own);

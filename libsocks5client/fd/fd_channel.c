@@ -13,7 +13,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-int s5_mailbox_make(struct s5_engine *e)
+int s5_fd_channel_create(struct s5_engine *e)
 {
     /* Bound to a name that the kernel chooses; being connected, it takes nothing from others. */
     struct sockaddr_un self = {.sun_family = AF_UNIX};
@@ -33,13 +33,13 @@ int s5_mailbox_make(struct s5_engine *e)
     return r;
 }
 
-static void set(struct s5_engine *e, int bell, time_t seconds, long ns)
+static void set(struct s5_engine *e, int wakeup_fd, time_t seconds, long ns)
 {
     struct itimerspec when = {{0, 0}, {seconds, ns}};
-    e->real->timerfd_settime(bell, 0, &when, NULL);
+    e->real->timerfd_settime(wakeup_fd, 0, &when, NULL);
 }
 
-int s5_mailbox_bell(struct s5_engine *e, unsigned seconds)
+int s5_fd_channel_wakeup_fd(struct s5_engine *e, unsigned seconds)
 {
     int fd = e->real->timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
     if (fd < 0)
@@ -49,20 +49,20 @@ int s5_mailbox_bell(struct s5_engine *e, unsigned seconds)
     return s5_hidden_take(e, fd);
 }
 
-void s5_mailbox_ring(struct s5_engine *e, int bell)
+void s5_fd_channel_wake(struct s5_engine *e, int wakeup_fd)
 {
-    if (bell >= 0)
-        set(e, bell, 0, 1);
+    if (wakeup_fd >= 0)
+        set(e, wakeup_fd, 0, 1);
 }
 
-void s5_mailbox_ring_in(struct s5_engine *e, int bell, unsigned seconds)
+void s5_fd_channel_wake_in(struct s5_engine *e, int wakeup_fd, unsigned seconds)
 {
-    set(e, bell, (time_t)seconds, 0);
+    set(e, wakeup_fd, (time_t)seconds, 0);
 }
 
-bool s5_mailbox_rang(struct s5_engine *e, int bell)
+bool s5_fd_channel_is_woken(struct s5_engine *e, int wakeup_fd)
 {
-    struct pollfd p = {bell, POLLIN, 0};
+    struct pollfd p = {wakeup_fd, POLLIN, 0};
     struct timespec now = {0, 0};
     return e->real->ppoll(&p, 1, &now, NULL) != 0;
 }
@@ -72,12 +72,12 @@ union ancillary {
     char room[CMSG_SPACE(2 * sizeof(int))];
 };
 
-int s5_mailbox_put(struct s5_engine *e, int mailbox, uint32_t serial, int control, int bell)
+int s5_fd_channel_put(struct s5_engine *e, int channel_fd, uint32_t serial, int control, int wakeup_fd)
 {
     union ancillary a = {.room = {0}};
-    int fds[2] = {bell, control}, n = control < 0 ? 1 : 2;
+    int fds[2] = {wakeup_fd, control}, n = control < 0 ? 1 : 2;
     char octet; /* descriptors that are not asked for are closed */
-    (void)!e->real->recv(mailbox, &octet, 1, MSG_DONTWAIT | MSG_TRUNC);
+    (void)!e->real->recv(channel_fd, &octet, 1, MSG_DONTWAIT | MSG_TRUNC);
     struct iovec iov = {&serial, sizeof serial};
     struct msghdr msg = {.msg_iov = &iov,
                          .msg_iovlen = 1,
@@ -87,10 +87,10 @@ int s5_mailbox_put(struct s5_engine *e, int mailbox, uint32_t serial, int contro
     a.header.cmsg_type = SCM_RIGHTS;
     a.header.cmsg_len = CMSG_LEN((size_t)n * sizeof(int));
     memcpy(CMSG_DATA(&a.header), fds, (size_t)n * sizeof(int));
-    return e->real->sendmsg(mailbox, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
+    return e->real->sendmsg(channel_fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
-int s5_mailbox_look(struct s5_engine *e, int mailbox, uint32_t *ret_serial, int *ret_control,
+int s5_fd_channel_get(struct s5_engine *e, int channel_fd, uint32_t *ret_serial, int *ret_control,
                     int *ret_bell)
 {
     union ancillary a;
@@ -99,7 +99,7 @@ int s5_mailbox_look(struct s5_engine *e, int mailbox, uint32_t *ret_serial, int 
     struct iovec iov = {&serial, sizeof serial};
     struct msghdr msg = {
         .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &a, .msg_controllen = sizeof a};
-    if (e->real->recvmsg(mailbox, &msg, MSG_PEEK | MSG_DONTWAIT | MSG_CMSG_CLOEXEC) < 0)
+    if (e->real->recvmsg(channel_fd, &msg, MSG_PEEK | MSG_DONTWAIT | MSG_CMSG_CLOEXEC) < 0)
         return -errno;
     struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
     if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)

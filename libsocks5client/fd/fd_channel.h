@@ -5,19 +5,19 @@
 #include "engine.h"
 
 /* A new one, hidden. */
-int s5_mailbox_make(struct s5_engine *e);
+int s5_fd_channel_create(struct s5_engine *e);
 
 /* A bell that rings in SECONDS (0: when rung), hidden. */
-int s5_mailbox_bell(struct s5_engine *e, unsigned seconds);
-void s5_mailbox_ring(struct s5_engine *e, int bell);
-void s5_mailbox_ring_in(struct s5_engine *e, int bell, unsigned seconds);
-bool s5_mailbox_rang(struct s5_engine *e, int bell);
+int s5_fd_channel_wakeup_fd(struct s5_engine *e, unsigned seconds);
+void s5_fd_channel_wake(struct s5_engine *e, int wakeup_fd);
+void s5_fd_channel_wake_in(struct s5_engine *e, int wakeup_fd, unsigned seconds);
+bool s5_fd_channel_is_woken(struct s5_engine *e, int wakeup_fd);
 
 /* CONTROL (-1: none) and BELL take the place of what MAILBOX held. */
-int s5_mailbox_put(struct s5_engine *e, int mailbox, uint32_t serial, int control, int bell);
+int s5_fd_channel_put(struct s5_engine *e, int channel_fd, uint32_t serial, int control, int wakeup_fd);
 
 /* Copies of what it holds, hidden. 0, or -errno (-EAGAIN: nothing). */
-int s5_mailbox_look(struct s5_engine *e, int mailbox, uint32_t *ret_serial, int *ret_control,
+int s5_fd_channel_get(struct s5_engine *e, int channel_fd, uint32_t *ret_serial, int *ret_control,
                     int *ret_bell);
 
 #endif

@@ -33,12 +33,12 @@ struct s5_record_more {
     /* When LISTENING. The descriptors are hidden ones; -1: none. */
     struct s5_listener *_Atomic listener;
     _Atomic uint32_t listener_generation;
-    uint32_t mirror;         /* the process whose epoll instances know the next two */
+    uint32_t shadow_process;         /* the process whose epoll instances know the next two */
     _Atomic uint32_t serial; /* of the BIND that these two belong to */
     _Atomic int32_t control; /* the connection of the BIND: readable when somebody came */
     _Atomic int32_t
-        bell; /* readable when the BIND is not the latest any more, or worth trying again */
-    _Atomic int32_t mailbox; /* where the two of the latest BIND are */
+        wakeup_fd; /* readable when the BIND is not the latest any more, or worth trying again */
+    _Atomic int32_t channel_fd; /* where the two of the latest BIND are */
 };
 
 /* Small: with its slot it is what a connection costs for as long as it lasts. It is filled while nobody else knows

@@ -52,8 +52,8 @@ struct s5_listener {
     _Atomic uint64_t cookie;     /* SO_COOKIE of the application's socket; 0: free */
     struct s5_references references; /* of records, of all processes, that name it */
     _Atomic uint32_t serial;     /* of the BIND under way; changes with each */
-    uint64_t mailbox;            /* SO_COOKIE of the socket its descriptors travel in */
-    int32_t mailbox_fd;          /* what its number was when this was written */
+    uint64_t channel_fd;            /* SO_COOKIE of the socket its descriptors travel in */
+    int32_t channel_number;          /* what its number was when this was written */
     uint16_t family;             /* of the application's socket */
     s5_flag dual;                /* it takes IPv4 too, being of IPv6 */
     uint16_t backoff;            /* seconds until a server is asked again that failed; 0: it did not */

@@ -78,7 +78,7 @@ int s5_epoll_ctl(struct s5_engine *e, int ep, int op, int fd, struct epoll_event
         if (e->real->epoll_ctl(ep, op, fd, event) != 0)
             return -errno;
     }
-    s5_mirror_ctl(e, ep, op, fd, event);
+    s5_epoll_shadow_ctl(e, ep, op, fd, event);
     return 0;
 }
 

@@ -26,7 +26,7 @@
 static void refresh(struct s5_engine *e, struct s5_record *record)
 {
     struct s5_listener *l = s5_listener_shared(record);
-    if (!l || record->more->serial == atomic_load(&l->serial) || !s5_listener_try(e, l))
+    if (!l || record->more->serial == atomic_load(&l->serial) || !s5_listener_try_lock(e, l))
         return;
     s5_listener_refresh(e, record);
     s5_listener_unlock(l);
@@ -70,7 +70,7 @@ static int fill(struct s5_engine *e, struct s5_pollset *set, const struct pollfd
         struct s5_record *record = fds[i].fd < 0 ? NULL : s5_registry_find(&e->registry, fds[i].fd);
         bool has_bell = record && atomic_load(&record->state) == S5_RECORD_LISTENING;
         if (set->fds[i].fd != fds[i].fd &&
-            s5_pollset_add(set, has_bell ? record->more->bell : -1, POLLIN) < 0)
+            s5_pollset_add(set, has_bell ? record->more->wakeup_fd : -1, POLLIN) < 0)
             return -ENOMEM;
     }
     return 0;
@@ -82,14 +82,14 @@ static int report(struct s5_engine *e, const struct s5_pollset *set, struct poll
                   bool *ret_ended)
 {
     int ready = 0;
-    nfds_t bell = n;
+    nfds_t wakeup_fd = n;
     for (nfds_t i = 0; i < n; i++) {
         const struct pollfd *got = &set->fds[i];
         bool replaced = got->fd != fds[i].fd;
         struct s5_record *record =
             got->revents && !replaced ? s5_registry_find(&e->registry, got->fd) : NULL;
         fds[i].revents = got->revents;
-        if (replaced && bell < set->n && set->fds[bell++].revents)
+        if (replaced && wakeup_fd < set->n && set->fds[wakeup_fd++].revents)
             fds[i].revents |= fds[i].events & (POLLIN | POLLRDNORM);
         if (record && atomic_load(&record->state) == S5_RECORD_IN_FLIGHT) {
             fds[i].revents = 0;

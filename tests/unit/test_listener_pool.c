@@ -65,9 +65,9 @@ Test(listener_pool, each_is_given_once_and_again_when_it_is_free, .init = begin)
     s5_listener_release(&e, l, generation);
     cr_assert_eq(atomic_load(&l->cookie), 0);
     cr_assert_eq(l->negotiation.session.username_len, 0, "wiped");
-    cr_assert_not(s5_listener_pin(&e, l, generation), "nobody's");
+    cr_assert_not(s5_listener_hold(&e, l, generation), "nobody's");
     cr_assert(s5_listener_take(&e) == l);
-    cr_assert_not(s5_listener_pin(&e, l, generation), "another's");
+    cr_assert_not(s5_listener_hold(&e, l, generation), "another's");
     s5_listener_release(&e, l, generation);
     cr_assert_eq((uint32_t)atomic_load(&l->references.use), 1, "none was taken or given back");
 }
@@ -90,7 +90,7 @@ Test(listener_pool, those_of_the_dead_are_taken_when_there_are_no_others, .init 
     cr_assert_null(s5_listener_take(&e), "they are alive");
     cr_assert(kill(child, SIGKILL) == 0 && waitpid(child, NULL, 0) == child);
     cr_assert(s5_listener_take(&e) == l);
-    cr_assert_not(s5_listener_pin(&e, l, generation), "survivors are told");
+    cr_assert_not(s5_listener_hold(&e, l, generation), "survivors are told");
     cr_assert_null(s5_listener_take(&e), "nobody knows who has the other");
 }
 
@@ -132,16 +132,16 @@ Test(listener_pool, a_lock_is_its_holders_until_he_is_dead, .init = begin)
 {
     struct s5_listener *l = s5_listener_take(&e);
     l->bound = true;
-    cr_assert(s5_listener_try(&e, l));
-    cr_assert_not(s5_listener_try(&e, l));
+    cr_assert(s5_listener_try_lock(&e, l));
+    cr_assert_not(s5_listener_try_lock(&e, l));
     s5_listener_unlock(l);
     pid_t child = fork();
     if (child == 0) {
         s5_engine_register(&e, 0);
-        _exit(s5_listener_try(&e, l) ? 0 : 1);
+        _exit(s5_listener_try_lock(&e, l) ? 0 : 1);
     }
     int status;
     cr_assert(waitpid(child, &status, 0) == child && status == 0);
-    cr_assert(s5_listener_try(&e, l), "its holder is dead");
+    cr_assert(s5_listener_try_lock(&e, l), "its holder is dead");
     cr_assert_not(l->bound, "and left it half done");
 }

@@ -35,51 +35,51 @@ static struct s5_engine *fresh(void)
     return e;
 }
 
-static bool rings(int bell)
+static bool rings(int wakeup_fd)
 {
-    struct pollfd p = {.fd = bell, .events = POLLIN};
+    struct pollfd p = {.fd = wakeup_fd, .events = POLLIN};
     return poll(&p, 1, 100) == 1;
 }
 
-Test(mailbox, holds_the_latest_for_whoever_looks)
+Test(channel_fd, holds_the_latest_for_whoever_looks)
 {
     struct s5_engine *e = fresh();
-    int box = s5_mailbox_make(e), control, bell, ends[2];
+    int box = s5_fd_channel_create(e), control, wakeup_fd, ends[2];
     uint32_t serial = 0;
     cr_assert_geq(box, 0);
     cr_assert(s5_hidden_is(e, box));
-    cr_assert_eq(s5_mailbox_look(e, box, &serial, &control, &bell), -EAGAIN, "nothing yet");
+    cr_assert_eq(s5_fd_channel_get(e, box, &serial, &control, &wakeup_fd), -EAGAIN, "nothing yet");
     cr_assert_eq(pipe(ends), 0);
-    int mine = s5_mailbox_bell(e, 0);
+    int mine = s5_fd_channel_wakeup_fd(e, 0);
     for (uint32_t i = 1; i <= 3; i++)
-        cr_assert_eq(s5_mailbox_put(e, box, i, ends[0], mine), 0);
+        cr_assert_eq(s5_fd_channel_put(e, box, i, ends[0], mine), 0);
     for (int i = 0; i < 3; i++) {
-        cr_assert_eq(s5_mailbox_look(e, box, &serial, &control, &bell), 0);
+        cr_assert_eq(s5_fd_channel_get(e, box, &serial, &control, &wakeup_fd), 0);
         cr_assert_eq(serial, 3, "one at a time, and it stays");
-        cr_assert(s5_hidden_is(e, control) && s5_hidden_is(e, bell));
+        cr_assert(s5_hidden_is(e, control) && s5_hidden_is(e, wakeup_fd));
         cr_assert_eq(fcntl(control, F_GETFD), FD_CLOEXEC);
         s5_hidden_close(e, control);
-        s5_hidden_close(e, bell);
+        s5_hidden_close(e, wakeup_fd);
     }
-    cr_assert_eq(s5_mailbox_put(e, box, 4, -1, mine), 0);
-    cr_assert_eq(s5_mailbox_look(e, box, &serial, &control, &bell), 0);
-    cr_assert(serial == 4 && control == -1 && bell >= 0, "a bell alone");
+    cr_assert_eq(s5_fd_channel_put(e, box, 4, -1, mine), 0);
+    cr_assert_eq(s5_fd_channel_get(e, box, &serial, &control, &wakeup_fd), 0);
+    cr_assert(serial == 4 && control == -1 && wakeup_fd >= 0, "a bell alone");
 }
 
-Test(mailbox, a_bell_rings_for_all_its_copies_and_goes_on)
+Test(channel_fd, a_bell_rings_for_all_its_copies_and_goes_on)
 {
     struct s5_engine *e = fresh();
-    int bell = s5_mailbox_bell(e, 0), copy = dup(bell);
-    cr_assert_not(rings(bell));
-    s5_mailbox_ring(e, bell);
-    cr_assert(rings(copy) && rings(bell) && rings(copy));
-    s5_mailbox_ring(e, -1);
+    int wakeup_fd = s5_fd_channel_wakeup_fd(e, 0), copy = dup(wakeup_fd);
+    cr_assert_not(rings(wakeup_fd));
+    s5_fd_channel_wake(e, wakeup_fd);
+    cr_assert(rings(copy) && rings(wakeup_fd) && rings(copy));
+    s5_fd_channel_wake(e, -1);
 }
 
 Test(hidden, are_found_in_order_and_closed_by_us_alone)
 {
     struct s5_engine *e = fresh();
-    int a = s5_mailbox_bell(e, 0), b = s5_mailbox_bell(e, 0);
+    int a = s5_fd_channel_wakeup_fd(e, 0), b = s5_fd_channel_wakeup_fd(e, 0);
     cr_assert_neq(a, b);
     cr_assert_eq(s5_hidden_from(e, 0), -1, "nobody listens");
     s5_registry_listens(&e->registry, 1);
@@ -102,12 +102,12 @@ Test(hidden, one_whose_number_is_wanted_moves)
     cr_assert_not_null(s5_registry_more(&e->registry, record));
     atomic_store(&record->state, S5_RECORD_LISTENING);
     cr_assert_eq(s5_registry_enter(&e->registry, 200, record), 0);
-    int bell = s5_mailbox_bell(e, 0);
-    record->more->bell = bell;
-    record->more->control = record->more->mailbox = -1;
-    s5_hidden_move(e, bell);
-    cr_assert_not(s5_hidden_is(e, bell));
-    cr_assert(record->more->bell != bell && s5_hidden_is(e, record->more->bell));
-    s5_mailbox_ring(e, record->more->bell);
-    cr_assert(rings(bell), "the same under another number; the old one is the caller's to replace");
+    int wakeup_fd = s5_fd_channel_wakeup_fd(e, 0);
+    record->more->wakeup_fd = wakeup_fd;
+    record->more->control = record->more->channel_fd = -1;
+    s5_hidden_move(e, wakeup_fd);
+    cr_assert_not(s5_hidden_is(e, wakeup_fd));
+    cr_assert(record->more->wakeup_fd != wakeup_fd && s5_hidden_is(e, record->more->wakeup_fd));
+    s5_fd_channel_wake(e, record->more->wakeup_fd);
+    cr_assert(rings(wakeup_fd), "the same under another number; the old one is the caller's to replace");
 }
