@@ -9,7 +9,7 @@
 HOOK(int, posix_spawn_file_actions_addclose, (posix_spawn_file_actions_t * actions, int fd))
 {
     FIND(real, posix_spawn_file_actions_addclose);
-    return s5_life_is_hidden(s5_begin(), fd) ? 0 : real(actions, fd);
+    return s5_fd_is_internal(s5_begin(), fd) ? 0 : real(actions, fd);
 }
 
 /* FD, and the one behind it, at TO and behind. */

@@ -84,7 +84,7 @@ static int hand_out(struct s5_engine *e, struct s5_record *record, int fd, int f
         return -ENOBUFS;
     }
     s5_epoll_shadow_remove(e, record, control);
-    s5_hidden_close(e, control);
+    s5_internal_fd_close(e, control);
     record->more->control = -1;
     int status = e->real->fcntl(to, F_GETFL, 0);
     status = flags & SOCK_NONBLOCK ? status | O_NONBLOCK : status & ~O_NONBLOCK;

@@ -84,13 +84,13 @@ static int through(struct s5_engine *e, struct s5_listener *l, const struct s5_s
             r = s5_negotiation_bound_address(&l->negotiation, l->family, ret);
         struct s5_critical critical;
         s5_critical_begin(&critical);
-        int hidden = r == 0 ? s5_hidden_take(e, fd) : -1;
+        int internal = r == 0 ? s5_internal_fd_take(e, fd) : -1;
         if (r < 0)
             e->real->close(fd);
         call->fd[1] = -1;
         s5_critical_end(&critical);
         if (r == 0)
-            return hidden;
+            return internal;
         if (atomic_load(&l->negotiation.phase) > S5_NEGOTIATION_DIALING)
             break; /* it was reached: there is no better one */
     }

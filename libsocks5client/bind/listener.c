@@ -56,7 +56,7 @@ static void swap_in(struct s5_engine *e, struct s5_record *record, uint32_t seri
     int old[2] = {record->more->control, record->more->wakeup_fd};
     for (int i = 0; i < 2; i++) {
         s5_epoll_shadow_remove(e, record, old[i]);
-        s5_hidden_close(e, old[i]);
+        s5_internal_fd_close(e, old[i]);
     }
     record->more->shadow_process = atomic_load(&e->pid);
     record->more->control = control;
@@ -286,9 +286,9 @@ static void end(struct s5_engine *e, struct s5_record *record)
     if (l)
         s5_next_bind_drop(e, l);
     s5_registry_listens(&e->registry, -1);
-    s5_hidden_close(e, record->more->control);
-    s5_hidden_close(e, record->more->wakeup_fd);
-    s5_hidden_close(e, record->more->channel_fd);
+    s5_internal_fd_close(e, record->more->control);
+    s5_internal_fd_close(e, record->more->wakeup_fd);
+    s5_internal_fd_close(e, record->more->channel_fd);
     record->more->control = record->more->wakeup_fd = record->more->channel_fd = -1;
     record->more->listener = NULL;
     if (l)
@@ -431,7 +431,7 @@ static bool take_up(struct s5_engine *e, int fd, struct s5_listener *l, uint32_t
         return false;
     }
     record->more->serial = atomic_load(&l->serial) - 1;
-    record->more->channel_fd = s5_hidden_take(e, channel_fd);
+    record->more->channel_fd = s5_internal_fd_take(e, channel_fd);
     s5_listener_refresh(e, record);
     return true;
 }
@@ -540,7 +540,7 @@ static void replace(struct s5_engine *e, struct s5_record *record, _Atomic int32
     if (which != &record->more->channel_fd)
         s5_epoll_shadow_remove(e, record, from);
     s5_registry_remove(&e->registry, from);
-    *which = moved < 0 ? -1 : s5_hidden_take(e, moved);
+    *which = moved < 0 ? -1 : s5_internal_fd_take(e, moved);
     if (*which >= 0 && which != &record->more->channel_fd)
         s5_epoll_shadow_add(e, record, *which);
 }

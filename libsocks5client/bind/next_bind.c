@@ -36,7 +36,7 @@ static struct s5_record *record_of(struct s5_engine *e, const struct s5_listener
     for (uint32_t i = 0; (record = nth(e, i)); i++) {
         const struct s5_record_more *more = atomic_load(&record->more);
         if (more && atomic_load(&record->state) == state && atomic_load(&more->listener) == l &&
-            (state != S5_RECORD_IN_FLIGHT || s5_record_is_hidden(record)))
+            (state != S5_RECORD_IN_FLIGHT || s5_record_is_internal(record)))
             return record;
     }
     return NULL;
@@ -119,7 +119,7 @@ static int take_off(struct s5_engine *e, int fd, struct s5_negotiation *f, struc
     if (s5_registry_inflight_add(&e->registry, record) == 0)
         return 0;
     atomic_store(&record->negotiation, NULL);
-    atomic_store(&record->state, S5_RECORD_HIDDEN);
+    atomic_store(&record->state, S5_RECORD_INTERNAL);
     return -ENOBUFS;
 }
 
@@ -130,11 +130,11 @@ static int begin(struct s5_engine *e, struct s5_listener *l)
     struct s5_negotiation *f = NULL;
     if (!p || index >= p->n_servers || !p->servers[index].n_addrs)
         return -EACCES;
-    int r = s5_bind_request_socket(e, l), fd = r < 0 ? r : s5_hidden_take(e, r);
+    int r = s5_bind_request_socket(e, l), fd = r < 0 ? r : s5_internal_fd_take(e, r);
     if (fd >= 0)
         f = s5_negotiation_take(e);
     if (!f) {
-        s5_hidden_close(e, fd);
+        s5_internal_fd_close(e, fd);
         return fd < 0 ? fd : -ENOBUFS;
     }
     f->server = l->negotiation.server;
@@ -147,7 +147,7 @@ static int begin(struct s5_engine *e, struct s5_listener *l)
         r = take_off(e, fd, f, l);
     if (r < 0) {
         s5_negotiation_release(e, f);
-        s5_hidden_close(e, fd);
+        s5_internal_fd_close(e, fd);
         return r;
     }
     return 0;
@@ -182,23 +182,23 @@ static void settle(struct s5_engine *e, struct s5_record *record, const struct s
     struct s5_endpoint name;
     record->more->listener = NULL;
     if (!listening || !s5_record_hold(listening)) {
-        s5_hidden_close(e, fd);
+        s5_internal_fd_close(e, fd);
         return;
     }
     if (!lock(e, l)) {
-        s5_hidden_close(e, fd);
+        s5_internal_fd_close(e, fd);
         s5_connect_let_go(e, listening);
         return;
     }
     if (s5_listener_shared(listening) != l) /* it listens no more */
-        s5_hidden_close(e, fd);
+        s5_internal_fd_close(e, fd);
     else if (l->bound) {
-        s5_hidden_close(e, fd);
+        s5_internal_fd_close(e, fd);
         s5_listener_refresh(e, listening);
     } else {
         int r = s5_bind_request_bound(e, l, f, fd, ready, &name);
         if (r < 0)
-            s5_hidden_close(e, fd);
+            s5_internal_fd_close(e, fd);
         s5_listener_set_result(e, listening, r < 0 ? r : fd, &name);
     }
     s5_listener_unlock(l);

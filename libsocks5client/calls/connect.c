@@ -51,7 +51,7 @@ static int connect_again(struct s5_engine *e, struct s5_record *record, int fd)
         break;
     case S5_RECORD_NAMED:   /* it calls, instead of being called */
     case S5_RECORD_RELAYED: /* no stream: s5_associate_connect has it */
-    case S5_RECORD_HIDDEN:
+    case S5_RECORD_INTERNAL:
     case S5_RECORD_FREE:
         break;
     }

@@ -24,7 +24,7 @@ const struct s5_kind *s5_kind_of(const struct s5_record *record)
         return &s5_listener_kind;
     case S5_RECORD_RELAYED:
         return &s5_associate_kind;
-    case S5_RECORD_HIDDEN:
+    case S5_RECORD_INTERNAL:
     case S5_RECORD_FREE:
         break;
     }

@@ -289,7 +289,7 @@ static struct s5_record *hold_known(struct s5_engine *e, uint64_t cookie)
     uint32_t used = atomic_load(&e->registry.records_used);
     for (uint32_t i = 0; records && i < used && i < S5_RECORDS; i++) {
         uint32_t state = atomic_load(&records[i].state);
-        if (state == S5_RECORD_FREE || state == S5_RECORD_HIDDEN || records[i].cookie != cookie ||
+        if (state == S5_RECORD_FREE || state == S5_RECORD_INTERNAL || records[i].cookie != cookie ||
             !s5_record_hold(&records[i]))
             continue;
         if (records[i].cookie == cookie && atomic_load(&records[i].state) != S5_RECORD_FREE)

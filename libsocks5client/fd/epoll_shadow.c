@@ -15,7 +15,7 @@
 
 struct pass {
     struct s5_engine *e;
-    int hidden, op;
+    int internal, op;
 };
 
 static void pass(void *user, int fd, struct s5_slot *slot)
@@ -26,27 +26,27 @@ static void pass(void *user, int fd, struct s5_slot *slot)
     for (unsigned at = 0; s5_registry_registration(&p->e->registry, slot, at, &r); at++) {
         struct epoll_event event = {.events = r.events & READING, .data.u64 = r.data};
         if (r.ep >= 0)
-            p->e->real->epoll_ctl(r.ep, p->op, p->hidden, &event);
+            p->e->real->epoll_ctl(r.ep, p->op, p->internal, &event);
     }
 }
 
-static void pass_all(struct s5_engine *e, struct s5_record *record, int hidden, int op)
+static void pass_all(struct s5_engine *e, struct s5_record *record, int internal, int op)
 {
-    struct pass p = {e, hidden, op};
+    struct pass p = {e, internal, op};
     int saved = errno;
-    if (hidden >= 0)
+    if (internal >= 0)
         s5_registry_each(&e->registry, record, pass, &p);
     errno = saved;
 }
 
-void s5_epoll_shadow_add(struct s5_engine *e, struct s5_record *record, int hidden)
+void s5_epoll_shadow_add(struct s5_engine *e, struct s5_record *record, int internal)
 {
-    pass_all(e, record, hidden, EPOLL_CTL_ADD);
+    pass_all(e, record, internal, EPOLL_CTL_ADD);
 }
 
-void s5_epoll_shadow_remove(struct s5_engine *e, struct s5_record *record, int hidden)
+void s5_epoll_shadow_remove(struct s5_engine *e, struct s5_record *record, int internal)
 {
-    pass_all(e, record, hidden, EPOLL_CTL_DEL);
+    pass_all(e, record, internal, EPOLL_CTL_DEL);
 }
 
 void s5_epoll_shadow_ctl(struct s5_engine *e, int ep, int op, int fd, const struct epoll_event *event)
@@ -65,10 +65,10 @@ void s5_epoll_shadow_ctl(struct s5_engine *e, int ep, int op, int fd, const stru
     /* Another thread may be replacing the two: either it sees this registration, or it is seen. */
     do {
         serial = record->more->serial;
-        int hidden[2] = {record->more->control, record->more->wakeup_fd};
+        int internal[2] = {record->more->control, record->more->wakeup_fd};
         for (int i = 0; i < 2; i++)
-            if (hidden[i] >= 0)
-                e->real->epoll_ctl(ep, op, hidden[i], &own);
+            if (internal[i] >= 0)
+                e->real->epoll_ctl(ep, op, internal[i], &own);
     } while (serial != record->more->serial);
     errno = saved;
 }

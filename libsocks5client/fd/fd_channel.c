@@ -28,7 +28,7 @@ int s5_fd_channel_create(struct s5_engine *e)
     if (r == 0 && e->real->connect(fd, (struct sockaddr *)&self, len) != 0)
         r = -errno;
     if (r == 0)
-        return s5_hidden_take(e, fd);
+        return s5_internal_fd_take(e, fd);
     e->real->close(fd);
     return r;
 }
@@ -46,7 +46,7 @@ int s5_fd_channel_wakeup_fd(struct s5_engine *e, unsigned seconds)
         return -errno;
     if (seconds)
         set(e, fd, (time_t)seconds, 0);
-    return s5_hidden_take(e, fd);
+    return s5_internal_fd_take(e, fd);
 }
 
 void s5_fd_channel_wake(struct s5_engine *e, int wakeup_fd)
@@ -106,7 +106,7 @@ int s5_fd_channel_get(struct s5_engine *e, int channel_fd, uint32_t *ret_serial,
         memcpy(fds, CMSG_DATA(c), c->cmsg_len > CMSG_LEN(sizeof(int)) ? 2 * sizeof(int)
                                                                       : sizeof(int));
     *ret_serial = serial;
-    *ret_bell = fds[0] < 0 ? -1 : s5_hidden_take(e, fds[0]);
-    *ret_control = fds[1] < 0 ? -1 : s5_hidden_take(e, fds[1]);
+    *ret_bell = fds[0] < 0 ? -1 : s5_internal_fd_take(e, fds[0]);
+    *ret_control = fds[1] < 0 ? -1 : s5_internal_fd_take(e, fds[1]);
     return 0;
 }

@@ -19,9 +19,9 @@
 #include <string.h>
 #include <sys/resource.h>
 
-bool s5_life_is_hidden(struct s5_engine *e, int fd)
+bool s5_fd_is_internal(struct s5_engine *e, int fd)
 {
-    return s5_shm_has(atomic_load(&e->shm_fd), fd) || s5_hidden_is(e, fd);
+    return s5_shm_has(atomic_load(&e->shm_fd), fd) || s5_internal_fd_is(e, fd);
 }
 
 int s5_close(struct s5_engine *e, int fd)
@@ -34,7 +34,7 @@ int s5_close_own(struct s5_engine *e, int fd)
 {
     const struct s5_record *record = s5_registry_find(&e->registry, fd);
     uint32_t state = record ? atomic_load(&record->state) : S5_RECORD_FREE;
-    if (record && (state == S5_RECORD_HIDDEN || state == S5_RECORD_IN_FLIGHT) && s5_hidden_is(e, fd))
+    if (record && (state == S5_RECORD_INTERNAL || state == S5_RECORD_IN_FLIGHT) && s5_internal_fd_is(e, fd))
         return -EBADF;
     if (s5_shm_has(atomic_load(&e->shm_fd), fd))
         return -EBADF;
@@ -53,7 +53,7 @@ static void forget_range(struct s5_engine *e, unsigned first, unsigned last, boo
     for (unsigned fd = first; fd <= last && fd < S5_CHUNKS * S5_CHUNK_SLOTS; fd++) {
         if (!s5_registry_slot(&e->registry, (int)fd))
             fd |= S5_CHUNK_SLOTS - 1; /* on to the next chunk */
-        else if (s5_registry_foreign(&e->registry, (int)fd) || s5_hidden_is(e, (int)fd))
+        else if (s5_registry_foreign(&e->registry, (int)fd) || s5_internal_fd_is(e, (int)fd))
             continue;
         else if (doubt)
             s5_registry_doubt(&e->registry, (int)fd, true);
@@ -75,12 +75,12 @@ int s5_close_range(struct s5_engine *e, unsigned first, unsigned last, int flags
         forget_range(e, first, last, (flags & CLOSE_RANGE_UNSHARE) && !S5_SINGLE_THREADED);
     flags &= ~CLOSE_RANGE_UNSHARE;
     while (r == 0 && first <= last) {
-        int hidden = first > INT_MAX ? -1 : s5_hidden_from(e, (int)first);
-        if (hidden < 0 || (unsigned)hidden > last)
+        int internal = first > INT_MAX ? -1 : s5_internal_fd_from(e, (int)first);
+        if (internal < 0 || (unsigned)internal > last)
             return e->real->close_range(first, last, flags) == 0 ? 0 : -errno;
-        if ((unsigned)hidden > first)
-            r = e->real->close_range(first, (unsigned)hidden - 1, flags);
-        first = (unsigned)hidden + 1;
+        if ((unsigned)internal > first)
+            r = e->real->close_range(first, (unsigned)internal - 1, flags);
+        first = (unsigned)internal + 1;
     }
     return r == 0 ? 0 : -errno;
 }
@@ -169,12 +169,12 @@ static void move_shm(struct s5_engine *e, int fd)
 /* FD is to have another meaning: a hidden descriptor moves away from it. Whether there was one. */
 static bool make_way(struct s5_engine *e, int fd)
 {
-    bool shm = s5_shm_has(atomic_load(&e->shm_fd), fd), hidden = s5_hidden_is(e, fd);
+    bool shm = s5_shm_has(atomic_load(&e->shm_fd), fd), internal = s5_internal_fd_is(e, fd);
     if (shm)
         move_shm(e, fd);
-    if (hidden)
-        s5_hidden_move(e, fd);
-    return shm || hidden;
+    if (internal)
+        s5_internal_fd_move(e, fd);
+    return shm || internal;
 }
 
 /* The number that one had is another descriptor's, or closed. */
@@ -240,7 +240,7 @@ int s5_dup3(struct s5_engine *e, int fd, int to, int flags, bool dup2)
     struct original from = original(e, fd);
     int r;
     if (fd != to && to >= 0 &&
-        (!s5_registry_foreign(&e->registry, to) || s5_life_is_hidden(e, to)) &&
+        (!s5_registry_foreign(&e->registry, to) || s5_fd_is_internal(e, to)) &&
         s5_engine_owns_memory(e))
         r = replace(e, fd, to, flags);
     else

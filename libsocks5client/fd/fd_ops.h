@@ -14,7 +14,7 @@ void s5_closefrom(struct s5_engine *e, int first);
 int s5_dup(struct s5_engine *e, int fd);
 int s5_dup3(struct s5_engine *e, int fd, int to, int flags, bool dup2);
 int s5_fcntl(struct s5_engine *e, int fd, int command, long arg);
-bool s5_life_is_hidden(struct s5_engine *e, int fd);
+bool s5_fd_is_internal(struct s5_engine *e, int fd);
 
 /* The number FD is free from now on where a hidden descriptor had it. */
 void s5_life_clear(struct s5_engine *e, int fd);

@@ -25,7 +25,7 @@ static int move_high(struct s5_engine *e, int fd)
     return -EMFILE;
 }
 
-int s5_hidden_keep(struct s5_engine *e, int fd)
+int s5_internal_fd_keep(struct s5_engine *e, int fd)
 {
     if (!s5_registry_foreign(&e->registry, fd)) { /* of a life before */
         s5_connect_forget(e, fd);
@@ -34,7 +34,7 @@ int s5_hidden_keep(struct s5_engine *e, int fd)
     struct s5_record *record = s5_registry_new(&e->registry);
     if (record) {
         record->cookie = 0;
-        atomic_store(&record->state, S5_RECORD_HIDDEN);
+        atomic_store(&record->state, S5_RECORD_INTERNAL);
     }
     if (record && s5_registry_enter(&e->registry, fd, record) == 0)
         return fd;
@@ -42,34 +42,34 @@ int s5_hidden_keep(struct s5_engine *e, int fd)
     return -ENOBUFS;
 }
 
-int s5_hidden_take(struct s5_engine *e, int fd)
+int s5_internal_fd_take(struct s5_engine *e, int fd)
 {
     int high = move_high(e, fd);
     e->real->close(fd);
-    return high < 0 ? high : s5_hidden_keep(e, high);
+    return high < 0 ? high : s5_internal_fd_keep(e, high);
 }
 
-static bool is_hidden(const struct s5_record *record)
+static bool is_internal(const struct s5_record *record)
 {
     uint32_t state = atomic_load(&record->state);
-    return state == S5_RECORD_HIDDEN || (state == S5_RECORD_IN_FLIGHT && s5_record_is_hidden(record));
+    return state == S5_RECORD_INTERNAL || (state == S5_RECORD_IN_FLIGHT && s5_record_is_internal(record));
 }
 
-bool s5_hidden_is(const struct s5_engine *e, int fd)
+bool s5_internal_fd_is(const struct s5_engine *e, int fd)
 {
     struct s5_record *record = s5_registry_find(&e->registry, fd);
-    return record && is_hidden(record);
+    return record && is_internal(record);
 }
 
-void s5_hidden_close(struct s5_engine *e, int fd)
+void s5_internal_fd_close(struct s5_engine *e, int fd)
 {
-    if (!s5_hidden_is(e, fd))
+    if (!s5_internal_fd_is(e, fd))
         return;
     s5_registry_remove(&e->registry, fd);
     e->real->close(fd);
 }
 
-int s5_hidden_from(const struct s5_engine *e, int fd)
+int s5_internal_fd_from(const struct s5_engine *e, int fd)
 {
     int lowest = -1, shm = atomic_load(&e->shm_fd);
     struct s5_record *records = atomic_load(&e->registry.records);
@@ -80,14 +80,14 @@ int s5_hidden_from(const struct s5_engine *e, int fd)
         return lowest;
     for (uint32_t i = 0; records && i < used && i < S5_RECORDS; i++) {
         int at = atomic_load(&records[i].fd);
-        if (is_hidden(&records[i]) && at >= fd &&
+        if (is_internal(&records[i]) && at >= fd &&
             (lowest < 0 || at < lowest))
             lowest = at;
     }
     return lowest;
 }
 
-void s5_hidden_move(struct s5_engine *e, int fd)
+void s5_internal_fd_move(struct s5_engine *e, int fd)
 {
     int saved = errno;
     S5_EACH_KIND(kind, move)

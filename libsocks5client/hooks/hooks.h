@@ -102,7 +102,7 @@
 #define GATE_pidfd_getfd(pidfd, fd, flags) s5_gate_open()
 #define OURS_pidfd_getfd(pidfd, fd, flags) (int)DOOR(s5_pass_pidfd_getfd(ENGINE, pidfd, fd, flags))
 
-#define GATE_close(fd) (s5_gate_ours(fd) || s5_gate_hidden(fd))
+#define GATE_close(fd) (s5_gate_ours(fd) || s5_gate_internal(fd))
 #define OURS_close(fd) (s5_pass_tidy(&s5_begin_engine), (int)DOOR(s5_close(ENGINE, fd)))
 #define GATE_close_range(first, last, flags) s5_gate_open()
 #define OURS_close_range(first, last, flags) (int)DOOR(s5_close_range(ENGINE, first, last, flags))

@@ -100,7 +100,7 @@ static inline bool s5_gate_stream(int fd)
 {
     return __builtin_expect(s5_registry_streams(&s5_begin_engine.registry, fd), 0);
 }
-static inline bool s5_gate_hidden(int fd)
+static inline bool s5_gate_internal(int fd)
 {
     /* One comparison: where there is no tree, its number is -1, 0 is looked at as well. */
     unsigned shm_fd = (unsigned)atomic_load_explicit(&s5_begin_engine.shm_fd, memory_order_relaxed);

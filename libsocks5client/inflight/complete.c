@@ -83,12 +83,12 @@ static __attribute__((noinline, cold)) void await_settler(const struct s5_record
 
 /* RECORD is a connection of the engine's own. What its kind does takes several steps, between which no handler jumps
  * away; it may wait for a listener's lock, a fifth of a second at most. */
-static __attribute__((noinline, cold)) void publish_hidden(struct s5_engine *e, struct s5_record *record,
+static __attribute__((noinline, cold)) void complete_internal(struct s5_engine *e, struct s5_record *record,
                                                            struct s5_negotiation *f, bool ready, bool lost)
 {
     struct s5_critical critical;
     s5_critical_begin(&critical);
-    atomic_store(&record->state, S5_RECORD_HIDDEN);
+    atomic_store(&record->state, S5_RECORD_INTERNAL);
     s5_registry_inflight_remove(&e->registry, record);
     S5_EACH_KIND(kind, settle)
         kind->settle(e, record, f, ready);
@@ -105,8 +105,8 @@ static inline __attribute__((always_inline)) void publish(struct s5_engine *e, s
     record->error = lost ? -ETIMEDOUT : s5_negotiation_error(f);
     record->server_index = (uint16_t)s5_negotiation_server(f);
     bool ready = !lost && atomic_load(&f->phase) == S5_NEGOTIATION_READY;
-    if (__builtin_expect(s5_record_is_hidden(record), 0)) {
-        publish_hidden(e, record, f, ready, lost);
+    if (__builtin_expect(s5_record_is_internal(record), 0)) {
+        complete_internal(e, record, f, ready, lost);
         return;
     }
     /* What the kernel keeps is logged when it is fetched. */

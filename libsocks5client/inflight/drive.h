@@ -15,7 +15,7 @@
  * due, or a signal came; -EINPROGRESS: UNTIL passed; -EINTR; -errno. HIDDEN: FD is the engine's own, in no program's
  * set, and a signal does not end what it is for. */
 static inline __attribute__((always_inline)) int s5_drive_wait(struct s5_engine *e, const struct s5_negotiation *f, int fd,
-                                                               bool hidden, uint64_t until, uint64_t now)
+                                                               bool internal, uint64_t until, uint64_t now)
 {
     uint64_t wake = atomic_load(&f->wake);
     struct timespec left;
@@ -26,12 +26,12 @@ static inline __attribute__((always_inline)) int s5_drive_wait(struct s5_engine 
         wake = now + S5_POLL_INTERVAL;
     wake = wake < until ? wake : until;
     int n;
-    if (__builtin_expect(s5_registry_in_flight_count(&e->registry) > !hidden, 0))
+    if (__builtin_expect(s5_registry_in_flight_count(&e->registry) > !internal, 0))
         n = s5_inflight_poll(e, &p, 1, wake);
     else if ((n = e->real->ppoll(&p, 1, s5_clock_left(wake, now, &left), NULL)) < 0)
         n = -errno;
     if (n == -EINTR)
-        return hidden || s5_connect_restarts() ? 0 : -EINTR;
+        return internal || s5_connect_restarts() ? 0 : -EINTR;
     return n < 0 ? n : p.revents;
 }
 
@@ -40,7 +40,7 @@ static inline __attribute__((always_inline)) int s5_drive_wait(struct s5_engine 
  * jump or cancellation ends the caller. 0: F is over; -EBADF: FD is not its socket any more; -EINPROGRESS: UNTIL
  * passed; -EINTR; -ECONNABORTED: what CALL held was given back; -errno: of ppoll(). */
 static inline __attribute__((always_inline)) int s5_drive(struct s5_engine *e, struct s5_negotiation *f,
-                                                          const struct s5_record *whose, int fd, bool hidden,
+                                                          const struct s5_record *whose, int fd, bool internal,
                                                           uint64_t until, short events,
                                                           const struct s5_cleanup *call, uint32_t ticket)
 {
@@ -52,7 +52,7 @@ static inline __attribute__((always_inline)) int s5_drive(struct s5_engine *e, s
             return result == S5_STEP_DONE ? 0 : -EBADF;
         /* The turn looked at the clock when it had sent everything. */
         sent = atomic_load_explicit(&f->sent, memory_order_relaxed);
-        r = s5_drive_wait(e, f, fd, hidden, until, sent != before ? sent : s5_clock_now());
+        r = s5_drive_wait(e, f, fd, internal, until, sent != before ? sent : s5_clock_now());
         if (__builtin_expect(call && !s5_cleanup_owns(call, ticket), 0))
             return -ECONNABORTED;
         if (r < 0)

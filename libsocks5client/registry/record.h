@@ -16,7 +16,7 @@ enum s5_record_state {
     S5_RECORD_NAMED,     /* bound to an address at which it would listen through a server */
     S5_RECORD_LISTENING, /* its connections come in at a server */
     S5_RECORD_RELAYED,   /* datagrams: they go through the association its slots name */
-    S5_RECORD_HIDDEN,    /* no descriptor of the program's: it belongs to one of the last two */
+    S5_RECORD_INTERNAL,    /* no descriptor of the program's: it belongs to one of the last two */
 };
 
 struct s5_listener;
@@ -65,7 +65,7 @@ struct s5_record {
 static_assert(sizeof(struct s5_record) <= 96, "with its slot it is 128 octets");
 
 /* Whether RECORD, which is in flight, is a hidden connection: that of a listener's next BIND, which names no peer. */
-static inline bool s5_record_is_hidden(const struct s5_record *record)
+static inline bool s5_record_is_internal(const struct s5_record *record)
 {
     return record->peer.len == 0;
 }

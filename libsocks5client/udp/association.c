@@ -130,11 +130,11 @@ static int ask(struct s5_engine *e, struct s5_association *a, uint64_t patience,
         return -EAGAIN;
     uint64_t cookie = call->cookie[1];
     call->fd[1] = -1;
-    fd = s5_hidden_take(e, fd);
+    fd = s5_internal_fd_take(e, fd);
     bool current = atomic_load(&a->generation) == call->object_generation;
     if (fd < 0 || !current) {
         if (fd >= 0)
-            s5_hidden_close(e, fd);
+            s5_internal_fd_close(e, fd);
         s5_lock_give(&e->associations_lock, ret_critical);
         return fd < 0 ? fd : S5_ASSOCIATE_LOST;
     }
@@ -331,7 +331,7 @@ static int begin_renewal(struct s5_engine *e, struct s5_association *a, bool dou
         return S5_ASSOCIATE_LOST;
     int control = atomic_exchange(&a->control, -1);
     if (control >= 0)
-        s5_hidden_close(e, control);
+        s5_internal_fd_close(e, control);
     s5_associate_begin_asking(a, call);
     return CLAIMED;
 }

@@ -107,7 +107,7 @@ static void take_up_after_exec(struct s5_engine *e, const struct s5_exported_ass
     if (!a || !came(e, h))
         return;
     e->real->fcntl(h->control, F_SETFD, FD_CLOEXEC);
-    atomic_store(&a->control, s5_hidden_keep(e, h->control));
+    atomic_store(&a->control, s5_internal_fd_keep(e, h->control));
 }
 
 /* The record that has COOKIE already: another descriptor of the same socket. */
@@ -144,7 +144,7 @@ static void adopted(struct s5_engine *e)
     for (uint32_t i = 0; i < S5_SHM_RELAYED; i++) {
         struct s5_exported_association *h = &shm->relayed[i];
         if (atomic_load_explicit(&h->cookie, memory_order_acquire) &&
-            h->control > 2 && !s5_hidden_is(e, h->control) && came(e, h))
+            h->control > 2 && !s5_internal_fd_is(e, h->control) && came(e, h))
             e->real->close(h->control);
     }
 }
@@ -192,9 +192,9 @@ static enum s5_received receive(struct s5_engine *e, int fd, uint64_t cookie, co
         e->real->close(control);
     if (!a)
         return S5_RECEIVED;
-    int hidden = control < 0 ? -1 : s5_hidden_take(e, control);
-    atomic_store(&a->owner, hidden < 0 ? p->process : 0);
-    atomic_store(&a->control, hidden < 0 ? -1 : hidden);
+    int internal = control < 0 ? -1 : s5_internal_fd_take(e, control);
+    atomic_store(&a->owner, internal < 0 ? p->process : 0);
+    atomic_store(&a->control, internal < 0 ? -1 : internal);
     return control < 0 ? S5_RECEIVED_BORROWED : S5_RECEIVED_TAKEN;
 }
 

@@ -62,7 +62,7 @@ void s5_associate_give(struct s5_engine *e, struct s5_association *a)
     atomic_fetch_add(&a->generation, 1);
     atomic_store(&a->busy, 0);
     if (control >= 0)
-        s5_hidden_close(e, control);
+        s5_internal_fd_close(e, control);
     atomic_store(&a->used, 0);
 }
 
@@ -91,7 +91,7 @@ static void move(struct s5_engine *e, int from)
             continue;
         int moved = e->real->fcntl(from, F_DUPFD_CLOEXEC, from + 1);
         s5_registry_remove(&e->registry, from);
-        moved = moved < 0 ? -1 : s5_hidden_keep(e, moved);
+        moved = moved < 0 ? -1 : s5_internal_fd_keep(e, moved);
         atomic_store(&atomic_load(&e->associations)[at].control, moved);
         return;
     }

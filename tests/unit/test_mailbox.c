@@ -47,7 +47,7 @@ Test(channel_fd, holds_the_latest_for_whoever_looks)
     int box = s5_fd_channel_create(e), control, wakeup_fd, ends[2];
     uint32_t serial = 0;
     cr_assert_geq(box, 0);
-    cr_assert(s5_hidden_is(e, box));
+    cr_assert(s5_internal_fd_is(e, box));
     cr_assert_eq(s5_fd_channel_get(e, box, &serial, &control, &wakeup_fd), -EAGAIN, "nothing yet");
     cr_assert_eq(pipe(ends), 0);
     int mine = s5_fd_channel_wakeup_fd(e, 0);
@@ -56,10 +56,10 @@ Test(channel_fd, holds_the_latest_for_whoever_looks)
     for (int i = 0; i < 3; i++) {
         cr_assert_eq(s5_fd_channel_get(e, box, &serial, &control, &wakeup_fd), 0);
         cr_assert_eq(serial, 3, "one at a time, and it stays");
-        cr_assert(s5_hidden_is(e, control) && s5_hidden_is(e, wakeup_fd));
+        cr_assert(s5_internal_fd_is(e, control) && s5_internal_fd_is(e, wakeup_fd));
         cr_assert_eq(fcntl(control, F_GETFD), FD_CLOEXEC);
-        s5_hidden_close(e, control);
-        s5_hidden_close(e, wakeup_fd);
+        s5_internal_fd_close(e, control);
+        s5_internal_fd_close(e, wakeup_fd);
     }
     cr_assert_eq(s5_fd_channel_put(e, box, 4, -1, mine), 0);
     cr_assert_eq(s5_fd_channel_get(e, box, &serial, &control, &wakeup_fd), 0);
@@ -76,26 +76,26 @@ Test(channel_fd, a_bell_rings_for_all_its_copies_and_goes_on)
     s5_fd_channel_wake(e, -1);
 }
 
-Test(hidden, are_found_in_order_and_closed_by_us_alone)
+Test(internal, are_found_in_order_and_closed_by_us_alone)
 {
     struct s5_engine *e = fresh();
     int a = s5_fd_channel_wakeup_fd(e, 0), b = s5_fd_channel_wakeup_fd(e, 0);
     cr_assert_neq(a, b);
-    cr_assert_eq(s5_hidden_from(e, 0), -1, "nobody listens");
+    cr_assert_eq(s5_internal_fd_from(e, 0), -1, "nobody listens");
     s5_registry_listens(&e->registry, 1);
     int low = a < b ? a : b, high = a < b ? b : a;
-    cr_assert_eq(s5_hidden_from(e, 0), low);
-    cr_assert_eq(s5_hidden_from(e, low + 1), high);
-    cr_assert_eq(s5_hidden_from(e, high + 1), -1);
-    s5_hidden_close(e, a);
-    cr_assert_not(s5_hidden_is(e, a));
+    cr_assert_eq(s5_internal_fd_from(e, 0), low);
+    cr_assert_eq(s5_internal_fd_from(e, low + 1), high);
+    cr_assert_eq(s5_internal_fd_from(e, high + 1), -1);
+    s5_internal_fd_close(e, a);
+    cr_assert_not(s5_internal_fd_is(e, a));
     cr_assert_eq(fcntl(a, F_GETFD), -1);
-    s5_hidden_close(e, 0);
+    s5_internal_fd_close(e, 0);
     cr_assert_neq(fcntl(0, F_GETFD), -1, "not one of ours");
-    s5_hidden_close(e, -1);
+    s5_internal_fd_close(e, -1);
 }
 
-Test(hidden, one_whose_number_is_wanted_moves)
+Test(internal, one_whose_number_is_wanted_moves)
 {
     struct s5_engine *e = fresh();
     struct s5_record *record = s5_registry_new(&e->registry);
@@ -105,9 +105,9 @@ Test(hidden, one_whose_number_is_wanted_moves)
     int wakeup_fd = s5_fd_channel_wakeup_fd(e, 0);
     record->more->wakeup_fd = wakeup_fd;
     record->more->control = record->more->channel_fd = -1;
-    s5_hidden_move(e, wakeup_fd);
-    cr_assert_not(s5_hidden_is(e, wakeup_fd));
-    cr_assert(record->more->wakeup_fd != wakeup_fd && s5_hidden_is(e, record->more->wakeup_fd));
+    s5_internal_fd_move(e, wakeup_fd);
+    cr_assert_not(s5_internal_fd_is(e, wakeup_fd));
+    cr_assert(record->more->wakeup_fd != wakeup_fd && s5_internal_fd_is(e, record->more->wakeup_fd));
     s5_fd_channel_wake(e, record->more->wakeup_fd);
     cr_assert(rings(wakeup_fd), "the same under another number; the old one is the caller's to replace");
 }
