@@ -98,8 +98,8 @@ static inline __attribute__((always_inline)) int connect_inet(struct s5_engine *
     if (named < 0)
         return named;
     uint8_t kind = s5_route_protocol(protocol);
-    if (kind && s5_nameserver_wanted(e, &to, kind))
-        return s5_nameserver_connect(e, fd, kind, addr, len);
+    if (kind && s5_dns_answer_is_ours(e, &to, kind))
+        return s5_dns_client_connect(e, fd, kind, addr, len);
     if (protocol == IPPROTO_UDP)
         return s5_associate_connect(e, fd, addr, len);
     if (kind == S5_PROTO_TCP)
@@ -135,7 +135,7 @@ int s5_connect(struct s5_engine *e, int fd, const struct sockaddr *theirs, sockl
         return disconnect(e, fd, addr, len);
     if (addr->sa_family != AF_INET && addr->sa_family != AF_INET6)
         return real_connect(e, fd, addr, len);
-    if (record && !s5_nameserver_leave(e, fd)) {
+    if (record && !s5_dns_client_release(e, fd)) {
         r = connect_again(e, record, fd);
         if (r <= 0)
             return r;

@@ -100,7 +100,7 @@ static ssize_t fast_open(struct s5_engine *e, int fd, const struct msghdr *msg, 
         return r;
     plain.msg_name = NULL;
     plain.msg_namelen = 0;
-    ssize_t asked = s5_nameserver_send(e, fd, &plain, flags);
+    ssize_t asked = s5_dns_client_send(e, fd, &plain, flags);
     if (asked != -ENOTCONN)
         return asked;
     ssize_t n = e->real->sendmsg(fd, &plain, flags & ~MSG_FASTOPEN);
@@ -132,7 +132,7 @@ static ssize_t send_copied(struct s5_engine *e, int fd, struct msghdr *m, int fl
         sent = send_relayed(e, a, fd, m, flags);
     if (sent != -ESTALE)
         return sent;
-    sent = s5_nameserver_send(e, fd, m, flags);
+    sent = s5_dns_client_send(e, fd, m, flags);
     if (sent != -ENOTCONN)
         return sent;
     int r = s5_connect_await(e, fd, flags, POLLOUT);
@@ -190,7 +190,7 @@ ssize_t s5_send(struct s5_engine *e, int fd, const void *buf, size_t n, int flag
 /* A write is a send on a datagram socket alone: on others the kernel tells the two apart. */
 ssize_t s5_write(struct s5_engine *e, int fd, const void *buf, size_t n)
 {
-    if (s5_associate_of(e, fd) || s5_nameserver_has(e, fd)) {
+    if (s5_associate_of(e, fd) || s5_dns_client_is(e, fd)) {
         ssize_t sent = s5_sendto(e, fd, buf, n, 0, NULL, 0);
         if (sent != -ENOTSOCK)
             return sent;
@@ -202,7 +202,7 @@ ssize_t s5_write(struct s5_engine *e, int fd, const void *buf, size_t n)
 
 ssize_t s5_writev(struct s5_engine *e, int fd, const struct iovec *iov, int n)
 {
-    if (n >= 0 && (s5_associate_of(e, fd) || s5_nameserver_has(e, fd))) {
+    if (n >= 0 && (s5_associate_of(e, fd) || s5_dns_client_is(e, fd))) {
         struct msghdr msg = {.msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)n};
         ssize_t sent = s5_sendmsg(e, fd, &msg, 0);
         if (sent != -ENOTSOCK)
@@ -251,7 +251,7 @@ int s5_sendmmsg(struct s5_engine *e, int fd, struct mmsghdr *msgs, unsigned n, i
     int sent = a ? s5_outgoing_sendmmsg(e, a, fd, msgs, n, flags) : -ESTALE;
     if (sent != -ESTALE)
         return sent;
-    sent = s5_nameserver_sendmmsg(e, fd, msgs, n, flags);
+    sent = s5_dns_client_sendmmsg(e, fd, msgs, n, flags);
     if (sent != -ENOTCONN)
         return sent == -EFAULT ? fail(e, fd, flags, sent) : sent;
     int r = s5_connect_await(e, fd, flags, POLLOUT);
@@ -311,8 +311,8 @@ ssize_t s5_recvmsg(struct s5_engine *e, int fd, struct msghdr *msg, int flags)
     ssize_t n = a ? receive_message(e, a, fd, msg, flags) : -ESTALE;
     if (n != -ESTALE)
         return n;
-    if (s5_nameserver_has(e, fd))
-        return s5_nameserver_recvmsg(e, fd, msg, flags);
+    if (s5_dns_client_is(e, fd))
+        return s5_dns_client_recvmsg(e, fd, msg, flags);
     int r = s5_connect_await(e, fd, flags, POLLIN);
     if (r < 0)
         return r;
@@ -346,8 +346,8 @@ ssize_t s5_recvfrom(struct s5_engine *e, int fd, void *buf, size_t n, int flags,
         if (got != -ESTALE)
             return got;
     }
-    if (s5_nameserver_has(e, fd))
-        return s5_nameserver_recvfrom(e, fd, buf, n, flags, addr, len);
+    if (s5_dns_client_is(e, fd))
+        return s5_dns_client_recvfrom(e, fd, buf, n, flags, addr, len);
     int r = s5_connect_await(e, fd, flags, POLLIN);
     ssize_t got = r < 0 ? r : e->real->recvfrom(fd, buf, n, flags, addr, len);
     return got < 0 && r == 0 ? -errno : got;
@@ -409,8 +409,8 @@ int s5_recvmmsg(struct s5_engine *e, int fd, struct mmsghdr *msgs, unsigned n, i
     int got = a ? s5_incoming_recvmmsg(e, a, fd, msgs, whole, flags, timeout) : -ESTALE;
     if (got != -ESTALE)
         return got;
-    if (s5_nameserver_has(e, fd))
-        return s5_nameserver_recvmmsg(e, fd, msgs, n, flags, timeout);
+    if (s5_dns_client_is(e, fd))
+        return s5_dns_client_recvmmsg(e, fd, msgs, n, flags, timeout);
     int r = s5_connect_await(e, fd, flags, POLLIN);
     if (r < 0)
         return r;

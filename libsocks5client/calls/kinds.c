@@ -8,7 +8,7 @@
 #include "kinds.h"
 
 const struct s5_kind *const s5_kinds[] = {
-    &s5_exported_kind,    &s5_listener_kind,       &s5_next_bind_kind, &s5_nameserver_kind,
+    &s5_exported_kind,    &s5_listener_kind,       &s5_next_bind_kind, &s5_dns_kind,
     &s5_associate_kind, &s5_associate_exec_kind, &s5_stream_kind, NULL,
 };
 

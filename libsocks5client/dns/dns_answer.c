@@ -14,9 +14,9 @@
 #include <string.h>
 #include <unistd.h>
 
-bool s5_nameserver_wanted(struct s5_engine *e, const struct s5_addr *to, uint8_t protocol)
+bool s5_dns_answer_is_ours(struct s5_engine *e, const struct s5_addr *to, uint8_t protocol)
 {
-    if (to->port != S5_NAMESERVER_PORT || s5_engine_inside)
+    if (to->port != S5_DNS_PORT || s5_engine_inside)
         return false;
     const struct s5_policy *p = s5_engine_policy(e);
     struct s5_flow flow = {to, protocol,
@@ -28,7 +28,7 @@ bool s5_nameserver_wanted(struct s5_engine *e, const struct s5_addr *to, uint8_t
            (route.verdict == S5_DIRECT && route.why == S5_WHY_LOOPBACK);
 }
 
-bool s5_nameserver_direct(struct s5_engine *e, const char *text)
+bool s5_dns_answer_is_direct(struct s5_engine *e, const char *text)
 {
     struct s5_addr name;
     const struct s5_policy *p = s5_engine_policy(e);
@@ -49,13 +49,13 @@ bool s5_nameserver_direct(struct s5_engine *e, const char *text)
 static int forward_socket(struct s5_engine *e, const struct s5_endpoint *server,
                           struct s5_cleanup *call, uint32_t ticket)
 {
-    struct s5_timeo patience = {S5_NAMESERVER_SECONDS, 0};
+    struct s5_timeo patience = {S5_DNS_TIMEOUT, 0};
     int fd = s5_blocking_socket(e, call, server->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC);
     if (fd < 0)
         return fd;
     e->real->setsockopt(fd, SOL_SOCKET, S5_SNDTIMEO, &patience, sizeof patience);
     e->real->setsockopt(fd, SOL_SOCKET, S5_RCVTIMEO, &patience, sizeof patience);
-    int r = s5_connect_nameserver(e, fd, server);
+    int r = s5_tcp_connect_dns(e, fd, server);
     return s5_cleanup_owns(call, ticket) ? r < 0 ? r : fd : -ECONNABORTED;
 }
 
@@ -116,7 +116,7 @@ static ssize_t ask_server(struct s5_engine *e, const uint8_t *query, const struc
     uint8_t long_one[S5_DNS_QUERY_MAX];
     struct s5_endpoint found;
     struct s5_addr addr;
-    if (!server && s5_resolve_nameserver(e, &found) == 0)
+    if (!server && s5_resolve_dns_server(e, &found) == 0)
         server = &found;
     if (!server || s5_addr_from_sockaddr(&addr, &server->any, server->len) < 0 ||
         s5_addr_is_loopback(&addr))
@@ -194,7 +194,7 @@ static size_t answer_pointer(struct s5_engine *e, const uint8_t *query,
                  : s5_dns_answer(query, q, S5_DNS_NOERROR, labels, (size_t)n, ret, size);
 }
 
-ssize_t s5_nameserver_reply(struct s5_engine *e, const uint8_t *query, size_t len,
+ssize_t s5_dns_answer(struct s5_engine *e, const uint8_t *query, size_t len,
                             const struct s5_endpoint *server, bool stream, uint8_t *ret,
                             size_t size)
 {

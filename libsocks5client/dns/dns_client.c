@@ -18,77 +18,77 @@
 #include <errno.h>
 #include <string.h>
 
-/* --- askers --- */
+/* --- dns_clients --- */
 
-static struct s5_asker *askers(struct s5_engine *e)
+static struct s5_dns_client *dns_clients(struct s5_engine *e)
 {
-    return s5_map_once((void *_Atomic *)&e->askers, S5_NAMESERVER_SOCKETS * sizeof(struct s5_asker));
+    return s5_map_once((void *_Atomic *)&e->dns_clients, S5_DNS_CLIENTS * sizeof(struct s5_dns_client));
 }
 
 /* RECORD's number is given back. */
 static void end_record(struct s5_engine *e, struct s5_record *record)
 {
     struct s5_record_more *more = atomic_load(&record->more);
-    uint32_t number = more ? atomic_exchange(&more->asker, 0) : 0;
-    struct s5_asker *all = atomic_load(&e->askers);
+    uint32_t number = more ? atomic_exchange(&more->dns_client, 0) : 0;
+    struct s5_dns_client *all = atomic_load(&e->dns_clients);
     if (!number)
         return;
-    if (all && number <= S5_NAMESERVER_SOCKETS)
-        atomic_store(&all[number - 1].kind, S5_ASKER_FREE);
+    if (all && number <= S5_DNS_CLIENTS)
+        atomic_store(&all[number - 1].kind, S5_DNS_CLIENT_FREE);
     s5_registry_attend(&e->registry, -1);
 }
 
-struct s5_asker *s5_nameserver_asker(struct s5_engine *e, int fd, struct s5_record **ret_record)
+struct s5_dns_client *s5_dns_client_of(struct s5_engine *e, int fd, struct s5_record **ret_record)
 {
     struct s5_record *record = s5_registry_find(&e->registry, fd);
     struct s5_record_more *more = record ? atomic_load(&record->more) : NULL;
-    uint32_t number = more ? atomic_load(&more->asker) : 0;
+    uint32_t number = more ? atomic_load(&more->dns_client) : 0;
     if (!number)
         return NULL;
     if (s5_connect_stale(e, fd)) /* closed and reused where no hook saw it */
         return NULL;
     *ret_record = record;
-    return &atomic_load(&e->askers)[number - 1];
+    return &atomic_load(&e->dns_clients)[number - 1];
 }
 
-bool s5_nameserver_has(struct s5_engine *e, int fd)
+bool s5_dns_client_is(struct s5_engine *e, int fd)
 {
     struct s5_record *record;
-    return s5_nameserver_asker(e, fd, &record) != NULL;
+    return s5_dns_client_of(e, fd, &record) != NULL;
 }
 
-bool s5_nameserver_leave(struct s5_engine *e, int fd)
+bool s5_dns_client_release(struct s5_engine *e, int fd)
 {
     const struct sockaddr none = {.sa_family = AF_UNSPEC};
     struct s5_record *record;
-    struct s5_asker *a = s5_nameserver_asker(e, fd, &record);
-    uint32_t kind = a ? atomic_load(&a->kind) : S5_ASKER_FREE;
-    if (kind == S5_ASKER_FREE || kind == S5_ASKER_STREAM)
+    struct s5_dns_client *a = s5_dns_client_of(e, fd, &record);
+    uint32_t kind = a ? atomic_load(&a->kind) : S5_DNS_CLIENT_FREE;
+    if (kind == S5_DNS_CLIENT_FREE || kind == S5_DNS_CLIENT_STREAM)
         return false;
-    if (kind == S5_ASKER_CONNECTED)
+    if (kind == S5_DNS_CLIENT_CONNECTED)
         e->real->connect(fd, &none, sizeof none);
     s5_connect_forget(e, fd);
     return true;
 }
 
 /* FD becomes one, known by SELF and, but for LOOSE, connected to SERVER. */
-static struct s5_asker *list_add(struct s5_engine *e, int fd, enum s5_asker_kind kind,
+static struct s5_dns_client *list_add(struct s5_engine *e, int fd, enum s5_dns_client_kind kind,
                                const struct s5_endpoint *self, const struct s5_endpoint *server)
 {
-    struct s5_asker *all = askers(e);
-    uint32_t i = 0, none = S5_ASKER_FREE;
-    while (all && i < S5_NAMESERVER_SOCKETS &&
+    struct s5_dns_client *all = dns_clients(e);
+    uint32_t i = 0, none = S5_DNS_CLIENT_FREE;
+    while (all && i < S5_DNS_CLIENTS &&
            !atomic_compare_exchange_strong(&all[i].kind, &none, kind))
-        i++, none = S5_ASKER_FREE;
-    if (!all || i == S5_NAMESERVER_SOCKETS)
+        i++, none = S5_DNS_CLIENT_FREE;
+    if (!all || i == S5_DNS_CLIENTS)
         return NULL;
-    struct s5_asker *a = &all[i];
+    struct s5_dns_client *a = &all[i];
     struct s5_record *record = s5_registry_new(&e->registry);
     struct s5_record_more *more = record ? s5_registry_more(&e->registry, record) : NULL;
     if (!more) {
         if (record)
             s5_registry_free(&e->registry, record);
-        atomic_store(&a->kind, S5_ASKER_FREE);
+        atomic_store(&a->kind, S5_DNS_CLIENT_FREE);
         return NULL;
     }
     a->self = *self;
@@ -96,7 +96,7 @@ static struct s5_asker *list_add(struct s5_engine *e, int fd, enum s5_asker_kind
     memset(a->asked, 0, sizeof a->asked);
     record->cookie = s5_connect_cookie(e, fd);
     record->peer = *server;
-    atomic_store(&more->asker, i + 1);
+    atomic_store(&more->dns_client, i + 1);
     atomic_store(&record->state, S5_RECORD_READY);
     s5_registry_attend(&e->registry, 1);
     atomic_store(&record->fd, fd);
@@ -182,7 +182,7 @@ static int take_address(const struct sockaddr *addr, socklen_t len, struct s5_en
     return 0;
 }
 
-int s5_nameserver_connect(struct s5_engine *e, int fd, uint8_t protocol,
+int s5_dns_client_connect(struct s5_engine *e, int fd, uint8_t protocol,
                           const struct sockaddr *addr, socklen_t len)
 {
     bool stream = protocol == S5_PROTO_TCP;
@@ -194,7 +194,7 @@ int s5_nameserver_connect(struct s5_engine *e, int fd, uint8_t protocol,
         r = -errno;
     if (r < 0 && r != -EINPROGRESS)
         return r;
-    if (list_add(e, fd, stream ? S5_ASKER_STREAM : S5_ASKER_CONNECTED, &self, &server))
+    if (list_add(e, fd, stream ? S5_DNS_CLIENT_STREAM : S5_DNS_CLIENT_CONNECTED, &self, &server))
         return r;
     s5_log(&e->log, S5_LOG_ERROR, "refused: too many sockets to name servers");
     return -ENOBUFS;
@@ -224,12 +224,12 @@ static bool is_to_itself(struct s5_engine *e, int fd)
 static bool adopt(struct s5_engine *e, int fd, const struct s5_endpoint *server)
 {
     struct s5_endpoint self, own;
-    enum s5_asker_kind kind = S5_ASKER_LOOSE;
+    enum s5_dns_client_kind kind = S5_DNS_CLIENT_UNCONNECTED;
     if (server->len && !is_to_itself(e, fd))
         return false;
     s5_dissolve_name(e, fd, &own);
     if (server->len)
-        kind = is_datagram(e, fd) ? S5_ASKER_CONNECTED : S5_ASKER_STREAM;
+        kind = is_datagram(e, fd) ? S5_DNS_CLIENT_CONNECTED : S5_DNS_CLIENT_STREAM;
     if (!own.len || find_self(e, fd, &own, false, &self) < 0 || !list_add(e, fd, kind, &self, server))
         s5_log(&e->log, S5_LOG_ERROR, "a socket to a name server that came through an exec is lost");
     return true;
@@ -258,7 +258,7 @@ static size_t gather(const struct msghdr *msg, uint8_t *ret, size_t size)
  * asker another socket's too: what is needed of both is taken before, and the answer goes to a duplicate. */
 struct question {
     int fd, held;
-    struct s5_asker *a;
+    struct s5_dns_client *a;
     uint32_t kind;
     uint64_t cookie; /* of the socket */
     struct s5_endpoint self, server;
@@ -270,30 +270,30 @@ struct question {
 static bool is_current(struct s5_engine *e, const struct question *q)
 {
     struct s5_record *record = NULL;
-    return s5_cleanup_owns(q->call, q->ticket) && s5_nameserver_asker(e, q->fd, &record) == q->a && record &&
+    return s5_cleanup_owns(q->call, q->ticket) && s5_dns_client_of(e, q->fd, &record) == q->a && record &&
            record->cookie == q->cookie;
 }
 
 static void remember(const struct question *q, const uint8_t *query)
 {
-    struct s5_asker *a = q->a;
+    struct s5_dns_client *a = q->a;
     struct s5_critical critical;
     if (!s5_lock_take(&a->lock, &critical))
         return;
     a->asked[a->at].id = (uint16_t)(query[0] << 8 | query[1]);
     a->asked[a->at].server = q->server;
-    a->at = (a->at + 1) % S5_NAMESERVER_ASKED;
+    a->at = (a->at + 1) % S5_DNS_CLIENT_QUESTIONS;
     s5_lock_give(&a->lock, &critical);
 }
 
 static ssize_t send_datagram(struct s5_engine *e, const struct question *q, const struct msghdr *msg)
 {
-    uint8_t query[S5_DNS_QUERY_MAX], reply[S5_NAMESERVER_REPLY];
-    bool loose = q->kind == S5_ASKER_LOOSE;
+    uint8_t query[S5_DNS_QUERY_MAX], reply[S5_DNS_REPLY_UDP];
+    bool loose = q->kind == S5_DNS_CLIENT_UNCONNECTED;
     size_t n = gather(msg, query, sizeof query);
     if (n > sizeof query)
         return n == UNREADABLE ? -EFAULT : -EMSGSIZE;
-    ssize_t r = s5_nameserver_reply(e, query, n, &q->server, false, reply, sizeof reply);
+    ssize_t r = s5_dns_answer(e, query, n, &q->server, false, reply, sizeof reply);
     if (r <= 0 || !is_current(e, q))
         return (ssize_t)n; /* lost, as datagrams may be */
     if (loose)
@@ -306,7 +306,7 @@ static ssize_t send_datagram(struct s5_engine *e, const struct question *q, cons
 
 /* The next whole question of the stream, taken out of it; 0: none yet; -EMSGSIZE: there will
  * never be one. */
-static ssize_t next_question(struct s5_asker *a, uint8_t query[S5_DNS_QUERY_MAX])
+static ssize_t next_question(struct s5_dns_client *a, uint8_t query[S5_DNS_QUERY_MAX])
 {
     size_t told = a->have < 2 ? 0 : (size_t)(a->in[0] << 8 | a->in[1]);
     if (a->have >= 2 && (told > S5_DNS_QUERY_MAX || told < S5_DNS_HEADER))
@@ -320,7 +320,7 @@ static ssize_t next_question(struct s5_asker *a, uint8_t query[S5_DNS_QUERY_MAX]
 }
 
 /* As much of MSG as there is room for; UNREADABLE. */
-static size_t append(struct s5_asker *a, const struct msghdr *msg)
+static size_t append(struct s5_dns_client *a, const struct msghdr *msg)
 {
     size_t room = sizeof a->in - a->have, n = gather(msg, a->in + a->have, room);
     if (n == UNREADABLE)
@@ -332,8 +332,8 @@ static size_t append(struct s5_asker *a, const struct msghdr *msg)
 
 static int answer_stream(struct s5_engine *e, const struct question *q, const uint8_t *query, size_t len)
 {
-    uint8_t reply[2 + S5_NAMESERVER_LONG];
-    ssize_t n = s5_nameserver_reply(e, query, len, &q->server, true, reply + 2, sizeof reply - 2);
+    uint8_t reply[2 + S5_DNS_REPLY_TCP];
+    ssize_t n = s5_dns_answer(e, query, len, &q->server, true, reply + 2, sizeof reply - 2);
     if (n <= 0 || !is_current(e, q))
         return -ECONNRESET;
     reply[0] = (uint8_t)(n >> 8);
@@ -345,7 +345,7 @@ static int answer_stream(struct s5_engine *e, const struct question *q, const ui
 
 /* MSG, or what there is room for, goes behind what is there (NULL: nothing does), and the next question comes out:
  * its length, 0, or -EMSGSIZE. *RET_TAKEN: octets of MSG; UNREADABLE, and nothing comes out. */
-static ssize_t exchange(struct s5_asker *a, const struct msghdr *msg, uint8_t query[S5_DNS_QUERY_MAX],
+static ssize_t exchange(struct s5_dns_client *a, const struct msghdr *msg, uint8_t query[S5_DNS_QUERY_MAX],
                         size_t *ret_taken)
 {
     struct s5_critical critical;
@@ -380,52 +380,52 @@ static bool names_server(struct s5_engine *e, int fd, const struct msghdr *msg,
 {
     struct s5_addr to;
     return msg->msg_name && take_address(msg->msg_name, msg->msg_namelen, ret) == 0 &&
-           ntohs(port_of(ret)) == S5_NAMESERVER_PORT &&
+           ntohs(port_of(ret)) == S5_DNS_PORT &&
            s5_addr_from_sockaddr(&to, &ret->any, ret->len) == 0 && is_datagram(e, fd) &&
-           s5_nameserver_wanted(e, &to, S5_PROTO_UDP);
+           s5_dns_answer_is_ours(e, &to, S5_PROTO_UDP);
 }
 
-static struct s5_asker *enlist_loose(struct s5_engine *e, int fd, const struct s5_endpoint *server)
+static struct s5_dns_client *add_unconnected(struct s5_engine *e, int fd, const struct s5_endpoint *server)
 {
     struct s5_endpoint self, nobody = {0};
     bool taken = !s5_registry_foreign(&e->registry, fd) && !s5_connect_stale(e, fd);
     if (taken || find_self(e, fd, server, false, &self) < 0)
         return NULL;
-    return list_add(e, fd, S5_ASKER_LOOSE, &self, &nobody);
+    return list_add(e, fd, S5_DNS_CLIENT_UNCONNECTED, &self, &nobody);
 }
 
 /* A question that goes to SERVER, on FD of RECORD and A. */
-static ssize_t ask(struct s5_engine *e, int fd, struct s5_asker *a, const struct s5_record *record,
+static ssize_t ask(struct s5_engine *e, int fd, struct s5_dns_client *a, const struct s5_record *record,
                    const struct msghdr *msg, const struct s5_endpoint *server)
 {
     struct question q = {.fd = fd, .a = a, .kind = atomic_load(&a->kind), .cookie = record->cookie,
                          .self = a->self, .server = *server};
     q.call = s5_cleanup_push(s5_blocking_give_back, e, (uintptr_t)&q, &q.ticket);
     q.held = s5_blocking_hold(e, q.call, fd, q.cookie);
-    ssize_t r = q.kind == S5_ASKER_STREAM ? send_stream(e, &q, msg) : send_datagram(e, &q, msg);
+    ssize_t r = q.kind == S5_DNS_CLIENT_STREAM ? send_stream(e, &q, msg) : send_datagram(e, &q, msg);
     s5_blocking_end(e, q.call, q.ticket, fd, q.held);
     return r;
 }
 
-ssize_t s5_nameserver_send(struct s5_engine *e, int fd, const struct msghdr *msg, int flags)
+ssize_t s5_dns_client_send(struct s5_engine *e, int fd, const struct msghdr *msg, int flags)
 {
     (void)flags; /* a reply never blocks */
     struct s5_record *record = NULL;
     struct s5_endpoint server;
     if (s5_engine_inside)
         return -ENOTCONN;
-    struct s5_asker *a = s5_nameserver_asker(e, fd, &record);
-    uint32_t kind = a ? atomic_load(&a->kind) : S5_ASKER_FREE;
-    if (record && (kind == S5_ASKER_STREAM || (kind == S5_ASKER_CONNECTED && !msg->msg_name)))
+    struct s5_dns_client *a = s5_dns_client_of(e, fd, &record);
+    uint32_t kind = a ? atomic_load(&a->kind) : S5_DNS_CLIENT_FREE;
+    if (record && (kind == S5_DNS_CLIENT_STREAM || (kind == S5_DNS_CLIENT_CONNECTED && !msg->msg_name)))
         return ask(e, fd, a, record, msg, &record->peer);
     if (!names_server(e, fd, msg, &server))
         return -ENOTCONN;
-    if (!a && enlist_loose(e, fd, &server))
-        a = s5_nameserver_asker(e, fd, &record);
+    if (!a && add_unconnected(e, fd, &server))
+        a = s5_dns_client_of(e, fd, &record);
     return a && record ? ask(e, fd, a, record, msg, &server) : -ENOBUFS;
 }
 
-int s5_nameserver_sendmmsg(struct s5_engine *e, int fd, struct mmsghdr *msgs, unsigned n,
+int s5_dns_client_sendmmsg(struct s5_engine *e, int fd, struct mmsghdr *msgs, unsigned n,
                            int flags)
 {
     unsigned sent = 0;
@@ -435,7 +435,7 @@ int s5_nameserver_sendmmsg(struct s5_engine *e, int fd, struct mmsghdr *msgs, un
         struct msghdr m;
         r = s5_user_message(&m, &to, &msgs[sent].msg_hdr);
         if (r == 0)
-            r = s5_nameserver_send(e, fd, &m, flags);
+            r = s5_dns_client_send(e, fd, &m, flags);
         unsigned len = (unsigned)r;
         if (r >= 0 && !s5_user_write(&msgs[sent].msg_len, &len, sizeof len))
             r = -EFAULT;
@@ -445,4 +445,4 @@ int s5_nameserver_sendmmsg(struct s5_engine *e, int fd, struct mmsghdr *msgs, un
     return sent ? (int)sent : (int)r;
 }
 
-const struct s5_kind s5_nameserver_kind = {.end = end_record, .adopt_connected = adopt};
+const struct s5_kind s5_dns_kind = {.end = end_record, .adopt_connected = adopt};

@@ -8,7 +8,7 @@
 #include <errno.h>
 #include <string.h>
 
-static bool is_self(const struct s5_asker *a, const struct sockaddr *from)
+static bool is_self(const struct s5_dns_client *a, const struct sockaddr *from)
 {
     const struct sockaddr_in *v4 = (const struct sockaddr_in *)(const void *)from;
     const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)(const void *)from;
@@ -22,18 +22,18 @@ static bool is_self(const struct s5_asker *a, const struct sockaddr *from)
 }
 
 /* Whom the question of the reply DATA went to. */
-static struct s5_endpoint server_of(struct s5_asker *a, const struct s5_record *record,
+static struct s5_endpoint server_of(struct s5_dns_client *a, const struct s5_record *record,
                                     const uint8_t *data, size_t n)
 {
     struct s5_endpoint found = record->peer;
-    if (atomic_load(&a->kind) != S5_ASKER_LOOSE || n < 2)
+    if (atomic_load(&a->kind) != S5_DNS_CLIENT_UNCONNECTED || n < 2)
         return found;
     uint16_t id = (uint16_t)(data[0] << 8 | data[1]);
     struct s5_critical critical;
     if (!s5_lock_take(&a->lock, &critical))
         return found;
-    for (unsigned i = 1; i <= S5_NAMESERVER_ASKED; i++) {
-        unsigned at = (a->at + S5_NAMESERVER_ASKED - i) % S5_NAMESERVER_ASKED;
+    for (unsigned i = 1; i <= S5_DNS_CLIENT_QUESTIONS; i++) {
+        unsigned at = (a->at + S5_DNS_CLIENT_QUESTIONS - i) % S5_DNS_CLIENT_QUESTIONS;
         if (a->asked[at].server.len && (i == 1 || a->asked[at].id == id))
             found = a->asked[at].server;
         if (a->asked[at].id == id)
@@ -48,7 +48,7 @@ static void tell_source(struct s5_engine *e, int fd, const void *data, size_t n,
 {
     struct s5_record *record;
     struct sockaddr_storage whole = {0};
-    struct s5_asker *a = s5_engine_inside ? NULL : s5_nameserver_asker(e, fd, &record);
+    struct s5_dns_client *a = s5_engine_inside ? NULL : s5_dns_client_of(e, fd, &record);
     if (!a || !from || !len || size < sizeof(struct sockaddr_in))
         return;
     memcpy(&whole, from, size < sizeof whole ? size : sizeof whole);
@@ -61,7 +61,7 @@ static void tell_source(struct s5_engine *e, int fd, const void *data, size_t n,
     *len = server.len;
 }
 
-ssize_t s5_nameserver_recvfrom(struct s5_engine *e, int fd, void *buf, size_t n, int flags,
+ssize_t s5_dns_client_recvfrom(struct s5_engine *e, int fd, void *buf, size_t n, int flags,
                                struct sockaddr *addr, socklen_t *len)
 {
     socklen_t size = 0;
@@ -83,7 +83,7 @@ static void tell_message(struct s5_engine *e, int fd, struct msghdr *msg, size_t
                 &msg->msg_namelen);
 }
 
-ssize_t s5_nameserver_recvmsg(struct s5_engine *e, int fd, struct msghdr *msg, int flags)
+ssize_t s5_dns_client_recvmsg(struct s5_engine *e, int fd, struct msghdr *msg, int flags)
 {
     socklen_t size = 0;
     s5_user_read(&size, &msg->msg_namelen, sizeof size);
@@ -94,7 +94,7 @@ ssize_t s5_nameserver_recvmsg(struct s5_engine *e, int fd, struct msghdr *msg, i
     return got;
 }
 
-int s5_nameserver_recvmmsg(struct s5_engine *e, int fd, struct mmsghdr *msgs, unsigned n,
+int s5_dns_client_recvmmsg(struct s5_engine *e, int fd, struct mmsghdr *msgs, unsigned n,
                            int flags, struct timespec *timeout)
 {
     socklen_t sizes[64];

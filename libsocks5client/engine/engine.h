@@ -62,7 +62,7 @@ struct s5_engine {
     struct s5_lock policy_lock; /* of changes to its servers; held for moments alone */
     uint64_t pipelining_cache[S5_POLICY_SERVERS]; /* s5_pipelining_cache_key of its servers */
     struct s5_fault fault;
-    struct s5_asker *_Atomic askers; /* nameserver_socket.c's table, mapped on first use */
+    struct s5_dns_client *_Atomic dns_clients; /* nameserver_socket.c's table, mapped on first use */
     /* Where socks5-bridge is: its path into RET, 0; -ENOENT. NULL: nowhere. */
     int (*bridge_path)(char *ret, size_t size);
     struct s5_association *_Atomic associations; /* the pool, see associate.h; mapped on first use */

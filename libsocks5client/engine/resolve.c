@@ -67,7 +67,7 @@ static bool far_server(void *user, unsigned at, const char *word, size_t len)
            s->found.kind != S5_ADDR_NAME && !s5_addr_is_loopback(&s->found);
 }
 
-int s5_resolve_nameserver(struct s5_engine *e, struct s5_endpoint *ret)
+int s5_resolve_dns_server(struct s5_engine *e, struct s5_endpoint *ret)
 {
     struct servers s = {.e = e};
     struct sockaddr_storage sa;

@@ -39,7 +39,7 @@ int s5_close_own(struct s5_engine *e, int fd)
     if (s5_shm_has(atomic_load(&e->shm_fd), fd))
         return -EBADF;
     /* Asking the kernel who we are costs as much as the close itself: a record that holds nothing
-     * but names may stay, in doubt. A resolver's socket holds a place among the askers. */
+     * but names may stay, in doubt. A resolver's socket holds a place among the dns_clients. */
     if (state == S5_RECORD_READY && !atomic_load(&record->more))
         s5_registry_doubt(&e->registry, fd, true);
     else if (s5_engine_owns_memory(e))

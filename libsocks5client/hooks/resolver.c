@@ -56,7 +56,7 @@ static int answer(struct __res_state *state, const char *name, int class, int ty
                          query, sizeof query);
     if (len < 0 || n < 0)
         return fail(state, NO_RECOVERY);
-    ssize_t got = s5_nameserver_reply(s5_begin(), query, (size_t)len, NULL, true, reply, (size_t)n);
+    ssize_t got = s5_dns_answer(s5_begin(), query, (size_t)len, NULL, true, reply, (size_t)n);
     int herr = judge(reply, got);
     return herr ? fail(state, herr) : (int)got;
 }
@@ -64,7 +64,7 @@ static int answer(struct __res_state *state, const char *name, int class, int ty
 static int answer_message(const unsigned char *query, int len, unsigned char *reply, int n)
 {
     ssize_t got = len < 0 || n < 0 ? 0
-                                   : s5_nameserver_reply(s5_begin(), query, (size_t)len, NULL, true,
+                                   : s5_dns_answer(s5_begin(), query, (size_t)len, NULL, true,
                                                          reply, (size_t)n);
     if (got > 0)
         return (int)got;
@@ -77,7 +77,7 @@ static bool asks_direct(const unsigned char *query, int len)
     struct s5_dns_query q;
     return s5_engine_inside ||
            (len > 0 && s5_dns_read(query, (size_t)len, &q) == 0 && q.name.kind == S5_ADDR_NAME &&
-            s5_nameserver_direct(s5_begin(), q.name.name));
+            s5_dns_answer_is_direct(s5_begin(), q.name.name));
 }
 
 /* NAME as it is asked for under DOMAIN (NULL: none). */
@@ -95,7 +95,7 @@ static const char *whole(const char *name, const char *domain, char *buf, size_t
     {                                                                                              \
         char buf[S5_ADDR_NAME_MAX + 2];                                                            \
         const char *about = whole(name, domain, buf, sizeof buf);                                  \
-        if (s5_gate_open() && !s5_nameserver_direct(s5_begin(), about))                            \
+        if (s5_gate_open() && !s5_dns_answer_is_direct(s5_begin(), about))                            \
             return answer(state, about, class, type, reply, n);                                    \
         S5_NEXT(real, #fn, int, params);                                                           \
         return real ? real args : fail(state, NO_RECOVERY);                                        \

@@ -24,7 +24,7 @@ struct s5_listener;
 /* What few records have. A record keeps it once it has had it, so a reader that comes late finds
  * what was there, or what stands for nothing. */
 struct s5_record_more {
-    _Atomic uint32_t asker; /* a resolver's socket: its number in nameserver.h's table, + 1 */
+    _Atomic uint32_t dns_client; /* a resolver's socket: its number in nameserver.h's table, + 1 */
     _Atomic uint32_t in_transit; /* references held for messages, see calls/pass.c */
     uint64_t passed_at; /* ns, when the latest of them began */
     uint16_t port;          /* when NAMED: as it was asked for */

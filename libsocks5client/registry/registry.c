@@ -328,7 +328,7 @@ static uint32_t attended(const struct s5_registry *r)
     for (uint32_t i = 0; records && i < used && i < S5_RECORDS; i++) {
         const struct s5_record_more *more = atomic_load(&records[i].more);
         if (s5_record_refs(&records[i]))
-            n += (atomic_load(&records[i].state) == S5_RECORD_FAILED) + (more && atomic_load(&more->asker));
+            n += (atomic_load(&records[i].state) == S5_RECORD_FAILED) + (more && atomic_load(&more->dns_client));
     }
     return n;
 }

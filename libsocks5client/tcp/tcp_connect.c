@@ -352,7 +352,7 @@ int s5_tcp_connect(struct s5_engine *e, int fd, struct sockaddr_storage *own, so
     return via(e, fd, addr, to, server, cookie);
 }
 
-__attribute__((noinline, cold)) int s5_connect_nameserver(struct s5_engine *e, int fd, const struct s5_endpoint *server)
+__attribute__((noinline, cold)) int s5_tcp_connect_dns(struct s5_engine *e, int fd, const struct s5_endpoint *server)
 {
     struct sockaddr_storage own = {0};
     struct s5_addr to;

@@ -22,7 +22,7 @@ int s5_tcp_join(struct s5_engine *e, struct s5_record *record, int fd);
 bool s5_tcp_nonblocking(struct s5_engine *e, int fd);
 
 /* The same on FD, a stream of the engine's own, to a name server: the question it is for is forwarded. */
-int s5_connect_nameserver(struct s5_engine *e, int fd, const struct s5_endpoint *server);
+int s5_tcp_connect_dns(struct s5_engine *e, int fd, const struct s5_endpoint *server);
 
 /* 0 when octets may pass on FD now; -EAGAIN while in flight and FLAGS (or the description) say not to wait;
  * what a connect() came to that failed, once. Waits for EVENTS of others while something is in flight. */

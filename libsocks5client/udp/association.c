@@ -448,9 +448,9 @@ int s5_associate_connect(struct s5_engine *e, int fd, const struct sockaddr *add
     int r = s5_target_route(e, &to, &server, &named);
     if (r < 0)
         return r;
-    if (s5_nameserver_wanted(e, &to, S5_PROTO_UDP)) { /* of an association no more */
+    if (s5_dns_answer_is_ours(e, &to, S5_PROTO_UDP)) { /* of an association no more */
         s5_connect_forget(e, fd);
-        return s5_nameserver_connect(e, fd, S5_PROTO_UDP, addr, len);
+        return s5_dns_client_connect(e, fd, S5_PROTO_UDP, addr, len);
     }
     if (r == 0)
         return connect_direct(e, fd, addr, len, named ? &to : NULL);

@@ -246,7 +246,7 @@ static int find_out(struct s5_engine *e, struct s5_association *a, const struct 
     int r = s5_target_route(e, &to, &server, &named);
     if (r < 0)
         return r;
-    if (r == 0 && (named || s5_nameserver_wanted(e, &to, S5_PROTO_UDP)))
+    if (r == 0 && (named || s5_dns_answer_is_ours(e, &to, S5_PROTO_UDP)))
         return not_here(e, &to);
     if (r > 0 && (uint32_t)(server - e->policy->servers) != a->server_index)
         return elsewhere(e, &to);
