@@ -213,7 +213,7 @@ static bool is_datagram(struct s5_engine *e, int fd)
 static bool is_to_itself(struct s5_engine *e, int fd)
 {
     struct s5_endpoint peer, own;
-    s5_dissolve_name(e, fd, &own);
+    s5_disconnect_own_address(e, fd, &own);
     peer.len = sizeof peer.v6;
     return own.len && e->real->getpeername(fd, &peer.any, &peer.len) == 0 && peer.len == own.len &&
            memcmp(&peer.any, &own.any, own.len) == 0;
@@ -227,7 +227,7 @@ static bool adopt(struct s5_engine *e, int fd, const struct s5_endpoint *server)
     enum s5_dns_client_kind kind = S5_DNS_CLIENT_UNCONNECTED;
     if (server->len && !is_to_itself(e, fd))
         return false;
-    s5_dissolve_name(e, fd, &own);
+    s5_disconnect_own_address(e, fd, &own);
     if (server->len)
         kind = is_datagram(e, fd) ? S5_DNS_CLIENT_CONNECTED : S5_DNS_CLIENT_STREAM;
     if (!own.len || find_self(e, fd, &own, false, &self) < 0 || !list_add(e, fd, kind, &self, server))

@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 
-void s5_dissolve_name(struct s5_engine *e, int fd, struct s5_endpoint *ret)
+void s5_disconnect_own_address(struct s5_engine *e, int fd, struct s5_endpoint *ret)
 {
     ret->len = sizeof ret->v6;
     if (e->real->getsockname(fd, &ret->any, &ret->len) != 0 || ret->len > sizeof ret->v6)
@@ -17,14 +17,14 @@ static uint16_t *port_of(struct s5_endpoint *at)
     return &at->v4.sin_port;
 }
 
-int s5_dissolve_keeping_port(struct s5_engine *e, int fd)
+int s5_disconnect_keeping_port(struct s5_engine *e, int fd)
 {
     const struct sockaddr none = {.sa_family = AF_UNSPEC};
     struct s5_endpoint before, after;
-    s5_dissolve_name(e, fd, &before);
+    s5_disconnect_own_address(e, fd, &before);
     if (e->real->connect(fd, &none, sizeof none) != 0)
         return -errno;
-    s5_dissolve_name(e, fd, &after);
+    s5_disconnect_own_address(e, fd, &after);
     if (!before.len || !after.len)
         return 0;
     /* A stream tells the old port still, and does not have it. */
@@ -34,7 +34,7 @@ int s5_dissolve_keeping_port(struct s5_engine *e, int fd)
     return -errno;
 }
 
-int s5_dissolve_accept_mapped(struct s5_engine *e, int fd)
+int s5_disconnect_accept_mapped(struct s5_engine *e, int fd)
 {
     const struct sockaddr none = {.sa_family = AF_UNSPEC};
     struct s5_endpoint own;
@@ -45,7 +45,7 @@ int s5_dissolve_accept_mapped(struct s5_engine *e, int fd)
         errno = saved;
         return 0;
     }
-    s5_dissolve_name(e, fd, &own);
+    s5_disconnect_own_address(e, fd, &own);
     int r = own.len && e->real->connect(fd, &none, sizeof none) == 0 ? 0 : -errno;
     if (r == 0 && e->real->setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off) == 0 &&
         e->real->bind(fd, &own.any, own.len) != 0)

@@ -199,7 +199,7 @@ int s5_negotiation_connect(struct s5_engine *e, struct s5_negotiation *f, int fd
 
 /* A kernel that refuses (EBUSY, while a thread waits on the socket) leaves a connection to the server,
  * to which nothing of the application's may be written. */
-static void dissolve(struct s5_engine *e, int fd)
+static void disconnect_socket(struct s5_engine *e, int fd)
 {
     struct sockaddr none = {.sa_family = AF_UNSPEC};
     if (e->real->connect(fd, &none, sizeof none) != 0)
@@ -211,7 +211,7 @@ static void dissolve(struct s5_engine *e, int fd)
 enum s5_step s5_negotiation_fail(struct s5_engine *e, struct s5_negotiation *f, int fd, int error)
 {
     if (error)
-        dissolve(e, fd);
+        disconnect_socket(e, fd);
     if (f->rcvlowat)
         s5_rcvlowat_restore(e, f, fd);
     f->error = error;
@@ -234,10 +234,10 @@ static int start_over(const struct s5_engine *e, struct s5_negotiation *f)
 }
 
 /* For another try: what bind() had the kernel choose stays. */
-static void dissolve_for_now(struct s5_engine *e, struct s5_negotiation *f, int fd)
+static void disconnect_for_now(struct s5_engine *e, struct s5_negotiation *f, int fd)
 {
-    if (!f->keeps_port || s5_dissolve_keeping_port(e, fd) < 0)
-        dissolve(e, fd);
+    if (!f->keeps_port || s5_disconnect_keeping_port(e, fd) < 0)
+        disconnect_socket(e, fd);
 }
 
 /* The same socket, step by step. What was asked for is in the session still. */
@@ -246,7 +246,7 @@ static enum s5_step start_anew(struct s5_engine *e, struct s5_negotiation *f, in
     int flags = e->real->fcntl(fd, F_GETFL, 0);
     if (s5_written_spoilt(e, f, fd, true)) /* the program's octets would be lost */
         return s5_negotiation_fail(e, f, fd, -ECONNABORTED);
-    dissolve_for_now(e, f, fd);
+    disconnect_for_now(e, f, fd);
     f->probing = false;
     f->again = true;
     f->probe_until = S5_CLOCK_NEVER;

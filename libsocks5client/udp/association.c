@@ -89,7 +89,7 @@ static int attach(struct s5_engine *e, struct s5_association *a, int fd)
     int r = 0;
     struct s5_endpoint relay = s5_associate_relay(a);
     if (relay.any.sa_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&relay.v6.sin6_addr))
-        r = s5_dissolve_accept_mapped(e, fd);
+        r = s5_disconnect_accept_mapped(e, fd);
     if (a->mixed || r < 0)
         return r;
     r = real_connect(e, fd, &relay);
@@ -103,7 +103,7 @@ int s5_associate_mix(struct s5_engine *e, struct s5_association *a, int fd)
 {
     if (a->mixed || a->peer.len)
         return 0;
-    int r = s5_dissolve_keeping_port(e, fd);
+    int r = s5_disconnect_keeping_port(e, fd);
     if (r < 0) {
         struct s5_endpoint relay = s5_associate_relay(a);
         real_connect(e, fd, &relay);
@@ -183,7 +183,7 @@ static int list_add(struct s5_engine *e, struct s5_association *a, int fd, int h
     }
     if (s5_connect_cookie(e, fd) != cookie) {
         s5_connect_forget(e, fd);
-        s5_dissolve_keeping_port(e, held); /* it may have other descriptors */
+        s5_disconnect_keeping_port(e, held); /* it may have other descriptors */
         return -EBADF;
     }
     find_duplicates(e, fd);
@@ -210,7 +210,7 @@ static int open_new(struct s5_engine *e, struct s5_association *a, int fd, int h
     struct s5_critical critical;
     int r = is_corked(e, held) ? -EOPNOTSUPP : 0;
     if (r == 0) {
-        s5_dissolve_name(e, held, &a->local);
+        s5_disconnect_own_address(e, held, &a->local);
         r = a->local.len ? 0 : -ENOTSOCK;
     }
     if (r == 0) {
