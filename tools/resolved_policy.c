@@ -83,9 +83,9 @@ static int log_fd(struct s5_policy *policy, const char *number)
 static int log_to(struct s5_policy *policy, const char *where)
 {
     char path[S5_FILE_PATH] = "";
-    bool special = strcmp(where, S5_LEDGER_SYSLOG) == 0;
-    if (strncmp(where, S5_LEDGER_FD, sizeof(S5_LEDGER_FD) - 1) == 0) {
-        int code = log_fd(policy, where + sizeof(S5_LEDGER_FD) - 1);
+    bool special = strcmp(where, S5_LOG_EVENTS_SYSLOG) == 0;
+    if (strncmp(where, S5_LOG_EVENTS_FD, sizeof(S5_LOG_EVENTS_FD) - 1) == 0) {
+        int code = log_fd(policy, where + sizeof(S5_LOG_EVENTS_FD) - 1);
         if (code != 0)
             return code;
         special = true;

@@ -38,10 +38,10 @@ static void part(unsigned number, const char *what)
         fprintf(stderr, ", %u %s", number, what);
 }
 
-static void server_text(const char *name, const struct s5_server_counts *s)
+static void server_text(const char *name, const struct s5_server_stats *s)
 {
     fprintf(stderr, "socksify: via \"%s\": %u connected", name, get(&s->connected));
-    for (unsigned rep = 1; rep < S5_COUNTS_REPS; rep++)
+    for (unsigned rep = 1; rep < S5_STATS_REPS; rep++)
         part(get(&s->failed[rep]), s5_reply_text((uint8_t)rep));
     part(get(&s->failed[0]), "refused with an unassigned reply");
     part(get(&s->unanswered), "without a reply");
@@ -67,13 +67,13 @@ static void quoted(const char *name)
     fputc('"', stderr);
 }
 
-static void server_json(const char *name, const struct s5_server_counts *s, bool first)
+static void server_json(const char *name, const struct s5_server_stats *s, bool first)
 {
     fputs(first ? "{\"server\":" : ",{\"server\":", stderr);
     quoted(name);
     fprintf(stderr, ",\"connected\":%u,\"failed\":{", get(&s->connected));
     const char *comma = "";
-    for (unsigned rep = 0; rep < S5_COUNTS_REPS; rep++) {
+    for (unsigned rep = 0; rep < S5_STATS_REPS; rep++) {
         unsigned n = get(&s->failed[rep]);
         if (n > 0) {
             fprintf(stderr, "%s\"%c\":%u", comma, rep ? (char)('0' + rep) : 'x', n);
@@ -87,17 +87,17 @@ static void server_json(const char *name, const struct s5_server_counts *s, bool
             get(&s->listeners_failed), get(&s->associations), get(&s->associations_failed));
 }
 
-static bool used(const struct s5_server_counts *s)
+static bool used(const struct s5_server_stats *s)
 {
-    static const struct s5_server_counts none;
+    static const struct s5_server_stats none;
     return memcmp(s, &none, sizeof(none)) != 0;
 }
 
 /* The counts of all entries of server I's into *RET; false: I is not the first of them. */
-static bool add_up(struct s5_server_counts *ret, const struct s5_shm *shm, const struct s5_policy *p, unsigned i)
+static bool add_up(struct s5_server_stats *ret, const struct s5_shm *shm, const struct s5_policy *p, unsigned i)
 {
     for (unsigned j = 0; j < p->n_servers; j++) {
-        const _Atomic uint32_t *from = (const _Atomic uint32_t *)&shm->counts.servers[j];
+        const _Atomic uint32_t *from = (const _Atomic uint32_t *)&shm->stats.servers[j];
         if (p->servers[j].name != p->servers[i].name)
             continue;
         if (j < i)
@@ -111,14 +111,14 @@ static bool add_up(struct s5_server_counts *ret, const struct s5_shm *shm, const
 static void print(const struct s5_shm *shm, const struct s5_policy *p)
 {
     bool json = p->log_json;
-    const struct s5_counts *c = &shm->counts;
+    const struct s5_stats *c = &shm->stats;
     bool first = true;
     if (json)
         fprintf(stderr, "{\"summary\":{\"direct\":%u,\"denied\":%u,\"servers\":[", get(&c->direct),
                 get(&c->denied));
     for (unsigned i = 0; i < p->n_servers; i++) {
         const char *name = s5_policy_text(p, p->servers[i].name);
-        struct s5_server_counts sum = {0};
+        struct s5_server_stats sum = {0};
         if (!add_up(&sum, shm, p, i) || !used(&sum))
             continue;
         if (json)

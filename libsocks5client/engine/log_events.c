@@ -73,7 +73,7 @@ static bool write_syslog(struct s5_engine *e, const char *line, size_t len)
     return sent >= 0;
 }
 
-void s5_ledger_write(void *user, const char *line, size_t len)
+void s5_log_events_write(void *user, const char *line, size_t len)
 {
     struct s5_engine *e = user;
     const struct s5_policy *p =
@@ -82,9 +82,9 @@ void s5_ledger_write(void *user, const char *line, size_t len)
     bool written = false;
     if (to[0] == '/')
         written = write_file(to, line, len);
-    else if (strncmp(to, S5_LEDGER_FD, 3) == 0)
+    else if (strncmp(to, S5_LOG_EVENTS_FD, 3) == 0)
         written = write_fd(p, to + 3, line, len);
-    else if (strcmp(to, S5_LEDGER_SYSLOG) == 0)
+    else if (strcmp(to, S5_LOG_EVENTS_SYSLOG) == 0)
         written = write_syslog(e, line, len);
     if (!written && s5_engine_owns_stderr(e))
         s5_quiet_write(2, line, len);
@@ -110,7 +110,7 @@ static const char *read_program(char ret[static 16])
     return ret[0] ? ret : NULL;
 }
 
-void s5_ledger_begin(struct s5_engine *e)
+void s5_log_events_begin(struct s5_engine *e)
 {
     const struct s5_policy *p = e->policy;
     e->log.level = (enum s5_log_level)p->log_level;
@@ -123,10 +123,10 @@ void s5_ledger_begin(struct s5_engine *e)
 
 /* ---- Counts ---- */
 
-static struct s5_counts *counts(struct s5_engine *e)
+static struct s5_stats *counts(struct s5_engine *e)
 {
     struct s5_shm *shm = atomic_load(&e->shm);
-    return shm && e->noted && e->policy->log_counts ? &shm->counts : NULL;
+    return shm && e->noted && e->policy->log_counts ? &shm->stats : NULL;
 }
 
 static void count(_Atomic uint32_t *of)
@@ -134,24 +134,24 @@ static void count(_Atomic uint32_t *of)
     atomic_fetch_add_explicit(of, 1, memory_order_relaxed);
 }
 
-void s5_ledger_denied(struct s5_engine *e)
+void s5_log_events_denied(struct s5_engine *e)
 {
-    struct s5_counts *c = counts(e);
+    struct s5_stats *c = counts(e);
     if (c)
         count(&c->denied);
 }
 
-void s5_ledger_unreachable(struct s5_engine *e, uint32_t server_index)
+void s5_log_events_unreachable(struct s5_engine *e, uint32_t server_index)
 {
-    struct s5_counts *c = counts(e);
+    struct s5_stats *c = counts(e);
     if (c)
         count(&c->servers[server_index].unreachable);
 }
 
-void s5_ledger_other(struct s5_engine *e, uint32_t server_index, uint8_t command, bool good)
+void s5_log_events_other(struct s5_engine *e, uint32_t server_index, uint8_t command, bool good)
 {
-    struct s5_counts *c = counts(e);
-    struct s5_server_counts *s = c ? &c->servers[server_index] : NULL;
+    struct s5_stats *c = counts(e);
+    struct s5_server_stats *s = c ? &c->servers[server_index] : NULL;
     if (s && command == S5_CMD_BIND)
         count(good ? &s->listeners : &s->listeners_failed);
     else if (s)
@@ -165,9 +165,9 @@ static const char *rule_of(const struct s5_policy *p, const struct s5_route *rou
     return route->rule >= 0 ? s5_policy_text(p, p->rules[route->rule].name) : NULL;
 }
 
-void s5_ledger_direct(struct s5_engine *e, const struct s5_flow *flow, const struct s5_route *route)
+void s5_log_events_direct(struct s5_engine *e, const struct s5_flow *flow, const struct s5_route *route)
 {
-    struct s5_counts *c = counts(e);
+    struct s5_stats *c = counts(e);
     if (c)
         count(&c->direct);
     struct s5_event event = {.command = "connect",
@@ -178,14 +178,14 @@ void s5_ledger_direct(struct s5_engine *e, const struct s5_flow *flow, const str
     s5_event_log(&e->log, S5_LOG_INFO, &event);
 }
 
-static void count_outcome(struct s5_counts *c, const struct s5_negotiation *f, bool ready)
+static void count_result(struct s5_stats *c, const struct s5_negotiation *f, bool ready)
 {
-    struct s5_server_counts *s = &c->servers[s5_negotiation_server(f)];
+    struct s5_server_stats *s = &c->servers[s5_negotiation_server(f)];
     uint8_t rep = f->session.rep;
     if (ready)
         count(&s->connected);
     else if (f->session.have_rep)
-        count(&s->failed[rep < S5_COUNTS_REPS ? rep : 0]);
+        count(&s->failed[rep < S5_STATS_REPS ? rep : 0]);
     else
         count(&s->unanswered);
 }
@@ -207,11 +207,11 @@ static void log_phases(struct s5_engine *e, const struct s5_negotiation *f, bool
            s5_addr_format(s5_session_bound(s), bound, sizeof bound));
 }
 
-void s5_ledger_outcome(struct s5_engine *e, const struct s5_negotiation *f, bool ready)
+void s5_log_events_result(struct s5_engine *e, const struct s5_negotiation *f, bool ready)
 {
-    struct s5_counts *c = counts(e);
+    struct s5_stats *c = counts(e);
     if (c)
-        count_outcome(c, f, ready);
+        count_result(c, f, ready);
     if (e->log.level < S5_LOG_INFO)
         return;
     const struct s5_policy *p = e->policy;

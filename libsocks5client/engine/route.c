@@ -33,7 +33,7 @@ static int refuse(struct s5_engine *e, const struct s5_policy *p, const struct s
                   const struct s5_route *route)
 {
     char to[S5_ADDR_TEXT_MAX];
-    s5_ledger_denied(e);
+    s5_log_events_denied(e);
     s5_addr_format(flow->to, to, sizeof to);
     if (route->rule >= 0)
         s5_log(&e->log, S5_LOG_ERROR, "refused: %s %s (rule \"%s\")",
@@ -55,7 +55,7 @@ static int decide(struct s5_engine *e, const struct s5_flow *flow, const struct 
         return refuse(e, p, flow, &route);
     if (route.verdict == S5_DIRECT) {
         if (e->noted && flow->protocol == S5_PROTO_TCP && flow->command == S5_CMD_CONNECT)
-            s5_ledger_direct(e, flow, &route);
+            s5_log_events_direct(e, flow, &route);
         return 0;
     }
     *ret = &p->servers[route.server];

@@ -111,7 +111,7 @@ static inline __attribute__((always_inline)) void publish(struct s5_engine *e, s
     }
     /* What the kernel keeps is logged when it is fetched. */
     if (e->noted && !lost && (ready || f->error))
-        s5_ledger_outcome(e, f, ready);
+        s5_log_events_result(e, f, ready);
     if (ready && e->policy->servers[record->server_index].bridged)
         name_bridged(e, record);
     if (!ready) /* its first read or write is told why */
@@ -295,7 +295,7 @@ bool s5_connect_abort(struct s5_engine *e, struct s5_record *record, int fd)
 
 void s5_connect_log_unreachable(struct s5_engine *e, uint32_t server_index, int error)
 {
-    s5_ledger_unreachable(e, server_index);
+    s5_log_events_unreachable(e, server_index);
     s5_log(&e->log, S5_LOG_WARNING, "server \"%s\" cannot be reached: %s",
            s5_policy_text(e->policy, e->policy->servers[server_index].name), s5_error_text(error));
 }

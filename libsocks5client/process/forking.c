@@ -25,7 +25,7 @@ static void adopt_all(struct s5_engine *e)
     s5_process_end_before(atomic_load(&e->shm_fd), atomic_load(&e->process_number));
 }
 
-static const struct s5_engine_events events = {s5_leave_if_foreign, s5_ledger_begin, adopt_all};
+static const struct s5_engine_events events = {s5_leave_if_foreign, s5_log_events_begin, adopt_all};
 
 void s5_engine_init(struct s5_engine *e, const struct s5_calls *real, const char *state)
 {
@@ -35,7 +35,7 @@ void s5_engine_init(struct s5_engine *e, const struct s5_calls *real, const char
     e->events = &events;
     atomic_store(&e->pid, (uint32_t)syscall(SYS_getpid));
     e->log = (struct s5_log){.level = S5_LOG_ERROR,
-                              .write = s5_ledger_write,
+                              .write = s5_log_events_write,
                               .user = e,
                               .pid = (int32_t)atomic_load(&e->pid)};
     if (fstat(2, &st) == 0) {

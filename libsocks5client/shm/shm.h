@@ -93,7 +93,7 @@ struct s5_shm {
     _Atomic uint32_t negotiations_used; /* flights below it were in use at least once */
     _Atomic uint32_t reclaim_at;    /* where the search for abandoned ones goes on */
     struct s5_negotiation negotiations[S5_SHM_NEGOTIATIONS];
-    struct s5_counts counts; /* for socksify --summary */
+    struct s5_stats stats; /* for socksify --summary */
     _Atomic uint32_t slice; /* whose numbers POOL gives, see s5_fake_pool_range() */
     struct s5_fake_pool pool; /* names and their stand-ins */
     _Atomic uint32_t listeners_used; /* listeners below it were in use at least once */

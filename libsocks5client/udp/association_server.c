@@ -67,7 +67,7 @@ static void log_result(struct s5_engine *e, const struct s5_negotiation *f,
     const char *name = s5_policy_text(e->policy, server->name);
     char text[S5_ADDR_TEXT_MAX];
     struct s5_addr addr;
-    s5_ledger_other(e, (uint32_t)(server - e->policy->servers), S5_CMD_UDP, r >= 0);
+    s5_log_events_other(e, (uint32_t)(server - e->policy->servers), S5_CMD_UDP, r >= 0);
     if (r < 0 && f->error)
         s5_log(&e->log, S5_LOG_ERROR, "refused: UDP through server \"%s\": %s (%s)", name,
                r == -EOPNOTSUPP ? "it does not do UDP ASSOCIATE" : s5_error_text(r),
