@@ -129,7 +129,7 @@ static int attempt(struct dial *d, const struct s5_addr *target, enum attempt ho
         else if (how == PROBE && result == -ETIMEDOUT)
             d->waited = took;
         *ret_doubtful = how == PROBE && result < 0 &&
-                        (result == -ETIMEDOUT || s5_pipelining_is_doubtful(&d->link->session, result, c.closed));
+                        (result == -ETIMEDOUT || s5_pipelining_needs_check(&d->link->session, result, c.closed));
     }
     if (result < 0 && fd >= 0)
         close(fd);

@@ -305,7 +305,7 @@ static void share(struct s5_engine *e, struct s5_record *record, int fd, const s
     struct s5_slot *slot = s5_registry_slot(&e->registry, atomic_load(&record->fd));
     if (s5_registry_share(&e->registry, fd, record) < 0)
         return;
-    if (!slot || (atomic_load(&slot->record) & ~S5_SLOT_DOUBT) != record->number)
+    if (!slot || (atomic_load(&slot->record) & ~S5_SLOT_NEEDS_CHECK) != record->number)
         atomic_store(&record->fd, fd);
     /* The latest of who connected it. */
     if (p && p->state == S5_RECORD_READY && atomic_load(&record->state) == S5_RECORD_READY && p->peer.len &&

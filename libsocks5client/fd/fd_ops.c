@@ -41,22 +41,22 @@ int s5_close_own(struct s5_engine *e, int fd)
     /* Asking the kernel who we are costs as much as the close itself: a record that holds nothing
      * but names may stay, in doubt. A resolver's socket holds a place among the dns_clients. */
     if (state == S5_RECORD_READY && !atomic_load(&record->more))
-        s5_registry_doubt(&e->registry, fd, true);
+        s5_registry_set_needs_check(&e->registry, fd, true);
     else if (s5_engine_owns_memory(e))
         s5_connect_forget(e, fd);
     return e->real->close(fd) == 0 ? 0 : -errno;
 }
 
 /* DOUBT: other threads may have them open still. */
-static void forget_range(struct s5_engine *e, unsigned first, unsigned last, bool doubt)
+static void forget_range(struct s5_engine *e, unsigned first, unsigned last, bool needs_check)
 {
     for (unsigned fd = first; fd <= last && fd < S5_CHUNKS * S5_CHUNK_SLOTS; fd++) {
         if (!s5_registry_slot(&e->registry, (int)fd))
             fd |= S5_CHUNK_SLOTS - 1; /* on to the next chunk */
         else if (s5_registry_foreign(&e->registry, (int)fd) || s5_internal_fd_is(e, (int)fd))
             continue;
-        else if (doubt)
-            s5_registry_doubt(&e->registry, (int)fd, true);
+        else if (needs_check)
+            s5_registry_set_needs_check(&e->registry, (int)fd, true);
         else
             s5_connect_forget(e, (int)fd);
     }

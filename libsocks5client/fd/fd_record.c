@@ -135,16 +135,16 @@ struct s5_record *s5_connect_known(struct s5_engine *e, int fd, uint64_t *ret_co
 {
     struct s5_slot *slot = s5_registry_slot(&e->registry, fd);
     struct s5_record *record = s5_registry_find(&e->registry, fd);
-    if (!record || !s5_registry_doubted(slot))
+    if (!record || !s5_registry_needs_check(slot))
         return record;
     uint64_t cookie = s5_connect_cookie(e, fd);
     if (cookie == record->cookie) { /* a child of vfork had closed its own */
-        s5_registry_doubt(&e->registry, fd, false);
+        s5_registry_set_needs_check(&e->registry, fd, false);
         return record;
     }
     if (atomic_load(&record->state) != S5_RECORD_READY)
         s5_connect_forget_record(e, record, fd);
-    else if (s5_registry_drop_doubted(&e->registry, fd, record)) /* as often as one is closed */
+    else if (s5_registry_drop_unchecked(&e->registry, fd, record)) /* as often as one is closed */
         s5_registry_free(&e->registry, record);
     if (s5_registry_watched(slot))
         s5_registry_unwatch_all(&e->registry, fd);

@@ -15,7 +15,7 @@ static inline uint64_t s5_pipelining_patience(uint64_t round_trip)
 /* Whether S failed with ERROR maybe only because it went out in one flight: by a close (CLOSED) without a reply, a
  * reply of general failure, an answer that is no SOCKS5, or no method, as of a server that finds the greeting too
  * long. What the server refused by name, it refused. */
-static inline bool s5_pipelining_is_doubtful(const struct s5_session *s, int error, bool closed)
+static inline bool s5_pipelining_needs_check(const struct s5_session *s, int error, bool closed)
 {
     if (s->have_rep)
         return s->rep == 1;

@@ -268,7 +268,7 @@ static enum s5_step broken(struct s5_engine *e, struct s5_negotiation *f, int fd
                            enum s5_end end)
 {
     if (f->probing && atomic_load(&f->phase) == S5_NEGOTIATION_TALKING &&
-        s5_pipelining_is_doubtful(&f->session, error, end == S5_END_CLOSED))
+        s5_pipelining_needs_check(&f->session, error, end == S5_END_CLOSED))
         return start_anew(e, f, fd);
     return fail_or_spoilt(e, f, fd, error);
 }

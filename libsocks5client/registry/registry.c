@@ -19,13 +19,13 @@ struct s5_slot *s5_registry_make(struct s5_registry *r, int fd)
     return chunk ? &chunk->slots[(unsigned)fd % S5_CHUNK_SLOTS] : NULL;
 }
 
-void s5_registry_doubt(struct s5_registry *r, int fd, bool doubt)
+void s5_registry_set_needs_check(struct s5_registry *r, int fd, bool needs_check)
 {
     struct s5_slot *slot = s5_registry_slot(r, fd);
     uint32_t have = slot ? atomic_load(&slot->record) : 0;
     if (have)
         atomic_compare_exchange_strong(&slot->record, &have,
-                                       doubt ? have | S5_SLOT_DOUBT : have & ~S5_SLOT_DOUBT);
+                                       needs_check ? have | S5_SLOT_NEEDS_CHECK : have & ~S5_SLOT_NEEDS_CHECK);
 }
 
 static struct s5_record *record_take(struct s5_registry *r)
@@ -210,10 +210,10 @@ struct s5_record *s5_registry_drop(struct s5_registry *r, int fd)
     return leave_name(r, record, fd) ? record : NULL;
 }
 
-bool s5_registry_drop_doubted(struct s5_registry *r, int fd, struct s5_record *record)
+bool s5_registry_drop_unchecked(struct s5_registry *r, int fd, struct s5_record *record)
 {
     struct s5_slot *slot = s5_registry_slot(r, fd);
-    uint32_t have = record->number | S5_SLOT_DOUBT;
+    uint32_t have = record->number | S5_SLOT_NEEDS_CHECK;
     if (!atomic_compare_exchange_strong(&slot->record, &have, 0))
         return false; /* another thread was quicker, and may have given it another record */
     return leave_name(r, record, fd);
@@ -226,7 +226,7 @@ void s5_registry_drop_record(struct s5_registry *r, int fd, struct s5_record *re
     /* The number of the association is RECORD's own: where FD is another's by now, nothing is changed. */
     if (slot && relayed && atomic_compare_exchange_strong(&slot->relayed, &relayed, 0))
         atomic_fetch_sub(&r->relayed[(unsigned)fd % S5_CHUNK_SLOTS], 1);
-    while (have && (have & ~S5_SLOT_DOUBT) == record->number)
+    while (have && (have & ~S5_SLOT_NEEDS_CHECK) == record->number)
         if (atomic_compare_exchange_weak(&slot->record, &have, 0)) {
             if (atomic_load(&record->fd) == fd)
                 find_another(r, record, fd, 2);
@@ -242,7 +242,7 @@ void s5_registry_each(struct s5_registry *r, struct s5_record *record,
     int fd = atomic_load(&record->fd);
     struct s5_slot *slot = s5_registry_slot(r, fd);
     if (s5_record_refs(record) <= 1 && slot &&
-        (atomic_load(&slot->record) & ~S5_SLOT_DOUBT) == self) {
+        (atomic_load(&slot->record) & ~S5_SLOT_NEEDS_CHECK) == self) {
         each(user, fd, slot);
         return;
     }
@@ -251,7 +251,7 @@ void s5_registry_each(struct s5_registry *r, struct s5_record *record,
             c ? atomic_load_explicit(&r->chunks[c], memory_order_acquire) : &r->near;
         for (unsigned s = 0; chunk && s < S5_CHUNK_SLOTS; s++)
             if ((atomic_load_explicit(&chunk->slots[s].record, memory_order_relaxed) &
-                 ~S5_SLOT_DOUBT) == self)
+                 ~S5_SLOT_NEEDS_CHECK) == self)
                 each(user, (int)(c * S5_CHUNK_SLOTS + s), &chunk->slots[s]);
     }
 }

@@ -24,10 +24,10 @@
 
 /* The descriptor was closed, by this process or by a child of vfork that shares its memory: which of
  * both, the next to use the slot finds out by the socket's cookie. */
-#define S5_SLOT_DOUBT 0x80000000u
+#define S5_SLOT_NEEDS_CHECK 0x80000000u
 
 struct s5_slot {
-    _Atomic uint32_t record; /* index + 1, and S5_SLOT_DOUBT; 0: not ours */
+    _Atomic uint32_t record; /* index + 1, and S5_SLOT_NEEDS_CHECK; 0: not ours */
     _Atomic int32_t ep;      /* epoll descriptor + 1 of the first registration; 0: none */
     _Atomic uint32_t events; /* the application's mask there */
     _Atomic uint32_t more;   /* further registrations: index + 1 in watches */
@@ -125,7 +125,7 @@ struct s5_slot *s5_registry_make(struct s5_registry *r, int fd);
 /* The record of INDEX (+ 1, with or without doubt), NULL for none. */
 static inline struct s5_record *s5_registry_record(const struct s5_registry *r, uint32_t index)
 {
-    index &= ~S5_SLOT_DOUBT;
+    index &= ~S5_SLOT_NEEDS_CHECK;
     return index && index <= S5_RECORDS
                ? &atomic_load_explicit(&r->records, memory_order_acquire)[index - 1]
                : NULL;
@@ -140,10 +140,10 @@ static inline struct s5_record *s5_registry_find(const struct s5_registry *r, in
 }
 
 /* Set the doubt of FD's slot, or take it back. */
-void s5_registry_doubt(struct s5_registry *r, int fd, bool doubt);
-static inline bool s5_registry_doubted(const struct s5_slot *slot)
+void s5_registry_set_needs_check(struct s5_registry *r, int fd, bool needs_check);
+static inline bool s5_registry_needs_check(const struct s5_slot *slot)
 {
-    return atomic_load_explicit(&slot->record, memory_order_acquire) & S5_SLOT_DOUBT;
+    return atomic_load_explicit(&slot->record, memory_order_acquire) & S5_SLOT_NEEDS_CHECK;
 }
 
 /* A record comes into being in this order: new, filled by the caller, publish, s5_registry_inflight_add() where it is
@@ -165,7 +165,7 @@ int s5_registry_share(struct s5_registry *r, int fd, struct s5_record *record);
  * where a thread holds the record, which then disposes of it). */
 struct s5_record *s5_registry_drop(struct s5_registry *r, int fd);
 /* The same where FD names RECORD in doubt, which is READY. True: it was the last reference. */
-bool s5_registry_drop_doubted(struct s5_registry *r, int fd, struct s5_record *record);
+bool s5_registry_drop_unchecked(struct s5_registry *r, int fd, struct s5_record *record);
 /* The same where FD names RECORD, which the caller holds. */
 void s5_registry_drop_record(struct s5_registry *r, int fd, struct s5_record *record);
 void s5_registry_free(struct s5_registry *r, struct s5_record *record);

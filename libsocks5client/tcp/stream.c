@@ -91,7 +91,7 @@ struct alive {
 static void look_alive(void *user, int fd, struct s5_slot *slot)
 {
     struct alive *a = user;
-    a->found |= !s5_registry_doubted(slot) || s5_connect_same(a->e, a->record, fd);
+    a->found |= !s5_registry_needs_check(slot) || s5_connect_same(a->e, a->record, fd);
 }
 
 /* Whether a descriptor of this process names RECORD still. */

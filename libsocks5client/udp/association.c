@@ -320,12 +320,12 @@ static bool is_attached(struct s5_engine *e, struct s5_association *a, int fd)
 
 /* A has lost its control connection, or, where that is in another process, there is DOUBT: whether the calling thread
  * is to ask for another, as CALL then holds A. 0: no; WAIT: another thread is at it. Under the lock. */
-static int begin_renewal(struct s5_engine *e, struct s5_association *a, bool doubt, struct s5_cleanup *call)
+static int begin_renewal(struct s5_engine *e, struct s5_association *a, bool needs_check, struct s5_cleanup *call)
 {
     uint64_t busy = atomic_load(&a->busy);
     if (busy)
         return busy == s5_thread_token() ? S5_ASSOCIATE_LOST : WAIT;
-    if (!doubt && is_alive(e, a))
+    if (!needs_check && is_alive(e, a))
         return FOUND;
     if (s5_clock_now() < atomic_load(&a->again))
         return S5_ASSOCIATE_LOST;
@@ -358,7 +358,7 @@ static int renew(struct s5_engine *e, struct s5_association *a, int held, struct
 
 /* FD's association is A still, which is found alive and attached to, or renewed. */
 static int look_after(struct s5_engine *e, struct s5_association *a, uint32_t generation, int fd,
-                      int held, bool doubt, struct s5_cleanup *call, uint32_t ticket)
+                      int held, bool needs_check, struct s5_cleanup *call, uint32_t ticket)
 {
     for (;;) {
         struct s5_critical critical;
@@ -367,7 +367,7 @@ static int look_after(struct s5_engine *e, struct s5_association *a, uint32_t ge
             return r;
         /* What FD names now is another's where this is not so. */
         if (s5_associate_is(e, fd, a, generation) && s5_connect_cookie(e, held) == a->cookie)
-            r = begin_renewal(e, a, doubt, call);
+            r = begin_renewal(e, a, needs_check, call);
         if (r == FOUND && !is_attached(e, a, held))
             r = attach(e, a, held);
         s5_lock_give(&e->associations_lock, &critical);
@@ -381,21 +381,21 @@ static int look_after(struct s5_engine *e, struct s5_association *a, uint32_t ge
     }
 }
 
-static int look(struct s5_engine *e, struct s5_association *a, int fd, bool doubt)
+static int look(struct s5_engine *e, struct s5_association *a, int fd, bool needs_check)
 {
     int saved = errno, r = 0;
     uint32_t ticket, generation = atomic_load(&a->generation);
     if (!s5_associate_is(e, fd, a, generation))
         return S5_ASSOCIATE_LOST;
     /* A control connection in another process cannot be looked at: the relay's own word counts. */
-    doubt = doubt && atomic_load(&a->owner);
+    needs_check = needs_check && atomic_load(&a->owner);
     if (atomic_load(&a->control) < 0 && !atomic_load(&a->busy) && !atomic_load(&a->owner) &&
         s5_clock_now() < atomic_load(&a->again))
         return S5_ASSOCIATE_LOST;
-    if (doubt || !is_alive(e, a) || !is_attached(e, a, fd)) {
+    if (needs_check || !is_alive(e, a) || !is_attached(e, a, fd)) {
         struct s5_cleanup *call = s5_cleanup_push(s5_associate_give_back, e, (uintptr_t)&ticket, &ticket);
         int held = s5_blocking_hold(e, call, fd, a->cookie);
-        r = look_after(e, a, generation, fd, held, doubt, call, ticket);
+        r = look_after(e, a, generation, fd, held, needs_check, call, ticket);
         s5_blocking_end(e, call, ticket, fd, held);
     }
     if (s5_associate_is(e, fd, a, generation))
@@ -404,14 +404,14 @@ static int look(struct s5_engine *e, struct s5_association *a, int fd, bool doub
     return r;
 }
 
-int s5_associate_fresh(struct s5_engine *e, struct s5_association *a, int fd, bool doubt)
+int s5_associate_fresh(struct s5_engine *e, struct s5_association *a, int fd, bool needs_check)
 {
     uint64_t now = s5_clock_coarse();
     uint64_t looked = atomic_load_explicit(&a->looked, memory_order_relaxed);
-    if (!doubt && (now < looked || now - looked < LOOK_EVERY) &&
+    if (!needs_check && (now < looked || now - looked < LOOK_EVERY) &&
         (atomic_load_explicit(&a->control, memory_order_relaxed) >= 0 || atomic_load(&a->owner)))
         return 0;
-    return look(e, a, fd, doubt);
+    return look(e, a, fd, needs_check);
 }
 
 /* --- connect() --- */

@@ -97,7 +97,7 @@ int s5_associate_connect(struct s5_engine *e, int fd, const struct sockaddr *add
 
 /* Before a datagram is sent: the control connection is looked at, now and then or (DOUBT) now, and the
  * association renewed. 0; LOST: not there at present, the datagram is lost; or -errno. */
-S5_HOT int s5_associate_fresh(struct s5_engine *e, struct s5_association *a, int fd, bool doubt);
+S5_HOT int s5_associate_fresh(struct s5_engine *e, struct s5_association *a, int fd, bool needs_check);
 int s5_associate_mix(struct s5_engine *e, struct s5_association *a, int fd); /* the socket receives from others too */
 
 #endif

@@ -215,7 +215,7 @@ static void check_process(const struct s5_registry *r)
     const struct s5_record *records = r->records;
     unsigned seen = 0;
     for (int fd = FIRST; fd < DESCRIPTORS; fd++) {
-        uint32_t number = r->near.slots[fd].record & ~S5_SLOT_DOUBT;
+        uint32_t number = r->near.slots[fd].record & ~S5_SLOT_NEEDS_CHECK;
         cr_assert(!number || refs_of(&records[number - 1]), "%s: descriptor %d names what is free", script->name, fd);
     }
     for (unsigned at = 0; at < ALL; at++) {

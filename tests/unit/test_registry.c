@@ -123,7 +123,7 @@ Test(registry, a_name_is_dropped_where_it_is_the_records)
     struct s5_registry *r = fresh();
     struct s5_record *record = add(r, 5), *next;
     cr_assert(s5_record_hold(record));
-    s5_registry_doubt(r, 5, true);
+    s5_registry_set_needs_check(r, 5, true);
     s5_registry_drop_record(r, 5, record);
     cr_assert(s5_registry_foreign(r, 5));
     cr_assert_eq(atomic_load(&record->fd), -1);
