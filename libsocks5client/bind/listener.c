@@ -77,14 +77,14 @@ void s5_listener_refresh(struct s5_engine *e, struct s5_record *record)
 }
 
 /* RUN of an entry: a listener that has not begun is none, and a BIND under way is nobody's. */
-static void give_back(void *user, struct s5_cleanup *c, bool forked)
+static void release_call(void *user, struct s5_cleanup *c, bool forked)
 {
     struct s5_engine *e = user;
     struct s5_record *record = c->object;
     if (forked || !record)
         return;
     struct s5_listener *l = s5_listener_shared(record);
-    s5_blocking_give_back(e, c, false);
+    s5_blocking_release(e, c, false);
     bool begins = !record->more->serial, locked = l && atomic_load(&l->lock) == s5_lock_token(e);
     if (l && (begins || (locked && !l->bound)))
         s5_session_wipe(&l->negotiation.session);
@@ -101,7 +101,7 @@ struct s5_cleanup *s5_listener_begin_call(struct s5_engine *e, struct s5_record 
     struct s5_cleanup *call = NULL;
     s5_critical_begin(&critical);
     if (s5_record_hold(record)) {
-        call = s5_cleanup_push(give_back, e, (uintptr_t)ret_ticket, ret_ticket);
+        call = s5_cleanup_push(release_call, e, (uintptr_t)ret_ticket, ret_ticket);
         call->object = record;
     }
     s5_critical_end(&critical);

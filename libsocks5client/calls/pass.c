@@ -108,10 +108,10 @@ static bool is_done(struct s5_shm *shm, const struct s5_record *record, uint64_t
     const struct s5_passed *p = s5_passed_find(shm, record->cookie);
     if (!p)
         return true;
-    uint32_t sent = atomic_load(&p->sent), taken = atomic_load(&p->taken), borrowed = atomic_load(&p->borrowed);
+    uint32_t sent = atomic_load(&p->sent), taken = atomic_load(&p->taken), shared = atomic_load(&p->shared);
     if (taken >= sent)
         return true;
-    return !borrowed && now - record->more->passed_at > NEVER_RECEIVED;
+    return !shared && now - record->more->passed_at > NEVER_RECEIVED;
 }
 
 void s5_pass_tidy_now(struct s5_engine *e)
@@ -325,8 +325,8 @@ static void take_over(struct s5_engine *e, int fd, uint64_t cookie, struct s5_pa
         e->real->close(internal);
     if (r == S5_RECEIVED_TAKEN)
         atomic_fetch_add(&entry->taken, 1);
-    if (r == S5_RECEIVED_BORROWED)
-        atomic_fetch_add(&entry->borrowed, 1);
+    if (r == S5_RECEIVED_SHARED)
+        atomic_fetch_add(&entry->shared, 1);
 }
 
 /* FD came from another process, or from this one. Whether it is a socket of ours. */

@@ -79,7 +79,7 @@ void s5_passed_write(struct s5_shm *shm, uint64_t cookie, const struct s5_passed
         atomic_store(&p->cookie, 0);
         atomic_store(&p->sent, 0);
         atomic_store(&p->taken, 0);
-        atomic_store(&p->borrowed, 0);
+        atomic_store(&p->shared, 0);
     }
     copy(p, what);
     atomic_store_explicit(&p->cookie, cookie, memory_order_release);

@@ -13,7 +13,7 @@ struct piece {
     struct piece *before;
 };
 
-static void give_back(struct piece *list)
+static void free_block(struct piece *list)
 {
     while (list) {
         struct piece *before = list->before;
@@ -29,13 +29,13 @@ void *s5_config_memory_begin(size_t len, unsigned sections)
     for (size_t have = 0; have < n + PIECE; have += PIECE) {
         struct piece *fresh = malloc(PIECE);
         if (!fresh) {
-            give_back(list);
+            free_block(list);
             return NULL;
         }
         fresh->before = list;
         list = fresh;
     }
-    give_back(list->before);
+    free_block(list->before);
     return list;
 }
 

@@ -97,7 +97,7 @@ static ssize_t forward(struct s5_engine *e, const struct s5_endpoint *server,
                        const uint8_t *query, size_t len, uint8_t *ret, size_t size)
 {
     uint32_t ticket;
-    struct s5_cleanup *call = s5_cleanup_push(s5_blocking_give_back, e, (uintptr_t)&ticket, &ticket);
+    struct s5_cleanup *call = s5_cleanup_push(s5_blocking_release, e, (uintptr_t)&ticket, &ticket);
     ssize_t r = forward_socket(e, server, call, ticket);
     if (r >= 0)
         r = ask(e, (int)r, query, len, ret, size);

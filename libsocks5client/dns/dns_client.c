@@ -400,7 +400,7 @@ static ssize_t ask(struct s5_engine *e, int fd, struct s5_dns_client *a, const s
 {
     struct question q = {.fd = fd, .a = a, .kind = atomic_load(&a->kind), .cookie = record->cookie,
                          .self = a->self, .server = *server};
-    q.call = s5_cleanup_push(s5_blocking_give_back, e, (uintptr_t)&q, &q.ticket);
+    q.call = s5_cleanup_push(s5_blocking_release, e, (uintptr_t)&q, &q.ticket);
     q.held = s5_blocking_hold(e, q.call, fd, q.cookie);
     ssize_t r = q.kind == S5_DNS_CLIENT_STREAM ? send_stream(e, &q, msg) : send_datagram(e, &q, msg);
     s5_blocking_end(e, q.call, q.ticket, fd, q.held);

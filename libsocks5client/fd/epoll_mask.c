@@ -29,7 +29,7 @@ static bool set_mask(struct s5_engine *e, int fd, const struct s5_registration *
 static inline bool update(struct s5_engine *e, int fd, const struct s5_slot *slot, const struct s5_registration *r)
 {
     bool in_flight = s5_epoll_in_flight(e, slot);
-    bool done = set_mask(e, fd, r, in_flight ? S5_EPOLL_BORROWED : r->events & ~S5_WATCH_BEGINS);
+    bool done = set_mask(e, fd, r, in_flight ? S5_EPOLL_OVERRIDE : r->events & ~S5_WATCH_BEGINS);
     if (__builtin_expect(!done, 0)) {
         if (!(r->events & S5_WATCH_BEGINS)) /* it was another descriptor's of this number */
             s5_registry_unwatch(&e->registry, fd, r->ep);

@@ -7,7 +7,7 @@
 #include "fd_notes.h"
 
 /* What the negotiation asks for in the application's place. */
-#define S5_EPOLL_BORROWED (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET)
+#define S5_EPOLL_OVERRIDE (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET)
 
 /* Whether SLOT's descriptor is in flight. */
 bool s5_epoll_in_flight(const struct s5_engine *e, const struct s5_slot *slot);

@@ -92,7 +92,7 @@ static void refer(struct s5_engine *e, struct s5_cleanup *c, struct s5_negotiati
         s5_negotiation_hold(e, f, c->negotiation_generation);
 }
 
-void s5_blocking_give_back(void *user, struct s5_cleanup *c, bool forked)
+void s5_blocking_release(void *user, struct s5_cleanup *c, bool forked)
 {
     struct s5_engine *e = user;
     struct s5_negotiation *f = c->negotiation;

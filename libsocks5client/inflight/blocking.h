@@ -10,7 +10,7 @@
 
 /* --- blocking.c --- */
 /* A call has begun, or goes on in the child of a fork: RUN of its entry. */
-s5_cleanup_fn s5_blocking_give_back;
+s5_cleanup_fn s5_blocking_release;
 
 /* CALL holds F, by one reference; or by two, of which one is for a record that there is not yet: where it has no
  * object, that one's generation says so. */

@@ -25,21 +25,21 @@
 #include <sched.h>
 #include <time.h>
 
-static void give_back(void *user, int fd, struct s5_slot *slot)
+static void restore_registration(void *user, int fd, struct s5_slot *slot)
 {
     (void)slot;
     s5_epoll_update(user, fd);
 }
 
 /* Of one that has one name, beside our hold on it, or of one whose names come and go. */
-static inline void give_back_all(struct s5_engine *e, struct s5_record *record)
+static inline void restore_all_registrations(struct s5_engine *e, struct s5_record *record)
 {
     int fd = atomic_load(&record->fd);
     struct s5_slot *slot = s5_registry_slot(&e->registry, fd);
     if (__builtin_expect(!slot || atomic_load(&slot->record) != record->number ||
                              s5_record_refs(record) != 2,
                          0))
-        s5_registry_each(&e->registry, record, give_back, e);
+        s5_registry_each(&e->registry, record, restore_registration, e);
     else if (s5_registry_watched(slot))
         s5_epoll_update_slot(e, fd, slot);
 }
@@ -120,7 +120,7 @@ static inline __attribute__((always_inline)) void publish(struct s5_engine *e, s
     /* Out of the list first: from here on events are the application's, and none that the next
      * line brings about may be taken for the negotiation's. */
     s5_registry_inflight_remove(&e->registry, record);
-    give_back_all(e, record);
+    restore_all_registrations(e, record);
     if (!lost) /* the record's own reference */
         s5_negotiation_release(e, f);
 }
@@ -190,7 +190,7 @@ static __attribute__((noinline, cold)) void settle_anew(struct s5_engine *e, str
                                                         struct s5_negotiation *f)
 {
     if (atomic_load(&record->state) != S5_RECORD_IN_FLIGHT)
-        give_back_all(e, record);
+        restore_all_registrations(e, record);
     else if (!atomic_load(&record->negotiation))
         publish(e, record, f, false);
     s5_connect_let_go(e, record);

@@ -16,7 +16,7 @@ enum s5_received {
     S5_RECEIVED_NOT,      /* it is of another kind */
     S5_RECEIVED,          /* there is no such descriptor, or nothing came of the socket */
     S5_RECEIVED_TAKEN,    /* it is this process's own */
-    S5_RECEIVED_BORROWED, /* the socket goes on with its sender's */
+    S5_RECEIVED_SHARED, /* the socket goes on with its sender's */
 };
 
 struct s5_kind {

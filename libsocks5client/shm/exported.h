@@ -31,7 +31,7 @@ struct s5_passed {
     uint64_t internal_cookie; /* its SO_COOKIE */
     uint32_t process, pid;    /* of the process whose internal descriptor it is; PID 0: not known */
     /* How often it was sent, received with that descriptor, and received without it. */
-    _Atomic uint32_t sent, taken, borrowed;
+    _Atomic uint32_t sent, taken, shared;
 };
 
 #endif

@@ -67,7 +67,7 @@ static inline __attribute__((always_inline)) int drive(struct s5_engine *e, stru
 __attribute__((noinline, cold)) int s5_tcp_join(struct s5_engine *e, struct s5_record *record, int fd)
 {
     uint32_t ticket;
-    struct s5_cleanup *call = s5_cleanup_push(s5_blocking_give_back, e, (uintptr_t)&ticket, &ticket);
+    struct s5_cleanup *call = s5_cleanup_push(s5_blocking_release, e, (uintptr_t)&ticket, &ticket);
     struct s5_negotiation *f = s5_connect_pinned(e, record);
     if (f) {
         s5_blocking_holds_one(call, f);
@@ -88,7 +88,7 @@ __attribute__((noinline, cold)) int s5_connect_finish(struct s5_engine *e, int f
     uint32_t ticket;
     if (!record)
         return 0;
-    struct s5_cleanup *call = s5_cleanup_push(s5_blocking_give_back, e, (uintptr_t)&ticket, &ticket);
+    struct s5_cleanup *call = s5_cleanup_push(s5_blocking_release, e, (uintptr_t)&ticket, &ticket);
     struct s5_negotiation *f = s5_connect_pinned(e, record);
     if (!f) {
         s5_cleanup_pop(call, ticket);
@@ -282,7 +282,7 @@ static inline __attribute__((always_inline)) int via(struct s5_engine *e, int fd
     int held = fd, r = s5_resolve_server(e, server);
     if (r < 0)
         return r;
-    struct s5_cleanup *call = s5_cleanup_push(s5_blocking_give_back, e, (uintptr_t)&ticket, &ticket);
+    struct s5_cleanup *call = s5_cleanup_push(s5_blocking_release, e, (uintptr_t)&ticket, &ticket);
     struct s5_negotiation *f = s5_negotiation_take_two(e); /* one is the record's */
     if (!f) {
         s5_cleanup_pop(call, ticket);

@@ -21,7 +21,7 @@ __thread struct s5_cleanups s5_cleanups __attribute__((tls_model("initial-exec")
 
 static _Atomic uint32_t key_1; /* the key + 1; 0: not made yet, UINT32_MAX: there is none */
 
-static void give_back(struct s5_cleanup *c)
+static void release_entry(struct s5_cleanup *c)
 {
     struct s5_cleanup had = *c;
     s5_cleanup_clear(c);
@@ -47,9 +47,9 @@ static void end_thread(void *unused)
     (void)unused;
     forget_frames();
     s5_critical_begin(&critical);
-    give_back(&all->brief);
+    release_entry(&all->brief);
     while (all->n && all->n != S5_CLEANUP_NONE)
-        give_back(&all->entries[--all->n]);
+        release_entry(&all->entries[--all->n]);
     all->brief.at = S5_CLEANUP_BRIEF_NONE;
     all->n = S5_CLEANUP_NONE; /* what runs after this notices its end again */
     s5_critical_end(&critical);
@@ -108,7 +108,7 @@ static bool is_gone(const struct s5_cleanups *all, uintptr_t at)
 }
 
 /* The end of the section CRITICAL sets the thread's state to what it was before the stretch that was left. */
-static void give_back_state(struct s5_cleanups *all, struct s5_critical *critical)
+static void restore_cancel_state(struct s5_cleanups *all, struct s5_critical *critical)
 {
     if (all->cancel != S5_CLEANUP_NO_STATE && critical->cancel != -1)
         critical->cancel = all->cancel;
@@ -142,10 +142,10 @@ void s5_cleanup_sweep(uintptr_t at)
     s5_critical_begin(&critical);
     if (!s5_cleanup_on_other_stack()) {
         if (is_left(all->brief.at, at))
-            give_back(&all->brief);
+            release_entry(&all->brief);
         while (is_gone(all, at))
-            give_back(&all->entries[--all->n]);
-        give_back_state(all, &critical);
+            release_entry(&all->entries[--all->n]);
+        restore_cancel_state(all, &critical);
     }
     s5_critical_end(&critical);
 }
@@ -172,7 +172,7 @@ __attribute__((noinline, cold)) void s5_cleanup_make_room(void)
     if (all->n == S5_CLEANUP_NONE)
         begin_list(all);
     if (all->n == S5_CLEANUPS)
-        give_back(&all->entries[--all->n]);
+        release_entry(&all->entries[--all->n]);
     s5_critical_end(&critical);
 }
 
@@ -183,7 +183,7 @@ bool s5_cleanup_pop_slowly(struct s5_cleanup *c, uint32_t ticket)
     s5_critical_begin(&critical);
     bool owned = c->ticket == ticket && all->n != S5_CLEANUP_NONE && c < &all->entries[all->n];
     while (owned && &all->entries[all->n - 1] != c)
-        give_back(&all->entries[--all->n]);
+        release_entry(&all->entries[--all->n]);
     if (owned) {
         s5_cleanup_clear(c);
         all->n--;

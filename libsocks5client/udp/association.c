@@ -286,7 +286,7 @@ int s5_associate_open(struct s5_engine *e, int fd, const struct s5_server *serve
 {
     uint32_t ticket;
     int saved = errno;
-    struct s5_cleanup *call = s5_cleanup_push(s5_associate_give_back, e, (uintptr_t)&ticket, &ticket);
+    struct s5_cleanup *call = s5_cleanup_push(s5_association_release_call, e, (uintptr_t)&ticket, &ticket);
     int held = s5_blocking_hold(e, call, fd, s5_connect_cookie(e, fd));
     int r = open_or_find(e, fd, held, server, peer, call, ticket, ret);
     s5_blocking_end(e, call, ticket, fd, held);
@@ -393,7 +393,7 @@ static int look(struct s5_engine *e, struct s5_association *a, int fd, bool need
         s5_clock_now() < atomic_load(&a->again))
         return S5_ASSOCIATE_LOST;
     if (needs_check || !is_alive(e, a) || !is_attached(e, a, fd)) {
-        struct s5_cleanup *call = s5_cleanup_push(s5_associate_give_back, e, (uintptr_t)&ticket, &ticket);
+        struct s5_cleanup *call = s5_cleanup_push(s5_association_release_call, e, (uintptr_t)&ticket, &ticket);
         int held = s5_blocking_hold(e, call, fd, a->cookie);
         r = look_after(e, a, generation, fd, held, needs_check, call, ticket);
         s5_blocking_end(e, call, ticket, fd, held);

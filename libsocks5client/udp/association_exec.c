@@ -195,7 +195,7 @@ static enum s5_received receive(struct s5_engine *e, int fd, uint64_t cookie, co
     int internal = control < 0 ? -1 : s5_internal_fd_take(e, control);
     atomic_store(&a->owner, internal < 0 ? p->process : 0);
     atomic_store(&a->control, internal < 0 ? -1 : internal);
-    return control < 0 ? S5_RECEIVED_BORROWED : S5_RECEIVED_TAKEN;
+    return control < 0 ? S5_RECEIVED_SHARED : S5_RECEIVED_TAKEN;
 }
 
 const struct s5_kind s5_associate_exec_kind = {

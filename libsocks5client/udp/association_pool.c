@@ -142,12 +142,12 @@ static uint32_t fork_child(struct s5_engine *e, uint32_t number)
     return 0;
 }
 
-void s5_associate_give_back(void *user, struct s5_cleanup *c, bool forked)
+void s5_association_release_call(void *user, struct s5_cleanup *c, bool forked)
 {
     struct s5_engine *e = user;
     if (!forked && c->object)
         s5_associate_abandon(e, c->object, c->object_generation);
-    s5_blocking_give_back(e, c, forked);
+    s5_blocking_release(e, c, forked);
 }
 
 void s5_associate_begin_asking(struct s5_association *a, struct s5_cleanup *call)

@@ -19,8 +19,8 @@ void s5_associate_begin_asking(struct s5_association *a, struct s5_cleanup *call
 /* The thread that asked the server for A, of GENERATION, does not go on. */
 void s5_associate_abandon(struct s5_engine *e, struct s5_association *a, uint32_t generation);
 
-/* RUN of such a CALL's entry: see s5_blocking_give_back; who asked for an association does not go on. */
-s5_cleanup_fn s5_associate_give_back;
+/* RUN of such a CALL's entry: see s5_blocking_release; who asked for an association does not go on. */
+s5_cleanup_fn s5_association_release_call;
 
 /* The control connection of association *AT (set behind the last one where that is not in use); -1: none. */
 int s5_associate_control(const struct s5_engine *e, uint32_t *at);

@@ -43,7 +43,7 @@ static int enter(struct s5_engine *e, int ep, int op, int fd, const struct epoll
         return s5_complete_find(e, fd) ? -ENOSPC : e->real->epoll_ctl(ep, op, fd, &first) == 0 ? 0 : -errno;
     bool in_flight = s5_complete_find(e, fd);
     if (in_flight)
-        first.events = S5_EPOLL_BORROWED;
+        first.events = S5_EPOLL_OVERRIDE;
     int r = e->real->epoll_ctl(ep, op, fd, &first) == 0 ? 0 : -errno;
     if (r < 0 && had && r != -ENOENT && r != -EBADF)
         s5_registry_watch(&e->registry, fd, ep, before.events, before.data);
