@@ -121,7 +121,7 @@ static int attempt(struct dial *d, const struct s5_addr *target, enum attempt ho
     int result = fd < 0 ? fd : start(d, fd, target, how <= PIPELINED);
     if (result == 0) {
         struct s5_client c = {.link = d->link, .fd = fd};
-        uint64_t begun = s5_clock_now(), probe = begun + s5_pipelining_patience(d->round_trip);
+        uint64_t begun = s5_clock_now(), probe = begun + s5_pipelining_timeout(d->round_trip);
         result = s5_client_run(&c, how == PROBE && probe < d->deadline ? probe : d->deadline);
         uint64_t took = s5_clock_now() - begun;
         if (result == 0)

@@ -188,7 +188,7 @@ int s5_accept(struct s5_engine *e, int fd, struct sockaddr *addr, socklen_t *len
     if (!record || (flags & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)))
         return real_accept(e, fd, addr, len, flags);
     int status = e->real->fcntl(fd, F_GETFL, 0), r, saved = errno;
-    uint64_t until = status & O_NONBLOCK ? 0 : s5_wait_patience(e, fd, S5_RCVTIMEO);
+    uint64_t until = status & O_NONBLOCK ? 0 : s5_inflight_block_until(e, fd, S5_RCVTIMEO);
     while ((r = attempt(e, record, fd, flags, &peer)) == -EAGAIN) {
         if ((r = wait_for(e, record, fd, until)) < 0)
             break;

@@ -160,7 +160,7 @@ static int finish(struct s5_engine *e, int fd, void *user)
     if (s5_registry_foreign(&e->registry, fd) || !s5_complete_find(e, fd))
         return 0;
     bool wait = blocks(e, s);
-    return s5_connect_finish(e, fd, !wait, wait ? s5_wait_patience(e, s->fd, S5_SNDTIMEO) : 0);
+    return s5_connect_finish(e, fd, !wait, wait ? s5_inflight_block_until(e, s->fd, S5_SNDTIMEO) : 0);
 }
 
 /* What the receiver of RECORD's socket must know; false: nothing. */

@@ -142,7 +142,7 @@ int s5_client_step(struct s5_client *c)
     while (!is_over(c)) {
         int error = s5_gss_link_error(c->link), r = error ? error : write_out(c, &step);
         bool broken = r == -EPIPE;
-        c->wants = r == -EAGAIN ? POLLOUT : POLLIN;
+        c->poll_events = r == -EAGAIN ? POLLOUT : POLLIN;
         if (r == 0 || broken)
             r = read_in(c, &step);
         if (broken && r == -EAGAIN) { /* nothing more will come, and nothing can go */
@@ -159,7 +159,7 @@ int s5_client_run(struct s5_client *c, uint64_t until)
 {
     int r;
     while ((r = s5_client_step(c)) == -EAGAIN) {
-        r = s5_client_await(c->fd, c->wants, until);
+        r = s5_client_await(c->fd, c->poll_events, until);
         if (r < 0)
             break;
     }

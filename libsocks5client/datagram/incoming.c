@@ -261,7 +261,7 @@ static int wait_more(struct s5_engine *e, int fd, int flags, uint64_t *until)
     if (status < 0 || (status & O_NONBLOCK))
         return 0;
     if (!*until)
-        *until = s5_wait_patience(e, fd, S5_RCVTIMEO);
+        *until = s5_inflight_block_until(e, fd, S5_RCVTIMEO);
     if (*until == S5_CLOCK_NEVER)
         return 0;
     int n = e->real->ppoll(&p, 1, s5_clock_left(*until, s5_clock_now(), &left), NULL);

@@ -49,12 +49,12 @@ bool s5_dns_answer_is_direct(struct s5_engine *e, const char *text)
 static int forward_socket(struct s5_engine *e, const struct s5_endpoint *server,
                           struct s5_cleanup *call, uint32_t ticket)
 {
-    struct s5_timeo patience = {S5_DNS_TIMEOUT, 0};
+    struct s5_timeo timeout = {S5_DNS_TIMEOUT, 0};
     int fd = s5_blocking_socket(e, call, server->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC);
     if (fd < 0)
         return fd;
-    e->real->setsockopt(fd, SOL_SOCKET, S5_SNDTIMEO, &patience, sizeof patience);
-    e->real->setsockopt(fd, SOL_SOCKET, S5_RCVTIMEO, &patience, sizeof patience);
+    e->real->setsockopt(fd, SOL_SOCKET, S5_SNDTIMEO, &timeout, sizeof timeout);
+    e->real->setsockopt(fd, SOL_SOCKET, S5_RCVTIMEO, &timeout, sizeof timeout);
     int r = s5_tcp_connect_dns(e, fd, server);
     return s5_cleanup_owns(call, ticket) ? r < 0 ? r : fd : -ECONNABORTED;
 }

@@ -69,7 +69,7 @@ static bool over(const struct s5_record *record, struct s5_negotiation *f, bool 
  * handler: then there is no use in waiting long. */
 static __attribute__((noinline, cold)) void await_settler(const struct s5_record *record)
 {
-    const struct timespec nap = {0, 1000000};
+    const struct timespec interval = {0, 1000000};
     int saved = errno;
     for (int i = 0; i < 200 && atomic_load(&record->state) == S5_RECORD_IN_FLIGHT &&
                     !atomic_load(&record->negotiation);
@@ -77,7 +77,7 @@ static __attribute__((noinline, cold)) void await_settler(const struct s5_record
         if (i < 100)
             sched_yield();
         else
-            nanosleep(&nap, NULL);
+            nanosleep(&interval, NULL);
     errno = saved;
 }
 

@@ -17,9 +17,9 @@
 static inline __attribute__((always_inline)) int s5_drive_wait(struct s5_engine *e, const struct s5_negotiation *f, int fd,
                                                                bool internal, uint64_t until, uint64_t now)
 {
-    uint64_t wake = atomic_load(&f->wake);
+    uint64_t wake = atomic_load(&f->step_due);
     struct timespec left;
-    struct pollfd p = {fd, atomic_load(&f->wants), 0};
+    struct pollfd p = {fd, atomic_load(&f->poll_events), 0};
     if (now >= until)
         return -EINPROGRESS;
     if (s5_negotiation_is_shared(f) && now + S5_POLL_INTERVAL < wake)

@@ -105,7 +105,7 @@ uint64_t s5_inflight_due(struct s5_engine *e, int ep, bool *ret_beside)
     *ret_beside = false;
     for (uint32_t at = 0; at < top; at++) {
         struct s5_record *record = left_to_waits(e, at, &f);
-        uint64_t wake = record ? atomic_load_explicit(&f->wake, memory_order_relaxed) : due;
+        uint64_t wake = record ? atomic_load_explicit(&f->step_due, memory_order_relaxed) : due;
         due = wake < due ? wake : due;
         if (record && !*ret_beside)
             *ret_beside = !s5_epoll_reports(e, record, ep, NULL);
@@ -119,7 +119,7 @@ void s5_inflight_expire(struct s5_engine *e, uint64_t now)
     struct s5_negotiation *f;
     for (uint32_t at = 0; at < top; at++) {
         struct s5_record *record = left_to_waits(e, at, &f);
-        if (record && atomic_load_explicit(&f->wake, memory_order_relaxed) <= now)
+        if (record && atomic_load_explicit(&f->step_due, memory_order_relaxed) <= now)
             s5_complete_step(e, record, 0);
     }
 }
@@ -132,10 +132,10 @@ void s5_inflight_expire(struct s5_engine *e, uint64_t now)
  * looked at again soon. */
 static int add_all(struct s5_engine *e, struct s5_pollset *set, int ep, uint64_t now, uint64_t *due)
 {
-    uint64_t nap = now + S5_POLL_INTERVAL, at_once = now + S5_CLOCK_SECOND / 1000;
+    uint64_t interval = now + S5_POLL_INTERVAL, at_once = now + S5_CLOCK_SECOND / 1000;
     uint32_t top = s5_registry_inflight_top(&e->registry);
     struct s5_negotiation *f;
-    *due = set->nap ? nap : S5_CLOCK_NEVER;
+    *due = set->poll_interval ? interval : S5_CLOCK_NEVER;
     for (uint32_t at = 0; at < top; at++) {
         struct s5_record *record = left_to_waits(e, at, &f);
         if (!record)
@@ -144,13 +144,13 @@ static int add_all(struct s5_engine *e, struct s5_pollset *set, int ep, uint64_t
             s5_connect_settle(e, record);
             continue;
         }
-        uint64_t wake = atomic_load_explicit(&f->wake, memory_order_relaxed);
+        uint64_t wake = atomic_load_explicit(&f->step_due, memory_order_relaxed);
         if (atomic_load(&f->phase) == S5_NEGOTIATION_TAKEN)
             wake = at_once < wake ? at_once : wake;
         else if (ep < 0 || !s5_epoll_reports(e, record, ep, NULL)) {
-            if (s5_pollset_add(set, atomic_load(&record->fd), atomic_load(&f->wants)) < 0)
+            if (s5_pollset_add(set, atomic_load(&record->fd), atomic_load(&f->poll_events)) < 0)
                 return -ENOMEM;
-            wake = nap < wake && s5_negotiation_is_shared(f) ? nap : wake;
+            wake = interval < wake && s5_negotiation_is_shared(f) ? interval : wake;
         }
         *due = wake < *due ? wake : *due;
     }
@@ -187,8 +187,8 @@ static int look_by_turns(struct s5_engine *e, struct s5_pollset *set, nfds_t own
                          uint64_t now, const sigset_t *mask)
 {
     struct timespec left;
-    uint64_t nap = now + S5_POLL_INTERVAL;
-    int r = e->real->ppoll(set->fds, own, s5_clock_left(nap < until ? nap : until, now, &left), mask);
+    uint64_t interval = now + S5_POLL_INTERVAL;
+    int r = e->real->ppoll(set->fds, own, s5_clock_left(interval < until ? interval : until, now, &left), mask);
     for (nfds_t i = own; r >= 0 && i < set->n; i++)
         set->fds[i].revents = set->fds[i].events;
     return r;
@@ -239,7 +239,7 @@ int s5_inflight_poll(struct s5_engine *e, struct pollfd *fds, nfds_t n, uint64_t
 
 /* --- before a call that may block --- */
 
-uint64_t s5_wait_patience(struct s5_engine *e, int fd, int option)
+uint64_t s5_inflight_block_until(struct s5_engine *e, int fd, int option)
 {
     struct s5_timeo own = {0, 0};
     socklen_t len = sizeof own;
@@ -254,7 +254,7 @@ int s5_inflight_await(struct s5_engine *e, int fd, short events, int option)
     if (!s5_inflight_any(e))
         return 0;
     int flags = e->real->fcntl(fd, F_GETFL, 0);
-    uint64_t until = flags < 0 || (flags & O_NONBLOCK) ? 0 : s5_wait_patience(e, fd, option);
+    uint64_t until = flags < 0 || (flags & O_NONBLOCK) ? 0 : s5_inflight_block_until(e, fd, option);
     /* Where nothing is in flight any more, the call waits by itself, unless a part of its time is over. */
     while (until && r == 0 && (until != S5_CLOCK_NEVER || s5_inflight_any(e))) {
         struct pollfd p = {fd, events, 0};
@@ -282,7 +282,7 @@ int s5_inflight_connect(struct s5_engine *e, int fd, const struct sockaddr *addr
     const struct s5_timeo moment = {0, 1};
     struct s5_timeo own;
     socklen_t size = sizeof own;
-    uint64_t until = s5_inflight_any(e) ? s5_wait_patience(e, fd, S5_SNDTIMEO) : 0;
+    uint64_t until = s5_inflight_any(e) ? s5_inflight_block_until(e, fd, S5_SNDTIMEO) : 0;
     if (!until || e->real->getsockopt(fd, SOL_SOCKET, S5_SNDTIMEO, &own, &size) != 0 ||
         e->real->setsockopt(fd, SOL_SOCKET, S5_SNDTIMEO, &moment, sizeof moment) != 0)
         return real_connect(e, fd, addr, len);

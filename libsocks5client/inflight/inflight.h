@@ -16,7 +16,7 @@ struct s5_pollset {
     struct pollfd *fds; /* near, or memory that is mapped */
     nfds_t n, room;
     uint32_t settled; /* negotiations that had ended when the caller's were looked at */
-    bool nap; /* one of the caller's waits for octets that another thread may read */
+    bool poll_interval; /* one of the caller's waits for octets that another thread may read */
     struct pollfd near[S5_POLLSET_NEAR];
 };
 
@@ -30,7 +30,7 @@ static inline void s5_pollset_begin(struct s5_pollset *set)
 static inline void s5_pollset_look(struct s5_engine *e, struct s5_pollset *set)
 {
     set->settled = s5_registry_settled(&e->registry);
-    set->nap = false;
+    set->poll_interval = false;
     set->n = 0;
 }
 /* 0, or -ENOMEM. */
@@ -63,7 +63,7 @@ int s5_inflight_poll(struct s5_engine *e, struct pollfd *fds, nfds_t n, uint64_t
 
 /* The point until which a call on FD may block, by the application's own OPTION, S5_RCVTIMEO or
  * S5_SNDTIMEO. */
-uint64_t s5_wait_patience(struct s5_engine *e, int fd, int option);
+uint64_t s5_inflight_block_until(struct s5_engine *e, int fd, int option);
 
 /* Before a call on FD that may block: waits for EVENTS until the call would not block any more. 0: now it
  * may be made, and may be without waiting; -EAGAIN: the socket's time-out OPTION ran out; -EINTR. */

@@ -7,7 +7,7 @@
 #include <errno.h>
 
 /* How long (ns) such a flight may stay without an answer, where a round trip takes ROUND_TRIP. */
-static inline uint64_t s5_pipelining_patience(uint64_t round_trip)
+static inline uint64_t s5_pipelining_timeout(uint64_t round_trip)
 {
     return S5_CLOCK_SECOND + 4 * round_trip;
 }

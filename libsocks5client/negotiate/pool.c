@@ -20,7 +20,7 @@ static inline struct s5_negotiation *claim(struct s5_engine *e, struct s5_negoti
     (void)atomic_load_explicit(&f->references.by[0], memory_order_acquire);
     f->deadline = S5_CLOCK_NEVER / 2; /* not reclaimed before s5_negotiation_begin sets its own */
     atomic_store_explicit(&f->lock, 0, memory_order_relaxed);
-    atomic_store_explicit(&f->missed, 0, memory_order_relaxed);
+    atomic_store_explicit(&f->rearm, 0, memory_order_relaxed);
     atomic_store_explicit(&f->phase, S5_NEGOTIATION_TAKEN, memory_order_relaxed);
     s5_references_begin(&f->references, atomic_load_explicit(&e->process_number, memory_order_relaxed), count);
     return f;
@@ -254,7 +254,7 @@ void s5_negotiation_leave_step(struct s5_engine *e, struct s5_negotiation *f)
     if (atomic_load(&f->lock) != s5_lock_token(e))
         return;
     s5_session_abort(&f->session, -ECONNABORTED);
-    atomic_store(&f->wake, 0); /* whoever waits for it is to see that */
+    atomic_store(&f->step_due, 0); /* whoever waits for it is to see that */
     s5_negotiation_unlock(f);
 }
 

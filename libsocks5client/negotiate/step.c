@@ -66,9 +66,9 @@ static void publish(struct s5_negotiation *f)
     size_t left = 1;
     if (atomic_load(&f->phase) > S5_NEGOTIATION_DIALING)
         s5_session_out(&f->session, &left);
-    atomic_store_explicit(&f->wants, left ? POLLOUT : POLLIN, memory_order_relaxed);
+    atomic_store_explicit(&f->poll_events, left ? POLLOUT : POLLIN, memory_order_relaxed);
     uint64_t wake = f->probing && f->probe_until < f->deadline ? f->probe_until : f->deadline;
-    atomic_store_explicit(&f->wake, wake, memory_order_relaxed);
+    atomic_store_explicit(&f->step_due, wake, memory_order_relaxed);
 }
 
 /* Twice over, as every connect() goes through here and a BIND is rare. */
@@ -80,7 +80,7 @@ static inline __attribute__((always_inline)) int begin(struct s5_engine *e, stru
     f->command = (uint8_t)command;
     f->begun = s5_clock_now();
     f->deadline = f->begun + server->timeout * S5_CLOCK_SECOND;
-    f->probe_until = f->patience = S5_CLOCK_NEVER;
+    f->probe_until = f->block_until = S5_CLOCK_NEVER;
     f->probe_waited = 0;
     atomic_store_explicit(&f->sent, 0, memory_order_relaxed);
     f->error = f->rcvlowat = 0;
@@ -163,11 +163,11 @@ static void set_limit(struct s5_engine *e, struct s5_negotiation *f, int fd, str
     if (e->real->getsockopt(fd, SOL_SOCKET, S5_SNDTIMEO, &limit->own, &len) != 0)
         return;
     if (!f->again)
-        f->patience = S5_CLOCK_NEVER;
+        f->block_until = S5_CLOCK_NEVER;
     if (timerisset(&limit->own)) {
         own = (struct timespec){limit->own.tv_sec, limit->own.tv_usec * 1000};
         if (!f->again)
-            f->patience = s5_clock_after(&own);
+            f->block_until = s5_clock_after(&own);
         if (!timercmp(&limit->own, &ours, >))
             return;
     }
@@ -310,7 +310,7 @@ static void all_written(struct s5_engine *e, struct s5_negotiation *f, int fd, u
         return;
     struct tcp_info info;
     s5_deadline_ask_tcp(e, fd, &info);
-    f->probe_until = now + s5_pipelining_patience(1000ull * info.tcpi_rtt);
+    f->probe_until = now + s5_pipelining_timeout(1000ull * info.tcpi_rtt);
 }
 
 static inline struct s5_exchange step_of(struct s5_engine *e, struct s5_negotiation *f, int fd)
@@ -417,7 +417,7 @@ static enum s5_step speak(struct s5_engine *e, struct s5_negotiation *f, int fd,
     short seen = events;
     if (atomic_load(&f->phase) == S5_NEGOTIATION_TAKEN) {
         /* Told to whoever dials, unless he is past looking: an edge comes once. */
-        atomic_store(&f->missed, 1);
+        atomic_store(&f->rearm, 1);
         events = 0;
         if (atomic_load(&f->phase) == S5_NEGOTIATION_TAKEN)
             return S5_STEP_WAIT;
@@ -474,7 +474,7 @@ enum s5_step s5_negotiation_step(struct s5_engine *e, struct s5_negotiation *f, 
         return S5_STEP_DONE;
     if (!s5_negotiation_try_lock(e, f)) {
         /* Told to whoever is at it, unless he is past looking: an edge comes once. */
-        atomic_store(&f->knocked, 1);
+        atomic_store(&f->event_pending, 1);
         if (!s5_negotiation_try_lock(e, f))
             return S5_STEP_BUSY;
     }
@@ -484,7 +484,7 @@ enum s5_step s5_negotiation_step(struct s5_engine *e, struct s5_negotiation *f, 
         cancel = s5_cleanup_hold_cancel();
     enum s5_step result = S5_STEP_WAIT, next;
     do {
-        atomic_store(&f->knocked, 0);
+        atomic_store(&f->event_pending, 0);
         fd = record ? fd_of(record, f) : fd;
         next = fd < 0 ? S5_STEP_GONE : step_locked(e, f, fd, events);
         result = next == S5_STEP_WAIT ? result : next;
@@ -492,7 +492,7 @@ enum s5_step s5_negotiation_step(struct s5_engine *e, struct s5_negotiation *f, 
         if (next < S5_STEP_DONE)
             publish(f);
         s5_negotiation_unlock(f);
-    } while (next < S5_STEP_DONE && atomic_load(&f->knocked) && s5_negotiation_try_lock(e, f));
+    } while (next < S5_STEP_DONE && atomic_load(&f->event_pending) && s5_negotiation_try_lock(e, f));
     if (threads)
         s5_cleanup_allow_cancel(cancel);
     errno = saved;

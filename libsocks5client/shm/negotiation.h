@@ -38,10 +38,10 @@ struct s5_negotiation {
     struct s5_references references; /* of records, of all processes, that name it, and threads at it */
     _Atomic uint64_t lock;       /* holder: number of its process << 32 | thread; 0: nobody */
     _Atomic uint32_t phase;      /* enum s5_negotiation_phase */
-    _Atomic uint32_t missed;     /* an event came while TAKEN: who dials has to look */
-    _Atomic uint32_t knocked;    /* an event came during a turn: who takes it has to look again */
-    _Atomic uint64_t wake;       /* ns; when a turn is due at the latest, whatever the socket does */
-    _Atomic short wants;         /* POLLIN or POLLOUT: what the next turn waits for */
+    _Atomic uint32_t rearm;     /* an event came while TAKEN: who dials has to look */
+    _Atomic uint32_t event_pending;    /* an event came during a turn: who takes it has to look again */
+    _Atomic uint64_t step_due;       /* ns; when a turn is due at the latest, whatever the socket does */
+    _Atomic short poll_events;         /* POLLIN or POLLOUT: what the next turn waits for */
     _Atomic uint32_t driver;     /* number of the process whose blocking call has it; 0: the calls that wait do */
     _Atomic uint32_t next_free;  /* index + 1 in the free list */
     int32_t error;               /* negative errno, when FAILED; 0: SO_ERROR has it */
@@ -55,7 +55,7 @@ struct s5_negotiation {
     uint64_t cookie;             /* SO_COOKIE of the socket */
     uint64_t begun;              /* ns, when the connection was asked for */
     uint64_t deadline;           /* ns; the server's timeout */
-    uint64_t patience;           /* ns; until when the dialling call may block (SO_SNDTIMEO) */
+    uint64_t timeout;           /* ns; until when the dialling call may block (SO_SNDTIMEO) */
     uint64_t probe_until;        /* ns; a probing flight starts anew then; S5_CLOCK_NEVER */
     _Atomic uint64_t sent;       /* ns, when the request went out last */
     uint64_t probe_waited;       /* ns a probe waited in vain for its reply; 0: it did not */

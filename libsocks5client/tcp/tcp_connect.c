@@ -72,7 +72,7 @@ __attribute__((noinline, cold)) int s5_tcp_join(struct s5_engine *e, struct s5_r
     if (f) {
         s5_blocking_holds_one(call, f);
         int held = s5_blocking_hold(e, call, fd, f->cookie);
-        int r = drive(e, record, f, fd, held, s5_wait_patience(e, held, S5_SNDTIMEO), 0, call, ticket);
+        int r = drive(e, record, f, fd, held, s5_inflight_block_until(e, held, S5_SNDTIMEO), 0, call, ticket);
         if (s5_blocking_end(e, call, ticket, fd, held))
             s5_negotiation_release(e, f);
         return r;
@@ -202,15 +202,15 @@ static inline __attribute__((always_inline)) int dial(struct s5_engine *e, struc
     int r = s5_negotiation_connect(e, f, held, nonblock, brief);
     if (__builtin_expect(!s5_cleanup_owns(call, ticket), 0))
         return -ECONNABORTED;
-    if (r == -EINPROGRESS && nonblock && !atomic_load(&f->missed))
+    if (r == -EINPROGRESS && nonblock && !atomic_load(&f->rearm))
         return r;
     /* The kernel restarts a connect() without a time-out; ours gave it one. */
-    if (r == -EINTR && (f->patience != S5_CLOCK_NEVER || !s5_connect_restarts()))
+    if (r == -EINTR && (f->block_until != S5_CLOCK_NEVER || !s5_connect_restarts()))
         return r;
     if (r < 0 && r != -EINTR && r != -EINPROGRESS)
         return unreachable(e, record, f, fd, held, r);
     if (!nonblock)
-        return drive(e, record, f, fd, held, f->patience, r == 0 ? POLLOUT : 0, call, ticket);
+        return drive(e, record, f, fd, held, f->block_until, r == 0 ? POLLOUT : 0, call, ticket);
     if (s5_complete_step(e, record, r == 0 ? POLLOUT : 0) < S5_STEP_DONE)
         return -EINPROGRESS;
     r = outcome(e, record, f, fd, held);

@@ -117,13 +117,13 @@ int s5_associate_mix(struct s5_engine *e, struct s5_association *a, int fd)
 
 /* The server is asked for A; the connection it was asked on is hidden. CALL holds A. In a critical section with
  * the lock when it returns 0; A is CALL's no more then. -errno, or LOST: A is none any more. */
-static int ask(struct s5_engine *e, struct s5_association *a, uint64_t patience,
+static int ask(struct s5_engine *e, struct s5_association *a, uint64_t timeout,
                struct s5_cleanup *call, uint32_t ticket, struct s5_critical *ret_critical)
 {
     const struct s5_server *server = &e->policy->servers[a->server_index];
     struct s5_endpoint relay;
     static_assert(sizeof relay <= sizeof a->relay.copies[0], "a latch holds it");
-    int fd = s5_associate_ask(e, server, a->family, patience, call, ticket, &relay);
+    int fd = s5_associate_ask(e, server, a->family, timeout, call, ticket, &relay);
     if (fd < 0)
         return fd;
     if (!s5_lock_take(&e->associations_lock, ret_critical))

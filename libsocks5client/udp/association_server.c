@@ -25,7 +25,7 @@
 #define REFUSED_FOR (10 * S5_CLOCK_SECOND)
 
 static int negotiate(struct s5_engine *e, struct s5_negotiation *f, int fd,
-                     const struct s5_server *server, uint64_t patience,
+                     const struct s5_server *server, uint64_t timeout,
                      const struct s5_cleanup *call, uint32_t ticket)
 {
     struct s5_addr zeros = {
@@ -38,7 +38,7 @@ static int negotiate(struct s5_engine *e, struct s5_negotiation *f, int fd,
                s5_policy_text(e->policy, server->name));
     if (r < 0)
         return r == -EINVAL ? -EOPNOTSUPP : r;
-    uint64_t until = s5_clock_now() + patience;
+    uint64_t until = s5_clock_now() + timeout;
     if (until < f->deadline)
         f->deadline = until;
     r = s5_negotiation_connect(e, f, fd, true, false);
@@ -81,7 +81,7 @@ static void log_result(struct s5_engine *e, const struct s5_negotiation *f,
 
 /* At one address of the server's. */
 static int at_address(struct s5_engine *e, struct s5_negotiation *f, const struct s5_server *server,
-                      const struct s5_ip *ip, int family, uint64_t patience,
+                      const struct s5_ip *ip, int family, uint64_t timeout,
                       struct s5_cleanup *call, uint32_t ticket, struct s5_endpoint *ret)
 {
     struct s5_addr addr = {.kind = ip->kind, .port = server->port};
@@ -91,7 +91,7 @@ static int at_address(struct s5_engine *e, struct s5_negotiation *f, const struc
     int fd = s5_blocking_socket(e, call, own, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (fd < 0)
         return fd;
-    int r = negotiate(e, f, fd, server, patience, call, ticket);
+    int r = negotiate(e, f, fd, server, timeout, call, ticket);
     if (!s5_cleanup_owns(call, ticket))
         return -ECONNABORTED;
     if (r == 0)
@@ -112,7 +112,7 @@ static bool in_pass(const struct s5_ip *ip, int family, int pass)
 }
 
 static int at_any(struct s5_engine *e, struct s5_negotiation *f, const struct s5_server *server,
-                  int family, uint64_t patience, struct s5_cleanup *call, uint32_t ticket,
+                  int family, uint64_t timeout, struct s5_cleanup *call, uint32_t ticket,
                   struct s5_endpoint *ret)
 {
     int r = -EHOSTUNREACH;
@@ -121,7 +121,7 @@ static int at_any(struct s5_engine *e, struct s5_negotiation *f, const struct s5
             if (!in_pass(&server->addrs[i], family, pass))
                 continue;
             f->error = 0;
-            r = at_address(e, f, server, &server->addrs[i], family, patience, call, ticket, ret);
+            r = at_address(e, f, server, &server->addrs[i], family, timeout, call, ticket, ret);
             /* Once it was reached there is no better one. */
             if (r >= 0 || !s5_cleanup_owns(call, ticket) || f->error)
                 return r;
@@ -130,7 +130,7 @@ static int at_any(struct s5_engine *e, struct s5_negotiation *f, const struct s5
 }
 
 int s5_associate_ask(struct s5_engine *e, const struct s5_server *server, int family,
-                     uint64_t patience, struct s5_cleanup *call, uint32_t ticket,
+                     uint64_t timeout, struct s5_cleanup *call, uint32_t ticket,
                      struct s5_endpoint *ret_relay)
 {
     uint32_t index = (uint32_t)(server - e->policy->servers);
@@ -146,7 +146,7 @@ int s5_associate_ask(struct s5_engine *e, const struct s5_server *server, int fa
     }
     s5_blocking_holds_one(call, f);
     f->error = 0;
-    r = at_any(e, f, server, family, patience, call, ticket, ret_relay);
+    r = at_any(e, f, server, family, timeout, call, ticket, ret_relay);
     if (!s5_cleanup_owns(call, ticket))
         return r;
     if (r < 0)

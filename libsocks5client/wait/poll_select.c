@@ -41,7 +41,7 @@ static struct pollfd ask_in_flight(struct s5_engine *e, const struct pollfd *p, 
         return (struct pollfd){p->fd, p->events, 0}; /* over by now */
     bool driven = s5_inflight_driven(e, f);
     *ret_driven |= driven;
-    return (struct pollfd){driven ? p->fd : -1, atomic_load(&f->wants), 0};
+    return (struct pollfd){driven ? p->fd : -1, atomic_load(&f->poll_events), 0};
 }
 
 /* SET, from FDS. *RET_FLYING: some are in flight. 0 or -ENOMEM. */
@@ -56,7 +56,7 @@ static int fill(struct s5_engine *e, struct s5_pollset *set, const struct pollfd
         uint32_t state = record ? atomic_load(&record->state) : S5_RECORD_FREE;
         struct pollfd ask = {fds[i].fd, fds[i].events, 0};
         if (state == S5_RECORD_IN_FLIGHT) {
-            ask = ask_in_flight(e, &fds[i], &set->nap);
+            ask = ask_in_flight(e, &fds[i], &set->poll_interval);
             *ret_flying = true;
         } else if (state == S5_RECORD_LISTENING) {
             refresh(e, record);

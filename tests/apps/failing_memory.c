@@ -178,7 +178,7 @@ static int high(void)
 {
     static unsigned long set[3000 / 64 + 1];
     struct epoll_event event = {.events = EPOLLOUT | EPOLLET}, came;
-    struct timeval patience = {20, 0};
+    struct timeval timeout = {20, 0};
     socklen_t len = sizeof(int);
     int error = 0, low = tcp_socket(&p, SOCK_NONBLOCK), fd = fcntl(low, F_DUPFD, 2900);
     int ep = epoll_create1(0), other = epoll_create1(0);
@@ -190,7 +190,7 @@ static int high(void)
     STEP(epoll_ctl(other, EPOLL_CTL_ADD, fd, &event));
     if (connect(fd, peer_addr(&p), p.len) < 0 && errno != EINPROGRESS)
         STEP(-1);
-    STEP(select(fd + 1, NULL, (fd_set *)(void *)set, NULL, &patience));
+    STEP(select(fd + 1, NULL, (fd_set *)(void *)set, NULL, &timeout));
     CHECK(epoll_wait(ep, &came, 1, 20000) == 1);
     STEP(getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len));
     waits(fd);
@@ -239,9 +239,9 @@ static int question(void)
     char answer[512];
     struct sockaddr_in to = *(struct sockaddr_in *)&p.addr;
     int error = 0, fd = socket(AF_INET, SOCK_DGRAM, 0);
-    struct timeval patience = {10, 0};
+    struct timeval timeout = {10, 0};
     to.sin_port = htons(53);
-    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout);
     STEP(sendto(fd, asked, sizeof asked - 1, 0, (struct sockaddr *)&to, sizeof to));
     STEP(recvfrom(fd, answer, sizeof answer, 0, NULL, NULL));
     CHECK(memcmp(answer, asked, 2) == 0 && answer[2] & 0x80);
@@ -253,9 +253,9 @@ end:
 static int datagram(void)
 {
     char back[4] = "";
-    struct timeval patience = {10, 0};
+    struct timeval timeout = {10, 0};
     int error = 0, fd = socket(AF_INET, SOCK_DGRAM, 0);
-    STEP(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience));
+    STEP(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout));
     STEP(sendto(fd, "mine", 4, 0, peer_addr(&p), p.len));
     STEP(recvfrom(fd, back, 4, 0, NULL, NULL));
     CHECK(memcmp(back, "mine", 4) == 0);

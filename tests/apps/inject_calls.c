@@ -211,13 +211,13 @@ static int answered(void)
     char text[128], host[INET_ADDRSTRLEN];
     struct peer at = p;
     struct sockaddr_in own = {.sin_family = AF_INET};
-    struct timeval patience = {1, 0};
+    struct timeval timeout = {1, 0};
     socklen_t len = sizeof(own);
     int error = 0, control = tcp_socket(&p, 0), fd = tcp_socket(&p, SOCK_NONBLOCK), peer = -1;
     struct pollfd waits = {fd, POLLIN, 0};
     ((struct sockaddr_in *)&at.addr)->sin_port = htons(CALLER);
     STEP(connect(control, peer_addr(&at), at.len));
-    STEP(setsockopt(control, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)));
+    STEP(setsockopt(control, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout)));
     STEP(listen(fd, 5));
     STEP(getsockname(fd, (struct sockaddr *)&own, &len));
     inet_ntop(AF_INET, &own.sin_addr, host, sizeof(host));
@@ -229,7 +229,7 @@ static int answered(void)
     if (waits.revents)
         STEP(peer = accept4(fd, (struct sockaddr *)&own, &len, SOCK_CLOEXEC));
     if (peer >= 0) {
-        STEP(setsockopt(peer, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)));
+        STEP(setsockopt(peer, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout)));
         STEP(read(peer, text, sizeof(text)));
         STEP(getpeername(peer, (struct sockaddr *)&own, &len));
         STEP(write(peer, "thanks\n", 7));
@@ -292,12 +292,12 @@ static int passes(int fd, int how)
 static int datagram(void)
 {
     char text[8];
-    struct timeval patience = {0, 300000};
+    struct timeval timeout = {0, 300000};
     struct sockaddr_in from;
     socklen_t len = sizeof(from);
     int error = 0, fd = socket(AF_INET, SOCK_DGRAM, 0);
     struct pollfd waits = {fd, POLLIN, 0};
-    STEP(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)));
+    STEP(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout)));
     STEP(sendto(fd, "mine", 4, 0, peer_addr(&p), p.len));
     STEP(poll(&waits, 1, 300));
     STEP(recvfrom(fd, text, sizeof(text), 0, (struct sockaddr *)&from, &len));

@@ -114,10 +114,10 @@ static void by_others(struct worker *w)
 static void datagrams(struct worker *w)
 {
     struct peer p = look_up(goods[0], SOCK_DGRAM);
-    struct timeval patience = {1, 0};
+    struct timeval timeout = {1, 0};
     int fd = socket(AF_INET, SOCK_DGRAM, 0);
     unsigned back;
-    CHECK(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) == 0);
+    CHECK(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout)) == 0);
     for (int attempt = 0;; attempt++) {
         if (sendto(fd, &w->number, sizeof(w->number), 0, peer_addr(&p), p.len) != sizeof(w->number))
             FAIL("sendto");

@@ -10,7 +10,7 @@
 
 static struct peer server;
 static const char *name;
-static int patience; /* ms */
+static int timeout; /* ms */
 
 /* What the protected stream over FD says: octets, or -errno. */
 static ssize_t stream_says(int fd, struct socks5_session *session)
@@ -37,7 +37,7 @@ static void obey(const char *how, const char *host, const char *port)
     options.port = (uint16_t)atoi(port);
     CHECK(socks5_session_gssapi(session, &gssapi) == 0);
     CHECK(socks5_session_start(session, &options) == 0);
-    int r = socks5_session_run(session, fd, patience);
+    int r = socks5_session_run(session, fd, timeout);
     CHECK(r == socks5_session_error(session) || r == -ETIMEDOUT);
     if (r == 0)
         octets = stream_says(fd, session);
@@ -56,7 +56,7 @@ int main(int argc, char **argv)
         FAIL("usage: %s SERVER PORT NAME MILLISECONDS", argv[0]);
     server = peer_from(3, argv);
     name = argv[3];
-    patience = atoi(argv[4]);
+    timeout = atoi(argv[4]);
     while (scanf("%31s %63s %15s", how, host, port) == 3)
         obey(how, host, port);
     return 0;

@@ -234,7 +234,7 @@ static void sizes(void)
     close(fd);
 }
 
-static void patience(void)
+static void timeout(void)
 {
     struct timeval limit = {0, 200000};
     char c;
@@ -353,7 +353,7 @@ int main(int argc, char **argv)
     in_parts((const int[]){1, 30, 3});
     in_parts((const int[]){30, 1, 18});
     sizes();
-    patience();
+    timeout();
     inherited();
     bound();
     mapped(argv[1], argv[2]);

@@ -20,10 +20,10 @@ enum { HEADER = 10, MOST = 1500, BATCH = 32, TARGET_PORT = 7 };
 static int udp_socket(void)
 {
     int fd = socket(AF_INET, SOCK_DGRAM, 0), size = 4 << 20;
-    struct timeval patience = {5, 0};
+    struct timeval timeout = {5, 0};
     CHECK(fd >= 0);
     setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
-    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout);
     return fd;
 }
 

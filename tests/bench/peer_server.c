@@ -55,9 +55,9 @@ static void take(int listener)
 {
     int port = conns[listener].port, fd;
     while ((fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC)) >= 0) {
-        struct timeval patience = {10, 0};
+        struct timeval timeout = {10, 0};
         CHECK(fd < MOST);
-        setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+        setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof timeout);
         memset(&conns[fd], 0, sizeof conns[fd]);
         conns[fd].port = port;
         conns[fd].method = port == USERPASS ? 2 : 0;

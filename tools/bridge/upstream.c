@@ -95,10 +95,10 @@ static void talk(struct conn *c)
     struct s5_client client = {.link = &c->talk->link, .fd = c->server.fd};
     for (;;) {
         int result = s5_client_step(&client);
-        if (result == -EAGAIN && client.wants == POLLIN && c->server.over)
+        if (result == -EAGAIN && client.poll_events == POLLIN && c->server.over)
             result = s5_gss_link_eof(client.link);
         if (result == -EAGAIN) {
-            loop_want(&c->server, client.wants == POLLOUT ? EPOLLOUT : EPOLLIN);
+            loop_want(&c->server, client.poll_events == POLLOUT ? EPOLLOUT : EPOLLIN);
             return;
         }
         if (result < 0) {
