@@ -22,7 +22,7 @@
 static struct s5_addr anybody(struct s5_engine *e, const struct s5_listener *l)
 {
     bool v4 = l->family == AF_INET ||
-              (l->dual && s5_called_kind(atomic_load(&e->shm)) == S5_ADDR_IPV4);
+              (l->dual && s5_last_peer_kind(atomic_load(&e->shm)) == S5_ADDR_IPV4);
     struct s5_addr zeros;
     memset(&zeros, 0, sizeof zeros);
     zeros.kind = v4 ? S5_ADDR_IPV4 : S5_ADDR_IPV6;
@@ -118,7 +118,7 @@ int s5_bind_request(struct s5_engine *e, struct s5_listener *l, const struct s5_
 {
     struct s5_addr dst, zeros = anybody(e, l);
     int r = s5_resolve_server(e, server);
-    bool told = s5_called_expects(atomic_load(&e->shm), atomic_load(&e->pid), &dst);
+    bool told = s5_last_peer_expects(atomic_load(&e->shm), atomic_load(&e->pid), &dst);
     if (r == 0)
         r = through(e, l, server, told ? &dst : &zeros, call, ticket, ret);
     if (r == -EAFNOSUPPORT && told) /* at an address of its peer's family: any will do then */
@@ -147,7 +147,7 @@ int s5_bind_request_repeat(struct s5_engine *e, struct s5_negotiation *f, const 
                     const struct s5_listener *l)
 {
     struct s5_addr dst = l->negotiation.session.dst, expected;
-    if (s5_called_expects(atomic_load(&e->shm), atomic_load(&e->pid), &expected))
+    if (s5_last_peer_expects(atomic_load(&e->shm), atomic_load(&e->pid), &expected))
         dst = expected;
     return s5_negotiation_begin_bind(e, f, server, &dst);
 }

@@ -76,7 +76,7 @@ int s5_route_listener(struct s5_engine *e, const struct s5_addr *at, bool quiet,
     const struct s5_policy *p = quiet ? s5_engine_load(e) : s5_engine_policy(e);
     if (!p)
         return atomic_load(&e->refusal);
-    struct s5_route route = s5_policy_listen(p, at, s5_called_server(atomic_load(&e->shm)));
+    struct s5_route route = s5_policy_listen(p, at, s5_last_peer_server(atomic_load(&e->shm)));
     if (route.verdict == S5_DENY)
         return quiet ? -EACCES : refuse(e, p, &flow, &route);
     if (route.verdict == S5_DIRECT)

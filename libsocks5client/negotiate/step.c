@@ -297,7 +297,7 @@ static enum s5_step succeeded(struct s5_engine *e, struct s5_negotiation *f, int
     if (f->again && !slow && cached_support(e, f) != S5_PIPELINING_SUPPORTED)
         s5_pipelining_cache_set(shm->pipelining_cache, e->policy_file->pipelining_cache_path, f->cache_key, S5_PIPELINING_UNSUPPORTED);
     if (f->command == S5_CONNECT)
-        s5_called_note(shm, s5_negotiation_server(f), &e->pid, &f->session.dst);
+        s5_last_peer_note(shm, s5_negotiation_server(f), &e->pid, &f->session.dst);
     atomic_store_explicit(&f->phase, S5_NEGOTIATION_READY, memory_order_release);
     return S5_STEP_DONE;
 }

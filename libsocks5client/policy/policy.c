@@ -389,5 +389,5 @@ struct s5_route s5_policy_listen(const struct s5_policy *p, const struct s5_addr
     struct s5_route route = s5_policy_decide(p, &flow);
     if (route.why != S5_WHY_LISTENER || at->port != 0 || called == 0 || called > p->n_servers)
         return route;
-    return (struct s5_route){S5_VIA, (int)called - 1, -1, S5_WHY_CALLED};
+    return (struct s5_route){S5_VIA, (int)called - 1, -1, S5_WHY_LAST_PEER};
 }

@@ -147,7 +147,7 @@ struct s5_route {
         S5_WHY_LOOPBACK,
         S5_WHY_NO_RULE,
         S5_WHY_LISTENER,
-        S5_WHY_CALLED, /* listens to be called back by whom it called, see below */
+        S5_WHY_LAST_PEER, /* listens to be called back by whom it called, see below */
     } why;
 };
 

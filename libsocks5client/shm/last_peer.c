@@ -5,19 +5,19 @@
 #include <stddef.h>
 #include <string.h>
 
-static bool enter(struct s5_called *c)
+static bool enter(struct s5_last_peer *c)
 {
     return atomic_exchange_explicit(&c->busy, 1, memory_order_acquire) == 0;
 }
 
-static void leave(struct s5_called *c)
+static void leave(struct s5_last_peer *c)
 {
     atomic_store_explicit(&c->busy, 0, memory_order_release);
 }
 
-void s5_called_ftp(struct s5_shm *shm, uint32_t pid, const struct s5_addr *to)
+void s5_last_peer_set_ftp(struct s5_shm *shm, uint32_t pid, const struct s5_addr *to)
 {
-    struct s5_called *c = &shm->called;
+    struct s5_last_peer *c = &shm->last_peer;
     if (!enter(c))
         return;
     c->pid = pid;
@@ -26,19 +26,19 @@ void s5_called_ftp(struct s5_shm *shm, uint32_t pid, const struct s5_addr *to)
     leave(c);
 }
 
-uint32_t s5_called_server(const struct s5_shm *shm)
+uint32_t s5_last_peer_server(const struct s5_shm *shm)
 {
-    return atomic_load_explicit(&shm->called.server, memory_order_relaxed) & 0xffff;
+    return atomic_load_explicit(&shm->last_peer.server, memory_order_relaxed) & 0xffff;
 }
 
-uint8_t s5_called_kind(const struct s5_shm *shm)
+uint8_t s5_last_peer_kind(const struct s5_shm *shm)
 {
-    return (uint8_t)(atomic_load_explicit(&shm->called.server, memory_order_relaxed) >> 16);
+    return (uint8_t)(atomic_load_explicit(&shm->last_peer.server, memory_order_relaxed) >> 16);
 }
 
-bool s5_called_expects(struct s5_shm *shm, uint32_t pid, struct s5_addr *ret)
+bool s5_last_peer_expects(struct s5_shm *shm, uint32_t pid, struct s5_addr *ret)
 {
-    struct s5_called *c = &shm->called;
+    struct s5_last_peer *c = &shm->last_peer;
     if (!enter(c))
         return false;
     bool known = c->pid == pid;

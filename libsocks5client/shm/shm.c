@@ -269,7 +269,7 @@ void s5_shm_detach(struct s5_shm *shm)
         uint32_t writing = WRITING;
         atomic_compare_exchange_strong(&shm->resolved[i].state, &writing, EMPTY);
     }
-    atomic_store(&shm->called.busy, 0);
+    atomic_store(&shm->last_peer.busy, 0);
 }
 
 /* --- connections that go through an exec --- */

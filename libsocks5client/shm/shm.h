@@ -37,7 +37,7 @@ struct s5_resolved {
 };
 
 /* Whom the processes of the tree called last through a server: who calls may be called back. */
-struct s5_called {
+struct s5_last_peer {
     _Atomic uint32_t server; /* enum s5_addr_kind of whom << 16 | index in the policy + 1; 0: nobody
                               * was called */
     _Atomic uint32_t busy;   /* the next two are being written or read */
@@ -81,7 +81,7 @@ struct s5_shm {
     _Atomic uint32_t policy_state; /* enum in tree.c; the policy can be read once its file is sealed */
     uint64_t policy_inode;         /* of its file; 0: there is none */
     _Atomic uint64_t isolation[2]; /* the secret of this run, see identity.c; 0: not drawn yet */
-    struct s5_called called;
+    struct s5_last_peer last_peer;
     struct s5_pipelining_cache_entry pipelining_cache[S5_PIPELINING_CACHE_ENTRIES];
     _Atomic uint32_t exports_at; /* hand-overs so far */
     struct s5_exported exports[S5_SHM_EXPORTS]; /* a hash table by cookie */

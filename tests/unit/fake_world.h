@@ -237,7 +237,7 @@ static inline void set_scene(struct s5_engine *e, struct scene *s)
                        : s->pipeline == ON ? S5_PIPELINE_ON
                                            : S5_PIPELINE_AUTO;
     s5_pipelining_cache_set(shm->pipelining_cache, "", e->pipelining_cache[0], S5_PIPELINING_UNKNOWN);
-    memset(&shm->called, 0, sizeof shm->called);
+    memset(&shm->last_peer, 0, sizeof shm->last_peer);
 }
 
 /* Nothing of the case before is left: descriptors, negotiations, and nobody but the server was

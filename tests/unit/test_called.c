@@ -16,13 +16,13 @@ Test(called, the_server_is_that_of_the_latest_connection)
     struct s5_shm *shm = fresh();
     _Atomic uint32_t pid = 7;
     struct s5_addr to = {.kind = S5_ADDR_IPV4, .octets = {192, 0, 2, 1}, .port = 80};
-    cr_assert_eq(s5_called_server(shm), 0);
-    s5_called_note(shm, 3, &pid, &to);
-    cr_assert_eq(s5_called_server(shm), 4);
-    cr_assert_eq(s5_called_kind(shm), S5_ADDR_IPV4);
-    s5_called_note(shm, 0, &pid, &to);
-    cr_assert_eq(s5_called_server(shm), 1);
-    cr_assert_not(s5_called_expects(shm, 7, &to), "a web server calls nobody back");
+    cr_assert_eq(s5_last_peer_server(shm), 0);
+    s5_last_peer_note(shm, 3, &pid, &to);
+    cr_assert_eq(s5_last_peer_server(shm), 4);
+    cr_assert_eq(s5_last_peer_kind(shm), S5_ADDR_IPV4);
+    s5_last_peer_note(shm, 0, &pid, &to);
+    cr_assert_eq(s5_last_peer_server(shm), 1);
+    cr_assert_not(s5_last_peer_expects(shm, 7, &to), "a web server calls nobody back");
 }
 
 Test(called, a_server_of_files_calls_back_whom_it_knows)
@@ -30,13 +30,13 @@ Test(called, a_server_of_files_calls_back_whom_it_knows)
     struct s5_shm *shm = fresh();
     _Atomic uint32_t pid = 7;
     struct s5_addr ret, to = {.kind = S5_ADDR_NAME, .name_len = 4, .name = "host", .port = 21};
-    s5_called_note(shm, 0, &pid, &to);
-    cr_assert_not(s5_called_expects(shm, 8, &ret));
-    cr_assert(s5_called_expects(shm, 7, &ret));
+    s5_last_peer_note(shm, 0, &pid, &to);
+    cr_assert_not(s5_last_peer_expects(shm, 8, &ret));
+    cr_assert(s5_last_peer_expects(shm, 7, &ret));
     cr_assert(ret.kind == S5_ADDR_NAME && strcmp(ret.name, "host") == 0 && ret.port == 0);
     pid = 8;
-    s5_called_note(shm, 0, &pid, &to);
-    cr_assert(s5_called_expects(shm, 8, &ret));
+    s5_last_peer_note(shm, 0, &pid, &to);
+    cr_assert(s5_last_peer_expects(shm, 8, &ret));
 }
 
 Test(called, who_finds_it_busy_goes_without)
@@ -44,10 +44,10 @@ Test(called, who_finds_it_busy_goes_without)
     struct s5_shm *shm = fresh();
     _Atomic uint32_t pid = 7;
     struct s5_addr ret, to = {.kind = S5_ADDR_IPV4, .port = 21};
-    s5_called_note(shm, 0, &pid, &to);
-    atomic_store(&shm->called.busy, 1);
-    cr_assert_not(s5_called_expects(shm, 7, &ret));
+    s5_last_peer_note(shm, 0, &pid, &to);
+    atomic_store(&shm->last_peer.busy, 1);
+    cr_assert_not(s5_last_peer_expects(shm, 7, &ret));
     pid = 8;
-    s5_called_note(shm, 0, &pid, &to);
-    cr_assert_eq(shm->called.pid, 7);
+    s5_last_peer_note(shm, 0, &pid, &to);
+    cr_assert_eq(shm->last_peer.pid, 7);
 }

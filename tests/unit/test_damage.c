@@ -132,7 +132,7 @@ static void names(struct s5_engine *e)
         s5_addr_from_octets(&addr, i ? octets : answer.v4, 4, 80);
         plausible(s5_names_of(e, &addr));
     }
-    s5_called_expects(atomic_load(&e->shm), 7, &addr);
+    s5_last_peer_expects(atomic_load(&e->shm), 7, &addr);
 }
 
 static void listen_on(struct s5_engine *e, int fd)

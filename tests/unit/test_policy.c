@@ -503,7 +503,7 @@ Test(listen, port_0_is_called_back_where_the_tree_called)
     cr_assert_eq(s5_policy_add_server(p, "two"), 1);
     cr_assert_eq(s5_policy_listen(p, &at, 0).verdict, S5_DIRECT, "nobody was called");
     struct s5_route r = s5_policy_listen(p, &at, 2);
-    cr_assert(r.verdict == S5_VIA && r.server == 1 && r.rule == -1 && r.why == S5_WHY_CALLED);
+    cr_assert(r.verdict == S5_VIA && r.server == 1 && r.rule == -1 && r.why == S5_WHY_LAST_PEER);
     cr_assert_eq(s5_policy_listen(p, &at, 3).verdict, S5_DIRECT, "of another policy");
     at.kind = S5_ADDR_NONE;
     cr_assert_eq(s5_policy_listen(p, &at, 2).verdict, S5_VIA, "every address");
