@@ -153,11 +153,11 @@ static bool lists(const char *value, const char *object)
 
 static void set_state(struct s5_engine *e, struct child *c)
 {
-    bool adopt = s5_life_hand_over(e);
-    s5_life_inherit(e);
+    bool import = s5_fd_export_all(e);
+    s5_fd_inherit_shm(e);
     c->state[0] = 0;
     if (e->state[0])
-        s5_format(c->state, sizeof c->state, "%s%s", e->state, adopt ? ":a" : "");
+        s5_format(c->state, sizeof c->state, "%s%s", e->state, import ? ":a" : "");
 }
 
 /* Whether more than the FIRST octet of a string is looked at. */
@@ -276,9 +276,9 @@ static int end_child(struct child *c, int result)
     r = make(&c, c.size && c.size <= NEAR ? alloca(c.size) : NULL)
 
 /* For R, what an exec came to that did not happen. */
-static int stay(int r)
+static int cancel_exec(int r)
 {
-    s5_life_stay(s5_begin());
+    s5_fd_export_cancel(s5_begin());
     return r;
 }
 
@@ -291,7 +291,7 @@ HOOK(int, execve, (const char *path, char *const argv[], char *const envp[]))
         return real(path, argv, envp);
     int r = check(path);
     CHILD(r, c, envp);
-    return stay(r < 0 ? (int)s5_door(r) : end_child(&c, real(path, argv, c.envp)));
+    return cancel_exec(r < 0 ? (int)s5_door(r) : end_child(&c, real(path, argv, c.envp)));
 }
 
 HOOK(int, execv, (const char *path, char *const argv[]))
@@ -304,7 +304,7 @@ HOOK(int, execvpe, (const char *file, char *const argv[], char *const envp[]))
     FIND(real, execvpe);
     int r = check_found(file);
     CHILD(r, c, envp);
-    return stay(r < 0 ? (int)s5_door(r) : end_child(&c, real(file, argv, c.envp)));
+    return cancel_exec(r < 0 ? (int)s5_door(r) : end_child(&c, real(file, argv, c.envp)));
 }
 
 HOOK(int, execvp, (const char *file, char *const argv[]))
@@ -317,7 +317,7 @@ HOOK(int, execveat, (int dir, const char *path, char *const argv[], char *const 
     FIND(real, execveat);
     int r = check_at(dir, path);
     CHILD(r, c, envp);
-    return stay(r < 0 ? (int)s5_door(r) : end_child(&c, real(dir, path, argv, c.envp, flags)));
+    return cancel_exec(r < 0 ? (int)s5_door(r) : end_child(&c, real(dir, path, argv, c.envp, flags)));
 }
 
 HOOK(int, fexecve, (int fd, char *const argv[], char *const envp[]))
@@ -327,7 +327,7 @@ HOOK(int, fexecve, (int fd, char *const argv[], char *const envp[]))
     s5_format(at, sizeof at, "/proc/self/fd/%d", fd);
     int r = check(at);
     CHILD(r, c, envp);
-    return stay(r < 0 ? (int)s5_door(r) : end_child(&c, real(fd, argv, envp ? c.envp : NULL)));
+    return cancel_exec(r < 0 ? (int)s5_door(r) : end_child(&c, real(fd, argv, envp ? c.envp : NULL)));
 }
 
 /* The arguments of an execl*, NULL included, as a vector on the stack of the hook. */
@@ -383,7 +383,7 @@ static int spawn(const char *name, int (*may_start)(const char *), int *result, 
         return ENOSYS;
     int r = may_start(file);
     CHILD(r, c, envp);
-    return stay(r < 0 ? -r : end_child(&c, real(result, file, actions, attr, argv, c.envp)));
+    return cancel_exec(r < 0 ? -r : end_child(&c, real(result, file, actions, attr, argv, c.envp)));
 }
 
 #define SPAWN(name, may_start)                                                                     \
@@ -418,7 +418,7 @@ static void restore_environment(void)
     const char *object = s5_start_object(), *preload = getenv("LD_PRELOAD");
     int n;
     char *const *kept = s5_begin_kept(&n);
-    s5_life_inherit(s5_begin());
+    s5_fd_inherit_shm(s5_begin());
     set_shm_variable();
     if (!object || (preload && lists(preload, object)))
         return;

@@ -361,7 +361,7 @@ static bool wait_call(long number, const struct arguments *v, long *ret)
     }
 }
 
-static bool life_call(long number, const struct arguments *v, long *ret)
+static bool fd_call(long number, const struct arguments *v, long *ret)
 {
     switch (number) {
     case SYS_close:
@@ -457,7 +457,7 @@ HOOK(long, syscall, (long number, ...))
         return ret;
 #endif
     if (socket_call(number, &v, &ret) || octets_call(number, &v, &ret) ||
-        wait_call(number, &v, &ret) || life_call(number, &v, &ret))
+        wait_call(number, &v, &ret) || fd_call(number, &v, &ret))
         return ret;
     bool copies = s5_fork_copies(number, v.a), changes = changes_ids(number);
     if (copies)

@@ -46,7 +46,7 @@ HOOK(int, posix_spawn_file_actions_adddup2,
      (posix_spawn_file_actions_t * actions, int fd, int to))
 {
     FIND(real, posix_spawn_file_actions_adddup2);
-    s5_life_clear(s5_begin(), to);
+    s5_fd_clear_number(s5_begin(), to);
     return real(actions, fd, to);
 }
 
@@ -54,6 +54,6 @@ HOOK(int, posix_spawn_file_actions_addopen,
      (posix_spawn_file_actions_t * actions, int fd, const char *path, int flags, mode_t mode))
 {
     FIND(real, posix_spawn_file_actions_addopen);
-    s5_life_clear(s5_begin(), fd);
+    s5_fd_clear_number(s5_begin(), fd);
     return real(actions, fd, path, flags, mode);
 }

@@ -189,7 +189,7 @@ static void start_bridge(struct s5_shm *shm, const struct s5_policy *policy, int
 
 /* Put POLICY into new memory files for the process tree of the command and name them in the
  * environment, which must be the command's by now: it is what the policy is known by. */
-static int hand_over(const struct s5_policy *policy, bool trusted, struct s5_shm **ret)
+static int exec_command(const struct s5_policy *policy, bool trusted, struct s5_shm **ret)
 {
     struct s5_shm *shm;
     struct s5_shm_location place;
@@ -238,7 +238,7 @@ int run(const struct options *options, const struct s5_policy *policy, bool trus
     if (code == 0)
         code = set_source(options);
     if (code == 0)
-        code = hand_over(policy, trusted, &shm);
+        code = exec_command(policy, trusted, &shm);
     if (code != 0)
         return code;
     if (options->summary)

@@ -324,7 +324,7 @@ static void leave(struct s5_engine *e, struct s5_record *record)
     s5_registry_each(&e->registry, record, count_name, &names);
     if (names > 1)
         return;
-    /* An epoll instance that was inherited is its maker's: what a child closes changes nothing in
+    /* An epoll instance that was note_inherited is its maker's: what a child closes changes nothing in
      * it. */
     if (record->more->shadow_process != atomic_load(&e->pid))
         return;
@@ -386,7 +386,7 @@ struct inherits {
     bool any;
 };
 
-static void inherited(void *user, int fd, struct s5_slot *slot)
+static void note_inherited(void *user, int fd, struct s5_slot *slot)
 {
     struct inherits *i = user;
     int flags = i->e->real->fcntl(fd, F_GETFD, 0);
@@ -394,7 +394,7 @@ static void inherited(void *user, int fd, struct s5_slot *slot)
     i->any |= flags >= 0 && !(flags & FD_CLOEXEC);
 }
 
-static bool hand_over(struct s5_engine *e)
+static bool export(struct s5_engine *e)
 {
     struct s5_record *record;
     bool any = false;
@@ -404,14 +404,14 @@ static bool hand_over(struct s5_engine *e)
         struct inherits who = {e, false};
         if (atomic_load(&record->state) != S5_RECORD_LISTENING)
             continue;
-        s5_registry_each(&e->registry, record, inherited, &who);
+        s5_registry_each(&e->registry, record, note_inherited, &who);
         e->real->fcntl(record->more->channel_fd, F_SETFD, who.any ? 0 : FD_CLOEXEC);
         any = true; /* where the child duplicates it first, nobody sees that */
     }
     return any;
 }
 
-static void stay(struct s5_engine *e)
+static void export_cancel(struct s5_engine *e)
 {
     struct s5_record *record;
     if (!atomic_load(&e->registry.listening))
@@ -465,7 +465,7 @@ static struct s5_listener *find_entry(struct s5_engine *e, uint64_t cookie, uint
     return NULL;
 }
 
-static bool adopt(struct s5_engine *e, int fd, uint64_t cookie)
+static bool import(struct s5_engine *e, int fd, uint64_t cookie)
 {
     uint32_t generation;
     struct s5_listener *l = find_entry(e, cookie, &generation);
@@ -571,9 +571,9 @@ const struct s5_kind s5_listener_kind = {
     .fork = fork_listeners,
     .fork_child = fork_listeners_child,
     .no_child = s5_listener_fork_cancel,
-    .hand_over = hand_over,
-    .stay = stay,
-    .adopt = adopt,
+    .export = export,
+    .export_cancel = export_cancel,
+    .import = import,
     .describe = describe,
     .receive = receive,
 };

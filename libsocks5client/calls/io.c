@@ -276,7 +276,7 @@ int s5_sendmmsg(struct s5_engine *e, int fd, struct mmsghdr *msgs, unsigned n, i
 /* --- in --- */
 
 /* What the kernel writes of a message that it has received: M into the program's MSG. The name has ROOM. */
-static bool hand_over(struct msghdr *msg, const struct msghdr *m, const struct sockaddr_storage *from,
+static bool pass_descriptors(struct msghdr *msg, const struct msghdr *m, const struct sockaddr_storage *from,
                       void *name, socklen_t room)
 {
     return (!name || s5_user_tell(from, m->msg_namelen, name, room, &msg->msg_namelen)) &&
@@ -302,7 +302,7 @@ static ssize_t receive_message(struct s5_engine *e, struct s5_association *a, in
     m.msg_name = name ? &from : NULL;
     m.msg_namelen = room;
     ssize_t n = s5_incoming_receive(e, a, fd, &m, flags);
-    return n >= 0 && !hand_over(msg, &m, &from, name, room) ? -EFAULT : n;
+    return n >= 0 && !pass_descriptors(msg, &m, &from, name, room) ? -EFAULT : n;
 }
 
 ssize_t s5_recvmsg(struct s5_engine *e, int fd, struct msghdr *msg, int flags)

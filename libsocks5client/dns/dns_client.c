@@ -221,7 +221,7 @@ static bool is_to_itself(struct s5_engine *e, int fd)
 
 /* FD, connected to SERVER (len 0: to nobody) by the program before an exec, is such a socket, and
  * from now on again. */
-static bool adopt(struct s5_engine *e, int fd, const struct s5_endpoint *server)
+static bool import(struct s5_engine *e, int fd, const struct s5_endpoint *server)
 {
     struct s5_endpoint self, own;
     enum s5_dns_client_kind kind = S5_DNS_CLIENT_UNCONNECTED;
@@ -445,4 +445,4 @@ int s5_dns_client_sendmmsg(struct s5_engine *e, int fd, struct mmsghdr *msgs, un
     return sent ? (int)sent : (int)r;
 }
 
-const struct s5_kind s5_dns_kind = {.end = end_record, .adopt_connected = adopt};
+const struct s5_kind s5_dns_kind = {.end = end_record, .import_connected = import};

@@ -65,13 +65,13 @@ int s5_engine_attach(struct s5_engine *e)
     s5_engine_inside--;
     if (r < 0)
         return r;
-    bool adopt = place.adopt;
-    place.adopt = false;
+    bool import = place.import;
+    place.import = false;
     s5_engine_set_shm_location(e, &place);
     atomic_store(&e->shm, shm);
     s5_engine_register(e, 0);
     e->events->attached(e);
-    return adopt;
+    return import;
 }
 
 bool s5_engine_owns_memory(struct s5_engine *e)
@@ -122,7 +122,7 @@ static void load_alone(struct s5_engine *e)
     struct s5_quiet quiet;
     s5_quiet_begin(&quiet);
     e->fault.text[0] = 0;
-    int adopt = atomic_load(&e->shm) ? 0 : s5_engine_attach(e), r = adopt < 0 ? adopt : load(e);
+    int import = atomic_load(&e->shm) ? 0 : s5_engine_attach(e), r = import < 0 ? import : load(e);
     /* What is short now may be there for the next call. */
     bool again = r == -ENOMEM || r == -EMFILE || r == -ENFILE;
     if (r < 0 && !e->fault.text[0])
@@ -133,8 +133,8 @@ static void load_alone(struct s5_engine *e)
     atomic_store(&e->policy_state, r == 0  ? S5_ENGINE_LOADED
                                    : again ? S5_ENGINE_NO_POLICY
                                            : S5_ENGINE_BROKEN);
-    if (adopt > 0)
-        e->events->adopt(e);
+    if (import > 0)
+        e->events->import(e);
     s5_quiet_end(&quiet);
 }
 

@@ -31,7 +31,7 @@ enum s5_engine_policy_state {
 struct s5_engine_events {
     void (*attached)(struct s5_engine *e); /* the memory file was found, or begun */
     void (*loaded)(struct s5_engine *e);   /* the policy is there */
-    void (*adopt)(struct s5_engine *e);    /* the memory file was found late: adopts what came through an exec */
+    void (*import)(struct s5_engine *e);    /* the memory file was found late: adopts what came through an exec */
 };
 
 /* All of it may be zero at start but real, environment and the tree's two. */

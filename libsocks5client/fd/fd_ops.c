@@ -183,7 +183,7 @@ static void way_is_made(struct s5_engine *e)
     s5_process_lock_again(atomic_load(&e->shm_fd), atomic_load(&e->process_number));
 }
 
-void s5_life_clear(struct s5_engine *e, int fd)
+void s5_fd_clear_number(struct s5_engine *e, int fd)
 {
     int saved = errno;
     if (fd >= 0 && s5_engine_owns_memory(e) && make_way(e, fd)) {
@@ -265,25 +265,25 @@ int s5_fcntl(struct s5_engine *e, int fd, int command, long arg)
 
 /* --- exec --- */
 
-bool s5_life_hand_over(struct s5_engine *e)
+bool s5_fd_export_all(struct s5_engine *e)
 {
     bool any = false;
-    S5_EACH_KIND(kind, hand_over)
-        any |= kind->hand_over(e);
+    S5_EACH_KIND(kind, export)
+        any |= kind->export(e);
     return any;
 }
 
-void s5_life_stay(struct s5_engine *e)
+void s5_fd_export_cancel(struct s5_engine *e)
 {
     int saved = errno;
-    S5_EACH_KIND(kind, stay)
-        kind->stay(e);
+    S5_EACH_KIND(kind, export_cancel)
+        kind->export_cancel(e);
     errno = saved;
 }
 
 /* Programs set FD_CLOEXEC for every number, one by one or by close_range(). They see what they have set, and it
  * is taken back where it would take effect. Once that is so no hook need have seen how it was set. */
-void s5_life_inherit(struct s5_engine *e)
+void s5_fd_inherit_shm(struct s5_engine *e)
 {
     int first = atomic_load(&e->shm_fd), saved = errno;
     for (int fd = first; s5_shm_has(first, fd); fd++) {
@@ -296,16 +296,16 @@ void s5_life_inherit(struct s5_engine *e)
     errno = saved;
 }
 
-static void adopt_one(struct s5_engine *e, int fd)
+static void import_one(struct s5_engine *e, int fd)
 {
     uint64_t cookie = s5_connect_cookie(e, fd);
     if (cookie)
-        S5_EACH_KIND(kind, adopt)
-            if (kind->adopt(e, fd, cookie))
+        S5_EACH_KIND(kind, import)
+            if (kind->import(e, fd, cookie))
                 return;
 }
 
-void s5_life_adopt(struct s5_engine *e)
+void s5_fd_import_all(struct s5_engine *e)
 {
     enum { BATCH = 512, MOST = 65536 };
     struct pollfd fds[BATCH];
@@ -323,8 +323,8 @@ void s5_life_adopt(struct s5_engine *e)
                 fds[i].revents = 0;
         for (nfds_t i = 0; i < n; i++)
             if (!(fds[i].revents & POLLNVAL))
-                adopt_one(e, fds[i].fd);
+                import_one(e, fds[i].fd);
     }
-    S5_EACH_KIND(kind, adopted)
-        kind->adopted(e);
+    S5_EACH_KIND(kind, imported)
+        kind->imported(e);
 }

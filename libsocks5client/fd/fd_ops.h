@@ -17,17 +17,17 @@ int s5_fcntl(struct s5_engine *e, int fd, int command, long arg);
 bool s5_fd_is_internal(struct s5_engine *e, int fd);
 
 /* The number FD is free from now on where a hidden descriptor had it. */
-void s5_life_clear(struct s5_engine *e, int fd);
+void s5_fd_clear_number(struct s5_engine *e, int fd);
 
 /* Before an exec: connections that go through it are written down in the tree. Returns whether
  * there are any. Safe in a vfork child. */
-bool s5_life_hand_over(struct s5_engine *e);
+bool s5_fd_export_all(struct s5_engine *e);
 
 /* After one: take up what was handed over. It did not happen: what was made inheritable for it is not. */
-void s5_life_adopt(struct s5_engine *e);
-void s5_life_stay(struct s5_engine *e);
+void s5_fd_import_all(struct s5_engine *e);
+void s5_fd_export_cancel(struct s5_engine *e);
 
 /* The next program inherits the memory file, whatever this one has set for its descriptor. */
-void s5_life_inherit(struct s5_engine *e);
+void s5_fd_inherit_shm(struct s5_engine *e);
 
 #endif

@@ -84,7 +84,7 @@ static void end_nameless(struct s5_engine *e, const struct s5_cleanup *c, const 
 }
 
 /* In the child of a fork; the association's copy is its own already. */
-static void refer(struct s5_engine *e, struct s5_cleanup *c, struct s5_negotiation *f)
+static void take_fork_reference(struct s5_engine *e, struct s5_cleanup *c, struct s5_negotiation *f)
 {
     if (!s5_negotiation_hold(e, f, c->negotiation_generation))
         c->ticket = 0;
@@ -98,7 +98,7 @@ void s5_blocking_release(void *user, struct s5_cleanup *c, bool forked)
     struct s5_negotiation *f = c->negotiation;
     if (forked) {
         if (f)
-            refer(e, c, f);
+            take_fork_reference(e, c, f);
         return;
     }
     int saved = errno;

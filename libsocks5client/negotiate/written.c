@@ -6,7 +6,7 @@
  * when the last reply is there. One message that was written whole has nothing in between, and needs no look: octets in
  * front of it are no SOCKS5, which makes the negotiation fail, and octets behind it are the connection's. Where a
  * negotiation fails, octets that are still to be sent count as well, since the program may be the cause, and since
- * another try would lose them. */
+ * another try would abort_record them. */
 #include "written.h"
 #include "negotiation_bounds.h"
 #include <assert.h>

@@ -19,13 +19,13 @@
 /* --- the beginning --- */
 
 /* What came through an exec: then the number that this process had before is nobody's. */
-static void adopt_all(struct s5_engine *e)
+static void import_all(struct s5_engine *e)
 {
-    s5_life_adopt(e);
+    s5_fd_import_all(e);
     s5_process_end_before(atomic_load(&e->shm_fd), atomic_load(&e->process_number));
 }
 
-static const struct s5_engine_events events = {s5_leave_if_foreign, s5_log_events_begin, adopt_all};
+static const struct s5_engine_events events = {s5_leave_if_foreign, s5_log_events_begin, import_all};
 
 void s5_engine_init(struct s5_engine *e, const struct s5_calls *real, const char *state)
 {
@@ -49,7 +49,7 @@ void s5_engine_init(struct s5_engine *e, const struct s5_calls *real, const char
     else
         e->state[0] = 0; /* none that children could be told of */
     if (s5_engine_attach(e) > 0)
-        adopt_all(e);
+        import_all(e);
     else
         s5_process_end_before(atomic_load(&e->shm_fd), atomic_load(&e->process_number));
     errno = saved;

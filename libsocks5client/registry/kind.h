@@ -46,17 +46,17 @@ struct s5_kind {
     /* The others are given back. */
     void (*no_child)(struct s5_engine *e, uint32_t number);
 
-    /* --- an exec, see s5_life_hand_over() --- */
+    /* --- an exec, see s5_fd_export_all() --- */
     /* What goes through it is written down. Whether there is any. Safe in a child of vfork. */
-    bool (*hand_over)(struct s5_engine *e);
+    bool (*export)(struct s5_engine *e);
     /* The exec has failed. */
-    void (*stay)(struct s5_engine *e);
+    void (*export_cancel)(struct s5_engine *e);
     /* The new program: whether FD, a socket with COOKIE, is of this kind, and is known now. */
-    bool (*adopt)(struct s5_engine *e, int fd, uint64_t cookie);
+    bool (*import)(struct s5_engine *e, int fd, uint64_t cookie);
     /* The same for FD, a connection that was handed over with its PEER. */
-    bool (*adopt_connected)(struct s5_engine *e, int fd, const struct s5_endpoint *peer);
+    bool (*import_connected)(struct s5_engine *e, int fd, const struct s5_endpoint *peer);
     /* All descriptors have been looked at. */
-    void (*adopted)(struct s5_engine *e);
+    void (*imported)(struct s5_engine *e);
 
     /* --- a message that carries descriptors, see calls/pass.c --- */
     /* Whether RECORD is of this kind: RET, which has its state, error, server and peer, tells the rest. */

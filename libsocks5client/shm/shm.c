@@ -197,7 +197,7 @@ void s5_shm_value(const struct s5_shm_location *place, char ret[static S5_SHM_VA
         to = put_number(to, numbers[i]);
         *to++ = ':';
     }
-    memcpy(place->adopt ? to : to - 1, place->adopt ? "a" : "", place->adopt ? 2 : 1);
+    memcpy(place->import ? to : to - 1, place->import ? "a" : "", place->import ? 2 : 1);
 }
 
 void s5_shm_replace(struct s5_shm *shm, struct s5_shm_location *place, uint32_t lost)

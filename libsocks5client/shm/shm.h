@@ -2,7 +2,7 @@
  *
  * It holds the addresses of the servers' names, the standing of each server with pipelining, the negotiations in flight
  * (a fork shares them), the true peers of connections handed over an exec, and the stand-ins given for names. Every
- * process maps it; the descriptor is inherited so that an exec can map it again. Nothing in it is a pointer. A damaged
+ * process maps it; the descriptor is note_inherited so that an exec can map it again. Nothing in it is a pointer. A damaged
  * or foreign file is refused before it is used, and can be neither shrunk nor grown.
  *
  * The policy, which no process may change, is in a file of its own (policy_file.h), whose descriptor always has the
@@ -106,10 +106,10 @@ struct s5_shm_location {
     int fd;         /* of the memory file, FD + 1 the policy's; -1: none */
     uint64_t inode; /* of it */
     uint32_t lost;  /* bit I: slice I + 1 belongs to this tree, or to one that an ancestor lost */
-    bool adopt;     /* connections were handed over to this process */
+    bool import;     /* connections were handed over to this process */
 };
 
-/* A new one, its descriptor high and inherited by exec; -1 where no memory file could be had and
+/* A new one, its descriptor high and note_inherited by exec; -1 where no memory file could be had and
  * plain shared memory (good for forks alone) stands in. 0, or -errno. */
 int s5_shm_create(struct s5_shm **ret, struct s5_shm_location *ret_place);
 

@@ -28,7 +28,7 @@ static uint32_t fork_negotiations(struct s5_engine *e, uint32_t number)
     return references;
 }
 
-static void lose(struct s5_engine *e, struct s5_record *record)
+static void abort_record(struct s5_engine *e, struct s5_record *record)
 {
     record->error = -ECONNABORTED;
     s5_registry_attend(&e->registry, 1); /* as s5_connect_settle has it */
@@ -36,7 +36,7 @@ static void lose(struct s5_engine *e, struct s5_record *record)
 }
 
 /* What another thread of the parent's began between that and the fork: the child has its record, and takes a
- * reference while there is something to refer to. Its descriptors are of an earlier moment than its memory. */
+ * reference while there is something to take_fork_reference to. Its descriptors are of an earlier moment than its memory. */
 static bool takes(struct s5_engine *e, const struct s5_record *record, struct s5_negotiation *f)
 {
     if (!s5_connect_same(e, record, atomic_load(&record->fd)) || !s5_negotiation_hold(e, f, record->negotiation_generation))
@@ -57,7 +57,7 @@ static bool inherit_record(struct s5_engine *e, struct s5_record *record, uint32
     if (!confirmed && !(f && takes(e, record, f))) {
         atomic_store(&record->negotiation, NULL);
         if (atomic_load(&record->state) == S5_RECORD_IN_FLIGHT)
-            lose(e, record);
+            abort_record(e, record);
         s5_registry_inflight_remove(&e->registry, record);
     }
     if (!s5_record_refs(record)) {
@@ -102,7 +102,7 @@ static bool alive(struct s5_engine *e, struct s5_record *record)
     return a.found;
 }
 
-static bool hand_over(struct s5_engine *e)
+static bool export(struct s5_engine *e)
 {
     struct s5_shm *shm = atomic_load(&e->shm);
     struct s5_record *records = atomic_load(&e->registry.records);
@@ -177,11 +177,11 @@ bool s5_stream_join(struct s5_engine *e, int fd, uint64_t cookie)
     return false;
 }
 
-void s5_stream_adopt(struct s5_engine *e, int fd, uint64_t cookie, const struct s5_endpoint *peer,
+void s5_stream_import(struct s5_engine *e, int fd, uint64_t cookie, const struct s5_endpoint *peer,
                      const struct s5_endpoint *local)
 {
-    S5_EACH_KIND(kind, adopt_connected)
-        if (kind->adopt_connected(e, fd, peer))
+    S5_EACH_KIND(kind, import_connected)
+        if (kind->import_connected(e, fd, peer))
             return;
     struct s5_record *record = s5_registry_new(&e->registry);
     if (!record)
@@ -195,16 +195,16 @@ void s5_stream_adopt(struct s5_engine *e, int fd, uint64_t cookie, const struct 
     s5_registry_enter(&e->registry, fd, record);
 }
 
-static bool adopt_handed(struct s5_engine *e, int fd, uint64_t cookie)
+static bool import_exported(struct s5_engine *e, int fd, uint64_t cookie)
 {
     struct s5_endpoint peer, local;
     if (!s5_shm_exported(atomic_load(&e->shm), cookie, &peer, &local))
         return false;
-    s5_stream_adopt(e, fd, cookie, &peer, &local);
+    s5_stream_import(e, fd, cookie, &peer, &local);
     return true;
 }
 
-static bool adopt(struct s5_engine *e, int fd, uint64_t cookie)
+static bool import(struct s5_engine *e, int fd, uint64_t cookie)
 {
     struct s5_negotiation *f = find_negotiation(atomic_load(&e->shm), cookie);
     struct s5_record *record = f ? in_flight(e, cookie) : NULL;
@@ -248,7 +248,7 @@ static enum s5_received receive(struct s5_engine *e, int fd, uint64_t cookie, co
     if (internal >= 0)
         e->real->close(internal);
     if (p->state == S5_RECORD_READY)
-        s5_stream_adopt(e, fd, cookie, &p->peer, &p->local);
+        s5_stream_import(e, fd, cookie, &p->peer, &p->local);
     else
         receive_failed(e, fd, cookie, p);
     return S5_RECEIVED;
@@ -323,7 +323,7 @@ static void move(struct s5_engine *e, int from)
 }
 
 /* Asked first: there may be thousands, and a look-up is all it takes. */
-const struct s5_kind s5_exported_kind = {.adopt = adopt_handed};
+const struct s5_kind s5_exported_kind = {.import = import_exported};
 
 const struct s5_kind s5_stream_kind = {
     .getpeername = peer_name,
@@ -333,8 +333,8 @@ const struct s5_kind s5_stream_kind = {
     .fork = fork_negotiations,
     .fork_child = fork_negotiations_child,
     .no_child = s5_negotiation_fork_cancel,
-    .hand_over = hand_over,
-    .adopt = adopt,
+    .export = export,
+    .import = import,
     .describe = describe,
     .receive = receive,
 };

@@ -23,7 +23,7 @@
 struct s5_cleanup;
 
 /* Gives back what C holds. FORKED: this is the child of a fork within the call, which goes on there too: it
- * takes references of its own instead, or sets C->ticket to 0 where there is nothing to refer to. */
+ * takes references of its own instead, or sets C->ticket to 0 where there is nothing to take_fork_reference to. */
 typedef void s5_cleanup_fn(void *user, struct s5_cleanup *c, bool forked);
 
 struct s5_cleanup {

@@ -33,7 +33,7 @@ static void write_down(struct s5_shm *shm, const struct s5_association *a, uint6
     atomic_store_explicit(&h->cookie, cookie, memory_order_release);
 }
 
-static bool hand_over_one(struct s5_engine *e, const struct s5_record *record)
+static bool export_one(struct s5_engine *e, const struct s5_record *record)
 {
     struct s5_shm *shm = atomic_load(&e->shm);
     struct s5_association *pool = atomic_load(&e->associations);
@@ -47,18 +47,18 @@ static bool hand_over_one(struct s5_engine *e, const struct s5_record *record)
     return true;
 }
 
-static bool hand_over(struct s5_engine *e)
+static bool export(struct s5_engine *e)
 {
     struct s5_record *records = atomic_load(&e->registry.records);
     uint32_t used = atomic_load(&e->registry.records_used);
     bool any = false;
     for (uint32_t i = 0; records && i < used; i++)
         if (atomic_load(&records[i].state) == S5_RECORD_RELAYED)
-            any |= hand_over_one(e, &records[i]);
+            any |= export_one(e, &records[i]);
     return any;
 }
 
-static void stay(struct s5_engine *e)
+static void export_cancel(struct s5_engine *e)
 {
     for (uint32_t at = 0; at < S5_ASSOCIATIONS; at++) {
         int control = s5_associate_control(e, &at);
@@ -121,7 +121,7 @@ static struct s5_record *known(struct s5_engine *e, uint64_t cookie)
     return NULL;
 }
 
-static bool adopt(struct s5_engine *e, int fd, uint64_t cookie)
+static bool import(struct s5_engine *e, int fd, uint64_t cookie)
 {
     struct s5_shm *shm = atomic_load(&e->shm);
     struct s5_record *record = known(e, cookie);
@@ -138,7 +138,7 @@ static bool adopt(struct s5_engine *e, int fd, uint64_t cookie)
     return false;
 }
 
-static void adopted(struct s5_engine *e)
+static void imported(struct s5_engine *e)
 {
     struct s5_shm *shm = atomic_load(&e->shm);
     for (uint32_t i = 0; i < S5_SHM_RELAYED; i++) {
@@ -199,10 +199,10 @@ static enum s5_received receive(struct s5_engine *e, int fd, uint64_t cookie, co
 }
 
 const struct s5_kind s5_associate_exec_kind = {
-    .hand_over = hand_over,
-    .stay = stay,
-    .adopt = adopt,
-    .adopted = adopted,
+    .export = export,
+    .export_cancel = export_cancel,
+    .import = import,
+    .imported = imported,
     .describe = describe,
     .receive = receive,
 };

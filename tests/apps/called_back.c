@@ -118,7 +118,7 @@ static void once(void)
     CHECK(read(caller, &octet, 1) == 1); /* the caller is done */
 }
 
-/* Three processes accept on the listener they inherited, a fourth tells its address. */
+/* Three processes accept on the listener they note_inherited, a fourth tells its address. */
 static void prefork(void)
 {
     enum { CHILDREN = 3 };
@@ -182,7 +182,7 @@ int main(int argc, char **argv)
 {
     struct peer p = peer_from(argc, argv);
     const char *how = argc > 3 ? argv[3] : "";
-    if (strstr(how, "inherited")) { /* execed by itself, below */
+    if (strstr(how, "note_inherited")) { /* execed by itself, below */
         caller = atoi(argv[4]);
         on = atoi(argv[5]);
     } else {
@@ -199,7 +199,7 @@ int main(int argc, char **argv)
         once();
         snprintf(a, sizeof(a), "%d", caller);
         snprintf(b, sizeof(b), "%d", on);
-        execl(argv[0], argv[0], argv[1], argv[2], "inherited", a, b, (char *)NULL);
+        execl(argv[0], argv[0], argv[1], argv[2], "note_inherited", a, b, (char *)NULL);
         FAIL("exec");
     }
     if (strstr(how, "prefork"))

@@ -66,7 +66,7 @@ static void mark(enum way way)
             real.set(fd, F_SETFD, FD_CLOEXEC);
 }
 
-static void lose(void)
+static void abort_record(void)
 {
     union function real = beneath("close");
     for (int fd = 3; fd < FDS; fd++)
@@ -137,7 +137,7 @@ int main(int argc, char **argv)
             pid_t pid = fork();
             if (pid == 0) {
                 if (losing)
-                    lose();
+                    abort_record();
                 else
                     mark((enum way)i);
                 start(s, args);

@@ -248,7 +248,7 @@ static void timeout(void)
 }
 
 /* A non-blocking one in an event loop; a duplicate; a child that has it. */
-static void inherited(void)
+static void note_inherited(void)
 {
     int fd = socket(target.family, SOCK_DGRAM | SOCK_NONBLOCK, 0), ep = epoll_create1(0);
     struct epoll_event e = {.events = EPOLLIN};
@@ -354,7 +354,7 @@ int main(int argc, char **argv)
     in_parts((const int[]){30, 1, 18});
     sizes();
     timeout();
-    inherited();
+    note_inherited();
     bound();
     mapped(argv[1], argv[2]);
     return 0;

@@ -334,15 +334,15 @@ for fd in range(max(keep) + 2, 1024):
 """)
 
 controlled("an exec that failed leaves no descriptor that the next program would inherit", """
-def inherited():
+def note_inherited():
     links = [f for f in range(3, 1100) if os.path.islink('/proc/self/fd/%d' % f)]
     return {f for f in links if os.get_inheritable(f)}
 l = listener()
 os.set_inheritable(l.fileno(), True)
-before = inherited()
+before = note_inherited()
 try: os.execv('/nowhere/to/be/found', ['x'])
 except FileNotFoundError: pass
-assert inherited() == before, (inherited(), before)
+assert note_inherited() == before, (note_inherited(), before)
 """)
 
 controlled("a connection that was accepted goes through an exec with its names", """
@@ -360,7 +360,7 @@ c.close()
 assert control.recv(1) == b'.'
 """)
 
-controlled("a listener inherited as another number (socket activation)", """
+controlled("a listener note_inherited as another number (socket activation)", """
 l = listener()
 tell(l)
 code = '''

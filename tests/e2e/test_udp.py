@@ -534,9 +534,9 @@ except FileNotFoundError: pass
 assert not [f for f in range(3, 1100) if os.path.islink('/proc/self/fd/%%d' %% f) and
             os.readlink('/proc/self/fd/%%d' %% f).startswith('socket') and os.get_inheritable(f)], 'an exec that failed'
 ask(b'last')
-print('inherited')""" % (bed.TARGET4, bed.TARGET4)
+print('note_inherited')""" % (bed.TARGET4, bed.TARGET4)
     result, relay = scripted(w, lambda r, d: [d], code)
-    right(result, b"inherited")
+    right(result, b"note_inherited")
     assert len(relay.controls) == 1, relay.controls
 
 

@@ -66,7 +66,7 @@ class World:
         return os.path.join(self.build, "tests", "apps", "app_" + name)
 
     def _env(self, env, command):
-        """Our own programs lose nothing: that is found out once a test, since it takes longer than the
+        """Our own programs abort_record nothing: that is found out once a test, since it takes longer than the
         program."""
         if self.variant != ASAN or not command[0].startswith(self.build) or command[0] in self.checked:
             return env

@@ -278,7 +278,7 @@ def checks(build):
     return [("groff renders the manual pages without a warning", rendered),
             ("manual pages have the date and version of the newest release", headings),
             ("manual pages have their sections in the conventional order", order_of_sections),
-            ("manual pages refer to each other", references),
+            ("manual pages take_fork_reference to each other", references),
             ("every option of --help is an entry of the manual page, and no other", lambda: options_of_help(build)),
             ("--help fits %d columns" % HELP_COLUMNS, lambda: help_width(build)),
             ("every option entry begins with a verb and has an example", options_have_examples),

@@ -143,11 +143,11 @@ static void listen_on(struct s5_engine *e, int fd)
 }
 
 /* All that is known of the descriptors is what the file says. */
-static void adopt(struct s5_engine *e, const int *fds, size_t n)
+static void import(struct s5_engine *e, const int *fds, size_t n)
 {
     for (size_t i = 0; i < n; i++)
         s5_connect_forget(e, fds[i]);
-    s5_life_adopt(e);
+    s5_fd_import_all(e);
 }
 
 static void round_of(struct s5_engine *e, struct scene *s, unsigned round)
@@ -164,10 +164,10 @@ static void round_of(struct s5_engine *e, struct scene *s, unsigned round)
     names(e);
     int fds[4] = {begin(e, SOCK_NONBLOCK), begin(e, 0), fake_socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK), -1};
     listen_on(e, fds[2]);
-    s5_life_hand_over(e);
+    s5_fd_export_all(e);
     damage(shm);
     if (draw() % 4 == 0)
-        adopt(e, fds, 3);
+        import(e, fds, 3);
     names(e);
     fds[3] = begin(e, draw() % 2 ? SOCK_NONBLOCK : 0);
     int came = s5_accept(e, fds[2], NULL, NULL, SOCK_CLOEXEC);

@@ -31,17 +31,17 @@ Test(shm, is_found_again_by_its_value)
     struct s5_shm_location found;
     char value[S5_SHM_VALUE_MAX];
     cr_assert_geq(fd, 64, "out of the way of programs");
-    cr_assert_eq(fcntl(fd, F_GETFD), 0, "inherited by exec");
+    cr_assert_eq(fcntl(fd, F_GETFD), 0, "note_inherited by exec");
     s5_shm_value(&place, value);
     cr_assert_eq(s5_shm_attach(value, &again, &found), 0);
-    cr_assert(again != shm && found.fd == fd && found.inode == place.inode && !found.adopt);
+    cr_assert(again != shm && found.fd == fd && found.inode == place.inode && !found.import);
     s5_pipelining_cache_set(shm->pipelining_cache, "", 7, S5_PIPELINING_SUPPORTED);
     cr_assert_eq(s5_pipelining_cache_get(again->pipelining_cache, 7), S5_PIPELINING_SUPPORTED, "one memory under both");
-    place.adopt = true;
+    place.import = true;
     place.lost = 5;
     s5_shm_value(&place, value);
     cr_assert_eq(s5_shm_attach(value, &again, &found), 0);
-    cr_assert(found.adopt && found.lost == 5);
+    cr_assert(found.import && found.lost == 5);
 }
 
 Test(shm, longest_value_has_room)
@@ -190,7 +190,7 @@ Test(shm, policy_cannot_be_changed_once_it_is_published)
     struct s5_policy *p = make_policy();
     s5_shm_publish(shm, fd, p, one, "");
     struct s5_policy_file *file = s5_shm_policy(shm, fd, &one), *again;
-    cr_assert_eq(fcntl(fd + 1, F_GETFD), 0, "inherited by exec");
+    cr_assert_eq(fcntl(fd + 1, F_GETFD), 0, "note_inherited by exec");
     cr_assert_eq(pwrite(fd + 1, "x", 1, offsetof(struct s5_policy_file, policy)), -1);
     cr_assert_eq(errno, EPERM);
     cr_assert_eq(ftruncate(fd + 1, 0), -1);

@@ -6,7 +6,7 @@
  *   down:  server -> unwrap -> client    leftover: unwrapped octets, and sealed ones behind them
  *
  * An end of file is passed on when everything before it is. A server's reset is the client's, after
- * what came before it. A client's reset is no reason to lose what it wrote: programs that are killed
+ * what came before it. A client's reset is no reason to abort_record what it wrote: programs that are killed
  * end that way. Its connection to the server is then closed orderly (CLOSING). */
 #include "relay.h"
 #include "conn.h"
