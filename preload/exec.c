@@ -287,7 +287,7 @@ static int cancel_exec(int r)
 HOOK(int, execve, (const char *path, char *const argv[], char *const envp[]))
 {
     FIND(real, execve);
-    if (s5_engine_inside) /* the bridge: nothing of the program's */
+    if (s5_in_engine) /* the bridge: nothing of the program's */
         return real(path, argv, envp);
     int r = check(path);
     CHILD(r, c, envp);

@@ -450,7 +450,7 @@ HOOK(long, syscall, (long number, ...))
     take_all(&v, &args);
     va_end(args);
     S5_NEXT(real, "syscall", long, (long, long, long, long, long, long, long));
-    if (s5_engine_inside) /* the engine's own */
+    if (s5_in_engine) /* the engine's own */
         return real(number, v.a[0], v.a[1], v.a[2], v.a[3], v.a[4], v.a[5]);
 #ifdef SYS_socketcall
     if (number == SYS_socketcall && socketcall((int)v.a[0], (const long *)v.a[1], &ret))

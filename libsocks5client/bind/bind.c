@@ -51,7 +51,7 @@ static bool where(struct s5_engine *e, int fd, struct s5_addr *ret)
     static const uint8_t unspecified[16];
     struct sockaddr_storage own;
     socklen_t len = sizeof own;
-    if (s5_engine_inside || s5_route_protocol(option(e, fd, SO_PROTOCOL)) != S5_PROTO_TCP ||
+    if (s5_in_engine || s5_route_protocol(option(e, fd, SO_PROTOCOL)) != S5_PROTO_TCP ||
         e->real->getsockname(fd, (struct sockaddr *)&own, &len) != 0 ||
         s5_addr_from_sockaddr(ret, (struct sockaddr *)&own, len) < 0)
         return false;
@@ -88,7 +88,7 @@ int s5_bind(struct s5_engine *e, int fd, const struct sockaddr *addr, socklen_t 
     const struct s5_server *server;
     struct s5_addr at;
     int r = e->real->bind(fd, addr, len) == 0 ? 0 : -errno;
-    if (r == -EINVAL && addr && !s5_engine_inside)
+    if (r == -EINVAL && addr && !s5_in_engine)
         r = bind_mapped(e, fd, addr, len);
     if (r < 0)
         return r;

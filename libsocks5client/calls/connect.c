@@ -123,7 +123,7 @@ int s5_connect(struct s5_engine *e, int fd, const struct sockaddr *theirs, sockl
     const struct sockaddr *addr = (struct sockaddr *)&own;
     uint64_t cookie = 0;
     s5_blocking_look();
-    if (s5_engine_inside || len < sizeof addr->sa_family)
+    if (s5_in_engine || len < sizeof addr->sa_family)
         return real_connect(e, fd, theirs, len);
     int r = s5_user_address(&own, theirs, len);
     if (__builtin_expect(r < 0, 0))

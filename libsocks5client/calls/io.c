@@ -72,7 +72,7 @@ static int leave(struct s5_engine *e, int fd, const struct sockaddr *addr, sockl
 {
     struct s5_addr to;
     ret->direct.len = 0;
-    if (s5_engine_inside || !s5_target_address(addr, len, &to))
+    if (s5_in_engine || !s5_target_address(addr, len, &to))
         return AS_IT_IS;
     int protocol = protocol_of(e, fd);
     if (protocol < 0)
@@ -429,16 +429,16 @@ int s5_next_size(struct s5_engine *e, int fd)
 int s5_setsockopt(struct s5_engine *e, int fd, int level, int name, const void *value,
                   socklen_t len)
 {
-    if (level == IPPROTO_SCTP && !s5_engine_inside &&
+    if (level == IPPROTO_SCTP && !s5_in_engine &&
         (name == SCTP_CONNECTX || name == SCTP_CONNECTX_OLD || name == SCTP_CONNECTX3)) {
         s5_log(&e->log, S5_LOG_ERROR, "refused: SCTP cannot go through a SOCKS5 server");
         return -EOPNOTSUPP;
     }
     /* As a kernel without them says. A socket that has no association may be corked: it gets none then. */
-    if (level == IPPROTO_UDP && !s5_engine_inside &&
+    if (level == IPPROTO_UDP && !s5_in_engine &&
         (name == UDP_SEGMENT || name == UDP_GRO || (name == UDP_CORK && s5_associate_of(e, fd))))
         return -ENOPROTOOPT;
-    if (level == SOL_SOCKET && name == SO_RCVLOWAT && !s5_engine_inside)
+    if (level == SOL_SOCKET && name == SO_RCVLOWAT && !s5_in_engine)
         return s5_rcvlowat_set(e, fd, value, len);
     return e->real->setsockopt(fd, level, name, value, len) == 0 ? 0 : -errno;
 }

@@ -224,7 +224,7 @@ static int prepare(struct s5_engine *e, int fd, const struct msghdr *msg, int fl
 {
     struct sending s = {fd, flags, -1};
     int saved = errno, r = 0;
-    if (!s5_pass_carries(msg) || s5_engine_inside || !s5_engine_owns_memory(e))
+    if (!s5_pass_carries(msg) || s5_in_engine || !s5_engine_owns_memory(e))
         return 0;
     if (s5_registry_any_in_flight(&e->registry))
         r = for_each(e, msg, finish, &s);
@@ -237,7 +237,7 @@ static int prepare(struct s5_engine *e, int fd, const struct msghdr *msg, int fl
 
 static void not_sent(struct s5_engine *e, const struct msghdr *msg)
 {
-    if (!s5_pass_carries(msg) || s5_engine_inside || !s5_engine_owns_memory(e))
+    if (!s5_pass_carries(msg) || s5_in_engine || !s5_engine_owns_memory(e))
         return;
     for_each(e, msg, take_back, NULL);
     s5_pass_tidy(e);
@@ -359,7 +359,7 @@ static int receive(struct s5_engine *e, int fd, void *user)
 static void came(struct s5_engine *e, const struct msghdr *msg)
 {
     int saved = errno;
-    if (s5_pass_carries(msg) && !s5_engine_inside && s5_engine_owns_memory(e))
+    if (s5_pass_carries(msg) && !s5_in_engine && s5_engine_owns_memory(e))
         for_each(e, msg, receive, NULL);
     errno = saved;
 }
@@ -390,7 +390,7 @@ int s5_pass_pidfd_getfd(struct s5_engine *e, int pidfd, int fd, unsigned flags)
     if (got < 0)
         return -errno;
     int saved = errno;
-    if (atomic_load(&e->shm) && !s5_engine_inside && s5_engine_owns_memory(e))
+    if (atomic_load(&e->shm) && !s5_in_engine && s5_engine_owns_memory(e))
         receive(e, got, NULL);
     errno = saved;
     return got;

@@ -16,7 +16,7 @@
 
 bool s5_dns_answer_is_ours(struct s5_engine *e, const struct s5_addr *to, uint8_t protocol)
 {
-    if (to->port != S5_DNS_PORT || s5_engine_inside)
+    if (to->port != S5_DNS_PORT || s5_in_engine)
         return false;
     const struct s5_policy *p = s5_engine_policy(e);
     struct s5_flow flow = {to, protocol,
@@ -32,7 +32,7 @@ bool s5_dns_answer_is_direct(struct s5_engine *e, const char *text)
 {
     struct s5_addr name;
     const struct s5_policy *p = s5_engine_policy(e);
-    if (s5_engine_inside)
+    if (s5_in_engine)
         return true;
     if (!p)
         return false;

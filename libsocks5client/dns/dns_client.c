@@ -412,7 +412,7 @@ ssize_t s5_dns_client_send(struct s5_engine *e, int fd, const struct msghdr *msg
     (void)flags; /* a reply never blocks */
     struct s5_record *record = NULL;
     struct s5_endpoint server;
-    if (s5_engine_inside)
+    if (s5_in_engine)
         return -ENOTCONN;
     struct s5_dns_client *a = s5_dns_client_of(e, fd, &record);
     uint32_t kind = a ? atomic_load(&a->kind) : S5_DNS_CLIENT_FREE;

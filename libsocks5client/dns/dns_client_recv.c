@@ -48,7 +48,7 @@ static void tell_source(struct s5_engine *e, int fd, const void *data, size_t n,
 {
     struct s5_record *record;
     struct sockaddr_storage whole = {0};
-    struct s5_dns_client *a = s5_engine_inside ? NULL : s5_dns_client_of(e, fd, &record);
+    struct s5_dns_client *a = s5_in_engine ? NULL : s5_dns_client_of(e, fd, &record);
     if (!a || !from || !len || size < sizeof(struct sockaddr_in))
         return;
     memcpy(&whole, from, size < sizeof whole ? size : sizeof whole);

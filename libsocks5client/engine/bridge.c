@@ -392,11 +392,11 @@ int s5_bridge_ensure(const struct s5_bridge_start *how)
     if (how->shm_fd < 0)
         return -ECONNREFUSED;
     for (;;) {
-        struct s5_quiet quiet;
+        struct s5_in_engine_section quiet;
         /* A handler of the program that ran in a clone would run in the program's own memory. */
-        s5_quiet_begin(&quiet);
+        s5_in_engine_begin(&quiet);
         r = advance(how, &mine);
-        s5_quiet_end(&quiet);
+        s5_in_engine_end(&quiet);
         if (r != 0 || s5_clock_now() > until)
             break;
         pause_shortly();

@@ -54,7 +54,7 @@ int s5_engine_attach(struct s5_engine *e)
     const char *given = e->state + sizeof S5_SHM_VARIABLE;
     struct s5_shm *shm = NULL;
     struct s5_shm_location place = {.fd = -1};
-    s5_engine_inside++;
+    s5_in_engine++;
     int r = *given ? s5_shm_attach(given, &shm, &place) : -ENOENT;
     if (r < 0 && r != -ENOMEM) {
         uint32_t lost = place.lost;
@@ -62,7 +62,7 @@ int s5_engine_attach(struct s5_engine *e)
         if (r == 0 && *given)
             s5_shm_replace(shm, &place, lost);
     }
-    s5_engine_inside--;
+    s5_in_engine--;
     if (r < 0)
         return r;
     bool import = place.import;
@@ -119,8 +119,8 @@ static void take_over(struct s5_engine *e, const struct s5_policy *p)
 
 static void load_alone(struct s5_engine *e)
 {
-    struct s5_quiet quiet;
-    s5_quiet_begin(&quiet);
+    struct s5_in_engine_section quiet;
+    s5_in_engine_begin(&quiet);
     e->fault.text[0] = 0;
     int import = atomic_load(&e->shm) ? 0 : s5_engine_attach(e), r = import < 0 ? import : load(e);
     /* What is short now may be there for the next call. */
@@ -135,7 +135,7 @@ static void load_alone(struct s5_engine *e)
                                            : S5_ENGINE_BROKEN);
     if (import > 0)
         e->events->import(e);
-    s5_quiet_end(&quiet);
+    s5_in_engine_end(&quiet);
 }
 
 const struct s5_policy *s5_engine_load(struct s5_engine *e)

@@ -27,7 +27,7 @@ static bool write_file(const char *path, const char *line, size_t len)
                           O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0600);
     if (fd < 0)
         return false;
-    s5_quiet_write(fd, line, len);
+    s5_in_engine_write(fd, line, len);
     syscall(SYS_close, fd);
     return true;
 }
@@ -42,7 +42,7 @@ static bool write_fd(const struct s5_policy *p, const char *number, const char *
     if (fstat(fd, &st) != 0 || (uint64_t)st.st_dev != p->log_dev ||
         (uint64_t)st.st_ino != p->log_ino)
         return false;
-    s5_quiet_write(fd, line, len);
+    s5_in_engine_write(fd, line, len);
     return true;
 }
 
@@ -87,7 +87,7 @@ void s5_log_events_write(void *user, const char *line, size_t len)
     else if (strcmp(to, S5_LOG_EVENTS_SYSLOG) == 0)
         written = write_syslog(e, line, len);
     if (!written && s5_engine_owns_stderr(e))
-        s5_quiet_write(2, line, len);
+        s5_in_engine_write(2, line, len);
 }
 
 static int64_t wall_clock(void)

@@ -85,7 +85,7 @@ int s5_resolve_dns_server(struct s5_engine *e, struct s5_endpoint *ret)
 int s5_resolve_allowed(struct s5_engine *e, const char *node)
 {
     int saved = errno, r = 0;
-    if (s5_engine_inside)
+    if (s5_in_engine)
         return 0;
     if (!s5_engine_policy(e))
         r = atomic_load(&e->refusal);
@@ -107,14 +107,14 @@ static int look_up(struct s5_engine *e, const char *host,
                    void (*keep)(void *user, const struct addrinfo *list), void *user)
 {
     struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM}, *list = NULL;
-    struct s5_quiet quiet;
-    s5_quiet_begin(&quiet);
+    struct s5_in_engine_section quiet;
+    s5_in_engine_begin(&quiet);
     int r = e->real->getaddrinfo(host, NULL, &hints, &list);
     if (r == 0) {
         keep(user, list);
         freeaddrinfo(list);
     }
-    s5_quiet_end(&quiet);
+    s5_in_engine_end(&quiet);
     return r;
 }
 

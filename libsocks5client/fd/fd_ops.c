@@ -106,7 +106,7 @@ struct original {
 
 static struct original original(struct s5_engine *e, int fd)
 {
-    struct original from = {fd, !s5_engine_inside && s5_engine_owns_memory(e), NULL};
+    struct original from = {fd, !s5_in_engine && s5_engine_owns_memory(e), NULL};
     if (from.owns)
         from.record = s5_connect_hold(e, fd);
     return from;

@@ -178,9 +178,9 @@ static void begin(void)
 /* In a critical section: calls of a handler that interrupted it would be taken for its own. */
 static void begin_alone(void)
 {
-    struct s5_quiet quiet;
+    struct s5_in_engine_section quiet;
     int none = 0;
-    s5_quiet_begin(&quiet);
+    s5_in_engine_begin(&quiet);
     if (atomic_compare_exchange_strong(&begun, &none, 1)) {
         atomic_store(&beginner, (uint32_t)syscall(SYS_getpid));
         begin();
@@ -191,7 +191,7 @@ static void begin_alone(void)
         }
         atomic_store(&begun, 2);
     }
-    s5_quiet_end(&quiet);
+    s5_in_engine_end(&quiet);
 }
 
 /* The thread that was at it is not in this process, which came from a fork meanwhile. */
@@ -207,7 +207,7 @@ static void begin_again(void)
 struct s5_engine *s5_begin_now(void)
 {
     /* What the beginning itself calls may be hooked, and comes here again. */
-    if (s5_engine_inside)
+    if (s5_in_engine)
         return &s5_begin_engine;
     for (;;) {
         if (atomic_load(&s5_begin_mark) == &begun)

@@ -68,7 +68,7 @@ static int by_address(const struct question *q, struct hostent *he, char *buf, s
     struct s5_engine *e = s5_begin();
     socklen_t len = q->af == AF_INET ? 4 : 16;
     struct s5_addr addr;
-    if (s5_engine_inside || (q->af != AF_INET && q->af != AF_INET6) || q->len != len || !q->octets)
+    if (s5_in_engine || (q->af != AF_INET && q->af != AF_INET6) || q->len != len || !q->octets)
         return ASK_LIBC;
     s5_addr_from_octets(&addr, q->octets, len, 0);
     int r = s5_names_tell(e, &addr);

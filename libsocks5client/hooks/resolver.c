@@ -75,7 +75,7 @@ static int answer_message(const unsigned char *query, int len, unsigned char *re
 static bool asks_direct(const unsigned char *query, int len)
 {
     struct s5_dns_query q;
-    return s5_engine_inside ||
+    return s5_in_engine ||
            (len > 0 && s5_dns_read(query, (size_t)len, &q) == 0 && q.name.kind == S5_ADDR_NAME &&
             s5_dns_answer_is_direct(s5_begin(), q.name.name));
 }

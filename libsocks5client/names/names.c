@@ -232,7 +232,7 @@ static int look_up_outside(struct s5_engine *e, const char *node, int family, bo
     int saved = errno, r = 0;
     ret->kind = S5_NAMES_LIBC;
     ret->whole[0] = 0;
-    if (!s5_engine_inside)
+    if (!s5_in_engine)
         r = look_up(e, node, family, whole, ret);
     errno = saved;
     return r;

@@ -194,7 +194,7 @@ void s5_negotiation_fork_cancel(struct s5_engine *e, uint32_t number)
 
 /* A number of the thread's: where its variables are. */
 #ifndef S5_THREAD
-#define S5_THREAD ((uintptr_t)&s5_engine_inside)
+#define S5_THREAD ((uintptr_t)&s5_in_engine)
 #endif
 
 uint64_t s5_lock_token(const struct s5_engine *e)

@@ -374,7 +374,7 @@ static void step_all(struct s5_engine *e)
 /* What the tree's policy is, is being written where another thread reads it: that is over in a moment. */
 static void await_policy(struct s5_engine *e)
 {
-    while (!s5_engine_inside && atomic_load(&e->policy_state) == S5_ENGINE_LOADING)
+    while (!s5_in_engine && atomic_load(&e->policy_state) == S5_ENGINE_LOADING)
         pause_shortly();
 }
 
@@ -387,12 +387,12 @@ static bool is_foreign(struct s5_engine *e)
 
 void s5_leave_if_foreign(struct s5_engine *e)
 {
-    struct s5_quiet quiet;
+    struct s5_in_engine_section quiet;
     int saved = errno;
     uint32_t none = 0;
     if (s5_engine_owns_memory(e) && is_foreign(e)) {
         await_policy(e);
-        s5_quiet_begin(&quiet);
+        s5_in_engine_begin(&quiet);
         while (!atomic_compare_exchange_strong(&e->leaving, &none, 1)) {
             pause_shortly();
             none = 0;
@@ -400,7 +400,7 @@ void s5_leave_if_foreign(struct s5_engine *e)
         if (is_foreign(e)) /* no other thread was quicker */
             leave(e, atomic_load(&e->shm), atomic_load(&e->shm_fd));
         atomic_store(&e->leaving, 0);
-        s5_quiet_end(&quiet);
+        s5_in_engine_end(&quiet);
         step_all(e);
     }
     errno = saved;

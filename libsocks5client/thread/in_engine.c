@@ -3,17 +3,17 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-__thread int s5_engine_inside __attribute__((tls_model("initial-exec")));
+__thread int s5_in_engine __attribute__((tls_model("initial-exec")));
 
-void s5_quiet_begin(struct s5_quiet *ret)
+void s5_in_engine_begin(struct s5_in_engine_section *ret)
 {
     s5_critical_begin(&ret->critical);
-    s5_engine_inside++;
+    s5_in_engine++;
 }
 
-void s5_quiet_end(const struct s5_quiet *quiet)
+void s5_in_engine_end(const struct s5_in_engine_section *quiet)
 {
-    s5_engine_inside--;
+    s5_in_engine--;
     s5_critical_end(&quiet->critical);
 }
 
@@ -37,7 +37,7 @@ static bool has(const struct signals *set, int sig)
 /* A signal that was pending before is the program's. Both are sent to the thread that writes, so it is this
  * thread that takes one back. By system calls, since each function of libc more costs all programs at their
  * start. */
-void s5_quiet_write(int fd, const void *buf, size_t n)
+void s5_in_engine_write(int fd, const void *buf, size_t n)
 {
     struct signals both = {{0}}, one = {{0}}, before, pending = {{0}};
     const long now[4] = {0}; /* a struct timespec of either width */

@@ -26,10 +26,10 @@ Test(quiet, a_pipe_that_nobody_reads_is_no_sigpipe)
 {
     int fd = broken_pipe();
     errno = ERANGE;
-    s5_quiet_write(fd, "x", 1); /* the signal would end the program */
+    s5_in_engine_write(fd, "x", 1); /* the signal would end the program */
     cr_assert_eq(errno, ERANGE);
     signal(SIGPIPE, hear);
-    s5_quiet_write(fd, "x", 1);
+    s5_in_engine_write(fd, "x", 1);
     cr_assert_eq(heard, 0);
     write(fd, "x", 1);
     cr_assert_eq(heard, SIGPIPE, "the program's own write does as before");
@@ -44,7 +44,7 @@ Test(quiet, a_limit_on_file_sizes_is_no_sigxfsz)
     unlink(path);
     signal(SIGXFSZ, hear);
     cr_assert_eq(setrlimit(RLIMIT_FSIZE, &none), 0);
-    s5_quiet_write(fd, "x", 1);
+    s5_in_engine_write(fd, "x", 1);
     none.rlim_cur = RLIM_INFINITY;
     setrlimit(RLIMIT_FSIZE, &none);
     cr_assert_eq(heard, 0);
@@ -59,7 +59,7 @@ Test(quiet, a_signal_that_is_pending_already_stays)
     sigaddset(&pipe_alone, SIGPIPE);
     sigprocmask(SIG_BLOCK, &pipe_alone, &before);
     raise(SIGPIPE);
-    s5_quiet_write(broken_pipe(), "x", 1);
+    s5_in_engine_write(broken_pipe(), "x", 1);
     sigpending(&now);
     cr_assert(sigismember(&now, SIGPIPE));
     signal(SIGPIPE, hear);
