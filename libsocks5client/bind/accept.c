@@ -66,7 +66,7 @@ static int hand_out(struct s5_engine *e, struct s5_record *record, int fd, int f
     if (to < 0)
         return -errno;
     if (!s5_registry_foreign(&e->registry, to)) { /* of a life before */
-        s5_connect_forget(e, to);
+        s5_fd_forget(e, to);
         s5_registry_unwatch_all(&e->registry, to);
     }
     struct s5_record *own = s5_registry_new(&e->registry);
@@ -74,7 +74,7 @@ static int hand_out(struct s5_engine *e, struct s5_record *record, int fd, int f
     if (own && !more)
         s5_registry_free(&e->registry, own);
     if (more) {
-        own->cookie = s5_connect_cookie(e, to);
+        own->cookie = s5_fd_cookie(e, to);
         own->peer = *peer;
         more->local = *local;
         atomic_store(&own->state, S5_RECORD_READY);
@@ -162,7 +162,7 @@ static int wait_for(struct s5_engine *e, struct s5_record *record, int fd, uint6
         result = now + S5_CLOCK_SECOND / 100;
     }
     int r = s5_inflight_poll(e, p, 3, result < until ? result : until);
-    if (r == -EINTR && until == S5_CLOCK_NEVER && s5_connect_restarts())
+    if (r == -EINTR && until == S5_CLOCK_NEVER && s5_inflight_restarts())
         return 0;
     return r < 0 ? r : 0;
 }

@@ -99,11 +99,11 @@ int s5_bind(struct s5_engine *e, int fd, const struct sockaddr *addr, socklen_t 
     at.port = port_of(addr);
     struct s5_slot *slot = at.port ? NULL : s5_registry_make(&e->registry, fd);
     if (slot)
-        atomic_store(&slot->bound, (uint32_t)s5_connect_cookie(e, fd));
-    struct s5_record *before = s5_connect_record(e, fd);
+        atomic_store(&slot->bound, (uint32_t)s5_fd_cookie(e, fd));
+    struct s5_record *before = s5_fd_record(e, fd);
     int route = s5_route_listener(e, &at, true, &server);
     if (before && (route > 0 || atomic_load(&before->state) == S5_RECORD_NAMED))
-        s5_connect_forget(e, fd);
+        s5_fd_forget(e, fd);
     if (route <= 0)
         return 0;
     struct s5_record *record = s5_registry_new(&e->registry);
@@ -112,7 +112,7 @@ int s5_bind(struct s5_engine *e, int fd, const struct sockaddr *addr, socklen_t 
         s5_registry_free(&e->registry, record);
     if (!more)
         return 0; /* listen() will find no room either */
-    record->cookie = s5_connect_cookie(e, fd);
+    record->cookie = s5_fd_cookie(e, fd);
     more->port = at.port;
     atomic_store(&record->state, S5_RECORD_NAMED);
     s5_registry_enter(&e->registry, fd, record);
@@ -128,7 +128,7 @@ static int at_server(struct s5_engine *e, int fd, bool quiet)
         return 1;
     if (!where(e, fd, &at))
         return 0;
-    struct s5_record *record = s5_connect_record(e, fd);
+    struct s5_record *record = s5_fd_record(e, fd);
     if (record && atomic_load(&record->state) == S5_RECORD_NAMED)
         at.port = record->more->port;
     int r = s5_route_listener(e, &at, quiet, &server);
@@ -240,7 +240,7 @@ int s5_listen(struct s5_engine *e, int fd, int backlog)
 int s5_shutdown(struct s5_engine *e, int fd, int how)
 {
     struct s5_record *record = how < SHUT_RD || how > SHUT_RDWR ? NULL : s5_complete_find(e, fd);
-    if (record && s5_connect_abort(e, record, fd))
+    if (record && s5_complete_abort(e, record, fd))
         return 0;
     if (e->real->shutdown(fd, how) != 0)
         return -errno;

@@ -33,7 +33,7 @@ static struct s5_addr anybody(struct s5_engine *e, const struct s5_listener *l)
 static int error_of(struct s5_engine *e, const struct s5_negotiation *f, int fd)
 {
     if (atomic_load(&f->phase) == S5_NEGOTIATION_FAILED && f->error == 0) /* never reached: the kernel knows why */
-        return s5_connect_fetch_error(e, s5_negotiation_server(f), fd, 0);
+        return s5_complete_fetch_error(e, s5_negotiation_server(f), fd, 0);
     /* Servers that do not know BIND close, having been content with all before it. */
     if (f->error == -ECONNREFUSED && !f->session.have_rep &&
         f->session.failed_in == S5_SESSION_REPLY)

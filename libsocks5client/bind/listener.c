@@ -42,9 +42,9 @@ struct s5_record *s5_listener_find(struct s5_engine *e, int fd)
     struct s5_record *record = s5_registry_find(&e->registry, fd);
     if (!record || atomic_load(&record->state) != S5_RECORD_LISTENING)
         return NULL;
-    if (s5_connect_cookie(e, fd) == record->cookie)
+    if (s5_fd_cookie(e, fd) == record->cookie)
         return record;
-    s5_connect_forget_record(e, record, fd); /* closed and reused where no hook saw it */
+    s5_fd_forget_record(e, record, fd); /* closed and reused where no hook saw it */
     return NULL;
 }
 
@@ -92,7 +92,7 @@ static void release_call(void *user, struct s5_cleanup *c, bool forked)
         s5_listener_end(e, record, -ECONNABORTED);
     if (locked)
         s5_listener_unlock(l);
-    s5_connect_let_go(e, record);
+    s5_fd_release_record(e, record);
 }
 
 struct s5_cleanup *s5_listener_begin_call(struct s5_engine *e, struct s5_record *record, uint32_t *ret_ticket)
@@ -113,7 +113,7 @@ void s5_listener_end_call(struct s5_engine *e, struct s5_record *record, struct 
     struct s5_critical critical;
     s5_critical_begin(&critical);
     if (s5_cleanup_pop(call, ticket))
-        s5_connect_let_go(e, record);
+        s5_fd_release_record(e, record);
     s5_critical_end(&critical);
 }
 
@@ -170,13 +170,13 @@ void s5_listener_set_result(struct s5_engine *e, struct s5_record *record, int c
 static void share_duplicates(struct s5_engine *e, int fd)
 {
     uint32_t at = 0;
-    struct s5_record *record = s5_connect_hold(e, fd);
+    struct s5_record *record = s5_fd_hold_record(e, fd);
     if (!record)
         return;
     for (int other; (other = s5_registry_next_dup(&e->registry, fd, &at)) >= 0;)
-        if (s5_registry_foreign(&e->registry, other) && s5_connect_cookie(e, other) == record->cookie)
+        if (s5_registry_foreign(&e->registry, other) && s5_fd_cookie(e, other) == record->cookie)
             s5_registry_share(&e->registry, other, record);
-    s5_connect_let_go(e, record);
+    s5_fd_release_record(e, record);
 }
 
 /* What FD's socket can be called at: into L, 0 or -errno. */
@@ -200,7 +200,7 @@ static int look_at(struct s5_engine *e, int fd, struct s5_listener *l)
 /* The record of FD, LISTENING with the entry L. NULL: no room. */
 static struct s5_record *make_record(struct s5_engine *e, int fd, struct s5_listener *l)
 {
-    struct s5_record *record = s5_connect_record(e, fd);
+    struct s5_record *record = s5_fd_record(e, fd);
     struct s5_record *known = record;
     if (!record)
         record = s5_registry_new(&e->registry);
@@ -213,7 +213,7 @@ static struct s5_record *make_record(struct s5_engine *e, int fd, struct s5_list
     }
     if (!known)
         record->more->port = 0;
-    record->cookie = s5_connect_cookie(e, fd);
+    record->cookie = s5_fd_cookie(e, fd);
     record->more->listener = l;
     record->more->listener_generation = s5_listener_generation(l);
     record->more->shadow_process = atomic_load(&e->pid);
@@ -254,7 +254,7 @@ static int prepare(struct s5_engine *e, int fd, const struct s5_server *server, 
     atomic_store(&l->cookie, record->cookie);
     record->more->channel_fd = r = s5_fd_channel_create(e);
     if (r >= 0) {
-        l->channel_fd = s5_connect_cookie(e, record->more->channel_fd);
+        l->channel_fd = s5_fd_cookie(e, record->more->channel_fd);
         l->channel_number = record->more->channel_fd;
     }
     return r < 0 ? r : 0;
@@ -375,7 +375,7 @@ static uint32_t fork_listeners_child(struct s5_engine *e, uint32_t number)
         uint32_t generation = record->more->listener_generation;
         if (number && s5_references_confirm(&l->references, generation, number, self))
             confirmed++;
-        else if (!s5_connect_same(e, record, atomic_load(&record->fd)) || !s5_listener_hold(e, l, generation))
+        else if (!s5_fd_is_same_socket(e, record, atomic_load(&record->fd)) || !s5_listener_hold(e, l, generation))
             record->more->listener = NULL;
     }
     return confirmed;
@@ -440,7 +440,7 @@ static bool take_up_after_exec(struct s5_engine *e, int fd, struct s5_listener *
 {
     uint64_t channel_fd = l->channel_fd;
     int channel_number = l->channel_number;
-    if (channel_number == fd || !channel_fd || s5_connect_cookie(e, channel_number) != channel_fd)
+    if (channel_number == fd || !channel_fd || s5_fd_cookie(e, channel_number) != channel_fd)
         return false;
     struct s5_record *known = s5_registry_find(&e->registry, channel_number);
     if (known)
@@ -484,7 +484,7 @@ static bool describe(struct s5_engine *e, const struct s5_record *record, struct
         ret->port = more->port;
     else
         ret->internal = atomic_load(&more->channel_fd);
-    ret->internal_cookie = ret->internal < 0 ? 0 : s5_connect_cookie(e, ret->internal);
+    ret->internal_cookie = ret->internal < 0 ? 0 : s5_fd_cookie(e, ret->internal);
     return true;
 }
 

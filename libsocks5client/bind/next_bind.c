@@ -61,7 +61,7 @@ void s5_next_bind_drop(struct s5_engine *e, const struct s5_listener *l)
         int fd = atomic_load(&record->fd);
         if (fd < 0 || s5_registry_find(&e->registry, fd) != record)
             return; /* another thread is at it */
-        s5_connect_forget_record(e, record, fd);
+        s5_fd_forget_record(e, record, fd);
         e->real->close(fd);
     }
 }
@@ -109,7 +109,7 @@ static int take_off(struct s5_engine *e, int fd, struct s5_negotiation *f, struc
     struct s5_record_more *more = record ? s5_registry_more(&e->registry, record) : NULL;
     if (!more)
         return -ENOBUFS;
-    record->cookie = f->cookie = s5_connect_cookie(e, fd);
+    record->cookie = f->cookie = s5_fd_cookie(e, fd);
     record->peer.len = 0;
     more->listener = l;
     more->listener_generation = s5_listener_generation(l);
@@ -174,7 +174,7 @@ void s5_next_bind_begin(struct s5_engine *e, struct s5_record *record)
 
 /* --- its end --- */
 
-static void settle(struct s5_engine *e, struct s5_record *record, const struct s5_negotiation *f, bool ready)
+static void complete(struct s5_engine *e, struct s5_record *record, const struct s5_negotiation *f, bool ready)
 {
     struct s5_listener *l = s5_listener_shared(record);
     struct s5_record *listening = l ? record_of(e, l, S5_RECORD_LISTENING) : NULL;
@@ -187,7 +187,7 @@ static void settle(struct s5_engine *e, struct s5_record *record, const struct s
     }
     if (!lock(e, l)) {
         s5_internal_fd_close(e, fd);
-        s5_connect_let_go(e, listening);
+        s5_fd_release_record(e, listening);
         return;
     }
     if (s5_listener_shared(listening) != l) /* it listens no more */
@@ -202,7 +202,7 @@ static void settle(struct s5_engine *e, struct s5_record *record, const struct s
         s5_listener_set_result(e, listening, r < 0 ? r : fd, &name);
     }
     s5_listener_unlock(l);
-    s5_connect_let_go(e, listening);
+    s5_fd_release_record(e, listening);
 }
 
-const struct s5_kind s5_next_bind_kind = {.settle = settle};
+const struct s5_kind s5_next_bind_kind = {.complete = complete};

@@ -28,7 +28,7 @@ static int connect_again(struct s5_engine *e, struct s5_record *record, int fd)
 {
     struct sockaddr_storage peer;
     socklen_t len = sizeof peer;
-    if (s5_connect_stale(e, fd))
+    if (s5_fd_forget_stale(e, fd))
         return 1;
     s5_complete_step(e, record, 0);
     switch ((enum s5_record_state)atomic_load(&record->state)) {
@@ -37,7 +37,7 @@ static int connect_again(struct s5_engine *e, struct s5_record *record, int fd)
             return -EALREADY;
         return s5_tcp_join(e, record, fd);
     case S5_RECORD_FAILED:
-        return s5_connect_outcome(e, record, fd);
+        return s5_complete_result(e, record, fd);
     case S5_RECORD_READY:
         /* The kernel tells 0 once, then EISCONN; were it unconnected again (a reset), the
          * server's address must not be dialled bare. */
@@ -55,7 +55,7 @@ static int connect_again(struct s5_engine *e, struct s5_record *record, int fd)
     case S5_RECORD_FREE:
         break;
     }
-    s5_connect_forget(e, fd);
+    s5_fd_forget(e, fd);
     return 1;
 }
 
@@ -72,9 +72,9 @@ static int disconnect(struct s5_engine *e, int fd, const struct sockaddr *addr, 
     bool listening = s5_listener_find(e, fd);
     struct s5_record *record = s5_complete_find(e, fd);
     if (record)
-        s5_connect_abort(e, record, fd);
+        s5_complete_abort(e, record, fd);
     if (!listening)
-        s5_connect_forget(e, fd);
+        s5_fd_forget(e, fd);
     int r = real_connect(e, fd, addr, len);
     if (listening)
         s5_bind_ended(e, fd);
@@ -128,7 +128,7 @@ int s5_connect(struct s5_engine *e, int fd, const struct sockaddr *theirs, sockl
     int r = s5_user_address(&own, theirs, len);
     if (__builtin_expect(r < 0, 0))
         return wrong_address(e, fd, theirs, len, r);
-    struct s5_record *record = s5_connect_known(e, fd, &cookie);
+    struct s5_record *record = s5_fd_checked_record(e, fd, &cookie);
     if (record && record->relayed)
         return s5_associate_connect(e, fd, addr, len);
     if (addr->sa_family == AF_UNSPEC && record)

@@ -135,7 +135,7 @@ static ssize_t send_copied(struct s5_engine *e, int fd, struct msghdr *m, int fl
     sent = s5_dns_client_send(e, fd, m, flags);
     if (sent != -ENOTCONN)
         return sent;
-    int r = s5_connect_await(e, fd, flags, POLLOUT);
+    int r = s5_tcp_await(e, fd, flags, POLLOUT);
     if (r == 0)
         r = leave(e, fd, m->msg_name, m->msg_namelen, flags, &way);
     if (r < 0)
@@ -170,7 +170,7 @@ ssize_t s5_sendto(struct s5_engine *e, int fd, const void *buf, size_t n, int fl
     int r = 0;
     s5_blocking_look();
     if (__builtin_expect(addr && !len, 0)) { /* which is not the same as a message without a name */
-        r = s5_connect_await(e, fd, flags, POLLOUT);
+        r = s5_tcp_await(e, fd, flags, POLLOUT);
         ssize_t sent = r < 0 ? r : e->real->sendto(fd, buf, n, flags, addr, len);
         return sent < 0 && r == 0 ? -errno : sent;
     }
@@ -195,7 +195,7 @@ ssize_t s5_write(struct s5_engine *e, int fd, const void *buf, size_t n)
         if (sent != -ENOTSOCK)
             return sent;
     }
-    int r = s5_connect_await(e, fd, 0, POLLOUT);
+    int r = s5_tcp_await(e, fd, 0, POLLOUT);
     ssize_t sent = r < 0 ? r : e->real->write(fd, buf, n);
     return sent < 0 && r == 0 ? -errno : sent;
 }
@@ -208,7 +208,7 @@ ssize_t s5_writev(struct s5_engine *e, int fd, const struct iovec *iov, int n)
         if (sent != -ENOTSOCK)
             return sent;
     }
-    int r = s5_connect_await(e, fd, 0, POLLOUT);
+    int r = s5_tcp_await(e, fd, 0, POLLOUT);
     ssize_t sent = r < 0 ? r : e->real->writev(fd, iov, n);
     return sent < 0 && r == 0 ? -errno : sent;
 }
@@ -218,7 +218,7 @@ ssize_t s5_sendfile(struct s5_engine *e, int fd, int in, off_t *at, size_t n)
 {
     if (s5_associate_of(e, fd))
         return -EINVAL;
-    int r = s5_connect_await(e, fd, 0, POLLOUT);
+    int r = s5_tcp_await(e, fd, 0, POLLOUT);
     ssize_t sent = r < 0 ? r : e->real->sendfile(fd, in, at, n);
     return sent < 0 && r == 0 ? -errno : sent;
 }
@@ -254,7 +254,7 @@ int s5_sendmmsg(struct s5_engine *e, int fd, struct mmsghdr *msgs, unsigned n, i
     sent = s5_dns_client_sendmmsg(e, fd, msgs, n, flags);
     if (sent != -ENOTCONN)
         return sent == -EFAULT ? fail(e, fd, flags, sent) : sent;
-    int r = s5_connect_await(e, fd, flags, POLLOUT);
+    int r = s5_tcp_await(e, fd, flags, POLLOUT);
     unsigned may = 0;
     struct way way = {NULL, {.len = 0}};
     n = n < MESSAGES_MOST ? n : MESSAGES_MOST;
@@ -313,7 +313,7 @@ ssize_t s5_recvmsg(struct s5_engine *e, int fd, struct msghdr *msg, int flags)
         return n;
     if (s5_dns_client_is(e, fd))
         return s5_dns_client_recvmsg(e, fd, msg, flags);
-    int r = s5_connect_await(e, fd, flags, POLLIN);
+    int r = s5_tcp_await(e, fd, flags, POLLIN);
     if (r < 0)
         return r;
     n = e->real->recvmsg(fd, msg, flags);
@@ -348,7 +348,7 @@ ssize_t s5_recvfrom(struct s5_engine *e, int fd, void *buf, size_t n, int flags,
     }
     if (s5_dns_client_is(e, fd))
         return s5_dns_client_recvfrom(e, fd, buf, n, flags, addr, len);
-    int r = s5_connect_await(e, fd, flags, POLLIN);
+    int r = s5_tcp_await(e, fd, flags, POLLIN);
     ssize_t got = r < 0 ? r : e->real->recvfrom(fd, buf, n, flags, addr, len);
     return got < 0 && r == 0 ? -errno : got;
 }
@@ -361,7 +361,7 @@ ssize_t s5_read(struct s5_engine *e, int fd, void *buf, size_t n)
         if (got != -ENOTSOCK)
             return got;
     }
-    int r = n ? s5_connect_await(e, fd, 0, POLLIN) : 0;
+    int r = n ? s5_tcp_await(e, fd, 0, POLLIN) : 0;
     ssize_t got = r < 0 ? r : e->real->read(fd, buf, n);
     return got < 0 && r == 0 ? -errno : got;
 }
@@ -375,7 +375,7 @@ ssize_t s5_readv(struct s5_engine *e, int fd, const struct iovec *iov, int n)
         if (got != -ENOTSOCK)
             return got;
     }
-    int r = s5_connect_await(e, fd, 0, POLLIN);
+    int r = s5_tcp_await(e, fd, 0, POLLIN);
     ssize_t got = r < 0 ? r : e->real->readv(fd, iov, n);
     return got < 0 && r == 0 ? -errno : got;
 }
@@ -411,7 +411,7 @@ int s5_recvmmsg(struct s5_engine *e, int fd, struct mmsghdr *msgs, unsigned n, i
         return got;
     if (s5_dns_client_is(e, fd))
         return s5_dns_client_recvmmsg(e, fd, msgs, n, flags, timeout);
-    int r = s5_connect_await(e, fd, flags, POLLIN);
+    int r = s5_tcp_await(e, fd, flags, POLLIN);
     if (r < 0)
         return r;
     got = e->real->recvmmsg(fd, msgs, n, flags, timeout);

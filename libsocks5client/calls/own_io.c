@@ -20,7 +20,7 @@ int s5_io_await(struct s5_engine *e, int fd, bool nonblock, short events)
     if (s5_io_is_relayed(e, fd))
         return -EINVAL;
     bool at_once = nonblock || (!events && !s5_complete_find(e, fd));
-    return s5_connect_await(e, fd, at_once ? MSG_DONTWAIT : 0, events);
+    return s5_tcp_await(e, fd, at_once ? MSG_DONTWAIT : 0, events);
 }
 
 ssize_t s5_splice(struct s5_engine *e, int in, off_t *in_at, int out, off_t *out_at, size_t n, unsigned flags)

@@ -78,7 +78,7 @@ static void let_go(struct s5_engine *e, uint32_t number)
     struct s5_record *record = s5_registry_record(&e->registry, number);
     atomic_fetch_sub(&e->registry.in_transit_count, 1);
     atomic_fetch_sub(&record->more->in_transit, 1);
-    s5_connect_let_go(e, record);
+    s5_fd_release_record(e, record);
 }
 
 /* RECORD is held; a place for it is found, at the cost of the oldest one's. */
@@ -160,7 +160,7 @@ static int finish(struct s5_engine *e, int fd, void *user)
     if (s5_registry_foreign(&e->registry, fd) || !s5_complete_find(e, fd))
         return 0;
     bool wait = blocks(e, s);
-    return s5_connect_finish(e, fd, !wait, wait ? s5_inflight_block_until(e, s->fd, S5_SNDTIMEO) : 0);
+    return s5_tcp_finish(e, fd, !wait, wait ? s5_inflight_block_until(e, s->fd, S5_SNDTIMEO) : 0);
 }
 
 /* What the receiver of RECORD's socket must know; false: nothing. */
@@ -183,15 +183,15 @@ static bool describe(struct s5_engine *e, const struct s5_record *record, struct
 static int announce(struct s5_engine *e, int fd, void *user)
 {
     struct s5_shm *shm = atomic_load(&e->shm);
-    struct s5_record *record = s5_connect_record(e, fd);
+    struct s5_record *record = s5_fd_record(e, fd);
     struct s5_passed what, *entry;
     uint64_t cookie;
     (void)user;
     if (!shm || (!record && !s5_pass_expects(e)))
         return 0;
-    cookie = s5_connect_cookie(e, fd);
+    cookie = s5_fd_cookie(e, fd);
     if (record && cookie != record->cookie) { /* closed and reused where no hook saw it */
-        s5_connect_forget(e, fd);
+        s5_fd_forget(e, fd);
         record = NULL;
     }
     if (!record || !describe(e, record, &what)) {
@@ -275,7 +275,7 @@ static int fetch_internal(struct s5_engine *e, const struct s5_passed *p)
     int got = pidfd < 0 ? -1 : e->real->pidfd_getfd(pidfd, p->internal, 0);
     if (pidfd >= 0)
         e->real->close(pidfd);
-    if (got >= 0 && s5_connect_cookie(e, got) != p->internal_cookie) {
+    if (got >= 0 && s5_fd_cookie(e, got) != p->internal_cookie) {
         e->real->close(got); /* the number is another descriptor's by now, or the process another one */
         got = -1;
     }
@@ -294,7 +294,7 @@ static struct s5_record *hold_known(struct s5_engine *e, uint64_t cookie)
             continue;
         if (records[i].cookie == cookie && atomic_load(&records[i].state) != S5_RECORD_FREE)
             return &records[i];
-        s5_connect_let_go(e, &records[i]);
+        s5_fd_release_record(e, &records[i]);
     }
     return NULL;
 }
@@ -334,10 +334,10 @@ static int receive(struct s5_engine *e, int fd, void *user)
 {
     struct s5_shm *shm = atomic_load(&e->shm);
     struct s5_passed what, *entry;
-    uint64_t cookie = fd < 0 ? 0 : s5_connect_cookie(e, fd);
+    uint64_t cookie = fd < 0 ? 0 : s5_fd_cookie(e, fd);
     (void)user;
     if (fd >= 0 && !s5_registry_foreign(&e->registry, fd)) { /* of a life before */
-        s5_connect_forget(e, fd);
+        s5_fd_forget(e, fd);
         s5_registry_unwatch_all(&e->registry, fd);
     }
     if (!cookie)
@@ -346,7 +346,7 @@ static int receive(struct s5_engine *e, int fd, void *user)
     struct s5_record *known = hold_known(e, cookie);
     if (known) {
         share(e, known, fd, entry ? &what : NULL);
-        s5_connect_let_go(e, known);
+        s5_fd_release_record(e, known);
         if (entry)
             atomic_fetch_add(&entry->taken, 1);
     } else if (entry)

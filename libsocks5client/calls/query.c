@@ -10,7 +10,7 @@
 static const struct s5_kind *kind_of(struct s5_engine *e, int fd, struct s5_record **ret)
 {
     s5_blocking_look();
-    *ret = s5_connect_record(e, fd);
+    *ret = s5_fd_record(e, fd);
     return *ret ? s5_kind_of(*ret) : NULL;
 }
 

@@ -85,7 +85,7 @@ static int settle_server(const struct s5_policy *p, struct s5_server *s, struct 
     return 0;
 }
 
-int s5_isolation_settle(struct s5_policy *p, const struct s5_environment *env,
+int s5_isolate_resolve(struct s5_policy *p, const struct s5_environment *env,
                         struct s5_fault *ret_fault)
 {
     int bits = env->isolate ? parse_words(env->isolate, ret_fault) : 0;

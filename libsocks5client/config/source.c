@@ -85,5 +85,5 @@ int s5_source_load(struct s5_policy *p, const struct s5_source *source, struct s
 {
     s5_policy_init(p);
     int r = load(p, source, ret_fault);
-    return r < 0 ? r : s5_isolation_settle(p, &source->env, ret_fault);
+    return r < 0 ? r : s5_isolate_resolve(p, &source->env, ret_fault);
 }

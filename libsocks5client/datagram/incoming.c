@@ -272,7 +272,7 @@ static int wait_more(struct s5_engine *e, int fd, int flags, uint64_t *until)
 static int lost(struct s5_engine *e, struct s5_association *a, int fd, int error)
 {
     if (error == ENOTSOCK || error == ENOTCONN || error == EOPNOTSUPP)
-        return s5_connect_stale(e, fd) ? -ESTALE : -error;
+        return s5_fd_forget_stale(e, fd) ? -ESTALE : -error;
     if (error != ECONNREFUSED)
         return -error;
     int r = s5_associate_fresh(e, a, fd, true);

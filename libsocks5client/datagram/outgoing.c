@@ -85,7 +85,7 @@ static bool is_about_relay(int error)
 static int recover(struct s5_engine *e, struct s5_association *a, int fd, int error, int tries)
 {
     if (error == ENOTSOCK || error == EDESTADDRREQ || error == ENOTCONN || error == EISCONN)
-        return s5_connect_stale(e, fd) ? -ESTALE : -error;
+        return s5_fd_forget_stale(e, fd) ? -ESTALE : -error;
     if (!is_about_relay(error) || a->mixed || tries > 1)
         return -error;
     return s5_associate_fresh(e, a, fd, true);

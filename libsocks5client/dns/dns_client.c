@@ -45,7 +45,7 @@ struct s5_dns_client *s5_dns_client_of(struct s5_engine *e, int fd, struct s5_re
     uint32_t number = more ? atomic_load(&more->dns_client) : 0;
     if (!number)
         return NULL;
-    if (s5_connect_stale(e, fd)) /* closed and reused where no hook saw it */
+    if (s5_fd_forget_stale(e, fd)) /* closed and reused where no hook saw it */
         return NULL;
     *ret_record = record;
     return &atomic_load(&e->dns_clients)[number - 1];
@@ -67,7 +67,7 @@ bool s5_dns_client_release(struct s5_engine *e, int fd)
         return false;
     if (kind == S5_DNS_CLIENT_CONNECTED)
         e->real->connect(fd, &none, sizeof none);
-    s5_connect_forget(e, fd);
+    s5_fd_forget(e, fd);
     return true;
 }
 
@@ -94,7 +94,7 @@ static struct s5_dns_client *list_add(struct s5_engine *e, int fd, enum s5_dns_c
     a->self = *self;
     a->at = a->have = 0;
     memset(a->asked, 0, sizeof a->asked);
-    record->cookie = s5_connect_cookie(e, fd);
+    record->cookie = s5_fd_cookie(e, fd);
     record->peer = *server;
     atomic_store(&more->dns_client, i + 1);
     atomic_store(&record->state, S5_RECORD_READY);
@@ -103,7 +103,7 @@ static struct s5_dns_client *list_add(struct s5_engine *e, int fd, enum s5_dns_c
     s5_registry_publish(record);
     if (s5_registry_name(&e->registry, fd, record) == 0)
         return a;
-    s5_connect_let_go(e, record); /* and of its place among them */
+    s5_fd_release_record(e, record); /* and of its place among them */
     return NULL;
 }
 
@@ -388,7 +388,7 @@ static bool names_server(struct s5_engine *e, int fd, const struct msghdr *msg,
 static struct s5_dns_client *add_unconnected(struct s5_engine *e, int fd, const struct s5_endpoint *server)
 {
     struct s5_endpoint self, nobody = {0};
-    bool taken = !s5_registry_foreign(&e->registry, fd) && !s5_connect_stale(e, fd);
+    bool taken = !s5_registry_foreign(&e->registry, fd) && !s5_fd_forget_stale(e, fd);
     if (taken || find_self(e, fd, server, false, &self) < 0)
         return NULL;
     return list_add(e, fd, S5_DNS_CLIENT_UNCONNECTED, &self, &nobody);

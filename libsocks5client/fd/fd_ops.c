@@ -43,7 +43,7 @@ int s5_close_own(struct s5_engine *e, int fd)
     if (state == S5_RECORD_READY && !atomic_load(&record->more))
         s5_registry_set_needs_check(&e->registry, fd, true);
     else if (s5_engine_owns_memory(e))
-        s5_connect_forget(e, fd);
+        s5_fd_forget(e, fd);
     return e->real->close(fd) == 0 ? 0 : -errno;
 }
 
@@ -58,7 +58,7 @@ static void forget_range(struct s5_engine *e, unsigned first, unsigned last, boo
         else if (needs_check)
             s5_registry_set_needs_check(&e->registry, (int)fd, true);
         else
-            s5_connect_forget(e, (int)fd);
+            s5_fd_forget(e, (int)fd);
     }
 }
 
@@ -108,18 +108,18 @@ static struct original original(struct s5_engine *e, int fd)
 {
     struct original from = {fd, !s5_in_engine && s5_engine_owns_memory(e), NULL};
     if (from.owns)
-        from.record = s5_connect_hold(e, fd);
+        from.record = s5_fd_hold_record(e, fd);
     return from;
 }
 
 /* TO names RECORD's socket, unless FD was closed, and became another's, before it was duplicated. */
 static bool share(struct s5_engine *e, const struct original *from, int to)
 {
-    if (s5_registry_find(&e->registry, from->fd) != from->record && !s5_connect_same(e, from->record, to))
+    if (s5_registry_find(&e->registry, from->fd) != from->record && !s5_fd_is_same_socket(e, from->record, to))
         return true;
     int r;
     while ((r = s5_registry_share(&e->registry, to, from->record)) == -EALREADY)
-        s5_connect_forget(e, to);
+        s5_fd_forget(e, to);
     return r == 0;
 }
 
@@ -127,7 +127,7 @@ static bool share(struct s5_engine *e, const struct original *from, int to)
 static int doubled(struct s5_engine *e, const struct original *from, int to)
 {
     if (to >= 0 && from->owns && !s5_registry_foreign(&e->registry, to)) { /* of a life before */
-        s5_connect_forget(e, to);
+        s5_fd_forget(e, to);
         s5_registry_unwatch_all(&e->registry, to);
     }
     if (to >= 0 && from->owns && !from->record)
@@ -138,7 +138,7 @@ static int doubled(struct s5_engine *e, const struct original *from, int to)
         e->real->close(to);
         to = -EMFILE;
     }
-    s5_connect_let_go(e, from->record);
+    s5_fd_release_record(e, from->record);
     return to;
 }
 
@@ -223,7 +223,7 @@ static int replace(struct s5_engine *e, int fd, int to, int flags)
     if (r < 0)
         return r;
     bool moved = make_way(e, to);
-    s5_connect_forget(e, to);
+    s5_fd_forget(e, to);
     r = e->real->dup3(fd, to, flags) < 0 ? -errno : to;
     if (r < 0)
         shut(e, to, state);
@@ -248,7 +248,7 @@ int s5_dup3(struct s5_engine *e, int fd, int to, int flags, bool dup2)
     if (fd != to)
         return doubled(e, &from, r);
     if (from.record)
-        s5_connect_let_go(e, from.record);
+        s5_fd_release_record(e, from.record);
     return r;
 }
 
@@ -298,7 +298,7 @@ void s5_fd_inherit_shm(struct s5_engine *e)
 
 static void import_one(struct s5_engine *e, int fd)
 {
-    uint64_t cookie = s5_connect_cookie(e, fd);
+    uint64_t cookie = s5_fd_cookie(e, fd);
     if (cookie)
         S5_EACH_KIND(kind, import)
             if (kind->import(e, fd, cookie))

@@ -9,7 +9,7 @@
 #include "fd_notes.h"
 #include <errno.h>
 
-struct s5_negotiation *s5_connect_pinned(struct s5_engine *e, const struct s5_record *record)
+struct s5_negotiation *s5_fd_hold_negotiation(struct s5_engine *e, const struct s5_record *record)
 {
     struct s5_negotiation *f = atomic_load(&record->negotiation);
     if (!f || atomic_load(&record->state) != S5_RECORD_IN_FLIGHT)
@@ -34,9 +34,9 @@ void s5_fd_dispose_record(struct s5_engine *e, struct s5_record *record)
     s5_registry_free(&e->registry, record);
 }
 
-__attribute__((noinline, cold)) void s5_connect_let_go(struct s5_engine *e, struct s5_record *record)
+__attribute__((noinline, cold)) void s5_fd_release_record(struct s5_engine *e, struct s5_record *record)
 {
-    if (s5_record_let_go(record))
+    if (s5_record_release(record))
         s5_fd_dispose_record(e, record);
 }
 
@@ -47,16 +47,16 @@ static struct s5_record *hold_named(struct s5_engine *e, struct s5_record *recor
         return NULL;
     if (s5_registry_find(&e->registry, fd) == record)
         return record;
-    s5_connect_let_go(e, record); /* it was closed meanwhile, and may be another's */
+    s5_fd_release_record(e, record); /* it was closed meanwhile, and may be another's */
     return NULL;
 }
 
-__attribute__((noinline, cold)) struct s5_record *s5_connect_hold(struct s5_engine *e, int fd)
+__attribute__((noinline, cold)) struct s5_record *s5_fd_hold_record(struct s5_engine *e, int fd)
 {
-    return hold_named(e, s5_connect_record(e, fd), fd);
+    return hold_named(e, s5_fd_record(e, fd), fd);
 }
 
-uint64_t s5_connect_cookie(struct s5_engine *e, int fd)
+uint64_t s5_fd_cookie(struct s5_engine *e, int fd)
 {
     uint64_t cookie = 0;
     socklen_t len = sizeof cookie;
@@ -81,22 +81,22 @@ static __attribute__((noinline, cold)) bool is_socket(struct s5_engine *e, int f
 /* Whether FD names the socket that KNOWN is the cookie of. */
 bool s5_fd_has_cookie(struct s5_engine *e, uint64_t known, int fd)
 {
-    uint64_t cookie = s5_connect_cookie(e, fd);
+    uint64_t cookie = s5_fd_cookie(e, fd);
     return __builtin_expect(cookie == known, 1) || !known || (!cookie && is_socket(e, fd));
 }
 
-bool s5_connect_same(struct s5_engine *e, const struct s5_record *record, int fd)
+bool s5_fd_is_same_socket(struct s5_engine *e, const struct s5_record *record, int fd)
 {
     return s5_fd_has_cookie(e, record->cookie, fd);
 }
 
-void s5_connect_forget_record(struct s5_engine *e, struct s5_record *record, int fd)
+void s5_fd_forget_record(struct s5_engine *e, struct s5_record *record, int fd)
 {
     if (!s5_record_hold(record))
         return;
     /* A turn under way on this descriptor must end before the number means something else. Whoever waits for
      * his turn is to see it, so the name goes before the lock is left. */
-    struct s5_negotiation *f = s5_connect_pinned(e, record);
+    struct s5_negotiation *f = s5_fd_hold_negotiation(e, record);
     bool locked = f && s5_negotiation_lock(e, f);
     if (s5_registry_find(&e->registry, fd) == record) {
         if (atomic_load(&record->more))
@@ -108,42 +108,42 @@ void s5_connect_forget_record(struct s5_engine *e, struct s5_record *record, int
         s5_negotiation_unlock(f);
     if (f)
         s5_negotiation_release(e, f);
-    s5_connect_let_go(e, record);
+    s5_fd_release_record(e, record);
 }
 
-void s5_connect_forget(struct s5_engine *e, int fd)
+void s5_fd_forget(struct s5_engine *e, int fd)
 {
     struct s5_record *record = s5_registry_find(&e->registry, fd);
     if (record)
-        s5_connect_forget_record(e, record, fd);
+        s5_fd_forget_record(e, record, fd);
 }
 
 /* Another thread may close FD meanwhile and give the number to a connection of its own, which stays. */
-bool s5_connect_stale(struct s5_engine *e, int fd)
+bool s5_fd_forget_stale(struct s5_engine *e, int fd)
 {
     struct s5_record *record = hold_named(e, s5_registry_find(&e->registry, fd), fd);
     if (!record)
         return false;
-    bool stale = !s5_connect_same(e, record, fd);
+    bool stale = !s5_fd_is_same_socket(e, record, fd);
     if (stale)
-        s5_connect_forget_record(e, record, fd);
-    s5_connect_let_go(e, record);
+        s5_fd_forget_record(e, record, fd);
+    s5_fd_release_record(e, record);
     return stale;
 }
 
-struct s5_record *s5_connect_known(struct s5_engine *e, int fd, uint64_t *ret_cookie)
+struct s5_record *s5_fd_checked_record(struct s5_engine *e, int fd, uint64_t *ret_cookie)
 {
     struct s5_slot *slot = s5_registry_slot(&e->registry, fd);
     struct s5_record *record = s5_registry_find(&e->registry, fd);
     if (!record || !s5_registry_needs_check(slot))
         return record;
-    uint64_t cookie = s5_connect_cookie(e, fd);
+    uint64_t cookie = s5_fd_cookie(e, fd);
     if (cookie == record->cookie) { /* a child of vfork had closed its own */
         s5_registry_set_needs_check(&e->registry, fd, false);
         return record;
     }
     if (atomic_load(&record->state) != S5_RECORD_READY)
-        s5_connect_forget_record(e, record, fd);
+        s5_fd_forget_record(e, record, fd);
     else if (s5_registry_drop_unchecked(&e->registry, fd, record)) /* as often as one is closed */
         s5_registry_free(&e->registry, record);
     if (s5_registry_watched(slot))
@@ -153,8 +153,8 @@ struct s5_record *s5_connect_known(struct s5_engine *e, int fd, uint64_t *ret_co
 }
 
 /* Apart from connect(), which has the one above in itself. */
-__attribute__((noinline, cold)) struct s5_record *s5_connect_known_of_ours(struct s5_engine *e, int fd)
+__attribute__((noinline, cold)) struct s5_record *s5_fd_checked_record_slowly(struct s5_engine *e, int fd)
 {
     uint64_t cookie;
-    return s5_connect_known(e, fd, &cookie);
+    return s5_fd_checked_record(e, fd, &cookie);
 }

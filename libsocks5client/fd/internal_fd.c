@@ -28,7 +28,7 @@ static int move_high(struct s5_engine *e, int fd)
 int s5_internal_fd_keep(struct s5_engine *e, int fd)
 {
     if (!s5_registry_foreign(&e->registry, fd)) { /* of a life before */
-        s5_connect_forget(e, fd);
+        s5_fd_forget(e, fd);
         s5_registry_unwatch_all(&e->registry, fd);
     }
     struct s5_record *record = s5_registry_new(&e->registry);

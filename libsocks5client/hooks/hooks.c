@@ -112,7 +112,7 @@ HOOK(int, fclose, (FILE * stream))
 {
     S5_NEXT(real, "fclose", int, (FILE *));
     if (stream && s5_gate_ours(fileno(stream)) && s5_engine_owns_memory(ENGINE))
-        s5_connect_forget(ENGINE, fileno(stream));
+        s5_fd_forget(ENGINE, fileno(stream));
     return real(stream);
 }
 

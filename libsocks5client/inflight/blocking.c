@@ -26,7 +26,7 @@ int s5_blocking_socket(struct s5_engine *e, struct s5_cleanup *call, int family,
     s5_critical_begin(&critical);
     int fd = e->real->socket(family, type, 0), error = errno;
     if (fd >= 0) {
-        call->cookie[1] = s5_connect_cookie(e, fd);
+        call->cookie[1] = s5_fd_cookie(e, fd);
         call->fd[1] = fd;
     }
     s5_critical_end(&critical);
@@ -43,7 +43,7 @@ void s5_blocking_close(struct s5_engine *e, int held)
 /* The program may have closed the descriptor, as all above a number, and another have it by now. */
 static void close_noted(struct s5_engine *e, int fd, uint64_t cookie)
 {
-    if (fd >= 0 && (!cookie || s5_connect_cookie(e, fd) == cookie))
+    if (fd >= 0 && (!cookie || s5_fd_cookie(e, fd) == cookie))
         s5_close_own(e, fd);
 }
 
@@ -52,7 +52,7 @@ static void close_unnoted(struct s5_engine *e, uint64_t cookie)
 {
     enum { FAR_ENOUGH = 1024 };
     for (int fd = BEYOND_THE_PROGRAMS; cookie && fd < BEYOND_THE_PROGRAMS + FAR_ENOUGH; fd++)
-        if (s5_registry_foreign(&e->registry, fd) && s5_connect_cookie(e, fd) == cookie) {
+        if (s5_registry_foreign(&e->registry, fd) && s5_fd_cookie(e, fd) == cookie) {
             s5_close_own(e, fd);
             return;
         }
@@ -80,7 +80,7 @@ static void end_nameless(struct s5_engine *e, const struct s5_cleanup *c, const 
 {
     struct s5_record *record = !c->object && c->object_generation ? record_of(e, f) : NULL;
     if (record && s5_registry_find(&e->registry, atomic_load(&record->fd)) != record)
-        s5_connect_let_go(e, record);
+        s5_fd_release_record(e, record);
 }
 
 /* In the child of a fork; the association's copy is its own already. */

@@ -45,7 +45,7 @@ static inline int s5_blocking_hold(struct s5_engine *e, struct s5_cleanup *call,
 /* HELD is of no use any more, where it is not FD itself: to be called while CALL notes it, since a thread may be
  * cancelled in close(). Preserves errno. */
 void s5_blocking_close(struct s5_engine *e, int held);
-static inline void s5_blocking_let_go(struct s5_engine *e, int fd, int held)
+static inline void s5_blocking_close_held(struct s5_engine *e, int fd, int held)
 {
     if (held != fd)
         s5_blocking_close(e, held);
@@ -60,7 +60,7 @@ static inline bool s5_blocking_end(struct s5_engine *e, struct s5_cleanup *call,
 {
     if (__builtin_expect(!s5_cleanup_owns(call, ticket), 0))
         return false;
-    s5_blocking_let_go(e, fd, held);
+    s5_blocking_close_held(e, fd, held);
     return s5_cleanup_pop(call, ticket);
 }
 

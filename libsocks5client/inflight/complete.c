@@ -67,7 +67,7 @@ static bool over(const struct s5_record *record, struct s5_negotiation *f, bool 
 
 /* Another thread is at it and has the outcome in a moment. It may be this one, under a signal's
  * handler: then there is no use in waiting long. */
-static __attribute__((noinline, cold)) void await_settler(const struct s5_record *record)
+static __attribute__((noinline, cold)) void await_completion(const struct s5_record *record)
 {
     const struct timespec interval = {0, 1000000};
     int saved = errno;
@@ -90,8 +90,8 @@ static __attribute__((noinline, cold)) void complete_internal(struct s5_engine *
     s5_critical_begin(&critical);
     atomic_store(&record->state, S5_RECORD_INTERNAL);
     s5_registry_inflight_remove(&e->registry, record);
-    S5_EACH_KIND(kind, settle)
-        kind->settle(e, record, f, ready);
+    S5_EACH_KIND(kind, complete)
+        kind->complete(e, record, f, ready);
     if (!lost)
         s5_negotiation_release(e, f);
     s5_critical_end(&critical);
@@ -126,7 +126,7 @@ static inline __attribute__((always_inline)) void publish(struct s5_engine *e, s
 }
 
 /* CALL notes that RECORD is held; NULL: nothing does. */
-static void settle_noting(struct s5_engine *e, struct s5_record *record, struct s5_cleanup *call)
+static void complete_noting(struct s5_engine *e, struct s5_record *record, struct s5_cleanup *call)
 {
     bool lost;
     /* Held, it cannot become another connection's: who looked at it before may find that. */
@@ -137,22 +137,22 @@ static void settle_noting(struct s5_engine *e, struct s5_record *record, struct 
     struct s5_negotiation *f = atomic_load(&record->negotiation);
     bool ours = f && over(record, f, &lost);
     if (ours) {
-        s5_registry_count_settled(&e->registry);
+        s5_registry_count_completed(&e->registry);
         ours = atomic_compare_exchange_strong(&record->negotiation, &f, NULL);
     }
     if (ours)
         publish(e, record, f, lost);
     if (call)
         call->object = NULL;
-    if (s5_record_let_go(record)) /* closed meanwhile */
+    if (s5_record_release(record)) /* closed meanwhile */
         s5_fd_dispose_record(e, record);
     else if (!ours && !f)
-        await_settler(record);
+        await_completion(record);
 }
 
-void s5_connect_settle(struct s5_engine *e, struct s5_record *record)
+void s5_complete(struct s5_engine *e, struct s5_record *record)
 {
-    settle_noting(e, record, NULL);
+    complete_noting(e, record, NULL);
 }
 
 /* FD, which stood for RECORD, is not F's socket. Whether it was closed where no hook saw it, and is forgotten:
@@ -164,8 +164,8 @@ static __attribute__((noinline, cold)) bool is_lost(struct s5_engine *e, struct 
         return true;
     bool lost = atomic_load(&record->negotiation) != f || atomic_load(&record->fd) == fd;
     if (atomic_load(&record->negotiation) == f && lost)
-        s5_connect_forget_record(e, record, fd);
-    s5_connect_let_go(e, record);
+        s5_fd_forget_record(e, record, fd);
+    s5_fd_release_record(e, record);
     return lost;
 }
 
@@ -181,19 +181,19 @@ static inline enum s5_step take_step(struct s5_engine *e, struct s5_record *reco
     }
     enum s5_step result = s5_negotiation_step(e, f, record, -1, events);
     if (result == S5_STEP_DONE)
-        settle_noting(e, record, call);
+        complete_noting(e, record, call);
     return result;
 }
 
 /* RECORD, which is held, was left while its outcome, F's, was told. What was told already may be told again. */
-static __attribute__((noinline, cold)) void settle_anew(struct s5_engine *e, struct s5_record *record,
+static __attribute__((noinline, cold)) void complete_again(struct s5_engine *e, struct s5_record *record,
                                                         struct s5_negotiation *f)
 {
     if (atomic_load(&record->state) != S5_RECORD_IN_FLIGHT)
         restore_all_registrations(e, record);
     else if (!atomic_load(&record->negotiation))
         publish(e, record, f, false);
-    s5_connect_let_go(e, record);
+    s5_fd_release_record(e, record);
 }
 
 /* A signal's handler jumped out of a turn: RUN of its entry. */
@@ -209,7 +209,7 @@ static void release_step(void *user, struct s5_cleanup *c, bool forked)
         return;
     s5_negotiation_leave_step(e, f);
     if (c->object)
-        settle_anew(e, c->object, f);
+        complete_again(e, c->object, f);
     s5_negotiation_release(e, f);
 }
 
@@ -221,12 +221,12 @@ static __attribute__((noinline, cold)) enum s5_step step_in_handler(struct s5_en
     struct s5_critical critical;
     enum s5_step result = S5_STEP_GONE;
     s5_critical_begin(&critical);
-    struct s5_negotiation *f = s5_connect_pinned(e, record);
+    struct s5_negotiation *f = s5_fd_hold_negotiation(e, record);
     if (f) {
         result = take_step(e, record, f, events, NULL);
         s5_negotiation_release(e, f);
     } else
-        s5_connect_settle(e, record);
+        s5_complete(e, record);
     s5_critical_end(&critical);
     return result;
 }
@@ -240,10 +240,10 @@ enum s5_step s5_complete_step(struct s5_engine *e, struct s5_record *record, sho
         call = s5_cleanup_begin_brief(release_step, e, at);
     if (__builtin_expect(!call, 0))
         return step_in_handler(e, record, events);
-    struct s5_negotiation *f = s5_connect_pinned(e, record);
+    struct s5_negotiation *f = s5_fd_hold_negotiation(e, record);
     if (!f) {
         s5_cleanup_end_brief(call, at);
-        s5_connect_settle(e, record);
+        s5_complete(e, record);
         return S5_STEP_GONE;
     }
     call->negotiation_generation = s5_negotiation_generation(f);
@@ -263,14 +263,14 @@ struct s5_record *s5_complete_find(struct s5_engine *e, int fd)
     if (f && s5_negotiation_generation(f) == record->negotiation_generation &&
         atomic_load(&f->phase) < S5_NEGOTIATION_READY)
         return record;
-    s5_connect_settle(e, record);
+    s5_complete(e, record);
     return NULL;
 }
 
 /* A negotiation that another thread has just begun to dial ends in that thread: the kernel wakes it. */
-bool s5_connect_abort(struct s5_engine *e, struct s5_record *record, int fd)
+bool s5_complete_abort(struct s5_engine *e, struct s5_record *record, int fd)
 {
-    struct s5_negotiation *f = s5_connect_pinned(e, record);
+    struct s5_negotiation *f = s5_fd_hold_negotiation(e, record);
     if (!f)
         return false;
     bool locked = s5_negotiation_lock(e, f), done = false;
@@ -286,28 +286,28 @@ bool s5_connect_abort(struct s5_engine *e, struct s5_record *record, int fd)
     s5_negotiation_release(e, f);
     if (!done || phase == S5_NEGOTIATION_TAKEN)
         return done;
-    s5_connect_settle(e, record);
-    s5_connect_forget_record(e, record, fd); /* the kernel has the error, and a new connect() begins afresh */
+    s5_complete(e, record);
+    s5_fd_forget_record(e, record, fd); /* the kernel has the error, and a new connect() begins afresh */
     return true;
 }
 
 /* --- what it came to --- */
 
-void s5_connect_log_unreachable(struct s5_engine *e, uint32_t server_index, int error)
+void s5_complete_log_unreachable(struct s5_engine *e, uint32_t server_index, int error)
 {
     s5_log_events_unreachable(e, server_index);
     s5_log(&e->log, S5_LOG_WARNING, "server \"%s\" cannot be reached: %s",
            s5_policy_text(e->policy, e->policy->servers[server_index].name), s5_error_text(error));
 }
 
-int s5_connect_fetch_error(struct s5_engine *e, uint32_t server_index, int fd, int error)
+int s5_complete_fetch_error(struct s5_engine *e, uint32_t server_index, int fd, int error)
 {
     int kernel = 0;
     socklen_t len = sizeof kernel;
     e->real->getsockopt(fd, SOL_SOCKET, SO_ERROR, &kernel, &len);
     if (error == 0) {
         error = kernel ? -kernel : -ECONNABORTED;
-        s5_connect_log_unreachable(e, server_index, error);
+        s5_complete_log_unreachable(e, server_index, error);
     }
     return error;
 }
@@ -320,16 +320,16 @@ static int fetch(struct s5_engine *e, struct s5_record *record, int fd)
         bool settling = state == S5_RECORD_IN_FLIGHT && !atomic_load(&record->negotiation);
         return settling ? -ECONNABORTED : state != S5_RECORD_READY;
     }
-    int error = s5_connect_fetch_error(e, record->server_index, fd, record->error);
-    s5_connect_forget_record(e, record, fd);
+    int error = s5_complete_fetch_error(e, record->server_index, fd, record->error);
+    s5_fd_forget_record(e, record, fd);
     return error;
 }
 
-int s5_connect_outcome(struct s5_engine *e, struct s5_record *record, int fd)
+int s5_complete_result(struct s5_engine *e, struct s5_record *record, int fd)
 {
     if (!s5_record_hold(record))
         return 1;
     int r = fetch(e, record, fd);
-    s5_connect_let_go(e, record);
+    s5_fd_release_record(e, record);
     return r;
 }

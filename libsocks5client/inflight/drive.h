@@ -31,7 +31,7 @@ static inline __attribute__((always_inline)) int s5_drive_wait(struct s5_engine 
     else if ((n = e->real->ppoll(&p, 1, s5_clock_left(wake, now, &left), NULL)) < 0)
         n = -errno;
     if (n == -EINTR)
-        return internal || s5_connect_restarts() ? 0 : -EINTR;
+        return internal || s5_inflight_restarts() ? 0 : -EINTR;
     return n < 0 ? n : p.revents;
 }
 

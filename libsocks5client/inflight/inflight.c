@@ -31,7 +31,7 @@
 
 /* poll() is never restarted after a signal, connect() is where the handler asks for it: so it is
  * here, unless some handler of the program does not. */
-bool s5_connect_restarts(void)
+bool s5_inflight_restarts(void)
 {
     for (int sig = 1; sig < NSIG; sig++) {
         struct sigaction action;
@@ -141,7 +141,7 @@ static int add_all(struct s5_engine *e, struct s5_pollset *set, int ep, uint64_t
         if (!record)
             continue;
         if (atomic_load(&f->phase) >= S5_NEGOTIATION_READY) { /* by another process */
-            s5_connect_settle(e, record);
+            s5_complete(e, record);
             continue;
         }
         uint64_t wake = atomic_load_explicit(&f->step_due, memory_order_relaxed);
@@ -155,7 +155,7 @@ static int add_all(struct s5_engine *e, struct s5_pollset *set, int ep, uint64_t
         *due = wake < *due ? wake : *due;
     }
     /* What the caller has left out since it was in flight may be in nobody's set by now. */
-    if (s5_registry_settled(&e->registry) != set->settled)
+    if (s5_registry_completed(&e->registry) != set->completed)
         *due = now;
     return 0;
 }
@@ -166,8 +166,8 @@ static bool step(struct s5_engine *e, int fd, short events)
     struct s5_record *record = s5_registry_find(&e->registry, fd);
     if (!record || atomic_load(&record->state) != S5_RECORD_IN_FLIGHT || !s5_record_hold(record))
         return false; /* another thread ended it, or closes it */
-    bool stale = s5_connect_stale(e, fd);
-    s5_connect_let_go(e, record);
+    bool stale = s5_fd_forget_stale(e, fd);
+    s5_fd_release_record(e, record);
     enum s5_step result = stale ? S5_STEP_GONE : s5_complete_step(e, record, events);
     if (result == S5_STEP_BUSY) /* another thread is at it, and what this one waits for stays ready */
         sched_yield();
@@ -259,7 +259,7 @@ int s5_inflight_await(struct s5_engine *e, int fd, short events, int option)
     while (until && r == 0 && (until != S5_CLOCK_NEVER || s5_inflight_any(e))) {
         struct pollfd p = {fd, events, 0};
         r = s5_inflight_poll(e, &p, 1, until);
-        if (r == -EINTR && until == S5_CLOCK_NEVER && s5_connect_restarts())
+        if (r == -EINTR && until == S5_CLOCK_NEVER && s5_inflight_restarts())
             r = 0;
         else if (r == 0 && s5_clock_now() >= until)
             r = -EAGAIN;
@@ -291,7 +291,7 @@ int s5_inflight_connect(struct s5_engine *e, int fd, const struct sockaddr *addr
     while (r == -EINPROGRESS && s5_clock_now() < until) {
         struct pollfd p = {fd, POLLOUT, 0};
         int n = s5_inflight_poll(e, &p, 1, until);
-        if (n == -EINTR && (until != S5_CLOCK_NEVER || !s5_connect_restarts()))
+        if (n == -EINTR && (until != S5_CLOCK_NEVER || !s5_inflight_restarts()))
             return n;
         if (n > 0 || (n < 0 && n != -EINTR))
             return real_connect(e, fd, addr, len);

@@ -15,7 +15,7 @@
 struct s5_pollset {
     struct pollfd *fds; /* near, or memory that is mapped */
     nfds_t n, room;
-    uint32_t settled; /* negotiations that had ended when the caller's were looked at */
+    uint32_t completed; /* negotiations that had ended when the caller's were looked at */
     bool poll_interval; /* one of the caller's waits for octets that another thread may read */
     struct pollfd near[S5_POLLSET_NEAR];
 };
@@ -29,7 +29,7 @@ static inline void s5_pollset_begin(struct s5_pollset *set)
 /* The caller looks at what is in flight, to ask for the others: what ends from now on ends the next round. */
 static inline void s5_pollset_look(struct s5_engine *e, struct s5_pollset *set)
 {
-    set->settled = s5_registry_settled(&e->registry);
+    set->completed = s5_registry_completed(&e->registry);
     set->poll_interval = false;
     set->n = 0;
 }
@@ -73,6 +73,6 @@ int s5_inflight_await(struct s5_engine *e, int fd, short events, int option);
 int s5_inflight_connect(struct s5_engine *e, int fd, const struct sockaddr *addr, socklen_t len);
 
 /* Whether a call that a signal interrupted goes on: no handler of the program asks for EINTR. */
-bool s5_connect_restarts(void);
+bool s5_inflight_restarts(void);
 
 #endif

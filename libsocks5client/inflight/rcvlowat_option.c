@@ -10,7 +10,7 @@
 static struct s5_negotiation *lock_negotiation(struct s5_engine *e, int fd)
 {
     struct s5_record *record = s5_complete_find(e, fd);
-    struct s5_negotiation *f = record ? s5_connect_pinned(e, record) : NULL;
+    struct s5_negotiation *f = record ? s5_fd_hold_negotiation(e, record) : NULL;
     if (!f || s5_negotiation_lock(e, f))
         return f;
     s5_negotiation_release(e, f);

@@ -36,7 +36,7 @@ struct s5_kind {
 
     /* --- a negotiation of a hidden connection --- */
     /* RECORD's negotiation F has ended; READY: well. */
-    void (*settle)(struct s5_engine *e, struct s5_record *record, const struct s5_negotiation *f, bool ready);
+    void (*complete)(struct s5_engine *e, struct s5_record *record, const struct s5_negotiation *f, bool ready);
 
     /* --- a fork, see s5_engine_fork_prepare() --- */
     /* References are taken for the child that will have NUMBER: how many. */

@@ -77,7 +77,7 @@ static inline uint32_t s5_record_refs(const struct s5_record *record)
 
 /* A reference for the time a thread is at RECORD, which may be closed meanwhile: it is not given back before.
  * hold: false, it is not alive. let_go: true, it has neither name nor holder now, and the caller disposes of it
- * (s5_connect_let_go() does both). */
+ * (s5_fd_release_record() does both). */
 static inline bool s5_record_hold(struct s5_record *record)
 {
     uint64_t use = atomic_load(&record->use);
@@ -87,7 +87,7 @@ static inline bool s5_record_hold(struct s5_record *record)
     } while (!atomic_compare_exchange_weak(&record->use, &use, use + 1));
     return true;
 }
-static inline bool s5_record_let_go(struct s5_record *record)
+static inline bool s5_record_release(struct s5_record *record)
 {
     return (uint32_t)atomic_fetch_sub(&record->use, 1) == 1;
 }

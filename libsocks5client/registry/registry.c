@@ -141,7 +141,7 @@ int s5_registry_enter(struct s5_registry *r, int fd, struct s5_record *record)
         return 0;
     record->relayed = 0; /* nothing is its own, whoever disposes of it */
     atomic_store(&record->state, S5_RECORD_FREE);
-    if (s5_record_let_go(record))
+    if (s5_record_release(record))
         s5_registry_free(r, record);
     return error;
 }
@@ -152,7 +152,7 @@ int s5_registry_share(struct s5_registry *r, int fd, struct s5_record *record)
         return -ESTALE;
     int error = s5_registry_name(r, fd, record), none = -1;
     if (error < 0)
-        s5_record_let_go(record); /* the caller's is left */
+        s5_record_release(record); /* the caller's is left */
     else
         atomic_compare_exchange_strong(&record->fd, &none, fd);
     return error;
@@ -195,7 +195,7 @@ static inline bool leave_name(struct s5_registry *r, struct s5_record *record, i
 {
     if (s5_record_refs(record) != 1 && atomic_load(&record->fd) == fd)
         find_another(r, record, fd, 1);
-    return s5_record_let_go(record);
+    return s5_record_release(record);
 }
 
 struct s5_record *s5_registry_drop(struct s5_registry *r, int fd)
@@ -230,7 +230,7 @@ void s5_registry_drop_record(struct s5_registry *r, int fd, struct s5_record *re
         if (atomic_compare_exchange_weak(&slot->record, &have, 0)) {
             if (atomic_load(&record->fd) == fd)
                 find_another(r, record, fd, 2);
-            s5_record_let_go(record); /* the caller's is left */
+            s5_record_release(record); /* the caller's is left */
             return;
         }
 }

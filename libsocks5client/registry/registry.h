@@ -69,7 +69,7 @@ struct s5_registry {
     _Atomic uint16_t relayed[S5_CHUNK_SLOTS];
     _Atomic uint64_t inflight_list; /* records in the list << 32 | the places below which they are */
     _Atomic uint32_t inflight[S5_INFLIGHT_MAX]; /* record index + 1; 0: a gap */
-    _Atomic uint32_t settled; /* counts those whose end this process knows, or is about to know */
+    _Atomic uint32_t completed; /* counts those whose end this process knows, or is about to know */
 };
 
 /* The slot of FD where its chunk exists, else NULL. Below S5_CHUNK_SLOTS there always is one. */
@@ -189,14 +189,14 @@ static inline uint32_t s5_registry_in_flight_count(const struct s5_registry *r)
 }
 /* The record in place AT of the list, or NULL for a gap; places go up to that top. */
 struct s5_record *s5_registry_inflight_at(const struct s5_registry *r, uint32_t at);
-static inline uint32_t s5_registry_settled(const struct s5_registry *r)
+static inline uint32_t s5_registry_completed(const struct s5_registry *r)
 {
-    return atomic_load(&r->settled);
+    return atomic_load(&r->completed);
 }
 /* Before anything of a record says that its negotiation is over. */
-static inline void s5_registry_count_settled(struct s5_registry *r)
+static inline void s5_registry_count_completed(struct s5_registry *r)
 {
-    atomic_fetch_add(&r->settled, 1);
+    atomic_fetch_add(&r->completed, 1);
 }
 
 /* In the child of a fork: the list of those in flight, in which other threads may have been at work, is right, and the

@@ -59,7 +59,7 @@ static bool clear(struct s5_references *r, _Atomic uint64_t *at, uint64_t was)
 }
 
 /* A place for COUNTED, whose process has come already. */
-static void settle(struct s5_references *r, uint64_t counted)
+static void drop_unused(struct s5_references *r, uint64_t counted)
 {
     uint64_t crowd = key(NOBODY, 0) | (counted & COUNT << 16);
     for (unsigned i = 0; i < PLACES; i++) {
@@ -86,7 +86,7 @@ bool s5_references_take(struct s5_references *r, uint32_t generation, uint32_t p
         return true;
     if (!come(r, generation))
         return false;
-    settle(r, own | 1);
+    drop_unused(r, own | 1);
     return true;
 }
 
@@ -153,7 +153,7 @@ bool s5_references_reserve(struct s5_references *r, uint32_t generation, uint32_
 {
     if (!come(r, generation))
         return false;
-    settle(r, key(child, generation) | RESERVED | 1);
+    drop_unused(r, key(child, generation) | RESERVED | 1);
     return true;
 }
 

@@ -31,7 +31,7 @@ static uint32_t fork_negotiations(struct s5_engine *e, uint32_t number)
 static void abort_record(struct s5_engine *e, struct s5_record *record)
 {
     record->error = -ECONNABORTED;
-    s5_registry_attend(&e->registry, 1); /* as s5_connect_settle has it */
+    s5_registry_attend(&e->registry, 1); /* as s5_complete has it */
     atomic_store(&record->state, S5_RECORD_FAILED);
 }
 
@@ -39,7 +39,7 @@ static void abort_record(struct s5_engine *e, struct s5_record *record)
  * reference while there is something to take_fork_reference to. Its descriptors are of an earlier moment than its memory. */
 static bool takes(struct s5_engine *e, const struct s5_record *record, struct s5_negotiation *f)
 {
-    if (!s5_connect_same(e, record, atomic_load(&record->fd)) || !s5_negotiation_hold(e, f, record->negotiation_generation))
+    if (!s5_fd_is_same_socket(e, record, atomic_load(&record->fd)) || !s5_negotiation_hold(e, f, record->negotiation_generation))
         return false;
     if (f->cookie == record->cookie)
         return true;
@@ -62,7 +62,7 @@ static bool inherit_record(struct s5_engine *e, struct s5_record *record, uint32
     }
     if (!s5_record_refs(record)) {
         s5_registry_publish(record);
-        s5_connect_let_go(e, record);
+        s5_fd_release_record(e, record);
     }
     return confirmed;
 }
@@ -91,7 +91,7 @@ struct alive {
 static void look_alive(void *user, int fd, struct s5_slot *slot)
 {
     struct alive *a = user;
-    a->found |= !s5_registry_needs_check(slot) || s5_connect_same(a->e, a->record, fd);
+    a->found |= !s5_registry_needs_check(slot) || s5_fd_is_same_socket(a->e, a->record, fd);
 }
 
 /* Whether a descriptor of this process names RECORD still. */
@@ -146,7 +146,7 @@ static bool import_negotiation(struct s5_engine *e, struct s5_negotiation *f, in
 {
     struct s5_record *record;
     if (s5_engine_knows(e, s5_negotiation_server(f)))
-        return s5_connect_new_record(e, fd, fd, f, &record) == 0;
+        return s5_tcp_new_record(e, fd, fd, f, &record) == 0;
     s5_negotiation_release(e, f);
     return false;
 }
@@ -266,7 +266,7 @@ static int peer_name(struct s5_engine *e, struct s5_record *record, int fd, stru
         return S5_KERNEL_KNOWS;
     if (e->real->getpeername(fd, (struct sockaddr *)&kernel, &size) != 0)
         return -errno;
-    if (s5_connect_stale(e, fd)) /* closed and reused where no hook saw it */
+    if (s5_fd_forget_stale(e, fd)) /* closed and reused where no hook saw it */
         return S5_KERNEL_KNOWS;
     return s5_endpoint_tell(&record->peer, addr, len);
 }
@@ -278,7 +278,7 @@ static int own_name(struct s5_engine *e, struct s5_record *record, int fd, struc
     socklen_t size = sizeof kernel;
     const struct s5_record_more *more = atomic_load(&record->more);
     if (atomic_load(&record->state) != S5_RECORD_READY || !more || !more->local.len ||
-        e->real->getpeername(fd, (struct sockaddr *)&kernel, &size) != 0 || !s5_connect_same(e, record, fd))
+        e->real->getpeername(fd, (struct sockaddr *)&kernel, &size) != 0 || !s5_fd_is_same_socket(e, record, fd))
         return S5_KERNEL_KNOWS;
     return s5_endpoint_tell(&more->local, addr, len);
 }
@@ -293,7 +293,7 @@ static int pending_error(struct s5_engine *e, struct s5_record *record, int fd, 
         return S5_KERNEL_KNOWS;
     if (e->real->getsockopt(fd, SOL_SOCKET, SO_TYPE, value, len) != 0)
         return -errno;
-    int r = s5_connect_outcome(e, record, fd), error = r < 0 ? -r : 0;
+    int r = s5_complete_result(e, record, fd), error = r < 0 ? -r : 0;
     memcpy(value, &error, *len);
     return 0;
 }
@@ -319,7 +319,7 @@ static void move(struct s5_engine *e, int from)
     int moved = e->real->fcntl(from, F_DUPFD_CLOEXEC, from + 1);
     if (moved >= 0 && s5_registry_share(&e->registry, moved, record) < 0)
         e->real->close(moved);
-    s5_connect_forget(e, from);
+    s5_fd_forget(e, from);
 }
 
 /* Asked first: there may be thousands, and a look-up is all it takes. */

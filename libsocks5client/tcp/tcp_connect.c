@@ -32,11 +32,11 @@
 static __attribute__((noinline, cold)) int failure(struct s5_engine *e, struct s5_record *record, struct s5_negotiation *f,
                                                    int fd, int held)
 {
-    int error = s5_connect_fetch_error(e, s5_negotiation_server(f), held, s5_negotiation_error(f));
+    int error = s5_complete_fetch_error(e, s5_negotiation_server(f), held, s5_negotiation_error(f));
     if (s5_record_hold(record)) {
         if (record->cookie == f->cookie)
-            s5_connect_forget_record(e, record, fd);
-        s5_connect_let_go(e, record);
+            s5_fd_forget_record(e, record, fd);
+        s5_fd_release_record(e, record);
     }
     return error;
 }
@@ -46,7 +46,7 @@ static __attribute__((noinline, cold)) int failure(struct s5_engine *e, struct s
 static inline __attribute__((always_inline)) int outcome(struct s5_engine *e, struct s5_record *record,
                                                          struct s5_negotiation *f, int fd, int held)
 {
-    s5_connect_settle(e, record);
+    s5_complete(e, record);
     if (__builtin_expect(atomic_load(&f->phase) == S5_NEGOTIATION_READY, 1))
         return 0;
     return failure(e, record, f, fd, held);
@@ -68,7 +68,7 @@ __attribute__((noinline, cold)) int s5_tcp_join(struct s5_engine *e, struct s5_r
 {
     uint32_t ticket;
     struct s5_cleanup *call = s5_cleanup_push(s5_blocking_release, e, (uintptr_t)&ticket, &ticket);
-    struct s5_negotiation *f = s5_connect_pinned(e, record);
+    struct s5_negotiation *f = s5_fd_hold_negotiation(e, record);
     if (f) {
         s5_blocking_holds_one(call, f);
         int held = s5_blocking_hold(e, call, fd, f->cookie);
@@ -78,18 +78,18 @@ __attribute__((noinline, cold)) int s5_tcp_join(struct s5_engine *e, struct s5_r
         return r;
     }
     s5_cleanup_pop(call, ticket);
-    s5_connect_settle(e, record);
-    return s5_connect_outcome(e, record, fd);
+    s5_complete(e, record);
+    return s5_complete_result(e, record, fd);
 }
 
-__attribute__((noinline, cold)) int s5_connect_finish(struct s5_engine *e, int fd, bool nonblock, uint64_t until)
+__attribute__((noinline, cold)) int s5_tcp_finish(struct s5_engine *e, int fd, bool nonblock, uint64_t until)
 {
     struct s5_record *record = s5_complete_find(e, fd);
     uint32_t ticket;
     if (!record)
         return 0;
     struct s5_cleanup *call = s5_cleanup_push(s5_blocking_release, e, (uintptr_t)&ticket, &ticket);
-    struct s5_negotiation *f = s5_connect_pinned(e, record);
+    struct s5_negotiation *f = s5_fd_hold_negotiation(e, record);
     if (!f) {
         s5_cleanup_pop(call, ticket);
         return 0;
@@ -106,7 +106,7 @@ __attribute__((noinline, cold)) int s5_connect_finish(struct s5_engine *e, int f
     if (r == -EBADF)
         r = 0;
     if (r == 0)
-        s5_connect_settle(e, record);
+        s5_complete(e, record);
     if (s5_blocking_end(e, call, ticket, fd, held))
         s5_negotiation_release(e, f);
     return r == -EINPROGRESS ? -EAGAIN : r < 0 ? r : 0;
@@ -124,14 +124,14 @@ bool s5_tcp_nonblocking(struct s5_engine *e, int fd)
 static __attribute__((noinline, cold)) void find_duplicates(struct s5_engine *e, int fd)
 {
     uint32_t at = 0;
-    struct s5_record *record = s5_connect_hold(e, fd);
+    struct s5_record *record = s5_fd_hold_record(e, fd);
     if (!record)
         return;
     for (int other; (other = s5_registry_next_dup(&e->registry, fd, &at)) >= 0;)
-        if (!s5_connect_record(e, other) && s5_connect_same(e, record, other) &&
+        if (!s5_fd_record(e, other) && s5_fd_is_same_socket(e, record, other) &&
             s5_registry_share(&e->registry, other, record) == 0)
             s5_epoll_update(e, other);
-    s5_connect_let_go(e, record);
+    s5_fd_release_record(e, record);
 }
 
 static inline __attribute__((always_inline)) int new_record(struct s5_engine *e, int fd, int held,
@@ -143,7 +143,7 @@ static inline __attribute__((always_inline)) int new_record(struct s5_engine *e,
         return -ENOBUFS;
     }
     if (!f->cookie)
-        f->cookie = s5_connect_cookie(e, held);
+        f->cookie = s5_fd_cookie(e, held);
     record->cookie = f->cookie;
     record->peer = f->peer;
     atomic_store_explicit(&record->negotiation_generation, s5_negotiation_generation(f), memory_order_relaxed);
@@ -155,13 +155,13 @@ static inline __attribute__((always_inline)) int new_record(struct s5_engine *e,
     if (r == 0)
         r = s5_registry_name(&e->registry, fd, record);
     if (r < 0)
-        s5_connect_let_go(e, record);
+        s5_fd_release_record(e, record);
     else
         *ret = record;
     return r;
 }
 
-__attribute__((noinline, cold)) int s5_connect_new_record(struct s5_engine *e, int fd, int held, struct s5_negotiation *f,
+__attribute__((noinline, cold)) int s5_tcp_new_record(struct s5_engine *e, int fd, int held, struct s5_negotiation *f,
                                                           struct s5_record **ret)
 {
     return new_record(e, fd, held, f, ret);
@@ -185,7 +185,7 @@ static int unreachable(struct s5_engine *e, struct s5_record *record, struct s5_
                        int held, int error)
 {
     error = why_not(e, held, error);
-    s5_connect_log_unreachable(e, s5_negotiation_server(f), error);
+    s5_complete_log_unreachable(e, s5_negotiation_server(f), error);
     if (s5_negotiation_lock(e, f)) {
         s5_negotiation_fail(e, f, held, error);
         s5_negotiation_unlock(f);
@@ -205,7 +205,7 @@ static inline __attribute__((always_inline)) int dial(struct s5_engine *e, struc
     if (r == -EINPROGRESS && nonblock && !atomic_load(&f->rearm))
         return r;
     /* The kernel restarts a connect() without a time-out; ours gave it one. */
-    if (r == -EINTR && (f->block_until != S5_CLOCK_NEVER || !s5_connect_restarts()))
+    if (r == -EINTR && (f->block_until != S5_CLOCK_NEVER || !s5_inflight_restarts()))
         return r;
     if (r < 0 && r != -EINTR && r != -EINPROGRESS)
         return unreachable(e, record, f, fd, held, r);
@@ -225,7 +225,7 @@ static inline int fly(struct s5_engine *e, int fd, struct s5_negotiation *f, str
     struct s5_record *record;
     bool nonblock = s5_tcp_nonblocking(e, fd);
     if (!f->cookie)
-        f->cookie = s5_connect_cookie(e, fd);
+        f->cookie = s5_fd_cookie(e, fd);
     int held = *ret_held = nonblock ? fd : s5_blocking_hold(e, call, fd, f->cookie);
     uint32_t driver = nonblock ? 0 : atomic_load_explicit(&e->process_number, memory_order_relaxed);
     atomic_store_explicit(&f->driver, driver, memory_order_relaxed);
@@ -358,8 +358,8 @@ __attribute__((noinline, cold)) int s5_tcp_connect_dns(struct s5_engine *e, int 
     struct s5_addr to;
     uint64_t cookie = 0;
     memcpy(&own, &server->any, server->len < sizeof server->v6 ? server->len : sizeof server->v6);
-    if (s5_connect_known(e, fd, &cookie)) /* of a life before */
-        s5_connect_forget(e, fd);
+    if (s5_fd_checked_record(e, fd, &cookie)) /* of a life before */
+        s5_fd_forget(e, fd);
     if (s5_addr_from_sockaddr(&to, (struct sockaddr *)&own, server->len) < 0)
         return real_connect(e, fd, (struct sockaddr *)&own, server->len);
     int named = s5_names_of(e, &to);
@@ -375,13 +375,13 @@ static int pending(struct s5_engine *e, int fd)
     struct s5_record *record = s5_registry_find(&e->registry, fd);
     if (!record || atomic_load(&record->state) != S5_RECORD_FAILED)
         return 0;
-    if (s5_connect_stale(e, fd))
+    if (s5_fd_forget_stale(e, fd))
         return 0;
-    int r = s5_connect_outcome(e, record, fd);
+    int r = s5_complete_result(e, record, fd);
     return r < 0 ? r : 0;
 }
 
-int s5_connect_await(struct s5_engine *e, int fd, int flags, short events)
+int s5_tcp_await(struct s5_engine *e, int fd, int flags, short events)
 {
     struct s5_record *record = s5_complete_find(e, fd);
     bool nonblock = flags & (MSG_DONTWAIT | MSG_OOB | MSG_ERRQUEUE);

@@ -26,14 +26,14 @@ int s5_tcp_connect_dns(struct s5_engine *e, int fd, const struct s5_endpoint *se
 
 /* 0 when octets may pass on FD now; -EAGAIN while in flight and FLAGS (or the description) say not to wait;
  * what a connect() came to that failed, once. Waits for EVENTS of others while something is in flight. */
-int s5_connect_await(struct s5_engine *e, int fd, int flags, short events);
+int s5_tcp_await(struct s5_engine *e, int fd, int flags, short events);
 
 /* A record for FD, in flight with F, whose socket is HELD's: it takes a reference of F over from the caller, also
  * where it fails: -ENOBUFS; -EALREADY: another thread was first. */
-int s5_connect_new_record(struct s5_engine *e, int fd, int held, struct s5_negotiation *f, struct s5_record **ret);
+int s5_tcp_new_record(struct s5_engine *e, int fd, int held, struct s5_negotiation *f, struct s5_record **ret);
 
 /* FD's negotiation, if it is in flight, to its end: 0 when it is over, whatever it came to; -EAGAIN: it is not, and
  * NONBLOCK or UNTIL passed; -EINTR. The result stays with the socket (connect.c). */
-int s5_connect_finish(struct s5_engine *e, int fd, bool nonblock, uint64_t until);
+int s5_tcp_finish(struct s5_engine *e, int fd, bool nonblock, uint64_t until);
 
 #endif

@@ -74,13 +74,13 @@ static void drain(struct s5_engine *e, int fd)
 static void find_duplicates(struct s5_engine *e, int fd)
 {
     uint32_t at = 0;
-    struct s5_record *record = s5_connect_hold(e, fd);
+    struct s5_record *record = s5_fd_hold_record(e, fd);
     if (!record)
         return;
     for (int other; (other = s5_registry_next_dup(&e->registry, fd, &at)) >= 0;)
-        if (!s5_connect_record(e, other) && s5_connect_same(e, record, other))
+        if (!s5_fd_record(e, other) && s5_fd_is_same_socket(e, record, other))
             s5_registry_share(&e->registry, other, record);
-    s5_connect_let_go(e, record);
+    s5_fd_release_record(e, record);
 }
 
 /* Connected to the relay, so that the kernel drops what comes from elsewhere. */
@@ -162,7 +162,7 @@ int s5_associate_enter(struct s5_engine *e, int fd, struct s5_record *record, st
 static int add_record(struct s5_engine *e, struct s5_association *a, int fd)
 {
     if (!s5_registry_foreign(&e->registry, fd))
-        s5_connect_forget(e, fd); /* of a life before */
+        s5_fd_forget(e, fd); /* of a life before */
     struct s5_record *record = s5_registry_new(&e->registry);
     return record ? s5_associate_enter(e, fd, record, a) : -ENOBUFS;
 }
@@ -172,7 +172,7 @@ static int add_record(struct s5_engine *e, struct s5_association *a, int fd)
 static int list_add(struct s5_engine *e, struct s5_association *a, int fd, int held)
 {
     uint64_t cookie = a->cookie;
-    int r = s5_connect_cookie(e, fd) == cookie ? attach(e, a, held) : -EBADF;
+    int r = s5_fd_cookie(e, fd) == cookie ? attach(e, a, held) : -EBADF;
     if (r == 0 && !a->mixed)
         drain(e, held);
     if (r == 0)
@@ -181,8 +181,8 @@ static int list_add(struct s5_engine *e, struct s5_association *a, int fd, int h
         s5_associate_give(e, a);
         return r;
     }
-    if (s5_connect_cookie(e, fd) != cookie) {
-        s5_connect_forget(e, fd);
+    if (s5_fd_cookie(e, fd) != cookie) {
+        s5_fd_forget(e, fd);
         s5_disconnect_keeping_port(e, held); /* it may have other descriptors */
         return -EBADF;
     }
@@ -276,7 +276,7 @@ static int open_or_find(struct s5_engine *e, int fd, int held, const struct s5_s
         pause_shortly();
         if (!s5_cleanup_owns(call, ticket))
             return -EAGAIN;
-        if (s5_connect_cookie(e, fd) != cookie)
+        if (s5_fd_cookie(e, fd) != cookie)
             return -EBADF;
     }
 }
@@ -287,7 +287,7 @@ int s5_associate_open(struct s5_engine *e, int fd, const struct s5_server *serve
     uint32_t ticket;
     int saved = errno;
     struct s5_cleanup *call = s5_cleanup_push(s5_association_release_call, e, (uintptr_t)&ticket, &ticket);
-    int held = s5_blocking_hold(e, call, fd, s5_connect_cookie(e, fd));
+    int held = s5_blocking_hold(e, call, fd, s5_fd_cookie(e, fd));
     int r = open_or_find(e, fd, held, server, peer, call, ticket, ret);
     s5_blocking_end(e, call, ticket, fd, held);
     errno = saved;
@@ -344,7 +344,7 @@ static int renew(struct s5_engine *e, struct s5_association *a, int held, struct
     s5_log(&e->log, S5_LOG_INFO, "UDP: the association is gone and asked for anew");
     int r = ask(e, a, RENEW_WITHIN, call, ticket, &critical);
     if (r == 0) {
-        r = s5_connect_cookie(e, held) == a->cookie ? attach(e, a, held) : S5_ASSOCIATE_LOST;
+        r = s5_fd_cookie(e, held) == a->cookie ? attach(e, a, held) : S5_ASSOCIATE_LOST;
         s5_lock_give(&e->associations_lock, &critical);
         return r;
     }
@@ -366,7 +366,7 @@ static int look_after(struct s5_engine *e, struct s5_association *a, uint32_t ge
         if (!s5_lock_take(&e->associations_lock, &critical))
             return r;
         /* What FD names now is another's where this is not so. */
-        if (s5_associate_is(e, fd, a, generation) && s5_connect_cookie(e, held) == a->cookie)
+        if (s5_associate_is(e, fd, a, generation) && s5_fd_cookie(e, held) == a->cookie)
             r = begin_renewal(e, a, needs_check, call);
         if (r == FOUND && !is_attached(e, a, held))
             r = attach(e, a, held);
@@ -423,7 +423,7 @@ static int connect_direct(struct s5_engine *e, int fd, const struct sockaddr *ad
 {
     struct s5_endpoint at;
     if (s5_associate_of(e, fd))
-        s5_connect_forget(e, fd);
+        s5_fd_forget(e, fd);
     int r = name ? s5_resolve_direct(e, name, addr->sa_family, &at) : 0;
     if (r < 0)
         return r;
@@ -449,7 +449,7 @@ int s5_associate_connect(struct s5_engine *e, int fd, const struct sockaddr *add
     if (r < 0)
         return r;
     if (s5_dns_answer_is_ours(e, &to, S5_PROTO_UDP)) { /* of an association no more */
-        s5_connect_forget(e, fd);
+        s5_fd_forget(e, fd);
         return s5_dns_client_connect(e, fd, S5_PROTO_UDP, addr, len);
     }
     if (r == 0)

@@ -70,7 +70,7 @@ static void export_cancel(struct s5_engine *e)
 /* Whether DESCRIPTOR is the control connection that H tells of. */
 static bool came(struct s5_engine *e, const struct s5_exported_association *h)
 {
-    return h->control >= 0 && s5_connect_cookie(e, h->control) == h->control_cookie;
+    return h->control >= 0 && s5_fd_cookie(e, h->control) == h->control_cookie;
 }
 
 static struct s5_association *take_up(struct s5_engine *e, const struct s5_exported_association *h, int fd,

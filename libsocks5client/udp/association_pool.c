@@ -162,7 +162,7 @@ int s5_associate_still(struct s5_engine *e, const struct s5_association *a, uint
 {
     if (s5_associate_is(e, fd, a, generation))
         return 0;
-    return s5_connect_cookie(e, fd) == cookie ? -ESTALE : -EBADF;
+    return s5_fd_cookie(e, fd) == cookie ? -ESTALE : -EBADF;
 }
 
 const struct s5_kind s5_associate_kind = {

@@ -12,7 +12,7 @@
 /* FD's; NULL: it was closed and used again where no hook saw it. */
 static struct s5_association *association_of(struct s5_engine *e, int fd)
 {
-    return s5_connect_stale(e, fd) ? NULL : s5_associate_of(e, fd);
+    return s5_fd_forget_stale(e, fd) ? NULL : s5_associate_of(e, fd);
 }
 
 /* A socket connected to nobody has the address it was bound to, and the kernel's port. */

@@ -43,13 +43,13 @@ static int negotiate(struct s5_engine *e, struct s5_negotiation *f, int fd,
         f->deadline = until;
     r = s5_negotiation_connect(e, f, fd, true, false);
     if (r < 0 && r != -EINPROGRESS) {
-        s5_connect_log_unreachable(e, s5_negotiation_server(f), r);
+        s5_complete_log_unreachable(e, s5_negotiation_server(f), r);
         return r;
     }
     r = s5_drive(e, f, NULL, fd, true, S5_CLOCK_NEVER, r == 0 ? POLLOUT : 0, call, ticket);
     if (r < 0 || atomic_load(&f->phase) == S5_NEGOTIATION_READY)
         return r;
-    return s5_connect_fetch_error(e, s5_negotiation_server(f), fd, s5_negotiation_error(f));
+    return s5_complete_fetch_error(e, s5_negotiation_server(f), fd, s5_negotiation_error(f));
 }
 
 /* Servers that do not know the command close, having been content with all before it. */

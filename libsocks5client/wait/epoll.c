@@ -64,7 +64,7 @@ int s5_epoll_ctl(struct s5_engine *e, int ep, int op, int fd, struct epoll_event
 {
     struct epoll_event own, *event = theirs;
     s5_blocking_look();
-    s5_connect_record(e, fd); /* a closed one's notes are not this one's */
+    s5_fd_record(e, fd); /* a closed one's notes are not this one's */
     if (op == EPOLL_CTL_ADD || op == EPOLL_CTL_MOD) {
         if (!s5_user_read(&own, theirs, sizeof own)) /* the kernel says so */
             return e->real->epoll_ctl(ep, op, fd, S5_USER_NOWHERE) == 0 ? 0 : -errno;

@@ -78,7 +78,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     check_policy();
     struct s5_environment isolated = {.isolate = size % 2 ? "rule" : NULL};
-    r = s5_isolation_settle(&p, &isolated, &fault);
+    r = s5_isolate_resolve(&p, &isolated, &fault);
     CHECK(r <= 0 && (r < 0) == (fault.text[0] != 0));
     if (r < 0)
         return 0;

@@ -146,7 +146,7 @@ static void listen_on(struct s5_engine *e, int fd)
 static void import(struct s5_engine *e, const int *fds, size_t n)
 {
     for (size_t i = 0; i < n; i++)
-        s5_connect_forget(e, fds[i]);
+        s5_fd_forget(e, fds[i]);
     s5_fd_import_all(e);
 }
 

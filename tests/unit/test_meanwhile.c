@@ -247,7 +247,7 @@ Test(meanwhile, a_wait_looks_again_when_a_negotiation_is_being_settled)
     s5_pollset_begin(&set);
     s5_pollset_look(engine, &set);
     s5_pollset_add(&set, -1, POLLOUT);
-    s5_registry_count_settled(&engine->registry);
+    s5_registry_count_completed(&engine->registry);
     struct s5_negotiation *f = atomic_exchange(&record->negotiation, NULL);
     check_short(&set);
     atomic_store(&record->negotiation, f);
@@ -352,7 +352,7 @@ Test(meanwhile, an_error_that_another_thread_fetches_is_no_success)
     int fd = dial();
     struct s5_record *record = s5_registry_find(&engine->registry, fd);
     cr_assert_eq(s5_shutdown(engine, fd, SHUT_WR), 0);
-    cr_assert_eq(s5_connect_outcome(engine, record, fd), 1);
+    cr_assert_eq(s5_complete_result(engine, record, fd), 1);
     cr_assert_eq(s5_close(engine, fd), 0);
     end();
 }

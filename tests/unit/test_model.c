@@ -96,7 +96,7 @@ static void start(int fd)
     f->peer.len = sizeof f->peer.v4;
     f->server_index = 0;
     f->deadline = S5_CLOCK_NEVER;
-    if (s5_connect_new_record(&ENGINE, fd, fd, f, &record) == 0)
+    if (s5_tcp_new_record(&ENGINE, fd, fd, f, &record) == 0)
         atomic_store(&f->phase, S5_NEGOTIATION_DIALING);
     s5_negotiation_release(&ENGINE, f);
 }
@@ -143,7 +143,7 @@ static void drive_all(void)
 static void close_all(void)
 {
     for (int fd = FIRST; fd < DESCRIPTORS; fd++)
-        s5_connect_forget(&ENGINE, fd);
+        s5_fd_forget(&ENGINE, fd);
 }
 
 /* A child finishes what is in flight on FD, and ends; or there is none. */

@@ -170,7 +170,7 @@ Test(pass, a_socket_that_is_not_ours_any_more_is_none_of_the_receivers)
     cr_assert_eq(pass_fd(fd, 0), 1);
     int got = receive_fd(other, 0);
     s5_close(other, got);
-    s5_connect_known(other, got, &(uint64_t){0});
+    s5_fd_checked_record(other, got, &(uint64_t){0});
     cr_assert_eq(s5_connect(e, fd, &none, sizeof none), 0);
     cr_assert_eq(pass_fd(fd, 0), 1);
     got = receive_fd(other, 0);

@@ -111,7 +111,7 @@ Test(registry, a_descriptor_names_one_record)
     cr_assert_eq(s5_registry_name(r, 5, second), -EALREADY);
     cr_assert_eq(s5_registry_find(r, 5), first);
     cr_assert_eq(s5_registry_name(r, (int)(S5_CHUNKS * S5_CHUNK_SLOTS), second), -ENOBUFS);
-    cr_assert(s5_record_let_go(second), "it has no other name");
+    cr_assert(s5_record_release(second), "it has no other name");
     s5_registry_free(r, second);
     cr_assert_eq(s5_registry_share(r, 6, second), -ESTALE, "nobody's");
     cr_assert(s5_registry_foreign(r, 6));
@@ -133,7 +133,7 @@ Test(registry, a_name_is_dropped_where_it_is_the_records)
     s5_registry_drop_record(r, 6, record);
     cr_assert_eq(s5_registry_find(r, 5), next);
     cr_assert_eq(s5_record_refs(record), 1);
-    cr_assert(s5_record_let_go(record));
+    cr_assert(s5_record_release(record));
 }
 
 Test(registry, an_association_is_dropped_with_its_own_name)
