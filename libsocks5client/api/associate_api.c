@@ -29,15 +29,15 @@ S5_EXPORT int socks5_datagram_header(const char *host, uint16_t port, void *out,
     if (s5_addr_parse(&to, host, strlen(host), port) < 0)
         return -EINVAL;
     struct s5_writer w = s5_writer_init(out, size);
-    s5_datagram_write(&w, 0, &to);
-    return w.failed ? -ENOBUFS : (int)s5_datagram_header_len(&to);
+    s5_udp_header_write(&w, 0, &to);
+    return w.failed ? -ENOBUFS : (int)s5_udp_header_len(&to);
 }
 
 S5_EXPORT int socks5_datagram_open(const void *datagram, size_t n, unsigned *ret_frag, char *host,
                                    size_t size, uint16_t *ret_port)
 {
-    struct s5_datagram head;
-    if (s5_datagram_read(datagram, n, &head) < 0)
+    struct s5_udp_header head;
+    if (s5_udp_header_read(datagram, n, &head) < 0)
         return -EPROTO;
     int result = host ? s5_dial_text(&head.from, host, size, ret_port) : 0;
     if (result < 0)
@@ -101,7 +101,7 @@ S5_EXPORT int socks5_association_fd(const struct socks5_association *association
 S5_EXPORT ssize_t socks5_association_send(struct socks5_association *association, const char *host,
                                           uint16_t port, const void *data, size_t n)
 {
-    uint8_t head[S5_DATAGRAM_MAX];
+    uint8_t head[S5_UDP_HEADER_MAX];
     int len = socks5_datagram_header(host, port, head, sizeof head);
     if (len < 0)
         return len;

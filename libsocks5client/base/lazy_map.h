@@ -9,7 +9,7 @@
 
 /* Memory of SIZE octets, zeros at first, behind *AT, mapped by whoever needs it first and never unmapped; NULL: it is
  * short. Preserves errno. */
-static inline void *s5_map_once(void *_Atomic *at, size_t size)
+static inline void *s5_lazy_map(void *_Atomic *at, size_t size)
 {
     void *have = atomic_load_explicit(at, memory_order_acquire);
     if (have)

@@ -5,7 +5,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-static bool walk_line(const char *line, size_t len, s5_text_word *each, void *user)
+static bool walk_line(const char *line, size_t len, s5_word_reader_fn *each, void *user)
 {
     unsigned at = 0;
     for (size_t i = 0; i < len && line[i] != '#';) {
@@ -20,7 +20,7 @@ static bool walk_line(const char *line, size_t len, s5_text_word *each, void *us
     return false;
 }
 
-bool s5_text_walk(const char *path, s5_text_word *each, void *user)
+bool s5_word_reader_each(const char *path, s5_word_reader_fn *each, void *user)
 {
     char text[4096];
     size_t have = 0;

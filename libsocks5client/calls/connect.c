@@ -50,7 +50,7 @@ static int connect_again(struct s5_engine *e, struct s5_record *record, int fd)
         s5_bind_unblock_callers(e, fd);
         break;
     case S5_RECORD_NAMED:   /* it calls, instead of being called */
-    case S5_RECORD_RELAYED: /* no stream: s5_associate_connect has it */
+    case S5_RECORD_RELAYED: /* no stream: s5_association_connect has it */
     case S5_RECORD_INTERNAL:
     case S5_RECORD_FREE:
         break;
@@ -101,7 +101,7 @@ static inline __attribute__((always_inline)) int connect_inet(struct s5_engine *
     if (kind && s5_dns_answer_is_ours(e, &to, kind))
         return s5_dns_client_connect(e, fd, kind, addr, len);
     if (protocol == IPPROTO_UDP)
-        return s5_associate_connect(e, fd, addr, len);
+        return s5_association_connect(e, fd, addr, len);
     if (kind == S5_PROTO_TCP)
         return s5_tcp_connect(e, fd, own, len, &to, named, cookie);
     r = s5_route_direct_only(e, &to, kind, kind == S5_PROTO_UDP ? S5_CMD_UDP : S5_CMD_CONNECT,
@@ -130,7 +130,7 @@ int s5_connect(struct s5_engine *e, int fd, const struct sockaddr *theirs, sockl
         return wrong_address(e, fd, theirs, len, r);
     struct s5_record *record = s5_fd_checked_record(e, fd, &cookie);
     if (record && record->relayed)
-        return s5_associate_connect(e, fd, addr, len);
+        return s5_association_connect(e, fd, addr, len);
     if (addr->sa_family == AF_UNSPEC && record)
         return disconnect(e, fd, addr, len);
     if (addr->sa_family != AF_INET && addr->sa_family != AF_INET6)

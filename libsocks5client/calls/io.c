@@ -58,7 +58,7 @@ static int leave_udp(struct s5_engine *e, int fd, int family, struct s5_addr *to
     bool named;
     int r = s5_target_route(e, to, &server, &named);
     if (r > 0) {
-        r = s5_associate_open(e, fd, server, NULL, &ret->a);
+        r = s5_association_open(e, fd, server, NULL, &ret->a);
         return r < 0 ? r : RELAYED;
     }
     if (r == 0 && named)
@@ -125,7 +125,7 @@ static ssize_t send_relayed(struct s5_engine *e, struct s5_association *a, int f
 /* M and its name are copies of the program's; buffers and control messages are its own. */
 static ssize_t send_copied(struct s5_engine *e, int fd, struct msghdr *m, int flags)
 {
-    struct s5_association *a = s5_associate_of(e, fd);
+    struct s5_association *a = s5_association_of(e, fd);
     struct way way = {NULL, {.len = 0}};
     ssize_t sent = -ESTALE;
     if (a)
@@ -190,7 +190,7 @@ ssize_t s5_send(struct s5_engine *e, int fd, const void *buf, size_t n, int flag
 /* A write is a send on a datagram socket alone: on others the kernel tells the two apart. */
 ssize_t s5_write(struct s5_engine *e, int fd, const void *buf, size_t n)
 {
-    if (s5_associate_of(e, fd) || s5_dns_client_is(e, fd)) {
+    if (s5_association_of(e, fd) || s5_dns_client_is(e, fd)) {
         ssize_t sent = s5_sendto(e, fd, buf, n, 0, NULL, 0);
         if (sent != -ENOTSOCK)
             return sent;
@@ -202,7 +202,7 @@ ssize_t s5_write(struct s5_engine *e, int fd, const void *buf, size_t n)
 
 ssize_t s5_writev(struct s5_engine *e, int fd, const struct iovec *iov, int n)
 {
-    if (n >= 0 && (s5_associate_of(e, fd) || s5_dns_client_is(e, fd))) {
+    if (n >= 0 && (s5_association_of(e, fd) || s5_dns_client_is(e, fd))) {
         struct msghdr msg = {.msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)n};
         ssize_t sent = s5_sendmsg(e, fd, &msg, 0);
         if (sent != -ENOTSOCK)
@@ -216,7 +216,7 @@ ssize_t s5_writev(struct s5_engine *e, int fd, const struct iovec *iov, int n)
 /* Programs know this error from what cannot be sent so, and read and write instead. */
 ssize_t s5_sendfile(struct s5_engine *e, int fd, int in, off_t *at, size_t n)
 {
-    if (s5_associate_of(e, fd))
+    if (s5_association_of(e, fd))
         return -EINVAL;
     int r = s5_tcp_await(e, fd, 0, POLLOUT);
     ssize_t sent = r < 0 ? r : e->real->sendfile(fd, in, at, n);
@@ -247,7 +247,7 @@ static int fast_open_one(struct s5_engine *e, int fd, struct mmsghdr *at, int fl
 int s5_sendmmsg(struct s5_engine *e, int fd, struct mmsghdr *msgs, unsigned n, int flags)
 {
     s5_blocking_look();
-    struct s5_association *a = s5_associate_of(e, fd);
+    struct s5_association *a = s5_association_of(e, fd);
     int sent = a ? s5_outgoing_sendmmsg(e, a, fd, msgs, n, flags) : -ESTALE;
     if (sent != -ESTALE)
         return sent;
@@ -307,7 +307,7 @@ static ssize_t receive_message(struct s5_engine *e, struct s5_association *a, in
 
 ssize_t s5_recvmsg(struct s5_engine *e, int fd, struct msghdr *msg, int flags)
 {
-    struct s5_association *a = s5_associate_of(e, fd);
+    struct s5_association *a = s5_association_of(e, fd);
     ssize_t n = a ? receive_message(e, a, fd, msg, flags) : -ESTALE;
     if (n != -ESTALE)
         return n;
@@ -338,7 +338,7 @@ static ssize_t receive_from(struct s5_engine *e, struct s5_association *a, int f
 ssize_t s5_recvfrom(struct s5_engine *e, int fd, void *buf, size_t n, int flags,
                     struct sockaddr *addr, socklen_t *len)
 {
-    struct s5_association *a = s5_associate_of(e, fd);
+    struct s5_association *a = s5_association_of(e, fd);
     if (a) {
         struct iovec iov = {buf, n};
         struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
@@ -356,7 +356,7 @@ ssize_t s5_recvfrom(struct s5_engine *e, int fd, void *buf, size_t n, int flags,
 /* The kernel reads nothing at all into no room. */
 ssize_t s5_read(struct s5_engine *e, int fd, void *buf, size_t n)
 {
-    if (n && s5_associate_of(e, fd)) {
+    if (n && s5_association_of(e, fd)) {
         ssize_t got = s5_recvfrom(e, fd, buf, n, 0, NULL, NULL);
         if (got != -ENOTSOCK)
             return got;
@@ -370,7 +370,7 @@ ssize_t s5_readv(struct s5_engine *e, int fd, const struct iovec *iov, int n)
 {
     struct msghdr msg = {.msg_iov = (struct iovec *)(uintptr_t)iov,
                          .msg_iovlen = n > 0 ? (size_t)n : 0};
-    if (n > 0 && s5_associate_of(e, fd)) {
+    if (n > 0 && s5_association_of(e, fd)) {
         ssize_t got = s5_recvmsg(e, fd, &msg, 0);
         if (got != -ENOTSOCK)
             return got;
@@ -401,7 +401,7 @@ static unsigned whole_ones(struct mmsghdr *msgs, unsigned n)
 int s5_recvmmsg(struct s5_engine *e, int fd, struct mmsghdr *msgs, unsigned n, int flags,
                 struct timespec *timeout)
 {
-    struct s5_association *a = s5_associate_of(e, fd);
+    struct s5_association *a = s5_association_of(e, fd);
     unsigned whole = a ? whole_ones(msgs, n) : 0;
     if (a && n && !whole)
         return s5_user_may(msgs, sizeof *msgs, S5_USER_READ) && msgs->msg_hdr.msg_iovlen > IOV_MAX ? -EMSGSIZE
@@ -420,7 +420,7 @@ int s5_recvmmsg(struct s5_engine *e, int fd, struct mmsghdr *msgs, unsigned n, i
 
 int s5_next_size(struct s5_engine *e, int fd)
 {
-    struct s5_association *a = s5_associate_of(e, fd);
+    struct s5_association *a = s5_association_of(e, fd);
     return a ? s5_incoming_next(e, a, fd) : -ENOTTY;
 }
 
@@ -436,7 +436,7 @@ int s5_setsockopt(struct s5_engine *e, int fd, int level, int name, const void *
     }
     /* As a kernel without them says. A socket that has no association may be corked: it gets none then. */
     if (level == IPPROTO_UDP && !s5_in_engine &&
-        (name == UDP_SEGMENT || name == UDP_GRO || (name == UDP_CORK && s5_associate_of(e, fd))))
+        (name == UDP_SEGMENT || name == UDP_GRO || (name == UDP_CORK && s5_association_of(e, fd))))
         return -ENOPROTOOPT;
     if (level == SOL_SOCKET && name == SO_RCVLOWAT && !s5_in_engine)
         return s5_rcvlowat_set(e, fd, value, len);

@@ -9,7 +9,7 @@
 
 const struct s5_kind *const s5_kinds[] = {
     &s5_exported_kind,    &s5_listener_kind,       &s5_next_bind_kind, &s5_dns_kind,
-    &s5_associate_kind, &s5_associate_exec_kind, &s5_stream_kind, NULL,
+    &s5_association_kind, &s5_association_exec_kind, &s5_stream_kind, NULL,
 };
 
 const struct s5_kind *s5_kind_of(const struct s5_record *record)
@@ -23,7 +23,7 @@ const struct s5_kind *s5_kind_of(const struct s5_record *record)
     case S5_RECORD_LISTENING:
         return &s5_listener_kind;
     case S5_RECORD_RELAYED:
-        return &s5_associate_kind;
+        return &s5_association_kind;
     case S5_RECORD_INTERNAL:
     case S5_RECORD_FREE:
         break;

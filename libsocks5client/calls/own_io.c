@@ -12,7 +12,7 @@
 
 bool s5_io_is_relayed(struct s5_engine *e, int fd)
 {
-    return s5_associate_of(e, fd) || s5_dns_client_is(e, fd);
+    return s5_association_of(e, fd) || s5_dns_client_is(e, fd);
 }
 
 int s5_io_await(struct s5_engine *e, int fd, bool nonblock, short events)

@@ -38,8 +38,8 @@ struct receipt {
     size_t room;         /* of the application's */
     size_t expect;       /* of the header's */
     struct s5_endpoint from; /* who sent it, where the kernel tells */
-    uint8_t header[S5_DATAGRAM_IPV6];
-    uint8_t surplus[S5_DATAGRAM_MAX];
+    uint8_t header[S5_UDP_HEADER_IPV6];
+    uint8_t surplus[S5_UDP_HEADER_MAX];
 };
 
 static void prepare(struct s5_association *a, struct receipt *t, struct msghdr *msg,
@@ -99,13 +99,13 @@ static ssize_t hand_out_whole(struct receipt *t, const uint8_t *data, size_t len
 
 static struct s5_fragments *fragments_of(struct s5_association *a)
 {
-    return s5_map_once((void *_Atomic *)&a->fragments, sizeof(struct s5_fragments));
+    return s5_lazy_map((void *_Atomic *)&a->fragments, sizeof(struct s5_fragments));
 }
 
 /* A fragment as it came; DROPPED unless it is the last. One larger than the application's buffers
  * was cut by them and makes its sequence one that cannot be put together. */
 static __attribute__((noinline, cold)) ssize_t fragment(struct s5_association *a, struct receipt *t,
-                                                        const struct s5_datagram *d, size_t n, int flags)
+                                                        const struct s5_udp_header *d, size_t n, int flags)
 {
     uint8_t near[512], *copy = near;
     size_t held = s5_scatter_size(t->iov, t->m.msg_iovlen), len = n - d->header_len, whole_len;
@@ -132,7 +132,7 @@ static __attribute__((noinline, cold)) ssize_t fragment(struct s5_association *a
 }
 
 /* A stand-alone datagram empties its source's queue. */
-static void stand_alone(struct s5_association *a, const struct s5_datagram *d)
+static void stand_alone(struct s5_association *a, const struct s5_udp_header *d)
 {
     const uint8_t *whole;
     size_t len;
@@ -159,18 +159,18 @@ static ssize_t direct(struct s5_engine *e, struct s5_association *a, struct rece
 }
 
 /* The header, wherever it ended up: its buffer may have been too short for it. */
-static int read_header(const struct receipt *t, size_t n, struct s5_datagram *ret)
+static int read_header(const struct receipt *t, size_t n, struct s5_udp_header *ret)
 {
-    uint8_t octets[S5_DATAGRAM_MAX];
+    uint8_t octets[S5_UDP_HEADER_MAX];
     const uint8_t *at = t->header;
-    size_t told = s5_datagram_told_len(t->header, n < t->expect ? n : t->expect);
+    size_t told = s5_udp_header_peek_len(t->header, n < t->expect ? n : t->expect);
     if (told > t->expect) {
         size_t have = s5_scatter_gather(t->iov, t->m.msg_iovlen, octets, told);
         if (have < told || n < told)
             return -EPROTO;
         at = octets;
     }
-    return told && n >= told ? s5_datagram_read(at, told, ret) : -EPROTO;
+    return told && n >= told ? s5_udp_header_read(at, told, ret) : -EPROTO;
 }
 
 /* N octets (of the datagram, not of what there was room for) came: what the call returns for them,
@@ -178,10 +178,10 @@ static int read_header(const struct receipt *t, size_t n, struct s5_datagram *re
 static ssize_t take(struct s5_engine *e, struct s5_association *a, struct receipt *t, size_t n,
                     int flags)
 {
-    struct s5_datagram d;
+    struct s5_udp_header d;
     struct s5_endpoint source;
     if (a->mixed) {
-        struct s5_endpoint relay = s5_associate_relay(a);
+        struct s5_endpoint relay = s5_association_relay(a);
         t->from.len = t->m.msg_namelen;
         if (!t->from.len || !s5_target_same_end(&t->from, &relay))
             return direct(e, a, t, n, flags);
@@ -195,7 +195,7 @@ static ssize_t take(struct s5_engine *e, struct s5_association *a, struct receip
         return DROPPED;
     if (!s5_target_source(e, a, &d.from, &source))
         return DROPPED;
-    if (d.header_len <= S5_DATAGRAM_IPV6 && d.header_len != t->expect)
+    if (d.header_len <= S5_UDP_HEADER_IPV6 && d.header_len != t->expect)
         atomic_store_explicit(&a->expect, (uint8_t)d.header_len, memory_order_relaxed);
     ssize_t r;
     if (d.frag) {
@@ -229,7 +229,7 @@ static bool is_about_datagram(struct msghdr *m)
 static ssize_t error_queue(struct s5_engine *e, struct s5_association *a, int fd,
                            struct receipt *t, int flags)
 {
-    struct s5_datagram d;
+    struct s5_udp_header d;
     struct s5_endpoint to;
     t->m.msg_name = &t->from.any;
     t->m.msg_namelen = sizeof t->from.v6;
@@ -275,15 +275,15 @@ static int lost(struct s5_engine *e, struct s5_association *a, int fd, int error
         return s5_fd_forget_stale(e, fd) ? -ESTALE : -error;
     if (error != ECONNREFUSED)
         return -error;
-    int r = s5_associate_fresh(e, a, fd, true);
-    return r == S5_ASSOCIATE_LOST ? 0 : r;
+    int r = s5_association_fresh(e, a, fd, true);
+    return r == S5_ASSOCIATION_LOST ? 0 : r;
 }
 
 /* Where there is little room, in one buffer, it is read flat: to copy that costs less than to have
  * the kernel scatter it. The octets to read so, or 0. */
 static size_t flat_size(const struct s5_association *a, const struct msghdr *msg, int flags)
 {
-    size_t size = S5_DATAGRAM_IPV6 + S5_DATAGRAM_MAX;
+    size_t size = S5_UDP_HEADER_IPV6 + S5_UDP_HEADER_MAX;
     if (msg->msg_iovlen != 1 || msg->msg_iov->iov_len > FLAT - size || a->mixed ||
         msg->msg_controllen || (flags & MSG_ERRQUEUE))
         return 0;
@@ -328,7 +328,7 @@ static inline bool is_over(const struct s5_association *a, const struct life *li
 /* Whether A is FD's, as it was: 0, or -errno. */
 static int still(struct s5_engine *e, const struct s5_association *a, const struct life *life, int fd)
 {
-    return s5_associate_still(e, a, life->generation, life->cookie, fd);
+    return s5_association_still(e, a, life->generation, life->cookie, fd);
 }
 
 /* One datagram of SIZE octets at the most, read flat. Its large frame is never below another large one. What the call

@@ -58,7 +58,7 @@ static void to_relay(struct s5_association *a, struct msghdr *m, struct s5_endpo
         m->msg_namelen = 0;
         return;
     }
-    *relay = s5_associate_relay(a);
+    *relay = s5_association_relay(a);
     m->msg_name = &relay->any;
     m->msg_namelen = relay->len;
 }
@@ -66,7 +66,7 @@ static void to_relay(struct s5_association *a, struct msghdr *m, struct s5_endpo
 static ssize_t as_it_is(struct s5_engine *e, struct s5_association *a, int fd,
                         const struct msghdr *msg, int flags, bool direct)
 {
-    int r = direct ? s5_associate_mix(e, a, fd) : 0;
+    int r = direct ? s5_association_mix(e, a, fd) : 0;
     if (r < 0)
         return r;
     ssize_t n = e->real->sendmsg(fd, msg, flags);
@@ -88,12 +88,12 @@ static int recover(struct s5_engine *e, struct s5_association *a, int fd, int er
         return s5_fd_forget_stale(e, fd) ? -ESTALE : -error;
     if (!is_about_relay(error) || a->mixed || tries > 1)
         return -error;
-    return s5_associate_fresh(e, a, fd, true);
+    return s5_association_fresh(e, a, fd, true);
 }
 
 static bool is_short(const struct s5_association *a, const struct msghdr *msg, int flags)
 {
-    return msg->msg_iovlen == 1 && msg->msg_iov->iov_len <= FLAT - S5_DATAGRAM_MAX &&
+    return msg->msg_iovlen == 1 && msg->msg_iov->iov_len <= FLAT - S5_UDP_HEADER_MAX &&
            !(a->mixed | a->corked) && !msg->msg_controllen && !(flags & (MSG_ZEROCOPY | MSG_MORE));
 }
 
@@ -122,14 +122,14 @@ static __attribute__((noinline)) ssize_t send_flat(struct s5_engine *e, struct s
 static ssize_t send_short(struct s5_engine *e, struct s5_association *a, int fd,
                           const struct msghdr *msg, int flags)
 {
-    int error, r = s5_associate_fresh(e, a, fd, false);
+    int error, r = s5_association_fresh(e, a, fd, false);
     if (r == 0) {
         ssize_t n = send_flat(e, a, fd, msg, flags, &error);
         r = error ? recover(e, a, fd, error, 0) : 0;
         if (r == 0)
             return n;
     }
-    return r == S5_ASSOCIATE_LOST ? (ssize_t)msg->msg_iov->iov_len : r;
+    return r == S5_ASSOCIATION_LOST ? (ssize_t)msg->msg_iov->iov_len : r;
 }
 
 static ssize_t through(struct s5_engine *e, struct s5_association *a, int fd, struct msghdr *m,
@@ -137,7 +137,7 @@ static ssize_t through(struct s5_engine *e, struct s5_association *a, int fd, st
 {
     struct s5_endpoint relay;
     size_t size = s5_scatter_size(m->msg_iov + 1, m->msg_iovlen - 1);
-    int r = s5_associate_fresh(e, a, fd, false);
+    int r = s5_association_fresh(e, a, fd, false);
     for (int tries = 0; r == 0; tries++) {
         to_relay(a, m, &relay);
         ssize_t n = e->real->sendmsg(fd, m, flags);
@@ -147,7 +147,7 @@ static ssize_t through(struct s5_engine *e, struct s5_association *a, int fd, st
             return -EMSGSIZE; /* no datagram socket (any more) */
         r = recover(e, a, fd, errno, tries);
     }
-    return r == S5_ASSOCIATE_LOST ? (ssize_t)size : r;
+    return r == S5_ASSOCIATION_LOST ? (ssize_t)size : r;
 }
 
 /* --- in pieces --- */
@@ -283,7 +283,7 @@ ssize_t s5_outgoing_send(struct s5_engine *e, struct s5_association *a, int fd,
 struct batch {
     struct mmsghdr msgs[BATCH];
     struct iovec iovs[BATCH_IOVS];
-    uint8_t headers[BATCH][S5_DATAGRAM_IPV6];
+    uint8_t headers[BATCH][S5_UDP_HEADER_IPV6];
     uint8_t lens[BATCH]; /* octets of each */
     struct s5_endpoint relay;
     unsigned n, n_iovs;
@@ -338,7 +338,7 @@ static int tell_sent(const struct batch *b, struct mmsghdr *msgs, unsigned sent,
 static int send_batch(struct s5_engine *e, struct s5_association *a, int fd, struct batch *b,
                       struct mmsghdr *msgs, int flags)
 {
-    int r = s5_associate_fresh(e, a, fd, false), sent = -1;
+    int r = s5_association_fresh(e, a, fd, false), sent = -1;
     for (int tries = 0; r == 0; tries++) {
         for (unsigned i = 0; i < b->n; i++)
             to_relay(a, &b->msgs[i].msg_hdr, &b->relay);
@@ -347,7 +347,7 @@ static int send_batch(struct s5_engine *e, struct s5_association *a, int fd, str
             break;
         r = recover(e, a, fd, errno, tries);
     }
-    if (sent < 0 && r != S5_ASSOCIATE_LOST)
+    if (sent < 0 && r != S5_ASSOCIATION_LOST)
         return r;
     return tell_sent(b, msgs, sent < 0 ? b->n : (unsigned)sent, sent < 0);
 }

@@ -165,7 +165,7 @@ static size_t answer_address(struct s5_engine *e, const uint8_t *query,
     uint8_t *octets = v4 ? answer.v4 : answer.v6;
     if (r == 0 && answer.kind == S5_NAMES_LIBC)
         r = ask_libc(e, &q->name, family, octets);
-    if (r == -EAFNOSUPPORT || (r == 0 && !v4 && !s5_local_has_ipv6()))
+    if (r == -EAFNOSUPPORT || (r == 0 && !v4 && !s5_hosts_has_ipv6()))
         return s5_dns_answer(query, q, S5_DNS_NOERROR, NULL, 0, ret, size);
     if (r < 0)
         return s5_dns_answer(query, q,

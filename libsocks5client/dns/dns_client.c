@@ -22,7 +22,7 @@
 
 static struct s5_dns_client *dns_clients(struct s5_engine *e)
 {
-    return s5_map_once((void *_Atomic *)&e->dns_clients, S5_DNS_CLIENTS * sizeof(struct s5_dns_client));
+    return s5_lazy_map((void *_Atomic *)&e->dns_clients, S5_DNS_CLIENTS * sizeof(struct s5_dns_client));
 }
 
 /* RECORD's number is given back. */

@@ -42,13 +42,13 @@ bool s5_bridge_fronts(const struct s5_server *server)
 static bool is_alive(int shm_fd)
 {
     short type;
-    return s5_octet_lock(shm_fd, F_GETLK, F_WRLCK, LOCK_AT, 1, &type) && type != F_UNLCK;
+    return s5_byte_lock(shm_fd, F_GETLK, F_WRLCK, LOCK_AT, 1, &type) && type != F_UNLCK;
 }
 
 bool s5_bridge_claim(int shm_fd)
 {
     short type;
-    return s5_octet_lock(shm_fd, F_SETLK, F_WRLCK, LOCK_AT, 1, &type);
+    return s5_byte_lock(shm_fd, F_SETLK, F_WRLCK, LOCK_AT, 1, &type);
 }
 
 void s5_bridge_leave(struct s5_shm *shm)

@@ -52,7 +52,7 @@ static bool servers_direct(struct s5_engine *e)
 {
     struct servers s = {.e = e};
     struct s5_addr here;
-    if (s5_text_walk("/etc/resolv.conf", barred_server, &s))
+    if (s5_word_reader_each("/etc/resolv.conf", barred_server, &s))
         return false;
     s5_addr_parse(&here, "127.0.0.1", 9, 53);
     return s.any || !barred(e, &here); /* libc's default server */
@@ -71,7 +71,7 @@ int s5_resolve_dns_server(struct s5_engine *e, struct s5_endpoint *ret)
 {
     struct servers s = {.e = e};
     struct sockaddr_storage sa;
-    if (!s5_text_walk("/etc/resolv.conf", far_server, &s))
+    if (!s5_word_reader_each("/etc/resolv.conf", far_server, &s))
         return -ENOENT;
     int family = s.found.kind == S5_ADDR_IPV4 ? AF_INET : AF_INET6;
     int r = s5_addr_to_sockaddr(&s.found, family, &sa, &ret->len);

@@ -64,14 +64,14 @@ static int answer_ours(const struct s5_names_answer *answer, const char *node, c
     const int all = AI_V4MAPPED | AI_ALL;
     struct addrinfo *list = NULL, **tail = &list;
     bool ipv6 = hints->ai_family == AF_INET6;
-    bool any = hints->ai_family == AF_UNSPEC, prefer6 = any && s5_local_prefers_ipv6();
+    bool any = hints->ai_family == AF_UNSPEC, prefer6 = any && s5_hosts_prefers_ipv6();
     int r = 0;
     if (ipv6 || prefer6)
         r = append(&tail, answer, AF_INET6, false, service, hints);
     if (r == 0 && !ipv6)
         r = append(&tail, answer, AF_INET, false, service, hints);
     if (r == 0 && any && !prefer6 &&
-        (!(hints->ai_flags & AI_ADDRCONFIG) || s5_local_has_ipv6()))
+        (!(hints->ai_flags & AI_ADDRCONFIG) || s5_hosts_has_ipv6()))
         r = append(&tail, answer, AF_INET6, false, service, hints);
     if (r == 0 && ipv6 && (hints->ai_flags & all) == all)
         r = append(&tail, answer, AF_INET6, true, service, hints);
@@ -194,7 +194,7 @@ HOOK(int, getnameinfo,
         s5_addr_from_sockaddr(&a, addr, len) == 0) {
         int saved = errno, r = s5_names_tell(e, &a);
         bool numeric = r < 0 || (r == 0 && !s5_addr_is_loopback(&a) &&
-                                 !s5_local_has_address(&a) && s5_resolve_allowed(e, NULL) < 0);
+                                 !s5_hosts_has_address(&a) && s5_resolve_allowed(e, NULL) < 0);
         errno = saved;
         if (r > 0) {
             r = tell_name(&a, host, hostlen, flags);

@@ -76,7 +76,7 @@ static int by_address(const struct question *q, struct hostent *he, char *buf, s
         return build(addr.name, addr.name_len, q->af, q->octets, he, buf, n);
     if (r < 0)
         return -EINVAL;
-    if (s5_addr_is_loopback(&addr) || s5_local_has_address(&addr))
+    if (s5_addr_is_loopback(&addr) || s5_hosts_has_address(&addr))
         return ASK_LIBC;
     return s5_resolve_allowed(e, NULL) < 0 ? -EACCES : ASK_LIBC;
 }

@@ -69,11 +69,11 @@ static void look_again(void)
         stamp = ((uint64_t)st.st_mtim.tv_sec * 1000003 + (uint64_t)st.st_mtim.tv_nsec) * 31 +
                 (uint64_t)st.st_ino * 17 + (uint64_t)st.st_size + 2;
     if (stamp != atomic_load(&local.stamp)) {
-        s5_text_walk(HOSTS, add_word, NULL);
+        s5_word_reader_each(HOSTS, add_word, NULL);
         atomic_store(&local.stamp, stamp);
     }
     struct found6 found = {0};
-    s5_text_walk("/proc/net/if_inet6", take_interface, &found);
+    s5_word_reader_each("/proc/net/if_inet6", take_interface, &found);
     atomic_store(&local.ipv6, found.flags);
 }
 
@@ -113,38 +113,38 @@ static bool search_word(void *user, unsigned at, const char *word, size_t len)
         return false;
     if (!s->name)
         return s5_addr_equal(&addr, s->addr);
-    s->line = addr.kind == S5_ADDR_IPV4 ? S5_LOCAL_V4 : S5_LOCAL_V6;
+    s->line = addr.kind == S5_ADDR_IPV4 ? S5_HOSTS_V4 : S5_HOSTS_V6;
     if (addr.kind == S5_ADDR_IPV6 && s5_addr_is_loopback(&addr))
-        s->line |= S5_LOCAL_V4; /* libc takes ::1 for 127.0.0.1, where that is asked for */
+        s->line |= S5_HOSTS_V4; /* libc takes ::1 for 127.0.0.1, where that is asked for */
     return false;
 }
 
-unsigned s5_local_hosts(const char *name)
+unsigned s5_hosts_hosts(const char *name)
 {
     struct search s = {.name = name, .len = strlen(name)};
     refresh();
     uint64_t bit = hash_name(name, s.len) % BITS;
     if (atomic_load_explicit(&local.filter[bit / WORD_BITS], memory_order_acquire) >>
             bit % WORD_BITS & 1)
-        s5_text_walk(HOSTS, search_word, &s);
+        s5_word_reader_each(HOSTS, search_word, &s);
     return s.found;
 }
 
-bool s5_local_has_address(const struct s5_addr *addr)
+bool s5_hosts_has_address(const struct s5_addr *addr)
 {
     struct s5_addr bare = *addr;
     struct search s = {.addr = &bare};
     bare.port = 0;
-    return s5_text_walk(HOSTS, search_word, &s);
+    return s5_word_reader_each(HOSTS, search_word, &s);
 }
 
-bool s5_local_has_ipv6(void)
+bool s5_hosts_has_ipv6(void)
 {
     refresh();
     return atomic_load_explicit(&local.ipv6, memory_order_acquire) & IPV6_ANY;
 }
 
-bool s5_local_prefers_ipv6(void)
+bool s5_hosts_prefers_ipv6(void)
 {
     refresh();
     return atomic_load_explicit(&local.ipv6, memory_order_acquire) & IPV6_GLOBAL;

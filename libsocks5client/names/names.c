@@ -177,10 +177,10 @@ static bool is_localhost(const struct s5_addr *name)
 /* libc finds NODE in the hosts file. For a family that is not there it would ask further. */
 static bool in_hosts(const char *node, int family)
 {
-    unsigned have = s5_local_hosts(node);
-    return have & (family == AF_INET    ? S5_LOCAL_V4
-                   : family == AF_INET6 ? S5_LOCAL_V6
-                                        : S5_LOCAL_V4 | S5_LOCAL_V6);
+    unsigned have = s5_hosts_hosts(node);
+    return have & (family == AF_INET    ? S5_HOSTS_V4
+                   : family == AF_INET6 ? S5_HOSTS_V6
+                                        : S5_HOSTS_V4 | S5_HOSTS_V6);
 }
 
 static int by_rules(struct s5_engine *e, const struct s5_policy *p, const struct s5_addr *name,

@@ -48,7 +48,7 @@ int s5_fragments_feed(struct s5_fragments *f, const struct s5_addr *source, uint
                       const void *data, size_t len, uint64_t now, const uint8_t **ret,
                       size_t *ret_len)
 {
-    uint8_t at = frag & (uint8_t)~S5_DATAGRAM_LAST;
+    uint8_t at = frag & (uint8_t)~S5_UDP_HEADER_LAST;
     expire(f, now);
     struct s5_fragments_queue *q = queue_of(f, source, at == 1);
     if (!q)
@@ -66,7 +66,7 @@ int s5_fragments_feed(struct s5_fragments *f, const struct s5_addr *source, uint
         q->highest = 0;
         return 0;
     }
-    if (!(frag & S5_DATAGRAM_LAST))
+    if (!(frag & S5_UDP_HEADER_LAST))
         return 0;
     q->highest = 0;
     *ret = q->data;
@@ -86,5 +86,5 @@ uint8_t s5_fragments_frag(unsigned at, unsigned count)
 {
     if (count < 2)
         return 0;
-    return (uint8_t)((at + 1) | (at + 1 == count ? S5_DATAGRAM_LAST : 0));
+    return (uint8_t)((at + 1) | (at + 1 == count ? S5_UDP_HEADER_LAST : 0));
 }

@@ -3,26 +3,26 @@
 #include "wire.h"
 #include <errno.h>
 
-size_t s5_datagram_header_len(const struct s5_addr *to)
+size_t s5_udp_header_len(const struct s5_addr *to)
 {
     return to->kind == S5_ADDR_NAME   ? 7u + to->name_len
-           : to->kind == S5_ADDR_IPV6 ? S5_DATAGRAM_IPV6
-                                      : S5_DATAGRAM_IPV4;
+           : to->kind == S5_ADDR_IPV6 ? S5_UDP_HEADER_IPV6
+                                      : S5_UDP_HEADER_IPV4;
 }
 
-void s5_datagram_write(struct s5_writer *w, uint8_t frag, const struct s5_addr *to)
+void s5_udp_header_write(struct s5_writer *w, uint8_t frag, const struct s5_addr *to)
 {
     s5_write_u16(w, 0);
     s5_write_u8(w, frag);
     s5_wire_write_address(w, to);
 }
 
-int s5_datagram_read(const void *octets, size_t n, struct s5_datagram *ret)
+int s5_udp_header_read(const void *octets, size_t n, struct s5_udp_header *ret)
 {
     struct s5_reader r = s5_reader_init(octets, n);
     uint16_t rsv = s5_read_u16(&r);
     uint8_t frag = s5_read_u8(&r);
-    if (r.failed || rsv != 0 || frag == S5_DATAGRAM_LAST ||
+    if (r.failed || rsv != 0 || frag == S5_UDP_HEADER_LAST ||
         s5_wire_read_address(&r, &ret->from) < 0)
         return -EPROTO;
     ret->frag = frag;
@@ -30,15 +30,15 @@ int s5_datagram_read(const void *octets, size_t n, struct s5_datagram *ret)
     return 0;
 }
 
-size_t s5_datagram_told_len(const uint8_t *octets, size_t n)
+size_t s5_udp_header_peek_len(const uint8_t *octets, size_t n)
 {
-    if (n < S5_DATAGRAM_TELLS)
+    if (n < S5_UDP_HEADER_PEEK)
         return 0;
     switch (octets[3]) {
     case S5_WIRE_IPV4:
-        return S5_DATAGRAM_IPV4;
+        return S5_UDP_HEADER_IPV4;
     case S5_WIRE_IPV6:
-        return S5_DATAGRAM_IPV6;
+        return S5_UDP_HEADER_IPV6;
     case S5_WIRE_NAME:
         return 7u + octets[4];
     default:

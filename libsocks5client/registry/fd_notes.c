@@ -41,7 +41,7 @@ static int watch_more(struct s5_registry *r, struct s5_slot *slot, int ep, uint3
     }
     if (!gap) {
         struct s5_watch *watches =
-            s5_map_once((void *_Atomic *)&r->watches, S5_WATCHES * sizeof(struct s5_watch));
+            s5_lazy_map((void *_Atomic *)&r->watches, S5_WATCHES * sizeof(struct s5_watch));
         uint32_t at = watches ? atomic_fetch_add(&r->watches_used, 1) : S5_WATCHES;
         if (at >= S5_WATCHES)
             return -ENOBUFS;

@@ -14,7 +14,7 @@ struct s5_slot *s5_registry_make(struct s5_registry *r, int fd)
         return &r->near.slots[fd];
     if ((unsigned)fd >= S5_CHUNKS * S5_CHUNK_SLOTS)
         return NULL;
-    struct s5_chunk *chunk = s5_map_once((void *_Atomic *)&r->chunks[(unsigned)fd / S5_CHUNK_SLOTS],
+    struct s5_chunk *chunk = s5_lazy_map((void *_Atomic *)&r->chunks[(unsigned)fd / S5_CHUNK_SLOTS],
                                       sizeof(struct s5_chunk));
     return chunk ? &chunk->slots[(unsigned)fd % S5_CHUNK_SLOTS] : NULL;
 }
@@ -31,7 +31,7 @@ void s5_registry_set_needs_check(struct s5_registry *r, int fd, bool needs_check
 static struct s5_record *record_take(struct s5_registry *r)
 {
     struct s5_record *records =
-        s5_map_once((void *_Atomic *)&r->records, S5_RECORDS * sizeof(struct s5_record));
+        s5_lazy_map((void *_Atomic *)&r->records, S5_RECORDS * sizeof(struct s5_record));
     if (!records)
         return NULL;
     uint64_t head = atomic_load(&r->records_free);
@@ -76,7 +76,7 @@ __attribute__((noinline, cold)) void s5_registry_remove(struct s5_registry *r, i
 struct s5_record_more *s5_registry_more(struct s5_registry *r, struct s5_record *record)
 {
     struct s5_record_more *all =
-        s5_map_once((void *_Atomic *)&r->more, S5_RECORDS * sizeof(struct s5_record_more));
+        s5_lazy_map((void *_Atomic *)&r->more, S5_RECORDS * sizeof(struct s5_record_more));
     if (all)
         atomic_store(&record->more, &all[record->number - 1]);
     return atomic_load(&record->more);

@@ -12,7 +12,7 @@
 
 /* COMMAND F_SETLK or F_GETLK with TYPE for N octets from AT (0: all that follow). Whether it succeeded;
  * *RET_TYPE is what F_GETLK finds. Past any hook of fcntl(). Preserves errno. */
-static inline bool s5_octet_lock(int fd, int command, short type, off_t at, off_t n, short *ret_type)
+static inline bool s5_byte_lock(int fd, int command, short type, off_t at, off_t n, short *ret_type)
 {
     struct flock l = {.l_type = type, .l_whence = SEEK_SET, .l_start = at, .l_len = n};
     int saved = errno;

@@ -13,7 +13,7 @@ uint32_t s5_process_number(_Atomic uint32_t *last)
 uint32_t s5_process_register(int fd, uint32_t number)
 {
     short type;
-    bool proven = fd >= 0 && s5_octet_lock(fd, F_SETLK, F_WRLCK, number, 1, &type);
+    bool proven = fd >= 0 && s5_byte_lock(fd, F_SETLK, F_WRLCK, number, 1, &type);
     return proven ? number : number | S5_PROCESS_UNPROVEN;
 }
 
@@ -22,19 +22,19 @@ void s5_process_end_before(int fd, uint32_t number)
     short type;
     number &= ~S5_PROCESS_UNPROVEN;
     if (fd >= 0 && number > 1)
-        s5_octet_lock(fd, F_SETLK, F_UNLCK, 1, number - 1, &type);
+        s5_byte_lock(fd, F_SETLK, F_UNLCK, 1, number - 1, &type);
 }
 
 void s5_process_lock_again(int fd, uint32_t number)
 {
     short type;
     if (fd >= 0 && number && !(number & S5_PROCESS_UNPROVEN))
-        s5_octet_lock(fd, F_SETLK, F_WRLCK, number, 1, &type);
+        s5_byte_lock(fd, F_SETLK, F_WRLCK, number, 1, &type);
 }
 
 bool s5_process_has_ended(int fd, uint32_t self, uint32_t number)
 {
     short type;
     return fd >= 0 && number && number != self && !(number & S5_PROCESS_UNPROVEN) &&
-           s5_octet_lock(fd, F_GETLK, F_WRLCK, number, 1, &type) && type == F_UNLCK;
+           s5_byte_lock(fd, F_GETLK, F_WRLCK, number, 1, &type) && type == F_UNLCK;
 }

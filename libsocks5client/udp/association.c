@@ -87,7 +87,7 @@ static void find_duplicates(struct s5_engine *e, int fd)
 static int attach(struct s5_engine *e, struct s5_association *a, int fd)
 {
     int r = 0;
-    struct s5_endpoint relay = s5_associate_relay(a);
+    struct s5_endpoint relay = s5_association_relay(a);
     if (relay.any.sa_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&relay.v6.sin6_addr))
         r = s5_disconnect_accept_mapped(e, fd);
     if (a->mixed || r < 0)
@@ -99,13 +99,13 @@ static int attach(struct s5_engine *e, struct s5_association *a, int fd)
     return r == -EINVAL ? -EADDRNOTAVAIL : r;
 }
 
-int s5_associate_mix(struct s5_engine *e, struct s5_association *a, int fd)
+int s5_association_mix(struct s5_engine *e, struct s5_association *a, int fd)
 {
     if (a->mixed || a->peer.len)
         return 0;
     int r = s5_disconnect_keeping_port(e, fd);
     if (r < 0) {
-        struct s5_endpoint relay = s5_associate_relay(a);
+        struct s5_endpoint relay = s5_association_relay(a);
         real_connect(e, fd, &relay);
         return r;
     }
@@ -123,7 +123,7 @@ static int ask(struct s5_engine *e, struct s5_association *a, uint64_t timeout,
     const struct s5_server *server = &e->policy->servers[a->server_index];
     struct s5_endpoint relay;
     static_assert(sizeof relay <= sizeof a->relay.copies[0], "a latch holds it");
-    int fd = s5_associate_ask(e, server, a->family, timeout, call, ticket, &relay);
+    int fd = s5_association_ask(e, server, a->family, timeout, call, ticket, &relay);
     if (fd < 0)
         return fd;
     if (!s5_lock_take(&e->associations_lock, ret_critical))
@@ -136,7 +136,7 @@ static int ask(struct s5_engine *e, struct s5_association *a, uint64_t timeout,
         if (fd >= 0)
             s5_internal_fd_close(e, fd);
         s5_lock_give(&e->associations_lock, ret_critical);
-        return fd < 0 ? fd : S5_ASSOCIATE_LOST;
+        return fd < 0 ? fd : S5_ASSOCIATION_LOST;
     }
     s5_latch_write(&a->relay, &relay, sizeof relay);
     a->control_cookie = cookie;
@@ -148,7 +148,7 @@ static int ask(struct s5_engine *e, struct s5_association *a, uint64_t timeout,
     return 0;
 }
 
-int s5_associate_enter(struct s5_engine *e, int fd, struct s5_record *record, struct s5_association *a)
+int s5_association_enter(struct s5_engine *e, int fd, struct s5_record *record, struct s5_association *a)
 {
     record->cookie = a->cookie;
     record->relayed = (uint16_t)(a - atomic_load(&e->associations) + 1);
@@ -164,7 +164,7 @@ static int add_record(struct s5_engine *e, struct s5_association *a, int fd)
     if (!s5_registry_foreign(&e->registry, fd))
         s5_fd_forget(e, fd); /* of a life before */
     struct s5_record *record = s5_registry_new(&e->registry);
-    return record ? s5_associate_enter(e, fd, record, a) : -ENOBUFS;
+    return record ? s5_association_enter(e, fd, record, a) : -ENOBUFS;
 }
 
 /* FD gets the association A, whose socket is HELD, or A is given back. In a critical section. Another thread may
@@ -178,7 +178,7 @@ static int list_add(struct s5_engine *e, struct s5_association *a, int fd, int h
     if (r == 0)
         r = add_record(e, a, fd);
     if (r < 0) {
-        s5_associate_give(e, a);
+        s5_association_give(e, a);
         return r;
     }
     if (s5_fd_cookie(e, fd) != cookie) {
@@ -221,8 +221,8 @@ static int open_new(struct s5_engine *e, struct s5_association *a, int fd, int h
     }
     if (r < 0) {
         if (s5_cleanup_owns(call, ticket))
-            s5_associate_abandon(e, a, generation);
-        return r == S5_ASSOCIATE_LOST ? -EBADF : r;
+            s5_association_abandon(e, a, generation);
+        return r == S5_ASSOCIATION_LOST ? -EBADF : r;
     }
     r = list_add(e, a, fd, held);
     s5_lock_give(&e->associations_lock, &critical);
@@ -236,7 +236,7 @@ enum claim { FOUND, CLAIMED, WAIT };
 static int claim(struct s5_engine *e, int fd, uint64_t cookie, struct s5_cleanup *call,
                  struct s5_association **ret)
 {
-    struct s5_association *pool = atomic_load(&e->associations), *a = s5_associate_of(e, fd);
+    struct s5_association *pool = atomic_load(&e->associations), *a = s5_association_of(e, fd);
     uint32_t number;
     if (a && a->cookie == cookie) {
         *ret = a;
@@ -246,10 +246,10 @@ static int claim(struct s5_engine *e, int fd, uint64_t cookie, struct s5_cleanup
         if (atomic_load(&pool[at].used) && atomic_load(&pool[at].opening) && pool[at].cookie == cookie)
             /* The thread's own: this is a signal handler within its call. */
             return atomic_load(&pool[at].busy) == s5_thread_token() ? -EAGAIN : WAIT;
-    *ret = s5_associate_take(e, cookie, &number);
+    *ret = s5_association_take(e, cookie, &number);
     if (!*ret)
         return -ENOBUFS;
-    s5_associate_begin_asking(*ret, call);
+    s5_association_begin_asking(*ret, call);
     return CLAIMED;
 }
 
@@ -281,7 +281,7 @@ static int open_or_find(struct s5_engine *e, int fd, int held, const struct s5_s
     }
 }
 
-int s5_associate_open(struct s5_engine *e, int fd, const struct s5_server *server,
+int s5_association_open(struct s5_engine *e, int fd, const struct s5_server *server,
                       const struct s5_endpoint *peer, struct s5_association **ret)
 {
     uint32_t ticket;
@@ -310,7 +310,7 @@ static bool is_alive(struct s5_engine *e, struct s5_association *a)
 /* Whether the kernel's socket is connected to A's own relay: another process may have renewed. */
 static bool is_attached(struct s5_engine *e, struct s5_association *a, int fd)
 {
-    struct s5_endpoint peer, relay = s5_associate_relay(a);
+    struct s5_endpoint peer, relay = s5_association_relay(a);
     socklen_t len = sizeof peer.v6;
     if (a->mixed)
         return true;
@@ -324,15 +324,15 @@ static int begin_renewal(struct s5_engine *e, struct s5_association *a, bool nee
 {
     uint64_t busy = atomic_load(&a->busy);
     if (busy)
-        return busy == s5_thread_token() ? S5_ASSOCIATE_LOST : WAIT;
+        return busy == s5_thread_token() ? S5_ASSOCIATION_LOST : WAIT;
     if (!needs_check && is_alive(e, a))
         return FOUND;
     if (s5_clock_now() < atomic_load(&a->again))
-        return S5_ASSOCIATE_LOST;
+        return S5_ASSOCIATION_LOST;
     int control = atomic_exchange(&a->control, -1);
     if (control >= 0)
         s5_internal_fd_close(e, control);
-    s5_associate_begin_asking(a, call);
+    s5_association_begin_asking(a, call);
     return CLAIMED;
 }
 
@@ -344,16 +344,16 @@ static int renew(struct s5_engine *e, struct s5_association *a, int held, struct
     s5_log(&e->log, S5_LOG_INFO, "UDP: the association is gone and asked for anew");
     int r = ask(e, a, RENEW_WITHIN, call, ticket, &critical);
     if (r == 0) {
-        r = s5_fd_cookie(e, held) == a->cookie ? attach(e, a, held) : S5_ASSOCIATE_LOST;
+        r = s5_fd_cookie(e, held) == a->cookie ? attach(e, a, held) : S5_ASSOCIATION_LOST;
         s5_lock_give(&e->associations_lock, &critical);
         return r;
     }
     if (!s5_cleanup_owns(call, ticket))
-        return S5_ASSOCIATE_LOST;
+        return S5_ASSOCIATION_LOST;
     if (atomic_load(&a->generation) == generation)
         atomic_store(&a->again, s5_clock_now() + RENEW_AGAIN);
-    s5_associate_abandon(e, a, generation);
-    return r == -EACCES || r == -EOPNOTSUPP ? r : S5_ASSOCIATE_LOST;
+    s5_association_abandon(e, a, generation);
+    return r == -EACCES || r == -EOPNOTSUPP ? r : S5_ASSOCIATION_LOST;
 }
 
 /* FD's association is A still, which is found alive and attached to, or renewed. */
@@ -362,11 +362,11 @@ static int look_after(struct s5_engine *e, struct s5_association *a, uint32_t ge
 {
     for (;;) {
         struct s5_critical critical;
-        int r = S5_ASSOCIATE_LOST;
+        int r = S5_ASSOCIATION_LOST;
         if (!s5_lock_take(&e->associations_lock, &critical))
             return r;
         /* What FD names now is another's where this is not so. */
-        if (s5_associate_is(e, fd, a, generation) && s5_fd_cookie(e, held) == a->cookie)
+        if (s5_association_is(e, fd, a, generation) && s5_fd_cookie(e, held) == a->cookie)
             r = begin_renewal(e, a, needs_check, call);
         if (r == FOUND && !is_attached(e, a, held))
             r = attach(e, a, held);
@@ -377,7 +377,7 @@ static int look_after(struct s5_engine *e, struct s5_association *a, uint32_t ge
             return r;
         pause_shortly();
         if (!s5_cleanup_owns(call, ticket))
-            return S5_ASSOCIATE_LOST;
+            return S5_ASSOCIATION_LOST;
     }
 }
 
@@ -385,26 +385,26 @@ static int look(struct s5_engine *e, struct s5_association *a, int fd, bool need
 {
     int saved = errno, r = 0;
     uint32_t ticket, generation = atomic_load(&a->generation);
-    if (!s5_associate_is(e, fd, a, generation))
-        return S5_ASSOCIATE_LOST;
+    if (!s5_association_is(e, fd, a, generation))
+        return S5_ASSOCIATION_LOST;
     /* A control connection in another process cannot be looked at: the relay's own word counts. */
     needs_check = needs_check && atomic_load(&a->owner);
     if (atomic_load(&a->control) < 0 && !atomic_load(&a->busy) && !atomic_load(&a->owner) &&
         s5_clock_now() < atomic_load(&a->again))
-        return S5_ASSOCIATE_LOST;
+        return S5_ASSOCIATION_LOST;
     if (needs_check || !is_alive(e, a) || !is_attached(e, a, fd)) {
         struct s5_cleanup *call = s5_cleanup_push(s5_association_release_call, e, (uintptr_t)&ticket, &ticket);
         int held = s5_blocking_hold(e, call, fd, a->cookie);
         r = look_after(e, a, generation, fd, held, needs_check, call, ticket);
         s5_blocking_end(e, call, ticket, fd, held);
     }
-    if (s5_associate_is(e, fd, a, generation))
+    if (s5_association_is(e, fd, a, generation))
         atomic_store(&a->looked, s5_clock_now());
     errno = saved;
     return r;
 }
 
-int s5_associate_fresh(struct s5_engine *e, struct s5_association *a, int fd, bool needs_check)
+int s5_association_fresh(struct s5_engine *e, struct s5_association *a, int fd, bool needs_check)
 {
     uint64_t now = s5_clock_coarse();
     uint64_t looked = atomic_load_explicit(&a->looked, memory_order_relaxed);
@@ -422,7 +422,7 @@ static int connect_direct(struct s5_engine *e, int fd, const struct sockaddr *ad
                           const struct s5_addr *name)
 {
     struct s5_endpoint at;
-    if (s5_associate_of(e, fd))
+    if (s5_association_of(e, fd))
         s5_fd_forget(e, fd);
     int r = name ? s5_resolve_direct(e, name, addr->sa_family, &at) : 0;
     if (r < 0)
@@ -430,9 +430,9 @@ static int connect_direct(struct s5_engine *e, int fd, const struct sockaddr *ad
     return e->real->connect(fd, name ? &at.any : addr, name ? at.len : len) == 0 ? 0 : -errno;
 }
 
-int s5_associate_connect(struct s5_engine *e, int fd, const struct sockaddr *addr, socklen_t len)
+int s5_association_connect(struct s5_engine *e, int fd, const struct sockaddr *addr, socklen_t len)
 {
-    struct s5_association *a = s5_associate_of(e, fd);
+    struct s5_association *a = s5_association_of(e, fd);
     const struct s5_server *server = NULL;
     struct s5_endpoint peer = {.len = len < sizeof peer.v6 ? len : sizeof peer.v6};
     struct s5_addr to;
@@ -458,7 +458,7 @@ int s5_associate_connect(struct s5_engine *e, int fd, const struct sockaddr *add
     if (s5_addr_is_loopback(&to)) /* the unspecified address stands for it */
         s5_target_endpoint(&to, addr->sa_family, &peer);
     if (!a)
-        return s5_associate_open(e, fd, server, &peer, &a);
+        return s5_association_open(e, fd, server, &peer, &a);
     a->peer = peer;
     if (!a->mixed)
         return 0;

@@ -23,7 +23,7 @@
 struct s5_heading {
     bool direct;  /* a rule lets it out: there is no header */
     uint16_t len; /* octets of it */
-    uint8_t octets[S5_DATAGRAM_MAX];
+    uint8_t octets[S5_UDP_HEADER_MAX];
 };
 
 struct s5_target {
@@ -63,7 +63,7 @@ struct s5_association {
 };
 
 /* The association FD's datagrams go through, or NULL. */
-static inline struct s5_association *s5_associate_of(const struct s5_engine *e, int fd)
+static inline struct s5_association *s5_association_of(const struct s5_engine *e, int fd)
 {
     struct s5_slot *slot = s5_registry_slot(&e->registry, fd);
     uint32_t at = slot ? atomic_load_explicit(&slot->relayed, memory_order_acquire) : 0;
@@ -71,7 +71,7 @@ static inline struct s5_association *s5_associate_of(const struct s5_engine *e, 
     return at && pool ? &pool[at - 1] : NULL;
 }
 
-static inline struct s5_endpoint s5_associate_relay(const struct s5_association *a)
+static inline struct s5_endpoint s5_association_relay(const struct s5_association *a)
 {
     struct s5_endpoint relay;
     s5_latch_read(&a->relay, &relay, sizeof relay);
@@ -79,25 +79,25 @@ static inline struct s5_endpoint s5_associate_relay(const struct s5_association 
 }
 
 /* Whether FD's association is A, of GENERATION: after a sleep the number may be another socket's, and A too. */
-static inline bool s5_associate_is(const struct s5_engine *e, int fd, const struct s5_association *a,
+static inline bool s5_association_is(const struct s5_engine *e, int fd, const struct s5_association *a,
                                    uint32_t generation)
 {
-    return s5_associate_of(e, fd) == a &&
+    return s5_association_of(e, fd) == a &&
            atomic_load_explicit(&a->generation, memory_order_relaxed) == generation;
 }
 
 /* RECORD, a new one, is FD's, and has A. 0, or -errno and RECORD is given back. */
-int s5_associate_enter(struct s5_engine *e, int fd, struct s5_record *record, struct s5_association *a);
+int s5_association_enter(struct s5_engine *e, int fd, struct s5_record *record, struct s5_association *a);
 /* FD's association, made at SERVER where there is none. PEER: whom it is connected to, or NULL. */
-int s5_associate_open(struct s5_engine *e, int fd, const struct s5_server *server,
+int s5_association_open(struct s5_engine *e, int fd, const struct s5_server *server,
                       const struct s5_endpoint *peer, struct s5_association **ret);
 /* connect() on a UDP socket; TO is ADDR, whole. */
-int s5_associate_connect(struct s5_engine *e, int fd, const struct sockaddr *addr, socklen_t len);
-#define S5_ASSOCIATE_LOST (-EUNATCH) /* which no call on a datagram socket gives */
+int s5_association_connect(struct s5_engine *e, int fd, const struct sockaddr *addr, socklen_t len);
+#define S5_ASSOCIATION_LOST (-EUNATCH) /* which no call on a datagram socket gives */
 
 /* Before a datagram is sent: the control connection is looked at, now and then or (DOUBT) now, and the
  * association renewed. 0; LOST: not there at present, the datagram is lost; or -errno. */
-S5_HOT int s5_associate_fresh(struct s5_engine *e, struct s5_association *a, int fd, bool needs_check);
-int s5_associate_mix(struct s5_engine *e, struct s5_association *a, int fd); /* the socket receives from others too */
+S5_HOT int s5_association_fresh(struct s5_engine *e, struct s5_association *a, int fd, bool needs_check);
+int s5_association_mix(struct s5_engine *e, struct s5_association *a, int fd); /* the socket receives from others too */
 
 #endif

@@ -19,7 +19,7 @@ static void tell(const struct s5_association *a, struct s5_exported_association 
     h->server_index = a->server_index;
     h->family = a->family;
     h->mixed = a->mixed;
-    h->relay = s5_associate_relay(a);
+    h->relay = s5_association_relay(a);
     h->local = a->local;
     h->peer = a->peer;
 }
@@ -61,7 +61,7 @@ static bool export(struct s5_engine *e)
 static void export_cancel(struct s5_engine *e)
 {
     for (uint32_t at = 0; at < S5_ASSOCIATIONS; at++) {
-        int control = s5_associate_control(e, &at);
+        int control = s5_association_control(e, &at);
         if (control >= 0)
             e->real->fcntl(control, F_SETFD, FD_CLOEXEC);
     }
@@ -80,11 +80,11 @@ static struct s5_association *take_up(struct s5_engine *e, const struct s5_expor
     uint16_t family = h->family;
     struct s5_association *a = NULL;
     if ((family == AF_INET || family == AF_INET6) && s5_engine_knows(e, index))
-        a = s5_associate_take(e, cookie, &number);
+        a = s5_association_take(e, cookie, &number);
     struct s5_record *record = a ? s5_registry_new(&e->registry) : NULL;
     if (!record) {
         if (a)
-            s5_associate_end(e, number);
+            s5_association_end(e, number);
         return NULL;
     }
     a->server_index = index;
@@ -95,9 +95,9 @@ static struct s5_association *take_up(struct s5_engine *e, const struct s5_expor
     a->local = s5_endpoint_bounded(&h->local);
     a->peer = s5_endpoint_bounded(&h->peer);
     a->control_cookie = h->control_cookie;
-    if (s5_associate_enter(e, fd, record, a) == 0)
+    if (s5_association_enter(e, fd, record, a) == 0)
         return a;
-    s5_associate_end(e, number);
+    s5_association_end(e, number);
     return NULL;
 }
 
@@ -198,7 +198,7 @@ static enum s5_received receive(struct s5_engine *e, int fd, uint64_t cookie, co
     return control < 0 ? S5_RECEIVED_SHARED : S5_RECEIVED_TAKEN;
 }
 
-const struct s5_kind s5_associate_exec_kind = {
+const struct s5_kind s5_association_exec_kind = {
     .export = export,
     .export_cancel = export_cancel,
     .import = import,

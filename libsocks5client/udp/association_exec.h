@@ -3,6 +3,6 @@
 #define S5_ASSOCIATION_EXEC_H
 
 struct s5_kind;
-extern const struct s5_kind s5_associate_exec_kind;
+extern const struct s5_kind s5_association_exec_kind;
 
 #endif

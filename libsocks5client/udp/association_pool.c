@@ -17,7 +17,7 @@
 
 static struct s5_association *pool_of(struct s5_engine *e)
 {
-    return s5_map_once((void *_Atomic *)&e->associations, S5_ASSOCIATIONS * sizeof(struct s5_association));
+    return s5_lazy_map((void *_Atomic *)&e->associations, S5_ASSOCIATIONS * sizeof(struct s5_association));
 }
 
 static void clear(struct s5_association *a)
@@ -28,7 +28,7 @@ static void clear(struct s5_association *a)
     atomic_store(&a->cache_busy, 0);
     atomic_store(&a->looked, 0);
     atomic_store(&a->again, 0);
-    atomic_store(&a->expect, S5_DATAGRAM_IPV4);
+    atomic_store(&a->expect, S5_UDP_HEADER_IPV4);
     a->mixed = a->corked = false;
     a->next_alias = 0;
     a->local.len = a->peer.len = 0;
@@ -36,7 +36,7 @@ static void clear(struct s5_association *a)
     s5_target_forget(a);
 }
 
-struct s5_association *s5_associate_take(struct s5_engine *e, uint64_t cookie, uint32_t *ret)
+struct s5_association *s5_association_take(struct s5_engine *e, uint64_t cookie, uint32_t *ret)
 {
     struct s5_association *pool = pool_of(e);
     for (uint32_t at = 0; pool && at < S5_ASSOCIATIONS; at++) {
@@ -56,7 +56,7 @@ struct s5_association *s5_associate_take(struct s5_engine *e, uint64_t cookie, u
     return NULL;
 }
 
-void s5_associate_give(struct s5_engine *e, struct s5_association *a)
+void s5_association_give(struct s5_engine *e, struct s5_association *a)
 {
     int control = atomic_exchange(&a->control, -1);
     atomic_fetch_add(&a->generation, 1);
@@ -66,14 +66,14 @@ void s5_associate_give(struct s5_engine *e, struct s5_association *a)
     atomic_store(&a->used, 0);
 }
 
-void s5_associate_end(struct s5_engine *e, uint32_t number)
+void s5_association_end(struct s5_engine *e, uint32_t number)
 {
     struct s5_association *pool = atomic_load(&e->associations);
     if (pool && number < S5_ASSOCIATIONS)
-        s5_associate_give(e, &pool[number]);
+        s5_association_give(e, &pool[number]);
 }
 
-int s5_associate_control(const struct s5_engine *e, uint32_t *at)
+int s5_association_control(const struct s5_engine *e, uint32_t *at)
 {
     struct s5_association *pool = atomic_load(&e->associations);
     if (!pool || *at >= atomic_load(&e->associations_top)) {
@@ -87,7 +87,7 @@ int s5_associate_control(const struct s5_engine *e, uint32_t *at)
 static void move(struct s5_engine *e, int from)
 {
     for (uint32_t at = 0; at < S5_ASSOCIATIONS; at++) {
-        if (s5_associate_control(e, &at) != from)
+        if (s5_association_control(e, &at) != from)
             continue;
         int moved = e->real->fcntl(from, F_DUPFD_CLOEXEC, from + 1);
         s5_registry_remove(&e->registry, from);
@@ -100,7 +100,7 @@ static void move(struct s5_engine *e, int from)
 static void end_record(struct s5_engine *e, struct s5_record *record)
 {
     if (record->relayed)
-        s5_associate_end(e, record->relayed - 1);
+        s5_association_end(e, record->relayed - 1);
 }
 
 /* --- who asks the server --- */
@@ -109,12 +109,12 @@ static void end_record(struct s5_engine *e, struct s5_record *record)
 static void leave(struct s5_engine *e, struct s5_association *a)
 {
     if (atomic_load(&a->opening))
-        s5_associate_give(e, a);
+        s5_association_give(e, a);
     else
         atomic_store(&a->busy, 0);
 }
 
-void s5_associate_abandon(struct s5_engine *e, struct s5_association *a, uint32_t generation)
+void s5_association_abandon(struct s5_engine *e, struct s5_association *a, uint32_t generation)
 {
     struct s5_critical critical;
     if (!s5_lock_take(&e->associations_lock, &critical))
@@ -146,29 +146,29 @@ void s5_association_release_call(void *user, struct s5_cleanup *c, bool forked)
 {
     struct s5_engine *e = user;
     if (!forked && c->object)
-        s5_associate_abandon(e, c->object, c->object_generation);
+        s5_association_abandon(e, c->object, c->object_generation);
     s5_blocking_release(e, c, forked);
 }
 
-void s5_associate_begin_asking(struct s5_association *a, struct s5_cleanup *call)
+void s5_association_begin_asking(struct s5_association *a, struct s5_cleanup *call)
 {
     atomic_store(&a->busy, s5_thread_token());
     call->object_generation = atomic_load(&a->generation);
     call->object = a;
 }
 
-int s5_associate_still(struct s5_engine *e, const struct s5_association *a, uint32_t generation,
+int s5_association_still(struct s5_engine *e, const struct s5_association *a, uint32_t generation,
                        uint64_t cookie, int fd)
 {
-    if (s5_associate_is(e, fd, a, generation))
+    if (s5_association_is(e, fd, a, generation))
         return 0;
     return s5_fd_cookie(e, fd) == cookie ? -ESTALE : -EBADF;
 }
 
-const struct s5_kind s5_associate_kind = {
-    .getpeername = s5_associate_getpeername,
-    .getsockname = s5_associate_getsockname,
-    .getsockopt = s5_associate_getsockopt,
+const struct s5_kind s5_association_kind = {
+    .getpeername = s5_association_getpeername,
+    .getsockname = s5_association_getsockname,
+    .getsockopt = s5_association_getsockopt,
     .end = end_record,
     .move = move,
     .fork_child = fork_child,

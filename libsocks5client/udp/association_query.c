@@ -12,11 +12,11 @@
 /* FD's; NULL: it was closed and used again where no hook saw it. */
 static struct s5_association *association_of(struct s5_engine *e, int fd)
 {
-    return s5_fd_forget_stale(e, fd) ? NULL : s5_associate_of(e, fd);
+    return s5_fd_forget_stale(e, fd) ? NULL : s5_association_of(e, fd);
 }
 
 /* A socket connected to nobody has the address it was bound to, and the kernel's port. */
-int s5_associate_getsockname(struct s5_engine *e, struct s5_record *record, int fd, struct sockaddr *addr,
+int s5_association_getsockname(struct s5_engine *e, struct s5_record *record, int fd, struct sockaddr *addr,
                              socklen_t *len)
 {
     const struct s5_association *a = association_of(e, fd);
@@ -34,7 +34,7 @@ int s5_associate_getsockname(struct s5_engine *e, struct s5_record *record, int 
     return s5_endpoint_tell(&own, addr, len);
 }
 
-int s5_associate_getpeername(struct s5_engine *e, struct s5_record *record, int fd, struct sockaddr *addr,
+int s5_association_getpeername(struct s5_engine *e, struct s5_record *record, int fd, struct sockaddr *addr,
                              socklen_t *len)
 {
     const struct s5_association *a = association_of(e, fd);
@@ -56,10 +56,10 @@ static int header_len(struct s5_engine *e, struct s5_association *a)
 }
 
 /* The path's MTU is the application's, less what every datagram begins with. */
-int s5_associate_getsockopt(struct s5_engine *e, struct s5_record *record, int fd, int level, int name, void *value,
+int s5_association_getsockopt(struct s5_engine *e, struct s5_record *record, int fd, int level, int name, void *value,
                             socklen_t *len)
 {
-    struct s5_association *a = s5_associate_of(e, fd);
+    struct s5_association *a = s5_association_of(e, fd);
     (void)record;
     if (!a)
         return S5_KERNEL_KNOWS;
@@ -80,8 +80,8 @@ int s5_associate_getsockopt(struct s5_engine *e, struct s5_record *record, int f
 
 int s5_incoming_next(struct s5_engine *e, struct s5_association *a, int fd)
 {
-    uint8_t octets[S5_DATAGRAM_MAX];
-    struct s5_datagram d;
+    uint8_t octets[S5_UDP_HEADER_MAX];
+    struct s5_udp_header d;
     for (;;) {
         struct s5_endpoint from;
         socklen_t len = sizeof from.v6;
@@ -90,10 +90,10 @@ int s5_incoming_next(struct s5_engine *e, struct s5_association *a, int fd)
         if (n < 0)
             return errno == EAGAIN || errno == ECONNREFUSED ? 0 : -errno;
         size_t held = (size_t)n < sizeof octets ? (size_t)n : sizeof octets;
-        struct s5_endpoint relay = s5_associate_relay(a);
+        struct s5_endpoint relay = s5_association_relay(a);
         if (a->mixed && !s5_target_same_end(&from, &relay))
             return (int)n;
-        if (s5_datagram_read(octets, held, &d) == 0)
+        if (s5_udp_header_read(octets, held, &d) == 0)
             return (int)n - d.header_len;
         e->real->recv(fd, octets, 0, MSG_DONTWAIT);
     }

@@ -129,7 +129,7 @@ static int at_any(struct s5_engine *e, struct s5_negotiation *f, const struct s5
     return r;
 }
 
-int s5_associate_ask(struct s5_engine *e, const struct s5_server *server, int family,
+int s5_association_ask(struct s5_engine *e, const struct s5_server *server, int family,
                      uint64_t timeout, struct s5_cleanup *call, uint32_t ticket,
                      struct s5_endpoint *ret_relay)
 {

@@ -149,8 +149,8 @@ static void copy_heading(struct s5_heading *ret, const struct s5_heading *from)
 {
     ret->direct = from->direct;
     ret->len = from->len;
-    if (from->len == S5_DATAGRAM_IPV4)
-        memcpy(ret->octets, from->octets, S5_DATAGRAM_IPV4);
+    if (from->len == S5_UDP_HEADER_IPV4)
+        memcpy(ret->octets, from->octets, S5_UDP_HEADER_IPV4);
     else
         memcpy(ret->octets, from->octets, from->len);
 }
@@ -177,8 +177,8 @@ size_t s5_target_recall(struct s5_association *a, const struct sockaddr *sa, soc
     if (!try_lock(a))
         return 0;
     size_t n = same(&t->to, sa, len) ? t->heading.len : 0;
-    if (n == S5_DATAGRAM_IPV4)
-        memcpy(octets, t->heading.octets, S5_DATAGRAM_IPV4);
+    if (n == S5_UDP_HEADER_IPV4)
+        memcpy(octets, t->heading.octets, S5_UDP_HEADER_IPV4);
     else if (n)
         memcpy(octets, t->heading.octets, n);
     s5_target_unlock(a);
@@ -253,7 +253,7 @@ static int find_out(struct s5_engine *e, struct s5_association *a, const struct 
     struct s5_writer w = s5_writer_init(ret->octets, sizeof ret->octets);
     ret->direct = r == 0;
     if (r > 0)
-        s5_datagram_write(&w, 0, &to);
+        s5_udp_header_write(&w, 0, &to);
     ret->len = (uint16_t)w.used;
     bool alias = r > 0 && named;
     if (!s5_addr_is_unspecified(&asked)) /* what comes back is from loopback */
@@ -352,7 +352,7 @@ static bool fake_endpoint(struct s5_engine *e, const struct s5_addr *name, int f
 bool s5_target_heard(struct s5_association *a, const uint8_t *header, size_t len,
                      struct s5_endpoint *ret)
 {
-    if (len != S5_DATAGRAM_IPV4 && len != S5_DATAGRAM_IPV6)
+    if (len != S5_UDP_HEADER_IPV4 && len != S5_UDP_HEADER_IPV6)
         return false;
     const struct s5_target *t = place_by(a, header[len - 1], header[len - 3]);
     if (!try_lock(a))

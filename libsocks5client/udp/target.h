@@ -21,7 +21,7 @@ void s5_target_fork_child(struct s5_association *a);
 /* What datagrams of A to SA begin with. 0, or -errno. */
 int s5_target_heading(struct s5_engine *e, struct s5_association *a, const struct sockaddr *sa,
                       socklen_t len, struct s5_heading *ret);
-/* The same into S5_DATAGRAM_MAX OCTETS: its length; 0: not remembered, or direct. */
+/* The same into S5_UDP_HEADER_MAX OCTETS: its length; 0: not remembered, or direct. */
 S5_HOT size_t s5_target_recall(struct s5_association *a, const struct sockaddr *sa, socklen_t len,
                                uint8_t *octets);
 /* Whom the application is told FROM is. False: nothing to be told, or not its peer. */

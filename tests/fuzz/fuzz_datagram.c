@@ -7,10 +7,10 @@
 
 static void header(const uint8_t *data, size_t size)
 {
-    struct s5_datagram d, back;
-    uint8_t buf[S5_DATAGRAM_MAX];
-    size_t told = s5_datagram_told_len(data, size);
-    int r = s5_datagram_read(data, size, &d);
+    struct s5_udp_header d, back;
+    uint8_t buf[S5_UDP_HEADER_MAX];
+    size_t told = s5_udp_header_peek_len(data, size);
+    int r = s5_udp_header_read(data, size, &d);
     CHECK(r == 0 || r == -EPROTO);
     if (r < 0)
         return;
@@ -18,11 +18,11 @@ static void header(const uint8_t *data, size_t size)
     if (d.from.kind == S5_ADDR_NONE)
         return;
     struct s5_writer w = s5_writer_init(buf, sizeof buf);
-    s5_datagram_write(&w, d.frag, &d.from);
-    CHECK(!w.failed && w.used == s5_datagram_header_len(&d.from));
+    s5_udp_header_write(&w, d.frag, &d.from);
+    CHECK(!w.failed && w.used == s5_udp_header_len(&d.from));
     bool mapped = data[3] == 4 && d.from.kind == S5_ADDR_IPV4; /* which is the same address */
     CHECK(mapped || (w.used == d.header_len && memcmp(buf, data, w.used) == 0));
-    CHECK(s5_datagram_read(buf, w.used, &back) == 0 && back.frag == d.frag);
+    CHECK(s5_udp_header_read(buf, w.used, &back) == 0 && back.frag == d.frag);
     CHECK(s5_addr_equal(&d.from, &back.from));
 }
 
@@ -53,7 +53,7 @@ static bool model(struct model *m, uint8_t frag, const uint8_t *data, size_t len
     memcpy(m->data + m->len, data, len);
     m->len += len;
     m->highest = at;
-    if (!(frag & S5_DATAGRAM_LAST))
+    if (!(frag & S5_UDP_HEADER_LAST))
         return false;
     m->highest = 0;
     return true;

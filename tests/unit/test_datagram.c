@@ -14,21 +14,21 @@ static struct s5_addr addr(const char *text, uint16_t port)
 static void expect_header(const struct s5_addr *to, uint8_t frag, const char *want, size_t n)
 {
     struct s5_writer w = s5_writer_init(edge(n), n);
-    cr_assert_eq(s5_datagram_header_len(to), n);
-    s5_datagram_write(&w, frag, to);
+    cr_assert_eq(s5_udp_header_len(to), n);
+    s5_udp_header_write(&w, frag, to);
     cr_assert_not(w.failed);
     cr_assert_eq(w.used, n);
     cr_expect_eq(memcmp(w.at - n, want, n), 0);
-    struct s5_datagram d;
-    cr_assert_eq(s5_datagram_read(w.at - n, n, &d), 0);
+    struct s5_udp_header d;
+    cr_assert_eq(s5_udp_header_read(w.at - n, n, &d), 0);
     cr_expect(s5_addr_equal(&d.from, to));
     cr_expect_eq(d.frag, frag);
     cr_expect_eq(d.header_len, n);
-    cr_expect_eq(s5_datagram_told_len(w.at - n, S5_DATAGRAM_TELLS), n);
+    cr_expect_eq(s5_udp_header_peek_len(w.at - n, S5_UDP_HEADER_PEEK), n);
     for (size_t less = 0; less < n; less++) {
         uint8_t *cut = edge(less);
         memcpy(cut, want, less);
-        cr_expect_eq(s5_datagram_read(cut, less, &d), -EPROTO, "%zu octets", less);
+        cr_expect_eq(s5_udp_header_read(cut, less, &d), -EPROTO, "%zu octets", less);
     }
 }
 
@@ -36,9 +36,9 @@ Test(datagram, headers)
 {
     struct s5_addr v4 = addr("192.0.2.1", 53), v6 = addr("2001:db8::1", 0xabcd),
                    name = addr("ex.org", 443);
-    expect_header(&v4, 0, "\0\0\0\1\xc0\0\2\1\0\x35", S5_DATAGRAM_IPV4);
+    expect_header(&v4, 0, "\0\0\0\1\xc0\0\2\1\0\x35", S5_UDP_HEADER_IPV4);
     expect_header(&v6, 0x83, "\0\0\x83\4\x20\1\r\xb8\0\0\0\0\0\0\0\0\0\0\0\1\xab\xcd",
-                  S5_DATAGRAM_IPV6);
+                  S5_UDP_HEADER_IPV6);
     expect_header(&name, 1, "\0\0\1\3\6ex.org\1\xbb", 7 + 6);
 }
 
@@ -48,12 +48,12 @@ Test(datagram, the_longest_name)
     memset(text, 'n', sizeof text);
     struct s5_addr name;
     cr_assert_eq(s5_addr_parse(&name, text, sizeof text, 1), 0);
-    struct s5_writer w = s5_writer_init(edge(S5_DATAGRAM_MAX), S5_DATAGRAM_MAX);
-    s5_datagram_write(&w, 0, &name);
+    struct s5_writer w = s5_writer_init(edge(S5_UDP_HEADER_MAX), S5_UDP_HEADER_MAX);
+    s5_udp_header_write(&w, 0, &name);
     cr_expect_not(w.failed);
     cr_expect_eq(w.left, 0);
-    w = s5_writer_init(edge(S5_DATAGRAM_MAX - 1), S5_DATAGRAM_MAX - 1);
-    s5_datagram_write(&w, 0, &name);
+    w = s5_writer_init(edge(S5_UDP_HEADER_MAX - 1), S5_UDP_HEADER_MAX - 1);
+    s5_udp_header_write(&w, 0, &name);
     cr_expect(w.failed);
 }
 
@@ -63,19 +63,19 @@ Test(datagram, what_is_no_header)
         "\1\0\0\1\1\2\3\4\0\x35", "\0\1\0\1\1\2\3\4\0\x35", "\0\0\x80\1\1\2\3\4\0\x35",
         "\0\0\0\0\1\2\3\4\0\x35", "\0\0\0\2\1\2\3\4\0\x35", "\0\0\0\3\3a\0b\0\x35",
     };
-    struct s5_datagram d;
+    struct s5_udp_header d;
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
-        cr_expect_eq(s5_datagram_read(wrong[i], 10, &d), -EPROTO, "%zu", i);
-    cr_expect_eq(s5_datagram_told_len((const uint8_t *)"\0\0\0\2\1", 5), 0);
-    cr_expect_eq(s5_datagram_told_len((const uint8_t *)"\0\0\0\1", 4), 0);
-    cr_expect_eq(s5_datagram_told_len((const uint8_t *)"\0\0\0\3\xff", 5), S5_DATAGRAM_MAX);
+        cr_expect_eq(s5_udp_header_read(wrong[i], 10, &d), -EPROTO, "%zu", i);
+    cr_expect_eq(s5_udp_header_peek_len((const uint8_t *)"\0\0\0\2\1", 5), 0);
+    cr_expect_eq(s5_udp_header_peek_len((const uint8_t *)"\0\0\0\1", 4), 0);
+    cr_expect_eq(s5_udp_header_peek_len((const uint8_t *)"\0\0\0\3\xff", 5), S5_UDP_HEADER_MAX);
 }
 
 Test(datagram, data_behind_it_is_not_looked_at)
 {
-    struct s5_datagram d;
-    cr_expect_eq(s5_datagram_read("\0\0\0\1\1\2\3\4\0\x35rest", 14, &d), 0);
+    struct s5_udp_header d;
+    cr_expect_eq(s5_udp_header_read("\0\0\0\1\1\2\3\4\0\x35rest", 14, &d), 0);
     cr_expect_eq(d.header_len, 10);
-    cr_expect_eq(s5_datagram_read("\0\0\0\3\0\0\x35", 7, &d), 0); /* a name without octets */
+    cr_expect_eq(s5_udp_header_read("\0\0\0\3\0\0\x35", 7, &d), 0); /* a name without octets */
     cr_expect_eq(d.from.kind, S5_ADDR_NONE);
 }

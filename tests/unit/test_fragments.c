@@ -32,7 +32,7 @@ static const char *play(struct s5_fragments *f, const char *script)
         size_t len;
         bool last = *end == '!';
         end += last;
-        if (s5_fragments_feed(f, &from, frag | (last ? S5_DATAGRAM_LAST : 0), end + 1, 1, 100, &whole,
+        if (s5_fragments_feed(f, &from, frag | (last ? S5_UDP_HEADER_LAST : 0), end + 1, 1, 100, &whole,
                               &len)) {
             memcpy(out, whole, len);
             out[len] = 0;
@@ -127,7 +127,7 @@ Test(fragments, all_127_of_them_none_with_data)
     size_t len = 1;
     for (uint8_t i = 1; i < 127; i++)
         cr_expect_eq(s5_fragments_feed(f, &a, i, NULL, 0, 1, &whole, &len), 0);
-    cr_expect_eq(s5_fragments_feed(f, &a, 127 | S5_DATAGRAM_LAST, NULL, 0, 1, &whole, &len), 1);
+    cr_expect_eq(s5_fragments_feed(f, &a, 127 | S5_UDP_HEADER_LAST, NULL, 0, 1, &whole, &len), 1);
     cr_expect_eq(len, 0);
     free(f);
 }
@@ -142,5 +142,5 @@ Test(fragments, cutting)
     cr_expect_eq(s5_fragments_count(1, 0), 0);
     cr_expect_eq(s5_fragments_frag(0, 1), 0);
     cr_expect_eq(s5_fragments_frag(0, 2), 1);
-    cr_expect_eq(s5_fragments_frag(1, 2), 2 | S5_DATAGRAM_LAST);
+    cr_expect_eq(s5_fragments_frag(1, 2), 2 | S5_UDP_HEADER_LAST);
 }

@@ -23,7 +23,7 @@ static bool walk(const char *text, char *last)
     cr_assert(fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text));
     close(fd);
     seen[0] = 0;
-    bool found = s5_text_walk(path, see, last);
+    bool found = s5_word_reader_each(path, see, last);
     unlink(path);
     return found;
 }
@@ -35,7 +35,7 @@ Test(text, words_of_lines)
     cr_assert_str_eq(seen, "0:one 1:two 0:a 1:b 0:last ");
     cr_assert(walk("one\ntwo three four\nfive\n", last));
     cr_assert_str_eq(seen, "0:one 0:two 1:three ");
-    cr_assert_not(s5_text_walk("/nowhere/at/all", see, NULL));
+    cr_assert_not(s5_word_reader_each("/nowhere/at/all", see, NULL));
 }
 
 Test(text, lines_too_long_are_passed_over)
