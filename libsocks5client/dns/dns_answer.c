@@ -194,7 +194,7 @@ static size_t answer_pointer(struct s5_engine *e, const uint8_t *query,
                  : s5_dns_answer(query, q, S5_DNS_NOERROR, labels, (size_t)n, ret, size);
 }
 
-ssize_t s5_dns_answer(struct s5_engine *e, const uint8_t *query, size_t len,
+ssize_t s5_dns_answer_query(struct s5_engine *e, const uint8_t *query, size_t len,
                             const struct s5_endpoint *server, bool stream, uint8_t *ret,
                             size_t size)
 {

@@ -16,7 +16,7 @@
 /* The reply to QUERY of LEN octets, into RET: its length; 0: nothing to reply to; -errno. SERVER:
  * whom the program asks, NULL for one of resolv.conf's. STREAM: over TCP, so that it may be long.
  * May wait while a question is forwarded. */
-ssize_t s5_dns_answer(struct s5_engine *e, const uint8_t *query, size_t len,
+ssize_t s5_dns_answer_query(struct s5_engine *e, const uint8_t *query, size_t len,
                             const struct s5_endpoint *server, bool stream, uint8_t *ret,
                             size_t size);
 

@@ -293,7 +293,7 @@ static ssize_t send_datagram(struct s5_engine *e, const struct question *q, cons
     size_t n = gather(msg, query, sizeof query);
     if (n > sizeof query)
         return n == UNREADABLE ? -EFAULT : -EMSGSIZE;
-    ssize_t r = s5_dns_answer(e, query, n, &q->server, false, reply, sizeof reply);
+    ssize_t r = s5_dns_answer_query(e, query, n, &q->server, false, reply, sizeof reply);
     if (r <= 0 || !is_current(e, q))
         return (ssize_t)n; /* lost, as datagrams may be */
     if (loose)
@@ -333,7 +333,7 @@ static size_t append(struct s5_dns_client *a, const struct msghdr *msg)
 static int answer_stream(struct s5_engine *e, const struct question *q, const uint8_t *query, size_t len)
 {
     uint8_t reply[2 + S5_DNS_REPLY_TCP];
-    ssize_t n = s5_dns_answer(e, query, len, &q->server, true, reply + 2, sizeof reply - 2);
+    ssize_t n = s5_dns_answer_query(e, query, len, &q->server, true, reply + 2, sizeof reply - 2);
     if (n <= 0 || !is_current(e, q))
         return -ECONNRESET;
     reply[0] = (uint8_t)(n >> 8);

@@ -56,7 +56,7 @@ static int answer(struct __res_state *state, const char *name, int class, int ty
                          query, sizeof query);
     if (len < 0 || n < 0)
         return fail(state, NO_RECOVERY);
-    ssize_t got = s5_dns_answer(s5_begin(), query, (size_t)len, NULL, true, reply, (size_t)n);
+    ssize_t got = s5_dns_answer_query(s5_begin(), query, (size_t)len, NULL, true, reply, (size_t)n);
     int herr = judge(reply, got);
     return herr ? fail(state, herr) : (int)got;
 }
@@ -64,7 +64,7 @@ static int answer(struct __res_state *state, const char *name, int class, int ty
 static int answer_message(const unsigned char *query, int len, unsigned char *reply, int n)
 {
     ssize_t got = len < 0 || n < 0 ? 0
-                                   : s5_dns_answer(s5_begin(), query, (size_t)len, NULL, true,
+                                   : s5_dns_answer_query(s5_begin(), query, (size_t)len, NULL, true,
                                                          reply, (size_t)n);
     if (got > 0)
         return (int)got;

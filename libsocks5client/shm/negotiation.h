@@ -55,7 +55,7 @@ struct s5_negotiation {
     uint64_t cookie;             /* SO_COOKIE of the socket */
     uint64_t begun;              /* ns, when the connection was asked for */
     uint64_t deadline;           /* ns; the server's timeout */
-    uint64_t timeout;           /* ns; until when the dialling call may block (SO_SNDTIMEO) */
+    uint64_t block_until;       /* ns; until when the dialling call may block (SO_SNDTIMEO) */
     uint64_t probe_until;        /* ns; a probing flight starts anew then; S5_CLOCK_NEVER */
     _Atomic uint64_t sent;       /* ns, when the request went out last */
     uint64_t probe_waited;       /* ns a probe waited in vain for its reply; 0: it did not */

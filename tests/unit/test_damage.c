@@ -43,7 +43,7 @@ static const struct part {
     PART(negotiations[0], offsetof(struct s5_negotiation, session)),
     PART(negotiations[0].session, offsetof(struct s5_session, out)),
     PART(negotiations[1], sizeof(struct s5_negotiation) * 3),
-    PART(counts, sizeof(struct s5_stats)),
+    PART(stats, sizeof(struct s5_stats)),
     PART(slice, offsetof(struct s5_shm, pool.slots) - offsetof(struct s5_shm, slice)),
     PART(pool.slots, 8 * sizeof(struct s5_fake_pool_slot)),
     PART(listeners_used, sizeof(uint32_t)),
