@@ -6,11 +6,11 @@
  * of the process is changed and nothing is allocated. What the check of a program needs is mapped for as long as it
  * takes. The new environment lives on the stack of the hook. A large one is mapped, and remains in the memory of the
  * parent where a child of vfork maps it. An environment in which nothing has to be changed is passed on as it is. */
+#include "fd_ops.h"
+#include "in_engine.h"
 #include "program.h"
 #include "start.h"
 #include "user_memory.h"
-#include "fd_ops.h"
-#include "in_engine.h"
 #include <alloca.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -268,11 +268,11 @@ static int end_child(struct child *c, int result)
 
 /* In every hook: the room for the child's environment is the hook's own stack. R is an error found before, or 0,
  * and becomes what is found here. */
-#define CHILD(r, c, envp)                                                                          \
-    struct child c;                                                                                \
-    if (r == 0)                                                                                    \
-        r = measure(s5_begin(), &c, envp);                                                         \
-    if (r == 0)                                                                                    \
+#define CHILD(r, c, envp)                                                                                              \
+    struct child c;                                                                                                    \
+    if (r == 0)                                                                                                        \
+        r = measure(s5_begin(), &c, envp);                                                                             \
+    if (r == 0)                                                                                                        \
     r = make(&c, c.size && c.size <= NEAR ? alloca(c.size) : NULL)
 
 /* For R, what an exec came to that did not happen. */
@@ -331,16 +331,16 @@ HOOK(int, fexecve, (int fd, char *const argv[], char *const envp[]))
 }
 
 /* The arguments of an execl*, NULL included, as a vector on the stack of the hook. */
-#define GATHER(argv, first, args)                                                                  \
-    va_start(args, first);                                                                         \
-    size_t n_##argv = 1;                                                                           \
-    while (first && va_arg(args, char *))                                                          \
-        n_##argv++;                                                                                \
-    va_end(args);                                                                                  \
-    char **argv = alloca((n_##argv + 1) * sizeof *argv);                                           \
-    argv[0] = (char *)(uintptr_t)first;                                                            \
-    va_start(args, first);                                                                         \
-    for (size_t i = 1; argv[0] && i <= n_##argv; i++)                                              \
+#define GATHER(argv, first, args)                                                                                      \
+    va_start(args, first);                                                                                             \
+    size_t n_##argv = 1;                                                                                               \
+    while (first && va_arg(args, char *))                                                                              \
+        n_##argv++;                                                                                                    \
+    va_end(args);                                                                                                      \
+    char **argv = alloca((n_##argv + 1) * sizeof *argv);                                                               \
+    argv[0] = (char *)(uintptr_t)first;                                                                                \
+    va_start(args, first);                                                                                             \
+    for (size_t i = 1; argv[0] && i <= n_##argv; i++)                                                                  \
     argv[i] = va_arg(args, char *)
 
 HOOK(int, execl, (const char *path, const char *first, ...))
@@ -375,8 +375,8 @@ typedef int spawn_fn(int *result, const char *file, const posix_spawn_file_actio
 
 /* MAY_START is check() or check_found(): whether NAME looks FILE up in PATH. */
 static int spawn(const char *name, int (*may_start)(const char *), int *result, const char *file,
-                 const posix_spawn_file_actions_t *actions, const posix_spawnattr_t *attr,
-                 char *const argv[], char *const envp[])
+                 const posix_spawn_file_actions_t *actions, const posix_spawnattr_t *attr, char *const argv[],
+                 char *const envp[])
 {
     spawn_fn *real = (spawn_fn *)s5_real_find(name);
     if (!real)
@@ -386,12 +386,12 @@ static int spawn(const char *name, int (*may_start)(const char *), int *result, 
     return cancel_exec(r < 0 ? -r : end_child(&c, real(result, file, actions, attr, argv, c.envp)));
 }
 
-#define SPAWN(name, may_start)                                                                     \
-    HOOK(int, name,                                                                                \
-         (int *result, const char *file, const posix_spawn_file_actions_t *actions,                \
-          const posix_spawnattr_t *attr, char *const argv[], char *const envp[]))                  \
-    {                                                                                              \
-        return spawn(#name, may_start, result, file, actions, attr, argv, envp);                   \
+#define SPAWN(name, may_start)                                                                                         \
+    HOOK(int, name,                                                                                                    \
+         (int *result, const char *file, const posix_spawn_file_actions_t *actions, const posix_spawnattr_t *attr,     \
+          char *const argv[], char *const envp[]))                                                                     \
+    {                                                                                                                  \
+        return spawn(#name, may_start, result, file, actions, attr, argv, envp);                                       \
     }
 
 SPAWN(posix_spawn, check)
@@ -450,8 +450,7 @@ ALIAS(_IO_popen, popen)
 /* What popen() consists of, for a stream that exists. No header declares it. */
 HOOK(FILE *, _IO_proc_open, (FILE * stream, const char *command, const char *mode))
 {
-    __typeof__(&hook__IO_proc_open) real =
-        (__typeof__(&hook__IO_proc_open))s5_real_find("_IO_proc_open");
+    __typeof__(&hook__IO_proc_open) real = (__typeof__(&hook__IO_proc_open))s5_real_find("_IO_proc_open");
     restore_environment();
     return real(stream, command, mode);
 }

@@ -1,8 +1,8 @@
 /* Copies of the process: fork(), which is watched since pthread_atfork()'s handlers are not told whether it failed,
  * and those that run no handler, _Fork() and clone(). What shares our memory (vfork(), posix_spawn(), threads) is
  * nothing of the kind. */
-#include "forking.h"
 #include "fork.h"
+#include "forking.h"
 #include "user_memory.h"
 #include <sched.h>
 #include <stdarg.h>

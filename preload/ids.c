@@ -5,15 +5,15 @@
 #include "start.h"
 #include <unistd.h>
 
-#define CHANGES(name, params, args)                                                                \
-    HOOK(int, name, params)                                                                        \
-    {                                                                                              \
-        FIND(real, name);                                                                          \
-        struct s5_engine *e = s5_begin();                                                          \
-        s5_leave_before(e);                                                                        \
-        int r = real args;                                                                         \
-        s5_leave_after(e, r == 0);                                                                 \
-        return r;                                                                                  \
+#define CHANGES(name, params, args)                                                                                    \
+    HOOK(int, name, params)                                                                                            \
+    {                                                                                                                  \
+        FIND(real, name);                                                                                              \
+        struct s5_engine *e = s5_begin();                                                                              \
+        s5_leave_before(e);                                                                                            \
+        int r = real args;                                                                                             \
+        s5_leave_after(e, r == 0);                                                                                     \
+        return r;                                                                                                      \
     }
 
 CHANGES(setuid, (uid_t user), (user))

@@ -8,29 +8,26 @@
 
 /* --- what _FORTIFY_SOURCE makes of reads: libc's own checks, behind our gate --- */
 
-#define CHECKED(ret, name, params, args, fd, ours)                                                 \
-    ASIDE static ret ours_##name params                                                             \
-    {                                                                                              \
-        return DOOR(ours);                                                                         \
-    }                                                                                              \
-    HOOK(ret, name, params)                                                                        \
-    {                                                                                              \
-        if (s5_gate_stream(fd) && n <= size)                                                       \
-            return ours_##name args;                                                               \
-        S5_NEXT(real, #name, ret, params);                                                         \
-        return real args;                                                                          \
+#define CHECKED(ret, name, params, args, fd, ours)                                                                     \
+    ASIDE static ret ours_##name params                                                                                \
+    {                                                                                                                  \
+        return DOOR(ours);                                                                                             \
+    }                                                                                                                  \
+    HOOK(ret, name, params)                                                                                            \
+    {                                                                                                                  \
+        if (s5_gate_stream(fd) && n <= size)                                                                           \
+            return ours_##name args;                                                                                   \
+        S5_NEXT(real, #name, ret, params);                                                                             \
+        return real args;                                                                                              \
     }
 
 CHECKED(ssize_t, __read_chk, (int fd, void *buf, size_t n, size_t size), (fd, buf, n, size), fd,
         ((void)size, s5_read(ENGINE, fd, buf, n)))
-CHECKED(ssize_t, __recv_chk, (int fd, void *buf, size_t n, size_t size, int flags),
-        (fd, buf, n, size, flags), fd,
+CHECKED(ssize_t, __recv_chk, (int fd, void *buf, size_t n, size_t size, int flags), (fd, buf, n, size, flags), fd,
         ((void)size, s5_recvfrom(ENGINE, fd, buf, n, flags, NULL, NULL)))
 CHECKED(ssize_t, __recvfrom_chk,
-        (int fd, void *buf, size_t n, size_t size, int flags, struct sockaddr *addr,
-         socklen_t *len),
-        (fd, buf, n, size, flags, addr, len), fd,
-        ((void)size, s5_recvfrom(ENGINE, fd, buf, n, flags, addr, len)))
+        (int fd, void *buf, size_t n, size_t size, int flags, struct sockaddr *addr, socklen_t *len),
+        (fd, buf, n, size, flags, addr, len), fd, ((void)size, s5_recvfrom(ENGINE, fd, buf, n, flags, addr, len)))
 
 HOOK(int, __poll_chk, (struct pollfd * fds, nfds_t n, int timeout, size_t size))
 {
@@ -40,24 +37,20 @@ HOOK(int, __poll_chk, (struct pollfd * fds, nfds_t n, int timeout, size_t size))
 }
 
 HOOK(int, __ppoll_chk,
-     (struct pollfd * fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask,
-      size_t size))
+     (struct pollfd * fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask, size_t size))
 {
     S5_NEXT(real, S5_SYMBOL(__ppoll_chk), int,
             (struct pollfd *, nfds_t, const struct timespec *, const sigset_t *, size_t));
-    return size / sizeof *fds < n ? real(fds, n, timeout, mask, size)
-                                  : ppoll(fds, n, timeout, mask);
+    return size / sizeof *fds < n ? real(fds, n, timeout, mask, size) : ppoll(fds, n, timeout, mask);
 }
 
 #if S5_TIME32
 HOOK_AS(int, plain_ppoll_chk, "__ppoll_chk",
-        (struct pollfd * fds, nfds_t n, const struct s5_timespec32 *timeout, const sigset_t *mask,
-         size_t size))
+        (struct pollfd * fds, nfds_t n, const struct s5_timespec32 *timeout, const sigset_t *mask, size_t size))
 {
     S5_NEXT(real, "__ppoll_chk", int,
             (struct pollfd *, nfds_t, const struct s5_timespec32 *, const sigset_t *, size_t));
-    return size / sizeof *fds < n ? real(fds, n, timeout, mask, size)
-                                  : hook_plain_ppoll(fds, n, timeout, mask);
+    return size / sizeof *fds < n ? real(fds, n, timeout, mask, size) : hook_plain_ppoll(fds, n, timeout, mask);
 }
 #endif
 
@@ -99,11 +92,11 @@ static int print(int fd, int checked, const char *format, va_list args)
     return real(fd, checked, format, args);
 }
 
-#define PRINT(checked)                                                                             \
-    va_list args;                                                                                  \
-    va_start(args, format);                                                                        \
-    int n = print(fd, checked, format, args);                                                      \
-    va_end(args);                                                                                  \
+#define PRINT(checked)                                                                                                 \
+    va_list args;                                                                                                      \
+    va_start(args, format);                                                                                            \
+    int n = print(fd, checked, format, args);                                                                          \
+    va_end(args);                                                                                                      \
     return n;
 
 HOOK(int, vdprintf, (int fd, const char *format, va_list args))
@@ -116,51 +109,40 @@ HOOK(int, __vdprintf_chk, (int fd, int checked, const char *format, va_list args
     return print(fd, checked, format, args);
 }
 
-HOOK(int, dprintf, (int fd, const char *format, ...))
-{
-    PRINT(-1)
-}
+HOOK(int, dprintf, (int fd, const char *format, ...)){PRINT(-1)}
 
-HOOK(int, __dprintf_chk, (int fd, int checked, const char *format, ...))
-{
-    PRINT(checked)
-}
+HOOK(int, __dprintf_chk, (int fd, int checked, const char *format, ...)){PRINT(checked)}
 
 /* libc's threads read and write; what they are asked is not begun before the negotiation is over. */
-#define ASYNCHRONOUS(name, type)                                                                   \
-    HOOK(int, name, (struct type * what))                                                          \
-    {                                                                                              \
-        if (s5_gate_stream(what->aio_fildes) &&                                                    \
-            DOOR(s5_io_await(ENGINE, what->aio_fildes, false, 0)) < 0)                                \
-            return -1;                                                                             \
-        S5_NEXT(real, #name, int, (struct type *));                                                \
-        return real(what);                                                                         \
+#define ASYNCHRONOUS(name, type)                                                                                       \
+    HOOK(int, name, (struct type * what))                                                                              \
+    {                                                                                                                  \
+        if (s5_gate_stream(what->aio_fildes) && DOOR(s5_io_await(ENGINE, what->aio_fildes, false, 0)) < 0)             \
+            return -1;                                                                                                 \
+        S5_NEXT(real, #name, int, (struct type *));                                                                    \
+        return real(what);                                                                                             \
     }
 
-ASYNCHRONOUS(aio_read, aiocb)
-ASYNCHRONOUS(aio_read64, aiocb64)
-ASYNCHRONOUS(aio_write, aiocb)
-ASYNCHRONOUS(aio_write64, aiocb64)
+ASYNCHRONOUS(aio_read, aiocb) ASYNCHRONOUS(aio_read64, aiocb64) ASYNCHRONOUS(aio_write, aiocb)
+    ASYNCHRONOUS(aio_write64, aiocb64)
 
-#define LIST(name, type)                                                                           \
-    HOOK(int, name, (int mode, struct type *const list[], int n, struct sigevent *event))          \
-    {                                                                                              \
-        for (int i = 0; i < n; i++)                                                                \
-            if (list[i] && list[i]->aio_lio_opcode != LIO_NOP &&                                   \
-                s5_gate_stream(list[i]->aio_fildes) &&                                             \
-                DOOR(s5_io_await(ENGINE, list[i]->aio_fildes, false, 0)) < 0)                         \
-                return -1;                                                                         \
-        S5_NEXT(real, #name, int, (int, struct type *const[], int, struct sigevent *));            \
-        return real(mode, list, n, event);                                                         \
+#define LIST(name, type)                                                                                               \
+    HOOK(int, name, (int mode, struct type *const list[], int n, struct sigevent *event))                              \
+    {                                                                                                                  \
+        for (int i = 0; i < n; i++)                                                                                    \
+            if (list[i] && list[i]->aio_lio_opcode != LIO_NOP && s5_gate_stream(list[i]->aio_fildes) &&                \
+                DOOR(s5_io_await(ENGINE, list[i]->aio_fildes, false, 0)) < 0)                                          \
+                return -1;                                                                                             \
+        S5_NEXT(real, #name, int, (int, struct type *const[], int, struct sigevent *));                                \
+        return real(mode, list, n, event);                                                                             \
     }
 
-LIST(lio_listio, aiocb)
-LIST(lio_listio64, aiocb64)
+        LIST(lio_listio, aiocb) LIST(lio_listio64, aiocb64)
 
-/* --- io_uring would connect where nobody sees it; programs that use it know how to do without ---
+    /* --- io_uring would connect where nobody sees it; programs that use it know how to do without ---
  */
 
-struct io_uring;
+    struct io_uring;
 struct io_uring_params;
 
 HOOK(int, io_uring_setup, (unsigned entries, struct io_uring_params *p))
@@ -175,8 +157,7 @@ HOOK(int, io_uring_queue_init, (unsigned entries, struct io_uring *ring, unsigne
     return -ENOSYS;
 }
 
-HOOK(int, io_uring_queue_init_params,
-     (unsigned entries, struct io_uring *ring, struct io_uring_params *p))
+HOOK(int, io_uring_queue_init_params, (unsigned entries, struct io_uring *ring, struct io_uring_params *p))
 {
     (void)entries, (void)ring, (void)p;
     return -ENOSYS;

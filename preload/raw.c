@@ -5,16 +5,16 @@
  * On 32-bit machines a system call without "time64" or "64" in its name has the narrow types, and
  * so goes to the hook that libc's plain name has (hooks/time32.h). */
 #include "fork.h"
-#include "leave.h"
-#include "user_memory.h"
 #include "in_engine.h"
+#include "leave.h"
 #include "real.h"
+#include "user_memory.h"
 #include <linux/net.h>
 #if __has_include(<sys/pidfd.h>)
 #include <sys/pidfd.h>
 #endif
-#include <spawn.h>
 #include <fcntl.h>
+#include <spawn.h>
 #include <stdarg.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -75,8 +75,7 @@ static bool socket_call(long number, const struct arguments *v, long *ret)
 
 static int64_t vector_offset(const struct arguments *v)
 {
-    return sizeof(long) == 8 ? (int64_t)v->a[3]
-                             : (int64_t)((uint64_t)(uint32_t)v->a[4] << 32 | (uint32_t)v->a[3]);
+    return sizeof(long) == 8 ? (int64_t)v->a[3] : (int64_t)((uint64_t)(uint32_t)v->a[4] << 32 | (uint32_t)v->a[3]);
 }
 
 /* The same for what carries octets. */
@@ -350,11 +349,11 @@ static bool wait_call(long number, const struct arguments *v, long *ret)
 #endif
     case SYS_epoll_pwait:
         *ret = mask_is_good(PTR(4), (size_t)v->a[5]) ? epoll_pwait(INT(0), PTR(1), INT(2), INT(3), PTR(4))
-                                                      : s5_door(-EINVAL);
+                                                     : s5_door(-EINVAL);
         return true;
     case SYS_epoll_pwait2:
         *ret = mask_is_good(PTR(4), (size_t)v->a[5]) ? epoll_pwait2(INT(0), PTR(1), INT(2), PTR(3), PTR(4))
-                                                      : s5_door(-EINVAL);
+                                                     : s5_door(-EINVAL);
         return true;
     default:
         return false;
@@ -456,8 +455,8 @@ HOOK(long, syscall, (long number, ...))
     if (number == SYS_socketcall && socketcall((int)v.a[0], (const long *)v.a[1], &ret))
         return ret;
 #endif
-    if (socket_call(number, &v, &ret) || octets_call(number, &v, &ret) ||
-        wait_call(number, &v, &ret) || fd_call(number, &v, &ret))
+    if (socket_call(number, &v, &ret) || octets_call(number, &v, &ret) || wait_call(number, &v, &ret) ||
+        fd_call(number, &v, &ret))
         return ret;
     bool copies = s5_fork_copies(number, v.a), changes = changes_ids(number);
     if (copies)

@@ -1,9 +1,9 @@
 /* posix_spawn's file actions. libc carries them out in the child, where no hook sees them. What they
  * would do to the tree's descriptors is changed when they are put on the list: they leave them to the
  * child, as close(), close_range() and dup2() do. */
-#include "start.h"
-#include "fd_ops.h"
 #include "engine.h"
+#include "fd_ops.h"
+#include "start.h"
 #include <spawn.h>
 
 HOOK(int, posix_spawn_file_actions_addclose, (posix_spawn_file_actions_t * actions, int fd))
@@ -42,8 +42,7 @@ HOOK(int, posix_spawn_file_actions_addclosefrom_np, (posix_spawn_file_actions_t 
 }
 
 /* A program that wants the number for itself has it. */
-HOOK(int, posix_spawn_file_actions_adddup2,
-     (posix_spawn_file_actions_t * actions, int fd, int to))
+HOOK(int, posix_spawn_file_actions_adddup2, (posix_spawn_file_actions_t * actions, int fd, int to))
 {
     FIND(real, posix_spawn_file_actions_adddup2);
     s5_fd_clear_number(s5_begin(), to);

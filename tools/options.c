@@ -6,37 +6,36 @@
 #include <getopt.h>
 #include <stddef.h>
 
-const char options_help[] =
-    "Usage: socksify [OPTION]... [--] COMMAND [ARGUMENT]...\n"
-    "Run COMMAND with its TCP connections led through a SOCKS5 server.\n"
-    "\n"
-    "  -c FILE                take the configuration from FILE, see socks5.conf(5)\n"
-    "  -x URL                 lead everything but loopback to the server of URL,\n"
-    "                         socks5h://[USER[:PASSWORD]@]HOST[:PORT]\n"
-    "      --isolate WHAT         keep apart what comes from different processes, goes to\n"
-    "                         different destinations or by different rules:\n"
-    "                         process, destination, rule, or several of them\n"
-    "  -v                     log each connection; -vv: its phases too\n"
-    "      --log WHERE        log to stderr, syslog, fd:N or a file\n"
-    "      --log-json         log lines of JSON\n"
-    "      --summary          print where everything went when COMMAND ends\n"
-    "      --check            test configuration and servers, and tell what to do about\n"
-    "                         what is wrong; with COMMAND also whether it can be\n"
-    "                         covered. Exit: 0 when all that is needed works, else 1\n"
-    "      --target HOST:PORT   for --check: the destination to try\n"
-    "      --json             for --check: print JSON\n"
-    "      --explain HOST:PORT  tell which rule and server a TCP connection there\n"
-    "                         would take, and exit: 0 when it may go, 1 when denied\n"
-    "      --import FILE      print a configuration of proxychains, Dante, torsocks or\n"
-    "                         tsocks as one of ours\n"
-    "      --version          print the version and exit\n"
-    "      --help             print this help and exit\n"
-    "\n"
-    "Without -c and -x the configuration comes from SOCKS5_CONF, SOCKS5_SERVER,\n"
-    "SOCKS_SERVER, ALL_PROXY, $XDG_CONFIG_HOME/socks5/socks5.conf or /etc/socks5.conf.\n"
-    "\n"
-    "Exit status: 125 when socksify itself fails, 126 when COMMAND cannot be run or\n"
-    "cannot be covered, 127 when it is not found, else the status of COMMAND.\n";
+const char options_help[] = "Usage: socksify [OPTION]... [--] COMMAND [ARGUMENT]...\n"
+                            "Run COMMAND with its TCP connections led through a SOCKS5 server.\n"
+                            "\n"
+                            "  -c FILE                take the configuration from FILE, see socks5.conf(5)\n"
+                            "  -x URL                 lead everything but loopback to the server of URL,\n"
+                            "                         socks5h://[USER[:PASSWORD]@]HOST[:PORT]\n"
+                            "      --isolate WHAT         keep apart what comes from different processes, goes to\n"
+                            "                         different destinations or by different rules:\n"
+                            "                         process, destination, rule, or several of them\n"
+                            "  -v                     log each connection; -vv: its phases too\n"
+                            "      --log WHERE        log to stderr, syslog, fd:N or a file\n"
+                            "      --log-json         log lines of JSON\n"
+                            "      --summary          print where everything went when COMMAND ends\n"
+                            "      --check            test configuration and servers, and tell what to do about\n"
+                            "                         what is wrong; with COMMAND also whether it can be\n"
+                            "                         covered. Exit: 0 when all that is needed works, else 1\n"
+                            "      --target HOST:PORT   for --check: the destination to try\n"
+                            "      --json             for --check: print JSON\n"
+                            "      --explain HOST:PORT  tell which rule and server a TCP connection there\n"
+                            "                         would take, and exit: 0 when it may go, 1 when denied\n"
+                            "      --import FILE      print a configuration of proxychains, Dante, torsocks or\n"
+                            "                         tsocks as one of ours\n"
+                            "      --version          print the version and exit\n"
+                            "      --help             print this help and exit\n"
+                            "\n"
+                            "Without -c and -x the configuration comes from SOCKS5_CONF, SOCKS5_SERVER,\n"
+                            "SOCKS_SERVER, ALL_PROXY, $XDG_CONFIG_HOME/socks5/socks5.conf or /etc/socks5.conf.\n"
+                            "\n"
+                            "Exit status: 125 when socksify itself fails, 126 when COMMAND cannot be run or\n"
+                            "cannot be covered, 127 when it is not found, else the status of COMMAND.\n";
 
 enum {
     OPTION_EXPLAIN = 256,
@@ -70,10 +69,9 @@ static const struct option long_options[] = {
 /* getopt_long refused the option it looked at last. */
 static int complain(char **argv)
 {
-    if (optopt == 'c' || optopt == 'x' || optopt == OPTION_EXPLAIN || optopt == OPTION_TARGET ||
-        optopt == OPTION_LOG || optopt == OPTION_ISOLATE || optopt == OPTION_IMPORT)
-        return message_fail(EXIT_OWN_ERROR, "option %s needs an argument; see socksify --help",
-                            argv[optind - 1]);
+    if (optopt == 'c' || optopt == 'x' || optopt == OPTION_EXPLAIN || optopt == OPTION_TARGET || optopt == OPTION_LOG ||
+        optopt == OPTION_ISOLATE || optopt == OPTION_IMPORT)
+        return message_fail(EXIT_OWN_ERROR, "option %s needs an argument; see socksify --help", argv[optind - 1]);
     if (optopt > 0 && optopt < 256)
         return message_fail(EXIT_OWN_ERROR, "unknown option -%c; see socksify --help", optopt);
     return message_fail(EXIT_OWN_ERROR, "bad option %s; see socksify --help", argv[optind - 1]);

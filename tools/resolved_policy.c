@@ -3,10 +3,10 @@
  * look-ups: nothing is preloaded into it) and hands all of it to the command. */
 #include "resolved_policy.h"
 
+#include "errors.h"
 #include "file.h"
 #include "log_events.h"
 #include "server.h"
-#include "errors.h"
 #include <errno.h>
 #include <netdb.h>
 #include <stdlib.h>
@@ -111,9 +111,7 @@ int plan_load(struct s5_policy *ret, const struct options *options, char *const 
     struct s5_fault fault = {""};
     if (plan_read(ret, options, environ_strings, &fault) < 0)
         return message_fail(EXIT_OWN_ERROR, "%s", fault.text);
-    uint8_t level = options->verbosity == 0   ? S5_LOG_NONE
-                    : options->verbosity == 1 ? S5_LOG_INFO
-                                              : S5_LOG_DEBUG;
+    uint8_t level = options->verbosity == 0 ? S5_LOG_NONE : options->verbosity == 1 ? S5_LOG_INFO : S5_LOG_DEBUG;
     if (ret->log_level < level)
         ret->log_level = level;
     ret->log_json |= options->log_json;
@@ -124,8 +122,7 @@ int plan_load(struct s5_policy *ret, const struct options *options, char *const 
     for (unsigned i = 0; i < ret->n_servers; i++) {
         int error = plan_is_used(ret, i) ? plan_resolve(ret, i) : 0;
         if (error != 0)
-            return message_fail(EXIT_OWN_ERROR, "%s: cannot resolve server %s: %s",
-                                s5_policy_text(ret, ret->source),
+            return message_fail(EXIT_OWN_ERROR, "%s: cannot resolve server %s: %s", s5_policy_text(ret, ret->source),
                                 s5_policy_text(ret, ret->servers[i].host), gai_strerror(error));
     }
     return 0;

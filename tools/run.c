@@ -17,12 +17,12 @@
 
 #include "bridge.h"
 #include "coverage.h"
-#include "resolved_policy.h"
-#include "pipelining_cache.h"
-#include "summary.h"
-#include "shm.h"
 #include "errors.h"
+#include "pipelining_cache.h"
+#include "resolved_policy.h"
+#include "shm.h"
 #include "source.h"
+#include "summary.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -136,9 +136,7 @@ static int set_source(const struct options *options)
 {
     struct s5_environment env;
     s5_environment_read(&env, environ);
-    const char *url = env.socks5_server  ? env.socks5_server
-                      : env.socks_server ? env.socks_server
-                                         : env.all_proxy;
+    const char *url = env.socks5_server ? env.socks5_server : env.socks_server ? env.socks_server : env.all_proxy;
     int result = 0;
     if (options->url) {
         plan_strip_password(options->url);
@@ -218,11 +216,11 @@ static int check_command(const char *command)
     static struct s5_program_report report;
     int result = judge_command(command, &report);
     if (result > 0)
-        return message_fail(EXIT_NOT_RUN, "%s cannot be covered: %s: %s; %s", command, report.path,
-                            report.detail, s5_program_hint(report.coverage));
+        return message_fail(EXIT_NOT_RUN, "%s cannot be covered: %s: %s; %s", command, report.path, report.detail,
+                            s5_program_hint(report.coverage));
     if (result < 0)
-        return message_fail(result == -ENOENT || result == -ENOTDIR ? EXIT_NOT_FOUND : EXIT_NOT_RUN,
-                            "%s: %s", command, strerror(-result));
+        return message_fail(result == -ENOENT || result == -ENOTDIR ? EXIT_NOT_FOUND : EXIT_NOT_RUN, "%s: %s", command,
+                            strerror(-result));
     return 0;
 }
 
@@ -244,6 +242,6 @@ int run(const struct options *options, const struct s5_policy *policy, bool trus
     if (options->summary)
         return summary_run(options->command, shm, policy);
     execvp(options->command[0], options->command);
-    return message_fail(errno == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_RUN, "%s: %s",
-                        options->command[0], strerror(errno));
+    return message_fail(errno == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_RUN, "%s: %s", options->command[0],
+                        strerror(errno));
 }

@@ -1,12 +1,12 @@
 /* Theory of operation: read the command line, then the policy, then explain it or run the command
  * under it. Everything that can be wrong is found before the command starts. */
 #include "check.h"
+#include "errors.h"
 #include "explain.h"
+#include "import.h"
 #include "options.h"
 #include "resolved_policy.h"
 #include "run.h"
-#include "import.h"
-#include "errors.h"
 #include <stdio.h>
 #include <sys/auxv.h>
 #include <unistd.h>

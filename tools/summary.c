@@ -3,8 +3,8 @@
  * are not known: once a connection is there, nothing of it passes through here. */
 #include "summary.h"
 
-#include "reply.h"
 #include "errors.h"
+#include "reply.h"
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -83,8 +83,8 @@ static void server_json(const char *name, const struct s5_server_stats *s, bool 
     fprintf(stderr,
             "},\"unanswered\":%u,\"unreachable\":%u,\"listeners\":%u,\"listeners_refused\":%u,"
             "\"associations\":%u,\"associations_refused\":%u}",
-            get(&s->unanswered), get(&s->unreachable), get(&s->listeners),
-            get(&s->listeners_failed), get(&s->associations), get(&s->associations_failed));
+            get(&s->unanswered), get(&s->unreachable), get(&s->listeners), get(&s->listeners_failed),
+            get(&s->associations), get(&s->associations_failed));
 }
 
 static bool used(const struct s5_server_stats *s)
@@ -114,8 +114,7 @@ static void print(const struct s5_shm *shm, const struct s5_policy *p)
     const struct s5_stats *c = &shm->stats;
     bool first = true;
     if (json)
-        fprintf(stderr, "{\"summary\":{\"direct\":%u,\"denied\":%u,\"servers\":[", get(&c->direct),
-                get(&c->denied));
+        fprintf(stderr, "{\"summary\":{\"direct\":%u,\"denied\":%u,\"servers\":[", get(&c->direct), get(&c->denied));
     for (unsigned i = 0; i < p->n_servers; i++) {
         const char *name = s5_policy_text(p, p->servers[i].name);
         struct s5_server_stats sum = {0};
@@ -130,8 +129,7 @@ static void print(const struct s5_shm *shm, const struct s5_policy *p)
     if (json)
         fputs("]}}\n", stderr);
     else
-        fprintf(stderr, "socksify: direct: %u connections; denied: %u\n", get(&c->direct),
-                get(&c->denied));
+        fprintf(stderr, "socksify: direct: %u connections; denied: %u\n", get(&c->direct), get(&c->denied));
 }
 
 /* ---- The command ---- */
@@ -158,8 +156,7 @@ int summary_run(char *const *command, const struct s5_shm *shm, const struct s5_
     if (pid == 0) {
         sigprocmask(SIG_SETMASK, &mask, NULL);
         execvp(command[0], command);
-        _exit(message_fail(errno == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_RUN, "%s: %s", command[0],
-                           strerror(errno)));
+        _exit(message_fail(errno == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_RUN, "%s: %s", command[0], strerror(errno)));
     }
     child = pid;
     for (size_t i = 0; i < PASSED; i++) {

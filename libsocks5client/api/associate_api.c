@@ -3,13 +3,13 @@
  * anywhere else; the connection the association was asked for on lies still, and its end is the
  * association's. */
 #include "addr.h"
-#include "udp_header.h"
 #include "clock.h"
 #include "dial.h"
 #include "export.h"
-#include "socks5client.h"
-#include "session.h"
 #include "gss_link.h"
+#include "session.h"
+#include "socks5client.h"
+#include "udp_header.h"
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -33,8 +33,8 @@ S5_EXPORT int socks5_datagram_header(const char *host, uint16_t port, void *out,
     return w.failed ? -ENOBUFS : (int)s5_udp_header_len(&to);
 }
 
-S5_EXPORT int socks5_datagram_open(const void *datagram, size_t n, unsigned *ret_frag, char *host,
-                                   size_t size, uint16_t *ret_port)
+S5_EXPORT int socks5_datagram_open(const void *datagram, size_t n, unsigned *ret_frag, char *host, size_t size,
+                                   uint16_t *ret_port)
 {
     struct s5_udp_header head;
     if (s5_udp_header_read(datagram, n, &head) < 0)
@@ -50,19 +50,16 @@ S5_EXPORT int socks5_datagram_open(const void *datagram, size_t n, unsigned *ret
 /* ---- All at once ---- */
 
 /* BND, or where it says nothing the server itself. */
-static int relay_of(int control, const struct s5_addr *bound, struct sockaddr_storage *ret,
-                    socklen_t *ret_len)
+static int relay_of(int control, const struct s5_addr *bound, struct sockaddr_storage *ret, socklen_t *ret_len)
 {
     struct s5_addr at = *bound;
     struct sockaddr_storage server;
     socklen_t len = sizeof server;
     if (s5_addr_says_nothing(bound) && (getpeername(control, (struct sockaddr *)&server, &len) < 0 ||
-                            s5_addr_from_sockaddr(&at, (struct sockaddr *)&server, len) < 0))
+                                        s5_addr_from_sockaddr(&at, (struct sockaddr *)&server, len) < 0))
         return -EPROTO;
     at.port = bound->port;
-    return at.port ? s5_addr_to_sockaddr(&at, at.kind == S5_ADDR_IPV4 ? AF_INET : AF_INET6, ret,
-                                         ret_len)
-                   : -EPROTO;
+    return at.port ? s5_addr_to_sockaddr(&at, at.kind == S5_ADDR_IPV4 ? AF_INET : AF_INET6, ret, ret_len) : -EPROTO;
 }
 
 static int open_udp(struct socks5_association *a, const struct s5_session *session)
@@ -98,8 +95,8 @@ S5_EXPORT int socks5_association_fd(const struct socks5_association *association
     return association->udp;
 }
 
-S5_EXPORT ssize_t socks5_association_send(struct socks5_association *association, const char *host,
-                                          uint16_t port, const void *data, size_t n)
+S5_EXPORT ssize_t socks5_association_send(struct socks5_association *association, const char *host, uint16_t port,
+                                          const void *data, size_t n)
 {
     uint8_t head[S5_UDP_HEADER_MAX];
     int len = socks5_datagram_header(host, port, head, sizeof head);
@@ -130,9 +127,8 @@ static int await_either(const struct socks5_association *a, uint64_t until)
     }
 }
 
-S5_EXPORT ssize_t socks5_association_recv(struct socks5_association *association, int timeout_ms,
-                                          void *buf, size_t n, char *host, size_t size,
-                                          uint16_t *ret_port)
+S5_EXPORT ssize_t socks5_association_recv(struct socks5_association *association, int timeout_ms, void *buf, size_t n,
+                                          char *host, size_t size, uint16_t *ret_port)
 {
     uint64_t until = s5_dial_until(timeout_ms);
     int result;
@@ -143,8 +139,7 @@ S5_EXPORT ssize_t socks5_association_recv(struct socks5_association *association
         int head = len < 0 ? -1 : socks5_datagram_open(whole, (size_t)len, &frag, NULL, 0, NULL);
         if (head < 0 || frag != 0) /* nobody's datagram, or a part of one */
             continue;
-        if (host &&
-            (result = socks5_datagram_open(whole, (size_t)len, NULL, host, size, ret_port)) < 0)
+        if (host && (result = socks5_datagram_open(whole, (size_t)len, NULL, host, size, ret_port)) < 0)
             break;
         size_t data = (size_t)len - (size_t)head;
         memcpy(buf, whole + head, data < n ? data : n);

@@ -10,17 +10,17 @@
  *   How long to wait for the last is told by the time the TCP handshake took.
  *
  * What was found out is remembered for the process. The result is made blocking again at the very end. */
+#include "dial.h"
 #include "addr.h"
 #include "client.h"
 #include "clock.h"
-#include "dial.h"
 #include "export.h"
 #include "pipelining.h"
+#include "pipelining_cache.h"
+#include "server.h"
 #include "socks5client.h"
 #include "source.h"
-#include "pipelining_cache.h"
 #include "url.h"
-#include "server.h"
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -32,24 +32,25 @@
 #define DEFAULT_MS  30000
 #define TARGETS_MAX 8
 
-static struct s5_pipelining_cache_entry pipelining_cache[S5_PIPELINING_CACHE_ENTRIES]; /* of the servers that this process has talked to */
+static struct s5_pipelining_cache_entry
+    pipelining_cache[S5_PIPELINING_CACHE_ENTRIES]; /* of the servers that this process has talked to */
 
 struct dial {
     struct s5_policy *policy;
     struct s5_server *server;
     enum s5_command command;
     struct s5_gss_link *link; /* of the attempt made last */
-    uint64_t deadline;   /* ns, of s5_clock_now */
-    uint64_t round_trip; /* ns the last TCP handshake took */
-    uint64_t waited;     /* ns the attempt in one flight waited in vain; 0: it did not */
-    uint64_t cache_key;   /* key of the server */
+    uint64_t deadline;        /* ns, of s5_clock_now */
+    uint64_t round_trip;      /* ns the last TCP handshake took */
+    uint64_t waited;          /* ns the attempt in one flight waited in vain; 0: it did not */
+    uint64_t cache_key;       /* key of the server */
 };
 
 enum attempt {
-    PROBE,        /* in one flight; nobody knows whether the server takes that */
-    PIPELINED,    /* in one flight */
+    PROBE,     /* in one flight; nobody knows whether the server takes that */
+    PIPELINED, /* in one flight */
     STEP_BY_STEP,
-    AGAIN,        /* step by step, after a probe that may have failed because it was one */
+    AGAIN, /* step by step, after a probe that may have failed because it was one */
 };
 
 /* ---- To the server ---- */
@@ -109,7 +110,8 @@ static void learn(const struct dial *d, enum attempt how, uint64_t took)
     bool slow = d->waited && took >= d->waited;
     if (how == PROBE && d->server->n_methods == 1)
         s5_pipelining_cache_set(pipelining_cache, "", d->cache_key, S5_PIPELINING_SUPPORTED);
-    else if (how == AGAIN && !slow && s5_pipelining_cache_get(pipelining_cache, d->cache_key) != S5_PIPELINING_SUPPORTED)
+    else if (how == AGAIN && !slow &&
+             s5_pipelining_cache_get(pipelining_cache, d->cache_key) != S5_PIPELINING_SUPPORTED)
         s5_pipelining_cache_set(pipelining_cache, "", d->cache_key, S5_PIPELINING_UNSUPPORTED);
 }
 
@@ -220,8 +222,8 @@ uint64_t s5_dial_until(int timeout_ms)
     return s5_clock_now() + (uint64_t)(timeout_ms < 0 ? DEFAULT_MS : timeout_ms) * (S5_CLOCK_SECOND / 1000);
 }
 
-int s5_dial(const char *url, enum s5_command command, const char *host, uint16_t port,
-            int timeout_ms, struct s5_gss_link *ret)
+int s5_dial(const char *url, enum s5_command command, const char *host, uint16_t port, int timeout_ms,
+            struct s5_gss_link *ret)
 {
     struct dial d = {.command = command, .link = ret, .deadline = s5_dial_until(timeout_ms)};
     struct s5_environment env = {0};

@@ -8,8 +8,8 @@
 /* To the server of URL, and through the negotiation as far as it goes by itself: to its end, or to
  * the first of BIND's replies. A non-blocking descriptor, RET being what it came to; -errno. RET is the
  * caller's to wipe in any case. */
-int s5_dial(const char *url, enum s5_command command, const char *host, uint16_t port,
-            int timeout_ms, struct s5_gss_link *ret);
+int s5_dial(const char *url, enum s5_command command, const char *host, uint16_t port, int timeout_ms,
+            struct s5_gss_link *ret);
 
 /* The point TIMEOUT_MS from now (ns, s5_clock_now); below 0: as for the functions of the interface. */
 uint64_t s5_dial_until(int timeout_ms);

@@ -2,29 +2,26 @@
 #include "client.h"
 #include "dial.h"
 #include "export.h"
-#include "public_session.h"
-#include "socks5client_gssapi.h"
 #include "gss.h"
-#include "seal.h"
 #include "gss_frame.h"
+#include "public_session.h"
+#include "seal.h"
+#include "socks5client_gssapi.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* --- the session --- */
 
-S5_EXPORT int socks5_session_gssapi(struct socks5_session *session,
-                                    const struct socks5_gssapi *gssapi)
+S5_EXPORT int socks5_session_gssapi(struct socks5_session *session, const struct socks5_gssapi *gssapi)
 {
     struct s5_gss_fault fault;
-    if (gssapi->size != sizeof *gssapi || session->started || session->gss || !gssapi->host ||
-        !*gssapi->host || strlen(gssapi->host) > 255 || gssapi->protection < SOCKS5_CLEAR ||
-        gssapi->protection > SOCKS5_CONFIDENTIALITY ||
-        (gssapi->service && strlen(gssapi->service) > 255))
+    if (gssapi->size != sizeof *gssapi || session->started || session->gss || !gssapi->host || !*gssapi->host ||
+        strlen(gssapi->host) > 255 || gssapi->protection < SOCKS5_CLEAR ||
+        gssapi->protection > SOCKS5_CONFIDENTIALITY || (gssapi->service && strlen(gssapi->service) > 255))
         return -EINVAL;
-    struct s5_gss_target target = {.service = gssapi->service ? gssapi->service : "rcmd",
-                                   .host = gssapi->host,
-                                   .delegate = gssapi->delegate != 0};
+    struct s5_gss_target target = {
+        .service = gssapi->service ? gssapi->service : "rcmd", .host = gssapi->host, .delegate = gssapi->delegate != 0};
     struct s5_gss_room *room = malloc(sizeof *room);
     if (!room)
         return -ENOMEM;
@@ -34,8 +31,8 @@ S5_EXPORT int socks5_session_gssapi(struct socks5_session *session,
         return result;
     }
     session->room = room;
-    session->gssapi = (struct s5_gss_setup){&s5_gss_provider, session->gss, room,
-                                            (uint8_t)gssapi->protection, gssapi->nec != 0};
+    session->gssapi =
+        (struct s5_gss_setup){&s5_gss_provider, session->gss, room, (uint8_t)gssapi->protection, gssapi->nec != 0};
     return 0;
 }
 
@@ -47,9 +44,7 @@ S5_EXPORT const char *socks5_session_why(const struct socks5_session *session)
 S5_EXPORT const void *socks5_session_surplus(const struct socks5_session *session, size_t *ret_len)
 {
     *ret_len = 0;
-    return socks5_session_state(session) == SOCKS5_STATE_DONE
-               ? s5_gss_link_surplus(&session->machine, ret_len)
-               : NULL;
+    return socks5_session_state(session) == SOCKS5_STATE_DONE ? s5_gss_link_surplus(&session->machine, ret_len) : NULL;
 }
 
 /* --- all of it, blocking --- */
@@ -89,16 +84,15 @@ S5_EXPORT size_t socks5_seal_most(const struct socks5_seal *seal)
     return s5_seal_most(&seal->seal);
 }
 
-S5_EXPORT ssize_t socks5_seal_wrap(struct socks5_seal *seal, const void *data, size_t n, void *out,
-                                   size_t size)
+S5_EXPORT ssize_t socks5_seal_wrap(struct socks5_seal *seal, const void *data, size_t n, void *out, size_t size)
 {
     if (n < 1 || n > S5_GSS_TOKEN_MAX)
         return -EINVAL;
     return s5_seal_wrap(&seal->seal, data, n, out, size);
 }
 
-S5_EXPORT ssize_t socks5_seal_unwrap(struct socks5_seal *seal, const void *in, size_t n, void *out,
-                                     size_t size, size_t *ret_used)
+S5_EXPORT ssize_t socks5_seal_unwrap(struct socks5_seal *seal, const void *in, size_t n, void *out, size_t size,
+                                     size_t *ret_used)
 {
     int len = s5_gss_frame_len(in, n, S5_GSS_DATA);
     if (len < 0)
@@ -111,8 +105,8 @@ S5_EXPORT ssize_t socks5_seal_unwrap(struct socks5_seal *seal, const void *in, s
     return result;
 }
 
-S5_EXPORT ssize_t socks5_seal_unwrap_datagram(struct socks5_seal *seal, const void *in, size_t n,
-                                              void *out, size_t size)
+S5_EXPORT ssize_t socks5_seal_unwrap_datagram(struct socks5_seal *seal, const void *in, size_t n, void *out,
+                                              size_t size)
 {
     return s5_seal_unwrap_datagram(&seal->seal, in, n, out, size);
 }

@@ -11,8 +11,8 @@
 
 struct socks5_listener {
     struct s5_gss_link link; /* behind the first reply */
-    struct s5_addr name;       /* what that one told */
-    int fd;                    /* to the server; -1 once it is the connection, the caller's */
+    struct s5_addr name;     /* what that one told */
+    int fd;                  /* to the server; -1 once it is the connection, the caller's */
 };
 
 S5_EXPORT int socks5_listen(const char *url, const char *host, uint16_t port, int timeout_ms,
@@ -33,8 +33,7 @@ S5_EXPORT int socks5_listen(const char *url, const char *host, uint16_t port, in
     return 0;
 }
 
-S5_EXPORT int socks5_listener_name(const struct socks5_listener *listener, char *host, size_t size,
-                                   uint16_t *ret_port)
+S5_EXPORT int socks5_listener_name(const struct socks5_listener *listener, char *host, size_t size, uint16_t *ret_port)
 {
     return s5_dial_text(&listener->name, host, size, ret_port);
 }
@@ -44,8 +43,8 @@ S5_EXPORT int socks5_listener_fd(const struct socks5_listener *listener)
     return listener->fd < 0 ? -EINVAL : listener->fd;
 }
 
-S5_EXPORT int socks5_accept(struct socks5_listener *listener, int timeout_ms, char *host,
-                            size_t size, uint16_t *ret_port)
+S5_EXPORT int socks5_accept(struct socks5_listener *listener, int timeout_ms, char *host, size_t size,
+                            uint16_t *ret_port)
 {
     if (listener->fd < 0)
         return -EINVAL;

@@ -2,8 +2,8 @@
 #ifndef S5_PUBLIC_SESSION_H
 #define S5_PUBLIC_SESSION_H
 
-#include "gss_link.h"
 #include "gss.h"
+#include "gss_link.h"
 
 struct socks5_session {
     bool started;

@@ -1,15 +1,15 @@
 /* Theory of operation: the public session is the core's machine in an allocation of its own. Here
  * its arguments are checked, its states translated, and nothing else: what the machine does is in
  * proto/session.c. */
+#include "addr.h"
 #include "dial.h"
 #include "export.h"
+#include "gss.h"
+#include "gss_link.h"
 #include "public_session.h"
 #include "reply.h"
-#include "socks5client.h"
 #include "session.h"
-#include "gss_link.h"
-#include "gss.h"
-#include "addr.h"
+#include "socks5client.h"
 #include <arpa/inet.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -100,8 +100,7 @@ static int offer_gssapi(const struct socks5_session *session, struct s5_session_
     return 0;
 }
 
-S5_EXPORT int socks5_session_start(struct socks5_session *session,
-                                   const struct socks5_options *options)
+S5_EXPORT int socks5_session_start(struct socks5_session *session, const struct socks5_options *options)
 {
     if (options->size != sizeof(*options) || options->command < SOCKS5_CONNECT ||
         options->command > SOCKS5_UDP_ASSOCIATE)
@@ -188,8 +187,7 @@ S5_EXPORT int socks5_session_error(const struct socks5_session *session)
     return session->started ? s5_gss_link_error(&session->machine) : 0;
 }
 
-S5_EXPORT int socks5_session_bound(const struct socks5_session *session, char *host, size_t size,
-                                   uint16_t *ret_port)
+S5_EXPORT int socks5_session_bound(const struct socks5_session *session, char *host, size_t size, uint16_t *ret_port)
 {
     int state = socks5_session_state(session);
     if (state != SOCKS5_STATE_BOUND && state != SOCKS5_STATE_REPLY2 && state != SOCKS5_STATE_DONE)

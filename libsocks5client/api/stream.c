@@ -1,11 +1,11 @@
 /* A protected stream over a blocking descriptor. What one message carried and was not asked for yet
  * waits in PLAIN; a message is read exactly, its head first, so nothing sealed is ever left over. */
 #include "export.h"
-#include "public_session.h"
-#include "socks5client_gssapi.h"
-#include "seal.h"
-#include "gss_link.h"
 #include "gss_frame.h"
+#include "gss_link.h"
+#include "public_session.h"
+#include "seal.h"
+#include "socks5client_gssapi.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -74,8 +74,8 @@ S5_EXPORT ssize_t socks5_stream_send(struct socks5_stream *stream, const void *d
     int result = stream->seal ? 0 : send_all(stream->fd, data, n);
     for (size_t done = 0; stream->seal && result == 0 && done < n;) {
         size_t part = n - done < stream->most ? n - done : stream->most;
-        ssize_t len = socks5_seal_wrap(stream->seal, (const uint8_t *)data + done, part, stream->out,
-                                       sizeof stream->out);
+        ssize_t len =
+            socks5_seal_wrap(stream->seal, (const uint8_t *)data + done, part, stream->out, sizeof stream->out);
         result = len < 0 ? (int)len : send_all(stream->fd, stream->out, (size_t)len);
         done += part;
     }
@@ -121,8 +121,8 @@ static int next_message(struct socks5_stream *stream)
     }
     if (want < 0)
         return -EPROTO;
-    ssize_t plain = socks5_seal_unwrap(stream->seal, stream->plain, stream->have, stream->plain,
-                                       sizeof stream->plain, &used);
+    ssize_t plain =
+        socks5_seal_unwrap(stream->seal, stream->plain, stream->have, stream->plain, sizeof stream->plain, &used);
     stream->have = 0;
     if (plain < 0)
         return (int)plain;
@@ -157,8 +157,7 @@ S5_EXPORT ssize_t socks5_stream_recv(struct socks5_stream *stream, void *buf, si
 
 /* --- datagrams --- */
 
-S5_EXPORT ssize_t socks5_stream_send_datagram(struct socks5_stream *stream, int udp,
-                                              const void *data, size_t n)
+S5_EXPORT ssize_t socks5_stream_send_datagram(struct socks5_stream *stream, int udp, const void *data, size_t n)
 {
     ssize_t len = (ssize_t)n;
     if (stream->seal) {
@@ -170,8 +169,7 @@ S5_EXPORT ssize_t socks5_stream_send_datagram(struct socks5_stream *stream, int 
     return send(udp, data, (size_t)len, MSG_NOSIGNAL) < 0 ? -errno : (ssize_t)n;
 }
 
-S5_EXPORT ssize_t socks5_stream_recv_datagram(struct socks5_stream *stream, int udp, void *buf,
-                                              size_t n)
+S5_EXPORT ssize_t socks5_stream_recv_datagram(struct socks5_stream *stream, int udp, void *buf, size_t n)
 {
     for (;;) {
         if (!stream->seal)
@@ -179,8 +177,7 @@ S5_EXPORT ssize_t socks5_stream_recv_datagram(struct socks5_stream *stream, int 
         ssize_t len = receive(udp, stream->out, sizeof stream->out);
         if (len < 0)
             return len;
-        len = socks5_seal_unwrap_datagram(stream->seal, stream->out, (size_t)len, stream->out,
-                                          sizeof stream->out);
+        len = socks5_seal_unwrap_datagram(stream->seal, stream->out, (size_t)len, stream->out, sizeof stream->out);
         if (len < 0)
             continue;
         memcpy(buf, stream->out, (size_t)len < n ? (size_t)len : n);

@@ -57,12 +57,10 @@ int s5_addr_from_sockaddr(struct s5_addr *ret, const struct sockaddr *sa, sockle
     return 0;
 }
 
-int s5_addr_to_sockaddr(const struct s5_addr *addr, int family, struct sockaddr_storage *ret,
-                        socklen_t *ret_len)
+int s5_addr_to_sockaddr(const struct s5_addr *addr, int family, struct sockaddr_storage *ret, socklen_t *ret_len)
 {
     bool ipv4 = addr->kind == S5_ADDR_IPV4;
-    if (!(family == AF_INET && ipv4) &&
-        !(family == AF_INET6 && (ipv4 || addr->kind == S5_ADDR_IPV6)))
+    if (!(family == AF_INET && ipv4) && !(family == AF_INET6 && (ipv4 || addr->kind == S5_ADDR_IPV6)))
         return -EAFNOSUPPORT;
     memset(ret, 0, sizeof *ret);
     if (family == AF_INET) {
@@ -99,8 +97,7 @@ static bool literal(int family, const char *text, size_t len, uint8_t *octets)
 /* A name. What begins with a bracket or holds a colon was meant to be an address. */
 static int parse_name(struct s5_addr *ret, const char *text, size_t len, uint16_t port)
 {
-    if (len > S5_ADDR_NAME_MAX || text[0] == '[' || memchr(text, ':', len) ||
-        memchr(text, '/', len))
+    if (len > S5_ADDR_NAME_MAX || text[0] == '[' || memchr(text, ':', len) || memchr(text, '/', len))
         return -EINVAL;
     ret->kind = S5_ADDR_NAME;
     ret->name_len = (uint8_t)len;
@@ -120,8 +117,7 @@ int s5_addr_parse(struct s5_addr *ret, const char *text, size_t len, uint16_t po
         if (text[i] <= 0x20 || text[i] >= 0x7f)
             return -EINVAL;
     bool brackets = len > 2 && text[0] == '[' && text[len - 1] == ']';
-    if (brackets ? literal(AF_INET6, text + 1, len - 2, octets)
-                 : literal(AF_INET6, text, len, octets))
+    if (brackets ? literal(AF_INET6, text + 1, len - 2, octets) : literal(AF_INET6, text, len, octets))
         s5_addr_from_octets(ret, octets, 16, port);
     else if (literal(AF_INET, text, len, octets))
         s5_addr_from_octets(ret, octets, 4, port);

@@ -43,8 +43,7 @@ int s5_addr_from_sockaddr(struct s5_addr *ret, const struct sockaddr *sa, sockle
 
 /* For a socket of FAMILY: an IPv4 address for AF_INET6 is written v4-mapped.
  * 0, or -EAFNOSUPPORT (a name, or IPv6 for AF_INET). */
-int s5_addr_to_sockaddr(const struct s5_addr *addr, int family, struct sockaddr_storage *ret,
-                        socklen_t *ret_len);
+int s5_addr_to_sockaddr(const struct s5_addr *addr, int family, struct sockaddr_storage *ret, socklen_t *ret_len);
 
 /* TEXT of LEN octets without NUL: an IPv4 or IPv6 literal (brackets around IPv6
  * allowed, a %scope is not), or else a name of 1 to 255 octets, each of them
@@ -67,8 +66,7 @@ bool s5_addr_is_loopback(const struct s5_addr *addr);
 static inline bool s5_addr_is_unspecified(const struct s5_addr *addr)
 {
     static const uint8_t zeros[16];
-    return (addr->kind == S5_ADDR_IPV4 || addr->kind == S5_ADDR_IPV6) &&
-           memcmp(addr->octets, zeros, sizeof zeros) == 0;
+    return (addr->kind == S5_ADDR_IPV4 || addr->kind == S5_ADDR_IPV6) && memcmp(addr->octets, zeros, sizeof zeros) == 0;
 }
 void s5_addr_become_loopback(struct s5_addr *addr);
 /* BND.ADDR of a reply that names no host a datagram or a connection could be sent to. */

@@ -39,8 +39,7 @@ static inline uint64_t s5_clock_after(const struct timespec *timeout)
 }
 
 /* What is left until the point UNTIL as a timeout for ppoll and the like; NULL when never. */
-static inline const struct timespec *s5_clock_left(uint64_t until, uint64_t now,
-                                                   struct timespec *ret)
+static inline const struct timespec *s5_clock_left(uint64_t until, uint64_t now, struct timespec *ret)
 {
     if (until == S5_CLOCK_NEVER)
         return NULL;

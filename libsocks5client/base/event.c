@@ -6,7 +6,7 @@
 
 #define JSON_MAX   (2 * S5_LOG_LINE)
 #define MESSAGE_AT (JSON_MAX - S5_LOG_LINE) /* where a message is before it is quoted */
-#define SHORT_TEXT 100 /* octets of a rule's or server's title that are told */
+#define SHORT_TEXT 100                      /* octets of a rule's or server's title that are told */
 
 struct json {
     size_t used;
@@ -35,8 +35,8 @@ static void put_text(struct json *j, const char *key, const char *text, size_t m
 
 static void put_number(struct json *j, const char *key, long long number)
 {
-    j->used += s5_format(j->line + j->used, sizeof j->line - j->used, "%s\"%s\":%lld",
-                         j->used > 1 ? "," : "", key, number);
+    j->used +=
+        s5_format(j->line + j->used, sizeof j->line - j->used, "%s\"%s\":%lld", j->used > 1 ? "," : "", key, number);
 }
 
 static void begin(struct json *j, const struct s5_log *log, const char *level)
@@ -97,8 +97,8 @@ static __attribute__((noinline)) void log_text(const struct s5_log *log, enum s5
                                                const struct s5_event *event, const char *to)
 {
     char text[S5_LOG_LINE / 2 + S5_ADDR_TEXT_MAX];
-    size_t n = s5_format(text, sizeof text, "%s%s%s%s%s", log->program ? log->program : "",
-                         log->program ? ": " : "", event->command, *to ? " " : "", to);
+    size_t n = s5_format(text, sizeof text, "%s%s%s%s%s", log->program ? log->program : "", log->program ? ": " : "",
+                         event->command, *to ? " " : "", to);
     if (event->rule)
         n += s5_format(text + n, sizeof text - n, " by rule \"%.*s\"", SHORT_TEXT, event->rule);
     if (event->server)

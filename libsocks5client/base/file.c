@@ -59,8 +59,7 @@ static int read_open(struct s5_file *ret, int fd, size_t max, size_t room, const
     return r;
 }
 
-int s5_file_read(struct s5_file *ret, const char *path, size_t max, size_t room,
-                 const char **ret_why)
+int s5_file_read(struct s5_file *ret, const char *path, size_t max, size_t room, const char **ret_why)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     if (fd < 0)
@@ -79,8 +78,7 @@ void s5_file_free(struct s5_file *file)
     file->text = NULL;
 }
 
-static int put(char ret[S5_FILE_PATH], const char *directory, size_t len, const char *rest,
-               const char **ret_why)
+static int put(char ret[S5_FILE_PATH], const char *directory, size_t len, const char *rest, const char **ret_why)
 {
     if (len + strlen(rest) + 2 > S5_FILE_PATH)
         return fail(-ENAMETOOLONG, NULL, ret_why);
@@ -97,8 +95,7 @@ int s5_file_expand(char ret[S5_FILE_PATH], const char *path, const char *home, c
     return put(ret, home, strlen(home), path + 2, ret_why);
 }
 
-int s5_file_beside(char ret[S5_FILE_PATH], const char *path, const char *beside, const char *home,
-                   const char **ret_why)
+int s5_file_beside(char ret[S5_FILE_PATH], const char *path, const char *beside, const char *home, const char **ret_why)
 {
     char here[S5_FILE_PATH], full[S5_FILE_PATH];
     const char *slash = strrchr(beside, '/');

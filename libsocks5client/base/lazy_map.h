@@ -15,8 +15,7 @@ static inline void *s5_lazy_map(void *_Atomic *at, size_t size)
     if (have)
         return have;
     int saved = errno;
-    void *fresh = mmap(NULL, size, PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *fresh = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     errno = saved;
     if (fresh == MAP_FAILED)
         return NULL;

@@ -135,8 +135,8 @@ static const char *const level_names[] = {
 static_assert(LEVELS == S5_LOG_DEBUG + 1, "a name for every level");
 
 /* Of its own, so that the line is not on the stack while JSON is written. */
-static __attribute__((noinline)) void log_text(const struct s5_log *log, enum s5_log_level level,
-                                               const char *format, va_list args)
+static __attribute__((noinline)) void log_text(const struct s5_log *log, enum s5_log_level level, const char *format,
+                                               va_list args)
 {
     char line[S5_LOG_LINE]; /* the NUL's place is the newline's in the end */
     size_t n = log->pid ? s5_format(line, sizeof line, "socksify[%d]: %s: ", (int)log->pid, level_names[level])

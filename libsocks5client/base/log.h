@@ -21,11 +21,11 @@ enum s5_log_level {
 
 /* Where lines go. Given by the door that owns it: this room makes no system call. */
 struct s5_log {
-    enum s5_log_level level; /* lines above it are not even formatted */
+    enum s5_log_level level;                                 /* lines above it are not even formatted */
     void (*write)(void *user, const char *line, size_t len); /* LEN includes the newline */
     void *user;
-    int32_t pid; /* shown in every line; 0 shows none */
-    bool json;   /* lines are JSON, see event.h */
+    int32_t pid;          /* shown in every line; 0 shows none */
+    bool json;            /* lines are JSON, see event.h */
     const char *program;  /* told in JSON and in lines about connections; not owned, or NULL */
     int64_t (*now)(void); /* ms since 1970, told in JSON; may be NULL */
 };
@@ -40,8 +40,7 @@ void s5_log(const struct s5_log *log, enum s5_log_level level, const char *forma
 
 /* The same formatter into BUF of SIZE octets, always NUL-terminated; returns the
  * octets before the NUL, cut to fit. Control octets stay: the text may be a path. */
-size_t s5_format(char *buf, size_t size, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+size_t s5_format(char *buf, size_t size, const char *format, ...) __attribute__((format(printf, 3, 4)));
 size_t s5_vformat(char *buf, size_t size, const char *format, va_list args);
 
 /* The same word back; LEVEL is one of the enum's. */

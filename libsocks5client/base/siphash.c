@@ -41,8 +41,8 @@ static uint64_t word_of(const uint8_t *at, size_t n)
 uint64_t s5_siphash_of(const uint64_t key[2], const void *data, size_t len)
 {
     const uint8_t *at = data;
-    uint64_t v[4] = {key[0] ^ 0x736f6d6570736575, key[1] ^ 0x646f72616e646f6d,
-                     key[0] ^ 0x6c7967656e657261, key[1] ^ 0x7465646279746573};
+    uint64_t v[4] = {key[0] ^ 0x736f6d6570736575, key[1] ^ 0x646f72616e646f6d, key[0] ^ 0x6c7967656e657261,
+                     key[1] ^ 0x7465646279746573};
     size_t left = len;
     for (; left >= 8; at += 8, left -= 8)
         take(v, word_of(at, 8));

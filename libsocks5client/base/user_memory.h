@@ -60,9 +60,8 @@ static inline bool s5_user_read(void *to, const void *from, size_t n)
 static inline bool s5_user_write(void *to, const void *from, size_t n)
 {
     uintptr_t first = (uintptr_t)to, last = first + n - 1;
-    if (__builtin_expect(n - 1 >= S5_USER_PAGE || !s5_user_knows(first, S5_USER_WRITE) ||
-                             !s5_user_knows(last, S5_USER_WRITE),
-                         0))
+    if (__builtin_expect(
+            n - 1 >= S5_USER_PAGE || !s5_user_knows(first, S5_USER_WRITE) || !s5_user_knows(last, S5_USER_WRITE), 0))
         return n == 0 || s5_user_store(to, from, n);
     memcpy(to, from, n);
     return true;

@@ -5,25 +5,25 @@
  *
  * Among several processes, the one that has the lock looks; the others find nothing, as they do when
  * the kernel gave a connection to somebody else. */
+#include "accept.h"
+#include "bind.h"
+#include "bind_request.h"
 #include "blocking.h"
 #include "clock.h"
-#include "error.h"
-#include "inflight.h"
-#include "listener.h"
-#include "next_bind.h"
-#include "timeo.h"
-#include "listener_pool.h"
-#include "fd_record.h"
-#include "fd_ops.h"
-#include "fd_channel.h"
 #include "epoll_shadow.h"
-#include "bind_request.h"
-#include "bind.h"
-#include "accept.h"
-#include "registry.h"
-#include "record.h"
-#include "internal_fd.h"
+#include "error.h"
+#include "fd_channel.h"
 #include "fd_notes.h"
+#include "fd_ops.h"
+#include "fd_record.h"
+#include "inflight.h"
+#include "internal_fd.h"
+#include "listener.h"
+#include "listener_pool.h"
+#include "next_bind.h"
+#include "record.h"
+#include "registry.h"
+#include "timeo.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -37,9 +37,8 @@ static void pass_options_on(struct s5_engine *e, int from, int to)
     static const struct {
         int level, name;
     } options[] = {
-        {SOL_SOCKET, SO_KEEPALIVE}, {SOL_SOCKET, SO_LINGER},   {SOL_SOCKET, SO_OOBINLINE},
-        {SOL_SOCKET, S5_RCVTIMEO},  {SOL_SOCKET, S5_SNDTIMEO}, {SOL_SOCKET, SO_REUSEADDR},
-        {IPPROTO_TCP, TCP_NODELAY}, {IPPROTO_TCP, TCP_KEEPIDLE},
+        {SOL_SOCKET, SO_KEEPALIVE}, {SOL_SOCKET, SO_LINGER},    {SOL_SOCKET, SO_OOBINLINE}, {SOL_SOCKET, S5_RCVTIMEO},
+        {SOL_SOCKET, S5_SNDTIMEO},  {SOL_SOCKET, SO_REUSEADDR}, {IPPROTO_TCP, TCP_NODELAY}, {IPPROTO_TCP, TCP_KEEPIDLE},
     };
     char value[sizeof(struct timeval)];
     for (size_t i = 0; i < sizeof options / sizeof *options; i++) {
@@ -58,8 +57,8 @@ static void log_accepted(struct s5_engine *e, const struct s5_endpoint *peer)
 }
 
 /* The control connection under a descriptor of the program's; -errno and it stays where it is. */
-static int hand_out(struct s5_engine *e, struct s5_record *record, int fd, int flags,
-                    const struct s5_endpoint *peer, const struct s5_endpoint *local)
+static int hand_out(struct s5_engine *e, struct s5_record *record, int fd, int flags, const struct s5_endpoint *peer,
+                    const struct s5_endpoint *local)
 {
     int control = record->more->control;
     int to = e->real->fcntl(control, flags & SOCK_CLOEXEC ? F_DUPFD_CLOEXEC : F_DUPFD, 0);
@@ -97,8 +96,8 @@ static int hand_out(struct s5_engine *e, struct s5_record *record, int fd, int f
 #define RENEW (1 << 30) /* no descriptor, and no error */
 
 /* Under the lock: a connection's descriptor, -EAGAIN: nobody came, the BIND's own error, or RENEW: there is none. */
-static int look(struct s5_engine *e, struct s5_record *record, struct s5_listener *l, int fd,
-                int flags, struct s5_endpoint *ret)
+static int look(struct s5_engine *e, struct s5_record *record, struct s5_listener *l, int fd, int flags,
+                struct s5_endpoint *ret)
 {
     int r;
     s5_listener_refresh(e, record);
@@ -120,8 +119,7 @@ static int look(struct s5_engine *e, struct s5_record *record, struct s5_listene
     return r;
 }
 
-static int attempt(struct s5_engine *e, struct s5_record *record, int fd, int flags,
-                   struct s5_endpoint *ret)
+static int attempt(struct s5_engine *e, struct s5_record *record, int fd, int flags, struct s5_endpoint *ret)
 {
     struct s5_listener *l = s5_listener_shared(record);
     int r = -EAGAIN;
@@ -151,8 +149,7 @@ static int attempt(struct s5_engine *e, struct s5_record *record, int fd, int fl
  * may be at it, of which nothing here would tell but time. */
 static int wait_for(struct s5_engine *e, struct s5_record *record, int fd, uint64_t until)
 {
-    struct pollfd p[3] = {
-        {record->more->control, POLLIN, 0}, {record->more->wakeup_fd, POLLIN, 0}, {fd, 0, 0}};
+    struct pollfd p[3] = {{record->more->control, POLLIN, 0}, {record->more->wakeup_fd, POLLIN, 0}, {fd, 0, 0}};
     uint64_t now = s5_clock_now(), result = now + S5_CLOCK_SECOND;
     struct s5_listener *l = s5_listener_shared(record);
     if (now >= until)
@@ -169,8 +166,7 @@ static int wait_for(struct s5_engine *e, struct s5_record *record, int fd, uint6
 
 /* Among several threads that wait for the same listener, the kernel wakes all of them here and gives the
  * connection to one: the others go on waiting in the kernel. */
-static int real_accept(struct s5_engine *e, int fd, struct sockaddr *addr, socklen_t *len,
-                       int flags)
+static int real_accept(struct s5_engine *e, int fd, struct sockaddr *addr, socklen_t *len, int flags)
 {
     bool waits = s5_registry_in_flight_count(&e->registry) && s5_bind_listens(e, fd);
     int r = waits ? s5_inflight_await(e, fd, POLLIN, S5_RCVTIMEO) : 0;

@@ -12,18 +12,18 @@
  * a minimum hop count. The key belongs to the socket: every process that has the socket is protected.
  * The key is removed when the socket stops listening, since the segments of a connection that the
  * program makes with it would be signed as well. */
+#include "bind.h"
 #include "blocking.h"
+#include "complete.h"
 #include "error.h"
+#include "fd_channel.h"
+#include "fd_record.h"
+#include "in_engine.h"
 #include "kind.h"
 #include "listener.h"
 #include "next_bind.h"
-#include "route.h"
-#include "fd_record.h"
-#include "fd_channel.h"
-#include "complete.h"
-#include "bind.h"
-#include "in_engine.h"
 #include "registry.h"
+#include "route.h"
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -76,8 +76,8 @@ static int bind_mapped(struct s5_engine *e, int fd, const struct sockaddr *addr,
     int off = 0;
     /* The kernel has read an address of a length that it takes. */
     if (len < sizeof *v6 || len > sizeof(struct sockaddr_storage) || v6->sin6_family != AF_INET6 ||
-        !IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr) ||
-        s5_addr_from_sockaddr(&at, addr, len) < 0 || s5_route_listener(e, &at, true, &server) <= 0 ||
+        !IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr) || s5_addr_from_sockaddr(&at, addr, len) < 0 ||
+        s5_route_listener(e, &at, true, &server) <= 0 ||
         e->real->setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off) != 0)
         return -EINVAL;
     return e->real->bind(fd, addr, len) == 0 ? 0 : -errno;
@@ -146,8 +146,7 @@ static int name_of(struct s5_engine *e, struct s5_record *record, int fd, struct
     socklen_t len = sizeof peer;
     if (atomic_load(&record->state) == S5_RECORD_NAMED && record->error)
         return record->error; /* listen() asks again */
-    if (atomic_load(&record->state) == S5_RECORD_NAMED &&
-        e->real->getpeername(fd, (struct sockaddr *)&peer, &len) == 0)
+    if (atomic_load(&record->state) == S5_RECORD_NAMED && e->real->getpeername(fd, (struct sockaddr *)&peer, &len) == 0)
         return -EISCONN; /* connected where no hook saw it */
     int r = at_server(e, fd, true);
     if (r <= 0)

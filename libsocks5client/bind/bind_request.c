@@ -1,19 +1,19 @@
 /* One BIND. A socket of ours is connected to the server and negotiates there, as a flight with
  * nobody but this thread to carry it on: whoever asked for a listener has to be told its address, so
  * that there is nothing to do but wait. Then the connection lies still until the second reply. */
+#include "bind_request.h"
 #include "blocking.h"
-#include "last_peer.h"
 #include "clock.h"
+#include "complete.h"
 #include "drive.h"
 #include "error.h"
-#include "negotiation_bounds.h"
-#include "log_events.h"
-#include "reply.h"
-#include "step.h"
-#include "resolve.h"
-#include "complete.h"
-#include "bind_request.h"
 #include "internal_fd.h"
+#include "last_peer.h"
+#include "log_events.h"
+#include "negotiation_bounds.h"
+#include "reply.h"
+#include "resolve.h"
+#include "step.h"
 #include <errno.h>
 #include <string.h>
 
@@ -21,8 +21,7 @@
  * program called in. */
 static struct s5_addr anybody(struct s5_engine *e, const struct s5_listener *l)
 {
-    bool v4 = l->family == AF_INET ||
-              (l->dual && s5_last_peer_kind(atomic_load(&e->shm)) == S5_ADDR_IPV4);
+    bool v4 = l->family == AF_INET || (l->dual && s5_last_peer_kind(atomic_load(&e->shm)) == S5_ADDR_IPV4);
     struct s5_addr zeros;
     memset(&zeros, 0, sizeof zeros);
     zeros.kind = v4 ? S5_ADDR_IPV4 : S5_ADDR_IPV6;
@@ -35,8 +34,7 @@ static int error_of(struct s5_engine *e, const struct s5_negotiation *f, int fd)
     if (atomic_load(&f->phase) == S5_NEGOTIATION_FAILED && f->error == 0) /* never reached: the kernel knows why */
         return s5_complete_fetch_error(e, s5_negotiation_server(f), fd, 0);
     /* Servers that do not know BIND close, having been content with all before it. */
-    if (f->error == -ECONNREFUSED && !f->session.have_rep &&
-        f->session.failed_in == S5_SESSION_REPLY)
+    if (f->error == -ECONNREFUSED && !f->session.have_rep && f->session.failed_in == S5_SESSION_REPLY)
         return -EOPNOTSUPP;
     return s5_negotiation_error(f);
 }
@@ -97,8 +95,8 @@ static int through(struct s5_engine *e, struct s5_listener *l, const struct s5_s
     return r;
 }
 
-static void log_result(struct s5_engine *e, const struct s5_listener *l,
-                       const struct s5_server *server, int r, const struct s5_endpoint *at)
+static void log_result(struct s5_engine *e, const struct s5_listener *l, const struct s5_server *server, int r,
+                       const struct s5_endpoint *at)
 {
     const char *name = s5_policy_text(e->policy, server->name);
     char text[S5_ADDR_TEXT_MAX];
@@ -109,12 +107,11 @@ static void log_result(struct s5_engine *e, const struct s5_listener *l,
                r == -EOPNOTSUPP ? "it does not do BIND" : s5_error_text(r),
                s5_reply_why(l->negotiation.session.have_rep, l->negotiation.session.rep));
     else if (s5_addr_from_sockaddr(&addr, &at->any, at->len) == 0)
-        s5_log(&e->log, S5_LOG_INFO, "listening at server \"%s\": %s", name,
-               s5_addr_format(&addr, text, sizeof text));
+        s5_log(&e->log, S5_LOG_INFO, "listening at server \"%s\": %s", name, s5_addr_format(&addr, text, sizeof text));
 }
 
 int s5_bind_request(struct s5_engine *e, struct s5_listener *l, const struct s5_server *server, struct s5_cleanup *call,
-              uint32_t ticket, struct s5_endpoint *ret)
+                    uint32_t ticket, struct s5_endpoint *ret)
 {
     struct s5_addr dst, zeros = anybody(e, l);
     int r = s5_resolve_server(e, server);
@@ -144,7 +141,7 @@ int s5_bind_request_socket(struct s5_engine *e, const struct s5_listener *l)
 }
 
 int s5_bind_request_repeat(struct s5_engine *e, struct s5_negotiation *f, const struct s5_server *server,
-                    const struct s5_listener *l)
+                           const struct s5_listener *l)
 {
     struct s5_addr dst = l->negotiation.session.dst, expected;
     if (s5_last_peer_expects(atomic_load(&e->shm), atomic_load(&e->pid), &expected))
@@ -153,7 +150,7 @@ int s5_bind_request_repeat(struct s5_engine *e, struct s5_negotiation *f, const 
 }
 
 int s5_bind_request_bound(struct s5_engine *e, struct s5_listener *l, const struct s5_negotiation *f, int fd,
-                   bool ready, struct s5_endpoint *ret)
+                          bool ready, struct s5_endpoint *ret)
 {
     int r;
     if (ready) {
@@ -181,16 +178,14 @@ static void peer(const struct s5_listener *l, struct s5_endpoint *ret)
     struct sockaddr_storage sa;
     socklen_t len;
     if (s5_addr_to_sockaddr(&from, l->family, &sa, &len) < 0) {
-        struct s5_addr unknown = {.kind = l->family == AF_INET ? S5_ADDR_IPV4 : S5_ADDR_IPV6,
-                                  .port = from.port};
+        struct s5_addr unknown = {.kind = l->family == AF_INET ? S5_ADDR_IPV4 : S5_ADDR_IPV6, .port = from.port};
         s5_addr_to_sockaddr(&unknown, l->family, &sa, &len);
     }
     ret->len = len;
     memcpy(&ret->any, &sa, len);
 }
 
-int s5_bind_request_accepted(struct s5_engine *e, struct s5_listener *l, int control,
-                   struct s5_endpoint *ret)
+int s5_bind_request_accepted(struct s5_engine *e, struct s5_listener *l, int control, struct s5_endpoint *ret)
 {
     struct s5_negotiation *f = &l->negotiation;
     enum s5_step result;

@@ -6,21 +6,21 @@
  * nobody reaches it past the server. The BIND is made on a hidden connection. What the processes of a
  * tree share about it is an entry in the tree's memory, found again by the socket's cookie; under its
  * lock one of them at a time looks for the second reply and makes the next BIND. */
-#include "negotiation_bounds.h"
-#include "kind.h"
 #include "listener.h"
+#include "bind.h"
+#include "bind_request.h"
 #include "blocking.h"
+#include "epoll_shadow.h"
+#include "fd_channel.h"
+#include "fd_notes.h"
+#include "fd_record.h"
+#include "internal_fd.h"
+#include "kind.h"
+#include "listener_pool.h"
+#include "negotiation_bounds.h"
 #include "next_bind.h"
 #include "pool.h"
-#include "listener_pool.h"
-#include "fd_record.h"
-#include "fd_channel.h"
-#include "epoll_shadow.h"
-#include "bind_request.h"
-#include "bind.h"
 #include "registry.h"
-#include "internal_fd.h"
-#include "fd_notes.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -50,8 +50,7 @@ struct s5_record *s5_listener_find(struct s5_engine *e, int fd)
 
 /* --- the three descriptors --- */
 
-static void swap_in(struct s5_engine *e, struct s5_record *record, uint32_t serial, int control,
-                    int wakeup_fd)
+static void swap_in(struct s5_engine *e, struct s5_record *record, uint32_t serial, int control, int wakeup_fd)
 {
     int old[2] = {record->more->control, record->more->wakeup_fd};
     for (int i = 0; i < 2; i++) {
@@ -142,8 +141,7 @@ unsigned s5_listener_timeout(const struct s5_engine *e, const struct s5_listener
     return p && index < p->n_servers ? p->servers[index].timeout + 1 : 1;
 }
 
-void s5_listener_set_result(struct s5_engine *e, struct s5_record *record, int control,
-                          const struct s5_endpoint *name)
+void s5_listener_set_result(struct s5_engine *e, struct s5_record *record, int control, const struct s5_endpoint *name)
 {
     struct s5_listener *l = s5_listener_shared(record);
     struct s5_critical critical;
@@ -531,8 +529,7 @@ static enum s5_received receive(struct s5_engine *e, int fd, uint64_t cookie, co
 
 /* --- the number of a hidden descriptor, which the program wants for itself --- */
 
-static void replace(struct s5_engine *e, struct s5_record *record, _Atomic int32_t *which,
-                    int from)
+static void replace(struct s5_engine *e, struct s5_record *record, _Atomic int32_t *which, int from)
 {
     if (*which != from)
         return;

@@ -35,8 +35,7 @@ struct s5_cleanup *s5_listener_begin_call(struct s5_engine *e, struct s5_record 
 void s5_listener_end_call(struct s5_engine *e, struct s5_record *record, struct s5_cleanup *call, uint32_t ticket);
 /* What a BIND of L came to, in all processes: its connection CONTROL and the address NAME, or -errno;
  * -EINPROGRESS: it is being made. */
-void s5_listener_set_result(struct s5_engine *e, struct s5_record *record, int control,
-                          const struct s5_endpoint *name);
+void s5_listener_set_result(struct s5_engine *e, struct s5_record *record, int control, const struct s5_endpoint *name);
 
 /* The time in which a BIND has come to something (s). */
 unsigned s5_listener_timeout(const struct s5_engine *e, const struct s5_listener *l);

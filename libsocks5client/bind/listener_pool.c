@@ -1,7 +1,7 @@
 /* Where the entries of listeners come from and go to, and who may change one: references by the
  * processes that have one, named so that those of the killed are found out, and a lock. */
-#include "pool.h"
 #include "listener_pool.h"
+#include "pool.h"
 #include <errno.h>
 
 static void clear_away(struct s5_listener *l)
@@ -36,8 +36,7 @@ struct s5_listener *s5_listener_take(struct s5_engine *e)
             if (!claim(e, l, dead_ones))
                 continue;
             uint32_t used = atomic_load(&shm->listeners_used);
-            while (used <= i &&
-                   !atomic_compare_exchange_weak(&shm->listeners_used, &used, i + 1))
+            while (used <= i && !atomic_compare_exchange_weak(&shm->listeners_used, &used, i + 1))
                 ;
             errno = saved;
             return l;

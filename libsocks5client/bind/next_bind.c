@@ -6,19 +6,19 @@
  * The request goes to the server's address that took the last one, and says the same. Where that fails, the
  * listener is as after any BIND that failed: the bell rings after a while, and accept() tries everything. */
 #include "next_bind.h"
-#include "kind.h"
-#include "clock.h"
-#include "inflight.h"
-#include "step.h"
-#include "pool.h"
-#include "listener_pool.h"
-#include "fd_record.h"
-#include "fd_channel.h"
-#include "complete.h"
 #include "bind_request.h"
-#include "registry.h"
-#include "listener.h"
+#include "clock.h"
+#include "complete.h"
+#include "fd_channel.h"
+#include "fd_record.h"
+#include "inflight.h"
 #include "internal_fd.h"
+#include "kind.h"
+#include "listener.h"
+#include "listener_pool.h"
+#include "pool.h"
+#include "registry.h"
+#include "step.h"
 #include <errno.h>
 #include <time.h>
 

@@ -6,8 +6,6 @@
 #define S5_NEXT_BIND_H
 #include "listener.h"
 
-
-
 struct s5_kind;
 extern const struct s5_kind s5_next_bind_kind;
 

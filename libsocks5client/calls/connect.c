@@ -1,19 +1,19 @@
 /* connect(): the socket and the address are classified, and one layer is called: tcp, udp, or dns. */
 #include "connect.h"
 #include "association.h"
-#include "blocking.h"
-#include "listener.h"
-#include "dns_answer.h"
-#include "user_memory.h"
-#include "tcp_connect.h"
-#include "route.h"
-#include "fd_record.h"
-#include "complete.h"
 #include "bind.h"
+#include "blocking.h"
+#include "complete.h"
+#include "dns_answer.h"
 #include "dns_client.h"
+#include "fd_record.h"
 #include "in_engine.h"
-#include "record.h"
+#include "listener.h"
 #include "names.h"
+#include "record.h"
+#include "route.h"
+#include "tcp_connect.h"
+#include "user_memory.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -81,9 +81,8 @@ static int disconnect(struct s5_engine *e, int fd, const struct sockaddr *addr, 
     return r;
 }
 
-static inline __attribute__((always_inline)) int connect_inet(struct s5_engine *e, int fd,
-                                                              struct sockaddr_storage *own, socklen_t len,
-                                                              uint64_t cookie)
+static inline __attribute__((always_inline)) int connect_inet(struct s5_engine *e, int fd, struct sockaddr_storage *own,
+                                                              socklen_t len, uint64_t cookie)
 {
     const struct sockaddr *addr = (struct sockaddr *)own;
     struct s5_addr to;

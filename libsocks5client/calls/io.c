@@ -2,23 +2,23 @@
  * one that names a destination, one that has an association, a resolver's. What a rule leads to a
  * server but cannot go there is refused here, so that it goes nowhere else. A send with MSG_FASTOPEN
  * is a connect(). */
-#include "association.h"
-#include "blocking.h"
 #include "io.h"
-#include "target.h"
-#include "user_memory.h"
-#include "tcp_connect.h"
-#include "route.h"
-#include "resolve.h"
-#include "rcvlowat_option.h"
-#include "outgoing.h"
-#include "dns_client_recv.h"
+#include "association.h"
 #include "association_query.h"
+#include "blocking.h"
 #include "connect.h"
 #include "dns_client.h"
-#include "incoming.h"
+#include "dns_client_recv.h"
 #include "in_engine.h"
+#include "incoming.h"
 #include "names.h"
+#include "outgoing.h"
+#include "rcvlowat_option.h"
+#include "resolve.h"
+#include "route.h"
+#include "target.h"
+#include "tcp_connect.h"
+#include "user_memory.h"
 #include <errno.h>
 #include <limits.h>
 #include <netinet/in.h>
@@ -40,8 +40,7 @@ static int protocol_of(struct s5_engine *e, int fd)
 {
     int protocol = 0;
     socklen_t len = sizeof protocol;
-    return e->real->getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &len) == 0 ? protocol
-                                                                                  : -errno;
+    return e->real->getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &len) == 0 ? protocol : -errno;
 }
 
 enum leave { AS_IT_IS, FAST_OPEN, RELAYED };
@@ -67,8 +66,7 @@ static int leave_udp(struct s5_engine *e, int fd, int family, struct s5_addr *to
 }
 
 /* How a send on FD to ADDR may leave: enum leave, or -errno. */
-static int leave(struct s5_engine *e, int fd, const struct sockaddr *addr, socklen_t len, int flags,
-                 struct way *ret)
+static int leave(struct s5_engine *e, int fd, const struct sockaddr *addr, socklen_t len, int flags, struct way *ret)
 {
     struct s5_addr to;
     ret->direct.len = 0;
@@ -115,8 +113,7 @@ static __attribute__((noinline, cold)) int fail(struct s5_engine *e, int fd, int
     return e->real->sendmsg(fd, S5_USER_NOWHERE, flags) < 0 && errno != EFAULT ? -errno : error;
 }
 
-static ssize_t send_relayed(struct s5_engine *e, struct s5_association *a, int fd,
-                            const struct msghdr *m, int flags)
+static ssize_t send_relayed(struct s5_engine *e, struct s5_association *a, int fd, const struct msghdr *m, int flags)
 {
     int r = s5_user_parts(m);
     return r < 0 ? r : s5_outgoing_send(e, a, fd, m, flags);
@@ -161,8 +158,8 @@ ssize_t s5_sendmsg(struct s5_engine *e, int fd, const struct msghdr *msg, int fl
     return r < 0 ? fail(e, fd, flags, r) : send_copied(e, fd, &m, flags);
 }
 
-ssize_t s5_sendto(struct s5_engine *e, int fd, const void *buf, size_t n, int flags,
-                  const struct sockaddr *addr, socklen_t len)
+ssize_t s5_sendto(struct s5_engine *e, int fd, const void *buf, size_t n, int flags, const struct sockaddr *addr,
+                  socklen_t len)
 {
     struct sockaddr_storage to;
     struct iovec iov = {(void *)(uintptr_t)buf, n};
@@ -277,15 +274,14 @@ int s5_sendmmsg(struct s5_engine *e, int fd, struct mmsghdr *msgs, unsigned n, i
 
 /* What the kernel writes of a message that it has received: M into the program's MSG. The name has ROOM. */
 static bool pass_descriptors(struct msghdr *msg, const struct msghdr *m, const struct sockaddr_storage *from,
-                      void *name, socklen_t room)
+                             void *name, socklen_t room)
 {
     return (!name || s5_user_tell(from, m->msg_namelen, name, room, &msg->msg_namelen)) &&
            s5_user_write(&msg->msg_controllen, &m->msg_controllen, sizeof m->msg_controllen) &&
            s5_user_write(&msg->msg_flags, &m->msg_flags, sizeof m->msg_flags);
 }
 
-static ssize_t receive_message(struct s5_engine *e, struct s5_association *a, int fd,
-                               struct msghdr *msg, int flags)
+static ssize_t receive_message(struct s5_engine *e, struct s5_association *a, int fd, struct msghdr *msg, int flags)
 {
     struct sockaddr_storage from;
     struct msghdr m;
@@ -320,8 +316,8 @@ ssize_t s5_recvmsg(struct s5_engine *e, int fd, struct msghdr *msg, int flags)
     return n < 0 ? -errno : n;
 }
 
-static ssize_t receive_from(struct s5_engine *e, struct s5_association *a, int fd,
-                            struct msghdr *msg, int flags, struct sockaddr *addr, socklen_t *len)
+static ssize_t receive_from(struct s5_engine *e, struct s5_association *a, int fd, struct msghdr *msg, int flags,
+                            struct sockaddr *addr, socklen_t *len)
 {
     struct sockaddr_storage from;
     socklen_t room = 0;
@@ -335,8 +331,7 @@ static ssize_t receive_from(struct s5_engine *e, struct s5_association *a, int f
     return got >= 0 && addr && !s5_user_tell(&from, msg->msg_namelen, addr, room, len) ? -EFAULT : got;
 }
 
-ssize_t s5_recvfrom(struct s5_engine *e, int fd, void *buf, size_t n, int flags,
-                    struct sockaddr *addr, socklen_t *len)
+ssize_t s5_recvfrom(struct s5_engine *e, int fd, void *buf, size_t n, int flags, struct sockaddr *addr, socklen_t *len)
 {
     struct s5_association *a = s5_association_of(e, fd);
     if (a) {
@@ -368,8 +363,7 @@ ssize_t s5_read(struct s5_engine *e, int fd, void *buf, size_t n)
 
 ssize_t s5_readv(struct s5_engine *e, int fd, const struct iovec *iov, int n)
 {
-    struct msghdr msg = {.msg_iov = (struct iovec *)(uintptr_t)iov,
-                         .msg_iovlen = n > 0 ? (size_t)n : 0};
+    struct msghdr msg = {.msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = n > 0 ? (size_t)n : 0};
     if (n > 0 && s5_association_of(e, fd)) {
         ssize_t got = s5_recvmsg(e, fd, &msg, 0);
         if (got != -ENOTSOCK)
@@ -391,15 +385,13 @@ static unsigned whole_ones(struct mmsghdr *msgs, unsigned n)
             !s5_user_may(&m->msg_flags, sizeof m->msg_flags, S5_USER_WRITE) || m->msg_iovlen > IOV_MAX ||
             !s5_user_may(m->msg_iov, m->msg_iovlen * sizeof *m->msg_iov, S5_USER_READ) ||
             (m->msg_name && ((int)m->msg_namelen < 0 ||
-                             !s5_user_may(m->msg_name, m->msg_namelen < 128 ? m->msg_namelen : 128,
-                                          S5_USER_WRITE))))
+                             !s5_user_may(m->msg_name, m->msg_namelen < 128 ? m->msg_namelen : 128, S5_USER_WRITE))))
             break;
     }
     return at;
 }
 
-int s5_recvmmsg(struct s5_engine *e, int fd, struct mmsghdr *msgs, unsigned n, int flags,
-                struct timespec *timeout)
+int s5_recvmmsg(struct s5_engine *e, int fd, struct mmsghdr *msgs, unsigned n, int flags, struct timespec *timeout)
 {
     struct s5_association *a = s5_association_of(e, fd);
     unsigned whole = a ? whole_ones(msgs, n) : 0;
@@ -426,8 +418,7 @@ int s5_next_size(struct s5_engine *e, int fd)
 
 /* --- options --- */
 
-int s5_setsockopt(struct s5_engine *e, int fd, int level, int name, const void *value,
-                  socklen_t len)
+int s5_setsockopt(struct s5_engine *e, int fd, int level, int name, const void *value, socklen_t len)
 {
     if (level == IPPROTO_SCTP && !s5_in_engine &&
         (name == SCTP_CONNECTX || name == SCTP_CONNECTX_OLD || name == SCTP_CONNECTX3)) {

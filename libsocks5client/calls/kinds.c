@@ -1,15 +1,15 @@
+#include "kinds.h"
+#include "association_exec.h"
+#include "association_pool.h"
+#include "dns_client.h"
 #include "kind.h"
 #include "listener.h"
 #include "next_bind.h"
 #include "stream.h"
-#include "association_pool.h"
-#include "association_exec.h"
-#include "dns_client.h"
-#include "kinds.h"
 
 const struct s5_kind *const s5_kinds[] = {
-    &s5_exported_kind,    &s5_listener_kind,       &s5_next_bind_kind, &s5_dns_kind,
-    &s5_association_kind, &s5_association_exec_kind, &s5_stream_kind, NULL,
+    &s5_exported_kind,    &s5_listener_kind,         &s5_next_bind_kind, &s5_dns_kind,
+    &s5_association_kind, &s5_association_exec_kind, &s5_stream_kind,    NULL,
 };
 
 const struct s5_kind *s5_kind_of(const struct s5_record *record)

@@ -2,10 +2,10 @@
  * that cannot be spliced, and read and write instead. */
 #include "own_io.h"
 #include "association.h"
-#include "io.h"
-#include "tcp_connect.h"
 #include "complete.h"
 #include "dns_client.h"
+#include "io.h"
+#include "tcp_connect.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/uio.h>

@@ -17,18 +17,18 @@
  * came after it. The sender looks at that when it passes, connects or closes a socket. */
 #include "pass.h"
 #include "clock.h"
-#include "inflight.h"
-#include "kind.h"
-#include "io.h"
-#include "passed.h"
-#include "stream.h"
-#include "timeo.h"
-#include "tcp_connect.h"
-#include "fd_record.h"
 #include "complete.h"
-#include "in_engine.h"
-#include "registry.h"
 #include "fd_notes.h"
+#include "fd_record.h"
+#include "in_engine.h"
+#include "inflight.h"
+#include "io.h"
+#include "kind.h"
+#include "passed.h"
+#include "registry.h"
+#include "stream.h"
+#include "tcp_connect.h"
+#include "timeo.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -59,8 +59,8 @@ static int nth(const struct cmsghdr *c, size_t i)
 }
 
 /* EACH for every descriptor that MSG carries, until one says -errno. */
-static int for_each(struct s5_engine *e, const struct msghdr *msg,
-                    int (*each)(struct s5_engine *e, int fd, void *user), void *user)
+static int for_each(struct s5_engine *e, const struct msghdr *msg, int (*each)(struct s5_engine *e, int fd, void *user),
+                    void *user)
 {
     struct msghdr *m = (struct msghdr *)(uintptr_t)msg;
     size_t n;
@@ -90,8 +90,8 @@ static void keep(struct s5_engine *e, struct s5_record *record)
     atomic_fetch_add(&record->more->in_transit, 1);
     record->more->passed_at = s5_clock_now();
     atomic_fetch_add(&e->registry.in_transit_count, 1);
-    uint32_t before = atomic_exchange(&e->registry.in_transit[atomic_fetch_add(&at, 1) % S5_IN_TRANSIT],
-                                      record->number);
+    uint32_t before =
+        atomic_exchange(&e->registry.in_transit[atomic_fetch_add(&at, 1) % S5_IN_TRANSIT], record->number);
     if (before)
         let_go(e, before);
 }
@@ -174,8 +174,8 @@ static bool describe(struct s5_engine *e, const struct s5_record *record, struct
                               .process = atomic_load(&e->process_number),
                               .pid = atomic_load(&e->pid)};
     S5_EACH_KIND(kind, describe)
-        if (kind->describe(e, record, ret))
-            return true;
+    if (kind->describe(e, record, ret))
+        return true;
     return false;
 }
 
@@ -313,14 +313,13 @@ static void share(struct s5_engine *e, struct s5_record *record, int fd, const s
         record->peer = p->peer;
 }
 
-static void take_over(struct s5_engine *e, int fd, uint64_t cookie, struct s5_passed *entry,
-                      const struct s5_passed *p)
+static void take_over(struct s5_engine *e, int fd, uint64_t cookie, struct s5_passed *entry, const struct s5_passed *p)
 {
     int internal = fetch_internal(e, p);
     enum s5_received r = S5_RECEIVED_NOT;
     S5_EACH_KIND(kind, receive)
-        if (r == S5_RECEIVED_NOT)
-            r = kind->receive(e, fd, cookie, p, internal);
+    if (r == S5_RECEIVED_NOT)
+        r = kind->receive(e, fd, cookie, p, internal);
     if (r == S5_RECEIVED_NOT && internal >= 0)
         e->real->close(internal);
     if (r == S5_RECEIVED_TAKEN)
@@ -373,12 +372,10 @@ ssize_t s5_pass_recvmsg(struct s5_engine *e, int fd, struct msghdr *msg, int fla
     return n >= 0 || ours ? n : -errno;
 }
 
-int s5_pass_recvmmsg(struct s5_engine *e, int fd, struct mmsghdr *msgs, unsigned n, int flags,
-                     struct timespec *timeout)
+int s5_pass_recvmmsg(struct s5_engine *e, int fd, struct mmsghdr *msgs, unsigned n, int flags, struct timespec *timeout)
 {
     bool ours = s5_registry_streams(&e->registry, fd);
-    int got = ours ? s5_recvmmsg(e, fd, msgs, n, flags, timeout)
-                   : e->real->recvmmsg(fd, msgs, n, flags, timeout);
+    int got = ours ? s5_recvmmsg(e, fd, msgs, n, flags, timeout) : e->real->recvmmsg(fd, msgs, n, flags, timeout);
     for (int i = 0; s5_pass_expects(e) && i < got; i++)
         came(e, &msgs[i].msg_hdr);
     return got >= 0 || ours ? got : -errno;

@@ -2,8 +2,8 @@
  * and a reader that finds another version afterwards has read nothing. A place whose writer was killed stays odd and is
  * not used again; there are seven others. */
 #include "passed.h"
-#include "exported.h"
 #include "endpoint.h"
+#include "exported.h"
 #include "shm.h"
 #include <string.h>
 
@@ -116,8 +116,7 @@ struct s5_passed *s5_passed_read(struct s5_shm *shm, uint64_t cookie, struct s5_
     if (atomic_load(&p->version) != before || atomic_load(&p->cookie) != cookie)
         return NULL;
     if (!is_whole(&ret->peer) || !is_whole(&ret->local) || !is_whole(&ret->relay) ||
-        (ret->family && ret->family != AF_INET && ret->family != AF_INET6) ||
-        (ret->error > 0 || ret->error < -4095))
+        (ret->family && ret->family != AF_INET && ret->family != AF_INET6) || (ret->error > 0 || ret->error < -4095))
         return NULL;
     return p;
 }

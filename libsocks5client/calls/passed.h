@@ -7,8 +7,6 @@
 #define S5_PASSED_H
 #include "engine.h"
 
-
-
 /* WHAT (all but its version and its three counts) is the entry of the socket COOKIE. */
 void s5_passed_write(struct s5_shm *shm, uint64_t cookie, const struct s5_passed *what);
 /* The socket COOKIE is none of ours. */

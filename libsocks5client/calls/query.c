@@ -1,8 +1,8 @@
 /* What a program asks of a socket that is ours: each kind has its own answers, the kernel has the rest. */
-#include "blocking.h"
-#include "kind.h"
-#include "fd_record.h"
 #include "query.h"
+#include "blocking.h"
+#include "fd_record.h"
+#include "kind.h"
 #include "kinds.h"
 #include <errno.h>
 

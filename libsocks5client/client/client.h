@@ -30,7 +30,7 @@ int s5_client_reach(const struct sockaddr_storage *addr, socklen_t len, uint64_t
 struct s5_client {
     struct s5_gss_link *link; /* started */
     int fd;                   /* connected, non-blocking or not */
-    short poll_events;              /* POLLIN or POLLOUT: what the next step waits for */
+    short poll_events;        /* POLLIN or POLLOUT: what the next step waits for */
     bool closed;              /* the server has closed its side, or reset the connection */
     uint64_t sent, came;      /* ns; when octets were written last, and read last; 0: never */
     uint8_t *head;            /* the first octets that the server says; NULL: they are not kept */

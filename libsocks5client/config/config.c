@@ -11,12 +11,12 @@
  * password is taken before libconfuse stores it, and the stream ends in what makes the lexer
  * overwrite its buffers: a comment, for which it clears its text buffer, and more blanks than its
  * input buffer holds at once. */
+#include "config.h"
 #include "config_memory.h"
 #include "config_text.h"
 #include "config_values.h"
 #include "credentials.h"
 #include "file.h"
-#include "config.h"
 #include <confuse.h>
 #include <dlfcn.h>
 #include <errno.h>
@@ -29,15 +29,15 @@
 #define BLANKS   16000 /* flex reads 8 KiB at a time into a buffer of 16 KiB */
 
 /* Every function used of the library. */
-#define FUNCTIONS(X)                                                                               \
-    X(cfg_init)                                                                                    \
-    X(cfg_free)                                                                                    \
-    X(cfg_parse_fp)                                                                                \
-    X(cfg_set_error_function)                                                                      \
-    X(cfg_getnsec)                                                                                 \
-    X(cfg_getstr)                                                                                  \
-    X(cfg_getnstr)                                                                                 \
-    X(cfg_size)                                                                                    \
+#define FUNCTIONS(X)                                                                                                   \
+    X(cfg_init)                                                                                                        \
+    X(cfg_free)                                                                                                        \
+    X(cfg_parse_fp)                                                                                                    \
+    X(cfg_set_error_function)                                                                                          \
+    X(cfg_getnsec)                                                                                                     \
+    X(cfg_getstr)                                                                                                      \
+    X(cfg_getnstr)                                                                                                     \
+    X(cfg_size)                                                                                                        \
     X(cfg_title)
 
 struct library {
@@ -232,12 +232,9 @@ static int server_credentials(struct s5_server *server, cfg_t *section, int line
     if (given && !username)
         return wrong(line, "password without a username, and SOCKS5_USER is not set");
     char where[S5_FAULT_MAX / 2];
-    line = get(section, "username") ? *line_of("username")
-           : *line_of("methods")    ? *line_of("methods")
-                                    : line;
+    line = get(section, "username") ? *line_of("username") : *line_of("methods") ? *line_of("methods") : line;
     s5_format(where, sizeof where, "%s:%d", now->path, line);
-    int r = s5_credentials_set(server, username, given ? now->password : NULL, now->env, where,
-                               now->fault);
+    int r = s5_credentials_set(server, username, given ? now->password : NULL, now->env, where, now->fault);
     now->failed = now->failed || r < 0;
     return r;
 }
@@ -274,13 +271,11 @@ static int rule_lists(struct s5_rule *rule, cfg_t *section)
     for (unsigned i = 0; i < now->lib.cfg_size(section, "to"); i++, rule->to_count++) {
         const char *to = now->lib.cfg_getnstr(section, "to", i);
         if (s5_policy_add_match(now->p, to, strlen(to)) < 0)
-            return wrong(*line_of("to"), "to: too many destinations in all: %d is the limit",
-                         S5_POLICY_MATCHES);
+            return wrong(*line_of("to"), "to: too many destinations in all: %d is the limit", S5_POLICY_MATCHES);
     }
     for (unsigned i = 0; i < now->lib.cfg_size(section, "ports"); i++, rule->ports_count++)
         if (s5_policy_add_ports(now->p, now->lib.cfg_getnstr(section, "ports", i)) < 0)
-            return wrong(*line_of("ports"), "ports: too many ranges in all: %d is the limit",
-                         S5_POLICY_PORTS);
+            return wrong(*line_of("ports"), "ports: too many ranges in all: %d is the limit", S5_POLICY_PORTS);
     return 0;
 }
 
@@ -382,35 +377,40 @@ static int take_rest(cfg_t *cfg)
 
 /* --- the file --- */
 
-#define STRING(key)                                                                                \
-    {                                                                                              \
-        .name = key, .type = CFGT_STR, .flags = CFGF_NODEFAULT, .validcb = on_value                \
+#define STRING(key)                                                                                                    \
+    {                                                                                                                  \
+        .name = key, .type = CFGT_STR, .flags = CFGF_NODEFAULT, .validcb = on_value                                    \
     }
-#define LIST(key)                                                                                  \
-    {                                                                                              \
-        .name = key, .type = CFGT_STR, .flags = CFGF_NODEFAULT | CFGF_LIST, .validcb = on_value    \
+#define LIST(key)                                                                                                      \
+    {                                                                                                                  \
+        .name = key, .type = CFGT_STR, .flags = CFGF_NODEFAULT | CFGF_LIST, .validcb = on_value                        \
     }
-#define SECTION(key, options, more)                                                                \
-    {                                                                                              \
-        .name = key, .type = CFGT_SEC, .flags = CFGF_MULTI | (more), .subopts = options,           \
-        .validcb = on_section                                                                      \
+#define SECTION(key, options, more)                                                                                    \
+    {                                                                                                                  \
+        .name = key, .type = CFGT_SEC, .flags = CFGF_MULTI | (more), .subopts = options, .validcb = on_section         \
     }
 
 static cfg_opt_t server_options[] = {
-    STRING("address"), STRING("port"), LIST("methods"), STRING("username"),
+    STRING("address"),
+    STRING("port"),
+    LIST("methods"),
+    STRING("username"),
     {.name = "password", .type = CFGT_STR, .flags = CFGF_NODEFAULT, .parsecb = on_password},
     STRING("password-file"),
-    STRING("gssapi-service"), STRING("gssapi-protection"), STRING("gssapi-nec"),
-    STRING("gssapi-delegate"), STRING("pipeline"), STRING("timeout"), STRING("fragment"),
+    STRING("gssapi-service"),
+    STRING("gssapi-protection"),
+    STRING("gssapi-nec"),
+    STRING("gssapi-delegate"),
+    STRING("pipeline"),
+    STRING("timeout"),
+    STRING("fragment"),
     LIST("isolate"),
     CFG_END(),
 };
 static cfg_opt_t rule_options[] = {
-    LIST("to"), LIST("ports"), LIST("protocol"), LIST("command"), LIST("via"), LIST("isolate"),
-    CFG_END(),
+    LIST("to"), LIST("ports"), LIST("protocol"), LIST("command"), LIST("via"), LIST("isolate"), CFG_END(),
 };
-static cfg_opt_t log_options[] = {STRING("level"), STRING("file"), STRING("format"),
-                                  STRING("target"), CFG_END()};
+static cfg_opt_t log_options[] = {STRING("level"), STRING("file"), STRING("format"), STRING("target"), CFG_END()};
 static cfg_opt_t options[] = {
     SECTION("server", server_options, CFGF_TITLE | CFGF_NO_TITLE_DUPES),
     SECTION("rule", rule_options, CFGF_TITLE | CFGF_NO_TITLE_DUPES),
@@ -429,9 +429,9 @@ static int load_library(struct library *lib)
     bool shortage = errno == ENOMEM || errno == EMFILE || errno == ENFILE; /* it may pass */
     if (!lib->handle)
         return s5_fault_set(now->fault, shortage ? -errno : -ELIBACC, NEEDED ": %s", now->path, dlerror());
-#define X(name)                                                                                    \
-    *(void **)&lib->name = dlsym(lib->handle, #name);                                              \
-    if (!lib->name)                                                                                \
+#define X(name)                                                                                                        \
+    *(void **)&lib->name = dlsym(lib->handle, #name);                                                                  \
+    if (!lib->name)                                                                                                    \
         return s5_fault_set(now->fault, -ELIBBAD, "libconfuse.so.2 has no " #name);
     FUNCTIONS(X)
 #undef X
@@ -476,8 +476,7 @@ static int read_file(struct s5_file *file)
     return why ? wrong(now->text.lines, "%s", why) : 0;
 }
 
-int s5_config_load(struct s5_policy *p, const char *path, const struct s5_environment *env,
-                   struct s5_fault *ret_fault)
+int s5_config_load(struct s5_policy *p, const char *path, const struct s5_environment *env, struct s5_fault *ret_fault)
 {
     struct reading reading = {.p = p, .path = path, .env = env, .fault = ret_fault};
     struct reading *before = now;

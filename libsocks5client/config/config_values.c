@@ -65,8 +65,7 @@ static bool is_careless_block(const char *to, char network[INET6_ADDRSTRLEN + 4]
     size_t len = slash ? (size_t)(slash - to) : 0;
     if (!slash || s5_addr_parse(&addr, to, len, 0) < 0 || addr.kind == S5_ADDR_NAME)
         return false;
-    int family = addr.kind == S5_ADDR_IPV4 ? AF_INET : AF_INET6,
-        bits = family == AF_INET ? 32 : 128;
+    int family = addr.kind == S5_ADDR_IPV4 ? AF_INET : AF_INET6, bits = family == AF_INET ? 32 : 128;
     int prefix = s5_config_number(slash + 1, 0, bits);
     if (prefix < 0 || (family == AF_INET && memchr(to, ':', len)))
         return false;
@@ -85,11 +84,9 @@ static int check_to(struct s5_policy *p, const char *key, const char *value, cha
     p->n_matches = n;
     p->n_text = text;
     if (at == -ENOSPC)
-        return refuse(why, "%s: too many destinations in all: %d is the limit", key,
-                      S5_POLICY_MATCHES);
+        return refuse(why, "%s: too many destinations in all: %d is the limit", key, S5_POLICY_MATCHES);
     if (at < 0 && is_careless_block(value, network))
-        return refuse(why, "%s: \"%s\": bits are set behind the prefix; the network is %s", key,
-                      value, network);
+        return refuse(why, "%s: \"%s\": bits are set behind the prefix; the network is %s", key, value, network);
     if (at < 0 && strchr(value, '/'))
         return refuse(why, "%s: \"%s\" is not a block: ADDRESS/PREFIX", key, value);
     if (at < 0)
@@ -105,8 +102,7 @@ static int check_ports(struct s5_policy *p, const char *key, const char *value, 
     if (at == -ENOSPC)
         return refuse(why, "%s: too many ranges in all: %d is the limit", key, S5_POLICY_PORTS);
     if (at < 0)
-        return refuse(why, "%s: \"%s\" is not a port or a range of ports from 1 to 65535", key,
-                      value);
+        return refuse(why, "%s: \"%s\" is not a port or a range of ports from 1 to 65535", key, value);
     return 0;
 }
 
@@ -131,8 +127,7 @@ static int check_level(struct s5_policy *p, const char *key, const char *value, 
     (void)p;
     if (s5_log_level_parse(value) >= 0)
         return 0;
-    return refuse(why, "%s: \"%s\" is unknown; it takes none, error, warning, info, debug", key,
-                  value);
+    return refuse(why, "%s: \"%s\" is unknown; it takes none, error, warning, info, debug", key, value);
 }
 
 /* Credentials, which are not quoted, and what travels beside them. */
@@ -200,8 +195,7 @@ int s5_config_word(const char *key, const char *value)
     return -EINVAL;
 }
 
-int s5_config_check(struct s5_policy *p, const char *key, const char *value,
-                    char why[S5_CONFIG_WHY])
+int s5_config_check(struct s5_policy *p, const char *key, const char *value, char why[S5_CONFIG_WHY])
 {
     int at = s5_config_key(key);
     char list[64] = "";
@@ -231,8 +225,8 @@ static int take_address(struct s5_server *server, const char **host, size_t *len
     return 0;
 }
 
-int s5_config_host(struct s5_policy *p, struct s5_server *server, const char *address,
-                   const char *home, char why[S5_CONFIG_WHY])
+int s5_config_host(struct s5_policy *p, struct s5_server *server, const char *address, const char *home,
+                   char why[S5_CONFIG_WHY])
 {
     char path[S5_FILE_PATH];
     const char *host = address, *reason;
@@ -246,8 +240,7 @@ int s5_config_host(struct s5_policy *p, struct s5_server *server, const char *ad
     if (server->is_path && len >= sizeof((struct sockaddr_un *)0)->sun_path)
         return refuse(why, "address: the path of a UNIX socket has 107 octets at most");
     if (!server->is_path && take_address(server, &host, &len) < 0)
-        return refuse(why, "address: \"%s\" is not a name, an IPv4 or IPv6 address, or a path",
-                      address);
+        return refuse(why, "address: \"%s\" is not a name, an IPv4 or IPv6 address, or a path", address);
     int64_t text = s5_policy_add_text(p, host, len);
     if (text < 0)
         return refuse(why, "too much text in all");

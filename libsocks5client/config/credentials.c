@@ -1,7 +1,7 @@
 /* RFC 1929 wants both words, 1 to 255 octets each; where a source gives none, the environment's. */
 #include "credentials.h"
-#include "file.h"
 #include "environment.h"
+#include "file.h"
 #include <errno.h>
 #include <string.h>
 
@@ -12,13 +12,12 @@ static bool offers(const struct s5_server *server, uint8_t method)
     return memchr(server->methods, method, server->n_methods) != NULL;
 }
 
-static int set_words(struct s5_server *server, const char *username, const char *password,
-                     const char *where, struct s5_fault *ret_fault)
+static int set_words(struct s5_server *server, const char *username, const char *password, const char *where,
+                     struct s5_fault *ret_fault)
 {
     size_t n = username ? strlen(username) : 0, m = password ? strlen(password) : 0;
     if (n == 0)
-        return s5_fault_set(ret_fault, -EINVAL, "%s: method \"userpass\" without a username",
-                            where);
+        return s5_fault_set(ret_fault, -EINVAL, "%s: method \"userpass\" without a username", where);
     if (m == 0)
         return s5_fault_set(ret_fault, -EINVAL, "%s: username without a password", where);
     if (n > sizeof server->username || m > sizeof server->password)
@@ -32,8 +31,7 @@ static int set_words(struct s5_server *server, const char *username, const char 
 }
 
 int s5_credentials_set(struct s5_server *server, const char *username, const char *password,
-                       const struct s5_environment *env, const char *where,
-                       struct s5_fault *ret_fault)
+                       const struct s5_environment *env, const char *where, struct s5_fault *ret_fault)
 {
     bool named = username != NULL, wanted = server->n_methods && offers(server, USERPASS);
     if (!username && (wanted || (!server->n_methods && env->password)))
@@ -47,8 +45,7 @@ int s5_credentials_set(struct s5_server *server, const char *username, const cha
     if (!username && server->isolate & ~S5_ISOLATE_NONE) /* words are made for it */
         return 0;
     if (!offers(server, USERPASS))
-        return s5_fault_set(ret_fault, -EINVAL,
-                            "%s: username given, but \"userpass\" is not among the methods", where);
+        return s5_fault_set(ret_fault, -EINVAL, "%s: username given, but \"userpass\" is not among the methods", where);
     return set_words(server, username, password, where, ret_fault);
 }
 

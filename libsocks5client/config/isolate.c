@@ -1,9 +1,9 @@
 /* A server's entry says itself what isolates it, so that a negotiation reads nothing else: a rule that sets
  * "isolate" gets a copy of the entry, which differs in that alone. */
 #include "isolate.h"
-#include "isolation.h"
 #include "config_values.h"
 #include "credentials.h"
+#include "isolation.h"
 #include <errno.h>
 #include <string.h>
 
@@ -24,7 +24,8 @@ static int parse_words(const char *text, struct s5_fault *ret_fault)
         if (bit < 0)
             return s5_fault_set(ret_fault, -EINVAL,
                                 "SOCKS5_ISOLATE: \"%.*s\" is unknown; it takes none, process, "
-                                "destination, rule", (int)len, at);
+                                "destination, rule",
+                                (int)len, at);
         bits |= 1 << bit;
         at += len;
     }
@@ -58,11 +59,9 @@ static int settle_rule(struct s5_policy *p, unsigned at, struct s5_fault *ret_fa
         return 0;
     uint8_t isolate = rule->isolate ? rule->isolate : p->servers[rule->server].isolate;
     isolate &= (uint8_t)~S5_ISOLATE_NONE;
-    int i = entry(p, rule->server, isolate,
-                  isolate & S5_ISOLATE_RULE ? (uint16_t)(at + 1) : 0);
+    int i = entry(p, rule->server, isolate, isolate & S5_ISOLATE_RULE ? (uint16_t)(at + 1) : 0);
     if (i < 0)
-        return s5_fault_set(ret_fault, -ENOSPC,
-                            "%s:%u: isolation by rule: too many servers and rules: %d is the limit",
+        return s5_fault_set(ret_fault, -ENOSPC, "%s:%u: isolation by rule: too many servers and rules: %d is the limit",
                             s5_policy_text(p, p->source), (unsigned)rule->line, S5_POLICY_SERVERS);
     rule->server = (uint8_t)i;
     return 0;
@@ -78,15 +77,14 @@ static int settle_server(const struct s5_policy *p, struct s5_server *s, struct 
     else if (s->username_len + S5_ISOLATION_WORD > (int)sizeof s->username)
         wrong = "its username leaves no room for a word of 16 octets behind it";
     if (wrong)
-        return s5_fault_set(ret_fault, -EINVAL, "%s: server \"%s\": %s",
-                            s5_policy_text(p, p->source), s5_policy_text(p, s->name), wrong);
+        return s5_fault_set(ret_fault, -EINVAL, "%s: server \"%s\": %s", s5_policy_text(p, p->source),
+                            s5_policy_text(p, s->name), wrong);
     s->n_methods = 1;
     s->methods[0] = USERPASS;
     return 0;
 }
 
-int s5_isolate_resolve(struct s5_policy *p, const struct s5_environment *env,
-                        struct s5_fault *ret_fault)
+int s5_isolate_resolve(struct s5_policy *p, const struct s5_environment *env, struct s5_fault *ret_fault)
 {
     int bits = env->isolate ? parse_words(env->isolate, ret_fault) : 0;
     int r = bits < 0 ? bits : 0;

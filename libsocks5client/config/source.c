@@ -1,11 +1,11 @@
 /* One source decides, the first there is: what was named on the command line or in the environment
  * is used or is an error; of the default files, one that is not there is passed over. */
 #include "source.h"
-#include "credentials.h"
-#include "url.h"
-#include "isolate.h"
-#include "environment.h"
 #include "config.h"
+#include "credentials.h"
+#include "environment.h"
+#include "isolate.h"
+#include "url.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -21,8 +21,8 @@ static int from(struct s5_policy *p, const char *what)
     return 0;
 }
 
-static int from_url(struct s5_policy *p, const char *url, const char *where,
-                    const struct s5_environment *env, struct s5_fault *ret_fault)
+static int from_url(struct s5_policy *p, const char *url, const char *where, const struct s5_environment *env,
+                    struct s5_fault *ret_fault)
 {
     from(p, where);
     return s5_url_load(p, url, where, env, ret_fault);
@@ -40,8 +40,7 @@ static bool exists(const char *path)
     return access(path, F_OK) == 0 || (errno != ENOENT && errno != ENOTDIR);
 }
 
-static int from_defaults(struct s5_policy *p, const struct s5_environment *env,
-                         struct s5_fault *ret_fault)
+static int from_defaults(struct s5_policy *p, const struct s5_environment *env, struct s5_fault *ret_fault)
 {
     char path[PATH_MAX];
     size_t len = 0;

@@ -3,8 +3,8 @@
 #ifndef S5_SOURCE_H
 #define S5_SOURCE_H
 
-#include "policy.h"
 #include "environment.h"
+#include "policy.h"
 
 #define S5_FAULT_MAX 512
 

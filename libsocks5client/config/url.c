@@ -1,8 +1,8 @@
 /* socks5[h]://[user[:password]@]host[:port], as users of ALL_PROXY know it. The parts are found
  * from the outside in: scheme, then the last '@' before the path, then the port behind the host. */
+#include "url.h"
 #include "credentials.h"
 #include "source.h"
-#include "url.h"
 #include <errno.h>
 #include <string.h>
 #include <strings.h>
@@ -199,8 +199,7 @@ static int add_port(struct s5_policy *p, struct s5_rule *rule, const char *text,
 }
 
 /* The entries with a port, a rule each, or those without, which share RULE. */
-static int add_entries(struct s5_policy *p, const char *list, struct s5_rule *shared,
-                       struct s5_fault *ret_fault)
+static int add_entries(struct s5_policy *p, const char *list, struct s5_rule *shared, struct s5_fault *ret_fault)
 {
     static const char between[] = ", \t";
     for (const char *at = list + strspn(list, between); *at; at += strspn(at, between)) {
@@ -222,8 +221,7 @@ static int add_entries(struct s5_policy *p, const char *list, struct s5_rule *sh
         if (r == -ENOSPC)
             return s5_fault_set(ret_fault, r, "NO_PROXY: too many entries");
         if (r < 0)
-            return s5_fault_set(ret_fault, r, "NO_PROXY: \"%.*s\" is no name, address or block",
-                                (int)len, entry);
+            return s5_fault_set(ret_fault, r, "NO_PROXY: \"%.*s\" is no name, address or block", (int)len, entry);
         rule->to_count++;
     }
     return 0;
@@ -242,8 +240,8 @@ static int add_exceptions(struct s5_policy *p, const char *list, struct s5_fault
     return r < 0 ? r : add_entries(p, list, NULL, ret_fault);
 }
 
-int s5_url_load(struct s5_policy *p, const char *url, const char *where,
-                const struct s5_environment *env, struct s5_fault *ret_fault)
+int s5_url_load(struct s5_policy *p, const char *url, const char *where, const struct s5_environment *env,
+                struct s5_fault *ret_fault)
 {
     struct parts u;
     const char *wrong = parse(&u, url);
@@ -256,8 +254,8 @@ int s5_url_load(struct s5_policy *p, const char *url, const char *where,
     if (r < 0)
         r = s5_fault_set(ret_fault, r, "%s: host is no name or address", where);
     if (r == 0)
-        r = s5_credentials_set(server, u.has_user ? u.user : NULL,
-                               u.has_password ? u.password : NULL, env, where, ret_fault);
+        r = s5_credentials_set(server, u.has_user ? u.user : NULL, u.has_password ? u.password : NULL, env, where,
+                               ret_fault);
     if (r == 0 && env->no_proxy)
         r = add_exceptions(p, env->no_proxy, ret_fault);
     int64_t rule = r < 0 ? 0 : add_rule(p, "proxy", S5_VIA);

@@ -35,7 +35,7 @@
 #define DEPTH_MAX      5               /* interpreters of interpreters the kernel follows */
 #define PHDRS_MAX      65536           /* octets of program headers the kernel accepts */
 #define PHDRS_PIECE    8               /* of them read at a time */
-#define NOTES_MAX      1024             /* octets looked at of a header's notes; Go's has some 100 */
+#define NOTES_MAX      1024            /* octets looked at of a header's notes; Go's has some 100 */
 #define DEFAULT_SEARCH "/bin:/usr/bin" /* confstr(_CS_PATH), which is not for signal handlers */
 
 /* The ELF header of the very object this is linked into, given by the linker. */
@@ -89,8 +89,8 @@ static int executable(const struct s5_program_calls *calls, const char *path, st
  * no descriptor left. */
 static bool exec_fails(int error)
 {
-    return error == -ENOENT || error == -ENOTDIR || error == -EACCES || error == -ELOOP ||
-           error == -ENAMETOOLONG || error == -EFAULT;
+    return error == -ENOENT || error == -ENOTDIR || error == -EACCES || error == -ELOOP || error == -ENAMETOOLONG ||
+           error == -EFAULT;
 }
 
 /* DIR (LEN octets) and FILE joined into RET; false when they do not fit. */
@@ -107,8 +107,7 @@ static bool join(char *ret, size_t size, const char *dir, size_t len, const char
     return true;
 }
 
-int s5_program_find(const struct s5_program_calls *calls, const char *file, const char *search,
-                    char *ret, size_t size)
+int s5_program_find(const struct s5_program_calls *calls, const char *file, const char *search, char *ret, size_t size)
 {
     if (*file == '\0')
         return -ENOENT;
@@ -182,8 +181,7 @@ static const char *own_loader(void)
     return "ld64.so.2";
 #elif defined(__GLIBC__) && defined(__s390x__)
     return "ld64.so.1";
-#elif defined(__GLIBC__) && defined(__riscv) && __riscv_xlen == 64 &&                              \
-    defined(__riscv_float_abi_double)
+#elif defined(__GLIBC__) && defined(__riscv) && __riscv_xlen == 64 && defined(__riscv_float_abi_double)
     return "ld-linux-riscv64-lp64d.so.1";
 #else
     /* The one that runs this program, which is the one that loaded us. */
@@ -205,8 +203,7 @@ static int check_interpreter(const struct s5_program_calls *calls, int fd, const
 {
     char *interp = ret->scratch;
     if (ph->p_filesz < 2 || ph->p_filesz > sizeof(ret->scratch) ||
-        !read_at(calls, fd, interp, (size_t)ph->p_filesz, ph->p_offset) ||
-        interp[ph->p_filesz - 1] != '\0')
+        !read_at(calls, fd, interp, (size_t)ph->p_filesz, ph->p_offset) || interp[ph->p_filesz - 1] != '\0')
         return unknown(ret, -ENOEXEC);
     s5_format(ret->detail, sizeof(ret->detail), "interpreter %s", interp);
     bool own = strcmp(base_name(interp), own_loader()) == 0;
@@ -219,8 +216,7 @@ static uint64_t align_up(uint64_t n, uint64_t align)
 }
 
 /* One of the notes PH leads to is of Go's linker. */
-static bool has_go_note(const struct s5_program_calls *calls, int fd, const ElfW(Phdr) * ph,
-                        char notes[NOTES_MAX])
+static bool has_go_note(const struct s5_program_calls *calls, int fd, const ElfW(Phdr) * ph, char notes[NOTES_MAX])
 {
     static const char owner[4] = "Go";
     size_t n = ph->p_filesz < NOTES_MAX ? (size_t)ph->p_filesz : NOTES_MAX;
@@ -230,11 +226,9 @@ static bool has_go_note(const struct s5_program_calls *calls, int fd, const ElfW
         return false;
     for (uint64_t at = 0; at < n && n - at >= sizeof(note) + sizeof(owner);) {
         memcpy(&note, notes + at, sizeof(note));
-        if (note.n_namesz == sizeof(owner) &&
-            memcmp(notes + at + sizeof(note), owner, sizeof(owner)) == 0)
+        if (note.n_namesz == sizeof(owner) && memcmp(notes + at + sizeof(note), owner, sizeof(owner)) == 0)
             return true;
-        at += align_up(align_up((uint64_t)sizeof(note) + note.n_namesz, align) + note.n_descsz,
-                       align);
+        at += align_up(align_up((uint64_t)sizeof(note) + note.n_namesz, align) + note.n_descsz, align);
     }
     return false;
 }
@@ -245,8 +239,8 @@ static int check_headers(const struct s5_program_calls *calls, int fd, const Elf
     ElfW(Phdr) ph[PHDRS_PIECE], interpreter = {.p_type = PT_NULL};
     size_t n = eh->e_phnum;
     bool go = false;
-    if ((eh->e_type != ET_EXEC && eh->e_type != ET_DYN) || eh->e_phentsize != sizeof(ph[0]) ||
-        n == 0 || n * sizeof(ph[0]) > PHDRS_MAX)
+    if ((eh->e_type != ET_EXEC && eh->e_type != ET_DYN) || eh->e_phentsize != sizeof(ph[0]) || n == 0 ||
+        n * sizeof(ph[0]) > PHDRS_MAX)
         return unknown(ret, -ENOEXEC);
     for (size_t at = 0; at < n; at += PHDRS_PIECE) {
         size_t piece = n - at < PHDRS_PIECE ? n - at : PHDRS_PIECE;
@@ -270,8 +264,8 @@ static int check_headers(const struct s5_program_calls *calls, int fd, const Elf
     return verdict(ret, S5_UNCOVERED_STATIC);
 }
 
-static int check_elf(const struct s5_program_calls *calls, int fd, const unsigned char *head,
-                     size_t len, struct s5_program_report *ret)
+static int check_elf(const struct s5_program_calls *calls, int fd, const unsigned char *head, size_t len,
+                     struct s5_program_report *ret)
 {
     const ElfW(Ehdr) *own = &__ehdr_start;
     ElfW(Ehdr) eh;
@@ -285,8 +279,7 @@ static int check_elf(const struct s5_program_calls *calls, int fd, const unsigne
         alike = eh.e_machine == own->e_machine;
     }
     if (!alike) {
-        unsigned machine =
-            head[EI_DATA] == ELFDATA2MSB ? head[18] * 256u + head[19] : head[19] * 256u + head[18];
+        unsigned machine = head[EI_DATA] == ELFDATA2MSB ? head[18] * 256u + head[19] : head[19] * 256u + head[18];
         s5_format(ret->detail, sizeof(ret->detail), "%s-bit ELF file for machine %u",
                   head[EI_CLASS] == ELFCLASS32 ? "32" : "64", machine);
         return verdict(ret, S5_UNCOVERED_ABI);
@@ -295,15 +288,13 @@ static int check_elf(const struct s5_program_calls *calls, int fd, const unsigne
 }
 
 /* Whether the loader would be in secure mode for the file ST at ret->path. */
-static int check_privileges(const struct s5_program_calls *calls, const struct stat *st,
-                            struct s5_program_report *ret)
+static int check_privileges(const struct s5_program_calls *calls, const struct stat *st, struct s5_program_report *ret)
 {
     uid_t uid = (st->st_mode & S_ISUID) ? st->st_uid : geteuid();
     bool setgid = (st->st_mode & S_ISGID) && (st->st_mode & S_IXGRP);
     gid_t gid = setgid ? st->st_gid : getegid();
     if (uid != getuid() || gid != getgid()) {
-        s5_format(ret->detail, sizeof(ret->detail), "runs as user %u, group %u", (unsigned)uid,
-                  (unsigned)gid);
+        s5_format(ret->detail, sizeof(ret->detail), "runs as user %u, group %u", (unsigned)uid, (unsigned)gid);
         return verdict(ret, S5_UNCOVERED_SETUID);
     }
     char value[64];
@@ -377,8 +368,7 @@ static char *env_command(char *argument)
 
 /* Judge the file ret->path. 0, 1 or -errno as s5_program_check; a script leaves RET_SCRIPT and 0.
  */
-static int check_file(const struct s5_program_calls *calls, struct s5_program_report *ret,
-                      struct script *ret_script)
+static int check_file(const struct s5_program_calls *calls, struct s5_program_report *ret, struct script *ret_script)
 {
     struct stat st;
     unsigned char head[HEAD_MAX];
@@ -396,8 +386,7 @@ static int check_file(const struct s5_program_calls *calls, struct s5_program_re
     size_t len = 0;
     ssize_t n;
     while (len < sizeof(head) &&
-           ((n = calls->pread(fd, head + len, sizeof(head) - len, (off_t)len)) > 0 ||
-            (n < 0 && errno == EINTR)))
+           ((n = calls->pread(fd, head + len, sizeof(head) - len, (off_t)len)) > 0 || (n < 0 && errno == EINTR)))
         len += n > 0 ? (size_t)n : 0;
     if (len >= SELFMAG && memcmp(head, ELFMAG, SELFMAG) == 0) {
         result = check_privileges(calls, &st, ret);
@@ -437,8 +426,7 @@ int s5_program_check(const struct s5_program_calls *calls, const char *path, con
         }
         /* A covered program. If that is env, see what it is going to run. */
         char *command = strcmp(base_name(ret->path), "env") == 0 ? env_command(argument) : NULL;
-        if (!command ||
-            s5_program_find(calls, command, search, ret->scratch, sizeof(ret->scratch)) < 0)
+        if (!command || s5_program_find(calls, command, search, ret->scratch, sizeof(ret->scratch)) < 0)
             return verdict(ret, S5_COVERED);
         memcpy(ret->path, ret->scratch, strlen(ret->scratch) + 1);
         argument[0] = '\0';

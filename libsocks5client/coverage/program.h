@@ -21,13 +21,13 @@ struct s5_program_calls {
 
 enum s5_coverage {
     S5_COVERED,
-    S5_UNCOVERED_STATIC, /* no program interpreter: nothing reads LD_PRELOAD. The loader itself,
+    S5_UNCOVERED_STATIC,     /* no program interpreter: nothing reads LD_PRELOAD. The loader itself,
                           * run as a command, counts: it runs static programs too */
-    S5_UNCOVERED_SETUID, /* would run under other ids than the caller's real ones (AT_SECURE) */
-    S5_UNCOVERED_CAPS,   /* file capabilities (AT_SECURE) */
-    S5_UNCOVERED_ABI,    /* an ELF class, octet order or machine other than ours, or no ELF file */
-    S5_UNCOVERED_LIBC,   /* its interpreter is not the loader we were built for */
-    S5_UNCOVERED_GO,      /* built by Go, whose runtime makes its system calls past the C library */
+    S5_UNCOVERED_SETUID,     /* would run under other ids than the caller's real ones (AT_SECURE) */
+    S5_UNCOVERED_CAPS,       /* file capabilities (AT_SECURE) */
+    S5_UNCOVERED_ABI,        /* an ELF class, octet order or machine other than ours, or no ELF file */
+    S5_UNCOVERED_LIBC,       /* its interpreter is not the loader we were built for */
+    S5_UNCOVERED_GO,         /* built by Go, whose runtime makes its system calls past the C library */
     S5_UNCOVERED_UNREADABLE, /* may be executed but not read: cannot be judged */
     S5_UNKNOWN,              /* exec itself is going to fail */
     S5_COVERAGES
@@ -55,8 +55,7 @@ int s5_program_check(const struct s5_program_calls *calls, const char *path, con
  * slash; else the first that is a regular file and executable, an empty element being the current
  * directory. 0, -ENOENT, -EACCES (there was one, but not executable), -ENAMETOOLONG; RET is overwritten in
  * any case. */
-int s5_program_find(const struct s5_program_calls *calls, const char *file, const char *search,
-                    char *ret, size_t size);
+int s5_program_find(const struct s5_program_calls *calls, const char *file, const char *search, char *ret, size_t size);
 
 /* What a person may do about it, in one line; "" where nothing is wrong. */
 const char *s5_program_hint(enum s5_coverage coverage);

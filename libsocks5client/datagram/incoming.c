@@ -5,17 +5,17 @@
  * What is not from the relay, has no right header, is from somebody the application would not hear
  * of, or is a fragment that completes nothing, is dropped, and the call goes on as if it had never
  * come: it waits, as long as the socket's SO_RCVTIMEO lets it, or finds nothing. */
+#include "incoming.h"
 #include "association.h"
+#include "association_pool.h"
 #include "clock.h"
+#include "fd_record.h"
 #include "inflight.h"
 #include "lazy_map.h"
 #include "scatter.h"
 #include "target.h"
-#include "user_memory.h"
 #include "timeo.h"
-#include "fd_record.h"
-#include "association_pool.h"
-#include "incoming.h"
+#include "user_memory.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/errqueue.h>
@@ -23,27 +23,26 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#define NEAR_IOVS 18
-#define FLAT      1800 /* room that is read flat */
-#define IOVS_MAX  1024
-#define BATCH     4 /* messages of one real recvmmsg(): programs have small stacks */
+#define NEAR_IOVS  18
+#define FLAT       1800 /* room that is read flat */
+#define IOVS_MAX   1024
+#define BATCH      4 /* messages of one real recvmmsg(): programs have small stacks */
 #define BATCH_IOVS 16
-#define DROPPED   (-EUCLEAN) /* never seen outside */
+#define DROPPED    (-EUCLEAN) /* never seen outside */
 
 /* One receive under way. */
 struct receipt {
-    struct msghdr *msg;  /* the application's */
-    struct msghdr m;     /* the kernel's */
-    struct iovec *iov;   /* header, the application's, surplus */
-    size_t room;         /* of the application's */
-    size_t expect;       /* of the header's */
+    struct msghdr *msg;      /* the application's */
+    struct msghdr m;         /* the kernel's */
+    struct iovec *iov;       /* header, the application's, surplus */
+    size_t room;             /* of the application's */
+    size_t expect;           /* of the header's */
     struct s5_endpoint from; /* who sent it, where the kernel tells */
     uint8_t header[S5_UDP_HEADER_IPV6];
     uint8_t surplus[S5_UDP_HEADER_MAX];
 };
 
-static void prepare(struct s5_association *a, struct receipt *t, struct msghdr *msg,
-                    struct iovec *iov)
+static void prepare(struct s5_association *a, struct receipt *t, struct msghdr *msg, struct iovec *iov)
 {
     size_t n = msg->msg_iovlen;
     t->msg = msg;
@@ -54,10 +53,8 @@ static void prepare(struct s5_association *a, struct receipt *t, struct msghdr *
         iov[i + 1] = msg->msg_iov[i];
     iov[n + 1] = (struct iovec){t->surplus, sizeof t->surplus};
     t->room = s5_scatter_size(msg->msg_iov, n);
-    t->m = (struct msghdr){.msg_iov = iov,
-                           .msg_iovlen = n + 2,
-                           .msg_control = msg->msg_control,
-                           .msg_controllen = msg->msg_controllen};
+    t->m = (struct msghdr){
+        .msg_iov = iov, .msg_iovlen = n + 2, .msg_control = msg->msg_control, .msg_controllen = msg->msg_controllen};
     if (a->mixed) {
         t->m.msg_name = &t->from.any;
         t->m.msg_namelen = sizeof t->from.v6;
@@ -121,8 +118,7 @@ static __attribute__((noinline, cold)) ssize_t fragment(struct s5_association *a
     if (s5_target_lock(a)) {
         s5_scatter_gather(t->iov, t->m.msg_iovlen, copy, n);
         uint8_t frag = n > held ? 0 : d->frag; /* 0 empties the queue */
-        if (s5_fragments_feed(f, &d->from, frag, copy + d->header_len, len, s5_clock_now(), &whole,
-                              &whole_len))
+        if (s5_fragments_feed(f, &d->from, frag, copy + d->header_len, len, s5_clock_now(), &whole, &whole_len))
             r = hand_out_whole(t, whole, whole_len, flags);
         s5_target_unlock(a);
     }
@@ -146,8 +142,7 @@ static void stand_alone(struct s5_association *a, const struct s5_udp_header *d)
 /* --- one datagram --- */
 
 /* What came past the relay, of which a rule lets through what may be sent to directly. */
-static ssize_t direct(struct s5_engine *e, struct s5_association *a, struct receipt *t, size_t n,
-                      int flags)
+static ssize_t direct(struct s5_engine *e, struct s5_association *a, struct receipt *t, size_t n, int flags)
 {
     struct s5_addr from;
     struct s5_flow flow = {&from, S5_PROTO_UDP, S5_CMD_UDP};
@@ -175,8 +170,7 @@ static int read_header(const struct receipt *t, size_t n, struct s5_udp_header *
 
 /* N octets (of the datagram, not of what there was room for) came: what the call returns for them,
  * or DROPPED. */
-static ssize_t take(struct s5_engine *e, struct s5_association *a, struct receipt *t, size_t n,
-                    int flags)
+static ssize_t take(struct s5_engine *e, struct s5_association *a, struct receipt *t, size_t n, int flags)
 {
     struct s5_udp_header d;
     struct s5_endpoint source;
@@ -226,8 +220,7 @@ static bool is_about_datagram(struct msghdr *m)
     return false;
 }
 
-static ssize_t error_queue(struct s5_engine *e, struct s5_association *a, int fd,
-                           struct receipt *t, int flags)
+static ssize_t error_queue(struct s5_engine *e, struct s5_association *a, int fd, struct receipt *t, int flags)
 {
     struct s5_udp_header d;
     struct s5_endpoint to;
@@ -284,16 +277,15 @@ static int lost(struct s5_engine *e, struct s5_association *a, int fd, int error
 static size_t flat_size(const struct s5_association *a, const struct msghdr *msg, int flags)
 {
     size_t size = S5_UDP_HEADER_IPV6 + S5_UDP_HEADER_MAX;
-    if (msg->msg_iovlen != 1 || msg->msg_iov->iov_len > FLAT - size || a->mixed ||
-        msg->msg_controllen || (flags & MSG_ERRQUEUE))
+    if (msg->msg_iovlen != 1 || msg->msg_iov->iov_len > FLAT - size || a->mixed || msg->msg_controllen ||
+        (flags & MSG_ERRQUEUE))
         return 0;
     return size + msg->msg_iov->iov_len;
 }
 
 /* N octets came and were read into FLAT: what the call returns, or DROPPED where they are not a
  * datagram like others before it. */
-static ssize_t take_flat(struct s5_association *a, struct msghdr *msg, const uint8_t *flat,
-                         size_t n, int flags)
+static ssize_t take_flat(struct s5_association *a, struct msghdr *msg, const uint8_t *flat, size_t n, int flags)
 {
     size_t head = atomic_load_explicit(&a->expect, memory_order_relaxed);
     size_t room = msg->msg_iov->iov_len;
@@ -398,8 +390,7 @@ static __attribute__((noinline, cold)) ssize_t receive_far(struct s5_engine *e, 
     return r;
 }
 
-ssize_t s5_incoming_receive(struct s5_engine *e, struct s5_association *a, int fd,
-                            struct msghdr *msg, int flags)
+ssize_t s5_incoming_receive(struct s5_engine *e, struct s5_association *a, int fd, struct msghdr *msg, int flags)
 {
     uint64_t until = 0;
     int saved = errno;
@@ -439,8 +430,7 @@ struct inbox {
 };
 
 /* As many of MSGS as go into one call. */
-static unsigned prepare_many(struct s5_association *a, struct inbox *in, struct mmsghdr *msgs,
-                             unsigned n)
+static unsigned prepare_many(struct s5_association *a, struct inbox *in, struct mmsghdr *msgs, unsigned n)
 {
     unsigned at = 0, used = 0;
     for (; at < n && at < BATCH; at++) {
@@ -455,8 +445,7 @@ static unsigned prepare_many(struct s5_association *a, struct inbox *in, struct 
 }
 
 /* The first of MSGS alone: the number received, or -errno. */
-static int receive_one(struct s5_engine *e, struct s5_association *a, int fd,
-                       struct mmsghdr *msgs, int flags)
+static int receive_one(struct s5_engine *e, struct s5_association *a, int fd, struct mmsghdr *msgs, int flags)
 {
     ssize_t r = s5_incoming_receive(e, a, fd, &msgs[0].msg_hdr, flags);
     if (r < 0)
@@ -467,7 +456,8 @@ static int receive_one(struct s5_engine *e, struct s5_association *a, int fd,
 
 /* As many of *N as go into one call, which *N becomes. */
 static __attribute__((noinline)) int receive_batch(struct s5_engine *e, struct s5_association *a, int fd,
-                         struct mmsghdr *msgs, unsigned *n, int flags, struct timespec *timeout)
+                                                   struct mmsghdr *msgs, unsigned *n, int flags,
+                                                   struct timespec *timeout)
 {
     struct inbox in;
     unsigned good = 0;
@@ -492,8 +482,8 @@ static __attribute__((noinline)) int receive_batch(struct s5_engine *e, struct s
     return (int)good;
 }
 
-int s5_incoming_recvmmsg(struct s5_engine *e, struct s5_association *a, int fd,
-                         struct mmsghdr *msgs, unsigned n, int flags, struct timespec *timeout)
+int s5_incoming_recvmmsg(struct s5_engine *e, struct s5_association *a, int fd, struct mmsghdr *msgs, unsigned n,
+                         int flags, struct timespec *timeout)
 {
     unsigned have = 0;
     uint64_t until = 0;
@@ -515,8 +505,7 @@ int s5_incoming_recvmmsg(struct s5_engine *e, struct s5_association *a, int fd,
             break; /* that is all there is, or the time is over */
         if (timeout && timeout->tv_sec == 0 && timeout->tv_nsec == 0)
             return have ? (int)have : -EAGAIN;
-        if (!have && ((r = wait_more(e, fd, flags, &until)) < 0 ||
-                      (r = still(e, a, &life, fd)) < 0))
+        if (!have && ((r = wait_more(e, fd, flags, &until)) < 0 || (r = still(e, a, &life, fd)) < 0))
             return r;
         if (have && still(e, a, &life, fd) < 0)
             break;

@@ -6,7 +6,7 @@
 
 S5_HOT ssize_t s5_incoming_receive(struct s5_engine *e, struct s5_association *a, int fd, struct msghdr *msg,
                                    int flags);
-int s5_incoming_recvmmsg(struct s5_engine *e, struct s5_association *a, int fd,
-                         struct mmsghdr *msgs, unsigned n, int flags, struct timespec *timeout);
+int s5_incoming_recvmmsg(struct s5_engine *e, struct s5_association *a, int fd, struct mmsghdr *msgs, unsigned n,
+                         int flags, struct timespec *timeout);
 
 #endif

@@ -1,12 +1,12 @@
 /* Datagrams out: the header goes in front as a buffer of its own, so that long ones are not copied,
  * and a batch stays one system call. A short datagram of one buffer, to whom others went before, is
  * copied behind its header: that costs less than to have the kernel gather it. */
+#include "outgoing.h"
 #include "association.h"
+#include "fd_record.h"
 #include "scatter.h"
 #include "target.h"
 #include "user_memory.h"
-#include "outgoing.h"
-#include "fd_record.h"
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/udp.h>
@@ -16,8 +16,8 @@
 #define NEAR_IOVS  16
 #define FLAT       1744       /* octets of a datagram that is copied, with its header */
 #define NOT_SO     (-EUCLEAN) /* never seen outside */
-#define BATCH      8  /* messages of one real sendmmsg(): programs have small stacks */
-#define BATCH_IOVS 24 /* their buffers, headers among them */
+#define BATCH      8          /* messages of one real sendmmsg(): programs have small stacks */
+#define BATCH_IOVS 24         /* their buffers, headers among them */
 #define IOVS_MAX   1024
 
 #ifndef UDP_SEGMENT
@@ -39,8 +39,7 @@ static bool wants_cutting(const struct msghdr *msg)
 
 /* What MSG begins with: 0; 1: it goes as it is, to whom the kernel's socket is connected to; or
  * -errno. */
-static int heading_of(struct s5_engine *e, struct s5_association *a, const struct msghdr *msg,
-                      struct s5_heading *ret)
+static int heading_of(struct s5_engine *e, struct s5_association *a, const struct msghdr *msg, struct s5_heading *ret)
 {
     if (msg->msg_name && msg->msg_namelen)
         return s5_target_heading(e, a, msg->msg_name, msg->msg_namelen, ret);
@@ -63,8 +62,8 @@ static void to_relay(struct s5_association *a, struct msghdr *m, struct s5_endpo
     m->msg_namelen = relay->len;
 }
 
-static ssize_t as_it_is(struct s5_engine *e, struct s5_association *a, int fd,
-                        const struct msghdr *msg, int flags, bool direct)
+static ssize_t as_it_is(struct s5_engine *e, struct s5_association *a, int fd, const struct msghdr *msg, int flags,
+                        bool direct)
 {
     int r = direct ? s5_association_mix(e, a, fd) : 0;
     if (r < 0)
@@ -93,8 +92,8 @@ static int recover(struct s5_engine *e, struct s5_association *a, int fd, int er
 
 static bool is_short(const struct s5_association *a, const struct msghdr *msg, int flags)
 {
-    return msg->msg_iovlen == 1 && msg->msg_iov->iov_len <= FLAT - S5_UDP_HEADER_MAX &&
-           !(a->mixed | a->corked) && !msg->msg_controllen && !(flags & (MSG_ZEROCOPY | MSG_MORE));
+    return msg->msg_iovlen == 1 && msg->msg_iov->iov_len <= FLAT - S5_UDP_HEADER_MAX && !(a->mixed | a->corked) &&
+           !msg->msg_controllen && !(flags & (MSG_ZEROCOPY | MSG_MORE));
 }
 
 /* A short one; NOT_SO: it has not gone, and may not be one. *RET_ERROR: the real call's errno, else 0. */
@@ -103,9 +102,8 @@ static __attribute__((noinline)) ssize_t send_flat(struct s5_engine *e, struct s
 {
     uint8_t flat[FLAT];
     bool named = msg->msg_name && msg->msg_namelen;
-    size_t len = msg->msg_iov->iov_len,
-           head = s5_target_recall(a, named ? msg->msg_name : &a->peer.any,
-                                   named ? msg->msg_namelen : a->peer.len, flat);
+    size_t len = msg->msg_iov->iov_len, head = s5_target_recall(a, named ? msg->msg_name : &a->peer.any,
+                                                                named ? msg->msg_namelen : a->peer.len, flat);
     unsigned fragment = e->policy->servers[a->server_index].fragment;
     *ret_error = 0;
     if (!head || (fragment && head + len > fragment))
@@ -119,8 +117,7 @@ static __attribute__((noinline)) ssize_t send_flat(struct s5_engine *e, struct s
     return n >= 0 ? -EMSGSIZE : NOT_SO;
 }
 
-static ssize_t send_short(struct s5_engine *e, struct s5_association *a, int fd,
-                          const struct msghdr *msg, int flags)
+static ssize_t send_short(struct s5_engine *e, struct s5_association *a, int fd, const struct msghdr *msg, int flags)
 {
     int error, r = s5_association_fresh(e, a, fd, false);
     if (r == 0) {
@@ -132,8 +129,8 @@ static ssize_t send_short(struct s5_engine *e, struct s5_association *a, int fd,
     return r == S5_ASSOCIATION_LOST ? (ssize_t)msg->msg_iov->iov_len : r;
 }
 
-static ssize_t through(struct s5_engine *e, struct s5_association *a, int fd, struct msghdr *m,
-                       int flags, const struct s5_heading *heading)
+static ssize_t through(struct s5_engine *e, struct s5_association *a, int fd, struct msghdr *m, int flags,
+                       const struct s5_heading *heading)
 {
     struct s5_endpoint relay;
     size_t size = s5_scatter_size(m->msg_iov + 1, m->msg_iovlen - 1);
@@ -154,8 +151,8 @@ static ssize_t through(struct s5_engine *e, struct s5_association *a, int fd, st
 
 /* How many pieces MSG behind LEN octets of header makes, with *RET_ROOM octets in each: 1 where the server
  * is not to get any, -EMSGSIZE. A datagram that is being put together is nobody's to cut. */
-static int pieces_of(const struct s5_engine *e, const struct s5_association *a,
-                     const struct msghdr *msg, size_t len, int flags, size_t *ret_room)
+static int pieces_of(const struct s5_engine *e, const struct s5_association *a, const struct msghdr *msg, size_t len,
+                     int flags, size_t *ret_room)
 {
     const struct s5_server *server = &e->policy->servers[a->server_index];
     size_t most = server->fragment ? server->fragment : server->datagram_most;
@@ -192,11 +189,9 @@ static size_t cut(const struct msghdr *msg, size_t at, size_t size, struct iovec
 }
 
 /* With one piece all are lost, as any datagram may be: only the first one's error is told. */
-__attribute__((noinline)) static ssize_t in_pieces(struct s5_engine *e, struct s5_association *a,
-                                                   int fd, struct msghdr *m, int flags,
-                                                   const struct msghdr *msg,
-                                                   struct s5_heading *heading, unsigned count,
-                                                   size_t room)
+__attribute__((noinline)) static ssize_t in_pieces(struct s5_engine *e, struct s5_association *a, int fd,
+                                                   struct msghdr *m, int flags, const struct msghdr *msg,
+                                                   struct s5_heading *heading, unsigned count, size_t room)
 {
     struct iovec *iov = m->msg_iov;
     for (unsigned i = 0; i < count; i++) {
@@ -215,9 +210,8 @@ __attribute__((noinline)) static ssize_t in_pieces(struct s5_engine *e, struct s
 }
 
 /* MSG behind HEADING, with IOV for its buffers and one more. */
-static ssize_t send_gathered(struct s5_engine *e, struct s5_association *a, int fd,
-                             const struct msghdr *msg, int flags, struct s5_heading *heading,
-                             struct iovec *iov)
+static ssize_t send_gathered(struct s5_engine *e, struct s5_association *a, int fd, const struct msghdr *msg, int flags,
+                             struct s5_heading *heading, struct iovec *iov)
 {
     struct msghdr m = *msg;
     size_t room;
@@ -241,8 +235,7 @@ static ssize_t send_gathered(struct s5_engine *e, struct s5_association *a, int 
 
 /* One of many buffers: the room for the list of them is mapped for the length of the call. */
 static __attribute__((noinline, cold)) ssize_t send_far(struct s5_engine *e, struct s5_association *a, int fd,
-                                                        const struct msghdr *msg, int flags,
-                                                        struct s5_heading *heading)
+                                                        const struct msghdr *msg, int flags, struct s5_heading *heading)
 {
     size_t size = (msg->msg_iovlen + 1) * sizeof(struct iovec);
     struct iovec *far = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -271,8 +264,7 @@ static __attribute__((noinline)) ssize_t send_long(struct s5_engine *e, struct s
                                            : send_gathered(e, a, fd, msg, flags, &heading, near);
 }
 
-ssize_t s5_outgoing_send(struct s5_engine *e, struct s5_association *a, int fd,
-                         const struct msghdr *msg, int flags)
+ssize_t s5_outgoing_send(struct s5_engine *e, struct s5_association *a, int fd, const struct msghdr *msg, int flags)
 {
     ssize_t sent = is_short(a, msg, flags) ? send_short(e, a, fd, msg, flags) : NOT_SO;
     return sent != NOT_SO ? sent : send_long(e, a, fd, msg, flags);
@@ -306,8 +298,7 @@ static __attribute__((noinline)) int add(struct s5_engine *e, struct s5_associat
     r = heading_of(e, a, &m->msg_hdr, &h);
     if (r < 0)
         return r;
-    if (r != 0 || h.direct || h.len > sizeof b->headers[0] ||
-        pieces_of(e, a, &m->msg_hdr, h.len, flags, &room) != 1)
+    if (r != 0 || h.direct || h.len > sizeof b->headers[0] || pieces_of(e, a, &m->msg_hdr, h.len, flags, &room) != 1)
         return 0;
     memcpy(b->headers[b->n], h.octets, h.len);
     b->lens[b->n] = (uint8_t)h.len;
@@ -326,8 +317,8 @@ static int tell_sent(const struct batch *b, struct mmsghdr *msgs, unsigned sent,
 {
     for (unsigned i = 0; i < sent; i++) {
         const struct msghdr *m = &b->msgs[i].msg_hdr;
-        unsigned len = lost ? (unsigned)s5_scatter_size(m->msg_iov + 1, m->msg_iovlen - 1)
-                            : b->msgs[i].msg_len - b->lens[i];
+        unsigned len =
+            lost ? (unsigned)s5_scatter_size(m->msg_iov + 1, m->msg_iovlen - 1) : b->msgs[i].msg_len - b->lens[i];
         if (!s5_user_write(&msgs[i].msg_len, &len, sizeof len))
             return i ? (int)i : -EFAULT;
     }
@@ -335,8 +326,8 @@ static int tell_sent(const struct batch *b, struct mmsghdr *msgs, unsigned sent,
 }
 
 /* B on its way: the number of those that left, or -errno. */
-static int send_batch(struct s5_engine *e, struct s5_association *a, int fd, struct batch *b,
-                      struct mmsghdr *msgs, int flags)
+static int send_batch(struct s5_engine *e, struct s5_association *a, int fd, struct batch *b, struct mmsghdr *msgs,
+                      int flags)
 {
     int r = s5_association_fresh(e, a, fd, false), sent = -1;
     for (int tries = 0; r == 0; tries++) {
@@ -385,8 +376,8 @@ static __attribute__((noinline)) int send_one(struct s5_engine *e, struct s5_ass
     return sent < 0 ? (int)sent : 1;
 }
 
-int s5_outgoing_sendmmsg(struct s5_engine *e, struct s5_association *a, int fd,
-                         struct mmsghdr *msgs, unsigned n, int flags)
+int s5_outgoing_sendmmsg(struct s5_engine *e, struct s5_association *a, int fd, struct mmsghdr *msgs, unsigned n,
+                         int flags)
 {
     unsigned done = 0;
     n = n > IOVS_MAX ? IOVS_MAX : n;

@@ -80,8 +80,7 @@ void s5_scatter_move(const struct iovec *iov, size_t n, size_t to, size_t from, 
         if (!t || !f)
             return;
         size_t part = least(to_before + 1, from_before + 1, len);
-        if (!s5_user_may(f - (part - 1), part, S5_USER_READ) ||
-            !s5_user_may(t - (part - 1), part, S5_USER_WRITE))
+        if (!s5_user_may(f - (part - 1), part, S5_USER_READ) || !s5_user_may(t - (part - 1), part, S5_USER_WRITE))
             return;
         memmove(t - (part - 1), f - (part - 1), part);
         len -= part;
@@ -94,15 +93,13 @@ void s5_scatter_move_over(struct mmsghdr *to, const struct mmsghdr *from, bool n
     const struct msghdr *f = &from->msg_hdr;
     size_t done = 0, room = s5_scatter_size(t->msg_iov, t->msg_iovlen);
     for (size_t i = 0; i < f->msg_iovlen && done < from->msg_len; i++) {
-        size_t part = f->msg_iov[i].iov_len < from->msg_len - done ? f->msg_iov[i].iov_len
-                                                                   : from->msg_len - done;
+        size_t part = f->msg_iov[i].iov_len < from->msg_len - done ? f->msg_iov[i].iov_len : from->msg_len - done;
         done += s5_scatter_put(t->msg_iov, t->msg_iovlen, done, f->msg_iov[i].iov_base, part);
     }
     to->msg_len = (unsigned)done;
     t->msg_flags = f->msg_flags | (room < from->msg_len ? MSG_TRUNC : 0);
     if (t->msg_name && named) {
-        memcpy(t->msg_name, f->msg_name,
-               t->msg_namelen < f->msg_namelen ? t->msg_namelen : f->msg_namelen);
+        memcpy(t->msg_name, f->msg_name, t->msg_namelen < f->msg_namelen ? t->msg_namelen : f->msg_namelen);
         t->msg_namelen = f->msg_namelen;
     }
     if (t->msg_control && t->msg_controllen >= f->msg_controllen)

@@ -82,8 +82,8 @@ int s5_dns_read(const uint8_t *msg, size_t len, struct s5_dns_query *ret)
 
 /* --- writing --- */
 
-static void write_head(struct s5_writer *w, const uint8_t *msg, const struct s5_dns_query *q,
-                       unsigned flags, uint16_t answers)
+static void write_head(struct s5_writer *w, const uint8_t *msg, const struct s5_dns_query *q, unsigned flags,
+                       uint16_t answers)
 {
     unsigned asked = (unsigned)(msg[2] << 8 | msg[3]) & FLAG_RD;
     s5_write_u16(w, q->id);
@@ -103,8 +103,8 @@ static void write_opt(struct s5_writer *w, const struct s5_dns_query *q)
         s5_write_octets(w, opt, sizeof opt);
 }
 
-size_t s5_dns_answer(const uint8_t *msg, const struct s5_dns_query *q, enum s5_dns_rcode rcode,
-                     const void *data, size_t len, uint8_t *ret, size_t size)
+size_t s5_dns_answer(const uint8_t *msg, const struct s5_dns_query *q, enum s5_dns_rcode rcode, const void *data,
+                     size_t len, uint8_t *ret, size_t size)
 {
     struct s5_writer w = s5_writer_init(ret, size);
     write_head(&w, msg, q, rcode, data != NULL);
@@ -147,8 +147,7 @@ int s5_dns_labels(const char *name, size_t len, uint8_t ret[static 256])
     return w.failed ? -EINVAL : (int)w.used;
 }
 
-int s5_dns_ask(const char *name, uint16_t type, uint16_t class, uint16_t id, uint8_t *ret,
-               size_t size)
+int s5_dns_ask(const char *name, uint16_t type, uint16_t class, uint16_t id, uint8_t *ret, size_t size)
 {
     uint8_t labels[256];
     int n = s5_dns_labels(name, strnlen(name, 256), labels);

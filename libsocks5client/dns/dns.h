@@ -47,16 +47,15 @@ int s5_dns_read(const uint8_t *msg, size_t len, struct s5_dns_query *ret);
 /* The answer with RCODE to the query MSG that was read into Q: a record of Q's type (ANY: of type
  * A) with DATA of LEN octets (NULL: none), into RET of SIZE octets. Its length, 0 if it does not
  * fit. */
-size_t s5_dns_answer(const uint8_t *msg, const struct s5_dns_query *q, enum s5_dns_rcode rcode,
-                     const void *data, size_t len, uint8_t *ret, size_t size);
+size_t s5_dns_answer(const uint8_t *msg, const struct s5_dns_query *q, enum s5_dns_rcode rcode, const void *data,
+                     size_t len, uint8_t *ret, size_t size);
 
 /* The same, empty and marked as cut: the question shall be asked over TCP. */
 size_t s5_dns_cut(const uint8_t *msg, const struct s5_dns_query *q, uint8_t *ret, size_t size);
 
 /* A query for NAME into RET of SIZE octets. Its length, or -EINVAL: no name, or one whose labels
  * are not 1 to 63 octets; -ENOSPC. */
-int s5_dns_ask(const char *name, uint16_t type, uint16_t class, uint16_t id, uint8_t *ret,
-               size_t size);
+int s5_dns_ask(const char *name, uint16_t type, uint16_t class, uint16_t id, uint8_t *ret, size_t size);
 
 /* NAME's octets as labels, behind them the root's, into RET. Their length, or -EINVAL. */
 int s5_dns_labels(const char *name, size_t len, uint8_t ret[static 256]);

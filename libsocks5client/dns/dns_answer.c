@@ -3,13 +3,13 @@
 #include "dns_answer.h"
 #include "blocking.h"
 #include "dns.h"
-#include "timeo.h"
-#include "tcp_connect.h"
-#include "resolve.h"
-#include "hosts.h"
 #include "fd_ops.h"
+#include "hosts.h"
 #include "in_engine.h"
 #include "names.h"
+#include "resolve.h"
+#include "tcp_connect.h"
+#include "timeo.h"
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
@@ -19,13 +19,11 @@ bool s5_dns_answer_is_ours(struct s5_engine *e, const struct s5_addr *to, uint8_
     if (to->port != S5_DNS_PORT || s5_in_engine)
         return false;
     const struct s5_policy *p = s5_engine_policy(e);
-    struct s5_flow flow = {to, protocol,
-                           protocol == S5_PROTO_UDP ? S5_CMD_UDP : S5_CMD_CONNECT};
+    struct s5_flow flow = {to, protocol, protocol == S5_PROTO_UDP ? S5_CMD_UDP : S5_CMD_CONNECT};
     if (!p || p->resolve_local)
         return false;
     struct s5_route route = s5_policy_decide(p, &flow);
-    return route.verdict == S5_VIA ||
-           (route.verdict == S5_DIRECT && route.why == S5_WHY_LOOPBACK);
+    return route.verdict == S5_VIA || (route.verdict == S5_DIRECT && route.why == S5_WHY_LOOPBACK);
 }
 
 bool s5_dns_answer_is_direct(struct s5_engine *e, const char *text)
@@ -38,16 +36,15 @@ bool s5_dns_answer_is_direct(struct s5_engine *e, const char *text)
         return false;
     if (p->resolve_local)
         return s5_resolve_allowed(e, text) == 0;
-    return s5_addr_parse(&name, text, strnlen(text, S5_ADDR_NAME_MAX + 1), 0) == 0 &&
-           name.kind == S5_ADDR_NAME && s5_policy_decide_name(p, &name).why == S5_WHY_RULE &&
-           s5_policy_decide_name(p, &name).verdict == S5_DIRECT;
+    return s5_addr_parse(&name, text, strnlen(text, S5_ADDR_NAME_MAX + 1), 0) == 0 && name.kind == S5_ADDR_NAME &&
+           s5_policy_decide_name(p, &name).why == S5_WHY_RULE && s5_policy_decide_name(p, &name).verdict == S5_DIRECT;
 }
 
 /* --- forwarding --- */
 
 /* A connection to SERVER, which CALL holds; -errno. */
-static int forward_socket(struct s5_engine *e, const struct s5_endpoint *server,
-                          struct s5_cleanup *call, uint32_t ticket)
+static int forward_socket(struct s5_engine *e, const struct s5_endpoint *server, struct s5_cleanup *call,
+                          uint32_t ticket)
 {
     struct s5_timeo timeout = {S5_DNS_TIMEOUT, 0};
     int fd = s5_blocking_socket(e, call, server->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC);
@@ -74,8 +71,7 @@ static int read_all(struct s5_engine *e, int fd, uint8_t *buf, size_t n)
 }
 
 /* The reply of whom FD is connected to; its length (cut to SIZE as it may be), or -errno. */
-static ssize_t ask(struct s5_engine *e, int fd, const uint8_t *query, size_t len, uint8_t *ret,
-                   size_t size)
+static ssize_t ask(struct s5_engine *e, int fd, const uint8_t *query, size_t len, uint8_t *ret, size_t size)
 {
     uint8_t message[2 + S5_DNS_QUERY_MAX], head[2];
     message[0] = (uint8_t)(len >> 8);
@@ -93,8 +89,8 @@ static ssize_t ask(struct s5_engine *e, int fd, const uint8_t *query, size_t len
 }
 
 /* The reply of SERVER, as above. */
-static ssize_t forward(struct s5_engine *e, const struct s5_endpoint *server,
-                       const uint8_t *query, size_t len, uint8_t *ret, size_t size)
+static ssize_t forward(struct s5_engine *e, const struct s5_endpoint *server, const uint8_t *query, size_t len,
+                       uint8_t *ret, size_t size)
 {
     uint32_t ticket;
     struct s5_cleanup *call = s5_cleanup_push(s5_blocking_release, e, (uintptr_t)&ticket, &ticket);
@@ -109,21 +105,19 @@ static ssize_t forward(struct s5_engine *e, const struct s5_endpoint *server,
     return r;
 }
 
-static ssize_t ask_server(struct s5_engine *e, const uint8_t *query, const struct s5_dns_query *q,
-                          size_t len, const struct s5_endpoint *server, bool stream, uint8_t *ret,
-                          size_t size)
+static ssize_t ask_server(struct s5_engine *e, const uint8_t *query, const struct s5_dns_query *q, size_t len,
+                          const struct s5_endpoint *server, bool stream, uint8_t *ret, size_t size)
 {
     uint8_t long_one[S5_DNS_QUERY_MAX];
     struct s5_endpoint found;
     struct s5_addr addr;
     if (!server && s5_resolve_dns_server(e, &found) == 0)
         server = &found;
-    if (!server || s5_addr_from_sockaddr(&addr, &server->any, server->len) < 0 ||
-        s5_addr_is_loopback(&addr))
+    if (!server || s5_addr_from_sockaddr(&addr, &server->any, server->len) < 0 || s5_addr_is_loopback(&addr))
         return (ssize_t)s5_dns_answer(query, q, S5_DNS_REFUSED, NULL, 0, ret, size);
     bool big = stream || size >= sizeof long_one;
-    ssize_t n = big ? forward(e, server, query, len, ret, size)
-                    : forward(e, server, query, len, long_one, sizeof long_one);
+    ssize_t n =
+        big ? forward(e, server, query, len, ret, size) : forward(e, server, query, len, long_one, sizeof long_one);
     if (n == -EMSGSIZE || (n > 0 && !stream && n > q->room))
         return (ssize_t)s5_dns_cut(query, q, ret, size);
     if (n < 0)
@@ -153,8 +147,8 @@ static int ask_libc(struct s5_engine *e, const struct s5_addr *name, int family,
     return 0;
 }
 
-static size_t answer_address(struct s5_engine *e, const uint8_t *query,
-                             const struct s5_dns_query *q, uint8_t *ret, size_t size)
+static size_t answer_address(struct s5_engine *e, const uint8_t *query, const struct s5_dns_query *q, uint8_t *ret,
+                             size_t size)
 {
     struct s5_names_answer answer;
     bool v4 = q->type != S5_DNS_AAAA;
@@ -177,8 +171,8 @@ static size_t answer_address(struct s5_engine *e, const uint8_t *query,
 }
 
 /* The name of an address. > 0: the reply's length; 0: it is none of ours. */
-static size_t answer_pointer(struct s5_engine *e, const uint8_t *query,
-                             const struct s5_dns_query *q, uint8_t *ret, size_t size)
+static size_t answer_pointer(struct s5_engine *e, const uint8_t *query, const struct s5_dns_query *q, uint8_t *ret,
+                             size_t size)
 {
     uint8_t labels[256];
     struct s5_addr addr;
@@ -194,9 +188,8 @@ static size_t answer_pointer(struct s5_engine *e, const uint8_t *query,
                  : s5_dns_answer(query, q, S5_DNS_NOERROR, labels, (size_t)n, ret, size);
 }
 
-ssize_t s5_dns_answer_query(struct s5_engine *e, const uint8_t *query, size_t len,
-                            const struct s5_endpoint *server, bool stream, uint8_t *ret,
-                            size_t size)
+ssize_t s5_dns_answer_query(struct s5_engine *e, const uint8_t *query, size_t len, const struct s5_endpoint *server,
+                            bool stream, uint8_t *ret, size_t size)
 {
     struct s5_dns_query q;
     int saved = errno;

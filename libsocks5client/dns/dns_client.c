@@ -3,18 +3,18 @@
  * its own receive queue, where poll, epoll and every kind of read find it without our help. Only
  * the source of a datagram must be told otherwise. A question that came past the hooks would come
  * back to the program as it is, which is no answer: nothing leaves in any case. */
-#include "dns_answer.h"
-#include "kind.h"
+#include "dns_client.h"
 #include "blocking.h"
 #include "disconnect.h"
 #include "dns.h"
-#include "lazy_map.h"
-#include "user_memory.h"
-#include "route.h"
+#include "dns_answer.h"
 #include "fd_record.h"
-#include "dns_client.h"
 #include "in_engine.h"
+#include "kind.h"
+#include "lazy_map.h"
 #include "registry.h"
+#include "route.h"
+#include "user_memory.h"
 #include <errno.h>
 #include <string.h>
 
@@ -73,12 +73,11 @@ bool s5_dns_client_release(struct s5_engine *e, int fd)
 
 /* FD becomes one, known by SELF and, but for LOOSE, connected to SERVER. */
 static struct s5_dns_client *list_add(struct s5_engine *e, int fd, enum s5_dns_client_kind kind,
-                               const struct s5_endpoint *self, const struct s5_endpoint *server)
+                                      const struct s5_endpoint *self, const struct s5_endpoint *server)
 {
     struct s5_dns_client *all = dns_clients(e);
     uint32_t i = 0, none = S5_DNS_CLIENT_FREE;
-    while (all && i < S5_DNS_CLIENTS &&
-           !atomic_compare_exchange_strong(&all[i].kind, &none, kind))
+    while (all && i < S5_DNS_CLIENTS && !atomic_compare_exchange_strong(&all[i].kind, &none, kind))
         i++, none = S5_DNS_CLIENT_FREE;
     if (!all || i == S5_DNS_CLIENTS)
         return NULL;
@@ -151,8 +150,7 @@ static int bind_anywhere(struct s5_engine *e, int fd, const struct s5_endpoint *
 static int find_self(struct s5_engine *e, int fd, const struct s5_endpoint *server, bool stream,
                      struct s5_endpoint *ret)
 {
-    bool mapped =
-        server->any.sa_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&server->v6.sin6_addr);
+    bool mapped = server->any.sa_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&server->v6.sin6_addr);
     for (int tries = 0; tries < 2; tries++) {
         memset(ret, 0, sizeof *ret);
         ret->len = sizeof ret->v6;
@@ -182,8 +180,7 @@ static int take_address(const struct sockaddr *addr, socklen_t len, struct s5_en
     return 0;
 }
 
-int s5_dns_client_connect(struct s5_engine *e, int fd, uint8_t protocol,
-                          const struct sockaddr *addr, socklen_t len)
+int s5_dns_client_connect(struct s5_engine *e, int fd, uint8_t protocol, const struct sockaddr *addr, socklen_t len)
 {
     bool stream = protocol == S5_PROTO_TCP;
     struct s5_endpoint self, server;
@@ -299,8 +296,8 @@ static ssize_t send_datagram(struct s5_engine *e, const struct question *q, cons
     if (loose)
         remember(q, query);
     /* One that finds no room is lost too. */
-    e->real->sendto(q->held, reply, (size_t)r, MSG_DONTWAIT | MSG_NOSIGNAL,
-                    loose ? &q->self.any : NULL, loose ? q->self.len : 0);
+    e->real->sendto(q->held, reply, (size_t)r, MSG_DONTWAIT | MSG_NOSIGNAL, loose ? &q->self.any : NULL,
+                    loose ? q->self.len : 0);
     return (ssize_t)n;
 }
 
@@ -338,9 +335,7 @@ static int answer_stream(struct s5_engine *e, const struct question *q, const ui
         return -ECONNRESET;
     reply[0] = (uint8_t)(n >> 8);
     reply[1] = (uint8_t)n;
-    return e->real->send(q->held, reply, (size_t)n + 2, MSG_DONTWAIT | MSG_NOSIGNAL) == n + 2
-               ? 0
-               : -ECONNRESET;
+    return e->real->send(q->held, reply, (size_t)n + 2, MSG_DONTWAIT | MSG_NOSIGNAL) == n + 2 ? 0 : -ECONNRESET;
 }
 
 /* MSG, or what there is room for, goes behind what is there (NULL: nothing does), and the next question comes out:
@@ -375,14 +370,12 @@ static ssize_t send_stream(struct s5_engine *e, const struct question *q, const 
 }
 
 /* MSG names a name server, on a socket of datagrams. */
-static bool names_server(struct s5_engine *e, int fd, const struct msghdr *msg,
-                         struct s5_endpoint *ret)
+static bool names_server(struct s5_engine *e, int fd, const struct msghdr *msg, struct s5_endpoint *ret)
 {
     struct s5_addr to;
     return msg->msg_name && take_address(msg->msg_name, msg->msg_namelen, ret) == 0 &&
-           ntohs(port_of(ret)) == S5_DNS_PORT &&
-           s5_addr_from_sockaddr(&to, &ret->any, ret->len) == 0 && is_datagram(e, fd) &&
-           s5_dns_answer_is_ours(e, &to, S5_PROTO_UDP);
+           ntohs(port_of(ret)) == S5_DNS_PORT && s5_addr_from_sockaddr(&to, &ret->any, ret->len) == 0 &&
+           is_datagram(e, fd) && s5_dns_answer_is_ours(e, &to, S5_PROTO_UDP);
 }
 
 static struct s5_dns_client *add_unconnected(struct s5_engine *e, int fd, const struct s5_endpoint *server)
@@ -398,8 +391,8 @@ static struct s5_dns_client *add_unconnected(struct s5_engine *e, int fd, const 
 static ssize_t ask(struct s5_engine *e, int fd, struct s5_dns_client *a, const struct s5_record *record,
                    const struct msghdr *msg, const struct s5_endpoint *server)
 {
-    struct question q = {.fd = fd, .a = a, .kind = atomic_load(&a->kind), .cookie = record->cookie,
-                         .self = a->self, .server = *server};
+    struct question q = {
+        .fd = fd, .a = a, .kind = atomic_load(&a->kind), .cookie = record->cookie, .self = a->self, .server = *server};
     q.call = s5_cleanup_push(s5_blocking_release, e, (uintptr_t)&q, &q.ticket);
     q.held = s5_blocking_hold(e, q.call, fd, q.cookie);
     ssize_t r = q.kind == S5_DNS_CLIENT_STREAM ? send_stream(e, &q, msg) : send_datagram(e, &q, msg);
@@ -425,8 +418,7 @@ ssize_t s5_dns_client_send(struct s5_engine *e, int fd, const struct msghdr *msg
     return a && record ? ask(e, fd, a, record, msg, &server) : -ENOBUFS;
 }
 
-int s5_dns_client_sendmmsg(struct s5_engine *e, int fd, struct mmsghdr *msgs, unsigned n,
-                           int flags)
+int s5_dns_client_sendmmsg(struct s5_engine *e, int fd, struct mmsghdr *msgs, unsigned n, int flags)
 {
     unsigned sent = 0;
     ssize_t r = -ENOTCONN;

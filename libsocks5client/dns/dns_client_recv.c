@@ -1,10 +1,10 @@
 /* What a resolver reads: replies as they are, and in the place of their true source, which is the
  * socket itself, the name server that was asked. */
-#include "user_memory.h"
 #include "dns_client_recv.h"
 #include "dns_client.h"
 #include "in_engine.h"
 #include "record.h"
+#include "user_memory.h"
 #include <errno.h>
 #include <string.h>
 
@@ -15,15 +15,13 @@ static bool is_self(const struct s5_dns_client *a, const struct sockaddr *from)
     if (from->sa_family != a->self.any.sa_family)
         return false;
     if (from->sa_family == AF_INET)
-        return v4->sin_port == a->self.v4.sin_port &&
-               v4->sin_addr.s_addr == a->self.v4.sin_addr.s_addr;
-    return v6->sin6_port == a->self.v6.sin6_port &&
-           memcmp(&v6->sin6_addr, &a->self.v6.sin6_addr, 16) == 0;
+        return v4->sin_port == a->self.v4.sin_port && v4->sin_addr.s_addr == a->self.v4.sin_addr.s_addr;
+    return v6->sin6_port == a->self.v6.sin6_port && memcmp(&v6->sin6_addr, &a->self.v6.sin6_addr, 16) == 0;
 }
 
 /* Whom the question of the reply DATA went to. */
-static struct s5_endpoint server_of(struct s5_dns_client *a, const struct s5_record *record,
-                                    const uint8_t *data, size_t n)
+static struct s5_endpoint server_of(struct s5_dns_client *a, const struct s5_record *record, const uint8_t *data,
+                                    size_t n)
 {
     struct s5_endpoint found = record->peer;
     if (atomic_load(&a->kind) != S5_DNS_CLIENT_UNCONNECTED || n < 2)
@@ -43,8 +41,8 @@ static struct s5_endpoint server_of(struct s5_dns_client *a, const struct s5_rec
     return found;
 }
 
-static void tell_source(struct s5_engine *e, int fd, const void *data, size_t n,
-                          struct sockaddr *from, socklen_t size, socklen_t *len)
+static void tell_source(struct s5_engine *e, int fd, const void *data, size_t n, struct sockaddr *from, socklen_t size,
+                        socklen_t *len)
 {
     struct s5_record *record;
     struct sockaddr_storage whole = {0};
@@ -61,8 +59,8 @@ static void tell_source(struct s5_engine *e, int fd, const void *data, size_t n,
     *len = server.len;
 }
 
-ssize_t s5_dns_client_recvfrom(struct s5_engine *e, int fd, void *buf, size_t n, int flags,
-                               struct sockaddr *addr, socklen_t *len)
+ssize_t s5_dns_client_recvfrom(struct s5_engine *e, int fd, void *buf, size_t n, int flags, struct sockaddr *addr,
+                               socklen_t *len)
 {
     socklen_t size = 0;
     if (addr)
@@ -79,8 +77,7 @@ static void tell_message(struct s5_engine *e, int fd, struct msghdr *msg, size_t
 {
     const struct iovec *first = msg->msg_iovlen ? msg->msg_iov : NULL;
     size_t len = first ? first->iov_len : 0;
-    tell_source(e, fd, first ? first->iov_base : NULL, len < n ? len : n, msg->msg_name, size,
-                &msg->msg_namelen);
+    tell_source(e, fd, first ? first->iov_base : NULL, len < n ? len : n, msg->msg_name, size, &msg->msg_namelen);
 }
 
 ssize_t s5_dns_client_recvmsg(struct s5_engine *e, int fd, struct msghdr *msg, int flags)
@@ -94,8 +91,8 @@ ssize_t s5_dns_client_recvmsg(struct s5_engine *e, int fd, struct msghdr *msg, i
     return got;
 }
 
-int s5_dns_client_recvmmsg(struct s5_engine *e, int fd, struct mmsghdr *msgs, unsigned n,
-                           int flags, struct timespec *timeout)
+int s5_dns_client_recvmmsg(struct s5_engine *e, int fd, struct mmsghdr *msgs, unsigned n, int flags,
+                           struct timespec *timeout)
 {
     socklen_t sizes[64];
     n = n < 64 ? n : 64; /* fewer than asked for is nothing unusual */

@@ -5,10 +5,10 @@
 #include "engine.h"
 
 /* --- nameserver_recv.c: on such a socket; the source of a reply is the name server's --- */
-ssize_t s5_dns_client_recvfrom(struct s5_engine *e, int fd, void *buf, size_t n, int flags,
-                               struct sockaddr *addr, socklen_t *len);
+ssize_t s5_dns_client_recvfrom(struct s5_engine *e, int fd, void *buf, size_t n, int flags, struct sockaddr *addr,
+                               socklen_t *len);
 ssize_t s5_dns_client_recvmsg(struct s5_engine *e, int fd, struct msghdr *msg, int flags);
-int s5_dns_client_recvmmsg(struct s5_engine *e, int fd, struct mmsghdr *msgs, unsigned n,
-                           int flags, struct timespec *timeout);
+int s5_dns_client_recvmmsg(struct s5_engine *e, int fd, struct mmsghdr *msgs, unsigned n, int flags,
+                           struct timespec *timeout);
 
 #endif

@@ -4,10 +4,10 @@
  * made by two clones that share this process's memory and run nothing of the program's: no fork handler, no SIGCHLD,
  * no child for the program's wait() to find. */
 #include "bridge.h"
-#include "clock.h"
 #include "byte_lock.h"
-#include "process.h"
+#include "clock.h"
 #include "in_engine.h"
+#include "process.h"
 #include "session.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -21,11 +21,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#define LOCK_AT     0                     /* the octet of the file that the bridge locks */
+#define LOCK_AT     0                      /* the octet of the file that the bridge locks */
 #define PATIENCE_NS (10 * S5_CLOCK_SECOND) /* for a bridge to come up */
 #define STACK       65536
 #define SEALING     256 /* octets that protection adds to a datagram, at the most */
-#define GRACE       5 /* seconds the bridge's own time-out is given before ours */
+#define GRACE       5   /* seconds the bridge's own time-out is given before ours */
 
 static bool offers_gssapi(const struct s5_server *server)
 {
@@ -69,8 +69,7 @@ bool s5_bridge_is_wanted(const struct s5_shm *shm, int32_t *ret_starter)
 
 bool s5_bridge_is_up(const struct s5_bridge_start *how)
 {
-    return atomic_load_explicit(&how->shm->bridge.state, memory_order_acquire) == S5_BRIDGE_UP &&
-           is_alive(how->shm_fd);
+    return atomic_load_explicit(&how->shm->bridge.state, memory_order_acquire) == S5_BRIDGE_UP && is_alive(how->shm_fd);
 }
 
 /* --- the policy --- */
@@ -181,7 +180,7 @@ struct spawn {
     const struct s5_bridge_start *how;
     char *argv[4];
     char **envp;
-    pid_t pid;   /* of the bridge; 0: none */
+    pid_t pid; /* of the bridge; 0: none */
     uint8_t *stack;
 };
 
@@ -266,12 +265,10 @@ static char *decimal(char end[static 12], unsigned value)
 static int spawn(const struct s5_bridge_start *how)
 {
     char pid[12], state[sizeof S5_SHM_VARIABLE + S5_SHM_VALUE_MAX] = S5_SHM_VARIABLE "=";
-    struct spawn s = {how, {(char *)(uintptr_t)how->path, (char *)"--tree", NULL, NULL}, NULL, 0,
-                      NULL};
+    struct spawn s = {how, {(char *)(uintptr_t)how->path, (char *)"--tree", NULL, NULL}, NULL, 0, NULL};
     struct stat st;
     int r = fstat(how->shm_fd, &st) == 0 ? 0 : -errno;
-    s5_shm_value(&(struct s5_shm_location){.fd = how->shm_fd, .inode = st.st_ino},
-                  state + sizeof S5_SHM_VARIABLE);
+    s5_shm_value(&(struct s5_shm_location){.fd = how->shm_fd, .inode = st.st_ino}, state + sizeof S5_SHM_VARIABLE);
     size_t words = (count(how->environ_strings) + 2) * sizeof(char *), room = words + 3 * STACK;
     uint8_t *memory = mmap(NULL, room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (r < 0 || memory == MAP_FAILED)

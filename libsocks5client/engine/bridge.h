@@ -12,11 +12,11 @@
 /* How to start one. */
 struct s5_bridge_start {
     struct s5_shm *shm;
-    int shm_fd;           /* of TREE; -1: no process can inherit it, and there is no bridge */
-    const char *path;      /* of the program */
+    int shm_fd;                   /* of TREE; -1: no process can inherit it, and there is no bridge */
+    const char *path;             /* of the program */
     char *const *environ_strings; /* for it, less LD_PRELOAD; the credentials are found by it */
-    int error_fd;          /* its standard error; -1: none */
-    uint32_t process;      /* the caller's number in TREE; 0: it has none */
+    int error_fd;                 /* its standard error; -1: none */
+    uint32_t process;             /* the caller's number in TREE; 0: it has none */
 };
 
 /* Whether SERVER is one the bridge stands in front of, or is to. */

@@ -6,9 +6,9 @@
  * names are resolved later. */
 #include "engine.h"
 #include "error.h"
-#include "process.h"
 #include "in_engine.h"
 #include "pipelining_cache.h"
+#include "process.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -16,7 +16,6 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-
 
 static uint32_t real_pid(void)
 {
@@ -130,9 +129,7 @@ static void load_alone(struct s5_engine *e)
     if (r == 0)
         take_over(e, e->policy);
     atomic_store(&e->refusal, again ? r : -EACCES);
-    atomic_store(&e->policy_state, r == 0  ? S5_ENGINE_LOADED
-                                   : again ? S5_ENGINE_NO_POLICY
-                                           : S5_ENGINE_BROKEN);
+    atomic_store(&e->policy_state, r == 0 ? S5_ENGINE_LOADED : again ? S5_ENGINE_NO_POLICY : S5_ENGINE_BROKEN);
     if (import > 0)
         e->events->import(e);
     s5_in_engine_end(&quiet);
@@ -144,8 +141,7 @@ const struct s5_policy *s5_engine_load(struct s5_engine *e)
     if (state == S5_ENGINE_LOADED)
         return e->policy;
     int saved = errno;
-    if (state == S5_ENGINE_NO_POLICY &&
-        atomic_compare_exchange_strong(&e->policy_state, &state, S5_ENGINE_LOADING))
+    if (state == S5_ENGINE_NO_POLICY && atomic_compare_exchange_strong(&e->policy_state, &state, S5_ENGINE_LOADING))
         load_alone(e);
     while ((state = atomic_load(&e->policy_state)) == S5_ENGINE_LOADING) {
         struct timespec pause = {0, 1000000};

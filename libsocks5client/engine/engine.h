@@ -6,13 +6,13 @@
 #ifndef S5_ENGINE_H
 #define S5_ENGINE_H
 
-#include "system_calls.h"
 #include "critical.h"
+#include "fd_notes.h"
 #include "log.h"
 #include "process.h"
-#include "source.h"
 #include "shm.h"
-#include "fd_notes.h"
+#include "source.h"
+#include "system_calls.h"
 
 struct s5_association;
 
@@ -31,7 +31,7 @@ enum s5_engine_policy_state {
 struct s5_engine_events {
     void (*attached)(struct s5_engine *e); /* the memory file was found, or begun */
     void (*loaded)(struct s5_engine *e);   /* the policy is there */
-    void (*import)(struct s5_engine *e);    /* the memory file was found late: adopts what came through an exec */
+    void (*import)(struct s5_engine *e);   /* the memory file was found late: adopts what came through an exec */
 };
 
 /* All of it may be zero at start but real, environment and the tree's two. */
@@ -43,31 +43,31 @@ struct s5_engine {
     struct s5_environment environment;
     struct s5_log log;
     _Atomic uint64_t process; /* this one among others, see identity.c; 0: not drawn yet */
-    char program[16]; /* what log.program names */
-    bool noted; /* direct connections are logged or counted */
-    dev_t stderr_dev; /* what standard error was at start: if it is no more, it is not ours */
+    char program[16];         /* what log.program names */
+    bool noted;               /* direct connections are logged or counted */
+    dev_t stderr_dev;         /* what standard error was at start: if it is no more, it is not ours */
     ino_t stderr_ino;
     struct s5_shm *_Atomic shm;
     _Atomic uint32_t process_number; /* this one's number, see shm/process.h */
-    _Atomic int shm_fd; /* hidden from the program; -1: none */
-    struct s5_shm_location place;   /* of the tree, as children are told */
-    _Atomic uint32_t changing; /* threads that are changing user or group IDs, see leave.h */
-    _Atomic uint32_t leaving; /* a thread is leaving the tree */
+    _Atomic int shm_fd;              /* hidden from the program; -1: none */
+    struct s5_shm_location place;    /* of the tree, as children are told */
+    _Atomic uint32_t changing;       /* threads that are changing user or group IDs, see leave.h */
+    _Atomic uint32_t leaving;        /* a thread is leaving the tree */
     char state[sizeof(S5_SHM_VARIABLE) + 1 + S5_SHM_VALUE_MAX]; /* "SOCKS5_STATE=..." */
-    _Atomic int policy_state; /* enum s5_engine_policy_state */
-    _Atomic int refusal; /* -errno of calls that need the policy, where it could not be had */
-    const struct s5_policy *policy; /* of POLICY_FILE */
+    _Atomic int policy_state;                                   /* enum s5_engine_policy_state */
+    _Atomic int refusal;                /* -errno of calls that need the policy, where it could not be had */
+    const struct s5_policy *policy;     /* of POLICY_FILE */
     struct s5_policy_file *policy_file; /* this process's mapping of it */
-    bool policy_is_shared; /* it is the tree's: other processes have the same servers under the same numbers */
+    bool policy_is_shared;      /* it is the tree's: other processes have the same servers under the same numbers */
     struct s5_lock policy_lock; /* of changes to its servers; held for moments alone */
     uint64_t pipelining_cache[S5_POLICY_SERVERS]; /* s5_pipelining_cache_key of its servers */
     struct s5_fault fault;
     struct s5_dns_client *_Atomic dns_clients; /* nameserver_socket.c's table, mapped on first use */
     /* Where socks5-bridge is: its path into RET, 0; -ENOENT. NULL: nowhere. */
     int (*bridge_path)(char *ret, size_t size);
-    struct s5_association *_Atomic associations; /* the pool, see associate.h; mapped on first use */
-    _Atomic uint32_t associations_top;           /* those below were in use at least once */
-    struct s5_lock associations_lock; /* of who asks the server for which; held for moments alone */
+    struct s5_association *_Atomic associations;      /* the pool, see associate.h; mapped on first use */
+    _Atomic uint32_t associations_top;                /* those below were in use at least once */
+    struct s5_lock associations_lock;                 /* of who asks the server for which; held for moments alone */
     _Atomic uint64_t no_udp_until[S5_POLICY_SERVERS]; /* ns; servers that refused UDP lately */
 };
 
@@ -77,9 +77,8 @@ const struct s5_policy *s5_engine_load(struct s5_engine *e);
 const struct s5_policy *s5_engine_load_or_say(struct s5_engine *e);
 static inline const struct s5_policy *s5_engine_policy(struct s5_engine *e)
 {
-    return atomic_load_explicit(&e->policy_state, memory_order_acquire) == S5_ENGINE_LOADED
-               ? e->policy
-               : s5_engine_load_or_say(e);
+    return atomic_load_explicit(&e->policy_state, memory_order_acquire) == S5_ENGINE_LOADED ? e->policy
+                                                                                            : s5_engine_load_or_say(e);
 }
 
 /* Whether what the program before this one began at the server INDEX can be carried on: the policy is

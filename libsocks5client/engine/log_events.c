@@ -8,8 +8,8 @@
 #include "clock.h"
 #include "error.h"
 #include "event.h"
-#include "negotiation_bounds.h"
 #include "in_engine.h"
+#include "negotiation_bounds.h"
 #include "reply.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -23,8 +23,8 @@
 
 static bool write_file(const char *path, const char *line, size_t len)
 {
-    int fd = (int)syscall(SYS_openat, AT_FDCWD, path,
-                          O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0600);
+    int fd = (int)syscall(SYS_openat, AT_FDCWD, path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK,
+                          0600);
     if (fd < 0)
         return false;
     s5_in_engine_write(fd, line, len);
@@ -39,8 +39,7 @@ static bool write_fd(const struct s5_policy *p, const char *number, const char *
     struct stat st;
     for (; *number >= '0' && *number <= '9' && fd < 1 << 20; number++)
         fd = fd * 10 + (*number - '0');
-    if (fstat(fd, &st) != 0 || (uint64_t)st.st_dev != p->log_dev ||
-        (uint64_t)st.st_ino != p->log_ino)
+    if (fstat(fd, &st) != 0 || (uint64_t)st.st_dev != p->log_dev || (uint64_t)st.st_ino != p->log_ino)
         return false;
     s5_in_engine_write(fd, line, len);
     return true;
@@ -64,8 +63,7 @@ static bool write_syslog(struct s5_engine *e, const char *line, size_t len)
     int fd = e->real->socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
         return false;
-    size_t n = s5_format(head, sizeof head, "<%d>%s", priority(line, len),
-                         line[0] == '{' ? "socksify: " : "");
+    size_t n = s5_format(head, sizeof head, "<%d>%s", priority(line, len), line[0] == '{' ? "socksify: " : "");
     struct iovec parts[] = {{head, n}, {(void *)(uintptr_t)line, len - 1}};
     struct msghdr m = {.msg_name = &to, .msg_namelen = sizeof to, .msg_iov = parts, .msg_iovlen = 2};
     ssize_t sent = e->real->sendmsg(fd, &m, MSG_NOSIGNAL);
@@ -76,8 +74,7 @@ static bool write_syslog(struct s5_engine *e, const char *line, size_t len)
 void s5_log_events_write(void *user, const char *line, size_t len)
 {
     struct s5_engine *e = user;
-    const struct s5_policy *p =
-        atomic_load(&e->policy_state) == S5_ENGINE_LOADED ? e->policy : NULL;
+    const struct s5_policy *p = atomic_load(&e->policy_state) == S5_ENGINE_LOADED ? e->policy : NULL;
     const char *to = p && p->log_file ? s5_policy_text(p, p->log_file) : "";
     bool written = false;
     if (to[0] == '/')
@@ -170,11 +167,8 @@ void s5_log_events_direct(struct s5_engine *e, const struct s5_flow *flow, const
     struct s5_stats *c = counts(e);
     if (c)
         count(&c->direct);
-    struct s5_event event = {.command = "connect",
-                             .to = flow->to,
-                             .rule = rule_of(e->policy, route),
-                             .result = "direct",
-                             .ms = -1};
+    struct s5_event event = {
+        .command = "connect", .to = flow->to, .rule = rule_of(e->policy, route), .result = "direct", .ms = -1};
     s5_event_log(&e->log, S5_LOG_INFO, &event);
 }
 
@@ -201,9 +195,8 @@ static void log_phases(struct s5_engine *e, const struct s5_negotiation *f, bool
     if (s5_addr_from_sockaddr(&addr, &server_at.any, server_at.len) == 0)
         s5_addr_format(&addr, server, sizeof server);
     s5_log(&e->log, S5_LOG_DEBUG, "server %s: method %s, %s%s, %s, bound to %s", server,
-           s->method < 3 ? methods[s->method] : "not selected",
-           s->pipeline ? "in one flight" : "step by step", f->again ? " at the second try" : "",
-           ready ? s5_reply_text(s->rep) : s5_reply_why(s->have_rep, s->rep),
+           s->method < 3 ? methods[s->method] : "not selected", s->pipeline ? "in one flight" : "step by step",
+           f->again ? " at the second try" : "", ready ? s5_reply_text(s->rep) : s5_reply_why(s->have_rep, s->rep),
            s5_addr_format(s5_session_bound(s), bound, sizeof bound));
 }
 

@@ -23,12 +23,11 @@ S5_LOG_EVENTS_COLD void s5_log_events_result(struct s5_engine *e, const struct s
 
 /* FLOW is direct by ROUTE. Only where e->noted. */
 S5_LOG_EVENTS_COLD void s5_log_events_direct(struct s5_engine *e, const struct s5_flow *flow,
-                                     const struct s5_route *route);
+                                             const struct s5_route *route);
 
 /* Counts alone, where the tree keeps them. */
 S5_LOG_EVENTS_COLD void s5_log_events_denied(struct s5_engine *e);
 S5_LOG_EVENTS_COLD void s5_log_events_unreachable(struct s5_engine *e, uint32_t server_index);
-S5_LOG_EVENTS_COLD void s5_log_events_other(struct s5_engine *e, uint32_t server_index, uint8_t command,
-                                    bool good);
+S5_LOG_EVENTS_COLD void s5_log_events_other(struct s5_engine *e, uint32_t server_index, uint8_t command, bool good);
 
 #endif

@@ -2,12 +2,12 @@
  * they are what was asked for, unless its DNS servers are denied by a rule. Where names shall be
  * resolved on the far side, the rules must let those be reached directly; one on loopback does not
  * count as that unless a rule says so: it would ask the world in our stead. */
-#include "in_engine.h"
+#include "resolve.h"
 #include "bridge.h"
 #include "engine.h"
-#include "word_reader.h"
+#include "in_engine.h"
 #include "server.h"
-#include "resolve.h"
+#include "word_reader.h"
 #include <errno.h>
 #include <string.h>
 
@@ -44,8 +44,8 @@ static bool barred_server(void *user, unsigned at, const char *word, size_t len)
         return false;
     s->any = true;
     const char *scope = memchr(word, '%', len);
-    return s5_addr_parse(&addr, word, scope ? (size_t)(scope - word) : len, 53) < 0 ||
-           addr.kind == S5_ADDR_NAME || barred(s->e, &addr);
+    return s5_addr_parse(&addr, word, scope ? (size_t)(scope - word) : len, 53) < 0 || addr.kind == S5_ADDR_NAME ||
+           barred(s->e, &addr);
 }
 
 static bool servers_direct(struct s5_engine *e)
@@ -63,8 +63,8 @@ static bool far_server(void *user, unsigned at, const char *word, size_t len)
     struct servers *s = user;
     if (at == 0)
         s->keyword = len == 10 && memcmp(word, "nameserver", 10) == 0;
-    return at == 1 && s->keyword && s5_addr_parse(&s->found, word, len, 53) == 0 &&
-           s->found.kind != S5_ADDR_NAME && !s5_addr_is_loopback(&s->found);
+    return at == 1 && s->keyword && s5_addr_parse(&s->found, word, len, 53) == 0 && s->found.kind != S5_ADDR_NAME &&
+           !s5_addr_is_loopback(&s->found);
 }
 
 int s5_resolve_dns_server(struct s5_engine *e, struct s5_endpoint *ret)
@@ -90,8 +90,7 @@ int s5_resolve_allowed(struct s5_engine *e, const char *node)
     if (!s5_engine_policy(e))
         r = atomic_load(&e->refusal);
     else if (!servers_direct(e)) {
-        s5_log(&e->log, S5_LOG_ERROR,
-               "refused: lookup of \"%s\": no rule lets its DNS server be reached directly",
+        s5_log(&e->log, S5_LOG_ERROR, "refused: lookup of \"%s\": no rule lets its DNS server be reached directly",
                node ? node : "an address");
         r = -EACCES;
     }
@@ -103,8 +102,8 @@ int s5_resolve_allowed(struct s5_engine *e, const char *node)
 
 /* What libc finds for HOST goes to KEEP. libc's resolver is no place for a handler to leave by a jump: it has
  * locks, and memory. So signals are held for as long as it takes, which resolv.conf's time-outs bound. */
-static int look_up(struct s5_engine *e, const char *host,
-                   void (*keep)(void *user, const struct addrinfo *list), void *user)
+static int look_up(struct s5_engine *e, const char *host, void (*keep)(void *user, const struct addrinfo *list),
+                   void *user)
 {
     struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM}, *list = NULL;
     struct s5_in_engine_section quiet;
@@ -143,8 +142,7 @@ static void keep_direct(void *user, const struct addrinfo *list)
     }
 }
 
-int s5_resolve_direct(struct s5_engine *e, const struct s5_addr *name, int family,
-                      struct s5_endpoint *ret)
+int s5_resolve_direct(struct s5_engine *e, const struct s5_addr *name, int family, struct s5_endpoint *ret)
 {
     struct direct d = {name, family, ret, false};
     if (look_up(e, name->name, keep_direct, &d) != 0)
@@ -156,9 +154,9 @@ int s5_resolve_direct(struct s5_engine *e, const struct s5_addr *name, int famil
 __attribute__((noinline)) static int front(struct s5_engine *e, const struct s5_server *server)
 {
     char path[S5_BRIDGE_PATH_MAX];
-    struct s5_bridge_start how = {atomic_load(&e->shm), atomic_load(&e->shm_fd), path, environ,
-                                  s5_engine_owns_stderr(e) ? 2 : -1,
-                                  atomic_load(&e->process_number)};
+    struct s5_bridge_start how = {
+        atomic_load(&e->shm),           atomic_load(&e->shm_fd), path, environ, s5_engine_owns_stderr(e) ? 2 : -1,
+        atomic_load(&e->process_number)};
     const char *why = "the program is not installed";
     if (!e->policy_is_shared)
         why = "the configuration is not the process tree's";
@@ -209,7 +207,7 @@ int s5_resolve_server(struct s5_engine *e, const struct s5_server *server)
             s5_shm_set_resolved(shm, index, &found);
         return 0;
     }
-    s5_log(&e->log, S5_LOG_ERROR, "server \"%s\": cannot resolve \"%s\": %s",
-           s5_policy_text(e->policy, server->name), host, r ? gai_strerror(r) : "no address");
+    s5_log(&e->log, S5_LOG_ERROR, "server \"%s\": cannot resolve \"%s\": %s", s5_policy_text(e->policy, server->name),
+           host, r ? gai_strerror(r) : "no address");
     return -EHOSTUNREACH;
 }

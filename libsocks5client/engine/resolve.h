@@ -16,7 +16,6 @@ int s5_resolve_allowed(struct s5_engine *e, const char *node);
 int s5_resolve_dns_server(struct s5_engine *e, struct s5_endpoint *ret);
 
 /* The address libc has for NAME that a socket of FAMILY can go to. 0, or -errno. */
-int s5_resolve_direct(struct s5_engine *e, const struct s5_addr *name, int family,
-                      struct s5_endpoint *ret);
+int s5_resolve_direct(struct s5_engine *e, const struct s5_addr *name, int family, struct s5_endpoint *ret);
 
 #endif

@@ -1,9 +1,9 @@
 /* What the policy says of a flow, turned into errnos and log lines. A refusal is one line: what was
  * refused, and what decided. */
-#include "last_peer.h"
-#include "engine.h"
-#include "log_events.h"
 #include "route.h"
+#include "engine.h"
+#include "last_peer.h"
+#include "log_events.h"
 #include <errno.h>
 #include <netinet/in.h>
 #include <string.h>
@@ -36,8 +36,7 @@ static int refuse(struct s5_engine *e, const struct s5_policy *p, const struct s
     s5_log_events_denied(e);
     s5_addr_format(flow->to, to, sizeof to);
     if (route->rule >= 0)
-        s5_log(&e->log, S5_LOG_ERROR, "refused: %s %s (rule \"%s\")",
-               protocol_name(flow->protocol, flow->command), to,
+        s5_log(&e->log, S5_LOG_ERROR, "refused: %s %s (rule \"%s\")", protocol_name(flow->protocol, flow->command), to,
                s5_policy_text(p, p->rules[route->rule].name));
     else
         s5_log(&e->log, S5_LOG_ERROR, "refused: %s %s (no rule covers it)",
@@ -69,8 +68,7 @@ int s5_route(struct s5_engine *e, const struct s5_addr *to, uint8_t protocol, ui
     return decide(e, &flow, ret_server);
 }
 
-int s5_route_listener(struct s5_engine *e, const struct s5_addr *at, bool quiet,
-                      const struct s5_server **ret_server)
+int s5_route_listener(struct s5_engine *e, const struct s5_addr *at, bool quiet, const struct s5_server **ret_server)
 {
     struct s5_flow flow = {at, S5_PROTO_TCP, S5_CMD_BIND};
     const struct s5_policy *p = quiet ? s5_engine_load(e) : s5_engine_policy(e);
@@ -85,8 +83,8 @@ int s5_route_listener(struct s5_engine *e, const struct s5_addr *at, bool quiet,
     return 1;
 }
 
-int s5_route_direct_only(struct s5_engine *e, const struct s5_addr *to, uint8_t protocol,
-                         uint8_t command, const char *what)
+int s5_route_direct_only(struct s5_engine *e, const struct s5_addr *to, uint8_t protocol, uint8_t command,
+                         const char *what)
 {
     struct s5_flow flow = {to, protocol, command};
     const struct s5_server *server = NULL;

@@ -3,9 +3,9 @@
  * remembered in the slot. EPOLL_CTL_MOD puts it back at the end, which makes the kernel look again: the application
  * then sees the readiness that is its own, once. */
 #include "epoll_mask.h"
-#include "registry.h"
-#include "record.h"
 #include "fd_notes.h"
+#include "record.h"
+#include "registry.h"
 #include <errno.h>
 
 bool s5_epoll_in_flight(const struct s5_engine *e, const struct s5_slot *slot)
@@ -53,8 +53,8 @@ void s5_epoll_update_slot(struct s5_engine *e, int fd, struct s5_slot *slot)
     int saved = errno;
     for (;;) {
         struct s5_registration r = {atomic_load(&slot->ep) - 1, atomic_load(&slot->events), atomic_load(&slot->data)};
-        if (r.ep < 0 || (update(e, fd, slot, &r) && atomic_load(&slot->events) == r.events &&
-                         atomic_load(&slot->data) == r.data))
+        if (r.ep < 0 ||
+            (update(e, fd, slot, &r) && atomic_load(&slot->events) == r.events && atomic_load(&slot->data) == r.data))
             break;
     }
     if (__builtin_expect(atomic_load(&slot->more), 0))

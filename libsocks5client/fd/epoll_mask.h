@@ -3,8 +3,8 @@
 #define S5_EPOLL_MASK_H
 
 #include "engine.h"
-#include "registry.h"
 #include "fd_notes.h"
+#include "registry.h"
 
 /* What the negotiation asks for in the application's place. */
 #define S5_EPOLL_OVERRIDE (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET)

@@ -5,13 +5,12 @@
  *
  * A bell that rings looks like a connection that another process was quicker to accept. */
 #include "epoll_shadow.h"
-#include "registry.h"
-#include "record.h"
 #include "fd_notes.h"
+#include "record.h"
+#include "registry.h"
 #include <errno.h>
 
-#define READING                                                                                    \
-    (EPOLLIN | EPOLLRDNORM | EPOLLET | EPOLLONESHOT | EPOLLEXCLUSIVE | (uint32_t)EPOLLWAKEUP)
+#define READING (EPOLLIN | EPOLLRDNORM | EPOLLET | EPOLLONESHOT | EPOLLEXCLUSIVE | (uint32_t)EPOLLWAKEUP)
 
 struct pass {
     struct s5_engine *e;

@@ -79,10 +79,8 @@ int s5_fd_channel_put(struct s5_engine *e, int channel_fd, uint32_t serial, int 
     char octet; /* descriptors that are not asked for are closed */
     (void)!e->real->recv(channel_fd, &octet, 1, MSG_DONTWAIT | MSG_TRUNC);
     struct iovec iov = {&serial, sizeof serial};
-    struct msghdr msg = {.msg_iov = &iov,
-                         .msg_iovlen = 1,
-                         .msg_control = &a,
-                         .msg_controllen = CMSG_SPACE((size_t)n * sizeof(int))};
+    struct msghdr msg = {
+        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &a, .msg_controllen = CMSG_SPACE((size_t)n * sizeof(int))};
     a.header.cmsg_level = SOL_SOCKET;
     a.header.cmsg_type = SCM_RIGHTS;
     a.header.cmsg_len = CMSG_LEN((size_t)n * sizeof(int));
@@ -90,21 +88,18 @@ int s5_fd_channel_put(struct s5_engine *e, int channel_fd, uint32_t serial, int 
     return e->real->sendmsg(channel_fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
-int s5_fd_channel_get(struct s5_engine *e, int channel_fd, uint32_t *ret_serial, int *ret_control,
-                    int *ret_bell)
+int s5_fd_channel_get(struct s5_engine *e, int channel_fd, uint32_t *ret_serial, int *ret_control, int *ret_bell)
 {
     union ancillary a;
     uint32_t serial = 0;
     int fds[2] = {-1, -1};
     struct iovec iov = {&serial, sizeof serial};
-    struct msghdr msg = {
-        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &a, .msg_controllen = sizeof a};
+    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &a, .msg_controllen = sizeof a};
     if (e->real->recvmsg(channel_fd, &msg, MSG_PEEK | MSG_DONTWAIT | MSG_CMSG_CLOEXEC) < 0)
         return -errno;
     struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
     if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
-        memcpy(fds, CMSG_DATA(c), c->cmsg_len > CMSG_LEN(sizeof(int)) ? 2 * sizeof(int)
-                                                                      : sizeof(int));
+        memcpy(fds, CMSG_DATA(c), c->cmsg_len > CMSG_LEN(sizeof(int)) ? 2 * sizeof(int) : sizeof(int));
     *ret_serial = serial;
     *ret_bell = fds[0] < 0 ? -1 : s5_internal_fd_take(e, fds[0]);
     *ret_control = fds[1] < 0 ? -1 : s5_internal_fd_take(e, fds[1]);

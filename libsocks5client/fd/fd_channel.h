@@ -17,7 +17,6 @@ bool s5_fd_channel_is_woken(struct s5_engine *e, int wakeup_fd);
 int s5_fd_channel_put(struct s5_engine *e, int channel_fd, uint32_t serial, int control, int wakeup_fd);
 
 /* Copies of what it holds, hidden. 0, or -errno (-EAGAIN: nothing). */
-int s5_fd_channel_get(struct s5_engine *e, int channel_fd, uint32_t *ret_serial, int *ret_control,
-                    int *ret_bell);
+int s5_fd_channel_get(struct s5_engine *e, int channel_fd, uint32_t *ret_serial, int *ret_control, int *ret_bell);
 
 #endif

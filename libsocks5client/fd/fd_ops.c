@@ -3,15 +3,15 @@
  * A child of vfork shares our memory but not our descriptors: what it closes or duplicates changes
  * nothing here. The tree's own descriptors are hidden: closing one is refused, ranges are closed
  * around them, and a program that wants the number of one for itself has both moved away. */
+#include "fd_ops.h"
 #include "cleanup.h"
+#include "fd_notes.h"
+#include "fd_record.h"
+#include "in_engine.h"
+#include "internal_fd.h"
 #include "kind.h"
 #include "process.h"
-#include "fd_record.h"
-#include "fd_ops.h"
-#include "in_engine.h"
 #include "registry.h"
-#include "internal_fd.h"
-#include "fd_notes.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -239,8 +239,7 @@ int s5_dup3(struct s5_engine *e, int fd, int to, int flags, bool dup2)
     s5_blocking_look();
     struct original from = original(e, fd);
     int r;
-    if (fd != to && to >= 0 &&
-        (!s5_registry_foreign(&e->registry, to) || s5_fd_is_internal(e, to)) &&
+    if (fd != to && to >= 0 && (!s5_registry_foreign(&e->registry, to) || s5_fd_is_internal(e, to)) &&
         s5_engine_owns_memory(e))
         r = replace(e, fd, to, flags);
     else
@@ -269,7 +268,7 @@ bool s5_fd_export_all(struct s5_engine *e)
 {
     bool any = false;
     S5_EACH_KIND(kind, export)
-        any |= kind->export(e);
+    any |= kind->export(e);
     return any;
 }
 
@@ -277,7 +276,7 @@ void s5_fd_export_cancel(struct s5_engine *e)
 {
     int saved = errno;
     S5_EACH_KIND(kind, export_cancel)
-        kind->export_cancel(e);
+    kind->export_cancel(e);
     errno = saved;
 }
 
@@ -289,8 +288,7 @@ void s5_fd_inherit_shm(struct s5_engine *e)
     for (int fd = first; s5_shm_has(first, fd); fd++) {
         int flags = e->real->fcntl(fd, F_GETFD, 0);
         bool changed = flags > 0 && (flags & FD_CLOEXEC);
-        if (changed && (fd == first ? s5_shm_is(fd, e->place.inode)
-                                    : s5_shm_has_policy(atomic_load(&e->shm), first)))
+        if (changed && (fd == first ? s5_shm_is(fd, e->place.inode) : s5_shm_has_policy(atomic_load(&e->shm), first)))
             e->real->fcntl(fd, F_SETFD, flags & ~FD_CLOEXEC);
     }
     errno = saved;
@@ -301,8 +299,8 @@ static void import_one(struct s5_engine *e, int fd)
     uint64_t cookie = s5_fd_cookie(e, fd);
     if (cookie)
         S5_EACH_KIND(kind, import)
-            if (kind->import(e, fd, cookie))
-                return;
+    if (kind->import(e, fd, cookie))
+        return;
 }
 
 void s5_fd_import_all(struct s5_engine *e)
@@ -326,5 +324,5 @@ void s5_fd_import_all(struct s5_engine *e)
                 import_one(e, fds[i].fd);
     }
     S5_EACH_KIND(kind, imported)
-        kind->imported(e);
+    kind->imported(e);
 }

@@ -3,10 +3,10 @@
  * A descriptor may be closed, and its number reused, where no hook is called. SO_COOKIE of the socket then differs
  * from the one in the record, and the record is forgotten. */
 #include "fd_record.h"
+#include "fd_notes.h"
 #include "kind.h"
 #include "pool.h"
 #include "registry.h"
-#include "fd_notes.h"
 #include <errno.h>
 
 struct s5_negotiation *s5_fd_hold_negotiation(struct s5_engine *e, const struct s5_record *record)
@@ -30,7 +30,7 @@ void s5_fd_dispose_record(struct s5_engine *e, struct s5_record *record)
         s5_registry_attend(&e->registry, -1);
     if (atomic_load(&record->more) || record->relayed)
         S5_EACH_KIND(kind, end)
-            kind->end(e, record);
+    kind->end(e, record);
     s5_registry_free(&e->registry, record);
 }
 
@@ -72,8 +72,7 @@ static __attribute__((noinline, cold)) bool is_socket(struct s5_engine *e, int f
 {
     int type, saved = errno;
     socklen_t len = sizeof type;
-    bool is = e->real->getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0 ||
-              (errno != EBADF && errno != ENOTSOCK);
+    bool is = e->real->getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0 || (errno != EBADF && errno != ENOTSOCK);
     errno = saved;
     return is;
 }
@@ -101,7 +100,7 @@ void s5_fd_forget_record(struct s5_engine *e, struct s5_record *record, int fd)
     if (s5_registry_find(&e->registry, fd) == record) {
         if (atomic_load(&record->more))
             S5_EACH_KIND(kind, close)
-                kind->close(e, record);
+        kind->close(e, record);
         s5_registry_drop_record(&e->registry, fd, record);
     }
     if (locked)

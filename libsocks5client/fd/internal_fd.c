@@ -1,10 +1,10 @@
 /* Hidden descriptors have records of their own in the registry, so that the hooks of close() and
  * dup2() meet them on the path they take for what is ours anyway. */
 #include "internal_fd.h"
-#include "kind.h"
-#include "fd_record.h"
-#include "registry.h"
 #include "fd_notes.h"
+#include "fd_record.h"
+#include "kind.h"
+#include "registry.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/resource.h>
@@ -80,8 +80,7 @@ int s5_internal_fd_from(const struct s5_engine *e, int fd)
         return lowest;
     for (uint32_t i = 0; records && i < used && i < S5_RECORDS; i++) {
         int at = atomic_load(&records[i].fd);
-        if (is_internal(&records[i]) && at >= fd &&
-            (lowest < 0 || at < lowest))
+        if (is_internal(&records[i]) && at >= fd && (lowest < 0 || at < lowest))
             lowest = at;
     }
     return lowest;
@@ -91,6 +90,6 @@ void s5_internal_fd_move(struct s5_engine *e, int fd)
 {
     int saved = errno;
     S5_EACH_KIND(kind, move)
-        kind->move(e, fd);
+    kind->move(e, fd);
     errno = saved;
 }

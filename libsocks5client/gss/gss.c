@@ -14,10 +14,10 @@ struct s5_gss {
     gss_ctx_id_t context;
     gss_name_t target;
     bool delegate;
-    OM_uint32 flags;           /* what was established, GSS_C_*_FLAG */
-    OM_uint32 seconds;         /* how long it lasts */
-    bool counting;             /* COUNT and SEEN are begun */
-    uint64_t count;            /* the highest sequence number received */
+    OM_uint32 flags;            /* what was established, GSS_C_*_FLAG */
+    OM_uint32 seconds;          /* how long it lasts */
+    bool counting;              /* COUNT and SEEN are begun */
+    uint64_t count;             /* the highest sequence number received */
     uint64_t seen[WINDOW / 64]; /* which of the last WINDOW came, by number modulo WINDOW */
     struct s5_gss_fault fault;
 };
@@ -29,23 +29,22 @@ static gss_OID_desc krb5_mech = {9, (void *)"\x2a\x86\x48\x86\xf7\x12\x01\x02\x0
 
 /* --- faults --- */
 
-static size_t add_status(const struct s5_gss_library *lib, OM_uint32 code, int type,
-                         struct s5_gss_fault *fault, size_t used)
+static size_t add_status(const struct s5_gss_library *lib, OM_uint32 code, int type, struct s5_gss_fault *fault,
+                         size_t used)
 {
     OM_uint32 minor, more = 0;
     do {
         gss_buffer_desc text = GSS_C_EMPTY_BUFFER;
         if (GSS_ERROR(lib->gss_display_status(&minor, code, type, &krb5_mech, &more, &text)))
             break;
-        used += s5_format(fault->text + used, sizeof fault->text - used, "%s%.*s",
-                          used ? ": " : "", (int)text.length, (const char *)text.value);
+        used += s5_format(fault->text + used, sizeof fault->text - used, "%s%.*s", used ? ": " : "", (int)text.length,
+                          (const char *)text.value);
         lib->gss_release_buffer(&minor, &text);
     } while (more && used < sizeof fault->text - 1);
     return used;
 }
 
-static int set_fault(const struct s5_gss_library *lib, OM_uint32 major, OM_uint32 minor,
-                     struct s5_gss_fault *fault)
+static int set_fault(const struct s5_gss_library *lib, OM_uint32 major, OM_uint32 minor, struct s5_gss_fault *fault)
 {
     size_t used = 0;
     if (GSS_ROUTINE_ERROR(major) != GSS_S_FAILURE || !minor)
@@ -75,12 +74,11 @@ static int import_target(struct s5_gss *gss, const struct s5_gss_target *target)
 {
     char text[S5_GSS_PRINCIPAL + 256];
     OM_uint32 minor;
-    size_t n = target->principal
-                   ? s5_format(text, sizeof text, "%s", target->principal)
-                   : s5_format(text, sizeof text, "%s@%s", target->service, target->host);
+    size_t n = target->principal ? s5_format(text, sizeof text, "%s", target->principal)
+                                 : s5_format(text, sizeof text, "%s@%s", target->service, target->host);
     gss_buffer_desc name = {n, text};
-    OM_uint32 major = gss->lib->gss_import_name(
-        &minor, &name, target->principal ? &krb5_name : &host_based, &gss->target);
+    OM_uint32 major =
+        gss->lib->gss_import_name(&minor, &name, target->principal ? &krb5_name : &host_based, &gss->target);
     return GSS_ERROR(major) ? failed(gss, major, minor) : 0;
 }
 
@@ -122,13 +120,13 @@ void s5_gss_free(struct s5_gss *gss)
 
 static int init_step(struct s5_gss *gss, const void *in, size_t n, gss_buffer_t token)
 {
-    OM_uint32 minor, wanted = GSS_C_MUTUAL_FLAG | GSS_C_REPLAY_FLAG | GSS_C_SEQUENCE_FLAG |
-                              GSS_C_CONF_FLAG | GSS_C_INTEG_FLAG;
+    OM_uint32 minor,
+        wanted = GSS_C_MUTUAL_FLAG | GSS_C_REPLAY_FLAG | GSS_C_SEQUENCE_FLAG | GSS_C_CONF_FLAG | GSS_C_INTEG_FLAG;
     gss_buffer_desc input = {n, (void *)(uintptr_t)in};
-    OM_uint32 major = gss->lib->gss_init_sec_context(
-        &minor, GSS_C_NO_CREDENTIAL, &gss->context, gss->target, &krb5_mech,
-        wanted | (gss->delegate ? GSS_C_DELEG_FLAG : 0), 0, GSS_C_NO_CHANNEL_BINDINGS,
-        in ? &input : GSS_C_NO_BUFFER, NULL, token, &gss->flags, &gss->seconds);
+    OM_uint32 major =
+        gss->lib->gss_init_sec_context(&minor, GSS_C_NO_CREDENTIAL, &gss->context, gss->target, &krb5_mech,
+                                       wanted | (gss->delegate ? GSS_C_DELEG_FLAG : 0), 0, GSS_C_NO_CHANNEL_BINDINGS,
+                                       in ? &input : GSS_C_NO_BUFFER, NULL, token, &gss->flags, &gss->seconds);
     if (GSS_ERROR(major))
         return failed(gss, major, minor);
     if (major & GSS_S_CONTINUE_NEEDED)
@@ -169,8 +167,7 @@ static int wrap(void *context, bool conf, const void *in, size_t n, void *out, s
         {GSS_IOV_BUFFER_TYPE_PADDING, {0, NULL}},
         {GSS_IOV_BUFFER_TYPE_TRAILER, {0, NULL}},
     };
-    OM_uint32 major = gss->lib->gss_wrap_iov_length(&minor, gss->context, conf, GSS_C_QOP_DEFAULT,
-                                                    &sealed, iov, 4);
+    OM_uint32 major = gss->lib->gss_wrap_iov_length(&minor, gss->context, conf, GSS_C_QOP_DEFAULT, &sealed, iov, 4);
     if (GSS_ERROR(major))
         return failed(gss, major, minor);
     uint8_t *at = out;
@@ -216,8 +213,7 @@ static bool is_replay(struct s5_gss *gss, const uint8_t *token, size_t n, OM_uin
     return false;
 }
 
-static int unwrap(void *context, const void *in, size_t n, void *out, size_t size,
-                  unsigned *ret_flags)
+static int unwrap(void *context, const void *in, size_t n, void *out, size_t size, unsigned *ret_flags)
 {
     struct s5_gss *gss = context;
     OM_uint32 minor;
@@ -225,8 +221,7 @@ static int unwrap(void *context, const void *in, size_t n, void *out, size_t siz
     uint8_t head[16];
     memcpy(head, in, n < sizeof head ? n : sizeof head); /* OUT may be IN */
     gss_buffer_desc token = {n, (void *)(uintptr_t)in}, data = GSS_C_EMPTY_BUFFER;
-    OM_uint32 major =
-        gss->lib->gss_unwrap(&minor, gss->context, &token, &data, &sealed, NULL);
+    OM_uint32 major = gss->lib->gss_unwrap(&minor, gss->context, &token, &data, &sealed, NULL);
     if (GSS_ERROR(major)) {
         failed(gss, major, minor);
         return -EPROTO;
@@ -247,8 +242,8 @@ static size_t limit(void *context, bool conf, size_t token)
 {
     struct s5_gss *gss = context;
     OM_uint32 minor, most = 0;
-    OM_uint32 major = gss->lib->gss_wrap_size_limit(&minor, gss->context, conf, GSS_C_QOP_DEFAULT,
-                                                    (OM_uint32)token, &most);
+    OM_uint32 major =
+        gss->lib->gss_wrap_size_limit(&minor, gss->context, conf, GSS_C_QOP_DEFAULT, (OM_uint32)token, &most);
     return GSS_ERROR(major) ? 0 : most;
 }
 
@@ -270,8 +265,8 @@ static void name_of_target(struct s5_gss *gss, char principal[S5_GSS_PRINCIPAL])
     gss->lib->gss_release_buffer(&minor, &text);
 }
 
-int s5_gss_prepare(const struct s5_gss_target *target, char principal[S5_GSS_PRINCIPAL],
-                   unsigned *ret_seconds, struct s5_gss_fault *fault)
+int s5_gss_prepare(const struct s5_gss_target *target, char principal[S5_GSS_PRINCIPAL], unsigned *ret_seconds,
+                   struct s5_gss_fault *fault)
 {
     struct s5_gss *gss;
     gss_buffer_desc token = GSS_C_EMPTY_BUFFER;

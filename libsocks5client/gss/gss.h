@@ -30,8 +30,8 @@ void s5_gss_free(struct s5_gss *gss);
 
 /* Fetch the ticket a context with TARGET will need into the user's cache. 0, with the principal
  * that TARGET comes to and the seconds it is good for; else as s5_gss_new. May block for long. */
-int s5_gss_prepare(const struct s5_gss_target *target, char principal[S5_GSS_PRINCIPAL],
-                   unsigned *ret_seconds, struct s5_gss_fault *fault);
+int s5_gss_prepare(const struct s5_gss_target *target, char principal[S5_GSS_PRINCIPAL], unsigned *ret_seconds,
+                   struct s5_gss_fault *fault);
 
 /* The provider of contexts made by s5_gss_new, which are its CONTEXT. */
 extern const struct s5_gss_provider s5_gss_provider;

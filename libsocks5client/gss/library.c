@@ -14,11 +14,11 @@ static void load(void)
 {
     void *handle = dlopen(SONAME, RTLD_NOW | RTLD_LOCAL);
     why = handle ? NULL : dlerror();
-#define FIND(name)                                                                                 \
-    if (handle && !why) {                                                                          \
-        *(void **)&library.name = dlsym(handle, #name);                                            \
-        if (!library.name)                                                                         \
-            why = SONAME " lacks " #name;                                                          \
+#define FIND(name)                                                                                                     \
+    if (handle && !why) {                                                                                              \
+        *(void **)&library.name = dlsym(handle, #name);                                                                \
+        if (!library.name)                                                                                             \
+            why = SONAME " lacks " #name;                                                                              \
     }
     S5_GSS_FUNCTIONS(FIND)
 #undef FIND

@@ -5,20 +5,20 @@
 #include <gssapi/gssapi.h>
 #include <gssapi/gssapi_ext.h>
 
-#define S5_GSS_FUNCTIONS(X)                                                                        \
-    X(gss_import_name)                                                                             \
-    X(gss_display_name)                                                                            \
-    X(gss_release_name)                                                                            \
-    X(gss_init_sec_context)                                                                        \
-    X(gss_canonicalize_name)                                                                       \
-    X(gss_delete_sec_context)                                                                      \
-    X(gss_wrap_iov)                                                                                \
-    X(gss_wrap_iov_length)                                                                         \
-    X(gss_wrap_size_limit)                                                                         \
-    X(gss_unwrap_iov)                                                                              \
-    X(gss_unwrap)                                                                                  \
-    X(gss_wrap)                                                                                    \
-    X(gss_release_buffer)                                                                          \
+#define S5_GSS_FUNCTIONS(X)                                                                                            \
+    X(gss_import_name)                                                                                                 \
+    X(gss_display_name)                                                                                                \
+    X(gss_release_name)                                                                                                \
+    X(gss_init_sec_context)                                                                                            \
+    X(gss_canonicalize_name)                                                                                           \
+    X(gss_delete_sec_context)                                                                                          \
+    X(gss_wrap_iov)                                                                                                    \
+    X(gss_wrap_iov_length)                                                                                             \
+    X(gss_wrap_size_limit)                                                                                             \
+    X(gss_unwrap_iov)                                                                                                  \
+    X(gss_unwrap)                                                                                                      \
+    X(gss_wrap)                                                                                                        \
+    X(gss_release_buffer)                                                                                              \
     X(gss_display_status)
 
 struct s5_gss_library {

@@ -1,12 +1,12 @@
 /* getaddrinfo and its kin. For a name that is ours libc is asked for a literal in its stead: what
  * hints, flags and services make of it is libc's to say, no query is sent, and what comes back is
  * libc's to free. The addresses in it are then made the stand-ins. */
+#include "hosts.h"
 #include "idn.h"
+#include "in_engine.h"
 #include "names.h"
 #include "real.h"
 #include "resolve.h"
-#include "hosts.h"
-#include "in_engine.h"
 #include <netinet/in.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -21,8 +21,8 @@ static int eai(int error)
 
 /* libc's answer for an address of the FAMILY HINTS asks for with (AS_MAPPED: an IPv4 one in IPv6
  * notation) made the one in ANSWER, behind the entries **TAIL leads to. */
-static int append(struct addrinfo ***tail, const struct s5_names_answer *answer, int family,
-                  bool mapped, const char *service, const struct addrinfo *hints)
+static int append(struct addrinfo ***tail, const struct s5_names_answer *answer, int family, bool mapped,
+                  const char *service, const struct addrinfo *hints)
 {
     bool v4 = family == AF_INET || mapped;
     struct addrinfo asked = *hints, *list = NULL;
@@ -34,8 +34,7 @@ static int append(struct addrinfo ***tail, const struct s5_names_answer *answer,
         if (family == AF_INET)
             memcpy(&((struct sockaddr_in *)(void *)ai->ai_addr)->sin_addr, answer->v4, 4);
         else if (mapped)
-            memcpy(((struct sockaddr_in6 *)(void *)ai->ai_addr)->sin6_addr.s6_addr + 12,
-                   answer->v4, 4);
+            memcpy(((struct sockaddr_in6 *)(void *)ai->ai_addr)->sin6_addr.s6_addr + 12, answer->v4, 4);
         else
             memcpy(&((struct sockaddr_in6 *)(void *)ai->ai_addr)->sin6_addr, answer->v6, 16);
         ai->ai_flags = hints->ai_flags;
@@ -70,8 +69,7 @@ static int answer_ours(const struct s5_names_answer *answer, const char *node, c
         r = append(&tail, answer, AF_INET6, false, service, hints);
     if (r == 0 && !ipv6)
         r = append(&tail, answer, AF_INET, false, service, hints);
-    if (r == 0 && any && !prefer6 &&
-        (!(hints->ai_flags & AI_ADDRCONFIG) || s5_hosts_has_ipv6()))
+    if (r == 0 && any && !prefer6 && (!(hints->ai_flags & AI_ADDRCONFIG) || s5_hosts_has_ipv6()))
         r = append(&tail, answer, AF_INET6, false, service, hints);
     if (r == 0 && ipv6 && (hints->ai_flags & all) == all)
         r = append(&tail, answer, AF_INET6, true, service, hints);
@@ -97,8 +95,7 @@ static int fault(int error, const char *service, const struct addrinfo *hints)
 }
 
 /* NODE as it goes over a wire is looked up: 0 where that is libc's business, 1, or EAI_*. */
-static int answer_name(const char *node, const char *service, const struct addrinfo *hints,
-                       struct addrinfo **ret)
+static int answer_name(const char *node, const char *service, const struct addrinfo *hints, struct addrinfo **ret)
 {
     struct s5_names_answer answer;
     int r = s5_names_look_up(s5_begin(), node, hints->ai_family, &answer);
@@ -110,16 +107,15 @@ static int answer_name(const char *node, const char *service, const struct addri
 }
 
 /* True when the look-up is ours, or refused: its result is in *RET_RESULT. */
-static bool look_up(const char *node, const char *service, const struct addrinfo *hints,
-                    struct addrinfo **ret, int *ret_result)
+static bool look_up(const char *node, const char *service, const struct addrinfo *hints, struct addrinfo **ret,
+                    int *ret_result)
 {
     static const struct addrinfo none = {.ai_flags = AI_V4MAPPED | AI_ADDRCONFIG};
     char *ascii = NULL;
     if (!hints)
         hints = &none;
     if (!node || !s5_gate_open() || (hints->ai_flags & AI_NUMERICHOST) ||
-        (hints->ai_family != AF_UNSPEC && hints->ai_family != AF_INET &&
-         hints->ai_family != AF_INET6))
+        (hints->ai_family != AF_UNSPEC && hints->ai_family != AF_INET && hints->ai_family != AF_INET6))
         return false;
     int r = hints->ai_flags & AI_IDN ? s5_idn_encode(node, &ascii) : 0;
     r = r ? fault(r, service, hints) : answer_name(ascii ? ascii : node, service, hints, ret);
@@ -128,12 +124,10 @@ static bool look_up(const char *node, const char *service, const struct addrinfo
     return r != 0;
 }
 
-HOOK(int, getaddrinfo,
-     (const char *node, const char *service, const struct addrinfo *hints, struct addrinfo **ret))
+HOOK(int, getaddrinfo, (const char *node, const char *service, const struct addrinfo *hints, struct addrinfo **ret))
 {
     int r;
-    return look_up(node, service, hints, ret, &r) ? r
-                                                  : s5_real.getaddrinfo(node, service, hints, ret);
+    return look_up(node, service, hints, ret, &r) ? r : s5_real.getaddrinfo(node, service, hints, ret);
 }
 
 /* gaicb keeps its result where only libc writes it, under a name that is nobody's; this is its
@@ -185,22 +179,20 @@ static int tell_name(struct s5_addr *name, char *host, socklen_t hostlen, int fl
 
 /* An address without a name is told as a number, as libc does when nobody answers. */
 HOOK(int, getnameinfo,
-     (const struct sockaddr *addr, socklen_t len, char *host, socklen_t hostlen, char *serv,
-      socklen_t servlen, int flags))
+     (const struct sockaddr *addr, socklen_t len, char *host, socklen_t hostlen, char *serv, socklen_t servlen,
+      int flags))
 {
     struct s5_engine *e = s5_begin();
     struct s5_addr a;
     if (s5_gate_open() && !s5_in_engine && host && hostlen && !(flags & NI_NUMERICHOST) &&
         s5_addr_from_sockaddr(&a, addr, len) == 0) {
         int saved = errno, r = s5_names_tell(e, &a);
-        bool numeric = r < 0 || (r == 0 && !s5_addr_is_loopback(&a) &&
-                                 !s5_hosts_has_address(&a) && s5_resolve_allowed(e, NULL) < 0);
+        bool numeric = r < 0 || (r == 0 && !s5_addr_is_loopback(&a) && !s5_hosts_has_address(&a) &&
+                                 s5_resolve_allowed(e, NULL) < 0);
         errno = saved;
         if (r > 0) {
             r = tell_name(&a, host, hostlen, flags);
-            return r || !serv || !servlen
-                       ? r
-                       : s5_real.getnameinfo(addr, len, NULL, 0, serv, servlen, flags);
+            return r || !serv || !servlen ? r : s5_real.getnameinfo(addr, len, NULL, 0, serv, servlen, flags);
         }
         if (numeric && (flags & NI_NAMEREQD))
             return EAI_NONAME;

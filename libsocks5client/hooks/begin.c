@@ -1,10 +1,10 @@
 /* The beginning: once a process, at the first call that needs it (the preload object sees to it
  * that this is before main where the loader lets it). What the environment says is copied, since
  * programs overwrite and clear it and what they start must be covered all the same. */
-#include "real.h"
-#include "pass.h"
-#include "in_engine.h"
 #include "forking.h"
+#include "in_engine.h"
+#include "pass.h"
+#include "real.h"
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -20,17 +20,16 @@ struct s5_engine s5_begin_engine = {.shm_fd = -1};
 
 static const char *const kept_names[S5_BEGIN_KEPT] = {
     "SOCKS5_CONF", "SOCKS5_SERVER", "SOCKS_SERVER", "ALL_PROXY",     "all_proxy",
-    "NO_PROXY",    "no_proxy",      "SOCKS5_USER",  "SOCKS5_PASSWD",
-    "SOCKS5_ISOLATE",
+    "NO_PROXY",    "no_proxy",      "SOCKS5_USER",  "SOCKS5_PASSWD", "SOCKS5_ISOLATE",
 };
 
 static struct {
     char *strings[S5_BEGIN_KEPT + 3]; /* "NAME=VALUE"; HOME and XDG's, NULL at the end */
-    int count;                  /* of those that children get back */
-    char near[2048];            /* where they are kept when they fit */
+    int count;                        /* of those that children get back */
+    char near[2048];                  /* where they are kept when they fit */
 } kept;
 
-static _Atomic int begun; /* 0, 1 while it begins, 2 */
+static _Atomic int begun;         /* 0, 1 while it begins, 2 */
 static _Atomic uint32_t beginner; /* the process in which a thread is at it */
 _Atomic int *_Atomic s5_begin_mark = &begun;
 __thread bool s5_begin_fork_watched __attribute__((tls_model("initial-exec")));
@@ -199,8 +198,7 @@ static void begin_again(void)
 {
     uint32_t was = atomic_load(&beginner);
     int at_it = 1;
-    if (was && was != (uint32_t)syscall(SYS_getpid) &&
-        atomic_compare_exchange_strong(&beginner, &was, 0))
+    if (was && was != (uint32_t)syscall(SYS_getpid) && atomic_compare_exchange_strong(&beginner, &was, 0))
         atomic_compare_exchange_strong(&begun, &at_it, 0);
 }
 

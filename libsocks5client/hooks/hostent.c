@@ -1,10 +1,10 @@
 /* The older half of the resolver: gethostbyname and gethostbyaddr in all their forms. A row says
  * what is asked and how an answer of ours is handed over. */
+#include "hosts.h"
+#include "in_engine.h"
 #include "names.h"
 #include "real.h"
 #include "resolve.h"
-#include "hosts.h"
-#include "in_engine.h"
 #include <arpa/inet.h>
 #include <netdb.h>
 #include <string.h>
@@ -26,8 +26,7 @@ struct room {
 };
 
 /* 0, or -ERANGE when BUF is too small. */
-static int build(const char *name, size_t len, int af, const void *octets, struct hostent *he,
-                 char *buf, size_t n)
+static int build(const char *name, size_t len, int af, const void *octets, struct hostent *he, char *buf, size_t n)
 {
     size_t gap = (size_t)(-(uintptr_t)buf % _Alignof(struct room));
     struct room *room = (struct room *)(void *)(buf + gap);
@@ -88,10 +87,7 @@ static int ask(const struct question *q, struct hostent *he, char *buf, size_t n
         return ASK_LIBC;
     int saved = errno, r = q->octets ? by_address(q, he, buf, n) : by_name(q, he, buf, n);
     errno = saved;
-    *ret_herr = r == 0         ? NETDB_SUCCESS
-                : r == -EINVAL ? HOST_NOT_FOUND
-                : r == -ERANGE ? NETDB_INTERNAL
-                               : NO_RECOVERY;
+    *ret_herr = r == 0 ? NETDB_SUCCESS : r == -EINVAL ? HOST_NOT_FOUND : r == -ERANGE ? NETDB_INTERNAL : NO_RECOVERY;
     return r;
 }
 
@@ -108,27 +104,26 @@ static struct hostent *ask_static(const struct question *q, bool *ret_libc)
     return r == 0 ? &he : NULL;
 }
 
-#define STATIC(name, params, args, ...)                                                            \
-    HOOK(struct hostent *, name, params)                                                           \
-    {                                                                                              \
-        const struct question q = {__VA_ARGS__};                                                   \
-        bool libc;                                                                                 \
-        struct hostent *he = ask_static(&q, &libc);                                                \
-        if (!libc)                                                                                 \
-            return he;                                                                             \
-        S5_NEXT(real, #name, struct hostent *, params);                                            \
-        return real args;                                                                          \
+#define STATIC(name, params, args, ...)                                                                                \
+    HOOK(struct hostent *, name, params)                                                                               \
+    {                                                                                                                  \
+        const struct question q = {__VA_ARGS__};                                                                       \
+        bool libc;                                                                                                     \
+        struct hostent *he = ask_static(&q, &libc);                                                                    \
+        if (!libc)                                                                                                     \
+            return he;                                                                                                 \
+        S5_NEXT(real, #name, struct hostent *, params);                                                                \
+        return real args;                                                                                              \
     }
 
 STATIC(gethostbyname, (const char *name), (name), name, NULL, 0, AF_INET)
 STATIC(gethostbyname2, (const char *name, int af), (name, af), name, NULL, 0, af)
-STATIC(gethostbyaddr, (const void *addr, socklen_t len, int af), (addr, len, af), NULL, addr, len,
-       af)
+STATIC(gethostbyaddr, (const void *addr, socklen_t len, int af), (addr, len, af), NULL, addr, len, af)
 
 /* --- the caller's --- */
 
-static int ask_into(const struct question *q, struct hostent *he, char *buf, size_t n,
-                    struct hostent **ret, int *herr, bool *ret_libc)
+static int ask_into(const struct question *q, struct hostent *he, char *buf, size_t n, struct hostent **ret, int *herr,
+                    bool *ret_libc)
 {
     int told, r = ask(q, he, buf, n, &told);
     *ret_libc = r == ASK_LIBC;
@@ -140,27 +135,24 @@ static int ask_into(const struct question *q, struct hostent *he, char *buf, siz
     return r == -ERANGE ? ERANGE : r == -EACCES ? EACCES : r == -ENOMEM ? ENOMEM : 0;
 }
 
-#define REENTRANT(name, params, args, ...)                                                         \
-    HOOK(int, name, params)                                                                        \
-    {                                                                                              \
-        const struct question q = {__VA_ARGS__};                                                   \
-        bool libc;                                                                                 \
-        int r = ask_into(&q, he, buf, n, ret, herr, &libc);                                        \
-        if (!libc)                                                                                 \
-            return r;                                                                              \
-        S5_NEXT(real, #name, int, params);                                                         \
-        return real args;                                                                          \
+#define REENTRANT(name, params, args, ...)                                                                             \
+    HOOK(int, name, params)                                                                                            \
+    {                                                                                                                  \
+        const struct question q = {__VA_ARGS__};                                                                       \
+        bool libc;                                                                                                     \
+        int r = ask_into(&q, he, buf, n, ret, herr, &libc);                                                            \
+        if (!libc)                                                                                                     \
+            return r;                                                                                                  \
+        S5_NEXT(real, #name, int, params);                                                                             \
+        return real args;                                                                                              \
     }
 
-REENTRANT(gethostbyname_r,
-          (const char *name, struct hostent *he, char *buf, size_t n, struct hostent **ret,
-           int *herr),
+REENTRANT(gethostbyname_r, (const char *name, struct hostent *he, char *buf, size_t n, struct hostent **ret, int *herr),
           (name, he, buf, n, ret, herr), name, NULL, 0, AF_INET)
 REENTRANT(gethostbyname2_r,
-          (const char *name, int af, struct hostent *he, char *buf, size_t n,
-           struct hostent **ret, int *herr),
+          (const char *name, int af, struct hostent *he, char *buf, size_t n, struct hostent **ret, int *herr),
           (name, af, he, buf, n, ret, herr), name, NULL, 0, af)
 REENTRANT(gethostbyaddr_r,
-          (const void *addr, socklen_t len, int af, struct hostent *he, char *buf, size_t n,
-           struct hostent **ret, int *herr),
+          (const void *addr, socklen_t len, int af, struct hostent *he, char *buf, size_t n, struct hostent **ret,
+           int *herr),
           (addr, len, af, he, buf, n, ret, herr), NULL, addr, len, af)

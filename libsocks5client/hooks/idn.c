@@ -9,7 +9,7 @@
 #include <strings.h>
 #include <wchar.h>
 
-#define SONAME     "libidn2.so.0"
+#define SONAME    "libidn2.so.0"
 #define NO_MEMORY (-100) /* IDN2_MALLOC; 0 is success, and all others say what is wrong with a name */
 
 /* What both functions are like: a name and flags in, one that free() takes back out. */

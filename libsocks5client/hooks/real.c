@@ -26,16 +26,16 @@ s5_real_fn s5_real_find(const char *name)
     return found.function;
 }
 
-#define S5_CALL(ret, name, params, args)                                                           \
-    static ret find_##name params                                                                  \
-    {                                                                                              \
-        ret(*found) params = (ret(*) params)s5_real_find(S5_SYMBOL(name));                         \
-        if (!found) {                                                                              \
-            errno = ENOSYS;                                                                        \
-            return -1;                                                                             \
-        }                                                                                          \
-        __atomic_store_n(&s5_real.name, found, __ATOMIC_RELAXED);                                  \
-        return found args;                                                                         \
+#define S5_CALL(ret, name, params, args)                                                                               \
+    static ret find_##name params                                                                                      \
+    {                                                                                                                  \
+        ret(*found) params = (ret(*) params)s5_real_find(S5_SYMBOL(name));                                             \
+        if (!found) {                                                                                                  \
+            errno = ENOSYS;                                                                                            \
+            return -1;                                                                                                 \
+        }                                                                                                              \
+        __atomic_store_n(&s5_real.name, found, __ATOMIC_RELAXED);                                                      \
+        return found args;                                                                                             \
     }
 #include "system_calls.def"
 
@@ -50,11 +50,11 @@ struct s5_calls s5_real = {
  * before there are threads. */
 __attribute__((constructor)) static void fill_all(void)
 {
-#define S5_CALL(ret, name, params, args)                                                           \
-    {                                                                                              \
-        ret(*found) params = (ret(*) params)s5_real_find(S5_SYMBOL(name));                         \
-        if (found)                                                                                 \
-            s5_real.name = found;                                                                  \
+#define S5_CALL(ret, name, params, args)                                                                               \
+    {                                                                                                                  \
+        ret(*found) params = (ret(*) params)s5_real_find(S5_SYMBOL(name));                                             \
+        if (found)                                                                                                     \
+            s5_real.name = found;                                                                                      \
     }
 #include "system_calls.def"
 }

@@ -17,8 +17,8 @@
 #else
 #define S5_REAL_PREFIX ""
 #endif
-#include "time32.h"
 #include "registry.h"
+#include "time32.h"
 
 #define EXPORT __attribute__((visibility("default")))
 
@@ -37,8 +37,8 @@ s5_real_fn s5_real_find(const char *name);
 
 /* REAL, a function that returns RET and takes PARAMS, is the next definition of SYMBOL, which is looked up once: by any
  * thread, or by several. */
-#define S5_NEXT(real, symbol, ret, params)                                                         \
-    static _Atomic(s5_real_fn) real##_found;                                                       \
+#define S5_NEXT(real, symbol, ret, params)                                                                             \
+    static _Atomic(s5_real_fn) real##_found;                                                                           \
     ret(*real) params = (ret(*) params)s5_real_once(&real##_found, symbol)
 
 static inline s5_real_fn s5_real_once(_Atomic(s5_real_fn) *found, const char *symbol)
@@ -53,13 +53,13 @@ static inline s5_real_fn s5_real_once(_Atomic(s5_real_fn) *found, const char *sy
 
 /* An exported hook: NAME with the door's prefix for the linker, hook_NAME in C, where libc's
  * headers may declare NAME in terms of their own (transparent unions, varying prototypes). */
-#define HOOK(ret, name, params)                                                                    \
-    EXPORT ret hook_##name params __asm__(S5_REAL_PREFIX S5_SECOND(S5_WIDE_##name, #name, ));      \
+#define HOOK(ret, name, params)                                                                                        \
+    EXPORT ret hook_##name params __asm__(S5_REAL_PREFIX S5_SECOND(S5_WIDE_##name, #name, ));                          \
     EXPORT ret hook_##name params
 
 /* The same for a function exported as SYMBOL. */
-#define HOOK_AS(ret, name, symbol, params)                                                         \
-    EXPORT ret hook_##name params __asm__(S5_REAL_PREFIX symbol);                                  \
+#define HOOK_AS(ret, name, symbol, params)                                                                             \
+    EXPORT ret hook_##name params __asm__(S5_REAL_PREFIX symbol);                                                      \
     EXPORT ret hook_##name params
 
 /* Another exported name of the hook OF, in the same file. The drop-in functions have one name each.
@@ -67,9 +67,8 @@ static inline s5_real_fn s5_real_once(_Atomic(s5_real_fn) *found, const char *sy
 #if S5_DROP
 #define ALIAS(name, of)
 #else
-#define ALIAS(name, of) S5_THIRD(S5_WIDE_##of, ALIAS_NONE, ALIAS_ONE, )(name, of)
-#define ALIAS_ONE(name, of)                                                                        \
-    EXPORT __typeof__(hook_##of) alias_##name __asm__(#name) __attribute__((alias(#of)));
+#define ALIAS(name, of)     S5_THIRD(S5_WIDE_##of, ALIAS_NONE, ALIAS_ONE, )(name, of)
+#define ALIAS_ONE(name, of) EXPORT __typeof__(hook_##of) alias_##name __asm__(#name) __attribute__((alias(#of)));
 #define ALIAS_NONE(name, of)
 #endif
 

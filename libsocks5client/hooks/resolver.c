@@ -1,9 +1,9 @@
 /* The resolver's lowest half, res_query and its kin: questions as DNS messages. Those about names
  * that a rule makes direct are libc's, all others are answered by the engine's name server. */
-#include "dns_answer.h"
-#include "real.h"
-#include "in_engine.h"
 #include "dns.h"
+#include "dns_answer.h"
+#include "in_engine.h"
+#include "real.h"
 #include <netdb.h>
 #include <netinet/in.h>
 #include <resolv.h>
@@ -46,14 +46,12 @@ static int fail(struct __res_state *state, int herr)
 }
 
 /* STATE: where h_errno goes beside its own place, or NULL. */
-static int answer(struct __res_state *state, const char *name, int class, int type,
-                  unsigned char *reply, int n)
+static int answer(struct __res_state *state, const char *name, int class, int type, unsigned char *reply, int n)
 {
     uint8_t query[S5_DNS_HEADER + 256 + 4];
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
-    int len = s5_dns_ask(name, (uint16_t)type, (uint16_t) class, (uint16_t)(now.tv_nsec / 16),
-                         query, sizeof query);
+    int len = s5_dns_ask(name, (uint16_t)type, (uint16_t) class, (uint16_t)(now.tv_nsec / 16), query, sizeof query);
     if (len < 0 || n < 0)
         return fail(state, NO_RECOVERY);
     ssize_t got = s5_dns_answer_query(s5_begin(), query, (size_t)len, NULL, true, reply, (size_t)n);
@@ -63,9 +61,8 @@ static int answer(struct __res_state *state, const char *name, int class, int ty
 
 static int answer_message(const unsigned char *query, int len, unsigned char *reply, int n)
 {
-    ssize_t got = len < 0 || n < 0 ? 0
-                                   : s5_dns_answer_query(s5_begin(), query, (size_t)len, NULL, true,
-                                                         reply, (size_t)n);
+    ssize_t got =
+        len < 0 || n < 0 ? 0 : s5_dns_answer_query(s5_begin(), query, (size_t)len, NULL, true, reply, (size_t)n);
     if (got > 0)
         return (int)got;
     errno = got ? (int)-got : ECONNREFUSED;
@@ -75,9 +72,8 @@ static int answer_message(const unsigned char *query, int len, unsigned char *re
 static bool asks_direct(const unsigned char *query, int len)
 {
     struct s5_dns_query q;
-    return s5_in_engine ||
-           (len > 0 && s5_dns_read(query, (size_t)len, &q) == 0 && q.name.kind == S5_ADDR_NAME &&
-            s5_dns_answer_is_direct(s5_begin(), q.name.name));
+    return s5_in_engine || (len > 0 && s5_dns_read(query, (size_t)len, &q) == 0 && q.name.kind == S5_ADDR_NAME &&
+                            s5_dns_answer_is_direct(s5_begin(), q.name.name));
 }
 
 /* NAME as it is asked for under DOMAIN (NULL: none). */
@@ -90,47 +86,41 @@ static const char *whole(const char *name, const char *domain, char *buf, size_t
 }
 
 /* STATE is of the caller's, or NULL; NAME and DOMAIN what is asked about. */
-#define QUESTION(fn, params, args, state, name, domain)                                            \
-    HOOK(int, fn, params)                                                                          \
-    {                                                                                              \
-        char buf[S5_ADDR_NAME_MAX + 2];                                                            \
-        const char *about = whole(name, domain, buf, sizeof buf);                                  \
-        if (s5_gate_open() && !s5_dns_answer_is_direct(s5_begin(), about))                            \
-            return answer(state, about, class, type, reply, n);                                    \
-        S5_NEXT(real, #fn, int, params);                                                           \
-        return real ? real args : fail(state, NO_RECOVERY);                                        \
-    }                                                                                              \
+#define QUESTION(fn, params, args, state, name, domain)                                                                \
+    HOOK(int, fn, params)                                                                                              \
+    {                                                                                                                  \
+        char buf[S5_ADDR_NAME_MAX + 2];                                                                                \
+        const char *about = whole(name, domain, buf, sizeof buf);                                                      \
+        if (s5_gate_open() && !s5_dns_answer_is_direct(s5_begin(), about))                                             \
+            return answer(state, about, class, type, reply, n);                                                        \
+        S5_NEXT(real, #fn, int, params);                                                                               \
+        return real ? real args : fail(state, NO_RECOVERY);                                                            \
+    }                                                                                                                  \
     TWIN(fn)
-#define MESSAGE(fn, params, args)                                                                  \
-    HOOK(int, fn, params)                                                                          \
-    {                                                                                              \
-        if (s5_gate_open() && !asks_direct(query, len))                                            \
-            return answer_message(query, len, reply, n);                                           \
-        S5_NEXT(real, #fn, int, params);                                                           \
-        return real ? real args : fail(NULL, NO_RECOVERY);                                         \
-    }                                                                                              \
+#define MESSAGE(fn, params, args)                                                                                      \
+    HOOK(int, fn, params)                                                                                              \
+    {                                                                                                                  \
+        if (s5_gate_open() && !asks_direct(query, len))                                                                \
+            return answer_message(query, len, reply, n);                                                               \
+        S5_NEXT(real, #fn, int, params);                                                                               \
+        return real ? real args : fail(NULL, NO_RECOVERY);                                                             \
+    }                                                                                                                  \
     TWIN(fn)
 #define TWIN(name) ALIAS(__##name, name)
 
-QUESTION(res_query, (const char *name, int class, int type, unsigned char *reply, int n),
-         (name, class, type, reply, n), NULL, name, NULL)
+QUESTION(res_query, (const char *name, int class, int type, unsigned char *reply, int n), (name, class, type, reply, n),
+         NULL, name, NULL)
 QUESTION(res_search, (const char *name, int class, int type, unsigned char *reply, int n),
          (name, class, type, reply, n), NULL, name, NULL)
-QUESTION(res_querydomain,
-         (const char *name, const char *domain, int class, int type, unsigned char *reply, int n),
+QUESTION(res_querydomain, (const char *name, const char *domain, int class, int type, unsigned char *reply, int n),
          (name, domain, class, type, reply, n), NULL, name, domain)
-QUESTION(res_nquery,
-         (res_state state, const char *name, int class, int type, unsigned char *reply, int n),
+QUESTION(res_nquery, (res_state state, const char *name, int class, int type, unsigned char *reply, int n),
          (state, name, class, type, reply, n), state, name, NULL)
-QUESTION(res_nsearch,
-         (res_state state, const char *name, int class, int type, unsigned char *reply, int n),
+QUESTION(res_nsearch, (res_state state, const char *name, int class, int type, unsigned char *reply, int n),
          (state, name, class, type, reply, n), state, name, NULL)
 QUESTION(res_nquerydomain,
-         (res_state state, const char *name, const char *domain, int class, int type,
-          unsigned char *reply, int n),
+         (res_state state, const char *name, const char *domain, int class, int type, unsigned char *reply, int n),
          (state, name, domain, class, type, reply, n), state, name, domain)
-MESSAGE(res_send, (const unsigned char *query, int len, unsigned char *reply, int n),
-        (query, len, reply, n))
-MESSAGE(res_nsend,
-        (res_state state, const unsigned char *query, int len, unsigned char *reply, int n),
+MESSAGE(res_send, (const unsigned char *query, int len, unsigned char *reply, int n), (query, len, reply, n))
+MESSAGE(res_nsend, (res_state state, const unsigned char *query, int len, unsigned char *reply, int n),
         (state, query, len, reply, n))

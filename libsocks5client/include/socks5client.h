@@ -50,14 +50,14 @@ const char *socks5_reply_text(unsigned rep);
 struct socks5_session;
 
 enum socks5_command { /* CMD of RFC 1928 section 4 */
-    SOCKS5_CONNECT = 1,
-    SOCKS5_BIND = 2,
-    SOCKS5_UDP_ASSOCIATE = 3
+                      SOCKS5_CONNECT = 1,
+                      SOCKS5_BIND = 2,
+                      SOCKS5_UDP_ASSOCIATE = 3
 };
 
 enum socks5_method { /* METHOD of RFC 1928 section 3 */
-    SOCKS5_METHOD_NONE = 0,
-    SOCKS5_METHOD_USERPASS = 2 /* RFC 1929 */
+                     SOCKS5_METHOD_NONE = 0,
+                     SOCKS5_METHOD_USERPASS = 2 /* RFC 1929 */
 };
 
 #define SOCKS5_METHODS_MAX 4
@@ -75,18 +75,18 @@ enum socks5_state {
 };
 
 struct socks5_options {
-    size_t size;         /* sizeof(struct socks5_options): which members the caller knows */
-    unsigned command;    /* one of enum socks5_command */
-    const char *host;    /* destination: a domain name of 1 to 255 octets, sent as it stands for the
+    size_t size;                     /* sizeof(struct socks5_options): which members the caller knows */
+    unsigned command;                /* one of enum socks5_command */
+    const char *host;                /* destination: a domain name of 1 to 255 octets, sent as it stands for the
                           * server to resolve, or an IPv4 or IPv6 literal (brackets allowed). NULL
                           * for BIND and UDP ASSOCIATE: the unspecified address. Copied. */
-    uint16_t port;       /* of the destination, host byte order */
-    const uint8_t *methods; /* what to offer, preferred first; copied. NULL: username/password
+    uint16_t port;                   /* of the destination, host byte order */
+    const uint8_t *methods;          /* what to offer, preferred first; copied. NULL: username/password
                              * alone where USERNAME is given, none alone otherwise */
-    size_t n_methods;    /* 1 to SOCKS5_METHODS_MAX; not looked at when METHODS is NULL */
+    size_t n_methods;                /* 1 to SOCKS5_METHODS_MAX; not looked at when METHODS is NULL */
     const char *username, *password; /* 1 to 255 octets each, for SOCKS5_METHOD_USERPASS; NULL
                                       * otherwise. Copied; the copies are wiped once sent. */
-    int pipeline;        /* not 0: send sub-negotiation and request ahead of the answers as far as
+    int pipeline;                    /* not 0: send sub-negotiation and request ahead of the answers as far as
                           * those are certain, which saves round trips. Some servers do not take
                           * it: on failure then begin anew on a fresh connection without. */
 };
@@ -138,8 +138,7 @@ int socks5_session_error(const struct socks5_session *session);
  * without brackets, or the name, NUL-terminated into HOST of SIZE octets (256 suffice always), the
  * port in host byte order into *RET_PORT. Returns the octets before the NUL; -ENOSPC: HOST is too
  * small; -ENODATA: no such reply came yet. Nothing is written on failure. */
-int socks5_session_bound(const struct socks5_session *session, char *host, size_t size,
-                         uint16_t *ret_port);
+int socks5_session_bound(const struct socks5_session *session, char *host, size_t size, uint16_t *ret_port);
 
 /* What the session awaits, or awaited when it failed: "method selection", "authentication",
  * "reply", ... for messages. Static storage; never NULL. */
@@ -172,13 +171,11 @@ struct socks5_listener;
  * is expected to come, which servers may hold the peer to; NULL: anybody. 0 and *RET, to be freed by
  * socks5_listener_free(); or a negative errno as socks5_connect(), -EOPNOTSUPP by servers that say
  * they do not know BIND, *RET then unchanged. */
-int socks5_listen(const char *url, const char *host, uint16_t port, int timeout_ms,
-                  struct socks5_listener **ret);
+int socks5_listen(const char *url, const char *host, uint16_t port, int timeout_ms, struct socks5_listener **ret);
 
 /* The address it listens at, which somebody has to be told: as socks5_session_bound(). All zeros
  * stand for the server's own address. */
-int socks5_listener_name(const struct socks5_listener *listener, char *host, size_t size,
-                         uint16_t *ret_port);
+int socks5_listener_name(const struct socks5_listener *listener, char *host, size_t size, uint16_t *ret_port);
 
 /* A descriptor that becomes readable when socks5_accept() has something to say. It is LISTENER's, to
  * be waited for alone. -EINVAL once it was accepted. */
@@ -189,8 +186,7 @@ int socks5_listener_fd(const struct socks5_listener *listener);
  * the caller's from then on, whatever becomes of LISTENER, which is used up; or -ETIMEDOUT, LISTENER
  * being as before; -EINVAL: used up already; or what the BIND failed with. TIMEOUT_MS below 0 means
  * 30 seconds. */
-int socks5_accept(struct socks5_listener *listener, int timeout_ms, char *host, size_t size,
-                  uint16_t *ret_port);
+int socks5_accept(struct socks5_listener *listener, int timeout_ms, char *host, size_t size, uint16_t *ret_port);
 
 /* Closes what was not accepted, and frees LISTENER. NULL is allowed. */
 void socks5_listener_free(struct socks5_listener *listener);
@@ -213,8 +209,8 @@ int socks5_datagram_header(const char *host, uint16_t port, void *out, size_t si
  * socks5_session_bound(), FRAG to *RET_FRAG (NULL: not wanted): who does not put fragments together
  * has to drop what is not 0 there. -EPROTO: not a header; -ENOSPC: HOST is too small; nothing is
  * written then. */
-int socks5_datagram_open(const void *datagram, size_t n, unsigned *ret_frag, char *host,
-                         size_t size, uint16_t *ret_port);
+int socks5_datagram_open(const void *datagram, size_t n, unsigned *ret_frag, char *host, size_t size,
+                         uint16_t *ret_port);
 
 struct socks5_association;
 
@@ -230,15 +226,15 @@ int socks5_association_fd(const struct socks5_association *association);
 /* One datagram of N octets to HOST, PORT, names resolved by the server. N; or -EINVAL: an
  * impossible host; -EMSGSIZE; whatever else sendmsg() fails with. Does not wait for more than room.
  */
-ssize_t socks5_association_send(struct socks5_association *association, const char *host,
-                                uint16_t port, const void *data, size_t n);
+ssize_t socks5_association_send(struct socks5_association *association, const char *host, uint16_t port,
+                                const void *data, size_t n);
 
 /* The next datagram, its first N octets into BUF, whom it is from as in socks5_datagram_open().
  * Returns how many octets it has, which may be more than N. Fragments are dropped, as section 7
  * allows. -ETIMEDOUT after TIMEOUT_MS (below 0: 30 s); -ECONNRESET: the server ended the
  * association; -ENOSPC: HOST is too small, and the datagram lost. */
-ssize_t socks5_association_recv(struct socks5_association *association, int timeout_ms, void *buf,
-                                size_t n, char *host, size_t size, uint16_t *ret_port);
+ssize_t socks5_association_recv(struct socks5_association *association, int timeout_ms, void *buf, size_t n, char *host,
+                                size_t size, uint16_t *ret_port);
 
 /* Ends the association. NULL is allowed. */
 void socks5_association_free(struct socks5_association *association);

@@ -23,10 +23,10 @@ extern "C" {
 
 #define SOCKS5_METHOD_GSSAPI 1
 
-enum socks5_protection { /* as RFC 1961 numbers them; 0 is Dante's */
-    SOCKS5_CLEAR = 0,    /* nothing is protected after the authentication */
-    SOCKS5_INTEGRITY = 1,
-    SOCKS5_CONFIDENTIALITY = 2
+enum socks5_protection {                   /* as RFC 1961 numbers them; 0 is Dante's */
+                         SOCKS5_CLEAR = 0, /* nothing is protected after the authentication */
+                         SOCKS5_INTEGRITY = 1,
+                         SOCKS5_CONFIDENTIALITY = 2
 };
 
 struct socks5_gssapi {
@@ -68,8 +68,7 @@ size_t socks5_seal_most(const struct socks5_seal *seal);
 
 /* DATA, 1 to socks5_seal_most() octets, as one message into OUT: its length. -EINVAL: too many;
  * -ENOBUFS: SIZE is too small; -EACCES: the context has expired. */
-ssize_t socks5_seal_wrap(struct socks5_seal *seal, const void *data, size_t n, void *out,
-                         size_t size);
+ssize_t socks5_seal_wrap(struct socks5_seal *seal, const void *data, size_t n, void *out, size_t size);
 
 /* The first message among the N octets at IN, opened into OUT (which may be IN): how many octets
  * it carried, possibly none, and in *RET_USED how many it took. -EAGAIN: it is not whole yet;
@@ -80,8 +79,7 @@ ssize_t socks5_seal_unwrap(struct socks5_seal *seal, const void *in, size_t n, v
 
 /* The same for a datagram, which is one message: -EPROTO drops it. Datagrams may overtake each
  * other. What is wrapped, by socks5_seal_wrap(), is the datagram with its SOCKS header. */
-ssize_t socks5_seal_unwrap_datagram(struct socks5_seal *seal, const void *in, size_t n, void *out,
-                                    size_t size);
+ssize_t socks5_seal_unwrap_datagram(struct socks5_seal *seal, const void *in, size_t n, void *out, size_t size);
 
 /* ---- A protected stream, blocking ---- */
 struct socks5_stream;
@@ -105,8 +103,7 @@ int socks5_stream_shutdown(struct socks5_stream *stream);
 /* A datagram with its SOCKS header to and from the relay that the datagram socket UDP is connected
  * to, for the association whose control connection the stream is. Octets of it, or -errno;
  * those that are not good are passed over. */
-ssize_t socks5_stream_send_datagram(struct socks5_stream *stream, int udp, const void *data,
-                                    size_t n);
+ssize_t socks5_stream_send_datagram(struct socks5_stream *stream, int udp, const void *data, size_t n);
 ssize_t socks5_stream_recv_datagram(struct socks5_stream *stream, int udp, void *buf, size_t n);
 
 #ifdef __cplusplus

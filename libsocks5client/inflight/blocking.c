@@ -1,8 +1,8 @@
 #include "blocking.h"
-#include "fd_record.h"
 #include "fd_ops.h"
-#include "registry.h"
+#include "fd_record.h"
 #include "record.h"
+#include "registry.h"
 #include <errno.h>
 #include <fcntl.h>
 

@@ -55,8 +55,7 @@ static inline void s5_blocking_close_held(struct s5_engine *e, int fd, int held)
 int s5_blocking_socket(struct s5_engine *e, struct s5_cleanup *call, int family, int type);
 
 /* CALL, of TICKET, has ended; HELD as above. Whether its flight is the caller's to release still. */
-static inline bool s5_blocking_end(struct s5_engine *e, struct s5_cleanup *call, uint32_t ticket, int fd,
-                                   int held)
+static inline bool s5_blocking_end(struct s5_engine *e, struct s5_cleanup *call, uint32_t ticket, int fd, int held)
 {
     if (__builtin_expect(!s5_cleanup_owns(call, ticket), 0))
         return false;

@@ -7,20 +7,20 @@
  * the server was not reached at all the kernel itself keeps it; where a negotiation failed, the
  * socket was dissolved and the kernel keeps an ECONNRESET of its own, which makes the socket look
  * as failed as it is (POLLERR) and is taken away with the true error. */
+#include "complete.h"
+#include "blocking.h"
 #include "bridge.h"
+#include "cleanup.h"
 #include "engine.h"
 #include "epoll_mask.h"
 #include "error.h"
-#include "negotiation_bounds.h"
+#include "fd_record.h"
 #include "kind.h"
 #include "log_events.h"
-#include "step.h"
+#include "negotiation_bounds.h"
 #include "pool.h"
-#include "fd_record.h"
-#include "complete.h"
 #include "registry.h"
-#include "cleanup.h"
-#include "blocking.h"
+#include "step.h"
 #include <errno.h>
 #include <sched.h>
 #include <time.h>
@@ -36,9 +36,7 @@ static inline void restore_all_registrations(struct s5_engine *e, struct s5_reco
 {
     int fd = atomic_load(&record->fd);
     struct s5_slot *slot = s5_registry_slot(&e->registry, fd);
-    if (__builtin_expect(!slot || atomic_load(&slot->record) != record->number ||
-                             s5_record_refs(record) != 2,
-                         0))
+    if (__builtin_expect(!slot || atomic_load(&slot->record) != record->number || s5_record_refs(record) != 2, 0))
         s5_registry_each(&e->registry, record, restore_registration, e);
     else if (s5_registry_watched(slot))
         s5_epoll_update_slot(e, fd, slot);
@@ -51,17 +49,15 @@ __attribute__((noinline)) static void name_bridged(struct s5_engine *e, struct s
     struct s5_record_more *more = s5_registry_more(&e->registry, record);
     const struct s5_shm *shm = atomic_load(&e->shm);
     int saved = errno;
-    if (shm && more && !more->local.len &&
-        e->real->getsockname(atomic_load(&record->fd), &own.any, &own.len) == 0)
-        s5_bridge_local(e, record->server_index, own.any.sa_family,
-                        ntohs(own.v4.sin_port), &more->local);
+    if (shm && more && !more->local.len && e->real->getsockname(atomic_load(&record->fd), &own.any, &own.len) == 0)
+        s5_bridge_local(e, record->server_index, own.any.sa_family, ntohs(own.v4.sin_port), &more->local);
     errno = saved;
 }
 
 static bool over(const struct s5_record *record, struct s5_negotiation *f, bool *ret_lost)
 {
-    *ret_lost = s5_negotiation_generation(f) !=
-                atomic_load_explicit(&record->negotiation_generation, memory_order_relaxed);
+    *ret_lost =
+        s5_negotiation_generation(f) != atomic_load_explicit(&record->negotiation_generation, memory_order_relaxed);
     return *ret_lost || atomic_load(&f->phase) >= S5_NEGOTIATION_READY;
 }
 
@@ -71,8 +67,7 @@ static __attribute__((noinline, cold)) void await_completion(const struct s5_rec
 {
     const struct timespec interval = {0, 1000000};
     int saved = errno;
-    for (int i = 0; i < 200 && atomic_load(&record->state) == S5_RECORD_IN_FLIGHT &&
-                    !atomic_load(&record->negotiation);
+    for (int i = 0; i < 200 && atomic_load(&record->state) == S5_RECORD_IN_FLIGHT && !atomic_load(&record->negotiation);
          i++)
         if (i < 100)
             sched_yield();
@@ -84,14 +79,14 @@ static __attribute__((noinline, cold)) void await_completion(const struct s5_rec
 /* RECORD is a connection of the engine's own. What its kind does takes several steps, between which no handler jumps
  * away; it may wait for a listener's lock, a fifth of a second at most. */
 static __attribute__((noinline, cold)) void complete_internal(struct s5_engine *e, struct s5_record *record,
-                                                           struct s5_negotiation *f, bool ready, bool lost)
+                                                              struct s5_negotiation *f, bool ready, bool lost)
 {
     struct s5_critical critical;
     s5_critical_begin(&critical);
     atomic_store(&record->state, S5_RECORD_INTERNAL);
     s5_registry_inflight_remove(&e->registry, record);
     S5_EACH_KIND(kind, complete)
-        kind->complete(e, record, f, ready);
+    kind->complete(e, record, f, ready);
     if (!lost)
         s5_negotiation_release(e, f);
     s5_critical_end(&critical);
@@ -170,8 +165,8 @@ static __attribute__((noinline, cold)) bool is_lost(struct s5_engine *e, struct 
 }
 
 /* F is held; RECORD is not, so that the cookie is F's. */
-static inline enum s5_step take_step(struct s5_engine *e, struct s5_record *record, struct s5_negotiation *f, short events,
-                                struct s5_cleanup *call)
+static inline enum s5_step take_step(struct s5_engine *e, struct s5_record *record, struct s5_negotiation *f,
+                                     short events, struct s5_cleanup *call)
 {
     int fd = atomic_load(&record->fd);
     while (atomic_load(&f->phase) == S5_NEGOTIATION_DIALING && !s5_fd_has_cookie(e, f->cookie, fd)) {
@@ -187,7 +182,7 @@ static inline enum s5_step take_step(struct s5_engine *e, struct s5_record *reco
 
 /* RECORD, which is held, was left while its outcome, F's, was told. What was told already may be told again. */
 static __attribute__((noinline, cold)) void complete_again(struct s5_engine *e, struct s5_record *record,
-                                                        struct s5_negotiation *f)
+                                                           struct s5_negotiation *f)
 {
     if (atomic_load(&record->state) != S5_RECORD_IN_FLIGHT)
         restore_all_registrations(e, record);

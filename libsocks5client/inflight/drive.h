@@ -6,16 +6,16 @@
 #include "cleanup.h"
 #include "clock.h"
 #include "inflight.h"
-#include "step.h"
 #include "pool.h"
 #include "registry.h"
+#include "step.h"
 #include <errno.h>
 
 /* Waits from NOW for the next turn of F over FD, and carries on what is in flight meanwhile: its events; 0: it is
  * due, or a signal came; -EINPROGRESS: UNTIL passed; -EINTR; -errno. HIDDEN: FD is the engine's own, in no program's
  * set, and a signal does not end what it is for. */
-static inline __attribute__((always_inline)) int s5_drive_wait(struct s5_engine *e, const struct s5_negotiation *f, int fd,
-                                                               bool internal, uint64_t until, uint64_t now)
+static inline __attribute__((always_inline)) int s5_drive_wait(struct s5_engine *e, const struct s5_negotiation *f,
+                                                               int fd, bool internal, uint64_t until, uint64_t now)
 {
     uint64_t wake = atomic_load(&f->step_due);
     struct timespec left;
@@ -41,8 +41,8 @@ static inline __attribute__((always_inline)) int s5_drive_wait(struct s5_engine 
  * passed; -EINTR; -ECONNABORTED: what CALL held was given back; -errno: of ppoll(). */
 static inline __attribute__((always_inline)) int s5_drive(struct s5_engine *e, struct s5_negotiation *f,
                                                           const struct s5_record *whose, int fd, bool internal,
-                                                          uint64_t until, short events,
-                                                          const struct s5_cleanup *call, uint32_t ticket)
+                                                          uint64_t until, short events, const struct s5_cleanup *call,
+                                                          uint32_t ticket)
 {
     int r = events;
     uint64_t sent = atomic_load_explicit(&f->sent, memory_order_relaxed), before = sent;

@@ -12,14 +12,14 @@
  * began it does when it waits, or the next call that waits. */
 #include "inflight.h"
 #include "clock.h"
-#include "epoll_mask.h"
-#include "timeo.h"
-#include "step.h"
-#include "pool.h"
-#include "fd_record.h"
 #include "complete.h"
-#include "registry.h"
+#include "epoll_mask.h"
+#include "fd_record.h"
+#include "pool.h"
 #include "record.h"
+#include "registry.h"
+#include "step.h"
+#include "timeo.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -39,8 +39,7 @@ bool s5_inflight_restarts(void)
         if (sig == SIGSEGV || sig == SIGBUS || sig == SIGFPE || sig == SIGILL || sig == SIGTRAP ||
             sigaction(sig, NULL, &action) != 0)
             continue;
-        if (action.sa_handler != SIG_DFL && action.sa_handler != SIG_IGN &&
-            !(action.sa_flags & SA_RESTART))
+        if (action.sa_handler != SIG_DFL && action.sa_handler != SIG_IGN && !(action.sa_flags & SA_RESTART))
             return false;
     }
     return true;
@@ -51,8 +50,7 @@ bool s5_inflight_restarts(void)
 static int grow(struct s5_pollset *set)
 {
     nfds_t room = 4 * set->room;
-    struct pollfd *fds = mmap(NULL, room * sizeof *fds, PROT_READ | PROT_WRITE,
-                              MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    struct pollfd *fds = mmap(NULL, room * sizeof *fds, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (fds == MAP_FAILED)
         return -ENOMEM;
     memcpy(fds, set->fds, set->n * sizeof *fds);
@@ -183,8 +181,8 @@ static int count(const struct pollfd *fds, nfds_t n)
 }
 
 /* The program's set alone is as large as the kernel takes: what is in flight is looked at by turns. */
-static int look_by_turns(struct s5_engine *e, struct s5_pollset *set, nfds_t own, uint64_t until,
-                         uint64_t now, const sigset_t *mask)
+static int look_by_turns(struct s5_engine *e, struct s5_pollset *set, nfds_t own, uint64_t until, uint64_t now,
+                         const sigset_t *mask)
 {
     struct timespec left;
     uint64_t interval = now + S5_POLL_INTERVAL;
@@ -194,8 +192,8 @@ static int look_by_turns(struct s5_engine *e, struct s5_pollset *set, nfds_t own
     return r;
 }
 
-int s5_inflight_round(struct s5_engine *e, struct s5_pollset *set, int ep, uint64_t until,
-                      const sigset_t *mask, bool *ret_ended)
+int s5_inflight_round(struct s5_engine *e, struct s5_pollset *set, int ep, uint64_t until, const sigset_t *mask,
+                      bool *ret_ended)
 {
     nfds_t own = set->n;
     uint64_t now = s5_clock_now(), due;

@@ -55,8 +55,8 @@ void s5_inflight_expire(struct s5_engine *e, uint64_t now);
 /* One round: waits for the descriptors of SET and for all that is in flight, as ppoll() does until UNTIL,
  * and steps what is ready or due. What the epoll instance EP watches is left to it (-1: there is none).
  * How many of SET are ready; 0: none yet; -errno. *RET_ENDED becomes true where a negotiation ended. */
-int s5_inflight_round(struct s5_engine *e, struct s5_pollset *set, int ep, uint64_t until,
-                      const sigset_t *mask, bool *ret_ended);
+int s5_inflight_round(struct s5_engine *e, struct s5_pollset *set, int ep, uint64_t until, const sigset_t *mask,
+                      bool *ret_ended);
 
 /* The same for N descriptors of a call's own: in place of ppoll(). */
 int s5_inflight_poll(struct s5_engine *e, struct pollfd *fds, nfds_t n, uint64_t until);

@@ -1,8 +1,8 @@
-#include "rcvlowat.h"
 #include "rcvlowat_option.h"
-#include "pool.h"
-#include "fd_record.h"
 #include "complete.h"
+#include "fd_record.h"
+#include "pool.h"
+#include "rcvlowat.h"
 #include <errno.h>
 #include <string.h>
 

@@ -1,8 +1,8 @@
 /* The hosts file is not read for every name. Its names are kept as bits of a filter: a name whose
  * bit is not set is not in it, any other is looked for in the file itself. A file that changed has
  * its bits added to the filter; old ones stay and do no harm. */
-#include "word_reader.h"
 #include "hosts.h"
+#include "word_reader.h"
 #include <stdatomic.h>
 #include <string.h>
 #include <strings.h>
@@ -17,7 +17,7 @@ static struct {
     _Atomic uint64_t filter[BITS / WORD_BITS];
     _Atomic uint64_t stamp; /* of the hosts file the filter has; 0: none yet */
     _Atomic int64_t second; /* when all this was looked at last, + 1; 0: never */
-    _Atomic uint32_t ipv6; /* IPV6_* of any interface */
+    _Atomic uint32_t ipv6;  /* IPV6_* of any interface */
 } local;
 
 /* Letters count without their case; so do some other octets, which does no harm here. */
@@ -38,8 +38,7 @@ static bool add_word(void *user, unsigned at, const char *word, size_t len)
     (void)user;
     uint64_t bit = hash_name(word, len) % BITS;
     if (at > 0)
-        atomic_fetch_or_explicit(&local.filter[bit / WORD_BITS], 1ull << bit % WORD_BITS,
-                                 memory_order_release);
+        atomic_fetch_or_explicit(&local.filter[bit / WORD_BITS], 1ull << bit % WORD_BITS, memory_order_release);
     return false;
 }
 
@@ -54,8 +53,7 @@ static bool take_interface(void *user, unsigned at, const char *word, size_t len
 {
     struct found6 *found = user;
     if (at == 0)
-        found->skip =
-            len != 32 || memcmp(word, "00000000000000000000000000000001", 32) == 0;
+        found->skip = len != 32 || memcmp(word, "00000000000000000000000000000001", 32) == 0;
     if (at == 3 && !found->skip)
         found->flags |= IPV6_ANY | (len == 2 && memcmp(word, "00", 2) == 0 ? IPV6_GLOBAL : 0);
     return false;
@@ -66,8 +64,8 @@ static void look_again(void)
     struct stat st;
     uint64_t stamp = 1;
     if (stat(HOSTS, &st) == 0)
-        stamp = ((uint64_t)st.st_mtim.tv_sec * 1000003 + (uint64_t)st.st_mtim.tv_nsec) * 31 +
-                (uint64_t)st.st_ino * 17 + (uint64_t)st.st_size + 2;
+        stamp = ((uint64_t)st.st_mtim.tv_sec * 1000003 + (uint64_t)st.st_mtim.tv_nsec) * 31 + (uint64_t)st.st_ino * 17 +
+                (uint64_t)st.st_size + 2;
     if (stamp != atomic_load(&local.stamp)) {
         s5_word_reader_each(HOSTS, add_word, NULL);
         atomic_store(&local.stamp, stamp);
@@ -108,8 +106,7 @@ static bool search_word(void *user, unsigned at, const char *word, size_t len)
     }
     s->line = 0;
     const char *scope = memchr(word, '%', len);
-    if (s5_addr_parse(&addr, word, scope ? (size_t)(scope - word) : len, 0) < 0 ||
-        addr.kind == S5_ADDR_NAME)
+    if (s5_addr_parse(&addr, word, scope ? (size_t)(scope - word) : len, 0) < 0 || addr.kind == S5_ADDR_NAME)
         return false;
     if (!s->name)
         return s5_addr_equal(&addr, s->addr);
@@ -124,8 +121,7 @@ unsigned s5_hosts_hosts(const char *name)
     struct search s = {.name = name, .len = strlen(name)};
     refresh();
     uint64_t bit = hash_name(name, s.len) % BITS;
-    if (atomic_load_explicit(&local.filter[bit / WORD_BITS], memory_order_acquire) >>
-            bit % WORD_BITS & 1)
+    if (atomic_load_explicit(&local.filter[bit / WORD_BITS], memory_order_acquire) >> bit % WORD_BITS & 1)
         s5_word_reader_each(HOSTS, search_word, &s);
     return s.found;
 }

@@ -3,9 +3,9 @@
  * so that turning one into the other is arithmetic; what it stands for is in the tree's pool. */
 #include "names.h"
 #include "fake_pool.h"
-#include "resolve.h"
 #include "hosts.h"
 #include "in_engine.h"
+#include "resolve.h"
 #include <arpa/inet.h>
 #include <errno.h>
 #include <string.h>
@@ -39,8 +39,8 @@ static uint32_t number_of(const struct s5_fake_range *range, const uint8_t *octe
 /* The numbers of this tree's pool. False: it has none. */
 static bool range_of(const struct s5_shm *shm, const struct s5_policy *p, struct s5_fake_pool_range *ret)
 {
-    return shm && s5_fake_pool_range(atomic_load_explicit(&shm->slice, memory_order_relaxed),
-                                 s5_policy_fake_ranges(p), ret);
+    return shm &&
+           s5_fake_pool_range(atomic_load_explicit(&shm->slice, memory_order_relaxed), s5_policy_fake_ranges(p), ret);
 }
 
 static uint32_t give(struct s5_engine *e, const struct s5_policy *p, const struct s5_addr *name)
@@ -106,12 +106,11 @@ void s5_names_part(struct s5_engine *e, struct s5_shm *copy)
 
 /* Both stand-ins of the valid NAME. 0, or -ENOMEM. */
 static int fake_endpoint(struct s5_engine *e, const struct s5_policy *p, const struct s5_addr *name,
-                    struct s5_names_answer *ret)
+                         struct s5_names_answer *ret)
 {
     uint32_t number = give(e, p, name);
     if (!number) {
-        s5_log(&e->log, S5_LOG_ERROR, "refused: lookup of \"%s\": no memory to share names in",
-               name->name);
+        s5_log(&e->log, S5_LOG_ERROR, "refused: lookup of \"%s\": no memory to share names in", name->name);
         return -ENOMEM;
     }
     memcpy(ret->v4, p->fake_ipv4.octets, sizeof ret->v4);
@@ -122,8 +121,8 @@ static int fake_endpoint(struct s5_engine *e, const struct s5_policy *p, const s
     return 0;
 }
 
-int s5_names_fake_address(struct s5_engine *e, const struct s5_addr *name, int family,
-                      struct sockaddr_storage *ret, socklen_t *ret_len)
+int s5_names_fake_address(struct s5_engine *e, const struct s5_addr *name, int family, struct sockaddr_storage *ret,
+                          socklen_t *ret_len)
 {
     const struct s5_policy *p = s5_engine_policy(e);
     struct s5_names_answer answer;
@@ -131,8 +130,7 @@ int s5_names_fake_address(struct s5_engine *e, const struct s5_addr *name, int f
     if (!p)
         return atomic_load(&e->refusal);
     /* What came over a wire may be anything. */
-    if (name->kind != S5_ADDR_NAME ||
-        s5_addr_parse(&addr, name->name, name->name_len, name->port) < 0 ||
+    if (name->kind != S5_ADDR_NAME || s5_addr_parse(&addr, name->name, name->name_len, name->port) < 0 ||
         addr.kind != S5_ADDR_NAME)
         return -EINVAL;
     int r = fake_endpoint(e, p, &addr, &answer);
@@ -169,8 +167,7 @@ static bool is_localhost(const struct s5_addr *name)
     size_t len = name->name_len;
     if (len > 1 && name->name[len - 1] == '.')
         len--;
-    return len >= 9 && (name->name[len - 1] | 0x20) == 't' &&
-           strncasecmp(name->name + len - 9, "localhost", 9) == 0 &&
+    return len >= 9 && (name->name[len - 1] | 0x20) == 't' && strncasecmp(name->name + len - 9, "localhost", 9) == 0 &&
            (len == 9 || name->name[len - 10] == '.');
 }
 
@@ -178,9 +175,7 @@ static bool is_localhost(const struct s5_addr *name)
 static bool in_hosts(const char *node, int family)
 {
     unsigned have = s5_hosts_hosts(node);
-    return have & (family == AF_INET    ? S5_HOSTS_V4
-                   : family == AF_INET6 ? S5_HOSTS_V6
-                                        : S5_HOSTS_V4 | S5_HOSTS_V6);
+    return have & (family == AF_INET ? S5_HOSTS_V4 : family == AF_INET6 ? S5_HOSTS_V6 : S5_HOSTS_V4 | S5_HOSTS_V6);
 }
 
 static int by_rules(struct s5_engine *e, const struct s5_policy *p, const struct s5_addr *name,
@@ -207,8 +202,7 @@ static int by_rules(struct s5_engine *e, const struct s5_policy *p, const struct
     return p->resolve_local ? s5_resolve_allowed(e, name->name) : 0;
 }
 
-static int look_up(struct s5_engine *e, const char *node, int family, bool whole,
-                   struct s5_names_answer *ret)
+static int look_up(struct s5_engine *e, const char *node, int family, bool whole, struct s5_names_answer *ret)
 {
     struct s5_addr name;
     if (is_literal(node))
@@ -226,8 +220,7 @@ static int look_up(struct s5_engine *e, const char *node, int family, bool whole
     return by_rules(e, p, &name, ret);
 }
 
-static int look_up_outside(struct s5_engine *e, const char *node, int family, bool whole,
-                           struct s5_names_answer *ret)
+static int look_up_outside(struct s5_engine *e, const char *node, int family, bool whole, struct s5_names_answer *ret)
 {
     int saved = errno, r = 0;
     ret->kind = S5_NAMES_LIBC;
@@ -238,14 +231,12 @@ static int look_up_outside(struct s5_engine *e, const char *node, int family, bo
     return r;
 }
 
-int s5_names_look_up(struct s5_engine *e, const char *node, int family,
-                     struct s5_names_answer *ret)
+int s5_names_look_up(struct s5_engine *e, const char *node, int family, struct s5_names_answer *ret)
 {
     return look_up_outside(e, node, family, false, ret);
 }
 
-int s5_names_question(struct s5_engine *e, const char *name, int family,
-                      struct s5_names_answer *ret)
+int s5_names_question(struct s5_engine *e, const char *name, int family, struct s5_names_answer *ret)
 {
     return look_up_outside(e, name, family, true, ret);
 }

@@ -1,9 +1,9 @@
 /* Where flights come from and go to, and who may carry one on: a lock-free list of free ones in the
  * memory the processes share, and a lock that names its holder, so that one that was killed is
  * found out. */
+#include "pool.h"
 #include "clock.h"
 #include "engine.h"
-#include "pool.h"
 #include "in_engine.h"
 #include <errno.h>
 #include <sched.h>
@@ -97,8 +97,7 @@ static inline struct s5_negotiation *take_free(struct s5_engine *e, struct s5_sh
     uint64_t head = atomic_load(&shm->negotiations_free);
     while ((uint32_t)head && (uint32_t)head <= S5_SHM_NEGOTIATIONS) {
         struct s5_negotiation *f = &shm->negotiations[(uint32_t)head - 1];
-        uint64_t next = ((head >> 32) + 1) << 32 |
-                        atomic_load_explicit(&f->next_free, memory_order_relaxed);
+        uint64_t next = ((head >> 32) + 1) << 32 | atomic_load_explicit(&f->next_free, memory_order_relaxed);
         if (atomic_compare_exchange_weak(&shm->negotiations_free, &head, next))
             return claim(e, f, count);
     }
@@ -107,7 +106,7 @@ static inline struct s5_negotiation *take_free(struct s5_engine *e, struct s5_sh
 
 /* Before many more are begun, those of the killed are looked for: as often as their number has doubled. */
 static __attribute__((noinline)) struct s5_negotiation *take_another(struct s5_engine *e, struct s5_shm *shm,
-                                                                uint32_t count)
+                                                                     uint32_t count)
 {
     enum { MANY = 64 };
     uint32_t used = atomic_load(&shm->negotiations_used);
@@ -122,7 +121,7 @@ static __attribute__((noinline)) struct s5_negotiation *take_another(struct s5_e
 
 /* Another thread leaves the tree: what is F's now may be lost. */
 static __attribute__((noinline, cold)) struct s5_negotiation *take_later(struct s5_engine *e, struct s5_negotiation *f,
-                                                                    uint32_t count)
+                                                                         uint32_t count)
 {
     const struct timespec pause = {0, 1000000};
     int saved = errno;
@@ -200,12 +199,10 @@ void s5_negotiation_fork_cancel(struct s5_engine *e, uint32_t number)
 uint64_t s5_lock_token(const struct s5_engine *e)
 {
     uintptr_t thread = S5_THREAD;
-    return (uint64_t)atomic_load_explicit(&e->process_number, memory_order_relaxed) << 32 |
-           (uint32_t)(thread >> 6);
+    return (uint64_t)atomic_load_explicit(&e->process_number, memory_order_relaxed) << 32 | (uint32_t)(thread >> 6);
 }
 
-static __attribute__((noinline, cold)) bool inherit(struct s5_engine *e, struct s5_negotiation *f,
-                                                    uint64_t holder)
+static __attribute__((noinline, cold)) bool inherit(struct s5_engine *e, struct s5_negotiation *f, uint64_t holder)
 {
     if (!s5_engine_has_ended(e, (uint32_t)(holder >> 32)))
         return false;

@@ -2,15 +2,16 @@
 #ifndef S5_POOL_H
 #define S5_POOL_H
 
-#include "negotiation.h"
 #include "engine.h"
+#include "negotiation.h"
 
 uint64_t s5_lock_token(const struct s5_engine *e);
 
 /* The lock; try fails when another thread holds it, or a frame below in this thread. */
 bool s5_negotiation_try_lock(struct s5_engine *e, struct s5_negotiation *f);
 void s5_negotiation_unlock(struct s5_negotiation *f);
-bool s5_negotiation_lock(struct s5_engine *e, struct s5_negotiation *f); /* waits, but in a signal handler within a turn */
+bool s5_negotiation_lock(struct s5_engine *e,
+                         struct s5_negotiation *f); /* waits, but in a signal handler within a turn */
 
 /* Whether another thread or process than the caller's may carry F on. */
 static inline bool s5_negotiation_is_shared(const struct s5_negotiation *f)

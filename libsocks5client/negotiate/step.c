@@ -7,23 +7,23 @@
  * answer, a close or silence is dissolved with connect(AF_UNSPEC) and dialled anew on the same
  * socket, step by step. Silence alone is no proof against the server, its target may be slow: only
  * if the second try's reply came sooner than the probe had waited was the pipelining to blame. */
-#include "negotiation_bounds.h"
-#include "last_peer.h"
+#include "step.h"
 #include "cleanup.h"
 #include "clock.h"
 #include "deadline.h"
 #include "disconnect.h"
 #include "engine.h"
-#include "identity.h"
-#include "pipelining.h"
-#include "rcvlowat.h"
-#include "pipelining_cache.h"
 #include "exchange.h"
-#include "written.h"
-#include "timeo.h"
-#include "step.h"
+#include "identity.h"
+#include "last_peer.h"
+#include "negotiation_bounds.h"
+#include "pipelining.h"
+#include "pipelining_cache.h"
 #include "pool.h"
+#include "rcvlowat.h"
 #include "record.h"
+#include "timeo.h"
+#include "written.h"
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -33,8 +33,7 @@
 
 /* --- beginning --- */
 
-static int start_session(const struct s5_policy *p, struct s5_negotiation *f, const struct s5_addr *dst,
-                         bool pipeline)
+static int start_session(const struct s5_policy *p, struct s5_negotiation *f, const struct s5_addr *dst, bool pipeline)
 {
     const struct s5_server *server = &p->servers[s5_negotiation_server(f)];
     struct s5_isolation_words words; /* where there are any */
@@ -73,8 +72,7 @@ static void publish(struct s5_negotiation *f)
 
 /* Twice over, as every connect() goes through here and a BIND is rare. */
 static inline __attribute__((always_inline)) int begin(struct s5_engine *e, struct s5_negotiation *f,
-                                                       const struct s5_server *server,
-                                                       enum s5_command command,
+                                                       const struct s5_server *server, enum s5_command command,
                                                        const struct s5_addr *dst)
 {
     f->command = (uint8_t)command;
@@ -90,7 +88,8 @@ static inline __attribute__((always_inline)) int begin(struct s5_engine *e, stru
     f->cache_key = e->pipelining_cache[f->server_index];
     bool pipeline = server->pipeline == S5_PIPELINE_ON;
     if (server->pipeline == S5_PIPELINE_AUTO) {
-        enum s5_pipelining_cache_value cache_key = s5_pipelining_cache_get(atomic_load(&e->shm)->pipelining_cache, f->cache_key);
+        enum s5_pipelining_cache_value cache_key =
+            s5_pipelining_cache_get(atomic_load(&e->shm)->pipelining_cache, f->cache_key);
         pipeline = cache_key != S5_PIPELINING_UNSUPPORTED;
         f->probing = cache_key == S5_PIPELINING_UNKNOWN;
     }
@@ -104,19 +103,19 @@ static inline __attribute__((always_inline)) int begin(struct s5_engine *e, stru
 }
 
 int s5_negotiation_begin(struct s5_engine *e, struct s5_negotiation *f, const struct s5_server *server,
-                    const struct s5_addr *dst)
+                         const struct s5_addr *dst)
 {
     return begin(e, f, server, S5_CONNECT, dst);
 }
 
 int s5_negotiation_begin_bind(struct s5_engine *e, struct s5_negotiation *f, const struct s5_server *server,
-                         const struct s5_addr *dst)
+                              const struct s5_addr *dst)
 {
     return begin(e, f, server, S5_BIND, dst);
 }
 
 int s5_negotiation_begin_udp(struct s5_engine *e, struct s5_negotiation *f, const struct s5_server *server,
-                        const struct s5_addr *dst)
+                             const struct s5_addr *dst)
 {
     return begin(e, f, server, S5_UDP_ASSOCIATE, dst);
 }
@@ -264,8 +263,7 @@ static enum s5_step start_anew(struct s5_engine *e, struct s5_negotiation *f, in
 /* Why a negotiation ended without success. */
 enum s5_end { S5_END_ANSWER, S5_END_CLOSED };
 
-static enum s5_step broken(struct s5_engine *e, struct s5_negotiation *f, int fd, int error,
-                           enum s5_end end)
+static enum s5_step broken(struct s5_engine *e, struct s5_negotiation *f, int fd, int error, enum s5_end end)
 {
     if (f->probing && atomic_load(&f->phase) == S5_NEGOTIATION_TALKING &&
         s5_pipelining_needs_check(&f->session, error, end == S5_END_CLOSED))
@@ -286,16 +284,17 @@ static enum s5_step succeeded(struct s5_engine *e, struct s5_negotiation *f, int
     if (f->pieces > 1 && s5_written_spoilt(e, f, fd, false))
         return s5_negotiation_fail(e, f, fd, -ECONNABORTED);
     if (f->session.auth_odd)
-        s5_log(&e->log, S5_LOG_DEBUG,
-               "server \"%s\" answers a password with version 5, not 1 (RFC 1929)",
+        s5_log(&e->log, S5_LOG_DEBUG, "server \"%s\" answers a password with version 5, not 1 (RFC 1929)",
                s5_policy_text(e->policy, e->policy->servers[s5_negotiation_server(f)].name));
     if (f->probing && f->session.n_methods == 1)
-        s5_pipelining_cache_set(shm->pipelining_cache, e->policy_file->pipelining_cache_path, f->cache_key, S5_PIPELINING_SUPPORTED);
+        s5_pipelining_cache_set(shm->pipelining_cache, e->policy_file->pipelining_cache_path, f->cache_key,
+                                S5_PIPELINING_SUPPORTED);
     /* A second try that took as long as the first had waited: the target was slow, not the server
      * deaf. */
     bool slow = f->probe_waited && s5_clock_now() - f->sent >= f->probe_waited;
     if (f->again && !slow && cached_support(e, f) != S5_PIPELINING_SUPPORTED)
-        s5_pipelining_cache_set(shm->pipelining_cache, e->policy_file->pipelining_cache_path, f->cache_key, S5_PIPELINING_UNSUPPORTED);
+        s5_pipelining_cache_set(shm->pipelining_cache, e->policy_file->pipelining_cache_path, f->cache_key,
+                                S5_PIPELINING_UNSUPPORTED);
     if (f->command == S5_CONNECT)
         s5_last_peer_note(shm, s5_negotiation_server(f), &e->pid, &f->session.dst);
     atomic_store_explicit(&f->phase, S5_NEGOTIATION_READY, memory_order_release);
@@ -466,8 +465,8 @@ static inline int fd_of(const struct s5_record *record, const struct s5_negotiat
     return atomic_load_explicit(&record->negotiation, memory_order_relaxed) == f ? fd : -1;
 }
 
-enum s5_step s5_negotiation_step(struct s5_engine *e, struct s5_negotiation *f, const struct s5_record *record,
-                            int fd, short events)
+enum s5_step s5_negotiation_step(struct s5_engine *e, struct s5_negotiation *f, const struct s5_record *record, int fd,
+                                 short events)
 {
     int saved = errno, cancel = 0;
     if (atomic_load_explicit(&f->phase, memory_order_acquire) >= S5_NEGOTIATION_READY)

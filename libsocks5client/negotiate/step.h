@@ -6,25 +6,25 @@
 
 /* What a turn came to. */
 enum s5_step {
-    S5_STEP_WAIT, /* in flight, and nothing moved */
-    S5_STEP_MOVED,/* in flight, and octets moved */
-    S5_STEP_BUSY, /* in flight, and another thread is at it */
-    S5_STEP_DONE, /* READY or FAILED, and was not settled before this turn */
-    S5_STEP_GONE, /* settled already, or forgotten: no turn was taken */
+    S5_STEP_WAIT,  /* in flight, and nothing moved */
+    S5_STEP_MOVED, /* in flight, and octets moved */
+    S5_STEP_BUSY,  /* in flight, and another thread is at it */
+    S5_STEP_DONE,  /* READY or FAILED, and was not settled before this turn */
+    S5_STEP_GONE,  /* settled already, or forgotten: no turn was taken */
 };
 
 /* Credentials, methods and pipelining as SERVER and its standing have it; DST is where to.
  * 0, or -errno as s5_session_start. */
 int s5_negotiation_begin(struct s5_engine *e, struct s5_negotiation *f, const struct s5_server *server,
-                    const struct s5_addr *dst);
+                         const struct s5_addr *dst);
 
 /* The same for BIND: DST is the peer that is expected, or zeros. */
 int s5_negotiation_begin_bind(struct s5_engine *e, struct s5_negotiation *f, const struct s5_server *server,
-                         const struct s5_addr *dst);
+                              const struct s5_addr *dst);
 
 /* And for UDP ASSOCIATE: DST is zeros. */
 int s5_negotiation_begin_udp(struct s5_engine *e, struct s5_negotiation *f, const struct s5_server *server,
-                        const struct s5_addr *dst);
+                             const struct s5_addr *dst);
 
 /* Where the server has bound, as its first reply says, for a socket of FAMILY: its own address where that says nothing.
  * 0; -EPROTO: no port; -EAFNOSUPPORT. */
@@ -41,8 +41,8 @@ int s5_negotiation_connect(struct s5_engine *e, struct s5_negotiation *f, int fd
 /* One turn, without blocking; takes and leaves the lock. EVENTS as for s5_complete_step. It is over FD or,
  * where there is a RECORD, over the descriptor that has once the lock is held: until then others may close
  * theirs, and get the number for something else. GONE where RECORD is another connection's by now. */
-enum s5_step s5_negotiation_step(struct s5_engine *e, struct s5_negotiation *f, const struct s5_record *record,
-                            int fd, short events);
+enum s5_step s5_negotiation_step(struct s5_engine *e, struct s5_negotiation *f, const struct s5_record *record, int fd,
+                                 short events);
 
 /* The end without success: the socket is dissolved, ERROR (negative errno) is what it came to; or
  * 0: the socket is in the kernel's hands, as after any connect() that failed. */

@@ -10,22 +10,23 @@
 #include "fake_pool.h"
 #include <string.h>
 
-#define PROBES   128u /* places a name can be at */
-#define TRIES    4096u /* slots the hand passes before it takes the longest unused of them */
-#define SPARES   64u   /* spares that are looked at: a list that was written over may go in circles */
+#define PROBES   128u     /* places a name can be at */
+#define TRIES    4096u    /* slots the hand passes before it takes the longest unused of them */
+#define SPARES   64u      /* spares that are looked at: a list that was written over may go in circles */
 #define NUMBER   0x3ffffu /* of a place: 18 bits number, 14 bits of the hash */
 #define LOAD(at) atomic_load_explicit(at, memory_order_acquire)
 
 _Static_assert(S5_FAKE_POOL_SLOTS <= NUMBER, "a number fits a place");
 
-_Static_assert(S5_FAKE_POOL_SLICES * S5_FAKE_POOL_SLICE <= S5_FAKE_POOL_SLOTS - 65538,
+_Static_assert(S5_FAKE_POOL_SLICES *S5_FAKE_POOL_SLICE <= S5_FAKE_POOL_SLOTS - 65538,
                "65,536 names in one tree, without a network's first address and its last");
 
 bool s5_fake_pool_range(uint32_t slice, uint32_t fake_ranges, struct s5_fake_pool_range *ret)
 {
     bool divided = fake_ranges == S5_FAKE_POOL_SLOTS;
     if (slice == 0) {
-        *ret = (struct s5_fake_pool_range){0, divided ? fake_ranges - S5_FAKE_POOL_SLICES * S5_FAKE_POOL_SLICE : fake_ranges};
+        *ret = (struct s5_fake_pool_range){0, divided ? fake_ranges - S5_FAKE_POOL_SLICES * S5_FAKE_POOL_SLICE
+                                                      : fake_ranges};
         return true;
     }
     *ret = (struct s5_fake_pool_range){fake_ranges - slice * S5_FAKE_POOL_SLICE, S5_FAKE_POOL_SLICE};
@@ -104,8 +105,7 @@ static uint32_t pop_spare(struct s5_fake_pool *pool)
     uint64_t head = LOAD(&pool->spares);
     while ((uint32_t)head) {
         uint32_t next = LOAD(&pool->slots[(uint32_t)head % S5_FAKE_POOL_SLOTS].spare);
-        if (atomic_compare_exchange_weak(&pool->spares, &head,
-                                         ((head >> 32) + 1) << 32 | next))
+        if (atomic_compare_exchange_weak(&pool->spares, &head, ((head >> 32) + 1) << 32 | next))
             return (uint32_t)head % S5_FAKE_POOL_SLOTS;
     }
     return 0;
@@ -117,8 +117,7 @@ static void push_spare(struct s5_fake_pool *pool, uint32_t number)
     atomic_store_explicit(&pool->slots[number].len, 0, memory_order_release);
     do
         atomic_store_explicit(&pool->slots[number].spare, (uint32_t)head, memory_order_release);
-    while (!atomic_compare_exchange_weak(&pool->spares, &head,
-                                         ((head >> 32) + 1) << 32 | number));
+    while (!atomic_compare_exchange_weak(&pool->spares, &head, ((head >> 32) + 1) << 32 | number));
 }
 
 /* Take NUMBER for writing, away from whoever had it at SEQ: the odd sequence, or 0. */
@@ -134,8 +133,7 @@ static uint32_t take_spare(struct s5_fake_pool *pool, uint32_t n, uint32_t *ret_
     uint32_t number;
     for (unsigned i = 0; i < SPARES && (number = pop_spare(pool)); i++) {
         uint32_t seq = LOAD(&pool->slots[number].seq);
-        if (number < n && seq % 2 == 0 && LOAD(&pool->slots[number].len) == 0 &&
-            (*ret_seq = seize(pool, number, seq)))
+        if (number < n && seq % 2 == 0 && LOAD(&pool->slots[number].len) == 0 && (*ret_seq = seize(pool, number, seq)))
             return number;
     }
     return 0;
@@ -201,8 +199,7 @@ static uint32_t find(struct s5_fake_pool *pool, const struct s5_fake_pool_key *k
 }
 
 /* Put NUMBER, which holds KEY, in the index; or the number that was there before. */
-static uint32_t enter(struct s5_fake_pool *pool, const struct s5_fake_pool_key *key, uint32_t number,
-                      uint32_t n)
+static uint32_t enter(struct s5_fake_pool *pool, const struct s5_fake_pool_key *key, uint32_t number, uint32_t n)
 {
     for (unsigned i = 0; i < PROBES; i++) {
         _Atomic uint32_t *at = place(pool, key->hash, i);

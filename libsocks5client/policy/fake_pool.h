@@ -11,11 +11,11 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-#define S5_FAKE_POOL_SLOTS 131072u  /* as many as 198.18.0.0/15 has addresses */
-#define S5_FAKE_POOL_INDEX 524288u  /* places of the index: four to a slot; a power of two */
-#define S5_FAKE_POOL_WORDS 32u      /* of eight octets: a name whole */
-#define S5_FAKE_POOL_SLICES 16u     /* for pools that take the place of one that was lost */
-#define S5_FAKE_POOL_SLICE 2048u    /* numbers in each */
+#define S5_FAKE_POOL_SLOTS      131072u /* as many as 198.18.0.0/15 has addresses */
+#define S5_FAKE_POOL_INDEX      524288u /* places of the index: four to a slot; a power of two */
+#define S5_FAKE_POOL_WORDS      32u     /* of eight octets: a name whole */
+#define S5_FAKE_POOL_SLICES     16u     /* for pools that take the place of one that was lost */
+#define S5_FAKE_POOL_SLICE      2048u   /* numbers in each */
 #define S5_FAKE_POOL_ALL_SLICES ((1u << S5_FAKE_POOL_SLICES) - 1)
 
 /* A name in the form it is compared and travels in: ASCII letters small, zeros behind. */
@@ -35,9 +35,9 @@ struct s5_fake_pool_slot {
 };
 
 struct s5_fake_pool {
-    _Atomic uint64_t seed;  /* of the hash, set once; 0: not yet */
-    _Atomic uint64_t hand;  /* goes round the slots, to give them anew: slots looked at so far */
-    _Atomic uint64_t spares; /* numbers taken and not needed: tag << 32 | first */
+    _Atomic uint64_t seed;                      /* of the hash, set once; 0: not yet */
+    _Atomic uint64_t hand;                      /* goes round the slots, to give them anew: slots looked at so far */
+    _Atomic uint64_t spares;                    /* numbers taken and not needed: tag << 32 | first */
     _Atomic uint32_t index[S5_FAKE_POOL_INDEX]; /* see pool.c */
     struct s5_fake_pool_slot slots[S5_FAKE_POOL_SLOTS];
 };

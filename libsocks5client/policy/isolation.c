@@ -31,9 +31,8 @@ static void put_name(uint8_t *to, const struct s5_addr *name)
     }
 }
 
-void s5_isolation_derive(struct s5_identity *ret, const uint64_t key[2],
-                         const struct s5_server *server, uint64_t process,
-                         const struct s5_addr *to)
+void s5_isolation_derive(struct s5_identity *ret, const uint64_t key[2], const struct s5_server *server,
+                         uint64_t process, const struct s5_addr *to)
 {
     struct circumstances c;
     memset(&c, 0, sizeof c); /* what lies between its fields, too */

@@ -21,9 +21,8 @@ struct s5_isolation_words {
 /* The identity of what PROCESS sends TO somewhere through SERVER, which is isolated: as much of both as
  * its "isolate" names counts, and of TO the host alone. KEY is the secret of one run, so that
  * nothing is told by the words, not even that two runs went to the same place. */
-void s5_isolation_derive(struct s5_identity *ret, const uint64_t key[2],
-                         const struct s5_server *server, uint64_t process,
-                         const struct s5_addr *to);
+void s5_isolation_derive(struct s5_identity *ret, const uint64_t key[2], const struct s5_server *server,
+                         uint64_t process, const struct s5_addr *to);
 
 /* What SERVER is told of IDENTITY: its own user name with a word behind it, and its own password;
  * where it has none, words for both. */

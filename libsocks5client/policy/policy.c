@@ -67,8 +67,7 @@ static bool host_bits(const struct s5_match *m)
 }
 
 /* ADDR, PREFIX of LEN octets or NULL. MAPPED: an IPv4 block written as an IPv6 one, from /96 up. */
-static int parse_block(struct s5_match *m, const struct s5_addr *addr, const char *prefix,
-                       size_t len, bool mapped)
+static int parse_block(struct s5_match *m, const struct s5_addr *addr, const char *prefix, size_t len, bool mapped)
 {
     unsigned most = addr->kind == S5_ADDR_IPV4 && !mapped ? 32 : 128, value = 0;
     unsigned least = mapped ? 96 : 0;
@@ -106,10 +105,9 @@ int s5_policy_set_fake_range(struct s5_policy *p, uint8_t kind, const char *rang
     const char *slash = strchr(range, '/');
     struct s5_match m = {0};
     struct s5_addr addr;
-    if (!slash || s5_addr_parse(&addr, range, (size_t)(slash - range), 0) < 0 ||
-        addr.kind != kind || s5_addr_is_loopback(&addr) || s5_addr_is_multicast(&addr) ||
-        parse_block(&m, &addr, slash + 1, strlen(slash + 1), false) < 0 || m.prefix < least ||
-        m.prefix > most)
+    if (!slash || s5_addr_parse(&addr, range, (size_t)(slash - range), 0) < 0 || addr.kind != kind ||
+        s5_addr_is_loopback(&addr) || s5_addr_is_multicast(&addr) ||
+        parse_block(&m, &addr, slash + 1, strlen(slash + 1), false) < 0 || m.prefix < least || m.prefix > most)
         return -EINVAL;
     memcpy(to->octets, m.octets, sizeof to->octets);
     to->prefix = m.prefix;
@@ -125,8 +123,8 @@ int s5_policy_set_search(struct s5_policy *p, const char *suffix)
 {
     struct s5_addr name;
     size_t len = strlen(suffix);
-    if (s5_addr_parse(&name, suffix, len, 0) < 0 || name.kind != S5_ADDR_NAME ||
-        suffix[0] == '.' || suffix[len - 1] == '.')
+    if (s5_addr_parse(&name, suffix, len, 0) < 0 || name.kind != S5_ADDR_NAME || suffix[0] == '.' ||
+        suffix[len - 1] == '.')
         return -EINVAL;
     memcpy(p->search, name.name, len + 1);
     return 0;
@@ -156,8 +154,7 @@ static bool is_below(const char *name, size_t len, const char *suffix)
     size_t n = strlen(suffix);
     if (len >= n && n && ((name[len - n] ^ suffix[0]) & ~0x20)) /* most end here */
         return false;
-    return len >= n && strncasecmp(name + len - n, suffix, n) == 0 &&
-           (len == n || name[len - n - 1] == '.');
+    return len >= n && strncasecmp(name + len - n, suffix, n) == 0 && (len == n || name[len - n - 1] == '.');
 }
 
 static bool names_loopback(const struct s5_policy *p, const struct s5_match *m)
@@ -165,8 +162,7 @@ static bool names_loopback(const struct s5_policy *p, const struct s5_match *m)
     static const uint8_t zeros[16];
     const char *name = s5_policy_text(p, m->name);
     if (m->kind == S5_MATCH_BLOCK && m->family == S5_ADDR_IPV4)
-        return (m->prefix >= 8 && m->octets[0] == 127) ||
-               (m->prefix == 32 && memcmp(m->octets, zeros, 4) == 0);
+        return (m->prefix >= 8 && m->octets[0] == 127) || (m->prefix == 32 && memcmp(m->octets, zeros, 4) == 0);
     if (m->kind == S5_MATCH_BLOCK)
         return m->prefix == 128 && memcmp(m->octets, zeros, 15) == 0 && m->octets[15] <= 1;
     return m->kind != S5_MATCH_ANY && is_below(name, strlen(name), "localhost");
@@ -261,8 +257,7 @@ static bool is_loopback(const struct s5_addr *addr)
 
 /* The unspecified address is 127.0.0.1 or ::1 by another name, so that a rule on these cannot be
  * walked around by it. */
-static bool matches_loopback(const struct s5_policy *p, const struct s5_match *m,
-                             const struct s5_addr *addr)
+static bool matches_loopback(const struct s5_policy *p, const struct s5_match *m, const struct s5_addr *addr)
 {
     static const uint8_t zeros[16];
     if (!m->loopback)
@@ -278,8 +273,7 @@ static bool matches_loopback(const struct s5_policy *p, const struct s5_match *m
     return matches(p, m, &one);
 }
 
-static bool covers_to(const struct s5_policy *p, const struct s5_rule *rule,
-                      const struct s5_addr *to, bool loopback)
+static bool covers_to(const struct s5_policy *p, const struct s5_rule *rule, const struct s5_addr *to, bool loopback)
 {
     if (rule->to_count == 0)
         return !loopback;
@@ -294,14 +288,12 @@ static bool covers_to(const struct s5_policy *p, const struct s5_rule *rule,
 static bool covers_port(const struct s5_policy *p, const struct s5_rule *rule, uint16_t port)
 {
     for (unsigned i = 0; i < rule->ports_count; i++)
-        if (port >= p->ports[rule->ports_first + i].low &&
-            port <= p->ports[rule->ports_first + i].high)
+        if (port >= p->ports[rule->ports_first + i].low && port <= p->ports[rule->ports_first + i].high)
             return true;
     return rule->ports_count == 0;
 }
 
-static bool covers(const struct s5_policy *p, const struct s5_rule *rule,
-                   const struct s5_flow *flow, bool loopback)
+static bool covers(const struct s5_policy *p, const struct s5_rule *rule, const struct s5_flow *flow, bool loopback)
 {
     uint8_t commands = rule->commands ? rule->commands : S5_CMD_CONNECT | S5_CMD_UDP;
     if (!(commands & flow->command))
@@ -330,8 +322,7 @@ struct s5_route s5_policy_decide(const struct s5_policy *p, const struct s5_flow
         /* A server speaks TCP and UDP alone. */
         bool via = rule->verdict == S5_VIA;
         enum s5_verdict verdict = via && !flow->protocol ? S5_DENY : (enum s5_verdict)rule->verdict;
-        return (struct s5_route){verdict, verdict == S5_VIA ? rule->server : -1, (int)i,
-                                 S5_WHY_RULE};
+        return (struct s5_route){verdict, verdict == S5_VIA ? rule->server : -1, (int)i, S5_WHY_RULE};
     }
     return uncovered(loopback, flow->command);
 }
@@ -347,9 +338,8 @@ static bool covers_all(const struct s5_rule *rule)
 bool s5_policy_complete(const struct s5_policy *p, struct s5_addr *name)
 {
     size_t len = name->name_len, more = strlen(p->search);
-    if (name->kind != S5_ADDR_NAME || p->resolve_local || !more ||
-        len + 1 + more > S5_ADDR_NAME_MAX || memchr(name->name, '.', len) ||
-        is_suffix("localhost", name))
+    if (name->kind != S5_ADDR_NAME || p->resolve_local || !more || len + 1 + more > S5_ADDR_NAME_MAX ||
+        memchr(name->name, '.', len) || is_suffix("localhost", name))
         return false;
     name->name[len] = '.';
     memcpy(name->name + len + 1, p->search, more + 1);
@@ -368,9 +358,8 @@ struct s5_route s5_policy_decide_name(const struct s5_policy *p, const struct s5
             continue;
         struct s5_route here = none;
         if (rule)
-            here = (struct s5_route){(enum s5_verdict)rule->verdict,
-                                     rule->verdict == S5_VIA ? rule->server : -1, (int)i,
-                                     S5_WHY_RULE};
+            here = (struct s5_route){(enum s5_verdict)rule->verdict, rule->verdict == S5_VIA ? rule->server : -1,
+                                     (int)i, S5_WHY_RULE};
         if (!any)
             first = here;
         if (here.verdict != first.verdict)
@@ -382,8 +371,7 @@ struct s5_route s5_policy_decide_name(const struct s5_policy *p, const struct s5
     return first;
 }
 
-struct s5_route s5_policy_listen(const struct s5_policy *p, const struct s5_addr *at,
-                                 uint32_t called)
+struct s5_route s5_policy_listen(const struct s5_policy *p, const struct s5_addr *at, uint32_t called)
 {
     struct s5_flow flow = {at, S5_PROTO_TCP, S5_CMD_BIND};
     struct s5_route route = s5_policy_decide(p, &flow);

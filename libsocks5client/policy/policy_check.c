@@ -1,7 +1,7 @@
 /* Whether a policy that another process wrote can be used: every index and length is within its array, every text
  * ends. */
-#include "policy.h"
 #include "policy_check.h"
+#include "policy.h"
 #include <string.h>
 
 static bool is_range(uint32_t first, uint32_t count, uint32_t n)
@@ -30,8 +30,8 @@ bool s5_policy_is_sound(const struct s5_policy *p)
 {
     bool sound = p->n_servers <= S5_POLICY_SERVERS && p->n_rules <= S5_POLICY_RULES &&
                  p->n_matches <= S5_POLICY_MATCHES && p->n_ports <= S5_POLICY_PORTS && p->n_text <= S5_POLICY_TEXT &&
-                 !p->text[S5_POLICY_TEXT - 1] && memchr(p->search, 0, sizeof p->search) &&
-                 p->fake_ipv4.prefix >= 8 && p->fake_ipv4.prefix <= 16 && p->fake_ipv6.prefix <= 108;
+                 !p->text[S5_POLICY_TEXT - 1] && memchr(p->search, 0, sizeof p->search) && p->fake_ipv4.prefix >= 8 &&
+                 p->fake_ipv4.prefix <= 16 && p->fake_ipv6.prefix <= 108;
     for (uint32_t i = 0; sound && i < p->n_servers; i++)
         sound = is_server(p, &p->servers[i]);
     for (uint32_t i = 0; sound && i < p->n_rules; i++)

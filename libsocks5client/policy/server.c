@@ -1,6 +1,6 @@
 /* A server's addresses, once its name is resolved. */
-#include "policy.h"
 #include "server.h"
+#include "policy.h"
 #include <netdb.h>
 #include <string.h>
 

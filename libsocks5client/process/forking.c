@@ -1,14 +1,14 @@
 /* The engine in the life of a process: its beginning, what follows when the memory file is found, and forks. */
+#include "forking.h"
 #include "cleanup.h"
 #include "engine.h"
+#include "fd_ops.h"
 #include "identity.h"
+#include "in_engine.h"
 #include "kind.h"
 #include "leave.h"
 #include "log_events.h"
 #include "process.h"
-#include "forking.h"
-#include "fd_ops.h"
-#include "in_engine.h"
 #include "registry.h"
 #include <errno.h>
 #include <string.h>
@@ -34,10 +34,8 @@ void s5_engine_init(struct s5_engine *e, const struct s5_calls *real, const char
     e->real = real;
     e->events = &events;
     atomic_store(&e->pid, (uint32_t)syscall(SYS_getpid));
-    e->log = (struct s5_log){.level = S5_LOG_ERROR,
-                              .write = s5_log_events_write,
-                              .user = e,
-                              .pid = (int32_t)atomic_load(&e->pid)};
+    e->log = (struct s5_log){
+        .level = S5_LOG_ERROR, .write = s5_log_events_write, .user = e, .pid = (int32_t)atomic_load(&e->pid)};
     if (fstat(2, &st) == 0) {
         e->stderr_dev = st.st_dev;
         e->stderr_ino = st.st_ino;
@@ -59,7 +57,7 @@ void s5_engine_init(struct s5_engine *e, const struct s5_calls *real, const char
 
 /* What this thread has taken for the child of its fork, under the number that the child will have. */
 static __thread struct {
-    uint32_t number;     /* 0: nothing */
+    uint32_t number; /* 0: nothing */
     uint32_t references;
 } for_child __attribute__((tls_model("initial-exec")));
 
@@ -72,14 +70,14 @@ void s5_engine_fork_prepare(struct s5_engine *e)
     uint32_t number = s5_process_number(&shm->processes);
     for_child.references = 0;
     S5_EACH_KIND(kind, fork)
-        for_child.references += kind->fork(e, number);
+    for_child.references += kind->fork(e, number);
     for_child.number = number;
 }
 
 static void take_back(struct s5_engine *e, uint32_t number)
 {
     S5_EACH_KIND(kind, no_child)
-        kind->no_child(e, number);
+    kind->no_child(e, number);
 }
 
 void s5_engine_fork_parent(struct s5_engine *e, bool failed)
@@ -102,7 +100,7 @@ void s5_engine_fork_child(struct s5_engine *e)
     if (!s5_in_engine)
         atomic_compare_exchange_strong(&e->policy_state, &loading, S5_ENGINE_NO_POLICY);
     S5_EACH_KIND(kind, fork_child)
-        confirmed += kind->fork_child(e, number);
+    confirmed += kind->fork_child(e, number);
     if (number && confirmed != for_child.references)
         take_back(e, number); /* what was closed between that and the fork */
     s5_cleanup_fork_child();

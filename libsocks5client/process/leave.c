@@ -20,16 +20,16 @@
  * not left. */
 #include "leave.h"
 #include "bridge.h"
+#include "complete.h"
 #include "error.h"
+#include "in_engine.h"
+#include "listener_pool.h"
 #include "names.h"
+#include "pool.h"
 #include "private_copy.h"
 #include "process.h"
-#include "in_engine.h"
-#include "pool.h"
-#include "listener_pool.h"
-#include "complete.h"
-#include "registry.h"
 #include "record.h"
+#include "registry.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/membarrier.h>
@@ -44,11 +44,11 @@
 
 struct leaving {
     struct s5_engine *e;
-    uint32_t self;   /* this process's number */
-    uint32_t nobody; /* one that no process has */
-    struct s5_shm *shm; /* what is left, and then the copy */
-    struct s5_shm *copy; /* before it is at TREE; else NULL */
-    const struct s5_shm *shared; /* what is left, mapped once more; NULL: memory is short */
+    uint32_t self;                           /* this process's number */
+    uint32_t nobody;                         /* one that no process has */
+    struct s5_shm *shm;                      /* what is left, and then the copy */
+    struct s5_shm *copy;                     /* before it is at TREE; else NULL */
+    const struct s5_shm *shared;             /* what is left, mapped once more; NULL: memory is short */
     uint64_t held[S5_SHM_NEGOTIATIONS / 64]; /* flights whose lock this thread holds: a bit each */
 };
 
@@ -105,8 +105,8 @@ static struct s5_negotiation *next_own(const struct leaving *l, uint32_t *at)
     uint32_t used = atomic_load(&l->shm->negotiations_used);
     while (*at < used && *at < S5_SHM_NEGOTIATIONS) {
         struct s5_negotiation *f = &l->shm->negotiations[(*at)++];
-        if (s5_references_of(&f->references, l->self) || (atomic_load(&f->references.by[S5_REFERENCES_PROCESSES]) &&
-                                                          is_listed(&l->e->registry, f)))
+        if (s5_references_of(&f->references, l->self) ||
+            (atomic_load(&f->references.by[S5_REFERENCES_PROCESSES]) && is_listed(&l->e->registry, f)))
             return f;
     }
     return NULL;

@@ -7,9 +7,7 @@
 
 static int userpass_check(const struct s5_session_setup *setup)
 {
-    return setup->username && setup->username_len && setup->password && setup->password_len
-               ? 0
-               : -EINVAL;
+    return setup->username && setup->username_len && setup->password && setup->password_len ? 0 : -EINVAL;
 }
 
 static void userpass_keep(struct s5_session *s, const struct s5_session_setup *setup)
@@ -44,8 +42,7 @@ static int gssapi_check(const struct s5_session_setup *setup)
 static const struct s5_auth methods[] = {
     [S5_METHOD_NONE] = {0, false, NULL, NULL, NULL, NULL},
     [S5_METHOD_GSSAPI] = {0, true, gssapi_check, NULL, NULL, NULL},
-    [S5_METHOD_USERPASS] = {S5_WIRE_STATUS_LEN, false, userpass_check, userpass_keep,
-                            userpass_write, userpass_read},
+    [S5_METHOD_USERPASS] = {S5_WIRE_STATUS_LEN, false, userpass_check, userpass_keep, userpass_write, userpass_read},
 };
 
 const struct s5_auth *s5_auth_find(uint8_t method)

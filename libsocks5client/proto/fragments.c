@@ -7,8 +7,7 @@
 #include "udp_header.h"
 #include <string.h>
 
-static struct s5_fragments_queue *queue_of(struct s5_fragments *f, const struct s5_addr *source,
-                                           bool make)
+static struct s5_fragments_queue *queue_of(struct s5_fragments *f, const struct s5_addr *source, bool make)
 {
     struct s5_fragments_queue *oldest = &f->queues[0];
     for (unsigned i = 0; i < S5_FRAGMENTS_QUEUES; i++) {
@@ -44,9 +43,8 @@ static bool append(struct s5_fragments_queue *q, uint8_t at, const void *data, s
     return true;
 }
 
-int s5_fragments_feed(struct s5_fragments *f, const struct s5_addr *source, uint8_t frag,
-                      const void *data, size_t len, uint64_t now, const uint8_t **ret,
-                      size_t *ret_len)
+int s5_fragments_feed(struct s5_fragments *f, const struct s5_addr *source, uint8_t frag, const void *data, size_t len,
+                      uint64_t now, const uint8_t **ret, size_t *ret_len)
 {
     uint8_t at = frag & (uint8_t)~S5_UDP_HEADER_LAST;
     expire(f, now);

@@ -2,8 +2,8 @@
  * when it is whole; so no octet of what follows the negotiation is ever asked for, which matters
  * where CLEAR is agreed upon. Messages out are made one at a time as well. */
 #include "gss_link.h"
-#include "seal.h"
 #include "gss_frame.h"
+#include "seal.h"
 #include <errno.h>
 
 static int fail(struct s5_gss_link *l, int error)
@@ -150,8 +150,7 @@ static int pump(struct s5_gss_link *l)
 
 /* --- the machine's outside --- */
 
-int s5_gss_link_start(struct s5_gss_link *l, const struct s5_session_setup *setup,
-                      const struct s5_gss_setup *gss)
+int s5_gss_link_start(struct s5_gss_link *l, const struct s5_session_setup *setup, const struct s5_gss_setup *gss)
 {
     struct s5_session_setup own = *setup;
     own.gssapi = gss && gss->provider;
@@ -195,8 +194,7 @@ size_t s5_gss_link_need(const struct s5_gss_link *l)
     if (l->state == S5_GSS_LINK_SESSION)
         return s5_session_need(&l->session);
     enum s5_session_state state = s5_session_state(&l->session);
-    if (l->out_len || state == S5_SESSION_FAILED || state == S5_SESSION_DONE ||
-        state == S5_SESSION_BOUND)
+    if (l->out_len || state == S5_SESSION_FAILED || state == S5_SESSION_DONE || state == S5_SESSION_BOUND)
         return 0;
     return l->in_want - l->in_len;
 }

@@ -10,9 +10,9 @@
 #ifndef S5_GSS_LINK_H
 #define S5_GSS_LINK_H
 
+#include "gss_frame.h"
 #include "seal.h"
 #include "session.h"
-#include "gss_frame.h"
 
 /* Each touched only as far as it is used. */
 struct s5_gss_room {
@@ -39,19 +39,18 @@ enum s5_gss_link_state {
 struct s5_gss_link {
     struct s5_session session;
     struct s5_gss_setup setup;
-    struct s5_seal seal;      /* set when LEVEL is over */
-    uint8_t state;            /* enum s5_gss_link_state */
-    uint8_t level;            /* enum s5_seal_level agreed upon; CLEAR until then */
-    bool established;         /* the provider's context is complete on our side */
-    uint32_t in_len;          /* octets in room->in of the message being received */
-    uint32_t in_want;         /* octets it takes at least */
+    struct s5_seal seal; /* set when LEVEL is over */
+    uint8_t state;       /* enum s5_gss_link_state */
+    uint8_t level;       /* enum s5_seal_level agreed upon; CLEAR until then */
+    bool established;    /* the provider's context is complete on our side */
+    uint32_t in_len;     /* octets in room->in of the message being received */
+    uint32_t in_want;    /* octets it takes at least */
     uint32_t out_len, out_sent;
     uint32_t rest_at, rest_len; /* in room->in: unwrapped octets the session has not taken */
 };
 
 /* As s5_session_start. */
-int s5_gss_link_start(struct s5_gss_link *l, const struct s5_session_setup *setup,
-                      const struct s5_gss_setup *gss);
+int s5_gss_link_start(struct s5_gss_link *l, const struct s5_session_setup *setup, const struct s5_gss_setup *gss);
 
 /* As the session's functions of these names. */
 const uint8_t *s5_gss_link_out(const struct s5_gss_link *l, size_t *ret_len);

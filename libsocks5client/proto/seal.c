@@ -16,24 +16,21 @@ int s5_seal_wrap(const struct s5_seal *seal, const void *data, size_t n, void *o
         return -ENOBUFS;
     uint8_t *to = out;
     size_t room = size - S5_GSS_HEAD;
-    int len = seal->provider->wrap(seal->context, seal->level == S5_SEAL_CONFIDENTIALITY, data, n,
-                                   to + S5_GSS_HEAD, room < S5_GSS_TOKEN_MAX ? room
-                                                                             : S5_GSS_TOKEN_MAX);
+    int len = seal->provider->wrap(seal->context, seal->level == S5_SEAL_CONFIDENTIALITY, data, n, to + S5_GSS_HEAD,
+                                   room < S5_GSS_TOKEN_MAX ? room : S5_GSS_TOKEN_MAX);
     if (len <= 0)
         return len < 0 ? len : -EACCES;
     s5_gss_frame_head(to, S5_GSS_DATA, (size_t)len);
     return S5_GSS_HEAD + len;
 }
 
-static int unwrap(const struct s5_seal *seal, const uint8_t *in, size_t n, void *out, size_t size,
-                  unsigned fatal)
+static int unwrap(const struct s5_seal *seal, const uint8_t *in, size_t n, void *out, size_t size, unsigned fatal)
 {
     int len = s5_gss_frame_len(in, n, S5_GSS_DATA);
     unsigned flags = 0;
     if (len <= 0 || (size_t)len != n) /* an empty datagram tells no length, and has none */
         return -EPROTO;
-    int result = seal->provider->unwrap(seal->context, in + S5_GSS_HEAD, n - S5_GSS_HEAD, out, size,
-                                        &flags);
+    int result = seal->provider->unwrap(seal->context, in + S5_GSS_HEAD, n - S5_GSS_HEAD, out, size, &flags);
     if (result < 0)
         return result;
     if (flags & fatal || (seal->level == S5_SEAL_CONFIDENTIALITY && !(flags & S5_GSS_CONF)))
@@ -46,8 +43,7 @@ int s5_seal_unwrap(const struct s5_seal *seal, const void *in, size_t n, void *o
     return unwrap(seal, in, n, out, size, S5_GSS_REPLAYED | S5_GSS_UNORDERED);
 }
 
-int s5_seal_unwrap_datagram(const struct s5_seal *seal, const void *in, size_t n, void *out,
-                            size_t size)
+int s5_seal_unwrap_datagram(const struct s5_seal *seal, const void *in, size_t n, void *out, size_t size)
 {
     return unwrap(seal, in, n, out, size, S5_GSS_REPLAYED);
 }

@@ -4,7 +4,6 @@
 #define S5_SEAL_H
 #include "gss_frame.h"
 
-
 #include <stdbool.h>
 
 /* What a GSSAPI does for this library; filled in by the room that knows one. CONTEXT is its own. */
@@ -19,8 +18,7 @@ struct s5_gss_provider {
     int (*wrap)(void *context, bool conf, const void *in, size_t n, void *out, size_t size);
     /* gss_unwrap: octets written to OUT of SIZE, with S5_GSS_* in *RET_FLAGS; -EPROTO: not a good
      * token; -ENOBUFS. OUT may be IN. */
-    int (*unwrap)(void *context, const void *in, size_t n, void *out, size_t size,
-                  unsigned *ret_flags);
+    int (*unwrap)(void *context, const void *in, size_t n, void *out, size_t size, unsigned *ret_flags);
     /* gss_wrap_size_limit: the most octets whose token has no more than TOKEN; 0: none. */
     size_t (*limit)(void *context, bool conf, size_t token);
 };
@@ -58,7 +56,6 @@ int s5_seal_wrap(const struct s5_seal *seal, const void *data, size_t n, void *o
 int s5_seal_unwrap(const struct s5_seal *seal, const void *in, size_t n, void *out, size_t size);
 
 /* The same for a datagram, which may overtake others: -EPROTO drops it, and it alone. */
-int s5_seal_unwrap_datagram(const struct s5_seal *seal, const void *in, size_t n, void *out,
-                            size_t size);
+int s5_seal_unwrap_datagram(const struct s5_seal *seal, const void *in, size_t n, void *out, size_t size);
 
 #endif

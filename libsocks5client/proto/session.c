@@ -20,14 +20,11 @@
 #include <errno.h>
 #include <string.h>
 
-static_assert(S5_SESSION_IN_MAX >=
-                  S5_WIRE_SELECTION_LEN + S5_WIRE_STATUS_LEN + 4 + 1 + S5_ADDR_NAME_MAX + 2,
+static_assert(S5_SESSION_IN_MAX >= S5_WIRE_SELECTION_LEN + S5_WIRE_STATUS_LEN + 4 + 1 + S5_ADDR_NAME_MAX + 2,
               "IN holds any reply behind what came with its beginning");
-static_assert(S5_SESSION_OUT_MAX >=
-                  2 + S5_SESSION_METHODS_MAX + 3 + 2 * 255 + 4 + 1 + S5_ADDR_NAME_MAX + 2,
+static_assert(S5_SESSION_OUT_MAX >= 2 + S5_SESSION_METHODS_MAX + 3 + 2 * 255 + 4 + 1 + S5_ADDR_NAME_MAX + 2,
               "OUT holds a whole flight");
-static_assert(sizeof((struct s5_session *)0)->methods ==
-                  sizeof((struct s5_session_setup *)0)->methods,
+static_assert(sizeof((struct s5_session *)0)->methods == sizeof((struct s5_session_setup *)0)->methods,
               "methods are copied whole");
 
 /* --- states --- */
@@ -127,8 +124,7 @@ static bool greeting_sent(const struct s5_session *s)
 
 static bool auth_sent(const struct s5_session *s)
 {
-    return s->auth_queued &&
-           (s->out_len == 0 || (s->request_queued && s->out_sent >= s->request_at));
+    return s->auth_queued && (s->out_len == 0 || (s->request_queued && s->out_sent >= s->request_at));
 }
 
 static bool request_sent(const struct s5_session *s)

@@ -46,8 +46,8 @@ struct s5_session_setup {
     const struct s5_addr *dst;               /* copied; S5_ADDR_NONE is sent as 0.0.0.0:port */
     uint8_t methods[S5_SESSION_METHODS_MAX]; /* offered, preferred first */
     uint8_t n_methods;                       /* 1..S5_SESSION_METHODS_MAX */
-    const char *username; /* for S5_METHOD_USERPASS; copied; not NUL-terminated */
-    uint8_t username_len; /* 1..255 */
+    const char *username;                    /* for S5_METHOD_USERPASS; copied; not NUL-terminated */
+    uint8_t username_len;                    /* 1..255 */
     const char *password;
     uint8_t password_len; /* 1..255 */
     bool pipeline;        /* send ahead of the answers whatever is already certain */
@@ -63,17 +63,17 @@ struct s5_session {
     uint8_t rep;    /* REP of the last reply; valid when have_rep */
     s5_flag have_rep;
     s5_flag pipeline;
-    s5_flag auth_queued; /* the sub-negotiation is in OUT or was sent */
+    s5_flag auth_queued;    /* the sub-negotiation is in OUT or was sent */
     s5_flag request_queued; /* the request is in OUT or was sent */
-    s5_flag auth_odd;    /* RFC 1929 was answered with VER 05, which is worth a line in the log */
-    uint8_t failed_in;   /* enum s5_session_state: what was awaited when it FAILED */
-    int32_t error;       /* negative errno when FAILED, else 0 */
-    uint16_t out_len;    /* octets in OUT */
-    uint16_t out_sent;   /* of which written already; both 0 once all is written */
-    uint16_t request_at; /* where the request begins in OUT; valid while it is there */
-    uint16_t in_at;      /* where the message being received begins in IN */
-    uint16_t in_len;     /* octets in IN; both 0 between messages */
-    uint16_t in_want;    /* octets it takes at least, as far as those there tell */
+    s5_flag auth_odd;       /* RFC 1929 was answered with VER 05, which is worth a line in the log */
+    uint8_t failed_in;      /* enum s5_session_state: what was awaited when it FAILED */
+    int32_t error;          /* negative errno when FAILED, else 0 */
+    uint16_t out_len;       /* octets in OUT */
+    uint16_t out_sent;      /* of which written already; both 0 once all is written */
+    uint16_t request_at;    /* where the request begins in OUT; valid while it is there */
+    uint16_t in_at;         /* where the message being received begins in IN */
+    uint16_t in_len;        /* octets in IN; both 0 between messages */
+    uint16_t in_want;       /* octets it takes at least, as far as those there tell */
     uint8_t username_len, password_len;
     struct s5_addr dst;   /* where to; its unused octets are never set */
     struct s5_addr bound; /* BND of the last successful reply */

@@ -22,8 +22,7 @@ int s5_udp_header_read(const void *octets, size_t n, struct s5_udp_header *ret)
     struct s5_reader r = s5_reader_init(octets, n);
     uint16_t rsv = s5_read_u16(&r);
     uint8_t frag = s5_read_u8(&r);
-    if (r.failed || rsv != 0 || frag == S5_UDP_HEADER_LAST ||
-        s5_wire_read_address(&r, &ret->from) < 0)
+    if (r.failed || rsv != 0 || frag == S5_UDP_HEADER_LAST || s5_wire_read_address(&r, &ret->from) < 0)
         return -EPROTO;
     ret->frag = frag;
     ret->header_len = (uint16_t)(n - r.left);

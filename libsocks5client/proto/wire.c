@@ -15,8 +15,8 @@ void s5_wire_write_greeting(struct s5_writer *w, const uint8_t *methods, uint8_t
         at[i] = methods[i];
 }
 
-void s5_wire_write_userpass(struct s5_writer *w, const char *username, uint8_t username_len,
-                            const char *password, uint8_t password_len)
+void s5_wire_write_userpass(struct s5_writer *w, const char *username, uint8_t username_len, const char *password,
+                            uint8_t password_len)
 {
     s5_write_u8(w, S5_WIRE_USERPASS_VER);
     s5_write_u8(w, username_len);

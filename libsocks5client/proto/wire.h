@@ -24,8 +24,8 @@ enum s5_wire_atyp { S5_WIRE_IPV4 = 1, S5_WIRE_NAME = 3, S5_WIRE_IPV6 = 4 };
 void s5_wire_write_greeting(struct s5_writer *w, const uint8_t *methods, uint8_t n_methods);
 
 /* RFC 1929: both words are 1..255 octets, not NUL-terminated. */
-void s5_wire_write_userpass(struct s5_writer *w, const char *username, uint8_t username_len,
-                            const char *password, uint8_t password_len);
+void s5_wire_write_userpass(struct s5_writer *w, const char *username, uint8_t username_len, const char *password,
+                            uint8_t password_len);
 
 /* ATYP, address and port; S5_ADDR_NONE is written as 0.0.0.0. */
 void s5_wire_write_address(struct s5_writer *w, const struct s5_addr *addr);
@@ -50,7 +50,6 @@ int s5_wire_reply_len(const uint8_t *reply, size_t n);
 
 /* A whole reply, LEN being what s5_wire_reply_len said of it. 0, or -EPROTO with nothing returned
  * for a name with a NUL inside. */
-int s5_wire_take_reply(const uint8_t *reply, size_t len, uint8_t *ret_rep,
-                       struct s5_addr *ret_bound);
+int s5_wire_take_reply(const uint8_t *reply, size_t len, uint8_t *ret_rep, struct s5_addr *ret_bound);
 
 #endif

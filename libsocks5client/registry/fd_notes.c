@@ -27,12 +27,10 @@ static struct s5_watch *watch_at(const struct s5_registry *r, uint32_t index_1)
     return watches && index_1 && index_1 <= S5_WATCHES ? &watches[index_1 - 1] : NULL;
 }
 
-static int watch_more(struct s5_registry *r, struct s5_slot *slot, int ep, uint32_t events,
-                      uint64_t data)
+static int watch_more(struct s5_registry *r, struct s5_slot *slot, int ep, uint32_t events, uint64_t data)
 {
     struct s5_watch *gap = NULL;
-    for (struct s5_watch *w = watch_at(r, atomic_load(&slot->more)); w;
-         w = watch_at(r, atomic_load(&w->next))) {
+    for (struct s5_watch *w = watch_at(r, atomic_load(&slot->more)); w; w = watch_at(r, atomic_load(&w->next))) {
         int32_t have = atomic_load(&w->ep);
         if (have == ep + 1 || !have)
             gap = w;
@@ -40,8 +38,7 @@ static int watch_more(struct s5_registry *r, struct s5_slot *slot, int ep, uint3
             break;
     }
     if (!gap) {
-        struct s5_watch *watches =
-            s5_lazy_map((void *_Atomic *)&r->watches, S5_WATCHES * sizeof(struct s5_watch));
+        struct s5_watch *watches = s5_lazy_map((void *_Atomic *)&r->watches, S5_WATCHES * sizeof(struct s5_watch));
         uint32_t at = watches ? atomic_fetch_add(&r->watches_used, 1) : S5_WATCHES;
         if (at >= S5_WATCHES)
             return -ENOBUFS;
@@ -77,8 +74,7 @@ void s5_registry_unwatch_all(struct s5_registry *r, int fd)
     if (!slot)
         return;
     atomic_store(&slot->ep, 0);
-    for (struct s5_watch *w = watch_at(r, atomic_load(&slot->more)); w;
-         w = watch_at(r, atomic_load(&w->next)))
+    for (struct s5_watch *w = watch_at(r, atomic_load(&slot->more)); w; w = watch_at(r, atomic_load(&w->next)))
         atomic_store(&w->ep, 0);
 }
 
@@ -89,8 +85,7 @@ void s5_registry_unwatch(struct s5_registry *r, int fd, int ep)
         return;
     if (atomic_load(&slot->ep) == ep + 1)
         atomic_store(&slot->ep, 0);
-    for (struct s5_watch *w = watch_at(r, atomic_load(&slot->more)); w;
-         w = watch_at(r, atomic_load(&w->next)))
+    for (struct s5_watch *w = watch_at(r, atomic_load(&slot->more)); w; w = watch_at(r, atomic_load(&w->next)))
         if (atomic_load(&w->ep) == ep + 1)
             atomic_store(&w->ep, 0);
 }
@@ -103,7 +98,6 @@ bool s5_registry_further(const struct s5_registry *r, const struct s5_slot *slot
         w = watch_at(r, atomic_load(&w->next));
     if (!w)
         return false;
-    *ret = (struct s5_registration){atomic_load(&w->ep) - 1, atomic_load(&w->events),
-                                    atomic_load(&w->data)};
+    *ret = (struct s5_registration){atomic_load(&w->ep) - 1, atomic_load(&w->events), atomic_load(&w->data)};
     return true;
 }

@@ -42,8 +42,7 @@ static inline bool s5_registry_registration(const struct s5_registry *r, const s
 {
     if (at)
         return atomic_load_explicit(&slot->more, memory_order_acquire) && s5_registry_further(r, slot, at, ret);
-    *ret = (struct s5_registration){atomic_load(&slot->ep) - 1, atomic_load(&slot->events),
-                                    atomic_load(&slot->data)};
+    *ret = (struct s5_registration){atomic_load(&slot->ep) - 1, atomic_load(&slot->events), atomic_load(&slot->data)};
     return true;
 }
 

@@ -13,9 +13,9 @@ struct s5_passed;
 
 /* What became of a socket that was received, and of the hidden descriptor that goes with it. */
 enum s5_received {
-    S5_RECEIVED_NOT,      /* it is of another kind */
-    S5_RECEIVED,          /* there is no such descriptor, or nothing came of the socket */
-    S5_RECEIVED_TAKEN,    /* it is this process's own */
+    S5_RECEIVED_NOT,    /* it is of another kind */
+    S5_RECEIVED,        /* there is no such descriptor, or nothing came of the socket */
+    S5_RECEIVED_TAKEN,  /* it is this process's own */
     S5_RECEIVED_SHARED, /* the socket goes on with its sender's */
 };
 
@@ -72,8 +72,8 @@ struct s5_kind {
 extern const struct s5_kind *const s5_kinds[];
 
 /* Carries OPERATION, a member, out for each kind that has it; KIND names it in what follows. */
-#define S5_EACH_KIND(kind, operation)                                                          \
-    for (const struct s5_kind *const *s5_at = s5_kinds, *kind; (kind = *s5_at); s5_at++)       \
+#define S5_EACH_KIND(kind, operation)                                                                                  \
+    for (const struct s5_kind *const *s5_at = s5_kinds, *kind; (kind = *s5_at); s5_at++)                               \
         if (kind->operation)
 
 #endif

@@ -2,8 +2,8 @@
  * (so that a head popped, pushed and popped again is not mistaken for the old one). A slot is
  * changed by atomic exchange; the thread that took a record's name out of a slot is the one that
  * drops the reference. */
-#include "lazy_map.h"
 #include "registry.h"
+#include "lazy_map.h"
 #include "record.h"
 #include <errno.h>
 #include <stddef.h>
@@ -14,8 +14,8 @@ struct s5_slot *s5_registry_make(struct s5_registry *r, int fd)
         return &r->near.slots[fd];
     if ((unsigned)fd >= S5_CHUNKS * S5_CHUNK_SLOTS)
         return NULL;
-    struct s5_chunk *chunk = s5_lazy_map((void *_Atomic *)&r->chunks[(unsigned)fd / S5_CHUNK_SLOTS],
-                                      sizeof(struct s5_chunk));
+    struct s5_chunk *chunk =
+        s5_lazy_map((void *_Atomic *)&r->chunks[(unsigned)fd / S5_CHUNK_SLOTS], sizeof(struct s5_chunk));
     return chunk ? &chunk->slots[(unsigned)fd % S5_CHUNK_SLOTS] : NULL;
 }
 
@@ -30,15 +30,13 @@ void s5_registry_set_needs_check(struct s5_registry *r, int fd, bool needs_check
 
 static struct s5_record *record_take(struct s5_registry *r)
 {
-    struct s5_record *records =
-        s5_lazy_map((void *_Atomic *)&r->records, S5_RECORDS * sizeof(struct s5_record));
+    struct s5_record *records = s5_lazy_map((void *_Atomic *)&r->records, S5_RECORDS * sizeof(struct s5_record));
     if (!records)
         return NULL;
     uint64_t head = atomic_load(&r->records_free);
     while ((uint32_t)head) {
         struct s5_record *record = &records[(uint32_t)head - 1];
-        uint64_t next = ((head >> 32) + 1) << 32 |
-                        atomic_load_explicit(&record->next_free, memory_order_relaxed);
+        uint64_t next = ((head >> 32) + 1) << 32 | atomic_load_explicit(&record->next_free, memory_order_relaxed);
         if (atomic_compare_exchange_weak(&r->records_free, &head, next))
             return record;
     }
@@ -75,16 +73,15 @@ __attribute__((noinline, cold)) void s5_registry_remove(struct s5_registry *r, i
 
 struct s5_record_more *s5_registry_more(struct s5_registry *r, struct s5_record *record)
 {
-    struct s5_record_more *all =
-        s5_lazy_map((void *_Atomic *)&r->more, S5_RECORDS * sizeof(struct s5_record_more));
+    struct s5_record_more *all = s5_lazy_map((void *_Atomic *)&r->more, S5_RECORDS * sizeof(struct s5_record_more));
     if (all)
         atomic_store(&record->more, &all[record->number - 1]);
     return atomic_load(&record->more);
 }
 
 /* The association of FD's slot, and the gate with it. */
-static __attribute__((noinline, cold)) void change_relayed(struct s5_registry *r, int fd,
-                                                           struct s5_slot *slot, uint32_t relayed)
+static __attribute__((noinline, cold)) void change_relayed(struct s5_registry *r, int fd, struct s5_slot *slot,
+                                                           uint32_t relayed)
 {
     bool before = atomic_exchange(&slot->relayed, relayed);
     _Atomic uint16_t *count = &r->relayed[(unsigned)fd % S5_CHUNK_SLOTS];
@@ -95,8 +92,7 @@ static __attribute__((noinline, cold)) void change_relayed(struct s5_registry *r
 }
 
 /* Seldom a change: of a connection's there is none. */
-static inline void set_relayed(struct s5_registry *r, int fd, struct s5_slot *slot,
-                               uint32_t relayed)
+static inline void set_relayed(struct s5_registry *r, int fd, struct s5_slot *slot, uint32_t relayed)
 {
     if (__builtin_expect(relayed | atomic_load_explicit(&slot->relayed, memory_order_relaxed), 0))
         change_relayed(r, fd, slot, relayed);
@@ -241,17 +237,14 @@ void s5_registry_each(struct s5_registry *r, struct s5_record *record,
     uint32_t self = record->number;
     int fd = atomic_load(&record->fd);
     struct s5_slot *slot = s5_registry_slot(r, fd);
-    if (s5_record_refs(record) <= 1 && slot &&
-        (atomic_load(&slot->record) & ~S5_SLOT_NEEDS_CHECK) == self) {
+    if (s5_record_refs(record) <= 1 && slot && (atomic_load(&slot->record) & ~S5_SLOT_NEEDS_CHECK) == self) {
         each(user, fd, slot);
         return;
     }
     for (unsigned c = 0; c < S5_CHUNKS; c++) {
-        struct s5_chunk *chunk =
-            c ? atomic_load_explicit(&r->chunks[c], memory_order_acquire) : &r->near;
+        struct s5_chunk *chunk = c ? atomic_load_explicit(&r->chunks[c], memory_order_acquire) : &r->near;
         for (unsigned s = 0; chunk && s < S5_CHUNK_SLOTS; s++)
-            if ((atomic_load_explicit(&chunk->slots[s].record, memory_order_relaxed) &
-                 ~S5_SLOT_NEEDS_CHECK) == self)
+            if ((atomic_load_explicit(&chunk->slots[s].record, memory_order_relaxed) & ~S5_SLOT_NEEDS_CHECK) == self)
                 each(user, (int)(c * S5_CHUNK_SLOTS + s), &chunk->slots[s]);
     }
 }
@@ -310,7 +303,8 @@ void s5_registry_listens(struct s5_registry *r, int more)
 
 struct s5_record *s5_registry_inflight_at(const struct s5_registry *r, uint32_t at)
 {
-    return at < S5_INFLIGHT_MAX ? s5_registry_record(r, atomic_load_explicit(&r->inflight[at], memory_order_acquire)) : NULL;
+    return at < S5_INFLIGHT_MAX ? s5_registry_record(r, atomic_load_explicit(&r->inflight[at], memory_order_acquire))
+                                : NULL;
 }
 
 /* --- in the child of a fork --- */

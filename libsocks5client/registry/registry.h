@@ -14,26 +14,26 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define S5_CHUNK_SLOTS 1024u
-#define S5_CHUNKS      1024u /* descriptors up to 1,048,575 */
-#define S5_RECORDS     65536u
-#define S5_WATCHES     4096u /* registrations in a second epoll instance and further ones */
-#define S5_INFLIGHT_MAX      16384u /* negotiations in flight in one process */
-#define S5_IN_TRANSIT  32u  /* records held for a message that was not received yet */
-#define S5_DUPS        64u   /* duplications remembered of descriptors that are not ours */
+#define S5_CHUNK_SLOTS  1024u
+#define S5_CHUNKS       1024u /* descriptors up to 1,048,575 */
+#define S5_RECORDS      65536u
+#define S5_WATCHES      4096u  /* registrations in a second epoll instance and further ones */
+#define S5_INFLIGHT_MAX 16384u /* negotiations in flight in one process */
+#define S5_IN_TRANSIT   32u    /* records held for a message that was not received yet */
+#define S5_DUPS         64u    /* duplications remembered of descriptors that are not ours */
 
 /* The descriptor was closed, by this process or by a child of vfork that shares its memory: which of
  * both, the next to use the slot finds out by the socket's cookie. */
 #define S5_SLOT_NEEDS_CHECK 0x80000000u
 
 struct s5_slot {
-    _Atomic uint32_t record; /* index + 1, and S5_SLOT_NEEDS_CHECK; 0: not ours */
-    _Atomic int32_t ep;      /* epoll descriptor + 1 of the first registration; 0: none */
-    _Atomic uint32_t events; /* the application's mask there */
-    _Atomic uint32_t more;   /* further registrations: index + 1 in watches */
-    _Atomic uint64_t data;   /* the application's data there */
+    _Atomic uint32_t record;  /* index + 1, and S5_SLOT_NEEDS_CHECK; 0: not ours */
+    _Atomic int32_t ep;       /* epoll descriptor + 1 of the first registration; 0: none */
+    _Atomic uint32_t events;  /* the application's mask there */
+    _Atomic uint32_t more;    /* further registrations: index + 1 in watches */
+    _Atomic uint64_t data;    /* the application's data there */
     _Atomic uint32_t relayed; /* number + 1 of the association its datagrams go through; 0: none */
-    _Atomic uint32_t bound; /* a stream was bound to a port of the kernel's choice: its cookie's last
+    _Atomic uint32_t bound;   /* a stream was bound to a port of the kernel's choice: its cookie's last
                              * bits; else 0. Makes the size a power of two, and an index a shift */
 };
 struct s5_chunk {
@@ -51,25 +51,25 @@ struct s5_watch {
 struct s5_registry {
     struct s5_chunk near;                       /* the first one; its pages come as they are used */
     struct s5_chunk *_Atomic chunks[S5_CHUNKS]; /* [0] stays NULL */
-    struct s5_record *_Atomic records; /* S5_RECORDS of them, mapped on first use */
-    struct s5_record_more *_Atomic more; /* the same number, for those that need it */
-    _Atomic uint64_t records_free;     /* tag << 32 | index + 1 */
+    struct s5_record *_Atomic records;          /* S5_RECORDS of them, mapped on first use */
+    struct s5_record_more *_Atomic more;        /* the same number, for those that need it */
+    _Atomic uint64_t records_free;              /* tag << 32 | index + 1 */
     _Atomic uint32_t records_used;
     struct s5_watch *_Atomic watches;
     _Atomic uint32_t watches_used;
     _Atomic uint64_t dups[S5_DUPS]; /* from << 32 | to, each + 1 */
     _Atomic uint32_t dups_at;
-    _Atomic uint32_t inflight_count; /* records in flight, and others whose octets matter: the gate
+    _Atomic uint32_t inflight_count;            /* records in flight, and others whose octets matter: the gate
                                     * of most hooks */
     _Atomic uint32_t in_transit[S5_IN_TRANSIT]; /* record index + 1, see calls/pass.c; 0: free */
     _Atomic uint32_t in_transit_count;
-    _Atomic uint32_t listening;    /* records that are LISTENING */
+    _Atomic uint32_t listening; /* records that are LISTENING */
     /* How many descriptors of that number, modulo the size, are relayed: with inflight_count the gate
      * of reading and writing. */
     _Atomic uint16_t relayed[S5_CHUNK_SLOTS];
-    _Atomic uint64_t inflight_list; /* records in the list << 32 | the places below which they are */
+    _Atomic uint64_t inflight_list;             /* records in the list << 32 | the places below which they are */
     _Atomic uint32_t inflight[S5_INFLIGHT_MAX]; /* record index + 1; 0: a gap */
-    _Atomic uint32_t completed; /* counts those whose end this process knows, or is about to know */
+    _Atomic uint32_t completed;                 /* counts those whose end this process knows, or is about to know */
 };
 
 /* The slot of FD where its chunk exists, else NULL. Below S5_CHUNK_SLOTS there always is one. */
@@ -79,8 +79,7 @@ static inline struct s5_slot *s5_registry_slot(const struct s5_registry *r, int 
         return (struct s5_slot *)(uintptr_t)&r->near.slots[fd];
     if ((unsigned)fd >= S5_CHUNKS * S5_CHUNK_SLOTS)
         return NULL;
-    struct s5_chunk *chunk =
-        atomic_load_explicit(&r->chunks[(unsigned)fd / S5_CHUNK_SLOTS], memory_order_acquire);
+    struct s5_chunk *chunk = atomic_load_explicit(&r->chunks[(unsigned)fd / S5_CHUNK_SLOTS], memory_order_acquire);
     return chunk ? &chunk->slots[(unsigned)fd % S5_CHUNK_SLOTS] : NULL;
 }
 
@@ -116,8 +115,7 @@ static inline bool s5_registry_streams(const struct s5_registry *r, int fd)
     const _Atomic uint16_t *relayed = r->relayed;
     __asm__("" : "+r"(relayed)); /* an address, not an offset to add to the index */
     return atomic_load_explicit(&r->inflight_count, memory_order_acquire) |
-           atomic_load_explicit(&relayed[(size_t)(unsigned)fd % S5_CHUNK_SLOTS],
-                                memory_order_acquire);
+           atomic_load_explicit(&relayed[(size_t)(unsigned)fd % S5_CHUNK_SLOTS], memory_order_acquire);
 }
 
 /* The same, made when missing; NULL: FD is beyond the table, or memory short. */
@@ -126,17 +124,14 @@ struct s5_slot *s5_registry_make(struct s5_registry *r, int fd);
 static inline struct s5_record *s5_registry_record(const struct s5_registry *r, uint32_t index)
 {
     index &= ~S5_SLOT_NEEDS_CHECK;
-    return index && index <= S5_RECORDS
-               ? &atomic_load_explicit(&r->records, memory_order_acquire)[index - 1]
-               : NULL;
+    return index && index <= S5_RECORDS ? &atomic_load_explicit(&r->records, memory_order_acquire)[index - 1] : NULL;
 }
 
 /* The record FD names (without doubt or with it), or NULL. */
 static inline struct s5_record *s5_registry_find(const struct s5_registry *r, int fd)
 {
     struct s5_slot *slot = s5_registry_slot(r, fd);
-    return slot ? s5_registry_record(r, atomic_load_explicit(&slot->record, memory_order_acquire))
-                : NULL;
+    return slot ? s5_registry_record(r, atomic_load_explicit(&slot->record, memory_order_acquire)) : NULL;
 }
 
 /* Set the doubt of FD's slot, or take it back. */

@@ -4,8 +4,6 @@
 #define S5_EXPORTED_H
 #include "negotiation.h"
 
-
-
 #define S5_SHM_PASSED 1024
 
 /* A connected socket that goes through an exec: whom its program asked for. */
@@ -17,14 +15,14 @@ struct s5_exported {
 
 /* A socket that is passed over a UNIX socket (SCM_RIGHTS). See calls/passed.h. */
 struct s5_passed {
-    _Atomic uint32_t version; /* odd while it is written; changes with each writing */
-    uint32_t state;           /* enum s5_record_state of the sender's record */
-    _Atomic uint64_t cookie;  /* SO_COOKIE; 0: free */
-    int32_t error;            /* when FAILED or NAMED */
-    uint32_t server_index;    /* when FAILED or RELAYED */
-    uint16_t port;            /* when NAMED */
-    uint16_t family;          /* when RELAYED */
-    s5_flag mixed;            /* when RELAYED */
+    _Atomic uint32_t version;              /* odd while it is written; changes with each writing */
+    uint32_t state;                        /* enum s5_record_state of the sender's record */
+    _Atomic uint64_t cookie;               /* SO_COOKIE; 0: free */
+    int32_t error;                         /* when FAILED or NAMED */
+    uint32_t server_index;                 /* when FAILED or RELAYED */
+    uint16_t port;                         /* when NAMED */
+    uint16_t family;                       /* when RELAYED */
+    s5_flag mixed;                         /* when RELAYED */
     struct s5_endpoint peer, local, relay; /* when READY, FAILED or RELAYED */
     /* The internal descriptor that goes with it: a control connection or a mailbox. */
     int32_t internal;         /* its number in the sender; -1: none */

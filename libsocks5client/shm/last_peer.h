@@ -12,10 +12,9 @@ void s5_last_peer_set_ftp(struct s5_shm *shm, uint32_t pid, const struct s5_addr
 
 /* Process *PID is connected to TO through the server at INDEX of the policy. */
 static inline void s5_last_peer_note(struct s5_shm *shm, uint32_t index, const _Atomic uint32_t *pid,
-                                  const struct s5_addr *to)
+                                     const struct s5_addr *to)
 {
-    atomic_store_explicit(&shm->last_peer.server, (uint32_t)to->kind << 16 | (index + 1),
-                          memory_order_relaxed);
+    atomic_store_explicit(&shm->last_peer.server, (uint32_t)to->kind << 16 | (index + 1), memory_order_relaxed);
     if (__builtin_expect(to->port == S5_LAST_PEER_FTP, 0))
         s5_last_peer_set_ftp(shm, atomic_load_explicit(pid, memory_order_relaxed), to);
 }

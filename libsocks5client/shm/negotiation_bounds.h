@@ -12,7 +12,8 @@
 
 static_assert((S5_POLICY_SERVERS & (S5_POLICY_SERVERS - 1)) == 0, "one operation bounds an index");
 
-#define S5_NEGOTIATION_LONGEST (2 * 3600 * S5_CLOCK_SECOND) /* that a deadline may be away: "timeout" is one hour at most */
+#define S5_NEGOTIATION_LONGEST                                                                                         \
+    (2 * 3600 * S5_CLOCK_SECOND) /* that a deadline may be away: "timeout" is one hour at most */
 
 static inline uint32_t s5_negotiation_server(const struct s5_negotiation *f)
 {

@@ -3,8 +3,8 @@
  * processes do not mix; socksify reads it, drops what is old and writes it back when it has grown.
  */
 #include "pipelining_cache.h"
-#include "log.h"
 #include "in_engine.h"
+#include "log.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -51,8 +51,8 @@ enum s5_pipelining_cache_value s5_pipelining_cache_get(const struct s5_pipelinin
 static void keep(const char *path, uint64_t key, enum s5_pipelining_cache_value value)
 {
     char line[64];
-    size_t n = s5_format(line, sizeof line, "%llu %llu %u\n", (unsigned long long)time(NULL),
-                         (unsigned long long)key, (unsigned)value);
+    size_t n = s5_format(line, sizeof line, "%llu %llu %u\n", (unsigned long long)time(NULL), (unsigned long long)key,
+                         (unsigned)value);
     int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
     if (fd < 0)
         return;
@@ -60,7 +60,8 @@ static void keep(const char *path, uint64_t key, enum s5_pipelining_cache_value 
     syscall(SYS_close, fd); /* by number, so that no hook of ours takes part */
 }
 
-void s5_pipelining_cache_set(struct s5_pipelining_cache_entry *table, const char *path, uint64_t key, enum s5_pipelining_cache_value value)
+void s5_pipelining_cache_set(struct s5_pipelining_cache_entry *table, const char *path, uint64_t key,
+                             enum s5_pipelining_cache_value value)
 {
     struct s5_pipelining_cache_entry *s = entry(table, key, 1);
     if (!s || atomic_exchange(&s->value, value) == value)
@@ -78,9 +79,8 @@ static void read_lines(struct s5_pipelining_cache_entry *table, char *text, time
     char *next;
     for (char *line = text; (next = strchr(line, '\n')); line = next + 1) {
         *next = 0;
-        if (sscanf(line, "%llu %llu %u", &when, &key, &value) != 3 || key == 0 ||
-            value > S5_PIPELINING_UNSUPPORTED || when > (unsigned long long)now ||
-            when + WEEK < (unsigned long long)now)
+        if (sscanf(line, "%llu %llu %u", &when, &key, &value) != 3 || key == 0 || value > S5_PIPELINING_UNSUPPORTED ||
+            when > (unsigned long long)now || when + WEEK < (unsigned long long)now)
             continue;
         struct s5_pipelining_cache_entry *s = entry(table, key, 1);
         if (s)
@@ -93,8 +93,7 @@ static void recreate_file(struct s5_pipelining_cache_entry *table, const char *p
     unlink(path);
     for (unsigned i = 0; i < S5_PIPELINING_CACHE_ENTRIES; i++)
         if (atomic_load(&table[i].key))
-            keep(path, atomic_load(&table[i].key),
-                 (enum s5_pipelining_cache_value)atomic_load(&table[i].value));
+            keep(path, atomic_load(&table[i].key), (enum s5_pipelining_cache_value)atomic_load(&table[i].value));
 }
 
 /* DIRECTORY and those above it that are missing. */
@@ -110,7 +109,8 @@ static void make_directories(const char *directory)
     mkdir(path, 0700);
 }
 
-void s5_pipelining_cache_open(struct s5_pipelining_cache_entry *table, const char *directory, char ret[static S5_POLICY_FILE_PATH])
+void s5_pipelining_cache_open(struct s5_pipelining_cache_entry *table, const char *directory,
+                              char ret[static S5_POLICY_FILE_PATH])
 {
     static char text[FILE_MAX + 1]; /* socksify alone comes here, once */
     if (s5_format(ret, S5_POLICY_FILE_PATH, "%s/standing", directory) >= S5_POLICY_FILE_PATH - 1) {

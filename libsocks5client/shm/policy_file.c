@@ -60,7 +60,8 @@ int s5_policy_file_write(int fd, const struct s5_policy *p, uint64_t fingerprint
         uint64_t magic, fingerprint;
     } head = {MAGIC, fingerprint};
     if (fd < 0 || !has_room() || ftruncate(fd, sizeof(struct s5_policy_file)) < 0 || !put(fd, &head, sizeof head, 0) ||
-        !put(fd, pipelining_cache_path, strlen(pipelining_cache_path), offsetof(struct s5_policy_file, pipelining_cache_path)) ||
+        !put(fd, pipelining_cache_path, strlen(pipelining_cache_path),
+             offsetof(struct s5_policy_file, pipelining_cache_path)) ||
         !put_policy(fd, p))
         return fd < 0 ? -EBADF : -ENOMEM;
     return fcntl(fd, F_ADD_SEALS, SEALED) == 0 ? 0 : -errno;
@@ -99,8 +100,8 @@ struct s5_policy_file *s5_policy_file_map(int fd, const uint64_t *fingerprint)
 
 struct s5_policy_file *s5_policy_file_private(void)
 {
-    struct s5_policy_file *file = mmap(NULL, sizeof *file, PROT_READ | PROT_WRITE,
-                                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    struct s5_policy_file *file =
+        mmap(NULL, sizeof *file, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (file == MAP_FAILED)
         return NULL;
     madvise(file, sizeof *file, MADV_DONTDUMP);

@@ -10,8 +10,8 @@
 #define S5_POLICY_FILE_PATH 256
 
 struct s5_policy_file {
-    uint64_t magic;       /* tells this layout from any other, see policy_file.c */
-    uint64_t fingerprint; /* of the environment that the policy was read from */
+    uint64_t magic;                                  /* tells this layout from any other, see policy_file.c */
+    uint64_t fingerprint;                            /* of the environment that the policy was read from */
     char pipelining_cache_path[S5_POLICY_FILE_PATH]; /* file that keeps standings; "" for none */
     struct s5_policy policy;
 };

@@ -66,8 +66,7 @@ static bool make_file(struct s5_private_copy *c, int fd, const void *at)
     struct copying copying = {at, NULL, c->fd};
     /* Beyond that limit a write would raise SIGXFSZ. */
     if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur >= c->size && ftruncate(c->fd, (off_t)c->size) == 0 &&
-        each_part(fd, c->size, copy_part, &copying) == 0 &&
-        fcntl(c->fd, F_ADD_SEALS, fcntl(fd, F_GET_SEALS)) == 0)
+        each_part(fd, c->size, copy_part, &copying) == 0 && fcntl(c->fd, F_ADD_SEALS, fcntl(fd, F_GET_SEALS)) == 0)
         c->memory = map(c->size, c->fd);
     if (!c->memory) {
         syscall(SYS_close, c->fd);

@@ -3,11 +3,11 @@
 
 #define BUSY     UINT32_MAX
 #define PLACES   S5_REFERENCES_PROCESSES
-#define CROWD    PLACES      /* its place */
-#define RESERVED 0x8000ull   /* the child has not confirmed it */
+#define CROWD    PLACES    /* its place */
+#define RESERVED 0x8000ull /* the child has not confirmed it */
 #define MOST     0x7fffull
 #define COUNT    0xffffull
-#define NOBODY   UINT32_MAX  /* the crowd's number */
+#define NOBODY   UINT32_MAX /* the crowd's number */
 
 static uint64_t key(uint32_t process, uint32_t generation)
 {

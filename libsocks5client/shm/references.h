@@ -54,7 +54,7 @@ static inline bool s5_references_leave(struct s5_references *r, uint64_t place)
     uint64_t now = atomic_load_explicit(&r->use, memory_order_relaxed), then;
     do {
         if (__builtin_expect((uint16_t)(now >> 32) != (uint16_t)(place >> 16), 0))
-            return false; /* they were all taken away */
+            return false;                                             /* they were all taken away */
         then = (uint32_t)now == 1 ? now + (2ull << 32) - 2 : now - 1; /* UINT32_MAX, of the next generation */
     } while (__builtin_expect(!atomic_compare_exchange_weak(&r->use, &now, then), 0));
     return (uint32_t)then == UINT32_MAX;

@@ -102,8 +102,7 @@ int s5_shm_create(struct s5_shm **ret, struct s5_shm_location *ret_place)
     int saved = errno;
     int fd = make_files();
     int flags = fd < 0 ? MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE : MAP_SHARED | MAP_NORESERVE;
-    struct s5_shm *shm =
-        mmap(NULL, sizeof *shm, PROT_READ | PROT_WRITE, flags, fd < 0 ? -1 : fd, 0);
+    struct s5_shm *shm = mmap(NULL, sizeof *shm, PROT_READ | PROT_WRITE, flags, fd < 0 ? -1 : fd, 0);
     int r = shm == MAP_FAILED ? -errno : 0;
     if (r == 0) {
         madvise(shm, sizeof *shm, MADV_DONTDUMP); /* it holds passwords */
@@ -148,8 +147,8 @@ bool s5_shm_is(int fd, uint64_t inode)
 {
     struct stat st;
     int saved = errno;
-    bool is = fstat(fd, &st) == 0 && (uint64_t)st.st_ino == inode &&
-              st.st_size == sizeof(struct s5_shm) && fcntl(fd, F_GET_SEALS) == SEALS;
+    bool is = fstat(fd, &st) == 0 && (uint64_t)st.st_ino == inode && st.st_size == sizeof(struct s5_shm) &&
+              fcntl(fd, F_GET_SEALS) == SEALS;
     errno = saved;
     return is;
 }
@@ -162,8 +161,7 @@ int s5_shm_attach(const char *value, struct s5_shm **ret, struct s5_shm_location
         return r;
     if (!s5_shm_is(ret_place->fd, ret_place->inode))
         return -ESTALE;
-    struct s5_shm *shm = mmap(NULL, sizeof *shm, PROT_READ | PROT_WRITE,
-                                MAP_SHARED | MAP_NORESERVE, ret_place->fd, 0);
+    struct s5_shm *shm = mmap(NULL, sizeof *shm, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, ret_place->fd, 0);
     r = shm == MAP_FAILED ? -errno : 0;
     if (r == 0 && shm->magic != MAGIC) {
         munmap(shm, sizeof *shm);
@@ -230,7 +228,7 @@ struct s5_policy_file *s5_shm_policy(const struct s5_shm *shm, int shm_fd, const
 }
 
 void s5_shm_publish(struct s5_shm *shm, int shm_fd, const struct s5_policy *p, uint64_t fingerprint,
-                     const char *pipelining_cache_path)
+                    const char *pipelining_cache_path)
 {
     uint32_t empty = EMPTY;
     if (!s5_shm_has_policy(shm, shm_fd) || !atomic_compare_exchange_strong(&shm->policy_state, &empty, WRITING))
@@ -312,8 +310,7 @@ static struct s5_exported *choose(struct s5_shm *shm, uint64_t cookie, uint32_t 
     return best;
 }
 
-void s5_shm_export(struct s5_shm *shm, uint64_t cookie, const struct s5_endpoint *peer,
-                       const struct s5_endpoint *local)
+void s5_shm_export(struct s5_shm *shm, uint64_t cookie, const struct s5_endpoint *peer, const struct s5_endpoint *local)
 {
     static const struct s5_endpoint none;
     uint32_t now = atomic_fetch_add(&shm->exports_at, 1);
@@ -334,7 +331,7 @@ void s5_shm_export(struct s5_shm *shm, uint64_t cookie, const struct s5_endpoint
 }
 
 int s5_shm_exported(const struct s5_shm *shm, uint64_t cookie, struct s5_endpoint *ret_peer,
-                   struct s5_endpoint *ret_local)
+                    struct s5_endpoint *ret_local)
 {
     for (unsigned i = 0; cookie && cookie != BUSY && i < PROBES; i++) {
         const struct s5_exported *h = place_of(shm, cookie, i);
@@ -342,8 +339,7 @@ int s5_shm_exported(const struct s5_shm *shm, uint64_t cookie, struct s5_endpoin
             continue;
         struct s5_endpoint peer = h->peer, local = h->local;
         atomic_thread_fence(memory_order_acquire);
-        if (atomic_load(&h->cookie) != cookie || peer.len > sizeof peer.v6 ||
-            local.len > sizeof local.v6)
+        if (atomic_load(&h->cookie) != cookie || peer.len > sizeof peer.v6 || local.len > sizeof local.v6)
             continue;
         *ret_peer = peer;
         *ret_local = local;

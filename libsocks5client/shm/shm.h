@@ -11,23 +11,23 @@
 #define S5_SHM_H
 
 #include "bridge_place.h"
-#include "stats.h"
-#include "negotiation.h"
 #include "exported.h"
-#include "policy_file.h"
 #include "fake_pool.h"
+#include "negotiation.h"
 #include "pipelining_cache.h"
+#include "policy_file.h"
+#include "stats.h"
 #include <stdatomic.h>
 #include <stdint.h>
 
-#define S5_SHM_VARIABLE "SOCKS5_STATE" /* environment: struct s5_shm_location as text */
+#define S5_SHM_VARIABLE  "SOCKS5_STATE" /* environment: struct s5_shm_location as text */
 #define S5_SHM_VALUE_MAX 64
 
-#define S5_SHM_EXPORTS 65536 /* as many as a process has connections; a power of two */
-#define S5_SHM_NEGOTIATIONS   16384
-#define S5_SHM_LISTENERS 256
-#define S5_SHM_RELAYED   256
-#define S5_SHM_FDS       2 /* descriptors of a tree, side by side: its own, and its policy's */
+#define S5_SHM_EXPORTS      65536 /* as many as a process has connections; a power of two */
+#define S5_SHM_NEGOTIATIONS 16384
+#define S5_SHM_LISTENERS    256
+#define S5_SHM_RELAYED      256
+#define S5_SHM_FDS          2 /* descriptors of a tree, side by side: its own, and its policy's */
 
 /* The addresses that the name of a server of the policy was resolved to. */
 struct s5_resolved {
@@ -48,18 +48,18 @@ struct s5_last_peer {
 /* A listening socket whose connections come in at a server. All processes that have the socket
  * share it; what each of them holds for itself is in its record. */
 struct s5_listener {
-    _Atomic uint64_t lock;       /* as a flight's */
-    _Atomic uint64_t cookie;     /* SO_COOKIE of the application's socket; 0: free */
-    struct s5_references references; /* of records, of all processes, that name it */
-    _Atomic uint32_t serial;     /* of the BIND under way; changes with each */
-    uint64_t channel_fd;            /* SO_COOKIE of the socket its descriptors travel in */
-    int32_t channel_number;          /* what its number was when this was written */
-    uint16_t family;             /* of the application's socket */
-    s5_flag dual;                /* it takes IPv4 too, being of IPv6 */
-    uint16_t backoff;            /* seconds until a server is asked again that failed; 0: it did not */
-    s5_flag bound;               /* a BIND is under way, NAME is its address; else it is being made, or failed */
-    struct s5_endpoint name;     /* what getsockname() tells */
-    struct s5_negotiation negotiation;     /* the BIND under way; session is at or behind its first reply */
+    _Atomic uint64_t lock;             /* as a flight's */
+    _Atomic uint64_t cookie;           /* SO_COOKIE of the application's socket; 0: free */
+    struct s5_references references;   /* of records, of all processes, that name it */
+    _Atomic uint32_t serial;           /* of the BIND under way; changes with each */
+    uint64_t channel_fd;               /* SO_COOKIE of the socket its descriptors travel in */
+    int32_t channel_number;            /* what its number was when this was written */
+    uint16_t family;                   /* of the application's socket */
+    s5_flag dual;                      /* it takes IPv4 too, being of IPv6 */
+    uint16_t backoff;                  /* seconds until a server is asked again that failed; 0: it did not */
+    s5_flag bound;                     /* a BIND is under way, NAME is its address; else it is being made, or failed */
+    struct s5_endpoint name;           /* what getsockname() tells */
+    struct s5_negotiation negotiation; /* the BIND under way; session is at or behind its first reply */
 };
 
 /* The same for a datagram socket and its association, see associate.h. */
@@ -74,28 +74,28 @@ struct s5_exported_association {
 };
 
 struct s5_shm {
-    uint64_t magic; /* tells this layout from any other, see tree.c */
-    _Atomic uint32_t processes; /* the last number given to one, see shm/process.h */
+    uint64_t magic;                 /* tells this layout from any other, see tree.c */
+    _Atomic uint32_t processes;     /* the last number given to one, see shm/process.h */
     _Atomic uint32_t rcvlowat_used; /* some program has set SO_RCVLOWAT of a socket */
-    _Atomic uint32_t passed_ever; /* a socket of ours was passed: received descriptors are looked at */
-    _Atomic uint32_t policy_state; /* enum in tree.c; the policy can be read once its file is sealed */
-    uint64_t policy_inode;         /* of its file; 0: there is none */
-    _Atomic uint64_t isolation[2]; /* the secret of this run, see identity.c; 0: not drawn yet */
+    _Atomic uint32_t passed_ever;   /* a socket of ours was passed: received descriptors are looked at */
+    _Atomic uint32_t policy_state;  /* enum in tree.c; the policy can be read once its file is sealed */
+    uint64_t policy_inode;          /* of its file; 0: there is none */
+    _Atomic uint64_t isolation[2];  /* the secret of this run, see identity.c; 0: not drawn yet */
     struct s5_last_peer last_peer;
     struct s5_pipelining_cache_entry pipelining_cache[S5_PIPELINING_CACHE_ENTRIES];
-    _Atomic uint32_t exports_at; /* hand-overs so far */
+    _Atomic uint32_t exports_at;                /* hand-overs so far */
     struct s5_exported exports[S5_SHM_EXPORTS]; /* a hash table by cookie */
-    struct s5_bridge_place bridge; /* in front of the servers that may select GSSAPI */
-    _Atomic uint32_t relayed_at; /* next one to overwrite */
+    struct s5_bridge_place bridge;              /* in front of the servers that may select GSSAPI */
+    _Atomic uint32_t relayed_at;                /* next one to overwrite */
     struct s5_exported_association relayed[S5_SHM_RELAYED];
     struct s5_resolved resolved[S5_POLICY_SERVERS];
     _Atomic uint64_t negotiations_free; /* head of the free list: tag << 32 | index + 1 */
     _Atomic uint32_t negotiations_used; /* flights below it were in use at least once */
-    _Atomic uint32_t reclaim_at;    /* where the search for abandoned ones goes on */
+    _Atomic uint32_t reclaim_at;        /* where the search for abandoned ones goes on */
     struct s5_negotiation negotiations[S5_SHM_NEGOTIATIONS];
-    struct s5_stats stats; /* for socksify --summary */
-    _Atomic uint32_t slice; /* whose numbers POOL gives, see s5_fake_pool_range() */
-    struct s5_fake_pool pool; /* names and their stand-ins */
+    struct s5_stats stats;           /* for socksify --summary */
+    _Atomic uint32_t slice;          /* whose numbers POOL gives, see s5_fake_pool_range() */
+    struct s5_fake_pool pool;        /* names and their stand-ins */
     _Atomic uint32_t listeners_used; /* listeners below it were in use at least once */
     struct s5_listener listeners[S5_SHM_LISTENERS];
     struct s5_passed passed[S5_SHM_PASSED];
@@ -106,7 +106,7 @@ struct s5_shm_location {
     int fd;         /* of the memory file, FD + 1 the policy's; -1: none */
     uint64_t inode; /* of it */
     uint32_t lost;  /* bit I: slice I + 1 belongs to this tree, or to one that an ancestor lost */
-    bool import;     /* connections were handed over to this process */
+    bool import;    /* connections were handed over to this process */
 };
 
 /* A new one, its descriptor high and note_inherited by exec; -1 where no memory file could be had and
@@ -147,7 +147,7 @@ struct s5_policy_file *s5_shm_policy(const struct s5_shm *shm, int shm_fd, const
 
 /* Publish P, unless another process was first. STANDING_PATH as in s5_policy_file_write(). */
 void s5_shm_publish(struct s5_shm *shm, int shm_fd, const struct s5_policy *p, uint64_t fingerprint,
-                     const char *pipelining_cache_path);
+                    const char *pipelining_cache_path);
 
 /* The addresses of SERVER, INDEX in the policy, where a process has resolved its name: false, where none has; and
  * those of SERVER told to the others. */
@@ -159,9 +159,9 @@ void s5_shm_detach(struct s5_shm *shm);
 
 /* LOCAL: what getsockname() tells; NULL, or len 0, when the kernel does. */
 void s5_shm_export(struct s5_shm *shm, uint64_t cookie, const struct s5_endpoint *peer,
-                       const struct s5_endpoint *local);
+                   const struct s5_endpoint *local);
 /* True where COOKIE was handed over. */
 int s5_shm_exported(const struct s5_shm *shm, uint64_t cookie, struct s5_endpoint *ret_peer,
-                   struct s5_endpoint *ret_local);
+                    struct s5_endpoint *ret_local);
 
 #endif

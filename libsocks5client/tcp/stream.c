@@ -1,13 +1,13 @@
 /* Connections, in flight and made: what a fork, an exec and a message that carries one make of them. */
 #include "stream.h"
-#include "negotiation_bounds.h"
-#include "kind.h"
-#include "tcp_connect.h"
-#include "rcvlowat_option.h"
-#include "pool.h"
-#include "fd_record.h"
 #include "complete.h"
+#include "fd_record.h"
+#include "kind.h"
+#include "negotiation_bounds.h"
+#include "pool.h"
+#include "rcvlowat_option.h"
 #include "registry.h"
+#include "tcp_connect.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -39,7 +39,8 @@ static void abort_record(struct s5_engine *e, struct s5_record *record)
  * reference while there is something to take_fork_reference to. Its descriptors are of an earlier moment than its memory. */
 static bool takes(struct s5_engine *e, const struct s5_record *record, struct s5_negotiation *f)
 {
-    if (!s5_fd_is_same_socket(e, record, atomic_load(&record->fd)) || !s5_negotiation_hold(e, f, record->negotiation_generation))
+    if (!s5_fd_is_same_socket(e, record, atomic_load(&record->fd)) ||
+        !s5_negotiation_hold(e, f, record->negotiation_generation))
         return false;
     if (f->cookie == record->cookie)
         return true;
@@ -178,11 +179,11 @@ bool s5_stream_join(struct s5_engine *e, int fd, uint64_t cookie)
 }
 
 void s5_stream_import(struct s5_engine *e, int fd, uint64_t cookie, const struct s5_endpoint *peer,
-                     const struct s5_endpoint *local)
+                      const struct s5_endpoint *local)
 {
     S5_EACH_KIND(kind, import_connected)
-        if (kind->import_connected(e, fd, peer))
-            return;
+    if (kind->import_connected(e, fd, peer))
+        return;
     struct s5_record *record = s5_registry_new(&e->registry);
     if (!record)
         return;

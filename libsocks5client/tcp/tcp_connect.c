@@ -6,21 +6,21 @@
 #include "tcp_connect.h"
 #include "blocking.h"
 #include "clock.h"
+#include "complete.h"
 #include "drive.h"
 #include "epoll_mask.h"
-#include "negotiation_bounds.h"
-#include "inflight.h"
-#include "timeo.h"
-#include "step.h"
-#include "route.h"
-#include "resolve.h"
-#include "pool.h"
-#include "names.h"
-#include "fd_record.h"
-#include "complete.h"
-#include "registry.h"
-#include "record.h"
 #include "fd_notes.h"
+#include "fd_record.h"
+#include "inflight.h"
+#include "names.h"
+#include "negotiation_bounds.h"
+#include "pool.h"
+#include "record.h"
+#include "registry.h"
+#include "resolve.h"
+#include "route.h"
+#include "step.h"
+#include "timeo.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -29,8 +29,8 @@
 /* --- driving a blocking one --- */
 
 /* The record may be forgotten, or another connection's by now, so the error is the flight's. */
-static __attribute__((noinline, cold)) int failure(struct s5_engine *e, struct s5_record *record, struct s5_negotiation *f,
-                                                   int fd, int held)
+static __attribute__((noinline, cold)) int failure(struct s5_engine *e, struct s5_record *record,
+                                                   struct s5_negotiation *f, int fd, int held)
 {
     int error = s5_complete_fetch_error(e, s5_negotiation_server(f), held, s5_negotiation_error(f));
     if (s5_record_hold(record)) {
@@ -56,8 +56,7 @@ static inline __attribute__((always_inline)) int outcome(struct s5_engine *e, st
  * passed, -EINTR. */
 static inline __attribute__((always_inline)) int drive(struct s5_engine *e, struct s5_record *record,
                                                        struct s5_negotiation *f, int fd, int held, uint64_t until,
-                                                       short events, const struct s5_cleanup *call,
-                                                       uint32_t ticket)
+                                                       short events, const struct s5_cleanup *call, uint32_t ticket)
 {
     int r = s5_drive(e, f, held == fd ? record : NULL, held, false, until, events, call, ticket);
     return __builtin_expect(r == 0, 1) ? outcome(e, record, f, fd, held) : r;
@@ -162,7 +161,7 @@ static inline __attribute__((always_inline)) int new_record(struct s5_engine *e,
 }
 
 __attribute__((noinline, cold)) int s5_tcp_new_record(struct s5_engine *e, int fd, int held, struct s5_negotiation *f,
-                                                          struct s5_record **ret)
+                                                      struct s5_record **ret)
 {
     return new_record(e, fd, held, f, ret);
 }
@@ -174,15 +173,14 @@ static int why_not(struct s5_engine *e, int fd, int error)
     socklen_t len = sizeof own;
     struct s5_addr addr;
     if (error != -EINVAL || e->real->getsockname(fd, (struct sockaddr *)&own, &len) != 0 ||
-        s5_addr_from_sockaddr(&addr, (struct sockaddr *)&own, len) < 0 ||
-        !s5_addr_is_loopback(&addr))
+        s5_addr_from_sockaddr(&addr, (struct sockaddr *)&own, len) < 0 || !s5_addr_is_loopback(&addr))
         return error;
     s5_log(&e->log, S5_LOG_ERROR, "refused: a socket bound to loopback cannot reach a server");
     return -EAFNOSUPPORT;
 }
 
-static int unreachable(struct s5_engine *e, struct s5_record *record, struct s5_negotiation *f, int fd,
-                       int held, int error)
+static int unreachable(struct s5_engine *e, struct s5_record *record, struct s5_negotiation *f, int fd, int held,
+                       int error)
 {
     error = why_not(e, held, error);
     s5_complete_log_unreachable(e, s5_negotiation_server(f), error);
@@ -309,8 +307,7 @@ static int real_connect(struct s5_engine *e, int fd, const struct sockaddr *addr
     return e->real->connect(fd, addr, len) == 0 ? 0 : -errno;
 }
 
-static int connect_directly(struct s5_engine *e, int fd, const struct sockaddr *addr, socklen_t len,
-                            uint8_t kind)
+static int connect_directly(struct s5_engine *e, int fd, const struct sockaddr *addr, socklen_t len, uint8_t kind)
 {
     if (__builtin_expect(!s5_registry_in_flight_count(&e->registry), 1) || kind != S5_PROTO_TCP ||
         s5_tcp_nonblocking(e, fd))
@@ -387,9 +384,7 @@ int s5_tcp_await(struct s5_engine *e, int fd, int flags, short events)
     bool nonblock = flags & (MSG_DONTWAIT | MSG_OOB | MSG_ERRQUEUE);
     if (!record) {
         int r = pending(e, fd);
-        return r == 0 && !nonblock
-                   ? s5_inflight_await(e, fd, events, events == POLLIN ? S5_RCVTIMEO : S5_SNDTIMEO)
-                   : r;
+        return r == 0 && !nonblock ? s5_inflight_await(e, fd, events, events == POLLIN ? S5_RCVTIMEO : S5_SNDTIMEO) : r;
     }
     if (nonblock || s5_tcp_nonblocking(e, fd))
         return s5_complete_step(e, record, 0) >= S5_STEP_DONE ? pending(e, fd) : -EAGAIN;

@@ -27,10 +27,10 @@ struct s5_cleanup;
 typedef void s5_cleanup_fn(void *user, struct s5_cleanup *c, bool forked);
 
 struct s5_cleanup {
-    uintptr_t at;      /* in the stack frame of the call; 0: free, or being made */
-    uint32_t ticket;   /* 0: nobody's */
+    uintptr_t at;    /* in the stack frame of the call; 0: free, or being made */
+    uint32_t ticket; /* 0: nobody's */
     uint32_t negotiation_generation, object_generation;
-    int32_t fd[2];     /* -1: none */
+    int32_t fd[2];      /* -1: none */
     uint64_t cookie[2]; /* of the sockets they name */
     s5_cleanup_fn *run;
     void *user, *negotiation, *object; /* NULL: none */
@@ -70,8 +70,7 @@ static inline void s5_cleanup_look(uintptr_t at)
 
 /* A new entry, and its ticket. AT: an address in the stack frame of the caller. */
 void s5_cleanup_make_room(void);
-static inline struct s5_cleanup *s5_cleanup_push(s5_cleanup_fn *run, void *user, uintptr_t at,
-                                                 uint32_t *ret_ticket)
+static inline struct s5_cleanup *s5_cleanup_push(s5_cleanup_fn *run, void *user, uintptr_t at, uint32_t *ret_ticket)
 {
     struct s5_cleanups *all = s5_cleanups_own();
     if (__builtin_expect(all->n >= S5_CLEANUPS, 0)) /* also where there is no list yet */

@@ -20,7 +20,7 @@
 
 struct s5_critical {
     unsigned long signals[64 / (8 * sizeof(long))]; /* those that were held; the kernel's set */
-    int cancel; /* -1: not changed */
+    int cancel;                                     /* -1: not changed */
 };
 
 void s5_critical_begin(struct s5_critical *ret);

@@ -14,21 +14,21 @@
  * second, at most) or by the ICMP error that the relay's port answers with. Where it cannot be renewed at once,
  * datagrams are lost until it can. */
 #include "association.h"
+#include "association_pool.h"
+#include "association_server.h"
 #include "blocking.h"
 #include "clock.h"
 #include "disconnect.h"
-#include "error.h"
 #include "dns_answer.h"
-#include "target.h"
-#include "resolve.h"
-#include "fd_record.h"
-#include "association_server.h"
-#include "association_pool.h"
 #include "dns_client.h"
-#include "registry.h"
-#include "record.h"
-#include "internal_fd.h"
+#include "error.h"
 #include "fd_notes.h"
+#include "fd_record.h"
+#include "internal_fd.h"
+#include "record.h"
+#include "registry.h"
+#include "resolve.h"
+#include "target.h"
 #include <assert.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -94,8 +94,7 @@ static int attach(struct s5_engine *e, struct s5_association *a, int fd)
         return r;
     r = real_connect(e, fd, &relay);
     if (r < 0)
-        s5_log(&e->log, S5_LOG_ERROR, "refused: this socket cannot reach the server's relay: %s",
-               s5_error_text(r));
+        s5_log(&e->log, S5_LOG_ERROR, "refused: this socket cannot reach the server's relay: %s", s5_error_text(r));
     return r == -EINVAL ? -EADDRNOTAVAIL : r;
 }
 
@@ -117,8 +116,8 @@ int s5_association_mix(struct s5_engine *e, struct s5_association *a, int fd)
 
 /* The server is asked for A; the connection it was asked on is hidden. CALL holds A. In a critical section with
  * the lock when it returns 0; A is CALL's no more then. -errno, or LOST: A is none any more. */
-static int ask(struct s5_engine *e, struct s5_association *a, uint64_t timeout,
-               struct s5_cleanup *call, uint32_t ticket, struct s5_critical *ret_critical)
+static int ask(struct s5_engine *e, struct s5_association *a, uint64_t timeout, struct s5_cleanup *call,
+               uint32_t ticket, struct s5_critical *ret_critical)
 {
     const struct s5_server *server = &e->policy->servers[a->server_index];
     struct s5_endpoint relay;
@@ -202,8 +201,8 @@ static bool is_corked(struct s5_engine *e, int fd)
 }
 
 /* The calling thread asks for A, which is fresh, on behalf of HELD. */
-static int open_new(struct s5_engine *e, struct s5_association *a, int fd, int held,
-                    struct s5_cleanup *call, uint32_t ticket)
+static int open_new(struct s5_engine *e, struct s5_association *a, int fd, int held, struct s5_cleanup *call,
+                    uint32_t ticket)
 {
     const struct s5_server *server = &e->policy->servers[a->server_index];
     uint32_t generation = call->object_generation;
@@ -233,8 +232,7 @@ enum claim { FOUND, CLAIMED, WAIT };
 
 /* The association of the socket COOKIE, which FD names: there is one; it is the calling thread's to open, as
  * CALL holds it; or another thread opens it. -errno. */
-static int claim(struct s5_engine *e, int fd, uint64_t cookie, struct s5_cleanup *call,
-                 struct s5_association **ret)
+static int claim(struct s5_engine *e, int fd, uint64_t cookie, struct s5_cleanup *call, struct s5_association **ret)
 {
     struct s5_association *pool = atomic_load(&e->associations), *a = s5_association_of(e, fd);
     uint32_t number;
@@ -281,8 +279,8 @@ static int open_or_find(struct s5_engine *e, int fd, int held, const struct s5_s
     }
 }
 
-int s5_association_open(struct s5_engine *e, int fd, const struct s5_server *server,
-                      const struct s5_endpoint *peer, struct s5_association **ret)
+int s5_association_open(struct s5_engine *e, int fd, const struct s5_server *server, const struct s5_endpoint *peer,
+                        struct s5_association **ret)
 {
     uint32_t ticket;
     int saved = errno;
@@ -314,8 +312,7 @@ static bool is_attached(struct s5_engine *e, struct s5_association *a, int fd)
     socklen_t len = sizeof peer.v6;
     if (a->mixed)
         return true;
-    return e->real->getpeername(fd, &peer.any, &len) == 0 && len == relay.len &&
-           port_of(&peer) == port_of(&relay);
+    return e->real->getpeername(fd, &peer.any, &len) == 0 && len == relay.len && port_of(&peer) == port_of(&relay);
 }
 
 /* A has lost its control connection, or, where that is in another process, there is DOUBT: whether the calling thread
@@ -336,8 +333,7 @@ static int begin_renewal(struct s5_engine *e, struct s5_association *a, bool nee
     return CLAIMED;
 }
 
-static int renew(struct s5_engine *e, struct s5_association *a, int held, struct s5_cleanup *call,
-                 uint32_t ticket)
+static int renew(struct s5_engine *e, struct s5_association *a, int held, struct s5_cleanup *call, uint32_t ticket)
 {
     struct s5_critical critical;
     uint32_t generation = call->object_generation;
@@ -357,8 +353,8 @@ static int renew(struct s5_engine *e, struct s5_association *a, int held, struct
 }
 
 /* FD's association is A still, which is found alive and attached to, or renewed. */
-static int look_after(struct s5_engine *e, struct s5_association *a, uint32_t generation, int fd,
-                      int held, bool needs_check, struct s5_cleanup *call, uint32_t ticket)
+static int look_after(struct s5_engine *e, struct s5_association *a, uint32_t generation, int fd, int held,
+                      bool needs_check, struct s5_cleanup *call, uint32_t ticket)
 {
     for (;;) {
         struct s5_critical critical;

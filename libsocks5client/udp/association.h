@@ -8,12 +8,12 @@
 #ifndef S5_ASSOCIATION_H
 #define S5_ASSOCIATION_H
 
-#include "udp_header.h"
+#include "cleanup.h"
 #include "engine.h"
 #include "fragments.h"
 #include "latch.h"
 #include "registry.h"
-#include "cleanup.h"
+#include "udp_header.h"
 
 #define S5_ASSOCIATIONS 4096u /* of one process */
 #define S5_TARGETS      8u    /* destinations remembered with their headers */
@@ -40,23 +40,23 @@ struct s5_alias {
 
 struct s5_association {
     _Atomic uint32_t used, generation; /* a record has it, or is to get it; changes with that, both ways */
-    _Atomic uint64_t busy;  /* s5_thread_token of who asks the server for it; under the engine's lock */
-    _Atomic bool opening;   /* no record has it yet */
-    uint64_t cookie;        /* SO_COOKIE of the application's socket */
-    _Atomic int32_t control; /* hidden descriptor; -1: it is to be renewed, unless OWNER has it */
-    _Atomic uint32_t owner; /* number of the process that has the control connection; 0: not another one */
-    _Atomic uint64_t cache_busy; /* the thread that has targets and aliases in hand, see target.c; 0: none */
-    _Atomic uint64_t looked; /* ns (coarse clock), when CONTROL was looked at last */
-    _Atomic uint64_t again;  /* ns; no earlier is it tried to be renewed */
-    uint32_t server_index;   /* in the policy */
-    uint16_t family;         /* of the application's socket */
-    _Atomic uint8_t expect;  /* octets of the header the next datagram is expected to have */
-    bool mixed, corked;      /* not connected, see above; MSG_MORE: its header has gone already */
-    uint32_t next_alias;     /* the next one to overwrite */
-    uint64_t control_cookie; /* SO_COOKIE of the control connection */
-    struct s5_latch relay;   /* an endpoint: senders read it while it is renewed */
-    struct s5_endpoint local; /* what it was bound to before; the port may be 0 */
-    struct s5_endpoint peer;  /* whom the application connected it to; len 0: nobody */
+    _Atomic uint64_t busy;             /* s5_thread_token of who asks the server for it; under the engine's lock */
+    _Atomic bool opening;              /* no record has it yet */
+    uint64_t cookie;                   /* SO_COOKIE of the application's socket */
+    _Atomic int32_t control;           /* hidden descriptor; -1: it is to be renewed, unless OWNER has it */
+    _Atomic uint32_t owner;            /* number of the process that has the control connection; 0: not another one */
+    _Atomic uint64_t cache_busy;       /* the thread that has targets and aliases in hand, see target.c; 0: none */
+    _Atomic uint64_t looked;           /* ns (coarse clock), when CONTROL was looked at last */
+    _Atomic uint64_t again;            /* ns; no earlier is it tried to be renewed */
+    uint32_t server_index;             /* in the policy */
+    uint16_t family;                   /* of the application's socket */
+    _Atomic uint8_t expect;            /* octets of the header the next datagram is expected to have */
+    bool mixed, corked;                /* not connected, see above; MSG_MORE: its header has gone already */
+    uint32_t next_alias;               /* the next one to overwrite */
+    uint64_t control_cookie;           /* SO_COOKIE of the control connection */
+    struct s5_latch relay;             /* an endpoint: senders read it while it is renewed */
+    struct s5_endpoint local;          /* what it was bound to before; the port may be 0 */
+    struct s5_endpoint peer;           /* whom the application connected it to; len 0: nobody */
     struct s5_fragments *_Atomic fragments; /* NULL until the first one comes; stays */
     struct s5_target targets[S5_TARGETS];
     struct s5_alias aliases[S5_ALIASES];
@@ -80,17 +80,16 @@ static inline struct s5_endpoint s5_association_relay(const struct s5_associatio
 
 /* Whether FD's association is A, of GENERATION: after a sleep the number may be another socket's, and A too. */
 static inline bool s5_association_is(const struct s5_engine *e, int fd, const struct s5_association *a,
-                                   uint32_t generation)
+                                     uint32_t generation)
 {
-    return s5_association_of(e, fd) == a &&
-           atomic_load_explicit(&a->generation, memory_order_relaxed) == generation;
+    return s5_association_of(e, fd) == a && atomic_load_explicit(&a->generation, memory_order_relaxed) == generation;
 }
 
 /* RECORD, a new one, is FD's, and has A. 0, or -errno and RECORD is given back. */
 int s5_association_enter(struct s5_engine *e, int fd, struct s5_record *record, struct s5_association *a);
 /* FD's association, made at SERVER where there is none. PEER: whom it is connected to, or NULL. */
-int s5_association_open(struct s5_engine *e, int fd, const struct s5_server *server,
-                      const struct s5_endpoint *peer, struct s5_association **ret);
+int s5_association_open(struct s5_engine *e, int fd, const struct s5_server *server, const struct s5_endpoint *peer,
+                        struct s5_association **ret);
 /* connect() on a UDP socket; TO is ADDR, whole. */
 int s5_association_connect(struct s5_engine *e, int fd, const struct sockaddr *addr, socklen_t len);
 #define S5_ASSOCIATION_LOST (-EUNATCH) /* which no call on a datagram socket gives */

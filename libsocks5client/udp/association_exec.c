@@ -1,14 +1,14 @@
 /* Associations through an exec. What the program after it must know is written into the tree; the
  * control connection loses its FD_CLOEXEC for as long as the exec takes. That program takes up what
  * belongs to a socket it has got, and closes the control connections of those it has not. */
+#include "association_exec.h"
 #include "association.h"
+#include "association_pool.h"
+#include "fd_record.h"
+#include "internal_fd.h"
 #include "kind.h"
 #include "negotiation_bounds.h"
-#include "fd_record.h"
-#include "association_pool.h"
-#include "association_exec.h"
 #include "registry.h"
-#include "internal_fd.h"
 #include <fcntl.h>
 #include <string.h>
 
@@ -143,8 +143,8 @@ static void imported(struct s5_engine *e)
     struct s5_shm *shm = atomic_load(&e->shm);
     for (uint32_t i = 0; i < S5_SHM_RELAYED; i++) {
         struct s5_exported_association *h = &shm->relayed[i];
-        if (atomic_load_explicit(&h->cookie, memory_order_acquire) &&
-            h->control > 2 && !s5_internal_fd_is(e, h->control) && came(e, h))
+        if (atomic_load_explicit(&h->cookie, memory_order_acquire) && h->control > 2 &&
+            !s5_internal_fd_is(e, h->control) && came(e, h))
             e->real->close(h->control);
     }
 }
@@ -178,13 +178,13 @@ static bool describe(struct s5_engine *e, const struct s5_record *record, struct
 static enum s5_received receive(struct s5_engine *e, int fd, uint64_t cookie, const struct s5_passed *p, int control)
 {
     struct s5_exported_association h = {.control = -1,
-                                      .control_cookie = p->internal_cookie,
-                                      .server_index = p->server_index,
-                                      .family = p->family,
-                                      .mixed = p->mixed,
-                                      .relay = p->relay,
-                                      .local = p->local,
-                                      .peer = p->peer};
+                                        .control_cookie = p->internal_cookie,
+                                        .server_index = p->server_index,
+                                        .family = p->family,
+                                        .mixed = p->mixed,
+                                        .relay = p->relay,
+                                        .local = p->local,
+                                        .peer = p->peer};
     if (p->state != S5_RECORD_RELAYED)
         return S5_RECEIVED_NOT;
     struct s5_association *a = p->relay.len ? take_up(e, &h, fd, cookie) : NULL;

@@ -1,14 +1,14 @@
 /* The associations of a process: which are in use, and which threads are asking the server for one. */
+#include "association_pool.h"
 #include "association.h"
+#include "association_query.h"
 #include "blocking.h"
+#include "fd_record.h"
 #include "internal_fd.h"
 #include "kind.h"
 #include "lazy_map.h"
-#include "target.h"
-#include "fd_record.h"
-#include "association_query.h"
-#include "association_pool.h"
 #include "registry.h"
+#include "target.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -157,8 +157,8 @@ void s5_association_begin_asking(struct s5_association *a, struct s5_cleanup *ca
     call->object = a;
 }
 
-int s5_association_still(struct s5_engine *e, const struct s5_association *a, uint32_t generation,
-                       uint64_t cookie, int fd)
+int s5_association_still(struct s5_engine *e, const struct s5_association *a, uint32_t generation, uint64_t cookie,
+                         int fd)
 {
     if (s5_association_is(e, fd, a, generation))
         return 0;

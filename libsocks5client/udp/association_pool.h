@@ -10,7 +10,7 @@ struct s5_association *s5_association_take(struct s5_engine *e, uint64_t cookie,
 /* Whether it is, for a call that began with A of GENERATION for the socket COOKIE: 0; -EBADF: FD is closed, or
  * another socket's; -ESTALE: the socket has no such association any more. */
 int s5_association_still(struct s5_engine *e, const struct s5_association *a, uint32_t generation, uint64_t cookie,
-                       int fd);
+                         int fd);
 
 /* Under the lock: A is none any more; the calling thread is about to ask the server for it, as CALL notes. */
 void s5_association_give(struct s5_engine *e, struct s5_association *a);

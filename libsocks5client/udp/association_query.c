@@ -1,10 +1,10 @@
 /* What a program asks of a datagram socket that has an association: its own truth, in which there
  * is no relay. */
+#include "association_query.h"
 #include "association.h"
+#include "fd_record.h"
 #include "kind.h"
 #include "target.h"
-#include "fd_record.h"
-#include "association_query.h"
 #include <errno.h>
 #include <netinet/in.h>
 #include <string.h>
@@ -17,7 +17,7 @@ static struct s5_association *association_of(struct s5_engine *e, int fd)
 
 /* A socket connected to nobody has the address it was bound to, and the kernel's port. */
 int s5_association_getsockname(struct s5_engine *e, struct s5_record *record, int fd, struct sockaddr *addr,
-                             socklen_t *len)
+                               socklen_t *len)
 {
     const struct s5_association *a = association_of(e, fd);
     (void)record;
@@ -35,7 +35,7 @@ int s5_association_getsockname(struct s5_engine *e, struct s5_record *record, in
 }
 
 int s5_association_getpeername(struct s5_engine *e, struct s5_record *record, int fd, struct sockaddr *addr,
-                             socklen_t *len)
+                               socklen_t *len)
 {
     const struct s5_association *a = association_of(e, fd);
     (void)record;
@@ -57,7 +57,7 @@ static int header_len(struct s5_engine *e, struct s5_association *a)
 
 /* The path's MTU is the application's, less what every datagram begins with. */
 int s5_association_getsockopt(struct s5_engine *e, struct s5_record *record, int fd, int level, int name, void *value,
-                            socklen_t *len)
+                              socklen_t *len)
 {
     struct s5_association *a = s5_association_of(e, fd);
     (void)record;
@@ -65,8 +65,7 @@ int s5_association_getsockopt(struct s5_engine *e, struct s5_record *record, int
         return S5_KERNEL_KNOWS;
     if (e->real->getsockopt(fd, level, name, value, len) != 0)
         return -errno;
-    bool mtu = (level == IPPROTO_IP && name == IP_MTU) ||
-               (level == IPPROTO_IPV6 && name == IPV6_MTU);
+    bool mtu = (level == IPPROTO_IP && name == IP_MTU) || (level == IPPROTO_IPV6 && name == IPV6_MTU);
     int octets;
     if (mtu && *len == sizeof octets) {
         memcpy(&octets, value, sizeof octets);
@@ -85,8 +84,7 @@ int s5_incoming_next(struct s5_engine *e, struct s5_association *a, int fd)
     for (;;) {
         struct s5_endpoint from;
         socklen_t len = sizeof from.v6;
-        ssize_t n = e->real->recvfrom(fd, octets, sizeof octets,
-                                      MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT, &from.any, &len);
+        ssize_t n = e->real->recvfrom(fd, octets, sizeof octets, MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT, &from.any, &len);
         if (n < 0)
             return errno == EAGAIN || errno == ECONNREFUSED ? 0 : -errno;
         size_t held = (size_t)n < sizeof octets ? (size_t)n : sizeof octets;

@@ -5,18 +5,18 @@
  *
  * The request declares zeros of the control connection's family: servers drop what comes from
  * another port than was declared, and some choose the relay's family by it. */
+#include "association_server.h"
 #include "blocking.h"
 #include "clock.h"
+#include "complete.h"
 #include "drive.h"
 #include "error.h"
-#include "negotiation_bounds.h"
 #include "log_events.h"
-#include "reply.h"
-#include "step.h"
-#include "resolve.h"
+#include "negotiation_bounds.h"
 #include "pool.h"
-#include "complete.h"
-#include "association_server.h"
+#include "reply.h"
+#include "resolve.h"
+#include "step.h"
 #include <errno.h>
 #include <netinet/in.h>
 #include <string.h>
@@ -24,12 +24,10 @@
 /* How long a server is known for not doing UDP: programs try again with every datagram. */
 #define REFUSED_FOR (10 * S5_CLOCK_SECOND)
 
-static int negotiate(struct s5_engine *e, struct s5_negotiation *f, int fd,
-                     const struct s5_server *server, uint64_t timeout,
-                     const struct s5_cleanup *call, uint32_t ticket)
+static int negotiate(struct s5_engine *e, struct s5_negotiation *f, int fd, const struct s5_server *server,
+                     uint64_t timeout, const struct s5_cleanup *call, uint32_t ticket)
 {
-    struct s5_addr zeros = {
-        .kind = f->server.any.sa_family == AF_INET ? S5_ADDR_IPV4 : S5_ADDR_IPV6};
+    struct s5_addr zeros = {.kind = f->server.any.sa_family == AF_INET ? S5_ADDR_IPV4 : S5_ADDR_IPV6};
     f->peer = f->server;
     f->cookie = 0;
     int r = s5_negotiation_begin_udp(e, f, server, &zeros);
@@ -55,14 +53,13 @@ static int negotiate(struct s5_engine *e, struct s5_negotiation *f, int fd,
 /* Servers that do not know the command close, having been content with all before it. */
 static int why(const struct s5_negotiation *f, int error)
 {
-    bool closed = error == -ECONNREFUSED && !f->session.have_rep &&
-                  f->session.failed_in == S5_SESSION_REPLY &&
+    bool closed = error == -ECONNREFUSED && !f->session.have_rep && f->session.failed_in == S5_SESSION_REPLY &&
                   atomic_load(&f->phase) == S5_NEGOTIATION_FAILED && f->error;
     return closed ? -EOPNOTSUPP : error;
 }
 
-static void log_result(struct s5_engine *e, const struct s5_negotiation *f,
-                       const struct s5_server *server, int r, const struct s5_endpoint *at)
+static void log_result(struct s5_engine *e, const struct s5_negotiation *f, const struct s5_server *server, int r,
+                       const struct s5_endpoint *at)
 {
     const char *name = s5_policy_text(e->policy, server->name);
     char text[S5_ADDR_TEXT_MAX];
@@ -81,8 +78,8 @@ static void log_result(struct s5_engine *e, const struct s5_negotiation *f,
 
 /* At one address of the server's. */
 static int at_address(struct s5_engine *e, struct s5_negotiation *f, const struct s5_server *server,
-                      const struct s5_ip *ip, int family, uint64_t timeout,
-                      struct s5_cleanup *call, uint32_t ticket, struct s5_endpoint *ret)
+                      const struct s5_ip *ip, int family, uint64_t timeout, struct s5_cleanup *call, uint32_t ticket,
+                      struct s5_endpoint *ret)
 {
     struct s5_addr addr = {.kind = ip->kind, .port = server->port};
     int own = ip->kind == S5_ADDR_IPV4 ? AF_INET : AF_INET6;
@@ -111,9 +108,8 @@ static bool in_pass(const struct s5_ip *ip, int family, int pass)
     return same == (pass == 0);
 }
 
-static int at_any(struct s5_engine *e, struct s5_negotiation *f, const struct s5_server *server,
-                  int family, uint64_t timeout, struct s5_cleanup *call, uint32_t ticket,
-                  struct s5_endpoint *ret)
+static int at_any(struct s5_engine *e, struct s5_negotiation *f, const struct s5_server *server, int family,
+                  uint64_t timeout, struct s5_cleanup *call, uint32_t ticket, struct s5_endpoint *ret)
 {
     int r = -EHOSTUNREACH;
     for (int pass = 0; pass < 2; pass++)
@@ -129,9 +125,8 @@ static int at_any(struct s5_engine *e, struct s5_negotiation *f, const struct s5
     return r;
 }
 
-int s5_association_ask(struct s5_engine *e, const struct s5_server *server, int family,
-                     uint64_t timeout, struct s5_cleanup *call, uint32_t ticket,
-                     struct s5_endpoint *ret_relay)
+int s5_association_ask(struct s5_engine *e, const struct s5_server *server, int family, uint64_t timeout,
+                       struct s5_cleanup *call, uint32_t ticket, struct s5_endpoint *ret_relay)
 {
     uint32_t index = (uint32_t)(server - e->policy->servers);
     if (s5_clock_now() < atomic_load(&e->no_udp_until[index]))

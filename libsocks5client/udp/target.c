@@ -8,9 +8,9 @@
 #include "association.h"
 #include "cleanup.h"
 #include "dns_answer.h"
-#include "wire.h"
-#include "route.h"
 #include "names.h"
+#include "route.h"
+#include "wire.h"
 #include <errno.h>
 #include <netinet/in.h>
 #include <pthread.h>
@@ -31,8 +31,7 @@ bool s5_target_address(const struct sockaddr *sa, socklen_t len, struct s5_addr 
     return s5_addr_from_sockaddr(ret, (struct sockaddr *)&whole, len) == 0;
 }
 
-int s5_target_route(struct s5_engine *e, struct s5_addr *to, const struct s5_server **ret_server,
-                    bool *ret_named)
+int s5_target_route(struct s5_engine *e, struct s5_addr *to, const struct s5_server **ret_server, bool *ret_named)
 {
     int named = s5_names_of(e, to);
     if (named < 0)
@@ -59,8 +58,7 @@ int s5_target_route(struct s5_engine *e, struct s5_addr *to, const struct s5_ser
 static inline uint64_t holder_here(void)
 {
     char here;
-    return (uint64_t)((uintptr_t)pthread_self() >> 6) << DEPTH_BITS |
-           ((uint32_t)((uintptr_t)&here >> 7) & DEPTH_MASK);
+    return (uint64_t)((uintptr_t)pthread_self() >> 6) << DEPTH_BITS | ((uint32_t)((uintptr_t)&here >> 7) & DEPTH_MASK);
 }
 
 void s5_target_forget(struct s5_association *a)
@@ -90,7 +88,8 @@ static inline bool try_lock(struct s5_association *a)
 {
     uint64_t holder = 0, own = holder_here();
     return __builtin_expect(atomic_compare_exchange_strong_explicit(&a->cache_busy, &holder, own, memory_order_acquire,
-                                                                    memory_order_relaxed), 1) ||
+                                                                    memory_order_relaxed),
+                            1) ||
            inherit(a, holder, own);
 }
 
@@ -126,8 +125,8 @@ static bool same(const struct s5_endpoint *a, const struct sockaddr *sa, socklen
     if (sa->sa_family == AF_INET) /* family, port, address */
         return memcmp(&a->v4, sa, 8) == 0;
     const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)sa;
-    return sa->sa_family == AF_INET6 && len >= sizeof *v6 && a->len >= sizeof *v6 &&
-           a->v6.sin6_port == v6->sin6_port && a->v6.sin6_scope_id == v6->sin6_scope_id &&
+    return sa->sa_family == AF_INET6 && len >= sizeof *v6 && a->len >= sizeof *v6 && a->v6.sin6_port == v6->sin6_port &&
+           a->v6.sin6_scope_id == v6->sin6_scope_id &&
            memcmp(&a->v6.sin6_addr, &v6->sin6_addr, sizeof v6->sin6_addr) == 0;
 }
 
@@ -137,8 +136,7 @@ static struct s5_target *place_by(struct s5_association *a, uint8_t port, uint8_
     return &a->targets[(unsigned)(port + address) % S5_TARGETS];
 }
 
-static struct s5_target *place_of(struct s5_association *a, const struct sockaddr *sa,
-                                  socklen_t len)
+static struct s5_target *place_of(struct s5_association *a, const struct sockaddr *sa, socklen_t len)
 {
     const uint8_t *octets = (const uint8_t *)sa;
     bool v6 = sa->sa_family == AF_INET6 && len >= 24;
@@ -155,8 +153,7 @@ static void copy_heading(struct s5_heading *ret, const struct s5_heading *from)
         memcpy(ret->octets, from->octets, from->len);
 }
 
-static bool recall(struct s5_association *a, const struct sockaddr *sa, socklen_t len,
-                   struct s5_heading *ret)
+static bool recall(struct s5_association *a, const struct sockaddr *sa, socklen_t len, struct s5_heading *ret)
 {
     struct s5_target *t = place_of(a, sa, len);
     if (!try_lock(a))
@@ -168,8 +165,7 @@ static bool recall(struct s5_association *a, const struct sockaddr *sa, socklen_
     return found;
 }
 
-size_t s5_target_recall(struct s5_association *a, const struct sockaddr *sa, socklen_t len,
-                        uint8_t *octets)
+size_t s5_target_recall(struct s5_association *a, const struct sockaddr *sa, socklen_t len, uint8_t *octets)
 {
     if (len < 8)
         return 0;
@@ -187,8 +183,7 @@ size_t s5_target_recall(struct s5_association *a, const struct sockaddr *sa, soc
 
 /* ASKED went out as NAME; both NULL where it did as it is. */
 static void remember(struct s5_association *a, const struct sockaddr *sa, socklen_t len,
-                     const struct s5_heading *heading, const struct s5_addr *asked,
-                     const struct s5_addr *name)
+                     const struct s5_heading *heading, const struct s5_addr *asked, const struct s5_addr *name)
 {
     struct s5_target *t = place_of(a, sa, len);
     if (!s5_target_lock(a))
@@ -215,8 +210,7 @@ static void remember(struct s5_association *a, const struct sockaddr *sa, sockle
 static int elsewhere(struct s5_engine *e, const struct s5_addr *to)
 {
     char text[S5_ADDR_TEXT_MAX];
-    s5_log(&e->log, S5_LOG_ERROR,
-           "refused: UDP to %s: the rules lead it to another server than this socket has",
+    s5_log(&e->log, S5_LOG_ERROR, "refused: UDP to %s: the rules lead it to another server than this socket has",
            s5_addr_format(to, text, sizeof text));
     return -EHOSTUNREACH;
 }
@@ -230,8 +224,8 @@ static int not_here(struct s5_engine *e, const struct s5_addr *to)
     return -EHOSTUNREACH;
 }
 
-static int find_out(struct s5_engine *e, struct s5_association *a, const struct sockaddr *sa,
-                    socklen_t len, struct s5_heading *ret)
+static int find_out(struct s5_engine *e, struct s5_association *a, const struct sockaddr *sa, socklen_t len,
+                    struct s5_heading *ret)
 {
     struct s5_addr asked, to;
     const struct s5_server *server = NULL;
@@ -263,8 +257,8 @@ static int find_out(struct s5_engine *e, struct s5_association *a, const struct 
     return 0;
 }
 
-int s5_target_heading(struct s5_engine *e, struct s5_association *a, const struct sockaddr *sa,
-                      socklen_t len, struct s5_heading *ret)
+int s5_target_heading(struct s5_engine *e, struct s5_association *a, const struct sockaddr *sa, socklen_t len,
+                      struct s5_heading *ret)
 {
     if (len >= 8 && recall(a, sa, len, ret))
         return 0;
@@ -279,8 +273,7 @@ static bool is_literal(const struct s5_association *a, const struct s5_addr *fro
     struct s5_addr to;
     for (unsigned i = 0; i < S5_TARGETS; i++)
         if (a->targets[i].to.len && a->targets[i].heading.octets[3] != S5_WIRE_NAME &&
-            s5_addr_from_sockaddr(&to, &a->targets[i].to.any, a->targets[i].to.len) == 0 &&
-            s5_addr_equal(&to, from))
+            s5_addr_from_sockaddr(&to, &a->targets[i].to.any, a->targets[i].to.len) == 0 && s5_addr_equal(&to, from))
             return true;
     return false;
 }
@@ -321,8 +314,7 @@ static void back_to_alias(struct s5_association *a, struct s5_addr *from)
 static bool is_peer(const struct s5_association *a, const struct s5_addr *from)
 {
     struct s5_addr peer;
-    return s5_addr_from_sockaddr(&peer, &a->peer.any, a->peer.len) == 0 &&
-           s5_addr_equal(&peer, from);
+    return s5_addr_from_sockaddr(&peer, &a->peer.any, a->peer.len) == 0 && s5_addr_equal(&peer, from);
 }
 
 bool s5_target_endpoint(const struct s5_addr *from, int family, struct s5_endpoint *ret)
@@ -337,8 +329,7 @@ bool s5_target_endpoint(const struct s5_addr *from, int family, struct s5_endpoi
 }
 
 /* A relay may report names nobody asked for. */
-static bool fake_endpoint(struct s5_engine *e, const struct s5_addr *name, int family,
-                     struct s5_endpoint *ret)
+static bool fake_endpoint(struct s5_engine *e, const struct s5_addr *name, int family, struct s5_endpoint *ret)
 {
     struct sockaddr_storage sa;
     socklen_t len;
@@ -349,8 +340,7 @@ static bool fake_endpoint(struct s5_engine *e, const struct s5_addr *name, int f
     return true;
 }
 
-bool s5_target_heard(struct s5_association *a, const uint8_t *header, size_t len,
-                     struct s5_endpoint *ret)
+bool s5_target_heard(struct s5_association *a, const uint8_t *header, size_t len, struct s5_endpoint *ret)
 {
     if (len != S5_UDP_HEADER_IPV4 && len != S5_UDP_HEADER_IPV6)
         return false;

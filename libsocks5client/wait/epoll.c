@@ -6,18 +6,18 @@
  *
  * What is in flight and not registered with the instance is waited for beside it, by ppoll().
  */
+#include "epoll.h"
 #include "blocking.h"
 #include "clock.h"
-#include "epoll_mask.h"
-#include "inflight.h"
-#include "user_memory.h"
-#include "step.h"
-#include "fd_record.h"
-#include "epoll_shadow.h"
-#include "epoll.h"
 #include "complete.h"
-#include "registry.h"
+#include "epoll_mask.h"
+#include "epoll_shadow.h"
 #include "fd_notes.h"
+#include "fd_record.h"
+#include "inflight.h"
+#include "registry.h"
+#include "step.h"
+#include "user_memory.h"
 #include <errno.h>
 
 /* --- registrations --- */
@@ -124,8 +124,8 @@ static int filter(struct s5_engine *e, int ep, struct epoll_event *events, int n
     return kept;
 }
 
-static int real_wait(struct s5_engine *e, int ep, struct epoll_event *events, int max,
-                     uint64_t until, uint64_t now, bool precise, const sigset_t *mask)
+static int real_wait(struct s5_engine *e, int ep, struct epoll_event *events, int max, uint64_t until, uint64_t now,
+                     bool precise, const sigset_t *mask)
 {
     struct timespec left;
     const struct timespec *timeout = s5_clock_left(until, now, &left);
@@ -133,14 +133,13 @@ static int real_wait(struct s5_engine *e, int ep, struct epoll_event *events, in
         return e->real->epoll_pwait2(ep, events, max, timeout, mask);
     int ms = -1;
     if (timeout) /* rounded up, as the kernel would have slept */
-        ms = left.tv_sec > 2000000 ? 2000000000
-                                   : (int)(left.tv_sec * 1000 + (left.tv_nsec + 999999) / 1000000);
+        ms = left.tv_sec > 2000000 ? 2000000000 : (int)(left.tv_sec * 1000 + (left.tv_nsec + 999999) / 1000000);
     return e->real->epoll_pwait(ep, events, max, ms, mask);
 }
 
 /* The same while something is in flight that EP does not watch. */
-static int wait_beside(struct s5_engine *e, int ep, struct epoll_event *events, int max,
-                       uint64_t until, const sigset_t *mask)
+static int wait_beside(struct s5_engine *e, int ep, struct epoll_event *events, int max, uint64_t until,
+                       const sigset_t *mask)
 {
     struct s5_pollset set;
     bool ended = false;
@@ -155,8 +154,8 @@ static int wait_beside(struct s5_engine *e, int ep, struct epoll_event *events, 
 }
 
 /* One wait for what is due in flight, and no longer than UNTIL. */
-static int wait_once(struct s5_engine *e, int ep, struct epoll_event *events, int max,
-                     uint64_t until, uint64_t now, bool precise, const sigset_t *mask)
+static int wait_once(struct s5_engine *e, int ep, struct epoll_event *events, int max, uint64_t until, uint64_t now,
+                     bool precise, const sigset_t *mask)
 {
     bool beside;
     uint64_t due = s5_inflight_due(e, ep, &beside);

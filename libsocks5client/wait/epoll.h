@@ -3,8 +3,8 @@
 #define S5_EPOLL_H
 
 #include "engine.h"
-#include <stdint.h>
 #include <signal.h>
+#include <stdint.h>
 #include <sys/epoll.h>
 #include <time.h>
 

@@ -7,16 +7,16 @@
  * set is looked at again.
  *
  * select() is told in terms of poll(), since hidden descriptors are beyond the numbers it knows. */
+#include "poll_select.h"
 #include "blocking.h"
 #include "clock.h"
+#include "complete.h"
 #include "inflight.h"
 #include "listener.h"
-#include "step.h"
 #include "listener_pool.h"
-#include "complete.h"
-#include "poll_select.h"
-#include "registry.h"
 #include "record.h"
+#include "registry.h"
+#include "step.h"
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -45,8 +45,7 @@ static struct pollfd ask_in_flight(struct s5_engine *e, const struct pollfd *p, 
 }
 
 /* SET, from FDS. *RET_FLYING: some are in flight. 0 or -ENOMEM. */
-static int fill(struct s5_engine *e, struct s5_pollset *set, const struct pollfd *fds, nfds_t n,
-                bool *ret_flying)
+static int fill(struct s5_engine *e, struct s5_pollset *set, const struct pollfd *fds, nfds_t n, bool *ret_flying)
 {
     bool listening = atomic_load(&e->registry.listening);
     *ret_flying = false;
@@ -69,8 +68,7 @@ static int fill(struct s5_engine *e, struct s5_pollset *set, const struct pollfd
     for (nfds_t i = 0; listening && i < n; i++) {
         struct s5_record *record = fds[i].fd < 0 ? NULL : s5_registry_find(&e->registry, fds[i].fd);
         bool has_bell = record && atomic_load(&record->state) == S5_RECORD_LISTENING;
-        if (set->fds[i].fd != fds[i].fd &&
-            s5_pollset_add(set, has_bell ? record->more->wakeup_fd : -1, POLLIN) < 0)
+        if (set->fds[i].fd != fds[i].fd && s5_pollset_add(set, has_bell ? record->more->wakeup_fd : -1, POLLIN) < 0)
             return -ENOMEM;
     }
     return 0;
@@ -78,16 +76,14 @@ static int fill(struct s5_engine *e, struct s5_pollset *set, const struct pollfd
 
 /* What to report: how many. A bell that rings is a listener to look at, which accept() does. *RET_ENDED
  * becomes true where a negotiation ended. */
-static int report(struct s5_engine *e, const struct s5_pollset *set, struct pollfd *fds, nfds_t n,
-                  bool *ret_ended)
+static int report(struct s5_engine *e, const struct s5_pollset *set, struct pollfd *fds, nfds_t n, bool *ret_ended)
 {
     int ready = 0;
     nfds_t wakeup_fd = n;
     for (nfds_t i = 0; i < n; i++) {
         const struct pollfd *got = &set->fds[i];
         bool replaced = got->fd != fds[i].fd;
-        struct s5_record *record =
-            got->revents && !replaced ? s5_registry_find(&e->registry, got->fd) : NULL;
+        struct s5_record *record = got->revents && !replaced ? s5_registry_find(&e->registry, got->fd) : NULL;
         fds[i].revents = got->revents;
         if (replaced && wakeup_fd < set->n && set->fds[wakeup_fd++].revents)
             fds[i].revents |= fds[i].events & (POLLIN | POLLRDNORM);
@@ -103,8 +99,8 @@ static int report(struct s5_engine *e, const struct s5_pollset *set, struct poll
     return ready;
 }
 
-static int wait_poll(struct s5_engine *e, struct s5_pollset *set, struct pollfd *fds, nfds_t n,
-                     uint64_t until, const sigset_t *mask)
+static int wait_poll(struct s5_engine *e, struct s5_pollset *set, struct pollfd *fds, nfds_t n, uint64_t until,
+                     const sigset_t *mask)
 {
     for (;;) {
         bool in_flight, ended = false;
@@ -160,13 +156,11 @@ static void clear(fd_set *set, int fd)
         words[fd / bits] &= ~(1ul << (fd % bits));
 }
 
-static nfds_t gather(struct pollfd *fds, int n, const fd_set *in, const fd_set *out,
-                     const fd_set *ex)
+static nfds_t gather(struct pollfd *fds, int n, const fd_set *in, const fd_set *out, const fd_set *ex)
 {
     nfds_t count = 0;
     for (int fd = 0; fd < n; fd++) {
-        int events = (has(in, fd) ? POLLIN : 0) | (has(out, fd) ? POLLOUT : 0) |
-                     (has(ex, fd) ? POLLPRI : 0);
+        int events = (has(in, fd) ? POLLIN : 0) | (has(out, fd) ? POLLOUT : 0) | (has(ex, fd) ? POLLPRI : 0);
         if (events)
             fds[count++] = (struct pollfd){fd, (short)events, 0};
     }
@@ -214,8 +208,8 @@ static void scatter(const struct pollfd *fds, nfds_t count, fd_set *in, fd_set *
     }
 }
 
-static int wait_select(struct s5_engine *e, struct pollfd *fds, nfds_t count,
-                       const struct timespec *timeout, const sigset_t *mask)
+static int wait_select(struct s5_engine *e, struct pollfd *fds, nfds_t count, const struct timespec *timeout,
+                       const sigset_t *mask)
 {
     uint64_t until = s5_clock_after(timeout);
     struct timespec left;
@@ -230,8 +224,8 @@ static int wait_select(struct s5_engine *e, struct pollfd *fds, nfds_t count,
     }
 }
 
-int s5_wait_select(struct s5_engine *e, int n, fd_set *in, fd_set *out, fd_set *ex,
-                   const struct timespec *timeout, const sigset_t *mask)
+int s5_wait_select(struct s5_engine *e, int n, fd_set *in, fd_set *out, fd_set *ex, const struct timespec *timeout,
+                   const sigset_t *mask)
 {
     struct pollfd near[ON_STACK], *fds = near;
     if (n < 0 || (unsigned)n > S5_CHUNKS * S5_CHUNK_SLOTS)

@@ -11,7 +11,7 @@ struct s5_engine;
 
 int s5_wait_poll(struct s5_engine *e, struct pollfd *fds, nfds_t n, const struct timespec *timeout,
                  const sigset_t *mask);
-int s5_wait_select(struct s5_engine *e, int n, fd_set *in, fd_set *out, fd_set *ex,
-                   const struct timespec *timeout, const sigset_t *mask);
+int s5_wait_select(struct s5_engine *e, int n, fd_set *in, fd_set *out, fd_set *ex, const struct timespec *timeout,
+                   const sigset_t *mask);
 
 #endif

@@ -1,8 +1,8 @@
 /* Stand-alone, the bridge reads the configuration itself; everything wrong is said before it serves. */
 #include "alone.h"
-#include "source.h"
-#include "server.h"
 #include "log.h"
+#include "server.h"
+#include "source.h"
 #include <fcntl.h>
 #include <netdb.h>
 #include <stdio.h>
@@ -32,8 +32,7 @@ int alone_resolve(struct s5_policy *p)
     int code = 0;
     for (size_t i = 0; i < p->n_servers; i++) {
         struct s5_server *server = &p->servers[i];
-        if (!server->is_path && server->n_addrs == 0 &&
-            resolve(s5_policy_text(p, server->host), server) != 0)
+        if (!server->is_path && server->n_addrs == 0 && resolve(s5_policy_text(p, server->host), server) != 0)
             code = 125;
     }
     return code;

@@ -2,8 +2,8 @@
 #ifndef BRIDGE_ALONE_H
 #define BRIDGE_ALONE_H
 
-#include "front.h"
 #include "arguments.h"
+#include "front.h"
 #include "policy.h"
 
 /* The policy of OPTIONS and the environment, its servers' names resolved, and who is let in. 0, or

@@ -6,22 +6,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char help[] =
-    "Usage: socks5-bridge --listen ADDRESS:PORT [OPTION]...\n"
-    "A plain SOCKS5 proxy on this machine in front of one that wants Kerberos.\n"
-    "\n"
-    "      --listen ADDRESS:PORT  where to serve; an address of loopback\n"
-    "  -c FILE                    take the configuration from FILE, see socks5.conf(5)\n"
-    "  -x URL                     lead everything to the server of URL\n"
-    "      --user NAME            let in who names itself so and knows the password;\n"
-    "                             otherwise every program of the same user is let in\n"
-    "      --password-file FILE   the password that goes with --user\n"
-    "  -v                         log more; -vv: more yet\n"
-    "      --version              print the version and exit\n"
-    "      --help                 print this help and exit\n"
-    "\n"
-    "Ends on SIGTERM or SIGINT when its last connection has ended, at once on a second\n"
-    "one. Exit status: 0, or 125 when it cannot serve.\n";
+static const char help[] = "Usage: socks5-bridge --listen ADDRESS:PORT [OPTION]...\n"
+                           "A plain SOCKS5 proxy on this machine in front of one that wants Kerberos.\n"
+                           "\n"
+                           "      --listen ADDRESS:PORT  where to serve; an address of loopback\n"
+                           "  -c FILE                    take the configuration from FILE, see socks5.conf(5)\n"
+                           "  -x URL                     lead everything to the server of URL\n"
+                           "      --user NAME            let in who names itself so and knows the password;\n"
+                           "                             otherwise every program of the same user is let in\n"
+                           "      --password-file FILE   the password that goes with --user\n"
+                           "  -v                         log more; -vv: more yet\n"
+                           "      --version              print the version and exit\n"
+                           "      --help                 print this help and exit\n"
+                           "\n"
+                           "Ends on SIGTERM or SIGINT when its last connection has ended, at once on a second\n"
+                           "one. Exit status: 0, or 125 when it cannot serve.\n";
 
 enum { LISTEN = 256, USER, PASSWORD_FILE, TREE, VERSION_, HELP };
 
@@ -52,12 +51,10 @@ static int parse_listen(struct arguments *o, const char *text)
     char *end = NULL;
     unsigned long port = colon ? strtoul(colon + 1, &end, 10) : 0;
     if (!colon || !colon[1] || *end || port > 65535 ||
-        s5_addr_parse(&o->listen, text, (size_t)(colon - text), (uint16_t)port) < 0 ||
-        o->listen.kind == S5_ADDR_NAME)
+        s5_addr_parse(&o->listen, text, (size_t)(colon - text), (uint16_t)port) < 0 || o->listen.kind == S5_ADDR_NAME)
         return complain("--listen: not ADDRESS:PORT: %s", text);
     uint8_t any[16] = {0};
-    if (!s5_addr_is_loopback(&o->listen) ||
-        memcmp(o->listen.octets, any, o->listen.kind == S5_ADDR_IPV4 ? 4 : 16) == 0)
+    if (!s5_addr_is_loopback(&o->listen) || memcmp(o->listen.octets, any, o->listen.kind == S5_ADDR_IPV4 ? 4 : 16) == 0)
         return complain("--listen: %s is not loopback: others would act in your name", text);
     return ARGUMENTS_RUN;
 }
@@ -102,8 +99,7 @@ int arguments_parse(struct arguments *ret, int argc, char **argv)
     *ret = (struct arguments){.file = NULL};
     int option, result = ARGUMENTS_RUN;
     opterr = 0;
-    while (result == ARGUMENTS_RUN &&
-           (option = getopt_long(argc, argv, "c:x:v", long_options, NULL)) != -1)
+    while (result == ARGUMENTS_RUN && (option = getopt_long(argc, argv, "c:x:v", long_options, NULL)) != -1)
         result = parse_one(ret, option, argv);
     if (result != ARGUMENTS_RUN)
         return result;

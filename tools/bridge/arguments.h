@@ -5,13 +5,13 @@
 #include "addr.h"
 
 struct arguments {
-    const char *file; /* -c, or NULL */
-    char *url;        /* -x, or NULL */
-    int verbosity;    /* how many -v */
+    const char *file;          /* -c, or NULL */
+    char *url;                 /* -x, or NULL */
+    int verbosity;             /* how many -v */
     struct s5_addr listen;     /* --listen; loopback */
     const char *user;          /* --user, or NULL */
     const char *password_file; /* --password-file; there is one where there is a user */
-    int shm;                  /* --tree: the process whose tree this bridge is for, or 0 */
+    int shm;                   /* --tree: the process whose tree this bridge is for, or 0 */
 };
 
 enum { ARGUMENTS_RUN = -1 };

@@ -5,12 +5,12 @@
  * so that who has just read it is served all the same; whoever needs a bridge later starts another.
  *
  * Standing alone it serves until it is told to end, and then until its last connection has ended. */
-#include "alone.h"
 #include "bridge.h"
+#include "alone.h"
+#include "conn.h"
 #include "journal.h"
 #include "peer.h"
 #include "upstream.h"
-#include "conn.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -26,17 +26,17 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define TICK_MS   500
-#define SOON_MS   20
-#define LINGER_MS 2000 /* without a starter and without a connection */
+#define TICK_MS    500
+#define SOON_MS    20
+#define LINGER_MS  2000 /* without a starter and without a connection */
 #define PARTING_MS 1000 /* listening on, out of the tree */
 
 static struct {
     struct watch listener, signals, starter;
     struct s5_shm *shm; /* whose bridge this is; NULL: it stands alone */
-    bool ending;          /* told to end, or the starter is gone */
-    bool parting;         /* out of the tree already */
-    int64_t idle_since;   /* ENDING and no connection; 0 otherwise */
+    bool ending;        /* told to end, or the starter is gone */
+    bool parting;       /* out of the tree already */
+    int64_t idle_since; /* ENDING and no connection; 0 otherwise */
 } self = {.listener.fd = -1, .signals.fd = -1, .starter.fd = -1};
 
 static struct s5_policy own_policy;
@@ -60,8 +60,7 @@ static void listener_ready(struct watch *w, uint32_t ready)
         socklen_t len = sizeof peer;
         int fd = accept4(w->fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd < 0) {
-            conns.starved = errno == EMFILE || errno == ENFILE || errno == ENOMEM ||
-                            errno == ENOBUFS;
+            conns.starved = errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS;
             if (conns.starved)
                 loop_want(w, 0); /* until the next tick */
             return;
@@ -149,8 +148,7 @@ static int watch_signals(void)
     signal(SIGPIPE, SIG_IGN);
     signal(SIGHUP, SIG_IGN);
     signal(SIGCHLD, SIG_DFL);
-    self.signals = (struct watch){.fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK),
-                                  .ready = signals_ready};
+    self.signals = (struct watch){.fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK), .ready = signals_ready};
     return loop_want(&self.signals, EPOLLIN);
 }
 

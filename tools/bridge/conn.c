@@ -1,9 +1,9 @@
 /* Beginnings and ends, and what the client says before its request is known. */
 #include "conn.h"
+#include "gss.h"
 #include "journal.h"
 #include "relay.h"
 #include "upstream.h"
-#include "gss.h"
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>

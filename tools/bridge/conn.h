@@ -4,10 +4,10 @@
 
 #include "block.h"
 #include "front.h"
+#include "gss.h"
 #include "gss_link.h"
 #include "loop.h"
 #include "policy.h"
-#include "gss.h"
 #include <stddef.h>
 
 enum conn_state {
@@ -35,21 +35,21 @@ struct conn {
     struct watch inner, outer;   /* datagrams: towards the client, towards the relay */
     struct conn *next, *prev;
     struct conn_talk *talk;
-    uint8_t state;        /* enum conn_state */
-    bool sealed;          /* SEAL protects stream and datagrams */
-    bool client_gone;     /* it reset, or takes no more */
-    bool server_deaf;     /* sending to it failed */
+    uint8_t state;              /* enum conn_state */
+    bool sealed;                /* SEAL protects stream and datagrams */
+    bool client_gone;           /* it reset, or takes no more */
+    bool server_deaf;           /* sending to it failed */
     bool up_ended, up_shut;     /* the client's end of file: seen, passed on */
     bool down_ended, down_shut; /* the server's */
-    bool late;            /* CLOSING: octets came that nobody wants */
-    bool pinned;          /* DATAGRAMS: INNER is connected to the client's socket */
-    int16_t server_index; /* in the policy; -1 before it is known */
-    int64_t deadline;     /* ms; 0: none */
+    bool late;                  /* CLOSING: octets came that nobody wants */
+    bool pinned;                /* DATAGRAMS: INNER is connected to the client's socket */
+    int16_t server_index;       /* in the policy; -1 before it is known */
+    int64_t deadline;           /* ms; 0: none */
     struct s5_gss *gss;
     struct s5_seal seal;
-    uint32_t most;        /* octets one message carries; without a seal what one read takes */
-    struct block *up;     /* sealed, for the server */
-    struct block *down;   /* AT..AT+PLAIN is for the client, RAW_AT..LEN came behind it, sealed */
+    uint32_t most;      /* octets one message carries; without a seal what one read takes */
+    struct block *up;   /* sealed, for the server */
+    struct block *down; /* AT..AT+PLAIN is for the client, RAW_AT..LEN came behind it, sealed */
     uint32_t down_plain, down_raw_at;
 };
 
@@ -59,11 +59,11 @@ struct conn {
 struct conn_common {
     const struct s5_policy *policy;
     struct front_users users;
-    bool shm;                /* of a process tree: the user name tells the server */
-    struct conn *first;       /* every connection */
+    bool shm;           /* of a process tree: the user name tells the server */
+    struct conn *first; /* every connection */
     unsigned count;
-    bool starved;             /* accept() found no descriptor left */
-    bool crowded;             /* a UNIX socket's queue was full lately, and connections wait for it */
+    bool starved; /* accept() found no descriptor left */
+    bool crowded; /* a UNIX socket's queue was full lately, and connections wait for it */
 };
 extern struct conn_common conns;
 

@@ -41,8 +41,7 @@ static void server_ready(struct watch *w, uint32_t ready)
 /* Errors of earlier datagrams (ICMP) are reported once each, and forgotten. */
 static ssize_t receive(struct watch *w, struct sockaddr_storage *from, socklen_t *len)
 {
-    ssize_t n = recvfrom(w->fd, scratch_in, sizeof scratch_in, MSG_DONTWAIT,
-                         (struct sockaddr *)from, len);
+    ssize_t n = recvfrom(w->fd, scratch_in, sizeof scratch_in, MSG_DONTWAIT, (struct sockaddr *)from, len);
     return n < 0 && errno != EAGAIN ? 0 : n;
 }
 
@@ -90,8 +89,7 @@ static void outer_ready(struct watch *w, uint32_t ready)
         if (n < 0)
             return;
         if (c->sealed && n > 0)
-            n = s5_seal_unwrap_datagram(&c->seal, scratch_in, (size_t)n, scratch_in,
-                                        sizeof scratch_in);
+            n = s5_seal_unwrap_datagram(&c->seal, scratch_in, (size_t)n, scratch_in, sizeof scratch_in);
         if (n > 0 && c->pinned)
             (void)!send(c->inner.fd, scratch_in, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL);
     }
@@ -118,8 +116,7 @@ static int beside(int fd, int family, struct sockaddr_storage *ret, socklen_t *r
     int udp = socket(ret->ss_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (udp < 0)
         return -errno;
-    if (bind(udp, (struct sockaddr *)ret, *ret_len) < 0 ||
-        getsockname(udp, (struct sockaddr *)ret, ret_len) < 0) {
+    if (bind(udp, (struct sockaddr *)ret, *ret_len) < 0 || getsockname(udp, (struct sockaddr *)ret, ret_len) < 0) {
         int error = -errno;
         close(udp);
         return error;
@@ -128,17 +125,15 @@ static int beside(int fd, int family, struct sockaddr_storage *ret, socklen_t *r
 }
 
 /* Where the relay is: BOUND, or BOUND's port at the server's own address where it is all zeros. */
-static int relay_address(const struct conn *c, const struct s5_addr *bound, int family,
-                         struct sockaddr_storage *ret, socklen_t *ret_len)
+static int relay_address(const struct conn *c, const struct s5_addr *bound, int family, struct sockaddr_storage *ret,
+                         socklen_t *ret_len)
 {
     static const uint8_t zeros[16];
     bool any = bound->kind == S5_ADDR_NONE ||
-               (bound->kind != S5_ADDR_NAME &&
-                memcmp(bound->octets, zeros, bound->kind == S5_ADDR_IPV4 ? 4 : 16) == 0);
+               (bound->kind != S5_ADDR_NAME && memcmp(bound->octets, zeros, bound->kind == S5_ADDR_IPV4 ? 4 : 16) == 0);
     struct s5_addr at = *bound;
     if (any && conn_server(c)->is_path) { /* on this machine, then */
-        s5_addr_parse(&at, family == AF_INET6 ? "::1" : "127.0.0.1", family == AF_INET6 ? 3 : 9,
-                      bound->port);
+        s5_addr_parse(&at, family == AF_INET6 ? "::1" : "127.0.0.1", family == AF_INET6 ? 3 : 9, bound->port);
     } else if (any) {
         *ret_len = sizeof *ret;
         if (getpeername(c->server.fd, (struct sockaddr *)ret, ret_len) < 0 ||

@@ -1,8 +1,8 @@
 /* Requests come in one flight or octet by octet; each message is taken once it is whole. */
 #include "front.h"
 #include "bytes.h"
-#include "wire.h"
 #include "session.h"
+#include "wire.h"
 #include <errno.h>
 
 void front_start(struct front *f)

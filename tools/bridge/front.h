@@ -22,7 +22,7 @@ enum front_state {
 
 /* Whom to let in; NULL user: everybody. */
 struct front_users {
-    const char *user;     /* of a tree's bridge: what stands before the index of the server */
+    const char *user; /* of a tree's bridge: what stands before the index of the server */
     const char *password;
     bool indexed; /* the user name is USER, a dot and a server's index, and maybe an identity */
 };

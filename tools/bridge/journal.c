@@ -6,9 +6,8 @@
 static void write_line(void *user, const char *line, size_t len)
 {
     const char *path = user;
-    int fd = path && *path == '/' ? open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY |
-                                            O_NONBLOCK, 0600)
-                           : -1;
+    int fd =
+        path && *path == '/' ? open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0600) : -1;
     (void)!write(fd >= 0 ? fd : 2, line, len);
     if (fd >= 0)
         close(fd);

@@ -13,8 +13,8 @@ static struct {
     int ep;
     int64_t now;
     struct epoll_event events[BATCH];
-    int n, at;        /* fetched, and the one being told */
-    void **disposed;  /* to be freed before the next wait */
+    int n, at;       /* fetched, and the one being told */
+    void **disposed; /* to be freed before the next wait */
     size_t n_disposed, room_disposed;
 } loop = {.ep = -1};
 

@@ -24,8 +24,7 @@ static int look(const char *path, unsigned local, unsigned remote)
         return -1;
     while (fgets(line, sizeof line, f)) {
         unsigned from, to, uid;
-        if (sscanf(line, " %*d: %*[0-9A-F]:%x %*[0-9A-F]:%x %*x %*x:%*x %*x:%*x %*x %u", &from,
-                   &to, &uid) != 3 ||
+        if (sscanf(line, " %*d: %*[0-9A-F]:%x %*[0-9A-F]:%x %*x %*x:%*x %*x:%*x %*x %u", &from, &to, &uid) != 3 ||
             from != local || (remote && to != remote))
             continue;
         found = found != 0 && uid == geteuid();

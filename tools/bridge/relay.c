@@ -10,8 +10,8 @@
  * end that way. Its connection to the server is then closed orderly (CLOSING). */
 #include "relay.h"
 #include "conn.h"
-#include "journal.h"
 #include "gss.h"
+#include "journal.h"
 #include <errno.h>
 #include <linux/sockios.h>
 #include <string.h>
@@ -46,8 +46,7 @@ static bool keep(struct block **b, const void *octets, size_t n)
 
 static enum passed send_up(struct conn *c, const uint8_t *octets, size_t n)
 {
-    ssize_t sent = c->server_deaf ? (ssize_t)n
-                                  : send(c->server.fd, octets, n, MSG_DONTWAIT | MSG_NOSIGNAL);
+    ssize_t sent = c->server_deaf ? (ssize_t)n : send(c->server.fd, octets, n, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (sent < 0 && !later(sent)) {
         c->server_deaf = true; /* reading tells why; what the client writes is for nobody */
         sent = (ssize_t)n;
@@ -84,8 +83,7 @@ static enum passed pass_up(struct conn *c, const uint8_t *octets, size_t n)
         return send_up(c, octets, n);
     int len = s5_seal_wrap(&c->seal, octets, n, scratch_out, sizeof scratch_out);
     if (len < 0) {
-        journal(S5_LOG_ERROR, "server \"%s\": cannot protect: %s", conn_server_name(c),
-                s5_gss_why(c->gss));
+        journal(S5_LOG_ERROR, "server \"%s\": cannot protect: %s", conn_server_name(c), s5_gss_why(c->gss));
         return PASSED_LOST;
     }
     return send_up(c, scratch_out, (size_t)len);
@@ -125,8 +123,7 @@ static enum passed send_down(struct conn *c, struct block *b)
 {
     while (c->down_plain) {
         ssize_t n = c->client_gone ? (ssize_t)c->down_plain
-                                   : send(c->client.fd, b->octets + b->at, c->down_plain,
-                                          MSG_DONTWAIT | MSG_NOSIGNAL);
+                                   : send(c->client.fd, b->octets + b->at, c->down_plain, MSG_DONTWAIT | MSG_NOSIGNAL);
         if (later(n))
             return PASSED_WAIT_SINK;
         if (n < 0) {

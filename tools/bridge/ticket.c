@@ -1,9 +1,9 @@
 /* The child keeps nothing of the bridge's but a pipe and standard error: a connection closed
  * meanwhile must not stay open in it. It is killed when the server's time is up. */
 #include "ticket.h"
+#include "gss.h"
 #include "journal.h"
 #include "loop.h"
-#include "gss.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -77,8 +77,8 @@ static void over(struct watch *w, uint32_t ready)
     t->until = loop_now() + 1000 * ((int64_t)answer.seconds - 60);
     memcpy(t->principal, answer.principal, sizeof t->principal);
     if (answer.error < 0)
-        journal(S5_LOG_ERROR, "server \"%s\": Kerberos: %s",
-                s5_policy_text(t->policy, t->policy->servers[index].name), answer.fault.text);
+        journal(S5_LOG_ERROR, "server \"%s\": Kerberos: %s", s5_policy_text(t->policy, t->policy->servers[index].name),
+                answer.fault.text);
     ticket_done(index, t->state);
 }
 

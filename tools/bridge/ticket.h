@@ -4,9 +4,9 @@
 #ifndef BRIDGE_TICKET_H
 #define BRIDGE_TICKET_H
 
-#include "policy.h"
 #include "gss.h"
 #include "loop.h"
+#include "policy.h"
 
 enum ticket_state {
     TICKET_NONE,

@@ -3,11 +3,11 @@
 #include "upstream.h"
 #include "client.h"
 #include "datagram.h"
-#include "relay.h"
 #include "error.h"
-#include "journal.h"
-#include "ticket.h"
 #include "gss.h"
+#include "journal.h"
+#include "relay.h"
+#include "ticket.h"
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -31,12 +31,10 @@ static void log_failure(struct conn *c, int error)
     const struct s5_gss_link *l = &c->talk->link;
     const char *why = c->gss ? s5_gss_why(c->gss) : "";
     if (*why)
-        journal(S5_LOG_ERROR, "server \"%s\": %s: %s", conn_server_name(c), s5_gss_link_phase(l),
-                why);
+        journal(S5_LOG_ERROR, "server \"%s\": %s: %s", conn_server_name(c), s5_gss_link_phase(l), why);
     else if (!l->session.have_rep || l->session.rep == 0)
         journal(S5_LOG_ERROR, "server \"%s\": %s: %s", conn_server_name(c), s5_gss_link_phase(l),
-                error == -EACCES && l->state != S5_GSS_LINK_SESSION ? "refused by the server"
-                                                                    : s5_error_text(error));
+                error == -EACCES && l->state != S5_GSS_LINK_SESSION ? "refused by the server" : s5_error_text(error));
 }
 
 static void failed(struct conn *c, int error)
@@ -164,8 +162,7 @@ static void dial(struct conn *c, int error)
         } else if (error == -ENOENT) /* no such file: nothing listens there, as at a port */
             error = -ECONNREFUSED;
     }
-    journal(S5_LOG_WARNING, "server \"%s\" cannot be reached: %s", conn_server_name(c),
-            s5_error_text(error));
+    journal(S5_LOG_WARNING, "server \"%s\" cannot be reached: %s", conn_server_name(c), s5_error_text(error));
     conn_refuse(c, error, 0);
 }
 
@@ -186,8 +183,7 @@ static void fill_methods(const struct conn *c, struct s5_session_setup *setup)
 }
 
 /* For an isolated server: the words of the identity that the client told, or of one for it. */
-static int isolate(const struct conn *c, struct s5_session_setup *setup,
-                   struct s5_isolation_words *words)
+static int isolate(const struct conn *c, struct s5_session_setup *setup, struct s5_isolation_words *words)
 {
     static uint64_t key[2];
     const struct s5_server *server = conn_server(c);
@@ -235,8 +231,7 @@ static int start_link(struct conn *c, bool gssapi)
         if (room == MAP_FAILED)
             return -ENOMEM;
         c->talk->room = room;
-        gss = (struct s5_gss_setup){&s5_gss_provider, c->gss, room, server->gssapi_protection,
-                                    server->gssapi_nec};
+        gss = (struct s5_gss_setup){&s5_gss_provider, c->gss, room, server->gssapi_protection, server->gssapi_nec};
     }
     return s5_gss_link_start(&c->talk->link, &setup, &gss);
 }

@@ -2,11 +2,11 @@
  * finding; then come the program and each server that a rule leads to. */
 #include "check.h"
 
-#include "isolation.h"
 #include "coverage.h"
+#include "errors.h"
+#include "isolation.h"
 #include "resolved_policy.h"
 #include "source.h"
-#include "errors.h"
 #include <elf.h>
 #include <fcntl.h>
 #include <netdb.h>
@@ -37,15 +37,15 @@ static void check_program(struct report *report, const char *command)
     int result = judge_command(command, &found);
     report_group(report, "program", command);
     if (result < 0)
-        report_row(report, "covered", FINDING_FAIL, "it is not there, or cannot be run", "%s: %s",
-                   found.path, strerror(-result));
+        report_row(report, "covered", FINDING_FAIL, "it is not there, or cannot be run", "%s: %s", found.path,
+                   strerror(-result));
     else if (result > 0)
-        report_row(report, "covered", FINDING_FAIL, s5_program_hint(found.coverage), "%s%s: %s",
-                   found.path, class_of(found.path), found.detail);
+        report_row(report, "covered", FINDING_FAIL, s5_program_hint(found.coverage), "%s%s: %s", found.path,
+                   class_of(found.path), found.detail);
     else
         report_row(report, "covered", FINDING_OK, NULL,
-                   "%s%s, dynamically linked against this C library: by the preload object",
-                   found.path, class_of(found.path));
+                   "%s%s, dynamically linked against this C library: by the preload object", found.path,
+                   class_of(found.path));
 }
 
 /* ---- The servers ---- */
@@ -87,8 +87,7 @@ static bool parse_target(struct s5_addr *ret, const char *text)
            s5_addr_parse(ret, text, (size_t)(colon - text), (uint16_t)port) == 0;
 }
 
-static void one_server(struct report *report, struct s5_policy *policy, unsigned index,
-                       const struct s5_addr *target)
+static void one_server(struct report *report, struct s5_policy *policy, unsigned index, const struct s5_addr *target)
 {
     struct check c = {.report = report, .policy = policy, .server = &policy->servers[index]};
     char title[600];
@@ -99,8 +98,7 @@ static void one_server(struct report *report, struct s5_policy *policy, unsigned
     make_words(&policy->servers[index]);
     int error = plan_resolve(policy, index);
     if (error != 0) {
-        report_row(report, "address", FINDING_FAIL,
-                   "check the spelling, and this machine's own name servers",
+        report_row(report, "address", FINDING_FAIL, "check the spelling, and this machine's own name servers",
                    "%s cannot be resolved: %s", host, gai_strerror(error));
         return;
     }
@@ -111,8 +109,7 @@ static void one_server(struct report *report, struct s5_policy *policy, unsigned
     check_server(&c);
 }
 
-static void check_servers(struct report *report, struct s5_policy *policy,
-                          const struct s5_addr *target)
+static void check_servers(struct report *report, struct s5_policy *policy, const struct s5_addr *target)
 {
     bool any = false;
     for (unsigned i = 0; i < policy->n_servers; i++) {
@@ -123,8 +120,7 @@ static void check_servers(struct report *report, struct s5_policy *policy,
     }
     if (!any) {
         report_group(report, "server", "none");
-        report_row(report, "address", FINDING_FAIL, "add a rule with via = \"...\"",
-                   "no rule leads to a server");
+        report_row(report, "address", FINDING_FAIL, "add a rule with via = \"...\"", "no rule leads to a server");
     }
 }
 
@@ -137,19 +133,16 @@ int check(const struct options *options, char *const *environ_strings)
     if (options->target && !parse_target(&target, options->target))
         return message_fail(EXIT_OWN_ERROR, "--target: not HOST:PORT: %s", options->target);
     report_begin(&report, options->json);
-    report_group(&report, "configuration",
-                 options->file  ? options->file
-                 : options->url ? "of -x"
-                                : "as found");
+    report_group(&report, "configuration", options->file ? options->file : options->url ? "of -x" : "as found");
     int error = plan_read(&policy, options, environ_strings, &fault);
     if (error < 0) {
-        report_row(&report, "syntax", FINDING_FAIL,
-                   "see socks5.conf(5); nothing goes out until it is mended", "%s", fault.text);
+        report_row(&report, "syntax", FINDING_FAIL, "see socks5.conf(5); nothing goes out until it is mended", "%s",
+                   fault.text);
         report_end(&report);
         return EXIT_OWN_ERROR;
     }
-    report_row(&report, "syntax", FINDING_OK, NULL, "%s: %u servers, %u rules",
-               s5_policy_text(&policy, policy.source), policy.n_servers, policy.n_rules);
+    report_row(&report, "syntax", FINDING_OK, NULL, "%s: %u servers, %u rules", s5_policy_text(&policy, policy.source),
+               policy.n_servers, policy.n_rules);
     if (options->command)
         check_program(&report, options->command[0]);
     check_servers(&report, &policy, options->target ? &target : NULL);

@@ -2,10 +2,10 @@
 #ifndef TOOLS_CHECK_H
 #define TOOLS_CHECK_H
 
+#include "gss.h"
 #include "options.h"
 #include "report.h"
 #include "socks_client.h"
-#include "gss.h"
 
 #define CHECK_REACH_MS    10000 /* until the server takes a connection */
 #define CHECK_SNIFF_MS    2000  /* for what it says when it does not speak SOCKS5 */
@@ -38,13 +38,11 @@ void check_server(struct check *c);
 void check_extras(struct check *c);
 
 /* What requests to C's server have in common. */
-struct s5_session_setup check_setup(const struct check *c, enum s5_command command,
-                                    const struct s5_addr *dst);
+struct s5_session_setup check_setup(const struct check *c, enum s5_command command, const struct s5_addr *dst);
 
 /* Reach C's server and negotiate SETUP step by step (or as it says). T is to be ended in any case.
  */
-int check_ask(struct check *c, const struct s5_session_setup *setup, int timeout_ms,
-              struct talk *t);
+int check_ask(struct check *c, const struct s5_session_setup *setup, int timeout_ms, struct talk *t);
 
 /* What T's negotiation came to, for a person. */
 const char *check_outcome(const struct talk *t, int result);

@@ -3,9 +3,9 @@
 #include "check.h"
 
 #include "bytes.h"
-#include "wire.h"
 #include "client.h"
 #include "error.h"
+#include "wire.h"
 #include <errno.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -15,17 +15,15 @@
 
 /* A CONNECT to DST as a row CHECK. REPs tell whether the server understood the destination: bit REP
  * of YES (succeeded, refused by the destination, ...) and of NO; any other leaves it open. */
-static void reaches(struct check *c, const char *check, const struct s5_addr *dst, unsigned yes,
-                    unsigned no, const char *advice)
+static void reaches(struct check *c, const char *check, const struct s5_addr *dst, unsigned yes, unsigned no,
+                    const char *advice)
 {
     struct talk t = {.fd = -1};
     char to[S5_ADDR_TEXT_MAX];
     struct s5_session_setup setup = check_setup(c, S5_CONNECT, dst);
     int result = check_ask(c, &setup, CHECK_REPLY_MS, &t);
     s5_addr_format(dst, to, sizeof(to));
-    unsigned rep = !t.link.session.have_rep  ? 0
-                   : t.link.session.rep < 16 ? 1u << t.link.session.rep
-                                             : 0;
+    unsigned rep = !t.link.session.have_rep ? 0 : t.link.session.rep < 16 ? 1u << t.link.session.rep : 0;
     enum finding finding = rep & yes ? FINDING_OK : rep & no ? FINDING_NO : FINDING_UNKNOWN;
     report_row(c->report, check, finding, finding == FINDING_OK ? NULL : advice, "%s: %s", to,
                check_outcome(&t, result));
@@ -56,8 +54,7 @@ static void check_ipv6(struct check *c)
     if (!known) /* which a server with IPv6 may refuse, too */
         s5_addr_parse(&six, "::1", 3, c->target.port);
     reaches(c, "ipv6", &six, REP(0) | REP(5), known ? REP(3) | REP(4) | REP(8) : REP(8),
-            known ? "the server may have no IPv6 of its own"
-                  : "name an IPv6 destination with --target to be sure");
+            known ? "the server may have no IPv6 of its own" : "name an IPv6 destination with --target to be sure");
 }
 
 static void check_bind(struct check *c)
@@ -71,8 +68,7 @@ static void check_bind(struct check *c)
                    s5_addr_format(s5_session_bound(&t.link.session), at, sizeof(at)));
     else
         report_row(c->report, "bind", result == -ETIMEDOUT ? FINDING_UNKNOWN : FINDING_NO,
-                   "programs cannot listen by this server (active FTP)", "%s",
-                   check_outcome(&t, result));
+                   "programs cannot listen by this server (active FTP)", "%s", check_outcome(&t, result));
     talk_end(&t);
 }
 
@@ -86,8 +82,7 @@ static int relay_of(const struct talk *t, struct sockaddr_storage *ret, socklen_
     if (s5_addr_from_sockaddr(&server, (const struct sockaddr *)&t->server, sizeof(t->server)) < 0)
         return -EAFNOSUPPORT;
     if (relay.kind == S5_ADDR_NONE ||
-        (relay.kind != S5_ADDR_NAME &&
-         memcmp(relay.octets, zeros, relay.kind == S5_ADDR_IPV4 ? 4 : 16) == 0)) {
+        (relay.kind != S5_ADDR_NAME && memcmp(relay.octets, zeros, relay.kind == S5_ADDR_IPV4 ? 4 : 16) == 0)) {
         server.port = relay.port;
         relay = server;
     }
@@ -129,8 +124,7 @@ static int listen_here(const struct talk *t, struct s5_addr *ret_dst)
     int fd = socket(own.ss_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -errno;
-    if (bind(fd, (struct sockaddr *)&own, len) < 0 ||
-        getsockname(fd, (struct sockaddr *)&own, &len) < 0 ||
+    if (bind(fd, (struct sockaddr *)&own, len) < 0 || getsockname(fd, (struct sockaddr *)&own, &len) < 0 ||
         s5_addr_from_sockaddr(ret_dst, (struct sockaddr *)&own, len) < 0) {
         close(fd);
         return -EADDRNOTAVAIL;
@@ -150,10 +144,8 @@ static void udp_row(struct check *c, bool came, const char *relay)
                    "name a destination that answers datagrams, such as a name server's port 53",
                    "relay at %s; no answer from %s", relay, to);
     else
-        report_row(c->report, "udp", FINDING_UNKNOWN,
-                   "try --target with a name server's address and port 53",
-                   "relay at %s; a datagram to this machine did not arrive (NAT, a firewall?)",
-                   relay);
+        report_row(c->report, "udp", FINDING_UNKNOWN, "try --target with a name server's address and port 53",
+                   "relay at %s; a datagram to this machine did not arrive (NAT, a firewall?)", relay);
 }
 
 static void relay_datagram(struct check *c, const struct talk *t)
@@ -171,9 +163,8 @@ static void relay_datagram(struct check *c, const struct talk *t)
     if (ready)
         udp_row(c, exchange(fd, here >= 0 ? here : fd, &dst), at);
     else
-        report_row(c->report, "udp", FINDING_UNKNOWN,
-                   "the server names a relay that is no use here", "relay at %s cannot be sent to",
-                   at);
+        report_row(c->report, "udp", FINDING_UNKNOWN, "the server names a relay that is no use here",
+                   "relay at %s cannot be sent to", at);
     if (fd >= 0)
         close(fd);
     if (here >= 0)
@@ -190,15 +181,13 @@ static void check_udp(struct check *c)
     int result = check_ask(c, &setup, CHECK_REPLY_MS, &t);
     char at[S5_ADDR_TEXT_MAX];
     if (result == 0 && s5_gss_link_level(&t.link) != S5_SEAL_CLEAR)
-        report_row(c->report, "udp", FINDING_UNKNOWN, NULL,
-                   "relay at %s; datagrams are sealed, and none was tried",
+        report_row(c->report, "udp", FINDING_UNKNOWN, NULL, "relay at %s; datagrams are sealed, and none was tried",
                    s5_addr_format(s5_session_bound(&t.link.session), at, sizeof(at)));
     else if (result == 0)
         relay_datagram(c, &t);
     else
         report_row(c->report, "udp", result == -ETIMEDOUT ? FINDING_UNKNOWN : FINDING_NO,
-                   "UDP fails by this server; names still work, as it resolves them", "%s",
-                   check_outcome(&t, result));
+                   "UDP fails by this server; names still work, as it resolves them", "%s", check_outcome(&t, result));
     talk_end(&t);
 }
 
@@ -220,14 +209,13 @@ static void check_pipelining(struct check *c)
     bool same = result == expected && t.link.session.have_rep == plain.link.session.have_rep &&
                 t.link.session.rep == plain.link.session.rep;
     if (same && t.link.session.have_rep)
-        report_row(c->report, "pipelining", FINDING_OK, NULL,
-                   "everything in one flight, a reply after %.1f ms", t.reply_ms);
+        report_row(c->report, "pipelining", FINDING_OK, NULL, "everything in one flight, a reply after %.1f ms",
+                   t.reply_ms);
     else if (same)
         report_row(c->report, "pipelining", FINDING_UNKNOWN, NULL, "neither way was answered");
     else
-        report_row(c->report, "pipelining", FINDING_NO,
-                   "found out by itself; pipeline = off saves the first try", "in one flight: %s",
-                   check_outcome(&t, result));
+        report_row(c->report, "pipelining", FINDING_NO, "found out by itself; pipeline = off saves the first try",
+                   "in one flight: %s", check_outcome(&t, result));
     talk_end(&plain);
     talk_end(&t);
 }
@@ -239,6 +227,6 @@ void check_extras(struct check *c)
     check_bind(c);
     check_udp(c);
     check_pipelining(c);
-    report_row(c->report, "round-trip", FINDING_OK, NULL,
-               "%.1f ms to the server, %.1f ms to a reply", c->reach_ms, c->reply_ms);
+    report_row(c->report, "round-trip", FINDING_OK, NULL, "%.1f ms to the server, %.1f ms to a reply", c->reach_ms,
+               c->reply_ms);
 }

@@ -5,16 +5,15 @@
 #include "check.h"
 
 #include "error.h"
-#include "reply.h"
 #include "gss.h"
+#include "reply.h"
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
 static const char *const method_names[] = {"none", "gssapi", "userpass"};
 
-struct s5_session_setup check_setup(const struct check *c, enum s5_command command,
-                                    const struct s5_addr *dst)
+struct s5_session_setup check_setup(const struct check *c, enum s5_command command, const struct s5_addr *dst)
 {
     struct s5_session_setup setup = {
         .command = command,
@@ -50,8 +49,8 @@ int check_ask(struct check *c, const struct s5_session_setup *setup, int timeout
     int result = talk_reach(t, c->policy, c->server, c->address, CHECK_REACH_MS);
     if (result == 0 && memchr(setup->methods, S5_METHOD_GSSAPI, setup->n_methods)) {
         result = make_context(c, t);
-        gss = (struct s5_gss_setup){&s5_gss_provider, t->gss, &room, c->server->gssapi_protection,
-                                    c->server->gssapi_nec};
+        gss =
+            (struct s5_gss_setup){&s5_gss_provider, t->gss, &room, c->server->gssapi_protection, c->server->gssapi_nec};
     }
     return result < 0 ? result : talk_negotiate(t, setup, &gss, timeout_ms);
 }
@@ -146,13 +145,8 @@ static bool recognize(const uint8_t *head, size_t n, struct diagnosis *ret)
         size_t len;
         struct diagnosis is;
     } known[] = {
-        {"HTTP/",
-         5,
-         {"an HTTP server or proxy answers",
-          "name the SOCKS port; HTTP proxies are not spoken to"}},
-        {"SSH-",
-         4,
-         {"an SSH server answers", "run ssh -D PORT to it, and name that port of this machine"}},
+        {"HTTP/", 5, {"an HTTP server or proxy answers", "name the SOCKS port; HTTP proxies are not spoken to"}},
+        {"SSH-", 4, {"an SSH server answers", "run ssh -D PORT to it, and name that port of this machine"}},
         {"\x15\x03",
          2,
          {"a TLS server answers", "name a port without TLS, or put a TLS tunnel "
@@ -179,8 +173,7 @@ static struct diagnosis diagnose(struct check *c, struct talk *t, int result)
     if (recognize(t->head, t->n_head, &is))
         return is;
     static const char request[] = "HEAD / HTTP/1.0\r\n\r\n";
-    if (t->n_head == 0 &&
-        talk_reach(&other, c->policy, c->server, c->address, CHECK_REACH_MS) == 0) {
+    if (t->n_head == 0 && talk_reach(&other, c->policy, c->server, c->address, CHECK_REACH_MS) == 0) {
         talk_listen(&other, request, sizeof(request) - 1, CHECK_SNIFF_MS);
         bool known = recognize(other.head, other.n_head, &is);
         talk_end(&other);
@@ -212,8 +205,7 @@ static void list_methods(struct check *c, char *ret, size_t size)
         c->taken[method] = talk_offer(&t, method, TALK_GREET_MS) == 0;
         talk_end(&t);
         if (c->taken[method] && used < size)
-            used += (size_t)snprintf(ret + used, size - used, "%s%s", used ? ", " : "",
-                                     method_names[method]);
+            used += (size_t)snprintf(ret + used, size - used, "%s%s", used ? ", " : "", method_names[method]);
     }
     if (used == 0)
         snprintf(ret, size, "none of none, gssapi, userpass");
@@ -266,9 +258,8 @@ static void connect_row(struct check *c, const struct talk *t, int result)
         report_row(c->report, "connect", FINDING_OK, "name a destination with --target to see more",
                    "answered; to itself (%s): %s", to, check_outcome(t, result));
     else
-        report_row(c->report, "connect", FINDING_UNKNOWN,
-                   "name a destination that is there with --target", "to itself (%s): %s", to,
-                   check_outcome(t, result));
+        report_row(c->report, "connect", FINDING_UNKNOWN, "name a destination that is there with --target",
+                   "to itself (%s): %s", to, check_outcome(t, result));
 }
 
 /* ---- The order ---- */
@@ -283,8 +274,8 @@ static void method_failed(struct check *c, struct talk *t, int result)
     }
     talk_end(t);
     list_methods(c, taken, sizeof(taken));
-    report_row(c->report, "method", FINDING_FAIL, method_advice(c),
-               "accepts nothing that is offered; it takes %s", taken);
+    report_row(c->report, "method", FINDING_FAIL, method_advice(c), "accepts nothing that is offered; it takes %s",
+               taken);
 }
 
 static void authentication_failed(struct check *c, const struct talk *t, int result)
@@ -297,8 +288,8 @@ static void authentication_failed(struct check *c, const struct talk *t, int res
                    "%s: %s", s5_gss_link_phase(&t->link), *why ? why : s5_error_text(result));
     else
         report_row(c->report, "authentication", FINDING_FAIL,
-                   "is the password right, and the user known to the server?",
-                   "user and password were refused (%s)", s5_error_text(result));
+                   "is the password right, and the user known to the server?", "user and password were refused (%s)",
+                   s5_error_text(result));
 }
 
 static const char *const levels[] = {"clear", "integrity", "confidentiality"};
@@ -346,8 +337,7 @@ void check_server(struct check *c)
         s5_addr_parse(&c->target, "127.0.0.1", 9, 1080);
     } else if (!c->own_target) {
         const struct s5_ip *ip = &c->server->addrs[c->address];
-        s5_addr_from_octets(&c->target, ip->octets, ip->kind == S5_ADDR_IPV4 ? 4 : 16,
-                            c->server->port);
+        s5_addr_from_octets(&c->target, ip->octets, ip->kind == S5_ADDR_IPV4 ? 4 : 16, c->server->port);
     }
     bool works = negotiate(c, &t);
     talk_end(&t);

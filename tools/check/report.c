@@ -44,8 +44,7 @@ void report_begin(struct report *r, bool json)
 void report_group(struct report *r, const char *name, const char *of)
 {
     if (r->json) {
-        printf("%s%s\n {\"about\": \"%s\", \"name\": ", r->in_group ? "]}" : "",
-               r->any_group ? "," : "", name);
+        printf("%s%s\n {\"about\": \"%s\", \"name\": ", r->in_group ? "]}" : "", r->any_group ? "," : "", name);
         report_string(of);
         fputs(", \"rows\": [", stdout);
     } else {
@@ -57,8 +56,7 @@ void report_group(struct report *r, const char *name, const char *of)
     r->any_row = false;
 }
 
-void report_row(struct report *r, const char *check, enum finding finding, const char *advice,
-                const char *detail, ...)
+void report_row(struct report *r, const char *check, enum finding finding, const char *advice, const char *detail, ...)
 {
     char text[1024];
     va_list args;
@@ -67,8 +65,8 @@ void report_row(struct report *r, const char *check, enum finding finding, const
     va_end(args);
     r->failed |= finding == FINDING_FAIL;
     if (r->json) {
-        printf("%s\n  {\"check\": \"%s\", \"finding\": \"%s\", \"detail\": ", r->any_row ? "," : "",
-               check, finding == FINDING_FAIL ? "fail" : finding_names[finding]);
+        printf("%s\n  {\"check\": \"%s\", \"finding\": \"%s\", \"detail\": ", r->any_row ? "," : "", check,
+               finding == FINDING_FAIL ? "fail" : finding_names[finding]);
         report_string(text);
         if (advice) {
             fputs(", \"advice\": ", stdout);
@@ -94,8 +92,7 @@ int report_end(struct report *r)
     if (r->json)
         printf("%s\n], \"result\": \"%s\"}\n", r->in_group ? "]}" : "", r->failed ? "fail" : "ok");
     else
-        printf("\n%s\n",
-               r->failed ? "Something is wrong, see FAIL above." : "All that is needed works.");
+        printf("\n%s\n", r->failed ? "Something is wrong, see FAIL above." : "All that is needed works.");
     fflush(stdout);
     return r->failed ? 1 : 0;
 }

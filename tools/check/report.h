@@ -24,8 +24,8 @@ void report_begin(struct report *r, bool json);
 void report_group(struct report *r, const char *name, const char *of);
 
 /* One row. DETAIL in a few words; ADVICE, what to do about it, or NULL. */
-void report_row(struct report *r, const char *check, enum finding finding, const char *advice,
-                const char *detail, ...) __attribute__((format(printf, 5, 6)));
+void report_row(struct report *r, const char *check, enum finding finding, const char *advice, const char *detail, ...)
+    __attribute__((format(printf, 5, 6)));
 
 /* The end; the exit code: 0 or 1. */
 int report_end(struct report *r);

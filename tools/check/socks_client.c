@@ -2,10 +2,10 @@
  * looking at, too; and some octets without a negotiation, to find out what is there. */
 #include "socks_client.h"
 
-#include "wire.h"
-#include "gss.h"
-#include "clock.h"
 #include "client.h"
+#include "clock.h"
+#include "gss.h"
+#include "wire.h"
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
@@ -21,8 +21,8 @@ uint64_t talk_until(int timeout_ms)
     return s5_clock_now() + (uint64_t)timeout_ms * (S5_CLOCK_SECOND / 1000);
 }
 
-int talk_reach(struct talk *ret, const struct s5_policy *policy, const struct s5_server *server,
-               unsigned index, int timeout_ms)
+int talk_reach(struct talk *ret, const struct s5_policy *policy, const struct s5_server *server, unsigned index,
+               int timeout_ms)
 {
     memset(ret, 0, sizeof(*ret));
     ret->fd = -1;
@@ -104,8 +104,7 @@ void talk_listen(struct talk *t, const char *data, size_t len, int timeout_ms)
 
 /* ---- The protocol ---- */
 
-int talk_negotiate(struct talk *t, const struct s5_session_setup *setup,
-                   const struct s5_gss_setup *gss, int timeout_ms)
+int talk_negotiate(struct talk *t, const struct s5_session_setup *setup, const struct s5_gss_setup *gss, int timeout_ms)
 {
     struct s5_client c = {.link = &t->link, .fd = t->fd, .head = t->head, .head_size = sizeof(t->head)};
     uint64_t until = talk_until(timeout_ms), greeted = talk_until(TALK_GREET_MS);

@@ -2,11 +2,11 @@
 #ifndef TOOLS_TALK_H
 #define TOOLS_TALK_H
 
-#include "gss_link.h"
-#include "policy.h"
 #include "client.h"
 #include "clock.h"
 #include "gss.h"
+#include "gss_link.h"
+#include "policy.h"
 #include <sys/socket.h>
 
 #define TALK_HEAD     64
@@ -25,14 +25,14 @@ struct talk {
 };
 
 /* Connect to SERVER's address number INDEX (or its path). 0, or -errno. */
-int talk_reach(struct talk *ret, const struct s5_policy *policy, const struct s5_server *server,
-               unsigned index, int timeout_ms);
+int talk_reach(struct talk *ret, const struct s5_policy *policy, const struct s5_server *server, unsigned index,
+               int timeout_ms);
 
 /* Run SETUP, with GSS where GSSAPI is among its methods, to its end or its first reply. 0, or
  * -errno: -ETIMEDOUT when nothing (more) came in time, with link.session.failed_in telling in which
  * phase. */
-int talk_negotiate(struct talk *t, const struct s5_session_setup *setup,
-                   const struct s5_gss_setup *gss, int timeout_ms);
+int talk_negotiate(struct talk *t, const struct s5_session_setup *setup, const struct s5_gss_setup *gss,
+                   int timeout_ms);
 
 /* Offer METHOD alone: 0 when it is selected, -EACCES when not, else -errno as above. */
 int talk_offer(struct talk *t, uint8_t method, int timeout_ms);

@@ -2,9 +2,9 @@
  * the file is read, its kind guessed, and the parts of the result are joined. */
 #include "import.h"
 
+#include "errors.h"
 #include "file.h"
 #include "import_sink.h"
-#include "errors.h"
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,18 +18,9 @@ static const struct {
     const char *word[3]; /* any of these at the beginning of a line is its own; later NULL */
     void (*read)(struct import_sink *sink, const char *text);
 } kinds[] = {
-    [IMPORT_PROXYCHAINS] = {"proxychains",
-                            "proxychains",
-                            {"[ProxyList]", "strict_chain"},
-                            import_proxychains},
-    [IMPORT_DANTE] = {"Dante",
-                      "socks.conf",
-                      {"route", "resolveprotocol", "socks pass"},
-                      import_dante},
-    [IMPORT_TORSOCKS] = {"torsocks",
-                         "torsocks",
-                         {"TorAddress", "TorPort", "OnionAddrRange"},
-                         import_torsocks},
+    [IMPORT_PROXYCHAINS] = {"proxychains", "proxychains", {"[ProxyList]", "strict_chain"}, import_proxychains},
+    [IMPORT_DANTE] = {"Dante", "socks.conf", {"route", "resolveprotocol", "socks pass"}, import_dante},
+    [IMPORT_TORSOCKS] = {"torsocks", "torsocks", {"TorAddress", "TorPort", "OnionAddrRange"}, import_torsocks},
     [IMPORT_TSOCKS] = {"tsocks", "tsocks", {"server", "local", "path"}, import_tsocks},
 };
 #define KINDS (int)(sizeof(kinds) / sizeof(*kinds))
@@ -49,14 +40,12 @@ enum import_kind import_guess(const char *path, const char *text)
 {
     const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
     /* "torsocks.conf" has Dante's name in it, so its own is looked for first. */
-    static const enum import_kind order[] = {IMPORT_PROXYCHAINS, IMPORT_TORSOCKS, IMPORT_TSOCKS,
-                                             IMPORT_DANTE};
+    static const enum import_kind order[] = {IMPORT_PROXYCHAINS, IMPORT_TORSOCKS, IMPORT_TSOCKS, IMPORT_DANTE};
     for (size_t i = 0; i < sizeof(order) / sizeof(*order); i++) {
         if (strstr(name, kinds[order[i]].file))
             return order[i];
     }
-    static const enum import_kind by_word[] = {IMPORT_PROXYCHAINS, IMPORT_TORSOCKS, IMPORT_DANTE,
-                                               IMPORT_TSOCKS};
+    static const enum import_kind by_word[] = {IMPORT_PROXYCHAINS, IMPORT_TORSOCKS, IMPORT_DANTE, IMPORT_TSOCKS};
     for (size_t i = 0; i < sizeof(by_word) / sizeof(*by_word); i++) {
         for (int j = 0; j < 3 && kinds[by_word[i]].word[j]; j++) {
             if (has_line(text, kinds[by_word[i]].word[j]))
@@ -67,8 +56,7 @@ enum import_kind import_guess(const char *path, const char *text)
 }
 
 /* The three parts, one behind the other. */
-static char *join(const struct import_sink *sink, enum import_kind kind, const char *source,
-                  char *const parts[3])
+static char *join(const struct import_sink *sink, enum import_kind kind, const char *source, char *const parts[3])
 {
     char *all = NULL, name[512];
     snprintf(name, sizeof(name), "%s", source);
@@ -78,14 +66,13 @@ static char *join(const struct import_sink *sink, enum import_kind kind, const c
     }
     static const char secret[] = "# Holds a password: keep it in a file of mode 0600.\n";
     if (asprintf(&all, "# From %s, a configuration of %s.\n%s%s\n%s%s\n%s", name, kinds[kind].name,
-                 sink->secret ? secret : "", parts[0],
-                 sink->resolve_local ? "resolve = \"local\"\n\n" : "", parts[1], parts[2]) < 0)
+                 sink->secret ? secret : "", parts[0], sink->resolve_local ? "resolve = \"local\"\n\n" : "", parts[1],
+                 parts[2]) < 0)
         return NULL;
     return all;
 }
 
-char *import_convert(enum import_kind kind, const char *source, const char *text,
-                     unsigned *ret_lost)
+char *import_convert(enum import_kind kind, const char *source, const char *text, unsigned *ret_lost)
 {
     char *parts[3] = {NULL, NULL, NULL}, *all = NULL;
     size_t lens[3] = {0, 0, 0};
@@ -123,13 +110,11 @@ static int print(const char *path, const char *text)
 {
     enum import_kind kind = import_guess(path, text);
     if (kind == IMPORT_UNKNOWN)
-        return message_fail(EXIT_OWN_ERROR,
-                            "%s: neither a file of proxychains, Dante, torsocks nor tsocks", path);
+        return message_fail(EXIT_OWN_ERROR, "%s: neither a file of proxychains, Dante, torsocks nor tsocks", path);
     unsigned lost;
     char *converted = import_convert(kind, path, text, &lost);
     if (!converted)
-        return message_fail(EXIT_OWN_ERROR, "%s: more than %d servers or %d rules", path,
-                            IMPORT_SERVERS, IMPORT_RULES);
+        return message_fail(EXIT_OWN_ERROR, "%s: more than %d servers or %d rules", path, IMPORT_SERVERS, IMPORT_RULES);
     bool good = fputs(converted, stdout) >= 0 && fflush(stdout) == 0;
     explicit_bzero(converted, strlen(converted));
     free(converted);

@@ -20,8 +20,7 @@ enum import_kind import_guess(const char *path, const char *text);
  * tells how many they are. A destination that might have gone by a server never becomes direct: a
  * rule that cannot be told denies. NULL: no memory, more rules or servers than a file may have,
  * or an unknown KIND. */
-char *import_convert(enum import_kind kind, const char *source, const char *text,
-                     unsigned *ret_lost);
+char *import_convert(enum import_kind kind, const char *source, const char *text, unsigned *ret_lost);
 
 /* Print the file at PATH converted. The exit code: 0, or EXIT_OWN_ERROR after saying what is wrong.
  */

@@ -136,8 +136,8 @@ static bool read_ports(const struct dante *d, int index, char ret[64])
 
 static bool everyone(const char *address)
 {
-    return strcmp(address, "0/0") == 0 || strcmp(address, "0.0.0.0/0") == 0 ||
-           strcmp(address, "::/0") == 0 || strcasecmp(address, "any") == 0;
+    return strcmp(address, "0/0") == 0 || strcmp(address, "0.0.0.0/0") == 0 || strcmp(address, "::/0") == 0 ||
+           strcasecmp(address, "any") == 0;
 }
 
 static void read_to(const struct dante *d, struct route *r)
@@ -151,8 +151,7 @@ static void read_to(const struct dante *d, struct route *r)
     char *mask = strchr(address, '/');
     if (mask)
         *mask++ = '\0';
-    if (!import_network(r->to, sizeof(r->to), address, mask) &&
-        (mask || !import_name(r->to, sizeof(r->to), address)))
+    if (!import_network(r->to, sizeof(r->to), address, mask) && (mask || !import_name(r->to, sizeof(r->to), address)))
         r->broken = "its \"to\"";
 }
 
@@ -210,9 +209,8 @@ static bool lists(const struct dante *d, const char *word)
 static void read_statement(const struct dante *d, struct route *r)
 {
     static const char *const protocols[] = {"tcp", "tcp", "udp", "udp", NULL};
-    static const char *const commands[] = {"connect",      "connect", "bind",      "bind",
-                                           "udpassociate", "udp",     "bindreply", "bind",
-                                           "udpreply",     "udp",     NULL};
+    static const char *const commands[] = {"connect", "connect",  "bind", "bind", "udpassociate", "udp", "bindreply",
+                                           "bind",    "udpreply", "udp",  NULL};
     if (is(d, "from")) {
         if (!everyone(value(d, 0)) || d->statement.n > 1)
             r->broken = "its \"from\" (rules here do not look at the source)";

@@ -36,8 +36,7 @@ static bool cut_network(char *word, char **ret_port, char **ret_mask)
         end[-1] = '\0';
         end++;
     }
-    *ret_port =
-        *end && (end != word || strchr(word, ':') == strrchr(word, ':')) ? strchr(end, ':') : NULL;
+    *ret_port = *end && (end != word || strchr(word, ':') == strrchr(word, ':')) ? strchr(end, ':') : NULL;
     if (*ret_port)
         *(*ret_port)++ = '\0';
     return true;
@@ -58,10 +57,8 @@ static void localnet(struct chain *c)
     }
     long number = port ? import_number(port, 0, 65535) : 0;
     snprintf(ports, sizeof(ports), "\"%ld\"", number);
-    import_rule(c->sink, &(struct import_rule){.title = "localnet",
-                                               .to = to,
-                                               .ports = number > 0 ? ports : NULL,
-                                               .via = "direct"});
+    import_rule(c->sink, &(struct import_rule){
+                             .title = "localnet", .to = to, .ports = number > 0 ? ports : NULL, .via = "direct"});
 }
 
 static void directive(struct chain *c)
@@ -70,10 +67,7 @@ static void directive(struct chain *c)
     const char *number = c->lines.words[c->lines.n_words - 1];
     size_t len = strlen(word);
     if (len > 6 && strcmp(word + len - 6, "_chain") == 0)
-        c->kind = word[0] == 's'   ? "strict"
-                  : word[0] == 'd' ? "dynamic"
-                  : word[1] == 'a' ? "random"
-                                   : "round-robin";
+        c->kind = word[0] == 's' ? "strict" : word[0] == 'd' ? "dynamic" : word[1] == 'a' ? "random" : "round-robin";
     else if (strncmp(word, "chain_len", 9) == 0) {
         const char *equals = strchr(number, '=');
         c->length = import_number(equals ? equals + 1 : number, 1, 1000);
@@ -83,8 +77,7 @@ static void directive(struct chain *c)
     else if (strcmp(word, "localnet") == 0)
         localnet(c);
     else if (strcmp(word, "tcp_read_time_out") == 0 || strcmp(word, "tcp_connect_time_out") == 0)
-        import_remark(c->sink, "%s: a server's \"timeout\" counts both; it is 30 seconds here",
-                      word);
+        import_remark(c->sink, "%s: a server's \"timeout\" counts both; it is 30 seconds here", word);
     else if (strcmp(word, "remote_dns_subnet") == 0)
         import_remark(c->sink, "remote_dns_subnet: names have stand-ins of their own here");
     else if (strcmp(word, "dnat") == 0)

@@ -132,8 +132,7 @@ static bool same(const struct import_server *a, const struct import_server *b)
            strcmp(a->methods ? a->methods : "", b->methods ? b->methods : "") == 0;
 }
 
-static void print_server(struct import_sink *sink, const struct import_server *server,
-                         const char *title)
+static void print_server(struct import_sink *sink, const struct import_server *server, const char *title)
 {
     char quoted[2 * 255 + 3];
     import_quote(quoted, sizeof(quoted), server->host);
@@ -157,8 +156,7 @@ static void print_server(struct import_sink *sink, const struct import_server *s
 const char *import_server(struct import_sink *sink, const struct import_server *server)
 {
     struct s5_addr addr;
-    if (s5_addr_parse(&addr, server->host, strlen(server->host), server->port) < 0 ||
-        server->port == 0)
+    if (s5_addr_parse(&addr, server->host, strlen(server->host), server->port) < 0 || server->port == 0)
         return NULL;
     for (unsigned i = 0; i < sink->n_servers; i++) {
         if (same(&sink->known[i], server))

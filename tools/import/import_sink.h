@@ -39,8 +39,7 @@ struct import_rule {
 void import_note(struct import_sink *sink, int line, const char *what, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 /* The same for what is worth knowing and not lost. */
-void import_remark(struct import_sink *sink, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
+void import_remark(struct import_sink *sink, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* The title of the server with this description, which is added when it is new; NULL when HOST is
  * not one or there are too many. */

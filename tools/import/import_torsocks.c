@@ -63,13 +63,10 @@ static void rules(struct torsocks *t, const char *server)
                                                    .protocol = t->localhost == 1 ? "\"udp\"" : NULL,
                                                    .via = "deny"});
     if (!t->inbound)
-        import_rule(t->sink, &(struct import_rule){
-                                 .title = "inbound", .command = "\"bind\"", .via = "deny"});
+        import_rule(t->sink, &(struct import_rule){.title = "inbound", .command = "\"bind\"", .via = "deny"});
     if (t->no_ipv6)
-        import_rule(t->sink,
-                    &(struct import_rule){.title = "ipv6", .to = "\"::/0\"", .via = "deny"});
-    import_rule(t->sink,
-                &(struct import_rule){.title = "udp", .protocol = "\"udp\"", .via = "deny"});
+        import_rule(t->sink, &(struct import_rule){.title = "ipv6", .to = "\"::/0\"", .via = "deny"});
+    import_rule(t->sink, &(struct import_rule){.title = "udp", .protocol = "\"udp\"", .via = "deny"});
     import_rule(t->sink, &(struct import_rule){.title = "rest", .via = server ? server : "deny"});
 }
 

@@ -67,10 +67,9 @@ static void direct(struct tsocks *t, const char *value)
         unknown(t);
         return;
     }
-    import_rule(t->sink, &(struct import_rule){.title = "local",
-                                               .to = reach.to,
-                                               .via = "direct",
-                                               .ports = reach.ports[0] ? reach.ports : NULL});
+    import_rule(t->sink,
+                &(struct import_rule){
+                    .title = "local", .to = reach.to, .via = "direct", .ports = reach.ports[0] ? reach.ports : NULL});
 }
 
 /* The title of what S describes, or NULL after a note on why there is none. */
@@ -81,8 +80,7 @@ static const char *add_server(struct tsocks *t, struct server_lines *s)
         return NULL;
     }
     if (s->type != 5)
-        import_note(t->sink, 0, s->server.host,
-                    "a SOCKS4 server by this file; it has to speak SOCKS5 here");
+        import_note(t->sink, 0, s->server.host, "a SOCKS4 server by this file; it has to speak SOCKS5 here");
     if (!s->server.username[0] != !s->server.password[0]) {
         import_note(t->sink, 0, "default_user, default_pass", "one without the other, left out");
         s->server.username[0] = s->server.password[0] = '\0';
@@ -116,8 +114,7 @@ static void end_path(struct tsocks *t)
 
 static void reaches(struct tsocks *t, const char *value)
 {
-    if (!t->in_path || t->n_reaches == REACHES_MAX ||
-        !parse_reach(&t->reaches[t->n_reaches], value))
+    if (!t->in_path || t->n_reaches == REACHES_MAX || !parse_reach(&t->reaches[t->n_reaches], value))
         unknown(t);
     else
         t->n_reaches++;
@@ -145,9 +142,8 @@ static bool server_line(struct tsocks *t, const char *key, const char *value)
     else if (strcasecmp(key, "server_type") == 0)
         good = (s->type = import_number(value, 4, 5)) > 0;
     else if (strcasecmp(key, "server_port") == 0)
-        s->server.port = (good = import_number(value, 1, 65535) > 0)
-                             ? (uint16_t)import_number(value, 1, 65535)
-                             : s->server.port;
+        s->server.port =
+            (good = import_number(value, 1, 65535) > 0) ? (uint16_t)import_number(value, 1, 65535) : s->server.port;
     else
         return false;
     if (!good)
@@ -175,8 +171,7 @@ static void one_line(struct tsocks *t)
         reaches(t, value);
     } else if (strcasecmp(key, "fallback") == 0) {
         if (strcasecmp(value, "no") != 0)
-            import_note(t->sink, t->lines.line, key,
-                        "what the server cannot reach is never tried directly");
+            import_note(t->sink, t->lines.line, key, "what the server cannot reach is never tried directly");
     } else if (!server_line(t, key, value)) {
         unknown(t);
     }

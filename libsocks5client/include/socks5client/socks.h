@@ -23,8 +23,8 @@
 #ifndef SOCKS5CLIENT_SOCKS_H
 #define SOCKS5CLIENT_SOCKS_H
 
-#if !defined(_FEATURES_H) && !defined(_GNU_SOURCE) && !defined(_DEFAULT_SOURCE) &&                 \
-    !defined(_POSIX_C_SOURCE) && !defined(_XOPEN_SOURCE) && !defined(__STRICT_ANSI__)
+#if !defined(_FEATURES_H) && !defined(_GNU_SOURCE) && !defined(_DEFAULT_SOURCE) && !defined(_POSIX_C_SOURCE) &&        \
+    !defined(_XOPEN_SOURCE) && !defined(__STRICT_ANSI__)
 #define _GNU_SOURCE
 #include <features.h>
 #undef _GNU_SOURCE
@@ -94,8 +94,7 @@ int Rsetsockopt(int fd, int level, int name, const void *value, socklen_t len);
 
 /* --- octets and datagrams; the SOCKS header of a datagram is put on and taken off --- */
 ssize_t Rsend(int fd, const void *buf, size_t n, int flags);
-ssize_t Rsendto(int fd, const void *buf, size_t n, int flags, const struct sockaddr *addr,
-                socklen_t len);
+ssize_t Rsendto(int fd, const void *buf, size_t n, int flags, const struct sockaddr *addr, socklen_t len);
 ssize_t Rsendmsg(int fd, const struct msghdr *msg, int flags);
 int Rsendmmsg(int fd, struct mmsghdr *msgs, unsigned n, int flags);
 ssize_t Rrecv(int fd, void *buf, size_t n, int flags);
@@ -109,25 +108,22 @@ ssize_t Rwrite(int fd, const void *buf, size_t n);
 ssize_t Rwritev(int fd, const struct iovec *iov, int n);
 ssize_t Rsendfile(int fd, int in, off_t *at, size_t n) SOCKS5CLIENT_OFF64("Rsendfile64");
 ssize_t Rsplice(int in, __off64_t *in_at, int out, __off64_t *out_at, size_t n, unsigned flags);
-ssize_t Rpreadv2(int fd, const struct iovec *iov, int n, off_t at, int flags)
-    SOCKS5CLIENT_OFF64("Rpreadv64v2");
-ssize_t Rpwritev2(int fd, const struct iovec *iov, int n, off_t at, int flags)
-    SOCKS5CLIENT_OFF64("Rpwritev64v2");
+ssize_t Rpreadv2(int fd, const struct iovec *iov, int n, off_t at, int flags) SOCKS5CLIENT_OFF64("Rpreadv64v2");
+ssize_t Rpwritev2(int fd, const struct iovec *iov, int n, off_t at, int flags) SOCKS5CLIENT_OFF64("Rpwritev64v2");
 int Rioctl(int fd, unsigned long request, ...);
 
 /* --- readiness: a socket is ready when what was asked of the server is --- */
 int Rpoll(struct pollfd *fds, nfds_t n, int timeout_ms);
 int Rppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask)
     SOCKS5CLIENT_TIME64("R__ppoll64");
-int Rselect(int n, fd_set *in, fd_set *out, fd_set *ex, struct timeval *timeout)
-    SOCKS5CLIENT_TIME64("R__select64");
-int Rpselect(int n, fd_set *in, fd_set *out, fd_set *ex, const struct timespec *timeout,
-             const sigset_t *mask) SOCKS5CLIENT_TIME64("R__pselect64");
+int Rselect(int n, fd_set *in, fd_set *out, fd_set *ex, struct timeval *timeout) SOCKS5CLIENT_TIME64("R__select64");
+int Rpselect(int n, fd_set *in, fd_set *out, fd_set *ex, const struct timespec *timeout, const sigset_t *mask)
+    SOCKS5CLIENT_TIME64("R__pselect64");
 int Repoll_ctl(int ep, int op, int fd, struct epoll_event *event);
 int Repoll_wait(int ep, struct epoll_event *events, int n, int timeout_ms);
 int Repoll_pwait(int ep, struct epoll_event *events, int n, int timeout_ms, const sigset_t *mask);
-int Repoll_pwait2(int ep, struct epoll_event *events, int n, const struct timespec *timeout,
-                  const sigset_t *mask) SOCKS5CLIENT_TIME64("R__epoll_pwait2_time64");
+int Repoll_pwait2(int ep, struct epoll_event *events, int n, const struct timespec *timeout, const sigset_t *mask)
+    SOCKS5CLIENT_TIME64("R__epoll_pwait2_time64");
 
 /* --- descriptors: what becomes of one has to be seen --- */
 int Rclose(int fd);
@@ -144,43 +140,36 @@ int Rfcntl(int fd, int command, ...) SOCKS5CLIENT_OFF64("R__fcntl_time64");
 struct hostent *Rgethostbyname(const char *name);
 struct hostent *Rgethostbyname2(const char *name, int family);
 struct hostent *Rgethostbyaddr(const void *addr, socklen_t len, int family);
-int Rgethostbyname_r(const char *name, struct hostent *ret, char *buf, size_t n,
+int Rgethostbyname_r(const char *name, struct hostent *ret, char *buf, size_t n, struct hostent **result, int *herr);
+int Rgethostbyname2_r(const char *name, int family, struct hostent *ret, char *buf, size_t n, struct hostent **result,
+                      int *herr);
+int Rgethostbyaddr_r(const void *addr, socklen_t len, int family, struct hostent *ret, char *buf, size_t n,
                      struct hostent **result, int *herr);
-int Rgethostbyname2_r(const char *name, int family, struct hostent *ret, char *buf, size_t n,
-                      struct hostent **result, int *herr);
-int Rgethostbyaddr_r(const void *addr, socklen_t len, int family, struct hostent *ret, char *buf,
-                     size_t n, struct hostent **result, int *herr);
-int Rgetaddrinfo(const char *node, const char *service, const struct addrinfo *hints,
-                 struct addrinfo **ret);
+int Rgetaddrinfo(const char *node, const char *service, const struct addrinfo *hints, struct addrinfo **ret);
 int Rgetaddrinfo_a(int mode, struct gaicb *list[], int n, struct sigevent *event);
-int Rgetnameinfo(const struct sockaddr *addr, socklen_t len, char *host, socklen_t host_len,
-                 char *service, socklen_t service_len, int flags);
+int Rgetnameinfo(const struct sockaddr *addr, socklen_t len, char *host, socklen_t host_len, char *service,
+                 socklen_t service_len, int flags);
 
 /* Questions as DNS messages: answered from the same, except where a rule leads the name past
  * servers. */
 int Rres_query(const char *name, int cls, int type, unsigned char *reply, int n) __THROW;
 int Rres_search(const char *name, int cls, int type, unsigned char *reply, int n) __THROW;
-int Rres_querydomain(const char *name, const char *domain, int cls, int type, unsigned char *reply,
-                     int n) __THROW;
+int Rres_querydomain(const char *name, const char *domain, int cls, int type, unsigned char *reply, int n) __THROW;
 int Rres_send(const unsigned char *query, int len, unsigned char *reply, int n) __THROW;
-int Rres_nquery(struct __res_state *state, const char *name, int cls, int type,
-                unsigned char *reply, int n) __THROW;
-int Rres_nsearch(struct __res_state *state, const char *name, int cls, int type,
-                 unsigned char *reply, int n) __THROW;
-int Rres_nquerydomain(struct __res_state *state, const char *name, const char *domain, int cls,
-                      int type, unsigned char *reply, int n) __THROW;
-int Rres_nsend(struct __res_state *state, const unsigned char *query, int len, unsigned char *reply,
-               int n) __THROW;
+int Rres_nquery(struct __res_state *state, const char *name, int cls, int type, unsigned char *reply, int n) __THROW;
+int Rres_nsearch(struct __res_state *state, const char *name, int cls, int type, unsigned char *reply, int n) __THROW;
+int Rres_nquerydomain(struct __res_state *state, const char *name, const char *domain, int cls, int type,
+                      unsigned char *reply, int n) __THROW;
+int Rres_nsend(struct __res_state *state, const unsigned char *query, int len, unsigned char *reply, int n) __THROW;
 
 /* --- refused with EOPNOTSUPP: libc connects where nobody sees it --- */
-int Rrcmd(char **host, unsigned short port, const char *local_user, const char *user,
-          const char *command, int *error_fd);
-int Rrcmd_af(char **host, unsigned short port, const char *local_user, const char *user,
-             const char *command, int *error_fd, sa_family_t family);
-int Rrexec(char **host, int port, const char *user, const char *password, const char *command,
-           int *error_fd);
-int Rrexec_af(char **host, int port, const char *user, const char *password, const char *command,
-              int *error_fd, sa_family_t family);
+int Rrcmd(char **host, unsigned short port, const char *local_user, const char *user, const char *command,
+          int *error_fd);
+int Rrcmd_af(char **host, unsigned short port, const char *local_user, const char *user, const char *command,
+             int *error_fd, sa_family_t family);
+int Rrexec(char **host, int port, const char *user, const char *password, const char *command, int *error_fd);
+int Rrexec_af(char **host, int port, const char *user, const char *password, const char *command, int *error_fd,
+              sa_family_t family);
 
 #ifdef __cplusplus
 }
