@@ -1,6 +1,6 @@
-/* Conversions between the three forms an address takes: struct sockaddr, text and struct s5_addr.
- * An IPv6 address that carries an IPv4 one (::ffff:0:0/96) becomes IPv4 on every way in, so that
- * one destination has one form and rules need not know of two. */
+/* Conversions between the three forms of an address: struct sockaddr, text and struct s5_addr. An IPv4-mapped IPv6
+ * address (::ffff:0:0/96) becomes IPv4 in every conversion to struct s5_addr. One destination therefore has one
+ * form, and rules need not handle two. */
 #include "addr.h"
 #include "log.h"
 #include <arpa/inet.h>
@@ -25,9 +25,9 @@ void s5_addr_from_octets(struct s5_addr *ret, const uint8_t *octets, size_t len,
     }
 }
 
-static int from_sockaddr_in6(struct s5_addr *ret, const struct sockaddr *sa, socklen_t len)
+static int read_sockaddr_in6(struct s5_addr *ret, const struct sockaddr *sa, socklen_t len)
 {
-    /* The kernel takes an address without its scope, as RFC 2133 had it. */
+    /* The kernel accepts an address without sin6_scope_id, the structure of RFC 2133. */
     struct sockaddr_in6 in6 = {0};
     if (len < offsetof(struct sockaddr_in6, sin6_scope_id))
         return -EINVAL;
@@ -43,10 +43,10 @@ int s5_addr_from_sockaddr(struct s5_addr *ret, const struct sockaddr *sa, sockle
     sa_family_t family;
     if (!sa || len < sizeof family)
         return -EINVAL;
-    /* By its octets: an application's address may be aligned for nothing. */
+    /* memcpy() instead of a member access: an application's address may be unaligned. */
     memcpy(&family, (const char *)sa + offsetof(struct sockaddr, sa_family), sizeof family);
     if (family == AF_INET6)
-        return from_sockaddr_in6(ret, sa, len);
+        return read_sockaddr_in6(ret, sa, len);
     if (family != AF_INET)
         return -EAFNOSUPPORT;
     struct sockaddr_in in;
@@ -83,8 +83,8 @@ int s5_addr_to_sockaddr(const struct s5_addr *addr, int family, struct sockaddr_
     return 0;
 }
 
-/* TEXT as a literal of FAMILY, into OCTETS. inet_pton wants a NUL, and TEXT is free of them. */
-static bool literal(int family, const char *text, size_t len, uint8_t *octets)
+/* Parses TEXT of LEN octets as a literal of FAMILY into OCTETS. TEXT contains no NUL; inet_pton() needs one. */
+static bool parse_literal(int family, const char *text, size_t len, uint8_t *octets)
 {
     char copy[INET6_ADDRSTRLEN];
     if (len >= sizeof copy)
@@ -94,7 +94,8 @@ static bool literal(int family, const char *text, size_t len, uint8_t *octets)
     return inet_pton(family, copy, octets) == 1;
 }
 
-/* A name. What begins with a bracket or holds a colon was meant to be an address. */
+/* Parses a domain name. Text that begins with a bracket or contains a colon was meant as an address and is
+ * rejected. A slash is rejected too. */
 static int parse_name(struct s5_addr *ret, const char *text, size_t len, uint16_t port)
 {
     if (len > S5_ADDR_NAME_MAX || text[0] == '[' || memchr(text, ':', len) || memchr(text, '/', len))
@@ -117,9 +118,9 @@ int s5_addr_parse(struct s5_addr *ret, const char *text, size_t len, uint16_t po
         if (text[i] <= 0x20 || text[i] >= 0x7f)
             return -EINVAL;
     bool brackets = len > 2 && text[0] == '[' && text[len - 1] == ']';
-    if (brackets ? literal(AF_INET6, text + 1, len - 2, octets) : literal(AF_INET6, text, len, octets))
+    if (brackets ? parse_literal(AF_INET6, text + 1, len - 2, octets) : parse_literal(AF_INET6, text, len, octets))
         s5_addr_from_octets(ret, octets, 16, port);
-    else if (literal(AF_INET, text, len, octets))
+    else if (parse_literal(AF_INET, text, len, octets))
         s5_addr_from_octets(ret, octets, 4, port);
     else
         return parse_name(ret, text, len, port);
@@ -150,17 +151,17 @@ const char *s5_addr_format(const struct s5_addr *addr, char *buf, size_t size)
     return buf;
 }
 
-static char lower(char c)
+static char lower_case(char c)
 {
     return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
 }
 
-static bool name_equal(const struct s5_addr *a, const struct s5_addr *b)
+static bool is_same_name(const struct s5_addr *a, const struct s5_addr *b)
 {
     if (a->name_len != b->name_len)
         return false;
     for (size_t i = 0; i < a->name_len; i++)
-        if (lower(a->name[i]) != lower(b->name[i]))
+        if (lower_case(a->name[i]) != lower_case(b->name[i]))
             return false;
     return true;
 }
@@ -175,7 +176,7 @@ bool s5_addr_equal(const struct s5_addr *a, const struct s5_addr *b)
     case S5_ADDR_IPV6:
         return memcmp(a->octets, b->octets, 16) == 0;
     case S5_ADDR_NAME:
-        return name_equal(a, b);
+        return is_same_name(a, b);
     default:
         return true;
     }

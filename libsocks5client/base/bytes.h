@@ -1,6 +1,5 @@
-/* The one bounds-checked reader and writer of octets. Both remember a failure,
- * so that a parser checks once, at its end. Integers are in network byte order.
- * Inline: the checks cost less than the calls would. */
+/* The bounds-checked reader and writer of octets. Both remember a failure: a parser checks once, at its end.
+ * Integers are in network byte order. The functions are inline because the checks cost less than calls. */
 #ifndef S5_BYTES_H
 #define S5_BYTES_H
 
@@ -15,14 +14,14 @@ typedef uint8_t s5_flag;
 struct s5_reader {
     const uint8_t *at; /* next octet; not owned */
     size_t left;       /* octets from AT to the end */
-    bool failed;       /* a read went past the end; every later one fails too */
+    bool failed;       /* a read went past the end; all later reads fail too */
 };
 
 struct s5_writer {
     uint8_t *at; /* where the next octet goes; not owned */
-    size_t left; /* room from AT to the end */
+    size_t left; /* free octets from AT to the end */
     size_t used; /* octets written */
-    bool failed; /* a write did not fit; nothing was written by it or any later one */
+    bool failed; /* a write did not fit; it and all later writes write nothing */
 };
 
 static inline struct s5_reader s5_reader_init(const void *data, size_t len)
@@ -30,7 +29,7 @@ static inline struct s5_reader s5_reader_init(const void *data, size_t len)
     return (struct s5_reader){.at = (const uint8_t *)data, .left = len};
 }
 
-/* The next N octets, which are thereby read; or NULL on failure. */
+/* Reads the next N octets. Returns their address, or NULL on failure. */
 static inline const uint8_t *s5_read_skip(struct s5_reader *r, size_t n)
 {
     const uint8_t *at = r->at;
@@ -43,14 +42,14 @@ static inline const uint8_t *s5_read_skip(struct s5_reader *r, size_t n)
     return at;
 }
 
-/* 0 on failure. */
+/* Returns 0 on failure. */
 static inline uint8_t s5_read_u8(struct s5_reader *r)
 {
     const uint8_t *at = s5_read_skip(r, 1);
     return at ? at[0] : 0;
 }
 
-/* 0 on failure. */
+/* Returns 0 on failure. */
 static inline uint16_t s5_read_u16(struct s5_reader *r)
 {
     const uint8_t *at = s5_read_skip(r, 2);
@@ -62,7 +61,7 @@ static inline struct s5_writer s5_writer_init(void *buf, size_t size)
     return (struct s5_writer){.at = (uint8_t *)buf, .left = size};
 }
 
-/* Room for N octets, which are thereby written; or NULL on failure. */
+/* Reserves N octets, which count as written. Returns their address, or NULL on failure. */
 static inline uint8_t *s5_write_skip(struct s5_writer *w, size_t n)
 {
     uint8_t *at = w->at;
@@ -92,7 +91,7 @@ static inline void s5_write_u16(struct s5_writer *w, uint16_t v)
     }
 }
 
-/* N may be 0, DATA NULL then. */
+/* N may be 0; DATA may be NULL then. */
 static inline void s5_write_octets(struct s5_writer *w, const void *data, size_t n)
 {
     uint8_t *at = n ? s5_write_skip(w, n) : NULL;

@@ -1,4 +1,4 @@
-/* Monotonic time in nanoseconds, the one clock of the engine. */
+/* Monotonic time in nanoseconds, the only clock of the engine. */
 #ifndef S5_CLOCK_H
 #define S5_CLOCK_H
 
@@ -15,7 +15,7 @@ static inline uint64_t s5_clock_now(void)
     return (uint64_t)ts.tv_sec * S5_CLOCK_SECOND + (uint64_t)ts.tv_nsec;
 }
 
-/* The same clock some milliseconds late, for a fraction of the price. */
+/* The same clock, up to some milliseconds late, at a fraction of the cost. */
 static inline uint64_t s5_clock_coarse(void)
 {
     struct timespec ts;
@@ -23,7 +23,7 @@ static inline uint64_t s5_clock_coarse(void)
     return (uint64_t)ts.tv_sec * S5_CLOCK_SECOND + (uint64_t)ts.tv_nsec;
 }
 
-/* The point TIMEOUT from NOW; NULL is never. */
+/* The time TIMEOUT after NOW. A NULL timeout returns S5_CLOCK_NEVER. */
 static inline uint64_t s5_clock_later(uint64_t now, const struct timespec *timeout)
 {
     if (!timeout)
@@ -38,7 +38,8 @@ static inline uint64_t s5_clock_after(const struct timespec *timeout)
     return timeout ? s5_clock_later(s5_clock_now(), timeout) : S5_CLOCK_NEVER;
 }
 
-/* What is left until the point UNTIL as a timeout for ppoll and the like; NULL when never. */
+/* The time left from NOW until UNTIL as a timeout for ppoll() and similar calls, in RET. Returns RET, or NULL if
+ * UNTIL is S5_CLOCK_NEVER. */
 static inline const struct timespec *s5_clock_left(uint64_t until, uint64_t now, struct timespec *ret)
 {
     if (until == S5_CLOCK_NEVER)

@@ -1,3 +1,4 @@
+/* Conversion of an address to a socket address, and its copy into the program's memory. */
 #include "endpoint.h"
 #include "user_memory.h"
 #include <errno.h>
@@ -16,10 +17,10 @@ int s5_endpoint_of(const struct s5_addr *addr, int family, struct s5_endpoint *r
 
 int s5_endpoint_tell(const struct s5_endpoint *what, struct sockaddr *addr, socklen_t *len)
 {
-    socklen_t room, whole = what->len <= sizeof what->v6 ? what->len : sizeof what->v6;
-    if (!s5_user_read(&room, len, sizeof room))
+    socklen_t capacity, whole = what->len <= sizeof what->v6 ? what->len : sizeof what->v6;
+    if (!s5_user_read(&capacity, len, sizeof capacity))
         return -EFAULT;
-    if ((int)room < 0)
+    if ((int)capacity < 0)
         return -EINVAL;
-    return s5_user_tell(&what->any, whole, addr, room, len) ? 0 : -EFAULT;
+    return s5_user_tell(&what->any, whole, addr, capacity, len) ? 0 : -EFAULT;
 }

@@ -1,4 +1,4 @@
-/* A socket address of the two families there are here. */
+/* A socket address of family AF_INET or AF_INET6. */
 #ifndef S5_ENDPOINT_H
 #define S5_ENDPOINT_H
 
@@ -15,10 +15,11 @@ struct s5_endpoint {
     };
 };
 
-/* ADDR for a socket of FAMILY. 0, or -EAFNOSUPPORT. */
+/* Sets RET to ADDR for a socket of FAMILY. Returns 0 or -EAFNOSUPPORT. */
 int s5_endpoint_of(const struct s5_addr *addr, int family, struct s5_endpoint *ret);
 
-/* WHAT into the program's ADDR as by the kernel: cut to *LEN, the full length told. 0, -EINVAL, -EFAULT. */
+/* Writes WHAT to the program's ADDR as the kernel does: the address is cut to *LEN octets, and *LEN is set to its
+ * full length. Returns 0, -EINVAL or -EFAULT. */
 int s5_endpoint_tell(const struct s5_endpoint *what, struct sockaddr *addr, socklen_t *len);
 
 #endif

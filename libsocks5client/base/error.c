@@ -1,10 +1,10 @@
-/* One switch: strerror() takes locks, allocates and follows the locale, none of which a hook may.
- * The texts are glibc's, in lower case, so that they read on behind a colon. */
+/* The texts are in switch statements because strerror() takes locks, allocates and follows the locale, none of
+ * which a hook may do. They are glibc's texts in lower case: they follow a colon. */
 #include "error.h"
 #include <errno.h>
 #include <limits.h>
 
-static const char *network_text(int error)
+static const char *get_network_text(int error)
 {
     switch (error) {
     case EADDRINUSE:
@@ -70,7 +70,7 @@ static const char *network_text(int error)
     }
 }
 
-static const char *system_text(int error)
+static const char *get_system_text(int error)
 {
     switch (error) {
     case 0:
@@ -150,13 +150,13 @@ static const char *system_text(int error)
     case EXDEV:
         return "invalid cross-device link";
     default:
-        return network_text(error);
+        return get_network_text(error);
     }
 }
 
 const char *s5_error_text(int error)
 {
-    if (error == INT_MIN) /* cannot be negated, and is no errno */
+    if (error == INT_MIN) /* cannot be negated; not an errno value */
         return "error";
-    return system_text(error < 0 ? -error : error);
+    return get_system_text(error < 0 ? -error : error);
 }

@@ -1,19 +1,19 @@
-/* A JSON line is put together on the stack like any other, which may be small: there is one buffer. Each text
- * in it is cut to so much that the whole always fits, which is what keeps it JSON. */
+/* A JSON line is built on the stack, like any other log line. The stack may be small, so there is one buffer. Each
+ * text in the line is cut so that the whole line always fits and stays valid JSON. */
 #include "event.h"
 #include <errno.h>
 #include <string.h>
 
 #define JSON_MAX   (2 * S5_LOG_LINE)
 #define MESSAGE_AT (JSON_MAX - S5_LOG_LINE) /* where a message is before it is quoted */
-#define SHORT_TEXT 100                      /* octets of a rule's or server's title that are told */
+#define SHORT_TEXT 100                      /* octets shown of the title of a rule or server */
 
 struct json {
     size_t used;
     char line[JSON_MAX];
 };
 
-/* TEXT of at most MAX octets between quotes, cut to what there is room for. */
+/* Appends at most MAX octets of TEXT between quotes, cut to the free space. */
 static void put_quoted(struct json *j, const char *text, size_t max)
 {
     j->line[j->used++] = '"';
@@ -39,7 +39,7 @@ static void put_number(struct json *j, const char *key, long long number)
         s5_format(j->line + j->used, sizeof j->line - j->used, "%s\"%s\":%lld", j->used > 1 ? "," : "", key, number);
 }
 
-static void begin(struct json *j, const struct s5_log *log, const char *level)
+static void begin_json(struct json *j, const struct s5_log *log, const char *level)
 {
     j->line[0] = '{';
     j->used = 1;
@@ -50,7 +50,7 @@ static void begin(struct json *j, const struct s5_log *log, const char *level)
     put_text(j, "level", level, 8);
 }
 
-static void end(struct json *j, const struct s5_log *log)
+static void write_json(struct json *j, const struct s5_log *log)
 {
     memcpy(j->line + j->used, "}\n", 2);
     log->write(log->user, j->line, j->used + 2);
@@ -59,9 +59,9 @@ static void end(struct json *j, const struct s5_log *log)
 void s5_event_message(const struct s5_log *log, const char *level, const char *format, va_list args)
 {
     struct json j;
-    begin(&j, log, level);
-    /* Formatted into the end of the buffer and quoted into what is before that: cut where the two would meet,
-     * which takes some 800 octets that have to be escaped. */
+    begin_json(&j, log, level);
+    /* The message is formatted at the end of the buffer and quoted into the space before it. It is cut where the
+     * two would meet, which takes some 800 octets that need an escape. */
     char *message = j.line + MESSAGE_AT;
     size_t n = s5_vformat(message, S5_LOG_LINE, format, args);
     j.used += s5_format(j.line + j.used, MESSAGE_AT - j.used, ",\"message\":");
@@ -73,14 +73,14 @@ void s5_event_message(const struct s5_log *log, const char *level, const char *f
         j.line[j.used++] = octet < ' ' || octet > '~' ? '?' : octet;
     }
     j.line[j.used++] = '"';
-    end(&j, log);
+    write_json(&j, log);
 }
 
-static __attribute__((noinline)) void log_json(const struct s5_log *log, const char *level,
-                                               const struct s5_event *event, const char *to)
+static __attribute__((noinline)) void log_event_json(const struct s5_log *log, const char *level,
+                                                     const struct s5_event *event, const char *to)
 {
     struct json j;
-    begin(&j, log, level);
+    begin_json(&j, log, level);
     put_text(&j, "command", event->command, 16);
     put_text(&j, "to", to, S5_ADDR_TEXT_MAX);
     put_text(&j, "rule", event->rule, SHORT_TEXT);
@@ -90,11 +90,11 @@ static __attribute__((noinline)) void log_json(const struct s5_log *log, const c
     put_text(&j, "reply", event->reply, SHORT_TEXT);
     if (event->ms >= 0)
         put_number(&j, "ms", (long long)event->ms);
-    end(&j, log);
+    write_json(&j, log);
 }
 
-static __attribute__((noinline)) void log_text(const struct s5_log *log, enum s5_log_level level,
-                                               const struct s5_event *event, const char *to)
+static __attribute__((noinline)) void log_event_text(const struct s5_log *log, enum s5_log_level level,
+                                                     const struct s5_event *event, const char *to)
 {
     char text[S5_LOG_LINE / 2 + S5_ADDR_TEXT_MAX];
     size_t n = s5_format(text, sizeof text, "%s%s%s%s%s", log->program ? log->program : "", log->program ? ": " : "",
@@ -121,8 +121,8 @@ void s5_event_log(const struct s5_log *log, enum s5_log_level level, const struc
     if (event->to)
         s5_addr_format(event->to, to, sizeof to);
     if (log->json)
-        log_json(log, s5_log_level_name(level), event, event->to ? to : NULL);
+        log_event_json(log, s5_log_level_name(level), event, event->to ? to : NULL);
     else
-        log_text(log, level, event, to);
+        log_event_text(log, level, event, to);
     errno = saved;
 }

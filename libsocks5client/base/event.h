@@ -1,4 +1,4 @@
-/* One line a connection, and JSON lines: what a log line is made of, apart from its text. */
+/* One log line per connection, and JSON lines: the fields of a log line apart from its text. */
 #ifndef S5_EVENT_H
 #define S5_EVENT_H
 
@@ -6,23 +6,24 @@
 #include "log.h"
 #include <stdint.h>
 
-/* What became of a connection. Texts may be NULL: left out. */
+/* The result of a connection. Texts may be NULL and are omitted then. */
 struct s5_event {
     const char *command;      /* "connect", "bind", "udp" */
-    const struct s5_addr *to; /* whom the program asked for */
-    const char *rule;         /* which decided */
+    const struct s5_addr *to; /* the destination the program requested */
+    const char *rule;         /* the rule that decided */
     const char *server;       /* NULL: direct */
-    const char *result;       /* "connected", or why not */
-    const char *phase;        /* what was awaited when it failed */
-    const char *reply;        /* what the server said */
-    int64_t ms;               /* it took; -1: not known */
+    const char *result;       /* "connected", or the reason of the failure */
+    const char *phase;        /* the message that was awaited when it failed */
+    const char *reply;        /* the server's answer */
+    int64_t ms;               /* duration in milliseconds; -1: not known */
 };
 
-/* A line of LOG at LEVEL, as text or, where LOG says so, as JSON. Preserves errno. */
+/* Writes one line to LOG at LEVEL, as JSON if LOG is set to JSON, else as text. Preserves errno. */
 void s5_event_log(const struct s5_log *log, enum s5_log_level level, const struct s5_event *event);
 
-/* The JSON form of a line that has a text alone, as s5_log formats it, for s5_log: {"time":MS,"pid":N,"program":"...",
- * "level":"...","message":"..."}. Control octets and those that are not ASCII are shown as '?'. */
+/* Writes the JSON form of a line that has only a text, formatted as by s5_log(), for s5_log():
+ * {"time":MS,"pid":N,"program":"...","level":"...","message":"..."}. Control octets and octets that are not ASCII
+ * are shown as '?'. */
 void s5_event_message(const struct s5_log *log, const char *level, const char *format, va_list args);
 
 #endif

@@ -1,7 +1,7 @@
-/* A short value that is written now and then and read often: a read has what one write wrote, whole, without a lock
- * or a system call. There are two copies. A write fills the one that is not read and then turns the count, whose
- * last bit tells which one is; a reader whose count was turned meanwhile reads again. A write that is cut off in the
- * middle (a fork, a thread's end) is never seen. */
+/* A short value that is written rarely and read often. A read returns the whole value of one write, without a lock
+ * or a system call. There are two copies. A write fills the copy that is not read and then increments the count,
+ * whose last bit selects the copy to read. A reader that sees the count change reads again. A write that is
+ * interrupted (by a fork or the end of its thread) never becomes visible. */
 #ifndef S5_LATCH_H
 #define S5_LATCH_H
 
@@ -16,13 +16,14 @@ struct s5_latch {
     _Atomic uint64_t copies[2][S5_LATCH_WORDS];
 };
 
-/* SIZE octets of VALUE, as many as fit at the most. One thread writes at a time. */
+/* Writes SIZE octets of VALUE, at most 8 * S5_LATCH_WORDS. Only one thread may write at a time. */
 static inline void s5_latch_write(struct s5_latch *l, const void *value, size_t size)
 {
     uint64_t words[S5_LATCH_WORDS] = {0};
     uint32_t next = atomic_load_explicit(&l->count, memory_order_relaxed) + 1;
     memcpy(words, value, size);
-    /* Whoever reads one of these words sees the count of the write before, and that it was turned. */
+    /* Release order: a reader that sees one of these words also sees the count of the previous write, and so finds
+     * that the count changed. */
     for (unsigned i = 0; i < S5_LATCH_WORDS; i++)
         atomic_store_explicit(&l->copies[next & 1][i], words[i], memory_order_release);
     atomic_store_explicit(&l->count, next, memory_order_release);

@@ -7,8 +7,8 @@
 #include <stddef.h>
 #include <sys/mman.h>
 
-/* Memory of SIZE octets, zeros at first, behind *AT, mapped by whoever needs it first and never unmapped; NULL: it is
- * short. Preserves errno. */
+/* Returns SIZE octets of memory at *AT, initially zero. The first caller maps it; it is never unmapped. NULL: out
+ * of memory. Preserves errno. */
 static inline void *s5_lazy_map(void *_Atomic *at, size_t size)
 {
     void *have = atomic_load_explicit(at, memory_order_acquire);

@@ -1,6 +1,6 @@
-/* A formatter of its own, since printf follows the locale and may allocate, and a hook may run in
- * a signal handler or between fork and exec. It writes what fits and drops the rest. s5_log puts a
- * whole line together on the stack, takes the control octets out of it and hands it over once. */
+/* This file has a formatter of its own: printf() follows the locale and may allocate, and a hook may run in a
+ * signal handler or between fork and exec. The formatter writes what fits and drops the rest. s5_log() builds a
+ * whole line on the stack, replaces its control octets and passes it to the write function once. */
 #include "log.h"
 #include "event.h"
 #include <assert.h>
@@ -9,21 +9,21 @@
 #include <string.h>
 
 struct text {
-    char *buf;   /* not owned */
-    size_t room; /* octets BUF takes, its NUL not counted */
-    size_t used; /* octets written, at most ROOM */
+    char *buf;       /* not owned */
+    size_t capacity; /* size of BUF without the NUL */
+    size_t used;     /* octets written, at most CAPACITY */
 };
 
-/* A va_list that can be handed down by address: where it is an array type, &args of a parameter
- * would not be a pointer to it. */
+/* Wraps a va_list so that its address can be passed: where va_list is an array type, &args of a parameter is not a
+ * pointer to it. */
 struct arguments {
     va_list list;
 };
 
-static void put(struct text *t, const char *data, size_t n)
+static void put_octets(struct text *t, const char *data, size_t n)
 {
-    if (n > t->room - t->used)
-        n = t->room - t->used;
+    if (n > t->capacity - t->used)
+        n = t->capacity - t->used;
     if (n)
         memcpy(t->buf + t->used, data, n);
     t->used += n;
@@ -39,7 +39,7 @@ static void put_number(struct text *t, unsigned long long v, unsigned base, bool
     } while (v);
     if (negative)
         digits[--at] = '-';
-    put(t, digits + at, sizeof digits - at);
+    put_octets(t, digits + at, sizeof digits - at);
 }
 
 static void put_signed(struct text *t, long long v)
@@ -47,19 +47,19 @@ static void put_signed(struct text *t, long long v)
     put_number(t, v < 0 ? 0ULL - (unsigned long long)v : (unsigned long long)v, 10, v < 0);
 }
 
-/* As much of S as there is before its NUL or MAX octets, whichever comes first. MAX is a printf
- * precision: below 0 there is no such limit. */
+/* Appends S up to its NUL or MAX octets, whichever comes first. MAX is a printf precision: a negative value means
+ * no limit. */
 static void put_string(struct text *t, const char *s, int max)
 {
     if (s)
-        put(t, s, max < 0 ? strlen(s) : strnlen(s, (size_t)max));
+        put_octets(t, s, max < 0 ? strlen(s) : strnlen(s, (size_t)max));
     else
-        put(t, "(null)", 6);
+        put_octets(t, "(null)", 6);
 }
 
-/* The conversion at FORMAT, which is just behind a '%'. Returns what follows it, or NULL for one
- * that is not known. */
-static const char *convert(struct text *t, const char *format, struct arguments *args)
+/* Formats one conversion; FORMAT points behind the '%'. Returns the address after the conversion, or NULL for an
+ * unknown one. */
+static const char *put_conversion(struct text *t, const char *format, struct arguments *args)
 {
     switch (*format) {
     case 's':
@@ -75,10 +75,10 @@ static const char *convert(struct text *t, const char *format, struct arguments 
         put_number(t, va_arg(args->list, unsigned), 16, false);
         return format + 1;
     case 'c':
-        put(t, &(char){(char)va_arg(args->list, int)}, 1);
+        put_octets(t, &(char){(char)va_arg(args->list, int)}, 1);
         return format + 1;
     case '%':
-        put(t, "%", 1);
+        put_octets(t, "%", 1);
         return format + 1;
     default:
         break;
@@ -99,17 +99,17 @@ size_t s5_vformat(char *buf, size_t size, const char *format, va_list args)
 {
     if (size == 0)
         return 0;
-    struct text t = {.buf = buf, .room = size - 1};
+    struct text t = {.buf = buf, .capacity = size - 1};
     struct arguments a;
     va_copy(a.list, args);
     while (*format) {
         const char *percent = strchrnul(format, '%');
-        put(&t, format, (size_t)(percent - format));
+        put_octets(&t, format, (size_t)(percent - format));
         if (!*percent)
             break;
-        format = convert(&t, percent + 1, &a);
-        if (!format) { /* the size of its argument is not known, so none behind it can be found */
-            put(&t, percent, strlen(percent));
+        format = put_conversion(&t, percent + 1, &a);
+        if (!format) { /* the size of its argument is unknown, so later arguments cannot be found */
+            put_octets(&t, percent, strlen(percent));
             break;
         }
     }
@@ -134,11 +134,11 @@ static const char *const level_names[] = {
 #define LEVELS (sizeof level_names / sizeof *level_names)
 static_assert(LEVELS == S5_LOG_DEBUG + 1, "a name for every level");
 
-/* Of its own, so that the line is not on the stack while JSON is written. */
-static __attribute__((noinline)) void log_text(const struct s5_log *log, enum s5_log_level level, const char *format,
-                                               va_list args)
+/* A function of its own, so that LINE is not on the stack while JSON is written. */
+static __attribute__((noinline)) void write_text_line(const struct s5_log *log, enum s5_log_level level,
+                                                      const char *format, va_list args)
 {
-    char line[S5_LOG_LINE]; /* the NUL's place is the newline's in the end */
+    char line[S5_LOG_LINE]; /* the newline replaces the NUL in the end */
     size_t n = log->pid ? s5_format(line, sizeof line, "socksify[%d]: %s: ", (int)log->pid, level_names[level])
                         : s5_format(line, sizeof line, "socksify: %s: ", level_names[level]);
     n += s5_vformat(line + n, sizeof line - n, format, args);
@@ -159,7 +159,7 @@ void s5_log(const struct s5_log *log, enum s5_log_level level, const char *forma
     if (log->json)
         s5_event_message(log, level_names[level], format, args);
     else
-        log_text(log, level, format, args);
+        write_text_line(log, level, format, args);
     va_end(args);
     errno = saved;
 }

@@ -1,6 +1,8 @@
-/* Log lines without stdio, locale or malloc, so that any hook may write one.
- * A line is "socksify[PID]: LEVEL: TEXT\n", at most S5_LOG_LINE octets, written
- * with a single write(2) so that lines of several processes do not mix. */
+/* Log lines without stdio, locale or malloc, so that any hook may write one. A line has at most S5_LOG_LINE octets:
+ *
+ *   socksify[PID]: LEVEL: TEXT\n
+ *
+ * It is written with a single write(2): lines of several processes do not mix. */
 #ifndef S5_LOG_H
 #define S5_LOG_H
 
@@ -14,39 +16,38 @@
 enum s5_log_level {
     S5_LOG_NONE = 0,
     S5_LOG_ERROR,   /* traffic is lost */
-    S5_LOG_WARNING, /* traffic was refused, or something works at reduced strength */
-    S5_LOG_INFO,    /* one line a connection */
-    S5_LOG_DEBUG,   /* its phases */
+    S5_LOG_WARNING, /* traffic was refused, or a feature works at reduced strength */
+    S5_LOG_INFO,    /* one line per connection */
+    S5_LOG_DEBUG,   /* the phases of a connection */
 };
 
-/* Where lines go. Given by the door that owns it: this room makes no system call. */
+/* Where lines go. The layer that owns the log sets WRITE: base/ makes no system call for it. */
 struct s5_log {
-    enum s5_log_level level;                                 /* lines above it are not even formatted */
+    enum s5_log_level level;                                 /* less important lines are not formatted */
     void (*write)(void *user, const char *line, size_t len); /* LEN includes the newline */
     void *user;
-    int32_t pid;          /* shown in every line; 0 shows none */
-    bool json;            /* lines are JSON, see event.h */
-    const char *program;  /* told in JSON and in lines about connections; not owned, or NULL */
-    int64_t (*now)(void); /* ms since 1970, told in JSON; may be NULL */
+    int32_t pid;          /* shown in every line; 0: not shown */
+    bool json;            /* write lines as JSON, see event.h */
+    const char *program;  /* shown in JSON and in lines about connections; not owned; may be NULL */
+    int64_t (*now)(void); /* ms since 1970 for JSON; may be NULL */
 };
 
-/* FORMAT knows %s (NULL is "(null)"), %.*s, %d, %u, %x, %lld, %llu, %c and %%; any
- * other conversion is copied as it stands, and so is all that follows it, since the
- * size of its argument is not known. Control octets in the result are
- * shown as '?': what comes from a server or a file cannot forge a line.
- * Preserves errno. For an errno's text give s5_error_text() to %s. */
+/* Writes one line if LOG takes lines of LEVEL. FORMAT supports %s (NULL prints "(null)"), %.*s, %d, %u, %x, %lld,
+ * %llu, %c and %%. Any other conversion and everything after it is copied unchanged, because the size of its
+ * argument is unknown. Control octets in the result are shown as '?', so that text from a server or a file cannot
+ * forge a line. Preserves errno. Use %s with s5_error_text() for the text of an errno value. */
 void s5_log(const struct s5_log *log, enum s5_log_level level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* The same formatter into BUF of SIZE octets, always NUL-terminated; returns the
- * octets before the NUL, cut to fit. Control octets stay: the text may be a path. */
+/* The same formatter into BUF of SIZE octets, always NUL-terminated. Returns the number of octets before the NUL,
+ * after the cut. Control octets are kept: the text may be a path. */
 size_t s5_format(char *buf, size_t size, const char *format, ...) __attribute__((format(printf, 3, 4)));
 size_t s5_vformat(char *buf, size_t size, const char *format, va_list args);
 
-/* The same word back; LEVEL is one of the enum's. */
+/* The word for LEVEL, which must be a value of the enum. Static storage. */
 const char *s5_log_level_name(enum s5_log_level level);
 
-/* "none", "error", "warning", "info", "debug" -> level; -1 for any other text. */
+/* The level of "none", "error", "warning", "info" or "debug"; -1 for any other text or NULL. */
 int s5_log_level_parse(const char *text);
 
 #endif

@@ -1,36 +1,37 @@
-/* After Aumasson and Bernstein, "SipHash: a fast short-input PRF" (2012): words of eight octets, the
- * first one lowest, go through two rounds each; the last word holds the length; four rounds end it. */
+/* SipHash after Aumasson and Bernstein, "SipHash: a fast short-input PRF" (2012). The message is split into words
+ * of eight octets, least significant first. Each word passes two rounds. The last word contains the length. Four
+ * rounds finish the hash. */
 #include "siphash.h"
 
-static uint64_t rotated(uint64_t word, unsigned by)
+static uint64_t rotate_left(uint64_t word, unsigned by)
 {
     return word << by | word >> (64 - by);
 }
 
-static void rounds(uint64_t v[4], unsigned n)
+static void run_rounds(uint64_t v[4], unsigned n)
 {
     while (n--) {
         v[0] += v[1];
         v[2] += v[3];
-        v[1] = rotated(v[1], 13) ^ v[0];
-        v[3] = rotated(v[3], 16) ^ v[2];
-        v[0] = rotated(v[0], 32) + v[3];
+        v[1] = rotate_left(v[1], 13) ^ v[0];
+        v[3] = rotate_left(v[3], 16) ^ v[2];
+        v[0] = rotate_left(v[0], 32) + v[3];
         v[2] += v[1];
-        v[3] = rotated(v[3], 21) ^ v[0];
-        v[1] = rotated(v[1], 17) ^ v[2];
-        v[2] = rotated(v[2], 32);
+        v[3] = rotate_left(v[3], 21) ^ v[0];
+        v[1] = rotate_left(v[1], 17) ^ v[2];
+        v[2] = rotate_left(v[2], 32);
     }
 }
 
-static void take(uint64_t v[4], uint64_t word)
+static void absorb_word(uint64_t v[4], uint64_t word)
 {
     v[3] ^= word;
-    rounds(v, 2);
+    run_rounds(v, 2);
     v[0] ^= word;
 }
 
-/* Up to eight octets. */
-static uint64_t word_of(const uint8_t *at, size_t n)
+/* Reads up to eight octets, least significant first. */
+static uint64_t read_word(const uint8_t *at, size_t n)
 {
     uint64_t word = 0;
     for (size_t i = 0; i < n; i++)
@@ -45,9 +46,9 @@ uint64_t s5_siphash_of(const uint64_t key[2], const void *data, size_t len)
                      key[1] ^ 0x7465646279746573};
     size_t left = len;
     for (; left >= 8; at += 8, left -= 8)
-        take(v, word_of(at, 8));
-    take(v, word_of(at, left) | (uint64_t)len << 56);
+        absorb_word(v, read_word(at, 8));
+    absorb_word(v, read_word(at, left) | (uint64_t)len << 56);
     v[2] ^= 0xff;
-    rounds(v, 4);
+    run_rounds(v, 4);
     return v[0] ^ v[1] ^ v[2] ^ v[3];
 }

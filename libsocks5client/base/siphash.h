@@ -1,5 +1,5 @@
-/* SipHash-2-4: a keyed hash of short messages. Without the key nothing can be told of the message, nor
- * of any other message's hash. Touches only bytes. */
+/* SipHash-2-4: a keyed hash of short messages. Without the key, a hash reveals nothing about its message or about
+ * the hash of any other message. Makes no system call. */
 #ifndef S5_SIPHASH_H
 #define S5_SIPHASH_H
 

@@ -1,6 +1,5 @@
-/* process_vm_readv() and process_vm_writev() of the process itself read and write what is mapped and fail
- * with EFAULT elsewhere. Where the kernel does not have them, or a sandbox forbids them, memory is taken to
- * be accessible. */
+/* process_vm_readv() and process_vm_writev() on the process itself access mapped memory and fail with EFAULT
+ * elsewhere. Where the kernel lacks them or a sandbox forbids them, all memory is assumed to be accessible. */
 #include "user_memory.h"
 #include <errno.h>
 #include <limits.h>
@@ -8,11 +7,11 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#define CONTROL_MOST (1u << 20) /* more than any kernel takes */
+#define CONTROL_MOST (1u << 20) /* more than any kernel accepts */
 
 _Atomic uintptr_t s5_user_pages[S5_USER_PAGES];
 
-static void remember(uintptr_t at, uintptr_t access)
+static void store_page(uintptr_t at, uintptr_t access)
 {
     uintptr_t page = at & ~(uintptr_t)(S5_USER_PAGE - 1);
     _Atomic uintptr_t *place = &s5_user_pages[page / S5_USER_PAGE % S5_USER_PAGES];
@@ -21,10 +20,10 @@ static void remember(uintptr_t at, uintptr_t access)
     atomic_store_explicit(place, page | access | (same ? have : 0), memory_order_relaxed);
 }
 
-/* N octets between MINE and THEIRS, by the system call NUMBER. False: EFAULT. */
-static bool carry(long number, void *mine, void *theirs, size_t n)
+/* Copies N octets between LOCAL_BUF and REMOTE_BUF by the system call NUMBER. Returns false on EFAULT. */
+static bool copy_octets(long number, void *local_buf, void *remote_buf, size_t n)
 {
-    struct iovec local = {mine, n}, remote = {theirs, n};
+    struct iovec local = {local_buf, n}, remote = {remote_buf, n};
     int saved = errno;
     long done = syscall(number, syscall(SYS_getpid), &local, 1, &remote, 1, 0);
     bool wrong = done >= 0 ? (size_t)done < n : errno == EFAULT;
@@ -40,13 +39,13 @@ bool s5_user_ask(const void *at, size_t n, enum s5_user_access access)
         return false;
     for (uintptr_t page = first; page <= last;) {
         if (!s5_user_knows(page, access)) {
-            if (!carry(SYS_process_vm_readv, &octet, (void *)page, 1) ||
-                (access == S5_USER_WRITE && !carry(SYS_process_vm_writev, &octet, (void *)page, 1)))
+            if (!copy_octets(SYS_process_vm_readv, &octet, (void *)page, 1) ||
+                (access == S5_USER_WRITE && !copy_octets(SYS_process_vm_writev, &octet, (void *)page, 1)))
                 return false;
-            remember(page, S5_USER_READ | access);
+            store_page(page, S5_USER_READ | access);
         }
         page = (page & ~(uintptr_t)(S5_USER_PAGE - 1)) + S5_USER_PAGE;
-        if (!page) /* that was the last one there is */
+        if (!page) /* that was the last page of the address space */
             break;
     }
     return true;
@@ -67,15 +66,15 @@ bool s5_user_store(void *to, const void *from, size_t n)
     if (done < 0)
         memcpy(to, from, n);
     for (uintptr_t page = first; page <= last && page >= first; page += S5_USER_PAGE)
-        remember(page, S5_USER_READ | S5_USER_WRITE);
-    remember(last, S5_USER_READ | S5_USER_WRITE);
+        store_page(page, S5_USER_READ | S5_USER_WRITE);
+    store_page(last, S5_USER_READ | S5_USER_WRITE);
     return true;
 }
 
 int s5_user_address(struct sockaddr_storage *to, const struct sockaddr *from, socklen_t len)
 {
     enum { IPV4 = 16, IPV6 = 28 };
-    if (__builtin_expect(len > sizeof *to, 0)) /* negative ones among them */
+    if (__builtin_expect(len > sizeof *to, 0)) /* includes negative lengths */
         return -EINVAL;
     if (__builtin_expect(!s5_user_may(from, len, S5_USER_READ), 0))
         return -EFAULT;
@@ -121,9 +120,9 @@ int s5_user_parts(const struct msghdr *m)
     return 0;
 }
 
-bool s5_user_tell(const void *from, socklen_t size, struct sockaddr *to, socklen_t room, socklen_t *len)
+bool s5_user_tell(const void *from, socklen_t size, struct sockaddr *to, socklen_t capacity, socklen_t *len)
 {
-    return s5_user_write(to, from, room < size ? room : size) && s5_user_write(len, &size, sizeof size);
+    return s5_user_write(to, from, capacity < size ? capacity : size) && s5_user_write(len, &size, sizeof size);
 }
 
 long s5_user_string(const char *at, size_t most)

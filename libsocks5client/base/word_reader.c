@@ -1,4 +1,4 @@
-/* Read by number, so that no hook of ours takes part. */
+/* The file is opened and read with syscall() by number, so that no hook of this library is called. */
 #include "word_reader.h"
 #include <fcntl.h>
 #include <string.h>
@@ -28,7 +28,7 @@ bool s5_word_reader_each(const char *path, s5_word_reader_fn *each, void *user)
     int fd = (int)syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return false;
-    bool over = false; /* what comes is the rest of a line that was too long */
+    bool is_overlong = false; /* the current text is the rest of a line that was too long */
     while (!found) {
         long n = syscall(SYS_read, fd, text + have, sizeof text - have);
         if (n <= 0)
@@ -36,18 +36,18 @@ bool s5_word_reader_each(const char *path, s5_word_reader_fn *each, void *user)
         have += (size_t)n;
         char *line = text, *end;
         while (!found && (end = memchr(line, '\n', have - (size_t)(line - text)))) {
-            found = !over && walk_line(line, (size_t)(end - line), each, user);
-            over = false;
+            found = !is_overlong && walk_line(line, (size_t)(end - line), each, user);
+            is_overlong = false;
             line = end + 1;
         }
         have -= (size_t)(line - text);
         memmove(text, line, have);
         if (have == sizeof text) {
-            over = true;
+            is_overlong = true;
             have = 0;
         }
     }
-    if (!found && have && !over)
+    if (!found && have && !is_overlong)
         found = walk_line(text, have, each, user);
     syscall(SYS_close, fd);
     return found;

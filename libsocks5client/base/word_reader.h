@@ -1,15 +1,15 @@
-/* Small text files of words, read line by line without stdio and without malloc. */
+/* Reads small text files word by word, without stdio and without malloc. */
 #ifndef S5_WORD_READER_H
 #define S5_WORD_READER_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Gets every word of a line in turn (AT 0, 1, ...); true ends the walk. */
+/* Called with each word of a line in order (AT 0, 1, ...). Returns true to stop. */
 typedef bool s5_word_reader_fn(void *user, unsigned at, const char *word, size_t len);
 
-/* Every word of the file PATH, '#' beginning a comment. True when EACH ended the walk; false at
- * the end, and where there is no file. Lines of 4 KiB and more are passed over. */
+/* Calls EACH for every word of the file at PATH. '#' begins a comment. Lines of 4 KiB and more are skipped. Returns
+ * true if EACH returned true; false at the end of the file and if there is no file. */
 bool s5_word_reader_each(const char *path, s5_word_reader_fn *each, void *user);
 
 #endif
