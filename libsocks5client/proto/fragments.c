@@ -1,13 +1,12 @@
-/* A sequence is 1, 2, 3, ... in this order, the last one marked. Whatever comes out of order makes
- * it one that cannot be put together: a position skipped could only be filled by a lower FRAG, which
- * empties the queue. The highest position once more is a duplicate and changes nothing; but the
- * first may as well begin the next datagram, the rest of this one being lost, so it begins anew: for
- * a duplicate that is the same. */
+/* A sequence is 1, 2, 3, ... in this order, and its last fragment is marked. A fragment out of order ends
+ * reassembly: a skipped position could only be filled by a lower FRAG, which empties the queue. The highest
+ * position received a second time is a duplicate and is ignored. Position 1 is the exception: it may begin the next
+ * datagram after the rest of this one was lost, so it restarts the queue. For a duplicate the result is the same. */
 #include "fragments.h"
 #include "udp_header.h"
 #include <string.h>
 
-static struct s5_fragments_queue *queue_of(struct s5_fragments *f, const struct s5_addr *source, bool make)
+static struct s5_fragments_queue *find_queue(struct s5_fragments *f, const struct s5_addr *source, bool make)
 {
     struct s5_fragments_queue *oldest = &f->queues[0];
     for (unsigned i = 0; i < S5_FRAGMENTS_QUEUES; i++) {
@@ -24,15 +23,15 @@ static struct s5_fragments_queue *queue_of(struct s5_fragments *f, const struct 
     return oldest;
 }
 
-static void expire(struct s5_fragments *f, uint64_t now)
+static void expire_queues(struct s5_fragments *f, uint64_t now)
 {
     for (unsigned i = 0; i < S5_FRAGMENTS_QUEUES; i++)
         if (f->queues[i].highest && now >= f->queues[i].deadline)
             f->queues[i].highest = 0;
 }
 
-/* False: it cannot be part of what is in Q. */
-static bool append(struct s5_fragments_queue *q, uint8_t at, const void *data, size_t len)
+/* Returns false if the fragment cannot continue the sequence in Q. */
+static bool append_fragment(struct s5_fragments_queue *q, uint8_t at, const void *data, size_t len)
 {
     if (at != q->highest + 1 || len > sizeof q->data - q->len)
         return false;
@@ -47,8 +46,8 @@ int s5_fragments_feed(struct s5_fragments *f, const struct s5_addr *source, uint
                       uint64_t now, const uint8_t **ret, size_t *ret_len)
 {
     uint8_t at = frag & (uint8_t)~S5_UDP_HEADER_LAST;
-    expire(f, now);
-    struct s5_fragments_queue *q = queue_of(f, source, at == 1);
+    expire_queues(f, now);
+    struct s5_fragments_queue *q = find_queue(f, source, at == 1);
     if (!q)
         return 0;
     if (at == q->highest && at > 1)
@@ -60,7 +59,7 @@ int s5_fragments_feed(struct s5_fragments *f, const struct s5_addr *source, uint
     }
     if (at == 0)
         return 0;
-    if (!append(q, at, data, len)) {
+    if (!append_fragment(q, at, data, len)) {
         q->highest = 0;
         return 0;
     }
@@ -72,11 +71,11 @@ int s5_fragments_feed(struct s5_fragments *f, const struct s5_addr *source, uint
     return 1;
 }
 
-unsigned s5_fragments_count(size_t len, size_t room)
+unsigned s5_fragments_count(size_t len, size_t most)
 {
-    if (len <= room)
+    if (len <= most)
         return 1;
-    size_t count = room ? (len - 1) / room + 1 : S5_FRAGMENTS_COUNT + 1;
+    size_t count = most ? (len - 1) / most + 1 : S5_FRAGMENTS_COUNT + 1;
     return count > S5_FRAGMENTS_COUNT ? 0 : (unsigned)count;
 }
 

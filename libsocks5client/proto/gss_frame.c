@@ -1,4 +1,5 @@
-/* Each octet is judged as soon as it is there: what cannot become right is not waited for. */
+/* Each octet is checked as soon as it arrives: a message that cannot become valid fails without waiting for the
+ * rest. */
 #include "gss_frame.h"
 #include <errno.h>
 

@@ -1,72 +1,73 @@
-/* One message at a time is received into room->in, exactly as long as its head says, and looked at
- * when it is whole; so no octet of what follows the negotiation is ever asked for, which matters
- * where CLEAR is agreed upon. Messages out are made one at a time as well. */
+/* The link receives one message at a time into room->in, exactly as long as its header says, and processes it when
+ * it is complete. It never reads an octet that follows the negotiation, which matters where level CLEAR is
+ * negotiated. Outgoing messages are also built one at a time. */
 #include "gss_link.h"
 #include "gss_frame.h"
 #include "seal.h"
 #include <errno.h>
 
-static int fail(struct s5_gss_link *l, int error)
+static int fail_link(struct s5_gss_link *l, int error)
 {
     l->out_len = l->out_sent = 0;
     s5_session_abort(&l->session, error);
     return s5_session_error(&l->session);
 }
 
-static uint8_t *token_out(struct s5_gss_link *l)
+static uint8_t *get_token_buffer(struct s5_gss_link *l)
 {
     return l->setup.room->out + S5_GSS_HEAD;
 }
 
-static void queue(struct s5_gss_link *l, enum s5_gss_mtyp mtyp, size_t token_len)
+static void queue_message(struct s5_gss_link *l, enum s5_gss_mtyp mtyp, size_t token_len)
 {
     s5_gss_frame_head(l->setup.room->out, mtyp, token_len);
     l->out_len = (uint32_t)(S5_GSS_HEAD + token_len);
     l->out_sent = 0;
 }
 
-static void enter(struct s5_gss_link *l, enum s5_gss_link_state state)
+static void enter_state(struct s5_gss_link *l, enum s5_gss_link_state state)
 {
     l->state = (uint8_t)state;
     l->in_len = 0;
     l->in_want = S5_GSS_HEAD;
 }
 
-/* --- the steps --- */
+/* --- the steps of the negotiation --- */
 
-static int ask_level(struct s5_gss_link *l)
+static int request_level(struct s5_gss_link *l)
 {
     const struct s5_gss_setup *g = &l->setup;
     int len = 1;
     if (g->nec)
-        *token_out(l) = g->level;
+        *get_token_buffer(l) = g->level;
     else
-        len = g->provider->wrap(g->context, false, &g->level, 1, token_out(l), S5_GSS_TOKEN_MAX);
+        len = g->provider->wrap(g->context, false, &g->level, 1, get_token_buffer(l), S5_GSS_TOKEN_MAX);
     if (len <= 0)
-        return fail(l, len < 0 ? len : -EACCES);
-    queue(l, S5_GSS_LEVEL, (size_t)len);
-    enter(l, S5_GSS_LINK_LEVEL);
+        return fail_link(l, len < 0 ? len : -EACCES);
+    queue_message(l, S5_GSS_LEVEL, (size_t)len);
+    enter_state(l, S5_GSS_LINK_LEVEL);
     return 0;
 }
 
-/* IN is the server's token, NULL at first. A last token of ours is sent before the level is. */
-static int step(struct s5_gss_link *l, const uint8_t *in, size_t n)
+/* Advances the context. IN is the server's token, NULL in the first step. The client's last token is sent before
+ * the level. */
+static int step_context(struct s5_gss_link *l, const uint8_t *in, size_t n)
 {
     const struct s5_gss_setup *g = &l->setup;
     size_t len = 0;
-    int done = g->provider->step(g->context, in, n, token_out(l), S5_GSS_TOKEN_MAX, &len);
+    int done = g->provider->step(g->context, in, n, get_token_buffer(l), S5_GSS_TOKEN_MAX, &len);
     if (done < 0)
-        return fail(l, done);
+        return fail_link(l, done);
     if (!done && !len)
-        return fail(l, -EPROTO); /* both would wait for the other */
+        return fail_link(l, -EPROTO); /* both sides would wait for the other */
     l->established = done;
-    enter(l, S5_GSS_LINK_TOKENS);
+    enter_state(l, S5_GSS_LINK_TOKENS);
     if (len)
-        queue(l, S5_GSS_CONTEXT, len);
-    return done && !len ? ask_level(l) : 0;
+        queue_message(l, S5_GSS_CONTEXT, len);
+    return done && !len ? request_level(l) : 0;
 }
 
-static int take_level(struct s5_gss_link *l, const uint8_t *token, size_t n)
+static int read_level(struct s5_gss_link *l, const uint8_t *token, size_t n)
 {
     const struct s5_gss_setup *g = &l->setup;
     uint8_t level[8] = {0};
@@ -77,17 +78,17 @@ static int take_level(struct s5_gss_link *l, const uint8_t *token, size_t n)
     else
         len = g->provider->unwrap(g->context, token, n, level, sizeof level, &flags);
     if (len != 1)
-        return fail(l, -EPROTO);
+        return fail_link(l, -EPROTO);
     if (level[0] > S5_SEAL_CONFIDENTIALITY || level[0] < g->level)
-        return fail(l, -EACCES);
+        return fail_link(l, -EACCES);
     l->level = level[0];
     l->seal = (struct s5_seal){g->provider, g->context, l->level};
     s5_session_authenticated(&l->session);
-    enter(l, l->level == S5_SEAL_CLEAR ? S5_GSS_LINK_SESSION : S5_GSS_LINK_SEALED);
+    enter_state(l, l->level == S5_SEAL_CLEAR ? S5_GSS_LINK_SESSION : S5_GSS_LINK_SEALED);
     return 0;
 }
 
-/* As much of what was unwrapped as the session asks for. */
+/* Feeds as many of the unwrapped octets as the session needs. */
 static int feed_session(struct s5_gss_link *l)
 {
     int result = 0;
@@ -104,36 +105,36 @@ static int feed_session(struct s5_gss_link *l)
     return result;
 }
 
-/* Octets that answer what was not asked yet would never be taken. */
-static int take_data(struct s5_gss_link *l)
+/* Surplus octets that answer a request not sent yet remain in the buffer and are never read. */
+static int read_data(struct s5_gss_link *l)
 {
     uint8_t *in = l->setup.room->in;
     int len = s5_seal_unwrap(&l->seal, in, l->in_len, in, S5_GSS_MESSAGE_MAX);
     if (len < 0)
-        return fail(l, len);
-    enter(l, S5_GSS_LINK_SEALED);
+        return fail_link(l, len);
+    enter_state(l, S5_GSS_LINK_SEALED);
     l->rest_at = 0;
     l->rest_len = (uint32_t)len;
     return feed_session(l);
 }
 
-/* The message in room->in is whole. */
-static int take(struct s5_gss_link *l)
+/* Processes the complete message in room->in. */
+static int process_message(struct s5_gss_link *l)
 {
     const uint8_t *token = l->setup.room->in + S5_GSS_HEAD;
     size_t n = l->in_len - S5_GSS_HEAD;
     switch (l->state) {
     case S5_GSS_LINK_TOKENS:
-        return step(l, token, n);
+        return step_context(l, token, n);
     case S5_GSS_LINK_LEVEL:
-        return take_level(l, token, n);
+        return read_level(l, token, n);
     default:
-        return take_data(l);
+        return read_data(l);
     }
 }
 
-/* The session has something to say: seal it. */
-static int pump(struct s5_gss_link *l)
+/* Seals the session's output, if there is any and no message is being sent. */
+static int seal_output(struct s5_gss_link *l)
 {
     size_t n;
     const uint8_t *data = s5_session_out(&l->session, &n);
@@ -141,14 +142,14 @@ static int pump(struct s5_gss_link *l)
         return 0;
     int len = s5_seal_wrap(&l->seal, data, n, l->setup.room->out, S5_GSS_MESSAGE_MAX);
     if (len < 0)
-        return fail(l, len);
+        return fail_link(l, len);
     l->out_len = (uint32_t)len;
     l->out_sent = 0;
     s5_session_sent(&l->session, n);
     return 0;
 }
 
-/* --- the machine's outside --- */
+/* --- the functions of the link --- */
 
 int s5_gss_link_start(struct s5_gss_link *l, const struct s5_session_setup *setup, const struct s5_gss_setup *gss)
 {
@@ -162,7 +163,7 @@ int s5_gss_link_start(struct s5_gss_link *l, const struct s5_session_setup *setu
     l->level = S5_SEAL_CLEAR;
     l->established = false;
     l->out_len = l->out_sent = l->rest_at = l->rest_len = 0;
-    enter(l, S5_GSS_LINK_SESSION);
+    enter_state(l, S5_GSS_LINK_SESSION);
     return 0;
 }
 
@@ -186,7 +187,7 @@ void s5_gss_link_sent(struct s5_gss_link *l, size_t n)
         return;
     l->out_len = l->out_sent = 0;
     if (l->state == S5_GSS_LINK_TOKENS && l->established)
-        ask_level(l);
+        request_level(l);
 }
 
 size_t s5_gss_link_need(const struct s5_gss_link *l)
@@ -199,7 +200,7 @@ size_t s5_gss_link_need(const struct s5_gss_link *l)
     return l->in_want - l->in_len;
 }
 
-/* One octet or more of the message being received; N is within what it takes. */
+/* Receives N octets (one or more) of the current message. N does not exceed what the message needs. */
 static int feed_message(struct s5_gss_link *l, const void *data, size_t n)
 {
     static const enum s5_gss_mtyp awaited[] = {
@@ -212,13 +213,13 @@ static int feed_message(struct s5_gss_link *l, const void *data, size_t n)
     l->in_len += (uint32_t)n;
     int len = s5_gss_frame_len(in, l->in_len, awaited[l->state]);
     if (len < 0)
-        return fail(l, len);
+        return fail_link(l, len);
     if (len > 0)
         l->in_want = (uint32_t)len;
     if (len == 0 || (size_t)len > l->in_len)
         return 0;
-    int result = take(l);
-    return result < 0 ? result : pump(l);
+    int result = process_message(l);
+    return result < 0 ? result : seal_output(l);
 }
 
 int s5_gss_link_feed(struct s5_gss_link *l, const void *data, size_t n)
@@ -230,7 +231,7 @@ int s5_gss_link_feed(struct s5_gss_link *l, const void *data, size_t n)
     int result = s5_session_feed(&l->session, data, n);
     if (result == 0 && l->setup.provider && l->session.state == S5_SESSION_AUTH &&
         l->session.method == S5_METHOD_GSSAPI)
-        return step(l, NULL, 0);
+        return step_context(l, NULL, 0);
     return result;
 }
 

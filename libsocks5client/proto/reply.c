@@ -1,5 +1,5 @@
-/* RFC 1928 section 6, one row a REP. The errnos are those the same failure of a direct connect()
- * would give, so that an application's own handling of them fits. */
+/* RFC 1928 section 6, one row per REP. Each errno is the one that the same failure of a direct connect() returns,
+ * so that an application's error handling applies. */
 #include "reply.h"
 #include <errno.h>
 

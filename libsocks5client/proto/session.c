@@ -1,6 +1,5 @@
-/* What goes out is put into OUT whole messages at a time; what comes in is gathered in IN and looked
- * at, a message at a time, after every piece, so that an answer that cannot become right
- * fails without waiting for its end.
+/* Whole messages are appended to OUT. Received octets are collected in IN and parsed, one message at a time, after
+ * every piece, so that an answer that cannot become valid fails without waiting for its end.
  *
  *            selection              status                 reply            second reply
  *   METHOD ------------> AUTH ----------------> REPLY -------------> DONE
@@ -8,9 +7,8 @@
  *      +-----------------------------------------+ +------> BOUND    |
  *        method without a sub-negotiation           next_reply() \--> REPLY2
  *
- * and from each of them but DONE to FAILED. Pipelining changes what is queued when, never the order
- * in which answers are taken. Most of a session's two kilobytes is buffers, which are only touched
- * as far as they are used. */
+ * Each state except DONE can change to FAILED. Pipelining changes when messages are queued, never the order in
+ * which answers are read. Most of a session's two kilobytes are buffers, and only their used part is touched. */
 #include "session.h"
 #include "auth.h"
 #include "bytes.h"
@@ -36,8 +34,8 @@ static void forget_credentials(struct s5_session *s)
     s->username_len = s->password_len = 0;
 }
 
-/* The only place that changes the state of a started session. */
-static void enter(struct s5_session *s, enum s5_session_state state)
+/* The only function that changes the state of a started session. */
+static void enter_state(struct s5_session *s, enum s5_session_state state)
 {
     if (state == S5_SESSION_FAILED) {
         s->failed_in = s->state;
@@ -52,23 +50,23 @@ static void enter(struct s5_session *s, enum s5_session_state state)
     s->state = (uint8_t)state;
 }
 
-static int fail(struct s5_session *s, int error)
+static int fail_session(struct s5_session *s, int error)
 {
     s->error = error;
-    enter(s, S5_SESSION_FAILED);
+    enter_state(s, S5_SESSION_FAILED);
     return error;
 }
 
-/* --- what goes out --- */
+/* --- output --- */
 
-static struct s5_writer out_end(struct s5_session *s)
+static struct s5_writer get_out_writer(struct s5_session *s)
 {
     return s5_writer_init(s->out + s->out_len, sizeof s->out - s->out_len);
 }
 
 static void queue_greeting(struct s5_session *s)
 {
-    struct s5_writer w = out_end(s);
+    struct s5_writer w = get_out_writer(s);
     s5_wire_write_greeting(&w, s->methods, s->n_methods);
     s->out_len = (uint16_t)(s->out_len + w.used);
 }
@@ -76,12 +74,12 @@ static void queue_greeting(struct s5_session *s)
 static void queue_auth(struct s5_session *s, const struct s5_auth *auth)
 {
     if (auth->answer_len && !s->auth_queued) {
-        struct s5_writer w = out_end(s);
+        struct s5_writer w = get_out_writer(s);
         auth->write(s, &w);
         s->out_len = (uint16_t)(s->out_len + w.used);
         s->auth_queued = true;
     }
-    if (s->username_len) /* also when another method than theirs was selected */
+    if (s->username_len) /* also if a method other than username/password was selected */
         forget_credentials(s);
 }
 
@@ -89,7 +87,7 @@ static void queue_request(struct s5_session *s)
 {
     if (s->request_queued)
         return;
-    struct s5_writer w = out_end(s);
+    struct s5_writer w = get_out_writer(s);
     s5_wire_write_request(&w, s->command, &s->dst);
     s->request_at = s->out_len;
     s->out_len = (uint16_t)(s->out_len + w.used);
@@ -114,25 +112,25 @@ void s5_session_sent(struct s5_session *s, size_t n)
         s->out_len = s->out_sent = 0;
 }
 
-/* Whether the last octet of a message is written. OUT is only ever added to when it is empty, and
- * by start(): a greeting in it is at its beginning, a request at its end. */
+/* These functions return whether the last octet of a message was written. Messages are appended to OUT only when it
+ * is empty, and by s5_session_start(): a greeting in OUT is at its beginning, a request at its end. */
 
-static bool greeting_sent(const struct s5_session *s)
+static bool is_greeting_sent(const struct s5_session *s)
 {
     return s->out_len == 0 || s->out_sent >= 2 + s->n_methods;
 }
 
-static bool auth_sent(const struct s5_session *s)
+static bool is_auth_sent(const struct s5_session *s)
 {
     return s->auth_queued && (s->out_len == 0 || (s->request_queued && s->out_sent >= s->request_at));
 }
 
-static bool request_sent(const struct s5_session *s)
+static bool is_request_sent(const struct s5_session *s)
 {
     return s->request_queued && s->out_len == 0;
 }
 
-/* --- beginning --- */
+/* --- start --- */
 
 static int check_dst(const struct s5_addr *dst)
 {
@@ -141,7 +139,7 @@ static int check_dst(const struct s5_addr *dst)
     return 0;
 }
 
-static int check(const struct s5_session_setup *setup)
+static int check_setup(const struct s5_session_setup *setup)
 {
     if (setup->command < S5_CONNECT || setup->command > S5_UDP_ASSOCIATE || setup->n_methods < 1 ||
         setup->n_methods > S5_SESSION_METHODS_MAX)
@@ -154,7 +152,7 @@ static int check(const struct s5_session_setup *setup)
     return check_dst(setup->dst);
 }
 
-/* No more of it than is set: most of a name's room is not. */
+/* Copies only the octets that are set: most of the space for a name is not. */
 static void copy_dst(struct s5_addr *to, const struct s5_addr *from)
 {
     memcpy(to, from, offsetof(struct s5_addr, octets) + sizeof from->octets);
@@ -162,9 +160,8 @@ static void copy_dst(struct s5_addr *to, const struct s5_addr *from)
         memcpy(to->name, from->name, from->name_len + 1U);
 }
 
-/* DONE and FAILED sessions, and memory never used, are all begun from here: each field that is
- * looked at before it is set elsewhere. */
-static void init(struct s5_session *s, const struct s5_session_setup *setup)
+/* Initializes a DONE or FAILED session, or memory never used: every field that is read before it is set elsewhere. */
+static void init_session(struct s5_session *s, const struct s5_session_setup *setup)
 {
     s->state = S5_SESSION_METHOD;
     s->command = (uint8_t)setup->command;
@@ -188,10 +185,10 @@ static void init(struct s5_session *s, const struct s5_session_setup *setup)
 
 int s5_session_start(struct s5_session *s, const struct s5_session_setup *setup)
 {
-    int r = check(setup);
+    int r = check_setup(setup);
     if (r < 0)
         return r;
-    init(s, setup);
+    init_session(s, setup);
     for (unsigned i = 0; i < setup->n_methods; i++) {
         const struct s5_auth *auth = s5_auth_find(setup->methods[i]);
         if (auth->keep)
@@ -205,9 +202,9 @@ int s5_session_start(struct s5_session *s, const struct s5_session_setup *setup)
     return 0;
 }
 
-/* --- what comes in --- */
+/* --- input --- */
 
-static bool offered(const struct s5_session *s, uint8_t method)
+static bool is_offered(const struct s5_session *s, uint8_t method)
 {
     for (unsigned i = 0; i < s->n_methods; i++)
         if (s->methods[i] == method)
@@ -215,7 +212,7 @@ static bool offered(const struct s5_session *s, uint8_t method)
     return false;
 }
 
-static int take_selection(struct s5_session *s, struct s5_reader *r)
+static int read_selection(struct s5_session *s, struct s5_reader *r)
 {
     uint8_t method;
     int result = s5_wire_read_selection(r, &method);
@@ -223,14 +220,14 @@ static int take_selection(struct s5_session *s, struct s5_reader *r)
         return result;
     if (method == S5_WIRE_NO_METHOD)
         return -EACCES;
-    if (!offered(s, method))
+    if (!is_offered(s, method))
         return -EPROTO;
     const struct s5_auth *auth = s5_auth_find(method);
     s->method = method;
     queue_auth(s, auth);
     if (!auth->foreign && (s->pipeline || !auth->answer_len))
         queue_request(s);
-    enter(s, auth->answer_len || auth->foreign ? S5_SESSION_AUTH : S5_SESSION_REPLY);
+    enter_state(s, auth->answer_len || auth->foreign ? S5_SESSION_AUTH : S5_SESSION_REPLY);
     return 0;
 }
 
@@ -239,22 +236,21 @@ void s5_session_authenticated(struct s5_session *s)
     if (s->state != S5_SESSION_AUTH || !s5_auth_find(s->method)->foreign)
         return;
     queue_request(s);
-    enter(s, S5_SESSION_REPLY);
+    enter_state(s, S5_SESSION_REPLY);
 }
 
-static int take_status(struct s5_session *s, struct s5_reader *r)
+static int read_status(struct s5_session *s, struct s5_reader *r)
 {
     int result = s5_auth_find(s->method)->read(s, r);
     if (result < 0)
         return result;
     queue_request(s);
-    enter(s, S5_SESSION_REPLY);
+    enter_state(s, S5_SESSION_REPLY);
     return 0;
 }
 
-/* A reply, or its beginning. A failing REP is the best there is to say, even where what follows it is
- * malformed. */
-static int take_reply(struct s5_session *s, const uint8_t *in, int n)
+/* Reads a reply or its beginning. A failing REP decides the error, even if the rest of the reply is malformed. */
+static int read_reply(struct s5_session *s, const uint8_t *in, int n)
 {
     int len = s5_wire_reply_len(in, (size_t)n);
     if (n >= 2 && in[0] == S5_WIRE_VER) {
@@ -272,31 +268,32 @@ static int take_reply(struct s5_session *s, const uint8_t *in, int n)
     if (result < 0)
         return result;
     bool first = s->command == S5_BIND && s->state == S5_SESSION_REPLY;
-    enter(s, first ? S5_SESSION_BOUND : S5_SESSION_DONE);
+    enter_state(s, first ? S5_SESSION_BOUND : S5_SESSION_DONE);
     return 0;
 }
 
-/* What IN holds: 0 a message was taken, -EAGAIN only a part of one, or why the session fails. */
-static inline int take(struct s5_session *s)
+/* Reads one message from IN. Returns 0 (it was consumed), -EAGAIN (only a part of it is there), or the errno the
+ * session fails with. */
+static inline int read_message(struct s5_session *s)
 {
     const uint8_t *in = s->in + s->in_at;
     int n = s->in_len - s->in_at;
     if (s->state >= S5_SESSION_REPLY)
-        return take_reply(s, in, n);
+        return read_reply(s, in, n);
     struct s5_reader r = s5_reader_init(in, (size_t)n);
-    return s->state == S5_SESSION_METHOD ? take_selection(s, &r) : take_status(s, &r);
+    return s->state == S5_SESSION_METHOD ? read_selection(s, &r) : read_status(s, &r);
 }
 
 size_t s5_session_need(const struct s5_session *s)
 {
-    size_t now = s->in_want - (size_t)(s->in_len - s->in_at), reply = request_sent(s) ? S5_WIRE_REPLY_MIN : 0;
+    size_t now = s->in_want - (size_t)(s->in_len - s->in_at), reply = is_request_sent(s) ? S5_WIRE_REPLY_MIN : 0;
     switch (s->state) {
     case S5_SESSION_METHOD:
-        if (!greeting_sent(s))
+        if (!is_greeting_sent(s))
             return 0;
-        return now + reply + (auth_sent(s) ? s5_auth_find(s->method)->answer_len : 0);
+        return now + reply + (is_auth_sent(s) ? s5_auth_find(s->method)->answer_len : 0);
     case S5_SESSION_AUTH:
-        return auth_sent(s) ? now + reply : 0;
+        return is_auth_sent(s) ? now + reply : 0;
     case S5_SESSION_REPLY:
     case S5_SESSION_REPLY2:
         return reply ? now : 0;
@@ -318,12 +315,12 @@ int s5_session_came(struct s5_session *s, size_t n)
     int result;
     s->in_len = (uint16_t)(s->in_len + n);
     do
-        result = take(s);
+        result = read_message(s);
     while (result == 0 && s->in_len);
-    return result == 0 || result == -EAGAIN ? 0 : fail(s, result);
+    return result == 0 || result == -EAGAIN ? 0 : fail_session(s, result);
 }
 
-/* --- endings --- */
+/* --- end --- */
 
 int s5_session_eof(struct s5_session *s)
 {
@@ -334,19 +331,19 @@ int s5_session_eof(struct s5_session *s)
     case S5_SESSION_FAILED:
         return s->error;
     case S5_SESSION_AUTH:
-        return fail(s, -EACCES);
+        return fail_session(s, -EACCES);
     default:
         break;
     }
     if (s->have_rep)
-        return fail(s, s->rep ? s5_reply_errno(s->rep) : -EPROTO);
-    return fail(s, s->state == S5_SESSION_REPLY2 ? -ECONNABORTED : -ECONNREFUSED);
+        return fail_session(s, s->rep ? s5_reply_errno(s->rep) : -EPROTO);
+    return fail_session(s, s->state == S5_SESSION_REPLY2 ? -ECONNABORTED : -ECONNREFUSED);
 }
 
 void s5_session_abort(struct s5_session *s, int error)
 {
     if (s->state != S5_SESSION_DONE && s->state != S5_SESSION_FAILED)
-        fail(s, error < 0 ? error : -ECONNABORTED);
+        fail_session(s, error < 0 ? error : -ECONNABORTED);
 }
 
 void s5_session_next_reply(struct s5_session *s)
@@ -355,7 +352,7 @@ void s5_session_next_reply(struct s5_session *s)
         return;
     s->have_rep = false;
     s->rep = 0;
-    enter(s, S5_SESSION_REPLY2);
+    enter_state(s, S5_SESSION_REPLY2);
 }
 
 const char *s5_session_phase(const struct s5_session *s)

@@ -1,14 +1,14 @@
-/* The negotiation of one SOCKS5 connection as a machine over octets (RFC 1928,
- * RFC 1929): no descriptor, no clock, no malloc, no pointer inside, so that it
- * may live in memory shared by processes and be carried on by any of them.
+/* The negotiation of one SOCKS5 connection as a state machine over octets (RFC 1928, RFC 1929). It has no
+ * descriptor, no clock, no malloc and no pointer, so that it may be in memory shared by processes and any of them
+ * can continue it.
  *
  *   s5_session_start(&s, &setup)
  *   until s5_session_state(&s) is DONE or FAILED:
- *     write s5_session_out() and say s5_session_sent(n); and/or
- *     read at most s5_session_need() octets and s5_session_feed() them;
- *     at the end of file, s5_session_eof()
+ *     write s5_session_out() and call s5_session_sent(n); and/or
+ *     read at most s5_session_need() octets and pass them to s5_session_feed();
+ *     at the end of file, call s5_session_eof()
  *
- * It never asks for an octet past the reply: what follows is the application's. */
+ * It never reads an octet past the reply: what follows belongs to the application. */
 #ifndef S5_SESSION_H
 #define S5_SESSION_H
 
@@ -24,21 +24,21 @@ enum s5_method { S5_METHOD_NONE = 0, S5_METHOD_GSSAPI = 1, S5_METHOD_USERPASS = 
 
 #define S5_SESSION_METHODS_MAX 4
 
-/* Greeting, sub-negotiation and request in one flight, at their longest:
+/* Greeting, sub-negotiation and request sent together, at their longest:
  * (2 + methods) + (3 + 255 + 255) + (4 + 1 + 255 + 2). */
 #define S5_SESSION_OUT_MAX (2 + S5_SESSION_METHODS_MAX + 513 + 262)
-/* What a server may have sent that is not taken yet, at its most: the short answers in front of a
- * reply are gathered with its beginning, and a reply with a name of 255 octets is 262. */
+/* The most octets received and not yet read: the short answers before a reply are collected with its beginning, and
+ * a reply with a name of 255 octets has 262. */
 #define S5_SESSION_IN_MAX (2 + 2 + 262)
 
 enum s5_session_state {
-    S5_SESSION_METHOD, /* waiting for the method selection */
-    S5_SESSION_AUTH,   /* waiting for the method's own answer (RFC 1929 status) */
-    S5_SESSION_REPLY,  /* waiting for the reply, or the first of BIND's two */
-    S5_SESSION_BOUND,  /* BIND only: first reply in hand, see s5_session_next_reply */
-    S5_SESSION_REPLY2, /* BIND only: waiting for the second reply */
-    S5_SESSION_DONE,   /* succeeded; s5_session_bound() tells BND */
-    S5_SESSION_FAILED, /* s5_session_error() tells why; nothing to write or read any more */
+    S5_SESSION_METHOD, /* awaits the method selection */
+    S5_SESSION_AUTH,   /* awaits the method's own answer (RFC 1929 status) */
+    S5_SESSION_REPLY,  /* awaits the reply, or the first of BIND's two */
+    S5_SESSION_BOUND,  /* BIND only: first reply received, see s5_session_next_reply() */
+    S5_SESSION_REPLY2, /* BIND only: awaits the second reply */
+    S5_SESSION_DONE,   /* succeeded; s5_session_bound() returns BND */
+    S5_SESSION_FAILED, /* s5_session_error() returns the error; nothing more to write or read */
 };
 
 struct s5_session_setup {
@@ -50,8 +50,8 @@ struct s5_session_setup {
     uint8_t username_len;                    /* 1..255 */
     const char *password;
     uint8_t password_len; /* 1..255 */
-    bool pipeline;        /* send ahead of the answers whatever is already certain */
-    bool gssapi;          /* S5_METHOD_GSSAPI may be offered: a link is there to carry it out */
+    bool pipeline;        /* send messages ahead of the answers as far as they are certain */
+    bool gssapi;          /* S5_METHOD_GSSAPI may be offered: a link can carry it out */
 };
 
 struct s5_session {
@@ -59,72 +59,75 @@ struct s5_session {
     uint8_t command; /* enum s5_command */
     uint8_t n_methods;
     uint8_t methods[S5_SESSION_METHODS_MAX];
-    uint8_t method; /* selected, or foreseen when only one was offered; 0xFF: not known yet */
-    uint8_t rep;    /* REP of the last reply; valid when have_rep */
+    uint8_t method; /* selected, or the only one offered; 0xFF: not known yet */
+    uint8_t rep;    /* REP of the last reply; valid if have_rep */
     s5_flag have_rep;
     s5_flag pipeline;
     s5_flag auth_queued;    /* the sub-negotiation is in OUT or was sent */
     s5_flag request_queued; /* the request is in OUT or was sent */
-    s5_flag auth_odd;       /* RFC 1929 was answered with VER 05, which is worth a line in the log */
-    uint8_t failed_in;      /* enum s5_session_state: what was awaited when it FAILED */
-    int32_t error;          /* negative errno when FAILED, else 0 */
+    s5_flag auth_odd;       /* RFC 1929 was answered with VER 05, which deserves a log line */
+    uint8_t failed_in;      /* enum s5_session_state: the state before FAILED */
+    int32_t error;          /* negative errno in state FAILED, else 0 */
     uint16_t out_len;       /* octets in OUT */
-    uint16_t out_sent;      /* of which written already; both 0 once all is written */
+    uint16_t out_sent;      /* octets of them written; both 0 once all are written */
     uint16_t request_at;    /* where the request begins in OUT; valid while it is there */
     uint16_t in_at;         /* where the message being received begins in IN */
     uint16_t in_len;        /* octets in IN; both 0 between messages */
-    uint16_t in_want;       /* octets it takes at least, as far as those there tell */
+    uint16_t in_want;       /* octets it needs at least, as far as known from those received */
     uint8_t username_len, password_len;
-    struct s5_addr dst;   /* where to; its unused octets are never set */
+    struct s5_addr dst;   /* destination; its unused octets are never set */
     struct s5_addr bound; /* BND of the last successful reply */
     uint8_t out[S5_SESSION_OUT_MAX];
     uint8_t in[S5_SESSION_IN_MAX];
     char username[255], password[255]; /* wiped once queued */
 };
 
-/* 0, or -EINVAL with S unchanged: no method, an unknown one, GSSAPI without one to carry it out,
- * user/password without its words, no DST or one that is a name without octets, an unknown command. */
+/* Starts a negotiation. Returns 0, or -EINVAL with S unchanged: no method, too many or an unknown one; GSSAPI
+ * without a link to carry it out; username/password without credentials; no DST or a name without octets; an
+ * unknown command. */
 int s5_session_start(struct s5_session *s, const struct s5_session_setup *setup);
 
-/* What to write next; RET_LEN 0 when nothing is. Valid until the next call on S. */
+/* The octets to write next; *RET_LEN is 0 if there are none. Valid until the next call on S. */
 const uint8_t *s5_session_out(const struct s5_session *s, size_t *ret_len);
 
-/* N octets of it were written. Where they may hold the password they are wiped. */
+/* Reports that N of these octets were written. Octets that may contain the password are wiped. */
 void s5_session_sent(struct s5_session *s, size_t n);
 
-/* The most octets that may be read now and are certain to be the negotiation's own; 0 in
- * BOUND, DONE and FAILED, and while nothing of the answer awaited was asked for yet. With
- * several answers outstanding (pipelined) it spans them as far as their least length is certain;
- * an answer is outstanding once the last octet of what it answers was sent. */
+/* The most octets that may be read now and certainly belong to the negotiation. 0 in BOUND, DONE and FAILED, and
+ * while the awaited answer is not outstanding. An answer is outstanding once the last octet of the message it
+ * answers was sent. With several answers outstanding (pipelined) the number covers them as far as their minimum
+ * length is certain. */
 size_t s5_session_need(const struct s5_session *s);
 
-/* N octets (1..need) came, cut as they may be. 0, or the negative errno it FAILED with. More than
- * needed is -EINVAL and changes nothing, as is none. */
+/* Feeds N received octets (1..need), in pieces of any size. Returns 0, or the negative errno the session FAILED
+ * with. If N is 0 or more than needed, it returns -EINVAL and changes nothing. */
 int s5_session_feed(struct s5_session *s, const void *data, size_t n);
-/* The same without a copy: where s5_session_need octets may be put, and that N of them (1..need) are
- * there. */
+/* The same without a copy: s5_session_space() is where up to s5_session_need() octets may be written.
+ * s5_session_came() reports that N of them (1..need) are there. */
 static inline uint8_t *s5_session_space(struct s5_session *s)
 {
     return s->in + s->in_len;
 }
 int s5_session_came(struct s5_session *s, size_t n);
 
-/* The server closed its side (or reset). FAILED unless DONE or BOUND; a failing REP already in
- * hand wins (also when only its first octets came). -ECONNREFUSED where no reply came at all:
- * servers exist whose every refusal is a close. -EACCES in AUTH: RFC 1929 servers close on
- * refused credentials. -EPROTO within a successful reply; -ECONNABORTED before BIND's second.
- * 0, or the errno it FAILED with. */
+/* Reports that the server closed its side or reset the connection. The session FAILS unless it is DONE or BOUND:
+ * - with the errno of a failing REP already received, even if only the first octets of the reply arrived;
+ * - -EPROTO within a successful reply;
+ * - -EACCES in AUTH: RFC 1929 servers close on refused credentials;
+ * - -ECONNABORTED before BIND's second reply;
+ * - -ECONNREFUSED if no reply arrived at all: some servers refuse every request by closing.
+ * Returns 0 or the errno it FAILED with. */
 int s5_session_eof(struct s5_session *s);
 
-/* The caller gives up (deadline, reset, ...): FAILED with ERROR (negative errno), unless it
- * is DONE or FAILED already. */
+/* Ends the negotiation because the caller gives up (deadline, reset, ...): FAILED with ERROR (negative errno),
+ * unless S is DONE or FAILED already. */
 void s5_session_abort(struct s5_session *s, int error);
 
-/* The sub-negotiation that was another machine's succeeded: from AUTH on to the request. Its failure
- * is s5_session_abort()'s to tell. */
+/* Reports that the sub-negotiation of another state machine succeeded: continues from AUTH with the request.
+ * s5_session_abort() reports its failure. */
 void s5_session_authenticated(struct s5_session *s);
 
-/* BIND: from BOUND on to waiting for the second reply. */
+/* BIND: continues from BOUND to await the second reply. */
 void s5_session_next_reply(struct s5_session *s);
 
 static inline enum s5_session_state s5_session_state(const struct s5_session *s)
@@ -135,17 +138,17 @@ static inline int s5_session_error(const struct s5_session *s)
 {
     return s->error;
 }
-/* BND of the last successful reply: v4, v6 or a name; S5_ADDR_NONE before one came and where it
- * held a name without octets. */
+/* BND of the last successful reply: IPv4, IPv6 or a name. S5_ADDR_NONE before one arrived, and if it contained a
+ * name without octets. */
 static inline const struct s5_addr *s5_session_bound(const struct s5_session *s)
 {
     return &s->bound;
 }
 
-/* "method selection", "authentication", "reply", ...: what was awaited, also after FAILED. */
+/* "method selection", "authentication", "reply", ...: what is awaited, or was when S FAILED. Static storage. */
 const char *s5_session_phase(const struct s5_session *s);
 
-/* Overwrite everything, passwords included. Whatever S held, it asks for nothing afterwards. */
+/* Overwrites S, passwords included. It needs no input and has no output afterwards, whatever it contained. */
 void s5_session_wipe(struct s5_session *s);
 
 #endif

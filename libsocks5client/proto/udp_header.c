@@ -1,4 +1,5 @@
-/* One layout. RSV is looked at: what is no zero there is no header, but somebody else's datagram. */
+/* The only layout of the header. RSV is checked: a datagram with a nonzero RSV does not begin with a header and was
+ * not sent by the relay. */
 #include "udp_header.h"
 #include "wire.h"
 #include <errno.h>

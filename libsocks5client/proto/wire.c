@@ -1,5 +1,5 @@
-/* Layouts and nothing else: what an answer means is the session's to decide. Readers look at each
- * octet in turn, so that a wrong VER is known from one octet, before the rest is waited for. */
+/* Message layouts only: the session decides what an answer means. Readers check the octets in order, so that a
+ * wrong VER is found from one octet, before the rest arrives. */
 #include "wire.h"
 #include <errno.h>
 #include <string.h>
@@ -11,7 +11,7 @@ void s5_wire_write_greeting(struct s5_writer *w, const uint8_t *methods, uint8_t
         return;
     *at++ = S5_WIRE_VER;
     *at++ = n_methods;
-    for (unsigned i = 0; i < n_methods; i++) /* few: less than a call of memcpy */
+    for (unsigned i = 0; i < n_methods; i++) /* few: cheaper than a call of memcpy() */
         at[i] = methods[i];
 }
 
@@ -26,14 +26,14 @@ void s5_wire_write_userpass(struct s5_writer *w, const char *username, uint8_t u
 }
 
 /* The octets of ATYP, address and port. */
-static inline size_t address_len(const struct s5_addr *addr)
+static inline size_t get_address_len(const struct s5_addr *addr)
 {
     if (addr->kind == S5_ADDR_NAME)
         return 1 + 1 + (size_t)addr->name_len + 2;
     return 1 + (addr->kind == S5_ADDR_IPV6 ? 16 : 4) + 2;
 }
 
-/* AT has room for them. */
+/* AT has space for all of them. */
 static inline void put_address(uint8_t *at, const struct s5_addr *addr)
 {
     switch (addr->kind) {
@@ -60,14 +60,14 @@ static inline void put_address(uint8_t *at, const struct s5_addr *addr)
 
 void s5_wire_write_address(struct s5_writer *w, const struct s5_addr *addr)
 {
-    uint8_t *at = s5_write_skip(w, address_len(addr));
+    uint8_t *at = s5_write_skip(w, get_address_len(addr));
     if (at)
         put_address(at, addr);
 }
 
 void s5_wire_write_request(struct s5_writer *w, uint8_t command, const struct s5_addr *dst)
 {
-    uint8_t *at = s5_write_skip(w, 3 + address_len(dst));
+    uint8_t *at = s5_write_skip(w, 3 + get_address_len(dst));
     if (!at)
         return;
     at[0] = S5_WIRE_VER;
@@ -101,10 +101,10 @@ int s5_wire_read_status(struct s5_reader *r, uint8_t *ret_ver, uint8_t *ret_stat
     return 0;
 }
 
-/* NAME of LEN octets from the wire. */
+/* Sets RET to NAME of LEN octets, as received. */
 static int set_name(struct s5_addr *ret, const uint8_t *name, size_t len, uint16_t port)
 {
-    if (memchr(name, 0, len)) /* would be another name to all who read it as a C string */
+    if (memchr(name, 0, len)) /* C string functions would see another name */
         return -EPROTO;
     ret->kind = len ? S5_ADDR_NAME : S5_ADDR_NONE;
     ret->name_len = (uint8_t)len;
@@ -160,7 +160,7 @@ int s5_wire_take_reply(const uint8_t *reply, size_t len, uint8_t *ret_rep, struc
     else
         s5_addr_from_octets(ret_bound, reply + 4, len - 6, port);
     if (result == 0)
-        *ret_rep = reply[1]; /* [2] is RSV: servers exist that leave something else than 00 in it */
+        *ret_rep = reply[1]; /* [2] is RSV: some servers send a value other than 00 */
     return result;
 }
 
