@@ -1,5 +1,5 @@
-/* Tokens are made and opened in place by the _iov functions of MIT's library: no allocation and no
- * copy for a message. The layout of a token made so is gss_wrap()'s own. */
+/* Tokens are wrapped in place by the _iov functions of the MIT library: a message needs no allocation and no copy.
+ * A token made this way has the layout of gss_wrap(). */
 #include "gss.h"
 #include "library.h"
 #include "log.h"
@@ -14,15 +14,15 @@ struct s5_gss {
     gss_ctx_id_t context;
     gss_name_t target;
     bool delegate;
-    OM_uint32 flags;            /* what was established, GSS_C_*_FLAG */
-    OM_uint32 seconds;          /* how long it lasts */
-    bool counting;              /* COUNT and SEEN are begun */
+    OM_uint32 flags;            /* of the established context, GSS_C_*_FLAG */
+    OM_uint32 seconds;          /* its lifetime */
+    bool counting;              /* COUNT and SEEN are valid */
     uint64_t count;             /* the highest sequence number received */
-    uint64_t seen[WINDOW / 64]; /* which of the last WINDOW came, by number modulo WINDOW */
+    uint64_t seen[WINDOW / 64]; /* which of the last WINDOW were received, by number modulo WINDOW */
     struct s5_gss_fault fault;
 };
 
-/* By value: the library's own are data, which dlsym would have to find too. */
+/* Values of this file: the library's own OIDs are data, which would need a dlsym() too. */
 static gss_OID_desc host_based = {10, (void *)"\x2a\x86\x48\x86\xf7\x12\x01\x02\x01\x04"};
 static gss_OID_desc krb5_name = {10, (void *)"\x2a\x86\x48\x86\xf7\x12\x01\x02\x02\x01"};
 static gss_OID_desc krb5_mech = {9, (void *)"\x2a\x86\x48\x86\xf7\x12\x01\x02\x02"};
@@ -51,14 +51,14 @@ static int set_fault(const struct s5_gss_library *lib, OM_uint32 major, OM_uint3
         used = add_status(lib, major, GSS_C_GSS_CODE, fault, used);
     if (minor)
         used = add_status(lib, minor, GSS_C_MECH_CODE, fault, used);
-    /* What helps is the same for a cache that is missing, empty and out of date. */
+    /* The remedy is the same for a credential cache that is missing, empty or expired. */
     OM_uint32 error = GSS_ROUTINE_ERROR(major);
     if (error == GSS_S_NO_CRED || error == GSS_S_CREDENTIALS_EXPIRED || strstr(fault->text, "expired"))
         s5_format(fault->text + used, sizeof fault->text - used, ": run kinit");
     return -EACCES;
 }
 
-static int failed(struct s5_gss *gss, OM_uint32 major, OM_uint32 minor)
+static int record_fault(struct s5_gss *gss, OM_uint32 major, OM_uint32 minor)
 {
     return set_fault(gss->lib, major, minor, &gss->fault);
 }
@@ -79,7 +79,7 @@ static int import_target(struct s5_gss *gss, const struct s5_gss_target *target)
     gss_buffer_desc name = {n, text};
     OM_uint32 major =
         gss->lib->gss_import_name(&minor, &name, target->principal ? &krb5_name : &host_based, &gss->target);
-    return GSS_ERROR(major) ? failed(gss, major, minor) : 0;
+    return GSS_ERROR(major) ? record_fault(gss, major, minor) : 0;
 }
 
 int s5_gss_new(struct s5_gss **ret, const struct s5_gss_target *target, struct s5_gss_fault *fault)
@@ -121,14 +121,14 @@ void s5_gss_free(struct s5_gss *gss)
 static int init_step(struct s5_gss *gss, const void *in, size_t n, gss_buffer_t token)
 {
     OM_uint32 minor,
-        wanted = GSS_C_MUTUAL_FLAG | GSS_C_REPLAY_FLAG | GSS_C_SEQUENCE_FLAG | GSS_C_CONF_FLAG | GSS_C_INTEG_FLAG;
+        requested = GSS_C_MUTUAL_FLAG | GSS_C_REPLAY_FLAG | GSS_C_SEQUENCE_FLAG | GSS_C_CONF_FLAG | GSS_C_INTEG_FLAG;
     gss_buffer_desc input = {n, (void *)(uintptr_t)in};
     OM_uint32 major =
         gss->lib->gss_init_sec_context(&minor, GSS_C_NO_CREDENTIAL, &gss->context, gss->target, &krb5_mech,
-                                       wanted | (gss->delegate ? GSS_C_DELEG_FLAG : 0), 0, GSS_C_NO_CHANNEL_BINDINGS,
+                                       requested | (gss->delegate ? GSS_C_DELEG_FLAG : 0), 0, GSS_C_NO_CHANNEL_BINDINGS,
                                        in ? &input : GSS_C_NO_BUFFER, NULL, token, &gss->flags, &gss->seconds);
     if (GSS_ERROR(major))
-        return failed(gss, major, minor);
+        return record_fault(gss, major, minor);
     if (major & GSS_S_CONTINUE_NEEDED)
         return 0;
     if (gss->flags & GSS_C_MUTUAL_FLAG)
@@ -137,7 +137,7 @@ static int init_step(struct s5_gss *gss, const void *in, size_t n, gss_buffer_t 
     return -EACCES;
 }
 
-static int step(void *context, const void *in, size_t n, void *out, size_t size, size_t *ret_len)
+static int step_context(void *context, const void *in, size_t n, void *out, size_t size, size_t *ret_len)
 {
     struct s5_gss *gss = context;
     gss_buffer_desc token = GSS_C_EMPTY_BUFFER;
@@ -156,7 +156,7 @@ static int step(void *context, const void *in, size_t n, void *out, size_t size,
 
 /* --- messages --- */
 
-static int wrap(void *context, bool conf, const void *in, size_t n, void *out, size_t size)
+static int wrap_token(void *context, bool conf, const void *in, size_t n, void *out, size_t size)
 {
     struct s5_gss *gss = context;
     OM_uint32 minor;
@@ -169,7 +169,7 @@ static int wrap(void *context, bool conf, const void *in, size_t n, void *out, s
     };
     OM_uint32 major = gss->lib->gss_wrap_iov_length(&minor, gss->context, conf, GSS_C_QOP_DEFAULT, &sealed, iov, 4);
     if (GSS_ERROR(major))
-        return failed(gss, major, minor);
+        return record_fault(gss, major, minor);
     uint8_t *at = out;
     size_t total = 0;
     for (int i = 0; i < 4; i++)
@@ -183,14 +183,14 @@ static int wrap(void *context, bool conf, const void *in, size_t n, void *out, s
     }
     major = gss->lib->gss_wrap_iov(&minor, gss->context, conf, GSS_C_QOP_DEFAULT, &sealed, iov, 4);
     if (GSS_ERROR(major) || (conf && !sealed))
-        return failed(gss, major, minor);
+        return record_fault(gss, major, minor);
     return (int)total;
 }
 
-/* The library remembers 64 tokens: it calls older ones out of order even where they were seen, and
- * behind a gap longer than that new ones seen. Too little for datagrams. The number of a token, which
- * its checksum covers, stands in its head (RFC 4121); the older kind of token (RFC 1964) hides it,
- * and leaves the library's word, MAJOR. */
+/* Whether the token was received before. The library remembers only 64 tokens: it reports older tokens as out of
+ * order even if they were received, and after a longer gap it reports new ones as received. This is not enough for
+ * datagrams. The number of a token, which its checksum covers, is in its header (RFC 4121). A token of the older
+ * kind (RFC 1964) does not show it; the library's result MAJOR decides then. */
 static bool is_replay(struct s5_gss *gss, const uint8_t *token, size_t n, OM_uint32 major)
 {
     uint64_t number = 0;
@@ -213,7 +213,7 @@ static bool is_replay(struct s5_gss *gss, const uint8_t *token, size_t n, OM_uin
     return false;
 }
 
-static int unwrap(void *context, const void *in, size_t n, void *out, size_t size, unsigned *ret_flags)
+static int unwrap_token(void *context, const void *in, size_t n, void *out, size_t size, unsigned *ret_flags)
 {
     struct s5_gss *gss = context;
     OM_uint32 minor;
@@ -223,7 +223,7 @@ static int unwrap(void *context, const void *in, size_t n, void *out, size_t siz
     gss_buffer_desc token = {n, (void *)(uintptr_t)in}, data = GSS_C_EMPTY_BUFFER;
     OM_uint32 major = gss->lib->gss_unwrap(&minor, gss->context, &token, &data, &sealed, NULL);
     if (GSS_ERROR(major)) {
-        failed(gss, major, minor);
+        record_fault(gss, major, minor);
         return -EPROTO;
     }
     int result = data.length <= size ? (int)data.length : -ENOBUFS;
@@ -238,7 +238,7 @@ static int unwrap(void *context, const void *in, size_t n, void *out, size_t siz
     return result;
 }
 
-static size_t limit(void *context, bool conf, size_t token)
+static size_t get_size_limit(void *context, bool conf, size_t token)
 {
     struct s5_gss *gss = context;
     OM_uint32 minor, most = 0;
@@ -247,11 +247,11 @@ static size_t limit(void *context, bool conf, size_t token)
     return GSS_ERROR(major) ? 0 : most;
 }
 
-const struct s5_gss_provider s5_gss_provider = {step, wrap, unwrap, limit};
+const struct s5_gss_provider s5_gss_provider = {step_context, wrap_token, unwrap_token, get_size_limit};
 
-/* --- ahead of time --- */
+/* --- tickets in advance --- */
 
-static void name_of_target(struct s5_gss *gss, char principal[S5_GSS_PRINCIPAL])
+static void get_principal(struct s5_gss *gss, char principal[S5_GSS_PRINCIPAL])
 {
     OM_uint32 minor;
     gss_name_t name = GSS_C_NO_NAME;
@@ -279,7 +279,7 @@ int s5_gss_prepare(const struct s5_gss_target *target, char principal[S5_GSS_PRI
     if (result < 0)
         *fault = gss->fault;
     else {
-        name_of_target(gss, principal);
+        get_principal(gss, principal);
         *ret_seconds = gss->seconds;
     }
     s5_gss_free(gss);

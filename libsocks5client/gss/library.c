@@ -1,5 +1,5 @@
-/* Nothing of it is loaded in a process that does not use GSSAPI; its symbols stay out of the
- * program's own name space. */
+/* The library is not loaded in a process that does not use GSSAPI. Its symbols are not visible to the program
+ * (RTLD_LOCAL). */
 #include "library.h"
 #include <dlfcn.h>
 #include <pthread.h>
@@ -7,27 +7,27 @@
 #define SONAME "libgssapi_krb5.so.2"
 
 static struct s5_gss_library library;
-static const char *why;
-static char why_text[256];
+static const char *load_error;
+static char load_error_text[256];
 
-static void load(void)
+static void load_library(void)
 {
     void *handle = dlopen(SONAME, RTLD_NOW | RTLD_LOCAL);
-    why = handle ? NULL : dlerror();
+    load_error = handle ? NULL : dlerror();
 #define FIND(name)                                                                                                     \
-    if (handle && !why) {                                                                                              \
+    if (handle && !load_error) {                                                                                       \
         *(void **)&library.name = dlsym(handle, #name);                                                                \
         if (!library.name)                                                                                             \
-            why = SONAME " lacks " #name;                                                                              \
+            load_error = SONAME " lacks " #name;                                                                       \
     }
     S5_GSS_FUNCTIONS(FIND)
 #undef FIND
-    if (!why)
+    if (!load_error)
         return;
-    size_t n = 0; /* dlerror's words do not last */
-    for (; why[n] && n < sizeof why_text - 1; n++)
-        why_text[n] = why[n];
-    why = why_text;
+    size_t n = 0; /* the text of dlerror() does not last */
+    for (; load_error[n] && n < sizeof load_error_text - 1; n++)
+        load_error_text[n] = load_error[n];
+    load_error = load_error_text;
     if (handle)
         dlclose(handle);
 }
@@ -35,7 +35,7 @@ static void load(void)
 const struct s5_gss_library *s5_library_get(const char **ret_why)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, load);
-    *ret_why = why;
-    return why ? NULL : &library;
+    pthread_once(&once, load_library);
+    *ret_why = load_error;
+    return load_error ? NULL : &library;
 }

@@ -1,4 +1,4 @@
-/* The functions of the machine's GSSAPI library, found when first asked for. */
+/* The functions of the system's GSSAPI library, loaded at the first request. */
 #ifndef S5_GSS_LIBRARY_H
 #define S5_GSS_LIBRARY_H
 
@@ -27,7 +27,7 @@ struct s5_gss_library {
 #undef S5_GSS_MEMBER
 };
 
-/* NULL, with dlopen's words in *RET_WHY, where there is none. */
+/* The functions; NULL if they are not available, with the text of dlerror() in *RET_WHY. Static storage. */
 const struct s5_gss_library *s5_library_get(const char **ret_why);
 
 #endif
