@@ -1,17 +1,17 @@
-/* A server's entry says of itself what isolates it, so that whoever negotiates looks nowhere else: a
- * rule with something to say gets a copy of the entry, which differs in that alone. */
+/* A server's entry contains what isolates it, so that the negotiation needs no other data. A rule with an "isolate"
+ * of its own gets a copy of the entry that differs only in this. */
 #include "isolation.h"
 #include "siphash.h"
 #include <errno.h>
 #include <string.h>
 
-#define USERPASS 2 /* RFC 1928's number of the method */
+#define USERPASS 2 /* number of the method in RFC 1928 */
 #define GSSAPI   1
 
 /* --- words --- */
 
-/* What identities are told apart by. */
-struct circumstances {
+/* The data from which an identity is derived. */
+struct identity_input {
     uint64_t server, process;
     uint16_t rule;
     uint8_t word; /* 0 or 1 */
@@ -19,7 +19,7 @@ struct circumstances {
     uint8_t host[S5_ADDR_NAME_MAX];
 };
 
-/* Upper and lower case are one name, and so it is with a dot at its end. */
+/* Copies a name in lower case without a final dot: these variants are one name. */
 static void put_name(uint8_t *to, const struct s5_addr *name)
 {
     size_t len = name->name_len;
@@ -34,8 +34,8 @@ static void put_name(uint8_t *to, const struct s5_addr *name)
 void s5_isolation_derive(struct s5_identity *ret, const uint64_t key[2], const struct s5_server *server,
                          uint64_t process, const struct s5_addr *to)
 {
-    struct circumstances c;
-    memset(&c, 0, sizeof c); /* what lies between its fields, too */
+    struct identity_input c;
+    memset(&c, 0, sizeof c); /* also clears the padding between its fields */
     c.server = server->isolate_server;
     if (server->isolate & S5_ISOLATE_PROCESS)
         c.process = process;
@@ -52,7 +52,7 @@ void s5_isolation_derive(struct s5_identity *ret, const uint64_t key[2], const s
         ret->words[c.word] = s5_siphash_of(key, &c, sizeof c);
 }
 
-/* S5_ISOLATION_WORD digits. */
+/* Writes S5_ISOLATION_WORD digits. */
 static void put_word(char *to, uint64_t word)
 {
     for (int i = 0; i < S5_ISOLATION_WORD; i++)
@@ -84,7 +84,7 @@ void s5_isolation_words_for_bridge(struct s5_isolation_words *ret, const struct 
     ret->username_len = (uint8_t)(server->username_len + S5_ISOLATION_BRIDGE);
 }
 
-static bool take_word(uint64_t *ret, const uint8_t *at)
+static bool parse_word(uint64_t *ret, const uint8_t *at)
 {
     uint64_t word = 0;
     for (int i = 0; i < S5_ISOLATION_WORD; i++) {
@@ -100,6 +100,6 @@ static bool take_word(uint64_t *ret, const uint8_t *at)
 bool s5_isolation_parse(struct s5_identity *ret, const uint8_t *text, size_t len)
 {
     const uint8_t *at = text + len - S5_ISOLATION_BRIDGE;
-    return len >= S5_ISOLATION_BRIDGE && *at == '.' && take_word(&ret->words[0], at + 1) &&
-           take_word(&ret->words[1], at + 1 + S5_ISOLATION_WORD);
+    return len >= S5_ISOLATION_BRIDGE && *at == '.' && parse_word(&ret->words[0], at + 1) &&
+           parse_word(&ret->words[1], at + 1 + S5_ISOLATION_WORD);
 }

@@ -1,6 +1,6 @@
-/* The decision, and the flat block it reads. A flow is held against the rules in order; a rule's
- * conditions are ranges of indexes into the pools of matches and ports, so that deciding is a walk
- * over small arrays without a pointer to follow. */
+/* The decision, and the flat block it reads. A flow is compared with the rules in order. The conditions of a rule
+ * are ranges of indexes into the pools of matches and ports: the decision reads small arrays and follows no
+ * pointers. */
 #include "policy.h"
 #include "log.h"
 #include <errno.h>
@@ -54,10 +54,10 @@ int s5_policy_add_server(struct s5_policy *p, const char *name)
     return (int)p->n_servers++;
 }
 
-/* --- what a rule may say --- */
+/* --- conditions of rules --- */
 
-/* The octets of a block beyond its prefix must be zero. */
-static bool host_bits(const struct s5_match *m)
+/* Whether a bit of a block beyond its prefix is set, which is not allowed. */
+static bool has_host_bits(const struct s5_match *m)
 {
     unsigned size = m->family == S5_ADDR_IPV4 ? 4 : 16;
     for (unsigned bit = m->prefix; bit < size * 8; bit++)
@@ -66,7 +66,8 @@ static bool host_bits(const struct s5_match *m)
     return false;
 }
 
-/* ADDR, PREFIX of LEN octets or NULL. MAPPED: an IPv4 block written as an IPv6 one, from /96 up. */
+/* Parses a block of ADDR and PREFIX of LEN octets, which may be NULL. MAPPED: an IPv4 block in IPv6 notation, with
+ * a prefix of 96 or more. */
 static int parse_block(struct s5_match *m, const struct s5_addr *addr, const char *prefix, size_t len, bool mapped)
 {
     unsigned most = addr->kind == S5_ADDR_IPV4 && !mapped ? 32 : 128, value = 0;
@@ -86,10 +87,11 @@ static int parse_block(struct s5_match *m, const struct s5_addr *addr, const cha
     if (value < least || value > most)
         return -EINVAL;
     m->prefix = (uint8_t)(value - least);
-    return host_bits(m) ? -EINVAL : 0;
+    return has_host_bits(m) ? -EINVAL : 0;
 }
 
-/* "10.0.0", "192.168.", "300.1.1.1": half an address, which as a name nothing would ever match. */
+/* Whether NAME is an incomplete or wrong address, such as "10.0.0", "192.168." or "300.1.1.1". As a name it would
+ * never match. */
 static bool ends_in_number(const char *name, size_t len)
 {
     size_t n = len;
@@ -148,16 +150,16 @@ static int parse_name(struct s5_policy *p, struct s5_match *m, const char *to, s
     return 0;
 }
 
-/* NAME of LEN octets is SUFFIX or below it. */
+/* Whether NAME of LEN octets is SUFFIX or below it. */
 static bool is_below(const char *name, size_t len, const char *suffix)
 {
     size_t n = strlen(suffix);
-    if (len >= n && n && ((name[len - n] ^ suffix[0]) & ~0x20)) /* most end here */
+    if (len >= n && n && ((name[len - n] ^ suffix[0]) & ~0x20)) /* most names end here */
         return false;
     return len >= n && strncasecmp(name + len - n, suffix, n) == 0 && (len == n || name[len - n - 1] == '.');
 }
 
-static bool names_loopback(const struct s5_policy *p, const struct s5_match *m)
+static bool is_for_loopback(const struct s5_policy *p, const struct s5_match *m)
 {
     static const uint8_t zeros[16];
     const char *name = s5_policy_text(p, m->name);
@@ -190,7 +192,7 @@ int s5_policy_add_match(struct s5_policy *p, const char *to, size_t len)
         r = slash ? -EINVAL : parse_name(p, m, to, len);
     if (r < 0)
         return r;
-    m->loopback = names_loopback(p, m);
+    m->loopback = is_for_loopback(p, m);
     return (int)p->n_matches++;
 }
 
@@ -221,12 +223,12 @@ int s5_policy_add_ports(struct s5_policy *p, const char *ports)
 
 /* --- the decision --- */
 
-static bool in_block(const struct s5_match *m, const struct s5_addr *addr)
+static bool is_in_block(const struct s5_match *m, const struct s5_addr *addr)
 {
     return m->family == addr->kind && s5_addr_same_prefix(m->octets, addr->octets, m->prefix);
 }
 
-static size_t name_length(const struct s5_addr *addr)
+static size_t get_name_len(const struct s5_addr *addr)
 {
     size_t len = addr->name_len;
     return len > 1 && addr->name[len - 1] == '.' ? len - 1 : len;
@@ -234,20 +236,20 @@ static size_t name_length(const struct s5_addr *addr)
 
 static bool is_suffix(const char *suffix, const struct s5_addr *addr)
 {
-    return is_below(addr->name, name_length(addr), suffix);
+    return is_below(addr->name, get_name_len(addr), suffix);
 }
 
-static bool matches(const struct s5_policy *p, const struct s5_match *m, const struct s5_addr *addr)
+static bool is_match(const struct s5_policy *p, const struct s5_match *m, const struct s5_addr *addr)
 {
     if (m->kind == S5_MATCH_ANY)
         return true;
     if (addr->kind != S5_ADDR_NAME)
-        return m->kind == S5_MATCH_BLOCK && in_block(m, addr);
+        return m->kind == S5_MATCH_BLOCK && is_in_block(m, addr);
     const char *name = s5_policy_text(p, m->name);
     if (m->kind == S5_MATCH_SUFFIX)
         return is_suffix(name, addr);
-    return m->kind == S5_MATCH_NAME && strlen(name) == name_length(addr) &&
-           strncasecmp(name, addr->name, name_length(addr)) == 0;
+    return m->kind == S5_MATCH_NAME && strlen(name) == get_name_len(addr) &&
+           strncasecmp(name, addr->name, get_name_len(addr)) == 0;
 }
 
 static bool is_loopback(const struct s5_addr *addr)
@@ -255,14 +257,13 @@ static bool is_loopback(const struct s5_addr *addr)
     return addr->kind == S5_ADDR_NAME ? is_suffix("localhost", addr) : s5_addr_is_loopback(addr);
 }
 
-/* The unspecified address is 127.0.0.1 or ::1 by another name, so that a rule on these cannot be
- * walked around by it. */
-static bool matches_loopback(const struct s5_policy *p, const struct s5_match *m, const struct s5_addr *addr)
+/* The unspecified address is treated as 127.0.0.1 or ::1, so that it cannot be used to evade a rule about these. */
+static bool is_loopback_match(const struct s5_policy *p, const struct s5_match *m, const struct s5_addr *addr)
 {
     static const uint8_t zeros[16];
     if (!m->loopback)
         return false;
-    if (matches(p, m, addr))
+    if (is_match(p, m, addr))
         return true;
     bool v4 = addr->kind == S5_ADDR_IPV4;
     if (addr->kind == S5_ADDR_NAME || memcmp(addr->octets, zeros, v4 ? 4 : 16) != 0)
@@ -270,22 +271,23 @@ static bool matches_loopback(const struct s5_policy *p, const struct s5_match *m
     struct s5_addr one = {.kind = addr->kind};
     one.octets[0] = v4 ? 127 : 0;
     one.octets[v4 ? 3 : 15] = 1;
-    return matches(p, m, &one);
+    return is_match(p, m, &one);
 }
 
-static bool covers_to(const struct s5_policy *p, const struct s5_rule *rule, const struct s5_addr *to, bool loopback)
+static bool has_destination(const struct s5_policy *p, const struct s5_rule *rule, const struct s5_addr *to,
+                            bool loopback)
 {
     if (rule->to_count == 0)
         return !loopback;
     for (unsigned i = 0; i < rule->to_count; i++) {
         const struct s5_match *m = &p->matches[rule->to_first + i];
-        if (loopback ? matches_loopback(p, m, to) : matches(p, m, to))
+        if (loopback ? is_loopback_match(p, m, to) : is_match(p, m, to))
             return true;
     }
     return false;
 }
 
-static bool covers_port(const struct s5_policy *p, const struct s5_rule *rule, uint16_t port)
+static bool has_port(const struct s5_policy *p, const struct s5_rule *rule, uint16_t port)
 {
     for (unsigned i = 0; i < rule->ports_count; i++)
         if (port >= p->ports[rule->ports_first + i].low && port <= p->ports[rule->ports_first + i].high)
@@ -293,17 +295,18 @@ static bool covers_port(const struct s5_policy *p, const struct s5_rule *rule, u
     return rule->ports_count == 0;
 }
 
-static bool covers(const struct s5_policy *p, const struct s5_rule *rule, const struct s5_flow *flow, bool loopback)
+static bool is_rule_for(const struct s5_policy *p, const struct s5_rule *rule, const struct s5_flow *flow,
+                        bool loopback)
 {
     uint8_t commands = rule->commands ? rule->commands : S5_CMD_CONNECT | S5_CMD_UDP;
     if (!(commands & flow->command))
         return false;
     if (rule->protocols && !(rule->protocols & flow->protocol))
         return false;
-    return covers_port(p, rule, flow->to->port) && covers_to(p, rule, flow->to, loopback);
+    return has_port(p, rule, flow->to->port) && has_destination(p, rule, flow->to, loopback);
 }
 
-static struct s5_route uncovered(bool loopback, uint8_t command)
+static struct s5_route get_default_route(bool loopback, uint8_t command)
 {
     if (loopback)
         return (struct s5_route){S5_DIRECT, -1, -1, S5_WHY_LOOPBACK};
@@ -317,18 +320,18 @@ struct s5_route s5_policy_decide(const struct s5_policy *p, const struct s5_flow
     bool loopback = is_loopback(flow->to);
     for (uint32_t i = 0; i < p->n_rules; i++) {
         const struct s5_rule *rule = &p->rules[i];
-        if (!covers(p, rule, flow, loopback))
+        if (!is_rule_for(p, rule, flow, loopback))
             continue;
-        /* A server speaks TCP and UDP alone. */
+        /* A server forwards only TCP and UDP. */
         bool via = rule->verdict == S5_VIA;
         enum s5_verdict verdict = via && !flow->protocol ? S5_DENY : (enum s5_verdict)rule->verdict;
         return (struct s5_route){verdict, verdict == S5_VIA ? rule->server : -1, (int)i, S5_WHY_RULE};
     }
-    return uncovered(loopback, flow->command);
+    return get_default_route(loopback, flow->command);
 }
 
-/* Every flow to where RULE leads is covered by it, and no other rule gets to see one. */
-static bool covers_all(const struct s5_rule *rule)
+/* Whether RULE covers every flow to its destinations, so that no later rule can decide about one. */
+static bool is_rule_for_all(const struct s5_rule *rule)
 {
     const uint8_t both = S5_PROTO_TCP | S5_PROTO_UDP, to_others = S5_CMD_CONNECT | S5_CMD_UDP;
     return !rule->ports_count && (!rule->protocols || (rule->protocols & both) == both) &&
@@ -350,11 +353,11 @@ bool s5_policy_complete(const struct s5_policy *p, struct s5_addr *name)
 struct s5_route s5_policy_decide_name(const struct s5_policy *p, const struct s5_addr *name)
 {
     bool loopback = is_loopback(name), any = false;
-    struct s5_route first, none = uncovered(loopback, S5_CMD_CONNECT);
+    struct s5_route first, none = get_default_route(loopback, S5_CMD_CONNECT);
     for (uint32_t i = 0; i <= p->n_rules; i++) {
         const struct s5_rule *rule = i < p->n_rules ? &p->rules[i] : NULL;
         if (rule && ((rule->commands && !(rule->commands & (S5_CMD_CONNECT | S5_CMD_UDP))) ||
-                     !covers_to(p, rule, name, loopback)))
+                     !has_destination(p, rule, name, loopback)))
             continue;
         struct s5_route here = none;
         if (rule)
@@ -363,19 +366,19 @@ struct s5_route s5_policy_decide_name(const struct s5_policy *p, const struct s5
         if (!any)
             first = here;
         if (here.verdict != first.verdict)
-            first.verdict = S5_VIA; /* it depends */
+            first.verdict = S5_VIA; /* depends on the flow */
         any = true;
-        if (first.verdict == S5_VIA || !rule || covers_all(rule))
+        if (first.verdict == S5_VIA || !rule || is_rule_for_all(rule))
             break;
     }
     return first;
 }
 
-struct s5_route s5_policy_listen(const struct s5_policy *p, const struct s5_addr *at, uint32_t called)
+struct s5_route s5_policy_listen(const struct s5_policy *p, const struct s5_addr *at, uint32_t last_peer)
 {
     struct s5_flow flow = {at, S5_PROTO_TCP, S5_CMD_BIND};
     struct s5_route route = s5_policy_decide(p, &flow);
-    if (route.why != S5_WHY_LISTENER || at->port != 0 || called == 0 || called > p->n_servers)
+    if (route.why != S5_WHY_LISTENER || at->port != 0 || last_peer == 0 || last_peer > p->n_servers)
         return route;
-    return (struct s5_route){S5_VIA, (int)called - 1, -1, S5_WHY_LAST_PEER};
+    return (struct s5_route){S5_VIA, (int)last_peer - 1, -1, S5_WHY_LAST_PEER};
 }

@@ -1,8 +1,8 @@
-/* The policy: which servers there are and which of them, if any, a flow goes through.
+/* The policy: the servers, and which of them, if any, a flow goes through.
  *
- * One flat block without pointers and with fixed limits: it is read once by the first process
- * of a tree and shared with the others through a memory file. Texts live in one pool and are
- * named by their offset; offset 0 is the empty text. */
+ * One flat block without pointers and with fixed limits: the first process of a process tree reads it once and
+ * shares it with the others in shared memory. Texts are in one pool and are referred to by offset; offset 0 is the
+ * empty text. */
 #ifndef S5_POLICY_H
 #define S5_POLICY_H
 
@@ -15,22 +15,22 @@
 #define S5_POLICY_RULES    256
 #define S5_POLICY_MATCHES  2048 /* CIDR blocks and names of all rules together */
 #define S5_POLICY_PORTS    1024 /* port ranges of all rules together */
-#define S5_FAKE_IPV4      "198.18.0.0/15" /* for benchmarks by RFC 2544: nobody's */
-#define S5_FAKE_IPV6      "fdc4:8b1e:5053::/96" /* ours, drawn by lot as RFC 4193 has it */
+#define S5_FAKE_IPV4      "198.18.0.0/15" /* for benchmarks by RFC 2544: assigned to no one */
+#define S5_FAKE_IPV6      "fdc4:8b1e:5053::/96" /* this project's, drawn at random as RFC 4193 requires */
 #define S5_POLICY_TEXT     65536
 #define S5_SERVER_ADDRS    8
 #define S5_SERVER_METHODS  4
 
 enum s5_pipeline { S5_PIPELINE_AUTO, S5_PIPELINE_ON, S5_PIPELINE_OFF };
 
-/* An IPv4 or IPv6 address without the room for a name that struct s5_addr has. */
+/* An IPv4 or IPv6 address without the space for a name that struct s5_addr has. */
 struct s5_ip {
     uint8_t kind; /* S5_ADDR_IPV4 or S5_ADDR_IPV6 */
     uint8_t octets[16];
 };
 
-/* In the order of the words that "isolate" takes. NONE: said, where nothing would be unsaid; gone once
- * the policy is settled. */
+/* In the order of the words of "isolate". NONE: "none" was given, as opposed to no value. It is removed when the
+ * policy is complete. */
 #define S5_ISOLATE_NONE        1u
 #define S5_ISOLATE_PROCESS     2u
 #define S5_ISOLATE_DESTINATION 4u
@@ -39,32 +39,32 @@ struct s5_ip {
 enum { S5_SERVER_AS_MEANT, S5_SERVER_TURNING, S5_SERVER_BRIDGED };
 
 struct s5_server {
-    uint32_t name;         /* text: the title of its section, or "proxy" when made from a URL */
+    uint32_t name;         /* text: the title of its section, or "proxy" if made from a URL */
     uint32_t host;         /* text: name, literal, or path of a UNIX socket */
     bool is_path;          /* HOST is the path of a UNIX socket */
     uint16_t port;         /* host byte order; 1080 by default */
     uint8_t n_methods;
-    uint8_t methods[S5_SERVER_METHODS]; /* offered, preferred first; enum s5_method's values */
+    uint8_t methods[S5_SERVER_METHODS]; /* offered, preferred first; values of enum s5_method */
     uint8_t pipeline;      /* enum s5_pipeline */
-    uint16_t timeout;      /* seconds for reaching and negotiating, 1..3600; 30 by default */
+    uint16_t timeout;      /* seconds for connecting and negotiating, 1..3600; 30 by default */
     uint8_t username_len, password_len;
     char username[255], password[255];
     uint32_t gssapi_service;    /* text; "rcmd" by default */
     uint8_t gssapi_protection;  /* 0 clear, 1 integrity, 2 confidentiality (the default) */
-    uint8_t bridged;            /* S5_SERVER_*: it is the bridge that is described here, see engine/bridge.h */
-    bool gssapi_nec;            /* the level octet goes unwrapped, as NEC's servers have it */
-    bool gssapi_delegate;       /* the user's credentials are handed on to the server */
-    uint16_t fragment;          /* octets, header and all, of a datagram that goes in one piece; 0: all do */
-    uint16_t datagram_most;     /* the same for the largest there can be at all; 0: the kernel says */
-    uint8_t isolate;            /* S5_ISOLATE_* or'ed: what has words of its own, see isolation.h */
-    uint8_t isolate_server;     /* index of the entry this one is a copy of, or its own */
+    uint8_t bridged;            /* S5_SERVER_*: whether this entry describes the bridge instead, see engine/bridge.h */
+    bool gssapi_nec;            /* the level octet is not wrapped, as NEC's servers do */
+    bool gssapi_delegate;       /* the user's credentials are delegated to the server */
+    uint16_t fragment;          /* largest datagram sent in one piece, octets with header; 0: never fragment */
+    uint16_t datagram_most;     /* largest datagram possible, octets with header; 0: the kernel's limit */
+    uint8_t isolate;            /* S5_ISOLATE_* or'ed: what has credentials of its own, see isolation.h */
+    uint8_t isolate_server;     /* index of the entry this one is a copy of, or its own index */
     uint16_t isolate_rule;      /* index + 1 of the rule it is for, with S5_ISOLATE_RULE */
-    uint8_t n_addrs; /* 0: not resolved yet; filled by policy for a literal, by the engine for a name */
+    uint8_t n_addrs; /* 0: not resolved yet; set by policy for a literal, by the engine for a name */
     struct s5_ip addrs[S5_SERVER_ADDRS]; /* of HOST, in order of preference */
 };
 
 enum s5_match_kind {
-    S5_MATCH_BLOCK,  /* addresses under octets/prefix */
+    S5_MATCH_BLOCK,  /* addresses in octets/prefix */
     S5_MATCH_NAME,   /* exactly this name, without regard to ASCII case and a final dot */
     S5_MATCH_SUFFIX, /* ".corp.example": that name and every name below it */
     S5_MATCH_ANY,    /* "*" */
@@ -74,8 +74,8 @@ struct s5_match {
     uint8_t kind;   /* enum s5_match_kind */
     uint8_t family; /* S5_ADDR_IPV4 or S5_ADDR_IPV6, for BLOCK */
     uint8_t prefix; /* bits, for BLOCK */
-    bool loopback;  /* written with loopback in mind: a block inside it, the unspecified address,
-                     * "localhost" or a name below it */
+    bool loopback;  /* intended for loopback: a block within it, the unspecified address, "localhost" or a name
+                     * below it */
     uint8_t octets[16];
     uint32_t name; /* text, for NAME and SUFFIX (without the leading dot) */
 };
@@ -90,20 +90,20 @@ enum s5_verdict { S5_DENY, S5_DIRECT, S5_VIA };
 
 struct s5_rule {
     uint32_t name; /* text: the title of its section */
-    uint32_t line; /* in the file; 0 when not from a file */
+    uint32_t line; /* in the file; 0 if not from a file */
     uint16_t to_first, to_count;       /* in matches; count 0: everything but loopback */
     uint16_t ports_first, ports_count; /* in ports; count 0: every port */
-    uint8_t protocols;                 /* S5_PROTO_* or'ed; 0: every one */
-    uint8_t commands;                  /* S5_CMD_* or'ed; 0: CONNECT and UDP ASSOCIATE. A rule
-                                        * covers listeners only when it names "bind". */
+    uint8_t protocols;                 /* S5_PROTO_* or'ed; 0: all */
+    uint8_t commands;                  /* S5_CMD_* or'ed; 0: CONNECT and UDP ASSOCIATE. A rule covers listeners only
+                                        * if it names "bind". */
     uint8_t verdict;                   /* enum s5_verdict */
     uint8_t server;                    /* index, for S5_VIA */
-    uint8_t isolate;                   /* S5_ISOLATE_* or'ed; 0: as the server has it */
+    uint8_t isolate;                   /* S5_ISOLATE_* or'ed; 0: as for the server */
 };
 
-/* A range of addresses that stand in for names: the number of a name is in the last bits. */
+/* A range of fake addresses. The number of a name is in the last bits. */
 struct s5_fake_range {
-    uint8_t octets[16]; /* all bits behind the prefix zero */
+    uint8_t octets[16]; /* all bits after the prefix are zero */
     uint8_t prefix;     /* bits: IPv4 8 to 16, IPv6 up to 108 */
 };
 
@@ -111,11 +111,11 @@ struct s5_policy {
     uint32_t n_servers, n_rules, n_matches, n_ports, n_text;
     bool resolve_local;  /* resolve = "local", socks5:// */
     uint8_t log_level;   /* enum s5_log_level; S5_LOG_ERROR by default */
-    uint32_t log_file;   /* text: absolute path, "syslog" or "fd:N"; 0 is standard error */
-    bool log_json, log_counts; /* lines are JSON; where everything goes is counted in the tree */
-    uint64_t log_dev, log_ino; /* what "fd:N" is, by fstat */
+    uint32_t log_file;   /* text: absolute path, "syslog" or "fd:N"; 0: standard error */
+    bool log_json, log_counts; /* write lines as JSON; count all connections in the shared state */
+    uint64_t log_dev, log_ino; /* the file "fd:N" refers to, by fstat() */
     struct s5_fake_range fake_ipv4, fake_ipv6; /* 198.18.0.0/15 and S5_FAKE_IPV6 by default */
-    char search[S5_ADDR_NAME_MAX + 1]; /* what a single word is completed with; "": nothing */
+    char search[S5_ADDR_NAME_MAX + 1]; /* suffix that completes a single word; "": none */
     uint32_t source;     /* text: file or variable it came from, for messages */
     struct s5_server servers[S5_POLICY_SERVERS];
     struct s5_rule rules[S5_POLICY_RULES];
@@ -131,7 +131,7 @@ static inline const char *s5_policy_text(const struct s5_policy *p, uint32_t at)
     return at < S5_POLICY_TEXT ? p->text + at : "";
 }
 
-/* One flow, as the application asks for it. */
+/* One flow, as the application requests it. */
 struct s5_flow {
     const struct s5_addr *to; /* address or name, with its port */
     uint8_t protocol;         /* one of S5_PROTO_*; 0: neither TCP nor UDP */
@@ -140,54 +140,54 @@ struct s5_flow {
 
 struct s5_route {
     enum s5_verdict verdict;
-    int server; /* index, or -1 unless S5_VIA */
-    int rule;   /* index of the rule that decided; -1: no rule, see S5_ROUTE_* in why */
+    int server; /* index; -1 unless S5_VIA */
+    int rule;   /* index of the rule that decided; -1: no rule, see WHY */
     enum {
         S5_WHY_RULE,
         S5_WHY_LOOPBACK,
         S5_WHY_NO_RULE,
         S5_WHY_LISTENER,
-        S5_WHY_LAST_PEER, /* listens to be called back by whom it called, see below */
+        S5_WHY_LAST_PEER, /* a listener for connections back through the last server, see s5_policy_listen() */
     } why;
 };
 
-/* First match decides. No rule: loopback is direct, a listener (S5_CMD_BIND) is direct, everything
- * else denied. A name that is not "localhost" or below it is not loopback. Never fails. */
+/* Decides about FLOW. The first matching rule decides. Without one, loopback is direct, a listener (S5_CMD_BIND) is
+ * direct and everything else is denied. A name is loopback only if it is "localhost" or below it. Never fails. */
 struct s5_route s5_policy_decide(const struct s5_policy *p, const struct s5_flow *flow);
 
-/* The same for a name that is looked up, when neither port nor protocol are known: S5_VIA unless
- * every flow to NAME is direct, or every one is denied. */
+/* The same for the look-up of a name, when neither port nor protocol are known: S5_VIA unless every flow to NAME is
+ * direct, or every one is denied. */
 struct s5_route s5_policy_decide_name(const struct s5_policy *p, const struct s5_addr *name);
 
-/* RANGE as "198.18.0.0/15" of the family KIND (S5_ADDR_IPV4, S5_ADDR_IPV6) for stand-ins.
- * 0, or -EINVAL: no such block, or of a size that will not do. */
+/* Sets the range of fake addresses of family KIND (S5_ADDR_IPV4, S5_ADDR_IPV6) to RANGE, such as "198.18.0.0/15".
+ * Returns 0, or -EINVAL: not such a block, or its size is not supported. */
 int s5_policy_set_fake_range(struct s5_policy *p, uint8_t kind, const char *range);
 
-/* How many names the stand-ins can tell apart: 65,536 or twice as many. */
+/* How many numbers the ranges of fake addresses have: 65,536 or twice as many. */
 uint32_t s5_policy_fake_ranges(const struct s5_policy *p);
 
-/* SUFFIX, without dots at its ends, completes single words from now on. 0, or -EINVAL: no name. */
+/* Sets the suffix that completes single words. It has no dot at either end. Returns 0, or -EINVAL: not a name. */
 int s5_policy_set_search(struct s5_policy *p, const char *suffix);
 
-/* NAME, a word that a program looks up, becomes a whole name where it is to be completed. True when it
- * did: never where it has a dot, is "localhost", or would be too long. */
+/* Completes NAME, a word that a program looks up, if it is to be completed. Returns true if it was. A name is not
+ * completed if it contains a dot, is "localhost", or would become too long. */
 bool s5_policy_complete(const struct s5_policy *p, struct s5_addr *name);
 
-/* Listening at AT, port 0 being one that the program leaves to the kernel. As s5_policy_decide, but
- * that without a rule port 0 goes to the server CALLED - 1, which the process tree's latest
- * connection went through (0: there was none): who connects somewhere and then listens on a port
- * that it does not choose has to tell it to somebody, and is to be called back through that server.
- * A program that serves chooses its port. */
+/* Decides about a listener at AT. Port 0: the program lets the kernel choose the port. Like s5_policy_decide(),
+ * except that without a rule port 0 goes to server LAST_PEER - 1, which the latest connection of the process tree
+ * went through (LAST_PEER 0: there was none). A program that connects and then listens on a port that it does not
+ * choose must announce the port to its peer, which connects back through that server. A program that serves chooses
+ * its port. */
 struct s5_route s5_policy_listen(const struct s5_policy *p, const struct s5_addr *at,
-                                 uint32_t called);
+                                 uint32_t last_peer);
 
-/* Building blocks for those who fill one in; each returns its index or offset, or -ENOSPC. */
+/* Functions that fill in a policy. Each returns its index or offset, or -ENOSPC. */
 void s5_policy_init(struct s5_policy *p);
 int64_t s5_policy_add_text(struct s5_policy *p, const char *text, size_t len);
 int s5_policy_add_server(struct s5_policy *p, const char *name);
-/* TO as in a rule or NO_PROXY: "10.0.0.0/8", "::1", ".corp.example", "host.example", "*"; -EINVAL. */
+/* TO as in a rule or NO_PROXY: "10.0.0.0/8", "::1", ".corp.example", "host.example", "*". Else -EINVAL. */
 int s5_policy_add_match(struct s5_policy *p, const char *to, size_t len);
-/* "443", "1-1023". -EINVAL on anything else, 0 and 65536 up included. */
+/* PORTS as "443" or "1-1023". -EINVAL for anything else, including 0 and 65536 and above. */
 int s5_policy_add_ports(struct s5_policy *p, const char *ports);
 
 #endif

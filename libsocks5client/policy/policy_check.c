@@ -1,26 +1,27 @@
-/* Whether a policy that another process wrote can be used: every index and length is within its array, every text
+/* Checks a policy that another process wrote: every index and every length is within its array, and every text
  * ends. */
 #include "policy_check.h"
 #include "policy.h"
 #include <string.h>
 
-static bool is_range(uint32_t first, uint32_t count, uint32_t n)
+static bool is_valid_range(uint32_t first, uint32_t count, uint32_t n)
 {
     return first <= n && count <= n - first;
 }
 
-static bool is_server(const struct s5_policy *p, const struct s5_server *s)
+static bool is_valid_server(const struct s5_policy *p, const struct s5_server *s)
 {
     return s->n_methods <= S5_SERVER_METHODS && s->n_addrs <= S5_SERVER_ADDRS && s->isolate_server < p->n_servers;
 }
 
-static bool is_rule(const struct s5_policy *p, const struct s5_rule *r)
+static bool is_valid_rule(const struct s5_policy *p, const struct s5_rule *r)
 {
-    return is_range(r->to_first, r->to_count, p->n_matches) && is_range(r->ports_first, r->ports_count, p->n_ports) &&
-           r->verdict <= S5_VIA && (r->verdict != S5_VIA || r->server < p->n_servers);
+    return is_valid_range(r->to_first, r->to_count, p->n_matches) &&
+           is_valid_range(r->ports_first, r->ports_count, p->n_ports) && r->verdict <= S5_VIA &&
+           (r->verdict != S5_VIA || r->server < p->n_servers);
 }
 
-static bool is_match(const struct s5_match *m)
+static bool is_valid_match(const struct s5_match *m)
 {
     return m->kind <= S5_MATCH_ANY &&
            (m->kind != S5_MATCH_BLOCK || m->prefix <= (m->family == S5_ADDR_IPV4 ? 32 : 128));
@@ -33,10 +34,10 @@ bool s5_policy_is_sound(const struct s5_policy *p)
                  !p->text[S5_POLICY_TEXT - 1] && memchr(p->search, 0, sizeof p->search) && p->fake_ipv4.prefix >= 8 &&
                  p->fake_ipv4.prefix <= 16 && p->fake_ipv6.prefix <= 108;
     for (uint32_t i = 0; sound && i < p->n_servers; i++)
-        sound = is_server(p, &p->servers[i]);
+        sound = is_valid_server(p, &p->servers[i]);
     for (uint32_t i = 0; sound && i < p->n_rules; i++)
-        sound = is_rule(p, &p->rules[i]);
+        sound = is_valid_rule(p, &p->rules[i]);
     for (uint32_t i = 0; sound && i < p->n_matches; i++)
-        sound = is_match(&p->matches[i]);
+        sound = is_valid_match(&p->matches[i]);
     return sound;
 }

@@ -4,7 +4,7 @@
 
 #include "policy.h"
 
-/* Whether P, which another process wrote, can be used: no index and no length leaves its array. (sound.c) */
+/* Whether P, which another process wrote, can be used: no index and no length exceeds its array. */
 bool s5_policy_is_sound(const struct s5_policy *p);
 
 #endif

@@ -1,4 +1,4 @@
-/* A server's addresses, once its name is resolved. */
+/* The addresses of a server whose name was resolved. */
 #include "server.h"
 #include "policy.h"
 #include <netdb.h>

@@ -6,7 +6,7 @@
 
 struct addrinfo;
 
-/* LIST's addresses become SERVER's, as many as it has room for: their number. (server.c) */
+/* Copies the addresses of LIST to SERVER, as many as it has space for. Returns their number. */
 struct addrinfo;
 unsigned s5_server_keep(struct s5_server *server, const struct addrinfo *list);
 
