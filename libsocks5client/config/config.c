@@ -1,16 +1,16 @@
-/* A configuration file, read with libconfuse: the one file that knows it. The library is loaded
- * when a file is read and unloaded after, since the preload object may need libc alone.
+/* Reads a configuration file with libconfuse. No other file uses libconfuse. The library is loaded when a file is read
+ * and unloaded afterwards, because the preload object may depend on libc alone.
  *
- * The file is read into memory, made fit by config_text.c, and given to libconfuse as a stream. Its
- * callbacks have no user argument, so what is being read hangs off a thread-local pointer; its
- * lexer has state of its own, so one file is read at a time in a process. A value is checked when
- * libconfuse sets it, while the line is known; a section is turned into a server or a rule where it
- * ends; "via" is looked up after the end, as servers may follow rules. The first fault is kept.
+ * Theory of operation:
+ * - The file is read into memory, prepared by config_text.c, and passed to libconfuse as a stream.
+ * - libconfuse's callbacks have no user argument, so the state of the parse is behind a thread-local pointer. Its lexer
+ *   has global state, so a process reads one file at a time.
+ * - A value is checked when libconfuse sets it, while the line is known. A section becomes a server or a rule where it
+ *   ends. "via" is resolved after the end of the file, because servers may follow rules. Only the first fault is kept.
  *
- * All this happens inside other people's processes: nothing is printed, nothing is left behind. A
- * password is taken before libconfuse stores it, and the stream ends in what makes the lexer
- * overwrite its buffers: a comment, for which it clears its text buffer, and more blanks than its
- * input buffer holds at once. */
+ * The code runs in processes of other programs: it prints nothing and leaves nothing behind. A password is copied
+ * before libconfuse can store it. The stream ends with text that makes the lexer overwrite its buffers: a comment, for
+ * which it clears its text buffer, and more blanks than its input buffer holds at once. */
 #include "config.h"
 #include "config_memory.h"
 #include "config_text.h"
@@ -28,7 +28,7 @@
 #define TAIL     "\n#\n"
 #define BLANKS   16000 /* flex reads 8 KiB at a time into a buffer of 16 KiB */
 
-/* Every function used of the library. */
+/* The functions of libconfuse that are used. */
 #define FUNCTIONS(X)                                                                                                   \
     X(cfg_init)                                                                                                        \
     X(cfg_free)                                                                                                        \
@@ -53,23 +53,24 @@ struct reading {
     const char *path;
     const struct s5_environment *env;
     struct s5_fault *fault;
-    bool failed;                    /* FAULT holds the first one */
-    bool exposed;                   /* others than its owner can read the file */
-    struct s5_config_text text;     /* its lines */
-    unsigned n_ended;               /* sections that have ended */
-    int last_line;                  /* where a value was last seen */
-    int lines[S5_CONFIG_KEYS];      /* of the section being read: where each key is, or 0 */
-    int via_lines[S5_POLICY_RULES]; /* of each rule: where its via is */
-    int password_line;              /* of the section being read, or 0 */
-    int secret_line;                /* where a password was last seen, or 0 */
-    char password[256];             /* the same, with a NUL */
+    bool failed;                    /* a fault was found; FAULT holds the first one */
+    bool exposed;                   /* users other than the owner can read the file */
+    struct s5_config_text text;     /* its lines and sections */
+    unsigned n_ended;               /* number of sections that have ended */
+    int last_line;                  /* line of the value seen last */
+    int lines[S5_CONFIG_KEYS];      /* line of each key in the current section, or 0 */
+    int via_lines[S5_POLICY_RULES]; /* line of the via of each rule */
+    int password_line;              /* line of the password in the current section, or 0 */
+    int secret_line;                /* line of the password seen last, or 0 */
+    char password[256];             /* password of the current section, NUL-terminated */
 };
 
 static __thread struct reading *now __attribute__((tls_model("initial-exec")));
 
 /* --- faults --- */
 
-__attribute__((format(printf, 2, 3))) static int wrong(int line, const char *format, ...)
+/* Stores the first fault, at LINE. Returns -EINVAL. */
+__attribute__((format(printf, 2, 3))) static int set_fault(int line, const char *format, ...)
 {
     char what[S5_FAULT_MAX];
     va_list args;
@@ -82,7 +83,8 @@ __attribute__((format(printf, 2, 3))) static int wrong(int line, const char *for
     return -EINVAL;
 }
 
-/* libconfuse's own faults. What stands on the line of a password may be a piece of it. */
+/* Handles a fault that libconfuse reports. A fault on the line of a password may quote a part of the password, so its
+ * text is replaced. */
 static void on_error(cfg_t *cfg, const char *format, va_list args)
 {
     char what[S5_FAULT_MAX];
@@ -90,55 +92,56 @@ static void on_error(cfg_t *cfg, const char *format, va_list args)
     s5_vformat(what, sizeof what, format, args);
     s5_config_text_hide_password(what);
     if (line > now->text.lines)
-        wrong(now->text.lines, "the file ends too early");
+        set_fault(now->text.lines, "the file ends too early");
     else if (line > 0 && line == now->secret_line)
-        wrong(line, "the password is not followed by a key; if it has blanks or signs, quote it");
+        set_fault(line, "the password is not followed by a key; if it has blanks or signs, quote it");
     else
-        wrong(line, "%s", what);
+        set_fault(line, "%s", what);
 }
 
 /* --- keys --- */
 
-/* The line of KEY in the section being read, 0 when it is not there. */
-static int *line_of(const char *key)
+/* Returns where the line of KEY in the current section is stored; 0: the section does not have it. */
+static int *get_key_line(const char *key)
 {
     return &now->lines[s5_config_key(key)];
 }
 
-static int check(int line, const char *key, const char *value)
+static int check_value(int line, const char *key, const char *value)
 {
     char why[S5_CONFIG_WHY];
-    return s5_config_check(now->p, key, value, why) < 0 ? wrong(line, "%s", why) : 0;
+    return s5_config_check(now->p, key, value, why) < 0 ? set_fault(line, "%s", why) : 0;
 }
 
-/* Note where KEY stands. */
-static int note(cfg_t *cfg, cfg_opt_t *opt)
+/* Stores the line of OPT. A key that is not a list may be given once in a section. */
+static int note_key_line(cfg_t *cfg, cfg_opt_t *opt)
 {
-    int *line = line_of(opt->name);
+    int *line = get_key_line(opt->name);
     now->last_line = cfg->line;
     if (*line && !(opt->flags & CFGF_LIST))
-        return wrong(cfg->line, "%s is given twice", opt->name);
+        return set_fault(cfg->line, "%s is given twice", opt->name);
     *line = cfg->line;
     return 0;
 }
 
-/* A value was set; of a list, the last one. At the end of a list it is called once more. */
+/* Called when a value was set, which is the last one. For a list it is called for each value, and once more at the
+ * end. */
 static int on_value(cfg_t *cfg, cfg_opt_t *opt)
 {
     const char *value = opt->nvalues ? opt->values[opt->nvalues - 1]->string : NULL;
-    int r = note(cfg, opt);
-    return r < 0 || !value ? r : check(cfg->line, opt->name, value);
+    int r = note_key_line(cfg, opt);
+    return r < 0 || !value ? r : check_value(cfg->line, opt->name, value);
 }
 
-/* A password is about to be set: it is kept here, and libconfuse gets the empty text. */
+/* Called before a password is set. The password is stored here, and libconfuse gets the empty text. */
 static int on_password(cfg_t *cfg, cfg_opt_t *opt, const char *value, void *result)
 {
-    int r = note(cfg, opt);
+    int r = note_key_line(cfg, opt);
     now->password_line = now->secret_line = cfg->line;
     if (r == 0 && now->exposed)
-        r = wrong(cfg->line, "password in a file that others can read: chmod 600 %s", now->path);
+        r = set_fault(cfg->line, "password in a file that others can read: chmod 600 %s", now->path);
     if (r == 0)
-        r = check(cfg->line, opt->name, value);
+        r = check_value(cfg->line, opt->name, value);
     if (r < 0)
         return -1;
     memcpy(now->password, value, strlen(value) + 1);
@@ -146,27 +149,27 @@ static int on_password(cfg_t *cfg, cfg_opt_t *opt, const char *value, void *resu
     return 0;
 }
 
-/* --- sections: LINE is where the section opens --- */
+/* --- sections: LINE is the line on which the section opens --- */
 
-static const char *get(cfg_t *section, const char *key)
+static const char *get_text(cfg_t *section, const char *key)
 {
     return now->lib.cfg_getstr(section, key);
 }
 
-/* The number in KEY, or OTHERWISE. */
-static int number(cfg_t *section, const char *key, int otherwise)
+/* Returns the number in KEY, or OTHERWISE where KEY is not set. */
+static int get_number(cfg_t *section, const char *key, int otherwise)
 {
-    const char *text = get(section, key);
+    const char *text = get_text(section, key);
     return text ? s5_config_number(text, 1, 65535) : otherwise;
 }
 
-static int word(cfg_t *section, const char *key, int otherwise)
+static int get_word_index(cfg_t *section, const char *key, int otherwise)
 {
-    const char *text = get(section, key);
+    const char *text = get_text(section, key);
     return text ? s5_config_word(key, text) : otherwise;
 }
 
-static uint8_t bits(cfg_t *section, const char *key)
+static uint8_t get_word_bits(cfg_t *section, const char *key)
 {
     uint8_t set = 0;
     for (unsigned i = 0; i < now->lib.cfg_size(section, key); i++)
@@ -174,160 +177,163 @@ static uint8_t bits(cfg_t *section, const char *key)
     return set;
 }
 
-/* 0 where it is not there. */
-static int isolation(cfg_t *section, uint8_t *ret)
+/* Stores S5_ISOLATE_* bits in *RET; 0 where "isolate" is not set. */
+static int get_isolation(cfg_t *section, uint8_t *ret)
 {
-    *ret = bits(section, "isolate");
+    *ret = get_word_bits(section, "isolate");
     if (*ret & S5_ISOLATE_NONE && *ret != S5_ISOLATE_NONE)
-        return wrong(*line_of("isolate"), "isolate: \"none\" stands alone");
+        return set_fault(*get_key_line("isolate"), "isolate: \"none\" stands alone");
     return 0;
 }
 
-static int server_host(struct s5_server *server, cfg_t *section, int line)
+static int set_server_host(struct s5_server *server, cfg_t *section, int line)
 {
     char why[S5_CONFIG_WHY];
-    const char *address = get(section, "address");
+    const char *address = get_text(section, "address");
     if (!address)
-        return wrong(line, "server \"%s\" has no address", now->lib.cfg_title(section));
+        return set_fault(line, "server \"%s\" has no address", now->lib.cfg_title(section));
     if (s5_config_host(now->p, server, address, now->env->home, why) < 0)
-        return wrong(*line_of("address"), "%s", why);
+        return set_fault(*get_key_line("address"), "%s", why);
     return 0;
 }
 
-static int server_methods(struct s5_server *server, cfg_t *section)
+static int set_server_methods(struct s5_server *server, cfg_t *section)
 {
     for (unsigned i = 0; i < now->lib.cfg_size(section, "methods"); i++) {
         const char *name = now->lib.cfg_getnstr(section, "methods", i);
         uint8_t method = (uint8_t)s5_config_word("methods", name);
         if (memchr(server->methods, method, server->n_methods))
-            return wrong(*line_of("methods"), "methods: \"%s\" is named twice", name);
+            return set_fault(*get_key_line("methods"), "methods: \"%s\" is named twice", name);
         server->methods[server->n_methods++] = method;
     }
     return 0;
 }
 
-/* What the password file holds, into now->password. */
+/* Reads the password file NAME into now->password. */
 static int read_password(const char *name)
 {
     char path[S5_FILE_PATH], text[S5_CONFIG_WHY];
-    int line = *line_of("password-file");
+    int line = *get_key_line("password-file");
     const char *why;
     if (now->password_line)
-        return wrong(line, "both password and password-file");
+        return set_fault(line, "both password and password-file");
     if (s5_file_beside(path, name, now->path, now->env->home, &why) < 0)
-        return wrong(line, "password-file: %s: %s", name, why);
+        return set_fault(line, "password-file: %s: %s", name, why);
     if (s5_credentials_read(now->password, path, text) < 0)
-        return wrong(line, "password-file: %s", text);
+        return set_fault(line, "password-file: %s", text);
     return 0;
 }
 
-static int server_credentials(struct s5_server *server, cfg_t *section, int line)
+static int set_server_credentials(struct s5_server *server, cfg_t *section, int line)
 {
-    const char *username = get(section, "username"), *name = get(section, "password-file");
+    const char *username = get_text(section, "username"), *name = get_text(section, "password-file");
     if (name && read_password(name) < 0)
         return -EINVAL;
     bool given = now->password_line || name;
     if (given && !username)
         username = now->env->user;
     if (given && !username)
-        return wrong(line, "password without a username, and SOCKS5_USER is not set");
+        return set_fault(line, "password without a username, and SOCKS5_USER is not set");
     char where[S5_FAULT_MAX / 2];
-    line = get(section, "username") ? *line_of("username") : *line_of("methods") ? *line_of("methods") : line;
+    line = get_text(section, "username") ? *get_key_line("username")
+           : *get_key_line("methods")    ? *get_key_line("methods")
+                                         : line;
     s5_format(where, sizeof where, "%s:%d", now->path, line);
     int r = s5_credentials_set(server, username, given ? now->password : NULL, now->env, where, now->fault);
     now->failed = now->failed || r < 0;
     return r;
 }
 
-static int take_server(cfg_t *section, int line)
+static int add_server(cfg_t *section, int line)
 {
-    const char *title = now->lib.cfg_title(section), *service = get(section, "gssapi-service");
+    const char *title = now->lib.cfg_title(section), *service = get_text(section, "gssapi-service");
     if (!*title || strcmp(title, "direct") == 0 || strcmp(title, "deny") == 0)
-        return wrong(line, "a server cannot be called \"%s\"", title);
+        return set_fault(line, "a server cannot be called \"%s\"", title);
     int at = s5_policy_add_server(now->p, title);
     int64_t text = service ? s5_policy_add_text(now->p, service, strlen(service)) : 0;
     if (at < 0 || text < 0)
-        return wrong(line, "too many servers: %d is the limit", S5_POLICY_SERVERS);
+        return set_fault(line, "too many servers: %d is the limit", S5_POLICY_SERVERS);
     struct s5_server *server = &now->p->servers[at];
-    server->port = (uint16_t)number(section, "port", 1080);
-    server->timeout = (uint16_t)number(section, "timeout", 30);
-    server->fragment = (uint16_t)number(section, "fragment", 0);
-    server->pipeline = (uint8_t)word(section, "pipeline", S5_PIPELINE_AUTO);
-    server->gssapi_protection = (uint8_t)word(section, "gssapi-protection", 2);
-    server->gssapi_nec = word(section, "gssapi-nec", 0);
-    server->gssapi_delegate = word(section, "gssapi-delegate", 0);
+    server->port = (uint16_t)get_number(section, "port", 1080);
+    server->timeout = (uint16_t)get_number(section, "timeout", 30);
+    server->fragment = (uint16_t)get_number(section, "fragment", 0);
+    server->pipeline = (uint8_t)get_word_index(section, "pipeline", S5_PIPELINE_AUTO);
+    server->gssapi_protection = (uint8_t)get_word_index(section, "gssapi-protection", 2);
+    server->gssapi_nec = get_word_index(section, "gssapi-nec", 0);
+    server->gssapi_delegate = get_word_index(section, "gssapi-delegate", 0);
     if (service)
         server->gssapi_service = (uint32_t)text;
-    int r = server_host(server, section, line);
+    int r = set_server_host(server, section, line);
     if (r == 0)
-        r = server_methods(server, section);
+        r = set_server_methods(server, section);
     if (r == 0)
-        r = isolation(section, &server->isolate);
-    return r < 0 ? r : server_credentials(server, section, line);
+        r = get_isolation(section, &server->isolate);
+    return r < 0 ? r : set_server_credentials(server, section, line);
 }
 
-static int rule_lists(struct s5_rule *rule, cfg_t *section)
+static int add_rule_lists(struct s5_rule *rule, cfg_t *section)
 {
     for (unsigned i = 0; i < now->lib.cfg_size(section, "to"); i++, rule->to_count++) {
         const char *to = now->lib.cfg_getnstr(section, "to", i);
         if (s5_policy_add_match(now->p, to, strlen(to)) < 0)
-            return wrong(*line_of("to"), "to: too many destinations in all: %d is the limit", S5_POLICY_MATCHES);
+            return set_fault(*get_key_line("to"), "to: too many destinations in all: %d is the limit",
+                             S5_POLICY_MATCHES);
     }
     for (unsigned i = 0; i < now->lib.cfg_size(section, "ports"); i++, rule->ports_count++)
         if (s5_policy_add_ports(now->p, now->lib.cfg_getnstr(section, "ports", i)) < 0)
-            return wrong(*line_of("ports"), "ports: too many ranges in all: %d is the limit", S5_POLICY_PORTS);
+            return set_fault(*get_key_line("ports"), "ports: too many ranges in all: %d is the limit", S5_POLICY_PORTS);
     return 0;
 }
 
-static int take_rule(cfg_t *section, int line)
+static int add_rule(cfg_t *section, int line)
 {
     const char *title = now->lib.cfg_title(section);
     unsigned n = now->lib.cfg_size(section, "via");
     if (!*title)
-        return wrong(line, "a rule needs a title");
+        return set_fault(line, "a rule needs a title");
     if (n == 0)
-        return wrong(line, "rule \"%s\" has no via", title);
+        return set_fault(line, "rule \"%s\" has no via", title);
     if (n > 1)
-        return wrong(*line_of("via"), "via: one entry only; fail-over is not supported");
+        return set_fault(*get_key_line("via"), "via: one entry only; fail-over is not supported");
     struct s5_policy *p = now->p;
     int64_t name = s5_policy_add_text(p, title, strlen(title));
     if (p->n_rules == S5_POLICY_RULES || name < 0)
-        return wrong(line, "too many rules: %d is the limit", S5_POLICY_RULES);
-    now->via_lines[p->n_rules] = *line_of("via");
+        return set_fault(line, "too many rules: %d is the limit", S5_POLICY_RULES);
+    now->via_lines[p->n_rules] = *get_key_line("via");
     struct s5_rule *rule = &p->rules[p->n_rules++];
     *rule = (struct s5_rule){.name = (uint32_t)name,
                              .line = (uint32_t)line,
                              .to_first = (uint16_t)p->n_matches,
                              .ports_first = (uint16_t)p->n_ports,
-                             .protocols = bits(section, "protocol"),
-                             .commands = bits(section, "command"),
+                             .protocols = get_word_bits(section, "protocol"),
+                             .commands = get_word_bits(section, "command"),
                              .verdict = S5_DENY};
-    int r = isolation(section, &rule->isolate);
-    return r < 0 ? r : rule_lists(rule, section);
+    int r = get_isolation(section, &rule->isolate);
+    return r < 0 ? r : add_rule_lists(rule, section);
 }
 
-static int take_log(cfg_t *section, int line)
+static int set_log(cfg_t *section, int line)
 {
     char path[S5_FILE_PATH];
-    const char *level = get(section, "level"), *file = get(section, "file"), *why;
-    const char *format = get(section, "format"), *target = get(section, "target");
+    const char *level = get_text(section, "level"), *file = get_text(section, "file"), *why;
+    const char *format = get_text(section, "format"), *target = get_text(section, "target");
     if (level)
         now->p->log_level = (uint8_t)s5_log_level_parse(level);
     now->p->log_json = format && s5_config_word("format", format);
     if (file && target)
-        return wrong(*line_of("target"), "log has a file and a target");
+        return set_fault(*get_key_line("target"), "log has a file and a target");
     if (file && s5_file_beside(path, file, now->path, now->env->home, &why) < 0)
-        return wrong(*line_of("file"), "file: \"%s\": %s", file, why);
+        return set_fault(*get_key_line("file"), "file: \"%s\": %s", file, why);
     if (!file && (!target || s5_config_word("target", target) == 0))
         return 0;
     int64_t text = s5_policy_add_text(now->p, file ? path : target, strlen(file ? path : target));
     if (text < 0)
-        return wrong(line, "too much text in all");
+        return set_fault(line, "too much text in all");
     now->p->log_file = (uint32_t)text;
     return 0;
 }
 
-/* The last section of OPT has ended. */
+/* Called when a section has ended; it is the last one of OPT. */
 static int on_section(cfg_t *cfg, cfg_opt_t *opt)
 {
     (void)cfg;
@@ -336,19 +342,19 @@ static int on_section(cfg_t *cfg, cfg_opt_t *opt)
     int line = n < now->text.n_sections ? now->text.section_lines[n] : section->line, r = 0;
     for (cfg_opt_t *o = section->opts; o->name; o++)
         if ((o->flags & CFGF_LIST) && (o->flags & CFGF_MODIFIED) && o->nvalues == 0)
-            r = wrong(line, "%s is an empty list", o->name);
+            r = set_fault(line, "%s is an empty list", o->name);
     if (r == 0 && strcmp(opt->name, "log") == 0)
-        r = opt->nvalues > 1 ? wrong(line, "log is given twice") : take_log(section, line);
+        r = opt->nvalues > 1 ? set_fault(line, "log is given twice") : set_log(section, line);
     else if (r == 0)
-        r = *opt->name == 's' ? take_server(section, line) : take_rule(section, line);
-    /* The last ones are of no section. */
+        r = *opt->name == 's' ? add_server(section, line) : add_rule(section, line);
+    /* The last S5_CONFIG_TOP_KEYS keys are outside sections. */
     memset(now->lines, 0, sizeof now->lines - S5_CONFIG_TOP_KEYS * sizeof *now->lines);
     explicit_bzero(now->password, sizeof now->password);
     now->password_line = 0;
     return r < 0 ? -1 : 0;
 }
 
-/* --- what only the end of the file can tell --- */
+/* --- after the end of the file --- */
 
 static int find_server(const char *title)
 {
@@ -358,9 +364,10 @@ static int find_server(const char *title)
     return -1;
 }
 
-static int take_rest(cfg_t *cfg)
+/* Sets what depends on the whole file: "resolve", and the verdict and server of each rule. */
+static int finish_policy(cfg_t *cfg)
 {
-    const char *resolve = get(cfg, "resolve");
+    const char *resolve = get_text(cfg, "resolve");
     now->p->resolve_local = resolve && strcmp(resolve, "local") == 0;
     for (unsigned i = 0; i < now->p->n_rules; i++) {
         struct s5_rule *rule = &now->p->rules[i];
@@ -368,7 +375,7 @@ static int take_rest(cfg_t *cfg)
         int server = find_server(via);
         bool direct = strcmp(via, "direct") == 0, deny = strcmp(via, "deny") == 0;
         if (!direct && !deny && server < 0)
-            return wrong(now->via_lines[i], "via: there is no server \"%s\"", via);
+            return set_fault(now->via_lines[i], "via: there is no server \"%s\"", via);
         rule->verdict = direct ? S5_DIRECT : deny ? S5_DENY : S5_VIA;
         rule->server = rule->verdict == S5_VIA ? (uint8_t)server : 0;
     }
@@ -426,7 +433,7 @@ static int load_library(struct library *lib)
 {
     errno = 0;
     lib->handle = dlopen("libconfuse.so.2", RTLD_NOW | RTLD_LOCAL);
-    bool shortage = errno == ENOMEM || errno == EMFILE || errno == ENFILE; /* it may pass */
+    bool shortage = errno == ENOMEM || errno == EMFILE || errno == ENFILE; /* may be temporary */
     if (!lib->handle)
         return s5_fault_set(now->fault, shortage ? -errno : -ELIBACC, NEEDED ": %s", now->path, dlerror());
 #define X(name)                                                                                                        \
@@ -438,7 +445,7 @@ static int load_library(struct library *lib)
     return 0;
 }
 
-static int parse(struct s5_file *file)
+static int parse_file(struct s5_file *file)
 {
     memcpy(file->text + file->len, TAIL, sizeof TAIL - 1);
     memset(file->text + file->len + sizeof TAIL - 1, ' ', BLANKS);
@@ -451,10 +458,10 @@ static int parse(struct s5_file *file)
         setvbuf(stream, NULL, _IONBF, 0);
         now->lib.cfg_set_error_function(cfg, on_error);
         if (now->lib.cfg_parse_fp(cfg, stream) != CFG_SUCCESS || now->failed)
-            r = wrong(now->last_line + !now->last_line, "cannot be understood from here on");
+            r = set_fault(now->last_line + !now->last_line, "cannot be understood from here on");
         else
-            r = take_rest(cfg);
-        /* What libconfuse could not keep it may have left out without a word. */
+            r = finish_policy(cfg);
+        /* libconfuse may drop what it cannot allocate without reporting an error. */
         if (errno == ENOMEM)
             r = s5_fault_set(now->fault, -ENOMEM, "%s: out of memory", now->path);
         now->lib.cfg_free(cfg);
@@ -473,7 +480,7 @@ static int read_file(struct s5_file *file)
         return s5_fault_set(now->fault, r, "%s: %s", now->path, why);
     now->exposed = file->mode & 077;
     why = s5_config_text_prepare(&now->text, file->text, file->len);
-    return why ? wrong(now->text.lines, "%s", why) : 0;
+    return why ? set_fault(now->text.lines, "%s", why) : 0;
 }
 
 int s5_config_load(struct s5_policy *p, const char *path, const struct s5_environment *env, struct s5_fault *ret_fault)
@@ -486,7 +493,7 @@ int s5_config_load(struct s5_policy *p, const char *path, const struct s5_enviro
     if (r == 0)
         r = load_library(&reading.lib);
     if (r == 0)
-        r = parse(&file);
+        r = parse_file(&file);
     if (reading.lib.handle)
         dlclose(reading.lib.handle);
     if (r < 0)

@@ -1,13 +1,13 @@
-/* libconfuse ends the process where an allocation of its lexer's fails. So what it needs is taken from
- * the kernel before, in pieces that malloc() has on its heap, and given back to the heap. The last
- * piece stays: with it behind them, the others are not given back to the kernel. */
+/* libconfuse terminates the process when an allocation of its lexer fails. So the memory that it needs is allocated
+ * before, in pieces small enough that malloc() takes them from its heap, and freed to the heap. The last piece remains
+ * allocated: it is above the others, so malloc() cannot return them to the kernel. */
 #include "config_memory.h"
 #include <stdlib.h>
 
-#define PIECE   65000 /* below the size from which malloc() maps */
-#define LEXER   65536 /* its buffers, and what is needed once */
-#define SECTION 8192  /* a section's table of options */
-#define OCTET   16    /* what an octet of a file becomes at the most: lists of short words */
+#define PIECE   65000 /* below the size from which malloc() uses mmap() */
+#define LEXER   65536 /* the lexer's buffers, and what is needed once */
+#define SECTION 8192  /* the option table of a section */
+#define OCTET   16    /* most octets that one octet of a file needs: lists of short words */
 
 struct piece {
     struct piece *before;

@@ -1,4 +1,4 @@
-/* The text of a configuration file, before libconfuse reads it. Touches only bytes. */
+/* Prepares the text of a configuration file for libconfuse. Calls no system function. */
 #ifndef S5_CONFIG_TEXT_H
 #define S5_CONFIG_TEXT_H
 
@@ -7,18 +7,18 @@
 #define S5_CONFIG_SECTIONS 512
 
 struct s5_config_text {
-    int lines;           /* in the file; where a mistake was found: the line it begins on */
-    unsigned n_sections; /* with a brace of their own, in the order of the file */
-    int section_lines[S5_CONFIG_SECTIONS];
+    int lines;                             /* of the file; after a fault: the line on which it begins */
+    unsigned n_sections;                   /* top-level sections, which have a brace, in the order of the file */
+    int section_lines[S5_CONFIG_SECTIONS]; /* the line on which each section opens */
 };
 
-/* Blank the comments of TEXT, LEN octets without a NUL, and tell what RET is for. NULL, or what is
- * wrong in line RET->lines. */
+/* Replaces the comments in TEXT, LEN octets without a NUL, by blanks and fills in RET. Returns NULL, or the fault in
+ * line RET->lines (a static text). */
 const char *s5_config_text_prepare(struct s5_config_text *ret, char *text, size_t len);
 
-/* Of 'password:secret', which FAULT tells was taken for a key, only the key is shown. */
+/* Removes the secret from a FAULT in which libconfuse quotes 'password:secret' as a key. Only the key is kept. */
 void s5_config_text_hide_password(char *fault);
-/* A fault is one line, whatever it quotes. */
+/* Replaces control characters in FAULT by '?', so that it is one line. */
 void s5_config_text_flatten(char *fault);
 
 #endif

@@ -1,5 +1,5 @@
-/* One table: a key, and either the words it takes or a function that knows. What a
- * function says reads on behind "FILE:LINE: ". */
+/* The table of keys. A key has either the list of words that it accepts or a function that checks the value. The text
+ * of a fault is printed after "FILE:LINE: ". */
 #include "config_values.h"
 #include "file.h"
 #include "log.h"
@@ -11,7 +11,8 @@
 
 typedef int check_fn(struct s5_policy *p, const char *key, const char *value, char *why);
 
-__attribute__((format(printf, 2, 3))) static int refuse(char *why, const char *format, ...)
+/* Formats the fault into WHY. Returns -EINVAL. */
+__attribute__((format(printf, 2, 3))) static int format_fault(char *why, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
@@ -35,7 +36,7 @@ static int check_number(const char *key, const char *value, int least, int most,
 {
     if (s5_config_number(value, least, most) >= 0)
         return 0;
-    return refuse(why, "%s: \"%s\" is not a number from %d to %d", key, value, least, most);
+    return format_fault(why, "%s: \"%s\" is not a number from %d to %d", key, value, least, most);
 }
 
 static int check_port(struct s5_policy *p, const char *key, const char *value, char *why)
@@ -50,14 +51,15 @@ static int check_timeout(struct s5_policy *p, const char *key, const char *value
     return check_number(key, value, 1, 3600, why);
 }
 
-/* Less than the longest header could be would leave no room. */
+/* The minimum leaves space for data after the longest possible header. */
 static int check_fragment(struct s5_policy *p, const char *key, const char *value, char *why)
 {
     (void)p;
     return check_number(key, value, 512, 65507, why);
 }
 
-/* TO is a block, but for the bits behind its prefix: tell the network that is meant. */
+/* Returns true if TO is a block that has bits set after its prefix. NETWORK is then the block with these bits
+ * cleared. */
 static bool is_careless_block(const char *to, char network[INET6_ADDRSTRLEN + 4])
 {
     struct s5_addr addr;
@@ -84,13 +86,13 @@ static int check_to(struct s5_policy *p, const char *key, const char *value, cha
     p->n_matches = n;
     p->n_text = text;
     if (at == -ENOSPC)
-        return refuse(why, "%s: too many destinations in all: %d is the limit", key, S5_POLICY_MATCHES);
+        return format_fault(why, "%s: too many destinations in all: %d is the limit", key, S5_POLICY_MATCHES);
     if (at < 0 && is_careless_block(value, network))
-        return refuse(why, "%s: \"%s\": bits are set behind the prefix; the network is %s", key, value, network);
+        return format_fault(why, "%s: \"%s\": bits are set behind the prefix; the network is %s", key, value, network);
     if (at < 0 && strchr(value, '/'))
-        return refuse(why, "%s: \"%s\" is not a block: ADDRESS/PREFIX", key, value);
+        return format_fault(why, "%s: \"%s\" is not a block: ADDRESS/PREFIX", key, value);
     if (at < 0)
-        return refuse(why, "%s: \"%s\" is not an address, block, name or .suffix", key, value);
+        return format_fault(why, "%s: \"%s\" is not an address, block, name or .suffix", key, value);
     return 0;
 }
 
@@ -100,9 +102,9 @@ static int check_ports(struct s5_policy *p, const char *key, const char *value, 
     int at = s5_policy_add_ports(p, value);
     p->n_ports = n;
     if (at == -ENOSPC)
-        return refuse(why, "%s: too many ranges in all: %d is the limit", key, S5_POLICY_PORTS);
+        return format_fault(why, "%s: too many ranges in all: %d is the limit", key, S5_POLICY_PORTS);
     if (at < 0)
-        return refuse(why, "%s: \"%s\" is not a port or a range of ports from 1 to 65535", key, value);
+        return format_fault(why, "%s: \"%s\" is not a port or a range of ports from 1 to 65535", key, value);
     return 0;
 }
 
@@ -111,15 +113,15 @@ static int check_fake_range(struct s5_policy *p, const char *key, const char *va
     bool v4 = key[strlen(key) - 1] == '4';
     if (s5_policy_set_fake_range(p, v4 ? S5_ADDR_IPV4 : S5_ADDR_IPV6, value) == 0)
         return 0;
-    return refuse(why, "%s: \"%s\" is not an %s block of %s", key, value, v4 ? "IPv4" : "IPv6",
-                  v4 ? "/8 to /16" : "/16 to /108");
+    return format_fault(why, "%s: \"%s\" is not an %s block of %s", key, value, v4 ? "IPv4" : "IPv6",
+                        v4 ? "/8 to /16" : "/16 to /108");
 }
 
 static int check_search(struct s5_policy *p, const char *key, const char *value, char *why)
 {
     if (s5_policy_set_search(p, value) == 0)
         return 0;
-    return refuse(why, "%s: \"%s\" is not a name, without dots at its ends", key, value);
+    return format_fault(why, "%s: \"%s\" is not a name, without dots at its ends", key, value);
 }
 
 static int check_level(struct s5_policy *p, const char *key, const char *value, char *why)
@@ -127,34 +129,34 @@ static int check_level(struct s5_policy *p, const char *key, const char *value, 
     (void)p;
     if (s5_log_level_parse(value) >= 0)
         return 0;
-    return refuse(why, "%s: \"%s\" is unknown; it takes none, error, warning, info, debug", key, value);
+    return format_fault(why, "%s: \"%s\" is unknown; it takes none, error, warning, info, debug", key, value);
 }
 
-/* Credentials, which are not quoted, and what travels beside them. */
+/* Checks credentials and the GSSAPI service name. The fault does not quote the value. */
 static int check_text(struct s5_policy *p, const char *key, const char *value, char *why)
 {
     (void)p;
     size_t len = strlen(value);
-    return len >= 1 && len <= 255 ? 0 : refuse(why, "%s is not 1 to 255 octets", key);
+    return len >= 1 && len <= 255 ? 0 : format_fault(why, "%s is not 1 to 255 octets", key);
 }
 
-static int check_there(struct s5_policy *p, const char *key, const char *value, char *why)
+static int check_not_empty(struct s5_policy *p, const char *key, const char *value, char *why)
 {
     (void)p;
-    return *value ? 0 : refuse(why, "%s is empty", key);
+    return *value ? 0 : format_fault(why, "%s is empty", key);
 }
 
 static const struct {
     const char *name;
-    const char *words[5]; /* or CHECK */
+    const char *words[5]; /* the accepted words, NULL-terminated; empty where CHECK is set */
     check_fn *check;
 } keys[S5_CONFIG_KEYS] = {
-    {"address", {NULL}, check_there},
+    {"address", {NULL}, check_not_empty},
     {"port", {NULL}, check_port},
     {"methods", {"none", "gssapi", "userpass"}, NULL},
     {"username", {NULL}, check_text},
     {"password", {NULL}, check_text},
-    {"password-file", {NULL}, check_there},
+    {"password-file", {NULL}, check_not_empty},
     {"gssapi-service", {NULL}, check_text},
     {"gssapi-protection", {"clear", "integrity", "confidentiality"}, NULL},
     {"gssapi-nec", {"false", "true"}, NULL},
@@ -167,9 +169,9 @@ static const struct {
     {"ports", {NULL}, check_ports},
     {"protocol", {"tcp", "udp"}, NULL},
     {"command", {"connect", "bind", "udp"}, NULL},
-    {"via", {NULL}, check_there},
+    {"via", {NULL}, check_not_empty},
     {"level", {NULL}, check_level},
-    {"file", {NULL}, check_there},
+    {"file", {NULL}, check_not_empty},
     {"format", {"text", "json"}, NULL},
     {"target", {"stderr", "syslog"}, NULL},
     {"stand-in-ipv4", {NULL}, check_fake_range},
@@ -206,11 +208,12 @@ int s5_config_check(struct s5_policy *p, const char *key, const char *value, cha
         return 0;
     for (int i = 0; keys[at].words[i]; i++)
         n += s5_format(list + n, sizeof list - n, i ? ", %s" : "%s", keys[at].words[i]);
-    return refuse(why, "%s: \"%s\" is unknown; it takes %s", key, value, list);
+    return format_fault(why, "%s: \"%s\" is unknown; it takes %s", key, value, list);
 }
 
-/* HOST, which is no path, into SERVER, and its literal without brackets. */
-static int take_address(struct s5_server *server, const char **host, size_t *len)
+/* Stores the address in SERVER where HOST is a literal, and removes its brackets from HOST and LEN. HOST is not a path.
+ * Returns 0 or -EINVAL. */
+static int set_literal_address(struct s5_server *server, const char **host, size_t *len)
 {
     struct s5_addr addr;
     if (s5_addr_parse(&addr, *host, *len, 0) < 0)
@@ -232,18 +235,18 @@ int s5_config_host(struct s5_policy *p, struct s5_server *server, const char *ad
     const char *host = address, *reason;
     if (strncmp(address, "~/", 2) == 0) {
         if (s5_file_expand(path, address, home, &reason) < 0)
-            return refuse(why, "address: %s", reason);
+            return format_fault(why, "address: %s", reason);
         host = path;
     }
     size_t len = strlen(host);
     server->is_path = host[0] == '/';
     if (server->is_path && len >= sizeof((struct sockaddr_un *)0)->sun_path)
-        return refuse(why, "address: the path of a UNIX socket has 107 octets at most");
-    if (!server->is_path && take_address(server, &host, &len) < 0)
-        return refuse(why, "address: \"%s\" is not a name, an IPv4 or IPv6 address, or a path", address);
+        return format_fault(why, "address: the path of a UNIX socket has 107 octets at most");
+    if (!server->is_path && set_literal_address(server, &host, &len) < 0)
+        return format_fault(why, "address: \"%s\" is not a name, an IPv4 or IPv6 address, or a path", address);
     int64_t text = s5_policy_add_text(p, host, len);
     if (text < 0)
-        return refuse(why, "too much text in all");
+        return format_fault(why, "too much text in all");
     server->host = (uint32_t)text;
     return 0;
 }

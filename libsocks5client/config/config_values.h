@@ -1,28 +1,29 @@
-/* The keys of a configuration file and what their values may be. */
+/* The keys of a configuration file and their valid values. */
 #ifndef S5_CONFIG_VALUES_H
 #define S5_CONFIG_VALUES_H
 
 #include "policy.h"
 
-#define S5_CONFIG_KEYS     27 /* of all sections together */
-#define S5_CONFIG_TOP_KEYS 4  /* of them: the last ones, outside of every section */
-#define S5_CONFIG_WHY      400
+#define S5_CONFIG_KEYS     27  /* number of keys of all sections */
+#define S5_CONFIG_TOP_KEYS 4   /* of these: outside all sections; they are the last ones */
+#define S5_CONFIG_WHY      400 /* size of the text of a fault */
 
-/* The place of KEY, which is one of them, among all keys. The last one stands outside sections. */
+/* Returns the index of KEY, which must be a known key. The last S5_CONFIG_TOP_KEYS keys are outside sections. */
 int s5_config_key(const char *key);
 
-/* Whether VALUE may be KEY's. The pools of P are used for trying and are as before in the end. 0,
- * or -EINVAL and WHY, which may quote VALUE. */
+/* Checks VALUE for KEY. The pools of P are used during the check and restored. Returns 0, or -EINVAL with WHY, which
+ * may quote VALUE. */
 int s5_config_check(struct s5_policy *p, const char *key, const char *value, char why[S5_CONFIG_WHY]);
 
-/* Which of the words that KEY takes VALUE is: a method's number, enum s5_pipeline, the level of
- * protection, or the bit of S5_PROTO_*, S5_CMD_* or S5_ISOLATE_*. -EINVAL for any other. */
+/* Returns the index of VALUE among the words that KEY accepts: the number of a method, enum s5_pipeline, the protection
+ * level, or the bit number of S5_PROTO_*, S5_CMD_* or S5_ISOLATE_*. -EINVAL: not one of these words. */
 int s5_config_word(const char *key, const char *value);
 
-/* Digits alone, LOW to HIGH. The number or -EINVAL. */
+/* Returns the number TEXT, which must consist of digits and be from LOW to HIGH, or -EINVAL. */
 int s5_config_number(const char *text, int low, int high);
 
-/* ADDRESS ("~/" being HOME) into SERVER, a literal without brackets. 0, or -EINVAL and WHY. */
+/* Stores ADDRESS in SERVER: a name, a literal (stored without brackets) or a path ("~/" is HOME). Returns 0, or -EINVAL
+ * with WHY. */
 int s5_config_host(struct s5_policy *p, struct s5_server *server, const char *address, const char *home,
                    char why[S5_CONFIG_WHY]);
 

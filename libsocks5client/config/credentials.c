@@ -1,4 +1,5 @@
-/* RFC 1929 wants both words, 1 to 255 octets each; where a source gives none, the environment's. */
+/* RFC 1929 requires a user name and a password, each of 1 to 255 octets. What a source does not give is taken from the
+ * environment. */
 #include "credentials.h"
 #include "environment.h"
 #include "file.h"
@@ -7,13 +8,13 @@
 
 enum { NONE = 0, USERPASS = 2 }; /* RFC 1928's method numbers */
 
-static bool offers(const struct s5_server *server, uint8_t method)
+static bool has_method(const struct s5_server *server, uint8_t method)
 {
     return memchr(server->methods, method, server->n_methods) != NULL;
 }
 
-static int set_words(struct s5_server *server, const char *username, const char *password, const char *where,
-                     struct s5_fault *ret_fault)
+static int set_username_password(struct s5_server *server, const char *username, const char *password,
+                                 const char *where, struct s5_fault *ret_fault)
 {
     size_t n = username ? strlen(username) : 0, m = password ? strlen(password) : 0;
     if (n == 0)
@@ -33,20 +34,20 @@ static int set_words(struct s5_server *server, const char *username, const char 
 int s5_credentials_set(struct s5_server *server, const char *username, const char *password,
                        const struct s5_environment *env, const char *where, struct s5_fault *ret_fault)
 {
-    bool named = username != NULL, wanted = server->n_methods && offers(server, USERPASS);
-    if (!username && (wanted || (!server->n_methods && env->password)))
+    bool named = username != NULL, has_userpass = server->n_methods && has_method(server, USERPASS);
+    if (!username && (has_userpass || (!server->n_methods && env->password)))
         username = env->user;
-    if (username && !password && (wanted || !server->n_methods))
+    if (username && !password && (has_userpass || !server->n_methods))
         password = env->password;
     if (!server->n_methods)
         server->methods[server->n_methods++] = username ? USERPASS : NONE;
-    if (!named && !offers(server, USERPASS))
+    if (!named && !has_method(server, USERPASS))
         return 0;
-    if (!username && server->isolate & ~S5_ISOLATE_NONE) /* words are made for it */
+    if (!username && server->isolate & ~S5_ISOLATE_NONE) /* the user name is generated, see isolation.h */
         return 0;
-    if (!offers(server, USERPASS))
+    if (!has_method(server, USERPASS))
         return s5_fault_set(ret_fault, -EINVAL, "%s: username given, but \"userpass\" is not among the methods", where);
-    return set_words(server, username, password, where, ret_fault);
+    return set_username_password(server, username, password, where, ret_fault);
 }
 
 int s5_credentials_read(char ret[256], const char *path, char why[S5_CREDENTIALS_WHY])

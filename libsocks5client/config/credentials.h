@@ -1,22 +1,23 @@
-/* A server's user name and password, from a source or from the environment; and the faults of both. */
+/* The user name and the password of a server, from a source or from the environment. */
 #ifndef S5_CREDENTIALS_H
 #define S5_CREDENTIALS_H
 
 #include "log.h"
 #include "source.h"
 
-#define S5_CREDENTIALS_WHY 400
+#define S5_CREDENTIALS_WHY 400 /* size of the text of a fault */
 
-/* Formats as s5_format does and returns ERROR. */
+/* Formats the text of FAULT as s5_format() does. The value is ERROR. */
 #define s5_fault_set(fault, error, ...) (s5_format((fault)->text, sizeof(fault)->text, __VA_ARGS__), (error))
 
-/* USERNAME and PASSWORD into SERVER, the environment's where NULL, and userpass as the method where
- * none was named. WHERE ("FILE:LINE", a variable's name) begins the fault. 0 or -EINVAL. */
+/* Stores USERNAME and PASSWORD in SERVER; what is NULL is taken from ENV. Where SERVER has no methods, it gets one:
+ * userpass with a user name, else none. The text of a fault begins with WHERE ("FILE:LINE" or the name of a variable).
+ * Returns 0, or -EINVAL with RET_FAULT set. */
 int s5_credentials_set(struct s5_server *server, const char *username, const char *password,
                        const struct s5_environment *env, const char *where, struct s5_fault *ret_fault);
 
-/* The password in the file at PATH, which its owner alone can read, into RET with a NUL; a line's
- * end behind it does not count. 0, or -EINVAL and WHY. */
+/* Reads the password file PATH into RET, NUL-terminated. Only the owner of the file may have access to it. One
+ * newline at the end is ignored. Returns 0, or -EINVAL with WHY. */
 int s5_credentials_read(char ret[256], const char *path, char why[S5_CREDENTIALS_WHY]);
 
 #endif

@@ -1,10 +1,10 @@
-/* The variables that lead to a policy, as they were when the process began. */
+/* Reads the environment variables that select a policy, as they were when the process started. */
 #include "environment.h"
 #include <stdbool.h>
 #include <string.h>
 #include <strings.h>
 
-static const char *value_of(char *const *strings, const char *name)
+static const char *find_value(char *const *strings, const char *name)
 {
     size_t n = strlen(name);
     for (; strings && *strings; strings++)
@@ -13,10 +13,10 @@ static const char *value_of(char *const *strings, const char *name)
     return NULL;
 }
 
-/* An empty value counts as none. */
-static const char *set(char *const *strings, const char *name)
+/* Returns the value of NAME; NULL: not set, or empty. */
+static const char *get_value(char *const *strings, const char *name)
 {
-    const char *value = value_of(strings, name);
+    const char *value = find_value(strings, name);
     return value && *value ? value : NULL;
 }
 
@@ -25,47 +25,47 @@ static bool is_socks5(const char *url)
     return strncasecmp(url, "socks5://", 9) == 0 || strncasecmp(url, "socks5h://", 10) == 0;
 }
 
-static const char *either(char *const *strings, const char *upper, const char *lower)
+static const char *get_either_value(char *const *strings, const char *upper, const char *lower)
 {
-    const char *value = set(strings, upper);
-    return value ? value : set(strings, lower);
+    const char *value = get_value(strings, upper);
+    return value ? value : get_value(strings, lower);
 }
 
 void s5_environment_read(struct s5_environment *ret, char *const *strings)
 {
-    const char *all = either(strings, "ALL_PROXY", "all_proxy");
+    const char *all = get_either_value(strings, "ALL_PROXY", "all_proxy");
     *ret = (struct s5_environment){
-        .socks5_conf = set(strings, "SOCKS5_CONF"),
-        .socks5_server = set(strings, "SOCKS5_SERVER"),
-        .socks_server = set(strings, "SOCKS_SERVER"),
+        .socks5_conf = get_value(strings, "SOCKS5_CONF"),
+        .socks5_server = get_value(strings, "SOCKS5_SERVER"),
+        .socks_server = get_value(strings, "SOCKS_SERVER"),
         .all_proxy = all && is_socks5(all) ? all : NULL,
-        .no_proxy = either(strings, "NO_PROXY", "no_proxy"),
-        .user = set(strings, "SOCKS5_USER"),
-        .password = set(strings, "SOCKS5_PASSWD"),
-        .isolate = set(strings, "SOCKS5_ISOLATE"),
-        .xdg_config_home = set(strings, "XDG_CONFIG_HOME"),
-        .home = set(strings, "HOME"),
+        .no_proxy = get_either_value(strings, "NO_PROXY", "no_proxy"),
+        .user = get_value(strings, "SOCKS5_USER"),
+        .password = get_value(strings, "SOCKS5_PASSWD"),
+        .isolate = get_value(strings, "SOCKS5_ISOLATE"),
+        .xdg_config_home = get_value(strings, "XDG_CONFIG_HOME"),
+        .home = get_value(strings, "HOME"),
     };
 }
 
-static uint64_t mix(uint64_t hash, const char *value)
+static uint64_t mix_value(uint64_t hash, const char *value)
 {
     for (; value && *value; value++)
         hash = (hash ^ (uint8_t)*value) * 0x100000001b3ull; /* FNV-1a */
     return (hash ^ (value ? 0x100 : 0x200)) * 0x100000001b3ull;
 }
 
-/* HOME and XDG_CONFIG_HOME stay out: a program of the tree that changes them (sudo -H, a login)
- * stays under the tree's policy. */
+/* HOME and XDG_CONFIG_HOME are not included: a program of the process tree that changes them (sudo -H, a login) keeps
+ * the policy of the process tree. */
 uint64_t s5_source_fingerprint(const struct s5_environment *env)
 {
     uint64_t hash = 0xcbf29ce484222325ull;
-    hash = mix(hash, env->socks5_conf);
-    hash = mix(hash, env->socks5_server);
-    hash = mix(hash, env->socks_server);
-    hash = mix(hash, env->all_proxy);
-    hash = mix(hash, env->no_proxy);
-    hash = mix(hash, env->user);
-    hash = mix(hash, env->password);
-    return mix(hash, env->isolate);
+    hash = mix_value(hash, env->socks5_conf);
+    hash = mix_value(hash, env->socks5_server);
+    hash = mix_value(hash, env->socks_server);
+    hash = mix_value(hash, env->all_proxy);
+    hash = mix_value(hash, env->no_proxy);
+    hash = mix_value(hash, env->user);
+    hash = mix_value(hash, env->password);
+    return mix_value(hash, env->isolate);
 }

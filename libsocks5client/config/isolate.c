@@ -1,5 +1,5 @@
-/* A server's entry says itself what isolates it, so that a negotiation reads nothing else: a rule that sets
- * "isolate" gets a copy of the entry, which differs in that alone. */
+/* The entry of a server has its isolation, so that a negotiation reads nothing but the entry. A rule that sets
+ * "isolate" gets a copy of the entry that differs in its isolation only. */
 #include "isolate.h"
 #include "config_values.h"
 #include "credentials.h"
@@ -7,11 +7,11 @@
 #include <errno.h>
 #include <string.h>
 
-#define USERPASS 2 /* RFC 1928's number of the method */
+#define USERPASS 2 /* method numbers of RFC 1928 */
 #define GSSAPI   1
 
-/* Words of SOCKS5_ISOLATE as bits; -EINVAL. */
-static int parse_words(const char *text, struct s5_fault *ret_fault)
+/* Returns the words of SOCKS5_ISOLATE as S5_ISOLATE_* bits, or -EINVAL. */
+static int parse_isolate_words(const char *text, struct s5_fault *ret_fault)
 {
     static const char between[] = ", \t";
     int bits = 0;
@@ -32,9 +32,8 @@ static int parse_words(const char *text, struct s5_fault *ret_fault)
     return bits;
 }
 
-/* The entry that is SERVER's but for ISOLATE and RULE: there already, or a new one. Its index, or
- * -ENOSPC. */
-static int entry(struct s5_policy *p, unsigned server, uint8_t isolate, uint16_t rule)
+/* Finds or adds the copy of the entry SERVER that has ISOLATE and RULE. Returns its index, or -ENOSPC. */
+static int find_or_add_entry(struct s5_policy *p, unsigned server, uint8_t isolate, uint16_t rule)
 {
     const struct s5_server *own = &p->servers[server];
     for (unsigned i = 0; i < p->n_servers; i++) {
@@ -51,15 +50,15 @@ static int entry(struct s5_policy *p, unsigned server, uint8_t isolate, uint16_t
     return (int)p->n_servers++;
 }
 
-/* Rule number AT gets the entry that does what it says, or else what its server says. */
-static int settle_rule(struct s5_policy *p, unsigned at, struct s5_fault *ret_fault)
+/* Gives rule number AT an entry with the isolation of the rule, or of its server where the rule sets none. */
+static int set_rule_isolation(struct s5_policy *p, unsigned at, struct s5_fault *ret_fault)
 {
     struct s5_rule *rule = &p->rules[at];
     if (rule->verdict != S5_VIA)
         return 0;
     uint8_t isolate = rule->isolate ? rule->isolate : p->servers[rule->server].isolate;
     isolate &= (uint8_t)~S5_ISOLATE_NONE;
-    int i = entry(p, rule->server, isolate, isolate & S5_ISOLATE_RULE ? (uint16_t)(at + 1) : 0);
+    int i = find_or_add_entry(p, rule->server, isolate, isolate & S5_ISOLATE_RULE ? (uint16_t)(at + 1) : 0);
     if (i < 0)
         return s5_fault_set(ret_fault, -ENOSPC, "%s:%u: isolation by rule: too many servers and rules: %d is the limit",
                             s5_policy_text(p, p->source), (unsigned)rule->line, S5_POLICY_SERVERS);
@@ -67,7 +66,8 @@ static int settle_rule(struct s5_policy *p, unsigned at, struct s5_fault *ret_fa
     return 0;
 }
 
-static int settle_server(const struct s5_policy *p, struct s5_server *s, struct s5_fault *ret_fault)
+/* Checks an isolated server: its user name and methods must allow isolation. Makes userpass its only method. */
+static int check_isolated_server(const struct s5_policy *p, struct s5_server *s, struct s5_fault *ret_fault)
 {
     if (!s->isolate)
         return 0;
@@ -86,7 +86,7 @@ static int settle_server(const struct s5_policy *p, struct s5_server *s, struct 
 
 int s5_isolate_resolve(struct s5_policy *p, const struct s5_environment *env, struct s5_fault *ret_fault)
 {
-    int bits = env->isolate ? parse_words(env->isolate, ret_fault) : 0;
+    int bits = env->isolate ? parse_isolate_words(env->isolate, ret_fault) : 0;
     int r = bits < 0 ? bits : 0;
     for (unsigned i = 0; r == 0 && i < p->n_servers; i++) {
         struct s5_server *s = &p->servers[i];
@@ -94,8 +94,8 @@ int s5_isolate_resolve(struct s5_policy *p, const struct s5_environment *env, st
         s->isolate_server = (uint8_t)i;
     }
     for (unsigned i = 0; r == 0 && i < p->n_rules; i++)
-        r = settle_rule(p, i, ret_fault);
+        r = set_rule_isolation(p, i, ret_fault);
     for (unsigned i = 0; r == 0 && i < p->n_servers; i++)
-        r = settle_server(p, &p->servers[i], ret_fault);
+        r = check_isolated_server(p, &p->servers[i], ret_fault);
     return r;
 }

@@ -1,5 +1,5 @@
-/* One source decides, the first there is: what was named on the command line or in the environment
- * is used or is an error; of the default files, one that is not there is passed over. */
+/* The first source that exists is used. A source that is named on the command line or in the environment must be valid;
+ * otherwise it is an error. A default file that does not exist is skipped. */
 #include "source.h"
 #include "config.h"
 #include "credentials.h"
@@ -14,33 +14,34 @@
 
 #define SYSTEM_FILE "/etc/socks5.conf"
 
-static int from(struct s5_policy *p, const char *what)
+static int set_source(struct s5_policy *p, const char *what)
 {
     int64_t text = s5_policy_add_text(p, what, strlen(what));
     p->source = text < 0 ? 0 : (uint32_t)text;
     return 0;
 }
 
-static int from_url(struct s5_policy *p, const char *url, const char *where, const struct s5_environment *env,
-                    struct s5_fault *ret_fault)
+static int load_from_url(struct s5_policy *p, const char *url, const char *where, const struct s5_environment *env,
+                         struct s5_fault *ret_fault)
 {
-    from(p, where);
+    set_source(p, where);
     return s5_url_load(p, url, where, env, ret_fault);
 }
 
-static int from_file(struct s5_policy *p, const char *path, const struct s5_environment *env,
-                     struct s5_fault *ret_fault)
+static int load_from_file(struct s5_policy *p, const char *path, const struct s5_environment *env,
+                          struct s5_fault *ret_fault)
 {
-    from(p, path);
+    set_source(p, path);
     return s5_config_load(p, path, env, ret_fault);
 }
 
-static bool exists(const char *path)
+/* Returns true also where the file cannot be checked. */
+static bool is_file_present(const char *path)
 {
     return access(path, F_OK) == 0 || (errno != ENOENT && errno != ENOTDIR);
 }
 
-static int from_defaults(struct s5_policy *p, const struct s5_environment *env, struct s5_fault *ret_fault)
+static int load_from_defaults(struct s5_policy *p, const struct s5_environment *env, struct s5_fault *ret_fault)
 {
     char path[PATH_MAX];
     size_t len = 0;
@@ -49,40 +50,40 @@ static int from_defaults(struct s5_policy *p, const struct s5_environment *env, 
         len = s5_format(path, sizeof path, "%s/socks5/socks5.conf", env->xdg_config_home);
     else if (env->home && env->home[0] == '/')
         len = s5_format(path, sizeof path, "%s/.config/socks5/socks5.conf", env->home);
-    if (len == sizeof path - 1) /* cut, it could be another file's */
+    if (len == sizeof path - 1) /* truncated: it could name another file */
         return s5_fault_set(ret_fault, -ENAMETOOLONG, "%s: file name too long",
                             env->xdg_config_home ? "XDG_CONFIG_HOME" : "HOME");
-    if (path[0] && exists(path))
-        return from_file(p, path, env, ret_fault);
-    if (exists(SYSTEM_FILE))
-        return from_file(p, SYSTEM_FILE, env, ret_fault);
+    if (path[0] && is_file_present(path))
+        return load_from_file(p, path, env, ret_fault);
+    if (is_file_present(SYSTEM_FILE))
+        return load_from_file(p, SYSTEM_FILE, env, ret_fault);
     return s5_fault_set(ret_fault, -ENOENT,
                         "no configuration: no SOCKS5_CONF, SOCKS5_SERVER, SOCKS_SERVER or "
                         "ALL_PROXY, no %s%s" SYSTEM_FILE,
                         path, path[0] ? ", no " : "");
 }
 
-static int load(struct s5_policy *p, const struct s5_source *source, struct s5_fault *ret_fault)
+static int load_first_source(struct s5_policy *p, const struct s5_source *source, struct s5_fault *ret_fault)
 {
     const struct s5_environment *env = &source->env;
     if (source->file)
-        return from_file(p, source->file, env, ret_fault);
+        return load_from_file(p, source->file, env, ret_fault);
     if (source->url)
-        return from_url(p, source->url, "-x", env, ret_fault);
+        return load_from_url(p, source->url, "-x", env, ret_fault);
     if (env->socks5_conf)
-        return from_file(p, env->socks5_conf, env, ret_fault);
+        return load_from_file(p, env->socks5_conf, env, ret_fault);
     if (env->socks5_server)
-        return from_url(p, env->socks5_server, "SOCKS5_SERVER", env, ret_fault);
+        return load_from_url(p, env->socks5_server, "SOCKS5_SERVER", env, ret_fault);
     if (env->socks_server)
-        return from_url(p, env->socks_server, "SOCKS_SERVER", env, ret_fault);
+        return load_from_url(p, env->socks_server, "SOCKS_SERVER", env, ret_fault);
     if (env->all_proxy)
-        return from_url(p, env->all_proxy, "ALL_PROXY", env, ret_fault);
-    return from_defaults(p, env, ret_fault);
+        return load_from_url(p, env->all_proxy, "ALL_PROXY", env, ret_fault);
+    return load_from_defaults(p, env, ret_fault);
 }
 
 int s5_source_load(struct s5_policy *p, const struct s5_source *source, struct s5_fault *ret_fault)
 {
     s5_policy_init(p);
-    int r = load(p, source, ret_fault);
+    int r = load_first_source(p, source, ret_fault);
     return r < 0 ? r : s5_isolate_resolve(p, &source->env, ret_fault);
 }

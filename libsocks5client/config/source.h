@@ -1,5 +1,5 @@
-/* Where a policy comes from: command line, SOCKS5_CONF, proxy variables, the user's file, the
- * system's file, in that order; never the current directory. */
+/* The sources of a policy, in this order: command line, SOCKS5_CONF, proxy variables, the file of the user, the file of
+ * the system. The current directory is never read. */
 #ifndef S5_SOURCE_H
 #define S5_SOURCE_H
 
@@ -8,19 +8,20 @@
 
 #define S5_FAULT_MAX 512
 
-/* What is wrong, for a person: "FILE:LINE: WHAT", or "VARIABLE: WHAT". Never holds a secret. */
+/* An error message for the user: "FILE:LINE: WHAT" or "VARIABLE: WHAT". It never contains a secret. */
 struct s5_fault {
     char text[S5_FAULT_MAX];
 };
 
 struct s5_source {
-    const char *file; /* -c, or NULL */
-    const char *url;  /* -x, or NULL */
+    const char *file; /* the file of option -c, or NULL */
+    const char *url;  /* the URL of option -x, or NULL */
     struct s5_environment env;
 };
 
-/* 0, or a negative errno with RET_FAULT filled in; -ENOENT: no configuration at all. Reads files
- * with open/read/fstat, loads libconfuse for files alone. P is undefined on failure. */
+/* Loads the policy P from SOURCE. Returns 0, or a negative errno with RET_FAULT set; -ENOENT: there is no
+ * configuration. P is undefined on failure. Files are read with open(), read() and fstat(). libconfuse is loaded only
+ * to parse a file. */
 int s5_source_load(struct s5_policy *p, const struct s5_source *source, struct s5_fault *ret_fault);
 
 #endif

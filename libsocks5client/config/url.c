@@ -1,5 +1,5 @@
-/* socks5[h]://[user[:password]@]host[:port], as users of ALL_PROXY know it. The parts are found
- * from the outside in: scheme, then the last '@' before the path, then the port behind the host. */
+/* Parses socks5[h]://[user[:password]@]host[:port], the form that ALL_PROXY has. The parser finds the scheme first,
+ * then the last '@' before the path, then the port after the host. */
 #include "url.h"
 #include "credentials.h"
 #include "source.h"
@@ -7,19 +7,20 @@
 #include <string.h>
 #include <strings.h>
 
-#define USERINFO_MAX (3 * 255) /* every octet percent-encoded */
+#define USERINFO_MAX (3 * 255) /* 255 octets, all percent-encoded */
 
 struct parts {
-    bool local; /* socks5://: names are resolved here */
+    bool local; /* socks5://: host names are resolved locally */
     bool has_user, has_password;
     char user[256], password[256]; /* decoded */
-    const char *host;              /* without brackets, host_len octets */
+    const char *host;              /* without brackets; HOST_LEN octets */
     size_t host_len;
     uint16_t port;
-    char path[108]; /* of a UNIX socket, decoded, as sun_path holds it; or empty */
+    char path[108]; /* of a UNIX socket, decoded, as in sun_path; or empty */
 };
 
-static int hex(char c)
+/* Returns the value of the hexadecimal digit C, or -1. */
+static int parse_hex_digit(char c)
 {
     if (c >= '0' && c <= '9')
         return c - '0';
@@ -27,16 +28,16 @@ static int hex(char c)
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* Percent-decoding into SIZE octets, a NUL among them. */
-static int decode(const char *text, size_t len, char *ret, size_t size)
+/* Decodes the percent-encoding of TEXT into RET, which has SIZE octets, including the NUL. Returns 0 or -EINVAL. */
+static int decode_percent(const char *text, size_t len, char *ret, size_t size)
 {
     size_t n = 0;
     for (size_t i = 0; i < len; i++) {
         int c = (unsigned char)text[i];
         if (c == '%') {
-            if (i + 2 >= len || hex(text[i + 1]) < 0 || hex(text[i + 2]) < 0)
+            if (i + 2 >= len || parse_hex_digit(text[i + 1]) < 0 || parse_hex_digit(text[i + 2]) < 0)
                 return -EINVAL;
-            c = hex(text[i + 1]) << 4 | hex(text[i + 2]);
+            c = parse_hex_digit(text[i + 1]) << 4 | parse_hex_digit(text[i + 2]);
             i += 2;
         }
         if (n + 1 == size || c == 0)
@@ -53,9 +54,9 @@ static int parse_userinfo(struct parts *u, const char *text, size_t len)
     size_t user = colon ? (size_t)(colon - text) : len;
     u->has_user = true;
     u->has_password = colon != NULL;
-    if (len > 2 * USERINFO_MAX + 1 || decode(text, user, u->user, sizeof u->user) < 0)
+    if (len > 2 * USERINFO_MAX + 1 || decode_percent(text, user, u->user, sizeof u->user) < 0)
         return -EINVAL;
-    return colon ? decode(colon + 1, len - user - 1, u->password, sizeof u->password) : 0;
+    return colon ? decode_percent(colon + 1, len - user - 1, u->password, sizeof u->password) : 0;
 }
 
 static int parse_port(const char *text, size_t len, uint16_t *ret)
@@ -104,13 +105,13 @@ static const char *parse_path(struct parts *u, const char *host, const char *pat
         return "a path names a UNIX socket, behind host \"localhost\" alone";
     if (path[strcspn(path, "?#")])
         return "nothing may follow the path";
-    if (decode(path, strlen(path), u->path, sizeof u->path) < 0)
+    if (decode_percent(path, strlen(path), u->path, sizeof u->path) < 0)
         return "path is badly percent-encoded, or longer than 107 octets";
     return NULL;
 }
 
-/* NULL, or what is wrong. */
-static const char *parse(struct parts *u, const char *url)
+/* Returns NULL, or the fault. */
+static const char *parse_url(struct parts *u, const char *url)
 {
     const char *rest = strstr(url, "://");
     *u = (struct parts){.port = 1080};
@@ -176,8 +177,8 @@ static int64_t add_rule(struct s5_policy *p, const char *name, enum s5_verdict v
     return p->n_rules++;
 }
 
-/* The colon before the port of an entry of NO_PROXY, or NULL. */
-static const char *port_of(const char *entry, size_t len)
+/* Returns the colon before the port of a NO_PROXY entry, or NULL. */
+static const char *find_port_colon(const char *entry, size_t len)
 {
     const char *end = entry + len, *colon = memchr(entry, ':', len);
     if (entry[0] == '[') {
@@ -198,14 +199,15 @@ static int add_port(struct s5_policy *p, struct s5_rule *rule, const char *text,
     return s5_policy_add_ports(p, port);
 }
 
-/* The entries with a port, a rule each, or those without, which share RULE. */
+/* Adds either the entries without a port to the rule SHARED or, where SHARED is NULL, a rule for each entry with a
+ * port. */
 static int add_entries(struct s5_policy *p, const char *list, struct s5_rule *shared, struct s5_fault *ret_fault)
 {
     static const char between[] = ", \t";
     for (const char *at = list + strspn(list, between); *at; at += strspn(at, between)) {
         struct s5_rule *rule = shared;
         size_t len = strcspn(at, between), host = len;
-        const char *entry = at, *colon = port_of(at, len);
+        const char *entry = at, *colon = find_port_colon(at, len);
         int r = 0;
         at += len;
         if (!colon == !shared)
@@ -227,8 +229,9 @@ static int add_entries(struct s5_policy *p, const char *list, struct s5_rule *sh
     return 0;
 }
 
-/* Entries are as in a rule's "to", or with a ":port" behind it. All lead to the same verdict, so their
- * order is free. A rule without destinations would cover everything, so an empty one goes again. */
+/* Adds rules for NO_PROXY. An entry has the form of "to" in a rule, and may end with ":port". All entries have the
+ * same verdict, so their order does not matter. A rule without destinations matches everything, so an empty rule is
+ * removed. */
 static int add_exceptions(struct s5_policy *p, const char *list, struct s5_fault *ret_fault)
 {
     int64_t at = add_rule(p, "NO_PROXY", S5_DIRECT);
@@ -244,7 +247,7 @@ int s5_url_load(struct s5_policy *p, const char *url, const char *where, const s
                 struct s5_fault *ret_fault)
 {
     struct parts u;
-    const char *wrong = parse(&u, url);
+    const char *wrong = parse_url(&u, url);
     int r = wrong ? s5_fault_set(ret_fault, -EINVAL, "%s: %s", where, wrong) : 0;
     int at = r < 0 ? r : s5_policy_add_server(p, "proxy");
     if (at < 0)

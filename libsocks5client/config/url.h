@@ -1,14 +1,14 @@
-/* URLs of servers. */
+/* Server URLs. */
 #ifndef S5_URL_H
 #define S5_URL_H
 
 #include "policy.h"
 #include "source.h"
 
-/* socks5[h]://[user[:password]@]host[:port], percent-encoded user and password, host a name, IPv4,
- * [IPv6] or localhost/path.sock for a UNIX socket; a bare host[:port] counts as socks5h://. WHERE
- * names the origin in faults. Adds the server, the NO_PROXY rule (when not NULL), and the rule
- * that leads everything else there. */
+/* Loads socks5[h]://[user[:password]@]host[:port] into P. User and password are percent-encoded. The host is a name,
+ * an IPv4 address, [IPv6], or localhost/path.sock for a UNIX socket. host[:port] without a scheme means socks5h://.
+ * Adds the server, the rules for NO_PROXY (where ENV has it), and a rule that routes everything else through the
+ * server. The text of a fault begins with WHERE. Returns 0, or a negative errno with RET_FAULT set. */
 int s5_url_load(struct s5_policy *p, const char *url, const char *where, const struct s5_environment *env,
                 struct s5_fault *ret_fault);
 
