@@ -1,23 +1,21 @@
 /* Theory of operation
  *
- * The dynamic loader alone reads LD_PRELOAD, so a program is covered exactly when the kernel starts
- * our loader for it and that loader trusts its environment. Both can be read from the file:
+ * Only the dynamic loader reads LD_PRELOAD. A program is therefore covered exactly if the kernel starts the loader
+ * this code was built for, and this loader trusts its environment. Both can be determined from the file:
  *
- * - A regular file that starts with "#!" is not run itself; its interpreter is, and is judged in
- *   its place, up to the kernel's own depth. Text without "#!" is what execvp hands to /bin/sh.
- * - "#! env NAME" is followed to NAME, so that a refusal comes before anything has started. env is
- *   a covered program then and its own exec is checked again: what cannot be read here is no hole.
- * - An ELF file of our class, octet order and machine (those of the object this code is in) is run
- *   by the interpreter PT_INTERP names; by none when there is no such header.
- * - Go's programs, dynamically linked or not, make their system calls themselves; its linker leaves
- *   a note in each.
- * - The loader is in secure mode, where it ignores LD_PRELOAD, when the new effective ids are not
- *   the old real ones, or when a file's capabilities give any to a user other than root.
+ * - A regular file that starts with "#!" is not run itself. Its interpreter is run and is checked instead, up to
+ *   the kernel's own depth. Text without "#!" is run by /bin/sh, as execvp does.
+ * - "#! env NAME" is followed to NAME, so that a refusal comes before anything has started. env is a covered
+ *   program then and its own exec is checked again: a line that this code cannot parse opens no gap.
+ * - An ELF file of the class, octet order and machine of the object that contains this code is run by the
+ *   interpreter that PT_INTERP names, or by none if it has no such header.
+ * - Go's programs, dynamically linked or not, make their system calls directly. Go's linker leaves a note in each.
+ * - The loader is in secure mode, in which it ignores LD_PRELOAD, if the new effective IDs differ from the old real
+ *   ones, or if a file's capabilities give any to a user other than root.
  *
- * Headers are hostile input: each read says how much it wants, a short one is a malformed file, and
- * no offset or count of the file is used but as an argument of pread. What is malformed the kernel
- * does not run either. The file may be replaced between here and exec; that race is the caller's
- * own against itself. */
+ * Headers are hostile input: each read states the length it needs, a short read means a malformed file, and offsets and
+ * counts of the file are only used as arguments of pread(). The kernel does not run malformed files either. The
+ * file may be replaced between the check and exec; the caller can only deceive itself that way. */
 #include "program.h"
 
 #include "log.h"
@@ -31,14 +29,14 @@
 #include <sys/auxv.h>
 #include <unistd.h>
 
-#define HEAD_MAX       256             /* octets of a file the kernel looks at (BINPRM_BUF_SIZE) */
-#define DEPTH_MAX      5               /* interpreters of interpreters the kernel follows */
-#define PHDRS_MAX      65536           /* octets of program headers the kernel accepts */
+#define HEAD_MAX       256             /* octets of a file that the kernel reads (BINPRM_BUF_SIZE) */
+#define DEPTH_MAX      5               /* nested interpreters that the kernel follows */
+#define PHDRS_MAX      65536           /* octets of program headers that the kernel accepts */
 #define PHDRS_PIECE    8               /* of them read at a time */
-#define NOTES_MAX      1024            /* octets looked at of a header's notes; Go's has some 100 */
-#define DEFAULT_SEARCH "/bin:/usr/bin" /* confstr(_CS_PATH), which is not for signal handlers */
+#define NOTES_MAX      1024            /* octets read of a header's notes; Go's has some 100 */
+#define DEFAULT_SEARCH "/bin:/usr/bin" /* confstr(_CS_PATH), which is not async-signal-safe */
 
-/* The ELF header of the very object this is linked into, given by the linker. */
+/* The ELF header of the object that contains this code, defined by the linker. */
 extern const ElfW(Ehdr) __ehdr_start __attribute__((visibility("hidden")));
 
 static const char *const hints[] = {
@@ -59,16 +57,16 @@ const char *s5_program_hint(enum s5_coverage coverage)
     return (unsigned)coverage < S5_COVERAGES ? hints[coverage] : "";
 }
 
-static const char *base_name(const char *path)
+static const char *get_base_name(const char *path)
 {
     const char *slash = strrchr(path, '/');
     return slash ? slash + 1 : path;
 }
 
-/* ---- Where a command is ---- */
+/* ---- Finding a command ---- */
 
-/* 0 where PATH is a regular file that may be executed, else -errno as execve would say. */
-static int executable(const struct s5_program_calls *calls, const char *path, struct stat *ret)
+/* Returns 0 if PATH is a regular file that may be executed, else -errno like execve(). */
+static int check_executable(const struct s5_program_calls *calls, const char *path, struct stat *ret)
 {
     int fd = calls->open(path, O_PATH | O_CLOEXEC);
     if (fd < 0)
@@ -79,22 +77,22 @@ static int executable(const struct s5_program_calls *calls, const char *path, st
         return result;
     if (!S_ISREG(ret->st_mode))
         return -EACCES;
-    /* access() asks for the real ids, execve for the effective ones. */
+    /* access() checks the real IDs, execve() the effective ones. */
     if (getuid() != geteuid() || getgid() != getegid())
         return (ret->st_mode & 0111) ? 0 : -EACCES;
     return calls->access(path, X_OK) < 0 ? -errno : 0;
 }
 
-/* Whether ERROR in looking at a file means that exec fails too; not so when, say, this process has
+/* Whether ERROR, from a check of a file, means that exec fails too. It does not if, for example, this process has
  * no descriptor left. */
-static bool exec_fails(int error)
+static bool is_exec_error(int error)
 {
     return error == -ENOENT || error == -ENOTDIR || error == -EACCES || error == -ELOOP || error == -ENAMETOOLONG ||
            error == -EFAULT;
 }
 
-/* DIR (LEN octets) and FILE joined into RET; false when they do not fit. */
-static bool join(char *ret, size_t size, const char *dir, size_t len, const char *file)
+/* Joins DIR (LEN octets) and FILE in RET. Returns false if they do not fit. */
+static bool join_path(char *ret, size_t size, const char *dir, size_t len, const char *file)
 {
     size_t file_len = strlen(file);
     size_t slash = len > 0 && dir[len - 1] != '/';
@@ -112,7 +110,7 @@ int s5_program_find(const struct s5_program_calls *calls, const char *file, cons
     if (*file == '\0')
         return -ENOENT;
     if (strchr(file, '/') != NULL)
-        return join(ret, size, "", 0, file) ? 0 : -ENAMETOOLONG;
+        return join_path(ret, size, "", 0, file) ? 0 : -ENAMETOOLONG;
     if (strlen(file) > NAME_MAX)
         return -ENAMETOOLONG;
     if (!search)
@@ -121,22 +119,22 @@ int s5_program_find(const struct s5_program_calls *calls, const char *file, cons
     for (;;) {
         size_t len = strcspn(search, ":");
         struct stat st;
-        if (join(ret, size, search, len, file)) {
-            int error = executable(calls, ret, &st);
-            /* What could not be looked at is left to s5_program_check to refuse. */
-            if (error == 0 || !exec_fails(error))
+        if (join_path(ret, size, search, len, file)) {
+            int error = check_executable(calls, ret, &st);
+            /* A file that cannot be checked is refused by s5_program_check(). */
+            if (error == 0 || !is_exec_error(error))
                 return 0;
             if (error == -EACCES)
                 result = -EACCES;
         } else if (len + strlen(file) + 1 < PATH_MAX)
-            return -ENAMETOOLONG; /* it may be there */
+            return -ENAMETOOLONG; /* the file may be there */
         if (search[len] == '\0')
             return result;
         search += len + 1;
     }
 }
 
-/* ---- What a file is ---- */
+/* ---- Checking a file ---- */
 
 static bool read_at(const struct s5_program_calls *calls, int fd, void *buf, size_t n, uint64_t at)
 {
@@ -154,20 +152,20 @@ static bool read_at(const struct s5_program_calls *calls, int fd, void *buf, siz
     return true;
 }
 
-static int verdict(struct s5_program_report *ret, enum s5_coverage coverage)
+static int set_coverage(struct s5_program_report *ret, enum s5_coverage coverage)
 {
     ret->coverage = coverage;
     return coverage == S5_COVERED ? 0 : 1;
 }
 
-static int unknown(struct s5_program_report *ret, int error)
+static int set_unknown(struct s5_program_report *ret, int error)
 {
     ret->coverage = S5_UNKNOWN;
     return error;
 }
 
-/* The base name of the loader of our libc. */
-static const char *own_loader(void)
+/* The base name of the loader of the libc this code was built for. */
+static const char *get_loader_name(void)
 {
 #if defined(__GLIBC__) && defined(__x86_64__) && defined(__LP64__)
     return "ld-linux-x86-64.so.2";
@@ -184,7 +182,7 @@ static const char *own_loader(void)
 #elif defined(__GLIBC__) && defined(__riscv) && __riscv_xlen == 64 && defined(__riscv_float_abi_double)
     return "ld-linux-riscv64-lp64d.so.1";
 #else
-    /* The one that runs this program, which is the one that loaded us. */
+    /* The loader of this program, which also loaded this code. */
     const ElfW(Phdr) *ph = (const ElfW(Phdr) *)getauxval(AT_PHDR);
     size_t n = getauxval(AT_PHNUM);
     uintptr_t bias = 0;
@@ -192,7 +190,7 @@ static const char *own_loader(void)
         if (ph[i].p_type == PT_PHDR)
             bias = (uintptr_t)ph - ph[i].p_vaddr;
         if (ph[i].p_type == PT_INTERP)
-            return base_name((const char *)(bias + ph[i].p_vaddr));
+            return get_base_name((const char *)(bias + ph[i].p_vaddr));
     }
     return "";
 #endif
@@ -204,10 +202,10 @@ static int check_interpreter(const struct s5_program_calls *calls, int fd, const
     char *interp = ret->scratch;
     if (ph->p_filesz < 2 || ph->p_filesz > sizeof(ret->scratch) ||
         !read_at(calls, fd, interp, (size_t)ph->p_filesz, ph->p_offset) || interp[ph->p_filesz - 1] != '\0')
-        return unknown(ret, -ENOEXEC);
+        return set_unknown(ret, -ENOEXEC);
     s5_format(ret->detail, sizeof(ret->detail), "interpreter %s", interp);
-    bool own = strcmp(base_name(interp), own_loader()) == 0;
-    return verdict(ret, own ? S5_COVERED : S5_UNCOVERED_LIBC);
+    bool own = strcmp(get_base_name(interp), get_loader_name()) == 0;
+    return set_coverage(ret, own ? S5_COVERED : S5_UNCOVERED_LIBC);
 }
 
 static uint64_t align_up(uint64_t n, uint64_t align)
@@ -215,7 +213,7 @@ static uint64_t align_up(uint64_t n, uint64_t align)
     return (n + align - 1) & ~(align - 1);
 }
 
-/* One of the notes PH leads to is of Go's linker. */
+/* Whether one of the notes of PH is Go's. */
 static bool has_go_note(const struct s5_program_calls *calls, int fd, const ElfW(Phdr) * ph, char notes[NOTES_MAX])
 {
     static const char owner[4] = "Go";
@@ -241,12 +239,12 @@ static int check_headers(const struct s5_program_calls *calls, int fd, const Elf
     bool go = false;
     if ((eh->e_type != ET_EXEC && eh->e_type != ET_DYN) || eh->e_phentsize != sizeof(ph[0]) || n == 0 ||
         n * sizeof(ph[0]) > PHDRS_MAX)
-        return unknown(ret, -ENOEXEC);
+        return set_unknown(ret, -ENOEXEC);
     for (size_t at = 0; at < n; at += PHDRS_PIECE) {
         size_t piece = n - at < PHDRS_PIECE ? n - at : PHDRS_PIECE;
         uint64_t from = (uint64_t)eh->e_phoff + at * sizeof(ph[0]);
         if (!read_at(calls, fd, ph, piece * sizeof(ph[0]), from))
-            return unknown(ret, -ENOEXEC);
+            return set_unknown(ret, -ENOEXEC);
         for (size_t i = 0; i < piece; i++) {
             if (ph[i].p_type == PT_INTERP && interpreter.p_type == PT_NULL)
                 interpreter = ph[i];
@@ -258,10 +256,10 @@ static int check_headers(const struct s5_program_calls *calls, int fd, const Elf
         if (result != 0 || !go)
             return result;
         s5_format(ret->detail, sizeof(ret->detail), "made by Go, its system calls go past the C library");
-        return verdict(ret, S5_UNCOVERED_GO);
+        return set_coverage(ret, S5_UNCOVERED_GO);
     }
     s5_format(ret->detail, sizeof(ret->detail), "statically linked");
-    return verdict(ret, S5_UNCOVERED_STATIC);
+    return set_coverage(ret, S5_UNCOVERED_STATIC);
 }
 
 static int check_elf(const struct s5_program_calls *calls, int fd, const unsigned char *head, size_t len,
@@ -270,11 +268,11 @@ static int check_elf(const struct s5_program_calls *calls, int fd, const unsigne
     const ElfW(Ehdr) *own = &__ehdr_start;
     ElfW(Ehdr) eh;
     if (len < EI_NIDENT + 4)
-        return unknown(ret, -ENOEXEC);
+        return set_unknown(ret, -ENOEXEC);
     bool alike = head[EI_CLASS] == own->e_ident[EI_CLASS] && head[EI_DATA] == own->e_ident[EI_DATA];
     if (alike) {
         if (len < sizeof(eh))
-            return unknown(ret, -ENOEXEC);
+            return set_unknown(ret, -ENOEXEC);
         memcpy(&eh, head, sizeof(eh));
         alike = eh.e_machine == own->e_machine;
     }
@@ -282,7 +280,7 @@ static int check_elf(const struct s5_program_calls *calls, int fd, const unsigne
         unsigned machine = head[EI_DATA] == ELFDATA2MSB ? head[18] * 256u + head[19] : head[19] * 256u + head[18];
         s5_format(ret->detail, sizeof(ret->detail), "%s-bit ELF file for machine %u",
                   head[EI_CLASS] == ELFCLASS32 ? "32" : "64", machine);
-        return verdict(ret, S5_UNCOVERED_ABI);
+        return set_coverage(ret, S5_UNCOVERED_ABI);
     }
     return check_headers(calls, fd, &eh, ret);
 }
@@ -295,7 +293,7 @@ static int check_privileges(const struct s5_program_calls *calls, const struct s
     gid_t gid = setgid ? st->st_gid : getegid();
     if (uid != getuid() || gid != getgid()) {
         s5_format(ret->detail, sizeof(ret->detail), "runs as user %u, group %u", (unsigned)uid, (unsigned)gid);
-        return verdict(ret, S5_UNCOVERED_SETUID);
+        return set_coverage(ret, S5_UNCOVERED_SETUID);
     }
     char value[64];
     if (getuid() == 0)
@@ -303,7 +301,7 @@ static int check_privileges(const struct s5_program_calls *calls, const struct s
     ssize_t n = calls->getxattr(ret->path, "security.capability", value, sizeof(value));
     if (n > 0 || (n < 0 && errno == ERANGE)) {
         s5_format(ret->detail, sizeof(ret->detail), "has file capabilities");
-        return verdict(ret, S5_UNCOVERED_CAPS);
+        return set_coverage(ret, S5_UNCOVERED_CAPS);
     }
     return 0;
 }
@@ -311,11 +309,11 @@ static int check_privileges(const struct s5_program_calls *calls, const struct s
 /* ---- Scripts ---- */
 
 struct script {
-    char interpreter[HEAD_MAX]; /* "" when the file is none */
-    char argument[HEAD_MAX];    /* all of the rest of the line, without blanks around it; or "" */
+    char interpreter[HEAD_MAX]; /* "" if the file is not a script */
+    char argument[HEAD_MAX];    /* the rest of the line without blanks around it; or "" */
 };
 
-/* Split the "#!" line of HEAD as the kernel does; false when the kernel would not take it. */
+/* Splits the "#!" line of HEAD as the kernel does. Returns false if the kernel would reject it. */
 static bool parse_script(const unsigned char *head, size_t len, struct script *ret)
 {
     size_t end = 2;
@@ -341,47 +339,47 @@ static bool parse_script(const unsigned char *head, size_t len, struct script *r
     return true;
 }
 
-static size_t word_len(const char *s)
+static size_t get_word_len(const char *s)
 {
     return strcspn(s, " \t");
 }
 
-/* The command env runs for ARGUMENT, its one argument: cut out in place; NULL when that takes more
- * than this reader knows. */
-static char *env_command(char *argument)
+/* The command that env runs for its only argument ARGUMENT, cut out in place. NULL if that takes more than this
+ * parser supports. */
+static char *find_env_command(char *argument)
 {
     bool split = strncmp(argument, "-S", 2) == 0;
     char *at = argument;
     if (split) {
-        for (at += 2; *at == ' ' || *at == '\t' || memchr(at, '=', word_len(at));) {
-            size_t len = word_len(at);
+        for (at += 2; *at == ' ' || *at == '\t' || memchr(at, '=', get_word_len(at));) {
+            size_t len = get_word_len(at);
             at += len > 0 ? len : 1;
         }
-        at[word_len(at)] = '\0';
+        at[get_word_len(at)] = '\0';
         if (strpbrk(at, "\"'\\$") != NULL)
             return NULL;
     }
     return *at == '\0' || *at == '-' || strchr(at, '=') ? NULL : at;
 }
 
-/* ---- All of it ---- */
+/* ---- The whole check ---- */
 
-/* Judge the file ret->path. 0, 1 or -errno as s5_program_check; a script leaves RET_SCRIPT and 0.
- */
+/* Checks the file ret->path. Returns 0, 1 or -errno like s5_program_check(). For a script it sets RET_SCRIPT and
+ * returns 0. */
 static int check_file(const struct s5_program_calls *calls, struct s5_program_report *ret, struct script *ret_script)
 {
     struct stat st;
     unsigned char head[HEAD_MAX];
     ret_script->interpreter[0] = '\0';
-    int result = executable(calls, ret->path, &st);
-    if (result < 0 && exec_fails(result))
-        return unknown(ret, result);
+    int result = check_executable(calls, ret->path, &st);
+    if (result < 0 && is_exec_error(result))
+        return set_unknown(ret, result);
     int fd = calls->open(ret->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (result < 0 || fd < 0) {
         if (fd >= 0)
             calls->close(fd);
         s5_format(ret->detail, sizeof(ret->detail), "cannot be read");
-        return verdict(ret, S5_UNCOVERED_UNREADABLE);
+        return set_coverage(ret, S5_UNCOVERED_UNREADABLE);
     }
     size_t len = 0;
     ssize_t n;
@@ -394,13 +392,13 @@ static int check_file(const struct s5_program_calls *calls, struct s5_program_re
             result = check_elf(calls, fd, head, len, ret);
     } else if (len >= 2 && head[0] == '#' && head[1] == '!') {
         if (!parse_script(head, len, ret_script))
-            result = unknown(ret, -ENOEXEC);
+            result = set_unknown(ret, -ENOEXEC);
     } else if (memchr(head, '\0', len) == NULL) {
         strcpy(ret_script->interpreter, "/bin/sh");
         ret_script->argument[0] = '\0';
     } else {
         s5_format(ret->detail, sizeof(ret->detail), "not an ELF file");
-        result = verdict(ret, S5_UNCOVERED_ABI);
+        result = set_coverage(ret, S5_UNCOVERED_ABI);
     }
     calls->close(fd);
     return result;
@@ -411,8 +409,8 @@ int s5_program_check(const struct s5_program_calls *calls, const char *path, con
 {
     ret->detail[0] = '\0';
     ret->path[0] = '\0';
-    if (!join(ret->path, sizeof(ret->path), "", 0, path))
-        return unknown(ret, -ENAMETOOLONG);
+    if (!join_path(ret->path, sizeof(ret->path), "", 0, path))
+        return set_unknown(ret, -ENAMETOOLONG);
     char argument[HEAD_MAX] = ""; /* of the script that led here */
     for (int depth = 0; depth <= DEPTH_MAX; depth++) {
         struct script script;
@@ -424,12 +422,12 @@ int s5_program_check(const struct s5_program_calls *calls, const char *path, con
             memcpy(argument, script.argument, sizeof(argument));
             continue;
         }
-        /* A covered program. If that is env, see what it is going to run. */
-        char *command = strcmp(base_name(ret->path), "env") == 0 ? env_command(argument) : NULL;
+        /* The program is covered. If it is env, continue with the command it runs. */
+        char *command = strcmp(get_base_name(ret->path), "env") == 0 ? find_env_command(argument) : NULL;
         if (!command || s5_program_find(calls, command, search, ret->scratch, sizeof(ret->scratch)) < 0)
-            return verdict(ret, S5_COVERED);
+            return set_coverage(ret, S5_COVERED);
         memcpy(ret->path, ret->scratch, strlen(ret->scratch) + 1);
         argument[0] = '\0';
     }
-    return unknown(ret, -ELOOP);
+    return set_unknown(ret, -ELOOP);
 }
