@@ -1,3 +1,6 @@
+/* Entries of calls that were left are found by stack depth. An entry has an address in the stack frame of its call. A
+ * later call of the program in the same thread that is not deeper in the stack proves that the earlier call is gone,
+ * and releases its entry. Stacks grow down. A thread-specific key releases all entries at the end of the thread. */
 #include "cleanup.h"
 #include "critical.h"
 #include <errno.h>
@@ -9,9 +12,9 @@
 #include <sanitizer/asan_interface.h>
 #endif
 
-/* Octets. Two calls of the program in one thread that both go on are further apart than this: the second one is a
- * handler's, and the kernel puts what it saved in between, at least 700. Functions that look differ in depth by less,
- * those of a sanitizer, which are the largest, too. */
+/* Octets. Two unfinished calls of the program in one thread are further apart than this: a signal handler makes the
+ * second one, and the kernel saves at least 700 octets on the stack between them. The functions that call
+ * s5_cleanup_look() differ in depth by less, also when built with a sanitizer, which makes them largest. */
 #define SLACK 512
 
 __thread struct s5_cleanups s5_cleanups __attribute__((tls_model("initial-exec"))) = {
@@ -19,7 +22,7 @@ __thread struct s5_cleanups s5_cleanups __attribute__((tls_model("initial-exec")
 
 /* --- the end of a thread --- */
 
-static _Atomic uint32_t key_1; /* the key + 1; 0: not made yet, UINT32_MAX: there is none */
+static _Atomic uint32_t key_1; /* the key + 1; 0: not made yet; UINT32_MAX: it could not be made */
 
 static void release_entry(struct s5_cleanup *c)
 {
@@ -29,9 +32,9 @@ static void release_entry(struct s5_cleanup *c)
         had.run(had.user, &had, false);
 }
 
-/* AddressSanitizer marks the stack around variables, and does not see that cancellation left their functions. What
- * runs in the same place would be taken for a mistake. */
-static inline void forget_frames(void)
+/* AddressSanitizer marks the stack around variables, and does not notice when cancellation leaves their functions. It
+ * would report functions that use the same stack afterwards. */
+static inline void unpoison_frames(void)
 {
 #ifdef __SANITIZE_ADDRESS__
     enum { DEEP_ENOUGH = 32768 };
@@ -45,19 +48,19 @@ static void end_thread(void *unused)
     struct s5_cleanups *all = s5_cleanups_own();
     struct s5_critical critical;
     (void)unused;
-    forget_frames();
+    unpoison_frames();
     s5_critical_begin(&critical);
     release_entry(&all->brief);
     while (all->n && all->n != S5_CLEANUP_NONE)
         release_entry(&all->entries[--all->n]);
     all->brief.at = S5_CLEANUP_BRIEF_NONE;
-    all->n = S5_CLEANUP_NONE; /* what runs after this notices its end again */
+    all->n = S5_CLEANUP_NONE; /* a later call in this thread registers for its end again */
     s5_critical_end(&critical);
 }
 
-/* The first keys have their place in each thread; for later ones libc needs malloc(), which a handler cannot
- * have. Then the end of a thread goes unnoticed. */
-static void notice_end(void)
+/* Registers for the end of this thread. The values of the first keys are stored in the thread itself; for later keys
+ * libc needs malloc(), which a signal handler must not call. With a later key the end of a thread is not noticed. */
+static void register_thread_end(void)
 {
     enum { IN_PLACE = 32 };
     uint32_t have = atomic_load(&key_1);
@@ -65,15 +68,15 @@ static void notice_end(void)
     if (!have) {
         uint32_t made = pthread_key_create(&fresh, end_thread) == 0 ? (uint32_t)fresh + 1 : UINT32_MAX;
         if (atomic_compare_exchange_strong(&key_1, &have, made))
-            have = made; /* or another thread was quicker, and FRESH stays unused */
+            have = made; /* else another thread was first, and FRESH is not used */
     }
     if (have <= IN_PLACE)
         pthread_setspecific((pthread_key_t)(have - 1), &s5_cleanups);
 }
 
-/* --- calls that are gone --- */
+/* --- calls that were left --- */
 
-/* By a system call, since each function of libc more costs all programs at their start. */
+/* Uses a system call: each further function of libc makes the start of every program slower. */
 bool s5_cleanup_on_other_stack(void)
 {
     stack_t stack;
@@ -88,17 +91,17 @@ static void begin_list(struct s5_cleanups *all)
     for (uint32_t i = 0; i < S5_CLEANUPS; i++)
         s5_cleanup_clear(&all->entries[i]);
     s5_cleanup_clear(&all->brief);
-    notice_end();
+    register_thread_end();
     all->n = 0;
 }
 
-/* Whether the entry made at MADE is of a call that is gone, as seen from AT. */
+/* Whether the call that made an entry at the stack address MADE was left, as seen from AT. */
 static inline bool is_left(uintptr_t made, uintptr_t at)
 {
     return made && at + SLACK >= made;
 }
 
-/* Whether the topmost entry is. One that was being made is gone with the one below it. */
+/* Whether the call of the topmost entry was left. An incomplete entry counts as left with the entry below it. */
 static bool is_gone(const struct s5_cleanups *all, uintptr_t at)
 {
     uint32_t i = all->n;
@@ -107,7 +110,8 @@ static bool is_gone(const struct s5_cleanups *all, uintptr_t at)
     return i && is_left(all->entries[i - 1].at, at);
 }
 
-/* The end of the section CRITICAL sets the thread's state to what it was before the stretch that was left. */
+/* Where a call was left with cancellation disabled by s5_cleanup_hold_cancel(), makes the end of the section CRITICAL
+ * restore the state of before that. */
 static void restore_cancel_state(struct s5_cleanups *all, struct s5_critical *critical)
 {
     if (all->cancel != S5_CLEANUP_NO_STATE && critical->cancel != -1)
@@ -120,7 +124,7 @@ int s5_cleanup_hold_cancel(void)
     struct s5_cleanups *all = s5_cleanups_own();
     int before;
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
-    if (all->cancel == S5_CLEANUP_NO_STATE) /* else a handler's stretch within another one */
+    if (all->cancel == S5_CLEANUP_NO_STATE) /* else the caller is a handler that interrupted such a stretch */
         all->cancel = before;
     return before;
 }
@@ -162,8 +166,9 @@ bool s5_cleanup_first(void)
     return true;
 }
 
-/* There is no list yet, or it is full, and the latest call fails: handlers interrupt handlers without an end, or
- * calls that are gone were made from deeper and deeper. */
+/* There is no list yet, or it is full. In a full list the latest entry is released, and its call fails. A list is full
+ * when handlers interrupt handlers many times, or when several calls that were left were each made from deeper in the
+ * stack. */
 __attribute__((noinline, cold)) void s5_cleanup_make_room(void)
 {
     struct s5_cleanups *all = s5_cleanups_own();

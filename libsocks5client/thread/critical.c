@@ -1,3 +1,5 @@
+/* A critical section blocks signals and disables cancellation. A lock names its holder, a thread of this process, so
+ * that a lock which a thread of the parent held at a fork can be taken over in the child. */
 #include "critical.h"
 #include <errno.h>
 #include <pthread.h>
@@ -6,25 +8,25 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Signals by which libc's threads talk to each other, as for setuid(): never held. */
+/* Signals that libc's threads send to each other, for setuid() for example: never blocked. */
 #define LIBCS_FIRST 32
 #define LIBCS_LAST  33
 
-/* How many forks this process is away from the first one. */
+/* The number of forks between the first process and this one. */
 static _Atomic uint32_t forks;
 
-/* ThreadSanitizer keeps signals back, and runs their handlers in the next call of libc that it knows, whatever the
- * kernel's mask says by then. Those of signals that came before the section run here. */
-static inline void run_kept_back(void)
+/* ThreadSanitizer delays signals, and runs their handlers in the next libc function that it intercepts, whatever the
+ * kernel's mask is by then. This call runs the handlers of signals that came before the section. */
+static inline void run_delayed_handlers(void)
 {
 #ifdef __SANITIZE_THREAD__
     pthread_sigmask(SIG_BLOCK, NULL, NULL);
 #endif
 }
 
-/* By system calls, since each function of libc more costs all programs at their start. Preserves errno: they
- * do not fail. Signals are held before the state of cancellation is changed, and until it is as it was: a handler
- * that jumped away in between would leave it changed. */
+/* Uses system calls: each further function of libc makes the start of every program slower. Preserves errno: they do
+ * not fail. Signals are blocked before the cancellation state is changed and until it is restored: a handler that
+ * jumped away in between would leave it changed. */
 void s5_critical_begin(struct s5_critical *ret)
 {
     unsigned long most[64 / (8 * sizeof(long))];
@@ -33,9 +35,9 @@ void s5_critical_begin(struct s5_critical *ret)
     for (size_t sig = LIBCS_FIRST; sig <= LIBCS_LAST; sig++)
         most[(sig - 1) / (8 * sizeof(long))] &= ~(1ul << (sig - 1) % (8 * sizeof(long)));
     syscall(SYS_rt_sigprocmask, SIG_SETMASK, most, ret->signals, sizeof most);
-    run_kept_back();
+    run_delayed_handlers();
     ret->cancel = -1;
-    if (!S5_SINGLE_THREADED) /* nobody else would cancel this one */
+    if (!S5_SINGLE_THREADED) /* there is no other thread that could cancel this one */
         pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &ret->cancel);
 }
 
@@ -76,7 +78,7 @@ bool s5_lock_take(struct s5_lock *lock, struct s5_critical *ret)
             return false;
         }
         if (s5_thread_is_left_behind(holder))
-            continue; /* the next exchange is for HOLDER */
+            continue; /* the next exchange takes the lock over from HOLDER */
         holder = 0;
         if (i < YIELDS)
             syscall(SYS_sched_yield);

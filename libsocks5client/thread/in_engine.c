@@ -1,3 +1,5 @@
+/* s5_in_engine is a counter of the thread, so that sections can be nested. Log lines and files are written by
+ * s5_in_engine_write(), which consumes the signal that a failed write sends. */
 #include "in_engine.h"
 #include <errno.h>
 #include <sys/syscall.h>
@@ -11,10 +13,10 @@ void s5_in_engine_begin(struct s5_in_engine_section *ret)
     s5_in_engine++;
 }
 
-void s5_in_engine_end(const struct s5_in_engine_section *quiet)
+void s5_in_engine_end(const struct s5_in_engine_section *section)
 {
     s5_in_engine--;
-    s5_critical_end(&quiet->critical);
+    s5_critical_end(&section->critical);
 }
 
 /* The kernel's set of signals. */
@@ -22,34 +24,34 @@ struct signals {
     unsigned long words[64 / (8 * sizeof(long))];
 };
 
-static void add(struct signals *set, int sig)
+static void add_signal(struct signals *set, int sig)
 {
     size_t bits = 8 * sizeof(long);
     set->words[(size_t)(sig - 1) / bits] |= 1ul << (size_t)(sig - 1) % bits;
 }
 
-static bool has(const struct signals *set, int sig)
+static bool has_signal(const struct signals *set, int sig)
 {
     size_t bits = 8 * sizeof(long);
     return set->words[(size_t)(sig - 1) / bits] >> (size_t)(sig - 1) % bits & 1;
 }
 
-/* A signal that was pending before is the program's. Both are sent to the thread that writes, so it is this
- * thread that takes one back. By system calls, since each function of libc more costs all programs at their
- * start. */
+/* The kernel sends both signals to the thread that writes, so this thread consumes the one that the write caused. A
+ * signal that was pending before belongs to the program. Uses system calls: each further function of libc makes the
+ * start of every program slower. */
 void s5_in_engine_write(int fd, const void *buf, size_t n)
 {
     struct signals both = {{0}}, one = {{0}}, before, pending = {{0}};
     const long now[4] = {0}; /* a struct timespec of either width */
     int saved = errno;
-    add(&both, SIGPIPE);
-    add(&both, SIGXFSZ);
+    add_signal(&both, SIGPIPE);
+    add_signal(&both, SIGXFSZ);
     syscall(SYS_rt_sigprocmask, SIG_BLOCK, &both, &before, sizeof both);
     syscall(SYS_rt_sigpending, &pending, sizeof pending);
     int error = syscall(SYS_write, fd, buf, n) < 0 ? errno : 0;
     int sig = error == EPIPE ? SIGPIPE : error == EFBIG ? SIGXFSZ : 0;
-    if (sig && !has(&pending, sig)) {
-        add(&one, sig);
+    if (sig && !has_signal(&pending, sig)) {
+        add_signal(&one, sig);
         syscall(SYS_rt_sigtimedwait, &one, NULL, now, sizeof one);
     }
     syscall(SYS_rt_sigprocmask, SIG_SETMASK, &before, NULL, sizeof before);
