@@ -1,4 +1,4 @@
-/* Where the bridge of a process tree is: part of the tree's memory file. */
+/* The place of the bridge of a process tree: part of the shared state. */
 #ifndef S5_BRIDGE_PLACE_H
 #define S5_BRIDGE_PLACE_H
 
@@ -9,19 +9,19 @@
 
 enum s5_bridge_state {
     S5_BRIDGE_NONE,
-    S5_BRIDGE_STARTING, /* STARTER has started one, or waits for the one before to go */
-    S5_BRIDGE_UP,       /* the rest is valid */
+    S5_BRIDGE_STARTING, /* STARTER has started a bridge, or waits for the previous bridge to end */
+    S5_BRIDGE_UP,       /* the other members are valid */
 };
 
 struct s5_bridge_place {
     _Atomic uint32_t state;   /* enum s5_bridge_state */
-    _Atomic int32_t starter;  /* process that starts it */
-    _Atomic uint32_t process; /* its number, see shm/process.h; 0: not known */
-    _Atomic int32_t pid;      /* of the new bridge, as the starter knows it; 0: not started yet */
-    _Atomic uint64_t until;   /* ns; then it has not come up, and whoever needs one starts another */
+    _Atomic int32_t starter;  /* PID of the process that starts the bridge */
+    _Atomic uint32_t process; /* number of that process, see shm/process.h; 0: unknown */
+    _Atomic int32_t pid;      /* PID of the new bridge as the starter sees it; 0: not started; -1: being started */
+    _Atomic uint64_t until;   /* ns; a bridge that is not up by then has failed, and another process may start one */
     _Atomic uint32_t ready;   /* the new bridge listens: PORT, USER and PASSWORD are set */
-    uint16_t port;            /* on 127.0.0.1; host byte order; 0 before the first bridge */
-    /* Chosen by the first bridge of a tree and kept by those after it, since processes have read
+    uint16_t port;            /* on 127.0.0.1, host byte order; 0 before the first bridge */
+    /* The first bridge of a process tree chooses them. Later bridges keep them, because processes have already read
      * them. */
     char user[S5_BRIDGE_WORD + 1], password[S5_BRIDGE_WORD + 1];
 };

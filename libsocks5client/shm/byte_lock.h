@@ -1,6 +1,6 @@
-/* Record locks (POSIX) on octets of the shared memory file. Such a lock belongs to the process, not to the
- * descriptor: a fork does not inherit it, an exec keeps it, and the kernel drops it when the process ends. It is
- * lost when the process closes any descriptor of the file. */
+/* POSIX record locks on octets of the shared memory. Such a lock belongs to the process, not to the descriptor: a
+ * fork does not inherit it, an exec keeps it, and the kernel drops it when the process ends. It is also dropped when
+ * the process closes any descriptor of the file. */
 #ifndef S5_BYTE_LOCK_H
 #define S5_BYTE_LOCK_H
 
@@ -10,8 +10,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* COMMAND F_SETLK or F_GETLK with TYPE for N octets from AT (0: all that follow). Whether it succeeded;
- * *RET_TYPE is what F_GETLK finds. Past any hook of fcntl(). Preserves errno. */
+/* Runs COMMAND, F_SETLK or F_GETLK, with lock type TYPE for N octets from AT (N 0: all octets from AT on). Returns
+ * whether it succeeded. *RET_TYPE receives the type that F_GETLK finds. Calls the kernel directly, past any hook of
+ * fcntl(). Preserves errno. */
 static inline bool s5_byte_lock(int fd, int command, short type, off_t at, off_t n, short *ret_type)
 {
     struct flock l = {.l_type = type, .l_whence = SEEK_SET, .l_start = at, .l_len = n};

@@ -1,16 +1,16 @@
-/* The server is noted with every connection, which must cost next to nothing; the address only where
- * the port says that the peer will call back. The note is a hint: a writer or reader who finds it
- * busy goes without. */
+/* The server is noted with every connection, so that must cost almost nothing. The address is noted only where the port
+ * shows that the peer may connect back (FTP). The note is a hint: a writer or reader that finds it busy does without
+ * it. */
 #include "last_peer.h"
 #include <stddef.h>
 #include <string.h>
 
-static bool enter(struct s5_last_peer *c)
+static bool try_lock_ftp_peer(struct s5_last_peer *c)
 {
     return atomic_exchange_explicit(&c->busy, 1, memory_order_acquire) == 0;
 }
 
-static void leave(struct s5_last_peer *c)
+static void unlock_ftp_peer(struct s5_last_peer *c)
 {
     atomic_store_explicit(&c->busy, 0, memory_order_release);
 }
@@ -18,12 +18,12 @@ static void leave(struct s5_last_peer *c)
 void s5_last_peer_set_ftp(struct s5_shm *shm, uint32_t pid, const struct s5_addr *to)
 {
     struct s5_last_peer *c = &shm->last_peer;
-    if (!enter(c))
+    if (!try_lock_ftp_peer(c))
         return;
     c->pid = pid;
     c->ftp = *to;
     c->ftp.port = 0;
-    leave(c);
+    unlock_ftp_peer(c);
 }
 
 uint32_t s5_last_peer_server(const struct s5_shm *shm)
@@ -39,11 +39,11 @@ uint8_t s5_last_peer_kind(const struct s5_shm *shm)
 bool s5_last_peer_expects(struct s5_shm *shm, uint32_t pid, struct s5_addr *ret)
 {
     struct s5_last_peer *c = &shm->last_peer;
-    if (!enter(c))
+    if (!try_lock_ftp_peer(c))
         return false;
     bool known = c->pid == pid;
     if (known)
         *ret = c->ftp;
-    leave(c);
+    unlock_ftp_peer(c);
     return known;
 }

@@ -1,5 +1,5 @@
-/* Whom the processes of a tree called last through a server. A program that listens afterwards on a
- * port that it does not choose wants to be called back, through that same server. */
+/* The last peer that the processes of a tree connected to through a server. A program that then listens on a port that
+ * the kernel chooses is assumed to expect a connection from that peer, through the same server. */
 #ifndef S5_LAST_PEER_H
 #define S5_LAST_PEER_H
 
@@ -7,10 +7,10 @@
 
 #define S5_LAST_PEER_FTP 21
 
-/* Process PID is in touch with TO, which is going to call it back. */
+/* Notes that process PID has a control connection to the FTP server TO, which may connect back to it. */
 void s5_last_peer_set_ftp(struct s5_shm *shm, uint32_t pid, const struct s5_addr *to);
 
-/* Process *PID is connected to TO through the server at INDEX of the policy. */
+/* Notes that process *PID is connected to TO through the server at INDEX of the policy. */
 static inline void s5_last_peer_note(struct s5_shm *shm, uint32_t index, const _Atomic uint32_t *pid,
                                      const struct s5_addr *to)
 {
@@ -19,13 +19,13 @@ static inline void s5_last_peer_note(struct s5_shm *shm, uint32_t index, const _
         s5_last_peer_set_ftp(shm, atomic_load_explicit(pid, memory_order_relaxed), to);
 }
 
-/* The server's index + 1; 0: nobody was called. */
+/* Returns the index + 1 of the last peer's server; 0: there is no last peer. */
 uint32_t s5_last_peer_server(const struct s5_shm *shm);
-/* What it was asked for: enum s5_addr_kind. */
+/* Returns the address kind of the last peer: enum s5_addr_kind. */
 uint8_t s5_last_peer_kind(const struct s5_shm *shm);
 
-/* Who is going to call PID back: true, and RET (port 0), where it is in touch with a server of files
- * (FTP, RFC 959). */
+/* Returns true, and the peer that is expected to connect to PID in *RET (port 0), when the latest FTP connection
+ * (RFC 959) noted is one of PID. */
 bool s5_last_peer_expects(struct s5_shm *shm, uint32_t pid, struct s5_addr *ret);
 
 #endif

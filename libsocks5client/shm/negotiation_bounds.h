@@ -1,6 +1,6 @@
-/* What is read of a flight before it is used. A flight is in memory that other processes of the tree can write:
- * an index is made one of its array, a length one that fits, an errno one that there is. The session has more of
- * them, which are looked at together, under the flight's lock. */
+/* Bounds of what is read of a negotiation. A negotiation is in memory that other processes of the tree can write, so
+ * every value is bounded before use: an index is made one of its array, a length one that fits, an errno an existing
+ * one. The session's values are checked together, under the negotiation's lock. */
 #ifndef S5_NEGOTIATION_BOUNDS_H
 #define S5_NEGOTIATION_BOUNDS_H
 
@@ -12,22 +12,22 @@
 
 static_assert((S5_POLICY_SERVERS & (S5_POLICY_SERVERS - 1)) == 0, "one operation bounds an index");
 
-#define S5_NEGOTIATION_LONGEST                                                                                         \
-    (2 * 3600 * S5_CLOCK_SECOND) /* that a deadline may be away: "timeout" is one hour at most */
+/* The longest time (ns) until a deadline: "timeout" is one hour at most. */
+#define S5_NEGOTIATION_LONGEST (2 * 3600 * S5_CLOCK_SECOND)
 
 static inline uint32_t s5_negotiation_server(const struct s5_negotiation *f)
 {
     return f->server_index % S5_POLICY_SERVERS;
 }
 
-/* What F came to, a negative errno; 0: the kernel keeps it. */
+/* Returns the error of F, a negative errno; 0: the kernel has it. */
 static inline int s5_negotiation_error(const struct s5_negotiation *f)
 {
     int error = f->error;
     return error <= 0 && error > -4096 ? error : -ECONNABORTED;
 }
 
-/* FROM, or none where its length is no address's. */
+/* Returns a copy of FROM; its length is 0 where FROM's is not the length of an address. */
 static inline struct s5_endpoint s5_endpoint_bounded(const struct s5_endpoint *from)
 {
     struct s5_endpoint to = *from;
@@ -35,8 +35,8 @@ static inline struct s5_endpoint s5_endpoint_bounded(const struct s5_endpoint *f
     return to;
 }
 
-/* Whether the octets that go out and come in are within their buffers, and the answer that is awaited is one that
- * can be read. */
+/* Returns whether the octets to send and those received are within their buffers, and the method whose answer is
+ * awaited has a function that reads it. */
 static inline bool s5_negotiation_is_whole(const struct s5_negotiation *f)
 {
     const struct s5_session *s = &f->session;

@@ -1,7 +1,7 @@
-/* A small open-addressing table, which processes may share; a full one forgets nothing and learns nothing
- * new. Its file holds a line per thing learnt, "SECONDS KEY VALUE", appended with one write so that
- * processes do not mix; socksify reads it, drops what is old and writes it back when it has grown.
- */
+/* A small open-addressing table, which processes may share. A full table keeps its entries and takes no new ones.
+ * Its file has a line for each change, "SECONDS KEY VALUE", appended with one write so that lines of several processes
+ * do not mix. socksify reads the file at start, ignores lines older than a week, and writes the file again when it has
+ * reached FILE_MAX. */
 #include "pipelining_cache.h"
 #include "in_engine.h"
 #include "log.h"
@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #define WEEK     (7 * 24 * 3600)
-#define FILE_MAX (64 * 1024) /* what is read of it, and when it is begun anew */
+#define FILE_MAX (64 * 1024) /* octets read at most; a file of that size is written again */
 
 uint64_t s5_pipelining_cache_key(const struct s5_policy *p, const struct s5_server *server)
 {
@@ -27,7 +27,7 @@ uint64_t s5_pipelining_cache_key(const struct s5_policy *p, const struct s5_serv
     return hash ? hash : 1;
 }
 
-static struct s5_pipelining_cache_entry *entry(struct s5_pipelining_cache_entry *table, uint64_t key, int make)
+static struct s5_pipelining_cache_entry *find_entry(struct s5_pipelining_cache_entry *table, uint64_t key, int make)
 {
     for (unsigned i = 0; i < S5_PIPELINING_CACHE_ENTRIES; i++) {
         struct s5_pipelining_cache_entry *s = &table[(key + i) % S5_PIPELINING_CACHE_ENTRIES];
@@ -44,11 +44,11 @@ static struct s5_pipelining_cache_entry *entry(struct s5_pipelining_cache_entry 
 
 enum s5_pipelining_cache_value s5_pipelining_cache_get(const struct s5_pipelining_cache_entry *table, uint64_t key)
 {
-    struct s5_pipelining_cache_entry *s = entry((struct s5_pipelining_cache_entry *)(uintptr_t)table, key, 0);
+    struct s5_pipelining_cache_entry *s = find_entry((struct s5_pipelining_cache_entry *)(uintptr_t)table, key, 0);
     return s ? (enum s5_pipelining_cache_value)atomic_load(&s->value) : S5_PIPELINING_UNKNOWN;
 }
 
-static void keep(const char *path, uint64_t key, enum s5_pipelining_cache_value value)
+static void append_line(const char *path, uint64_t key, enum s5_pipelining_cache_value value)
 {
     char line[64];
     size_t n = s5_format(line, sizeof line, "%llu %llu %u\n", (unsigned long long)time(NULL), (unsigned long long)key,
@@ -57,22 +57,22 @@ static void keep(const char *path, uint64_t key, enum s5_pipelining_cache_value 
     if (fd < 0)
         return;
     s5_in_engine_write(fd, line, n);
-    syscall(SYS_close, fd); /* by number, so that no hook of ours takes part */
+    syscall(SYS_close, fd); /* by number, past any hook */
 }
 
 void s5_pipelining_cache_set(struct s5_pipelining_cache_entry *table, const char *path, uint64_t key,
                              enum s5_pipelining_cache_value value)
 {
-    struct s5_pipelining_cache_entry *s = entry(table, key, 1);
+    struct s5_pipelining_cache_entry *s = find_entry(table, key, 1);
     if (!s || atomic_exchange(&s->value, value) == value)
         return;
     int saved = errno;
     if (path[0])
-        keep(path, key, value);
+        append_line(path, key, value);
     errno = saved;
 }
 
-static void read_lines(struct s5_pipelining_cache_entry *table, char *text, time_t now)
+static void parse_lines(struct s5_pipelining_cache_entry *table, char *text, time_t now)
 {
     unsigned long long when, key;
     unsigned value;
@@ -82,21 +82,21 @@ static void read_lines(struct s5_pipelining_cache_entry *table, char *text, time
         if (sscanf(line, "%llu %llu %u", &when, &key, &value) != 3 || key == 0 || value > S5_PIPELINING_UNSUPPORTED ||
             when > (unsigned long long)now || when + WEEK < (unsigned long long)now)
             continue;
-        struct s5_pipelining_cache_entry *s = entry(table, key, 1);
+        struct s5_pipelining_cache_entry *s = find_entry(table, key, 1);
         if (s)
             atomic_store(&s->value, value);
     }
 }
 
-static void recreate_file(struct s5_pipelining_cache_entry *table, const char *path)
+static void rewrite_file(struct s5_pipelining_cache_entry *table, const char *path)
 {
     unlink(path);
     for (unsigned i = 0; i < S5_PIPELINING_CACHE_ENTRIES; i++)
         if (atomic_load(&table[i].key))
-            keep(path, atomic_load(&table[i].key), (enum s5_pipelining_cache_value)atomic_load(&table[i].value));
+            append_line(path, atomic_load(&table[i].key), (enum s5_pipelining_cache_value)atomic_load(&table[i].value));
 }
 
-/* DIRECTORY and those above it that are missing. */
+/* Makes DIRECTORY and its parents where they are missing. */
 static void make_directories(const char *directory)
 {
     char path[S5_POLICY_FILE_PATH];
@@ -112,7 +112,7 @@ static void make_directories(const char *directory)
 void s5_pipelining_cache_open(struct s5_pipelining_cache_entry *table, const char *directory,
                               char ret[static S5_POLICY_FILE_PATH])
 {
-    static char text[FILE_MAX + 1]; /* socksify alone comes here, once */
+    static char text[FILE_MAX + 1]; /* only socksify calls this, once */
     if (s5_format(ret, S5_POLICY_FILE_PATH, "%s/standing", directory) >= S5_POLICY_FILE_PATH - 1) {
         ret[0] = 0;
         return;
@@ -123,7 +123,7 @@ void s5_pipelining_cache_open(struct s5_pipelining_cache_entry *table, const cha
     if (fd >= 0)
         close(fd);
     text[n > 0 ? n : 0] = 0;
-    read_lines(table, text, time(NULL));
+    parse_lines(table, text, time(NULL));
     if (n == FILE_MAX)
-        recreate_file(table, ret);
+        rewrite_file(table, ret);
 }

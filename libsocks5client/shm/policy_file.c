@@ -1,5 +1,6 @@
-/* It is written by pwrite(), which tells where memory is short, so there never is a shared writable mapping, and the
- * kernel takes the seal. Only what the policy uses is written: the rest stays a hole. */
+/* The file is written by pwrite(), for two reasons: pwrite() reports a shortage of memory, and the kernel accepts the
+ * seal against writing only where there is no shared writable mapping. Only the used part of each array is written; the
+ * rest of the file is a hole. */
 #include "policy_file.h"
 #include "policy_check.h"
 #include <errno.h>
@@ -12,12 +13,12 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* The layout's own number: changes with its size. */
+/* Identifies the layout: it changes with the size. */
 #define MAGIC  (0x73356b706f6c6300ull ^ sizeof(struct s5_policy_file))
 #define SEALED (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL)
 
-/* Beyond that limit ftruncate() and pwrite() would raise SIGXFSZ. */
-static bool has_room(void)
+/* Beyond RLIMIT_FSIZE, ftruncate() and pwrite() would raise SIGXFSZ. */
+static bool is_within_size_limit(void)
 {
     struct rlimit limit;
     return getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur >= sizeof(struct s5_policy_file);
@@ -29,7 +30,7 @@ int s5_policy_file_create(void)
     return fd < 0 ? -errno : fd;
 }
 
-static bool put(int fd, const void *from, size_t n, size_t at)
+static bool write_octets(int fd, const void *from, size_t n, size_t at)
 {
     const char *octets = from;
     while (n) {
@@ -45,13 +46,14 @@ static bool put(int fd, const void *from, size_t n, size_t at)
 
 #define AT(field) (offsetof(struct s5_policy_file, policy) + offsetof(struct s5_policy, field))
 
-static bool put_policy(int fd, const struct s5_policy *p)
+static bool write_policy(int fd, const struct s5_policy *p)
 {
-    return put(fd, p, offsetof(struct s5_policy, servers), offsetof(struct s5_policy_file, policy)) &&
-           put(fd, p->servers, p->n_servers * sizeof p->servers[0], AT(servers)) &&
-           put(fd, p->rules, p->n_rules * sizeof p->rules[0], AT(rules)) &&
-           put(fd, p->matches, p->n_matches * sizeof p->matches[0], AT(matches)) &&
-           put(fd, p->ports, p->n_ports * sizeof p->ports[0], AT(ports)) && put(fd, p->text, p->n_text, AT(text));
+    return write_octets(fd, p, offsetof(struct s5_policy, servers), offsetof(struct s5_policy_file, policy)) &&
+           write_octets(fd, p->servers, p->n_servers * sizeof p->servers[0], AT(servers)) &&
+           write_octets(fd, p->rules, p->n_rules * sizeof p->rules[0], AT(rules)) &&
+           write_octets(fd, p->matches, p->n_matches * sizeof p->matches[0], AT(matches)) &&
+           write_octets(fd, p->ports, p->n_ports * sizeof p->ports[0], AT(ports)) &&
+           write_octets(fd, p->text, p->n_text, AT(text));
 }
 
 int s5_policy_file_write(int fd, const struct s5_policy *p, uint64_t fingerprint, const char *pipelining_cache_path)
@@ -59,10 +61,11 @@ int s5_policy_file_write(int fd, const struct s5_policy *p, uint64_t fingerprint
     struct {
         uint64_t magic, fingerprint;
     } head = {MAGIC, fingerprint};
-    if (fd < 0 || !has_room() || ftruncate(fd, sizeof(struct s5_policy_file)) < 0 || !put(fd, &head, sizeof head, 0) ||
-        !put(fd, pipelining_cache_path, strlen(pipelining_cache_path),
-             offsetof(struct s5_policy_file, pipelining_cache_path)) ||
-        !put_policy(fd, p))
+    if (fd < 0 || !is_within_size_limit() || ftruncate(fd, sizeof(struct s5_policy_file)) < 0 ||
+        !write_octets(fd, &head, sizeof head, 0) ||
+        !write_octets(fd, pipelining_cache_path, strlen(pipelining_cache_path),
+                      offsetof(struct s5_policy_file, pipelining_cache_path)) ||
+        !write_policy(fd, p))
         return fd < 0 ? -EBADF : -ENOMEM;
     return fcntl(fd, F_ADD_SEALS, SEALED) == 0 ? 0 : -errno;
 }

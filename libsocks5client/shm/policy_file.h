@@ -1,7 +1,8 @@
-/* The policy of a process tree, credentials included: a memory file that is sealed against writing once it is whole.
+/* The policy of a process tree, credentials included: a memfd that is sealed against writing once it is complete.
  *
- * Its descriptor is the one behind the tree's (tree.h). Every process maps it privately: what one makes of an entry
- * for itself, the addresses of a server's name or the bridge in front of a server, no other process sees. */
+ * Its descriptor is the one after that of the shared memory (shm.h). Every process maps it privately: a change that a
+ * process makes to an entry, the addresses of a server's name or the bridge in front of a server, is not visible to
+ * other processes. */
 #ifndef S5_POLICY_FILE_H
 #define S5_POLICY_FILE_H
 
@@ -10,28 +11,31 @@
 #define S5_POLICY_FILE_PATH 256
 
 struct s5_policy_file {
-    uint64_t magic;                                  /* tells this layout from any other, see policy_file.c */
+    uint64_t magic;                                  /* identifies this layout, see policy_file.c */
     uint64_t fingerprint;                            /* of the environment that the policy was read from */
-    char pipelining_cache_path[S5_POLICY_FILE_PATH]; /* file that keeps standings; "" for none */
+    char pipelining_cache_path[S5_POLICY_FILE_PATH]; /* file that keeps the pipelining cache; "": none */
     struct s5_policy policy;
 };
 
-/* A new one, empty, close-on-exec. A descriptor, or -errno. */
+/* Makes an empty file, close-on-exec. Returns its descriptor, or -errno. */
 int s5_policy_file_create(void);
 
-/* P and the rest go into the file FD, which is sealed. STANDING_PATH: shorter than S5_POLICY_FILE_PATH. 0, or
- * -errno: it is not sealed, and may be written again. One process at a time. */
+/* Writes P, FINGERPRINT and PIPELINING_CACHE_PATH (shorter than S5_POLICY_FILE_PATH) into the file FD and seals it.
+ * Returns 0, or -errno: then the file is not sealed and may be written again. Only one process may do this at a
+ * time. */
 int s5_policy_file_write(int fd, const struct s5_policy *p, uint64_t fingerprint, const char *pipelining_cache_path);
 
-/* A private mapping of the file FD, or NULL: it is none, is not sealed, is not sound, or there is no memory.
- * FINGERPRINT: what its own has to be; NULL: anything. Where the file is another user's it keeps no standings. */
+/* Returns a private mapping of the file FD, or NULL: FD is not such a file, is not sealed or is not sound, or memory is
+ * short. FINGERPRINT: the fingerprint that the file must have; NULL: any. The mapping of another user's file has an
+ * empty pipelining_cache_path. The caller unmaps it. Preserves errno. */
 struct s5_policy_file *s5_policy_file_map(int fd, const uint64_t *fingerprint);
 void s5_policy_file_unmap(struct s5_policy_file *file);
 
-/* A mapping that is no file's, all zero, for a policy that nobody else has. NULL: there is no memory. */
+/* Returns a mapping without a file, all zeros, for a policy that no other process has. NULL: memory is short. */
 struct s5_policy_file *s5_policy_file_private(void);
 
-/* The server INDEX as it was written, whatever a mapping has made of it. False: FD is no such file. */
+/* Copies the server INDEX into *RET as it was written to the file, without the changes of any mapping. False: FD is not
+ * such a file. Preserves errno. */
 bool s5_policy_file_server(int fd, unsigned index, struct s5_server *ret);
 
 #endif

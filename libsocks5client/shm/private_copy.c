@@ -1,5 +1,5 @@
-/* Only what was written of the file is copied: most of it is a hole. It is written by pwrite(), which tells where
- * memory is short; a store would end the process then. */
+/* Only the written parts of the file are copied, because most of it is a hole. The copy is written by pwrite(), which
+ * reports a shortage of memory; a store would end the process then. */
 #include "private_copy.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -9,8 +9,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* Calls EACH for every part of FD, below SIZE, that was written, until one gives less than 0. That, or 0. */
-static int each_part(int fd, size_t size, int (*each)(void *user, size_t from, size_t n), void *user)
+/* Calls EACH for every written part of FD below SIZE, until a call returns other than 0. Returns that, or 0. */
+static int for_each_part(int fd, size_t size, int (*each)(void *user, size_t from, size_t n), void *user)
 {
     off_t from = 0, to;
     int r = 0;
@@ -26,7 +26,7 @@ static int each_part(int fd, size_t size, int (*each)(void *user, size_t from, s
 
 struct copying {
     const char *from;
-    char *memory; /* where to, or */
+    char *memory; /* destination; NULL: FD is */
     int fd;
 };
 
@@ -47,7 +47,7 @@ static int copy_part(void *user, size_t from, size_t n)
     return 0;
 }
 
-static void *map(size_t size, int fd)
+static void *map_shared(size_t size, int fd)
 {
     int flags = MAP_SHARED | MAP_NORESERVE | (fd < 0 ? MAP_ANONYMOUS : 0);
     void *at = mmap(NULL, size, PROT_READ | PROT_WRITE, flags, fd, 0);
@@ -57,17 +57,17 @@ static void *map(size_t size, int fd)
     return at;
 }
 
-static bool make_file(struct s5_private_copy *c, int fd, const void *at)
+static bool copy_to_file(struct s5_private_copy *c, int fd, const void *at)
 {
     struct rlimit limit;
     c->fd = memfd_create("socksify", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     if (c->fd < 0)
         return false;
     struct copying copying = {at, NULL, c->fd};
-    /* Beyond that limit a write would raise SIGXFSZ. */
+    /* Beyond RLIMIT_FSIZE a write would raise SIGXFSZ. */
     if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur >= c->size && ftruncate(c->fd, (off_t)c->size) == 0 &&
-        each_part(fd, c->size, copy_part, &copying) == 0 && fcntl(c->fd, F_ADD_SEALS, fcntl(fd, F_GET_SEALS)) == 0)
-        c->memory = map(c->size, c->fd);
+        for_each_part(fd, c->size, copy_part, &copying) == 0 && fcntl(c->fd, F_ADD_SEALS, fcntl(fd, F_GET_SEALS)) == 0)
+        c->memory = map_shared(c->size, c->fd);
     if (!c->memory) {
         syscall(SYS_close, c->fd);
         c->fd = -1;
@@ -79,16 +79,16 @@ bool s5_private_copy_make(struct s5_private_copy *ret, int fd, const void *at, s
 {
     int saved = errno;
     *ret = (struct s5_private_copy){-1, NULL, size};
-    if (!make_file(ret, fd, at) && (ret->memory = map(size, -1))) {
+    if (!copy_to_file(ret, fd, at) && (ret->memory = map_shared(size, -1))) {
         struct copying copying = {at, ret->memory, -1};
-        each_part(fd, size, copy_part, &copying);
+        for_each_part(fd, size, copy_part, &copying);
     }
     errno = saved;
     return ret->memory != NULL;
 }
 
-/* The kernel moves a mapping without letting others at the address meanwhile. Where it has unmapped what was there
- * and then finds that it cannot go on, the file is mapped in its place. */
+/* mremap() replaces the mapping at AT atomically: no other thread can access the address in between. mremap() may unmap
+ * AT and then fail; in that case the file is mapped there instead. */
 bool s5_private_copy_take(struct s5_private_copy *copy, void *at)
 {
     int saved = errno, flags = MAP_SHARED | MAP_NORESERVE | MAP_FIXED | (copy->fd < 0 ? MAP_ANONYMOUS : 0);

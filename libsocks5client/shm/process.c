@@ -1,3 +1,5 @@
+/* A process proves that it runs by a write lock on the octet at its number (byte_lock.h). Where the lock cannot be had,
+ * the number is marked S5_PROCESS_UNPROVEN. */
 #include "process.h"
 #include "byte_lock.h"
 

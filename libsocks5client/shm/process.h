@@ -1,7 +1,7 @@
-/* The processes that share a memory file. Each has a number, which is never given twice, and holds a lock on
- * the octet of the file that belongs to it. The kernel drops the lock when the process ends, however it ends and
- * before anybody waits for it. Process IDs tell less: a zombie has one still, and in another PID namespace
- * they mean other processes. */
+/* The processes that share memory. Each has a number, which is never used twice, and holds a lock on the octet of the
+ * file at that number. The kernel drops the lock when the process ends, however it ends and before any process waits
+ * for it. A process ID cannot prove an end: a zombie still has one, and in another PID namespace it names another
+ * process. */
 #ifndef S5_PROCESS_H
 #define S5_PROCESS_H
 
@@ -9,26 +9,27 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Octet 0 of the file is the bridge's, see bridge.c; the octet of a process is its number. */
+/* Octet 0 of the file is the bridge's, see engine/bridge.c. The octet of a process is at its number. */
 
-/* Of a number with this bit there can be no proof that its process has ended. */
+/* Set in the number of a process that holds no lock: its end cannot be proven. */
 #define S5_PROCESS_UNPROVEN 0x80000000u
 
-/* The next number after *LAST, for a process that there is or that will come to be. */
+/* Returns the next number after *LAST, for a process that exists or will be made. Never 0. */
 uint32_t s5_process_number(_Atomic uint32_t *last);
 
-/* The calling process has NUMBER, from now on until it ends or calls this again: as it is to be used, UNPROVEN
- * where FD is no file or the file system knows no locks. Safe in a child of a program with threads. Preserves
- * errno. */
+/* Registers the calling process under NUMBER, until it ends or calls this again. Returns the number to use: with
+ * S5_PROCESS_UNPROVEN set where FD is no file or the file system has no locks. Safe in a child of a program with
+ * threads. Preserves errno. */
 uint32_t s5_process_register(int fd, uint32_t number);
-/* What the caller had before NUMBER, which was before an exec, has ended for others too from now on. */
+/* Unlocks the octets of all numbers below NUMBER: those that the caller had before an exec. To other processes these
+ * have ended. */
 void s5_process_end_before(int fd, uint32_t number);
 
-/* The caller, NUMBER, has closed a descriptor of the file: it takes its lock again. Preserves errno. */
+/* Locks the octet of the caller's NUMBER again, after the caller closed a descriptor of the file. Preserves errno. */
 void s5_process_lock_again(int fd, uint32_t number);
 
-/* Whether it is certain that process NUMBER has ended. SELF is the caller's number: its own lock is none to the
- * kernel. Preserves errno. */
+/* Returns whether process NUMBER has certainly ended. SELF is the caller's number: the kernel does not report a
+ * caller's own lock. Preserves errno. */
 bool s5_process_has_ended(int fd, uint32_t self, uint32_t number);
 
 #endif

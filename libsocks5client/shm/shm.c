@@ -1,8 +1,10 @@
-/* The memory file is a memfd sealed against shrinking and growing before its size is relied on, so
- * that no process of the tree can turn another's load into SIGBUS. It is sparse: pages nobody
- * touched cost nothing. The variable names descriptor and inode; both, the seals, the size and the
- * magic must agree before anything is read. Where they do not, the file is lost to this process. It begins
- * another, and tells the fake addresses of the two apart by their numbers. */
+/* The shared memory is a memfd. It is sealed against shrinking and growing before its size is relied on, so that no
+ * process of the tree can make another one's load fail with SIGBUS. It is sparse: pages that were never touched use no
+ * memory.
+ *
+ * The variable SOCKS5_STATE names its descriptor and inode. Both must match, and the seals, the size and the magic must
+ * be right, before anything is read. Where they are not, the process makes new shared memory, whose fake addresses come
+ * from another slice of numbers. */
 #include "shm.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -15,7 +17,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* The layout's own number: changes with its size. */
+/* Identifies the layout: it changes with the size. */
 #define MAGIC (0x73356b7472656500ull ^ sizeof(struct s5_shm))
 #define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
 
@@ -25,20 +27,20 @@
 #define SYS_FCNTL SYS_fcntl
 #endif
 
-enum { EMPTY, WRITING, READY }; /* of the policy, and of a server's addresses */
+enum { EMPTY, WRITING, READY }; /* states of the policy, and of a server's addresses */
 
-/* A duplicate with the lowest free number from FROM on. Not by libc's function, which is hooked. */
-static int duplicate(int fd, int from)
+/* Duplicates FD to the lowest free number from FROM on. Not by libc's fcntl(), which is hooked. */
+static int duplicate_fd(int fd, int from)
 {
     return (int)syscall(SYS_FCNTL, fd, F_DUPFD, from);
 }
 
 int s5_shm_duplicate(int shm_fd, int policy_fd, int from)
 {
-    enum { ATTEMPTS = 64 }; /* where every other number is taken */
+    enum { ATTEMPTS = 64 }; /* for a table in which every other number is in use */
     for (int i = 0; i < ATTEMPTS; i++) {
-        int first = duplicate(shm_fd, from);
-        int second = first < 0 ? -1 : duplicate(policy_fd, first + 1);
+        int first = duplicate_fd(shm_fd, from);
+        int second = first < 0 ? -1 : duplicate_fd(policy_fd, first + 1);
         if (second == first + 1)
             return first;
         if (first >= 0)
@@ -51,8 +53,8 @@ int s5_shm_duplicate(int shm_fd, int policy_fd, int from)
     return -EMFILE;
 }
 
-/* Away from the numbers programs count on: shells use 10 and up, some daemons 255. */
-static int move_high(int shm_fd, int policy_fd)
+/* Avoids the numbers that programs rely on: shells use 10 and up, some daemons 255. */
+static int move_fds_high(int shm_fd, int policy_fd)
 {
     struct rlimit limit = {256, 256};
     getrlimit(RLIMIT_NOFILE, &limit);
@@ -70,7 +72,7 @@ static int make_file(void)
     int fd = memfd_create("socksify", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     if (fd < 0)
         return -errno;
-    /* A file size limit would make ftruncate raise SIGXFSZ. */
+    /* Beyond RLIMIT_FSIZE, ftruncate() would raise SIGXFSZ. */
     struct rlimit limit;
     if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur >= sizeof(struct s5_shm) &&
         ftruncate(fd, sizeof(struct s5_shm)) == 0 && fcntl(fd, F_ADD_SEALS, SEALS) == 0)
@@ -79,11 +81,11 @@ static int make_file(void)
     return -EFBIG;
 }
 
-/* Both, and the number of the first; -errno. */
+/* Makes both files. Returns the first descriptor, or -errno. */
 static int make_files(void)
 {
     int shm = make_file(), policy = shm < 0 ? shm : s5_policy_file_create();
-    int r = policy < 0 ? policy : move_high(shm, policy);
+    int r = policy < 0 ? policy : move_fds_high(shm, policy);
     if (shm >= 0)
         syscall(SYS_close, shm);
     if (policy >= 0)
@@ -91,7 +93,7 @@ static int make_files(void)
     return r;
 }
 
-static uint64_t inode_of(int fd)
+static uint64_t get_inode(int fd)
 {
     struct stat st;
     return fstat(fd, &st) == 0 ? st.st_ino : 0;
@@ -107,9 +109,9 @@ int s5_shm_create(struct s5_shm **ret, struct s5_shm_location *ret_place)
     if (r == 0) {
         madvise(shm, sizeof *shm, MADV_DONTDUMP); /* it holds passwords */
         shm->magic = MAGIC;
-        shm->policy_inode = fd < 0 ? 0 : inode_of(fd + 1);
+        shm->policy_inode = fd < 0 ? 0 : get_inode(fd + 1);
         *ret = shm;
-        *ret_place = (struct s5_shm_location){.fd = fd < 0 ? -1 : fd, .inode = fd < 0 ? 0 : inode_of(fd)};
+        *ret_place = (struct s5_shm_location){.fd = fd < 0 ? -1 : fd, .inode = fd < 0 ? 0 : get_inode(fd)};
     }
     for (int i = 0; r < 0 && fd >= 0 && i < S5_SHM_FDS; i++)
         syscall(SYS_close, fd + i);
@@ -117,7 +119,7 @@ int s5_shm_create(struct s5_shm **ret, struct s5_shm_location *ret_place)
     return r;
 }
 
-/* A number of *AT, up to MOST, and the colon or the end behind it. */
+/* Parses a number at *AT, at most MOST, and the colon or the end after it. */
 static bool parse_number(const char **at, uint64_t most, uint64_t *ret)
 {
     const char *begin = *at;
@@ -132,7 +134,7 @@ static bool parse_number(const char **at, uint64_t most, uint64_t *ret)
     return *at > begin && (!**at || *(*at)++ == ':');
 }
 
-static int parse_value(const char *value, struct s5_shm_location *ret)
+static int parse_location(const char *value, struct s5_shm_location *ret)
 {
     uint64_t fd, inode, lost;
     const char *at = value;
@@ -156,7 +158,7 @@ bool s5_shm_is(int fd, uint64_t inode)
 int s5_shm_attach(const char *value, struct s5_shm **ret, struct s5_shm_location *ret_place)
 {
     *ret_place = (struct s5_shm_location){.fd = -1};
-    int saved = errno, r = parse_value(value, ret_place);
+    int saved = errno, r = parse_location(value, ret_place);
     if (r < 0)
         return r;
     if (!s5_shm_is(ret_place->fd, ret_place->inode))
@@ -175,7 +177,7 @@ int s5_shm_attach(const char *value, struct s5_shm **ret, struct s5_shm_location
     return 0;
 }
 
-static char *put_number(char *to, uint64_t number)
+static char *format_number(char *to, uint64_t number)
 {
     char digits[20];
     size_t n = 0;
@@ -192,7 +194,7 @@ void s5_shm_value(const struct s5_shm_location *place, char ret[static S5_SHM_VA
     uint64_t numbers[] = {(uint64_t)place->fd, place->inode, place->lost};
     char *to = ret;
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
-        to = put_number(to, numbers[i]);
+        to = format_number(to, numbers[i]);
         *to++ = ':';
     }
     memcpy(place->import ? to : to - 1, place->import ? "a" : "", place->import ? 2 : 1);
@@ -212,12 +214,12 @@ void s5_shm_replace(struct s5_shm *shm, struct s5_shm_location *place, uint32_t 
     errno = saved;
 }
 
-/* --- the policy, and what belongs to it --- */
+/* --- the policy, and the addresses of its servers --- */
 
 bool s5_shm_has_policy(const struct s5_shm *shm, int shm_fd)
 {
     int saved = errno;
-    uint64_t inode = shm_fd < 0 ? 0 : inode_of(shm_fd + 1);
+    uint64_t inode = shm_fd < 0 ? 0 : get_inode(shm_fd + 1);
     errno = saved;
     return inode && inode == shm->policy_inode;
 }
@@ -272,39 +274,38 @@ void s5_shm_detach(struct s5_shm *shm)
 
 /* --- connections that go through an exec --- */
 
-/* An entry is found by its cookie, at one of a few places. A connection that is handed over again, by
- * another process or for another child, has the entry it had: one process with many connections takes no more
- * places than it has connections. Where all places are taken the oldest entry goes, which is of a connection
- * that was handed over long ago. */
+/* An entry is found by its cookie, in one of PROBES slots. A connection that is exported again, by another process or
+ * for another child, reuses its entry, so a process uses no more entries than it has connections. Where all slots are
+ * in use, the oldest entry is overwritten: its connection was exported long ago. */
 #define PROBES 16u
 #define BUSY   UINT64_MAX
 
-static struct s5_exported *place_of(const struct s5_shm *shm, uint64_t cookie, unsigned probe)
+static struct s5_exported *get_export_slot(const struct s5_shm *shm, uint64_t cookie, unsigned probe)
 {
     uint64_t at = (cookie * 0x9e3779b97f4a7c15ull >> 32) + probe;
     return (struct s5_exported *)(uintptr_t)&shm->exports[at % S5_SHM_EXPORTS];
 }
 
-static bool same(const struct s5_endpoint *a, const struct s5_endpoint *b)
+static bool is_same_endpoint(const struct s5_endpoint *a, const struct s5_endpoint *b)
 {
     uint32_t len = *(const volatile uint32_t *)&a->len;
     return len == b->len && len <= sizeof a->v6 && memcmp(&a->any, &b->any, len) == 0;
 }
 
-static uint32_t age_of(const struct s5_exported *h, uint32_t now)
+static uint32_t get_export_age(const struct s5_exported *h, uint32_t now)
 {
     return atomic_load(&h->cookie) ? now - atomic_load(&h->age) : UINT32_MAX;
 }
 
-/* The place for COOKIE: its own, a free one, or the oldest. It is never NULL. */
-static struct s5_exported *choose(struct s5_shm *shm, uint64_t cookie, uint32_t now)
+/* Returns the slot for COOKIE: its own, a free one, or the oldest. Never NULL. */
+static struct s5_exported *choose_export_slot(struct s5_shm *shm, uint64_t cookie, uint32_t now)
 {
-    struct s5_exported *best = place_of(shm, cookie, 0);
+    struct s5_exported *best = get_export_slot(shm, cookie, 0);
     for (unsigned i = 0; i < PROBES; i++) {
-        struct s5_exported *h = place_of(shm, cookie, i);
+        struct s5_exported *h = get_export_slot(shm, cookie, i);
         if (atomic_load(&h->cookie) == cookie)
             return h;
-        if (age_of(h, now) > age_of(best, now))
+        if (get_export_age(h, now) > get_export_age(best, now))
             best = h;
     }
     return best;
@@ -314,12 +315,12 @@ void s5_shm_export(struct s5_shm *shm, uint64_t cookie, const struct s5_endpoint
 {
     static const struct s5_endpoint none;
     uint32_t now = atomic_fetch_add(&shm->exports_at, 1);
-    for (unsigned i = 0; i < PROBES; i++) { /* others may be at the same place */
-        struct s5_exported *h = choose(shm, cookie, now);
+    for (unsigned i = 0; i < PROBES; i++) { /* other processes may write the same slot */
+        struct s5_exported *h = choose_export_slot(shm, cookie, now);
         uint64_t was = atomic_load(&h->cookie);
         atomic_store(&h->age, now);
-        /* It stays readable: another process may be looking for it. */
-        if (was == cookie && same(&h->peer, peer) && same(&h->local, local ? local : &none))
+        /* An unchanged entry is not rewritten: another process may be reading it. */
+        if (was == cookie && is_same_endpoint(&h->peer, peer) && is_same_endpoint(&h->local, local ? local : &none))
             return;
         if (was == BUSY || !atomic_compare_exchange_strong(&h->cookie, &was, BUSY))
             continue;
@@ -334,7 +335,7 @@ int s5_shm_exported(const struct s5_shm *shm, uint64_t cookie, struct s5_endpoin
                     struct s5_endpoint *ret_local)
 {
     for (unsigned i = 0; cookie && cookie != BUSY && i < PROBES; i++) {
-        const struct s5_exported *h = place_of(shm, cookie, i);
+        const struct s5_exported *h = get_export_slot(shm, cookie, i);
         if (atomic_load_explicit(&h->cookie, memory_order_acquire) != cookie)
             continue;
         struct s5_endpoint peer = h->peer, local = h->local;

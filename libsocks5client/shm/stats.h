@@ -1,11 +1,11 @@
-/* Where everything went, counted by all processes of a tree together. */
+/* Statistics of connections, counted by all processes of a tree together. */
 #ifndef S5_STATS_H
 #define S5_STATS_H
 
 #include "policy.h"
 #include <stdatomic.h>
 
-#define S5_STATS_REPS 9 /* 1 to 8; any other in place 0 */
+#define S5_STATS_REPS 9 /* REP 1 to 8; all others are counted at index 0 */
 
 struct s5_server_stats {
     _Atomic uint32_t connected;
@@ -17,8 +17,8 @@ struct s5_server_stats {
 };
 
 struct s5_stats {
-    _Atomic uint32_t direct; /* TCP connections that no server had to do with */
-    _Atomic uint32_t denied; /* flows of any kind */
+    _Atomic uint32_t direct; /* TCP connections without a server */
+    _Atomic uint32_t denied; /* flows of any kind that the policy denied */
     struct s5_server_stats servers[S5_POLICY_SERVERS];
 };
 
