@@ -1,3 +1,6 @@
+/* Duplicates are noted in a ring, in which a new pair overwrites the oldest. The first epoll registration of a
+ * descriptor is in its slot; further ones are in a list of entries of one table. An entry is never removed from its
+ * list: with ep 0 it is a gap, which the same descriptor uses again. */
 #include "fd_notes.h"
 #include "lazy_map.h"
 #include <errno.h>
@@ -21,16 +24,16 @@ int s5_registry_next_dup(const struct s5_registry *r, int fd, uint32_t *at)
     return -1;
 }
 
-static struct s5_watch *watch_at(const struct s5_registry *r, uint32_t index_1)
+static struct s5_watch *get_watch(const struct s5_registry *r, uint32_t index_1)
 {
     struct s5_watch *watches = atomic_load_explicit(&r->watches, memory_order_acquire);
     return watches && index_1 && index_1 <= S5_WATCHES ? &watches[index_1 - 1] : NULL;
 }
 
-static int watch_more(struct s5_registry *r, struct s5_slot *slot, int ep, uint32_t events, uint64_t data)
+static int add_further_watch(struct s5_registry *r, struct s5_slot *slot, int ep, uint32_t events, uint64_t data)
 {
     struct s5_watch *gap = NULL;
-    for (struct s5_watch *w = watch_at(r, atomic_load(&slot->more)); w; w = watch_at(r, atomic_load(&w->next))) {
+    for (struct s5_watch *w = get_watch(r, atomic_load(&slot->more)); w; w = get_watch(r, atomic_load(&w->next))) {
         int32_t have = atomic_load(&w->ep);
         if (have == ep + 1 || !have)
             gap = w;
@@ -61,7 +64,7 @@ int s5_registry_watch(struct s5_registry *r, int fd, int ep, uint32_t events, ui
         return -ENOBUFS;
     int32_t have = atomic_load(&slot->ep);
     if (have && have != ep + 1)
-        return watch_more(r, slot, ep, events, data);
+        return add_further_watch(r, slot, ep, events, data);
     atomic_store(&slot->events, events);
     atomic_store(&slot->data, data);
     atomic_store(&slot->ep, ep + 1);
@@ -74,7 +77,7 @@ void s5_registry_unwatch_all(struct s5_registry *r, int fd)
     if (!slot)
         return;
     atomic_store(&slot->ep, 0);
-    for (struct s5_watch *w = watch_at(r, atomic_load(&slot->more)); w; w = watch_at(r, atomic_load(&w->next)))
+    for (struct s5_watch *w = get_watch(r, atomic_load(&slot->more)); w; w = get_watch(r, atomic_load(&w->next)))
         atomic_store(&w->ep, 0);
 }
 
@@ -85,7 +88,7 @@ void s5_registry_unwatch(struct s5_registry *r, int fd, int ep)
         return;
     if (atomic_load(&slot->ep) == ep + 1)
         atomic_store(&slot->ep, 0);
-    for (struct s5_watch *w = watch_at(r, atomic_load(&slot->more)); w; w = watch_at(r, atomic_load(&w->next)))
+    for (struct s5_watch *w = get_watch(r, atomic_load(&slot->more)); w; w = get_watch(r, atomic_load(&w->next)))
         if (atomic_load(&w->ep) == ep + 1)
             atomic_store(&w->ep, 0);
 }
@@ -93,9 +96,9 @@ void s5_registry_unwatch(struct s5_registry *r, int fd, int ep)
 bool s5_registry_further(const struct s5_registry *r, const struct s5_slot *slot, unsigned at,
                          struct s5_registration *ret)
 {
-    struct s5_watch *w = watch_at(r, atomic_load(&slot->more));
+    struct s5_watch *w = get_watch(r, atomic_load(&slot->more));
     while (w && --at)
-        w = watch_at(r, atomic_load(&w->next));
+        w = get_watch(r, atomic_load(&w->next));
     if (!w)
         return false;
     *ret = (struct s5_registration){atomic_load(&w->ep) - 1, atomic_load(&w->events), atomic_load(&w->data)};

@@ -1,7 +1,6 @@
-/* Records come from one lazily mapped array through a lock-free free list whose head carries a tag
- * (so that a head popped, pushed and popped again is not mistaken for the old one). A slot is
- * changed by atomic exchange; the thread that took a record's name out of a slot is the one that
- * drops the reference. */
+/* Records are in one array, mapped on first use. Free ones are in a lock-free list. The head of the list has a tag, so
+ * that a head that was popped, pushed and popped again is not mistaken for the old one (ABA). A slot is changed by
+ * atomic exchange: the thread that removes a record from a slot releases the slot's reference. */
 #include "registry.h"
 #include "lazy_map.h"
 #include "record.h"
@@ -28,7 +27,7 @@ void s5_registry_set_needs_check(struct s5_registry *r, int fd, bool needs_check
                                        needs_check ? have | S5_SLOT_NEEDS_CHECK : have & ~S5_SLOT_NEEDS_CHECK);
 }
 
-static struct s5_record *record_take(struct s5_registry *r)
+static struct s5_record *take_record(struct s5_registry *r)
 {
     struct s5_record *records = s5_lazy_map((void *_Atomic *)&r->records, S5_RECORDS * sizeof(struct s5_record));
     if (!records)
@@ -53,7 +52,7 @@ void s5_registry_free(struct s5_registry *r, struct s5_record *record)
 {
     record->relayed = 0;
     atomic_store(&record->state, S5_RECORD_FREE);
-    uint64_t use = atomic_load_explicit(&record->use, memory_order_relaxed); /* nobody changes it now */
+    uint64_t use = atomic_load_explicit(&record->use, memory_order_relaxed); /* no other thread changes it now */
     atomic_store_explicit(&record->use, use + (1ull << 32), memory_order_relaxed);
     uint64_t head = atomic_load(&r->records_free), next;
     do {
@@ -79,9 +78,9 @@ struct s5_record_more *s5_registry_more(struct s5_registry *r, struct s5_record 
     return atomic_load(&record->more);
 }
 
-/* The association of FD's slot, and the gate with it. */
-static __attribute__((noinline, cold)) void change_relayed(struct s5_registry *r, int fd, struct s5_slot *slot,
-                                                           uint32_t relayed)
+/* Changes the association in FD's slot, and the count of relayed descriptors with it. */
+static __attribute__((noinline, cold)) void change_slot_relayed(struct s5_registry *r, int fd, struct s5_slot *slot,
+                                                                uint32_t relayed)
 {
     bool before = atomic_exchange(&slot->relayed, relayed);
     _Atomic uint16_t *count = &r->relayed[(unsigned)fd % S5_CHUNK_SLOTS];
@@ -91,19 +90,19 @@ static __attribute__((noinline, cold)) void change_relayed(struct s5_registry *r
         atomic_fetch_sub(count, 1);
 }
 
-/* Seldom a change: of a connection's there is none. */
-static inline void set_relayed(struct s5_registry *r, int fd, struct s5_slot *slot, uint32_t relayed)
+/* A change is rare: connections have no association. */
+static inline void set_slot_relayed(struct s5_registry *r, int fd, struct s5_slot *slot, uint32_t relayed)
 {
     if (__builtin_expect(relayed | atomic_load_explicit(&slot->relayed, memory_order_relaxed), 0))
-        change_relayed(r, fd, slot, relayed);
+        change_slot_relayed(r, fd, slot, relayed);
 }
 
 struct s5_record *s5_registry_new(struct s5_registry *r)
 {
-    struct s5_record *record = record_take(r);
+    struct s5_record *record = take_record(r);
     if (!record)
         return NULL;
-    record->error = 0; /* its flight and association went when it was given back */
+    record->error = 0; /* its negotiation and association were cleared when it was freed */
     struct s5_record_more *more = atomic_load_explicit(&record->more, memory_order_relaxed);
     if (__builtin_expect(more != NULL, 0))
         more->local.len = 0;
@@ -124,7 +123,7 @@ int s5_registry_name(struct s5_registry *r, int fd, struct s5_record *record)
         return -ENOBUFS;
     if (!atomic_compare_exchange_strong(&slot->record, &none, record->number))
         return -EALREADY;
-    set_relayed(r, fd, slot, record->relayed);
+    set_slot_relayed(r, fd, slot, record->relayed);
     return 0;
 }
 
@@ -135,7 +134,7 @@ int s5_registry_enter(struct s5_registry *r, int fd, struct s5_record *record)
     int error = s5_registry_name(r, fd, record);
     if (error == 0)
         return 0;
-    record->relayed = 0; /* nothing is its own, whoever disposes of it */
+    record->relayed = 0; /* it owns nothing, whichever thread disposes of it */
     atomic_store(&record->state, S5_RECORD_FREE);
     if (s5_record_release(record))
         s5_registry_free(r, record);
@@ -148,49 +147,50 @@ int s5_registry_share(struct s5_registry *r, int fd, struct s5_record *record)
         return -ESTALE;
     int error = s5_registry_name(r, fd, record), none = -1;
     if (error < 0)
-        s5_record_release(record); /* the caller's is left */
+        s5_record_release(record); /* not the last: the caller has one */
     else
         atomic_compare_exchange_strong(&record->fd, &none, fd);
     return error;
 }
 
-struct search {
+struct name_search {
     int found, but;
 };
 
-static void note_other(void *user, int fd, struct s5_slot *slot)
+static void note_other_name(void *user, int fd, struct s5_slot *slot)
 {
-    struct search *s = user;
+    struct name_search *s = user;
     (void)slot;
     if (fd != s->but)
         s->found = fd;
 }
 
-/* FD, which stood for RECORD, names it no more: another name does from now on, or none. Names come and go meanwhile,
- * so what was written is looked at again. The caller has FD's reference still: without one RECORD may become another
- * connection's, which loses its descriptor here. KNOWN: references that are FD's and the caller's. */
-static __attribute__((noinline, cold)) void find_another(struct s5_registry *r, struct s5_record *record, int fd,
-                                                         uint32_t known)
+/* FD is RECORD's FD field and does not name RECORD any more: sets the field to another descriptor that does, or to -1.
+ * Descriptors come and go meanwhile, so the search is repeated until two results agree. The caller still has the
+ * reference of FD: without it RECORD could become another connection's, whose descriptor would be overwritten here.
+ * KNOWN: the number of references of FD and the caller. */
+static __attribute__((noinline, cold)) void find_another_name(struct s5_registry *r, struct s5_record *record, int fd,
+                                                              uint32_t known)
 {
-    struct search s, again = {fd, fd};
-    atomic_store(&record->fd, -1); /* a name that comes from now on takes the place itself */
+    struct name_search s, again = {fd, fd};
+    atomic_store(&record->fd, -1); /* a descriptor that is added from now on sets the field itself */
     if (s5_record_refs(record) == known)
         return;
     do {
         s = again;
         s.found = -1;
-        s5_registry_each(r, record, note_other, &s);
+        s5_registry_each(r, record, note_other_name, &s);
         atomic_store(&record->fd, s.found);
         again.found = -1;
-        s5_registry_each(r, record, note_other, &again);
+        s5_registry_each(r, record, note_other_name, &again);
     } while (s.found != again.found);
 }
 
-/* FD names RECORD no more. True: it was the last reference. */
-static inline bool leave_name(struct s5_registry *r, struct s5_record *record, int fd)
+/* Releases the reference of FD, which does not name RECORD any more. True: it was the last one. */
+static inline bool release_name(struct s5_registry *r, struct s5_record *record, int fd)
 {
     if (s5_record_refs(record) != 1 && atomic_load(&record->fd) == fd)
-        find_another(r, record, fd, 1);
+        find_another_name(r, record, fd, 1);
     return s5_record_release(record);
 }
 
@@ -199,11 +199,11 @@ struct s5_record *s5_registry_drop(struct s5_registry *r, int fd)
     struct s5_slot *slot = s5_registry_slot(r, fd);
     if (!slot)
         return NULL;
-    set_relayed(r, fd, slot, 0);
+    set_slot_relayed(r, fd, slot, 0);
     struct s5_record *record = s5_registry_record(r, atomic_exchange(&slot->record, 0));
     if (!record)
         return NULL;
-    return leave_name(r, record, fd) ? record : NULL;
+    return release_name(r, record, fd) ? record : NULL;
 }
 
 bool s5_registry_drop_unchecked(struct s5_registry *r, int fd, struct s5_record *record)
@@ -211,22 +211,22 @@ bool s5_registry_drop_unchecked(struct s5_registry *r, int fd, struct s5_record 
     struct s5_slot *slot = s5_registry_slot(r, fd);
     uint32_t have = record->number | S5_SLOT_NEEDS_CHECK;
     if (!atomic_compare_exchange_strong(&slot->record, &have, 0))
-        return false; /* another thread was quicker, and may have given it another record */
-    return leave_name(r, record, fd);
+        return false; /* another thread was first, and may have set another record */
+    return release_name(r, record, fd);
 }
 
 void s5_registry_drop_record(struct s5_registry *r, int fd, struct s5_record *record)
 {
     struct s5_slot *slot = s5_registry_slot(r, fd);
     uint32_t have = slot ? atomic_load(&slot->record) : 0, relayed = record->relayed;
-    /* The number of the association is RECORD's own: where FD is another's by now, nothing is changed. */
+    /* The number of the association is RECORD's: where FD names another record by now, nothing changes. */
     if (slot && relayed && atomic_compare_exchange_strong(&slot->relayed, &relayed, 0))
         atomic_fetch_sub(&r->relayed[(unsigned)fd % S5_CHUNK_SLOTS], 1);
     while (have && (have & ~S5_SLOT_NEEDS_CHECK) == record->number)
         if (atomic_compare_exchange_weak(&slot->record, &have, 0)) {
             if (atomic_load(&record->fd) == fd)
-                find_another(r, record, fd, 2);
-            s5_record_release(record); /* the caller's is left */
+                find_another_name(r, record, fd, 2);
+            s5_record_release(record); /* not the last: the caller has one */
             return;
         }
 }
@@ -249,11 +249,11 @@ void s5_registry_each(struct s5_registry *r, struct s5_record *record,
     }
 }
 
-/* An empty list is short again: how many and the top are in one word, so that nobody who is in it is
- * ever beyond its top. */
+/* The number of records in the list and its top are in one word, so that no record in the list is ever beyond the top.
+ * The top is reset when the list becomes empty. */
 #define ONE_MORE (1ull << 32)
 
-static inline void list_add(struct s5_registry *r, uint32_t at)
+static inline void grow_inflight_list(struct s5_registry *r, uint32_t at)
 {
     uint64_t was = atomic_load_explicit(&r->inflight_list, memory_order_relaxed), now;
     do {
@@ -262,7 +262,7 @@ static inline void list_add(struct s5_registry *r, uint32_t at)
     } while (!atomic_compare_exchange_weak(&r->inflight_list, &was, now));
 }
 
-static inline void list_remove(struct s5_registry *r)
+static inline void shrink_inflight_list(struct s5_registry *r)
 {
     uint64_t was = atomic_load_explicit(&r->inflight_list, memory_order_relaxed), now;
     do
@@ -279,7 +279,7 @@ int s5_registry_inflight_add(struct s5_registry *r, struct s5_record *record)
             !atomic_compare_exchange_strong(&r->inflight[at], &gap, self))
             continue;
         atomic_store_explicit(&record->in_flight, at + 1, memory_order_relaxed);
-        list_add(r, at);
+        grow_inflight_list(r, at);
         atomic_fetch_add(&r->inflight_count, 1);
         return 0;
     }
@@ -289,10 +289,11 @@ int s5_registry_inflight_add(struct s5_registry *r, struct s5_record *record)
 void s5_registry_inflight_remove(struct s5_registry *r, struct s5_record *record)
 {
     uint32_t at = atomic_load_explicit(&record->in_flight, memory_order_relaxed), self = record->number;
-    atomic_store_explicit(&record->in_flight, 0, memory_order_relaxed); /* first, for s5_registry_recount() */
+    atomic_store_explicit(&record->in_flight, 0,
+                          memory_order_relaxed); /* first, because s5_registry_recount() in a child relies on it */
     if (at - 1 >= S5_INFLIGHT_MAX || !atomic_compare_exchange_strong(&r->inflight[at - 1], &self, 0))
         return;
-    list_remove(r);
+    shrink_inflight_list(r);
     atomic_fetch_sub(&r->inflight_count, 1);
 }
 
@@ -309,13 +310,13 @@ struct s5_record *s5_registry_inflight_at(const struct s5_registry *r, uint32_t 
 
 /* --- in the child of a fork --- */
 
-static void set_references(struct s5_record *record, uint32_t refs)
+static void set_record_references(struct s5_record *record, uint32_t refs)
 {
     atomic_store(&record->use, (atomic_load(&record->use) >> 32) << 32 | refs);
 }
 
-/* Records beside those in flight whose octets matter. */
-static uint32_t attended(const struct s5_registry *r)
+/* Counts the records that are not in flight but whose reads and writes the engine must see. */
+static uint32_t count_attended(const struct s5_registry *r)
 {
     struct s5_record *records = atomic_load(&r->records);
     uint32_t used = atomic_load(&r->records_used), n = 0;
@@ -327,35 +328,35 @@ static uint32_t attended(const struct s5_registry *r)
     return n;
 }
 
-static void count_names(struct s5_registry *r)
+static void count_record_names(struct s5_registry *r)
 {
     for (int fd = 0; fd < (int)(S5_CHUNKS * S5_CHUNK_SLOTS); fd++) {
         struct s5_slot *slot = s5_registry_slot(r, fd);
         struct s5_record *record = slot ? s5_registry_record(r, atomic_load(&slot->record)) : NULL;
         if (!slot)
-            fd |= (int)S5_CHUNK_SLOTS - 1; /* on to the next chunk */
+            fd |= (int)S5_CHUNK_SLOTS - 1; /* skips to the next chunk */
         else if (record && atomic_load(&record->in_flight))
-            set_references(record, s5_record_refs(record) + 1);
+            set_record_references(record, s5_record_refs(record) + 1);
     }
 }
 
 void s5_registry_recount(struct s5_registry *r)
 {
-    enum { UNDER_WAY = 256 }; /* threads that were about to be in the list */
+    enum { UNDER_WAY = 256 }; /* records that threads were adding above the top at the fork */
     uint32_t end = s5_registry_inflight_top(r) + UNDER_WAY, top = 0, n = 0;
     for (uint32_t at = 0; at < end; at++) {
         struct s5_record *record = s5_registry_inflight_at(r, at);
         if (!record)
             continue;
         atomic_store(&record->in_flight, at + 1);
-        set_references(record, 0);
+        set_record_references(record, 0);
         top = at + 1;
         n++;
     }
     if (!n && !s5_registry_any_in_flight(r))
         return;
     if (n)
-        count_names(r);
+        count_record_names(r);
     atomic_store(&r->inflight_list, n * ONE_MORE + top);
-    atomic_store(&r->inflight_count, n + attended(r));
+    atomic_store(&r->inflight_count, n + count_attended(r));
 }
