@@ -1,8 +1,11 @@
-/* The bridge holds a lock on an octet of the tree's file as long as it lives, however it ends: that is how others
- * tell. One process starts it, the others wait. Each step is a critical section, in which calls are the engine's own;
- * nothing is held while somebody waits, so a handler may leave the wait, and another thread or process goes on. It is
- * made by two clones that share this process's memory and run nothing of the program's: no fork handler, no SIGCHLD,
- * no child for the program's wait() to find. */
+/* Theory of operation:
+ * - The bridge holds a lock on one octet of the shared memory while it lives. The kernel releases the lock
+ *   however the bridge ends, so the lock shows whether a bridge is alive.
+ * - One process starts the bridge, the others wait. Each step is a critical section, in which calls are the engine's
+ *   own. No lock is held during a wait, so a signal handler may leave the wait by a jump, and another thread or
+ *   process continues.
+ * - The bridge is created by two nested clones, which share the memory of this process and run no code of the
+ *   program: there is no fork handler, no SIGCHLD and no child that wait() of the program could find. */
 #include "bridge.h"
 #include "byte_lock.h"
 #include "clock.h"
@@ -21,23 +24,23 @@
 #include <time.h>
 #include <unistd.h>
 
-#define LOCK_AT     0                      /* the octet of the file that the bridge locks */
-#define PATIENCE_NS (10 * S5_CLOCK_SECOND) /* for a bridge to come up */
-#define STACK       65536
-#define SEALING     256 /* octets that protection adds to a datagram, at the most */
-#define GRACE       5   /* seconds the bridge's own time-out is given before ours */
+#define LOCK_AT          0                      /* the octet of the shared memory that the bridge locks */
+#define START_TIMEOUT_NS (10 * S5_CLOCK_SECOND) /* for a bridge to come up */
+#define STACK            65536
+#define SEALING          256 /* most octets that protection adds to a datagram */
+#define GRACE            5   /* seconds by which our timeout is longer than the bridge's own */
 
-static bool offers_gssapi(const struct s5_server *server)
+static bool has_gssapi(const struct s5_server *server)
 {
     return memchr(server->methods, S5_METHOD_GSSAPI, server->n_methods) != NULL;
 }
 
 bool s5_bridge_fronts(const struct s5_server *server)
 {
-    return server->bridged || server->is_path || offers_gssapi(server);
+    return server->bridged || server->is_path || has_gssapi(server);
 }
 
-/* --- alive or not --- */
+/* --- state of the bridge --- */
 
 static bool is_alive(int shm_fd)
 {
@@ -74,8 +77,8 @@ bool s5_bridge_is_up(const struct s5_bridge_start *how)
 
 /* --- the policy --- */
 
-/* The user name's end tells the server: ".INDEX". */
-static uint8_t user_name(char *to, const char *user, unsigned index)
+/* Writes USER and ".INDEX", by which the bridge finds the server, to TO. Returns the length. */
+static uint8_t write_user_name(char *to, const char *user, unsigned index)
 {
     uint8_t n = S5_BRIDGE_WORD;
     memcpy(to, user, n);
@@ -86,25 +89,26 @@ static uint8_t user_name(char *to, const char *user, unsigned index)
     return n;
 }
 
-/* Whether datagrams get longer on their way to SERVER, which is as it was meant. */
+/* Returns true if datagrams to SERVER, an entry as configured, are wrapped and so become longer. */
 static bool is_sealed(const struct s5_server *server)
 {
-    return offers_gssapi(server) && server->gssapi_protection > 0;
+    return has_gssapi(server) && server->gssapi_protection > 0;
 }
 
-/* OWN is only told to lead there once it is whole: who forks meanwhile has a child that begins anew. */
-static void turn(const struct s5_bridge_place *place, unsigned index, const struct s5_server *meant,
-                 struct s5_server *own)
+/* Changes the entry OWN so that it leads to the bridge. CONFIGURED is the entry as configured. OWN->bridged becomes
+ * S5_SERVER_BRIDGED only when the entry is complete: the child of a fork in between starts again. */
+static void redirect_entry(const struct s5_bridge_place *place, unsigned index, const struct s5_server *configured,
+                           struct s5_server *own)
 {
     __atomic_store_n(&own->bridged, S5_SERVER_TURNING, __ATOMIC_RELEASE);
     own->is_path = false;
     own->port = place->port;
-    own->datagram_most = is_sealed(meant) ? 65507 - SEALING : 0;
+    own->datagram_most = is_sealed(configured) ? 65507 - SEALING : 0;
     own->n_methods = 1;
     own->methods[0] = S5_METHOD_USERPASS;
     own->pipeline = S5_PIPELINE_ON;
-    own->timeout = (uint16_t)(meant->timeout + GRACE);
-    own->username_len = user_name(own->username, place->user, index);
+    own->timeout = (uint16_t)(configured->timeout + GRACE);
+    own->username_len = write_user_name(own->username, place->user, index);
     own->password_len = S5_BRIDGE_WORD;
     memcpy(own->password, place->password, S5_BRIDGE_WORD);
     own->addrs[0] = (struct s5_ip){S5_ADDR_IPV4, {127, 0, 0, 1}};
@@ -112,7 +116,7 @@ static void turn(const struct s5_bridge_place *place, unsigned index, const stru
     __atomic_store_n(&own->bridged, S5_SERVER_BRIDGED, __ATOMIC_RELEASE);
 }
 
-static int policy_fd(const struct s5_engine *e)
+static int get_policy_fd(const struct s5_engine *e)
 {
     return atomic_load(&e->shm_fd) + 1;
 }
@@ -120,45 +124,45 @@ static int policy_fd(const struct s5_engine *e)
 int s5_bridge_turn(struct s5_engine *e, const struct s5_server *server)
 {
     unsigned index = (unsigned)(server - e->policy->servers);
-    struct s5_server meant, *own = (struct s5_server *)(uintptr_t)server;
+    struct s5_server configured, *own = (struct s5_server *)(uintptr_t)server;
     struct s5_critical critical;
     if (__atomic_load_n(&server->bridged, __ATOMIC_ACQUIRE) == S5_SERVER_BRIDGED)
         return 0;
-    if (!s5_policy_file_server(policy_fd(e), index, &meant) || !s5_lock_take(&e->policy_lock, &critical))
+    if (!s5_policy_file_server(get_policy_fd(e), index, &configured) || !s5_lock_take(&e->policy_lock, &critical))
         return -ECONNREFUSED;
     if (own->bridged != S5_SERVER_BRIDGED)
-        turn(&atomic_load(&e->shm)->bridge, index, &meant, own);
+        redirect_entry(&atomic_load(&e->shm)->bridge, index, &configured, own);
     s5_lock_give(&e->policy_lock, &critical);
-    explicit_bzero(&meant, sizeof meant);
+    explicit_bzero(&configured, sizeof configured);
     return 0;
 }
 
 void s5_bridge_turn_back(struct s5_engine *e)
 {
     struct s5_policy *own = (struct s5_policy *)(uintptr_t)e->policy;
-    struct s5_server meant;
+    struct s5_server configured;
     struct s5_critical critical;
     if (!own || !s5_lock_take(&e->policy_lock, &critical))
         return;
     for (unsigned i = 0; i < own->n_servers; i++)
-        if (own->servers[i].bridged && s5_policy_file_server(policy_fd(e), i, &meant))
-            own->servers[i] = meant;
+        if (own->servers[i].bridged && s5_policy_file_server(get_policy_fd(e), i, &configured))
+            own->servers[i] = configured;
     s5_lock_give(&e->policy_lock, &critical);
-    explicit_bzero(&meant, sizeof meant);
+    explicit_bzero(&configured, sizeof configured);
 }
 
 bool s5_bridge_local(struct s5_engine *e, unsigned index, int family, uint16_t port, struct s5_endpoint *ret)
 {
-    struct s5_server meant;
+    struct s5_server configured;
     struct sockaddr_storage sa;
     socklen_t len;
     bool found = false;
-    if (!s5_policy_file_server(policy_fd(e), index, &meant))
+    if (!s5_policy_file_server(get_policy_fd(e), index, &configured))
         return false;
-    struct s5_addr addr = {.kind = meant.addrs[0].kind, .port = meant.port};
-    memcpy(addr.octets, meant.addrs[0].octets, sizeof meant.addrs[0].octets);
-    bool known = meant.n_addrs > 0;
-    explicit_bzero(&meant, sizeof meant);
+    struct s5_addr addr = {.kind = configured.addrs[0].kind, .port = configured.port};
+    memcpy(addr.octets, configured.addrs[0].octets, sizeof configured.addrs[0].octets);
+    bool known = configured.n_addrs > 0;
+    explicit_bzero(&configured, sizeof configured);
     if (!known || s5_addr_to_sockaddr(&addr, family, &sa, &len) < 0)
         return false;
     int saved = errno, fd = e->real->socket(family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
@@ -166,7 +170,7 @@ bool s5_bridge_local(struct s5_engine *e, unsigned index, int family, uint16_t p
         socklen_t size = sizeof ret->v6;
         found = e->real->getsockname(fd, &ret->any, &size) == 0;
         ret->len = found ? size : 0;
-        ret->v4.sin_port = htons(port); /* where both families have it */
+        ret->v4.sin_port = htons(port); /* the port is at the same offset in both families */
     }
     if (fd >= 0)
         e->real->close(fd);
@@ -180,12 +184,12 @@ struct spawn {
     const struct s5_bridge_start *how;
     char *argv[4];
     char **envp;
-    pid_t pid; /* of the bridge; 0: none */
+    pid_t pid; /* of the bridge; 0: not started */
     uint8_t *stack;
 };
 
-/* All descriptors from FROM to TO, both included. */
-static void close_between(unsigned from, unsigned to)
+/* Closes all descriptors from FROM to TO, both included. */
+static void close_fd_range(unsigned from, unsigned to)
 {
     if (from > to || syscall(SYS_close_range, from, to, 0) == 0)
         return;
@@ -199,14 +203,14 @@ static void set_descriptors(const struct s5_bridge_start *how)
     syscall(SYS_dup3, how->error_fd >= 0 ? how->error_fd : null, 2, 0);
     syscall(SYS_dup3, null, 0, 0);
     syscall(SYS_dup3, null, 1, 0);
-    close_between(3, (unsigned)how->shm_fd - 1);
-    close_between((unsigned)how->shm_fd + S5_SHM_FDS, ~0U);
+    close_fd_range(3, (unsigned)how->shm_fd - 1);
+    close_fd_range((unsigned)how->shm_fd + S5_SHM_FDS, ~0U);
     for (int i = 0; i < S5_SHM_FDS; i++)
         syscall(SYS_fcntl, how->shm_fd + i, F_SETFD, 0);
 }
 
-/* Becomes the bridge. The memory is the program's still: nothing of it is written. */
-static int become(void *user)
+/* Executes the bridge. The memory is still shared with the program, so nothing of it is written. */
+static int exec_bridge(void *user)
 {
     struct spawn *s = user;
     uint64_t none = 0;
@@ -219,16 +223,16 @@ static int become(void *user)
     return 127;
 }
 
-/* Ends at once, so that the bridge is nobody's child here. */
-static int between(void *user)
+/* Clones the bridge and ends at once, so that the bridge is not a child of this process. */
+static int clone_bridge(void *user)
 {
     struct spawn *s = user;
-    s->pid = clone(become, s->stack + STACK, CLONE_VM | CLONE_VFORK, s);
+    s->pid = clone(exec_bridge, s->stack + STACK, CLONE_VM | CLONE_VFORK, s);
     syscall(SYS_exit_group, 0);
     return 0;
 }
 
-static size_t count(char *const *strings)
+static size_t count_strings(char *const *strings)
 {
     size_t n = 0;
     while (strings && strings[n])
@@ -236,22 +240,22 @@ static size_t count(char *const *strings)
     return n;
 }
 
-static bool begins(const char *string, const char *with)
+static bool has_prefix(const char *string, const char *with)
 {
     return strncmp(string, with, strlen(with)) == 0;
 }
 
-/* The environment, with STATE in it and nothing preloaded. */
+/* Copies the environment without LD_PRELOAD and adds STATE. */
 static void fill_environment(char **to, char *const *from, char *state)
 {
-    for (size_t i = 0; i < count(from); i++)
-        if (!begins(from[i], "LD_PRELOAD=") && !begins(from[i], S5_SHM_VARIABLE "="))
+    for (size_t i = 0; i < count_strings(from); i++)
+        if (!has_prefix(from[i], "LD_PRELOAD=") && !has_prefix(from[i], S5_SHM_VARIABLE "="))
             *to++ = from[i];
     *to++ = state;
     *to = NULL;
 }
 
-static char *decimal(char end[static 12], unsigned value)
+static char *format_decimal(char end[static 12], unsigned value)
 {
     char *at = end + 11;
     *at = '\0';
@@ -261,44 +265,44 @@ static char *decimal(char end[static 12], unsigned value)
     return at;
 }
 
-/* 0 once it runs or has failed to, -errno: it could not be tried. */
-static int spawn(const struct s5_bridge_start *how)
+/* Starts the bridge. Returns its process ID, or -errno: it was not started. */
+static int spawn_bridge(const struct s5_bridge_start *how)
 {
     char pid[12], state[sizeof S5_SHM_VARIABLE + S5_SHM_VALUE_MAX] = S5_SHM_VARIABLE "=";
     struct spawn s = {how, {(char *)(uintptr_t)how->path, (char *)"--tree", NULL, NULL}, NULL, 0, NULL};
     struct stat st;
     int r = fstat(how->shm_fd, &st) == 0 ? 0 : -errno;
     s5_shm_value(&(struct s5_shm_location){.fd = how->shm_fd, .inode = st.st_ino}, state + sizeof S5_SHM_VARIABLE);
-    size_t words = (count(how->environ_strings) + 2) * sizeof(char *), room = words + 3 * STACK;
-    uint8_t *memory = mmap(NULL, room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    size_t words = (count_strings(how->environ_strings) + 2) * sizeof(char *), size = words + 3 * STACK;
+    uint8_t *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (r < 0 || memory == MAP_FAILED)
         return r < 0 ? r : -ENOMEM;
-    s.argv[2] = decimal(pid, (unsigned)syscall(SYS_getpid));
+    s.argv[2] = format_decimal(pid, (unsigned)syscall(SYS_getpid));
     s.envp = (char **)(memory + 2 * STACK);
     s.stack = memory;
     fill_environment(s.envp, how->environ_strings, state);
-    int child = clone(between, memory + 2 * STACK, CLONE_VM | CLONE_VFORK, &s);
+    int child = clone(clone_bridge, memory + 2 * STACK, CLONE_VM | CLONE_VFORK, &s);
     r = child < 0 ? -errno : 0;
     while (child > 0 && syscall(SYS_wait4, child, NULL, __WALL, NULL) < 0 && errno == EINTR)
         ;
-    munmap(memory, room);
+    munmap(memory, size);
     return r < 0 ? r : s.pid > 0 ? s.pid : -ECONNREFUSED;
 }
 
-static void pause_shortly(void)
+static void sleep_briefly(void)
 {
     struct timespec pause = {0, 1000000};
-    nanosleep(&pause, NULL); /* here a thread may be cancelled */
+    nanosleep(&pause, NULL); /* a cancellation point */
 }
 
-static bool runs(pid_t pid)
+static bool is_running(pid_t pid)
 {
     return syscall(SYS_kill, pid, 0) == 0 || errno == EPERM;
 }
 
-/* In the state NONE: the caller is who starts one. 1; 0: another was quicker; -errno. One that lives may be about
- * to leave: it stays, or it goes and another follows. */
-static int begin(const struct s5_bridge_start *how)
+/* In the state NONE: makes the caller the process that starts the bridge. Returns 1; 0: another process was first; or
+ * -errno. A bridge that is still alive may be about to end: it either continues, or it ends and another is started. */
+static int begin_start(const struct s5_bridge_start *how)
 {
     struct s5_bridge_place *place = &how->shm->bridge;
     uint32_t none = S5_BRIDGE_NONE;
@@ -307,11 +311,11 @@ static int begin(const struct s5_bridge_start *how)
         return 0;
     atomic_store(&place->starter, (int32_t)syscall(SYS_getpid));
     atomic_store(&place->process, how->process);
-    atomic_store(&place->until, s5_clock_now() + PATIENCE_NS);
+    atomic_store(&place->until, s5_clock_now() + START_TIMEOUT_NS);
     atomic_store(&place->pid, 0);
     if (!is_alive(how->shm_fd)) {
         atomic_store(&place->ready, 0);
-        pid = spawn(how);
+        pid = spawn_bridge(how);
         atomic_store(&place->pid, pid);
     }
     if (pid < 0)
@@ -324,31 +328,31 @@ static bool is_starter(const struct s5_bridge_place *place)
     return atomic_load(&place->starter) == (int32_t)syscall(SYS_getpid);
 }
 
-/* Whether who is at it has ended, or nothing has come of it. */
-static bool is_given_up(const struct s5_bridge_start *how)
+/* Returns true if the starting process or its bridge has ended, or the timeout has passed. */
+static bool is_start_abandoned(const struct s5_bridge_start *how)
 {
     struct s5_bridge_place *place = &how->shm->bridge;
     int32_t pid = atomic_load(&place->pid);
-    return s5_clock_now() > atomic_load(&place->until) || (is_starter(place) && pid && !runs(pid)) ||
+    return s5_clock_now() > atomic_load(&place->until) || (is_starter(place) && pid && !is_running(pid)) ||
            s5_process_has_ended(how->shm_fd, how->process, atomic_load(&place->process));
 }
 
-/* In the state STARTING: 1 it is up, 0 not yet. */
-static int look_whether_ready(const struct s5_bridge_start *how)
+/* In the state STARTING: returns 1 if the bridge is up, 0 if it is not up yet. */
+static int check_ready(const struct s5_bridge_start *how)
 {
     struct s5_bridge_place *place = &how->shm->bridge;
     uint32_t starting = S5_BRIDGE_STARTING;
     int32_t none = 0;
     if (atomic_load_explicit(&place->ready, memory_order_acquire) && is_alive(how->shm_fd))
         return atomic_compare_exchange_strong(&place->state, &starting, S5_BRIDGE_UP);
-    if (is_given_up(how)) {
+    if (is_start_abandoned(how)) {
         atomic_compare_exchange_strong(&place->state, &starting, S5_BRIDGE_NONE);
         return 0;
     }
-    /* The one that was there has gone. -1: a thread of this process is about to. */
+    /* The previous bridge has ended. PID -1: a thread of this process is starting the next one. */
     if (is_starter(place) && !atomic_load(&place->pid) && !is_alive(how->shm_fd) &&
         atomic_compare_exchange_strong(&place->pid, &none, -1)) {
-        int pid = spawn(how);
+        int pid = spawn_bridge(how);
         atomic_store(&place->pid, pid);
         if (pid < 0)
             atomic_store(&place->state, S5_BRIDGE_NONE);
@@ -356,9 +360,9 @@ static int look_whether_ready(const struct s5_bridge_start *how)
     return 0;
 }
 
-/* One step of getting there: 1 it is up, 0 another step, after a while, -errno. *MINE: the caller started it, and
- * fails when that fails. */
-static int advance(const struct s5_bridge_start *how, bool *mine)
+/* Makes one step. Returns 1: the bridge is up; 0: another step is needed, after a pause; or -errno. *MINE: the caller
+ * started the bridge, and fails if the start fails. */
+static int advance_start(const struct s5_bridge_start *how, bool *mine)
 {
     struct s5_bridge_place *place = &how->shm->bridge;
     uint32_t state = atomic_load(&place->state);
@@ -370,13 +374,13 @@ static int advance(const struct s5_bridge_start *how, bool *mine)
         atomic_compare_exchange_strong(&place->state, &state, S5_BRIDGE_NONE);
         return 0;
     case S5_BRIDGE_STARTING:
-        return look_whether_ready(how);
+        return check_ready(how);
     case S5_BRIDGE_NONE:
         break;
     }
     if (*mine)
         return -ECONNREFUSED;
-    r = begin(how);
+    r = begin_start(how);
     *mine = r > 0;
     return r < 0 ? r : 0;
 }
@@ -385,18 +389,18 @@ int s5_bridge_ensure(const struct s5_bridge_start *how)
 {
     int r = 0, saved = errno;
     bool mine = false;
-    uint64_t until = s5_clock_now() + 2 * PATIENCE_NS;
+    uint64_t until = s5_clock_now() + 2 * START_TIMEOUT_NS;
     if (how->shm_fd < 0)
         return -ECONNREFUSED;
     for (;;) {
-        struct s5_in_engine_section quiet;
-        /* A handler of the program that ran in a clone would run in the program's own memory. */
-        s5_in_engine_begin(&quiet);
-        r = advance(how, &mine);
-        s5_in_engine_end(&quiet);
+        struct s5_in_engine_section section;
+        /* Blocks signals: a handler of the program that ran in a clone would run in the memory of the program. */
+        s5_in_engine_begin(&section);
+        r = advance_start(how, &mine);
+        s5_in_engine_end(&section);
         if (r != 0 || s5_clock_now() > until)
             break;
-        pause_shortly();
+        sleep_briefly();
     }
     errno = saved;
     return r > 0 ? 0 : -ECONNREFUSED;

@@ -1,9 +1,9 @@
-/* Set-up, and what belongs to the process as a whole: the tree, the policy, log lines, fork.
+/* Set-up of the engine: what belongs to the process as a whole, the shared state and the policy.
  *
- * Nothing here runs before a call of ours needs it, but for s5_engine_init, which is a few loads
- * where an ancestor began the tree. The policy is read by one thread in a critical section, so that no handler of
- * the program runs "inside"; the others wait for it. That lasts as long as reading the files takes: servers'
- * names are resolved later. */
+ * Nothing here runs before a call needs it, except what s5_engine_init() does, which is a few loads where an ancestor
+ * created the shared state. One thread reads the policy, in a critical section, so that no signal handler of the
+ * program runs while s5_in_engine is set. The other threads wait as long as reading the files takes. Names of servers
+ * are resolved later. */
 #include "engine.h"
 #include "error.h"
 #include "in_engine.h"
@@ -17,7 +17,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-static uint32_t real_pid(void)
+static uint32_t get_kernel_pid(void)
 {
     return (uint32_t)syscall(SYS_getpid);
 }
@@ -28,7 +28,7 @@ bool s5_engine_owns_stderr(const struct s5_engine *e)
     return fstat(2, &st) == 0 && st.st_dev == e->stderr_dev && st.st_ino == e->stderr_ino;
 }
 
-/* --- start --- */
+/* --- shared state --- */
 
 void s5_engine_register(struct s5_engine *e, uint32_t number)
 {
@@ -75,12 +75,12 @@ int s5_engine_attach(struct s5_engine *e)
 
 bool s5_engine_owns_memory(struct s5_engine *e)
 {
-    return atomic_load(&e->pid) == real_pid();
+    return atomic_load(&e->pid) == get_kernel_pid();
 }
 
 /* --- the policy --- */
 
-static int load(struct s5_engine *e)
+static int load_policy(struct s5_engine *e)
 {
     struct s5_shm *shm = atomic_load(&e->shm);
     int fd = atomic_load(&e->shm_fd);
@@ -108,31 +108,32 @@ static int load(struct s5_engine *e)
     return 0;
 }
 
-/* What is looked at often. */
-static void take_over(struct s5_engine *e, const struct s5_policy *p)
+/* Derives from P what the engine uses often. */
+static void apply_policy(struct s5_engine *e, const struct s5_policy *p)
 {
     e->events->loaded(e);
     for (uint32_t i = 0; i < p->n_servers; i++)
         e->pipelining_cache[i] = s5_pipelining_cache_key(p, &p->servers[i]);
 }
 
-static void load_alone(struct s5_engine *e)
+/* Loads the policy, as the only thread that does. */
+static void load_engine_policy(struct s5_engine *e)
 {
-    struct s5_in_engine_section quiet;
-    s5_in_engine_begin(&quiet);
+    struct s5_in_engine_section section;
+    s5_in_engine_begin(&section);
     e->fault.text[0] = 0;
-    int import = atomic_load(&e->shm) ? 0 : s5_engine_attach(e), r = import < 0 ? import : load(e);
-    /* What is short now may be there for the next call. */
+    int import = atomic_load(&e->shm) ? 0 : s5_engine_attach(e), r = import < 0 ? import : load_policy(e);
+    /* Out-of-resource errors may be temporary; retry on the next call. */
     bool again = r == -ENOMEM || r == -EMFILE || r == -ENFILE;
     if (r < 0 && !e->fault.text[0])
         s5_format(e->fault.text, sizeof e->fault.text, "configuration: %s", s5_error_text(r));
     if (r == 0)
-        take_over(e, e->policy);
+        apply_policy(e, e->policy);
     atomic_store(&e->refusal, again ? r : -EACCES);
     atomic_store(&e->policy_state, r == 0 ? S5_ENGINE_LOADED : again ? S5_ENGINE_NO_POLICY : S5_ENGINE_BROKEN);
     if (import > 0)
         e->events->import(e);
-    s5_in_engine_end(&quiet);
+    s5_in_engine_end(&section);
 }
 
 const struct s5_policy *s5_engine_load(struct s5_engine *e)
@@ -142,7 +143,7 @@ const struct s5_policy *s5_engine_load(struct s5_engine *e)
         return e->policy;
     int saved = errno;
     if (state == S5_ENGINE_NO_POLICY && atomic_compare_exchange_strong(&e->policy_state, &state, S5_ENGINE_LOADING))
-        load_alone(e);
+        load_engine_policy(e);
     while ((state = atomic_load(&e->policy_state)) == S5_ENGINE_LOADING) {
         struct timespec pause = {0, 1000000};
         nanosleep(&pause, NULL);

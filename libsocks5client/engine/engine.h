@@ -1,8 +1,7 @@
-/* The engine: BSD-socket semantics over SOCKS5, driven through a table of real calls.
+/* The engine: BSD socket semantics over SOCKS5, driven through a table of real calls.
  *
- * Every function takes what the application's call took and returns what the kernel's system call
- * would: a result >= 0 or -errno. A door (the preload layer) asks its gate first and
- * only comes here for what may be ours. */
+ * Every function takes the arguments of the application's call and returns what the system call would return: a result
+ * >= 0 or -errno. A hook checks its gate first and calls the engine only for what the engine may handle. */
 #ifndef S5_ENGINE_H
 #define S5_ENGINE_H
 
@@ -17,63 +16,63 @@
 struct s5_association;
 
 enum s5_engine_policy_state {
-    S5_ENGINE_NO_POLICY = 0,
-    S5_ENGINE_LOADING, /* one thread reads it, the others wait */
+    S5_ENGINE_NO_POLICY = 0, /* not loaded yet */
+    S5_ENGINE_LOADING,       /* one thread loads it, the others wait */
     S5_ENGINE_LOADED,
-    S5_ENGINE_BROKEN, /* fault tells why; everything of the network fails */
+    S5_ENGINE_BROKEN, /* the reason is in fault; all network calls fail */
 };
 
-/* Of functions that each datagram runs through: side by side in memory, since after every system
- * call the first step onto another page may cost as much as a hundred instructions. */
+/* For functions that run for each datagram. They are adjacent in memory, because after a system call the first access
+ * to another page may cost as much as a hundred instructions. */
 #define S5_HOT __attribute__((hot))
 
-/* What follows on what the engine's set-up does; engine_process.c. */
+/* Callbacks of the set-up; the table is in process/forking.c. */
 struct s5_engine_events {
-    void (*attached)(struct s5_engine *e); /* the memory file was found, or begun */
-    void (*loaded)(struct s5_engine *e);   /* the policy is there */
-    void (*import)(struct s5_engine *e);   /* the memory file was found late: adopts what came through an exec */
+    void (*attached)(struct s5_engine *e); /* the shared state was mapped or created */
+    void (*loaded)(struct s5_engine *e);   /* the policy was loaded */
+    void (*import)(struct s5_engine *e);   /* the shared state was mapped late: imports what came through an exec */
 };
 
-/* All of it may be zero at start but real, environment and the tree's two. */
+/* All fields may be zero at start, except real, environment, shm and shm_fd. */
 struct s5_engine {
     const struct s5_calls *real;
     const struct s5_engine_events *events;
     struct s5_registry registry;
-    _Atomic uint32_t pid; /* of the process the registry belongs to: not that of a vfork child */
+    _Atomic uint32_t pid; /* of the process that the registry belongs to; not of a vfork child */
     struct s5_environment environment;
     struct s5_log log;
-    _Atomic uint64_t process; /* this one among others, see identity.c; 0: not drawn yet */
-    char program[16];         /* what log.program names */
-    bool noted;               /* direct connections are logged or counted */
-    dev_t stderr_dev;         /* what standard error was at start: if it is no more, it is not ours */
+    _Atomic uint64_t process; /* random number of this process, see identity.c; 0: not drawn yet */
+    char program[16];         /* log.program points to it */
+    bool noted;               /* connections are logged or counted */
+    dev_t stderr_dev;         /* standard error at start; another file there belongs to the program */
     ino_t stderr_ino;
     struct s5_shm *_Atomic shm;
-    _Atomic uint32_t process_number; /* this one's number, see shm/process.h */
-    _Atomic int shm_fd;              /* hidden from the program; -1: none */
-    struct s5_shm_location place;    /* of the tree, as children are told */
-    _Atomic uint32_t changing;       /* threads that are changing user or group IDs, see leave.h */
-    _Atomic uint32_t leaving;        /* a thread is leaving the tree */
+    _Atomic uint32_t process_number; /* number of this process, see shm/process.h; 0: none */
+    _Atomic int shm_fd;              /* an internal descriptor; -1: none */
+    struct s5_shm_location place;    /* of the shared state, as passed to children */
+    _Atomic uint32_t changing;       /* number of threads that are changing user or group IDs, see leave.h */
+    _Atomic uint32_t leaving;        /* a thread is leaving the shared state, see leave.h */
     char state[sizeof(S5_SHM_VARIABLE) + 1 + S5_SHM_VALUE_MAX]; /* "SOCKS5_STATE=..." */
     _Atomic int policy_state;                                   /* enum s5_engine_policy_state */
-    _Atomic int refusal;                /* -errno of calls that need the policy, where it could not be had */
-    const struct s5_policy *policy;     /* of POLICY_FILE */
-    struct s5_policy_file *policy_file; /* this process's mapping of it */
-    bool policy_is_shared;      /* it is the tree's: other processes have the same servers under the same numbers */
-    struct s5_lock policy_lock; /* of changes to its servers; held for moments alone */
-    uint64_t pipelining_cache[S5_POLICY_SERVERS]; /* s5_pipelining_cache_key of its servers */
-    struct s5_fault fault;
-    struct s5_dns_client *_Atomic dns_clients; /* nameserver_socket.c's table, mapped on first use */
-    /* Where socks5-bridge is: its path into RET, 0; -ENOENT. NULL: nowhere. */
+    _Atomic int refusal;                /* -errno of calls that need the policy while it is not loaded */
+    const struct s5_policy *policy;     /* in POLICY_FILE */
+    struct s5_policy_file *policy_file; /* mapping of this process */
+    bool policy_is_shared;      /* it is the policy of the process tree: other processes have the same server numbers */
+    struct s5_lock policy_lock; /* for changes of its servers; held briefly */
+    uint64_t pipelining_cache[S5_POLICY_SERVERS]; /* s5_pipelining_cache_key() of its servers */
+    struct s5_fault fault;                        /* why the policy could not be loaded */
+    struct s5_dns_client *_Atomic dns_clients;    /* table of dns_client.c, mapped on first use */
+    /* Stores the path of socks5-bridge in RET. Returns 0 or -ENOENT. NULL: there is no bridge. */
     int (*bridge_path)(char *ret, size_t size);
-    struct s5_association *_Atomic associations;      /* the pool, see associate.h; mapped on first use */
-    _Atomic uint32_t associations_top;                /* those below were in use at least once */
-    struct s5_lock associations_lock;                 /* of who asks the server for which; held for moments alone */
-    _Atomic uint64_t no_udp_until[S5_POLICY_SERVERS]; /* ns; servers that refused UDP lately */
+    struct s5_association *_Atomic associations; /* pool, see association_pool.h; mapped on first use */
+    _Atomic uint32_t associations_top;           /* those below it were in use at least once */
+    struct s5_lock associations_lock; /* for the choice of the thread that makes an association; held briefly */
+    _Atomic uint64_t no_udp_until[S5_POLICY_SERVERS]; /* ns; set for servers that refused UDP recently */
 };
 
-/* The policy, read on first use; NULL when it is broken, without a log line. */
+/* Returns the policy. Loads it on first use. NULL: it could not be loaded; nothing is logged. Preserves errno. */
 const struct s5_policy *s5_engine_load(struct s5_engine *e);
-/* The same for a call that fails for it: logged each time. */
+/* The same for a call that then fails: the fault is logged each time. */
 const struct s5_policy *s5_engine_load_or_say(struct s5_engine *e);
 static inline const struct s5_policy *s5_engine_policy(struct s5_engine *e)
 {
@@ -81,28 +80,29 @@ static inline const struct s5_policy *s5_engine_policy(struct s5_engine *e)
                                                                                             : s5_engine_load_or_say(e);
 }
 
-/* Whether what the program before this one began at the server INDEX can be carried on: the policy is
- * there from here on. */
+/* Returns true if the server INDEX exists, so that what the program before an exec began there can continue. Loads the
+ * policy. */
 static inline bool s5_engine_knows(struct s5_engine *e, uint32_t index)
 {
     const struct s5_policy *p = s5_engine_policy(e);
     return p && index < p->n_servers;
 }
 
-/* False in a child of vfork (or of a bare clone), whose descriptors are not ours: hands off the registry. */
+/* Returns false in a child of vfork() or of a plain clone(). Its descriptors are not those in the registry, so it must
+ * not change the registry. */
 bool s5_engine_owns_memory(struct s5_engine *e);
 
-/* Standard error is what the process began with. */
+/* Returns true if standard error is the file that it was at start. */
 bool s5_engine_owns_stderr(const struct s5_engine *e);
-/* Where the tree is from now on: the process, its hooks and its children know. */
+/* Sets the location of the shared state, for this process, its hooks and its children. */
 void s5_engine_set_shm_location(struct s5_engine *e, const struct s5_shm_location *place);
-/* In a critical section: the tree that e->state names, or a new one; its descriptor is none of the program's.
- * Where memory is short there is none for now: what needs the policy fails until a later attempt has it, and
- * e->state stays what it is. -errno, or whether there is something to be adopted. */
+/* Maps the shared state that e->state names, or creates a new one. Its descriptor is an internal one. The caller is
+ * in a critical section. Returns 0; 1: there is something to be imported; or -errno: out of memory. Then e->state
+ * does not change, and what needs the policy fails until a later attempt succeeds. */
 int s5_engine_attach(struct s5_engine *e);
-/* This process has NUMBER in the tree from now on, which was taken for it, or 0: another. */
+/* Gives this process NUMBER, which was reserved for it in the shared state, or a new number where NUMBER is 0. */
 void s5_engine_register(struct s5_engine *e, uint32_t number);
-/* Whether the process of that number has ended. */
+/* Returns true if the process with the number PROCESS has ended. */
 static inline bool s5_engine_has_ended(const struct s5_engine *e, uint32_t process)
 {
     return s5_process_has_ended(atomic_load(&e->shm_fd), atomic_load(&e->process_number), process);

@@ -1,7 +1,7 @@
-/* What an isolated connection goes under. The secret that identities are made from is drawn by the
- * first process of a tree that needs it, and shared in its memory. A process is told by a number drawn at
- * its first isolated connection and by its process id: a program that was exec'ed begins anew, and so
- * does the child of a fork, also one that was made behind libc's back. */
+/* Chooses the identity of an isolated connection. Identities are derived from a secret, which the first process that
+ * needs it draws at random and stores in the shared state. A process is identified by its process ID and by a random
+ * number, which it draws at its first isolated connection. So a new program after an exec has a new identity, and so
+ * has the child of a fork, even of a fork that bypassed libc. */
 #include "identity.h"
 #include "engine.h"
 #include <errno.h>
@@ -9,8 +9,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* *WORD, drawn by lot where it is 0 still. 0: there is no luck. */
-static uint64_t drawn(_Atomic uint64_t *word)
+/* Returns *WORD. Where it is 0, it is set to a random number first. 0: there are no random numbers. */
+static uint64_t draw_word(_Atomic uint64_t *word)
 {
     uint64_t have = atomic_load(word), lot;
     if (have)
@@ -28,9 +28,9 @@ int s5_identity_choose(struct s5_engine *e, struct s5_identity *ret, const struc
 {
     struct s5_shm *shm = atomic_load(&e->shm);
     _Atomic uint64_t lot[2] = {0, 0};
-    uint64_t key[2] = {0, 0}, process = drawn(&e->process);
+    uint64_t key[2] = {0, 0}, process = draw_word(&e->process);
     for (int i = 0; shm && i < 2; i++)
-        key[i] = drawn(&shm->isolation[i]);
+        key[i] = draw_word(&shm->isolation[i]);
     if (!process || !key[0] || !key[1]) {
         s5_log(&e->log, S5_LOG_ERROR, "refused: server \"%s\": no random numbers to isolate with",
                s5_policy_text(e->policy, server->name));
@@ -41,9 +41,9 @@ int s5_identity_choose(struct s5_engine *e, struct s5_identity *ret, const struc
         s5_isolation_derive(ret, key, server, process, dst);
         return 0;
     }
-    /* Many destinations: nothing else goes under the same. */
-    ret->words[0] = drawn(&lot[0]);
-    ret->words[1] = drawn(&lot[1]);
+    /* Many destinations: a random identity, which nothing else has. */
+    ret->words[0] = draw_word(&lot[0]);
+    ret->words[1] = draw_word(&lot[1]);
     return ret->words[0] && ret->words[1] ? 0 : -EACCES;
 }
 

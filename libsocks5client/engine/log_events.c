@@ -1,9 +1,9 @@
-/* Nothing here runs unless a line is due or counting was asked for. Lines are written by system
- * calls of our own (a hook on syscall() lets those through that it does not know); syslog's socket
- * is spoken to without libc's syslog(), which allocates and locks.
+/* Writes log lines and counts events. Nothing here runs unless a line is due or statistics are kept. Lines are
+ * written by direct system calls (a hook of syscall() passes through calls that it does not know). Messages to
+ * syslog are sent to its socket without libc's syslog(), which allocates memory and takes locks.
  *
- * Which rule decided is not carried along with a flight: it is found out again when a line tells
- * it, for the same flow by the same policy. */
+ * A negotiation does not store the rule that decided. A log line finds the rule again, for the same flow by the same
+ * policy. */
 #include "log_events.h"
 #include "clock.h"
 #include "error.h"
@@ -19,7 +19,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-/* ---- Where to ---- */
+/* ---- Destinations ---- */
 
 static bool write_file(const char *path, const char *line, size_t len)
 {
@@ -32,7 +32,7 @@ static bool write_file(const char *path, const char *line, size_t len)
     return true;
 }
 
-/* The descriptor a program closed may be anything of its own by now. */
+/* The program may have closed the descriptor and opened a file of its own under that number, so it is checked first. */
 static bool write_fd(const struct s5_policy *p, const char *number, const char *line, size_t len)
 {
     int fd = 0;
@@ -45,8 +45,8 @@ static bool write_fd(const struct s5_policy *p, const char *number, const char *
     return true;
 }
 
-/* RFC 3164's severity of LINE, by its level: facility "user". */
-static int priority(const char *line, size_t len)
+/* Returns the RFC 3164 priority of LINE: facility "user", severity by its log level. */
+static int parse_priority(const char *line, size_t len)
 {
     const char *before = line[0] == '{' ? "\"level\":\"" : "]: ";
     size_t skip = strlen(before), at = 0;
@@ -63,7 +63,7 @@ static bool write_syslog(struct s5_engine *e, const char *line, size_t len)
     int fd = e->real->socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
         return false;
-    size_t n = s5_format(head, sizeof head, "<%d>%s", priority(line, len), line[0] == '{' ? "socksify: " : "");
+    size_t n = s5_format(head, sizeof head, "<%d>%s", parse_priority(line, len), line[0] == '{' ? "socksify: " : "");
     struct iovec parts[] = {{head, n}, {(void *)(uintptr_t)line, len - 1}};
     struct msghdr m = {.msg_name = &to, .msg_namelen = sizeof to, .msg_iov = parts, .msg_iovlen = 2};
     ssize_t sent = e->real->sendmsg(fd, &m, MSG_NOSIGNAL);
@@ -87,15 +87,15 @@ void s5_log_events_write(void *user, const char *line, size_t len)
         s5_in_engine_write(2, line, len);
 }
 
-static int64_t wall_clock(void)
+static int64_t get_wall_clock_ms(void)
 {
     struct timespec ts;
     clock_gettime(CLOCK_REALTIME, &ts);
     return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
-/* What the kernel calls this program; libc's own name for it would be one symbol more to look up
- * whenever a program starts. */
+/* Reads the kernel's name of this program into RET. Returns RET, or NULL where there is none. libc's name for it
+ * would be one more symbol to resolve at the start of every program. */
 static const char *read_program(char ret[static 16])
 {
     int fd = (int)syscall(SYS_openat, AT_FDCWD, "/proc/self/comm", O_RDONLY | O_CLOEXEC, 0);
@@ -112,63 +112,64 @@ void s5_log_events_begin(struct s5_engine *e)
     const struct s5_policy *p = e->policy;
     e->log.level = (enum s5_log_level)p->log_level;
     e->log.json = p->log_json;
-    e->log.now = wall_clock;
+    e->log.now = get_wall_clock_ms;
     e->noted = p->log_counts || e->log.level >= S5_LOG_INFO;
     if (e->noted || e->log.json)
         e->log.program = read_program(e->program);
 }
 
-/* ---- Counts ---- */
+/* ---- Statistics ---- */
 
-static struct s5_stats *counts(struct s5_engine *e)
+/* Returns the statistics, or NULL where none are kept. */
+static struct s5_stats *get_stats(struct s5_engine *e)
 {
     struct s5_shm *shm = atomic_load(&e->shm);
     return shm && e->noted && e->policy->log_counts ? &shm->stats : NULL;
 }
 
-static void count(_Atomic uint32_t *of)
+static void increment_count(_Atomic uint32_t *of)
 {
     atomic_fetch_add_explicit(of, 1, memory_order_relaxed);
 }
 
 void s5_log_events_denied(struct s5_engine *e)
 {
-    struct s5_stats *c = counts(e);
+    struct s5_stats *c = get_stats(e);
     if (c)
-        count(&c->denied);
+        increment_count(&c->denied);
 }
 
 void s5_log_events_unreachable(struct s5_engine *e, uint32_t server_index)
 {
-    struct s5_stats *c = counts(e);
+    struct s5_stats *c = get_stats(e);
     if (c)
-        count(&c->servers[server_index].unreachable);
+        increment_count(&c->servers[server_index].unreachable);
 }
 
 void s5_log_events_other(struct s5_engine *e, uint32_t server_index, uint8_t command, bool good)
 {
-    struct s5_stats *c = counts(e);
+    struct s5_stats *c = get_stats(e);
     struct s5_server_stats *s = c ? &c->servers[server_index] : NULL;
     if (s && command == S5_CMD_BIND)
-        count(good ? &s->listeners : &s->listeners_failed);
+        increment_count(good ? &s->listeners : &s->listeners_failed);
     else if (s)
-        count(good ? &s->associations : &s->associations_failed);
+        increment_count(good ? &s->associations : &s->associations_failed);
 }
 
-/* ---- Lines ---- */
+/* ---- Log lines ---- */
 
-static const char *rule_of(const struct s5_policy *p, const struct s5_route *route)
+static const char *get_rule_name(const struct s5_policy *p, const struct s5_route *route)
 {
     return route->rule >= 0 ? s5_policy_text(p, p->rules[route->rule].name) : NULL;
 }
 
 void s5_log_events_direct(struct s5_engine *e, const struct s5_flow *flow, const struct s5_route *route)
 {
-    struct s5_stats *c = counts(e);
+    struct s5_stats *c = get_stats(e);
     if (c)
-        count(&c->direct);
+        increment_count(&c->direct);
     struct s5_event event = {
-        .command = "connect", .to = flow->to, .rule = rule_of(e->policy, route), .result = "direct", .ms = -1};
+        .command = "connect", .to = flow->to, .rule = get_rule_name(e->policy, route), .result = "direct", .ms = -1};
     s5_event_log(&e->log, S5_LOG_INFO, &event);
 }
 
@@ -177,14 +178,14 @@ static void count_result(struct s5_stats *c, const struct s5_negotiation *f, boo
     struct s5_server_stats *s = &c->servers[s5_negotiation_server(f)];
     uint8_t rep = f->session.rep;
     if (ready)
-        count(&s->connected);
+        increment_count(&s->connected);
     else if (f->session.have_rep)
-        count(&s->failed[rep < S5_STATS_REPS ? rep : 0]);
+        increment_count(&s->failed[rep < S5_STATS_REPS ? rep : 0]);
     else
-        count(&s->unanswered);
+        increment_count(&s->unanswered);
 }
 
-/* How it went with the server: the same for success and failure. */
+/* Logs the phases of the negotiation with the server, for success and for failure. */
 static void log_phases(struct s5_engine *e, const struct s5_negotiation *f, bool ready)
 {
     static const char *const methods[] = {"none", "gssapi", "userpass"};
@@ -202,7 +203,7 @@ static void log_phases(struct s5_engine *e, const struct s5_negotiation *f, bool
 
 void s5_log_events_result(struct s5_engine *e, const struct s5_negotiation *f, bool ready)
 {
-    struct s5_stats *c = counts(e);
+    struct s5_stats *c = get_stats(e);
     if (c)
         count_result(c, f, ready);
     if (e->log.level < S5_LOG_INFO)
@@ -214,7 +215,7 @@ void s5_log_events_result(struct s5_engine *e, const struct s5_negotiation *f, b
     struct s5_event event = {
         .command = "connect",
         .to = &s->dst,
-        .rule = rule_of(p, &route),
+        .rule = get_rule_name(p, &route),
         .server = s5_policy_text(p, p->servers[s5_negotiation_server(f)].name),
         .result = ready ? "connected" : s5_error_text(f->error),
         .phase = ready ? NULL : s5_session_phase(s),

@@ -1,7 +1,7 @@
-/* Asking libc's resolver, whose queries go where no hook sees them. Where names are resolved here,
- * they are what was asked for, unless its DNS servers are denied by a rule. Where names shall be
- * resolved on the far side, the rules must let those be reached directly; one on loopback does not
- * count as that unless a rule says so: it would ask the world in our stead. */
+/* Queries libc's resolver. The hooks do not see the packets that it sends.
+ * - Where names are resolved locally, its queries are allowed unless a rule denies its DNS servers.
+ * - Where the proxy resolves names, the rules must route its DNS servers directly. A DNS server on loopback is allowed
+ *   only by a rule, because it would forward the query to the network. */
 #include "resolve.h"
 #include "bridge.h"
 #include "engine.h"
@@ -11,17 +11,17 @@
 #include <errno.h>
 #include <string.h>
 
-/* --- the DNS servers libc would ask --- */
+/* --- the DNS servers that libc uses --- */
 
 struct servers {
     struct s5_engine *e;
-    bool keyword; /* this line begins with "nameserver" */
-    bool any;     /* one was named */
+    bool keyword; /* the current line begins with "nameserver" */
+    bool any;     /* there is a line with a server */
     struct s5_addr found;
 };
 
-/* True when SERVER may not be asked directly. */
-static bool barred(struct s5_engine *e, const struct s5_addr *server)
+/* Returns true if SERVER may not be queried directly. */
+static bool is_barred(struct s5_engine *e, const struct s5_addr *server)
 {
     struct s5_flow flow = {server, S5_PROTO_UDP, S5_CMD_UDP};
     struct s5_route route = s5_policy_decide(e->policy, &flow);
@@ -34,7 +34,7 @@ static bool barred(struct s5_engine *e, const struct s5_addr *server)
     return s5_policy_decide(e->policy, &flow).verdict != S5_DIRECT;
 }
 
-static bool barred_server(void *user, unsigned at, const char *word, size_t len)
+static bool is_server_barred(void *user, unsigned at, const char *word, size_t len)
 {
     struct servers *s = user;
     struct s5_addr addr;
@@ -45,20 +45,20 @@ static bool barred_server(void *user, unsigned at, const char *word, size_t len)
     s->any = true;
     const char *scope = memchr(word, '%', len);
     return s5_addr_parse(&addr, word, scope ? (size_t)(scope - word) : len, 53) < 0 || addr.kind == S5_ADDR_NAME ||
-           barred(s->e, &addr);
+           is_barred(s->e, &addr);
 }
 
-static bool servers_direct(struct s5_engine *e)
+static bool can_query_directly(struct s5_engine *e)
 {
     struct servers s = {.e = e};
     struct s5_addr here;
-    if (s5_word_reader_each("/etc/resolv.conf", barred_server, &s))
+    if (s5_word_reader_each("/etc/resolv.conf", is_server_barred, &s))
         return false;
     s5_addr_parse(&here, "127.0.0.1", 9, 53);
-    return s.any || !barred(e, &here); /* libc's default server */
+    return s.any || !is_barred(e, &here); /* libc's default server */
 }
 
-static bool far_server(void *user, unsigned at, const char *word, size_t len)
+static bool find_remote_server(void *user, unsigned at, const char *word, size_t len)
 {
     struct servers *s = user;
     if (at == 0)
@@ -71,7 +71,7 @@ int s5_resolve_dns_server(struct s5_engine *e, struct s5_endpoint *ret)
 {
     struct servers s = {.e = e};
     struct sockaddr_storage sa;
-    if (!s5_word_reader_each("/etc/resolv.conf", far_server, &s))
+    if (!s5_word_reader_each("/etc/resolv.conf", find_remote_server, &s))
         return -ENOENT;
     int family = s.found.kind == S5_ADDR_IPV4 ? AF_INET : AF_INET6;
     int r = s5_addr_to_sockaddr(&s.found, family, &sa, &ret->len);
@@ -80,7 +80,7 @@ int s5_resolve_dns_server(struct s5_engine *e, struct s5_endpoint *ret)
     return r;
 }
 
-/* --- what libc may do --- */
+/* --- permission for libc --- */
 
 int s5_resolve_allowed(struct s5_engine *e, const char *node)
 {
@@ -89,7 +89,7 @@ int s5_resolve_allowed(struct s5_engine *e, const char *node)
         return 0;
     if (!s5_engine_policy(e))
         r = atomic_load(&e->refusal);
-    else if (!servers_direct(e)) {
+    else if (!can_query_directly(e)) {
         s5_log(&e->log, S5_LOG_ERROR, "refused: lookup of \"%s\": no rule lets its DNS server be reached directly",
                node ? node : "an address");
         r = -EACCES;
@@ -98,22 +98,23 @@ int s5_resolve_allowed(struct s5_engine *e, const char *node)
     return r;
 }
 
-/* --- the server's own name --- */
+/* --- names of servers --- */
 
-/* What libc finds for HOST goes to KEEP. libc's resolver is no place for a handler to leave by a jump: it has
- * locks, and memory. So signals are held for as long as it takes, which resolv.conf's time-outs bound. */
-static int look_up(struct s5_engine *e, const char *host, void (*keep)(void *user, const struct addrinfo *list),
-                   void *user)
+/* Resolves HOST with libc and passes the addresses to KEEP. Returns 0 or an EAI_* error. A signal handler must not
+ * leave libc's resolver by a jump, because the resolver holds locks and memory. So signals are blocked meanwhile;
+ * the timeouts of resolv.conf bound that time. */
+static int resolve_with_libc(struct s5_engine *e, const char *host,
+                             void (*keep)(void *user, const struct addrinfo *list), void *user)
 {
     struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM}, *list = NULL;
-    struct s5_in_engine_section quiet;
-    s5_in_engine_begin(&quiet);
+    struct s5_in_engine_section section;
+    s5_in_engine_begin(&section);
     int r = e->real->getaddrinfo(host, NULL, &hints, &list);
     if (r == 0) {
         keep(user, list);
         freeaddrinfo(list);
     }
-    s5_in_engine_end(&quiet);
+    s5_in_engine_end(&section);
     return r;
 }
 
@@ -145,13 +146,13 @@ static void keep_direct(void *user, const struct addrinfo *list)
 int s5_resolve_direct(struct s5_engine *e, const struct s5_addr *name, int family, struct s5_endpoint *ret)
 {
     struct direct d = {name, family, ret, false};
-    if (look_up(e, name->name, keep_direct, &d) != 0)
+    if (resolve_with_libc(e, name->name, keep_direct, &d) != 0)
         return -EHOSTUNREACH;
     return d.found ? 0 : -EAFNOSUPPORT;
 }
 
-/* SERVER wants the bridge in front of it, which is started where none is. */
-__attribute__((noinline)) static int front(struct s5_engine *e, const struct s5_server *server)
+/* Ensures that a bridge is in front of SERVER; starts one where there is none. Returns 0, or -ECONNREFUSED, logged. */
+__attribute__((noinline)) static int ensure_bridge(struct s5_engine *e, const struct s5_server *server)
 {
     char path[S5_BRIDGE_PATH_MAX];
     struct s5_bridge_start how = {
@@ -176,8 +177,8 @@ static void keep_server(void *user, const struct addrinfo *list)
     s5_server_keep(user, list);
 }
 
-/* FOUND's addresses become SERVER's, unless another thread was first. */
-static void keep(struct s5_engine *e, const struct s5_server *server, const struct s5_server *found)
+/* Stores the addresses of FOUND in SERVER, unless another thread was first. */
+static void keep_addresses(struct s5_engine *e, const struct s5_server *server, const struct s5_server *found)
 {
     struct s5_server *own = (struct s5_server *)(uintptr_t)server;
     struct s5_critical critical;
@@ -193,16 +194,16 @@ static void keep(struct s5_engine *e, const struct s5_server *server, const stru
 int s5_resolve_server(struct s5_engine *e, const struct s5_server *server)
 {
     if (s5_bridge_fronts(server))
-        return front(e, server);
+        return ensure_bridge(e, server);
     if (__atomic_load_n(&server->n_addrs, __ATOMIC_ACQUIRE))
         return 0;
     struct s5_shm *shm = e->policy_is_shared ? atomic_load(&e->shm) : NULL;
     unsigned index = (unsigned)(server - e->policy->servers);
     const char *host = s5_policy_text(e->policy, server->host);
     struct s5_server found = {.n_addrs = 0};
-    int r = shm && s5_shm_resolved(shm, index, &found) ? 0 : look_up(e, host, keep_server, &found);
+    int r = shm && s5_shm_resolved(shm, index, &found) ? 0 : resolve_with_libc(e, host, keep_server, &found);
     if (r == 0 && found.n_addrs) {
-        keep(e, server, &found);
+        keep_addresses(e, server, &found);
         if (shm)
             s5_shm_set_resolved(shm, index, &found);
         return 0;

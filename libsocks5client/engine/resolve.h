@@ -1,21 +1,23 @@
-/* Addresses of servers, of DNS servers and of names that are direct, from libc. */
+/* Addresses of proxy servers, of DNS servers, and of names whose route is direct, from libc's resolver. */
 #ifndef S5_RESOLVE_H
 #define S5_RESOLVE_H
 
 #include "engine.h"
 
-/* --- resolve.c --- */
-/* SERVER, of the policy, is ready to be connected to: its name is resolved, the bridge in front of it is up. 0, or
- * -errno, logged. */
+/* Prepares SERVER, an entry of the policy, for a connection: its name is resolved, or the bridge in front of it is up.
+ * Returns 0, or -errno, logged. */
 int s5_resolve_server(struct s5_engine *e, const struct s5_server *server);
 
-/* Whether libc may resolve NODE (NULL: any name) by itself: 0, or -EACCES, logged. */
+/* Checks whether libc may resolve NODE (for log lines; NULL: an address). Returns 0, or -errno, logged: -EACCES, or the
+ * result of a missing policy. Preserves errno. */
 int s5_resolve_allowed(struct s5_engine *e, const char *node);
 
-/* The first DNS server of resolv.conf that is not on loopback. 0, or -errno. */
+/* Stores in RET the first DNS server of resolv.conf that is not on loopback. Returns 0, or -errno; -ENOENT: there is
+ * none. */
 int s5_resolve_dns_server(struct s5_engine *e, struct s5_endpoint *ret);
 
-/* The address libc has for NAME that a socket of FAMILY can go to. 0, or -errno. */
+/* Stores in RET the first address of NAME, from libc, that a socket of FAMILY can reach, with the port of NAME. Returns
+ * 0, -EHOSTUNREACH: libc cannot resolve NAME; or -EAFNOSUPPORT. */
 int s5_resolve_direct(struct s5_engine *e, const struct s5_addr *name, int family, struct s5_endpoint *ret);
 
 #endif

@@ -1,5 +1,5 @@
-/* What the policy says of a flow, turned into errnos and log lines. A refusal is one line: what was
- * refused, and what decided. */
+/* Converts the decision of the policy about a flow into an errno and a log line. A refusal is one line: what was
+ * refused, and which rule decided. */
 #include "route.h"
 #include "engine.h"
 #include "last_peer.h"
@@ -12,7 +12,7 @@ uint8_t s5_route_protocol(int ipproto)
 {
     switch (ipproto) {
     case IPPROTO_TCP:
-    case 262: /* IPPROTO_MPTCP: falls back to TCP with any server */
+    case 262: /* IPPROTO_MPTCP: falls back to TCP with any proxy server */
         return S5_PROTO_TCP;
     case IPPROTO_UDP:
     case IPPROTO_UDPLITE:
@@ -22,36 +22,36 @@ uint8_t s5_route_protocol(int ipproto)
     }
 }
 
-static const char *protocol_name(uint8_t protocol, uint8_t command)
+static const char *get_protocol_text(uint8_t protocol, uint8_t command)
 {
     if (command == S5_CMD_BIND)
         return "listen on";
     return protocol == S5_PROTO_TCP ? "TCP to" : protocol == S5_PROTO_UDP ? "UDP to" : "traffic to";
 }
 
-static int refuse(struct s5_engine *e, const struct s5_policy *p, const struct s5_flow *flow,
-                  const struct s5_route *route)
+static int log_refusal(struct s5_engine *e, const struct s5_policy *p, const struct s5_flow *flow,
+                       const struct s5_route *route)
 {
     char to[S5_ADDR_TEXT_MAX];
     s5_log_events_denied(e);
     s5_addr_format(flow->to, to, sizeof to);
     if (route->rule >= 0)
-        s5_log(&e->log, S5_LOG_ERROR, "refused: %s %s (rule \"%s\")", protocol_name(flow->protocol, flow->command), to,
-               s5_policy_text(p, p->rules[route->rule].name));
+        s5_log(&e->log, S5_LOG_ERROR, "refused: %s %s (rule \"%s\")", get_protocol_text(flow->protocol, flow->command),
+               to, s5_policy_text(p, p->rules[route->rule].name));
     else
         s5_log(&e->log, S5_LOG_ERROR, "refused: %s %s (no rule covers it)",
-               protocol_name(flow->protocol, flow->command), to);
+               get_protocol_text(flow->protocol, flow->command), to);
     return -EACCES;
 }
 
-static int decide(struct s5_engine *e, const struct s5_flow *flow, const struct s5_server **ret)
+static int decide_flow(struct s5_engine *e, const struct s5_flow *flow, const struct s5_server **ret)
 {
     const struct s5_policy *p = s5_engine_policy(e);
     if (!p)
         return atomic_load(&e->refusal);
     struct s5_route route = s5_policy_decide(p, flow);
     if (route.verdict == S5_DENY)
-        return refuse(e, p, flow, &route);
+        return log_refusal(e, p, flow, &route);
     if (route.verdict == S5_DIRECT) {
         if (e->noted && flow->protocol == S5_PROTO_TCP && flow->command == S5_CMD_CONNECT)
             s5_log_events_direct(e, flow, &route);
@@ -65,18 +65,18 @@ int s5_route(struct s5_engine *e, const struct s5_addr *to, uint8_t protocol, ui
              const struct s5_server **ret_server)
 {
     struct s5_flow flow = {to, protocol, command};
-    return decide(e, &flow, ret_server);
+    return decide_flow(e, &flow, ret_server);
 }
 
-int s5_route_listener(struct s5_engine *e, const struct s5_addr *at, bool quiet, const struct s5_server **ret_server)
+int s5_route_listener(struct s5_engine *e, const struct s5_addr *at, bool silent, const struct s5_server **ret_server)
 {
     struct s5_flow flow = {at, S5_PROTO_TCP, S5_CMD_BIND};
-    const struct s5_policy *p = quiet ? s5_engine_load(e) : s5_engine_policy(e);
+    const struct s5_policy *p = silent ? s5_engine_load(e) : s5_engine_policy(e);
     if (!p)
         return atomic_load(&e->refusal);
     struct s5_route route = s5_policy_listen(p, at, s5_last_peer_server(atomic_load(&e->shm)));
     if (route.verdict == S5_DENY)
-        return quiet ? -EACCES : refuse(e, p, &flow, &route);
+        return silent ? -EACCES : log_refusal(e, p, &flow, &route);
     if (route.verdict == S5_DIRECT)
         return 0;
     *ret_server = &p->servers[route.server];
@@ -88,18 +88,19 @@ int s5_route_direct_only(struct s5_engine *e, const struct s5_addr *to, uint8_t 
 {
     struct s5_flow flow = {to, protocol, command};
     const struct s5_server *server = NULL;
-    int r = decide(e, &flow, &server);
+    int r = decide_flow(e, &flow, &server);
     if (r <= 0)
         return r;
     char text[S5_ADDR_TEXT_MAX];
     s5_log(&e->log, S5_LOG_ERROR, "refused: %s %s: %s through server \"%s\" is not supported",
-           protocol_name(protocol, command), s5_addr_format(to, text, sizeof text), what,
+           get_protocol_text(protocol, command), s5_addr_format(to, text, sizeof text), what,
            s5_policy_text(e->policy, server->name));
     return -EOPNOTSUPP;
 }
 
-/* IP and PORT for a socket of FAMILY, IPv4 v4-mapped where need be; false: out of its reach. */
-static bool endpoint(const struct s5_ip *ip, uint16_t port, int family, struct s5_endpoint *ret)
+/* Stores IP and PORT in RET, in the form of a socket of FAMILY: IPv4 as a v4-mapped address for an IPv6 socket. Returns
+ * false if a socket of FAMILY cannot reach IP. */
+static bool make_endpoint(const struct s5_ip *ip, uint16_t port, int family, struct s5_endpoint *ret)
 {
     if (family == AF_INET) {
         ret->len = sizeof ret->v4;
@@ -122,7 +123,7 @@ static bool endpoint(const struct s5_ip *ip, uint16_t port, int family, struct s
 int s5_route_address(struct s5_engine *e, const struct s5_server *server, int family, struct s5_endpoint *ret)
 {
     for (unsigned i = 0; i < server->n_addrs; i++)
-        if (endpoint(&server->addrs[i], server->port, family, ret))
+        if (make_endpoint(&server->addrs[i], server->port, family, ret))
             return 0;
     s5_log(&e->log, S5_LOG_ERROR, "refused: server \"%s\" has no address that an %s socket reaches",
            s5_policy_text(e->policy, server->name), family == AF_INET ? "IPv4" : "IPv6");

@@ -1,4 +1,4 @@
-/* The table of real calls: what the engine uses wherever a program's own call could be meant. */
+/* The table of real calls. The engine uses it instead of libc's functions, which the hooks replace. */
 #ifndef S5_SYSTEM_CALLS_H
 #define S5_SYSTEM_CALLS_H
 
@@ -13,7 +13,7 @@
 #include <sys/uio.h>
 #include <time.h>
 
-/* Each member behaves as libc's function of that name: result and errno alike. */
+/* Each member behaves like the libc function of that name, including its result and errno. */
 struct s5_calls {
 #define S5_CALL(ret, name, params, args) ret(*name) params;
 #include "system_calls.def"

@@ -1,5 +1,5 @@
-/* A socket's time-outs as options, in the width of a long: every kernel knows these, and so do emulators that do
- * not know the 64-bit ones of 32-bit machines. */
+/* The timeout options of a socket with fields of the width of a long. Every kernel supports these, and so do emulators
+ * that do not support the 64-bit options of 32-bit machines. */
 #ifndef S5_TIMEO_H
 #define S5_TIMEO_H
 
