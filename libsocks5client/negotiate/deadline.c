@@ -1,5 +1,5 @@
-/* Whoever waits for a negotiation goes on as soon as the server's packet is there. So the time since its last
- * packet, at the moment when there is something to write, is time in which nobody waited. */
+/* A thread that waits for a negotiation continues as soon as a packet of the server arrives. If there is something to
+ * write, the time since the server's last packet is therefore time in which no thread waited. */
 #include "deadline.h"
 #include "clock.h"
 #include "negotiation_bounds.h"

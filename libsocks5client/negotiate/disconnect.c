@@ -1,5 +1,5 @@
-/* connect(AF_UNSPEC) gives back an address and port that the kernel chose, be it for a bind() or for
- * the connection. A program that bound its socket may have told somebody the port. */
+/* connect(AF_UNSPEC) also releases an address and port that the kernel chose, whether for a bind() or for the
+ * connection. A program that bound its socket may already have sent the port to a peer. */
 #include "disconnect.h"
 #include <errno.h>
 #include <netinet/in.h>
@@ -11,8 +11,8 @@ void s5_disconnect_own_address(struct s5_engine *e, int fd, struct s5_endpoint *
         ret->len = 0;
 }
 
-/* Where it stands in an address of IPv6 too. */
-static uint16_t *port_of(struct s5_endpoint *at)
+/* The port of AT. An IPv6 address has it at the same offset. */
+static uint16_t *get_port_field(struct s5_endpoint *at)
 {
     return &at->v4.sin_port;
 }
@@ -27,10 +27,10 @@ int s5_disconnect_keeping_port(struct s5_engine *e, int fd)
     s5_disconnect_own_address(e, fd, &after);
     if (!before.len || !after.len)
         return 0;
-    /* A stream tells the old port still, and does not have it. */
-    *port_of(&after) = *port_of(&before);
+    /* getsockname() still reports the old port of a stream, but the socket does not have it any more. */
+    *get_port_field(&after) = *get_port_field(&before);
     if (e->real->bind(fd, &after.any, after.len) == 0 || errno == EINVAL)
-        return 0; /* EINVAL: the program had chosen it, so it stayed */
+        return 0; /* EINVAL: the program chose the port, so the socket still has it */
     return -errno;
 }
 

@@ -1,5 +1,6 @@
-/* The octets of a negotiation, without waiting: one write, one read, and what it means that a server hangs up. For all
- * who carry one on: flight.c for programs, whose negotiations processes share, and client.c for everybody else. */
+/* Transfers the octets of a negotiation without waiting: one write, one read, and what a close by the server means.
+ * All code that carries out a negotiation uses it: step.c for programs, whose negotiations are shared by processes,
+ * and client.c for everything else. */
 #ifndef S5_EXCHANGE_H
 #define S5_EXCHANGE_H
 
@@ -10,20 +11,21 @@
 
 struct s5_exchange {
     struct s5_session *session;
-    struct s5_gss_link *link; /* around SESSION; NULL: there is none */
-    int fd;                   /* connected, non-blocking or not */
+    struct s5_gss_link *link; /* around SESSION; NULL: none */
+    int fd;                   /* connected; blocking or non-blocking */
     ssize_t (*send)(int, const void *, size_t, int);
     ssize_t (*recv)(int, void *, size_t, int);
 };
 
-/* What to write, RET_LEFT octets. */
+/* Returns the octets to write; *RET_LEFT is their number. */
 static inline const uint8_t *s5_exchange_out(const struct s5_exchange *s, size_t *ret_left)
 {
     return s->link ? s5_gss_link_out(s->link, ret_left) : s5_session_out(s->session, ret_left);
 }
 
-/* One write of what there is: the number of octets that the socket took, *RET_ALL telling whether nothing is left;
- * -EAGAIN; -EPIPE: the server has hung up, and may have said why before; other -errno. */
+/* Writes the pending octets once. Returns the number of octets that the socket took; *RET_ALL: nothing is left to
+ * write. -EAGAIN: nothing was written. -EPIPE: the server closed the connection, and may have sent the reason before.
+ * Otherwise another -errno. */
 static inline ssize_t s5_exchange_write(const struct s5_exchange *s, bool *ret_all)
 {
     size_t left;
@@ -52,8 +54,8 @@ static inline ssize_t s5_exchange_write(const struct s5_exchange *s, bool *ret_a
     return n;
 }
 
-/* The server says nothing more: by a close, or for the reason ERROR (a positive errno). What the negotiation failed
- * with; a failing reply that is there already wins. */
+/* The server sends nothing more, because it closed the connection or for the reason ERROR (a positive errno; 0: a
+ * close). Returns the error of the negotiation. A failing reply that has already arrived takes precedence. */
 static inline int s5_exchange_end(const struct s5_exchange *s, int error)
 {
     int r = s->link ? s5_gss_link_eof(s->link) : s5_session_eof(s->session);
@@ -62,16 +64,16 @@ static inline int s5_exchange_end(const struct s5_exchange *s, int error)
     return r < 0 ? r : -ECONNRESET;
 }
 
-/* One read of what is awaited, ROOM octets at most, to INTO: where there is no link that is s5_session_space(). 0:
- * *RET_N octets came; -EAGAIN; what the negotiation failed with: by these octets or, where *RET_N is 0, by a close or
- * a reset. */
-static inline int s5_exchange_read(const struct s5_exchange *s, void *into, size_t room, size_t *ret_n)
+/* Reads the awaited octets once to INTO, SPACE octets at most. Without a link INTO is s5_session_space(). 0: *RET_N
+ * octets arrived; -EAGAIN: none arrived. Otherwise the error of the negotiation: caused by these octets or, if *RET_N
+ * is 0, by a close or a reset. */
+static inline int s5_exchange_read(const struct s5_exchange *s, void *into, size_t space, size_t *ret_n)
 {
     size_t need = s->link ? s5_gss_link_need(s->link) : s5_session_need(s->session);
     *ret_n = 0;
     if (__builtin_expect(!need, 0))
         return -EAGAIN;
-    ssize_t n = s->recv(s->fd, into, need < room ? need : room, MSG_DONTWAIT);
+    ssize_t n = s->recv(s->fd, into, need < space ? need : space, MSG_DONTWAIT);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return -EAGAIN;
     if (__builtin_expect(n <= 0, 0))

@@ -1,6 +1,5 @@
-/* Where flights come from and go to, and who may carry one on: a lock-free list of free ones in the
- * memory the processes share, and a lock that names its holder, so that one that was killed is
- * found out. */
+/* The pool of negotiations, and the lock of a negotiation. Free negotiations are in a lock-free list in shared memory.
+ * The lock names its holder, so that a holder that was killed is detected. */
 #include "pool.h"
 #include "clock.h"
 #include "engine.h"
@@ -12,13 +11,13 @@
 
 /* --- the pool --- */
 
-static inline struct s5_negotiation *claim(struct s5_engine *e, struct s5_negotiation *f, uint32_t count)
+static inline struct s5_negotiation *claim_negotiation(struct s5_engine *e, struct s5_negotiation *f, uint32_t count)
 {
-    /* What threads of this process did to it, they did before they gave the lock and their references back. That is
-     * seen here also where it was another process that put it on the list. */
+    /* Threads of this process changed F before they released its lock and their references. These loads make the
+     * changes visible here, also where another process put F on the list. */
     (void)atomic_load_explicit(&f->lock, memory_order_acquire);
     (void)atomic_load_explicit(&f->references.by[0], memory_order_acquire);
-    f->deadline = S5_CLOCK_NEVER / 2; /* not reclaimed before s5_negotiation_begin sets its own */
+    f->deadline = S5_CLOCK_NEVER / 2; /* not reclaimed before s5_negotiation_begin() sets the real one */
     atomic_store_explicit(&f->lock, 0, memory_order_relaxed);
     atomic_store_explicit(&f->rearm, 0, memory_order_relaxed);
     atomic_store_explicit(&f->phase, S5_NEGOTIATION_TAKEN, memory_order_relaxed);
@@ -26,9 +25,9 @@ static inline struct s5_negotiation *claim(struct s5_engine *e, struct s5_negoti
     return f;
 }
 
-static void give(struct s5_shm *shm, struct s5_negotiation *f)
+static void free_negotiation(struct s5_shm *shm, struct s5_negotiation *f)
 {
-    if (s5_session_state(&f->session) != S5_SESSION_DONE) /* then its secrets are gone already */
+    if (s5_session_state(&f->session) != S5_SESSION_DONE) /* when DONE, its secrets are already erased */
         s5_session_wipe(&f->session);
     atomic_store(&f->phase, S5_NEGOTIATION_FREE);
     s5_references_end(&f->references);
@@ -40,18 +39,19 @@ static void give(struct s5_shm *shm, struct s5_negotiation *f)
     } while (!atomic_compare_exchange_weak(&shm->negotiations_free, &head, next));
 }
 
-/* What processes that have ended had is taken back; with RESERVED also what a child was to have that never came. */
-static __attribute__((noinline, cold)) void sweep(struct s5_engine *e, struct s5_shm *shm, bool reserved)
+/* Frees what processes that have ended still refer to. RESERVED: also what was reserved for children that never
+ * started. */
+static __attribute__((noinline, cold)) void sweep_negotiations(struct s5_engine *e, struct s5_shm *shm, bool reserved)
 {
     uint32_t used = atomic_load(&shm->negotiations_used), self = atomic_load(&e->process_number);
     for (uint32_t i = 0; i < used && i < S5_SHM_NEGOTIATIONS; i++)
         if (s5_references_sweep(&shm->negotiations[i].references, atomic_load(&e->shm_fd), self, reserved))
-            give(shm, &shm->negotiations[i]);
+            free_negotiation(shm, &shm->negotiations[i]);
 }
 
-/* Where nobody can tell who has ended, what is long past every deadline is anybody's. Its generation tells late
- * survivors. */
-static struct s5_negotiation *reclaim(struct s5_engine *e, struct s5_shm *shm, uint32_t count)
+/* Reuses a negotiation that is 60 s past its deadline, where no check finds the processes that have ended. A late
+ * holder detects this by the generation. */
+static struct s5_negotiation *reclaim_negotiation(struct s5_engine *e, struct s5_shm *shm, uint32_t count)
 {
     uint64_t now = s5_clock_now();
     uint32_t from = atomic_load(&shm->reclaim_at);
@@ -62,15 +62,16 @@ static struct s5_negotiation *reclaim(struct s5_engine *e, struct s5_shm *shm, u
             continue;
         if (s5_references_seize(&f->references, generation)) {
             atomic_store(&shm->reclaim_at, from + i + 1);
-            return claim(e, f, count);
+            return claim_negotiation(e, f, count);
         }
     }
     return NULL;
 }
 
-/* Memory for the next flights at one blow: whoever has several in flight has many, and page by page
- * it takes a fault for nearly each, which on a virtual machine is what a connect() costs most. */
-static void make_room(struct s5_negotiation *fresh, uint32_t at)
+/* Populates the memory of the next negotiations at once. A process with several negotiations in flight usually has
+ * many. Page by page, nearly each of them would cause a page fault, which is the largest part of the cost of a
+ * connect() on a virtual machine. */
+static void populate_memory(struct s5_negotiation *fresh, uint32_t at)
 {
     enum { AHEAD = 32 };
     int saved = errno;
@@ -80,48 +81,50 @@ static void make_room(struct s5_negotiation *fresh, uint32_t at)
     errno = saved;
 }
 
-static struct s5_negotiation *take_fresh(struct s5_engine *e, struct s5_shm *shm, uint32_t count)
+static struct s5_negotiation *take_fresh_negotiation(struct s5_engine *e, struct s5_shm *shm, uint32_t count)
 {
     uint32_t at = atomic_load(&shm->negotiations_used);
     if (at < S5_SHM_NEGOTIATIONS) /* before one is taken: a handler may run when this returns, and jump */
-        make_room(&shm->negotiations[at], at);
+        populate_memory(&shm->negotiations[at], at);
     while (at < S5_SHM_NEGOTIATIONS)
         if (atomic_compare_exchange_weak(&shm->negotiations_used, &at, at + 1)) {
-            return claim(e, &shm->negotiations[at], count);
+            return claim_negotiation(e, &shm->negotiations[at], count);
         }
     return NULL;
 }
 
-static inline struct s5_negotiation *take_free(struct s5_engine *e, struct s5_shm *shm, uint32_t count)
+static inline struct s5_negotiation *take_free_negotiation(struct s5_engine *e, struct s5_shm *shm, uint32_t count)
 {
     uint64_t head = atomic_load(&shm->negotiations_free);
     while ((uint32_t)head && (uint32_t)head <= S5_SHM_NEGOTIATIONS) {
         struct s5_negotiation *f = &shm->negotiations[(uint32_t)head - 1];
         uint64_t next = ((head >> 32) + 1) << 32 | atomic_load_explicit(&f->next_free, memory_order_relaxed);
         if (atomic_compare_exchange_weak(&shm->negotiations_free, &head, next))
-            return claim(e, f, count);
+            return claim_negotiation(e, f, count);
     }
     return NULL;
 }
 
-/* Before many more are begun, those of the killed are looked for: as often as their number has doubled. */
-static __attribute__((noinline)) struct s5_negotiation *take_another(struct s5_engine *e, struct s5_shm *shm,
-                                                                     uint32_t count)
+/* Before many more negotiations begin, those of killed processes are freed: each time the number in use has doubled,
+ * from 64 on, and whenever all are in use. */
+static __attribute__((noinline)) struct s5_negotiation *take_negotiation_slowly(struct s5_engine *e, struct s5_shm *shm,
+                                                                                uint32_t count)
 {
     enum { MANY = 64 };
     uint32_t used = atomic_load(&shm->negotiations_used);
     bool all = used >= S5_SHM_NEGOTIATIONS;
     if (all || (used >= MANY && !(used & (used - 1))))
-        sweep(e, shm, all);
-    struct s5_negotiation *f = take_free(e, shm, count);
+        sweep_negotiations(e, shm, all);
+    struct s5_negotiation *f = take_free_negotiation(e, shm, count);
     if (!f)
-        f = take_fresh(e, shm, count);
-    return f ? f : reclaim(e, shm, count);
+        f = take_fresh_negotiation(e, shm, count);
+    return f ? f : reclaim_negotiation(e, shm, count);
 }
 
-/* Another thread leaves the tree: what is F's now may be lost. */
-static __attribute__((noinline, cold)) struct s5_negotiation *take_later(struct s5_engine *e, struct s5_negotiation *f,
-                                                                         uint32_t count)
+/* Another thread moves the process to a private copy of the shared state (process/leave.c), and F may be missing
+ * there. F is released, and another one is taken from the new state. */
+static __attribute__((noinline, cold)) struct s5_negotiation *
+take_negotiation_after_leave(struct s5_engine *e, struct s5_negotiation *f, uint32_t count)
 {
     const struct timespec pause = {0, 1000000};
     int saved = errno;
@@ -131,36 +134,40 @@ static __attribute__((noinline, cold)) struct s5_negotiation *take_later(struct 
         while (atomic_load(&e->leaving))
             nanosleep(&pause, NULL);
         struct s5_shm *shm = atomic_load(&e->shm);
-        f = take_free(e, shm, count);
+        f = take_free_negotiation(e, shm, count);
         if (!f)
-            f = take_another(e, shm, count);
+            f = take_negotiation_slowly(e, shm, count);
         atomic_thread_fence(memory_order_seq_cst);
     }
     errno = saved;
     return f;
 }
 
-static inline __attribute__((always_inline)) struct s5_negotiation *take(struct s5_engine *e, uint32_t count)
+static inline __attribute__((always_inline)) struct s5_negotiation *take_negotiation(struct s5_engine *e,
+                                                                                     uint32_t count)
 {
     struct s5_shm *shm = atomic_load(&e->shm);
     if (!shm)
         return NULL;
-    struct s5_negotiation *f = take_free(e, shm, count);
+    struct s5_negotiation *f = take_free_negotiation(e, shm, count);
     if (__builtin_expect(!f, 0))
-        f = take_another(e, shm, count);
-    /* Who leaves sees this one, or we see that he leaves: he orders both (process/leave.c). */
+        f = take_negotiation_slowly(e, shm, count);
+    /* Either the thread that leaves the shared state sees this negotiation, or this thread sees E->leaving.
+     * process/leave.c orders both accesses. */
     atomic_signal_fence(memory_order_seq_cst);
-    return __builtin_expect(atomic_load_explicit(&e->leaving, memory_order_relaxed), 0) ? take_later(e, f, count) : f;
+    return __builtin_expect(atomic_load_explicit(&e->leaving, memory_order_relaxed), 0)
+               ? take_negotiation_after_leave(e, f, count)
+               : f;
 }
 
 struct s5_negotiation *s5_negotiation_take(struct s5_engine *e)
 {
-    return take(e, 1);
+    return take_negotiation(e, 1);
 }
 
 struct s5_negotiation *s5_negotiation_take_two(struct s5_engine *e)
 {
-    return take(e, 2);
+    return take_negotiation(e, 2);
 }
 
 bool s5_negotiation_hold(struct s5_engine *e, struct s5_negotiation *f, uint32_t generation)
@@ -177,7 +184,7 @@ uint32_t s5_negotiation_own_references(const struct s5_engine *e, const struct s
 void s5_negotiation_release(struct s5_engine *e, struct s5_negotiation *f)
 {
     if (s5_references_release(&f->references, atomic_load_explicit(&e->process_number, memory_order_relaxed)))
-        give(atomic_load(&e->shm), f);
+        free_negotiation(atomic_load(&e->shm), f);
 }
 
 void s5_negotiation_fork_cancel(struct s5_engine *e, uint32_t number)
@@ -186,12 +193,12 @@ void s5_negotiation_fork_cancel(struct s5_engine *e, uint32_t number)
     uint32_t used = atomic_load(&shm->negotiations_used);
     for (uint32_t i = 0; i < used && i < S5_SHM_NEGOTIATIONS; i++)
         if (s5_references_take_back(&shm->negotiations[i].references, number))
-            give(shm, &shm->negotiations[i]);
+            free_negotiation(shm, &shm->negotiations[i]);
 }
 
 /* --- the lock --- */
 
-/* A number of the thread's: where its variables are. */
+/* A number of the thread: where its thread-local variables are. */
 #ifndef S5_THREAD
 #define S5_THREAD ((uintptr_t)&s5_in_engine)
 #endif
@@ -202,11 +209,12 @@ uint64_t s5_lock_token(const struct s5_engine *e)
     return (uint64_t)atomic_load_explicit(&e->process_number, memory_order_relaxed) << 32 | (uint32_t)(thread >> 6);
 }
 
-static __attribute__((noinline, cold)) bool inherit(struct s5_engine *e, struct s5_negotiation *f, uint64_t holder)
+static __attribute__((noinline, cold)) bool inherit_negotiation_lock(struct s5_engine *e, struct s5_negotiation *f,
+                                                                     uint64_t holder)
 {
     if (!s5_engine_has_ended(e, (uint32_t)(holder >> 32)))
         return false;
-    /* Its holder was killed in the middle of a turn: what it left cannot be trusted. */
+    /* The holder was killed during a step: the state that it left is not trusted. */
     if (!atomic_compare_exchange_strong(&f->lock, &holder, s5_lock_token(e)))
         return false;
     s5_session_abort(&f->session, -ECONNABORTED);
@@ -218,15 +226,15 @@ bool s5_negotiation_try_lock(struct s5_engine *e, struct s5_negotiation *f)
     uint64_t holder = 0;
     if (__builtin_expect(atomic_compare_exchange_strong(&f->lock, &holder, s5_lock_token(e)), 1))
         return true;
-    return inherit(e, f, holder);
+    return inherit_negotiation_lock(e, f, holder);
 }
 
 void s5_negotiation_unlock(struct s5_negotiation *f)
 {
-    atomic_store(&f->lock, 0); /* before knocked is looked at */
+    atomic_store(&f->lock, 0); /* before event_pending is read */
 }
 
-/* A turn takes microseconds, unless its process is stopped. */
+/* A step takes microseconds, unless its process is stopped. */
 bool s5_negotiation_lock(struct s5_engine *e, struct s5_negotiation *f)
 {
     const struct timespec pause = {0, 1000000};
@@ -251,7 +259,7 @@ void s5_negotiation_leave_step(struct s5_engine *e, struct s5_negotiation *f)
     if (atomic_load(&f->lock) != s5_lock_token(e))
         return;
     s5_session_abort(&f->session, -ECONNABORTED);
-    atomic_store(&f->step_due, 0); /* whoever waits for it is to see that */
+    atomic_store(&f->step_due, 0); /* so that waiting threads notice the error */
     s5_negotiation_unlock(f);
 }
 

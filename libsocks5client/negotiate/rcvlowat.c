@@ -1,6 +1,6 @@
-/* That a program has used the option is noted once for the whole tree, in its memory: a socket may have got its
- * value before a fork or an exec, or through another descriptor, and a look at each socket would cost each
- * connection a system call. */
+/* Whether a program has ever used the option is recorded once for all processes, in shared memory. A socket may have
+ * got its value before a fork or an exec, or through another descriptor. Checking each socket would cost a system call
+ * per connection. */
 #include "rcvlowat.h"
 #include <errno.h>
 

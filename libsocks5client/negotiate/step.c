@@ -1,12 +1,12 @@
-/* A turn does as much as can be done without blocking: writes what the session has, reads at most
- * what it needs, and looks at the clock. It reads only when nothing is left to write. It reads right
- * after writing only where an event has reported something to read: else the answer is a round trip
- * away, and whoever waits is woken by it.
+/* A step does everything that is possible without blocking: it writes what the session has to send, reads at most what
+ * the session needs, and checks the clock. It reads only when nothing is left to write. It reads right after a write
+ * only if an event has reported input. Otherwise the answer is a round trip away, and its arrival wakes the waiting
+ * thread.
  *
- * A probing flight (everything in one flight to a server of unknown standing) that meets a wrong
- * answer, a close or silence is dissolved with connect(AF_UNSPEC) and dialled anew on the same
- * socket, step by step. Silence alone is no proof against the server, its target may be slow: only
- * if the second try's reply came sooner than the probe had waited was the pipelining to blame. */
+ * A probe is a pipelined negotiation with a server whose support for pipelining is unknown. If it meets a wrong
+ * answer, a close or silence, the socket is disconnected with connect(AF_UNSPEC) and connected again, and the
+ * negotiation is repeated without pipelining. Silence alone proves nothing about the server, since its target may be
+ * slow. Pipelining is the cause only if the reply to the second attempt arrives sooner than the probe had waited. */
 #include "step.h"
 #include "cleanup.h"
 #include "clock.h"
@@ -36,7 +36,7 @@
 static int start_session(const struct s5_policy *p, struct s5_negotiation *f, const struct s5_addr *dst, bool pipeline)
 {
     const struct s5_server *server = &p->servers[s5_negotiation_server(f)];
-    struct s5_isolation_words words; /* where there are any */
+    struct s5_isolation_words words; /* used if the server is isolated */
     struct s5_session_setup setup = {
         .command = f->command,
         .dst = dst,
@@ -59,21 +59,21 @@ static int start_session(const struct s5_policy *p, struct s5_negotiation *f, co
     return s5_session_start(&f->session, &setup);
 }
 
-/* What waiters look at without the lock. */
-static void publish(struct s5_negotiation *f)
+/* Sets the fields that waiting threads read without the lock. */
+static void update_wait_state(struct s5_negotiation *f)
 {
     size_t left = 1;
     if (atomic_load(&f->phase) > S5_NEGOTIATION_DIALING)
         s5_session_out(&f->session, &left);
     atomic_store_explicit(&f->poll_events, left ? POLLOUT : POLLIN, memory_order_relaxed);
-    uint64_t wake = f->probing && f->probe_until < f->deadline ? f->probe_until : f->deadline;
-    atomic_store_explicit(&f->step_due, wake, memory_order_relaxed);
+    uint64_t due = f->probing && f->probe_until < f->deadline ? f->probe_until : f->deadline;
+    atomic_store_explicit(&f->step_due, due, memory_order_relaxed);
 }
 
-/* Twice over, as every connect() goes through here and a BIND is rare. */
-static inline __attribute__((always_inline)) int begin(struct s5_engine *e, struct s5_negotiation *f,
-                                                       const struct s5_server *server, enum s5_command command,
-                                                       const struct s5_addr *dst)
+/* Inlined into each caller, since every connect() passes here and a BIND is rare. */
+static inline __attribute__((always_inline)) int begin_negotiation(struct s5_engine *e, struct s5_negotiation *f,
+                                                                   const struct s5_server *server,
+                                                                   enum s5_command command, const struct s5_addr *dst)
 {
     f->command = (uint8_t)command;
     f->begun = s5_clock_now();
@@ -88,36 +88,36 @@ static inline __attribute__((always_inline)) int begin(struct s5_engine *e, stru
     f->cache_key = e->pipelining_cache[f->server_index];
     bool pipeline = server->pipeline == S5_PIPELINE_ON;
     if (server->pipeline == S5_PIPELINE_AUTO) {
-        enum s5_pipelining_cache_value cache_key =
+        enum s5_pipelining_cache_value support =
             s5_pipelining_cache_get(atomic_load(&e->shm)->pipelining_cache, f->cache_key);
-        pipeline = cache_key != S5_PIPELINING_UNSUPPORTED;
-        f->probing = cache_key == S5_PIPELINING_UNKNOWN;
+        pipeline = support != S5_PIPELINING_UNSUPPORTED;
+        f->probing = support == S5_PIPELINING_UNKNOWN;
     }
     int r = 0;
     if (server->isolate)
         r = s5_identity_choose(e, &f->identity, server, command == S5_UDP_ASSOCIATE ? NULL : dst);
     if (r == 0)
         r = start_session(e->policy, f, dst, pipeline);
-    publish(f);
+    update_wait_state(f);
     return r;
 }
 
 int s5_negotiation_begin(struct s5_engine *e, struct s5_negotiation *f, const struct s5_server *server,
                          const struct s5_addr *dst)
 {
-    return begin(e, f, server, S5_CONNECT, dst);
+    return begin_negotiation(e, f, server, S5_CONNECT, dst);
 }
 
 int s5_negotiation_begin_bind(struct s5_engine *e, struct s5_negotiation *f, const struct s5_server *server,
                               const struct s5_addr *dst)
 {
-    return begin(e, f, server, S5_BIND, dst);
+    return begin_negotiation(e, f, server, S5_BIND, dst);
 }
 
 int s5_negotiation_begin_udp(struct s5_engine *e, struct s5_negotiation *f, const struct s5_server *server,
                              const struct s5_addr *dst)
 {
-    return begin(e, f, server, S5_UDP_ASSOCIATE, dst);
+    return begin_negotiation(e, f, server, S5_UDP_ASSOCIATE, dst);
 }
 
 int s5_negotiation_bound_address(const struct s5_negotiation *f, int family, struct s5_endpoint *ret)
@@ -136,28 +136,28 @@ void s5_negotiation_await_next_reply(struct s5_negotiation *f)
     s5_session_next_reply(&f->session);
     f->probing = f->again = false;
     f->deadline = f->probe_until = S5_CLOCK_NEVER;
-    publish(f);
+    update_wait_state(f);
     atomic_store(&f->phase, S5_NEGOTIATION_TALKING);
 }
 
-/* --- dialling --- */
+/* --- connecting --- */
 
 struct limit {
     struct s5_timeo own; /* the application's SO_SNDTIMEO; zero: none */
     bool changed;
-    bool brief; /* others are in flight, which the wait for this connection has to carry on */
+    bool brief; /* other negotiations are in flight, which the wait for this connection must continue */
 };
 
-/* A blocking connect() ends with SO_SNDTIMEO alone: it is the shorter of the application's and
- * ours while we dial. Who dials again does so in a turn, maybe for another thread: that must not
- * block, and goes on like a non-blocking one after a moment. */
-static void set_limit(struct s5_engine *e, struct s5_negotiation *f, int fd, struct limit *limit)
+/* Only SO_SNDTIMEO ends a blocking connect(). While connecting it is the shorter of the application's value and the
+ * server's timeout. A second attempt is made in a step, possibly by another thread, and must not block: its limit is 1
+ * us, after which it continues like a non-blocking one. */
+static void set_connect_timeout(struct s5_engine *e, struct s5_negotiation *f, int fd, struct limit *limit)
 {
     struct timespec own;
     socklen_t len = sizeof limit->own;
-    struct s5_timeo ours = {e->policy->servers[s5_negotiation_server(f)].timeout, 0};
+    struct s5_timeo engine_limit = {e->policy->servers[s5_negotiation_server(f)].timeout, 0};
     if (f->again || limit->brief)
-        ours = (struct s5_timeo){0, 1};
+        engine_limit = (struct s5_timeo){0, 1};
     limit->changed = false;
     if (e->real->getsockopt(fd, SOL_SOCKET, S5_SNDTIMEO, &limit->own, &len) != 0)
         return;
@@ -167,10 +167,10 @@ static void set_limit(struct s5_engine *e, struct s5_negotiation *f, int fd, str
         own = (struct timespec){limit->own.tv_sec, limit->own.tv_usec * 1000};
         if (!f->again)
             f->block_until = s5_clock_after(&own);
-        if (!timercmp(&limit->own, &ours, >))
+        if (!timercmp(&limit->own, &engine_limit, >))
             return;
     }
-    limit->changed = e->real->setsockopt(fd, SOL_SOCKET, S5_SNDTIMEO, &ours, sizeof ours) == 0;
+    limit->changed = e->real->setsockopt(fd, SOL_SOCKET, S5_SNDTIMEO, &engine_limit, sizeof engine_limit) == 0;
 }
 
 int s5_negotiation_connect(struct s5_engine *e, struct s5_negotiation *f, int fd, bool nonblock, bool brief)
@@ -178,26 +178,26 @@ int s5_negotiation_connect(struct s5_engine *e, struct s5_negotiation *f, int fd
     struct limit limit = {{0, 0}, false, false};
     f->written = f->pieces = 0;
     if (f->server.any.sa_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&f->server.v6.sin6_addr)) {
-        int off = 0; /* fails on a bound socket: then connect() says what is wrong */
+        int off = 0; /* fails on a bound socket; connect() then reports the error */
         e->real->setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
     }
     if (__builtin_expect(s5_rcvlowat_used(e) && !f->again, 0))
         s5_rcvlowat_override(e, f, fd);
     if (!nonblock) {
         limit.brief = brief;
-        set_limit(e, f, fd, &limit);
+        set_connect_timeout(e, f, fd, &limit);
     }
     int r = e->real->connect(fd, &f->server.any, f->server.len) == 0 ? 0 : -errno;
     if (limit.changed)
         e->real->setsockopt(fd, SOL_SOCKET, S5_SNDTIMEO, &limit.own, sizeof limit.own);
     if (limit.changed && r == -EINPROGRESS && !f->again && !limit.brief)
-        r = -ETIMEDOUT; /* our limit ran out, not the application's */
+        r = -ETIMEDOUT; /* the engine's limit expired, not the application's */
     atomic_store(&f->phase, S5_NEGOTIATION_DIALING);
     return r;
 }
 
-/* A kernel that refuses (EBUSY, while a thread waits on the socket) leaves a connection to the server,
- * to which nothing of the application's may be written. */
+/* If the kernel refuses (EBUSY, while a thread waits on the socket), the connection to the server remains. It is shut
+ * down, so that nothing of the application can be written to it. */
 static void disconnect_socket(struct s5_engine *e, int fd)
 {
     struct sockaddr none = {.sa_family = AF_UNSPEC};
@@ -205,7 +205,7 @@ static void disconnect_socket(struct s5_engine *e, int fd)
         e->real->shutdown(fd, SHUT_RDWR);
 }
 
-/* --- a turn --- */
+/* --- a step --- */
 
 enum s5_step s5_negotiation_fail(struct s5_engine *e, struct s5_negotiation *f, int fd, int error)
 {
@@ -218,38 +218,38 @@ enum s5_step s5_negotiation_fail(struct s5_engine *e, struct s5_negotiation *f, 
     return S5_STEP_DONE;
 }
 
-/* The same, unless the program's own octets are the cause. */
-static enum s5_step fail_or_spoilt(struct s5_engine *e, struct s5_negotiation *f, int fd, int error)
+/* Fails F with ERROR or, if the program's own octets are the cause, with ECONNABORTED. */
+static enum s5_step fail_after_check(struct s5_engine *e, struct s5_negotiation *f, int fd, int error)
 {
     return s5_negotiation_fail(e, f, fd, s5_written_spoilt(e, f, fd, true) ? -ECONNABORTED : error);
 }
 
-/* The session from its beginning, step by step. Where to is in it still: a name, where the peer is
- * but its stand-in. */
-static int start_over(const struct s5_engine *e, struct s5_negotiation *f)
+/* Restarts the session without pipelining. The destination is still in the session. It may be a name, of which F's
+ * peer is only the fake address. */
+static int restart_session(const struct s5_engine *e, struct s5_negotiation *f)
 {
     struct s5_addr dst = f->session.dst;
     return start_session(e->policy, f, &dst, false);
 }
 
-/* For another try: what bind() had the kernel choose stays. */
-static void disconnect_for_now(struct s5_engine *e, struct s5_negotiation *f, int fd)
+/* Disconnects FD for another attempt. A port that the kernel chose for bind() is kept. */
+static void disconnect_for_retry(struct s5_engine *e, struct s5_negotiation *f, int fd)
 {
     if (!f->keeps_port || s5_disconnect_keeping_port(e, fd) < 0)
         disconnect_socket(e, fd);
 }
 
-/* The same socket, step by step. What was asked for is in the session still. */
-static enum s5_step start_anew(struct s5_engine *e, struct s5_negotiation *f, int fd)
+/* Repeats the negotiation on the same socket, without pipelining. The destination is still in the session. */
+static enum s5_step retry_unpipelined(struct s5_engine *e, struct s5_negotiation *f, int fd)
 {
     int flags = e->real->fcntl(fd, F_GETFL, 0);
-    if (s5_written_spoilt(e, f, fd, true)) /* the program's octets would be lost */
+    if (s5_written_spoilt(e, f, fd, true)) /* the program's octets would be discarded */
         return s5_negotiation_fail(e, f, fd, -ECONNABORTED);
-    disconnect_for_now(e, f, fd);
+    disconnect_for_retry(e, f, fd);
     f->probing = false;
     f->again = true;
     f->probe_until = S5_CLOCK_NEVER;
-    int r = start_over(e, f);
+    int r = restart_session(e, f);
     if (r == 0)
         r = s5_negotiation_connect(e, f, fd, flags >= 0 && (flags & O_NONBLOCK), true);
     /* A signal ends the call, not the attempt. */
@@ -260,23 +260,23 @@ static enum s5_step start_anew(struct s5_engine *e, struct s5_negotiation *f, in
     return S5_STEP_MOVED;
 }
 
-/* Why a negotiation ended without success. */
+/* How a negotiation ended without success. */
 enum s5_end { S5_END_ANSWER, S5_END_CLOSED };
 
-static enum s5_step broken(struct s5_engine *e, struct s5_negotiation *f, int fd, int error, enum s5_end end)
+static enum s5_step retry_or_fail(struct s5_engine *e, struct s5_negotiation *f, int fd, int error, enum s5_end end)
 {
     if (f->probing && atomic_load(&f->phase) == S5_NEGOTIATION_TALKING &&
         s5_pipelining_needs_check(&f->session, error, end == S5_END_CLOSED))
-        return start_anew(e, f, fd);
-    return fail_or_spoilt(e, f, fd, error);
+        return retry_unpipelined(e, f, fd);
+    return fail_after_check(e, f, fd, error);
 }
 
-static enum s5_pipelining_cache_value cached_support(struct s5_engine *e, const struct s5_negotiation *f)
+static enum s5_pipelining_cache_value get_cached_support(struct s5_engine *e, const struct s5_negotiation *f)
 {
     return s5_pipelining_cache_get(atomic_load(&e->shm)->pipelining_cache, f->cache_key);
 }
 
-static enum s5_step succeeded(struct s5_engine *e, struct s5_negotiation *f, int fd)
+static enum s5_step complete_success(struct s5_engine *e, struct s5_negotiation *f, int fd)
 {
     struct s5_shm *shm = atomic_load(&e->shm);
     if (__builtin_expect(f->rcvlowat, 0))
@@ -289,10 +289,10 @@ static enum s5_step succeeded(struct s5_engine *e, struct s5_negotiation *f, int
     if (f->probing && f->session.n_methods == 1)
         s5_pipelining_cache_set(shm->pipelining_cache, e->policy_file->pipelining_cache_path, f->cache_key,
                                 S5_PIPELINING_SUPPORTED);
-    /* A second try that took as long as the first had waited: the target was slow, not the server
-     * deaf. */
+    /* If the second attempt took as long as the probe had waited, the target was slow, and pipelining was not the
+     * cause. */
     bool slow = f->probe_waited && s5_clock_now() - f->sent >= f->probe_waited;
-    if (f->again && !slow && cached_support(e, f) != S5_PIPELINING_SUPPORTED)
+    if (f->again && !slow && get_cached_support(e, f) != S5_PIPELINING_SUPPORTED)
         s5_pipelining_cache_set(shm->pipelining_cache, e->policy_file->pipelining_cache_path, f->cache_key,
                                 S5_PIPELINING_UNSUPPORTED);
     if (f->command == S5_CONNECT)
@@ -301,8 +301,8 @@ static enum s5_step succeeded(struct s5_engine *e, struct s5_negotiation *f, int
     return S5_STEP_DONE;
 }
 
-/* The request is on its way since NOW. */
-static void all_written(struct s5_engine *e, struct s5_negotiation *f, int fd, uint64_t now)
+/* The request was written completely at NOW. */
+static void note_request_sent(struct s5_engine *e, struct s5_negotiation *f, int fd, uint64_t now)
 {
     atomic_store_explicit(&f->sent, now, memory_order_relaxed);
     if (!f->probing)
@@ -312,125 +312,126 @@ static void all_written(struct s5_engine *e, struct s5_negotiation *f, int fd, u
     f->probe_until = now + s5_pipelining_timeout(1000ull * info.tcpi_rtt);
 }
 
-static inline struct s5_exchange step_of(struct s5_engine *e, struct s5_negotiation *f, int fd)
+static inline struct s5_exchange make_exchange(struct s5_engine *e, struct s5_negotiation *f, int fd)
 {
     return (struct s5_exchange){&f->session, NULL, fd, e->real->send, e->real->recv};
 }
 
-static enum s5_step write_out(struct s5_engine *e, struct s5_negotiation *f, int fd)
+static enum s5_step write_output(struct s5_engine *e, struct s5_negotiation *f, int fd)
 {
-    const struct s5_exchange step = step_of(e, f, fd);
+    const struct s5_exchange exchange = make_exchange(e, f, fd);
     bool all;
     uint64_t now = s5_clock_now(), delay = 0;
     if (__builtin_expect(now - f->begun > S5_CLOCK_SECOND, 0))
         delay = s5_deadline_delay(e, fd);
-    ssize_t n = s5_exchange_write(&step, &all);
+    ssize_t n = s5_exchange_write(&exchange, &all);
     if (n == -EAGAIN)
         return S5_STEP_WAIT;
-    if (__builtin_expect(n < 0, 0)) /* what is awaited is the answer to what was not written */
-        return broken(e, f, fd, n == -EPIPE ? -ECONNRESET : (int)n, S5_END_CLOSED);
+    if (__builtin_expect(n < 0, 0)) /* the awaited answer is the answer to what was not written */
+        return retry_or_fail(e, f, fd, n == -EPIPE ? -ECONNRESET : (int)n, S5_END_CLOSED);
     atomic_store(&f->phase, S5_NEGOTIATION_TALKING);
     if (delay)
         s5_deadline_forgive(e, f, delay, now);
     f->written += (uint32_t)n;
     f->pieces++;
     if (all)
-        all_written(e, f, fd, now);
+        note_request_sent(e, f, fd, now);
     return S5_STEP_MOVED;
 }
 
-/* To the end of what is there, also behind a piece: what told of that may have told of a close too,
- * and an edge comes once. So it may where an answer is written in between (EVENTS; 0: not known). */
-static enum s5_step read_in(struct s5_engine *e, struct s5_negotiation *f, int fd, short events)
+/* Reads until no octets are left, also after a partial message: the event that reported the octets may have reported a
+ * close as well, and an edge is reported only once. After an answer was written, reading continues only if EVENTS
+ * report a close or are unknown (0). */
+static enum s5_step read_input(struct s5_engine *e, struct s5_negotiation *f, int fd, short events)
 {
-    const struct s5_exchange step = step_of(e, f, fd);
+    const struct s5_exchange exchange = make_exchange(e, f, fd);
     bool ended = events == 0 || (events & (POLLRDHUP | POLLHUP | POLLERR));
     enum s5_step result = S5_STEP_WAIT;
     for (;;) {
         size_t n, left;
-        /* As it also has in a turn that was left before this was told. */
+        /* Also true if a step was left after the last octet was read. */
         if (s5_session_state(&f->session) == S5_SESSION_DONE || s5_session_state(&f->session) == S5_SESSION_BOUND)
-            return succeeded(e, f, fd);
-        int r = s5_exchange_read(&step, s5_session_space(&f->session), S5_SESSION_IN_MAX - f->session.in_len, &n);
+            return complete_success(e, f, fd);
+        int r = s5_exchange_read(&exchange, s5_session_space(&f->session), S5_SESSION_IN_MAX - f->session.in_len, &n);
         if (r == -EAGAIN)
             return result;
         if (__builtin_expect(r < 0, 0))
-            return broken(e, f, fd, r, n ? S5_END_ANSWER : S5_END_CLOSED);
+            return retry_or_fail(e, f, fd, r, n ? S5_END_ANSWER : S5_END_CLOSED);
         result = S5_STEP_MOVED;
-        s5_exchange_out(&step, &left);
+        s5_exchange_out(&exchange, &left);
         if (!left)
             continue;
-        result = write_out(e, f, fd);
+        result = write_output(e, f, fd);
         if (result != S5_STEP_MOVED || !ended)
             return result;
     }
 }
 
-/* --- from dialling to talking --- */
+/* --- from connecting to negotiating --- */
 
-/* Whether connect() came to its end: 1 connected, 0 not yet, -1 failed. Asked without fetching the
- * kernel's error, which is the application's. */
-static int reached(struct s5_engine *e, int fd, short events)
+/* Whether connect() has finished: 1 connected, 0 not yet, -1 failed. Does not fetch the kernel's error, which is the
+ * application's. */
+static int check_connected(struct s5_engine *e, int fd, short events)
 {
     uint8_t state; /* the first octet of struct tcp_info */
     socklen_t len = sizeof state;
     if ((events & (POLLOUT | POLLERR | POLLHUP)) == POLLOUT)
         return 1;
     if (e->real->getsockopt(fd, IPPROTO_TCP, TCP_INFO, &state, &len) != 0 || len != sizeof state)
-        return 1; /* writing will tell */
+        return 1; /* a write reports the error */
     if (state == TCP_SYN_SENT || state == TCP_SYN_RECV)
         return 0;
     return state == TCP_CLOSE ? -1 : 1;
 }
 
-/* Before the first octet: what other connections have found out meanwhile saves a probe. */
-static int reconsider(struct s5_engine *e, struct s5_negotiation *f)
+/* Before the first octet is written: what other connections have found out meanwhile saves a probe. */
+static int recheck_pipelining(struct s5_engine *e, struct s5_negotiation *f)
 {
-    enum s5_pipelining_cache_value cache_key = cached_support(e, f);
-    if (cache_key == S5_PIPELINING_UNKNOWN)
+    enum s5_pipelining_cache_value support = get_cached_support(e, f);
+    if (support == S5_PIPELINING_UNKNOWN)
         return 0;
     f->probing = false;
-    if (cache_key == S5_PIPELINING_SUPPORTED)
+    if (support == S5_PIPELINING_SUPPORTED)
         return 0;
-    return start_over(e, f);
+    return restart_session(e, f);
 }
 
-/* An event that reports room to write may report octets or the end of the stream as well. An edge
- * comes once, so they are read as soon as the last octet is written. */
+/* An event that reports writability may report input or the end of the stream as well. An edge is reported only once,
+ * so input is read as soon as the last octet is written. */
 static enum s5_step write_and_read(struct s5_engine *e, struct s5_negotiation *f, int fd, short events)
 {
     size_t left;
-    enum s5_step result = write_out(e, f, fd);
+    enum s5_step result = write_output(e, f, fd);
     if (result != S5_STEP_MOVED || !(events & (POLLIN | POLLRDHUP | POLLHUP | POLLERR)))
         return result;
     s5_session_out(&f->session, &left);
     if (left)
         return result;
-    result = read_in(e, f, fd, events);
+    result = read_input(e, f, fd, events);
     return result == S5_STEP_WAIT ? S5_STEP_MOVED : result;
 }
 
-static enum s5_step speak(struct s5_engine *e, struct s5_negotiation *f, int fd, short events)
+static enum s5_step exchange_octets(struct s5_engine *e, struct s5_negotiation *f, int fd, short events)
 {
     size_t left;
     short seen = events;
     if (atomic_load(&f->phase) == S5_NEGOTIATION_TAKEN) {
-        /* Told to whoever dials, unless he is past looking: an edge comes once. */
+        /* Leave the event to the thread in connect(), unless it is past its check: an edge is reported only once. */
         atomic_store(&f->rearm, 1);
         events = 0;
         if (atomic_load(&f->phase) == S5_NEGOTIATION_TAKEN)
             return S5_STEP_WAIT;
     }
     if (atomic_load(&f->phase) == S5_NEGOTIATION_DIALING) {
-        int there = reached(e, fd, events);
-        if (there <= 0)
-            return there ? s5_negotiation_fail(e, f, fd, 0) : S5_STEP_WAIT;
-        int r = f->probing ? reconsider(e, f) : 0;
+        int connected = check_connected(e, fd, events);
+        if (connected <= 0)
+            return connected ? s5_negotiation_fail(e, f, fd, 0) : S5_STEP_WAIT;
+        int r = f->probing ? recheck_pipelining(e, f) : 0;
         if (r < 0)
             return s5_negotiation_fail(e, f, fd, r);
     }
     s5_session_out(&f->session, &left);
-    return left ? write_and_read(e, f, fd, seen) : read_in(e, f, fd, seen);
+    return left ? write_and_read(e, f, fd, seen) : read_input(e, f, fd, seen);
 }
 
 static enum s5_step step_locked(struct s5_engine *e, struct s5_negotiation *f, int fd, short events)
@@ -441,25 +442,25 @@ static enum s5_step step_locked(struct s5_engine *e, struct s5_negotiation *f, i
         return s5_negotiation_fail(e, f, fd, -ECONNABORTED);
     if (s5_session_state(&f->session) == S5_SESSION_FAILED)
         return s5_negotiation_fail(e, f, fd, s5_session_error(&f->session));
-    enum s5_step result = speak(e, f, fd, events);
+    enum s5_step result = exchange_octets(e, f, fd, events);
     if (result != S5_STEP_WAIT)
         return result;
     uint64_t now = s5_clock_now();
     uint64_t deadline = f->deadline;
     if (now >= deadline || (deadline != S5_CLOCK_NEVER && deadline - now > S5_NEGOTIATION_LONGEST))
-        return fail_or_spoilt(e, f, fd, -ETIMEDOUT);
+        return fail_after_check(e, f, fd, -ETIMEDOUT);
     if (!f->probing || now < f->probe_until)
         return S5_STEP_WAIT;
     /* Another connection may have shown meanwhile that the server is only slow. */
-    f->probing = cached_support(e, f) != S5_PIPELINING_SUPPORTED;
+    f->probing = get_cached_support(e, f) != S5_PIPELINING_SUPPORTED;
     if (!f->probing)
         return S5_STEP_WAIT;
     f->probe_waited = now - f->sent;
-    return start_anew(e, f, fd);
+    return retry_unpipelined(e, f, fd);
 }
 
-/* RECORD's descriptor while it is F's; -1: it is not. */
-static inline int fd_of(const struct s5_record *record, const struct s5_negotiation *f)
+/* Returns RECORD's descriptor if RECORD still belongs to F, else -1. */
+static inline int get_record_fd(const struct s5_record *record, const struct s5_negotiation *f)
 {
     int fd = atomic_load_explicit(&record->fd, memory_order_acquire);
     return atomic_load_explicit(&record->negotiation, memory_order_relaxed) == f ? fd : -1;
@@ -472,24 +473,25 @@ enum s5_step s5_negotiation_step(struct s5_engine *e, struct s5_negotiation *f, 
     if (atomic_load_explicit(&f->phase, memory_order_acquire) >= S5_NEGOTIATION_READY)
         return S5_STEP_DONE;
     if (!s5_negotiation_try_lock(e, f)) {
-        /* Told to whoever is at it, unless he is past looking: an edge comes once. */
+        /* Leave the event to the thread that holds the lock, unless it is past its check: an edge is reported only
+         * once. */
         atomic_store(&f->event_pending, 1);
         if (!s5_negotiation_try_lock(e, f))
             return S5_STEP_BUSY;
     }
-    /* send and recv are cancellation points: no thread may end while it holds the lock. */
+    /* send and recv are cancellation points. A thread must not end while it holds the lock. */
     bool threads = !S5_SINGLE_THREADED;
     if (threads)
         cancel = s5_cleanup_hold_cancel();
     enum s5_step result = S5_STEP_WAIT, next;
     do {
         atomic_store(&f->event_pending, 0);
-        fd = record ? fd_of(record, f) : fd;
+        fd = record ? get_record_fd(record, f) : fd;
         next = fd < 0 ? S5_STEP_GONE : step_locked(e, f, fd, events);
         result = next == S5_STEP_WAIT ? result : next;
         events = 0;
         if (next < S5_STEP_DONE)
-            publish(f);
+            update_wait_state(f);
         s5_negotiation_unlock(f);
     } while (next < S5_STEP_DONE && atomic_load(&f->event_pending) && s5_negotiation_try_lock(e, f));
     if (threads)

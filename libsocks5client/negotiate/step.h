@@ -4,48 +4,48 @@
 
 #include "negotiation.h"
 
-/* What a turn came to. */
+/* The result of a step. */
 enum s5_step {
-    S5_STEP_WAIT,  /* in flight, and nothing moved */
-    S5_STEP_MOVED, /* in flight, and octets moved */
-    S5_STEP_BUSY,  /* in flight, and another thread is at it */
-    S5_STEP_DONE,  /* READY or FAILED, and was not settled before this turn */
-    S5_STEP_GONE,  /* settled already, or forgotten: no turn was taken */
+    S5_STEP_WAIT,  /* in flight, no octets moved */
+    S5_STEP_MOVED, /* in flight, octets moved */
+    S5_STEP_BUSY,  /* in flight, another thread is stepping it */
+    S5_STEP_DONE,  /* READY or FAILED, and not completed before this step */
+    S5_STEP_GONE,  /* completed or forgotten before: no step was taken */
 };
 
-/* Credentials, methods and pipelining as SERVER and its standing have it; DST is where to.
- * 0, or -errno as s5_session_start. */
+/* Begins F with the credentials and methods of SERVER, and with pipelining as SERVER and the pipelining cache have it.
+ * DST: the destination. 0, or -errno as of s5_session_start(). */
 int s5_negotiation_begin(struct s5_engine *e, struct s5_negotiation *f, const struct s5_server *server,
                          const struct s5_addr *dst);
 
-/* The same for BIND: DST is the peer that is expected, or zeros. */
+/* The same for BIND. DST: the peer that is expected, or zeros. */
 int s5_negotiation_begin_bind(struct s5_engine *e, struct s5_negotiation *f, const struct s5_server *server,
                               const struct s5_addr *dst);
 
-/* And for UDP ASSOCIATE: DST is zeros. */
+/* The same for UDP ASSOCIATE. DST: zeros. */
 int s5_negotiation_begin_udp(struct s5_engine *e, struct s5_negotiation *f, const struct s5_server *server,
                              const struct s5_addr *dst);
 
-/* Where the server has bound, as its first reply says, for a socket of FAMILY: its own address where that says nothing.
- * 0; -EPROTO: no port; -EAFNOSUPPORT. */
+/* Stores in *RET the address that the server has bound, according to its first reply, for a socket of FAMILY. If the
+ * reply has no address, it is the server's own. 0; -EPROTO: no port; -EAFNOSUPPORT. */
 int s5_negotiation_bound_address(const struct s5_negotiation *f, int family, struct s5_endpoint *ret);
 
-/* F, at BIND's first reply, goes on to the second: further turns read it, however long it takes. */
+/* Continues F after the first reply of BIND: further steps read the second reply, without a deadline. */
 void s5_negotiation_await_next_reply(struct s5_negotiation *f);
 
-/* connect() to the server: blocking as far as FD is, within the flight's deadline and the socket's SO_SNDTIMEO;
- * BRIEF: for a moment, as others are in flight that the wait has to carry on. 0, -EINPROGRESS (also: SO_SNDTIMEO ran
- * out), -EINTR, or the errno of the attempt. */
+/* Calls connect() to the server. It blocks as far as FD does (NONBLOCK: FD does not), within the server's timeout and
+ * the socket's SO_SNDTIMEO. BRIEF: it blocks for 1 us only, since others are in flight that the wait must continue. 0,
+ * -EINPROGRESS (also: SO_SNDTIMEO expired), -EINTR, or the error of the attempt. */
 int s5_negotiation_connect(struct s5_engine *e, struct s5_negotiation *f, int fd, bool nonblock, bool brief);
 
-/* One turn, without blocking; takes and leaves the lock. EVENTS as for s5_complete_step. It is over FD or,
- * where there is a RECORD, over the descriptor that has once the lock is held: until then others may close
- * theirs, and get the number for something else. GONE where RECORD is another connection's by now. */
+/* Takes one step, without blocking. Acquires and releases the lock. EVENTS as for s5_complete_step(). The step uses FD
+ * or, if RECORD is not NULL, the descriptor that RECORD has once the lock is held: until then other threads may close
+ * theirs and reuse the number. GONE: RECORD belongs to another connection by now. */
 enum s5_step s5_negotiation_step(struct s5_engine *e, struct s5_negotiation *f, const struct s5_record *record, int fd,
                                  short events);
 
-/* The end without success: the socket is dissolved, ERROR (negative errno) is what it came to; or
- * 0: the socket is in the kernel's hands, as after any connect() that failed. */
+/* Ends F without success. ERROR (a negative errno): the socket is disconnected, and ERROR is the result. 0: the kernel
+ * keeps the error, as after any connect() that failed. Returns S5_STEP_DONE. */
 enum s5_step s5_negotiation_fail(struct s5_engine *e, struct s5_negotiation *f, int fd, int error);
 
 #endif

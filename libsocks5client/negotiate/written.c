@@ -1,12 +1,12 @@
-/* Octets that get into a negotiation where no hook sees it: by a system call that the program makes by itself, or by a
- * stream of stdio, which libc writes. Nothing keeps a program from writing to a connected socket.
+/* Octets of the program can enter a negotiation where no hook sees them: by a system call that the program makes
+ * itself, or by a stdio stream, which libc writes. Nothing prevents a program from writing to a connected socket.
  *
  * The kernel counts the octets that the server has acknowledged. A server that answers a message has acknowledged
- * everything before it, so a negotiation of several messages has none of the program's octets in it if the sum is right
- * when the last reply is there. One message that was written whole has nothing in between, and needs no look: octets in
- * front of it are no SOCKS5, which makes the negotiation fail, and octets behind it are the connection's. Where a
- * negotiation fails, octets that are still to be sent count as well, since the program may be the cause, and since
- * another try would abort_record them. */
+ * everything before it. A negotiation of several messages is therefore free of the program's octets if the count is
+ * right when the last reply has arrived. A single message that was written whole needs no check: octets before it are
+ * not SOCKS5 and make the negotiation fail, and octets after it belong to the connection. If a negotiation fails,
+ * octets that are still to be sent count as well, since the program may be the cause, and since another attempt would
+ * discard them. */
 #include "written.h"
 #include "negotiation_bounds.h"
 #include <assert.h>
@@ -31,14 +31,14 @@ bool s5_written_spoilt(struct s5_engine *e, const struct s5_negotiation *f, int 
     socklen_t len = sizeof c;
     if (!atomic_load_explicit(&f->unattended, memory_order_relaxed))
         return false;
-    bool told = e->real->getsockopt(fd, IPPROTO_TCP, TCP_INFO, &c, &len) == 0 && len >= sizeof c && c.acked;
-    if (told && waiting && e->real->ioctl(fd, SIOCOUTQ, &queued) != 0)
+    bool known = e->real->getsockopt(fd, IPPROTO_TCP, TCP_INFO, &c, &len) == 0 && len >= sizeof c && c.acked;
+    if (known && waiting && e->real->ioctl(fd, SIOCOUTQ, &queued) != 0)
         queued = 0;
     errno = saved;
-    if (!told)
+    if (!known)
         return false;
     bool open = c.info.tcpi_state == TCP_ESTABLISHED || c.info.tcpi_state == TCP_CLOSE_WAIT;
-    uint64_t all = c.acked - 1 + (queued > 0 ? (unsigned)queued : 0), fin = !open; /* counts as an octet */
+    uint64_t all = c.acked - 1 + (queued > 0 ? (unsigned)queued : 0), fin = !open; /* a FIN counts as an octet */
     if (all <= f->written + fin)
         return false;
     s5_log(&e->log, S5_LOG_ERROR,
