@@ -1,4 +1,4 @@
-/* The registrations with epoll instances of descriptors in flight. */
+/* The epoll registrations of descriptors in flight. */
 #ifndef S5_EPOLL_MASK_H
 #define S5_EPOLL_MASK_H
 
@@ -6,14 +6,14 @@
 #include "fd_notes.h"
 #include "registry.h"
 
-/* What the negotiation asks for in the application's place. */
+/* The mask of the negotiation, which overrides the application's. */
 #define S5_EPOLL_OVERRIDE (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET)
 
-/* Whether SLOT's descriptor is in flight. */
+/* Returns whether SLOT's descriptor is in flight. */
 bool s5_epoll_in_flight(const struct s5_engine *e, const struct s5_slot *slot);
 
-/* Every registration of FD becomes what its negotiation needs or, where there is none, what the application asked
- * for. */
+/* Overrides every registration of FD for its negotiation or, where it is not in flight, restores the application's
+ * mask. Preserves errno. */
 void s5_epoll_update_slot(struct s5_engine *e, int fd, struct s5_slot *slot);
 static inline void s5_epoll_update(struct s5_engine *e, int fd)
 {
@@ -22,7 +22,8 @@ static inline void s5_epoll_update(struct s5_engine *e, int fd)
         s5_epoll_update_slot(e, fd, slot);
 }
 
-/* Whether SLOT, or a descriptor of RECORD, has a registration with the instance EP, with *DATA; NULL: with any data. */
+/* Returns whether SLOT, or a descriptor of RECORD, has a registration with the epoll instance EP and *DATA; NULL: with
+ * any data. */
 bool s5_epoll_slot_reports(const struct s5_engine *e, const struct s5_slot *slot, int ep, const uint64_t *data);
 bool s5_epoll_reports(struct s5_engine *e, struct s5_record *record, int ep, const uint64_t *data);
 

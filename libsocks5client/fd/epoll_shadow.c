@@ -1,9 +1,9 @@
-/* epoll and a listener at a server. Its own socket listens in the kernel too, but nobody can reach
- * it there, so that it is never ready. Beside each registration of it stands a second one of the
- * control connection and a third of the bell, with the same data and the same mask as far as it is
- * about reading: the kernel itself then wakes whoever waits, also who waits already.
+/* epoll and a listener at a server. The listener's own socket listens in the kernel too, but no peer can reach it
+ * there, so it is never ready. Each of its registrations therefore has two shadows: one of the control connection and
+ * one of the wakeup descriptor, with the same data and with the reading part of the same mask. The kernel then wakes
+ * all waiters, including those that wait already.
  *
- * A bell that rings looks like a connection that another process was quicker to accept. */
+ * A ready wakeup descriptor looks like a connection that another process has accepted first. */
 #include "epoll_shadow.h"
 #include "fd_notes.h"
 #include "record.h"
@@ -12,14 +12,14 @@
 
 #define READING (EPOLLIN | EPOLLRDNORM | EPOLLET | EPOLLONESHOT | EPOLLEXCLUSIVE | (uint32_t)EPOLLWAKEUP)
 
-struct pass {
+struct shadow_change {
     struct s5_engine *e;
     int internal, op;
 };
 
-static void pass(void *user, int fd, struct s5_slot *slot)
+static void change_slot_shadows(void *user, int fd, struct s5_slot *slot)
 {
-    struct pass *p = user;
+    struct shadow_change *p = user;
     struct s5_registration r;
     (void)fd;
     for (unsigned at = 0; s5_registry_registration(&p->e->registry, slot, at, &r); at++) {
@@ -29,23 +29,23 @@ static void pass(void *user, int fd, struct s5_slot *slot)
     }
 }
 
-static void pass_all(struct s5_engine *e, struct s5_record *record, int internal, int op)
+static void change_all_shadows(struct s5_engine *e, struct s5_record *record, int internal, int op)
 {
-    struct pass p = {e, internal, op};
+    struct shadow_change p = {e, internal, op};
     int saved = errno;
     if (internal >= 0)
-        s5_registry_each(&e->registry, record, pass, &p);
+        s5_registry_each(&e->registry, record, change_slot_shadows, &p);
     errno = saved;
 }
 
 void s5_epoll_shadow_add(struct s5_engine *e, struct s5_record *record, int internal)
 {
-    pass_all(e, record, internal, EPOLL_CTL_ADD);
+    change_all_shadows(e, record, internal, EPOLL_CTL_ADD);
 }
 
 void s5_epoll_shadow_remove(struct s5_engine *e, struct s5_record *record, int internal)
 {
-    pass_all(e, record, internal, EPOLL_CTL_DEL);
+    change_all_shadows(e, record, internal, EPOLL_CTL_DEL);
 }
 
 void s5_epoll_shadow_ctl(struct s5_engine *e, int ep, int op, int fd, const struct epoll_event *event)
@@ -61,7 +61,8 @@ void s5_epoll_shadow_ctl(struct s5_engine *e, int ep, int op, int fd, const stru
         own = *event;
         own.events &= READING;
     }
-    /* Another thread may be replacing the two: either it sees this registration, or it is seen. */
+    /* Another thread may be replacing both descriptors. Either it sees this registration, or SERIAL shows the
+     * replacement. */
     do {
         serial = record->more->serial;
         int internal[2] = {record->more->control, record->more->wakeup_fd};

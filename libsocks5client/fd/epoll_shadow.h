@@ -1,14 +1,16 @@
-/* epoll registrations of a listener, repeated for its internal descriptors. */
+/* Shadows of a listener's epoll registrations: the same registrations for its internal descriptors. */
 #ifndef S5_EPOLL_SHADOW_H
 #define S5_EPOLL_SHADOW_H
 
 #include "engine.h"
 
-/* The registrations of a LISTENING record's names are HIDDEN's too, or no more. */
+/* Adds, or removes, the shadows for the descriptor INTERNAL of all registrations of the LISTENING RECORD. Preserve
+ * errno. */
 void s5_epoll_shadow_add(struct s5_engine *e, struct s5_record *record, int internal);
 void s5_epoll_shadow_remove(struct s5_engine *e, struct s5_record *record, int internal);
 
-/* What epoll_ctl() did for FD, for its hidden ones too. */
+/* Repeats for the internal descriptors of FD what epoll_ctl() did for FD: OP with EVENT (NULL: none) in the instance
+ * EP. Preserves errno. */
 void s5_epoll_shadow_ctl(struct s5_engine *e, int ep, int op, int fd, const struct epoll_event *event);
 
 #endif

@@ -1,9 +1,9 @@
-/* The mailbox of a listener is a datagram socket connected to itself: what is sent stays in it. It
- * holds one message at most, with the control connection and the bell of the latest BIND, and every
- * process that has the listener may look at that and get descriptors of its own. It is emptied by
- * the kernel when the last one closes it.
+/* The descriptor channel of a listener is a datagram socket connected to itself: what is sent remains in it. It holds
+ * one message at most, with the control connection and the wakeup descriptor of the latest BIND. Every process that has
+ * the listener may peek at the message and receives descriptors of its own. The kernel discards the message when the
+ * last process closes the channel.
  *
- * A bell is a timer: readable once it ran out and ever after, since nobody reads it. */
+ * A wakeup descriptor is a timer: readable from its expiry on, because it is never read. */
 #include "fd_channel.h"
 #include "internal_fd.h"
 #include <errno.h>
@@ -15,7 +15,7 @@
 
 int s5_fd_channel_create(struct s5_engine *e)
 {
-    /* Bound to a name that the kernel chooses; being connected, it takes nothing from others. */
+    /* Bound to a name that the kernel chooses. A connected socket receives nothing from other sockets. */
     struct sockaddr_un self = {.sun_family = AF_UNIX};
     socklen_t len = sizeof self.sun_family;
     int fd = e->real->socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -33,7 +33,7 @@ int s5_fd_channel_create(struct s5_engine *e)
     return r;
 }
 
-static void set(struct s5_engine *e, int wakeup_fd, time_t seconds, long ns)
+static void set_timer(struct s5_engine *e, int wakeup_fd, time_t seconds, long ns)
 {
     struct itimerspec when = {{0, 0}, {seconds, ns}};
     e->real->timerfd_settime(wakeup_fd, 0, &when, NULL);
@@ -45,19 +45,19 @@ int s5_fd_channel_wakeup_fd(struct s5_engine *e, unsigned seconds)
     if (fd < 0)
         return -errno;
     if (seconds)
-        set(e, fd, (time_t)seconds, 0);
+        set_timer(e, fd, (time_t)seconds, 0);
     return s5_internal_fd_take(e, fd);
 }
 
 void s5_fd_channel_wake(struct s5_engine *e, int wakeup_fd)
 {
     if (wakeup_fd >= 0)
-        set(e, wakeup_fd, 0, 1);
+        set_timer(e, wakeup_fd, 0, 1);
 }
 
 void s5_fd_channel_wake_in(struct s5_engine *e, int wakeup_fd, unsigned seconds)
 {
-    set(e, wakeup_fd, (time_t)seconds, 0);
+    set_timer(e, wakeup_fd, (time_t)seconds, 0);
 }
 
 bool s5_fd_channel_is_woken(struct s5_engine *e, int wakeup_fd)
@@ -69,14 +69,14 @@ bool s5_fd_channel_is_woken(struct s5_engine *e, int wakeup_fd)
 
 union ancillary {
     struct cmsghdr header;
-    char room[CMSG_SPACE(2 * sizeof(int))];
+    char octets[CMSG_SPACE(2 * sizeof(int))];
 };
 
 int s5_fd_channel_put(struct s5_engine *e, int channel_fd, uint32_t serial, int control, int wakeup_fd)
 {
-    union ancillary a = {.room = {0}};
+    union ancillary a = {.octets = {0}};
     int fds[2] = {wakeup_fd, control}, n = control < 0 ? 1 : 2;
-    char octet; /* descriptors that are not asked for are closed */
+    char octet; /* recv() takes no descriptors: the kernel closes those of the message */
     (void)!e->real->recv(channel_fd, &octet, 1, MSG_DONTWAIT | MSG_TRUNC);
     struct iovec iov = {&serial, sizeof serial};
     struct msghdr msg = {
@@ -88,7 +88,7 @@ int s5_fd_channel_put(struct s5_engine *e, int channel_fd, uint32_t serial, int 
     return e->real->sendmsg(channel_fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
-int s5_fd_channel_get(struct s5_engine *e, int channel_fd, uint32_t *ret_serial, int *ret_control, int *ret_bell)
+int s5_fd_channel_get(struct s5_engine *e, int channel_fd, uint32_t *ret_serial, int *ret_control, int *ret_wakeup_fd)
 {
     union ancillary a;
     uint32_t serial = 0;
@@ -101,7 +101,7 @@ int s5_fd_channel_get(struct s5_engine *e, int channel_fd, uint32_t *ret_serial,
     if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
         memcpy(fds, CMSG_DATA(c), c->cmsg_len > CMSG_LEN(sizeof(int)) ? 2 * sizeof(int) : sizeof(int));
     *ret_serial = serial;
-    *ret_bell = fds[0] < 0 ? -1 : s5_internal_fd_take(e, fds[0]);
+    *ret_wakeup_fd = fds[0] < 0 ? -1 : s5_internal_fd_take(e, fds[0]);
     *ret_control = fds[1] < 0 ? -1 : s5_internal_fd_take(e, fds[1]);
     return 0;
 }

@@ -1,8 +1,8 @@
-/* Descriptors come and go: duplication, closing, and what goes through an exec.
+/* Operations on descriptors: duplication, closing, and what goes through an exec.
  *
- * A child of vfork shares our memory but not our descriptors: what it closes or duplicates changes
- * nothing here. The tree's own descriptors are hidden: closing one is refused, ranges are closed
- * around them, and a program that wants the number of one for itself has both moved away. */
+ * A child of vfork shares the memory of its parent but not its descriptors: what it closes or duplicates changes
+ * nothing here. The descriptors of the shared memory and of the policy are internal: closing one is refused, ranges are
+ * closed around them, and both are moved when a program uses the number of one for a duplicate. */
 #include "fd_ops.h"
 #include "cleanup.h"
 #include "fd_notes.h"
@@ -38,8 +38,8 @@ int s5_close_own(struct s5_engine *e, int fd)
         return -EBADF;
     if (s5_shm_has(atomic_load(&e->shm_fd), fd))
         return -EBADF;
-    /* Asking the kernel who we are costs as much as the close itself: a record that holds nothing
-     * but names may stay, in doubt. A resolver's socket holds a place among the dns_clients. */
+    /* s5_engine_owns_memory() costs as much as the close itself. A record that holds nothing but names is therefore
+     * kept and marked as S5_SLOT_NEEDS_CHECK. The socket of a DNS client holds an entry among the dns_clients. */
     if (state == S5_RECORD_READY && !atomic_load(&record->more))
         s5_registry_set_needs_check(&e->registry, fd, true);
     else if (s5_engine_owns_memory(e))
@@ -47,12 +47,13 @@ int s5_close_own(struct s5_engine *e, int fd)
     return e->real->close(fd) == 0 ? 0 : -errno;
 }
 
-/* DOUBT: other threads may have them open still. */
+/* Forgets the records from FIRST to LAST. NEEDS_CHECK: only marks them, because other threads may still have the
+ * descriptors open. */
 static void forget_range(struct s5_engine *e, unsigned first, unsigned last, bool needs_check)
 {
     for (unsigned fd = first; fd <= last && fd < S5_CHUNKS * S5_CHUNK_SLOTS; fd++) {
         if (!s5_registry_slot(&e->registry, (int)fd))
-            fd |= S5_CHUNK_SLOTS - 1; /* on to the next chunk */
+            fd |= S5_CHUNK_SLOTS - 1; /* skips to the next chunk */
         else if (s5_registry_foreign(&e->registry, (int)fd) || s5_internal_fd_is(e, (int)fd))
             continue;
         else if (needs_check)
@@ -62,9 +63,9 @@ static void forget_range(struct s5_engine *e, unsigned first, unsigned last, boo
     }
 }
 
-/* An empty range tells first whether the kernel takes FLAGS, so that nothing is given up for a call that
- * fails. With CLOSE_RANGE_UNSHARE this thread has a table of descriptors of its own from then on: sockets
- * stay open for other threads, so their records are kept and marked as doubtful. */
+/* A call with an empty range first tests whether the kernel accepts FLAGS, so that no record is forgotten for a call
+ * that fails. With CLOSE_RANGE_UNSHARE this thread has a descriptor table of its own from then on. The sockets remain
+ * open for other threads, so their records are kept and marked as S5_SLOT_NEEDS_CHECK. */
 int s5_close_range(struct s5_engine *e, unsigned first, unsigned last, int flags)
 {
     int r = 0;
@@ -97,23 +98,23 @@ void s5_closefrom(struct s5_engine *e, int first)
     errno = saved;
 }
 
-/* A descriptor that is about to be duplicated: its record, held since another thread may close it meanwhile. */
-struct original {
+/* A descriptor that is about to be duplicated. Its record is held, because another thread may close it meanwhile. */
+struct dup_source {
     int fd;
-    bool owns; /* false: nothing is changed */
+    bool owns; /* false: the registry is not changed */
     struct s5_record *record;
 };
 
-static struct original original(struct s5_engine *e, int fd)
+static struct dup_source hold_dup_source(struct s5_engine *e, int fd)
 {
-    struct original from = {fd, !s5_in_engine && s5_engine_owns_memory(e), NULL};
+    struct dup_source from = {fd, !s5_in_engine && s5_engine_owns_memory(e), NULL};
     if (from.owns)
         from.record = s5_fd_hold_record(e, fd);
     return from;
 }
 
-/* TO names RECORD's socket, unless FD was closed, and became another's, before it was duplicated. */
-static bool share(struct s5_engine *e, const struct original *from, int to)
+/* Makes TO another name of FROM's record, unless FROM's number was closed and reused before it was duplicated. */
+static bool share_with_duplicate(struct s5_engine *e, const struct dup_source *from, int to)
 {
     if (s5_registry_find(&e->registry, from->fd) != from->record && !s5_fd_is_same_socket(e, from->record, to))
         return true;
@@ -123,10 +124,11 @@ static bool share(struct s5_engine *e, const struct original *from, int to)
     return r == 0;
 }
 
-/* FROM has a second name now, TO; or a call that would give it one failed, with TO. */
-static int doubled(struct s5_engine *e, const struct original *from, int to)
+/* Notes that FROM was duplicated to TO; a negative TO is the error of the call. Releases the hold on the record.
+ * Returns TO or -errno. */
+static int note_duplicate(struct s5_engine *e, const struct dup_source *from, int to)
 {
-    if (to >= 0 && from->owns && !s5_registry_foreign(&e->registry, to)) { /* of a life before */
+    if (to >= 0 && from->owns && !s5_registry_foreign(&e->registry, to)) { /* of an earlier use of the number */
         s5_fd_forget(e, to);
         s5_registry_unwatch_all(&e->registry, to);
     }
@@ -134,7 +136,7 @@ static int doubled(struct s5_engine *e, const struct original *from, int to)
         s5_registry_note_dup(&e->registry, from->fd, to);
     if (!from->record)
         return to;
-    if (to >= 0 && !share(e, from, to)) {
+    if (to >= 0 && !share_with_duplicate(e, from, to)) {
         e->real->close(to);
         to = -EMFILE;
     }
@@ -144,17 +146,17 @@ static int doubled(struct s5_engine *e, const struct original *from, int to)
 
 int s5_dup(struct s5_engine *e, int fd)
 {
-    struct original from = original(e, fd);
+    struct dup_source from = hold_dup_source(e, fd);
     int to = e->real->dup(fd);
-    return doubled(e, &from, to < 0 ? -errno : to);
+    return note_duplicate(e, &from, to < 0 ? -errno : to);
 }
 
-/* The tree's descriptors go elsewhere, and their numbers but FD are free. */
-static void move_shm(struct s5_engine *e, int fd)
+/* Moves the descriptors of the shared memory to other numbers. Closes the old ones except FD. */
+static void move_shm_fds(struct s5_engine *e, int fd)
 {
     int saved = errno, was = e->place.fd;
     struct s5_shm_location place = e->place;
-    /* Either may be the program's own by now. */
+    /* Either number may be a descriptor of the program by now. */
     bool shm = s5_shm_is(was, place.inode), policy = s5_shm_has_policy(atomic_load(&e->shm), was);
     int second = policy ? was + 1 : was;
     place.fd = shm ? s5_shm_duplicate(was, second, was + S5_SHM_FDS) : -1;
@@ -166,19 +168,19 @@ static void move_shm(struct s5_engine *e, int fd)
     errno = saved;
 }
 
-/* FD is to have another meaning: a hidden descriptor moves away from it. Whether there was one. */
-static bool make_way(struct s5_engine *e, int fd)
+/* FD is about to be reused: moves an internal descriptor away from it. Returns whether there was one. */
+static bool vacate_number(struct s5_engine *e, int fd)
 {
     bool shm = s5_shm_has(atomic_load(&e->shm_fd), fd), internal = s5_internal_fd_is(e, fd);
     if (shm)
-        move_shm(e, fd);
+        move_shm_fds(e, fd);
     if (internal)
         s5_internal_fd_move(e, fd);
     return shm || internal;
 }
 
-/* The number that one had is another descriptor's, or closed. */
-static void way_is_made(struct s5_engine *e)
+/* To be called after an internal descriptor's old number was closed or reused: a close drops the process's lock. */
+static void restore_process_lock(struct s5_engine *e)
 {
     s5_process_lock_again(atomic_load(&e->shm_fd), atomic_load(&e->process_number));
 }
@@ -186,15 +188,15 @@ static void way_is_made(struct s5_engine *e)
 void s5_fd_clear_number(struct s5_engine *e, int fd)
 {
     int saved = errno;
-    if (fd >= 0 && s5_engine_owns_memory(e) && make_way(e, fd)) {
+    if (fd >= 0 && s5_engine_owns_memory(e) && vacate_number(e, fd)) {
         e->real->close(fd);
-        way_is_made(e);
+        restore_process_lock(e);
     }
     errno = saved;
 }
 
-/* Why the kernel would refuse to make TO a duplicate of FD: -errno, or 0. */
-static int why_refused(struct s5_engine *e, int fd, int to, int flags)
+/* Returns the error with which the kernel would refuse to make TO a duplicate of FD: -errno, or 0. */
+static int check_dup3(struct s5_engine *e, int fd, int to, int flags)
 {
     struct rlimit limit = {RLIM_INFINITY, RLIM_INFINITY};
     getrlimit(RLIMIT_NOFILE, &limit);
@@ -205,47 +207,47 @@ static int why_refused(struct s5_engine *e, int fd, int to, int flags)
     return e->real->fcntl(fd, F_GETFD, 0) < 0 ? -errno : 0;
 }
 
-/* The call failed all the same, after TO was given up: another thread closed the descriptor that it was to
- * duplicate. What TO still is has no record any more, so nothing may be sent on it. */
-static void shut(struct s5_engine *e, int to, uint32_t state)
+/* The call failed in spite of the check, after TO was forgotten: another thread closed the descriptor to duplicate. TO
+ * is still open but has no record any more, so nothing may be sent on it. */
+static void shut_down_forgotten(struct s5_engine *e, int to, uint32_t state)
 {
     if (state == S5_RECORD_IN_FLIGHT || state == S5_RECORD_RELAYED)
         e->real->shutdown(to, SHUT_RDWR);
 }
 
-/* TO, which is ours or hidden, becomes a duplicate of FD. It is given up before the call, so that no turn of
- * a negotiation meets the new meaning of the number. */
-static int replace(struct s5_engine *e, int fd, int to, int flags)
+/* Makes TO, which has a record or is internal, a duplicate of FD. TO is forgotten before the call, so that no step of a
+ * negotiation uses the number with its new meaning. */
+static int replace_fd(struct s5_engine *e, int fd, int to, int flags)
 {
     const struct s5_record *record = s5_registry_find(&e->registry, to);
     uint32_t state = record ? atomic_load(&record->state) : S5_RECORD_FREE;
-    int r = why_refused(e, fd, to, flags);
+    int r = check_dup3(e, fd, to, flags);
     if (r < 0)
         return r;
-    bool moved = make_way(e, to);
+    bool moved = vacate_number(e, to);
     s5_fd_forget(e, to);
     r = e->real->dup3(fd, to, flags) < 0 ? -errno : to;
     if (r < 0)
-        shut(e, to, state);
+        shut_down_forgotten(e, to, state);
     if (r < 0 && moved)
         e->real->close(to);
     if (moved)
-        way_is_made(e);
+        restore_process_lock(e);
     return r;
 }
 
 int s5_dup3(struct s5_engine *e, int fd, int to, int flags, bool dup2)
 {
     s5_blocking_look();
-    struct original from = original(e, fd);
+    struct dup_source from = hold_dup_source(e, fd);
     int r;
     if (fd != to && to >= 0 && (!s5_registry_foreign(&e->registry, to) || s5_fd_is_internal(e, to)) &&
         s5_engine_owns_memory(e))
-        r = replace(e, fd, to, flags);
+        r = replace_fd(e, fd, to, flags);
     else
         r = (dup2 ? e->real->dup2(fd, to) : e->real->dup3(fd, to, flags)) < 0 ? -errno : to;
     if (fd != to)
-        return doubled(e, &from, r);
+        return note_duplicate(e, &from, r);
     if (from.record)
         s5_fd_release_record(e, from.record);
     return r;
@@ -254,12 +256,12 @@ int s5_dup3(struct s5_engine *e, int fd, int to, int flags, bool dup2)
 int s5_fcntl(struct s5_engine *e, int fd, int command, long arg)
 {
     bool duplicates = command == F_DUPFD || command == F_DUPFD_CLOEXEC;
-    struct original from = {fd, false, NULL};
+    struct dup_source from = {fd, false, NULL};
     if (duplicates)
-        from = original(e, fd);
+        from = hold_dup_source(e, fd);
     int r = e->real->fcntl(fd, command, arg);
     r = r < 0 ? -errno : r;
-    return duplicates ? doubled(e, &from, r) : r;
+    return duplicates ? note_duplicate(e, &from, r) : r;
 }
 
 /* --- exec --- */
@@ -280,8 +282,8 @@ void s5_fd_export_cancel(struct s5_engine *e)
     errno = saved;
 }
 
-/* Programs set FD_CLOEXEC for every number, one by one or by close_range(). They see what they have set, and it
- * is taken back where it would take effect. Once that is so no hook need have seen how it was set. */
+/* Some programs set FD_CLOEXEC for every number, one by one or by close_range(). They see the flag that they have set;
+ * it is cleared just before an exec, where it would take effect. So the hooks do not have to see how it was set. */
 void s5_fd_inherit_shm(struct s5_engine *e)
 {
     int first = atomic_load(&e->shm_fd), saved = errno;
@@ -294,7 +296,7 @@ void s5_fd_inherit_shm(struct s5_engine *e)
     errno = saved;
 }
 
-static void import_one(struct s5_engine *e, int fd)
+static void import_fd(struct s5_engine *e, int fd)
 {
     uint64_t cookie = s5_fd_cookie(e, fd);
     if (cookie)
@@ -316,12 +318,12 @@ void s5_fd_import_all(struct s5_engine *e)
         for (int i = 0; i < BATCH; i++)
             fds[i] = (struct pollfd){from + i, 0, 0};
         nfds_t n = (nfds_t)(end - from < BATCH ? end - from : BATCH);
-        if (e->real->poll(fds, n, 0) < 0) /* it may need memory: then each is looked at */
+        if (e->real->poll(fds, n, 0) < 0) /* it may fail for lack of memory: then each number is tried */
             for (nfds_t i = 0; i < n; i++)
                 fds[i].revents = 0;
         for (nfds_t i = 0; i < n; i++)
             if (!(fds[i].revents & POLLNVAL))
-                import_one(e, fds[i].fd);
+                import_fd(e, fds[i].fd);
     }
     S5_EACH_KIND(kind, imported)
     kind->imported(e);

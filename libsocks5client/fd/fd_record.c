@@ -1,7 +1,7 @@
-/* Records by descriptor: the one that a descriptor has, references to it, and its end.
+/* Records by descriptor: look-up, references, and disposal.
  *
- * A descriptor may be closed, and its number reused, where no hook is called. SO_COOKIE of the socket then differs
- * from the one in the record, and the record is forgotten. */
+ * A descriptor may be closed and its number reused without a call of a hook. Then SO_COOKIE of the socket differs from
+ * the one in the record, and the record is forgotten. */
 #include "fd_record.h"
 #include "fd_notes.h"
 #include "kind.h"
@@ -17,7 +17,7 @@ struct s5_negotiation *s5_fd_hold_negotiation(struct s5_engine *e, const struct 
     return s5_negotiation_hold(e, f, record->negotiation_generation) ? f : NULL;
 }
 
-/* RECORD has no name any more and nobody is at it. */
+/* RECORD has neither a descriptor nor a holder any more. */
 void s5_fd_dispose_record(struct s5_engine *e, struct s5_record *record)
 {
     uint32_t state = atomic_load(&record->state);
@@ -40,14 +40,14 @@ __attribute__((noinline, cold)) void s5_fd_release_record(struct s5_engine *e, s
         s5_fd_dispose_record(e, record);
 }
 
-/* RECORD, held where FD names it still; else NULL. */
+/* Returns RECORD, held, where FD still names it; else NULL. */
 static struct s5_record *hold_named(struct s5_engine *e, struct s5_record *record, int fd)
 {
     if (!record || !s5_record_hold(record))
         return NULL;
     if (s5_registry_find(&e->registry, fd) == record)
         return record;
-    s5_fd_release_record(e, record); /* it was closed meanwhile, and may be another's */
+    s5_fd_release_record(e, record); /* it was closed meanwhile, and may belong to another socket */
     return NULL;
 }
 
@@ -67,7 +67,8 @@ uint64_t s5_fd_cookie(struct s5_engine *e, int fd)
     return cookie;
 }
 
-/* What cannot be told is no reason to forget a negotiation that somebody waits for. */
+/* Whether FD is a socket. True where this cannot be found out: a negotiation that a thread waits for must not be
+ * forgotten without proof. */
 static __attribute__((noinline, cold)) bool is_socket(struct s5_engine *e, int fd)
 {
     int type, saved = errno;
@@ -77,7 +78,7 @@ static __attribute__((noinline, cold)) bool is_socket(struct s5_engine *e, int f
     return is;
 }
 
-/* Whether FD names the socket that KNOWN is the cookie of. */
+/* Whether FD names the socket with the cookie KNOWN. */
 bool s5_fd_has_cookie(struct s5_engine *e, uint64_t known, int fd)
 {
     uint64_t cookie = s5_fd_cookie(e, fd);
@@ -93,8 +94,8 @@ void s5_fd_forget_record(struct s5_engine *e, struct s5_record *record, int fd)
 {
     if (!s5_record_hold(record))
         return;
-    /* A turn under way on this descriptor must end before the number means something else. Whoever waits for
-     * his turn is to see it, so the name goes before the lock is left. */
+    /* A step in progress on this descriptor must end before the number is reused. A thread that waits for the lock must
+     * see that the descriptor was forgotten, so the record is dropped before the lock is released. */
     struct s5_negotiation *f = s5_fd_hold_negotiation(e, record);
     bool locked = f && s5_negotiation_lock(e, f);
     if (s5_registry_find(&e->registry, fd) == record) {
@@ -117,7 +118,7 @@ void s5_fd_forget(struct s5_engine *e, int fd)
         s5_fd_forget_record(e, record, fd);
 }
 
-/* Another thread may close FD meanwhile and give the number to a connection of its own, which stays. */
+/* Another thread may close FD meanwhile and reuse the number for a connection of its own, which must be kept. */
 bool s5_fd_forget_stale(struct s5_engine *e, int fd)
 {
     struct s5_record *record = hold_named(e, s5_registry_find(&e->registry, fd), fd);
@@ -137,13 +138,13 @@ struct s5_record *s5_fd_checked_record(struct s5_engine *e, int fd, uint64_t *re
     if (!record || !s5_registry_needs_check(slot))
         return record;
     uint64_t cookie = s5_fd_cookie(e, fd);
-    if (cookie == record->cookie) { /* a child of vfork had closed its own */
+    if (cookie == record->cookie) { /* a child of vfork had closed its own descriptor */
         s5_registry_set_needs_check(&e->registry, fd, false);
         return record;
     }
     if (atomic_load(&record->state) != S5_RECORD_READY)
         s5_fd_forget_record(e, record, fd);
-    else if (s5_registry_drop_unchecked(&e->registry, fd, record)) /* as often as one is closed */
+    else if (s5_registry_drop_unchecked(&e->registry, fd, record)) /* happens as often as a connection is closed */
         s5_registry_free(&e->registry, record);
     if (s5_registry_watched(slot))
         s5_registry_unwatch_all(&e->registry, fd);
@@ -151,7 +152,7 @@ struct s5_record *s5_fd_checked_record(struct s5_engine *e, int fd, uint64_t *re
     return NULL;
 }
 
-/* Apart from connect(), which has the one above in itself. */
+/* Out of line, for all callers but connect(), into which s5_fd_checked_record() is inlined. */
 __attribute__((noinline, cold)) struct s5_record *s5_fd_checked_record_slowly(struct s5_engine *e, int fd)
 {
     uint64_t cookie;

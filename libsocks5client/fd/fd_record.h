@@ -5,20 +5,22 @@
 #include "engine.h"
 #include "registry.h"
 
-/* FD names nothing of ours any more; to be called before it is closed or reused. */
+/* Forgets the record of FD. To be called before FD is closed or reused. */
 void s5_fd_forget(struct s5_engine *e, int fd);
 
-/* The same where FD names RECORD still. */
+/* The same where FD still names RECORD. */
 void s5_fd_forget_record(struct s5_engine *e, struct s5_record *record, int fd);
 
-/* The record of FD, held, or NULL; and the end of that. */
+/* s5_fd_hold_record() returns the record of FD, held, or NULL. s5_fd_release_record() releases the hold; the last
+ * release disposes of the record. */
 struct s5_record *s5_fd_hold_record(struct s5_engine *e, int fd);
 void s5_fd_release_record(struct s5_engine *e, struct s5_record *record);
 
-/* The end of RECORD, which has neither a name nor a holder. */
+/* Disposes of RECORD, which has neither a descriptor nor a holder. */
 void s5_fd_dispose_record(struct s5_engine *e, struct s5_record *record);
 
-/* The record of FD, doubts cleared up; NULL: not ours. Where they proved right FD's cookie is in *RET_COOKIE. */
+/* Returns the record of FD, checked where S5_SLOT_NEEDS_CHECK is set; NULL: FD has none. *RET_COOKIE receives the
+ * cookie of FD only where the check found that the record was another socket's, and is forgotten. */
 struct s5_record *s5_fd_checked_record(struct s5_engine *e, int fd, uint64_t *ret_cookie);
 struct s5_record *s5_fd_checked_record_slowly(struct s5_engine *e, int fd);
 static inline struct s5_record *s5_fd_record(struct s5_engine *e, int fd)
@@ -26,17 +28,18 @@ static inline struct s5_record *s5_fd_record(struct s5_engine *e, int fd)
     return s5_registry_foreign(&e->registry, fd) ? NULL : s5_fd_checked_record_slowly(e, fd);
 }
 
-/* SO_COOKIE, 0 when there is none. */
+/* Returns SO_COOKIE of FD; 0: it has none. Preserves errno. */
 uint64_t s5_fd_cookie(struct s5_engine *e, int fd);
 
-/* Whether FD names the socket RECORD was made for still: it may have been closed unseen. */
+/* Returns whether FD still names the socket that RECORD was made for: it may have been closed unnoticed. */
 bool s5_fd_is_same_socket(struct s5_engine *e, const struct s5_record *record, int fd);
-bool s5_fd_forget_stale(struct s5_engine *e, int fd); /* FD is not: it is forgotten. True when it was so */
+bool s5_fd_forget_stale(struct s5_engine *e, int fd); /* true: it does not, and was forgotten */
 
-/* Whether FD names the socket whose SO_COOKIE is COOKIE. True where that cannot be found out. */
+/* Returns whether FD names the socket whose SO_COOKIE is COOKIE. True where this cannot be found out. */
 bool s5_fd_has_cookie(struct s5_engine *e, uint64_t cookie, int fd);
 
-/* RECORD's flight, held until s5_negotiation_release; NULL when it is not in flight or that was reclaimed. */
+/* Returns RECORD's negotiation, held until s5_negotiation_release(); NULL: RECORD is not in flight, or its negotiation
+ * was reclaimed. */
 struct s5_negotiation *s5_fd_hold_negotiation(struct s5_engine *e, const struct s5_record *record);
 
 #endif

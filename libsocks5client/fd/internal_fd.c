@@ -1,5 +1,5 @@
-/* Hidden descriptors have records of their own in the registry, so that the hooks of close() and
- * dup2() meet them on the path they take for what is ours anyway. */
+/* Internal descriptors have records of their own in the registry, so that the hooks of close() and dup2() find them on
+ * the path of all descriptors that have records. */
 #include "internal_fd.h"
 #include "fd_notes.h"
 #include "fd_record.h"
@@ -11,8 +11,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* Away from the numbers programs count on, the memory file's among them. */
-static int move_high(struct s5_engine *e, int fd)
+/* Moves FD to a number that programs do not rely on, which also is not one of the shared memory's. */
+static int move_fd_high(struct s5_engine *e, int fd)
 {
     struct rlimit limit = {256, 256};
     getrlimit(RLIMIT_NOFILE, &limit);
@@ -27,7 +27,7 @@ static int move_high(struct s5_engine *e, int fd)
 
 int s5_internal_fd_keep(struct s5_engine *e, int fd)
 {
-    if (!s5_registry_foreign(&e->registry, fd)) { /* of a life before */
+    if (!s5_registry_foreign(&e->registry, fd)) { /* of an earlier use of the number */
         s5_fd_forget(e, fd);
         s5_registry_unwatch_all(&e->registry, fd);
     }
@@ -44,12 +44,12 @@ int s5_internal_fd_keep(struct s5_engine *e, int fd)
 
 int s5_internal_fd_take(struct s5_engine *e, int fd)
 {
-    int high = move_high(e, fd);
+    int high = move_fd_high(e, fd);
     e->real->close(fd);
     return high < 0 ? high : s5_internal_fd_keep(e, high);
 }
 
-static bool is_internal(const struct s5_record *record)
+static bool is_internal_record(const struct s5_record *record)
 {
     uint32_t state = atomic_load(&record->state);
     return state == S5_RECORD_INTERNAL || (state == S5_RECORD_IN_FLIGHT && s5_record_is_internal(record));
@@ -58,7 +58,7 @@ static bool is_internal(const struct s5_record *record)
 bool s5_internal_fd_is(const struct s5_engine *e, int fd)
 {
     struct s5_record *record = s5_registry_find(&e->registry, fd);
-    return record && is_internal(record);
+    return record && is_internal_record(record);
 }
 
 void s5_internal_fd_close(struct s5_engine *e, int fd)
@@ -80,7 +80,7 @@ int s5_internal_fd_from(const struct s5_engine *e, int fd)
         return lowest;
     for (uint32_t i = 0; records && i < used && i < S5_RECORDS; i++) {
         int at = atomic_load(&records[i].fd);
-        if (is_internal(&records[i]) && at >= fd && (lowest < 0 || at < lowest))
+        if (is_internal_record(&records[i]) && at >= fd && (lowest < 0 || at < lowest))
             lowest = at;
     }
     return lowest;
