@@ -1,3 +1,4 @@
+/* What a blocking call holds: where it is recorded, and how it is released when the call is left. */
 #include "blocking.h"
 #include "fd_ops.h"
 #include "fd_record.h"
@@ -7,7 +8,7 @@
 #include <fcntl.h>
 
 #define BEYOND_THE_PROGRAMS 512
-#define IN_THE_MAKING       (-2) /* a duplicate: a handler may jump out of fcntl() when there is one already */
+#define IN_THE_MAKING       (-2) /* fcntl() makes a duplicate: a handler may jump out of it when one exists already */
 
 int s5_blocking_duplicate(struct s5_engine *e, struct s5_cleanup *call, int fd)
 {
@@ -19,7 +20,8 @@ int s5_blocking_duplicate(struct s5_engine *e, struct s5_cleanup *call, int fd)
     return held < 0 ? fd : held;
 }
 
-/* Unlike a duplicate it is known by nothing before it is there. */
+/* A new socket, unlike a duplicate, cannot be found by a cookie known before. A critical section covers its creation.
+ */
 int s5_blocking_socket(struct s5_engine *e, struct s5_cleanup *call, int family, int type)
 {
     struct s5_critical critical;
@@ -40,14 +42,15 @@ void s5_blocking_close(struct s5_engine *e, int held)
     errno = saved;
 }
 
-/* The program may have closed the descriptor, as all above a number, and another have it by now. */
+/* The program may have closed the descriptor, for example with all above a number, and the number may be in use again.
+ */
 static void close_noted(struct s5_engine *e, int fd, uint64_t cookie)
 {
     if (fd >= 0 && (!cookie || s5_fd_cookie(e, fd) == cookie))
         s5_close_own(e, fd);
 }
 
-/* The duplicate of the socket COOKIE that there may be: a name of it that the program has not made. */
+/* Closes the duplicate of the socket COOKIE that may exist: a descriptor of it that the program did not make. */
 static void close_unnoted(struct s5_engine *e, uint64_t cookie)
 {
     enum { FAR_ENOUGH = 1024 };
@@ -58,8 +61,8 @@ static void close_unnoted(struct s5_engine *e, uint64_t cookie)
         }
 }
 
-/* The record of this process that has F; NULL: none. */
-static struct s5_record *record_of(struct s5_engine *e, const struct s5_negotiation *f)
+/* Returns the record of this process that has F; NULL: none. */
+static struct s5_record *find_negotiation_record(struct s5_engine *e, const struct s5_negotiation *f)
 {
     struct s5_record *records = atomic_load(&e->registry.records);
     uint32_t used = atomic_load(&e->registry.records_used);
@@ -69,26 +72,26 @@ static struct s5_record *record_of(struct s5_engine *e, const struct s5_negotiat
     return NULL;
 }
 
-/* Whether C, which holds F, has a second reference to it for a record that there is not yet. */
-static bool has_two(struct s5_engine *e, const struct s5_cleanup *c, const struct s5_negotiation *f)
+/* Whether C, which holds F, has a second reference to it for a record that does not exist yet. */
+static bool has_two_references(struct s5_engine *e, const struct s5_cleanup *c, const struct s5_negotiation *f)
 {
-    return !c->object && c->object_generation && !record_of(e, f);
+    return !c->object && c->object_generation && !find_negotiation_record(e, f);
 }
 
-/* A record that C's call has made of F, and that it has given no name yet. */
-static void end_nameless(struct s5_engine *e, const struct s5_cleanup *c, const struct s5_negotiation *f)
+/* Releases a record that C's call has made for F and that no descriptor names yet. */
+static void end_unnamed_record(struct s5_engine *e, const struct s5_cleanup *c, const struct s5_negotiation *f)
 {
-    struct s5_record *record = !c->object && c->object_generation ? record_of(e, f) : NULL;
+    struct s5_record *record = !c->object && c->object_generation ? find_negotiation_record(e, f) : NULL;
     if (record && s5_registry_find(&e->registry, atomic_load(&record->fd)) != record)
         s5_fd_release_record(e, record);
 }
 
-/* In the child of a fork; the association's copy is its own already. */
+/* In the child of a fork. The association's copy belongs to the child already. */
 static void take_fork_reference(struct s5_engine *e, struct s5_cleanup *c, struct s5_negotiation *f)
 {
     if (!s5_negotiation_hold(e, f, c->negotiation_generation))
         c->ticket = 0;
-    else if (has_two(e, c, f))
+    else if (has_two_references(e, c, f))
         s5_negotiation_hold(e, f, c->negotiation_generation);
 }
 
@@ -108,8 +111,8 @@ void s5_blocking_release(void *user, struct s5_cleanup *c, bool forked)
         close_noted(e, c->fd[i], c->cookie[i]);
     if (f && s5_negotiation_generation(f) == c->negotiation_generation) {
         s5_negotiation_abandon(e, f);
-        end_nameless(e, c, f);
-        if (has_two(e, c, f) && s5_negotiation_own_references(e, f) == 2)
+        end_unnamed_record(e, c, f);
+        if (has_two_references(e, c, f) && s5_negotiation_own_references(e, f) == 2)
             s5_negotiation_release(e, f);
         s5_negotiation_release(e, f);
     }

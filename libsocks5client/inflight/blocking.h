@@ -1,5 +1,5 @@
-/* What a blocking call of the program's holds while it waits: the negotiation, a duplicate of the socket, the
- * association it opens or renews. It is noted in the thread's cleanups, so that all of it is given back also
+/* What a blocking call of the program holds while it waits: the negotiation, a duplicate of the socket, and the
+ * association that it opens or renews. It is recorded in the thread's cleanups, so that all of it is released also
  * when the call ends by siglongjmp(), pthread_cancel() or pthread_exit(). */
 #ifndef S5_BLOCKING_H
 #define S5_BLOCKING_H
@@ -9,11 +9,11 @@
 #include "pool.h"
 
 /* --- blocking.c --- */
-/* A call has begun, or goes on in the child of a fork: RUN of its entry. */
+/* RUN of a call's cleanup entry: releases what the entry holds or, in the child of a fork, takes references for it. */
 s5_cleanup_fn s5_blocking_release;
 
-/* CALL holds F, by one reference; or by two, of which one is for a record that there is not yet: where it has no
- * object, that one's generation says so. */
+/* Records that CALL holds F: by one reference, or by two, of which one is for a record that does not exist yet. While
+ * CALL has no object, its object_generation is 1 if there are two. */
 static inline void s5_blocking_holds_one(struct s5_cleanup *call, struct s5_negotiation *f)
 {
     if (!call->object)
@@ -27,23 +27,23 @@ static inline void s5_blocking_holds_two(struct s5_cleanup *call, struct s5_nego
     call->negotiation_generation = s5_negotiation_generation(f);
     call->negotiation = f;
 }
-/* The second one is not CALL's any more. */
+/* CALL no longer holds the second reference. */
 static inline void s5_blocking_gave_one(struct s5_cleanup *call)
 {
     call->object_generation = 0;
 }
 
-/* The socket of FD, of COOKIE, for a call that blocks: as the kernel holds the file, so that the call comes to
- * its end whatever other threads do with the number meanwhile. It is FD itself where there are no other threads,
- * or no descriptor is left. Preserves errno. */
+/* Returns a descriptor of FD's socket for a call that blocks; COOKIE is the socket's. It holds the file as the kernel
+ * does during a call, so that the call completes whatever other threads do with the number meanwhile. It is FD itself
+ * if there are no other threads, or if no descriptor is left. Preserves errno. */
 int s5_blocking_duplicate(struct s5_engine *e, struct s5_cleanup *call, int fd);
 static inline int s5_blocking_hold(struct s5_engine *e, struct s5_cleanup *call, int fd, uint64_t cookie)
 {
     call->cookie[0] = cookie;
     return S5_SINGLE_THREADED ? fd : s5_blocking_duplicate(e, call, fd);
 }
-/* HELD is of no use any more, where it is not FD itself: to be called while CALL notes it, since a thread may be
- * cancelled in close(). Preserves errno. */
+/* Closes HELD, which is no longer needed, unless it is FD itself. To be called while CALL records it, since a thread
+ * may be cancelled in close(). Preserves errno. */
 void s5_blocking_close(struct s5_engine *e, int held);
 static inline void s5_blocking_close_held(struct s5_engine *e, int fd, int held)
 {
@@ -51,10 +51,10 @@ static inline void s5_blocking_close_held(struct s5_engine *e, int fd, int held)
         s5_blocking_close(e, held);
 }
 
-/* A fresh socket of the engine's own, which CALL holds; -errno. */
+/* Creates a socket of the engine, which CALL holds. Returns its descriptor, or -errno. */
 int s5_blocking_socket(struct s5_engine *e, struct s5_cleanup *call, int family, int type);
 
-/* CALL, of TICKET, has ended; HELD as above. Whether its flight is the caller's to release still. */
+/* Ends CALL, of TICKET, and closes HELD as above. Returns whether its negotiation is still the caller's to release. */
 static inline bool s5_blocking_end(struct s5_engine *e, struct s5_cleanup *call, uint32_t ticket, int fd, int held)
 {
     if (__builtin_expect(!s5_cleanup_owns(call, ticket), 0))

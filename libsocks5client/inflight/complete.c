@@ -1,12 +1,11 @@
-/* Records and the flights they name: turns, and what a flight comes to. Whoever finds a flight over
- * settles its record: exactly one thread wins the change of state, puts the epoll registrations
- * back and lets the flight go.
+/* Records and the negotiations that they name: steps, and the result of a negotiation. A thread that finds a
+ * negotiation over completes its record: exactly one thread wins the change of state, restores the epoll registrations
+ * and releases the negotiation.
  *
- * A failure is kept until the application fetches it, by SO_ERROR, another connect(), or whatever
- * would send or receive. Where
- * the server was not reached at all the kernel itself keeps it; where a negotiation failed, the
- * socket was dissolved and the kernel keeps an ECONNRESET of its own, which makes the socket look
- * as failed as it is (POLLERR) and is taken away with the true error. */
+ * A failure is kept until the application fetches it, by SO_ERROR, another connect(), or any call that sends or
+ * receives. If the server was not reached at all, the kernel itself keeps it. If a negotiation failed, the socket was
+ * disconnected and the kernel keeps an ECONNRESET of its own: it makes the socket report the failure (POLLERR), and is
+ * cleared when the true error is fetched. */
 #include "complete.h"
 #include "blocking.h"
 #include "bridge.h"
@@ -31,7 +30,8 @@ static void restore_registration(void *user, int fd, struct s5_slot *slot)
     s5_epoll_update(user, fd);
 }
 
-/* Of one that has one name, beside our hold on it, or of one whose names come and go. */
+/* A record with one descriptor, beside the reference that the caller holds, is updated directly. Otherwise the
+ * registry finds the descriptors, which other threads may add and close. */
 static inline void restore_all_registrations(struct s5_engine *e, struct s5_record *record)
 {
     int fd = atomic_load(&record->fd);
@@ -42,8 +42,8 @@ static inline void restore_all_registrations(struct s5_engine *e, struct s5_reco
         s5_epoll_update_slot(e, fd, slot);
 }
 
-/* A connection to the bridge says the name it would have, were it one to the server that was meant. */
-__attribute__((noinline)) static void name_bridged(struct s5_engine *e, struct s5_record *record)
+/* A connection to the bridge reports the name that it would have if it were one to the server itself. */
+__attribute__((noinline)) static void set_bridged_name(struct s5_engine *e, struct s5_record *record)
 {
     struct s5_endpoint own = {.len = sizeof own.v6};
     struct s5_record_more *more = s5_registry_more(&e->registry, record);
@@ -54,15 +54,15 @@ __attribute__((noinline)) static void name_bridged(struct s5_engine *e, struct s
     errno = saved;
 }
 
-static bool over(const struct s5_record *record, struct s5_negotiation *f, bool *ret_lost)
+static bool is_negotiation_over(const struct s5_record *record, struct s5_negotiation *f, bool *ret_reclaimed)
 {
-    *ret_lost =
+    *ret_reclaimed =
         s5_negotiation_generation(f) != atomic_load_explicit(&record->negotiation_generation, memory_order_relaxed);
-    return *ret_lost || atomic_load(&f->phase) >= S5_NEGOTIATION_READY;
+    return *ret_reclaimed || atomic_load(&f->phase) >= S5_NEGOTIATION_READY;
 }
 
-/* Another thread is at it and has the outcome in a moment. It may be this one, under a signal's
- * handler: then there is no use in waiting long. */
+/* Another thread is completing RECORD and has the result in a moment. It may be this thread, below a signal handler,
+ * and then a long wait is of no use. */
 static __attribute__((noinline, cold)) void await_completion(const struct s5_record *record)
 {
     const struct timespec interval = {0, 1000000};
@@ -76,10 +76,10 @@ static __attribute__((noinline, cold)) void await_completion(const struct s5_rec
     errno = saved;
 }
 
-/* RECORD is a connection of the engine's own. What its kind does takes several steps, between which no handler jumps
- * away; it may wait for a listener's lock, a fifth of a second at most. */
+/* RECORD is an internal connection. What its kind does takes several steps, between which no handler may jump away. It
+ * may wait for a listener's lock, a fifth of a second at most. */
 static __attribute__((noinline, cold)) void complete_internal(struct s5_engine *e, struct s5_record *record,
-                                                              struct s5_negotiation *f, bool ready, bool lost)
+                                                              struct s5_negotiation *f, bool ready, bool reclaimed)
 {
     struct s5_critical critical;
     s5_critical_begin(&critical);
@@ -87,117 +87,119 @@ static __attribute__((noinline, cold)) void complete_internal(struct s5_engine *
     s5_registry_inflight_remove(&e->registry, record);
     S5_EACH_KIND(kind, complete)
     kind->complete(e, record, f, ready);
-    if (!lost)
+    if (!reclaimed)
         s5_negotiation_release(e, f);
     s5_critical_end(&critical);
 }
 
-/* What F came to, for RECORD's application. LOST: it was taken for a dead process's. */
-static inline __attribute__((always_inline)) void publish(struct s5_engine *e, struct s5_record *record,
-                                                          struct s5_negotiation *f, bool lost)
+/* Completes RECORD with the result of F. RECLAIMED: F was taken from this process, which was considered dead. */
+static inline __attribute__((always_inline)) void complete_record(struct s5_engine *e, struct s5_record *record,
+                                                                  struct s5_negotiation *f, bool reclaimed)
 {
-    atomic_load(&f->lock); /* turns that other threads took, before another process ended it, are over */
-    record->error = lost ? -ETIMEDOUT : s5_negotiation_error(f);
+    atomic_load(&f->lock); /* steps of other threads, taken before another process ended it, are over */
+    record->error = reclaimed ? -ETIMEDOUT : s5_negotiation_error(f);
     record->server_index = (uint16_t)s5_negotiation_server(f);
-    bool ready = !lost && atomic_load(&f->phase) == S5_NEGOTIATION_READY;
+    bool ready = !reclaimed && atomic_load(&f->phase) == S5_NEGOTIATION_READY;
     if (__builtin_expect(s5_record_is_internal(record), 0)) {
-        complete_internal(e, record, f, ready, lost);
+        complete_internal(e, record, f, ready, reclaimed);
         return;
     }
-    /* What the kernel keeps is logged when it is fetched. */
-    if (e->noted && !lost && (ready || f->error))
+    /* An error that the kernel keeps is logged when it is fetched. */
+    if (e->noted && !reclaimed && (ready || f->error))
         s5_log_events_result(e, f, ready);
     if (ready && e->policy->servers[record->server_index].bridged)
-        name_bridged(e, record);
-    if (!ready) /* its first read or write is told why */
+        set_bridged_name(e, record);
+    if (!ready) /* the first read or write reports the error */
         s5_registry_attend(&e->registry, 1);
     atomic_store(&record->state, ready ? S5_RECORD_READY : S5_RECORD_FAILED);
-    /* Out of the list first: from here on events are the application's, and none that the next
-     * line brings about may be taken for the negotiation's. */
+    /* Remove it from the list first: from here on events belong to the application, and an event that the next line
+     * causes must not be taken for one of the negotiation. */
     s5_registry_inflight_remove(&e->registry, record);
     restore_all_registrations(e, record);
-    if (!lost) /* the record's own reference */
+    if (!reclaimed) /* the record's own reference */
         s5_negotiation_release(e, f);
 }
 
-/* CALL notes that RECORD is held; NULL: nothing does. */
-static void complete_noting(struct s5_engine *e, struct s5_record *record, struct s5_cleanup *call)
+/* CALL records that RECORD is held; NULL: nothing does. */
+static void hold_and_complete(struct s5_engine *e, struct s5_record *record, struct s5_cleanup *call)
 {
-    bool lost;
-    /* Held, it cannot become another connection's: who looked at it before may find that. */
+    bool reclaimed;
+    /* While it is held, it cannot become another connection's. It may have become one since the caller found it. */
     if (!s5_record_hold(record))
         return;
     if (call)
         call->object = record;
     struct s5_negotiation *f = atomic_load(&record->negotiation);
-    bool ours = f && over(record, f, &lost);
-    if (ours) {
+    bool won = f && is_negotiation_over(record, f, &reclaimed);
+    if (won) {
         s5_registry_count_completed(&e->registry);
-        ours = atomic_compare_exchange_strong(&record->negotiation, &f, NULL);
+        won = atomic_compare_exchange_strong(&record->negotiation, &f, NULL);
     }
-    if (ours)
-        publish(e, record, f, lost);
+    if (won)
+        complete_record(e, record, f, reclaimed);
     if (call)
         call->object = NULL;
     if (s5_record_release(record)) /* closed meanwhile */
         s5_fd_dispose_record(e, record);
-    else if (!ours && !f)
+    else if (!won && !f)
         await_completion(record);
 }
 
 void s5_complete(struct s5_engine *e, struct s5_record *record)
 {
-    complete_noting(e, record, NULL);
+    hold_and_complete(e, record, NULL);
 }
 
-/* FD, which stood for RECORD, is not F's socket. Whether it was closed where no hook saw it, and is forgotten:
- * another thread may have closed it and left RECORD another name, or made RECORD another connection's. */
-static __attribute__((noinline, cold)) bool is_lost(struct s5_engine *e, struct s5_record *record,
-                                                    const struct s5_negotiation *f, int fd)
+/* FD, RECORD's descriptor, is not F's socket. True: RECORD cannot be stepped, since its socket was closed where no
+ * hook saw it (RECORD is forgotten then), or since RECORD is no longer F's. False: another thread has closed FD, and
+ * RECORD has another descriptor. */
+static __attribute__((noinline, cold)) bool forget_closed_socket(struct s5_engine *e, struct s5_record *record,
+                                                                 const struct s5_negotiation *f, int fd)
 {
     if (!s5_record_hold(record))
         return true;
-    bool lost = atomic_load(&record->negotiation) != f || atomic_load(&record->fd) == fd;
-    if (atomic_load(&record->negotiation) == f && lost)
+    bool closed = atomic_load(&record->negotiation) != f || atomic_load(&record->fd) == fd;
+    if (atomic_load(&record->negotiation) == f && closed)
         s5_fd_forget_record(e, record, fd);
     s5_fd_release_record(e, record);
-    return lost;
+    return closed;
 }
 
-/* F is held; RECORD is not, so that the cookie is F's. */
-static inline enum s5_step take_step(struct s5_engine *e, struct s5_record *record, struct s5_negotiation *f,
-                                     short events, struct s5_cleanup *call)
+/* F is held. RECORD is not, so the cookie is F's. */
+static inline enum s5_step step_held_negotiation(struct s5_engine *e, struct s5_record *record,
+                                                 struct s5_negotiation *f, short events, struct s5_cleanup *call)
 {
     int fd = atomic_load(&record->fd);
     while (atomic_load(&f->phase) == S5_NEGOTIATION_DIALING && !s5_fd_has_cookie(e, f->cookie, fd)) {
-        if (is_lost(e, record, f, fd))
+        if (forget_closed_socket(e, record, f, fd))
             return S5_STEP_GONE;
         fd = atomic_load(&record->fd);
     }
     enum s5_step result = s5_negotiation_step(e, f, record, -1, events);
     if (result == S5_STEP_DONE)
-        complete_noting(e, record, call);
+        hold_and_complete(e, record, call);
     return result;
 }
 
-/* RECORD, which is held, was left while its outcome, F's, was told. What was told already may be told again. */
+/* RECORD, which is held, was left while it was completed with the result of F. What was reported already may be
+ * reported again. */
 static __attribute__((noinline, cold)) void complete_again(struct s5_engine *e, struct s5_record *record,
                                                            struct s5_negotiation *f)
 {
     if (atomic_load(&record->state) != S5_RECORD_IN_FLIGHT)
         restore_all_registrations(e, record);
     else if (!atomic_load(&record->negotiation))
-        publish(e, record, f, false);
+        complete_record(e, record, f, false);
     s5_fd_release_record(e, record);
 }
 
-/* A signal's handler jumped out of a turn: RUN of its entry. */
+/* RUN of the entry of a step: a signal handler jumped out of it. */
 static void release_step(void *user, struct s5_cleanup *c, bool forked)
 {
     struct s5_engine *e = user;
     struct s5_negotiation *f = c->negotiation;
     if (f && forked && !s5_negotiation_hold(e, f, c->negotiation_generation)) {
-        c->negotiation = NULL; /* its end finds that it is another's, and the next look that it is nobody's */
+        c->negotiation = NULL; /* its end finds the entry changed, and the next look finds it free */
         c->at = S5_CLEANUP_BRIEF_NONE;
     }
     if (!f || forked || s5_negotiation_generation(f) != c->negotiation_generation)
@@ -208,8 +210,8 @@ static void release_step(void *user, struct s5_cleanup *c, bool forked)
     s5_negotiation_release(e, f);
 }
 
-/* There is a turn below, which this handler interrupts; or one that was left, and nobody looked since. No handler
- * interrupts this one. */
+/* This handler interrupts a step of its thread, or a step was left and not released yet. No handler interrupts the
+ * step taken here. */
 static __attribute__((noinline, cold)) enum s5_step step_in_handler(struct s5_engine *e, struct s5_record *record,
                                                                     short events)
 {
@@ -218,7 +220,7 @@ static __attribute__((noinline, cold)) enum s5_step step_in_handler(struct s5_en
     s5_critical_begin(&critical);
     struct s5_negotiation *f = s5_fd_hold_negotiation(e, record);
     if (f) {
-        result = take_step(e, record, f, events, NULL);
+        result = step_held_negotiation(e, record, f, events, NULL);
         s5_negotiation_release(e, f);
     } else
         s5_complete(e, record);
@@ -243,7 +245,7 @@ enum s5_step s5_complete_step(struct s5_engine *e, struct s5_record *record, sho
     }
     call->negotiation_generation = s5_negotiation_generation(f);
     call->negotiation = f;
-    enum s5_step result = take_step(e, record, f, events, call);
+    enum s5_step result = step_held_negotiation(e, record, f, events, call);
     if (s5_cleanup_end_brief(call, at))
         s5_negotiation_release(e, f);
     return result;
@@ -262,7 +264,7 @@ struct s5_record *s5_complete_find(struct s5_engine *e, int fd)
     return NULL;
 }
 
-/* A negotiation that another thread has just begun to dial ends in that thread: the kernel wakes it. */
+/* A negotiation that another thread has just begun to connect ends in that thread: the kernel wakes it. */
 bool s5_complete_abort(struct s5_engine *e, struct s5_record *record, int fd)
 {
     struct s5_negotiation *f = s5_fd_hold_negotiation(e, record);
@@ -282,11 +284,11 @@ bool s5_complete_abort(struct s5_engine *e, struct s5_record *record, int fd)
     if (!done || phase == S5_NEGOTIATION_TAKEN)
         return done;
     s5_complete(e, record);
-    s5_fd_forget_record(e, record, fd); /* the kernel has the error, and a new connect() begins afresh */
+    s5_fd_forget_record(e, record, fd); /* the kernel has the error; a new connect() starts from scratch */
     return true;
 }
 
-/* --- what it came to --- */
+/* --- the result --- */
 
 void s5_complete_log_unreachable(struct s5_engine *e, uint32_t server_index, int error)
 {
@@ -307,13 +309,13 @@ int s5_complete_fetch_error(struct s5_engine *e, uint32_t server_index, int fd, 
     return error;
 }
 
-static int fetch(struct s5_engine *e, struct s5_record *record, int fd)
+static int fetch_record_result(struct s5_engine *e, struct s5_record *record, int fd)
 {
     uint32_t state = atomic_load(&record->state);
     if (state != S5_RECORD_FAILED) {
-        /* Who settles it was interrupted, by us: nobody can tell yet. */
-        bool settling = state == S5_RECORD_IN_FLIGHT && !atomic_load(&record->negotiation);
-        return settling ? -ECONNABORTED : state != S5_RECORD_READY;
+        /* This thread interrupted the completion: the result is not known yet. */
+        bool completing = state == S5_RECORD_IN_FLIGHT && !atomic_load(&record->negotiation);
+        return completing ? -ECONNABORTED : state != S5_RECORD_READY;
     }
     int error = s5_complete_fetch_error(e, record->server_index, fd, record->error);
     s5_fd_forget_record(e, record, fd);
@@ -324,7 +326,7 @@ int s5_complete_result(struct s5_engine *e, struct s5_record *record, int fd)
 {
     if (!s5_record_hold(record))
         return 1;
-    int r = fetch(e, record, fd);
+    int r = fetch_record_result(e, record, fd);
     s5_fd_release_record(e, record);
     return r;
 }

@@ -1,15 +1,15 @@
-/* A round of a call that waits.
+/* A round of a call that waits:
  *
- * 1. The descriptors in flight are added behind the caller's, each with the event that its negotiation
- *    waits for. Those that a blocking connect() drives are left out, or a hundred threads in connect()
- *    would wake each other.
- * 2. ppoll() waits for all of them, until the caller's time-out or the nearest deadline in flight. The
- *    signal mask is applied by the same call, as the program expects it.
- * 3. What is ready is stepped. A descriptor that the program is not waiting for may have been closed and
- *    used again where no hook saw it, so its cookie is compared first.
+ * 1. The descriptors in flight are added after the caller's, each with the event that its negotiation waits for. Those
+ *    that a blocking connect() drives are left out, since otherwise a hundred threads in connect() would wake each
+ *    other.
+ * 2. ppoll() waits for all of them, until the caller's timeout or the nearest deadline in flight. The same call
+ *    applies the signal mask, as the program expects it.
+ * 3. What is ready is stepped. A descriptor that the program is not waiting for may have been closed and reused where
+ *    no hook saw it, so its cookie is compared first.
  *
- * A thread that sleeps in the kernel when another begins a negotiation does not carry it on. The thread that
- * began it does when it waits, or the next call that waits. */
+ * A thread that sleeps in the kernel when another thread begins a negotiation does not continue it. The thread that
+ * began it does so when it waits, or the next call that waits. */
 #include "inflight.h"
 #include "clock.h"
 #include "complete.h"
@@ -29,8 +29,8 @@
 
 /* --- signals --- */
 
-/* poll() is never restarted after a signal, connect() is where the handler asks for it: so it is
- * here, unless some handler of the program does not. */
+/* poll() is never restarted after a signal. connect() is, if the handler asks for it (SA_RESTART). Here a call is
+ * restarted unless some handler of the program does not ask for it. */
 bool s5_inflight_restarts(void)
 {
     for (int sig = 1; sig < NSIG; sig++) {
@@ -45,24 +45,24 @@ bool s5_inflight_restarts(void)
     return true;
 }
 
-/* --- sets --- */
+/* --- poll sets --- */
 
-static int grow(struct s5_pollset *set)
+static int grow_set(struct s5_pollset *set)
 {
-    nfds_t room = 4 * set->room;
-    struct pollfd *fds = mmap(NULL, room * sizeof *fds, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    nfds_t capacity = 4 * set->room;
+    struct pollfd *fds = mmap(NULL, capacity * sizeof *fds, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (fds == MAP_FAILED)
         return -ENOMEM;
     memcpy(fds, set->fds, set->n * sizeof *fds);
     s5_pollset_end(set);
     set->fds = fds;
-    set->room = room;
+    set->room = capacity;
     return 0;
 }
 
 int s5_pollset_add(struct s5_pollset *set, int fd, short events)
 {
-    if (__builtin_expect(set->n == set->room, 0) && grow(set) < 0)
+    if (__builtin_expect(set->n == set->room, 0) && grow_set(set) < 0)
         return -ENOMEM;
     set->fds[set->n++] = (struct pollfd){fd, events, 0};
     return 0;
@@ -76,8 +76,8 @@ void s5_pollset_end(struct s5_pollset *set)
 
 /* --- what is in flight --- */
 
-/* The record in place AT and its flight, where calls that wait have to carry it on; else NULL. */
-static struct s5_record *left_to_waits(struct s5_engine *e, uint32_t at, struct s5_negotiation **ret)
+/* Returns the record in place AT, and its negotiation in *RET, if calls that wait must continue it; else NULL. */
+static struct s5_record *get_undriven_record(struct s5_engine *e, uint32_t at, struct s5_negotiation **ret)
 {
     struct s5_record *record = s5_registry_inflight_at(&e->registry, at);
     struct s5_negotiation *f = record ? atomic_load(&record->negotiation) : NULL;
@@ -90,7 +90,7 @@ bool s5_inflight_any(struct s5_engine *e)
     uint32_t top = s5_registry_inflight_top(&e->registry);
     struct s5_negotiation *f;
     for (uint32_t at = 0; at < top; at++)
-        if (left_to_waits(e, at, &f))
+        if (get_undriven_record(e, at, &f))
             return true;
     return false;
 }
@@ -102,9 +102,9 @@ uint64_t s5_inflight_due(struct s5_engine *e, int ep, bool *ret_beside)
     struct s5_negotiation *f;
     *ret_beside = false;
     for (uint32_t at = 0; at < top; at++) {
-        struct s5_record *record = left_to_waits(e, at, &f);
-        uint64_t wake = record ? atomic_load_explicit(&f->step_due, memory_order_relaxed) : due;
-        due = wake < due ? wake : due;
+        struct s5_record *record = get_undriven_record(e, at, &f);
+        uint64_t step_due = record ? atomic_load_explicit(&f->step_due, memory_order_relaxed) : due;
+        due = step_due < due ? step_due : due;
         if (record && !*ret_beside)
             *ret_beside = !s5_epoll_reports(e, record, ep, NULL);
     }
@@ -116,7 +116,7 @@ void s5_inflight_expire(struct s5_engine *e, uint64_t now)
     uint32_t top = s5_registry_inflight_top(&e->registry);
     struct s5_negotiation *f;
     for (uint32_t at = 0; at < top; at++) {
-        struct s5_record *record = left_to_waits(e, at, &f);
+        struct s5_record *record = get_undriven_record(e, at, &f);
         if (record && atomic_load_explicit(&f->step_due, memory_order_relaxed) <= now)
             s5_complete_step(e, record, 0);
     }
@@ -124,55 +124,55 @@ void s5_inflight_expire(struct s5_engine *e, uint64_t now)
 
 /* --- a round --- */
 
-/* Adds what is in flight, and what is due first to *DUE. Another thread that reads the last octet of a
- * negotiation leaves nothing on the socket that would end this wait, so it is looked at again after a nap. A
- * socket that another thread is about to connect is ready for nothing, though the kernel says it is: it is
- * looked at again soon. */
-static int add_all(struct s5_engine *e, struct s5_pollset *set, int ep, uint64_t now, uint64_t *due)
+/* Adds what is in flight to SET, and stores the time of the earliest step in *DUE. If another thread reads the last
+ * octet of a negotiation, nothing remains on the socket that would end this wait, so a shared negotiation is checked
+ * again after S5_POLL_INTERVAL. A socket that another thread is about to connect is not ready, although the kernel
+ * reports that it is: it is checked again after 1 ms. */
+static int add_in_flight(struct s5_engine *e, struct s5_pollset *set, int ep, uint64_t now, uint64_t *due)
 {
     uint64_t interval = now + S5_POLL_INTERVAL, at_once = now + S5_CLOCK_SECOND / 1000;
     uint32_t top = s5_registry_inflight_top(&e->registry);
     struct s5_negotiation *f;
     *due = set->poll_interval ? interval : S5_CLOCK_NEVER;
     for (uint32_t at = 0; at < top; at++) {
-        struct s5_record *record = left_to_waits(e, at, &f);
+        struct s5_record *record = get_undriven_record(e, at, &f);
         if (!record)
             continue;
         if (atomic_load(&f->phase) >= S5_NEGOTIATION_READY) { /* by another process */
             s5_complete(e, record);
             continue;
         }
-        uint64_t wake = atomic_load_explicit(&f->step_due, memory_order_relaxed);
+        uint64_t step_due = atomic_load_explicit(&f->step_due, memory_order_relaxed);
         if (atomic_load(&f->phase) == S5_NEGOTIATION_TAKEN)
-            wake = at_once < wake ? at_once : wake;
+            step_due = at_once < step_due ? at_once : step_due;
         else if (ep < 0 || !s5_epoll_reports(e, record, ep, NULL)) {
             if (s5_pollset_add(set, atomic_load(&record->fd), atomic_load(&f->poll_events)) < 0)
                 return -ENOMEM;
-            wake = interval < wake && s5_negotiation_is_shared(f) ? interval : wake;
+            step_due = interval < step_due && s5_negotiation_is_shared(f) ? interval : step_due;
         }
-        *due = wake < *due ? wake : *due;
+        *due = step_due < *due ? step_due : *due;
     }
-    /* What the caller has left out since it was in flight may be in nobody's set by now. */
+    /* A descriptor that the caller has left out, since it was in flight then, may be in no set by now. */
     if (s5_registry_completed(&e->registry) != set->completed)
         *due = now;
     return 0;
 }
 
-/* True where its negotiation ended. */
-static bool step(struct s5_engine *e, int fd, short events)
+/* Steps the negotiation of FD. Returns whether it ended. */
+static bool step_ready_fd(struct s5_engine *e, int fd, short events)
 {
     struct s5_record *record = s5_registry_find(&e->registry, fd);
     if (!record || atomic_load(&record->state) != S5_RECORD_IN_FLIGHT || !s5_record_hold(record))
-        return false; /* another thread ended it, or closes it */
+        return false; /* another thread completes or closes it */
     bool stale = s5_fd_forget_stale(e, fd);
     s5_fd_release_record(e, record);
     enum s5_step result = stale ? S5_STEP_GONE : s5_complete_step(e, record, events);
-    if (result == S5_STEP_BUSY) /* another thread is at it, and what this one waits for stays ready */
+    if (result == S5_STEP_BUSY) /* another thread is stepping it, and what this one waits for remains ready */
         sched_yield();
     return result >= S5_STEP_DONE;
 }
 
-static int count(const struct pollfd *fds, nfds_t n)
+static int count_ready(const struct pollfd *fds, nfds_t n)
 {
     int ready = 0;
     for (nfds_t i = 0; i < n; i++)
@@ -180,9 +180,10 @@ static int count(const struct pollfd *fds, nfds_t n)
     return ready;
 }
 
-/* The program's set alone is as large as the kernel takes: what is in flight is looked at by turns. */
-static int look_by_turns(struct s5_engine *e, struct s5_pollset *set, nfds_t own, uint64_t until, uint64_t now,
-                         const sigset_t *mask)
+/* The program's set alone has the largest size that the kernel takes. What is in flight is stepped between waits of
+ * S5_POLL_INTERVAL at most. */
+static int poll_alternately(struct s5_engine *e, struct s5_pollset *set, nfds_t own, uint64_t until, uint64_t now,
+                            const sigset_t *mask)
 {
     struct timespec left;
     uint64_t interval = now + S5_POLL_INTERVAL;
@@ -198,19 +199,19 @@ int s5_inflight_round(struct s5_engine *e, struct s5_pollset *set, int ep, uint6
     nfds_t own = set->n;
     uint64_t now = s5_clock_now(), due;
     struct timespec left;
-    int r = add_all(e, set, ep, now, &due);
+    int r = add_in_flight(e, set, ep, now, &due);
     if (r == 0) {
         const struct timespec *limit = s5_clock_left(due < until ? due : until, now, &left);
         r = e->real->ppoll(set->fds, set->n, limit, mask);
         if (r < 0 && errno == EINVAL && set->n > own)
-            r = look_by_turns(e, set, own, until, now, mask);
+            r = poll_alternately(e, set, own, until, now, mask);
         r = r < 0 ? -errno : r;
     }
     if (r >= 0) {
-        r = count(set->fds, own);
+        r = count_ready(set->fds, own);
         for (nfds_t i = own; i < set->n; i++)
             if (set->fds[i].revents)
-                *ret_ended |= step(e, set->fds[i].fd, set->fds[i].revents);
+                *ret_ended |= step_ready_fd(e, set->fds[i].fd, set->fds[i].revents);
         if (due != S5_CLOCK_NEVER)
             s5_inflight_expire(e, s5_clock_now());
     }
@@ -253,7 +254,7 @@ int s5_inflight_await(struct s5_engine *e, int fd, short events, int option)
         return 0;
     int flags = e->real->fcntl(fd, F_GETFL, 0);
     uint64_t until = flags < 0 || (flags & O_NONBLOCK) ? 0 : s5_inflight_block_until(e, fd, option);
-    /* Where nothing is in flight any more, the call waits by itself, unless a part of its time is over. */
+    /* If nothing is in flight any more, the call itself waits, unless a part of its timeout has passed. */
     while (until && r == 0 && (until != S5_CLOCK_NEVER || s5_inflight_any(e))) {
         struct pollfd p = {fd, events, 0};
         r = s5_inflight_poll(e, &p, 1, until);
@@ -273,8 +274,8 @@ static int real_connect(struct s5_engine *e, int fd, const struct sockaddr *addr
     return e->real->connect(fd, addr, len) == 0 ? 0 : -errno;
 }
 
-/* SO_SNDTIMEO ends the call after a moment. The connection attempt goes on by itself, and is waited for
- * beside what is in flight. Then the call is made again, as after a signal. */
+/* SO_SNDTIMEO ends the call after 1 us. The connection attempt continues in the kernel, and is waited for together
+ * with what is in flight. Then the call is repeated, as after a signal. */
 int s5_inflight_connect(struct s5_engine *e, int fd, const struct sockaddr *addr, socklen_t len)
 {
     const struct s5_timeo moment = {0, 1};

@@ -1,3 +1,4 @@
+/* SO_RCVLOWAT of the program. While FD is in flight, the negotiation keeps the program's value and the socket has 1. */
 #include "rcvlowat_option.h"
 #include "complete.h"
 #include "fd_record.h"
@@ -6,7 +7,7 @@
 #include <errno.h>
 #include <string.h>
 
-/* FD's flight, referred to and locked; NULL: it has none. */
+/* Returns FD's negotiation, held and locked; NULL: it has none. */
 static struct s5_negotiation *lock_negotiation(struct s5_engine *e, int fd)
 {
     struct s5_record *record = s5_complete_find(e, fd);
