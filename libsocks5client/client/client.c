@@ -1,3 +1,6 @@
+/* Sockets and negotiations of one thread or event loop. A connection is made by a non-blocking connect(), after which
+ * the caller waits for POLLOUT. s5_client_step() writes and reads until the negotiation has ended or the socket is not
+ * ready; the blocking functions repeat it with ppoll() in between. */
 #include "client.h"
 #include "clock.h"
 #include "exchange.h"
@@ -25,7 +28,7 @@ int s5_client_await(int fd, short events, uint64_t until)
 
 /* --- the connection --- */
 
-static int path_address(const char *path, struct sockaddr_storage *ret, socklen_t *ret_len)
+static int make_path_address(const char *path, struct sockaddr_storage *ret, socklen_t *ret_len)
 {
     struct sockaddr_un *un = (struct sockaddr_un *)ret;
     if (strlen(path) >= sizeof un->sun_path)
@@ -42,7 +45,7 @@ int s5_client_address(const struct s5_policy *p, const struct s5_server *server,
     if (index >= (server->is_path ? 1u : server->n_addrs))
         return -ENOENT;
     if (server->is_path)
-        return path_address(s5_policy_text(p, server->host), ret, ret_len);
+        return make_path_address(s5_policy_text(p, server->host), ret, ret_len);
     const struct s5_ip *ip = &server->addrs[index];
     struct s5_addr addr = {.kind = ip->kind, .port = server->port};
     memcpy(addr.octets, ip->octets, sizeof ip->octets);
@@ -85,17 +88,17 @@ int s5_client_reach(const struct sockaddr_storage *addr, socklen_t len, uint64_t
 
 /* --- the negotiation --- */
 
-static struct s5_exchange step_of(const struct s5_client *c)
+static struct s5_exchange make_exchange(const struct s5_client *c)
 {
     return (struct s5_exchange){&c->link->session, c->link, c->fd, send, recv};
 }
 
-/* All there is. 0, or as s5_exchange_write. */
-static int write_out(struct s5_client *c, const struct s5_exchange *step)
+/* Writes all pending octets. Returns 0, or an error as s5_exchange_write() does. */
+static int write_pending(struct s5_client *c, const struct s5_exchange *step)
 {
     size_t left;
     bool all;
-    while (s5_exchange_out(step, &left), left) { /* what was sent may be followed by more */
+    while (s5_exchange_out(step, &left), left) { /* more may follow what was sent */
         ssize_t n = s5_exchange_write(step, &all);
         if (n < 0)
             return (int)n;
@@ -106,15 +109,15 @@ static int write_out(struct s5_client *c, const struct s5_exchange *step)
 
 static void keep_head(struct s5_client *c, const uint8_t *in, size_t n)
 {
-    size_t room = c->head ? c->head_size - c->n_head : 0;
-    n = n < room ? n : room;
+    size_t space = c->head ? c->head_size - c->n_head : 0;
+    n = n < space ? n : space;
     if (n)
         memcpy(c->head + c->n_head, in, n);
     c->n_head += n;
 }
 
-/* One read. 0, -EAGAIN, or what it has failed with. */
-static int read_in(struct s5_client *c, const struct s5_exchange *step)
+/* Reads once. Returns 0, -EAGAIN, or the error of the negotiation. */
+static int read_once(struct s5_client *c, const struct s5_exchange *step)
 {
     uint8_t in[4096];
     size_t n;
@@ -138,14 +141,14 @@ static bool is_over(const struct s5_client *c)
 
 int s5_client_step(struct s5_client *c)
 {
-    const struct s5_exchange step = step_of(c);
+    const struct s5_exchange step = make_exchange(c);
     while (!is_over(c)) {
-        int error = s5_gss_link_error(c->link), r = error ? error : write_out(c, &step);
+        int error = s5_gss_link_error(c->link), r = error ? error : write_pending(c, &step);
         bool broken = r == -EPIPE;
         c->poll_events = r == -EAGAIN ? POLLOUT : POLLIN;
         if (r == 0 || broken)
-            r = read_in(c, &step);
-        if (broken && r == -EAGAIN) { /* nothing more will come, and nothing can go */
+            r = read_once(c, &step);
+        if (broken && r == -EAGAIN) { /* nothing more will arrive, and nothing can be sent */
             c->closed = true;
             r = s5_exchange_end(&step, 0);
         }
