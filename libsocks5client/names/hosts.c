@@ -1,6 +1,7 @@
-/* The hosts file is not read for every name. Its names are kept as bits of a filter: a name whose
- * bit is not set is not in it, any other is looked for in the file itself. A file that changed has
- * its bits added to the filter; old ones stay and do no harm. */
+/* The hosts file is not read for every name. Its names are bits of a filter. A name whose bit is not set is not in
+ * the file; for any other name the file is searched. The file and the interfaces are checked for changes at most
+ * once a second. When the file has changed, its bits are added to the filter. Old bits are kept; they only cost a
+ * search. */
 #include "hosts.h"
 #include "word_reader.h"
 #include <stdatomic.h>
@@ -15,12 +16,12 @@
 
 static struct {
     _Atomic uint64_t filter[BITS / WORD_BITS];
-    _Atomic uint64_t stamp; /* of the hosts file the filter has; 0: none yet */
-    _Atomic int64_t second; /* when all this was looked at last, + 1; 0: never */
-    _Atomic uint32_t ipv6;  /* IPV6_* of any interface */
+    _Atomic uint64_t stamp; /* of the hosts file whose bits are in the filter; 0: none yet */
+    _Atomic int64_t second; /* time of the last check, + 1; 0: never */
+    _Atomic uint32_t ipv6;  /* IPV6_* of all interfaces */
 } local;
 
-/* Letters count without their case; so do some other octets, which does no harm here. */
+/* Ignores the case of letters. It also merges some other octets, which only costs a search. */
 static uint64_t hash_name(const char *name, size_t len)
 {
     uint64_t hash = len;
@@ -33,7 +34,7 @@ static uint64_t hash_name(const char *name, size_t len)
     return hash;
 }
 
-static bool add_word(void *user, unsigned at, const char *word, size_t len)
+static bool add_to_filter(void *user, unsigned at, const char *word, size_t len)
 {
     (void)user;
     uint64_t bit = hash_name(word, len) % BITS;
@@ -43,13 +44,13 @@ static bool add_word(void *user, unsigned at, const char *word, size_t len)
 }
 
 struct found6 {
-    bool skip;      /* this line is loopback's */
+    bool skip;      /* the current line is the one of ::1 */
     unsigned flags; /* IPV6_* */
 };
 enum { IPV6_ANY = 1, IPV6_GLOBAL = 2 };
 
-/* A line of /proc/net/if_inet6: address, index, prefix, scope, flags, name. */
-static bool take_interface(void *user, unsigned at, const char *word, size_t len)
+/* Parses a line of /proc/net/if_inet6: address, index, prefix, scope, flags, name. */
+static bool parse_interface(void *user, unsigned at, const char *word, size_t len)
 {
     struct found6 *found = user;
     if (at == 0)
@@ -59,7 +60,7 @@ static bool take_interface(void *user, unsigned at, const char *word, size_t len
     return false;
 }
 
-static void look_again(void)
+static void reload_files(void)
 {
     struct stat st;
     uint64_t stamp = 1;
@@ -67,35 +68,35 @@ static void look_again(void)
         stamp = ((uint64_t)st.st_mtim.tv_sec * 1000003 + (uint64_t)st.st_mtim.tv_nsec) * 31 + (uint64_t)st.st_ino * 17 +
                 (uint64_t)st.st_size + 2;
     if (stamp != atomic_load(&local.stamp)) {
-        s5_word_reader_each(HOSTS, add_word, NULL);
+        s5_word_reader_each(HOSTS, add_to_filter, NULL);
         atomic_store(&local.stamp, stamp);
     }
     struct found6 found = {0};
-    s5_word_reader_each("/proc/net/if_inet6", take_interface, &found);
+    s5_word_reader_each("/proc/net/if_inet6", parse_interface, &found);
     atomic_store(&local.ipv6, found.flags);
 }
 
-static void refresh(void)
+static void refresh_files(void)
 {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
     if (atomic_load_explicit(&local.second, memory_order_acquire) == now.tv_sec + 1)
         return;
-    look_again();
+    reload_files();
     atomic_store_explicit(&local.second, now.tv_sec + 1, memory_order_release);
 }
 
 /* --- the hosts file --- */
 
 struct search {
-    const char *name; /* or NULL for an address: */
+    const char *name; /* NULL: search for ADDR */
     const struct s5_addr *addr;
     size_t len;
-    unsigned line; /* what this line's address answers */
-    unsigned found;
+    unsigned line;  /* S5_HOSTS_* that the address of the current line answers */
+    unsigned found; /* S5_HOSTS_* */
 };
 
-static bool search_word(void *user, unsigned at, const char *word, size_t len)
+static bool compare_word(void *user, unsigned at, const char *word, size_t len)
 {
     struct search *s = user;
     struct s5_addr addr;
@@ -112,17 +113,17 @@ static bool search_word(void *user, unsigned at, const char *word, size_t len)
         return s5_addr_equal(&addr, s->addr);
     s->line = addr.kind == S5_ADDR_IPV4 ? S5_HOSTS_V4 : S5_HOSTS_V6;
     if (addr.kind == S5_ADDR_IPV6 && s5_addr_is_loopback(&addr))
-        s->line |= S5_HOSTS_V4; /* libc takes ::1 for 127.0.0.1, where that is asked for */
+        s->line |= S5_HOSTS_V4; /* libc returns 127.0.0.1 for ::1 in an IPv4 lookup */
     return false;
 }
 
 unsigned s5_hosts_hosts(const char *name)
 {
     struct search s = {.name = name, .len = strlen(name)};
-    refresh();
+    refresh_files();
     uint64_t bit = hash_name(name, s.len) % BITS;
     if (atomic_load_explicit(&local.filter[bit / WORD_BITS], memory_order_acquire) >> bit % WORD_BITS & 1)
-        s5_word_reader_each(HOSTS, search_word, &s);
+        s5_word_reader_each(HOSTS, compare_word, &s);
     return s.found;
 }
 
@@ -131,17 +132,17 @@ bool s5_hosts_has_address(const struct s5_addr *addr)
     struct s5_addr bare = *addr;
     struct search s = {.addr = &bare};
     bare.port = 0;
-    return s5_word_reader_each(HOSTS, search_word, &s);
+    return s5_word_reader_each(HOSTS, compare_word, &s);
 }
 
 bool s5_hosts_has_ipv6(void)
 {
-    refresh();
+    refresh_files();
     return atomic_load_explicit(&local.ipv6, memory_order_acquire) & IPV6_ANY;
 }
 
 bool s5_hosts_prefers_ipv6(void)
 {
-    refresh();
+    refresh_files();
     return atomic_load_explicit(&local.ipv6, memory_order_acquire) & IPV6_GLOBAL;
 }

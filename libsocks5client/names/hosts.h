@@ -1,4 +1,4 @@
-/* The hosts file, and the families of addresses that this machine has. */
+/* The hosts file, and the address families of this machine. */
 #ifndef S5_HOSTS_H
 #define S5_HOSTS_H
 
@@ -9,16 +9,16 @@
 
 #define S5_HOSTS_V6 2u
 
-/* The families (S5_LOCAL_*) libc answers NAME's addresses for from the hosts file. */
+/* Returns the families (S5_HOSTS_*) for which libc finds an address of NAME in the hosts file. */
 unsigned s5_hosts_hosts(const char *name);
 
-/* Whether the hosts file has the address ADDR. */
+/* Returns true if the hosts file has the address ADDR; its port is ignored. */
 bool s5_hosts_has_address(const struct s5_addr *addr);
 
-/* Whether an interface has an IPv6 address that is not loopback's: what AI_ADDRCONFIG asks. */
+/* Returns true if an interface has an IPv6 address other than loopback, as AI_ADDRCONFIG requires. */
 bool s5_hosts_has_ipv6(void);
 
-/* Whether one has an address that reaches beyond its link, so that IPv6 comes first. */
+/* Returns true if an interface has an IPv6 address of global scope, so that IPv6 addresses are listed first. */
 bool s5_hosts_prefers_ipv6(void);
 
 #endif

@@ -1,6 +1,6 @@
-/* The rules on a name are asked before it is given a stand-in, and again, with port and protocol,
- * when somebody connects to that. The stand-in's number is in the last bits of both its addresses,
- * so that turning one into the other is arithmetic; what it stands for is in the tree's pool. */
+/* The rules are applied to a name before it gets a fake address, and again, with port and protocol, on a connection
+ * to the fake address. A name has a number, which is in the last bits of both its fake addresses, so number and
+ * address are converted by arithmetic. The pool in the shared state maps the number to the name. */
 #include "names.h"
 #include "fake_pool.h"
 #include "hosts.h"
@@ -22,8 +22,8 @@ static void put_number(uint8_t *octets, size_t len, uint32_t number)
         octets[--i] |= (uint8_t)number;
 }
 
-/* The number in ADDR: what is behind the prefix. 0 where that is none there could be. */
-static uint32_t number_of(const struct s5_fake_range *range, const uint8_t *octets, size_t len)
+/* Returns the number in the address OCTETS: what follows the prefix. 0: the number is too large to be valid. */
+static uint32_t get_number(const struct s5_fake_range *range, const uint8_t *octets, size_t len)
 {
     uint32_t number = 0;
     for (size_t i = 0; i < len; i++) {
@@ -36,20 +36,21 @@ static uint32_t number_of(const struct s5_fake_range *range, const uint8_t *octe
 
 /* --- the pool --- */
 
-/* The numbers of this tree's pool. False: it has none. */
-static bool range_of(const struct s5_shm *shm, const struct s5_policy *p, struct s5_fake_pool_range *ret)
+/* Stores in RET the numbers of the pool of SHM. Returns false if there is no pool or no number for it. */
+static bool get_pool_range(const struct s5_shm *shm, const struct s5_policy *p, struct s5_fake_pool_range *ret)
 {
     return shm &&
            s5_fake_pool_range(atomic_load_explicit(&shm->slice, memory_order_relaxed), s5_policy_fake_ranges(p), ret);
 }
 
-static uint32_t give(struct s5_engine *e, const struct s5_policy *p, const struct s5_addr *name)
+/* Returns the number of NAME, which is assigned if it has none. 0: there is no pool, or no free number. */
+static uint32_t assign_number(struct s5_engine *e, const struct s5_policy *p, const struct s5_addr *name)
 {
     struct s5_shm *shm = atomic_load(&e->shm);
     struct s5_fake_pool_range range;
     struct s5_fake_pool_key key;
     uint64_t seed;
-    if (!range_of(shm, p, &range))
+    if (!get_pool_range(shm, p, &range))
         return 0;
     if (s5_fake_pool_unseeded(&shm->pool)) {
         if (getrandom(&seed, sizeof seed, GRND_NONBLOCK) != sizeof seed)
@@ -71,12 +72,12 @@ int s5_names_tell(struct s5_engine *e, struct s5_addr *addr)
     if (!s5_addr_same_prefix(range->octets, addr->octets, range->prefix))
         return 0;
     struct s5_shm *shm = atomic_load(&e->shm);
-    uint32_t number = number_of(range, addr->octets, v4 ? 4 : 16);
+    uint32_t number = get_number(range, addr->octets, v4 ? 4 : 16);
     struct s5_fake_pool_range pool;
-    if (range_of(shm, p, &pool) && number - pool.first < pool.n &&
+    if (get_pool_range(shm, p, &pool) && number - pool.first < pool.n &&
         s5_fake_pool_name(&shm->pool, number - pool.first, addr))
         return 1;
-    return p->resolve_local ? 0 : -EHOSTUNREACH; /* 0: the range is like any other */
+    return p->resolve_local ? 0 : -EHOSTUNREACH; /* 0: the range has no special meaning */
 }
 
 int s5_names_of(struct s5_engine *e, struct s5_addr *addr)
@@ -98,17 +99,17 @@ void s5_names_part(struct s5_engine *e, struct s5_shm *copy)
     uint32_t drawn;
     if (getrandom(&drawn, sizeof drawn, GRND_NONBLOCK) != sizeof drawn)
         drawn = (uint32_t)syscall(SYS_getpid) * 0x9e3779b9u;
-    if (p && range_of(copy, p, &range)) /* without a policy no name was given a number */
+    if (p && get_pool_range(copy, p, &range)) /* without a policy no name has a number */
         s5_fake_pool_detach(&copy->pool, range.n, drawn);
     if (file)
         s5_policy_file_unmap(file);
 }
 
-/* Both stand-ins of the valid NAME. 0, or -ENOMEM. */
-static int fake_endpoint(struct s5_engine *e, const struct s5_policy *p, const struct s5_addr *name,
-                         struct s5_names_answer *ret)
+/* Stores in RET both fake addresses of the valid NAME. Returns 0, or -ENOMEM, logged. */
+static int make_fake_addresses(struct s5_engine *e, const struct s5_policy *p, const struct s5_addr *name,
+                               struct s5_names_answer *ret)
 {
-    uint32_t number = give(e, p, name);
+    uint32_t number = assign_number(e, p, name);
     if (!number) {
         s5_log(&e->log, S5_LOG_ERROR, "refused: lookup of \"%s\": no memory to share names in", name->name);
         return -ENOMEM;
@@ -129,11 +130,11 @@ int s5_names_fake_address(struct s5_engine *e, const struct s5_addr *name, int f
     struct s5_addr addr;
     if (!p)
         return atomic_load(&e->refusal);
-    /* What came over a wire may be anything. */
+    /* NAME may come from the network, so it is parsed again. */
     if (name->kind != S5_ADDR_NAME || s5_addr_parse(&addr, name->name, name->name_len, name->port) < 0 ||
         addr.kind != S5_ADDR_NAME)
         return -EINVAL;
-    int r = fake_endpoint(e, p, &addr, &answer);
+    int r = make_fake_addresses(e, p, &addr, &answer);
     if (r < 0)
         return r;
     if (family == AF_INET)
@@ -143,9 +144,9 @@ int s5_names_fake_address(struct s5_engine *e, const struct s5_addr *name, int f
     return s5_addr_to_sockaddr(&addr, family, ret, ret_len);
 }
 
-/* --- look-ups --- */
+/* --- lookups --- */
 
-/* libc takes NODE for an address, or for nothing at all: no query either way. */
+/* Returns true if libc parses NODE as an address or rejects it: there is no query in either case. */
 static bool is_literal(const char *node)
 {
     struct in6_addr any;
@@ -171,15 +172,15 @@ static bool is_localhost(const struct s5_addr *name)
            (len == 9 || name->name[len - 10] == '.');
 }
 
-/* libc finds NODE in the hosts file. For a family that is not there it would ask further. */
-static bool in_hosts(const char *node, int family)
+/* Returns true if libc finds NODE in the hosts file. For a family that is not in it libc would send a query. */
+static bool is_in_hosts(const char *node, int family)
 {
     unsigned have = s5_hosts_hosts(node);
     return have & (family == AF_INET ? S5_HOSTS_V4 : family == AF_INET6 ? S5_HOSTS_V6 : S5_HOSTS_V4 | S5_HOSTS_V6);
 }
 
-static int by_rules(struct s5_engine *e, const struct s5_policy *p, const struct s5_addr *name,
-                    struct s5_names_answer *ret)
+static int answer_by_rules(struct s5_engine *e, const struct s5_policy *p, const struct s5_addr *name,
+                           struct s5_names_answer *ret)
 {
     static const uint8_t here4[4] = {127, 0, 0, 1};
     struct s5_route route = s5_policy_decide_name(p, name);
@@ -197,12 +198,12 @@ static int by_rules(struct s5_engine *e, const struct s5_policy *p, const struct
         return 0;
     }
     if (route.verdict == S5_VIA && !p->resolve_local)
-        return fake_endpoint(e, p, name, ret);
+        return make_fake_addresses(e, p, name, ret);
     ret->kind = S5_NAMES_LIBC;
     return p->resolve_local ? s5_resolve_allowed(e, name->name) : 0;
 }
 
-static int look_up(struct s5_engine *e, const char *node, int family, bool whole, struct s5_names_answer *ret)
+static int look_up_name(struct s5_engine *e, const char *node, int family, bool whole, struct s5_names_answer *ret)
 {
     struct s5_addr name;
     if (is_literal(node))
@@ -213,30 +214,31 @@ static int look_up(struct s5_engine *e, const char *node, int family, bool whole
     const struct s5_policy *p = s5_engine_policy(e);
     if (!p)
         return atomic_load(&e->refusal);
-    if (in_hosts(node, family))
+    if (is_in_hosts(node, family))
         return 0;
     if (!whole && s5_policy_complete(p, &name))
         memcpy(ret->whole, name.name, name.name_len + 1u);
-    return by_rules(e, p, &name, ret);
+    return answer_by_rules(e, p, &name, ret);
 }
 
-static int look_up_outside(struct s5_engine *e, const char *node, int family, bool whole, struct s5_names_answer *ret)
+static int look_up_unless_in_engine(struct s5_engine *e, const char *node, int family, bool whole,
+                                    struct s5_names_answer *ret)
 {
     int saved = errno, r = 0;
     ret->kind = S5_NAMES_LIBC;
     ret->whole[0] = 0;
     if (!s5_in_engine)
-        r = look_up(e, node, family, whole, ret);
+        r = look_up_name(e, node, family, whole, ret);
     errno = saved;
     return r;
 }
 
 int s5_names_look_up(struct s5_engine *e, const char *node, int family, struct s5_names_answer *ret)
 {
-    return look_up_outside(e, node, family, false, ret);
+    return look_up_unless_in_engine(e, node, family, false, ret);
 }
 
 int s5_names_question(struct s5_engine *e, const char *name, int family, struct s5_names_answer *ret)
 {
-    return look_up_outside(e, name, family, true, ret);
+    return look_up_unless_in_engine(e, name, family, true, ret);
 }
