@@ -1,4 +1,4 @@
-/* Connections, in flight and made: what a fork, an exec and a message that carries one make of them. */
+/* Connections, in flight and established: what a fork, an exec and a message that carries one do with them. */
 #include "stream.h"
 #include "complete.h"
 #include "fd_record.h"
@@ -14,8 +14,8 @@
 
 /* --- a fork --- */
 
-/* The child's records name the same flights, and need references of their own: taken here, since a
- * flight may be over before the child runs. */
+/* The child's records name the same negotiations and need references of their own. They are taken here, since a
+ * negotiation may end before the child runs. */
 static uint32_t fork_negotiations(struct s5_engine *e, uint32_t number)
 {
     uint32_t references = 0;
@@ -28,37 +28,38 @@ static uint32_t fork_negotiations(struct s5_engine *e, uint32_t number)
     return references;
 }
 
-static void abort_record(struct s5_engine *e, struct s5_record *record)
+static void abort_stream_record(struct s5_engine *e, struct s5_record *record)
 {
     record->error = -ECONNABORTED;
-    s5_registry_attend(&e->registry, 1); /* as s5_complete has it */
+    s5_registry_attend(&e->registry, 1); /* as s5_complete() does */
     atomic_store(&record->state, S5_RECORD_FAILED);
 }
 
-/* What another thread of the parent's began between that and the fork: the child has its record, and takes a
- * reference while there is something to take_fork_reference to. Its descriptors are of an earlier moment than its memory. */
-static bool takes(struct s5_engine *e, const struct s5_record *record, struct s5_negotiation *f)
+/* Another thread of the parent began F between the reservation and the fork. The child has the record, and takes a
+ * reference if F still exists. The child's descriptors are of an earlier moment than its memory, so the socket is
+ * compared first. */
+static bool hold_forked_negotiation(struct s5_engine *e, const struct s5_record *record, struct s5_negotiation *f)
 {
     if (!s5_fd_is_same_socket(e, record, atomic_load(&record->fd)) ||
         !s5_negotiation_hold(e, f, record->negotiation_generation))
         return false;
     if (f->cookie == record->cookie)
         return true;
-    s5_negotiation_release(e, f); /* it is another connection's by now */
+    s5_negotiation_release(e, f); /* it belongs to another connection by now */
     return false;
 }
 
-/* RECORD, which was in flight: whether the reference taken for the child NUMBER is its own. Without a flight it was
- * in the hands of a thread that was settling it; without a name it was being made, or closed. */
-static bool inherit_record(struct s5_engine *e, struct s5_record *record, uint32_t number)
+/* RECORD was in flight. Returns whether the reference reserved for the child NUMBER is confirmed for it. If RECORD has
+ * no negotiation, a thread of the parent was completing it; if it has no descriptor, it was being made or closed. */
+static bool inherit_stream_record(struct s5_engine *e, struct s5_record *record, uint32_t number)
 {
     struct s5_negotiation *f = atomic_load(&record->negotiation);
     uint32_t self = atomic_load(&e->process_number);
     bool confirmed = f && number && s5_references_confirm(&f->references, record->negotiation_generation, number, self);
-    if (!confirmed && !(f && takes(e, record, f))) {
+    if (!confirmed && !(f && hold_forked_negotiation(e, record, f))) {
         atomic_store(&record->negotiation, NULL);
         if (atomic_load(&record->state) == S5_RECORD_IN_FLIGHT)
-            abort_record(e, record);
+            abort_stream_record(e, record);
         s5_registry_inflight_remove(&e->registry, record);
     }
     if (!s5_record_refs(record)) {
@@ -72,11 +73,11 @@ static uint32_t fork_negotiations_child(struct s5_engine *e, uint32_t number)
 {
     uint32_t confirmed = 0;
     s5_registry_recount(&e->registry);
-    uint32_t top = s5_registry_inflight_top(&e->registry); /* one that lands may make it less */
+    uint32_t top = s5_registry_inflight_top(&e->registry); /* removing a record may lower it */
     for (uint32_t at = 0; at < top; at++) {
         struct s5_record *record = s5_registry_inflight_at(&e->registry, at);
         if (record)
-            confirmed += inherit_record(e, record, number);
+            confirmed += inherit_stream_record(e, record, number);
     }
     return confirmed;
 }
@@ -89,21 +90,21 @@ struct alive {
     bool found;
 };
 
-static void look_alive(void *user, int fd, struct s5_slot *slot)
+static void check_stream_fd(void *user, int fd, struct s5_slot *slot)
 {
     struct alive *a = user;
     a->found |= !s5_registry_needs_check(slot) || s5_fd_is_same_socket(a->e, a->record, fd);
 }
 
-/* Whether a descriptor of this process names RECORD still. */
-static bool alive(struct s5_engine *e, struct s5_record *record)
+/* Whether a descriptor of this process still names RECORD. */
+static bool is_stream_alive(struct s5_engine *e, struct s5_record *record)
 {
     struct alive a = {e, record, false};
-    s5_registry_each(&e->registry, record, look_alive, &a);
+    s5_registry_each(&e->registry, record, check_stream_fd, &a);
     return a.found;
 }
 
-static bool export(struct s5_engine *e)
+static bool export_streams(struct s5_engine *e)
 {
     struct s5_shm *shm = atomic_load(&e->shm);
     struct s5_record *records = atomic_load(&e->registry.records);
@@ -112,7 +113,7 @@ static bool export(struct s5_engine *e)
     for (uint32_t i = 0; shm && records && i < used; i++) {
         if (atomic_load(&records[i].state) != S5_RECORD_READY)
             continue;
-        if (owns && !alive(e, &records[i])) /* a child of vfork may have duplicates we missed */
+        if (owns && !is_stream_alive(e, &records[i])) /* a child of vfork may have duplicates that no hook saw */
             continue;
         const struct s5_record_more *more = atomic_load(&records[i].more);
         s5_shm_export(shm, records[i].cookie, &records[i].peer, more ? &more->local : NULL);
@@ -121,10 +122,10 @@ static bool export(struct s5_engine *e)
     return any;
 }
 
-/* --- after one, and out of a message --- */
+/* --- after an exec, and from a message --- */
 
-/* The record of another descriptor of the same socket. */
-static struct s5_record *in_flight(struct s5_engine *e, uint64_t cookie)
+/* Returns the record of another descriptor of the same socket. */
+static struct s5_record *find_in_flight_record(struct s5_engine *e, uint64_t cookie)
 {
     for (uint32_t at = 0; at < s5_registry_inflight_top(&e->registry); at++) {
         struct s5_record *record = s5_registry_inflight_at(&e->registry, at);
@@ -134,16 +135,17 @@ static struct s5_record *in_flight(struct s5_engine *e, uint64_t cookie)
     return NULL;
 }
 
-/* The reference is the one the program before this had, unless that goes on and this is its child's. */
-static bool take_up(struct s5_engine *e, struct s5_negotiation *f)
+/* Takes over the reference that the program before the exec had. If that program continues, this is its child, and
+ * takes a reference of its own. */
+static bool take_over_reference(struct s5_engine *e, struct s5_negotiation *f)
 {
     return s5_references_take_over(&f->references, atomic_load(&e->shm_fd), atomic_load(&e->process_number)) ||
            s5_negotiation_hold(e, f, s5_negotiation_generation(f));
 }
 
-/* F is in flight over FD; a reference to it, which has been taken, is kept or released here. False: it is not
- * known to this process. */
-static bool import_negotiation(struct s5_engine *e, struct s5_negotiation *f, int fd)
+/* F is in flight over FD. The caller has taken a reference to F, which is kept or released here. False: F is not known
+ * to this process. */
+static bool import_stream_negotiation(struct s5_engine *e, struct s5_negotiation *f, int fd)
 {
     struct s5_record *record;
     if (s5_engine_knows(e, s5_negotiation_server(f)))
@@ -152,7 +154,7 @@ static bool import_negotiation(struct s5_engine *e, struct s5_negotiation *f, in
     return false;
 }
 
-static struct s5_negotiation *find_negotiation(struct s5_shm *shm, uint64_t cookie)
+static struct s5_negotiation *find_stream_negotiation(struct s5_shm *shm, uint64_t cookie)
 {
     uint32_t used = atomic_load(&shm->negotiations_used);
     for (uint32_t i = 0; i < used && i < S5_SHM_NEGOTIATIONS; i++) {
@@ -166,12 +168,12 @@ static struct s5_negotiation *find_negotiation(struct s5_shm *shm, uint64_t cook
 bool s5_stream_join(struct s5_engine *e, int fd, uint64_t cookie)
 {
     struct s5_shm *shm = atomic_load(&e->shm);
-    struct s5_negotiation *f = shm ? find_negotiation(shm, cookie) : NULL;
+    struct s5_negotiation *f = shm ? find_stream_negotiation(shm, cookie) : NULL;
     if (!f || !s5_negotiation_hold(e, f, s5_negotiation_generation(f)))
         return false;
     if (f->cookie == cookie) {
-        if (!import_negotiation(e, f, fd))
-            e->real->shutdown(fd, SHUT_RDWR); /* half of a negotiation is no connection */
+        if (!import_stream_negotiation(e, f, fd))
+            e->real->shutdown(fd, SHUT_RDWR); /* an unfinished negotiation is no connection */
         return true;
     }
     s5_negotiation_release(e, f); /* it became another connection's meanwhile */
@@ -196,7 +198,7 @@ void s5_stream_import(struct s5_engine *e, int fd, uint64_t cookie, const struct
     s5_registry_enter(&e->registry, fd, record);
 }
 
-static bool import_exported(struct s5_engine *e, int fd, uint64_t cookie)
+static bool import_exported_stream(struct s5_engine *e, int fd, uint64_t cookie)
 {
     struct s5_endpoint peer, local;
     if (!s5_shm_exported(atomic_load(&e->shm), cookie, &peer, &local))
@@ -205,18 +207,19 @@ static bool import_exported(struct s5_engine *e, int fd, uint64_t cookie)
     return true;
 }
 
-static bool import(struct s5_engine *e, int fd, uint64_t cookie)
+static bool import_stream(struct s5_engine *e, int fd, uint64_t cookie)
 {
-    struct s5_negotiation *f = find_negotiation(atomic_load(&e->shm), cookie);
-    struct s5_record *record = f ? in_flight(e, cookie) : NULL;
+    struct s5_negotiation *f = find_stream_negotiation(atomic_load(&e->shm), cookie);
+    struct s5_record *record = f ? find_in_flight_record(e, cookie) : NULL;
     if (!f)
         return false;
-    if (record ? s5_registry_share(&e->registry, fd, record) < 0 : !take_up(e, f) || !import_negotiation(e, f, fd))
-        e->real->shutdown(fd, SHUT_RDWR); /* half of a negotiation is no connection */
+    if (record ? s5_registry_share(&e->registry, fd, record) < 0
+               : !take_over_reference(e, f) || !import_stream_negotiation(e, f, fd))
+        e->real->shutdown(fd, SHUT_RDWR); /* an unfinished negotiation is no connection */
     return true;
 }
 
-static bool describe(struct s5_engine *e, const struct s5_record *record, struct s5_passed *ret)
+static bool describe_stream(struct s5_engine *e, const struct s5_record *record, struct s5_passed *ret)
 {
     const struct s5_record_more *more = atomic_load(&record->more);
     (void)e;
@@ -227,7 +230,7 @@ static bool describe(struct s5_engine *e, const struct s5_record *record, struct
     return true;
 }
 
-static void receive_failed(struct s5_engine *e, int fd, uint64_t cookie, const struct s5_passed *p)
+static void receive_failed_stream(struct s5_engine *e, int fd, uint64_t cookie, const struct s5_passed *p)
 {
     struct s5_record *record = s5_engine_knows(e, p->server_index) ? s5_registry_new(&e->registry) : NULL;
     if (!record)
@@ -242,7 +245,8 @@ static void receive_failed(struct s5_engine *e, int fd, uint64_t cookie, const s
         s5_registry_attend(&e->registry, -1);
 }
 
-static enum s5_received receive(struct s5_engine *e, int fd, uint64_t cookie, const struct s5_passed *p, int internal)
+static enum s5_received receive_stream(struct s5_engine *e, int fd, uint64_t cookie, const struct s5_passed *p,
+                                       int internal)
 {
     if (p->state != S5_RECORD_READY && p->state != S5_RECORD_FAILED)
         return S5_RECEIVED_NOT;
@@ -251,13 +255,13 @@ static enum s5_received receive(struct s5_engine *e, int fd, uint64_t cookie, co
     if (p->state == S5_RECORD_READY)
         s5_stream_import(e, fd, cookie, &p->peer, &p->local);
     else
-        receive_failed(e, fd, cookie, p);
+        receive_failed_stream(e, fd, cookie, p);
     return S5_RECEIVED;
 }
 
-/* --- what a program asks --- */
+/* --- queries of the program --- */
 
-static int peer_name(struct s5_engine *e, struct s5_record *record, int fd, struct sockaddr *addr, socklen_t *len)
+static int get_stream_peer(struct s5_engine *e, struct s5_record *record, int fd, struct sockaddr *addr, socklen_t *len)
 {
     struct sockaddr_storage kernel;
     socklen_t size = sizeof kernel;
@@ -272,8 +276,8 @@ static int peer_name(struct s5_engine *e, struct s5_record *record, int fd, stru
     return s5_endpoint_tell(&record->peer, addr, len);
 }
 
-/* One that a bridge carries has the name that it would have without one. */
-static int own_name(struct s5_engine *e, struct s5_record *record, int fd, struct sockaddr *addr, socklen_t *len)
+/* A connection through a bridge has the name that it would have without one. */
+static int get_stream_name(struct s5_engine *e, struct s5_record *record, int fd, struct sockaddr *addr, socklen_t *len)
 {
     struct sockaddr_storage kernel;
     socklen_t size = sizeof kernel;
@@ -284,9 +288,8 @@ static int own_name(struct s5_engine *e, struct s5_record *record, int fd, struc
     return s5_endpoint_tell(&more->local, addr, len);
 }
 
-/* The kernel tells something else of the same size first: that is how VALUE and LEN are found to be good
- * before the error is taken away. */
-static int pending_error(struct s5_engine *e, struct s5_record *record, int fd, void *value, socklen_t *len)
+/* Fetches an option of the same size first: this checks VALUE and LEN before the error is cleared. */
+static int fetch_stream_error(struct s5_engine *e, struct s5_record *record, int fd, void *value, socklen_t *len)
 {
     if (atomic_load(&record->state) == S5_RECORD_IN_FLIGHT)
         s5_complete_step(e, record, 0);
@@ -299,20 +302,20 @@ static int pending_error(struct s5_engine *e, struct s5_record *record, int fd, 
     return 0;
 }
 
-static int option(struct s5_engine *e, struct s5_record *record, int fd, int level, int name, void *value,
-                  socklen_t *len)
+static int get_stream_option(struct s5_engine *e, struct s5_record *record, int fd, int level, int name, void *value,
+                             socklen_t *len)
 {
     if (level == SOL_SOCKET && name == SO_ERROR)
-        return pending_error(e, record, fd, value, len);
+        return fetch_stream_error(e, record, fd, value, len);
     if (level == SOL_SOCKET && name == SO_RCVLOWAT && value && len)
         return s5_rcvlowat_get(e, fd, value, len);
     return S5_KERNEL_KNOWS;
 }
 
-/* --- the number that a program wants for itself --- */
+/* --- a descriptor number that the program requests --- */
 
-/* The connection of a BIND in flight gets another. */
-static void move(struct s5_engine *e, int from)
+/* Moves the connection of a BIND in flight to another number. */
+static void move_internal_stream(struct s5_engine *e, int from)
 {
     struct s5_record *record = s5_registry_find(&e->registry, from);
     if (!record || atomic_load(&record->state) != S5_RECORD_IN_FLIGHT)
@@ -323,19 +326,19 @@ static void move(struct s5_engine *e, int from)
     s5_fd_forget(e, from);
 }
 
-/* Asked first: there may be thousands, and a look-up is all it takes. */
-const struct s5_kind s5_exported_kind = {.import = import_exported};
+/* This kind is the first in s5_kinds: there may be thousands of such sockets, and each takes only one look-up. */
+const struct s5_kind s5_exported_kind = {.import = import_exported_stream};
 
 const struct s5_kind s5_stream_kind = {
-    .getpeername = peer_name,
-    .getsockname = own_name,
-    .getsockopt = option,
-    .move = move,
+    .getpeername = get_stream_peer,
+    .getsockname = get_stream_name,
+    .getsockopt = get_stream_option,
+    .move = move_internal_stream,
     .fork = fork_negotiations,
     .fork_child = fork_negotiations_child,
     .no_child = s5_negotiation_fork_cancel,
-    .export = export,
-    .import = import,
-    .describe = describe,
-    .receive = receive,
+    .export = export_streams,
+    .import = import_stream,
+    .describe = describe_stream,
+    .receive = receive_stream,
 };

@@ -1,8 +1,9 @@
-/* Outgoing TCP connections: from an address to a route, a server and a negotiation; and what the negotiation comes to.
+/* Outgoing TCP connections: from an address to a route, a server and a negotiation, and to the result of the
+ * negotiation.
  *
  * The record is in the registry and its epoll registrations are overridden before connect() to the server begins, so
  * that no thread sees readiness that is not the application's. The negotiation of a non-blocking socket is left in
- * flight; that of a blocking one is driven to its end here. */
+ * flight. That of a blocking one is driven to its end here. */
 #include "tcp_connect.h"
 #include "blocking.h"
 #include "clock.h"
@@ -26,11 +27,11 @@
 #include <pthread.h>
 #include <string.h>
 
-/* --- driving a blocking one --- */
+/* --- driving the negotiation of a blocking socket --- */
 
-/* The record may be forgotten, or another connection's by now, so the error is the flight's. */
-static __attribute__((noinline, cold)) int failure(struct s5_engine *e, struct s5_record *record,
-                                                   struct s5_negotiation *f, int fd, int held)
+/* The record may be forgotten or belong to another connection by now, so the error is F's. */
+static __attribute__((noinline, cold)) int fetch_failure(struct s5_engine *e, struct s5_record *record,
+                                                         struct s5_negotiation *f, int fd, int held)
 {
     int error = s5_complete_fetch_error(e, s5_negotiation_server(f), held, s5_negotiation_error(f));
     if (s5_record_hold(record)) {
@@ -41,28 +42,29 @@ static __attribute__((noinline, cold)) int failure(struct s5_engine *e, struct s
     return error;
 }
 
-/* What F, which is over, came to, for a call whose descriptor FD may be closed or another socket's by
- * now; HELD is its socket. */
-static inline __attribute__((always_inline)) int outcome(struct s5_engine *e, struct s5_record *record,
-                                                         struct s5_negotiation *f, int fd, int held)
+/* Returns the result of F, which is over, for a call whose descriptor FD may be closed or name another socket by now.
+ * HELD is F's socket. */
+static inline __attribute__((always_inline)) int get_result(struct s5_engine *e, struct s5_record *record,
+                                                            struct s5_negotiation *f, int fd, int held)
 {
     s5_complete(e, record);
     if (__builtin_expect(atomic_load(&f->phase) == S5_NEGOTIATION_READY, 1))
         return 0;
-    return failure(e, record, f, fd, held);
+    return fetch_failure(e, record, f, fd, held);
 }
 
-/* F, RECORD's flight, to its end, beginning with EVENTS: 0 or its error; -EINPROGRESS when UNTIL
- * passed, -EINTR. */
-static inline __attribute__((always_inline)) int drive(struct s5_engine *e, struct s5_record *record,
-                                                       struct s5_negotiation *f, int fd, int held, uint64_t until,
-                                                       short events, const struct s5_cleanup *call, uint32_t ticket)
+/* Drives F, RECORD's negotiation, to its end, beginning with EVENTS. 0 or its error; -EINPROGRESS: UNTIL passed;
+ * -EINTR. */
+static inline __attribute__((always_inline)) int drive_negotiation(struct s5_engine *e, struct s5_record *record,
+                                                                   struct s5_negotiation *f, int fd, int held,
+                                                                   uint64_t until, short events,
+                                                                   const struct s5_cleanup *call, uint32_t ticket)
 {
     int r = s5_drive(e, f, held == fd ? record : NULL, held, false, until, events, call, ticket);
-    return __builtin_expect(r == 0, 1) ? outcome(e, record, f, fd, held) : r;
+    return __builtin_expect(r == 0, 1) ? get_result(e, record, f, fd, held) : r;
 }
 
-/* The same for a call that finds RECORD in flight; 1: it is not ours any more. */
+/* The same for a call that finds RECORD in flight. 1: another thread has fetched the result, or closed FD. */
 __attribute__((noinline, cold)) int s5_tcp_join(struct s5_engine *e, struct s5_record *record, int fd)
 {
     uint32_t ticket;
@@ -71,7 +73,8 @@ __attribute__((noinline, cold)) int s5_tcp_join(struct s5_engine *e, struct s5_r
     if (f) {
         s5_blocking_holds_one(call, f);
         int held = s5_blocking_hold(e, call, fd, f->cookie);
-        int r = drive(e, record, f, fd, held, s5_inflight_block_until(e, held, S5_SNDTIMEO), 0, call, ticket);
+        int r =
+            drive_negotiation(e, record, f, fd, held, s5_inflight_block_until(e, held, S5_SNDTIMEO), 0, call, ticket);
         if (s5_blocking_end(e, call, ticket, fd, held))
             s5_negotiation_release(e, f);
         return r;
@@ -95,11 +98,11 @@ __attribute__((noinline, cold)) int s5_tcp_finish(struct s5_engine *e, int fd, b
     }
     s5_blocking_holds_one(call, f);
     int held = nonblock ? fd : s5_blocking_hold(e, call, fd, f->cookie), r;
-    const struct s5_record *whose = held == fd ? record : NULL;
+    const struct s5_record *owner = held == fd ? record : NULL;
     if (nonblock)
-        r = s5_negotiation_step(e, f, whose, held, 0) < S5_STEP_DONE ? -EAGAIN : 0;
+        r = s5_negotiation_step(e, f, owner, held, 0) < S5_STEP_DONE ? -EAGAIN : 0;
     else
-        r = s5_drive(e, f, whose, held, false, until, 0, call, ticket);
+        r = s5_drive(e, f, owner, held, false, until, 0, call, ticket);
     if (!s5_cleanup_owns(call, ticket))
         return -ECONNABORTED;
     if (r == -EBADF)
@@ -119,8 +122,8 @@ bool s5_tcp_nonblocking(struct s5_engine *e, int fd)
     return flags >= 0 && (flags & O_NONBLOCK);
 }
 
-/* Duplicates made before the socket was ours name the same record. */
-static __attribute__((noinline, cold)) void find_duplicates(struct s5_engine *e, int fd)
+/* Makes duplicates of FD that were made before it had a record name the same record. */
+static __attribute__((noinline, cold)) void share_duplicates(struct s5_engine *e, int fd)
 {
     uint32_t at = 0;
     struct s5_record *record = s5_fd_hold_record(e, fd);
@@ -133,8 +136,8 @@ static __attribute__((noinline, cold)) void find_duplicates(struct s5_engine *e,
     s5_fd_release_record(e, record);
 }
 
-static inline __attribute__((always_inline)) int new_record(struct s5_engine *e, int fd, int held,
-                                                            struct s5_negotiation *f, struct s5_record **ret)
+static inline __attribute__((always_inline)) int make_record(struct s5_engine *e, int fd, int held,
+                                                             struct s5_negotiation *f, struct s5_record **ret)
 {
     struct s5_record *record = s5_registry_new(&e->registry);
     if (!record) {
@@ -163,11 +166,11 @@ static inline __attribute__((always_inline)) int new_record(struct s5_engine *e,
 __attribute__((noinline, cold)) int s5_tcp_new_record(struct s5_engine *e, int fd, int held, struct s5_negotiation *f,
                                                       struct s5_record **ret)
 {
-    return new_record(e, fd, held, f, ret);
+    return make_record(e, fd, held, f, ret);
 }
 
-/* A socket bound to loopback cannot leave: the kernel's EINVAL says too little. */
-static int why_not(struct s5_engine *e, int fd, int error)
+/* A socket bound to loopback cannot reach a server. The kernel's EINVAL does not show this. */
+static int explain_error(struct s5_engine *e, int fd, int error)
 {
     struct sockaddr_storage own;
     socklen_t len = sizeof own;
@@ -179,22 +182,23 @@ static int why_not(struct s5_engine *e, int fd, int error)
     return -EAFNOSUPPORT;
 }
 
-static int unreachable(struct s5_engine *e, struct s5_record *record, struct s5_negotiation *f, int fd, int held,
-                       int error)
+static int fail_unreachable(struct s5_engine *e, struct s5_record *record, struct s5_negotiation *f, int fd, int held,
+                            int error)
 {
-    error = why_not(e, held, error);
+    error = explain_error(e, held, error);
     s5_complete_log_unreachable(e, s5_negotiation_server(f), error);
     if (s5_negotiation_lock(e, f)) {
         s5_negotiation_fail(e, f, held, error);
         s5_negotiation_unlock(f);
     }
-    return outcome(e, record, f, fd, held);
+    return get_result(e, record, f, fd, held);
 }
 
-/* The connection of F, RECORD's flight, is asked for and, unless NONBLOCK, driven to its end. */
-static inline __attribute__((always_inline)) int dial(struct s5_engine *e, struct s5_record *record,
-                                                      struct s5_negotiation *f, int fd, int held, bool nonblock,
-                                                      const struct s5_cleanup *call, uint32_t ticket)
+/* Connects F, RECORD's negotiation, to the server and, unless NONBLOCK, drives it to its end. */
+static inline __attribute__((always_inline)) int connect_to_server(struct s5_engine *e, struct s5_record *record,
+                                                                   struct s5_negotiation *f, int fd, int held,
+                                                                   bool nonblock, const struct s5_cleanup *call,
+                                                                   uint32_t ticket)
 {
     bool brief = !nonblock && s5_registry_in_flight_count(&e->registry) > 1 && s5_inflight_any(e);
     int r = s5_negotiation_connect(e, f, held, nonblock, brief);
@@ -202,23 +206,23 @@ static inline __attribute__((always_inline)) int dial(struct s5_engine *e, struc
         return -ECONNABORTED;
     if (r == -EINPROGRESS && nonblock && !atomic_load(&f->rearm))
         return r;
-    /* The kernel restarts a connect() without a time-out; ours gave it one. */
+    /* The kernel restarts a connect() without a timeout, but the engine has set one. */
     if (r == -EINTR && (f->block_until != S5_CLOCK_NEVER || !s5_inflight_restarts()))
         return r;
     if (r < 0 && r != -EINTR && r != -EINPROGRESS)
-        return unreachable(e, record, f, fd, held, r);
+        return fail_unreachable(e, record, f, fd, held, r);
     if (!nonblock)
-        return drive(e, record, f, fd, held, f->block_until, r == 0 ? POLLOUT : 0, call, ticket);
+        return drive_negotiation(e, record, f, fd, held, f->block_until, r == 0 ? POLLOUT : 0, call, ticket);
     if (s5_complete_step(e, record, r == 0 ? POLLOUT : 0) < S5_STEP_DONE)
         return -EINPROGRESS;
-    r = outcome(e, record, f, fd, held);
-    /* Another thread was quicker; readiness tells this one, as it tells of every connection. */
+    r = get_result(e, record, f, fd, held);
+    /* Another thread completed it first. Readiness reports this, as it does for every connection. */
     return r == 0 && nonblock ? -EINPROGRESS : r;
 }
 
-/* F's two references are CALL's so far. *RET_HELD: the socket, see s5_blocking_hold. */
-static inline int fly(struct s5_engine *e, int fd, struct s5_negotiation *f, struct s5_cleanup *call, uint32_t ticket,
-                      int *ret_held)
+/* CALL holds F's two references at first. *RET_HELD: the socket, see s5_blocking_hold(). */
+static inline int start_negotiation(struct s5_engine *e, int fd, struct s5_negotiation *f, struct s5_cleanup *call,
+                                    uint32_t ticket, int *ret_held)
 {
     struct s5_record *record;
     bool nonblock = s5_tcp_nonblocking(e, fd);
@@ -227,8 +231,8 @@ static inline int fly(struct s5_engine *e, int fd, struct s5_negotiation *f, str
     int held = *ret_held = nonblock ? fd : s5_blocking_hold(e, call, fd, f->cookie);
     uint32_t driver = nonblock ? 0 : atomic_load_explicit(&e->process_number, memory_order_relaxed);
     atomic_store_explicit(&f->driver, driver, memory_order_relaxed);
-    int r = new_record(e, fd, held, f, &record);
-    s5_blocking_gave_one(call); /* the other one is the record's, or gone with it */
+    int r = make_record(e, fd, held, f, &record);
+    s5_blocking_gave_one(call); /* the other one is the record's, or was released with it */
     if (r == 0) {
         struct s5_slot *slot = s5_registry_slot(&e->registry, fd);
         uint32_t bound = slot ? atomic_load_explicit(&slot->bound, memory_order_relaxed) : 0;
@@ -236,10 +240,10 @@ static inline int fly(struct s5_engine *e, int fd, struct s5_negotiation *f, str
         if (s5_registry_watched(slot))
             s5_epoll_update_slot(e, fd, slot);
         if (__builtin_expect(s5_registry_has_dups(&e->registry), 0))
-            find_duplicates(e, fd);
+            share_duplicates(e, fd);
         atomic_store_explicit(&f->unattended, nonblock || !S5_SINGLE_THREADED, memory_order_relaxed);
-        r = dial(e, record, f, fd, held, nonblock, call, ticket);
-        if (s5_cleanup_owns(call, ticket)) { /* where a signal ended the call */
+        r = connect_to_server(e, record, f, fd, held, nonblock, call, ticket);
+        if (s5_cleanup_owns(call, ticket)) { /* matters if a signal ended the call */
             atomic_store_explicit(&f->driver, 0, memory_order_relaxed);
             if (r == -EINPROGRESS || r == -EINTR)
                 atomic_store_explicit(&f->unattended, true, memory_order_relaxed);
@@ -248,8 +252,8 @@ static inline int fly(struct s5_engine *e, int fd, struct s5_negotiation *f, str
     return r;
 }
 
-static int begin(struct s5_engine *e, struct s5_negotiation *f, const struct s5_server *server,
-                 const struct s5_addr *to)
+static int begin_negotiation(struct s5_engine *e, struct s5_negotiation *f, const struct s5_server *server,
+                             const struct s5_addr *to)
 {
     int r = s5_negotiation_begin(e, f, server, to);
     if (r != -EINVAL)
@@ -259,7 +263,7 @@ static int begin(struct s5_engine *e, struct s5_negotiation *f, const struct s5_
     return -EOPNOTSUPP;
 }
 
-/* SA, whole and of one of the two families: two sizes, each known. */
+/* Copies SA, which is complete and of one of the two families. Each size is a constant. */
 static void note_peer(struct s5_endpoint *peer, const struct sockaddr *sa)
 {
     if (sa->sa_family == AF_INET) {
@@ -271,10 +275,10 @@ static void note_peer(struct s5_endpoint *peer, const struct sockaddr *sa)
     }
 }
 
-/* COOKIE: the socket's, 0 when it is not known. */
-static inline __attribute__((always_inline)) int via(struct s5_engine *e, int fd, const struct sockaddr *sa,
-                                                     const struct s5_addr *to, const struct s5_server *server,
-                                                     uint64_t cookie)
+/* COOKIE: the socket's; 0: unknown. */
+static inline __attribute__((always_inline)) int connect_via_server(struct s5_engine *e, int fd,
+                                                                    const struct sockaddr *sa, const struct s5_addr *to,
+                                                                    const struct s5_server *server, uint64_t cookie)
 {
     uint32_t ticket;
     int held = fd, r = s5_resolve_server(e, server);
@@ -292,9 +296,9 @@ static inline __attribute__((always_inline)) int via(struct s5_engine *e, int fd
     note_peer(&f->peer, sa);
     r = s5_route_address(e, server, sa->sa_family, &f->server);
     if (r == 0)
-        r = begin(e, f, server, to);
+        r = begin_negotiation(e, f, server, to);
     if (__builtin_expect(r == 0, 1))
-        r = fly(e, fd, f, call, ticket, &held);
+        r = start_negotiation(e, fd, f, call, ticket, &held);
     else if (s5_cleanup_owns(call, ticket))
         s5_negotiation_release(e, f);
     if (s5_blocking_end(e, call, ticket, fd, held))
@@ -325,9 +329,9 @@ int s5_tcp_connect_direct(struct s5_engine *e, int fd, const struct sockaddr *ad
     return name ? connect_directly(e, fd, &at.any, at.len, protocol) : connect_directly(e, fd, addr, len, protocol);
 }
 
-/* What the kernel would connect to in the place of TO, the unspecified address; ADDR, which is TO, becomes it as
- * well. */
-static __attribute__((noinline, cold)) void become_loopback(struct s5_addr *to, struct sockaddr_storage *addr)
+/* Replaces TO, the unspecified address, by the loopback address to which the kernel would connect. ADDR, which equals
+ * TO, is replaced as well. */
+static __attribute__((noinline, cold)) void replace_by_loopback(struct s5_addr *to, struct sockaddr_storage *addr)
 {
     socklen_t len;
     s5_addr_become_loopback(to);
@@ -345,8 +349,8 @@ int s5_tcp_connect(struct s5_engine *e, int fd, struct sockaddr_storage *own, so
     if (r == 0)
         return s5_tcp_connect_direct(e, fd, addr, len, named ? to : NULL, S5_PROTO_TCP);
     if (__builtin_expect(s5_addr_is_unspecified(to), 0))
-        become_loopback(to, own);
-    return via(e, fd, addr, to, server, cookie);
+        replace_by_loopback(to, own);
+    return connect_via_server(e, fd, addr, to, server, cookie);
 }
 
 __attribute__((noinline, cold)) int s5_tcp_connect_dns(struct s5_engine *e, int fd, const struct s5_endpoint *server)
@@ -355,7 +359,7 @@ __attribute__((noinline, cold)) int s5_tcp_connect_dns(struct s5_engine *e, int 
     struct s5_addr to;
     uint64_t cookie = 0;
     memcpy(&own, &server->any, server->len < sizeof server->v6 ? server->len : sizeof server->v6);
-    if (s5_fd_checked_record(e, fd, &cookie)) /* of a life before */
+    if (s5_fd_checked_record(e, fd, &cookie)) /* of an earlier socket */
         s5_fd_forget(e, fd);
     if (s5_addr_from_sockaddr(&to, (struct sockaddr *)&own, server->len) < 0)
         return real_connect(e, fd, (struct sockaddr *)&own, server->len);
@@ -363,11 +367,11 @@ __attribute__((noinline, cold)) int s5_tcp_connect_dns(struct s5_engine *e, int 
     return named < 0 ? named : s5_tcp_connect(e, fd, &own, server->len, &to, named, cookie);
 }
 
-/* --- reads and writes while it is in flight, and after it failed --- */
+/* --- reads and writes while a negotiation is in flight, and after it failed --- */
 
-/* What the connect() of FD came to that nobody has asked for: the first call to send or receive is
- * told, as by the kernel. */
-static int pending(struct s5_engine *e, int fd)
+/* Returns the error of FD's connect() if it was not fetched yet: the first call that sends or receives reports it, as
+ * in the kernel. */
+static int fetch_pending_error(struct s5_engine *e, int fd)
 {
     struct s5_record *record = s5_registry_find(&e->registry, fd);
     if (!record || atomic_load(&record->state) != S5_RECORD_FAILED)
@@ -383,11 +387,11 @@ int s5_tcp_await(struct s5_engine *e, int fd, int flags, short events)
     struct s5_record *record = s5_complete_find(e, fd);
     bool nonblock = flags & (MSG_DONTWAIT | MSG_OOB | MSG_ERRQUEUE);
     if (!record) {
-        int r = pending(e, fd);
+        int r = fetch_pending_error(e, fd);
         return r == 0 && !nonblock ? s5_inflight_await(e, fd, events, events == POLLIN ? S5_RCVTIMEO : S5_SNDTIMEO) : r;
     }
     if (nonblock || s5_tcp_nonblocking(e, fd))
-        return s5_complete_step(e, record, 0) >= S5_STEP_DONE ? pending(e, fd) : -EAGAIN;
+        return s5_complete_step(e, record, 0) >= S5_STEP_DONE ? fetch_pending_error(e, fd) : -EAGAIN;
     int r = s5_tcp_join(e, record, fd);
     return r == -EINPROGRESS ? -EAGAIN : r < 0 ? r : 0;
 }
