@@ -1,4 +1,5 @@
-/* A query's name is never compressed (it comes first), so nothing here follows a pointer. */
+/* Parses and builds DNS messages. The name of a question is the first one of its message, so it is never compressed and
+ * nothing here follows a compression pointer. */
 #include "dns.h"
 #include "bytes.h"
 #include <errno.h>
@@ -15,7 +16,8 @@ enum {
 
 /* --- reading --- */
 
-/* The labels at R as a name with dots; S5_ADDR_NONE where that would not be a host's name. */
+/* Reads labels from R into RET, as a name with dots; S5_ADDR_NONE: they do not form a host name. Returns 0 or
+ * -EINVAL. */
 static int read_name(struct s5_reader *r, struct s5_addr *ret)
 {
     char text[S5_ADDR_NAME_MAX + 1];
@@ -37,7 +39,7 @@ static int read_name(struct s5_reader *r, struct s5_addr *ret)
     struct s5_addr name;
     if (plain && used && s5_addr_parse(&name, text, used, 0) == 0) {
         *ret = name;
-        /* "1.2.3.4" is a name here */
+        /* "1.2.3.4" is a name in a question */
         ret->kind = S5_ADDR_NAME;
         ret->name_len = (uint8_t)used;
         memcpy(ret->name, text, used);
@@ -46,16 +48,16 @@ static int read_name(struct s5_reader *r, struct s5_addr *ret)
     return 0;
 }
 
-/* The first record behind the question, where it is what RFC 6891 adds to a query. */
+/* Reads the first record after the question, if it is an OPT record (RFC 6891). */
 static void read_opt(struct s5_reader *r, struct s5_dns_query *ret)
 {
     uint8_t root = s5_read_u8(r);
-    uint16_t type = s5_read_u16(r), room = s5_read_u16(r);
+    uint16_t type = s5_read_u16(r), udp_size = s5_read_u16(r);
     if (r->failed || root != 0 || type != S5_DNS_OPT)
         return;
     ret->edns = true;
-    if (room > S5_DNS_UDP_MAX)
-        ret->room = room;
+    if (udp_size > S5_DNS_UDP_MAX)
+        ret->room = udp_size;
 }
 
 int s5_dns_read(const uint8_t *msg, size_t len, struct s5_dns_query *ret)
@@ -95,7 +97,7 @@ static void write_head(struct s5_writer *w, const uint8_t *msg, const struct s5_
     s5_write_octets(w, msg + S5_DNS_HEADER, q->end - S5_DNS_HEADER);
 }
 
-/* RFC 6891: who was asked with an OPT record answers with one. */
+/* RFC 6891: the answer to a query with an OPT record has an OPT record. */
 static void write_opt(struct s5_writer *w, const struct s5_dns_query *q)
 {
     static const uint8_t opt[] = {0, 0, S5_DNS_OPT, 0x04, 0xd0, 0, 0, 0, 0, 0, 0};
@@ -109,7 +111,7 @@ size_t s5_dns_answer(const uint8_t *msg, const struct s5_dns_query *q, enum s5_d
     struct s5_writer w = s5_writer_init(ret, size);
     write_head(&w, msg, q, rcode, data != NULL);
     if (data) {
-        s5_write_u16(&w, 0xc000 | S5_DNS_HEADER); /* the question's name */
+        s5_write_u16(&w, 0xc000 | S5_DNS_HEADER); /* a pointer to the name of the question */
         s5_write_u16(&w, q->type == S5_DNS_ANY ? S5_DNS_A : q->type);
         s5_write_u16(&w, S5_DNS_IN);
         s5_write_u16(&w, 0);
@@ -167,15 +169,15 @@ int s5_dns_ask(const char *name, uint16_t type, uint16_t class, uint16_t id, uin
 
 /* --- addresses as names --- */
 
-/* The length of NAME without SUFFIX, which begins with a dot; 0 where it does not end in that. */
-static size_t without(const struct s5_addr *name, const char *suffix)
+/* Returns the length of NAME without SUFFIX, which begins with a dot; 0: NAME does not end with SUFFIX. */
+static size_t get_length_without_suffix(const struct s5_addr *name, const char *suffix)
 {
     size_t n = strlen(suffix);
     bool ends = name->name_len > n && strncasecmp(name->name + name->name_len - n, suffix, n) == 0;
     return ends ? name->name_len - n : 0;
 }
 
-static bool reverse4(const char *text, size_t len, uint8_t octets[4])
+static bool parse_reverse_ipv4(const char *text, size_t len, uint8_t octets[4])
 {
     size_t at = 0;
     for (int i = 3; i >= 0; i--) {
@@ -189,7 +191,7 @@ static bool reverse4(const char *text, size_t len, uint8_t octets[4])
     return at == len;
 }
 
-static int nibble(char c)
+static int parse_nibble(char c)
 {
     if (c >= '0' && c <= '9')
         return c - '0';
@@ -197,13 +199,13 @@ static int nibble(char c)
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-static bool reverse6(const char *text, size_t len, uint8_t octets[16])
+static bool parse_reverse_ipv6(const char *text, size_t len, uint8_t octets[16])
 {
     if (len != 63)
         return false;
     memset(octets, 0, 16);
     for (unsigned i = 0; i < 32; i++) {
-        int value = nibble(text[2 * i]);
+        int value = parse_nibble(text[2 * i]);
         if (value < 0 || (i < 31 && text[2 * i + 1] != '.'))
             return false;
         octets[15 - i / 2] |= (uint8_t)(value << (i % 2 * 4));
@@ -217,9 +219,9 @@ bool s5_dns_reverse(const struct s5_addr *name, struct s5_addr *ret)
     size_t len;
     if (name->kind != S5_ADDR_NAME)
         return false;
-    if ((len = without(name, ".in-addr.arpa")) && reverse4(name->name, len, octets))
+    if ((len = get_length_without_suffix(name, ".in-addr.arpa")) && parse_reverse_ipv4(name->name, len, octets))
         s5_addr_from_octets(ret, octets, 4, 0);
-    else if ((len = without(name, ".ip6.arpa")) && reverse6(name->name, len, octets))
+    else if ((len = get_length_without_suffix(name, ".ip6.arpa")) && parse_reverse_ipv6(name->name, len, octets))
         s5_addr_from_octets(ret, octets, 16, 0);
     else
         return false;

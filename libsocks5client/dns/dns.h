@@ -1,5 +1,5 @@
-/* DNS messages (RFC 1035), as far as a stand-in for a name server needs them: one question in, an
- * answer of at most one record out. Octets alone, and hostile ones at that. */
+/* DNS messages (RFC 1035), as far as the built-in DNS server needs them: a query with one question, and an answer
+ * with at most one record. The code calls no system function. Its input may be hostile. */
 #ifndef S5_DNS_H
 #define S5_DNS_H
 
@@ -8,10 +8,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define S5_DNS_HEADER    12
-#define S5_DNS_QUERY_MAX 4096 /* octets of a query that are looked at */
-#define S5_DNS_UDP_MAX   512  /* of an answer over UDP, unless the query allows more */
-#define S5_DNS_TTL       60   /* seconds an answer of ours may be kept */
+#define S5_DNS_HEADER    12   /* octets */
+#define S5_DNS_QUERY_MAX 4096 /* most octets of a query */
+#define S5_DNS_UDP_MAX   512  /* most octets of an answer over UDP, unless the query allows more */
+#define S5_DNS_TTL       60   /* seconds; time to live of our answers */
 
 enum s5_dns_type {
     S5_DNS_A = 1,
@@ -20,7 +20,7 @@ enum s5_dns_type {
     S5_DNS_OPT = 41,
     S5_DNS_ANY = 255,
 };
-#define S5_DNS_IN 1 /* the class of all there is */
+#define S5_DNS_IN 1 /* the class Internet */
 
 enum s5_dns_rcode {
     S5_DNS_NOERROR = 0,
@@ -32,35 +32,35 @@ enum s5_dns_rcode {
 };
 
 struct s5_dns_query {
-    struct s5_addr name; /* S5_ADDR_NAME, without a dot at its end; S5_ADDR_NONE: the root, or a
-                          * name with octets that no host's name has */
+    struct s5_addr name; /* S5_ADDR_NAME, without a dot at its end; S5_ADDR_NONE: the root, or a name with octets that
+                          * are invalid in a host name */
     uint16_t id, type, class;
-    uint16_t end;  /* offset behind the question */
-    uint16_t room; /* octets its sender takes over UDP */
+    uint16_t end;  /* offset of the end of the question */
+    uint16_t room; /* most octets of an answer that the sender accepts over UDP */
     bool edns;     /* it has an OPT record */
 };
 
-/* MSG of LEN octets. 0, or -EINVAL: nothing one answers (a response, no header, no opcode QUERY
- * of one question, a name that is none). */
+/* Parses the query MSG of LEN octets into RET. Returns 0, or -EINVAL: the message is not to be answered (a response, no
+ * complete header, another opcode than QUERY, not exactly one question, an invalid name, or too long). */
 int s5_dns_read(const uint8_t *msg, size_t len, struct s5_dns_query *ret);
 
-/* The answer with RCODE to the query MSG that was read into Q: a record of Q's type (ANY: of type
- * A) with DATA of LEN octets (NULL: none), into RET of SIZE octets. Its length, 0 if it does not
- * fit. */
+/* Writes the answer with RCODE to the query MSG, which was parsed into Q, to RET, which has SIZE octets. It has a
+ * record of the type of Q (type A for ANY) with DATA of LEN octets, or no record where DATA is NULL. Returns the
+ * length, or 0: it does not fit. */
 size_t s5_dns_answer(const uint8_t *msg, const struct s5_dns_query *q, enum s5_dns_rcode rcode, const void *data,
                      size_t len, uint8_t *ret, size_t size);
 
-/* The same, empty and marked as cut: the question shall be asked over TCP. */
+/* The same, without a record and with the TC flag, so that the client repeats the query over TCP. */
 size_t s5_dns_cut(const uint8_t *msg, const struct s5_dns_query *q, uint8_t *ret, size_t size);
 
-/* A query for NAME into RET of SIZE octets. Its length, or -EINVAL: no name, or one whose labels
- * are not 1 to 63 octets; -ENOSPC. */
+/* Writes a query for NAME to RET, which has SIZE octets. Returns its length; -EINVAL: NAME is invalid, for example a
+ * label is not 1 to 63 octets; or -ENOSPC. */
 int s5_dns_ask(const char *name, uint16_t type, uint16_t class, uint16_t id, uint8_t *ret, size_t size);
 
-/* NAME's octets as labels, behind them the root's, into RET. Their length, or -EINVAL. */
+/* Writes NAME, LEN octets, as labels to RET, including the label of the root. Returns their length, or -EINVAL. */
 int s5_dns_labels(const char *name, size_t len, uint8_t ret[static 256]);
 
-/* The address NAME asks for under in-addr.arpa and ip6.arpa; false when it is whole for neither. */
+/* Parses NAME under in-addr.arpa or ip6.arpa into the address RET. Returns false if it is not a complete address. */
 bool s5_dns_reverse(const struct s5_addr *name, struct s5_addr *ret);
 
 #endif

@@ -1,5 +1,5 @@
-/* Questions and replies. A question is forwarded on a connection of its own, which is an ordinary
- * one of this engine's: the rules decide about it, and it blocks for a few seconds at the most. */
+/* Answers the queries of programs. Types that cannot be answered locally are forwarded, each on a new TCP connection,
+ * which the engine handles like any other: the rules decide its route. It blocks for a few seconds at most. */
 #include "dns_answer.h"
 #include "blocking.h"
 #include "dns.h"
@@ -42,9 +42,9 @@ bool s5_dns_answer_is_direct(struct s5_engine *e, const char *text)
 
 /* --- forwarding --- */
 
-/* A connection to SERVER, which CALL holds; -errno. */
-static int forward_socket(struct s5_engine *e, const struct s5_endpoint *server, struct s5_cleanup *call,
-                          uint32_t ticket)
+/* Connects to SERVER. Returns the descriptor, which CALL holds, or -errno. */
+static int open_forward_socket(struct s5_engine *e, const struct s5_endpoint *server, struct s5_cleanup *call,
+                               uint32_t ticket)
 {
     struct s5_timeo timeout = {S5_DNS_TIMEOUT, 0};
     int fd = s5_blocking_socket(e, call, server->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC);
@@ -56,6 +56,7 @@ static int forward_socket(struct s5_engine *e, const struct s5_endpoint *server,
     return s5_cleanup_owns(call, ticket) ? r < 0 ? r : fd : -ECONNABORTED;
 }
 
+/* Reads N octets. Returns 0 or -errno. */
 static int read_all(struct s5_engine *e, int fd, uint8_t *buf, size_t n)
 {
     while (n) {
@@ -70,8 +71,9 @@ static int read_all(struct s5_engine *e, int fd, uint8_t *buf, size_t n)
     return 0;
 }
 
-/* The reply of whom FD is connected to; its length (cut to SIZE as it may be), or -errno. */
-static ssize_t ask(struct s5_engine *e, int fd, const uint8_t *query, size_t len, uint8_t *ret, size_t size)
+/* Sends QUERY on FD and reads the reply into RET, which has SIZE octets. Returns its length, or -errno; -EMSGSIZE:
+ * it does not fit. */
+static ssize_t exchange_query(struct s5_engine *e, int fd, const uint8_t *query, size_t len, uint8_t *ret, size_t size)
 {
     uint8_t message[2 + S5_DNS_QUERY_MAX], head[2];
     message[0] = (uint8_t)(len >> 8);
@@ -79,24 +81,24 @@ static ssize_t ask(struct s5_engine *e, int fd, const uint8_t *query, size_t len
     memcpy(message + 2, query, len);
     ssize_t r = e->real->send(fd, message, len + 2, MSG_NOSIGNAL);
     r = r == (ssize_t)len + 2 ? read_all(e, fd, head, 2) : -EPIPE;
-    size_t told = (size_t)(head[0] << 8 | head[1]);
+    size_t reply_len = (size_t)(head[0] << 8 | head[1]);
     if (r == 0)
-        r = told > size ? -EMSGSIZE : read_all(e, fd, ret, told);
-    /* Whatever else is in it, it must be the answer to this question. */
-    if (r == 0 && (told < S5_DNS_HEADER || memcmp(ret, query, 2) != 0 || !(ret[2] & 0x80)))
+        r = reply_len > size ? -EMSGSIZE : read_all(e, fd, ret, reply_len);
+    /* Only the header is checked: it must be a response with the ID of the query. */
+    if (r == 0 && (reply_len < S5_DNS_HEADER || memcmp(ret, query, 2) != 0 || !(ret[2] & 0x80)))
         r = -EPROTO;
-    return r < 0 ? r : (ssize_t)told;
+    return r < 0 ? r : (ssize_t)reply_len;
 }
 
-/* The reply of SERVER, as above. */
-static ssize_t forward(struct s5_engine *e, const struct s5_endpoint *server, const uint8_t *query, size_t len,
-                       uint8_t *ret, size_t size)
+/* Forwards QUERY to SERVER. Result as of exchange_query(). */
+static ssize_t forward_query(struct s5_engine *e, const struct s5_endpoint *server, const uint8_t *query, size_t len,
+                             uint8_t *ret, size_t size)
 {
     uint32_t ticket;
     struct s5_cleanup *call = s5_cleanup_push(s5_blocking_release, e, (uintptr_t)&ticket, &ticket);
-    ssize_t r = forward_socket(e, server, call, ticket);
+    ssize_t r = open_forward_socket(e, server, call, ticket);
     if (r >= 0)
-        r = ask(e, (int)r, query, len, ret, size);
+        r = exchange_query(e, (int)r, query, len, ret, size);
     if (!s5_cleanup_owns(call, ticket))
         return -ECONNABORTED;
     if (call->fd[1] >= 0)
@@ -105,8 +107,9 @@ static ssize_t forward(struct s5_engine *e, const struct s5_endpoint *server, co
     return r;
 }
 
-static ssize_t ask_server(struct s5_engine *e, const uint8_t *query, const struct s5_dns_query *q, size_t len,
-                          const struct s5_endpoint *server, bool stream, uint8_t *ret, size_t size)
+/* Answers QUERY by forwarding it to SERVER. Returns the length of the reply. */
+static ssize_t answer_by_server(struct s5_engine *e, const uint8_t *query, const struct s5_dns_query *q, size_t len,
+                                const struct s5_endpoint *server, bool stream, uint8_t *ret, size_t size)
 {
     uint8_t long_one[S5_DNS_QUERY_MAX];
     struct s5_endpoint found;
@@ -116,8 +119,8 @@ static ssize_t ask_server(struct s5_engine *e, const uint8_t *query, const struc
     if (!server || s5_addr_from_sockaddr(&addr, &server->any, server->len) < 0 || s5_addr_is_loopback(&addr))
         return (ssize_t)s5_dns_answer(query, q, S5_DNS_REFUSED, NULL, 0, ret, size);
     bool big = stream || size >= sizeof long_one;
-    ssize_t n =
-        big ? forward(e, server, query, len, ret, size) : forward(e, server, query, len, long_one, sizeof long_one);
+    ssize_t n = big ? forward_query(e, server, query, len, ret, size)
+                    : forward_query(e, server, query, len, long_one, sizeof long_one);
     if (n == -EMSGSIZE || (n > 0 && !stream && n > q->room))
         return (ssize_t)s5_dns_cut(query, q, ret, size);
     if (n < 0)
@@ -129,10 +132,10 @@ static ssize_t ask_server(struct s5_engine *e, const uint8_t *query, const struc
     return n;
 }
 
-/* --- what is known here --- */
+/* --- local answers --- */
 
-/* The address libc has for NAME. 0, or -errno. */
-static int ask_libc(struct s5_engine *e, const struct s5_addr *name, int family, uint8_t *ret)
+/* Stores in RET the address of NAME, from libc. Returns 0 or -errno. */
+static int resolve_with_libc(struct s5_engine *e, const struct s5_addr *name, int family, uint8_t *ret)
 {
     struct s5_endpoint at;
     int r = s5_resolve_direct(e, name, family, &at);
@@ -158,7 +161,7 @@ static size_t answer_address(struct s5_engine *e, const uint8_t *query, const st
     int r = s5_names_question(e, q->name.name, family, &answer);
     uint8_t *octets = v4 ? answer.v4 : answer.v6;
     if (r == 0 && answer.kind == S5_NAMES_LIBC)
-        r = ask_libc(e, &q->name, family, octets);
+        r = resolve_with_libc(e, &q->name, family, octets);
     if (r == -EAFNOSUPPORT || (r == 0 && !v4 && !s5_hosts_has_ipv6()))
         return s5_dns_answer(query, q, S5_DNS_NOERROR, NULL, 0, ret, size);
     if (r < 0)
@@ -170,7 +173,8 @@ static size_t answer_address(struct s5_engine *e, const uint8_t *query, const st
     return s5_dns_answer(query, q, S5_DNS_NOERROR, octets, v4 ? 4 : 16, ret, size);
 }
 
-/* The name of an address. > 0: the reply's length; 0: it is none of ours. */
+/* Answers a PTR query. Returns the length of the reply; 0: the name is not a reverse name, or its address is neither
+ * a fake address nor loopback. */
 static size_t answer_pointer(struct s5_engine *e, const uint8_t *query, const struct s5_dns_query *q, uint8_t *ret,
                              size_t size)
 {
@@ -202,7 +206,7 @@ ssize_t s5_dns_answer_query(struct s5_engine *e, const uint8_t *query, size_t le
     else if (internet && q.type == S5_DNS_PTR)
         n = (ssize_t)answer_pointer(e, query, &q, ret, size);
     if (n == 0)
-        n = ask_server(e, query, &q, len, server, stream, ret, size);
+        n = answer_by_server(e, query, &q, len, server, stream, ret, size);
     errno = saved;
     return n;
 }

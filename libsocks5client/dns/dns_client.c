@@ -1,8 +1,8 @@
-/* A program's socket to a name server. Instead of to that it is connected to itself over loopback
- * (TCP can do that, too), and instead of the question the answer is written to it: that is then in
- * its own receive queue, where poll, epoll and every kind of read find it without our help. Only
- * the source of a datagram must be told otherwise. A question that came past the hooks would come
- * back to the program as it is, which is no answer: nothing leaves in any case. */
+/* Theory of operation: a DNS client is a socket of a program to a DNS server. It is connected to itself over
+ * loopback instead (this also works with TCP). When the program writes a query, the answer is written to the socket
+ * in its place. The answer is then in the receive queue of the socket, where poll(), epoll and all functions that
+ * read find it without a hook. Only the source of a datagram must be replaced. A query that bypasses the hooks comes
+ * back to the program unchanged, which is not a valid answer. Nothing leaves the machine in any case. */
 #include "dns_client.h"
 #include "blocking.h"
 #include "disconnect.h"
@@ -18,14 +18,14 @@
 #include <errno.h>
 #include <string.h>
 
-/* --- dns_clients --- */
+/* --- the table of DNS clients --- */
 
-static struct s5_dns_client *dns_clients(struct s5_engine *e)
+static struct s5_dns_client *map_dns_clients(struct s5_engine *e)
 {
     return s5_lazy_map((void *_Atomic *)&e->dns_clients, S5_DNS_CLIENTS * sizeof(struct s5_dns_client));
 }
 
-/* RECORD's number is given back. */
+/* Releases the DNS client of RECORD. */
 static void end_record(struct s5_engine *e, struct s5_record *record)
 {
     struct s5_record_more *more = atomic_load(&record->more);
@@ -45,7 +45,7 @@ struct s5_dns_client *s5_dns_client_of(struct s5_engine *e, int fd, struct s5_re
     uint32_t number = more ? atomic_load(&more->dns_client) : 0;
     if (!number)
         return NULL;
-    if (s5_fd_forget_stale(e, fd)) /* closed and reused where no hook saw it */
+    if (s5_fd_forget_stale(e, fd)) /* closed and reused without a hook */
         return NULL;
     *ret_record = record;
     return &atomic_load(&e->dns_clients)[number - 1];
@@ -71,11 +71,12 @@ bool s5_dns_client_release(struct s5_engine *e, int fd)
     return true;
 }
 
-/* FD becomes one, known by SELF and, but for LOOSE, connected to SERVER. */
-static struct s5_dns_client *list_add(struct s5_engine *e, int fd, enum s5_dns_client_kind kind,
-                                      const struct s5_endpoint *self, const struct s5_endpoint *server)
+/* Makes FD a DNS client of KIND with the address SELF. SERVER is its DNS server, empty for UNCONNECTED. Returns NULL if
+ * there is no memory or no free entry. */
+static struct s5_dns_client *add_dns_client(struct s5_engine *e, int fd, enum s5_dns_client_kind kind,
+                                            const struct s5_endpoint *self, const struct s5_endpoint *server)
 {
-    struct s5_dns_client *all = dns_clients(e);
+    struct s5_dns_client *all = map_dns_clients(e);
     uint32_t i = 0, none = S5_DNS_CLIENT_FREE;
     while (all && i < S5_DNS_CLIENTS && !atomic_compare_exchange_strong(&all[i].kind, &none, kind))
         i++, none = S5_DNS_CLIENT_FREE;
@@ -102,20 +103,20 @@ static struct s5_dns_client *list_add(struct s5_engine *e, int fd, enum s5_dns_c
     s5_registry_publish(record);
     if (s5_registry_name(&e->registry, fd, record) == 0)
         return a;
-    s5_fd_release_record(e, record); /* and of its place among them */
+    s5_fd_release_record(e, record); /* also frees the DNS client */
     return NULL;
 }
 
-/* --- the socket's own address --- */
+/* --- the address of the socket --- */
 
-static bool unspecified(const struct s5_endpoint *at)
+static bool is_unspecified(const struct s5_endpoint *at)
 {
     if (at->any.sa_family == AF_INET)
         return at->v4.sin_addr.s_addr == htonl(INADDR_ANY);
     return IN6_IS_ADDR_UNSPECIFIED(&at->v6.sin6_addr);
 }
 
-static uint16_t port_of(const struct s5_endpoint *at)
+static uint16_t get_port(const struct s5_endpoint *at)
 {
     return at->any.sa_family == AF_INET ? at->v4.sin_port : at->v6.sin6_port;
 }
@@ -131,7 +132,8 @@ static void set_loopback(struct s5_endpoint *at, bool mapped)
         at->v6.sin6_addr = in6addr_loopback;
 }
 
-/* The kernel is to choose a port now, also where the program left that to connect(). */
+/* Binds FD to AT. The kernel must choose a port now, even if the program deferred that to connect(). Returns 0 or
+ * -errno. */
 static int bind_anywhere(struct s5_engine *e, int fd, const struct s5_endpoint *at)
 {
     int later = 0, now = 0;
@@ -145,8 +147,8 @@ static int bind_anywhere(struct s5_engine *e, int fd, const struct s5_endpoint *
     return r;
 }
 
-/* Where FD, bound to some port if it was not, gets what is sent to itself. STREAM: only a bound
- * address can be connected to from there. */
+/* Stores in RET the address at which FD receives what it sends to itself. Binds FD to a port if it is not bound.
+ * STREAM: a TCP socket can be connected to itself only at an address that it is bound to. Returns 0 or -errno. */
 static int find_self(struct s5_engine *e, int fd, const struct s5_endpoint *server, bool stream,
                      struct s5_endpoint *ret)
 {
@@ -158,8 +160,8 @@ static int find_self(struct s5_engine *e, int fd, const struct s5_endpoint *serv
             return -errno;
         if (ret->any.sa_family != server->any.sa_family)
             return -EAFNOSUPPORT;
-        bool bound = port_of(ret);
-        if (unspecified(ret) && (bound || stream))
+        bool bound = get_port(ret);
+        if (is_unspecified(ret) && (bound || stream))
             set_loopback(ret, mapped);
         if (bound)
             return 0;
@@ -170,7 +172,7 @@ static int find_self(struct s5_engine *e, int fd, const struct s5_endpoint *serv
     return -EADDRNOTAVAIL;
 }
 
-static int take_address(const struct sockaddr *addr, socklen_t len, struct s5_endpoint *ret)
+static int copy_address(const struct sockaddr *addr, socklen_t len, struct s5_endpoint *ret)
 {
     memset(ret, 0, sizeof *ret);
     if (!addr || len < sizeof ret->v4 || len > sizeof(struct sockaddr_storage))
@@ -184,20 +186,20 @@ int s5_dns_client_connect(struct s5_engine *e, int fd, uint8_t protocol, const s
 {
     bool stream = protocol == S5_PROTO_TCP;
     struct s5_endpoint self, server;
-    int r = take_address(addr, len, &server);
+    int r = copy_address(addr, len, &server);
     if (r == 0)
         r = find_self(e, fd, &server, stream, &self);
     if (r == 0 && e->real->connect(fd, &self.any, self.len) != 0)
         r = -errno;
     if (r < 0 && r != -EINPROGRESS)
         return r;
-    if (list_add(e, fd, stream ? S5_DNS_CLIENT_STREAM : S5_DNS_CLIENT_CONNECTED, &self, &server))
+    if (add_dns_client(e, fd, stream ? S5_DNS_CLIENT_STREAM : S5_DNS_CLIENT_CONNECTED, &self, &server))
         return r;
     s5_log(&e->log, S5_LOG_ERROR, "refused: too many sockets to name servers");
     return -ENOBUFS;
 }
 
-/* --- after an exec --- */
+/* --- import after an exec --- */
 
 static bool is_datagram(struct s5_engine *e, int fd)
 {
@@ -216,9 +218,9 @@ static bool is_to_itself(struct s5_engine *e, int fd)
            memcmp(&peer.any, &own.any, own.len) == 0;
 }
 
-/* FD, connected to SERVER (len 0: to nobody) by the program before an exec, is such a socket, and
- * from now on again. */
-static bool import(struct s5_engine *e, int fd, const struct s5_endpoint *server)
+/* Imports FD, which the program before an exec connected to SERVER (len 0: did not connect). Returns true if FD is a
+ * DNS client. */
+static bool import_client(struct s5_engine *e, int fd, const struct s5_endpoint *server)
 {
     struct s5_endpoint self, own;
     enum s5_dns_client_kind kind = S5_DNS_CLIENT_UNCONNECTED;
@@ -227,34 +229,35 @@ static bool import(struct s5_engine *e, int fd, const struct s5_endpoint *server
     s5_disconnect_own_address(e, fd, &own);
     if (server->len)
         kind = is_datagram(e, fd) ? S5_DNS_CLIENT_CONNECTED : S5_DNS_CLIENT_STREAM;
-    if (!own.len || find_self(e, fd, &own, false, &self) < 0 || !list_add(e, fd, kind, &self, server))
+    if (!own.len || find_self(e, fd, &own, false, &self) < 0 || !add_dns_client(e, fd, kind, &self, server))
         s5_log(&e->log, S5_LOG_ERROR, "a socket to a name server that came through an exec is lost");
     return true;
 }
 
-/* --- questions --- */
+/* --- queries --- */
 
 #define UNREADABLE SIZE_MAX
 
-/* MSG's octets, at most SIZE of them. The number there are; UNREADABLE. */
-static size_t gather(const struct msghdr *msg, uint8_t *ret, size_t size)
+/* Copies the octets of MSG, SIZE at most, to RET. Returns their full number, or UNREADABLE. */
+static size_t copy_message(const struct msghdr *msg, uint8_t *ret, size_t size)
 {
     size_t total = 0;
     for (size_t i = 0; i < (size_t)msg->msg_iovlen; i++) {
         struct iovec v;
-        size_t room = total < size ? size - total : 0;
+        size_t space = total < size ? size - total : 0;
         if (!s5_user_read(&v, &msg->msg_iov[i], sizeof v) ||
-            !s5_user_read(ret + total, v.iov_base, v.iov_len < room ? v.iov_len : room))
+            !s5_user_read(ret + total, v.iov_base, v.iov_len < space ? v.iov_len : space))
             return UNREADABLE;
         total += v.iov_len;
     }
     return total;
 }
 
-/* A question on FD. Answering it may take a while, in which FD may become another socket's number, and the
- * asker another socket's too: what is needed of both is taken before, and the answer goes to a duplicate. */
+/* A query on FD. The answer may take a while. Meanwhile FD may become the number of another socket, and the DNS
+ * client may be reused for another one. So what is needed of both is copied before, and the answer is written to a
+ * duplicate. */
 struct question {
-    int fd, held;
+    int fd, held; /* number of the socket, and its duplicate */
     struct s5_dns_client *a;
     uint32_t kind;
     uint64_t cookie; /* of the socket */
@@ -263,7 +266,7 @@ struct question {
     uint32_t ticket;
 };
 
-/* Whether the socket is there still, and an asker. */
+/* Returns true if the socket is still open and still the same DNS client. */
 static bool is_current(struct s5_engine *e, const struct question *q)
 {
     struct s5_record *record = NULL;
@@ -271,7 +274,7 @@ static bool is_current(struct s5_engine *e, const struct question *q)
            record->cookie == q->cookie;
 }
 
-static void remember(const struct question *q, const uint8_t *query)
+static void store_query_server(const struct question *q, const uint8_t *query)
 {
     struct s5_dns_client *a = q->a;
     struct s5_critical critical;
@@ -286,43 +289,43 @@ static void remember(const struct question *q, const uint8_t *query)
 static ssize_t send_datagram(struct s5_engine *e, const struct question *q, const struct msghdr *msg)
 {
     uint8_t query[S5_DNS_QUERY_MAX], reply[S5_DNS_REPLY_UDP];
-    bool loose = q->kind == S5_DNS_CLIENT_UNCONNECTED;
-    size_t n = gather(msg, query, sizeof query);
+    bool unconnected = q->kind == S5_DNS_CLIENT_UNCONNECTED;
+    size_t n = copy_message(msg, query, sizeof query);
     if (n > sizeof query)
         return n == UNREADABLE ? -EFAULT : -EMSGSIZE;
     ssize_t r = s5_dns_answer_query(e, query, n, &q->server, false, reply, sizeof reply);
     if (r <= 0 || !is_current(e, q))
-        return (ssize_t)n; /* lost, as datagrams may be */
-    if (loose)
-        remember(q, query);
-    /* One that finds no room is lost too. */
-    e->real->sendto(q->held, reply, (size_t)r, MSG_DONTWAIT | MSG_NOSIGNAL, loose ? &q->self.any : NULL,
-                    loose ? q->self.len : 0);
+        return (ssize_t)n; /* the query is dropped, as a datagram may be */
+    if (unconnected)
+        store_query_server(q, query);
+    /* An answer that does not fit into the receive queue is dropped, too. */
+    e->real->sendto(q->held, reply, (size_t)r, MSG_DONTWAIT | MSG_NOSIGNAL, unconnected ? &q->self.any : NULL,
+                    unconnected ? q->self.len : 0);
     return (ssize_t)n;
 }
 
-/* The next whole question of the stream, taken out of it; 0: none yet; -EMSGSIZE: there will
- * never be one. */
-static ssize_t next_question(struct s5_dns_client *a, uint8_t query[S5_DNS_QUERY_MAX])
+/* Moves the next complete query of the stream to QUERY. Returns its length; 0: there is none yet; -EMSGSIZE: its
+ * length is invalid. */
+static ssize_t get_next_query(struct s5_dns_client *a, uint8_t query[S5_DNS_QUERY_MAX])
 {
-    size_t told = a->have < 2 ? 0 : (size_t)(a->in[0] << 8 | a->in[1]);
-    if (a->have >= 2 && (told > S5_DNS_QUERY_MAX || told < S5_DNS_HEADER))
+    size_t query_len = a->have < 2 ? 0 : (size_t)(a->in[0] << 8 | a->in[1]);
+    if (a->have >= 2 && (query_len > S5_DNS_QUERY_MAX || query_len < S5_DNS_HEADER))
         return -EMSGSIZE;
-    if (a->have < 2 || a->have < told + 2)
+    if (a->have < 2 || a->have < query_len + 2)
         return 0;
-    memcpy(query, a->in + 2, told);
-    a->have -= (uint32_t)told + 2;
-    memmove(a->in, a->in + told + 2, a->have);
-    return (ssize_t)told;
+    memcpy(query, a->in + 2, query_len);
+    a->have -= (uint32_t)query_len + 2;
+    memmove(a->in, a->in + query_len + 2, a->have);
+    return (ssize_t)query_len;
 }
 
-/* As much of MSG as there is room for; UNREADABLE. */
-static size_t append(struct s5_dns_client *a, const struct msghdr *msg)
+/* Appends as much of MSG to A->in as fits. Returns the number of octets, or UNREADABLE. */
+static size_t append_message(struct s5_dns_client *a, const struct msghdr *msg)
 {
-    size_t room = sizeof a->in - a->have, n = gather(msg, a->in + a->have, room);
+    size_t space = sizeof a->in - a->have, n = copy_message(msg, a->in + a->have, space);
     if (n == UNREADABLE)
         return n;
-    n = n < room ? n : room;
+    n = n < space ? n : space;
     a->have += (uint32_t)n;
     return n;
 }
@@ -338,58 +341,61 @@ static int answer_stream(struct s5_engine *e, const struct question *q, const ui
     return e->real->send(q->held, reply, (size_t)n + 2, MSG_DONTWAIT | MSG_NOSIGNAL) == n + 2 ? 0 : -ECONNRESET;
 }
 
-/* MSG, or what there is room for, goes behind what is there (NULL: nothing does), and the next question comes out:
- * its length, 0, or -EMSGSIZE. *RET_TAKEN: octets of MSG; UNREADABLE, and nothing comes out. */
-static ssize_t exchange(struct s5_dns_client *a, const struct msghdr *msg, uint8_t query[S5_DNS_QUERY_MAX],
-                        size_t *ret_taken)
+/* Appends as much of MSG (NULL: nothing) as fits, and moves the next complete query to QUERY. Returns as
+ * get_next_query(). *RET_TAKEN is the number of octets of MSG that were appended, or UNREADABLE: then no query is
+ * returned. */
+static ssize_t exchange_stream(struct s5_dns_client *a, const struct msghdr *msg, uint8_t query[S5_DNS_QUERY_MAX],
+                               size_t *ret_taken)
 {
     struct s5_critical critical;
     if (!s5_lock_take(&a->lock, &critical))
         return 0;
     if (msg)
-        *ret_taken = append(a, msg);
-    ssize_t told = *ret_taken == UNREADABLE ? 0 : next_question(a, query);
+        *ret_taken = append_message(a, msg);
+    ssize_t query_len = *ret_taken == UNREADABLE ? 0 : get_next_query(a, query);
     s5_lock_give(&a->lock, &critical);
-    return told;
+    return query_len;
 }
 
 static ssize_t send_stream(struct s5_engine *e, const struct question *q, const struct msghdr *msg)
 {
     uint8_t query[S5_DNS_QUERY_MAX];
     size_t n = 0;
-    ssize_t told = exchange(q->a, msg, query, &n);
-    while (told > 0) {
-        if (answer_stream(e, q, query, (size_t)told) < 0)
-            told = -ECONNRESET;
+    ssize_t query_len = exchange_stream(q->a, msg, query, &n);
+    while (query_len > 0) {
+        if (answer_stream(e, q, query, (size_t)query_len) < 0)
+            query_len = -ECONNRESET;
         else
-            told = exchange(q->a, NULL, query, &n);
+            query_len = exchange_stream(q->a, NULL, query, &n);
     }
-    if (told < 0 && is_current(e, q)) /* what a name server does with a client it cannot follow */
+    if (query_len < 0 && is_current(e, q)) /* as a DNS server does after an invalid query */
         shutdown(q->held, SHUT_RDWR);
     return n == UNREADABLE ? -EFAULT : (ssize_t)n;
 }
 
-/* MSG names a name server, on a socket of datagrams. */
-static bool names_server(struct s5_engine *e, int fd, const struct msghdr *msg, struct s5_endpoint *ret)
+/* Returns true if FD is a datagram socket and the destination of MSG is a DNS server whose queries are answered
+ * here. RET is that server. */
+static bool is_to_dns_server(struct s5_engine *e, int fd, const struct msghdr *msg, struct s5_endpoint *ret)
 {
     struct s5_addr to;
-    return msg->msg_name && take_address(msg->msg_name, msg->msg_namelen, ret) == 0 &&
-           ntohs(port_of(ret)) == S5_DNS_PORT && s5_addr_from_sockaddr(&to, &ret->any, ret->len) == 0 &&
+    return msg->msg_name && copy_address(msg->msg_name, msg->msg_namelen, ret) == 0 &&
+           ntohs(get_port(ret)) == S5_DNS_PORT && s5_addr_from_sockaddr(&to, &ret->any, ret->len) == 0 &&
            is_datagram(e, fd) && s5_dns_answer_is_ours(e, &to, S5_PROTO_UDP);
 }
 
+/* Makes FD an unconnected DNS client. Returns NULL on failure, or if FD is already another kind of socket. */
 static struct s5_dns_client *add_unconnected(struct s5_engine *e, int fd, const struct s5_endpoint *server)
 {
-    struct s5_endpoint self, nobody = {0};
+    struct s5_endpoint self, none = {0};
     bool taken = !s5_registry_foreign(&e->registry, fd) && !s5_fd_forget_stale(e, fd);
     if (taken || find_self(e, fd, server, false, &self) < 0)
         return NULL;
-    return list_add(e, fd, S5_DNS_CLIENT_UNCONNECTED, &self, &nobody);
+    return add_dns_client(e, fd, S5_DNS_CLIENT_UNCONNECTED, &self, &none);
 }
 
-/* A question that goes to SERVER, on FD of RECORD and A. */
-static ssize_t ask(struct s5_engine *e, int fd, struct s5_dns_client *a, const struct s5_record *record,
-                   const struct msghdr *msg, const struct s5_endpoint *server)
+/* Answers the query MSG to SERVER, on FD, whose record is RECORD and DNS client is A. Result as of sendmsg(). */
+static ssize_t answer_message(struct s5_engine *e, int fd, struct s5_dns_client *a, const struct s5_record *record,
+                              const struct msghdr *msg, const struct s5_endpoint *server)
 {
     struct question q = {
         .fd = fd, .a = a, .kind = atomic_load(&a->kind), .cookie = record->cookie, .self = a->self, .server = *server};
@@ -410,12 +416,12 @@ ssize_t s5_dns_client_send(struct s5_engine *e, int fd, const struct msghdr *msg
     struct s5_dns_client *a = s5_dns_client_of(e, fd, &record);
     uint32_t kind = a ? atomic_load(&a->kind) : S5_DNS_CLIENT_FREE;
     if (record && (kind == S5_DNS_CLIENT_STREAM || (kind == S5_DNS_CLIENT_CONNECTED && !msg->msg_name)))
-        return ask(e, fd, a, record, msg, &record->peer);
-    if (!names_server(e, fd, msg, &server))
+        return answer_message(e, fd, a, record, msg, &record->peer);
+    if (!is_to_dns_server(e, fd, msg, &server))
         return -ENOTCONN;
     if (!a && add_unconnected(e, fd, &server))
         a = s5_dns_client_of(e, fd, &record);
-    return a && record ? ask(e, fd, a, record, msg, &server) : -ENOBUFS;
+    return a && record ? answer_message(e, fd, a, record, msg, &server) : -ENOBUFS;
 }
 
 int s5_dns_client_sendmmsg(struct s5_engine *e, int fd, struct mmsghdr *msgs, unsigned n, int flags)
@@ -437,4 +443,4 @@ int s5_dns_client_sendmmsg(struct s5_engine *e, int fd, struct mmsghdr *msgs, un
     return sent ? (int)sent : (int)r;
 }
 
-const struct s5_kind s5_dns_kind = {.end = end_record, .import_connected = import};
+const struct s5_kind s5_dns_kind = {.end = end_record, .import_connected = import_client};

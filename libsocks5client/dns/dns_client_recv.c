@@ -1,5 +1,5 @@
-/* What a resolver reads: replies as they are, and in the place of their true source, which is the
- * socket itself, the name server that was asked. */
+/* Receives replies for DNS clients. The data is not changed. The source of a reply is the socket itself; it is
+ * replaced by the DNS server that was queried. */
 #include "dns_client_recv.h"
 #include "dns_client.h"
 #include "in_engine.h"
@@ -19,9 +19,9 @@ static bool is_self(const struct s5_dns_client *a, const struct sockaddr *from)
     return v6->sin6_port == a->self.v6.sin6_port && memcmp(&v6->sin6_addr, &a->self.v6.sin6_addr, 16) == 0;
 }
 
-/* Whom the question of the reply DATA went to. */
-static struct s5_endpoint server_of(struct s5_dns_client *a, const struct s5_record *record, const uint8_t *data,
-                                    size_t n)
+/* Returns the DNS server of the query that DATA, N octets, is the reply to. */
+static struct s5_endpoint find_queried_server(struct s5_dns_client *a, const struct s5_record *record,
+                                              const uint8_t *data, size_t n)
 {
     struct s5_endpoint found = record->peer;
     if (atomic_load(&a->kind) != S5_DNS_CLIENT_UNCONNECTED || n < 2)
@@ -41,8 +41,9 @@ static struct s5_endpoint server_of(struct s5_dns_client *a, const struct s5_rec
     return found;
 }
 
-static void tell_source(struct s5_engine *e, int fd, const void *data, size_t n, struct sockaddr *from, socklen_t size,
-                        socklen_t *len)
+/* Replaces the source FROM of a reply, if it is the socket itself. SIZE is the size of FROM; *LEN is set. */
+static void replace_source(struct s5_engine *e, int fd, const void *data, size_t n, struct sockaddr *from,
+                           socklen_t size, socklen_t *len)
 {
     struct s5_record *record;
     struct sockaddr_storage whole = {0};
@@ -52,7 +53,7 @@ static void tell_source(struct s5_engine *e, int fd, const void *data, size_t n,
     memcpy(&whole, from, size < sizeof whole ? size : sizeof whole);
     if (!is_self(a, (struct sockaddr *)&whole))
         return;
-    struct s5_endpoint server = server_of(a, record, data, n);
+    struct s5_endpoint server = find_queried_server(a, record, data, n);
     if (server.len == 0)
         return;
     memcpy(from, &server.any, size < server.len ? size : server.len);
@@ -64,20 +65,20 @@ ssize_t s5_dns_client_recvfrom(struct s5_engine *e, int fd, void *buf, size_t n,
 {
     socklen_t size = 0;
     if (addr)
-        s5_user_read(&size, len, sizeof size); /* the kernel says what is wrong with it */
+        s5_user_read(&size, len, sizeof size); /* the kernel reports a wrong pointer */
     ssize_t got = e->real->recvfrom(fd, buf, n, flags, addr, len);
     if (got < 0)
         return -errno;
-    tell_source(e, fd, buf, (size_t)got < n ? (size_t)got : n, addr, size, len);
+    replace_source(e, fd, buf, (size_t)got < n ? (size_t)got : n, addr, size, len);
     return got;
 }
 
-/* The same for a message of SIZE octets of room for its source. */
-static void tell_message(struct s5_engine *e, int fd, struct msghdr *msg, size_t n, socklen_t size)
+/* The same for a message MSG of N octets, whose source has SIZE octets. */
+static void replace_message_source(struct s5_engine *e, int fd, struct msghdr *msg, size_t n, socklen_t size)
 {
     const struct iovec *first = msg->msg_iovlen ? msg->msg_iov : NULL;
     size_t len = first ? first->iov_len : 0;
-    tell_source(e, fd, first ? first->iov_base : NULL, len < n ? len : n, msg->msg_name, size, &msg->msg_namelen);
+    replace_source(e, fd, first ? first->iov_base : NULL, len < n ? len : n, msg->msg_name, size, &msg->msg_namelen);
 }
 
 ssize_t s5_dns_client_recvmsg(struct s5_engine *e, int fd, struct msghdr *msg, int flags)
@@ -87,7 +88,7 @@ ssize_t s5_dns_client_recvmsg(struct s5_engine *e, int fd, struct msghdr *msg, i
     ssize_t got = e->real->recvmsg(fd, msg, flags);
     if (got < 0)
         return -errno;
-    tell_message(e, fd, msg, (size_t)got, size);
+    replace_message_source(e, fd, msg, (size_t)got, size);
     return got;
 }
 
@@ -95,12 +96,12 @@ int s5_dns_client_recvmmsg(struct s5_engine *e, int fd, struct mmsghdr *msgs, un
                            struct timespec *timeout)
 {
     socklen_t sizes[64];
-    n = n < 64 ? n : 64; /* fewer than asked for is nothing unusual */
+    n = n < 64 ? n : 64; /* recvmmsg() may return fewer messages than requested */
     for (unsigned i = 0; i < n; i++)
         if (!s5_user_read(&sizes[i], &msgs[i].msg_hdr.msg_namelen, sizeof sizes[i]))
             sizes[i] = 0;
     int got = e->real->recvmmsg(fd, msgs, n, flags, timeout);
     for (int i = 0; i < got; i++)
-        tell_message(e, fd, &msgs[i].msg_hdr, msgs[i].msg_len, sizes[i]);
+        replace_message_source(e, fd, &msgs[i].msg_hdr, msgs[i].msg_len, sizes[i]);
     return got < 0 ? -errno : got;
 }

@@ -1,10 +1,10 @@
-/* Reading from the socket of a DNS client: the source of a reply is the DNS server. */
+/* Receive functions for DNS clients. The source of a reply becomes the DNS server that was queried. */
 #ifndef S5_DNS_CLIENT_RECV_H
 #define S5_DNS_CLIENT_RECV_H
 
 #include "engine.h"
 
-/* --- nameserver_recv.c: on such a socket; the source of a reply is the name server's --- */
+/* Each handles the libc function of its name on a DNS client FD, with its result or -errno. */
 ssize_t s5_dns_client_recvfrom(struct s5_engine *e, int fd, void *buf, size_t n, int flags, struct sockaddr *addr,
                                socklen_t *len);
 ssize_t s5_dns_client_recvmsg(struct s5_engine *e, int fd, struct msghdr *msg, int flags);
