@@ -1,10 +1,10 @@
-/* accept(): the second reply says who came; the control connection it came on is the connection from
- * then on, under a descriptor of the program's, and it is returned at once. The next BIND is begun before
- * that and carried on by the calls that wait. Who connects in between finds nobody: one BIND is one
- * connection, that is the protocol.
+/* accept(): the second reply names the peer that connected. The control connection on which it arrived becomes the
+ * connection, under a descriptor of the program, and is returned at once. The next BIND is begun before that, and the
+ * calls that wait continue it. A peer that connects in between finds no listener, since one BIND accepts one
+ * connection (RFC 1928).
  *
- * Among several processes, the one that has the lock looks; the others find nothing, as they do when
- * the kernel gave a connection to somebody else. */
+ * If several processes have the listener, the one that has the lock checks for a connection. The others find none, as
+ * when the kernel gives a connection to another process. */
 #include "accept.h"
 #include "bind.h"
 #include "bind_request.h"
@@ -31,8 +31,8 @@
 #include <pthread.h>
 #include <string.h>
 
-/* What the kernel passes on from a listener to a connection. */
-static void pass_options_on(struct s5_engine *e, int from, int to)
+/* Copies the options that the kernel passes on from a listener to a connection. */
+static void copy_options(struct s5_engine *e, int from, int to)
 {
     static const struct {
         int level, name;
@@ -56,15 +56,15 @@ static void log_accepted(struct s5_engine *e, const struct s5_endpoint *peer)
         s5_log(&e->log, S5_LOG_INFO, "accepted %s", s5_addr_format(&addr, text, sizeof text));
 }
 
-/* The control connection under a descriptor of the program's; -errno and it stays where it is. */
-static int hand_out(struct s5_engine *e, struct s5_record *record, int fd, int flags, const struct s5_endpoint *peer,
-                    const struct s5_endpoint *local)
+/* Returns the control connection under a descriptor of the program; -errno: it is unchanged. */
+static int return_connection(struct s5_engine *e, struct s5_record *record, int fd, int flags,
+                             const struct s5_endpoint *peer, const struct s5_endpoint *local)
 {
     int control = record->more->control;
     int to = e->real->fcntl(control, flags & SOCK_CLOEXEC ? F_DUPFD_CLOEXEC : F_DUPFD, 0);
     if (to < 0)
         return -errno;
-    if (!s5_registry_foreign(&e->registry, to)) { /* of a life before */
+    if (!s5_registry_foreign(&e->registry, to)) { /* of an earlier socket */
         s5_fd_forget(e, to);
         s5_registry_unwatch_all(&e->registry, to);
     }
@@ -88,21 +88,22 @@ static int hand_out(struct s5_engine *e, struct s5_record *record, int fd, int f
     int status = e->real->fcntl(to, F_GETFL, 0);
     status = flags & SOCK_NONBLOCK ? status | O_NONBLOCK : status & ~O_NONBLOCK;
     e->real->fcntl(to, F_SETFL, status);
-    pass_options_on(e, fd, to);
+    copy_options(e, fd, to);
     log_accepted(e, peer);
     return to;
 }
 
 #define RENEW (1 << 30) /* no descriptor, and no error */
 
-/* Under the lock: a connection's descriptor, -EAGAIN: nobody came, the BIND's own error, or RENEW: there is none. */
-static int look(struct s5_engine *e, struct s5_record *record, struct s5_listener *l, int fd, int flags,
-                struct s5_endpoint *ret)
+/* Under the lock: returns a connection's descriptor; -EAGAIN: there is none; the BIND's own error; RENEW: there is no
+ * BIND. */
+static int check_second_reply(struct s5_engine *e, struct s5_record *record, struct s5_listener *l, int fd, int flags,
+                              struct s5_endpoint *ret)
 {
     int r;
     s5_listener_refresh(e, record);
     if (!l->bound && record->more->wakeup_fd >= 0 && !s5_fd_channel_is_woken(e, record->more->wakeup_fd))
-        return -EAGAIN; /* the next BIND is on its way, or the server failed and is left alone */
+        return -EAGAIN; /* the next BIND is in flight, or the server failed and is not tried yet */
     if (!l->bound || record->more->control < 0)
         return RENEW;
     r = s5_bind_request_accepted(e, l, record->more->control, ret);
@@ -110,16 +111,16 @@ static int look(struct s5_engine *e, struct s5_record *record, struct s5_listene
         return r;
     if (r == 0) {
         struct s5_endpoint local = l->name;
-        r = hand_out(e, record, fd, flags, ret, &local);
+        r = return_connection(e, record, fd, flags, ret, &local);
         if (r < 0)
-            return r; /* there is no room: the connection waits */
+            return r; /* out of resources: the connection remains */
     } else
         s5_log(&e->log, S5_LOG_WARNING, "a connection did not come: %s", s5_error_text(r));
     s5_next_bind_begin(e, record);
     return r;
 }
 
-static int attempt(struct s5_engine *e, struct s5_record *record, int fd, int flags, struct s5_endpoint *ret)
+static int try_accept(struct s5_engine *e, struct s5_record *record, int fd, int flags, struct s5_endpoint *ret)
 {
     struct s5_listener *l = s5_listener_shared(record);
     int r = -EAGAIN;
@@ -128,14 +129,14 @@ static int attempt(struct s5_engine *e, struct s5_record *record, int fd, int fl
     if (!l)
         return -ECONNABORTED;
     uint32_t ticket;
-    struct s5_cleanup *call = s5_listener_begin_call(e, record, &ticket); /* the next BIND takes its time */
+    struct s5_cleanup *call = s5_listener_begin_call(e, record, &ticket); /* the next BIND may take long */
     if (!call)
         return -EBADF;
     int cancel = s5_cleanup_hold_cancel();
     s5_next_bind_step(e, l);
     bool locked = s5_listener_try_lock(e, l);
     if (locked)
-        r = look(e, record, l, fd, flags, ret);
+        r = check_second_reply(e, record, l, fd, flags, ret);
     s5_cleanup_allow_cancel(cancel);
     if (r == RENEW && (r = s5_listener_renew(e, record, call, ticket)) == 0)
         r = -EAGAIN;
@@ -145,27 +146,27 @@ static int attempt(struct s5_engine *e, struct s5_record *record, int fd, int fl
     return r;
 }
 
-/* Waits for somebody to come: 0, -EAGAIN when UNTIL passed, -EINTR. Another thread of this process
- * may be at it, of which nothing here would tell but time. */
-static int wait_for(struct s5_engine *e, struct s5_record *record, int fd, uint64_t until)
+/* Waits for a connection: 0; -EAGAIN: UNTIL passed; -EINTR. If another thread or process has the lock, no event
+ * reports the change, so the wait is short then (10 ms; otherwise 1 s). */
+static int wait_for_connection(struct s5_engine *e, struct s5_record *record, int fd, uint64_t until)
 {
     struct pollfd p[3] = {{record->more->control, POLLIN, 0}, {record->more->wakeup_fd, POLLIN, 0}, {fd, 0, 0}};
-    uint64_t now = s5_clock_now(), result = now + S5_CLOCK_SECOND;
+    uint64_t now = s5_clock_now(), wake_at = now + S5_CLOCK_SECOND;
     struct s5_listener *l = s5_listener_shared(record);
     if (now >= until)
         return -EAGAIN;
     if (l && atomic_load(&l->lock)) {
         p[0].fd = p[1].fd = -1;
-        result = now + S5_CLOCK_SECOND / 100;
+        wake_at = now + S5_CLOCK_SECOND / 100;
     }
-    int r = s5_inflight_poll(e, p, 3, result < until ? result : until);
+    int r = s5_inflight_poll(e, p, 3, wake_at < until ? wake_at : until);
     if (r == -EINTR && until == S5_CLOCK_NEVER && s5_inflight_restarts())
         return 0;
     return r < 0 ? r : 0;
 }
 
-/* Among several threads that wait for the same listener, the kernel wakes all of them here and gives the
- * connection to one: the others go on waiting in the kernel. */
+/* If several threads wait for the same listener, the kernel wakes all of them here and gives the connection to one.
+ * The others continue to wait in the kernel. */
 static int real_accept(struct s5_engine *e, int fd, struct sockaddr *addr, socklen_t *len, int flags)
 {
     bool waits = s5_registry_in_flight_count(&e->registry) && s5_bind_listens(e, fd);
@@ -185,17 +186,17 @@ int s5_accept(struct s5_engine *e, int fd, struct sockaddr *addr, socklen_t *len
         return real_accept(e, fd, addr, len, flags);
     int status = e->real->fcntl(fd, F_GETFL, 0), r, saved = errno;
     uint64_t until = status & O_NONBLOCK ? 0 : s5_inflight_block_until(e, fd, S5_RCVTIMEO);
-    while ((r = attempt(e, record, fd, flags, &peer)) == -EAGAIN) {
-        if ((r = wait_for(e, record, fd, until)) < 0)
+    while ((r = try_accept(e, record, fd, flags, &peer)) == -EAGAIN) {
+        if ((r = wait_for_connection(e, record, fd, until)) < 0)
             break;
         if (!(record = s5_listener_find(e, fd)))
             return real_accept(e, fd, addr, len, flags);
     }
     errno = saved;
-    int told = r >= 0 && addr ? s5_endpoint_tell(&peer, addr, len) : 0;
-    if (told < 0) { /* the connection is lost, as with the kernel */
+    int error = r >= 0 && addr ? s5_endpoint_tell(&peer, addr, len) : 0;
+    if (error < 0) { /* the connection is closed, as by the kernel */
         s5_close(e, r);
-        return told;
+        return error;
     }
     return r;
 }

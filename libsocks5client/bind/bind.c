@@ -1,17 +1,16 @@
-/* bind(), listen() and what a listener is asked before and after: which of them are at a server.
+/* bind(), listen() and queries of a listener before and after: which listeners are at a server.
  *
- * bind() happens as the program wants it: the kernel's errors are its errors, and the port that the
- * kernel chose is its own until a server tells another. It is remembered that the port was 0, as the
- * policy may ask. The BIND is made by listen(), or by getsockname() before that, since programs tell
- * their peer the address first and listen then.
+ * bind() is done as the program requests it. The kernel's errors are returned, and a port that the kernel chose
+ * remains until a server reports another. It is recorded that the port was 0, since the policy may depend on it. The
+ * BIND is made by listen(), or by getsockname() before that, since some programs send their peer the address first and
+ * then listen.
  *
- * A socket that listens through a server listens in the kernel too, but nobody may reach it there. It
- * has a TCP MD5 signature key (RFC 2385) for every peer address, made of random octets that are not
- * kept. The kernel drops a segment that is not signed with the key: a caller gets neither a SYN-ACK nor
- * a RST. This needs no privilege, unlike a socket filter, and has no exception for neighbours, unlike
- * a minimum hop count. The key belongs to the socket: every process that has the socket is protected.
- * The key is removed when the socket stops listening, since the segments of a connection that the
- * program makes with it would be signed as well. */
+ * A socket that listens through a server listens in the kernel too, but must not be reachable there. It has a TCP MD5
+ * signature key (RFC 2385) for every peer address, made of random octets that are not kept. The kernel drops a segment
+ * that is not signed with the key: a caller gets neither a SYN-ACK nor a RST. This needs no privilege, unlike a socket
+ * filter, and has no exception for neighbours, unlike a minimum hop count. The key belongs to the socket: every
+ * process that has the socket is protected. The key is removed when the socket stops listening, since the segments of
+ * a connection that the program then makes with it would be signed as well. */
 #include "bind.h"
 #include "blocking.h"
 #include "complete.h"
@@ -30,7 +29,7 @@
 #include <string.h>
 #include <sys/random.h>
 
-static int option(struct s5_engine *e, int fd, int name)
+static int get_option(struct s5_engine *e, int fd, int name)
 {
     int value = 0, saved = errno;
     socklen_t len = sizeof value;
@@ -42,39 +41,39 @@ static int option(struct s5_engine *e, int fd, int name)
 
 bool s5_bind_listens(struct s5_engine *e, int fd)
 {
-    return option(e, fd, SO_ACCEPTCONN) == 1;
+    return get_option(e, fd, SO_ACCEPTCONN) == 1;
 }
 
-/* Where FD is bound, PORT being the one that was asked for. False: not a TCP socket of ours. */
-static bool where(struct s5_engine *e, int fd, struct s5_addr *ret)
+/* Stores in *RET where FD is bound; the port is the actual one. False: not a TCP socket of the program. */
+static bool get_bound_address(struct s5_engine *e, int fd, struct s5_addr *ret)
 {
     static const uint8_t unspecified[16];
     struct sockaddr_storage own;
     socklen_t len = sizeof own;
-    if (s5_in_engine || s5_route_protocol(option(e, fd, SO_PROTOCOL)) != S5_PROTO_TCP ||
+    if (s5_in_engine || s5_route_protocol(get_option(e, fd, SO_PROTOCOL)) != S5_PROTO_TCP ||
         e->real->getsockname(fd, (struct sockaddr *)&own, &len) != 0 ||
         s5_addr_from_sockaddr(ret, (struct sockaddr *)&own, len) < 0)
         return false;
     if (memcmp(ret->octets, unspecified, ret->kind == S5_ADDR_IPV4 ? 4 : 16) == 0)
-        ret->kind = S5_ADDR_NONE; /* every address: not what a rule on loopback means */
+        ret->kind = S5_ADDR_NONE; /* every address: a rule on loopback does not apply to it */
     return true;
 }
 
-static uint16_t port_of(const struct sockaddr *addr)
+static uint16_t get_port(const struct sockaddr *addr)
 {
     return ntohs(addr->sa_family == AF_INET ? ((const struct sockaddr_in *)addr)->sin_port
                                             : ((const struct sockaddr_in6 *)addr)->sin6_port);
 }
 
-/* A program binds where its connection is from. That is a v4-mapped address where the server was
- * reached by IPv4, which a socket for IPv6 alone refuses: but not one that listens at a server. */
+/* A program binds to the local address of one of its connections. That is a v4-mapped address if the server was
+ * reached by IPv4. A socket for IPv6 alone refuses it, except one that will listen at a server. */
 static int bind_mapped(struct s5_engine *e, int fd, const struct sockaddr *addr, socklen_t len)
 {
     const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)addr;
     const struct s5_server *server;
     struct s5_addr at;
     int off = 0;
-    /* The kernel has read an address of a length that it takes. */
+    /* The kernel has read an address of a length that it accepts. */
     if (len < sizeof *v6 || len > sizeof(struct sockaddr_storage) || v6->sin6_family != AF_INET6 ||
         !IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr) || s5_addr_from_sockaddr(&at, addr, len) < 0 ||
         s5_route_listener(e, &at, true, &server) <= 0 ||
@@ -92,11 +91,11 @@ int s5_bind(struct s5_engine *e, int fd, const struct sockaddr *addr, socklen_t 
         r = bind_mapped(e, fd, addr, len);
     if (r < 0)
         return r;
-    if (len < sizeof addr->sa_family) /* nothing that the kernel has read */
+    if (len < sizeof addr->sa_family) /* the kernel has read no address */
         return 0;
-    if ((addr->sa_family != AF_INET && addr->sa_family != AF_INET6) || !where(e, fd, &at))
+    if ((addr->sa_family != AF_INET && addr->sa_family != AF_INET6) || !get_bound_address(e, fd, &at))
         return 0;
-    at.port = port_of(addr);
+    at.port = get_port(addr);
     struct s5_slot *slot = at.port ? NULL : s5_registry_make(&e->registry, fd);
     if (slot)
         atomic_store(&slot->bound, (uint32_t)s5_fd_cookie(e, fd));
@@ -111,7 +110,7 @@ int s5_bind(struct s5_engine *e, int fd, const struct sockaddr *addr, socklen_t 
     if (record && !more)
         s5_registry_free(&e->registry, record);
     if (!more)
-        return 0; /* listen() will find no room either */
+        return 0; /* listen() will run out of memory as well */
     record->cookie = s5_fd_cookie(e, fd);
     more->port = at.port;
     atomic_store(&record->state, S5_RECORD_NAMED);
@@ -119,19 +118,20 @@ int s5_bind(struct s5_engine *e, int fd, const struct sockaddr *addr, socklen_t 
     return 0;
 }
 
-/* Whether FD is, or now is made, a listener at a server: > 0; 0: a local one; -errno. */
-static int at_server(struct s5_engine *e, int fd, bool quiet)
+/* Makes FD a listener at a server if the policy says so. > 0: it is one; 0: a local one; -errno. SILENT: the decision
+ * is not logged. */
+static int ensure_listener(struct s5_engine *e, int fd, bool silent)
 {
     const struct s5_server *server;
     struct s5_addr at;
     if (s5_listener_find(e, fd))
         return 1;
-    if (!where(e, fd, &at))
+    if (!get_bound_address(e, fd, &at))
         return 0;
     struct s5_record *record = s5_fd_record(e, fd);
     if (record && atomic_load(&record->state) == S5_RECORD_NAMED)
         at.port = record->more->port;
-    int r = s5_route_listener(e, &at, quiet, &server);
+    int r = s5_route_listener(e, &at, silent, &server);
     if (r > 0)
         r = s5_listener_begin(e, fd, server);
     else
@@ -139,16 +139,16 @@ static int at_server(struct s5_engine *e, int fd, bool quiet)
     return r < 0 ? r : 1;
 }
 
-/* What the server has bound for RECORD, FD's, to *RET: 0, or -errno. */
-static int name_of(struct s5_engine *e, struct s5_record *record, int fd, struct s5_endpoint *ret)
+/* Stores in *RET what the server has bound for RECORD, FD's: 0 or -errno. */
+static int get_bound_name(struct s5_engine *e, struct s5_record *record, int fd, struct s5_endpoint *ret)
 {
     struct sockaddr_storage peer;
     socklen_t len = sizeof peer;
     if (atomic_load(&record->state) == S5_RECORD_NAMED && record->error)
-        return record->error; /* listen() asks again */
+        return record->error; /* listen() makes another BIND */
     if (atomic_load(&record->state) == S5_RECORD_NAMED && e->real->getpeername(fd, (struct sockaddr *)&peer, &len) == 0)
         return -EISCONN; /* connected where no hook saw it */
-    int r = at_server(e, fd, true);
+    int r = ensure_listener(e, fd, true);
     if (r <= 0)
         return r < 0 ? r : -ENOENT;
     record = s5_listener_find(e, fd);
@@ -163,18 +163,18 @@ static int name_of(struct s5_engine *e, struct s5_record *record, int fd, struct
 int s5_bind_getsockname(struct s5_engine *e, struct s5_record *record, int fd, struct sockaddr *addr, socklen_t *len)
 {
     struct s5_endpoint name;
-    return name_of(e, record, fd, &name) < 0 ? S5_KERNEL_KNOWS : s5_endpoint_tell(&name, addr, len);
+    return get_bound_name(e, record, fd, &name) < 0 ? S5_KERNEL_KNOWS : s5_endpoint_tell(&name, addr, len);
 }
 
 /* --- the kernel's listener --- */
 
-/* Sets KEY (an empty one: removes it) for all peers of FD: every IPv4 or every IPv6 address, and on an
- * IPv6 socket every IPv4 address as a mapped one, too. 0 or -errno. */
+/* Sets KEY for all peers of FD; an empty KEY removes it. All peers: every IPv4 or every IPv6 address, and on an IPv6
+ * socket also every IPv4 address as a mapped one. 0 or -errno. */
 static int set_key(struct s5_engine *e, int fd, const uint8_t *key, size_t size)
 {
     struct tcp_md5sig sig = {.tcpm_flags = TCP_MD5SIG_FLAG_PREFIX, .tcpm_keylen = (uint16_t)size};
     struct sockaddr_in6 *peers = (struct sockaddr_in6 *)&sig.tcpm_addr;
-    int family = option(e, fd, SO_DOMAIN), r;
+    int family = get_option(e, fd, SO_DOMAIN), r;
     sig.tcpm_addr.ss_family = (sa_family_t)family;
     if (size)
         memcpy(sig.tcpm_key, key, size);
@@ -188,7 +188,7 @@ static int set_key(struct s5_engine *e, int fd, const uint8_t *key, size_t size)
     return r;
 }
 
-/* From now on FD answers no caller. 0 or -errno. */
+/* FD answers no caller from now on. 0 or -errno. */
 static int block_callers(struct s5_engine *e, int fd)
 {
     uint8_t key[16];
@@ -201,7 +201,7 @@ static int block_callers(struct s5_engine *e, int fd)
 void s5_bind_unblock_callers(struct s5_engine *e, int fd)
 {
     int saved = errno;
-    set_key(e, fd, NULL, 0); /* ENOENT where there is none */
+    set_key(e, fd, NULL, 0); /* ENOENT if there is none */
     errno = saved;
 }
 
@@ -211,14 +211,14 @@ void s5_bind_ended(struct s5_engine *e, int fd)
     if (!record || s5_bind_listens(e, fd))
         return;
     s5_bind_unblock_callers(e, fd);
-    s5_fd_channel_wake(e, record->more->wakeup_fd); /* the others see for themselves */
+    s5_fd_channel_wake(e, record->more->wakeup_fd); /* the other processes check it themselves */
     s5_listener_end(e, record, -EINVAL);
 }
 
 int s5_listen(struct s5_engine *e, int fd, int backlog)
 {
     s5_blocking_look();
-    int saved = errno, r = at_server(e, fd, false);
+    int saved = errno, r = ensure_listener(e, fd, false);
     if (r < 0)
         return r;
     if (r > 0 && (r = block_callers(e, fd)) < 0) {

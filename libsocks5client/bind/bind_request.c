@@ -1,6 +1,6 @@
-/* One BIND. A socket of ours is connected to the server and negotiates there, as a flight with
- * nobody but this thread to carry it on: whoever asked for a listener has to be told its address, so
- * that there is nothing to do but wait. Then the connection lies still until the second reply. */
+/* One BIND. An internal socket is connected to the server and negotiates there, with only this thread to drive the
+ * negotiation: the program that asked for a listener needs its address, so there is nothing to do but wait. Then the
+ * connection is idle until the second reply. */
 #include "bind_request.h"
 #include "blocking.h"
 #include "clock.h"
@@ -17,9 +17,9 @@
 #include <errno.h>
 #include <string.h>
 
-/* Zeros of the family a listener can be called in. One that takes both is called in the family its
- * program called in. */
-static struct s5_addr anybody(struct s5_engine *e, const struct s5_listener *l)
+/* Zeros of the family in which peers can connect to the listener. A listener for both families uses the one in which
+ * its program connected last. */
+static struct s5_addr make_wildcard(struct s5_engine *e, const struct s5_listener *l)
 {
     bool v4 = l->family == AF_INET || (l->dual && s5_last_peer_kind(atomic_load(&e->shm)) == S5_ADDR_IPV4);
     struct s5_addr zeros;
@@ -28,20 +28,20 @@ static struct s5_addr anybody(struct s5_engine *e, const struct s5_listener *l)
     return zeros;
 }
 
-/* What F, which is over, came to. */
-static int error_of(struct s5_engine *e, const struct s5_negotiation *f, int fd)
+/* Returns the error of F, which is over; 0: none. */
+static int get_error(struct s5_engine *e, const struct s5_negotiation *f, int fd)
 {
-    if (atomic_load(&f->phase) == S5_NEGOTIATION_FAILED && f->error == 0) /* never reached: the kernel knows why */
+    if (atomic_load(&f->phase) == S5_NEGOTIATION_FAILED && f->error == 0) /* never reached: the kernel has the error */
         return s5_complete_fetch_error(e, s5_negotiation_server(f), fd, 0);
-    /* Servers that do not know BIND close, having been content with all before it. */
+    /* A server that does not support BIND closes the connection after it accepted everything before. */
     if (f->error == -ECONNREFUSED && !f->session.have_rep && f->session.failed_in == S5_SESSION_REPLY)
         return -EOPNOTSUPP;
     return s5_negotiation_error(f);
 }
 
-/* BIND for DST over FD, which is not connected. 0, or -errno. */
-static int negotiate(struct s5_engine *e, struct s5_negotiation *f, int fd, const struct s5_server *server,
-                     const struct s5_addr *dst, const struct s5_cleanup *call, uint32_t ticket)
+/* Requests BIND for DST over FD, which is not connected. 0 or -errno. */
+static int negotiate_bind(struct s5_engine *e, struct s5_negotiation *f, int fd, const struct s5_server *server,
+                          const struct s5_addr *dst, const struct s5_cleanup *call, uint32_t ticket)
 {
     atomic_store(&f->lock, 0);
     atomic_store(&f->phase, S5_NEGOTIATION_TAKEN);
@@ -52,12 +52,13 @@ static int negotiate(struct s5_engine *e, struct s5_negotiation *f, int fd, cons
     if (r < 0 && r != -EINPROGRESS && r != -EINTR) /* a signal ends the call, not the attempt */
         return r;
     r = s5_drive(e, f, NULL, fd, true, S5_CLOCK_NEVER, r == 0 ? POLLOUT : 0, call, ticket);
-    return r < 0 ? r : error_of(e, f, fd);
+    return r < 0 ? r : get_error(e, f, fd);
 }
 
-/* An unconnected socket that reaches the server at IP, of FAMILY if it can be. */
-static int reach(struct s5_engine *e, const struct s5_ip *ip, uint16_t port, int family, struct s5_cleanup *call,
-                 struct s5_endpoint *ret)
+/* Makes an unconnected socket for the server at IP and PORT, of FAMILY if possible. *RET: the server's address.
+ * Returns the descriptor, or -errno. */
+static int make_server_socket(struct s5_engine *e, const struct s5_ip *ip, uint16_t port, int family,
+                              struct s5_cleanup *call, struct s5_endpoint *ret)
 {
     struct s5_addr addr = {.kind = ip->kind, .port = port};
     memcpy(addr.octets, ip->octets, sizeof ip->octets);
@@ -66,16 +67,16 @@ static int reach(struct s5_engine *e, const struct s5_ip *ip, uint16_t port, int
     return s5_blocking_socket(e, call, family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK);
 }
 
-static int through(struct s5_engine *e, struct s5_listener *l, const struct s5_server *server,
-                   const struct s5_addr *dst, struct s5_cleanup *call, uint32_t ticket, struct s5_endpoint *ret)
+static int request_bind(struct s5_engine *e, struct s5_listener *l, const struct s5_server *server,
+                        const struct s5_addr *dst, struct s5_cleanup *call, uint32_t ticket, struct s5_endpoint *ret)
 {
     int r = -EHOSTUNREACH;
     for (unsigned i = 0; i < server->n_addrs; i++) {
-        int fd = reach(e, &server->addrs[i], server->port, l->family, call, &l->negotiation.server);
+        int fd = make_server_socket(e, &server->addrs[i], server->port, l->family, call, &l->negotiation.server);
         r = fd;
         if (fd < 0)
             continue;
-        r = negotiate(e, &l->negotiation, fd, server, dst, call, ticket);
+        r = negotiate_bind(e, &l->negotiation, fd, server, dst, call, ticket);
         if (!s5_cleanup_owns(call, ticket))
             return -ECONNABORTED;
         if (r == 0)
@@ -90,7 +91,7 @@ static int through(struct s5_engine *e, struct s5_listener *l, const struct s5_s
         if (r == 0)
             return internal;
         if (atomic_load(&l->negotiation.phase) > S5_NEGOTIATION_DIALING)
-            break; /* it was reached: there is no better one */
+            break; /* it was reached: no other address is better */
     }
     return r;
 }
@@ -113,16 +114,16 @@ static void log_result(struct s5_engine *e, const struct s5_listener *l, const s
 int s5_bind_request(struct s5_engine *e, struct s5_listener *l, const struct s5_server *server, struct s5_cleanup *call,
                     uint32_t ticket, struct s5_endpoint *ret)
 {
-    struct s5_addr dst, zeros = anybody(e, l);
+    struct s5_addr dst, zeros = make_wildcard(e, l);
     int r = s5_resolve_server(e, server);
-    bool told = s5_last_peer_expects(atomic_load(&e->shm), atomic_load(&e->pid), &dst);
+    bool expected = s5_last_peer_expects(atomic_load(&e->shm), atomic_load(&e->pid), &dst);
     if (r == 0)
-        r = through(e, l, server, told ? &dst : &zeros, call, ticket, ret);
-    if (r == -EAFNOSUPPORT && told) /* at an address of its peer's family: any will do then */
-        r = through(e, l, server, &zeros, call, ticket, ret);
+        r = request_bind(e, l, server, expected ? &dst : &zeros, call, ticket, ret);
+    if (r == -EAFNOSUPPORT && expected) /* it bound an address of its peer's family: accept any peer then */
+        r = request_bind(e, l, server, &zeros, call, ticket, ret);
     if (r < 0 && l->dual && l->negotiation.session.have_rep && l->negotiation.session.rep) {
         zeros.kind = zeros.kind == S5_ADDR_IPV4 ? S5_ADDR_IPV6 : S5_ADDR_IPV4;
-        r = through(e, l, server, &zeros, call, ticket, ret);
+        r = request_bind(e, l, server, &zeros, call, ticket, ret);
     }
     if (s5_cleanup_owns(call, ticket)) {
         log_result(e, l, server, r < 0 ? r : 0, ret);
@@ -132,7 +133,7 @@ int s5_bind_request(struct s5_engine *e, struct s5_listener *l, const struct s5_
     return r;
 }
 
-/* --- one after another --- */
+/* --- further requests --- */
 
 int s5_bind_request_socket(struct s5_engine *e, const struct s5_listener *l)
 {
@@ -158,7 +159,7 @@ int s5_bind_request_bound(struct s5_engine *e, struct s5_listener *l, const stru
         atomic_store(&l->negotiation.lock, 0);
         r = s5_negotiation_bound_address(&l->negotiation, l->family, ret);
     } else {
-        r = error_of(e, f, fd);
+        r = get_error(e, f, fd);
         r = r < 0 ? r : -ETIMEDOUT;
         l->negotiation.session.have_rep = f->session.have_rep; /* for the log line */
         l->negotiation.session.rep = f->session.rep;
@@ -171,8 +172,8 @@ int s5_bind_request_bound(struct s5_engine *e, struct s5_listener *l, const stru
 
 /* --- the second reply --- */
 
-/* What came, of the listener's family; a name cannot be told by an address. */
-static void peer(const struct s5_listener *l, struct s5_endpoint *ret)
+/* Stores the peer in *RET, in the listener's family. An address cannot express a name: it is zeros then. */
+static void get_peer(const struct s5_listener *l, struct s5_endpoint *ret)
 {
     struct s5_addr from = *s5_session_bound(&l->negotiation.session);
     struct sockaddr_storage sa;
@@ -195,7 +196,7 @@ int s5_bind_request_accepted(struct s5_engine *e, struct s5_listener *l, int con
     if (result != S5_STEP_DONE)
         return -EAGAIN;
     if (atomic_load(&f->phase) == S5_NEGOTIATION_READY) {
-        peer(l, ret);
+        get_peer(l, ret);
         return 0;
     }
     return f->error ? s5_negotiation_error(f) : -ECONNABORTED;

@@ -1,11 +1,10 @@
-/* What goes with a listener at a server, from its first BIND to its end, in one process and in those
- * that inherit it.
+/* A listener at a server, from its first BIND to its end, in one process and in those that inherit it.
  *
- * The application's socket stays its own: it listens in the kernel, which drops every packet to it
- * (bind.c), so that it looks like what the program takes it for (SO_ACCEPTCONN, shutdown, epoll) and
- * nobody reaches it past the server. The BIND is made on a hidden connection. What the processes of a
- * tree share about it is an entry in the tree's memory, found again by the socket's cookie; under its
- * lock one of them at a time looks for the second reply and makes the next BIND. */
+ * The application's socket is kept: it listens in the kernel, which drops every packet to it (bind.c). It therefore
+ * looks as the program expects (SO_ACCEPTCONN, shutdown, epoll), and no peer reaches it without the server. The BIND
+ * is made on an internal connection. What processes share about a listener is an entry in shared memory, which is
+ * found by the socket's cookie. Under its lock one process at a time checks for the second reply and makes the next
+ * BIND. */
 #include "listener.h"
 #include "bind.h"
 #include "bind_request.h"
@@ -28,7 +27,7 @@
 
 #define BACKOFF_MOST 32 /* seconds */
 
-/* --- the entry --- */
+/* --- the shared entry --- */
 
 struct s5_listener *s5_listener_shared(const struct s5_record *record)
 {
@@ -50,7 +49,8 @@ struct s5_record *s5_listener_find(struct s5_engine *e, int fd)
 
 /* --- the three descriptors --- */
 
-static void swap_in(struct s5_engine *e, struct s5_record *record, uint32_t serial, int control, int wakeup_fd)
+static void replace_descriptors(struct s5_engine *e, struct s5_record *record, uint32_t serial, int control,
+                                int wakeup_fd)
 {
     int old[2] = {record->more->control, record->more->wakeup_fd};
     for (int i = 0; i < 2; i++) {
@@ -60,7 +60,7 @@ static void swap_in(struct s5_engine *e, struct s5_record *record, uint32_t seri
     record->more->shadow_process = atomic_load(&e->pid);
     record->more->control = control;
     record->more->wakeup_fd = wakeup_fd;
-    record->more->serial = serial; /* last: s5_epoll_shadow_ctl() looks at it again */
+    record->more->serial = serial; /* last: s5_epoll_shadow_ctl() checks it again */
     s5_epoll_shadow_add(e, record, control);
     s5_epoll_shadow_add(e, record, wakeup_fd);
 }
@@ -72,10 +72,10 @@ void s5_listener_refresh(struct s5_engine *e, struct s5_record *record)
     uint32_t serial;
     if (l && record->more->serial != atomic_load(&l->serial) &&
         s5_fd_channel_get(e, record->more->channel_fd, &serial, &control, &wakeup_fd) == 0)
-        swap_in(e, record, serial, control, wakeup_fd);
+        replace_descriptors(e, record, serial, control, wakeup_fd);
 }
 
-/* RUN of an entry: a listener that has not begun is none, and a BIND under way is nobody's. */
+/* RUN of a call's entry: a listener that has not begun is ended, and a BIND in progress is discarded. */
 static void release_call(void *user, struct s5_cleanup *c, bool forked)
 {
     struct s5_engine *e = user;
@@ -145,7 +145,7 @@ void s5_listener_set_result(struct s5_engine *e, struct s5_record *record, int c
 {
     struct s5_listener *l = s5_listener_shared(record);
     struct s5_critical critical;
-    int rung = record->more->wakeup_fd;
+    int old_wakeup_fd = record->more->wakeup_fd;
     s5_critical_begin(&critical);
     l->bound = control >= 0;
     if (l->bound) {
@@ -158,8 +158,8 @@ void s5_listener_set_result(struct s5_engine *e, struct s5_record *record, int c
     int wakeup_fd = s5_fd_channel_wakeup_fd(e, control == -EINPROGRESS ? s5_listener_timeout(e, l) : l->backoff);
     uint32_t serial = atomic_fetch_add(&l->serial, 1) + 1;
     s5_fd_channel_put(e, record->more->channel_fd, serial, control, wakeup_fd);
-    s5_fd_channel_wake(e, rung);
-    swap_in(e, record, serial, control < 0 ? -1 : control, wakeup_fd < 0 ? -1 : wakeup_fd);
+    s5_fd_channel_wake(e, old_wakeup_fd);
+    replace_descriptors(e, record, serial, control < 0 ? -1 : control, wakeup_fd < 0 ? -1 : wakeup_fd);
     s5_critical_end(&critical);
 }
 
@@ -177,8 +177,8 @@ static void share_duplicates(struct s5_engine *e, int fd)
     s5_fd_release_record(e, record);
 }
 
-/* What FD's socket can be called at: into L, 0 or -errno. */
-static int look_at(struct s5_engine *e, int fd, struct s5_listener *l)
+/* Stores in L the families in which peers can connect to FD's socket. 0 or -errno. */
+static int get_families(struct s5_engine *e, int fd, struct s5_listener *l)
 {
     struct sockaddr_storage own;
     struct s5_addr addr;
@@ -195,8 +195,8 @@ static int look_at(struct s5_engine *e, int fd, struct s5_listener *l)
     return 0;
 }
 
-/* The record of FD, LISTENING with the entry L. NULL: no room. */
-static struct s5_record *make_record(struct s5_engine *e, int fd, struct s5_listener *l)
+/* Returns the record of FD, LISTENING with the entry L; NULL: out of memory. */
+static struct s5_record *make_listening_record(struct s5_engine *e, int fd, struct s5_listener *l)
 {
     struct s5_record *record = s5_fd_record(e, fd);
     struct s5_record *known = record;
@@ -227,19 +227,19 @@ static struct s5_record *make_record(struct s5_engine *e, int fd, struct s5_list
     return record;
 }
 
-/* FD's record, with an entry of its own, which CALL holds; there is no BIND yet. 0 or -errno. In a critical
+/* Makes FD's record, with a new entry, which *RET_CALL holds. There is no BIND yet. 0 or -errno. In a critical
  * section. */
-static int prepare(struct s5_engine *e, int fd, const struct s5_server *server, uint32_t *ret_ticket,
-                   struct s5_cleanup **ret_call, struct s5_record **ret)
+static int prepare_listener(struct s5_engine *e, int fd, const struct s5_server *server, uint32_t *ret_ticket,
+                            struct s5_cleanup **ret_call, struct s5_record **ret)
 {
     struct s5_listener *l = s5_listener_take(e);
     if (!l)
         return -ENOBUFS;
-    int r = look_at(e, fd, l);
+    int r = get_families(e, fd, l);
     l->backoff = 0;
     l->bound = false;
     l->negotiation.server_index = (uint32_t)(server - e->policy->servers);
-    struct s5_record *record = r < 0 ? NULL : make_record(e, fd, l);
+    struct s5_record *record = r < 0 ? NULL : make_listening_record(e, fd, l);
     if (!record) {
         s5_listener_release(e, l, s5_listener_generation(l));
         return r < 0 ? r : -ENOBUFS;
@@ -265,7 +265,7 @@ int s5_listener_begin(struct s5_engine *e, int fd, const struct s5_server *serve
     struct s5_record *record;
     uint32_t ticket;
     s5_critical_begin(&critical);
-    int r = prepare(e, fd, server, &ticket, &call, &record);
+    int r = prepare_listener(e, fd, server, &ticket, &call, &record);
     s5_critical_end(&critical);
     if (!call)
         return r;
@@ -277,7 +277,7 @@ int s5_listener_begin(struct s5_engine *e, int fd, const struct s5_server *serve
     return r < 0 ? r : 0;
 }
 
-static void end(struct s5_engine *e, struct s5_record *record)
+static void end_listener(struct s5_engine *e, struct s5_record *record)
 {
     struct s5_listener *l = s5_listener_shared(record);
     int saved = errno;
@@ -298,32 +298,32 @@ void s5_listener_end(struct s5_engine *e, struct s5_record *record, int error)
 {
     s5_epoll_shadow_remove(e, record, record->more->control);
     s5_epoll_shadow_remove(e, record, record->more->wakeup_fd);
-    /* Not ours to listen locally either: it stays what it was bound as. */
+    /* It must not listen locally either: it remains bound as it was. */
     record->error = error;
     atomic_store(&record->state, S5_RECORD_NAMED);
-    end(e, record);
+    end_listener(e, record);
 }
 
 /* --- the end --- */
 
-static void count_name(void *user, int fd, struct s5_slot *slot)
+static void count_descriptor(void *user, int fd, struct s5_slot *slot)
 {
     unsigned *names = user;
     (void)fd, (void)slot;
     ++*names;
 }
 
-/* The last one is about to be closed. */
-static void leave(struct s5_engine *e, struct s5_record *record)
+/* A descriptor of RECORD is about to be closed. If it is the last one, the epoll instances drop RECORD's internal
+ * descriptors. */
+static void close_descriptor(struct s5_engine *e, struct s5_record *record)
 {
     unsigned names = 0;
     if (atomic_load(&record->state) != S5_RECORD_LISTENING)
         return;
-    s5_registry_each(&e->registry, record, count_name, &names);
+    s5_registry_each(&e->registry, record, count_descriptor, &names);
     if (names > 1)
         return;
-    /* An epoll instance that was note_inherited is its maker's: what a child closes changes nothing in
-     * it. */
+    /* An inherited epoll instance belongs to the process that made it: a close in the child changes nothing in it. */
     if (record->more->shadow_process != atomic_load(&e->pid))
         return;
     s5_epoll_shadow_remove(e, record, record->more->control);
@@ -332,7 +332,7 @@ static void leave(struct s5_engine *e, struct s5_record *record)
 
 /* --- fork and exec --- */
 
-static struct s5_record *nth(struct s5_engine *e, uint32_t i)
+static struct s5_record *get_record(struct s5_engine *e, uint32_t i)
 {
     struct s5_record *records = atomic_load(&e->registry.records);
     if (!records || i >= atomic_load(&e->registry.records_used) || i >= S5_RECORDS)
@@ -340,13 +340,14 @@ static struct s5_record *nth(struct s5_engine *e, uint32_t i)
     return &records[i];
 }
 
-/* The next LISTENING record from place *AT on, and its entry where that is not lost; NULL: there are no more. */
-static struct s5_record *next_listening(struct s5_engine *e, uint32_t *at, struct s5_listener **ret)
+/* Returns the next LISTENING record from place *AT on whose entry exists, and the entry in *RET; NULL: there are no
+ * more. */
+static struct s5_record *find_next_listening(struct s5_engine *e, uint32_t *at, struct s5_listener **ret)
 {
     struct s5_record *record;
     if (!atomic_load(&e->registry.listening))
         return NULL;
-    while ((record = nth(e, (*at)++)))
+    while ((record = get_record(e, (*at)++)))
         if (atomic_load(&record->state) == S5_RECORD_LISTENING && (*ret = s5_listener_shared(record)))
             return record;
     return NULL;
@@ -357,19 +358,19 @@ static uint32_t fork_listeners(struct s5_engine *e, uint32_t number)
     struct s5_record *record;
     struct s5_listener *l;
     uint32_t at = 0, taken = 0;
-    while ((record = next_listening(e, &at, &l)))
+    while ((record = find_next_listening(e, &at, &l)))
         taken += s5_references_reserve(&l->references, record->more->listener_generation, number);
     return taken;
 }
 
-/* A child has its parent's descriptors of one moment and its memory of a later one: what was begun between the
- * two is nothing it has. */
+/* A child has its parent's descriptors of one moment and its memory of a later one. It does not have what was begun
+ * between the two. */
 static uint32_t fork_listeners_child(struct s5_engine *e, uint32_t number)
 {
     struct s5_record *record;
     struct s5_listener *l;
     uint32_t at = 0, confirmed = 0, self = atomic_load(&e->process_number);
-    while ((record = next_listening(e, &at, &l))) {
+    while ((record = find_next_listening(e, &at, &l))) {
         uint32_t generation = record->more->listener_generation;
         if (number && s5_references_confirm(&l->references, generation, number, self))
             confirmed++;
@@ -392,37 +393,38 @@ static void note_inherited(void *user, int fd, struct s5_slot *slot)
     i->any |= flags >= 0 && !(flags & FD_CLOEXEC);
 }
 
-static bool export(struct s5_engine *e)
+static bool export_listeners(struct s5_engine *e)
 {
     struct s5_record *record;
     bool any = false;
     if (!atomic_load(&e->registry.listening))
         return false;
-    for (uint32_t i = 0; (record = nth(e, i)); i++) {
-        struct inherits who = {e, false};
+    for (uint32_t i = 0; (record = get_record(e, i)); i++) {
+        struct inherits inheritance = {e, false};
         if (atomic_load(&record->state) != S5_RECORD_LISTENING)
             continue;
-        s5_registry_each(&e->registry, record, note_inherited, &who);
-        e->real->fcntl(record->more->channel_fd, F_SETFD, who.any ? 0 : FD_CLOEXEC);
-        any = true; /* where the child duplicates it first, nobody sees that */
+        s5_registry_each(&e->registry, record, note_inherited, &inheritance);
+        e->real->fcntl(record->more->channel_fd, F_SETFD, inheritance.any ? 0 : FD_CLOEXEC);
+        any = true; /* a child may duplicate it first, which nothing shows */
     }
     return any;
 }
 
-static void export_cancel(struct s5_engine *e)
+static void cancel_export(struct s5_engine *e)
 {
     struct s5_record *record;
     if (!atomic_load(&e->registry.listening))
         return;
-    for (uint32_t i = 0; (record = nth(e, i)); i++)
+    for (uint32_t i = 0; (record = get_record(e, i)); i++)
         if (atomic_load(&record->state) == S5_RECORD_LISTENING)
             e->real->fcntl(record->more->channel_fd, F_SETFD, FD_CLOEXEC);
 }
 
-/* FD is L's socket, MAILBOX its mailbox: a reference to L has been taken. */
-static bool take_up(struct s5_engine *e, int fd, struct s5_listener *l, uint32_t generation, int channel_fd)
+/* FD is L's socket, CHANNEL_FD its descriptor channel. A reference to L has been taken, which is kept or released
+ * here. False: failed, and CHANNEL_FD is closed. */
+static bool import_listener(struct s5_engine *e, int fd, struct s5_listener *l, uint32_t generation, int channel_fd)
 {
-    struct s5_record *record = make_record(e, fd, l);
+    struct s5_record *record = make_listening_record(e, fd, l);
     if (!record) {
         s5_listener_release(e, l, generation);
         e->real->close(channel_fd);
@@ -434,7 +436,7 @@ static bool take_up(struct s5_engine *e, int fd, struct s5_listener *l, uint32_t
     return true;
 }
 
-static bool take_up_after_exec(struct s5_engine *e, int fd, struct s5_listener *l, uint32_t generation)
+static bool import_after_exec(struct s5_engine *e, int fd, struct s5_listener *l, uint32_t generation)
 {
     uint64_t channel_fd = l->channel_fd;
     int channel_number = l->channel_number;
@@ -447,10 +449,10 @@ static bool take_up_after_exec(struct s5_engine *e, int fd, struct s5_listener *
     if (!s5_references_take_over(&l->references, atomic_load(&e->shm_fd), atomic_load(&e->process_number)) &&
         !s5_listener_hold(e, l, generation))
         return false;
-    return take_up(e, fd, l, generation, channel_number);
+    return import_listener(e, fd, l, generation, channel_number);
 }
 
-/* The entry of the socket that has COOKIE, and its generation; NULL: there is none. */
+/* Returns the entry of the socket COOKIE, and its generation; NULL: there is none. */
 static struct s5_listener *find_entry(struct s5_engine *e, uint64_t cookie, uint32_t *ret_generation)
 {
     struct s5_shm *shm = atomic_load(&e->shm);
@@ -463,16 +465,16 @@ static struct s5_listener *find_entry(struct s5_engine *e, uint64_t cookie, uint
     return NULL;
 }
 
-static bool import(struct s5_engine *e, int fd, uint64_t cookie)
+static bool import_by_cookie(struct s5_engine *e, int fd, uint64_t cookie)
 {
     uint32_t generation;
     struct s5_listener *l = find_entry(e, cookie, &generation);
-    return l && take_up_after_exec(e, fd, l, generation);
+    return l && import_after_exec(e, fd, l, generation);
 }
 
 /* --- a message --- */
 
-static bool describe(struct s5_engine *e, const struct s5_record *record, struct s5_passed *ret)
+static bool describe_listener(struct s5_engine *e, const struct s5_record *record, struct s5_passed *ret)
 {
     const struct s5_record_more *more = atomic_load(&record->more);
     if (!more || (ret->state != S5_RECORD_NAMED && ret->state != S5_RECORD_LISTENING))
@@ -506,13 +508,14 @@ static bool receive_listening(struct s5_engine *e, int fd, uint64_t cookie, int 
     uint32_t generation;
     struct s5_listener *l = channel_fd < 0 ? NULL : find_entry(e, cookie, &generation);
     if (l && s5_listener_hold(e, l, generation))
-        return take_up(e, fd, l, generation, channel_fd);
+        return import_listener(e, fd, l, generation, channel_fd);
     if (channel_fd >= 0)
         e->real->close(channel_fd);
     return false;
 }
 
-static enum s5_received receive(struct s5_engine *e, int fd, uint64_t cookie, const struct s5_passed *p, int internal)
+static enum s5_received receive_listener(struct s5_engine *e, int fd, uint64_t cookie, const struct s5_passed *p,
+                                         int internal)
 {
     if (p->state != S5_RECORD_NAMED && p->state != S5_RECORD_LISTENING)
         return S5_RECEIVED_NOT;
@@ -527,9 +530,9 @@ static enum s5_received receive(struct s5_engine *e, int fd, uint64_t cookie, co
     return S5_RECEIVED;
 }
 
-/* --- the number of a hidden descriptor, which the program wants for itself --- */
+/* --- an internal descriptor whose number the program requests --- */
 
-static void replace(struct s5_engine *e, struct s5_record *record, _Atomic int32_t *which, int from)
+static void move_internal_fd(struct s5_engine *e, struct s5_record *record, _Atomic int32_t *which, int from)
 {
     if (*which != from)
         return;
@@ -542,35 +545,35 @@ static void replace(struct s5_engine *e, struct s5_record *record, _Atomic int32
         s5_epoll_shadow_add(e, record, *which);
 }
 
-static void move(struct s5_engine *e, int fd)
+static void move_internal_fds(struct s5_engine *e, int fd)
 {
     struct s5_record *record;
-    for (uint32_t i = 0; (record = nth(e, i)); i++) {
+    for (uint32_t i = 0; (record = get_record(e, i)); i++) {
         if (atomic_load(&record->state) != S5_RECORD_LISTENING)
             continue;
-        replace(e, record, &record->more->control, fd);
-        replace(e, record, &record->more->wakeup_fd, fd);
-        replace(e, record, &record->more->channel_fd, fd);
+        move_internal_fd(e, record, &record->more->control, fd);
+        move_internal_fd(e, record, &record->more->wakeup_fd, fd);
+        move_internal_fd(e, record, &record->more->channel_fd, fd);
     }
 }
 
 static void end_record(struct s5_engine *e, struct s5_record *record)
 {
     if (atomic_load(&record->state) == S5_RECORD_LISTENING)
-        end(e, record);
+        end_listener(e, record);
 }
 
 const struct s5_kind s5_listener_kind = {
     .getsockname = s5_bind_getsockname,
-    .close = leave,
+    .close = close_descriptor,
     .end = end_record,
-    .move = move,
+    .move = move_internal_fds,
     .fork = fork_listeners,
     .fork_child = fork_listeners_child,
     .no_child = s5_listener_fork_cancel,
-    .export = export,
-    .export_cancel = export_cancel,
-    .import = import,
-    .describe = describe,
-    .receive = receive,
+    .export = export_listeners,
+    .export_cancel = cancel_export,
+    .import = import_by_cookie,
+    .describe = describe_listener,
+    .receive = receive_listener,
 };

@@ -1,8 +1,9 @@
-/* A listening socket whose connections come in at a server: BIND, as often as one is accepted.
+/* A listening socket whose connections arrive at a server: a BIND for each that is accepted.
  *
- * Three descriptors of ours go with it in each process that has it: the control connection, which
- * becomes readable when somebody came and then is what accept() hands out; a bell, which tells the
- * other processes that this happened; and the mailbox, through which they get the next two. */
+ * Each process that has it has three internal descriptors for it:
+ * - the control connection becomes readable when a peer has connected, and is then what accept() returns;
+ * - the wakeup descriptor reports this to the other processes;
+ * - the descriptor channel passes the next two descriptors to them. */
 #ifndef S5_LISTENER_H
 #define S5_LISTENER_H
 
@@ -10,34 +11,35 @@
 #include "engine.h"
 #include "internal_fd.h"
 
-/* FD begins to listen at SERVER: its BIND is made. 0, or -errno and FD is not ours, or as before. */
+/* FD begins to listen at SERVER: makes its BIND. 0; -errno: FD does not listen there. */
 int s5_listener_begin(struct s5_engine *e, int fd, const struct s5_server *server);
 
-/* The LISTENING record is NAMED again, with ERROR: its BIND is given up. */
+/* Gives up the BIND of a LISTENING record, which becomes NAMED again, with ERROR. */
 void s5_listener_end(struct s5_engine *e, struct s5_record *record, int error);
 
-/* The record of FD where it is LISTENING and FD its socket still, else NULL. */
+/* Returns the record of FD if it is LISTENING and FD is still its socket, else NULL. */
 struct s5_record *s5_listener_find(struct s5_engine *e, int fd);
 
-/* The entry all processes share; NULL where it is lost (its processes were taken for dead). */
+/* Returns the entry that all processes share; NULL: it is gone (its processes were considered dead). */
 struct s5_listener *s5_listener_shared(const struct s5_record *record);
 
-/* This process's descriptors are the latest, where somebody else replaced them. Under the lock. */
+/* Fetches the latest descriptors if another process has replaced them. Under the lock. */
 void s5_listener_refresh(struct s5_engine *e, struct s5_record *record);
 
-/* A fresh BIND in the place of the one before. 0, or -errno: the bell rings when it is worth trying
- * again. Under the lock. CALL, of TICKET: s5_listener_begin_call's. */
+/* Makes a new BIND in place of the previous one. 0, or -errno: the wakeup descriptor becomes readable when another
+ * attempt is due. Under the lock. CALL, of TICKET: from s5_listener_begin_call(). */
 int s5_listener_renew(struct s5_engine *e, struct s5_record *record, struct s5_cleanup *call, uint32_t ticket);
 
-/* The calling thread is at RECORD's listener, which may take its time, with the lock or without: RECORD stays what it
- * is. What CALL then notes, the lock among it, is given back also when a handler jumps away. NULL: RECORD is closed. */
+/* begin_call: the calling thread works on RECORD's listener, which may take long, with or without the lock. RECORD
+ * remains valid until end_call. What the returned entry then records, the lock included, is released also when a
+ * handler jumps away. NULL: RECORD is closed. */
 struct s5_cleanup *s5_listener_begin_call(struct s5_engine *e, struct s5_record *record, uint32_t *ret_ticket);
 void s5_listener_end_call(struct s5_engine *e, struct s5_record *record, struct s5_cleanup *call, uint32_t ticket);
-/* What a BIND of L came to, in all processes: its connection CONTROL and the address NAME, or -errno;
+/* Makes the result of a BIND visible in all processes. CONTROL: its connection, with the address NAME; -errno;
  * -EINPROGRESS: it is being made. */
 void s5_listener_set_result(struct s5_engine *e, struct s5_record *record, int control, const struct s5_endpoint *name);
 
-/* The time in which a BIND has come to something (s). */
+/* Returns the time (s) within which a BIND has a result. */
 unsigned s5_listener_timeout(const struct s5_engine *e, const struct s5_listener *l);
 struct s5_kind;
 extern const struct s5_kind s5_listener_kind;

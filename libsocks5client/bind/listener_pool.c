@@ -1,23 +1,23 @@
-/* Where the entries of listeners come from and go to, and who may change one: references by the
- * processes that have one, named so that those of the killed are found out, and a lock. */
+/* The shared entries of listeners. References are counted by process, so that those of killed processes are found. A
+ * lock protects the contents. */
 #include "listener_pool.h"
 #include "pool.h"
 #include <errno.h>
 
-static void clear_away(struct s5_listener *l)
+static void free_listener(struct s5_listener *l)
 {
     atomic_store(&l->cookie, 0);
-    s5_session_wipe(&l->negotiation.session); /* before another has it */
+    s5_session_wipe(&l->negotiation.session); /* before the entry is used again */
     s5_references_end(&l->references);
 }
 
-/* Free; or that of processes that have ended without having closed it, which matters only when there are no
- * others: killed, or children that went as children go. */
-static bool claim(struct s5_engine *e, struct s5_listener *l, bool dead_ones)
+/* Claims L if it is free. DEAD_ONES: also if it belongs to processes that have ended without closing it, killed or
+ * children that exited. These are only looked for when no other entry is free. */
+static bool claim_listener(struct s5_engine *e, struct s5_listener *l, bool dead_ones)
 {
     uint32_t self = atomic_load(&e->process_number);
     if (dead_ones && s5_references_sweep(&l->references, atomic_load(&e->shm_fd), self, true))
-        clear_away(l);
+        free_listener(l);
     if (!s5_references_claim(&l->references))
         return false;
     atomic_store(&l->cookie, 0);
@@ -33,7 +33,7 @@ struct s5_listener *s5_listener_take(struct s5_engine *e)
     for (int dead_ones = 0; shm && dead_ones < 2; dead_ones++)
         for (uint32_t i = 0; i < S5_SHM_LISTENERS; i++) {
             struct s5_listener *l = &shm->listeners[i];
-            if (!claim(e, l, dead_ones))
+            if (!claim_listener(e, l, dead_ones))
                 continue;
             uint32_t used = atomic_load(&shm->listeners_used);
             while (used <= i && !atomic_compare_exchange_weak(&shm->listeners_used, &used, i + 1))
@@ -51,9 +51,9 @@ bool s5_listener_hold(struct s5_engine *e, struct s5_listener *l, uint32_t gener
 
 void s5_listener_release(struct s5_engine *e, struct s5_listener *l, uint32_t generation)
 {
-    if (s5_listener_generation(l) == generation && /* else it was taken away */
+    if (s5_listener_generation(l) == generation && /* else it was reclaimed */
         s5_references_release(&l->references, atomic_load(&e->process_number)))
-        clear_away(l);
+        free_listener(l);
 }
 
 void s5_listener_fork_cancel(struct s5_engine *e, uint32_t number)
@@ -62,7 +62,7 @@ void s5_listener_fork_cancel(struct s5_engine *e, uint32_t number)
     uint32_t used = atomic_load(&shm->listeners_used);
     for (uint32_t i = 0; i < used && i < S5_SHM_LISTENERS; i++)
         if (s5_references_take_back(&shm->listeners[i].references, number))
-            clear_away(&shm->listeners[i]);
+            free_listener(&shm->listeners[i]);
 }
 
 /* --- the lock --- */
@@ -76,7 +76,7 @@ bool s5_listener_try_lock(struct s5_engine *e, struct s5_listener *l)
         return false;
     if (!atomic_compare_exchange_strong(&l->lock, &holder, self))
         return false;
-    l->bound = false; /* its holder was killed: what it left cannot be trusted */
+    l->bound = false; /* the holder was killed: the state that it left is not trusted */
     return true;
 }
 

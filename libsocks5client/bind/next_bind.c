@@ -1,10 +1,11 @@
-/* Who began a BIND may be killed, or start another program, before its reply came. The listener's bell is
- * set to ring after the time that a negotiation may take, so that another process that has the listener makes
- * a BIND then; one that asks for the address makes it at once. Of two that are made at once, for instance by
- * both sides of a fork, the first counts.
+/* The process that began a BIND may be killed, or execute another program, before the reply arrives. The listener's
+ * wakeup descriptor is therefore set to become readable after the time that a negotiation may take, so that another
+ * process that has the listener makes a BIND then. A process that asks for the address makes it at once. Of two that
+ * are made at the same time, for example by both sides of a fork, the first one counts.
  *
- * The request goes to the server's address that took the last one, and says the same. Where that fails, the
- * listener is as after any BIND that failed: the bell rings after a while, and accept() tries everything. */
+ * The request goes to the server's address that took the last one, with the same contents. If it fails, the listener
+ * is in the state after any failed BIND: the wakeup descriptor becomes readable after a while, and accept() tries all
+ * addresses. */
 #include "next_bind.h"
 #include "bind_request.h"
 #include "clock.h"
@@ -22,18 +23,18 @@
 #include <errno.h>
 #include <time.h>
 
-static struct s5_record *nth(struct s5_engine *e, uint32_t i)
+static struct s5_record *get_record(struct s5_engine *e, uint32_t i)
 {
     struct s5_record *records = atomic_load(&e->registry.records);
     bool is_one = records && i < atomic_load(&e->registry.records_used) && i < S5_RECORDS;
     return is_one ? &records[i] : NULL;
 }
 
-/* This process's record in STATE of L: its LISTENING one, or the connection of a BIND in flight. */
-static struct s5_record *record_of(struct s5_engine *e, const struct s5_listener *l, uint32_t state)
+/* Returns this process's record of L in STATE: its LISTENING one, or the connection of a BIND in flight. */
+static struct s5_record *find_record(struct s5_engine *e, const struct s5_listener *l, uint32_t state)
 {
     struct s5_record *record;
-    for (uint32_t i = 0; (record = nth(e, i)); i++) {
+    for (uint32_t i = 0; (record = get_record(e, i)); i++) {
         const struct s5_record_more *more = atomic_load(&record->more);
         if (more && atomic_load(&record->state) == state && atomic_load(&more->listener) == l &&
             (state != S5_RECORD_IN_FLIGHT || s5_record_is_internal(record)))
@@ -44,12 +45,12 @@ static struct s5_record *record_of(struct s5_engine *e, const struct s5_listener
 
 bool s5_next_bind_pending(struct s5_engine *e, const struct s5_listener *l)
 {
-    return s5_registry_any_in_flight(&e->registry) && record_of(e, l, S5_RECORD_IN_FLIGHT);
+    return s5_registry_any_in_flight(&e->registry) && find_record(e, l, S5_RECORD_IN_FLIGHT);
 }
 
 void s5_next_bind_step(struct s5_engine *e, const struct s5_listener *l)
 {
-    struct s5_record *record = s5_registry_any_in_flight(&e->registry) ? record_of(e, l, S5_RECORD_IN_FLIGHT) : NULL;
+    struct s5_record *record = s5_registry_any_in_flight(&e->registry) ? find_record(e, l, S5_RECORD_IN_FLIGHT) : NULL;
     if (record)
         s5_complete_step(e, record, 0);
 }
@@ -57,24 +58,24 @@ void s5_next_bind_step(struct s5_engine *e, const struct s5_listener *l)
 void s5_next_bind_drop(struct s5_engine *e, const struct s5_listener *l)
 {
     struct s5_record *record;
-    while (s5_registry_any_in_flight(&e->registry) && (record = record_of(e, l, S5_RECORD_IN_FLIGHT))) {
+    while (s5_registry_any_in_flight(&e->registry) && (record = find_record(e, l, S5_RECORD_IN_FLIGHT))) {
         int fd = atomic_load(&record->fd);
         if (fd < 0 || s5_registry_find(&e->registry, fd) != record)
-            return; /* another thread is at it */
+            return; /* another thread is working on it */
         s5_fd_forget_record(e, record, fd);
         e->real->close(fd);
     }
 }
 
-/* Others hold the lock for a moment, or for a BIND of theirs: then theirs counts. */
-static bool lock(struct s5_engine *e, struct s5_listener *l)
+/* Others hold the lock for a moment, or for a BIND of their own, which counts then. Waits 200 ms at most. */
+static bool lock_listener(struct s5_engine *e, struct s5_listener *l)
 {
     enum { TRIES = 200 };
     const struct timespec pause = {0, 1000000};
     for (int i = 0; i < TRIES; i++) {
         if (s5_listener_try_lock(e, l))
             return true;
-        if (atomic_load(&l->lock) == s5_lock_token(e)) /* a frame below, in this thread */
+        if (atomic_load(&l->lock) == s5_lock_token(e)) /* held by a frame that this handler interrupted */
             return false;
         nanosleep(&pause, NULL);
     }
@@ -89,8 +90,8 @@ void s5_next_bind_await(struct s5_engine *e, struct s5_record *record)
         r = s5_inflight_poll(e, NULL, 0, S5_CLOCK_NEVER);
     uint32_t ticket;
     struct s5_cleanup *call = l && r >= 0 ? s5_listener_begin_call(e, record, &ticket) : NULL;
-    if (call && lock(e, l)) {
-        if (!l->bound && !l->backoff) /* another process's, which may take its time */
+    if (call && lock_listener(e, l)) {
+        if (!l->bound && !l->backoff) /* another process's BIND, which may take long */
             s5_listener_renew(e, record, call, ticket);
         if (s5_cleanup_owns(call, ticket))
             s5_listener_unlock(l);
@@ -100,10 +101,10 @@ void s5_next_bind_await(struct s5_engine *e, struct s5_record *record)
     errno = saved;
 }
 
-/* --- its beginning --- */
+/* --- beginning --- */
 
-/* FD, hidden, is in flight with F, whose reference the record takes. */
-static int take_off(struct s5_engine *e, int fd, struct s5_negotiation *f, struct s5_listener *l)
+/* Puts FD, an internal descriptor, in flight with F. The record takes over the reference to F. */
+static int add_in_flight(struct s5_engine *e, int fd, struct s5_negotiation *f, struct s5_listener *l)
 {
     struct s5_record *record = s5_registry_find(&e->registry, fd);
     struct s5_record_more *more = record ? s5_registry_more(&e->registry, record) : NULL;
@@ -123,7 +124,7 @@ static int take_off(struct s5_engine *e, int fd, struct s5_negotiation *f, struc
     return -ENOBUFS;
 }
 
-static int begin(struct s5_engine *e, struct s5_listener *l)
+static int begin_next_bind(struct s5_engine *e, struct s5_listener *l)
 {
     const struct s5_policy *p = s5_engine_policy(e);
     uint32_t index = l->negotiation.server_index;
@@ -144,7 +145,7 @@ static int begin(struct s5_engine *e, struct s5_listener *l)
     if (r == 0)
         r = s5_negotiation_connect(e, f, fd, true, false);
     if (r == 0 || r == -EINPROGRESS || r == -EINTR)
-        r = take_off(e, fd, f, l);
+        r = add_in_flight(e, fd, f, l);
     if (r < 0) {
         s5_negotiation_release(e, f);
         s5_internal_fd_close(e, fd);
@@ -161,8 +162,8 @@ void s5_next_bind_begin(struct s5_engine *e, struct s5_record *record)
         return;
     s5_next_bind_drop(e, l);
     l->bound = false;
-    bool begun = begin(e, l) == 0;
-    /* What the others have is the connection that was handed out. */
+    bool begun = begin_next_bind(e, l) == 0;
+    /* The other processes still have the connection that was returned. */
     if (s5_references_are_shared(&l->references))
         s5_listener_set_result(e, record, -EINPROGRESS, NULL);
     else if (begun && record->more->wakeup_fd >= 0)
@@ -172,12 +173,13 @@ void s5_next_bind_begin(struct s5_engine *e, struct s5_record *record)
     errno = saved;
 }
 
-/* --- its end --- */
+/* --- the end --- */
 
-static void complete(struct s5_engine *e, struct s5_record *record, const struct s5_negotiation *f, bool ready)
+static void complete_next_bind(struct s5_engine *e, struct s5_record *record, const struct s5_negotiation *f,
+                               bool ready)
 {
     struct s5_listener *l = s5_listener_shared(record);
-    struct s5_record *listening = l ? record_of(e, l, S5_RECORD_LISTENING) : NULL;
+    struct s5_record *listening = l ? find_record(e, l, S5_RECORD_LISTENING) : NULL;
     int fd = atomic_load(&record->fd);
     struct s5_endpoint name;
     record->more->listener = NULL;
@@ -185,12 +187,12 @@ static void complete(struct s5_engine *e, struct s5_record *record, const struct
         s5_internal_fd_close(e, fd);
         return;
     }
-    if (!lock(e, l)) {
+    if (!lock_listener(e, l)) {
         s5_internal_fd_close(e, fd);
         s5_fd_release_record(e, listening);
         return;
     }
-    if (s5_listener_shared(listening) != l) /* it listens no more */
+    if (s5_listener_shared(listening) != l) /* it no longer listens */
         s5_internal_fd_close(e, fd);
     else if (l->bound) {
         s5_internal_fd_close(e, fd);
@@ -205,4 +207,4 @@ static void complete(struct s5_engine *e, struct s5_record *record, const struct
     s5_fd_release_record(e, listening);
 }
 
-const struct s5_kind s5_next_bind_kind = {.complete = complete};
+const struct s5_kind s5_next_bind_kind = {.complete = complete_next_bind};
