@@ -1,18 +1,22 @@
-/* Associations: made, looked after, renewed and closed.
+/* Associations: opening, checking, renewal and connect().
  *
- * The record of the application's descriptor holds the association's number, and its slots too, so that a hook finds
- * it with one load. Senders and receivers take no lock. Whoever opens or renews it marks it busy and waits for the
- * server without a lock; what others need of it is changed in critical sections alone, so that a signal handler may
- * leave the call at any point, and a cancelled thread may end there (see blocking.h). While it waits the descriptor's
- * number may become another socket's: threads work on a duplicate, and the association's generation tells when it is
- * no more. A fork copies it: each process has the control connection under the same number and looks after it for
- * itself. When one of them renews, it reconnects the kernel's socket, which both share, and the other finds its relay
- * silent or its control connection closed, and does the same: the last one to do so serves both.
+ * The record of the application's descriptor holds the number of the association, and so do its slots, so that a hook
+ * finds the association with one load. Senders and receivers take no lock.
  *
- * A control connection that ended means that the relay is gone and with it what was under way: the datagrams in
- * between are lost, as datagrams may be. It is noticed when one is sent (a look at the control connection ten times a
- * second, at most) or by the ICMP error that the relay's port answers with. Where it cannot be renewed at once,
- * datagrams are lost until it can. */
+ * A thread that opens or renews an association marks it busy and waits for the server without a lock. What other
+ * threads use of it changes in critical sections only, so that a signal handler may jump out of the call at any point,
+ * and a cancelled thread may end there (see blocking.h). During the wait the descriptor's number may become another
+ * socket's. Threads therefore work on a duplicate, and the association's generation shows whether it still exists.
+ *
+ * A fork copies the association. Each process has the control connection under the same number and checks it by itself.
+ * A process that renews the association reconnects the kernel's socket, which both processes share. The other process
+ * then finds its relay silent or its control connection closed, and renews too. The relay of the last renewal serves
+ * both.
+ *
+ * A control connection that has ended means that the relay is gone. Datagrams in transit are lost, as datagrams may be.
+ * The end is noticed when a datagram is sent, by a check of the control connection at most ten times a second, or by
+ * the ICMP error of the relay's port. Where the association cannot be renewed at once, datagrams are lost until it
+ * can. */
 #include "association.h"
 #include "association_pool.h"
 #include "association_server.h"
@@ -36,13 +40,13 @@
 #include <string.h>
 #include <time.h>
 
-#define LOOK_EVERY   (S5_CLOCK_SECOND / 10)
-#define RENEW_WITHIN (3 * S5_CLOCK_SECOND) /* then datagrams are lost for */
-#define RENEW_AGAIN  (1 * S5_CLOCK_SECOND)
+#define CHECK_INTERVAL (S5_CLOCK_SECOND / 10)
+#define RENEW_TIMEOUT  (3 * S5_CLOCK_SECOND) /* on failure, datagrams are lost for RENEW_INTERVAL */
+#define RENEW_INTERVAL (1 * S5_CLOCK_SECOND)
 
-/* --- who asks the server --- */
+/* --- requests by other threads --- */
 
-/* Until whoever is at it has asked. */
+/* Waits for a moment, until another thread's request may have finished. */
 static void pause_shortly(void)
 {
     const struct timespec pause = {0, 200000};
@@ -51,18 +55,19 @@ static void pause_shortly(void)
 
 /* --- the kernel's socket --- */
 
-static int real_connect(struct s5_engine *e, int fd, const struct s5_endpoint *to)
+static int connect_kernel_socket(struct s5_engine *e, int fd, const struct s5_endpoint *to)
 {
     return e->real->connect(fd, &to->any, to->len) == 0 ? 0 : -errno;
 }
 
-static uint16_t port_of(const struct s5_endpoint *at)
+static uint16_t get_port(const struct s5_endpoint *at)
 {
     return at->any.sa_family == AF_INET ? at->v4.sin_port : at->v6.sin6_port;
 }
 
-/* What came before the kernel's socket was connected is nobody's we know. */
-static void drain(struct s5_engine *e, int fd)
+/* Drops what was received before the kernel's socket was connected: it may come from any source. At most 4096
+ * datagrams. */
+static void drain_socket(struct s5_engine *e, int fd)
 {
     char none;
     for (int i = 0; i < 4096; i++)
@@ -70,8 +75,8 @@ static void drain(struct s5_engine *e, int fd)
             return;
 }
 
-/* Duplicates made before the socket was ours name the same record. */
-static void find_duplicates(struct s5_engine *e, int fd)
+/* Gives FD's record to duplicates of FD that were made before the socket had a record. */
+static void share_with_duplicates(struct s5_engine *e, int fd)
 {
     uint32_t at = 0;
     struct s5_record *record = s5_fd_hold_record(e, fd);
@@ -83,8 +88,9 @@ static void find_duplicates(struct s5_engine *e, int fd)
     s5_fd_release_record(e, record);
 }
 
-/* Connected to the relay, so that the kernel drops what comes from elsewhere. */
-static int attach(struct s5_engine *e, struct s5_association *a, int fd)
+/* Connects FD to A's relay, so that the kernel drops datagrams from other sources. A mixed socket is not connected. An
+ * IPv6 socket is first made to accept a relay with a mapped IPv4 address. 0 or -errno. */
+static int attach_to_relay(struct s5_engine *e, struct s5_association *a, int fd)
 {
     int r = 0;
     struct s5_endpoint relay = s5_association_relay(a);
@@ -92,7 +98,7 @@ static int attach(struct s5_engine *e, struct s5_association *a, int fd)
         r = s5_disconnect_accept_mapped(e, fd);
     if (a->mixed || r < 0)
         return r;
-    r = real_connect(e, fd, &relay);
+    r = connect_kernel_socket(e, fd, &relay);
     if (r < 0)
         s5_log(&e->log, S5_LOG_ERROR, "refused: this socket cannot reach the server's relay: %s", s5_error_text(r));
     return r == -EINVAL ? -EADDRNOTAVAIL : r;
@@ -105,7 +111,7 @@ int s5_association_mix(struct s5_engine *e, struct s5_association *a, int fd)
     int r = s5_disconnect_keeping_port(e, fd);
     if (r < 0) {
         struct s5_endpoint relay = s5_association_relay(a);
-        real_connect(e, fd, &relay);
+        connect_kernel_socket(e, fd, &relay);
         return r;
     }
     a->mixed = true;
@@ -114,10 +120,10 @@ int s5_association_mix(struct s5_engine *e, struct s5_association *a, int fd)
 
 /* --- opening --- */
 
-/* The server is asked for A; the connection it was asked on is hidden. CALL holds A. In a critical section with
- * the lock when it returns 0; A is CALL's no more then. -errno, or LOST: A is none any more. */
-static int ask(struct s5_engine *e, struct s5_association *a, uint64_t timeout, struct s5_cleanup *call,
-               uint32_t ticket, struct s5_critical *ret_critical)
+/* Requests A from its server. The connection used becomes an internal descriptor. CALL holds A. 0: a critical section
+ * with the lock held has begun, and CALL no longer holds A. -errno, or LOST: A ended meanwhile. */
+static int request_association(struct s5_engine *e, struct s5_association *a, uint64_t timeout, struct s5_cleanup *call,
+                               uint32_t ticket, struct s5_critical *ret_critical)
 {
     const struct s5_server *server = &e->policy->servers[a->server_index];
     struct s5_endpoint relay;
@@ -158,38 +164,39 @@ int s5_association_enter(struct s5_engine *e, int fd, struct s5_record *record, 
     return r;
 }
 
-static int add_record(struct s5_engine *e, struct s5_association *a, int fd)
+static int add_association_record(struct s5_engine *e, struct s5_association *a, int fd)
 {
     if (!s5_registry_foreign(&e->registry, fd))
-        s5_fd_forget(e, fd); /* of a life before */
+        s5_fd_forget(e, fd); /* a record of an earlier socket */
     struct s5_record *record = s5_registry_new(&e->registry);
     return record ? s5_association_enter(e, fd, record, a) : -ENOBUFS;
 }
 
-/* FD gets the association A, whose socket is HELD, or A is given back. In a critical section. Another thread may
- * close FD before, and after the first look: then the number may be another socket's. */
-static int list_add(struct s5_engine *e, struct s5_association *a, int fd, int held)
+/* Gives FD the association A, or releases A. HELD is a descriptor of A's socket. In a critical section. Another thread
+ * may close FD before this function, or after its first check. The number may then be another socket's. 0 or -errno. */
+static int assign_association(struct s5_engine *e, struct s5_association *a, int fd, int held)
 {
     uint64_t cookie = a->cookie;
-    int r = s5_fd_cookie(e, fd) == cookie ? attach(e, a, held) : -EBADF;
+    int r = s5_fd_cookie(e, fd) == cookie ? attach_to_relay(e, a, held) : -EBADF;
     if (r == 0 && !a->mixed)
-        drain(e, held);
+        drain_socket(e, held);
     if (r == 0)
-        r = add_record(e, a, fd);
+        r = add_association_record(e, a, fd);
     if (r < 0) {
         s5_association_give(e, a);
         return r;
     }
     if (s5_fd_cookie(e, fd) != cookie) {
         s5_fd_forget(e, fd);
-        s5_disconnect_keeping_port(e, held); /* it may have other descriptors */
+        s5_disconnect_keeping_port(e, held); /* the socket may have other descriptors */
         return -EBADF;
     }
-    find_duplicates(e, fd);
+    share_with_duplicates(e, fd);
     return 0;
 }
 
-/* A corked socket makes one datagram of several that have a header each. */
+/* Whether the socket is corked, which is logged. A corked socket makes one datagram of several sends, each of which
+ * would have a header. */
 static bool is_corked(struct s5_engine *e, int fd)
 {
     int corked = 0;
@@ -200,9 +207,9 @@ static bool is_corked(struct s5_engine *e, int fd)
     return true;
 }
 
-/* The calling thread asks for A, which is fresh, on behalf of HELD. */
-static int open_new(struct s5_engine *e, struct s5_association *a, int fd, int held, struct s5_cleanup *call,
-                    uint32_t ticket)
+/* Requests A, a new association, for FD. HELD is a descriptor of A's socket. CALL holds A. 0 or -errno. */
+static int open_new_association(struct s5_engine *e, struct s5_association *a, int fd, int held,
+                                struct s5_cleanup *call, uint32_t ticket)
 {
     const struct s5_server *server = &e->policy->servers[a->server_index];
     uint32_t generation = call->object_generation;
@@ -214,25 +221,26 @@ static int open_new(struct s5_engine *e, struct s5_association *a, int fd, int h
     }
     if (r == 0) {
         a->family = a->local.any.sa_family;
-        /* An IPv6 socket that was connected once hears nobody else ever after. */
-        a->mixed = !a->peer.len && (port_of(&a->local) != 0 || a->family == AF_INET6);
-        r = ask(e, a, server->timeout * S5_CLOCK_SECOND, call, ticket, &critical);
+        /* An IPv6 socket that was connected once never receives from other sources again. */
+        a->mixed = !a->peer.len && (get_port(&a->local) != 0 || a->family == AF_INET6);
+        r = request_association(e, a, server->timeout * S5_CLOCK_SECOND, call, ticket, &critical);
     }
     if (r < 0) {
         if (s5_cleanup_owns(call, ticket))
             s5_association_abandon(e, a, generation);
         return r == S5_ASSOCIATION_LOST ? -EBADF : r;
     }
-    r = list_add(e, a, fd, held);
+    r = assign_association(e, a, fd, held);
     s5_lock_give(&e->associations_lock, &critical);
     return r;
 }
 
 enum claim { FOUND, CLAIMED, WAIT };
 
-/* The association of the socket COOKIE, which FD names: there is one; it is the calling thread's to open, as
- * CALL holds it; or another thread opens it. -errno. */
-static int claim(struct s5_engine *e, int fd, uint64_t cookie, struct s5_cleanup *call, struct s5_association **ret)
+/* Finds or claims the association of the socket COOKIE, which FD names. FOUND: it exists. CLAIMED: the calling thread
+ * is to open it, and CALL holds it. WAIT: another thread is opening it. Else -errno. Under the lock. */
+static int claim_association(struct s5_engine *e, int fd, uint64_t cookie, struct s5_cleanup *call,
+                             struct s5_association **ret)
 {
     struct s5_association *pool = atomic_load(&e->associations), *a = s5_association_of(e, fd);
     uint32_t number;
@@ -242,7 +250,7 @@ static int claim(struct s5_engine *e, int fd, uint64_t cookie, struct s5_cleanup
     }
     for (uint32_t at = 0; pool && cookie && at < atomic_load(&e->associations_top); at++)
         if (atomic_load(&pool[at].used) && atomic_load(&pool[at].opening) && pool[at].cookie == cookie)
-            /* The thread's own: this is a signal handler within its call. */
+            /* The calling thread is opening it: this is a signal handler within that call. */
             return atomic_load(&pool[at].busy) == s5_thread_token() ? -EAGAIN : WAIT;
     *ret = s5_association_take(e, cookie, &number);
     if (!*ret)
@@ -251,23 +259,23 @@ static int claim(struct s5_engine *e, int fd, uint64_t cookie, struct s5_cleanup
     return CLAIMED;
 }
 
-/* Two threads that send their first datagram on a socket at the same time make one association. */
-static int open_or_find(struct s5_engine *e, int fd, int held, const struct s5_server *server,
-                        const struct s5_endpoint *peer, struct s5_cleanup *call, uint32_t ticket,
-                        struct s5_association **ret)
+/* Two threads that send the first datagram on a socket at the same time open one association. 0 or -errno. */
+static int find_or_open_association(struct s5_engine *e, int fd, int held, const struct s5_server *server,
+                                    const struct s5_endpoint *peer, struct s5_cleanup *call, uint32_t ticket,
+                                    struct s5_association **ret)
 {
     uint64_t cookie = call->cookie[0];
     for (;;) {
         struct s5_critical critical;
         if (!s5_lock_take(&e->associations_lock, &critical))
             return -EAGAIN;
-        int r = claim(e, fd, cookie, call, ret);
+        int r = claim_association(e, fd, cookie, call, ret);
         s5_lock_give(&e->associations_lock, &critical);
         if (r == CLAIMED) {
             (*ret)->server_index = (uint32_t)(server - e->policy->servers);
             if (peer)
                 (*ret)->peer = *peer;
-            return open_new(e, *ret, fd, held, call, ticket);
+            return open_new_association(e, *ret, fd, held, call, ticket);
         }
         if (r != WAIT)
             return r;
@@ -286,15 +294,15 @@ int s5_association_open(struct s5_engine *e, int fd, const struct s5_server *ser
     int saved = errno;
     struct s5_cleanup *call = s5_cleanup_push(s5_association_release_call, e, (uintptr_t)&ticket, &ticket);
     int held = s5_blocking_hold(e, call, fd, s5_fd_cookie(e, fd));
-    int r = open_or_find(e, fd, held, server, peer, call, ticket, ret);
+    int r = find_or_open_association(e, fd, held, server, peer, call, ticket, ret);
     s5_blocking_end(e, call, ticket, fd, held);
     errno = saved;
     return r;
 }
 
-/* --- looking after it --- */
+/* --- checking and renewal --- */
 
-static bool is_alive(struct s5_engine *e, struct s5_association *a)
+static bool has_live_control(struct s5_engine *e, struct s5_association *a)
 {
     char octet;
     int control = atomic_load(&a->control);
@@ -305,24 +313,25 @@ static bool is_alive(struct s5_engine *e, struct s5_association *a)
     return n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR));
 }
 
-/* Whether the kernel's socket is connected to A's own relay: another process may have renewed. */
+/* Whether the kernel's socket is connected to A's relay. Another process may have renewed the association. */
 static bool is_attached(struct s5_engine *e, struct s5_association *a, int fd)
 {
     struct s5_endpoint peer, relay = s5_association_relay(a);
     socklen_t len = sizeof peer.v6;
     if (a->mixed)
         return true;
-    return e->real->getpeername(fd, &peer.any, &len) == 0 && len == relay.len && port_of(&peer) == port_of(&relay);
+    return e->real->getpeername(fd, &peer.any, &len) == 0 && len == relay.len && get_port(&peer) == get_port(&relay);
 }
 
-/* A has lost its control connection, or, where that is in another process, there is DOUBT: whether the calling thread
- * is to ask for another, as CALL then holds A. 0: no; WAIT: another thread is at it. Under the lock. */
+/* Whether the calling thread is to renew A. FOUND: no, the control connection is alive. CLAIMED: yes, and CALL holds A.
+ * WAIT: another thread is renewing A. LOST: not now, or this is a signal handler within the renewal. NEEDS_CHECK: the
+ * control connection is in another process, and A is renewed without a look at it. Under the lock. */
 static int begin_renewal(struct s5_engine *e, struct s5_association *a, bool needs_check, struct s5_cleanup *call)
 {
     uint64_t busy = atomic_load(&a->busy);
     if (busy)
         return busy == s5_thread_token() ? S5_ASSOCIATION_LOST : WAIT;
-    if (!needs_check && is_alive(e, a))
+    if (!needs_check && has_live_control(e, a))
         return FOUND;
     if (s5_clock_now() < atomic_load(&a->again))
         return S5_ASSOCIATION_LOST;
@@ -333,42 +342,44 @@ static int begin_renewal(struct s5_engine *e, struct s5_association *a, bool nee
     return CLAIMED;
 }
 
-static int renew(struct s5_engine *e, struct s5_association *a, int held, struct s5_cleanup *call, uint32_t ticket)
+static int renew_association(struct s5_engine *e, struct s5_association *a, int held, struct s5_cleanup *call,
+                             uint32_t ticket)
 {
     struct s5_critical critical;
     uint32_t generation = call->object_generation;
     s5_log(&e->log, S5_LOG_INFO, "UDP: the association is gone and asked for anew");
-    int r = ask(e, a, RENEW_WITHIN, call, ticket, &critical);
+    int r = request_association(e, a, RENEW_TIMEOUT, call, ticket, &critical);
     if (r == 0) {
-        r = s5_fd_cookie(e, held) == a->cookie ? attach(e, a, held) : S5_ASSOCIATION_LOST;
+        r = s5_fd_cookie(e, held) == a->cookie ? attach_to_relay(e, a, held) : S5_ASSOCIATION_LOST;
         s5_lock_give(&e->associations_lock, &critical);
         return r;
     }
     if (!s5_cleanup_owns(call, ticket))
         return S5_ASSOCIATION_LOST;
     if (atomic_load(&a->generation) == generation)
-        atomic_store(&a->again, s5_clock_now() + RENEW_AGAIN);
+        atomic_store(&a->again, s5_clock_now() + RENEW_INTERVAL);
     s5_association_abandon(e, a, generation);
     return r == -EACCES || r == -EOPNOTSUPP ? r : S5_ASSOCIATION_LOST;
 }
 
-/* FD's association is A still, which is found alive and attached to, or renewed. */
-static int look_after(struct s5_engine *e, struct s5_association *a, uint32_t generation, int fd, int held,
-                      bool needs_check, struct s5_cleanup *call, uint32_t ticket)
+/* Renews A where its control connection has ended, and connects the socket to its relay where it is not. FD must still
+ * have A, of GENERATION. 0, LOST or -errno. */
+static int check_and_renew(struct s5_engine *e, struct s5_association *a, uint32_t generation, int fd, int held,
+                           bool needs_check, struct s5_cleanup *call, uint32_t ticket)
 {
     for (;;) {
         struct s5_critical critical;
         int r = S5_ASSOCIATION_LOST;
         if (!s5_lock_take(&e->associations_lock, &critical))
             return r;
-        /* What FD names now is another's where this is not so. */
+        /* Otherwise FD names another socket now. */
         if (s5_association_is(e, fd, a, generation) && s5_fd_cookie(e, held) == a->cookie)
             r = begin_renewal(e, a, needs_check, call);
         if (r == FOUND && !is_attached(e, a, held))
-            r = attach(e, a, held);
+            r = attach_to_relay(e, a, held);
         s5_lock_give(&e->associations_lock, &critical);
         if (r == CLAIMED)
-            return renew(e, a, held, call, ticket);
+            return renew_association(e, a, held, call, ticket);
         if (r != WAIT)
             return r;
         pause_shortly();
@@ -377,21 +388,21 @@ static int look_after(struct s5_engine *e, struct s5_association *a, uint32_t ge
     }
 }
 
-static int look(struct s5_engine *e, struct s5_association *a, int fd, bool needs_check)
+static int check_association(struct s5_engine *e, struct s5_association *a, int fd, bool needs_check)
 {
     int saved = errno, r = 0;
     uint32_t ticket, generation = atomic_load(&a->generation);
     if (!s5_association_is(e, fd, a, generation))
         return S5_ASSOCIATION_LOST;
-    /* A control connection in another process cannot be looked at: the relay's own word counts. */
+    /* A control connection in another process cannot be checked. An error reported for the relay decides instead. */
     needs_check = needs_check && atomic_load(&a->owner);
     if (atomic_load(&a->control) < 0 && !atomic_load(&a->busy) && !atomic_load(&a->owner) &&
         s5_clock_now() < atomic_load(&a->again))
         return S5_ASSOCIATION_LOST;
-    if (needs_check || !is_alive(e, a) || !is_attached(e, a, fd)) {
+    if (needs_check || !has_live_control(e, a) || !is_attached(e, a, fd)) {
         struct s5_cleanup *call = s5_cleanup_push(s5_association_release_call, e, (uintptr_t)&ticket, &ticket);
         int held = s5_blocking_hold(e, call, fd, a->cookie);
-        r = look_after(e, a, generation, fd, held, needs_check, call, ticket);
+        r = check_and_renew(e, a, generation, fd, held, needs_check, call, ticket);
         s5_blocking_end(e, call, ticket, fd, held);
     }
     if (s5_association_is(e, fd, a, generation))
@@ -404,16 +415,16 @@ int s5_association_fresh(struct s5_engine *e, struct s5_association *a, int fd, 
 {
     uint64_t now = s5_clock_coarse();
     uint64_t looked = atomic_load_explicit(&a->looked, memory_order_relaxed);
-    if (!needs_check && (now < looked || now - looked < LOOK_EVERY) &&
+    if (!needs_check && (now < looked || now - looked < CHECK_INTERVAL) &&
         (atomic_load_explicit(&a->control, memory_order_relaxed) >= 0 || atomic_load(&a->owner)))
         return 0;
-    return look(e, a, fd, needs_check);
+    return check_association(e, a, fd, needs_check);
 }
 
 /* --- connect() --- */
 
-/* ADDR is direct: what FD may have at a server ends, so that the kernel's socket is as any other.
- * NAME: what ADDR stands in for, or NULL. */
+/* Connects FD to ADDR directly. An association of FD ends, so that the kernel's socket is like any other. NAME: the
+ * name that ADDR is the fake address of, or NULL. 0 or -errno. */
 static int connect_direct(struct s5_engine *e, int fd, const struct sockaddr *addr, socklen_t len,
                           const struct s5_addr *name)
 {
@@ -444,14 +455,14 @@ int s5_association_connect(struct s5_engine *e, int fd, const struct sockaddr *a
     int r = s5_target_route(e, &to, &server, &named);
     if (r < 0)
         return r;
-    if (s5_dns_answer_is_ours(e, &to, S5_PROTO_UDP)) { /* of an association no more */
+    if (s5_dns_answer_is_ours(e, &to, S5_PROTO_UDP)) { /* no association any more */
         s5_fd_forget(e, fd);
         return s5_dns_client_connect(e, fd, S5_PROTO_UDP, addr, len);
     }
     if (r == 0)
         return connect_direct(e, fd, addr, len, named ? &to : NULL);
     memcpy(&peer.any, addr, peer.len);
-    if (s5_addr_is_loopback(&to)) /* the unspecified address stands for it */
+    if (s5_addr_is_loopback(&to)) /* the unspecified address means loopback */
         s5_target_endpoint(&to, addr->sa_family, &peer);
     if (!a)
         return s5_association_open(e, fd, server, &peer, &a);
@@ -459,5 +470,5 @@ int s5_association_connect(struct s5_engine *e, int fd, const struct sockaddr *a
     if (!a->mixed)
         return 0;
     a->mixed = false;
-    return attach(e, a, fd);
+    return attach_to_relay(e, a, fd);
 }

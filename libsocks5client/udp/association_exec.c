@@ -1,6 +1,8 @@
-/* Associations through an exec. What the program after it must know is written into the tree; the
- * control connection loses its FD_CLOEXEC for as long as the exec takes. That program takes up what
- * belongs to a socket it has got, and closes the control connections of those it has not. */
+/* Associations across an exec, and in messages that carry descriptors.
+ *
+ * What the next program must know is written to the shared state. The control connection loses FD_CLOEXEC for the
+ * duration of the exec. The next program imports the associations of the sockets that it inherited, and closes the
+ * control connections of all others. */
 #include "association_exec.h"
 #include "association.h"
 #include "association_pool.h"
@@ -12,7 +14,7 @@
 #include <fcntl.h>
 #include <string.h>
 
-static void tell(const struct s5_association *a, struct s5_exported_association *h)
+static void fill_exported(const struct s5_association *a, struct s5_exported_association *h)
 {
     h->control = atomic_load(&a->control);
     h->control_cookie = a->control_cookie;
@@ -24,16 +26,16 @@ static void tell(const struct s5_association *a, struct s5_exported_association 
     h->peer = a->peer;
 }
 
-static void write_down(struct s5_shm *shm, const struct s5_association *a, uint64_t cookie)
+static void write_exported(struct s5_shm *shm, const struct s5_association *a, uint64_t cookie)
 {
     uint32_t at = atomic_fetch_add(&shm->relayed_at, 1) % S5_SHM_RELAYED;
     struct s5_exported_association *h = &shm->relayed[at];
     atomic_store(&h->cookie, 0);
-    tell(a, h);
+    fill_exported(a, h);
     atomic_store_explicit(&h->cookie, cookie, memory_order_release);
 }
 
-static bool export_one(struct s5_engine *e, const struct s5_record *record)
+static bool export_association(struct s5_engine *e, const struct s5_record *record)
 {
     struct s5_shm *shm = atomic_load(&e->shm);
     struct s5_association *pool = atomic_load(&e->associations);
@@ -41,24 +43,24 @@ static bool export_one(struct s5_engine *e, const struct s5_record *record)
         return false;
     struct s5_association *a = &pool[record->relayed - 1];
     int control = atomic_load(&a->control);
-    write_down(shm, a, record->cookie);
+    write_exported(shm, a, record->cookie);
     if (control >= 0)
         e->real->fcntl(control, F_SETFD, 0);
     return true;
 }
 
-static bool export(struct s5_engine *e)
+static bool export_associations(struct s5_engine *e)
 {
     struct s5_record *records = atomic_load(&e->registry.records);
     uint32_t used = atomic_load(&e->registry.records_used);
     bool any = false;
     for (uint32_t i = 0; records && i < used; i++)
         if (atomic_load(&records[i].state) == S5_RECORD_RELAYED)
-            any |= export_one(e, &records[i]);
+            any |= export_association(e, &records[i]);
     return any;
 }
 
-static void export_cancel(struct s5_engine *e)
+static void cancel_export(struct s5_engine *e)
 {
     for (uint32_t at = 0; at < S5_ASSOCIATIONS; at++) {
         int control = s5_association_control(e, &at);
@@ -67,14 +69,14 @@ static void export_cancel(struct s5_engine *e)
     }
 }
 
-/* Whether DESCRIPTOR is the control connection that H tells of. */
-static bool came(struct s5_engine *e, const struct s5_exported_association *h)
+/* Whether the control connection that H describes is open here, under its number. */
+static bool has_control(struct s5_engine *e, const struct s5_exported_association *h)
 {
     return h->control >= 0 && s5_fd_cookie(e, h->control) == h->control_cookie;
 }
 
-static struct s5_association *take_up(struct s5_engine *e, const struct s5_exported_association *h, int fd,
-                                      uint64_t cookie)
+static struct s5_association *import_association(struct s5_engine *e, const struct s5_exported_association *h, int fd,
+                                                 uint64_t cookie)
 {
     uint32_t number, index = h->server_index;
     uint16_t family = h->family;
@@ -101,17 +103,17 @@ static struct s5_association *take_up(struct s5_engine *e, const struct s5_expor
     return NULL;
 }
 
-static void take_up_after_exec(struct s5_engine *e, const struct s5_exported_association *h, int fd, uint64_t cookie)
+static void import_with_control(struct s5_engine *e, const struct s5_exported_association *h, int fd, uint64_t cookie)
 {
-    struct s5_association *a = take_up(e, h, fd, cookie);
-    if (!a || !came(e, h))
+    struct s5_association *a = import_association(e, h, fd, cookie);
+    if (!a || !has_control(e, h))
         return;
     e->real->fcntl(h->control, F_SETFD, FD_CLOEXEC);
     atomic_store(&a->control, s5_internal_fd_keep(e, h->control));
 }
 
-/* The record that has COOKIE already: another descriptor of the same socket. */
-static struct s5_record *known(struct s5_engine *e, uint64_t cookie)
+/* The record with COOKIE: another descriptor of the same socket was imported before. NULL: none. */
+static struct s5_record *find_imported_record(struct s5_engine *e, uint64_t cookie)
 {
     struct s5_record *records = atomic_load(&e->registry.records);
     uint32_t used = atomic_load(&e->registry.records_used);
@@ -121,10 +123,10 @@ static struct s5_record *known(struct s5_engine *e, uint64_t cookie)
     return NULL;
 }
 
-static bool import(struct s5_engine *e, int fd, uint64_t cookie)
+static bool import_descriptor(struct s5_engine *e, int fd, uint64_t cookie)
 {
     struct s5_shm *shm = atomic_load(&e->shm);
-    struct s5_record *record = known(e, cookie);
+    struct s5_record *record = find_imported_record(e, cookie);
     if (record)
         return s5_registry_share(&e->registry, fd, record) == 0;
     uint32_t at = atomic_load(&shm->relayed_at);
@@ -132,33 +134,33 @@ static bool import(struct s5_engine *e, int fd, uint64_t cookie)
         struct s5_exported_association *h = &shm->relayed[(at - i) % S5_SHM_RELAYED];
         if (atomic_load_explicit(&h->cookie, memory_order_acquire) != cookie)
             continue;
-        take_up_after_exec(e, h, fd, cookie);
+        import_with_control(e, h, fd, cookie);
         return true;
     }
     return false;
 }
 
-static void imported(struct s5_engine *e)
+static void finish_import(struct s5_engine *e)
 {
     struct s5_shm *shm = atomic_load(&e->shm);
     for (uint32_t i = 0; i < S5_SHM_RELAYED; i++) {
         struct s5_exported_association *h = &shm->relayed[i];
         if (atomic_load_explicit(&h->cookie, memory_order_acquire) && h->control > 2 &&
-            !s5_internal_fd_is(e, h->control) && came(e, h))
+            !s5_internal_fd_is(e, h->control) && has_control(e, h))
             e->real->close(h->control);
     }
 }
 
-/* --- a message --- */
+/* --- messages with descriptors --- */
 
-static bool describe(struct s5_engine *e, const struct s5_record *record, struct s5_passed *ret)
+static bool describe_association(struct s5_engine *e, const struct s5_record *record, struct s5_passed *ret)
 {
     const struct s5_association *pool = atomic_load(&e->associations), *a;
     struct s5_exported_association h;
     if (ret->state != S5_RECORD_RELAYED || !pool || !record->relayed)
         return false;
     a = &pool[record->relayed - 1];
-    tell(a, &h);
+    fill_exported(a, &h);
     ret->server_index = h.server_index;
     ret->family = h.family;
     ret->mixed = h.mixed;
@@ -167,15 +169,16 @@ static bool describe(struct s5_engine *e, const struct s5_record *record, struct
     ret->relay = h.relay;
     ret->internal = h.control;
     ret->internal_cookie = h.control_cookie;
-    if (h.control < 0 && atomic_load(&a->owner)) { /* itself received */
+    if (h.control < 0 && atomic_load(&a->owner)) { /* it was received in a message itself */
         ret->process = atomic_load(&a->owner);
         ret->pid = 0;
     }
     return true;
 }
 
-/* Without its control connection it lives for as long as the process that has that. */
-static enum s5_received receive(struct s5_engine *e, int fd, uint64_t cookie, const struct s5_passed *p, int control)
+/* Without a copy of the control connection (CONTROL -1) the association lives as long as the process that has it. */
+static enum s5_received receive_association(struct s5_engine *e, int fd, uint64_t cookie, const struct s5_passed *p,
+                                            int control)
 {
     struct s5_exported_association h = {.control = -1,
                                         .control_cookie = p->internal_cookie,
@@ -187,7 +190,7 @@ static enum s5_received receive(struct s5_engine *e, int fd, uint64_t cookie, co
                                         .peer = p->peer};
     if (p->state != S5_RECORD_RELAYED)
         return S5_RECEIVED_NOT;
-    struct s5_association *a = p->relay.len ? take_up(e, &h, fd, cookie) : NULL;
+    struct s5_association *a = p->relay.len ? import_association(e, &h, fd, cookie) : NULL;
     if (!a && control >= 0)
         e->real->close(control);
     if (!a)
@@ -199,10 +202,10 @@ static enum s5_received receive(struct s5_engine *e, int fd, uint64_t cookie, co
 }
 
 const struct s5_kind s5_association_exec_kind = {
-    .export = export,
-    .export_cancel = export_cancel,
-    .import = import,
-    .imported = imported,
-    .describe = describe,
-    .receive = receive,
+    .export = export_associations,
+    .export_cancel = cancel_export,
+    .import = import_descriptor,
+    .imported = finish_import,
+    .describe = describe_association,
+    .receive = receive_association,
 };

@@ -1,4 +1,4 @@
-/* Associations that go through an exec. */
+/* Operations for associations across an exec, and in messages that carry descriptors. */
 #ifndef S5_ASSOCIATION_EXEC_H
 #define S5_ASSOCIATION_EXEC_H
 

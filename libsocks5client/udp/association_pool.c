@@ -1,4 +1,4 @@
-/* The associations of a process: which are in use, and which threads are asking the server for one. */
+/* The associations of a process: which are in use, and which threads request one from a server. */
 #include "association_pool.h"
 #include "association.h"
 #include "association_query.h"
@@ -15,12 +15,12 @@
 
 /* --- the pool --- */
 
-static struct s5_association *pool_of(struct s5_engine *e)
+static struct s5_association *map_association_pool(struct s5_engine *e)
 {
     return s5_lazy_map((void *_Atomic *)&e->associations, S5_ASSOCIATIONS * sizeof(struct s5_association));
 }
 
-static void clear(struct s5_association *a)
+static void clear_association(struct s5_association *a)
 {
     atomic_store(&a->busy, 0);
     atomic_store(&a->control, -1);
@@ -38,7 +38,7 @@ static void clear(struct s5_association *a)
 
 struct s5_association *s5_association_take(struct s5_engine *e, uint64_t cookie, uint32_t *ret)
 {
-    struct s5_association *pool = pool_of(e);
+    struct s5_association *pool = map_association_pool(e);
     for (uint32_t at = 0; pool && at < S5_ASSOCIATIONS; at++) {
         uint32_t unused = 0;
         if (!atomic_compare_exchange_strong(&pool[at].used, &unused, 1))
@@ -47,7 +47,7 @@ struct s5_association *s5_association_take(struct s5_engine *e, uint64_t cookie,
         while (top <= at && !atomic_compare_exchange_weak(&e->associations_top, &top, at + 1))
             ;
         atomic_fetch_add(&pool[at].generation, 1);
-        clear(&pool[at]);
+        clear_association(&pool[at]);
         pool[at].cookie = cookie;
         atomic_store(&pool[at].opening, true);
         *ret = at;
@@ -83,8 +83,8 @@ int s5_association_control(const struct s5_engine *e, uint32_t *at)
     return atomic_load(&pool[*at].used) ? atomic_load(&pool[*at].control) : -1;
 }
 
-/* The program wants the number FROM, of a control connection, for itself. */
-static void move(struct s5_engine *e, int from)
+/* Moves the control connection FROM to another number: the program uses that number itself. */
+static void move_control(struct s5_engine *e, int from)
 {
     for (uint32_t at = 0; at < S5_ASSOCIATIONS; at++) {
         if (s5_association_control(e, &at) != from)
@@ -97,16 +97,16 @@ static void move(struct s5_engine *e, int from)
     }
 }
 
-static void end_record(struct s5_engine *e, struct s5_record *record)
+static void end_association_record(struct s5_engine *e, struct s5_record *record)
 {
     if (record->relayed)
         s5_association_end(e, record->relayed - 1);
 }
 
-/* --- who asks the server --- */
+/* --- requests to a server --- */
 
-/* No record has A, or one does: nobody asks the server for it any more. */
-static void leave(struct s5_engine *e, struct s5_association *a)
+/* Ends the request for A. Without a record A is released; with a record it is no longer busy. */
+static void end_request(struct s5_engine *e, struct s5_association *a)
 {
     if (atomic_load(&a->opening))
         s5_association_give(e, a);
@@ -120,11 +120,11 @@ void s5_association_abandon(struct s5_engine *e, struct s5_association *a, uint3
     if (!s5_lock_take(&e->associations_lock, &critical))
         return;
     if (atomic_load(&a->generation) == generation)
-        leave(e, a);
+        end_request(e, a);
     s5_lock_give(&e->associations_lock, &critical);
 }
 
-static uint32_t fork_child(struct s5_engine *e, uint32_t number)
+static uint32_t end_lost_requests(struct s5_engine *e, uint32_t number)
 {
     struct s5_association *pool = atomic_load(&e->associations);
     uint64_t own = s5_thread_token();
@@ -133,10 +133,10 @@ static uint32_t fork_child(struct s5_engine *e, uint32_t number)
         s5_target_fork_child(&pool[at]);
         if (!atomic_load(&pool[at].used) || !s5_thread_is_left_behind(busy))
             continue;
-        if ((uint32_t)busy == (uint32_t)own) /* it forks in a handler, and goes on here too */
+        if ((uint32_t)busy == (uint32_t)own) /* fork() in a signal handler: the request goes on in the child too */
             atomic_store(&pool[at].busy, own);
         else
-            leave(e, &pool[at]);
+            end_request(e, &pool[at]);
     }
     (void)number;
     return 0;
@@ -169,7 +169,7 @@ const struct s5_kind s5_association_kind = {
     .getpeername = s5_association_getpeername,
     .getsockname = s5_association_getsockname,
     .getsockopt = s5_association_getsockopt,
-    .end = end_record,
-    .move = move,
-    .fork_child = fork_child,
+    .end = end_association_record,
+    .move = move_control,
+    .fork_child = end_lost_requests,
 };

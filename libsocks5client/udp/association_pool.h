@@ -1,33 +1,34 @@
-/* Where associations come from and go to. */
+/* The pool of associations of a process. */
 #ifndef S5_ASSOCIATION_POOL_H
 #define S5_ASSOCIATION_POOL_H
 
 #include "association.h"
 
-/* An unused one, for the socket of COOKIE, and its number; NULL: there is none left. */
+/* Takes an unused association for the socket COOKIE, with its number in *RET. NULL: none is left. */
 struct s5_association *s5_association_take(struct s5_engine *e, uint64_t cookie, uint32_t *ret);
 
-/* Whether it is, for a call that began with A of GENERATION for the socket COOKIE: 0; -EBADF: FD is closed, or
- * another socket's; -ESTALE: the socket has no such association any more. */
+/* Whether FD still has A, of GENERATION, for a call that began with A on the socket COOKIE. 0; -EBADF: FD is closed, or
+ * is another socket; -ESTALE: the socket no longer has this association. */
 int s5_association_still(struct s5_engine *e, const struct s5_association *a, uint32_t generation, uint64_t cookie,
                          int fd);
 
-/* Under the lock: A is none any more; the calling thread is about to ask the server for it, as CALL notes. */
+/* Both under associations_lock. s5_association_give() releases A and closes its control connection.
+ * s5_association_begin_asking() marks A as requested by the calling thread; CALL holds it. */
 void s5_association_give(struct s5_engine *e, struct s5_association *a);
 void s5_association_begin_asking(struct s5_association *a, struct s5_cleanup *call);
 
-/* The thread that asked the server for A, of GENERATION, does not go on. */
+/* Ends the request for A, of GENERATION, whose thread does not go on. Without a record A is released. */
 void s5_association_abandon(struct s5_engine *e, struct s5_association *a, uint32_t generation);
 
-/* RUN of such a CALL's entry: see s5_blocking_release; who asked for an association does not go on. */
+/* The RUN function of CALL's entry: s5_blocking_release() that also ends the request for an association. */
 s5_cleanup_fn s5_association_release_call;
 
-/* The control connection of association *AT (set behind the last one where that is not in use); -1: none. */
+/* The control connection of association *AT; -1: none. Beyond the associations in use, *AT becomes S5_ASSOCIATIONS. */
 int s5_association_control(const struct s5_engine *e, uint32_t *at);
 
 struct s5_kind;
 extern const struct s5_kind s5_association_kind;
 
-void s5_association_end(struct s5_engine *e, uint32_t number); /* the record that had association NUMBER is no more */
+void s5_association_end(struct s5_engine *e, uint32_t number); /* releases NUMBER, whose record has ended */
 
 #endif

@@ -1,5 +1,4 @@
-/* What a program asks of a datagram socket that has an association: its own truth, in which there
- * is no relay. */
+/* Queries of a program on a datagram socket with an association. The results are those of a socket without a relay. */
 #include "association_query.h"
 #include "association.h"
 #include "fd_record.h"
@@ -9,17 +8,17 @@
 #include <netinet/in.h>
 #include <string.h>
 
-/* FD's; NULL: it was closed and used again where no hook saw it. */
-static struct s5_association *association_of(struct s5_engine *e, int fd)
+/* FD's association. NULL: FD was closed and reused where no hook saw it; its record is forgotten. */
+static struct s5_association *get_association(struct s5_engine *e, int fd)
 {
     return s5_fd_forget_stale(e, fd) ? NULL : s5_association_of(e, fd);
 }
 
-/* A socket connected to nobody has the address it was bound to, and the kernel's port. */
+/* An unconnected socket has the address that it was bound to, and the kernel's port. */
 int s5_association_getsockname(struct s5_engine *e, struct s5_record *record, int fd, struct sockaddr *addr,
                                socklen_t *len)
 {
-    const struct s5_association *a = association_of(e, fd);
+    const struct s5_association *a = get_association(e, fd);
     (void)record;
     struct s5_endpoint own = a ? a->local : (struct s5_endpoint){.len = 0}, kernel;
     socklen_t size = sizeof kernel.v6;
@@ -37,7 +36,7 @@ int s5_association_getsockname(struct s5_engine *e, struct s5_record *record, in
 int s5_association_getpeername(struct s5_engine *e, struct s5_record *record, int fd, struct sockaddr *addr,
                                socklen_t *len)
 {
-    const struct s5_association *a = association_of(e, fd);
+    const struct s5_association *a = get_association(e, fd);
     (void)record;
     if (!a || (a->mixed && !a->peer.len))
         return S5_KERNEL_KNOWS;
@@ -46,8 +45,8 @@ int s5_association_getpeername(struct s5_engine *e, struct s5_record *record, in
     return s5_endpoint_tell(&a->peer, addr, len);
 }
 
-/* Octets that a datagram to whom A is connected to begins with; to nobody: as one lately did. */
-static int header_len(struct s5_engine *e, struct s5_association *a)
+/* Octets of the header of datagrams to A's peer; without a peer, of the header expected next. */
+static int get_header_len(struct s5_engine *e, struct s5_association *a)
 {
     struct s5_heading heading;
     if (a->peer.len && s5_target_heading(e, a, &a->peer.any, a->peer.len, &heading) == 0)
@@ -55,7 +54,7 @@ static int header_len(struct s5_engine *e, struct s5_association *a)
     return atomic_load(&a->expect);
 }
 
-/* The path's MTU is the application's, less what every datagram begins with. */
+/* The application's MTU is that of the path, less the header. */
 int s5_association_getsockopt(struct s5_engine *e, struct s5_record *record, int fd, int level, int name, void *value,
                               socklen_t *len)
 {
@@ -69,7 +68,7 @@ int s5_association_getsockopt(struct s5_engine *e, struct s5_record *record, int
     int octets;
     if (mtu && *len == sizeof octets) {
         memcpy(&octets, value, sizeof octets);
-        octets -= header_len(e, a);
+        octets -= get_header_len(e, a);
         memcpy(value, &octets, sizeof octets);
     }
     return 0;

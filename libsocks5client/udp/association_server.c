@@ -1,10 +1,10 @@
-/* Asking a server for an association: a connection of our own, negotiated like any other (in one
- * flight where its standing allows). The caller waits for it, also where its socket is non-blocking:
- * a datagram cannot leave before the relay's address is known, and there is nothing a program could
- * wait for meanwhile.
+/* Requests an association from a server, on a connection of the engine's own. It is negotiated like any other (in one
+ * round trip where the pipelining cache allows it). The caller waits for it even where its socket is non-blocking: a
+ * datagram cannot be sent before the relay's address is known, and there is nothing that a program could wait for
+ * meanwhile.
  *
- * The request declares zeros of the control connection's family: servers drop what comes from
- * another port than was declared, and some choose the relay's family by it. */
+ * The request declares an address and port of zeros, of the control connection's family. Servers drop datagrams from
+ * another port than the declared one, and some choose the relay's family by the declared address. */
 #include "association_server.h"
 #include "blocking.h"
 #include "clock.h"
@@ -21,11 +21,11 @@
 #include <netinet/in.h>
 #include <string.h>
 
-/* How long a server is known for not doing UDP: programs try again with every datagram. */
+/* How long a server is known not to support UDP, in ns. Programs try again with every datagram. */
 #define REFUSED_FOR (10 * S5_CLOCK_SECOND)
 
-static int negotiate(struct s5_engine *e, struct s5_negotiation *f, int fd, const struct s5_server *server,
-                     uint64_t timeout, const struct s5_cleanup *call, uint32_t ticket)
+static int negotiate_udp(struct s5_engine *e, struct s5_negotiation *f, int fd, const struct s5_server *server,
+                         uint64_t timeout, const struct s5_cleanup *call, uint32_t ticket)
 {
     struct s5_addr zeros = {.kind = f->server.any.sa_family == AF_INET ? S5_ADDR_IPV4 : S5_ADDR_IPV6};
     f->peer = f->server;
@@ -50,16 +50,17 @@ static int negotiate(struct s5_engine *e, struct s5_negotiation *f, int fd, cons
     return s5_complete_fetch_error(e, s5_negotiation_server(f), fd, s5_negotiation_error(f));
 }
 
-/* Servers that do not know the command close, having been content with all before it. */
-static int why(const struct s5_negotiation *f, int error)
+/* The error of a failed request: ERROR, or -EOPNOTSUPP. Servers that do not know the command close the connection after
+ * they accepted everything before it. */
+static int get_request_error(const struct s5_negotiation *f, int error)
 {
     bool closed = error == -ECONNREFUSED && !f->session.have_rep && f->session.failed_in == S5_SESSION_REPLY &&
                   atomic_load(&f->phase) == S5_NEGOTIATION_FAILED && f->error;
     return closed ? -EOPNOTSUPP : error;
 }
 
-static void log_result(struct s5_engine *e, const struct s5_negotiation *f, const struct s5_server *server, int r,
-                       const struct s5_endpoint *at)
+static void log_request_result(struct s5_engine *e, const struct s5_negotiation *f, const struct s5_server *server,
+                               int r, const struct s5_endpoint *at)
 {
     const char *name = s5_policy_text(e->policy, server->name);
     char text[S5_ADDR_TEXT_MAX];
@@ -76,10 +77,10 @@ static void log_result(struct s5_engine *e, const struct s5_negotiation *f, cons
                s5_addr_format(&addr, text, sizeof text));
 }
 
-/* At one address of the server's. */
-static int at_address(struct s5_engine *e, struct s5_negotiation *f, const struct s5_server *server,
-                      const struct s5_ip *ip, int family, uint64_t timeout, struct s5_cleanup *call, uint32_t ticket,
-                      struct s5_endpoint *ret)
+/* Requests an association at the address IP of SERVER. A connected descriptor, or -errno. */
+static int request_at_address(struct s5_engine *e, struct s5_negotiation *f, const struct s5_server *server,
+                              const struct s5_ip *ip, int family, uint64_t timeout, struct s5_cleanup *call,
+                              uint32_t ticket, struct s5_endpoint *ret)
 {
     struct s5_addr addr = {.kind = ip->kind, .port = server->port};
     int own = ip->kind == S5_ADDR_IPV4 ? AF_INET : AF_INET6;
@@ -88,37 +89,38 @@ static int at_address(struct s5_engine *e, struct s5_negotiation *f, const struc
     int fd = s5_blocking_socket(e, call, own, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (fd < 0)
         return fd;
-    int r = negotiate(e, f, fd, server, timeout, call, ticket);
+    int r = negotiate_udp(e, f, fd, server, timeout, call, ticket);
     if (!s5_cleanup_owns(call, ticket))
         return -ECONNABORTED;
     if (r == 0)
         r = s5_negotiation_bound_address(f, family, ret);
     if (r == 0)
         return fd;
-    e->real->close(fd); /* where the thread may be cancelled */
+    e->real->close(fd); /* the thread may be cancelled here */
     call->fd[1] = -1;
     return r;
 }
 
-/* The address to try first (PASS 0), and the others: one of the socket's own family, since the
- * relay is likely to be of the family of the connection it was asked for on. */
-static bool in_pass(const struct s5_ip *ip, int family, int pass)
+/* Whether IP is tried in PASS 0 or 1. Addresses of the socket's own family come first: the relay is likely to have the
+ * family of the control connection. */
+static bool is_in_pass(const struct s5_ip *ip, int family, int pass)
 {
     bool same = (ip->kind == S5_ADDR_IPV4) == (family == AF_INET);
     return same == (pass == 0);
 }
 
-static int at_any(struct s5_engine *e, struct s5_negotiation *f, const struct s5_server *server, int family,
-                  uint64_t timeout, struct s5_cleanup *call, uint32_t ticket, struct s5_endpoint *ret)
+static int request_at_any_address(struct s5_engine *e, struct s5_negotiation *f, const struct s5_server *server,
+                                  int family, uint64_t timeout, struct s5_cleanup *call, uint32_t ticket,
+                                  struct s5_endpoint *ret)
 {
     int r = -EHOSTUNREACH;
     for (int pass = 0; pass < 2; pass++)
         for (unsigned i = 0; i < server->n_addrs; i++) {
-            if (!in_pass(&server->addrs[i], family, pass))
+            if (!is_in_pass(&server->addrs[i], family, pass))
                 continue;
             f->error = 0;
-            r = at_address(e, f, server, &server->addrs[i], family, timeout, call, ticket, ret);
-            /* Once it was reached there is no better one. */
+            r = request_at_address(e, f, server, &server->addrs[i], family, timeout, call, ticket, ret);
+            /* A server that was reached is not tried at another address. */
             if (r >= 0 || !s5_cleanup_owns(call, ticket) || f->error)
                 return r;
         }
@@ -141,12 +143,12 @@ int s5_association_ask(struct s5_engine *e, const struct s5_server *server, int 
     }
     s5_blocking_holds_one(call, f);
     f->error = 0;
-    r = at_any(e, f, server, family, timeout, call, ticket, ret_relay);
+    r = request_at_any_address(e, f, server, family, timeout, call, ticket, ret_relay);
     if (!s5_cleanup_owns(call, ticket))
         return r;
     if (r < 0)
-        r = why(f, r);
-    log_result(e, f, server, r, ret_relay);
+        r = get_request_error(f, r);
+    log_request_result(e, f, server, r, ret_relay);
     call->negotiation = NULL;
     s5_negotiation_release(e, f);
     if (r == -EOPNOTSUPP)

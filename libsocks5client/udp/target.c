@@ -1,9 +1,9 @@
-/* Where a datagram goes: the rules are asked once for a destination, and what its datagrams begin
- * with is remembered. And what the application is told of where one comes from.
+/* Where datagrams go and come from. The rules are evaluated once for a destination, and the header of its datagrams is
+ * cached.
  *
- * A destination that stands in for a name travels as that name. The relay reports the address it
- * found for it; which name that belongs to is told by what was reported for it before, or else by
- * the port: the name asked last with that port for which nothing was reported yet. */
+ * A destination that is a fake address is sent as its name. The relay reports the address that it found for the name.
+ * The name is then found by the address reported for it before, or else by the port: the name sent last with that port
+ * for which nothing was reported yet. */
 #include "target.h"
 #include "association.h"
 #include "cleanup.h"
@@ -37,7 +37,7 @@ int s5_target_route(struct s5_engine *e, struct s5_addr *to, const struct s5_ser
     if (named < 0)
         return named;
     *ret_named = named > 0;
-    if (s5_addr_is_multicast(to)) /* of the local network by its nature */
+    if (s5_addr_is_multicast(to)) /* multicast is local by nature */
         return s5_route_direct_only(e, to, S5_PROTO_UDP, S5_CMD_UDP, "multicast");
     int r = s5_route(e, to, S5_PROTO_UDP, S5_CMD_UDP, ret_server);
     if (r > 0 && s5_addr_is_unspecified(to))
@@ -45,17 +45,17 @@ int s5_target_route(struct s5_engine *e, struct s5_addr *to, const struct s5_ser
     return r;
 }
 
-/* --- what is remembered --- */
+/* --- the cache of destinations --- */
 
-/* The lock of what is remembered: taken for copying alone, and by every datagram, so that signals are not held
- * for it. Who finds it taken goes without. It names its holder, by the thread and by how deep its stack
- * was: a handler that interrupts the holder finds a stack that is less deep than its own; one that has
- * left by siglongjmp() is a stack that is no more. */
+/* The lock of the cache. It is held for copying only, and taken for every datagram, so signals are not blocked for it.
+ * A caller that finds it taken does without the cache. The lock identifies its holder by the thread and by the depth of
+ * its stack. A handler that interrupts the holder finds a stack that is less deep than its own. Otherwise the holder
+ * was left by siglongjmp(): that part of the stack no longer exists. */
 
-#define DEPTH_BITS 23 /* of 128 octets each: a gigabyte of stack */
+#define DEPTH_BITS 23 /* in units of 128 octets: a gigabyte of stack */
 #define DEPTH_MASK ((1u << DEPTH_BITS) - 1)
 
-static inline uint64_t holder_here(void)
+static inline uint64_t get_own_holder(void)
 {
     char here;
     return (uint64_t)((uintptr_t)pthread_self() >> 6) << DEPTH_BITS | ((uint32_t)((uintptr_t)&here >> 7) & DEPTH_MASK);
@@ -72,9 +72,9 @@ void s5_target_forget(struct s5_association *a)
         f->queues[i].highest = 0;
 }
 
-/* HOLDER has it, not OWN. Where it is a call of this thread's that was left, the lock is taken over, and what is
- * remembered may be half written. */
-static __attribute__((noinline, cold)) bool inherit(struct s5_association *a, uint64_t holder, uint64_t own)
+/* HOLDER has the lock; OWN is the caller's value. Where HOLDER is a call of this thread that was left, the lock is
+ * taken over. The cache may be half written, and is cleared. Whether the caller has the lock. */
+static __attribute__((noinline, cold)) bool take_over_lock(struct s5_association *a, uint64_t holder, uint64_t own)
 {
     uint32_t above = ((uint32_t)own - (uint32_t)holder + 1) & DEPTH_MASK;
     if (holder >> DEPTH_BITS != own >> DEPTH_BITS || above > DEPTH_MASK / 2 || s5_cleanup_on_other_stack() ||
@@ -86,11 +86,11 @@ static __attribute__((noinline, cold)) bool inherit(struct s5_association *a, ui
 
 static inline bool try_lock(struct s5_association *a)
 {
-    uint64_t holder = 0, own = holder_here();
+    uint64_t holder = 0, own = get_own_holder();
     return __builtin_expect(atomic_compare_exchange_strong_explicit(&a->cache_busy, &holder, own, memory_order_acquire,
                                                                     memory_order_relaxed),
                             1) ||
-           inherit(a, holder, own);
+           take_over_lock(a, holder, own);
 }
 
 bool s5_target_lock(struct s5_association *a)
@@ -101,7 +101,7 @@ bool s5_target_lock(struct s5_association *a)
         if (i > 100)
             sched_yield();
     }
-    return false; /* a signal handler within one of these functions */
+    return false; /* this is a signal handler within one of these functions */
 }
 
 void s5_target_unlock(struct s5_association *a)
@@ -112,13 +112,13 @@ void s5_target_unlock(struct s5_association *a)
 void s5_target_fork_child(struct s5_association *a)
 {
     uint64_t holder = atomic_load(&a->cache_busy);
-    if (!holder || holder >> DEPTH_BITS == holder_here() >> DEPTH_BITS)
+    if (!holder || holder >> DEPTH_BITS == get_own_holder() >> DEPTH_BITS)
         return;
     s5_target_forget(a);
     s5_target_unlock(a);
 }
 
-static bool same(const struct s5_endpoint *a, const struct sockaddr *sa, socklen_t len)
+static bool is_same_endpoint(const struct s5_endpoint *a, const struct sockaddr *sa, socklen_t len)
 {
     if (a->len < 8 || len < 8 || a->any.sa_family != sa->sa_family)
         return false;
@@ -130,17 +130,18 @@ static bool same(const struct s5_endpoint *a, const struct sockaddr *sa, socklen
            memcmp(&a->v6.sin6_addr, &v6->sin6_addr, sizeof v6->sin6_addr) == 0;
 }
 
-/* By the port and the address, each by its last octet: a header tells both too. */
-static struct s5_target *place_by(struct s5_association *a, uint8_t port, uint8_t address)
+/* The place of a destination is computed from the last octets of its port and of its address. A header contains both
+ * too. */
+static struct s5_target *get_place(struct s5_association *a, uint8_t port, uint8_t address)
 {
     return &a->targets[(unsigned)(port + address) % S5_TARGETS];
 }
 
-static struct s5_target *place_of(struct s5_association *a, const struct sockaddr *sa, socklen_t len)
+static struct s5_target *find_place(struct s5_association *a, const struct sockaddr *sa, socklen_t len)
 {
     const uint8_t *octets = (const uint8_t *)sa;
     bool v6 = sa->sa_family == AF_INET6 && len >= 24;
-    return place_by(a, octets[3], octets[v6 ? 23 : 7]);
+    return get_place(a, octets[3], octets[v6 ? 23 : 7]);
 }
 
 static void copy_heading(struct s5_heading *ret, const struct s5_heading *from)
@@ -153,12 +154,13 @@ static void copy_heading(struct s5_heading *ret, const struct s5_heading *from)
         memcpy(ret->octets, from->octets, from->len);
 }
 
-static bool recall(struct s5_association *a, const struct sockaddr *sa, socklen_t len, struct s5_heading *ret)
+static bool read_cached_heading(struct s5_association *a, const struct sockaddr *sa, socklen_t len,
+                                struct s5_heading *ret)
 {
-    struct s5_target *t = place_of(a, sa, len);
+    struct s5_target *t = find_place(a, sa, len);
     if (!try_lock(a))
         return false;
-    bool found = same(&t->to, sa, len);
+    bool found = is_same_endpoint(&t->to, sa, len);
     if (found)
         copy_heading(ret, &t->heading);
     s5_target_unlock(a);
@@ -169,10 +171,10 @@ size_t s5_target_recall(struct s5_association *a, const struct sockaddr *sa, soc
 {
     if (len < 8)
         return 0;
-    const struct s5_target *t = place_of(a, sa, len);
+    const struct s5_target *t = find_place(a, sa, len);
     if (!try_lock(a))
         return 0;
-    size_t n = same(&t->to, sa, len) ? t->heading.len : 0;
+    size_t n = is_same_endpoint(&t->to, sa, len) ? t->heading.len : 0;
     if (n == S5_UDP_HEADER_IPV4)
         memcpy(octets, t->heading.octets, S5_UDP_HEADER_IPV4);
     else if (n)
@@ -181,11 +183,11 @@ size_t s5_target_recall(struct s5_association *a, const struct sockaddr *sa, soc
     return n;
 }
 
-/* ASKED went out as NAME; both NULL where it did as it is. */
-static void remember(struct s5_association *a, const struct sockaddr *sa, socklen_t len,
-                     const struct s5_heading *heading, const struct s5_addr *asked, const struct s5_addr *name)
+/* Adds a destination to the cache. ASKED was sent as NAME; both NULL: the address was sent as it is. */
+static void cache_heading(struct s5_association *a, const struct sockaddr *sa, socklen_t len,
+                          const struct s5_heading *heading, const struct s5_addr *asked, const struct s5_addr *name)
 {
-    struct s5_target *t = place_of(a, sa, len);
+    struct s5_target *t = find_place(a, sa, len);
     if (!s5_target_lock(a))
         return;
     if (len <= sizeof t->to.v6) {
@@ -205,9 +207,9 @@ static void remember(struct s5_association *a, const struct sockaddr *sa, sockle
     s5_target_unlock(a);
 }
 
-/* --- there --- */
+/* --- to a destination --- */
 
-static int elsewhere(struct s5_engine *e, const struct s5_addr *to)
+static int refuse_other_server(struct s5_engine *e, const struct s5_addr *to)
 {
     char text[S5_ADDR_TEXT_MAX];
     s5_log(&e->log, S5_LOG_ERROR, "refused: UDP to %s: the rules lead it to another server than this socket has",
@@ -215,8 +217,9 @@ static int elsewhere(struct s5_engine *e, const struct s5_addr *to)
     return -EHOSTUNREACH;
 }
 
-/* A name that goes directly has no address yet; a name server on loopback asks the world itself. */
-static int not_here(struct s5_engine *e, const struct s5_addr *to)
+/* Refuses a direct destination. A name that goes directly has no address yet. A name server on loopback would resolve
+ * names by itself. */
+static int refuse_direct(struct s5_engine *e, const struct s5_addr *to)
 {
     char text[S5_ADDR_TEXT_MAX];
     s5_log(&e->log, S5_LOG_ERROR, "refused: UDP to %s on a socket that goes to a server",
@@ -224,8 +227,8 @@ static int not_here(struct s5_engine *e, const struct s5_addr *to)
     return -EHOSTUNREACH;
 }
 
-static int find_out(struct s5_engine *e, struct s5_association *a, const struct sockaddr *sa, socklen_t len,
-                    struct s5_heading *ret)
+static int make_heading(struct s5_engine *e, struct s5_association *a, const struct sockaddr *sa, socklen_t len,
+                        struct s5_heading *ret)
 {
     struct s5_addr asked, to;
     const struct s5_server *server = NULL;
@@ -241,17 +244,17 @@ static int find_out(struct s5_engine *e, struct s5_association *a, const struct 
     if (r < 0)
         return r;
     if (r == 0 && (named || s5_dns_answer_is_ours(e, &to, S5_PROTO_UDP)))
-        return not_here(e, &to);
+        return refuse_direct(e, &to);
     if (r > 0 && (uint32_t)(server - e->policy->servers) != a->server_index)
-        return elsewhere(e, &to);
+        return refuse_other_server(e, &to);
     struct s5_writer w = s5_writer_init(ret->octets, sizeof ret->octets);
     ret->direct = r == 0;
     if (r > 0)
         s5_udp_header_write(&w, 0, &to);
     ret->len = (uint16_t)w.used;
     bool alias = r > 0 && named;
-    if (!s5_addr_is_unspecified(&asked)) /* what comes back is from loopback */
-        remember(a, sa, len, ret, alias ? &asked : NULL, alias ? &to : NULL);
+    if (!s5_addr_is_unspecified(&asked)) /* replies come from loopback */
+        cache_heading(a, sa, len, ret, alias ? &asked : NULL, alias ? &to : NULL);
     if (r > 0 && to.kind != S5_ADDR_NAME)
         atomic_store_explicit(&a->expect, (uint8_t)w.used, memory_order_relaxed);
     return 0;
@@ -260,14 +263,14 @@ static int find_out(struct s5_engine *e, struct s5_association *a, const struct 
 int s5_target_heading(struct s5_engine *e, struct s5_association *a, const struct sockaddr *sa, socklen_t len,
                       struct s5_heading *ret)
 {
-    if (len >= 8 && recall(a, sa, len, ret))
+    if (len >= 8 && read_cached_heading(a, sa, len, ret))
         return 0;
-    return find_out(e, a, sa, len, ret);
+    return make_heading(e, a, sa, len, ret);
 }
 
-/* --- and back --- */
+/* --- from a source --- */
 
-/* Whether datagrams were sent to FROM as an address, by what is remembered. */
+/* Whether the cache has FROM as a destination that was sent as an address. */
 static bool is_literal(const struct s5_association *a, const struct s5_addr *from)
 {
     struct s5_addr to;
@@ -278,18 +281,18 @@ static bool is_literal(const struct s5_association *a, const struct s5_addr *fro
     return false;
 }
 
-/* How well ALIAS fits a datagram the relay says is from FROM; 0: not at all. */
-static int fits(const struct s5_alias *alias, const struct s5_addr *from)
+/* How well ALIAS fits a datagram that the relay reports from FROM; 0: not at all. */
+static int rate_alias(const struct s5_alias *alias, const struct s5_addr *from)
 {
     if (alias->asked.kind == S5_ADDR_NONE || alias->asked.port != from->port)
         return 0;
     if (s5_addr_equal(&alias->name, from) || s5_addr_equal(&alias->reported, from))
         return 3;
-    return alias->reported.kind == S5_ADDR_NONE ? 2 : 1; /* 1: a name of several addresses */
+    return alias->reported.kind == S5_ADDR_NONE ? 2 : 1; /* 1: a name with several addresses */
 }
 
-/* FROM, as the relay reports it, becomes the stand-in of the name it was asked for by. */
-static void back_to_alias(struct s5_association *a, struct s5_addr *from)
+/* FROM, as the relay reports it, becomes the fake address of the name that was sent. */
+static void replace_by_alias(struct s5_association *a, struct s5_addr *from)
 {
     struct s5_alias *best = NULL;
     int best_fit = 0;
@@ -298,7 +301,7 @@ static void back_to_alias(struct s5_association *a, struct s5_addr *from)
     bool literal = is_literal(a, from);
     for (unsigned i = 1; i <= S5_ALIASES && !literal; i++) {
         struct s5_alias *alias = &a->aliases[(a->next_alias + S5_ALIASES - i) % S5_ALIASES];
-        int fit = fits(alias, from);
+        int fit = rate_alias(alias, from);
         if (fit > best_fit) {
             best = alias;
             best_fit = fit;
@@ -328,8 +331,8 @@ bool s5_target_endpoint(const struct s5_addr *from, int family, struct s5_endpoi
     return s5_endpoint_of(from, family, ret) == 0;
 }
 
-/* A relay may report names nobody asked for. */
-static bool fake_endpoint(struct s5_engine *e, const struct s5_addr *name, int family, struct s5_endpoint *ret)
+/* The fake address of NAME: a relay may report names that were never sent. False: none. */
+static bool get_fake_endpoint(struct s5_engine *e, const struct s5_addr *name, int family, struct s5_endpoint *ret)
 {
     struct sockaddr_storage sa;
     socklen_t len;
@@ -344,29 +347,29 @@ bool s5_target_heard(struct s5_association *a, const uint8_t *header, size_t len
 {
     if (len != S5_UDP_HEADER_IPV4 && len != S5_UDP_HEADER_IPV6)
         return false;
-    const struct s5_target *t = place_by(a, header[len - 1], header[len - 3]);
+    const struct s5_target *t = get_place(a, header[len - 1], header[len - 3]);
     if (!try_lock(a))
         return false;
-    bool heard = t->to.len && t->heading.len == len && memcmp(t->heading.octets, header, len) == 0 &&
-                 (!a->peer.len || same(&a->peer, &t->to.any, t->to.len));
-    if (heard)
+    bool found = t->to.len && t->heading.len == len && memcmp(t->heading.octets, header, len) == 0 &&
+                 (!a->peer.len || is_same_endpoint(&a->peer, &t->to.any, t->to.len));
+    if (found)
         *ret = t->to;
     s5_target_unlock(a);
-    return heard;
+    return found;
 }
 
 bool s5_target_source(struct s5_engine *e, struct s5_association *a, const struct s5_addr *from,
                       struct s5_endpoint *ret)
 {
-    struct s5_addr told = *from;
-    if (told.kind == S5_ADDR_NONE)
+    struct s5_addr source = *from;
+    if (source.kind == S5_ADDR_NONE)
         return false;
-    back_to_alias(a, &told);
+    replace_by_alias(a, &source);
     if (a->peer.len) {
         *ret = a->peer;
-        return is_peer(a, &told);
+        return is_peer(a, &source);
     }
-    if (told.kind == S5_ADDR_NAME)
-        return fake_endpoint(e, &told, a->family, ret);
-    return s5_target_endpoint(&told, a->family, ret);
+    if (source.kind == S5_ADDR_NAME)
+        return get_fake_endpoint(e, &source, a->family, ret);
+    return s5_target_endpoint(&source, a->family, ret);
 }
