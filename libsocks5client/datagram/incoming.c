@@ -1,10 +1,10 @@
-/* Datagrams in: the header lands in a buffer of its own before the application's, as long as the
- * last one was; behind the application's is one more, for what a longer header pushes out of them.
- * So a header of the expected length costs nothing, and for any other the octets are moved.
+/* Receives datagrams. The header is read into a buffer of its own before the application's, of the length of the last
+ * header. One more buffer behind the application's takes what a longer header pushes out of them. A header of the
+ * expected length therefore costs nothing. For any other length the octets are moved.
  *
- * What is not from the relay, has no right header, is from somebody the application would not hear
- * of, or is a fragment that completes nothing, is dropped, and the call goes on as if it had never
- * come: it waits, as long as the socket's SO_RCVTIMEO lets it, or finds nothing. */
+ * A datagram is dropped if it is not from the relay, has no valid header, is from a source that the application would
+ * not receive from, or is a fragment that completes nothing. The call goes on as if the datagram had never come: it
+ * waits as long as the socket's SO_RCVTIMEO allows, or reports that there is nothing. */
 #include "incoming.h"
 #include "association.h"
 #include "association_pool.h"
@@ -24,25 +24,25 @@
 #include <sys/mman.h>
 
 #define NEAR_IOVS  18
-#define FLAT       1800 /* room that is read flat */
+#define FLAT       1800 /* most octets of a flat read */
 #define IOVS_MAX   1024
 #define BATCH      4 /* messages of one real recvmmsg(): programs have small stacks */
 #define BATCH_IOVS 16
-#define DROPPED    (-EUCLEAN) /* never seen outside */
+#define DROPPED    (-EUCLEAN) /* never returned to a caller */
 
-/* One receive under way. */
+/* A receive call in progress. */
 struct receipt {
-    struct msghdr *msg;      /* the application's */
-    struct msghdr m;         /* the kernel's */
-    struct iovec *iov;       /* header, the application's, surplus */
-    size_t room;             /* of the application's */
-    size_t expect;           /* of the header's */
-    struct s5_endpoint from; /* who sent it, where the kernel tells */
+    struct msghdr *msg;      /* the application's message */
+    struct msghdr m;         /* the kernel's message */
+    struct iovec *iov;       /* header, the application's buffers, surplus */
+    size_t capacity;         /* octets of the application's buffers */
+    size_t expect;           /* expected octets of the header */
+    struct s5_endpoint from; /* the sender, where the kernel reports it */
     uint8_t header[S5_UDP_HEADER_IPV6];
     uint8_t surplus[S5_UDP_HEADER_MAX];
 };
 
-static void prepare(struct s5_association *a, struct receipt *t, struct msghdr *msg, struct iovec *iov)
+static void prepare_receipt(struct s5_association *a, struct receipt *t, struct msghdr *msg, struct iovec *iov)
 {
     size_t n = msg->msg_iovlen;
     t->msg = msg;
@@ -52,7 +52,7 @@ static void prepare(struct s5_association *a, struct receipt *t, struct msghdr *
     for (size_t i = 0; i < n; i++)
         iov[i + 1] = msg->msg_iov[i];
     iov[n + 1] = (struct iovec){t->surplus, sizeof t->surplus};
-    t->room = s5_scatter_size(msg->msg_iov, n);
+    t->capacity = s5_scatter_size(msg->msg_iov, n);
     t->m = (struct msghdr){
         .msg_iov = iov, .msg_iovlen = n + 2, .msg_control = msg->msg_control, .msg_controllen = msg->msg_controllen};
     if (a->mixed) {
@@ -61,9 +61,9 @@ static void prepare(struct s5_association *a, struct receipt *t, struct msghdr *
     }
 }
 
-/* --- what the application gets --- */
+/* --- the application's message --- */
 
-static void tell_source(struct msghdr *msg, const struct s5_endpoint *from)
+static void write_source(struct msghdr *msg, const struct s5_endpoint *from)
 {
     if (!msg->msg_name)
         return;
@@ -71,42 +71,42 @@ static void tell_source(struct msghdr *msg, const struct s5_endpoint *from)
     msg->msg_namelen = from->len;
 }
 
-/* The datagram of N octets in all, its data behind SKIP of them: into the application's buffers.
- * What recvmsg() returns for it. */
-static ssize_t hand_out(struct receipt *t, size_t n, size_t skip, int flags)
+/* Puts a datagram of N octets, whose data begins at SKIP, into the application's buffers. Returns what recvmsg()
+ * returns for it. */
+static ssize_t deliver_datagram(struct receipt *t, size_t n, size_t skip, int flags)
 {
-    size_t len = n - skip, part = len < t->room ? len : t->room;
+    size_t len = n - skip, part = len < t->capacity ? len : t->capacity;
     struct msghdr *msg = t->msg;
     if (skip != t->expect)
         s5_scatter_move(t->iov, t->m.msg_iovlen, t->expect, skip, part);
     msg->msg_controllen = t->m.msg_controllen;
-    msg->msg_flags = (t->m.msg_flags & ~MSG_TRUNC) | (len > t->room ? MSG_TRUNC : 0);
+    msg->msg_flags = (t->m.msg_flags & ~MSG_TRUNC) | (len > t->capacity ? MSG_TRUNC : 0);
     return (ssize_t)(flags & MSG_TRUNC ? len : part);
 }
 
-static ssize_t hand_out_whole(struct receipt *t, const uint8_t *data, size_t len, int flags)
+static ssize_t deliver_assembled(struct receipt *t, const uint8_t *data, size_t len, int flags)
 {
     size_t part = s5_scatter_put(t->msg->msg_iov, t->msg->msg_iovlen, 0, data, len);
     t->msg->msg_controllen = t->m.msg_controllen;
-    t->msg->msg_flags = (t->m.msg_flags & ~MSG_TRUNC) | (len > t->room ? MSG_TRUNC : 0);
+    t->msg->msg_flags = (t->m.msg_flags & ~MSG_TRUNC) | (len > t->capacity ? MSG_TRUNC : 0);
     return (ssize_t)(flags & MSG_TRUNC ? len : part);
 }
 
 /* --- fragments --- */
 
-static struct s5_fragments *fragments_of(struct s5_association *a)
+static struct s5_fragments *get_fragments(struct s5_association *a)
 {
     return s5_lazy_map((void *_Atomic *)&a->fragments, sizeof(struct s5_fragments));
 }
 
-/* A fragment as it came; DROPPED unless it is the last. One larger than the application's buffers
- * was cut by them and makes its sequence one that cannot be put together. */
-static __attribute__((noinline, cold)) ssize_t fragment(struct s5_association *a, struct receipt *t,
-                                                        const struct s5_udp_header *d, size_t n, int flags)
+/* Processes a fragment; DROPPED unless it completes a datagram. A fragment larger than the application's buffers was
+ * truncated, and its sequence cannot be put together. */
+static __attribute__((noinline, cold)) ssize_t process_fragment(struct s5_association *a, struct receipt *t,
+                                                                const struct s5_udp_header *d, size_t n, int flags)
 {
     uint8_t near[512], *copy = near;
     size_t held = s5_scatter_size(t->iov, t->m.msg_iovlen), len = n - d->header_len, whole_len;
-    struct s5_fragments *f = fragments_of(a);
+    struct s5_fragments *f = get_fragments(a);
     const uint8_t *whole;
     ssize_t r = DROPPED;
     if (!f)
@@ -119,7 +119,7 @@ static __attribute__((noinline, cold)) ssize_t fragment(struct s5_association *a
         s5_scatter_gather(t->iov, t->m.msg_iovlen, copy, n);
         uint8_t frag = n > held ? 0 : d->frag; /* 0 empties the queue */
         if (s5_fragments_feed(f, &d->from, frag, copy + d->header_len, len, s5_clock_now(), &whole, &whole_len))
-            r = hand_out_whole(t, whole, whole_len, flags);
+            r = deliver_assembled(t, whole, whole_len, flags);
         s5_target_unlock(a);
     }
     if (copy != near)
@@ -128,7 +128,7 @@ static __attribute__((noinline, cold)) ssize_t fragment(struct s5_association *a
 }
 
 /* A stand-alone datagram empties its source's queue. */
-static void stand_alone(struct s5_association *a, const struct s5_udp_header *d)
+static void clear_fragment_queue(struct s5_association *a, const struct s5_udp_header *d)
 {
     const uint8_t *whole;
     size_t len;
@@ -141,36 +141,36 @@ static void stand_alone(struct s5_association *a, const struct s5_udp_header *d)
 
 /* --- one datagram --- */
 
-/* What came past the relay, of which a rule lets through what may be sent to directly. */
-static ssize_t direct(struct s5_engine *e, struct s5_association *a, struct receipt *t, size_t n, int flags)
+/* Processes a datagram that is not from the relay. It is accepted where a rule makes its source direct. */
+static ssize_t process_direct(struct s5_engine *e, struct s5_association *a, struct receipt *t, size_t n, int flags)
 {
     struct s5_addr from;
     struct s5_flow flow = {&from, S5_PROTO_UDP, S5_CMD_UDP};
     if (a->peer.len || s5_addr_from_sockaddr(&from, &t->from.any, t->from.len) < 0 ||
         s5_policy_decide(e->policy, &flow).verdict != S5_DIRECT)
         return DROPPED;
-    tell_source(t->msg, &t->from);
-    return hand_out(t, n, 0, flags);
+    write_source(t->msg, &t->from);
+    return deliver_datagram(t, n, 0, flags);
 }
 
-/* The header, wherever it ended up: its buffer may have been too short for it. */
+/* Reads the header of N octets received. Its buffer may have been too short, so that the header continues in the next
+ * ones. 0 or -EPROTO. */
 static int read_header(const struct receipt *t, size_t n, struct s5_udp_header *ret)
 {
     uint8_t octets[S5_UDP_HEADER_MAX];
     const uint8_t *at = t->header;
-    size_t told = s5_udp_header_peek_len(t->header, n < t->expect ? n : t->expect);
-    if (told > t->expect) {
-        size_t have = s5_scatter_gather(t->iov, t->m.msg_iovlen, octets, told);
-        if (have < told || n < told)
+    size_t header_len = s5_udp_header_peek_len(t->header, n < t->expect ? n : t->expect);
+    if (header_len > t->expect) {
+        size_t have = s5_scatter_gather(t->iov, t->m.msg_iovlen, octets, header_len);
+        if (have < header_len || n < header_len)
             return -EPROTO;
         at = octets;
     }
-    return told && n >= told ? s5_udp_header_read(at, told, ret) : -EPROTO;
+    return header_len && n >= header_len ? s5_udp_header_read(at, header_len, ret) : -EPROTO;
 }
 
-/* N octets (of the datagram, not of what there was room for) came: what the call returns for them,
- * or DROPPED. */
-static ssize_t take(struct s5_engine *e, struct s5_association *a, struct receipt *t, size_t n, int flags)
+/* Processes a datagram of N octets, of which fewer may have been read. Returns what the call returns, or DROPPED. */
+static ssize_t process_datagram(struct s5_engine *e, struct s5_association *a, struct receipt *t, size_t n, int flags)
 {
     struct s5_udp_header d;
     struct s5_endpoint source;
@@ -178,12 +178,12 @@ static ssize_t take(struct s5_engine *e, struct s5_association *a, struct receip
         struct s5_endpoint relay = s5_association_relay(a);
         t->from.len = t->m.msg_namelen;
         if (!t->from.len || !s5_target_same_end(&t->from, &relay))
-            return direct(e, a, t, n, flags);
+            return process_direct(e, a, t, n, flags);
     }
     if (n >= t->expect && !atomic_load_explicit(&a->fragments, memory_order_relaxed) &&
         s5_target_heard(a, t->header, t->expect, &source)) {
-        tell_source(t->msg, &source);
-        return hand_out(t, n, t->expect, flags);
+        write_source(t->msg, &source);
+        return deliver_datagram(t, n, t->expect, flags);
     }
     if (read_header(t, n, &d) < 0)
         return DROPPED;
@@ -193,17 +193,17 @@ static ssize_t take(struct s5_engine *e, struct s5_association *a, struct receip
         atomic_store_explicit(&a->expect, (uint8_t)d.header_len, memory_order_relaxed);
     ssize_t r;
     if (d.frag) {
-        r = fragment(a, t, &d, n, flags);
+        r = process_fragment(a, t, &d, n, flags);
     } else {
-        stand_alone(a, &d);
-        r = hand_out(t, n, d.header_len, flags);
+        clear_fragment_queue(a, &d);
+        r = deliver_datagram(t, n, d.header_len, flags);
     }
     if (r >= 0)
-        tell_source(t->msg, &source);
+        write_source(t->msg, &source);
     return r;
 }
 
-/* --- the error queue: what was sent comes back, its header in front --- */
+/* --- the error queue: datagrams that were sent, with their header --- */
 
 static bool is_about_datagram(struct msghdr *m)
 {
@@ -220,7 +220,7 @@ static bool is_about_datagram(struct msghdr *m)
     return false;
 }
 
-static ssize_t error_queue(struct s5_engine *e, struct s5_association *a, int fd, struct receipt *t, int flags)
+static ssize_t receive_error(struct s5_engine *e, struct s5_association *a, int fd, struct receipt *t, int flags)
 {
     struct s5_udp_header d;
     struct s5_endpoint to;
@@ -236,20 +236,20 @@ static ssize_t error_queue(struct s5_engine *e, struct s5_association *a, int fd
         if (s5_target_source(e, a, &d.from, &to))
             t->from = to;
     }
-    tell_source(t->msg, &t->from);
-    ssize_t r = hand_out(t, (size_t)n, skip, flags);
+    write_source(t->msg, &t->from);
+    ssize_t r = deliver_datagram(t, (size_t)n, skip, flags);
     t->msg->msg_flags |= t->m.msg_flags & MSG_TRUNC;
     return r;
 }
 
 /* --- receiving --- */
 
-static int wait_more(struct s5_engine *e, int fd, int flags, uint64_t *until)
+static int wait_for_datagram(struct s5_engine *e, int fd, int flags, uint64_t *until)
 {
     struct pollfd p = {fd, POLLIN, 0};
     struct timespec left;
     if (flags & MSG_DONTWAIT)
-        return 0; /* the kernel tells that there is nothing */
+        return 0; /* the kernel reports that there is nothing */
     int status = e->real->fcntl(fd, F_GETFL, 0);
     if (status < 0 || (status & O_NONBLOCK))
         return 0;
@@ -261,8 +261,9 @@ static int wait_more(struct s5_engine *e, int fd, int flags, uint64_t *until)
     return n > 0 ? 0 : n == 0 ? -EAGAIN : -errno;
 }
 
-/* The relay's port is closed: what is under way is lost, which is no error of the application's. */
-static int lost(struct s5_engine *e, struct s5_association *a, int fd, int error)
+/* Handles ERROR of the real call on FD: 0: the call goes on; -errno; -ESTALE: FD no longer has A. An error of the
+ * relay's closed port means that datagrams in transit are lost, which is no error of the application's. */
+static int handle_receive_error(struct s5_engine *e, struct s5_association *a, int fd, int error)
 {
     if (error == ENOTSOCK || error == ENOTCONN || error == EOPNOTSUPP)
         return s5_fd_forget_stale(e, fd) ? -ESTALE : -error;
@@ -272,9 +273,9 @@ static int lost(struct s5_engine *e, struct s5_association *a, int fd, int error
     return r == S5_ASSOCIATION_LOST ? 0 : r;
 }
 
-/* Where there is little room, in one buffer, it is read flat: to copy that costs less than to have
- * the kernel scatter it. The octets to read so, or 0. */
-static size_t flat_size(const struct s5_association *a, const struct msghdr *msg, int flags)
+/* The octets to read flat, or 0. A datagram for one small buffer is read flat: a copy costs less than a scattered read
+ * by the kernel. */
+static size_t get_flat_size(const struct s5_association *a, const struct msghdr *msg, int flags)
 {
     size_t size = S5_UDP_HEADER_IPV6 + S5_UDP_HEADER_MAX;
     if (msg->msg_iovlen != 1 || msg->msg_iov->iov_len > FLAT - size || a->mixed || msg->msg_controllen ||
@@ -283,107 +284,108 @@ static size_t flat_size(const struct s5_association *a, const struct msghdr *msg
     return size + msg->msg_iov->iov_len;
 }
 
-/* N octets came and were read into FLAT: what the call returns, or DROPPED where they are not a
- * datagram like others before it. */
-static ssize_t take_flat(struct s5_association *a, struct msghdr *msg, const uint8_t *flat, size_t n, int flags)
+/* Processes a datagram of N octets, read into FLAT. Returns what the call returns, or DROPPED where its header is not
+ * in the cache. */
+static ssize_t process_flat(struct s5_association *a, struct msghdr *msg, const uint8_t *flat, size_t n, int flags)
 {
     size_t head = atomic_load_explicit(&a->expect, memory_order_relaxed);
-    size_t room = msg->msg_iov->iov_len;
+    size_t capacity = msg->msg_iov->iov_len;
     struct s5_endpoint source;
     if (n < head || atomic_load_explicit(&a->fragments, memory_order_relaxed) ||
         !s5_target_heard(a, flat, head, &source))
         return DROPPED;
-    size_t len = n - head, part = len < room ? len : room;
+    size_t len = n - head, part = len < capacity ? len : capacity;
     if (!s5_user_write(msg->msg_iov->iov_base, flat + head, part))
         return -EFAULT;
-    tell_source(msg, &source);
-    msg->msg_flags = len > room ? MSG_TRUNC : 0;
+    write_source(msg, &source);
+    msg->msg_flags = len > capacity ? MSG_TRUNC : 0;
     return (ssize_t)(flags & MSG_TRUNC ? len : part);
 }
 
-/* An association as it was when a call began. */
-struct life {
+/* The association that a call began with. */
+struct association_ref {
     uint64_t cookie; /* of the socket */
     uint32_t generation;
 };
 
-static struct life life_of(const struct s5_association *a)
+static struct association_ref get_association_ref(const struct s5_association *a)
 {
-    return (struct life){a->cookie, atomic_load_explicit(&a->generation, memory_order_relaxed)};
+    return (struct association_ref){a->cookie, atomic_load_explicit(&a->generation, memory_order_relaxed)};
 }
 
-static inline bool is_over(const struct s5_association *a, const struct life *life)
+static inline bool has_ended(const struct s5_association *a, const struct association_ref *ref)
 {
-    return __builtin_expect(atomic_load(&a->generation) != life->generation, 0);
+    return __builtin_expect(atomic_load(&a->generation) != ref->generation, 0);
 }
 
-/* Whether A is FD's, as it was: 0, or -errno. */
-static int still(struct s5_engine *e, const struct s5_association *a, const struct life *life, int fd)
+/* Whether FD still has A, as REF says: 0 or -errno. */
+static int check_association_ref(struct s5_engine *e, const struct s5_association *a, const struct association_ref *ref,
+                                 int fd)
 {
-    return s5_association_still(e, a, life->generation, life->cookie, fd);
+    return s5_association_still(e, a, ref->generation, ref->cookie, fd);
 }
 
-/* One datagram of SIZE octets at the most, read flat. Its large frame is never below another large one. What the call
- * returns, or DROPPED; *RET_N: what recv() returned. */
+/* Receives one datagram of SIZE octets at most, read flat. The large frame of this function is never on the stack below
+ * another large one. Returns what the call returns, or DROPPED; *RET_N: the result of recv(). */
 static __attribute__((noinline)) ssize_t receive_flat(struct s5_engine *e, struct s5_association *a, int fd,
                                                       struct msghdr *msg, int flags, size_t size,
-                                                      const struct life *life, ssize_t *ret_n)
+                                                      const struct association_ref *ref, ssize_t *ret_n)
 {
     uint8_t flat[FLAT];
     struct iovec iov[3];
     struct receipt t;
     ssize_t n = *ret_n = e->real->recv(fd, flat, size, flags | MSG_TRUNC);
-    if (is_over(a, life)) {
+    if (has_ended(a, ref)) {
         *ret_n = 0;
-        return still(e, a, life, fd);
+        return check_association_ref(e, a, ref, fd);
     }
     if (n < 0)
         return DROPPED;
-    ssize_t r = n ? take_flat(a, msg, flat, (size_t)n, flags) : DROPPED;
+    ssize_t r = n ? process_flat(a, msg, flat, (size_t)n, flags) : DROPPED;
     if (r != DROPPED)
         return r;
-    prepare(a, &t, msg, iov);
+    prepare_receipt(a, &t, msg, iov);
     size_t part = (size_t)n < size ? (size_t)n : size;
     if (s5_scatter_put(iov, t.m.msg_iovlen, 0, flat, part) < part)
         return -EFAULT;
-    return take(e, a, &t, (size_t)n, flags);
+    return process_datagram(e, a, &t, (size_t)n, flags);
 }
 
-/* The same into the buffers of MSG; IOV has room for two more of them. */
+/* The same into the buffers of MSG. IOV has space for two more of them. */
 static ssize_t receive_apart(struct s5_engine *e, struct s5_association *a, int fd, struct msghdr *msg, int flags,
-                             struct iovec *iov, const struct life *life, ssize_t *ret_n)
+                             struct iovec *iov, const struct association_ref *ref, ssize_t *ret_n)
 {
     struct receipt t;
-    prepare(a, &t, msg, iov);
+    prepare_receipt(a, &t, msg, iov);
     ssize_t n = *ret_n = flags & MSG_ERRQUEUE ? 0 : e->real->recvmsg(fd, &t.m, flags | MSG_TRUNC);
-    if (is_over(a, life)) {
+    if (has_ended(a, ref)) {
         *ret_n = 0;
-        return still(e, a, life, fd);
+        return check_association_ref(e, a, ref, fd);
     }
     if (flags & MSG_ERRQUEUE)
-        return error_queue(e, a, fd, &t, flags);
-    return n < 0 ? DROPPED : take(e, a, &t, (size_t)n, flags);
+        return receive_error(e, a, fd, &t, flags);
+    return n < 0 ? DROPPED : process_datagram(e, a, &t, (size_t)n, flags);
 }
 
 static __attribute__((noinline)) ssize_t receive_near(struct s5_engine *e, struct s5_association *a, int fd,
-                                                      struct msghdr *msg, int flags, const struct life *life,
+                                                      struct msghdr *msg, int flags, const struct association_ref *ref,
                                                       ssize_t *ret_n)
 {
     struct iovec near[NEAR_IOVS];
-    return receive_apart(e, a, fd, msg, flags, near, life, ret_n);
+    return receive_apart(e, a, fd, msg, flags, near, ref, ret_n);
 }
 
-/* Into many buffers: the room for the list of them is mapped for the length of the call. */
+/* The same for many buffers: the list of them is mapped for the duration of the call. */
 static __attribute__((noinline, cold)) ssize_t receive_far(struct s5_engine *e, struct s5_association *a, int fd,
-                                                           struct msghdr *msg, int flags, const struct life *life,
-                                                           ssize_t *ret_n)
+                                                           struct msghdr *msg, int flags,
+                                                           const struct association_ref *ref, ssize_t *ret_n)
 {
     size_t size = (msg->msg_iovlen + 2) * sizeof(struct iovec);
     struct iovec *far = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     *ret_n = 0;
     if (far == MAP_FAILED)
         return -ENOBUFS;
-    ssize_t r = receive_apart(e, a, fd, msg, flags, far, life, ret_n);
+    ssize_t r = receive_apart(e, a, fd, msg, flags, far, ref, ret_n);
     int error = errno;
     munmap(far, size);
     errno = error;
@@ -396,55 +398,55 @@ ssize_t s5_incoming_receive(struct s5_engine *e, struct s5_association *a, int f
     int saved = errno;
     if (msg->msg_iovlen > IOVS_MAX - 2)
         return -EMSGSIZE;
-    size_t size = flat_size(a, msg, flags);
+    size_t size = get_flat_size(a, msg, flags);
     bool many = msg->msg_iovlen + 2 > NEAR_IOVS;
-    const struct life life = life_of(a);
+    const struct association_ref ref = get_association_ref(a);
     for (;;) {
-        ssize_t n, r = size   ? receive_flat(e, a, fd, msg, flags, size, &life, &n)
-                       : many ? receive_far(e, a, fd, msg, flags, &life, &n)
-                              : receive_near(e, a, fd, msg, flags, &life, &n);
+        ssize_t n, r = size   ? receive_flat(e, a, fd, msg, flags, size, &ref, &n)
+                       : many ? receive_far(e, a, fd, msg, flags, &ref, &n)
+                              : receive_near(e, a, fd, msg, flags, &ref, &n);
         if (n < 0)
-            r = lost(e, a, fd, errno);
+            r = handle_receive_error(e, a, fd, errno);
         if (n < 0 ? r < 0 : r != DROPPED) {
             errno = saved;
             return r;
         }
-        r = still(e, a, &life, fd);
-        if (r == 0 && n >= 0 && (flags & MSG_PEEK)) /* it is there still */
+        r = check_association_ref(e, a, &ref, fd);
+        if (r == 0 && n >= 0 && (flags & MSG_PEEK)) /* it is still in the queue */
             e->real->recv(fd, NULL, 0, MSG_DONTWAIT);
         if (r == 0)
-            r = wait_more(e, fd, flags, &until);
+            r = wait_for_datagram(e, fd, flags, &until);
         if (r == 0)
-            r = still(e, a, &life, fd);
+            r = check_association_ref(e, a, &ref, fd);
         if (r < 0)
             return r;
     }
 }
 
-/* --- many at once --- */
+/* --- recvmmsg() --- */
 
-struct inbox {
+struct incoming_batch {
     struct mmsghdr msgs[BATCH];
     struct receipt receipts[BATCH];
     struct iovec iovs[BATCH_IOVS];
 };
 
-/* As many of MSGS as go into one call. */
-static unsigned prepare_many(struct s5_association *a, struct inbox *in, struct mmsghdr *msgs, unsigned n)
+/* Prepares as many of MSGS as fit into one call; their number. */
+static unsigned prepare_batch(struct s5_association *a, struct incoming_batch *in, struct mmsghdr *msgs, unsigned n)
 {
     unsigned at = 0, used = 0;
     for (; at < n && at < BATCH; at++) {
         struct msghdr *msg = &msgs[at].msg_hdr;
         if (msg->msg_iovlen + 2 > BATCH_IOVS - used)
             break;
-        prepare(a, &in->receipts[at], msg, &in->iovs[used]);
+        prepare_receipt(a, &in->receipts[at], msg, &in->iovs[used]);
         used += (unsigned)msg->msg_iovlen + 2;
         in->msgs[at] = (struct mmsghdr){.msg_hdr = in->receipts[at].m};
     }
     return at;
 }
 
-/* The first of MSGS alone: the number received, or -errno. */
+/* Receives the first of MSGS. Its number, 1, or -errno. */
 static int receive_one(struct s5_engine *e, struct s5_association *a, int fd, struct mmsghdr *msgs, int flags)
 {
     ssize_t r = s5_incoming_receive(e, a, fd, &msgs[0].msg_hdr, flags);
@@ -454,24 +456,24 @@ static int receive_one(struct s5_engine *e, struct s5_association *a, int fd, st
     return 1;
 }
 
-/* As many of *N as go into one call, which *N becomes. */
+/* Receives as many of the *N MSGS as fit into one call; *N becomes that number. The number received, or -errno. */
 static __attribute__((noinline)) int receive_batch(struct s5_engine *e, struct s5_association *a, int fd,
                                                    struct mmsghdr *msgs, unsigned *n, int flags,
                                                    struct timespec *timeout)
 {
-    struct inbox in;
+    struct incoming_batch in;
     unsigned good = 0;
-    const struct life life = life_of(a);
-    *n = prepare_many(a, &in, msgs, *n);
+    const struct association_ref ref = get_association_ref(a);
+    *n = prepare_batch(a, &in, msgs, *n);
     int got = e->real->recvmmsg(fd, in.msgs, *n, flags | MSG_TRUNC, timeout);
-    if (is_over(a, &life))
-        return still(e, a, &life, fd);
+    if (has_ended(a, &ref))
+        return check_association_ref(e, a, &ref, fd);
     if (got < 0)
-        return lost(e, a, fd, errno);
+        return handle_receive_error(e, a, fd, errno);
     for (int i = 0; i < got; i++) {
         struct receipt *t = &in.receipts[i];
         t->m = in.msgs[i].msg_hdr;
-        ssize_t r = take(e, a, t, in.msgs[i].msg_len, flags);
+        ssize_t r = process_datagram(e, a, t, in.msgs[i].msg_len, flags);
         if (r < 0)
             continue;
         msgs[i].msg_len = (unsigned)r;
@@ -487,14 +489,14 @@ int s5_incoming_recvmmsg(struct s5_engine *e, struct s5_association *a, int fd, 
 {
     unsigned have = 0;
     uint64_t until = 0;
-    const struct life life = life_of(a);
+    const struct association_ref ref = get_association_ref(a);
     n = n > IOVS_MAX ? IOVS_MAX : n;
-    if (flags & (MSG_ERRQUEUE | MSG_PEEK)) /* one by one: rare, and a call of its own each */
+    if (flags & (MSG_ERRQUEUE | MSG_PEEK)) /* one per call: such calls are rare */
         return n ? receive_one(e, a, fd, msgs, flags) : 0;
     while (have < n) {
         int now = have ? flags | (flags & MSG_WAITFORONE ? MSG_DONTWAIT : 0) : flags;
         unsigned asked = n - have;
-        /* Of more parts than a batch holds: by itself. */
+        /* A message with more buffers than a batch holds is received alone. */
         int r = msgs[have].msg_hdr.msg_iovlen + 2 > BATCH_IOVS
                     ? (asked = 1, receive_one(e, a, fd, msgs + have, now))
                     : receive_batch(e, a, fd, msgs + have, &asked, now, timeout);
@@ -502,12 +504,13 @@ int s5_incoming_recvmmsg(struct s5_engine *e, struct s5_association *a, int fd, 
             return have ? (int)have : r;
         have += (unsigned)r;
         if (have && (unsigned)r < asked)
-            break; /* that is all there is, or the time is over */
+            break; /* there is no more, or the time-out has passed */
         if (timeout && timeout->tv_sec == 0 && timeout->tv_nsec == 0)
             return have ? (int)have : -EAGAIN;
-        if (!have && ((r = wait_more(e, fd, flags, &until)) < 0 || (r = still(e, a, &life, fd)) < 0))
+        if (!have &&
+            ((r = wait_for_datagram(e, fd, flags, &until)) < 0 || (r = check_association_ref(e, a, &ref, fd)) < 0))
             return r;
-        if (have && still(e, a, &life, fd) < 0)
+        if (have && check_association_ref(e, a, &ref, fd) < 0)
             break;
     }
     return (int)have;

@@ -1,6 +1,6 @@
-/* Datagrams out: the header goes in front as a buffer of its own, so that long ones are not copied,
- * and a batch stays one system call. A short datagram of one buffer, to whom others went before, is
- * copied behind its header: that costs less than to have the kernel gather it. */
+/* Sends datagrams. The header is put in front as a buffer of its own, so that long datagrams are not copied, and a
+ * batch remains one system call. A short datagram in one buffer, to a destination in the cache, is copied behind its
+ * header: a copy costs less than a gathered write by the kernel. */
 #include "outgoing.h"
 #include "association.h"
 #include "fd_record.h"
@@ -14,19 +14,19 @@
 #include <sys/mman.h>
 
 #define NEAR_IOVS  16
-#define FLAT       1744       /* octets of a datagram that is copied, with its header */
-#define NOT_SO     (-EUCLEAN) /* never seen outside */
+#define FLAT       1744       /* most octets of a datagram that is copied, with its header */
+#define NOT_SENT   (-EUCLEAN) /* never returned to a caller */
 #define BATCH      8          /* messages of one real sendmmsg(): programs have small stacks */
-#define BATCH_IOVS 24         /* their buffers, headers among them */
+#define BATCH_IOVS 24         /* their buffers, headers included */
 #define IOVS_MAX   1024
 
 #ifndef UDP_SEGMENT
 #define UDP_SEGMENT 103
 #endif
 
-/* The kernel would cut the datagram, and put the header before the first piece alone. Programs know
- * this error from devices that cannot do it. */
-static bool wants_cutting(const struct msghdr *msg)
+/* Whether the kernel would segment the datagram (UDP_SEGMENT). It would put the header before the first segment only.
+ * Such a datagram fails with EIO, which programs know from devices that cannot segment. */
+static bool needs_segmentation(const struct msghdr *msg)
 {
     if (!msg->msg_control || msg->msg_controllen < sizeof(struct cmsghdr))
         return false;
@@ -37,20 +37,20 @@ static bool wants_cutting(const struct msghdr *msg)
     return false;
 }
 
-/* What MSG begins with: 0; 1: it goes as it is, to whom the kernel's socket is connected to; or
+/* Finds the header of MSG. 0; 1: MSG is sent as it is, to the address that the kernel's socket is connected to;
  * -errno. */
-static int heading_of(struct s5_engine *e, struct s5_association *a, const struct msghdr *msg, struct s5_heading *ret)
+static int get_heading(struct s5_engine *e, struct s5_association *a, const struct msghdr *msg, struct s5_heading *ret)
 {
     if (msg->msg_name && msg->msg_namelen)
         return s5_target_heading(e, a, msg->msg_name, msg->msg_namelen, ret);
     if (a->peer.len)
         return s5_target_heading(e, a, &a->peer.any, a->peer.len, ret);
-    if (a->mixed) /* the kernel knows who it is connected to: nobody, or a direct destination */
+    if (a->mixed) /* the kernel knows its peer: none, or a direct destination */
         return 1;
     return -EDESTADDRREQ;
 }
 
-static void to_relay(struct s5_association *a, struct msghdr *m, struct s5_endpoint *relay)
+static void set_relay(struct s5_association *a, struct msghdr *m, struct s5_endpoint *relay)
 {
     if (!a->mixed) {
         m->msg_name = NULL;
@@ -62,8 +62,8 @@ static void to_relay(struct s5_association *a, struct msghdr *m, struct s5_endpo
     m->msg_namelen = relay->len;
 }
 
-static ssize_t as_it_is(struct s5_engine *e, struct s5_association *a, int fd, const struct msghdr *msg, int flags,
-                        bool direct)
+static ssize_t send_unchanged(struct s5_engine *e, struct s5_association *a, int fd, const struct msghdr *msg,
+                              int flags, bool direct)
 {
     int r = direct ? s5_association_mix(e, a, fd) : 0;
     if (r < 0)
@@ -72,16 +72,16 @@ static ssize_t as_it_is(struct s5_engine *e, struct s5_association *a, int fd, c
     return n < 0 ? -errno : n;
 }
 
-/* The relay's port, or what is on the way to it, has complained about a datagram before: this one
- * has not left yet. */
+/* Whether ERROR is one of the relay's port, or of the path to it, about an earlier datagram. The current one was not
+ * sent. */
 static bool is_about_relay(int error)
 {
     return error == ECONNREFUSED || error == EHOSTUNREACH || error == ENETUNREACH;
 }
 
-/* The error of the real call on FD: 0 when the call is to be made again, -errno. LOST: the datagram
- * counts as lost on its way. */
-static int recover(struct s5_engine *e, struct s5_association *a, int fd, int error, int tries)
+/* Handles ERROR of the real call on FD. 0: the call is to be made again; LOST: the datagram counts as lost in transit;
+ * -errno; -ESTALE: FD no longer has A. */
+static int handle_send_error(struct s5_engine *e, struct s5_association *a, int fd, int error, int tries)
 {
     if (error == ENOTSOCK || error == EDESTADDRREQ || error == ENOTCONN || error == EISCONN)
         return s5_fd_forget_stale(e, fd) ? -ESTALE : -error;
@@ -96,7 +96,8 @@ static bool is_short(const struct s5_association *a, const struct msghdr *msg, i
            !msg->msg_controllen && !(flags & (MSG_ZEROCOPY | MSG_MORE));
 }
 
-/* A short one; NOT_SO: it has not gone, and may not be one. *RET_ERROR: the real call's errno, else 0. */
+/* Sends a short datagram. NOT_SENT: it was not sent, and may not be short. *RET_ERROR: errno of the real call, else
+ * 0. */
 static __attribute__((noinline)) ssize_t send_flat(struct s5_engine *e, struct s5_association *a, int fd,
                                                    const struct msghdr *msg, int flags, int *ret_error)
 {
@@ -107,14 +108,14 @@ static __attribute__((noinline)) ssize_t send_flat(struct s5_engine *e, struct s
     unsigned fragment = e->policy->servers[a->server_index].fragment;
     *ret_error = 0;
     if (!head || (fragment && head + len > fragment))
-        return NOT_SO;
+        return NOT_SENT;
     if (!s5_user_read(flat + head, msg->msg_iov->iov_base, len))
         return -EFAULT;
     ssize_t n = e->real->send(fd, flat, head + len, flags);
     if (n >= (ssize_t)head)
         return n - (ssize_t)head;
     *ret_error = n < 0 ? errno : 0;
-    return n >= 0 ? -EMSGSIZE : NOT_SO;
+    return n >= 0 ? -EMSGSIZE : NOT_SENT;
 }
 
 static ssize_t send_short(struct s5_engine *e, struct s5_association *a, int fd, const struct msghdr *msg, int flags)
@@ -122,37 +123,37 @@ static ssize_t send_short(struct s5_engine *e, struct s5_association *a, int fd,
     int error, r = s5_association_fresh(e, a, fd, false);
     if (r == 0) {
         ssize_t n = send_flat(e, a, fd, msg, flags, &error);
-        r = error ? recover(e, a, fd, error, 0) : 0;
+        r = error ? handle_send_error(e, a, fd, error, 0) : 0;
         if (r == 0)
             return n;
     }
     return r == S5_ASSOCIATION_LOST ? (ssize_t)msg->msg_iov->iov_len : r;
 }
 
-static ssize_t through(struct s5_engine *e, struct s5_association *a, int fd, struct msghdr *m, int flags,
-                       const struct s5_heading *heading)
+static ssize_t send_to_relay(struct s5_engine *e, struct s5_association *a, int fd, struct msghdr *m, int flags,
+                             const struct s5_heading *heading)
 {
     struct s5_endpoint relay;
     size_t size = s5_scatter_size(m->msg_iov + 1, m->msg_iovlen - 1);
     int r = s5_association_fresh(e, a, fd, false);
     for (int tries = 0; r == 0; tries++) {
-        to_relay(a, m, &relay);
+        set_relay(a, m, &relay);
         ssize_t n = e->real->sendmsg(fd, m, flags);
         if (n >= heading->len)
             return n - heading->len;
         if (n >= 0)
-            return -EMSGSIZE; /* no datagram socket (any more) */
-        r = recover(e, a, fd, errno, tries);
+            return -EMSGSIZE; /* not, or no longer, a datagram socket */
+        r = handle_send_error(e, a, fd, errno, tries);
     }
     return r == S5_ASSOCIATION_LOST ? (ssize_t)size : r;
 }
 
-/* --- in pieces --- */
+/* --- fragments --- */
 
-/* How many pieces MSG behind LEN octets of header makes, with *RET_ROOM octets in each: 1 where the server
- * is not to get any, -EMSGSIZE. A datagram that is being put together is nobody's to cut. */
-static int pieces_of(const struct s5_engine *e, const struct s5_association *a, const struct msghdr *msg, size_t len,
-                     int flags, size_t *ret_room)
+/* The number of fragments that MSG makes behind LEN octets of header, with *RET_DATA_SIZE octets of data in each. 1: it
+ * is not fragmented; -EMSGSIZE: it is too large. A datagram that is being put together (MSG_MORE) is not fragmented. */
+static int count_fragments(const struct s5_engine *e, const struct s5_association *a, const struct msghdr *msg,
+                           size_t len, int flags, size_t *ret_data_size)
 {
     const struct s5_server *server = &e->policy->servers[a->server_index];
     size_t most = server->fragment ? server->fragment : server->datagram_most;
@@ -165,13 +166,13 @@ static int pieces_of(const struct s5_engine *e, const struct s5_association *a, 
         return 1;
     if (!server->fragment)
         return -EMSGSIZE;
-    *ret_room = most - len;
-    unsigned count = size > S5_FRAGMENTS_MAX ? 0 : s5_fragments_count(size, *ret_room);
+    *ret_data_size = most - len;
+    unsigned count = size > S5_FRAGMENTS_MAX ? 0 : s5_fragments_count(size, *ret_data_size);
     return count ? (int)count : -EMSGSIZE;
 }
 
-/* The SIZE octets of MSG from AT on, as buffers in IOV; their number. */
-static size_t cut(const struct msghdr *msg, size_t at, size_t size, struct iovec *iov)
+/* Makes IOV the buffers of the SIZE octets of MSG from AT on. Returns their number. */
+static size_t slice_message(const struct msghdr *msg, size_t at, size_t size, struct iovec *iov)
 {
     size_t n = 0;
     for (size_t i = 0; size > 0 && i < msg->msg_iovlen; i++) {
@@ -188,19 +189,20 @@ static size_t cut(const struct msghdr *msg, size_t at, size_t size, struct iovec
     return n;
 }
 
-/* With one piece all are lost, as any datagram may be: only the first one's error is told. */
-__attribute__((noinline)) static ssize_t in_pieces(struct s5_engine *e, struct s5_association *a, int fd,
-                                                   struct msghdr *m, int flags, const struct msghdr *msg,
-                                                   struct s5_heading *heading, unsigned count, size_t room)
+/* Sends MSG as COUNT fragments. With one fragment all are lost, as any datagram may be. Only an error of the first is
+ * returned. */
+__attribute__((noinline)) static ssize_t send_fragments(struct s5_engine *e, struct s5_association *a, int fd,
+                                                        struct msghdr *m, int flags, const struct msghdr *msg,
+                                                        struct s5_heading *heading, unsigned count, size_t data_size)
 {
     struct iovec *iov = m->msg_iov;
     for (unsigned i = 0; i < count; i++) {
         heading->octets[2] = s5_fragments_frag(i, count);
         m->msg_iov = iov;
-        m->msg_iovlen = 1 + cut(msg, i * room, room, iov + 1);
+        m->msg_iovlen = 1 + slice_message(msg, i * data_size, data_size, iov + 1);
         m->msg_control = i ? NULL : msg->msg_control;
         m->msg_controllen = i ? 0 : msg->msg_controllen;
-        ssize_t n = through(e, a, fd, m, flags, heading);
+        ssize_t n = send_to_relay(e, a, fd, m, flags, heading);
         if (n < 0 && i == 0)
             return n;
         if (n < 0)
@@ -209,15 +211,15 @@ __attribute__((noinline)) static ssize_t in_pieces(struct s5_engine *e, struct s
     return (ssize_t)s5_scatter_size(msg->msg_iov, msg->msg_iovlen);
 }
 
-/* MSG behind HEADING, with IOV for its buffers and one more. */
+/* Sends MSG behind HEADING. IOV has space for its buffers and one more. */
 static ssize_t send_gathered(struct s5_engine *e, struct s5_association *a, int fd, const struct msghdr *msg, int flags,
                              struct s5_heading *heading, struct iovec *iov)
 {
     struct msghdr m = *msg;
-    size_t room;
+    size_t data_size;
     if (a->corked)
         heading->len = 0;
-    int count = pieces_of(e, a, msg, heading->len, flags, &room);
+    int count = count_fragments(e, a, msg, heading->len, flags, &data_size);
     if (count < 0)
         return count;
     iov[0] = (struct iovec){heading->octets, heading->len};
@@ -226,14 +228,14 @@ static ssize_t send_gathered(struct s5_engine *e, struct s5_association *a, int 
     m.msg_iov = iov;
     m.msg_iovlen = msg->msg_iovlen + 1;
     if (count > 1)
-        return in_pieces(e, a, fd, &m, flags, msg, heading, (unsigned)count, room);
-    ssize_t n = through(e, a, fd, &m, flags, heading);
+        return send_fragments(e, a, fd, &m, flags, msg, heading, (unsigned)count, data_size);
+    ssize_t n = send_to_relay(e, a, fd, &m, flags, heading);
     if (n >= 0)
         a->corked = flags & MSG_MORE;
     return n;
 }
 
-/* One of many buffers: the room for the list of them is mapped for the length of the call. */
+/* The same for many buffers: the list of them is mapped for the duration of the call. */
 static __attribute__((noinline, cold)) ssize_t send_far(struct s5_engine *e, struct s5_association *a, int fd,
                                                         const struct msghdr *msg, int flags, struct s5_heading *heading)
 {
@@ -251,14 +253,14 @@ static __attribute__((noinline)) ssize_t send_long(struct s5_engine *e, struct s
 {
     struct s5_heading heading;
     struct iovec near[NEAR_IOVS];
-    int r = heading_of(e, a, msg, &heading);
+    int r = get_heading(e, a, msg, &heading);
     if (r < 0)
         return r;
     if (r > 0 || heading.direct)
-        return as_it_is(e, a, fd, msg, flags, r == 0);
+        return send_unchanged(e, a, fd, msg, flags, r == 0);
     if (msg->msg_iovlen >= IOVS_MAX)
         return -EMSGSIZE;
-    if (wants_cutting(msg))
+    if (needs_segmentation(msg))
         return -EIO;
     return msg->msg_iovlen + 1 > NEAR_IOVS ? send_far(e, a, fd, msg, flags, &heading)
                                            : send_gathered(e, a, fd, msg, flags, &heading, near);
@@ -266,39 +268,40 @@ static __attribute__((noinline)) ssize_t send_long(struct s5_engine *e, struct s
 
 ssize_t s5_outgoing_send(struct s5_engine *e, struct s5_association *a, int fd, const struct msghdr *msg, int flags)
 {
-    ssize_t sent = is_short(a, msg, flags) ? send_short(e, a, fd, msg, flags) : NOT_SO;
-    return sent != NOT_SO ? sent : send_long(e, a, fd, msg, flags);
+    ssize_t sent = is_short(a, msg, flags) ? send_short(e, a, fd, msg, flags) : NOT_SENT;
+    return sent != NOT_SENT ? sent : send_long(e, a, fd, msg, flags);
 }
 
-/* --- many at once --- */
+/* --- sendmmsg() --- */
 
 struct batch {
     struct mmsghdr msgs[BATCH];
     struct iovec iovs[BATCH_IOVS];
     uint8_t headers[BATCH][S5_UDP_HEADER_IPV6];
-    uint8_t lens[BATCH]; /* octets of each */
+    uint8_t lens[BATCH]; /* octets of each header */
     struct s5_endpoint relay;
     unsigned n, n_iovs;
 };
 
-/* MSG behind the others; 0: not in this batch, 1, or -errno: not ever. */
-static __attribute__((noinline)) int add(struct s5_engine *e, struct s5_association *a, struct batch *b,
-                                         const struct mmsghdr *msg, int flags)
+/* Adds MSG to the batch. 1; 0: it does not fit into this batch, or must be sent alone; -errno: it cannot be sent. */
+static __attribute__((noinline)) int add_to_batch(struct s5_engine *e, struct s5_association *a, struct batch *b,
+                                                  const struct mmsghdr *msg, int flags)
 {
     struct sockaddr_storage to;
     struct s5_heading h;
     struct iovec *iov = &b->iovs[b->n_iovs];
     struct mmsghdr *m = &b->msgs[b->n];
-    size_t room;
+    size_t data_size;
     int r = s5_user_message(&m->msg_hdr, &to, &msg->msg_hdr);
     if (r == 0)
         r = s5_user_parts(&m->msg_hdr);
-    if (r < 0 || m->msg_hdr.msg_iovlen + 1 > BATCH_IOVS - b->n_iovs || wants_cutting(&m->msg_hdr))
+    if (r < 0 || m->msg_hdr.msg_iovlen + 1 > BATCH_IOVS - b->n_iovs || needs_segmentation(&m->msg_hdr))
         return r;
-    r = heading_of(e, a, &m->msg_hdr, &h);
+    r = get_heading(e, a, &m->msg_hdr, &h);
     if (r < 0)
         return r;
-    if (r != 0 || h.direct || h.len > sizeof b->headers[0] || pieces_of(e, a, &m->msg_hdr, h.len, flags, &room) != 1)
+    if (r != 0 || h.direct || h.len > sizeof b->headers[0] ||
+        count_fragments(e, a, &m->msg_hdr, h.len, flags, &data_size) != 1)
         return 0;
     memcpy(b->headers[b->n], h.octets, h.len);
     b->lens[b->n] = (uint8_t)h.len;
@@ -312,8 +315,9 @@ static __attribute__((noinline)) int add(struct s5_engine *e, struct s5_associat
     return 1;
 }
 
-/* What became of those of B that left: into the program's. The number of them, or -errno. */
-static int tell_sent(const struct batch *b, struct mmsghdr *msgs, unsigned sent, bool lost)
+/* Writes the lengths of the SENT first messages of B into MSGS. LOST: they count as lost in transit. Their number, or
+ * -errno. */
+static int write_sent(const struct batch *b, struct mmsghdr *msgs, unsigned sent, bool lost)
 {
     for (unsigned i = 0; i < sent; i++) {
         const struct msghdr *m = &b->msgs[i].msg_hdr;
@@ -325,26 +329,26 @@ static int tell_sent(const struct batch *b, struct mmsghdr *msgs, unsigned sent,
     return (int)sent;
 }
 
-/* B on its way: the number of those that left, or -errno. */
+/* Sends B. The number of messages sent, or -errno. */
 static int send_batch(struct s5_engine *e, struct s5_association *a, int fd, struct batch *b, struct mmsghdr *msgs,
                       int flags)
 {
     int r = s5_association_fresh(e, a, fd, false), sent = -1;
     for (int tries = 0; r == 0; tries++) {
         for (unsigned i = 0; i < b->n; i++)
-            to_relay(a, &b->msgs[i].msg_hdr, &b->relay);
+            set_relay(a, &b->msgs[i].msg_hdr, &b->relay);
         sent = e->real->sendmmsg(fd, b->msgs, b->n, flags);
         if (sent >= 0)
             break;
-        r = recover(e, a, fd, errno, tries);
+        r = handle_send_error(e, a, fd, errno, tries);
     }
     if (sent < 0 && r != S5_ASSOCIATION_LOST)
         return r;
-    return tell_sent(b, msgs, sent < 0 ? b->n : (unsigned)sent, sent < 0);
+    return write_sent(b, msgs, sent < 0 ? b->n : (unsigned)sent, sent < 0);
 }
 
-/* As many of MSGS as go together: the number of those that left; 0: none goes together; -errno. *RET_ALL:
- * none was left behind. */
+/* Sends as many of MSGS as fit into one batch. The number sent; 0: none fits; -errno. *RET_ALL: all of the batch were
+ * sent. */
 static __attribute__((noinline)) int send_some(struct s5_engine *e, struct s5_association *a, int fd,
                                                struct mmsghdr *msgs, unsigned n, int flags, bool *ret_all)
 {
@@ -352,7 +356,7 @@ static __attribute__((noinline)) int send_some(struct s5_engine *e, struct s5_as
     int r = 1;
     b.n = b.n_iovs = 0;
     while (r > 0 && b.n < n && b.n < BATCH && !a->corked)
-        r = add(e, a, &b, &msgs[b.n], flags);
+        r = add_to_batch(e, a, &b, &msgs[b.n], flags);
     if (!b.n)
         return r < 0 ? r : 0;
     r = send_batch(e, a, fd, &b, msgs, flags);
@@ -360,7 +364,7 @@ static __attribute__((noinline)) int send_some(struct s5_engine *e, struct s5_as
     return r;
 }
 
-/* One of its own kind: direct, very long, in pieces, or wrong. */
+/* Sends a message that does not fit into a batch: direct, very long, in fragments, or invalid. 1 or -errno. */
 static __attribute__((noinline)) int send_one(struct s5_engine *e, struct s5_association *a, int fd,
                                               struct mmsghdr *msg, int flags)
 {

@@ -1,5 +1,5 @@
-/* Octets spread over several buffers of the program's, taken as one row. The list itself is readable; a
- * buffer may be anything. */
+/* Several buffers of the program's as one sequence of octets. The list itself can be read; the buffers may be
+ * invalid. */
 #ifndef S5_SCATTER_H
 #define S5_SCATTER_H
 
@@ -8,15 +8,16 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
+/* The octets of the N buffers IOV. */
 size_t s5_scatter_size(const struct iovec *iov, size_t n);
-/* The first SIZE octets, or as many as there are, into BUF; their number. */
+/* Copies the first SIZE octets, or as many as there are, to BUF. Their number. */
 size_t s5_scatter_gather(const struct iovec *iov, size_t n, void *buf, size_t size);
-/* LEN octets of BUF to the place AT, as far as there is room; their number. */
+/* Copies LEN octets of BUF to the position AT, as far as they fit. Their number. */
 size_t s5_scatter_put(const struct iovec *iov, size_t n, size_t at, const void *buf, size_t len);
-/* LEN octets from the place FROM to the place TO; both ranges are inside. They may overlap. */
+/* Moves LEN octets from the position FROM to the position TO. Both ranges are within the buffers, and may overlap. */
 void s5_scatter_move(const struct iovec *iov, size_t n, size_t to, size_t from, size_t len);
 
-/* The datagram that FROM received, into TO, whose own was dropped; NAMED: and where it came from. */
+/* Copies the datagram that FROM received to TO, whose own was dropped; with NAMED, its source too. */
 void s5_scatter_move_over(struct mmsghdr *to, const struct mmsghdr *from, bool named);
 
 #endif
