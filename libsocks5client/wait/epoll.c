@@ -1,11 +1,10 @@
 /* epoll while something is in flight.
  *
- * A wait returns events with the application's data; which of them belong to borrowed registrations
- * is found by epoll descriptor and data. One that moved its negotiation on is swallowed. One that
- * moved nothing may belong to another descriptor registered with equal data, and is then passed on.
+ * A wait returns events with the application's data. Those of overridden registrations are found by epoll descriptor
+ * and data. An event that advanced its negotiation is dropped. One that advanced nothing may belong to another
+ * descriptor registered with equal data, and is then reported.
  *
- * What is in flight and not registered with the instance is waited for beside it, by ppoll().
- */
+ * What is in flight and not registered with the instance is waited for as well, by ppoll(). */
 #include "epoll.h"
 #include "blocking.h"
 #include "clock.h"
@@ -22,8 +21,8 @@
 
 /* --- registrations --- */
 
-/* What SLOT notes of EP; false: nothing. */
-static bool noted(struct s5_engine *e, const struct s5_slot *slot, int ep, struct s5_registration *ret)
+/* Finds the registration with EP in SLOT, to *RET; false: there is none. */
+static bool find_registration(struct s5_engine *e, const struct s5_slot *slot, int ep, struct s5_registration *ret)
 {
     for (unsigned at = 0; s5_registry_registration(&e->registry, slot, at, ret); at++)
         if (ret->ep == ep)
@@ -31,14 +30,14 @@ static bool noted(struct s5_engine *e, const struct s5_slot *slot, int ep, struc
     return false;
 }
 
-/* It is noted first, since a thread that waits already may see the first event at once. As long as it only begins,
- * its note is kept where another thread finds nothing to change yet. */
-static int enter(struct s5_engine *e, int ep, int op, int fd, const struct epoll_event *event)
+/* The registration is recorded first, since a thread that already waits may get the first event at once. Until the
+ * kernel has it, the record is marked S5_WATCH_BEGINS, and other threads find nothing to change in it. */
+static int change_registration(struct s5_engine *e, int ep, int op, int fd, const struct epoll_event *event)
 {
     struct s5_registration before = {-1, 0, 0};
     struct epoll_event first = *event;
     struct s5_slot *slot = s5_registry_make(&e->registry, fd);
-    bool had = s5_registry_watched(slot) && noted(e, slot, ep, &before);
+    bool had = s5_registry_watched(slot) && find_registration(e, slot, ep, &before);
     if (!slot || s5_registry_watch(&e->registry, fd, ep, event->events | S5_WATCH_BEGINS, event->data.u64) < 0)
         return s5_complete_find(e, fd) ? -ENOSPC : e->real->epoll_ctl(ep, op, fd, &first) == 0 ? 0 : -errno;
     bool in_flight = s5_complete_find(e, fd);
@@ -54,22 +53,22 @@ static int enter(struct s5_engine *e, int ep, int op, int fd, const struct epoll
             atomic_store(&slot->events, event->events);
         else
             s5_registry_watch(&e->registry, fd, ep, event->events, event->data.u64);
-        if (s5_epoll_in_flight(e, slot) != in_flight) /* another thread ended it meanwhile, or began it */
+        if (s5_epoll_in_flight(e, slot) != in_flight) /* another thread completed or began a negotiation meanwhile */
             s5_epoll_update_slot(e, fd, slot);
     }
     return r;
 }
 
-int s5_epoll_ctl(struct s5_engine *e, int ep, int op, int fd, struct epoll_event *theirs)
+int s5_epoll_ctl(struct s5_engine *e, int ep, int op, int fd, struct epoll_event *user_event)
 {
-    struct epoll_event own, *event = theirs;
+    struct epoll_event own, *event = user_event;
     s5_blocking_look();
-    s5_fd_record(e, fd); /* a closed one's notes are not this one's */
+    s5_fd_record(e, fd); /* drops what is recorded of a closed socket with this number */
     if (op == EPOLL_CTL_ADD || op == EPOLL_CTL_MOD) {
-        if (!s5_user_read(&own, theirs, sizeof own)) /* the kernel says so */
+        if (!s5_user_read(&own, user_event, sizeof own)) /* the kernel reports the error */
             return e->real->epoll_ctl(ep, op, fd, S5_USER_NOWHERE) == 0 ? 0 : -errno;
         event = &own;
-        int r = enter(e, ep, op, fd, event);
+        int r = change_registration(e, ep, op, fd, event);
         if (r < 0)
             return r;
     } else {
@@ -84,8 +83,8 @@ int s5_epoll_ctl(struct s5_engine *e, int ep, int op, int fd, struct epoll_event
 
 /* --- events --- */
 
-/* Whether a descriptor not in flight is registered with EP and DATA too. */
-static bool also_others(struct s5_engine *e, int ep, uint64_t data)
+/* Whether a descriptor that is not in flight is registered with EP and DATA too. */
+static bool has_other_registration(struct s5_engine *e, int ep, uint64_t data)
 {
     for (unsigned fd = 0; fd < S5_CHUNKS * S5_CHUNK_SLOTS; fd++) {
         struct s5_slot *slot = s5_registry_slot(&e->registry, (int)fd);
@@ -99,8 +98,8 @@ static bool also_others(struct s5_engine *e, int ep, uint64_t data)
     return false;
 }
 
-/* Whether the application shall see EVENT. */
-static bool passes(struct s5_engine *e, int ep, const struct epoll_event *event)
+/* Whether EVENT is reported to the application. */
+static bool is_for_application(struct s5_engine *e, int ep, const struct epoll_event *event)
 {
     uint32_t top = s5_registry_inflight_top(&e->registry);
     uint64_t data = event->data.u64;
@@ -109,17 +108,17 @@ static bool passes(struct s5_engine *e, int ep, const struct epoll_event *event)
         if (!record || !s5_epoll_reports(e, record, ep, &data))
             continue;
         enum s5_step result = s5_complete_step(e, record, (short)event->events);
-        if (result != S5_STEP_GONE && (result != S5_STEP_WAIT || !also_others(e, ep, data)))
+        if (result != S5_STEP_GONE && (result != S5_STEP_WAIT || !has_other_registration(e, ep, data)))
             return false;
     }
     return true;
 }
 
-static int filter(struct s5_engine *e, int ep, struct epoll_event *events, int n)
+static int filter_events(struct s5_engine *e, int ep, struct epoll_event *events, int n)
 {
     int kept = 0;
     for (int i = 0; i < n; i++)
-        if (passes(e, ep, &events[i]))
+        if (is_for_application(e, ep, &events[i]))
             events[kept++] = events[i];
     return kept;
 }
@@ -132,7 +131,7 @@ static int real_wait(struct s5_engine *e, int ep, struct epoll_event *events, in
     if (precise)
         return e->real->epoll_pwait2(ep, events, max, timeout, mask);
     int ms = -1;
-    if (timeout) /* rounded up, as the kernel would have slept */
+    if (timeout) /* rounded up, as the kernel rounds a sleep */
         ms = left.tv_sec > 2000000 ? 2000000000 : (int)(left.tv_sec * 1000 + (left.tv_nsec + 999999) / 1000000);
     return e->real->epoll_pwait(ep, events, max, ms, mask);
 }
@@ -153,7 +152,7 @@ static int wait_beside(struct s5_engine *e, int ep, struct epoll_event *events, 
     return r;
 }
 
-/* One wait for what is due in flight, and no longer than UNTIL. */
+/* Waits once, until a step is due in flight, and no longer than UNTIL. */
 static int wait_once(struct s5_engine *e, int ep, struct epoll_event *events, int max, uint64_t until, uint64_t now,
                      bool precise, const sigset_t *mask)
 {
@@ -177,12 +176,12 @@ int s5_epoll_wait(struct s5_engine *e, int ep, struct epoll_event *events, int m
     s5_blocking_look();
     for (;;) {
         if (n > 0)
-            n = filter(e, ep, events, n);
+            n = filter_events(e, ep, events, n);
         if (n > 0)
             break;
         n = wait_once(e, ep, events, max, until, now, precise, mask);
         if (n < 0 || (n > 0 && !s5_registry_any_in_flight(&e->registry)))
-            break; /* what ended the last one */
+            break; /* nothing is in flight any more: the events are the application's */
         now = s5_clock_now();
         if (n == 0 && now >= until)
             break;

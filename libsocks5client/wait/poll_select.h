@@ -1,4 +1,4 @@
-/* poll() and select(). */
+/* poll() and select(). The results are those of ppoll() and pselect(), or -errno. */
 #ifndef S5_POLL_SELECT_H
 #define S5_POLL_SELECT_H
 
