@@ -1,4 +1,4 @@
-/* connect(): the socket and the address are classified, and one layer is called: tcp, udp, or dns. */
+/* connect(): classifies the socket and the address, and calls one layer: tcp, udp or dns. */
 #include "connect.h"
 #include "association.h"
 #include "bind.h"
@@ -19,11 +19,9 @@
 #include <pthread.h>
 #include <string.h>
 
-/* --- driving a blocking one --- */
+/* --- connect() on a socket that has a record --- */
 
-/* --- connect() on what is ours already --- */
-
-/* 1 when FD is not ours (any more) and connect() begins afresh, else its result. */
+/* 1: FD has no record any more, and connect() begins from scratch; otherwise its result. */
 static int connect_again(struct s5_engine *e, struct s5_record *record, int fd)
 {
     struct sockaddr_storage peer;
@@ -39,8 +37,8 @@ static int connect_again(struct s5_engine *e, struct s5_record *record, int fd)
     case S5_RECORD_FAILED:
         return s5_complete_result(e, record, fd);
     case S5_RECORD_READY:
-        /* The kernel tells 0 once, then EISCONN; were it unconnected again (a reset), the
-         * server's address must not be dialled bare. */
+        /* The kernel returns 0 once, then EISCONN. If a reset disconnected the socket, it must not be connected to the
+         * server's address without a negotiation. */
         if (e->real->getpeername(fd, (struct sockaddr *)&peer, &len) == 0)
             return e->real->connect(fd, (struct sockaddr *)&peer, len) == 0 ? 0 : -errno;
         break;
@@ -49,8 +47,8 @@ static int connect_again(struct s5_engine *e, struct s5_record *record, int fd)
             return -EISCONN;
         s5_bind_unblock_callers(e, fd);
         break;
-    case S5_RECORD_NAMED:   /* it calls, instead of being called */
-    case S5_RECORD_RELAYED: /* no stream: s5_association_connect has it */
+    case S5_RECORD_NAMED:   /* it connects instead of listening */
+    case S5_RECORD_RELAYED: /* no stream: s5_association_connect() handles it */
     case S5_RECORD_INTERNAL:
     case S5_RECORD_FREE:
         break;
@@ -67,7 +65,7 @@ static int real_connect(struct s5_engine *e, int fd, const struct sockaddr *addr
 }
 
 /* connect(AF_UNSPEC) on a socket that has a record. A listener stops listening. */
-static int disconnect(struct s5_engine *e, int fd, const struct sockaddr *addr, socklen_t len)
+static int disconnect_socket(struct s5_engine *e, int fd, const struct sockaddr *addr, socklen_t len)
 {
     bool listening = s5_listener_find(e, fd);
     struct s5_record *record = s5_complete_find(e, fd);
@@ -108,30 +106,30 @@ static inline __attribute__((always_inline)) int connect_inet(struct s5_engine *
     return r < 0 ? r : s5_tcp_connect_direct(e, fd, addr, len, named ? &to : NULL, kind);
 }
 
-/* The kernel says what is wrong with FD, or else with the address. */
-static __attribute__((noinline, cold)) int wrong_address(struct s5_engine *e, int fd, const struct sockaddr *addr,
-                                                         socklen_t len, int error)
+/* The kernel reports what is wrong with FD, or else with the address. */
+static __attribute__((noinline, cold)) int report_wrong_address(struct s5_engine *e, int fd,
+                                                                const struct sockaddr *addr, socklen_t len, int error)
 {
     return real_connect(e, fd, error == -EFAULT ? S5_USER_NOWHERE : addr, len);
 }
 
-int s5_connect(struct s5_engine *e, int fd, const struct sockaddr *theirs, socklen_t len)
+int s5_connect(struct s5_engine *e, int fd, const struct sockaddr *user_addr, socklen_t len)
 {
-    /* All that follows is about this copy: another thread may change the program's. */
+    /* All that follows uses this copy: another thread may change the program's. */
     struct sockaddr_storage own;
     const struct sockaddr *addr = (struct sockaddr *)&own;
     uint64_t cookie = 0;
     s5_blocking_look();
     if (s5_in_engine || len < sizeof addr->sa_family)
-        return real_connect(e, fd, theirs, len);
-    int r = s5_user_address(&own, theirs, len);
+        return real_connect(e, fd, user_addr, len);
+    int r = s5_user_address(&own, user_addr, len);
     if (__builtin_expect(r < 0, 0))
-        return wrong_address(e, fd, theirs, len, r);
+        return report_wrong_address(e, fd, user_addr, len, r);
     struct s5_record *record = s5_fd_checked_record(e, fd, &cookie);
     if (record && record->relayed)
         return s5_association_connect(e, fd, addr, len);
     if (addr->sa_family == AF_UNSPEC && record)
-        return disconnect(e, fd, addr, len);
+        return disconnect_socket(e, fd, addr, len);
     if (addr->sa_family != AF_INET && addr->sa_family != AF_INET6)
         return real_connect(e, fd, addr, len);
     if (record && !s5_dns_client_release(e, fd)) {
@@ -139,7 +137,7 @@ int s5_connect(struct s5_engine *e, int fd, const struct sockaddr *theirs, sockl
         if (r <= 0)
             return r;
     }
-    /* The kernel takes an IPv6 address without its scope; we want it whole, and zeros follow it. */
+    /* The kernel accepts an IPv6 address without its scope. Here it is made complete: zeros follow it in the copy. */
     if (addr->sa_family == AF_INET6 && len >= 24 && len < sizeof(struct sockaddr_in6))
         len = sizeof(struct sockaddr_in6);
     return connect_inet(e, fd, &own, len, cookie);

@@ -1,10 +1,10 @@
-/* connect(): the socket and the address are classified, and one layer is called. */
+/* connect(): classifies the socket and the address, and calls one layer. 0 or -errno. */
 #ifndef S5_CONNECT_H
 #define S5_CONNECT_H
 
 #include "engine.h"
 
-/* --- connect.c, connect_record.c --- */
+/* --- connect.c --- */
 int s5_connect(struct s5_engine *e, int fd, const struct sockaddr *addr, socklen_t len);
 
 #endif

@@ -1,7 +1,6 @@
-/* Octets of the application on a socket that may be ours: one whose connection is being negotiated,
- * one that names a destination, one that has an association, a resolver's. What a rule leads to a
- * server but cannot go there is refused here, so that it goes nowhere else. A send with MSG_FASTOPEN
- * is a connect(). */
+/* Octets of the application on a socket that may have a record: one whose connection is being negotiated, a send that
+ * names a destination, a socket that has an association, or one of a DNS client. What a rule routes to a server but
+ * cannot go there is refused here, so that it is sent nowhere else. A send with MSG_FASTOPEN is a connect(). */
 #include "io.h"
 #include "association.h"
 #include "association_query.h"
@@ -24,34 +23,34 @@
 #include <netinet/in.h>
 #include <string.h>
 
-/* SCTP's connect() by another name (linux/sctp.h). */
+/* Further forms of SCTP's connect() (linux/sctp.h). */
 #define SCTP_CONNECTX_OLD 107
 #define SCTP_CONNECTX     110
 #define SCTP_CONNECTX3    111
 
-/* What the kernel would do to datagrams without a thought for their headers (linux/udp.h). */
+/* Options by which the kernel changes datagrams without regard to their headers (linux/udp.h). */
 #define UDP_CORK    1
 #define UDP_SEGMENT 103
 #define UDP_GRO     104
 
-#define MESSAGES_MOST 1024 /* that the kernel takes in one call */
+#define MESSAGES_MOST 1024 /* the kernel's limit for one call */
 
-static int protocol_of(struct s5_engine *e, int fd)
+static int get_protocol(struct s5_engine *e, int fd)
 {
     int protocol = 0;
     socklen_t len = sizeof protocol;
     return e->real->getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &len) == 0 ? protocol : -errno;
 }
 
-enum leave { AS_IT_IS, FAST_OPEN, RELAYED };
+enum send_route { AS_IT_IS, FAST_OPEN, RELAYED };
 
-/* Where a send that leaves goes, other than its address says. */
+/* Where a send goes, if not to its address. */
 struct way {
     struct s5_association *a;  /* when RELAYED */
-    struct s5_endpoint direct; /* what a stand-in stands for, when AS_IT_IS; len 0: nothing */
+    struct s5_endpoint direct; /* the address of a fake address's name, when AS_IT_IS; len 0: none */
 };
 
-static int leave_udp(struct s5_engine *e, int fd, int family, struct s5_addr *to, struct way *ret)
+static int route_udp_send(struct s5_engine *e, int fd, int family, struct s5_addr *to, struct way *ret)
 {
     const struct s5_server *server;
     bool named;
@@ -65,21 +64,22 @@ static int leave_udp(struct s5_engine *e, int fd, int family, struct s5_addr *to
     return r < 0 ? r : AS_IT_IS;
 }
 
-/* How a send on FD to ADDR may leave: enum leave, or -errno. */
-static int leave(struct s5_engine *e, int fd, const struct sockaddr *addr, socklen_t len, int flags, struct way *ret)
+/* Returns how a send on FD to ADDR goes: enum send_route, or -errno. */
+static int route_send(struct s5_engine *e, int fd, const struct sockaddr *addr, socklen_t len, int flags,
+                      struct way *ret)
 {
     struct s5_addr to;
     ret->direct.len = 0;
     if (s5_in_engine || !s5_target_address(addr, len, &to))
         return AS_IT_IS;
-    int protocol = protocol_of(e, fd);
+    int protocol = get_protocol(e, fd);
     if (protocol < 0)
         return protocol;
     uint8_t kind = s5_route_protocol(protocol);
     if (kind == S5_PROTO_TCP) /* the kernel ignores the address of any other send on a stream */
         return flags & MSG_FASTOPEN ? FAST_OPEN : AS_IT_IS;
     if (protocol == IPPROTO_UDP && to.port)
-        return leave_udp(e, fd, addr->sa_family, &to, ret);
+        return route_udp_send(e, fd, addr->sa_family, &to, ret);
     int named = s5_names_of(e, &to);
     if (named < 0)
         return named;
@@ -87,12 +87,12 @@ static int leave(struct s5_engine *e, int fd, const struct sockaddr *addr, sockl
                                 "anything but TCP and UDP");
 }
 
-/* connect() first; then MSG is an ordinary send on the connected socket. */
-static ssize_t fast_open(struct s5_engine *e, int fd, const struct msghdr *msg, int flags)
+/* Calls connect() first. Then MSG is an ordinary send on the connected socket. */
+static ssize_t send_fast_open(struct s5_engine *e, int fd, const struct msghdr *msg, int flags)
 {
     struct msghdr plain = *msg;
     if (((const struct sockaddr *)msg->msg_name)->sa_family == AF_UNSPEC)
-        return -EOPNOTSUPP; /* as the kernel says: it is no call to disconnect */
+        return -EOPNOTSUPP; /* as the kernel returns: it is no way to disconnect */
     int r = s5_connect(e, fd, msg->msg_name, msg->msg_namelen);
     if (r < 0 && r != -EISCONN)
         return r;
@@ -105,10 +105,10 @@ static ssize_t fast_open(struct s5_engine *e, int fd, const struct msghdr *msg, 
     return n < 0 ? -errno : n;
 }
 
-/* --- out --- */
+/* --- sending --- */
 
-/* A call on FD fails with ERROR, or with what the kernel finds wrong before it looks at a message. */
-static __attribute__((noinline, cold)) int fail(struct s5_engine *e, int fd, int flags, int error)
+/* A call on FD fails with ERROR, or with the error that the kernel finds before it reads a message. */
+static __attribute__((noinline, cold)) int fail_send(struct s5_engine *e, int fd, int flags, int error)
 {
     return e->real->sendmsg(fd, S5_USER_NOWHERE, flags) < 0 && errno != EFAULT ? -errno : error;
 }
@@ -119,7 +119,7 @@ static ssize_t send_relayed(struct s5_engine *e, struct s5_association *a, int f
     return r < 0 ? r : s5_outgoing_send(e, a, fd, m, flags);
 }
 
-/* M and its name are copies of the program's; buffers and control messages are its own. */
+/* M and its name are copies of the program's. Buffers and control messages are the program's own. */
 static ssize_t send_copied(struct s5_engine *e, int fd, struct msghdr *m, int flags)
 {
     struct s5_association *a = s5_association_of(e, fd);
@@ -134,11 +134,11 @@ static ssize_t send_copied(struct s5_engine *e, int fd, struct msghdr *m, int fl
         return sent;
     int r = s5_tcp_await(e, fd, flags, POLLOUT);
     if (r == 0)
-        r = leave(e, fd, m->msg_name, m->msg_namelen, flags, &way);
+        r = route_send(e, fd, m->msg_name, m->msg_namelen, flags, &way);
     if (r < 0)
         return r;
     if (r == FAST_OPEN)
-        return fast_open(e, fd, m, flags);
+        return send_fast_open(e, fd, m, flags);
     if (r == RELAYED)
         return send_relayed(e, way.a, fd, m, flags);
     if (way.direct.len) {
@@ -155,7 +155,7 @@ ssize_t s5_sendmsg(struct s5_engine *e, int fd, const struct msghdr *msg, int fl
     struct msghdr m;
     s5_blocking_look();
     int r = s5_user_message(&m, &to, msg);
-    return r < 0 ? fail(e, fd, flags, r) : send_copied(e, fd, &m, flags);
+    return r < 0 ? fail_send(e, fd, flags, r) : send_copied(e, fd, &m, flags);
 }
 
 ssize_t s5_sendto(struct s5_engine *e, int fd, const void *buf, size_t n, int flags, const struct sockaddr *addr,
@@ -166,7 +166,7 @@ ssize_t s5_sendto(struct s5_engine *e, int fd, const void *buf, size_t n, int fl
     struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
     int r = 0;
     s5_blocking_look();
-    if (__builtin_expect(addr && !len, 0)) { /* which is not the same as a message without a name */
+    if (__builtin_expect(addr && !len, 0)) { /* not the same as a message without a name */
         r = s5_tcp_await(e, fd, flags, POLLOUT);
         ssize_t sent = r < 0 ? r : e->real->sendto(fd, buf, n, flags, addr, len);
         return sent < 0 && r == 0 ? -errno : sent;
@@ -176,7 +176,7 @@ ssize_t s5_sendto(struct s5_engine *e, int fd, const void *buf, size_t n, int fl
         m.msg_namelen = len;
         r = s5_user_address(&to, addr, len);
     }
-    return r < 0 ? fail(e, fd, flags, r) : send_copied(e, fd, &m, flags);
+    return r < 0 ? fail_send(e, fd, flags, r) : send_copied(e, fd, &m, flags);
 }
 
 ssize_t s5_send(struct s5_engine *e, int fd, const void *buf, size_t n, int flags)
@@ -184,7 +184,7 @@ ssize_t s5_send(struct s5_engine *e, int fd, const void *buf, size_t n, int flag
     return s5_sendto(e, fd, buf, n, flags, NULL, 0);
 }
 
-/* A write is a send on a datagram socket alone: on others the kernel tells the two apart. */
+/* A write is a send only on a datagram socket. On others the kernel distinguishes the two. */
 ssize_t s5_write(struct s5_engine *e, int fd, const void *buf, size_t n)
 {
     if (s5_association_of(e, fd) || s5_dns_client_is(e, fd)) {
@@ -210,7 +210,7 @@ ssize_t s5_writev(struct s5_engine *e, int fd, const struct iovec *iov, int n)
     return sent < 0 && r == 0 ? -errno : sent;
 }
 
-/* Programs know this error from what cannot be sent so, and read and write instead. */
+/* Programs expect EINVAL from descriptors that do not support sendfile(), and read and write instead. */
 ssize_t s5_sendfile(struct s5_engine *e, int fd, int in, off_t *at, size_t n)
 {
     if (s5_association_of(e, fd))
@@ -220,19 +220,19 @@ ssize_t s5_sendfile(struct s5_engine *e, int fd, int in, off_t *at, size_t n)
     return sent < 0 && r == 0 ? -errno : sent;
 }
 
-/* Whether message AT may leave as it is: enum leave, or -errno. */
-static int leave_one(struct s5_engine *e, int fd, const struct mmsghdr *at, int flags, struct way *way)
+/* Returns whether message AT may be sent as it is: enum send_route, or -errno. */
+static int route_message(struct s5_engine *e, int fd, const struct mmsghdr *at, int flags, struct way *way)
 {
     struct sockaddr_storage to;
     struct msghdr m;
     int r = s5_user_message(&m, &to, &at->msg_hdr);
     if (r == 0)
-        r = leave(e, fd, m.msg_name, m.msg_namelen, flags, way);
-    /* One by one they can. */
+        r = route_send(e, fd, m.msg_name, m.msg_namelen, flags, way);
+    /* Sent one by one, they can go there. */
     return r == AS_IT_IS && way->direct.len ? -EHOSTUNREACH : r;
 }
 
-static int fast_open_one(struct s5_engine *e, int fd, struct mmsghdr *at, int flags)
+static int send_fast_open_message(struct s5_engine *e, int fd, struct mmsghdr *at, int flags)
 {
     ssize_t sent = s5_sendmsg(e, fd, &at->msg_hdr, flags);
     unsigned len = (unsigned)sent;
@@ -250,33 +250,33 @@ int s5_sendmmsg(struct s5_engine *e, int fd, struct mmsghdr *msgs, unsigned n, i
         return sent;
     sent = s5_dns_client_sendmmsg(e, fd, msgs, n, flags);
     if (sent != -ENOTCONN)
-        return sent == -EFAULT ? fail(e, fd, flags, sent) : sent;
+        return sent == -EFAULT ? fail_send(e, fd, flags, sent) : sent;
     int r = s5_tcp_await(e, fd, flags, POLLOUT);
     unsigned may = 0;
     struct way way = {NULL, {.len = 0}};
     n = n < MESSAGES_MOST ? n : MESSAGES_MOST;
     for (; r == 0 && may < n; may++) {
-        r = leave_one(e, fd, &msgs[may], flags, &way);
+        r = route_message(e, fd, &msgs[may], flags, &way);
         if (r != AS_IT_IS)
             break;
     }
-    if (r == RELAYED) /* those before it are direct, which it finds out again */
+    if (r == RELAYED) /* those before it are direct, which is found out again there */
         return s5_outgoing_sendmmsg(e, way.a, fd, msgs, n, flags);
     if (may == 0 && r == FAST_OPEN)
-        return fast_open_one(e, fd, &msgs[0], flags);
+        return send_fast_open_message(e, fd, &msgs[0], flags);
     if (may == 0 && r < 0)
-        return fail(e, fd, flags, r);
+        return fail_send(e, fd, flags, r);
     sent = e->real->sendmmsg(fd, msgs, n ? may : 0, flags);
     return sent < 0 ? -errno : sent;
 }
 
-/* --- in --- */
+/* --- receiving --- */
 
-/* What the kernel writes of a message that it has received: M into the program's MSG. The name has ROOM. */
-static bool pass_descriptors(struct msghdr *msg, const struct msghdr *m, const struct sockaddr_storage *from,
-                             void *name, socklen_t room)
+/* Writes what the kernel writes of a received message, from M into the program's MSG. NAME has SPACE octets. */
+static bool write_message_header(struct msghdr *msg, const struct msghdr *m, const struct sockaddr_storage *from,
+                                 void *name, socklen_t space)
 {
-    return (!name || s5_user_tell(from, m->msg_namelen, name, room, &msg->msg_namelen)) &&
+    return (!name || s5_user_tell(from, m->msg_namelen, name, space, &msg->msg_namelen)) &&
            s5_user_write(&msg->msg_controllen, &m->msg_controllen, sizeof m->msg_controllen) &&
            s5_user_write(&msg->msg_flags, &m->msg_flags, sizeof m->msg_flags);
 }
@@ -294,11 +294,11 @@ static ssize_t receive_message(struct s5_engine *e, struct s5_association *a, in
         return -EMSGSIZE;
     if (!s5_user_may(m.msg_iov, m.msg_iovlen * sizeof *m.msg_iov, S5_USER_READ))
         return -EFAULT;
-    socklen_t room = m.msg_namelen < sizeof from ? m.msg_namelen : sizeof from;
+    socklen_t space = m.msg_namelen < sizeof from ? m.msg_namelen : sizeof from;
     m.msg_name = name ? &from : NULL;
-    m.msg_namelen = room;
+    m.msg_namelen = space;
     ssize_t n = s5_incoming_receive(e, a, fd, &m, flags);
-    return n >= 0 && !pass_descriptors(msg, &m, &from, name, room) ? -EFAULT : n;
+    return n >= 0 && !write_message_header(msg, &m, &from, name, space) ? -EFAULT : n;
 }
 
 ssize_t s5_recvmsg(struct s5_engine *e, int fd, struct msghdr *msg, int flags)
@@ -320,15 +320,15 @@ static ssize_t receive_from(struct s5_engine *e, struct s5_association *a, int f
                             struct sockaddr *addr, socklen_t *len)
 {
     struct sockaddr_storage from;
-    socklen_t room = 0;
-    if (addr && !s5_user_read(&room, len, sizeof room))
+    socklen_t space = 0;
+    if (addr && !s5_user_read(&space, len, sizeof space))
         return -EFAULT;
-    if ((int)room < 0)
+    if ((int)space < 0)
         return -EINVAL;
     msg->msg_name = addr ? &from : NULL;
     msg->msg_namelen = sizeof from;
     ssize_t got = s5_incoming_receive(e, a, fd, msg, flags);
-    return got >= 0 && addr && !s5_user_tell(&from, msg->msg_namelen, addr, room, len) ? -EFAULT : got;
+    return got >= 0 && addr && !s5_user_tell(&from, msg->msg_namelen, addr, space, len) ? -EFAULT : got;
 }
 
 ssize_t s5_recvfrom(struct s5_engine *e, int fd, void *buf, size_t n, int flags, struct sockaddr *addr, socklen_t *len)
@@ -348,7 +348,7 @@ ssize_t s5_recvfrom(struct s5_engine *e, int fd, void *buf, size_t n, int flags,
     return got < 0 && r == 0 ? -errno : got;
 }
 
-/* The kernel reads nothing at all into no room. */
+/* A read of 0 octets receives no datagram, as in the kernel. */
 ssize_t s5_read(struct s5_engine *e, int fd, void *buf, size_t n)
 {
     if (n && s5_association_of(e, fd)) {
@@ -374,8 +374,9 @@ ssize_t s5_readv(struct s5_engine *e, int fd, const struct iovec *iov, int n)
     return got < 0 && r == 0 ? -errno : got;
 }
 
-/* How many of N messages, from the first on, have all that a datagram is put into beside its octets. */
-static unsigned whole_ones(struct mmsghdr *msgs, unsigned n)
+/* Returns how many of N messages, from the first on, have valid memory for all that is stored beside a datagram's
+ * octets. */
+static unsigned count_writable_messages(struct mmsghdr *msgs, unsigned n)
 {
     unsigned at = 0;
     for (n = n < MESSAGES_MOST ? n : MESSAGES_MOST; at < n; at++) {
@@ -394,7 +395,7 @@ static unsigned whole_ones(struct mmsghdr *msgs, unsigned n)
 int s5_recvmmsg(struct s5_engine *e, int fd, struct mmsghdr *msgs, unsigned n, int flags, struct timespec *timeout)
 {
     struct s5_association *a = s5_association_of(e, fd);
-    unsigned whole = a ? whole_ones(msgs, n) : 0;
+    unsigned whole = a ? count_writable_messages(msgs, n) : 0;
     if (a && n && !whole)
         return s5_user_may(msgs, sizeof *msgs, S5_USER_READ) && msgs->msg_hdr.msg_iovlen > IOV_MAX ? -EMSGSIZE
                                                                                                    : -EFAULT;
@@ -425,7 +426,8 @@ int s5_setsockopt(struct s5_engine *e, int fd, int level, int name, const void *
         s5_log(&e->log, S5_LOG_ERROR, "refused: SCTP cannot go through a SOCKS5 server");
         return -EOPNOTSUPP;
     }
-    /* As a kernel without them says. A socket that has no association may be corked: it gets none then. */
+    /* The error of a kernel that lacks them. UDP_CORK is allowed on a socket without an association, which gets none
+     * then. */
     if (level == IPPROTO_UDP && !s5_in_engine &&
         (name == UDP_SEGMENT || name == UDP_GRO || (name == UDP_CORK && s5_association_of(e, fd))))
         return -ENOPROTOOPT;

@@ -1,3 +1,4 @@
+/* The list of all kinds, and the kind of a record by its state. */
 #include "kinds.h"
 #include "association_exec.h"
 #include "association_pool.h"

@@ -4,7 +4,7 @@
 
 #include "kind.h"
 
-/* The kind of what RECORD stands for; NULL: none, for which there is nothing to ask. */
+/* Returns the kind of RECORD; NULL: none, which has no operations. */
 const struct s5_kind *s5_kind_of(const struct s5_record *record);
 
 #endif

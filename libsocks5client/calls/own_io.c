@@ -1,5 +1,5 @@
-/* The kernel cannot put a header in front of a datagram that it moves by itself. Programs know EINVAL from descriptors
- * that cannot be spliced, and read and write instead. */
+/* The kernel cannot put a header in front of a datagram that it moves by itself. Programs expect EINVAL from
+ * descriptors that cannot be spliced, and read and write instead. */
 #include "own_io.h"
 #include "association.h"
 #include "complete.h"
@@ -39,7 +39,7 @@ ssize_t s5_preadv2(struct s5_engine *e, int fd, const struct iovec *iov, int n, 
         return s5_readv(e, fd, iov, n);
     int r = at == -1 ? s5_io_await(e, fd, flags & RWF_NOWAIT, POLLIN) : 0;
     if (r == -EINVAL && relayed)
-        r = -EOPNOTSUPP; /* what it says of flags */
+        r = -EOPNOTSUPP; /* as the kernel does for flags */
     ssize_t got = r < 0 ? r : e->real->preadv2(fd, iov, n, at, flags);
     return got < 0 && r == 0 ? -errno : got;
 }

@@ -1,4 +1,4 @@
-/* Further calls that read and write, on a socket that may be ours: as read() and write() are (octets.h). */
+/* Further calls that read and write, on a socket that may have a record. They work as read() and write() do (io.h). */
 #ifndef S5_OWN_IO_H
 #define S5_OWN_IO_H
 
@@ -8,9 +8,10 @@ ssize_t s5_splice(struct s5_engine *e, int in, off_t *in_at, int out, off_t *out
 ssize_t s5_preadv2(struct s5_engine *e, int fd, const struct iovec *iov, int n, off_t at, int flags);
 ssize_t s5_pwritev2(struct s5_engine *e, int fd, const struct iovec *iov, int n, off_t at, int flags);
 
-/* Before libc itself reads (POLLIN) or writes (POLLOUT) FD: 0, or -errno. A socket whose datagrams have a header:
- * -EINVAL. EVENTS 0: nothing is waited for but FD's own negotiation. */
+/* To be called before libc itself reads (POLLIN) or writes (POLLOUT) FD: 0 or -errno. -EINVAL: the datagrams of the
+ * socket have a header. EVENTS 0: waits for FD's own negotiation only. */
 int s5_io_await(struct s5_engine *e, int fd, bool nonblock, short events);
+/* Whether FD has an association or belongs to a DNS client. */
 bool s5_io_is_relayed(struct s5_engine *e, int fd);
 
 #endif

@@ -1,4 +1,5 @@
-/* What a program asks of a socket that is ours: each kind has its own answers, the kernel has the rest. */
+/* Queries of the program on a socket that may have a record: each kind has its own answers, and the kernel has the
+ * rest. */
 #include "query.h"
 #include "blocking.h"
 #include "fd_record.h"
@@ -6,8 +7,8 @@
 #include "kinds.h"
 #include <errno.h>
 
-/* Of what FD stands for; NULL: nothing of ours. */
-static const struct s5_kind *kind_of(struct s5_engine *e, int fd, struct s5_record **ret)
+/* Returns the kind of FD, and its record; NULL: none. */
+static const struct s5_kind *get_kind(struct s5_engine *e, int fd, struct s5_record **ret)
 {
     s5_blocking_look();
     *ret = s5_fd_record(e, fd);
@@ -17,7 +18,7 @@ static const struct s5_kind *kind_of(struct s5_engine *e, int fd, struct s5_reco
 int s5_getpeername(struct s5_engine *e, int fd, struct sockaddr *addr, socklen_t *len)
 {
     struct s5_record *record;
-    const struct s5_kind *kind = kind_of(e, fd, &record);
+    const struct s5_kind *kind = get_kind(e, fd, &record);
     int r = kind && kind->getpeername ? kind->getpeername(e, record, fd, addr, len) : S5_KERNEL_KNOWS;
     if (r != S5_KERNEL_KNOWS)
         return r;
@@ -27,7 +28,7 @@ int s5_getpeername(struct s5_engine *e, int fd, struct sockaddr *addr, socklen_t
 int s5_getsockname(struct s5_engine *e, int fd, struct sockaddr *addr, socklen_t *len)
 {
     struct s5_record *record;
-    const struct s5_kind *kind = kind_of(e, fd, &record);
+    const struct s5_kind *kind = get_kind(e, fd, &record);
     int r = kind && kind->getsockname ? kind->getsockname(e, record, fd, addr, len) : S5_KERNEL_KNOWS;
     if (r != S5_KERNEL_KNOWS)
         return r;
@@ -37,7 +38,7 @@ int s5_getsockname(struct s5_engine *e, int fd, struct sockaddr *addr, socklen_t
 int s5_getsockopt(struct s5_engine *e, int fd, int level, int name, void *value, socklen_t *len)
 {
     struct s5_record *record;
-    const struct s5_kind *kind = kind_of(e, fd, &record);
+    const struct s5_kind *kind = get_kind(e, fd, &record);
     int r = kind && kind->getsockopt ? kind->getsockopt(e, record, fd, level, name, value, len) : S5_KERNEL_KNOWS;
     if (r != S5_KERNEL_KNOWS)
         return r;

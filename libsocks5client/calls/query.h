@@ -1,4 +1,4 @@
-/* getpeername(), getsockname() and getsockopt(). */
+/* getpeername(), getsockname() and getsockopt(). 0 or -errno. */
 #ifndef S5_QUERY_H
 #define S5_QUERY_H
 
