@@ -1,4 +1,7 @@
-/* The engine in the life of a process: its beginning, what follows when the memory file is found, and forks. */
+/* The engine at the start of a process and around forks. A fork takes references for the child before it, because a
+ * negotiation may end before the child runs. The references are counted under a process number that is reserved for the
+ * child. The child confirms those that it needs; the others are released, by the child or, where the fork failed, by
+ * the parent. */
 #include "forking.h"
 #include "cleanup.h"
 #include "engine.h"
@@ -16,16 +19,16 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* --- the beginning --- */
+/* --- set-up --- */
 
-/* What came through an exec: then the number that this process had before is nobody's. */
-static void import_all(struct s5_engine *e)
+/* Imports what came through an exec. After that, the number that this process had before the exec counts as ended. */
+static void import_after_exec(struct s5_engine *e)
 {
     s5_fd_import_all(e);
     s5_process_end_before(atomic_load(&e->shm_fd), atomic_load(&e->process_number));
 }
 
-static const struct s5_engine_events events = {s5_leave_if_foreign, s5_log_events_begin, import_all};
+static const struct s5_engine_events events = {s5_leave_if_foreign, s5_log_events_begin, import_after_exec};
 
 void s5_engine_init(struct s5_engine *e, const struct s5_calls *real, const char *state)
 {
@@ -45,9 +48,9 @@ void s5_engine_init(struct s5_engine *e, const struct s5_calls *real, const char
     if (state && strlen(state) < S5_SHM_VALUE_MAX)
         memcpy(e->state + sizeof S5_SHM_VARIABLE, state, strlen(state) + 1);
     else
-        e->state[0] = 0; /* none that children could be told of */
+        e->state[0] = 0; /* no location that children could receive */
     if (s5_engine_attach(e) > 0)
-        import_all(e);
+        import_after_exec(e);
     else
         s5_process_end_before(atomic_load(&e->shm_fd), atomic_load(&e->process_number));
     errno = saved;
@@ -55,9 +58,9 @@ void s5_engine_init(struct s5_engine *e, const struct s5_calls *real, const char
 
 /* --- fork --- */
 
-/* What this thread has taken for the child of its fork, under the number that the child will have. */
+/* The references that this thread has taken for the child of its fork, and the number that the child will have. */
 static __thread struct {
-    uint32_t number; /* 0: nothing */
+    uint32_t number; /* 0: none were taken */
     uint32_t references;
 } for_child __attribute__((tls_model("initial-exec")));
 
@@ -74,7 +77,7 @@ void s5_engine_fork_prepare(struct s5_engine *e)
     for_child.number = number;
 }
 
-static void take_back(struct s5_engine *e, uint32_t number)
+static void cancel_child_references(struct s5_engine *e, uint32_t number)
 {
     S5_EACH_KIND(kind, no_child)
     kind->no_child(e, number);
@@ -85,7 +88,7 @@ void s5_engine_fork_parent(struct s5_engine *e, bool failed)
     uint32_t number = for_child.number;
     for_child.number = 0;
     if (failed && number && for_child.references)
-        take_back(e, number);
+        cancel_child_references(e, number);
 }
 
 void s5_engine_fork_child(struct s5_engine *e)
@@ -96,13 +99,14 @@ void s5_engine_fork_child(struct s5_engine *e)
     for_child.number = 0;
     s5_thread_fork_child();
     s5_engine_register(e, number);
-    int loading = S5_ENGINE_LOADING; /* by a thread the child does not have */
+    int loading = S5_ENGINE_LOADING; /* by a thread that the child does not have */
     if (!s5_in_engine)
         atomic_compare_exchange_strong(&e->policy_state, &loading, S5_ENGINE_NO_POLICY);
     S5_EACH_KIND(kind, fork_child)
     confirmed += kind->fork_child(e, number);
     if (number && confirmed != for_child.references)
-        take_back(e, number); /* what was closed between that and the fork */
+        cancel_child_references(
+            e, number); /* releases the references of what was closed between s5_engine_fork_prepare() and the fork */
     s5_cleanup_fork_child();
     s5_leave_fork_child(e);
     s5_identity_fork_child(e);
