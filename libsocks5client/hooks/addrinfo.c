@@ -1,6 +1,6 @@
-/* getaddrinfo and its kin. For a name that is ours libc is asked for a literal in its stead: what
- * hints, flags and services make of it is libc's to say, no query is sent, and what comes back is
- * libc's to free. The addresses in it are then made the stand-ins. */
+/* getaddrinfo(), getaddrinfo_a() and getnameinfo(). For a name that the engine answers, libc is asked for a numeric
+ * address instead. libc then evaluates hints, flags and services, sends no query, and allocates the result, which it
+ * can free. The addresses in the result are replaced by the fake addresses. */
 #include "hosts.h"
 #include "idn.h"
 #include "in_engine.h"
@@ -12,17 +12,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What names_look_up's errors are to callers of getaddrinfo. */
-static int eai(int error)
+/* The EAI_* value for an error of s5_names_look_up(). */
+static int get_eai_error(int error)
 {
     bool memory = error == -ENOMEM || error == -EMFILE || error == -ENFILE;
     return error == -EINVAL ? EAI_NONAME : memory ? EAI_MEMORY : EAI_FAIL;
 }
 
-/* libc's answer for an address of the FAMILY HINTS asks for with (AS_MAPPED: an IPv4 one in IPv6
- * notation) made the one in ANSWER, behind the entries **TAIL leads to. */
-static int append(struct addrinfo ***tail, const struct s5_names_answer *answer, int family, bool mapped,
-                  const char *service, const struct addrinfo *hints)
+/* Appends libc's result for a numeric address of FAMILY (MAPPED: an IPv4 address in IPv6 notation), with the address in
+ * ANSWER put in. **TAIL: the end of the list. 0 or EAI_*. */
+static int append_address(struct addrinfo ***tail, const struct s5_names_answer *answer, int family, bool mapped,
+                          const char *service, const struct addrinfo *hints)
 {
     bool v4 = family == AF_INET || mapped;
     struct addrinfo asked = *hints, *list = NULL;
@@ -43,21 +43,21 @@ static int append(struct addrinfo ***tail, const struct s5_names_answer *answer,
     return r;
 }
 
-/* The name as libc would tell it: without the dot at its end, or (FLAGS) in the locale's encoding. */
-static int name_canonically(struct addrinfo *ai, const char *node, int flags)
+/* Sets the canonical name as libc does: without the dot at its end, or (FLAGS) in the locale's encoding. 0 or EAI_*. */
+static int set_canonical_name(struct addrinfo *ai, const char *node, int flags)
 {
-    char *told = NULL;
+    char *decoded = NULL;
     size_t len = strlen(node);
     if (len > 1 && node[len - 1] == '.')
         len--;
-    int r = flags & AI_CANONIDN ? s5_idn_decode(node, &told) : 0;
-    if (r == 0 && !told)
-        told = strndup(node, len);
-    ai->ai_canonname = told;
-    return r == 0 && !told ? EAI_MEMORY : r;
+    int r = flags & AI_CANONIDN ? s5_idn_decode(node, &decoded) : 0;
+    if (r == 0 && !decoded)
+        decoded = strndup(node, len);
+    ai->ai_canonname = decoded;
+    return r == 0 && !decoded ? EAI_MEMORY : r;
 }
 
-static int answer_ours(const struct s5_names_answer *answer, const char *node, const char *service,
+static int answer_fake(const struct s5_names_answer *answer, const char *node, const char *service,
                        const struct addrinfo *hints, struct addrinfo **ret)
 {
     const int all = AI_V4MAPPED | AI_ALL;
@@ -66,15 +66,15 @@ static int answer_ours(const struct s5_names_answer *answer, const char *node, c
     bool any = hints->ai_family == AF_UNSPEC, prefer6 = any && s5_hosts_prefers_ipv6();
     int r = 0;
     if (ipv6 || prefer6)
-        r = append(&tail, answer, AF_INET6, false, service, hints);
+        r = append_address(&tail, answer, AF_INET6, false, service, hints);
     if (r == 0 && !ipv6)
-        r = append(&tail, answer, AF_INET, false, service, hints);
+        r = append_address(&tail, answer, AF_INET, false, service, hints);
     if (r == 0 && any && !prefer6 && (!(hints->ai_flags & AI_ADDRCONFIG) || s5_hosts_has_ipv6()))
-        r = append(&tail, answer, AF_INET6, false, service, hints);
+        r = append_address(&tail, answer, AF_INET6, false, service, hints);
     if (r == 0 && ipv6 && (hints->ai_flags & all) == all)
-        r = append(&tail, answer, AF_INET6, true, service, hints);
+        r = append_address(&tail, answer, AF_INET6, true, service, hints);
     if (r == 0 && (hints->ai_flags & AI_CANONNAME))
-        r = name_canonically(list, node, hints->ai_flags);
+        r = set_canonical_name(list, node, hints->ai_flags);
     if (r == 0)
         *ret = list;
     else if (list)
@@ -82,33 +82,33 @@ static int answer_ours(const struct s5_names_answer *answer, const char *node, c
     return r;
 }
 
-/* What libc finds wrong before it comes to the name is told before ERROR. */
-static int fault(int error, const char *service, const struct addrinfo *hints)
+/* The result for ERROR. What libc finds wrong in the service or hints comes before it. */
+static int select_error(int error, const char *service, const struct addrinfo *hints)
 {
     static const struct s5_names_answer nothing;
     struct addrinfo *list = NULL, **tail = &list;
     int family = hints->ai_family == AF_INET6 ? AF_INET6 : AF_INET;
-    int r = append(&tail, &nothing, family, false, service, hints);
+    int r = append_address(&tail, &nothing, family, false, service, hints);
     if (list)
         freeaddrinfo(list);
     return r ? r : error;
 }
 
-/* NODE as it goes over a wire is looked up: 0 where that is libc's business, 1, or EAI_*. */
+/* Looks NODE up, in its encoding for the network. 0: libc answers; 1: *RET is the answer; or EAI_*. */
 static int answer_name(const char *node, const char *service, const struct addrinfo *hints, struct addrinfo **ret)
 {
     struct s5_names_answer answer;
     int r = s5_names_look_up(s5_begin(), node, hints->ai_family, &answer);
     if (r == 0 && answer.kind == S5_NAMES_LIBC)
         return 0;
-    r = r < 0 ? fault(eai(r), service, hints)
-              : answer_ours(&answer, s5_names_whole(&answer, node), service, hints, ret);
+    r = r < 0 ? select_error(get_eai_error(r), service, hints)
+              : answer_fake(&answer, s5_names_whole(&answer, node), service, hints, ret);
     return r ? r : 1;
 }
 
-/* True when the look-up is ours, or refused: its result is in *RET_RESULT. */
-static bool look_up(const char *node, const char *service, const struct addrinfo *hints, struct addrinfo **ret,
-                    int *ret_result)
+/* Whether the engine answers or refuses the look-up: its result is in *RET_RESULT. */
+static bool look_up_node(const char *node, const char *service, const struct addrinfo *hints, struct addrinfo **ret,
+                         int *ret_result)
 {
     static const struct addrinfo none = {.ai_flags = AI_V4MAPPED | AI_ADDRCONFIG};
     char *ascii = NULL;
@@ -118,7 +118,7 @@ static bool look_up(const char *node, const char *service, const struct addrinfo
         (hints->ai_family != AF_UNSPEC && hints->ai_family != AF_INET && hints->ai_family != AF_INET6))
         return false;
     int r = hints->ai_flags & AI_IDN ? s5_idn_encode(node, &ascii) : 0;
-    r = r ? fault(r, service, hints) : answer_name(ascii ? ascii : node, service, hints, ret);
+    r = r ? select_error(r, service, hints) : answer_name(ascii ? ascii : node, service, hints, ret);
     free(ascii);
     *ret_result = r > 0 ? 0 : r;
     return r != 0;
@@ -127,11 +127,11 @@ static bool look_up(const char *node, const char *service, const struct addrinfo
 HOOK(int, getaddrinfo, (const char *node, const char *service, const struct addrinfo *hints, struct addrinfo **ret))
 {
     int r;
-    return look_up(node, service, hints, ret, &r) ? r : s5_real.getaddrinfo(node, service, hints, ret);
+    return look_up_node(node, service, hints, ret, &r) ? r : s5_real.getaddrinfo(node, service, hints, ret);
 }
 
-/* gaicb keeps its result where only libc writes it, under a name that is nobody's; this is its
- * beginning since there is a getaddrinfo_a. */
+/* The beginning of struct gaicb. The member for the result has a private name there. The layout has been the same since
+ * the first getaddrinfo_a(). */
 struct request {
     const char *name, *service;
     const struct addrinfo *hints;
@@ -139,8 +139,8 @@ struct request {
     int status;
 };
 
-/* What is ours is answered at once; libc gets the others, gaps between them, and the telling of
- * who waits. */
+/* The engine's names are answered at once. libc gets the others, with gaps between them, and notifies the waiting
+ * thread. */
 HOOK(int, getaddrinfo_a, (int mode, struct gaicb *list[], int n, struct sigevent *event))
 {
     S5_NEXT(real, "getaddrinfo_a", int, (int, struct gaicb *[], int, struct sigevent *));
@@ -150,7 +150,7 @@ HOOK(int, getaddrinfo_a, (int mode, struct gaicb *list[], int n, struct sigevent
     for (int i = 0; i < n; i++) {
         struct request *q = (struct request *)(void *)list[i];
         int r;
-        if (q && q->name && look_up(q->name, q->service, q->hints, &q->result, &r))
+        if (q && q->name && look_up_node(q->name, q->service, q->hints, &q->result, &r))
             q->status = r;
         else
             others[i] = list[i];
@@ -160,24 +160,24 @@ HOOK(int, getaddrinfo_a, (int mode, struct gaicb *list[], int n, struct sigevent
     return r;
 }
 
-/* --- addresses back to names --- */
+/* --- addresses to names --- */
 
-static int tell_name(struct s5_addr *name, char *host, socklen_t hostlen, int flags)
+static int write_name(struct s5_addr *name, char *host, socklen_t hostlen, int flags)
 {
-    char *told = NULL;
+    char *decoded = NULL;
     if (name->name_len > 1 && name->name[name->name_len - 1] == '.')
         name->name[name->name_len - 1] = 0;
-    int r = flags & NI_IDN ? s5_idn_decode(name->name, &told) : 0;
-    const char *text = told ? told : name->name;
+    int r = flags & NI_IDN ? s5_idn_decode(name->name, &decoded) : 0;
+    const char *text = decoded ? decoded : name->name;
     if (r == 0 && strlen(text) >= hostlen)
         r = EAI_OVERFLOW;
     if (r == 0)
         memcpy(host, text, strlen(text) + 1);
-    free(told);
+    free(decoded);
     return r;
 }
 
-/* An address without a name is told as a number, as libc does when nobody answers. */
+/* An address without a name is returned as a number, as by libc where no name server answers. */
 HOOK(int, getnameinfo,
      (const struct sockaddr *addr, socklen_t len, char *host, socklen_t hostlen, char *serv, socklen_t servlen,
       int flags))
@@ -191,7 +191,7 @@ HOOK(int, getnameinfo,
                                  s5_resolve_allowed(e, NULL) < 0);
         errno = saved;
         if (r > 0) {
-            r = tell_name(&a, host, hostlen, flags);
+            r = write_name(&a, host, hostlen, flags);
             return r || !serv || !servlen ? r : s5_real.getnameinfo(addr, len, NULL, 0, serv, servlen, flags);
         }
         if (numeric && (flags & NI_NAMEREQD))

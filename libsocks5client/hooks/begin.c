@@ -1,6 +1,6 @@
-/* The beginning: once a process, at the first call that needs it (the preload object sees to it
- * that this is before main where the loader lets it). What the environment says is copied, since
- * programs overwrite and clear it and what they start must be covered all the same. */
+/* The set-up of the engine: once in a process, at the first call that needs it. In the preload object that is before
+ * main() where the loader allows it. The relevant environment variables are copied, since programs overwrite and clear
+ * them, and the programs that they start must be covered all the same. */
 #include "forking.h"
 #include "in_engine.h"
 #include "pass.h"
@@ -24,13 +24,13 @@ static const char *const kept_names[S5_BEGIN_KEPT] = {
 };
 
 static struct {
-    char *strings[S5_BEGIN_KEPT + 3]; /* "NAME=VALUE"; HOME and XDG's, NULL at the end */
-    int count;                        /* of those that children get back */
-    char near[2048];                  /* where they are kept when they fit */
+    char *strings[S5_BEGIN_KEPT + 3]; /* "NAME=VALUE"; HOME and XDG_CONFIG_HOME last; then NULL */
+    int count;                        /* of those restored for children */
+    char near[2048];                  /* the copies, where they fit */
 } kept;
 
-static _Atomic int begun;         /* 0, 1 while it begins, 2 */
-static _Atomic uint32_t beginner; /* the process in which a thread is at it */
+static _Atomic int begun;         /* 0; 1 during the set-up; 2 after it */
+static _Atomic uint32_t beginner; /* the process whose thread does the set-up */
 _Atomic int *_Atomic s5_begin_mark = &begun;
 __thread bool s5_begin_fork_watched __attribute__((tls_model("initial-exec")));
 
@@ -42,7 +42,7 @@ static size_t name_matches(const char *string, const char *name)
     return string[0] == name[0] && strncmp(string, name, n) == 0 && string[n] == '=' ? n : 0;
 }
 
-static bool wanted(const char *string, bool *ret_kept)
+static bool is_relevant(const char *string, bool *ret_kept)
 {
     for (int i = 0; i < S5_BEGIN_KEPT; i++)
         if (name_matches(string, kept_names[i]))
@@ -54,7 +54,7 @@ static bool wanted(const char *string, bool *ret_kept)
     return false;
 }
 
-/* Copies of the strings that matter; first those that children get back. */
+/* Copies the relevant strings. Those that are restored for children come first. */
 static void keep_environment(void)
 {
     char *found[S5_BEGIN_KEPT + 2] = {NULL}, *others[2] = {NULL};
@@ -63,7 +63,7 @@ static void keep_environment(void)
     for (char **at = environ; at && *at; at++) {
         bool back;
         char first = **at;
-        if (!strchr("SANnaHX", first) || !wanted(*at, &back))
+        if (!strchr("SANnaHX", first) || !is_relevant(*at, &back))
             continue;
         if (back && n < S5_BEGIN_KEPT)
             found[n++] = *at;
@@ -78,14 +78,14 @@ static void keep_environment(void)
     if (total > sizeof kept.near)
         to = mmap(NULL, total, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     for (int i = 0; i < n; i++) {
-        kept.strings[i] = to == MAP_FAILED ? found[i] : to; /* good until the program overwrites it */
+        kept.strings[i] = to == MAP_FAILED ? found[i] : to; /* valid until the program overwrites it */
         if (to == MAP_FAILED)
             continue;
         to = stpcpy(to, found[i]) + 1;
     }
 }
 
-/* A page that the kernel clears in copies of this process; NULL: it cannot be had. */
+/* Maps a page that the kernel clears in copies of this process. NULL: not possible. */
 static _Atomic int *make_mark(void)
 {
     size_t size = (size_t)sysconf(_SC_PAGESIZE);
@@ -98,7 +98,7 @@ static _Atomic int *make_mark(void)
     return NULL;
 }
 
-static __thread int before_fork __attribute__((tls_model("initial-exec"))); /* errno */
+static __thread int before_fork __attribute__((tls_model("initial-exec"))); /* saved errno */
 
 static void fork_prepare(void)
 {
@@ -107,8 +107,9 @@ static void fork_prepare(void)
     errno = 0;
 }
 
-/* libc runs this also where the fork failed, and tells nobody but its caller. What it leaves in errno is what the
- * system call has: other handlers may, too, so where that is said for sure it is left to who says it. */
+/* libc also runs this where the fork failed, and reports that to its caller only. errno has the error of the system
+ * call then. Other handlers may have changed it, so where a hook knows the result of the fork (s5_begin_fork_watched),
+ * that hook does this. */
 static void fork_parent(void)
 {
     bool failed = errno == EAGAIN || errno == ENOMEM;
@@ -128,8 +129,8 @@ void s5_begin_forked(void)
     _Atomic int *mark = atomic_load(&s5_begin_mark);
     struct s5_critical critical;
     int none = 0, saved = errno;
-    s5_critical_begin(&critical); /* a handler would wait for what it interrupted */
-    /* Where the kernel says that it clears the page and does not (qemu-user), the process ID tells. */
+    s5_critical_begin(&critical); /* a handler would wait for the code it interrupted */
+    /* qemu-user accepts the request to clear the page and does not clear it. The process ID decides then. */
     if (mark == &begun || atomic_compare_exchange_strong(mark, &none, 1) ||
         (none == 2 && !s5_engine_owns_memory(&s5_begin_engine))) {
         s5_engine_fork_child(&s5_begin_engine);
@@ -140,8 +141,8 @@ void s5_begin_forked(void)
     errno = saved;
 }
 
-/* Beside this object where that stands in the tree it was built in, else where it is installed. */
-static int bridge_path(char *ret, size_t size)
+/* The path of socks5-bridge: beside this object in a build directory, else where it is installed. 0 or -ENOENT. */
+static int find_bridge(char *ret, size_t size)
 {
     static const char built[] = "/../tools/bridge/socks5-bridge";
     const char *object = s5_begin_object(), *slash = object ? strrchr(object, '/') : NULL;
@@ -158,9 +159,9 @@ static int bridge_path(char *ret, size_t size)
     return 0;
 }
 
-static void begin(void)
+static void set_up_engine(void)
 {
-    s5_begin_engine.bridge_path = bridge_path;
+    s5_begin_engine.bridge_path = find_bridge;
     const char *state = NULL;
     if (!getauxval(AT_SECURE)) {
         keep_environment();
@@ -169,20 +170,20 @@ static void begin(void)
     }
     s5_engine_init(&s5_begin_engine, &s5_real, state);
     int shm = atomic_load(&s5_begin_engine.shm_fd);
-    for (int fd = shm; S5_DROP && !state && s5_shm_has(shm, fd); fd++) /* who is started by us is not covered */
+    for (int fd = shm; S5_DROP && !state && s5_shm_has(shm, fd); fd++) /* programs started from here are not covered */
         fcntl(fd, F_SETFD, FD_CLOEXEC);
     pthread_atfork(fork_prepare, fork_parent, fork_child);
 }
 
-/* In a critical section: calls of a handler that interrupted it would be taken for its own. */
-static void begin_alone(void)
+/* In a critical section: calls of a handler that interrupted it would be taken for calls of the set-up. */
+static void set_up_once(void)
 {
-    struct s5_in_engine_section quiet;
+    struct s5_in_engine_section section;
     int none = 0;
-    s5_in_engine_begin(&quiet);
+    s5_in_engine_begin(&section);
     if (atomic_compare_exchange_strong(&begun, &none, 1)) {
         atomic_store(&beginner, (uint32_t)syscall(SYS_getpid));
-        begin();
+        set_up_engine();
         _Atomic int *mark = make_mark();
         if (mark) {
             atomic_store(mark, 2);
@@ -190,11 +191,11 @@ static void begin_alone(void)
         }
         atomic_store(&begun, 2);
     }
-    s5_in_engine_end(&quiet);
+    s5_in_engine_end(&section);
 }
 
-/* The thread that was at it is not in this process, which came from a fork meanwhile. */
-static void begin_again(void)
+/* Restarts a set-up whose thread is not in this process: the process was forked during the set-up. */
+static void restart_set_up(void)
 {
     uint32_t was = atomic_load(&beginner);
     int at_it = 1;
@@ -204,17 +205,17 @@ static void begin_again(void)
 
 struct s5_engine *s5_begin_now(void)
 {
-    /* What the beginning itself calls may be hooked, and comes here again. */
+    /* A call of the set-up itself may be hooked, and comes here again. */
     if (s5_in_engine)
         return &s5_begin_engine;
     for (;;) {
         if (atomic_load(&s5_begin_mark) == &begun)
-            begin_alone();
+            set_up_once();
         else
-            s5_begin_forked(); /* by a system call that nobody saw */
+            s5_begin_forked(); /* forked by a system call that no hook saw */
         if (atomic_load(atomic_load(&s5_begin_mark)) == 2)
             break;
-        begin_again();
+        restart_set_up();
         struct timespec pause = {0, 100000};
         nanosleep(&pause, NULL);
     }

@@ -1,16 +1,16 @@
-/* The engine of this process, and what the process began with. */
+/* The engine of this process, and its set-up. */
 #ifndef S5_BEGIN_H
 #define S5_BEGIN_H
 
 #include "engine.h"
 
-#define HIDDEN __attribute__((visibility("hidden"))) /* reached without the table of symbols */
+#define HIDDEN __attribute__((visibility("hidden"))) /* accessed without the table of symbols */
 
 extern HIDDEN struct s5_engine s5_begin_engine;
 
-/* The engine, begun: a call may come before any constructor ran. The mark is 2 then; in the copy of a process that
- * was made past pthread_atfork()'s handlers (clone(), a system call of the program's own) it is 0 again, since the
- * kernel clears its page. */
+/* The engine, after its set-up: a call may come before any constructor has run. The mark is 2 then. In a copy of the
+ * process that was made without the handlers of pthread_atfork() (clone(), or a system call of the program's own) it is
+ * 0 again, since the kernel clears its page. */
 extern HIDDEN _Atomic int *_Atomic s5_begin_mark;
 struct s5_engine *s5_begin_now(void);
 static inline struct s5_engine *s5_begin(void)
@@ -20,17 +20,17 @@ static inline struct s5_engine *s5_begin(void)
                                                                                       : s5_begin_now();
 }
 
-/* Set while this thread is in a function that tells whether a fork failed (preload/fork.c): else errno does. */
+/* Set while this thread is in a function that knows whether a fork failed (preload/fork.c). Otherwise errno decides. */
 extern HIDDEN __thread bool s5_begin_fork_watched __attribute__((tls_model("initial-exec")));
-/* This process is a copy of another one from now on, unless it knows that already. */
+/* Sets the engine up for this process, which is a copy of another one, unless that was done already. */
 void s5_begin_forked(void);
 
-#define S5_BEGIN_KEPT 10 /* variables of ours: a child gets them back when its environment was cleaned */
+#define S5_BEGIN_KEPT 10 /* configuration variables: restored for children whose environment was cleaned */
 
-/* Copies of them, "NAME=VALUE", as they were at the beginning. */
+/* The copies of those that were set, "NAME=VALUE", as they were at the set-up. *RET_COUNT: their number. */
 char *const *s5_begin_kept(int *ret_count);
 
-/* The path of the object this is in. */
+/* The path of the object that this code is in; NULL: not known. */
 const char *s5_begin_object(void);
 
 #endif

@@ -1,5 +1,5 @@
-/* The table, expanded: one exported function a row. Below it the symbols libc has twice, and those
- * whose shape the table cannot say. */
+/* The hook table, expanded to one exported function per row. Below it are the symbols that libc has
+ * twice, and the functions whose shape the table cannot describe. */
 #include "hooks.h"
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -23,7 +23,7 @@
 #include "fd_record.h"
 #include "fd_ops.h"
 
-/* --- other names of the same --- */
+/* --- other names of the same functions --- */
 
 ALIAS(__connect, connect)
 ALIAS(__send, send)
@@ -64,9 +64,9 @@ ALIAS(fcntl64, fcntl)
 #endif
 ALIAS(__fcntl, fcntl)
 
-/* --- ioctl: FIONREAD tells the size of a datagram --- */
+/* --- ioctl: FIONREAD reports the size of a datagram --- */
 
-ASIDE static int next_size(int fd, unsigned long request, void *arg)
+ASIDE static int report_next_size(int fd, unsigned long request, void *arg)
 {
     int n = s5_next_size(ENGINE, fd);
     if (n == -ENOTTY)
@@ -78,8 +78,8 @@ ASIDE static int next_size(int fd, unsigned long request, void *arg)
 
 int s5_hook_ioctl(int fd, unsigned long request, void *arg)
 {
-    return request == FIONREAD && s5_gate_stream(fd) ? next_size(fd, request, arg)
-                                                            : REAL(ioctl, fd, request, arg);
+    return request == FIONREAD && s5_gate_stream(fd) ? report_next_size(fd, request, arg)
+                                                     : REAL(ioctl, fd, request, arg);
 }
 
 HOOK(int, ioctl, (int fd, unsigned long request, ...))
@@ -95,7 +95,7 @@ HOOK(int, ioctl, (int fd, unsigned long request, ...))
 ALIAS(__ioctl_time64, ioctl)
 #endif
 
-/* --- closing in other ways --- */
+/* --- other ways to close --- */
 
 HOOK(void, closefrom, (int first))
 {
@@ -118,8 +118,8 @@ HOOK(int, fclose, (FILE * stream))
 
 ALIAS(_IO_fclose, fclose)
 
-/* --- libc's own clients of the r-commands look names up and connect where nobody sees it:
- * whatever they are called with --- */
+/* --- libc's clients of the r-commands resolve and connect where no hook sees it; they
+ * are refused, whatever their arguments --- */
 
 #define REFUSED(name)                                                                              \
     HOOK(int, name, (void))                                                                        \

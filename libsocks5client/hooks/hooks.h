@@ -1,12 +1,13 @@
-/* The hook table: what each symbol of calls.def does, two lines a symbol. The signatures are
- * calls.def's.
+/* The hook table: what each symbol of system_calls.def does, in two lines per symbol. The
+ * signatures are those of system_calls.def.
  *
- *   GATE_name(args)  whether the call may be a matter of ours: a load and a branch, no more. Where
- *                    it is not, libc's own function is called in the hook's place (a tail call)
- *   OURS_name(args)  what then is done; a function of its own, so that the gate saves no registers
+ *   GATE_name(args)  whether the call may concern the engine: a load and a branch, no more. If
+ *                    not, libc's function is called in the hook's place (a tail call)
+ *   OURS_name(args)  what is done then, in a function of its own, so that the gate saves no
+ *                    registers
  *
- *   REAL(name, ...)  libc's own
- *   DOOR(call)       the engine's, its result turned into libc's */
+ *   REAL(name, ...)  libc's function
+ *   DOOR(call)       a function of the engine, with its result converted to libc's */
 #ifndef S5_HOOKS_H
 #define S5_HOOKS_H
 
@@ -21,7 +22,7 @@
 #include "bind.h"
 #include "accept.h"
 
-/* Not said to be cold: what they call would be made small and slow with them. */
+/* Not marked as cold: the compiler would also make the functions they call small and slow. */
 #define ASIDE __attribute__((noinline))
 
 #define REAL(name, ...) s5_real.name(__VA_ARGS__)
@@ -62,7 +63,7 @@
 #define OURS_readv(fd, iov, n)        DOOR(s5_readv(ENGINE, fd, iov, n))
 #define GATE_recv(fd, buf, n, flags)  s5_gate_stream(fd)
 #define OURS_recv(fd, buf, n, flags)  DOOR(s5_recvfrom(ENGINE, fd, buf, n, flags, NULL, NULL))
-/* With room for descriptors: what is received may be passed while the call waits. */
+/* A message with space for descriptors may receive one that is passed while the call waits. */
 #define GATE_recvmsg(fd, msg, flags)                                                               \
     (s5_gate_stream(fd) || ((!s5_pass_knows(msg) || (msg)->msg_controllen) && s5_gate_open()))
 #define OURS_recvmsg(fd, msg, flags)  DOOR(s5_pass_recvmsg(ENGINE, fd, msg, flags))
@@ -87,11 +88,11 @@
 #define GATE_recvmmsg(fd, msgs, n, flags, timeout) s5_gate_open()
 #define OURS_recvmmsg(fd, msgs, n, flags, timeout)                                                 \
     (int)DOOR(s5_pass_recvmmsg(ENGINE, fd, msgs, n, flags, timeout))
-/* These three may name a destination. */
+/* The next three may name a destination. */
 #define GATE_sendto(fd, buf, n, flags, addr, len) ((addr && s5_gate_open()) || s5_gate_stream(fd))
 #define OURS_sendto(fd, buf, n, flags, addr, len)                                                  \
     DOOR(s5_sendto(ENGINE, fd, buf, n, flags, addr, len))
-/* A message whose memory is not known to be readable may name one, or carry descriptors. */
+/* A message that is not known to be readable may name a destination, or carry descriptors. */
 #define GATE_sendmsg(fd, msg, flags)                                                               \
     (((!s5_pass_knows(msg) || (msg)->msg_name || (msg)->msg_controllen) && s5_gate_open()) ||      \
      s5_gate_stream(fd))
@@ -113,7 +114,7 @@
 #define GATE_dup3(fd, to, flags) s5_gate_open()
 #define OURS_dup3(fd, to, flags) (int)DOOR(s5_dup3(ENGINE, fd, to, flags, false))
 
-/* What a hook does with the arguments of fcntl and ioctl beyond their table rows. */
+/* fcntl() and ioctl() with their argument, for the hooks and for syscall(). */
 int s5_hook_fcntl(int fd, int command, long arg);
 int s5_hook_ioctl(int fd, unsigned long request, void *arg);
 

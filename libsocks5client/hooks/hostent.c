@@ -1,5 +1,5 @@
-/* The older half of the resolver: gethostbyname and gethostbyaddr in all their forms. A row says
- * what is asked and how an answer of ours is handed over. */
+/* gethostbyname() and gethostbyaddr() in all their forms. A row at the end of each section gives the question and the
+ * way in which the answer is returned. */
 #include "hosts.h"
 #include "in_engine.h"
 #include "names.h"
@@ -10,44 +10,45 @@
 #include <string.h>
 
 struct question {
-    const char *name; /* or NULL for an address: */
+    const char *name; /* NULL: an address is asked about: */
     const void *octets;
     socklen_t len;
     int af;
 };
 
-enum { ASK_LIBC = 1 }; /* beside 0, answered, and -errno */
+enum { ASK_LIBC = 1 }; /* besides 0 (answered) and -errno */
 
-/* What an answer consists of, for a caller's buffer. */
-struct room {
+/* The parts of an answer, in the caller's buffer. */
+struct parts {
     char *addresses[2], *aliases[1];
     uint8_t octets[16];
     char name[];
 };
 
-/* 0, or -ERANGE when BUF is too small. */
-static int build(const char *name, size_t len, int af, const void *octets, struct hostent *he, char *buf, size_t n)
+/* Builds an answer in BUF, of N octets. 0, or -ERANGE: BUF is too small. */
+static int build_answer(const char *name, size_t len, int af, const void *octets, struct hostent *he, char *buf,
+                        size_t n)
 {
-    size_t gap = (size_t)(-(uintptr_t)buf % _Alignof(struct room));
-    struct room *room = (struct room *)(void *)(buf + gap);
+    size_t gap = (size_t)(-(uintptr_t)buf % _Alignof(struct parts));
+    struct parts *parts = (struct parts *)(void *)(buf + gap);
     if (len > 1 && name[len - 1] == '.')
         len--;
-    if (n < gap || n - gap < sizeof *room + len + 1)
+    if (n < gap || n - gap < sizeof *parts + len + 1)
         return -ERANGE;
     he->h_length = af == AF_INET ? 4 : 16;
-    memcpy(room->octets, octets, (size_t)he->h_length);
-    memcpy(room->name, name, len);
-    room->name[len] = 0;
-    room->addresses[0] = (char *)room->octets;
-    room->addresses[1] = room->aliases[0] = NULL;
+    memcpy(parts->octets, octets, (size_t)he->h_length);
+    memcpy(parts->name, name, len);
+    parts->name[len] = 0;
+    parts->addresses[0] = (char *)parts->octets;
+    parts->addresses[1] = parts->aliases[0] = NULL;
     he->h_addrtype = af;
-    he->h_name = room->name;
-    he->h_aliases = room->aliases;
-    he->h_addr_list = room->addresses;
+    he->h_name = parts->name;
+    he->h_aliases = parts->aliases;
+    he->h_addr_list = parts->addresses;
     return 0;
 }
 
-static int by_name(const struct question *q, struct hostent *he, char *buf, size_t n)
+static int answer_by_name(const struct question *q, struct hostent *he, char *buf, size_t n)
 {
     struct s5_names_answer answer;
     if (!q->name || (q->af != AF_INET && q->af != AF_INET6))
@@ -59,10 +60,10 @@ static int by_name(const struct question *q, struct hostent *he, char *buf, size
         return ASK_LIBC;
     const void *octets = q->af == AF_INET ? answer.v4 : answer.v6;
     const char *name = s5_names_whole(&answer, q->name);
-    return build(name, strlen(name), q->af, octets, he, buf, n);
+    return build_answer(name, strlen(name), q->af, octets, he, buf, n);
 }
 
-static int by_address(const struct question *q, struct hostent *he, char *buf, size_t n)
+static int answer_by_address(const struct question *q, struct hostent *he, char *buf, size_t n)
 {
     struct s5_engine *e = s5_begin();
     socklen_t len = q->af == AF_INET ? 4 : 16;
@@ -72,7 +73,7 @@ static int by_address(const struct question *q, struct hostent *he, char *buf, s
     s5_addr_from_octets(&addr, q->octets, len, 0);
     int r = s5_names_tell(e, &addr);
     if (r > 0)
-        return build(addr.name, addr.name_len, q->af, q->octets, he, buf, n);
+        return build_answer(addr.name, addr.name_len, q->af, q->octets, he, buf, n);
     if (r < 0)
         return -EINVAL;
     if (s5_addr_is_loopback(&addr) || s5_hosts_has_address(&addr))
@@ -80,24 +81,24 @@ static int by_address(const struct question *q, struct hostent *he, char *buf, s
     return s5_resolve_allowed(e, NULL) < 0 ? -EACCES : ASK_LIBC;
 }
 
-/* An answer as 0, -errno or ASK_LIBC, and h_errno's value for it. */
-static int ask(const struct question *q, struct hostent *he, char *buf, size_t n, int *ret_herr)
+/* Answers Q. 0, -errno or ASK_LIBC; *RET_HERR: the value of h_errno for it. */
+static int answer_question(const struct question *q, struct hostent *he, char *buf, size_t n, int *ret_herr)
 {
     if (!s5_gate_open())
         return ASK_LIBC;
-    int saved = errno, r = q->octets ? by_address(q, he, buf, n) : by_name(q, he, buf, n);
+    int saved = errno, r = q->octets ? answer_by_address(q, he, buf, n) : answer_by_name(q, he, buf, n);
     errno = saved;
     *ret_herr = r == 0 ? NETDB_SUCCESS : r == -EINVAL ? HOST_NOT_FOUND : r == -ERANGE ? NETDB_INTERNAL : NO_RECOVERY;
     return r;
 }
 
-/* --- libc's own result --- */
+/* --- results in static memory --- */
 
-static struct hostent *ask_static(const struct question *q, bool *ret_libc)
+static struct hostent *answer_in_static(const struct question *q, bool *ret_libc)
 {
     static struct hostent he;
-    static _Alignas(struct room) char buf[sizeof(struct room) + S5_ADDR_NAME_MAX + 1];
-    int herr, r = ask(q, &he, buf, sizeof buf, &herr);
+    static _Alignas(struct parts) char buf[sizeof(struct parts) + S5_ADDR_NAME_MAX + 1];
+    int herr, r = answer_question(q, &he, buf, sizeof buf, &herr);
     *ret_libc = r == ASK_LIBC;
     if (r < 0)
         h_errno = herr;
@@ -109,7 +110,7 @@ static struct hostent *ask_static(const struct question *q, bool *ret_libc)
     {                                                                                                                  \
         const struct question q = {__VA_ARGS__};                                                                       \
         bool libc;                                                                                                     \
-        struct hostent *he = ask_static(&q, &libc);                                                                    \
+        struct hostent *he = answer_in_static(&q, &libc);                                                              \
         if (!libc)                                                                                                     \
             return he;                                                                                                 \
         S5_NEXT(real, #name, struct hostent *, params);                                                                \
@@ -120,18 +121,18 @@ STATIC(gethostbyname, (const char *name), (name), name, NULL, 0, AF_INET)
 STATIC(gethostbyname2, (const char *name, int af), (name, af), name, NULL, 0, af)
 STATIC(gethostbyaddr, (const void *addr, socklen_t len, int af), (addr, len, af), NULL, addr, len, af)
 
-/* --- the caller's --- */
+/* --- results in the caller's memory --- */
 
-static int ask_into(const struct question *q, struct hostent *he, char *buf, size_t n, struct hostent **ret, int *herr,
-                    bool *ret_libc)
+static int answer_in_buffer(const struct question *q, struct hostent *he, char *buf, size_t n, struct hostent **ret,
+                            int *herr, bool *ret_libc)
 {
-    int told, r = ask(q, he, buf, n, &told);
+    int value, r = answer_question(q, he, buf, n, &value);
     *ret_libc = r == ASK_LIBC;
     if (*ret_libc)
         return 0;
     *ret = r == 0 ? he : NULL;
     if (r < 0)
-        *herr = told;
+        *herr = value;
     return r == -ERANGE ? ERANGE : r == -EACCES ? EACCES : r == -ENOMEM ? ENOMEM : 0;
 }
 
@@ -140,7 +141,7 @@ static int ask_into(const struct question *q, struct hostent *he, char *buf, siz
     {                                                                                                                  \
         const struct question q = {__VA_ARGS__};                                                                       \
         bool libc;                                                                                                     \
-        int r = ask_into(&q, he, buf, n, ret, herr, &libc);                                                            \
+        int r = answer_in_buffer(&q, he, buf, n, ret, herr, &libc);                                                    \
         if (!libc)                                                                                                     \
             return r;                                                                                                  \
         S5_NEXT(real, #name, int, params);                                                                             \

@@ -1,5 +1,5 @@
-/* Looking up libc's own functions. Lazily, since each look-up costs about a thousand instructions
- * and most programs need a handful; without a lock, since every thread finds the same. */
+/* Looks libc's functions up: on first use, since each look-up costs about a thousand instructions and most programs
+ * need few functions; without a lock, since every thread finds the same. */
 #include "real.h"
 #include <dlfcn.h>
 
@@ -45,8 +45,8 @@ struct s5_calls s5_real = {
 };
 
 #ifdef __SANITIZE_THREAD__
-/* ThreadSanitizer takes the plain reads of the table for races. To report one, or to find that it is not to be
- * reported, it reads a file, whose close() is hooked and reads the table: it waits for itself. So the table is filled
+/* ThreadSanitizer takes the plain reads of the table for races. To report one, or to find that it is suppressed,
+ * ThreadSanitizer reads a file, whose close() is hooked and reads the table: a deadlock. The table is therefore filled
  * before there are threads. */
 __attribute__((constructor)) static void fill_all(void)
 {

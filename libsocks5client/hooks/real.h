@@ -1,7 +1,7 @@
-/* libc's functions behind the engine, and what every function of a door is made of.
+/* libc's functions for the engine, and what every hook is made of.
  *
- * There are two doors, built from the same files: the preload object, whose functions have libc's
- * names, and the drop-in functions of the library (S5_DROP), whose names have an R in front. */
+ * The hooks are built twice from the same files: for the preload object, under libc's names, and as the drop-in
+ * functions of the library (S5_DROP), with an R in front. */
 #ifndef S5_REAL_H
 #define S5_REAL_H
 
@@ -22,21 +22,21 @@
 
 #define EXPORT __attribute__((visibility("default")))
 
-/* Filled on first use, symbol by symbol: at start every member is a function that looks its symbol
- * up, puts it in its own place and calls it. */
+/* Filled on first use, symbol by symbol. At start every member is a function that looks its symbol up, stores it in the
+ * member and calls it. */
 extern HIDDEN struct s5_calls s5_real;
 
-/* The drop-in functions: false where the preload object covers the process. Then they are what the
- * program's own calls would be, that object's hooks: nothing goes through two engines. */
+/* For the drop-in functions: false where the preload object covers the process. They then call that object's hooks, as
+ * the program's own calls do. No call goes through two engines. */
 bool s5_real_alone(void);
 
-/* The next definition of NAME after this object's (the first of all where we are not alone), or
- * NULL; to be cast. Preserves errno. */
+/* The next definition of NAME after this object's, or NULL; to be cast. The first of all where s5_real_alone() is false
+ * for the drop-in functions. Preserves errno. */
 typedef void (*s5_real_fn)(void);
 s5_real_fn s5_real_find(const char *name);
 
-/* REAL, a function that returns RET and takes PARAMS, is the next definition of SYMBOL, which is looked up once: by any
- * thread, or by several. */
+/* Defines REAL, a function that returns RET and takes PARAMS: the next definition of SYMBOL. It is looked up once, by
+ * any thread or by several. */
 #define S5_NEXT(real, symbol, ret, params)                                                                             \
     static _Atomic(s5_real_fn) real##_found;                                                                           \
     ret(*real) params = (ret(*) params)s5_real_once(&real##_found, symbol)
@@ -51,8 +51,8 @@ static inline s5_real_fn s5_real_once(_Atomic(s5_real_fn) *found, const char *sy
     return real;
 }
 
-/* An exported hook: NAME with the door's prefix for the linker, hook_NAME in C, where libc's
- * headers may declare NAME in terms of their own (transparent unions, varying prototypes). */
+/* An exported hook: NAME with the prefix for the linker, hook_NAME in C, since libc's headers may declare NAME in terms
+ * of their own (transparent unions, varying prototypes). */
 #define HOOK(ret, name, params)                                                                                        \
     EXPORT ret hook_##name params __asm__(S5_REAL_PREFIX S5_SECOND(S5_WIDE_##name, #name, ));                          \
     EXPORT ret hook_##name params
@@ -62,8 +62,8 @@ static inline s5_real_fn s5_real_once(_Atomic(s5_real_fn) *found, const char *sy
     EXPORT ret hook_##name params __asm__(S5_REAL_PREFIX symbol);                                                      \
     EXPORT ret hook_##name params
 
-/* Another exported name of the hook OF, in the same file. The drop-in functions have one name each.
- * For a function that libc has in two widths this is no name of the wide one, see time32.h. */
+/* Another exported name of the hook OF, in the same file. The drop-in functions have one name each. For a function that
+ * libc has in two widths this defines no name, see time32.h. */
 #if S5_DROP
 #define ALIAS(name, of)
 #else
@@ -72,7 +72,7 @@ static inline s5_real_fn s5_real_once(_Atomic(s5_real_fn) *found, const char *sy
 #define ALIAS_NONE(name, of)
 #endif
 
-/* A result as the engine gives it, turned into what a libc function returns; errno is left alone on
+/* Converts RESULT of the engine to what a function of libc returns: -errno to -1 and errno. errno is unchanged on
  * success. */
 static inline long s5_door(long result)
 {
@@ -82,7 +82,7 @@ static inline long s5_door(long result)
     return -1;
 }
 
-/* The gates: what a hook asks before anything else. A load or two, and a branch. */
+/* The gates: what a hook checks first, with a load or two and a branch. */
 static inline bool s5_gate_open(void)
 {
     return !S5_DROP || s5_real_alone();
@@ -101,7 +101,7 @@ static inline bool s5_gate_stream(int fd)
 }
 static inline bool s5_gate_internal(int fd)
 {
-    /* One comparison: where there is no tree, its number is -1, 0 is looked at as well. */
+    /* One comparison. Without shared state shm_fd is -1, and descriptor 0 passes the gate too. */
     unsigned shm_fd = (unsigned)atomic_load_explicit(&s5_begin_engine.shm_fd, memory_order_relaxed);
     return (unsigned)fd - shm_fd < S5_SHM_FDS;
 }

@@ -1,5 +1,5 @@
-/* The resolver's lowest half, res_query and its kin: questions as DNS messages. Those about names
- * that a rule makes direct are libc's, all others are answered by the engine's name server. */
+/* res_query() and the related functions: questions as DNS messages. libc answers those about names that a rule makes
+ * direct. The engine's name server answers all others. */
 #include "dns.h"
 #include "dns_answer.h"
 #include "in_engine.h"
@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* resolv.h gives these names another by macro; both are exported. */
+/* resolv.h renames these functions by macros. Both names are exported. */
 #undef res_query
 #undef res_search
 #undef res_querydomain
@@ -20,8 +20,8 @@
 #undef res_nquerydomain
 #undef res_nsend
 
-/* h_errno's value for a reply of LEN octets (0: it is an answer). */
-static int judge(const unsigned char *reply, ssize_t len)
+/* The value of h_errno for a reply of LEN octets. 0: it has an answer. */
+static int get_reply_error(const unsigned char *reply, ssize_t len)
 {
     if (len < S5_DNS_HEADER)
         return TRY_AGAIN;
@@ -37,7 +37,7 @@ static int judge(const unsigned char *reply, ssize_t len)
     }
 }
 
-static int fail(struct __res_state *state, int herr)
+static int fail_question(struct __res_state *state, int herr)
 {
     if (state)
         state->res_h_errno = herr;
@@ -45,18 +45,20 @@ static int fail(struct __res_state *state, int herr)
     return -1;
 }
 
-/* STATE: where h_errno goes beside its own place, or NULL. */
-static int answer(struct __res_state *state, const char *name, int class, int type, unsigned char *reply, int n)
+/* Answers a question about NAME. STATE receives the value of h_errno too; NULL: none. The length of the reply, or
+ * -1. */
+static int answer_question(struct __res_state *state, const char *name, int class, int type, unsigned char *reply,
+                           int n)
 {
     uint8_t query[S5_DNS_HEADER + 256 + 4];
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     int len = s5_dns_ask(name, (uint16_t)type, (uint16_t) class, (uint16_t)(now.tv_nsec / 16), query, sizeof query);
     if (len < 0 || n < 0)
-        return fail(state, NO_RECOVERY);
+        return fail_question(state, NO_RECOVERY);
     ssize_t got = s5_dns_answer_query(s5_begin(), query, (size_t)len, NULL, true, reply, (size_t)n);
-    int herr = judge(reply, got);
-    return herr ? fail(state, herr) : (int)got;
+    int herr = get_reply_error(reply, got);
+    return herr ? fail_question(state, herr) : (int)got;
 }
 
 static int answer_message(const unsigned char *query, int len, unsigned char *reply, int n)
@@ -69,15 +71,15 @@ static int answer_message(const unsigned char *query, int len, unsigned char *re
     return -1;
 }
 
-static bool asks_direct(const unsigned char *query, int len)
+static bool is_direct_question(const unsigned char *query, int len)
 {
     struct s5_dns_query q;
     return s5_in_engine || (len > 0 && s5_dns_read(query, (size_t)len, &q) == 0 && q.name.kind == S5_ADDR_NAME &&
                             s5_dns_answer_is_direct(s5_begin(), q.name.name));
 }
 
-/* NAME as it is asked for under DOMAIN (NULL: none). */
-static const char *whole(const char *name, const char *domain, char *buf, size_t size)
+/* NAME under DOMAIN (NULL: none), in BUF where they are joined. */
+static const char *join_name(const char *name, const char *domain, char *buf, size_t size)
 {
     if (!domain || !*domain)
         return name;
@@ -85,25 +87,25 @@ static const char *whole(const char *name, const char *domain, char *buf, size_t
     return buf;
 }
 
-/* STATE is of the caller's, or NULL; NAME and DOMAIN what is asked about. */
+/* STATE: of the caller, or NULL. NAME and DOMAIN: what the question is about. */
 #define QUESTION(fn, params, args, state, name, domain)                                                                \
     HOOK(int, fn, params)                                                                                              \
     {                                                                                                                  \
         char buf[S5_ADDR_NAME_MAX + 2];                                                                                \
-        const char *about = whole(name, domain, buf, sizeof buf);                                                      \
+        const char *about = join_name(name, domain, buf, sizeof buf);                                                  \
         if (s5_gate_open() && !s5_dns_answer_is_direct(s5_begin(), about))                                             \
-            return answer(state, about, class, type, reply, n);                                                        \
+            return answer_question(state, about, class, type, reply, n);                                               \
         S5_NEXT(real, #fn, int, params);                                                                               \
-        return real ? real args : fail(state, NO_RECOVERY);                                                            \
+        return real ? real args : fail_question(state, NO_RECOVERY);                                                   \
     }                                                                                                                  \
     TWIN(fn)
 #define MESSAGE(fn, params, args)                                                                                      \
     HOOK(int, fn, params)                                                                                              \
     {                                                                                                                  \
-        if (s5_gate_open() && !asks_direct(query, len))                                                                \
+        if (s5_gate_open() && !is_direct_question(query, len))                                                         \
             return answer_message(query, len, reply, n);                                                               \
         S5_NEXT(real, #fn, int, params);                                                                               \
-        return real ? real args : fail(NULL, NO_RECOVERY);                                                             \
+        return real ? real args : fail_question(NULL, NO_RECOVERY);                                                    \
     }                                                                                                                  \
     TWIN(fn)
 #define TWIN(name) ALIAS(__##name, name)

@@ -1,5 +1,5 @@
-/* Hooks of functions that libc has in two widths, under their plain names (see time32.h): the types
- * are converted and the wide hook is called. Also further names of functions whose types are the
+/* Hooks of the functions that libc has in two widths, under their plain names (see time32.h): they
+ * convert the types and call the wide hook. Also further names of functions whose types are the
  * same in both widths. */
 #include "hooks.h"
 #include <fcntl.h>
@@ -8,7 +8,7 @@
 
 #if S5_TIME32
 
-/* The wide hooks, which are in other files. */
+/* The wide hooks, which other files define. */
 #define WIDE(ret, name, params) ret wide_##name params __asm__(S5_REAL_PREFIX S5_SYMBOL(name))
 WIDE(int, ppoll, (struct pollfd *, nfds_t, const struct timespec *, const sigset_t *));
 WIDE(int, select, (int, fd_set *, fd_set *, fd_set *, struct timeval *));
@@ -74,7 +74,7 @@ HOOK_AS(int, plain_recvmmsg, "recvmmsg",
 
 /* --- offsets --- */
 
-/* As the kernel does for callers with an off_t of 32 bits: nothing beyond the largest offset. */
+/* As in the kernel for callers with a 32-bit off_t: nothing is sent beyond the largest offset. */
 ASIDE static ssize_t ours_plain_sendfile(int fd, int in, int32_t *at, size_t n)
 {
     if (!at)
@@ -110,11 +110,11 @@ HOOK_AS(ssize_t, plain_sendfile, "sendfile", (int fd, int in, int32_t *at, size_
 VECTORS(preadv2)
 VECTORS(pwritev2)
 
-/* --- the same types in both widths; libc's functions differ in what they make of time stamps and
- * of locks --- */
+/* --- the same types in both widths; libc's functions differ in the treatment of time stamps
+ * and of locks --- */
 
-/* A kernel without time stamps of 64 bits (before Linux 5.1) gives narrow ones: libc, which asked for
- * them in the program's stead, puts wide ones behind them, and so do we. SIZE is the room there is for
+/* A kernel without 64-bit time stamps (before Linux 5.1) returns 32-bit ones. libc, which requested
+ * those for the program, appends 64-bit ones, and so does this function. SIZE: octets of space for
  * control messages. */
 static void widen_stamps(struct msghdr *msg, size_t size)
 {

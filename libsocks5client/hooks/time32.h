@@ -1,11 +1,11 @@
 /* Machines where libc has some functions in two widths (i386, armhf): under the plain name with a
- * time_t or off_t of 32 bits, and under another name with 64 bits. Which one a program calls was
- * decided when it was compiled (_TIME_BITS, _FILE_OFFSET_BITS).
+ * 32-bit time_t or off_t, and under another name with a 64-bit one. The compilation of a program
+ * decides which one it calls (_TIME_BITS, _FILE_OFFSET_BITS).
  *
- * Everything here is compiled with 64 bits: hooks and rows of calls.def have the wide types and so
- * are exported, and looked up in libc, under the wide names. time32.c has the hooks with the plain
- * names, which convert and call the wide ones, as libc's own do. On other machines there is one
- * width and nothing of this. */
+ * Everything here is compiled with 64 bits. The hooks and the rows of system_calls.def have the
+ * wide types. They are therefore exported, and looked up in libc, under the wide names. time32.c
+ * has the hooks with the plain names, which convert and call the wide ones, as libc's own functions
+ * do. Other machines have one width, and nothing of this. */
 #ifndef S5_TIME32_H
 #define S5_TIME32_H
 
@@ -17,14 +17,14 @@
 _Static_assert(sizeof(time_t) == 8 && sizeof(((struct timespec *)0)->tv_sec) == 8,
                "compile with -D_TIME_BITS=64 -D_FILE_OFFSET_BITS=64");
 
-/* The macros pick a word by its place: S5_WIDE_name is two words where NAME has a wide symbol, and
- * one, not defined, elsewhere. */
+/* These macros select a word by its position. S5_WIDE_name is two words where NAME has a wide
+ * symbol, and elsewhere one word, not defined. */
 #define S5_SECOND(...)          S5_SECOND_OF(__VA_ARGS__)
 #define S5_SECOND_OF(a, b, ...) b
 #define S5_THIRD(...)           S5_THIRD_OF(__VA_ARGS__)
 #define S5_THIRD_OF(a, b, c, ...) c
 
-/* The name that the linker knows NAME by, with the types of this translation unit. */
+/* The linker's name of NAME, with the types of this translation unit. */
 #define S5_SYMBOL(name) S5_SECOND(S5_WIDE_##name, #name, )
 
 #if S5_TIME32
@@ -52,7 +52,7 @@ struct s5_timeval32 {
     int32_t tv_sec, tv_usec;
 };
 
-/* Time-outs as the engine has them; NULL for NULL. */
+/* Converts a time-out to the type of the engine; NULL for NULL. */
 static inline const struct timespec *s5_timespec_widen(const struct s5_timespec32 *from,
                                                        struct timespec *to)
 {

@@ -1,26 +1,26 @@
-/* The hooks of poll, select and epoll. With nothing in flight, before the call and after it, they
- * are libc's. A wait that began with nothing in flight and ended with something is looked at again:
- * another thread may have started a negotiation on what was being waited for. */
+/* The hooks of poll(), select() and epoll. With nothing in flight before and after the call, they
+ * are libc's functions. A wait that began with nothing in flight and ended with something in flight
+ * is checked again: another thread may have started a negotiation on a descriptor of the wait. */
 #include "hooks.h"
 #include "epoll.h"
 #include "poll_select.h"
 #include "registry.h"
 #include <sys/time.h>
 
-/* What a wait was called with, put aside on the stack until it returns: cheaper than in registers
- * that would have to be saved first. */
+/* Keeps the arguments of a wait on the stack until it returns. That is cheaper than in registers,
+ * which would have to be saved first. */
 #define PUT_ASIDE(args) __asm__ volatile("" : "+m"(args))
 
-static struct timespec from_ms(int ms)
+static struct timespec make_timespec(int ms)
 {
     return (struct timespec){ms / 1000, ms % 1000 * 1000000l};
 }
 
 /* --- poll --- */
 
-/* Whether FDS can be read and written. Where that is not known yet the kernel is asked for what is ready
- * now, which it reads and writes all of them for. */
-static bool set_is_good(struct pollfd *fds, nfds_t n)
+/* Whether FDS can be read and written. Where that is not known yet, the kernel is asked what is
+ * ready now: for that it reads and writes all of FDS. */
+static bool can_access_fds(struct pollfd *fds, nfds_t n)
 {
     if (n && n <= S5_USER_PAGE / sizeof *fds && s5_user_may(fds, n * sizeof *fds, S5_USER_READ) &&
         s5_user_knows((uintptr_t)fds, S5_USER_WRITE) &&
@@ -37,8 +37,8 @@ static bool set_is_good(struct pollfd *fds, nfds_t n)
 
 ASIDE static int ours_poll(struct pollfd *fds, nfds_t n, int timeout)
 {
-    struct timespec ts = from_ms(timeout);
-    if (!set_is_good(fds, n))
+    struct timespec ts = make_timespec(timeout);
+    if (!can_access_fds(fds, n))
         return REAL(poll, fds, n, 0);
     return (int)DOOR(s5_wait_poll(ENGINE, fds, n, timeout < 0 ? NULL : &ts, NULL));
 }
@@ -46,7 +46,7 @@ ASIDE static int ours_poll(struct pollfd *fds, nfds_t n, int timeout)
 ASIDE static int ours_ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout,
                             const sigset_t *mask)
 {
-    if (!set_is_good(fds, n))
+    if (!can_access_fds(fds, n))
         return REAL(ppoll, fds, n, timeout, mask);
     return (int)DOOR(s5_wait_poll(ENGINE, fds, n, timeout, mask));
 }
@@ -78,7 +78,7 @@ HOOK(int, ppoll,
 
 /* --- select --- */
 
-static bool bits_are_good(fd_set *set, int n)
+static bool can_write_bits(fd_set *set, int n)
 {
     size_t size = (size_t)(n + NFDBITS - 1) / NFDBITS * sizeof(fd_mask);
     return !set || n <= 0 || s5_user_may(set, size, S5_USER_WRITE);
@@ -87,7 +87,7 @@ static bool bits_are_good(fd_set *set, int n)
 ASIDE static int ours_pselect(int n, fd_set *in, fd_set *out, fd_set *ex,
                               const struct timespec *timeout, const sigset_t *mask)
 {
-    if (!bits_are_good(in, n) || !bits_are_good(out, n) || !bits_are_good(ex, n))
+    if (!can_write_bits(in, n) || !can_write_bits(out, n) || !can_write_bits(ex, n))
         return (int)DOOR(-EFAULT);
     return (int)DOOR(s5_wait_select(ENGINE, n, in, out, ex, timeout, mask));
 }
@@ -97,12 +97,12 @@ HOOK(int, pselect,
       const sigset_t *mask))
 {
     return s5_gate_waits() ? ours_pselect(n, in, out, ex, timeout, mask)
-                            : REAL(pselect, n, in, out, ex, timeout, mask);
+                           : REAL(pselect, n, in, out, ex, timeout, mask);
 }
 
-/* Linux's select() tells what is left of the time-out. */
-static void tell_left(struct timeval *timeout, const struct timespec *begin,
-                      const struct timespec *end)
+/* Linux's select() writes back the time that is left. */
+static void write_time_left(struct timeval *timeout, const struct timespec *begin,
+                            const struct timespec *end)
 {
     long long left = timeout->tv_sec * 1000000ll + timeout->tv_usec -
                      (end->tv_sec - begin->tv_sec) * 1000000ll -
@@ -125,14 +125,14 @@ ASIDE static int ours_select(int n, fd_set *in, fd_set *out, fd_set *ex, struct 
     clock_gettime(CLOCK_MONOTONIC, &begin);
     int r = ours_pselect(n, in, out, ex, &ts, NULL);
     clock_gettime(CLOCK_MONOTONIC, &end);
-    tell_left(timeout, &begin, &end);
+    write_time_left(timeout, &begin, &end);
     return r;
 }
 
 HOOK(int, select, (int n, fd_set *in, fd_set *out, fd_set *ex, struct timeval *timeout))
 {
     return s5_gate_waits() ? ours_select(n, in, out, ex, timeout)
-                            : REAL(select, n, in, out, ex, timeout);
+                           : REAL(select, n, in, out, ex, timeout);
 }
 
 ALIAS(__select, select)
@@ -146,15 +146,15 @@ ASIDE static int ours_epoll_ctl(int ep, int op, int fd, struct epoll_event *even
     return (int)DOOR(s5_epoll_ctl(ENGINE, ep, op, fd, event));
 }
 
-/* The common case, without the engine: where a descriptor of no negotiation is registered is noted
- * beside it, in case it is connected later. A note that outlives its registration (EPOLL_CTL_DEL
- * with an event comes this way too) is found out when it is used. */
+/* The common case, without the engine. The registration of a descriptor without a negotiation is
+ * noted in its slot, in case the descriptor is connected later. A note may outlive its registration
+ * (EPOLL_CTL_DEL with an event comes this way too). That is detected when the note is used. */
 HOOK(int, epoll_ctl, (int ep, int op, int fd, struct epoll_event *event))
 {
     if ((unsigned)fd >= S5_CHUNK_SLOTS)
         return ours_epoll_ctl(ep, op, fd, event);
     struct s5_slot *slot = &s5_begin_engine.registry.near.slots[fd];
-    __asm__("" : "+r"(slot)); /* one address for all that follows */
+    __asm__("" : "+r"(slot)); /* one address for the accesses below */
     if (__builtin_expect(atomic_load_explicit(&slot->record, memory_order_acquire) != 0, 0) ||
         __builtin_expect(atomic_load_explicit(&slot->ep, memory_order_relaxed) != ep + 1, 0) ||
         !event)
@@ -164,7 +164,7 @@ HOOK(int, epoll_ctl, (int ep, int op, int fd, struct epoll_event *event))
     return REAL(epoll_ctl, ep, op, fd, event);
 }
 
-/* N events that came of a wait begun with nothing in flight. */
+/* EVENTS has N events of a wait that began with nothing in flight. */
 ASIDE static int ours_epoll_pwait2(int ep, struct epoll_event *events, int max, int n,
                                    const struct timespec *timeout, const sigset_t *mask)
 {
@@ -174,7 +174,7 @@ ASIDE static int ours_epoll_pwait2(int ep, struct epoll_event *events, int max, 
 ASIDE static int ours_epoll_pwait(int ep, struct epoll_event *events, int max, int n, int timeout,
                                   const sigset_t *mask)
 {
-    struct timespec ts = from_ms(timeout);
+    struct timespec ts = make_timespec(timeout);
     return ours_epoll_pwait2(ep, events, max, n, timeout < 0 ? NULL : &ts, mask);
 }
 
