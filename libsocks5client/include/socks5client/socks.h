@@ -1,25 +1,25 @@
-/* libsocks5client: drop-in functions. Berkeley sockets over SOCKS version 5 (RFC 1928) for programs
- * that know nothing of it and are compiled anew:
+/* libsocks5client: drop-in functions. Berkeley sockets over SOCKS version 5 (RFC 1928) for programs that were not
+ * written for it and are recompiled:
  *
  *   cc $(pkg-config --cflags --libs socks5client-dropin) old-client.c
  *
- * which is -include socks5client/socks.h and the library. Every R function takes and returns what
- * the function it is named after does, errno included, and for a descriptor that is not to be
- * proxied it is that function. Below them is the engine of socksify's preload object: CONNECT, BIND
- * (Rbind, Rlisten, Raccept) and UDP ASSOCIATE (RFC 1928 sections 4, 6 and 7), names resolved by the
- * server, non-blocking sockets, poll, select and epoll. The sockets stay the program's own.
+ * This adds -include socks5client/socks.h and the library. Every R function has the parameters and results, errno
+ * included, of the function it is named after. For a descriptor that is not to be proxied it calls that function.
+ * The R functions use the engine of socksify's preload object: CONNECT, BIND (Rbind, Rlisten, Raccept) and UDP
+ * ASSOCIATE (RFC 1928 sections 4, 6 and 7), names resolved by the server, non-blocking sockets, poll, select and
+ * epoll. The sockets remain the program's own.
  *
- * Which server is told by the same sources as ever, see socks5.conf(5): SOCKS5_CONF, SOCKS5_SERVER,
- * ALL_PROXY, the user's or the system's file. Without any, calls of the network fail with EACCES.
- * REP of a failing reply is the errno socks5_reply_errno() tells. What a program under socksify
- * calls here is left to socksify: nothing is proxied twice.
+ * The server is configured as for socksify, see socks5.conf(5): SOCKS5_CONF, SOCKS5_SERVER, ALL_PROXY, the user's
+ * or the system's file. Without any of these, network calls fail with EACCES. The REP of a failing reply becomes
+ * the errno of socks5_reply_errno(). In a program that runs under socksify, these functions leave the work to
+ * socksify: nothing is proxied twice.
  *
- * The header includes the system's before it gives their functions other names; where it comes
- * first of all, as with -include, those are asked for all they have (_GNU_SOURCE), unless the
- * compiler was told what of it. A program may call R functions by name instead: with
- * SOCKS5CLIENT_NO_MACROS defined nothing gets another name. In C++ include it last of all.
+ * The header includes the system's headers before it redefines their functions. If it is included first, as with
+ * -include, the system's headers declare everything (_GNU_SOURCE), unless the compiler was given a feature test
+ * macro or a strict mode. A program may call R functions by name instead: if SOCKS5CLIENT_NO_MACROS is defined, no
+ * function is redefined. In C++ include this header last.
  *
- * What other libraries call is out of reach, and so are programs that this one starts. */
+ * Calls by other libraries are not covered, and neither are programs that this one starts. */
 #ifndef SOCKS5CLIENT_SOCKS_H
 #define SOCKS5CLIENT_SOCKS_H
 
@@ -47,8 +47,8 @@
 extern "C" {
 #endif
 
-/* Machines where a program chooses the width of time_t and off_t when it is compiled: functions with
- * these types are there for each, as in libc. */
+/* On machines where the width of time_t and off_t is chosen at compile time, functions with these types exist for
+ * each width, as in libc. */
 #if defined __TIMESIZE && __TIMESIZE == 32 && defined _TIME_BITS && _TIME_BITS == 64
 #define SOCKS5CLIENT_TIME64(name) __asm__(name)
 #else
@@ -60,28 +60,28 @@ extern "C" {
 #define SOCKS5CLIENT_OFF64(name)
 #endif
 
-/* What headers declare only when asked to. */
+/* Types that headers declare only on request. */
 struct __res_state;
 struct addrinfo;
 struct gaicb;
 struct mmsghdr;
 struct sigevent;
 
-/* Not needed: the first call that is ours does it. Reads the configuration now; PROGRAM, argv[0] or
- * NULL, is what log lines name. 0; -1 and EACCES: there is no configuration, or a wrong one, which
- * was logged to standard error. */
+/* Initializes the library and reads the configuration now. The call is optional: the first call of an R function
+ * does the same. PROGRAM is argv[0] or NULL, the name in log lines. Returns 0; -1 and EACCES: there is no
+ * configuration, or an invalid one, which was logged to standard error. */
 int SOCKSinit(char *program);
 
-/* Takes note of the environment as it is now, no more. This header calls it before main(); who
- * calls R functions by name should call it, or SOCKSinit(), before the first fork(): processes
- * begun after it agree on which address stands for which name. */
+/* Only records the environment as it is now. This header calls it before main(). A program that calls R functions
+ * by name should call it, or SOCKSinit(), before the first fork(): processes created later then agree on the fake
+ * address of each name. */
 void SOCKSbegin(void);
 
 /* --- connections --- */
 int Rconnect(int fd, const struct sockaddr *addr, socklen_t len);
-/* Where the rules say so an address is bound at the server: after Rlisten() (or Rgetsockname()
- * before it) Rgetsockname() tells the one others can call, and Raccept() gives the peer the server
- * tells. */
+/* Where the rules say so, an address is bound at the server. After Rlisten(), or after an Rgetsockname() before it,
+ * Rgetsockname() returns the address at which others can connect. Raccept() returns the peer that the server
+ * reports. */
 int Rbind(int fd, const struct sockaddr *addr, socklen_t len);
 int Rlisten(int fd, int backlog);
 int Raccept(int fd, struct sockaddr *addr, socklen_t *len);
@@ -92,7 +92,7 @@ int Rgetpeername(int fd, struct sockaddr *addr, socklen_t *len);
 int Rgetsockopt(int fd, int level, int name, void *value, socklen_t *len);
 int Rsetsockopt(int fd, int level, int name, const void *value, socklen_t len);
 
-/* --- octets and datagrams; the SOCKS header of a datagram is put on and taken off --- */
+/* --- octets and datagrams; the SOCKS header of a datagram is added and removed --- */
 ssize_t Rsend(int fd, const void *buf, size_t n, int flags);
 ssize_t Rsendto(int fd, const void *buf, size_t n, int flags, const struct sockaddr *addr, socklen_t len);
 ssize_t Rsendmsg(int fd, const struct msghdr *msg, int flags);
@@ -112,7 +112,7 @@ ssize_t Rpreadv2(int fd, const struct iovec *iov, int n, off_t at, int flags) SO
 ssize_t Rpwritev2(int fd, const struct iovec *iov, int n, off_t at, int flags) SOCKS5CLIENT_OFF64("Rpwritev64v2");
 int Rioctl(int fd, unsigned long request, ...);
 
-/* --- readiness: a socket is ready when what was asked of the server is --- */
+/* --- readiness: a socket is ready when the server has completed what was requested --- */
 int Rpoll(struct pollfd *fds, nfds_t n, int timeout_ms);
 int Rppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask)
     SOCKS5CLIENT_TIME64("R__ppoll64");
@@ -125,7 +125,7 @@ int Repoll_pwait(int ep, struct epoll_event *events, int n, int timeout_ms, cons
 int Repoll_pwait2(int ep, struct epoll_event *events, int n, const struct timespec *timeout, const sigset_t *mask)
     SOCKS5CLIENT_TIME64("R__epoll_pwait2_time64");
 
-/* --- descriptors: what becomes of one has to be seen --- */
+/* --- descriptors: the library must see all changes --- */
 int Rclose(int fd);
 int Rclose_range(unsigned first, unsigned last, int flags);
 void Rclosefrom(int first);
@@ -135,8 +135,7 @@ int Rdup2(int fd, int to);
 int Rdup3(int fd, int to, int flags);
 int Rfcntl(int fd, int command, ...) SOCKS5CLIENT_OFF64("R__fcntl_time64");
 
-/* --- names: resolved by the server; an address that stands for a name is given here, which means
- * something to these functions alone --- */
+/* --- names: resolved by the server; the functions return fake addresses, which only these functions understand --- */
 struct hostent *Rgethostbyname(const char *name);
 struct hostent *Rgethostbyname2(const char *name, int family);
 struct hostent *Rgethostbyaddr(const void *addr, socklen_t len, int family);
@@ -150,8 +149,7 @@ int Rgetaddrinfo_a(int mode, struct gaicb *list[], int n, struct sigevent *event
 int Rgetnameinfo(const struct sockaddr *addr, socklen_t len, char *host, socklen_t host_len, char *service,
                  socklen_t service_len, int flags);
 
-/* Questions as DNS messages: answered from the same, except where a rule leads the name past
- * servers. */
+/* Queries as DNS messages: answered with the same fake addresses, except where a rule makes the name direct. */
 int Rres_query(const char *name, int cls, int type, unsigned char *reply, int n) __THROW;
 int Rres_search(const char *name, int cls, int type, unsigned char *reply, int n) __THROW;
 int Rres_querydomain(const char *name, const char *domain, int cls, int type, unsigned char *reply, int n) __THROW;
@@ -162,7 +160,7 @@ int Rres_nquerydomain(struct __res_state *state, const char *name, const char *d
                       unsigned char *reply, int n) __THROW;
 int Rres_nsend(struct __res_state *state, const unsigned char *query, int len, unsigned char *reply, int n) __THROW;
 
-/* --- refused with EOPNOTSUPP: libc connects where nobody sees it --- */
+/* --- refused with EOPNOTSUPP: libc connects internally, where the library cannot see it --- */
 int Rrcmd(char **host, unsigned short port, const char *local_user, const char *user, const char *command,
           int *error_fd);
 int Rrcmd_af(char **host, unsigned short port, const char *local_user, const char *user, const char *command,
