@@ -1,7 +1,6 @@
-/* Datagrams (RFC 1928 sections 6 and 7): the header alone, and an association all at once. A
- * datagram socket of our own is connected to the relay, so the kernel drops what comes from
- * anywhere else; the connection the association was asked for on lies still, and its end is the
- * association's. */
+/* Datagrams (RFC 1928 sections 6 and 7): functions for the header, and functions for a whole association. An
+ * association has a datagram socket that is connected to the relay, so the kernel drops datagrams from other
+ * addresses. The control connection carries no data after the negotiation; the association ends with it. */
 #include "addr.h"
 #include "clock.h"
 #include "dial.h"
@@ -17,8 +16,8 @@
 #include <unistd.h>
 
 struct socks5_association {
-    int control; /* the association lives as long as this; -1: none */
-    int udp;     /* connected to the relay; -1: none */
+    int control; /* control connection; the association ends with it; -1: none */
+    int udp;     /* datagram socket, connected to the relay; -1: none */
 };
 
 /* ---- The header ---- */
@@ -47,10 +46,11 @@ S5_EXPORT int socks5_datagram_open(const void *datagram, size_t n, unsigned *ret
     return head.header_len;
 }
 
-/* ---- All at once ---- */
+/* ---- The association ---- */
 
-/* BND, or where it says nothing the server itself. */
-static int relay_of(int control, const struct s5_addr *bound, struct sockaddr_storage *ret, socklen_t *ret_len)
+/* Stores in RET the address of the relay: BND, or the address of the server where BND is unspecified. Returns 0 or
+ * -errno. */
+static int get_relay_address(int control, const struct s5_addr *bound, struct sockaddr_storage *ret, socklen_t *ret_len)
 {
     struct s5_addr at = *bound;
     struct sockaddr_storage server;
@@ -66,7 +66,7 @@ static int open_udp(struct socks5_association *a, const struct s5_session *sessi
 {
     struct sockaddr_storage relay;
     socklen_t len;
-    int result = relay_of(a->control, s5_session_bound(session), &relay, &len);
+    int result = get_relay_address(a->control, s5_session_bound(session), &relay, &len);
     if (result < 0)
         return result;
     a->udp = socket(relay.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
@@ -111,8 +111,9 @@ S5_EXPORT ssize_t socks5_association_send(struct socks5_association *association
     return sent < 0 ? -errno : (ssize_t)n;
 }
 
-/* 0: there is a datagram, or an error of the socket's. */
-static int await_either(const struct socks5_association *a, uint64_t until)
+/* Waits for a datagram until the time UNTIL. Returns 0: the datagram socket is readable or has an error;
+ * -ECONNRESET: the control connection has ended; -ETIMEDOUT; or another -errno. */
+static int await_datagram(const struct socks5_association *a, uint64_t until)
 {
     struct pollfd p[] = {{.fd = a->udp, .events = POLLIN}, {.fd = a->control, .events = POLLIN}};
     for (;;) {
@@ -132,12 +133,12 @@ S5_EXPORT ssize_t socks5_association_recv(struct socks5_association *association
 {
     uint64_t until = s5_dial_until(timeout_ms);
     int result;
-    while ((result = await_either(association, until)) == 0) {
+    while ((result = await_datagram(association, until)) == 0) {
         uint8_t whole[UINT16_MAX];
         ssize_t len = recv(association->udp, whole, sizeof whole, MSG_DONTWAIT);
         unsigned frag;
         int head = len < 0 ? -1 : socks5_datagram_open(whole, (size_t)len, &frag, NULL, 0, NULL);
-        if (head < 0 || frag != 0) /* nobody's datagram, or a part of one */
+        if (head < 0 || frag != 0) /* not a valid datagram, or a fragment */
             continue;
         if (host && (result = socks5_datagram_open(whole, (size_t)len, NULL, host, size, ret_port)) < 0)
             break;

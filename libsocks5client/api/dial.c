@@ -1,15 +1,15 @@
 /* Theory of operation
  *
- * A blocking connect through a server, in terms of non-blocking sockets, poll and one deadline.
- * URL becomes a policy with one server, by the same reader socksify uses. Then, for every address
- * of the destination (one, unless names are resolved here):
+ * A blocking connect through a server, made of non-blocking sockets, poll and one deadline. The URL becomes a policy
+ * with one server, by the same parser that socksify uses. Then, for each address of the destination (there is one,
+ * unless names are resolved locally):
  *
- *   attempt with the whole negotiation in one flight, unless the server is known not to take that
- *   attempt step by step, on a fresh connection, where the first ended so as it does with servers
- *   that cannot take pipelined octets: they hang up, answer "general failure", or never answer.
- *   How long to wait for the last is told by the time the TCP handshake took.
+ * - The first attempt pipelines the whole negotiation, unless the server is known not to support that.
+ * - The second attempt goes step by step, on a new connection. It is made where the first one failed as with a
+ *   server that does not support pipelining: such a server closes the connection, replies "general failure", or
+ *   never replies. The time to wait for a reply depends on the duration of the TCP handshake.
  *
- * What was found out is remembered for the process. The result is made blocking again at the very end. */
+ * The result is kept in a pipelining cache of the process. At the end, the caller makes the descriptor blocking. */
 #include "dial.h"
 #include "addr.h"
 #include "client.h"
@@ -33,30 +33,31 @@
 #define TARGETS_MAX 8
 
 static struct s5_pipelining_cache_entry
-    pipelining_cache[S5_PIPELINING_CACHE_ENTRIES]; /* of the servers that this process has talked to */
+    pipelining_cache[S5_PIPELINING_CACHE_ENTRIES]; /* of the servers that this process has used */
 
 struct dial {
     struct s5_policy *policy;
     struct s5_server *server;
     enum s5_command command;
-    struct s5_gss_link *link; /* of the attempt made last */
-    uint64_t deadline;        /* ns, of s5_clock_now */
-    uint64_t round_trip;      /* ns the last TCP handshake took */
-    uint64_t waited;          /* ns the attempt in one flight waited in vain; 0: it did not */
-    uint64_t cache_key;       /* key of the server */
+    struct s5_gss_link *link; /* of the last attempt; not owned */
+    uint64_t deadline;        /* ns, as s5_clock_now() */
+    uint64_t round_trip;      /* ns, duration of the last TCP handshake */
+    uint64_t waited;          /* ns, duration of a probe that timed out; 0: none did */
+    uint64_t cache_key;       /* key of the server in the pipelining cache */
 };
 
 enum attempt {
-    PROBE,     /* in one flight; nobody knows whether the server takes that */
-    PIPELINED, /* in one flight */
+    PROBE,     /* pipelined; it is not known whether the server supports that */
+    PIPELINED, /* pipelined; not a probe */
     STEP_BY_STEP,
-    AGAIN, /* step by step, after a probe that may have failed because it was one */
+    AGAIN, /* step by step, after a probe that may have failed because it was pipelined */
 };
 
-/* ---- To the server ---- */
+/* ---- The connection ---- */
 
-/* A connection to the first address of the server that takes one, or the last one's -errno. */
-static int reach(struct dial *d)
+/* Connects to the first address of the server that accepts. Returns the descriptor, or the -errno of the last address.
+ * Each address gets an equal share of the time that is left. */
+static int connect_to_server(struct dial *d)
 {
     struct sockaddr_storage to;
     socklen_t len;
@@ -76,9 +77,9 @@ static int reach(struct dial *d)
 
 /* ---- The negotiation ---- */
 
-/* Of an association zeros are asked for, of the family the server was reached by: some choose the
- * relay's by it. */
-static struct s5_addr zeros_like(int fd)
+/* Returns the unspecified address of the family of FD's peer, for UDP ASSOCIATE: some servers choose the family of the
+ * relay by it. */
+static struct s5_addr make_unspecified_address(int fd)
 {
     struct sockaddr_storage sa = {0};
     socklen_t len = sizeof(sa);
@@ -86,9 +87,9 @@ static struct s5_addr zeros_like(int fd)
     return (struct s5_addr){.kind = sa.ss_family == AF_INET6 ? S5_ADDR_IPV6 : S5_ADDR_IPV4};
 }
 
-static int start(struct dial *d, int fd, const struct s5_addr *target, bool pipeline)
+static int start_negotiation(struct dial *d, int fd, const struct s5_addr *target, bool pipeline)
 {
-    struct s5_addr zeros = zeros_like(fd);
+    struct s5_addr zeros = make_unspecified_address(fd);
     struct s5_gss_setup without = {.provider = NULL};
     struct s5_session_setup setup = {
         .command = d->command,
@@ -104,8 +105,9 @@ static int start(struct dial *d, int fd, const struct s5_addr *target, bool pipe
     return s5_gss_link_start(d->link, &setup, &without);
 }
 
-/* HOW went well. A second attempt that took as long as the first had waited tells nothing: the destination was slow. */
-static void learn(const struct dial *d, enum attempt how, uint64_t took)
+/* Updates the pipelining cache after the attempt HOW, which succeeded. A second attempt that took as long as the
+ * probe had waited proves nothing: the destination was slow. */
+static void update_pipelining_cache(const struct dial *d, enum attempt how, uint64_t took)
 {
     bool slow = d->waited && took >= d->waited;
     if (how == PROBE && d->server->n_methods == 1)
@@ -115,30 +117,31 @@ static void learn(const struct dial *d, enum attempt how, uint64_t took)
         s5_pipelining_cache_set(pipelining_cache, "", d->cache_key, S5_PIPELINING_UNSUPPORTED);
 }
 
-/* *RET_DOUBTFUL: it failed, maybe because it was a probe. */
-static int attempt(struct dial *d, const struct s5_addr *target, enum attempt how, bool *ret_doubtful)
+/* Makes the attempt HOW to TARGET. Returns a descriptor or -errno. *RET_NEEDS_CHECK: it failed, perhaps because it
+ * was a probe. */
+static int try_target(struct dial *d, const struct s5_addr *target, enum attempt how, bool *ret_needs_check)
 {
-    *ret_doubtful = false;
-    int fd = reach(d);
-    int result = fd < 0 ? fd : start(d, fd, target, how <= PIPELINED);
+    *ret_needs_check = false;
+    int fd = connect_to_server(d);
+    int result = fd < 0 ? fd : start_negotiation(d, fd, target, how <= PIPELINED);
     if (result == 0) {
         struct s5_client c = {.link = d->link, .fd = fd};
         uint64_t begun = s5_clock_now(), probe = begun + s5_pipelining_timeout(d->round_trip);
         result = s5_client_run(&c, how == PROBE && probe < d->deadline ? probe : d->deadline);
         uint64_t took = s5_clock_now() - begun;
         if (result == 0)
-            learn(d, how, took);
+            update_pipelining_cache(d, how, took);
         else if (how == PROBE && result == -ETIMEDOUT)
             d->waited = took;
-        *ret_doubtful = how == PROBE && result < 0 &&
-                        (result == -ETIMEDOUT || s5_pipelining_needs_check(&d->link->session, result, c.closed));
+        *ret_needs_check = how == PROBE && result < 0 &&
+                           (result == -ETIMEDOUT || s5_pipelining_needs_check(&d->link->session, result, c.closed));
     }
     if (result < 0 && fd >= 0)
         close(fd);
     return result < 0 ? result : fd;
 }
 
-static enum attempt first_attempt(const struct dial *d)
+static enum attempt choose_first_attempt(const struct dial *d)
 {
     if (d->server->pipeline != S5_PIPELINE_AUTO)
         return d->server->pipeline == S5_PIPELINE_ON ? PIPELINED : STEP_BY_STEP;
@@ -154,19 +157,19 @@ static enum attempt first_attempt(const struct dial *d)
 
 /* ---- Names ---- */
 
-/* What HOST resolves to, to be freed with freeaddrinfo(): 0, or -errno. */
-static int look_up(const char *host, struct addrinfo **ret)
+/* Stores in RET the addresses of HOST, to be freed with freeaddrinfo(). Returns 0 or -errno. */
+static int look_up_host(const char *host, struct addrinfo **ret)
 {
     const struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
     int error = getaddrinfo(host, NULL, &hints, ret);
     return error == 0 ? 0 : error == EAI_MEMORY ? -ENOMEM : -EHOSTUNREACH;
 }
 
-/* HOST as up to MAX addresses with PORT; their number, or -errno. */
-static int resolve(const char *host, uint16_t port, struct s5_addr *ret, int max)
+/* Stores in RET up to MAX addresses of HOST with PORT. Returns their number, or -errno. */
+static int resolve_host(const char *host, uint16_t port, struct s5_addr *ret, int max)
 {
     struct addrinfo *list;
-    int n = 0, result = look_up(host, &list);
+    int n = 0, result = look_up_host(host, &list);
     if (result < 0)
         return result;
     for (struct addrinfo *i = list; i && n < max; i = i->ai_next) {
@@ -182,7 +185,7 @@ static int resolve_server(struct dial *d)
     struct addrinfo *list;
     if (d->server->is_path || d->server->n_addrs > 0)
         return 0;
-    int result = look_up(s5_policy_text(d->policy, d->server->host), &list);
+    int result = look_up_host(s5_policy_text(d->policy, d->server->host), &list);
     if (result < 0)
         return result;
     unsigned kept = s5_server_keep(d->server, list);
@@ -190,7 +193,7 @@ static int resolve_server(struct dial *d)
     return kept ? 0 : -EHOSTUNREACH;
 }
 
-static int dial(struct dial *d, const char *host, uint16_t port)
+static int dial_host(struct dial *d, const char *host, uint16_t port)
 {
     struct s5_addr targets[TARGETS_MAX];
     if (!host && d->command != S5_CONNECT)
@@ -203,14 +206,14 @@ static int dial(struct dial *d, const char *host, uint16_t port)
         return n;
     n = 1;
     if (targets[0].kind == S5_ADDR_NAME && d->policy->resolve_local)
-        n = resolve(host, port, targets, TARGETS_MAX);
+        n = resolve_host(host, port, targets, TARGETS_MAX);
     int result = n;
     for (int i = 0; i < n; i++) {
-        bool doubtful;
+        bool needs_check;
         d->waited = 0;
-        result = attempt(d, &targets[i], first_attempt(d), &doubtful);
-        if (doubtful && s5_clock_now() < d->deadline)
-            result = attempt(d, &targets[i], AGAIN, &doubtful);
+        result = try_target(d, &targets[i], choose_first_attempt(d), &needs_check);
+        if (needs_check && s5_clock_now() < d->deadline)
+            result = try_target(d, &targets[i], AGAIN, &needs_check);
         if (result >= 0 || s5_clock_now() >= d->deadline)
             break;
     }
@@ -237,7 +240,7 @@ int s5_dial(const char *url, enum s5_command command, const char *host, uint16_t
     if (s5_url_load(d.policy, url, "url", &env, &fault) == 0 && d.policy->n_servers == 1) {
         d.server = &d.policy->servers[0];
         d.cache_key = s5_pipelining_cache_key(d.policy, d.server);
-        result = dial(&d, host, port);
+        result = dial_host(&d, host, port);
     }
     explicit_bzero(d.policy, sizeof(*d.policy));
     free(d.policy);

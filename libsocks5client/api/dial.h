@@ -1,24 +1,25 @@
-/* What the blocking functions have in common: reaching a server and negotiating there. */
+/* Common code of the blocking functions: connects to a server and carries out the negotiation. */
 #ifndef S5_API_DIAL_H
 #define S5_API_DIAL_H
 
 #include "gss_link.h"
 #include <stdint.h>
 
-/* To the server of URL, and through the negotiation as far as it goes by itself: to its end, or to
- * the first of BIND's replies. A non-blocking descriptor, RET being what it came to; -errno. RET is the
- * caller's to wipe in any case. */
+/* Connects to the server of URL and negotiates COMMAND for HOST and PORT, to the end of the negotiation or to the first
+ * reply of BIND. HOST may be NULL except for CONNECT. TIMEOUT_MS is as for s5_dial_until(). Returns a non-blocking
+ * descriptor, which the caller owns, or -errno. RET is the link of the negotiation; the caller must wipe its session in
+ * any case. */
 int s5_dial(const char *url, enum s5_command command, const char *host, uint16_t port, int timeout_ms,
             struct s5_gss_link *ret);
 
-/* The point TIMEOUT_MS from now (ns, s5_clock_now); below 0: as for the functions of the interface. */
+/* Returns the time TIMEOUT_MS from now (ns, as s5_clock_now()). Below 0: 30 seconds. */
 uint64_t s5_dial_until(int timeout_ms);
 
-/* FD waits from now on. 0, or -errno. */
+/* Makes FD blocking. Returns 0 or -errno. */
 int s5_dial_block(int fd);
 
-/* ADDR as text into HOST of SIZE octets, its port into *RET_PORT: the octets before the NUL, or
- * -ENOSPC (session_api.c). */
+/* Writes ADDR as text to HOST, which has SIZE octets, and its port to *RET_PORT. Returns the length without the NUL, or
+ * -ENOSPC. */
 int s5_dial_text(const struct s5_addr *addr, char *host, size_t size, uint16_t *ret_port);
 
 #endif

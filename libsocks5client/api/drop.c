@@ -1,5 +1,5 @@
-/* The drop-in functions are the door's, built with names of their own (see hooks/real.h). Here is
- * what only they have. */
+/* The drop-in functions are the functions of hooks/, built with other names (see hooks/real.h). This file has the two
+ * functions that exist only for them. */
 #define SOCKS5CLIENT_NO_MACROS
 #include "export.h"
 #include "real.h"

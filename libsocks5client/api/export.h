@@ -1,4 +1,4 @@
-/* What marks a function of the public interface. */
+/* Marks a function of the public interface. */
 #ifndef S5_API_EXPORT_H
 #define S5_API_EXPORT_H
 

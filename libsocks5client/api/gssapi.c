@@ -1,4 +1,5 @@
-/* GSSAPI for clients of the library: what a session needs for it, and the seal that comes of it. */
+/* GSSAPI for users of the library: the context of a session, and the seal that a session ends with. The session owns
+ * the context until socks5_session_seal() moves it to the seal. */
 #include "client.h"
 #include "dial.h"
 #include "export.h"
@@ -47,7 +48,7 @@ S5_EXPORT const void *socks5_session_surplus(const struct socks5_session *sessio
     return socks5_session_state(session) == SOCKS5_STATE_DONE ? s5_gss_link_surplus(&session->machine, ret_len) : NULL;
 }
 
-/* --- all of it, blocking --- */
+/* --- the negotiation, blocking --- */
 
 S5_EXPORT int socks5_session_run(struct socks5_session *session, int fd, int timeout_ms)
 {

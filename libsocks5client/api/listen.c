@@ -1,5 +1,5 @@
-/* The blocking half of BIND: both replies, one function each. Between them the connection to the
- * server lies still, and its descriptor may be waited for with any others. */
+/* BIND with blocking functions: socks5_listen() waits for the first reply, socks5_accept() for the second. Between the
+ * replies the connection to the server is idle, and its descriptor may be polled together with others. */
 #include "client.h"
 #include "dial.h"
 #include "export.h"
@@ -10,9 +10,9 @@
 #include <unistd.h>
 
 struct socks5_listener {
-    struct s5_gss_link link; /* behind the first reply */
-    struct s5_addr name;     /* what that one told */
-    int fd;                  /* to the server; -1 once it is the connection, the caller's */
+    struct s5_gss_link link; /* after the first reply */
+    struct s5_addr name;     /* the address in the first reply */
+    int fd;                  /* connection to the server; -1 after socks5_accept(), when the caller owns it */
 };
 
 S5_EXPORT int socks5_listen(const char *url, const char *host, uint16_t port, int timeout_ms,

@@ -1,4 +1,4 @@
-/* What a public session is, for the files of this room. */
+/* The structures of the public session and seal, for the files of api/. */
 #ifndef S5_PUBLIC_SESSION_H
 #define S5_PUBLIC_SESSION_H
 
@@ -7,10 +7,10 @@
 
 struct socks5_session {
     bool started;
-    struct s5_gss_link machine; /* meaningless until started */
+    struct s5_gss_link machine; /* undefined until started */
     struct s5_gss_setup gssapi; /* provider NULL: not offered */
-    struct s5_gss *gss;         /* owned; NULL: none, or the seal has it */
-    struct s5_gss_room *room;   /* owned */
+    struct s5_gss *gss;         /* owned; NULL: none, or the seal owns it */
+    struct s5_gss_room *room;   /* owned; buffers of GSSAPI; NULL: none */
 };
 
 struct socks5_seal {

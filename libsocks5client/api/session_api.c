@@ -1,6 +1,5 @@
-/* Theory of operation: the public session is the core's machine in an allocation of its own. Here
- * its arguments are checked, its states translated, and nothing else: what the machine does is in
- * proto/session.c. */
+/* Theory of operation: a public session is an allocated state machine of proto/. This file only checks arguments and
+ * translates states. The state machine is in proto/session.c. */
 #include "addr.h"
 #include "dial.h"
 #include "export.h"
@@ -48,7 +47,7 @@ S5_EXPORT void socks5_session_free(struct socks5_session *session)
     free(session);
 }
 
-/* The destination of OPTIONS. 0 or -EINVAL. */
+/* Stores the destination of OPTIONS in RET. Returns 0 or -EINVAL. */
 static int parse_host(struct s5_addr *ret, const struct socks5_options *options)
 {
     if (!options->host) {
@@ -86,7 +85,7 @@ static int copy_word(const char **ret, uint8_t *ret_len, const char *word)
     return 0;
 }
 
-/* Ahead of the others, where socks5_session_gssapi() asked for it. */
+/* Offers GSSAPI before the other methods, if socks5_session_gssapi() was called. Returns 0 or -EINVAL. */
 static int offer_gssapi(const struct socks5_session *session, struct s5_session_setup *setup)
 {
     if (!session->gssapi.provider)
@@ -116,7 +115,7 @@ S5_EXPORT int socks5_session_start(struct socks5_session *session, const struct 
         copy_word(&setup.password, &setup.password_len, options->password) < 0)
         return -EINVAL;
     if (session->gssapi.provider && session->started)
-        return -EINVAL; /* a context serves once */
+        return -EINVAL; /* a GSSAPI context can be used only once */
     if (offer_gssapi(session, &setup) < 0)
         return -EINVAL;
     struct s5_gss_link machine;

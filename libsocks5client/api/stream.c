@@ -1,5 +1,5 @@
-/* A protected stream over a blocking descriptor. What one message carried and was not asked for yet
- * waits in PLAIN; a message is read exactly, its head first, so nothing sealed is ever left over. */
+/* A protected stream over a blocking descriptor. PLAIN holds octets of a message that the caller has not received
+ * yet. A message is read exactly, its head first, so no octets of the next message are read. */
 #include "export.h"
 #include "gss_frame.h"
 #include "gss_link.h"
@@ -12,11 +12,11 @@
 #include <sys/socket.h>
 
 struct socks5_stream {
-    int fd;                   /* the caller's */
-    struct socks5_seal *seal; /* owned; NULL: octets pass as they are */
-    size_t most;              /* octets a message carries */
-    size_t at, len;           /* AT..LEN of PLAIN waits to be asked for */
-    size_t have;              /* octets in PLAIN of a message that is not whole yet */
+    int fd;                   /* owned by the caller */
+    struct socks5_seal *seal; /* owned; NULL: octets are not protected */
+    size_t most;              /* most octets that a message carries */
+    size_t at, len;           /* octets AT to LEN of PLAIN are not received yet */
+    size_t have;              /* octets in PLAIN of an incomplete message */
     uint8_t plain[S5_GSS_MESSAGE_MAX];
     uint8_t out[S5_GSS_MESSAGE_MAX];
 };
@@ -37,7 +37,7 @@ S5_EXPORT int socks5_stream_new(struct socks5_stream **ret, int fd, struct socks
     stream->seal = socks5_session_seal(session);
     if (sealed && !stream->seal) {
         free(stream);
-        return -EINVAL; /* taken already */
+        return -EINVAL; /* the seal was taken before */
     }
     stream->most = sealed ? socks5_seal_most(stream->seal) : 0;
     *ret = stream;
@@ -89,7 +89,7 @@ S5_EXPORT int socks5_stream_shutdown(struct socks5_stream *stream)
 
 /* --- receive --- */
 
-static ssize_t receive(int fd, void *to, size_t n)
+static ssize_t receive_octets(int fd, void *to, size_t n)
 {
     ssize_t got;
     do
@@ -98,8 +98,9 @@ static ssize_t receive(int fd, void *to, size_t n)
     return got < 0 ? -errno : got;
 }
 
-/* How many octets are missing of the message in PLAIN, as far as it tells; -EPROTO. */
-static ssize_t missing(const struct socks5_stream *stream)
+/* Returns how many octets of the message in PLAIN are missing: of its head, as long as that is incomplete, else of the
+ * message; or -EPROTO. */
+static ssize_t count_missing(const struct socks5_stream *stream)
 {
     if (stream->have < S5_GSS_HEAD)
         return (ssize_t)(S5_GSS_HEAD - stream->have);
@@ -107,14 +108,14 @@ static ssize_t missing(const struct socks5_stream *stream)
     return len < 0 ? -EPROTO : len - (ssize_t)stream->have;
 }
 
-/* The next message into PLAIN. 1, 0 at the end of the stream, -errno; where a deadline ended that, it
- * is gone on with. */
-static int next_message(struct socks5_stream *stream)
+/* Reads the next message into PLAIN. Returns 1; 0 at the end of the stream; or -errno. After a timeout the next call
+ * continues with the same message. */
+static int read_next_message(struct socks5_stream *stream)
 {
     size_t used;
     ssize_t want;
-    while ((want = missing(stream)) > 0) {
-        ssize_t n = receive(stream->fd, stream->plain + stream->have, (size_t)want);
+    while ((want = count_missing(stream)) > 0) {
+        ssize_t n = receive_octets(stream->fd, stream->plain + stream->have, (size_t)want);
         if (n <= 0)
             return n == 0 && stream->have ? -EPROTO : (int)n;
         stream->have += (size_t)n;
@@ -142,9 +143,9 @@ S5_EXPORT ssize_t socks5_stream_recv(struct socks5_stream *stream, void *buf, si
         return 0;
     while (stream->at == stream->len) {
         if (!stream->seal)
-            return receive(stream->fd, buf, n);
+            return receive_octets(stream->fd, buf, n);
         stream->at = stream->len = 0;
-        int result = next_message(stream);
+        int result = read_next_message(stream);
         if (result <= 0)
             return result;
     }
@@ -173,8 +174,8 @@ S5_EXPORT ssize_t socks5_stream_recv_datagram(struct socks5_stream *stream, int 
 {
     for (;;) {
         if (!stream->seal)
-            return receive(udp, buf, n);
-        ssize_t len = receive(udp, stream->out, sizeof stream->out);
+            return receive_octets(udp, buf, n);
+        ssize_t len = receive_octets(udp, stream->out, sizeof stream->out);
         if (len < 0)
             return len;
         len = socks5_seal_unwrap_datagram(stream->seal, stream->out, (size_t)len, stream->out, sizeof stream->out);
