@@ -1,11 +1,11 @@
-/* exec*, posix_spawn* and pidfd_spawn*: a program that cannot be covered is not started, and one that can finds its
- * way back to us: the object in LD_PRELOAD, the tree in SOCKS5_STATE, and, where its environment was cleaned, the
- * variables our configuration came from.
+/* exec*, posix_spawn* and pidfd_spawn*. A program that cannot be covered is not started. One that can is given what it
+ * needs to be covered: the preload object in LD_PRELOAD, the shared state in SOCKS5_STATE and, where its environment
+ * was cleaned, the variables that the configuration came from.
  *
- * All of it may run in a child of vfork, with the parent's memory, in a signal handler, and on a small stack: nothing
- * of the process is changed and nothing is allocated. What the check of a program needs is mapped for as long as it
- * takes. The new environment lives on the stack of the hook. A large one is mapped, and remains in the memory of the
- * parent where a child of vfork maps it. An environment in which nothing has to be changed is passed on as it is. */
+ * All of this may run in a child of vfork with the parent's memory, in a signal handler, and on a small stack. Nothing
+ * of the process is changed, and nothing is allocated. The memory for the check of a program is mapped for its
+ * duration. The new environment is on the stack of the hook. A large one is mapped; where a child of vfork maps it, it
+ * remains in the parent's memory. An environment that needs no change is passed on as it is. */
 #include "fd_ops.h"
 #include "in_engine.h"
 #include "program.h"
@@ -24,11 +24,11 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-#define NEAR 2048 /* octets of an environment that is made on the stack */
+#define NEAR 2048 /* most octets of an environment on the stack */
 
-/* --- may it be started --- */
+/* --- the check of the program --- */
 
-/* Functions of our own around libc's, so that the table below costs the loader no look-up. */
+/* Functions around libc's, so that the table below costs the loader no symbol look-up. */
 static int plain_open(const char *path, int flags, ...)
 {
     return open(path, flags); /* nothing is created */
@@ -58,14 +58,14 @@ static const struct s5_program_calls program_calls = {
     plain_open, plain_pread, plain_fstat, plain_close, plain_getxattr, plain_access,
 };
 
-static int refuse(const char *path, const struct s5_program_report *report)
+static int refuse_program(const char *path, const struct s5_program_report *report)
 {
     s5_log(&s5_begin()->log, S5_LOG_ERROR, "refused to run %s: %s: %s", path, report->detail,
            s5_program_hint(report->coverage));
     return -EACCES;
 }
 
-/* A path at the most and what the check needs: too much for a stack. */
+/* The longest path and the data of the check: too much for a stack. */
 struct checking {
     struct s5_program_report report;
     char path[PATH_MAX];
@@ -77,18 +77,19 @@ static struct checking *begin_check(void)
     return c == MAP_FAILED ? NULL : c;
 }
 
-/* Whether PATH may be started: 0, or -errno. Where it is certain that exec fails, it is left to say why. */
+/* Whether PATH may be started: 0 or -errno. Where exec is certain to fail (NULL: no file was found), 0: exec reports
+ * the error. Unmaps C. */
 static int end_check(struct checking *c, const char *path)
 {
     int saved = errno, r = 0;
     if (path && s5_program_check(&program_calls, path, getenv("PATH"), &c->report) > 0)
-        r = refuse(path, &c->report);
+        r = refuse_program(path, &c->report);
     munmap(c, sizeof *c);
     errno = saved;
     return r;
 }
 
-static int check(const char *path)
+static int check_path(const char *path)
 {
     if (s5_user_string(path, PATH_MAX) < 0)
         return -EFAULT;
@@ -96,7 +97,7 @@ static int check(const char *path)
     return c ? end_check(c, path) : -ENOMEM;
 }
 
-static int check_found(const char *file)
+static int check_file_in_path(const char *file)
 {
     if (s5_user_string(file, PATH_MAX) < 0)
         return -EFAULT;
@@ -111,7 +112,7 @@ static int check_found(const char *file)
     return end_check(c, found ? c->path : NULL);
 }
 
-static int check_at(int dir, const char *path)
+static int check_path_at(int dir, const char *path)
 {
     if (s5_user_string(path, PATH_MAX) < 0)
         return -EFAULT;
@@ -124,25 +125,25 @@ static int check_at(int dir, const char *path)
     return end_check(c, c->path);
 }
 
-/* --- its environment --- */
+/* --- the program's environment --- */
 
 struct child {
-    char *const *envp;   /* what it is started with */
-    const char *preload; /* LD_PRELOAD as the program has it, "LD_PRELOAD=..."; or NULL */
-    bool cleaned;        /* the object is not in that */
-    size_t size;         /* octets of a new environment; 0: the program's own is right */
-    size_t mapped;       /* octets of it that are mapped, not on the stack */
+    char *const *envp;   /* the environment it is started with */
+    const char *preload; /* "LD_PRELOAD=..." of ENVP, or NULL */
+    bool cleaned;        /* PRELOAD does not name this object */
+    size_t size;         /* octets of a new environment; 0: ENVP needs no change */
+    size_t mapped;       /* octets of it that are mapped; 0: it is on the stack */
     char state[sizeof(S5_SHM_VARIABLE) + S5_SHM_VALUE_MAX + 4];
 };
 
-static bool is(const char *string, const char *name)
+static bool has_name(const char *string, const char *name)
 {
     size_t n = strlen(name);
     return strncmp(string, name, n) == 0 && string[n] == '=';
 }
 
-/* Whether the list VALUE (of LD_PRELOAD) names OBJECT. */
-static bool lists(const char *value, const char *object)
+/* Whether the list VALUE (of LD_PRELOAD) contains OBJECT. */
+static bool has_object(const char *value, const char *object)
 {
     size_t n = strlen(object);
     for (const char *at = value; (at = strstr(at, object)); at += n)
@@ -160,8 +161,8 @@ static void set_state(struct s5_engine *e, struct child *c)
         s5_format(c->state, sizeof c->state, "%s%s", e->state, import ? ":a" : "");
 }
 
-/* Whether more than the FIRST octet of a string is looked at. */
-static bool may_be_ours(char first)
+/* Whether a string that begins with FIRST may be one of the variables and is read further. */
+static bool can_be_variable(char first)
 {
     int n;
     char *const *kept = s5_begin_kept(&n);
@@ -171,8 +172,8 @@ static bool may_be_ours(char first)
     return may;
 }
 
-/* Looks at ENVP, which the kernel would read. 0, or -errno. */
-static int measure(struct s5_engine *e, struct child *c, char *const *envp)
+/* Reads ENVP, which the kernel would read, and computes the size of a new environment. 0 or -errno. */
+static int measure_environment(struct s5_engine *e, struct child *c, char *const *envp)
 {
     const char *object = s5_start_object();
     int kept_count;
@@ -191,17 +192,17 @@ static int measure(struct s5_engine *e, struct child *c, char *const *envp)
             break;
         if (!s5_user_may(string, 1, S5_USER_READ))
             return -EFAULT;
-        if (may_be_ours(string[0]) && s5_user_string(string, INT_MAX) < 0)
+        if (can_be_variable(string[0]) && s5_user_string(string, INT_MAX) < 0)
             return -EFAULT;
-        if (is(string, "LD_PRELOAD")) {
+        if (has_name(string, "LD_PRELOAD")) {
             c->preload = string;
             preloads++;
-        } else if (is(string, S5_SHM_VARIABLE)) {
+        } else if (has_name(string, S5_SHM_VARIABLE)) {
             right = strcmp(string, c->state) == 0;
             states++;
         }
     }
-    c->cleaned = !c->preload || !lists(c->preload + sizeof "LD_PRELOAD", object);
+    c->cleaned = !c->preload || !has_object(c->preload + sizeof "LD_PRELOAD", object);
     if (!c->cleaned && preloads == 1 && states == (c->state[0] != 0) && (right || !states))
         return 0;
     c->size = (n + (size_t)kept_count + 4) * sizeof(char *);
@@ -210,14 +211,14 @@ static int measure(struct s5_engine *e, struct child *c, char *const *envp)
     return 0;
 }
 
-/* Makes a new environment in C->SIZE octets of ROOM. */
-static void fill(struct child *c, void *room)
+/* Makes the new environment in the C->SIZE octets of BUF. */
+static void fill_environment(struct child *c, void *buf)
 {
     int kept_count, n = 0;
     char *const *kept = s5_begin_kept(&kept_count);
-    char **strings = room, *end = (char *)room + c->size;
+    char **strings = buf, *end = (char *)buf + c->size;
     for (char *const *at = c->envp; at && *at; at++)
-        if (!is(*at, "LD_PRELOAD") && !is(*at, S5_SHM_VARIABLE))
+        if (!has_name(*at, "LD_PRELOAD") && !has_name(*at, S5_SHM_VARIABLE))
             strings[n++] = *at;
     for (int i = 0; c->cleaned && i < kept_count; i++) {
         bool there = false;
@@ -240,24 +241,23 @@ static void fill(struct child *c, void *room)
     c->envp = strings;
 }
 
-/* Where there is a new environment, it is made in NEARBY or, where that is NULL, in memory mapped for it. 0, or
- * -errno. */
-static int make(struct child *c, void *nearby)
+/* Makes the new environment where one is needed: in NEARBY or, where that is NULL, in mapped memory. 0 or -errno. */
+static int make_environment(struct child *c, void *nearby)
 {
     if (!c->size)
         return 0;
-    void *room = nearby;
-    if (!room)
-        room = mmap(NULL, c->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (room == MAP_FAILED)
+    void *buf = nearby;
+    if (!buf)
+        buf = mmap(NULL, c->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (buf == MAP_FAILED)
         return -ENOMEM;
     c->mapped = nearby ? 0 : c->size;
-    fill(c, room);
+    fill_environment(c, buf);
     return 0;
 }
 
-/* exec failed, or a child has the environment. */
-static int end_child(struct child *c, int result)
+/* Unmaps the environment after exec failed, or when a child has it. Returns RESULT. */
+static int release_environment(struct child *c, int result)
 {
     int saved = errno;
     if (c->mapped)
@@ -266,32 +266,32 @@ static int end_child(struct child *c, int result)
     return result;
 }
 
-/* In every hook: the room for the child's environment is the hook's own stack. R is an error found before, or 0,
- * and becomes what is found here. */
+/* Used in every hook: makes the child's environment, on the hook's own stack where it fits. R is an error found before,
+ * or 0, and becomes the error found here. */
 #define CHILD(r, c, envp)                                                                                              \
     struct child c;                                                                                                    \
     if (r == 0)                                                                                                        \
-        r = measure(s5_begin(), &c, envp);                                                                             \
+        r = measure_environment(s5_begin(), &c, envp);                                                                 \
     if (r == 0)                                                                                                        \
-    r = make(&c, c.size && c.size <= NEAR ? alloca(c.size) : NULL)
+    r = make_environment(&c, c.size && c.size <= NEAR ? alloca(c.size) : NULL)
 
-/* For R, what an exec came to that did not happen. */
+/* Undoes the preparation for an exec, which failed or was a spawn. Returns R, its result. */
 static int cancel_exec(int r)
 {
     s5_fd_export_cancel(s5_begin());
     return r;
 }
 
-/* --- the family --- */
+/* --- exec* and posix_spawn* --- */
 
 HOOK(int, execve, (const char *path, char *const argv[], char *const envp[]))
 {
     FIND(real, execve);
-    if (s5_in_engine) /* the bridge: nothing of the program's */
+    if (s5_in_engine) /* the start of the bridge, not a call of the program */
         return real(path, argv, envp);
-    int r = check(path);
+    int r = check_path(path);
     CHILD(r, c, envp);
-    return cancel_exec(r < 0 ? (int)s5_door(r) : end_child(&c, real(path, argv, c.envp)));
+    return cancel_exec(r < 0 ? (int)s5_door(r) : release_environment(&c, real(path, argv, c.envp)));
 }
 
 HOOK(int, execv, (const char *path, char *const argv[]))
@@ -302,9 +302,9 @@ HOOK(int, execv, (const char *path, char *const argv[]))
 HOOK(int, execvpe, (const char *file, char *const argv[], char *const envp[]))
 {
     FIND(real, execvpe);
-    int r = check_found(file);
+    int r = check_file_in_path(file);
     CHILD(r, c, envp);
-    return cancel_exec(r < 0 ? (int)s5_door(r) : end_child(&c, real(file, argv, c.envp)));
+    return cancel_exec(r < 0 ? (int)s5_door(r) : release_environment(&c, real(file, argv, c.envp)));
 }
 
 HOOK(int, execvp, (const char *file, char *const argv[]))
@@ -315,9 +315,9 @@ HOOK(int, execvp, (const char *file, char *const argv[]))
 HOOK(int, execveat, (int dir, const char *path, char *const argv[], char *const envp[], int flags))
 {
     FIND(real, execveat);
-    int r = check_at(dir, path);
+    int r = check_path_at(dir, path);
     CHILD(r, c, envp);
-    return cancel_exec(r < 0 ? (int)s5_door(r) : end_child(&c, real(dir, path, argv, c.envp, flags)));
+    return cancel_exec(r < 0 ? (int)s5_door(r) : release_environment(&c, real(dir, path, argv, c.envp, flags)));
 }
 
 HOOK(int, fexecve, (int fd, char *const argv[], char *const envp[]))
@@ -325,9 +325,9 @@ HOOK(int, fexecve, (int fd, char *const argv[], char *const envp[]))
     char at[32];
     FIND(real, fexecve);
     s5_format(at, sizeof at, "/proc/self/fd/%d", fd);
-    int r = check(at);
+    int r = check_path(at);
     CHILD(r, c, envp);
-    return cancel_exec(r < 0 ? (int)s5_door(r) : end_child(&c, real(fd, argv, envp ? c.envp : NULL)));
+    return cancel_exec(r < 0 ? (int)s5_door(r) : release_environment(&c, real(fd, argv, envp ? c.envp : NULL)));
 }
 
 /* The arguments of an execl*, NULL included, as a vector on the stack of the hook. */
@@ -368,22 +368,22 @@ HOOK(int, execle, (const char *path, const char *first, ...))
     return execve(path, argv, envp);
 }
 
-/* posix_spawn() and its relatives have one shape: *RESULT receives a process ID or a descriptor,
- * and an error number is returned. */
+/* The type of posix_spawn() and its relatives: *RESULT receives a process ID or a descriptor, and an error number is
+ * returned. */
 typedef int spawn_fn(int *result, const char *file, const posix_spawn_file_actions_t *actions,
                      const posix_spawnattr_t *attr, char *const argv[], char *const envp[]);
 
-/* MAY_START is check() or check_found(): whether NAME looks FILE up in PATH. */
-static int spawn(const char *name, int (*may_start)(const char *), int *result, const char *file,
-                 const posix_spawn_file_actions_t *actions, const posix_spawnattr_t *attr, char *const argv[],
-                 char *const envp[])
+/* MAY_START is check_path(), or check_file_in_path() where the function NAME searches FILE in PATH. */
+static int spawn_program(const char *name, int (*may_start)(const char *), int *result, const char *file,
+                         const posix_spawn_file_actions_t *actions, const posix_spawnattr_t *attr, char *const argv[],
+                         char *const envp[])
 {
     spawn_fn *real = (spawn_fn *)s5_real_find(name);
     if (!real)
         return ENOSYS;
     int r = may_start(file);
     CHILD(r, c, envp);
-    return cancel_exec(r < 0 ? -r : end_child(&c, real(result, file, actions, attr, argv, c.envp)));
+    return cancel_exec(r < 0 ? -r : release_environment(&c, real(result, file, actions, attr, argv, c.envp)));
 }
 
 #define SPAWN(name, may_start)                                                                                         \
@@ -391,25 +391,24 @@ static int spawn(const char *name, int (*may_start)(const char *), int *result, 
          (int *result, const char *file, const posix_spawn_file_actions_t *actions, const posix_spawnattr_t *attr,     \
           char *const argv[], char *const envp[]))                                                                     \
     {                                                                                                                  \
-        return spawn(#name, may_start, result, file, actions, attr, argv, envp);                                       \
+        return spawn_program(#name, may_start, result, file, actions, attr, argv, envp);                               \
     }
 
-SPAWN(posix_spawn, check)
-SPAWN(posix_spawnp, check_found)
-/* Since glibc 2.39. The hooks exist with every libc, so that an object built with an older one
- * covers programs on a newer one. */
-SPAWN(pidfd_spawn, check)
-SPAWN(pidfd_spawnp, check_found)
+SPAWN(posix_spawn, check_path)
+SPAWN(posix_spawnp, check_file_in_path)
+/* Since glibc 2.39. The hooks exist with every libc, so that an object built with an older one covers programs on a
+ * newer one. */
+SPAWN(pidfd_spawn, check_path)
+SPAWN(pidfd_spawnp, check_file_in_path)
 
-/* --- shells libc starts by itself, with the environment as it stands: what was cleaned out of it
- * is put back --- */
+/* --- shells that libc starts by itself, with the environment of the process: removed variables are restored --- */
 
-/* It may have another place than the environment that this process was given says. */
+/* The shared state may be at another place than in the environment that this process received. */
 static void set_shm_variable(void)
 {
     char *state = s5_begin()->state;
-    const char *said = getenv(S5_SHM_VARIABLE);
-    if (state[0] && (!said || strcmp(said, state + sizeof S5_SHM_VARIABLE) != 0))
+    const char *current = getenv(S5_SHM_VARIABLE);
+    if (state[0] && (!current || strcmp(current, state + sizeof S5_SHM_VARIABLE) != 0))
         putenv(state);
 }
 
@@ -420,7 +419,7 @@ static void restore_environment(void)
     char *const *kept = s5_begin_kept(&n);
     s5_fd_inherit_shm(s5_begin());
     set_shm_variable();
-    if (!object || (preload && lists(preload, object)))
+    if (!object || (preload && has_object(preload, object)))
         return;
     setenv("LD_PRELOAD", object, 1);
     for (int i = 0; i < n; i++) {
@@ -447,7 +446,7 @@ HOOK(FILE *, popen, (const char *command, const char *mode))
 
 ALIAS(_IO_popen, popen)
 
-/* What popen() consists of, for a stream that exists. No header declares it. */
+/* The part of popen() for a stream that exists. No header declares it. */
 HOOK(FILE *, _IO_proc_open, (FILE * stream, const char *command, const char *mode))
 {
     __typeof__(&hook__IO_proc_open) real = (__typeof__(&hook__IO_proc_open))s5_real_find("_IO_proc_open");

@@ -1,6 +1,6 @@
-/* Copies of the process: fork(), which is watched since pthread_atfork()'s handlers are not told whether it failed,
- * and those that run no handler, _Fork() and clone(). What shares our memory (vfork(), posix_spawn(), threads) is
- * nothing of the kind. */
+/* Copies of the process: fork(), which is hooked because the handlers of pthread_atfork() do not learn whether it
+ * failed, and _Fork() and clone(), which run no handler. A child that shares this process's memory (vfork(),
+ * posix_spawn(), threads) is no copy. */
 #include "fork.h"
 #include "forking.h"
 #include "user_memory.h"
@@ -23,7 +23,7 @@ HOOK(pid_t, fork, (void))
 
 ALIAS(__fork, fork)
 
-/* Around what copies this process; what RET is to be called with. */
+/* Called before and after what copies this process. RET: its result. */
 void s5_fork_before(void)
 {
     s5_engine_fork_prepare(ENGINE);
@@ -51,7 +51,7 @@ struct child {
     void *arg;
 };
 
-/* On a stack of its own, in memory that is a copy of its parent's. */
+/* Runs on a stack of its own, in memory that is a copy of the parent's. */
 static int run_child(void *arg)
 {
     struct child child = *(const struct child *)arg;
@@ -77,7 +77,7 @@ HOOK(int, clone, (int (*run)(void *), void *stack, int flags, void *arg, ...))
 
 ALIAS(__clone, clone)
 
-/* A system call that needs a stack of its own returns elsewhere than here. */
+/* A system call that needs a stack of its own returns elsewhere than here, and is none of these. */
 bool s5_fork_copies(long number, const long *arguments)
 {
     uint64_t clone3[6];
@@ -87,7 +87,7 @@ bool s5_fork_copies(long number, const long *arguments)
         return true;
 #endif
 #ifdef SYS_clone
-    case SYS_clone: /* everywhere but on s390 the flags come first */
+    case SYS_clone: /* the flags come first everywhere but on s390 */
         return !(arguments[0] & CLONE_VM) && !arguments[1];
 #endif
 #ifdef SYS_clone3

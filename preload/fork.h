@@ -3,7 +3,8 @@
 #define S5_PRELOAD_FORK_H
 #include "hooks.h"
 
-/* Whether NUMBER with ARGUMENTS is one: then before and after go around it, the latter with its result. */
+/* Whether the system call NUMBER with ARGUMENTS is one. s5_fork_before() is then called before it, and s5_fork_after()
+ * after it with its result RET. */
 bool s5_fork_copies(long number, const long *arguments);
 void s5_fork_before(void);
 void s5_fork_after(long ret);

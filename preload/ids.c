@@ -1,6 +1,7 @@
-/* A process that changes its user or group IDs may have to leave the memory it shares (process/leave.h). libc's functions
- * change those of all threads before they return. Others leave the file system's IDs to a process that has the rest
- * still (setfsuid()), or capabilities to one that has no user's (capset()): that is no user's rights given up. */
+/* A process that changes its user or group IDs may have to leave the memory that it shares (process/leave.h). libc's
+ * functions change the IDs of all threads before they return. Not hooked are setfsuid(), which changes the file
+ * system's ID of a process that keeps its other IDs, and capset(), which leaves capabilities to a process without user
+ * IDs that have them: neither gives up a user's rights. */
 #include "leave.h"
 #include "start.h"
 #include <unistd.h>

@@ -1,12 +1,12 @@
-/* Hooks of the preload object alone: what the compiler makes of calls with _FORTIFY_SOURCE, what
- * libc writes by itself, and io_uring. */
+/* Hooks that only the preload object has: the checked functions of _FORTIFY_SOURCE, what libc writes by itself,
+ * asynchronous input and output, and io_uring. */
 #include "hooks.h"
 #include <aio.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-/* --- what _FORTIFY_SOURCE makes of reads: libc's own checks, behind our gate --- */
+/* --- reads with _FORTIFY_SOURCE: libc's checks, behind the gate --- */
 
 #define CHECKED(ret, name, params, args, fd, ours)                                                                     \
     ASIDE static ret ours_##name params                                                                                \
@@ -32,7 +32,7 @@ CHECKED(ssize_t, __recvfrom_chk,
 HOOK(int, __poll_chk, (struct pollfd * fds, nfds_t n, int timeout, size_t size))
 {
     S5_NEXT(real, "__poll_chk", int, (struct pollfd *, nfds_t, int, size_t));
-    /* A set smaller than told is libc's to complain about. */
+    /* libc reports a set that is smaller than stated. */
     return size / sizeof *fds < n ? real(fds, n, timeout, size) : poll(fds, n, timeout);
 }
 
@@ -56,21 +56,21 @@ HOOK_AS(int, plain_ppoll_chk, "__ppoll_chk",
 
 /* --- what libc writes by itself --- */
 
-/* A datagram's header has to be in front of the text. */
+/* Writes the text with one call of the engine: a datagram's header must be in front of it. */
 static int print_datagram(int fd, const char *format, va_list args)
 {
     char *text;
     int n = vasprintf(&text, format, args), r = n;
     if (n < 0)
         return n;
-    if (n) /* libc writes nothing at all then */
+    if (n) /* as libc, which writes nothing then */
         r = (int)DOOR(s5_write(ENGINE, fd, text, (size_t)n));
     free(text);
     return r;
 }
 
-/* 0: libc may write to FD; 1: it may not, and we do; -1 and errno. */
-static int before_print(int fd)
+/* 0: libc may write to FD; 1: it may not, and the engine writes; -1 and errno. */
+static int prepare_print(int fd)
 {
     if (!s5_gate_stream(fd))
         return 0;
@@ -79,9 +79,9 @@ static int before_print(int fd)
     return (int)DOOR(s5_io_await(ENGINE, fd, false, POLLOUT));
 }
 
-static int print(int fd, int checked, const char *format, va_list args)
+static int print_text(int fd, int checked, const char *format, va_list args)
 {
-    int how = before_print(fd);
+    int how = prepare_print(fd);
     if (how)
         return how < 0 ? how : print_datagram(fd, format, args);
     if (checked < 0) {
@@ -95,25 +95,25 @@ static int print(int fd, int checked, const char *format, va_list args)
 #define PRINT(checked)                                                                                                 \
     va_list args;                                                                                                      \
     va_start(args, format);                                                                                            \
-    int n = print(fd, checked, format, args);                                                                          \
+    int n = print_text(fd, checked, format, args);                                                                     \
     va_end(args);                                                                                                      \
     return n;
 
 HOOK(int, vdprintf, (int fd, const char *format, va_list args))
 {
-    return print(fd, -1, format, args);
+    return print_text(fd, -1, format, args);
 }
 
 HOOK(int, __vdprintf_chk, (int fd, int checked, const char *format, va_list args))
 {
-    return print(fd, checked, format, args);
+    return print_text(fd, checked, format, args);
 }
 
 HOOK(int, dprintf, (int fd, const char *format, ...)){PRINT(-1)}
 
 HOOK(int, __dprintf_chk, (int fd, int checked, const char *format, ...)){PRINT(checked)}
 
-/* libc's threads read and write; what they are asked is not begun before the negotiation is over. */
+/* libc's threads read and write. A request begins only when the negotiation has ended. */
 #define ASYNCHRONOUS(name, type)                                                                                       \
     HOOK(int, name, (struct type * what))                                                                              \
     {                                                                                                                  \
@@ -139,8 +139,7 @@ ASYNCHRONOUS(aio_read, aiocb) ASYNCHRONOUS(aio_read64, aiocb64) ASYNCHRONOUS(aio
 
         LIST(lio_listio, aiocb) LIST(lio_listio64, aiocb64)
 
-    /* --- io_uring would connect where nobody sees it; programs that use it know how to do without ---
- */
+    /* --- io_uring would connect where no hook sees it; programs that use it can do without --- */
 
     struct io_uring;
 struct io_uring_params;

@@ -1,9 +1,9 @@
-/* libc's syscall(): the system calls that have a hook go to it. The kernel's conventions differ
- * from libc's in a few places only (the size of a signal mask, time-outs by pointer), told row by
- * row. The calls that wait are the largest of them: see struct limit.
+/* libc's syscall(): a system call that has a hook is passed to it. The kernel's conventions differ from libc's in a few
+ * places only (the size of a signal mask, time-outs by pointer), which are noted row by row. The calls that wait differ
+ * most: see struct limit.
  *
- * On 32-bit machines a system call without "time64" or "64" in its name has the narrow types, and
- * so goes to the hook that libc's plain name has (hooks/time32.h). */
+ * On 32-bit machines a system call without "time64" or "64" in its name has the narrow types. It is passed to the hook
+ * with libc's plain name (hooks/time32.h). */
 #include "fork.h"
 #include "in_engine.h"
 #include "leave.h"
@@ -32,8 +32,8 @@ struct arguments {
 #define NARROW(name) name
 #endif
 
-/* True when NUMBER has a hook: its result is in *RET. */
-static bool socket_call(long number, const struct arguments *v, long *ret)
+/* Calls the hook of the system call NUMBER. True: it has one, whose result is in *RET. */
+static bool call_socket_hook(long number, const struct arguments *v, long *ret)
 {
     switch (number) {
     case SYS_connect:
@@ -73,13 +73,13 @@ static bool socket_call(long number, const struct arguments *v, long *ret)
     }
 }
 
-static int64_t vector_offset(const struct arguments *v)
+static int64_t get_vector_offset(const struct arguments *v)
 {
     return sizeof(long) == 8 ? (int64_t)v->a[3] : (int64_t)((uint64_t)(uint32_t)v->a[4] << 32 | (uint32_t)v->a[3]);
 }
 
-/* The same for what carries octets. */
-static bool octets_call(long number, const struct arguments *v, long *ret)
+/* The same for calls that transfer octets. */
+static bool call_octets_hook(long number, const struct arguments *v, long *ret)
 {
     switch (number) {
 #ifdef SYS_send
@@ -133,11 +133,11 @@ static bool octets_call(long number, const struct arguments *v, long *ret)
     case SYS_splice:
         *ret = splice(INT(0), PTR(1), INT(2), PTR(3), (size_t)v->a[4], (unsigned)v->a[5]);
         return true;
-    case SYS_preadv2: /* the offset is in two words, of which 64-bit machines need the first */
-        *ret = preadv2(INT(0), PTR(1), INT(2), (off_t)vector_offset(v), INT(5));
+    case SYS_preadv2: /* the offset is in two words; 64-bit machines need the first */
+        *ret = preadv2(INT(0), PTR(1), INT(2), (off_t)get_vector_offset(v), INT(5));
         return true;
     case SYS_pwritev2:
-        *ret = pwritev2(INT(0), PTR(1), INT(2), (off_t)vector_offset(v), INT(5));
+        *ret = pwritev2(INT(0), PTR(1), INT(2), (off_t)get_vector_offset(v), INT(5));
         return true;
     case SYS_sendfile:
         *ret = NARROW(sendfile)(INT(0), INT(1), PTR(2), (size_t)v->a[3]);
@@ -152,9 +152,9 @@ static bool octets_call(long number, const struct arguments *v, long *ret)
     }
 }
 
-/* One system call for all of sockets: the arguments are in memory. */
+/* One system call for all socket functions. The arguments are in memory. */
 #ifdef SYS_socketcall
-static bool socketcall(int call, const long *arguments, long *ret)
+static bool call_socketcall_hook(int call, const long *arguments, long *ret)
 {
     static const struct {
         short number;
@@ -166,7 +166,7 @@ static bool socketcall(int call, const long *arguments, long *ret)
         [SYS_ACCEPT] = {SYS_accept4, 3}, /* flags: none */
         [SYS_GETSOCKNAME] = {SYS_getsockname, 3},
         [SYS_GETPEERNAME] = {SYS_getpeername, 3},
-        [SYS_SEND] = {SYS_sendto, 4}, /* to: none */
+        [SYS_SEND] = {SYS_sendto, 4}, /* no address */
         [SYS_RECV] = {SYS_recvfrom, 4},
         [SYS_SENDTO] = {SYS_sendto, 6},
         [SYS_RECVFROM] = {SYS_recvfrom, 6},
@@ -186,17 +186,17 @@ static bool socketcall(int call, const long *arguments, long *ret)
         *ret = s5_door(-EFAULT);
         return true;
     }
-    return socket_call(calls[call].number, &v, ret) || octets_call(calls[call].number, &v, ret);
+    return call_socket_hook(calls[call].number, &v, ret) || call_octets_hook(calls[call].number, &v, ret);
 }
 #endif
 
 /* --- calls that wait --- */
 
-/* The kernel answers EFAULT where a time-out cannot be read, and tells what is left of it where it can be written.
- * libc's functions read it themselves, and some tell nothing. So they are given a copy. */
+/* The kernel returns EFAULT where a time-out cannot be read, and writes back the time left where it can be written.
+ * libc's functions read the time-out themselves, and some write nothing back. They are therefore given a copy. */
 struct limit {
-    void *at;              /* the program's, or NULL: there is none */
-    bool wide;             /* two words of 64 bits, not two longs */
+    void *at;              /* the program's time-out; NULL: none */
+    bool wide;             /* two 64-bit words, not two longs */
     struct timespec begin; /* by CLOCK_MONOTONIC */
     union {
         long narrow[2];
@@ -204,8 +204,8 @@ struct limit {
     } copy; /* seconds and nanoseconds */
 };
 
-/* The copy is made. False: EFAULT. */
-static bool limit_begins(struct limit *l, void *at, bool wide)
+/* Copies the time-out. False: EFAULT. */
+static bool begin_limit(struct limit *l, void *at, bool wide)
 {
     l->at = at;
     l->wide = wide;
@@ -215,14 +215,14 @@ static bool limit_begins(struct limit *l, void *at, bool wide)
     return s5_user_read(&l->copy, at, wide ? sizeof l->copy.wide : sizeof l->copy.narrow);
 }
 
-static void *limit_copy(struct limit *l)
+static void *get_limit_copy(struct limit *l)
 {
     return l->at ? &l->copy : NULL;
 }
 
-/* R is the result of the wait, and of this. As in the kernel it does not matter whether what is left can be
- * written, and of no time nothing is left. */
-static long limit_ends(struct limit *l, long r)
+/* Writes the time left back. Returns R, the result of the wait. As in the kernel, a failed write is no error, and a
+ * time-out of zero is not written. */
+static long end_limit(struct limit *l, long r)
 {
     struct timespec now;
     if (!l->at)
@@ -250,8 +250,8 @@ static long limit_ends(struct limit *l, long r)
     return r;
 }
 
-/* The size that the kernel wants of a signal mask. */
-static bool mask_is_good(const void *mask, size_t size)
+/* Whether the signal mask has the size that the kernel requires. */
+static bool is_mask_valid(const void *mask, size_t size)
 {
     return !mask || size == 8;
 }
@@ -259,15 +259,15 @@ static bool mask_is_good(const void *mask, size_t size)
 static long raw_ppoll(const struct arguments *v, bool wide)
 {
     struct limit l;
-    if (!limit_begins(&l, PTR(2), wide))
+    if (!begin_limit(&l, PTR(2), wide))
         return s5_door(-EFAULT);
-    if (!mask_is_good(PTR(3), (size_t)v->a[4]))
+    if (!is_mask_valid(PTR(3), (size_t)v->a[4]))
         return s5_door(-EINVAL);
-    return limit_ends(&l, wide ? ppoll(PTR(0), (nfds_t)v->a[1], limit_copy(&l), PTR(3))
-                               : NARROW(ppoll)(PTR(0), (nfds_t)v->a[1], limit_copy(&l), PTR(3)));
+    return end_limit(&l, wide ? ppoll(PTR(0), (nfds_t)v->a[1], get_limit_copy(&l), PTR(3))
+                              : NARROW(ppoll)(PTR(0), (nfds_t)v->a[1], get_limit_copy(&l), PTR(3)));
 }
 
-/* pselect6's sixth argument points to the mask and its size. */
+/* The sixth argument of pselect6 points to the mask and its size. */
 static long raw_pselect(const struct arguments *v, bool wide)
 {
     struct limit l;
@@ -275,16 +275,16 @@ static long raw_pselect(const struct arguments *v, bool wide)
         const sigset_t *at;
         size_t size;
     } mask = {NULL, 0};
-    if ((PTR(5) && !s5_user_read(&mask, PTR(5), sizeof mask)) || !limit_begins(&l, PTR(4), wide))
+    if ((PTR(5) && !s5_user_read(&mask, PTR(5), sizeof mask)) || !begin_limit(&l, PTR(4), wide))
         return s5_door(-EFAULT);
-    if (!mask_is_good(mask.at, mask.size))
+    if (!is_mask_valid(mask.at, mask.size))
         return s5_door(-EINVAL);
-    return limit_ends(&l, wide ? pselect(INT(0), PTR(1), PTR(2), PTR(3), limit_copy(&l), mask.at)
-                               : NARROW(pselect)(INT(0), PTR(1), PTR(2), PTR(3), limit_copy(&l), mask.at));
+    return end_limit(&l, wide ? pselect(INT(0), PTR(1), PTR(2), PTR(3), get_limit_copy(&l), mask.at)
+                              : NARROW(pselect)(INT(0), PTR(1), PTR(2), PTR(3), get_limit_copy(&l), mask.at));
 }
 
 #if defined SYS__newselect || defined SYS_select
-/* libc's select() tells what is left, of seconds and microseconds. */
+/* libc's select() writes back the time left, in seconds and microseconds. */
 static long raw_select(int n, void *in, void *out, void *ex, void *timeout)
 {
     long copy[2];
@@ -297,7 +297,7 @@ static long raw_select(int n, void *in, void *out, void *ex, void *timeout)
 }
 #endif
 
-static bool wait_call(long number, const struct arguments *v, long *ret)
+static bool call_wait_hook(long number, const struct arguments *v, long *ret)
 {
     switch (number) {
 #ifdef SYS_poll
@@ -322,7 +322,7 @@ static bool wait_call(long number, const struct arguments *v, long *ret)
         *ret = raw_select(INT(0), PTR(1), PTR(2), PTR(3), PTR(4));
         return true;
 #endif
-#if defined SYS__newselect && defined SYS_select /* the old one: its arguments are in memory */
+#if defined SYS__newselect && defined SYS_select /* the old call: its arguments are in memory */
     case SYS_select: {
         long a[5];
         *ret = s5_user_read(a, PTR(0), sizeof a)
@@ -348,19 +348,19 @@ static bool wait_call(long number, const struct arguments *v, long *ret)
         return true;
 #endif
     case SYS_epoll_pwait:
-        *ret = mask_is_good(PTR(4), (size_t)v->a[5]) ? epoll_pwait(INT(0), PTR(1), INT(2), INT(3), PTR(4))
-                                                     : s5_door(-EINVAL);
+        *ret = is_mask_valid(PTR(4), (size_t)v->a[5]) ? epoll_pwait(INT(0), PTR(1), INT(2), INT(3), PTR(4))
+                                                      : s5_door(-EINVAL);
         return true;
     case SYS_epoll_pwait2:
-        *ret = mask_is_good(PTR(4), (size_t)v->a[5]) ? epoll_pwait2(INT(0), PTR(1), INT(2), PTR(3), PTR(4))
-                                                     : s5_door(-EINVAL);
+        *ret = is_mask_valid(PTR(4), (size_t)v->a[5]) ? epoll_pwait2(INT(0), PTR(1), INT(2), PTR(3), PTR(4))
+                                                      : s5_door(-EINVAL);
         return true;
     default:
         return false;
     }
 }
 
-static bool fd_call(long number, const struct arguments *v, long *ret)
+static bool call_fd_hook(long number, const struct arguments *v, long *ret)
 {
     switch (number) {
     case SYS_close:
@@ -399,7 +399,7 @@ static bool fd_call(long number, const struct arguments *v, long *ret)
     case SYS_execveat:
         *ret = execveat(INT(0), PTR(1), PTR(2), PTR(3), INT(4));
         return true;
-    case SYS_io_uring_setup: /* it would connect where nobody sees it */
+    case SYS_io_uring_setup: /* it would connect where no hook sees it */
         *ret = s5_door(-ENOSYS);
         return true;
     default:
@@ -407,9 +407,9 @@ static bool fd_call(long number, const struct arguments *v, long *ret)
     }
 }
 
-/* The calls that setuid() and its relatives make. What they change may be one thread's alone: the process as a
- * whole has no more rights than that thread then. */
-static bool changes_ids(long number)
+/* The system calls of setuid() and its relatives. They may change the IDs of one thread only. The process as a whole
+ * then has no more rights than that thread. */
+static bool is_id_change(long number)
 {
     switch (number) {
     case SYS_setuid:
@@ -432,9 +432,9 @@ static bool changes_ids(long number)
     }
 }
 
-/* Six are taken, however many there are, as the kernel does. Those that were not passed are what is on the caller's
- * stack, between its variables as it may be, which AddressSanitizer would report. */
-static __attribute__((no_sanitize("address"))) void take_all(struct arguments *v, va_list *args)
+/* Reads six arguments, however many there are, as the kernel does. In the place of those that were not passed it reads
+ * the caller's stack, possibly between variables, which AddressSanitizer would report. */
+static __attribute__((no_sanitize("address"))) void read_arguments(struct arguments *v, va_list *args)
 {
     for (int i = 0; i < 6; i++)
         v->a[i] = va_arg(*args, long);
@@ -446,19 +446,19 @@ HOOK(long, syscall, (long number, ...))
     long ret;
     va_list args;
     va_start(args, number);
-    take_all(&v, &args);
+    read_arguments(&v, &args);
     va_end(args);
     S5_NEXT(real, "syscall", long, (long, long, long, long, long, long, long));
-    if (s5_in_engine) /* the engine's own */
+    if (s5_in_engine) /* a call of the engine */
         return real(number, v.a[0], v.a[1], v.a[2], v.a[3], v.a[4], v.a[5]);
 #ifdef SYS_socketcall
-    if (number == SYS_socketcall && socketcall((int)v.a[0], (const long *)v.a[1], &ret))
+    if (number == SYS_socketcall && call_socketcall_hook((int)v.a[0], (const long *)v.a[1], &ret))
         return ret;
 #endif
-    if (socket_call(number, &v, &ret) || octets_call(number, &v, &ret) || wait_call(number, &v, &ret) ||
-        fd_call(number, &v, &ret))
+    if (call_socket_hook(number, &v, &ret) || call_octets_hook(number, &v, &ret) || call_wait_hook(number, &v, &ret) ||
+        call_fd_hook(number, &v, &ret))
         return ret;
-    bool copies = s5_fork_copies(number, v.a), changes = changes_ids(number);
+    bool copies = s5_fork_copies(number, v.a), changes = is_id_change(number);
     if (copies)
         s5_fork_before();
     if (changes)

@@ -1,6 +1,6 @@
-/* posix_spawn's file actions. libc carries them out in the child, where no hook sees them. What they
- * would do to the tree's descriptors is changed when they are put on the list: they leave them to the
- * child, as close(), close_range() and dup2() do. */
+/* File actions of posix_spawn(). libc carries them out in the child, where no hook sees them. Actions that would close
+ * or replace the descriptors of the shared state are changed when they are added: the descriptors remain in the child,
+ * as with close(), close_range() and dup2(). */
 #include "engine.h"
 #include "fd_ops.h"
 #include "start.h"
@@ -12,16 +12,16 @@ HOOK(int, posix_spawn_file_actions_addclose, (posix_spawn_file_actions_t * actio
     return s5_fd_is_internal(s5_begin(), fd) ? 0 : real(actions, fd);
 }
 
-/* FD, and the one behind it, at TO and behind. */
+/* Adds copies of FD and the next descriptor, to TO and the next number. */
 static int dup2_shm(posix_spawn_file_actions_t *actions, int fd, int to)
 {
     FIND(real, posix_spawn_file_actions_adddup2);
-    int up = to > fd; /* then the second goes ahead, since the first may take its number */
+    int up = to > fd; /* then the second is copied first: its number may be TO */
     int r = real(actions, fd + up, to + up);
     return r == 0 ? real(actions, fd + !up, to + !up) : r;
 }
 
-/* Other hidden descriptors are closed on exec or are of no use without the socket they belong to. */
+/* Other internal descriptors are closed on exec, or are of no use without their socket. */
 HOOK(int, posix_spawn_file_actions_addclosefrom_np, (posix_spawn_file_actions_t * actions, int from))
 {
     FIND(real, posix_spawn_file_actions_addclosefrom_np);
@@ -29,7 +29,7 @@ HOOK(int, posix_spawn_file_actions_addclosefrom_np, (posix_spawn_file_actions_t 
     int shm = atomic_load(&s5_begin()->shm_fd);
     if (from < 0 || shm < 0 || shm + S5_SHM_FDS <= from)
         return real(actions, from);
-    /* They are at FROM and behind it while all the others are closed. */
+    /* They are at FROM and the next number while all others are closed. */
     bool away = shm > from;
     int r = away ? dup2_shm(actions, shm, from) : 0;
     if (r == 0)
@@ -41,7 +41,7 @@ HOOK(int, posix_spawn_file_actions_addclosefrom_np, (posix_spawn_file_actions_t 
     return r;
 }
 
-/* A program that wants the number for itself has it. */
+/* The program gets the number TO: an internal descriptor moves away. */
 HOOK(int, posix_spawn_file_actions_adddup2, (posix_spawn_file_actions_t * actions, int fd, int to))
 {
     FIND(real, posix_spawn_file_actions_adddup2);

@@ -1,16 +1,17 @@
-/* The preload object begins before main where the loader lets it, and knows what it was loaded
- * as. */
+/* The start of the preload object, before main() where the loader allows it, and the path that the object was loaded
+ * from. */
 #include "start.h"
 #include <dlfcn.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* What the drop-in functions of the library look for: where it is, they leave everything to us. */
+/* The drop-in functions of the library look for this symbol. Where it exists, they leave everything to the preload
+ * object. */
 EXPORT const int socksify_covers = 1;
 
-/* The first process of a tree tells its children of the tree through its own environment, so that
- * those find it too that are started where no hook sees it (system(), popen()). */
-__attribute__((constructor)) static void start(void)
+/* The first process of a process tree puts SOCKS5_STATE into its own environment, so that children that no hook sees
+ * (system(), popen()) find the shared state too. */
+__attribute__((constructor)) static void start_preload(void)
 {
     struct s5_engine *e = s5_begin();
     if (e->state[0] && !getenv(S5_SHM_VARIABLE))
