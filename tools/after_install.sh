@@ -1,6 +1,6 @@
 #!/bin/sh
-# after_install.sh LIBDIR: run by "meson install" when it installs on this machine (no DESTDIR).
-# The dynamic loader finds libraries by its cache, which only root can renew.
+# after_install.sh LIBDIR: "meson install" runs this when it installs on this machine (no DESTDIR).
+# It renews the cache by which the dynamic loader finds libraries. Only root can do that.
 set -eu
 
 PATH=$PATH:/usr/sbin:/sbin
@@ -11,6 +11,6 @@ if [ "$(id -u)" = 0 ] && command -v ldconfig >/dev/null; then
         echo "    echo $1 >/etc/ld.so.conf.d/socks5client.conf && ldconfig"
     fi
 fi
-# Root's log must not be in the way of the next installation by the owner of the build directory.
+# A log that belongs to root would make the next installation by the owner of the build directory fail.
 log=$MESON_BUILD_ROOT/meson-logs/install-log.txt
 [ "$(id -u)" != 0 ] || [ ! -f "$log" ] || chown --reference="$MESON_BUILD_ROOT/build.ninja" "$log"

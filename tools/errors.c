@@ -1,5 +1,5 @@
-/* Theory of operation: a line is put together first and written at once, so that those of several
- * processes do not mix. What is longer than a line is cut. */
+/* Theory of operation: a line is formatted completely and then written at once, so that lines of several processes do
+ * not mix. A line that is too long is cut. */
 #include "errors.h"
 
 #include <stdarg.h>

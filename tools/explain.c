@@ -1,6 +1,6 @@
-/* Theory of operation: the same decision the preload object takes for a connect(), put in words.
- * Where names are resolved on this side (resolve = "local"), what is decided upon is the address a
- * program would get and connect to, not the name. */
+/* Theory of operation: prints the decision that the preload object makes for a connect(). If names are resolved locally
+ * (resolve = "local"), the decision is about the address that a program would get and connect to, not about the
+ * name. */
 #include "explain.h"
 #include "errors.h"
 
@@ -25,8 +25,8 @@ static int parse_target(struct s5_addr *ret, const char *target)
     return s5_addr_parse(ret, target, (size_t)(colon - target), (uint16_t)port);
 }
 
-/* What libc says ADDR's name is; false when it does not know. */
-static bool resolve_here(struct s5_addr *addr)
+/* Replaces the name in ADDR by its first address from libc. Returns false if it has none. */
+static bool resolve_name(struct s5_addr *addr)
 {
     struct addrinfo *list, hints = {.ai_socktype = SOCK_STREAM};
     if (getaddrinfo(addr->name, NULL, &hints, &list) != 0)
@@ -106,7 +106,7 @@ int explain(const struct s5_policy *policy, const char *target)
     if (parse_target(&to, target) < 0)
         return message_fail(EXIT_OWN_ERROR, "--explain: not HOST:PORT: %s", target);
     if (to.kind == S5_ADDR_NAME && policy->resolve_local) {
-        if (!resolve_here(&to))
+        if (!resolve_name(&to))
             return message_fail(EXIT_OWN_ERROR, "--explain: cannot resolve %s", target);
         char text[S5_ADDR_TEXT_MAX];
         printf("resolved: %s\n", s5_addr_format(&to, text, sizeof(text)));

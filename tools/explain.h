@@ -1,11 +1,11 @@
-/* --explain: what would become of a connection. */
+/* --explain: what would happen to a connection. */
 #ifndef TOOLS_EXPLAIN_H
 #define TOOLS_EXPLAIN_H
 
 #include "policy.h"
 
-/* Print the rule, the verdict and the server for a TCP connection to TARGET, "HOST:PORT". Returns
- * the exit code: 0 it may go, 1 denied, EXIT_OWN_ERROR for a bad TARGET. */
+/* Prints the rule, the verdict and the server for a TCP connection to TARGET, "HOST:PORT". Returns the exit code: 0 if
+ * it is allowed, 1 if it is denied, EXIT_OWN_ERROR for a TARGET that is not valid or cannot be resolved. */
 int explain(const struct s5_policy *policy, const char *target);
 
 #endif

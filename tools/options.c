@@ -1,5 +1,5 @@
-/* Theory of operation: getopt_long told by "+" to stop at the first operand, so that options of
- * the command stay the command's. A bare word is never a sub-command of socksify. */
+/* Theory of operation: "+" makes getopt_long() stop at the first operand, so that the options of the command are left
+ * to the command. A bare word is never a sub-command of socksify. */
 #include "options.h"
 #include "errors.h"
 
@@ -66,8 +66,8 @@ static const struct option long_options[] = {
     {NULL, 0, NULL, 0},
 };
 
-/* getopt_long refused the option it looked at last. */
-static int complain(char **argv)
+/* Prints an error for the option that getopt_long() refused last. Returns EXIT_OWN_ERROR. */
+static int report_bad_option(char **argv)
 {
     if (optopt == 'c' || optopt == 'x' || optopt == OPTION_EXPLAIN || optopt == OPTION_TARGET || optopt == OPTION_LOG ||
         optopt == OPTION_ISOLATE || optopt == OPTION_IMPORT)
@@ -77,8 +77,8 @@ static int complain(char **argv)
     return message_fail(EXIT_OWN_ERROR, "bad option %s; see socksify --help", argv[optind - 1]);
 }
 
-/* False: not one that is known. */
-static bool take(struct options *ret, int option)
+/* Stores OPTION in RET. Returns false if it is not known. */
+static bool store_option(struct options *ret, int option)
 {
     switch (option) {
     case 'c':
@@ -134,10 +134,10 @@ int options_parse(struct options *ret, int argc, char **argv)
 {
     *ret = (struct options){.action = OPTIONS_RUN};
     int option;
-    opterr = 0; /* its messages begin with argv[0], whatever that is */
+    opterr = 0; /* its messages would begin with argv[0], whatever that is */
     while ((option = getopt_long(argc, argv, "+c:x:v", long_options, NULL)) != -1) {
-        if (!take(ret, option))
-            return complain(argv);
+        if (!store_option(ret, option))
+            return report_bad_option(argv);
         if (ret->action == OPTIONS_VERSION || ret->action == OPTIONS_HELP)
             return 0;
     }

@@ -16,21 +16,21 @@ enum options_action {
 struct options {
     enum options_action action;
     const char *file;    /* -c, or NULL */
-    char *url;           /* -x, or NULL; points into argv, where its password is to be wiped */
+    char *url;           /* -x, or NULL; points into argv, where its password must be overwritten */
     const char *isolate; /* --isolate, or NULL */
     const char *log;     /* --log: "stderr", "syslog", "fd:N" or a path; or NULL */
     bool log_json;       /* --log-json */
     bool summary;        /* --summary */
-    int verbosity;       /* how many -v */
+    int verbosity;       /* number of -v */
     const char *explain; /* HOST:PORT, for OPTIONS_EXPLAIN */
     const char *import;  /* a file, for OPTIONS_IMPORT */
     bool json;           /* --json, for OPTIONS_CHECK */
     const char *target;  /* HOST:PORT, for OPTIONS_CHECK, or NULL */
-    char **command;      /* NULL-terminated, at least one word, for OPTIONS_RUN; for OPTIONS_CHECK
-                          * it may be NULL */
+    char **command;      /* NULL-terminated, at least one word; for OPTIONS_CHECK it may be NULL */
 };
 
-/* 0, or EXIT_OWN_ERROR after saying what is wrong. Options end at the first operand. */
+/* Parses the command line into RET. Options end at the first operand. Returns 0, or EXIT_OWN_ERROR after it prints what
+ * is wrong. */
 int options_parse(struct options *ret, int argc, char **argv);
 
 /* The text of --help. */

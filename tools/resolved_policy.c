@@ -1,6 +1,6 @@
-/* Theory of operation: errors of a configuration are to come before the command runs, so socksify
- * reads the policy itself, resolves the names of servers with libc (no rule covers socksify's own
- * look-ups: nothing is preloaded into it) and hands all of it to the command. */
+/* Theory of operation: errors of a configuration must be found before the command runs. socksify therefore reads the
+ * policy itself, resolves the names of servers with libc, and passes the result to the command. No rule applies to
+ * socksify's own look-ups, because nothing is preloaded into it. */
 #include "resolved_policy.h"
 
 #include "errors.h"
@@ -36,8 +36,8 @@ bool plan_is_used(const struct s5_policy *p, unsigned server)
     return false;
 }
 
-/* 0, or an EAI_* code. */
-static int resolve(const char *host, struct s5_server *server)
+/* Resolves HOST and stores the addresses in SERVER. Returns 0, or an EAI_* code. */
+static int resolve_host(const char *host, struct s5_server *server)
 {
     struct addrinfo *list, hints = {.ai_socktype = SOCK_STREAM};
     int error = getaddrinfo(host, NULL, &hints, &list);
@@ -64,11 +64,12 @@ int plan_resolve(struct s5_policy *policy, unsigned index)
     struct s5_server *server = &policy->servers[index];
     if (server->is_path || server->n_addrs > 0)
         return 0;
-    return resolve(s5_policy_text(policy, server->host), server);
+    return resolve_host(s5_policy_text(policy, server->host), server);
 }
 
-/* --log's descriptor is known by what it is, since programs close and reuse numbers. */
-static int log_fd(struct s5_policy *policy, const char *number)
+/* Stores device and inode of the descriptor NUMBER for --log. They identify it, because programs close and reuse
+ * descriptor numbers. Returns 0, or EXIT_OWN_ERROR after it prints what is wrong. */
+static int set_log_fd(struct s5_policy *policy, const char *number)
 {
     char *end;
     struct stat st;
@@ -80,12 +81,12 @@ static int log_fd(struct s5_policy *policy, const char *number)
     return 0;
 }
 
-static int log_to(struct s5_policy *policy, const char *where)
+static int set_log(struct s5_policy *policy, const char *where)
 {
     char path[S5_FILE_PATH] = "";
     bool special = strcmp(where, S5_LOG_EVENTS_SYSLOG) == 0;
     if (strncmp(where, S5_LOG_EVENTS_FD, sizeof(S5_LOG_EVENTS_FD) - 1) == 0) {
-        int code = log_fd(policy, where + sizeof(S5_LOG_EVENTS_FD) - 1);
+        int code = set_log_fd(policy, where + sizeof(S5_LOG_EVENTS_FD) - 1);
         if (code != 0)
             return code;
         special = true;
@@ -116,7 +117,7 @@ int plan_load(struct s5_policy *ret, const struct options *options, char *const 
         ret->log_level = level;
     ret->log_json |= options->log_json;
     ret->log_counts = options->summary;
-    int code = options->log ? log_to(ret, options->log) : 0;
+    int code = options->log ? set_log(ret, options->log) : 0;
     if (code != 0)
         return code;
     for (unsigned i = 0; i < ret->n_servers; i++) {

@@ -1,18 +1,18 @@
 /* Theory of operation
  *
- * The command takes over this process, so that its pid, terminal, descriptors and exit status are
- * what they would be without socksify. What it takes along is the environment:
+ * The command replaces this process, so that its process ID, terminal, descriptors and exit status are the same as
+ * without socksify. The environment has all that it needs:
  *
- *   LD_PRELOAD     the preload object, before what was there already
- *   SOCKS5_CONF    with -c, the absolute path of the file
- *   SOCKS5_SERVER  where the policy came from a URL: that URL without its password
- *   SOCKS5_STATE   the memory files of the process tree; the policy, passwords included, is in the second
+ *   LD_PRELOAD     the preload object, before the previous value
+ *   SOCKS5_CONF    with -c: the absolute path of the file
+ *   SOCKS5_SERVER  if the policy comes from a URL: that URL without its password
+ *   SOCKS5_STATE   the shared memory of the process tree; the second descriptor has the policy, passwords included
  *
- * ALL_PROXY is taken away where it names a SOCKS5 server: a program that knows the variable would
- * speak SOCKS5 to the server itself, through the server.
+ * ALL_PROXY is removed if it names a SOCKS5 server: a program that knows the variable would speak SOCKS5 to the server
+ * itself, through the server.
  *
- * Nothing runs uncovered: a missing preload object or a program that would not load it ends here.
- */
+ * Nothing runs uncovered: if the preload object is missing, or if the program would not load it, socksify ends with an
+ * error. */
 #include "run.h"
 
 #include "bridge.h"
@@ -33,8 +33,8 @@
 
 /* ---- The preload object ---- */
 
-/* What stands at TAIL in the build tree this very program stands in, or "". */
-static void find_built(char *ret, size_t size, const char *tail)
+/* Stores in RET the path of TAIL in the build directory that this program is in, or "". */
+static void find_in_build(char *ret, size_t size, const char *tail)
 {
     size_t len = strlen(tail) + 1;
     ssize_t n = readlink("/proc/self/exe", ret, size);
@@ -58,7 +58,7 @@ static int find_object(char *ret, size_t size, bool trusted)
     if (given && *given)
         snprintf(ret, size, "%s", given);
     else
-        find_built(ret, size, "/preload/libsocksify.so");
+        find_in_build(ret, size, "/preload/libsocksify.so");
     if (*ret == '\0')
         snprintf(ret, size, "%s", PRELOAD_PATH);
     if (access(ret, R_OK) < 0)
@@ -68,7 +68,7 @@ static int find_object(char *ret, size_t size, bool trusted)
     if (strpbrk(ret, ": \t\n"))
         return message_fail(EXIT_OWN_ERROR, "preload object %s: a colon or space in its path", ret);
     if (strcmp(ret, PRELOAD_PATH) == 0)
-        snprintf(ret, size, "%s", PRELOAD_NAME); /* the loader finds each program's own */
+        snprintf(ret, size, "%s", PRELOAD_NAME); /* the loader finds the one for each architecture */
     return 0;
 }
 
@@ -88,7 +88,7 @@ static int set_preload(const char *object)
     if (!old || !*old)
         return set_variable("LD_PRELOAD", object);
     if (strncmp(old, object, len) == 0 && (old[len] == '\0' || strchr(": ", old[len])))
-        return 0; /* socksify within socksify */
+        return 0; /* socksify runs socksify */
     char *both;
     if (asprintf(&both, "%s:%s", object, old) < 0)
         return message_fail(EXIT_OWN_ERROR, "%s", strerror(ENOMEM));
@@ -131,7 +131,7 @@ static int set_url(const char *url)
     return result;
 }
 
-/* Name what the policy came from, in the order of s5_source_load. */
+/* Names the source of the policy in the environment, in the order of s5_source_load(). */
 static int set_source(const struct options *options)
 {
     struct s5_environment env;
@@ -154,10 +154,11 @@ static int set_source(const struct options *options)
     return result;
 }
 
-/* ---- The hand-over ---- */
+/* ---- Shared memory ---- */
 
-/* Where standings are kept: $XDG_CACHE_HOME/socks5; false when nothing says where that is. */
-static bool cache_directory(char *ret, size_t size)
+/* Stores the directory of the pipelining cache in RET: $XDG_CACHE_HOME/socks5, or $HOME/.cache/socks5. Returns false if
+ * neither variable names an absolute path. */
+static bool get_cache_directory(char *ret, size_t size)
 {
     const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
     int n = -1;
@@ -168,26 +169,27 @@ static bool cache_directory(char *ret, size_t size)
     return n > 0 && (size_t)n < size;
 }
 
-/* The bridge in front of servers that may select GSSAPI, ahead of need; where it does not start, the
- * command's own connections try again and say so. */
+/* Starts the bridge before its first use, if there is a server that needs one. If it does not start, the connections of
+ * the command try again and report the error. */
 static void start_bridge(struct s5_shm *shm, const struct s5_policy *policy, int fd)
 {
     char path[PATH_MAX];
     struct s5_bridge_start how = {shm, fd, path, environ, 2, 0};
-    bool wanted = false;
+    bool needed = false;
     for (size_t i = 0; i < policy->n_servers; i++)
-        wanted = wanted || s5_bridge_fronts(&policy->servers[i]);
-    if (!wanted)
+        needed = needed || s5_bridge_fronts(&policy->servers[i]);
+    if (!needed)
         return;
-    find_built(path, sizeof(path), "/tools/bridge/socks5-bridge");
+    find_in_build(path, sizeof(path), "/tools/bridge/socks5-bridge");
     if (*path == '\0')
         snprintf(path, sizeof(path), "%s", BRIDGE_PATH);
     s5_bridge_ensure(&how);
 }
 
-/* Put POLICY into new memory files for the process tree of the command and name them in the
- * environment, which must be the command's by now: it is what the policy is known by. */
-static int exec_command(const struct s5_policy *policy, bool trusted, struct s5_shm **ret)
+/* Creates the shared memory for the process tree of the command, stores POLICY in it, and names it in the environment.
+ * The environment must be that of the command already, because it identifies the policy. Stores the shared state in
+ * RET. Returns 0, or EXIT_OWN_ERROR after it prints what is wrong. */
+static int create_shm(const struct s5_policy *policy, bool trusted, struct s5_shm **ret)
 {
     struct s5_shm *shm;
     struct s5_shm_location place;
@@ -200,7 +202,7 @@ static int exec_command(const struct s5_policy *policy, bool trusted, struct s5_
     struct s5_environment env;
     s5_environment_read(&env, environ);
     char directory[S5_POLICY_FILE_PATH], cache_key[S5_POLICY_FILE_PATH] = "";
-    if (trusted && cache_directory(directory, sizeof(directory)))
+    if (trusted && get_cache_directory(directory, sizeof(directory)))
         s5_pipelining_cache_open(shm->pipelining_cache, directory, cache_key);
     s5_shm_publish(shm, place.fd, policy, s5_source_fingerprint(&env), cache_key);
     start_bridge(shm, policy, place.fd);
@@ -236,7 +238,7 @@ int run(const struct options *options, const struct s5_policy *policy, bool trus
     if (code == 0)
         code = set_source(options);
     if (code == 0)
-        code = exec_command(policy, trusted, &shm);
+        code = create_shm(policy, trusted, &shm);
     if (code != 0)
         return code;
     if (options->summary)

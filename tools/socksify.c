@@ -1,5 +1,5 @@
-/* Theory of operation: read the command line, then the policy, then explain it or run the command
- * under it. Everything that can be wrong is found before the command starts. */
+/* Theory of operation: reads the command line, then the policy, then explains the policy or runs the command with it.
+ * Every error is found before the command starts. */
 #include "check.h"
 #include "errors.h"
 #include "explain.h"
@@ -23,7 +23,7 @@ int main(int argc, char **argv)
         return puts("socksify " VERSION) < 0 || fflush(stdout) != 0 ? EXIT_OWN_ERROR : 0;
     if (options.action == OPTIONS_IMPORT)
         return import(options.import);
-    /* Run under other ids than the user's, nothing the user set may be obeyed. */
+    /* If the process has other IDs than the user's, nothing that the user set in the environment may be used. */
     bool trusted = getauxval(AT_SECURE) == 0;
     if (options.action == OPTIONS_CHECK)
         return check(&options, trusted ? environ : NULL);

@@ -1,12 +1,12 @@
-/* --summary: the command as a child, and where everything went at its end. */
+/* --summary: runs the command as a child, and prints at its end where all connections went. */
 #ifndef TOOLS_SUMMARY_H
 #define TOOLS_SUMMARY_H
 
 #include "shm.h"
 
-/* Runs COMMAND as a child that gets the signals this process gets, waits for it, and prints to
- * standard error what TREE, which has POLICY, counted. The exit code: the command's own (128 + N where signal N ended
- * it), or an exit_code. */
+/* Runs COMMAND as a child, forwards to it the signals that this process gets, waits for it, and prints the counts of
+ * SHM, which has POLICY, to standard error. Returns the exit code: that of COMMAND (128 + N if signal N ended it), or
+ * an exit_code. */
 int summary_run(char *const *command, const struct s5_shm *shm, const struct s5_policy *policy);
 
 #endif

@@ -1,4 +1,4 @@
-/* Stand-alone, the bridge reads the configuration itself; everything wrong is said before it serves. */
+/* A stand-alone bridge reads the configuration itself. It prints every error before it serves a client. */
 #include "alone.h"
 #include "log.h"
 #include "server.h"
@@ -10,18 +10,18 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static int complain(const char *what, const char *why)
+static int print_error(const char *what, const char *why)
 {
     fprintf(stderr, "socks5-bridge: %s: %s\n", what, why);
     return 125;
 }
 
-static int resolve(const char *host, struct s5_server *server)
+static int resolve_server(const char *host, struct s5_server *server)
 {
     struct addrinfo *list, hints = {.ai_socktype = SOCK_STREAM};
     int error = getaddrinfo(host, NULL, &hints, &list);
     if (error != 0)
-        return complain(host, gai_strerror(error));
+        return print_error(host, gai_strerror(error));
     s5_server_keep(server, list);
     freeaddrinfo(list);
     return 0;
@@ -32,29 +32,30 @@ int alone_resolve(struct s5_policy *p)
     int code = 0;
     for (size_t i = 0; i < p->n_servers; i++) {
         struct s5_server *server = &p->servers[i];
-        if (!server->is_path && server->n_addrs == 0 && resolve(s5_policy_text(p, server->host), server) != 0)
+        if (!server->is_path && server->n_addrs == 0 && resolve_server(s5_policy_text(p, server->host), server) != 0)
             code = 125;
     }
     return code;
 }
 
-/* The first line of a file that its owner alone can read. */
+/* Reads the password from the first line of the file at PATH. Group and others may have no access to the file. Returns
+ * 0, or 125 after it prints what is wrong. */
 static int read_password(const char *path, struct front_users *ret)
 {
     static char password[257];
     struct stat st;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
     if (fd < 0 || fstat(fd, &st) < 0)
-        return complain(path, "cannot be read");
+        return print_error(path, "cannot be read");
     if (st.st_mode & 077)
-        return complain(path, "others can read it: chmod 600");
+        return print_error(path, "others can read it: chmod 600");
     ssize_t n = read(fd, password, sizeof password - 1);
     close(fd);
     password[n > 0 ? n : 0] = '\0';
     password[strcspn(password, "\r\n")] = '\0';
     size_t len = strlen(password);
     if (len < 1 || len > 255)
-        return complain(path, "not a password of 1 to 255 octets");
+        return print_error(path, "not a password of 1 to 255 octets");
     ret->password = password;
     return 0;
 }

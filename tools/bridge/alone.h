@@ -1,4 +1,4 @@
-/* What the bridge serves, and whom. */
+/* The configuration of a stand-alone bridge: its policy, and the clients that it accepts. */
 #ifndef BRIDGE_ALONE_H
 #define BRIDGE_ALONE_H
 
@@ -6,11 +6,12 @@
 #include "front.h"
 #include "policy.h"
 
-/* The policy of OPTIONS and the environment, its servers' names resolved, and who is let in. 0, or
- * 125 after having said what is wrong. */
+/* Loads the policy that OPTIONS and the environment name into RET, resolves the names of its servers, and stores the
+ * accepted clients in RET_USERS. Returns 0, or 125 after it prints what is wrong. */
 int alone_load(struct s5_policy *ret, struct front_users *ret_users, const struct arguments *options);
 
-/* The addresses of P's servers that are names. 0, or 125 after having said which are none. */
+/* Resolves the names of P's servers. Servers that have addresses already, and servers behind a UNIX socket, are
+ * skipped. Returns 0, or 125 after it prints each name that cannot be resolved. */
 int alone_resolve(struct s5_policy *p);
 
 #endif

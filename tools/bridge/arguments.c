@@ -1,4 +1,4 @@
-/* Everything is checked here, so that what is wrong is said before anything begins. */
+/* The whole command line is checked here, so that errors are printed before the bridge starts to work. */
 #include "arguments.h"
 #include <getopt.h>
 #include <stdarg.h>
@@ -22,19 +22,19 @@ static const char help[] = "Usage: socks5-bridge --listen ADDRESS:PORT [OPTION].
                            "Ends on SIGTERM or SIGINT when its last connection has ended, at once on a second\n"
                            "one. Exit status: 0, or 125 when it cannot serve.\n";
 
-enum { LISTEN = 256, USER, PASSWORD_FILE, TREE, VERSION_, HELP };
+enum { LISTEN = 256, USER, PASSWORD_FILE, SHM, VERSION_, HELP };
 
 static const struct option long_options[] = {
     {"listen", required_argument, NULL, LISTEN},
     {"user", required_argument, NULL, USER},
     {"password-file", required_argument, NULL, PASSWORD_FILE},
-    {"tree", required_argument, NULL, TREE}, /* for socksify and its preload object alone */
+    {"tree", required_argument, NULL, SHM}, /* only for socksify and its preload object */
     {"version", no_argument, NULL, VERSION_},
     {"help", no_argument, NULL, HELP},
     {NULL, 0, NULL, 0},
 };
 
-__attribute__((format(printf, 1, 2))) static int complain(const char *format, ...)
+__attribute__((format(printf, 1, 2))) static int print_error(const char *format, ...)
 {
     va_list args;
     va_start(args, format);
@@ -52,14 +52,14 @@ static int parse_listen(struct arguments *o, const char *text)
     unsigned long port = colon ? strtoul(colon + 1, &end, 10) : 0;
     if (!colon || !colon[1] || *end || port > 65535 ||
         s5_addr_parse(&o->listen, text, (size_t)(colon - text), (uint16_t)port) < 0 || o->listen.kind == S5_ADDR_NAME)
-        return complain("--listen: not ADDRESS:PORT: %s", text);
+        return print_error("--listen: not ADDRESS:PORT: %s", text);
     uint8_t any[16] = {0};
     if (!s5_addr_is_loopback(&o->listen) || memcmp(o->listen.octets, any, o->listen.kind == S5_ADDR_IPV4 ? 4 : 16) == 0)
-        return complain("--listen: %s is not loopback: others would act in your name", text);
+        return print_error("--listen: %s is not loopback: others would act in your name", text);
     return ARGUMENTS_RUN;
 }
 
-static int parse_one(struct arguments *o, int option, char **argv)
+static int parse_option(struct arguments *o, int option, char **argv)
 {
     switch (option) {
     case 'c':
@@ -79,7 +79,7 @@ static int parse_one(struct arguments *o, int option, char **argv)
     case PASSWORD_FILE:
         o->password_file = optarg;
         break;
-    case TREE:
+    case SHM:
         o->shm = atoi(optarg);
         break;
     case VERSION_:
@@ -89,7 +89,7 @@ static int parse_one(struct arguments *o, int option, char **argv)
         fputs(help, stdout);
         return 0;
     default:
-        return complain("bad option %s; see socks5-bridge --help", argv[optind - 1]);
+        return print_error("bad option %s; see socks5-bridge --help", argv[optind - 1]);
     }
     return ARGUMENTS_RUN;
 }
@@ -100,20 +100,20 @@ int arguments_parse(struct arguments *ret, int argc, char **argv)
     int option, result = ARGUMENTS_RUN;
     opterr = 0;
     while (result == ARGUMENTS_RUN && (option = getopt_long(argc, argv, "c:x:v", long_options, NULL)) != -1)
-        result = parse_one(ret, option, argv);
+        result = parse_option(ret, option, argv);
     if (result != ARGUMENTS_RUN)
         return result;
     if (argv[optind])
-        return complain("unexpected argument %s; see socks5-bridge --help", argv[optind]);
+        return print_error("unexpected argument %s; see socks5-bridge --help", argv[optind]);
     if (ret->shm > 0)
         return ARGUMENTS_RUN;
     if (ret->listen.kind == S5_ADDR_NONE)
-        return complain("--listen is missing; see socks5-bridge --help");
+        return print_error("--listen is missing; see socks5-bridge --help");
     if (ret->file && ret->url)
-        return complain("-c and -x exclude each other");
+        return print_error("-c and -x exclude each other");
     if (!ret->user != !ret->password_file)
-        return complain("--user and --password-file go together");
+        return print_error("--user and --password-file go together");
     if (ret->user && (strlen(ret->user) < 1 || strlen(ret->user) > 255))
-        return complain("--user: not 1 to 255 octets");
+        return print_error("--user: not 1 to 255 octets");
     return ARGUMENTS_RUN;
 }

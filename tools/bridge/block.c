@@ -1,4 +1,5 @@
-/* Blocks are mapped one by one, so that memory goes back when a burst is over; a few are kept. */
+/* Each block is a mapping of its own, so that its memory returns to the system after a burst of traffic. At most KEPT
+ * unused blocks are kept for reuse. */
 #include "block.h"
 #include <sys/mman.h>
 

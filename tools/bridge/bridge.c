@@ -1,10 +1,12 @@
-/* socks5-bridge: listeners, signals, and when it is over.
+/* socks5-bridge: the listener, signals, and the end of the process.
  *
- * For a process tree it serves as long as the process it was started for lives, and as long as any
- * connection does. Before it goes it takes its name out of the tree and listens for a moment more,
- * so that who has just read it is served all the same; whoever needs a bridge later starts another.
+ * A bridge for a process tree serves while the process that started it lives and while it has connections. After
+ * LINGER_MS without either it removes its place from the shared memory. It listens for PARTING_MS more, so that
+ * processes which have just read the place are served, too. A process that needs a bridge in that time gets this one
+ * again. A process that needs one later starts another.
  *
- * Standing alone it serves until it is told to end, and then until its last connection has ended. */
+ * A stand-alone bridge serves until SIGTERM or SIGINT. It then closes its listener and ends with its last connection. A
+ * second signal ends it at once. */
 #include "bridge.h"
 #include "alone.h"
 #include "conn.h"
@@ -28,23 +30,24 @@
 
 #define TICK_MS    500
 #define SOON_MS    20
-#define LINGER_MS  2000 /* without a starter and without a connection */
-#define PARTING_MS 1000 /* listening on, out of the tree */
+#define LINGER_MS  2000 /* without a starter and without a connection: until the place is removed */
+#define PARTING_MS 1000 /* after that: until the end */
 
 static struct {
     struct watch listener, signals, starter;
-    struct s5_shm *shm; /* whose bridge this is; NULL: it stands alone */
-    bool ending;        /* told to end, or the starter is gone */
-    bool parting;       /* out of the tree already */
-    int64_t idle_since; /* ENDING and no connection; 0 otherwise */
+    struct s5_shm *shm; /* shared state of the process tree; NULL: the bridge is stand-alone */
+    bool ending;        /* a signal has come, or the starter has ended */
+    bool parting;       /* the place is removed from the shared memory */
+    int64_t idle_since; /* ms; since then ENDING is set and there is no connection; 0: otherwise */
 } self = {.listener.fd = -1, .signals.fd = -1, .starter.fd = -1};
 
 static struct s5_policy own_policy;
 
-/* --- those who come --- */
+/* --- incoming connections --- */
 
-/* Without a user name to ask for, it is the same user's programs that are let in. */
-static bool is_welcome(int fd, const struct sockaddr_storage *peer, socklen_t len)
+/* Returns true if the client with the address PEER may use the bridge. If clients have to authenticate, every client
+ * may connect. Otherwise only programs of the same user may. */
+static bool is_client_allowed(int fd, const struct sockaddr_storage *peer, socklen_t len)
 {
     if (conns.users.user || peer_is_same_user(fd, (const struct sockaddr *)peer, len))
         return true;
@@ -62,10 +65,10 @@ static void listener_ready(struct watch *w, uint32_t ready)
         if (fd < 0) {
             conns.starved = errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS;
             if (conns.starved)
-                loop_want(w, 0); /* until the next tick */
+                loop_want(w, 0); /* no accept() until the next tick */
             return;
         }
-        if (is_welcome(fd, &peer, len))
+        if (is_client_allowed(fd, &peer, len))
             conn_begin(fd);
         else
             close(fd);
@@ -95,10 +98,11 @@ static int listen_at(const struct s5_addr *addr, uint16_t *ret_port)
     return loop_want(&self.listener, EPOLLIN);
 }
 
-/* --- those who end it --- */
+/* --- the end of the process --- */
 
-/* What the starter printed to is not held open for its readers' sake. */
-static void drop_output(void)
+/* Redirects standard output and standard error to /dev/null. The bridge no longer holds the starter's output open, so
+ * its readers see the end of file. */
+static void discard_output(void)
 {
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
     if (null < 0)
@@ -113,10 +117,10 @@ static void starter_ready(struct watch *w, uint32_t ready)
     (void)ready;
     loop_close(w);
     self.ending = true;
-    drop_output();
+    discard_output();
 }
 
-/* A starter that is gone already counts as one that goes now. */
+/* Watches the process PID, which started the bridge. A process that has ended already counts as one that ends now. */
 static void watch_starter(pid_t pid)
 {
     int fd = (int)syscall(SYS_pidfd_open, pid, 0);
@@ -152,8 +156,9 @@ static int watch_signals(void)
     return loop_want(&self.signals, EPOLLIN);
 }
 
-/* Out of the tree, but still there: somebody may want this bridge again. */
-static bool is_wanted_again(void)
+/* Puts the place back into the shared memory if it is removed and a process needs this bridge again. Returns true if
+ * that is so. */
+static bool resume_if_needed(void)
 {
     int32_t starter;
     if (!self.parting || !s5_bridge_is_wanted(self.shm, &starter))
@@ -164,10 +169,10 @@ static bool is_wanted_again(void)
     return true;
 }
 
-/* Whether it is over. */
-static bool is_over(void)
+/* Returns true if the bridge has no more work. Removes its place from the shared memory before that. */
+static bool can_exit(void)
 {
-    if (is_wanted_again() || !self.ending || conns.count) {
+    if (resume_if_needed() || !self.ending || conns.count) {
         self.idle_since = 0;
         return false;
     }
@@ -183,9 +188,9 @@ static bool is_over(void)
     return idle >= LINGER_MS + PARTING_MS;
 }
 
-/* --- for a tree --- */
+/* --- service for a process tree --- */
 
-static void random_word(char to[static S5_BRIDGE_WORD + 1])
+static void make_random_word(char to[static S5_BRIDGE_WORD + 1])
 {
     static const char digits[] = "0123456789abcdef";
     uint8_t octets[S5_BRIDGE_WORD / 2];
@@ -196,16 +201,17 @@ static void random_word(char to[static S5_BRIDGE_WORD + 1])
     to[S5_BRIDGE_WORD] = '\0';
 }
 
-/* The first of the tree's bridges chooses the port and the words, the others take them up. */
-static int begin_place(struct s5_bridge_place *place)
+/* Listens at PLACE. The first bridge of a process tree chooses the port, user name and password. Later ones use the
+ * same. */
+static int serve_place(struct s5_bridge_place *place)
 {
     struct s5_addr here = {.kind = S5_ADDR_IPV4, .port = place->port, .octets = {127, 0, 0, 1}};
     uint16_t port;
     if (listen_at(&here, &port) < 0)
         return 125;
     if (!place->port) {
-        random_word(place->user);
-        random_word(place->password);
+        make_random_word(place->user);
+        make_random_word(place->password);
         place->port = port;
     }
     conns.users = (struct front_users){place->user, place->password, true};
@@ -213,7 +219,7 @@ static int begin_place(struct s5_bridge_place *place)
     return 0;
 }
 
-static int begin_tree(pid_t starter)
+static int serve_shm(pid_t starter)
 {
     const char *value = getenv(S5_SHM_VARIABLE);
     struct s5_shm_location place;
@@ -228,10 +234,10 @@ static int begin_tree(pid_t starter)
     conns.policy = &file->policy;
     conns.shm = true;
     watch_starter(starter);
-    return begin_place(&self.shm->bridge);
+    return serve_place(&self.shm->bridge);
 }
 
-static int begin_alone(const struct arguments *options)
+static int serve_stand_alone(const struct arguments *options)
 {
     uint16_t port;
     int code = alone_load(&own_policy, &conns.users, options);
@@ -246,8 +252,9 @@ static int begin_alone(const struct arguments *options)
     return 0;
 }
 
-/* Thousands of connections take two descriptors each. */
-static void raise_limit(void)
+/* Raises the limit of descriptors to its maximum: there may be thousands of connections, and each takes two
+ * descriptors. */
+static void raise_fd_limit(void)
 {
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
@@ -262,16 +269,16 @@ int main(int argc, char **argv)
     int code = arguments_parse(&options, argc, argv);
     if (code != ARGUMENTS_RUN)
         return code;
-    prctl(PR_SET_DUMPABLE, 0); /* it holds passwords and keys */
-    raise_limit();
+    prctl(PR_SET_DUMPABLE, 0); /* the process holds passwords and keys */
+    raise_fd_limit();
     if (loop_begin() < 0 || watch_signals() < 0)
         return 125;
     ticket_done = upstream_ticket_done;
-    code = options.shm > 0 ? begin_tree(options.shm) : begin_alone(&options);
+    code = options.shm > 0 ? serve_shm(options.shm) : serve_stand_alone(&options);
     if (code != 0)
         return code;
     journal_begin(conns.policy);
-    while (!is_over()) {
+    while (!can_exit()) {
         bool soon = self.parting || conns.crowded;
         loop_turn(soon ? SOON_MS : conns.count || self.ending ? TICK_MS : -1);
         conn_expire();

@@ -1,4 +1,4 @@
-/* Beginnings and ends, and what the client says before its request is known. */
+/* Starts and ends connections, and handles the client until its request is known. */
 #include "conn.h"
 #include "gss.h"
 #include "journal.h"
@@ -14,7 +14,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define FRONT_MS 30000 /* for a client to say what it wants */
+#define FRONT_MS 30000 /* for a client to send its request */
 
 struct conn_common conns;
 uint8_t scratch_in[S5_GSS_MESSAGE_MAX], scratch_out[S5_GSS_MESSAGE_MAX];
@@ -29,7 +29,7 @@ const char *conn_server_name(const struct conn *c)
     return s5_policy_text(conns.policy, conn_server(c)->name);
 }
 
-/* --- ends --- */
+/* --- end --- */
 
 void conn_end_talk(struct conn_talk *talk)
 {
@@ -37,7 +37,7 @@ void conn_end_talk(struct conn_talk *talk)
         return;
     if (talk->room)
         munmap(talk->room, sizeof *talk->room);
-    explicit_bzero(talk, sizeof *talk); /* passwords */
+    explicit_bzero(talk, sizeof *talk); /* it holds passwords */
     free(talk);
 }
 
@@ -71,7 +71,7 @@ void conn_reset(struct conn *c)
     conn_end(c);
 }
 
-/* What the bridge says fits into any socket's empty buffer. */
+/* A short count means that the client is gone: what the front writes fits into the empty send buffer of any socket. */
 bool conn_say(struct conn *c)
 {
     struct front *f = &c->talk->front;
@@ -89,15 +89,15 @@ void conn_refuse(struct conn *c, int error, uint8_t rep)
     front_reply(&c->talk->front, error, rep, NULL);
     if (!conn_say(c))
         return;
-    /* Octets left unread would make a reset of the close, and the reply would be lost in it. */
+    /* close() with unread octets would send a reset, and the client would lose the reply. */
     while (recv(c->client.fd, scratch_in, sizeof scratch_in, MSG_DONTWAIT) > 0)
         ;
     conn_end(c);
 }
 
-/* --- beginnings --- */
+/* --- start --- */
 
-static int route(struct conn *c)
+static int choose_server(struct conn *c)
 {
     struct front *f = &c->talk->front;
     if (conns.shm) {
@@ -113,27 +113,27 @@ static int route(struct conn *c)
                    : f->command == S5_BIND  ? S5_CMD_BIND
                                             : S5_CMD_UDP,
     };
-    struct s5_route way = s5_policy_decide(conns.policy, &flow);
-    /* An association names no destination, and a listener's peer is no rule's business here: both
-     * go where most does. */
-    if (f->command != S5_CONNECT && way.verdict != S5_VIA)
+    struct s5_route route = s5_policy_decide(conns.policy, &flow);
+    /* An association has no destination, and the rules do not apply to the peer of a listener here. Both use the server
+     * of the first rule that has one. */
+    if (f->command != S5_CONNECT && route.verdict != S5_VIA)
         for (unsigned i = 0; i < conns.policy->n_rules; i++)
             if (conns.policy->rules[i].verdict == S5_VIA) {
-                way.verdict = S5_VIA;
-                way.server = conns.policy->rules[i].server;
+                route.verdict = S5_VIA;
+                route.server = conns.policy->rules[i].server;
                 break;
             }
     char to[S5_ADDR_TEXT_MAX];
-    if (way.verdict != S5_VIA) {
+    if (route.verdict != S5_VIA) {
         journal(S5_LOG_ERROR, "refused: %s: %s", s5_addr_format(&f->dst, to, sizeof to),
-                way.verdict == S5_DENY ? "no rule allows it" : "direct, which a bridge is not for");
+                route.verdict == S5_DENY ? "no rule allows it" : "direct, which a bridge is not for");
         return -EACCES;
     }
-    c->server_index = (int16_t)way.server;
+    c->server_index = (int16_t)route.server;
     return 0;
 }
 
-/* What the client says before its request; later, its hanging up. */
+/* Reads the octets of the client up to its request. After the request it only detects that the client hangs up. */
 static void client_ready(struct watch *w, uint32_t ready)
 {
     struct conn *c = CONN_OF(w, client);
@@ -162,7 +162,7 @@ static void client_ready(struct watch *w, uint32_t ready)
     if (f->state != FRONT_ASKED)
         return;
     loop_want(w, 0);
-    int result = route(c);
+    int result = choose_server(c);
     if (result < 0)
         conn_refuse(c, result, 0);
     else

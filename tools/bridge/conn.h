@@ -1,4 +1,4 @@
-/* One connection of a program on this machine, from its greeting to its end. */
+/* A connection of a program on this machine, from its greeting to its end. */
 #ifndef BRIDGE_CONN_H
 #define BRIDGE_CONN_H
 
@@ -11,45 +11,45 @@
 #include <stddef.h>
 
 enum conn_state {
-    CONN_FRONT,     /* the client says what it wants */
-    CONN_TICKET,    /* waiting for a ticket */
-    CONN_DIALING,   /* connect() to the server under way */
-    CONN_WAITING,   /* until the queue of the server's UNIX socket has room */
-    CONN_TALKING,   /* negotiating with the server */
-    CONN_RELAY,     /* octets pass both ways */
-    CONN_DATAGRAMS, /* an association lasts */
-    CONN_CLOSING,   /* the client is gone; what it wrote is on its way */
+    CONN_FRONT,     /* the client has not sent its whole request */
+    CONN_TICKET,    /* waits for a Kerberos ticket */
+    CONN_DIALING,   /* connect() to the server is in progress */
+    CONN_WAITING,   /* waits for space in the queue of the server's UNIX socket */
+    CONN_TALKING,   /* negotiates with the server */
+    CONN_RELAY,     /* relays octets both ways */
+    CONN_DATAGRAMS, /* relays the datagrams of an association */
+    CONN_CLOSING,   /* the client is gone; the octets it wrote are still on their way */
 };
 
-/* What is needed until the stream is the client's; let go then. */
+/* What a connection needs until the stream belongs to the client. It is freed then. */
 struct conn_talk {
     struct front front;
     struct s5_gss_link link;
     struct s5_gss_room *room; /* mapped; NULL without GSSAPI */
-    unsigned address;         /* of the server's, being dialled */
-    bool without_gssapi;      /* no ticket, and other methods are left */
+    unsigned address;         /* index of the server's next address */
+    bool without_gssapi;      /* there is no ticket; only the other methods are offered */
 };
 
 struct conn {
     struct watch client, server; /* streams */
-    struct watch inner, outer;   /* datagrams: towards the client, towards the relay */
+    struct watch inner, outer;   /* datagrams: the socket to the client, and to the relay */
     struct conn *next, *prev;
     struct conn_talk *talk;
     uint8_t state;              /* enum conn_state */
-    bool sealed;                /* SEAL protects stream and datagrams */
-    bool client_gone;           /* it reset, or takes no more */
-    bool server_deaf;           /* sending to it failed */
-    bool up_ended, up_shut;     /* the client's end of file: seen, passed on */
-    bool down_ended, down_shut; /* the server's */
-    bool late;                  /* CLOSING: octets came that nobody wants */
+    bool sealed;                /* SEAL protects the stream and datagrams */
+    bool client_gone;           /* the client sent a reset, or sending to it failed */
+    bool server_deaf;           /* sending to the server failed */
+    bool up_ended, up_shut;     /* the client's end of file: received, forwarded */
+    bool down_ended, down_shut; /* the server's end of file: received, forwarded */
+    bool late;                  /* CLOSING: octets have come for the client that is gone */
     bool pinned;                /* DATAGRAMS: INNER is connected to the client's socket */
-    int16_t server_index;       /* in the policy; -1 before it is known */
+    int16_t server_index;       /* index in the policy; -1: not known yet */
     int64_t deadline;           /* ms; 0: none */
     struct s5_gss *gss;
     struct s5_seal seal;
-    uint32_t most;      /* octets one message carries; without a seal what one read takes */
-    struct block *up;   /* sealed, for the server */
-    struct block *down; /* AT..AT+PLAIN is for the client, RAW_AT..LEN came behind it, sealed */
+    uint32_t most;      /* octets of one message at most; without a seal: of one read */
+    struct block *up;   /* sealed octets that wait for the server */
+    struct block *down; /* AT..AT+PLAIN waits for the client; RAW_AT..LEN follows it and is still sealed */
     uint32_t down_plain, down_raw_at;
 };
 
@@ -59,39 +59,40 @@ struct conn {
 struct conn_common {
     const struct s5_policy *policy;
     struct front_users users;
-    bool shm;           /* of a process tree: the user name tells the server */
-    struct conn *first; /* every connection */
+    bool shm;           /* serves a process tree: the user name has the index of the server */
+    struct conn *first; /* list of all connections */
     unsigned count;
-    bool starved; /* accept() found no descriptor left */
-    bool crowded; /* a UNIX socket's queue was full lately, and connections wait for it */
+    bool starved; /* accept() failed for lack of descriptors or memory */
+    bool crowded; /* the queue of a UNIX socket was full lately, and connections wait for it */
 };
 extern struct conn_common conns;
 
-/* FD was accepted: owned from here on. */
+/* Starts a connection on FD, an accepted socket. Takes ownership of FD. */
 void conn_begin(int fd);
 
-/* Everything of C is let go; it is gone after the current event. */
+/* Closes the descriptors of C and releases its resources. The memory of C is freed after the current events. */
 void conn_end(struct conn *c);
 
-/* What was needed for the negotiation is let go. */
+/* Overwrites and frees TALK. TALK may be NULL. */
 void conn_end_talk(struct conn_talk *talk);
 
-/* As conn_end, both sides with a reset. */
+/* Ends C as conn_end() does, with a reset on both sides. */
 void conn_reset(struct conn *c);
 
-/* The client hears of ERROR (or of REP, above 0), and C ends. */
+/* Sends the client the reply for ERROR, a negative errno, or for REP if that is above 0. Ends C. */
 void conn_refuse(struct conn *c, int error, uint8_t rep);
 
-/* Writes what FRONT has to say. False: the client is gone, and C with it. */
+/* Sends the output of the front to the client. Returns false if that fails; C is ended then. */
 bool conn_say(struct conn *c);
 
-/* Once in a while: deadlines. */
+/* Ends the connections whose deadline has passed, and dials again for those that are WAITING. Called from time to
+ * time. */
 void conn_expire(void);
 
 const struct s5_server *conn_server(const struct conn *c);
 const char *conn_server_name(const struct conn *c);
 
-/* Room for anything, used within one event. */
+/* Buffers for any use within one event. */
 extern uint8_t scratch_in[S5_GSS_MESSAGE_MAX], scratch_out[S5_GSS_MESSAGE_MAX];
 
 #endif

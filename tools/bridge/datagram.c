@@ -1,7 +1,10 @@
-/* An association: datagrams of the client's, each whole with its SOCKS header, are sealed and sent to
- * the server's relay, and back. INNER takes them from the first sender on this machine alone, OUTER
- * is connected to the relay: nobody else is heard. A datagram that cannot be passed on is dropped, as
- * networks do. Both streams do nothing but last; either's end is the association's. */
+/* Relays the datagrams of an association. Each datagram of the client, with its SOCKS header, is sealed and sent to the
+ * server's relay. Datagrams of the relay take the opposite way.
+ *
+ * INNER accepts datagrams only from the first sender on this machine. OUTER is connected to the relay. Datagrams of all
+ * others are dropped by the kernel. A datagram that cannot be forwarded is dropped, as on a network.
+ *
+ * The streams to the client and to the server carry no data. The association ends when one of them ends. */
 #include "datagram.h"
 #include "conn.h"
 #include "journal.h"
@@ -38,15 +41,17 @@ static void server_ready(struct watch *w, uint32_t ready)
 
 /* --- datagrams --- */
 
-/* Errors of earlier datagrams (ICMP) are reported once each, and forgotten. */
-static ssize_t receive(struct watch *w, struct sockaddr_storage *from, socklen_t *len)
+/* Receives a datagram into scratch_in. Returns its length, or -1 if there is none. Returns 0 for an error of an earlier
+ * datagram (ICMP): the kernel reports each error once, and it is ignored. */
+static ssize_t receive_datagram(struct watch *w, struct sockaddr_storage *from, socklen_t *len)
 {
     ssize_t n = recvfrom(w->fd, scratch_in, sizeof scratch_in, MSG_DONTWAIT, (struct sockaddr *)from, len);
     return n < 0 && errno != EAGAIN ? 0 : n;
 }
 
-/* The first datagram tells the client's socket, which must be of this user. */
-static bool pin(struct conn *c, const struct sockaddr_storage *from, socklen_t len)
+/* Connects INNER to the sender of the first datagram. Returns false if the sender is not a socket of this user, or if
+ * connect() fails. */
+static bool pin_client(struct conn *c, const struct sockaddr_storage *from, socklen_t len)
 {
     if (!peer_is_same_user(c->inner.fd, (const struct sockaddr *)from, len)) {
         journal(S5_LOG_WARNING, "a datagram of another user was dropped");
@@ -63,10 +68,10 @@ static void inner_ready(struct watch *w, uint32_t ready)
     for (int i = 0; i < ROUNDS; i++) {
         struct sockaddr_storage from;
         socklen_t len = sizeof from;
-        ssize_t n = receive(w, &from, &len);
+        ssize_t n = receive_datagram(w, &from, &len);
         if (n < 0)
             return;
-        if (n == 0 || (!c->pinned && !pin(c, &from, len)))
+        if (n == 0 || (!c->pinned && !pin_client(c, &from, len)))
             continue;
         const uint8_t *out = scratch_in;
         if (c->sealed) {
@@ -85,7 +90,7 @@ static void outer_ready(struct watch *w, uint32_t ready)
     for (int i = 0; i < ROUNDS; i++) {
         struct sockaddr_storage from;
         socklen_t len = sizeof from;
-        ssize_t n = receive(w, &from, &len);
+        ssize_t n = receive_datagram(w, &from, &len);
         if (n < 0)
             return;
         if (c->sealed && n > 0)
@@ -95,11 +100,11 @@ static void outer_ready(struct watch *w, uint32_t ready)
     }
 }
 
-/* --- beginning --- */
+/* --- start --- */
 
-/* A datagram socket beside the stream FD, on the same address of ours, or on any of FAMILY where FD has
- * none, being a UNIX socket; its own address in *RET. */
-static int beside(int fd, int family, struct sockaddr_storage *ret, socklen_t *ret_len)
+/* Opens a datagram socket with the local address of the stream FD. If FD is a UNIX socket, the new socket has the
+ * unspecified address of FAMILY. Stores its address in RET. Returns the descriptor, or -errno. */
+static int open_datagram_socket(int fd, int family, struct sockaddr_storage *ret, socklen_t *ret_len)
 {
     *ret_len = sizeof *ret;
     if (getsockname(fd, (struct sockaddr *)ret, ret_len) < 0)
@@ -124,15 +129,16 @@ static int beside(int fd, int family, struct sockaddr_storage *ret, socklen_t *r
     return udp;
 }
 
-/* Where the relay is: BOUND, or BOUND's port at the server's own address where it is all zeros. */
-static int relay_address(const struct conn *c, const struct s5_addr *bound, int family, struct sockaddr_storage *ret,
-                         socklen_t *ret_len)
+/* Stores the address of the relay in RET: BOUND, or BOUND's port at the server's own address if BOUND is all zeros or
+ * missing. Returns 0, or -errno. */
+static int get_relay_address(const struct conn *c, const struct s5_addr *bound, int family,
+                             struct sockaddr_storage *ret, socklen_t *ret_len)
 {
     static const uint8_t zeros[16];
     bool any = bound->kind == S5_ADDR_NONE ||
                (bound->kind != S5_ADDR_NAME && memcmp(bound->octets, zeros, bound->kind == S5_ADDR_IPV4 ? 4 : 16) == 0);
     struct s5_addr at = *bound;
-    if (any && conn_server(c)->is_path) { /* on this machine, then */
+    if (any && conn_server(c)->is_path) { /* the relay is on this machine */
         s5_addr_parse(&at, family == AF_INET6 ? "::1" : "127.0.0.1", family == AF_INET6 ? 3 : 9, bound->port);
     } else if (any) {
         *ret_len = sizeof *ret;
@@ -149,11 +155,11 @@ static int open_outer(struct conn *c, const struct s5_addr *bound)
     struct sockaddr_storage at;
     socklen_t len;
     int family = bound->kind == S5_ADDR_IPV6 ? AF_INET6 : AF_INET;
-    int fd = beside(c->server.fd, family, &at, &len);
+    int fd = open_datagram_socket(c->server.fd, family, &at, &len);
     if (fd < 0)
         return fd;
     c->outer = (struct watch){.fd = fd, .lasting = true, .ready = outer_ready};
-    int result = relay_address(c, bound, at.ss_family, &at, &len);
+    int result = get_relay_address(c, bound, at.ss_family, &at, &len);
     if (result == 0 && connect(fd, (struct sockaddr *)&at, len) < 0)
         result = -errno;
     return result < 0 ? result : loop_want(&c->outer, EPOLLIN);
@@ -163,7 +169,7 @@ static int open_inner(struct conn *c, struct s5_addr *ret)
 {
     struct sockaddr_storage at;
     socklen_t len;
-    int fd = beside(c->client.fd, AF_INET, &at, &len);
+    int fd = open_datagram_socket(c->client.fd, AF_INET, &at, &len);
     if (fd < 0)
         return fd;
     c->inner = (struct watch){.fd = fd, .lasting = true, .ready = inner_ready};

@@ -5,7 +5,8 @@
 #include "conn.h"
 
 /* --- datagram.c --- */
-/* The association is made, the relay at BOUND; tells the client. */
+/* Sends the client the reply and starts to relay datagrams. The relay of the server is at BOUND. Refuses the client if
+ * that fails. */
 void datagram_begin(struct conn *c, const struct s5_addr *bound);
 
 #endif

@@ -1,4 +1,4 @@
-/* Requests come in one flight or octet by octet; each message is taken once it is whole. */
+/* A client may send its messages all at once or octet by octet. Each message is processed when it is complete. */
 #include "front.h"
 #include "bytes.h"
 #include "session.h"
@@ -15,14 +15,14 @@ void front_start(struct front *f)
     f->dst.kind = S5_ADDR_NONE;
 }
 
-static void say(struct front *f, uint8_t ver, uint8_t what)
+static void append_octets(struct front *f, uint8_t ver, uint8_t what)
 {
     f->out[f->out_len++] = ver;
     f->out[f->out_len++] = what;
 }
 
-/* Equal, in a time that depends on nothing but LEN. */
-static bool same(const char *secret, size_t secret_len, const uint8_t *given, size_t len)
+/* Returns true if SECRET and GIVEN are equal. The time it takes depends only on LEN. */
+static bool is_same_secret(const char *secret, size_t secret_len, const uint8_t *given, size_t len)
 {
     uint8_t differ = secret_len != len;
     for (size_t i = 0; i < len; i++)
@@ -30,8 +30,8 @@ static bool same(const char *secret, size_t secret_len, const uint8_t *given, si
     return !differ;
 }
 
-/* Takes ".INDEX" off the end of a user name of *LEN octets; -1: there is none. */
-static int take_index(const uint8_t *user, uint8_t *len)
+/* Removes ".INDEX" from the end of the user name USER, which has *LEN octets. Returns INDEX, or -1 if there is none. */
+static int remove_index(const uint8_t *user, uint8_t *len)
 {
     int index = 0, digits = 0, scale = 1;
     while (digits < 3 && *len && user[*len - 1] >= '0' && user[*len - 1] <= '9') {
@@ -45,9 +45,9 @@ static int take_index(const uint8_t *user, uint8_t *len)
     return index;
 }
 
-/* Each returns 0, -EAGAIN, or anything else for a client that is refused. */
+/* Each of these returns 0, -EAGAIN if the message is incomplete, or another negative errno if the client is refused. */
 
-static int take_greeting(struct front *f, struct s5_reader *r, const struct front_users *users)
+static int read_greeting(struct front *f, struct s5_reader *r, const struct front_users *users)
 {
     uint8_t method = users->user ? S5_METHOD_USERPASS : S5_METHOD_NONE;
     uint8_t ver = s5_read_u8(r);
@@ -58,12 +58,12 @@ static int take_greeting(struct front *f, struct s5_reader *r, const struct fron
     if (r->failed)
         return -EAGAIN;
     bool offered = n && memchr(methods, method, n);
-    say(f, S5_WIRE_VER, offered ? method : S5_WIRE_NO_METHOD);
+    append_octets(f, S5_WIRE_VER, offered ? method : S5_WIRE_NO_METHOD);
     f->state = users->user ? FRONT_USERPASS : FRONT_REQUEST;
     return offered ? 0 : -EACCES;
 }
 
-static int take_userpass(struct front *f, struct s5_reader *r, const struct front_users *users)
+static int read_userpass(struct front *f, struct s5_reader *r, const struct front_users *users)
 {
     uint8_t ver = s5_read_u8(r), n = s5_read_u8(r);
     const uint8_t *user = s5_read_skip(r, n);
@@ -76,19 +76,19 @@ static int take_userpass(struct front *f, struct s5_reader *r, const struct fron
     f->identified = users->indexed && s5_isolation_parse(&f->identity, user, n);
     if (f->identified)
         n = (uint8_t)(n - S5_ISOLATION_BRIDGE);
-    int index = users->indexed ? take_index(user, &n) : 0;
-    /* Both are compared whatever the first says: the time taken tells nothing. */
-    bool named = same(users->user, strlen(users->user), user, n);
-    bool known = same(users->password, strlen(users->password), password, m);
+    int index = users->indexed ? remove_index(user, &n) : 0;
+    /* Both are compared in any case, so that the time does not reveal which of them is wrong. */
+    bool named = is_same_secret(users->user, strlen(users->user), user, n);
+    bool known = is_same_secret(users->password, strlen(users->password), password, m);
     bool right = named && known && index >= 0;
     f->server = (int16_t)(users->indexed && right ? index : -1);
-    say(f, S5_WIRE_USERPASS_VER, right ? 0 : 1);
+    append_octets(f, S5_WIRE_USERPASS_VER, right ? 0 : 1);
     f->state = FRONT_REQUEST;
     return right ? 0 : -EACCES;
 }
 
-/* A request has a reply's layout. */
-static int take_request(struct front *f, struct s5_reader *r)
+/* A request has the layout of a reply. */
+static int read_request(struct front *f, struct s5_reader *r)
 {
     uint8_t command;
     int result = s5_wire_read_reply(r, &command, &f->dst);
@@ -111,13 +111,13 @@ void front_took(struct front *f, const struct front_users *users, size_t n)
         struct s5_reader r = s5_reader_init(f->in + f->in_at, f->in_len - f->in_at);
         switch (f->state) {
         case FRONT_GREETING:
-            result = take_greeting(f, &r, users);
+            result = read_greeting(f, &r, users);
             break;
         case FRONT_USERPASS:
-            result = take_userpass(f, &r, users);
+            result = read_userpass(f, &r, users);
             break;
         default:
-            result = take_request(f, &r);
+            result = read_request(f, &r);
             break;
         }
         if (result == 0)
@@ -127,9 +127,8 @@ void front_took(struct front *f, const struct front_users *users, size_t n)
         f->state = FRONT_FAILED;
 }
 
-/* The REP that the client's side turns into ERROR again; 0x80, which none is assigned to, is
- * EPROTO there. */
-static uint8_t rep_of(int error)
+/* Returns the REP that the client side converts back to ERROR. It converts 0x80, an unassigned REP, to EPROTO. */
+static uint8_t get_rep(int error)
 {
     switch (-error) {
     case EACCES:
@@ -157,7 +156,7 @@ void front_reply(struct front *f, int error, uint8_t rep, const struct s5_addr *
 {
     static const struct s5_addr none = {.kind = S5_ADDR_NONE};
     struct s5_writer w = s5_writer_init(f->out + f->out_len, sizeof f->out - f->out_len);
-    s5_wire_write_request(&w, error == 0 ? 0 : rep ? rep : rep_of(error), bound ? bound : &none);
+    s5_wire_write_request(&w, error == 0 ? 0 : rep ? rep : get_rep(error), bound ? bound : &none);
     f->out_len = (uint16_t)(f->out_len + w.used);
     if (error < 0)
         f->state = FRONT_FAILED;

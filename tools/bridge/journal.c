@@ -1,4 +1,5 @@
-/* One write a line: to a file opened for each, so that it may be moved away, or standard error. */
+/* Each line is one write(). It goes to the log file, which is opened for each line, so that it may be moved away, or to
+ * standard error. */
 #include "journal.h"
 #include <fcntl.h>
 #include <unistd.h>

@@ -7,7 +7,7 @@
 
 extern struct s5_log journal_log;
 
-/* To the file P names, else to standard error. */
+/* Sends log lines to the file that P names, or to standard error. Level and format are those of P. */
 void journal_begin(const struct s5_policy *p);
 
 #define journal(level, ...) s5_log(&journal_log, level, __VA_ARGS__)

@@ -1,5 +1,5 @@
-/* A hang-up cannot be masked: a watch that reports one while nobody can read it would be reported
- * for ever. It is taken out then, and its owner tries it whenever there is room again. */
+/* epoll always reports hang-ups and errors. A watch in such a state would be reported forever while its owner cannot
+ * read. It is therefore removed from the epoll instance, and its owner tries to read whenever it has space again. */
 #include "loop.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -13,8 +13,8 @@ static struct {
     int ep;
     int64_t now;
     struct epoll_event events[BATCH];
-    int n, at;       /* fetched, and the one being told */
-    void **disposed; /* to be freed before the next wait */
+    int n, at;       /* fetched events, and the index of the current one */
+    void **disposed; /* freed before the next wait */
     size_t n_disposed, room_disposed;
 } loop = {.ep = -1};
 
@@ -70,14 +70,14 @@ void loop_dispose(void *memory)
         size_t room = loop.room_disposed ? 2 * loop.room_disposed : 64;
         void **more = realloc(loop.disposed, room * sizeof *more);
         if (!more)
-            return; /* lost, which is better than used again */
+            return; /* a leak is better than a use after free */
         loop.disposed = more;
         loop.room_disposed = room;
     }
     loop.disposed[loop.n_disposed++] = memory;
 }
 
-static void tell(struct watch *w, uint32_t ready)
+static void call_watch(struct watch *w, uint32_t ready)
 {
     if (ready & (EPOLLERR | EPOLLHUP) && !w->lasting) {
         epoll_ctl(loop.ep, EPOLL_CTL_DEL, w->fd, NULL);
@@ -93,7 +93,7 @@ void loop_turn(int ms)
     for (loop.at = 0; loop.at < loop.n; loop.at++) {
         struct watch *w = loop.events[loop.at].data.ptr;
         if (w)
-            tell(w, loop.events[loop.at].events);
+            call_watch(w, loop.events[loop.at].events);
     }
     loop.n = loop.at = 0;
     while (loop.n_disposed)

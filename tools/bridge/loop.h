@@ -1,38 +1,39 @@
-/* The one event loop: descriptors and who is called when they are ready, level-triggered. */
+/* The event loop: descriptors, and the functions to call when they are ready. Level-triggered. */
 #ifndef BRIDGE_LOOP_H
 #define BRIDGE_LOOP_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Part of what owns the descriptor; zero but for fd -1 while it watches nothing. */
+/* A watched descriptor, part of the structure that owns it. All zero except fd, which is -1, while it watches
+ * nothing. */
 struct watch {
     int fd;          /* owned; -1: none */
-    uint32_t events; /* EPOLLIN, EPOLLOUT asked for */
+    uint32_t events; /* requested: EPOLLIN, EPOLLOUT */
     bool added;      /* it is in the epoll instance */
-    bool over;       /* hung up or in error: it is out of it for good, and always ready */
-    bool lasting;    /* errors are not its end: datagrams */
-    /* READY holds EPOLL* of what happened. May close any watch, and free its owner by
-     * loop_dispose() alone. */
+    bool over;       /* hung up or in error: removed from the epoll instance for good, and always ready */
+    bool lasting;    /* errors do not end it: datagram sockets */
+    /* READY has the EPOLL* events that occurred. The function may close any watch. It may free the owner of a watch
+     * only by loop_dispose(). */
     void (*ready)(struct watch *watch, uint32_t ready);
 };
 
-/* 0, or -errno. */
+/* Creates the loop. Returns 0, or -errno. */
 int loop_begin(void);
 
-/* Ask for EVENTS of W from now on. A hung-up one is left alone. 0, or -errno. */
+/* Requests EVENTS of W from now on. Does nothing if W is closed or over. Returns 0, or -errno. */
 int loop_want(struct watch *w, uint32_t events);
 
-/* W's descriptor is closed and watched no more. */
+/* Closes W's descriptor and stops watching it. */
 void loop_close(struct watch *w);
 
-/* free() MEMORY once no event already fetched can name it. */
+/* Calls free() on MEMORY after the events that are already fetched. */
 void loop_dispose(void *memory);
 
-/* Milliseconds, monotonic, as of the last wait. */
+/* Returns the monotonic time of the last wait, in ms. */
 int64_t loop_now(void);
 
-/* Wait for events MS at the most (-1: for ever) and call their owners. */
+/* Waits for events for at most MS ms (-1: without limit) and calls the functions of their watches. */
 void loop_turn(int ms);
 
 #endif

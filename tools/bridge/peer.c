@@ -1,21 +1,21 @@
-/* The kernel's tables of sockets, /proc/net/tcp and so on: a row begins "sl local remote st ...", an
- * address is its octets as host-order words in hexadecimal, a colon and the port; the owner's number
- * is the eighth column. UDP sockets are looked for by their local port, bound to any address. */
+/* Reads the tables of sockets of the kernel: /proc/net/tcp, tcp6, udp and udp6. A row begins "sl local remote st ...".
+ * An address is its octets as host-order words in hexadecimal, a colon and the port. The eighth column is the user ID
+ * of the owner. UDP sockets are found by their local port, whatever address they are bound to. */
 #include "peer.h"
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-static unsigned port_of(const struct sockaddr *sa)
+static unsigned get_port(const struct sockaddr *sa)
 {
     return ntohs(sa->sa_family == AF_INET6 ? ((const struct sockaddr_in6 *)sa)->sin6_port
                                            : ((const struct sockaddr_in *)sa)->sin_port);
 }
 
-/* Whether a row of PATH with LOCAL as its port, and REMOTE as the other's unless 0, is our user's;
- * and none another's. 1, 0, or -1 where there is no such row. */
-static int look(const char *path, unsigned local, unsigned remote)
+/* Checks the rows of PATH with the local port LOCAL and, unless REMOTE is 0, the remote port REMOTE. Returns 1 if all
+ * of them belong to the user of this process, 0 if one belongs to another user, -1 if there is no such row. */
+static int check_owner(const char *path, unsigned local, unsigned remote)
 {
     char line[512];
     int found = -1;
@@ -43,8 +43,8 @@ bool peer_is_same_user(int fd, const struct sockaddr *peer, socklen_t len)
         getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &type_len) < 0)
         return false;
     bool tcp = type == SOCK_STREAM;
-    unsigned to = tcp ? port_of((struct sockaddr *)&own) : 0;
-    int a = look(tcp ? "/proc/net/tcp" : "/proc/net/udp", port_of(peer), to);
-    int b = look(tcp ? "/proc/net/tcp6" : "/proc/net/udp6", port_of(peer), to);
+    unsigned to = tcp ? get_port((struct sockaddr *)&own) : 0;
+    int a = check_owner(tcp ? "/proc/net/tcp" : "/proc/net/udp", get_port(peer), to);
+    int b = check_owner(tcp ? "/proc/net/tcp6" : "/proc/net/udp6", get_port(peer), to);
     return a != 0 && b != 0 && (a > 0 || b > 0);
 }

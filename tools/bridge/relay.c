@@ -1,13 +1,13 @@
-/* Octets both ways. A direction holds at most one message that was read and not passed on, and reads
- * no more until it is: that is the back-pressure, and all the memory a connection takes. What
- * is not left over never leaves the two scratch buffers.
+/* Relays octets both ways. A direction holds at most one message that is received but not sent. It receives no more
+ * until that message is sent. This is the back-pressure, and it limits the memory of a connection. Octets that are sent
+ * at once only use the two scratch buffers.
  *
  *   up:    client -> wrap -> server      leftover: the rest of a sealed message
- *   down:  server -> unwrap -> client    leftover: unwrapped octets, and sealed ones behind them
+ *   down:  server -> unwrap -> client    leftover: unwrapped octets, and sealed octets after them
  *
- * An end of file is passed on when everything before it is. A server's reset is the client's, after
- * what came before it. A client's reset is no reason to abort_record what it wrote: programs that are killed
- * end that way. Its connection to the server is then closed orderly (CLOSING). */
+ * An end of file is forwarded after all octets before it. A reset of the server is forwarded to the client after all
+ * octets before it. A reset of the client does not discard what the client wrote, because programs that are killed end
+ * that way. The connection to the server is then closed in an orderly way (CLOSING). */
 #include "relay.h"
 #include "conn.h"
 #include "gss.h"
@@ -19,20 +19,20 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
-#define ROUNDS     8     /* messages a direction passes on before others have their turn */
-#define CLOSING_MS 10000 /* for a server to close after the client's end */
-#define LATE_MS    1000  /* the same while it still sends to the client that is gone */
+#define ROUNDS     8     /* messages that a direction forwards before other connections are served */
+#define CLOSING_MS 10000 /* for a server to close after the client has ended */
+#define LATE_MS    1000  /* the same while the server still sends to the client that is gone */
 
 enum passed { PASSED_ALL, PASSED_WAIT_SOURCE, PASSED_WAIT_SINK, PASSED_MORE, PASSED_LOST };
 
-/* Whether recv() or send() only asks to be tried later. */
-static bool later(ssize_t n)
+/* Returns true if N, the result of recv() or send(), is a temporary error. */
+static bool is_temporary(ssize_t n)
 {
     return n < 0 && (errno == EAGAIN || errno == EINTR);
 }
 
-/* OCTETS of N into *B, a fresh block. False: no memory. */
-static bool keep(struct block **b, const void *octets, size_t n)
+/* Copies OCTETS, N of them, to a new block *B. Returns false if there is no memory. */
+static bool keep_octets(struct block **b, const void *octets, size_t n)
 {
     *b = block_take();
     if (!*b)
@@ -47,14 +47,14 @@ static bool keep(struct block **b, const void *octets, size_t n)
 static enum passed send_up(struct conn *c, const uint8_t *octets, size_t n)
 {
     ssize_t sent = c->server_deaf ? (ssize_t)n : send(c->server.fd, octets, n, MSG_DONTWAIT | MSG_NOSIGNAL);
-    if (sent < 0 && !later(sent)) {
-        c->server_deaf = true; /* reading tells why; what the client writes is for nobody */
+    if (sent < 0 && !is_temporary(sent)) {
+        c->server_deaf = true; /* the reason comes with recv(); octets of the client are discarded */
         sent = (ssize_t)n;
     }
     size_t done = sent > 0 ? (size_t)sent : 0;
     if (done == n)
         return PASSED_ALL;
-    return keep(&c->up, octets + done, n - done) ? PASSED_WAIT_SINK : PASSED_LOST;
+    return keep_octets(&c->up, octets + done, n - done) ? PASSED_WAIT_SINK : PASSED_LOST;
 }
 
 static enum passed send_up_rest(struct conn *c)
@@ -63,7 +63,7 @@ static enum passed send_up_rest(struct conn *c)
     if (!b)
         return PASSED_ALL;
     ssize_t n = send(c->server.fd, b->octets + b->at, b->len - b->at, MSG_DONTWAIT | MSG_NOSIGNAL);
-    if (n < 0 && later(n))
+    if (n < 0 && is_temporary(n))
         return PASSED_WAIT_SINK;
     if (n < 0)
         c->server_deaf = true;
@@ -76,7 +76,7 @@ static enum passed send_up_rest(struct conn *c)
     return PASSED_ALL;
 }
 
-/* Octets of the client's, no more than MOST, sealed and sent. */
+/* Seals and sends OCTETS of the client, N of them and at most C->most. */
 static enum passed pass_up(struct conn *c, const uint8_t *octets, size_t n)
 {
     if (!c->sealed)
@@ -89,7 +89,7 @@ static enum passed pass_up(struct conn *c, const uint8_t *octets, size_t n)
     return send_up(c, scratch_out, (size_t)len);
 }
 
-static enum passed end_up(struct conn *c)
+static enum passed end_upstream(struct conn *c)
 {
     if (!c->up_shut)
         shutdown(c->server.fd, SHUT_WR);
@@ -97,7 +97,7 @@ static enum passed end_up(struct conn *c)
     return PASSED_ALL;
 }
 
-static enum passed up(struct conn *c)
+static enum passed relay_up(struct conn *c)
 {
     enum passed passed = send_up_rest(c);
     for (int i = 0; passed == PASSED_ALL && !c->up_ended; i++) {
@@ -105,7 +105,7 @@ static enum passed up(struct conn *c)
             return PASSED_MORE;
         size_t most = c->most < sizeof scratch_in ? c->most : sizeof scratch_in;
         ssize_t n = recv(c->client.fd, scratch_in, most, MSG_DONTWAIT);
-        if (later(n) && !c->client.over)
+        if (is_temporary(n) && !c->client.over)
             return PASSED_WAIT_SOURCE;
         if (n <= 0) {
             c->up_ended = true;
@@ -113,18 +113,18 @@ static enum passed up(struct conn *c)
         } else
             passed = pass_up(c, scratch_in, (size_t)n);
     }
-    return passed == PASSED_ALL ? end_up(c) : passed;
+    return passed == PASSED_ALL ? end_upstream(c) : passed;
 }
 
 /* --- down --- */
 
-/* Sends what is unwrapped in B. */
+/* Sends the unwrapped octets of B. */
 static enum passed send_down(struct conn *c, struct block *b)
 {
     while (c->down_plain) {
         ssize_t n = c->client_gone ? (ssize_t)c->down_plain
                                    : send(c->client.fd, b->octets + b->at, c->down_plain, MSG_DONTWAIT | MSG_NOSIGNAL);
-        if (later(n))
+        if (is_temporary(n))
             return PASSED_WAIT_SINK;
         if (n < 0) {
             c->client_gone = true;
@@ -136,8 +136,9 @@ static enum passed send_down(struct conn *c, struct block *b)
     return PASSED_ALL;
 }
 
-/* Unwraps the message at RAW_AT, in its place. ALL: it was not whole, nothing is unwrapped. */
-static enum passed unwrap(struct conn *c, struct block *b)
+/* Unwraps the message at RAW_AT in place. Returns PASSED_MORE if there are unwrapped octets, PASSED_ALL if the message
+ * is incomplete, PASSED_LOST if it is not valid. */
+static enum passed unwrap_message(struct conn *c, struct block *b)
 {
     uint32_t have = b->len - c->down_raw_at;
     uint8_t *at = b->octets + c->down_raw_at;
@@ -162,14 +163,14 @@ static enum passed unwrap(struct conn *c, struct block *b)
     return PASSED_MORE;
 }
 
-/* More from the server, behind what B holds already: less than a message. */
-static enum passed receive(struct conn *c, struct block *b)
+/* Receives more octets from the server. They are appended to what B holds, which is less than a message. */
+static enum passed receive_message(struct conn *c, struct block *b)
 {
     memmove(b->octets, b->octets + c->down_raw_at, b->len - c->down_raw_at);
     b->len -= c->down_raw_at;
     b->at = c->down_raw_at = 0;
     ssize_t n = recv(c->server.fd, b->octets + b->len, sizeof b->octets - b->len, MSG_DONTWAIT);
-    if (later(n) && !c->server.over)
+    if (is_temporary(n) && !c->server.over)
         return PASSED_WAIT_SOURCE;
     if (n < 0)
         return PASSED_LOST;
@@ -178,7 +179,7 @@ static enum passed receive(struct conn *c, struct block *b)
     return PASSED_ALL;
 }
 
-static enum passed end_down(struct conn *c, const struct block *b)
+static enum passed end_downstream(struct conn *c, const struct block *b)
 {
     if (b->len > c->down_raw_at) {
         journal(S5_LOG_ERROR, "server \"%s\": closed within a message", conn_server_name(c));
@@ -190,28 +191,28 @@ static enum passed end_down(struct conn *c, const struct block *b)
     return PASSED_ALL;
 }
 
-static enum passed down_through(struct conn *c, struct block *b)
+static enum passed relay_block(struct conn *c, struct block *b)
 {
     for (int i = 0;; i++) {
         enum passed passed = send_down(c, b);
         if (passed != PASSED_ALL)
             return passed;
-        passed = unwrap(c, b);
+        passed = unwrap_message(c, b);
         if (passed == PASSED_LOST)
             return passed;
         if (passed == PASSED_MORE)
             continue;
         if (c->down_ended)
-            return end_down(c, b);
+            return end_downstream(c, b);
         if (i >= ROUNDS && !c->server.over)
             return PASSED_MORE;
-        passed = receive(c, b);
+        passed = receive_message(c, b);
         if (passed != PASSED_ALL)
             return passed;
     }
 }
 
-static enum passed down(struct conn *c)
+static enum passed relay_down(struct conn *c)
 {
     static struct block scratch;
     struct block *b = c->down ? c->down : &scratch;
@@ -219,7 +220,7 @@ static enum passed down(struct conn *c)
         scratch.at = scratch.len = 0;
         c->down_plain = c->down_raw_at = 0;
     }
-    enum passed passed = down_through(c, b);
+    enum passed passed = relay_block(c, b);
     bool left = passed != PASSED_LOST && (c->down_plain || b->len > c->down_raw_at);
     if (!left) {
         block_give(c->down);
@@ -229,15 +230,15 @@ static enum passed down(struct conn *c)
     if (c->down)
         return passed;
     uint32_t from = c->down_plain ? b->at : c->down_raw_at;
-    if (!keep(&c->down, b->octets + from, b->len - from))
+    if (!keep_octets(&c->down, b->octets + from, b->len - from))
         return PASSED_LOST;
     c->down_raw_at -= from;
     return passed;
 }
 
-/* --- both --- */
+/* --- both directions --- */
 
-static void want(struct conn *c, enum passed up_is, enum passed down_is)
+static void request_events(struct conn *c, enum passed up_is, enum passed down_is)
 {
     uint32_t client = 0, server = 0;
     if (up_is == PASSED_WAIT_SOURCE || up_is == PASSED_MORE)
@@ -260,14 +261,14 @@ static void close_orderly(struct conn *c)
     loop_want(&c->server, EPOLLIN);
 }
 
-static void run(struct conn *c)
+static void run_relay(struct conn *c)
 {
-    enum passed down_is = down(c);
+    enum passed down_is = relay_down(c);
     if (down_is == PASSED_LOST) {
         conn_reset(c);
         return;
     }
-    enum passed up_is = up(c);
+    enum passed up_is = relay_up(c);
     if (up_is == PASSED_LOST || (c->server_deaf && c->down_shut)) {
         conn_reset(c);
         return;
@@ -277,19 +278,19 @@ static void run(struct conn *c)
     else if (c->up_shut && c->client_gone)
         close_orderly(c);
     else
-        want(c, up_is, down_is);
+        request_events(c, up_is, down_is);
 }
 
 static void client_ready(struct watch *w, uint32_t ready)
 {
     (void)ready;
-    run(CONN_OF(w, client));
+    run_relay(CONN_OF(w, client));
 }
 
-static void closing_ready(struct conn *c)
+static void read_closing(struct conn *c)
 {
     ssize_t n = recv(c->server.fd, scratch_in, sizeof scratch_in, MSG_DONTWAIT);
-    if (n == 0 || (n < 0 && !later(n)) || (n < 0 && c->server.over)) {
+    if (n == 0 || (n < 0 && !is_temporary(n)) || (n < 0 && c->server.over)) {
         conn_end(c);
         return;
     }
@@ -304,9 +305,9 @@ static void server_ready(struct watch *w, uint32_t ready)
     struct conn *c = CONN_OF(w, server);
     (void)ready;
     if (c->state == CONN_CLOSING)
-        closing_ready(c);
+        read_closing(c);
     else
-        run(c);
+        run_relay(c);
 }
 
 void relay_check_closing(struct conn *c)
@@ -324,7 +325,7 @@ void relay_begin(struct conn *c, const void *surplus, size_t n, const void *earl
     c->server.ready = server_ready;
     c->state = CONN_RELAY;
     if (n) {
-        if (!keep(&c->down, surplus, n)) {
+        if (!keep_octets(&c->down, surplus, n)) {
             conn_reset(c);
             return;
         }
@@ -333,5 +334,5 @@ void relay_begin(struct conn *c, const void *surplus, size_t n, const void *earl
     if (m && pass_up(c, early, m) == PASSED_LOST)
         conn_reset(c);
     else
-        run(c);
+        run_relay(c);
 }

@@ -1,5 +1,6 @@
-/* The child keeps nothing of the bridge's but a pipe and standard error: a connection closed
- * meanwhile must not stay open in it. It is killed when the server's time is up. */
+/* A child of the bridge requests the ticket. Of the descriptors it keeps only 0 to 2 and a pipe: a connection that the
+ * bridge closes meanwhile must not remain open in the child. SIGALRM ends the child when the timeout of the server has
+ * passed. */
 #include "ticket.h"
 #include "gss.h"
 #include "journal.h"
@@ -14,7 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* What a child writes, at once: less than a pipe takes whole. */
+/* What a child writes in one write(). It is short enough for a pipe to take it as a whole. */
 struct answer {
     int error;
     unsigned seconds;
@@ -23,10 +24,10 @@ struct answer {
 };
 
 struct ticket {
-    struct watch pipe; /* first: its owner is found by it */
+    struct watch pipe; /* the first member: its address is that of the ticket */
     enum ticket_state state;
     pid_t child;
-    int64_t until; /* GOOD: the ticket's end, less a minute; ms */
+    int64_t until; /* GOOD: the end of the ticket, less a minute; ms */
     const struct s5_policy *policy;
     char principal[S5_GSS_PRINCIPAL];
 };
@@ -35,14 +36,14 @@ void (*ticket_done)(int index, enum ticket_state state);
 
 static struct ticket tickets[S5_POLICY_SERVERS];
 
-static void close_from(int from, int but)
+static void close_from(int from, int except)
 {
-    if (but > from)
-        syscall(SYS_close_range, from, but - 1, 0);
-    syscall(SYS_close_range, but >= from ? but + 1 : from, ~0U, 0);
+    if (except > from)
+        syscall(SYS_close_range, from, except - 1, 0);
+    syscall(SYS_close_range, except >= from ? except + 1 : from, ~0U, 0);
 }
 
-__attribute__((noreturn)) static void child(const struct s5_policy *p, int index, int to)
+__attribute__((noreturn)) static void run_child(const struct s5_policy *p, int index, int to)
 {
     const struct s5_server *server = &p->servers[index];
     struct answer answer = {0};
@@ -60,7 +61,7 @@ __attribute__((noreturn)) static void child(const struct s5_policy *p, int index
     _exit(0);
 }
 
-static void over(struct watch *w, uint32_t ready)
+static void finish_ticket(struct watch *w, uint32_t ready)
 {
     (void)ready;
     struct ticket *t = (struct ticket *)w;
@@ -82,7 +83,7 @@ static void over(struct watch *w, uint32_t ready)
     ticket_done(index, t->state);
 }
 
-static enum ticket_state ask(struct ticket *t, const struct s5_policy *p, int index)
+static enum ticket_state start_child(struct ticket *t, const struct s5_policy *p, int index)
 {
     int ends[2];
     t->state = TICKET_FAILED;
@@ -91,9 +92,9 @@ static enum ticket_state ask(struct ticket *t, const struct s5_policy *p, int in
         return t->state;
     t->child = fork();
     if (t->child == 0)
-        child(p, index, ends[1]);
+        run_child(p, index, ends[1]);
     close(ends[1]);
-    t->pipe = (struct watch){.fd = ends[0], .ready = over};
+    t->pipe = (struct watch){.fd = ends[0], .ready = finish_ticket};
     if (t->child < 0 || loop_want(&t->pipe, EPOLLIN) < 0) {
         loop_close(&t->pipe);
         return t->state;
@@ -106,7 +107,7 @@ enum ticket_state ticket_get(const struct s5_policy *p, int index)
     struct ticket *t = &tickets[index];
     if (t->state == TICKET_ASKING || (t->state == TICKET_GOOD && loop_now() < t->until))
         return t->state;
-    return ask(t, p, index);
+    return start_child(t, p, index);
 }
 
 const char *ticket_principal(int index)

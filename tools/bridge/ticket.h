@@ -1,6 +1,6 @@
-/* Tickets ahead of time: asking a KDC may take seconds, which no connection but those that wait for
- * the ticket is to feel. A child of the bridge asks; what it fetched is in the user's cache, where
- * the bridge's own contexts find it without asking anybody. */
+/* Requests tickets ahead of time. A request to a KDC may take seconds, which must not delay connections that do not
+ * need the ticket. A child of the bridge makes the request. It stores the ticket in the user's cache, where the
+ * contexts of the bridge find it without a request. */
 #ifndef BRIDGE_TICKET_H
 #define BRIDGE_TICKET_H
 
@@ -10,22 +10,22 @@
 
 enum ticket_state {
     TICKET_NONE,
-    TICKET_ASKING, /* a child is at it; waiters are called when it is over */
+    TICKET_ASKING, /* a child requests it; ticket_done() is called at the end */
     TICKET_GOOD,
-    TICKET_FAILED, /* the last child said why in the log; the next connection tries anew */
+    TICKET_FAILED, /* the last child failed, the reason is in the log; the next connection tries again */
 };
 
-/* The state for server INDEX of P, a child started where needed. Its waiters hear of the end
- * through ticket_done(), which the owner of the connections gives. */
+/* Returns the state of the ticket for server INDEX of P. Starts a child if one is needed. The end of the child is
+ * reported by ticket_done(). */
 enum ticket_state ticket_get(const struct s5_policy *p, int index);
 
-/* What the service's principal came to, for a GOOD one. */
+/* Returns the principal of the service, if the ticket is GOOD. */
 const char *ticket_principal(int index);
 
-/* GOOD no more: a context refused it. */
+/* Forgets a GOOD ticket, because a context was refused. */
 void ticket_forget(int index);
 
-/* Called when the child for server INDEX is over. */
+/* Called when the child for server INDEX has ended. The owner of the connections sets it. */
 extern void (*ticket_done)(int index, enum ticket_state state);
 
 #endif

@@ -1,5 +1,5 @@
-/* From a request to the server's reply: a ticket where one is needed, the server's addresses in
- * turn, the negotiation. The client's own connection is left alone meanwhile, but for hanging up. */
+/* Handles a connection from its request to the server's reply: requests a ticket if one is needed, dials the server's
+ * addresses one after another, and negotiates. Meanwhile the client is only watched for a hang-up. */
 #include "upstream.h"
 #include "client.h"
 #include "datagram.h"
@@ -37,7 +37,7 @@ static void log_failure(struct conn *c, int error)
                 error == -EACCES && l->state != S5_GSS_LINK_SESSION ? "refused by the server" : s5_error_text(error));
 }
 
-static void failed(struct conn *c, int error)
+static void refuse_client(struct conn *c, int error)
 {
     const struct s5_session *s = &c->talk->link.session;
     log_failure(c, error);
@@ -46,7 +46,7 @@ static void failed(struct conn *c, int error)
     conn_refuse(c, error, s->have_rep ? s->rep : 0);
 }
 
-static void established(struct conn *c)
+static void start_stream(struct conn *c)
 {
     struct conn_talk *talk = c->talk;
     size_t n, m;
@@ -71,24 +71,24 @@ static void established(struct conn *c)
     const uint8_t *early = front_surplus(&talk->front, &m);
     c->talk = NULL;
     relay_begin(c, surplus, n, early, m);
-    /* C may be gone; TALK is not its any more. */
+    /* C may be ended here. TALK does not belong to it any more. */
     conn_end_talk(talk);
 }
 
-/* The first of BIND's replies. False: the client is gone. */
-static bool tell_bound(struct conn *c)
+/* Sends the client the first reply of BIND. Returns false if the client is gone. */
+static bool send_bound(struct conn *c)
 {
     struct s5_gss_link *l = &c->talk->link;
-    c->deadline = 0; /* whoever is awaited may take any time */
+    c->deadline = 0; /* the peer may take any time to connect */
     front_reply(&c->talk->front, 0, 0, s5_session_bound(&l->session));
     if (!conn_say(c))
         return false;
     s5_gss_link_next_reply(l);
-    loop_want(&c->client, EPOLLRDHUP); /* who closes now wants nobody any more */
+    loop_want(&c->client, EPOLLRDHUP); /* a client that closes now cancels its request */
     return true;
 }
 
-static void talk(struct conn *c)
+static void run_negotiation(struct conn *c)
 {
     struct s5_client client = {.link = &c->talk->link, .fd = c->server.fd};
     for (;;) {
@@ -100,24 +100,24 @@ static void talk(struct conn *c)
             return;
         }
         if (result < 0) {
-            failed(c, result);
+            refuse_client(c, result);
             return;
         }
         if (s5_gss_link_state(client.link) == S5_SESSION_DONE) {
-            established(c);
+            start_stream(c);
             return;
         }
-        if (!tell_bound(c))
+        if (!send_bound(c))
             return;
     }
 }
 
 /* --- dialling --- */
 
-static void dial(struct conn *c, int error);
+static void dial_next(struct conn *c, int error);
 
-/* What a connection over a network is to have; one to a UNIX socket refuses it. */
-static void carry_over_network(int fd)
+/* Sets the options of a connection over a network. A UNIX socket refuses them. */
+static void set_tcp_options(int fd)
 {
     int on = 1;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
@@ -132,17 +132,17 @@ static void server_ready(struct watch *w, uint32_t ready)
         int error = s5_client_dialled(w->fd);
         if (error) {
             loop_close(w);
-            dial(c, error);
+            dial_next(c, error);
             return;
         }
-        carry_over_network(w->fd);
+        set_tcp_options(w->fd);
         c->state = CONN_TALKING;
     }
-    talk(c);
+    run_negotiation(c);
 }
 
-/* The server's next address; ERROR is what the last one came to. */
-static void dial(struct conn *c, int error)
+/* Dials the server's next address. ERROR is the error of the previous one. */
+static void dial_next(struct conn *c, int error)
 {
     struct sockaddr_storage to;
     socklen_t len;
@@ -155,11 +155,11 @@ static void dial(struct conn *c, int error)
             if (loop_want(&c->server, EPOLLOUT) == 0)
                 return;
             loop_close(&c->server);
-        } else if (error == -EAGAIN) { /* conn_expire() has us try again */
+        } else if (error == -EAGAIN) { /* conn_expire() tries again */
             conns.crowded = true;
             c->state = CONN_WAITING;
             return;
-        } else if (error == -ENOENT) /* no such file: nothing listens there, as at a port */
+        } else if (error == -ENOENT) /* no such file: no server listens there, as with a port */
             error = -ECONNREFUSED;
     }
     journal(S5_LOG_WARNING, "server \"%s\" cannot be reached: %s", conn_server_name(c), s5_error_text(error));
@@ -169,10 +169,10 @@ static void dial(struct conn *c, int error)
 void upstream_retry(struct conn *c)
 {
     c->talk->address = 0;
-    dial(c, -EHOSTUNREACH);
+    dial_next(c, -EHOSTUNREACH);
 }
 
-/* --- beginning --- */
+/* --- start --- */
 
 static void fill_methods(const struct conn *c, struct s5_session_setup *setup)
 {
@@ -182,8 +182,9 @@ static void fill_methods(const struct conn *c, struct s5_session_setup *setup)
             setup->methods[setup->n_methods++] = server->methods[i];
 }
 
-/* For an isolated server: the words of the identity that the client told, or of one for it. */
-static int isolate(const struct conn *c, struct s5_session_setup *setup, struct s5_isolation_words *words)
+/* Sets the user name and password for an isolated server: those of the identity that the client sent, or of one that is
+ * derived for it. Returns 0, or -EACCES. */
+static int set_isolation(const struct conn *c, struct s5_session_setup *setup, struct s5_isolation_words *words)
 {
     static uint64_t key[2];
     const struct s5_server *server = conn_server(c);
@@ -220,10 +221,10 @@ static int start_link(struct conn *c, bool gssapi)
     struct s5_gss_setup gss = {.provider = NULL};
     static const struct s5_addr none = {.kind = S5_ADDR_NONE};
     if (f->command == S5_UDP_ASSOCIATE)
-        setup.dst = &none; /* the socket the bridge sends from is not made yet */
+        setup.dst = &none; /* the datagram socket of the bridge does not exist yet */
     fill_methods(c, &setup);
     struct s5_isolation_words words;
-    if (server->isolate && isolate(c, &setup, &words) < 0)
+    if (server->isolate && set_isolation(c, &setup, &words) < 0)
         return -EACCES;
     if (gssapi) {
         void *room = mmap(NULL, sizeof *c->talk->room, PROT_READ | PROT_WRITE,
@@ -252,7 +253,7 @@ static int make_context(struct conn *c)
     return result;
 }
 
-static void go(struct conn *c)
+static void start_negotiation(struct conn *c)
 {
     bool gssapi = offers_gssapi(conn_server(c)) && !c->talk->without_gssapi;
     int result = gssapi ? make_context(c) : 0;
@@ -261,18 +262,18 @@ static void go(struct conn *c)
     if (result < 0)
         conn_refuse(c, result == -EINVAL ? -EOPNOTSUPP : result, 0);
     else
-        dial(c, -EHOSTUNREACH);
+        dial_next(c, -EHOSTUNREACH);
 }
 
-/* Without a ticket the server's other methods are left, if it has any. */
-static void go_without(struct conn *c)
+/* Continues without a ticket: offers the server's other methods, or refuses the client if there are none. */
+static void start_without_gssapi(struct conn *c)
 {
     if (conn_server(c)->n_methods < 2) {
         conn_refuse(c, -EACCES, 0);
         return;
     }
     c->talk->without_gssapi = true;
-    go(c);
+    start_negotiation(c);
 }
 
 void upstream_ticket_done(int index, enum ticket_state state)
@@ -283,9 +284,9 @@ void upstream_ticket_done(int index, enum ticket_state state)
         if (c->state != CONN_TICKET || c->server_index != index)
             continue;
         if (state == TICKET_GOOD)
-            go(c);
+            start_negotiation(c);
         else
-            go_without(c);
+            start_without_gssapi(c);
     }
 }
 
@@ -294,17 +295,17 @@ void upstream_begin(struct conn *c)
     c->deadline = loop_now() + 1000 * (int64_t)conn_server(c)->timeout;
     c->state = CONN_TICKET;
     if (!offers_gssapi(conn_server(c))) {
-        go(c);
+        start_negotiation(c);
         return;
     }
     switch (ticket_get(conns.policy, c->server_index)) {
     case TICKET_GOOD:
-        go(c);
+        start_negotiation(c);
         break;
     case TICKET_ASKING:
         break;
     default:
-        go_without(c);
+        start_without_gssapi(c);
         break;
     }
 }

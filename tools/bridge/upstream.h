@@ -1,17 +1,18 @@
-/* The way from a request to the server's reply. */
+/* From the request of a client to the server's reply. */
 #ifndef BRIDGE_UPSTREAM_H
 #define BRIDGE_UPSTREAM_H
 
 #include "conn.h"
 #include "ticket.h"
 
-/* The request in C's talk is to be carried out. */
+/* Carries out the request in C's talk. */
 void upstream_begin(struct conn *c);
 
-/* C is WAITING: once more. */
+/* Dials the server again, which was busy. C is WAITING. */
 void upstream_retry(struct conn *c);
 
-/* For ticket_done. */
+/* The function for ticket_done: continues the connections that wait for the ticket of server INDEX, which is now in
+ * STATE. */
 void upstream_ticket_done(int index, enum ticket_state state);
 
 #endif

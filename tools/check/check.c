@@ -1,5 +1,5 @@
-/* Theory of operation: the configuration is read as for running a command, but a mistake in it is a
- * finding; then come the program and each server that a rule leads to. */
+/* Theory of operation: reads the configuration as for running a command, but reports an error in it as a finding. Then
+ * checks the program, and each server that a rule uses. */
 #include "check.h"
 
 #include "coverage.h"
@@ -18,8 +18,8 @@
 
 /* ---- The program ---- */
 
-/* "64-bit ELF file" of PATH, or "". */
-static const char *class_of(const char *path)
+/* Returns the text for the ELF class of the file PATH, ", 64-bit ELF file", or "" if it is not an ELF file. */
+static const char *get_elf_class(const char *path)
 {
     unsigned char head[EI_NIDENT] = {0};
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -41,17 +41,17 @@ static void check_program(struct report *report, const char *command)
                    strerror(-result));
     else if (result > 0)
         report_row(report, "covered", FINDING_FAIL, s5_program_hint(found.coverage), "%s%s: %s", found.path,
-                   class_of(found.path), found.detail);
+                   get_elf_class(found.path), found.detail);
     else
         report_row(report, "covered", FINDING_OK, NULL,
                    "%s%s, dynamically linked against this C library: by the preload object", found.path,
-                   class_of(found.path));
+                   get_elf_class(found.path));
 }
 
 /* ---- The servers ---- */
 
-/* An isolated server sees words made for this examination. */
-static void make_words(struct s5_server *server)
+/* Gives an isolated server credentials that are made for this check. */
+static void make_credentials(struct s5_server *server)
 {
     struct s5_identity identity;
     struct s5_isolation_words words;
@@ -64,8 +64,8 @@ static void make_words(struct s5_server *server)
     server->password_len = words.password_len;
 }
 
-/* Another entry for the same server was examined before, which differs in what is isolated alone. */
-static bool seen(const struct s5_policy *policy, unsigned index)
+/* Returns true if an earlier entry for the same server was checked. Such entries differ only in what is isolated. */
+static bool is_duplicate(const struct s5_policy *policy, unsigned index)
 {
     for (unsigned i = 0; i < index; i++) {
         if (policy->servers[i].name == policy->servers[index].name && plan_is_used(policy, i) &&
@@ -75,7 +75,7 @@ static bool seen(const struct s5_policy *policy, unsigned index)
     return false;
 }
 
-/* "HOST:PORT" into RET; false: not one. */
+/* Parses TEXT, "HOST:PORT", into RET. Returns false if it is not valid. */
 static bool parse_target(struct s5_addr *ret, const char *text)
 {
     const char *colon = strrchr(text, ':');
@@ -87,7 +87,8 @@ static bool parse_target(struct s5_addr *ret, const char *text)
            s5_addr_parse(ret, text, (size_t)(colon - text), (uint16_t)port) == 0;
 }
 
-static void one_server(struct report *report, struct s5_policy *policy, unsigned index, const struct s5_addr *target)
+static void check_one_server(struct report *report, struct s5_policy *policy, unsigned index,
+                             const struct s5_addr *target)
 {
     struct check c = {.report = report, .policy = policy, .server = &policy->servers[index]};
     char title[600];
@@ -95,7 +96,7 @@ static void one_server(struct report *report, struct s5_policy *policy, unsigned
     snprintf(title, sizeof(title), c.server->is_path ? "\"%s\" at %s" : "\"%s\" at %s port %u",
              s5_policy_text(policy, c.server->name), host, (unsigned)c.server->port);
     report_group(report, "server", title);
-    make_words(&policy->servers[index]);
+    make_credentials(&policy->servers[index]);
     int error = plan_resolve(policy, index);
     if (error != 0) {
         report_row(report, "address", FINDING_FAIL, "check the spelling, and this machine's own name servers",
@@ -113,8 +114,8 @@ static void check_servers(struct report *report, struct s5_policy *policy, const
 {
     bool any = false;
     for (unsigned i = 0; i < policy->n_servers; i++) {
-        if (plan_is_used(policy, i) && !seen(policy, i)) {
-            one_server(report, policy, i, target);
+        if (plan_is_used(policy, i) && !is_duplicate(policy, i)) {
+            check_one_server(report, policy, i, target);
             any = true;
         }
     }

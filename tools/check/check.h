@@ -1,4 +1,4 @@
-/* --check: the doctor. Each check tells what was found and what may be done about it. */
+/* --check (the doctor): each check reports what was found and what can be done about it. */
 #ifndef TOOLS_CHECK_H
 #define TOOLS_CHECK_H
 
@@ -7,44 +7,45 @@
 #include "report.h"
 #include "socks_client.h"
 
-#define CHECK_REACH_MS    10000 /* until the server takes a connection */
-#define CHECK_SNIFF_MS    2000  /* for what it says when it does not speak SOCKS5 */
+#define CHECK_REACH_MS    10000 /* for the server to accept a connection */
+#define CHECK_SNIFF_MS    2000  /* for what a server sends that does not speak SOCKS5 */
 #define CHECK_REPLY_MS    20000 /* for a whole negotiation */
 #define CHECK_DATAGRAM_MS 2000  /* for each of three datagrams */
 
-/* A server under examination. */
+/* A server that is being checked. */
 struct check {
     struct report *report;
     const struct s5_policy *policy;
     struct s5_server *server;
-    unsigned address;      /* the one that was reached */
-    struct s5_addr target; /* where requests lead */
-    bool own_target;       /* it was named by the user: not to get there is a failure */
-    bool taken[3];         /* methods the server selects, by their number */
-    uint8_t method;        /* the one selected */
+    unsigned address;      /* index of the address that was reached */
+    struct s5_addr target; /* the destination of requests */
+    bool own_target;       /* the user named TARGET: a failed connection to it is a FINDING_FAIL */
+    bool taken[3];         /* methods that the server selects, by their number */
+    uint8_t method;        /* the method that the server selected */
     double reach_ms, reply_ms;
-    char why[S5_GSS_WHY]; /* no GSSAPI context could be made; "" where one could */
+    char why[S5_GSS_WHY]; /* why no GSSAPI context could be made; "" if one was made */
 };
 
-/* Check configuration, servers and, where it is given, OPTIONS->command. The exit code: 0 when all
- * that is needed works, 1 when not, EXIT_OWN_ERROR for a configuration that cannot be used. */
+/* Checks the configuration, the servers and, if it is given, OPTIONS->command. ENVIRON_STRINGS may be NULL: the
+ * environment is ignored then. Prints a report. Returns the exit code: 0 if all that is needed works, 1 if not,
+ * EXIT_OWN_ERROR for a configuration that cannot be used. */
 int check(const struct options *options, char *const *environ_strings);
 
-/* One server, group and all. */
+/* Checks the server of C and reports all its rows. */
 void check_server(struct check *c);
 
-/* What not every server does: names, IPv6, BIND, UDP, one flight. For check_server, after a CONNECT
- * was answered. */
+/* Checks what not every server supports: names, IPv6, BIND, UDP, pipelining. For check_server(), after the reply to a
+ * CONNECT. */
 void check_extras(struct check *c);
 
-/* What requests to C's server have in common. */
+/* Returns the common setup of requests to C's server: COMMAND with DST, which must remain valid. */
 struct s5_session_setup check_setup(const struct check *c, enum s5_command command, const struct s5_addr *dst);
 
-/* Reach C's server and negotiate SETUP step by step (or as it says). T is to be ended in any case.
- */
+/* Connects to C's server and negotiates SETUP within TIMEOUT_MS, step by step or pipelined as SETUP says. The caller
+ * ends T in any case. Returns 0, or -errno. */
 int check_ask(struct check *c, const struct s5_session_setup *setup, int timeout_ms, struct talk *t);
 
-/* What T's negotiation came to, for a person. */
+/* Returns a text for the user: the result of T's negotiation, which returned RESULT. */
 const char *check_outcome(const struct talk *t, int result);
 
 #endif

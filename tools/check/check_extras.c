@@ -1,5 +1,5 @@
-/* Theory of operation: a request each, on a connection of its own. None of them is a failure when
- * the server does not do it, as servers exist, and serve, that do CONNECT alone. */
+/* Theory of operation: each check is a request on a connection of its own. It is not a failure if the server refuses
+ * one, because there are servers in use that support only CONNECT. */
 #include "check.h"
 
 #include "bytes.h"
@@ -13,10 +13,11 @@
 #include <string.h>
 #include <unistd.h>
 
-/* A CONNECT to DST as a row CHECK. REPs tell whether the server understood the destination: bit REP
- * of YES (succeeded, refused by the destination, ...) and of NO; any other leaves it open. */
-static void reaches(struct check *c, const char *check, const struct s5_addr *dst, unsigned yes, unsigned no,
-                    const char *advice)
+/* Requests a CONNECT to DST and reports the row CHECK. The REP shows whether the server understood the destination: if
+ * bit REP of YES is set (succeeded, refused by the destination, ...), it did; if bit REP of NO is set, it did not; any
+ * other REP leaves it open. */
+static void check_connect(struct check *c, const char *check, const struct s5_addr *dst, unsigned yes, unsigned no,
+                          const char *advice)
 {
     struct talk t = {.fd = -1};
     char to[S5_ADDR_TEXT_MAX];
@@ -32,15 +33,15 @@ static void reaches(struct check *c, const char *check, const struct s5_addr *ds
 
 #define REP(n) (1u << (n))
 
-/* What cannot be connected to (3, 5) was resolved all the same. */
+/* A name with a failed connection (REP 3 or 5) was resolved, too. */
 static void check_names(struct check *c)
 {
     struct s5_addr name = c->target;
     if (name.kind != S5_ADDR_NAME)
         s5_addr_parse(&name, "localhost", 9, c->target.port);
-    reaches(c, "names", &name, REP(0) | REP(3) | REP(5), REP(8),
-            "if the server resolves no names, have them resolved here: socks5://, or resolve = "
-            "\"local\"");
+    check_connect(c, "names", &name, REP(0) | REP(3) | REP(5), REP(8),
+                  "if the server resolves no names, have them resolved here: socks5://, or resolve = "
+                  "\"local\"");
 }
 
 static void check_ipv6(struct check *c)
@@ -51,10 +52,11 @@ static void check_ipv6(struct check *c)
             s5_addr_from_octets(&six, c->server->addrs[i].octets, 16, c->server->port);
     }
     bool known = six.kind == S5_ADDR_IPV6;
-    if (!known) /* which a server with IPv6 may refuse, too */
+    if (!known) /* a server with IPv6 may refuse this address, too */
         s5_addr_parse(&six, "::1", 3, c->target.port);
-    reaches(c, "ipv6", &six, REP(0) | REP(5), known ? REP(3) | REP(4) | REP(8) : REP(8),
-            known ? "the server may have no IPv6 of its own" : "name an IPv6 destination with --target to be sure");
+    check_connect(c, "ipv6", &six, REP(0) | REP(5), known ? REP(3) | REP(4) | REP(8) : REP(8),
+                  known ? "the server may have no IPv6 of its own"
+                        : "name an IPv6 destination with --target to be sure");
 }
 
 static void check_bind(struct check *c)
@@ -74,8 +76,9 @@ static void check_bind(struct check *c)
 
 /* ---- UDP ---- */
 
-/* Where the relay of T's association is: BND, or the server's own address where that is zeros. */
-static int relay_of(const struct talk *t, struct sockaddr_storage *ret, socklen_t *ret_len)
+/* Stores the address of the relay of T's association in RET: BND, or the server's own address if BND is zeros. Returns
+ * 0, or -errno. */
+static int get_relay_address(const struct talk *t, struct sockaddr_storage *ret, socklen_t *ret_len)
 {
     static const uint8_t zeros[16];
     struct s5_addr relay = *s5_session_bound(&t->link.session), server;
@@ -90,11 +93,11 @@ static int relay_of(const struct talk *t, struct sockaddr_storage *ret, socklen_
     return s5_addr_to_sockaddr(&relay, family, ret, ret_len);
 }
 
-/* A question every name server can answer: the name servers of the root. */
+/* A query that every name server can answer: the name servers of the root. */
 static const uint8_t question[] = {0x53, 0x35, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 1};
 
-/* Send the question by RELAY to DST until something comes in at HEARD; false: nothing did. */
-static bool exchange(int relay, int heard, const struct s5_addr *dst)
+/* Sends the query by RELAY to DST, up to three times, until a datagram arrives at HEARD. Returns false if none does. */
+static bool exchange_datagrams(int relay, int heard, const struct s5_addr *dst)
 {
     uint8_t out[300 + sizeof(question)], in[2048];
     struct s5_writer w = s5_writer_init(out, sizeof(out));
@@ -112,7 +115,8 @@ static bool exchange(int relay, int heard, const struct s5_addr *dst)
     return false;
 }
 
-/* A socket bound to the address T has here, and that as DST. */
+/* Opens a datagram socket at the local address of T, and stores its address in RET_DST. Returns the descriptor, or
+ * -errno. */
 static int listen_here(const struct talk *t, struct s5_addr *ret_dst)
 {
     struct sockaddr_storage own = t->own;
@@ -132,11 +136,11 @@ static int listen_here(const struct talk *t, struct s5_addr *ret_dst)
     return fd;
 }
 
-static void udp_row(struct check *c, bool came, const char *relay)
+static void report_udp(struct check *c, bool arrived, const char *relay)
 {
     char to[S5_ADDR_TEXT_MAX];
     s5_addr_format(&c->target, to, sizeof(to));
-    if (came)
+    if (arrived)
         report_row(c->report, "udp", FINDING_OK, NULL, "relay at %s; a datagram went %s%s", relay,
                    c->own_target ? "there and back: " : "through it", c->own_target ? to : "");
     else if (c->own_target)
@@ -148,20 +152,20 @@ static void udp_row(struct check *c, bool came, const char *relay)
                    "relay at %s; a datagram to this machine did not arrive (NAT, a firewall?)", relay);
 }
 
-static void relay_datagram(struct check *c, const struct talk *t)
+static void check_relay(struct check *c, const struct talk *t)
 {
     struct sockaddr_storage sa;
     socklen_t len;
     char at[S5_ADDR_TEXT_MAX];
     struct s5_addr dst = c->target;
-    int error = relay_of(t, &sa, &len), here = -1;
+    int error = get_relay_address(t, &sa, &len), here = -1;
     int fd = error < 0 ? error : socket(sa.ss_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd >= 0 && !c->own_target)
         here = listen_here(t, &dst);
     bool ready = fd >= 0 && connect(fd, (struct sockaddr *)&sa, len) == 0;
     s5_addr_format(s5_session_bound(&t->link.session), at, sizeof(at));
     if (ready)
-        udp_row(c, exchange(fd, here >= 0 ? here : fd, &dst), at);
+        report_udp(c, exchange_datagrams(fd, here >= 0 ? here : fd, &dst), at);
     else
         report_row(c->report, "udp", FINDING_UNKNOWN, "the server names a relay that is no use here",
                    "relay at %s cannot be sent to", at);
@@ -176,7 +180,7 @@ static void check_udp(struct check *c)
     struct talk t = {.fd = -1};
     struct s5_addr any = {.kind = S5_ADDR_NONE};
     if (!c->server->is_path && c->server->addrs[c->address].kind == S5_ADDR_IPV6)
-        s5_addr_parse(&any, "::", 2, 0); /* the family the datagrams are to come by */
+        s5_addr_parse(&any, "::", 2, 0); /* the address family of the datagrams */
     struct s5_session_setup setup = check_setup(c, S5_UDP_ASSOCIATE, &any);
     int result = check_ask(c, &setup, CHECK_REPLY_MS, &t);
     char at[S5_ADDR_TEXT_MAX];
@@ -184,14 +188,14 @@ static void check_udp(struct check *c)
         report_row(c->report, "udp", FINDING_UNKNOWN, NULL, "relay at %s; datagrams are sealed, and none was tried",
                    s5_addr_format(s5_session_bound(&t.link.session), at, sizeof(at)));
     else if (result == 0)
-        relay_datagram(c, &t);
+        check_relay(c, &t);
     else
         report_row(c->report, "udp", result == -ETIMEDOUT ? FINDING_UNKNOWN : FINDING_NO,
                    "UDP fails by this server; names still work, as it resolves them", "%s", check_outcome(&t, result));
     talk_end(&t);
 }
 
-/* ---- One flight ---- */
+/* ---- Pipelining ---- */
 
 static void check_pipelining(struct check *c)
 {

@@ -1,7 +1,7 @@
-/* Theory of operation: what a connection through the server needs, in the order in which it is
- * needed: to reach it, a method, authentication, CONNECT. The first that fails ends the list, and
- * what the server said tells what it is. Where no target was named, it is the server itself: any
- * answer to that shows that it works. */
+/* Theory of operation: checks what a connection through the server needs, in the order in which it is needed: reaching
+ * the server, a method, authentication, CONNECT. The first failure ends the list, and what the server sent shows what
+ * kind of server it is. If no target was named, the server itself is the target: any reply to that shows that it
+ * works. */
 #include "check.h"
 
 #include "error.h"
@@ -28,7 +28,8 @@ struct s5_session_setup check_setup(const struct check *c, enum s5_command comma
     return setup;
 }
 
-/* A context for T, as the server's configuration has it. */
+/* Makes a GSSAPI context for T according to the server's configuration. Returns 0, or -errno with the reason in
+ * C->why. */
 static int make_context(struct check *c, struct talk *t)
 {
     struct s5_gss_fault fault = {""};
@@ -66,9 +67,9 @@ const char *check_outcome(const struct talk *t, int result)
     return result == -ETIMEDOUT ? "no reply in time" : s5_error_text(result);
 }
 
-/* ---- Reaching it ---- */
+/* ---- Reaching the server ---- */
 
-static const char *reach_advice(int error)
+static const char *get_reach_advice(int error)
 {
     switch (-error) {
     case ECONNREFUSED:
@@ -88,9 +89,9 @@ static const char *reach_advice(int error)
     }
 }
 
-/* Try the addresses of KIND (S5_ADDR_NONE: the path); true when one takes a connection. LAST: none
- * before did, and none will after. */
-static bool reach(struct check *c, const char *name, uint8_t kind, bool *ret_any)
+/* Tries the addresses of KIND (S5_ADDR_NONE: the path) and reports the row NAME. Returns true when one accepts a
+ * connection. Stores in RET_ANY whether there is such an address. */
+static bool try_addresses(struct check *c, const char *name, uint8_t kind, bool *ret_any)
 {
     struct talk t;
     int error = -EAFNOSUPPORT;
@@ -110,7 +111,7 @@ static bool reach(struct check *c, const char *name, uint8_t kind, bool *ret_any
         }
     }
     if (*ret_any)
-        report_row(c->report, name, FINDING_FAIL, reach_advice(error), "%s", s5_error_text(error));
+        report_row(c->report, name, FINDING_FAIL, get_reach_advice(error), "%s", s5_error_text(error));
     else
         report_row(c->report, name, FINDING_NO, NULL, "the server has no such address");
     return false;
@@ -120,25 +121,25 @@ static bool reach_server(struct check *c)
 {
     bool any;
     if (c->server->is_path)
-        return reach(c, "reach", S5_ADDR_NONE, &any);
-    bool six = reach(c, "reach-ipv6", S5_ADDR_IPV6, &any);
+        return try_addresses(c, "reach", S5_ADDR_NONE, &any);
+    bool six = try_addresses(c, "reach-ipv6", S5_ADDR_IPV6, &any);
     unsigned address = c->address;
     double ms = c->reach_ms;
-    if (reach(c, "reach-ipv4", S5_ADDR_IPV4, &any))
+    if (try_addresses(c, "reach-ipv4", S5_ADDR_IPV4, &any))
         return true;
     c->address = address;
     c->reach_ms = ms;
     return six;
 }
 
-/* ---- What it is ---- */
+/* ---- The kind of server ---- */
 
 struct diagnosis {
     const char *what, *advice;
 };
 
-/* What a server is that says HEAD instead of SOCKS5; false: cannot tell. */
-static bool recognize(const uint8_t *head, size_t n, struct diagnosis *ret)
+/* Finds out the kind of a server that sends HEAD instead of SOCKS5. Returns false if HEAD is not known. */
+static bool recognize_server(const uint8_t *head, size_t n, struct diagnosis *ret)
 {
     static const struct {
         const char *begins;
@@ -163,19 +164,20 @@ static bool recognize(const uint8_t *head, size_t n, struct diagnosis *ret)
     return false;
 }
 
-/* Why the greeting was not answered as it should: T says what came, RESULT how it ended. */
-static struct diagnosis diagnose(struct check *c, struct talk *t, int result)
+/* Finds out why the greeting was not answered as it should be. T has the octets that were received, RESULT the
+ * error. */
+static struct diagnosis diagnose_greeting(struct check *c, struct talk *t, int result)
 {
     struct diagnosis is;
     struct talk other;
     if (t->n_head > 0 && t->fd >= 0)
         talk_listen(t, "", 0, CHECK_SNIFF_MS);
-    if (recognize(t->head, t->n_head, &is))
+    if (recognize_server(t->head, t->n_head, &is))
         return is;
     static const char request[] = "HEAD / HTTP/1.0\r\n\r\n";
     if (t->n_head == 0 && talk_reach(&other, c->policy, c->server, c->address, CHECK_REACH_MS) == 0) {
         talk_listen(&other, request, sizeof(request) - 1, CHECK_SNIFF_MS);
-        bool known = recognize(other.head, other.n_head, &is);
+        bool known = recognize_server(other.head, other.n_head, &is);
         talk_end(&other);
         if (known)
             return is;
@@ -193,7 +195,7 @@ static struct diagnosis diagnose(struct check *c, struct talk *t, int result)
 
 /* ---- Methods ---- */
 
-/* Ask for each method alone and list those that are taken. */
+/* Offers each method alone, and lists those that are accepted in RET, which has SIZE octets. */
 static void list_methods(struct check *c, char *ret, size_t size)
 {
     size_t used = 0;
@@ -211,7 +213,7 @@ static void list_methods(struct check *c, char *ret, size_t size)
         snprintf(ret, size, "none of none, gssapi, userpass");
 }
 
-static const char *method_advice(const struct check *c)
+static const char *get_method_advice(const struct check *c)
 {
     if (c->taken[S5_METHOD_USERPASS] && c->server->username_len == 0)
         return "give a username and a password: socks5h://USER:PASSWORD@..., or username and "
@@ -225,7 +227,7 @@ static const char *method_advice(const struct check *c)
 
 /* ---- CONNECT ---- */
 
-static const char *connect_advice(const struct talk *t, int result)
+static const char *get_connect_advice(const struct talk *t, int result)
 {
     if (!t->link.session.have_rep)
         return result == -ETIMEDOUT ? "the server cannot get there, or hangs: look at its log"
@@ -245,14 +247,14 @@ static const char *connect_advice(const struct talk *t, int result)
     }
 }
 
-static void connect_row(struct check *c, const struct talk *t, int result)
+static void report_connect(struct check *c, const struct talk *t, int result)
 {
     char to[S5_ADDR_TEXT_MAX];
     s5_addr_format(&c->target, to, sizeof(to));
     if (result == 0)
         report_row(c->report, "connect", FINDING_OK, NULL, "%s in %.1f ms", to, t->reply_ms);
     else if (c->own_target || (t->link.session.have_rep && t->link.session.rep == 7))
-        report_row(c->report, "connect", FINDING_FAIL, connect_advice(t, result), "%s: %s", to,
+        report_row(c->report, "connect", FINDING_FAIL, get_connect_advice(t, result), "%s: %s", to,
                    check_outcome(t, result));
     else if (t->link.session.have_rep)
         report_row(c->report, "connect", FINDING_OK, "name a destination with --target to see more",
@@ -262,23 +264,23 @@ static void connect_row(struct check *c, const struct talk *t, int result)
                    "to itself (%s): %s", to, check_outcome(t, result));
 }
 
-/* ---- The order ---- */
+/* ---- All checks in order ---- */
 
-static void method_failed(struct check *c, struct talk *t, int result)
+static void report_method_failure(struct check *c, struct talk *t, int result)
 {
     char taken[64];
     if (result != -EACCES) {
-        struct diagnosis is = diagnose(c, t, result);
+        struct diagnosis is = diagnose_greeting(c, t, result);
         report_row(c->report, "method", FINDING_FAIL, is.advice, "%s", is.what);
         return;
     }
     talk_end(t);
     list_methods(c, taken, sizeof(taken));
-    report_row(c->report, "method", FINDING_FAIL, method_advice(c), "accepts nothing that is offered; it takes %s",
+    report_row(c->report, "method", FINDING_FAIL, get_method_advice(c), "accepts nothing that is offered; it takes %s",
                taken);
 }
 
-static void authentication_failed(struct check *c, const struct talk *t, int result)
+static void report_auth_failure(struct check *c, const struct talk *t, int result)
 {
     const char *why = t->gss ? s5_gss_why(t->gss) : "";
     if (t->link.session.method == S5_METHOD_GSSAPI)
@@ -294,8 +296,9 @@ static void authentication_failed(struct check *c, const struct talk *t, int res
 
 static const char *const levels[] = {"clear", "integrity", "confidentiality"};
 
-/* True when a request was answered or might be. */
-static bool negotiate(struct check *c, struct talk *t)
+/* Negotiates and reports the rows. Returns true if method and authentication succeeded: the server answered the
+ * request, or may answer others. */
+static bool check_negotiation(struct check *c, struct talk *t)
 {
     char taken[64];
     struct s5_session_setup setup = check_setup(c, S5_CONNECT, &c->target);
@@ -307,7 +310,7 @@ static bool negotiate(struct check *c, struct talk *t)
         return false;
     }
     if (result < 0 && s->failed_in == S5_SESSION_METHOD) {
-        method_failed(c, t, result);
+        report_method_failure(c, t, result);
         return false;
     }
     c->method = s->method;
@@ -316,7 +319,7 @@ static bool negotiate(struct check *c, struct talk *t)
     report_row(c->report, "method", FINDING_OK, NULL, "selects %s; takes %s",
                s->method < 3 ? method_names[s->method] : "another", taken);
     if (result < 0 && s->failed_in == S5_SESSION_AUTH) {
-        authentication_failed(c, t, result);
+        report_auth_failure(c, t, result);
         return false;
     }
     report_row(c->report, "authentication", FINDING_OK, NULL, "%s%s",
@@ -324,7 +327,7 @@ static bool negotiate(struct check *c, struct talk *t)
                : s->method == S5_METHOD_USERPASS ? "accepted"
                                                  : "accepted; protection: ",
                s->method == S5_METHOD_GSSAPI ? levels[s5_gss_link_level(&t->link)] : "");
-    connect_row(c, t, result);
+    report_connect(c, t, result);
     return true;
 }
 
@@ -339,7 +342,7 @@ void check_server(struct check *c)
         const struct s5_ip *ip = &c->server->addrs[c->address];
         s5_addr_from_octets(&c->target, ip->octets, ip->kind == S5_ADDR_IPV4 ? 4 : 16, c->server->port);
     }
-    bool works = negotiate(c, &t);
+    bool works = check_negotiation(c, &t);
     talk_end(&t);
     if (works)
         check_extras(c);

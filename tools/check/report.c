@@ -1,4 +1,4 @@
-/* Theory of operation: rows are printed as they come, since a check may take its time. */
+/* Theory of operation: rows are printed one by one, because a check may take time. */
 #include "report.h"
 
 #include <stdarg.h>
@@ -27,8 +27,8 @@ void report_string(const char *text)
     putchar('"');
 }
 
-/* For a terminal: what is not printable is not sent there. */
-static void plain(const char *text)
+/* Prints TEXT for a terminal. Control characters are replaced by "?". */
+static void print_plain(const char *text)
 {
     for (; *text; text++)
         putchar((unsigned char)*text < ' ' || *text == 0x7f ? '?' : *text);
@@ -49,7 +49,7 @@ void report_group(struct report *r, const char *name, const char *of)
         fputs(", \"rows\": [", stdout);
     } else {
         printf("%s%s ", r->any_group ? "\n" : "", name);
-        plain(of);
+        print_plain(of);
         putchar('\n');
     }
     r->in_group = r->any_group = true;
@@ -75,11 +75,11 @@ void report_row(struct report *r, const char *check, enum finding finding, const
         putchar('}');
     } else {
         printf("  %-16s %-8s ", check, finding_names[finding]);
-        plain(text);
+        print_plain(text);
         putchar('\n');
         if (advice) {
             printf("  %-16s %-8s ", "", "  ->");
-            plain(advice);
+            print_plain(advice);
             putchar('\n');
         }
     }

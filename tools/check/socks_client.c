@@ -1,5 +1,6 @@
-/* Theory of operation: the library's negotiation, timed, with its first octets kept, since what is no SOCKS5 is worth
- * looking at, too; and some octets without a negotiation, to find out what is there. */
+/* Theory of operation: the library's negotiation with its times and the first octets of the server. They are kept
+ * because they show what a server is that does not speak SOCKS5. Some functions exchange octets without a negotiation,
+ * for the same purpose. */
 #include "socks_client.h"
 
 #include "client.h"
@@ -51,8 +52,9 @@ void talk_end(struct talk *t)
 
 /* ---- Octets ---- */
 
-/* All of DATA; a server that hung up is found out by reading. */
-static int put(struct talk *t, const void *data, size_t len, uint64_t until)
+/* Sends LEN octets of DATA until the point UNTIL. A hang-up of the server is not an error here: reading detects it.
+ * Returns 0, or -errno. */
+static int send_octets(struct talk *t, const void *data, size_t len, uint64_t until)
 {
     for (const uint8_t *at = data; len > 0;) {
         ssize_t n = send(t->fd, at, len, MSG_NOSIGNAL);
@@ -72,8 +74,9 @@ static int put(struct talk *t, const void *data, size_t len, uint64_t until)
     return 0;
 }
 
-/* Some octets, at most LEN: their number, 0 at the end (or a reset), -errno. */
-static int get(struct talk *t, void *data, size_t len, uint64_t until)
+/* Receives at most LEN octets into DATA until the point UNTIL. Returns their number, 0 at the end of the connection (or
+ * a reset), or -errno. */
+static int receive_octets(struct talk *t, void *data, size_t len, uint64_t until)
 {
     for (;;) {
         int result = s5_client_await(t->fd, POLLIN, until);
@@ -96,9 +99,9 @@ void talk_listen(struct talk *t, const char *data, size_t len, int timeout_ms)
 {
     uint8_t in[TALK_HEAD];
     uint64_t until = talk_until(timeout_ms);
-    if (put(t, data, len, until) < 0)
+    if (send_octets(t, data, len, until) < 0)
         return;
-    while (t->n_head < 8 && get(t, in, sizeof(in), until) > 0)
+    while (t->n_head < 8 && receive_octets(t, in, sizeof(in), until) > 0)
         continue;
 }
 
@@ -126,9 +129,9 @@ int talk_offer(struct talk *t, uint8_t method, int timeout_ms)
     struct s5_writer w = s5_writer_init(out, sizeof(out));
     s5_wire_write_greeting(&w, &method, 1);
     uint64_t until = talk_until(timeout_ms);
-    int result = put(t, out, w.used, until);
+    int result = send_octets(t, out, w.used, until);
     for (size_t have = 0; result == 0 && have < sizeof(in);) {
-        int n = get(t, in + have, sizeof(in) - have, until);
+        int n = receive_octets(t, in + have, sizeof(in) - have, until);
         if (n <= 0)
             return n < 0 ? n : -ECONNRESET;
         have += (size_t)n;

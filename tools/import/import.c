@@ -1,5 +1,5 @@
-/* Theory of operation: each importer reads its own syntax and puts what it finds into a sink; here
- * the file is read, its kind guessed, and the parts of the result are joined. */
+/* Theory of operation: each importer reads its own syntax and writes what it finds into a sink. This file reads the
+ * input, guesses its kind, and joins the parts of the result. */
 #include "import.h"
 
 #include "errors.h"
@@ -13,9 +13,9 @@
 #define IMPORT_FILE_MAX (1u << 20)
 
 static const struct {
-    const char *name;    /* in messages */
-    const char *file;    /* what its file's name has in it */
-    const char *word[3]; /* any of these at the beginning of a line is its own; later NULL */
+    const char *name;    /* for messages */
+    const char *file;    /* part of the usual name of the file */
+    const char *word[3]; /* a line that begins with one of these identifies the kind; unused ones are NULL */
     void (*read)(struct import_sink *sink, const char *text);
 } kinds[] = {
     [IMPORT_PROXYCHAINS] = {"proxychains", "proxychains", {"[ProxyList]", "strict_chain"}, import_proxychains},
@@ -39,7 +39,7 @@ static bool has_line(const char *text, const char *word)
 enum import_kind import_guess(const char *path, const char *text)
 {
     const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
-    /* "torsocks.conf" has Dante's name in it, so its own is looked for first. */
+    /* "torsocks.conf" contains the name of Dante's file, so it is tried first. */
     static const enum import_kind order[] = {IMPORT_PROXYCHAINS, IMPORT_TORSOCKS, IMPORT_TSOCKS, IMPORT_DANTE};
     for (size_t i = 0; i < sizeof(order) / sizeof(*order); i++) {
         if (strstr(name, kinds[order[i]].file))
@@ -55,8 +55,8 @@ enum import_kind import_guess(const char *path, const char *text)
     return IMPORT_UNKNOWN;
 }
 
-/* The three parts, one behind the other. */
-static char *join(const struct import_sink *sink, enum import_kind kind, const char *source, char *const parts[3])
+/* Joins the three parts in order. Returns a text for the caller to free, or NULL. */
+static char *join_parts(const struct import_sink *sink, enum import_kind kind, const char *source, char *const parts[3])
 {
     char *all = NULL, name[512];
     snprintf(name, sizeof(name), "%s", source);
@@ -93,7 +93,7 @@ char *import_convert(enum import_kind kind, const char *source, const char *text
             sink->failed = true;
     }
     if (!sink->failed)
-        all = join(sink, kind, source, parts);
+        all = join_parts(sink, kind, source, parts);
     if (all && ret_lost)
         *ret_lost = sink->lost;
     for (int i = 0; i < 3; i++) {
@@ -106,7 +106,7 @@ char *import_convert(enum import_kind kind, const char *source, const char *text
     return all;
 }
 
-static int print(const char *path, const char *text)
+static int print_converted(const char *path, const char *text)
 {
     enum import_kind kind = import_guess(path, text);
     if (kind == IMPORT_UNKNOWN)
@@ -131,7 +131,7 @@ int import(const char *path)
     const char *why;
     if (s5_file_read(&file, path, IMPORT_FILE_MAX, 1, &why) < 0)
         return message_fail(EXIT_OWN_ERROR, "%s: %s", path, why);
-    int code = print(path, file.text);
+    int code = print_converted(path, file.text);
     s5_file_free(&file);
     return code;
 }

@@ -1,6 +1,6 @@
-/* Dante's socks.conf, the client's file: statements "keyword: values" and blocks "route { ... }" of
- * them, first match first, as here. A route that cannot be told denies what it could have covered,
- * since the routes behind it might let that go directly. */
+/* Reads socks.conf of Dante, the file for clients: statements "keyword: values", and blocks "route { ... }" of
+ * statements. The first route that matches applies, as in socks5.conf. A route that cannot be converted denies what it
+ * may have covered, because a later route might make that direct. */
 #include "import_sink.h"
 
 #include <ctype.h>
@@ -22,15 +22,15 @@ struct dante {
     } statement;
 };
 
-/* The route being read. */
+/* The route that is being read. */
 struct route {
     int line;
     char to[IMPORT_TO_MAX], ports[64];
     char host[256];
     uint16_t port;
     char protocol[32], command[48];
-    bool named, none, gssapi; /* methods; none of them: not said */
-    const char *broken;       /* what of it cannot be told */
+    bool named, none, gssapi; /* methods; if none is set, the route has no statement for them */
+    const char *broken;       /* the part that cannot be converted, or NULL */
 };
 
 /* ---- Tokens ---- */
@@ -47,8 +47,8 @@ static void skip_blank(struct dante *d)
     }
 }
 
-/* The octets of a keyword at AT and its colon, or 0: letters and dots, not all of them hexadecimal
- * digits, or an IPv6 address could be one. */
+/* Returns the length of the keyword at AT, or 0 if there is none. A keyword has letters, dots and dashes, and a colon
+ * follows it. Not all of it may be hexadecimal digits, or an IPv6 address could be a keyword. */
 static size_t keyword_len(const char *at)
 {
     size_t len = 0, digits = 0;
@@ -57,7 +57,7 @@ static size_t keyword_len(const char *at)
     return len > 0 && len < 64 && digits < len && at[len] == ':' ? len : 0;
 }
 
-static void next(struct dante *d)
+static void read_token(struct dante *d)
 {
     skip_blank(d);
     size_t len = keyword_len(d->at);
@@ -70,14 +70,14 @@ static void next(struct dante *d)
     d->at += len + d->keyword;
 }
 
-/* The values behind the keyword that is the token: up to another one or a brace, and up to the end
- * of the line where ONE_LINE. */
+/* Reads the values of the keyword that is the current token: up to the next keyword or brace, and at most up to the end
+ * of the line if ONE_LINE is true. */
 static void read_values(struct dante *d, bool one_line)
 {
     memset(&d->statement, 0, sizeof(d->statement));
     d->statement.line = d->line;
     snprintf(d->statement.key, sizeof(d->statement.key), "%.63s", d->word);
-    for (next(d); d->word[0] && !d->keyword && !strchr("{}", d->word[0]); next(d)) {
+    for (read_token(d); d->word[0] && !d->keyword && !strchr("{}", d->word[0]); read_token(d)) {
         if (one_line && d->line != d->statement.line)
             return;
         int n = d->statement.n;
@@ -86,30 +86,30 @@ static void read_values(struct dante *d, bool one_line)
     }
 }
 
-static bool is(const struct dante *d, const char *key)
+static bool is_statement(const struct dante *d, const char *key)
 {
     return strcasecmp(d->statement.key, key) == 0;
 }
 
-static const char *value(const struct dante *d, int index)
+static const char *get_value(const struct dante *d, int index)
 {
     return index < d->statement.n ? d->statement.values[index] : "";
 }
 
 /* ---- A route ---- */
 
-/* "port = 80", "port gt 1023" from value INDEX on, into RET; false: not understood. */
+/* Converts "port = 80" or "port gt 1023" from value INDEX on to RET. Returns false if it is not understood. */
 static bool read_ports(const struct dante *d, int index, char ret[64])
 {
     if (index >= d->statement.n)
         return true;
-    if (strcasecmp(value(d, index), "port") != 0)
+    if (strcasecmp(get_value(d, index), "port") != 0)
         return false;
-    const char *how = value(d, index + 1), *number = value(d, index + 2);
+    const char *how = get_value(d, index + 1), *number = get_value(d, index + 2);
     char text[256];
     bool not_equal = strcmp(how, "!") == 0 || strcasecmp(how, "ne") == 0;
     if (strcmp(how, "!") == 0)
-        number = value(d, index + 3);
+        number = get_value(d, index + 3);
     if (isdigit((unsigned char)*how)) {
         number = how;
         how = "=";
@@ -134,7 +134,7 @@ static bool read_ports(const struct dante *d, int index, char ret[64])
     return high >= low && snprintf(ret, 64, "\"%ld-%ld\"", low, high) > 0;
 }
 
-static bool everyone(const char *address)
+static bool is_any_address(const char *address)
 {
     return strcmp(address, "0/0") == 0 || strcmp(address, "0.0.0.0/0") == 0 || strcmp(address, "::/0") == 0 ||
            strcasecmp(address, "any") == 0;
@@ -143,10 +143,10 @@ static bool everyone(const char *address)
 static void read_to(const struct dante *d, struct route *r)
 {
     char address[256];
-    snprintf(address, sizeof(address), "%s", value(d, 0));
+    snprintf(address, sizeof(address), "%s", get_value(d, 0));
     if (!read_ports(d, 1, r->ports))
         r->broken = "the ports of its \"to\"";
-    if (everyone(address))
+    if (is_any_address(address))
         return;
     char *mask = strchr(address, '/');
     if (mask)
@@ -161,18 +161,19 @@ static void read_via(const struct dante *d, struct route *r)
     unsigned port = 1080;
     if (!read_ports(d, 1, ports) || (ports[0] && sscanf(ports, "\"%u-", &port) != 1))
         r->broken = "the port of its \"via\"";
-    snprintf(r->host, sizeof(r->host), "%s", value(d, 0));
+    snprintf(r->host, sizeof(r->host), "%s", get_value(d, 0));
     r->port = (uint16_t)port;
 }
 
-/* Those of WORDS (the file's and ours, in pairs, NULL behind) that the statement lists. */
+/* Lists in RET the values of the statement that are among WORDS: pairs of the word in the file and the word in
+ * socks5.conf, NULL after the last. Returns false if there is no value, or one that is not among them. */
 static bool read_list(const struct dante *d, const char *const words[], char *ret, size_t size)
 {
     bool good = d->statement.n > 0;
     ret[0] = '\0';
     for (int i = 0; i < d->statement.n; i++) {
         const char *const *at = words;
-        while (*at && strcasecmp(*at, value(d, i)) != 0)
+        while (*at && strcasecmp(*at, get_value(d, i)) != 0)
             at += 2;
         good &= *at != NULL;
         size_t used = strlen(ret);
@@ -185,7 +186,7 @@ static bool read_list(const struct dante *d, const char *const words[], char *re
 static void read_methods(const struct dante *d, struct route *r)
 {
     for (int i = 0; i < d->statement.n; i++) {
-        const char *method = value(d, i);
+        const char *method = get_value(d, i);
         if (strcasecmp(method, "none") == 0)
             r->none = true;
         else if (strcasecmp(method, "username") == 0)
@@ -197,10 +198,10 @@ static void read_methods(const struct dante *d, struct route *r)
     }
 }
 
-static bool lists(const struct dante *d, const char *word)
+static bool has_value(const struct dante *d, const char *word)
 {
     for (int i = 0; i < d->statement.n; i++) {
-        if (strcasecmp(value(d, i), word) == 0)
+        if (strcasecmp(get_value(d, i), word) == 0)
             return true;
     }
     return false;
@@ -211,30 +212,30 @@ static void read_statement(const struct dante *d, struct route *r)
     static const char *const protocols[] = {"tcp", "tcp", "udp", "udp", NULL};
     static const char *const commands[] = {"connect", "connect",  "bind", "bind", "udpassociate", "udp", "bindreply",
                                            "bind",    "udpreply", "udp",  NULL};
-    if (is(d, "from")) {
-        if (!everyone(value(d, 0)) || d->statement.n > 1)
+    if (is_statement(d, "from")) {
+        if (!is_any_address(get_value(d, 0)) || d->statement.n > 1)
             r->broken = "its \"from\" (rules here do not look at the source)";
-    } else if (is(d, "to")) {
+    } else if (is_statement(d, "to")) {
         read_to(d, r);
-    } else if (is(d, "via") || is(d, "gateway")) {
+    } else if (is_statement(d, "via") || is_statement(d, "gateway")) {
         read_via(d, r);
-    } else if (is(d, "protocol")) {
+    } else if (is_statement(d, "protocol")) {
         if (!read_list(d, protocols, r->protocol, sizeof(r->protocol)))
             r->protocol[0] = '\0', r->broken = "its \"protocol\"";
-    } else if (is(d, "command")) {
+    } else if (is_statement(d, "command")) {
         if (!read_list(d, commands, r->command, sizeof(r->command)))
             r->command[0] = '\0', r->broken = "its \"command\"";
-    } else if (is(d, "method") || is(d, "socksmethod")) {
+    } else if (is_statement(d, "method") || is_statement(d, "socksmethod")) {
         read_methods(d, r);
-    } else if (is(d, "proxyprotocol")) {
-        if (!lists(d, "socks_v5"))
+    } else if (is_statement(d, "proxyprotocol")) {
+        if (!has_value(d, "socks_v5"))
             r->broken = "a server that does not speak SOCKS5";
-    } else if (!is(d, "extension") || !lists(d, "bind")) {
+    } else if (!is_statement(d, "extension") || !has_value(d, "bind")) {
         import_note(d->sink, d->statement.line, d->statement.key, "not understood, left out");
     }
 }
 
-static const char *server_of(struct dante *d, const struct route *r)
+static const char *add_server(struct dante *d, const struct route *r)
 {
     struct import_server server = {.port = r->port};
     strcpy(server.host, r->host);
@@ -266,7 +267,7 @@ static void end_route(struct dante *d, struct route *r)
     const char *server = NULL;
     if (!r->broken && strcasecmp(r->host, "direct") == 0)
         rule.via = "direct";
-    else if (!r->broken && (server = server_of(d, r)))
+    else if (!r->broken && (server = add_server(d, r)))
         rule.via = server;
     else if (!r->broken)
         r->broken = "its \"via\"";
@@ -280,17 +281,17 @@ static void end_route(struct dante *d, struct route *r)
 static void read_route(struct dante *d)
 {
     struct route r = {.line = d->line};
-    next(d);
+    read_token(d);
     while (d->word[0] && d->word[0] != '}') {
         if (d->keyword) {
             read_values(d, false);
             read_statement(d, &r);
         } else {
             r.broken = "a word in it that is not understood";
-            next(d);
+            read_token(d);
         }
     }
-    next(d);
+    read_token(d);
     end_route(d, &r);
 }
 
@@ -298,18 +299,18 @@ static void skip_block(struct dante *d)
 {
     import_note(d->sink, d->line, "a block that is not a route", "left out");
     while (d->word[0] && d->word[0] != '}')
-        next(d);
-    next(d);
+        read_token(d);
+    read_token(d);
 }
 
-static void top_statement(struct dante *d)
+static void read_top_statement(struct dante *d)
 {
     read_values(d, true);
-    if (is(d, "resolveprotocol"))
-        d->sink->resolve_local = strcasecmp(value(d, 0), "fake") != 0;
-    else if (is(d, "logoutput") || is(d, "errorlog") || is(d, "debug"))
+    if (is_statement(d, "resolveprotocol"))
+        d->sink->resolve_local = strcasecmp(get_value(d, 0), "fake") != 0;
+    else if (is_statement(d, "logoutput") || is_statement(d, "errorlog") || is_statement(d, "debug"))
         import_remark(d->sink, "%s: see \"log\" in socks5.conf(5)", d->statement.key);
-    else if (is(d, "timeout.connect") || is(d, "connecttimeout"))
+    else if (is_statement(d, "timeout.connect") || is_statement(d, "connecttimeout"))
         import_remark(d->sink, "%s: see \"timeout\" of a server", d->statement.key);
     else
         import_note(d->sink, d->statement.line, d->statement.key, "not understood, left out");
@@ -319,11 +320,11 @@ void import_dante(struct import_sink *sink, const char *text)
 {
     struct dante d = {.sink = sink, .at = text, .line = 1};
     bool route = false;
-    sink->resolve_local = true; /* Dante's own default */
-    next(&d);
+    sink->resolve_local = true; /* Dante's default */
+    read_token(&d);
     while (d.word[0]) {
         if (d.keyword) {
-            top_statement(&d);
+            read_top_statement(&d);
             route = false;
         } else if (d.word[0] == '{' && route) {
             read_route(&d);
@@ -332,7 +333,7 @@ void import_dante(struct import_sink *sink, const char *text)
             skip_block(&d);
         } else {
             route = strcasecmp(d.word, "route") == 0;
-            next(&d);
+            read_token(&d);
         }
     }
     import_remark(sink, "What no rule covers is denied here; Dante lets it go directly.");

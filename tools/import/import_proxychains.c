@@ -1,7 +1,6 @@
-/* proxychains.conf: directives, then a list of proxies. Every connection goes by a chain of them;
- * where that chain is one proxy long it is a server of ours, and where it is longer there is no
- * equivalent: one server of it would see, and show, what the chain was to hide, so nothing goes
- * until its user has chosen. */
+/* Reads proxychains.conf: directives, then a list of proxies. Every connection uses a chain of them. A chain of one
+ * proxy becomes a server. A longer chain has no equivalent: a single server of it would see, and show, what the chain
+ * was to hide. Everything is then denied until the user has chosen a server. */
 #include "import_sink.h"
 
 #include <string.h>
@@ -10,18 +9,19 @@ struct chain {
     struct import_sink *sink;
     struct import_lines lines;
     const char *kind;  /* "strict", "dynamic", "random", "round_robin" */
-    long length;       /* of a random or round-robin chain */
-    unsigned hops;     /* entries of any type */
+    long length;       /* length of a random or round-robin chain */
+    unsigned hops;     /* number of entries of any type */
     const char *first; /* title of the first SOCKS5 server among them, or NULL */
     bool remote_names;
 };
 
-static void unknown(struct chain *c)
+static void note_unknown(struct chain *c)
 {
     import_note(c->sink, c->lines.line, c->lines.words[0], "not understood, left out");
 }
 
-/* "10.0.0.0/8", "10.0.0.0:80/255.0.0.0", "[::1]:80/128" as pieces, in WORD itself. */
+/* Splits WORD, such as "10.0.0.0/8", "10.0.0.0:80/255.0.0.0" or "[::1]:80/128", in place: WORD becomes the address.
+ * RET_PORT and RET_MASK are NULL if there is none. Returns false if it is not valid. */
 static bool cut_network(char *word, char **ret_port, char **ret_mask)
 {
     *ret_mask = strchr(word, '/');
@@ -42,17 +42,17 @@ static bool cut_network(char *word, char **ret_port, char **ret_mask)
     return true;
 }
 
-static void localnet(struct chain *c)
+static void add_localnet(struct chain *c)
 {
     char word[256], to[64], ports[16], *port, *mask;
     if (c->lines.n_words != 2 || strlen(c->lines.words[1]) >= sizeof(word)) {
-        unknown(c);
+        note_unknown(c);
         return;
     }
     strcpy(word, c->lines.words[1]);
     if (!cut_network(word, &port, &mask) || !import_network(to, sizeof(to), word, mask) ||
         (port && import_number(port, 0, 65535) < 0)) {
-        unknown(c);
+        note_unknown(c);
         return;
     }
     long number = port ? import_number(port, 0, 65535) : 0;
@@ -61,7 +61,7 @@ static void localnet(struct chain *c)
                              .title = "localnet", .to = to, .ports = number > 0 ? ports : NULL, .via = "direct"});
 }
 
-static void directive(struct chain *c)
+static void read_directive(struct chain *c)
 {
     const char *word = c->lines.words[0];
     const char *number = c->lines.words[c->lines.n_words - 1];
@@ -75,7 +75,7 @@ static void directive(struct chain *c)
                strcmp(word, "proxy_dns_daemon") == 0)
         c->remote_names = true;
     else if (strcmp(word, "localnet") == 0)
-        localnet(c);
+        add_localnet(c);
     else if (strcmp(word, "tcp_read_time_out") == 0 || strcmp(word, "tcp_connect_time_out") == 0)
         import_remark(c->sink, "%s: a server's \"timeout\" counts both; it is 30 seconds here", word);
     else if (strcmp(word, "remote_dns_subnet") == 0)
@@ -83,10 +83,10 @@ static void directive(struct chain *c)
     else if (strcmp(word, "dnat") == 0)
         import_note(c->sink, c->lines.line, word, "destinations are not rewritten");
     else if (strcmp(word, "quiet_mode") != 0)
-        unknown(c);
+        note_unknown(c);
 }
 
-static void proxy(struct chain *c)
+static void add_proxy(struct chain *c)
 {
     const struct import_lines *l = &c->lines;
     c->hops++;
@@ -99,7 +99,7 @@ static void proxy(struct chain *c)
     bool named = l->n_words == 5;
     if (port < 0 || (l->n_words != 3 && !named) || l->too_long || strlen(l->words[1]) > 255 ||
         (named && (strlen(l->words[3]) > 255 || strlen(l->words[4]) > 255))) {
-        unknown(c);
+        note_unknown(c);
         return;
     }
     strcpy(server.host, l->words[1]);
@@ -110,14 +110,14 @@ static void proxy(struct chain *c)
     }
     const char *title = import_server(c->sink, &server);
     if (!title)
-        unknown(c);
+        note_unknown(c);
     if (title && !c->first)
         c->first = title;
     explicit_bzero(&server, sizeof(server));
 }
 
-/* The rule that ends the list. */
-static void finish(struct chain *c)
+/* Adds the last rule of the file, with notes on the chain. */
+static void add_last_rule(struct chain *c)
 {
     struct import_rule rest = {.title = "rest", .via = "deny"};
     bool whole = c->kind[0] == 's' || c->kind[0] == 'd';
@@ -145,9 +145,9 @@ void import_proxychains(struct import_sink *sink, const char *text)
         if (strcmp(c.lines.words[0], "[ProxyList]") == 0)
             listing = true;
         else if (listing)
-            proxy(&c);
+            add_proxy(&c);
         else
-            directive(&c);
+            read_directive(&c);
     }
-    finish(&c);
+    add_last_rule(&c);
 }

@@ -1,6 +1,6 @@
-/* Theory of operation: three streams in memory, joined at the end by import.c. Every word of the
- * foreign file is checked and quoted on its way in, and what goes into a comment loses its control
- * octets, so that no content of a file makes ours anything but a valid one. */
+/* Theory of operation: three memory streams, which import.c joins at the end. Every word of the foreign file is checked
+ * and quoted before it is written, and control characters in comments are replaced. No content of the foreign file can
+ * make the result invalid. */
 #include "import_sink.h"
 
 #include "addr.h"
@@ -12,7 +12,7 @@
 
 /* ---- Comments ---- */
 
-static void comment(struct import_sink *sink, const char *text)
+static void print_comment(struct import_sink *sink, const char *text)
 {
     for (; *text; text++)
         fputc((unsigned char)*text < ' ' || *text == 0x7f ? '?' : *text, sink->notes);
@@ -29,9 +29,9 @@ void import_note(struct import_sink *sink, int line, const char *what, const cha
     fputs("# NO EQUIVALENT: ", sink->notes);
     if (line > 0)
         fprintf(sink->notes, "line %d: ", line);
-    comment(sink, what);
+    print_comment(sink, what);
     fputs(": ", sink->notes);
-    comment(sink, text);
+    print_comment(sink, text);
     fputc('\n', sink->notes);
 }
 
@@ -43,7 +43,7 @@ void import_remark(struct import_sink *sink, const char *format, ...)
     vsnprintf(text, sizeof(text), format, args);
     va_end(args);
     fputs("# ", sink->notes);
-    comment(sink, text);
+    print_comment(sink, text);
     fputc('\n', sink->notes);
 }
 
@@ -71,8 +71,8 @@ long import_number(const char *text, long low, long high)
     return number < low || number > high ? -1 : number;
 }
 
-/* The length of the prefix MASK stands for, or -1. */
-static long prefix_of(const char *mask, int family)
+/* Returns the prefix length of MASK (NULL: all bits), or -1. */
+static long parse_prefix(const char *mask, int family)
 {
     struct in_addr bits;
     if (!mask)
@@ -96,7 +96,7 @@ bool import_network(char *ret, size_t size, const char *address, const char *mas
     if (inet_pton(family, address, octets) != 1)
         return false;
     static const uint8_t mapped[12] = {[10] = 0xff, 0xff};
-    long prefix = prefix_of(mask, family), bits = family == AF_INET ? 32 : 128;
+    long prefix = parse_prefix(mask, family), bits = family == AF_INET ? 32 : 128;
     if (prefix < 0 || (family == AF_INET6 && memcmp(octets, mapped, sizeof(mapped)) == 0))
         return false;
     for (long bit = prefix; bit < bits; bit++)
@@ -107,7 +107,7 @@ bool import_network(char *ret, size_t size, const char *address, const char *mas
 
 bool import_name(char *ret, size_t size, const char *name)
 {
-    static struct s5_policy scratch; /* knows what a rule takes */
+    static struct s5_policy scratch; /* the policy knows what a rule accepts */
     scratch.n_matches = 0;
     scratch.n_text = 1;
     if (strpbrk(name, "*/:") || s5_policy_add_match(&scratch, name, strlen(name)) < 0)
@@ -118,14 +118,14 @@ bool import_name(char *ret, size_t size, const char *name)
 
 /* ---- Servers and rules ---- */
 
-static const char *title_of(unsigned index)
+static const char *get_title(unsigned index)
 {
     static char titles[IMPORT_SERVERS][24];
     snprintf(titles[index], sizeof(titles[index]), "server-%u", index + 1);
     return titles[index];
 }
 
-static bool same(const struct import_server *a, const struct import_server *b)
+static bool is_same_server(const struct import_server *a, const struct import_server *b)
 {
     return strcmp(a->host, b->host) == 0 && a->port == b->port && a->isolate == b->isolate &&
            strcmp(a->username, b->username) == 0 && strcmp(a->password, b->password) == 0 &&
@@ -159,8 +159,8 @@ const char *import_server(struct import_sink *sink, const struct import_server *
     if (s5_addr_parse(&addr, server->host, strlen(server->host), server->port) < 0 || server->port == 0)
         return NULL;
     for (unsigned i = 0; i < sink->n_servers; i++) {
-        if (same(&sink->known[i], server))
-            return title_of(i);
+        if (is_same_server(&sink->known[i], server))
+            return get_title(i);
     }
     if (sink->n_servers == IMPORT_SERVERS) {
         sink->failed = true;
@@ -168,8 +168,8 @@ const char *import_server(struct import_sink *sink, const struct import_server *
     }
     unsigned index = sink->n_servers++;
     sink->known[index] = *server;
-    print_server(sink, server, title_of(index));
-    return title_of(index);
+    print_server(sink, server, get_title(index));
+    return get_title(index);
 }
 
 static void print_list(FILE *out, const char *key, const char *values)
@@ -194,7 +194,7 @@ void import_rule(struct import_sink *sink, const struct import_rule *rule)
 
 /* ---- Lines ---- */
 
-static void split(struct import_lines *lines, size_t len)
+static void split_line(struct import_lines *lines, size_t len)
 {
     size_t keep = len < sizeof(lines->buf) - 1 ? len : sizeof(lines->buf) - 1;
     memcpy(lines->buf, lines->at, keep);
@@ -216,7 +216,7 @@ bool import_next(struct import_lines *lines)
 {
     while (*lines->at) {
         size_t len = strcspn(lines->at, "\n");
-        split(lines, len);
+        split_line(lines, len);
         lines->at += len + (lines->at[len] == '\n');
         lines->line++;
         if (lines->n_words > 0 && lines->words[0][0] != '#')

@@ -1,5 +1,5 @@
-/* What the importers write into: servers, rules, and notes on what has no equivalent. All of it is
- * put together so that socks5.conf(5) takes it. */
+/* What the importers write to: servers, rules, and notes on what has no equivalent. The result is valid for
+ * socks5.conf(5). */
 #ifndef TOOLS_IMPORT_SINK_H
 #define TOOLS_IMPORT_SINK_H
 
@@ -9,14 +9,14 @@
 #include <stdio.h>
 
 #define IMPORT_SERVERS 32
-#define IMPORT_RULES   200 /* so that names of any length fit the policy's text */
+#define IMPORT_RULES   200 /* low enough for names of any length to fit into the text of the policy */
 #define IMPORT_TO_MAX  (4 * 255 + 16)
 
 struct import_server {
     char host[256];
     uint16_t port;
     char username[256], password[256]; /* both or none */
-    const char *methods;               /* the list as written, or NULL: left out */
+    const char *methods;               /* the list as in the file, or NULL: left out */
     bool isolate;                      /* by process */
 };
 
@@ -27,36 +27,37 @@ struct import_sink {
     struct import_server known[IMPORT_SERVERS];
 };
 
-/* The parts of a rule that are not NULL; all but VIA and TITLE as they stand between braces. */
+/* The parts of a rule; NULL: left out. All but VIA and TITLE have the form that is between the braces. */
 struct import_rule {
-    const char *title; /* a number is put behind it */
+    const char *title; /* a number is appended */
     const char *to, *ports, *protocol, *command;
-    const char *via; /* "direct", "deny", or what import_server gave */
+    const char *via; /* "direct", "deny", or the result of import_server() */
 };
 
-/* One thing that has no equivalent, of LINE (0: of none in particular) and what to know about it.
- */
+/* Adds a note on WHAT, which has no equivalent. LINE is its line; 0: it belongs to no line. FORMAT says what to know
+ * about it. */
 void import_note(struct import_sink *sink, int line, const char *what, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
-/* The same for what is worth knowing and not lost. */
+/* Adds a note on what is worth knowing but is not lost. */
 void import_remark(struct import_sink *sink, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* The title of the server with this description, which is added when it is new; NULL when HOST is
- * not one or there are too many. */
+/* Returns the title of SERVER, which is added if it is new. Returns NULL if HOST or the port is not valid, or if there
+ * are too many servers. */
 const char *import_server(struct import_sink *sink, const struct import_server *server);
 
 void import_rule(struct import_sink *sink, const struct import_rule *rule);
 
-/* ADDRESS with MASK ("8", "255.0.0.0", NULL: all bits) as "10.0.0.0/8", in quotes. */
+/* Writes ADDRESS with MASK ("8", "255.0.0.0", NULL: all bits) to RET as "10.0.0.0/8", in quotes. Returns false if it is
+ * not a network. */
 bool import_network(char *ret, size_t size, const char *address, const char *mask);
 
-/* NAME or ".suffix" as a rule's "to" takes it, in quotes. */
+/* Writes NAME, which may be ".suffix", to RET in quotes. Returns false if "to" of a rule does not accept it. */
 bool import_name(char *ret, size_t size, const char *name);
 
-/* A decimal number from LOW to HIGH, or -1. */
+/* Returns the decimal number TEXT if it is from LOW to HIGH, else -1. */
 long import_number(const char *text, long low, long high);
 
-/* Into single quotes. SIZE of 2 * strlen(text) + 3 is always enough. */
+/* Writes TEXT to RET in single quotes. SIZE of 2 * strlen(TEXT) + 3 is always enough. */
 void import_quote(char *ret, size_t size, const char *text);
 
 /* ---- Lines of words ---- */
@@ -64,16 +65,16 @@ void import_quote(char *ret, size_t size, const char *text);
 #define IMPORT_WORDS 8
 
 struct import_lines {
-    const char *at; /* the rest */
-    int line;       /* of the words */
+    const char *at; /* the text that is not read yet */
+    int line;       /* number of the line of the words */
     int n_words;
-    bool key_value;                      /* the first '=' separates as a blank does */
-    bool too_long;                       /* this line: cut, and words are missing */
-    const char *words[IMPORT_WORDS + 1]; /* in BUF, NULL behind the last */
+    bool key_value;                      /* the first "=" separates words as a blank does */
+    bool too_long;                       /* this line was cut, and words are missing */
+    const char *words[IMPORT_WORDS + 1]; /* in BUF; NULL after the last */
     char buf[1024];
 };
 
-/* The next line that holds a word and is no comment; false at the end. */
+/* Reads the next line that has a word and is not a comment. Returns false at the end. */
 bool import_next(struct import_lines *lines);
 
 /* ---- The importers ---- */

@@ -1,5 +1,5 @@
-/* torsocks.conf: one server, Tor's, and switches. What torsocks refuses by itself (UDP, listening,
- * loopback) becomes rules that deny. */
+/* Reads torsocks.conf: one server, Tor's, and switches. What torsocks itself refuses (UDP, listening, loopback) becomes
+ * rules that deny. */
 #include "import_sink.h"
 
 #include <string.h>
@@ -13,7 +13,7 @@ struct torsocks {
     bool inbound, no_ipv6;
 };
 
-static bool word_into(char ret[256], const char *value)
+static bool copy_word(char ret[256], const char *value)
 {
     if (strlen(value) > 255)
         return false;
@@ -21,16 +21,16 @@ static bool word_into(char ret[256], const char *value)
     return true;
 }
 
-/* False: not understood. */
-static bool directive(struct torsocks *t, const char *key, const char *value)
+/* Reads the directive KEY with VALUE. Returns false if it is not understood. */
+static bool read_directive(struct torsocks *t, const char *key, const char *value)
 {
     long number = import_number(value, 0, 65535);
     if (strcasecmp(key, "TorAddress") == 0)
-        return word_into(t->server.host, value);
+        return copy_word(t->server.host, value);
     if (strcasecmp(key, "SOCKS5Username") == 0)
-        return word_into(t->server.username, value);
+        return copy_word(t->server.username, value);
     if (strcasecmp(key, "SOCKS5Password") == 0)
-        return word_into(t->server.password, value);
+        return copy_word(t->server.password, value);
     if (strcasecmp(key, "TorPort") == 0) {
         t->server.port = number > 0 ? (uint16_t)number : 0;
         return number > 0;
@@ -54,7 +54,7 @@ static bool directive(struct torsocks *t, const char *key, const char *value)
     return true;
 }
 
-static void rules(struct torsocks *t, const char *server)
+static void add_rules(struct torsocks *t, const char *server)
 {
     static const char loopback[] = "\"127.0.0.0/8\", \"::1\", \".localhost\"";
     if (t->localhost != 2)
@@ -76,7 +76,7 @@ void import_torsocks(struct import_sink *sink, const char *text)
     t.server = (struct import_server){.host = "127.0.0.1", .port = 9050};
     while (import_next(&t.lines)) {
         const char *key = t.lines.words[0], *value = t.lines.words[1];
-        if (!value || t.lines.too_long || !directive(&t, key, value))
+        if (!value || t.lines.too_long || !read_directive(&t, key, value))
             import_note(sink, t.lines.line, key, "not understood, left out");
     }
     if (!t.server.username[0] != !t.server.password[0]) {
@@ -86,6 +86,6 @@ void import_torsocks(struct import_sink *sink, const char *text)
     const char *title = import_server(sink, &t.server);
     if (!title)
         import_note(sink, 0, "TorAddress, TorPort", "not an address: everything is denied");
-    rules(&t, title);
+    add_rules(&t, title);
     explicit_bzero(&t, sizeof(t));
 }

@@ -1,7 +1,7 @@
-/* tsocks.conf: networks that are direct, a default server, and paths: networks with a server of
- * their own. Networks that are direct come first whatever their place, so the file is read twice. A
- * path's server is known at its end and the default one at the file's, so what a path reaches is
- * kept until then, and the default one's rule comes last. */
+/* Reads tsocks.conf: networks that are direct, a default server, and paths, which are networks with a server of their
+ * own. Networks that are direct come first, wherever they are in the file. The file is therefore read twice. The server
+ * of a path is known at the end of the path, and the default server at the end of the file. What a path reaches is kept
+ * until its end, and the rule for the default server comes last. */
 #include "import_sink.h"
 
 #include <string.h>
@@ -10,30 +10,30 @@
 #define REACHES_MAX 64
 
 struct reach {
-    char to[64], ports[32]; /* as a rule takes them; PORTS may be "" */
+    char to[64], ports[32]; /* as in a rule; PORTS may be "" */
 };
 
 struct server_lines {
     struct import_server server;
-    long type; /* 4 where nothing says 5, as tsocks has it */
+    long type; /* SOCKS version: 4 unless the file says 5, as in tsocks */
 };
 
 struct tsocks {
     struct import_sink *sink;
     struct import_lines lines;
     struct server_lines normal, path;
-    bool locals; /* the reading for what is direct */
+    bool locals; /* the first pass, for what is direct */
     bool in_path;
     unsigned n_reaches;
     struct reach reaches[REACHES_MAX];
 };
 
-static void unknown(struct tsocks *t)
+static void note_unknown(struct tsocks *t)
 {
     import_note(t->sink, t->lines.line, t->lines.words[0], "not understood, left out");
 }
 
-/* "ADDRESS[:PORT[-PORT]][/MASK]". */
+/* Parses WORD, "ADDRESS[:PORT[-PORT]][/MASK]", into RET. Returns false if it is not valid. */
 static bool parse_reach(struct reach *ret, const char *word)
 {
     char text[128], ports[16] = "";
@@ -60,11 +60,11 @@ static bool parse_reach(struct reach *ret, const char *word)
     return import_network(ret->to, sizeof(ret->to), text, mask);
 }
 
-static void direct(struct tsocks *t, const char *value)
+static void add_direct(struct tsocks *t, const char *value)
 {
     struct reach reach;
     if (!parse_reach(&reach, value)) {
-        unknown(t);
+        note_unknown(t);
         return;
     }
     import_rule(t->sink,
@@ -72,7 +72,7 @@ static void direct(struct tsocks *t, const char *value)
                     .title = "local", .to = reach.to, .via = "direct", .ports = reach.ports[0] ? reach.ports : NULL});
 }
 
-/* The title of what S describes, or NULL after a note on why there is none. */
+/* Adds the server S. Returns its title, or NULL after a note that says why there is none. */
 static const char *add_server(struct tsocks *t, struct server_lines *s)
 {
     if (!s->server.host[0]) {
@@ -91,7 +91,7 @@ static const char *add_server(struct tsocks *t, struct server_lines *s)
     return title;
 }
 
-static void begin(struct server_lines *s)
+static void init_server(struct server_lines *s)
 {
     explicit_bzero(s, sizeof(*s));
     s->server.port = 1080;
@@ -112,15 +112,15 @@ static void end_path(struct tsocks *t)
     t->n_reaches = 0;
 }
 
-static void reaches(struct tsocks *t, const char *value)
+static void add_reach(struct tsocks *t, const char *value)
 {
     if (!t->in_path || t->n_reaches == REACHES_MAX || !parse_reach(&t->reaches[t->n_reaches], value))
-        unknown(t);
+        note_unknown(t);
     else
         t->n_reaches++;
 }
 
-static bool copy(char ret[256], const char *value)
+static bool copy_word(char ret[256], const char *value)
 {
     if (strlen(value) > 255)
         return false;
@@ -128,17 +128,17 @@ static bool copy(char ret[256], const char *value)
     return true;
 }
 
-/* False: not one about a server. */
-static bool server_line(struct tsocks *t, const char *key, const char *value)
+/* Reads the line KEY with VALUE. Returns false if it is not about a server. */
+static bool read_server_line(struct tsocks *t, const char *key, const char *value)
 {
     struct server_lines *s = t->in_path ? &t->path : &t->normal;
     bool good = true;
     if (strcasecmp(key, "server") == 0)
-        good = copy(s->server.host, value);
+        good = copy_word(s->server.host, value);
     else if (strcasecmp(key, "default_user") == 0)
-        good = copy(s->server.username, value);
+        good = copy_word(s->server.username, value);
     else if (strcasecmp(key, "default_pass") == 0)
-        good = copy(s->server.password, value);
+        good = copy_word(s->server.password, value);
     else if (strcasecmp(key, "server_type") == 0)
         good = (s->type = import_number(value, 4, 5)) > 0;
     else if (strcasecmp(key, "server_port") == 0)
@@ -147,33 +147,33 @@ static bool server_line(struct tsocks *t, const char *key, const char *value)
     else
         return false;
     if (!good)
-        unknown(t);
+        note_unknown(t);
     return true;
 }
 
-static void one_line(struct tsocks *t)
+static void read_line(struct tsocks *t)
 {
     const char *key = t->lines.words[0], *value = t->lines.words[1];
     bool local = strcasecmp(key, "local") == 0 && value && !t->lines.too_long;
     if (t->locals || local) {
         if (t->locals && local)
-            direct(t, value);
+            add_direct(t, value);
     } else if (key[0] == '}') {
         end_path(t);
     } else if (strncasecmp(key, "path", 4) == 0) {
         if (t->in_path)
             end_path(t);
         t->in_path = true;
-        begin(&t->path);
+        init_server(&t->path);
     } else if (!value || t->lines.too_long) {
-        unknown(t);
+        note_unknown(t);
     } else if (strcasecmp(key, "reaches") == 0) {
-        reaches(t, value);
+        add_reach(t, value);
     } else if (strcasecmp(key, "fallback") == 0) {
         if (strcasecmp(value, "no") != 0)
             import_note(t->sink, t->lines.line, key, "what the server cannot reach is never tried directly");
-    } else if (!server_line(t, key, value)) {
-        unknown(t);
+    } else if (!read_server_line(t, key, value)) {
+        note_unknown(t);
     }
 }
 
@@ -182,12 +182,12 @@ void import_tsocks(struct import_sink *sink, const char *text)
     static _Thread_local struct tsocks t;
     memset(&t, 0, sizeof(t));
     t.sink = sink;
-    begin(&t.normal);
+    init_server(&t.normal);
     for (int reading = 0; reading < 2; reading++) {
         t.locals = reading == 0;
         t.lines = (struct import_lines){.at = text, .key_value = true};
         while (import_next(&t.lines))
-            one_line(&t);
+            read_line(&t);
     }
     if (t.in_path)
         end_path(&t);
