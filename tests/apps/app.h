@@ -1,6 +1,6 @@
-/* What the small programs share. Each shows one behaviour of libc and the kernel, takes a numeric HOST
- * and a PORT, exits 0 when all is as it should be and says on standard error what is not. They know
- * nothing of SOCKS: each must behave alike bare and covered. */
+/* Helpers shared by the test programs. Each program checks one behaviour of libc and the kernel. It takes a
+ * numeric HOST and a PORT, exits with 0 on success, and otherwise writes to standard error what is wrong. The
+ * programs know nothing of SOCKS: each must behave the same bare (without socksify) and covered (with it). */
 #ifndef APP_H
 #define APP_H
 
@@ -32,7 +32,7 @@
 #define CHECK(what)                                                                                \
     do {                                                                                           \
         if (!(what))                                                                               \
-            FAIL("not so: %s", #what);                                                             \
+            FAIL("check failed: %s", #what);                                                             \
     } while (0)
 
 struct peer {
@@ -89,7 +89,7 @@ static inline int tcp_connect(const struct peer *p)
     return fd;
 }
 
-/* A non-blocking connect that has just begun. */
+/* Starts a non-blocking connect. */
 static inline int tcp_begin(const struct peer *p)
 {
     int fd = tcp_socket(p, SOCK_NONBLOCK);
@@ -121,7 +121,7 @@ static inline void wait_for(int fd, short events)
         FAIL("descriptor %d is not ready within 20 s", fd);
 }
 
-/* Writes TEXT and reads it back, blocking or not; nothing else may be in the stream. */
+/* Writes TEXT and reads it back, on a blocking or non-blocking FD. The stream must contain nothing else. */
 static inline void echo(int fd, const char *text)
 {
     char back[256];
@@ -133,14 +133,14 @@ static inline void echo(int fd, const char *text)
         wait_for(fd, POLLIN);
         ssize_t r = read(fd, back + got, sizeof(back) - got);
         if (r <= 0)
-            FAIL("read gives %zd", r);
+            FAIL("read returned %zd", r);
         got += (size_t)r;
     }
     if (got != n || memcmp(back, text, n) != 0)
         FAIL("the echo of \"%s\" is \"%.*s\"", text, (int)got, back);
 }
 
-/* The peer is whom we asked for; we have an address and a port of our own. */
+/* Checks that getpeername() returns P, and that getsockname() returns an address and a port. */
 static inline void check_names(int fd, const struct peer *p)
 {
     struct sockaddr_storage a;
@@ -152,10 +152,10 @@ static inline void check_names(int fd, const struct peer *p)
     if (getpeername(fd, (struct sockaddr *)&a, &len) != 0)
         FAIL("getpeername");
     if (len != p->len || a.ss_family != p->family || v4->sin_port != ((const struct sockaddr_in *)&p->addr)->sin_port)
-        FAIL("getpeername tells another family or port");
+        FAIL("getpeername returns another family or port");
     if (p->family == AF_INET ? v4->sin_addr.s_addr != ((const struct sockaddr_in *)&p->addr)->sin_addr.s_addr
                              : memcmp(&v6->sin6_addr, &((const struct sockaddr_in6 *)&p->addr)->sin6_addr, 16) != 0)
-        FAIL("getpeername tells another address");
+        FAIL("getpeername returns another address");
     len = sizeof(a);
     if (getsockname(fd, (struct sockaddr *)&a, &len) != 0)
         FAIL("getsockname");
@@ -163,7 +163,7 @@ static inline void check_names(int fd, const struct peer *p)
     CHECK(p->family == AF_INET ? v4->sin_addr.s_addr != 0 : !IN6_IS_ADDR_UNSPECIFIED(&v6->sin6_addr));
 }
 
-/* How many are open, or so: always the same number more. */
+/* Returns the number of open descriptors plus a constant (".", ".." and the descriptor of the directory). */
 static inline int open_descriptors(void)
 {
     int n = 0;
@@ -175,7 +175,7 @@ static inline int open_descriptors(void)
     return n;
 }
 
-/* There must be COUNT of them at most; else some are shown. */
+/* Fails and lists the first 40 if more than COUNT descriptors are open, counted as open_descriptors() does. */
 static inline void descriptors_within(int count)
 {
     char path[32], what[256];
@@ -197,12 +197,13 @@ static inline void child_ends(pid_t pid)
 {
     int status;
     if (pid < 0 || waitpid(pid, &status, 0) != pid)
-        FAIL("no child");
+        FAIL("fork or waitpid");
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
         FAIL("a child ended with %#x", (unsigned)status);
 }
 
-/* A step that went wrong ends its scenario: ERROR is why, END gives back what there is. */
+/* Runs one call of a scenario. If it fails, its errno is stored in ERROR and control goes to the label END, which
+ * releases everything. */
 #define STEP(call)                                                                                 \
     do {                                                                                           \
         if ((call) < 0) {                                                                          \

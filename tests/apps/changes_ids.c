@@ -1,11 +1,12 @@
-/* A process changes its user and group IDs to those that it has, or is refused, by each call there is: it connects
- * afterwards, and what it has begun before it is connected too. So are those that it shares with its parent. */
+/* A process changes its user and group IDs, to its present ones or to others (which is refused), by every
+ * function and system call. Afterwards it can still connect, and a connection in flight is still established. So
+ * is one that it shares with its parent. */
 #include "app.h"
 #include <sys/syscall.h>
 
 enum call { SETUID, SETEUID, SETREUID, SETRESUID, SETGID, SETEGID, SETREGID, SETRESGID, CALLS };
 
-static int change(enum call call, unsigned id, bool by_number)
+static int change_id(enum call call, unsigned id, bool by_number)
 {
     if (by_number)
         switch (call) {
@@ -29,7 +30,7 @@ static int change(enum call call, unsigned id, bool by_number)
     }
 }
 
-static void reach(const struct peer *p)
+static void check_echo(const struct peer *p)
 {
     int fd = tcp_connect(p);
     check_names(fd, p);
@@ -37,17 +38,17 @@ static void reach(const struct peer *p)
     close(fd);
 }
 
-/* SHARED was begun by the parent, which goes on with it. */
-static void child(const struct peer *p, enum call call, bool by_number, int shared)
+/* SHARED was begun by the parent, which also finishes it. */
+static void run_child(const struct peer *p, enum call call, bool by_number, int shared)
 {
     unsigned own = call < SETGID ? getuid() : getgid();
     int begun = tcp_begin(p);
-    CHECK(change(call, own, by_number) == 0);
+    CHECK(change_id(call, own, by_number) == 0);
     CHECK((call < SETGID ? geteuid() : getegid()) == own);
-    reach(p);
+    check_echo(p);
     if (geteuid() != 0) {
-        CHECK(change(call, own + 1, by_number) == -1 && errno == EPERM);
-        reach(p);
+        CHECK(change_id(call, own + 1, by_number) == -1 && errno == EPERM);
+        check_echo(p);
     }
     wait_for(begun, POLLOUT);
     CHECK(so_error(begun) == 0);
@@ -65,13 +66,13 @@ int main(int argc, char **argv)
             int shared = tcp_begin(&p);
             pid_t pid = fork();
             if (pid == 0)
-                child(&p, call, by_number, shared);
+                run_child(&p, call, by_number, shared);
             child_ends(pid);
             wait_for(shared, POLLOUT);
             CHECK(so_error(shared) == 0);
             echo(shared, "shared");
             close(shared);
         }
-    reach(&p);
+    check_echo(&p);
     return 0;
 }

@@ -1,7 +1,7 @@
-/* Calls that read, write and wait under other names than those in a source: what the compiler makes of them with
- * _FORTIFY_SOURCE, formatted output to a descriptor, and asynchronous input and output. HOST has an echo at PORT, of
- * datagrams where there is a third argument. */
-#undef _FILE_OFFSET_BITS /* both widths of a name have one of their own */
+/* Calls that read, write and wait under names that do not appear in source code: those that the compiler
+ * substitutes with _FORTIFY_SOURCE, formatted output to a descriptor, and asynchronous I/O. HOST runs an echo
+ * service at PORT: TCP, or UDP if there is a third argument. */
+#undef _FILE_OFFSET_BITS /* each width of a function has its own name below */
 #undef _TIME_BITS
 #include "app.h"
 #include <aio.h>
@@ -10,7 +10,7 @@
 #include <stdarg.h>
 #include <sys/resource.h>
 
-/* The headers of libc declare these for themselves alone. */
+/* The headers of libc declare these only for internal use. */
 ssize_t __read_chk(int fd, void *buf, size_t n, size_t size);
 ssize_t __recv_chk(int fd, void *buf, size_t n, size_t size, int flags);
 ssize_t __recvfrom_chk(int fd, void *buf, size_t n, size_t size, int flags, struct sockaddr *addr, socklen_t *len);
@@ -25,7 +25,7 @@ static struct peer target;
 
 enum reading { READ, RECV, RECVFROM, READINGS };
 
-/* N octets at most; of room there is SIZE. */
+/* Reads at most N octets. SIZE is the size of the buffer that the check is given. */
 static ssize_t read_by(enum reading how, int fd, char *to, size_t n, size_t size)
 {
     struct sockaddr_storage from;
@@ -41,24 +41,24 @@ static int wait_by(bool masked, struct pollfd *p, nfds_t n, size_t size)
     return masked ? __ppoll_chk(p, n, &limit, NULL, size) : __poll_chk(p, n, 20000, size);
 }
 
-static void ready(bool masked, int fd, short events)
+static void check_ready(bool masked, int fd, short events)
 {
     struct pollfd p[2] = {{fd, events, 0}, {-1, POLLIN, 0}};
     CHECK(wait_by(masked, p, 2, sizeof p) == 1 && p[0].revents == events);
 }
 
-/* The next octets are TEXT, by one call. */
-static void expect(enum reading how, int fd, const char *text)
+/* The next octets, read with one call, must be TEXT. */
+static void expect_text(enum reading how, int fd, const char *text)
 {
     char got[64] = "";
-    ready(how == READ, fd, POLLIN);
+    check_ready(how == READ, fd, POLLIN);
     ssize_t n = read_by(how, fd, got, sizeof got - 1, sizeof got);
     if (n != (ssize_t)strlen(text) || strcmp(got, text) != 0)
         FAIL("reading %d: %zd octets, \"%s\" and not \"%s\"", how, n, got, text);
 }
 
-/* libc ends a program whose room is too small, whatever the descriptor is. */
-static void overflows(enum reading how, bool waits, int fd)
+/* libc aborts a program whose buffer is too small, whatever the descriptor is. */
+static void check_abort(enum reading how, bool waits, int fd)
 {
     const struct rlimit none = {0, 0};
     struct pollfd p = {fd, POLLOUT, 0};
@@ -90,8 +90,8 @@ __attribute__((format(printf, 3, 4))) static int print_by(enum printing how, int
     return n;
 }
 
-/* The text that the number makes; how many octets were told to be written. */
-static int print(enum printing how, int fd, int number)
+/* Prints a text with NUMBER. Returns the number of octets that the call reports. */
+static int print_number(enum printing how, int fd, int number)
 {
     const char *text = "printed";
     return how == PRINT     ? dprintf(fd, "%s %d", text, number)
@@ -99,31 +99,31 @@ static int print(enum printing how, int fd, int number)
                             : print_by(how, fd, "%s %d", text, number);
 }
 
-static int begun(void)
+static int connecting_fd(void)
 {
     int fd = tcp_begin(&target);
     CHECK(fcntl(fd, F_SETFL, 0) == 0);
     return fd;
 }
 
-static void prints(enum printing how)
+static void check_printing(enum printing how)
 {
-    int ends[2], fd = begun();
+    int ends[2], fd = connecting_fd();
     CHECK(pipe(ends) == 0);
-    CHECK(print(how, ends[1], 1) == 9);
-    expect(READ, ends[0], "printed 1");
-    CHECK(print(how, fd, 22) == 10); /* once it is connected */
-    expect(RECV, fd, "printed 22");
+    CHECK(print_number(how, ends[1], 1) == 9);
+    expect_text(READ, ends[0], "printed 1");
+    CHECK(print_number(how, fd, 22) == 10); /* after it is connected */
+    expect_text(RECV, fd, "printed 22");
     check_names(fd, &target);
-    CHECK(print(how, fd, 333) == 11);
-    expect(RECVFROM, fd, "printed 333");
-    CHECK(print(how, ends[0], 1) == -1 && errno == EBADF);
+    CHECK(print_number(how, fd, 333) == 11);
+    expect_text(RECVFROM, fd, "printed 333");
+    CHECK(print_number(how, ends[0], 1) == -1 && errno == EBADF);
     close(ends[0]), close(ends[1]), close(fd);
 }
 
 /* --- asynchronous input and output --- */
 
-/* Ends as the call did by which OPERATION was begun. */
+/* Waits for OPERATION, which was started with result BEGUN_SO, and returns its result and errno. */
 #define ASYNCHRONOUS(wide)                                                                                            \
     static ssize_t ended##wide(struct aiocb##wide *operation, int begun_so)                                           \
     {                                                                                                                 \
@@ -138,7 +138,7 @@ static void prints(enum printing how)
     static void asynchronous##wide(void)                                                                              \
     {                                                                                                                 \
         char out[] = "asynchronous", in[16] = "";                                                                     \
-        int fd = begun();                                                                                             \
+        int fd = connecting_fd();                                                                                     \
         struct aiocb##wide w = {.aio_fildes = fd, .aio_buf = out, .aio_nbytes = 12, .aio_lio_opcode = LIO_WRITE};     \
         struct aiocb##wide r = {.aio_fildes = fd, .aio_buf = in, .aio_nbytes = 12, .aio_lio_opcode = LIO_READ};       \
         struct aiocb##wide nothing = {.aio_fildes = -1, .aio_lio_opcode = LIO_NOP};                                   \
@@ -147,7 +147,7 @@ static void prints(enum printing how)
         CHECK(ended##wide(&r, aio_read##wide(&r)) == 12 && strcmp(in, out) == 0);                                     \
         close(fd);                                                                                                    \
         memset(in, 0, sizeof in);                                                                                     \
-        w.aio_fildes = r.aio_fildes = fd = begun();                                                                   \
+        w.aio_fildes = r.aio_fildes = fd = connecting_fd();                                                           \
         CHECK(ended##wide(&w, lio_listio##wide(LIO_WAIT, list, 3, NULL)) == 12);                                      \
         list[2] = &r;                                                                                                 \
         CHECK(ended##wide(&r, lio_listio##wide(LIO_NOWAIT, list, 3, NULL)) == 12 && strcmp(in, out) == 0);            \
@@ -158,22 +158,22 @@ static void prints(enum printing how)
 ASYNCHRONOUS()
 ASYNCHRONOUS(64)
 
-/* A connection that has just begun has nothing to read. */
-static void streams(void)
+/* A connection in flight has nothing to read. */
+static void check_streams(void)
 {
     const struct timeval limit = {0, 100000};
     char to[16];
     for (enum reading how = READ; how < READINGS; how++) {
         int fd = tcp_begin(&target);
         CHECK(read_by(how, fd, to, sizeof to, sizeof to) == -1 && errno == EAGAIN);
-        ready(how != READ, fd, POLLOUT);
+        check_ready(how != READ, fd, POLLOUT);
         CHECK(so_error(fd) == 0 && write(fd, "checked", 7) == 7);
-        expect(how, fd, "checked");
-        overflows(how, false, fd);
-        overflows(how, true, fd);
+        expect_text(how, fd, "checked");
+        check_abort(how, false, fd);
+        check_abort(how, true, fd);
         close(fd);
-        /* One that blocks. */
-        fd = begun();
+        /* A blocking socket. */
+        fd = connecting_fd();
         CHECK(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) == 0);
         CHECK(read_by(how, fd, to, sizeof to, sizeof to) == -1 && errno == EAGAIN);
         echo(fd, "blocking");
@@ -181,24 +181,24 @@ static void streams(void)
     }
 }
 
-/* A text is one datagram, and no text is none. */
-static void datagrams(void)
+/* A text is sent as one datagram. An empty text sends none. */
+static void check_datagrams(void)
 {
     int fd = socket(target.family, SOCK_DGRAM, 0);
     CHECK(fd >= 0 && connect(fd, peer_addr(&target), target.len) == 0);
     CHECK(dprintf(fd, "%s", "") == 0);
     for (enum printing how = PRINT; how < PRINTINGS; how++) {
-        CHECK(print(how, fd, 22) == 10);
-        expect((enum reading)(how % READINGS), fd, "printed 22");
+        CHECK(print_number(how, fd, 22) == 10);
+        expect_text((enum reading)(how % READINGS), fd, "printed 22");
     }
     for (enum reading how = READ; how < READINGS; how++)
-        overflows(how, false, fd);
+        check_abort(how, false, fd);
     check_names(fd, &target);
     close(fd);
 }
 
-/* Not libc's. Where there is one, it says what liburing's does on a kernel without. */
-static void rings(void)
+/* These are not in libc. If a symbol exists, it must return what liburing returns on a kernel without io_uring. */
+static void check_io_uring(void)
 {
     static const char *const names[] = {"io_uring_setup", "io_uring_queue_init", "io_uring_queue_init_params"};
     char params[256] = "", ring[512] = "";
@@ -217,14 +217,14 @@ int main(int argc, char **argv)
 {
     target = peer_from(argc, argv);
     if (argc > 3) {
-        datagrams();
+        check_datagrams();
         return 0;
     }
-    streams();
+    check_streams();
     for (enum printing how = PRINT; how < PRINTINGS; how++)
-        prints(how);
+        check_printing(how);
     asynchronous();
     asynchronous64();
-    rings();
+    check_io_uring();
     return 0;
 }

@@ -1,7 +1,7 @@
-/* Closes every descriptor above 2, in the three ways there are, and connects; also in a child. */
+/* Closes every descriptor above 2 in the three possible ways and then connects. Does so again after an exec. */
 #include "app.h"
 
-static void once(const struct peer *p)
+static void check_connect(const struct peer *p)
 {
     int fd = tcp_connect(p);
     CHECK(fd == 3);
@@ -14,20 +14,20 @@ int main(int argc, char **argv)
 {
     struct peer p = peer_from(argc, argv);
     if (argc > 3) {
-        once(&p);
+        check_connect(&p);
         return 0;
     }
     for (int fd = 3; fd < 70000; fd++)
         close(fd);
-    once(&p);
+    check_connect(&p);
     closefrom(3);
-    once(&p);
+    check_connect(&p);
     int held = tcp_connect(&p);
     CHECK(close_range(3, ~0U, 0) == 0);
     CHECK(fcntl(held, F_GETFD) == -1 && errno == EBADF);
-    once(&p);
+    check_connect(&p);
     CHECK(close_range(3, ~0U, 4 /* CLOSE_RANGE_CLOEXEC */) == 0);
-    once(&p);
+    check_connect(&p);
     execl("/proc/self/exe", argv[0], argv[1], argv[2], "again", (char *)NULL);
     FAIL("exec");
 }

@@ -1,6 +1,6 @@
-/* A thread blocks in connect(); another one closes its descriptor, or puts another socket in its place, which
- * is connected to somebody near. The blocked call goes on with its own connection until that is there or
- * failed, as the third argument says ("fails"); the other socket is nobody's but its owner's. */
+/* A thread blocks in connect(). Another thread closes its descriptor, or replaces it with another socket that is
+ * connected to a listener on this machine. The blocked call continues with its own connection until that is
+ * established or fails; the third argument ("fails") selects the latter. The other socket must not be affected. */
 #include "app.h"
 #include <pthread.h>
 
@@ -9,7 +9,7 @@ enum way { CLOSED, REPLACED, WAYS };
 static struct peer target;
 static int connecting, result;
 
-static void *blocked(void *unused)
+static void *connect_blocking(void *unused)
 {
     result = connect(connecting, peer_addr(&target), target.len) == 0 ? 0 : errno;
     return unused;
@@ -31,7 +31,7 @@ static void pause_ms(int ms)
     nanosleep(&t, NULL);
 }
 
-static int take_its_place(enum way way, const struct peer *p)
+static int replace_fd(enum way way, const struct peer *p)
 {
     if (way == CLOSED) {
         int before = connecting;
@@ -46,15 +46,15 @@ static int take_its_place(enum way way, const struct peer *p)
     return connecting;
 }
 
-/* Only what its owner sends arrives, and what is sent to it is there for its owner. */
-static void is_left_alone(int fd, int listener)
+/* The other socket carries only what its owner sends and receives. */
+static void check_unaffected(int fd, int listener)
 {
     char got[16];
     int far = accept(listener, NULL, NULL);
     struct pollfd p = {far, POLLIN, 0};
     CHECK(far >= 0 && write(far, "\5\2", 2) == 2);
     if (poll(&p, 1, 1000) != 0)
-        FAIL("%zd octets came that nobody sent", recv(far, got, sizeof got, MSG_DONTWAIT));
+        FAIL("%zd octets arrived that were not sent", recv(far, got, sizeof got, MSG_DONTWAIT));
     CHECK(recv(fd, got, sizeof got, MSG_DONTWAIT) == 2 && memcmp(got, "\5\2", 2) == 0);
     CHECK(send(fd, "mine", 4, MSG_NOSIGNAL) == 4);
     wait_for(far, POLLIN);
@@ -71,13 +71,13 @@ int main(int argc, char **argv)
         int listener;
         struct peer near = near_listener(&listener);
         connecting = tcp_socket(&target, 0);
-        CHECK(pthread_create(&thread, NULL, blocked, NULL) == 0);
+        CHECK(pthread_create(&thread, NULL, connect_blocking, NULL) == 0);
         pause_ms(500);
-        int fd = take_its_place(way, &near);
-        is_left_alone(fd, listener);
+        int fd = replace_fd(way, &near);
+        check_unaffected(fd, listener);
         CHECK(pthread_join(thread, NULL) == 0);
         if (fails ? result != ETIMEDOUT : result != 0)
-            FAIL("connect() of a descriptor that is gone: %s", strerror(result));
+            FAIL("connect() on a closed or replaced descriptor: %s", strerror(result));
         check_names(fd, &near);
         close(fd);
         close(listener);

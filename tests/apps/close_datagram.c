@@ -1,6 +1,5 @@
-/* The first datagram of a socket waits, or recvfrom() does; another thread puts another socket in the place of its
- * descriptor. That one stays connected to whom it was, keeps what it has received, and what it sends is what is
- * said. */
+/* The first sendto() of a socket, or a recvfrom(), blocks. Another thread replaces its descriptor with another
+ * socket. The new socket keeps its peer and its received datagrams, and sends exactly what is written to it. */
 #include "app.h"
 #include <pthread.h>
 
@@ -10,7 +9,7 @@ static bool receives;
 static ssize_t result;
 static int error;
 
-static void *blocked(void *unused)
+static void *block_in_call(void *unused)
 {
     char got[16];
     result = receives ? recvfrom(waiting, got, sizeof got, 0, NULL, NULL)
@@ -19,7 +18,7 @@ static void *blocked(void *unused)
     return unused;
 }
 
-static int udp(void)
+static int udp_socket(void)
 {
     struct sockaddr_in here = {.sin_family = AF_INET};
     int fd = socket(AF_INET, SOCK_DGRAM, 0);
@@ -42,15 +41,15 @@ static void pause_ms(int ms)
     nanosleep(&t, NULL);
 }
 
-static void replaced(int ms)
+static void check_replacement(int ms)
 {
     char got[16];
     pthread_t thread;
-    int here = udp(), far = udp();
+    int here = udp_socket(), far = udp_socket();
     connect_to(here, far);
     connect_to(far, here);
     CHECK(send(far, "first", 5, 0) == 5);
-    CHECK(pthread_create(&thread, NULL, blocked, NULL) == 0);
+    CHECK(pthread_create(&thread, NULL, block_in_call, NULL) == 0);
     pause_ms(ms);
     CHECK(dup2(here, waiting) == waiting);
     close(here);
@@ -73,13 +72,13 @@ int main(int argc, char **argv)
 {
     target = peer_from(argc, argv);
     waiting = socket(AF_INET, SOCK_DGRAM, 0);
-    replaced(200);
+    check_replacement(200);
     CHECK(result == 1 || (result == -1 && error == EBADF));
     receives = true;
     char got[16];
     waiting = socket(AF_INET, SOCK_DGRAM, 0);
     CHECK(sendto(waiting, "x", 1, 0, peer_addr(&target), target.len) == 1);
     CHECK(recv(waiting, got, sizeof got, 0) == 1);
-    replaced(200);
+    check_replacement(200);
     return 0;
 }

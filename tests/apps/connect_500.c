@@ -1,5 +1,5 @@
-/* Five hundred connects at once in one epoll loop. Tells the longest single connect() call; no turn
- * of the loop may be blocked by one of them. */
+/* 500 concurrent connects in one epoll loop. Prints the duration of the longest connect() call. No iteration of
+ * the loop may block on one of them. */
 #include "app.h"
 #include <sys/epoll.h>
 #include <sys/resource.h>

@@ -1,5 +1,6 @@
-/* One socket among hundreds in poll() and select(): a connection that begins, and a listener that the
- * far end of it is told of and calls. PORT is of one who reads "ADDRESS PORT" and calls there. */
+/* One socket among hundreds in poll() and select(): a connection in flight, then a listener whose address is sent
+ * to the peer, which connects to it. The service at PORT reads lines of the form "ADDRESS PORT" and connects
+ * there. */
 #include "app.h"
 #include <sys/select.h>
 
@@ -7,8 +8,8 @@ enum { OTHERS = 400 };
 
 static struct pollfd crowd[OTHERS + 1];
 
-/* Pipes that nobody writes to, with FD behind them. */
-static void gather(int fd, short events)
+/* Fills the array with pipes that are never written to, followed by FD. */
+static void fill_crowd(int fd, short events)
 {
     static int silent[2];
     if (!silent[1])
@@ -19,16 +20,16 @@ static void gather(int fd, short events)
     crowd[OTHERS] = (struct pollfd){.fd = fd, .events = events};
 }
 
-static void polled(int fd, short events)
+static void check_poll(int fd, short events)
 {
-    gather(fd, events);
+    fill_crowd(fd, events);
     CHECK(poll(crowd, OTHERS + 1, 20000) == 1);
     for (int i = 0; i < OTHERS; i++)
         CHECK(crowd[i].revents == 0);
     CHECK(crowd[OTHERS].revents & events);
 }
 
-static void selected(int fd, short events)
+static void check_select(int fd, short events)
 {
     fd_set in, out;
     FD_ZERO(&in);
@@ -40,7 +41,7 @@ static void selected(int fd, short events)
     CHECK(FD_ISSET(fd, events == POLLIN ? &in : &out));
 }
 
-static void wrong(int fd)
+static void check_invalid(int fd)
 {
     struct timeval limit = {-1, 0};
     fd_set in;
@@ -52,8 +53,9 @@ static void wrong(int fd)
     CHECK(poll(crowd, most, 0) == -1 && errno == EINVAL);
 }
 
-/* The one behind CONTROL hears where FD listens; where that is any address, at the one of CONTROL. */
-static void tell(int control, int fd)
+/* Sends the address of the listener FD to the service behind CONTROL. If FD listens on any address, the local
+ * address of CONTROL is sent. */
+static void send_address(int control, int fd)
 {
     struct sockaddr_in own, near;
     socklen_t len = sizeof own;
@@ -71,25 +73,25 @@ int main(int argc, char **argv)
 {
     struct peer p = peer_from(argc, argv);
     char text[128];
-    gather(-1, 0);
+    fill_crowd(-1, 0);
     int other = tcp_begin(&p);
-    polled(other, POLLOUT);
+    check_poll(other, POLLOUT);
     CHECK(so_error(other) == 0);
     int control = tcp_begin(&p);
-    wrong(control);
-    selected(control, POLLOUT);
+    check_invalid(control);
+    check_select(control, POLLOUT);
     CHECK(so_error(control) == 0);
 
     int fd = tcp_socket(&p, 0);
     CHECK(listen(fd, 5) == 0);
-    wrong(fd);
-    for (int turn = 0; turn < 2; turn++) {
-        int from = turn ? other : control;
-        tell(from, fd);
-        if (turn)
-            selected(fd, POLLIN);
+    check_invalid(fd);
+    for (int round = 0; round < 2; round++) {
+        int from = round ? other : control;
+        send_address(from, fd);
+        if (round)
+            check_select(fd, POLLIN);
         else
-            polled(fd, POLLIN);
+            check_poll(fd, POLLIN);
         int peer = accept(fd, NULL, NULL);
         CHECK(peer >= 0 && read(peer, text, sizeof text) > 0);
         close(peer);

@@ -1,6 +1,6 @@
-/* A child gives up its rights and writes over all memory and files that it shares with its parent: the parent is
- * connected to whom it asked for. Another child of that kind goes on with a name that was looked up before, with what
- * it has under way, and with its threads. */
+/* A child gives up its privileges and overwrites all memory and files that it shares with its parent. The parent
+ * must still connect to the right targets. Another such child keeps using a name that was resolved before,
+ * connections in flight, and its threads. */
 #include "app.h"
 #include <netdb.h>
 #include <pthread.h>
@@ -23,7 +23,7 @@ static void look_up(const char *name, const char *port, struct peer *ret)
     freeaddrinfo(list);
 }
 
-static void reach(const struct peer *p, const char *text)
+static void check_echo(const struct peer *p, const char *text)
 {
     int fd = tcp_connect(p);
     echo(fd, text);
@@ -33,10 +33,10 @@ static void reach(const struct peer *p, const char *text)
 static void give_up_rights(void)
 {
     CHECK(setgid(NOBODY) == 0 && setuid(NOBODY) == 0);
-    CHECK(prctl(PR_SET_DUMPABLE, 1) == 0); /* /proc/self is its own */
+    CHECK(prctl(PR_SET_DUMPABLE, 1) == 0); /* lets the process read its own /proc/self */
 }
 
-static void fill(uint8_t *at, size_t size, enum pattern pattern)
+static void fill_pattern(uint8_t *at, size_t size, enum pattern pattern)
 {
     if (pattern != RANDOM) {
         memset(at, pattern == ONES ? 0xff : 0, size);
@@ -48,7 +48,7 @@ static void fill(uint8_t *at, size_t size, enum pattern pattern)
     }
 }
 
-/* Shared memory that is mapped and may be written: a page more is no more than a page. */
+/* Overwrites the shared, writable mappings of memfds. Mappings consist of whole pages. */
 static void write_over_mappings(enum pattern pattern)
 {
     char line[512], rights[8], path[256];
@@ -58,25 +58,25 @@ static void write_over_mappings(enum pattern pattern)
         unsigned long from, to;
         if (sscanf(line, "%lx-%lx %7s %*s %*s %*s %255s", &from, &to, rights, path) == 4 &&
             rights[1] == 'w' && rights[3] == 's' && strstr(path, "memfd:"))
-            fill((uint8_t *)from, to - from, pattern);
+            fill_pattern((uint8_t *)from, to - from, pattern);
     }
     fclose(maps);
 }
 
-/* Memory files that there is a descriptor of. */
+/* Overwrites the memfds that the process has descriptors of. */
 static void write_over_files(enum pattern pattern)
 {
     static uint8_t page[1 << 20];
     for (int fd = 3; fd < 1024; fd++) {
         off_t size = fcntl(fd, F_GET_SEALS) < 0 ? 0 : lseek(fd, 0, SEEK_END);
         for (off_t at = 0; at < size; at += (off_t)sizeof(page)) {
-            fill(page, sizeof(page), pattern);
+            fill_pattern(page, sizeof(page), pattern);
             (void)!pwrite(fd, page, sizeof(page), at);
         }
     }
 }
 
-/* Returns where it can still tell that it wrote. */
+/* Exits with 0 if the process survives its own writes. */
 static int write_over_all(enum pattern pattern)
 {
     alarm(60);
@@ -85,7 +85,7 @@ static int write_over_all(enum pattern pattern)
     _exit(0);
 }
 
-/* The path of this program may be closed to whom has no rights. */
+/* The path of this program may be inaccessible without privileges. */
 static void run_by_shell(char **argv, const char *number)
 {
     char command[256];
@@ -93,7 +93,7 @@ static void run_by_shell(char **argv, const char *number)
     _exit(system(command) == 0 ? 0 : 1);
 }
 
-static pid_t child(char **argv, enum way way, enum pattern pattern)
+static pid_t start_child(char **argv, enum way way, enum pattern pattern)
 {
     char number[8];
     snprintf(number, sizeof(number), "%d", pattern);
@@ -101,7 +101,8 @@ static pid_t child(char **argv, enum way way, enum pattern pattern)
     if (pid != 0)
         return pid;
     if (way == BY_SYSTEM_CALL) {
-        CHECK(syscall(SYS_setresgid, NOBODY, NOBODY, NOBODY) == 0 && syscall(SYS_setresuid, NOBODY, NOBODY, NOBODY) == 0);
+        CHECK(syscall(SYS_setresgid, NOBODY, NOBODY, NOBODY) == 0 &&
+              syscall(SYS_setresuid, NOBODY, NOBODY, NOBODY) == 0);
         CHECK(prctl(PR_SET_DUMPABLE, 1) == 0);
     } else
         give_up_rights();
@@ -113,34 +114,34 @@ static pid_t child(char **argv, enum way way, enum pattern pattern)
     _exit(1);
 }
 
-static _Atomic int connected;
+static _Atomic int n_connected;
 static _Atomic int ended;
 
-/* Without poll(), which libc's signal to all threads interrupts. */
-static void *connect_on(void *peer)
+/* Does not use poll(), because libc's signal to all threads would interrupt it. */
+static void *connect_repeatedly(void *peer)
 {
     char back[8];
     while (!ended) {
         int fd = tcp_connect(peer);
         CHECK(write(fd, "thread", 6) == 6 && recv(fd, back, 6, MSG_WAITALL) == 6 && memcmp(back, "thread", 6) == 0);
         close(fd);
-        connected++;
+        n_connected++;
     }
     return NULL;
 }
 
-/* UNDER_WAY is the parent's, too. Who leaves it to him may have it fail. */
-static void go_on(const struct peer *p, int under_way)
+/* UNDER_WAY is shared with the parent. It may fail in a process that leaves it to the parent. */
+static void use_after_drop(const struct peer *p, int under_way)
 {
     enum { THREADS = 3 };
     pthread_t threads[THREADS];
     int own = tcp_begin(p), error;
     for (int i = 0; i < THREADS; i++)
-        CHECK(pthread_create(&threads[i], NULL, connect_on, (void *)(uintptr_t)p) == 0);
-    while (connected < THREADS)
+        CHECK(pthread_create(&threads[i], NULL, connect_repeatedly, (void *)(uintptr_t)p) == 0);
+    while (n_connected < THREADS)
         sched_yield();
     give_up_rights();
-    for (int before = connected; connected < before + 2 * THREADS;)
+    for (int before = n_connected; n_connected < before + 2 * THREADS;)
         sched_yield();
     ended = 1;
     for (int i = 0; i < THREADS; i++)
@@ -151,18 +152,18 @@ static void go_on(const struct peer *p, int under_way)
     wait_for(under_way, POLLOUT);
     error = so_error(under_way);
     CHECK(error == 0 || error == ECONNABORTED);
-    reach(p, "without rights");
+    check_echo(p, "without rights");
     _exit(0);
 }
 
-/* Several times, as it is left to chance what the threads are at. */
-static void go_on_often(const struct peer *p)
+/* Runs several times because the state of the threads at the change is random. */
+static void use_after_drop_often(const struct peer *p)
 {
     for (int i = 0; i < 20; i++) {
         int under_way = tcp_begin(p);
         pid_t pid = fork();
         if (pid == 0)
-            go_on(p, under_way);
+            use_after_drop(p, under_way);
         child_ends(pid);
         wait_for(under_way, POLLOUT);
         CHECK(so_error(under_way) == 0);
@@ -175,9 +176,9 @@ int main(int argc, char **argv)
 {
     struct peer p, again;
     CHECK(argc > 2);
-    if (argc > 4) { /* behind an exec, without rights */
+    if (argc > 4) { /* executed without privileges */
         p = peer_of(argv[4], argv[2]);
-        reach(&p, "behind the exec");
+        check_echo(&p, "behind the exec");
         return 0;
     }
     if (argc > 3)
@@ -186,26 +187,26 @@ int main(int argc, char **argv)
     for (enum way way = IN_PLACE; way < WAYS; way++)
         for (enum pattern pattern = ZEROS; pattern < PATTERNS; pattern++) {
             int under_way = tcp_begin(&p);
-            child_ends(child(argv, way, pattern));
+            child_ends(start_child(argv, way, pattern));
             wait_for(under_way, POLLOUT);
             CHECK(so_error(under_way) == 0);
             echo(under_way, "under way");
             close(under_way);
-            reach(&p, "the parent");
+            check_echo(&p, "the parent");
             look_up(argv[1], argv[2], &again);
             CHECK(memcmp(&p.addr, &again.addr, p.len) == 0);
         }
-    go_on_often(&p);
+    use_after_drop_often(&p);
     pid_t pid = fork();
     if (pid == 0) {
         char address[64];
         give_up_rights();
-        reach(&p, "without rights");
+        check_echo(&p, "without rights");
         CHECK(inet_ntop(AF_INET, &((struct sockaddr_in *)&p.addr)->sin_addr, address, sizeof(address)));
         execl("/proc/self/exe", argv[0], argv[1], argv[2], "0", address, (char *)NULL);
         FAIL("exec");
     }
     child_ends(pid);
-    reach(&p, "the parent at last");
+    check_echo(&p, "the parent at last");
     return 0;
 }

@@ -1,5 +1,5 @@
-/* What a program tries to receive right after EINPROGRESS is EAGAIN, and what the peer says later
- * holds nothing but its own octets. */
+/* Receiving right after EINPROGRESS fails with EAGAIN. What is received later contains only the octets of the
+ * peer. */
 #include "app.h"
 #include <sys/uio.h>
 

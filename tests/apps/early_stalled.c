@@ -1,4 +1,4 @@
-/* The target stalls: nothing can be sent, received or asked on the connecting socket. */
+/* The target stalls. Nothing can be sent, received or polled on the connecting socket. */
 #include "app.h"
 #include <signal.h>
 

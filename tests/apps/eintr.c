@@ -1,12 +1,12 @@
-/* The target stalls and a signal comes: a blocking connect ends with EINTR and goes on by itself; with
- * SA_RESTART it waits on. */
+/* The target stalls and a signal arrives. A blocking connect fails with EINTR and the connection attempt
+ * continues. With SA_RESTART the call keeps waiting. */
 #include "app.h"
 #include <signal.h>
 #include <sys/time.h>
 
 static volatile sig_atomic_t signals;
 
-static void count(int number)
+static void count_signal(int number)
 {
     (void)number;
     signals++;
@@ -14,7 +14,7 @@ static void count(int number)
 
 static void alarm_in(int us, int flags)
 {
-    struct sigaction act = {.sa_handler = count, .sa_flags = flags};
+    struct sigaction act = {.sa_handler = count_signal, .sa_flags = flags};
     struct itimerval timer = {.it_value = {us / 1000000, us % 1000000}};
     signals = 0;
     CHECK(sigaction(SIGALRM, &act, NULL) == 0);
@@ -32,15 +32,15 @@ int main(int argc, char **argv)
     CHECK(fcntl(fd, F_SETFL, O_NONBLOCK) == 0);
     CHECK(connect(fd, peer_addr(&p), p.len) == -1);
     if (errno != EALREADY)
-        FAIL("the connection does not go on");
+        FAIL("the connection attempt did not continue");
     close(fd);
 
-    pid_t pid = fork(); /* which waits on until it is ended */
+    pid_t pid = fork(); /* the child waits until it is killed */
     if (pid == 0) {
         fd = tcp_socket(&p, 0);
         alarm_in(300000, SA_RESTART);
         connect(fd, peer_addr(&p), p.len);
-        FAIL("with SA_RESTART it does not wait on");
+        FAIL("with SA_RESTART connect() returned");
     }
     usleep(1200000);
     int status;

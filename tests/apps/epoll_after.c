@@ -1,15 +1,15 @@
-/* Registered after connect: level- and edge-triggered, one-shot, in two instances, by a duplicate,
- * in a nested instance, with epoll_pwait and epoll_pwait2. */
+/* Registered after connect: level- and edge-triggered, one-shot, in two instances, through a duplicate, in a
+ * nested instance, with epoll_pwait and epoll_pwait2. */
 #include "app.h"
 #include <sys/epoll.h>
 
-static void add(int ep, int fd, uint32_t events)
+static void add_fd(int ep, int fd, uint32_t events)
 {
     struct epoll_event e = {.events = events, .data.fd = fd};
     CHECK(epoll_ctl(ep, EPOLL_CTL_ADD, fd, &e) == 0);
 }
 
-static int next(int ep, struct epoll_event *got, int how, int ms)
+static int wait_for_event(int ep, struct epoll_event *got, int how, int ms)
 {
     struct timespec limit = {ms / 1000, ms % 1000 * 1000000L};
     if (how == 1)
@@ -17,21 +17,21 @@ static int next(int ep, struct epoll_event *got, int how, int ms)
     return how == 2 ? epoll_pwait2(ep, got, 1, &limit, NULL) : epoll_wait(ep, got, 1, ms);
 }
 
-static void one(const struct peer *p, uint32_t mode, int how)
+static void check_mode(const struct peer *p, uint32_t mode, int how)
 {
     int ep = epoll_create1(0), fd = tcp_begin(p);
     struct epoll_event got = {0};
-    add(ep, fd, EPOLLOUT | EPOLLIN | mode);
-    CHECK(next(ep, &got, how, 20000) == 1);
+    add_fd(ep, fd, EPOLLOUT | EPOLLIN | mode);
+    CHECK(wait_for_event(ep, &got, how, 20000) == 1);
     if (got.data.fd != fd || got.events != EPOLLOUT)
         FAIL("mode %#x: events %#x", mode, got.events);
     CHECK(so_error(fd) == 0);
-    int n = next(ep, &got, how, 100);
+    int n = wait_for_event(ep, &got, how, 100);
     if (n != (mode == 0))
         FAIL("mode %#x: %d events more", mode, n);
     if (mode & EPOLLONESHOT) {
         struct epoll_event e = {.events = EPOLLOUT | EPOLLONESHOT, .data.fd = fd};
-        CHECK(epoll_ctl(ep, EPOLL_CTL_MOD, fd, &e) == 0 && next(ep, &got, how, 1000) == 1);
+        CHECK(epoll_ctl(ep, EPOLL_CTL_MOD, fd, &e) == 0 && wait_for_event(ep, &got, how, 1000) == 1);
     }
     check_names(fd, p);
     echo(fd, "after");
@@ -39,18 +39,19 @@ static void one(const struct peer *p, uint32_t mode, int how)
     close(ep);
 }
 
-static void several(const struct peer *p)
+static void check_instances(const struct peer *p)
 {
     int a = epoll_create1(0), b = epoll_create1(0), outer = epoll_create1(0), fd = tcp_begin(p);
     int twin = dup(fd);
     struct epoll_event got;
     CHECK(twin >= 0);
-    add(a, fd, EPOLLOUT);
-    add(b, twin, EPOLLOUT | EPOLLET);
-    add(outer, b, EPOLLIN);
+    add_fd(a, fd, EPOLLOUT);
+    add_fd(b, twin, EPOLLOUT | EPOLLET);
+    add_fd(outer, b, EPOLLIN);
     int n = 0;
     for (int64_t end = now_us() + 20000000; n == 0 && now_us() < end;) {
-        /* That the inner one has nothing to tell after all may happen, as with any wake-up. */
+        /* A wake-up of the outer instance without an event in the inner one is allowed, as any spurious wake-up
+         * is. */
         CHECK(epoll_wait(outer, &got, 1, 20000) == 1 && got.data.fd == b);
         n = epoll_wait(b, &got, 1, 0);
     }
@@ -68,12 +69,12 @@ static void several(const struct peer *p)
     close(outer);
 }
 
-/* Changed and taken out while the connection is under way. */
-static void changed(const struct peer *p)
+/* The registration is modified and deleted while the connection is in flight. */
+static void check_changes(const struct peer *p)
 {
     int ep = epoll_create1(0), fd = tcp_begin(p);
     struct epoll_event e = {.events = EPOLLIN, .data.fd = fd}, got;
-    add(ep, fd, EPOLLOUT);
+    add_fd(ep, fd, EPOLLOUT);
     CHECK(epoll_ctl(ep, EPOLL_CTL_ADD, fd, &e) == -1 && errno == EEXIST);
     CHECK(epoll_ctl(ep, EPOLL_CTL_MOD, fd, &e) == 0);
     CHECK(epoll_wait(ep, &got, 1, 1500) == 0); /* nothing to read */
@@ -89,12 +90,12 @@ static void changed(const struct peer *p)
 int main(int argc, char **argv)
 {
     struct peer p = peer_from(argc, argv);
-    one(&p, 0, 0);
-    one(&p, EPOLLET, 0);
-    one(&p, EPOLLONESHOT, 0);
-    one(&p, EPOLLET, 1);
-    one(&p, 0, 2);
-    several(&p);
-    changed(&p);
+    check_mode(&p, 0, 0);
+    check_mode(&p, EPOLLET, 0);
+    check_mode(&p, EPOLLONESHOT, 0);
+    check_mode(&p, EPOLLET, 1);
+    check_mode(&p, 0, 2);
+    check_instances(&p);
+    check_changes(&p);
     return 0;
 }

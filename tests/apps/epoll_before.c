@@ -1,5 +1,5 @@
-/* Registered edge-triggered before connect, as boost.asio and java.nio do: one EPOLLOUT edge, when
- * the connection is there, and no other for 300 ms after it. */
+/* Registered edge-triggered before connect, as boost.asio and java.nio do. There is one EPOLLOUT edge when the
+ * connection is established, and no other for 300 ms after it. */
 #include "app.h"
 #include <sys/epoll.h>
 
@@ -9,7 +9,7 @@ int main(int argc, char **argv)
     int ep = epoll_create1(0), fd = tcp_socket(&p, SOCK_NONBLOCK);
     struct epoll_event e = {.events = EPOLLIN | EPOLLOUT | EPOLLET, .data.u64 = 0x1122334455667788};
     CHECK(epoll_ctl(ep, EPOLL_CTL_ADD, fd, &e) == 0);
-    epoll_wait(ep, &e, 1, 0); /* an unconnected socket tells EPOLLOUT | EPOLLHUP */
+    epoll_wait(ep, &e, 1, 0); /* an unconnected socket reports EPOLLOUT | EPOLLHUP */
     CHECK(connect(fd, peer_addr(&p), p.len) == -1 && errno == EINPROGRESS);
 
     int edges = 0;

@@ -1,11 +1,12 @@
-/* One thread sleeps in epoll_wait without time-out before another starts the connect: it wakes. */
+/* One thread waits in epoll_wait() without a time-out before another thread starts the connect. The first thread
+ * must wake up. */
 #include "app.h"
 #include <pthread.h>
 #include <sys/epoll.h>
 
 static int ep, fd;
 
-static void *sleeper(void *unused)
+static void *wait_in_epoll(void *unused)
 {
     (void)unused;
     for (;;) {
@@ -13,7 +14,7 @@ static void *sleeper(void *unused)
         int n = epoll_wait(ep, &got, 1, -1);
         CHECK(n == 1);
         if (got.data.u64 != 77)
-            FAIL("data of another: %llu", (unsigned long long)got.data.u64);
+            FAIL("data of another registration: %llu", (unsigned long long)got.data.u64);
         if (got.events == EPOLLOUT)
             return NULL;
         /* an unconnected socket, registered but not yet connecting */
@@ -30,7 +31,7 @@ int main(int argc, char **argv)
     pthread_t thread;
     ep = epoll_create1(0);
     CHECK(epoll_ctl(ep, EPOLL_CTL_ADD, fd, &e) == 0);
-    CHECK(pthread_create(&thread, NULL, sleeper, NULL) == 0);
+    CHECK(pthread_create(&thread, NULL, wait_in_epoll, NULL) == 0);
     usleep(200000);
     CHECK(connect(fd, peer_addr(&p), p.len) == -1 && errno == EINPROGRESS);
     CHECK(pthread_join(thread, NULL) == 0);

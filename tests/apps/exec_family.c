@@ -1,17 +1,17 @@
-/* Every way to start a program, its environment kept and, where the call has one to give, empty: what
- * is started connects like the one that started it. */
+/* Every way to start a program, with the environment kept and, where the call takes one, empty. The new program
+ * must connect as its parent does. */
 #include "app.h"
 #include <spawn.h>
 
 static char *self[5];
 
-/* By their addresses: of calls by their names a compiler may make others. */
+/* Called through pointers, because a compiler may replace a call by name with another function. */
 typedef int list_fn(const char *path, const char *first, ...);
 static list_fn *volatile by_path = execl, *volatile by_name = execlp, *volatile with_environment = execle;
 
 enum way { EXECL, EXECLP, EXECLE, EXECV, EXECVP, EXECVE, EXECVPE, EXECVEAT, BENEATH, EMPTY, FEXECVE, EXECS };
 
-static void start(enum way way, char **env)
+static void start_program(enum way way, char **env)
 {
     int dir = open("/proc/self", O_DIRECTORY | O_RDONLY), fd = open("/proc/self/exe", O_RDONLY);
     char *a = self[1], *b = self[2], *c = self[3];
@@ -53,7 +53,7 @@ static void start(enum way way, char **env)
     FAIL("way %d", way);
 }
 
-static void missing(void)
+static void check_missing(void)
 {
     char *none[] = {NULL};
     CHECK(by_path("/proc/self/nothing", "nothing", (char *)NULL) == -1 && errno == ENOENT);
@@ -62,7 +62,7 @@ static void missing(void)
     CHECK(with_environment("/proc/self/nothing", "nothing", "more", (char *)NULL, none) == -1 && errno == ENOENT);
 }
 
-static void shells(const char *host, const char *port)
+static void check_shells(const char *host, const char *port)
 {
     char command[4200], exe[4096], said[16] = "";
     ssize_t n = readlink("/proc/self/exe", exe, sizeof exe - 1);
@@ -87,11 +87,11 @@ int main(int argc, char **argv)
         return 0;
     }
     self[0] = argv[0], self[1] = argv[1], self[2] = argv[2], self[3] = (char *)"child";
-    missing();
+    check_missing();
     for (enum way way = EXECL; way < EXECS; way++) {
         for (int empty = 0; empty < 2; empty++) {
             if ((pid = fork()) == 0)
-                start(way, empty ? none : environ);
+                start_program(way, empty ? none : environ);
             child_ends(pid);
         }
     }
@@ -104,6 +104,6 @@ int main(int argc, char **argv)
         child_ends(pid);
     }
     CHECK(posix_spawn(&pid, "/proc/self/nothing", NULL, NULL, self, environ) == ENOENT);
-    shells(argv[1], argv[2]);
+    check_shells(argv[1], argv[2]);
     return 0;
 }

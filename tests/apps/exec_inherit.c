@@ -1,4 +1,4 @@
-/* A connection goes through an exec; the program behind it still sees its peer's true name. */
+/* A connection survives an exec. The new program still sees the true address of the peer. */
 #include "app.h"
 
 int main(int argc, char **argv)

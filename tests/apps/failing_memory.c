@@ -1,12 +1,12 @@
-/* Memory that cannot be had: of all allocations and mappings of this process, whoever makes them, the
- * one with the number FAIL_AT fails (with FAIL_ON=1 all from there on) until the scenario is over. The
- * first attempt comes to something good or to an error that says so; the next one succeeds, and as
- * many descriptors are open as FAIL_OPEN says (not set: any number, which is told). Ends with 77
- * where nothing failed. From libconfuse's first allocation on, mappings alone are counted: it ends
- * the process where there is no memory.
+/* Failing allocations. All allocations and mappings of this process are counted, in the program and in its
+ * libraries. The one with the number FAIL_AT fails; with FAIL_ON=1 all later ones fail too, until the scenario is
+ * over. The first attempt must succeed, or fail with an error that reports a lack of memory. The next one must
+ * succeed, and then at most FAIL_OPEN descriptors may be open (if it is not set, their number is printed). The
+ * exit status is 77 if nothing failed. From libconfuse's first allocation on, only mappings are counted, because
+ * libconfuse ends the process when memory is exhausted.
  *
- * The program's own functions go ahead of libc's. With the hooks inside, they are what the linker
- * puts in their calls' place (WRAPPED). */
+ * The program's own functions take precedence over libc's. When the hooks are linked in, these are the functions
+ * that the linker substitutes in their calls (WRAPPED). */
 #include "app.h"
 #include <dlfcn.h>
 #include <netdb.h>
@@ -17,10 +17,10 @@
 
 #define UNTOUCHED 77
 
-static int left = -1; /* allocations until one fails; 0: none does; -1: not known yet */
+static int left = -1; /* allocations until one fails; 0: none fails; -1: not yet read */
 static bool lasting, touched, spared;
 
-static bool due(void)
+static bool is_due(void)
 {
     if (left < 0) {
         const char *at = getenv("FAIL_AT");
@@ -39,47 +39,47 @@ static bool due(void)
     return true;
 }
 
-static bool due_for(void *caller)
+static bool is_due_for(void *caller)
 {
     Dl_info info;
     spared = spared || (left > 0 && caller && dladdr(caller, &info) && info.dli_fname &&
                         strstr(info.dli_fname, "libconfuse"));
-    return !spared && due();
+    return !spared && is_due();
 }
 
-#define DUE due_for(__builtin_return_address(0))
+#define FAILS_NOW is_due_for(__builtin_return_address(0))
 
 #ifdef WRAPPED
-#define OURS(name) __wrap_##name
+#define OWN_NAME(name) __wrap_##name
 #define REAL(name) __real_##name
 #else
-#define OURS(name) name
+#define OWN_NAME(name) name
 #define REAL(name) __libc_##name
 #endif
 
 void *REAL(malloc)(size_t n);
 void *REAL(calloc)(size_t n, size_t size);
 void *REAL(realloc)(void *p, size_t n);
-void *OURS(malloc)(size_t n);
-void *OURS(calloc)(size_t n, size_t size);
-void *OURS(realloc)(void *p, size_t n);
-void *OURS(mmap)(void *at, size_t n, int protection, int flags, int fd, off_t offset);
-void *OURS(mmap64)(void *at, size_t n, int protection, int flags, int fd, off_t offset);
-int OURS(memfd_create)(const char *name, unsigned flags);
+void *OWN_NAME(malloc)(size_t n);
+void *OWN_NAME(calloc)(size_t n, size_t size);
+void *OWN_NAME(realloc)(void *p, size_t n);
+void *OWN_NAME(mmap)(void *at, size_t n, int protection, int flags, int fd, off_t offset);
+void *OWN_NAME(mmap64)(void *at, size_t n, int protection, int flags, int fd, off_t offset);
+int OWN_NAME(memfd_create)(const char *name, unsigned flags);
 
-void *OURS(malloc)(size_t n)
+void *OWN_NAME(malloc)(size_t n)
 {
-    return DUE ? NULL : REAL(malloc)(n);
+    return FAILS_NOW ? NULL : REAL(malloc)(n);
 }
 
-void *OURS(calloc)(size_t n, size_t size)
+void *OWN_NAME(calloc)(size_t n, size_t size)
 {
-    return DUE ? NULL : REAL(calloc)(n, size);
+    return FAILS_NOW ? NULL : REAL(calloc)(n, size);
 }
 
-void *OURS(realloc)(void *p, size_t n)
+void *OWN_NAME(realloc)(void *p, size_t n)
 {
-    return DUE ? NULL : REAL(realloc)(p, n);
+    return FAILS_NOW ? NULL : REAL(realloc)(p, n);
 }
 
 #ifdef WRAPPED
@@ -87,11 +87,11 @@ char *__real_strndup(const char *text, size_t n);
 char *__wrap_strndup(const char *text, size_t n);
 char *__wrap_strndup(const char *text, size_t n)
 {
-    return due() ? NULL : __real_strndup(text, n);
+    return is_due() ? NULL : __real_strndup(text, n);
 }
 #endif
 
-static void *next(const char *name)
+static void *find_next(const char *name)
 {
     void *found = dlsym(RTLD_NEXT, name);
     if (!found)
@@ -99,60 +99,60 @@ static void *next(const char *name)
     return found;
 }
 
-void *OURS(mmap)(void *at, size_t n, int protection, int flags, int fd, off_t offset)
+void *OWN_NAME(mmap)(void *at, size_t n, int protection, int flags, int fd, off_t offset)
 {
     static void *(*real)(void *, size_t, int, int, int, off_t);
     if (!real)
-        *(void **)&real = next("mmap");
-    return due() ? MAP_FAILED : real(at, n, protection, flags, fd, offset);
+        *(void **)&real = find_next("mmap");
+    return is_due() ? MAP_FAILED : real(at, n, protection, flags, fd, offset);
 }
 
-void *OURS(mmap64)(void *at, size_t n, int protection, int flags, int fd, off_t offset)
+void *OWN_NAME(mmap64)(void *at, size_t n, int protection, int flags, int fd, off_t offset)
 {
-    return OURS(mmap)(at, n, protection, flags, fd, offset);
+    return OWN_NAME(mmap)(at, n, protection, flags, fd, offset);
 }
 
-int OURS(memfd_create)(const char *name, unsigned flags)
+int OWN_NAME(memfd_create)(const char *name, unsigned flags)
 {
     static int (*real)(const char *, unsigned);
     if (!real)
-        *(void **)&real = next("memfd_create");
-    return due() ? -1 : real(name, flags);
+        *(void **)&real = find_next("memfd_create");
+    return is_due() ? -1 : real(name, flags);
 }
 
-/* --- scenarios: 0, an errno, or one of EAI_*, which are negative --- */
+/* --- scenarios: they return 0, an errno, or one of EAI_*, which are negative --- */
 
 static struct peer p;
 
-static int passes(int fd)
+static int check_echo(int fd)
 {
     char back[4] = "";
     int error = 0;
     STEP(send(fd, "mine", 4, MSG_NOSIGNAL));
     STEP(recv(fd, back, 4, MSG_WAITALL));
     if (memcmp(back, "mine", 4) != 0)
-        FAIL("other octets came back");
+        FAIL("the echo differs");
 end:
     return error;
 }
 
-static int blocking(void)
+static int connect_blocking(void)
 {
     int error = 0, fd = tcp_socket(&p, 0);
     STEP(connect(fd, peer_addr(&p), p.len));
-    error = passes(fd);
+    error = check_echo(fd);
 end:
     close(fd);
     return error;
 }
 
-static void waits(int fd)
+static void make_blocking(int fd)
 {
     fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK);
 }
 
-/* Among so many that they do not fit on a stack. */
-static int polled(void)
+/* Polls among so many descriptors that the copy does not fit on a stack. */
+static int connect_poll(void)
 {
     enum { MANY = 700 };
     static struct pollfd fds[MANY];
@@ -166,15 +166,15 @@ static int polled(void)
     STEP(poll(fds, MANY, 20000));
     CHECK(fds[MANY - 1].revents);
     STEP(getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len));
-    waits(fd);
-    error = error ? error : passes(fd);
+    make_blocking(fd);
+    error = error ? error : check_echo(fd);
 end:
     close(fd);
     return error;
 }
 
-/* Under a high number, in two epoll instances, and in sets too large for a stack. */
-static int high(void)
+/* Uses a high descriptor number, two epoll instances, and sets too large for a stack. */
+static int connect_high_fd(void)
 {
     static unsigned long set[3000 / 64 + 1];
     struct epoll_event event = {.events = EPOLLOUT | EPOLLET}, came;
@@ -193,8 +193,8 @@ static int high(void)
     STEP(select(fd + 1, NULL, (fd_set *)(void *)set, NULL, &timeout));
     CHECK(epoll_wait(ep, &came, 1, 20000) == 1);
     STEP(getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len));
-    waits(fd);
-    error = error ? error : passes(fd);
+    make_blocking(fd);
+    error = error ? error : check_echo(fd);
 end:
     close(ep);
     close(other);
@@ -202,8 +202,8 @@ end:
     return error;
 }
 
-/* A look-up by every function, and a connection to what came of it. */
-static int names(void)
+/* Looks up a name by every function and connects to the result. */
+static int look_up_names(void)
 {
     char port[8], room[512];
     struct addrinfo hints = {.ai_family = AF_INET, .ai_socktype = SOCK_STREAM, .ai_flags = AI_CANONNAME};
@@ -224,7 +224,7 @@ static int names(void)
     if (error)
         goto end;
     STEP(connect(fd, list->ai_addr, list->ai_addrlen));
-    error = passes(fd);
+    error = check_echo(fd);
 end:
     if (list)
         freeaddrinfo(list);
@@ -232,8 +232,8 @@ end:
     return error;
 }
 
-/* What a resolver of the program's own sends: a question for both.example, to port 53. */
-static int question(void)
+/* Sends the query of a resolver of the program's own: both.example, to port 53. */
+static int send_query(void)
 {
     static const char asked[] = "\x12\x34\1\0\0\1\0\0\0\0\0\0\4both\7example\0\0\1\0\1";
     char answer[512];
@@ -250,7 +250,7 @@ end:
     return error;
 }
 
-static int datagram(void)
+static int send_datagram(void)
 {
     char back[4] = "";
     struct timeval timeout = {10, 0};
@@ -264,7 +264,7 @@ end:
     return error;
 }
 
-static int called(void)
+static int accept_bind(void)
 {
     struct sockaddr_in own = {.sin_family = AF_INET};
     struct pollfd pfd = {.events = POLLIN};
@@ -286,18 +286,19 @@ end:
 static const struct {
     const char *name;
     int (*run)(void);
-} scenarios[] = {{"blocking", blocking}, {"polled", polled},     {"high", high},    {"names", names},
-                 {"question", question}, {"datagram", datagram}, {"called", called}};
+} scenarios[] = {{"blocking", connect_blocking}, {"polled", connect_poll},    {"high", connect_high_fd},
+                 {"names", look_up_names},       {"question", send_query},    {"datagram", send_datagram},
+                 {"called", accept_bind}};
 
-/* Errors that a program in want of memory can make sense of. */
-static bool tells_of_memory(int error)
+/* True if ERROR is one that a program can attribute to a shortage of memory. */
+static bool is_memory_error(int error)
 {
     return error == 0 || error == ENOMEM || error == ENOBUFS || error == EAI_MEMORY;
 }
 
-/* An address space that has ROOM octets left, which is what is short in earnest: for the first attempt
- * of a process of its own, and then no more. */
-static void scarce_by(size_t room)
+/* Limits the address space to ROOM octets more than are in use, so that memory is really short, for the first
+ * attempt of a process. The limit is removed afterwards. */
+static void limit_memory(size_t room)
 {
     struct rlimit before, limit;
     unsigned long pages = 0;
@@ -309,19 +310,19 @@ static void scarce_by(size_t room)
     limit.rlim_cur = pages * 4096 + room;
     alarm(60);
     CHECK(setrlimit(RLIMIT_AS, &limit) == 0);
-    int first = blocking();
+    int first = connect_blocking();
     CHECK(setrlimit(RLIMIT_AS, &before) == 0);
-    if (!tells_of_memory(first))
+    if (!is_memory_error(first))
         FAIL("%s with %zu octets left", strerror(first), room);
-    CHECK(blocking() == 0);
+    CHECK(connect_blocking() == 0);
 }
 
-static int scarce(void)
+static int run_with_limits(void)
 {
     for (size_t room = 0; room < 12u << 20; room += 60000) {
         pid_t pid = fork();
         if (pid == 0) {
-            scarce_by(room);
+            limit_memory(room);
             exit(0);
         }
         child_ends(pid);
@@ -335,7 +336,7 @@ int main(int argc, char **argv)
     CHECK(argc == 4);
     p = peer_from(argc, argv);
     if (strcmp(argv[3], "scarce") == 0)
-        return scarce();
+        return run_with_limits();
     for (size_t i = 0; i < sizeof scenarios / sizeof *scenarios; i++)
         if (strcmp(scenarios[i].name, argv[3]) == 0)
             run = scenarios[i].run;
@@ -346,14 +347,14 @@ int main(int argc, char **argv)
     first = run();
     left = 0;
     const char *many = getenv("FAIL_OPEN");
-    if (!tells_of_memory(first))
+    if (!is_memory_error(first))
         FAIL("%s: %d (%s)", argv[3], first, first < 0 ? gai_strerror(first) : strerror(first));
     if (first && !touched)
-        FAIL("%s: %d though nothing failed", argv[3], first);
+        FAIL("%s: %d although no allocation failed", argv[3], first);
     for (int again = 0; again < 2; again++) {
         int next_one = run();
         if (next_one)
-            FAIL("%s: %d once there is memory again (%d at first)", argv[3], next_one, first);
+            FAIL("%s: %d after memory is available again (%d at first)", argv[3], next_one, first);
     }
     if (many && open_descriptors() > atoi(many))
         FAIL("%s: %d descriptors, not %s", argv[3], open_descriptors(), many);

@@ -1,4 +1,4 @@
-/* A connection made before a fork serves both; each then connects anew. */
+/* A connection made before a fork works in both processes. Each of them then makes a new one. */
 #include "app.h"
 
 int main(int argc, char **argv)

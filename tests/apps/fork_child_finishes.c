@@ -1,4 +1,5 @@
-/* A connect is begun, the process forks, the parent closes its descriptor, the child finishes. */
+/* A connect is started and the process forks. The parent closes its descriptor and the child finishes the
+ * connection. */
 #include "app.h"
 
 int main(int argc, char **argv)

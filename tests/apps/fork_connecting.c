@@ -1,11 +1,11 @@
-/* Forks while non-blocking connects are under way. The connections under way are the parent's to
- * finish; the children leave them alone, or close them, and make their own. Nothing is lost. */
+/* Forks while non-blocking connects are in flight. The parent finishes them. The children ignore or close them
+ * and make their own. No connection may be lost. */
 #include "app.h"
 
 #define ROUNDS 8
 #define MANY   10
 
-static void finish(int fd, const struct peer *p, const char *text)
+static void check_connected(int fd, const struct peer *p, const char *text)
 {
     wait_for(fd, POLLOUT);
     int error = so_error(fd);
@@ -15,7 +15,7 @@ static void finish(int fd, const struct peer *p, const char *text)
     echo(fd, text);
 }
 
-static void child(const struct peer *p, const int *fds, int round)
+static void run_child(const struct peer *p, const int *fds, int round)
 {
     if (round & 1)
         for (int i = 0; i < MANY; i++)
@@ -24,7 +24,7 @@ static void child(const struct peer *p, const int *fds, int round)
     for (int i = 0; i < MANY; i++)
         own[i] = tcp_begin(p);
     for (int i = 0; i < MANY; i++)
-        finish(own[i], p, "child");
+        check_connected(own[i], p, "child");
     exit(0);
 }
 
@@ -38,11 +38,11 @@ int main(int argc, char **argv)
             fds[round][i] = tcp_begin(&p);
         pids[round] = fork();
         if (pids[round] == 0)
-            child(&p, fds[round], round);
+            run_child(&p, fds[round], round);
     }
     for (int round = 0; round < ROUNDS; round++)
         for (int i = 0; i < MANY; i++)
-            finish(fds[round][i], &p, "parent");
+            check_connected(fds[round][i], &p, "parent");
     for (int round = 0; round < ROUNDS; round++)
         child_ends(pids[round]);
     return 0;

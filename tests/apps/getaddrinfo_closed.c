@@ -1,5 +1,5 @@
-/* Literals and localhost, which no name server is asked about; and with "closed" as third argument an
- * address whose name only one would know, which stays a number. */
+/* Looks up literals and localhost, which need no name server. With the third argument "closed" it also does a
+ * reverse lookup that only a name server could answer. That one must fail. */
 #include "app.h"
 #include <netdb.h>
 

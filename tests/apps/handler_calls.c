@@ -1,6 +1,6 @@
 /* A timer's handler connects and sends datagrams, whatever it interrupts: first datagrams, connections, lookups.
- * At times it jumps out of what it interrupts. Nothing hangs, and what comes after all that arrives. HOST PORT is a
- * target that echoes connections, and datagrams at port 7. */
+ * Sometimes it jumps out of the interrupted call. Nothing may hang, and later connections and datagrams must
+ * work. HOST runs a TCP echo service at PORT and a UDP echo service at port 7. */
 #include "app.h"
 #include <netdb.h>
 #include <setjmp.h>
@@ -12,9 +12,9 @@ enum { ROUNDS = 400 };
 static struct peer target, echoing;
 static volatile sig_atomic_t runs, may_jump;
 static sigjmp_buf outside;
-static volatile int now = -1;
+static volatile int current_fd = -1;
 
-static void handler(int sig)
+static void handle_alarm(int sig)
 {
     int saved = errno, run = runs++;
     (void)sig;
@@ -32,22 +32,22 @@ static void handler(int sig)
     }
 }
 
-static void work(int round)
+static void make_call(int round)
 {
     struct addrinfo *found = NULL;
     char name[64];
     switch (round % 3) {
     case 0:
-        now = socket(target.family, SOCK_DGRAM, 0);
+        current_fd = socket(target.family, SOCK_DGRAM, 0);
         may_jump = 1;
-        sendto(now, "x", 1, 0, peer_addr(&echoing), echoing.len);
+        sendto(current_fd, "x", 1, 0, peer_addr(&echoing), echoing.len);
         break;
     case 1:
-        now = socket(target.family, SOCK_STREAM, 0);
+        current_fd = socket(target.family, SOCK_STREAM, 0);
         may_jump = 1;
-        connect(now, peer_addr(&target), target.len);
+        connect(current_fd, peer_addr(&target), target.len);
         break;
-    default: /* libc's memory is no place to jump out of */
+    default: /* no jump out of the C library's own functions */
         snprintf(name, sizeof name, "name-%d.example", round);
         if (getaddrinfo(name, NULL, NULL, &found) == 0)
             freeaddrinfo(found);
@@ -55,7 +55,7 @@ static void work(int round)
     may_jump = 0;
 }
 
-static void comes_back(void)
+static void check_echo(void)
 {
     char got[8];
     int fd = socket(target.family, SOCK_DGRAM, 0);
@@ -71,7 +71,7 @@ static void comes_back(void)
 
 int main(int argc, char **argv)
 {
-    struct sigaction action = {.sa_handler = handler, .sa_flags = SA_RESTART};
+    struct sigaction action = {.sa_handler = handle_alarm, .sa_flags = SA_RESTART};
     target = peer_from(argc, argv);
     echoing = peer_of(argv[1], "7");
     sigaction(SIGALRM, &action, NULL);
@@ -79,15 +79,15 @@ int main(int argc, char **argv)
         const struct itimerval soon = {.it_value = {0, 1 + round * 53 % 3000}}, never = {{0, 0}, {0, 0}};
         setitimer(ITIMER_REAL, &soon, NULL);
         if (sigsetjmp(outside, 1) == 0)
-            work(round);
+            make_call(round);
         may_jump = 0;
         setitimer(ITIMER_REAL, &never, NULL);
-        if (now >= 0)
-            close(now);
-        now = -1;
+        if (current_fd >= 0)
+            close(current_fd);
+        current_fd = -1;
     }
     CHECK(runs > 10);
     signal(SIGALRM, SIG_IGN);
-    comes_back();
+    check_echo();
     return 0;
 }

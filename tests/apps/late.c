@@ -1,4 +1,4 @@
-/* Begins to connect and looks after it much later: the connection is there. */
+/* Starts a connect and polls it only 3 s later. The connection must be established. */
 #include "app.h"
 
 int main(int argc, char **argv)

@@ -1,11 +1,14 @@
-/* Calls that wait and do not end: their thread is cancelled, or a signal's handler jumps out of them, at any
- * moment. Afterwards no descriptor is left of them, nor one more copy of the fourth argument in memory that
- * processes share, when the thread has gone on and made another call.
+/* Calls that wait and do not return: their thread is cancelled, or a signal handler jumps out of them, at any
+ * moment. After the thread has made another call, no descriptor may be left over, and memory that processes share
+ * may not contain more copies of the word WORD than before.
  *
- * HOST PORT: connect() there waits for long, as does the first datagram to it where the last argument says
- * "datagrams"; where it says "polls", connect() is begun there and poll() is left, over and over: then the next poll()
- * tells what became of the connection all the same. "listens": listen() on a socket that anybody may call waits for
- * long. "accepts": it does not, but nobody calls. COUNT: how often each. */
+ * Arguments: HOST PORT [COUNT [WORD [WAY]]]. COUNT is the number of repetitions. The way is one of these:
+ * - none: connect() to HOST PORT blocks for a long time.
+ * - "datagrams": the first datagram to it does.
+ * - "polls": a non-blocking connect() is started and poll() is left repeatedly. The next poll() must still report
+ *   the result of the connection.
+ * - "listens": listen() on a socket bound to any address blocks for a long time.
+ * - "accepts": listen() returns at once, but no connection arrives. */
 #include "app.h"
 #include <pthread.h>
 #include <setjmp.h>
@@ -16,7 +19,7 @@ static struct peer target;
 static enum { CONNECTS, DATAGRAMS, POLLS, LISTENS, ACCEPTS, WAYS } way;
 static const char *const words[WAYS] = {"", "datagrams", "polls", "listens", "accepts"};
 static int fd;
-static volatile sig_atomic_t inside;
+static volatile sig_atomic_t may_jump;
 static sigjmp_buf outside;
 
 static int fresh_socket(void)
@@ -39,7 +42,7 @@ static int wait_ms(int ms)
     return poll(&p, 1, ms);
 }
 
-static void call(void)
+static void make_call(void)
 {
     if (way == DATAGRAMS)
         sendto(fd, "x", 1, 0, peer_addr(&target), target.len);
@@ -59,8 +62,8 @@ static void pause_us(long us)
     nanosleep(&t, NULL);
 }
 
-/* How often WORD is in memory that is shared with other processes by a file that has no name. */
-static size_t copies(const char *word)
+/* Counts the occurrences of WORD in memory that is shared through a memfd. */
+static size_t count_copies(const char *word)
 {
     char line[512];
     size_t found = 0, n = strlen(word);
@@ -71,7 +74,7 @@ static size_t copies(const char *word)
         unsigned long long from, to;
         if (!strstr(line, "/memfd:") || sscanf(line, "%llx-%llx", &from, &to) != 2)
             continue;
-        /* Pages nobody wrote to take long to read, and hold nothing. */
+        /* Only the first 64 MiB are read. Pages that were never written take long to read and contain nothing. */
         for (unsigned long long at = from; at < to && at < from + (64u << 20); at += 1 << 16) {
             static char part[(1 << 16) + 64];
             ssize_t got = pread(memory, part, sizeof part, (off_t)at);
@@ -88,11 +91,11 @@ static size_t copies(const char *word)
 
 static void *in_thread(void *unused)
 {
-    call();
+    make_call();
     return unused;
 }
 
-static void cancelled(int count)
+static void run_cancelled(int count)
 {
     pthread_t thread;
     for (int i = 0; i < count; i++) {
@@ -106,29 +109,29 @@ static void cancelled(int count)
 
 /* --- left by a jump --- */
 
-static void jump(int sig)
+static void jump_out(int sig)
 {
     (void)sig;
-    if (inside)
+    if (may_jump)
         siglongjmp(outside, 1);
 }
 
-/* The call, of which a handler jumps out after US microseconds. */
+/* Makes the call. A handler jumps out of it after US microseconds. */
 static void leave_after(int us)
 {
     const struct itimerval soon = {.it_value = {0, us}}, never = {{0, 0}, {0, 0}};
     if (sigsetjmp(outside, 1) == 0) {
-        inside = 1;
+        may_jump = 1;
         setitimer(ITIMER_REAL, &soon, NULL);
-        call();
+        make_call();
     }
-    inside = 0;
+    may_jump = 0;
     setitimer(ITIMER_REAL, &never, NULL);
 }
 
-static void left(int count)
+static void run_left(int count)
 {
-    struct sigaction action = {.sa_handler = jump};
+    struct sigaction action = {.sa_handler = jump_out};
     sigaction(SIGALRM, &action, NULL);
     for (int i = 0; i < count; i++) {
         fd = fresh_socket();
@@ -136,13 +139,13 @@ static void left(int count)
         for (int again = 1; way == POLLS && again < 5; again++)
             leave_after(1 + (i * 37 + again * 61) % 500);
         if (way == POLLS && wait_ms(20000) != 1)
-            FAIL("nothing is told of connection %d", i);
+            FAIL("poll() does not report connection %d", i);
         CHECK(close(fd) == 0);
     }
 }
 
-/* A datagram to somebody near. */
-static void goes_on(void)
+/* Sends a datagram to this machine. */
+static void send_near(void)
 {
     struct peer near = peer_of("127.0.0.1", "9");
     fd = socket(AF_INET, SOCK_DGRAM, 0);
@@ -150,22 +153,22 @@ static void goes_on(void)
     close(fd);
 }
 
-/* --- */
+/* --- the program --- */
 
-static void *sleeps(void *unused)
+static void *sleep_forever(void *unused)
 {
     pause();
     return unused;
 }
 
-/* A thread beside this one, to which no signal is delivered. */
+/* Starts another thread, which blocks all signals. */
 static void begin_thread(void)
 {
     pthread_t other;
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    CHECK(pthread_create(&other, NULL, sleeps, NULL) == 0);
+    CHECK(pthread_create(&other, NULL, sleep_forever, NULL) == 0);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
@@ -176,17 +179,17 @@ int main(int argc, char **argv)
     const char *word = argc > 4 ? argv[4] : "no such word";
     while (argc > 5 && strcmp(argv[5], words[way]) != 0)
         CHECK(++way < WAYS);
-    goes_on(); /* whatever is only made once */
+    send_near(); /* allocates what is allocated only once */
     int open = open_descriptors();
-    size_t before = copies(word);
-    left(count);
+    size_t before = count_copies(word);
+    run_left(count);
     begin_thread();
-    left(count);
-    if (way != LISTENS) /* nobody is cancelled in it */
-        cancelled(count);
-    goes_on();
+    run_left(count);
+    if (way != LISTENS) /* listen() is no cancellation point */
+        run_cancelled(count);
+    send_near();
     descriptors_within(open);
-    if (copies(word) != before)
-        FAIL("\"%s\" is there %zu times, %zu before", word, copies(word), before);
+    if (count_copies(word) != before)
+        FAIL("\"%s\" occurs %zu times, %zu before", word, count_copies(word), before);
     return 0;
 }

@@ -1,5 +1,5 @@
-/* The first datagram of a socket waits. Its thread is cancelled, then a signal's handler jumps out of another one
- * that waits: the next ones go on their way, on the same socket and on others. */
+/* The first datagram of a socket blocks. Its thread is cancelled. Then a signal handler jumps out of another such
+ * call. Later datagrams must get through, on the same sockets and on others. */
 #include "app.h"
 #include <pthread.h>
 #include <setjmp.h>
@@ -14,19 +14,19 @@ static int send_one(int fd)
     return (int)sendto(fd, "x", 1, 0, peer_addr(&target), target.len);
 }
 
-static void *first(void *fd)
+static void *send_in_thread(void *fd)
 {
     send_one(*(int *)fd);
     return NULL;
 }
 
-static void jump(int sig)
+static void jump_out(int sig)
 {
     (void)sig;
     siglongjmp(outside, 1);
 }
 
-static void comes_back(int fd)
+static void check_echo(int fd)
 {
     char got[4];
     CHECK(send_one(fd) == 1);
@@ -43,16 +43,16 @@ int main(int argc, char **argv)
     int fds[3];
     for (int i = 0; i < 3; i++)
         fds[i] = socket(target.family, SOCK_DGRAM, 0);
-    signal(SIGALRM, jump);
-    CHECK(pthread_create(&thread, NULL, first, &fds[0]) == 0);
+    signal(SIGALRM, jump_out);
+    CHECK(pthread_create(&thread, NULL, send_in_thread, &fds[0]) == 0);
     nanosleep(&a_while, NULL);
     CHECK(pthread_cancel(thread) == 0 && pthread_join(thread, NULL) == 0);
     if (sigsetjmp(outside, 1) == 0) {
         setitimer(ITIMER_REAL, &soon, NULL);
         send_one(fds[1]);
-        FAIL("it did not wait");
+        FAIL("sendto() did not block");
     }
     for (int i = 0; i < 3; i++)
-        comes_back(fds[i]);
+        check_echo(fds[i]);
     return 0;
 }

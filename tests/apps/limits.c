@@ -1,11 +1,11 @@
-/* No descriptor left, numbers above nine thousand, and no memory: an errno each, and afterwards service
- * as before. */
+/* Exhausts descriptors, uses numbers above 9,000, and exhausts memory. Each shortage returns an errno, and
+ * afterwards connections work as before. */
 #include "app.h"
 #include <sys/resource.h>
 
 static struct peer p;
 
-static void limit(int what, rlim_t most)
+static void set_limit(int what, rlim_t most)
 {
     struct rlimit l;
     CHECK(getrlimit(what, &l) == 0);
@@ -13,11 +13,11 @@ static void limit(int what, rlim_t most)
     CHECK(setrlimit(what, &l) == 0);
 }
 
-/* All numbers taken but the one of the socket: it connects or says why, and the next one does. */
+/* All descriptor numbers but that of the socket are in use. The socket connects, and so does the next one. */
 static void no_descriptor(void)
 {
     int held[128], n = 0, fd = tcp_socket(&p, 0);
-    limit(RLIMIT_NOFILE, 64);
+    set_limit(RLIMIT_NOFILE, 64);
     while (n < 128 && (held[n] = dup(0)) >= 0)
         n++;
     CHECK(n < 128 && errno == EMFILE);
@@ -39,7 +39,7 @@ static void high_numbers(void)
     struct rlimit l;
     CHECK(getrlimit(RLIMIT_NOFILE, &l) == 0);
     if (l.rlim_max < 10000)
-        l.rlim_max = 10000; /* root may */
+        l.rlim_max = 10000; /* root may raise the hard limit */
     l.rlim_cur = 10000;
     CHECK(setrlimit(RLIMIT_NOFILE, &l) == 0);
     int fd = tcp_begin(&p), high = fcntl(fd, F_DUPFD_CLOEXEC, 9900);
@@ -59,12 +59,12 @@ static void high_numbers(void)
         close(i);
 }
 
-/* With no address space left what is not there yet cannot be had: connected or refused, not dead. */
+/* With no address space left, a connect may fail, but the process must survive. */
 static void no_memory(void)
 {
     struct rlimit before;
     CHECK(getrlimit(RLIMIT_AS, &before) == 0);
-    limit(RLIMIT_AS, 1 << 20);
+    set_limit(RLIMIT_AS, 1 << 20);
     for (int i = 0; i < 3; i++) {
         int fd = tcp_socket(&p, 0);
         if (connect(fd, peer_addr(&p), p.len) == 0)

@@ -1,7 +1,7 @@
-/* A server on loopback and on every address keeps serving, in one process and across a fork. */
+/* A server on loopback and on all addresses works, in one process and across a fork. */
 #include "app.h"
 
-static void serve(const char *at)
+static void check_server(const char *at)
 {
     struct peer me = peer_of(at, "0");
     int on = tcp_socket(&me, 0);
@@ -31,10 +31,10 @@ static void serve(const char *at)
 int main(int argc, char **argv)
 {
     struct peer p = peer_from(argc, argv);
-    serve("127.0.0.1");
-    serve("::1");
-    serve("0.0.0.0");
-    serve("::");
+    check_server("127.0.0.1");
+    check_server("::1");
+    check_server("0.0.0.0");
+    check_server("::");
     int fd = tcp_connect(&p);
     echo(fd, "and out");
     return 0;

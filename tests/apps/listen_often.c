@@ -1,5 +1,5 @@
-/* A process that listens for a moment, over and over, with a child each time that knows nothing of it
- * and goes: more often than listeners can be at once. */
+/* A process listens briefly, many times. Each time it forks a child that exits at once. This happens more often
+ * than there can be listeners at a time. */
 #include "app.h"
 
 int main(int argc, char **argv)

@@ -1,7 +1,7 @@
-/* A program sets FD_CLOEXEC for every descriptor, in each of the ways there are, and starts another. An
- * address that the first got for a name means that name to the second, whatever the second looks up itself.
- * With a fourth argument the descriptors are closed behind the back of all hooks as well: then such an address
- * means nothing any more. */
+/* A program sets FD_CLOEXEC on every descriptor, in every possible way, and starts another program. A fake
+ * address that the first one got for a name must mean that name in the second one, whatever names the second one
+ * looks up itself. With a fourth argument the descriptors are closed without any hook noticing. Then the fake
+ * address must be refused. */
 #include "app.h"
 #include <dlfcn.h>
 #include <linux/close_range.h>
@@ -16,7 +16,7 @@ enum { FDS = 1024 };
 enum way { ONE_BY_ONE, ASKED_FIRST, IOCTL, RANGE, SYSTEM_CALL, BEHIND, WAYS };
 enum start { EXEC, FORKED, SPAWNED, SHELL, STARTS };
 
-/* NAME's address of FAMILY, or none. */
+/* Looks up NAME. Returns false if it has no IPv4 address. */
 static bool look_up(const char *name, const char *port, struct sockaddr_storage *ret, socklen_t *ret_len)
 {
     struct addrinfo hints = {.ai_family = AF_INET, .ai_socktype = SOCK_STREAM}, *list;
@@ -28,23 +28,23 @@ static bool look_up(const char *name, const char *port, struct sockaddr_storage 
     return true;
 }
 
-/* libc's own function, which no hook sees. */
+/* The C library's own function, not the hook. */
 union function {
     void *object;
     int (*set)(int fd, int command, ...);
     int (*close)(int fd);
 };
 
-static union function beneath(const char *name)
+static union function libc_function(const char *name)
 {
     union function found = {dlsym(dlopen("libc.so.6", RTLD_NOW), name)};
     CHECK(found.object);
     return found;
 }
 
-static void mark(enum way way)
+static void set_cloexec(enum way way)
 {
-    union function real = beneath("fcntl");
+    union function real = libc_function("fcntl");
     if (way == RANGE) {
         CHECK(close_range(3, ~0u, CLOSE_RANGE_CLOEXEC) == 0);
         return;
@@ -66,9 +66,9 @@ static void mark(enum way way)
             real.set(fd, F_SETFD, FD_CLOEXEC);
 }
 
-static void abort_record(void)
+static void close_unhooked(void)
 {
-    union function real = beneath("close");
+    union function real = libc_function("close");
     for (int fd = 3; fd < FDS; fd++)
         real.close(fd);
 }
@@ -100,8 +100,8 @@ static void start(enum start start, char **args)
     }
 }
 
-/* What the program does that was started. */
-static void behind(char **argv)
+/* The part of the program that was started. */
+static void run_started(char **argv)
 {
     struct peer p = peer_of(argv[5], argv[3]);
     struct sockaddr_storage other;
@@ -110,7 +110,7 @@ static void behind(char **argv)
     int fd = tcp_socket(&p, 0), r = connect(fd, peer_addr(&p), p.len);
     if (strcmp(argv[4], "lost") == 0) {
         CHECK(r == -1 && errno == EHOSTUNREACH);
-        CHECK(look_up(argv[1], argv[3], &p.addr, &p.len)); /* it has names of its own */
+        CHECK(look_up(argv[1], argv[3], &p.addr, &p.len)); /* a new pool assigns names again */
         fd = tcp_socket(&p, 0);
         r = connect(fd, peer_addr(&p), p.len);
     }
@@ -125,21 +125,21 @@ int main(int argc, char **argv)
     socklen_t len;
     CHECK(argc > 3);
     if (argc > 5) {
-        behind(argv);
+        run_started(argv);
         return 0;
     }
-    bool losing = argc > 4;
+    bool closes = argc > 4;
     CHECK(look_up(argv[1], argv[3], &addr, &len));
     CHECK(inet_ntop(AF_INET, &((struct sockaddr_in *)&addr)->sin_addr, address, sizeof(address)));
-    char *args[] = {argv[0], argv[1], argv[2], argv[3], (char *)(losing ? "lost" : "kept"), address, NULL};
-    for (int i = losing ? WAYS - 1 : 0; i < WAYS; i++)
+    char *args[] = {argv[0], argv[1], argv[2], argv[3], (char *)(closes ? "lost" : "kept"), address, NULL};
+    for (int i = closes ? WAYS - 1 : 0; i < WAYS; i++)
         for (enum start s = EXEC; s < STARTS; s++) {
             pid_t pid = fork();
             if (pid == 0) {
-                if (losing)
-                    abort_record();
+                if (closes)
+                    close_unhooked();
                 else
-                    mark((enum way)i);
+                    set_cloexec((enum way)i);
                 start(s, args);
                 exit(0);
             }

@@ -1,6 +1,6 @@
-/* COMMAND of 65,536 names: all are looked up first, then each is connected to. The SOCKS server is in
- * this program, on PORT of loopback: it says which name it was asked for, and that must be the one.
- * The program forks the server before it looks anything up. */
+/* Looks up 65,536 names and then connects to each of them. The SOCKS server is part of this program and listens
+ * on PORT of loopback. It sends back the requested name, which must be the right one. The program forks the
+ * server before it looks anything up. */
 #include "app.h"
 #include <netdb.h>
 #include <sys/prctl.h>
@@ -13,12 +13,12 @@ static void read_whole(int fd, void *buf, size_t n)
     for (size_t have = 0; have < n;) {
         ssize_t r = read(fd, (char *)buf + have, n - have);
         if (r <= 0)
-            FAIL("read gives %zd", r);
+            FAIL("read returned %zd", r);
         have += (size_t)r;
     }
 }
 
-/* One request of a name: success, and the name as what the target has to say. */
+/* Serves one request for a name: replies with success, followed by the name as the data of the target. */
 static void serve_one(int fd)
 {
     static const struct linger at_once = {1, 0};
@@ -36,7 +36,7 @@ static void serve_one(int fd)
     close(fd);
 }
 
-static pid_t serve(const char *port)
+static pid_t start_server(const char *port)
 {
     struct peer p = peer_of("127.0.0.1", port);
     int on = 1, listener = tcp_socket(&p, 0);
@@ -55,32 +55,32 @@ static pid_t serve(const char *port)
 
 static struct sockaddr_storage found[NAMES];
 
-static int name_of(char *buf, size_t size, unsigned i)
+static int format_name(char *buf, size_t size, unsigned i)
 {
     return snprintf(buf, size, "host-%u.of-many.example", i);
 }
 
 static void connect_to(unsigned i)
 {
-    char name[64], told[64];
+    char name[64], received[64];
     struct peer p = {.addr = found[i], .len = sizeof(struct sockaddr_in), .family = AF_INET};
-    int n = name_of(name, sizeof(name), i), fd = tcp_connect(&p);
-    read_whole(fd, told, (size_t)n);
-    if (memcmp(name, told, (size_t)n) != 0)
-        FAIL("%s was asked for as %.*s", name, n, told);
+    int n = format_name(name, sizeof(name), i), fd = tcp_connect(&p);
+    read_whole(fd, received, (size_t)n);
+    if (memcmp(name, received, (size_t)n) != 0)
+        FAIL("%s was requested as %.*s", name, n, received);
     CHECK(write(fd, ".", 1) == 1);
-    read(fd, told, 1); /* until it is closed there */
+    read(fd, received, 1); /* waits until the server closes the connection */
     close(fd);
 }
 
 int main(int argc, char **argv)
 {
     CHECK(argc > 1);
-    pid_t server = serve(argv[1]);
+    pid_t server = start_server(argv[1]);
     for (unsigned i = 0; i < NAMES; i++) {
         struct addrinfo hints = {.ai_family = AF_INET, .ai_socktype = SOCK_STREAM}, *list = NULL;
         char name[64];
-        name_of(name, sizeof(name), i);
+        format_name(name, sizeof(name), i);
         CHECK(getaddrinfo(name, "80", &hints, &list) == 0);
         memcpy(&found[i], list->ai_addr, list->ai_addrlen);
         freeaddrinfo(list);

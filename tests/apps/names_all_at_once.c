@@ -1,4 +1,4 @@
-/* Eight processes of eight threads look up the same names at once: everyone is told the same. */
+/* Eight processes of eight threads look up the same names concurrently. All must get the same addresses. */
 #include "app.h"
 #include <netdb.h>
 #include <pthread.h>
@@ -7,7 +7,7 @@
 enum { PROCESSES = 8, THREADS = 8, NAMES = 400 };
 static struct in_addr (*seen)[NAMES];
 
-static void *ask(void *number)
+static void *look_up_all(void *number)
 {
     unsigned me = (unsigned)(uintptr_t)number;
     for (unsigned i = 0; i < NAMES; i++) {
@@ -32,7 +32,7 @@ int main(void)
     for (int p = 0; p < PROCESSES; p++) {
         children[p] = fork();
         for (int t = 0; children[p] == 0 && t < THREADS; t++)
-            CHECK(pthread_create(&threads[t], NULL, ask, (void *)(intptr_t)(p * THREADS + t)) == 0);
+            CHECK(pthread_create(&threads[t], NULL, look_up_all, (void *)(intptr_t)(p * THREADS + t)) == 0);
         for (int t = 0; children[p] == 0 && t < THREADS; t++)
             CHECK(pthread_join(threads[t], NULL) == 0);
         if (children[p] == 0)
@@ -41,8 +41,8 @@ int main(void)
     for (int p = 0; p < PROCESSES; p++)
         child_ends(children[p]);
     for (unsigned i = 0; i < NAMES; i++)
-        for (int who = 0; who < PROCESSES * THREADS; who++)
-            CHECK(seen[who][i].s_addr && seen[who][i].s_addr == seen[0][i].s_addr);
+        for (int thread = 0; thread < PROCESSES * THREADS; thread++)
+            CHECK(seen[thread][i].s_addr && seen[thread][i].s_addr == seen[0][i].s_addr);
     for (unsigned i = 1; i < NAMES; i++)
         CHECK(seen[0][i].s_addr != seen[0][i - 1].s_addr);
     return 0;

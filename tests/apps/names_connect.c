@@ -1,5 +1,5 @@
-/* NAME PORT [covered]: every address of a name can be connected to, at once and in a child, and an
- * address a child looked up in its parent; covered, an address leads back to the name. */
+/* NAME PORT [covered]: every address of NAME can be connected to, immediately and in a child. An address that a
+ * child looked up works in its parent. In a covered program an address also resolves back to the name. */
 #include "app.h"
 #include <netdb.h>
 
@@ -28,7 +28,7 @@ static void try_one(const struct addrinfo *ai)
     close(fd);
 }
 
-static void lead_back(const char *name, const struct addrinfo *ai)
+static void check_reverse(const char *name, const struct addrinfo *ai)
 {
     const struct sockaddr_in *v4 = (const struct sockaddr_in *)(const void *)ai->ai_addr;
     const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)(const void *)ai->ai_addr;
@@ -53,7 +53,7 @@ int main(int argc, char **argv)
     for (struct addrinfo *ai = list; ai; ai = ai->ai_next) {
         try_one(ai);
         if (argc > 3)
-            lead_back(argv[1], ai);
+            check_reverse(argv[1], ai);
     }
     pid_t pid = fork();
     if (pid == 0) {

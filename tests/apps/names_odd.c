@@ -1,4 +1,4 @@
-/* Names that are none, names at the limits, and addresses that stand for no name. */
+/* Invalid names, names at the length limits, and fake addresses that are not assigned to a name. */
 #include "app.h"
 #include <netdb.h>
 
@@ -11,8 +11,8 @@ static int look_up(const char *name)
     return r;
 }
 
-/* LEN octets, in labels of 50. */
-static char *of_length(size_t len)
+/* Returns a name of LEN octets, in labels of at most 49 octets. */
+static char *make_name(size_t len)
 {
     static char name[400];
     for (size_t i = 0; i < len; i++)
@@ -21,7 +21,7 @@ static char *of_length(size_t len)
     return name;
 }
 
-static void refused(const char *address, int type)
+static void check_refused(const char *address, int type)
 {
     struct peer p = peer_of(address, "80");
     int fd = socket(p.family, type, 0);
@@ -39,24 +39,24 @@ int main(void)
                                        "1::2::3"};
     for (size_t i = 0; i < sizeof none / sizeof *none; i++)
         if (look_up(none[i]) != EAI_NONAME)
-            FAIL("\"%s\" is a name", none[i]);
+            FAIL("\"%s\" is accepted as a name", none[i]);
     for (size_t len = 1; len <= 255; len++)
-        if (look_up(of_length(len)) != 0)
-            FAIL("a name of %zu octets is none", len);
+        if (look_up(make_name(len)) != 0)
+            FAIL("a name of %zu octets is refused", len);
     for (size_t len = 256; len < 300; len++)
-        CHECK(look_up(of_length(len)) == EAI_NONAME);
+        CHECK(look_up(make_name(len)) == EAI_NONAME);
     static const char *const all[] = {"xn--bcher-kva.example", "_srv._tcp.example", "dot.example.",
                                       "a", "localhost", "below.localhost", "127.1", "::1"};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         if (look_up(all[i]) != 0)
-            FAIL("\"%s\" is no name", all[i]);
+            FAIL("\"%s\" is refused as a name", all[i]);
     for (int type = SOCK_STREAM; type <= SOCK_DGRAM; type++) {
-        refused("198.19.200.7", type);
-        refused("198.18.0.0", type);
-        refused("198.19.255.255", type);
-        refused("fdc4:8b1e:5053::1:fffe", type);
-        refused("fdc4:8b1e:5053::ffff:1", type);
-        refused("::ffff:198.19.200.7", type);
+        check_refused("198.19.200.7", type);
+        check_refused("198.18.0.0", type);
+        check_refused("198.19.255.255", type);
+        check_refused("fdc4:8b1e:5053::1:fffe", type);
+        check_refused("fdc4:8b1e:5053::ffff:1", type);
+        check_refused("::ffff:198.19.200.7", type);
     }
     return 0;
 }

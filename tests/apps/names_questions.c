@@ -1,5 +1,5 @@
-/* The resolver's questions, each of its functions by name: NAME has an address, and is told so by all
- * of them; MAIL and UNKNOWN do not, for the reason that each of them gives. */
+/* DNS queries through each function of the resolver. NAME has an A record and no MX record; every function must
+ * report both. UNKNOWN does not exist. */
 #include "app.h"
 #include <arpa/nameser.h>
 #include <netdb.h>
@@ -10,8 +10,8 @@ static unsigned char reply[4096], query[512];
 
 enum { ASK, SEARCH, WITHIN, NASK, NSEARCH, NWITHIN, SEND, NSEND, WAYS };
 
-/* What is said of HOST, which is LABEL under DOMAIN. */
-static int ask(int way, int type)
+/* Sends a query of type TYPE for NAME, which is HOST in DOMAIN. */
+static int send_query(int way, int type)
 {
     struct __res_state *s = &_res;
     int len = way < SEND ? 0 : res_mkquery(ns_o_query, name, ns_c_in, type, NULL, 0, NULL, query, sizeof query);
@@ -37,7 +37,7 @@ static int ask(int way, int type)
     }
 }
 
-static void split(const char *whole)
+static void split_name(const char *whole)
 {
     static char first[256];
     snprintf(first, sizeof first, "%s", whole);
@@ -51,7 +51,7 @@ static void expect_answer(int way)
 {
     ns_msg m;
     ns_rr rr;
-    int n = ask(way, ns_t_a);
+    int n = send_query(way, ns_t_a);
     if (n <= 0)
         FAIL("way %d: no answer for %s: %d", way, name, h_errno);
     CHECK(ns_initparse(reply, n, &m) == 0 && ns_msg_count(m, ns_s_an) == 1);
@@ -61,16 +61,16 @@ static void expect_answer(int way)
 
 static void expect_none(int way, int herr, int rcode)
 {
-    int n = ask(way, ns_t_mx);
+    int n = send_query(way, ns_t_mx);
     if (way < SEND && (n != -1 || h_errno != herr))
         FAIL("way %d: %d, h_errno %d for %s", way, n, h_errno, name);
     if (way >= SEND)
         CHECK(n >= NS_HFIXEDSZ && (reply[3] & 15) == rcode && reply[6] == 0 && reply[7] == 0);
 }
 
-/* A socket of its own to the first name server, by the calls that take whole messages: each answer is
- * from that server, of whom as much is told as there is room for. */
-static void by_messages(void)
+/* Uses a separate socket to the first name server and the calls for whole messages. Each answer comes from that
+ * server, and the source address is truncated to the buffer. */
+static void check_message_calls(void)
 {
     struct sockaddr_in server = _res.nsaddr_list[0], from[2] = {{0}};
     struct timeval limit = {20, 0};
@@ -103,14 +103,14 @@ int main(int argc, char **argv)
         FAIL("usage: %s NAME UNKNOWN", argv[0]);
     CHECK(res_init() == 0);
     for (int way = 0; way < WAYS; way++) {
-        split(argv[1]);
+        split_name(argv[1]);
         expect_answer(way);
         expect_none(way, NO_DATA, ns_r_noerror);
-        split(argv[2]);
+        split_name(argv[2]);
         expect_none(way, HOST_NOT_FOUND, ns_r_nxdomain);
     }
-    split(argv[1]);
-    by_messages();
+    split_name(argv[1]);
+    check_message_calls();
     char wrong[300];
     memset(wrong, 'x', sizeof wrong - 1);
     wrong[sizeof wrong - 1] = 0;

@@ -1,12 +1,12 @@
-/* What the resolver's functions make of the names given, addresses left out: families, types, order,
- * ports, names. It is the same bare and covered. Prints; the caller compares. */
+/* Prints everything but the addresses that the resolver's functions return for the given names: families, types,
+ * order, ports, names. The output must be the same bare and covered; the caller compares it. */
 #include "app.h"
 #include <arpa/nameser.h>
 #include <locale.h>
 #include <netdb.h>
 #include <resolv.h>
 
-static void show(const char *what, int r, struct addrinfo *const *at)
+static void print_list(const char *what, int r, struct addrinfo *const *at)
 {
     struct addrinfo *list = *at;
     printf("%s: %s", what, r ? gai_strerror(r) : "ok");
@@ -25,7 +25,7 @@ static void show(const char *what, int r, struct addrinfo *const *at)
         freeaddrinfo(list);
 }
 
-static void infos(const char *name)
+static void print_addrinfo(const char *name)
 {
     static const int families[] = {AF_UNSPEC, AF_INET, AF_INET6, AF_UNIX};
     static const int flags[] = {0, AI_CANONNAME, AI_V4MAPPED, AI_V4MAPPED | AI_ALL, AI_NUMERICSERV,
@@ -46,14 +46,14 @@ static void infos(const char *name)
                     snprintf(what, sizeof(what), "%s family %d flags %#x service %s type %d", name,
                              families[f], (unsigned)flags[g], services[s] ? services[s] : "-",
                              types[t]);
-                    show(what, getaddrinfo(name, services[s], &hints, &list), &list);
+                    print_list(what, getaddrinfo(name, services[s], &hints, &list), &list);
                 }
-    show("no hints", getaddrinfo(name, "80", NULL, &list), &list);
-    show("nothing", getaddrinfo(NULL, NULL, NULL, &list), &list);
-    show("no node", getaddrinfo(NULL, "80", NULL, &list), &list);
+    print_list("no hints", getaddrinfo(name, "80", NULL, &list), &list);
+    print_list("nothing", getaddrinfo(NULL, NULL, NULL, &list), &list);
+    print_list("no node", getaddrinfo(NULL, "80", NULL, &list), &list);
 }
 
-static void show_host(const char *what, int r, const struct hostent *he, int herr)
+static void print_host(const char *what, int r, const struct hostent *he, int herr)
 {
     printf("%s: %d", what, r);
     if (he) {
@@ -70,37 +70,37 @@ static void show_host(const char *what, int r, const struct hostent *he, int her
     printf("\n");
 }
 
-static void hosts(const char *name)
+static void print_hosts(const char *name)
 {
     struct hostent room, *he = NULL;
     char buf[2048];
     int herr = 0, r;
     he = gethostbyname(name);
-    show_host("gethostbyname", 0, he, h_errno);
+    print_host("gethostbyname", 0, he, h_errno);
     he = gethostbyname2(name, AF_INET6);
-    show_host("gethostbyname2", 0, he, h_errno);
+    print_host("gethostbyname2", 0, he, h_errno);
     r = gethostbyname_r(name, &room, buf, sizeof(buf), &he, &herr);
-    show_host("gethostbyname_r", r, he, herr);
+    print_host("gethostbyname_r", r, he, herr);
     r = gethostbyname2_r(name, AF_INET6, &room, buf, sizeof(buf), &he, &herr);
-    show_host("gethostbyname2_r", r, he, herr);
+    print_host("gethostbyname2_r", r, he, herr);
     r = gethostbyname_r(name, &room, buf, 8, &he, &herr);
-    show_host("gethostbyname_r without room", r, he, herr);
+    print_host("gethostbyname_r without room", r, he, herr);
 }
 
-static void asynchronous(const char *name)
+static void print_async(const char *name)
 {
     struct gaicb one = {.ar_name = name, .ar_service = "80"}, two = {.ar_name = "127.0.0.1"};
     struct gaicb *list[] = {&one, NULL, &two};
     CHECK(getaddrinfo_a(GAI_WAIT, list, 3, NULL) == 0);
-    show("getaddrinfo_a", gai_error(&one), &one.ar_result);
-    show("getaddrinfo_a of a literal", gai_error(&two), &two.ar_result);
+    print_list("getaddrinfo_a", gai_error(&one), &one.ar_result);
+    print_list("getaddrinfo_a of a literal", gai_error(&two), &two.ar_result);
     CHECK(getaddrinfo_a(GAI_NOWAIT, list, 1, NULL) == 0);
     while (gai_error(&one) == EAI_INPROGRESS)
         gai_suspend((const struct gaicb *const *)list, 1, NULL);
-    show("getaddrinfo_a later", gai_error(&one), &one.ar_result);
+    print_list("getaddrinfo_a later", gai_error(&one), &one.ar_result);
 }
 
-static void questions(const char *name)
+static void print_queries(const char *name)
 {
     static const int types[] = {ns_t_a, ns_t_mx, ns_t_txt};
     unsigned char answer[4096];
@@ -116,8 +116,8 @@ static void questions(const char *name)
     }
 }
 
-/* The name of its first address, in as many octets as there is room for. */
-static void back(const char *name)
+/* Looks up the name of the first address of NAME, with buffers of several sizes. */
+static void print_reverse(const char *name)
 {
     static const socklen_t rooms[] = {200, 22, 21, 15, 14, 1};
     struct addrinfo hints = {.ai_flags = AI_IDN, .ai_socktype = SOCK_STREAM}, *list = NULL;
@@ -137,13 +137,13 @@ int main(int argc, char **argv)
 {
     setlocale(LC_ALL, "");
     for (int i = 1; i < argc; i++) {
-        infos(argv[i]);
-        hosts(argv[i]);
-        asynchronous(argv[i]);
-        if (strstr(argv[i], "cher.example")) /* what has a pointer */
-            back(argv[i]);
-        if (strstr(argv[i], "example")) /* what a name server has, not the hosts file */
-            questions(argv[i]);
+        print_addrinfo(argv[i]);
+        print_hosts(argv[i]);
+        print_async(argv[i]);
+        if (strstr(argv[i], "cher.example")) /* names with a PTR record */
+            print_reverse(argv[i]);
+        if (strstr(argv[i], "example")) /* names that the name server has, not the hosts file */
+            print_queries(argv[i]);
     }
     return 0;
 }

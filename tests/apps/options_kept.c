@@ -1,4 +1,4 @@
-/* What was set on a socket before connect is as it was after it, and it is the same socket. */
+/* Options set on a socket before connect keep their values, and the socket remains the same one. */
 #include "app.h"
 
 static const struct {
@@ -11,7 +11,7 @@ static const struct {
 };
 #define N (sizeof(set) / sizeof(set[0]))
 
-static uint64_t cookie(int fd)
+static uint64_t get_cookie(int fd)
 {
     uint64_t value = 0;
     socklen_t len = sizeof(value);
@@ -19,7 +19,7 @@ static uint64_t cookie(int fd)
     return value;
 }
 
-static int get(int fd, size_t i)
+static int get_option(int fd, size_t i)
 {
     int value = -1;
     socklen_t len = sizeof(value);
@@ -33,10 +33,10 @@ int main(int argc, char **argv)
     for (int nonblock = 0; nonblock < 2; nonblock++) {
         int fd = tcp_socket(&p, SOCK_CLOEXEC | (nonblock ? SOCK_NONBLOCK : 0)), before[N];
         int twin = dup(fd), flags = fcntl(fd, F_GETFL);
-        uint64_t same = cookie(fd);
+        uint64_t same = get_cookie(fd);
         for (size_t i = 0; i < N; i++) {
             CHECK(setsockopt(fd, set[i].level, set[i].name, &set[i].value, sizeof(int)) == 0);
-            before[i] = get(fd, i);
+            before[i] = get_option(fd, i);
         }
         int r = connect(fd, peer_addr(&p), p.len);
         CHECK(nonblock ? r == -1 && errno == EINPROGRESS : r == 0);
@@ -44,10 +44,10 @@ int main(int argc, char **argv)
         wait_for(fd, POLLOUT);
         CHECK(so_error(fd) == 0);
         CHECK(fcntl(fd, F_GETFL) == flags && fcntl(fd, F_GETFD) == FD_CLOEXEC);
-        CHECK(cookie(fd) == same && cookie(twin) == same);
+        CHECK(get_cookie(fd) == same && get_cookie(twin) == same);
         for (size_t i = 0; i < N; i++)
-            if (get(fd, i) != before[i])
-                FAIL("option %zu was %d, is %d", i, before[i], get(fd, i));
+            if (get_option(fd, i) != before[i])
+                FAIL("option %zu was %d, is %d", i, before[i], get_option(fd, i));
         check_names(twin, &p);
         echo(twin, "kept");
         close(fd);

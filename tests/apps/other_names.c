@@ -1,5 +1,5 @@
-/* libc exports some functions under a second name, or in an older version. What is called so does
- * the same: a connection through it all, and children in an empty environment that connect. */
+/* libc exports some functions under a second name or in an older version. These must behave like the usual ones:
+ * they carry a connection, and children started by them in an empty environment connect. */
 #include "app.h"
 #include <spawn.h>
 #include <sys/select.h>
@@ -19,7 +19,7 @@ FILE *_IO_popen(const char *command, const char *mode);
 FILE *_IO_proc_open(FILE *stream, const char *command, const char *mode);
 int _IO_proc_close(FILE *stream);
 
-/* posix_spawn() as programs know it that were linked before glibc 2.15. */
+/* posix_spawn() as used by programs that were linked before glibc 2.15. */
 typedef int spawn_fn(pid_t *pid, const char *program, const posix_spawn_file_actions_t *actions,
                      const posix_spawnattr_t *attr, char *const argv[], char *const envp[]);
 #if defined(__x86_64__) && defined(__LP64__)
@@ -29,7 +29,7 @@ typedef int spawn_fn(pid_t *pid, const char *program, const posix_spawn_file_act
 #elif defined(__arm__)
 #define OLD "GLIBC_2.4"
 #endif
-#ifdef OLD /* other architectures are younger */
+#ifdef OLD /* other architectures were added to glibc later */
 spawn_fn old_spawn, old_spawnp;
 __asm__(".symver old_spawn, posix_spawn@" OLD);
 __asm__(".symver old_spawnp, posix_spawnp@" OLD);
@@ -47,7 +47,7 @@ static void wait_writable(int fd)
     CHECK(__select(fd + 1, NULL, &out, NULL, &limit) == 1 && FD_ISSET(fd, &out));
 }
 
-static void say(int fd, const char *text, ssize_t said)
+static void check_echo(int fd, const char *text, ssize_t said)
 {
     char back[16] = "";
     struct pollfd p = {.fd = fd, .events = POLLIN};
@@ -56,7 +56,7 @@ static void say(int fd, const char *text, ssize_t said)
     CHECK(__read(fd, back, sizeof back) == said && strcmp(back, text) == 0);
 }
 
-static void connection(const struct peer *p)
+static void check_connection(const struct peer *p)
 {
     int fd = tcp_socket(p, 0), to = 60;
     CHECK(__fcntl(fd, F_SETFL, O_NONBLOCK) == 0);
@@ -65,15 +65,15 @@ static void connection(const struct peer *p)
     CHECK(so_error(fd) == 0);
     CHECK(__dup2(fd, to) == to && __close(fd) == 0);
     check_names(to, p);
-    say(to, "sent", __send(to, "sent", 4, 0));
-    say(to, "written", __write(to, "written", 7));
+    check_echo(to, "sent", __send(to, "sent", 4, 0));
+    check_echo(to, "written", __write(to, "written", 7));
     CHECK(__dup2(to, fd) == fd);
     FILE *stream = fdopen(to, "r");
     CHECK(stream && _IO_fclose(stream) == 0);
     CHECK(__dup2(tcp_socket(p, 0), to) == to);
-    struct sockaddr_storage nobody;
-    socklen_t len = sizeof nobody;
-    CHECK(getpeername(to, (struct sockaddr *)&nobody, &len) == -1 && errno == ENOTCONN);
+    struct sockaddr_storage peer;
+    socklen_t len = sizeof peer;
+    CHECK(getpeername(to, (struct sockaddr *)&peer, &len) == -1 && errno == ENOTCONN);
     check_names(fd, p);
 }
 
@@ -83,7 +83,7 @@ static void says_connected(FILE *child)
     CHECK(child && fgets(said, sizeof said, child) && strcmp(said, "connected\n") == 0);
 }
 
-static void shells(const char *host, const char *port)
+static void check_shells(const char *host, const char *port)
 {
     char command[4200], exe[4096];
     ssize_t n = readlink("/proc/self/exe", exe, sizeof exe - 1);
@@ -95,7 +95,7 @@ static void shells(const char *host, const char *port)
     says_connected(child);
     CHECK(_IO_proc_close(child) == 0);
     CHECK(clearenv() == 0);
-    child->_fileno = -1; /* as it was before it was opened */
+    child->_fileno = -1; /* as before it was opened */
     CHECK(_IO_proc_open(child, command, "r") == child);
     clearerr(child);
     says_connected(child);
@@ -113,12 +113,12 @@ int main(int argc, char **argv)
         return 0;
     }
     char *self[] = {argv[0], argv[1], argv[2], (char *)"child", NULL};
-    connection(&p);
+    check_connection(&p);
     CHECK(old_spawn(&pid, "/proc/self/exe", NULL, NULL, self, none) == 0);
     child_ends(pid);
     CHECK(setenv("PATH", "/proc/self", 1) == 0);
     CHECK(old_spawnp(&pid, "exe", NULL, NULL, self, none) == 0);
     child_ends(pid);
-    shells(argv[1], argv[2]);
+    check_shells(argv[1], argv[2]);
     return 0;
 }

@@ -1,5 +1,5 @@
-/* Sockets passed to other processes over a UNIX socket: HOST PORT [UDP-PORT]. The receivers were begun before there was
- * any of them. They have the peer that was asked for, and octets go through. */
+/* Passes sockets to other processes over a UNIX socket: HOST PORT [UDP-PORT]. The receivers are started before
+ * any of the sockets exists. They must see the peer that was connected to and can send and receive. */
 #include "app.h"
 #include <sys/uio.h>
 
@@ -12,8 +12,8 @@ union control {
     char room[CMSG_SPACE(2 * sizeof(int))];
 };
 
-/* Sends WHAT with N descriptors; many at once where it says so. 0, or errno. */
-static int pass(int over, char what, const int *fds, size_t n, int flags, bool many)
+/* Sends WHAT with N descriptors; by sendmmsg() if MANY. Returns 0 or an errno. */
+static int send_message(int over, char what, const int *fds, size_t n, int flags, bool many)
 {
     union control c = {.room = {0}};
     struct iovec iov = {&what, 1};
@@ -31,8 +31,8 @@ static int pass(int over, char what, const int *fds, size_t n, int flags, bool m
     return sendmsg(over, &m.msg_hdr, flags) == 1 ? 0 : errno;
 }
 
-/* The next message; *RET_N descriptors at most, of which there is room for ROOM. */
-static char take(int over, int *fds, size_t *ret_n, size_t room, int flags, bool many)
+/* Receives the next message and at most ROOM descriptors, whose number goes to *RET_N. */
+static char receive_message(int over, int *fds, size_t *ret_n, size_t room, int flags, bool many)
 {
     union control c;
     char what = 0;
@@ -80,7 +80,7 @@ static void use_datagrams(int fd, bool connected)
         check_names(fd, &datagrams);
         for (int i = 0; i < 4; i++) {
             datagram_echo(fd, "a datagram");
-            usleep(120000); /* the sender's copy is closed by now */
+            usleep(120000); /* the sender has closed its descriptor by now */
         }
         return;
     }
@@ -94,44 +94,44 @@ static void use_datagrams(int fd, bool connected)
     }
 }
 
-/* Does with each socket what it is told, until there is nothing more. What it cannot use goes to the next. */
-static void serve(int over, int next)
+/* Uses each socket as the message requests, until there are no more messages. Sockets to be forwarded go to NEXT. */
+static void run_receiver(int over, int next)
 {
     int fds[2];
     size_t n;
     char what;
-    while ((what = take(over, fds, &n, 2, MSG_CMSG_CLOEXEC, false))) {
+    while ((what = receive_message(over, fds, &n, 2, MSG_CMSG_CLOEXEC, false))) {
         if (what == 'f') { /* forward it */
-            CHECK(n == 1 && pass(next, 's', fds, 1, 0, false) == 0);
+            CHECK(n == 1 && send_message(next, 's', fds, 1, 0, false) == 0);
             close(fds[0]);
-            CHECK(take(next, fds, &n, 2, 0, false) == 'k');
+            CHECK(receive_message(next, fds, &n, 2, 0, false) == 'k');
         } else if (what == 's')
             for (size_t i = 0; i < n; i++)
                 use_stream(fds[i]);
         else if (what == 'u' || what == 'U')
             use_datagrams(fds[0], what == 'u');
         else
-            FAIL("told to do '%c'", what);
+            FAIL("unknown request '%c'", what);
         CHECK(what == 'f' || n > 0);
         for (size_t i = 0; what != 'f' && i < n; i++) {
             CHECK(fcntl(fds[i], F_GETFD) == FD_CLOEXEC);
             close(fds[i]);
         }
-        CHECK(pass(over, 'k', NULL, 0, 0, false) == 0);
+        CHECK(send_message(over, 'k', NULL, 0, 0, false) == 0);
     }
     exit(0);
 }
 
 /* --- the sender --- */
 
-static void done(int over)
+static void await_reply(int over)
 {
     int fds[2];
     size_t n;
-    CHECK(take(over, fds, &n, 2, 0, false) == 'k' && n == 0);
+    CHECK(receive_message(over, fds, &n, 2, 0, false) == 'k' && n == 0);
 }
 
-static int udp(bool connected)
+static int udp_socket(bool connected)
 {
     int fd = socket(datagrams.family, SOCK_DGRAM, 0);
     CHECK(fd >= 0);
@@ -147,81 +147,81 @@ static int udp(bool connected)
     return fd;
 }
 
-static void to_another_process(int over)
+static void pass_to_process(int over)
 {
     int fds[2] = {tcp_begin(&peer), -1}, r;
-    /* In flight: the send may wait. */
-    CHECK(pass(over, 's', fds, 1, 0, false) == 0);
+    /* In flight, and the send may block. */
+    CHECK(send_message(over, 's', fds, 1, 0, false) == 0);
     close(fds[0]);
-    done(over);
+    await_reply(over);
 
-    /* In flight, and it must not: a full buffer looks alike. */
+    /* In flight, and the send may not block: EAGAIN, as if the buffer were full. */
     fds[0] = tcp_begin(&peer);
-    while ((r = pass(over, 's', fds, 1, MSG_DONTWAIT, true)) != 0) {
+    while ((r = send_message(over, 's', fds, 1, MSG_DONTWAIT, true)) != 0) {
         CHECK(r == EAGAIN);
         wait_for(fds[0], POLLOUT);
     }
     close(fds[0]);
-    done(over);
+    await_reply(over);
 
-    /* Connected, two in a message, one of them twice. */
+    /* Connected, with the same descriptor twice in one message. */
     fds[0] = tcp_connect(&peer);
     fds[1] = fds[0];
-    CHECK(pass(over, 's', fds, 2, 0, true) == 0);
-    done(over);
+    CHECK(send_message(over, 's', fds, 2, 0, true) == 0);
+    await_reply(over);
     echo(fds[0], "still here");
     close(fds[0]);
 
     fds[0] = tcp_connect(&peer);
-    CHECK(pass(over, 'f', fds, 1, 0, false) == 0);
+    CHECK(send_message(over, 'f', fds, 1, 0, false) == 0);
     close(fds[0]);
-    done(over);
+    await_reply(over);
 }
 
-static void to_itself(void)
+static void pass_to_self(void)
 {
     int pair[2], fds[2], fd, again[2];
     size_t n;
     CHECK(socketpair(AF_UNIX, SOCK_DGRAM, 0, pair) == 0);
     fd = tcp_begin(&peer);
-    CHECK(pass(pair[0], 'x', &fd, 1, 0, false) == 0);
+    CHECK(send_message(pair[0], 'x', &fd, 1, 0, false) == 0);
     close(fd);
-    CHECK(take(pair[1], again, &n, 2, MSG_PEEK, false) == 'x' && n == 1);
-    CHECK(take(pair[1], fds, &n, 2, 0, true) == 'x' && n == 1);
+    CHECK(receive_message(pair[1], again, &n, 2, MSG_PEEK, false) == 'x' && n == 1);
+    CHECK(receive_message(pair[1], fds, &n, 2, 0, true) == 'x' && n == 1);
     use_stream(again[0]);
     close(again[0]);
     use_stream(fds[0]);
-    /* There is room for one. */
+    /* The control buffer of the receiver holds only one descriptor. */
     int two[2] = {fds[0], tcp_connect(&peer)};
-    CHECK(pass(pair[0], 'x', two, 2, 0, false) == 0);
-    CHECK(take(pair[1], again, &n, 1, 0, false) == 'x' && n == 1);
+    CHECK(send_message(pair[0], 'x', two, 2, 0, false) == 0);
+    CHECK(receive_message(pair[1], again, &n, 1, 0, false) == 'x' && n == 1);
     use_stream(again[0]);
     use_stream(two[0]);
     use_stream(two[1]);
     close(again[0]);
     close(two[0]);
     close(two[1]);
-    /* Nobody receives it. */
+    /* The message is received without its descriptor. */
     fd = tcp_connect(&peer);
-    CHECK(pass(pair[0], 'x', &fd, 1, 0, false) == 0);
+    CHECK(send_message(pair[0], 'x', &fd, 1, 0, false) == 0);
     close(fd);
     char octet;
     CHECK(recv(pair[1], &octet, 1, 0) == 1 && octet == 'x');
     close(pair[0]);
     close(pair[1]);
-    /* The number is a file's now. */
+    /* The number is now that of a file. */
     fd = open("/dev/null", O_WRONLY);
     CHECK(fd >= 0 && write(fd, "x", 1) == 1);
     close(fd);
 }
 
-static void associations(int over)
+static void pass_datagrams(int over)
 {
     for (int connected = 0; connected < 2; connected++) {
-        int fd = udp(connected);
-        CHECK(pass(over, connected ? 'u' : 'U', &fd, 1, 0, false) == 0);
+        int fd = udp_socket(connected);
+        CHECK(send_message(over, connected ? 'u' : 'U', &fd, 1, 0, false) == 0);
         close(fd);
-        done(over);
+        await_reply(over);
     }
 }
 
@@ -237,20 +237,20 @@ int main(int argc, char **argv)
     if (one == 0) {
         close(first[0]);
         close(second[1]);
-        serve(first[1], second[0]);
+        run_receiver(first[1], second[0]);
     } else if (other == 0) {
         close(second[0]);
         close(first[0]);
         close(first[1]);
-        serve(second[1], -1);
+        run_receiver(second[1], -1);
     }
     close(first[1]);
     close(second[0]);
     close(second[1]);
-    to_another_process(first[0]);
-    to_itself();
+    pass_to_process(first[0]);
+    pass_to_self();
     if (argc > 3)
-        associations(first[0]);
+        pass_datagrams(first[0]);
     close(first[0]);
     child_ends(one);
     child_ends(other);

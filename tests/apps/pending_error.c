@@ -1,5 +1,5 @@
-/* A non-blocking connect() that failed, and nobody has asked why: whatever would send or receive is
- * told, once. Prints; the caller compares. */
+/* A non-blocking connect() has failed and its error has not been read. The next call that sends or receives
+ * returns the error, once. Prints the results; the caller compares them. */
 #include "app.h"
 #include <signal.h>
 #include <sys/sendfile.h>
@@ -65,7 +65,7 @@ static long by_readv(int fd)
 {
     return readv(fd, &iov, 1);
 }
-/* Into no room the kernel reads nothing, so that the next one is told. */
+/* The kernel does nothing for a read of 0 octets, so the next read returns the error. */
 static long by_two_reads(int fd)
 {
     CHECK(read(fd, octets, 0) == 0);
@@ -88,7 +88,7 @@ int main(int argc, char **argv)
     struct peer p = peer_from(argc, argv);
     enum { COUNT = sizeof calls / sizeof *calls };
     struct pollfd fds[COUNT];
-    int tries = 1; /* of a SYN, for peers that are silent */
+    int tries = 1; /* of a SYN, for peers that do not answer */
     signal(SIGPIPE, SIG_IGN);
     for (int i = 0; i < COUNT; i++) {
         fds[i] = (struct pollfd){tcp_socket(&p, SOCK_NONBLOCK), POLLOUT, 0};

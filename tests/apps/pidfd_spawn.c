@@ -1,11 +1,11 @@
-/* Starts a program by pidfd_spawn() or pidfd_spawnp(), in an empty environment:
+/* Starts a program with pidfd_spawn() or pidfd_spawnp(), in an empty environment:
  *
  *   pidfd_spawn FUNCTION PROGRAM [ARGUMENT]...
  *
- * It waits for the child through the descriptor and ends with the child's exit status. Its own
- * statuses are above those of env(1): NO_FUNCTION where FUNCTION does not exist or returns ENOSYS,
- * NOT_STARTED where it returns another error, whose number is printed. glibc has both functions
- * since 2.39. They are looked up by name, so that this program is built with any libc. */
+ * It waits for the child through the descriptor and exits with the child's exit status. Its own exit statuses are
+ * above those of env(1): NO_FUNCTION if FUNCTION does not exist or returns ENOSYS, NOT_STARTED if it returns
+ * another error, whose number is printed. glibc has had both functions since 2.39. They are looked up by name, so
+ * this program can be built with any libc. */
 #include "app.h"
 #include <dlfcn.h>
 #include <gnu/libc-version.h>

@@ -1,4 +1,4 @@
-/* Built with _FORTIFY_SOURCE: poll, ppoll and recv are __poll_chk, __ppoll_chk and __recv_chk. */
+/* Built with _FORTIFY_SOURCE: poll, ppoll and recv become __poll_chk, __ppoll_chk and __recv_chk. */
 #include "app.h"
 
 int main(int argc, char **argv)

@@ -1,5 +1,5 @@
-/* Several wait for one connect, with poll and select: threads, and a child that has the socket too.
- * Each of them learns of its end. */
+/* Several threads, and a child that shares the socket, wait for one connect with poll and select. Each of them
+ * must be woken at its end. */
 #include "app.h"
 #include <pthread.h>
 #include <sys/select.h>
@@ -25,7 +25,7 @@ struct waiter {
     int fd, way;
 };
 
-static void *one(void *arg)
+static void *wait_in_thread(void *arg)
 {
     const struct waiter *w = arg;
     wait_some_way(w->fd, w->way);
@@ -38,7 +38,7 @@ static void by_threads(const struct peer *p)
     struct waiter waiters[WAITERS];
     for (int i = 0; i < WAITERS; i++) {
         waiters[i] = (struct waiter){.fd = fd, .way = i};
-        CHECK(pthread_create(&waiters[i].thread, NULL, one, &waiters[i]) == 0);
+        CHECK(pthread_create(&waiters[i].thread, NULL, wait_in_thread, &waiters[i]) == 0);
     }
     for (int i = 0; i < WAITERS; i++)
         CHECK(pthread_join(waiters[i].thread, NULL) == 0);

@@ -1,9 +1,9 @@
-/* The target stalls: poll, select and epoll_wait return 0 after the time they were given. */
+/* The target stalls. poll, select and epoll_wait return 0 after their time-outs. */
 #include "app.h"
 #include <sys/epoll.h>
 #include <sys/select.h>
 
-static void took(int64_t since, const char *what)
+static void check_duration(int64_t since, const char *what)
 {
     int64_t ms = (now_us() - since) / 1000;
     if (ms < 450 || ms > 5000)
@@ -18,7 +18,7 @@ int main(int argc, char **argv)
     int64_t since = now_us();
     CHECK(poll(&pfd, 1, 0) == 0);
     CHECK(poll(&pfd, 1, 1000) == 0);
-    took(since, "poll");
+    check_duration(since, "poll");
     fd_set in, out;
     FD_ZERO(&in);
     FD_ZERO(&out);
@@ -27,12 +27,12 @@ int main(int argc, char **argv)
     struct timeval limit = {0, 500000};
     since = now_us();
     CHECK(select(fd + 1, &in, &out, NULL, &limit) == 0 && !FD_ISSET(fd, &out) && !FD_ISSET(fd, &in));
-    took(since, "select");
+    check_duration(since, "select");
     struct epoll_event e = {.events = EPOLLIN | EPOLLOUT}, got;
     CHECK(epoll_ctl(ep, EPOLL_CTL_ADD, fd, &e) == 0);
     since = now_us();
     CHECK(epoll_wait(ep, &got, 1, 500) == 0);
-    took(since, "epoll_wait");
+    check_duration(since, "epoll_wait");
     CHECK(so_error(fd) == 0);
     CHECK(connect(fd, peer_addr(&p), p.len) == -1 && errno == EALREADY);
     struct sockaddr_storage a;

@@ -1,5 +1,5 @@
-/* One connect, told in a line for scripts: "ok", or the errno by its name. With "nonblock" as third
- * argument by poll and SO_ERROR; with "read" what the peer says first goes to standard output. */
+/* Makes one connect and prints its result in a line for scripts: "ok", or the name of the errno. With the third
+ * argument "nonblock" it uses poll and SO_ERROR. With "read" it prints the first octets that the peer sends. */
 #include "app.h"
 
 int main(int argc, char **argv)

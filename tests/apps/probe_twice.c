@@ -1,4 +1,4 @@
-/* One connection is begun, another one is made meanwhile; then the first is finished. */
+/* Starts one connection, makes a second one meanwhile, and then finishes the first. */
 #include "app.h"
 
 int main(int argc, char **argv)

@@ -1,5 +1,5 @@
-/* Every call that has a hook, by its number through libc's syscall(): each does what the function of
- * its name does, and what the kernel does beyond it. */
+/* Makes every call that has a hook by its number, through libc's syscall(). Each behaves like the function of its
+ * name, and has the additional behaviour of the kernel's interface. */
 #include "app.h"
 #include <signal.h>
 #include <sys/epoll.h>
@@ -27,7 +27,7 @@ static int wait_epoll(enum wait how, int fd, uint32_t events)
     return (int)n;
 }
 
-/* Until FD is ready to be written to, or to be read. */
+/* Waits until FD is writable (OUT) or readable. */
 static void wait_by_number(enum wait how, int fd, bool out)
 {
     struct pollfd p = {.fd = fd, .events = out ? POLLOUT : POLLIN};
@@ -47,11 +47,11 @@ static void wait_by_number(enum wait how, int fd, bool out)
              : how == PSELECT ? syscall(SYS_pselect6, fd + 1, r, w, NULL, &limit, &mask)
                               : wait_epoll(how, fd, out ? EPOLLOUT : EPOLLIN);
     if (n != 1)
-        FAIL("wait %d gives %ld", how, n);
-    CHECK((how != PPOLL && how != PSELECT) || limit.tv_sec < 20); /* what is left */
+        FAIL("wait %d returned %ld", how, n);
+    CHECK((how != PPOLL && how != PSELECT) || limit.tv_sec < 20); /* the remaining time */
 }
 
-static int connected(enum wait how)
+static int connected_fd(enum wait how)
 {
     int error = -1, on = 1;
     struct sockaddr_storage a;
@@ -69,12 +69,12 @@ static int connected(enum wait how)
     return fd;
 }
 
-/* TEXT from a pipe, or from a file. */
-static long move(int fd, bool from_file, const char *text)
+/* Moves TEXT from a pipe, or from a file, to FD. */
+static long move_to_socket(int fd, bool from_file, const char *text)
 {
     int ends[2] = {-1, -1}, file = memfd_create("text", 0);
     size_t n = strlen(text);
-    long at = 0; /* as the kernel has it under that name */
+    long at = 0; /* the type that the kernel uses for this call */
     CHECK(pipe(ends) == 0 && write(from_file ? file : ends[1], text, n) == (ssize_t)n);
     long moved = from_file ? syscall(SYS_sendfile, fd, file, &at, n)
                            : syscall(SYS_splice, ends[0], NULL, fd, NULL, n, 0);
@@ -83,8 +83,8 @@ static long move(int fd, bool from_file, const char *text)
     return moved;
 }
 
-/* The other way. */
-static long move_back(int fd, char *to, size_t n)
+/* Moves at most N octets from FD to TO. */
+static long move_from_socket(int fd, char *to, size_t n)
 {
     int ends[2];
     CHECK(pipe(ends) == 0);
@@ -94,22 +94,22 @@ static long move_back(int fd, char *to, size_t n)
     return moved;
 }
 
-/* What was sent comes back, by each pair of calls. */
-static void streams(enum wait how)
+/* Sends and receives with each pair of calls. The data is echoed. */
+static void check_streams(enum wait how)
 {
     char buf[8];
     struct iovec out = {(void *)"octets", 6}, in = {buf, sizeof buf};
     struct msghdr send = {.msg_iov = &out, .msg_iovlen = 1}, recv = {.msg_iov = &in, .msg_iovlen = 1};
     struct mmsghdr sends = {.msg_hdr = send}, recvs = {.msg_hdr = recv};
-    int fd = connected(how), n;
+    int fd = connected_fd(how), n;
     for (int way = 0; way < 8; way++) {
         long sent = way == 0   ? syscall(SYS_write, fd, "octets", 6)
                     : way == 1 ? syscall(SYS_writev, fd, &out, 1)
                     : way == 2 ? syscall(SYS_sendto, fd, "octets", 6, 0, NULL, 0)
                     : way == 3 ? syscall(SYS_sendmsg, fd, &send, 0)
                     : way == 4 ? syscall(SYS_pwritev2, fd, &out, 1, -1L, -1L, 0)
-                    : way == 5 ? move(fd, false, "octets")
-                    : way == 6 ? move(fd, true, "octets")
+                    : way == 5 ? move_to_socket(fd, false, "octets")
+                    : way == 6 ? move_to_socket(fd, true, "octets")
                                : 6 * syscall(SYS_sendmmsg, fd, &sends, 1, 0);
         CHECK(sent == 6);
         do {
@@ -122,7 +122,7 @@ static void streams(enum wait how)
                    : way == 2 ? syscall(SYS_recvfrom, fd, buf, sizeof buf, 0, NULL, NULL)
                    : way == 3 ? syscall(SYS_recvmsg, fd, &recv, 0)
                    : way == 4 ? syscall(SYS_preadv2, fd, &in, 1, -1L, -1L, 0)
-                   : way == 5 ? move_back(fd, buf, sizeof buf)
+                   : way == 5 ? move_from_socket(fd, buf, sizeof buf)
                    : way == 6 ? syscall(SYS_read, fd, buf, sizeof buf)
                               : 6 * syscall(SYS_recvmmsg, fd, &recvs, 1, 0, NULL);
         CHECK(got == 6 && memcmp(buf, "octets", 6) == 0);
@@ -133,8 +133,8 @@ static void streams(enum wait how)
     CHECK(syscall(SYS_close, fd) == 0 && fcntl(fd, F_GETFD) == -1);
 }
 
-/* What is left of a time-out that is over, and masks of another size than the kernel's. */
-static void kernels_own(void)
+/* Time-outs that have expired are set to 0, and masks whose size is not the kernel's are refused. */
+static void check_kernel_behaviour(void)
 {
     struct timespec limit[2] = {{0, 1000000}, {0, 1000000}}, none = {0, 0}, never = {-1, 0};
     sigset_t set;
@@ -156,9 +156,9 @@ static void kernels_own(void)
     close(ep);
 }
 
-static void descriptors(void)
+static void check_copies(void)
 {
-    int fd = connected(POLL), copies[4];
+    int fd = connected_fd(POLL), copies[4];
     copies[0] = (int)syscall(SYS_dup, fd);
     copies[1] = (int)syscall(SYS_dup2, fd, 50);
     copies[2] = (int)syscall(SYS_dup3, fd, 51, O_CLOEXEC);
@@ -173,26 +173,26 @@ static void descriptors(void)
     echo(fd, "what is left");
 }
 
-/* What has just begun has nothing to read; blocking, what is to be sent waits for it. */
-static void under_way(void)
+/* A connection in flight has nothing to read. On a blocking socket, sending waits until it is established. */
+static void check_in_flight(void)
 {
     char buf[8];
     struct iovec in = {buf, sizeof buf}, out = {(void *)"octets", 6};
     for (int way = 0; way < 4; way++) {
         int fd = tcp_begin(&target);
-        CHECK((way % 2 ? syscall(SYS_preadv2, fd, &in, 1, -1L, -1L, 0) : move_back(fd, buf, sizeof buf)) == -1);
+        CHECK((way % 2 ? syscall(SYS_preadv2, fd, &in, 1, -1L, -1L, 0) : move_from_socket(fd, buf, sizeof buf)) == -1);
         CHECK(errno == EAGAIN);
         CHECK(fcntl(fd, F_SETFL, 0) == 0);
-        CHECK((way < 2 ? move(fd, way, "octets") : syscall(SYS_pwritev2, fd, &out, 1, -1L, -1L, 0)) == 6);
+        CHECK((way < 2 ? move_to_socket(fd, way, "octets") : syscall(SYS_pwritev2, fd, &out, 1, -1L, -1L, 0)) == 6);
         wait_for(fd, POLLIN);
-        CHECK((way % 2 ? syscall(SYS_preadv2, fd, &in, 1, -1L, -1L, 0) : move_back(fd, buf, sizeof buf)) > 0);
+        CHECK((way % 2 ? syscall(SYS_preadv2, fd, &in, 1, -1L, -1L, 0) : move_from_socket(fd, buf, sizeof buf)) > 0);
         CHECK(buf[0] == 'o');
         close(fd);
     }
 }
 
-/* A server of this machine's own. */
-static void serve(void)
+/* A server on this machine. */
+static void check_local_server(void)
 {
     struct sockaddr_in here = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}}, from;
     socklen_t len = sizeof here;
@@ -212,8 +212,8 @@ static void serve(void)
     }
 }
 
-/* Programs know how to do without; the kernel may not let them have it either. */
-static void ring(void)
+/* Programs can do without io_uring; the kernel may refuse it, too. */
+static void check_io_uring(void)
 {
     uint8_t params[256] = {0};
     long fd = syscall(SYS_io_uring_setup, 1, params);
@@ -223,17 +223,17 @@ static void ring(void)
 int main(int argc, char **argv)
 {
     target = peer_from(argc, argv);
-    if (argc > 3) { /* the same program again, by either call */
-        echo(connected(POLL), "once more");
+    if (argc > 3) { /* the same program again, started by execve or execveat */
+        echo(connected_fd(POLL), "once more");
         return 0;
     }
     for (enum wait how = POLL; how < WAITS; how++)
-        streams(how);
-    kernels_own();
-    descriptors();
-    under_way();
-    serve();
-    ring();
+        check_streams(how);
+    check_kernel_behaviour();
+    check_copies();
+    check_in_flight();
+    check_local_server();
+    check_io_uring();
     CHECK(syscall(SYS_execve, "/proc/self/nothing", argv, environ) == -1 && errno == ENOENT);
     for (int at = 0; at < 2; at++) {
         char *again[] = {argv[0], argv[1], argv[2], (char *)"again", NULL};

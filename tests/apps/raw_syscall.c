@@ -1,4 +1,4 @@
-/* connect by its number, through libc's syscall(). */
+/* Calls connect and sendto by their numbers, through libc's syscall(). */
 #include "app.h"
 #include <sys/syscall.h>
 

@@ -1,5 +1,5 @@
-/* A socket that counts as readable with many octets alone connects like any other, and keeps its value: in
- * this program, in a child, in another program that has the socket, and set while it connects. */
+/* A socket with a high SO_RCVLOWAT connects like any other and keeps the value: in this program, in a child, in
+ * another program that inherits the socket, and when it is set during the connect. */
 #include "app.h"
 
 enum { LOW = 300, OTHER = 200 };
@@ -19,8 +19,8 @@ static void set_low_water(int fd, int value)
     CHECK(setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &value, sizeof value) == 0);
 }
 
-/* VALUE octets are readable, and fewer are not. */
-static void works(int fd, int value)
+/* The socket becomes readable with VALUE octets, and not with fewer. */
+static void check_low_water(int fd, int value)
 {
     char text[LOW], back[LOW];
     struct pollfd p = {fd, POLLIN, 0};
@@ -35,17 +35,17 @@ static void works(int fd, int value)
     close(fd);
 }
 
-static void connects(int fd)
+static void connect_and_check(int fd)
 {
     CHECK(connect(fd, peer_addr(&target), target.len) == 0);
-    works(fd, LOW);
+    check_low_water(fd, LOW);
 }
 
 int main(int argc, char **argv)
 {
     target = peer_from(argc, argv);
     if (argc > 3) {
-        connects(atoi(argv[3]));
+        connect_and_check(atoi(argv[3]));
         return 0;
     }
     for (int way = 0; way < 3; way++) {
@@ -55,11 +55,11 @@ int main(int argc, char **argv)
         snprintf(number, sizeof number, "%d", fd);
         pid_t pid = way ? fork() : -1;
         if (way == 1 && pid == 0)
-            connects(fd);
+            connect_and_check(fd);
         else if (pid == 0)
             execl("/proc/self/exe", argv[0], argv[1], argv[2], number, (char *)NULL);
         else if (way == 0)
-            connects(fd);
+            connect_and_check(fd);
         if (pid == 0)
             exit(0);
         if (way) {
@@ -75,6 +75,6 @@ int main(int argc, char **argv)
     CHECK(low_water(fd) == OTHER);
     wait_for(fd, POLLOUT);
     CHECK(so_error(fd) == 0);
-    works(fd, OTHER);
+    check_low_water(fd, OTHER);
     return 0;
 }

@@ -1,5 +1,5 @@
-/* The target stalls. Calls are refused that would close the connecting socket's descriptor or give it
- * another meaning: it stays what it was, and nothing can be sent. */
+/* The target stalls. Calls that would close or replace the descriptor of the connecting socket fail. The
+ * connection must then still be in flight, and nothing can be sent. */
 #include "app.h"
 #include <limits.h>
 #include <linux/close_range.h>
@@ -14,7 +14,7 @@ static void still_connecting(int fd)
     REFUSED(send(fd, "mine", 4, MSG_NOSIGNAL), EAGAIN);
 }
 
-/* Descriptors of this thread alone are closed. */
+/* Closes the descriptors of this thread only. */
 static void *close_own(void *unused)
 {
     CHECK(close_range(3, UINT_MAX, CLOSE_RANGE_UNSHARE) == 0);
@@ -40,7 +40,7 @@ int main(int argc, char **argv)
     still_connecting(fd);
     getrlimit(RLIMIT_NOFILE, &before);
     low = before;
-    low.rlim_cur = 200; /* what is open already stays open */
+    low.rlim_cur = 200; /* descriptors that are open stay open */
     CHECK(setrlimit(RLIMIT_NOFILE, &low) == 0);
     REFUSED(dup2(other, high), EBADF);
     REFUSED(dup3(other, high, 0), EBADF);

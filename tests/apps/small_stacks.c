@@ -1,4 +1,5 @@
-/* How much of a stack each call uses, beside what a bare program's does: printed, a line a call. */
+/* Prints for each call, one a line, how many octets of the stack it uses. The caller compares a bare program's
+ * figures. */
 #include "app.h"
 #include <spawn.h>
 #include <sys/epoll.h>
@@ -68,7 +69,8 @@ static void call_sendmmsg(void)
 {
     for (int i = 0; i < BATCH; i++) {
         parts[i] = (struct iovec){room[i], 8};
-        batch[i].msg_hdr = (struct msghdr){.msg_name = &there.addr, .msg_namelen = there.len, .msg_iov = &parts[i], .msg_iovlen = 1};
+        batch[i].msg_hdr = (struct msghdr){
+            .msg_name = &there.addr, .msg_namelen = there.len, .msg_iov = &parts[i], .msg_iovlen = 1};
     }
     CHECK(sendmmsg(udp_fd, batch, BATCH, 0) == BATCH);
 }
@@ -108,12 +110,12 @@ static void call_dup2(void)
 static void (*running)(void);
 static ucontext_t home, away;
 
-static void run(void)
+static void run_call(void)
 {
     running();
 }
 
-static size_t used_by(void (*call)(void))
+static size_t measure_stack(void (*call)(void))
 {
     unsigned char *stack = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     size_t untouched = 0;
@@ -124,7 +126,7 @@ static size_t used_by(void (*call)(void))
     away.uc_stack.ss_sp = stack;
     away.uc_stack.ss_size = SIZE;
     away.uc_link = &home;
-    makecontext(&away, run, 0);
+    makecontext(&away, run_call, 0);
     CHECK(swapcontext(&home, &away) == 0);
     while (untouched < SIZE && stack[untouched] == 0xa5)
         untouched++;
@@ -146,8 +148,8 @@ int main(int argc, char **argv)
     udp_fd = socket(there.family, SOCK_DGRAM, 0);
     ep = epoll_create1(0);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        cases[i].call(); /* the loader's look-ups are over, and the configuration is read */
-        printf("%s %zu\n", cases[i].name, used_by(cases[i].call));
+        cases[i].call(); /* the first call resolves symbols and reads the configuration */
+        printf("%s %zu\n", cases[i].name, measure_stack(cases[i].call));
     }
     return 0;
 }

@@ -1,4 +1,4 @@
-/* The target stalls: a blocking connect ends when SO_SNDTIMEO does. */
+/* The target stalls. A blocking connect ends when SO_SNDTIMEO expires. */
 #include "app.h"
 #include <sys/time.h>
 
@@ -13,7 +13,7 @@ int main(int argc, char **argv)
     int64_t ms = (now_us() - since) / 1000;
     errno = error;
     if (r != -1 || errno != EINPROGRESS)
-        FAIL("connect gives %d", r);
+        FAIL("connect returned %d", r);
     if (ms < 600 || ms > 6000)
         FAIL("it took %lld ms", (long long)ms);
     since = now_us();

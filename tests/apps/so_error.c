@@ -1,4 +1,5 @@
-/* A refused target: SO_ERROR tells it once; a second connect or a blocking one tells it as result. */
+/* The target refuses the connection. SO_ERROR returns the error once. A second connect, or a blocking one,
+ * returns it as its result. */
 #include "app.h"
 #include <sys/epoll.h>
 

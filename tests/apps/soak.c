@@ -1,8 +1,8 @@
-/* A day in the life, shortened: threads that for SECONDS do what programs do, each in ways of its own and
- * all at once: look-ups and connections to GOOD names, epoll, children that finish what was begun,
- * other programs that go on with it, datagrams, listeners; and connections to BAD, whose server does
- * as it likes. Every octet is checked; whatever GOOD says fails is a failure. Afterwards as much is
- * open, and held by the engine (INSIDE), as after a round of each at the beginning. */
+/* A mixed load. For SECONDS, threads concurrently do what programs do, each kind of thread something else:
+ * look-ups and connections to the names GOOD, epoll, children that finish a connection, other programs that
+ * continue one, datagrams, listeners. One kind connects to BAD, whose server misbehaves. Every octet is checked.
+ * Any failure of GOOD is a failure of the test. At the end no more descriptors are open, and no more entries of
+ * the engine are in use (INSIDE), than after three rounds of each kind at the beginning. */
 #include "app.h"
 #include <netdb.h>
 #include <pthread.h>
@@ -21,10 +21,10 @@ static _Atomic long rounds, refused;
 
 struct worker {
     int kind;
-    unsigned number; /* of its rounds, which makes octets its own */
+    unsigned number; /* counts its rounds, which makes its octets unique */
 };
 
-/* What NAME stands for, as TYPE. */
+/* Looks up NAME for sockets of type TYPE. */
 static struct peer look_up(const char *name, int type)
 {
     struct addrinfo hints = {.ai_family = AF_INET, .ai_socktype = type}, *list;
@@ -38,13 +38,13 @@ static struct peer look_up(const char *name, int type)
     return found;
 }
 
-static void waits(int fd)
+static void make_blocking(int fd)
 {
     CHECK(fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK) == 0);
 }
 
-/* Octets nobody else sends, there and back over FD, which waits. */
-static void own_octets(int fd, struct worker *w)
+/* Sends octets that no other thread sends over the blocking FD, and receives them again. */
+static void check_echo(int fd, struct worker *w)
 {
     enum { MOST = 5000 };
     uint8_t there[MOST], back[MOST];
@@ -60,22 +60,22 @@ static void own_octets(int fd, struct worker *w)
         FAIL("kind %d, round %u: %zu octets of %zu, or others", w->kind, w->number, got, n);
 }
 
-static const char *good(const struct worker *w)
+static const char *good_name(const struct worker *w)
 {
     return goods[w->number % 2];
 }
 
-static void connects(struct worker *w)
+static void run_connect(struct worker *w)
 {
-    struct peer p = look_up(good(w), SOCK_STREAM);
+    struct peer p = look_up(good_name(w), SOCK_STREAM);
     int fd = tcp_connect(&p);
-    own_octets(fd, w);
+    check_echo(fd, w);
     close(fd);
 }
 
-static void by_epoll(struct worker *w)
+static void run_epoll(struct worker *w)
 {
-    struct peer p = look_up(good(w), SOCK_STREAM);
+    struct peer p = look_up(good_name(w), SOCK_STREAM);
     struct epoll_event e = {.events = EPOLLOUT | EPOLLET}, got;
     int fd = tcp_begin(&p), ep = epoll_create1(EPOLL_CLOEXEC), twin = dup(fd);
     CHECK(epoll_ctl(ep, EPOLL_CTL_ADD, twin, &e) == 0);
@@ -83,35 +83,35 @@ static void by_epoll(struct worker *w)
     CHECK(epoll_wait(ep, &got, 1, 30000) == 1);
     int error = so_error(twin);
     if (error)
-        FAIL("%s, round %u: %s", good(w), w->number, strerror(error));
-    waits(twin);
-    own_octets(twin, w);
+        FAIL("%s, round %u: %s", good_name(w), w->number, strerror(error));
+    make_blocking(twin);
+    check_echo(twin, w);
     close(ep);
     close(twin);
 }
 
-/* A child finishes it, or another program does. */
-static void by_others(struct worker *w)
+/* A child (kind 2) or another program (kind 3) finishes the connection. */
+static void run_other_process(struct worker *w)
 {
-    struct peer p = look_up(good(w), SOCK_STREAM);
+    struct peer p = look_up(good_name(w), SOCK_STREAM);
     char number[16];
     int fd = tcp_begin(&p);
-    waits(fd);
+    make_blocking(fd);
     snprintf(number, sizeof(number), "%d", fd);
     pid_t pid = fork();
     if (pid == 0) {
         if (w->kind == 3)
             execl("/proc/self/exe", "soak", "after", number, (char *)NULL);
-        own_octets(fd, w);
+        check_echo(fd, w);
         _exit(0);
     }
     child_ends(pid);
-    own_octets(fd, w);
+    check_echo(fd, w);
     close(fd);
 }
 
-/* Datagrams may be lost; what comes is what was sent. */
-static void datagrams(struct worker *w)
+/* Datagrams may be lost. Those that arrive must be the ones that were sent. */
+static void run_datagrams(struct worker *w)
 {
     struct peer p = look_up(goods[0], SOCK_DGRAM);
     struct timeval timeout = {1, 0};
@@ -129,7 +129,7 @@ static void datagrams(struct worker *w)
     close(fd);
 }
 
-static void listens(struct worker *w)
+static void run_listener(struct worker *w)
 {
     struct sockaddr_in own = {.sin_family = AF_INET};
     struct pollfd pfd = {.fd = socket(AF_INET, SOCK_STREAM, 0), .events = POLLIN};
@@ -142,8 +142,8 @@ static void listens(struct worker *w)
     close(pfd.fd);
 }
 
-/* An end, in time. */
-static void misbehaved(struct worker *w)
+/* The attempt must end in time. */
+static void run_misbehaving(struct worker *w)
 {
     struct peer p = look_up(bad, SOCK_STREAM);
     struct pollfd pfd = {.fd = tcp_socket(&p, w->number % 2 ? SOCK_NONBLOCK : 0), .events = POLLOUT};
@@ -159,15 +159,15 @@ static void misbehaved(struct worker *w)
     close(pfd.fd);
 }
 
-static void (*const kinds[])(struct worker *) = {connects,  by_epoll, by_others, by_others,
-                                                 datagrams, listens,  misbehaved};
+static void (*const kinds[])(struct worker *) = {run_connect,   run_epoll,    run_other_process, run_other_process,
+                                                 run_datagrams, run_listener, run_misbehaving};
 #define KINDS ((int)(sizeof(kinds) / sizeof(*kinds)))
 
-static void *works(void *arg)
+static void *run_worker(void *arg)
 {
     struct worker *w = arg;
     do {
-        usleep(PAUSE); /* a server takes a moment to end what served a connection */
+        usleep(PAUSE); /* a server needs a moment to end the process of a connection */
         kinds[w->kind](w);
         w->number++;
         rounds++;
@@ -175,18 +175,18 @@ static void *works(void *arg)
     return NULL;
 }
 
-static void all_at_once(struct worker *workers, int n)
+static void run_all(struct worker *workers, int n)
 {
     pthread_t threads[KINDS];
     for (int i = 0; i < n; i++)
-        CHECK(pthread_create(&threads[i], NULL, works, &workers[i]) == 0);
+        CHECK(pthread_create(&threads[i], NULL, run_worker, &workers[i]) == 0);
     for (int i = 0; i < n; i++)
         CHECK(pthread_join(threads[i], NULL) == 0);
 }
 
-/* Records and associations that are in use, and what the gates of the hooks count. What children had
- * that are gone by now is the tree's, and found again when it is short. */
-static int held(void)
+/* Returns how many records and associations are in use, plus the counters that the hooks check first. What ended
+ * children held is not counted: it is in shared memory, and is reclaimed when it is needed. */
+static int count_held(void)
 {
     int n = 0;
 #ifdef INSIDE
@@ -195,7 +195,7 @@ static int held(void)
     struct s5_association *pool = atomic_load(&e->associations);
     for (uint32_t i = 0; i < atomic_load(&e->registry.records_used); i++) {
         uint32_t state = atomic_load(&records[i].state);
-        n += state != S5_RECORD_FREE && state != S5_RECORD_READY; /* whose doubt is cleared up later */
+        n += state != S5_RECORD_FREE && state != S5_RECORD_READY; /* READY ones are released by a later check */
     }
     for (uint32_t i = 0; i < atomic_load(&e->associations_top); i++)
         n += atomic_load(&pool[i].used) != 0;
@@ -209,7 +209,7 @@ int main(int argc, char **argv)
     struct worker workers[KINDS];
     if (argc == 3) { /* the other program */
         struct worker w = {2, 1234};
-        own_octets(atoi(argv[2]), &w);
+        check_echo(atoi(argv[2]), &w);
         return 0;
     }
     CHECK(argc == 6);
@@ -220,13 +220,13 @@ int main(int argc, char **argv)
     for (int i = 0; i < KINDS; i++)
         workers[i] = (struct worker){i % KINDS, (unsigned)i * 1000};
     for (int i = 0; i < 3; i++)
-        all_at_once(workers, KINDS); /* what stays is there */
-    int open = open_descriptors(), kept = held();
+        run_all(workers, KINDS); /* allocates what is kept */
+    int open = open_descriptors(), kept = count_held();
     until = now_us() + atoi(argv[5]) * 1000000LL;
-    all_at_once(workers, KINDS);
+    run_all(workers, KINDS);
     descriptors_within(open);
-    if (held() > kept)
-        FAIL("%d records, associations and others, not %d", held(), kept);
+    if (count_held() > kept)
+        FAIL("%d records, associations and others, not %d", count_held(), kept);
     printf("%ld rounds, %ld refused\n", rounds, refused);
     return 0;
 }

@@ -1,5 +1,5 @@
-/* posix_spawn with file actions: the connection becomes a descriptor of the child inside libc, and
- * others are closed or replaced there. */
+/* posix_spawn with file actions. The connection is duplicated to a descriptor of the child within libc, and other
+ * descriptors are closed or replaced there. */
 #include "app.h"
 #include <spawn.h>
 
@@ -7,8 +7,8 @@ extern char **environ;
 
 enum way { ONE_CLOSED, CLOSED_FROM, EACH_CLOSED, EACH_REPLACED, EACH_OPENED, WAYS };
 
-/* Every open descriptor above FD. */
-static void each_above(posix_spawn_file_actions_t *actions, enum way way, int fd)
+/* Adds an action for every open descriptor above FD. */
+static void add_actions(posix_spawn_file_actions_t *actions, enum way way, int fd)
 {
     DIR *folder = opendir("/proc/self/fd");
     struct dirent *entry;
@@ -27,7 +27,7 @@ static void each_above(posix_spawn_file_actions_t *actions, enum way way, int fd
     closedir(folder);
 }
 
-static void start(enum way way, int fd, char **args, char **env)
+static void spawn_child(enum way way, int fd, char **args, char **env)
 {
     posix_spawn_file_actions_t actions;
     pid_t pid;
@@ -38,7 +38,7 @@ static void start(enum way way, int fd, char **args, char **env)
     else if (way == CLOSED_FROM)
         CHECK(posix_spawn_file_actions_addclosefrom_np(&actions, 3) == 0);
     else
-        each_above(&actions, way, fd);
+        add_actions(&actions, way, fd);
     errno = posix_spawn(&pid, "/proc/self/exe", &actions, NULL, args, env);
     CHECK(errno == 0);
     posix_spawn_file_actions_destroy(&actions);
@@ -59,9 +59,9 @@ int main(int argc, char **argv)
     int fd = tcp_connect(&p);
     char *args[] = {argv[0], argv[1], argv[2], NULL, NULL}, *none[] = {NULL};
     for (enum way way = ONE_CLOSED; way < WAYS; way++) {
-        args[3] = (char *)(way == CLOSED_FROM ? "3" : "0"); /* the lowest number that is free */
-        start(way, fd, args, environ);
-        start(way, fd, args, none);
+        args[3] = (char *)(way == CLOSED_FROM ? "3" : "0"); /* the lowest free number */
+        spawn_child(way, fd, args, environ);
+        spawn_child(way, fd, args, none);
     }
     pid_t pid;
     errno = posix_spawnp(&pid, "true", NULL, NULL, (char *[]){(char *)"true", NULL}, environ);

@@ -1,5 +1,5 @@
-/* Sixty-four threads that connect, duplicate, close and wait in every way at once, and signals that
- * come in between: each gets its own octets back, and no descriptor stays behind. */
+/* 64 threads connect, duplicate, close and wait concurrently, in every way, while signals arrive. Each must
+ * receive its own octets, and no descriptor may be leaked. */
 #include "app.h"
 #include <pthread.h>
 #include <signal.h>
@@ -10,12 +10,12 @@
 
 static struct peer p;
 
-static void nothing(int sig)
+static void ignore_signal(int sig)
 {
     (void)sig;
 }
 
-static void by_epoll(int fd)
+static void wait_epoll(int fd)
 {
     int ep = epoll_create1(EPOLL_CLOEXEC), n;
     struct epoll_event e = {.events = EPOLLOUT | EPOLLET}, got;
@@ -27,7 +27,7 @@ static void by_epoll(int fd)
     close(ep);
 }
 
-static void by_poll(int fd)
+static void wait_poll(int fd)
 {
     struct pollfd pfd = {.fd = fd, .events = POLLOUT};
     int n;
@@ -37,8 +37,8 @@ static void by_poll(int fd)
     CHECK(n == 1 && so_error(fd) == 0);
 }
 
-/* Octets that only this thread would send, there and back. */
-static void own_octets(int fd, int number, int round)
+/* Sends octets that only this thread sends, and receives them again. */
+static void check_echo(int fd, int number, int round)
 {
     char text[32], back[32];
     int n = snprintf(text, sizeof(text), "thread %d, round %d", number, round), got = 0;
@@ -52,34 +52,35 @@ static void own_octets(int fd, int number, int round)
         got += (int)r;
     }
     if (memcmp(text, back, (size_t)n) != 0)
-        FAIL("%s: came back as %.*s, %02x %02x %02x %02x %02x", text, n, back, back[0], back[1], back[2], back[3], back[4]);
+        FAIL("%s: the echo is %.*s, %02x %02x %02x %02x %02x", text, n, back, back[0], back[1], back[2], back[3],
+             back[4]);
 }
 
-static int begun(int round)
+static int begin_connect(int round)
 {
     int fd = tcp_begin(&p), twin;
     if (round % 3 == 0)
         return fd;
-    twin = dup(fd); /* goes on under another number */
+    twin = dup(fd); /* continues under another number */
     CHECK(twin >= 0);
     close(fd);
     return twin;
 }
 
-static void *one(void *arg)
+static void *run_thread(void *arg)
 {
     int number = (int)(intptr_t)arg;
     for (int round = 0; round < ROUNDS; round++) {
-        int way = (number + round) % 4, fd = way == 0 ? tcp_connect(&p) : begun(round);
+        int way = (number + round) % 4, fd = way == 0 ? tcp_connect(&p) : begin_connect(round);
         if (way == 1)
-            by_epoll(fd);
+            wait_epoll(fd);
         else if (way == 2)
-            by_poll(fd);
-        else if (way == 3) { /* given up in the middle */
+            wait_poll(fd);
+        else if (way == 3) { /* given up before it is established */
             close(fd);
             continue;
         }
-        own_octets(fd, number, round);
+        check_echo(fd, number, round);
         close(fd);
     }
     return NULL;
@@ -87,14 +88,14 @@ static void *one(void *arg)
 
 int main(int argc, char **argv)
 {
-    struct sigaction action = {.sa_handler = nothing, .sa_flags = SA_RESTART};
+    struct sigaction action = {.sa_handler = ignore_signal, .sa_flags = SA_RESTART};
     pthread_t threads[THREADS];
     p = peer_from(argc, argv);
     CHECK(sigaction(SIGUSR1, &action, NULL) == 0);
-    close(tcp_connect(&p)); /* what stays open from the first on is there */
+    close(tcp_connect(&p)); /* opens the descriptors that remain open */
     int before = open_descriptors();
     for (int i = 0; i < THREADS; i++)
-        CHECK(pthread_create(&threads[i], NULL, one, (void *)(intptr_t)i) == 0);
+        CHECK(pthread_create(&threads[i], NULL, run_thread, (void *)(intptr_t)i) == 0);
     for (int i = 0; i < 200; i++) {
         struct timespec pause = {0, 2000000};
         kill(getpid(), SIGUSR1);

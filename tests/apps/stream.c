@@ -1,4 +1,5 @@
-/* A fixed number of writes, reads, sends, receives and waits on one connection: for counting. */
+/* A fixed number of writes, reads, sends, receives and waits on one connection, so that system calls can be
+ * counted. */
 #include "app.h"
 #include <sys/epoll.h>
 

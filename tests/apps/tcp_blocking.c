@@ -1,4 +1,4 @@
-/* connect, write, read; the names of both ends; a second connect is EISCONN. */
+/* connect, write, read. Checks the addresses of both ends. A second connect returns EISCONN. */
 #include "app.h"
 
 int main(int argc, char **argv)

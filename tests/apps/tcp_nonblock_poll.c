@@ -1,4 +1,4 @@
-/* A non-blocking connect waited for with poll and ppoll, alone and among other descriptors. */
+/* A non-blocking connect that is waited for with poll and ppoll, among other descriptors. */
 #include "app.h"
 
 int main(int argc, char **argv)
@@ -13,7 +13,7 @@ int main(int argc, char **argv)
         struct timespec limit = {20, 0};
         int n = round & 2 ? ppoll(fds, 3, &limit, NULL) : poll(fds, 3, 20000);
         if (n != 1 || fds[0].revents || fds[1].revents || fds[2].revents != POLLOUT)
-            FAIL("poll gives %d, %#x", n, (unsigned)fds[2].revents);
+            FAIL("poll returned %d, %#x", n, (unsigned)fds[2].revents);
         CHECK(so_error(fd) == 0);
         check_names(fd, &p);
         int again = connect(fd, peer_addr(&p), p.len);

@@ -1,4 +1,4 @@
-/* A non-blocking connect waited for with select and pselect. */
+/* A non-blocking connect that is waited for with select and pselect. */
 #include "app.h"
 #include <sys/select.h>
 
@@ -19,7 +19,7 @@ int main(int argc, char **argv)
         int n = round ? pselect(fd + 1, &in, &out, &ex, &limit2, NULL)
                       : select(fd + 1, &in, &out, &ex, &limit);
         if (n != 1 || FD_ISSET(fd, &in) || !FD_ISSET(fd, &out) || FD_ISSET(fd, &ex))
-            FAIL("select gives %d", n);
+            FAIL("select returned %d", n);
         CHECK(so_error(fd) == 0);
         check_names(fd, &p);
         echo(fd, "selected");

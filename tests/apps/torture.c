@@ -1,15 +1,14 @@
-/* Takes orders from standard input, a line each: HOW HOST PORT. Tells a line each of what it came to:
- * "ok" or the errno's name, the octets the peer said within a while after it (-1: silence), and how
- * many descriptors this process has open. One process for all orders: what one leaves behind, the
- * next ones see. */
+/* Reads commands from standard input, one a line: HOW HOST PORT. Prints a line for each: "ok" or the name of the
+ * errno, the number of octets that the peer sends within A_WHILE (-1: none), and the number of open descriptors.
+ * One process runs all commands, so leftovers of one affect the next ones. */
 #include "app.h"
 #include <sys/epoll.h>
 #include <sys/select.h>
 
-#define PATIENCE 20000 /* ms, for what must come */
-#define A_WHILE  150   /* ms, for what need not */
+#define TIMEOUT_MS 20000 /* ms, for what must happen */
+#define A_WHILE    150   /* ms, for what may not happen */
 
-/* Whether FD becomes writable within MS, asked in the way HOW. */
+/* True if FD becomes writable within MS, as seen by the call HOW. */
 static bool becomes_writable(int fd, const char *how, int ms)
 {
     struct pollfd p = {.fd = fd, .events = POLLOUT};
@@ -31,21 +30,21 @@ static bool becomes_writable(int fd, const char *how, int ms)
     return poll(&p, 1, ms) == 1;
 }
 
-/* 0, an errno, or -1: nothing within a while, which only the impatient give up for. */
-static int connects(int fd, const struct peer *p, const char *how)
+/* Returns 0, an errno, or -1 if nothing happened within A_WHILE. Only "impatient" gives up then. */
+static int run_connect(int fd, const struct peer *p, const char *how)
 {
     int error = connect(fd, peer_addr(p), p->len) == 0 ? 0 : errno;
     if (strcmp(how, "block") == 0 || error != EINPROGRESS)
         return error;
     bool impatient = strcmp(how, "impatient") == 0;
-    if (becomes_writable(fd, how, impatient ? A_WHILE : PATIENCE))
+    if (becomes_writable(fd, how, impatient ? A_WHILE : TIMEOUT_MS))
         return so_error(fd);
     if (!impatient)
         FAIL("%s: never ready", how);
     return -1;
 }
 
-static long said(int fd)
+static long receive_count(int fd)
 {
     char text[256];
     struct pollfd p = {.fd = fd, .events = POLLIN};
@@ -54,13 +53,13 @@ static long said(int fd)
     return (long)recv(fd, text, sizeof(text), MSG_DONTWAIT);
 }
 
-static int sends(int fd, const struct peer *p)
+static int run_datagram(int fd, const struct peer *p)
 {
     return sendto(fd, "datagram", 8, 0, peer_addr(p), p->len) == 8 ? 0 : errno;
 }
 
-/* Listens at PORT, and takes who comes within a while. */
-static int listens(int fd, const struct peer *p, long *ret_said)
+/* Listens at PORT and accepts a connection that arrives within A_WHILE. */
+static int run_listener(int fd, const struct peer *p, long *ret_said)
 {
     struct sockaddr_in at = {.sin_family = AF_INET,
                              .sin_port = ((const struct sockaddr_in *)&p->addr)->sin_port};
@@ -74,21 +73,21 @@ static int listens(int fd, const struct peer *p, long *ret_said)
     int peer = accept(fd, NULL, NULL);
     if (peer < 0)
         return errno;
-    *ret_said = said(peer);
+    *ret_said = receive_count(peer);
     close(peer);
     return 0;
 }
 
-static void obey(const char *how, const struct peer *p)
+static void run_command(const char *how, const struct peer *p)
 {
     bool datagram = strcmp(how, "udp") == 0, bind = strcmp(how, "bind") == 0;
     bool blocks = strcmp(how, "block") == 0 || datagram;
     long octets = -1;
     int fd = socket(p->family, (datagram ? SOCK_DGRAM : SOCK_STREAM) | (blocks ? 0 : SOCK_NONBLOCK), 0);
     CHECK(fd >= 0);
-    int error = datagram ? sends(fd, p) : bind ? listens(fd, p, &octets) : connects(fd, p, how);
+    int error = datagram ? run_datagram(fd, p) : bind ? run_listener(fd, p, &octets) : run_connect(fd, p, how);
     if (error == 0 && !datagram && !bind)
-        octets = said(fd);
+        octets = receive_count(fd);
     close(fd);
     printf("%s %ld %d\n", error < 0 ? "late" : error ? strerrorname_np(error) : "ok", octets,
            open_descriptors());
@@ -100,7 +99,7 @@ int main(void)
     char how[32], host[64], port[16];
     while (scanf("%31s %63s %15s", how, host, port) == 3) {
         struct peer p = peer_of(host, port);
-        obey(how, &p);
+        run_command(how, &p);
     }
     return 0;
 }

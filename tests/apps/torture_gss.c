@@ -1,7 +1,7 @@
-/* The library's blocking calls with GSSAPI, to the SOCKS server at SERVER PORT that Kerberos knows as NAME.
- * Takes orders as torture.c does and answers as it: HOW is the least protection. What the stream says
- * within a while is a number of octets, 0 for its end, -1 for silence; an errno, where receiving fails, stands
- * in the place of "ok". */
+/* Uses the blocking functions of the library with GSSAPI and the SOCKS server at SERVER PORT, whose Kerberos name
+ * is NAME. Reads commands and prints results as torture.c does. HOW is the least protection. The second column is
+ * the number of octets that the stream delivers within A_WHILE, 0 at its end, -1 for none. If receiving fails,
+ * the errno replaces "ok". */
 #include "app.h"
 #include <socks5client_gssapi.h>
 #include <stdlib.h>
@@ -12,8 +12,8 @@ static struct peer server;
 static const char *name;
 static int timeout; /* ms */
 
-/* What the protected stream over FD says: octets, or -errno. */
-static ssize_t stream_says(int fd, struct socks5_session *session)
+/* Returns the number of octets received from the protected stream over FD, or -errno. */
+static ssize_t receive_count(int fd, struct socks5_session *session)
 {
     struct timeval limit = {0, A_WHILE * 1000};
     struct socks5_stream *stream;
@@ -25,12 +25,12 @@ static ssize_t stream_says(int fd, struct socks5_session *session)
     return n;
 }
 
-static void obey(const char *how, const char *host, const char *port)
+static void run_command(const char *how, const char *host, const char *port)
 {
     struct socks5_gssapi gssapi = {.size = sizeof(gssapi), .host = name};
     struct socks5_options options = {.size = sizeof(options), .command = SOCKS5_CONNECT, .host = host};
     struct socks5_session *session = socks5_session_new();
-    alarm(60); /* none may take longer */
+    alarm(60); /* no command may take longer */
     int fd = tcp_connect(&server);
     ssize_t octets = -EAGAIN;
     gssapi.protection = strcmp(how, "integrity") == 0 ? SOCKS5_INTEGRITY : SOCKS5_CONFIDENTIALITY;
@@ -40,7 +40,7 @@ static void obey(const char *how, const char *host, const char *port)
     int r = socks5_session_run(session, fd, timeout);
     CHECK(r == socks5_session_error(session) || r == -ETIMEDOUT);
     if (r == 0)
-        octets = stream_says(fd, session);
+        octets = receive_count(fd, session);
     if (octets < 0 && octets != -EAGAIN)
         r = (int)octets;
     socks5_session_free(session);
@@ -58,6 +58,6 @@ int main(int argc, char **argv)
     name = argv[3];
     timeout = atoi(argv[4]);
     while (scanf("%31s %63s %15s", how, host, port) == 3)
-        obey(how, host, port);
+        run_command(how, host, port);
     return 0;
 }

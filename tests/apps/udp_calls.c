@@ -1,5 +1,5 @@
-/* Datagrams to a target that sends each back, by every call there is for them. The third argument is
- * how many octets go before each on its way, which makes the largest smaller. */
+/* Exchanges datagrams with an echo service, by every call for datagrams. The third argument is the number of
+ * octets of the header in front of each datagram, by which the largest size is reduced. */
 #include "app.h"
 #include <fcntl.h>
 #include <sys/epoll.h>
@@ -29,7 +29,7 @@ static int udp_socket(void)
     return fd;
 }
 
-static void expect(int fd, const struct peer *from, const char *text)
+static void expect_datagram(int fd, const struct peer *from, const char *text)
 {
     char back[256];
     struct sockaddr_storage a;
@@ -40,16 +40,16 @@ static void expect(int fd, const struct peer *from, const char *text)
     CHECK(is_from(&a, len, from));
 }
 
-/* One socket, two destinations; its own name is what it was. */
-static void unconnected(void)
+/* One socket and two destinations. Its local address must not change. */
+static void check_unconnected(void)
 {
     struct sockaddr_storage a;
     socklen_t len = sizeof a;
     int fd = udp_socket();
     CHECK(sendto(fd, "first", 5, 0, peer_addr(&target), target.len) == 5);
-    expect(fd, &target, "first");
+    expect_datagram(fd, &target, "first");
     CHECK(sendto(fd, "second", 6, 0, peer_addr(&other), other.len) == 6);
-    expect(fd, &other, "second");
+    expect_datagram(fd, &other, "second");
     CHECK(getsockname(fd, (struct sockaddr *)&a, &len) == 0 && len == target.len);
     CHECK(((struct sockaddr_in *)&a)->sin_port != 0);
     CHECK(target.family == AF_INET ? ((struct sockaddr_in *)&a)->sin_addr.s_addr == 0
@@ -61,7 +61,7 @@ static void unconnected(void)
     close(fd);
 }
 
-static void connected(void)
+static void check_connected(void)
 {
     char a[8], b[8];
     struct iovec iov[2] = {{(void *)"by ", 3}, {(void *)"writev", 6}}, in[2] = {{a, 4}, {b, 8}};
@@ -82,20 +82,20 @@ static void connected(void)
     CHECK(recv(fd, a, 3, 0) == 3 && memcmp(a, "123", 3) == 0);
     CHECK(recv(fd, a, 3, MSG_DONTWAIT) == -1 && errno == EAGAIN);
     CHECK(ioctl(fd, FIONREAD, &n) == 0 && n == 0);
-    /* Another peer, another destination all the same, and none. */
+    /* Another peer, an explicit destination afterwards, and no peer. */
     CHECK(connect(fd, peer_addr(&other), other.len) == 0);
     check_names(fd, &other);
     CHECK(send(fd, "moved", 5, MSG_CONFIRM) == 5);
-    expect(fd, &other, "moved");
+    expect_datagram(fd, &other, "moved");
     CHECK(connect(fd, &none, sizeof none) == 0);
     CHECK(getpeername(fd, (struct sockaddr *)&sa, &len) == -1 && errno == ENOTCONN);
     CHECK(send(fd, "x", 1, 0) == -1 && errno == EDESTADDRREQ);
     CHECK(sendto(fd, "free", 4, 0, peer_addr(&target), target.len) == 4);
-    expect(fd, &target, "free");
+    expect_datagram(fd, &target, "free");
     close(fd);
 }
 
-static void messages(void)
+static void check_messages(void)
 {
     char c[128], buf[8];
     struct iovec out = {(void *)"a message", 9}, in = {buf, sizeof buf};
@@ -110,11 +110,11 @@ static void messages(void)
     CHECK(recvmsg(fd, &m, 0) == 8 && memcmp(buf, "a messag", 8) == 0);
     CHECK(m.msg_flags & MSG_TRUNC && is_from(&a, m.msg_namelen, &target));
     struct cmsghdr *cmsg = CMSG_FIRSTHDR(&m);
-    while (cmsg && cmsg->cmsg_type != SO_TIMESTAMP) /* libc may put it behind another */
+    while (cmsg && cmsg->cmsg_type != SO_TIMESTAMP) /* libc may insert another control message before it */
         cmsg = CMSG_NXTHDR(&m, cmsg);
     CHECK(cmsg && cmsg->cmsg_level == SOL_SOCKET && cmsg->cmsg_type == SO_TIMESTAMP);
     m = (struct msghdr){.msg_name = &target.addr, .msg_namelen = target.len};
-    CHECK(sendmsg(fd, &m, 0) == 0); /* none at all */
+    CHECK(sendmsg(fd, &m, 0) == 0); /* an empty datagram */
     m = (struct msghdr){.msg_iov = &in, .msg_iovlen = 1};
     CHECK(recvmsg(fd, &m, 0) == 0 && !(m.msg_flags & MSG_TRUNC));
     close(fd);
@@ -122,7 +122,7 @@ static void messages(void)
 
 enum { MANY = 32 };
 
-static void batch(bool to_two)
+static void check_batch(bool to_two)
 {
     char out[MANY][8], in[MANY][8] = {{0}};
     struct mmsghdr m[MANY], r[MANY];
@@ -158,8 +158,9 @@ static void batch(bool to_two)
     close(fd);
 }
 
-/* Three at a time in PARTS[i] pieces each, looked at before; and nothing where there is nothing. */
-static void in_parts(const int *parts)
+/* Receives three datagrams at a time, in PARTS[i] buffers each, after reading them with MSG_PEEK. EAGAIN if there
+ * is none. */
+static void check_parts(const int *parts)
 {
     enum { MOST_PARTS = 32, SIZE = 64 };
     static char in[3][MOST_PARTS][2];
@@ -212,7 +213,7 @@ static void in_parts(const int *parts)
     close(fd);
 }
 
-static void sizes(void)
+static void check_sizes(void)
 {
     static char out[70000], in[70000];
     int largest = (target.family == AF_INET ? 65507 : 65527) - overhead, fd = udp_socket();
@@ -227,14 +228,14 @@ static void sizes(void)
         CHECK(send(fd, out, (size_t)some[i], 0) == some[i]);
         ssize_t n = recv(fd, in, sizeof in, 0);
         if (n != some[i])
-            FAIL("%zd of %d octets came back", n, some[i]);
+            FAIL("%zd of %d octets were received", n, some[i]);
         CHECK(memcmp(in, out, (size_t)n) == 0);
     }
     CHECK(send(fd, out, (size_t)largest + 1, 0) == -1 && errno == EMSGSIZE);
     close(fd);
 }
 
-static void timeout(void)
+static void check_timeout(void)
 {
     struct timeval limit = {0, 200000};
     char c;
@@ -247,34 +248,34 @@ static void timeout(void)
     close(fd);
 }
 
-/* A non-blocking one in an event loop; a duplicate; a child that has it. */
-static void note_inherited(void)
+/* A non-blocking socket in an epoll loop, a duplicate, and a child that inherits it. */
+static void check_inherited(void)
 {
     int fd = socket(target.family, SOCK_DGRAM | SOCK_NONBLOCK, 0), ep = epoll_create1(0);
     struct epoll_event e = {.events = EPOLLIN};
     CHECK(epoll_ctl(ep, EPOLL_CTL_ADD, fd, &e) == 0);
     CHECK(connect(fd, peer_addr(&target), target.len) == 0 && send(fd, "loop", 4, 0) == 4);
     CHECK(epoll_wait(ep, &e, 1, 10000) == 1 && e.events == EPOLLIN);
-    expect(fd, &target, "loop");
+    expect_datagram(fd, &target, "loop");
     int second = dup(fd);
     close(fd);
     pid_t pid = fork();
     if (pid == 0) {
         CHECK(send(second, "child", 5, 0) == 5);
         wait_for(second, POLLIN);
-        expect(second, &target, "child");
+        expect_datagram(second, &target, "child");
         exit(0);
     }
     child_ends(pid);
     CHECK(send(second, "parent", 6, 0) == 6);
     wait_for(second, POLLIN);
-    expect(second, &target, "parent");
+    expect_datagram(second, &target, "parent");
     close(second);
     close(ep);
 }
 
-/* What is bound to a port may still speak to its neighbours. */
-static void bound(void)
+/* A bound socket may still exchange datagrams with this machine. */
+static void check_bound(void)
 {
     struct peer here = peer_of(target.family == AF_INET ? "127.0.0.1" : "::1", "0");
     struct sockaddr_storage any = {.ss_family = (sa_family_t)target.family};
@@ -285,44 +286,44 @@ static void bound(void)
     CHECK(bind(fd, (struct sockaddr *)&any, target.len) == 0);
     CHECK(getsockname(fd, (struct sockaddr *)&any, &len) == 0);
     CHECK(sendto(fd, "far", 3, 0, peer_addr(&target), target.len) == 3);
-    expect(fd, &target, "far");
+    expect_datagram(fd, &target, "far");
     CHECK(sendto(fd, "near", 4, 0, peer_addr(&here), here.len) == 4);
     struct sockaddr_storage from, now;
     char c[8];
     socklen_t from_len = sizeof from, now_len = sizeof now;
     CHECK(recvfrom(near, c, 8, 0, (struct sockaddr *)&from, &from_len) == 4);
     CHECK(sendto(near, "back", 4, 0, (struct sockaddr *)&from, from_len) == 4);
-    expect(fd, &here, "back");
+    expect_datagram(fd, &here, "back");
     CHECK(sendto(fd, "again", 5, 0, peer_addr(&target), target.len) == 5);
-    expect(fd, &target, "again");
+    expect_datagram(fd, &target, "again");
     CHECK(getsockname(fd, (struct sockaddr *)&now, &now_len) == 0 && now_len == len);
     CHECK(memcmp(&now, &any, target.family == AF_INET ? 8 : sizeof(struct sockaddr_in6)) == 0);
     close(fd);
-    /* And one that begins with them. */
+    /* A socket whose first datagram goes to this machine. */
     fd = udp_socket();
     CHECK(sendto(fd, "near", 4, 0, peer_addr(&here), here.len) == 4);
     CHECK(sendto(fd, "far", 3, 0, peer_addr(&target), target.len) == 3);
-    expect(fd, &target, "far");
+    expect_datagram(fd, &target, "far");
     close(fd);
-    /* Or goes over to them. */
+    /* A socket whose later datagrams go to this machine. */
     fd = udp_socket();
     CHECK(sendto(fd, "far", 3, 0, peer_addr(&target), target.len) == 3);
-    expect(fd, &target, "far");
+    expect_datagram(fd, &target, "far");
     from_len = sizeof from;
     CHECK(recvfrom(near, c, 8, 0, (struct sockaddr *)&from, &from_len) == 4);
     CHECK(sendto(fd, "near", 4, 0, peer_addr(&here), here.len) == 4);
     from_len = sizeof from;
     CHECK(recvfrom(near, c, 8, 0, (struct sockaddr *)&from, &from_len) == 4);
     CHECK(sendto(near, "back", 4, 0, (struct sockaddr *)&from, from_len) == 4);
-    expect(fd, &here, "back");
+    expect_datagram(fd, &here, "back");
     CHECK(sendto(fd, "again", 5, 0, peer_addr(&target), target.len) == 5);
-    expect(fd, &target, "again");
+    expect_datagram(fd, &target, "again");
     close(fd);
     close(near);
 }
 
-/* An IPv6 socket to an IPv4 target. */
-static void mapped(const char *host, const char *port)
+/* An IPv6 socket and an IPv4 target. */
+static void check_mapped(const char *host, const char *port)
 {
     char text[64];
     if (target.family != AF_INET)
@@ -332,7 +333,7 @@ static void mapped(const char *host, const char *port)
     int fd = socket(AF_INET6, SOCK_DGRAM, 0);
     CHECK(sendto(fd, "mapped", 6, 0, peer_addr(&p), p.len) == 6);
     wait_for(fd, POLLIN);
-    expect(fd, &p, "mapped");
+    expect_datagram(fd, &p, "mapped");
     close(fd);
 }
 
@@ -343,19 +344,19 @@ int main(int argc, char **argv)
     snprintf(next, sizeof next, "%d", atoi(argv[2]) + 1);
     other = peer_of(argv[1], next);
     overhead = argc > 3 ? atoi(argv[3]) : 0;
-    unconnected();
-    connected();
-    messages();
-    batch(false);
-    batch(true);
-    in_parts((const int[]){1, 2, 3});
-    in_parts((const int[]){10, 10, 10});
-    in_parts((const int[]){1, 30, 3});
-    in_parts((const int[]){30, 1, 18});
-    sizes();
-    timeout();
-    note_inherited();
-    bound();
-    mapped(argv[1], argv[2]);
+    check_unconnected();
+    check_connected();
+    check_messages();
+    check_batch(false);
+    check_batch(true);
+    check_parts((const int[]){1, 2, 3});
+    check_parts((const int[]){10, 10, 10});
+    check_parts((const int[]){1, 30, 3});
+    check_parts((const int[]){30, 1, 18});
+    check_sizes();
+    check_timeout();
+    check_inherited();
+    check_bound();
+    check_mapped(argv[1], argv[2]);
     return 0;
 }

@@ -1,6 +1,5 @@
-/* Datagrams at the ends of what the calls take: hundreds of parts, hundreds at once, looks that take
- * nothing, duplicates from before the first datagram, numbers that change hands where no libc sees it,
- * and arguments that are wrong. */
+/* Datagrams at the limits of the calls: hundreds of buffers, many datagrams at once, MSG_PEEK, duplicates made
+ * before the first datagram, descriptor numbers that are reused without libc noticing, and invalid arguments. */
 #include "app.h"
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -18,34 +17,34 @@ static int udp_socket(void)
     return fd;
 }
 
-static int connected(void)
+static int connected_fd(void)
 {
     int fd = udp_socket();
     CHECK(connect(fd, peer_addr(&target), target.len) == 0);
     return fd;
 }
 
-/* OCTETS in N parts of one octet each. */
-static void in_parts(struct iovec *iov, char *octets, int n)
+/* Describes OCTETS as N buffers of one octet each. */
+static void make_parts(struct iovec *iov, char *octets, int n)
 {
     for (int i = 0; i < n; i++)
         iov[i] = (struct iovec){&octets[i], 1};
 }
 
-static void fill(char *octets)
+static void fill_octets(char *octets)
 {
     for (int i = 0; i < PARTS; i++)
         octets[i] = (char)(i % 101);
 }
 
-static void parts(bool at_once)
+static void check_parts(bool at_once)
 {
     char out[PARTS], in[PARTS] = "";
     struct iovec to[PARTS], from[PARTS];
-    int fd = connected();
-    fill(out);
-    in_parts(to, out, PARTS);
-    in_parts(from, in, PARTS);
+    int fd = connected_fd();
+    fill_octets(out);
+    make_parts(to, out, PARTS);
+    make_parts(from, in, PARTS);
     struct mmsghdr there[2] = {{.msg_hdr = {.msg_iov = to, .msg_iovlen = PARTS}},
                                {.msg_hdr = {.msg_iov = to, .msg_iovlen = 2}}};
     struct mmsghdr back = {.msg_hdr = {.msg_iov = from, .msg_iovlen = PARTS}};
@@ -60,11 +59,11 @@ static void parts(bool at_once)
     close(fd);
 }
 
-static void too_many_parts(void)
+static void check_too_many_parts(void)
 {
     static struct iovec iov[MOST + 1];
     struct mmsghdr m = {.msg_hdr = {.msg_iov = iov, .msg_iovlen = MOST + 1}};
-    int fd = connected();
+    int fd = connected_fd();
     CHECK(send(fd, "there", 5, 0) == 5);
     wait_for(fd, POLLIN);
     CHECK(sendmsg(fd, &m.msg_hdr, 0) == -1 && errno == EMSGSIZE);
@@ -74,13 +73,13 @@ static void too_many_parts(void)
     close(fd);
 }
 
-static void many(void)
+static void check_many(void)
 {
     char out[MANY], in[MANY][8];
     struct iovec to[MANY], from[MANY];
     struct mmsghdr there[MANY] = {{.msg_len = 0}}, back[MANY] = {{.msg_len = 0}};
     struct timespec limit = {5, 0}, none = {0, 0};
-    int fd = connected();
+    int fd = connected_fd();
     for (int i = 0; i < MANY; i++) {
         out[i] = (char)i;
         to[i] = (struct iovec){&out[i], 1};
@@ -100,12 +99,12 @@ static void many(void)
     close(fd);
 }
 
-static void looked_at_first(void)
+static void check_peek(void)
 {
     char text[16];
     struct iovec iov = {text, 3};
     struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
-    int fd = connected();
+    int fd = connected_fd();
     CHECK(send(fd, "octets", 6, 0) == 6);
     CHECK(recvmsg(fd, &m, MSG_PEEK) == 3 && m.msg_flags & MSG_TRUNC);
     CHECK(recv(fd, text, 3, MSG_PEEK | MSG_TRUNC) == 6);
@@ -113,7 +112,7 @@ static void looked_at_first(void)
     close(fd);
 }
 
-static void doubled_before(void)
+static void check_duplicate(void)
 {
     char text[8];
     int fd = udp_socket(), other = dup(fd);
@@ -126,8 +125,8 @@ static void doubled_before(void)
     close(other);
 }
 
-/* A system call that no library is asked for. */
-static void take_number(int from, int number)
+/* Uses the system call itself where possible, so that no library notices it. */
+static void replace_fd(int from, int number)
 {
 #if defined(__x86_64__)
     long result;
@@ -141,16 +140,16 @@ static void take_number(int from, int number)
 #endif
 }
 
-/* What has the number now is a socket of its own. */
-static void other_life(void)
+/* The number now belongs to a separate socket. */
+static void check_other_socket(void)
 {
     struct sockaddr_in here = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t len = sizeof here;
     char text[8];
-    int fd = connected(), near = socket(AF_INET, SOCK_DGRAM, 0);
+    int fd = connected_fd(), near = socket(AF_INET, SOCK_DGRAM, 0);
     CHECK(bind(near, (struct sockaddr *)&here, len) == 0);
     CHECK(getsockname(near, (struct sockaddr *)&here, &len) == 0);
-    take_number(near, fd);
+    replace_fd(near, fd);
     CHECK(sendto(fd, "here", 4, 0, (struct sockaddr *)&here, len) == 4);
     CHECK(recv(near, text, sizeof text, 0) == 4 && memcmp(text, "here", 4) == 0);
     CHECK(getpeername(fd, (struct sockaddr *)&here, &len) == -1 && errno == ENOTCONN);
@@ -158,23 +157,23 @@ static void other_life(void)
     close(fd);
 }
 
-static void other_kind(void)
+static void check_other_kind(void)
 {
     char octet;
-    int fd = connected(), stream = socket(AF_INET, SOCK_STREAM, 0);
-    take_number(stream, fd);
+    int fd = connected_fd(), stream = socket(AF_INET, SOCK_STREAM, 0);
+    replace_fd(stream, fd);
     CHECK(recv(fd, &octet, 1, 0) == -1 && errno == ENOTCONN);
     close(stream);
     close(fd);
 }
 
-static void wrong(void)
+static void check_invalid(void)
 {
     struct sockaddr_storage a;
     struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons(7)};
     struct sockaddr_un un = {.sun_family = AF_UNIX, .sun_path = "/nowhere"};
     socklen_t len = sizeof a;
-    int octets = 0, fd = connected(), loose = udp_socket();
+    int octets = 0, fd = connected_fd(), unconnected = udp_socket();
     v6.sin6_addr.s6_addr[15] = 1;
     CHECK(getpeername(fd, (struct sockaddr *)&a, NULL) == -1 && errno == EFAULT);
     CHECK(getsockname(fd, (struct sockaddr *)&a, NULL) == -1 && errno == EFAULT);
@@ -184,28 +183,28 @@ static void wrong(void)
     if (target.family == AF_INET)
         CHECK(connect(fd, (struct sockaddr *)&v6, sizeof v6) == -1 && errno == EAFNOSUPPORT);
     CHECK(connect(fd, (struct sockaddr *)&un, sizeof un) == -1);
-    CHECK(sendto(loose, "x", 1, 0, peer_addr(&target), target.len) == 1);
+    CHECK(sendto(unconnected, "x", 1, 0, peer_addr(&target), target.len) == 1);
     len = sizeof octets;
-    CHECK(getsockopt(loose, SOL_SOCKET, SO_TYPE, &octets, &len) == 0 && octets == SOCK_DGRAM);
+    CHECK(getsockopt(unconnected, SOL_SOCKET, SO_TYPE, &octets, &len) == 0 && octets == SOCK_DGRAM);
     len = sizeof octets;
-    CHECK(getsockopt(loose, SOL_SOCKET, 12345, &octets, &len) == -1 && errno == ENOPROTOOPT);
+    CHECK(getsockopt(unconnected, SOL_SOCKET, 12345, &octets, &len) == -1 && errno == ENOPROTOOPT);
     CHECK(sendto(-1, "x", 1, 0, peer_addr(&target), target.len) == -1 && errno == EBADF);
     check_names(fd, &target);
-    close(loose);
+    close(unconnected);
     close(fd);
 }
 
 int main(int argc, char **argv)
 {
     target = peer_from(argc, argv);
-    parts(false);
-    parts(true);
-    too_many_parts();
-    many();
-    looked_at_first();
-    doubled_before();
-    other_life();
-    other_kind();
-    wrong();
+    check_parts(false);
+    check_parts(true);
+    check_too_many_parts();
+    check_many();
+    check_peek();
+    check_duplicate();
+    check_other_socket();
+    check_other_kind();
+    check_invalid();
     return 0;
 }

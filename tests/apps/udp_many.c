@@ -1,5 +1,5 @@
-/* Says "go" to HOST PORT and takes many datagrams at a time until one says "end", with where each is
- * from and when it came. Prints them. */
+/* Sends "go" to HOST PORT and receives many datagrams at a time, with their sources and times, until one contains
+ * "end". Prints them. */
 #include "app.h"
 #include <sys/uio.h>
 
@@ -16,7 +16,7 @@ int main(int argc, char **argv)
     int on = 1, fd = socket(p.family, SOCK_DGRAM, 0);
     CHECK(fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_TIMESTAMP, &on, sizeof on) == 0);
     CHECK(sendto(fd, "go", 2, 0, peer_addr(&p), p.len) == 2);
-    usleep(500000); /* so that they are all there */
+    usleep(500000); /* waits until all have arrived */
     for (bool ended = false; !ended;) {
         for (int i = 0; i < MANY; i++) {
             iov[i] = (struct iovec){buf[i], sizeof buf[i]};

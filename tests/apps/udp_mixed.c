@@ -1,5 +1,5 @@
-/* Datagrams of one socket to a target that sends each back, and to a neighbour on this machine; what is
- * wrong with a destination; several sends as one datagram. */
+/* One socket sends datagrams to an echo service and to a neighbour, a socket on this machine. Also checks invalid
+ * destinations, and several sends that form one datagram. */
 #include "app.h"
 
 static struct peer target, here;
@@ -12,7 +12,7 @@ static int udp_socket(int family)
     return fd;
 }
 
-static void expect(int fd, const char *text, const struct peer *from)
+static void expect_datagram(int fd, const char *text, const struct peer *from)
 {
     char back[64];
     struct sockaddr_storage a;
@@ -23,7 +23,7 @@ static void expect(int fd, const char *text, const struct peer *from)
     CHECK(len == from->len && memcmp(&a, &from->addr, 8) == 0);
 }
 
-static struct mmsghdr message(struct iovec *iov, const struct peer *to)
+static struct mmsghdr make_message(struct iovec *iov, const struct peer *to)
 {
     struct mmsghdr m = {.msg_hdr = {.msg_iov = iov, .msg_iovlen = 1}};
     if (to) {
@@ -33,11 +33,12 @@ static struct mmsghdr message(struct iovec *iov, const struct peer *to)
     return m;
 }
 
-/* Many at once, one of them to the neighbour, who answers. */
-static void mixed(int neighbour)
+/* Sends several at once, one of them to the neighbour, which answers. */
+static void check_mixed(int neighbour)
 {
     struct iovec iov[3] = {{(void *)"one", 3}, {(void *)"two", 3}, {(void *)"three", 5}};
-    struct mmsghdr m[3] = {message(&iov[0], &target), message(&iov[1], &here), message(&iov[2], &target)};
+    struct mmsghdr m[3] = {make_message(&iov[0], &target), make_message(&iov[1], &here),
+                           make_message(&iov[2], &target)};
     struct sockaddr_storage a;
     socklen_t len = sizeof a;
     char buf[8];
@@ -49,21 +50,21 @@ static void mixed(int neighbour)
     }
     CHECK(recvfrom(neighbour, buf, sizeof buf, 0, (struct sockaddr *)&a, &len) == 3);
     CHECK(memcmp(buf, "two", 3) == 0 && m[0].msg_len == 3 && m[2].msg_len == 5);
-    expect(fd, "one", &target);
-    expect(fd, "three", &target);
+    expect_datagram(fd, "one", &target);
+    expect_datagram(fd, "three", &target);
     CHECK(sendto(neighbour, "near", 4, 0, (struct sockaddr *)&a, len) == 4);
-    expect(fd, "near", &here);
+    expect_datagram(fd, "near", &here);
     CHECK(sendto(fd, "again", 5, 0, peer_addr(&target), target.len) == 5);
-    expect(fd, "again", &target);
+    expect_datagram(fd, "again", &target);
     close(fd);
 }
 
-static void wrong(void)
+static void check_invalid(void)
 {
     static char long_one[70000];
     struct sockaddr_in6 other = {.sin6_family = AF_INET6, .sin6_port = htons(7)};
     struct iovec iov[2] = {{(void *)"good", 4}, {(void *)"nowhere", 7}};
-    struct mmsghdr m[2] = {message(&iov[0], &target), message(&iov[1], NULL)};
+    struct mmsghdr m[2] = {make_message(&iov[0], &target), make_message(&iov[1], NULL)};
     int fd = udp_socket(AF_INET);
     for (int begun = 0; begun < 2; begun++) {
         CHECK(sendto(fd, "x", 1, 0, peer_addr(&target), 7) == -1 && errno == EINVAL);
@@ -73,23 +74,23 @@ static void wrong(void)
               errno == EMSGSIZE);
         CHECK(sendmmsg(fd, m + 1, 1, 0) == -1 && errno == EDESTADDRREQ);
         CHECK(sendmmsg(fd, m, 2, 0) == 1);
-        expect(fd, "good", &target);
+        expect_datagram(fd, "good", &target);
         CHECK(recvmmsg(fd, m, 2, MSG_DONTWAIT, NULL) == -1 && errno == EAGAIN);
         CHECK(sendmmsg(fd, m, 0, 0) == 0);
     }
     close(fd);
 }
 
-/* What is said in parts goes as one. */
-static void parts(void)
+/* Sends with MSG_MORE form one datagram. */
+static void check_parts(void)
 {
     int fd = udp_socket(AF_INET);
     CHECK(connect(fd, peer_addr(&target), target.len) == 0);
     CHECK(send(fd, "in ", 3, MSG_MORE) == 3 && send(fd, "two ", 4, MSG_MORE) == 4);
     CHECK(send(fd, "or three", 8, 0) == 8);
-    expect(fd, "in two or three", &target);
+    expect_datagram(fd, "in two or three", &target);
     CHECK(send(fd, "alone", 5, 0) == 5);
-    expect(fd, "alone", &target);
+    expect_datagram(fd, "alone", &target);
     close(fd);
 }
 
@@ -100,8 +101,8 @@ int main(int argc, char **argv)
     int neighbour = udp_socket(AF_INET);
     CHECK(bind(neighbour, peer_addr(&here), here.len) == 0);
     CHECK(getsockname(neighbour, (struct sockaddr *)&here.addr, &here.len) == 0);
-    mixed(neighbour);
-    wrong();
-    parts();
+    check_mixed(neighbour);
+    check_invalid();
+    check_parts();
     return 0;
 }

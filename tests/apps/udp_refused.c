@@ -1,7 +1,7 @@
-/* With "refused" as third argument: UDP to the target fails with EOPNOTSUPP. UDP on loopback works. */
+/* UDP on loopback works. With the third argument "refused", UDP to the target fails with EOPNOTSUPP. */
 #include "app.h"
 
-static void loopback(void)
+static void check_loopback(void)
 {
     struct peer me = peer_of("127.0.0.1", "0");
     int in = socket(AF_INET, SOCK_DGRAM, 0), out = socket(AF_INET, SOCK_DGRAM, 0);
@@ -19,7 +19,7 @@ static void loopback(void)
 int main(int argc, char **argv)
 {
     struct peer p = peer_from(argc, argv);
-    loopback();
+    check_loopback();
     if (argc < 4)
         return 0;
     int fd = socket(p.family, SOCK_DGRAM, 0);

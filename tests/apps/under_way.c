@@ -1,23 +1,23 @@
-/* Connections that are under way: waited for among many descriptors, asked for octets in every way,
- * and finished by another program. */
+/* Connections in flight: polled among many descriptors, used for sending and receiving in every way, and finished
+ * by another program. */
 #include "app.h"
 #include <sys/resource.h>
 #include <sys/uio.h>
 
 static struct peer target;
 
-/* More descriptors than fit a small array, the connections among them. */
-static void among_many(void)
+/* More descriptors than fit into a small array, with the connections among them. */
+static void check_among_many(void)
 {
-    enum { MANY = 700, OURS = 3 };
+    enum { MANY = 700, CONNECTIONS = 3 };
     static struct pollfd fds[MANY];
-    int quiet[2], done = 0;
-    CHECK(pipe(quiet) == 0);
+    int silent[2], done = 0;
+    CHECK(pipe(silent) == 0);
     for (int i = 0; i < MANY; i++)
-        fds[i] = (struct pollfd){quiet[0], POLLIN, 0};
-    for (int i = 0; i < OURS; i++)
+        fds[i] = (struct pollfd){silent[0], POLLIN, 0};
+    for (int i = 0; i < CONNECTIONS; i++)
         fds[i * 300 + 50] = (struct pollfd){tcp_begin(&target), POLLOUT, 0};
-    while (done < OURS) {
+    while (done < CONNECTIONS) {
         int n = poll(fds, MANY, 20000);
         CHECK(n > 0);
         for (int i = 0; i < MANY; i++) {
@@ -37,7 +37,7 @@ static void among_many(void)
     free(too_many);
 }
 
-static void messages(void)
+static void check_messages(void)
 {
     char buf[4];
     struct iovec iov = {buf, sizeof buf};
@@ -51,7 +51,7 @@ static void messages(void)
     memset(buf, 0, sizeof buf);
     CHECK(recvmmsg(fd, &m, 1, MSG_WAITALL, NULL) == 1 && memcmp(buf, "many", 4) == 0);
     close(fd);
-    fd = tcp_begin(&target); /* the first call of all waits */
+    fd = tcp_begin(&target); /* here the very first call blocks */
     CHECK(fcntl(fd, F_SETFL, flags & ~O_NONBLOCK) == 0);
     CHECK(recvmmsg(fd, &m, 1, MSG_DONTWAIT, NULL) == -1 && errno == EAGAIN);
     CHECK(send(fd, "here", 4, 0) == 4);
@@ -59,8 +59,8 @@ static void messages(void)
     close(fd);
 }
 
-/* What another program begins is finished by this one. */
-static int finish(int fd)
+/* Finishes a connection that another program has begun. */
+static int finish_connect(int fd)
 {
     wait_for(fd, POLLOUT);
     CHECK(so_error(fd) == 0);
@@ -73,9 +73,9 @@ int main(int argc, char **argv)
 {
     target = peer_from(argc, argv);
     if (argc > 3)
-        return finish(atoi(argv[3]));
-    among_many();
-    messages();
+        return finish_connect(atoi(argv[3]));
+    check_among_many();
+    check_messages();
     for (int i = 0; i < 2; i++) {
         char number[16];
         int fd = tcp_begin(&target);
@@ -83,7 +83,7 @@ int main(int argc, char **argv)
         pid_t pid = fork();
         if (pid == 0)
             execl("/proc/self/exe", argv[0], argv[1], argv[2], number, (char *)NULL);
-        if (i) /* by both at once, or by the child alone */
+        if (i) /* finished by both concurrently, or by the child alone */
             wait_for(fd, POLLOUT);
         child_ends(pid);
         check_names(fd, &target);

@@ -1,5 +1,6 @@
-/* Writes into a connection attempt that is not over, by calls that are not write() or send(): HOST PORT HOW [WAIT]. Says
- * what the write came to, then what the connection came to. WAIT: ms that are waited for the connection before. */
+/* Writes to a connection attempt that is in flight, by calls other than write() and send(): HOST PORT HOW [WAIT].
+ * Prints the result of the write and then that of the connection. WAIT is the time in ms to poll the connection
+ * before. */
 #include "app.h"
 #include <aio.h>
 #include <sys/mman.h>
@@ -10,8 +11,8 @@
 #define TEXT "SPOILT!"
 #define SIZE (sizeof TEXT - 1)
 
-/* A pipe with TEXT in it. */
-static int piped(bool mapped)
+/* Returns the reading end of a pipe that contains TEXT. */
+static int pipe_with_text(bool mapped)
 {
     static char text[] = TEXT;
     int ends[2];
@@ -26,7 +27,7 @@ static int piped(bool mapped)
 
 static ssize_t by_splice(int fd, bool mapped, bool teed, bool by_number)
 {
-    int from = piped(mapped), ends[2];
+    int from = pipe_with_text(mapped), ends[2];
     if (teed) {
         CHECK(pipe(ends) == 0);
         CHECK(tee(from, ends[1], SIZE, 0) == (ssize_t)SIZE);
@@ -41,7 +42,7 @@ static ssize_t by_sendfile(int fd, bool by_number)
 {
     int file = memfd_create("text", 0);
     off_t at = 0;
-    long plain = 0; /* an offset as the kernel has it under that name */
+    long plain = 0; /* an offset of the type that the kernel uses for this call */
     CHECK(file >= 0 && write(file, TEXT, SIZE) == (ssize_t)SIZE);
     if (by_number)
         return syscall(SYS_sendfile, fd, file, &plain, SIZE);
@@ -74,7 +75,7 @@ static ssize_t by_stream(int fd)
     return n;
 }
 
-/* The instruction itself, where we know it. */
+/* Uses the instruction itself, on architectures for which it is given here. */
 static ssize_t by_instruction(int fd)
 {
 #if defined __x86_64__
@@ -97,7 +98,7 @@ static ssize_t by_instruction(int fd)
 #endif
 }
 
-static ssize_t spoil(int fd, const char *how)
+static ssize_t write_text(int fd, const char *how)
 {
     struct iovec iov = {(void *)(uintptr_t)TEXT, SIZE};
     errno = 0;
@@ -129,7 +130,7 @@ static ssize_t spoil(int fd, const char *how)
     return by_instruction(fd);
 }
 
-static void reached(int fd)
+static void wait_established(int fd)
 {
     struct tcp_info info = {0};
     for (int i = 0; info.tcpi_state != TCP_ESTABLISHED && i < 5000; i++) {
@@ -145,9 +146,9 @@ int main(int argc, char **argv)
     CHECK(argc > 3);
     int fd = tcp_begin(&peer), wait = argc > 4 ? atoi(argv[4]) : 0;
     struct pollfd p = {fd, POLLOUT, 0};
-    reached(fd);
+    wait_established(fd);
     int ready = wait ? poll(&p, 1, wait) : 0;
-    ssize_t n = spoil(fd, argv[3]);
+    ssize_t n = write_text(fd, argv[3]);
     printf("%s ", n < 0 ? strerrorname_np(errno) : "written");
     if (!ready)
         wait_for(fd, POLLOUT);

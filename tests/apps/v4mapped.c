@@ -1,4 +1,4 @@
-/* An AF_INET6 socket that asks for an IPv4 address in its mapped form, and hears it so again. */
+/* An AF_INET6 socket connects to an IPv4 address in its mapped form, and getpeername() returns the same form. */
 #include "app.h"
 
 int main(int argc, char **argv)

@@ -1,5 +1,5 @@
-/* vfork and exec while a connection is open: the parent's connections are as they were, the child
- * has the one it was given as standard input. */
+/* vfork and exec while connections are open. The connections of the parent do not change. The child has one of
+ * them as its standard input. */
 #include "app.h"
 
 int main(int argc, char **argv)

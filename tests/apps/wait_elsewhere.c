@@ -1,5 +1,5 @@
-/* A connection is begun, and the program waits for other things, in every way. The connection is there
- * all the same, and each wait ends as it should: with what it waits for, or when its time is over. */
+/* A connection is in flight and the program waits for other things, in every way. The connection must be
+ * established nevertheless, and each wait must end with its event or when its time-out expires. */
 #include "app.h"
 #include <pthread.h>
 #include <signal.h>
@@ -11,18 +11,18 @@
 enum { SLICE = 50, ROUNDS = 400 }; /* ms, and how often */
 
 static struct peer target;
-static int quiet[2], pair[2], full[2], listener, ep, outer;
-static volatile sig_atomic_t rings;
+static int silent[2], pair[2], full[2], listener, ep, outer;
+static volatile sig_atomic_t signals;
 
-static void ring(int number)
+static void count_signal(int number)
 {
     (void)number;
-    rings++;
+    signals++;
 }
 
 static int by_poll(void)
 {
-    struct pollfd p[2] = {{quiet[0], POLLIN, 0}, {-1, POLLIN, 0}};
+    struct pollfd p[2] = {{silent[0], POLLIN, 0}, {-1, POLLIN, 0}};
     return poll(p, 2, SLICE);
 }
 
@@ -33,7 +33,7 @@ static int by_sleeping(void)
 
 static int by_ppoll(void)
 {
-    struct pollfd p = {quiet[0], POLLIN, 0};
+    struct pollfd p = {silent[0], POLLIN, 0};
     struct timespec t = {0, SLICE * 1000000};
     return ppoll(&p, 1, &t, NULL);
 }
@@ -43,8 +43,8 @@ static int by_select(void)
     struct timeval t = {0, SLICE * 1000};
     fd_set set;
     FD_ZERO(&set);
-    FD_SET(quiet[0], &set);
-    int r = select(quiet[0] + 1, &set, NULL, NULL, &t);
+    FD_SET(silent[0], &set);
+    int r = select(silent[0] + 1, &set, NULL, NULL, &t);
     CHECK(t.tv_sec == 0 && t.tv_usec <= 2000);
     return r;
 }
@@ -102,21 +102,21 @@ static int by_accept(void)
     return timed_out(accept(listener, NULL, NULL));
 }
 
-/* A signal ends it, with a mask that lets it in for as long as it waits. */
+/* A signal ends the call, whose mask unblocks it only during the wait. */
 static int by_a_signal(void)
 {
     struct itimerval in = {.it_value = {0, SLICE * 1000}};
     sigset_t all, none;
-    struct pollfd p = {quiet[0], POLLIN, 0};
+    struct pollfd p = {silent[0], POLLIN, 0};
     struct timespec t = {20, 0};
     sigemptyset(&none);
     sigfillset(&all);
     CHECK(sigprocmask(SIG_SETMASK, &all, NULL) == 0);
-    int before = rings;
+    int before = signals;
     CHECK(setitimer(ITIMER_REAL, &in, NULL) == 0);
     int r = ppoll(&p, 1, &t, &none), error = errno;
     CHECK(sigprocmask(SIG_SETMASK, &none, NULL) == 0);
-    return r == -1 && error == EINTR && rings == before + 1 ? 0 : -1;
+    return r == -1 && error == EINTR && signals == before + 1 ? 0 : -1;
 }
 
 static const struct {
@@ -130,45 +130,45 @@ static const struct {
     {"ppoll and a signal", by_a_signal},
 };
 
-static bool is_there(int fd)
+static bool is_connected(int fd)
 {
     struct sockaddr_storage a;
     socklen_t len = sizeof a;
     return getpeername(fd, (struct sockaddr *)&a, &len) == 0;
 }
 
-static void one(size_t way)
+static void check_way(size_t way)
 {
     int fd = tcp_begin(&target), rounds = 0;
-    for (; !is_there(fd) && rounds < ROUNDS; rounds++) {
+    for (; !is_connected(fd) && rounds < ROUNDS; rounds++) {
         int64_t since = now_us();
         if (ways[way].wait() != 0)
-            FAIL("%s does not end as it should", ways[way].name);
+            FAIL("%s did not return as expected", ways[way].name);
         CHECK(now_us() - since >= (SLICE - 5) * 1000);
     }
-    if (!is_there(fd))
-        FAIL("%s: the connection is not there", ways[way].name);
+    if (!is_connected(fd))
+        FAIL("%s: the connection is not established", ways[way].name);
     CHECK(so_error(fd) == 0);
     echo(fd, "elsewhere");
     close(fd);
 }
 
-/* What is waited for comes from a thread while the connection is in flight. */
-static void *writes_later(void *arg)
+/* A thread writes the awaited data while the connection is in flight. */
+static void *write_later(void *arg)
 {
     usleep(100000);
     CHECK(write(pair[1], "late", 4) == 4);
     return arg;
 }
 
-static void what_comes_is_reported(void)
+static void check_reports(void)
 {
     pthread_t thread;
     char got[8];
     struct epoll_event event;
     for (int way = 0; way < 3; way++) {
         int fd = tcp_begin(&target);
-        CHECK(pthread_create(&thread, NULL, writes_later, NULL) == 0);
+        CHECK(pthread_create(&thread, NULL, write_later, NULL) == 0);
         if (way == 0)
             wait_for(pair[0], POLLIN);
         else if (way == 1)
@@ -183,7 +183,7 @@ static void what_comes_is_reported(void)
     }
 }
 
-static void limit_of(int fd, int option, int ms)
+static void set_timeout(int fd, int option, int ms)
 {
     struct timeval t = {ms / 1000, ms % 1000 * 1000};
     CHECK(setsockopt(fd, SOL_SOCKET, option, &t, sizeof t) == 0);
@@ -191,13 +191,13 @@ static void limit_of(int fd, int option, int ms)
 
 int main(int argc, char **argv)
 {
-    struct sigaction act = {.sa_handler = ring};
+    struct sigaction act = {.sa_handler = count_signal};
     struct sockaddr_un local = {.sun_family = AF_UNIX};
     struct epoll_event event = {.events = EPOLLIN};
     char block[4096] = {0};
     target = peer_from(argc, argv);
     CHECK(sigaction(SIGALRM, &act, NULL) == 0);
-    CHECK(pipe(quiet) == 0 && socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0 &&
+    CHECK(pipe(silent) == 0 && socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0 &&
           socketpair(AF_UNIX, SOCK_STREAM, 0, full) == 0);
     while (send(full[0], block, sizeof block, MSG_DONTWAIT) > 0)
         ;
@@ -209,11 +209,11 @@ int main(int argc, char **argv)
     CHECK(epoll_ctl(ep, EPOLL_CTL_ADD, pair[0], &event) == 0);
     event.data.fd = ep;
     CHECK(epoll_ctl(outer, EPOLL_CTL_ADD, ep, &event) == 0);
-    what_comes_is_reported();
-    limit_of(pair[0], SO_RCVTIMEO, SLICE);
-    limit_of(full[0], SO_SNDTIMEO, SLICE);
-    limit_of(listener, SO_RCVTIMEO, SLICE);
+    check_reports();
+    set_timeout(pair[0], SO_RCVTIMEO, SLICE);
+    set_timeout(full[0], SO_SNDTIMEO, SLICE);
+    set_timeout(listener, SO_RCVTIMEO, SLICE);
     for (size_t way = 0; way < sizeof ways / sizeof *ways; way++)
-        one(way);
+        check_way(way);
     return 0;
 }

@@ -1,6 +1,6 @@
-/* Calls whose types have two widths on 32-bit machines (time_t, off_t): there it is compiled for each.
- * A connection and a datagram are waited for by every such call, with a time-out; what is left of a
- * time-out, a socket's own time-out, an offset and a lock are what they were set to. */
+/* Calls whose types have two widths on 32-bit machines (time_t, off_t); there this program is built with each. A
+ * connection and a datagram are waited for with a time-out by every such call. The remaining time, the time-outs
+ * of a socket, an offset and a lock must have the expected values. */
 #include "app.h"
 #include <sys/epoll.h>
 #include <sys/select.h>
@@ -10,7 +10,7 @@ static struct peer target;
 
 enum wait { SELECT, PSELECT, PPOLL, EPOLL_PWAIT2, WAITS };
 
-/* SECONDS at the most for FD to be ready to be read from, or written to. */
+/* Waits at most SECONDS and 5 ms until FD is writable (OUT) or readable. */
 static int wait_with(enum wait how, int fd, bool out, int seconds)
 {
     struct timespec limit = {.tv_sec = seconds, .tv_nsec = 5000000};
@@ -47,20 +47,20 @@ static int wait_with(enum wait how, int fd, bool out, int seconds)
     return n;
 }
 
-static void connection(enum wait how)
+static void check_connection(enum wait how)
 {
     int fd = tcp_begin(&target);
     CHECK(wait_with(how, fd, true, 60) == 1 && so_error(fd) == 0);
     check_names(fd, &target);
-    CHECK(wait_with(how, fd, false, 0) == 0); /* nothing comes by itself */
+    CHECK(wait_with(how, fd, false, 0) == 0); /* nothing arrives without a request */
     CHECK(send(fd, "waited", 6, 0) == 6);
     CHECK(wait_with(how, fd, false, 60) == 1);
     close(fd);
 }
 
-/* A socket's time-outs, which a blocking connect() leaves alone. What they are is asked for before and
- * after: some emulators do not give parts of a second back. */
-static void socket_timeouts(void)
+/* The time-outs of a socket, which a blocking connect() does not change. They are read before and after, because
+ * some emulators do not return fractions of a second. */
+static void check_socket_timeouts(void)
 {
     static const int options[] = {SO_SNDTIMEO, SO_RCVTIMEO};
     struct timeval before[2] = {{0, 0}, {0, 0}}, after = {0, 0};
@@ -84,7 +84,7 @@ static void socket_timeouts(void)
     close(fd);
 }
 
-static void offsets(void)
+static void check_offsets(void)
 {
     char name[] = "/tmp/socksify-widths.XXXXXX", back[8];
     int fd = tcp_socket(&target, 0), file = mkstemp(name);
@@ -105,8 +105,8 @@ static void offsets(void)
     close(fd);
 }
 
-/* Datagrams by the calls for messages, to two destinations that send them back. */
-static void datagrams(const struct peer *other)
+/* Exchanges datagrams by the message calls, with two destinations that echo them. */
+static void check_datagrams(const struct peer *other)
 {
     char out[2][4] = {"one", "two"}, in[2][8], control[2][128];
     struct iovec to[2] = {{out[0], 3}, {out[1], 3}}, from[2] = {{in[0], 8}, {in[1], 8}};
@@ -125,7 +125,7 @@ static void datagrams(const struct peer *other)
     CHECK(wait_with(PPOLL, fd, false, 60) == 1);
     CHECK(recvmsg(fd, &got[0].msg_hdr, 0) == 3 && memcmp(in[0], "one", 3) == 0);
     struct cmsghdr *c = CMSG_FIRSTHDR(&got[0].msg_hdr);
-    while (c && c->cmsg_type != SO_TIMESTAMP) /* libc may put it behind another */
+    while (c && c->cmsg_type != SO_TIMESTAMP) /* libc may insert another control message before it */
         c = CMSG_NXTHDR(&got[0].msg_hdr, c);
     struct timeval stamp;
     CHECK(c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SO_TIMESTAMP);
@@ -154,10 +154,10 @@ int main(int argc, char **argv)
     snprintf(next, sizeof next, "%d", atoi(argv[2]) + 1);
     struct peer other = peer_of(argv[1], next);
     for (enum wait how = 0; how < WAITS; how++)
-        connection(how);
-    socket_timeouts();
-    offsets();
-    if (argc > 3) /* the target has datagrams too, at the next port as well */
-        datagrams(&other);
+        check_connection(how);
+    check_socket_timeouts();
+    check_offsets();
+    if (argc > 3) /* the target also echoes datagrams, at this port and the next one */
+        check_datagrams(&other);
     return 0;
 }
