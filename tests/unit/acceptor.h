@@ -1,5 +1,5 @@
-/* The server's side of RFC 1961 by the machine's own GSSAPI, and a realm of this test's own for
- * both sides: peer/realm.py, started before the first test and ended after the last. */
+/* The server's side of RFC 1961, with the installed GSSAPI library. Client and server use a Kerberos realm of
+ * this test's own: peer/realm.py, which is started before the first test and stopped after the last. */
 #ifndef ACCEPTOR_H
 #define ACCEPTOR_H
 
@@ -21,7 +21,7 @@ static char realm_dir[64];
 static int realm_pipe = -1;
 static pid_t realm_pid;
 
-/* The client's and the server's variables, as realm.py wrote them down. */
+/* Sets the environment variables of the client and the server, which realm.py has written to a file. */
 static bool read_realm_env(void)
 {
     char path[96], line[512];
@@ -90,7 +90,7 @@ static inline void acceptor_step(gss_ctx_id_t *context, const void *in, size_t n
     gss_release_buffer(&minor, &answer);
 }
 
-/* An MTYP message with DATA wrapped; its length. */
+/* Wraps DATA into a message of type MTYP at OUT. Returns its length. */
 static inline size_t acceptor_wrap(gss_ctx_id_t context, enum s5_gss_mtyp mtyp, bool conf,
                                    const void *data, size_t n, uint8_t *out)
 {
@@ -109,7 +109,7 @@ static inline size_t acceptor_wrap(gss_ctx_id_t context, enum s5_gss_mtyp mtyp, 
     return len;
 }
 
-/* The octets in the MTYP message at IN. */
+/* Unwraps the message of type MTYP at IN to OUT. Returns the length. */
 static inline size_t acceptor_unwrap(gss_ctx_id_t context, enum s5_gss_mtyp mtyp, bool conf,
                                      const uint8_t *in, size_t n, uint8_t *out)
 {

@@ -1,4 +1,4 @@
-/* What the tests of configuration files share: a file of their own, and what is said of it. */
+/* Shared by the tests of configuration files: they write a temporary file, load it, and check the faults. */
 #ifndef CONFIG_SCRIPT_H
 #define CONFIG_SCRIPT_H
 
@@ -61,7 +61,7 @@ static inline const char *text_of(uint32_t at)
     return s5_policy_text(&policy, at);
 }
 
-/* TEXT is refused with "FILE:LINE: WHAT". */
+/* TEXT must be refused with "FILE:LINE: WHAT". */
 static inline void expect_fault(const char *text, int line, const char *what)
 {
     char expected[2 * S5_FAULT_MAX];

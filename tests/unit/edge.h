@@ -1,4 +1,4 @@
-/* Memory that ends at a page without access: what reads or writes past it by an octet crashes. */
+/* Memory that ends at an inaccessible page: a read or write one octet past its end crashes. */
 #ifndef EDGE_H
 #define EDGE_H
 
@@ -8,8 +8,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-/* N octets, at most a page. One mapping serves all calls: the octets of one are gone at the next.
- */
+/* Returns N octets, at most a page. All calls share one mapping: each call clears the octets of the previous one. */
 static inline uint8_t *edge(size_t n)
 {
     static uint8_t *end;
@@ -24,7 +23,7 @@ static inline uint8_t *edge(size_t n)
     return (uint8_t *)memset(end - page, 0, page) + page - n;
 }
 
-/* The same, holding a copy of DATA. */
+/* Like edge(), with a copy of DATA. */
 static inline const uint8_t *edge_copy(const void *data, size_t n)
 {
     uint8_t *at = edge(n);

@@ -1,5 +1,5 @@
-/* A provider without a KDC: a token is a head of 3 octets (a number, flags, a checksum) and the
- * octets, turned over where they are "encrypted". */
+/* A GSSAPI provider without a KDC. A token consists of a head of 3 octets (a sequence number, flags, a checksum)
+ * and the data, which is inverted if it is "encrypted". */
 #ifndef FAKE_GSS_H
 #define FAKE_GSS_H
 
@@ -8,8 +8,8 @@
 #include <string.h>
 
 struct fake {
-    int steps;           /* tokens of ours until established; at least 1 */
-    bool last_silent;    /* the last step has no token */
+    int steps;        /* the client's tokens until the context is established; at least 1 */
+    bool last_silent; /* the last step produces no token */
     uint8_t sent, expected;
 };
 

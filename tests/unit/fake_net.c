@@ -1,6 +1,6 @@
-/* Descriptors name sockets, which live as long as a descriptor, or a message in the UNIX socket, names
- * them. The errnos and the readiness are those that tests/kernel and the kernel's own source show, in
- * the order of checks that tcp_sendmsg(), tcp_recvmsg() and tcp_poll() have. */
+/* Descriptors refer to sockets. A socket exists as long as a descriptor, or a message in the UNIX socket, refers
+ * to it. The errnos and the readiness are those shown by tests/kernel and by the kernel's source, with the order
+ * of checks of tcp_sendmsg(), tcp_recvmsg() and tcp_poll(). */
 #include "fake_net.h"
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
@@ -17,14 +17,14 @@
 #define SOCKS 96
 #define FDS   1024
 #define ITEMS 16
-#define STEP  1000000ull /* ns: what a step of the network takes */
+#define STEP  1000000ull /* ns: the duration of a step of the network */
 #define QUEUE 4
 
 enum kind { FREE, STREAM, DGRAM, UNIX, EPOLL, TIMER };
 enum end { NO_END, FIN, RST };
 
 struct item {
-    int fd, sock; /* fd -1: free */
+    int fd, sock; /* fd -1: unused */
     uint32_t events;
     uint64_t data;
     bool ready, disarmed;
@@ -34,7 +34,7 @@ struct sock {
     enum kind kind;
     int refs, family;
     bool nonblock, v6only, listening;
-    int rcvlowat; /* 0: 1 */
+    int rcvlowat; /* 0 means 1 */
     uint64_t cookie;
     struct timeval timeouts[2]; /* SO_RCVTIMEO, SO_SNDTIMEO */
     struct sockaddr_in6 local, peer;
@@ -42,16 +42,16 @@ struct sock {
     /* STREAM */
     int state; /* TCP_CLOSE, TCP_SYN_SENT, TCP_ESTABLISHED, TCP_LISTEN */
     int error; /* SO_ERROR */
-    bool shut_in, shut_out, fin; /* fin: the peer's end was seen */
+    bool shut_in, shut_out, fin; /* fin: the peer's end has been received */
     struct fake_peer *server;
     uint8_t in[1024];
-    size_t n_in, shown, taken; /* said, there to be read, read */
+    size_t n_in, shown, taken; /* octets sent by the server, delivered, read */
     enum end end;
     bool end_shown;
-    uint64_t heard; /* ns, when the server was heard last */
+    uint64_t heard; /* ns: time of the last arrival from the server */
     size_t written;
-    bool full; /* the step's room is used up */
-    /* DGRAM and UNIX: what came */
+    bool full; /* nothing more can be written in this step */
+    /* DGRAM and UNIX: received messages */
     struct fake_datagram queue[QUEUE];
     unsigned queued;
     int rights[2];
@@ -64,13 +64,13 @@ struct sock {
 struct fake_net fake_net;
 static struct sock socks[SOCKS];
 static struct {
-    int sock; /* + 1 */
+    int sock; /* index + 1 */
     bool cloexec;
 } fds[FDS];
 static uint64_t cookies;
 static uint16_t ports;
 
-static int fails(int error)
+static int fail_with(int error)
 {
     errno = error;
     return -1;
@@ -100,29 +100,29 @@ int __wrap_nanosleep(const struct timespec *length, struct timespec *left)
 
 /* --- descriptors --- */
 
-static struct sock *of(int fd)
+static struct sock *find_sock(int fd)
 {
     return fd >= 0 && fd < FDS && fds[fd].sock ? &socks[fds[fd].sock - 1] : NULL;
 }
 
-static int index_of(const struct sock *s)
+static int get_index(const struct sock *s)
 {
     return (int)(s - socks);
 }
 
-static int place(struct sock *s, int from, bool cloexec)
+static int add_fd(struct sock *s, int from, bool cloexec)
 {
     for (int fd = from < FAKE_FIRST ? FAKE_FIRST : from; fd < FDS; fd++)
-        if (!fds[fd].sock && fcntl(fd, F_GETFD) < 0) { /* nor a real one: the tree's file */
-            fds[fd].sock = index_of(s) + 1;
+        if (!fds[fd].sock && fcntl(fd, F_GETFD) < 0) { /* nor a real one, such as that of the shared state */
+            fds[fd].sock = get_index(s) + 1;
             fds[fd].cloexec = cloexec;
             s->refs++;
             return fd;
         }
-    return fails(EMFILE);
+    return fail_with(EMFILE);
 }
 
-static struct sock *make(enum kind kind)
+static struct sock *make_sock(enum kind kind)
 {
     for (int i = 0; i < SOCKS; i++)
         if (socks[i].kind == FREE) {
@@ -138,14 +138,14 @@ static struct sock *make(enum kind kind)
     return NULL;
 }
 
-/* Whoever waits for S with epoll looks again. */
-static void wake(const struct sock *s)
+/* Marks S as ready in all epoll instances that it is registered with. */
+static void mark_ready(const struct sock *s)
 {
     for (int i = 0; i < SOCKS; i++)
         for (int k = 0; socks[i].kind == EPOLL && k < ITEMS; k++)
-            if (socks[i].items[k].fd >= 0 && socks[i].items[k].sock == index_of(s)) {
+            if (socks[i].items[k].fd >= 0 && socks[i].items[k].sock == get_index(s)) {
                 socks[i].items[k].ready = true;
-                wake(&socks[i]);
+                mark_ready(&socks[i]);
             }
 }
 
@@ -155,7 +155,7 @@ static void run_script(struct fake_peer *p)
         fake_net.script(p);
 }
 
-static void leave_server(struct sock *s)
+static void end_at_server(struct sock *s)
 {
     struct fake_peer *p = s->server;
     s->server = NULL;
@@ -166,18 +166,18 @@ static void leave_server(struct sock *s)
     run_script(p);
 }
 
-static void let_go(struct sock *s)
+static void release_sock(struct sock *s)
 {
     if (--s->refs)
         return;
     for (int i = 0; i < SOCKS; i++)
         for (int k = 0; socks[i].kind == EPOLL && k < ITEMS; k++)
-            if (socks[i].items[k].sock == index_of(s))
+            if (socks[i].items[k].sock == get_index(s))
                 socks[i].items[k].fd = -1;
     s->kind = FREE;
-    leave_server(s);
+    end_at_server(s);
     for (unsigned i = 0; i < s->n_rights; i++)
-        let_go(&socks[s->rights[i]]);
+        release_sock(&socks[s->rights[i]]);
 }
 
 int fake_open(void)
@@ -207,8 +207,8 @@ void fake_reset(void)
 
 /* --- the network --- */
 
-/* Everything from the server: octets first, then how it ends. */
-static bool show(struct sock *s)
+/* Delivers what the server has sent: octets first, then the end of the stream. Returns true if anything changed. */
+static bool deliver_octets(struct sock *s)
 {
     const struct fake_manner *m = &fake_net.manner;
     size_t before = s->shown;
@@ -249,7 +249,7 @@ static bool answer_dial(struct sock *s)
     }
     cr_assert(fake_net.n_peers < sizeof fake_net.peers / sizeof *fake_net.peers);
     p = &fake_net.peers[fake_net.n_peers++];
-    *p = (struct fake_peer){.used = true, .sock = index_of(s), .user = fake_net.user};
+    *p = (struct fake_peer){.used = true, .sock = get_index(s), .user = fake_net.user};
     s->state = TCP_ESTABLISHED;
     s->heard = fake_net.now;
     s->server = p;
@@ -257,38 +257,38 @@ static bool answer_dial(struct sock *s)
     return true;
 }
 
-/* Whether anything moved. Time goes on only then. */
-static bool step(void)
+/* Returns true if anything moved. Time advances only then. */
+static bool run_step(void)
 {
     bool any = false;
     for (int i = 0; i < SOCKS; i++) {
         struct sock *s = &socks[i];
         if (s->kind != STREAM)
             continue;
-        bool moved = s->state == TCP_SYN_SENT ? answer_dial(s) : show(s) || s->full;
+        bool moved = s->state == TCP_SYN_SENT ? answer_dial(s) : deliver_octets(s) || s->full;
         s->full = false;
         any |= moved;
         if (moved)
-            wake(s);
+            mark_ready(s);
     }
     if (any)
         fake_net.now += STEP;
     return any;
 }
 
-static void ends(struct fake_peer *p, enum end end)
+static void end_stream(struct fake_peer *p, enum end end)
 {
     struct sock *s = p->sock < 0 ? NULL : &socks[p->sock];
     if (!s || s->end == RST)
         return;
-    if (s->end == FIN) { /* more than an end that was told already */
+    if (s->end == FIN) { /* a reset after an end that was delivered already */
         s->end_shown = false;
         s->end = end;
         return;
     }
     s->end = end;
-    if (fake_net.manner.eager && show(s))
-        wake(s);
+    if (fake_net.manner.eager && deliver_octets(s))
+        mark_ready(s);
 }
 
 const uint8_t *fake_look(const struct fake_peer *p, size_t n)
@@ -311,19 +311,19 @@ void fake_say(struct fake_peer *p, const void *octets, size_t n)
     cr_assert(s->n_in + n <= sizeof s->in);
     memcpy(s->in + s->n_in, octets, n);
     s->n_in += n;
-    if (fake_net.manner.eager && show(s))
-        wake(s);
+    if (fake_net.manner.eager && deliver_octets(s))
+        mark_ready(s);
 }
 
 void fake_half_close(struct fake_peer *p)
 {
-    ends(p, FIN);
+    end_stream(p, FIN);
 }
 
 void fake_rst(struct fake_peer *p)
 {
     struct sock *s = p->sock < 0 ? NULL : &socks[p->sock];
-    ends(p, RST);
+    end_stream(p, RST);
     if (s)
         s->server = NULL;
     p->sock = -1;
@@ -334,25 +334,25 @@ void fake_close(struct fake_peer *p)
     if (p->n_taken < p->n_heard)
         fake_rst(p);
     else
-        ends(p, FIN);
-    p->stage = -1; /* whatever the client writes now, a reset answers */
+        end_stream(p, FIN);
+    p->stage = -1; /* later writes of the client are answered with a reset */
 }
 
 /* --- readiness --- */
 
-static short readiness(const struct sock *s);
+static short get_readiness(const struct sock *s);
 
-/* Whether an epoll instance has something to report. */
+/* True if an epoll instance has something to report. */
 static bool has_events(const struct sock *e)
 {
     for (int k = 0; k < ITEMS; k++)
         if (e->items[k].fd >= 0 && e->items[k].ready && !e->items[k].disarmed &&
-            readiness(&socks[e->items[k].sock]) & (short)(e->items[k].events | EPOLLERR | EPOLLHUP))
+            get_readiness(&socks[e->items[k].sock]) & (short)(e->items[k].events | EPOLLERR | EPOLLHUP))
             return true;
     return false;
 }
 
-static short readiness(const struct sock *s)
+static short get_readiness(const struct sock *s)
 {
     size_t least = s->rcvlowat > 0 ? (size_t)s->rcvlowat : 1;
     bool in = s->shown - s->taken >= least || s->fin || s->shut_in;
@@ -361,7 +361,7 @@ static short readiness(const struct sock *s)
         if (s->state == TCP_SYN_SENT)
             return 0;
         if (s->state == TCP_LISTEN)
-            return 0; /* nobody gets through */
+            return 0; /* no connection gets through */
         if (s->state == TCP_CLOSE && !s->shut_out && !s->error)
             return POLLOUT | POLLWRNORM | POLLHUP;
         return (short)((in ? POLLIN | POLLRDNORM : 0) |
@@ -382,7 +382,7 @@ static short readiness(const struct sock *s)
     }
 }
 
-/* When a timer that runs will be readable. */
+/* Returns when the next running timer expires. */
 static uint64_t next_timer(void)
 {
     uint64_t next = S5_CLOCK_NEVER;
@@ -392,31 +392,31 @@ static uint64_t next_timer(void)
     return next;
 }
 
-static void timers_ring(uint64_t before)
+static void mark_timers_ready(uint64_t before)
 {
     for (int i = 0; i < SOCKS; i++)
         if (socks[i].kind == TIMER && socks[i].expires > before &&
             socks[i].expires <= fake_net.now)
-            wake(&socks[i]);
+            mark_ready(&socks[i]);
 }
 
-/* Time, or the network, goes on by a step. False: UNTIL is over. */
-static bool go_on(uint64_t until)
+/* Advances the network, or the time, by one step. Returns false if UNTIL has passed. */
+static bool advance_time(uint64_t until)
 {
     uint64_t before = fake_net.now, next = next_timer();
     cr_assert(++fake_net.waits < 100000, "a loop that waits for nothing");
     if (before >= until)
         return false;
-    if (!step()) {
+    if (!run_step()) {
         next = next < until ? next : until;
         cr_assert(next != S5_CLOCK_NEVER, "a wait that never ends");
         fake_net.now = next;
     }
-    timers_ring(before);
+    mark_timers_ready(before);
     return true;
 }
 
-static uint64_t after(const struct timespec *timeout)
+static uint64_t time_after(const struct timespec *timeout)
 {
     return s5_clock_later(fake_net.now, timeout);
 }
@@ -424,17 +424,17 @@ static uint64_t after(const struct timespec *timeout)
 static uint64_t after_timeval(const struct timeval *limit)
 {
     struct timespec ts = {limit->tv_sec, limit->tv_usec * 1000};
-    return timerisset(limit) ? after(&ts) : S5_CLOCK_NEVER;
+    return timerisset(limit) ? time_after(&ts) : S5_CLOCK_NEVER;
 }
 
-static int look(struct pollfd *p, nfds_t n)
+static int check_ready(struct pollfd *p, nfds_t n)
 {
     int ready = 0;
     for (nfds_t i = 0; i < n; i++) {
-        const struct sock *s = of(p[i].fd);
+        const struct sock *s = find_sock(p[i].fd);
         p[i].revents = 0;
         if (p[i].fd >= 0)
-            p[i].revents = s ? readiness(s) & (p[i].events | POLLERR | POLLHUP) : POLLNVAL;
+            p[i].revents = s ? get_readiness(s) & (p[i].events | POLLERR | POLLHUP) : POLLNVAL;
         ready += p[i].revents != 0;
     }
     return ready;
@@ -443,7 +443,7 @@ static int look(struct pollfd *p, nfds_t n)
 static int wait_for(struct pollfd *p, nfds_t n, uint64_t until)
 {
     int ready;
-    while (!(ready = look(p, n)) && go_on(until))
+    while (!(ready = check_ready(p, n)) && advance_time(until))
         ;
     return ready;
 }
@@ -452,13 +452,13 @@ static int fake_ppoll(struct pollfd *p, nfds_t n, const struct timespec *timeout
                       const sigset_t *mask)
 {
     (void)mask;
-    return wait_for(p, n, after(timeout));
+    return wait_for(p, n, time_after(timeout));
 }
 
 static int fake_poll(struct pollfd *p, nfds_t n, int timeout)
 {
     struct timespec ts = {timeout / 1000, timeout % 1000 * 1000000l};
-    return wait_for(p, n, after(timeout < 0 ? NULL : &ts));
+    return wait_for(p, n, time_after(timeout < 0 ? NULL : &ts));
 }
 
 static int fake_pselect(int n, fd_set *in, fd_set *out, fd_set *ex, const struct timespec *timeout,
@@ -477,19 +477,19 @@ static int fake_pselect(int n, fd_set *in, fd_set *out, fd_set *ex, const struct
             p[used++] = (struct pollfd){fd, events, 0};
     }
     for (nfds_t i = 0; i < used; i++)
-        if (!of(p[i].fd))
-            return fails(EBADF);
-    /* A hang-up alone wakes nobody who writes: as select() has it. */
-    uint64_t until = after(timeout);
+        if (!find_sock(p[i].fd))
+            return fail_with(EBADF);
+    /* As in select(), a hang-up alone does not make a descriptor writable. */
+    uint64_t until = time_after(timeout);
     for (;;) {
-        look(p, used);
+        check_ready(p, used);
         bits = 0;
         for (nfds_t i = 0; i < used; i++) {
             short r = p[i].revents, e = p[i].events;
             bits += (e & POLLIN && r & (POLLIN | POLLHUP | POLLERR)) +
                     (e & POLLOUT && r & (POLLOUT | POLLERR));
         }
-        if (bits || !go_on(until))
+        if (bits || !advance_time(until))
             break;
     }
     for (nfds_t i = 0; i < used; i++) {
@@ -508,32 +508,32 @@ static int fake_pselect(int n, fd_set *in, fd_set *out, fd_set *ex, const struct
 
 static int fake_epoll_ctl(int ep, int op, int fd, struct epoll_event *event)
 {
-    struct sock *e = of(ep), *s = of(fd);
+    struct sock *e = find_sock(ep), *s = find_sock(fd);
     struct item *item = NULL, *unused = NULL;
     if (!e || !s)
-        return fails(EBADF);
+        return fail_with(EBADF);
     if (e->kind != EPOLL || s == e)
-        return fails(EINVAL);
+        return fail_with(EINVAL);
     for (int k = 0; k < ITEMS; k++) {
-        if (e->items[k].fd == fd && e->items[k].sock == index_of(s))
+        if (e->items[k].fd == fd && e->items[k].sock == get_index(s))
             item = &e->items[k];
         else if (e->items[k].fd < 0)
             unused = &e->items[k];
     }
     if (op == EPOLL_CTL_ADD ? item != NULL : item == NULL)
-        return fails(op == EPOLL_CTL_ADD ? EEXIST : ENOENT);
+        return fail_with(op == EPOLL_CTL_ADD ? EEXIST : ENOENT);
     if (op == EPOLL_CTL_DEL) {
         item->fd = -1;
         return 0;
     }
     item = item ? item : unused;
     cr_assert(item, "more than %d registrations", ITEMS);
-    *item = (struct item){fd, index_of(s), event->events, event->data.u64, false, false};
-    item->ready = readiness(s) & (short)(event->events | EPOLLERR | EPOLLHUP);
+    *item = (struct item){fd, get_index(s), event->events, event->data.u64, false, false};
+    item->ready = get_readiness(s) & (short)(event->events | EPOLLERR | EPOLLHUP);
     return 0;
 }
 
-static int report(struct sock *e, struct epoll_event *events, int max)
+static int report_events(struct sock *e, struct epoll_event *events, int max)
 {
     int n = 0;
     for (int k = 0; k < ITEMS && n < max; k++) {
@@ -541,7 +541,7 @@ static int report(struct sock *e, struct epoll_event *events, int max)
         if (item->fd < 0 || !item->ready || item->disarmed)
             continue;
         uint32_t asked = item->events | EPOLLERR | EPOLLHUP;
-        uint32_t now = (uint32_t)(uint16_t)readiness(&socks[item->sock]) & asked;
+        uint32_t now = (uint32_t)(uint16_t)get_readiness(&socks[item->sock]) & asked;
         item->ready = now && !(item->events & EPOLLET);
         item->disarmed = now && item->events & EPOLLONESHOT;
         if (now)
@@ -552,11 +552,11 @@ static int report(struct sock *e, struct epoll_event *events, int max)
 
 static int epoll_until(int ep, struct epoll_event *events, int max, uint64_t until)
 {
-    struct sock *e = of(ep);
+    struct sock *e = find_sock(ep);
     int n;
     if (!e)
-        return fails(EBADF);
-    while (!(n = report(e, events, max)) && go_on(until))
+        return fail_with(EBADF);
+    while (!(n = report_events(e, events, max)) && advance_time(until))
         ;
     return n;
 }
@@ -565,7 +565,7 @@ static int fake_epoll_pwait2(int ep, struct epoll_event *events, int max,
                              const struct timespec *timeout, const sigset_t *mask)
 {
     (void)mask;
-    return epoll_until(ep, events, max, after(timeout));
+    return epoll_until(ep, events, max, time_after(timeout));
 }
 
 static int fake_epoll_pwait(int ep, struct epoll_event *events, int max, int ms,
@@ -582,19 +582,19 @@ static int fake_epoll_wait(int ep, struct epoll_event *events, int max, int ms)
 
 int fake_epoll(void)
 {
-    return place(make(EPOLL), 0, true);
+    return add_fd(make_sock(EPOLL), 0, true);
 }
 
 /* --- making, closing, options --- */
 
 int fake_socket(int family, int type)
 {
-    struct sock *s = make(family == AF_UNIX            ? UNIX
-                          : (type & 0xf) == SOCK_DGRAM ? DGRAM
+    struct sock *s = make_sock(family == AF_UNIX            ? UNIX
+                               : (type & 0xf) == SOCK_DGRAM ? DGRAM
                                                        : STREAM);
     s->family = family;
     s->nonblock = type & SOCK_NONBLOCK;
-    return place(s, 0, type & SOCK_CLOEXEC);
+    return add_fd(s, 0, type & SOCK_CLOEXEC);
 }
 
 static int table_socket(int family, int type, int protocol)
@@ -605,19 +605,19 @@ static int table_socket(int family, int type, int protocol)
 
 static int table_close(int fd)
 {
-    struct sock *s = of(fd);
+    struct sock *s = find_sock(fd);
     if (!s)
-        return fails(EBADF);
+        return fail_with(EBADF);
     fds[fd].sock = 0;
-    let_go(s);
+    release_sock(s);
     return 0;
 }
 
 static int table_fcntl(int fd, int command, long arg)
 {
-    struct sock *s = of(fd);
+    struct sock *s = find_sock(fd);
     if (!s)
-        return fails(EBADF);
+        return fail_with(EBADF);
     switch (command) {
     case F_GETFL:
         return O_RDWR | (s->nonblock ? O_NONBLOCK : 0);
@@ -631,76 +631,76 @@ static int table_fcntl(int fd, int command, long arg)
         return 0;
     case F_DUPFD:
     case F_DUPFD_CLOEXEC:
-        return place(s, (int)arg, command == F_DUPFD_CLOEXEC);
+        return add_fd(s, (int)arg, command == F_DUPFD_CLOEXEC);
     default:
-        return fails(EINVAL);
+        return fail_with(EINVAL);
     }
 }
 
-static int tell(const void *from, size_t size, void *value, socklen_t *len)
+static int copy_out(const void *from, size_t size, void *value, socklen_t *len)
 {
     *len = *len < size ? *len : (socklen_t)size;
     memcpy(value, from, *len);
     return 0;
 }
 
-static int tell_int(int from, void *value, socklen_t *len)
+static int copy_int_out(int from, void *value, socklen_t *len)
 {
-    return tell(&from, sizeof from, value, len);
+    return copy_out(&from, sizeof from, value, len);
 }
 
 static int fake_getsockopt(int fd, int level, int name, void *value, socklen_t *len)
 {
-    struct sock *s = of(fd);
+    struct sock *s = find_sock(fd);
     struct {
-        struct tcp_info info; /* as long as the kernel's, as far as it is looked at */
+        struct tcp_info info; /* as long as the kernel's, as far as it is used */
         uint64_t rates[2], acked;
     } whole = {.info = {.tcpi_rtt = STEP / 1000}};
     if (!s)
-        return fails(EBADF);
+        return fail_with(EBADF);
     if (s->kind == EPOLL || s->kind == TIMER)
-        return fails(ENOTSOCK);
+        return fail_with(ENOTSOCK);
     if (level == IPPROTO_TCP && name == TCP_INFO) {
         whole.info.tcpi_state = (uint8_t)s->state;
         whole.info.tcpi_last_ack_recv = (uint32_t)((fake_net.now - s->heard) / 1000000);
         whole.acked = 1 + s->written;
-        return tell(&whole, sizeof whole, value, len);
+        return copy_out(&whole, sizeof whole, value, len);
     }
     if (level == IPPROTO_IPV6)
-        return tell_int(s->v6only, value, len);
+        return copy_int_out(s->v6only, value, len);
     if (level != SOL_SOCKET)
-        return tell_int(0, value, len);
+        return copy_int_out(0, value, len);
     switch (name) {
     case SO_COOKIE:
-        return tell(&s->cookie, sizeof s->cookie, value, len);
+        return copy_out(&s->cookie, sizeof s->cookie, value, len);
     case SO_PROTOCOL:
-        return tell_int(s->kind == STREAM ? IPPROTO_TCP : s->kind == DGRAM ? IPPROTO_UDP : 0,
-                        value, len);
+        return copy_int_out(s->kind == STREAM ? IPPROTO_TCP : s->kind == DGRAM ? IPPROTO_UDP : 0,
+                            value, len);
     case SO_TYPE:
-        return tell_int(s->kind == STREAM ? SOCK_STREAM : SOCK_DGRAM, value, len);
+        return copy_int_out(s->kind == STREAM ? SOCK_STREAM : SOCK_DGRAM, value, len);
     case SO_DOMAIN:
-        return tell_int(s->family, value, len);
+        return copy_int_out(s->family, value, len);
     case SO_ACCEPTCONN:
-        return tell_int(s->state == TCP_LISTEN, value, len);
+        return copy_int_out(s->state == TCP_LISTEN, value, len);
     case SO_RCVLOWAT:
-        return tell_int(s->rcvlowat ? s->rcvlowat : 1, value, len);
+        return copy_int_out(s->rcvlowat ? s->rcvlowat : 1, value, len);
     case SO_RCVTIMEO:
     case SO_SNDTIMEO:
-        return tell(&s->timeouts[name == SO_SNDTIMEO], sizeof s->timeouts[0], value, len);
+        return copy_out(&s->timeouts[name == SO_SNDTIMEO], sizeof s->timeouts[0], value, len);
     case SO_ERROR:
-        tell_int(s->error, value, len);
+        copy_int_out(s->error, value, len);
         s->error = 0;
         return 0;
     default:
-        return tell_int(0, value, len);
+        return copy_int_out(0, value, len);
     }
 }
 
 static int fake_setsockopt(int fd, int level, int name, const void *value, socklen_t len)
 {
-    struct sock *s = of(fd);
+    struct sock *s = find_sock(fd);
     if (!s)
-        return fails(EBADF);
+        return fail_with(EBADF);
     if (level == SOL_SOCKET && (name == SO_RCVTIMEO || name == SO_SNDTIMEO)) {
         cr_assert_eq(len, sizeof s->timeouts[0]);
         memcpy(&s->timeouts[name == SO_SNDTIMEO], value, len);
@@ -733,25 +733,25 @@ static bool is_server(const struct sockaddr *addr, socklen_t len)
            v4->sin_addr.s_addr == server.sin_addr.s_addr;
 }
 
-static void have_port(struct sock *s)
+static void assign_port(struct sock *s)
 {
     s->local.sin6_family = (sa_family_t)s->family;
-    if (!s->local.sin6_port) /* at the same place in both families */
+    if (!s->local.sin6_port) /* at the same offset in both families */
         s->local.sin6_port = htons((uint16_t)(40000 + ports++));
 }
 
 static int fake_bind(int fd, const struct sockaddr *addr, socklen_t len)
 {
-    struct sock *s = of(fd);
+    struct sock *s = find_sock(fd);
     if (!s)
-        return fails(EBADF);
+        return fail_with(EBADF);
     if (s->local.sin6_family && s->kind != UNIX)
-        return fails(EINVAL);
+        return fail_with(EINVAL);
     if (s->kind == UNIX)
-        s->local.sin6_family = AF_UNIX; /* a name that the kernel chooses */
+        s->local.sin6_family = AF_UNIX; /* the kernel chooses a name */
     else {
         memcpy(&s->local, addr, len < sizeof s->local ? len : sizeof s->local);
-        have_port(s);
+        assign_port(s);
     }
     return 0;
 }
@@ -763,140 +763,140 @@ static socklen_t address_size(const struct sock *s)
 
 static int fake_getsockname(int fd, struct sockaddr *addr, socklen_t *len)
 {
-    struct sock *s = of(fd);
+    struct sock *s = find_sock(fd);
     if (!s || s->kind == EPOLL || s->kind == TIMER)
-        return fails(s ? ENOTSOCK : EBADF);
+        return fail_with(s ? ENOTSOCK : EBADF);
     struct sockaddr_in6 own = s->local;
     own.sin6_family = (sa_family_t)s->family;
-    return tell(&own, address_size(s), addr, len);
+    return copy_out(&own, address_size(s), addr, len);
 }
 
 static int fake_getpeername(int fd, struct sockaddr *addr, socklen_t *len)
 {
-    struct sock *s = of(fd);
+    struct sock *s = find_sock(fd);
     if (!s)
-        return fails(EBADF);
+        return fail_with(EBADF);
     if (!s->peer_len || (s->kind == STREAM && s->state != TCP_ESTABLISHED))
-        return fails(ENOTCONN);
-    return tell(&s->peer, s->peer_len, addr, len);
+        return fail_with(ENOTCONN);
+    return copy_out(&s->peer, s->peer_len, addr, len);
 }
 
 /* --- connecting --- */
 
-/* As tcp_disconnect(): what there was is gone, a connection or an attempt leaves an error. */
-static int disconnect(struct sock *s)
+/* As tcp_disconnect(): resets the socket. A connection, established or attempted, leaves an error. */
+static int disconnect_sock(struct sock *s)
 {
     if (s->state == TCP_ESTABLISHED || s->state == TCP_SYN_SENT)
         s->error = ECONNRESET;
-    leave_server(s);
+    end_at_server(s);
     s->state = TCP_CLOSE;
     s->peer_len = 0;
     s->shut_in = s->shut_out = s->fin = s->end_shown = s->full = false;
     s->end = NO_END;
     s->n_in = s->shown = s->taken = s->written = 0;
-    wake(s);
+    mark_ready(s);
     return 0;
 }
 
-static int dial(struct sock *s, const struct sockaddr *addr, socklen_t len)
+static int dial_server(struct sock *s, const struct sockaddr *addr, socklen_t len)
 {
     if (s->state == TCP_ESTABLISHED || s->state == TCP_LISTEN)
-        return fails(EISCONN);
+        return fail_with(EISCONN);
     if (s->state == TCP_SYN_SENT)
-        return fails(EALREADY);
+        return fail_with(EALREADY);
     if (!is_server(addr, len)) {
         fake_net.strays++;
-        return fails(EHOSTUNREACH);
+        return fail_with(EHOSTUNREACH);
     }
     fake_net.dialled++;
     if (fake_net.dial == FAKE_NO_ROUTE)
-        return fails(ENETUNREACH);
-    disconnect(s);
+        return fail_with(ENETUNREACH);
+    disconnect_sock(s);
     s->error = 0;
     memcpy(&s->peer, addr, len);
     s->peer_len = len;
     s->state = TCP_SYN_SENT;
-    have_port(s);
+    assign_port(s);
     if (fake_net.manner.eager && answer_dial(s))
-        wake(s);
+        mark_ready(s);
     if (s->nonblock)
-        return fails(EINPROGRESS);
+        return fail_with(EINPROGRESS);
     uint64_t until = after_timeval(&s->timeouts[1]);
-    while (s->state == TCP_SYN_SENT && go_on(until))
+    while (s->state == TCP_SYN_SENT && advance_time(until))
         ;
     if (s->state == TCP_SYN_SENT)
-        return fails(EINPROGRESS);
+        return fail_with(EINPROGRESS);
     if (s->state == TCP_ESTABLISHED || !s->error)
         return 0;
     int error = s->error;
     s->error = 0;
     s->shut_in = s->shut_out = false;
-    return fails(error);
+    return fail_with(error);
 }
 
 static int fake_connect(int fd, const struct sockaddr *addr, socklen_t len)
 {
-    struct sock *s = of(fd);
+    struct sock *s = find_sock(fd);
     if (!s)
-        return fails(EBADF);
+        return fail_with(EBADF);
     if (s->kind == STREAM)
-        return addr->sa_family == AF_UNSPEC ? disconnect(s) : dial(s, addr, len);
+        return addr->sa_family == AF_UNSPEC ? disconnect_sock(s) : dial_server(s, addr, len);
     if (addr->sa_family == AF_UNSPEC) {
         s->peer_len = 0;
         return 0;
     }
     const struct sockaddr_in *v4 = (const struct sockaddr_in *)addr;
     if (addr->sa_family == AF_INET && v4->sin_addr.s_addr == INADDR_BROADCAST)
-        return fails(EACCES);
+        return fail_with(EACCES);
     memcpy(&s->peer, addr, len < sizeof s->peer ? len : sizeof s->peer);
     s->peer_len = len;
     if (s->kind == DGRAM)
-        have_port(s);
+        assign_port(s);
     return 0;
 }
 
 static int fake_listen(int fd, int backlog)
 {
-    struct sock *s = of(fd);
+    struct sock *s = find_sock(fd);
     (void)backlog;
     if (!s)
-        return fails(EBADF);
+        return fail_with(EBADF);
     if (s->kind != STREAM || s->state == TCP_ESTABLISHED)
-        return fails(EINVAL);
-    have_port(s);
+        return fail_with(EINVAL);
+    assign_port(s);
     s->state = TCP_LISTEN;
     return 0;
 }
 
 static int fake_accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags)
 {
-    struct sock *s = of(fd);
+    struct sock *s = find_sock(fd);
     (void)addr, (void)len, (void)flags;
     if (!s)
-        return fails(EBADF);
-    return fails(s->state == TCP_LISTEN ? EAGAIN : EINVAL);
+        return fail_with(EBADF);
+    return fail_with(s->state == TCP_LISTEN ? EAGAIN : EINVAL);
 }
 
 static int fake_shutdown(int fd, int how)
 {
-    struct sock *s = of(fd);
+    struct sock *s = find_sock(fd);
     if (!s)
-        return fails(EBADF);
+        return fail_with(EBADF);
     if (s->state == TCP_LISTEN) {
         s->state = TCP_CLOSE;
         return 0;
     }
     if (s->state == TCP_SYN_SENT)
-        return disconnect(s);
+        return disconnect_sock(s);
     if (s->state != TCP_ESTABLISHED)
-        return fails(ENOTCONN);
+        return fail_with(ENOTCONN);
     s->shut_in |= how != SHUT_WR;
     s->shut_out |= how != SHUT_RD;
     if (s->server && how != SHUT_RD) {
         s->server->ended = true;
         run_script(s->server);
     }
-    wake(s);
+    mark_ready(s);
     return 0;
 }
 
@@ -908,22 +908,22 @@ static ssize_t stream_send(struct sock *s, const void *buf, size_t n, int flags)
     bool waits = !s->nonblock && !(flags & MSG_DONTWAIT);
     uint64_t until = after_timeval(&s->timeouts[1]);
     while (s->state == TCP_SYN_SENT || (s->state == TCP_ESTABLISHED && s->full))
-        if (!waits || !go_on(until))
-            return fails(EAGAIN);
+        if (!waits || !advance_time(until))
+            return fail_with(EAGAIN);
     if (s->error) {
         int error = s->error;
         s->error = 0;
-        return fails(error);
+        return fail_with(error);
     }
     if (s->state != TCP_ESTABLISHED || s->shut_out)
-        return fails(EPIPE);
+        return fail_with(EPIPE);
     size_t most = m->each                                             ? 1
                   : s->written < m->cut_out && s->written + n > m->cut_out ? m->cut_out - s->written
                                                                       : n;
     s->full = most < n;
     s->written += most;
     struct fake_peer *p = s->server;
-    if (p && p->stage < 0) /* closed: a reset is the answer */
+    if (p && p->stage < 0) /* closed: answered with a reset */
         fake_rst(p);
     else if (p) {
         cr_assert(p->n_heard + most <= sizeof p->heard);
@@ -951,25 +951,25 @@ static ssize_t stream_recv(struct sock *s, void *buf, size_t n, int flags)
         if (s->error) {
             int error = s->error;
             s->error = 0;
-            return fails(error);
+            return fail_with(error);
         }
         if (s->shut_in)
             return 0;
         if (s->state == TCP_CLOSE || s->state == TCP_LISTEN)
-            return fails(ENOTCONN);
-        if (!waits || !go_on(until))
-            return fails(EAGAIN);
+            return fail_with(ENOTCONN);
+        if (!waits || !advance_time(until))
+            return fail_with(EAGAIN);
     }
 }
 
-/* --- datagrams, and the UNIX socket that descriptors travel in --- */
+/* --- datagrams, and the UNIX socket that carries descriptors --- */
 
 static ssize_t datagram_send(struct sock *s, const struct msghdr *msg)
 {
     struct fake_datagram *d = &fake_net.datagram;
     const void *to = msg->msg_name ? msg->msg_name : s->peer_len ? &s->peer : NULL;
     if (!to)
-        return fails(EDESTADDRREQ);
+        return fail_with(EDESTADDRREQ);
     *d = (struct fake_datagram){.n = 0};
     memcpy(&d->to, to, sizeof d->to);
     for (size_t i = 0; i < msg->msg_iovlen; i++) {
@@ -978,10 +978,10 @@ static ssize_t datagram_send(struct sock *s, const struct msghdr *msg)
         d->n += msg->msg_iov[i].iov_len;
     }
     fake_net.n_datagrams++;
-    have_port(s);
+    assign_port(s);
     if (memcmp(&d->to, &fake_net.relay, sizeof d->to) == 0 && s->queued < QUEUE) {
         s->queue[s->queued++] = *d;
-        wake(s);
+        mark_ready(s);
     }
     return (ssize_t)d->n;
 }
@@ -991,16 +991,16 @@ static ssize_t rights_send(struct sock *s, const struct msghdr *msg)
     struct cmsghdr *c = CMSG_FIRSTHDR(msg);
     int numbers[2];
     if (s->queued)
-        return fails(EAGAIN);
+        return fail_with(EAGAIN);
     size_t n = c ? (c->cmsg_len - CMSG_LEN(0)) / sizeof(int) : 0;
     cr_assert(n <= 2);
     memcpy(numbers, c ? (void *)CMSG_DATA(c) : (void *)numbers, n * sizeof(int));
     for (size_t i = 0; i < n; i++)
-        if (!of(numbers[i]))
-            return fails(EBADF);
+        if (!find_sock(numbers[i]))
+            return fail_with(EBADF);
     for (size_t i = 0; i < n; i++) {
-        s->rights[i] = index_of(of(numbers[i]));
-        of(numbers[i])->refs++;
+        s->rights[i] = get_index(find_sock(numbers[i]));
+        find_sock(numbers[i])->refs++;
     }
     s->n_rights = (unsigned)n;
     s->queued = 1;
@@ -1013,13 +1013,13 @@ static ssize_t rights_receive(struct sock *s, struct msghdr *msg, int flags)
 {
     struct cmsghdr *c = msg->msg_control ? CMSG_FIRSTHDR(msg) : NULL;
     if (!s->queued)
-        return fails(EAGAIN);
+        return fail_with(EAGAIN);
     if (c) {
         c->cmsg_level = SOL_SOCKET;
         c->cmsg_type = SCM_RIGHTS;
         c->cmsg_len = CMSG_LEN(s->n_rights * sizeof(int));
         for (unsigned i = 0; i < s->n_rights; i++) {
-            int fd = place(&socks[s->rights[i]], 0, flags & MSG_CMSG_CLOEXEC);
+            int fd = add_fd(&socks[s->rights[i]], 0, flags & MSG_CMSG_CLOEXEC);
             memcpy(CMSG_DATA(c) + i * sizeof fd, &fd, sizeof fd);
         }
     }
@@ -1029,7 +1029,7 @@ static ssize_t rights_receive(struct sock *s, struct msghdr *msg, int flags)
     if (!(flags & MSG_PEEK)) {
         s->queued = 0;
         for (unsigned i = 0; i < s->n_rights; i++)
-            let_go(&socks[s->rights[i]]);
+            release_sock(&socks[s->rights[i]]);
         s->n_rights = 0;
     }
     return (ssize_t)n;
@@ -1039,8 +1039,8 @@ static ssize_t datagram_receive(struct sock *s, struct msghdr *msg, int flags)
 {
     uint64_t until = after_timeval(&s->timeouts[0]);
     while (!s->queued)
-        if (s->nonblock || flags & MSG_DONTWAIT || !go_on(until))
-            return fails(EAGAIN);
+        if (s->nonblock || flags & MSG_DONTWAIT || !advance_time(until))
+            return fail_with(EAGAIN);
     size_t at = 0;
     struct fake_datagram *d = &s->queue[0];
     for (size_t i = 0; i < msg->msg_iovlen && at < d->n; i++) {
@@ -1064,9 +1064,9 @@ static ssize_t datagram_receive(struct sock *s, struct msghdr *msg, int flags)
 
 static ssize_t fake_sendmsg(int fd, const struct msghdr *msg, int flags)
 {
-    struct sock *s = of(fd);
+    struct sock *s = find_sock(fd);
     if (!s)
-        return fails(EBADF);
+        return fail_with(EBADF);
     if (s->kind == UNIX)
         return rights_send(s, msg);
     if (s->kind == DGRAM)
@@ -1077,9 +1077,9 @@ static ssize_t fake_sendmsg(int fd, const struct msghdr *msg, int flags)
 
 static ssize_t fake_recvmsg(int fd, struct msghdr *msg, int flags)
 {
-    struct sock *s = of(fd);
+    struct sock *s = find_sock(fd);
     if (!s)
-        return fails(EBADF);
+        return fail_with(EBADF);
     if (s->kind == UNIX)
         return rights_receive(s, msg, flags);
     if (s->kind == DGRAM)
@@ -1132,10 +1132,10 @@ static ssize_t fake_read(int fd, void *buf, size_t n)
 
 static int fake_ioctl(int fd, unsigned long request, void *arg)
 {
-    struct sock *s = of(fd);
+    struct sock *s = find_sock(fd);
     int none = 0;
     if (!s || request != SIOCOUTQ)
-        return fails(s ? ENOTTY : EBADF);
+        return fail_with(s ? ENOTTY : EBADF);
     memcpy(arg, &none, sizeof none); /* the server acknowledges at once */
     return 0;
 }
@@ -1145,17 +1145,17 @@ static int fake_ioctl(int fd, unsigned long request, void *arg)
 static int fake_timerfd_create(int clock, int flags)
 {
     (void)clock;
-    return place(make(TIMER), 0, flags & TFD_CLOEXEC);
+    return add_fd(make_sock(TIMER), 0, flags & TFD_CLOEXEC);
 }
 
 static int fake_timerfd_settime(int fd, int flags, const struct itimerspec *value,
                                 struct itimerspec *old)
 {
-    struct sock *s = of(fd);
+    struct sock *s = find_sock(fd);
     (void)flags, (void)old;
     if (!s || s->kind != TIMER)
-        return fails(s ? EINVAL : EBADF);
-    s->expires = after(&value->it_value);
+        return fail_with(s ? EINVAL : EBADF);
+    s->expires = time_after(&value->it_value);
     return 0;
 }
 

@@ -1,5 +1,5 @@
-/* An engine over the fake network with one server in its policy, and a script that fails at an octet of
- * what the server says, in a way. */
+/* An engine over the fake network, with one server in its policy, and a script for the server that fails in a
+ * given way after a given octet. */
 #ifndef FAKE_WORLD_H
 #define FAKE_WORLD_H
 
@@ -18,11 +18,11 @@
 #define USER     "alice"
 #define SECRET   "secret"
 #define TARGET4  "10.88.2.2"
-#define TIMEOUT  20 /* s, the server's */
+#define TIMEOUT  20 /* s, the server's time-out */
 #define TRAILER  "\xff\xff\xff\xff\xff"
 #define HELLO    "hello"
-#define A_WHILE  150   /* ms, for what need not come */
-#define PATIENCE 60000 /* ms, for what must */
+#define A_WHILE   150   /* ms, for what may not happen */
+#define LONG_WAIT 60000 /* ms, for what must happen */
 
 enum method { NONE, PASSWORD, METHODS };
 enum pipeline { OFF, ON, AUTO, PIPELINES };
@@ -32,20 +32,20 @@ static const char *const method_names[] = {"none", "password"};
 static const char *const pipeline_names[] = {"off", "on", "auto"};
 static const char *const way_names[] = {"good", "close", "reset", "half-close", "garbage", "stall"};
 
-/* What the server says, and where it stops. */
+/* What the server does, and after which octet it stops. */
 struct scene {
     enum method method;
     enum pipeline pipeline;
     enum way way;
-    size_t at; /* octets */
-    bool early; /* with AT 0: it ends before it has heard anything */
+    size_t at; /* octets that the server sends */
+    bool early; /* with AT 0: it stops before it has received anything */
     enum s5_command command;
 };
 
 static const uint8_t reply4[] = {5, 0, 0, 1, 10, 88, 2, 1, 0x12, 0x34};
 static const uint8_t second4[] = {5, 0, 0, 1, 10, 88, 2, 2, 0x43, 0x21};
 
-/* Octets up to the reply, to its end, and to the end of BIND's second one. */
+/* The number of octets before the reply, and up to the end of the last reply (BIND has two). */
 static inline size_t head_size(enum method method)
 {
     return method == PASSWORD ? 4 : 2;
@@ -58,8 +58,8 @@ static inline size_t whole_size(const struct scene *s)
 
 /* --- the server --- */
 
-/* False: it ends here. */
-static inline bool scene_says(struct fake_peer *p, const struct scene *s, const void *octets,
+/* Returns false if the server stops here. */
+static inline bool send_scene(struct fake_peer *p, const struct scene *s, const void *octets,
                               size_t n)
 {
     size_t part = (size_t)p->left < n ? (size_t)p->left : n;
@@ -82,7 +82,7 @@ static inline bool scene_says(struct fake_peer *p, const struct scene *s, const 
     return false;
 }
 
-/* The size of the client's next message; 0: it is not there. */
+/* Returns the size of the client's next message; 0: it has not arrived. */
 static inline size_t scene_message(const struct fake_peer *p)
 {
     const uint8_t *at = fake_look(p, 2);
@@ -110,7 +110,7 @@ static inline void scene_script(struct fake_peer *p)
         p->left = (long)s->at;
         if (s->early && p->stage == GREETING) {
             p->stage = OVER;
-            scene_says(p, s, selections[s->method], 2);
+            send_scene(p, s, selections[s->method], 2);
         }
     }
     while (p->stage >= 0 && p->stage < OVER && !p->ended && (n = scene_message(p))) {
@@ -118,28 +118,28 @@ static inline void scene_script(struct fake_peer *p)
         bool goes_on = true;
         switch (p->stage) {
         case GREETING:
-            goes_on = scene_says(p, s, selections[s->method], 2);
+            goes_on = send_scene(p, s, selections[s->method], 2);
             p->stage = p->stage < 0 ? p->stage : s->method == PASSWORD ? WORDS : REQUEST;
             break;
         case WORDS:
-            goes_on = scene_says(p, s, "\1\0", 2);
+            goes_on = send_scene(p, s, "\1\0", 2);
             p->stage = p->stage < 0 ? p->stage : REQUEST;
             break;
         default:
             p->stage = OVER;
-            if (scene_says(p, s, reply4, sizeof reply4) &&
-                (s->command != S5_BIND || scene_says(p, s, second4, sizeof second4)))
-                scene_says(p, s, "?", 1);
+            if (send_scene(p, s, reply4, sizeof reply4) &&
+                (s->command != S5_BIND || send_scene(p, s, second4, sizeof second4)))
+                send_scene(p, s, "?", 1);
         }
         if (!goes_on && p->stage >= 0)
             p->stage = OVER;
     }
 }
 
-/* --- what the client should say --- */
+/* --- what the client should send --- */
 
-static inline size_t words_of(const struct scene *s, uint8_t *ret, size_t *ret_greeting,
-                              size_t *ret_auth)
+static inline size_t expected_words(const struct scene *s, uint8_t *ret, size_t *ret_greeting,
+                                    size_t *ret_auth)
 {
     static const uint8_t auth[] = "\1\5" USER "\6" SECRET;
     uint8_t request[10] = {5, (uint8_t)s->command, 0, 1};
@@ -161,12 +161,13 @@ static inline size_t words_of(const struct scene *s, uint8_t *ret, size_t *ret_g
     return n + sizeof request;
 }
 
-/* P heard a beginning of it, and where it goes STEPwise no word before its time. */
+/* P must have received a prefix of it. In the case of STEP, no message may have arrived before the reply to the
+ * previous one. */
 static inline void check_words(const struct scene *s, const struct fake_peer *p, bool step,
                                const char *what)
 {
     uint8_t words[128];
-    size_t greeting, auth, n = words_of(s, words, &greeting, &auth);
+    size_t greeting, auth, n = expected_words(s, words, &greeting, &auth);
     if (step && s->at < 2)
         n = greeting;
     else if (step && s->at < head_size(s->method))
@@ -177,7 +178,7 @@ static inline void check_words(const struct scene *s, const struct fake_peer *p,
 
 /* --- the engine --- */
 
-static inline void swallow(void *user, const char *line, size_t n)
+static inline void discard_line(void *user, const char *line, size_t n)
 {
     (void)user, (void)line, (void)n;
 }
@@ -191,7 +192,7 @@ static inline struct s5_engine *fake_engine(void)
     fake_reset();
     s5_engine_init(e, &fake_calls, NULL);
     e->log.level = S5_LOG_DEBUG;
-    e->log.write = swallow;
+    e->log.write = discard_line;
     s5_policy_init(p);
     cr_assert_eq(s5_policy_add_server(p, "server"), 0);
     struct s5_server *server = &p->servers[0];
@@ -216,7 +217,7 @@ static inline void end_engine(struct s5_engine *e)
     free(e);
 }
 
-/* The next case: S is played, the server is as unknown as at the beginning. */
+/* Starts the next case with scene S. The server is unknown to the engine again. */
 static inline void set_scene(struct s5_engine *e, struct scene *s)
 {
     struct s5_server *server = (struct s5_server *)(uintptr_t)&e->policy->servers[0];
@@ -240,8 +241,8 @@ static inline void set_scene(struct s5_engine *e, struct scene *s)
     memset(&shm->last_peer, 0, sizeof shm->last_peer);
 }
 
-/* Nothing of the case before is left: descriptors, negotiations, and nobody but the server was
- * dialled. */
+/* Nothing of the previous case may be left: no descriptors, no negotiations, no listeners. Only the server may
+ * have been connected to. */
 static inline void check_clean(struct s5_engine *e, const char *what)
 {
     struct s5_shm *shm = atomic_load(&e->shm);
@@ -272,7 +273,8 @@ static inline struct timespec milliseconds(int ms)
     return (struct timespec){ms / 1000, ms % 1000 * 1000000l};
 }
 
-/* What FD says within a while: its octets into RET, which holds SIZE; -1: silence; or -errno. */
+/* Receives what arrives on FD within A_WHILE. Returns the number of octets in RET, which holds SIZE; -1: nothing
+ * arrives; or -errno. */
 static inline ssize_t said(struct s5_engine *e, int fd, void *ret, size_t size)
 {
     struct pollfd p = {fd, POLLIN, 0};

@@ -1,9 +1,10 @@
-/* Every order in which a few threads can go on, one after the other. Included before the sources under test, it
- * makes each of their atomic operations a point at which another thread may take over. There is one real thread;
- * those of the model are contexts of it. A run follows one schedule; model_explore() goes through all that take
- * over at most so often at such a point (where a thread ends or waits another goes on in any case).
+/* Runs a few threads in every order in which they can be interleaved. This header is included before the sources
+ * under test. It makes each of their atomic operations a point at which another thread may continue. There is one
+ * real thread; the threads of the model are contexts of it. A run follows one schedule. model_explore() tries all
+ * schedules with at most a given number of switches at such points. (Where a thread ends or waits, another one
+ * continues in any case.)
  *
- * Memory is as the C11 model's seq_cst has it: what weaker orders allow is not seen. */
+ * Memory is sequentially consistent (seq_cst of C11). Effects of weaker orders are not found. */
 #ifndef MODEL_H
 #define MODEL_H
 
@@ -20,15 +21,15 @@
 enum { MODEL_THREADS = 3, MODEL_CHOICES = 4096, MODEL_STACK = 128 << 10 };
 
 static struct model {
-    unsigned threads, now, left; /* how many there are; which goes on; how often it may be taken over */
+    unsigned threads, now, left; /* number of threads; the running one; switches left in this run */
     bool running;
     bool ended[MODEL_THREADS];
     ucontext_t main, contexts[MODEL_THREADS];
     void (*body)(unsigned thread);
-    void (*check)(void); /* what holds at each point */
+    void (*check)(void); /* must hold at each point */
     void (*leave)(unsigned thread), (*enter)(unsigned thread); /* NULL: there are no thread-local variables */
-    bool (*dull)(const volatile void *at); /* nothing that matters is there: no point; NULL: nowhere */
-    /* The schedule: at each choice which of how many. */
+    bool (*dull)(const volatile void *at); /* true: AT does not matter and is no point; NULL: everything matters */
+    /* The schedule: the choice made at each point, and among how many. */
     unsigned at, known;
     unsigned char chosen[MODEL_CHOICES], of[MODEL_CHOICES];
     unsigned long schedules, points;
@@ -59,7 +60,7 @@ static void model_go(unsigned thread)
         model.enter(before);
 }
 
-/* The NTH of the threads that go on, but for this one. */
+/* Returns the NTH of the other threads that have not ended. */
 static unsigned model_other(unsigned nth)
 {
     for (unsigned i = 1;; i++) {
@@ -91,7 +92,7 @@ static void model_point(const volatile void *at)
     model_go(model_other(choice - 1));
 }
 
-/* A thread waits: another goes on. */
+/* A thread waits, so another one continues. */
 static inline int model_wait(void)
 {
     if (model.running && model_others())
@@ -138,8 +139,8 @@ static void model_run(void)
     model.schedules++;
 }
 
-/* All schedules of THREADS, each of which runs BODY, with at most SWITCHES at points. BEFORE and AFTER each run
- * nothing interleaves. */
+/* Runs all schedules of THREADS threads, each of which executes BODY, with at most SWITCHES switches at points.
+ * BEFORE and AFTER each run nothing is interleaved. */
 static void model_explore(const char *name, unsigned threads, unsigned switches, void (*before)(void),
                           void (*body)(unsigned thread), void (*check)(void), void (*after)(void))
 {
@@ -160,7 +161,7 @@ static void model_explore(const char *name, unsigned threads, unsigned switches,
     printf("# %s: %lu schedules, %lu points\n", name, model.schedules, model.points);
 }
 
-/* --- the operations; one may stand in another's arguments --- */
+/* --- the operations; one may be nested in the arguments of another --- */
 
 #pragma GCC diagnostic ignored "-Wshadow"
 
@@ -228,7 +229,7 @@ static void model_explore(const char *name, unsigned threads, unsigned switches,
 #define atomic_compare_exchange_strong(at, expected, wanted) (model_point(at), MODEL_CAS(at, expected, wanted))
 #define atomic_compare_exchange_weak(at, expected, wanted)   atomic_compare_exchange_strong(at, expected, wanted)
 
-#define S5_THREAD             ((uintptr_t)(model.now + 1) << 6) /* locks name their holders */
+#define S5_THREAD             ((uintptr_t)(model.now + 1) << 6) /* lock values identify their holders */
 #define sched_yield()         model_wait()
 #define nanosleep(time, left) ((void)(time), model_wait())
 

@@ -1,5 +1,4 @@
-/* What the tests of the policy room share: policies of their own, files in a directory of their
- * own. */
+/* Shared by the tests of the policy layer: policies, and files in a temporary directory. */
 #ifndef POLICY_SCRIPT_H
 #define POLICY_SCRIPT_H
 
@@ -14,7 +13,7 @@
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
-/* The block is large and its users leave it as the memory was: full of something else. */
+/* Returns a policy in memory that contained other data before, because s5_policy_init() does not clear everything. */
 static inline struct s5_policy *fresh(void)
 {
     struct s5_policy *p = malloc(sizeof *p);
@@ -43,7 +42,7 @@ static inline struct s5_route decide(const struct s5_policy *p, const char *to, 
     return decide_for(p, to, port, S5_PROTO_TCP, S5_CMD_CONNECT);
 }
 
-/* A directory for this test alone, gone with the machine's temporary files at the latest. */
+/* Returns a temporary directory of this test. sweep() removes it. */
 static inline const char *scratch(void)
 {
     static char dir[64];
@@ -54,12 +53,13 @@ static inline const char *scratch(void)
     return dir;
 }
 
-/* NAME under the directory, its parents made, holding TEXT with MODE. */
+/* Creates the file NAME and its parent directories. It contains TEXT and has MODE. Returns its path, which is
+ * valid until four calls later. */
 static inline const char *put(const char *name, const char *text, mode_t mode)
 {
     static char path[4][256];
-    static unsigned turn;
-    char *at = path[turn++ % 4];
+    static unsigned next;
+    char *at = path[next++ % 4];
     cr_assert(snprintf(at, sizeof path[0], "%s/%s", scratch(), name) < (int)sizeof path[0]);
     for (char *slash = strchr(at + strlen(scratch()) + 1, '/'); slash;
          slash = strchr(slash + 1, '/')) {

@@ -1,4 +1,4 @@
-/* Files of programs, made octet by octet in a folder that is the test's own. */
+/* Program files that are made octet by octet in a temporary directory. */
 #ifndef PROGRAM_FILES_H
 #define PROGRAM_FILES_H
 
@@ -52,7 +52,7 @@ struct image {
     char interp[96];
 };
 
-/* The ELF file of a program with the interpreter INTERP (NULL: none). */
+/* Returns an ELF file of a program with the interpreter INTERP (NULL: none). */
 static struct image image(const char *interp)
 {
     extern const ElfW(Ehdr) __ehdr_start __attribute__((visibility("hidden")));

@@ -1,5 +1,5 @@
-/* A scripted server for the session's tests: exchanges, cut in every way, and what must come of
- * them. Its octets end where the application's would begin: none past them may be asked for. */
+/* A scripted server for the tests of the session: exchanges, cut in every way, and their expected results. The
+ * server's octets end where the application's would begin. The session may not need any beyond them. */
 #ifndef SESSION_SCRIPT_H
 #define SESSION_SCRIPT_H
 
@@ -23,7 +23,7 @@ struct script {
     uint8_t offered[4];
     uint8_t n_offered;
     bool pipeline;
-    uint8_t server[600]; /* selection, status where the method has one, reply, BIND's second */
+    uint8_t server[600]; /* selection, status if the method has one, reply, BIND's second reply */
     size_t len;
     size_t auth; /* octets of the status: 0 or 2 */
     enum s5_command command;
@@ -48,13 +48,13 @@ static inline struct s5_session_setup setup_of(const struct script *x)
 static inline struct s5_session *started(const struct script *x)
 {
     static struct s5_session s;
-    memset(&s, 0xa5, sizeof s); /* memory that held something else before */
+    memset(&s, 0xa5, sizeof s); /* memory that contained other data before */
     struct s5_session_setup setup = setup_of(x);
     cr_assert_eq(s5_session_start(&s, &setup), 0);
     return &s;
 }
 
-/* An exchange that selects METHOD of those OFFERED ("\0\2" and so on) and ends with REPLY. */
+/* Returns an exchange that selects METHOD of those OFFERED ("\0\2" and so on) and ends with REPLY. */
 static inline struct script script(const char *offered, size_t n, bool pipeline, uint8_t method,
                                    const void *reply, size_t reply_len)
 {
@@ -72,7 +72,7 @@ static inline struct script script(const char *offered, size_t n, bool pipeline,
     return x;
 }
 
-/* All there is to do without the server, N octets a write; what was written goes to WIRE. */
+/* Writes everything that needs no answer, N octets at a time, to WIRE. */
 static inline size_t flush(struct s5_session *s, uint8_t *wire, size_t used, size_t n)
 {
     for (;;) {
@@ -87,8 +87,8 @@ static inline size_t flush(struct s5_session *s, uint8_t *wire, size_t used, siz
     }
 }
 
-/* Runs to the end or to what the server does not say; returns the octets taken. The first read is
- * of FIRST octets at most, the others of CHUNK. */
+/* Runs to the end, or until the session needs octets that the server does not send. Returns the number of octets
+ * taken. The first read has at most FIRST octets, the others CHUNK. */
 static inline size_t run(struct s5_session *s, const struct script *x, size_t first, size_t chunk,
                          uint8_t *wire, size_t *ret_wire)
 {
@@ -131,7 +131,7 @@ static inline size_t negotiation(uint8_t *want, const struct script *x)
     return n + REQUEST_LEN;
 }
 
-/* X succeeds with BND, however it is cut. */
+/* X succeeds with the bound address BND, however it is cut. */
 static inline void expect_done(const struct script *x, const char *bnd)
 {
     uint8_t wire[1024], want[1024];

@@ -1,4 +1,4 @@
-/* Policies that can be told from each other, and where one came from. */
+/* Policies that can be identified, and checks of the source of a policy. */
 #ifndef SOURCES_H
 #define SOURCES_H
 
@@ -6,7 +6,7 @@
 
 static struct s5_fault fault;
 
-/* A policy that can be told by the title of its only rule. */
+/* Writes a policy that is identified by the title of its only rule. */
 static const char *put_named(const char *file, const char *title)
 {
     char text[128];
@@ -23,7 +23,7 @@ static struct s5_policy *load(const struct s5_source *source, int want)
     return p;
 }
 
-/* What SOURCE leads to: the host of a URL's server, or the title of a file's rule. */
+/* SOURCE must lead to WHAT: the host of a URL's server, or the title of a file's rule. NAMED is its description. */
 static void expect_from(const struct s5_source *source, const char *what, const char *named)
 {
     struct s5_policy *p = load(source, 0);

@@ -1,4 +1,4 @@
-/* Addresses there and back: sockaddr, text, and what they are compared and classed by. */
+/* Conversions of addresses from and to sockaddr and text, and their comparison and classification. */
 #include "addr.h"
 #include "edge.h"
 #include <arpa/inet.h>
@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static struct s5_addr parsed(const char *text, uint16_t port)
+static struct s5_addr parse_addr(const char *text, uint16_t port)
 {
     struct s5_addr a;
     memset(&a, 0xa5, sizeof a);
@@ -23,7 +23,7 @@ static void expect_text(const struct s5_addr *a, const char *text)
     cr_expect_str_eq(s5_addr_format(a, buf, sizeof buf), text);
 }
 
-Test(addr, literals_and_names_are_told_apart)
+Test(addr, literals_and_names_are_distinguished)
 {
     static const struct {
         const char *text, *shown;
@@ -48,7 +48,7 @@ Test(addr, literals_and_names_are_told_apart)
         {"_a~%!", "_a~%!:80", S5_ADDR_NAME},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct s5_addr a = parsed(cases[i].text, 80);
+        struct s5_addr a = parse_addr(cases[i].text, 80);
         cr_expect_eq(a.kind, cases[i].kind, "%s", cases[i].text);
         cr_expect_eq(a.port, 80);
         cr_expect_eq(a.scope, 0);
@@ -58,10 +58,10 @@ Test(addr, literals_and_names_are_told_apart)
 
 Test(addr, a_name_has_its_length_and_a_nul)
 {
-    struct s5_addr a = parsed("example.org", 1);
+    struct s5_addr a = parse_addr("example.org", 1);
     cr_assert_eq(a.name_len, 11);
     cr_assert_str_eq(a.name, "example.org");
-    cr_assert_eq(parsed("192.0.2.1", 1).name_len, 0);
+    cr_assert_eq(parse_addr("192.0.2.1", 1).name_len, 0);
 }
 
 static void expect_refused(const char *text, size_t len)
@@ -74,7 +74,7 @@ static void expect_refused(const char *text, size_t len)
     cr_expect_eq(memcmp(&a, &before, sizeof a), 0, "touched on failure");
 }
 
-Test(addr, what_is_neither_is_refused)
+Test(addr, invalid_addresses_are_refused)
 {
     static const char *const bad[] = {
         "",           " ",         "a b",    "a/b",          "a:b",         ":",
@@ -120,7 +120,7 @@ Test(addr, text_is_cut_with_a_nul)
 {
     static const char *const texts[] = {"192.0.2.255", "2001:db8::abcd", "some.name.example"};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
-        struct s5_addr a = parsed(texts[i], 12345);
+        struct s5_addr a = parse_addr(texts[i], 12345);
         char whole[S5_ADDR_TEXT_MAX];
         s5_addr_format(&a, whole, sizeof whole);
         for (size_t size = 1; size <= strlen(whole) + 1; size++) {
@@ -158,7 +158,7 @@ Test(addr, ipv6_text_is_inet_ntops)
     }
 }
 
-static struct sockaddr_in6 in6(const char *text, uint16_t port, uint32_t scope)
+static struct sockaddr_in6 make_in6(const char *text, uint16_t port, uint32_t scope)
 {
     struct sockaddr_in6 sa = {
         .sin6_family = AF_INET6, .sin6_port = htons(port), .sin6_scope_id = scope};
@@ -166,7 +166,7 @@ static struct sockaddr_in6 in6(const char *text, uint16_t port, uint32_t scope)
     return sa;
 }
 
-static int from(struct s5_addr *ret, const void *sa, socklen_t len)
+static int convert_sockaddr(struct s5_addr *ret, const void *sa, socklen_t len)
 {
     return s5_addr_from_sockaddr(ret, (const void *)edge_copy(sa, len), len);
 }
@@ -177,42 +177,42 @@ Test(addr, from_an_ipv4_sockaddr)
     cr_assert_eq(inet_pton(AF_INET, "192.0.2.7", &sa.sin_addr), 1);
     struct s5_addr a;
     memset(&a, 0xa5, sizeof a);
-    cr_assert_eq(from(&a, &sa, sizeof sa), 0);
+    cr_assert_eq(convert_sockaddr(&a, &sa, sizeof sa), 0);
     expect_text(&a, "192.0.2.7:443");
     cr_assert_eq(a.scope, 0);
     cr_assert_eq(a.name_len, 0);
     for (socklen_t len = 0; len < sizeof sa; len++)
-        cr_expect_eq(from(&a, &sa, len), -EINVAL, "%u", len);
+        cr_expect_eq(convert_sockaddr(&a, &sa, len), -EINVAL, "%u", len);
 }
 
 Test(addr, from_an_ipv6_sockaddr)
 {
     struct s5_addr a;
-    struct sockaddr_in6 sa = in6("2001:db8::5", 53, 9);
-    cr_assert_eq(from(&a, &sa, sizeof sa), 0);
+    struct sockaddr_in6 sa = make_in6("2001:db8::5", 53, 9);
+    cr_assert_eq(convert_sockaddr(&a, &sa, sizeof sa), 0);
     expect_text(&a, "[2001:db8::5]:53");
     cr_assert_eq(a.scope, 0, "a global address has no scope");
-    sa = in6("fe80::5", 53, 9);
-    cr_assert_eq(from(&a, &sa, sizeof sa), 0);
+    sa = make_in6("fe80::5", 53, 9);
+    cr_assert_eq(convert_sockaddr(&a, &sa, sizeof sa), 0);
     cr_assert_eq(a.scope, 9);
-    for (socklen_t len = 24; len < sizeof sa; len++) { /* as the kernel takes it */
-        cr_expect_eq(from(&a, &sa, len), 0);
+    for (socklen_t len = 24; len < sizeof sa; len++) { /* the kernel accepts it, too */
+        cr_expect_eq(convert_sockaddr(&a, &sa, len), 0);
         cr_expect_eq(a.scope, 0);
     }
     for (socklen_t len = 0; len < 24; len++)
-        cr_expect_eq(from(&a, &sa, len), -EINVAL, "%u", len);
+        cr_expect_eq(convert_sockaddr(&a, &sa, len), -EINVAL, "%u", len);
 }
 
 Test(addr, a_mapped_address_is_ipv4)
 {
     struct s5_addr a;
-    struct sockaddr_in6 sa = in6("::ffff:127.0.0.1", 53, 9);
-    cr_assert_eq(from(&a, &sa, sizeof sa), 0);
+    struct sockaddr_in6 sa = make_in6("::ffff:127.0.0.1", 53, 9);
+    cr_assert_eq(convert_sockaddr(&a, &sa, sizeof sa), 0);
     cr_assert_eq(a.kind, S5_ADDR_IPV4);
     expect_text(&a, "127.0.0.1:53");
     cr_assert(s5_addr_is_loopback(&a));
-    sa = in6("::127.0.0.1", 53, 0);
-    cr_assert_eq(from(&a, &sa, sizeof sa), 0);
+    sa = make_in6("::127.0.0.1", 53, 0);
+    cr_assert_eq(convert_sockaddr(&a, &sa, sizeof sa), 0);
     cr_assert_eq(a.kind, S5_ADDR_IPV6, "a compatible address is not a mapped one");
 }
 
@@ -222,13 +222,13 @@ Test(addr, other_families_are_refused_and_nothing_is_touched)
     memset(&a, 0x5a, sizeof a);
     before = a;
     struct sockaddr_storage sa = {.ss_family = AF_UNIX};
-    cr_assert_eq(from(&a, &sa, sizeof sa), -EAFNOSUPPORT);
-    cr_assert_eq(from(&a, &sa, 2), -EAFNOSUPPORT);
-    cr_assert_eq(from(&a, &sa, 1), -EINVAL);
+    cr_assert_eq(convert_sockaddr(&a, &sa, sizeof sa), -EAFNOSUPPORT);
+    cr_assert_eq(convert_sockaddr(&a, &sa, 2), -EAFNOSUPPORT);
+    cr_assert_eq(convert_sockaddr(&a, &sa, 1), -EINVAL);
     sa.ss_family = AF_UNSPEC;
-    cr_assert_eq(from(&a, &sa, sizeof sa), -EAFNOSUPPORT);
+    cr_assert_eq(convert_sockaddr(&a, &sa, sizeof sa), -EAFNOSUPPORT);
     sa.ss_family = AF_INET6;
-    cr_assert_eq(from(&a, &sa, sizeof(struct sockaddr_in)), -EINVAL);
+    cr_assert_eq(convert_sockaddr(&a, &sa, sizeof(struct sockaddr_in)), -EINVAL);
     cr_assert_eq(s5_addr_from_sockaddr(&a, NULL, sizeof sa), -EINVAL);
     cr_assert_eq(memcmp(&a, &before, sizeof a), 0);
 }
@@ -245,36 +245,36 @@ Test(addr, to_a_sockaddr_and_back)
         {"2001:db8::1", AF_INET6, sizeof(struct sockaddr_in6)},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct s5_addr a = parsed(cases[i].text, 8080), back;
+        struct s5_addr a = parse_addr(cases[i].text, 8080), back;
         struct sockaddr_storage sa;
         socklen_t len = 0;
         memset(&sa, 0xff, sizeof sa);
         cr_assert_eq(s5_addr_to_sockaddr(&a, cases[i].family, &sa, &len), 0);
         cr_expect_eq(sa.ss_family, cases[i].family);
         cr_expect_eq(len, cases[i].len);
-        cr_expect_eq(from(&back, &sa, len), 0);
+        cr_expect_eq(convert_sockaddr(&back, &sa, len), 0);
         cr_expect(s5_addr_equal(&a, &back));
     }
-    struct s5_addr a = parsed("192.0.2.1", 8080);
+    struct s5_addr a = parse_addr("192.0.2.1", 8080);
     struct sockaddr_storage sa;
     socklen_t len;
     cr_assert_eq(s5_addr_to_sockaddr(&a, AF_INET6, &sa, &len), 0);
     cr_assert(IN6_IS_ADDR_V4MAPPED(&((struct sockaddr_in6 *)&sa)->sin6_addr));
     cr_assert_eq(((struct sockaddr_in6 *)&sa)->sin6_port, htons(8080));
-    a = parsed("fe80::1", 1);
+    a = parse_addr("fe80::1", 1);
     a.scope = 3;
     cr_assert_eq(s5_addr_to_sockaddr(&a, AF_INET6, &sa, &len), 0);
     cr_assert_eq(((struct sockaddr_in6 *)&sa)->sin6_scope_id, 3);
 }
 
-Test(addr, what_has_no_sockaddr)
+Test(addr, addresses_without_a_sockaddr)
 {
     struct sockaddr_storage sa, before;
     socklen_t len = 77;
     memset(&sa, 0x5a, sizeof sa);
     before = sa;
-    struct s5_addr none = {0}, name = parsed("name", 1), v6 = parsed("::1", 1),
-                   v4 = parsed("1.2.3.4", 1);
+    struct s5_addr none = {0}, name = parse_addr("name", 1), v6 = parse_addr("::1", 1),
+                   v4 = parse_addr("1.2.3.4", 1);
     cr_expect_eq(s5_addr_to_sockaddr(&none, AF_INET, &sa, &len), -EAFNOSUPPORT);
     cr_expect_eq(s5_addr_to_sockaddr(&name, AF_INET, &sa, &len), -EAFNOSUPPORT);
     cr_expect_eq(s5_addr_to_sockaddr(&name, AF_INET6, &sa, &len), -EAFNOSUPPORT);
@@ -284,23 +284,23 @@ Test(addr, what_has_no_sockaddr)
     cr_expect_eq(len, 77);
 }
 
-Test(addr, equal_is_kind_address_and_port)
+Test(addr, equality_compares_kind_address_and_port)
 {
     static const char *const texts[] = {"1.2.3.4", "1.2.3.5", "::1",  "::2", "name", "name2",
                                         "0.0.0.0", "::",      "nbme", "n",   "1.2.3"};
     size_t n = sizeof texts / sizeof *texts;
     for (size_t i = 0; i < n; i++)
         for (size_t j = 0; j < n; j++) {
-            struct s5_addr a = parsed(texts[i], 1), b = parsed(texts[j], 1);
+            struct s5_addr a = parse_addr(texts[i], 1), b = parse_addr(texts[j], 1);
             cr_expect_eq(s5_addr_equal(&a, &b), i == j, "%s %s", texts[i], texts[j]);
             b.port = 2;
             cr_expect_not(s5_addr_equal(&a, &b));
         }
-    struct s5_addr a = parsed("Example.ORG", 1), b = parsed("eXAMPLE.org", 1);
+    struct s5_addr a = parse_addr("Example.ORG", 1), b = parse_addr("eXAMPLE.org", 1);
     cr_expect(s5_addr_equal(&a, &b));
-    a = parsed("a@b", 1), b = parsed("a`b", 1);
+    a = parse_addr("a@b", 1), b = parse_addr("a`b", 1);
     cr_expect_not(s5_addr_equal(&a, &b), "letters alone have two cases");
-    a = parsed("a[b", 1), b = parsed("a{b", 1);
+    a = parse_addr("a[b", 1), b = parse_addr("a{b", 1);
     cr_expect_not(s5_addr_equal(&a, &b));
 }
 
@@ -333,7 +333,7 @@ Test(addr, loopback_and_multicast)
         {"localhost", false, false},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct s5_addr a = parsed(cases[i].text, 1);
+        struct s5_addr a = parse_addr(cases[i].text, 1);
         cr_expect_eq(s5_addr_is_loopback(&a), cases[i].loopback, "%s", cases[i].text);
         cr_expect_eq(s5_addr_is_multicast(&a), cases[i].multicast, "%s", cases[i].text);
     }

@@ -1,5 +1,5 @@
-/* The public interface, as its users have it: through the shared library. The server is a thread
- * that plays a script for each connection in turn. */
+/* The public interface, used through the shared library. The server is a thread that plays one script for each
+ * connection. */
 #include "socks5client.h"
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
@@ -15,7 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-static struct socks5_options options(const char *host, uint16_t port)
+static struct socks5_options make_options(const char *host, uint16_t port)
 {
     struct socks5_options o;
     memset(&o, 0, sizeof o);
@@ -28,7 +28,7 @@ static struct socks5_options options(const char *host, uint16_t port)
 
 /* ---- Texts ---- */
 
-Test(api, version_is_the_projects)
+Test(api, version_of_the_project)
 {
     char text[32];
     snprintf(text, sizeof text, "%d.%d.%d", SOCKS5_VERSION_MAJOR, SOCKS5_VERSION_MINOR,
@@ -63,7 +63,7 @@ static void expect_out(struct socks5_session *s, const char *octets, size_t n)
     cr_assert_eq(socks5_session_sent(s, n), 0);
 }
 
-static void feed(struct socks5_session *s, const char *octets, size_t n)
+static void feed_octets(struct socks5_session *s, const char *octets, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         cr_assert_geq(socks5_session_need(s), 1);
@@ -72,7 +72,7 @@ static void feed(struct socks5_session *s, const char *octets, size_t n)
 }
 
 #define EXPECT_OUT(s, text) expect_out(s, text, sizeof text - 1)
-#define FEED(s, text)       feed(s, text, sizeof text - 1)
+#define FEED(s, text)       feed_octets(s, text, sizeof text - 1)
 
 Test(api, idle_session)
 {
@@ -98,7 +98,7 @@ Test(api, idle_session)
 Test(api, session_step_by_step)
 {
     struct socks5_session *s = socks5_session_new();
-    struct socks5_options o = options("example.org", 443);
+    struct socks5_options o = make_options("example.org", 443);
     static const uint8_t methods[] = {SOCKS5_METHOD_USERPASS, SOCKS5_METHOD_NONE};
     o.methods = methods;
     o.n_methods = 2;
@@ -127,7 +127,7 @@ Test(api, session_step_by_step)
 Test(api, session_pipelined)
 {
     struct socks5_session *s = socks5_session_new();
-    struct socks5_options o = options("[2001:db8::7]", 80);
+    struct socks5_options o = make_options("[2001:db8::7]", 80);
     o.username = "u";
     o.password = "p";
     o.pipeline = 1;
@@ -145,7 +145,7 @@ Test(api, session_pipelined)
 Test(api, session_bind)
 {
     struct socks5_session *s = socks5_session_new();
-    struct socks5_options o = options(NULL, 0);
+    struct socks5_options o = make_options(NULL, 0);
     char host[64];
     uint16_t port;
     o.command = SOCKS5_BIND;
@@ -176,7 +176,7 @@ Test(api, impossible_options)
     name[sizeof name - 1] = '\0';
     struct socks5_options o[12];
     for (size_t i = 0; i < 12; i++)
-        o[i] = options("host", 1);
+        o[i] = make_options("host", 1);
     o[0].size--;
     o[1].command = 4;
     o[2].command = 0;
@@ -198,33 +198,33 @@ Test(api, impossible_options)
 
 /* ---- The blocking connect ---- */
 
-enum play {
+enum play_one {
     PLAY_END,
-    PLAY_PIPELINED,  /* takes everything in one flight, answers, then sends a banner */
-    PLAY_STEPS,      /* insists on one message at a time; hangs up on more */
+    PLAY_PIPELINED,  /* accepts everything at once, answers, then sends a banner */
+    PLAY_STEPS,      /* accepts one message at a time; closes the connection on more */
     PLAY_MUTE_AHEAD, /* never answers pipelined octets, otherwise like STEPS */
     PLAY_REFUSED,    /* REP 5 */
     PLAY_BAD_AUTH,   /* RFC 1929 status 1 */
-    PLAY_CLOSED,     /* hangs up at once */
-    PLAY_GARBAGE,    /* talks HTTP */
-    PLAY_CALLED,     /* both replies of BIND and a banner, the second after a moment */
-    PLAY_NOT_CALLED, /* the first, then REP 4 */
+    PLAY_CLOSED,     /* closes the connection at once */
+    PLAY_GARBAGE,    /* sends HTTP */
+    PLAY_BIND,       /* both replies of BIND, the second after 0.3 s and followed by a banner */
+    PLAY_BIND_FAILS, /* the first reply, then REP 4 */
 };
 
 struct server {
     int listener;
-    const enum play *plays;
+    const enum play_one *plays;
     int served;
-    uint8_t request[64]; /* of the last connection that had one */
+    uint8_t request[64]; /* of the last connection that sent one */
     ssize_t request_len;
 };
 
-static bool expect(int fd, size_t n, uint8_t *ret)
+static bool receive_whole(int fd, size_t n, uint8_t *ret)
 {
     return recv(fd, ret, n, MSG_WAITALL) == (ssize_t)n;
 }
 
-/* Reads the request, answers it with REP and says "hi" after a success. */
+/* Reads the request and answers it with REP, followed by "hi" if it succeeds. */
 static void request(struct server *sv, int fd, uint8_t rep)
 {
     sv->request_len = recv(fd, sv->request, sizeof sv->request, 0);
@@ -236,7 +236,7 @@ static void play_steps(struct server *sv, int fd, bool mute)
 {
     uint8_t in[512];
     ssize_t n = recv(fd, in, sizeof in, 0);
-    if (n != 3) { /* more than the greeting came */
+    if (n != 3) { /* more than the greeting arrived */
         if (mute)
             while (recv(fd, in, sizeof in, 0) > 0)
                 ;
@@ -252,13 +252,13 @@ static void play_steps(struct server *sv, int fd, bool mute)
     request(sv, fd, 0);
 }
 
-static void play(struct server *sv, int fd, enum play what)
+static void play_one(struct server *sv, int fd, enum play_one what)
 {
     uint8_t in[64];
     switch (what) {
     case PLAY_PIPELINED:
     case PLAY_REFUSED:
-        if (expect(fd, 3, in)) {
+        if (receive_whole(fd, 3, in)) {
             send(fd, (uint8_t[]){5, in[2]}, 2, MSG_NOSIGNAL);
             request(sv, fd, what == PLAY_REFUSED ? 5 : 0);
         }
@@ -268,29 +268,29 @@ static void play(struct server *sv, int fd, enum play what)
         play_steps(sv, fd, what == PLAY_MUTE_AHEAD);
         break;
     case PLAY_BAD_AUTH:
-        if (expect(fd, 3, in)) {
+        if (receive_whole(fd, 3, in)) {
             send(fd, "\5\2", 2, MSG_NOSIGNAL);
             recv(fd, in, sizeof in, 0);
             send(fd, "\1\1", 2, MSG_NOSIGNAL);
         }
         break;
-    case PLAY_CALLED:
-    case PLAY_NOT_CALLED:
-        if (expect(fd, 3, in)) {
+    case PLAY_BIND:
+    case PLAY_BIND_FAILS:
+        if (receive_whole(fd, 3, in)) {
             static const uint8_t first[] = {5, 0, 0, 1, 192, 0, 2, 1, 0, 80};
             static const uint8_t second[] = {5, 0, 0, 1, 192, 0, 2, 9, 1, 0, 'h', 'i'};
             sv->request_len = recv(fd, sv->request, sizeof sv->request, 0);
             send(fd, (uint8_t[]){5, in[2]}, 2, MSG_NOSIGNAL);
             send(fd, first, sizeof first, MSG_NOSIGNAL);
             usleep(300000);
-            if (what == PLAY_CALLED)
+            if (what == PLAY_BIND)
                 send(fd, second, sizeof second, MSG_NOSIGNAL);
             else
                 send(fd, "\5\4\0\1\0\0\0\0\0", 10, MSG_NOSIGNAL);
         }
         break;
     case PLAY_GARBAGE:
-        expect(fd, 3, in);
+        receive_whole(fd, 3, in);
         send(fd, "HTTP/1.1 400\r\n", 14, MSG_NOSIGNAL);
         break;
     default:
@@ -298,15 +298,15 @@ static void play(struct server *sv, int fd, enum play what)
     }
 }
 
-static void *serve(void *user)
+static void *run_server(void *user)
 {
     struct server *sv = user;
-    for (const enum play *at = sv->plays; *at != PLAY_END; at++) {
+    for (const enum play_one *at = sv->plays; *at != PLAY_END; at++) {
         int fd = accept(sv->listener, NULL, NULL);
         if (fd < 0)
             break;
         sv->served++;
-        play(sv, fd, *at);
+        play_one(sv, fd, *at);
         shutdown(fd, SHUT_WR);
         uint8_t rest[64];
         while (recv(fd, rest, sizeof rest, MSG_DONTWAIT) > 0)
@@ -316,7 +316,7 @@ static void *serve(void *user)
     return NULL;
 }
 
-struct outcome {
+struct connect_result {
     int result, served;
     int64_t ms;
     char banner[3];
@@ -341,15 +341,15 @@ static uint16_t listen_on_loopback(int *ret)
     return ntohs(in.sin_port);
 }
 
-/* socks5_connect through a server of PLAYS; FORMAT makes the URL of the server's port. */
-static struct outcome connect_through(const char *format, const enum play *plays, int timeout_ms)
+/* Calls socks5_connect() with a server that plays PLAYS. FORMAT makes the URL of the server's port. */
+static struct connect_result connect_through(const char *format, const enum play_one *plays, int timeout_ms)
 {
-    struct outcome o = {.server = {.plays = plays}};
+    struct connect_result o = {.server = {.plays = plays}};
     char url[128];
     pthread_t thread;
     uint16_t port = listen_on_loopback(&o.server.listener);
     snprintf(url, sizeof url, format, port);
-    cr_assert_eq(pthread_create(&thread, NULL, serve, &o.server), 0);
+    cr_assert_eq(pthread_create(&thread, NULL, run_server, &o.server), 0);
     int64_t begin = now_ms();
     o.result = socks5_connect(url, "target.example", 80, timeout_ms);
     o.ms = now_ms() - begin;
@@ -366,11 +366,11 @@ static struct outcome connect_through(const char *format, const enum play *plays
     return o;
 }
 
-#define PLAYS(...) ((const enum play[]){__VA_ARGS__, PLAY_END})
+#define PLAYS(...) ((const enum play_one[]){__VA_ARGS__, PLAY_END})
 
-Test(connect, in_one_flight)
+Test(connect, pipelined)
 {
-    struct outcome o = connect_through("socks5h://127.0.0.1:%u", PLAYS(PLAY_PIPELINED), 5000);
+    struct connect_result o = connect_through("socks5h://127.0.0.1:%u", PLAYS(PLAY_PIPELINED), 5000);
     cr_assert_geq(o.result, 0, "%d", o.result);
     cr_assert_str_eq(o.banner, "hi");
     cr_assert_eq(o.served, 1);
@@ -378,22 +378,22 @@ Test(connect, in_one_flight)
     cr_assert_arr_eq(o.server.request, "\5\1\0\3\16target.example\0\x50", 21);
 }
 
-Test(connect, anew_step_by_step)
+Test(connect, step_by_step_after_a_pipelined_attempt)
 {
-    struct outcome o = connect_through("socks5h://u:p%%40w@127.0.0.1:%u",
-                                       PLAYS(PLAY_STEPS, PLAY_STEPS), 5000);
+    struct connect_result o = connect_through("socks5h://u:p%%40w@127.0.0.1:%u",
+                                              PLAYS(PLAY_STEPS, PLAY_STEPS), 5000);
     cr_assert_geq(o.result, 0, "%d", o.result);
     cr_assert_eq(o.served, 2);
 }
 
-/* What is remembered of a server saves the attempt in one flight, for the life of the process. */
-Test(connect, step_by_step_at_once_the_second_time)
+/* What is remembered of a server lasts for the life of the process and saves the pipelined attempt. */
+Test(connect, step_by_step_the_second_time)
 {
     struct server sv = {.plays = PLAYS(PLAY_STEPS, PLAY_STEPS, PLAY_STEPS)};
     char url[64];
     pthread_t thread;
     snprintf(url, sizeof url, "socks5h://127.0.0.1:%u", listen_on_loopback(&sv.listener));
-    cr_assert_eq(pthread_create(&thread, NULL, serve, &sv), 0);
+    cr_assert_eq(pthread_create(&thread, NULL, run_server, &sv), 0);
     for (int i = 0; i < 2; i++) {
         int fd = socks5_connect(url, "target.example", 80, 5000);
         cr_assert_geq(fd, 0, "%d", fd);
@@ -404,25 +404,25 @@ Test(connect, step_by_step_at_once_the_second_time)
     cr_assert_eq(sv.served, 3);
 }
 
-Test(connect, anew_after_silence, .timeout = 20)
+Test(connect, step_by_step_after_silence, .timeout = 20)
 {
-    struct outcome o = connect_through("socks5h://127.0.0.1:%u",
-                                       PLAYS(PLAY_MUTE_AHEAD, PLAY_MUTE_AHEAD), 8000);
+    struct connect_result o = connect_through("socks5h://127.0.0.1:%u",
+                                              PLAYS(PLAY_MUTE_AHEAD, PLAY_MUTE_AHEAD), 8000);
     cr_assert_geq(o.result, 0, "%d", o.result);
     cr_assert_geq(o.ms, 900, "%lld ms", (long long)o.ms);
 }
 
 Test(connect, a_reply_is_final)
 {
-    struct outcome o = connect_through("socks5h://127.0.0.1:%u", PLAYS(PLAY_REFUSED), 5000);
+    struct connect_result o = connect_through("socks5h://127.0.0.1:%u", PLAYS(PLAY_REFUSED), 5000);
     cr_assert_eq(o.result, -ECONNREFUSED, "%d", o.result);
     cr_assert_eq(o.served, 1);
 }
 
 Test(connect, failures)
 {
-    struct outcome o = connect_through("socks5h://u:p@127.0.0.1:%u",
-                                       PLAYS(PLAY_BAD_AUTH, PLAY_BAD_AUTH), 5000);
+    struct connect_result o = connect_through("socks5h://u:p@127.0.0.1:%u",
+                                              PLAYS(PLAY_BAD_AUTH, PLAY_BAD_AUTH), 5000);
     cr_assert_eq(o.result, -EACCES, "%d", o.result);
     o = connect_through("socks5h://127.0.0.1:%u", PLAYS(PLAY_GARBAGE, PLAY_GARBAGE), 5000);
     cr_assert_eq(o.result, -EPROTO, "%d", o.result);
@@ -459,28 +459,28 @@ struct stage {
     char url[64];
 };
 
-static void raise_curtain(struct stage *st, const enum play *plays)
+static void start_stage(struct stage *st, const enum play_one *plays)
 {
     st->server = (struct server){.plays = plays};
     snprintf(st->url, sizeof st->url, "socks5h://127.0.0.1:%u",
              listen_on_loopback(&st->server.listener));
-    cr_assert_eq(pthread_create(&st->thread, NULL, serve, &st->server), 0);
+    cr_assert_eq(pthread_create(&st->thread, NULL, run_server, &st->server), 0);
 }
 
-static void drop_curtain(struct stage *st)
+static void stop_stage(struct stage *st)
 {
     shutdown(st->server.listener, SHUT_RDWR);
     pthread_join(st->thread, NULL);
     close(st->server.listener);
 }
 
-Test(listen, both_replies_and_what_is_behind, .timeout = 20)
+Test(listen, both_replies_and_the_data_after_them, .timeout = 20)
 {
     struct stage st;
     struct socks5_listener *l = NULL;
     char host[256], banner[2];
     uint16_t port = 0;
-    raise_curtain(&st, PLAYS(PLAY_CALLED));
+    start_stage(&st, PLAYS(PLAY_BIND));
     cr_assert_eq(socks5_listen(st.url, "192.0.2.9", 0, 5000, &l), 0);
     cr_assert_eq(socks5_listener_name(l, host, sizeof host, &port), 9);
     cr_assert(strcmp(host, "192.0.2.1") == 0 && port == 80);
@@ -498,7 +498,7 @@ Test(listen, both_replies_and_what_is_behind, .timeout = 20)
     socks5_listener_free(l);
     cr_assert_eq(fcntl(fd, F_GETFD), FD_CLOEXEC, "it is the caller's");
     close(fd);
-    drop_curtain(&st);
+    stop_stage(&st);
     cr_assert_eq(st.server.request_len, 10);
     cr_assert_eq(memcmp(st.server.request, "\5\2\0\1\300\0\2\11\0", 10), 0);
 }
@@ -507,7 +507,7 @@ Test(listen, replies_that_fail, .timeout = 20)
 {
     struct stage st;
     struct socks5_listener *l = NULL;
-    raise_curtain(&st, PLAYS(PLAY_REFUSED, PLAY_NOT_CALLED));
+    start_stage(&st, PLAYS(PLAY_REFUSED, PLAY_BIND_FAILS));
     cr_assert_eq(socks5_listen(st.url, NULL, 0, 5000, &l), -ECONNREFUSED);
     cr_assert_null(l);
     cr_assert_eq(socks5_listen(st.url, NULL, 0, 5000, &l), 0);
@@ -515,7 +515,7 @@ Test(listen, replies_that_fail, .timeout = 20)
     cr_assert_eq(socks5_accept(l, 5000, NULL, 0, NULL), -EHOSTUNREACH, "and so it stays");
     socks5_listener_free(l);
     socks5_listener_free(NULL);
-    drop_curtain(&st);
+    stop_stage(&st);
     cr_assert_eq(socks5_listen("http://x", NULL, 0, 100, &l), -EINVAL);
     cr_assert_eq(socks5_listen(st.url, "", 0, 100, &l), -EINVAL);
 }

@@ -1,4 +1,4 @@
-/* SOCKSinit(), by name: what <socks5client/socks.h> declares would begin before these tests do. */
+/* SOCKSinit() is declared here, because the constructor in <socks5client/socks.h> would run before these tests. */
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -16,7 +16,7 @@ Test(drop, init_reads_the_configuration)
     cr_assert_eq(SOCKSinit(NULL), 0, "and once more");
 }
 
-Test(drop, init_refuses_a_wrong_configuration)
+Test(drop, init_refuses_an_invalid_configuration)
 {
     char program[] = "client";
     setenv("SOCKS5_SERVER", "socks5h://127.0.0.1:99999", 1);

@@ -1,5 +1,4 @@
-/* The public interface for datagrams, as its users have it: through the shared library. The server
- * is a thread with a relay of its own. */
+/* The public interface for datagrams, used through the shared library. The server is a thread with its own relay. */
 #include "socks5client.h"
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
@@ -14,7 +13,7 @@
 
 /* ---- The header ---- */
 
-#define HEADER_IS(host, port, text)                                                                \
+#define CHECK_HEADER(host, port, text)                                                             \
     do {                                                                                           \
         uint8_t out[SOCKS5_DATAGRAM_HEADER_MAX];                                                   \
         int len = sizeof text - 1;                                                                 \
@@ -26,9 +25,9 @@
 
 Test(datagram, headers)
 {
-    HEADER_IS("192.0.2.7", 53, "\0\0\0\1\xc0\0\2\7\0\x35");
-    HEADER_IS("2001:db8::1", 53, "\0\0\0\4\x20\1\xd\xb8\0\0\0\0\0\0\0\0\0\0\0\1\0\x35");
-    HEADER_IS("ns.example", 65535, "\0\0\0\3\xans.example\377\377");
+    CHECK_HEADER("192.0.2.7", 53, "\0\0\0\1\xc0\0\2\7\0\x35");
+    CHECK_HEADER("2001:db8::1", 53, "\0\0\0\4\x20\1\xd\xb8\0\0\0\0\0\0\0\0\0\0\0\1\0\x35");
+    CHECK_HEADER("ns.example", 65535, "\0\0\0\3\xans.example\377\377");
 }
 
 Test(datagram, longest_header)
@@ -65,14 +64,14 @@ Test(datagram, opened)
 struct relay {
     int listener, udp;
     uint8_t rep;         /* of the reply */
-    uint8_t request[10]; /* as it came */
+    uint8_t request[10]; /* as received */
     uint8_t heard[64];   /* the first datagram */
     ssize_t heard_len;
     struct sockaddr_in at;
     pthread_t thread;
 };
 
-static int on_loopback(int type, struct sockaddr_in *ret)
+static int bind_loopback(int type, struct sockaddr_in *ret)
 {
     int fd = socket(AF_INET, type, 0);
     socklen_t len = sizeof *ret;
@@ -82,7 +81,7 @@ static int on_loopback(int type, struct sockaddr_in *ret)
     return fd;
 }
 
-/* Echoes one datagram: behind garbage and a fragment, and then ends the association. */
+/* Echoes one datagram, after garbage and a fragment. The association ends then. */
 static void relay_one(struct relay *r)
 {
     struct sockaddr_in from;
@@ -96,11 +95,11 @@ static void relay_one(struct relay *r)
     sendto(r->udp, r->heard, (size_t)r->heard_len, 0, (struct sockaddr *)&from, len);
 }
 
-static void *serve(void *user)
+static void *run_server(void *user)
 {
     struct relay *r = user;
     uint8_t greeting[3], reply[10] = {5, r->rep, 0, 1, 0, 0, 0, 0};
-    memcpy(reply + 8, &r->at.sin_port, 2); /* zeros: the address the server was reached at */
+    memcpy(reply + 8, &r->at.sin_port, 2); /* zeros: the address at which the server was reached */
     int fd = accept(r->listener, NULL, NULL);
     if (recv(fd, greeting, sizeof greeting, MSG_WAITALL) == 3 && send(fd, "\5\0", 2, 0) == 2 &&
         recv(fd, r->request, sizeof r->request, MSG_WAITALL) == sizeof r->request &&
@@ -111,30 +110,30 @@ static void *serve(void *user)
     return NULL;
 }
 
-static void begin(struct relay *r, char url[static 64])
+static void start_server(struct relay *r, char url[static 64])
 {
     struct sockaddr_in at;
-    r->listener = on_loopback(SOCK_STREAM, &at);
+    r->listener = bind_loopback(SOCK_STREAM, &at);
     cr_assert_eq(listen(r->listener, 4), 0);
     snprintf(url, 64, "socks5h://127.0.0.1:%u", ntohs(at.sin_port));
-    r->udp = on_loopback(SOCK_DGRAM, &r->at);
-    cr_assert_eq(pthread_create(&r->thread, NULL, serve, r), 0);
+    r->udp = bind_loopback(SOCK_DGRAM, &r->at);
+    cr_assert_eq(pthread_create(&r->thread, NULL, run_server, r), 0);
 }
 
-static void end(struct relay *r)
+static void stop_server(struct relay *r)
 {
     pthread_join(r->thread, NULL);
     close(r->listener);
     close(r->udp);
 }
 
-Test(association, there_and_back, .timeout = 30)
+Test(association, send_and_receive, .timeout = 30)
 {
     struct relay r = {0};
     struct socks5_association *a = NULL;
     char url[64], host[64], buf[3];
     uint16_t port = 0;
-    begin(&r, url);
+    start_server(&r, url);
     cr_assert_eq(socks5_associate(url, 5000, &a), 0);
     cr_assert_arr_eq(r.request, "\5\3\0\1\0\0\0\0\0\0", 10, "zeros are declared");
     cr_assert_eq(fcntl(socks5_association_fd(a), F_GETFD), FD_CLOEXEC);
@@ -148,7 +147,7 @@ Test(association, there_and_back, .timeout = 30)
     cr_assert_arr_eq(r.heard, "\0\0\0\3\14echo.example\0\7hello", 24);
     cr_assert_eq(socks5_association_recv(a, 5000, buf, sizeof buf, NULL, 0, NULL), -ECONNRESET);
     socks5_association_free(a);
-    end(&r);
+    stop_server(&r);
 }
 
 Test(association, refused, .timeout = 30)
@@ -156,10 +155,10 @@ Test(association, refused, .timeout = 30)
     struct relay r = {.rep = 7};
     struct socks5_association *a = NULL;
     char url[64];
-    begin(&r, url);
+    start_server(&r, url);
     cr_assert_eq(socks5_associate(url, 5000, &a), -EOPNOTSUPP);
     cr_assert_null(a);
     cr_assert_eq(socks5_associate("http://127.0.0.1", 5000, &a), -EINVAL);
     socks5_association_free(NULL);
-    end(&r);
+    stop_server(&r);
 }

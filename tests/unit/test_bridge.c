@@ -1,5 +1,5 @@
-/* Starting the bridge: programs that are none, and those that were started by others. What stands in for it is a script
- * or this process itself. */
+/* Starting the bridge: programs that are not one, and bridges that other processes started. A script or this
+ * process takes the place of the bridge. */
 #include "bridge.h"
 #include "clock.h"
 #include "process.h"
@@ -16,8 +16,8 @@
 
 static struct s5_shm_location place;
 
-/* Nobody has to be waited for, neither children nor what was started: a process that has ended is gone. */
-static struct s5_bridge_start start_of(const char *path)
+/* Children and the started programs are reaped automatically, so a process that has ended no longer exists. */
+static struct s5_bridge_start make_start(const char *path)
 {
     static char *none[] = {NULL};
     cr_assert(prctl(PR_SET_CHILD_SUBREAPER, 1) == 0 && signal(SIGCHLD, SIG_IGN) != SIG_ERR);
@@ -28,23 +28,24 @@ static struct s5_bridge_start start_of(const char *path)
     return how;
 }
 
-/* Another process is the tree's bridge. It ends when what is returned is closed, or with this one. */
-static int another(const struct s5_bridge_start *how, pid_t *ret)
+/* Forks a process that claims the role of the bridge. It ends when the returned descriptor is closed, or with
+ * this process. */
+static int fork_bridge(const struct s5_bridge_start *how, pid_t *ret)
 {
-    int ends[2], told[2];
+    int ends[2], claimed[2];
     char octet;
-    cr_assert(pipe(ends) == 0 && pipe(told) == 0);
+    cr_assert(pipe(ends) == 0 && pipe(claimed) == 0);
     *ret = fork();
     if (*ret == 0) {
         close(ends[1]);
-        if (s5_bridge_claim(how->shm_fd) && write(told[1], "", 1) == 1)
+        if (s5_bridge_claim(how->shm_fd) && write(claimed[1], "", 1) == 1)
             (void)!read(ends[0], &octet, 1);
         _exit(0);
     }
     close(ends[0]);
-    close(told[1]);
-    cr_assert_eq(read(told[0], &octet, 1), 1);
-    close(told[0]);
+    close(claimed[1]);
+    cr_assert_eq(read(claimed[0], &octet, 1), 1);
+    close(claimed[0]);
     return ends[1];
 }
 
@@ -53,11 +54,11 @@ static void await_end(pid_t pid)
     cr_assert(waitpid(pid, NULL, 0) == -1 && errno == ECHILD);
 }
 
-Test(bridge, a_program_that_ends_or_is_none_is_no_bridge)
+Test(bridge, a_program_that_ends_or_does_not_exist_fails)
 {
     static const char *const paths[] = {"/bin/true", "/nowhere/to/be/found", "/etc/passwd"};
     for (int i = 0; i < 3; i++) {
-        struct s5_bridge_start how = start_of(paths[i]);
+        struct s5_bridge_start how = make_start(paths[i]);
         uint64_t begun = s5_clock_now();
         errno = 4711;
         for (int again = 0; again < 2; again++)
@@ -69,19 +70,19 @@ Test(bridge, a_program_that_ends_or_is_none_is_no_bridge)
     }
 }
 
-Test(bridge, there_is_none_without_the_trees_file)
+Test(bridge, none_is_started_without_shared_state)
 {
-    struct s5_bridge_start how = start_of("/bin/true");
+    struct s5_bridge_start how = make_start("/bin/true");
     how.shm_fd = -1;
     cr_assert_eq(s5_bridge_ensure(&how), -ECONNREFUSED);
 }
 
-/* It is there, and says so: nothing is started. */
-Test(bridge, one_that_is_up_is_used)
+/* A bridge is ready, so nothing is started. */
+Test(bridge, a_running_one_is_used)
 {
-    struct s5_bridge_start how = start_of("/nowhere/to/be/found");
+    struct s5_bridge_start how = make_start("/nowhere/to/be/found");
     pid_t pid;
-    int fd = another(&how, &pid);
+    int fd = fork_bridge(&how, &pid);
     atomic_store(&how.shm->bridge.ready, 1);
     for (int i = 0; i < 2; i++)
         cr_assert_eq(s5_bridge_ensure(&how), 0);
@@ -92,32 +93,32 @@ Test(bridge, one_that_is_up_is_used)
     cr_assert_eq(s5_bridge_ensure(&how), -ECONNREFUSED, "and another is tried");
 }
 
-/* A bridge is about to leave, and ends instead of staying: another is started. */
-static void *soon(void *fd)
+/* A bridge is about to leave and ends. Another one is started. */
+static void *close_later(void *fd)
 {
     usleep(200000);
     close((int)(intptr_t)fd);
     return NULL;
 }
 
-Test(bridge, one_that_leaves_is_followed_by_another)
+Test(bridge, one_that_leaves_is_replaced)
 {
-    struct s5_bridge_start how = start_of("/bin/true");
+    struct s5_bridge_start how = make_start("/bin/true");
     pid_t pid;
     pthread_t thread;
-    int fd = another(&how, &pid);
+    int fd = fork_bridge(&how, &pid);
     int32_t starter = 0;
     s5_bridge_leave(how.shm);
     cr_assert(!s5_bridge_is_wanted(how.shm, &starter));
-    cr_assert_eq(pthread_create(&thread, NULL, soon, (void *)(intptr_t)fd), 0);
+    cr_assert_eq(pthread_create(&thread, NULL, close_later, (void *)(intptr_t)fd), 0);
     cr_assert_eq(s5_bridge_ensure(&how), -ECONNREFUSED, "what was started is none");
     cr_assert_eq(pthread_join(thread, NULL), 0);
     await_end(pid);
     cr_assert_gt(atomic_load(&how.shm->bridge.pid), 0, "it was started");
 }
 
-/* Whoever waits for it asks who is at it. */
-static void *stays(void *user)
+/* Plays the bridge: waits until it is requested again, and becomes ready. */
+static void *become_ready(void *user)
 {
     const struct s5_bridge_start *how = user;
     int32_t starter = 0;
@@ -128,14 +129,14 @@ static void *stays(void *user)
     return NULL;
 }
 
-Test(bridge, one_that_is_wanted_again_stays)
+Test(bridge, one_that_is_wanted_again_remains)
 {
-    struct s5_bridge_start how = start_of("/nowhere/to/be/found");
+    struct s5_bridge_start how = make_start("/nowhere/to/be/found");
     pid_t pid;
     pthread_t thread;
-    int fd = another(&how, &pid);
+    int fd = fork_bridge(&how, &pid);
     s5_bridge_leave(how.shm);
-    cr_assert_eq(pthread_create(&thread, NULL, stays, &how), 0);
+    cr_assert_eq(pthread_create(&thread, NULL, become_ready, &how), 0);
     cr_assert_eq(s5_bridge_ensure(&how), 0);
     cr_assert_eq(pthread_join(thread, NULL), 0);
     cr_assert(s5_bridge_is_up(&how));
@@ -143,10 +144,10 @@ Test(bridge, one_that_is_wanted_again_stays)
     await_end(pid);
 }
 
-/* Who was starting one has ended over it. */
-Test(bridge, a_start_that_another_process_left_is_given_up)
+/* The process that was starting a bridge has ended. */
+Test(bridge, an_abandoned_start_is_given_up)
 {
-    struct s5_bridge_start how = start_of("/bin/true");
+    struct s5_bridge_start how = make_start("/bin/true");
     struct s5_bridge_place *b = &how.shm->bridge;
     pid_t pid = fork();
     if (pid == 0) {

@@ -1,5 +1,5 @@
-/* The reader and the writer at their ends: nothing is read or written past them, and a failure
- * sticks. Buffers end at a page without access, so that a slip of one octet is a crash. */
+/* The reader and the writer at the ends of their buffers: nothing is read or written past them, and a failure is
+ * permanent. Buffers end at an inaccessible page, so that an error by one octet crashes. */
 #include "bytes.h"
 #include "edge.h"
 #include <criterion/criterion.h>
@@ -19,7 +19,7 @@ Test(bytes, reads_in_order_and_network_byte_order)
     cr_assert_eq(r.left, 0);
 }
 
-Test(bytes, reading_past_the_end_fails_for_good)
+Test(bytes, reading_past_the_end_fails_permanently)
 {
     uint8_t *at = edge(1);
     at[0] = 0x77;
@@ -30,7 +30,7 @@ Test(bytes, reading_past_the_end_fails_for_good)
     cr_assert_eq(r.left, 1);
 }
 
-Test(bytes, nothing_can_be_read_from_nothing)
+Test(bytes, an_empty_reader)
 {
     struct s5_reader r = s5_reader_init(NULL, 0);
     cr_assert_null(s5_read_skip(&r, 0));
@@ -80,7 +80,7 @@ Test(bytes, a_write_that_does_not_fit_writes_nothing)
     cr_assert_arr_eq(at, "\x12\x34\x00", 3);
 }
 
-Test(bytes, nothing_can_be_written_to_nothing)
+Test(bytes, an_empty_writer)
 {
     struct s5_writer w = s5_writer_init(NULL, 0);
     s5_write_octets(&w, NULL, 0);

@@ -1,9 +1,9 @@
-/* Whom a tree called last, and who calls back. */
+/* The last peer of a process tree, and whether it is expected to connect back. */
 #include "last_peer.h"
 #include <criterion/criterion.h>
 #include <string.h>
 
-static struct s5_shm *fresh(void)
+static struct s5_shm *make_shm(void)
 {
     struct s5_shm *shm;
     struct s5_shm_location place;
@@ -11,9 +11,9 @@ static struct s5_shm *fresh(void)
     return shm;
 }
 
-Test(called, the_server_is_that_of_the_latest_connection)
+Test(last_peer, the_server_of_the_last_connection_is_used)
 {
-    struct s5_shm *shm = fresh();
+    struct s5_shm *shm = make_shm();
     _Atomic uint32_t pid = 7;
     struct s5_addr to = {.kind = S5_ADDR_IPV4, .octets = {192, 0, 2, 1}, .port = 80};
     cr_assert_eq(s5_last_peer_server(shm), 0);
@@ -25,9 +25,9 @@ Test(called, the_server_is_that_of_the_latest_connection)
     cr_assert_not(s5_last_peer_expects(shm, 7, &to), "a web server calls nobody back");
 }
 
-Test(called, a_server_of_files_calls_back_whom_it_knows)
+Test(last_peer, an_ftp_server_may_connect_back)
 {
-    struct s5_shm *shm = fresh();
+    struct s5_shm *shm = make_shm();
     _Atomic uint32_t pid = 7;
     struct s5_addr ret, to = {.kind = S5_ADDR_NAME, .name_len = 4, .name = "host", .port = 21};
     s5_last_peer_note(shm, 0, &pid, &to);
@@ -39,9 +39,9 @@ Test(called, a_server_of_files_calls_back_whom_it_knows)
     cr_assert(s5_last_peer_expects(shm, 8, &ret));
 }
 
-Test(called, who_finds_it_busy_goes_without)
+Test(last_peer, a_busy_entry_is_skipped)
 {
-    struct s5_shm *shm = fresh();
+    struct s5_shm *shm = make_shm();
     _Atomic uint32_t pid = 7;
     struct s5_addr ret, to = {.kind = S5_ADDR_IPV4, .port = 21};
     s5_last_peer_note(shm, 0, &pid, &to);

@@ -1,4 +1,4 @@
-/* Configuration files: what they come to, how they are written, and what of the machine they touch. */
+/* Configuration files: their syntax, the resulting policy, and their effects on the process. */
 #include "config_script.h"
 
 TestSuite(config, .init = begin, .fini = end);
@@ -178,7 +178,7 @@ Test(config, limits)
     expect_fault(text, 513, "too many sections");
 }
 
-Test(config, files_that_are_not)
+Test(config, files_that_cannot_be_read)
 {
     char expected[128];
     struct s5_fault f;
@@ -189,7 +189,7 @@ Test(config, files_that_are_not)
     cr_expect_eq(s5_config_load(&policy, directory, &env, &f), -EINVAL);
     snprintf(expected, sizeof expected, "%s: not a regular file", directory);
     cr_expect_str_eq(f.text, expected);
-    cr_assert_eq(mkfifo(path, 0600), 0); /* and it does not block */
+    cr_assert_eq(mkfifo(path, 0600), 0); /* it does not block */
     cr_expect_eq(s5_config_load(&policy, path, &env, &f), -EINVAL);
     unlink(path);
 
@@ -207,7 +207,7 @@ Test(config, files_that_are_not)
     cr_expect_eq(policy.n_servers + policy.n_rules, 0);
 }
 
-Test(config, paths_are_beside_the_file)
+Test(config, paths_are_relative_to_the_file)
 {
     char expected[128];
     cr_assert_eq(load("log { file = 'x.log' }"), 0, "%s", fault.text);
@@ -221,7 +221,7 @@ Test(config, paths_are_beside_the_file)
     cr_assert_eq(load("log { file = '~/x.log' }"), 0, "%s", fault.text);
     cr_expect_str_eq(text_of(policy.log_file), expected);
     cr_assert_eq(chdir(directory), 0);
-    strcpy(path, "socks5.conf"); /* the log's path outlives a chdir all the same */
+    strcpy(path, "socks5.conf"); /* the path of the log is absolute nevertheless */
     cr_assert_eq(load("log { file = 'x.log' }"), 0, "%s", fault.text);
     cr_expect_str_eq(text_of(policy.log_file), expected);
 }
@@ -240,7 +240,7 @@ Test(config, paths_of_sockets_fit)
     cr_expect_str_eq(text_of(policy.servers[0].host), socket);
 }
 
-Test(config, no_descriptor_and_no_library_stays)
+Test(config, no_descriptor_and_no_library_remains)
 {
     char line[512];
     int before = dup(0), found = 0;

@@ -1,4 +1,4 @@
-/* What was asked for can be allocated when there is no more to be had; what cannot be had is told. */
+/* What was reserved can be allocated when memory is exhausted. A reservation that is impossible fails. */
 #include "config_memory.h"
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -6,10 +6,10 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-/* A sanitizer's malloc() is another one. */
+/* A sanitizer has its own malloc(). */
 #ifndef __SANITIZE_ADDRESS__
-/* No page more than there is now; the limit that was. */
-static struct rlimit exhaust(void)
+/* Limits the address space to its present size. Returns the previous limit. */
+static struct rlimit exhaust_memory(void)
 {
     unsigned long pages = 0;
     struct rlimit before, now;
@@ -25,39 +25,39 @@ static struct rlimit exhaust(void)
 
 enum { LEN = 20000, SECTIONS = 10, ENOUGH = 65536 + 16 * LEN + 8192 * SECTIONS };
 
-/* How much can be had in pieces of a parser's size, up to ENOUGH. */
-static size_t had(void)
+/* Returns how much can be allocated in pieces of a parser's size, up to ENOUGH. */
+static size_t allocate_pieces(void)
 {
-    enum { SIZE = 480 }; /* and what malloc() adds */
+    enum { SIZE = 480 }; /* without the overhead of malloc() */
     size_t n = 0;
     for (void *p; n < ENOUGH && (p = malloc(SIZE)); n += SIZE)
         *(volatile char *)p = 1;
     return n;
 }
 
-Test(config_memory, what_was_begun_can_be_had)
+Test(config_memory, reserved_memory_can_be_allocated)
 {
     void *reserve = s5_config_memory_begin(LEN, SECTIONS);
     cr_assert_not_null(reserve);
-    struct rlimit before = exhaust();
-    size_t n = had();
+    struct rlimit before = exhaust_memory();
+    size_t n = allocate_pieces();
     setrlimit(RLIMIT_AS, &before);
     cr_assert_geq(n, ENOUGH, "%zu octets", n);
     s5_config_memory_end(reserve);
 }
 
-Test(config_memory, without_it_there_is_less)
+Test(config_memory, less_is_available_without_it)
 {
-    struct rlimit before = exhaust();
-    size_t n = had();
+    struct rlimit before = exhaust_memory();
+    size_t n = allocate_pieces();
     setrlimit(RLIMIT_AS, &before);
     cr_assert_lt(n, ENOUGH, "%zu octets", n);
 }
 
-Test(config_memory, what_cannot_be_had_is_told)
+Test(config_memory, an_impossible_reservation_fails)
 {
-    struct rlimit before = exhaust();
-    size_t n = had();
+    struct rlimit before = exhaust_memory();
+    size_t n = allocate_pieces();
     void *reserve = s5_config_memory_begin(1 << 20, 1);
     setrlimit(RLIMIT_AS, &before);
     cr_assert_lt(n, ENOUGH);

@@ -1,4 +1,4 @@
-/* Mistakes in configuration files: each is told by its line. */
+/* Mistakes in configuration files. Each is reported with its line. */
 #include "config_script.h"
 
 TestSuite(config_mistakes, .init = begin, .fini = end);

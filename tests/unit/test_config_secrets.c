@@ -1,9 +1,10 @@
-/* Credentials in configuration files: where they come from, who may read them, what is left of them. */
+/* Credentials in configuration files: their sources, the permissions that are required, and what remains of them
+ * in memory. */
 #include "config_script.h"
 
 TestSuite(config_secrets, .init = begin, .fini = end);
 
-Test(config_secrets, passwords_only_where_nobody_else_reads_them)
+Test(config_secrets, passwords_are_refused_in_files_that_others_can_read)
 {
     static const char text[] = "server a {\n address = x username = u\n password = secret\n}\n";
     char expected[2 * S5_FAULT_MAX];
@@ -31,7 +32,7 @@ static int load_with_password_file(const char *name, const void *data, size_t le
 static void expect_password_fault(const char *what)
 {
     char expected[2 * S5_FAULT_MAX];
-    /* A file that was looked for is named by its whole path. */
+    /* A file that was opened is reported with its absolute path. */
     snprintf(expected, sizeof expected, "%s:3: password-file: %s%s", path,
              strchr("/:", what[0]) ? directory : "", what);
     cr_expect_str_eq(fault.text, expected);
@@ -45,7 +46,7 @@ Test(config_secrets, password_files)
     for (int i = 0; i < 4; i++) {
         cr_expect_eq(load_with_password_file(names[i] ? names[i] : absolute, "a b\n\n", 5, 0600), 0,
                      "%s", fault.text);
-        cr_expect_eq(policy.servers[0].password_len, 4); /* one newline goes, not two */
+        cr_expect_eq(policy.servers[0].password_len, 4); /* one newline is removed, not two */
         cr_expect_arr_eq(policy.servers[0].password, "a b\n", 4);
         cr_expect_eq(policy.servers[0].methods[0], 2);
     }
@@ -106,8 +107,8 @@ Test(config_secrets, credentials_of_the_environment)
     }
 }
 
-#if !defined __SANITIZE_ADDRESS__ /* which has a heap of its own, with quarantine */
-/* Whether WORD, each octet of it inverted, is in the heap. */
+#if !defined __SANITIZE_ADDRESS__ /* which has its own heap, with a quarantine */
+/* Returns how often WORD, with each octet inverted, occurs in the heap. */
 static int heap_holds(const unsigned char *word, size_t len)
 {
     char line[256];
@@ -131,7 +132,7 @@ static int heap_holds(const unsigned char *word, size_t len)
     return found;
 }
 
-/* A file with the password between BEFORE and AFTER, written without another copy of it. */
+/* Writes a file with the password between BEFORE and AFTER, without another copy of it. */
 static void write_secret(const char *before, const unsigned char *word, size_t len,
                          const char *after)
 {
@@ -147,7 +148,7 @@ static void write_secret(const char *before, const unsigned char *word, size_t l
     explicit_bzero(secret, sizeof secret);
 }
 
-Test(config_secrets, nothing_of_a_password_stays_in_the_heap)
+Test(config_secrets, no_part_of_a_password_remains_in_the_heap)
 {
     static const char before[] = "server a { address = x username = u password = ";
     static const char *const quotes[] = {"", "'", "\""};
@@ -158,7 +159,7 @@ Test(config_secrets, nothing_of_a_password_stays_in_the_heap)
     char *control = malloc(sizeof word);
     for (size_t i = 0; i < sizeof word; i++)
         control[i] = (char)(word[i] ^ 0xff);
-    cr_expect_eq(heap_holds(word, sizeof word), 1); /* the search finds what is there */
+    cr_expect_eq(heap_holds(word, sizeof word), 1); /* the search finds what exists */
     explicit_bzero(control, sizeof word);
     free(control);
     for (int i = 0; i < 3; i++) {
@@ -168,13 +169,13 @@ Test(config_secrets, nothing_of_a_password_stays_in_the_heap)
         s5_policy_init(&policy);
         cr_assert_eq(s5_config_load(&policy, path, &env, &fault), 0, "%s", fault.text);
         cr_expect_eq(policy.servers[0].password_len, sizeof word);
-        /* Its end: free() writes over the beginning of what it is given. */
+        /* Only its end: free() overwrites the beginning of the block. */
         cr_expect_eq(heap_holds(word + 16, sizeof word - 16), 0, "%s", text);
     }
 }
 #endif
 
-Test(config_secrets, a_password_is_its_servers_alone)
+Test(config_secrets, a_password_belongs_to_one_server)
 {
     cr_assert_eq(load("server a { address = x username = u password = p }\n"
                       "server b { address = y }\n"),

@@ -1,10 +1,10 @@
-/* Headers octet for octet, at every length, with the end of the memory right behind. */
+/* UDP headers, octet by octet, at every length. The buffer ends right after them. */
 #include "udp_header.h"
 #include "edge.h"
 #include <criterion/criterion.h>
 #include <errno.h>
 
-static struct s5_addr addr(const char *text, uint16_t port)
+static struct s5_addr parse_addr(const char *text, uint16_t port)
 {
     struct s5_addr a;
     cr_assert_eq(s5_addr_parse(&a, text, strlen(text), port), 0);
@@ -34,8 +34,8 @@ static void expect_header(const struct s5_addr *to, uint8_t frag, const char *wa
 
 Test(datagram, headers)
 {
-    struct s5_addr v4 = addr("192.0.2.1", 53), v6 = addr("2001:db8::1", 0xabcd),
-                   name = addr("ex.org", 443);
+    struct s5_addr v4 = parse_addr("192.0.2.1", 53), v6 = parse_addr("2001:db8::1", 0xabcd),
+                   name = parse_addr("ex.org", 443);
     expect_header(&v4, 0, "\0\0\0\1\xc0\0\2\1\0\x35", S5_UDP_HEADER_IPV4);
     expect_header(&v6, 0x83, "\0\0\x83\4\x20\1\r\xb8\0\0\0\0\0\0\0\0\0\0\0\1\xab\xcd",
                   S5_UDP_HEADER_IPV6);
@@ -57,7 +57,7 @@ Test(datagram, the_longest_name)
     cr_expect(w.failed);
 }
 
-Test(datagram, what_is_no_header)
+Test(datagram, invalid_headers)
 {
     static const char *const wrong[] = {
         "\1\0\0\1\1\2\3\4\0\x35", "\0\1\0\1\1\2\3\4\0\x35", "\0\0\x80\1\1\2\3\4\0\x35",
@@ -71,11 +71,11 @@ Test(datagram, what_is_no_header)
     cr_expect_eq(s5_udp_header_peek_len((const uint8_t *)"\0\0\0\3\xff", 5), S5_UDP_HEADER_MAX);
 }
 
-Test(datagram, data_behind_it_is_not_looked_at)
+Test(datagram, data_after_the_header_is_ignored)
 {
     struct s5_udp_header d;
     cr_expect_eq(s5_udp_header_read("\0\0\0\1\1\2\3\4\0\x35rest", 14, &d), 0);
     cr_expect_eq(d.header_len, 10);
-    cr_expect_eq(s5_udp_header_read("\0\0\0\3\0\0\x35", 7, &d), 0); /* a name without octets */
+    cr_expect_eq(s5_udp_header_read("\0\0\0\3\0\0\x35", 7, &d), 0); /* an empty name */
     cr_expect_eq(d.from.kind, S5_ADDR_NONE);
 }

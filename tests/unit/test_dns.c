@@ -1,4 +1,4 @@
-/* DNS messages: what is taken for a query, and what an answer to it looks like. */
+/* DNS messages: what is accepted as a query, and the answers to it. */
 #include "dns.h"
 #include "edge.h"
 #include <arpa/inet.h>
@@ -7,7 +7,7 @@
 
 static uint8_t msg[600];
 
-static size_t ask(const char *name, uint16_t type)
+static size_t make_query(const char *name, uint16_t type)
 {
     int n = s5_dns_ask(name, type, S5_DNS_IN, 0x1234, msg, sizeof msg);
     cr_assert_gt(n, 0, "%s", name);
@@ -25,7 +25,7 @@ Test(dns, a_query_and_its_answer)
 {
     const uint8_t address[4] = {198, 18, 0, 5};
     uint8_t answer[128];
-    size_t n = ask("Some.Example", S5_DNS_A);
+    size_t n = make_query("Some.Example", S5_DNS_A);
     struct s5_dns_query q = read_back(n);
     cr_assert(q.name.kind == S5_ADDR_NAME && strcmp(q.name.name, "Some.Example") == 0);
     cr_assert(q.id == 0x1234 && q.type == S5_DNS_A && q.class == S5_DNS_IN && q.end == n);
@@ -44,33 +44,33 @@ Test(dns, a_query_and_its_answer)
     cr_assert(s5_dns_cut(msg, &q, answer, sizeof answer) == n && (answer[2] & 2));
 }
 
-Test(dns, edns_is_answered_in_kind)
+Test(dns, edns_is_answered_with_edns)
 {
     const uint8_t opt[] = {0, 0, 41, 16, 0, 0, 0, 0, 0, 0, 0};
     uint8_t answer[128];
-    size_t n = ask("x.example", S5_DNS_AAAA);
+    size_t n = make_query("x.example", S5_DNS_AAAA);
     memcpy(msg + n, opt, sizeof opt);
     msg[11] = 1;
     struct s5_dns_query q = read_back(n + sizeof opt);
     cr_assert(q.edns && q.room == 4096 && q.end == n);
     cr_assert_eq(s5_dns_answer(msg, &q, S5_DNS_NOERROR, NULL, 0, answer, sizeof answer), n + 11);
     cr_assert(answer[11] == 1 && answer[n + 2] == 41);
-    msg[n + 2] = 250; /* a signature, say */
+    msg[n + 2] = 250; /* for example a signature */
     cr_assert_not(read_back(n + sizeof opt).edns);
 }
 
-Test(dns, every_beginning_of_a_query_is_none)
+Test(dns, truncated_queries_are_refused)
 {
-    size_t n = ask("a.b.example", S5_DNS_A);
+    size_t n = make_query("a.b.example", S5_DNS_A);
     struct s5_dns_query q;
     for (size_t len = 0; len < n; len++)
         cr_assert_eq(s5_dns_read(edge_copy(msg, len), len, &q), -EINVAL, "%zu", len);
 }
 
-Test(dns, what_is_no_query)
+Test(dns, invalid_queries_are_refused)
 {
     struct s5_dns_query q;
-    size_t n = ask("a.example", S5_DNS_A);
+    size_t n = make_query("a.example", S5_DNS_A);
     const struct {
         unsigned at;
         uint8_t value;
@@ -92,7 +92,7 @@ Test(dns, names_of_all_sizes)
         for (size_t i = 0; i < len; i++)
             name[i] = i % 50 == 49 && i != len - 1 ? '.' : 'a';
         name[len] = 0;
-        size_t n = ask(name, S5_DNS_A);
+        size_t n = make_query(name, S5_DNS_A);
         q = read_back(n);
         cr_assert_str_eq(q.name.name, name);
     }
@@ -105,10 +105,10 @@ Test(dns, names_of_all_sizes)
     const char *const bad[] = {".", "a..b", ".a", "a.."};
     for (size_t i = 1; i < sizeof bad / sizeof *bad; i++)
         cr_assert_eq(s5_dns_ask(bad[i], 1, 1, 1, msg, sizeof msg), -EINVAL, "%s", bad[i]);
-    size_t n = ask(".", 2);
+    size_t n = make_query(".", 2);
     cr_assert(n == 17 && read_back(n).name.kind == S5_ADDR_NONE, "the root");
-    cr_assert_str_eq((q = read_back(ask("1.2.3.4", 1))).name.name, "1.2.3.4");
-    n = ask("a.b", 1);
+    cr_assert_str_eq((q = read_back(make_query("1.2.3.4", 1))).name.name, "1.2.3.4");
+    n = make_query("a.b", 1);
     msg[13] = '.';
     cr_assert_eq(read_back(n).name.kind, S5_ADDR_NONE, "a dot in a label");
     msg[13] = 0;

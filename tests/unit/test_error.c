@@ -1,4 +1,4 @@
-/* Texts without strerror, compared to what strerror says. */
+/* Error texts without strerror(), compared with those of strerror(). */
 #include "error.h"
 #include <criterion/criterion.h>
 #include <ctype.h>
@@ -6,7 +6,7 @@
 #include <limits.h>
 #include <string.h>
 
-/* Every errno this project's functions are documented to give. */
+/* Every errno that this project's functions are documented to return. */
 static const int returned[] = {
     EACCES,    EADDRINUSE,   EADDRNOTAVAIL, EAFNOSUPPORT, EAGAIN,     EALREADY,    EBADF,
     ECANCELED, ECONNABORTED, ECONNREFUSED,  ECONNRESET,   EEXIST,     EFAULT,      EFBIG,
@@ -26,7 +26,7 @@ Test(error, every_errno_returned_has_the_text_of_strerror)
     }
 }
 
-Test(error, no_text_is_another_errnos)
+Test(error, no_text_belongs_to_another_errno)
 {
     for (int error = 1; error < 200; error++) {
         const char *text = s5_error_text(error);
@@ -43,7 +43,7 @@ Test(error, the_sign_does_not_matter)
     cr_assert_str_eq(s5_error_text(-ECONNREFUSED), "connection refused");
 }
 
-Test(error, what_is_no_errno_is_just_an_error)
+Test(error, other_numbers_have_the_text_error)
 {
     cr_assert_str_eq(s5_error_text(INT_MAX), "error");
     cr_assert_str_eq(s5_error_text(INT_MIN), "error");

@@ -1,4 +1,5 @@
-/* Lines about connections, and JSON lines: whole, valid whatever is in them, and not to be forged. */
+/* Log lines about connections, and JSON lines. They are complete and valid whatever they contain, and cannot be
+ * forged. */
 #include "event.h"
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -6,7 +7,7 @@
 
 static char line[8192];
 
-static void keep(void *user, const char *text, size_t len)
+static void keep_line(void *user, const char *text, size_t len)
 {
     (void)user;
     cr_assert(len < sizeof line && text[len - 1] == '\n' && !memchr(text, '\n', len - 1));
@@ -15,26 +16,26 @@ static void keep(void *user, const char *text, size_t len)
     errno = EIO;
 }
 
-static int64_t clock_of_ours(void)
+static int64_t fixed_clock(void)
 {
     return 1234567890123;
 }
 
-static struct s5_log log_of(bool json)
+static struct s5_log make_log(bool json)
 {
     return (struct s5_log){.level = S5_LOG_INFO,
-                           .write = keep,
+                           .write = keep_line,
                            .pid = 7,
                            .json = json,
                            .program = "curl",
-                           .now = clock_of_ours};
+                           .now = fixed_clock};
 }
 
 static struct s5_addr www = {.kind = S5_ADDR_NAME, .name_len = 3, .port = 80, .name = "www"};
 
 Test(event, text)
 {
-    struct s5_log log = log_of(false);
+    struct s5_log log = make_log(false);
     struct s5_event event = {.command = "connect",
                              .to = &www,
                              .rule = "r",
@@ -53,7 +54,7 @@ Test(event, text)
 
 Test(event, json)
 {
-    struct s5_log log = log_of(true);
+    struct s5_log log = make_log(true);
     struct s5_event event = {.command = "connect",
                              .to = &www,
                              .rule = "a \"b\\\n\xc3\xa4",
@@ -74,20 +75,20 @@ Test(event, json)
     cr_assert(strncmp(line, "{\"pid\":7,", 9) == 0);
 }
 
-Test(event, above_the_level_nothing_is_written)
+Test(event, nothing_is_written_above_the_level)
 {
-    struct s5_log log = log_of(true);
+    struct s5_log log = make_log(true);
     line[0] = '\0';
     s5_event_log(&log, S5_LOG_DEBUG, &(struct s5_event){.command = "x", .result = "y"});
     s5_log(&log, S5_LOG_DEBUG, "x");
     cr_assert(line[0] == '\0');
 }
 
-/* The longest of everything, all of it to be escaped: the line still ends as JSON does. */
-Test(event, long_texts_are_cut_and_the_line_stays_whole)
+/* Everything has its maximum length and needs escaping. The line must still be complete JSON. */
+Test(event, long_texts_are_truncated_and_the_line_is_complete)
 {
     static char quotes[5000];
-    struct s5_log log = log_of(true);
+    struct s5_log log = make_log(true);
     struct s5_addr to = {.kind = S5_ADDR_NAME, .name_len = 255, .port = 65535};
     memset(quotes, '"', sizeof quotes - 1);
     memset(to.name, '"', 255);

@@ -1,4 +1,4 @@
-/* Flights are given out once, found again when their processes are gone, and locked by name. */
+/* Each negotiation is taken once, is reclaimed when its processes have ended, and is locked by one holder. */
 #include "clock.h"
 #include "engine.h"
 #include "pool.h"
@@ -11,7 +11,7 @@
 static struct s5_engine e;
 static struct s5_shm *shm;
 
-static void begin(void)
+static void set_up(void)
 {
     struct s5_shm_location place;
     cr_assert_eq(s5_shm_create(&shm, &place), 0);
@@ -20,8 +20,8 @@ static void begin(void)
     s5_engine_register(&e, 0);
 }
 
-/* A child that does WHAT with F; the caller goes on when that is done. */
-static pid_t child_that(bool (*what)(struct s5_engine *e, struct s5_negotiation *f), struct s5_negotiation *f)
+/* Forks a child that does WHAT with F. Returns when that is done. */
+static pid_t fork_child(bool (*what)(struct s5_engine *e, struct s5_negotiation *f), struct s5_negotiation *f)
 {
     int done[2];
     char octet;
@@ -38,7 +38,7 @@ static pid_t child_that(bool (*what)(struct s5_engine *e, struct s5_negotiation 
     return child;
 }
 
-Test(flight_pool, each_is_given_once_and_again_when_it_is_free, .init = begin)
+Test(negotiation_pool, each_is_taken_once_and_again_after_its_release, .init = set_up)
 {
     struct s5_negotiation *last = NULL;
     for (int i = 0; i < S5_SHM_NEGOTIATIONS; i++) {
@@ -60,7 +60,7 @@ Test(flight_pool, each_is_given_once_and_again_when_it_is_free, .init = begin)
     cr_assert_not(s5_negotiation_hold(&e, free_one, generation), "nobody's");
 }
 
-Test(flight_pool, those_of_the_killed_are_taken_long_after, .init = begin)
+Test(negotiation_pool, those_of_killed_processes_are_taken_after_their_deadline, .init = set_up)
 {
     while (s5_negotiation_take(&e))
         ;
@@ -75,29 +75,29 @@ Test(flight_pool, those_of_the_killed_are_taken_long_after, .init = begin)
     cr_assert_null(s5_negotiation_take(&e), "once");
 }
 
-Test(flight_pool, a_lock_is_its_holders_until_he_is_dead, .init = begin)
+Test(negotiation_pool, a_lock_is_held_until_its_holder_dies, .init = set_up)
 {
     struct s5_negotiation *f = s5_negotiation_take(&e);
     cr_assert(s5_negotiation_lock(&e, f));
     cr_assert_not(s5_negotiation_try_lock(&e, f), "a handler within a turn");
     cr_assert_not(s5_negotiation_lock(&e, f), "which does not wait for itself");
     s5_negotiation_unlock(f);
-    pid_t child = child_that(s5_negotiation_lock, f);
+    pid_t child = fork_child(s5_negotiation_lock, f);
     cr_assert_not(s5_negotiation_try_lock(&e, f), "its holder lives");
     siginfo_t info;
     kill(child, SIGKILL);
-    /* It is a zombie until it is waited for, at the end. */
+    /* The child is a zombie until it is waited for, at the end. */
     cr_assert_eq(waitid(P_PID, (id_t)child, &info, WEXITED | WNOWAIT), 0);
     cr_assert(s5_negotiation_try_lock(&e, f), "its holder is dead");
     cr_assert_eq(waitpid(child, NULL, 0), child);
     cr_assert_eq(s5_session_error(&f->session), -ECONNABORTED, "and left it half done");
     s5_negotiation_unlock(f);
-    child = child_that(s5_negotiation_lock, f);
+    child = fork_child(s5_negotiation_lock, f);
     kill(child, SIGSTOP);
     cr_assert_not(s5_negotiation_lock(&e, f), "a stopped one is not waited for for ever");
     kill(child, SIGKILL);
     waitpid(child, NULL, 0);
     cr_assert(s5_negotiation_lock(&e, f));
-    struct s5_engine treeless = {.shm_fd = -1};
-    cr_assert_null(s5_negotiation_take(&treeless));
+    struct s5_engine without_shm = {.shm_fd = -1};
+    cr_assert_null(s5_negotiation_take(&without_shm));
 }

@@ -1,17 +1,17 @@
-/* Fragments in every order, the timer to the nanosecond, and the bounds of a queue. */
+/* Fragments in every order, the timer to the nanosecond, and the limits of a queue. */
 #include "fragments.h"
 #include "udp_header.h"
 #include <criterion/criterion.h>
 #include <stdlib.h>
 
-static struct s5_fragments *fresh(void)
+static struct s5_fragments *make_fragments(void)
 {
     struct s5_fragments *f = calloc(1, sizeof *f);
     cr_assert(f);
     return f;
 }
 
-static struct s5_addr source(unsigned n)
+static struct s5_addr make_source(unsigned n)
 {
     struct s5_addr a;
     const uint8_t octets[4] = {192, 0, 2, (uint8_t)n};
@@ -19,11 +19,12 @@ static struct s5_addr source(unsigned n)
     return a;
 }
 
-/* Feeds "1a 2b 83c": position (hex, with the mark) and data; what came out last, or "". */
-static const char *play(struct s5_fragments *f, const char *script)
+/* Feeds a script such as "1=a 2=b 3!=c": a position, "!" for the last fragment, "=", and an octet of data.
+ * Returns the last datagram that was completed, or "". */
+static const char *feed_script(struct s5_fragments *f, const char *script)
 {
     static char out[64];
-    struct s5_addr from = source(1);
+    struct s5_addr from = make_source(1);
     out[0] = 0;
     for (const char *at = script; *at;) {
         char *end;
@@ -64,16 +65,16 @@ Test(fragments, orders)
         {"0!=x 1=a 2!=b", "ab"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        struct s5_fragments *f = fresh();
-        cr_expect_str_eq(play(f, rows[i].script), rows[i].want, "%s", rows[i].script);
+        struct s5_fragments *f = make_fragments();
+        cr_expect_str_eq(feed_script(f, rows[i].script), rows[i].want, "%s", rows[i].script);
         free(f);
     }
 }
 
-Test(fragments, the_timer_is_from_the_first)
+Test(fragments, the_timer_starts_at_the_first)
 {
-    struct s5_fragments *f = fresh();
-    struct s5_addr a = source(1);
+    struct s5_fragments *f = make_fragments();
+    struct s5_addr a = make_source(1);
     const uint8_t *whole;
     size_t len;
     uint64_t end = 1000 + S5_FRAGMENTS_TIMEOUT;
@@ -87,27 +88,27 @@ Test(fragments, the_timer_is_from_the_first)
     free(f);
 }
 
-Test(fragments, sources_have_queues_of_their_own_as_far_as_there_are)
+Test(fragments, each_source_has_its_own_queue)
 {
-    struct s5_fragments *f = fresh();
+    struct s5_fragments *f = make_fragments();
     const uint8_t *whole;
     size_t len;
     for (unsigned i = 0; i < S5_FRAGMENTS_QUEUES + 1; i++) {
-        struct s5_addr a = source(i);
+        struct s5_addr a = make_source(i);
         cr_expect_eq(s5_fragments_feed(f, &a, 1, "a", 1, 100 + i, &whole, &len), 0);
     }
     for (unsigned i = 0; i < S5_FRAGMENTS_QUEUES + 1; i++) {
-        struct s5_addr a = source(i);
+        struct s5_addr a = make_source(i);
         cr_expect_eq(s5_fragments_feed(f, &a, 0x82, "b", 1, 200, &whole, &len), i > 0, "%u", i);
     }
     free(f);
 }
 
-Test(fragments, a_datagram_has_an_end)
+Test(fragments, the_size_of_a_datagram_is_limited)
 {
-    struct s5_fragments *f = fresh();
+    struct s5_fragments *f = make_fragments();
     static uint8_t data[S5_FRAGMENTS_MAX];
-    struct s5_addr a = source(1);
+    struct s5_addr a = make_source(1);
     const uint8_t *whole;
     size_t len;
     s5_fragments_feed(f, &a, 1, data, 65000, 1, &whole, &len);
@@ -119,10 +120,10 @@ Test(fragments, a_datagram_has_an_end)
     free(f);
 }
 
-Test(fragments, all_127_of_them_none_with_data)
+Test(fragments, all_127_fragments_without_data)
 {
-    struct s5_fragments *f = fresh();
-    struct s5_addr a = source(1);
+    struct s5_fragments *f = make_fragments();
+    struct s5_addr a = make_source(1);
     const uint8_t *whole;
     size_t len = 1;
     for (uint8_t i = 1; i < 127; i++)

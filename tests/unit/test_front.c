@@ -1,4 +1,4 @@
-/* What programs on this machine may say to the bridge. */
+/* What programs on this machine may send to the bridge. */
 #include "edge.h"
 #include "front.h"
 #include <criterion/criterion.h>
@@ -7,10 +7,10 @@
 
 static struct front f;
 static const struct front_users shm = {"alice", "secret", true}, one = {"alice", "secret", false},
-                                nobody = {0};
+                                no_users = {0};
 
-/* DATA in pieces of CHUNK. */
-static void say(const struct front_users *users, const void *data, size_t n, size_t chunk)
+/* Feeds DATA in pieces of CHUNK octets. */
+static void feed_front(const struct front_users *users, const void *data, size_t n, size_t chunk)
 {
     front_start(&f);
     for (size_t at = 0; at < n && f.state < FRONT_ASKED; at += chunk) {
@@ -24,9 +24,9 @@ static void say(const struct front_users *users, const void *data, size_t n, siz
 
 #define GREETING "\5\1\2"
 #define REQUEST  "\5\1\0\1\300\0\2\1\0\120"
-#define ASK(users, words, chunk) say(users, words, sizeof words - 1, chunk)
+#define ASK(users, words, chunk) feed_front(users, words, sizeof words - 1, chunk)
 
-Test(front, a_flight_however_cut)
+Test(front, pipelined_messages_however_cut)
 {
     static const char negotiation[] = GREETING "\1\x07" "alice.7" "\6secret" REQUEST;
     for (size_t chunk = 1; chunk <= sizeof negotiation; chunk++) {
@@ -39,7 +39,7 @@ Test(front, a_flight_however_cut)
     }
 }
 
-Test(front, an_identity_behind_the_index)
+Test(front, an_identity_after_the_index)
 {
     ASK(&shm, GREETING "\1\x28" "alice.7.0123456789abcdef1000000000000000" "\6secret" REQUEST, 1000);
     cr_assert_eq(f.state, FRONT_ASKED);
@@ -53,7 +53,7 @@ Test(front, an_identity_behind_the_index)
     cr_assert_eq(f.state, FRONT_FAILED);
 }
 
-Test(front, octets_behind_a_request_are_kept)
+Test(front, octets_after_a_request_are_kept)
 {
     static const char negotiation[] = GREETING "\1\5alice\6secret" REQUEST "early";
     size_t n;
@@ -62,7 +62,7 @@ Test(front, octets_behind_a_request_are_kept)
     cr_assert(memcmp(front_surplus(&f, &n), "early", 5) == 0 && n == 5);
 }
 
-Test(front, wrong_words)
+Test(front, wrong_credentials)
 {
     static const char *const users[] = {"alice", "alic.1", "alicE.1", "alice.", "alice.x", ".1",
                                         "alice.1234", "1", "", "bob.1", "alice.1.", "alice1"};
@@ -77,7 +77,7 @@ Test(front, wrong_words)
         end = (char *)memcpy(end, user, user_len) + user_len;
         *end++ = (char)password_len;
         end = (char *)memcpy(end, password, password_len) + password_len;
-        say(&shm, words, (size_t)(end - words), 1000);
+        feed_front(&shm, words, (size_t)(end - words), 1000);
         cr_assert_eq(f.state, FRONT_FAILED, "%s %s", user, password);
         cr_assert(f.out_len == 4 && memcmp(f.out, "\5\2\1\1", 4) == 0, "%s %s", user, password);
         cr_assert_eq(f.server, -1);
@@ -88,21 +88,21 @@ Test(front, wrong_octets)
 {
     ASK(&shm, "\4", 1);
     cr_assert_eq(f.state, FRONT_FAILED);
-    ASK(&shm, "\5\1\0", 1); /* no authentication is not enough */
+    ASK(&shm, "\5\1\0", 1); /* no authentication is not sufficient */
     cr_assert(f.state == FRONT_FAILED && memcmp(f.out, "\5\377", 2) == 0);
-    ASK(&nobody, "\5\1\2", 1);
+    ASK(&no_users, "\5\1\2", 1);
     cr_assert(f.state == FRONT_FAILED && memcmp(f.out, "\5\377", 2) == 0);
     ASK(&shm, "\5\0", 1);
     cr_assert_eq(f.state, FRONT_FAILED);
     ASK(&shm, GREETING "\5", 1);
     cr_assert_eq(f.state, FRONT_FAILED);
-    ASK(&nobody, "\5\1\0\4", 1);
+    ASK(&no_users, "\5\1\0\4", 1);
     cr_assert_eq(f.state, FRONT_FAILED);
-    ASK(&nobody, "\5\1\0\5\1\0\2", 1);
+    ASK(&no_users, "\5\1\0\5\1\0\2", 1);
     cr_assert_eq(f.state, FRONT_FAILED);
-    ASK(&nobody, "\5\1\0\5\4\0\1\1\2\3\4\0\1", 1);
+    ASK(&no_users, "\5\1\0\5\4\0\1\1\2\3\4\0\1", 1);
     cr_assert(f.state == FRONT_FAILED && f.out_len == 12 && f.out[3] == 7);
-    ASK(&nobody, "\5\1\0\5\1\0\3\0\0\1", 1);
+    ASK(&no_users, "\5\1\0\5\1\0\3\0\0\1", 1);
     cr_assert(f.state == FRONT_FAILED && f.out[3] == 8);
 }
 
@@ -110,14 +110,14 @@ Test(front, replies)
 {
     static const struct {
         int error;
-        uint8_t rep, told;
+        uint8_t rep, expected;
     } rows[] = {{-EACCES, 0, 2}, {-ENETUNREACH, 0, 3}, {-EHOSTUNREACH, 0, 4}, {-ECONNREFUSED, 0, 5},
                 {-ETIMEDOUT, 0, 6}, {-EOPNOTSUPP, 0, 7}, {-EAFNOSUPPORT, 0, 8}, {-EPROTO, 0, 0x80},
                 {-ENOMEM, 0, 1}, {-EPROTO, 0x5a, 0x5a}, {-EACCES, 2, 2}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         front_start(&f);
         front_reply(&f, rows[i].error, rows[i].rep, NULL);
-        cr_assert(f.out_len == 10 && f.out[1] == rows[i].told);
+        cr_assert(f.out_len == 10 && f.out[1] == rows[i].expected);
         cr_assert_eq(f.state, FRONT_FAILED);
     }
     struct s5_addr name = {.kind = S5_ADDR_NAME, .name_len = 255, .port = 9};

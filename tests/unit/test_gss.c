@@ -1,10 +1,10 @@
-/* The provider and the link against the machine's own GSSAPI on the server's side. */
+/* The provider and the link, with the installed GSSAPI library on the server's side. */
 #include "acceptor.h"
 
 static struct s5_gss_room room;
 static uint8_t octets[S5_GSS_MESSAGE_MAX], message[S5_GSS_MESSAGE_MAX];
 
-static struct s5_gss *fresh(void)
+static struct s5_gss *make_gss(void)
 {
     struct s5_gss *gss;
     struct s5_gss_fault fault;
@@ -13,8 +13,8 @@ static struct s5_gss *fresh(void)
     return gss;
 }
 
-static void start(struct s5_gss_link *l, struct s5_gss *gss, uint8_t level, bool nec,
-                  enum s5_command command)
+static void start_link(struct s5_gss_link *l, struct s5_gss *gss, uint8_t level, bool nec,
+                       enum s5_command command)
 {
     static const struct s5_addr dst = {.kind = S5_ADDR_IPV4, .port = 80, .octets = {192, 0, 2, 1}};
     struct s5_session_setup setup = {.command = command, .dst = &dst, .n_methods = 2,
@@ -23,8 +23,8 @@ static void start(struct s5_gss_link *l, struct s5_gss *gss, uint8_t level, bool
     cr_assert_eq(s5_gss_link_start(l, &setup, &how), 0);
 }
 
-/* All there is to write. */
-static size_t written(struct s5_gss_link *l, size_t chunk)
+/* Takes all octets that the link has to send, at most CHUNK at a time. */
+static size_t take_output(struct s5_gss_link *l, size_t chunk)
 {
     size_t total = 0, n;
     const uint8_t *out;
@@ -37,8 +37,8 @@ static size_t written(struct s5_gss_link *l, size_t chunk)
     return total;
 }
 
-/* Fed as it is asked for, CHUNK octets at the most; nothing may be left over. */
-static int said(struct s5_gss_link *l, const void *data, size_t n, size_t chunk)
+/* Feeds DATA as it is needed, at most CHUNK octets at a time. Nothing may be left over. */
+static int feed_octets(struct s5_gss_link *l, const void *data, size_t n, size_t chunk)
 {
     for (size_t at = 0; at < n;) {
         size_t part = s5_gss_link_need(l);
@@ -52,21 +52,21 @@ static int said(struct s5_gss_link *l, const void *data, size_t n, size_t chunk)
     return 0;
 }
 
-/* Up to the agreement on LEVEL, the answer being ANSWER. */
-static gss_ctx_id_t negotiate(struct s5_gss_link *l, uint8_t level, uint8_t answer, bool nec,
-                              size_t chunk, int expected)
+/* Runs up to the agreement on LEVEL. The server answers with ANSWER. */
+static gss_ctx_id_t negotiate_level(struct s5_gss_link *l, uint8_t level, uint8_t answer, bool nec,
+                                    size_t chunk, int expected)
 {
     gss_ctx_id_t context = GSS_C_NO_CONTEXT;
     uint8_t asked[8];
-    size_t n = written(l, chunk), len;
+    size_t n = take_output(l, chunk), len;
     cr_assert(n == 4 && memcmp(octets, "\5\2\1\0", 4) == 0);
-    cr_assert_eq(said(l, "\5\1", 2, chunk), 0);
-    n = written(l, chunk);
+    cr_assert_eq(feed_octets(l, "\5\1", 2, chunk), 0);
+    n = take_output(l, chunk);
     cr_assert_eq(s5_gss_frame_len(octets, n, S5_GSS_CONTEXT), (int)n);
     acceptor_step(&context, octets + S5_GSS_HEAD, n - S5_GSS_HEAD, message + S5_GSS_HEAD, &len);
     s5_gss_frame_head(message, S5_GSS_CONTEXT, len);
-    cr_assert_eq(said(l, message, S5_GSS_HEAD + len, chunk), 0);
-    n = written(l, chunk);
+    cr_assert_eq(feed_octets(l, message, S5_GSS_HEAD + len, chunk), 0);
+    n = take_output(l, chunk);
     if (nec) {
         cr_assert(n == 5 && memcmp(octets, "\1\2\0\1", 4) == 0 && octets[4] == level);
         len = 5;
@@ -77,11 +77,11 @@ static gss_ctx_id_t negotiate(struct s5_gss_link *l, uint8_t level, uint8_t answ
         cr_assert_eq(asked[0], level);
         len = acceptor_wrap(context, S5_GSS_LEVEL, false, &answer, 1, message);
     }
-    cr_assert_eq(said(l, message, len, chunk), expected);
+    cr_assert_eq(feed_octets(l, message, len, chunk), expected);
     return context;
 }
 
-static void finish(struct s5_gss *gss, gss_ctx_id_t context)
+static void release_gss(struct s5_gss *gss, gss_ctx_id_t context)
 {
     OM_uint32 minor;
     gss_delete_sec_context(&minor, &context, NULL);
@@ -95,31 +95,31 @@ Test(gss, every_level_however_cut)
     for (uint8_t level = 0; level <= 2; level++)
         for (int c = 0; c < 8; c++) {
             struct s5_gss_link l;
-            struct s5_gss *gss = fresh();
+            struct s5_gss *gss = make_gss();
             bool nec = c >= 4, conf = level == 2;
             size_t chunk = chunks[c % 4], n, rest;
-            start(&l, gss, level, nec, S5_CONNECT);
-            gss_ctx_id_t context = negotiate(&l, level, level, nec, chunk, 0);
-            n = written(&l, chunk);
+            start_link(&l, gss, level, nec, S5_CONNECT);
+            gss_ctx_id_t context = negotiate_level(&l, level, level, nec, chunk, 0);
+            n = take_output(&l, chunk);
             if (level)
                 n = acceptor_unwrap(context, S5_GSS_DATA, conf, octets, n, octets);
             cr_assert(n == 10 && memcmp(octets, "\5\1\0\1\xc0\0\2\1\0\x50", 10) == 0);
             if (level) {
                 n = acceptor_wrap(context, S5_GSS_DATA, conf, reply, sizeof reply - 1, message);
-                cr_assert_eq(said(&l, message, n, chunk), 0);
+                cr_assert_eq(feed_octets(&l, message, n, chunk), 0);
                 const uint8_t *surplus = s5_gss_link_surplus(&l, &rest);
                 cr_assert(rest == 11 && memcmp(surplus, "first words", 11) == 0);
             } else
-                cr_assert_eq(said(&l, reply, 10, chunk), 0);
+                cr_assert_eq(feed_octets(&l, reply, 10, chunk), 0);
             cr_assert_eq(s5_gss_link_state(&l), S5_SESSION_DONE);
             cr_assert_eq(s5_gss_link_level(&l), level);
             cr_assert_eq(s5_gss_link_need(&l), 0);
             cr_assert_eq(s5_session_bound(&l.session)->port, 8080);
-            finish(gss, context);
+            release_gss(gss, context);
         }
 }
 
-Test(gss, levels_refused_and_taken)
+Test(gss, levels_refused_and_accepted)
 {
     static const struct {
         uint8_t asked, answer;
@@ -128,25 +128,25 @@ Test(gss, levels_refused_and_taken)
                 {0, 3, -EACCES}, {2, 255, -EACCES}, {1, 2, 0}, {0, 1, 0}, {0, 2, 0}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct s5_gss_link l;
-        struct s5_gss *gss = fresh();
-        start(&l, gss, rows[i].asked, false, S5_CONNECT);
+        struct s5_gss *gss = make_gss();
+        start_link(&l, gss, rows[i].asked, false, S5_CONNECT);
         gss_ctx_id_t context =
-            negotiate(&l, rows[i].asked, rows[i].answer, false, 65539, rows[i].result);
+            negotiate_level(&l, rows[i].asked, rows[i].answer, false, 65539, rows[i].result);
         cr_assert_eq(s5_gss_link_error(&l), rows[i].result);
         cr_assert_eq(s5_gss_link_level(&l), rows[i].result ? 0 : rows[i].answer);
-        finish(gss, context);
+        release_gss(gss, context);
     }
 }
 
-/* A sealed connection to play with. */
-static gss_ctx_id_t sealed(struct s5_gss_link *l, struct s5_gss *gss, uint8_t level)
+/* Establishes a sealed connection. */
+static gss_ctx_id_t establish_sealed(struct s5_gss_link *l, struct s5_gss *gss, uint8_t level)
 {
-    start(l, gss, level, false, S5_CONNECT);
-    gss_ctx_id_t context = negotiate(l, level, level, false, 65539, 0);
-    size_t n = written(l, 65539);
+    start_link(l, gss, level, false, S5_CONNECT);
+    gss_ctx_id_t context = negotiate_level(l, level, level, false, 65539, 0);
+    size_t n = take_output(l, 65539);
     acceptor_unwrap(context, S5_GSS_DATA, level == 2, octets, n, octets);
     n = acceptor_wrap(context, S5_GSS_DATA, level == 2, "\5\0\0\1\0\0\0\0\0\0", 10, message);
-    cr_assert_eq(said(l, message, n, 65539), 0);
+    cr_assert_eq(feed_octets(l, message, n, 65539), 0);
     cr_assert_eq(s5_gss_link_state(l), S5_SESSION_DONE);
     return context;
 }
@@ -158,8 +158,8 @@ Test(gss, messages_of_every_length_both_ways)
         data[i] = (uint8_t)(i * 2654435761U >> 13);
     for (uint8_t level = 1; level <= 2; level++) {
         struct s5_gss_link l;
-        struct s5_gss *gss = fresh();
-        gss_ctx_id_t context = sealed(&l, gss, level);
+        struct s5_gss *gss = make_gss();
+        gss_ctx_id_t context = establish_sealed(&l, gss, level);
         const struct s5_seal *seal = s5_gss_link_seal(&l);
         size_t most = s5_seal_most(seal);
         cr_assert(most > 65000 && most < S5_SEAL_MESSAGE_MAX);
@@ -175,7 +175,7 @@ Test(gss, messages_of_every_length_both_ways)
         cr_assert_lt(s5_seal_wrap(seal, data, most, message, most), 0);
         size_t m = acceptor_wrap(context, S5_GSS_DATA, level == 2, data, 100, message);
         cr_assert_eq(s5_seal_unwrap(seal, message, m, back, 99), -ENOBUFS);
-        finish(gss, context);
+        release_gss(gss, context);
     }
 }
 
@@ -184,16 +184,16 @@ Test(gss, tampered_replayed_unordered_and_weaker_messages)
     for (uint8_t level = 1; level <= 2; level++) {
         uint8_t copy[512], first[512], second[512];
         struct s5_gss_link l;
-        struct s5_gss *gss = fresh();
-        gss_ctx_id_t context = sealed(&l, gss, level);
+        struct s5_gss *gss = make_gss();
+        gss_ctx_id_t context = establish_sealed(&l, gss, level);
         const struct s5_seal *seal = s5_gss_link_seal(&l);
         size_t n = acceptor_wrap(context, S5_GSS_DATA, level == 2, "a word", 6, first);
-        for (size_t i = 0; i < n; i++) { /* any octet changed, and every cut */
+        for (size_t i = 0; i < n; i++) { /* any octet changed, and any truncation */
             memcpy(copy, first, n);
             copy[i] ^= 0x40;
             cr_assert_lt(s5_seal_unwrap(seal, copy, n, copy, sizeof copy), 0, "octet %zu", i);
             memcpy(copy, first, n);
-            copy[3] = (uint8_t)(i - S5_GSS_HEAD); /* a head that goes along */
+            copy[3] = (uint8_t)(i - S5_GSS_HEAD); /* a head that matches the truncation */
             cr_assert_lt(s5_seal_unwrap(seal, copy, i, copy, sizeof copy), 0);
         }
         cr_assert_eq(s5_seal_unwrap(seal, first, n, copy, sizeof copy), 6);
@@ -201,23 +201,23 @@ Test(gss, tampered_replayed_unordered_and_weaker_messages)
         n = acceptor_wrap(context, S5_GSS_DATA, level == 2, "dropped", 7, first);
         n = acceptor_wrap(context, S5_GSS_DATA, level == 2, "one", 3, second);
         cr_assert_eq(s5_seal_unwrap(seal, second, n, copy, sizeof copy), -EPROTO);
-        finish(gss, context);
+        release_gss(gss, context);
     }
     struct s5_gss_link l;
-    struct s5_gss *gss = fresh();
-    gss_ctx_id_t context = sealed(&l, gss, 2);
+    struct s5_gss *gss = make_gss();
+    gss_ctx_id_t context = establish_sealed(&l, gss, 2);
     size_t n = acceptor_wrap(context, S5_GSS_DATA, false, "not encrypted", 13, message);
     cr_assert_eq(s5_seal_unwrap(s5_gss_link_seal(&l), message, n, message, 99), -EPROTO);
-    finish(gss, context);
+    release_gss(gss, context);
 }
 
-Test(gss, datagrams_may_overtake_each_other_but_come_once)
+Test(gss, datagrams_may_be_reordered_but_not_repeated)
 {
     static uint8_t messages[100][128];
     size_t len[100];
     struct s5_gss_link l;
-    struct s5_gss *gss = fresh();
-    gss_ctx_id_t context = sealed(&l, gss, 2);
+    struct s5_gss *gss = make_gss();
+    gss_ctx_id_t context = establish_sealed(&l, gss, 2);
     const struct s5_seal *seal = s5_gss_link_seal(&l);
     uint8_t back[64];
     for (int i = 0; i < 100; i++)
@@ -232,21 +232,21 @@ Test(gss, datagrams_may_overtake_each_other_but_come_once)
     }
     for (size_t i = 0; i < sizeof order / sizeof *order; i++)
         cr_assert_lt(s5_seal_unwrap_datagram(seal, messages[order[i]], len[order[i]], back, 64), 0);
-    finish(gss, context);
+    release_gss(gss, context);
 }
 
 Test(gss, both_replies_of_bind_in_one_message)
 {
     struct s5_gss_link l;
-    struct s5_gss *gss = fresh();
+    struct s5_gss *gss = make_gss();
     size_t n, rest;
-    start(&l, gss, 2, false, S5_BIND);
-    gss_ctx_id_t context = negotiate(&l, 2, 2, false, 7, 0);
-    n = written(&l, 7);
+    start_link(&l, gss, 2, false, S5_BIND);
+    gss_ctx_id_t context = negotiate_level(&l, 2, 2, false, 7, 0);
+    n = take_output(&l, 7);
     cr_assert_eq(acceptor_unwrap(context, S5_GSS_DATA, true, octets, n, octets), 10);
     n = acceptor_wrap(context, S5_GSS_DATA, true,
                       "\5\0\0\1\1\1\1\1\0\1\5\0\0\1\2\2\2\2\0\2surplus", 27, message);
-    cr_assert_eq(said(&l, message, n, 7), 0);
+    cr_assert_eq(feed_octets(&l, message, n, 7), 0);
     cr_assert_eq(s5_gss_link_state(&l), S5_SESSION_BOUND);
     cr_assert_eq(s5_session_bound(&l.session)->port, 1);
     s5_gss_link_next_reply(&l);
@@ -254,7 +254,7 @@ Test(gss, both_replies_of_bind_in_one_message)
     cr_assert_eq(s5_session_bound(&l.session)->port, 2);
     cr_assert_eq(memcmp(s5_gss_link_surplus(&l, &rest), "surplus", 7), 0);
     cr_assert_eq(rest, 7);
-    finish(gss, context);
+    release_gss(gss, context);
 }
 
 Test(gss, prepared_ahead_of_time)
@@ -270,10 +270,10 @@ Test(gss, prepared_ahead_of_time)
     target.principal = principal;
     cr_assert_eq(s5_gss_new(&gss, &target, &fault), 0);
     struct s5_gss_link l;
-    finish(gss, sealed(&l, gss, 2));
+    release_gss(gss, establish_sealed(&l, gss, 2));
 }
 
-Test(gss, faults_in_words)
+Test(gss, fault_texts)
 {
     static const struct {
         const char *variable, *value, *service, *text;

@@ -1,4 +1,4 @@
-/* Direct clients: the library's own functions against the machine's own GSSAPI on the other side. */
+/* Direct clients: the functions of the library, with the installed GSSAPI library on the other side. */
 #include "acceptor.h"
 #include "socks5client_gssapi.h"
 #include <pthread.h>
@@ -11,63 +11,63 @@ struct server {
     uint8_t in[S5_GSS_MESSAGE_MAX], out[S5_GSS_MESSAGE_MAX];
 };
 
-static void get(int fd, void *to, size_t n)
+static void receive_whole(int fd, void *to, size_t n)
 {
     cr_assert_eq(recv(fd, to, n, MSG_WAITALL), (ssize_t)n);
 }
 
-/* The next message, unwrapped into s->in; its length. At the end of file -1. */
-static ssize_t next(struct server *s, enum s5_gss_mtyp mtyp, bool conf)
+/* Receives the next message and unwraps it into s->in. Returns its length, or -1 at the end of file. */
+static ssize_t receive_message(struct server *s, enum s5_gss_mtyp mtyp, bool conf)
 {
     if (recv(s->fd, s->in, 4, MSG_WAITALL) != 4)
         return -1;
     size_t n = (size_t)(s->in[2] << 8 | s->in[3]);
-    get(s->fd, s->in + 4, n);
+    receive_whole(s->fd, s->in + 4, n);
     if (mtyp == S5_GSS_CONTEXT)
         return (ssize_t)n;
     return (ssize_t)acceptor_unwrap(s->context, mtyp, conf, s->in, n + 4, s->in);
 }
 
-static void say(struct server *s, enum s5_gss_mtyp mtyp, bool conf, const void *data, size_t n)
+static void send_message(struct server *s, enum s5_gss_mtyp mtyp, bool conf, const void *data, size_t n)
 {
     n = acceptor_wrap(s->context, mtyp, conf, data, n, s->out);
     cr_assert_eq(send(s->fd, s->out, n, MSG_NOSIGNAL), (ssize_t)n);
 }
 
-/* Negotiates, then echoes messages until the end, and datagrams on the side. */
-static void *serve(void *user)
+/* Negotiates and then echoes messages until the end. */
+static void *run_server(void *user)
 {
     struct server *s = user;
     uint8_t words[8];
     size_t len;
-    get(s->fd, words, 2);
-    get(s->fd, words + 2, words[1]);
+    receive_whole(s->fd, words, 2);
+    receive_whole(s->fd, words + 2, words[1]);
     cr_assert_eq(words[2], 1);
     cr_assert_eq(send(s->fd, "\5\1", 2, 0), 2);
-    ssize_t n = next(s, S5_GSS_CONTEXT, false);
+    ssize_t n = receive_message(s, S5_GSS_CONTEXT, false);
     acceptor_step(&s->context, s->in + 4, (size_t)n, s->out + 4, &len);
     s5_gss_frame_head(s->out, S5_GSS_CONTEXT, len);
     cr_assert_eq(send(s->fd, s->out, len + 4, 0), (ssize_t)len + 4);
-    cr_assert_eq(next(s, S5_GSS_LEVEL, false), 1);
+    cr_assert_eq(receive_message(s, S5_GSS_LEVEL, false), 1);
     s->conf = s->in[0] == 2;
     uint8_t level = s->in[0];
-    say(s, S5_GSS_LEVEL, false, &level, 1);
+    send_message(s, S5_GSS_LEVEL, false, &level, 1);
     if (!level) {
-        get(s->fd, s->in, 10);
+        receive_whole(s->fd, s->in, 10);
         cr_assert_eq(send(s->fd, "\5\0\0\1\1\2\3\4\0\7", 10, 0), 10);
         while ((n = recv(s->fd, s->in, sizeof s->in, 0)) > 0)
             send(s->fd, s->in, (size_t)n, MSG_NOSIGNAL);
     } else {
-        next(s, S5_GSS_DATA, s->conf);
-        say(s, S5_GSS_DATA, s->conf, "\5\0\0\1\1\2\3\4\0\7" "early", 15);
-        while ((n = next(s, S5_GSS_DATA, s->conf)) > 0)
-            say(s, S5_GSS_DATA, s->conf, s->in, (size_t)n);
+        receive_message(s, S5_GSS_DATA, s->conf);
+        send_message(s, S5_GSS_DATA, s->conf, "\5\0\0\1\1\2\3\4\0\7" "early", 15);
+        while ((n = receive_message(s, S5_GSS_DATA, s->conf)) > 0)
+            send_message(s, S5_GSS_DATA, s->conf, s->in, (size_t)n);
     }
     shutdown(s->fd, SHUT_WR);
     return NULL;
 }
 
-static struct socks5_session *negotiated(int fd, int protection)
+static struct socks5_session *make_session(int fd, int protection)
 {
     struct socks5_session *session = socks5_session_new();
     struct socks5_gssapi gssapi = {.size = sizeof gssapi, .host = HOST, .protection = protection};
@@ -81,17 +81,17 @@ static struct socks5_session *negotiated(int fd, int protection)
     return session;
 }
 
-static void begin(struct server *s, int *ret_fd, pthread_t *ret_thread)
+static void start_server(struct server *s, int *ret_fd, pthread_t *ret_thread)
 {
     int ends[2];
     *s = (struct server){.context = GSS_C_NO_CONTEXT};
     cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
     s->fd = ends[1];
     *ret_fd = ends[0];
-    cr_assert_eq(pthread_create(ret_thread, NULL, serve, s), 0);
+    cr_assert_eq(pthread_create(ret_thread, NULL, run_server, s), 0);
 }
 
-static void finish(struct server *s, int fd, pthread_t thread)
+static void stop_server(struct server *s, int fd, pthread_t thread)
 {
     OM_uint32 minor;
     close(fd);
@@ -110,8 +110,8 @@ Test(gss_api, streams_at_every_level)
         pthread_t thread;
         int fd;
         struct socks5_stream *stream;
-        begin(&s, &fd, &thread);
-        struct socks5_session *session = negotiated(fd, level);
+        start_server(&s, &fd, &thread);
+        struct socks5_session *session = make_session(fd, level);
         cr_assert_eq(socks5_stream_new(&stream, fd, session), 0);
         socks5_session_free(session);
         if (level) {
@@ -132,7 +132,7 @@ Test(gss_api, streams_at_every_level)
         cr_assert_eq(socks5_stream_shutdown(stream), 0);
         cr_assert_eq(socks5_stream_recv(stream, back, 1), 0);
         socks5_stream_free(stream);
-        finish(&s, fd, thread);
+        stop_server(&s, fd, thread);
     }
 }
 
@@ -144,8 +144,8 @@ Test(gss_api, a_deadline_within_a_message)
     pthread_t thread;
     int fd;
     struct socks5_stream *stream;
-    begin(&s, &fd, &thread);
-    struct socks5_session *session = negotiated(fd, 2);
+    start_server(&s, &fd, &thread);
+    struct socks5_session *session = make_session(fd, 2);
     cr_assert_eq(socks5_stream_new(&stream, fd, session), 0);
     socks5_session_free(session);
     cr_assert_eq(socks5_stream_recv(stream, back, sizeof back), 5);
@@ -161,7 +161,7 @@ Test(gss_api, a_deadline_within_a_message)
     cr_assert_eq(socks5_stream_recv(stream, back, sizeof back), 4);
     cr_assert_eq(memcmp(back, "late", 4), 0);
     socks5_stream_free(stream);
-    finish(&s, fd, thread);
+    stop_server(&s, fd, thread);
 }
 
 Test(gss_api, a_seal_without_a_descriptor)
@@ -171,8 +171,8 @@ Test(gss_api, a_seal_without_a_descriptor)
     pthread_t thread;
     int fd;
     size_t used;
-    begin(&s, &fd, &thread);
-    struct socks5_session *session = negotiated(fd, 2);
+    start_server(&s, &fd, &thread);
+    struct socks5_session *session = make_session(fd, 2);
     struct socks5_seal *seal = socks5_session_seal(session);
     cr_assert_not_null(seal);
     cr_assert_null(socks5_session_seal(session));
@@ -183,7 +183,7 @@ Test(gss_api, a_seal_without_a_descriptor)
     cr_assert_gt(n, 14);
     cr_assert_eq(acceptor_unwrap(s.context, S5_GSS_DATA, true, message, (size_t)n, back), 10);
     size_t len = acceptor_wrap(s.context, S5_GSS_DATA, true, "others", 6, message);
-    memcpy(message + len, "\1\3\0", 3); /* and the next one's beginning */
+    memcpy(message + len, "\1\3\0", 3); /* and the beginning of the next one */
     for (size_t i = 0; i < len; i++)
         cr_assert_eq(socks5_seal_unwrap(seal, message, i, back, sizeof back, &used), -EAGAIN);
     cr_assert_eq(socks5_seal_unwrap(seal, message, len + 3, back, sizeof back, &used), 6);
@@ -208,8 +208,8 @@ Test(gss_api, datagrams)
     pthread_t thread;
     int fd, pair[2];
     struct socks5_stream *stream;
-    begin(&s, &fd, &thread);
-    struct socks5_session *session = negotiated(fd, 1);
+    start_server(&s, &fd, &thread);
+    struct socks5_session *session = make_session(fd, 1);
     cr_assert_eq(socks5_stream_new(&stream, fd, session), 0);
     socks5_session_free(session);
     shutdown(fd, SHUT_WR);
@@ -218,7 +218,7 @@ Test(gss_api, datagrams)
     cr_assert_eq(socks5_stream_send_datagram(stream, pair[0], "header+data", 11), 11);
     ssize_t n = recv(pair[1], message, sizeof message, 0);
     cr_assert_eq(acceptor_unwrap(s.context, S5_GSS_DATA, false, message, (size_t)n, back), 11);
-    cr_assert_eq(send(pair[1], "bare", 4, 0), 4); /* passed over */
+    cr_assert_eq(send(pair[1], "bare", 4, 0), 4); /* skipped */
     size_t len = acceptor_wrap(s.context, S5_GSS_DATA, false, "answer", 6, message);
     cr_assert_eq(send(pair[1], message, len, 0), (ssize_t)len);
     cr_assert_eq(socks5_stream_recv_datagram(stream, pair[0], back, sizeof back), 6);
@@ -227,8 +227,8 @@ Test(gss_api, datagrams)
     close(fd);
 }
 
-/* A stream of SESSION's over a pair of its own, whose other end is *RET_PEER. */
-static struct socks5_stream *stream_of(struct socks5_session *session, int *ret_fd, int *ret_peer)
+/* Returns a stream of SESSION over a new pair of sockets. *RET_PEER is the other end. */
+static struct socks5_stream *make_stream(struct socks5_session *session, int *ret_fd, int *ret_peer)
 {
     int pair[2];
     char early[5];
@@ -253,9 +253,9 @@ Test(gss_api, streams_that_end_badly)
         pthread_t thread;
         int fd, own, peer;
         char buf[8];
-        begin(&s, &fd, &thread);
-        struct socks5_session *session = negotiated(fd, 2);
-        struct socks5_stream *stream = stream_of(session, &own, &peer), *second;
+        start_server(&s, &fd, &thread);
+        struct socks5_session *session = make_session(fd, 2);
+        struct socks5_stream *stream = make_stream(session, &own, &peer), *second;
         cr_assert_eq(socks5_stream_new(&second, own, session), -EINVAL, "its seal is taken");
         socks5_session_free(session);
         cr_assert_eq(socks5_stream_recv(stream, buf, 0), 0);
@@ -268,12 +268,12 @@ Test(gss_api, streams_that_end_badly)
         cr_assert_eq(socks5_stream_shutdown(stream), -EBADF);
         cr_assert_eq(socks5_stream_recv_datagram(stream, own, buf, sizeof buf), -EBADF);
         socks5_stream_free(stream);
-        finish(&s, fd, thread);
+        stop_server(&s, fd, thread);
     }
     socks5_stream_free(NULL);
 }
 
-Test(gss_api, datagrams_that_do_not_fit_and_bare_ones)
+Test(gss_api, datagrams_that_do_not_fit_and_unsealed_ones)
 {
     static struct server s;
     static uint8_t long_one[65535];
@@ -282,8 +282,8 @@ Test(gss_api, datagrams_that_do_not_fit_and_bare_ones)
         int fd, pair[2];
         char buf[4];
         struct socks5_stream *stream;
-        begin(&s, &fd, &thread);
-        struct socks5_session *session = negotiated(fd, level);
+        start_server(&s, &fd, &thread);
+        struct socks5_session *session = make_session(fd, level);
         cr_assert_eq(socks5_stream_new(&stream, fd, session), 0);
         socks5_session_free(session);
         cr_assert_eq(socketpair(AF_UNIX, SOCK_DGRAM, 0, pair), 0);
@@ -298,11 +298,11 @@ Test(gss_api, datagrams_that_do_not_fit_and_bare_ones)
         }
         close(pair[0]), close(pair[1]);
         socks5_stream_free(stream);
-        finish(&s, fd, thread);
+        stop_server(&s, fd, thread);
     }
 }
 
-Test(gss_api, a_session_run_to_no_good)
+Test(gss_api, sessions_that_fail)
 {
     struct socks5_options options = {.size = sizeof options, .command = SOCKS5_CONNECT,
                                      .host = "192.0.2.1", .port = 80};
@@ -314,7 +314,7 @@ Test(gss_api, a_session_run_to_no_good)
         cr_assert_eq(socks5_session_run(session, ends[0], 100), -EINVAL, "not started");
         cr_assert_eq(socks5_session_start(session, &options), 0);
         int expected = how == 0 ? -ETIMEDOUT : how == 1 ? -ECONNREFUSED : how == 2 ? -EBADF : -EACCES;
-        if (how == 1) /* the other side hangs up, its end read before and after */
+        if (how == 1) /* the other side closes the connection; its end is read before or after */
             close(ends[1]);
         if (how == 3)
             cr_assert_eq(send(ends[1], "\5\377", 2, 0), 2);

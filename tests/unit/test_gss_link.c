@@ -1,26 +1,26 @@
-/* The link's own rules, with a provider that never fails by itself: what a server may say when, and
- * what is asked for at each point. */
+/* The rules of the link, with a provider that never fails by itself: which messages a server may send when, and
+ * what the link needs at each point. */
 #include "edge.h"
 #include "fake_gss.h"
 #include <criterion/criterion.h>
 
 static struct s5_gss_room room;
-static struct fake ours, theirs;
+static struct fake client_gss, server_gss;
 static struct s5_gss_link l;
 
-static void begin(uint8_t level, int steps, bool silent)
+static void start_link(uint8_t level, int steps, bool silent)
 {
     static const struct s5_addr dst = {.kind = S5_ADDR_IPV4, .port = 80, .octets = {192, 0, 2, 1}};
     struct s5_session_setup setup = {.command = S5_CONNECT, .dst = &dst, .n_methods = 1,
                                      .methods = {S5_METHOD_GSSAPI}, .pipeline = true};
-    struct s5_gss_setup how = {&fake_provider, &ours, &room, level, false};
-    ours = (struct fake){steps, silent, 0, 0};
-    theirs = (struct fake){0};
+    struct s5_gss_setup how = {&fake_provider, &client_gss, &room, level, false};
+    client_gss = (struct fake){steps, silent, 0, 0};
+    server_gss = (struct fake){0};
     memset(&l, 0xa5, sizeof l);
     cr_assert_eq(s5_gss_link_start(&l, &setup, &how), 0);
 }
 
-static size_t written(void)
+static size_t take_output(void)
 {
     size_t n, total = 0;
     while (s5_gss_link_out(&l, &n), n) {
@@ -30,8 +30,8 @@ static size_t written(void)
     return total;
 }
 
-/* Octets at the edge of readable memory, as they are asked for. Stops at a failure. */
-static int said(const void *data, size_t n)
+/* Feeds octets as they are needed, each part at the end of readable memory. Stops at a failure. */
+static int feed_octets(const void *data, size_t n)
 {
     for (size_t at = 0; at < n;) {
         size_t part = s5_gss_link_need(&l);
@@ -45,28 +45,28 @@ static int said(const void *data, size_t n)
     return 0;
 }
 
-static void to_level(uint8_t level)
+static void run_to_level(uint8_t level)
 {
-    begin(level, 1, false);
-    cr_assert_eq(written(), 3); /* nothing of a pipelined request before the context stands */
-    cr_assert_eq(said("\5\1", 2), 0);
-    cr_assert_eq(written(), 4 + 5 + 4 + 4);
+    start_link(level, 1, false);
+    cr_assert_eq(take_output(), 3); /* the pipelined request is not sent before the context is established */
+    cr_assert_eq(feed_octets("\5\1", 2), 0);
+    cr_assert_eq(take_output(), 4 + 5 + 4 + 4);
     cr_assert_str_eq(s5_gss_link_phase(&l), "protection level");
 }
 
-static size_t sealed(uint8_t *to, uint8_t mtyp, bool conf, const void *data, size_t n)
+static size_t make_sealed(uint8_t *to, uint8_t mtyp, bool conf, const void *data, size_t n)
 {
-    int len = fake_wrap(&theirs, conf, data, n, to + S5_GSS_HEAD, 1000);
+    int len = fake_wrap(&server_gss, conf, data, n, to + S5_GSS_HEAD, 1000);
     s5_gss_frame_head(to, mtyp, (size_t)len);
     return S5_GSS_HEAD + (size_t)len;
 }
 
-static void to_reply(uint8_t level)
+static void run_to_reply(uint8_t level)
 {
     uint8_t message[64];
-    to_level(level);
-    cr_assert_eq(said(message, sealed(message, S5_GSS_LEVEL, false, &level, 1)), 0);
-    cr_assert_eq(written(), level ? 4 + 3 + 10 : 10);
+    run_to_level(level);
+    cr_assert_eq(feed_octets(message, make_sealed(message, S5_GSS_LEVEL, false, &level, 1)), 0);
+    cr_assert_eq(take_output(), level ? 4 + 3 + 10 : 10);
 }
 
 Test(gss_link, refuses_gssapi_without_a_provider)
@@ -77,9 +77,9 @@ Test(gss_link, refuses_gssapi_without_a_provider)
     cr_assert_eq(s5_gss_link_start(&l, &setup, NULL), -EINVAL);
     setup.methods[0] = S5_METHOD_NONE;
     cr_assert_eq(s5_gss_link_start(&l, &setup, NULL), 0);
-    cr_assert_eq(written(), 3);
-    cr_assert_eq(said("\5\0", 2), 0);
-    cr_assert_eq(written(), 10);
+    cr_assert_eq(take_output(), 3);
+    cr_assert_eq(feed_octets("\5\0", 2), 0);
+    cr_assert_eq(take_output(), 10);
     cr_assert_eq(s5_gss_link_need(&l), 7);
 }
 
@@ -87,15 +87,15 @@ Test(gss_link, several_steps_and_a_silent_last_one)
 {
     for (int steps = 1; steps <= 4; steps++)
         for (int silent = 0; silent <= (steps > 1); silent++) {
-            begin(2, steps, silent);
-            written();
-            cr_assert_eq(said("\5\1", 2), 0);
+            start_link(2, steps, silent);
+            take_output();
+            cr_assert_eq(feed_octets("\5\1", 2), 0);
             for (int i = 1; i < steps; i++) {
-                cr_assert_eq(written(), 9);
+                cr_assert_eq(take_output(), 9);
                 cr_assert_str_eq(s5_gss_link_phase(&l), "security context");
-                cr_assert_eq(said("\1\1\0\2ok", 6), 0);
+                cr_assert_eq(feed_octets("\1\1\0\2ok", 6), 0);
             }
-            cr_assert_eq(written(), silent ? 8 : 17);
+            cr_assert_eq(take_output(), silent ? 8 : 17);
             cr_assert_str_eq(s5_gss_link_phase(&l), "protection level");
         }
 }
@@ -118,22 +118,22 @@ Test(gss_link, wrong_messages_at_every_point)
             size_t n = 4;
             int error = -EPROTO;
             if (point == 0) {
-                begin(2, 2, false);
-                written();
-                said("\5\1", 2);
-                written();
+                start_link(2, 2, false);
+                take_output();
+                feed_octets("\5\1", 2);
+                take_output();
             } else if (point == 1)
-                to_level(2);
+                run_to_level(2);
             else
-                to_reply(2);
+                run_to_reply(2);
             if (i < sizeof wrong / sizeof *wrong) {
                 memcpy(octets, wrong[i].octets, n = wrong[i].n);
                 error = wrong[i].error;
             } else if (i == sizeof wrong / sizeof *wrong + 1)
-                octets[1] = mtyp[(point + 1) % 3]; /* one of the others */
-            cr_assert_eq(said(octets, n), error, "point %d, row %zu", point, i);
+                octets[1] = mtyp[(point + 1) % 3]; /* one of the other types */
+            cr_assert_eq(feed_octets(octets, n), error, "point %d, row %zu", point, i);
             cr_assert_eq(s5_gss_link_need(&l), 0);
-            cr_assert_eq(written(), 0);
+            cr_assert_eq(take_output(), 0);
             cr_assert_eq(s5_gss_link_error(&l), error);
         }
     }
@@ -142,48 +142,48 @@ Test(gss_link, wrong_messages_at_every_point)
 Test(gss_link, ends_of_file)
 {
     uint8_t message[64];
-    begin(2, 2, false);
-    written();
-    said("\5\1", 2);
+    start_link(2, 2, false);
+    take_output();
+    feed_octets("\5\1", 2);
     cr_assert_eq(s5_gss_link_eof(&l), -EACCES);
-    to_level(2);
+    run_to_level(2);
     cr_assert_eq(s5_gss_link_eof(&l), -EACCES);
-    to_reply(2);
+    run_to_reply(2);
     cr_assert_eq(s5_gss_link_eof(&l), -ECONNREFUSED);
-    to_reply(2);
-    cr_assert_eq(said(message, sealed(message, S5_GSS_DATA, true, "\5\4", 2)), 0);
-    cr_assert_eq(s5_gss_link_eof(&l), -EHOSTUNREACH); /* a failing REP in hand wins */
+    run_to_reply(2);
+    cr_assert_eq(feed_octets(message, make_sealed(message, S5_GSS_DATA, true, "\5\4", 2)), 0);
+    cr_assert_eq(s5_gss_link_eof(&l), -EHOSTUNREACH); /* a failing REP that was received takes precedence */
 }
 
 Test(gss_link, a_reply_in_pieces_each_sealed)
 {
     static const char reply[] = "\5\0\0\1\1\2\3\4\0\7rest";
     uint8_t message[64];
-    to_reply(2);
+    run_to_reply(2);
     for (int i = 0; i < 9; i++)
-        cr_assert_eq(said(message, sealed(message, S5_GSS_DATA, true, reply + i, 1)), 0);
-    cr_assert_eq(said(message, sealed(message, S5_GSS_DATA, true, "", 0)), 0);
-    cr_assert_eq(said(message, sealed(message, S5_GSS_DATA, true, reply + 9, 5)), 0);
+        cr_assert_eq(feed_octets(message, make_sealed(message, S5_GSS_DATA, true, reply + i, 1)), 0);
+    cr_assert_eq(feed_octets(message, make_sealed(message, S5_GSS_DATA, true, "", 0)), 0);
+    cr_assert_eq(feed_octets(message, make_sealed(message, S5_GSS_DATA, true, reply + 9, 5)), 0);
     size_t n;
     cr_assert_eq(s5_gss_link_state(&l), S5_SESSION_DONE);
     cr_assert(memcmp(s5_gss_link_surplus(&l, &n), "rest", 4) == 0 && n == 4);
 }
 
-Test(gss_link, unordered_and_unencrypted_replies_end_it)
+Test(gss_link, unordered_and_unencrypted_replies_fail)
 {
     uint8_t message[64];
-    to_reply(2);
-    theirs.sent++;
-    cr_assert_eq(said(message, sealed(message, S5_GSS_DATA, true, "\5", 1)), -EPROTO);
-    to_reply(2);
-    cr_assert_eq(said(message, sealed(message, S5_GSS_DATA, false, "\5", 1)), -EPROTO);
-    to_reply(1);
-    cr_assert_eq(said(message, sealed(message, S5_GSS_DATA, true, "\5", 1)), 0);
+    run_to_reply(2);
+    server_gss.sent++;
+    cr_assert_eq(feed_octets(message, make_sealed(message, S5_GSS_DATA, true, "\5", 1)), -EPROTO);
+    run_to_reply(2);
+    cr_assert_eq(feed_octets(message, make_sealed(message, S5_GSS_DATA, false, "\5", 1)), -EPROTO);
+    run_to_reply(1);
+    cr_assert_eq(feed_octets(message, make_sealed(message, S5_GSS_DATA, true, "\5", 1)), 0);
 }
 
 Test(gss_link, more_than_needed_changes_nothing)
 {
-    to_reply(2);
+    run_to_reply(2);
     cr_assert_eq(s5_gss_link_need(&l), 4);
     cr_assert_eq(s5_gss_link_feed(&l, "\1\3\0\4x", 5), -EINVAL);
     cr_assert_eq(s5_gss_link_feed(&l, "", 0), -EINVAL);
@@ -194,24 +194,25 @@ Test(gss_link, more_than_needed_changes_nothing)
 
 /* --- at every octet --- */
 
-/* All that a server says, and where each of its four messages ends. */
-static size_t whole(uint8_t level, uint8_t *to, size_t ends[4])
+/* Writes everything that the server sends to TO. ENDS gets the end of each of its four messages. Returns the
+ * length. */
+static size_t make_server_octets(uint8_t level, uint8_t *to, size_t ends[4])
 {
     size_t n = 0;
     memcpy(to, "\5\1\1\1\0\2ok", 8);
     ends[0] = 2;
     ends[1] = n = 8;
-    ends[2] = n += sealed(to + n, S5_GSS_LEVEL, false, &level, 1);
-    ends[3] = n += sealed(to + n, S5_GSS_DATA, level == 2, "\5\0\0\1\1\2\3\4\0\7", 10);
+    ends[2] = n += make_sealed(to + n, S5_GSS_LEVEL, false, &level, 1);
+    ends[3] = n += make_sealed(to + n, S5_GSS_DATA, level == 2, "\5\0\0\1\1\2\3\4\0\7", 10);
     return n;
 }
 
-/* Octets of DATA as they are asked for, FIRST at the most to begin with; how many of them were. */
-static size_t talk(const uint8_t *data, size_t n, size_t first)
+/* Feeds octets of DATA as they are needed, at most FIRST at the beginning. Returns how many were fed. */
+static size_t feed_as_needed(const uint8_t *data, size_t n, size_t first)
 {
     size_t at = 0;
     while (at < n) {
-        written();
+        take_output();
         size_t part = s5_gss_link_need(&l), most = at ? n - at : first;
         if (part == 0)
             break;
@@ -223,22 +224,22 @@ static size_t talk(const uint8_t *data, size_t n, size_t first)
     return at;
 }
 
-Test(gss_link, the_end_at_every_octet)
+Test(gss_link, end_of_file_at_every_octet)
 {
     static const int errors[] = {-ECONNREFUSED, -EACCES, -EACCES, -ECONNREFUSED};
     uint8_t octets[128];
     size_t ends[4];
     for (uint8_t level = 1; level <= 2; level++)
         for (size_t at = 0, message = 0, n = 1; at < n; at++) {
-            begin(level, 2, false);
-            n = whole(level, octets, ends);
+            start_link(level, 2, false);
+            n = make_server_octets(level, octets, ends);
             message += at == ends[message];
-            cr_assert_eq(talk(octets, at, at), at);
+            cr_assert_eq(feed_as_needed(octets, at, at), at);
             cr_assert_eq(s5_gss_link_error(&l), 0);
             cr_assert_eq(s5_gss_link_eof(&l), errors[message], "level %d, octet %zu of message %zu",
                          level, at, message);
             cr_assert_eq(s5_gss_link_need(&l), 0);
-            cr_assert_eq(written(), 0);
+            cr_assert_eq(take_output(), 0);
         }
 }
 
@@ -251,14 +252,14 @@ Test(gss_link, other_octets_from_every_octet_on)
     for (size_t other = 0; other < sizeof others; other++)
         for (uint8_t level = 1; level <= 2; level++)
             for (size_t at = 0, message = 0, n = 1; at < n; at++) {
-                begin(level, 2, false);
-                n = whole(level, octets, ends);
+                start_link(level, 2, false);
+                n = make_server_octets(level, octets, ends);
                 message += at == ends[message];
                 bool same = true;
                 for (size_t i = at; i < n; i++)
                     same &= octets[i] == others[other];
                 memset(octets + at, others[other], sizeof octets - at);
-                talk(octets, sizeof octets, sizeof octets);
+                feed_as_needed(octets, sizeof octets, sizeof octets);
                 int r = s5_gss_link_state(&l) == S5_SESSION_DONE ? 0 : s5_gss_link_eof(&l);
                 cr_assert(same ? r == 0
                                : r == -EPROTO || r == -EACCES || r == errors[message] ||
@@ -274,15 +275,15 @@ Test(gss_link, cut_at_every_octet)
     size_t ends[4];
     for (uint8_t level = 1; level <= 2; level++)
         for (size_t first = 1, n = 2; first <= n; first++) {
-            begin(level, 2, false);
-            n = whole(level, octets, ends);
-            cr_assert_eq(talk(octets, n, first), n);
+            start_link(level, 2, false);
+            n = make_server_octets(level, octets, ends);
+            cr_assert_eq(feed_as_needed(octets, n, first), n);
             cr_assert_eq(s5_gss_link_state(&l), S5_SESSION_DONE);
             cr_assert_eq(s5_gss_link_level(&l), level);
-            begin(level, 2, false);
-            whole(level, octets, ends);
-            cr_assert_eq(talk(octets, first, first), first);
-            cr_assert_eq(talk(octets + first, n - first, n - first), n - first);
+            start_link(level, 2, false);
+            make_server_octets(level, octets, ends);
+            cr_assert_eq(feed_as_needed(octets, first, first), first);
+            cr_assert_eq(feed_as_needed(octets + first, n - first, n - first), n - first);
             cr_assert_eq(s5_gss_link_state(&l), S5_SESSION_DONE);
         }
 }

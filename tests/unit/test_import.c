@@ -1,4 +1,4 @@
-/* The importers: what is converted loads, and decides as the program it came from would. */
+/* The importers: the converted configuration must load, and decide as the original program would. */
 #include "import.h"
 #include "source.h"
 #include "config.h"
@@ -11,15 +11,15 @@
 
 static struct s5_policy p;
 static char *converted;
-static unsigned lost;
+static unsigned n_lost;
 
-static void convert(enum import_kind kind, const char *text)
+static void convert_and_load(enum import_kind kind, const char *text)
 {
     static const struct s5_environment env = {.home = "/nowhere"};
     struct s5_fault fault = {""};
     char path[32];
     free(converted);
-    converted = import_convert(kind, "some.conf", text, &lost);
+    converted = import_convert(kind, "some.conf", text, &n_lost);
     cr_assert(converted);
     int fd = memfd_create("config", MFD_CLOEXEC);
     size_t size = strlen(converted);
@@ -31,8 +31,8 @@ static void convert(enum import_kind kind, const char *text)
     close(fd);
 }
 
-/* "direct", "deny" or "HOST:PORT". */
-static const char *way(const char *to, uint16_t port, uint8_t protocol, uint8_t command)
+/* Returns "direct", "deny" or "HOST:PORT". */
+static const char *decide_route(const char *to, uint16_t port, uint8_t protocol, uint8_t command)
 {
     static char text[300];
     struct s5_addr addr;
@@ -46,13 +46,13 @@ static const char *way(const char *to, uint16_t port, uint8_t protocol, uint8_t 
     return text;
 }
 
-static void goes(const char *to, uint16_t port, const char *expected)
+static void expect_route(const char *to, uint16_t port, const char *expected)
 {
-    const char *is = way(to, port, S5_PROTO_TCP, S5_CMD_CONNECT);
+    const char *is = decide_route(to, port, S5_PROTO_TCP, S5_CMD_CONNECT);
     cr_assert_str_eq(is, expected, "%s:%d goes %s\n%s", to, port, is, converted);
 }
 
-static void says(const char *text)
+static void expect_text(const char *text)
 {
     cr_assert(strstr(converted, text), "no \"%s\" in\n%s", text, converted);
 }
@@ -61,23 +61,23 @@ static void says(const char *text)
 
 Test(import, proxychains_one_server)
 {
-    convert(IMPORT_PROXYCHAINS,
-            "# comment\nstrict_chain\nquiet_mode\nproxy_dns\nremote_dns_subnet 224\n"
-            "tcp_read_time_out 15000\nlocalnet 10.1.2.3/255.0.0.0\nlocalnet 0.0.0.0:25/0.0.0.0\n"
-            "localnet [fd00::1]:80/8\nlocalnet 192.168.0.0/16\n\n[ProxyList]\n"
-            "socks5\t192.0.2.1 1085 al'ice s#cre\\t\n");
-    cr_assert(lost == 0, "%s", converted);
-    goes("198.51.100.1", 80, "192.0.2.1:1085");
-    goes("www.example.org", 80, "192.0.2.1:1085");
-    goes("10.9.9.9", 80, "direct");
-    goes("192.168.3.4", 80, "direct");
-    goes("198.51.100.1", 25, "direct");
-    goes("fd12::1", 80, "direct");
-    goes("fd12::1", 81, "192.0.2.1:1085");
+    convert_and_load(IMPORT_PROXYCHAINS,
+                     "# comment\nstrict_chain\nquiet_mode\nproxy_dns\nremote_dns_subnet 224\n"
+                     "tcp_read_time_out 15000\nlocalnet 10.1.2.3/255.0.0.0\nlocalnet 0.0.0.0:25/0.0.0.0\n"
+                     "localnet [fd00::1]:80/8\nlocalnet 192.168.0.0/16\n\n[ProxyList]\n"
+                     "socks5\t192.0.2.1 1085 al'ice s#cre\\t\n");
+    cr_assert(n_lost == 0, "%s", converted);
+    expect_route("198.51.100.1", 80, "192.0.2.1:1085");
+    expect_route("www.example.org", 80, "192.0.2.1:1085");
+    expect_route("10.9.9.9", 80, "direct");
+    expect_route("192.168.3.4", 80, "direct");
+    expect_route("198.51.100.1", 25, "direct");
+    expect_route("fd12::1", 80, "direct");
+    expect_route("fd12::1", 81, "192.0.2.1:1085");
     cr_assert(!p.resolve_local && p.servers[0].n_methods == 1 && p.servers[0].methods[0] == 2);
     cr_assert(p.servers[0].password_len == 7 && memcmp(p.servers[0].password, "s#cre\\t", 7) == 0);
     cr_assert(memcmp(p.servers[0].username, "al'ice", p.servers[0].username_len) == 0);
-    says("mode 0600");
+    expect_text("mode 0600");
 }
 
 Test(import, proxychains_chains_are_denied)
@@ -88,53 +88,53 @@ Test(import, proxychains_chains_are_denied)
         static const char *const kinds[] = {"strict_chain", "dynamic_chain",
                                             "random_chain\nchain_len = 2"};
         s5_format(text, sizeof text, "%s\n%s", kinds[i], list);
-        convert(IMPORT_PROXYCHAINS, text);
-        goes("198.51.100.1", 80, "deny");
-        cr_assert(lost == 1 && p.n_servers == 2 && p.resolve_local);
+        convert_and_load(IMPORT_PROXYCHAINS, text);
+        expect_route("198.51.100.1", 80, "deny");
+        cr_assert(n_lost == 1 && p.n_servers == 2 && p.resolve_local);
     }
     s5_format(text, sizeof text, "random_chain\nchain_len=1\n%s", list);
-    convert(IMPORT_PROXYCHAINS, text);
-    goes("198.51.100.1", 80, "192.0.2.1:1080");
+    convert_and_load(IMPORT_PROXYCHAINS, text);
+    expect_route("198.51.100.1", 80, "192.0.2.1:1080");
 }
 
 Test(import, proxychains_other_servers)
 {
-    convert(IMPORT_PROXYCHAINS, "[ProxyList]\nsocks4 127.0.0.1 9050\n");
-    goes("198.51.100.1", 80, "deny");
-    says("# NO EQUIVALENT: line 2: socks4");
-    convert(IMPORT_PROXYCHAINS, "[ProxyList]\nsocks5 127.0.0.1 99999\nsocks5 /x 1\n");
-    goes("198.51.100.1", 80, "deny");
-    convert(IMPORT_PROXYCHAINS, "dnat 1.2.3.4 5.6.7.8\n");
-    says("NO EQUIVALENT: line 1: dnat");
+    convert_and_load(IMPORT_PROXYCHAINS, "[ProxyList]\nsocks4 127.0.0.1 9050\n");
+    expect_route("198.51.100.1", 80, "deny");
+    expect_text("# NO EQUIVALENT: line 2: socks4");
+    convert_and_load(IMPORT_PROXYCHAINS, "[ProxyList]\nsocks5 127.0.0.1 99999\nsocks5 /x 1\n");
+    expect_route("198.51.100.1", 80, "deny");
+    convert_and_load(IMPORT_PROXYCHAINS, "dnat 1.2.3.4 5.6.7.8\n");
+    expect_text("NO EQUIVALENT: line 1: dnat");
 }
 
 /* ---- Dante ---- */
 
 Test(import, dante_routes)
 {
-    convert(IMPORT_DANTE,
-            "debug: 1 # comment {\nlogoutput: stdout\nresolveprotocol: fake\n"
-            "route {\n  from: 0.0.0.0/0  to: 10.0.0.0/8   via: direct\n"
-            "  command: connect udpassociate # bind\n}\n"
-            "route { from:0/0 to: .intra.example port = 80-90 via: 192.0.2.9 port=1081\n"
-            "  proxyprotocol: socks_v4 socks_v5 method: none\n  protocol: tcp }\n"
-            "route { from: 0/0 to: 198.51.100.0/255.255.255.0 port gt 1023 via: direct }\n"
-            "route { from: 0.0.0.0/0 to: 0.0.0.0/0 via: proxy.example port = 1080\n"
-            "  protocol: tcp udp proxyprotocol: socks_v5 method: username none }\n");
-    cr_assert(lost == 0, "%s", converted);
-    goes("10.1.2.3", 80, "direct");
-    goes("www.intra.example", 85, "192.0.2.9:1081");
-    goes("www.intra.example", 91, "proxy.example:1080");
-    goes("198.51.100.7", 1024, "direct");
-    goes("198.51.100.7", 1023, "proxy.example:1080");
-    goes("2001:db8::1", 22, "proxy.example:1080");
+    convert_and_load(IMPORT_DANTE,
+                     "debug: 1 # comment {\nlogoutput: stdout\nresolveprotocol: fake\n"
+                     "route {\n  from: 0.0.0.0/0  to: 10.0.0.0/8   via: direct\n"
+                     "  command: connect udpassociate # bind\n}\n"
+                     "route { from:0/0 to: .intra.example port = 80-90 via: 192.0.2.9 port=1081\n"
+                     "  proxyprotocol: socks_v4 socks_v5 method: none\n  protocol: tcp }\n"
+                     "route { from: 0/0 to: 198.51.100.0/255.255.255.0 port gt 1023 via: direct }\n"
+                     "route { from: 0.0.0.0/0 to: 0.0.0.0/0 via: proxy.example port = 1080\n"
+                     "  protocol: tcp udp proxyprotocol: socks_v5 method: username none }\n");
+    cr_assert(n_lost == 0, "%s", converted);
+    expect_route("10.1.2.3", 80, "direct");
+    expect_route("www.intra.example", 85, "192.0.2.9:1081");
+    expect_route("www.intra.example", 91, "proxy.example:1080");
+    expect_route("198.51.100.7", 1024, "direct");
+    expect_route("198.51.100.7", 1023, "proxy.example:1080");
+    expect_route("2001:db8::1", 22, "proxy.example:1080");
     cr_assert(!p.resolve_local && p.n_servers == 2);
-    convert(IMPORT_DANTE, "route { from: 0/0 to: 0/0 via: 192.0.2.1 method: gssapi none }");
-    goes("10.1.2.3", 80, "192.0.2.1:1080");
+    convert_and_load(IMPORT_DANTE, "route { from: 0/0 to: 0/0 via: 192.0.2.1 method: gssapi none }");
+    expect_route("10.1.2.3", 80, "192.0.2.1:1080");
     cr_assert(p.resolve_local && p.servers[0].methods[0] == 1 && p.servers[0].n_methods == 2);
 }
 
-/* A route that cannot be told never lets go what a server may have been meant for. */
+/* A route that cannot be converted must never allow a direct connection that may have been meant for a server. */
 Test(import, dante_closed)
 {
     static const char *const routes[] = {
@@ -150,71 +150,71 @@ Test(import, dante_closed)
     for (size_t i = 0; i < sizeof routes / sizeof *routes; i++) {
         char text[512];
         s5_format(text, sizeof text, "%s\nroute { from: 0/0 to: 0/0 via: direct }", routes[i]);
-        convert(IMPORT_DANTE, text);
-        goes("198.51.100.7", 80, "deny");
-        cr_assert(lost >= 1);
+        convert_and_load(IMPORT_DANTE, text);
+        expect_route("198.51.100.7", 80, "deny");
+        cr_assert(n_lost >= 1);
     }
-    convert(IMPORT_DANTE, "socks pass { from: 0/0 to: 0/0 }\n");
-    says("a block that is not a route");
-    goes("198.51.100.7", 80, "deny");
+    convert_and_load(IMPORT_DANTE, "socks pass { from: 0/0 to: 0/0 }\n");
+    expect_text("a block that is not a route");
+    expect_route("198.51.100.7", 80, "deny");
 }
 
 /* ---- torsocks ---- */
 
 Test(import, torsocks_defaults)
 {
-    convert(IMPORT_TORSOCKS, "# nothing\n");
-    goes("www.example.org", 443, "127.0.0.1:9050");
-    goes("127.0.0.1", 80, "deny");
-    goes("localhost", 80, "deny");
-    cr_assert_str_eq(way("192.0.2.1", 53, S5_PROTO_UDP, S5_CMD_UDP), "deny");
-    cr_assert_str_eq(way("192.0.2.1", 53, S5_PROTO_TCP, S5_CMD_BIND), "deny");
-    cr_assert(!p.resolve_local && lost == 0);
+    convert_and_load(IMPORT_TORSOCKS, "# nothing\n");
+    expect_route("www.example.org", 443, "127.0.0.1:9050");
+    expect_route("127.0.0.1", 80, "deny");
+    expect_route("localhost", 80, "deny");
+    cr_assert_str_eq(decide_route("192.0.2.1", 53, S5_PROTO_UDP, S5_CMD_UDP), "deny");
+    cr_assert_str_eq(decide_route("192.0.2.1", 53, S5_PROTO_TCP, S5_CMD_BIND), "deny");
+    cr_assert(!p.resolve_local && n_lost == 0);
 }
 
 Test(import, torsocks_switches)
 {
-    convert(IMPORT_TORSOCKS,
-            "TorAddress 192.0.2.1\nTorPort 9150\nAllowInbound 1\nAllowOutboundLocalhost 1\n"
-            "OnionAddrRange 127.42.42.0/24\nSOCKS5Username a\nSOCKS5Password b\nEnableIPv6 0\n"
-            "IsolatePID 1\nWhat ever\n");
-    goes("www.example.org", 443, "192.0.2.1:9150");
-    goes("127.0.0.1", 80, "direct");
-    goes("2001:db8::1", 80, "deny");
-    cr_assert_str_eq(way("127.0.0.1", 53, S5_PROTO_UDP, S5_CMD_UDP), "deny");
-    cr_assert_str_eq(way("192.0.2.7", 53, S5_PROTO_TCP, S5_CMD_BIND), "direct");
-    cr_assert(lost == 1 && p.servers[0].username_len == 1);
+    convert_and_load(IMPORT_TORSOCKS,
+                     "TorAddress 192.0.2.1\nTorPort 9150\nAllowInbound 1\nAllowOutboundLocalhost 1\n"
+                     "OnionAddrRange 127.42.42.0/24\nSOCKS5Username a\nSOCKS5Password b\nEnableIPv6 0\n"
+                     "IsolatePID 1\nWhat ever\n");
+    expect_route("www.example.org", 443, "192.0.2.1:9150");
+    expect_route("127.0.0.1", 80, "direct");
+    expect_route("2001:db8::1", 80, "deny");
+    cr_assert_str_eq(decide_route("127.0.0.1", 53, S5_PROTO_UDP, S5_CMD_UDP), "deny");
+    cr_assert_str_eq(decide_route("192.0.2.7", 53, S5_PROTO_TCP, S5_CMD_BIND), "direct");
+    cr_assert(n_lost == 1 && p.servers[0].username_len == 1);
     cr_assert_eq(p.servers[0].isolate, S5_ISOLATE_PROCESS);
-    says("line 10: What");
+    expect_text("line 10: What");
 }
 
 /* ---- tsocks ---- */
 
 Test(import, tsocks_paths)
 {
-    convert(IMPORT_TSOCKS, "path {\n  reaches = 150.0.0.0/255.255.0.0\n"
+    convert_and_load(IMPORT_TSOCKS, "path {\n  reaches = 150.0.0.0/255.255.0.0\n"
                            "reaches = 150.1.0.0:80-1024/255.255.0.0\n  server = 192.0.2.7\n"
                            "  server_type = 5\n  default_user = u\n  default_pass = p=q\n}\n"
                            "local = 150.0.9.0/255.255.255.0\nserver = 192.0.2.1\nserver_type = 5\n"
                            "server_port=1099\n");
-    cr_assert(lost == 0, "%s", converted);
-    goes("150.0.1.1", 9, "192.0.2.7:1080");
-    goes("150.0.9.1", 9, "direct");
-    goes("150.1.1.1", 81, "192.0.2.7:1080");
-    goes("150.1.1.1", 79, "192.0.2.1:1099");
-    goes("198.51.100.1", 79, "192.0.2.1:1099");
+    cr_assert(n_lost == 0, "%s", converted);
+    expect_route("150.0.1.1", 9, "192.0.2.7:1080");
+    expect_route("150.0.9.1", 9, "direct");
+    expect_route("150.1.1.1", 81, "192.0.2.7:1080");
+    expect_route("150.1.1.1", 79, "192.0.2.1:1099");
+    expect_route("198.51.100.1", 79, "192.0.2.1:1099");
     cr_assert(p.resolve_local);
     cr_assert(p.servers[0].password_len == 3 && memcmp(p.servers[0].password, "p=q", 3) == 0);
 }
 
 Test(import, tsocks_left_out)
 {
-    convert(IMPORT_TSOCKS, "server = 192.0.2.1\nfallback = yes\n");
-    says("192.0.2.1: a SOCKS4 server");
-    says("line 2: fallback");
-    convert(IMPORT_TSOCKS, "path {\nreaches = 150.0.0.0/255.255.0.0\n}\nnonsense\n");
-    goes("150.0.1.1", 9, "deny");
-    goes("198.51.100.1", 9, "deny");
+    convert_and_load(IMPORT_TSOCKS, "server = 192.0.2.1\nfallback = yes\n");
+    expect_text("192.0.2.1: a SOCKS4 server");
+    expect_text("line 2: fallback");
+    convert_and_load(IMPORT_TSOCKS, "path {\nreaches = 150.0.0.0/255.255.0.0\n}\nnonsense\n");
+    expect_route("150.0.1.1", 9, "deny");
+    expect_route("198.51.100.1", 9, "deny");
 }
 
 /* ---- All ---- */
@@ -233,7 +233,7 @@ Test(import, guess)
     cr_assert_null(import_convert(IMPORT_UNKNOWN, "x", "", NULL));
 }
 
-Test(import, nothing_breaks_out_of_a_comment)
+Test(import, comments_cannot_be_escaped)
 {
     char *text = import_convert(IMPORT_TORSOCKS, "evil\nrule \"x\" { via = \"direct\" }",
                                 "a\rrule b\n", NULL);
@@ -251,7 +251,7 @@ Test(import, limits)
     cr_assert_null(import_convert(IMPORT_TSOCKS, "x", text, NULL));
     memset(text, 'x', sizeof text - 1); /* one long line */
     for (int kind = IMPORT_PROXYCHAINS; kind <= IMPORT_TSOCKS; kind++)
-        convert((enum import_kind)kind, text);
+        convert_and_load((enum import_kind)kind, text);
     memset(text, 'x', sizeof text);
     s5_format(text, sizeof text, "[ProxyList]\n");
     used = strlen(text);

@@ -1,5 +1,5 @@
-/* Negotiations in flight make progress in every call that waits, whatever it waits for. Each wait ends as
- * it would without them: with what it waits for, or when its time is over. */
+/* Negotiations in flight make progress in every call that waits, whatever it waits for. Each wait ends as it
+ * would without them: with its event or when its time-out expires. */
 #include "fake_world.h"
 #include "query.h"
 #include "fd_ops.h"
@@ -11,15 +11,15 @@
 
 enum elsewhere {
     POLL_OTHER,   /* of a timer that does not expire */
-    POLL_NOTHING, /* as a program sleeps with it */
+    POLL_NOTHING, /* as used for sleeping */
     SELECT_OTHER,
     SELECT_NOTHING,
-    EPOLL_OTHER,  /* in an instance that knows the connection not */
-    EPOLL_AFTER,  /* while the connection is registered with another instance */
-    EPOLL_OUTER,  /* while it is registered with an instance in this one */
-    RECEIVE,      /* a datagram that does not come */
+    EPOLL_OTHER, /* in an instance that the connection is not registered with */
+    EPOLL_AFTER, /* while the connection is registered with another instance */
+    EPOLL_OUTER, /* while it is registered with an instance nested in this one */
+    RECEIVE,     /* a datagram that does not arrive */
     READ,
-    ACCEPT,       /* from a listener of the kernel's */
+    ACCEPT,       /* from a listener without a server */
     WAYS_TO_WAIT
 };
 
@@ -30,7 +30,7 @@ static const char *const wait_names[] = {"poll of another",  "poll of nothing", 
 
 enum { SLICE = 100, ROUNDS = 40 }; /* ms, and how often */
 
-/* What a wait is made with. */
+/* The descriptors that a wait uses. */
 struct place {
     int timer, ep, inner, datagram, listener;
 };
@@ -53,14 +53,14 @@ static struct place make_place(struct s5_engine *e, int c, enum elsewhere way)
     return at;
 }
 
-static void leave_place(struct s5_engine *e, const struct place *at)
+static void close_place(struct s5_engine *e, const struct place *at)
 {
     int fds[] = {at->timer, at->ep, at->inner, at->datagram, at->listener};
     for (size_t i = 0; i < sizeof fds / sizeof *fds; i++)
         cr_assert_eq(s5_close(e, fds[i]), 0);
 }
 
-/* Waits in vain; what the call came to. */
+/* Waits for something that does not happen. Returns the result of the call. */
 static long wait_elsewhere(struct s5_engine *e, enum elsewhere way, const struct place *at)
 {
     struct timespec limit = milliseconds(SLICE);
@@ -90,14 +90,14 @@ static long wait_elsewhere(struct s5_engine *e, enum elsewhere way, const struct
     }
 }
 
-/* Not to be asked by what makes progress itself. */
+/* Does not use a call that would make progress itself. */
 static bool is_over(struct s5_engine *e, int c)
 {
     struct s5_record *record = s5_registry_find(&e->registry, c);
     return !record || atomic_load(&record->state) != S5_RECORD_IN_FLIGHT;
 }
 
-static void one(struct s5_engine *e, struct scene *s, enum elsewhere way)
+static void check_way(struct s5_engine *e, struct scene *s, enum elsewhere way)
 {
     struct sockaddr_in to = target(80);
     char got[64], what[128];
@@ -113,7 +113,7 @@ static void one(struct s5_engine *e, struct scene *s, enum elsewhere way)
         uint64_t begun = fake_net.now;
         long r = wait_elsewhere(e, way, &at);
         uint64_t took = fake_net.now - begun;
-        if (way == EPOLL_OUTER && r == 1) { /* the instance within has something */
+        if (way == EPOLL_OUTER && r == 1) { /* the nested instance has an event */
             struct epoll_event event;
             struct timespec now = {0, 0};
             cr_assert_leq(s5_epoll_wait(e, at.inner, &event, 1, 0, &now, NULL), 1);
@@ -131,11 +131,11 @@ static void one(struct s5_engine *e, struct scene *s, enum elsewhere way)
     } else
         cr_assert(error == ECONNREFUSED || error == EACCES || error == EPROTO, "%s: %d", what, error);
     cr_assert_eq(s5_close(e, c), 0);
-    leave_place(e, &at);
+    close_place(e, &at);
     check_clean(e, what);
 }
 
-Test(inflight, every_wait_carries_on_what_is_in_flight)
+Test(inflight, every_wait_makes_progress_with_negotiations)
 {
     struct s5_engine *e = fake_engine();
     struct scene s = {.command = S5_CONNECT};
@@ -144,18 +144,18 @@ Test(inflight, every_wait_carries_on_what_is_in_flight)
             for (s.pipeline = 0; s.pipeline < PIPELINES; s.pipeline++)
                 for (s.at = 0; s.at <= whole_size(&s); s.at++) {
                     s.way = s.at == whole_size(&s) ? GOOD : CLOSE;
-                    one(e, &s, way);
+                    check_way(e, &s, way);
                 }
     end_engine(e);
 }
 
-/* What is ready is reported at once, and alone. */
+/* A ready descriptor is reported at once, and nothing else. */
 Test(inflight, a_wait_reports_what_it_waits_for)
 {
     struct s5_engine *e = fake_engine();
     struct scene s = {.command = S5_CONNECT, .way = STALL, .at = 0};
     struct itimerspec in_a_second = {.it_value = {1, 0}};
-    struct timespec limit = milliseconds(PATIENCE);
+    struct timespec limit = milliseconds(LONG_WAIT);
     struct sockaddr_in to = target(80);
     for (int way = 0; way < 3; way++) {
         set_scene(e, &s);
@@ -191,8 +191,8 @@ Test(inflight, a_wait_reports_what_it_waits_for)
     end_engine(e);
 }
 
-/* The first datagram of a socket waits for its association, in vain. */
-Test(inflight, a_first_datagram_carries_on_what_is_in_flight)
+/* The first datagram of a socket waits for its association, which is never made. */
+Test(inflight, a_first_datagram_makes_progress_with_negotiations)
 {
     struct s5_engine *e = fake_engine();
     struct scene good = {.command = S5_CONNECT, .way = GOOD}, silent = {.command = S5_UDP_ASSOCIATE, .way = STALL};
@@ -214,8 +214,8 @@ Test(inflight, a_first_datagram_carries_on_what_is_in_flight)
     end_engine(e);
 }
 
-/* A blocking connect() carries on the others, and they end while it waits. */
-Test(inflight, a_blocking_connect_carries_on_others)
+/* A blocking connect() makes progress with other negotiations, which end while it waits. */
+Test(inflight, a_blocking_connect_makes_progress_with_others)
 {
     struct s5_engine *e = fake_engine();
     struct scene s = {.command = S5_CONNECT, .way = GOOD};
@@ -241,8 +241,8 @@ Test(inflight, a_blocking_connect_carries_on_others)
     end_engine(e);
 }
 
-/* More than the small set holds, and in every place of the program's set. */
-Test(inflight, a_crowd_in_flight)
+/* More negotiations than the small set holds, at every position of the program's set. */
+Test(inflight, many_in_flight)
 {
     struct s5_engine *e = fake_engine();
     struct scene s = {.command = S5_CONNECT, .way = GOOD};

@@ -1,7 +1,7 @@
-/* The table of real calls over the fake network, each call of a scenario failing in turn with each of
- * some errors: the N-th call, for N = 1 until the scenario makes fewer. Whatever fails: the scenario
- * ends in time, its error is one that a program can act on, no descriptor and no negotiation is lost,
- * nobody but the server is dialled, and the next connection succeeds. */
+/* Makes each call of a scenario over the fake network fail with each of several errors: the N-th call, for N = 1
+ * until the scenario makes fewer calls. Whatever fails: the scenario ends in time, its error is one that a
+ * program can act on, no descriptor and no negotiation is leaked, only the server is connected to, and the next
+ * connection succeeds. */
 #include "accept.h"
 #include "bind.h"
 #include "connect.h"
@@ -12,11 +12,11 @@
 #include <fcntl.h>
 #include <stdio.h>
 
-static int left;           /* calls until one fails; below 1: none does (any more) */
-static int fault;          /* its errno */
-static const char *failed; /* its name; NULL: none did */
+static int left;           /* calls until one fails; below 1: none fails (any more) */
+static int fault;          /* the errno of that failure */
+static const char *failed; /* the name of the failed call; NULL: none failed */
 
-static bool due(const char *name)
+static bool is_due(const char *name)
 {
     if (left <= 0 || --left > 0)
         return false;
@@ -28,45 +28,45 @@ static bool due(const char *name)
 #define S5_CALL(ret, name, params, args)                                                           \
     static ret failing_##name params                                                               \
     {                                                                                              \
-        return due(#name) ? -1 : fake_calls.name args;                                             \
+        return is_due(#name) ? -1 : fake_calls.name args;                                          \
     }
 #include "system_calls.def"
 
-/* close() lets the descriptor go whatever it says. */
-static int closing(int fd)
+/* close() releases the descriptor even when it fails. */
+static int close_or_fail(int fd)
 {
-    bool fails = due("close");
+    bool fails = is_due("close");
     int r = fake_calls.close(fd);
     if (fails)
         errno = fault;
     return fails ? -1 : r;
 }
 
-/* Without waiting no signal interrupts these, and octets or room that were told of are there. */
-static bool never(int flags)
+/* A call with MSG_DONTWAIT is not interrupted by a signal, and octets or space that were reported exist. */
+static bool cannot_fail(int flags)
 {
     return flags & MSG_DONTWAIT && (fault == EINTR || fault == EAGAIN);
 }
 
-static ssize_t sending(int fd, const void *buf, size_t n, int flags)
+static ssize_t send_or_fail(int fd, const void *buf, size_t n, int flags)
 {
-    return never(flags) ? fake_calls.send(fd, buf, n, flags) : failing_send(fd, buf, n, flags);
+    return cannot_fail(flags) ? fake_calls.send(fd, buf, n, flags) : failing_send(fd, buf, n, flags);
 }
 
-static ssize_t receiving(int fd, void *buf, size_t n, int flags)
+static ssize_t recv_or_fail(int fd, void *buf, size_t n, int flags)
 {
-    return never(flags) ? fake_calls.recv(fd, buf, n, flags) : failing_recv(fd, buf, n, flags);
+    return cannot_fail(flags) ? fake_calls.recv(fd, buf, n, flags) : failing_recv(fd, buf, n, flags);
 }
 
-/* Memory may be short where a registration is made; changing one needs none. */
-static int registering(int ep, int op, int fd, struct epoll_event *event)
+/* A new registration may run out of memory; changing or deleting one needs none. */
+static int epoll_ctl_or_fail(int ep, int op, int fd, struct epoll_event *event)
 {
     return op == EPOLL_CTL_ADD ? failing_epoll_ctl(ep, op, fd, event)
                                : fake_calls.epoll_ctl(ep, op, fd, event);
 }
 
-/* Nothing in the end of a connection can fail. An attempt that a signal interrupts goes on. */
-static int dialling(int fd, const struct sockaddr *addr, socklen_t len)
+/* Disconnecting cannot fail. A connection attempt that is interrupted by a signal continues. */
+static int connect_or_fail(int fd, const struct sockaddr *addr, socklen_t len)
 {
     if (addr->sa_family == AF_UNSPEC)
         return fake_calls.connect(fd, addr, len);
@@ -76,8 +76,8 @@ static int dialling(int fd, const struct sockaddr *addr, socklen_t len)
     socklen_t size = sizeof type;
     fake_calls.getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size);
     if (type != SOCK_STREAM || fake_calls.fcntl(fd, F_GETFL, 0) & O_NONBLOCK)
-        return fake_calls.connect(fd, addr, len); /* no signal interrupts these */
-    bool fails = due("connect");
+        return fake_calls.connect(fd, addr, len); /* these are not interrupted by a signal */
+    bool fails = is_due("connect");
     int r = fake_calls.connect(fd, addr, len);
     if (fails)
         errno = EINTR;
@@ -92,19 +92,19 @@ static struct s5_calls failing_calls = {
 static struct s5_engine *failing_engine(void)
 {
     struct s5_engine *e = fake_engine();
-    failing_calls.close = closing;
-    failing_calls.epoll_ctl = registering;
-    failing_calls.send = sending;
-    failing_calls.recv = receiving;
-    failing_calls.connect = dialling;
+    failing_calls.close = close_or_fail;
+    failing_calls.epoll_ctl = epoll_ctl_or_fail;
+    failing_calls.send = send_or_fail;
+    failing_calls.recv = recv_or_fail;
+    failing_calls.connect = connect_or_fail;
     e->real = &failing_calls;
     return e;
 }
 
 /* --- the server --- */
 
-/* Closes where more than the greeting comes in the first flight; else it serves. */
-static void closes_on_a_flight(struct fake_peer *p)
+/* Closes the connection if more than the greeting arrives first; otherwise serves it. */
+static void close_on_pipelining(struct fake_peer *p)
 {
     if (p->stage == 0 && p->n_heard > 3) {
         fake_take(p, p->n_heard);
@@ -113,14 +113,14 @@ static void closes_on_a_flight(struct fake_peer *p)
         scene_script(p);
 }
 
-/* --- the scenarios: 0 or an errno --- */
+/* --- the scenarios: they return 0 or an errno --- */
 
 static struct scene scene;
 
-/* A signal's handler asks for no call to be restarted: a program calls again. */
-static int connected(struct s5_engine *e, int fd, int ep, int r)
+/* No signal handler has SA_RESTART, so EINTR is a result that a program expects. */
+static int wait_connected(struct s5_engine *e, int fd, int ep, int r)
 {
-    struct timespec limit = milliseconds(PATIENCE);
+    struct timespec limit = milliseconds(LONG_WAIT);
     struct pollfd p = {fd, POLLOUT, 0};
     struct epoll_event came = {.events = 0};
     int error = 0, n;
@@ -149,7 +149,7 @@ static int connected(struct s5_engine *e, int fd, int ep, int r)
     return 0;
 }
 
-static int stream(struct s5_engine *e, int flags, bool by_epoll, bool before)
+static int connect_stream(struct s5_engine *e, int flags, bool by_epoll, bool before)
 {
     struct sockaddr_in to = target(80);
     struct epoll_event event = {.events = EPOLLOUT | EPOLLET, .data.u64 = 7};
@@ -160,7 +160,7 @@ static int stream(struct s5_engine *e, int flags, bool by_epoll, bool before)
     int begun = r;
     if (by_epoll && !before && (r == 0 || r == -EINPROGRESS))
         r = s5_epoll_ctl(e, ep, EPOLL_CTL_ADD, fd, &event);
-    r = r < 0 && r != -EINPROGRESS ? -r : connected(e, fd, ep, begun);
+    r = r < 0 && r != -EINPROGRESS ? -r : wait_connected(e, fd, ep, begun);
     left = 0;
     s5_close(e, fd);
     if (ep >= 0)
@@ -168,27 +168,27 @@ static int stream(struct s5_engine *e, int flags, bool by_epoll, bool before)
     return r;
 }
 
-static int blocking(struct s5_engine *e)
+static int connect_blocking(struct s5_engine *e)
 {
-    return stream(e, 0, false, false);
+    return connect_stream(e, 0, false, false);
 }
 
-static int polled(struct s5_engine *e)
+static int connect_poll(struct s5_engine *e)
 {
-    return stream(e, SOCK_NONBLOCK, false, false);
+    return connect_stream(e, SOCK_NONBLOCK, false, false);
 }
 
-static int epolled_before(struct s5_engine *e)
+static int connect_epoll_before(struct s5_engine *e)
 {
-    return stream(e, SOCK_NONBLOCK, true, true);
+    return connect_stream(e, SOCK_NONBLOCK, true, true);
 }
 
-static int epolled_after(struct s5_engine *e)
+static int connect_epoll_after(struct s5_engine *e)
 {
-    return stream(e, SOCK_NONBLOCK, true, false);
+    return connect_stream(e, SOCK_NONBLOCK, true, false);
 }
 
-static int listening(struct s5_engine *e)
+static int accept_bind(struct s5_engine *e)
 {
     struct sockaddr_in own = {.sin_family = AF_INET, .sin_port = htons(8000)};
     socklen_t len = sizeof own;
@@ -215,7 +215,7 @@ static int listening(struct s5_engine *e)
     return r < -1 ? -r : 0;
 }
 
-static int datagram(struct s5_engine *e)
+static int send_datagram(struct s5_engine *e)
 {
     struct sockaddr_in to = target(53000), from;
     struct timeval limit = {1, 0};
@@ -242,25 +242,25 @@ static int datagram(struct s5_engine *e)
     return r < 0 ? (int)-r : 0;
 }
 
-/* --- each call in turn --- */
+/* --- every call --- */
 
 static const int errors[] = {ENOMEM, EMFILE, EINTR, EIO, EAGAIN, ENOBUFS, EACCES, ENETDOWN};
 
-/* An error that a program knows: not one that stands for something inside. */
+/* True for an error that a program knows, and not one that the engine uses internally. */
 static bool is_known(int error)
 {
     return error > 0 && error != ESTALE && error != EUNATCH && error != EUCLEAN &&
            strerrorname_np(error);
 }
 
-/* Whether the scenario ran through before its N-th call. */
-static bool one(struct s5_engine *e, int (*run)(struct s5_engine *), int n, bool closes)
+/* Runs the scenario once. Returns true if it made fewer than N calls. */
+static bool run_once(struct s5_engine *e, int (*run)(struct s5_engine *), int n, bool closes)
 {
     char what[128];
     failed = NULL;
     set_scene(e, &scene);
     if (closes)
-        fake_net.script = closes_on_a_flight;
+        fake_net.script = close_on_pipelining;
     uint64_t begun = fake_net.now;
     left = n;
     int r = run(e);
@@ -285,11 +285,11 @@ static void each_call(enum s5_command command, int (*run)(struct s5_engine *), b
             for (size_t i = 0; i < sizeof errors / sizeof *errors; i++) {
                 scene.at = whole_size(&scene);
                 fault = errors[i];
-                for (int n = 1; !one(e, run, n, closes); n++) {
+                for (int n = 1; !run_once(e, run, n, closes); n++) {
                     cr_assert_lt(n, 500, "no end: %s", failed);
                     cases++;
                     failed = NULL;
-                    cr_assert(one(e, run, 0, closes), "the next one fails");
+                    cr_assert(run_once(e, run, 0, closes), "the next one fails");
                 }
             }
     cr_assert_gt(cases, 200, "%d cases", cases);
@@ -299,45 +299,45 @@ static void each_call(enum s5_command command, int (*run)(struct s5_engine *), b
 
 Test(injection, blocking_connect)
 {
-    each_call(S5_CONNECT, blocking, false);
+    each_call(S5_CONNECT, connect_blocking, false);
 }
 
 Test(injection, poll)
 {
-    each_call(S5_CONNECT, polled, false);
+    each_call(S5_CONNECT, connect_poll, false);
 }
 
 Test(injection, epoll_registered_before)
 {
-    each_call(S5_CONNECT, epolled_before, false);
+    each_call(S5_CONNECT, connect_epoll_before, false);
 }
 
 Test(injection, epoll_registered_after)
 {
-    each_call(S5_CONNECT, epolled_after, false);
+    each_call(S5_CONNECT, connect_epoll_after, false);
 }
 
-Test(injection, blocking_connect_dialled_again)
+Test(injection, blocking_connect_reconnected)
 {
-    each_call(S5_CONNECT, blocking, true);
+    each_call(S5_CONNECT, connect_blocking, true);
 }
 
-Test(injection, poll_dialled_again)
+Test(injection, poll_reconnected)
 {
-    each_call(S5_CONNECT, polled, true);
+    each_call(S5_CONNECT, connect_poll, true);
 }
 
-Test(injection, epoll_dialled_again)
+Test(injection, epoll_reconnected)
 {
-    each_call(S5_CONNECT, epolled_before, true);
+    each_call(S5_CONNECT, connect_epoll_before, true);
 }
 
 Test(injection, bind)
 {
-    each_call(S5_BIND, listening, false);
+    each_call(S5_BIND, accept_bind, false);
 }
 
 Test(injection, datagrams)
 {
-    each_call(S5_UDP_ASSOCIATE, datagram, false);
+    each_call(S5_UDP_ASSOCIATE, send_datagram, false);
 }

@@ -1,4 +1,4 @@
-/* What goes under the same name and what does not, and how configuration and environment say so. */
+/* Which connections share a user name and which do not, and how the configuration and the environment select this. */
 #include "isolation.h"
 #include "policy_script.h"
 #include <errno.h>
@@ -17,8 +17,8 @@ static struct s5_policy *load(const char *text, const char *isolate, int want)
     return p;
 }
 
-static uint64_t under(uint8_t isolate, uint16_t rule, const uint64_t secret[2], uint64_t process,
-                      const char *to, uint16_t port)
+static uint64_t derive_name(uint8_t isolate, uint16_t rule, const uint64_t secret[2], uint64_t process,
+                            const char *to, uint16_t port)
 {
     struct s5_server s = {.isolate = isolate, .isolate_rule = rule};
     struct s5_addr a = addr_of(to, port);
@@ -28,28 +28,28 @@ static uint64_t under(uint8_t isolate, uint16_t rule, const uint64_t secret[2], 
     return id.words[0];
 }
 
-Test(isolation, what_is_named_makes_the_difference)
+Test(isolation, the_selected_properties_make_the_difference)
 {
     const uint8_t P = S5_ISOLATE_PROCESS, D = S5_ISOLATE_DESTINATION, R = S5_ISOLATE_RULE;
-    cr_expect_eq(under(P, 0, key, 7, "a.example", 80), under(P, 0, key, 7, "b.example", 80));
-    cr_expect_neq(under(P, 0, key, 7, "a.example", 80), under(P, 0, key, 8, "a.example", 80));
-    cr_expect_neq(under(P, 0, key, 7, "a.example", 80), under(P, 0, other_key, 7, "a.example", 80));
-    cr_expect_eq(under(D, 0, key, 7, "a.example", 80), under(D, 0, key, 8, "a.example", 80));
-    cr_expect_neq(under(D, 0, key, 7, "a.example", 80), under(D, 0, key, 7, "b.example", 80));
-    cr_expect_neq(under(D, 0, key, 7, "192.0.2.1", 80), under(D, 0, key, 7, "192.0.2.2", 80));
-    cr_expect_neq(under(D, 0, key, 7, "2001:db8::1", 80), under(D, 0, key, 7, "2001:db8::2", 80));
-    cr_expect_neq(under(R, 1, key, 7, "a.example", 80), under(R, 2, key, 7, "a.example", 80));
-    cr_expect_eq(under(R, 1, key, 7, "a.example", 80), under(R, 1, key, 8, "b.example", 80));
-    cr_expect_neq(under(P | D, 0, key, 7, "a.example", 80), under(P | D, 0, key, 8, "a.example", 80));
+    cr_expect_eq(derive_name(P, 0, key, 7, "a.example", 80), derive_name(P, 0, key, 7, "b.example", 80));
+    cr_expect_neq(derive_name(P, 0, key, 7, "a.example", 80), derive_name(P, 0, key, 8, "a.example", 80));
+    cr_expect_neq(derive_name(P, 0, key, 7, "a.example", 80), derive_name(P, 0, other_key, 7, "a.example", 80));
+    cr_expect_eq(derive_name(D, 0, key, 7, "a.example", 80), derive_name(D, 0, key, 8, "a.example", 80));
+    cr_expect_neq(derive_name(D, 0, key, 7, "a.example", 80), derive_name(D, 0, key, 7, "b.example", 80));
+    cr_expect_neq(derive_name(D, 0, key, 7, "192.0.2.1", 80), derive_name(D, 0, key, 7, "192.0.2.2", 80));
+    cr_expect_neq(derive_name(D, 0, key, 7, "2001:db8::1", 80), derive_name(D, 0, key, 7, "2001:db8::2", 80));
+    cr_expect_neq(derive_name(R, 1, key, 7, "a.example", 80), derive_name(R, 2, key, 7, "a.example", 80));
+    cr_expect_eq(derive_name(R, 1, key, 7, "a.example", 80), derive_name(R, 1, key, 8, "b.example", 80));
+    cr_expect_neq(derive_name(P | D, 0, key, 7, "a.example", 80), derive_name(P | D, 0, key, 8, "a.example", 80));
 }
 
 Test(isolation, a_destination_is_a_host)
 {
     const uint8_t D = S5_ISOLATE_DESTINATION;
-    uint64_t one = under(D, 0, key, 0, "www.example", 80);
-    cr_expect_eq(under(D, 0, key, 0, "www.example", 443), one);
-    cr_expect_eq(under(D, 0, key, 0, "WWW.Example.", 80), one);
-    cr_expect_neq(under(D, 0, key, 0, "ww.example", 80), one);
+    uint64_t one = derive_name(D, 0, key, 0, "www.example", 80);
+    cr_expect_eq(derive_name(D, 0, key, 0, "www.example", 443), one);
+    cr_expect_eq(derive_name(D, 0, key, 0, "WWW.Example.", 80), one);
+    cr_expect_neq(derive_name(D, 0, key, 0, "ww.example", 80), one);
 }
 
 Test(isolation, words)
@@ -137,7 +137,7 @@ Test(isolation, of_the_environment)
                                  "destination, rule");
 }
 
-Test(isolation, names_and_passwords_given)
+Test(isolation, given_names_and_passwords)
 {
     struct s5_policy *p = load(SERVER "methods = userpass isolate = process }\n", NULL, 0);
     cr_assert_eq(p->servers[0].username_len, 0);
@@ -148,7 +148,7 @@ Test(isolation, names_and_passwords_given)
     free(load(SERVER "username = alice- isolate = process }\n", NULL, -EINVAL));
 }
 
-static void refused(const char *text, const char *why)
+static void expect_refused(const char *text, const char *why)
 {
     free(load(text, NULL, -EINVAL));
     cr_expect(strstr(fault.text, why), "%s", fault.text);
@@ -156,15 +156,15 @@ static void refused(const char *text, const char *why)
 
 Test(isolation, mistakes)
 {
-    refused(SERVER "\n isolate = {process, none} }\n", "i.conf:2: isolate: \"none\" stands alone");
-    refused(SERVER "\n isolate = user }\n",
+    expect_refused(SERVER "\n isolate = {process, none} }\n", "i.conf:2: isolate: \"none\" stands alone");
+    expect_refused(SERVER "\n isolate = user }\n",
             "i.conf:2: isolate: \"user\" is unknown; it takes none, process, destination, rule");
-    refused(SERVER "isolate = process methods = {gssapi, userpass} username = a password = b }\n",
+    expect_refused(SERVER "isolate = process methods = {gssapi, userpass} username = a password = b }\n",
             "i.conf: server \"p\": isolation is by user name, and gssapi is among the methods");
-    refused(SERVER "methods = gssapi }\nrule a { via = p isolate = process }\n", "gssapi");
+    expect_refused(SERVER "methods = gssapi }\nrule a { via = p isolate = process }\n", "gssapi");
     char text[600];
     snprintf(text, sizeof text, SERVER "username = %0240d password = b isolate = process }\n", 1);
-    refused(text, "no room");
+    expect_refused(text, "no room");
 }
 
 Test(isolation, more_rules_than_entries)

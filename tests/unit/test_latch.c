@@ -1,4 +1,4 @@
-/* What is read is what one write wrote, in every order in which a writer and two readers can go on. */
+/* A read returns the value of one write, in every order in which a writer and two readers can be interleaved. */
 #include "model.h"
 #include "latch.h"
 
@@ -8,7 +8,7 @@ struct value {
 
 static struct s5_latch latch;
 
-static struct value all(uint64_t n)
+static struct value make_value(uint64_t n)
 {
     return (struct value){{n, n, n, n}};
 }
@@ -24,16 +24,16 @@ static uint64_t read_one(void)
 
 static void before(void)
 {
-    struct value v = all(1);
+    struct value v = make_value(1);
     memset(&latch, 0, sizeof latch);
     s5_latch_write(&latch, &v, sizeof v);
 }
 
-static void body(unsigned thread)
+static void run_body(unsigned thread)
 {
     if (thread == 0)
         for (uint64_t n = 2; n <= 4; n++) {
-            struct value v = all(n);
+            struct value v = make_value(n);
             s5_latch_write(&latch, &v, sizeof v);
         }
     else
@@ -50,18 +50,18 @@ static void after(void)
     cr_assert_eq(read_one(), 4);
 }
 
-Test(latch, a_read_is_of_one_write)
+Test(latch, a_read_returns_one_write)
 {
-    model_explore("a writer and two readers", 3, 3, before, body, check, after);
+    model_explore("a writer and two readers", 3, 3, before, run_body, check, after);
     cr_assert_gt(model.schedules, 10000);
 }
 
-Test(latch, a_write_that_was_cut_off_is_not_seen)
+Test(latch, an_interrupted_write_is_not_read)
 {
     before();
     latch.copies[(latch.count + 1) & 1][0] = 77;
     cr_assert_eq(read_one(), 1);
-    struct value v = all(2);
+    struct value v = make_value(2);
     s5_latch_write(&latch, &v, sizeof v);
     cr_assert_eq(read_one(), 2);
     uint64_t part = 0;

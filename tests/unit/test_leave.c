@@ -1,4 +1,4 @@
-/* A process that is not the user's any more whose memory file it has. Root makes one. */
+/* A process that no longer runs as the user whose shared state it has. Needs root to make one. */
 #include "clock.h"
 #include "engine.h"
 #include "leave.h"
@@ -21,14 +21,14 @@ static const uint64_t fingerprint = 1;
 static struct s5_calls calls;
 static struct s5_engine e;
 static struct s5_shm *shm;
-static struct s5_negotiation *own, *others, *common; /* the child's, the parent's and both sides' */
+static struct s5_negotiation *own, *others, *common; /* held by the child, by the parent, and by both */
 
 static int plain_fcntl(int fd, int command, long arg)
 {
     return fcntl(fd, command, arg);
 }
 
-static void begin(void)
+static void set_up(void)
 {
     struct s5_shm_location place;
     cr_assert_eq(geteuid(), 0, "needs root");
@@ -43,8 +43,8 @@ static void begin(void)
     s5_engine_register(&e, 0);
 }
 
-/* The policy has a password and the name of a file of root's. */
-static void publish(void)
+/* The policy contains a password and the name of a file that only root can read. */
+static void write_policy(void)
 {
     struct s5_policy *p = calloc(1, sizeof *p);
     cr_assert_not_null(p);
@@ -59,7 +59,7 @@ static void publish(void)
     e.policy = &e.policy_file->policy;
 }
 
-static struct s5_negotiation *begun(void)
+static struct s5_negotiation *take_negotiation(void)
 {
     struct s5_negotiation *f = s5_negotiation_take(&e);
     cr_assert_not_null(f);
@@ -68,12 +68,12 @@ static struct s5_negotiation *begun(void)
     return f;
 }
 
-static bool knows(const struct s5_negotiation *f)
+static bool has_secret(const struct s5_negotiation *f)
 {
     return memcmp(f->session.password, secret, sizeof secret) == 0;
 }
 
-/* What the child's is, is checked in it: its status tells the line. */
+/* What concerns the child is checked in the child. Its exit status returns the line of the failed check. */
 #define CHECK(what)                                                                                \
     if (!(what))                                                                                   \
     _exit((__LINE__) % 255 + 1)
@@ -82,16 +82,16 @@ static void become_child(void)
 {
     atomic_store(&e.pid, (uint32_t)getpid());
     s5_engine_register(&e, 0);
-    own = begun();
+    own = take_negotiation();
     CHECK(s5_negotiation_hold(&e, common, s5_negotiation_generation(common)));
 }
 
-/* Runs WHAT in a child, which is one of the tree's. */
-static void in_child(void (*what)(void))
+/* Runs WHAT in a child, which is a process of the same tree. */
+static void run_in_child(void (*what)(void))
 {
     int status;
-    others = begun();
-    common = begun();
+    others = take_negotiation();
+    common = take_negotiation();
     pid_t child = fork();
     if (child == 0) {
         become_child();
@@ -114,8 +114,8 @@ static void leave_for_good(void)
     CHECK(atomic_load(&e.shm) == shm && atomic_load(&e.shm_fd) == fd);
     CHECK(fstat(fd, &after) == 0 && after.st_ino != before.st_ino && after.st_uid == NOBODY);
     CHECK(e.place.inode == after.st_ino && s5_shm_is(fd, after.st_ino));
-    CHECK(knows(own) && atomic_load(&own->phase) == S5_NEGOTIATION_TALKING && atomic_load(&own->lock) == 0);
-    CHECK(!knows(others));
+    CHECK(has_secret(own) && atomic_load(&own->phase) == S5_NEGOTIATION_TALKING && atomic_load(&own->lock) == 0);
+    CHECK(!has_secret(others));
     CHECK(atomic_load(&common->phase) == S5_NEGOTIATION_FAILED && common->error == -ECONNABORTED);
     CHECK(!s5_references_are_shared(&common->references));
     CHECK(strcmp(e.policy->servers[0].password, secret) == 0 && !e.policy_file->pipelining_cache_path[0]);
@@ -127,15 +127,15 @@ static void leave_for_good(void)
     s5_negotiation_release(&e, f);
     s5_negotiation_release(&e, own);
     memset(shm->negotiations, 0xff, 100 * sizeof shm->negotiations[0]);
-    s5_leave_if_foreign(&e); /* its own */
+    s5_leave_if_foreign(&e); /* now its own, so nothing happens */
     CHECK(fstat(fd, &before) == 0 && before.st_ino == after.st_ino);
 }
 
-Test(leave, a_process_without_the_rights_has_a_copy, .init = begin)
+Test(leave, a_process_without_the_rights_gets_a_copy, .init = set_up)
 {
-    publish();
-    in_child(leave_for_good);
-    cr_assert(knows(others) && knows(common));
+    write_policy();
+    run_in_child(leave_for_good);
+    cr_assert(has_secret(others) && has_secret(common));
     cr_assert_eq(atomic_load(&common->phase), S5_NEGOTIATION_TALKING);
     cr_assert(s5_negotiation_try_lock(&e, common), "nobody holds it");
     s5_negotiation_release(&e, common);
@@ -143,7 +143,7 @@ Test(leave, a_process_without_the_rights_has_a_copy, .init = begin)
               "who left has ended");
 }
 
-/* What it would publish must not become the policy of the user that it has left. */
+/* A policy that the child makes must not become that of the user whose rights it has given up. */
 static void leave_before_there_is_a_policy(void)
 {
     struct stat before, after;
@@ -153,16 +153,16 @@ static void leave_before_there_is_a_policy(void)
     s5_leave_if_foreign(&e);
     CHECK(fstat(fd + 1, &after) == 0 && after.st_ino != before.st_ino);
     CHECK(after.st_uid == NOBODY);
-    publish();
+    write_policy();
 }
 
-Test(leave, a_policy_that_is_not_published_is_not_theirs, .init = begin)
+Test(leave, a_later_policy_is_not_shared, .init = set_up)
 {
-    in_child(leave_before_there_is_a_policy);
+    run_in_child(leave_before_there_is_a_policy);
     cr_assert_null(s5_shm_policy(shm, atomic_load(&e.shm_fd), NULL));
 }
 
-static void keep_the_way_back(void)
+static void keep_saved_id(void)
 {
     struct stat before, after;
     int fd = atomic_load(&e.shm_fd);
@@ -171,26 +171,26 @@ static void keep_the_way_back(void)
     s5_leave_if_foreign(&e);
     CHECK(seteuid(0) == 0 && setresuid(NOBODY, NOBODY, 0) == 0);
     s5_leave_if_foreign(&e);
-    CHECK(fstat(fd, &after) == 0 && before.st_ino == after.st_ino && knows(others));
+    CHECK(fstat(fd, &after) == 0 && before.st_ino == after.st_ino && has_secret(others));
 }
 
-Test(leave, who_can_have_the_rights_back_stays, .init = begin)
+Test(leave, a_process_that_can_regain_the_rights_keeps_the_shared_state, .init = set_up)
 {
-    in_child(keep_the_way_back);
+    run_in_child(keep_saved_id);
 }
 
 static void change_in_vfork(void)
 {
     CHECK(setresuid(NOBODY, NOBODY, NOBODY) == 0);
-    atomic_fetch_add(&e.pid, 1); /* another process's memory */
+    atomic_fetch_add(&e.pid, 1); /* as if this were another process's memory */
     s5_leave_before(&e);
     s5_leave_after(&e, true);
-    CHECK(knows(others) && !atomic_load(&e.changing));
+    CHECK(has_secret(others) && !atomic_load(&e.changing));
 }
 
-Test(leave, nothing_happens_in_a_child_of_vfork, .init = begin)
+Test(leave, nothing_happens_in_a_child_of_vfork, .init = set_up)
 {
-    in_child(change_in_vfork);
+    run_in_child(change_in_vfork);
 }
 
 static void fork_meanwhile(void)
@@ -202,16 +202,16 @@ static void fork_meanwhile(void)
         atomic_store(&e.pid, (uint32_t)getpid());
         s5_engine_register(&e, 0);
         s5_leave_fork_child(&e);
-        CHECK(!knows(others) && !atomic_load(&e.changing));
+        CHECK(!has_secret(others) && !atomic_load(&e.changing));
         _exit(0);
     }
     int status;
-    CHECK(waitpid(child, &status, 0) == child && status == 0 && knows(others));
+    CHECK(waitpid(child, &status, 0) == child && status == 0 && has_secret(others));
 }
 
-Test(leave, a_fork_between_the_change_and_the_leaving, .init = begin)
+Test(leave, a_fork_between_the_change_and_the_copy, .init = set_up)
 {
-    in_child(fork_meanwhile);
+    run_in_child(fork_meanwhile);
 }
 
 static void leave_without_a_file(void)
@@ -222,12 +222,12 @@ static void leave_without_a_file(void)
     CHECK(setresgid(NOBODY, NOBODY, NOBODY) == 0 && setresuid(NOBODY, NOBODY, NOBODY) == 0);
     s5_leave_if_foreign(&e);
     CHECK(fcntl(fd, F_GETFD) < 0 && atomic_load(&e.shm_fd) == -1 && !e.state[0]);
-    CHECK(knows(own) && !knows(others));
+    CHECK(has_secret(own) && !has_secret(others));
     CHECK(fcntl(fd + 1, F_GETFD) < 0 && strcmp(e.policy->servers[0].password, secret) == 0);
 }
 
-Test(leave, where_no_file_can_be_had, .init = begin)
+Test(leave, without_a_new_file, .init = set_up)
 {
-    publish();
-    in_child(leave_without_a_file);
+    write_policy();
+    run_in_child(leave_without_a_file);
 }

@@ -1,9 +1,10 @@
-/* Calls that a program leaves before they end, over the fake network: at the N-th real call a signal's handler
- * jumps out of them, or the thread is cancelled there, for N = 1 until the call makes fewer. Where signals are
- * held, or cancellation is disabled, neither happens. Once the descriptor is closed nothing of the call is left:
- * no descriptor, no negotiation, no copy of the password; and the next call succeeds.
+/* Calls that a program leaves before they return, over the fake network. At the N-th real call a signal handler
+ * jumps out of them, or the thread is cancelled, for N = 1 until the call makes fewer real calls. Nothing happens
+ * where signals are blocked or cancellation is disabled. After the descriptor is closed nothing of the call may
+ * be left: no descriptor, no negotiation, no copy of the password. The next call must succeed.
  *
- * And calls whose descriptor another thread gives to another socket at the N-th real call: that is left alone. */
+ * Also calls whose descriptor number another thread gives to another socket at the N-th real call. That socket
+ * must not be affected. */
 #include "connect.h"
 #include "fd_ops.h"
 #include "query.h"
@@ -17,19 +18,19 @@
 enum leaving { JUMP, CANCEL, REPLACE };
 
 static enum leaving leaving;
-static int left;      /* real calls until it is left; below 1: it is not (any more) */
+static int left;      /* real calls until the call is left; below 1: it is not left (any more) */
 static bool was_left;
 static const char *at_call;
 static sigjmp_buf outside;
 
-static bool jumps(void)
+static bool can_jump(void)
 {
     sigset_t held;
     pthread_sigmask(SIG_BLOCK, NULL, &held);
     return !sigismember(&held, SIGALRM);
 }
 
-static bool is_cancelled(void)
+static bool can_cancel(void)
 {
     int state;
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
@@ -37,7 +38,7 @@ static bool is_cancelled(void)
     return state == PTHREAD_CANCEL_ENABLE;
 }
 
-static bool duplicated; /* the call has got hold of the socket: before that it may be the other one's call */
+static bool duplicated; /* the call has its own duplicate of the socket; before that it may act on the other socket */
 
 static void replace_number(const char *name);
 
@@ -52,7 +53,7 @@ static void maybe_leave(const char *name)
             replace_number(name);
         return;
     }
-    if (leaving == JUMP ? !jumps() : !is_cancelled())
+    if (leaving == JUMP ? !can_jump() : !can_cancel())
         return;
     was_left = true;
     at_call = name;
@@ -83,47 +84,47 @@ struct call {
     void (*make)(struct call *c);
 };
 
-static void connects(struct call *c)
+static void call_connect(struct call *c)
 {
     struct sockaddr_in to = target(80);
     c->result = s5_connect(c->e, c->fd, (struct sockaddr *)&to, sizeof to);
 }
 
-static void sends(struct call *c)
+static void call_sendto(struct call *c)
 {
     struct sockaddr_in to = target(7);
     c->result = s5_sendto(c->e, c->fd, "x", 1, 0, (struct sockaddr *)&to, sizeof to);
 }
 
-/* Left alone, so that the stack is as deep for the calls that follow. */
-static __attribute__((noinline)) void in_this_thread(struct call *c)
+/* A separate function, so that the stack is as deep for the calls that follow. */
+static __attribute__((noinline)) void run_in_this_thread(struct call *c)
 {
     if (sigsetjmp(outside, 1) == 0)
         c->make(c);
 }
 
-static void *in_a_thread(void *user)
+static void *run_in_thread(void *user)
 {
     struct call *c = user;
     c->make(c);
     return NULL;
 }
 
-static void run(struct call *c)
+static void run_call(struct call *c)
 {
     pthread_t thread;
     was_left = false;
     if (leaving == JUMP) {
-        in_this_thread(c);
+        run_in_this_thread(c);
         return;
     }
-    cr_assert_eq(pthread_create(&thread, NULL, in_a_thread, c), 0);
+    cr_assert_eq(pthread_create(&thread, NULL, run_in_thread, c), 0);
     pthread_join(thread, NULL);
 }
 
 /* --- what may be left --- */
 
-static void no_password(struct s5_engine *e, const char *what)
+static void check_no_password(struct s5_engine *e, const char *what)
 {
     struct s5_shm *shm = atomic_load(&e->shm);
     uint32_t used = atomic_load(&shm->negotiations_used);
@@ -131,7 +132,7 @@ static void no_password(struct s5_engine *e, const char *what)
                    "%s: the password is there still", what);
 }
 
-static void *no_more(void *unused)
+static void *return_at_once(void *unused)
 {
     return unused;
 }
@@ -151,13 +152,13 @@ static void each_call(const char *name, int type, ssize_t good, void (*make)(str
         inet_pton(AF_INET, FAKE_SERVER4, &fake_net.relay.sin_addr);
         c.fd = fake_socket(AF_INET, type);
         left = n;
-        run(&c);
+        run_call(&c);
         bool ended = left > 0;
         left = 0;
         snprintf(what, sizeof what, "%s left at call %d, %s", name, n, was_left ? at_call : "none");
         if (was_left) {
             calls++;
-            if (type == SOCK_DGRAM) { /* the same again, which nobody leaves */
+            if (type == SOCK_DGRAM) { /* the same call again, which is not left */
                 c.make(&c);
                 cr_assert_eq(c.result, good, "%s: then %zd", what, c.result);
             }
@@ -165,7 +166,7 @@ static void each_call(const char *name, int type, ssize_t good, void (*make)(str
             cr_assert_eq(c.result, good, "%s: %zd", what, c.result);
         cr_assert_eq(s5_close(e, c.fd), 0);
         check_clean(e, what);
-        no_password(e, what);
+        check_no_password(e, what);
         if (ended)
             break;
     }
@@ -173,14 +174,14 @@ static void each_call(const char *name, int type, ssize_t good, void (*make)(str
     end_engine(e);
 }
 
-static void in_every_way(const char *name, int type, ssize_t good, void (*make)(struct call *c))
+static void leave_in_every_way(const char *name, int type, ssize_t good, void (*make)(struct call *c))
 {
     pthread_t thread;
     for (int threads = 0; threads < 2; threads++) {
         leaving = JUMP;
         each_call(name, type, good, make);
-        /* From now on libc knows that there are threads. */
-        cr_assert_eq(pthread_create(&thread, NULL, no_more, NULL), 0);
+        /* From now on libc knows that there are several threads. */
+        cr_assert_eq(pthread_create(&thread, NULL, return_at_once, NULL), 0);
         pthread_join(thread, NULL);
     }
     leaving = CANCEL;
@@ -189,27 +190,27 @@ static void in_every_way(const char *name, int type, ssize_t good, void (*make)(
 
 Test(left_calls, connect_leaves_nothing)
 {
-    in_every_way("connect()", SOCK_STREAM, 0, connects);
+    leave_in_every_way("connect()", SOCK_STREAM, 0, call_connect);
 }
 
 Test(left_calls, a_first_datagram_leaves_nothing)
 {
-    in_every_way("sendto()", SOCK_DGRAM, 1, sends);
+    leave_in_every_way("sendto()", SOCK_DGRAM, 1, call_sendto);
 }
 
-/* --- the number is another socket's --- */
+/* --- the number refers to another socket --- */
 
 static struct s5_engine *engine;
 static int number, other;
 
-static void *replaces(void *unused)
+static void *replace_in_thread(void *unused)
 {
     cr_assert_eq(s5_close(engine, number), 0);
     cr_assert_eq(fake_calls.fcntl(other, F_DUPFD, number), number);
     return unused;
 }
 
-/* The call that takes the datagram is the kernel's to order: it went before, or after. */
+/* The order with the call that sends the datagram is up to the kernel, so that call is skipped. */
 static void replace_number(const char *name)
 {
     pthread_t thread;
@@ -217,11 +218,11 @@ static void replace_number(const char *name)
         return;
     was_left = true;
     at_call = name;
-    cr_assert_eq(pthread_create(&thread, NULL, replaces, NULL), 0);
+    cr_assert_eq(pthread_create(&thread, NULL, replace_in_thread, NULL), 0);
     pthread_join(thread, NULL);
 }
 
-/* Connected to nobody of ours, with a datagram in its queue that nobody has read. */
+/* Returns a socket that is connected directly, with an unread datagram in its queue. */
 static int near_socket(void)
 {
     struct sockaddr_in far = target(99);
@@ -232,7 +233,7 @@ static int near_socket(void)
     return fd;
 }
 
-static void is_left_alone(struct s5_engine *e, int fd, const char *what)
+static void check_unaffected(struct s5_engine *e, int fd, const char *what)
 {
     struct sockaddr_in peer, far = target(99);
     socklen_t len = sizeof peer;
@@ -243,7 +244,7 @@ static void is_left_alone(struct s5_engine *e, int fd, const char *what)
     cr_assert_eq(s5_recvfrom(e, fd, got, sizeof got, MSG_DONTWAIT, NULL, NULL), 4, "%s: its datagram is gone", what);
 }
 
-Test(left_calls, a_number_that_is_replaced_is_left_alone)
+Test(left_calls, a_replaced_descriptor_is_not_affected)
 {
     struct scene scene = {.method = PASSWORD, .pipeline = ON, .way = GOOD, .at = 1000,
                           .command = S5_UDP_ASSOCIATE};
@@ -253,9 +254,9 @@ Test(left_calls, a_number_that_is_replaced_is_left_alone)
     engine->real = &left_calls;
     leaving = REPLACE;
     pthread_t thread;
-    cr_assert_eq(pthread_create(&thread, NULL, no_more, NULL), 0);
+    cr_assert_eq(pthread_create(&thread, NULL, return_at_once, NULL), 0);
     pthread_join(thread, NULL);
-    struct call c = {engine, -1, 0, sends};
+    struct call c = {engine, -1, 0, call_sendto};
     for (int n = 1;; n++) {
         set_scene(engine, &scene);
         fake_net.relay = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(0x1234)};
@@ -264,14 +265,14 @@ Test(left_calls, a_number_that_is_replaced_is_left_alone)
         other = near_socket();
         left = n;
         was_left = duplicated = false;
-        sends(&c);
+        call_sendto(&c);
         bool ended = left > 0;
         left = 0;
         snprintf(what, sizeof what, "sendto() replaced at call %d, %s", n, was_left ? at_call : "none");
         if (was_left) {
             calls++;
             cr_assert(c.result == 1 || c.result == -EBADF, "%s: %zd", what, c.result);
-            is_left_alone(engine, c.fd, what);
+            check_unaffected(engine, c.fd, what);
         }
         cr_assert_eq(s5_close(engine, c.fd), 0);
         cr_assert_eq(s5_close(engine, other), 0);

@@ -1,5 +1,5 @@
-/* Entries of listeners are given out once, kept as long as one refers to them, and found again when
- * their processes are dead. */
+/* Entries of listeners are taken once, kept as long as a reference exists, and reclaimed when their processes
+ * have ended. */
 #include "listener.h"
 #include "listener_pool.h"
 #include <criterion/criterion.h>
@@ -12,7 +12,7 @@
 static struct s5_engine e;
 static struct s5_shm *shm;
 
-static void begin(void)
+static void set_up(void)
 {
     struct s5_shm_location place;
     cr_assert_eq(s5_shm_create(&shm, &place), 0);
@@ -21,22 +21,22 @@ static void begin(void)
     s5_engine_register(&e, 0);
 }
 
-/* Another process, which lives on; its number. */
-static uint32_t another(pid_t *ret)
+/* Forks a process that remains alive. Returns its number. */
+static uint32_t fork_process(pid_t *ret)
 {
-    int told[2];
+    int reported[2];
     uint32_t number = 0;
-    cr_assert_eq(pipe(told), 0);
+    cr_assert_eq(pipe(reported), 0);
     if ((*ret = fork()) == 0) {
         s5_engine_register(&e, 0);
         number = atomic_load(&e.process_number);
-        _exit(write(told[1], &number, sizeof number) == sizeof number && pause());
+        _exit(write(reported[1], &number, sizeof number) == sizeof number && pause());
     }
-    cr_assert(read(told[0], &number, sizeof number) == sizeof number && number);
+    cr_assert(read(reported[0], &number, sizeof number) == sizeof number && number);
     return number;
 }
 
-static struct s5_listener *begun(uint64_t cookie)
+static struct s5_listener *take_listener(uint64_t cookie)
 {
     struct s5_listener *l = s5_listener_take(&e);
     if (l)
@@ -44,17 +44,17 @@ static struct s5_listener *begun(uint64_t cookie)
     return l;
 }
 
-Test(listener_pool, each_is_given_once_and_again_when_it_is_free, .init = begin)
+Test(listener_pool, each_is_taken_once_and_again_after_its_release, .init = set_up)
 {
     for (uint64_t i = 0; i < S5_SHM_LISTENERS; i++)
-        cr_assert(begun(i + 1) == &shm->listeners[i]);
+        cr_assert(take_listener(i + 1) == &shm->listeners[i]);
     cr_assert_eq(atomic_load(&shm->listeners_used), S5_SHM_LISTENERS);
     cr_assert_null(s5_listener_take(&e), "there are no more, and who has them is alive");
     struct s5_listener *l = &shm->listeners[7];
     uint32_t generation = s5_listener_generation(l);
     l->negotiation.session.username_len = 1;
     pid_t other;
-    cr_assert(s5_references_take(&l->references, generation, another(&other)));
+    cr_assert(s5_references_take(&l->references, generation, fork_process(&other)));
     s5_listener_release(&e, l, generation);
     cr_assert_null(s5_listener_take(&e), "another process's reference is left");
     kill(other, SIGKILL);
@@ -72,14 +72,14 @@ Test(listener_pool, each_is_given_once_and_again_when_it_is_free, .init = begin)
     cr_assert_eq((uint32_t)atomic_load(&l->references.use), 1, "none was taken or given back");
 }
 
-Test(listener_pool, those_of_the_dead_are_taken_when_there_are_no_others, .init = begin)
+Test(listener_pool, those_of_ended_processes_are_taken_last, .init = set_up)
 {
-    while (begun(1))
+    while (take_listener(1))
         ;
     struct s5_listener *l = &shm->listeners[3], *other = &shm->listeners[4];
     uint32_t generation = s5_listener_generation(l);
     pid_t child;
-    uint32_t number = another(&child);
+    uint32_t number = fork_process(&child);
     for (int i = 0; i < 2; i++) {
         struct s5_references *r = &shm->listeners[3 + i].references;
         cr_assert(s5_references_take(r, (uint32_t)(r->use >> 32), number));
@@ -96,8 +96,9 @@ Test(listener_pool, those_of_the_dead_are_taken_when_there_are_no_others, .init 
 
 static _Atomic int over;
 
-/* Frees what it takes, with a mark in it: nobody else's is ever there, and none is wiped. */
-static void *takes(void *arg)
+/* Takes entries, marks them and releases them. Another thread's mark must never be seen, and an own mark is not
+ * wiped. */
+static void *take_repeatedly(void *arg)
 {
     struct s5_listener *last = &shm->listeners[S5_SHM_LISTENERS - 1], *l;
     uintptr_t mistakes = 0;
@@ -112,14 +113,14 @@ static void *takes(void *arg)
     return (void *)mistakes;
 }
 
-Test(listener_pool, what_is_freed_is_cleared_before_another_has_it, .init = begin, .timeout = 60)
+Test(listener_pool, a_released_entry_is_cleared_before_it_is_taken_again, .init = set_up, .timeout = 60)
 {
     pthread_t threads[4];
     void *mistakes;
     for (uint64_t i = 0; i + 1 < S5_SHM_LISTENERS; i++)
-        begun(i + 1); /* one is left for all of them */
+        take_listener(i + 1); /* one remains for all of them */
     for (uintptr_t i = 0; i < 4; i++)
-        cr_assert_eq(pthread_create(&threads[i], NULL, takes, (void *)(i + 1)), 0);
+        cr_assert_eq(pthread_create(&threads[i], NULL, take_repeatedly, (void *)(i + 1)), 0);
     usleep(300000);
     atomic_store(&over, 1);
     for (int i = 0; i < 4; i++) {
@@ -128,7 +129,7 @@ Test(listener_pool, what_is_freed_is_cleared_before_another_has_it, .init = begi
     }
 }
 
-Test(listener_pool, a_lock_is_its_holders_until_he_is_dead, .init = begin)
+Test(listener_pool, a_lock_is_held_until_its_holder_dies, .init = set_up)
 {
     struct s5_listener *l = s5_listener_take(&e);
     l->bound = true;

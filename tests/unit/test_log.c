@@ -1,4 +1,4 @@
-/* The formatter against snprintf, and log lines: whole, single, and not to be forged. */
+/* The formatter, compared with snprintf(), and log lines: complete, single, and impossible to forge. */
 #include "edge.h"
 #include "log.h"
 #include <criterion/criterion.h>
@@ -16,7 +16,7 @@
         cr_expect_eq(n, strlen(theirs));                                                           \
     } while (0)
 
-Test(format, is_printf_for_what_it_knows)
+Test(format, equals_printf_for_known_conversions)
 {
     EXPECT_AS_PRINTF("plain");
     EXPECT_AS_PRINTF("%s|%s|", "one", "");
@@ -37,7 +37,7 @@ Test(format, null_is_shown)
     cr_assert_str_eq(buf, "<(null)> <(null)>");
 }
 
-Test(format, an_unknown_conversion_and_the_rest_stay_as_they_are)
+Test(format, an_unknown_conversion_and_the_rest_are_copied)
 {
     char buf[64];
     const char *volatile formats[] = {"%d %ld %s!", "%d %5d %s!", "%d %p%%",   "%d %",
@@ -53,7 +53,7 @@ Test(format, an_unknown_conversion_and_the_rest_stay_as_they_are)
     }
 }
 
-Test(format, is_cut_to_fit_and_never_past_it)
+Test(format, is_truncated_to_the_buffer)
 {
     char whole[64];
     size_t len = s5_format(whole, sizeof whole, "%s=%d %x %c%%", "value", -123456, 0xabcu, 'z');
@@ -88,7 +88,7 @@ static void sink_write(void *user, const char *line, size_t len)
     memcpy(sink->text + sink->used, line, len);
     sink->used += len;
     sink->lines++;
-    errno = EIO; /* which must not be seen outside */
+    errno = EIO; /* must not be visible to the caller */
 }
 
 static struct sink sink;
@@ -123,7 +123,7 @@ Test(log, levels_above_are_left_out)
     }
 }
 
-Test(log, without_a_place_to_write_nothing_happens)
+Test(log, without_a_destination_nothing_happens)
 {
     struct s5_log log = {.level = S5_LOG_DEBUG};
     s5_log(&log, S5_LOG_ERROR, "x");
@@ -153,7 +153,7 @@ Test(log, control_octets_cannot_forge_a_line)
     cr_assert_eq(strchr(sink.text, '\n'), sink.text + sink.used - 1);
 }
 
-Test(log, a_long_line_is_cut_and_still_a_line)
+Test(log, a_long_line_is_truncated_with_its_newline)
 {
     char big[2 * S5_LOG_LINE];
     memset(big, 'x', sizeof big - 1);

@@ -1,4 +1,4 @@
-/* The mailbox, bells and hidden descriptors, over the kernel's own calls. */
+/* The descriptor channel, wakeup descriptors and internal descriptors, with real system calls. */
 #include "listener.h"
 #include "fd_channel.h"
 #include <criterion/criterion.h>
@@ -27,58 +27,58 @@ static const struct s5_calls calls = {.bind = bind,
                                       .timerfd_create = timerfd_create,
                                       .timerfd_settime = timerfd_settime};
 
-static struct s5_engine *fresh(void)
+static struct s5_engine *make_engine(void)
 {
-    static struct s5_engine engine, *e = &engine; /* a test has a process of its own */
+    static struct s5_engine engine, *e = &engine; /* each test runs in its own process */
     e->real = &calls;
     atomic_store(&e->shm_fd, -1);
     return e;
 }
 
-static bool rings(int wakeup_fd)
+static bool is_readable(int wakeup_fd)
 {
     struct pollfd p = {.fd = wakeup_fd, .events = POLLIN};
     return poll(&p, 1, 100) == 1;
 }
 
-Test(channel_fd, holds_the_latest_for_whoever_looks)
+Test(fd_channel, keeps_the_latest_message)
 {
-    struct s5_engine *e = fresh();
-    int box = s5_fd_channel_create(e), control, wakeup_fd, ends[2];
+    struct s5_engine *e = make_engine();
+    int channel = s5_fd_channel_create(e), control, wakeup_fd, ends[2];
     uint32_t serial = 0;
-    cr_assert_geq(box, 0);
-    cr_assert(s5_internal_fd_is(e, box));
-    cr_assert_eq(s5_fd_channel_get(e, box, &serial, &control, &wakeup_fd), -EAGAIN, "nothing yet");
+    cr_assert_geq(channel, 0);
+    cr_assert(s5_internal_fd_is(e, channel));
+    cr_assert_eq(s5_fd_channel_get(e, channel, &serial, &control, &wakeup_fd), -EAGAIN, "nothing yet");
     cr_assert_eq(pipe(ends), 0);
     int mine = s5_fd_channel_wakeup_fd(e, 0);
     for (uint32_t i = 1; i <= 3; i++)
-        cr_assert_eq(s5_fd_channel_put(e, box, i, ends[0], mine), 0);
+        cr_assert_eq(s5_fd_channel_put(e, channel, i, ends[0], mine), 0);
     for (int i = 0; i < 3; i++) {
-        cr_assert_eq(s5_fd_channel_get(e, box, &serial, &control, &wakeup_fd), 0);
+        cr_assert_eq(s5_fd_channel_get(e, channel, &serial, &control, &wakeup_fd), 0);
         cr_assert_eq(serial, 3, "one at a time, and it stays");
         cr_assert(s5_internal_fd_is(e, control) && s5_internal_fd_is(e, wakeup_fd));
         cr_assert_eq(fcntl(control, F_GETFD), FD_CLOEXEC);
         s5_internal_fd_close(e, control);
         s5_internal_fd_close(e, wakeup_fd);
     }
-    cr_assert_eq(s5_fd_channel_put(e, box, 4, -1, mine), 0);
-    cr_assert_eq(s5_fd_channel_get(e, box, &serial, &control, &wakeup_fd), 0);
+    cr_assert_eq(s5_fd_channel_put(e, channel, 4, -1, mine), 0);
+    cr_assert_eq(s5_fd_channel_get(e, channel, &serial, &control, &wakeup_fd), 0);
     cr_assert(serial == 4 && control == -1 && wakeup_fd >= 0, "a bell alone");
 }
 
-Test(channel_fd, a_bell_rings_for_all_its_copies_and_goes_on)
+Test(fd_channel, a_wakeup_descriptor_is_readable_through_all_copies)
 {
-    struct s5_engine *e = fresh();
+    struct s5_engine *e = make_engine();
     int wakeup_fd = s5_fd_channel_wakeup_fd(e, 0), copy = dup(wakeup_fd);
-    cr_assert_not(rings(wakeup_fd));
+    cr_assert_not(is_readable(wakeup_fd));
     s5_fd_channel_wake(e, wakeup_fd);
-    cr_assert(rings(copy) && rings(wakeup_fd) && rings(copy));
+    cr_assert(is_readable(copy) && is_readable(wakeup_fd) && is_readable(copy));
     s5_fd_channel_wake(e, -1);
 }
 
-Test(internal, are_found_in_order_and_closed_by_us_alone)
+Test(internal_fd, are_found_in_order_and_closed_by_the_engine_only)
 {
-    struct s5_engine *e = fresh();
+    struct s5_engine *e = make_engine();
     int a = s5_fd_channel_wakeup_fd(e, 0), b = s5_fd_channel_wakeup_fd(e, 0);
     cr_assert_neq(a, b);
     cr_assert_eq(s5_internal_fd_from(e, 0), -1, "nobody listens");
@@ -95,9 +95,9 @@ Test(internal, are_found_in_order_and_closed_by_us_alone)
     s5_internal_fd_close(e, -1);
 }
 
-Test(internal, one_whose_number_is_wanted_moves)
+Test(internal_fd, one_whose_number_is_needed_moves)
 {
-    struct s5_engine *e = fresh();
+    struct s5_engine *e = make_engine();
     struct s5_record *record = s5_registry_new(&e->registry);
     cr_assert_not_null(s5_registry_more(&e->registry, record));
     atomic_store(&record->state, S5_RECORD_LISTENING);
@@ -109,5 +109,5 @@ Test(internal, one_whose_number_is_wanted_moves)
     cr_assert_not(s5_internal_fd_is(e, wakeup_fd));
     cr_assert(record->more->wakeup_fd != wakeup_fd && s5_internal_fd_is(e, record->more->wakeup_fd));
     s5_fd_channel_wake(e, record->more->wakeup_fd);
-    cr_assert(rings(wakeup_fd), "the same under another number; the old one is the caller's to replace");
+    cr_assert(is_readable(wakeup_fd), "the same under another number; the old one is the caller's to replace");
 }

@@ -1,7 +1,7 @@
-/* The registry and the negotiations it names, in every order in which two or three threads of a process can
- * connect, wait, duplicate, close and fork: each atomic operation of the sources below is a point where another
- * thread may go on (model.h). The kernel is a table of sockets by descriptor. A child is a copy of its parent, made
- * between two points; it does what it does before its parent goes on, but others may go on in between. */
+/* The registry and its negotiations, in every order in which two or three threads of a process can connect, wait,
+ * duplicate, close and fork. Each atomic operation of the sources below is a point where another thread may
+ * continue (model.h). The kernel is a table of sockets by descriptor. A child is a copy of its parent, made
+ * between two points. It runs to its end before its parent continues, but other threads may continue in between. */
 #include "clock.h"
 #include "engine.h"
 #include "log_events.h"
@@ -15,9 +15,9 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-static enum s5_step model_turn(struct s5_engine *e, struct s5_negotiation *f, const struct s5_record *record,
+static enum s5_step model_step(struct s5_engine *e, struct s5_negotiation *f, const struct s5_record *record,
                                int fd, short events);
-#define s5_negotiation_step model_turn
+#define s5_negotiation_step model_step
 #include "../../libsocks5client/shm/references.c"
 #undef MOST
 #include "../../libsocks5client/registry/registry.c"
@@ -41,7 +41,7 @@ static struct process {
     uint64_t sockets[DESCRIPTORS]; /* by descriptor: the cookie; 0: closed */
 } processes[1 + CHILDREN];
 static unsigned children;
-static struct process *where[MODEL_THREADS]; /* each thread is */
+static struct process *where[MODEL_THREADS]; /* the process of each thread */
 
 #define HERE    (where[model.now])
 #define ENGINE  (HERE->engine)
@@ -86,8 +86,8 @@ static const struct s5_calls kernel = {
 
 /* --- what threads do --- */
 
-/* connect() of a non-blocking socket, but for what the server has to do with it. */
-static void start(int fd)
+/* connect() of a non-blocking socket, without the part that concerns the server. */
+static void model_connect(int fd)
 {
     struct s5_negotiation *f = s5_negotiation_take_two(&ENGINE);
     struct s5_record *record;
@@ -101,8 +101,8 @@ static void start(int fd)
     s5_negotiation_release(&ENGINE, f);
 }
 
-/* A turn that finds the server's reply. */
-static enum s5_step model_turn(struct s5_engine *e, struct s5_negotiation *f, const struct s5_record *record,
+/* A step that receives the server's reply. */
+static enum s5_step model_step(struct s5_engine *e, struct s5_negotiation *f, const struct s5_record *record,
                                int fd, short events)
 {
     (void)events;
@@ -122,14 +122,14 @@ static enum s5_step model_turn(struct s5_engine *e, struct s5_negotiation *f, co
     return fd < 0 ? S5_STEP_GONE : S5_STEP_DONE;
 }
 
-static void finish(int fd)
+static void model_finish(int fd)
 {
     struct s5_record *record = s5_complete_find(&ENGINE, fd);
     if (record)
         s5_complete_step(&ENGINE, record, 0);
 }
 
-/* What other threads do that wait for something else. */
+/* The steps that other threads make while they wait for something else. */
 static void drive_all(void)
 {
     uint32_t top = s5_registry_inflight_top(&ENGINE.registry);
@@ -146,7 +146,7 @@ static void close_all(void)
         s5_fd_forget(&ENGINE, fd);
 }
 
-/* A child finishes what is in flight on FD, and ends; or there is none. */
+/* A child completes what is in flight on FD and exits; or the fork fails. */
 static void fork_once(int fd, bool fails)
 {
     struct process *parent = HERE;
@@ -161,7 +161,7 @@ static void fork_once(int fd, bool fails)
         uint32_t number = for_child.number, references = for_child.references;
         HERE = child;
         s5_engine_fork_child(&ENGINE);
-        finish(fd);
+        model_finish(fd);
         close_all();
         HERE = parent;
         for_child.number = number;
@@ -183,11 +183,11 @@ struct script {
 };
 static const struct script *script;
 
-static void do_it(const struct op *op)
+static void model_do_op(const struct op *op)
 {
     switch (op->verb) {
-    case BEGIN: start(op->fd); break;
-    case FINISH: finish(op->fd); break;
+    case BEGIN: model_connect(op->fd); break;
+    case FINISH: model_finish(op->fd); break;
     case DRIVE: drive_all(); break;
     case CLOSE: s5_close(&ENGINE, op->fd); break;
     case DUP: s5_dup(&ENGINE, op->fd); break;
@@ -197,13 +197,13 @@ static void do_it(const struct op *op)
     }
 }
 
-static void thread(unsigned number)
+static void model_run_script(unsigned number)
 {
     for (const struct op *op = script->ops[number]; op->verb; op++)
-        do_it(op);
+        model_do_op(op);
 }
 
-/* --- what holds --- */
+/* --- what must hold --- */
 
 static uint32_t refs_of(const struct s5_record *record)
 {
@@ -221,13 +221,15 @@ static void check_process(const struct s5_registry *r)
     for (unsigned at = 0; at < ALL; at++) {
         uint32_t number = r->inflight[at];
         cr_assert(!number || !(seen & 1u << number), "%s: one has two places", script->name);
-        cr_assert(!number || records[number - 1].state != S5_RECORD_FREE, "%s: what is free is in flight", script->name);
+        cr_assert(!number || records[number - 1].state != S5_RECORD_FREE, "%s: what is free is in flight",
+                  script->name);
         seen |= number ? 1u << number : 0;
     }
     for (unsigned i = 0; i < r->records_used; i++) {
         const struct s5_negotiation *f = records[i].negotiation;
         if (refs_of(&records[i]) && records[i].state == S5_RECORD_IN_FLIGHT && f)
-            cr_assert((uint32_t)f->references.use && f->phase != S5_NEGOTIATION_FREE, "%s: a negotiation is gone", script->name);
+            cr_assert((uint32_t)f->references.use && f->phase != S5_NEGOTIATION_FREE, "%s: a negotiation is gone",
+                      script->name);
     }
 }
 
@@ -236,19 +238,19 @@ static void check(void)
     check_process(&processes[0].engine.registry);
 }
 
-/* What a thread has of its own. */
+/* The thread-local variables of each thread. */
 static struct {
     __typeof__(for_child) for_child;
     struct s5_cleanups cleanups;
 } locals[MODEL_THREADS];
 
-static void leave(unsigned number)
+static void model_save_locals(unsigned number)
 {
     locals[number].for_child = for_child;
     locals[number].cleanups = s5_cleanups;
 }
 
-static void enter(unsigned number)
+static void model_restore_locals(unsigned number)
 {
     for_child = locals[number].for_child;
     s5_cleanups = locals[number].cleanups;
@@ -277,11 +279,11 @@ static void before(void)
     ENGINE.process_number = 1 | S5_PROCESS_UNPROVEN;
     SOCKETS[3] = 303, SOCKETS[4] = 404;
     for (const struct op *op = script->before; op->verb; op++)
-        do_it(op);
+        model_do_op(op);
 }
 
-/* A child lacks what another thread of its parent's had in its hands. */
-static void nothing_is_left(const struct s5_registry *r, bool child)
+/* CHILD: it does not have what another thread of its parent held. */
+static void check_released(const struct s5_registry *r, bool child)
 {
     uint32_t free_records = 0;
     if (!child)
@@ -301,45 +303,47 @@ static void nothing_is_left(const struct s5_registry *r, bool child)
 static void after(void)
 {
     const struct s5_shm *shm = processes[0].engine.shm;
-    uint32_t free_flights = 0;
+    uint32_t free_negotiations = 0;
     for (unsigned i = 0; i < MODEL_THREADS; i++)
         where[i] = &processes[0];
     check();
     close_all();
     for (unsigned i = 0; i <= children; i++)
-        nothing_is_left(&processes[i].engine.registry, i > 0);
-    for (uint32_t i = (uint32_t)shm->negotiations_free; i && free_flights < ALL; free_flights++) {
+        check_released(&processes[i].engine.registry, i > 0);
+    for (uint32_t i = (uint32_t)shm->negotiations_free; i && free_negotiations < ALL; free_negotiations++) {
         cr_assert_eq((uint32_t)shm->negotiations[i - 1].references.use, 0);
         i = shm->negotiations[i - 1].next_free;
     }
-    cr_assert_eq(free_flights, shm->negotiations_used, "%s: a negotiation is lost, or free twice", script->name);
+    cr_assert_eq(free_negotiations, shm->negotiations_used, "%s: a negotiation is lost, or free twice", script->name);
 }
 
-static bool within(const volatile void *at, const volatile void *begin, const volatile void *end)
+static bool model_is_within(const volatile void *at, const volatile void *begin, const volatile void *end)
 {
-    return (const volatile char *)at >= (const volatile char *)begin && (const volatile char *)at < (const volatile char *)end;
+    return (const volatile char *)at >= (const volatile char *)begin &&
+           (const volatile char *)at < (const volatile char *)end;
 }
 
-/* Slots, chunks and places that stay empty. */
-static bool dull(const volatile void *at)
+/* Slots, chunks and entries that remain empty. */
+static bool model_is_dull(const volatile void *at)
 {
     for (unsigned i = 0; i <= CHILDREN; i++) {
         const struct s5_registry *r = &processes[i].engine.registry;
-        if (within(at, &r->near.slots[DESCRIPTORS], &r->records) || within(at, &r->inflight[ALL], &r->inflight[S5_INFLIGHT_MAX]))
+        if (model_is_within(at, &r->near.slots[DESCRIPTORS], &r->records) ||
+            model_is_within(at, &r->inflight[ALL], &r->inflight[S5_INFLIGHT_MAX]))
             return true;
     }
     return false;
 }
 
-static void explore(const struct script *s)
+static void model_explore_script(const struct script *s)
 {
     struct s5_shm *shm;
     struct s5_shm_location place;
     script = s;
     where[0] = where[1] = where[2] = &processes[0];
-    model.leave = leave;
-    model.enter = enter;
-    model.dull = dull;
+    model.leave = model_save_locals;
+    model.enter = model_restore_locals;
+    model.dull = model_is_dull;
     if (!ENGINE.shm) {
         cr_assert_eq(s5_shm_create(&shm, &place), 0);
         ENGINE.shm = shm;
@@ -348,59 +352,59 @@ static void explore(const struct script *s)
         ENGINE.policy = &policy;
         ENGINE.pid = (uint32_t)getpid();
         memset(shm->negotiations, 0, sizeof *shm->negotiations * ALL);
-        s5_registry_new(&ENGINE.registry); /* so that they are mapped */
+        s5_registry_new(&ENGINE.registry); /* maps the records */
         for (unsigned i = 1; i <= CHILDREN; i++)
             cr_assert_not_null(processes[i].records = calloc(ALL, sizeof(struct s5_record)));
     }
-    model_explore(s->name, s->threads, s->switches, before, thread, check, after);
+    model_explore(s->name, s->threads, s->switches, before, model_run_script, check, after);
     cr_assert_geq(model.schedules, s->least, "%s: %lu schedules", s->name, model.schedules);
 }
 
-Test(model, a_close_meets_a_connect_that_begins)
+Test(model, a_close_beside_a_connect)
 {
     static const struct script s = {"connect beside close", 3, 2, 1000, {{0}},
         {{{BEGIN, 3}}, {{CLOSE, 3}}, {{BEGIN, 4}, {FINISH, 4}}}};
-    explore(&s);
+    model_explore_script(&s);
 }
 
-Test(model, a_dup_meets_the_last_close)
+Test(model, a_dup_beside_the_last_close)
 {
     static const struct script s = {"dup beside close", 3, 2, 1000, {{BEGIN, 3}},
         {{{DUP, 3}}, {{CLOSE, 3}}, {{FINISH, 3}, {FINISH, 5}}}};
-    explore(&s);
+    model_explore_script(&s);
 }
 
-Test(model, several_find_the_end)
+Test(model, several_complete_beside_a_close)
 {
     static const struct script s = {"ends beside close", 3, 2, 1000, {{BEGIN, 3}},
         {{{FINISH, 3}}, {{DRIVE, 0}}, {{CLOSE, 3}}}};
-    explore(&s);
+    model_explore_script(&s);
 }
 
-Test(model, forks_at_once)
+Test(model, concurrent_forks)
 {
     static const struct script s = {"two forks at once", 2, 2, 1000, {{BEGIN, 3}},
         {{{FORK, 3}, {CLOSE, 3}}, {{FORK, 3}}}};
-    explore(&s);
+    model_explore_script(&s);
 }
 
 Test(model, forks_that_fail)
 {
     static const struct script s = {"a fork and one that fails", 3, 1, 500, {{BEGIN, 3}},
         {{{FORK, 3}}, {{FORK_FAILS, 3}}, {{FINISH, 3}, {CLOSE, 3}}}};
-    explore(&s);
+    model_explore_script(&s);
 }
 
-Test(model, a_fork_meets_a_connect)
+Test(model, a_fork_beside_a_connect)
 {
     static const struct script s = {"fork beside connect", 2, 2, 1000, {{0}},
         {{{BEGIN, 3}, {FINISH, 3}}, {{FORK, 3}, {CLOSE, 3}}}};
-    explore(&s);
+    model_explore_script(&s);
 }
 
-Test(model, a_fork_meets_two_connects)
+Test(model, a_fork_beside_two_connects)
 {
     static const struct script s = {"fork beside two connects", 3, 1, 500, {{0}},
         {{{BEGIN, 3}, {FINISH, 3}}, {{FORK, 3}}, {{BEGIN, 4}, {CLOSE, 4}}}};
-    explore(&s);
+    model_explore_script(&s);
 }

@@ -1,5 +1,5 @@
-/* Sockets passed over a UNIX socket, over the fake network: two engines stand for two processes of a tree, which have
- * the same descriptors. */
+/* Sockets passed over a UNIX socket, over the fake network. Two engines represent two processes of a tree. They
+ * use the same descriptors. */
 #include "fake_world.h"
 #include "pass.h"
 #include "passed.h"
@@ -13,7 +13,7 @@ static struct s5_engine *e, *other;
 static struct scene scene;
 static int over;
 
-/* A socket connected to itself: what is sent stays in it. */
+/* Returns a socket that is connected to itself, so that it receives what it sends. */
 static int unix_socket(void)
 {
     struct sockaddr_un self = {.sun_family = AF_UNIX};
@@ -26,7 +26,7 @@ static int unix_socket(void)
     return fd;
 }
 
-static void begin(void)
+static void set_up(void)
 {
     e = fake_engine();
     other = calloc(1, sizeof *other);
@@ -45,7 +45,7 @@ static void begin(void)
     over = unix_socket();
 }
 
-static void end(void)
+static void tear_down(void)
 {
     fake_calls.close(over);
     check_clean(e, "at the end");
@@ -53,7 +53,7 @@ static void end(void)
     end_engine(e);
 }
 
-TestSuite(pass, .init = begin, .fini = end);
+TestSuite(pass, .init = set_up, .fini = tear_down);
 
 static ssize_t pass_fd(int fd, int flags)
 {
@@ -96,7 +96,7 @@ static int begin_connection(void)
     return fd;
 }
 
-/* FD, as the engine BY knows it, is connected to the target. */
+/* FD must be connected to the target, according to the engine BY. */
 static void check_peer(struct s5_engine *by, int fd)
 {
     struct sockaddr_in peer = {0}, to = target(80);
@@ -115,7 +115,7 @@ Test(pass, a_send_that_may_wait_finishes_the_negotiation)
     cr_assert_eq(s5_close(other, got), 0);
 }
 
-Test(pass, a_send_that_must_not_wait_says_EAGAIN_and_sends_nothing)
+Test(pass, a_send_that_must_not_wait_fails_with_EAGAIN)
 {
     int fd = begin_connection();
     unsigned refused = 0;
@@ -134,7 +134,7 @@ Test(pass, a_send_that_must_not_wait_says_EAGAIN_and_sends_nothing)
     s5_close(e, fd);
 }
 
-Test(pass, why_a_connection_failed_stays_with_the_socket)
+Test(pass, the_error_of_a_connection_is_passed_with_the_socket)
 {
     scene.way = CLOSE;
     scene.at = 1;
@@ -150,7 +150,7 @@ Test(pass, why_a_connection_failed_stays_with_the_socket)
     cr_assert_eq(other->registry.inflight_count, 0);
 }
 
-Test(pass, a_process_that_passes_to_itself_has_another_name_of_the_socket)
+Test(pass, a_process_can_pass_a_socket_to_itself)
 {
     int fd = begin_connection();
     cr_assert_eq(pass_fd(fd, 0), 1);
@@ -163,7 +163,7 @@ Test(pass, a_process_that_passes_to_itself_has_another_name_of_the_socket)
     s5_close(e, got);
 }
 
-Test(pass, a_socket_that_is_not_ours_any_more_is_none_of_the_receivers)
+Test(pass, a_socket_that_the_engine_has_released_is_not_imported)
 {
     int fd = begin_connection();
     struct sockaddr none = {.sa_family = AF_UNSPEC};
@@ -179,7 +179,7 @@ Test(pass, a_socket_that_is_not_ours_any_more_is_none_of_the_receivers)
     s5_close(e, fd);
 }
 
-Test(pass, the_message_is_not_sent_and_nothing_is_left)
+Test(pass, a_failed_send_leaves_nothing)
 {
     int fd = begin_connection();
     cr_assert_eq(pass_fd(fd, 0), 1);

@@ -1,10 +1,10 @@
-/* Deciding: order, destinations, ports, protocols, commands, loopback, listeners; and the texts
- * rules are made of. A rule is written here as one line of words. */
+/* Decisions: order, destinations, ports, protocols, commands, loopback, listeners; and the texts of rules. These
+ * tests write a rule as one line of words. */
 #include "policy_script.h"
 #include <errno.h>
 
-/* "to=10.0.0.0/8,::1 ports=80,1-9 protocol=tcp command=bind via=0|direct|deny"; any part but via
- * may be left out. */
+/* LINE is "to=10.0.0.0/8,::1 ports=80,1-9 protocol=tcp command=bind via=0|direct|deny". Any part but via may be
+ * omitted. */
 static void add_rule(struct s5_policy *p, const char *line)
 {
     char copy[512], *part_at, *value_at;
@@ -39,7 +39,7 @@ static void add_rule(struct s5_policy *p, const char *line)
     p->n_rules++;
 }
 
-static struct s5_policy *policy_of(const char *const *rules)
+static struct s5_policy *make_policy(const char *const *rules)
 {
     struct s5_policy *p = fresh();
     cr_assert_eq(s5_policy_add_server(p, "first"), 0);
@@ -51,7 +51,7 @@ static struct s5_policy *policy_of(const char *const *rules)
 
 #define RULES(...) ((const char *const[]){__VA_ARGS__, NULL})
 
-/* --- one rule, one flow: does it cover? --- */
+/* --- whether one rule covers one flow --- */
 
 struct cover {
     const char *rule, *to;
@@ -62,7 +62,7 @@ struct cover {
 static void expect_covers(const struct cover *cases, size_t n, uint8_t protocol, uint8_t command)
 {
     for (size_t i = 0; i < n; i++) {
-        struct s5_policy *p = policy_of(RULES(cases[i].rule));
+        struct s5_policy *p = make_policy(RULES(cases[i].rule));
         struct s5_route r = decide_for(p, cases[i].to, cases[i].port, protocol, command);
         cr_expect_eq(r.rule == 0, cases[i].covered, "\"%s\" and %s:%u", cases[i].rule, cases[i].to,
                      cases[i].port);
@@ -178,7 +178,7 @@ Test(policy, protocols_and_commands)
         {"command=connect,bind via=0", S5_PROTO_UDP, S5_CMD_UDP, false},
     };
     for (size_t i = 0; i < COUNT(cases); i++) {
-        struct s5_policy *p = policy_of(RULES(cases[i].rule));
+        struct s5_policy *p = make_policy(RULES(cases[i].rule));
         struct s5_route r = decide_for(p, "192.0.2.1", 7, cases[i].protocol, cases[i].command);
         cr_expect_eq(r.rule == 0, cases[i].covered, "\"%s\", %u, %u", cases[i].rule,
                      cases[i].protocol, cases[i].command);
@@ -186,8 +186,8 @@ Test(policy, protocols_and_commands)
     }
 }
 
-/* Only a destination that names loopback covers it: a block inside it or "localhost". */
-Test(policy, loopback_is_covered_only_where_named)
+/* A rule covers loopback only if a destination names it: a block within loopback, or "localhost". */
+Test(policy, loopback_is_covered_only_if_named)
 {
     static const struct cover cases[] = {
         {"via=0", "127.0.0.1", 80, false},
@@ -233,8 +233,7 @@ Test(policy, loopback_is_covered_only_where_named)
     expect_covers(cases, COUNT(cases), S5_PROTO_TCP, S5_CMD_CONNECT);
 }
 
-/* The kernel connects the unspecified address to this machine; no rule can be walked around by it.
- */
+/* The kernel connects the unspecified address to this machine. It must not bypass a rule. */
 Test(policy, the_unspecified_address_is_this_machine)
 {
     static const struct cover cases[] = {
@@ -253,8 +252,8 @@ Test(policy, the_unspecified_address_is_this_machine)
 Test(policy, the_first_match_decides)
 {
     struct s5_policy *p =
-        policy_of(RULES("to=10.1.0.0/16 via=deny", "to=10.0.0.0/8 via=direct",
-                        "to=.example ports=25 via=deny", "to=.example via=1", "via=0"));
+        make_policy(RULES("to=10.1.0.0/16 via=deny", "to=10.0.0.0/8 via=direct",
+                          "to=.example ports=25 via=deny", "to=.example via=1", "via=0"));
     static const struct {
         const char *to;
         uint16_t port;
@@ -297,7 +296,7 @@ Test(policy, without_a_rule)
         {"example.org", S5_CMD_BIND, S5_DIRECT, S5_WHY_LISTENER},
         {"127.0.0.1", S5_CMD_BIND, S5_DIRECT, S5_WHY_LOOPBACK},
     };
-    struct s5_policy *p = policy_of(RULES("to=198.51.100.1 via=0"));
+    struct s5_policy *p = make_policy(RULES("to=198.51.100.1 via=0"));
     for (size_t i = 0; i < COUNT(cases); i++) {
         struct s5_route r = decide_for(p, cases[i].to, 80, S5_PROTO_TCP, cases[i].command);
         cr_expect_eq(r.verdict, cases[i].verdict, "%s, %u", cases[i].to, cases[i].command);
@@ -307,7 +306,7 @@ Test(policy, without_a_rule)
     free(p);
 }
 
-/* A listener belongs to a rule only where it names "bind", whatever else the rule says. */
+/* A rule applies to a listener only if it names "bind", whatever else it contains. */
 Test(policy, listeners)
 {
     static const struct {
@@ -328,16 +327,16 @@ Test(policy, listeners)
         {"command=bind protocol=udp via=0", "192.0.2.1", S5_DIRECT},
     };
     for (size_t i = 0; i < COUNT(cases); i++) {
-        struct s5_policy *p = policy_of(RULES(cases[i].rule));
+        struct s5_policy *p = make_policy(RULES(cases[i].rule));
         struct s5_route r = decide_for(p, cases[i].to, 20, S5_PROTO_TCP, S5_CMD_BIND);
         cr_expect_eq(r.verdict, cases[i].verdict, "\"%s\", %s", cases[i].rule, cases[i].to);
         free(p);
     }
 }
 
-Test(policy, a_server_carries_tcp_and_udp_alone)
+Test(policy, a_server_carries_only_tcp_and_udp)
 {
-    struct s5_policy *p = policy_of(RULES("to=10.0.0.0/8 via=direct", "via=1"));
+    struct s5_policy *p = make_policy(RULES("to=10.0.0.0/8 via=direct", "via=1"));
     struct s5_route r = decide_for(p, "192.0.2.1", 0, 0, S5_CMD_CONNECT);
     cr_expect(r.verdict == S5_DENY && r.server == -1 && r.rule == 1 && r.why == S5_WHY_RULE);
     r = decide_for(p, "10.0.0.1", 0, 0, S5_CMD_CONNECT);
@@ -347,16 +346,16 @@ Test(policy, a_server_carries_tcp_and_udp_alone)
     free(p);
 }
 
-Test(policy, what_has_no_destination_is_denied)
+Test(policy, a_flow_without_a_destination_is_denied)
 {
-    struct s5_policy *p = policy_of(RULES("to=10.0.0.0/8 via=direct"));
+    struct s5_policy *p = make_policy(RULES("to=10.0.0.0/8 via=direct"));
     struct s5_addr none = {0};
     struct s5_route r = s5_policy_decide(p, &(struct s5_flow){&none, S5_PROTO_TCP, S5_CMD_CONNECT});
     cr_expect(r.verdict == S5_DENY && r.why == S5_WHY_NO_RULE);
     free(p);
 }
 
-/* A listener on every address has none of its own. */
+/* A listener on every address has no address of its own. */
 Test(policy, a_listener_on_every_address)
 {
     static const struct {
@@ -369,7 +368,7 @@ Test(policy, a_listener_on_every_address)
         {"via=deny", S5_DIRECT},
     };
     for (size_t i = 0; i < COUNT(cases); i++) {
-        struct s5_policy *p = policy_of(RULES(cases[i].rule));
+        struct s5_policy *p = make_policy(RULES(cases[i].rule));
         struct s5_addr every = {.port = 80};
         struct s5_route r =
             s5_policy_decide(p, &(struct s5_flow){&every, S5_PROTO_TCP, S5_CMD_BIND});
@@ -380,7 +379,7 @@ Test(policy, a_listener_on_every_address)
 
 /* --- the texts --- */
 
-Test(policy, destinations_that_are_none)
+Test(policy, invalid_destinations)
 {
     static const char *const bad[] = {
         "",
@@ -426,7 +425,7 @@ Test(policy, destinations_that_are_none)
     free(p);
 }
 
-Test(policy, ports_that_are_none)
+Test(policy, invalid_ports)
 {
     static const char *const bad[] = {
         "",    "0",   "65536", "99999999999", "-",   "1-",  "-1",    "0-1",   "1-65536",
@@ -444,7 +443,7 @@ Test(policy, ports_that_are_none)
     free(p);
 }
 
-Test(policy, every_pool_has_an_end)
+Test(policy, every_array_is_bounded)
 {
     struct s5_policy *p = fresh();
     for (int i = 0; i < S5_POLICY_MATCHES; i++)
@@ -480,7 +479,7 @@ Test(policy, texts)
     free(p);
 }
 
-Test(policy, a_fresh_server_has_the_defaults)
+Test(policy, a_new_server_has_the_defaults)
 {
     struct s5_policy *p = fresh();
     cr_assert_eq(s5_policy_add_server(p, "corp"), 0);
@@ -494,7 +493,7 @@ Test(policy, a_fresh_server_has_the_defaults)
     free(p);
 }
 
-Test(listen, port_0_is_called_back_where_the_tree_called)
+Test(listen, port_0_is_bound_at_the_server_of_the_last_peer)
 {
     struct s5_policy *p = calloc(1, sizeof *p);
     struct s5_addr at = {.kind = S5_ADDR_IPV4, .octets = {192, 0, 2, 1}};
@@ -514,7 +513,7 @@ Test(listen, port_0_is_called_back_where_the_tree_called)
     free(p);
 }
 
-Test(listen, a_rule_comes_first)
+Test(listen, a_rule_takes_precedence)
 {
     struct s5_policy *p = calloc(1, sizeof *p);
     struct s5_addr at = {.kind = S5_ADDR_IPV4, .octets = {192, 0, 2, 1}};

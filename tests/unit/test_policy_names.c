@@ -1,9 +1,9 @@
-/* The rules on names that are looked up, and the ranges of their stand-ins. */
+/* Rules for names that are looked up, and the ranges of fake addresses. */
 #include "policy_script.h"
 
-/* One rule: TO may be NULL, PORTS too. */
-static void rule(struct s5_policy *p, const char *to, const char *ports, uint8_t protocols,
-                 enum s5_verdict verdict)
+/* Adds one rule. TO and PORTS may be NULL. */
+static void add_rule(struct s5_policy *p, const char *to, const char *ports, uint8_t protocols,
+                     enum s5_verdict verdict)
 {
     struct s5_rule *r = &p->rules[p->n_rules++];
     memset(r, 0, sizeof *r);
@@ -15,57 +15,57 @@ static void rule(struct s5_policy *p, const char *to, const char *ports, uint8_t
     r->verdict = (uint8_t)verdict;
 }
 
-static enum s5_verdict of(const struct s5_policy *p, const char *text)
+static enum s5_verdict decide_name(const struct s5_policy *p, const char *text)
 {
     struct s5_addr name = addr_of(text, 0);
     return s5_policy_decide_name(p, &name).verdict;
 }
 
-Test(policy_names, the_first_rule_on_a_name_decides)
+Test(policy_names, the_first_rule_for_a_name_decides)
 {
     struct s5_policy *p = fresh();
-    rule(p, ".near.example", NULL, 0, S5_DIRECT);
-    rule(p, "10.0.0.0/8", NULL, 0, S5_DIRECT);
-    rule(p, "evil.example", NULL, 0, S5_DENY);
-    cr_expect_eq(of(p, "host.near.example"), S5_DIRECT);
-    cr_expect_eq(of(p, "NEAR.example."), S5_DIRECT);
-    cr_expect_eq(of(p, "evil.example"), S5_DENY);
-    cr_expect_eq(of(p, "other.example"), S5_DENY, "no rule");
-    cr_expect_eq(of(p, "localhost"), S5_DIRECT);
-    cr_expect_eq(of(p, "below.localhost"), S5_DIRECT);
-    rule(p, NULL, NULL, 0, S5_VIA);
-    cr_expect_eq(of(p, "other.example"), S5_VIA);
-    cr_expect_eq(of(p, "evil.example"), S5_DENY);
-    cr_expect_eq(of(p, "localhost"), S5_DIRECT);
+    add_rule(p, ".near.example", NULL, 0, S5_DIRECT);
+    add_rule(p, "10.0.0.0/8", NULL, 0, S5_DIRECT);
+    add_rule(p, "evil.example", NULL, 0, S5_DENY);
+    cr_expect_eq(decide_name(p, "host.near.example"), S5_DIRECT);
+    cr_expect_eq(decide_name(p, "NEAR.example."), S5_DIRECT);
+    cr_expect_eq(decide_name(p, "evil.example"), S5_DENY);
+    cr_expect_eq(decide_name(p, "other.example"), S5_DENY, "no rule");
+    cr_expect_eq(decide_name(p, "localhost"), S5_DIRECT);
+    cr_expect_eq(decide_name(p, "below.localhost"), S5_DIRECT);
+    add_rule(p, NULL, NULL, 0, S5_VIA);
+    cr_expect_eq(decide_name(p, "other.example"), S5_VIA);
+    cr_expect_eq(decide_name(p, "evil.example"), S5_DENY);
+    cr_expect_eq(decide_name(p, "localhost"), S5_DIRECT);
     free(p);
 }
 
-Test(policy_names, what_ports_and_protocols_decide_is_left_to_them)
+Test(policy_names, rules_with_ports_or_protocols_are_left_for_later)
 {
     struct s5_policy *p = fresh();
-    rule(p, "a.example", "22", 0, S5_DIRECT);
-    rule(p, "b.example", NULL, S5_PROTO_UDP, S5_DENY);
-    rule(p, "c.example", "22", 0, S5_DENY);
-    rule(p, "d.example", NULL, S5_PROTO_TCP | S5_PROTO_UDP, S5_DENY);
-    rule(p, "e.example", "1", 0, S5_DIRECT);
-    rule(p, "e.example", NULL, 0, S5_DIRECT);
-    rule(p, "b.example", NULL, 0, S5_DIRECT);
-    rule(p, "a.example", NULL, 0, S5_VIA);
-    cr_expect_eq(of(p, "a.example"), S5_VIA);
-    cr_expect_eq(of(p, "b.example"), S5_VIA, "direct or denied: it depends");
-    cr_expect_eq(of(p, "c.example"), S5_DENY, "denied in any case");
-    cr_expect_eq(of(p, "d.example"), S5_DENY);
-    cr_expect_eq(of(p, "e.example"), S5_DIRECT);
+    add_rule(p, "a.example", "22", 0, S5_DIRECT);
+    add_rule(p, "b.example", NULL, S5_PROTO_UDP, S5_DENY);
+    add_rule(p, "c.example", "22", 0, S5_DENY);
+    add_rule(p, "d.example", NULL, S5_PROTO_TCP | S5_PROTO_UDP, S5_DENY);
+    add_rule(p, "e.example", "1", 0, S5_DIRECT);
+    add_rule(p, "e.example", NULL, 0, S5_DIRECT);
+    add_rule(p, "b.example", NULL, 0, S5_DIRECT);
+    add_rule(p, "a.example", NULL, 0, S5_VIA);
+    cr_expect_eq(decide_name(p, "a.example"), S5_VIA);
+    cr_expect_eq(decide_name(p, "b.example"), S5_VIA, "direct or denied: it depends");
+    cr_expect_eq(decide_name(p, "c.example"), S5_DENY, "denied in any case");
+    cr_expect_eq(decide_name(p, "d.example"), S5_DENY);
+    cr_expect_eq(decide_name(p, "e.example"), S5_DIRECT);
     free(p);
 }
 
-Test(policy_names, rules_on_listeners_are_about_others)
+Test(policy_names, rules_for_listeners_do_not_apply)
 {
     struct s5_policy *p = fresh();
-    rule(p, NULL, NULL, 0, S5_DIRECT);
+    add_rule(p, NULL, NULL, 0, S5_DIRECT);
     p->rules[0].commands = S5_CMD_BIND;
-    rule(p, NULL, NULL, 0, S5_VIA);
-    cr_expect_eq(of(p, "a.example"), S5_VIA);
+    add_rule(p, NULL, NULL, 0, S5_VIA);
+    cr_expect_eq(decide_name(p, "a.example"), S5_VIA);
     free(p);
 }
 
@@ -100,7 +100,7 @@ Test(policy_names, a_single_word_is_completed)
     free(p);
 }
 
-Test(policy_names, ranges_of_stand_ins)
+Test(policy_names, ranges_of_fake_addresses)
 {
     static const struct {
         uint8_t kind;

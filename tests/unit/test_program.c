@@ -1,4 +1,4 @@
-/* Which programs can be covered, told from files made octet by octet and from real ones. */
+/* Which programs can be covered: checks of files made octet by octet and of real ones. */
 #include "program_files.h"
 #include <errno.h>
 #include <sys/resource.h>
@@ -16,7 +16,7 @@ static void expect_image(const struct image *i, enum s5_coverage coverage)
     expect("./it", coverage);
 }
 
-Test(program, real_ones)
+Test(program, real_programs)
 {
     expect("/bin/true", S5_COVERED);
     expect("/proc/self/exe", S5_COVERED);
@@ -49,8 +49,8 @@ Test(program, interpreters)
 #endif
 
 #ifdef __x86_64__
-/* Notes of an image, written where its interpreter's name would go on. */
-static size_t note(struct image *i, size_t at, const char *owner, uint32_t owner_len, uint32_t len)
+/* Writes a note of an image to where the name of its interpreter would continue. Returns its length. */
+static size_t put_note(struct image *i, size_t at, const char *owner, uint32_t owner_len, uint32_t len)
 {
     ElfW(Nhdr) head = {.n_namesz = owner_len, .n_descsz = len, .n_type = 4};
     char *to = i->interp + 32 + at;
@@ -64,25 +64,25 @@ Test(program, made_by_go)
     struct image i = image(OWN_LOADER);
     i.ph[0].p_type = PT_NOTE;
     i.ph[0].p_offset = offsetof(struct image, interp) + 32;
-    i.ph[0].p_filesz = note(&i, 0, "GNU", 4, 0);
+    i.ph[0].p_filesz = put_note(&i, 0, "GNU", 4, 0);
     expect_image(&i, S5_COVERED);
-    i.ph[0].p_filesz += note(&i, 16, "Go\0", 4, 0);
+    i.ph[0].p_filesz += put_note(&i, 16, "Go\0", 4, 0);
     expect_image(&i, S5_UNCOVERED_GO);
-    struct image swapped = i; /* whichever header stands first */
+    struct image swapped = i; /* whatever the order of the headers */
     swapped.ph[0] = i.ph[1];
     swapped.ph[1] = i.ph[0];
     expect_image(&swapped, S5_UNCOVERED_GO);
-    i.ph[0].p_filesz -= 1; /* cut, it is none */
+    i.ph[0].p_filesz -= 1; /* truncated, it is no note */
     expect_image(&i, S5_COVERED);
-    note(&i, 0, "GNU", 4, UINT32_MAX);
+    put_note(&i, 0, "GNU", 4, UINT32_MAX);
     i.ph[0].p_filesz = 32;
     expect_image(&i, S5_COVERED);
-    i.ph[0].p_filesz = UINT64_MAX; /* what the file does not have is not looked at */
+    i.ph[0].p_filesz = UINT64_MAX; /* nothing beyond the end of the file is read */
     expect_image(&i, S5_COVERED);
     i = image("/lib/ld-musl-x86_64.so.1");
     i.ph[0].p_type = PT_NOTE;
     i.ph[0].p_offset = offsetof(struct image, interp) + 32;
-    i.ph[0].p_filesz = note(&i, 0, "Go\0", 4, 0);
+    i.ph[0].p_filesz = put_note(&i, 0, "Go\0", 4, 0);
     expect_image(&i, S5_UNCOVERED_LIBC);
 }
 #endif
@@ -132,7 +132,7 @@ Test(program, malformed_headers_are_left_to_exec)
     expect_image(&i, S5_UNKNOWN);
 }
 
-/* Cut anywhere, a file is no program; and no octet past its end is needed to see that. */
+/* A truncated file is no program, and no octet past its end is needed to detect that. */
 Test(program, truncated_at_every_octet)
 {
     struct image i = image("/lib/ld-musl-x86_64.so.1");
@@ -191,7 +191,7 @@ Test(program, scripts)
     cr_assert_eq(check("./long"), -ENOEXEC);
 }
 
-Test(program, env_is_followed)
+Test(program, the_argument_of_env_is_checked)
 {
     struct image i = image(NULL);
     put("static-one", &i, sizeof i, 0755);
@@ -204,8 +204,8 @@ Test(program, env_is_followed)
         {"#!/usr/bin/env -SA=b  static-one\n", S5_UNCOVERED_STATIC},
         {"#!/usr/bin/env sh\n", S5_COVERED},
         {"#!/usr/bin/env\n", S5_COVERED},
-        {"#!/usr/bin/env -i\n", S5_COVERED},          /* judged again by env's own exec */
-        {"#!/usr/bin/env no-such-program\n", S5_COVERED}, /* env is to say so */
+        {"#!/usr/bin/env -i\n", S5_COVERED},              /* checked again when env calls exec */
+        {"#!/usr/bin/env no-such-program\n", S5_COVERED}, /* env reports it */
         {"#!/usr/bin/env -S \"static-one\"\n", S5_COVERED},
     };
     char search[128];
@@ -236,7 +236,7 @@ Test(program, no_descriptor_left)
 }
 #endif
 
-static int find(const char *file, const char *search, char *ret)
+static int find_program(const char *file, const char *search, char *ret)
 {
     return s5_program_find(&calls, file, search, ret, PATH_MAX);
 }
@@ -246,32 +246,32 @@ Test(program, search)
     char path[PATH_MAX], search[200];
     cr_assert_eq(mkdir("a", 0755), 0);
     cr_assert_eq(mkdir("b", 0755), 0);
-    cr_assert_eq(mkdir("a/tool", 0755), 0); /* a directory of that name is passed over */
+    cr_assert_eq(mkdir("a/tool", 0755), 0); /* a directory of that name is skipped */
     put("a/both", "", 0, 0644);
     put("b/both", "", 0, 0755);
     put("b/tool", "", 0, 0755);
     put("a/barred", "", 0, 0644);
     put("here", "", 0, 0755);
-    cr_assert_eq(find("both", "a:b", path), 0);
+    cr_assert_eq(find_program("both", "a:b", path), 0);
     cr_assert_str_eq(path, "b/both");
-    cr_assert_eq(find("tool", "a/:b/", path), 0);
+    cr_assert_eq(find_program("tool", "a/:b/", path), 0);
     cr_assert_str_eq(path, "b/tool");
-    cr_assert_eq(find("barred", "a:b:nowhere", path), -EACCES);
-    cr_assert_eq(find("nothing", "a:b", path), -ENOENT);
-    cr_assert_eq(find("here", "a::b", path), 0);
+    cr_assert_eq(find_program("barred", "a:b:nowhere", path), -EACCES);
+    cr_assert_eq(find_program("nothing", "a:b", path), -ENOENT);
+    cr_assert_eq(find_program("here", "a::b", path), 0);
     cr_assert_str_eq(path, "here");
-    cr_assert_eq(find("here", "", path), 0);
-    cr_assert_eq(find("here", "a:", path), 0);
-    cr_assert_eq(find("here", "a:b", path), -ENOENT);
-    cr_assert_eq(find("true", NULL, path), 0);
+    cr_assert_eq(find_program("here", "", path), 0);
+    cr_assert_eq(find_program("here", "a:", path), 0);
+    cr_assert_eq(find_program("here", "a:b", path), -ENOENT);
+    cr_assert_eq(find_program("true", NULL, path), 0);
     cr_assert_str_eq(path, "/bin/true");
-    cr_assert_eq(find("x/y", "a", path), 0);
+    cr_assert_eq(find_program("x/y", "a", path), 0);
     cr_assert_str_eq(path, "x/y");
-    cr_assert_eq(find("", "a", path), -ENOENT);
+    cr_assert_eq(find_program("", "a", path), -ENOENT);
     char name[NAME_MAX + 2];
     memset(name, 'n', sizeof name - 1);
     name[sizeof name - 1] = '\0';
-    cr_assert_eq(find(name, "a", path), -ENAMETOOLONG);
+    cr_assert_eq(find_program(name, "a", path), -ENAMETOOLONG);
     snprintf(search, sizeof search, "%s/b", dir);
     cr_assert_eq(s5_program_find(&calls, "both", search, path, 4), -ENAMETOOLONG);
 }

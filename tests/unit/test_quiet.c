@@ -1,4 +1,4 @@
-/* Writes of the engine's own: a signal that comes of one is not the program's. */
+/* The engine's own writes: a signal caused by one must not reach the program. */
 #include "in_engine.h"
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -7,14 +7,14 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-static volatile sig_atomic_t heard;
+static volatile sig_atomic_t received;
 
-static void hear(int sig)
+static void record_signal(int sig)
 {
-    heard = sig;
+    received = sig;
 }
 
-static int broken_pipe(void)
+static int make_broken_pipe(void)
 {
     int ends[2];
     cr_assert_eq(pipe(ends), 0);
@@ -22,47 +22,47 @@ static int broken_pipe(void)
     return ends[1];
 }
 
-Test(quiet, a_pipe_that_nobody_reads_is_no_sigpipe)
+Test(in_engine_write, a_broken_pipe_causes_no_sigpipe)
 {
-    int fd = broken_pipe();
+    int fd = make_broken_pipe();
     errno = ERANGE;
     s5_in_engine_write(fd, "x", 1); /* the signal would end the program */
     cr_assert_eq(errno, ERANGE);
-    signal(SIGPIPE, hear);
+    signal(SIGPIPE, record_signal);
     s5_in_engine_write(fd, "x", 1);
-    cr_assert_eq(heard, 0);
+    cr_assert_eq(received, 0);
     write(fd, "x", 1);
-    cr_assert_eq(heard, SIGPIPE, "the program's own write does as before");
+    cr_assert_eq(received, SIGPIPE, "the program's own write does as before");
 }
 
-Test(quiet, a_limit_on_file_sizes_is_no_sigxfsz)
+Test(in_engine_write, a_file_size_limit_causes_no_sigxfsz)
 {
     char path[] = "/tmp/quietXXXXXX";
     int fd = mkstemp(path);
     struct rlimit none = {0, RLIM_INFINITY};
     cr_assert_geq(fd, 0);
     unlink(path);
-    signal(SIGXFSZ, hear);
+    signal(SIGXFSZ, record_signal);
     cr_assert_eq(setrlimit(RLIMIT_FSIZE, &none), 0);
     s5_in_engine_write(fd, "x", 1);
     none.rlim_cur = RLIM_INFINITY;
     setrlimit(RLIMIT_FSIZE, &none);
-    cr_assert_eq(heard, 0);
+    cr_assert_eq(received, 0);
     cr_assert_eq(lseek(fd, 0, SEEK_END), 0);
     close(fd);
 }
 
-Test(quiet, a_signal_that_is_pending_already_stays)
+Test(in_engine_write, a_signal_that_is_pending_already_remains_pending)
 {
     sigset_t pipe_alone, before, now;
     sigemptyset(&pipe_alone);
     sigaddset(&pipe_alone, SIGPIPE);
     sigprocmask(SIG_BLOCK, &pipe_alone, &before);
     raise(SIGPIPE);
-    s5_in_engine_write(broken_pipe(), "x", 1);
+    s5_in_engine_write(make_broken_pipe(), "x", 1);
     sigpending(&now);
     cr_assert(sigismember(&now, SIGPIPE));
-    signal(SIGPIPE, hear);
+    signal(SIGPIPE, record_signal);
     sigprocmask(SIG_SETMASK, &before, NULL);
-    cr_assert_eq(heard, SIGPIPE);
+    cr_assert_eq(received, SIGPIPE);
 }

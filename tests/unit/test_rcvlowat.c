@@ -1,5 +1,5 @@
-/* A socket with a SO_RCVLOWAT above what a server says connects like any other, and has its value all the
- * time as far as the program can tell. */
+/* A socket whose SO_RCVLOWAT exceeds the size of a server's reply connects like any other. The program always
+ * sees the value that it has set. */
 #include "fake_world.h"
 #include "query.h"
 #include "fd_ops.h"
@@ -15,7 +15,7 @@ static void set_low_water(struct s5_engine *e, int fd, int value)
     cr_assert_eq(s5_setsockopt(e, fd, SOL_SOCKET, SO_RCVLOWAT, &value, sizeof value), 0);
 }
 
-/* What the program is told; and what the kernel has. */
+/* Returns the value that the program sees. kernel_low_water() returns that of the kernel. */
 static int low_water(struct s5_engine *e, int fd)
 {
     int value = -1;
@@ -33,13 +33,13 @@ static int kernel_low_water(int fd)
     return value;
 }
 
-static int connects(struct s5_engine *e, int fd)
+static int connect_target(struct s5_engine *e, int fd)
 {
     struct sockaddr_in to = target(80);
     return s5_connect(e, fd, (struct sockaddr *)&to, sizeof to);
 }
 
-static void done(struct s5_engine *e, int fd)
+static void close_and_check(struct s5_engine *e, int fd)
 {
     cr_assert_eq(s5_close(e, fd), 0);
     check_clean(e, "low water");
@@ -59,12 +59,12 @@ Test(rcvlowat, a_blocking_connect)
         int fd = fake_socket(AF_INET, SOCK_STREAM);
         set_low_water(e, fd, LOW);
         uint64_t begun = fake_net.now;
-        cr_assert_eq(connects(e, fd), 0);
-        /* Woken by the server's octets, not by looking for them now and then. */
+        cr_assert_eq(connect_target(e, fd), 0);
+        /* The wait is woken by the server's octets, and does not depend on polling at intervals. */
         cr_assert_lt(fake_net.now - begun, S5_POLL_INTERVAL / 2);
         cr_assert_eq(low_water(e, fd), LOW);
         cr_assert_eq(kernel_low_water(fd), LOW);
-        done(e, fd);
+        close_and_check(e, fd);
     }
     end_engine(e);
 }
@@ -72,11 +72,11 @@ Test(rcvlowat, a_blocking_connect)
 Test(rcvlowat, a_value_set_while_it_connects)
 {
     struct s5_engine *e = fake_engine();
-    struct timespec limit = milliseconds(PATIENCE);
+    struct timespec limit = milliseconds(LONG_WAIT);
     set_case(e, OFF, GOOD, 12);
     int fd = fake_socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK);
     set_low_water(e, fd, LOW);
-    cr_assert_eq(connects(e, fd), -EINPROGRESS);
+    cr_assert_eq(connect_target(e, fd), -EINPROGRESS);
     cr_assert_eq(low_water(e, fd), LOW);
     set_low_water(e, fd, OTHER);
     cr_assert_eq(low_water(e, fd), OTHER);
@@ -85,16 +85,16 @@ Test(rcvlowat, a_value_set_while_it_connects)
     cr_assert_eq(s5_wait_poll(e, &p, 1, &limit, NULL), 1);
     cr_assert_eq(low_water(e, fd), OTHER);
     cr_assert_eq(kernel_low_water(fd), OTHER);
-    done(e, fd);
-    /* And one that had none before. */
+    close_and_check(e, fd);
+    /* A socket that had no value before. */
     set_case(e, OFF, GOOD, 12);
     fd = fake_socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK);
-    cr_assert_eq(connects(e, fd), -EINPROGRESS);
+    cr_assert_eq(connect_target(e, fd), -EINPROGRESS);
     set_low_water(e, fd, OTHER);
     p = (struct pollfd){fd, POLLOUT, 0};
     cr_assert_eq(s5_wait_poll(e, &p, 1, &limit, NULL), 1);
     cr_assert_eq(kernel_low_water(fd), OTHER);
-    done(e, fd);
+    close_and_check(e, fd);
     end_engine(e);
 }
 
@@ -106,10 +106,10 @@ Test(rcvlowat, a_connection_that_fails)
             set_case(e, AUTO, way, at);
             int fd = fake_socket(AF_INET, SOCK_STREAM);
             set_low_water(e, fd, LOW);
-            connects(e, fd); /* garbage may be a good answer */
+            connect_target(e, fd); /* garbage may be a valid reply */
             cr_assert_eq(low_water(e, fd), LOW);
             cr_assert_eq(kernel_low_water(fd), LOW);
-            done(e, fd);
+            close_and_check(e, fd);
         }
     end_engine(e);
 }
@@ -122,11 +122,11 @@ Test(rcvlowat, a_connection_that_is_given_up)
         set_case(e, ON, STALL, 0);
         int fd = fake_socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK);
         set_low_water(e, fd, LOW);
-        cr_assert_eq(connects(e, fd), -EINPROGRESS);
+        cr_assert_eq(connect_target(e, fd), -EINPROGRESS);
         cr_assert_eq(way ? s5_shutdown(e, fd, SHUT_RDWR) : s5_connect(e, fd, &none, sizeof none), 0);
         cr_assert_eq(low_water(e, fd), LOW);
         cr_assert_eq(kernel_low_water(fd), LOW);
-        done(e, fd);
+        close_and_check(e, fd);
     }
     end_engine(e);
 }

@@ -1,5 +1,5 @@
-/* accept() returns the connection that it has. The next BIND is made by the calls that wait, however the
- * server behaves then. */
+/* accept() returns the connection that it has. The next BIND request is made by later calls that wait, however
+ * the server behaves then. */
 #include "fake_world.h"
 #include "listener.h"
 #include "query.h"
@@ -12,11 +12,11 @@
 
 enum how { POLL, SELECT, EPOLL, EPOLL_EDGE, BLOCK, HOWS };
 
-/* Serves the first, and then those that come before LAST; says nothing to the others. */
+/* serves_some() serves the connections before number LAST and is silent on the others. */
 static unsigned last;
 static struct scene scene;
 
-static void serves_some(struct fake_peer *p)
+static void serve_some(struct fake_peer *p)
 {
     if (p - fake_net.peers < last)
         scene_script(p);
@@ -27,7 +27,7 @@ struct place {
     enum how how;
 };
 
-static struct place listens(struct s5_engine *e, enum how how, enum pipeline pipeline, unsigned serves)
+static struct place start_listening(struct s5_engine *e, enum how how, enum pipeline pipeline, unsigned serves)
 {
     struct sockaddr_in own = {.sin_family = AF_INET, .sin_port = htons(8000)};
     struct epoll_event event = {.events = EPOLLIN | (how == EPOLL_EDGE ? EPOLLET : 0), .data.u64 = 7};
@@ -35,7 +35,7 @@ static struct place listens(struct s5_engine *e, enum how how, enum pipeline pip
     scene.at = whole_size(&scene);
     set_scene(e, &scene);
     last = serves;
-    fake_net.script = serves_some;
+    fake_net.script = serve_some;
     struct place at = {fake_socket(AF_INET, SOCK_STREAM | (how == BLOCK ? 0 : SOCK_NONBLOCK)), fake_epoll(),
                        how};
     cr_assert_eq(s5_bind(e, at.fd, (struct sockaddr *)&own, sizeof own), 0);
@@ -44,7 +44,7 @@ static struct place listens(struct s5_engine *e, enum how how, enum pipeline pip
     return at;
 }
 
-static bool somebody_comes(struct s5_engine *e, const struct place *at, int ms)
+static bool wait_for_caller(struct s5_engine *e, const struct place *at, int ms)
 {
     struct timespec limit = milliseconds(ms);
     struct pollfd p = {at->fd, POLLIN, 0};
@@ -64,42 +64,42 @@ static bool somebody_comes(struct s5_engine *e, const struct place *at, int ms)
     }
 }
 
-static int takes(struct s5_engine *e, const struct place *at)
+static int accept_caller(struct s5_engine *e, const struct place *at)
 {
     int to;
     do {
-        cr_assert(somebody_comes(e, at, 5000));
+        cr_assert(wait_for_caller(e, at, 5000));
         to = s5_accept(e, at->fd, NULL, NULL, SOCK_CLOEXEC);
     } while (to == -EAGAIN && at->how != BLOCK);
     cr_assert_geq(to, 0, "%d", to);
     return to;
 }
 
-static int accepts(struct s5_engine *e, const struct place *at)
+static int accept_and_read(struct s5_engine *e, const struct place *at)
 {
     char got[64];
-    int to = takes(e, at);
+    int to = accept_caller(e, at);
     cr_assert(said(e, to, got, sizeof got) == sizeof HELLO - 1 && memcmp(got, HELLO, sizeof HELLO - 1) == 0);
     return to;
 }
 
-static void leaves(struct s5_engine *e, const struct place *at)
+static void stop_listening(struct s5_engine *e, const struct place *at)
 {
     cr_assert_eq(s5_close(e, at->fd), 0);
     cr_assert_eq(s5_close(e, at->ep), 0);
     check_clean(e, "BIND");
 }
 
-Test(rebind, a_server_that_does_not_answer_the_next_one_delays_nothing)
+Test(rebind, a_silent_server_delays_nothing)
 {
     struct s5_engine *e = fake_engine();
     for (enum how how = 0; how < HOWS; how++)
         for (enum pipeline pipeline = 0; pipeline < PIPELINES; pipeline++) {
-            struct place at = listens(e, how, pipeline, 1);
+            struct place at = start_listening(e, how, pipeline, 1);
             uint64_t begun = fake_net.now;
-            int to = accepts(e, &at);
+            int to = accept_and_read(e, &at);
             cr_assert_lt(fake_net.now - begun, S5_CLOCK_SECOND);
-            /* Nobody comes; and the time is the program's. */
+            /* No connection arrives, and the wait ends on time. */
             struct timespec limit = milliseconds(A_WHILE);
             struct pollfd p = {at.fd, POLLIN, 0};
             begun = fake_net.now;
@@ -107,7 +107,7 @@ Test(rebind, a_server_that_does_not_answer_the_next_one_delays_nothing)
             cr_assert_lt(fake_net.now - begun, 2 * A_WHILE * 1000000ull);
             cr_assert_gt(fake_net.dialled, 1);
             cr_assert_eq(s5_close(e, to), 0);
-            leaves(e, &at);
+            stop_listening(e, &at);
         }
     end_engine(e);
 }
@@ -118,79 +118,80 @@ Test(rebind, one_connection_after_another)
     for (enum how how = 0; how < HOWS; how++)
         for (enum pipeline pipeline = 0; pipeline < PIPELINES; pipeline++)
             for (int asked = 0; asked < 2; asked++) {
-                struct place at = listens(e, how, pipeline, 60);
+                struct place at = start_listening(e, how, pipeline, 60);
                 for (int i = 0; i < 5; i++) {
                     struct sockaddr_in own;
                     socklen_t len = sizeof own;
-                    cr_assert_eq(s5_close(e, accepts(e, &at)), 0);
+                    cr_assert_eq(s5_close(e, accept_and_read(e, &at)), 0);
                     if (!asked)
                         continue;
-                    /* The next address, as it is when nobody waits before. */
+                    /* The next address is available without a wait before. */
                     cr_assert_eq(s5_getsockname(e, at.fd, (struct sockaddr *)&own, &len), 0);
                     cr_assert(!s5_registry_any_in_flight(&e->registry));
                     cr_assert_eq(fake_net.n_peers, (unsigned)i + 2);
                 }
-                leaves(e, &at);
+                stop_listening(e, &at);
             }
     end_engine(e);
 }
 
-/* A server that refuses is asked again after a while, as after any BIND. */
-Test(rebind, a_server_that_fails_is_asked_again)
+/* A server that refuses is tried again after a while, as after any BIND request. */
+Test(rebind, a_server_that_fails_is_tried_again)
 {
     struct s5_engine *e = fake_engine();
-    struct place at = listens(e, POLL, OFF, 60);
+    struct place at = start_listening(e, POLL, OFF, 60);
     fake_net.dial = FAKE_REFUSE;
-    cr_assert_eq(s5_close(e, accepts(e, &at)), 0);
+    cr_assert_eq(s5_close(e, accept_and_read(e, &at)), 0);
     struct timespec limit = milliseconds(A_WHILE);
     struct pollfd p = {at.fd, POLLIN, 0};
     cr_assert_eq(s5_wait_poll(e, &p, 1, &limit, NULL), 0);
     fake_net.dial = FAKE_ACCEPT;
-    cr_assert_eq(s5_close(e, accepts(e, &at)), 0);
-    leaves(e, &at);
+    cr_assert_eq(s5_close(e, accept_and_read(e, &at)), 0);
+    stop_listening(e, &at);
     end_engine(e);
 }
 
-/* The next BIND is over while somebody is at the listener for long: a frame below in this thread, or another thread.
- * That connection is given up, nothing hangs, and the listener is called again later. */
-Test(rebind, one_that_ends_while_the_listener_is_held_is_given_up)
+/* The next BIND request completes while the listener is locked for a long time, by a frame below in this thread
+ * or by another thread. That connection is given up, nothing hangs, and the listener makes another request later. */
+Test(rebind, a_request_that_completes_while_the_listener_is_locked_is_given_up)
 {
     struct s5_engine *e = fake_engine();
     for (int other = 0; other < 2; other++) {
-        struct place at = listens(e, POLL, OFF, 60);
+        struct place at = start_listening(e, POLL, OFF, 60);
         struct timespec limit = milliseconds(A_WHILE);
         struct pollfd p = {at.fd, POLLIN, 0};
-        int to = takes(e, &at);
+        int to = accept_caller(e, &at);
         struct s5_listener *l = s5_listener_shared(s5_registry_find(&e->registry, at.fd));
         cr_assert(l && s5_registry_any_in_flight(&e->registry));
         uint64_t token = s5_lock_token(e);
         atomic_store(&l->lock, other ? token ^ 1 : token);
         uint64_t begun = fake_net.now;
-        for (int turn = 0; turn < 5; turn++)
+        for (int round = 0; round < 5; round++)
             cr_assert_eq(s5_wait_poll(e, &p, 1, &limit, NULL), 0);
         cr_assert_lt(fake_net.now - begun, 3 * S5_CLOCK_SECOND);
         cr_assert(!s5_registry_any_in_flight(&e->registry), "it is over");
         atomic_store(&l->lock, 0);
         cr_assert_eq(s5_close(e, to), 0);
-        cr_assert(somebody_comes(e, &at, PATIENCE), "when the time-out of the server is over at the latest");
-        cr_assert_eq(s5_close(e, accepts(e, &at)), 0);
-        leaves(e, &at);
+        cr_assert(wait_for_caller(e, &at, LONG_WAIT), "when the time-out of the server is over at the latest");
+        cr_assert_eq(s5_close(e, accept_and_read(e, &at)), 0);
+        stop_listening(e, &at);
     }
     end_engine(e);
 }
 
-/* The program closes all that it has and more: the connection of the BIND is none of its own. */
-Test(rebind, its_connection_is_out_of_reach)
+/* The program closes all of its descriptors and more. The connection of the BIND request is internal and must
+ * remain. */
+Test(rebind, the_program_cannot_close_its_connection)
 {
     struct s5_engine *e = fake_engine();
-    struct place at = listens(e, POLL, OFF, 60);
-    int to = takes(e, &at);
+    struct place at = start_listening(e, POLL, OFF, 60);
+    int to = accept_caller(e, &at);
     cr_assert(s5_registry_any_in_flight(&e->registry));
     for (int fd = FAKE_FIRST; fd < 1024; fd++)
         if (fd != at.fd && fd != at.ep && fd != to)
             s5_close(e, fd);
     cr_assert_eq(s5_close(e, to), 0);
-    cr_assert_eq(s5_close(e, accepts(e, &at)), 0);
-    leaves(e, &at);
+    cr_assert_eq(s5_close(e, accept_and_read(e, &at)), 0);
+    stop_listening(e, &at);
     end_engine(e);
 }

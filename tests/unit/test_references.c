@@ -1,5 +1,5 @@
-/* References to what processes share: counted once, given back once, and taken back of those that have ended or never
- * came to be. */
+/* References to shared objects: counted once, released once, and taken back from processes that have ended or
+ * never started. */
 #include "engine.h"
 #include "process.h"
 #include "references.h"
@@ -13,7 +13,7 @@ static struct s5_shm *shm;
 static int fd;
 static uint32_t self;
 
-static void begin(void)
+static void set_up(void)
 {
     struct s5_shm_location place;
     cr_assert_eq(s5_shm_create(&shm, &place), 0);
@@ -22,35 +22,35 @@ static void begin(void)
     s5_references_begin(&r, self, 1);
 }
 
-static unsigned processes(void)
+static unsigned count_processes(void)
 {
     return (uint32_t)atomic_load(&r.use);
 }
 
-/* A process that lives on under NUMBER. */
-static pid_t another(uint32_t number)
+/* Forks a process that remains alive and is registered as NUMBER. */
+static pid_t fork_process(uint32_t number)
 {
-    int told[2];
+    int registered[2];
     char octet;
-    cr_assert_eq(pipe(told), 0);
+    cr_assert_eq(pipe(registered), 0);
     pid_t pid = fork();
     if (pid == 0)
-        _exit(s5_process_register(fd, number) == number && write(told[1], "", 1) == 1 && pause());
-    cr_assert(pid > 0 && read(told[0], &octet, 1) == 1);
+        _exit(s5_process_register(fd, number) == number && write(registered[1], "", 1) == 1 && pause());
+    cr_assert(pid > 0 && read(registered[0], &octet, 1) == 1);
     return pid;
 }
 
-static void end(pid_t pid)
+static void kill_process(pid_t pid)
 {
     cr_assert(kill(pid, SIGKILL) == 0 && waitpid(pid, NULL, 0) == pid);
 }
 
-Test(references, the_last_one_ends_a_generation, .init = begin)
+Test(references, the_last_release_ends_a_generation, .init = set_up)
 {
     uint32_t generation = s5_references_generation(&r);
     cr_assert(s5_references_take(&r, generation, self));
     cr_assert(s5_references_take(&r, generation, 4711));
-    cr_assert_eq(processes(), 2);
+    cr_assert_eq(count_processes(), 2);
     cr_assert_not(s5_references_take(&r, generation + 1, self), "another's");
     cr_assert_not(s5_references_release(&r, self));
     cr_assert_not(s5_references_release(&r, self));
@@ -67,15 +67,15 @@ Test(references, the_last_one_ends_a_generation, .init = begin)
     cr_assert(s5_references_release(&r, self));
 }
 
-Test(references, a_child_has_what_was_taken_for_it_or_nobody_has, .init = begin)
+Test(references, a_reservation_is_confirmed_or_taken_back, .init = set_up)
 {
     uint32_t generation = s5_references_generation(&r), first = 1001, second = 1002;
     cr_assert(s5_references_reserve(&r, generation, first) && s5_references_reserve(&r, generation, second));
-    cr_assert_eq(processes(), 3, "two forks at once");
+    cr_assert_eq(count_processes(), 3, "two forks at once");
     cr_assert_not(s5_references_take_back(&r, first), "that fork failed; others have it");
     cr_assert_not(s5_references_confirm(&r, generation, first, first), "and nothing is left of it");
     cr_assert_not(s5_references_take_back(&r, first), "once");
-    cr_assert_eq(processes(), 2);
+    cr_assert_eq(count_processes(), 2);
     cr_assert(s5_references_confirm(&r, generation, second, second));
     cr_assert_not(s5_references_confirm(&r, generation, second, second), "once");
     cr_assert_not(s5_references_take_back(&r, second), "its own");
@@ -91,28 +91,28 @@ Test(references, a_child_has_what_was_taken_for_it_or_nobody_has, .init = begin)
     cr_assert(s5_references_take_back(&r, first), "the last one, where the parent has closed it meanwhile");
 }
 
-Test(references, those_of_the_dead_are_taken_back, .init = begin)
+Test(references, those_of_ended_processes_are_taken_back, .init = set_up)
 {
     uint32_t generation = s5_references_generation(&r);
     uint32_t number = s5_process_number(&shm->processes), unborn = s5_process_number(&shm->processes);
-    pid_t child = another(number);
+    pid_t child = fork_process(number);
     for (int i = 0; i < 3; i++)
         cr_assert(s5_references_take(&r, generation, number));
     cr_assert(s5_references_reserve(&r, generation, unborn));
     cr_assert(s5_references_take(&r, generation, 7 | S5_PROCESS_UNPROVEN));
     cr_assert_not(s5_references_sweep(&r, fd, self, false));
-    cr_assert_eq(processes(), 4, "they live");
-    end(child);
+    cr_assert_eq(count_processes(), 4, "they live");
+    kill_process(child);
     cr_assert_not(s5_references_sweep(&r, fd, self, false));
-    cr_assert_eq(processes(), 3, "a child may come still");
+    cr_assert_eq(count_processes(), 3, "a child may come still");
     cr_assert_not(s5_references_release(&r, number), "late");
     cr_assert_not(s5_references_sweep(&r, fd, self, true));
-    cr_assert_eq(processes(), 2, "nobody knows whether the one without proof has ended");
+    cr_assert_eq(count_processes(), 2, "nobody knows whether the one without proof has ended");
     cr_assert_not(s5_references_release(&r, self));
     cr_assert(s5_references_release(&r, 7 | S5_PROCESS_UNPROVEN));
 }
 
-Test(references, an_exec_takes_over, .init = begin)
+Test(references, an_exec_takes_the_references_over, .init = set_up)
 {
     uint32_t generation = s5_references_generation(&r);
     uint32_t after = s5_process_register(fd, s5_process_number(&shm->processes));
@@ -124,7 +124,7 @@ Test(references, an_exec_takes_over, .init = begin)
     cr_assert(s5_references_release(&r, after));
 }
 
-Test(references, more_processes_than_are_told_apart, .init = begin)
+Test(references, more_processes_than_have_entries, .init = set_up)
 {
     enum { MANY = 3 * S5_REFERENCES_PROCESSES };
     uint32_t generation = s5_references_generation(&r);
@@ -132,9 +132,9 @@ Test(references, more_processes_than_are_told_apart, .init = begin)
         cr_assert(s5_references_reserve(&r, generation, 5000 + i));
         cr_assert(s5_references_confirm(&r, generation, 5000 + i, 5000 + i));
     }
-    cr_assert_eq(processes(), S5_REFERENCES_PROCESSES + 1, "the crowd is one");
+    cr_assert_eq(count_processes(), S5_REFERENCES_PROCESSES + 1, "the crowd is one");
     cr_assert_not(s5_references_sweep(&r, fd, self, true), "which is never gone");
-    cr_assert_eq(processes(), 2);
+    cr_assert_eq(count_processes(), 2);
     cr_assert(s5_references_seize(&r, generation), "but by force");
     cr_assert_not(s5_references_release(&r, self));
     s5_references_begin(&r, self, 1);
@@ -146,7 +146,7 @@ Test(references, more_processes_than_are_told_apart, .init = begin)
     cr_assert(s5_references_release(&r, self));
 }
 
-Test(references, one_process_has_them_alone_in_a_copy, .init = begin)
+Test(references, a_copy_belongs_to_one_process, .init = set_up)
 {
     uint32_t generation = s5_references_generation(&r);
     cr_assert(s5_references_take(&r, generation, self) && s5_references_take(&r, generation, 4711));

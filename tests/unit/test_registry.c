@@ -1,17 +1,17 @@
-/* The registry: records under descriptors, duplicates, the list of those in flight, registrations. */
+/* The registry: records by descriptor, duplicates, the list of those in flight, registrations. */
 #include "fd_notes.h"
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <pthread.h>
 
-static struct s5_registry *fresh(void)
+static struct s5_registry *get_registry(void)
 {
-    static struct s5_registry r; /* a test has a process of its own */
+    static struct s5_registry r; /* each test runs in its own process */
     return &r;
 }
 
-/* A record of FD's that is not in flight; NULL: there is none left. */
-static struct s5_record *add(struct s5_registry *r, int fd)
+/* Makes a record for FD that is not in flight; NULL: there is none left. */
+static struct s5_record *add_record(struct s5_registry *r, int fd)
 {
     struct s5_record *record = s5_registry_new(r);
     return record && s5_registry_enter(r, fd, record) == 0 ? record : NULL;
@@ -19,7 +19,7 @@ static struct s5_record *add(struct s5_registry *r, int fd)
 
 Test(registry, unknown_descriptors_are_foreign)
 {
-    struct s5_registry *r = fresh();
+    struct s5_registry *r = get_registry();
     cr_assert(s5_registry_foreign(r, 0));
     cr_assert(s5_registry_foreign(r, -1));
     cr_assert(s5_registry_foreign(r, 1 << 30));
@@ -27,10 +27,10 @@ Test(registry, unknown_descriptors_are_foreign)
     cr_assert_null(s5_registry_drop(r, 3));
 }
 
-Test(registry, a_record_lives_as_long_as_its_last_name)
+Test(registry, a_record_exists_as_long_as_its_last_descriptor)
 {
-    struct s5_registry *r = fresh();
-    struct s5_record *record = add(r, 5);
+    struct s5_registry *r = get_registry();
+    struct s5_record *record = add_record(r, 5);
     cr_assert_not_null(record);
     cr_assert_not(s5_registry_foreign(r, 5));
     cr_assert_eq(s5_registry_find(r, 5), record);
@@ -40,28 +40,28 @@ Test(registry, a_record_lives_as_long_as_its_last_name)
     cr_assert_eq(s5_registry_find(r, 700), record);
     cr_assert_eq(s5_registry_drop(r, 700), record);
     s5_registry_free(r, record);
-    cr_assert_eq(add(r, 9), record, "a free record is used again");
+    cr_assert_eq(add_record(r, 9), record, "a free record is used again");
 }
 
-Test(registry, a_full_table_says_so)
+Test(registry, a_full_table_refuses_records)
 {
-    struct s5_registry *r = fresh();
+    struct s5_registry *r = get_registry();
     unsigned n = 0;
-    while (add(r, (int)n))
+    while (add_record(r, (int)n))
         n++;
     cr_assert_eq(n, S5_RECORDS);
     s5_registry_free(r, s5_registry_drop(r, 17));
-    cr_assert_not_null(add(r, 17));
-    cr_assert_null(add(r, 18), "it names one");
+    cr_assert_not_null(add_record(r, 17));
+    cr_assert_null(add_record(r, 18), "it names one");
     cr_assert_null(s5_registry_make(r, (int)(S5_CHUNKS * S5_CHUNK_SLOTS)));
 }
 
 Test(registry, those_in_flight_are_listed)
 {
-    struct s5_registry *r = fresh();
+    struct s5_registry *r = get_registry();
     struct s5_record *records[3];
     for (int i = 0; i < 3; i++) {
-        records[i] = add(r, i);
+        records[i] = add_record(r, i);
         cr_assert_eq(s5_registry_inflight_add(r, records[i]), 0);
     }
     cr_assert(s5_registry_any_in_flight(r));
@@ -74,22 +74,23 @@ Test(registry, those_in_flight_are_listed)
     cr_assert_not(s5_registry_any_in_flight(r));
     struct s5_record *many[100];
     for (int i = 0; i < 100; i++)
-        cr_assert_eq(s5_registry_inflight_add(r, many[i] = add(r, 10 + i)), 0);
+        cr_assert_eq(s5_registry_inflight_add(r, many[i] = add_record(r, 10 + i)), 0);
     cr_assert_eq(s5_registry_inflight_top(r), 100);
     for (int i = 0; i < 100; i++)
         s5_registry_inflight_remove(r, many[i]);
     cr_assert_eq(s5_registry_inflight_top(r), 0, "an empty list is short again");
 }
 
-/* Its place is looked for in the list: one that was never in it has none, whatever its fields say. */
-Test(registry, the_end_of_one_leaves_the_places_of_others)
+/* A record's position is looked up in the list. A record that is not in the list has none, whatever its fields
+ * say. */
+Test(registry, removing_one_keeps_the_positions_of_others)
 {
-    struct s5_registry *r = fresh();
-    struct s5_record *gone = add(r, 0), *first = add(r, 1), *none = add(r, 2);
+    struct s5_registry *r = get_registry();
+    struct s5_record *gone = add_record(r, 0), *first = add_record(r, 1), *none = add_record(r, 2);
     cr_assert(s5_registry_inflight_add(r, gone) == 0 && s5_registry_inflight_add(r, first) == 0);
     s5_registry_inflight_remove(r, gone);
     s5_registry_free(r, s5_registry_drop(r, 0));
-    struct s5_record *again = add(r, 3); /* which had a place */
+    struct s5_record *again = add_record(r, 3); /* which had a position */
     cr_assert_eq(again, gone);
     s5_registry_inflight_remove(r, again);
     s5_registry_inflight_remove(r, none);
@@ -103,10 +104,10 @@ Test(registry, the_end_of_one_leaves_the_places_of_others)
     cr_assert_null(s5_registry_inflight_at(r, S5_INFLIGHT_MAX), "there is nothing behind the list");
 }
 
-Test(registry, a_descriptor_names_one_record)
+Test(registry, a_descriptor_refers_to_one_record)
 {
-    struct s5_registry *r = fresh();
-    struct s5_record *first = add(r, 5), *second = s5_registry_new(r);
+    struct s5_registry *r = get_registry();
+    struct s5_record *first = add_record(r, 5), *second = s5_registry_new(r);
     s5_registry_publish(second);
     cr_assert_eq(s5_registry_name(r, 5, second), -EALREADY);
     cr_assert_eq(s5_registry_find(r, 5), first);
@@ -118,17 +119,17 @@ Test(registry, a_descriptor_names_one_record)
     cr_assert(!s5_record_hold(second));
 }
 
-Test(registry, a_name_is_dropped_where_it_is_the_records)
+Test(registry, a_descriptor_is_dropped_only_with_its_record)
 {
-    struct s5_registry *r = fresh();
-    struct s5_record *record = add(r, 5), *next;
+    struct s5_registry *r = get_registry();
+    struct s5_record *record = add_record(r, 5), *next;
     cr_assert(s5_record_hold(record));
     s5_registry_set_needs_check(r, 5, true);
     s5_registry_drop_record(r, 5, record);
     cr_assert(s5_registry_foreign(r, 5));
     cr_assert_eq(atomic_load(&record->fd), -1);
     cr_assert_eq(s5_record_refs(record), 1, "the holder's");
-    next = add(r, 5);
+    next = add_record(r, 5);
     s5_registry_drop_record(r, 5, record);
     s5_registry_drop_record(r, 6, record);
     cr_assert_eq(s5_registry_find(r, 5), next);
@@ -136,9 +137,9 @@ Test(registry, a_name_is_dropped_where_it_is_the_records)
     cr_assert(s5_record_release(record));
 }
 
-Test(registry, an_association_is_dropped_with_its_own_name)
+Test(registry, an_association_is_dropped_with_its_descriptor)
 {
-    struct s5_registry *r = fresh();
+    struct s5_registry *r = get_registry();
     struct s5_record *record = s5_registry_new(r), *next = s5_registry_new(r);
     record->relayed = 1;
     next->relayed = 2;
@@ -157,12 +158,12 @@ enum { SOME = 6, ROUNDS = 200000 };
 static struct s5_registry *shared;
 static _Atomic int beyond; /* the top */
 
-static void *come_and_go(void *arg)
+static void *add_and_remove(void *arg)
 {
     struct s5_registry *r = shared;
     struct s5_record *own[SOME];
     for (int i = 0; i < SOME; i++)
-        own[i] = add(r, (int)(intptr_t)arg + i);
+        own[i] = add_record(r, (int)(intptr_t)arg + i);
     for (int round = 0; round < ROUNDS; round++) {
         for (int i = 0; i < SOME; i++)
             s5_registry_inflight_add(r, own[i]);
@@ -174,14 +175,14 @@ static void *come_and_go(void *arg)
     return NULL;
 }
 
-/* Who waits looks through the list up to its top: what stood beyond it would be waited for in vain,
- * and a fork would take no reference for it. */
+/* A wait scans the list up to its top. A record beyond it would never be waited for, and a fork would take no
+ * reference for it. */
 Test(registry, none_in_flight_is_beyond_the_top)
 {
     pthread_t threads[2];
-    shared = fresh();
+    shared = get_registry();
     for (intptr_t i = 0; i < 2; i++)
-        cr_assert_eq(pthread_create(&threads[i], NULL, come_and_go, (void *)(10 + i * SOME)), 0);
+        cr_assert_eq(pthread_create(&threads[i], NULL, add_and_remove, (void *)(10 + i * SOME)), 0);
     for (int i = 0; i < 2; i++)
         pthread_join(threads[i], NULL);
     cr_assert_eq(beyond, 0);
@@ -190,15 +191,15 @@ Test(registry, none_in_flight_is_beyond_the_top)
 
 Test(registry, more_than_the_list_holds_is_refused)
 {
-    struct s5_registry *r = fresh();
+    struct s5_registry *r = get_registry();
     for (unsigned i = 0; i < S5_INFLIGHT_MAX; i++)
-        cr_assert_eq(s5_registry_inflight_add(r, add(r, (int)i)), 0);
-    cr_assert_eq(s5_registry_inflight_add(r, add(r, (int)S5_INFLIGHT_MAX)), -ENOBUFS);
+        cr_assert_eq(s5_registry_inflight_add(r, add_record(r, (int)i)), 0);
+    cr_assert_eq(s5_registry_inflight_add(r, add_record(r, (int)S5_INFLIGHT_MAX)), -ENOBUFS);
 }
 
 Test(registry, registrations_of_several_epolls)
 {
-    struct s5_registry *r = fresh();
+    struct s5_registry *r = get_registry();
     struct s5_registration got;
     for (int ep = 10; ep < 14; ep++)
         cr_assert_eq(s5_registry_watch(r, 4, ep, (uint32_t)ep, (uint64_t)ep * 100), 0);
@@ -219,7 +220,7 @@ Test(registry, registrations_of_several_epolls)
 
 Test(registry, duplicates_are_found_from_either_end)
 {
-    struct s5_registry *r = fresh();
+    struct s5_registry *r = get_registry();
     uint32_t at = 0;
     s5_registry_note_dup(r, 3, 8);
     s5_registry_note_dup(r, 9, 3);
@@ -230,13 +231,13 @@ Test(registry, duplicates_are_found_from_either_end)
     cr_assert_eq(s5_registry_next_dup(r, 8, &at), 3);
 }
 
-static void *churn(void *user)
+static void *use_and_free(void *user)
 {
     struct s5_registry *r = user;
     static _Atomic int next;
     int base = atomic_fetch_add(&next, 1) * 1000;
     for (int i = 0; i < 20000; i++) {
-        struct s5_record *record = add(r, base + i % 500);
+        struct s5_record *record = add_record(r, base + i % 500);
         if (!record || s5_registry_inflight_add(r, record) < 0)
             return (void *)1;
         s5_registry_inflight_remove(r, record);
@@ -249,10 +250,10 @@ static void *churn(void *user)
 
 Test(registry, threads_never_share_a_record)
 {
-    struct s5_registry *r = fresh();
+    struct s5_registry *r = get_registry();
     pthread_t threads[4];
     for (int i = 0; i < 4; i++)
-        pthread_create(&threads[i], NULL, churn, r);
+        pthread_create(&threads[i], NULL, use_and_free, r);
     for (int i = 0; i < 4; i++) {
         void *result;
         pthread_join(threads[i], &result);

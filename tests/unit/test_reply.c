@@ -1,4 +1,4 @@
-/* The whole of RFC 1928's table, and all that is not in it. */
+/* All reply codes of RFC 1928, and all other values. */
 #include "reply.h"
 #include <criterion/criterion.h>
 #include <errno.h>

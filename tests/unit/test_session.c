@@ -1,5 +1,5 @@
-/* The negotiation as it should go: each exchange whole, at every cut and octet by octet; what is
- * sent when; what is needed when; and that passwords are gone once they are. */
+/* Negotiations that succeed: each exchange whole, at every cut and octet by octet; when octets are sent; when
+ * octets are needed; and that passwords are erased after they are sent. */
 #include "session_script.h"
 
 Test(session, every_exchange_at_every_cut)
@@ -85,7 +85,7 @@ Test(session, bind_stops_between_its_replies)
     cr_assert_eq(s5_session_bound(&two)->port, 8080, "BND of the last successful reply");
 }
 
-Test(session, next_reply_is_for_bound_alone)
+Test(session, next_reply_is_for_bound_only)
 {
     struct script x = script("\0", 1, true, 0, V4, V4_LEN);
     struct s5_session *s = started(&x);
@@ -93,9 +93,9 @@ Test(session, next_reply_is_for_bound_alone)
     cr_assert_eq(s5_session_state(s), S5_SESSION_METHOD);
 }
 
-/* --- what is sent when --- */
+/* --- when octets are sent --- */
 
-Test(session, one_flight_where_one_method_is_offered)
+Test(session, everything_is_pipelined_if_one_method_is_offered)
 {
     struct script x = script("\2", 1, true, 2, V4, V4_LEN);
     struct s5_session *s = started(&x);
@@ -107,7 +107,7 @@ Test(session, one_flight_where_one_method_is_offered)
     cr_assert_eq(s5_session_need(s), 2 + 7);
 }
 
-Test(session, two_flights_where_several_are_offered)
+Test(session, the_rest_is_pipelined_if_several_are_offered)
 {
     struct script x = script("\0\2", 2, true, 2, V4, V4_LEN);
     struct s5_session *s = started(&x);
@@ -147,7 +147,7 @@ Test(session, step_by_step_without_pipelining)
     cr_assert_str_eq(s5_session_phase(s), "done");
 }
 
-/* An answer is needed from the octet on that ends its question. */
+/* A reply is needed as soon as the last octet of its request has been sent. */
 Test(session, need_follows_what_was_sent)
 {
     struct script x = script("\2", 1, true, 2, V4, V4_LEN);
@@ -184,7 +184,7 @@ Test(session, need_shrinks_octet_by_octet)
     cr_assert_eq(s5_session_state(s), S5_SESSION_DONE);
 }
 
-Test(session, more_than_needed_changes_nothing)
+Test(session, more_than_needed_is_refused_and_changes_nothing)
 {
     EACH_OFFER(x, V4, V4_LEN)
     for (size_t taken = 0; taken <= x.len; taken++) {
@@ -202,7 +202,7 @@ Test(session, more_than_needed_changes_nothing)
     }
 }
 
-Test(session, saying_more_was_sent_than_there_was_is_harmless)
+Test(session, reporting_more_octets_than_there_were_is_harmless)
 {
     struct script x = script("\0", 1, false, 0, V4, V4_LEN);
     struct s5_session *s = started(&x);
@@ -255,7 +255,7 @@ Test(session, bad_setups_are_refused)
     EXPECT_BAD(setup.dst = &bad);
 }
 
-Test(session, words_are_not_wanted_where_no_method_uses_them)
+Test(session, credentials_are_optional_if_no_method_uses_them)
 {
     struct script x = script("\0", 1, true, 0, V4, V4_LEN);
     struct s5_session_setup setup = setup_of(&x);
@@ -308,22 +308,22 @@ Test(session, a_session_can_be_used_again)
 
 /* --- passwords --- */
 
-static bool holds(const struct s5_session *s, const char *word)
+static bool contains_word(const struct s5_session *s, const char *word)
 {
     return memmem(s, sizeof *s, word, strlen(word)) != NULL;
 }
 
-Test(session, words_are_gone_once_sent)
+Test(session, credentials_are_erased_after_they_are_sent)
 {
     EACH_OFFER(x, V4, V4_LEN)
     {
         bool wanted = memchr(x.offered, 2, x.n_offered);
         struct s5_session *s = started(&x);
-        cr_assert_eq(holds(s, SECRET), wanted, "it can be found where it is");
-        cr_assert_eq(holds(s, USER), wanted);
+        cr_assert_eq(contains_word(s, SECRET), wanted, "it can be found where it is");
+        cr_assert_eq(contains_word(s, USER), wanted);
         s5_session_sent(s, 2 + x.n_offered);
         cr_assert_eq(s5_session_feed(s, x.server, 2), 0);
-        cr_assert_eq(holds(s, SECRET), x.auth != 0, "kept where it is to be sent, and only there");
+        cr_assert_eq(contains_word(s, SECRET), x.auth != 0, "kept where it is to be sent, and only there");
         size_t left;
         s5_session_out(s, &left);
         if (x.auth) {
@@ -334,13 +334,13 @@ Test(session, words_are_gone_once_sent)
         for (size_t n = 4; n < sizeof SECRET; n++) {
             char part[sizeof SECRET] = {0};
             memcpy(part, &SECRET[sizeof SECRET - 1 - n], n);
-            cr_assert_not(holds(s, part), "the last %zu octets are left", n);
+            cr_assert_not(contains_word(s, part), "the last %zu octets are left", n);
         }
-        cr_assert_not(holds(s, USER));
+        cr_assert_not(contains_word(s, USER));
     }
 }
 
-Test(session, words_go_octet_by_octet)
+Test(session, credentials_are_erased_octet_by_octet)
 {
     struct script x = script("\2", 1, true, 2, V4, V4_LEN);
     struct s5_session *s = started(&x);
@@ -351,25 +351,25 @@ Test(session, words_go_octet_by_octet)
     }
 }
 
-Test(session, words_are_gone_when_it_fails)
+Test(session, credentials_are_erased_on_failure)
 {
     EACH_OFFER(x, V4, V4_LEN)
     {
         struct s5_session *s = started(&x);
         s5_session_abort(s, -ETIMEDOUT);
-        cr_assert_not(holds(s, SECRET) || holds(s, USER));
+        cr_assert_not(contains_word(s, SECRET) || contains_word(s, USER));
         s = started(&x);
         s5_session_sent(s, 5);
         s5_session_eof(s);
-        cr_assert_not(holds(s, SECRET) || holds(s, &SECRET[4]) || holds(s, USER));
+        cr_assert_not(contains_word(s, SECRET) || contains_word(s, &SECRET[4]) || contains_word(s, USER));
         s = started(&x);
         s5_session_sent(s, 2 + x.n_offered);
         s5_session_feed(s, "\5\xff", 2);
-        cr_assert_not(holds(s, SECRET) || holds(s, USER));
+        cr_assert_not(contains_word(s, SECRET) || contains_word(s, USER));
     }
 }
 
-Test(session, wipe_leaves_nothing_and_asks_for_nothing)
+Test(session, a_wiped_session_is_empty_and_needs_nothing)
 {
     struct script x = script("\2\0", 2, true, 2, V4, V4_LEN);
     struct s5_session *s = started(&x);
@@ -383,7 +383,7 @@ Test(session, wipe_leaves_nothing_and_asks_for_nothing)
     cr_assert_eq(s5_session_feed(s, "\5", 1), -EINVAL);
 }
 
-/* A copy elsewhere carries on: there is no pointer inside. */
+/* A copy at another address works: the session contains no pointers to itself. */
 Test(session, it_can_be_moved_at_any_octet)
 {
     struct script x = script("\2", 1, false, 2, V4, V4_LEN);

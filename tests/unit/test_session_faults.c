@@ -1,7 +1,7 @@
-/* Each way a negotiation can go wrong, at each octet where it can. */
+/* Every way in which a negotiation can fail, at every octet where it can. */
 #include "session_script.h"
 
-/* X fails with ERROR in PHASE however it is cut, as soon as its first SOON octets are in hand. */
+/* X must fail with ERROR in PHASE, however it is cut, as soon as its first SOON octets have been received. */
 static void expect_failed(const struct script *x, int error, size_t soon, const char *phase)
 {
     uint8_t wire[1024];
@@ -61,7 +61,7 @@ Test(session_faults, every_status)
     }
 }
 
-Test(session_faults, a_status_with_the_other_version_is_taken_and_noted)
+Test(session_faults, a_status_with_the_other_version_is_accepted_and_recorded)
 {
     EACH_OFFER(x, V4, V4_LEN)
     for (uint8_t ver = 1; x.auth && ver <= 5; ver += 4) {
@@ -102,7 +102,7 @@ Test(session_faults, every_atyp)
             continue;
         bad.server[2 + x.auth + 3] = (uint8_t)atyp;
         expect_failed(&bad, -EPROTO, 2 + x.auth + 4, "reply");
-        bad.server[2 + x.auth + 1] = 4; /* a failing REP says more */
+        bad.server[2 + x.auth + 1] = 4; /* a failing REP takes precedence */
         expect_failed(&bad, -EHOSTUNREACH, 2 + x.auth + 4, "reply");
     }
 }
@@ -113,7 +113,7 @@ Test(session_faults, a_nul_within_a_name_is_malformed)
     expect_failed(&x, -EPROTO, x.len, "reply");
 }
 
-/* The end of file after each octet of an exchange whose reply's REP is REP. */
+/* The file ends after each octet of an exchange whose reply contains REP. */
 static void expect_at_eof(const struct script *x, uint8_t rep)
 {
     size_t reply = 2 + x->auth;
@@ -188,7 +188,7 @@ static void expect_unmoved(struct s5_session *s)
     cr_expect_eq(memcmp(s, &before, sizeof before), 0);
 }
 
-Test(session_faults, an_end_is_an_end)
+Test(session_faults, a_final_state_does_not_change)
 {
     uint8_t wire[256];
     size_t used;

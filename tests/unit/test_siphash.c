@@ -1,4 +1,4 @@
-/* SipHash-2-4 against the vectors its authors published. */
+/* SipHash-2-4, checked with the vectors that its authors published. */
 #include "siphash.h"
 #include <criterion/criterion.h>
 

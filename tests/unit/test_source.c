@@ -1,12 +1,12 @@
-/* Where a policy comes from: the order of the sources, what makes one of them count, and that
- * nothing is passed over in silence. */
+/* The source of a policy: the order of the sources, the conditions under which each is used, and that none is
+ * skipped silently. */
 #include "sources.h"
 #include <errno.h>
 
 TestSuite(source, .fini = sweep);
 
-/* Each is taken away in turn, the next one then decides. */
-Test(source, the_first_there_is_decides)
+/* The sources are removed one after another. Each time the next one must be used. */
+Test(source, the_first_source_that_exists_is_used)
 {
     const char *file = put_named("c.conf", "command-line");
     struct s5_source s = {.file = file, .url = "socks5h://url"};
@@ -37,8 +37,8 @@ Test(source, the_first_there_is_decides)
     expect_from(&s, "user", user);
 }
 
-/* What was named, or is there, is used or is a fault: the next source never takes its place. */
-Test(source, a_broken_source_is_not_passed_over)
+/* A source that is named, or exists, is used or causes a fault. The next source never replaces it. */
+Test(source, a_broken_source_is_not_skipped)
 {
     char gone[128], broken[160];
     put_named(".config/socks5/socks5.conf", "good");
@@ -73,7 +73,7 @@ Test(source, a_broken_source_is_not_passed_over)
     cr_expect_str_eq(fault.text, broken);
 }
 
-Test(source, a_default_file_that_cannot_be_looked_for_is_a_fault)
+Test(source, a_default_file_that_cannot_be_opened_is_a_fault)
 {
     char loop[128], fault_text[256];
     snprintf(loop, sizeof loop, "%s/.config", scratch());
@@ -95,7 +95,7 @@ Test(source, a_home_too_long_is_a_fault)
 
 /* --- the environment --- */
 
-/* An environment is written to by nobody here, but its type says so. */
+/* The environment is not written to here, although its type is not const. */
 static void read_strings(struct s5_environment *ret, const char *const *strings)
 {
     s5_environment_read(ret, (char *const *)(uintptr_t)strings);
@@ -177,7 +177,7 @@ Test(source, empty_and_lower_case_variables)
     }
 }
 
-/* NO_PROXY makes exceptions from a URL alone: a file has its rules. */
+/* NO_PROXY applies only to the server of a URL. A file has its own rules. */
 Test(source, exceptions_belong_to_urls)
 {
     struct s5_source s = {.url = "proxy", .env = {.no_proxy = "192.0.2.0/24"}};
@@ -197,7 +197,7 @@ Test(source, exceptions_belong_to_urls)
 
 /* --- the fingerprint --- */
 
-Test(source, the_fingerprint_tells_environments_apart)
+Test(source, the_fingerprint_distinguishes_environments)
 {
     static const struct s5_environment envs[] = {
         {0},

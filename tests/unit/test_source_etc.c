@@ -1,5 +1,4 @@
-/* Which files are looked for by themselves, and in what order: /etc is one of the test's own, which only
- * root can have. */
+/* The files that are used by default, and their order. The test mounts its own /etc, which needs root. */
 #include "sources.h"
 #include <errno.h>
 #include <sched.h>
@@ -7,8 +6,8 @@
 
 TestSuite(source_etc, .fini = sweep);
 
-/* This process's own /etc, empty but for socks5.conf with TEXT, unless that is NULL. */
-static void furnish(const char *text)
+/* Mounts an empty /etc for this process, with TEXT in socks5.conf unless it is NULL. */
+static void mount_etc(const char *text)
 {
     cr_assert_eq(unshare(CLONE_NEWNS), 0, "needs root: %s", strerror(errno));
     cr_assert_eq(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0, "%s", strerror(errno));
@@ -20,7 +19,7 @@ static void furnish(const char *text)
 Test(source_etc, the_systems_file)
 {
     struct s5_source s = {.env = {.home = scratch()}};
-    furnish("rule system { via = direct }\n");
+    mount_etc("rule system { via = direct }\n");
     expect_from(&s, "system", "/etc/socks5.conf");
     put_named(".config/socks5/socks5.conf", "home");
     s.env.home = scratch();
@@ -36,22 +35,22 @@ Test(source_etc, the_users_file)
     put_named(".config/socks5/socks5.conf", "home");
     snprintf(expected, sizeof expected, "%s/.config/socks5/socks5.conf", scratch());
     expect_from(&s, "home", expected);
-    s.env.xdg_config_home = "relative"; /* does not count */
+    s.env.xdg_config_home = "relative"; /* is ignored */
     expect_from(&s, "home", expected);
     char xdg[128];
     snprintf(xdg, sizeof xdg, "%s/xdg", scratch());
-    s.env.xdg_config_home = xdg; /* takes the place of ~/.config, there or not */
-    furnish(NULL);
+    s.env.xdg_config_home = xdg; /* replaces ~/.config, whether it exists or not */
+    mount_etc(NULL);
     free(load(&s, -ENOENT));
     put_named("xdg/socks5/socks5.conf", "xdg");
     snprintf(expected, sizeof expected, "%s/xdg/socks5/socks5.conf", scratch());
     expect_from(&s, "xdg", expected);
 }
 
-Test(source_etc, nothing_at_all)
+Test(source_etc, no_configuration)
 {
     struct s5_source s = {.file = NULL};
-    furnish(NULL);
+    mount_etc(NULL);
     free(load(&s, -ENOENT));
     cr_expect_str_eq(fault.text, "no configuration: no SOCKS5_CONF, SOCKS5_SERVER, SOCKS_SERVER or "
                                  "ALL_PROXY, no /etc/socks5.conf");
@@ -66,10 +65,10 @@ Test(source_etc, nothing_at_all)
     cr_expect_null(strstr(fault.text, "relative"));
 }
 
-Test(source_etc, the_current_directory_does_not_count)
+Test(source_etc, the_current_directory_is_not_used)
 {
     struct s5_source s = {.file = NULL};
-    furnish(NULL);
+    mount_etc(NULL);
     put_named("socks5.conf", "here");
     put_named(".config/socks5/socks5.conf", "here");
     put_named("socks5/socks5.conf", "here");

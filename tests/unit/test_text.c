@@ -1,4 +1,4 @@
-/* Text files of words, read line by line. */
+/* Text files that are read word by word and line by line. */
 #include "word_reader.h"
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -8,45 +8,45 @@
 
 static char seen[256];
 
-static bool see(void *user, unsigned at, const char *word, size_t len)
+static bool record_word(void *user, unsigned at, const char *word, size_t len)
 {
     size_t used = strlen(seen);
     snprintf(seen + used, sizeof seen - used, "%u:%.*s ", at, (int)len, word);
     return user && strlen(user) == len && memcmp(user, word, len) == 0;
 }
 
-/* What is seen of a file of TEXT, up to the word LAST. */
-static bool walk(const char *text, char *last)
+/* Records the words of a file with the text TEXT, up to the word LAST. */
+static bool read_words(const char *text, char *last)
 {
     char path[] = "/tmp/words-XXXXXX";
     int fd = mkstemp(path);
     cr_assert(fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text));
     close(fd);
     seen[0] = 0;
-    bool found = s5_word_reader_each(path, see, last);
+    bool found = s5_word_reader_each(path, record_word, last);
     unlink(path);
     return found;
 }
 
-Test(text, words_of_lines)
+Test(word_reader, words_of_lines)
 {
     char last[] = "three";
-    cr_assert_not(walk("one two # no\n\n  a\tb\nlast", NULL));
+    cr_assert_not(read_words("one two # no\n\n  a\tb\nlast", NULL));
     cr_assert_str_eq(seen, "0:one 1:two 0:a 1:b 0:last ");
-    cr_assert(walk("one\ntwo three four\nfive\n", last));
+    cr_assert(read_words("one\ntwo three four\nfive\n", last));
     cr_assert_str_eq(seen, "0:one 0:two 1:three ");
-    cr_assert_not(s5_word_reader_each("/nowhere/at/all", see, NULL));
+    cr_assert_not(s5_word_reader_each("/nowhere/at/all", record_word, NULL));
 }
 
-Test(text, lines_too_long_are_passed_over)
+Test(word_reader, lines_that_are_too_long_are_skipped)
 {
     static char text[3 * 4096];
     memset(text, 'x', 9000);
     strcpy(text + 9000, "\nafter it\n");
-    cr_assert_not(walk(text, NULL));
+    cr_assert_not(read_words(text, NULL));
     cr_assert_str_eq(seen, "0:after 1:it ");
-    text[9000] = 'x'; /* the last one, without an end */
+    text[9000] = 'x'; /* the last line, without a newline */
     text[9006] = 0;
-    cr_assert_not(walk(text, NULL));
+    cr_assert_not(read_words(text, NULL));
     cr_assert_str_eq(seen, "");
 }

@@ -1,7 +1,7 @@
-/* A server that fails at every octet of what it says, in every way, over every manner of cutting its
- * octets: connect() in each way a program can wait for it, BIND and UDP ASSOCIATE. Whatever it was for,
- * the program gets the errno that the place deserves, in time; no descriptor stays behind; what follows
- * a good reply is the program's to the octet; and nobody but the server is dialled. */
+/* A server that fails at every octet of its replies, in every way, with every manner of cutting its octets:
+ * connect() with each way of waiting for it, BIND and UDP ASSOCIATE. In each case the program must get the errno
+ * for the position of the failure, in time. No descriptor may be leaked, all octets after a successful reply
+ * belong to the program, and only the server may be connected to. */
 #include "fake_world.h"
 #include "query.h"
 #include "fd_ops.h"
@@ -17,10 +17,10 @@ enum how { BLOCK, POLL, SELECT, EPOLL_BEFORE, EPOLL_AFTER, EPOLL_ONCE };
 static const char *const how_names[] = {"block",        "poll",        "select",
                                         "epoll before", "epoll after", "epoll once"};
 
-#define LATE (-1) /* nothing came: the program gave up */
+#define LATE (-1) /* no result: the program gave up */
 
-/* One bit an errno that may come. */
-static uint64_t one_of(int error)
+/* Returns one bit for each errno that can occur. */
+static uint64_t errno_bit(int error)
 {
     static const int known[] = {0,      LATE,         ECONNREFUSED, EACCES,     EPROTO,    ECONNRESET,
                                 EAGAIN, ECONNABORTED, EOPNOTSUPP,   ETIMEDOUT,  ENETUNREACH,
@@ -31,7 +31,7 @@ static uint64_t one_of(int error)
     return 1ull << 63;
 }
 
-static const char *what_of(const struct scene *s, const char *how)
+static const char *describe_case(const struct scene *s, const char *how)
 {
     static char text[256];
     const struct fake_manner *m = &fake_net.manner;
@@ -44,7 +44,7 @@ static const char *what_of(const struct scene *s, const char *how)
 
 /* --- the program --- */
 
-/* Whether FD becomes writable within MS, asked in the way HOW. */
+/* True if FD becomes writable within MS, as seen by the calls HOW. */
 static bool becomes_writable(struct s5_engine *e, int fd, int ep, enum how how, int ms)
 {
     struct timespec limit = milliseconds(ms);
@@ -67,8 +67,8 @@ static bool becomes_writable(struct s5_engine *e, int fd, int ep, enum how how, 
     }
 }
 
-/* What connect() of FD comes to within MS: 0, an errno, or LATE. */
-static int connects(struct s5_engine *e, int fd, int ep, enum how how, int ms)
+/* Connects FD and waits for at most MS. Returns 0, an errno, or LATE. */
+static int connect_and_wait(struct s5_engine *e, int fd, int ep, enum how how, int ms)
 {
     struct sockaddr_in to = target(80);
     struct epoll_event event = {.events = EPOLLOUT | (how == EPOLL_ONCE ? EPOLLONESHOT : EPOLLET),
@@ -86,14 +86,14 @@ static int connects(struct s5_engine *e, int fd, int ep, enum how how, int ms)
     return error;
 }
 
-/* The same on a socket of its own: *RET_SAID is what the peer said then, *RET_N how much. */
-static int attempt(struct s5_engine *e, enum how how, int ms, char ret_said[64], ssize_t *ret_n)
+/* The same on a new socket. *RET_SAID gets what the peer sends then, *RET_N its length. */
+static int connect_new(struct s5_engine *e, enum how how, int ms, char ret_said[64], ssize_t *ret_n)
 {
     int ep = how >= EPOLL_BEFORE ? fake_epoll() : -1;
     int fd = fake_socket(AF_INET, SOCK_STREAM | (how == BLOCK ? 0 : SOCK_NONBLOCK));
-    int error = connects(e, fd, ep, how, ms);
+    int error = connect_and_wait(e, fd, ep, how, ms);
     *ret_n = error == 0 ? said(e, fd, ret_said, 64) : -1;
-    if (error) { /* not connected, and no octet of the program's gets anywhere */
+    if (error) { /* not connected, and the program cannot send */
         struct sockaddr_in peer;
         socklen_t len = sizeof peer;
         cr_assert(error == LATE || fake_calls.getpeername(fd, (struct sockaddr *)&peer, &len) < 0);
@@ -111,16 +111,16 @@ static int attempt(struct s5_engine *e, enum how how, int ms, char ret_said[64],
     return error;
 }
 
-/* --- what must come of it --- */
+/* --- the expected results --- */
 
-/* The errnos a failure may have, and the octets that are the program's: *RET_THEIRS, NULL where there
- * are none or a reset may take them. */
-static uint64_t expected(const struct scene *s, const char **ret_theirs)
+/* Returns the errnos that a failure may have. *RET_THEIRS gets the octets that belong to the program, or NULL if
+ * there are none or a reset may discard them. */
+static uint64_t get_expected(const struct scene *s, const char **ret_theirs)
 {
     size_t head = head_size(s->method), total = whole_size(s);
-    /* Who closes on a client that is still writing resets the connection. */
+    /* A server that closes while the client is still writing resets the connection. */
     bool resets = s->way == RESET || (s->way == CLOSE && fake_net.manner.each);
-    uint64_t reset = resets ? one_of(ECONNRESET) : 0;
+    uint64_t reset = resets ? errno_bit(ECONNRESET) : 0;
     *ret_theirs = NULL;
     if (s->at == total) {
         if (s->way == GOOD)
@@ -129,21 +129,21 @@ static uint64_t expected(const struct scene *s, const char **ret_theirs)
             *ret_theirs = "\xff" TRAILER;
         else if (s->way == CLOSE || s->way == HALF_CLOSE)
             *ret_theirs = "";
-        return one_of(0) | reset;
+        return errno_bit(0) | reset;
     }
     if (s->way == STALL)
-        return one_of(ETIMEDOUT);
+        return errno_bit(ETIMEDOUT);
     if (s->way == GARBAGE) {
         if (s->at == 1 || (s->method == PASSWORD && s->at == 3))
-            return one_of(EACCES);
-        if (s->at < head + 4) /* RSV is not looked at, but ATYP is */
-            return one_of(EPROTO);
-        *ret_theirs = TRAILER; /* anything goes for an address and a port */
-        return one_of(0);
+            return errno_bit(EACCES);
+        if (s->at < head + 4) /* RSV is not checked, but ATYP is */
+            return errno_bit(EPROTO);
+        *ret_theirs = TRAILER; /* any octets are a valid address and port */
+        return errno_bit(0);
     }
     if (s->at < 2 || (s->at >= head && s->at < head + 2))
-        return one_of(ECONNREFUSED) | reset;
-    return one_of(s->at < head ? EACCES : EPROTO) | reset;
+        return errno_bit(ECONNREFUSED) | reset;
+    return errno_bit(s->at < head ? EACCES : EPROTO) | reset;
 }
 
 static void check_server(const struct scene *s, const char *what)
@@ -155,18 +155,18 @@ static void check_server(const struct scene *s, const char *what)
         check_words(s, &fake_net.peers[i], s->pipeline == OFF || i > 0, what);
 }
 
-static void one(struct s5_engine *e, struct scene *s, enum how how, const struct fake_manner *m)
+static void check_connect(struct s5_engine *e, struct scene *s, enum how how, const struct fake_manner *m)
 {
     char got[64];
     const char *theirs;
     ssize_t n;
     set_scene(e, s);
     fake_net.manner = *m;
-    const char *what = what_of(s, how_names[how]);
+    const char *what = describe_case(s, how_names[how]);
     uint64_t begun = fake_net.now;
-    int error = attempt(e, how, PATIENCE, got, &n);
-    uint64_t allowed = expected(s, &theirs), took = fake_net.now - begun;
-    cr_assert(one_of(error) & allowed, "%s: %s", what, error < 0 ? "late" : strerrorname_np(error));
+    int error = connect_new(e, how, LONG_WAIT, got, &n);
+    uint64_t allowed = get_expected(s, &theirs), took = fake_net.now - begun;
+    cr_assert(errno_bit(error) & allowed, "%s: %s", what, error < 0 ? "late" : strerrorname_np(error));
     if (error == 0 && theirs)
         cr_assert(n == (ssize_t)strlen(theirs) && memcmp(got, theirs, (size_t)n) == 0,
                   "%s: %zd octets", what, n);
@@ -183,7 +183,7 @@ static const struct fake_manner manners[] = {
 };
 #define MANNERS (sizeof manners / sizeof *manners)
 
-static void every_octet(enum method method, enum how how)
+static void fail_at_every_octet(enum method method, enum how how)
 {
     struct s5_engine *e = fake_engine();
     struct scene s = {.method = method, .command = S5_CONNECT};
@@ -191,35 +191,35 @@ static void every_octet(enum method method, enum how how)
         for (s.at = 0; s.at <= whole_size(&s); s.at++)
             for (s.way = s.at == whole_size(&s) ? GOOD : CLOSE; s.way < WAYS; s.way++)
                 for (size_t m = 0; m < MANNERS; m++)
-                    one(e, &s, how, &manners[m]);
+                    check_connect(e, &s, how, &manners[m]);
     end_engine(e);
 }
 
-/* Short reads and short writes, the one in every place with the other in every place. */
-static void every_cut(enum method method, enum how how)
+/* Short reads and short writes, at every combination of positions. */
+static void cut_at_every_octet(enum method method, enum how how)
 {
     struct s5_engine *e = fake_engine();
     struct scene s = {.method = method, .command = S5_CONNECT};
     uint8_t words[128];
-    size_t greeting, auth, n = words_of(&s, words, &greeting, &auth);
+    size_t greeting, auth, n = expected_words(&s, words, &greeting, &auth);
     s.at = whole_size(&s);
     for (s.pipeline = 0; s.pipeline < PIPELINES; s.pipeline++)
         for (size_t in = 0; in < s.at + sizeof HELLO - 1; in++)
             for (size_t out = 0; out < n; out++)
                 for (int eager = 0; eager < 2; eager++)
-                    one(e, &s, how,
-                        &(struct fake_manner){.cut_in = in, .cut_out = out, .eager = eager});
+                    check_connect(e, &s, how,
+                                  &(struct fake_manner){.cut_in = in, .cut_out = out, .eager = eager});
     end_engine(e);
 }
 
 #define EACH(method, how, name)                                                                    \
     Test(torture, failures_at_every_octet_##name)                                                  \
     {                                                                                              \
-        every_octet(method, how);                                                                  \
+        fail_at_every_octet(method, how);                                                          \
     }                                                                                              \
     Test(torture, short_reads_and_writes_##name)                                                   \
     {                                                                                              \
-        every_cut(method, how);                                                                    \
+        cut_at_every_octet(method, how);                                                           \
     }
 
 EACH(NONE, BLOCK, none_block)
@@ -235,10 +235,10 @@ EACH(PASSWORD, EPOLL_BEFORE, password_epoll_before)
 EACH(PASSWORD, EPOLL_AFTER, password_epoll_after)
 EACH(PASSWORD, EPOLL_ONCE, password_epoll_once)
 
-/* --- before a word --- */
+/* --- before the greeting --- */
 
-/* The room to write and the end, or octets that nobody asked for, are told at the same time. */
-Test(torture, a_server_that_ends_before_it_hears_anything)
+/* The socket becomes writable at the same time as the end, or unexpected octets, arrive. */
+Test(torture, a_server_that_ends_before_the_greeting)
 {
     struct s5_engine *e = fake_engine();
     struct scene s = {.command = S5_CONNECT, .early = true};
@@ -247,13 +247,13 @@ Test(torture, a_server_that_ends_before_it_hears_anything)
             for (s.way = CLOSE; s.way < WAYS; s.way++)
                 for (enum how how = BLOCK; how <= EPOLL_ONCE; how++)
                     for (size_t m = 0; m < MANNERS; m++)
-                        one(e, &s, how, &manners[m]);
+                        check_connect(e, &s, how, &manners[m]);
     end_engine(e);
 }
 
 /* --- silence --- */
 
-Test(torture, silence_at_every_octet_is_given_up_by_the_program)
+Test(torture, silence_at_every_octet_until_the_program_gives_up)
 {
     struct s5_engine *e = fake_engine();
     struct scene s = {.way = STALL, .command = S5_CONNECT};
@@ -264,15 +264,15 @@ Test(torture, silence_at_every_octet_is_given_up_by_the_program)
             for (s.at = 0; s.at < whole_size(&s); s.at++)
                 for (enum how how = POLL; how <= EPOLL_ONCE; how++) {
                     set_scene(e, &s);
-                    const char *what = what_of(&s, how_names[how]);
-                    cr_assert_eq(attempt(e, how, A_WHILE, got, &n), LATE, "%s", what);
+                    const char *what = describe_case(&s, how_names[how]);
+                    cr_assert_eq(connect_new(e, how, A_WHILE, got, &n), LATE, "%s", what);
                     check_server(&s, what);
                     check_clean(e, what);
                 }
     end_engine(e);
 }
 
-Test(torture, silence_at_every_octet_ends_with_the_programs_own_limit)
+Test(torture, silence_at_every_octet_with_SO_SNDTIMEO)
 {
     struct s5_engine *e = fake_engine();
     struct scene s = {.way = STALL, .command = S5_CONNECT};
@@ -282,7 +282,7 @@ Test(torture, silence_at_every_octet_ends_with_the_programs_own_limit)
         for (s.pipeline = 0; s.pipeline < PIPELINES; s.pipeline++)
             for (s.at = 0; s.at < whole_size(&s); s.at++) {
                 set_scene(e, &s);
-                const char *what = what_of(&s, "block with SO_SNDTIMEO");
+                const char *what = describe_case(&s, "block with SO_SNDTIMEO");
                 int fd = fake_socket(AF_INET, SOCK_STREAM);
                 fake_calls.setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
                 uint64_t begun = fake_net.now;
@@ -297,9 +297,9 @@ Test(torture, silence_at_every_octet_ends_with_the_programs_own_limit)
     end_engine(e);
 }
 
-/* --- a server that is not reached --- */
+/* --- an unreachable server --- */
 
-Test(torture, a_server_that_is_not_reached)
+Test(torture, an_unreachable_server)
 {
     static const struct {
         enum fake_dial dial;
@@ -317,9 +317,9 @@ Test(torture, a_server_that_is_not_reached)
             for (size_t i = 0; i < 2 * sizeof ends / sizeof *ends; i++) {
                 set_scene(e, &s);
                 fake_net.manner.eager = i % 2;
-                const char *what = what_of(&s, how_names[how]);
+                const char *what = describe_case(&s, how_names[how]);
                 fake_net.dial = ends[i / 2].dial;
-                int error = attempt(e, how, PATIENCE, got, &n);
+                int error = connect_new(e, how, LONG_WAIT, got, &n);
                 cr_assert_eq(error, ends[i / 2].error, "%s: %d, not %d", what, error,
                              ends[i / 2].error);
                 check_clean(e, what);
@@ -330,11 +330,11 @@ Test(torture, a_server_that_is_not_reached)
 /* --- BIND --- */
 
 #define REFUSALS                                                                                   \
-    (one_of(ECONNREFUSED) | one_of(EACCES) | one_of(EPROTO) | one_of(ECONNABORTED) |               \
-     one_of(ECONNRESET) | one_of(EOPNOTSUPP) | one_of(EHOSTUNREACH))
+    (errno_bit(ECONNREFUSED) | errno_bit(EACCES) | errno_bit(EPROTO) | errno_bit(ECONNABORTED) |   \
+     errno_bit(ECONNRESET) | errno_bit(EOPNOTSUPP) | errno_bit(EHOSTUNREACH))
 
-/* Whether somebody is there to be accepted within a while. */
-static bool comes(struct s5_engine *e, int fd, int ep, enum how how)
+/* True if a connection can be accepted within A_WHILE. */
+static bool wait_for_caller(struct s5_engine *e, int fd, int ep, enum how how)
 {
     struct timespec limit = milliseconds(A_WHILE);
     struct pollfd p = {fd, POLLIN, 0};
@@ -354,27 +354,27 @@ static bool comes(struct s5_engine *e, int fd, int ep, enum how how)
     }
 }
 
-static int listens(struct s5_engine *e, int fd, int ep, enum how how, char got[64], ssize_t *ret_n)
+static int listen_and_accept(struct s5_engine *e, int fd, int ep, enum how how, char got[64], ssize_t *ret_n)
 {
-    struct sockaddr_in own = {.sin_family = AF_INET, .sin_port = htons(8000)}, told, peer;
+    struct sockaddr_in own = {.sin_family = AF_INET, .sin_port = htons(8000)}, bound, peer;
     struct epoll_event event = {.events = EPOLLIN | (how == EPOLL_BEFORE ? EPOLLET : 0),
                                 .data.u64 = 7};
     struct timeval limit = {1, 0};
-    socklen_t len = sizeof told;
+    socklen_t len = sizeof bound;
     int r = s5_bind(e, fd, (struct sockaddr *)&own, sizeof own);
     if (r == 0)
         r = s5_listen(e, fd, 5);
     if (r < 0)
         return -r;
-    cr_assert_eq(s5_getsockname(e, fd, (struct sockaddr *)&told, &len), 0);
+    cr_assert_eq(s5_getsockname(e, fd, (struct sockaddr *)&bound, &len), 0);
     if (how == BLOCK)
         fake_calls.setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
     if (ep >= 0)
         cr_assert_eq(s5_epoll_ctl(e, ep, EPOLL_CTL_ADD, fd, &event), 0);
     int to;
-    do { /* a piece of the second reply tells of nobody yet */
+    do { /* a part of the second reply is not a connection yet */
         len = sizeof peer;
-        if (!comes(e, fd, ep, how))
+        if (!wait_for_caller(e, fd, ep, how))
             return LATE;
         to = s5_accept(e, fd, (struct sockaddr *)&peer, &len, SOCK_CLOEXEC);
     } while (to == -EAGAIN && how != BLOCK);
@@ -386,34 +386,34 @@ static int listens(struct s5_engine *e, int fd, int ep, enum how how, char got[6
     return 0;
 }
 
-static uint64_t expected_of_bind(const struct scene *s, enum how how)
+static uint64_t get_expected_of_bind(const struct scene *s, enum how how)
 {
     size_t total = whole_size(s), first = total - sizeof second4;
-    uint64_t reset = one_of(ECONNABORTED) | one_of(ECONNRESET);
-    uint64_t allowed = s->at < first ? REFUSALS : REFUSALS | one_of(LATE) | (how == BLOCK ? one_of(EAGAIN) : 0);
+    uint64_t reset = errno_bit(ECONNABORTED) | errno_bit(ECONNRESET);
+    uint64_t allowed = s->at < first ? REFUSALS : REFUSALS | errno_bit(LATE) | (how == BLOCK ? errno_bit(EAGAIN) : 0);
     if (s->at == total)
-        allowed = one_of(0) | (s->way == RESET ? reset : 0);
+        allowed = errno_bit(0) | (s->way == RESET ? reset : 0);
     if (s->way == GARBAGE)
-        allowed |= one_of(0) | one_of(LATE) | (how == BLOCK ? one_of(EAGAIN) : 0);
+        allowed |= errno_bit(0) | errno_bit(LATE) | (how == BLOCK ? errno_bit(EAGAIN) : 0);
     if (s->way == STALL && s->at < total)
-        allowed = s->at < first ? one_of(ETIMEDOUT) : one_of(how == BLOCK ? EAGAIN : LATE);
+        allowed = s->at < first ? errno_bit(ETIMEDOUT) : errno_bit(how == BLOCK ? EAGAIN : LATE);
     return allowed;
 }
 
-static void one_bind(struct s5_engine *e, struct scene *s, enum how how, const struct fake_manner *m)
+static void check_bind(struct s5_engine *e, struct scene *s, enum how how, const struct fake_manner *m)
 {
     char got[64];
     ssize_t n = -1;
     set_scene(e, s);
     fake_net.manner = *m;
-    const char *what = what_of(s, how_names[how]);
+    const char *what = describe_case(s, how_names[how]);
     int ep = how >= EPOLL_BEFORE ? fake_epoll() : -1;
     int fd = fake_socket(AF_INET, SOCK_STREAM | (how == BLOCK ? 0 : SOCK_NONBLOCK));
-    int error = listens(e, fd, ep, how, got, &n);
+    int error = listen_and_accept(e, fd, ep, how, got, &n);
     cr_assert_eq(s5_close(e, fd), 0);
     if (ep >= 0)
         cr_assert_eq(s5_close(e, ep), 0);
-    cr_assert(one_of(error) & expected_of_bind(s, how), "%s: %s", what,
+    cr_assert(errno_bit(error) & get_expected_of_bind(s, how), "%s: %s", what,
               error < 0 ? "late" : strerrorname_np(error));
     if (error == 0 && s->at == whole_size(s) && s->way == GOOD)
         cr_assert(n == sizeof HELLO - 1 && memcmp(got, HELLO, (size_t)n) == 0, "%s: %zd octets",
@@ -423,7 +423,7 @@ static void one_bind(struct s5_engine *e, struct scene *s, enum how how, const s
     check_clean(e, what);
 }
 
-static void every_bind(enum method method, enum how how)
+static void fail_bind_at_every_octet(enum method method, enum how how)
 {
     struct s5_engine *e = fake_engine();
     struct scene s = {.method = method, .command = S5_BIND};
@@ -431,14 +431,14 @@ static void every_bind(enum method method, enum how how)
         for (s.at = 0; s.at <= whole_size(&s); s.at++)
             for (s.way = s.at == whole_size(&s) ? GOOD : CLOSE; s.way < WAYS; s.way++)
                 for (size_t m = 0; m < MANNERS; m++)
-                    one_bind(e, &s, how, &manners[m]);
+                    check_bind(e, &s, how, &manners[m]);
     end_engine(e);
 }
 
 #define EACH_BIND(method, how, name)                                                               \
     Test(torture, bind_fails_at_every_octet_of_both_replies_##name)                                \
     {                                                                                              \
-        every_bind(method, how);                                                                   \
+        fail_bind_at_every_octet(method, how);                                                     \
     }
 
 EACH_BIND(NONE, BLOCK, none_block)
@@ -454,7 +454,7 @@ EACH_BIND(PASSWORD, EPOLL_AFTER, password_epoll)
 
 /* --- UDP ASSOCIATE --- */
 
-static int sends(struct s5_engine *e, int fd, char got[64], ssize_t *ret_n)
+static int send_and_receive(struct s5_engine *e, int fd, char got[64], ssize_t *ret_n)
 {
     struct sockaddr_in to = target(53000), from;
     struct timeval limit = {1, 0};
@@ -470,7 +470,7 @@ static int sends(struct s5_engine *e, int fd, char got[64], ssize_t *ret_n)
     return 0;
 }
 
-static void one_udp(struct s5_engine *e, struct scene *s, bool nonblock, const struct fake_manner *m)
+static void check_udp(struct s5_engine *e, struct scene *s, bool nonblock, const struct fake_manner *m)
 {
     static const uint8_t header[] = {0, 0, 0, 1, 10, 88, 2, 2, 53000 >> 8, 53000 & 0xff};
     char got[64];
@@ -480,14 +480,14 @@ static void one_udp(struct s5_engine *e, struct scene *s, bool nonblock, const s
     fake_net.manner = *m;
     fake_net.relay = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(0x1234)};
     inet_pton(AF_INET, FAKE_SERVER4, &fake_net.relay.sin_addr);
-    const char *what = what_of(s, "UDP");
+    const char *what = describe_case(s, "UDP");
     int fd = fake_socket(AF_INET, SOCK_DGRAM | (nonblock ? SOCK_NONBLOCK : 0));
-    int error = sends(e, fd, got, &n);
+    int error = send_and_receive(e, fd, got, &n);
     cr_assert_eq(s5_close(e, fd), 0);
-    uint64_t allowed = whole ? one_of(0) : s->way == STALL ? one_of(ETIMEDOUT) : REFUSALS;
+    uint64_t allowed = whole ? errno_bit(0) : s->way == STALL ? errno_bit(ETIMEDOUT) : REFUSALS;
     if (s->way == GARBAGE && s->at >= head_size(s->method) + 4)
-        allowed |= one_of(0); /* to what was told for a relay */
-    cr_assert(one_of(error) & allowed, "%s: %s", what, strerrorname_np(error));
+        allowed |= errno_bit(0); /* sent to the address given as that of the relay */
+    cr_assert(errno_bit(error) & allowed, "%s: %s", what, strerrorname_np(error));
     if (error)
         cr_assert_eq(fake_net.n_datagrams, 0, "%s: a datagram left", what);
     if (whole && fake_net.n_datagrams) {
@@ -503,7 +503,7 @@ static void one_udp(struct s5_engine *e, struct scene *s, bool nonblock, const s
     check_clean(e, what);
 }
 
-static void every_udp(enum method method, bool nonblock)
+static void fail_udp_at_every_octet(enum method method, bool nonblock)
 {
     struct s5_engine *e = fake_engine();
     struct scene s = {.method = method, .command = S5_UDP_ASSOCIATE};
@@ -511,26 +511,26 @@ static void every_udp(enum method method, bool nonblock)
         for (s.at = 0; s.at <= whole_size(&s); s.at++)
             for (s.way = s.at == whole_size(&s) ? GOOD : CLOSE; s.way < WAYS; s.way++)
                 for (size_t m = 0; m < MANNERS; m++)
-                    one_udp(e, &s, nonblock, &manners[m]);
+                    check_udp(e, &s, nonblock, &manners[m]);
     end_engine(e);
 }
 
 Test(torture, udp_associate_fails_at_every_octet_none)
 {
-    every_udp(NONE, false);
+    fail_udp_at_every_octet(NONE, false);
 }
 
 Test(torture, udp_associate_fails_at_every_octet_none_nonblock)
 {
-    every_udp(NONE, true);
+    fail_udp_at_every_octet(NONE, true);
 }
 
 Test(torture, udp_associate_fails_at_every_octet_password)
 {
-    every_udp(PASSWORD, false);
+    fail_udp_at_every_octet(PASSWORD, false);
 }
 
 Test(torture, udp_associate_fails_at_every_octet_password_nonblock)
 {
-    every_udp(PASSWORD, true);
+    fail_udp_at_every_octet(PASSWORD, true);
 }

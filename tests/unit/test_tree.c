@@ -1,4 +1,4 @@
-/* The memory file of a process tree, and the standings in it. */
+/* The shared state of a process tree, and the pipelining cache in it. */
 #include "pipelining_cache.h"
 #include "shm.h"
 #include <criterion/criterion.h>
@@ -14,9 +14,9 @@
 #include <time.h>
 #include <unistd.h>
 
-static struct s5_shm_location place; /* of the tree made last */
+static struct s5_shm_location place; /* of the shared state made last */
 
-static struct s5_shm *create(int *fd)
+static struct s5_shm *create_shm(int *fd)
 {
     struct s5_shm *shm;
     cr_assert_eq(s5_shm_create(&shm, &place), 0);
@@ -27,11 +27,11 @@ static struct s5_shm *create(int *fd)
 Test(shm, is_found_again_by_its_value)
 {
     int fd;
-    struct s5_shm *shm = create(&fd), *again;
+    struct s5_shm *shm = create_shm(&fd), *again;
     struct s5_shm_location found;
     char value[S5_SHM_VALUE_MAX];
     cr_assert_geq(fd, 64, "out of the way of programs");
-    cr_assert_eq(fcntl(fd, F_GETFD), 0, "note_inherited by exec");
+    cr_assert_eq(fcntl(fd, F_GETFD), 0, "inherited by exec");
     s5_shm_value(&place, value);
     cr_assert_eq(s5_shm_attach(value, &again, &found), 0);
     cr_assert(again != shm && found.fd == fd && found.inode == place.inode && !found.import);
@@ -44,7 +44,7 @@ Test(shm, is_found_again_by_its_value)
     cr_assert(found.import && found.lost == 5);
 }
 
-Test(shm, longest_value_has_room)
+Test(shm, longest_value_fits)
 {
     struct s5_shm_location longest = {1 << 20, UINT64_MAX, S5_FAKE_POOL_ALL_SLICES, true};
     char value[S5_SHM_VALUE_MAX];
@@ -52,10 +52,10 @@ Test(shm, longest_value_has_room)
     cr_assert_eq(memcmp(value, "1048576:18446744073709551615:65535:a", 37), 0, "%s", value);
 }
 
-Test(shm, strange_values_are_refused)
+Test(shm, invalid_values_are_refused)
 {
     int fd;
-    struct s5_shm *shm = create(&fd), *again = NULL;
+    struct s5_shm *shm = create_shm(&fd), *again = NULL;
     struct s5_shm_location found;
     struct stat st;
     char wrong[S5_SHM_VALUE_MAX + 16];
@@ -70,7 +70,7 @@ Test(shm, strange_values_are_refused)
     s5_shm_value(&other, wrong);
     cr_assert_eq(s5_shm_attach(wrong, &again, &found), -ESTALE);
     cr_assert_eq(found.lost, 3u, "what was lost before is known all the same");
-    int plain = memfd_create("other", MFD_ALLOW_SEALING); /* right in all but its seals */
+    int plain = memfd_create("other", MFD_ALLOW_SEALING); /* it has everything but the seals */
     cr_assert_eq(ftruncate(plain, sizeof(struct s5_shm)), 0);
     cr_assert_eq(fstat(plain, &st), 0);
     s5_shm_value(&(struct s5_shm_location){.fd = plain, .inode = st.st_ino}, wrong);
@@ -78,14 +78,14 @@ Test(shm, strange_values_are_refused)
     cr_assert_null(again, "it is left alone");
 }
 
-Test(shm, those_that_take_the_place_of_a_lost_one_give_other_numbers)
+Test(shm, replacements_of_a_lost_one_give_other_numbers)
 {
     int fd;
     uint32_t lost = 0;
     struct s5_fake_pool_range ranges[S5_FAKE_POOL_SLICES + 1], none;
     cr_assert(s5_fake_pool_range(0, S5_FAKE_POOL_SLOTS, &ranges[0]));
     for (unsigned i = 1; i <= S5_FAKE_POOL_SLICES; i++) {
-        struct s5_shm *shm = create(&fd);
+        struct s5_shm *shm = create_shm(&fd);
         s5_shm_replace(shm, &place, lost);
         cr_assert_eq(place.lost & lost, lost);
         cr_assert_neq(place.lost, lost);
@@ -98,7 +98,7 @@ Test(shm, those_that_take_the_place_of_a_lost_one_give_other_numbers)
         cr_assert_not(s5_fake_pool_range(shm->slice, S5_FAKE_POOL_SLOTS / 2, &none), "there is no room for two");
         close(fd);
     }
-    struct s5_shm *shm = create(&fd);
+    struct s5_shm *shm = create_shm(&fd);
     s5_shm_replace(shm, &place, lost);
     cr_assert_not(s5_fake_pool_range(shm->slice, S5_FAKE_POOL_SLOTS, &none), "all were lost: it gives none");
     cr_assert_eq(place.lost, lost);
@@ -107,7 +107,7 @@ Test(shm, those_that_take_the_place_of_a_lost_one_give_other_numbers)
 Test(shm, of_another_release_is_refused)
 {
     int fd;
-    struct s5_shm *shm = create(&fd), *again;
+    struct s5_shm *shm = create_shm(&fd), *again;
     struct s5_shm_location found;
     char value[S5_SHM_VALUE_MAX];
     s5_shm_value(&place, value);
@@ -120,14 +120,14 @@ Test(shm, of_another_release_is_refused)
 Test(shm, cannot_be_shrunk_under_its_readers)
 {
     int fd;
-    create(&fd);
+    create_shm(&fd);
     cr_assert_eq(ftruncate(fd, 0), -1);
     cr_assert_eq(errno, EPERM);
 }
 
 static const uint64_t one = 1, two = 2;
 
-/* The least there can be. */
+/* Returns a minimal policy. */
 static struct s5_policy *make_policy(void)
 {
     struct s5_policy *p = calloc(1, sizeof *p);
@@ -139,10 +139,10 @@ static struct s5_policy *make_policy(void)
     return p;
 }
 
-Test(shm, policy_is_for_its_own_environment_and_the_first_wins)
+Test(shm, policy_is_for_its_own_environment_and_the_first_is_kept)
 {
     int fd;
-    struct s5_shm *shm = create(&fd);
+    struct s5_shm *shm = create_shm(&fd);
     struct s5_policy *p = make_policy();
     cr_assert_null(s5_shm_policy(shm, fd, &one));
     s5_shm_publish(shm, fd, p, one, "/a/path");
@@ -158,10 +158,10 @@ Test(shm, policy_is_for_its_own_environment_and_the_first_wins)
     free(p);
 }
 
-Test(shm, policy_of_another_tree_is_none)
+Test(shm, policy_of_another_tree_is_not_used)
 {
     int fd, other_fd;
-    struct s5_shm *shm = create(&fd), *other = create(&other_fd);
+    struct s5_shm *shm = create_shm(&fd), *other = create_shm(&other_fd);
     struct s5_policy *p = make_policy();
     s5_shm_publish(other, other_fd, p, one, "");
     cr_assert_eq(dup2(other_fd + 1, fd + 1), fd + 1);
@@ -170,11 +170,11 @@ Test(shm, policy_of_another_tree_is_none)
     free(p);
 }
 
-Test(shm, policy_is_not_written_into_a_file_of_the_programs)
+Test(shm, policy_is_not_written_to_a_file_of_the_program)
 {
     int fd, other = memfd_create("program", MFD_ALLOW_SEALING);
     struct stat st;
-    struct s5_shm *shm = create(&fd);
+    struct s5_shm *shm = create_shm(&fd);
     struct s5_policy *p = make_policy();
     cr_assert_eq(dup2(other, fd + 1), fd + 1);
     s5_shm_publish(shm, fd, p, one, "");
@@ -183,14 +183,14 @@ Test(shm, policy_is_not_written_into_a_file_of_the_programs)
     free(p);
 }
 
-Test(shm, policy_cannot_be_changed_once_it_is_published)
+Test(shm, policy_cannot_be_changed_after_it_is_written)
 {
     int fd;
-    struct s5_shm *shm = create(&fd);
+    struct s5_shm *shm = create_shm(&fd);
     struct s5_policy *p = make_policy();
     s5_shm_publish(shm, fd, p, one, "");
     struct s5_policy_file *file = s5_shm_policy(shm, fd, &one), *again;
-    cr_assert_eq(fcntl(fd + 1, F_GETFD), 0, "note_inherited by exec");
+    cr_assert_eq(fcntl(fd + 1, F_GETFD), 0, "inherited by exec");
     cr_assert_eq(pwrite(fd + 1, "x", 1, offsetof(struct s5_policy_file, policy)), -1);
     cr_assert_eq(errno, EPERM);
     cr_assert_eq(ftruncate(fd + 1, 0), -1);
@@ -208,7 +208,7 @@ Test(shm, policy_cannot_be_changed_once_it_is_published)
     free(p);
 }
 
-Test(shm, policy_that_leads_out_of_its_arrays_is_refused)
+Test(shm, policy_with_indices_out_of_bounds_is_refused)
 {
     static const struct {
         size_t at;
@@ -226,7 +226,7 @@ Test(shm, policy_that_leads_out_of_its_arrays_is_refused)
     };
     for (size_t i = 0; i <= sizeof bad / sizeof *bad; i++) {
         int fd;
-        struct s5_shm *shm = create(&fd);
+        struct s5_shm *shm = create_shm(&fd);
         struct s5_policy *p = make_policy();
         p->n_rules = 1;
         p->rules[0].verdict = S5_VIA;
@@ -244,10 +244,10 @@ Test(shm, policy_that_leads_out_of_its_arrays_is_refused)
     }
 }
 
-Test(shm, addresses_of_a_server_are_told_once)
+Test(shm, addresses_of_a_server_are_set_once)
 {
     int fd;
-    struct s5_shm *shm = create(&fd);
+    struct s5_shm *shm = create_shm(&fd);
     struct s5_server server = {.n_addrs = 0}, found = {.n_addrs = 1, .addrs = {{S5_ADDR_IPV4, {1, 2, 3, 4}}}};
     cr_assert_not(s5_shm_resolved(shm, 3, &server));
     s5_shm_set_resolved(shm, 3, &found);
@@ -262,10 +262,10 @@ Test(shm, addresses_of_a_server_are_told_once)
     cr_assert_not(s5_shm_resolved(shm, S5_POLICY_SERVERS, &server));
 }
 
-Test(shm, descriptors_stay_side_by_side)
+Test(shm, descriptors_have_adjacent_numbers)
 {
     int fd, taken[20];
-    create(&fd);
+    create_shm(&fd);
     for (int i = 0; i < 20; i++) { /* every other number */
         taken[i] = fcntl(0, F_DUPFD, 301 + 2 * i);
         cr_assert_eq(taken[i], 301 + 2 * i);
@@ -277,8 +277,8 @@ Test(shm, descriptors_stay_side_by_side)
     cr_assert(s5_shm_has(340, 341) && s5_shm_has(340, 340) && !s5_shm_has(340, 342) && !s5_shm_has(-1, 0));
 }
 
-/* What a connection of COOKIE is known by. */
-static struct s5_endpoint peer_of(uint64_t cookie)
+/* Returns the address from which an export of COOKIE is recognized. */
+static struct s5_endpoint make_peer(uint64_t cookie)
 {
     struct s5_endpoint peer = {.len = sizeof peer.v4};
     peer.v4.sin_port = (uint16_t)cookie;
@@ -286,15 +286,15 @@ static struct s5_endpoint peer_of(uint64_t cookie)
     return peer;
 }
 
-static void hand_over(struct s5_shm *shm, uint64_t from, uint64_t n)
+static void export_many(struct s5_shm *shm, uint64_t from, uint64_t n)
 {
     for (uint64_t cookie = from; cookie < from + n; cookie++) {
-        struct s5_endpoint peer = peer_of(cookie);
+        struct s5_endpoint peer = make_peer(cookie);
         s5_shm_export(shm, cookie, &peer, NULL);
     }
 }
 
-static void check_handed(const struct s5_shm *shm, uint64_t from, uint64_t n)
+static void check_exported(const struct s5_shm *shm, uint64_t from, uint64_t n)
 {
     struct s5_endpoint peer, local;
     for (uint64_t cookie = from; cookie < from + n; cookie++) {
@@ -303,45 +303,45 @@ static void check_handed(const struct s5_shm *shm, uint64_t from, uint64_t n)
     }
 }
 
-Test(shm, handovers_of_many_connections_are_found)
+Test(shm, exports_of_many_connections_are_found)
 {
     int fd;
-    struct s5_shm *shm = create(&fd);
+    struct s5_shm *shm = create_shm(&fd);
     struct s5_endpoint a, b;
     for (int again = 0; again < 3; again++) {
-        hand_over(shm, 1, 5000);
-        check_handed(shm, 1, 5000);
+        export_many(shm, 1, 5000);
+        check_exported(shm, 1, 5000);
     }
     cr_assert_not(s5_shm_exported(shm, 5001, &a, &b));
     cr_assert_not(s5_shm_exported(shm, 0, &a, &b));
     cr_assert_not(s5_shm_exported(shm, UINT64_MAX, &a, &b));
 }
 
-Test(shm, handovers_that_are_done_with_make_room_for_others)
+Test(shm, old_exports_are_replaced)
 {
     int fd;
-    struct s5_shm *shm = create(&fd);
+    struct s5_shm *shm = create_shm(&fd);
     for (uint64_t from = 1; from < 400000; from += 5000) {
-        hand_over(shm, from, 5000);
-        check_handed(shm, from, 5000);
+        export_many(shm, from, 5000);
+        check_exported(shm, from, 5000);
     }
 }
 
-Test(shm, handovers_change_with_their_connection)
+Test(shm, exports_are_updated)
 {
     int fd;
-    struct s5_shm *shm = create(&fd);
-    struct s5_endpoint peer = peer_of(1), other = peer_of(2), a, b;
+    struct s5_shm *shm = create_shm(&fd);
+    struct s5_endpoint peer = make_peer(1), other = make_peer(2), a, b;
     s5_shm_export(shm, 1, &peer, NULL);
     s5_shm_export(shm, 1, &other, &peer);
     cr_assert(s5_shm_exported(shm, 1, &a, &b));
     cr_assert(a.v4.sin_port == 2 && b.len == peer.len && b.v4.sin_port == 1);
 }
 
-Test(cache_key, is_kept_in_a_file_and_old_lines_are_forgotten)
+Test(pipelining_cache, is_kept_in_a_file_without_old_lines)
 {
     int fd;
-    struct s5_shm *shm = create(&fd);
+    struct s5_shm *shm = create_shm(&fd);
     char directory[] = "/tmp/standing-XXXXXX", path[64], kept[S5_POLICY_FILE_PATH];
     cr_assert_not_null(mkdtemp(directory));
     snprintf(path, sizeof path, "%s/standing", directory);
@@ -357,14 +357,15 @@ Test(cache_key, is_kept_in_a_file_and_old_lines_are_forgotten)
     cr_assert_eq(s5_pipelining_cache_get(shm->pipelining_cache, 13), S5_PIPELINING_UNKNOWN, "weeks ago");
     cr_assert_eq(s5_pipelining_cache_get(shm->pipelining_cache, 14), S5_PIPELINING_UNKNOWN, "no such value");
     s5_pipelining_cache_set(shm->pipelining_cache, kept, 15, S5_PIPELINING_UNSUPPORTED);
-    struct s5_shm *other = create(&fd);
+    struct s5_shm *other = create_shm(&fd);
     s5_pipelining_cache_open(other->pipelining_cache, directory, kept);
-    cr_assert_eq(s5_pipelining_cache_get(other->pipelining_cache, 15), S5_PIPELINING_UNSUPPORTED, "learnt by one run, known to the next");
+    cr_assert_eq(s5_pipelining_cache_get(other->pipelining_cache, 15), S5_PIPELINING_UNSUPPORTED,
+                 "learnt by one run, known to the next");
     unlink(path);
     rmdir(directory);
 }
 
-Test(cache_key, a_file_that_has_grown_long_is_begun_anew)
+Test(pipelining_cache, a_long_file_is_rewritten)
 {
     int fd;
     char directory[] = "/tmp/standing-XXXXXX", path[64], kept[S5_POLICY_FILE_PATH];
@@ -375,20 +376,20 @@ Test(cache_key, a_file_that_has_grown_long_is_begun_anew)
     for (int i = 0; i < 20000; i++)
         fprintf(f, "%lld 11 1\n", (long long)time(NULL) - 60);
     fclose(f);
-    s5_pipelining_cache_open(create(&fd)->pipelining_cache, directory, kept);
+    s5_pipelining_cache_open(create_shm(&fd)->pipelining_cache, directory, kept);
     cr_assert_eq(stat(path, &st), 0);
     cr_assert_lt(st.st_size, 100, "%lld octets", (long long)st.st_size);
-    struct s5_shm *other = create(&fd);
+    struct s5_shm *other = create_shm(&fd);
     s5_pipelining_cache_open(other->pipelining_cache, directory, kept);
     cr_assert_eq(s5_pipelining_cache_get(other->pipelining_cache, 11), S5_PIPELINING_SUPPORTED);
     unlink(path);
     rmdir(directory);
 }
 
-Test(cache_key, a_full_table_goes_on_unlearned)
+Test(pipelining_cache, a_full_table_takes_no_new_entries)
 {
     int fd;
-    struct s5_shm *shm = create(&fd);
+    struct s5_shm *shm = create_shm(&fd);
     for (uint64_t key = 1; key <= S5_PIPELINING_CACHE_ENTRIES; key++)
         s5_pipelining_cache_set(shm->pipelining_cache, "", key, S5_PIPELINING_SUPPORTED);
     s5_pipelining_cache_set(shm->pipelining_cache, "", 1000, S5_PIPELINING_UNSUPPORTED);

@@ -1,4 +1,4 @@
-/* The URL of a server in all its forms, what is refused, and the entries of NO_PROXY. */
+/* All forms of a server's URL, those that are refused, and the entries of NO_PROXY. */
 #include "policy_script.h"
 #include "url.h"
 #include <errno.h>
@@ -92,7 +92,7 @@ Test(url, credentials)
     }
 }
 
-Test(url, credentials_of_255_octets_and_not_one_more)
+Test(url, credentials_of_at_most_255_octets)
 {
     char url[2048], full[766], over[300];
     struct s5_fault fault;
@@ -115,7 +115,7 @@ Test(url, credentials_of_255_octets_and_not_one_more)
 Test(url, credentials_of_the_environment_fill_in)
 {
     static const struct {
-        const char *url, *user, *password; /* of the environment */
+        const char *url, *user, *password; /* in the environment */
         const char *want_user, *want_password;
     } cases[] = {
         {"socks5h://h", NULL, NULL, NULL, NULL},
@@ -294,7 +294,7 @@ Test(url, exceptions)
         expect_exception(&cases[i]);
 }
 
-Test(url, exceptions_that_are_none)
+Test(url, invalid_exceptions)
 {
     static const char *const bad[] = {
         "10.0.0.0/33", "10.0.0.1/8", "10.0.0/8", "h:0",    "h:65536", "h:",   "h:x", ":80",
@@ -314,7 +314,7 @@ Test(url, exceptions_that_are_none)
     }
 }
 
-/* Entries without a port share one rule, so that a long list has room. */
+/* Entries without a port share one rule, so that a long list fits. */
 Test(url, a_long_list_of_exceptions)
 {
     char list[16384] = "", *at = list;
@@ -327,7 +327,7 @@ Test(url, a_long_list_of_exceptions)
     free(p);
 }
 
-Test(url, a_list_without_end_is_a_fault)
+Test(url, a_list_that_is_too_long_is_a_fault)
 {
     static char list[S5_POLICY_MATCHES * 4 + 64];
     for (int i = 0; i < S5_POLICY_MATCHES + 1; i++)

@@ -1,4 +1,4 @@
-/* Copies of what the arguments of a call point to: good memory, none at all, and what ends in the middle. */
+/* Copies of what the arguments of a call point to: valid memory, none, and memory that ends in the middle. */
 #include "user_memory.h"
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -6,10 +6,10 @@
 #include <sys/mman.h>
 #include <sys/uio.h>
 
-#define PAGE 65536 /* at least a page of any machine */
+#define PAGE 65536 /* at least a page on any architecture */
 
-/* PAGE octets, behind which there is nothing. */
-static char *brink(int protection)
+/* Returns PAGE octets, followed by unmapped memory. */
+static char *map_page(int protection)
 {
     char *two = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     cr_assert(two != MAP_FAILED);
@@ -19,10 +19,10 @@ static char *brink(int protection)
     return two;
 }
 
-Test(user_memory, what_can_be_read_is_read)
+Test(user_memory, readable_memory_is_read)
 {
-    char *at = brink(PROT_READ), octets[64] = "";
-    for (int turn = 0; turn < 2; turn++) { /* asked for, and remembered */
+    char *at = map_page(PROT_READ), octets[64] = "";
+    for (int round = 0; round < 2; round++) { /* checked, then remembered */
         cr_assert(s5_user_read(octets, at + PAGE - 64, 64));
         cr_assert_eq(octets[63], 'x');
         cr_assert_not(s5_user_read(octets, at + PAGE - 63, 64), "it ends beyond the page");
@@ -35,10 +35,10 @@ Test(user_memory, what_can_be_read_is_read)
     }
 }
 
-Test(user_memory, what_can_be_written_is_written)
+Test(user_memory, writable_memory_is_written)
 {
-    char *at = brink(PROT_READ | PROT_WRITE), *constant = brink(PROT_READ);
-    for (int turn = 0; turn < 2; turn++) {
+    char *at = map_page(PROT_READ | PROT_WRITE), *constant = map_page(PROT_READ);
+    for (int round = 0; round < 2; round++) {
         cr_assert(s5_user_write(at + PAGE - 2, "ab", 2));
         cr_assert_arr_eq(at + PAGE - 2, "ab", 2);
         cr_assert_not(s5_user_write(at + PAGE - 1, "ab", 2));
@@ -49,7 +49,7 @@ Test(user_memory, what_can_be_written_is_written)
         cr_assert(s5_user_write(NULL, "", 0));
     }
     errno = ERANGE;
-    char *volatile nowhere = NULL; /* which the compiler does not see */
+    char *volatile nowhere = NULL; /* unknown to the compiler */
     cr_assert_not(s5_user_write(nowhere, "a", 1));
     cr_assert_eq(errno, ERANGE);
 }
@@ -59,7 +59,7 @@ Test(user_memory, addresses_have_a_length)
     struct sockaddr_storage to;
     struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_scope_id = 7};
     const struct sockaddr *from = (const struct sockaddr *)&v6;
-    char *at = brink(PROT_READ);
+    char *at = map_page(PROT_READ);
     cr_assert_eq(s5_user_address(&to, from, sizeof v6), 0);
     cr_assert_eq(((struct sockaddr_in6 *)&to)->sin6_scope_id, 7);
     memset(&to, 0xff, sizeof to);
@@ -75,7 +75,7 @@ Test(user_memory, addresses_have_a_length)
 
 Test(user_memory, messages_have_a_name_and_parts)
 {
-    char *at = brink(PROT_READ | PROT_WRITE), name[512] = "abc";
+    char *at = map_page(PROT_READ | PROT_WRITE), name[512] = "abc";
     struct sockaddr_storage copy;
     struct iovec iov = {NULL, 5};
     struct msghdr to, m = {.msg_name = name, .msg_namelen = 300, .msg_iov = &iov, .msg_iovlen = 1};
@@ -105,9 +105,9 @@ Test(user_memory, messages_have_a_name_and_parts)
     cr_assert_eq(s5_user_parts(&m), -EFAULT);
 }
 
-Test(user_memory, results_are_cut)
+Test(user_memory, results_are_truncated)
 {
-    char *at = brink(PROT_READ | PROT_WRITE);
+    char *at = map_page(PROT_READ | PROT_WRITE);
     socklen_t len = 0;
     cr_assert(s5_user_tell("abcdefgh", 8, (struct sockaddr *)(at + PAGE - 4), 4, &len));
     cr_assert_eq(len, 8);
@@ -116,9 +116,9 @@ Test(user_memory, results_are_cut)
     cr_assert_not(s5_user_tell("abcdefgh", 8, (struct sockaddr *)at, 8, NULL));
 }
 
-Test(user_memory, strings_end_before_the_brink)
+Test(user_memory, strings_end_before_unmapped_memory)
 {
-    char *at = brink(PROT_READ | PROT_WRITE);
+    char *at = map_page(PROT_READ | PROT_WRITE);
     memset(at, 'a', PAGE);
     cr_assert_eq(s5_user_string(at, 100000), -EFAULT);
     cr_assert_eq(s5_user_string(at + PAGE - 5, 5), 5, "no more is asked for");

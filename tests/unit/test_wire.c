@@ -1,4 +1,4 @@
-/* Messages octet for octet, every beginning of every answer, and the writer out of room. */
+/* Messages, octet by octet; every truncation of every reply; and the writer without enough space. */
 #include "edge.h"
 #include "wire.h"
 #include <criterion/criterion.h>
@@ -31,7 +31,7 @@ Test(wire, userpass)
     cr_assert_eq(w.left, 0);
 }
 
-static struct s5_addr addr(const char *text, uint16_t port)
+static struct s5_addr parse_addr(const char *text, uint16_t port)
 {
     struct s5_addr a;
     cr_assert_eq(s5_addr_parse(&a, text, strlen(text), port), 0);
@@ -40,8 +40,8 @@ static struct s5_addr addr(const char *text, uint16_t port)
 
 Test(wire, request)
 {
-    struct s5_addr v4 = addr("192.0.2.1", 80), v6 = addr("2001:db8::1", 443),
-                   name = addr("ex.org", 0x1234), none = {.port = 7};
+    struct s5_addr v4 = parse_addr("192.0.2.1", 80), v6 = parse_addr("2001:db8::1", 443),
+                   name = parse_addr("ex.org", 0x1234), none = {.port = 7};
     struct s5_writer w = s5_writer_init(edge(10), 10);
     s5_wire_write_request(&w, 1, &v4);
     expect_octets(&w, "\5\1\0\1\xc0\0\2\1\0\x50", 10);
@@ -56,9 +56,9 @@ Test(wire, request)
     expect_octets(&w, "\5\3\0\1\0\0\0\0\0\7", 10);
 }
 
-Test(wire, without_room_nothing_passes_the_end)
+Test(wire, without_space_nothing_is_written_past_the_end)
 {
-    struct s5_addr name = addr("a.name.example", 1);
+    struct s5_addr name = parse_addr("a.name.example", 1);
     for (size_t room = 0; room < 21; room++) {
         struct s5_writer w = s5_writer_init(edge(room), room);
         s5_wire_write_request(&w, 1, &name);
@@ -105,7 +105,7 @@ Test(wire, status)
     }
 }
 
-/* Every beginning of REPLY is incomplete, the whole is taken, and what follows it stays. */
+/* Every truncation of REPLY is incomplete. The whole reply is read, and the octets after it are left. */
 static struct s5_addr read_whole(const void *reply, size_t n, uint8_t want_rep)
 {
     struct s5_addr bound, before;
@@ -193,11 +193,11 @@ Test(wire, malformed_replies)
     cr_expect_eq(memcmp(&b, &before, sizeof b), 0);
 }
 
-Test(wire, an_address_comes_back_as_it_was_written)
+Test(wire, an_address_is_read_as_it_was_written)
 {
     static const char *const texts[] = {"1.2.3.4", "::1", "fe80::1:2", "name.example", "0.0.0.0"};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
-        struct s5_addr a = addr(texts[i], 0xfffe), back;
+        struct s5_addr a = parse_addr(texts[i], 0xfffe), back;
         uint8_t buf[300];
         struct s5_writer w = s5_writer_init(buf, sizeof buf);
         s5_wire_write_address(&w, &a);

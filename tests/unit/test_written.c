@@ -1,4 +1,4 @@
-/* Octets that a program writes into a negotiation where no hook sees it, over the fake network. */
+/* Octets that a program writes into a negotiation by a way that no hook intercepts, over the fake network. */
 #include "fake_world.h"
 #include "query.h"
 #include "fd_ops.h"
@@ -8,7 +8,7 @@ static struct s5_engine *e;
 static struct scene scene;
 static char lines[4096];
 
-static void note(void *user, const char *line, size_t n)
+static void keep_line(void *user, const char *line, size_t n)
 {
     size_t have = strlen(lines);
     (void)user;
@@ -16,22 +16,23 @@ static void note(void *user, const char *line, size_t n)
         memcpy(lines + have, line, n);
 }
 
-static void begin(void)
+static void set_up(void)
 {
     e = fake_engine();
-    e->log.write = note;
+    e->log.write = keep_line;
 }
 
-static void end(void)
+static void tear_down(void)
 {
     check_clean(e, "at the end");
     end_engine(e);
 }
 
-TestSuite(written, .init = begin, .fini = end);
+TestSuite(written, .init = set_up, .fini = tear_down);
 
-/* A connection into which the program writes when it has waited WAITS times: its error, and the socket is closed. */
-static int spoil(enum pipeline pipeline, enum method method, unsigned waits)
+/* Makes a connection into which the program writes after it has waited WAITS times, and closes it. Returns its
+ * error. */
+static int write_into(enum pipeline pipeline, enum method method, unsigned waits)
 {
     struct sockaddr_in to = target(80);
     scene = (struct scene){.method = method, .pipeline = pipeline, .at = 10000, .command = S5_CONNECT};
@@ -41,7 +42,7 @@ static int spoil(enum pipeline pipeline, enum method method, unsigned waits)
     socklen_t len = sizeof error;
     cr_assert_eq(s5_connect(e, fd, (struct sockaddr *)&to, sizeof to), -EINPROGRESS);
     for (unsigned i = 0; !ready && i < 1000; i++) {
-        struct timespec limit = milliseconds(i < waits ? 1 : PATIENCE);
+        struct timespec limit = milliseconds(i < waits ? 1 : LONG_WAIT);
         struct pollfd p = {fd, POLLOUT, 0};
         if (i == waits)
             fake_calls.send(fd, "SPOILT", 6, MSG_DONTWAIT);
@@ -51,11 +52,11 @@ static int spoil(enum pipeline pipeline, enum method method, unsigned waits)
     cr_assert_eq(s5_getsockopt(e, fd, SOL_SOCKET, SO_ERROR, &error, &len), 0);
     bool heard = memmem(fake_net.peers[fake_net.n_peers - 1].heard, fake_net.peers[fake_net.n_peers - 1].n_heard,
                         "SPOILT", 6);
-    if (error == 0) { /* in front of nothing but the connection's octets */
+    if (error == 0) { /* the negotiation is followed only by octets of the connection */
         struct fake_peer *p = &fake_net.peers[fake_net.n_peers - 1];
         size_t greeting, auth;
         uint8_t words[128];
-        size_t n = words_of(&scene, words, &greeting, &auth);
+        size_t n = expected_words(&scene, words, &greeting, &auth);
         cr_assert(p->n_heard >= n && memcmp(p->heard, words, n) == 0, "the negotiation is spoilt");
     } else if (heard) {
         cr_assert_eq(error, ECONNABORTED, "%d", error);
@@ -65,13 +66,13 @@ static int spoil(enum pipeline pipeline, enum method method, unsigned waits)
     return error;
 }
 
-Test(written, no_negotiation_has_octets_of_the_program_in_it)
+Test(written, no_negotiation_contains_octets_of_the_program)
 {
     unsigned failed = 0, went = 0;
     for (unsigned pipeline = 0; pipeline < PIPELINES; pipeline++)
         for (unsigned method = NONE; method <= PASSWORD; method++)
             for (unsigned waits = 0; waits < 12; waits++) {
-                int error = spoil((enum pipeline)pipeline, (enum method)method, waits);
+                int error = write_into((enum pipeline)pipeline, (enum method)method, waits);
                 failed += error != 0;
                 went += error == 0;
             }
