@@ -1,5 +1,5 @@
-/* What the programs here have in common. Each shows one thing the engine takes for granted of the
- * kernel; where one fails, the engine is wrong on that kernel. */
+/* What the programs here have in common. Each program shows one property of the kernel that the engine relies on. If a
+ * program fails, the engine does not work on that kernel. */
 #ifndef S5_TESTS_KERNEL_H
 #define S5_TESTS_KERNEL_H
 
@@ -23,25 +23,25 @@
         }                                                                                          \
     } while (0)
 
-static inline struct sockaddr_in loopback(int port)
+static inline struct sockaddr_in make_loopback(int port)
 {
     struct sockaddr_in sa = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
     sa.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     return sa;
 }
 
-/* A listener on a free port, whose address is then in *RET. */
+/* Opens a listener on a free port and stores its address in RET. Returns the descriptor. */
 static inline int listen_on(struct sockaddr_in *ret)
 {
     int fd = socket(AF_INET, SOCK_STREAM, 0);
     socklen_t len = sizeof *ret;
-    *ret = loopback(0);
+    *ret = make_loopback(0);
     CHECK(bind(fd, (struct sockaddr *)ret, len) == 0 && listen(fd, 8) == 0);
     CHECK(getsockname(fd, (struct sockaddr *)ret, &len) == 0);
     return fd;
 }
 
-static inline int error_of(int fd)
+static inline int get_error(int fd)
 {
     int error = 0;
     socklen_t len = sizeof error;
@@ -49,7 +49,7 @@ static inline int error_of(int fd)
     return error;
 }
 
-static inline uint64_t cookie_of(int fd)
+static inline uint64_t get_cookie(int fd)
 {
     uint64_t cookie = 0;
     socklen_t len = sizeof cookie;
@@ -57,13 +57,13 @@ static inline uint64_t cookie_of(int fd)
     return cookie;
 }
 
-/* Connects the non-blocking FD and waits until it is. */
-static inline void connect_now(int fd, const struct sockaddr_in *to)
+/* Connects the non-blocking socket FD to TO and waits until it is connected. */
+static inline void connect_and_wait(int fd, const struct sockaddr_in *to)
 {
     struct pollfd p = {fd, POLLOUT, 0};
     if (connect(fd, (const struct sockaddr *)to, sizeof *to) != 0)
         CHECK(errno == EINPROGRESS && poll(&p, 1, 5000) == 1);
-    CHECK(error_of(fd) == 0);
+    CHECK(get_error(fd) == 0);
 }
 
 #endif

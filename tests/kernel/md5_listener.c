@@ -1,7 +1,7 @@
-/* A listener with a TCP MD5 signature key for all peers (prefix length 0) drops every segment that is not
- * signed: a caller gets neither a SYN-ACK nor a RST, over IPv4, IPv6 and IPv4 on a socket of both
- * families, with any hop count. The key is set before listen() or after it, it belongs to the socket, and it
- * can be removed. None of that needs a privilege. */
+/* A listener with a TCP MD5 signature key for all peers (prefix length 0) drops every segment that is not signed. A
+ * client gets neither a SYN-ACK nor a RST: over IPv4, over IPv6, and over IPv4 on a socket of both families, with any
+ * hop count. The key can be set before or after listen(). It belongs to the socket and can be removed. None of this
+ * needs a privilege. */
 #include "kernel.h"
 #include <grp.h>
 #include <linux/capability.h>
@@ -10,7 +10,7 @@
 
 struct kind {
     int family, only6;
-    const char *peers[2]; /* the addresses of the keys: all of a family */
+    const char *peers[2]; /* addresses of the keys: all of a family */
 };
 static const struct kind kinds[] = {
     {AF_INET, 0, {"0.0.0.0", NULL}},
@@ -29,7 +29,7 @@ static void drop_privileges(void)
     CHECK(getuid() && geteuid() && !data[0].effective && !data[1].effective);
 }
 
-/* KEYLEN 0 removes the key. */
+/* Sets key I of K on FD. KEYLEN 0 removes the key. Returns the result of setsockopt(). */
 static int set_key(int fd, const struct kind *k, int i, uint16_t keylen)
 {
     struct tcp_md5sig sig = {.tcpm_flags = TCP_MD5SIG_FLAG_PREFIX, .tcpm_keylen = keylen};
@@ -48,7 +48,7 @@ static void set_keys(int fd, const struct kind *k, uint16_t keylen)
         CHECK(set_key(fd, k, i, keylen) == 0);
 }
 
-static int bound_socket(const struct kind *k)
+static int bind_socket(const struct kind *k)
 {
     int fd = socket(k->family, SOCK_STREAM | SOCK_NONBLOCK, 0);
     struct sockaddr_storage any = {.ss_family = (sa_family_t)k->family};
@@ -59,99 +59,100 @@ static int bound_socket(const struct kind *k)
     return fd;
 }
 
-/* A non-blocking connect() to FD's port over FAMILY, with hop count HOPS (-1: the system's). */
-static int call(int fd, int family, int hops)
+/* Starts a non-blocking connect() to FD's port over FAMILY with the hop count HOPS (-1: the system's). Returns the
+ * socket. */
+static int start_connect(int fd, int family, int hops)
 {
     struct sockaddr_in6 own;
     socklen_t len = sizeof own;
     CHECK(getsockname(fd, (struct sockaddr *)&own, &len) == 0);
-    struct sockaddr_in to4 = loopback(ntohs(own.sin6_port));
+    struct sockaddr_in to4 = make_loopback(ntohs(own.sin6_port));
     struct sockaddr_in6 to6 = {.sin6_family = AF_INET6, .sin6_port = own.sin6_port,
                                .sin6_addr = IN6ADDR_LOOPBACK_INIT};
-    int caller = socket(family, SOCK_STREAM | SOCK_NONBLOCK, 0);
-    CHECK(setsockopt(caller, family == AF_INET ? IPPROTO_IP : IPPROTO_IPV6,
+    int client = socket(family, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    CHECK(setsockopt(client, family == AF_INET ? IPPROTO_IP : IPPROTO_IPV6,
                      family == AF_INET ? IP_TTL : IPV6_UNICAST_HOPS, &hops, sizeof hops) == 0);
-    int r = family == AF_INET ? connect(caller, (struct sockaddr *)&to4, sizeof to4)
-                              : connect(caller, (struct sockaddr *)&to6, sizeof to6);
+    int r = family == AF_INET ? connect(client, (struct sockaddr *)&to4, sizeof to4)
+                              : connect(client, (struct sockaddr *)&to6, sizeof to6);
     CHECK(r == 0 || errno == EINPROGRESS);
-    return caller;
+    return client;
 }
 
-static void answered(int fd, int family)
+static void check_answered(int fd, int family)
 {
-    int caller = call(fd, family, -1);
-    struct pollfd p[2] = {{caller, POLLOUT, 0}, {fd, POLLIN, 0}};
-    CHECK(poll(p, 1, 5000) == 1 && error_of(caller) == 0 && poll(p + 1, 1, 5000) == 1);
+    int client = start_connect(fd, family, -1);
+    struct pollfd p[2] = {{client, POLLOUT, 0}, {fd, POLLIN, 0}};
+    CHECK(poll(p, 1, 5000) == 1 && get_error(client) == 0 && poll(p + 1, 1, 5000) == 1);
     int conn = accept(fd, NULL, NULL);
     CHECK(conn >= 0);
     close(conn);
-    close(caller);
+    close(client);
 }
 
-static void unanswered(int fd, int family)
+static void check_unanswered(int fd, int family)
 {
     static const int hops[] = {-1, 1, 255};
     struct pollfd p[4] = {{fd, POLLIN, 0}};
     for (int i = 0; i < 3; i++)
-        p[i + 1] = (struct pollfd){call(fd, family, hops[i]), POLLOUT, 0};
+        p[i + 1] = (struct pollfd){start_connect(fd, family, hops[i]), POLLOUT, 0};
     CHECK(poll(p, 4, 300) == 0);
     for (int i = 1; i < 4; i++)
         close(p[i].fd);
 }
 
-static void everybody(int fd, const struct kind *k, void (*meets)(int, int))
+static void check_families(int fd, const struct kind *k, void (*check)(int, int))
 {
     if (!k->only6)
-        meets(fd, AF_INET);
+        check(fd, AF_INET);
     if (k->family == AF_INET6)
-        meets(fd, AF_INET6);
+        check(fd, AF_INET6);
 }
 
-/* Each of the keys is needed, and they belong to the socket rather than to a process. */
-static void key_after_listen(const struct kind *k)
+/* Each of the keys is needed. The keys belong to the socket, not to a process. */
+static void check_key_after_listen(const struct kind *k)
 {
-    int fd = bound_socket(k), status, other;
+    int fd = bind_socket(k), status, other;
     CHECK(listen(fd, 8) == 0);
-    everybody(fd, k, answered);
+    check_families(fd, k, check_answered);
     set_keys(fd, k, 16);
-    everybody(fd, k, unanswered);
+    check_families(fd, k, check_unanswered);
     if (k->family == AF_INET6 && !k->only6) {
         CHECK(set_key(fd, k, 1, 0) == 0);
-        answered(fd, AF_INET);
-        unanswered(fd, AF_INET6);
+        check_answered(fd, AF_INET);
+        check_unanswered(fd, AF_INET6);
         CHECK(set_key(fd, k, 1, 16) == 0);
     }
     other = dup(fd);
     close(fd);
     pid_t pid = fork();
     if (pid == 0) {
-        everybody(other, k, unanswered);
+        check_families(other, k, check_unanswered);
         set_keys(other, k, 0);
         CHECK(set_key(other, k, 0, 0) == -1 && errno == ENOENT);
         _exit(0);
     }
     CHECK(waitpid(pid, &status, 0) == pid && status == 0);
-    everybody(other, k, answered);
+    check_families(other, k, check_answered);
     close(other);
 }
 
-/* What was a listener connects as any socket does when the key is gone. */
-static void key_before_listen(const struct kind *k)
+/* A former listener connects as any other socket after its key is removed. */
+static void check_key_before_listen(const struct kind *k)
 {
     struct sockaddr_in to;
-    int fd = bound_socket(k), server = listen_on(&to);
+    int fd = bind_socket(k), server = listen_on(&to);
     struct sockaddr_in6 mapped = {.sin6_family = AF_INET6, .sin6_port = to.sin_port};
     struct pollfd p = {fd, POLLOUT, 0};
     CHECK(inet_pton(AF_INET6, "::ffff:127.0.0.1", &mapped.sin6_addr) == 1);
     set_keys(fd, k, 16);
     CHECK(listen(fd, 8) == 0);
-    everybody(fd, k, unanswered);
+    check_families(fd, k, check_unanswered);
     CHECK(shutdown(fd, SHUT_RDWR) == 0);
     set_keys(fd, k, 0);
     if (!k->only6) {
         int r = k->family == AF_INET ? connect(fd, (struct sockaddr *)&to, sizeof to)
                                      : connect(fd, (struct sockaddr *)&mapped, sizeof mapped);
-        CHECK((r == 0 || errno == EINPROGRESS) && poll(&p, 1, 5000) == 1 && error_of(fd) == 0);
+        CHECK((r == 0 || errno == EINPROGRESS) && poll(&p, 1, 5000) == 1 && get_error(fd) == 0);
     }
     close(fd);
     close(server);
@@ -161,8 +162,8 @@ int main(void)
 {
     drop_privileges();
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
-        key_after_listen(&kinds[i]);
-        key_before_listen(&kinds[i]);
+        check_key_after_listen(&kinds[i]);
+        check_key_before_listen(&kinds[i]);
     }
     return 0;
 }

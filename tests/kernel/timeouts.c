@@ -1,16 +1,16 @@
-/* SO_SNDTIMEO ends a blocking connect() with EINPROGRESS, and with it a handler that asks for
- * SA_RESTART is told EINTR all the same: the connecting goes on in both cases. */
+/* SO_SNDTIMEO ends a blocking connect() with EINPROGRESS. With SO_SNDTIMEO a signal ends connect() with EINTR even if
+ * its handler has SA_RESTART. The connection attempt goes on in both cases. */
 #include "kernel.h"
 #include <signal.h>
 #include <sys/time.h>
 
-static void nothing(int sig)
+static void ignore_signal(int sig)
 {
     (void)sig;
 }
 
-/* A listener whose queue is full lets no more connections through. */
-static void fill(const struct sockaddr_in *to)
+/* Fills the queue of the listener at TO, so that it accepts no more connections. */
+static void fill_queue(const struct sockaddr_in *to)
 {
     for (int i = 0; i < 16; i++) {
         int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
@@ -18,7 +18,7 @@ static void fill(const struct sockaddr_in *to)
     }
 }
 
-static int connecting(const struct sockaddr_in *to, struct timeval limit)
+static int get_connect_error(const struct sockaddr_in *to, struct timeval limit)
 {
     int fd = socket(AF_INET, SOCK_STREAM, 0);
     CHECK(setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit) == 0);
@@ -32,12 +32,12 @@ static int connecting(const struct sockaddr_in *to, struct timeval limit)
 int main(void)
 {
     struct sockaddr_in to;
-    struct sigaction action = {.sa_handler = nothing, .sa_flags = SA_RESTART};
+    struct sigaction action = {.sa_handler = ignore_signal, .sa_flags = SA_RESTART};
     struct itimerval soon = {.it_value = {0, 100000}};
     int listener = listen_on(&to);
     CHECK(listen(listener, 0) == 0);
-    fill(&to);
-    CHECK(connecting(&to, (struct timeval){0, 100000}) == EINPROGRESS);
+    fill_queue(&to);
+    CHECK(get_connect_error(&to, (struct timeval){0, 100000}) == EINPROGRESS);
     CHECK(sigaction(SIGALRM, &action, NULL) == 0 && setitimer(ITIMER_REAL, &soon, NULL) == 0);
     int fd = socket(AF_INET, SOCK_STREAM, 0);
     struct timeval limit = {5, 0};
