@@ -1,4 +1,4 @@
-/* What every target begins with. */
+/* What all targets have in common. */
 #ifndef FUZZ_H
 #define FUZZ_H
 
@@ -15,7 +15,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
             abort();                                                                               \
     } while (0)
 
-/* A copy whose ends are the sanitizer's to watch; to be freed. */
+/* Returns a copy of DATA in memory of exactly N octets, so that a sanitizer detects accesses beyond its ends. The
+ * caller frees it. */
 static inline uint8_t *exact_copy(const void *data, size_t n)
 {
     uint8_t *copy = malloc(n ? n : 1);

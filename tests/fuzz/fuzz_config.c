@@ -1,5 +1,5 @@
-/* A configuration file of any content: it is read whole or refused with a fault of one line,
- * nothing is left open, and what was read can be asked. */
+/* A configuration file of any content. It is read as a whole or refused with a fault of one line, and no descriptor
+ * is left open. A policy that was read can be used. */
 #include "isolation.h"
 #include "load.h"
 #include "isolate.h"
@@ -36,7 +36,7 @@ static void check_policy(void)
     }
 }
 
-/* A rule's isolation is its server's, which has room for a word behind its name. */
+/* The isolation of a rule is that of its server. The user name of the server is short enough for a word after it. */
 static void check_isolation(void)
 {
     for (uint32_t i = 0; i < p.n_servers; i++) {
@@ -50,7 +50,7 @@ static void check_isolation(void)
               p.servers[p.rules[i].server].isolate == p.rules[i].isolate);
 }
 
-static void ask(const char *to, uint8_t protocol)
+static void check_decision(const char *to, uint8_t protocol)
 {
     struct s5_addr addr;
     CHECK(s5_addr_parse(&addr, to, strlen(to), 443) == 0);
@@ -60,7 +60,7 @@ static void ask(const char *to, uint8_t protocol)
     CHECK(protocol != 0 || route.verdict != S5_VIA);
 }
 
-static int next_descriptor(void)
+static int get_next_fd(void)
 {
     int fd = dup(0);
     CHECK(fd >= 0 && close(fd) == 0);
@@ -70,9 +70,9 @@ static int next_descriptor(void)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct s5_fault fault = {""};
-    load(&p, "", 0, "p", &fault); /* its own descriptor is there from here on */
-    int before = next_descriptor(), r = load(&p, data, size, "p", &fault);
-    CHECK(before == next_descriptor());
+    load_config(&p, "", 0, "p", &fault); /* from here on its own descriptor is open */
+    int before = get_next_fd(), r = load_config(&p, data, size, "p", &fault);
+    CHECK(before == get_next_fd());
     CHECK(r <= 0 && (r < 0) == (fault.text[0] != 0) && !strchr(fault.text, '\n'));
     if (r < 0)
         return 0;
@@ -84,9 +84,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     check_policy();
     check_isolation();
-    ask("192.0.2.1", S5_PROTO_TCP);
-    ask("::1", S5_PROTO_UDP);
-    ask("www.example.org", 0);
-    ask("localhost", S5_PROTO_TCP);
+    check_decision("192.0.2.1", S5_PROTO_TCP);
+    check_decision("::1", S5_PROTO_UDP);
+    check_decision("www.example.org", 0);
+    check_decision("localhost", S5_PROTO_TCP);
     return 0;
 }

@@ -1,4 +1,4 @@
-/* A program on this machine that says anything to the bridge, cut anywhere. */
+/* A program on this machine that sends any octets to the bridge, split anywhere. */
 #include "front.h"
 #include "fuzz.h"
 

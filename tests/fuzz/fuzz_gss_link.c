@@ -1,5 +1,6 @@
-/* A server that speaks RFC 1961 in any way, cut anywhere, behind a provider that takes whatever has a
- * right checksum: the link's promises hold. The first octets pick the set-up and the cuts. */
+/* A server that sends any octets in place of messages of RFC 1961, split anywhere. The provider accepts every message
+ * with the right checksum. The invariants of the link hold. The first octets of the input select the setup and the
+ * splits. */
 #include "../unit/fake_gss.h"
 #include "fuzz.h"
 
@@ -7,7 +8,7 @@ static struct s5_gss_room room;
 static struct s5_gss_link l;
 static struct fake fake;
 
-static void check(void)
+static void check_link(void)
 {
     size_t left, n, need = s5_gss_link_need(&l);
     s5_gss_link_out(&l, &left);
@@ -23,8 +24,9 @@ static void check(void)
         CHECK(need > 0 || left > 0);
 }
 
-/* The message at the input's front made good: a checksum that fits. What is not whole is left. */
-static void make_good(uint8_t *at, size_t n)
+/* Gives the message at the front of the input the expected number and a checksum that fits. An incomplete message is
+ * left as it is. */
+static void fix_message(uint8_t *at, size_t n)
 {
     if (n < 7 || at[0] != 1 || (at[1] != 2 && at[1] != 3))
         return;
@@ -36,7 +38,7 @@ static void make_good(uint8_t *at, size_t n)
     at[6] = fake_sum(at + 7, len - 3, (uint8_t)(at[4] + at[5]));
 }
 
-static bool start(const uint8_t *head)
+static bool start_link(const uint8_t *head)
 {
     static const struct s5_addr dst = {.kind = S5_ADDR_IPV4, .port = 9};
     struct s5_session_setup setup = {.command = 1 + head[0] % 3, .dst = &dst, .n_methods = 1,
@@ -48,12 +50,12 @@ static bool start(const uint8_t *head)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    if (size < 3 || !start(data))
+    if (size < 3 || !start_link(data))
         return 0;
     size_t chunk = data[2] % 37 + 1u, left = size - 3, out;
     bool repair = data[2] >> 7;
     uint8_t *own = exact_copy(data + 3, left), *at = own;
-    for (check(); l.session.state < S5_SESSION_DONE; check()) {
+    for (check_link(); l.session.state < S5_SESSION_DONE; check_link()) {
         s5_gss_link_out(&l, &out);
         if (out) {
             s5_gss_link_sent(&l, out < chunk ? out : chunk);
@@ -69,7 +71,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (!n)
             break;
         if (repair && !l.in_len)
-            make_good(at, left);
+            fix_message(at, left);
         uint8_t *copy = exact_copy(at, n);
         CHECK(s5_gss_link_feed(&l, copy, n) == s5_gss_link_error(&l));
         free(copy);
@@ -78,7 +80,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     if (l.session.state < S5_SESSION_DONE)
         CHECK(s5_gss_link_eof(&l) < 0);
-    check();
+    check_link();
     free(own);
     return 0;
 }

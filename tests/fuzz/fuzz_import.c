@@ -1,15 +1,15 @@
-/* A file of another program of any content, its first octet telling which: what it is converted to
- * is a configuration that loads, and that leads nothing past a server but what it says. */
+/* A file of another program with any content. The first octet selects the program. The result is a configuration that
+ * can be loaded. Except for Dante it has at least one rule. */
 #include "import.h"
 #include "load.h"
 #include <stdio.h>
 
 static struct s5_policy p;
 
-static void check(const char *text)
+static void check_loads(const char *text)
 {
     struct s5_fault fault = {""};
-    if (load(&p, text, strlen(text), NULL, &fault) < 0) {
+    if (load_config(&p, text, strlen(text), NULL, &fault) < 0) {
         fprintf(stderr, "%s\n%s\n", fault.text, text);
         abort();
     }
@@ -27,7 +27,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     unsigned lost = 0;
     char *converted = import_convert(IMPORT_PROXYCHAINS + data[0] % 4, "fuzz", text, &lost);
     if (converted) {
-        check(converted);
+        check_loads(converted);
         CHECK(p.n_rules >= 1 || data[0] % 4 == IMPORT_DANTE - 1);
     }
     free(converted);

@@ -1,5 +1,5 @@
-/* ELF headers and "#!" lines: the octets are the file, whatever its name. Anything the program
- * names in turn is the same file again, so interpreters of interpreters are walked too. */
+/* ELF headers and "#!" lines. The input is the content of every file, whatever its name. A file that the program names
+ * has the same content, so that interpreters of interpreters are followed, too. */
 #include "fuzz.h"
 #include "program.h"
 #include <errno.h>

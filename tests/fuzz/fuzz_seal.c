@@ -1,20 +1,20 @@
-/* Sealed messages there and back, and messages of any content: what is accepted is what would have
- * been sent. The first octet picks the level and the provider's next number. */
+/* Messages are sealed and unsealed, and messages of any content are unsealed: what is accepted is what would have been
+ * sent. The first octet selects the level and the next number of the provider. */
 #include "../unit/fake_gss.h"
 #include "fuzz.h"
 
 static struct fake fake;
 
-static struct s5_seal seal_of(uint8_t pick)
+static struct s5_seal make_seal(uint8_t pick)
 {
     fake = (struct fake){.sent = pick >> 1, .expected = pick >> 1};
     return (struct s5_seal){&fake_provider, &fake, pick & 1 ? S5_SEAL_CONFIDENTIALITY : S5_SEAL_INTEGRITY};
 }
 
-/* DATA in messages of PART octets. */
-static void there_and_back(uint8_t pick, const uint8_t *data, size_t size, size_t part)
+/* Seals DATA in messages of PART octets, and unseals them. */
+static void check_round_trip(uint8_t pick, const uint8_t *data, size_t size, size_t part)
 {
-    struct s5_seal seal = seal_of(pick);
+    struct s5_seal seal = make_seal(pick);
     uint8_t back[256];
     for (size_t at = 0; at < size; at += part) {
         size_t n = size - at < part ? size - at : part, len = S5_GSS_HEAD + 3 + n;
@@ -28,7 +28,7 @@ static void there_and_back(uint8_t pick, const uint8_t *data, size_t size, size_
         CHECK(s5_seal_wrap(&seal, data + at, n, message, len) == (int)len);
         CHECK(s5_gss_frame_len(message, S5_GSS_HEAD, S5_GSS_DATA) == (int)len);
         CHECK(s5_seal_unwrap(&seal, message, len - 1, back, sizeof back) == -EPROTO);
-        if (at / part & 1) /* in place, as the stream does it */
+        if (at / part & 1) /* in place, as for the stream */
             CHECK(s5_seal_unwrap(&seal, message, len, message, len) == (int)n &&
                   memcmp(message, data + at, n) == 0);
         else
@@ -38,8 +38,8 @@ static void there_and_back(uint8_t pick, const uint8_t *data, size_t size, size_
     }
 }
 
-/* What is told of a message never changes when more of it is there. */
-static void told(const uint8_t *data, size_t size)
+/* The length of a message does not change when more of its octets are available. */
+static void check_frame_len(const uint8_t *data, size_t size)
 {
     static const enum s5_gss_mtyp types[] = {S5_GSS_CONTEXT, S5_GSS_LEVEL, S5_GSS_DATA};
     for (size_t t = 0; t < 3; t++) {
@@ -57,20 +57,20 @@ static void told(const uint8_t *data, size_t size)
     }
 }
 
-/* A message of anybody's. */
-static void taken(uint8_t pick, const uint8_t *data, size_t size)
+/* Unseals DATA, a message of any content. */
+static void check_unwrap(uint8_t pick, const uint8_t *data, size_t size)
 {
-    struct s5_seal seal = seal_of(pick);
+    struct s5_seal seal = make_seal(pick);
     uint8_t *plain = exact_copy(data, size), *again = exact_copy(data, size);
     int n = s5_seal_unwrap(&seal, data, size, plain, size);
     struct fake after = fake;
-    seal = seal_of(pick);
+    seal = make_seal(pick);
     int datagram = s5_seal_unwrap_datagram(&seal, data, size, again, size);
     CHECK(n == -EPROTO || (n == datagram && after.expected == (uint8_t)((pick >> 1) + 1)));
     if (n > 0) {
         CHECK(memcmp(plain, again, (size_t)n) == 0);
-        seal = seal_of(pick);
-        if (data[5] == (pick & 1)) /* more protection than was agreed is taken too */
+        seal = make_seal(pick);
+        if (data[5] == (pick & 1)) /* a message with more protection than agreed is accepted, too */
             CHECK(s5_seal_wrap(&seal, plain, (size_t)n, again, size) == (int)size &&
                   memcmp(again, data, size) == 0);
     }
@@ -83,9 +83,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size < 2)
         return 0;
     uint8_t *copy = exact_copy(data + 2, size - 2);
-    there_and_back(data[0], copy, size - 2, data[1] + 1u);
-    told(copy, size - 2);
-    taken(data[0], copy, size - 2);
+    check_round_trip(data[0], copy, size - 2, data[1] + 1u);
+    check_frame_len(copy, size - 2);
+    check_unwrap(data[0], copy, size - 2);
     free(copy);
     return 0;
 }

@@ -1,20 +1,20 @@
-/* A server that says anything, cut anywhere. The first octets pick the set-up and the cuts, the
- * rest is what the server says. Whatever that is, the machine's promises hold. */
+/* A server that sends any octets, split anywhere. The first octets of the input select the setup and the splits. The
+ * rest is what the server sends. The invariants of the session hold for any of it. */
 #include "fuzz.h"
 #include "session.h"
 
 #define SECRET "the very secret word"
 
-/* [0] command, pipelining and number of methods; [1] the methods; [2] reads; [3] writes. */
+/* [0] command, pipelining and number of methods; [1] the methods; [2] sizes of reads; [3] sizes of writes. */
 #define HEAD 4
 
 struct server {
-    const uint8_t *at; /* what it says next */
+    const uint8_t *at; /* what it sends next */
     size_t left;
-    size_t taken;
+    size_t read;
 };
 
-static bool start(struct s5_session *s, const uint8_t *head)
+static bool start_session(struct s5_session *s, const uint8_t *head)
 {
     static const struct s5_addr dst = {
         .kind = S5_ADDR_NAME, .name_len = 2, .port = 9, .name = "ab"};
@@ -34,15 +34,16 @@ static bool start(struct s5_session *s, const uint8_t *head)
     return s5_session_start(s, &setup) == 0;
 }
 
-/* What is true of every session between two calls. */
-static void check(const struct s5_session *s)
+/* What is true for every session between two calls. */
+static void check_session(const struct s5_session *s)
 {
     size_t left, need = s5_session_need(s);
     s5_session_out(s, &left);
     enum s5_session_state state = s5_session_state(s);
     CHECK(state <= S5_SESSION_FAILED && *s5_session_phase(s));
     CHECK((state == S5_SESSION_FAILED) == (s5_session_error(s) < 0));
-    CHECK(s->in_at <= s->in_len && s->in_len <= sizeof s->in && s->out_sent <= s->out_len && s->out_len <= sizeof s->out);
+    CHECK(s->in_at <= s->in_len && s->in_len <= sizeof s->in &&
+          s->out_sent <= s->out_len && s->out_len <= sizeof s->out);
     if (state == S5_SESSION_DONE || state == S5_SESSION_FAILED || state == S5_SESSION_BOUND)
         CHECK(need == 0 && left == 0);
     else
@@ -60,8 +61,8 @@ static void write_some(struct s5_session *s, size_t most)
     s5_session_sent(s, left < most ? left : most);
 }
 
-/* All that is asked for belongs to a server that answers well and as briefly as it may: the
- * least that can end this session from here, fed, ends it no earlier than its last octet. */
+/* The session asks only for octets that it will get in any case from a server that accepts the request. The shortest
+ * input that can end this session is fed. The session does not end before the last octet that it asked for. */
 static void check_need(const struct s5_session *s)
 {
     static const uint8_t brief[] = {5, 0, 0, 3, 0, 0, 0};
@@ -82,7 +83,7 @@ static void check_need(const struct s5_session *s)
     }
 }
 
-/* Reads N octets of what is needed. */
+/* Reads N of the octets that the session asks for. */
 static void read_some(struct s5_session *s, struct server *server, size_t n)
 {
     size_t need = s5_session_need(s);
@@ -98,7 +99,7 @@ static void read_some(struct s5_session *s, struct server *server, size_t n)
     CHECK(r == s5_session_error(s));
     server->at += n;
     server->left -= n;
-    server->taken += n;
+    server->read += n;
 }
 
 static void check_end(struct s5_session *s)
@@ -112,8 +113,8 @@ static void check_end(struct s5_session *s)
     CHECK(memcmp(s, &before, sizeof before) == 0);
 }
 
-/* The octets that VER.. of a reply of RFC 1928 says it takes, or those there are. */
-static size_t reply_len(const uint8_t *at, size_t n)
+/* Returns the length of the reply of RFC 1928 at AT, or N if that is too short to know it. */
+static size_t get_reply_len(const uint8_t *at, size_t n)
 {
     if (n < 5)
         return n;
@@ -123,17 +124,17 @@ static size_t reply_len(const uint8_t *at, size_t n)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct s5_session s;
-    if (size < HEAD || !start(&s, data))
+    if (size < HEAD || !start_session(&s, data))
         return 0;
     struct server server = {.at = data + HEAD, .left = size - HEAD};
     uint32_t reads = data[2] * 2654435761U, writes = data[3] * 2654435761U;
-    check(&s);
+    check_session(&s);
     for (;;) {
         write_some(&s, writes % 61 + 1);
-        check(&s);
+        check_session(&s);
         check_need(&s);
         read_some(&s, &server, reads % 17 + 1);
-        check(&s);
+        check_session(&s);
         size_t left;
         s5_session_out(&s, &left);
         if (s.state == S5_SESSION_BOUND)
@@ -143,16 +144,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         reads = reads * 1664525 + 1013904223;
         writes = writes * 1664525 + 1013904223;
     }
-    if (s.state == S5_SESSION_DONE) { /* not an octet past the reply, counted another way */
+    if (s.state == S5_SESSION_DONE) { /* no octet after the reply was read; counted in another way */
         size_t len = s.method == S5_METHOD_USERPASS ? 4 : 2;
         for (int reply = 0; reply < (s.command == S5_BIND ? 2 : 1); reply++)
-            len += reply_len(data + HEAD + len, size - HEAD - len);
-        CHECK(server.taken == len);
+            len += get_reply_len(data + HEAD + len, size - HEAD - len);
+        CHECK(server.read == len);
     } else if (s.state != S5_SESSION_FAILED)
         CHECK(s5_session_eof(&s) < 0);
-    check(&s);
+    check_session(&s);
     check_end(&s);
-    if (!memmem(data, size, SECRET, sizeof SECRET - 1)) /* or the server said it */
+    if (!memmem(data, size, SECRET, sizeof SECRET - 1)) /* unless the server sent it */
         CHECK(!memmem(&s, sizeof s, SECRET, sizeof SECRET - 1));
     return 0;
 }

@@ -1,5 +1,5 @@
-/* A URL of any content, the text behind its first newline as NO_PROXY: the policy it comes to is
- * whole, or there is a fault, which does not hold the password. */
+/* A URL of any content. The text after its first newline is NO_PROXY. The result is a complete policy, or a fault that
+ * does not contain the password. */
 #include "fuzz.h"
 #include "source.h"
 #include "url.h"
@@ -17,13 +17,13 @@ static void check_policy(void)
     for (uint32_t i = 0; i < p.n_rules; i++) {
         const struct s5_rule *r = &p.rules[i];
         CHECK(r->verdict == (i + 1 < p.n_rules ? S5_DIRECT : S5_VIA));
-        CHECK(i + 1 == p.n_rules || r->to_count > 0); /* an exception names what it excepts */
+        CHECK(i + 1 == p.n_rules || r->to_count > 0); /* an exception has destinations */
         CHECK((uint32_t)r->to_first + r->to_count <= p.n_matches);
         CHECK((uint32_t)r->ports_first + r->ports_count <= p.n_ports);
     }
 }
 
-/* No way but by the server leads where no exception does. */
+/* A destination uses the server unless an exception covers it. */
 static void check_decisions(void)
 {
     struct s5_addr to = {.kind = S5_ADDR_IPV4, .port = 80, .octets = {192, 0, 2, 1}};
@@ -51,7 +51,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (r == 0) {
         check_policy();
         check_decisions();
-    } else /* nothing of the URL goes into a fault */
+    } else /* a fault has no part of the URL */
         CHECK(env.no_proxy || !strstr(fault.text, "secret"));
     free(url);
     return 0;

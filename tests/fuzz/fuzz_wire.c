@@ -1,5 +1,5 @@
-/* There and back: an address made of the input is written and read again, and the input itself is
- * read, and what is taken from it written again. */
+/* An address that is made of the input is written and read again. The input itself is read, and the result is written
+ * again. */
 #include "fuzz.h"
 #include "wire.h"
 #include <errno.h>
@@ -22,7 +22,7 @@ static void check_round(uint8_t command, const struct s5_addr *addr)
     }
 }
 
-/* Its text is read as what it was. */
+/* The text of an address is parsed to the same address. */
 static void check_text(const struct s5_addr *addr)
 {
     char text[S5_ADDR_TEXT_MAX];
@@ -34,8 +34,8 @@ static void check_text(const struct s5_addr *addr)
               s5_addr_equal(addr, &back));
 }
 
-/* An address as the program could have it. */
-static void from_parts(const uint8_t *data, size_t size)
+/* An address as a program could have it. */
+static void check_parts(const uint8_t *data, size_t size)
 {
     struct s5_addr addr = {0};
     if (size < 4)
@@ -53,7 +53,7 @@ static void from_parts(const uint8_t *data, size_t size)
     check_text(&addr);
 }
 
-/* What was read comes to the same octets, but for RSV, a name without octets and mapped addresses. */
+/* What was read is written as the same octets, except for RSV, an empty name and mapped addresses. */
 static void check_again(const uint8_t *data, size_t len, const struct s5_addr *addr)
 {
     uint8_t buf[300];
@@ -64,7 +64,7 @@ static void check_again(const uint8_t *data, size_t len, const struct s5_addr *a
 }
 
 /* An address as a server could send it. */
-static void from_wire(const uint8_t *data, size_t size)
+static void check_wire(const uint8_t *data, size_t size)
 {
     uint8_t rep = 0;
     struct s5_addr addr;
@@ -86,8 +86,8 @@ static void from_wire(const uint8_t *data, size_t size)
         CHECK(size >= 2 && ver == data[0] && octet == data[1]);
 }
 
-/* Greeting and user/password, read back by hand; and without room. */
-static void words(const uint8_t *data, size_t size)
+/* Greeting and user/password message, compared octet by octet; and written to a buffer that is too small. */
+static void check_messages(const uint8_t *data, size_t size)
 {
     if (size < 2 || size > 511)
         return;
@@ -112,8 +112,8 @@ static void words(const uint8_t *data, size_t size)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    from_parts(data, size);
-    from_wire(data, size);
-    words(data, size);
+    check_parts(data, size);
+    check_wire(data, size);
+    check_messages(data, size);
     return 0;
 }

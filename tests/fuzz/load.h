@@ -1,4 +1,4 @@
-/* For targets whose octets come to be a configuration file. */
+/* For targets whose octets become a configuration file. */
 #ifndef FUZZ_LOAD_H
 #define FUZZ_LOAD_H
 
@@ -9,10 +9,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* What s5_config_load() says of a file with these octets, that only its owner may read, PASSWORD
- * being the environment's. */
-static inline int load(struct s5_policy *p, const void *data, size_t size, const char *password,
-                       struct s5_fault *fault)
+/* Loads a file with the content DATA, which only its owner may read, into P. PASSWORD is the password of the
+ * environment. Returns the result of s5_config_load(). */
+static inline int load_config(struct s5_policy *p, const void *data, size_t size, const char *password,
+                              struct s5_fault *fault)
 {
     static int fd = -1;
     const struct s5_environment env = {.home = "/nowhere", .password = password};
