@@ -17,7 +17,7 @@ struct fetch {
     int failed;
 };
 
-static void end(struct fetch *f, const char *why)
+static void end_fetch(struct fetch *f, const char *why)
 {
     if (why)
         fprintf(stderr, "event: %s\n", why);
@@ -37,12 +37,12 @@ static void on_end(struct bufferevent *bev, short what, void *user)
 {
     (void)bev;
     if (what & BEV_EVENT_EOF)
-        end(user, NULL);
+        end_fetch(user, NULL);
     else if (!(what & BEV_EVENT_CONNECTED))
-        end(user, what & BEV_EVENT_TIMEOUT ? "too late" : "the connection broke");
+        end_fetch(user, what & BEV_EVENT_TIMEOUT ? "too late" : "the connection broke");
 }
 
-static void say(struct bufferevent *bev, struct socks5_session *s)
+static void send_output(struct bufferevent *bev, struct socks5_session *s)
 {
     size_t len;
     const void *out;
@@ -62,10 +62,10 @@ static void on_reply(struct bufferevent *bev, void *user)
         int result = socks5_session_feed(f->session, evbuffer_pullup(in, (ev_ssize_t)n), n);
         evbuffer_drain(in, n);
         if (result < 0) {
-            end(f, strerror(-result));
+            end_fetch(f, strerror(-result));
             return;
         }
-        say(bev, f->session);
+        send_output(bev, f->session);
     }
     if (socks5_session_state(f->session) != SOCKS5_STATE_DONE)
         return;
@@ -92,7 +92,7 @@ int main(int argc, char **argv)
     bufferevent_setcb(bev, on_reply, NULL, on_end, &f);
     bufferevent_set_timeouts(bev, &limit, &limit);
     bufferevent_enable(bev, EV_READ | EV_WRITE);
-    say(bev, f.session); /* sent when the connection is established */
+    send_output(bev, f.session); /* sent when the connection is established */
     bufferevent_socket_connect_hostname(bev, NULL, AF_INET, argv[1], atoi(argv[2]));
     event_base_dispatch(f.base);
     bufferevent_free(bev);

@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 /* Sends a command, unless TEXT is NULL, and reads the reply. Returns its code, or -1. */
-static int command(FILE *control, const char *text)
+static int send_command(FILE *control, const char *text)
 {
     char line[1024];
     if (text)
@@ -30,11 +30,11 @@ int main(int argc, char **argv)
         return 2;
     int fd = socks5_connect(argv[1], argv[2], (uint16_t)atoi(argv[3]), 10000);
     FILE *control = fd < 0 ? NULL : fdopen(fd, "r");
-    if (!control || command(control, NULL) != 220)
+    if (!control || send_command(control, NULL) != 220)
         return 1;
-    if (command(control, "USER anonymous") == 331)
-        command(control, "PASS guest@example.org");
-    command(control, "TYPE I");
+    if (send_command(control, "USER anonymous") == 331)
+        send_command(control, "PASS guest@example.org");
+    send_command(control, "TYPE I");
 
     /* The first reply has the address on which the SOCKS server listens. */
     int result = socks5_listen(argv[1], argv[2], 0, 10000, &listener);
@@ -44,10 +44,10 @@ int main(int argc, char **argv)
     }
     socks5_listener_name(listener, host, sizeof host, &port);
     snprintf(text, sizeof text, "EPRT |%d|%s|%u|", strchr(host, ':') ? 2 : 1, host, port);
-    if (command(control, text) != 200)
+    if (send_command(control, text) != 200)
         return 1;
     snprintf(text, sizeof text, "RETR %s", argv[4]);
-    if (command(control, text) != 150)
+    if (send_command(control, text) != 150)
         return 1;
     /* The second reply has the address of the peer that connected. */
     int data = socks5_accept(listener, 10000, host, sizeof host, &port);
@@ -58,5 +58,5 @@ int main(int argc, char **argv)
         fwrite(buf, 1, (size_t)n, stdout);
     close(data);
     socks5_listener_free(listener);
-    return command(control, "QUIT") != 226;
+    return send_command(control, "QUIT") != 226;
 }

@@ -15,7 +15,7 @@
 
 /* One step: FD is ready for REVENTS. Reads no more than the negotiation needs, because the octets after it belong
  * to the application. */
-static void step(struct socks5_session *s, int fd, short revents)
+static void step_session(struct socks5_session *s, int fd, short revents)
 {
     unsigned char in[512];
     size_t len, need = socks5_session_need(s);
@@ -54,7 +54,7 @@ int main(int argc, char **argv)
         struct pollfd p = {.fd = fd, .events = (short)(len ? POLLIN | POLLOUT : POLLIN)};
         if (poll(&p, 1, 10000) == 0)
             break;
-        step(s, fd, p.revents);
+        step_session(s, fd, p.revents);
     }
     if (state != SOCKS5_STATE_DONE) {
         fprintf(stderr, "loop: %s: %s\n", socks5_session_phase(s),

@@ -8,7 +8,7 @@
 #include <string.h>
 
 /* Writes a DNS query of type A to BUF. Returns its length, or 0 if NAME is not valid. */
-static size_t ask(unsigned char *buf, const char *name)
+static size_t build_query(unsigned char *buf, const char *name)
 {
     static const unsigned char head[12] = {0x50, 0x35, 1, 0, 0, 1};
     unsigned char *at = buf + sizeof head;
@@ -41,7 +41,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "query: %s\n", strerror(-result));
         return 1;
     }
-    size_t len = ask(question, argv[4]);
+    size_t len = build_query(question, argv[4]);
     ssize_t n = -1;
     for (int tries = 0; n < 0 && tries < 3; tries++) { /* datagrams can be lost */
         socks5_association_send(a, argv[2], (uint16_t)atoi(argv[3]), question, len);

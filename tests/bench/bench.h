@@ -19,14 +19,14 @@
         }                                                                                          \
     } while (0)
 
-static inline struct sockaddr_in at(const char *host, int port)
+static inline struct sockaddr_in make_address(const char *host, int port)
 {
     struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
     CHECK(inet_pton(AF_INET, host, &a.sin_addr) == 1);
     return a;
 }
 
-/* Microseconds. */
+/* Returns the time of CLOCK in microseconds. */
 static inline double clock_us(clockid_t clock)
 {
     struct timespec t;
@@ -38,8 +38,9 @@ static inline double now_us(void)
     return clock_us(CLOCK_MONOTONIC);
 }
 
-/* What was done: N since BEGUN, a second; and the microseconds of processor it took this process. */
-static inline void tell_rate(double n, double begun, double begun_processor)
+/* Prints the rate of N operations since BEGUN, per second, and the processor time in microseconds that this process has
+ * used since BEGUN_PROCESSOR. */
+static inline void print_rate(double n, double begun, double begun_processor)
 {
     printf("%.1f %.1f\n", n / (now_us() - begun) * 1e6,
            clock_us(CLOCK_PROCESS_CPUTIME_ID) - begun_processor);

@@ -1,5 +1,5 @@
-/* Connects N times to 127.0.0.1:PORT, one after another: "block", or "epoll" as event loops do it;
- * "name" looks up a name and connects to that, "none" makes a socket and closes it. */
+/* Connects N times to 127.0.0.1:PORT, one after another. MODE "block" uses blocking calls. "epoll" uses non-blocking
+ * calls as event loops do. "name" looks up a name and connects to its address. "none" makes a socket and closes it. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netdb.h>

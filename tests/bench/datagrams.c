@@ -1,13 +1,13 @@
-/* Datagrams there and back through a relay, as many as go: by a program that speaks SOCKS5 UDP itself
- * ("self"), and by an ordinary one that knows nothing of it ("plain"), which the preload object
- * covers; and the relay, which sends each datagram back and counts.
+/* Datagrams there and back through a relay, as many as possible. The client speaks SOCKS5 UDP itself ("self"), or is an
+ * ordinary program ("plain"), which the preload object covers. The relay sends each datagram back and counts.
  *
- *   datagrams relay ADDRESS PORT [TARGET]   at that port, 0 for any, which it prints; "quit" on
- *                       stdin: counts, relayed and come past the relay to TARGET, and ends
+ *   datagrams relay ADDRESS PORT [TARGET]   listens at PORT (0: any) and prints the port. "quit" on standard input
+ *                       ends it. It then prints the datagrams that were relayed, and those that came to TARGET directly
  *   datagrams self|plain connected|loose ADDRESS PORT TARGET SIZE WINDOW COUNT
  *
- * WINDOW datagrams are under way at a time; with -m before the words they go out by sendmmsg() and
- * come in by recvmmsg(). Prints datagrams per second, and what they took of a processor. */
+ * "connected" uses a connected socket, "loose" uses sendto(). WINDOW datagrams are in flight at a time. With -m before
+ * the other arguments they are sent by sendmmsg() and received by recvmmsg(). Prints datagrams per second, and the
+ * processor time that they took. */
 #include "bench.h"
 #include <poll.h>
 #include <pthread.h>
@@ -17,7 +17,7 @@
 
 enum { HEADER = 10, MOST = 1500, BATCH = 32, TARGET_PORT = 7 };
 
-static int udp_socket(void)
+static int open_udp_socket(void)
 {
     int fd = socket(AF_INET, SOCK_DGRAM, 0), size = 4 << 20;
     struct timeval timeout = {5, 0};
@@ -29,14 +29,15 @@ static int udp_socket(void)
 
 /* --- the relay --- */
 
-/* What sends back: the relay, and the target itself, at which datagrams come past the relay. */
+/* A socket that sends datagrams back: that of the relay, and that of the target, which receives datagrams that bypass
+ * the relay. */
 struct echo {
     int fd;
     unsigned long counted;
 };
 static struct echo relay, target;
 
-static void *echo(void *arg)
+static void *run_echo(void *arg)
 {
     static _Thread_local char data[BATCH][MOST + HEADER];
     struct echo *own = arg;
@@ -60,23 +61,23 @@ static void *echo(void *arg)
     return NULL;
 }
 
-/* Returns the port. */
+/* Starts a thread that sends back the datagrams for ADDRESS and PORT. Returns the port. */
 static int start_echo(struct echo *e, const char *address, int port)
 {
-    struct sockaddr_in own = at(address, port);
+    struct sockaddr_in own = make_address(address, port);
     socklen_t len = sizeof own;
     pthread_t thread;
-    e->fd = udp_socket();
+    e->fd = open_udp_socket();
     CHECK(bind(e->fd, (struct sockaddr *)&own, sizeof own) == 0);
     CHECK(getsockname(e->fd, (struct sockaddr *)&own, &len) == 0);
-    CHECK(pthread_create(&thread, NULL, echo, e) == 0);
+    CHECK(pthread_create(&thread, NULL, run_echo, e) == 0);
     return ntohs(own.sin_port);
 }
 
-/* All in one where it was asked all in one. */
-static void answer(int fd, const char *address, int port)
+/* Answers greeting and request. If both came in one segment, the answer is one segment, too. */
+static void answer_client(int fd, const char *address, int port)
 {
-    struct sockaddr_in own = at(address, port);
+    struct sockaddr_in own = make_address(address, port);
     char in[600], out[12] = {5, 0, 5, 0, 0, 1};
     size_t first = 0;
     memcpy(out + 6, &own.sin_addr, 4);
@@ -89,9 +90,9 @@ static void answer(int fd, const char *address, int port)
     send(fd, out + first, sizeof out - first, 0);
 }
 
-static void serve(const char *address, int port, const char *past)
+static void run_relay(const char *address, int port, const char *past)
 {
-    struct sockaddr_in own = at(address, port);
+    struct sockaddr_in own = make_address(address, port);
     socklen_t len = sizeof own;
     int listener = socket(AF_INET, SOCK_STREAM, 0), relay_port = start_echo(&relay, address, 0);
     struct pollfd p[2] = {{0, POLLIN, 0}, {listener, POLLIN, 0}};
@@ -102,7 +103,7 @@ static void serve(const char *address, int port, const char *past)
     printf("%d\n", ntohs(own.sin_port));
     fflush(stdout);
     while (poll(p, 2, -1) > 0 && !p[0].revents)
-        answer(accept(listener, NULL, NULL), address, relay_port); /* it stays until the end */
+        answer_client(accept(listener, NULL, NULL), address, relay_port); /* remains open until the end */
     printf("%lu %lu\n", relay.counted, target.counted);
     exit(0);
 }
@@ -110,15 +111,15 @@ static void serve(const char *address, int port, const char *past)
 /* --- a client --- */
 
 static int fd;
-static struct sockaddr_in to;   /* where datagrams go: the relay, or the destination */
+static struct sockaddr_in to;   /* destination of the datagrams: the relay or the target */
 static bool connected, many;
-static size_t size, before;     /* octets of each; of them the header */
+static size_t size, before;     /* octets of each datagram; octets of its header */
 static char out[MOST + HEADER];
 
-static void begin(bool self, struct sockaddr_in server, struct sockaddr_in dst)
+static void open_client(bool self, struct sockaddr_in server, struct sockaddr_in dst)
 {
     static const char request[] = "\5\1\0\5\3\0\1\0\0\0\0\0";
-    fd = udp_socket();
+    fd = open_udp_socket();
     to = dst;
     if (self) {
         char in[12];
@@ -137,7 +138,7 @@ static void begin(bool self, struct sockaddr_in server, struct sockaddr_in dst)
         CHECK(connect(fd, (struct sockaddr *)&to, sizeof to) == 0);
 }
 
-static void put(unsigned n)
+static void send_datagrams(unsigned n)
 {
     struct mmsghdr m[BATCH];
     struct iovec iov = {out, before + size};
@@ -157,8 +158,8 @@ static void put(unsigned n)
                   (ssize_t)(before + size));
 }
 
-/* At least one, at most N. */
-static unsigned get(unsigned n)
+/* Receives at least one and at most N datagrams. Returns their number. */
+static unsigned receive_datagrams(unsigned n)
 {
     static char in[BATCH][MOST + HEADER];
     struct mmsghdr m[BATCH];
@@ -182,27 +183,27 @@ static unsigned get(unsigned n)
     return (unsigned)r;
 }
 
-static void run(unsigned window, unsigned count)
+static void measure_rate(unsigned window, unsigned count)
 {
     unsigned sent = window, back = 0;
-    put(1);
-    CHECK(get(1) == 1); /* the association is there */
+    send_datagrams(1);
+    CHECK(receive_datagrams(1) == 1); /* the association is established */
     double begun = now_us(), processor = clock_us(CLOCK_PROCESS_CPUTIME_ID);
-    for (put(window); back < count;) {
-        unsigned n = get(window);
+    for (send_datagrams(window); back < count;) {
+        unsigned n = receive_datagrams(window);
         back += n;
         n = n < count - sent ? n : count - sent;
         if (n)
-            put(n);
+            send_datagrams(n);
         sent += n;
     }
-    tell_rate(count, begun, processor);
+    print_rate(count, begun, processor);
 }
 
 int main(int argc, char **argv)
 {
     if (argc >= 4 && strcmp(argv[1], "relay") == 0)
-        serve(argv[2], atoi(argv[3]), argv[4]);
+        run_relay(argv[2], atoi(argv[3]), argv[4]);
     if (argc > 1 && strcmp(argv[1], "-m") == 0) {
         many = true;
         argv++, argc--;
@@ -211,7 +212,7 @@ int main(int argc, char **argv)
     connected = strcmp(argv[2], "connected") == 0;
     size = (size_t)atoi(argv[6]);
     CHECK(size <= MOST);
-    begin(strcmp(argv[1], "self") == 0, at(argv[3], atoi(argv[4])), at(argv[5], TARGET_PORT));
-    run((unsigned)atoi(argv[7]), (unsigned)atoi(argv[8]));
+    open_client(strcmp(argv[1], "self") == 0, make_address(argv[3], atoi(argv[4])), make_address(argv[5], TARGET_PORT));
+    measure_rate((unsigned)atoi(argv[7]), (unsigned)atoi(argv[8]));
     return 0;
 }

@@ -1,4 +1,4 @@
-/* Calls one hooked function N times on a descriptor that is no business of ours. */
+/* Calls one hooked function N times on a descriptor that the preload object does not handle. */
 #include <arpa/inet.h>
 #include <poll.h>
 #include <stdio.h>
@@ -11,25 +11,25 @@
 #include <unistd.h>
 
 static int fd, ep;
-static const int quiet = 1000; /* not open: the kernel says so at once */
+static const int closed_fd = 1000; /* not open: the kernel returns EBADF at once */
 
 static void call_read(void)
 {
     char c;
-    (void)!read(quiet, &c, 1);
+    (void)!read(closed_fd, &c, 1);
 }
 static void call_write(void)
 {
-    (void)!write(quiet, "", 1);
+    (void)!write(closed_fd, "", 1);
 }
 static void call_send(void)
 {
-    send(quiet, "", 1, 0);
+    send(closed_fd, "", 1, 0);
 }
 static void call_recv(void)
 {
     char c;
-    recv(quiet, &c, 1, 0);
+    recv(closed_fd, &c, 1, 0);
 }
 static void call_close(void)
 {
@@ -87,7 +87,7 @@ static const struct {
     {"epoll_wait", call_epoll_wait}, {"epoll_ctl", call_epoll_ctl},
 };
 
-/* Under the preload object it gets an association: other descriptors must not pay for that. */
+/* Under the preload object this socket gets an association. Other descriptors must not be slower because of it. */
 static void open_datagrams(void)
 {
     struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(9)};

@@ -1,10 +1,9 @@
-/* A link with a delay between two network namespaces: a TUN device in each, and every packet held
- * for as long as was asked before it goes on, in order.
+/* A link with a delay between two network namespaces. There is a TUN device in each. Every packet is held for the given
+ * time and then forwarded, in order.
  *
  *   link MICROSECONDS NAMESPACE DEVICE NAMESPACE DEVICE
  *
- * Namespaces are paths. Prints "ready" when both devices are there; ends with its standard input.
- */
+ * Namespaces are paths. Prints "ready" when both devices exist. Ends at the end of its standard input. */
 #include "bench.h"
 #include <fcntl.h>
 #include <linux/if_tun.h>
@@ -31,7 +30,7 @@ struct way {
 
 static struct way ways[2];
 
-static int device(const char *namespace, const char *name)
+static int open_device(const char *namespace, const char *name)
 {
     struct ifreq r = {.ifr_flags = IFF_TUN | IFF_NO_PI};
     int ns = open(namespace, O_RDONLY | O_CLOEXEC), fd;
@@ -44,7 +43,7 @@ static int device(const char *namespace, const char *name)
     return fd;
 }
 
-static void take(struct way *w)
+static void read_packets(struct way *w)
 {
     while (w->last - w->first < MOST) {
         unsigned i = w->last % MOST;
@@ -56,7 +55,7 @@ static void take(struct way *w)
     }
 }
 
-static void *carry(void *arg)
+static void *carry_packets(void *arg)
 {
     struct way *w = arg;
     struct pollfd p = {w->from, POLLIN, 0};
@@ -66,7 +65,7 @@ static void *carry(void *arg)
         struct timespec t = {(time_t)(wait / 1e6), (long)(wait * 1e3) % 1000000000};
         if (wait > 0)
             ppoll(&p, 1, &t, NULL);
-        take(w);
+        read_packets(w);
         for (; w->first != w->last && w->held[w->first % MOST].due <= now_us(); w->first++)
             (void)!write(w->to, w->held[w->first % MOST].data,
                          (size_t)w->held[w->first % MOST].size);
@@ -78,16 +77,16 @@ int main(int argc, char **argv)
 {
     pthread_t thread;
     char c;
-    /* Punctual, however busy the machine is: where that is not allowed, as punctual as it gets. */
+    /* SCHED_FIFO makes the delay exact on a busy machine. Without the permission for it the delay is less exact. */
     struct sched_param first = {.sched_priority = 1};
     CHECK(argc == 6);
-    int a = device(argv[2], argv[3]), b = device(argv[4], argv[5]);
+    int a = open_device(argv[2], argv[3]), b = open_device(argv[4], argv[5]);
     sched_setscheduler(0, SCHED_FIFO, &first);
     for (int i = 0; i < 2; i++) {
         ways[i].from = i ? b : a;
         ways[i].to = i ? a : b;
         ways[i].delay = atof(argv[1]);
-        CHECK(pthread_create(&thread, NULL, carry, &ways[i]) == 0);
+        CHECK(pthread_create(&thread, NULL, carry_packets, &ways[i]) == 0);
     }
     puts("ready");
     fflush(stdout);

@@ -1,19 +1,19 @@
-/* The client of the benchmarks: an ordinary program, to be covered by whatever is measured or by
- * nothing, and the same program speaking SOCKS5 itself, which is the floor.
+/* The client of the benchmarks: an ordinary program, which runs covered by the tool that is measured, or bare. With -s
+ * or -u it speaks SOCKS5 itself, which is the floor.
  *
  *   peer_client [-s|-u] MODE ADDRESS N [SECONDS]
  *
- * ADDRESS is the target's. With -s or -u it is the server's, and the program asks that for the
- * target: greeting and request, with user and password between them for -u, in one write.
+ * ADDRESS is that of the target. With -s or -u it is that of the server, and the program requests the target from it:
+ * greeting and request, for -u with user and password between them, in one write.
  *
- *   rtt      N times: microseconds of a blocking connect(), and until an octet came back behind it
- *   up, down MiB a second, N of them      pingpong   round trips a second of 64 octets, N of them
- *   rate     blocking connects a second, N one after another; epoll: the same, without blocking;
- *            for these, the microseconds of processor too that this process took
+ *   rtt      N times: microseconds of a blocking connect(), and until an octet came back after it
+ *   up, down MiB per second, N of them      pingpong   round trips per second of 64 octets, N of them
+ *   rate     blocking connects per second, N one after another; epoll: the same with non-blocking connects;
+ *            for these, also the processor time of this process in microseconds
  *   crowd    N at once: how many became writable without an error within SECONDS, how many of them
  *            then echoed, microseconds until the last was writable, of the longest connect()
- *   memory   N that stay open: how many were opened in SECONDS, octets of memory for each
- *   resolve  getaddrinfo(), N times; name: and a blocking connect() to what it says; none: a socket
+ *   memory   N that remain open: how many were opened in SECONDS, octets of memory for each
+ *   resolve  getaddrinfo(), N times; name: and a blocking connect() to the result; none: a socket
  *            made and closed */
 #include "bench.h"
 #include <fcntl.h>
@@ -35,8 +35,9 @@ static char buffer[1 << 18];
 
 static const char *login = "\1\5bench\5bench";
 
-/* Everything the server is told, in one piece; LEN is what it will answer. */
-static size_t flight(uint8_t *out, int port, size_t *len)
+/* Writes to OUT the octets for the server: greeting, for -u user and password, and the request for PORT. Stores the
+ * length of the replies in LEN. Returns the number of octets. */
+static size_t build_request(uint8_t *out, int port, size_t *len)
 {
     const uint8_t request[] = {5, 1, 0, 1, 10, 88, 2, 2, 0, (uint8_t)port};
     size_t n = 3;
@@ -50,37 +51,37 @@ static size_t flight(uint8_t *out, int port, size_t *len)
     return n + sizeof request;
 }
 
-static struct sockaddr_in target(int port)
+static struct sockaddr_in get_target(int port)
 {
-    return at(address, how == PLAIN ? port : how == LOGIN ? 1081 : 1080);
+    return make_address(address, how == PLAIN ? port : how == LOGIN ? 1081 : 1080);
 }
 
-static int open_to(int port)
+static int open_connection(int port)
 {
-    struct sockaddr_in to = target(port);
+    struct sockaddr_in to = get_target(port);
     uint8_t out[64];
     size_t len, n;
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     CHECK(connect(fd, (struct sockaddr *)&to, sizeof to) == 0);
     if (how != PLAIN) {
-        n = flight(out, port, &len);
+        n = build_request(out, port, &len);
         CHECK(send(fd, out, n, 0) == (ssize_t)n);
         CHECK(recv(fd, out, len, MSG_WAITALL) == (ssize_t)len && out[len - 9] == 0);
     }
     return fd;
 }
 
-static void no_delay(int fd)
+static void set_no_delay(int fd)
 {
     int on = 1;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 }
 
-static void rtt(int n)
+static void measure_rtt(int n)
 {
     while (n-- > 0) {
         double begun = now_us();
-        int fd = open_to(ECHO);
+        int fd = open_connection(ECHO);
         double there = now_us();
         CHECK(send(fd, "x", 1, 0) == 1 && recv(fd, buffer, 1, 0) == 1);
         printf("%.0f %.0f\n", there - begun, now_us() - begun);
@@ -88,20 +89,20 @@ static void rtt(int n)
     }
 }
 
-static void up(int mb)
+static void measure_up(int mb)
 {
-    int fd = open_to(DISCARD);
+    int fd = open_connection(DISCARD);
     double begun = now_us(), processor = clock_us(CLOCK_PROCESS_CPUTIME_ID);
     for (int i = 0; i < mb * 4; i++)
         CHECK(send(fd, buffer, 1 << 18, 0) == 1 << 18);
     shutdown(fd, SHUT_WR);
     CHECK(recv(fd, buffer, 1, 0) == 1);
-    tell_rate(mb, begun, processor);
+    print_rate(mb, begun, processor);
 }
 
-static void down(int mb)
+static void measure_down(int mb)
 {
-    int fd = open_to(SOURCE), len = sprintf(buffer, "%d\n", mb);
+    int fd = open_connection(SOURCE), len = sprintf(buffer, "%d\n", mb);
     double begun = now_us(), processor = clock_us(CLOCK_PROCESS_CPUTIME_ID);
     CHECK(send(fd, buffer, (size_t)len, 0) == len);
     for (size_t left = (size_t)mb << 20; left > 0;) {
@@ -109,27 +110,27 @@ static void down(int mb)
         CHECK(n > 0);
         left -= (size_t)n;
     }
-    tell_rate(mb, begun, processor);
+    print_rate(mb, begun, processor);
 }
 
-static void pingpong(int n)
+static void measure_pingpong(int n)
 {
-    int fd = open_to(ECHO);
-    no_delay(fd);
+    int fd = open_connection(ECHO);
+    set_no_delay(fd);
     double begun = now_us(), processor = clock_us(CLOCK_PROCESS_CPUTIME_ID);
     for (int i = 0; i < n; i++) {
         CHECK(send(fd, buffer, 64, 0) == 64);
         CHECK(recv(fd, buffer, 64, MSG_WAITALL) == 64);
     }
-    tell_rate(n, begun, processor);
+    print_rate(n, begun, processor);
 }
 
-static void rate(int n)
+static void measure_rate(int n)
 {
     double begun = now_us(), processor = clock_us(CLOCK_PROCESS_CPUTIME_ID);
     for (int i = 0; i < n; i++)
-        close(open_to(ECHO));
-    tell_rate(n, begun, processor);
+        close(open_connection(ECHO));
+    print_rate(n, begun, processor);
 }
 
 /* --- without blocking --- */
@@ -140,13 +141,13 @@ static struct {
     bool asked, ready;
 } crowd[MOST];
 
-/* Returns true when connection I has come as far as a program waits for: writable, no error, and
- * where this program speaks SOCKS5 itself the reply is there. */
-static bool further(unsigned i)
+/* Continues connection I. Returns true when it is as far as a program waits for: it is writable without an error and,
+ * if this program speaks SOCKS5 itself, the reply has come. */
+static bool advance_connection(unsigned i)
 {
     struct epoll_event e = {.events = EPOLLIN, .data.u32 = i};
     uint8_t io[64];
-    size_t len, n = flight(io, ECHO, &len);
+    size_t len, n = build_request(io, ECHO, &len);
     int error = 0;
     socklen_t size = sizeof error;
     if (!crowd[i].asked)
@@ -163,8 +164,8 @@ static bool further(unsigned i)
     return crowd[i].ready = recv(crowd[i].fd, io, len, 0) == (ssize_t)len && io[len - 9] == 0;
 }
 
-/* Microseconds this thread was ready to run and did not, since others did. */
-static double kept_waiting(void)
+/* Returns the microseconds for which this thread was ready to run but others ran. */
+static double get_waiting_time(void)
 {
     static int fd = -1;
     char text[100] = "", *end;
@@ -175,46 +176,45 @@ static double kept_waiting(void)
     return (double)strtoull(end, NULL, 10) / 1e3;
 }
 
-/* Returns the microseconds connect() took, but for those in which the machine did something else.
- */
-static double begin(unsigned i)
+/* Starts connection I. Returns the microseconds that connect() took, without those in which others ran. */
+static double start_connection(unsigned i)
 {
-    struct sockaddr_in to = target(ECHO);
+    struct sockaddr_in to = get_target(ECHO);
     struct epoll_event e = {.events = EPOLLOUT, .data.u32 = i};
     crowd[i].asked = crowd[i].ready = false;
     crowd[i].fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    double waited = kept_waiting(), before = now_us();
+    double waited = get_waiting_time(), before = now_us();
     int r = connect(crowd[i].fd, (struct sockaddr *)&to, sizeof to), error = errno;
-    double took = now_us() - before - (kept_waiting() - waited);
+    double took = now_us() - before - (get_waiting_time() - waited);
     errno = error;
     if (r == 0 || errno == EINPROGRESS)
         epoll_ctl(ep, EPOLL_CTL_ADD, crowd[i].fd, &e);
     return took;
 }
 
-static bool finished(unsigned i)
+static bool finish_connection(unsigned i)
 {
     if (crowd[i].ready)
         epoll_ctl(ep, EPOLL_CTL_DEL, crowd[i].fd, NULL);
     return crowd[i].ready;
 }
 
-static void epoll(int n)
+static void measure_epoll(int n)
 {
     struct epoll_event e;
     double begun = now_us(), processor = clock_us(CLOCK_PROCESS_CPUTIME_ID);
     for (int i = 0; i < n; i++) {
-        begin(0);
-        do /* a signal may be how who covers this program gets on */
+        start_connection(0);
+        do /* the tool that covers this program may use signals */
             CHECK(epoll_wait(ep, &e, 1, 10000) == 1 || errno == EINTR);
-        while (!further(0));
+        while (!advance_connection(0));
         close(crowd[0].fd);
     }
-    tell_rate(n, begun, processor);
+    print_rate(n, begun, processor);
 }
 
-/* Each of the ready ones gets an octet, all of them a second for it to come back. */
-static int echoing(int many)
+/* Sends an octet on each connection that is ready. Returns how many octets came back within a second. */
+static int count_echoes(int many)
 {
     double end = now_us() + 1e6;
     int usable = 0;
@@ -230,31 +230,31 @@ static int echoing(int many)
     return usable;
 }
 
-static void all_at_once(int many)
+static void measure_crowd(int many)
 {
     struct epoll_event got[64];
     double longest = 0, begun = now_us(), end = begun + seconds * 1e6, last = begun;
     int tried = 0, ready = 0;
     CHECK(many <= MOST);
     for (; tried < many && now_us() < end; tried++) {
-        double took = begin((unsigned)tried);
+        double took = start_connection((unsigned)tried);
         longest = took > longest ? took : longest;
     }
     for (end += 5e5; ready < tried && now_us() < end;) {
         int n = epoll_wait(ep, got, 64, 100);
         for (int k = 0; k < n; k++) {
             if (!crowd[got[k].data.u32].ready)
-                further(got[k].data.u32);
-            ready += finished(got[k].data.u32);
+                advance_connection(got[k].data.u32);
+            ready += finish_connection(got[k].data.u32);
         }
         last = n > 0 ? now_us() : last;
     }
-    printf("%d %d %.0f %.0f\n", ready, echoing(tried), last - begun, longest);
+    printf("%d %d %.0f %.0f\n", ready, count_echoes(tried), last - begun, longest);
 }
 
 /* --- memory, names --- */
 
-static long memory_now(void)
+static long get_memory(void)
 {
     char *at_line, text[4096];
     int fd = open("/proc/self/smaps_rollup", O_RDONLY | O_CLOEXEC);
@@ -271,19 +271,19 @@ static long memory_now(void)
     return kib * 1024;
 }
 
-static void memory(int n)
+static void measure_memory(int n)
 {
     double end = now_us() + seconds * 1e6;
     int opened = 0;
-    open_to(ECHO);
-    memory_now();
-    long before = memory_now();
+    open_connection(ECHO);
+    get_memory();
+    long before = get_memory();
     for (; opened < n && now_us() < end; opened++)
-        open_to(ECHO);
-    printf("%d %.1f\n", opened, (double)(memory_now() - before) / opened);
+        open_connection(ECHO);
+    printf("%d %.1f\n", opened, (double)(get_memory() - before) / opened);
 }
 
-static void resolve(int n)
+static void measure_resolve(int n)
 {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_family = AF_INET}, *list;
     for (int i = 0; i < n; i++) {
@@ -292,7 +292,7 @@ static void resolve(int n)
     }
 }
 
-static void name(int n)
+static void measure_name(int n)
 {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_family = AF_INET}, *list;
     for (int i = 0; i < n; i++) {
@@ -304,7 +304,7 @@ static void name(int n)
     }
 }
 
-static void none(int n)
+static void measure_none(int n)
 {
     for (int i = 0; i < n; i++)
         close(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
@@ -313,9 +313,11 @@ static void none(int n)
 static const struct {
     const char *name;
     void (*run)(int n);
-} modes[] = {{"rtt", rtt},         {"up", up},       {"down", down},         {"pingpong", pingpong},
-             {"rate", rate},       {"epoll", epoll}, {"crowd", all_at_once}, {"memory", memory},
-             {"resolve", resolve}, {"name", name},   {"none", none}};
+} modes[] = {
+    {"rtt", measure_rtt},           {"up", measure_up},         {"down", measure_down},
+    {"pingpong", measure_pingpong}, {"rate", measure_rate},     {"epoll", measure_epoll},
+    {"crowd", measure_crowd},       {"memory", measure_memory}, {"resolve", measure_resolve},
+    {"name", measure_name},         {"none", measure_none}};
 
 int main(int argc, char **argv)
 {

@@ -1,12 +1,11 @@
-/* The SOCKS5 server of the benchmarks and, in the same process, what is behind it, so that next to
- * nothing is spent on the server's side: 1080 asks for nothing, 1081 for user and password, and
- * after the reply a connection is what the port asked for says, as when it comes directly: 7
- * echoes, 9 takes all and answers the end with an octet, 19 reads a line that says how many MiB to
- * send. What came in one piece is answered in one. RESOLVE, which some clients ask for, is answered
- * too.
+/* The SOCKS5 server of the benchmarks and the target behind it in one process, so that the server side takes almost no
+ * time. Port 1080 requires no authentication, port 1081 user and password. After the reply a connection is what the
+ * requested port says, as if it came directly: 7 echoes, 9 discards and answers the end with an octet, 19 reads a line
+ * with the number of MiB to send. What came in one piece is answered in one piece. RESOLVE, which some clients request,
+ * is answered, too.
  *
- *   peer_server ADDRESS      a line on stdin: prints how many connections came directly, and how
- *                            many to the server, and counts anew; the end of it: ends */
+ *   peer_server ADDRESS      a line on standard input: prints how many connections came directly and how
+ *                            many came to the server, and resets the counts; end of file: ends */
 #include "bench.h"
 #include <stdbool.h>
 #include <sys/epoll.h>
@@ -16,10 +15,10 @@
 
 enum { NONE = 1080, USERPASS = 1081, ECHO = 7, DISCARD = 9, SOURCE = 19, MOST = 65536 };
 
-/* Of a connection, by descriptor. */
+/* State of a connection, by descriptor. */
 static struct {
     enum { CLOSED, LISTENS, GREETING, LOGIN, REQUEST, SERVED } state;
-    int port; /* listened at; or, once SERVED, what is served */
+    int port; /* the port it listens at; in SERVED, the port that is served */
     uint8_t method;
     uint8_t have; /* octets of IN */
     uint8_t in[255];
@@ -28,13 +27,13 @@ static unsigned long direct, socks;
 static int ep;
 static char buffer[1 << 20];
 
-static void gone(int fd)
+static void close_connection(int fd)
 {
     conns[fd].state = CLOSED;
     close(fd);
 }
 
-static void watch(int fd)
+static void watch_fd(int fd)
 {
     struct epoll_event e = {.events = EPOLLIN, .data.fd = fd};
     CHECK(epoll_ctl(ep, EPOLL_CTL_ADD, fd, &e) == 0);
@@ -42,16 +41,16 @@ static void watch(int fd)
 
 static void listen_at(const char *address, int port)
 {
-    struct sockaddr_in a = at(address, port);
+    struct sockaddr_in a = make_address(address, port);
     int on = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
     CHECK(bind(fd, (struct sockaddr *)&a, sizeof a) == 0 && listen(fd, 4096) == 0);
     conns[fd].state = LISTENS;
     conns[fd].port = port;
-    watch(fd);
+    watch_fd(fd);
 }
 
-static void take(int listener)
+static void accept_connections(int listener)
 {
     int port = conns[listener].port, fd;
     while ((fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC)) >= 0) {
@@ -63,12 +62,13 @@ static void take(int listener)
         conns[fd].method = port == USERPASS ? 2 : 0;
         conns[fd].state = port == NONE || port == USERPASS ? GREETING : SERVED;
         *(conns[fd].state == SERVED ? &direct : &socks) += 1;
-        watch(fd);
+        watch_fd(fd);
     }
 }
 
-/* Octets of a message of negotiation, 0 when it is not all there; what is answered goes to OUT. */
-static unsigned message(int fd, const uint8_t *in, unsigned have, uint8_t *out, unsigned *len)
+/* Handles one message of the negotiation. Returns its octets, or 0 if it is incomplete. The answer is appended to
+ * OUT. */
+static unsigned handle_message(int fd, const uint8_t *in, unsigned have, uint8_t *out, unsigned *len)
 {
     static const uint8_t reply[] = {5, 0, 0, 1, 10, 88, 2, 2, 0, 7};
     unsigned size = 0, host;
@@ -103,25 +103,25 @@ static unsigned message(int fd, const uint8_t *in, unsigned have, uint8_t *out, 
     }
 }
 
-static void negotiate(int fd)
+static void read_negotiation(int fd)
 {
     uint8_t out[64];
     unsigned len = 0, done = 0, size;
     ssize_t n = recv(fd, conns[fd].in + conns[fd].have, sizeof conns[fd].in - conns[fd].have, 0);
     if (n <= 0) {
-        gone(fd);
+        close_connection(fd);
         return;
     }
     conns[fd].have = (uint8_t)(conns[fd].have + n);
-    while ((size = message(fd, conns[fd].in + done, conns[fd].have - done, out, &len)) > 0)
+    while ((size = handle_message(fd, conns[fd].in + done, conns[fd].have - done, out, &len)) > 0)
         done += size;
     conns[fd].have = (uint8_t)(conns[fd].have - done);
     memmove(conns[fd].in, conns[fd].in + done, conns[fd].have);
     if (len && send(fd, out, len, MSG_NOSIGNAL) != (ssize_t)len)
-        gone(fd);
+        close_connection(fd);
 }
 
-static bool source(int fd, ssize_t n)
+static bool send_source(int fd, ssize_t n)
 {
     buffer[n] = 0;
     for (long mb = atol(buffer); mb > 0; mb--)
@@ -130,21 +130,21 @@ static bool source(int fd, ssize_t n)
     return true;
 }
 
-static void serve(int fd)
+static void serve_connection(int fd)
 {
     ssize_t n = recv(fd, buffer, sizeof buffer - 1, 0);
     bool good = n > 0;
     if (conns[fd].port == ECHO && n > 0)
         good = send(fd, buffer, (size_t)n, MSG_NOSIGNAL) == n;
     else if (conns[fd].port == SOURCE && n > 0)
-        good = source(fd, n);
+        good = send_source(fd, n);
     else if (conns[fd].port == DISCARD && n == 0)
         send(fd, "", 1, MSG_NOSIGNAL);
     if (!good)
-        gone(fd);
+        close_connection(fd);
 }
 
-static void tell(void)
+static void print_counts(void)
 {
     if (read(0, buffer, 64) <= 0)
         exit(0);
@@ -164,7 +164,7 @@ int main(int argc, char **argv)
     CHECK(setrlimit(RLIMIT_NOFILE, &limit) == 0 && (ep = epoll_create1(EPOLL_CLOEXEC)) >= 0);
     for (size_t i = 0; i < sizeof ports / sizeof *ports; i++)
         listen_at(argv[1], ports[i]);
-    watch(0);
+    watch_fd(0);
     puts("ready");
     fflush(stdout);
     for (;;) {
@@ -172,13 +172,13 @@ int main(int argc, char **argv)
         for (int i = 0; i < n; i++) {
             int fd = got[i].data.fd;
             if (fd == 0)
-                tell();
+                print_counts();
             else if (conns[fd].state == LISTENS)
-                take(fd);
+                accept_connections(fd);
             else if (conns[fd].state == SERVED)
-                serve(fd);
+                serve_connection(fd);
             else if (conns[fd].state != CLOSED)
-                negotiate(fd);
+                read_negotiation(fd);
         }
     }
 }
