@@ -291,7 +291,7 @@ HOOK(int, execve, (const char *path, char *const argv[], char *const envp[]))
         return real(path, argv, envp);
     int r = check_path(path);
     CHILD(r, c, envp);
-    return cancel_exec(r < 0 ? (int)s5_door(r) : release_environment(&c, real(path, argv, c.envp)));
+    return cancel_exec(r < 0 ? (int)s5_hook_result(r) : release_environment(&c, real(path, argv, c.envp)));
 }
 
 HOOK(int, execv, (const char *path, char *const argv[]))
@@ -304,7 +304,7 @@ HOOK(int, execvpe, (const char *file, char *const argv[], char *const envp[]))
     FIND(real, execvpe);
     int r = check_file_in_path(file);
     CHILD(r, c, envp);
-    return cancel_exec(r < 0 ? (int)s5_door(r) : release_environment(&c, real(file, argv, c.envp)));
+    return cancel_exec(r < 0 ? (int)s5_hook_result(r) : release_environment(&c, real(file, argv, c.envp)));
 }
 
 HOOK(int, execvp, (const char *file, char *const argv[]))
@@ -317,7 +317,7 @@ HOOK(int, execveat, (int dir, const char *path, char *const argv[], char *const 
     FIND(real, execveat);
     int r = check_path_at(dir, path);
     CHILD(r, c, envp);
-    return cancel_exec(r < 0 ? (int)s5_door(r) : release_environment(&c, real(dir, path, argv, c.envp, flags)));
+    return cancel_exec(r < 0 ? (int)s5_hook_result(r) : release_environment(&c, real(dir, path, argv, c.envp, flags)));
 }
 
 HOOK(int, fexecve, (int fd, char *const argv[], char *const envp[]))
@@ -327,7 +327,7 @@ HOOK(int, fexecve, (int fd, char *const argv[], char *const envp[]))
     s5_format(at, sizeof at, "/proc/self/fd/%d", fd);
     int r = check_path(at);
     CHILD(r, c, envp);
-    return cancel_exec(r < 0 ? (int)s5_door(r) : release_environment(&c, real(fd, argv, envp ? c.envp : NULL)));
+    return cancel_exec(r < 0 ? (int)s5_hook_result(r) : release_environment(&c, real(fd, argv, envp ? c.envp : NULL)));
 }
 
 /* The arguments of an execl*, NULL included, as a vector on the stack of the hook. */

@@ -183,7 +183,7 @@ static bool call_socketcall_hook(int call, const long *arguments, long *ret)
     if ((unsigned)call >= sizeof calls / sizeof *calls || !calls[call].number)
         return false; /* socket(), socketpair() */
     if (!s5_user_read(v.a, arguments, (size_t)calls[call].arguments * sizeof v.a[0])) {
-        *ret = s5_door(-EFAULT);
+        *ret = s5_hook_result(-EFAULT);
         return true;
     }
     return call_socket_hook(calls[call].number, &v, ret) || call_octets_hook(calls[call].number, &v, ret);
@@ -260,9 +260,9 @@ static long raw_ppoll(const struct arguments *v, bool wide)
 {
     struct limit l;
     if (!begin_limit(&l, PTR(2), wide))
-        return s5_door(-EFAULT);
+        return s5_hook_result(-EFAULT);
     if (!is_mask_valid(PTR(3), (size_t)v->a[4]))
-        return s5_door(-EINVAL);
+        return s5_hook_result(-EINVAL);
     return end_limit(&l, wide ? ppoll(PTR(0), (nfds_t)v->a[1], get_limit_copy(&l), PTR(3))
                               : NARROW(ppoll)(PTR(0), (nfds_t)v->a[1], get_limit_copy(&l), PTR(3)));
 }
@@ -276,9 +276,9 @@ static long raw_pselect(const struct arguments *v, bool wide)
         size_t size;
     } mask = {NULL, 0};
     if ((PTR(5) && !s5_user_read(&mask, PTR(5), sizeof mask)) || !begin_limit(&l, PTR(4), wide))
-        return s5_door(-EFAULT);
+        return s5_hook_result(-EFAULT);
     if (!is_mask_valid(mask.at, mask.size))
-        return s5_door(-EINVAL);
+        return s5_hook_result(-EINVAL);
     return end_limit(&l, wide ? pselect(INT(0), PTR(1), PTR(2), PTR(3), get_limit_copy(&l), mask.at)
                               : NARROW(pselect)(INT(0), PTR(1), PTR(2), PTR(3), get_limit_copy(&l), mask.at));
 }
@@ -289,7 +289,7 @@ static long raw_select(int n, void *in, void *out, void *ex, void *timeout)
 {
     long copy[2];
     if (timeout && !s5_user_read(copy, timeout, sizeof copy))
-        return s5_door(-EFAULT);
+        return s5_hook_result(-EFAULT);
     long r = NARROW(select)(n, in, out, ex, timeout ? (void *)copy : NULL);
     if (timeout)
         s5_user_write(timeout, copy, sizeof copy);
@@ -327,7 +327,7 @@ static bool call_wait_hook(long number, const struct arguments *v, long *ret)
         long a[5];
         *ret = s5_user_read(a, PTR(0), sizeof a)
                    ? raw_select((int)a[0], (void *)a[1], (void *)a[2], (void *)a[3], (void *)a[4])
-                   : s5_door(-EFAULT);
+                   : s5_hook_result(-EFAULT);
         return true;
     }
 #endif
@@ -349,11 +349,11 @@ static bool call_wait_hook(long number, const struct arguments *v, long *ret)
 #endif
     case SYS_epoll_pwait:
         *ret = is_mask_valid(PTR(4), (size_t)v->a[5]) ? epoll_pwait(INT(0), PTR(1), INT(2), INT(3), PTR(4))
-                                                      : s5_door(-EINVAL);
+                                                      : s5_hook_result(-EINVAL);
         return true;
     case SYS_epoll_pwait2:
         *ret = is_mask_valid(PTR(4), (size_t)v->a[5]) ? epoll_pwait2(INT(0), PTR(1), INT(2), PTR(3), PTR(4))
-                                                      : s5_door(-EINVAL);
+                                                      : s5_hook_result(-EINVAL);
         return true;
     default:
         return false;
@@ -400,7 +400,7 @@ static bool call_fd_hook(long number, const struct arguments *v, long *ret)
         *ret = execveat(INT(0), PTR(1), PTR(2), PTR(3), INT(4));
         return true;
     case SYS_io_uring_setup: /* it would connect where no hook sees it */
-        *ret = s5_door(-ENOSYS);
+        *ret = s5_hook_result(-ENOSYS);
         return true;
     default:
         return false;

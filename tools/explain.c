@@ -53,7 +53,7 @@ static void print_rule(const struct s5_policy *p, const struct s5_route *route)
     } else if (route->why == S5_WHY_LOOPBACK) {
         printf("rule: none, loopback is direct unless a rule names it\n");
     } else {
-        printf("rule: none, what no rule covers is denied\n");
+        printf("rule: none, what no rule matches is denied\n");
     }
 }
 

@@ -198,7 +198,7 @@ static int create_shm(const struct s5_policy *policy, bool trusted, struct s5_sh
     if (error == 0 && place.fd < 0)
         error = -ENOSYS;
     if (error < 0)
-        return message_fail(EXIT_OWN_ERROR, "memory file: %s", strerror(-error));
+        return message_fail(EXIT_OWN_ERROR, "shared memory: %s", strerror(-error));
     struct s5_environment env;
     s5_environment_read(&env, environ);
     char directory[S5_POLICY_FILE_PATH], cache_key[S5_POLICY_FILE_PATH] = "";

@@ -45,7 +45,7 @@ static void print_text(const char *name, const struct s5_server_stats *s)
         print_count(get_count(&s->failed[rep]), s5_reply_text((uint8_t)rep));
     print_count(get_count(&s->failed[0]), "refused with an unassigned reply");
     print_count(get_count(&s->unanswered), "without a reply");
-    print_count(get_count(&s->unreachable), "not begun, as the server was not reached");
+    print_count(get_count(&s->unreachable), "not started, because the server was not reached");
     print_count(get_count(&s->listeners), "listeners");
     print_count(get_count(&s->listeners_failed), "listeners refused");
     print_count(get_count(&s->associations), "UDP associations");

@@ -23,5 +23,5 @@ S5_EXPORT int SOCKSinit(char *program)
         s5_format(e->program, sizeof e->program, "%s", slash ? slash + 1 : program);
         e->log.program = e->program;
     }
-    return (int)s5_door(result);
+    return (int)s5_hook_result(result);
 }

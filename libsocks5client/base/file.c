@@ -49,9 +49,9 @@ static int read_open(struct s5_file *ret, int fd, size_t max, size_t padding, co
         return set_error(-ENOMEM, NULL, ret_why);
     ssize_t n = read_all(fd, file.text, (size_t)st.st_size);
     file.len = n < 0 ? 0 : (size_t)n;
-    int r = n < 0 ? set_error((int)n, n == -EFBIG ? "it grows while it is read" : NULL, ret_why) : 0;
+    int r = n < 0 ? set_error((int)n, n == -EFBIG ? "it grew while it was read" : NULL, ret_why) : 0;
     if (r == 0 && memchr(file.text, '\0', file.len))
-        r = set_error(-EINVAL, "it holds a NUL octet", ret_why);
+        r = set_error(-EINVAL, "it contains a NUL octet", ret_why);
     if (r < 0)
         s5_file_free(&file);
     else

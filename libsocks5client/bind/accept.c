@@ -23,6 +23,7 @@
 #include "next_bind.h"
 #include "record.h"
 #include "registry.h"
+#include "result.h"
 #include "timeo.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -93,10 +94,8 @@ static int return_connection(struct s5_engine *e, struct s5_record *record, int 
     return to;
 }
 
-#define RENEW (1 << 30) /* no descriptor, and no error */
-
-/* Under the lock: returns a connection's descriptor; -EAGAIN: there is none; the BIND's own error; RENEW: there is no
- * BIND. */
+/* Under the lock: returns a connection's descriptor; -EAGAIN: there is none; the BIND's own error; S5_RESULT_RENEW:
+ * there is no BIND. */
 static int check_second_reply(struct s5_engine *e, struct s5_record *record, struct s5_listener *l, int fd, int flags,
                               struct s5_endpoint *ret)
 {
@@ -105,7 +104,7 @@ static int check_second_reply(struct s5_engine *e, struct s5_record *record, str
     if (!l->bound && record->more->wakeup_fd >= 0 && !s5_fd_channel_is_woken(e, record->more->wakeup_fd))
         return -EAGAIN; /* the next BIND is in flight, or the server failed and is not tried yet */
     if (!l->bound || record->more->control < 0)
-        return RENEW;
+        return S5_RESULT_RENEW;
     r = s5_bind_request_accepted(e, l, record->more->control, ret);
     if (r == -EAGAIN)
         return r;
@@ -115,7 +114,7 @@ static int check_second_reply(struct s5_engine *e, struct s5_record *record, str
         if (r < 0)
             return r; /* out of resources: the connection remains */
     } else
-        s5_log(&e->log, S5_LOG_WARNING, "a connection did not come: %s", s5_error_text(r));
+        s5_log(&e->log, S5_LOG_WARNING, "BIND: no incoming connection: %s", s5_error_text(r));
     s5_next_bind_begin(e, record);
     return r;
 }
@@ -138,7 +137,7 @@ static int try_accept(struct s5_engine *e, struct s5_record *record, int fd, int
     if (locked)
         r = check_second_reply(e, record, l, fd, flags, ret);
     s5_cleanup_allow_cancel(cancel);
-    if (r == RENEW && (r = s5_listener_renew(e, record, call, ticket)) == 0)
+    if (r == S5_RESULT_RENEW && (r = s5_listener_renew(e, record, call, ticket)) == 0)
         r = -EAGAIN;
     if (locked && s5_cleanup_owns(call, ticket))
         s5_listener_unlock(l);
@@ -179,7 +178,7 @@ static int real_accept(struct s5_engine *e, int fd, struct sockaddr *addr, sockl
 
 int s5_accept(struct s5_engine *e, int fd, struct sockaddr *addr, socklen_t *len, int flags)
 {
-    s5_blocking_look();
+    s5_cleanup_look_here();
     struct s5_record *record = s5_listener_find(e, fd);
     struct s5_endpoint peer = {.len = 0};
     if (!record || (flags & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)))

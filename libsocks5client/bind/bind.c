@@ -217,7 +217,7 @@ void s5_bind_ended(struct s5_engine *e, int fd)
 
 int s5_listen(struct s5_engine *e, int fd, int backlog)
 {
-    s5_blocking_look();
+    s5_cleanup_look_here();
     int saved = errno, r = ensure_listener(e, fd, false);
     if (r < 0)
         return r;

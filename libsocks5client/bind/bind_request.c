@@ -105,7 +105,7 @@ static void log_result(struct s5_engine *e, const struct s5_listener *l, const s
     s5_log_events_other(e, (uint32_t)(server - e->policy->servers), S5_CMD_BIND, r >= 0);
     if (r < 0)
         s5_log(&e->log, S5_LOG_ERROR, "refused: listening at server \"%s\": %s (%s)", name,
-               r == -EOPNOTSUPP ? "it does not do BIND" : s5_error_text(r),
+               r == -EOPNOTSUPP ? "the server does not support BIND" : s5_error_text(r),
                s5_reply_why(l->negotiation.session.have_rep, l->negotiation.session.rep));
     else if (s5_addr_from_sockaddr(&addr, &at->any, at->len) == 0)
         s5_log(&e->log, S5_LOG_INFO, "listening at server \"%s\": %s", name, s5_addr_format(&addr, text, sizeof text));

@@ -523,8 +523,8 @@ static enum s5_received receive_listener(struct s5_engine *e, int fd, uint64_t c
         return S5_RECEIVED_TAKEN;
     if (p->state == S5_RECORD_LISTENING)
         s5_log(&e->log, S5_LOG_ERROR,
-               "a listener that was received from another process accepts nobody: its connections at the server "
-               "cannot be taken over");
+               "a listener received from another process accepts no connections: its connection to the server is not "
+               "available");
     else
         receive_named(e, fd, cookie, p);
     return S5_RECEIVED;

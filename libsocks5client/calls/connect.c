@@ -119,7 +119,7 @@ int s5_connect(struct s5_engine *e, int fd, const struct sockaddr *user_addr, so
     struct sockaddr_storage own;
     const struct sockaddr *addr = (struct sockaddr *)&own;
     uint64_t cookie = 0;
-    s5_blocking_look();
+    s5_cleanup_look_here();
     if (s5_in_engine || len < sizeof addr->sa_family)
         return real_connect(e, fd, user_addr, len);
     int r = s5_user_address(&own, user_addr, len);

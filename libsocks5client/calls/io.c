@@ -14,6 +14,7 @@
 #include "outgoing.h"
 #include "rcvlowat_option.h"
 #include "resolve.h"
+#include "result.h"
 #include "route.h"
 #include "target.h"
 #include "tcp_connect.h"
@@ -124,10 +125,10 @@ static ssize_t send_copied(struct s5_engine *e, int fd, struct msghdr *m, int fl
 {
     struct s5_association *a = s5_association_of(e, fd);
     struct way way = {NULL, {.len = 0}};
-    ssize_t sent = -ESTALE;
+    ssize_t sent = S5_RESULT_NO_ASSOCIATION;
     if (a)
         sent = send_relayed(e, a, fd, m, flags);
-    if (sent != -ESTALE)
+    if (sent != S5_RESULT_NO_ASSOCIATION)
         return sent;
     sent = s5_dns_client_send(e, fd, m, flags);
     if (sent != -ENOTCONN)
@@ -153,7 +154,7 @@ ssize_t s5_sendmsg(struct s5_engine *e, int fd, const struct msghdr *msg, int fl
 {
     struct sockaddr_storage to;
     struct msghdr m;
-    s5_blocking_look();
+    s5_cleanup_look_here();
     int r = s5_user_message(&m, &to, msg);
     return r < 0 ? fail_send(e, fd, flags, r) : send_copied(e, fd, &m, flags);
 }
@@ -165,7 +166,7 @@ ssize_t s5_sendto(struct s5_engine *e, int fd, const void *buf, size_t n, int fl
     struct iovec iov = {(void *)(uintptr_t)buf, n};
     struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
     int r = 0;
-    s5_blocking_look();
+    s5_cleanup_look_here();
     if (__builtin_expect(addr && !len, 0)) { /* not the same as a message without a name */
         r = s5_tcp_await(e, fd, flags, POLLOUT);
         ssize_t sent = r < 0 ? r : e->real->sendto(fd, buf, n, flags, addr, len);
@@ -243,10 +244,10 @@ static int send_fast_open_message(struct s5_engine *e, int fd, struct mmsghdr *a
 
 int s5_sendmmsg(struct s5_engine *e, int fd, struct mmsghdr *msgs, unsigned n, int flags)
 {
-    s5_blocking_look();
+    s5_cleanup_look_here();
     struct s5_association *a = s5_association_of(e, fd);
-    int sent = a ? s5_outgoing_sendmmsg(e, a, fd, msgs, n, flags) : -ESTALE;
-    if (sent != -ESTALE)
+    int sent = a ? s5_outgoing_sendmmsg(e, a, fd, msgs, n, flags) : S5_RESULT_NO_ASSOCIATION;
+    if (sent != S5_RESULT_NO_ASSOCIATION)
         return sent;
     sent = s5_dns_client_sendmmsg(e, fd, msgs, n, flags);
     if (sent != -ENOTCONN)
@@ -304,8 +305,8 @@ static ssize_t receive_message(struct s5_engine *e, struct s5_association *a, in
 ssize_t s5_recvmsg(struct s5_engine *e, int fd, struct msghdr *msg, int flags)
 {
     struct s5_association *a = s5_association_of(e, fd);
-    ssize_t n = a ? receive_message(e, a, fd, msg, flags) : -ESTALE;
-    if (n != -ESTALE)
+    ssize_t n = a ? receive_message(e, a, fd, msg, flags) : S5_RESULT_NO_ASSOCIATION;
+    if (n != S5_RESULT_NO_ASSOCIATION)
         return n;
     if (s5_dns_client_is(e, fd))
         return s5_dns_client_recvmsg(e, fd, msg, flags);
@@ -338,7 +339,7 @@ ssize_t s5_recvfrom(struct s5_engine *e, int fd, void *buf, size_t n, int flags,
         struct iovec iov = {buf, n};
         struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
         ssize_t got = receive_from(e, a, fd, &msg, flags, addr, len);
-        if (got != -ESTALE)
+        if (got != S5_RESULT_NO_ASSOCIATION)
             return got;
     }
     if (s5_dns_client_is(e, fd))
@@ -399,8 +400,8 @@ int s5_recvmmsg(struct s5_engine *e, int fd, struct mmsghdr *msgs, unsigned n, i
     if (a && n && !whole)
         return s5_user_may(msgs, sizeof *msgs, S5_USER_READ) && msgs->msg_hdr.msg_iovlen > IOV_MAX ? -EMSGSIZE
                                                                                                    : -EFAULT;
-    int got = a ? s5_incoming_recvmmsg(e, a, fd, msgs, whole, flags, timeout) : -ESTALE;
-    if (got != -ESTALE)
+    int got = a ? s5_incoming_recvmmsg(e, a, fd, msgs, whole, flags, timeout) : S5_RESULT_NO_ASSOCIATION;
+    if (got != S5_RESULT_NO_ASSOCIATION)
         return got;
     if (s5_dns_client_is(e, fd))
         return s5_dns_client_recvmmsg(e, fd, msgs, n, flags, timeout);

@@ -10,7 +10,7 @@
 /* Returns the kind of FD, and its record; NULL: none. */
 static const struct s5_kind *get_kind(struct s5_engine *e, int fd, struct s5_record **ret)
 {
-    s5_blocking_look();
+    s5_cleanup_look_here();
     *ret = s5_fd_record(e, fd);
     return *ret ? s5_kind_of(*ret) : NULL;
 }

@@ -24,7 +24,7 @@
 #include <string.h>
 
 #define FILE_MAX (1u << 20)
-#define NEEDED   "%s: reading it needs libconfuse.so.2 (package libconfuse2)"
+#define NEEDED   "%s: libconfuse.so.2 is required (package libconfuse2)"
 #define TAIL     "\n#\n"
 #define BLANKS   16000 /* flex reads 8 KiB at a time into a buffer of 16 KiB */
 
@@ -92,9 +92,9 @@ static void on_error(cfg_t *cfg, const char *format, va_list args)
     s5_vformat(what, sizeof what, format, args);
     s5_config_text_hide_password(what);
     if (line > now->text.lines)
-        set_fault(now->text.lines, "the file ends too early");
+        set_fault(now->text.lines, "unexpected end of file");
     else if (line > 0 && line == now->secret_line)
-        set_fault(line, "the password is not followed by a key; if it has blanks or signs, quote it");
+        set_fault(line, "syntax error after the password; quote a password that has blanks or special characters");
     else
         set_fault(line, "%s", what);
 }
@@ -139,7 +139,7 @@ static int on_password(cfg_t *cfg, cfg_opt_t *opt, const char *value, void *resu
     int r = note_key_line(cfg, opt);
     now->password_line = now->secret_line = cfg->line;
     if (r == 0 && now->exposed)
-        r = set_fault(cfg->line, "password in a file that others can read: chmod 600 %s", now->path);
+        r = set_fault(cfg->line, "others can read this file, which has a password: chmod 600 %s", now->path);
     if (r == 0)
         r = check_value(cfg->line, opt->name, value);
     if (r < 0)
@@ -182,7 +182,7 @@ static int get_isolation(cfg_t *section, uint8_t *ret)
 {
     *ret = get_word_bits(section, "isolate");
     if (*ret & S5_ISOLATE_NONE && *ret != S5_ISOLATE_NONE)
-        return set_fault(*get_key_line("isolate"), "isolate: \"none\" stands alone");
+        return set_fault(*get_key_line("isolate"), "isolate: \"none\" excludes other values");
     return 0;
 }
 
@@ -203,7 +203,7 @@ static int set_server_methods(struct s5_server *server, cfg_t *section)
         const char *name = now->lib.cfg_getnstr(section, "methods", i);
         uint8_t method = (uint8_t)s5_config_word("methods", name);
         if (memchr(server->methods, method, server->n_methods))
-            return set_fault(*get_key_line("methods"), "methods: \"%s\" is named twice", name);
+            return set_fault(*get_key_line("methods"), "methods: \"%s\" is listed twice", name);
         server->methods[server->n_methods++] = method;
     }
     return 0;
@@ -248,7 +248,7 @@ static int add_server(cfg_t *section, int line)
 {
     const char *title = now->lib.cfg_title(section), *service = get_text(section, "gssapi-service");
     if (!*title || strcmp(title, "direct") == 0 || strcmp(title, "deny") == 0)
-        return set_fault(line, "a server cannot be called \"%s\"", title);
+        return set_fault(line, "\"%s\" is not allowed as the name of a server", title);
     int at = s5_policy_add_server(now->p, title);
     int64_t text = service ? s5_policy_add_text(now->p, service, strlen(service)) : 0;
     if (at < 0 || text < 0)
@@ -276,12 +276,13 @@ static int add_rule_lists(struct s5_rule *rule, cfg_t *section)
     for (unsigned i = 0; i < now->lib.cfg_size(section, "to"); i++, rule->to_count++) {
         const char *to = now->lib.cfg_getnstr(section, "to", i);
         if (s5_policy_add_match(now->p, to, strlen(to)) < 0)
-            return set_fault(*get_key_line("to"), "to: too many destinations in all: %d is the limit",
+            return set_fault(*get_key_line("to"), "to: too many destinations in total: %d is the limit",
                              S5_POLICY_MATCHES);
     }
     for (unsigned i = 0; i < now->lib.cfg_size(section, "ports"); i++, rule->ports_count++)
         if (s5_policy_add_ports(now->p, now->lib.cfg_getnstr(section, "ports", i)) < 0)
-            return set_fault(*get_key_line("ports"), "ports: too many ranges in all: %d is the limit", S5_POLICY_PORTS);
+            return set_fault(*get_key_line("ports"), "ports: too many ranges in total: %d is the limit",
+                             S5_POLICY_PORTS);
     return 0;
 }
 
@@ -328,7 +329,7 @@ static int set_log(cfg_t *section, int line)
         return 0;
     int64_t text = s5_policy_add_text(now->p, file ? path : target, strlen(file ? path : target));
     if (text < 0)
-        return set_fault(line, "too much text in all");
+        return set_fault(line, "too much text in total");
     now->p->log_file = (uint32_t)text;
     return 0;
 }
@@ -422,8 +423,8 @@ static cfg_opt_t options[] = {
     SECTION("server", server_options, CFGF_TITLE | CFGF_NO_TITLE_DUPES),
     SECTION("rule", rule_options, CFGF_TITLE | CFGF_NO_TITLE_DUPES),
     SECTION("log", log_options, 0),
-    STRING("stand-in-ipv4"),
-    STRING("stand-in-ipv6"),
+    STRING("fake-ipv4"),
+    STRING("fake-ipv6"),
     STRING("search"),
     STRING("resolve"),
     CFG_END(),
@@ -458,7 +459,7 @@ static int parse_file(struct s5_file *file)
         setvbuf(stream, NULL, _IONBF, 0);
         now->lib.cfg_set_error_function(cfg, on_error);
         if (now->lib.cfg_parse_fp(cfg, stream) != CFG_SUCCESS || now->failed)
-            r = set_fault(now->last_line + !now->last_line, "cannot be understood from here on");
+            r = set_fault(now->last_line + !now->last_line, "syntax error");
         else
             r = finish_policy(cfg);
         /* libconfuse may drop what it cannot allocate without reporting an error. */

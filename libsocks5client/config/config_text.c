@@ -71,7 +71,7 @@ static void skip_variable(struct scan *s, bool quoted)
     while (s->at < s->end && *s->at != '}' && *s->at != '\n' && !(quoted && *s->at == '"'))
         s->at++;
     if (s->at == s->end || *s->at != '}')
-        set_scan_fault(s, s->line, "\"${\" without \"}\"; between single quotes it stands for itself");
+        set_scan_fault(s, s->line, "\"${\" without \"}\"; single quotes make it literal");
     else
         s->at++;
 }
@@ -95,7 +95,7 @@ static void skip_escape(struct scan *s)
     for (; n < most && c + n < s->end && parse_digit(c[n], base) >= 0; n++)
         zero = zero && parse_digit(c[n], base) == 0;
     if (n > 0 && zero) {
-        set_scan_fault(s, s->line, "a NUL in a text");
+        set_scan_fault(s, s->line, "NUL in a string");
         return;
     }
     s->line += *s->at == '\n';
@@ -125,7 +125,7 @@ static void skip_string(struct scan *s)
     if (s->at < s->end)
         s->at++;
     else if (!s->why)
-        set_scan_fault(s, line, "text without its closing quote");
+        set_scan_fault(s, line, "string without its closing quote");
 }
 
 static void scan_brace(struct scan *s)
@@ -149,7 +149,7 @@ static void skip_other(struct scan *s)
     if (is_at_text(s, "+="))
         s->at += 2;
     else if (*s->at == '*' || *s->at == '+')
-        set_scan_fault(s, s->line, *s->at == '*' ? "\"*\" needs its quotes" : "\"+\" needs its quotes");
+        set_scan_fault(s, s->line, *s->at == '*' ? "\"*\" must be quoted" : "\"+\" must be quoted");
     else if (strchr(" \t\r\n=(),", *s->at)) {
         s->line += *s->at == '\n';
         s->at++;

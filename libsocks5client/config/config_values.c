@@ -86,9 +86,9 @@ static int check_to(struct s5_policy *p, const char *key, const char *value, cha
     p->n_matches = n;
     p->n_text = text;
     if (at == -ENOSPC)
-        return format_fault(why, "%s: too many destinations in all: %d is the limit", key, S5_POLICY_MATCHES);
+        return format_fault(why, "%s: too many destinations in total: %d is the limit", key, S5_POLICY_MATCHES);
     if (at < 0 && is_careless_block(value, network))
-        return format_fault(why, "%s: \"%s\": bits are set behind the prefix; the network is %s", key, value, network);
+        return format_fault(why, "%s: \"%s\": host bits are set; the network is %s", key, value, network);
     if (at < 0 && strchr(value, '/'))
         return format_fault(why, "%s: \"%s\" is not a block: ADDRESS/PREFIX", key, value);
     if (at < 0)
@@ -102,7 +102,7 @@ static int check_ports(struct s5_policy *p, const char *key, const char *value, 
     int at = s5_policy_add_ports(p, value);
     p->n_ports = n;
     if (at == -ENOSPC)
-        return format_fault(why, "%s: too many ranges in all: %d is the limit", key, S5_POLICY_PORTS);
+        return format_fault(why, "%s: too many ranges in total: %d is the limit", key, S5_POLICY_PORTS);
     if (at < 0)
         return format_fault(why, "%s: \"%s\" is not a port or a range of ports from 1 to 65535", key, value);
     return 0;
@@ -129,7 +129,7 @@ static int check_level(struct s5_policy *p, const char *key, const char *value, 
     (void)p;
     if (s5_log_level_parse(value) >= 0)
         return 0;
-    return format_fault(why, "%s: \"%s\" is unknown; it takes none, error, warning, info, debug", key, value);
+    return format_fault(why, "%s: \"%s\" is unknown; expected none, error, warning, info, debug", key, value);
 }
 
 /* Checks credentials and the GSSAPI service name. The fault does not quote the value. */
@@ -174,8 +174,8 @@ static const struct {
     {"file", {NULL}, check_not_empty},
     {"format", {"text", "json"}, NULL},
     {"target", {"stderr", "syslog"}, NULL},
-    {"stand-in-ipv4", {NULL}, check_fake_range},
-    {"stand-in-ipv6", {NULL}, check_fake_range},
+    {"fake-ipv4", {NULL}, check_fake_range},
+    {"fake-ipv6", {NULL}, check_fake_range},
     {"search", {NULL}, check_search},
     {"resolve", {"remote", "local"}, NULL},
 };
@@ -208,7 +208,7 @@ int s5_config_check(struct s5_policy *p, const char *key, const char *value, cha
         return 0;
     for (int i = 0; keys[at].words[i]; i++)
         n += s5_format(list + n, sizeof list - n, i ? ", %s" : "%s", keys[at].words[i]);
-    return format_fault(why, "%s: \"%s\" is unknown; it takes %s", key, value, list);
+    return format_fault(why, "%s: \"%s\" is unknown; expected %s", key, value, list);
 }
 
 /* Stores the address in SERVER where HOST is a literal, and removes its brackets from HOST and LEN. HOST is not a path.
@@ -241,12 +241,12 @@ int s5_config_host(struct s5_policy *p, struct s5_server *server, const char *ad
     size_t len = strlen(host);
     server->is_path = host[0] == '/';
     if (server->is_path && len >= sizeof((struct sockaddr_un *)0)->sun_path)
-        return format_fault(why, "address: the path of a UNIX socket has 107 octets at most");
+        return format_fault(why, "address: the path of a UNIX socket is limited to 107 octets");
     if (!server->is_path && set_literal_address(server, &host, &len) < 0)
         return format_fault(why, "address: \"%s\" is not a name, an IPv4 or IPv6 address, or a path", address);
     int64_t text = s5_policy_add_text(p, host, len);
     if (text < 0)
-        return format_fault(why, "too much text in all");
+        return format_fault(why, "too much text in total");
     server->host = (uint32_t)text;
     return 0;
 }

@@ -61,7 +61,7 @@ int s5_credentials_read(char ret[256], const char *path, char why[S5_CREDENTIALS
     size_t len = file.len - (file.len > 0 && file.text[file.len - 1] == '\n');
     int r = -EINVAL;
     if (file.mode & 077)
-        s5_format(why, S5_CREDENTIALS_WHY, "others can read it: chmod 600 %s", path);
+        s5_format(why, S5_CREDENTIALS_WHY, "others can read this file: chmod 600 %s", path);
     else if (len < 1 || len > 255)
         s5_format(why, S5_CREDENTIALS_WHY, "%s: not 1 to 255 octets", path);
     else {

@@ -23,8 +23,7 @@ static int parse_isolate_words(const char *text, struct s5_fault *ret_fault)
         int bit = s5_config_word("isolate", word);
         if (bit < 0)
             return s5_fault_set(ret_fault, -EINVAL,
-                                "SOCKS5_ISOLATE: \"%.*s\" is unknown; it takes none, process, "
-                                "destination, rule",
+                                "SOCKS5_ISOLATE: \"%.*s\" is unknown; expected none, process, destination, rule",
                                 (int)len, at);
         bits |= 1 << bit;
         at += len;
@@ -73,9 +72,9 @@ static int check_isolated_server(const struct s5_policy *p, struct s5_server *s,
         return 0;
     const char *wrong = NULL;
     if (memchr(s->methods, GSSAPI, s->n_methods))
-        wrong = "isolation is by user name, and gssapi is among the methods";
+        wrong = "isolation needs user names, but gssapi is among the methods";
     else if (s->username_len + S5_ISOLATION_WORD > (int)sizeof s->username)
-        wrong = "its username leaves no room for a word of 16 octets behind it";
+        wrong = "its username is too long to append a word of 16 octets";
     if (wrong)
         return s5_fault_set(ret_fault, -EINVAL, "%s: server \"%s\": %s", s5_policy_text(p, p->source),
                             s5_policy_text(p, s->name), wrong);

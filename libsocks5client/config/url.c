@@ -87,7 +87,7 @@ static const char *parse_host(struct parts *u, const char *text, size_t len)
         u->host_len = (size_t)(close - text) - 1;
         colon = close + 1 < end ? close + 1 : NULL;
         if (colon && *colon != ':')
-            return "no port behind \"]\"";
+            return "no port after \"]\"";
         if (u->host_len && !memchr(u->host, ':', u->host_len))
             return "brackets are for an IPv6 address";
     } else {
@@ -102,11 +102,11 @@ static const char *parse_host(struct parts *u, const char *text, size_t len)
 static const char *parse_path(struct parts *u, const char *host, const char *path)
 {
     if (path - host != 9 || strncasecmp(host, "localhost", 9) != 0)
-        return "a path names a UNIX socket, behind host \"localhost\" alone";
+        return "a path names a UNIX socket and requires the host \"localhost\"";
     if (path[strcspn(path, "?#")])
         return "nothing may follow the path";
     if (decode_percent(path, strlen(path), u->path, sizeof u->path) < 0)
-        return "path is badly percent-encoded, or longer than 107 octets";
+        return "path has invalid percent-encoding, or is longer than 107 octets";
     return NULL;
 }
 
@@ -131,7 +131,7 @@ static const char *parse_url(struct parts *u, const char *url)
         if (rest[i] == '@')
             at = rest + i;
     if (at && parse_userinfo(u, rest, (size_t)(at - rest)) < 0)
-        return "user or password is badly percent-encoded, or longer than 255 octets";
+        return "user or password has invalid percent-encoding, or is longer than 255 octets";
     const char *host = at ? at + 1 : rest;
     const char *wrong = parse_host(u, host, len - (size_t)(host - rest));
     if (wrong)
@@ -223,7 +223,7 @@ static int add_entries(struct s5_policy *p, const char *list, struct s5_rule *sh
         if (r == -ENOSPC)
             return s5_fault_set(ret_fault, r, "NO_PROXY: too many entries");
         if (r < 0)
-            return s5_fault_set(ret_fault, r, "NO_PROXY: \"%.*s\" is no name, address or block", (int)len, entry);
+            return s5_fault_set(ret_fault, r, "NO_PROXY: \"%.*s\" is not a name, address or block", (int)len, entry);
         rule->to_count++;
     }
     return 0;
@@ -255,7 +255,7 @@ int s5_url_load(struct s5_policy *p, const char *url, const char *where, const s
     struct s5_server *server = &p->servers[at];
     r = set_host(p, server, &u);
     if (r < 0)
-        r = s5_fault_set(ret_fault, r, "%s: host is no name or address", where);
+        r = s5_fault_set(ret_fault, r, "%s: host is not a name or address", where);
     if (r == 0)
         r = s5_credentials_set(server, u.has_user ? u.user : NULL, u.has_password ? u.password : NULL, env, where,
                                ret_fault);

@@ -42,11 +42,11 @@ extern const ElfW(Ehdr) __ehdr_start __attribute__((visibility("hidden")));
 static const char *const hints[] = {
     [S5_COVERED] = "",
     [S5_UNCOVERED_STATIC] = "use a dynamically linked build of it",
-    [S5_UNCOVERED_SETUID] = "become the user it would run as first, then start it",
+    [S5_UNCOVERED_SETUID] = "switch to the user it runs as first, then start it",
     [S5_UNCOVERED_CAPS] = "use a copy of it without file capabilities",
     [S5_UNCOVERED_ABI] = "use a build of it for this machine's own architecture",
     [S5_UNCOVERED_LIBC] = "use a build of it for this system's C library",
-    [S5_UNCOVERED_GO] = "give it the server itself: most of them take HTTPS_PROXY=socks5://HOST:PORT",
+    [S5_UNCOVERED_GO] = "configure the server in the program: most accept HTTPS_PROXY=socks5://HOST:PORT",
     [S5_UNCOVERED_UNREADABLE] = "make it readable so that it can be checked",
     [S5_UNKNOWN] = "",
 };
@@ -255,7 +255,7 @@ static int check_headers(const struct s5_program_calls *calls, int fd, const Elf
         int result = check_interpreter(calls, fd, &interpreter, ret);
         if (result != 0 || !go)
             return result;
-        s5_format(ret->detail, sizeof(ret->detail), "made by Go, its system calls go past the C library");
+        s5_format(ret->detail, sizeof(ret->detail), "made by Go, its system calls bypass the C library");
         return set_coverage(ret, S5_UNCOVERED_GO);
     }
     s5_format(ret->detail, sizeof(ret->detail), "statically linked");

@@ -12,6 +12,7 @@
 #include "fd_record.h"
 #include "inflight.h"
 #include "lazy_map.h"
+#include "result.h"
 #include "scatter.h"
 #include "target.h"
 #include "timeo.h"
@@ -28,7 +29,6 @@
 #define IOVS_MAX   1024
 #define BATCH      4 /* messages of one real recvmmsg(): programs have small stacks */
 #define BATCH_IOVS 16
-#define DROPPED    (-EUCLEAN) /* never returned to a caller */
 
 /* A receive call in progress. */
 struct receipt {
@@ -99,8 +99,8 @@ static struct s5_fragments *get_fragments(struct s5_association *a)
     return s5_lazy_map((void *_Atomic *)&a->fragments, sizeof(struct s5_fragments));
 }
 
-/* Processes a fragment; DROPPED unless it completes a datagram. A fragment larger than the application's buffers was
- * truncated, and its sequence cannot be put together. */
+/* Processes a fragment; S5_RESULT_DROPPED unless it completes a datagram. A fragment larger than the application's
+ * buffers was truncated, and its sequence cannot be put together. */
 static __attribute__((noinline, cold)) ssize_t process_fragment(struct s5_association *a, struct receipt *t,
                                                                 const struct s5_udp_header *d, size_t n, int flags)
 {
@@ -108,13 +108,13 @@ static __attribute__((noinline, cold)) ssize_t process_fragment(struct s5_associ
     size_t held = s5_scatter_size(t->iov, t->m.msg_iovlen), len = n - d->header_len, whole_len;
     struct s5_fragments *f = get_fragments(a);
     const uint8_t *whole;
-    ssize_t r = DROPPED;
+    ssize_t r = S5_RESULT_DROPPED;
     if (!f)
-        return DROPPED;
+        return S5_RESULT_DROPPED;
     if (n > sizeof near)
         copy = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (copy == MAP_FAILED)
-        return DROPPED;
+        return S5_RESULT_DROPPED;
     if (s5_target_lock(a)) {
         s5_scatter_gather(t->iov, t->m.msg_iovlen, copy, n);
         uint8_t frag = n > held ? 0 : d->frag; /* 0 empties the queue */
@@ -148,7 +148,7 @@ static ssize_t process_direct(struct s5_engine *e, struct s5_association *a, str
     struct s5_flow flow = {&from, S5_PROTO_UDP, S5_CMD_UDP};
     if (a->peer.len || s5_addr_from_sockaddr(&from, &t->from.any, t->from.len) < 0 ||
         s5_policy_decide(e->policy, &flow).verdict != S5_DIRECT)
-        return DROPPED;
+        return S5_RESULT_DROPPED;
     write_source(t->msg, &t->from);
     return deliver_datagram(t, n, 0, flags);
 }
@@ -169,7 +169,8 @@ static int read_header(const struct receipt *t, size_t n, struct s5_udp_header *
     return header_len && n >= header_len ? s5_udp_header_read(at, header_len, ret) : -EPROTO;
 }
 
-/* Processes a datagram of N octets, of which fewer may have been read. Returns what the call returns, or DROPPED. */
+/* Processes a datagram of N octets, of which fewer may have been read. Returns what the call returns, or
+ * S5_RESULT_DROPPED. */
 static ssize_t process_datagram(struct s5_engine *e, struct s5_association *a, struct receipt *t, size_t n, int flags)
 {
     struct s5_udp_header d;
@@ -186,9 +187,9 @@ static ssize_t process_datagram(struct s5_engine *e, struct s5_association *a, s
         return deliver_datagram(t, n, t->expect, flags);
     }
     if (read_header(t, n, &d) < 0)
-        return DROPPED;
+        return S5_RESULT_DROPPED;
     if (!s5_target_source(e, a, &d.from, &source))
-        return DROPPED;
+        return S5_RESULT_DROPPED;
     if (d.header_len <= S5_UDP_HEADER_IPV6 && d.header_len != t->expect)
         atomic_store_explicit(&a->expect, (uint8_t)d.header_len, memory_order_relaxed);
     ssize_t r;
@@ -261,16 +262,17 @@ static int wait_for_datagram(struct s5_engine *e, int fd, int flags, uint64_t *u
     return n > 0 ? 0 : n == 0 ? -EAGAIN : -errno;
 }
 
-/* Handles ERROR of the real call on FD: 0: the call goes on; -errno; -ESTALE: FD no longer has A. An error of the
- * relay's closed port means that datagrams in transit are lost, which is no error of the application's. */
+/* Handles ERROR of the real call on FD: 0: the call goes on; -errno; S5_RESULT_NO_ASSOCIATION: FD no longer has A. An
+ * error of the relay's closed port means that datagrams in transit are lost, which is no error of the application's.
+ * */
 static int handle_receive_error(struct s5_engine *e, struct s5_association *a, int fd, int error)
 {
     if (error == ENOTSOCK || error == ENOTCONN || error == EOPNOTSUPP)
-        return s5_fd_forget_stale(e, fd) ? -ESTALE : -error;
+        return s5_fd_forget_stale(e, fd) ? S5_RESULT_NO_ASSOCIATION : -error;
     if (error != ECONNREFUSED)
         return -error;
     int r = s5_association_fresh(e, a, fd, true);
-    return r == S5_ASSOCIATION_LOST ? 0 : r;
+    return r == S5_RESULT_ASSOCIATION_LOST ? 0 : r;
 }
 
 /* The octets to read flat, or 0. A datagram for one small buffer is read flat: a copy costs less than a scattered read
@@ -284,8 +286,8 @@ static size_t get_flat_size(const struct s5_association *a, const struct msghdr 
     return size + msg->msg_iov->iov_len;
 }
 
-/* Processes a datagram of N octets, read into FLAT. Returns what the call returns, or DROPPED where its header is not
- * in the cache. */
+/* Processes a datagram of N octets, read into FLAT. Returns what the call returns, or S5_RESULT_DROPPED where its
+ * header is not in the cache. */
 static ssize_t process_flat(struct s5_association *a, struct msghdr *msg, const uint8_t *flat, size_t n, int flags)
 {
     size_t head = atomic_load_explicit(&a->expect, memory_order_relaxed);
@@ -293,7 +295,7 @@ static ssize_t process_flat(struct s5_association *a, struct msghdr *msg, const 
     struct s5_endpoint source;
     if (n < head || atomic_load_explicit(&a->fragments, memory_order_relaxed) ||
         !s5_target_heard(a, flat, head, &source))
-        return DROPPED;
+        return S5_RESULT_DROPPED;
     size_t len = n - head, part = len < capacity ? len : capacity;
     if (!s5_user_write(msg->msg_iov->iov_base, flat + head, part))
         return -EFAULT;
@@ -326,7 +328,7 @@ static int check_association_ref(struct s5_engine *e, const struct s5_associatio
 }
 
 /* Receives one datagram of SIZE octets at most, read flat. The large frame of this function is never on the stack below
- * another large one. Returns what the call returns, or DROPPED; *RET_N: the result of recv(). */
+ * another large one. Returns what the call returns, or S5_RESULT_DROPPED; *RET_N: the result of recv(). */
 static __attribute__((noinline)) ssize_t receive_flat(struct s5_engine *e, struct s5_association *a, int fd,
                                                       struct msghdr *msg, int flags, size_t size,
                                                       const struct association_ref *ref, ssize_t *ret_n)
@@ -340,9 +342,9 @@ static __attribute__((noinline)) ssize_t receive_flat(struct s5_engine *e, struc
         return check_association_ref(e, a, ref, fd);
     }
     if (n < 0)
-        return DROPPED;
-    ssize_t r = n ? process_flat(a, msg, flat, (size_t)n, flags) : DROPPED;
-    if (r != DROPPED)
+        return S5_RESULT_DROPPED;
+    ssize_t r = n ? process_flat(a, msg, flat, (size_t)n, flags) : S5_RESULT_DROPPED;
+    if (r != S5_RESULT_DROPPED)
         return r;
     prepare_receipt(a, &t, msg, iov);
     size_t part = (size_t)n < size ? (size_t)n : size;
@@ -364,7 +366,7 @@ static ssize_t receive_apart(struct s5_engine *e, struct s5_association *a, int 
     }
     if (flags & MSG_ERRQUEUE)
         return receive_error(e, a, fd, &t, flags);
-    return n < 0 ? DROPPED : process_datagram(e, a, &t, (size_t)n, flags);
+    return n < 0 ? S5_RESULT_DROPPED : process_datagram(e, a, &t, (size_t)n, flags);
 }
 
 static __attribute__((noinline)) ssize_t receive_near(struct s5_engine *e, struct s5_association *a, int fd,
@@ -407,7 +409,7 @@ ssize_t s5_incoming_receive(struct s5_engine *e, struct s5_association *a, int f
                               : receive_near(e, a, fd, msg, flags, &ref, &n);
         if (n < 0)
             r = handle_receive_error(e, a, fd, errno);
-        if (n < 0 ? r < 0 : r != DROPPED) {
+        if (n < 0 ? r < 0 : r != S5_RESULT_DROPPED) {
             errno = saved;
             return r;
         }

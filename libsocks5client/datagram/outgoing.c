@@ -4,6 +4,7 @@
 #include "outgoing.h"
 #include "association.h"
 #include "fd_record.h"
+#include "result.h"
 #include "scatter.h"
 #include "target.h"
 #include "user_memory.h"
@@ -14,10 +15,9 @@
 #include <sys/mman.h>
 
 #define NEAR_IOVS  16
-#define FLAT       1744       /* most octets of a datagram that is copied, with its header */
-#define NOT_SENT   (-EUCLEAN) /* never returned to a caller */
-#define BATCH      8          /* messages of one real sendmmsg(): programs have small stacks */
-#define BATCH_IOVS 24         /* their buffers, headers included */
+#define FLAT       1744 /* most octets of a datagram that is copied, with its header */
+#define BATCH      8    /* messages of one real sendmmsg(): programs have small stacks */
+#define BATCH_IOVS 24   /* their buffers, headers included */
 #define IOVS_MAX   1024
 
 #ifndef UDP_SEGMENT
@@ -80,11 +80,11 @@ static bool is_about_relay(int error)
 }
 
 /* Handles ERROR of the real call on FD. 0: the call is to be made again; LOST: the datagram counts as lost in transit;
- * -errno; -ESTALE: FD no longer has A. */
+ * -errno; S5_RESULT_NO_ASSOCIATION: FD no longer has A. */
 static int handle_send_error(struct s5_engine *e, struct s5_association *a, int fd, int error, int tries)
 {
     if (error == ENOTSOCK || error == EDESTADDRREQ || error == ENOTCONN || error == EISCONN)
-        return s5_fd_forget_stale(e, fd) ? -ESTALE : -error;
+        return s5_fd_forget_stale(e, fd) ? S5_RESULT_NO_ASSOCIATION : -error;
     if (!is_about_relay(error) || a->mixed || tries > 1)
         return -error;
     return s5_association_fresh(e, a, fd, true);
@@ -96,8 +96,8 @@ static bool is_short(const struct s5_association *a, const struct msghdr *msg, i
            !msg->msg_controllen && !(flags & (MSG_ZEROCOPY | MSG_MORE));
 }
 
-/* Sends a short datagram. NOT_SENT: it was not sent, and may not be short. *RET_ERROR: errno of the real call, else
- * 0. */
+/* Sends a short datagram. S5_RESULT_NOT_SENT: it was not sent, and may not be short. *RET_ERROR: errno of the real
+ * call, else 0. */
 static __attribute__((noinline)) ssize_t send_flat(struct s5_engine *e, struct s5_association *a, int fd,
                                                    const struct msghdr *msg, int flags, int *ret_error)
 {
@@ -108,14 +108,14 @@ static __attribute__((noinline)) ssize_t send_flat(struct s5_engine *e, struct s
     unsigned fragment = e->policy->servers[a->server_index].fragment;
     *ret_error = 0;
     if (!head || (fragment && head + len > fragment))
-        return NOT_SENT;
+        return S5_RESULT_NOT_SENT;
     if (!s5_user_read(flat + head, msg->msg_iov->iov_base, len))
         return -EFAULT;
     ssize_t n = e->real->send(fd, flat, head + len, flags);
     if (n >= (ssize_t)head)
         return n - (ssize_t)head;
     *ret_error = n < 0 ? errno : 0;
-    return n >= 0 ? -EMSGSIZE : NOT_SENT;
+    return n >= 0 ? -EMSGSIZE : S5_RESULT_NOT_SENT;
 }
 
 static ssize_t send_short(struct s5_engine *e, struct s5_association *a, int fd, const struct msghdr *msg, int flags)
@@ -127,7 +127,7 @@ static ssize_t send_short(struct s5_engine *e, struct s5_association *a, int fd,
         if (r == 0)
             return n;
     }
-    return r == S5_ASSOCIATION_LOST ? (ssize_t)msg->msg_iov->iov_len : r;
+    return r == S5_RESULT_ASSOCIATION_LOST ? (ssize_t)msg->msg_iov->iov_len : r;
 }
 
 static ssize_t send_to_relay(struct s5_engine *e, struct s5_association *a, int fd, struct msghdr *m, int flags,
@@ -145,7 +145,7 @@ static ssize_t send_to_relay(struct s5_engine *e, struct s5_association *a, int 
             return -EMSGSIZE; /* not, or no longer, a datagram socket */
         r = handle_send_error(e, a, fd, errno, tries);
     }
-    return r == S5_ASSOCIATION_LOST ? (ssize_t)size : r;
+    return r == S5_RESULT_ASSOCIATION_LOST ? (ssize_t)size : r;
 }
 
 /* --- fragments --- */
@@ -268,8 +268,8 @@ static __attribute__((noinline)) ssize_t send_long(struct s5_engine *e, struct s
 
 ssize_t s5_outgoing_send(struct s5_engine *e, struct s5_association *a, int fd, const struct msghdr *msg, int flags)
 {
-    ssize_t sent = is_short(a, msg, flags) ? send_short(e, a, fd, msg, flags) : NOT_SENT;
-    return sent != NOT_SENT ? sent : send_long(e, a, fd, msg, flags);
+    ssize_t sent = is_short(a, msg, flags) ? send_short(e, a, fd, msg, flags) : S5_RESULT_NOT_SENT;
+    return sent != S5_RESULT_NOT_SENT ? sent : send_long(e, a, fd, msg, flags);
 }
 
 /* --- sendmmsg() --- */
@@ -342,7 +342,7 @@ static int send_batch(struct s5_engine *e, struct s5_association *a, int fd, str
             break;
         r = handle_send_error(e, a, fd, errno, tries);
     }
-    if (sent < 0 && r != S5_ASSOCIATION_LOST)
+    if (sent < 0 && r != S5_RESULT_ASSOCIATION_LOST)
         return r;
     return write_sent(b, msgs, sent < 0 ? b->n : (unsigned)sent, sent < 0);
 }

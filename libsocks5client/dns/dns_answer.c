@@ -182,7 +182,7 @@ static size_t answer_pointer(struct s5_engine *e, const uint8_t *query, const st
     struct s5_addr addr;
     if (!s5_dns_reverse(&q->name, &addr))
         return 0;
-    int r = s5_addr_is_loopback(&addr) ? 2 : s5_names_tell(e, &addr);
+    int r = s5_addr_is_loopback(&addr) ? 2 : s5_names_find(e, &addr);
     if (r == 2)
         r = s5_addr_parse(&addr, "localhost", 9, 0) == 0;
     if (r == 0)

@@ -195,7 +195,7 @@ int s5_dns_client_connect(struct s5_engine *e, int fd, uint8_t protocol, const s
         return r;
     if (add_dns_client(e, fd, stream ? S5_DNS_CLIENT_STREAM : S5_DNS_CLIENT_CONNECTED, &self, &server))
         return r;
-    s5_log(&e->log, S5_LOG_ERROR, "refused: too many sockets to name servers");
+    s5_log(&e->log, S5_LOG_ERROR, "refused: too many sockets of DNS clients");
     return -ENOBUFS;
 }
 
@@ -230,7 +230,7 @@ static bool import_client(struct s5_engine *e, int fd, const struct s5_endpoint 
     if (server->len)
         kind = is_datagram(e, fd) ? S5_DNS_CLIENT_CONNECTED : S5_DNS_CLIENT_STREAM;
     if (!own.len || find_self(e, fd, &own, false, &self) < 0 || !add_dns_client(e, fd, kind, &self, server))
-        s5_log(&e->log, S5_LOG_ERROR, "a socket to a name server that came through an exec is lost");
+        s5_log(&e->log, S5_LOG_ERROR, "the socket of a DNS client is lost after an exec");
     return true;
 }
 

@@ -100,7 +100,7 @@ static bool is_sealed(const struct s5_server *server)
 static void redirect_entry(const struct s5_bridge_place *place, unsigned index, const struct s5_server *configured,
                            struct s5_server *own)
 {
-    __atomic_store_n(&own->bridged, S5_SERVER_TURNING, __ATOMIC_RELEASE);
+    __atomic_store_n(&own->bridged, S5_SERVER_REDIRECTING, __ATOMIC_RELEASE);
     own->is_path = false;
     own->port = place->port;
     own->datagram_most = is_sealed(configured) ? 65507 - SEALING : 0;
@@ -121,7 +121,7 @@ static int get_policy_fd(const struct s5_engine *e)
     return atomic_load(&e->shm_fd) + 1;
 }
 
-int s5_bridge_turn(struct s5_engine *e, const struct s5_server *server)
+int s5_bridge_redirect(struct s5_engine *e, const struct s5_server *server)
 {
     unsigned index = (unsigned)(server - e->policy->servers);
     struct s5_server configured, *own = (struct s5_server *)(uintptr_t)server;
@@ -137,7 +137,7 @@ int s5_bridge_turn(struct s5_engine *e, const struct s5_server *server)
     return 0;
 }
 
-void s5_bridge_turn_back(struct s5_engine *e)
+void s5_bridge_restore(struct s5_engine *e)
 {
     struct s5_policy *own = (struct s5_policy *)(uintptr_t)e->policy;
     struct s5_server configured;

@@ -31,9 +31,9 @@ bool s5_bridge_is_up(const struct s5_bridge_start *how);
 
 /* Changes this process's entry for SERVER so that it leads to the bridge. Returns 0, or -ECONNREFUSED: the entry as
  * configured cannot be read. */
-int s5_bridge_turn(struct s5_engine *e, const struct s5_server *server);
+int s5_bridge_redirect(struct s5_engine *e, const struct s5_server *server);
 /* Restores all entries as configured, because the bridge belongs to another user. */
-void s5_bridge_turn_back(struct s5_engine *e);
+void s5_bridge_restore(struct s5_engine *e);
 
 /* Stores in RET the local address from which this host reaches server INDEX as configured, with PORT, in the form of a
  * socket of FAMILY. Programs announce the result of getsockname(), which for a connection to the bridge would be

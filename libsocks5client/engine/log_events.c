@@ -196,8 +196,8 @@ static void log_phases(struct s5_engine *e, const struct s5_negotiation *f, bool
     if (s5_addr_from_sockaddr(&addr, &server_at.any, server_at.len) == 0)
         s5_addr_format(&addr, server, sizeof server);
     s5_log(&e->log, S5_LOG_DEBUG, "server %s: method %s, %s%s, %s, bound to %s", server,
-           s->method < 3 ? methods[s->method] : "not selected", s->pipeline ? "in one flight" : "step by step",
-           f->again ? " at the second try" : "", ready ? s5_reply_text(s->rep) : s5_reply_why(s->have_rep, s->rep),
+           s->method < 3 ? methods[s->method] : "not selected", s->pipeline ? "pipelined" : "step by step",
+           f->again ? " at the second attempt" : "", ready ? s5_reply_text(s->rep) : s5_reply_why(s->have_rep, s->rep),
            s5_addr_format(s5_session_bound(s), bound, sizeof bound));
 }
 

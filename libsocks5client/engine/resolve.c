@@ -90,7 +90,7 @@ int s5_resolve_allowed(struct s5_engine *e, const char *node)
     if (!s5_engine_policy(e))
         r = atomic_load(&e->refusal);
     else if (!can_query_directly(e)) {
-        s5_log(&e->log, S5_LOG_ERROR, "refused: lookup of \"%s\": no rule lets its DNS server be reached directly",
+        s5_log(&e->log, S5_LOG_ERROR, "refused: lookup of \"%s\": no rule allows direct access to the DNS server",
                node ? node : "an address");
         r = -EACCES;
     }
@@ -160,12 +160,12 @@ __attribute__((noinline)) static int ensure_bridge(struct s5_engine *e, const st
         atomic_load(&e->process_number)};
     const char *why = "the program is not installed";
     if (!e->policy_is_shared)
-        why = "the configuration is not the process tree's";
+        why = "the configuration differs from that of the process tree";
     else if (s5_bridge_is_up(&how))
-        return s5_bridge_turn(e, server);
+        return s5_bridge_redirect(e, server);
     else if (e->bridge_path && e->bridge_path(path, sizeof path) == 0) {
         if (s5_bridge_ensure(&how) == 0)
-            return s5_bridge_turn(e, server);
+            return s5_bridge_redirect(e, server);
         why = "it cannot be started";
     }
     s5_log(&e->log, S5_LOG_ERROR, "server \"%s\": no bridge: %s", s5_policy_text(e->policy, server->name), why);

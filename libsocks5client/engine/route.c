@@ -39,7 +39,7 @@ static int log_refusal(struct s5_engine *e, const struct s5_policy *p, const str
         s5_log(&e->log, S5_LOG_ERROR, "refused: %s %s (rule \"%s\")", get_protocol_text(flow->protocol, flow->command),
                to, s5_policy_text(p, p->rules[route->rule].name));
     else
-        s5_log(&e->log, S5_LOG_ERROR, "refused: %s %s (no rule covers it)",
+        s5_log(&e->log, S5_LOG_ERROR, "refused: %s %s (no rule matches)",
                get_protocol_text(flow->protocol, flow->command), to);
     return -EACCES;
 }
@@ -125,7 +125,7 @@ int s5_route_address(struct s5_engine *e, const struct s5_server *server, int fa
     for (unsigned i = 0; i < server->n_addrs; i++)
         if (make_endpoint(&server->addrs[i], server->port, family, ret))
             return 0;
-    s5_log(&e->log, S5_LOG_ERROR, "refused: server \"%s\" has no address that an %s socket reaches",
+    s5_log(&e->log, S5_LOG_ERROR, "refused: server \"%s\" has no address that an %s socket can reach",
            s5_policy_text(e->policy, server->name), family == AF_INET ? "IPv4" : "IPv6");
     return -EAFNOSUPPORT;
 }

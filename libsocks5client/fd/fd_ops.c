@@ -26,7 +26,7 @@ bool s5_fd_is_internal(struct s5_engine *e, int fd)
 
 int s5_close(struct s5_engine *e, int fd)
 {
-    s5_blocking_look();
+    s5_cleanup_look_here();
     return s5_close_own(e, fd);
 }
 
@@ -69,7 +69,7 @@ static void forget_range(struct s5_engine *e, unsigned first, unsigned last, boo
 int s5_close_range(struct s5_engine *e, unsigned first, unsigned last, int flags)
 {
     int r = 0;
-    s5_blocking_look();
+    s5_cleanup_look_here();
     if (first > last || e->real->close_range(UINT_MAX, UINT_MAX, flags) != 0)
         return e->real->close_range(first, last, flags) == 0 ? 0 : -errno;
     if (!(flags & CLOSE_RANGE_CLOEXEC) && s5_engine_owns_memory(e))
@@ -238,7 +238,7 @@ static int replace_fd(struct s5_engine *e, int fd, int to, int flags)
 
 int s5_dup3(struct s5_engine *e, int fd, int to, int flags, bool dup2)
 {
-    s5_blocking_look();
+    s5_cleanup_look_here();
     struct dup_source from = hold_dup_source(e, fd);
     int r;
     if (fd != to && to >= 0 && (!s5_registry_foreign(&e->registry, to) || s5_fd_is_internal(e, to)) &&

@@ -133,7 +133,7 @@ static int init_step(struct s5_gss *gss, const void *in, size_t n, gss_buffer_t 
         return 0;
     if (gss->flags & GSS_C_MUTUAL_FLAG)
         return 1;
-    s5_format(gss->fault.text, sizeof gss->fault.text, "the server did not prove who it is");
+    s5_format(gss->fault.text, sizeof gss->fault.text, "the server did not authenticate itself");
     return -EACCES;
 }
 

@@ -186,7 +186,7 @@ HOOK(int, getnameinfo,
     struct s5_addr a;
     if (s5_gate_open() && !s5_in_engine && host && hostlen && !(flags & NI_NUMERICHOST) &&
         s5_addr_from_sockaddr(&a, addr, len) == 0) {
-        int saved = errno, r = s5_names_tell(e, &a);
+        int saved = errno, r = s5_names_find(e, &a);
         bool numeric = r < 0 || (r == 0 && !s5_addr_is_loopback(&a) && !s5_hosts_has_address(&a) &&
                                  s5_resolve_allowed(e, NULL) < 0);
         errno = saved;

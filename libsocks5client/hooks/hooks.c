@@ -47,7 +47,7 @@ int s5_hook_fcntl(int fd, int command, long arg)
 {
     if ((command != F_DUPFD && command != F_DUPFD_CLOEXEC) || !s5_gate_open())
         return REAL(fcntl, fd, command, arg);
-    return (int)DOOR(s5_fcntl(ENGINE, fd, command, arg));
+    return (int)TO_LIBC(s5_fcntl(ENGINE, fd, command, arg));
 }
 
 HOOK(int, fcntl, (int fd, int command, ...))
@@ -73,7 +73,7 @@ ASIDE static int report_next_size(int fd, unsigned long request, void *arg)
         return REAL(ioctl, fd, request, arg);
     if (n >= 0 && !s5_user_write(arg, &n, sizeof n))
         n = -EFAULT;
-    return (int)DOOR(n < 0 ? n : 0);
+    return (int)TO_LIBC(n < 0 ? n : 0);
 }
 
 int s5_hook_ioctl(int fd, unsigned long request, void *arg)
@@ -125,7 +125,7 @@ ALIAS(_IO_fclose, fclose)
     HOOK(int, name, (void))                                                                        \
     {                                                                                              \
         s5_log(&ENGINE->log, S5_LOG_ERROR, "refused: " #name "() connects by itself");             \
-        return (int)DOOR(-EOPNOTSUPP);                                                             \
+        return (int)TO_LIBC(-EOPNOTSUPP);                                                             \
     }
 
 REFUSED(rcmd)

@@ -71,7 +71,7 @@ static int answer_by_address(const struct question *q, struct hostent *he, char 
     if (s5_in_engine || (q->af != AF_INET && q->af != AF_INET6) || q->len != len || !q->octets)
         return ASK_LIBC;
     s5_addr_from_octets(&addr, q->octets, len, 0);
-    int r = s5_names_tell(e, &addr);
+    int r = s5_names_find(e, &addr);
     if (r > 0)
         return build_answer(addr.name, addr.name_len, q->af, q->octets, he, buf, n);
     if (r < 0)

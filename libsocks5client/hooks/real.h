@@ -74,7 +74,7 @@ static inline s5_real_fn s5_real_once(_Atomic(s5_real_fn) *found, const char *sy
 
 /* Converts RESULT of the engine to what a function of libc returns: -errno to -1 and errno. errno is unchanged on
  * success. */
-static inline long s5_door(long result)
+static inline long s5_hook_result(long result)
 {
     if (result >= 0)
         return result;

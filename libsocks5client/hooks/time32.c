@@ -78,12 +78,12 @@ HOOK_AS(int, plain_recvmmsg, "recvmmsg",
 ASIDE static ssize_t ours_plain_sendfile(int fd, int in, int32_t *at, size_t n)
 {
     if (!at)
-        return DOOR(s5_sendfile(ENGINE, fd, in, NULL, n));
+        return TO_LIBC(s5_sendfile(ENGINE, fd, in, NULL, n));
     off_t offset = *at;
     if (offset < 0 || offset == INT32_MAX)
-        return DOOR(offset < 0 ? -EINVAL : -EOVERFLOW);
+        return TO_LIBC(offset < 0 ? -EINVAL : -EOVERFLOW);
     size_t most = (size_t)(INT32_MAX - offset);
-    ssize_t sent = DOOR(s5_sendfile(ENGINE, fd, in, &offset, n < most ? n : most));
+    ssize_t sent = TO_LIBC(s5_sendfile(ENGINE, fd, in, &offset, n < most ? n : most));
     *at = (int32_t)offset;
     return sent;
 }
@@ -153,7 +153,7 @@ ASIDE static ssize_t ours_wide_recvmsg(int fd, struct msghdr *msg, int flags)
     ssize_t n = s5_pass_recvmsg(ENGINE, fd, msg, flags);
     if (n >= 0 && msg && msg->msg_control && size)
         widen_stamps(msg, size);
-    return DOOR(n);
+    return TO_LIBC(n);
 }
 
 HOOK_AS(ssize_t, wide_recvmsg, "__recvmsg64", (int fd, struct msghdr *msg, int flags))

@@ -40,7 +40,7 @@ ASIDE static int ours_poll(struct pollfd *fds, nfds_t n, int timeout)
     struct timespec ts = make_timespec(timeout);
     if (!can_access_fds(fds, n))
         return REAL(poll, fds, n, 0);
-    return (int)DOOR(s5_wait_poll(ENGINE, fds, n, timeout < 0 ? NULL : &ts, NULL));
+    return (int)TO_LIBC(s5_wait_poll(ENGINE, fds, n, timeout < 0 ? NULL : &ts, NULL));
 }
 
 ASIDE static int ours_ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout,
@@ -48,7 +48,7 @@ ASIDE static int ours_ppoll(struct pollfd *fds, nfds_t n, const struct timespec 
 {
     if (!can_access_fds(fds, n))
         return REAL(ppoll, fds, n, timeout, mask);
-    return (int)DOOR(s5_wait_poll(ENGINE, fds, n, timeout, mask));
+    return (int)TO_LIBC(s5_wait_poll(ENGINE, fds, n, timeout, mask));
 }
 
 HOOK(int, poll, (struct pollfd * fds, nfds_t n, int timeout))
@@ -88,8 +88,8 @@ ASIDE static int ours_pselect(int n, fd_set *in, fd_set *out, fd_set *ex,
                               const struct timespec *timeout, const sigset_t *mask)
 {
     if (!can_write_bits(in, n) || !can_write_bits(out, n) || !can_write_bits(ex, n))
-        return (int)DOOR(-EFAULT);
-    return (int)DOOR(s5_wait_select(ENGINE, n, in, out, ex, timeout, mask));
+        return (int)TO_LIBC(-EFAULT);
+    return (int)TO_LIBC(s5_wait_select(ENGINE, n, in, out, ex, timeout, mask));
 }
 
 HOOK(int, pselect,
@@ -143,7 +143,7 @@ ASIDE static int ours_epoll_ctl(int ep, int op, int fd, struct epoll_event *even
 {
     if (!s5_gate_open())
         return REAL(epoll_ctl, ep, op, fd, event);
-    return (int)DOOR(s5_epoll_ctl(ENGINE, ep, op, fd, event));
+    return (int)TO_LIBC(s5_epoll_ctl(ENGINE, ep, op, fd, event));
 }
 
 /* The common case, without the engine. The registration of a descriptor without a negotiation is
@@ -168,7 +168,7 @@ HOOK(int, epoll_ctl, (int ep, int op, int fd, struct epoll_event *event))
 ASIDE static int ours_epoll_pwait2(int ep, struct epoll_event *events, int max, int n,
                                    const struct timespec *timeout, const sigset_t *mask)
 {
-    return (int)DOOR(s5_epoll_wait(ENGINE, ep, events, max, n, timeout, mask));
+    return (int)TO_LIBC(s5_epoll_wait(ENGINE, ep, events, max, n, timeout, mask));
 }
 
 ASIDE static int ours_epoll_pwait(int ep, struct epoll_event *events, int max, int n, int timeout,

@@ -62,7 +62,7 @@ static uint32_t assign_number(struct s5_engine *e, const struct s5_policy *p, co
     return number ? range.first + number : 0;
 }
 
-int s5_names_tell(struct s5_engine *e, struct s5_addr *addr)
+int s5_names_find(struct s5_engine *e, struct s5_addr *addr)
 {
     const struct s5_policy *p = s5_engine_policy(e);
     if (!p || (addr->kind != S5_ADDR_IPV4 && addr->kind != S5_ADDR_IPV6))
@@ -82,15 +82,15 @@ int s5_names_tell(struct s5_engine *e, struct s5_addr *addr)
 
 int s5_names_of(struct s5_engine *e, struct s5_addr *addr)
 {
-    int r = s5_names_tell(e, addr);
+    int r = s5_names_find(e, addr);
     char text[S5_ADDR_TEXT_MAX];
     if (r < 0)
-        s5_log(&e->log, S5_LOG_ERROR, "refused: %s stands in for a name, and nobody was given it",
+        s5_log(&e->log, S5_LOG_ERROR, "refused: %s is in the fake-address range but is not assigned to a name",
                s5_addr_format(addr, text, sizeof text));
     return r;
 }
 
-void s5_names_part(struct s5_engine *e, struct s5_shm *copy)
+void s5_names_detach(struct s5_engine *e, struct s5_shm *copy)
 {
     bool loaded = atomic_load(&e->policy_state) == S5_ENGINE_LOADED;
     struct s5_policy_file *file = loaded ? NULL : s5_shm_policy(copy, atomic_load(&e->shm_fd), NULL);
@@ -111,7 +111,7 @@ static int make_fake_addresses(struct s5_engine *e, const struct s5_policy *p, c
 {
     uint32_t number = assign_number(e, p, name);
     if (!number) {
-        s5_log(&e->log, S5_LOG_ERROR, "refused: lookup of \"%s\": no memory to share names in", name->name);
+        s5_log(&e->log, S5_LOG_ERROR, "refused: lookup of \"%s\": no shared memory for names", name->name);
         return -ENOMEM;
     }
     memcpy(ret->v4, p->fake_ipv4.octets, sizeof ret->v4);
@@ -186,7 +186,7 @@ static int answer_by_rules(struct s5_engine *e, const struct s5_policy *p, const
     struct s5_route route = s5_policy_decide_name(p, name);
     if (route.verdict == S5_DENY) {
         s5_log(&e->log, S5_LOG_ERROR, "refused: lookup of \"%s\" (%s%s)", name->name,
-               route.rule < 0 ? "no rule covers it" : "rule ",
+               route.rule < 0 ? "no rule matches" : "rule ",
                route.rule < 0 ? "" : s5_policy_text(p, p->rules[route.rule].name));
         return -EACCES;
     }

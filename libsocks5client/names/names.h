@@ -33,7 +33,7 @@ static inline const char *s5_names_whole(const struct s5_names_answer *answer, c
  * a fake address, -EHOSTUNREACH (logged) if it is in the range but has no name. */
 int s5_names_of(struct s5_engine *e, struct s5_addr *addr);
 /* The same, but nothing is logged. */
-int s5_names_tell(struct s5_engine *e, struct s5_addr *addr);
+int s5_names_find(struct s5_engine *e, struct s5_addr *addr);
 
 /* Stores in RET the fake address of NAME for a socket of FAMILY. Returns 0; -EINVAL: NAME is not a valid name;
  * -EACCES or another -errno: no policy; or -ENOMEM. */
@@ -43,6 +43,6 @@ int s5_names_fake_address(struct s5_engine *e, const struct s5_addr *name, int f
 /* Detaches the pool of COPY, a copy of the shared state that no other process uses yet. Its names keep their
  * numbers. New names get numbers that differ from those that the shared state assigns from now on, as far as that is
  * possible. */
-void s5_names_part(struct s5_engine *e, struct s5_shm *copy);
+void s5_names_detach(struct s5_engine *e, struct s5_shm *copy);
 
 #endif

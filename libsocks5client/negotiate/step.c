@@ -255,7 +255,7 @@ static enum s5_step retry_unpipelined(struct s5_engine *e, struct s5_negotiation
     /* A signal ends the call, not the attempt. */
     if (r < 0 && r != -EINPROGRESS && r != -EINTR)
         return s5_negotiation_fail(e, f, fd, r);
-    s5_log(&e->log, S5_LOG_DEBUG, "server %s: pipelining failed, trying step by step",
+    s5_log(&e->log, S5_LOG_DEBUG, "server %s: pipelining failed, retrying step by step",
            s5_policy_text(e->policy, e->policy->servers[s5_negotiation_server(f)].name));
     return S5_STEP_MOVED;
 }
@@ -284,7 +284,7 @@ static enum s5_step complete_success(struct s5_engine *e, struct s5_negotiation 
     if (f->pieces > 1 && s5_written_spoilt(e, f, fd, false))
         return s5_negotiation_fail(e, f, fd, -ECONNABORTED);
     if (f->session.auth_odd)
-        s5_log(&e->log, S5_LOG_DEBUG, "server \"%s\" answers a password with version 5, not 1 (RFC 1929)",
+        s5_log(&e->log, S5_LOG_DEBUG, "server \"%s\" replies to a password with version 5, not 1 (RFC 1929)",
                s5_policy_text(e->policy, e->policy->servers[s5_negotiation_server(f)].name));
     if (f->probing && f->session.n_methods == 1)
         s5_pipelining_cache_set(shm->pipelining_cache, e->policy_file->pipelining_cache_path, f->cache_key,

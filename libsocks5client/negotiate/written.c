@@ -42,8 +42,8 @@ bool s5_written_spoilt(struct s5_engine *e, const struct s5_negotiation *f, int 
     if (all <= f->written + fin)
         return false;
     s5_log(&e->log, S5_LOG_ERROR,
-           "connection aborted: octets of the program got into the negotiation with server \"%s\", by a way that is "
-           "not intercepted",
+           "connection aborted: octets of the program entered the negotiation with server \"%s\" by a call that is not "
+           "intercepted",
            s5_policy_text(e->policy, e->policy->servers[s5_negotiation_server(f)].name));
     return true;
 }

@@ -19,7 +19,7 @@
 _Static_assert(S5_FAKE_POOL_SLOTS <= NUMBER, "a number fits a place");
 
 _Static_assert(S5_FAKE_POOL_SLICES *S5_FAKE_POOL_SLICE <= S5_FAKE_POOL_SLOTS - 65538,
-               "65,536 names in one tree, without a network's first address and its last");
+               "65,536 names in one process tree, without a network's first address and its last");
 
 bool s5_fake_pool_range(uint32_t slice, uint32_t fake_ranges, struct s5_fake_pool_range *ret)
 {

@@ -1,12 +1,9 @@
-/* A server's entry contains what isolates it, so that the negotiation needs no other data. A rule with an "isolate"
- * of its own gets a copy of the entry that differs only in this. */
+/* User names and passwords derived for isolation. A keyed hash (SipHash) of the server, and of the process, rule and
+ * destination as far as the server's entry names them, becomes hexadecimal words. The key is random for each run, so that
+ * the words reveal nothing. */
 #include "isolation.h"
 #include "siphash.h"
-#include <errno.h>
 #include <string.h>
-
-#define USERPASS 2 /* number of the method in RFC 1928 */
-#define GSSAPI   1
 
 /* --- words --- */
 

@@ -36,7 +36,7 @@ struct s5_ip {
 #define S5_ISOLATE_DESTINATION 4u
 #define S5_ISOLATE_RULE        8u
 
-enum { S5_SERVER_AS_MEANT, S5_SERVER_TURNING, S5_SERVER_BRIDGED };
+enum { S5_SERVER_AS_MEANT, S5_SERVER_REDIRECTING, S5_SERVER_BRIDGED };
 
 struct s5_server {
     uint32_t name;         /* text: the title of its section, or "proxy" if made from a URL */

@@ -1,6 +1,7 @@
 /* Checks a policy that another process wrote: every index and every length is within its array, and every text
  * ends. */
 #include "policy_check.h"
+#include "isolation.h"
 #include "policy.h"
 #include <string.h>
 
@@ -11,7 +12,9 @@ static bool is_valid_range(uint32_t first, uint32_t count, uint32_t n)
 
 static bool is_valid_server(const struct s5_policy *p, const struct s5_server *s)
 {
-    return s->n_methods <= S5_SERVER_METHODS && s->n_addrs <= S5_SERVER_ADDRS && s->isolate_server < p->n_servers;
+    size_t word = s->isolate & ~S5_ISOLATE_NONE ? S5_ISOLATION_WORD : 0; /* appended to the user name */
+    return s->n_methods <= S5_SERVER_METHODS && s->n_addrs <= S5_SERVER_ADDRS && s->isolate_server < p->n_servers &&
+           s->username_len + word <= sizeof s->username;
 }
 
 static bool is_valid_rule(const struct s5_policy *p, const struct s5_rule *r)

@@ -250,7 +250,7 @@ static void filter_listeners(struct leaving *l)
         s5_references_begin_anew(&listener->references, generation + 1, l->no_process, 1);
     }
     if (ended)
-        s5_log(&l->e->log, S5_LOG_WARNING, "a listener is left to the processes of another user that have it too");
+        s5_log(&l->e->log, S5_LOG_WARNING, "a listener remains with the processes of another user that share it");
 }
 
 /* The bridge belongs to another user: clears its place, so that this process has none. */
@@ -271,7 +271,7 @@ static void clear_foreign_state(struct leaving *l)
     filter_negotiations(l);
     filter_listeners(l);
     clear_bridge_place(l);
-    s5_names_part(l->e, copy);
+    s5_names_detach(l->e, copy);
     s5_shm_detach(copy);
     for (int i = 0; i < 2; i++) /* the secret for the identities of other processes */
         atomic_store(&copy->isolation[i], 0);
@@ -315,7 +315,7 @@ static void detach_policy(const struct leaving *l, int fd)
  * recognised as internal any more. */
 static void keep_policy(const struct leaving *l, int fd, bool kept)
 {
-    s5_bridge_turn_back(l->e);
+    s5_bridge_restore(l->e);
     if (l->e->policy_file)
         l->e->policy_file->pipelining_cache_path[0] = '\0'; /* the file belongs to another user */
     if (kept)
@@ -372,7 +372,7 @@ static void leave_shared_memory(struct s5_engine *e, struct s5_shm *shm, int fd)
     if (taken)
         set_copy_location(&l, &copy, fd, !made);
     else
-        s5_log(&e->log, S5_LOG_ERROR, "the memory shared with another user's programs is kept: %s",
+        s5_log(&e->log, S5_LOG_ERROR, "the shared memory of another user's programs remains in use: %s",
                s5_error_text(-ENOMEM));
 }
 

@@ -21,7 +21,7 @@
 static_assert(S5_SESSION_IN_MAX >= S5_WIRE_SELECTION_LEN + S5_WIRE_STATUS_LEN + 4 + 1 + S5_ADDR_NAME_MAX + 2,
               "IN holds any reply behind what came with its beginning");
 static_assert(S5_SESSION_OUT_MAX >= 2 + S5_SESSION_METHODS_MAX + 3 + 2 * 255 + 4 + 1 + S5_ADDR_NAME_MAX + 2,
-              "OUT holds a whole flight");
+              "OUT holds everything that is written at once");
 static_assert(sizeof((struct s5_session *)0)->methods == sizeof((struct s5_session_setup *)0)->methods,
               "methods are copied whole");
 

@@ -113,7 +113,7 @@ void s5_pipelining_cache_open(struct s5_pipelining_cache_entry *table, const cha
                               char ret[static S5_POLICY_FILE_PATH])
 {
     static char text[FILE_MAX + 1]; /* only socksify calls this, once */
-    if (s5_format(ret, S5_POLICY_FILE_PATH, "%s/standing", directory) >= S5_POLICY_FILE_PATH - 1) {
+    if (s5_format(ret, S5_POLICY_FILE_PATH, "%s/pipelining", directory) >= S5_POLICY_FILE_PATH - 1) {
         ret[0] = 0;
         return;
     }

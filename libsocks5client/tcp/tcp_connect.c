@@ -258,7 +258,7 @@ static int begin_negotiation(struct s5_engine *e, struct s5_negotiation *f, cons
     int r = s5_negotiation_begin(e, f, server, to);
     if (r != -EINVAL)
         return r;
-    s5_log(&e->log, S5_LOG_ERROR, "refused: server \"%s\" offers no method this program can use",
+    s5_log(&e->log, S5_LOG_ERROR, "refused: server \"%s\" has no method that this program can use",
            s5_policy_text(e->policy, server->name));
     return -EOPNOTSUPP;
 }

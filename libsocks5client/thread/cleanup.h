@@ -162,7 +162,7 @@ void s5_cleanup_fork_child(void);
 
 /* Releases what calls of this thread that were left had held. A function that a program calls does this before anything
  * else. The depth of the caller is where its frame begins, however large the frame is. */
-static inline __attribute__((always_inline)) void s5_blocking_look(void)
+static inline __attribute__((always_inline)) void s5_cleanup_look_here(void)
 {
     s5_cleanup_look((uintptr_t)__builtin_dwarf_cfa());
 }

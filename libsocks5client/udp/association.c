@@ -32,6 +32,7 @@
 #include "record.h"
 #include "registry.h"
 #include "resolve.h"
+#include "result.h"
 #include "target.h"
 #include <assert.h>
 #include <errno.h>
@@ -128,7 +129,7 @@ static int request_association(struct s5_engine *e, struct s5_association *a, ui
     const struct s5_server *server = &e->policy->servers[a->server_index];
     struct s5_endpoint relay;
     static_assert(sizeof relay <= sizeof a->relay.copies[0], "a latch holds it");
-    int fd = s5_association_ask(e, server, a->family, timeout, call, ticket, &relay);
+    int fd = s5_association_request(e, server, a->family, timeout, call, ticket, &relay);
     if (fd < 0)
         return fd;
     if (!s5_lock_take(&e->associations_lock, ret_critical))
@@ -141,7 +142,7 @@ static int request_association(struct s5_engine *e, struct s5_association *a, ui
         if (fd >= 0)
             s5_internal_fd_close(e, fd);
         s5_lock_give(&e->associations_lock, ret_critical);
-        return fd < 0 ? fd : S5_ASSOCIATION_LOST;
+        return fd < 0 ? fd : S5_RESULT_ASSOCIATION_LOST;
     }
     s5_latch_write(&a->relay, &relay, sizeof relay);
     a->control_cookie = cookie;
@@ -183,7 +184,7 @@ static int assign_association(struct s5_engine *e, struct s5_association *a, int
     if (r == 0)
         r = add_association_record(e, a, fd);
     if (r < 0) {
-        s5_association_give(e, a);
+        s5_association_free(e, a);
         return r;
     }
     if (s5_fd_cookie(e, fd) != cookie) {
@@ -203,7 +204,7 @@ static bool is_corked(struct s5_engine *e, int fd)
     socklen_t len = sizeof corked;
     if (e->real->getsockopt(fd, IPPROTO_UDP, UDP_CORK, &corked, &len) != 0 || !corked)
         return false;
-    s5_log(&e->log, S5_LOG_ERROR, "refused: UDP_CORK is set on a socket whose datagrams go to a server");
+    s5_log(&e->log, S5_LOG_ERROR, "refused: UDP_CORK is not supported on a socket whose datagrams go to a server");
     return true;
 }
 
@@ -228,7 +229,7 @@ static int open_new_association(struct s5_engine *e, struct s5_association *a, i
     if (r < 0) {
         if (s5_cleanup_owns(call, ticket))
             s5_association_abandon(e, a, generation);
-        return r == S5_ASSOCIATION_LOST ? -EBADF : r;
+        return r == S5_RESULT_ASSOCIATION_LOST ? -EBADF : r;
     }
     r = assign_association(e, a, fd, held);
     s5_lock_give(&e->associations_lock, &critical);
@@ -255,7 +256,7 @@ static int claim_association(struct s5_engine *e, int fd, uint64_t cookie, struc
     *ret = s5_association_take(e, cookie, &number);
     if (!*ret)
         return -ENOBUFS;
-    s5_association_begin_asking(*ret, call);
+    s5_association_begin_request(*ret, call);
     return CLAIMED;
 }
 
@@ -330,15 +331,15 @@ static int begin_renewal(struct s5_engine *e, struct s5_association *a, bool nee
 {
     uint64_t busy = atomic_load(&a->busy);
     if (busy)
-        return busy == s5_thread_token() ? S5_ASSOCIATION_LOST : WAIT;
+        return busy == s5_thread_token() ? S5_RESULT_ASSOCIATION_LOST : WAIT;
     if (!needs_check && has_live_control(e, a))
         return FOUND;
     if (s5_clock_now() < atomic_load(&a->again))
-        return S5_ASSOCIATION_LOST;
+        return S5_RESULT_ASSOCIATION_LOST;
     int control = atomic_exchange(&a->control, -1);
     if (control >= 0)
         s5_internal_fd_close(e, control);
-    s5_association_begin_asking(a, call);
+    s5_association_begin_request(a, call);
     return CLAIMED;
 }
 
@@ -347,19 +348,19 @@ static int renew_association(struct s5_engine *e, struct s5_association *a, int 
 {
     struct s5_critical critical;
     uint32_t generation = call->object_generation;
-    s5_log(&e->log, S5_LOG_INFO, "UDP: the association is gone and asked for anew");
+    s5_log(&e->log, S5_LOG_INFO, "UDP association lost; re-establishing");
     int r = request_association(e, a, RENEW_TIMEOUT, call, ticket, &critical);
     if (r == 0) {
-        r = s5_fd_cookie(e, held) == a->cookie ? attach_to_relay(e, a, held) : S5_ASSOCIATION_LOST;
+        r = s5_fd_cookie(e, held) == a->cookie ? attach_to_relay(e, a, held) : S5_RESULT_ASSOCIATION_LOST;
         s5_lock_give(&e->associations_lock, &critical);
         return r;
     }
     if (!s5_cleanup_owns(call, ticket))
-        return S5_ASSOCIATION_LOST;
+        return S5_RESULT_ASSOCIATION_LOST;
     if (atomic_load(&a->generation) == generation)
         atomic_store(&a->again, s5_clock_now() + RENEW_INTERVAL);
     s5_association_abandon(e, a, generation);
-    return r == -EACCES || r == -EOPNOTSUPP ? r : S5_ASSOCIATION_LOST;
+    return r == -EACCES || r == -EOPNOTSUPP ? r : S5_RESULT_ASSOCIATION_LOST;
 }
 
 /* Renews A where its control connection has ended, and connects the socket to its relay where it is not. FD must still
@@ -369,7 +370,7 @@ static int check_and_renew(struct s5_engine *e, struct s5_association *a, uint32
 {
     for (;;) {
         struct s5_critical critical;
-        int r = S5_ASSOCIATION_LOST;
+        int r = S5_RESULT_ASSOCIATION_LOST;
         if (!s5_lock_take(&e->associations_lock, &critical))
             return r;
         /* Otherwise FD names another socket now. */
@@ -384,7 +385,7 @@ static int check_and_renew(struct s5_engine *e, struct s5_association *a, uint32
             return r;
         pause_shortly();
         if (!s5_cleanup_owns(call, ticket))
-            return S5_ASSOCIATION_LOST;
+            return S5_RESULT_ASSOCIATION_LOST;
     }
 }
 
@@ -393,12 +394,12 @@ static int check_association(struct s5_engine *e, struct s5_association *a, int 
     int saved = errno, r = 0;
     uint32_t ticket, generation = atomic_load(&a->generation);
     if (!s5_association_is(e, fd, a, generation))
-        return S5_ASSOCIATION_LOST;
+        return S5_RESULT_ASSOCIATION_LOST;
     /* A control connection in another process cannot be checked. An error reported for the relay decides instead. */
     needs_check = needs_check && atomic_load(&a->owner);
     if (atomic_load(&a->control) < 0 && !atomic_load(&a->busy) && !atomic_load(&a->owner) &&
         s5_clock_now() < atomic_load(&a->again))
-        return S5_ASSOCIATION_LOST;
+        return S5_RESULT_ASSOCIATION_LOST;
     if (needs_check || !has_live_control(e, a) || !is_attached(e, a, fd)) {
         struct s5_cleanup *call = s5_cleanup_push(s5_association_release_call, e, (uintptr_t)&ticket, &ticket);
         int held = s5_blocking_hold(e, call, fd, a->cookie);

@@ -13,6 +13,7 @@
 #include "fragments.h"
 #include "latch.h"
 #include "registry.h"
+#include "result.h"
 #include "udp_header.h"
 
 #define S5_ASSOCIATIONS 4096u /* in one process */
@@ -93,10 +94,10 @@ int s5_association_open(struct s5_engine *e, int fd, const struct s5_server *ser
                         struct s5_association **ret);
 /* connect() on the UDP socket FD. ADDR, of LEN octets, is a copy in the engine's memory. 0 or -errno. */
 int s5_association_connect(struct s5_engine *e, int fd, const struct sockaddr *addr, socklen_t len);
-#define S5_ASSOCIATION_LOST (-EUNATCH) /* no call on a datagram socket returns this error */
 
-/* Before a datagram is sent: checks the control connection, at most ten times a second or at once with NEEDS_CHECK, and
- * renews the association where it has ended. 0; LOST: there is none at present, and the datagram is lost; or -errno. */
+/* Before a datagram is sent: checks the control connection, at most ten times a second or at once with NEEDS_CHECK,
+ * and renews the association where it has ended. 0; S5_RESULT_ASSOCIATION_LOST: there is none at present, and the
+ * datagram is lost; or -errno. */
 S5_HOT int s5_association_fresh(struct s5_engine *e, struct s5_association *a, int fd, bool needs_check);
 int s5_association_mix(struct s5_engine *e, struct s5_association *a, int fd); /* makes A mixed; 0 or -errno */
 

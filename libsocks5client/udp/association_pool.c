@@ -8,6 +8,7 @@
 #include "kind.h"
 #include "lazy_map.h"
 #include "registry.h"
+#include "result.h"
 #include "target.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -56,7 +57,7 @@ struct s5_association *s5_association_take(struct s5_engine *e, uint64_t cookie,
     return NULL;
 }
 
-void s5_association_give(struct s5_engine *e, struct s5_association *a)
+void s5_association_free(struct s5_engine *e, struct s5_association *a)
 {
     int control = atomic_exchange(&a->control, -1);
     atomic_fetch_add(&a->generation, 1);
@@ -70,7 +71,7 @@ void s5_association_end(struct s5_engine *e, uint32_t number)
 {
     struct s5_association *pool = atomic_load(&e->associations);
     if (pool && number < S5_ASSOCIATIONS)
-        s5_association_give(e, &pool[number]);
+        s5_association_free(e, &pool[number]);
 }
 
 int s5_association_control(const struct s5_engine *e, uint32_t *at)
@@ -109,7 +110,7 @@ static void end_association_record(struct s5_engine *e, struct s5_record *record
 static void end_request(struct s5_engine *e, struct s5_association *a)
 {
     if (atomic_load(&a->opening))
-        s5_association_give(e, a);
+        s5_association_free(e, a);
     else
         atomic_store(&a->busy, 0);
 }
@@ -150,7 +151,7 @@ void s5_association_release_call(void *user, struct s5_cleanup *c, bool forked)
     s5_blocking_release(e, c, forked);
 }
 
-void s5_association_begin_asking(struct s5_association *a, struct s5_cleanup *call)
+void s5_association_begin_request(struct s5_association *a, struct s5_cleanup *call)
 {
     atomic_store(&a->busy, s5_thread_token());
     call->object_generation = atomic_load(&a->generation);
@@ -162,7 +163,7 @@ int s5_association_still(struct s5_engine *e, const struct s5_association *a, ui
 {
     if (s5_association_is(e, fd, a, generation))
         return 0;
-    return s5_fd_cookie(e, fd) == cookie ? -ESTALE : -EBADF;
+    return s5_fd_cookie(e, fd) == cookie ? S5_RESULT_NO_ASSOCIATION : -EBADF;
 }
 
 const struct s5_kind s5_association_kind = {

@@ -3,19 +3,21 @@
 #define S5_ASSOCIATION_POOL_H
 
 #include "association.h"
+#include "result.h"
 
 /* Takes an unused association for the socket COOKIE, with its number in *RET. NULL: none is left. */
 struct s5_association *s5_association_take(struct s5_engine *e, uint64_t cookie, uint32_t *ret);
 
 /* Whether FD still has A, of GENERATION, for a call that began with A on the socket COOKIE. 0; -EBADF: FD is closed, or
- * is another socket; -ESTALE: the socket no longer has this association. */
+ * is another socket; S5_RESULT_NO_ASSOCIATION: the socket no longer has this association. */
 int s5_association_still(struct s5_engine *e, const struct s5_association *a, uint32_t generation, uint64_t cookie,
                          int fd);
 
-/* Both under associations_lock. s5_association_give() releases A and closes its control connection.
- * s5_association_begin_asking() marks A as requested by the calling thread; CALL holds it. */
-void s5_association_give(struct s5_engine *e, struct s5_association *a);
-void s5_association_begin_asking(struct s5_association *a, struct s5_cleanup *call);
+/* Releases A and closes its control connection: under associations_lock, or where no thread can request A, because
+ * its record has ended. */
+void s5_association_free(struct s5_engine *e, struct s5_association *a);
+/* Marks A as requested by the calling thread; CALL holds it. Under associations_lock. */
+void s5_association_begin_request(struct s5_association *a, struct s5_cleanup *call);
 
 /* Ends the request for A, of GENERATION, whose thread does not go on. Without a record A is released. */
 void s5_association_abandon(struct s5_engine *e, struct s5_association *a, uint32_t generation);

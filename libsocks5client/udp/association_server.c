@@ -32,7 +32,7 @@ static int negotiate_udp(struct s5_engine *e, struct s5_negotiation *f, int fd, 
     f->cookie = 0;
     int r = s5_negotiation_begin_udp(e, f, server, &zeros);
     if (r == -EINVAL)
-        s5_log(&e->log, S5_LOG_ERROR, "refused: server \"%s\" offers no method this program can use",
+        s5_log(&e->log, S5_LOG_ERROR, "refused: server \"%s\" has no method that this program can use",
                s5_policy_text(e->policy, server->name));
     if (r < 0)
         return r == -EINVAL ? -EOPNOTSUPP : r;
@@ -68,10 +68,10 @@ static void log_request_result(struct s5_engine *e, const struct s5_negotiation 
     s5_log_events_other(e, (uint32_t)(server - e->policy->servers), S5_CMD_UDP, r >= 0);
     if (r < 0 && f->error)
         s5_log(&e->log, S5_LOG_ERROR, "refused: UDP through server \"%s\": %s (%s)", name,
-               r == -EOPNOTSUPP ? "it does not do UDP ASSOCIATE" : s5_error_text(r),
+               r == -EOPNOTSUPP ? "the server does not support UDP ASSOCIATE" : s5_error_text(r),
                s5_reply_why(f->session.have_rep, f->session.rep));
     else if (r == -EAFNOSUPPORT || r == -EPROTO)
-        s5_log(&e->log, S5_LOG_ERROR, "refused: UDP through server \"%s\": no relay in reach", name);
+        s5_log(&e->log, S5_LOG_ERROR, "refused: UDP through server \"%s\": the relay cannot be reached", name);
     else if (r >= 0 && s5_addr_from_sockaddr(&addr, &at->any, at->len) == 0)
         s5_log(&e->log, S5_LOG_INFO, "UDP through server \"%s\": relay %s", name,
                s5_addr_format(&addr, text, sizeof text));
@@ -127,8 +127,8 @@ static int request_at_any_address(struct s5_engine *e, struct s5_negotiation *f,
     return r;
 }
 
-int s5_association_ask(struct s5_engine *e, const struct s5_server *server, int family, uint64_t timeout,
-                       struct s5_cleanup *call, uint32_t ticket, struct s5_endpoint *ret_relay)
+int s5_association_request(struct s5_engine *e, const struct s5_server *server, int family, uint64_t timeout,
+                           struct s5_cleanup *call, uint32_t ticket, struct s5_endpoint *ret_relay)
 {
     uint32_t index = (uint32_t)(server - e->policy->servers);
     if (s5_clock_now() < atomic_load(&e->no_udp_until[index]))

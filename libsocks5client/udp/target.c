@@ -212,7 +212,7 @@ static void cache_heading(struct s5_association *a, const struct sockaddr *sa, s
 static int refuse_other_server(struct s5_engine *e, const struct s5_addr *to)
 {
     char text[S5_ADDR_TEXT_MAX];
-    s5_log(&e->log, S5_LOG_ERROR, "refused: UDP to %s: the rules lead it to another server than this socket has",
+    s5_log(&e->log, S5_LOG_ERROR, "refused: UDP to %s: the rules select another server than the one of this socket",
            s5_addr_format(to, text, sizeof text));
     return -EHOSTUNREACH;
 }
@@ -222,7 +222,7 @@ static int refuse_other_server(struct s5_engine *e, const struct s5_addr *to)
 static int refuse_direct(struct s5_engine *e, const struct s5_addr *to)
 {
     char text[S5_ADDR_TEXT_MAX];
-    s5_log(&e->log, S5_LOG_ERROR, "refused: UDP to %s on a socket that goes to a server",
+    s5_log(&e->log, S5_LOG_ERROR, "refused: UDP to %s on a socket whose datagrams go to a server",
            s5_addr_format(to, text, sizeof text));
     return -EHOSTUNREACH;
 }

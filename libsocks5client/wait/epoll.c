@@ -62,7 +62,7 @@ static int change_registration(struct s5_engine *e, int ep, int op, int fd, cons
 int s5_epoll_ctl(struct s5_engine *e, int ep, int op, int fd, struct epoll_event *user_event)
 {
     struct epoll_event own, *event = user_event;
-    s5_blocking_look();
+    s5_cleanup_look_here();
     s5_fd_record(e, fd); /* drops what is recorded of a closed socket with this number */
     if (op == EPOLL_CTL_ADD || op == EPOLL_CTL_MOD) {
         if (!s5_user_read(&own, user_event, sizeof own)) /* the kernel reports the error */
@@ -173,7 +173,7 @@ int s5_epoll_wait(struct s5_engine *e, int ep, struct epoll_event *events, int m
     uint64_t now = s5_clock_now(), until = s5_clock_later(now, timeout);
     bool precise = timeout && timeout->tv_nsec % 1000000 != 0;
     int saved = errno;
-    s5_blocking_look();
+    s5_cleanup_look_here();
     for (;;) {
         if (n > 0)
             n = filter_events(e, ep, events, n);

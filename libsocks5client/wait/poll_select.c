@@ -133,7 +133,7 @@ int s5_wait_poll(struct s5_engine *e, struct pollfd *fds, nfds_t n, const struct
     int saved = errno;
     if (n > S5_CHUNKS * S5_CHUNK_SLOTS)
         return -EINVAL;
-    s5_blocking_look();
+    s5_cleanup_look_here();
     s5_pollset_begin(&set);
     int r = wait_poll(e, &set, fds, n, s5_clock_after(timeout), mask);
     s5_pollset_end(&set);
@@ -235,7 +235,7 @@ int s5_wait_select(struct s5_engine *e, int n, fd_set *in, fd_set *out, fd_set *
     struct pollfd near[ON_STACK], *fds = near;
     if (n < 0 || (unsigned)n > S5_CHUNKS * S5_CHUNK_SLOTS)
         return -EINVAL;
-    s5_blocking_look();
+    s5_cleanup_look_here();
     size_t size = (size_t)n * sizeof *fds;
     if (n > ON_STACK)
         fds = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

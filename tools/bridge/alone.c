@@ -48,7 +48,7 @@ static int read_password(const char *path, struct front_users *ret)
     if (fd < 0 || fstat(fd, &st) < 0)
         return print_error(path, "cannot be read");
     if (st.st_mode & 077)
-        return print_error(path, "others can read it: chmod 600");
+        return print_error(path, "others can read this file: chmod 600");
     ssize_t n = read(fd, password, sizeof password - 1);
     close(fd);
     password[n > 0 ? n : 0] = '\0';

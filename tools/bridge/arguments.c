@@ -7,20 +7,21 @@
 #include <string.h>
 
 static const char help[] = "Usage: socks5-bridge --listen ADDRESS:PORT [OPTION]...\n"
-                           "A plain SOCKS5 proxy on this machine in front of one that wants Kerberos.\n"
+                           "Local SOCKS5 proxy in front of a SOCKS5 server with Kerberos.\n"
                            "\n"
-                           "      --listen ADDRESS:PORT  where to serve; an address of loopback\n"
-                           "  -c FILE                    take the configuration from FILE, see socks5.conf(5)\n"
-                           "  -x URL                     lead everything to the server of URL\n"
-                           "      --user NAME            let in who names itself so and knows the password;\n"
-                           "                             otherwise every program of the same user is let in\n"
-                           "      --password-file FILE   the password that goes with --user\n"
-                           "  -v                         log more; -vv: more yet\n"
+                           "      --listen ADDRESS:PORT  listen on this address, a loopback address\n"
+                           "  -c FILE                    read the configuration from FILE, see\n"
+                           "                             socks5.conf(5)\n"
+                           "  -x URL                     forward all requests to the server of URL\n"
+                           "      --user NAME            require this user name and a password; without it\n"
+                           "                             only programs of the same user are admitted\n"
+                           "      --password-file FILE   read the password for --user from FILE\n"
+                           "  -v                         raise the log level to info; -vv: to debug\n"
                            "      --version              print the version and exit\n"
                            "      --help                 print this help and exit\n"
                            "\n"
-                           "Ends on SIGTERM or SIGINT when its last connection has ended, at once on a second\n"
-                           "one. Exit status: 0, or 125 when it cannot serve.\n";
+                           "On SIGTERM or SIGINT it exits when its last connection ends, on a second\n"
+                           "signal at once. Exit status: 0, or 125 if it cannot serve.\n";
 
 enum { LISTEN = 256, USER, PASSWORD_FILE, SHM, VERSION_, HELP };
 
@@ -55,7 +56,7 @@ static int parse_listen(struct arguments *o, const char *text)
         return print_error("--listen: not ADDRESS:PORT: %s", text);
     uint8_t any[16] = {0};
     if (!s5_addr_is_loopback(&o->listen) || memcmp(o->listen.octets, any, o->listen.kind == S5_ADDR_IPV4 ? 4 : 16) == 0)
-        return print_error("--listen: %s is not loopback: others would act in your name", text);
+        return print_error("--listen: %s is not loopback: others could use your credentials", text);
     return ARGUMENTS_RUN;
 }
 

@@ -51,7 +51,7 @@ static bool is_client_allowed(int fd, const struct sockaddr_storage *peer, sockl
 {
     if (conns.users.user || peer_is_same_user(fd, (const struct sockaddr *)peer, len))
         return true;
-    journal(S5_LOG_WARNING, "a connection of another user was refused");
+    journal(S5_LOG_WARNING, "refused a connection of another user");
     return false;
 }
 
@@ -280,7 +280,7 @@ int main(int argc, char **argv)
     journal_begin(conns.policy);
     while (!can_exit()) {
         bool soon = self.parting || conns.crowded;
-        loop_turn(soon ? SOON_MS : conns.count || self.ending ? TICK_MS : -1);
+        loop_run_once(soon ? SOON_MS : conns.count || self.ending ? TICK_MS : -1);
         conn_expire();
         if (conns.starved) {
             conns.starved = false;

@@ -126,7 +126,7 @@ static int choose_server(struct conn *c)
     char to[S5_ADDR_TEXT_MAX];
     if (route.verdict != S5_VIA) {
         journal(S5_LOG_ERROR, "refused: %s: %s", s5_addr_format(&f->dst, to, sizeof to),
-                route.verdict == S5_DENY ? "no rule allows it" : "direct, which a bridge is not for");
+                route.verdict == S5_DENY ? "no rule allows it" : "direct, which socks5-bridge does not support");
         return -EACCES;
     }
     c->server_index = (int16_t)route.server;

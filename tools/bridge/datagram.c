@@ -54,7 +54,7 @@ static ssize_t receive_datagram(struct watch *w, struct sockaddr_storage *from, 
 static bool pin_client(struct conn *c, const struct sockaddr_storage *from, socklen_t len)
 {
     if (!peer_is_same_user(c->inner.fd, (const struct sockaddr *)from, len)) {
-        journal(S5_LOG_WARNING, "a datagram of another user was dropped");
+        journal(S5_LOG_WARNING, "dropped a datagram of another user");
         return false;
     }
     c->pinned = connect(c->inner.fd, (const struct sockaddr *)from, len) == 0;

@@ -86,7 +86,7 @@ static void call_watch(struct watch *w, uint32_t ready)
     w->ready(w, ready);
 }
 
-void loop_turn(int ms)
+void loop_run_once(int ms)
 {
     loop.n = epoll_wait(loop.ep, loop.events, BATCH, ms);
     read_clock();

@@ -34,6 +34,6 @@ void loop_dispose(void *memory);
 int64_t loop_now(void);
 
 /* Waits for events for at most MS ms (-1: without limit) and calls the functions of their watches. */
-void loop_turn(int ms);
+void loop_run_once(int ms);
 
 #endif

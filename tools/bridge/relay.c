@@ -154,7 +154,7 @@ static enum passed unwrap_message(struct conn *c, struct block *b)
     int n = len < 0 ? len : s5_seal_unwrap(&c->seal, at, (size_t)len, at, (size_t)len);
     if (n < 0) {
         journal(S5_LOG_ERROR, "server \"%s\": %s", conn_server_name(c),
-                len < 0 ? "not a protected message" : "a message that was tampered with");
+                len < 0 ? "not a protected message" : "a message that was modified");
         return PASSED_LOST;
     }
     b->at = c->down_raw_at;
@@ -182,7 +182,7 @@ static enum passed receive_message(struct conn *c, struct block *b)
 static enum passed end_downstream(struct conn *c, const struct block *b)
 {
     if (b->len > c->down_raw_at) {
-        journal(S5_LOG_ERROR, "server \"%s\": closed within a message", conn_server_name(c));
+        journal(S5_LOG_ERROR, "server \"%s\": connection closed within a message", conn_server_name(c));
         return PASSED_LOST;
     }
     if (!c->down_shut && !c->client_gone)

@@ -37,7 +37,7 @@ static void check_program(struct report *report, const char *command)
     int result = judge_command(command, &found);
     report_group(report, "program", command);
     if (result < 0)
-        report_row(report, "covered", FINDING_FAIL, "it is not there, or cannot be run", "%s: %s", found.path,
+        report_row(report, "covered", FINDING_FAIL, "not found, or not executable", "%s: %s", found.path,
                    strerror(-result));
     else if (result > 0)
         report_row(report, "covered", FINDING_FAIL, s5_program_hint(found.coverage), "%s%s: %s", found.path,
@@ -99,7 +99,7 @@ static void check_one_server(struct report *report, struct s5_policy *policy, un
     make_credentials(&policy->servers[index]);
     int error = plan_resolve(policy, index);
     if (error != 0) {
-        report_row(report, "address", FINDING_FAIL, "check the spelling, and this machine's own name servers",
+        report_row(report, "address", FINDING_FAIL, "check the spelling, and this machine's DNS servers",
                    "%s cannot be resolved: %s", host, gai_strerror(error));
         return;
     }
@@ -121,7 +121,7 @@ static void check_servers(struct report *report, struct s5_policy *policy, const
     }
     if (!any) {
         report_group(report, "server", "none");
-        report_row(report, "address", FINDING_FAIL, "add a rule with via = \"...\"", "no rule leads to a server");
+        report_row(report, "address", FINDING_FAIL, "add a rule with via = \"...\"", "no rule selects a server");
     }
 }
 
@@ -137,8 +137,8 @@ int check(const struct options *options, char *const *environ_strings)
     report_group(&report, "configuration", options->file ? options->file : options->url ? "of -x" : "as found");
     int error = plan_read(&policy, options, environ_strings, &fault);
     if (error < 0) {
-        report_row(&report, "syntax", FINDING_FAIL, "see socks5.conf(5); nothing goes out until it is mended", "%s",
-                   fault.text);
+        report_row(&report, "syntax", FINDING_FAIL,
+                   "see socks5.conf(5); all network access is refused until the error is fixed", "%s", fault.text);
         report_end(&report);
         return EXIT_OWN_ERROR;
     }

@@ -46,6 +46,6 @@ struct s5_session_setup check_setup(const struct check *c, enum s5_command comma
 int check_ask(struct check *c, const struct s5_session_setup *setup, int timeout_ms, struct talk *t);
 
 /* Returns a text for the user: the result of T's negotiation, which returned RESULT. */
-const char *check_outcome(const struct talk *t, int result);
+const char *check_result_text(const struct talk *t, int result);
 
 #endif

@@ -27,7 +27,7 @@ static void check_connect(struct check *c, const char *check, const struct s5_ad
     unsigned rep = !t.link.session.have_rep ? 0 : t.link.session.rep < 16 ? 1u << t.link.session.rep : 0;
     enum finding finding = rep & yes ? FINDING_OK : rep & no ? FINDING_NO : FINDING_UNKNOWN;
     report_row(c->report, check, finding, finding == FINDING_OK ? NULL : advice, "%s: %s", to,
-               check_outcome(&t, result));
+               check_result_text(&t, result));
     talk_end(&t);
 }
 
@@ -40,8 +40,7 @@ static void check_names(struct check *c)
     if (name.kind != S5_ADDR_NAME)
         s5_addr_parse(&name, "localhost", 9, c->target.port);
     check_connect(c, "names", &name, REP(0) | REP(3) | REP(5), REP(8),
-                  "if the server resolves no names, have them resolved here: socks5://, or resolve = "
-                  "\"local\"");
+                  "if the server does not resolve names, resolve them locally: socks5://, or resolve = \"local\"");
 }
 
 static void check_ipv6(struct check *c)
@@ -55,8 +54,7 @@ static void check_ipv6(struct check *c)
     if (!known) /* a server with IPv6 may refuse this address, too */
         s5_addr_parse(&six, "::1", 3, c->target.port);
     check_connect(c, "ipv6", &six, REP(0) | REP(5), known ? REP(3) | REP(4) | REP(8) : REP(8),
-                  known ? "the server may have no IPv6 of its own"
-                        : "name an IPv6 destination with --target to be sure");
+                  known ? "the server may have no IPv6" : "name an IPv6 destination with --target to be sure");
 }
 
 static void check_bind(struct check *c)
@@ -70,7 +68,7 @@ static void check_bind(struct check *c)
                    s5_addr_format(s5_session_bound(&t.link.session), at, sizeof(at)));
     else
         report_row(c->report, "bind", result == -ETIMEDOUT ? FINDING_UNKNOWN : FINDING_NO,
-                   "programs cannot listen by this server (active FTP)", "%s", check_outcome(&t, result));
+                   "programs cannot listen through this server (active FTP)", "%s", check_result_text(&t, result));
     talk_end(&t);
 }
 
@@ -145,10 +143,10 @@ static void report_udp(struct check *c, bool arrived, const char *relay)
                    c->own_target ? "there and back: " : "through it", c->own_target ? to : "");
     else if (c->own_target)
         report_row(c->report, "udp", FINDING_UNKNOWN,
-                   "name a destination that answers datagrams, such as a name server's port 53",
+                   "name a destination that answers datagrams, such as port 53 of a DNS server",
                    "relay at %s; no answer from %s", relay, to);
     else
-        report_row(c->report, "udp", FINDING_UNKNOWN, "try --target with a name server's address and port 53",
+        report_row(c->report, "udp", FINDING_UNKNOWN, "try --target with the address of a DNS server and port 53",
                    "relay at %s; a datagram to this machine did not arrive (NAT, a firewall?)", relay);
 }
 
@@ -167,8 +165,8 @@ static void check_relay(struct check *c, const struct talk *t)
     if (ready)
         report_udp(c, exchange_datagrams(fd, here >= 0 ? here : fd, &dst), at);
     else
-        report_row(c->report, "udp", FINDING_UNKNOWN, "the server names a relay that is no use here",
-                   "relay at %s cannot be sent to", at);
+        report_row(c->report, "udp", FINDING_UNKNOWN, "the server returned a relay address that cannot be used",
+                   "relay at %s: sending failed", at);
     if (fd >= 0)
         close(fd);
     if (here >= 0)
@@ -185,13 +183,14 @@ static void check_udp(struct check *c)
     int result = check_ask(c, &setup, CHECK_REPLY_MS, &t);
     char at[S5_ADDR_TEXT_MAX];
     if (result == 0 && s5_gss_link_level(&t.link) != S5_SEAL_CLEAR)
-        report_row(c->report, "udp", FINDING_UNKNOWN, NULL, "relay at %s; datagrams are sealed, and none was tried",
+        report_row(c->report, "udp", FINDING_UNKNOWN, NULL, "relay at %s; datagrams are protected; not tested",
                    s5_addr_format(s5_session_bound(&t.link.session), at, sizeof(at)));
     else if (result == 0)
         check_relay(c, &t);
     else
         report_row(c->report, "udp", result == -ETIMEDOUT ? FINDING_UNKNOWN : FINDING_NO,
-                   "UDP fails by this server; names still work, as it resolves them", "%s", check_outcome(&t, result));
+                   "UDP fails through this server; names still work, because the server resolves them", "%s",
+                   check_result_text(&t, result));
     talk_end(&t);
 }
 
@@ -213,13 +212,13 @@ static void check_pipelining(struct check *c)
     bool same = result == expected && t.link.session.have_rep == plain.link.session.have_rep &&
                 t.link.session.rep == plain.link.session.rep;
     if (same && t.link.session.have_rep)
-        report_row(c->report, "pipelining", FINDING_OK, NULL, "everything in one flight, a reply after %.1f ms",
-                   t.reply_ms);
+        report_row(c->report, "pipelining", FINDING_OK, NULL, "pipelined, a reply after %.1f ms", t.reply_ms);
     else if (same)
-        report_row(c->report, "pipelining", FINDING_UNKNOWN, NULL, "neither way was answered");
+        report_row(c->report, "pipelining", FINDING_UNKNOWN, NULL, "no reply with or without pipelining");
     else
-        report_row(c->report, "pipelining", FINDING_NO, "found out by itself; pipeline = off saves the first try",
-                   "in one flight: %s", check_outcome(&t, result));
+        report_row(c->report, "pipelining", FINDING_NO,
+                   "detected automatically; pipeline = off saves the first attempt", "pipelined: %s",
+                   check_result_text(&t, result));
     talk_end(&plain);
     talk_end(&t);
 }

@@ -56,7 +56,7 @@ int check_ask(struct check *c, const struct s5_session_setup *setup, int timeout
     return result < 0 ? result : talk_negotiate(t, setup, &gss, timeout_ms);
 }
 
-const char *check_outcome(const struct talk *t, int result)
+const char *check_result_text(const struct talk *t, int result)
 {
     if (result == 0)
         return "succeeded";
@@ -78,12 +78,12 @@ static const char *get_reach_advice(int error)
         return "a firewall may drop it, the address may be wrong, or the server is overloaded";
     case ENETUNREACH:
     case EHOSTUNREACH:
-        return "this machine has no way there";
+        return "this machine has no route to it";
     case ENOENT:
         return "there is no such socket: is the server running?";
     case EACCES:
     case EPERM:
-        return "this user may not connect there";
+        return "this user is not allowed to connect";
     default:
         return "is the address right?";
     }
@@ -146,14 +146,11 @@ static bool recognize_server(const uint8_t *head, size_t n, struct diagnosis *re
         size_t len;
         struct diagnosis is;
     } known[] = {
-        {"HTTP/", 5, {"an HTTP server or proxy answers", "name the SOCKS port; HTTP proxies are not spoken to"}},
-        {"SSH-", 4, {"an SSH server answers", "run ssh -D PORT to it, and name that port of this machine"}},
-        {"\x15\x03",
-         2,
-         {"a TLS server answers", "name a port without TLS, or put a TLS tunnel "
-                                  "(stunnel) between"}},
-        {"\0\x5b", 2, {"a SOCKS4 server answers", "only SOCKS5 is spoken here"}},
-        {"220", 3, {"a mail or FTP server answers", "name the SOCKS port"}},
+        {"HTTP/", 5, {"an HTTP server or proxy answers", "use the SOCKS port; HTTP proxies are not supported"}},
+        {"SSH-", 4, {"an SSH server answers", "run ssh -D PORT to it, and use that port of this machine"}},
+        {"\x15\x03", 2, {"a TLS server answers", "use a port without TLS, or a TLS tunnel (stunnel)"}},
+        {"\0\x5b", 2, {"a SOCKS4 server answers", "only SOCKS5 is supported"}},
+        {"220", 3, {"a mail or FTP server answers", "use the SOCKS port"}},
     };
     for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++) {
         if (n >= known[i].len && memcmp(head, known[i].begins, known[i].len) == 0) {
@@ -183,14 +180,12 @@ static struct diagnosis diagnose_greeting(struct check *c, struct talk *t, int r
             return is;
     }
     if (t->n_head > 0)
-        return (struct diagnosis){"what answers does not speak SOCKS5", "name the SOCKS port"};
+        return (struct diagnosis){"the reply is not SOCKS5", "use the SOCKS port"};
     if (result == -ETIMEDOUT)
-        return (struct diagnosis){"takes the connection and then says nothing",
-                                  "no SOCKS server, one that waits for TLS, or one that hangs: "
-                                  "look at its log"};
-    return (struct diagnosis){"closes the connection at the greeting",
-                              "its access rules may shut this machine out, or it is no SOCKS5 "
-                              "server: look at its log"};
+        return (struct diagnosis){"accepts the connection but sends nothing",
+                                  "not a SOCKS server, one that waits for TLS, or one that hangs: check its log"};
+    return (struct diagnosis){"closes the connection after the greeting",
+                              "its access rules may exclude this machine, or it is not a SOCKS5 server: check its log"};
 }
 
 /* ---- Methods ---- */
@@ -219,10 +214,10 @@ static const char *get_method_advice(const struct check *c)
         return "give a username and a password: socks5h://USER:PASSWORD@..., or username and "
                "password-file";
     if (c->taken[S5_METHOD_NONE])
-        return "offer it: methods = {\"none\"}, or leave the username out";
+        return "offer it: methods = {\"none\"}, or remove the username";
     if (c->taken[S5_METHOD_GSSAPI])
         return "the server asks for Kerberos: methods = {\"gssapi\"} and a ticket (klist)";
-    return "the server has a method of its own, or its rules shut this user out: look at its log";
+    return "the server requires another method, or its rules exclude this user: check its log";
 }
 
 /* ---- CONNECT ---- */
@@ -230,7 +225,7 @@ static const char *get_method_advice(const struct check *c)
 static const char *get_connect_advice(const struct talk *t, int result)
 {
     if (!t->link.session.have_rep)
-        return result == -ETIMEDOUT ? "the server cannot get there, or hangs: look at its log"
+        return result == -ETIMEDOUT ? "the server cannot reach the target, or hangs: check its log"
                                     : "some servers (ssh -D) close on every failure: is the target "
                                       "reachable from the server?";
     switch (t->link.session.rep) {
@@ -239,11 +234,11 @@ static const char *get_connect_advice(const struct talk *t, int result)
     case 5:
         return "the server works; nothing listens at the target";
     case 7:
-        return "the server does not do CONNECT at all";
+        return "the server does not support CONNECT";
     case 8:
-        return "the server does not take this kind of address";
+        return "the server does not support this type of address";
     default:
-        return "the server works but cannot get to the target: look at its own network and names";
+        return "the server works but cannot reach the target: check its network and its DNS";
     }
 }
 
@@ -255,13 +250,13 @@ static void report_connect(struct check *c, const struct talk *t, int result)
         report_row(c->report, "connect", FINDING_OK, NULL, "%s in %.1f ms", to, t->reply_ms);
     else if (c->own_target || (t->link.session.have_rep && t->link.session.rep == 7))
         report_row(c->report, "connect", FINDING_FAIL, get_connect_advice(t, result), "%s: %s", to,
-                   check_outcome(t, result));
+                   check_result_text(t, result));
     else if (t->link.session.have_rep)
         report_row(c->report, "connect", FINDING_OK, "name a destination with --target to see more",
-                   "answered; to itself (%s): %s", to, check_outcome(t, result));
+                   "answered; to itself (%s): %s", to, check_result_text(t, result));
     else
-        report_row(c->report, "connect", FINDING_UNKNOWN, "name a destination that is there with --target",
-                   "to itself (%s): %s", to, check_outcome(t, result));
+        report_row(c->report, "connect", FINDING_UNKNOWN, "name a destination that exists with --target",
+                   "to itself (%s): %s", to, check_result_text(t, result));
 }
 
 /* ---- All checks in order ---- */
@@ -276,8 +271,8 @@ static void report_method_failure(struct check *c, struct talk *t, int result)
     }
     talk_end(t);
     list_methods(c, taken, sizeof(taken));
-    report_row(c->report, "method", FINDING_FAIL, get_method_advice(c), "accepts nothing that is offered; it takes %s",
-               taken);
+    report_row(c->report, "method", FINDING_FAIL, get_method_advice(c),
+               "accepts no method that is offered; it accepts %s", taken);
 }
 
 static void report_auth_failure(struct check *c, const struct talk *t, int result)
@@ -316,14 +311,14 @@ static bool check_negotiation(struct check *c, struct talk *t)
     c->method = s->method;
     c->reply_ms = t->reply_ms;
     list_methods(c, taken, sizeof(taken));
-    report_row(c->report, "method", FINDING_OK, NULL, "selects %s; takes %s",
+    report_row(c->report, "method", FINDING_OK, NULL, "selects %s; accepts %s",
                s->method < 3 ? method_names[s->method] : "another", taken);
     if (result < 0 && s->failed_in == S5_SESSION_AUTH) {
         report_auth_failure(c, t, result);
         return false;
     }
     report_row(c->report, "authentication", FINDING_OK, NULL, "%s%s",
-               s->method == S5_METHOD_NONE       ? "not asked for"
+               s->method == S5_METHOD_NONE       ? "not required"
                : s->method == S5_METHOD_USERPASS ? "accepted"
                                                  : "accepted; protection: ",
                s->method == S5_METHOD_GSSAPI ? levels[s5_gss_link_level(&t->link)] : "");

@@ -92,7 +92,7 @@ int report_end(struct report *r)
     if (r->json)
         printf("%s\n], \"result\": \"%s\"}\n", r->in_group ? "]}" : "", r->failed ? "fail" : "ok");
     else
-        printf("\n%s\n", r->failed ? "Something is wrong, see FAIL above." : "All that is needed works.");
+        printf("\n%s\n", r->failed ? "At least one check failed, see FAIL above." : "All required checks passed.");
     fflush(stdout);
     return r->failed ? 1 : 0;
 }

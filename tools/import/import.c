@@ -110,7 +110,7 @@ static int print_converted(const char *path, const char *text)
 {
     enum import_kind kind = import_guess(path, text);
     if (kind == IMPORT_UNKNOWN)
-        return message_fail(EXIT_OWN_ERROR, "%s: neither a file of proxychains, Dante, torsocks nor tsocks", path);
+        return message_fail(EXIT_OWN_ERROR, "%s: not a configuration of proxychains, Dante, torsocks or tsocks", path);
     unsigned lost;
     char *converted = import_convert(kind, path, text, &lost);
     if (!converted)

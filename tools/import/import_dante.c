@@ -214,7 +214,7 @@ static void read_statement(const struct dante *d, struct route *r)
                                            "bind",    "udpreply", "udp",  NULL};
     if (is_statement(d, "from")) {
         if (!is_any_address(get_value(d, 0)) || d->statement.n > 1)
-            r->broken = "its \"from\" (rules here do not look at the source)";
+            r->broken = "its \"from\" (rules do not match the source)";
     } else if (is_statement(d, "to")) {
         read_to(d, r);
     } else if (is_statement(d, "via") || is_statement(d, "gateway")) {
@@ -229,9 +229,9 @@ static void read_statement(const struct dante *d, struct route *r)
         read_methods(d, r);
     } else if (is_statement(d, "proxyprotocol")) {
         if (!has_value(d, "socks_v5"))
-            r->broken = "a server that does not speak SOCKS5";
+            r->broken = "a server that is not a SOCKS5 server";
     } else if (!is_statement(d, "extension") || !has_value(d, "bind")) {
-        import_note(d->sink, d->statement.line, d->statement.key, "not understood, left out");
+        import_note(d->sink, d->statement.line, d->statement.key, "not recognized, left out");
     }
 }
 
@@ -272,7 +272,7 @@ static void end_route(struct dante *d, struct route *r)
     else if (!r->broken)
         r->broken = "its \"via\"";
     if (r->broken)
-        import_note(d->sink, r->line, "route", "%s: what it may have covered is denied", r->broken);
+        import_note(d->sink, r->line, "route", "%s: what it may have matched is denied", r->broken);
     import_rule(d->sink, &rule);
 }
 
@@ -287,7 +287,7 @@ static void read_route(struct dante *d)
             read_values(d, false);
             read_statement(d, &r);
         } else {
-            r.broken = "a word in it that is not understood";
+            r.broken = "a word in it that is not recognized";
             read_token(d);
         }
     }
@@ -313,7 +313,7 @@ static void read_top_statement(struct dante *d)
     else if (is_statement(d, "timeout.connect") || is_statement(d, "connecttimeout"))
         import_remark(d->sink, "%s: see \"timeout\" of a server", d->statement.key);
     else
-        import_note(d->sink, d->statement.line, d->statement.key, "not understood, left out");
+        import_note(d->sink, d->statement.line, d->statement.key, "not recognized, left out");
 }
 
 void import_dante(struct import_sink *sink, const char *text)
@@ -336,6 +336,6 @@ void import_dante(struct import_sink *sink, const char *text)
             read_token(&d);
         }
     }
-    import_remark(sink, "What no rule covers is denied here; Dante lets it go directly.");
+    import_remark(sink, "What no rule matches is denied here; Dante connects directly.");
     import_remark(sink, "Listeners are local where no rule names \"bind\".");
 }

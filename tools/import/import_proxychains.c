@@ -17,7 +17,7 @@ struct chain {
 
 static void note_unknown(struct chain *c)
 {
-    import_note(c->sink, c->lines.line, c->lines.words[0], "not understood, left out");
+    import_note(c->sink, c->lines.line, c->lines.words[0], "not recognized, left out");
 }
 
 /* Splits WORD, such as "10.0.0.0/8", "10.0.0.0:80/255.0.0.0" or "[::1]:80/128", in place: WORD becomes the address.
@@ -79,7 +79,7 @@ static void read_directive(struct chain *c)
     else if (strcmp(word, "tcp_read_time_out") == 0 || strcmp(word, "tcp_connect_time_out") == 0)
         import_remark(c->sink, "%s: a server's \"timeout\" counts both; it is 30 seconds here", word);
     else if (strcmp(word, "remote_dns_subnet") == 0)
-        import_remark(c->sink, "remote_dns_subnet: names have stand-ins of their own here");
+        import_remark(c->sink, "remote_dns_subnet: fake addresses have a range of their own");
     else if (strcmp(word, "dnat") == 0)
         import_note(c->sink, c->lines.line, word, "destinations are not rewritten");
     else if (strcmp(word, "quiet_mode") != 0)
@@ -91,7 +91,7 @@ static void add_proxy(struct chain *c)
     const struct import_lines *l = &c->lines;
     c->hops++;
     if (strcmp(l->words[0], "socks5") != 0) {
-        import_note(c->sink, l->line, l->words[0], "only SOCKS5 servers are spoken to; left out");
+        import_note(c->sink, l->line, l->words[0], "only SOCKS5 servers are supported; left out");
         return;
     }
     struct import_server server = {.port = 0};
@@ -122,7 +122,7 @@ static void add_last_rule(struct chain *c)
     struct import_rule rest = {.title = "rest", .via = "deny"};
     bool whole = c->kind[0] == 's' || c->kind[0] == 'd';
     if (!c->first)
-        import_note(c->sink, 0, "[ProxyList]", "no SOCKS5 server in it: everything is denied");
+        import_note(c->sink, 0, "[ProxyList]", "no SOCKS5 server: everything is denied");
     else if (c->hops > 1 && (whole || c->length != 1))
         import_note(c->sink, 0, "[ProxyList]",
                     "a %s chain through several servers; everything is denied until the last rule"
@@ -131,7 +131,7 @@ static void add_last_rule(struct chain *c)
     else
         rest.via = c->first;
     if (c->first && c->hops > 1 && !whole && c->length == 1)
-        import_note(c->sink, 0, "[ProxyList]", "one of several at a time: here it is the first");
+        import_note(c->sink, 0, "[ProxyList]", "one of several at a time: only the first is used");
     import_rule(c->sink, &rest);
     c->sink->resolve_local = !c->remote_names;
     import_remark(c->sink, "Loopback is direct here unless a rule names it.");

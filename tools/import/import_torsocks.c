@@ -46,7 +46,7 @@ static bool read_directive(struct torsocks *t, const char *key, const char *valu
         return number == 0 || number == 1;
     }
     if (strcasecmp(key, "OnionAddrRange") == 0)
-        import_remark(t->sink, "OnionAddrRange: every name has a stand-in here, .onion or not");
+        import_remark(t->sink, "OnionAddrRange: every name has a fake address, .onion or not");
     else if (strcasecmp(key, "IsolatePID") == 0)
         return (t->server.isolate = number == 1) || number == 0;
     else
@@ -77,7 +77,7 @@ void import_torsocks(struct import_sink *sink, const char *text)
     while (import_next(&t.lines)) {
         const char *key = t.lines.words[0], *value = t.lines.words[1];
         if (!value || t.lines.too_long || !read_directive(&t, key, value))
-            import_note(sink, t.lines.line, key, "not understood, left out");
+            import_note(sink, t.lines.line, key, "not recognized, left out");
     }
     if (!t.server.username[0] != !t.server.password[0]) {
         import_note(sink, 0, "SOCKS5Username, SOCKS5Password", "one without the other, left out");

@@ -30,7 +30,7 @@ struct tsocks {
 
 static void note_unknown(struct tsocks *t)
 {
-    import_note(t->sink, t->lines.line, t->lines.words[0], "not understood, left out");
+    import_note(t->sink, t->lines.line, t->lines.words[0], "not recognized, left out");
 }
 
 /* Parses WORD, "ADDRESS[:PORT[-PORT]][/MASK]", into RET. Returns false if it is not valid. */
@@ -80,7 +80,7 @@ static const char *add_server(struct tsocks *t, struct server_lines *s)
         return NULL;
     }
     if (s->type != 5)
-        import_note(t->sink, 0, s->server.host, "a SOCKS4 server by this file; it has to speak SOCKS5 here");
+        import_note(t->sink, 0, s->server.host, "a SOCKS4 server in this file; SOCKS5 is required here");
     if (!s->server.username[0] != !s->server.password[0]) {
         import_note(t->sink, 0, "default_user, default_pass", "one without the other, left out");
         s->server.username[0] = s->server.password[0] = '\0';
@@ -194,7 +194,7 @@ void import_tsocks(struct import_sink *sink, const char *text)
     const char *title = add_server(&t, &t.normal);
     import_rule(sink, &(struct import_rule){.title = "rest", .via = title ? title : "deny"});
     sink->resolve_local = true;
-    import_remark(sink, "Names are resolved on this side, as tsocks does; resolve = \"remote\" has "
-                        "the server do it.");
+    import_remark(sink,
+                  "Names are resolved locally, as with tsocks; resolve = \"remote\" lets the server resolve them.");
     explicit_bzero(&t, sizeof(t));
 }
