@@ -11,7 +11,7 @@
 #define CHECKED(ret, name, params, args, fd, ours)                                                                     \
     ASIDE static ret ours_##name params                                                                                \
     {                                                                                                                  \
-        return TO_LIBC(ours);                                                                                             \
+        return TO_LIBC(ours);                                                                                          \
     }                                                                                                                  \
     HOOK(ret, name, params)                                                                                            \
     {                                                                                                                  \
@@ -117,7 +117,7 @@ HOOK(int, __dprintf_chk, (int fd, int checked, const char *format, ...)){PRINT(c
 #define ASYNCHRONOUS(name, type)                                                                                       \
     HOOK(int, name, (struct type * what))                                                                              \
     {                                                                                                                  \
-        if (s5_gate_stream(what->aio_fildes) && TO_LIBC(s5_io_await(ENGINE, what->aio_fildes, false, 0)) < 0)             \
+        if (s5_gate_stream(what->aio_fildes) && TO_LIBC(s5_io_await(ENGINE, what->aio_fildes, false, 0)) < 0)          \
             return -1;                                                                                                 \
         S5_NEXT(real, #name, int, (struct type *));                                                                    \
         return real(what);                                                                                             \
@@ -131,7 +131,7 @@ ASYNCHRONOUS(aio_read, aiocb) ASYNCHRONOUS(aio_read64, aiocb64) ASYNCHRONOUS(aio
     {                                                                                                                  \
         for (int i = 0; i < n; i++)                                                                                    \
             if (list[i] && list[i]->aio_lio_opcode != LIO_NOP && s5_gate_stream(list[i]->aio_fildes) &&                \
-                TO_LIBC(s5_io_await(ENGINE, list[i]->aio_fildes, false, 0)) < 0)                                          \
+                TO_LIBC(s5_io_await(ENGINE, list[i]->aio_fildes, false, 0)) < 0)                                       \
                 return -1;                                                                                             \
         S5_NEXT(real, #name, int, (int, struct type *const[], int, struct sigevent *));                                \
         return real(mode, list, n, event);                                                                             \

@@ -1,6 +1,6 @@
-"""How pytest runs what is below: the end-to-end tests (e2e, package) are declared by title (world.test)
-and run in a bed of network namespaces (bed.py) with real servers. Each worker of a run has a bed of its
-own, made for its first test. A test passes only when its result is right and the trap saw nothing."""
+"""The pytest configuration of the end-to-end tests (e2e, package). They are declared by title (world.test) and run
+in a bed of network namespaces (bed.py) with real servers. Each pytest worker makes its own bed for its first test.
+A test passes only if its result is right and the trap recorded no packet."""
 
 import os
 import resource
@@ -23,13 +23,13 @@ def pytest_addoption(parser):
     group.addoption("--builds", default=os.path.dirname(HERE), metavar="FOLDER",
                     help="where the folders build, build-sanitize and build-tsan are")
     group.addoption("--variant", action="append", metavar="NAME",
-                    help="tests of these variants alone: plain, asan, inside, tsan")
+                    help="run only the tests of these variants: plain, asan, inside, tsan")
     group.addoption("--as", action="append", default=[], metavar="VARIANT=VARIANT", dest="instead",
                     help="run the tests of the first variant with the programs of the second")
     group.addoption("--full", action="store_true", help="every combination of programs and servers")
     group.addoption("--client-root", metavar="FOLDER",
                     help="run the programs under test in this root file system")
-    group.addoption("--write", action="store_true", help="write docs/MATRIX.md; with --full")
+    group.addoption("--write", action="store_true", help="write docs/MATRIX.md (needs --full)")
     group.addoption("--record", action="store_true", help="write the transcript of README.md")
 
 
@@ -40,8 +40,8 @@ def pytest_configure(config):
 
 
 class Slowest(LoadScheduling):
-    """Two tests a worker at a time, in the order of the list: the slow ones stand first, and no worker
-    has a long queue while another one has nothing left to do."""
+    """Gives each worker two tests at a time, in the order of the list. The slow tests come first, so that no worker
+    has a long queue while another one is idle."""
 
     def schedule(self):
         if self.collection is None and self._check_nodes_have_same_collection():
@@ -68,14 +68,14 @@ def pytest_xdist_make_scheduler(config, log):
 
 
 class Made:
-    """The bed with all its servers, and what tests are told of them."""
+    """The bed with all its servers, and the World that the tests receive."""
 
     def __init__(self, config):
         import bed
         import nameserver
         import servers
         import world
-        # The servers of a worker's threads have thousands of connections.
+        # The servers in threads of this worker hold thousands of connections.
         _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 20000), hard))
         self.scratch = tempfile.mkdtemp(prefix="socksify-")
@@ -98,7 +98,7 @@ _made = []
 
 
 def made(config):
-    """Made once; when that fails the run ends, since no test can run."""
+    """Makes the bed once. If that fails, the run ends, because no test can run."""
     if not _made:
         try:
             _made.append(Made(config))
@@ -116,7 +116,7 @@ def pytest_sessionfinish():
 
 
 class Caught(Exception):
-    """The trap saw a packet that went past the proxy."""
+    """The trap recorded a packet that bypassed the proxy."""
 
 
 class Titled(pytest.Item):
@@ -153,7 +153,7 @@ class Module(pytest.Module):
         for declared in world.TESTS[self.path.stem]:
             if declared.full and not self.config.getoption("full"):
                 continue
-            # The packages are of one kind: as users have them.
+            # The packages are tested in one variant only, the one that users have.
             variants = declared.variants if self.path.parent.name == "e2e" else (world.PLAIN,)
             for variant in dict.fromkeys(instead.get(v, v) for v in variants):
                 if wanted and variant not in wanted:

@@ -1,13 +1,13 @@
 #!/usr/bin/python3
-"""Runs a command in mount and process namespaces of its own: isolated.py COMMAND [ARGUMENT...]
+"""Runs a command in its own mount and process namespaces: isolated.py COMMAND [ARGUMENT...]
 
-Whatever the command makes is gone when it ends, also when it is killed: its processes, its mounts, the
-network namespaces it names (/run/netns is its own) and the links between them, and the users and files it
-adds to /etc. Two runs at the same time do not see each other's. The network is the machine's.
+Everything that the command makes is removed when it ends, even if it is killed: its processes, its mounts, the
+network namespaces that it names (it has its own /run/netns) and the links between them, and the users and files
+that it adds to /etc. Two runs at the same time do not see what the other one made. The network is the machine's.
 
-There are three processes. The first one is the caller's: it waits, and passes SIGTERM on. The second one
-is the init of the process namespace: it reaps what is orphaned. It is killed with the first one, and the
-kernel kills the rest with it. The third one is the command. Its exit status is returned."""
+There are three processes. The first one is the caller's: it waits and forwards SIGTERM. The second one is the init
+of the process namespace: it reaps orphaned processes. It is killed with the first one, and the kernel then kills
+all others in the namespace. The third one is the command. Its exit status is returned."""
 
 import ctypes
 import os
@@ -36,8 +36,8 @@ def _mount(*words):
 
 
 def _layer(folder):
-    """What is written below FOLDER stays in memory; everybody may enter it. The layer lives in a file
-    system of its own, which needs no name once it is used."""
+    """Mounts a layer on FOLDER: what is written below it stays in memory, and every user may enter it. The layer is a
+    file system of its own, which needs no mount point once it is in use."""
     _mount("-t", "tmpfs", "-o", "mode=755", "layer", "/mnt")
     os.mkdir("/mnt/upper", 0o755)
     os.mkdir("/mnt/work")
@@ -47,8 +47,8 @@ def _layer(folder):
 
 
 def _open_way(top, kept):
-    """The tests' ordinary user reaches the folder TOP also where others may not enter one above it, be it
-    /root: that has a layer. TOP and the folders KEPT are themselves below it."""
+    """Lets the tests' ordinary user reach the folder TOP even if other users may not enter a folder above it, for
+    example /root. That folder gets a layer. TOP and the folders KEPT are bind-mounted below it unchanged."""
     parts = top.split("/")[1:]
     shut = [at for at in ("/" + "/".join(parts[:n]) for n in range(1, len(parts)))
             if not os.stat(at).st_mode & 0o001]
@@ -69,7 +69,7 @@ def _mounts():
     _mount("-t", "proc", "proc", "/proc")
     os.makedirs("/run/netns", exist_ok=True)
     _mount("-t", "tmpfs", "-o", "mode=755", "netns", "/run/netns")
-    # A copy: a layer would be one too many where the machine's root is two already.
+    # A copy, not a layer: where the machine's root already has two layers, the kernel allows no third.
     _mount("-t", "tmpfs", "-o", "mode=755", "etc", "/mnt")
     subprocess.run(["cp", "-a", "/etc/.", "/mnt"], check=True)
     _mount("--move", "/mnt", "/etc")
@@ -84,7 +84,7 @@ def _init(command):
     if pid == 0:
         os.execvpe(command[0], command, dict(os.environ, **{MARK: "1"}))
     signal.signal(signal.SIGTERM, lambda *_: os.kill(pid, signal.SIGTERM))
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the command has it from the terminal
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it to the command
     while True:
         ended, status = os.wait()
         if ended == pid:
@@ -93,7 +93,7 @@ def _init(command):
 
 
 def run(command):
-    """Runs COMMAND to its end and returns its exit status."""
+    """Runs COMMAND, waits until it ends, and returns its exit status."""
     _check(_libc.unshare(_CLONE_NEWNS | _CLONE_NEWPID), "unshare")
     pid = os.fork()
     if pid == 0:
@@ -109,7 +109,7 @@ def run(command):
 
 
 def enter():
-    """Runs this program again in namespaces of its own, unless it is in them already."""
+    """Runs this program again in its own namespaces, unless it is already in them."""
     if MARK not in os.environ:
         sys.exit(run([sys.executable, *sys.argv]))
 

@@ -1,5 +1,5 @@
-# Sourced: install_packages NAME... installs those of Debian's packages that are missing. Services
-# among them are not started. Needs root only when something is missing.
+# Sourced. install_packages NAME... installs those of the Debian packages that are missing. Services
+# in them are not started. Root is needed only if a package is missing.
 install_packages()
 {
     local name missing=() as_root=() log status=0
@@ -15,14 +15,14 @@ install_packages()
             return 1
         fi
     fi
-    echo "installing ${#missing[@]} package(s) and what they depend on: ${missing[*]}"
+    echo "installing ${#missing[@]} package(s) and their dependencies: ${missing[*]}"
     local guard=/usr/sbin/policy-rc.d made=
     if [ ! -e "$guard" ]; then
         printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee "$guard" >/dev/null &&
             "${as_root[@]}" chmod 755 "$guard" && made=yes
     fi
     log=$(mktemp)
-    # A failure of the first is shown, but is none if the second finds what it needs.
+    # A failure of "update" is shown. It does not count if "install" finds what it needs.
     "${as_root[@]}" apt-get update -qq >"$log" 2>&1 || cat "$log" >&2
     "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
         apt-get install -y --no-install-recommends "${missing[@]}" >"$log" 2>&1 || status=$?

@@ -1,4 +1,4 @@
-"""Runs of the tests do not meet, and leave nothing behind, also when they are killed (isolated.py)."""
+"""Test runs do not affect each other and leave nothing behind, even if they are killed (isolated.py)."""
 
 import os
 import pwd
@@ -17,7 +17,7 @@ setsid ip netns exec isolated-probe sleep %d &
 echo up
 exec sleep 600
 """
-SECONDS = 100000 + os.getpid() % 100000  # by which the process is known
+SECONDS = 100000 + os.getpid() % 100000  # identifies the process
 
 
 def begun():
@@ -28,7 +28,7 @@ def begun():
 
 
 def left_over():
-    """What of all that is to be seen from outside."""
+    """What the run made that is visible from outside."""
     found = []
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
@@ -50,7 +50,7 @@ def left_over():
 
 
 def awaited(kinds):
-    """Whether what is to be seen becomes just KINDS within a while."""
+    """Waits up to 30 s until exactly KINDS are visible. Returns whether that happened."""
     until = time.monotonic() + 30
     while [what.split()[0] for what in left_over()] != kinds:
         if time.monotonic() > until:
@@ -59,7 +59,7 @@ def awaited(kinds):
     return True
 
 
-def test_two_runs_at_once_do_not_meet():
+def test_two_runs_at_once_do_not_affect_each_other():
     runs = [begun(), begun()]
     assert awaited(["process", "process"])
     for process in runs:
@@ -78,6 +78,6 @@ def test_a_killed_run_leaves_nothing():
         assert awaited([])
 
 
-def test_the_status_is_the_commands():
+def test_the_exit_status_is_that_of_the_command():
     for script, status in (("exit 0", 0), ("exit 7", 7), ("kill -9 $$", 137)):
         assert subprocess.run([sys.executable, ISOLATED, "sh", "-c", script], check=False).returncode == status

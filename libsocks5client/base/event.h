@@ -1,4 +1,4 @@
-/* One log line per connection, and JSON lines: the fields of a log line apart from its text. */
+/* One log line per connection. */
 #ifndef S5_EVENT_H
 #define S5_EVENT_H
 
@@ -20,10 +20,5 @@ struct s5_event {
 
 /* Writes one line to LOG at LEVEL, as JSON if LOG is set to JSON, else as text. Preserves errno. */
 void s5_event_log(const struct s5_log *log, enum s5_log_level level, const struct s5_event *event);
-
-/* Writes the JSON form of a line that has only a text, formatted as by s5_log(), for s5_log():
- * {"time":MS,"pid":N,"program":"...","level":"...","message":"..."}. Control octets and octets that are not ASCII
- * are shown as '?'. */
-void s5_event_message(const struct s5_log *log, const char *level, const char *format, va_list args);
 
 #endif

@@ -6,7 +6,7 @@
 #ifndef S5_LOG_H
 #define S5_LOG_H
 
-#include <stdarg.h>
+#include "format.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -27,22 +27,16 @@ struct s5_log {
     void (*write)(void *user, const char *line, size_t len); /* LEN includes the newline */
     void *user;
     int32_t pid;          /* shown in every line; 0: not shown */
-    bool json;            /* write lines as JSON, see event.h */
+    bool json;            /* write lines as JSON, see json_line.h */
     const char *program;  /* shown in JSON and in lines about connections; not owned; may be NULL */
     int64_t (*now)(void); /* ms since 1970 for JSON; may be NULL */
 };
 
-/* Writes one line if LOG takes lines of LEVEL. FORMAT supports %s (NULL prints "(null)"), %.*s, %d, %u, %x, %lld,
- * %llu, %c and %%. Any other conversion and everything after it is copied unchanged, because the size of its
- * argument is unknown. Control octets in the result are shown as '?', so that text from a server or a file cannot
- * forge a line. Preserves errno. Use %s with s5_error_text() for the text of an errno value. */
+/* Writes one line if LOG takes lines of LEVEL. FORMAT as for s5_format(). Control octets in the result are shown as
+ * '?', so that text from a server or a file cannot forge a line. Preserves errno. Use %s with s5_error_text() for the
+ * text of an errno value. */
 void s5_log(const struct s5_log *log, enum s5_log_level level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-
-/* The same formatter into BUF of SIZE octets, always NUL-terminated. Returns the number of octets before the NUL,
- * after the cut. Control octets are kept: the text may be a path. */
-size_t s5_format(char *buf, size_t size, const char *format, ...) __attribute__((format(printf, 3, 4)));
-size_t s5_vformat(char *buf, size_t size, const char *format, va_list args);
 
 /* The word for LEVEL, which must be a value of the enum. Static storage. */
 const char *s5_log_level_name(enum s5_log_level level);

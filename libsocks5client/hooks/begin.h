@@ -4,14 +4,14 @@
 
 #include "engine.h"
 
-#define HIDDEN __attribute__((visibility("hidden"))) /* accessed without the table of symbols */
+#define LOCAL_SYMBOL __attribute__((visibility("hidden"))) /* accessed without the table of symbols */
 
-extern HIDDEN struct s5_engine s5_begin_engine;
+extern LOCAL_SYMBOL struct s5_engine s5_begin_engine;
 
 /* The engine, after its set-up: a call may come before any constructor has run. The mark is 2 then. In a copy of the
  * process that was made without the handlers of pthread_atfork() (clone(), or a system call of the program's own) it is
  * 0 again, since the kernel clears its page. */
-extern HIDDEN _Atomic int *_Atomic s5_begin_mark;
+extern LOCAL_SYMBOL _Atomic int *_Atomic s5_begin_mark;
 struct s5_engine *s5_begin_now(void);
 static inline struct s5_engine *s5_begin(void)
 {
@@ -21,7 +21,7 @@ static inline struct s5_engine *s5_begin(void)
 }
 
 /* Set while this thread is in a function that knows whether a fork failed (preload/fork.c). Otherwise errno decides. */
-extern HIDDEN __thread bool s5_begin_fork_watched __attribute__((tls_model("initial-exec")));
+extern LOCAL_SYMBOL __thread bool s5_begin_fork_watched __attribute__((tls_model("initial-exec")));
 /* Sets the engine up for this process, which is a copy of another one, unless that was done already. */
 void s5_begin_forked(void);
 

@@ -24,7 +24,7 @@
 
 /* Filled on first use, symbol by symbol. At start every member is a function that looks its symbol up, stores it in the
  * member and calls it. */
-extern HIDDEN struct s5_calls s5_real;
+extern LOCAL_SYMBOL struct s5_calls s5_real;
 
 /* For the drop-in functions: false where the preload object covers the process. They then call that object's hooks, as
  * the program's own calls do. No call goes through two engines. */

@@ -1,6 +1,6 @@
 /* User names and passwords derived for isolation. A keyed hash (SipHash) of the server, and of the process, rule and
- * destination as far as the server's entry names them, becomes hexadecimal words. The key is random for each run, so that
- * the words reveal nothing. */
+ * destination as far as the server's entry names them, becomes hexadecimal words. The key is random for each run, so
+ * that the words reveal nothing. */
 #include "isolation.h"
 #include "siphash.h"
 #include <string.h>

@@ -30,9 +30,9 @@ enum s5_pipelining_cache_value s5_pipelining_cache_get(const struct s5_pipelinin
 void s5_pipelining_cache_set(struct s5_pipelining_cache_entry *table, const char *path, uint64_t key,
                              enum s5_pipelining_cache_value value);
 
-/* Reads DIRECTORY/pipelining into TABLE, without entries older than a week. Missing directories are made with mode 0700.
- * RET receives the path of the file, for s5_pipelining_cache_set(); "" where it is too long. Failure is silent: it
- * costs a round trip only. */
+/* Reads DIRECTORY/pipelining into TABLE, without entries older than a week. Missing directories are made with mode
+ * 0700. RET receives the path of the file, for s5_pipelining_cache_set(); "" where it is too long. Failure is silent:
+ * it costs a round trip only. */
 void s5_pipelining_cache_open(struct s5_pipelining_cache_entry *table, const char *directory,
                               char ret[static S5_POLICY_FILE_PATH]);
 

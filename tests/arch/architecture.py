@@ -1,6 +1,6 @@
-"""Builds for other architectures and runs them: each has a root with a libc, curl and headers (root.sh), a
-cross build in the folder build-ARCHITECTURE, and runs in the client of the bed of tests/e2e (bed.py),
-by qemu where the kernel does not run it (foreign.py)."""
+"""Builds for other architectures and runs the results. Each architecture has a root with a libc, curl and headers
+(root.sh) and a cross build in the folder build-ARCHITECTURE. Its programs run on the client of the bed of tests/e2e
+(bed.py), by qemu if the kernel cannot run them (foreign.py)."""
 
 import contextlib
 import fcntl
@@ -12,7 +12,7 @@ import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(os.path.dirname(HERE))
-for _folder in (HERE, TOP + "/tests/e2e", TOP + "/tests/house"):
+for _folder in (HERE, TOP + "/tests/e2e", TOP + "/tests/structure"):
     if _folder not in sys.path:
         sys.path.insert(0, _folder)
 import bed
@@ -46,14 +46,14 @@ endian = 'little'
 
 @contextlib.contextmanager
 def locked(path):
-    """Workers of one run, and runs, do it one after another."""
+    """Runs the block under a lock, so that workers and runs execute it one after another."""
     with open(path, "w", encoding="ascii") as f:
         fcntl.flock(f, fcntl.LOCK_EX)
         yield
 
 
 def finished(command, **options):
-    """What COMMAND printed; a failure is shown with its output."""
+    """Runs COMMAND and returns its output. If it fails, the output is in the assertion message."""
     done = subprocess.run(command, check=False, text=True, stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, **options)
     assert done.returncode == 0, "%s: %s" % (" ".join(command), done.stdout[-4000:])
@@ -61,8 +61,8 @@ def finished(command, **options):
 
 
 class Arch:
-    """A root and a build of one architecture. Paths inside the root: the build is at /mnt/build, programs
-    compiled for a test at /mnt/programs."""
+    """A root and a build of one architecture. In the root the build is at /mnt/build and programs compiled for a test
+    are at /mnt/programs."""
 
     def __init__(self, name, programs):
         self.name, self.programs = name, programs
@@ -90,13 +90,13 @@ class Arch:
         finished(["ninja", "-C", self.build, "-k", "0"])
 
     def compile(self, source, name, flags=()):
-        """A program of ours for the root, at /mnt/programs/NAME."""
+        """Compiles a program of this project for the root. Its path is /mnt/programs/NAME."""
         finished([*self.compiler, "-std=gnu11", "-Wall", "-Wextra", "-O1", "-D_GNU_SOURCE",
                   "%s/%s" % (TOP, source), "-o", "%s/%s" % (self.programs, name), "-pthread", *flags])
         return "/mnt/programs/" + name
 
     def run(self, command, ns=bed.CLIENT, **env):
-        """(status, output, what it said) of a command in the root, in a namespace of the bed."""
+        """Runs a command in the root, in a namespace of the bed: (status, stdout, stderr)."""
         words = ["ip", "netns", "exec", ns, "/usr/bin/python3", HERE + "/foreign.py", self.root,
                  self.build + ":/mnt/build", self.programs + ":/mnt/programs", "--", *command]
         env = dict({"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/tmp"}, **env)

@@ -1,5 +1,5 @@
-"""The fixtures of tests/arch: the architectures, the bed of network namespaces with its servers, and the trap:
-a test fails also when that saw a packet."""
+"""The fixtures of tests/arch: the architectures, the bed of network namespaces with its servers, and the trap. A test
+also fails if the trap recorded a packet."""
 
 import os
 import socket
@@ -21,13 +21,13 @@ _archs = {}
 
 @pytest.fixture(params=list(ARCHITECTURES))
 def arch(request, programs):
-    """Made once a worker; when that fails, every test of the architecture fails with the reason."""
+    """Made once per worker. If that fails, every test of the architecture fails with the reason."""
     return made(request.param, programs)
 
 
 @pytest.fixture(params=[name for name, words in ARCHITECTURES.items() if words[-1]])
 def arch32(request, programs):
-    """Of those with two widths."""
+    """The architectures with two widths of time_t."""
     return made(request.param, programs)
 
 
@@ -49,8 +49,7 @@ def programs():
         yield folder
 
 
-# --- the bed: a target that sends everything back and has a page, a server that knows UDP and one that
-# does not ---
+# --- the bed: a target with an echo service and a web page, a server with UDP and one without ---
 
 
 def _echo_datagrams(address, port):

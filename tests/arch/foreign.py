@@ -1,14 +1,13 @@
 #!/usr/bin/python3
 """Runs a command in a root of another architecture: foreign.py ROOT [FROM:TO ...] -- COMMAND [WORD ...]
 
-The folder FROM appears as TO in the root, as do /proc, /dev and /sys. The mounts are in a mount namespace
-of the command's own. Where the kernel does not run the root's programs itself, qemu-user-static does,
-by binfmt_misc: its programs execute others as ever. The registration belongs to a user namespace of the
-command's own and ends with it. Kernels before Linux 6.7 have one binfmt_misc for the whole machine:
-there the registration is made for as long as the command runs.
+The folder FROM appears as TO in the root; /proc, /dev and /sys appear there too. The command has its own mount
+namespace. If the kernel cannot run the programs of the root, qemu-user-static runs them through binfmt_misc, so that
+programs can execute other programs. The registration belongs to the command's own user namespace and ends with it.
+Before Linux 6.7 there is one binfmt_misc for the whole machine: there the registration exists while the command runs.
 
-The user namespace has the same users, and root has all rights over the mounts and none over the network
-namespace that it is started in."""
+The user namespace has the same users. root has all privileges over the mounts and none over the network namespace
+that it is started in."""
 
 import ctypes
 import os
@@ -42,7 +41,7 @@ def loader(root):
 
 
 def runs_here(root):
-    """The kernel runs the root's programs by itself, or has been told by what."""
+    """Whether the kernel can run the programs of the root, by itself or by an existing registration."""
     try:
         return subprocess.run([loader(root), "--version"], check=False, stdout=subprocess.DEVNULL,
                               stderr=subprocess.DEVNULL).returncode == 0
@@ -51,8 +50,8 @@ def runs_here(root):
 
 
 def _registration(root, name):
-    """A line for binfmt_misc: executables and shared objects of the loader's class and machine. The
-    interpreter is opened now (F), so that it need not be in the root; argv[0] is preserved (P)."""
+    """The line for binfmt_misc. It matches executables and shared objects with the class and machine of the loader. The
+    interpreter is opened at registration (F), so that it need not be in the root. argv[0] is preserved (P)."""
     with open(loader(root), "rb") as f:
         head = f.read(20)
     machine = int.from_bytes(head[18:20], "little")
@@ -71,17 +70,17 @@ def _register(root, name):
 
 
 class Machine:
-    """The registration with the machine's own binfmt_misc."""
+    """The registration in the machine's binfmt_misc."""
 
     def __init__(self, root):
         self.root, self.name = root, "socksify-%d" % os.getpid()
 
     def __enter__(self):
-        # The mount is this process's own, what is registered is not.
+        # The mount is private to this process, the registration is not.
         _check(_libc.unshare(_CLONE_NEWNS), "unshare")
         _mount("none", "/", None, _MS_REC | _MS_PRIVATE)
         _mount("binfmt_misc", _BINFMT, "binfmt_misc")
-        for name in os.listdir(_BINFMT):  # of runs that were killed
+        for name in os.listdir(_BINFMT):  # registrations of killed runs
             pid = re.fullmatch(r"socksify-(\d+)", name)
             if pid and not os.path.exists("/proc/" + pid.group(1)):
                 self._remove(name)
@@ -97,7 +96,7 @@ class Machine:
 
 
 def _identity(name):
-    """The same ids inside as outside, for all there are."""
+    """A map that gives all IDs the same value inside and outside."""
     with open("/proc/self/" + name, encoding="ascii") as f:
         return "".join("%s %s %s\n" % (inside, inside, count)
                        for inside, _, count in (line.split() for line in f))
@@ -118,7 +117,7 @@ def _private_binfmt():
 
 
 def _in_user_namespace():
-    """fork() into new user and mount namespaces. The second result is to be called by both."""
+    """fork() into new user and mount namespaces. Both processes must call the second result."""
     unshared, written = os.pipe(), os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -145,7 +144,7 @@ def _in_user_namespace():
 
 
 def _enter(root, binds):
-    """The rest of this process's life is in the root."""
+    """Moves this process into the root for good."""
     _mount("none", "/", None, _MS_REC | _MS_PRIVATE)
     for source, target in [("/proc", "proc"), ("/dev", "dev"), ("/sys", "sys")] + binds:
         place = os.path.join(root, target.lstrip("/"))
@@ -193,4 +192,4 @@ if __name__ == "__main__":
     _words = sys.argv[1:sys.argv.index("--")]
     _status = main(os.path.realpath(_words[0]), [w.split(":") for w in _words[1:]],
                    sys.argv[sys.argv.index("--") + 1:])
-    sys.exit(_status if _status >= 0 else 128 - _status)  # by a signal: as shells tell it
+    sys.exit(_status if _status >= 0 else 128 - _status)  # ended by a signal: the status that shells report

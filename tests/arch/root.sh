@@ -1,11 +1,11 @@
 #!/bin/bash
-# root.sh RELEASE ARCHITECTURE PACKAGE...: makes a folder with the packages and what they depend on,
-# of another Debian release or architecture, and prints its path. The packages are unpacked, not
-# configured: no program of the root runs, so that it needs no emulation and takes seconds. That is
-# enough for headers, libraries, and programs that need no configuration.
+# root.sh RELEASE ARCHITECTURE PACKAGE...: makes a folder with the packages of another Debian release or
+# architecture and their dependencies, and prints its path. The packages are unpacked, not configured. No
+# program of the root runs, so that no emulation is needed and it takes seconds. This is enough for headers,
+# libraries, and programs that need no configuration.
 #
-# The packages come from the machine's own Debian mirror. The root is kept in
-# ${XDG_CACHE_HOME:-~/.cache}/socksify-tests and used again for a week.
+# The packages come from the machine's Debian mirror. The root is kept in
+# ${XDG_CACHE_HOME:-~/.cache}/socksify-tests and reused for a week.
 set -euo pipefail
 
 release=$1 arch=$2
@@ -23,7 +23,7 @@ fi
 work=$(mktemp -d "$cache/unpacked.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 
-# In the background and waited for: with "||" behind it, "set -e" would not hold inside.
+# In the background, then "wait": with "||" after the subshell, "set -e" would have no effect in it.
 (
     mkdir -p "$work/lists/partial" "$work/archives/partial" "$work/root"
     : >"$work/status"
@@ -45,11 +45,11 @@ trap 'rm -rf "$work"' EXIT
     apt-get "${options[@]}" -qq update
     cp -l "$cache"/debs/*_{"$arch",all}.deb "$work/archives" 2>/dev/null || true
     apt-get "${options[@]}" -qq -y --download-only install "$@"
-    # Exactly these versions: older ones may be in the folder too.
+    # Only these versions: the folder may also hold older ones.
     mkdir -p "$work/chosen/partial"
     apt-get "${options[@]}" -o Dir::Cache::archives="$work/chosen" -qq -y --print-uris install "$@" |
         awk '{ print $2 }' >"$work/names"
-    # What the packages expect to be there before they are unpacked.
+    # Directories that must exist before the packages are unpacked.
     for folder in bin sbin lib; do
         mkdir -p "$work/root/usr/$folder"
         ln -s "usr/$folder" "$work/root/$folder"

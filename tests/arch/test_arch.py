@@ -1,4 +1,4 @@
-"""What socksify does on other architectures than this machine's: through danted, or not at all."""
+"""socksify on other architectures than this machine's: connections go through danted, or are refused."""
 
 import os
 
@@ -6,7 +6,7 @@ import pytest
 from architecture import TIME32, TIME64, TOP
 import bed
 import servers as s
-import test_house as house
+import test_structure as structure
 
 TARGETS = [bed.TARGET4, bed.TARGET6]
 WIDTHS = {"narrow": TIME32, "wide": TIME64}
@@ -18,13 +18,13 @@ def widths_of(arch):
 
 
 def test_the_objects_export_the_reviewed_lists(arch):
-    assert house.exported(arch.build) == []
-    assert house.library(arch.build) == []
-    assert house.needs_libc_alone(arch.build) == []
+    assert structure.exported(arch.build) == []
+    assert structure.library(arch.build) == []
+    assert structure.needs_libc_alone(arch.build) == []
 
 
 def test_the_trap_sees_what_is_not_covered(arch, trap):
-    """Otherwise the other tests would mean nothing."""
+    """If the trap did not work, the other tests would prove nothing."""
     arch.run(CURL + ["-m", "2", "http://%s/page" % bed.TARGET4])
     assert trap.take()
 
@@ -35,7 +35,7 @@ def test_curl_goes_through_danted(arch, host):
 
 
 def test_a_configuration_file_is_read(arch):
-    """The root's libconfuse is loaded."""
+    """socksify loads the libconfuse of the root."""
     with open(arch.programs + "/socks5.conf", "w", encoding="ascii") as f:
         f.write('server "a" { address = "%s" port = %d }\nrule "all" { via = {"a"} }\n'
                 % (bed.PROXY4, s.DANTED))
@@ -44,7 +44,7 @@ def test_a_configuration_file_is_read(arch):
     assert (status, out) == (0, "it came through\n"), err
 
 
-def test_without_a_configuration_nothing_leaves(arch):
+def test_without_a_configuration_nothing_is_sent(arch):
     status, out, err = arch.run(CURL + ["http://%s/page" % bed.TARGET4],
                                 LD_PRELOAD="/mnt/build/preload/libsocksify.so")
     assert status != 0 and not out and "no configuration" in err, (status, out, err)
@@ -57,30 +57,30 @@ def test_every_call_with_two_widths(arch, host):
         arch.fine([program, host, str(s.ECHO), "datagrams"])
 
 
-# The overhead is the header of SOCKS5 and, to the IPv6 target, the 20 octets that a datagram of IPv4, which
-# the association uses, holds less.
+# The overhead is the SOCKS5 header. For the IPv6 target it includes 20 octets: the association uses IPv4, and the
+# largest IPv4 datagram holds 20 octets less.
 @pytest.mark.parametrize("host, overhead", [(bed.TARGET4, "10"), (bed.TARGET6, "42")])
-def test_every_call_for_datagrams(arch, host, overhead):
+def test_every_datagram_call(arch, host, overhead):
     for width, flags in widths_of(arch).items():
         program = arch.compile("tests/apps/udp_calls.c", "udp_calls-" + width, flags)
         arch.fine([program, host, str(s.ECHO), overhead])
 
 
 @pytest.mark.parametrize("host", TARGETS)
-def test_datagrams_are_refused_where_the_server_has_none(arch, host):
+def test_datagrams_are_refused_by_a_server_without_udp(arch, host):
     for width, flags in widths_of(arch).items():
         program = arch.compile("tests/apps/udp_refused.c", "udp_refused-" + width, flags)
         arch.fine([program, host, str(s.ECHO), "refused"], port=s.MICROSOCKS)
 
 
 @pytest.mark.parametrize("name", ["epoll_before", "epoll_thread", "fork_connecting", "tcp_blocking"])
-def test_programs_behave_as_ever(arch, name):
+def test_programs_behave_as_without_socksify(arch, name):
     for width, flags in widths_of(arch).items():
         program = arch.compile("tests/apps/%s.c" % name, "%s-%s" % (name, width), flags)
         arch.fine([program, bed.TARGET4, str(s.ECHO)])
 
 
-def test_children_are_covered_with_a_cleaned_environment(arch):
+def test_children_are_covered_with_an_empty_environment(arch):
     command = ["env", "-i", *CURL, "http://both.example/page"]
     assert arch.fine(["/bin/sh", "-c", " ".join(command)]) == "it came through\n"
 
@@ -119,8 +119,9 @@ def test_static_programs_are_refused(arch):
 
 
 def test_a_note_with_a_size_that_wraps_is_read_once(arch32):
-    """The name of a note is 12 octets shorter than 4 GiB: with its header its end is its begin again. The
-    file names another loader, since libc's own reads notes so, and must be refused for that."""
+    """The name size of a note is 12 octets less than 4 GiB: with the header the end of the note wraps to its start. The
+    file names an unknown loader, because libc's loader reads notes in this way itself. The file must be refused
+    because of the loader."""
     path = arch32.programs + "/note"
     arch32.compile("tests/apps/tcp_blocking.c", "note", TIME32)
     with open(path, "r+b") as f:

@@ -1,5 +1,5 @@
-"""Who is measured: nothing at all, a program that speaks SOCKS5 itself, this project, and the other
-tools Debian has, each covering the same ordinary program and configured for the same server."""
+"""What is measured: a direct connection, a program that speaks SOCKS5 itself, this project, and the other tools in
+Debian. Each tool covers the same ordinary program and is configured for the same server."""
 
 import os
 
@@ -42,8 +42,8 @@ rule "all" { via = {"peer"} }
 
 
 class Contender:
-    """SPEAKS: the program itself speaks SOCKS5; else PRELOAD is the object that covers it, CONFIG
-    what that is configured with, and VARIABLE names the file. WRAP goes before the command."""
+    """SPEAKS: the program itself speaks SOCKS5. Otherwise PRELOAD is the object that covers it, CONFIG is the text of its
+    configuration, and VARIABLE is the environment variable with the path of that file. WRAP is put before the command."""
 
     def __init__(self, name, *, speaks=False, preload="", config="", variable="", more=None):
         self.name, self.speaks, self.preload = name, speaks, preload
@@ -51,7 +51,7 @@ class Contender:
         self.wrap = ["env", "LD_PRELOAD=" + preload] if preload else []
 
     def environment(self, scratch, server, port, login):
-        """What a program covered by this finds in its environment, LD_PRELOAD apart."""
+        """The environment of a program that is covered by this tool, without LD_PRELOAD."""
         env = {"PATH": "/usr/sbin:/usr/bin:/bin", "HOME": scratch, **self.more}
         if self.config:
             path = "%s/%s-%s-%d.conf" % (scratch, self.name, server, port)
@@ -70,7 +70,7 @@ class Contender:
 def everybody(build):
     ours = Contender("socksify", preload=build + "/preload/libsocksify.so", config=SOCKSIFY,
                      variable="SOCKS5_CONF")
-    # As people start it; where only the preload object is to be seen, the variable does as well.
+    # As users start it. Where only the preload object is measured, the variable is sufficient.
     ours.wrap = [build + "/tools/socksify", "--"]
     return [
         Contender("direct"),

@@ -1,10 +1,10 @@
 #!/usr/bin/python3
-"""Counts what the preload object costs, in instructions (valgrind's callgrind) and system calls
-(strace), and holds the counts against the project's budgets, which are those of Debian 12's compiler and
-libc. Counts do not depend on how busy the machine is. Everything runs on loopback.
+"""Counts the cost of the preload object in instructions (valgrind's callgrind) and system calls (strace), and compares
+the counts with the project's budgets, which apply to the compiler and libc of Debian 12. Counts do not depend on the
+load of the machine. Everything runs on loopback.
 
-A per-call figure is the difference between a run of N and a run of 2N calls, with the object and
-without it, so that start-up and everything else cancels out."""
+A figure per call is the difference between a run with N calls and a run with 2N calls, with the object and without it,
+so that start-up and other constant costs cancel out."""
 
 import argparse
 import os
@@ -25,13 +25,13 @@ BUDGET = {
     "instructions of getaddrinfo and a pipelined connect": 5000,
     "system calls of getaddrinfo and a pipelined connect": 10,
 }
-# Where a goal is not reached yet, what stands today: it may only get better.
+# Current values where a goal is not reached yet. They may only decrease.
 CEILING = {
-    # References by process, the mark of who drives it, what is asked of the program's pointers, the bounds of what is
-    # read of shared memory, the note of what the call holds, and steps that the library takes too are 430 of them.
+    # 430 of them are for references by process, the mark of the driving thread, checks of the program's pointers, bounds
+    # checks of shared memory, the note of what the call holds, and steps that are shared with the library.
     "instructions added to a pipelined connect": 2520,
-    # epoll_ctl(), epoll_wait(), SO_ERROR and close() among them; the note of what a turn holds and the looks for what
-    # was left are 160, that each kind of socket answers for itself 30.
+    # They include epoll_ctl(), epoll_wait(), SO_ERROR and close(). The note of what a step holds and the checks for
+    # abandoned calls are 160 of them, the dispatch by kind of socket 30.
     "instructions added to a pipelined connect in an event loop": 3710,
     # The program's own connect() is one of them.
     "system calls of getaddrinfo and a pipelined connect": 11,
@@ -40,14 +40,14 @@ STREAMS = ["read", "write", "send", "recv", "read-beside-datagrams", "write-besi
            "send-beside-datagrams", "recv-beside-datagrams"]
 HOOKED = ["close", "close-open-chunk", "getsockopt", "getpeername",
           "poll", "select", "epoll_wait", "epoll_ctl"]
-# The loader /bin/true asks for.
+# The dynamic loader of /bin/true.
 LOADER = re.search(rb"/lib[^\0]*/ld-[^\0]*", open("/bin/true", "rb").read(4096)).group(0).decode()
 GREETING_AND_REQUEST = 3 + 10
 ANSWER = bytes([5, 0]) + bytes([5, 0, 0, 1, 127, 0, 0, 1, 0, 80])
 
 
 class Server(threading.Thread):
-    """Accepts for ever; answers a pipelined negotiation in one write when asked to."""
+    """Accepts connections for ever. With SOCKS it answers a pipelined negotiation in one write."""
 
     def __init__(self, socks):
         super().__init__(daemon=True)
@@ -69,21 +69,21 @@ class Server(threading.Thread):
 
 
 class Counter:
-    """Counts what a command does, with an object preloaded and without."""
+    """Counts instructions and system calls of a command, with and without a preloaded object."""
 
-    prefix = []  # goes before everything
-    patience = 300
+    prefix = []  # words before every command
+    time_limit = 300
 
     def environment(self, shimmed):
         raise NotImplementedError
 
     def instructions(self, command, shimmed):
-        # Through the loader, which preloads for the command alone: LD_PRELOAD would be valgrind's too.
+        # The loader preloads only for the command. LD_PRELOAD would affect valgrind too.
         preload = ["--preload", self.object] if shimmed else []
         done = subprocess.run(self.prefix + ["valgrind", "--tool=callgrind",
                                              "--callgrind-out-file=/dev/null", LOADER] + preload +
                               command, env=self.environment(shimmed), stdout=subprocess.PIPE,
-                              stderr=subprocess.PIPE, timeout=self.patience, check=False)
+                              stderr=subprocess.PIPE, timeout=self.time_limit, check=False)
         text = done.stderr.decode()
         if done.returncode != 0:
             raise RuntimeError("%s: %s" % (" ".join(command), text[-500:]))
@@ -94,7 +94,7 @@ class Counter:
         preload = ["-E", "LD_PRELOAD=" + self.object] if shimmed else []
         subprocess.run(self.prefix + ["strace", "-f", "-o", out] + preload + command,
                        env=self.environment(shimmed), check=True, stdout=subprocess.DEVNULL,
-                       timeout=self.patience)
+                       timeout=self.time_limit)
         with open(out) as f:
             return sum(1 for line in f if re.search(r"^\d+ +\w+\(", line))
 
@@ -116,8 +116,8 @@ class Bench(Counter):
         return env
 
     def per_call(self, count, command, n, bare=None):
-        """What the object adds to one of the calls COMMAND makes as often as its last word says; or what
-        COMMAND with it takes more than BARE without it."""
+        """What the object adds to one call. The last argument of COMMAND is the number of its calls. With BARE: what
+        COMMAND takes with the object more than BARE takes without it."""
         runs = {}
         for shimmed in (False, True):
             for times in (n, 2 * n):
@@ -130,8 +130,8 @@ class Bench(Counter):
         return ((runs[True, 2 * n] - runs[True, n]) - (runs[False, 2 * n] - runs[False, n])) / n
 
     def least(self, command, n, bare, most):
-        """The same of system calls. What happens once a second falls into one run or another, so it is
-        counted again where it comes to more than MOST."""
+        """The same for system calls. Calls that are made once per second may fall into any run. The count is therefore
+        repeated, up to four times, while it exceeds MOST."""
         counted = []
         while not counted or counted[-1] > most and len(counted) < 4:
             counted.append(self.per_call(self.syscalls, command, n, bare))
@@ -141,7 +141,7 @@ class Bench(Counter):
         return os.path.join(self.build, "tests", "bench", "bench_" + name)
 
 
-# What another compiler makes of the same code, or another loader does at the start, is a twentieth more or less.
+# Other compilers and loaders than those of Debian 12 may need up to a twentieth more.
 def is_reference():
     try:
         with open("/etc/os-release", encoding="utf-8") as f:
@@ -159,7 +159,7 @@ def most(key):
 
 
 def measure(bench):
-    """Rows of (what, budget's key, figure)."""
+    """Rows of (title, key of the budget, figure)."""
     key = "instructions added to /bin/true"
     yield key, key, bench.instructions(["/bin/true"], True) - bench.instructions(["/bin/true"],
                                                                                 False)

@@ -1,8 +1,8 @@
 #!/usr/bin/python3
-"""Datagrams per second through one relay: an ordinary program under the preload object against a
-program that speaks SOCKS5 UDP itself, by turns, in one run. All of them share one processor: what
-counts is the work, not who happens to sleep when a datagram comes. The best of each counts, since
-whatever else the machine does only takes away. The relay has to have counted every one."""
+"""Datagrams per second through one relay: compares an ordinary program under the preload object with a program that
+speaks SOCKS5 UDP itself, in turn, in one run. All processes share one processor, so that the work is measured and not
+the time of wakeups. The best value of each is used, because other load can only reduce it. The relay must have counted
+every datagram."""
 
 import argparse
 import os
@@ -10,8 +10,8 @@ import subprocess
 import sys
 import tempfile
 
-GOAL, FLOOR = 0.9, 0.7  # what is wanted; what even a machine that does much else must show
-TURNS = 5, 30  # at least, and as many as it takes to get a quiet moment each
+GOAL, FLOOR = 0.9, 0.7  # the goal, and the minimum that even a busy machine must reach
+ROUNDS = 5, 30  # the minimum, and the maximum if the goal is not reached before
 COUNT = 20000
 ROWS = [(words, size, window) for words in (["connected"], ["loose"]) for size in (64, 1400)
         for window in (1, 32)]
@@ -41,8 +41,8 @@ def main():
                     continue
                 count = COUNT * (3 if window > 1 else 1)
                 best = {"self": 0, "plain": 0}
-                for turn in range(TURNS[1]):
-                    if turn >= TURNS[0] and best["plain"] >= GOAL * best["self"]:
+                for number in range(ROUNDS[1]):
+                    if number >= ROUNDS[0] and best["plain"] >= GOAL * best["self"]:
                         break
                     for kind in best:
                         done = subprocess.run(
@@ -55,7 +55,7 @@ def main():
                 ratio = best["plain"] / best["self"]
                 good = ratio >= FLOOR
                 passed, failed = passed + good, failed + (not good)
-                print("%s - %s%s, %d octets, %d under way: %.0f of %.0f a second, %.2f (goal %.1f%s)"
+                print("%s - %s%s, %d octets, %d in transit: %.0f of %.0f a second, %.2f (goal %.1f%s)"
                       % ("ok" if good else "FAILED", words[0], ", by batches" if many else "", size,
                          window, best["plain"], best["self"], ratio, GOAL,
                          "" if ratio >= GOAL else ", NOT REACHED"), flush=True)

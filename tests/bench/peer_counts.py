@@ -1,4 +1,4 @@
-"""What is counted of the peers: instructions and system calls, which do not depend on the machine."""
+"""Counts of instructions and system calls of the tools. They do not depend on the speed of the machine."""
 
 import concurrent.futures
 import os
@@ -18,7 +18,7 @@ ADDED = ("what one call adds to the count of the same program without the tool: 
 
 
 class Counter(count.Counter):
-    patience = 60
+    time_limit = 60
 
     def __init__(self, bed, contender, login=False):
         self.bed, self.contender = bed, contender
@@ -33,7 +33,7 @@ class Counter(count.Counter):
             return getattr(self, kind)(command, bool(self.object))
 
     def each(self, kind, command, n):
-        """Of one of the calls COMMAND makes as often as its last word says."""
+        """The count of one call. The last argument of COMMAND is the number of its calls."""
         few, many = (self.once(kind, command + [str(times)]) for times in (n, 2 * n))
         return (many - few) / n
 
@@ -47,7 +47,7 @@ def hooked(bed, _, name):
 
 
 def plan(bed, effort):
-    """(row, how many of COMMAND(bed, contender, word) for each WORD, the words, what is counted)"""
+    """(row, number of calls, function that returns the command for each of the words, the words, what is counted)"""
     rows = [(Row("exec", "exec: instructions added", "instructions of /bin/true, counted by callgrind.",
                  digits=0, target=("at most", 50000)), 0, None, ["/bin/true"], CALLGRIND)]
     for word, title in (("rate", "connect()"), ("epoll", "connect(), non-blocking, and epoll")):
@@ -86,7 +86,7 @@ def figure(bed, contender, n, command, words, kind):
 
 
 def counted(bed, everyone, effort):
-    """Rows; two counts at a time, since nothing depends on the clock."""
+    """The rows. Several counts run at a time, because nothing depends on the clock."""
     tasks = {}
     rows = plan(bed, effort)
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -97,11 +97,11 @@ def counted(bed, everyone, effort):
                 tasks[row.key, contender.name] = pool.submit(figure, bed, contender, n, command,
                                                              words, kind)
         for row, _, command, words, kind in rows:
-            settle(row, words, {c.name: tasks.get((row.key, c.name)) for c in everyone})
+            fill_row(row, words, {c.name: tasks.get((row.key, c.name)) for c in everyone})
     return [row for row, *_ in rows]
 
 
-def settle(row, words, tasks):
+def fill_row(row, words, tasks):
     base = tasks["direct"].result()
     for name, task in tasks.items():
         try:
@@ -114,7 +114,7 @@ def settle(row, words, tasks):
         if words[0] == "resolve":
             row.put(name, each[0])
         elif words[0] == "name":
-            # The socket is not what is asked about.
+            # Without the creation and closing of the socket.
             row.put(name, each[0] - base[1])
         elif name == "direct":
             row.put(name, max(each))

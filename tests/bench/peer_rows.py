@@ -1,4 +1,4 @@
-"""What is measured with a clock, or counted while it runs: each function gives rows of the table."""
+"""Measurements with a clock or with counters at run time. Each function returns rows of the table."""
 
 import contextlib
 import os
@@ -10,11 +10,11 @@ from report import Row
 
 
 def by_turns(everyone, rounds, run, rows, *, seconds=20):
-    """RUN(contender) gives a figure a row. Who fails once has a note in its place, and is out; who
-    takes long has fewer rounds."""
+    """RUN(contender) returns one figure per row. A contender that fails gets a note instead and is not run again. One
+    that takes more than SECONDS has fewer rounds."""
     out = {}
-    for turn in range(rounds):
-        at = turn % len(everyone)
+    for number in range(rounds):
+        at = number % len(everyone)
         for contender in everyone[at:] + everyone[:at]:
             name = contender.name
             if out.get(name, 0) > seconds:
@@ -30,17 +30,17 @@ def by_turns(everyone, rounds, run, rows, *, seconds=20):
             out[name] = out.get(name, 0) + time.monotonic() - begun
             for row, figure in zip(rows, figures):
                 if figure is not None:
-                    # Rounds correspond by their place.
+                    # The place of a value in the list is the number of its round.
                     have = row.samples.setdefault(name, [])
-                    have.extend([None] * (turn - len(have)))
+                    have.extend([None] * (number - len(have)))
                     have.append(figure)
     return rows
 
 
 @contextlib.contextmanager
 def one_processor(*processes):
-    """This process and what it starts, and PROCESSES, share a processor: the work counts, not where
-    the scheduler happens to put whom."""
+    """This process, its children and PROCESSES run on one processor, so that the work is measured and not the placement
+    by the scheduler."""
     before = os.sched_getaffinity(0)
     everyone = [0] + [p.pid for p in processes]
     for pid in everyone:
@@ -53,7 +53,7 @@ def one_processor(*processes):
 
 
 def spent(process):
-    """Microseconds of processor that PROCESS took so far."""
+    """The processor time of PROCESS so far, in microseconds."""
     total = 0
     for thread in os.listdir("/proc/%d/task" % process.pid):
         with open("/proc/%d/task/%s/schedstat" % (process.pid, thread), encoding="ascii") as f:
@@ -62,8 +62,8 @@ def spent(process):
 
 
 def by_work(bed, contender, mode, n):
-    """N things a second, by the time of processor that program and server take: on a machine that does
-    nothing else it is the time that passes, as they share a processor."""
+    """Operations per second for N operations, by the processor time of program and server. On an idle machine this is the
+    elapsed time, because they share a processor."""
     before = spent(bed.server)
     _, own = bed.run(contender, mode, n)[0]
     return n / (own + spent(bed.server) - before) * 1e6
@@ -79,7 +79,7 @@ def round_trips(bed, everyone, effort):
             Row("rtt-login", "round trips to connect, user and password", how,
                 target=("at most", 2.1)),
             Row("first-login", "round trips to the first octet, user and password", how)]
-    unit = []  # round trips of the link, as a direct connect() has them
+    unit = []  # the round-trip time of the link, measured by a direct connect()
 
     def run(contender):
         figures = []
@@ -132,7 +132,7 @@ def crowd(bed, everyone, effort):
         how = ("one program with one epoll instance starts 500 non-blocking connects at once. Measured are the "
                "time until the last of them is writable without an error, and the duration of the longest "
                "connect() call, without the time that the machine spent on other processes. Afterwards every "
-               "connection must echo an octet. The time limit is %d s." % effort.patience)
+               "connection must echo an octet. The time limit is %d s." % effort.time_limit)
         part = [Row("crowd-%s-n" % link, "500 connects at once%s: usable" % words, how, digits=0,
                     target=("at least", 500)),
                 Row("crowd-" + link, "500 connects at once%s: until all are writable" % words, how,
@@ -141,11 +141,11 @@ def crowd(bed, everyone, effort):
                     unit="ms", target=("at most", 1))]
 
         def run(contender, link=link):
-            ready, usable, total, longest = bed.run(contender, "crowd", 500, effort.patience,
+            ready, usable, total, longest = bed.run(contender, "crowd", 500, effort.time_limit,
                                                     link=link)[0]
             return usable, total if usable == ready == 500 else None, longest / 1e3
 
-        by_turns(everyone, effort.rounds, run, part, seconds=effort.patience * 0.7)
+        by_turns(everyone, effort.rounds, run, part, seconds=effort.time_limit * 0.7)
         for name in part[0].samples:
             if name not in part[1].samples:
                 part[1].notes[name] = "never"
@@ -157,19 +157,19 @@ def memory(bed, everyone, effort):
     row = Row("memory", "memory of an open connection",
               "octets of memory, of the program or shared by its process tree, that each of 10,000 open "
               "connections adds. The time limit is %d s."
-              % (3 * effort.patience), digits=0, target=("at most", 128))
+              % (3 * effort.time_limit), digits=0, target=("at most", 128))
 
     def run(contender):
-        opened, each = bed.run(contender, "memory", 10000, 3 * effort.patience)[0]
+        opened, each = bed.run(contender, "memory", 10000, 3 * effort.time_limit)[0]
         if opened < 10000:
-            row.notes[contender.name] = "%d open in %d s" % (opened, 3 * effort.patience)
+            row.notes[contender.name] = "%d open in %d s" % (opened, 3 * effort.time_limit)
         return [each]
 
     return by_turns(everyone, 1, run, [row])
 
 
 def datagrams(bed, everyone, effort):
-    program, patience = bed.build + "/tests/bench/bench_datagrams", 15
+    program, time_limit = bed.build + "/tests/bench/bench_datagrams", 15
     server, target = PLACES["fast"]
     rows = [Row("udp-" + words, "datagrams a second, " + title,
                 "datagrams of 64 octets, 32 at a time in transit, one call each, through the relay and back. "
@@ -187,7 +187,7 @@ def datagrams(bed, everyone, effort):
             try:
                 said = bed.covered(contender, [
                     program, "self" if contender.speaks else "plain", words, *to, target, "64",
-                    "32", str(effort.datagrams)], seconds=patience, port=int(port))
+                    "32", str(effort.datagrams)], seconds=time_limit, port=int(port))
             except Failed as e:
                 said, why = "", str(e)
             relayed = spent(relay) - before
@@ -195,7 +195,7 @@ def datagrams(bed, everyone, effort):
             if past and contender.name != "direct":
                 raise Failed("leaks: %d of %d went past the server" % (past, past + counted))
             if not said:
-                raise Failed("not done in %d s" % patience if why == "hangs" else "no UDP")
+                raise Failed("not done in %d s" % time_limit if why == "hangs" else "no UDP")
             figures.append(effort.datagrams / (float(said.split()[1]) + relayed) * 1e6)
         return figures
 
@@ -240,7 +240,7 @@ def sealed(build, scratch, effort):
 
 
 def measured(bed, everyone, effort, only=None):
-    """Every row but those that count instructions and system calls."""
+    """All rows except those that count instructions and system calls."""
     for part in (round_trips, streams, rate, crowd, memory, datagrams, asked):
         if only not in (None, part.__name__):
             continue

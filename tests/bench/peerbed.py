@@ -1,7 +1,6 @@
-"""Where the peers are measured: two hosts as network namespaces, joined by an ordinary link and by
-one that holds every packet for a while (a TUN device at either end), the server at the far end of
-both. What gets past a server is seen there: it came to the target's own ports, or asked the name
-server."""
+"""The network of the measurements: two hosts as network namespaces, joined by an ordinary link and by a link that
+delays every packet (a TUN device at either end). The server is at the far end of both. Traffic that bypasses the
+server is detected there: it arrives at the target's own ports or at the name server."""
 
 import os
 import subprocess
@@ -17,11 +16,11 @@ PLACES = {"fast": ("10.88.1.2", "10.88.2.2"), "slow": ("10.88.3.2", "10.88.4.2")
 
 
 class Failed(Exception):
-    """What a contender did instead, in a word or two."""
+    """A contender failed. The text says how, in a word or two."""
 
 
 def started(command, **options):
-    """A server process that tells when it is ready; its standard input ends it."""
+    """Starts a server process and waits for its line that it is ready. It ends with its standard input."""
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
                                **options)
     bed.atexit.register(process.kill)
@@ -30,7 +29,7 @@ def started(command, **options):
 
 class Bed:
     def __init__(self, build, scratch, delay):
-        """DELAY: microseconds there and back."""
+        """DELAY: the round-trip time in microseconds."""
         bed.as_root(True)  # as the servers
         self.build, self.scratch, self.delay = build, scratch, delay
         self.client = build + "/tests/bench/bench_peer_client"
@@ -62,7 +61,7 @@ class Bed:
             bed.sh("ip netns add " + ns)
             bed.sh("ip -n %s link set lo up" % ns)
             with bed.inside(ns):
-                # Ports of connections gone by are free at once: there are many.
+                # Ports of closed connections must be free at once, because there are many connections.
                 for path, value in (("tcp_max_tw_buckets", "0"), ("tcp_tw_reuse", "1"),
                                     ("ip_local_port_range", "2000 65000")):
                     with open("/proc/sys/net/ipv4/" + path, "w", encoding="ascii") as f:
@@ -75,13 +74,13 @@ class Bed:
         bed.sh("ip -n %s route add 10.88.2.2 via 10.88.1.2" % bed.CLIENT)
 
     def arrived(self):
-        """Connections since the last time: directly at the target's ports, and at the server's."""
+        """The numbers of connections since the last call: at the target's own ports, and at the server's ports."""
         self.server.stdin.write("\n")
         self.server.stdin.flush()
         return [int(x) for x in self.server.stdout.readline().split()]
 
     def command(self, contender, mode, *words, link="fast", login=False):
-        """The client's words, as this contender has them."""
+        """The command line of the client for this contender."""
         server, target = PLACES[link]
         own = [self.client]
         if contender.speaks:
@@ -93,7 +92,7 @@ class Bed:
         return contender.environment(self.scratch, PLACES[link][0], port, login)
 
     def covered(self, contender, command, link="fast", login=False, seconds=20, port=None):
-        """What a program prints that the contender covers."""
+        """Runs a program that the contender covers, and returns its output."""
         env = self.environment(contender, link, login, port)
         status, out, err = bed.run(bed.CLIENT, contender.wrap + command, env, seconds)
         if status == -1 and b"[killed" in err:
@@ -107,7 +106,7 @@ class Bed:
         return out.decode()
 
     def run(self, contender, mode, *words, link="fast", login=False, seconds=20):
-        """The client's figures, a list a line."""
+        """Runs the client and returns its figures, one list per line."""
         self.arrived()
         out = self.covered(contender, self.command(contender, mode, *words, link=link, login=login),
                            link, login, seconds)

@@ -1,11 +1,11 @@
 #!/usr/bin/python3
-"""This project beside a direct connection, beside a program that speaks SOCKS5 itself (the floor)
-and beside proxychains4, tsocks, torsocks and Dante's client: writes docs/BENCHMARKS.md with its
-plots. As root, on a machine with Debian's packages of them (tests/all installs them).
+"""Compares this project with a direct connection, with a program that speaks SOCKS5 itself (the floor) and with
+proxychains4, tsocks, torsocks and Dante's client, and writes docs/BENCHMARKS.md with its plots. Run it as root, on a
+machine with their Debian packages (tests/all installs them).
 
---quick takes a minute or two, writes nothing into docs, and is for seeing that all of it works and
-that nothing is far from where it should be. What is checked in either form are wide bounds, since a
-machine may do much else; the targets themselves are told with each row."""
+--quick takes a minute or two and writes nothing to docs. It shows that everything works and that no figure is far from
+its target. Both forms check wide bounds, because the machine may be busy. The targets themselves are shown in each
+row."""
 
 import argparse
 import glob
@@ -19,18 +19,18 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.dirname(HERE)]
 import isolated
 import contenders
-import peerbed  # first: it says where the rest is
+import peerbed  # first: it extends sys.path for the others
 import peer_counts
 import peer_rows
 import report
 
-# Microseconds there and back; rounds; MiB; exchanges; connects; seconds a crowd may take;
-# datagrams; MiB to seal; calls to count.
-FULL = argparse.Namespace(delay=40000, rounds=7, mib=128, pingpongs=5000, connects=1000, patience=4,
+# The round-trip time in microseconds; rounds; MiB; exchanges; connects; time limit in seconds, for example for 500
+# connects at once; datagrams; MiB to protect with GSSAPI; calls to count.
+FULL = argparse.Namespace(delay=40000, rounds=7, mib=128, pingpongs=5000, connects=1000, time_limit=4,
                           datagrams=10000, sealed=64, calls=9)
-QUICK = argparse.Namespace(delay=40000, rounds=3, mib=64, pingpongs=2000, connects=300, patience=3,
+QUICK = argparse.Namespace(delay=40000, rounds=3, mib=64, pingpongs=2000, connects=300, time_limit=3,
                            datagrams=5000, sealed=0, calls=0)
-# What even a machine that does much else must show of ours.
+# Bounds for this project that even a busy machine must meet.
 BOUNDS = {
     "rtt": 2.6, "rtt-login": 2.6, "first": 3.8, "first-login": 3.8, "up": 0.6, "down": 0.6,
     "pingpong": 1.7, "rate": 0.3, "crowd-fast-n": 500, "crowd-slow-n": 500, "crowd-fast": 6,
@@ -48,7 +48,7 @@ def show(row):
                         " [%s]" % row.verdict() if row.target else ""), flush=True)
 
 def checks(rows):
-    """(whether it is so, what)"""
+    """(whether the bound is met, its description)"""
     by_key = {row.key: row for row in rows}
     for key, bound in BOUNDS.items():
         if key not in by_key:
@@ -63,7 +63,7 @@ def checks(rows):
             figure = by_key[key].median(name)
             ours = by_key[key].median("socksify")
             yield figure is not None and ours is not None and ours < figure, \
-                "%s: %s shows %s, this %s" % (by_key[key].title, name, figure, ours)
+                "%s: %s %s, socksify %s" % (by_key[key].title, name, figure, ours)
 
 def plots(folder):
     found = glob.glob(folder + "/benchmarks/*.svg")
@@ -76,7 +76,7 @@ def main():
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--build", default=os.path.join(HERE, "..", "..", "build"))
     options.add_argument("--quick", action="store_true")
-    options.add_argument("--only", help="rows of this name alone, without checks or documents")
+    options.add_argument("--only", help="only the rows of this name, without checks and documents")
     options.add_argument("--output", help="folder for the table and plots",
                          default=os.path.join(HERE, "..", "..", "docs"))
     args = options.parse_args()

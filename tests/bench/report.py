@@ -1,4 +1,4 @@
-"""What was measured as a table and as plots."""
+"""The report: the measurements as a table and as plots."""
 
 import os
 import platform
@@ -10,7 +10,7 @@ COLOURS = ["#999999", "#4d4d4d", "#1b7837", "#b35806", "#e08214", "#8073ac", "#5
 
 
 def spread(values):
-    """Median, and the quarter below and above which a quarter of the values lie."""
+    """The median and the quartiles."""
     if len(values) < 3:
         return statistics.median(values), min(values), max(values)
     low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
@@ -18,9 +18,9 @@ def spread(values):
 
 
 class Row:
-    """SAMPLES are what each contender showed, a value a round, None where a round failed; where
-    there is a BASE, values are told as so many times what BASE showed in the same round. A note
-    stands in the place of a figure. TARGET is ("at most" or "at least", figure) for our median."""
+    """SAMPLES are the values of each contender, one per round, None for a failed round. If there is a BASE, values are
+    shown as multiples of the value of BASE in the same round. A note is shown instead of a figure. TARGET is ("at most"
+    or "at least", figure) for the median of socksify."""
 
     def __init__(self, key, title, how, *, unit="", digits=2, base=None, target=None):
         self.key, self.title, self.how = key, title, how
@@ -60,7 +60,7 @@ class Row:
             absolute = self.absolute(name)
             if name == self.base:
                 text = "1 = %s %s" % (number(absolute, 0 if absolute >= 100 else 2), self.unit)
-        elif self.unit:  # never without what it is beside the floor's
+        elif self.unit:  # always with the ratio to the floor
             text += " %s, %s times the floor" % (self.unit, number(middle / self.median("floor"), 1))
         return text
 
@@ -149,7 +149,7 @@ plot %(series)s
 
 
 def plot(path, title, label, rows, *, log=False):
-    """A group of bars a row, a bar a contender; nothing where a contender has no figure."""
+    """A group of bars per row and a bar per contender, which is missing if the contender has no figure."""
     names = [n for n in NAMES if any(row.median(n) is not None for row in rows)]
     data, series = "$data << EOD\n", []
     for row in rows:
@@ -170,7 +170,7 @@ def plot(path, title, label, rows, *, log=False):
     subprocess.run(["gnuplot", "-"], input=script, text=True, check=True, timeout=60)
 
 
-# file, title, what the axis is, rows by key with what stands below each, whether it is logarithmic
+# file, title, label of the axis, rows by key with the label of each, whether the axis is logarithmic
 PLOTS = [
     ("connect", "Round trips on a link with delay", "round trips",
      [("rtt", "connect"), ("rtt-login", "connect, user and password"), ("first", "first octet"),
@@ -194,7 +194,7 @@ PLOTS = [
 
 
 def write(folder, rows):
-    """BENCHMARKS.md and its plots."""
+    """Writes BENCHMARKS.md and its plots."""
     by_key = {row.key: row for row in rows}
     text = HEAD % {"machine": machine()}
     text += table(rows) + "\n"

@@ -1,8 +1,7 @@
 #!/usr/bin/python3
-"""The bridge side by side with gss_wrap alone in one process, and with the plain route. On loopback,
-with a realm of its own. Both sides of a ratio are taken in turns, the best of each counts: what
-else the machine does slows both down, and where it slowed one down too much there are more
-rounds. Ratios below what they must be fail."""
+"""Compares the bridge with gss_wrap() alone in one process and with an unprotected connection, on loopback and with its
+own realm. Both sides of a ratio are measured in turn, and the best value of each is used, because other load slows both
+down. If a ratio is below its goal, there are more rounds. Ratios below their minimum fail."""
 
 import argparse
 import os
@@ -18,7 +17,7 @@ import realm as realms
 
 MB = 256
 WANTED = {"integrity": 0.45, "confidentiality": 0.7}
-FLOOR = 0.6  # of that, for a machine that does much else
+FLOOR = 0.6  # the share of WANTED that even a busy machine must reach
 LEVELS = ("clear", "integrity", "confidentiality")
 
 
@@ -39,7 +38,7 @@ def wait_port(port):
 
 
 class Bed:
-    """A realm, a server and a bridge a level to it; "none" is the server itself."""
+    """A realm, a server, and a bridge to it for each level. The port of "none" is that of the server itself."""
 
     def __init__(self, build, scratch):
         self.program = build + "/tests/bench/bench_sealed"
@@ -57,7 +56,7 @@ class Bed:
                 f.write('server "s" { address = "proxy.test" port = %d methods = {"gssapi"} '
                         'gssapi-protection = "%s" }\nrule "all" { via = {"s"} }\n' % (server, level))
             self.ports[level] = free_port()
-            # A hosts file of its own, in a mount namespace of its own.
+            # The bridge has its own hosts file, in its own mount namespace.
             self.started.append(subprocess.Popen(
                 ["unshare", "-m", "sh", "-c", 'mount --bind "$0" /etc/hosts && exec "$@"', hosts,
                  build + "/tools/bridge/socks5-bridge", "--listen",

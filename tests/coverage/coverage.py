@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""What the tests run of the code: all unit tests and those end-to-end tests that are needed, in a build
-with -Db_coverage=true, and line coverage by folder against its floor. Prints what is left out."""
+"""Line coverage: runs all unit tests and a selection of the end-to-end tests in a build with -Db_coverage=true, and
+compares the coverage of each folder with its minimum. Prints the lines that are excluded."""
 
 import argparse
 import glob
@@ -12,11 +12,11 @@ import sys
 import tempfile
 
 TOP = os.path.abspath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
-# Missing are, for the most part, single lines for system calls that fail and tables that are full.
+# Lines that are not covered are mostly single lines for failing system calls and full tables.
 FLOORS = {"libsocks5client": 95.0, "preload": 90.0}
-# Left out: what is about other things than what is run, or runs the same lines again and takes long; and
-# what such a build cannot pass: its counts are written by system calls, and need a folder that may be
-# written to, and files that may have any size (cut ones are complained about by every later program).
+# SKIP leaves out slow tests that execute no additional lines, and tests that such a build cannot pass: it writes its
+# counts with system calls, and needs a writable folder and no limit on file sizes (every later program complains about
+# truncated files).
 MODULES = ("apps", "basics", "servers", "names", "lookups", "logs", "udp", "udp_odd", "hostile", "kernel_says",
            "isolation", "bind", "bind_callers", "bind_hostile", "covering", "gssapi", "datagrams", "memory",
            "library", "unix", "soak", "torture", "torture_gss", "injection", "left", "passing", "pointers",
@@ -38,9 +38,9 @@ def unit(build):
 
 
 def e2e(build):
-    """The lines of the tests that failed. (pytest looks for its configuration beside the first path among its
-    words, which must not be the builds'.) All variants are this build: the programs as they are, and those
-    with the hooks inside."""
+    """The result lines of the tests that failed. All variants use this build: the programs themselves and those with the
+    hooks linked in. (The path of the builds is in the same argument as its option, because pytest looks for its
+    configuration near the first path in its arguments.)"""
     with tempfile.TemporaryDirectory() as builds:
         os.chmod(builds, 0o755)
         for name in ("build", "build-sanitize"):
@@ -51,14 +51,14 @@ def e2e(build):
                                             for words in SKIP),
              *["%s/tests/e2e/test_%s.py" % (TOP, m) for m in MODULES]],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=2400, text=True, cwd=TOP,
-            env=dict(os.environ, COLUMNS="300"))  # the reasons are cut there
+            env=dict(os.environ, COLUMNS="300"))  # pytest cuts the reasons at this width
     failed = [line for line in done.stdout.splitlines() if line.startswith("FAILED")]
     return failed or ([done.stdout[-500:]] if done.returncode else [])
 
 
 def measured(build):
-    """{file: (lines, lines run, numbers of those that were not)}. Where a signal's handler jumped, counts of branches
-    do not add up, and gcov prints a negative one, which gcovr complains about."""
+    """{file: (lines, executed lines, numbers of the other lines)}. Where a signal handler jumped, counts of branches do
+    not add up, and gcov prints a negative count, which gcovr reports as an error."""
     found = subprocess.run(["gcovr", "-r", TOP, "--object-directory", build, "-j", "2", "--gcov-ignore-parse-errors",
                             "--json", "-"]
                            + ["-f=%s/" % folder for folder in FLOORS], cwd=TOP, check=True, timeout=600,
@@ -82,8 +82,8 @@ def ranges(numbers):
     return " ".join(str(a) if a == b else "%d-%d" % (a, b) for a, b in parts)
 
 
-def left_out():
-    """What markers take out of the count, with the reason that stands beside each."""
+def excluded():
+    """The lines that markers exclude, each with the reason given in the marker."""
     for folder in FLOORS:
         for path in sorted(glob.glob("%s/%s/**/*.[ch]" % (TOP, folder), recursive=True)):
             with open(path, encoding="utf-8") as f:
@@ -95,8 +95,8 @@ def left_out():
 def main():
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--build", default="build-coverage")
-    options.add_argument("--again", action="store_true", help="keep the counts of former runs")
-    options.add_argument("--show", action="store_true", help="only say what the counts there are come to")
+    options.add_argument("--again", action="store_true", help="keep the counts of earlier runs")
+    options.add_argument("--show", action="store_true", help="only print the results of the existing counts")
     args = options.parse_args()
     build, results = os.path.abspath(args.build), []
 
@@ -108,7 +108,7 @@ def main():
         for path in glob.glob(build + "/**/*.gcda", recursive=True):
             os.unlink(path)
     if not args.show:
-        os.umask(0)  # counts are written by root and by the ordinary user
+        os.umask(0)  # root and the ordinary user both write counts
         subprocess.run(["chmod", "-R", "a+rwX", build], check=True)
         for what, run in (("units", unit), ("end to end", e2e)):
             wrong = run(build)
@@ -117,10 +117,10 @@ def main():
     for name, (lines, run, missing) in sorted(files.items()):
         print("%-44s %4d lines %5.1f %%  %s" % (name, lines, 100 * run / lines if lines else 100,
                                               ranges(missing)))
-    for name, at, why in left_out():
-        print("left out: %s:%d: %s" % (name, at, why))
+    for name, at, why in excluded():
+        print("excluded: %s:%d: %s" % (name, at, why))
         if not why:
-            count(False, "a marker without its reason")
+            count(False, "a marker without a reason")
     for folder, floor in FLOORS.items():
         lines = sum(f[0] for name, f in files.items() if name.startswith(folder))
         run = sum(f[1] for name, f in files.items() if name.startswith(folder))

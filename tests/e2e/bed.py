@@ -1,13 +1,12 @@
-"""The test bed: three hosts as network namespaces, client, proxy and target, with no route from client
-to target, and a trap that records every packet the client sends anywhere but to the proxy's servers.
+"""The test bed: three hosts as network namespaces, named client, proxy and target, without a route from client to
+target, and a trap that records every packet that the client sends to anything but the servers on the proxy.
 
-The client's default route leads into a link whose far end is the trap: a packet socket there sees
-what tries to go past the proxy, be it to the target, to a DNS server or anywhere else. A second
-packet socket, on the client's link to the proxy, records what goes to the proxy host but not to one
-of its SOCKS ports.
+The client's default route leads to a link whose far end is the trap. A packet socket there receives every packet that
+bypasses the proxy, whether it is sent to the target, to a DNS server or to another host. A second packet socket,
+on the client's link to the proxy, records packets to the proxy host that are not for one of its SOCKS ports.
 
-Programs under test run as an ordinary user, servers as root. Everything is made inside the namespaces of
-isolated.py and is gone with them; each worker of a run has names of its own."""
+Programs under test run as an ordinary user, servers as root. Everything is made in the namespaces of isolated.py and
+is removed with them. Each worker of a run uses its own names."""
 
 import atexit
 import ctypes
@@ -31,11 +30,11 @@ OUTER4, TARGET4 = "10.88.2.1", "10.88.2.2"
 OUTER6, TARGET6 = "fd88:2::1", "fd88:2::2"
 TRAP4, TRAP6 = "10.88.9.1", "fd88:9::1"
 IDN4, IDN6 = "10.88.2.76", "fd88:2::76"  # the addresses of a name that is not ASCII
-HOSTS4 = "10.88.2.77"  # what the client's hosts file has under only4.hosts.example
+HOSTS4 = "10.88.2.77"  # the address of only4.hosts.example in the client's hosts file
 SOCKS_PORTS = range(1080, 1100)
 RELAY_PORTS = range(40000, 50000)
 USER = TAG + "o"  # the ordinary user
-FILES = {}  # where a host of the bed has its resolv.conf and hosts
+FILES = {}  # by host: the folder of its resolv.conf and hosts
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -45,7 +44,7 @@ def sh(command):
 
 
 class inside:
-    """A with-block of this thread inside a network namespace."""
+    """In the with-block this thread is in the network namespace NAME."""
 
     def __init__(self, name):
         self.name = name
@@ -80,9 +79,8 @@ def _address(ns, dev, *addresses):
 
 
 def _files(root):
-    """What a host of the bed finds as its own under /etc (ip netns exec sees to that): client and proxy
-    ask the target for names, which the client cannot reach. In a root of its own the client finds them
-    there."""
+    """Writes the hosts' own files for /etc, which "ip netns exec" mounts there. Client and proxy use the target as
+    name server; the client cannot reach it. If the client has a root file system ROOT, its files are written there."""
     hosts = "127.0.0.1 localhost\n::1 localhost ip6-localhost\n"
     for ns, more in ((CLIENT, HOSTS4 + " only4.hosts.example\n"), (PROXY, "")):
         folder = root + "/etc" if root and ns == CLIENT else "/etc/netns/" + ns
@@ -94,7 +92,7 @@ def _files(root):
 
 
 def _layer(root, scratch):
-    """A layer of memory above ROOT, in which the folders that tests use are where they are outside."""
+    """Mounts a layer in memory above ROOT. The folders that tests use have the same paths in it as outside."""
     layer = tempfile.mkdtemp(prefix="socksify-root-")
     sh("mount -t tmpfs -o mode=755 layer " + layer)
     for name in ("upper", "work", "root"):
@@ -111,8 +109,8 @@ def _layer(root, scratch):
 
 
 def make(root=None, scratch=None):
-    """The hosts, with their links; the trap. SCRATCH becomes the ordinary user's. With ROOT what runs as
-    that user finds this root file system as its own."""
+    """Makes the hosts with their links, and the trap, which it returns. SCRATCH is given to the ordinary user. With
+    ROOT, programs of that user run in this root file system."""
     user_folder(scratch)
     _root[:] = [_layer(root, scratch)] if root else []
     _files(_root[0] if root else None)
@@ -130,7 +128,7 @@ def make(root=None, scratch=None):
     _link(PROXY, "target", TARGET, "proxy")
     _address(PROXY, "target", OUTER4 + "/24", OUTER6 + "/64")
     _address(TARGET, "proxy", TARGET4 + "/24", TARGET6 + "/64")
-    # The trap: a default route whose next hop is known, so that packets do leave.
+    # The trap: a default route whose next hop is in the neighbour table, so that packets are really sent.
     _link(CLIENT, "beyond", TAG + "x", "trap")
     _address(CLIENT, "beyond", "10.88.9.2/24", "fd88:9::2/64")
     sh("ip -n %sx link set trap address 02:00:00:00:00:99" % TAG)
@@ -153,7 +151,7 @@ _all_root = False
 
 
 def user():
-    """The ordinary user, of this run."""
+    """The ordinary user of this run."""
     try:
         return pwd.getpwnam(USER)
     except KeyError:
@@ -168,25 +166,25 @@ def user_folder(path):
 
 
 def as_root(root):
-    """Whether programs under test run as root from now on."""
+    """Sets whether programs under test run as root."""
     global _all_root
     _all_root = root
 
 
 def as_user():
-    """What goes ahead of a command so that the ordinary user runs it."""
+    """The words before a command that make it run as the ordinary user."""
     return ["setpriv", "--reuid=%d" % user().pw_uid, "--regid=%d" % user().pw_gid, "--clear-groups"]
 
 
 def within(ns, command, root=False):
-    """COMMAND as it is run in the namespace NS: as an ordinary user unless ROOT. What runs as that user, and
-    what runs on the client, is a program of the client's root file system."""
+    """COMMAND with the words that run it in the namespace NS, as the ordinary user unless ROOT is set. Programs of that
+    user and programs on the client are those of the client's root file system."""
     words = ["chroot", _root[0]] if _root and (ns == CLIENT or not root) else []
     return ["ip", "netns", "exec", ns] + words + ([] if root or _all_root else as_user()) + command
 
 
 def made_with(command, cwd="/"):
-    """COMMAND, which makes what the client runs, as root runs it: in the client's root file system."""
+    """COMMAND with the words that run it as root in the client's root file system. It builds programs for the client."""
     return ["chroot", *(_root or ["/"]), "env", "--chdir=" + cwd, *command]
 
 
@@ -201,8 +199,8 @@ def unix_listener(path, kind=socket.SOCK_STREAM, backlog=128):
 
 
 def start(ns, command, root=None, **options):
-    """A process in a namespace, ended (by its process group) when the run ends: the client's as an ordinary
-    user, others, which are servers, as root."""
+    """Starts a process in a namespace. Its process group is ended when the run ends. On the client it runs as the
+    ordinary user, on other hosts, where it is a server, as root."""
     root = ns != CLIENT if root is None else root
     process = subprocess.Popen(within(ns, command, root), start_new_session=True,
                                stdin=subprocess.DEVNULL, **options)
@@ -248,8 +246,8 @@ def wait_port(ns, address, port, seconds=15):
 
 
 def run(ns, command, env=None, seconds=60, data=None, root=False):
-    """A command in a namespace, as an ordinary user unless ROOT: (exit status, stdout, stderr). Killed
-    whole when it takes too long: status -1."""
+    """Runs a command in a namespace, as the ordinary user unless ROOT is set: (exit status, stdout, stderr). If it takes
+    too long, its process group is killed and the status is -1."""
     process = subprocess.Popen(within(ns, command, root), env=env,
                                start_new_session=True, stdout=subprocess.PIPE,
                                stderr=subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""A realm with its KDC, and Dante built with GSSAPI, both in the proxy namespace."""
+"""A Kerberos realm with its KDC, and Dante built with GSSAPI, both in the proxy namespace."""
 
 import os
 import sys
@@ -38,7 +38,7 @@ socks pass { from: 0/0 to: 0/0
 
 
 def hosts():
-    """NAME is the proxy's, in the client's and the proxy's namespaces."""
+    """Adds NAME to the hosts files of client and proxy, with the proxy's address."""
     for ns in (bed.CLIENT, bed.PROXY):
         with open(bed.FILES[ns] + "/hosts", "a", encoding="ascii") as f:
             f.write("%s %s\n" % (bed.PROXY4, NAME))
@@ -75,11 +75,11 @@ class Kerberos:
         return path
 
 
-# --- programs over the bridge of their tree ---
+# --- programs that use the bridge of their process tree ---
 
 
 def krb(w):
-    """Made by the first test that needs it."""
+    """The realm and the server. They are started by the first test that needs them."""
     if not hasattr(w, "kerberos"):
         w.kerberos = Kerberos(w.scratch)
     return w.kerberos

@@ -1,4 +1,4 @@
-"""A DNS server, in the target namespace unless told otherwise, over UDP and TCP. It knows the zone "example", and little else."""
+"""A DNS server over UDP and TCP, by default in the target namespace. It has the zone "example" and few other records."""
 
 import ipaddress
 import re
@@ -20,7 +20,7 @@ ZONE = {
     "mail.example": {MX: ["both.example"], TXT: ["said by a server"]},
     "long.example": {TXT: ["%s%d" % ("x" * 250, i) for i in range(8)]},
 }
-WILD = re.compile(r"(.+\.)?wild\.example$")  # every name below it is the target
+WILD = re.compile(r"(.+\.)?wild\.example$")  # every name below it has the target's addresses
 
 
 def name_out(name):
@@ -47,7 +47,7 @@ def data(kind, value):
 
 
 def answer(message, most):
-    """The answer to a query, cut (with its mark) to MOST octets."""
+    """The answer to a query. If it is longer than MOST octets, it has no records and the TC flag is set."""
     name, at = name_in(message, 12)
     kind = struct.unpack_from("!H", message, at)[0]
     question = message[12:at + 4]
@@ -64,7 +64,7 @@ def answer(message, most):
 
 
 class Nameserver:
-    """Remembers what it was asked: (name, type) pairs."""
+    """Records the queries that it receives: (name, type) pairs."""
 
     def __init__(self, ns=bed.TARGET, addresses=(bed.TARGET4, bed.TARGET6)):
         self.asked = []

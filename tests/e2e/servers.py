@@ -1,5 +1,5 @@
-"""The real servers: SOCKS servers in the proxy namespace, targets in the target namespace. All of them
-Debian's packages, configured in a scratch directory."""
+"""The real servers: SOCKS servers in the proxy namespace, targets in the target namespace. All are Debian packages,
+configured in a scratch directory."""
 
 import os
 import shutil
@@ -83,7 +83,7 @@ def _write(path, text):
 
 
 def write(path, text):
-    """A file of the ordinary user's."""
+    """Writes a file that belongs to the ordinary user."""
     _write(path, text)
     os.chown(path, bed.user().pw_uid, bed.user().pw_gid)
     return path
@@ -93,7 +93,7 @@ def write(path, text):
 
 
 class Target(threading.Thread):
-    """Echo, banner and refusal on both families; remembers who connected."""
+    """Echo and banner services on both families. Records the addresses of connecting clients."""
 
     def __init__(self):
         super().__init__(daemon=True)
@@ -162,7 +162,7 @@ def targets(scratch):
     conf = _write(scratch + "/vsftpd.conf", VSFTPD_CONF % {"dir": scratch, "port": FTP})
     os.makedirs(scratch + "/empty")
     for folder in (www, scratch + "/empty"):
-        os.chmod(folder, 0o755)  # vsftpd refuses others, as an open umask makes them
+        os.chmod(folder, 0o755)  # vsftpd refuses folders that others can write to, which an open umask makes
     bed.start(bed.TARGET, ["vsftpd", conf], stderr=subprocess.DEVNULL)
     sshd(scratch, bed.TARGET, SSH)
     for port in (HTTP, HTTPS, REDIS, SSH, FTP):
@@ -186,21 +186,21 @@ def sshd(scratch, ns, port):
 
 
 def dante():
-    """The path of the server with GSSAPI; the first time it is built, which takes minutes."""
+    """The path of Dante's server with GSSAPI. The first call builds it, which takes minutes."""
     done = subprocess.run([HERE + "/../peer/dante.sh"], stdout=subprocess.PIPE, timeout=1500,
                           check=True, text=True)
     return done.stdout.strip()
 
 
 def danted():
-    """The path of the server as Debian has it, or as it is built where Debian has none."""
+    """The path of Dante's server: Debian's package, or our build where Debian has none."""
     return shutil.which("danted") or dante()
 
 
 def add_user():
-    """danted checks passwords against the system's."""
+    """Adds the user whose password danted checks; it uses the system's users."""
     subprocess.run(["useradd", "-M", "-s", "/usr/sbin/nologin", USER], check=True, timeout=30)
-    # Of the hashes that are quick to check: hundreds of programs log in at once.
+    # A hash that is quick to check: hundreds of programs log in at once.
     subprocess.run(["chpasswd", "-c", "SHA256", "-s", "1000"], input="%s:%s\n" % (USER, PASSWORD), text=True, check=True,
                    timeout=30)
 
@@ -228,7 +228,7 @@ def socks(scratch):
 
 
 def black_hole():
-    """A listener whose queue is full: connections to it are neither taken nor refused."""
+    """A listener whose queue is full: connections to it are neither accepted nor refused."""
     with bed.inside(bed.PROXY):
         listener = socket.socket()
         listener.bind((bed.PROXY4, BLACK_HOLE))
@@ -243,7 +243,7 @@ def black_hole():
 
 
 def scripted():
-    """The server that is told how to behave, at PROXY4 port HOSTILE."""
+    """The scripted server, at PROXY4 port HOSTILE."""
     with bed.inside(bed.PROXY):
         listener = socket.socket()
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

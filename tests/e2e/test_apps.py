@@ -1,5 +1,5 @@
-"""Every program of tests/apps: bare where the target is near, covered where only a server leads to it,
-through different servers and by both doors. It must behave alike."""
+"""Every program of tests/apps: without socksify where the target can be reached, and covered where only a server can
+reach it, through different servers, started by socksify and by LD_PRELOAD. Its behaviour must be the same."""
 
 import os
 
@@ -27,25 +27,25 @@ FAMILY6 = ["tcp_blocking", "tcp_nonblock_poll", "epoll_before", "epoll_after", "
            "other_names"]
 
 
-def covered(w, door, port, user, name, host, at=s.ECHO):
+def covered(w, launcher, port, user, name, host, at=s.ECHO):
     command = [w.app(name), host, str(at)]
     if name in COVERED_ONLY:
         command.append(COVERED_ONLY[name])
     before = len(w.target.peers)
-    if door == "socksify":
+    if launcher == "socksify":
         result = w.via(port, command, user)
     else:
-        result = w.preloaded(None, command, 120, SOCKS5_CONF=patient(w, port, user))
+        result = w.preloaded(None, command, 120, SOCKS5_CONF=long_timeout(w, port, user))
     fine(result)
     if at == s.ECHO and name != "udp_refused":
         new = w.target.peers[before:]
-        assert new, "the target saw nobody"
+        assert new, "no connection arrived at the target"
         assert all(a[0] in (bed.OUTER4, bed.OUTER6, "::ffff:" + bed.OUTER4) for _, a in new), new
 
 
-def patient(w, port, user):
-    """A configuration whose time-out is longer than a busy machine takes to check 200 passwords."""
-    path = "%s/patient-%d.conf" % (w.scratch, port)
+def long_timeout(w, port, user):
+    """A configuration whose timeout is longer than a busy machine needs to check 200 passwords."""
+    path = "%s/long_timeout-%d.conf" % (w.scratch, port)
     words = user and 'username = "%s" password = "%s"' % (s.USER, s.PASSWORD)
     s.write(path, 'server "a" { address = "%s" port = %d timeout = 120 %s }\n'
             'rule "all" { via = {"a"} }\n' % (bed.PROXY4, port, words))
@@ -53,65 +53,65 @@ def patient(w, port, user):
     return path
 
 
-# To TARGET4 port 80, in one flight.
+# Greeting and request for TARGET4 port 80, in one write.
 GREETING_AND_REQUEST = b"\5\1\0\5\1\0\1" + bytes(map(int, bed.TARGET4.split("."))) + b"\0\x50"
 
 
-def nobody_answers(conversation):
-    while conversation.negotiation():
+def never_reply(conversation):
+    while conversation.receive():
         pass
 
 
-# Each program goes two of the ways, one of either door; all of them with --full.
+# Each program uses two of WAYS, one with each launcher. With --full it uses all of them.
 for NUMBER, NAME in enumerate(ECHOING):
     for HOST in [bed.TARGET4] + ([bed.TARGET6] if NAME in FAMILY6 else []):
-        test("%s to %s, bare" % (NAME, HOST), on=PLAIN)(
+        test("%s to %s, without socksify" % (NAME, HOST), on=PLAIN)(
             lambda w, name=NAME, host=HOST: fine(bed.run(
                 bed.PROXY, [w.app(name, False), host, str(s.ECHO)], w.env, 60)))
-        for WAY, (LABEL, DOOR, PORT, USER) in enumerate(WAYS):
+        for WAY, (LABEL, LAUNCHER, PORT, USER) in enumerate(WAYS):
             if HOST == bed.TARGET6 and PORT not in (s.DANTED, s.MICROSOCKS):
                 continue
             if NAME == "udp_refused" and PORT in (s.DANTED, s.DANTED_AUTH):
-                continue  # there it works, see test_udp.py
-            test("%s to %s through %s, %s" % (NAME, HOST, LABEL, DOOR),
+                continue  # danted supports UDP, see test_udp.py
+            test("%s to %s through %s, %s" % (NAME, HOST, LABEL, LAUNCHER),
                  on=(ASAN, TSAN) if NAME in THREADED and WAY < 2 else ASAN,
                  full=HOST == bed.TARGET4 and (NUMBER + WAY) % 2 != 0 and NAME != "udp_refused")(
-                     lambda w, d=DOOR, p=PORT, u=USER, n=NAME, h=HOST: covered(w, d, p, u, n, h))
+                     lambda w, d=LAUNCHER, p=PORT, u=USER, n=NAME, h=HOST: covered(w, d, p, u, n, h))
 
-test("changes_ids as root, bare", on=PLAIN, root=True)(lambda w: fine(bed.run(
+test("changes_ids as root, without socksify", on=PLAIN, root=True)(lambda w: fine(bed.run(
     bed.PROXY, [w.app("changes_ids", False), bed.TARGET4, str(s.ECHO)], w.env, 60)))
 test("changes_ids as root, covered", root=True)(
     lambda w: covered(w, "socksify", s.DANTED, "", "changes_ids", bed.TARGET4))
 
 for NAME in STALLING:
-    test("%s, bare" % NAME, on=PLAIN)(lambda w, name=NAME: fine(bed.run(
+    test("%s, without socksify" % NAME, on=PLAIN)(lambda w, name=NAME: fine(bed.run(
         bed.PROXY, [w.app(name, False), bed.PROXY4, str(s.BLACK_HOLE)], w.env, 30)))
 
-    def stalled(w, door, name):
-        w.hostile.play(nobody_answers)
-        covered(w, door, s.HOSTILE, "", name, bed.TARGET4, 80)
-        assert w.hostile.connections, "the server saw nobody"
-        # Nothing but negotiations: in one flight, or the greeting of the second try.
-        octets = b"".join(w.hostile.negotiations)
+    def stalled(w, launcher, name):
+        w.hostile.play(never_reply)
+        covered(w, launcher, s.HOSTILE, "", name, bed.TARGET4, 80)
+        assert w.hostile.connections, "no connection arrived at the server"
+        # Only negotiations: greeting and request in one write, or the greeting of the second attempt.
+        octets = b"".join(w.hostile.received)
         rest = octets.replace(GREETING_AND_REQUEST, b"")
         assert octets and not rest.replace(GREETING_AND_REQUEST[:3], b""), octets
-    for DOOR in ("socksify", "preload"):
-        test("%s with a server that says nothing, %s" % (NAME, DOOR))(
-            lambda w, d=DOOR, n=NAME, f=stalled: f(w, d, n))
+    for LAUNCHER in ("socksify", "preload"):
+        test("%s with a server that does not reply, %s" % (NAME, LAUNCHER))(
+            lambda w, d=LAUNCHER, n=NAME, f=stalled: f(w, d, n))
     test("%s with a server that cannot be reached" % NAME)(
         lambda w, n=NAME: covered(w, "socksify", s.BLACK_HOLE, "", n, bed.TARGET4, 80))
 
-test("fork_failing, bare", on=PLAIN)(lambda w: fine(bed.run(
+test("fork_failing, without socksify", on=PLAIN)(lambda w: fine(bed.run(
     bed.PROXY, [w.app("fork_failing", False), bed.PROXY4, str(s.BLACK_HOLE)], w.env, 60)))
-test("forks that fail leave nothing behind", on=PLAIN)(
+test("fork_failing: a failed fork() leaves nothing behind", on=PLAIN)(
     lambda w: covered(w, "socksify", s.BLACK_HOLE, "", "fork_failing", bed.TARGET4, 80))
 
-test("so_error, bare", on=PLAIN)(lambda w: fine(bed.run(
+test("so_error, without socksify", on=PLAIN)(lambda w: fine(bed.run(
     bed.PROXY, [w.app("so_error", False), bed.TARGET4, str(s.REFUSED)], w.env, 30)))
 for LABEL, PORT, USER in (("danted", s.DANTED, ""), ("microsocks", s.MICROSOCKS, ""),
                           ("danted with password", s.DANTED_AUTH, AUTH), ("ssh -D", s.SSH_D, ""),
                           ("a server that is down", s.CLOSED, "")):
-    for DOOR in ("socksify", "preload"):
-        test("so_error: a refused target through %s, %s" % (LABEL, DOOR))(
-            lambda w, d=DOOR, p=PORT, u=USER: covered(w, d, p, u, "so_error", bed.TARGET4,
+    for LAUNCHER in ("socksify", "preload"):
+        test("so_error is ECONNREFUSED for a refused target through %s, %s" % (LABEL, LAUNCHER))(
+            lambda w, d=LAUNCHER, p=PORT, u=USER: covered(w, d, p, u, "so_error", bed.TARGET4,
                                                       s.REFUSED))

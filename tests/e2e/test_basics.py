@@ -1,4 +1,4 @@
-"""The first things anybody tries: curl through a server, a server that is down, and what is refused."""
+"""Basics: curl through a server, a server that is down, and refused traffic."""
 
 import os
 
@@ -7,36 +7,36 @@ import servers as s
 from world import AUTH, CURL, PAGE, PYTHON, URL4, right, test
 
 
-@test("bare LD_PRELOAD")
+@test("curl works with LD_PRELOAD alone")
 def _(w):
     right(w.preloaded(s.DANTED, CURL + [URL4]), PAGE)
 
 
-@test("without a configuration everything fails, and says why")
+@test("without a configuration every connection fails and the reason is logged")
 def _(w):
     status, out, err = w.preloaded(None, CURL + [URL4])
     assert status != 0 and not out and b"no configuration" in err, (status, out, err)
 
 
-@test("a refused target is ECONNREFUSED")
+@test("connect() to a target that refuses fails with ECONNREFUSED")
 def _(w):
     code = "import socket; print(socket.socket().connect_ex(('%s', 11)))" % bed.TARGET4
     right(w.via(s.DANTED, [PYTHON, "-c", code]), b"111")
 
 
-@test("a server that is down is ECONNREFUSED")
+@test("connect() through a server that is down fails with ECONNREFUSED")
 def _(w):
     code = "import socket; print(socket.socket().connect_ex(('%s', 80)))" % bed.TARGET4
     right(w.via(s.CLOSED, [PYTHON, "-c", code]), b"111")
 
 
-@test("a wrong password is EACCES")
+@test("connect() with a wrong password fails with EACCES")
 def _(w):
     code = "import socket; print(socket.socket().connect_ex(('%s', 80)))" % bed.TARGET4
     right(w.via(s.DANTED_AUTH, [PYTHON, "-c", code], s.USER + ":wrong"), b"13")
 
 
-@test("UDP is refused with EOPNOTSUPP and does not leave")
+@test("UDP through a server without UDP fails with EOPNOTSUPP and no packet is sent")
 def _(w):
     code = """
 import socket
@@ -66,37 +66,37 @@ print(c.recv(99))""" % bed.TARGET4
     right(w.via(s.DANTED, [PYTHON, "-c", code]), s.BANNER_TEXT[:30])
 
 
-@test("one flight with no authentication, and with a password")
+@test("a negotiation takes one round trip, without authentication and with a password")
 def _(w):
     def good(c):
-        first = c.negotiation()
+        first = c.receive()
         c.say(bytes([5, first[2]]) + (b"\1\0" if first[2] == 2 else b"") + c.OK)
         c.echo()
     code = """
 import socket
 c = socket.create_connection(('%s', 7)); c.sendall(b'mine'); print(c.recv(9))""" % bed.TARGET4
     for user in ("", 'username = "a" password = "b"'):
-        conf = s.write("%s/one-flight.conf" % w.scratch, 'server "p" { address = "%s" port = %d pipeline = on %s }\n'
+        conf = s.write("%s/one-round-trip.conf" % w.scratch, 'server "p" { address = "%s" port = %d pipeline = on %s }\n'
                        'rule "all" { via = {"p"} }\n' % (bed.PROXY4, s.HOSTILE, user))
         os.chmod(conf, 0o600)
         w.hostile.play(good)
         right(w.configured(conf, [PYTHON, "-c", code], w.env, 40), b"mine")
-        assert len(w.hostile.negotiations) == 1, w.hostile.negotiations
+        assert len(w.hostile.received) == 1, w.hostile.received
 
 
-@test("every failing REP is its errno")
+@test("each failure reply of the server has its own errno")
 def _(w):
     expected = {2: 13, 3: 101, 4: 113, 5: 111, 6: 110, 7: 95, 8: 97, 9: 71, 255: 71}
     code = "import socket; print(socket.socket().connect_ex(('%s', 80)))" % bed.TARGET4
     for rep, errno in expected.items():
         def refuse(c, rep=rep):
-            c.negotiation()
+            c.receive()
             c.say(bytes([5, 0, 5, rep, 0, 1, 0, 0, 0, 0, 0, 0]))
         w.hostile.play(refuse)
         right(w.via(s.HOSTILE, [PYTHON, "-c", code]), b"%d" % errno)
 
 
-@test("socksify's exit codes")
+@test("socksify exits with the status of the command, 126 or 127")
 def _(w):
     for command, status in ((["false"], 1), (["sh", "-c", "exit 42"], 42), (["/nonexistent"], 127),
                             (["/etc/passwd"], 126)):

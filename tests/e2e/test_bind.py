@@ -1,5 +1,5 @@
-"""Programs that listen, called back through the server. A caller in the target's namespace is told by
-the program whom to call, over a connection of its own, and tells the program what it sees."""
+"""Programs that accept connections through the server (BIND). A program sends its address over a connection to a
+caller in the target's namespace. The caller connects there and sends the addresses that it sees."""
 
 import os
 import re
@@ -19,7 +19,7 @@ _callers = []
 
 
 def call(where, control):
-    """One call to WHERE ("host port"): says both ends' names, hears the thanks."""
+    """Connects to WHERE ("host port"), sends the addresses of both ends, and waits for the program's answer."""
     host, port = where.split()
     with socket.create_connection((host, int(port)), 10) as c:
         c.sendall(b"%s %d %s %d\n" % (c.getsockname()[0].encode(), c.getsockname()[1],
@@ -67,11 +67,11 @@ def bare(w, how, host):
 for HOW in WAYS:
     for HOST in (bed.TARGET4, bed.TARGET6):
         if not HOW.startswith("any"):
-            test("bind: called back at %s, %s, bare" % (HOST, HOW))(
+            test("bind: called_back accepts connections at %s, %s, without socksify" % (HOST, HOW))(
                 lambda w, how=HOW, host=HOST: bare(w, how, host))
         for LABEL, PORT, USER in (("danted", s.DANTED, ""),
                                   ("danted with password", s.DANTED_AUTH, AUTH)):
-            test("bind: called back at %s through %s, %s" % (HOST, LABEL, HOW))(
+            test("bind: called_back accepts connections at %s through %s, %s" % (HOST, LABEL, HOW))(
                 lambda w, how=HOW, host=HOST, p=PORT, u=USER: called_back(w, how, host, p, u))
 
 
@@ -81,20 +81,20 @@ def crowd(w, covered):
     fine(w.via(s.DANTED, command) if covered else bed.run(bed.PROXY, command, w.env, 60))
 
 
-test("bind: called back, and connected, among hundreds of descriptors, bare")(
+test("bind: poll() and select() with hundreds of descriptors report a connection and a listener, without socksify")(
     lambda w: crowd(w, False))
-test("bind: called back, and connected, among hundreds of descriptors, through danted")(
+test("bind: poll() and select() with hundreds of descriptors report a connection and a listener, through danted")(
     lambda w: crowd(w, True))
 
 
-# --- FTP: the server of files calls back for each transfer ---
+# --- FTP: the file server opens a connection to the client for each transfer ---
 
 def url_host(host):
     return "[%s]" % host if ":" in host else host
 
 
 def folder(w):
-    """A new one, in which the client's user may write, whoever that is."""
+    """A new folder that the user of the client program may write to."""
     there = "%s/got-%d" % (w.scratch, len(os.listdir(w.scratch)))
     os.makedirs(there)
     os.chmod(there, 0o777)
@@ -102,7 +102,7 @@ def folder(w):
 
 
 def tnftp(w, host, port, user):
-    """Debian's ftp, active: lists, fetches a small file and a large one."""
+    """Debian's ftp in active mode: lists, fetches a small file and a large one."""
     there = folder(w)
     script = s.write(there + "/script", "user anonymous x@y\nls\nlcd %s\nget index.html\nget 1m\n"
                      "ls\nbye\n" % there)
@@ -123,21 +123,21 @@ def lftp(w, host, port, user):
         same(w, there, debug.read())
 
 
-def same(w, there, told):
-    """What was fetched is what is there, and the client asked to be called back each time."""
+def same(w, there, log):
+    """The fetched files are identical to the originals, and the client used active mode for each transfer."""
     asked = re.findall(rb"---> (?:EPRT \|.\||PORT )(?:%s|10[.,]88[.,]2[.,]1)[|,]"
-                       % bed.OUTER6.encode(), told)
-    assert len(asked) >= 3 and not re.search(rb"---> (PASV|EPSV)", told), told
+                       % bed.OUTER6.encode(), log)
+    assert len(asked) >= 3 and not re.search(rb"---> (PASV|EPSV)", log), log
     for name in ("index.html", "1m"):
         with open(w.scratch + "/www/" + name, "rb") as a, open(there + "/" + name, "rb") as b:
-            assert a.read() == b.read(), (name, told)
+            assert a.read() == b.read(), (name, log)
 
 
 for CLIENT in (tnftp, lftp):
     for HOST in (bed.TARGET4, bed.TARGET6):
         for LABEL, PORT, USER in (("danted", s.DANTED, ""),
                                   ("danted with password", s.DANTED_AUTH, AUTH)):
-            test("bind: %s, active, at %s through %s" % (CLIENT.__name__, HOST, LABEL))(
+            test("bind: %s fetches files in active mode at %s through %s" % (CLIENT.__name__, HOST, LABEL))(
                 lambda w, c=CLIENT, h=HOST, p=PORT, u=USER: c(w, h, p, u))
 
 
@@ -201,14 +201,14 @@ def python(w, code, host, said):
 
 
 for HOST in (bed.TARGET4, bed.TARGET6):
-    test("bind: asyncio's start_server, at %s" % HOST)(
+    test("bind: asyncio's start_server accepts connections at %s" % HOST)(
         lambda w, h=HOST: python(w, ASYNCIO, h, b"ten"))
     for SELECTOR in ("EpollSelector", "PollSelector", "SelectSelector"):
-        test("bind: three listeners and a duplicate, %s, at %s" % (SELECTOR, HOST))(
+        test("bind: three listeners, one of them duplicated, accept connections with %s at %s" % (SELECTOR, HOST))(
             lambda w, h=HOST, k=SELECTOR: python(w, PLAIN % (CALLER, k), h, b"thirty"))
 
 
-# --- what does not go to a server ---
+# --- listeners that stay local ---
 
 NGINX = """
 daemon off; pid %(dir)s/local.pid; error_log %(dir)s/local.err; worker_processes 2;
@@ -220,7 +220,7 @@ http { access_log off; client_body_temp_path %(dir)s/lb; proxy_temp_path %(dir)s
 
 
 def stays_local(w, port, command):
-    """Also where something in the tree was connected through the server before."""
+    """The program listens locally although its process tree has connected through the server before."""
     first = "curl -sS -m 20 -o /dev/null %s && exec \"$@\"" % URL4
     process = bed.start(bed.CLIENT, [
         "env", "-i", "PATH=" + w.env["PATH"], "HOME=" + w.env["HOME"], w.socksify, "-x",
@@ -233,20 +233,20 @@ def stays_local(w, port, command):
         bed.stop(process)
 
 
-@test("bind: python's http.server keeps listening locally")
+@test("bind: Python's http.server listens locally")
 def _(w):
     stays_local(w, 8000, [PYTHON, "-m", "http.server", "-d", w.scratch + "/www", "--bind",
                           bed.CLIENT4, "8000"])
 
 
-@test("bind: nginx keeps listening locally")
+@test("bind: nginx listens locally")
 def _(w):
     conf = s.write(w.scratch + "/local.conf",
                    NGINX % {"dir": w.scratch, "at": bed.CLIENT4, "port": 8001})
     stays_local(w, 8001, ["nginx", "-c", conf, "-e", w.scratch + "/local.err"])
 
 
-@test("bind: loopback and a chosen port stay local after a connection")
+@test("bind: listeners on loopback or a fixed port stay local after a connection")
 def _(w):
     code = """
 import socket
@@ -260,14 +260,14 @@ for at in (('127.0.0.1', 0), ('%s', 4321), ('0.0.0.0', 4322)):
     right(w.via(s.DANTED, [PYTHON, "-c", code]), b"127.0.0.1\n127.0.0.1\n")
 
 
-# --- the rest of a listener's life ---
+# --- listeners: waiting, closing, exec, reuse ---
 
 CONTROL = """
 import os, select, socket, subprocess, sys, time
 control = socket.create_connection(('%s', %d))
 def listener(n=8):
     return socket.create_server((control.getsockname()[0], 0), backlog=n)
-def tell(l):
+def announce(l):
     control.sendall(b'%%s %%d\\n' %% (l.getsockname()[0].encode(), l.getsockname()[1]))
 def serve(c, peer):
     said = c.makefile().readline().split()
@@ -285,7 +285,7 @@ def controlled(title, code, said=b"fine"):
     test("bind: " + title)(run)
 
 
-controlled("poll, select and epoll keep their time-outs while nobody comes", """
+controlled("poll, select and epoll keep their timeouts while no connection arrives", """
 l = listener()
 l.setblocking(False)
 p, e = select.poll(), select.epoll()
@@ -299,7 +299,7 @@ try: l.accept()
 except BlockingIOError: pass
 """)
 
-controlled("a listener that is shut down or closed is gone at the server too", """
+controlled("a listener that is shut down or closed is closed at the server too", """
 for how in ('shutdown', 'close'):
     l = listener()
     name = l.getsockname()
@@ -313,7 +313,7 @@ for how in ('shutdown', 'close'):
     assert socket.socket().connect_ex(name) == 111, how
 """)
 
-controlled("descriptors of ours survive a program that closes and duplicates everything", """
+controlled("internal descriptors survive a program that closes and duplicates all descriptors", """
 l = listener()
 os.set_inheritable(l.fileno(), True)
 keep = {0, 1, 2, control.fileno(), l.fileno()}
@@ -322,32 +322,32 @@ for fd in range(1200):
         try: os.close(fd)
         except OSError: pass
 os.closerange(max(keep) + 1, 1 << 20)
-tell(l)
+announce(l)
 serve(*l.accept())
 spare = os.open('/dev/null', os.O_RDONLY)
 for fd in range(max(keep) + 2, 1024):
     os.dup2(spare, fd)
-tell(l)
+announce(l)
 serve(*l.accept())
 for fd in range(max(keep) + 2, 1024):
     os.read(fd, 1)
 """)
 
-controlled("an exec that failed leaves no descriptor that the next program would inherit", """
-def note_inherited():
+controlled("a failed exec leaves no descriptor inheritable", """
+def inherited():
     links = [f for f in range(3, 1100) if os.path.islink('/proc/self/fd/%d' % f)]
     return {f for f in links if os.get_inheritable(f)}
 l = listener()
 os.set_inheritable(l.fileno(), True)
-before = note_inherited()
+before = inherited()
 try: os.execv('/nowhere/to/be/found', ['x'])
 except FileNotFoundError: pass
-assert note_inherited() == before, (note_inherited(), before)
+assert inherited() == before, (inherited(), before)
 """)
 
-controlled("a connection that was accepted goes through an exec with its names", """
+controlled("an accepted connection keeps its two addresses across exec", """
 l = listener()
-tell(l)
+announce(l)
 c, peer = l.accept()
 code = '''
 import socket, sys
@@ -360,9 +360,9 @@ c.close()
 assert control.recv(1) == b'.'
 """)
 
-controlled("a listener note_inherited as another number (socket activation)", """
+controlled("a listener is inherited under another descriptor number (socket activation)", """
 l = listener()
-tell(l)
+announce(l)
 code = '''
 import os, socket
 l = socket.socket(fileno=3)
@@ -378,26 +378,26 @@ if pid == 0:
     os.execv(sys.executable, [sys.executable, '-c', code])
 assert os.waitpid(pid, 0)[1] == 0
 assert control.recv(1) == b'.'
-tell(l)
+announce(l)
 serve(*l.accept())
 """)
 
-controlled("one address is one connection: who comes again is refused, and disturbs nobody", """
+controlled("an address accepts one connection: a second one is refused and changes nothing", """
 l = listener()
 first = l.getsockname()
-tell(l)
+announce(l)
 serve(*l.accept())
 assert l.getsockname() != first
 assert socket.socket().connect_ex(first) == 111
 l.setblocking(False)
-try: l.accept(); print('somebody came')
+try: l.accept(); print('a connection arrived')
 except BlockingIOError: pass
 l.setblocking(True)
-tell(l)
+announce(l)
 serve(*l.accept())
 """)
 
-controlled("a socket that is bound and asked its name may connect all the same", """
+controlled("a bound socket can connect after getsockname()", """
 c = socket.socket()
 c.bind((control.getsockname()[0], 0))
 c.getsockname()
@@ -407,12 +407,12 @@ assert c.recv(5) == b'hello' and c.getpeername() == ('%s', 7)
 """ % (bed.TARGET4, bed.TARGET4))
 
 
-test("bind: lftp, active, by a name of both families")(
+test("bind: lftp fetches files in active mode from a name with both address families")(
     lambda w: lftp(w, "both.example", s.DANTED, ""))
-test("bind: tnftp, active, by a name of both families")(
+test("bind: tnftp fetches files in active mode from a name with both address families")(
     lambda w: tnftp(w, "both.example", s.DANTED, ""))
 
-controlled("a listener of both families is called in the one its program called in", """
+controlled("a dual-stack listener accepts in the family of the program's own connection", """
 l = socket.socket(socket.AF_INET6)
 l.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
 l.bind(('::', 0))
@@ -427,6 +427,6 @@ assert control.recv(1) == b'.'
 """ % (bed.OUTER4, bed.TARGET4))
 
 
-@test("called back at: listeners whose children went without a word")
+@test("bind: hundreds of listeners in turn work although their child processes exit at once")
 def _(w):
     fine(w.via(s.DANTED, [w.app("listen_often"), bed.TARGET4, str(s.ECHO)], seconds=60))

@@ -1,5 +1,5 @@
-"""Listening through a server needs no privilege, and nobody reaches the listener except through the
-server: not from the same host, not from a neighbour, with no hop count."""
+"""Listening through a server needs no privilege. The listener can be reached only through the server, not from the
+same host and not from a neighbour, with any hop count."""
 
 import os
 import select
@@ -20,40 +20,40 @@ def python(w, code, said=b"fine"):
     right(w.via(s.DANTED, [PYTHON, "-c", USER + test_bind.CONTROL + code]), said)
 
 
-@test("bind: an ordinary user is one: no capability is left")
+@test("bind: programs of the ordinary user have no capability")
 def _(w):
     right(w.via(s.DANTED, ["grep", "^CapEff:\t0000000000000000", "/proc/self/status"]), b"CapEff")
 
 
-GIVE_UP = """
-def give_up():
+DROP_ROOT = """
+def drop_root():
     os.setgid(65534); os.setuid(65534)
 """
 
 
-@test("bind: a process that gives up the rights of root takes its listener along", root=True)
+@test("bind: a process that drops root privileges keeps its listener", root=True)
 def _(w):
     code = """
 l = listener()
-tell(l)
+announce(l)
 serve(*l.accept())
-tell(l)
-give_up()
-for turn in range(2):
+announce(l)
+drop_root()
+for i in range(2):
     serve(*l.accept())
-    if not turn: tell(l)
+    if not i: announce(l)
 print('still')"""
     test_bind.callers()
-    right(w.via(s.DANTED, [PYTHON, "-c", test_bind.CONTROL + GIVE_UP + code]), b"still")
+    right(w.via(s.DANTED, [PYTHON, "-c", test_bind.CONTROL + DROP_ROOT + code]), b"still")
 
 
 for WHO, CODE in (
-        ("whose child has ended", """
+        ("after a child has ended", """
 if os.fork() == 0: os._exit(0)
 os.wait()
-give_up()
-tell(l)"""),
-        ("whose parent has ended: a daemon", """
+drop_root()
+announce(l)"""),
+        ("as a daemon whose parent has ended", """
 ended, ends = os.pipe()
 if os.fork():
     os.close(ended)
@@ -61,24 +61,24 @@ if os.fork():
 os.close(ends)
 os.read(ended, 1)
 time.sleep(0.2)
-tell(l)
-give_up()""")):
-    @test("bind: a listener goes with a process that gives up the rights of root, %s" % WHO, root=True)
+announce(l)
+drop_root()""")):
+    @test("bind: a process that drops root privileges keeps its listener, %s" % WHO, root=True)
     def _(w, code=CODE):
         test_bind.callers()
-        before = test_bind.CONTROL + GIVE_UP + "\nl = listener()\ntell(l)\nserve(*l.accept())"
+        before = test_bind.CONTROL + DROP_ROOT + "\nl = listener()\nannounce(l)\nserve(*l.accept())"
         right(w.via(s.DANTED, [PYTHON, "-c", before + code + "\nserve(*l.accept())\nprint('still', flush=True)"]), b"still")
 
 
-@test("bind: a listener stays with who has the rights of root; a child without them has it no more", root=True)
+@test("bind: a parent with root privileges keeps its listener, a child that drops them loses it", root=True)
 def _(w):
     code = """
 l = listener()
-tell(l)
+announce(l)
 serve(*l.accept())
 child = os.fork()
 if child == 0:
-    give_up()
+    drop_root()
     print(select.select([l], [], [], 0.3)[0], flush=True)
     c = socket.create_connection(control.getpeername())
     mine = socket.create_server((c.getsockname()[0], 0))
@@ -88,15 +88,15 @@ if child == 0:
     print(c.recv(1), flush=True)
     sys.exit()
 assert os.wait()[1] == 0
-for turn in range(2):
-    tell(l)
+for i in range(2):
+    announce(l)
     serve(*l.accept())
 print('still')"""
     test_bind.callers()
-    right(w.via(s.DANTED, [PYTHON, "-c", test_bind.CONTROL + GIVE_UP + code]), b"[]\nb'.'\nstill\n")
+    right(w.via(s.DANTED, [PYTHON, "-c", test_bind.CONTROL + DROP_ROOT + code]), b"[]\nb'.'\nstill\n")
 
 
-# --- who does not come by the server ---
+# --- connections that do not come through the server ---
 
 SOCKETS = {
     "IPv4": "l = socket.create_server(('%s', 0))" % bed.CLIENT4,
@@ -110,8 +110,8 @@ e.register(l, select.EPOLLIN)
 l.setblocking(False)
 print('up', flush=True)
 while not os.path.exists(sys.argv[1]):
-    assert not e.poll(0.1), 'somebody came past the server'
-    try: l.accept(); sys.exit('accepted past the server')
+    assert not e.poll(0.1), 'a connection bypassed the server'
+    try: l.accept(); sys.exit('accepted a connection that bypassed the server')
     except BlockingIOError: pass
 name = l.getsockname()
 control.sendall(b'%s %d\\n' % (name[0].replace('::ffff:', '').encode(), name[1]))
@@ -124,7 +124,7 @@ print('called back', flush=True)
 
 
 def local_ports():
-    """Of the client's listeners, as its kernel knows them."""
+    """The ports of the listeners on the client, from its kernel."""
     with bed.inside(bed.CLIENT):
         for name in ("tcp", "tcp6"):
             with open("/proc/thread-self/net/" + name, encoding="ascii") as table:
@@ -133,7 +133,7 @@ def local_ports():
 
 
 def local_port():
-    """Of the one that is left once the programs of earlier tests have ended."""
+    """The port of the only listener, once the programs of earlier tests have ended."""
     for _ in range(100):
         ports = list(local_ports())
         if len(ports) == 1:
@@ -142,9 +142,9 @@ def local_port():
     raise AssertionError("listeners at %s" % ports)
 
 
-def callers_past(port, addresses):
-    """Connecting sockets, on their way from client and proxy to ADDRESSES of the client. The trap sees
-    every answer to the proxy: it passes over none that goes to these source ports."""
+def direct_callers(port, addresses):
+    """Sockets that connect from client and proxy to ADDRESSES of the client. The trap records every answer to the
+    proxy, because its filter does not exclude these source ports."""
     sockets, source = [], 20000
     for ns, own in ((bed.CLIENT, (None, None)), (bed.PROXY, (bed.PROXY4, bed.PROXY6))):
         with bed.inside(ns):
@@ -164,7 +164,7 @@ def callers_past(port, addresses):
     return sockets
 
 
-def past(w, family):
+def call_directly(w, family):
     test_bind.callers()
     go = "%s/go-%d" % (w.scratch, len(os.listdir(w.scratch)))
     code = USER + test_bind.CONTROL + SOCKETS[family] + WAITS
@@ -175,9 +175,9 @@ def past(w, family):
         assert process.stdout.readline() == b"up\n", process.stdout.read()
         addresses = {"IPv4": [bed.CLIENT4], "IPv6": [bed.CLIENT6],
                      "both families": [bed.CLIENT4, bed.CLIENT6]}[family]
-        sockets = callers_past(local_port(), addresses)
-        told = select.select(sockets, sockets, sockets, 1.5)
-        assert told == ([], [], []), "answered: %s" % told[1]
+        sockets = direct_callers(local_port(), addresses)
+        answered = select.select(sockets, sockets, sockets, 1.5)
+        assert answered == ([], [], []), "answered: %s" % answered[1]
         s.write(go, "")
         out, _ = process.communicate(timeout=40)
         assert process.returncode == 0 and b"called back" in out, out
@@ -188,11 +188,11 @@ def past(w, family):
 
 
 for FAMILY in SOCKETS:
-    test("bind: who calls the listener past the server is not answered, %s" % FAMILY)(
-        lambda w, f=FAMILY: past(w, f))
+    test("bind: connections that bypass the server are not answered, %s" % FAMILY)(
+        lambda w, f=FAMILY: call_directly(w, f))
 
 
-# --- the socket afterwards ---
+# --- the socket after listening ---
 
 REUSED = """
 import ctypes
@@ -208,27 +208,27 @@ print('fine')
 ENDS = {
     "shut down": "l.shutdown(socket.SHUT_RDWR)",
     "shut down by a child": "if os.fork() == 0: l.shutdown(socket.SHUT_RDWR); os._exit(0)\nos.wait()",
-    "dissolved": "assert ctypes.CDLL(None).connect(l.fileno(), bytes(16), 16) == 0",
+    "disconnected": "assert ctypes.CDLL(None).connect(l.fileno(), bytes(16), 16) == 0",
 }
 for HOW, END in ENDS.items():
-    test("bind: a listener that was %s connects to somebody" % HOW)(
+    test("bind: a listener that was %s can connect" % HOW)(
         lambda w, e=END: python(w, REUSED.replace("END", e)))
 
 
 for HOW, END in ENDS.items():
-    test("bind: a listener that was %s listens through the server again" % HOW)(
+    test("bind: a listener that was %s can listen through the server again" % HOW)(
         lambda w, e=END: python(w, """
 import ctypes
 l = listener()
 END
 l.listen()
 assert l.getsockname()[0] == '%s', l.getsockname()
-tell(l)
+announce(l)
 serve(*l.accept())
 print('fine')""".replace("END", e) % bed.OUTER4))
 
 
-@test("bind: a listener that was shut down listens locally, and is called there")
+@test("bind: a listener that was shut down can listen locally and accepts there")
 def _(w):
     python(w, """
 l = listener()
@@ -241,7 +241,7 @@ assert l.accept()[1] == c.getsockname()
 print('fine')""")
 
 
-@test("bind: a socket that listens already goes on where it does")
+@test("bind: a second listen() on a local listener leaves it local")
 def _(w):
     test_bind.callers()
     code = """
@@ -263,7 +263,7 @@ print('fine')
     right(w.via(s.DANTED, [PYTHON, "-c", USER + code]), b"fine")
 
 
-@test("bind: where the kernel has no TCP MD5 signatures, listen() is EOPNOTSUPP and says so", on=PLAIN)
+@test("bind: without TCP MD5 signatures in the kernel listen() fails with EOPNOTSUPP and logs it", on=PLAIN)
 def _(w):
     code = """
 import errno, socket

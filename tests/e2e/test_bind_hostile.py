@@ -1,5 +1,5 @@
-"""A server that breaks BIND in every way there is: listen() and accept() tell the right errno, in time,
-and what is behind a good second reply is the program's."""
+"""A server that violates BIND in every possible way: listen() and accept() fail with the right errno, in time, and
+data after a good second reply is delivered to the program."""
 
 import itertools
 import os
@@ -23,13 +23,13 @@ def tried(what, f, *a):
         sys.exit(0)
 l = socket.socket()
 l.bind(('%s', 0))
-if 'patience' in how:
+if 'SO_RCVTIMEO' in how:
     l.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack('ll', 1, 0))
 if 'settimeout' in how:
     l.settimeout(1)
 tried('listen', l.listen, 5)
 print(*l.getsockname())
-try: c, peer = tried('accept', l._accept) if 'patience' in how else tried('accept', l.accept)
+try: c, peer = tried('accept', l._accept) if 'SO_RCVTIMEO' in how else tried('accept', l.accept)
 except ValueError: pass
 print(*peer)
 c.settimeout(10)
@@ -41,16 +41,16 @@ _fresh = itertools.count()
 
 
 def probe(w, script, *how, pipeline="off", timeout=3, seconds=25, again=None, code=PROGRAM):
-    """What the program says of a listener at a server that plays SCRIPT for the first BIND, and AGAIN
-    (by default: good, and then silent) for those after it."""
-    turn = itertools.count()
+    """The output of the program and its log, with a listener at a server that plays SCRIPT for the first BIND request
+    and AGAIN for later ones (by default: a good first reply, then silence)."""
+    requests = itertools.count()
 
     def play(conversation):
         t = Talk(conversation)
-        if next(turn) == 0:
+        if next(requests) == 0:
             script(t)
         else:
-            (again or quiet)(t)
+            (again or first_reply_only)(t)
     w.hostile.play(play)
     n = next(_fresh)
     conf = s.write("%s/bind-%d.conf" % (w.scratch, n),
@@ -72,7 +72,7 @@ def begin(t):
     return request
 
 
-def quiet(t):
+def first_reply_only(t):
     begin(t)
     t.c.say(FIRST)
     t.c.hang()
@@ -103,7 +103,7 @@ def behind(c):
     c.echo()
 
 
-def tells(title, script, expected, *how, **more):
+def check(title, script, expected, *how, **more):
     def run(w):
         out, err = probe(w, script, *how, **more)
         assert out == expected, (out, err)
@@ -113,14 +113,14 @@ def tells(title, script, expected, *how, **more):
 HERE = "10.88.2.1 %d" % 0x1234
 GOOD = [HERE, "10.88.2.2 %d" % 0x4321, "data", "mine"]
 
-tells("all is well", second(SECOND, then=behind), GOOD)
+check("a correct server works", second(SECOND, then=behind), GOOD)
 for PIPELINE in ("on", "auto"):
-    tells("all is well, pipeline = %s" % PIPELINE, second(SECOND, then=behind), GOOD,
+    check("a correct server works with pipeline = %s" % PIPELINE, second(SECOND, then=behind), GOOD,
           pipeline=PIPELINE)
-tells("data right behind the second reply", second(SECOND + b"data", then=lambda c: c.echo()), GOOD)
+check("data in the segment of the second reply is delivered", second(SECOND + b"data", then=lambda c: c.echo()), GOOD)
 
 
-@test("bind, hostile: both replies and data in one segment")
+@test("bind, hostile: both replies and data in one segment are accepted")
 def _(w):
     def script(t):
         begin(t)
@@ -130,42 +130,42 @@ def _(w):
     assert out == GOOD, (out, err)
 
 
-tells("the second reply octet by octet", second(*(bytes([b]) for b in SECOND), then=behind), GOOD)
+check("a second reply that arrives octet by octet is accepted", second(*(bytes([b]) for b in SECOND), then=behind), GOOD)
 for REP, NAME in ((1, "ECONNABORTED"), (2, "EACCES"), (4, "EHOSTUNREACH"), (5, "ECONNREFUSED"),
                   (6, "ETIMEDOUT"), (7, "EOPNOTSUPP"), (8, "EAFNOSUPPORT"), (99, "EPROTO")):
-    tells("REP %d in the first reply" % REP, first(bytes([5, REP]) + FIRST[2:]),
+    check("REP %d in the first reply makes listen() fail with %s" % (REP, NAME), first(bytes([5, REP]) + FIRST[2:]),
           ["listen " + NAME])
-    tells("REP %d in the second reply" % REP, second(bytes([5, REP]) + SECOND[2:]),
+    check("REP %d in the second reply makes accept() fail with %s" % (REP, NAME), second(bytes([5, REP]) + SECOND[2:]),
           [HERE, "accept " + NAME])
-tells("a wrong version in the first reply", first(b"\4" + FIRST[1:]), ["listen EPROTO"])
-tells("a wrong version in the second reply", second(b"\4" + SECOND[1:]), [HERE, "accept EPROTO"])
-tells("a wrong address type in the second reply", second(b"\5\0\0\7" + SECOND[4:]),
+check("a wrong version in the first reply is EPROTO", first(b"\4" + FIRST[1:]), ["listen EPROTO"])
+check("a wrong version in the second reply is EPROTO", second(b"\4" + SECOND[1:]), [HERE, "accept EPROTO"])
+check("a wrong address type in the second reply is EPROTO", second(b"\5\0\0\7" + SECOND[4:]),
       [HERE, "accept EPROTO"])
-tells("an empty name in the second reply", second(b"\5\0\0\3\0\1\2", then=behind),
+check("an empty name in the second reply is reported as 0.0.0.0", second(b"\5\0\0\3\0\1\2", then=behind),
       [HERE, "0.0.0.0 258", "data", "mine"])
-tells("a name in the second reply", second(b"\5\0\0\3\4host\1\2", then=behind),
+check("a name in the second reply is reported as 0.0.0.0", second(b"\5\0\0\3\4host\1\2", then=behind),
       [HERE, "0.0.0.0 258", "data", "mine"])
-tells("an IPv6 peer for an IPv4 listener", second(b"\5\0\0\4" + bytes(15) + b"\1\1\2", then=behind),
+check("an IPv6 peer of an IPv4 listener is reported as 0.0.0.0", second(b"\5\0\0\4" + bytes(15) + b"\1\1\2", then=behind),
       [HERE, "0.0.0.0 258", "data", "mine"])
-tells("a name in the first reply is the server", first(NAMED), [bed.PROXY4 + " 4660",
-                                                                "accept EAGAIN"], "patience")
-tells("no address in the first reply is the server", first(FIRST[:4] + bytes(4) + FIRST[8:]),
-      [bed.PROXY4 + " 4660", "accept EAGAIN"], "patience")
-tells("no port in the first reply", first(FIRST[:8] + bytes(2)), ["listen EPROTO"])
-tells("an IPv6 address for an IPv4 listener", first(b"\5\0\0\4" + bytes(15) + b"\1\1\2"),
+check("a name in the first reply means the server's address", first(NAMED), [bed.PROXY4 + " 4660",
+                                                                "accept EAGAIN"], "SO_RCVTIMEO")
+check("0.0.0.0 in the first reply means the server's address", first(FIRST[:4] + bytes(4) + FIRST[8:]),
+      [bed.PROXY4 + " 4660", "accept EAGAIN"], "SO_RCVTIMEO")
+check("port 0 in the first reply is EPROTO", first(FIRST[:8] + bytes(2)), ["listen EPROTO"])
+check("an IPv6 address for an IPv4 listener is EAFNOSUPPORT", first(b"\5\0\0\4" + bytes(15) + b"\1\1\2"),
       ["listen EAFNOSUPPORT"])
-tells("closed instead of the first reply", lambda t: begin(t), ["listen EOPNOTSUPP"])
-tells("closed before the second reply", second(then=lambda c: None), [HERE, "accept ECONNABORTED"])
-tells("reset before the second reply", second(then=lambda c: c.reset()),
+check("a close instead of the first reply is EOPNOTSUPP", lambda t: begin(t), ["listen EOPNOTSUPP"])
+check("a close before the second reply is ECONNABORTED", second(then=lambda c: None), [HERE, "accept ECONNABORTED"])
+check("a reset before the second reply is ECONNABORTED", second(then=lambda c: c.reset()),
       [HERE, "accept ECONNABORTED"])
-tells("closed within the second reply", second(SECOND[:5], then=lambda c: None),
+check("a close within the second reply is EPROTO", second(SECOND[:5], then=lambda c: None),
       [HERE, "accept EPROTO"])
-tells("no first reply at all", first(b""), ["listen ETIMEDOUT"])
-tells("no second reply: SO_RCVTIMEO", second(), [HERE, "accept EAGAIN"], "patience")
-tells("half a second reply: SO_RCVTIMEO", second(SECOND[:7]), [HERE, "accept EAGAIN"], "patience")
+check("without a first reply listen() fails with ETIMEDOUT", first(b""), ["listen ETIMEDOUT"])
+check("without a second reply accept() ends after SO_RCVTIMEO", second(), [HERE, "accept EAGAIN"], "SO_RCVTIMEO")
+check("after half a second reply accept() ends after SO_RCVTIMEO", second(SECOND[:7]), [HERE, "accept EAGAIN"], "SO_RCVTIMEO")
 
 
-@test("bind, hostile: a second reply that does not come: settimeout()")
+@test("bind, hostile: without a second reply accept() ends after settimeout()")
 def _(w):
     out, err = probe(w, second(), "settimeout") if False else (None, None)
     code = PROGRAM.replace("tried('accept', l.accept)", "timed(l)").replace(
@@ -175,7 +175,7 @@ def timed(l):
     except TimeoutError:
         print('timed out')
         sys.exit(0)""")
-    w.hostile.play(lambda c: quiet(Talk(c)))
+    w.hostile.play(lambda c: first_reply_only(Talk(c)))
     conf = s.write(w.scratch + "/bind-timeout.conf",
                    'server "h" { address = "%s" port = %d pipeline = off }\n'
                    'rule "called" { command = {"bind"} via = {"h"} }\n' % (bed.PROXY4, s.HOSTILE))
@@ -184,7 +184,7 @@ def timed(l):
     right(result, b"timed out")
 
 
-@test("bind, hostile: the server goes away after a connection: the next accept() says so")
+@test("bind, hostile: if the server closes after a connection, the next accept() logs it")
 def _(w):
     def gone(t):
         begin(t)
@@ -202,7 +202,7 @@ WAITS = {
 }
 
 for HOW, SET in WAITS.items():
-    @test("bind, hostile: a server that fails is asked again after a second, and then two, %s" % HOW)
+    @test("bind, hostile: a failed BIND request is repeated after one second, then after two, %s" % HOW)
     def _(w, set_up=SET):
         asked = []
 
@@ -238,10 +238,10 @@ for i in range(2):
     except OSError as e: print(e.errno)""" % (bed.TARGET4, bed.CLIENT4)
         status, out, err = w.via(port, [PYTHON, "-c", code])
         assert out == b"95\n" * 2 and err.count(b"\n") == 2, (status, out, err)
-    test("bind: a server without BIND (%s) is EOPNOTSUPP and a log line" % LABEL)(without)
+    test("bind: with a server without BIND (%s) listen() fails with EOPNOTSUPP and logs a line" % LABEL)(without)
 
 
-@test("bind and udp: a server that answers no SYN costs its time-out, not the kernel's")
+@test("bind and udp: with a server that does not answer SYN, calls end after the configured timeout")
 def _(w):
     code = """
 import errno, socket, time

@@ -1,5 +1,5 @@
-"""Who is covered and who is refused; what a mistake in the configuration does; what is left of us on a
-connection that is there; and the trap itself."""
+"""Which programs are covered and which are refused; mistakes in the configuration; the cost of an established
+connection; and the trap itself."""
 
 import errno
 import os
@@ -20,7 +20,7 @@ def conf(w, text, mode=0o644):
     return path
 
 
-@test("the trap catches TCP, UDP, DNS and ICMP of both families, by route and by link")
+@test("the trap catches TCP, UDP, DNS and ICMP of both families, on the default route and on the link")
 def _(w):
     def caught(what):
         with bed.inside(bed.CLIENT):
@@ -60,17 +60,17 @@ def _(w):
 # --- configuration ---
 
 MISTAKES = {
-    "unknown key": ('server "p" {\n  address = "10.0.0.1"\n  adress = "x"\n}\n', 3),
-    "bad CIDR": (ALL + 'rule "x" {\n  to = {"10.0.0.0/99"}\n  via = {"direct"}\n}\n', 4),
-    "bad port": ('server "p" {\n  address = "10.0.0.1"\n  port = 70000\n}\n', 3),
-    "bad port range": (ALL + 'rule "x" {\n  ports = {"5-1"}\n  via = {"direct"}\n}\n', 4),
-    "unknown server": (ALL + 'rule "x" {\n  via = {"nobody"}\n}\n', 4),
+    "an unknown key": ('server "p" {\n  address = "10.0.0.1"\n  adress = "x"\n}\n', 3),
+    "an invalid CIDR prefix": (ALL + 'rule "x" {\n  to = {"10.0.0.0/99"}\n  via = {"direct"}\n}\n', 4),
+    "an invalid port": ('server "p" {\n  address = "10.0.0.1"\n  port = 70000\n}\n', 3),
+    "an invalid port range": (ALL + 'rule "x" {\n  ports = {"5-1"}\n  via = {"direct"}\n}\n', 4),
+    "an unknown server": (ALL + 'rule "x" {\n  via = {"nobody"}\n}\n', 4),
     "a syntax error": ('server "p" {\n  address = \n}\n', 3),
 }
 
 
 def mistaken(w, path, line):
-    """socksify: one line with FILE:LINE and 125. Bare LD_PRELOAD: every connect fails, with why."""
+    """socksify prints one line with FILE:LINE and exits with 125. With LD_PRELOAD alone connect() fails and logs why."""
     status, out, err = bed.run(bed.CLIENT, [w.socksify, "-c", path, "--", "true"], w.env)
     text = err.decode()
     assert status == 125 and not out and text.count("\n") == 1, (status, out, text)
@@ -81,22 +81,22 @@ def mistaken(w, path, line):
 
 
 for TITLE, (TEXT, LINE) in MISTAKES.items():
-    test("configuration: " + TITLE)(
+    test("configuration: %s is reported with its line" % TITLE)(
         lambda w, text=TEXT, line=LINE: mistaken(w, conf(w, text), line))
-test("configuration: a file that is not there")(
+test("configuration: a missing file is reported")(
     lambda w: mistaken(w, w.scratch + "/not-there.conf", 0))
-test("configuration: a password in a file that others can read")(lambda w: mistaken(w, conf(
+test("configuration: a password in a file that other users can read is refused")(lambda w: mistaken(w, conf(
     w, 'server "p" {\n  address = "10.0.0.1"\n  username = "a"\n  password = "b"\n}\n'), 4))
 
 
-@test("configuration: a file that cannot be read")
+@test("configuration: a file that cannot be read is reported")
 def _(w):
     path = conf(w, ALL, 0)
     status, _, err = bed.run(bed.CLIENT, [w.socksify, "-c", path, "--", "true"], w.env)
     assert status == 125 and path.encode() in err and err.count(b"\n") == 1, (status, err)
 
 
-@test("rules: the first match decides, loopback is direct, no match denies")
+@test("rules: the first match is used, loopback is direct, without a match access is denied")
 def _(w):
     path = conf(w, 'server "p" { address = "%s" port = %d }\n'
                 'rule "no" { to = {"%s"} ports = {"9"} via = {"deny"} }\n'
@@ -119,12 +119,12 @@ def _(w):
         assert status == code and word in out, (to, status, out, err)
 
 
-# --- who can be covered ---
+# --- programs that can be covered ---
 
 def refused(result):
     status, out, err = result
     assert status not in (0, "time-out") and b"ok" not in out, (status, out, err)
-    assert err.strip(), "refused without a word"
+    assert err.strip(), "refused without a message"
 
 
 @test("a static program is refused with a hint, also as a child")
@@ -145,7 +145,7 @@ def _(w):
         refused(w.via(s.DANTED, [PYTHON, "-c", code] + static))
 
 
-@test("a program made by Go, dynamically linked, is refused with a hint, also as a child")
+@test("a dynamically linked Go program is refused with a hint, also as a child")
 def _(w):
     go = ["/usr/bin/gron", "http://%s/" % bed.TARGET4]
     result = w.via(s.DANTED, go)
@@ -155,7 +155,7 @@ def _(w):
     refused(w.preloaded(s.DANTED, ["sh", "-c", " ".join(go)]))
 
 
-@test("a program that changes its user is refused with a hint, also as a child")
+@test("a setuid program is refused with a hint, also as a child")
 def _(w):
     path = w.scratch + "/setuid"
     shutil.copy(w.app("probe"), path)
@@ -168,7 +168,7 @@ def _(w):
     refused(w.via(s.DANTED, ["sh", "-c", " ".join(command)]))
 
 
-@test("children stay covered: env -i, a cleared LD_PRELOAD, system(), popen(), scripts")
+@test("child processes stay covered: env -i, a cleared LD_PRELOAD, system(), popen(), scripts")
 def _(w):
     tool = [w.app("tcp_blocking"), bed.TARGET4, str(s.ECHO)]
     line = " ".join(tool)
@@ -186,7 +186,7 @@ def _(w):
 
 
 def libc_has(w, function):
-    """Whether the libc of covered programs has FUNCTION, one of those since glibc 2.39."""
+    """Whether the libc of covered programs has FUNCTION, which glibc has since 2.39."""
     status, out, err = bed.run(bed.CLIENT, [w.app("pidfd_spawn", False), function, "/bin/echo", "bare"],
                                w.env)
     if status == NO_FUNCTION:
@@ -201,7 +201,7 @@ def libc_has(w, function):
 NO_FUNCTION, NOT_STARTED = 190, 191
 
 
-@test("pidfd_spawn and pidfd_spawnp: children stay covered, static ones are refused, ENOSYS without")
+@test("pidfd_spawn and pidfd_spawnp cover children and refuse static programs; without them in libc: ENOSYS")
 def _(w):
     for function, curl in (("pidfd_spawn", "/usr/bin/curl"), ("pidfd_spawnp", "curl")):
         fetch = [w.app("pidfd_spawn"), function, curl, "-sS", "-m", "20", "http://%s/" % bed.TARGET4]
@@ -218,7 +218,7 @@ def _(w):
             assert not has or b"error %d" % errno.EACCES in err and b"static" in err, err
 
 
-@test("exit codes: 125, 126, 127, and the command's own, a signal's too")
+@test("socksify exits with 125, 126, 127 or the status of the command, or ends by the command's signal")
 def _(w):
     for command, code in (([w.socksify, "--no-such-option"], 125),
                           ([w.socksify, "-x", "ftp://x", "true"], 125),
@@ -231,13 +231,13 @@ def _(w):
         assert result[0] == code, (command, result)
 
 
-@test("nothing is printed that the program did not print")
+@test("socksify adds no output to that of the program")
 def _(w):
     status, out, err = w.via(s.DANTED, ["sh", "-c", "echo out; echo err >&2"])
     assert (status, out, err) == (0, b"out\n", b"err\n"), (status, out, err)
 
 
-@test("a password does not show in the command line or the environment")
+@test("a password is not visible in the command line or the environment")
 def _(w):
     code = ("import os; print(open('/proc/self/environ').read(), os.environ, "
             "open('/proc/self/cmdline').read())")
@@ -245,7 +245,7 @@ def _(w):
     assert status == 0 and b"notforall" not in out, (status, out, err)
 
 
-@test("IPv6: the server and the target by their IPv6 addresses")
+@test("IPv6: the server and the target can be IPv6 addresses")
 def _(w):
     right(w.via(s.DANTED, ["curl", "-gsS", "-m", "20", "http://[%s]/" % bed.TARGET6],
                 host="[%s]" % bed.PROXY6), b"it came through")
@@ -253,14 +253,14 @@ def _(w):
                host="[%s]" % bed.PROXY6))
 
 
-@test("20 MiB come through unchanged")
+@test("20 MiB are transferred unchanged")
 def _(w):
     result = w.via(s.DANTED, ["curl", "-sS", "-m", "50", "http://%s/20m" % bed.TARGET4], seconds=60)
     with open(w.scratch + "/www/20m", "rb") as f:
         assert result[0] == 0 and result[1] == f.read(), (result[0], len(result[1]), result[2])
 
 
-@test("git clone over ssh, and a banner that comes right behind the reply")
+@test("git clone works over ssh, and a banner right after the server's reply is delivered")
 def _(w):
     ssh = ("ssh -F none -q -i %s/user_key -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null"
            % w.scratch)
@@ -273,14 +273,14 @@ def _(w):
         assert status == 0 and out == b"ok\n" + s.BANNER_TEXT, (status, out, err)
 
 
-# --- nothing is left of us on a connection ---
+# --- an established connection costs nothing ---
 
 COUNTED = ("read", "write", "sendto", "recvfrom", "sendmsg", "recvmsg", "epoll_wait", "epoll_pwait",
            "epoll_ctl", "poll", "ppoll", "getsockopt", "setsockopt", "close", "ioctl", "fcntl", "futex")
 
 
 def calls_after_ready(w, where, before):
-    """System calls of the program "stream" behind its READY, by name."""
+    """Counts the system calls of the program "stream" after it printed READY, by name."""
     trace = "%s/trace-%s" % (w.scratch, where)
     status, out, err = bed.run(where, ["strace", "-f", "-o", trace] + before +
                                [w.app("stream"), bed.TARGET4, str(s.ECHO)], w.env)
@@ -292,12 +292,12 @@ def calls_after_ready(w, where, before):
     return {name: names.count(name) for name in COUNTED}
 
 
-@test("no system call is added to a connection that is there")
+@test("no system call is added to an established connection")
 def _(w):
     direct = calls_after_ready(w, bed.PROXY, [])
     covered = calls_after_ready(w, bed.CLIENT, [w.socksify, "-x", "socks5h://%s:%d" %
                                                 (bed.PROXY4, s.DANTED), "--"])
-    # Which of the two system calls libc's epoll_wait is may differ.
+    # libc may implement epoll_wait() by either of two system calls.
     for counts in (direct, covered):
         counts["epoll_pwait"] = counts.pop("epoll_wait", 0) + counts.get("epoll_pwait", 0)
     assert direct == covered, "direct %s, covered %s" % (direct, covered)

@@ -1,5 +1,4 @@
-"""Datagrams, what few programs ask for: fragments on their way out, destinations by name, the error queue,
-the path's MTU."""
+"""Less common uses of datagrams: outgoing fragments, destinations by name, the error queue, the path MTU."""
 
 import socket
 
@@ -13,7 +12,7 @@ BIG = bytes(i % 251 for i in range(5000))
 
 
 def pieces(heard):
-    """(FRAG, data) of each datagram at the relay."""
+    """(FRAG, data) of each datagram that the relay received."""
     assert all(each[:2] + each[3:10] == head()[:2] + head()[3:] for each in heard), heard
     return [(each[2], each[10:]) for each in heard]
 
@@ -37,7 +36,7 @@ to = ('%s', 77)
 """ % bed.TARGET4
 
 
-@test("datagrams: sent in fragments, and back in fragments")
+@test("datagrams: long datagrams are sent in fragments, and fragmented answers are reassembled")
 def _(w):
     code = SEND + """
 for what in (b'small', big, big[:990], big[:991], b'', big[:1980]):
@@ -54,7 +53,7 @@ print('whole')"""
         0x82, BIG[990:991]), (0, b""), (1, BIG[:990]), (0x82, BIG[990:1980])] + cut + cut, relay.heard
 
 
-@test("datagrams: what makes too many fragments, or is too long, is EMSGSIZE")
+@test("datagrams: a datagram that is too long or needs too many fragments fails with EMSGSIZE")
 def _(w):
     code = SEND + """
 def error(n):
@@ -67,7 +66,7 @@ print(error(127 * 502), error(127 * 502 + 1), error(65536))"""
     assert len(relay.heard) == 128 and relay.heard[-1][2] == 0xff, len(relay.heard)
 
 
-@test("datagrams: a batch of which some go in fragments")
+@test("datagrams: sendmmsg() sends a batch of which some datagrams are fragmented")
 def _(w):
     code = SEND + """
 import ctypes, struct
@@ -107,12 +106,12 @@ print('by name')"""
 
 
 for LABEL, PORT, USER in test_udp.SERVERS:
-    @test("datagrams: by name through %s, both ways" % LABEL)
+    @test("datagrams: datagrams to and from a name pass through %s" % LABEL)
     def _(w, port=PORT, user=USER):
         right(test_udp.through(w, port, user, [PYTHON, "-c", NAMED]), b"by name")
 
 
-@test("datagrams: an answer whose source is a name")
+@test("datagrams: an answer whose source is a name has the fake address of that name")
 def _(w):
     def named(name, port=77):
         return b"\0\0\0\3" + bytes([len(name)]) + name + port.to_bytes(2, "big")
@@ -140,7 +139,7 @@ print(s.recv(99))"""
 
 # --- the error queue, the MTU ---
 
-@test("datagrams: the error queue gives back what was sent, and to whom")
+@test("datagrams: the error queue returns the datagram and its destination")
 def _(w):
     code = SEND + """
 import select, struct
@@ -153,7 +152,7 @@ level, kind, about = control[0]
 assert (level, kind) == (0, 11) and struct.unpack('IB', about[:5]) == (111, 2), about
 print('given back')"""
     relay = Relay(lambda r, d: ())
-    relay.reply = relay.reply[:-2] + (49999).to_bytes(2, "big")  # where nobody is
+    relay.reply = relay.reply[:-2] + (49999).to_bytes(2, "big")  # a closed port
     w.hostile.play(relay.script)
     try:
         right(w.via(s.HOSTILE, [PYTHON, "-c", code]), b"given back")
@@ -161,7 +160,7 @@ print('given back')"""
         relay.close()
 
 
-@test("datagrams: the path's MTU is less by the header")
+@test("datagrams: the reported path MTU is reduced by the length of the header")
 def _(w):
     for host, family, name, mtu in ((bed.TARGET4, 2, (0, 14), 1490), (bed.TARGET6, 10, (41, 24), 1478)):
         code = "import socket; s = socket.socket(%d, 2); s.connect(('%s', 7)); print(s.getsockopt(*%r))" % (

@@ -1,5 +1,5 @@
-"""The doctor's diagnosis of real servers, of what is none, and of programs; and what the importers make
-of other programs' files, used."""
+"""The diagnosis by --check of real servers, of servers that are not SOCKS5 servers, and of programs; and the use of
+configuration files imported from other programs."""
 
 import json
 import os
@@ -15,11 +15,11 @@ from hostile import CHOSEN, OK, Talk
 from world import CURL, PAGE, URL4, right, test
 
 AUTH = s.USER + ":" + s.PASSWORD.replace(":", "%3A").replace("@", "%40").replace("/", "%2F")
-PORT = 2077  # TCP and UDP echo, for the doctor alone
+PORT = 2077  # TCP and UDP echo, only for --check
 
 
 class Echo:
-    """Both kinds of echo at TARGET4, as long as the block lasts."""
+    """TCP and UDP echo services at TARGET4 while the block runs."""
 
     def __enter__(self):
         with bed.inside(bed.TARGET):
@@ -53,20 +53,20 @@ class Echo:
             pass
 
 
-def doctor(w, url, *more, seconds=90):
-    """{check: (finding, detail, advice)} of all groups, after holding table and JSON against each
-    other; and the exit status."""
+def diagnose(w, url, *more, seconds=90):
+    """Runs --check --json: {check: (finding, detail, advice)} of all groups, and the exit status, which must agree
+    with the findings."""
     command = [w.socksify, "--check", "--json"] + (["-x", url] if url else []) + list(more)
     status, out, err = bed.run(bed.CLIENT, command, w.env, seconds)
     assert not err, err
-    told = json.loads(out)
+    report = json.loads(out)
     rows = {}
-    for group in told["checks"]:
+    for group in report["checks"]:
         for row in group["rows"]:
             rows[row["check"]] = (row["finding"], row["detail"], row.get("advice", ""))
-    assert (status != 0) == (told["result"] == "fail") == ("fail" in [r[0] for r in rows.values()]), (
-        status, told)
-    # Datagrams to a relay, and nothing but those, may go past the servers' ports.
+    assert (status != 0) == (report["result"] == "fail") == ("fail" in [r[0] for r in rows.values()]), (
+        status, report)
+    # Only datagrams to a relay may go to other ports than those of the servers.
     relays = re.compile(r"link: (UDP|ICMP|ICMPv6) (%s|%s) .*to (%s|%s)( |$)" % (
         bed.CLIENT4, bed.CLIENT6, bed.PROXY4, bed.PROXY6))
     caught = [c for c in w.trap.take() if not relays.match(c)]
@@ -88,60 +88,60 @@ def via(port, user=""):
 TARGET = "--target=%s:%d" % (bed.TARGET4, PORT)
 
 
-@test("doctor: danted does everything")
+@test("check: danted supports CONNECT, BIND, UDP, names and pipelining")
 def _(w):
     with Echo():
-        rows, status = doctor(w, via(s.DANTED), TARGET)
+        rows, status = diagnose(w, via(s.DANTED), TARGET)
     expect(rows, syntax="ok", reach_ipv4="ok", reach_ipv6="no", method=("ok", "selects none"),
            authentication="ok", connect="ok", names="ok", bind=("ok", "listens at"),
            udp=("ok", "there and back"), pipelining="ok", round_trip="ok")
     assert status == 0, rows
 
 
-@test("doctor: danted over IPv6, an IPv6 target")
+@test("check: danted is reached over IPv6 and connects to an IPv6 target")
 def _(w):
-    rows, status = doctor(w, "socks5h://[%s]:%d" % (bed.PROXY6, s.DANTED),
+    rows, status = diagnose(w, "socks5h://[%s]:%d" % (bed.PROXY6, s.DANTED),
                           "--target=[%s]:%d" % (bed.TARGET6, s.ECHO))
     w.trap.take()
     expect(rows, reach_ipv6="ok", connect="ok", ipv6="ok")
     assert status == 0, rows
 
 
-@test("doctor: danted with a password: right, wrong, none")
+@test("check: danted with a password: the right one is accepted, a wrong one and none are reported")
 def _(w):
     with Echo():
-        rows, status = doctor(w, via(s.DANTED_AUTH, AUTH), TARGET)
-        expect(rows, method=("ok", "selects userpass; takes userpass"), authentication="ok",
+        rows, status = diagnose(w, via(s.DANTED_AUTH, AUTH), TARGET)
+        expect(rows, method=("ok", "selects userpass; accepts userpass"), authentication="ok",
                connect="ok", udp="ok", pipelining="ok")
         assert status == 0, rows
-        rows, status = doctor(w, via(s.DANTED_AUTH, s.USER + ":wrong"), TARGET)
+        rows, status = diagnose(w, via(s.DANTED_AUTH, s.USER + ":wrong"), TARGET)
         expect(rows, method="ok", authentication=("fail", "refused"))
         assert status == 1 and "connect" not in rows, rows
         assert "wrong" not in json.dumps(rows), rows
-        rows, status = doctor(w, via(s.DANTED_AUTH), TARGET)
+        rows, status = diagnose(w, via(s.DANTED_AUTH), TARGET)
     expect(rows, method=("fail", "it takes userpass"))
     expect(rows, method=("fail", "give a username"))
     assert status == 1, rows
 
 
-@test("doctor: microsocks does CONNECT alone, and no pipelining")
+@test("check: microsocks supports only CONNECT, without pipelining")
 def _(w):
     with Echo():
-        rows, status = doctor(w, via(s.MICROSOCKS), TARGET)
+        rows, status = diagnose(w, via(s.MICROSOCKS), TARGET)
     expect(rows, method="ok", connect="ok", names="ok", bind=("no", "not supported"),
            udp=("no", "not supported"), pipelining="no")
     assert status == 0, rows
 
 
-@test("doctor: ssh -D does CONNECT alone")
+@test("check: ssh -D supports only CONNECT")
 def _(w):
     with Echo():
-        rows, status = doctor(w, via(s.SSH_D), TARGET)
+        rows, status = diagnose(w, via(s.SSH_D), TARGET)
     expect(rows, method=("ok", "selects none"), connect="ok", bind="no", udp="no", pipelining="ok")
     assert status == 0, rows
 
 
-@test("doctor: a server that wants Kerberos: with a ticket, without, and without offering it")
+@test("check: a server that requires Kerberos, with a ticket, without one, and without the method gssapi")
 def _(w):
     k = test_gssapi.krb(w)
 
@@ -154,7 +154,7 @@ def _(w):
         return rows, status
     with Echo():
         rows, status = asked(k.realm.client, "-c", k.conf("integrity"))
-        expect(rows, method=("ok", "selects gssapi; takes gssapi"), bind="ok",
+        expect(rows, method=("ok", "selects gssapi; accepts gssapi"), bind="ok",
                authentication=("ok", "protection: integrity"), connect="ok",
                udp=("unknown", "sealed"), pipelining="no")
         assert status == 0, rows
@@ -163,124 +163,124 @@ def _(w):
         assert status == 1 and "connect" not in rows, rows
         failed = [r for r in rows.values() if r[0] == "fail"]
         assert len(failed) == 1 and "klist" in failed[0][2], rows
-        rows, status = doctor(w, via(kerberos.GSSAPI), TARGET)
+        rows, status = diagnose(w, via(kerberos.GSSAPI), TARGET)
     expect(rows, method=("fail", "it takes gssapi"))
     expect(rows, method=("fail", "Kerberos"))
     assert status == 1, rows
 
 
-@test("doctor: a target that refuses, through danted and ssh -D")
+@test("check: a target that refuses connections is reported, through danted and ssh -D")
 def _(w):
     to = "--target=%s:%d" % (bed.TARGET4, s.REFUSED)
-    rows, status = doctor(w, via(s.DANTED), to)
+    rows, status = diagnose(w, via(s.DANTED), to)
     expect(rows, connect=("fail", "connection refused"))
     expect(rows, connect=("fail", "nothing listens at the target"))
     assert status == 1
-    rows, status = doctor(w, via(s.SSH_D), to)
+    rows, status = diagnose(w, via(s.SSH_D), to)
     expect(rows, connect=("fail", "closed without a reply"))
     assert status == 1
 
 
-@test("doctor: without a target every server answers for itself")
+@test("check: without a target the checks of every server pass")
 def _(w):
     for port in (s.DANTED, s.MICROSOCKS, s.SSH_D):
-        rows, status = doctor(w, via(port))
+        rows, status = diagnose(w, via(port))
         expect(rows, connect="ok|unknown", method="ok")
         assert status == 0, rows
 
 
-@test("doctor: a closed port")
+@test("check: a closed port is reported as connection refused")
 def _(w):
-    rows, status = doctor(w, via(s.CLOSED))
+    rows, status = diagnose(w, via(s.CLOSED))
     expect(rows, reach_ipv4=("fail", "connection refused"))
     expect(rows, reach_ipv4=("fail", "nothing listens there"))
     assert status == 1 and "method" not in rows
 
 
-@test("doctor: a port that never answers")
+@test("check: a port that never answers is reported as a timeout")
 def _(w):
-    rows, status = doctor(w, via(s.BLACK_HOLE))
+    rows, status = diagnose(w, via(s.BLACK_HOLE))
     expect(rows, reach_ipv4=("fail", "timed out"))
     expect(rows, reach_ipv4=("fail", "firewall"))
     assert status == 1
 
 
-@test("doctor: a server that takes the connection and is silent")
+@test("check: a server that accepts the connection and does not reply is reported")
 def _(w):
     w.hostile.play(lambda c: c.hang())
-    rows, status = doctor(w, via(s.HOSTILE))
+    rows, status = diagnose(w, via(s.HOSTILE))
     expect(rows, reach_ipv4="ok", method=("fail", "says nothing"))
     assert status == 1
 
 
-@test("doctor: an HTTP server, one that answers anything and one that waits for a line")
+@test("check: HTTP servers are recognised, whether they answer at once or wait for a line")
 def _(w):
     def at_once(c):
-        c.negotiation()
+        c.receive()
         c.say(b"HTTP/1.1 400 Bad Request\r\n\r\n")
 
     def by_line(c):
-        while b"\n" not in c.negotiation():
+        while b"\n" not in c.receive():
             pass
         c.say(b"HTTP/1.0 200 OK\r\n\r\n")
     for script in (at_once, by_line):
         w.hostile.play(script)
-        rows, status = doctor(w, via(s.HOSTILE))
+        rows, status = diagnose(w, via(s.HOSTILE))
         expect(rows, method=("fail", "an HTTP server"))
         assert status == 1
 
 
-@test("doctor: servers of other protocols, and one that hangs up")
+@test("check: servers of other protocols are recognised, and one that closes the connection")
 def _(w):
     for said, words in ((b"SSH-2.0-x\r\n", "an SSH server"), (b"\x15\x03\x01\0\2\2\x46", "a TLS server"),
                         (b"\0\x5b" + bytes(6), "SOCKS4"), (b"xyz", "does not speak SOCKS5"),
                         (b"", "closes the connection")):
         def script(c, said=said):
-            c.negotiation()
+            c.receive()
             c.say(said)
         w.hostile.play(script)
-        rows, status = doctor(w, via(s.HOSTILE))
+        rows, status = diagnose(w, via(s.HOSTILE))
         expect(rows, method=("fail", words))
         assert status == 1
 
 
-@test("doctor: a server that does no command at all")
+@test("check: a server that supports no command is reported")
 def _(w):
     def script(c):
         t = Talk(c)
         t.greeting()
         c.say(CHOSEN)
-        c.negotiation()
+        c.receive()
         c.say(bytes([5, 7]) + OK[2:])
     w.hostile.play(script)
-    rows, status = doctor(w, via(s.HOSTILE))
+    rows, status = diagnose(w, via(s.HOSTILE))
     expect(rows, connect=("fail", "does not do CONNECT"), bind="no", udp="no")
     assert status == 1
 
 
-@test("doctor: a configuration with a mistake, one without a server, a name nobody knows")
+@test("check: a mistake in the configuration and a configuration without a server are reported")
 def _(w):
-    path = s.write(w.scratch + "/doctor.conf", 'server "p" {\n address = "10.0.0.1"\n port = 0\n}\n')
-    rows, status = doctor(w, None, "-c", path)
+    path = s.write(w.scratch + "/diagnose.conf", 'server "p" {\n address = "10.0.0.1"\n port = 0\n}\n')
+    rows, status = diagnose(w, None, "-c", path)
     expect(rows, syntax=("fail", path + ":3: "))
     assert status == 125
     s.write(path, 'rule "x" { via = "direct" }\n')
-    rows, status = doctor(w, None, "-c", path)
-    expect(rows, syntax="ok", address=("fail", "no rule leads to a server"))
+    rows, status = diagnose(w, None, "-c", path)
+    expect(rows, syntax="ok", address=("fail", "no rule selects a server"))
     assert status == 1
 
 
-@test("doctor: programs")
+@test("check: for each program it is reported whether it can be covered")
 def _(w):
     for program, finding, words in (("curl", "ok", "64-bit"), ("/sbin/ldconfig", "fail", "static"),
                                     ("gron", "fail", "Go"),
                                     ("no-such-program", "fail", "No such file"),
                                     ("/etc/passwd", "fail", "")):
-        rows, _ = doctor(w, via(s.CLOSED), program)
+        rows, _ = diagnose(w, via(s.CLOSED), program)
         expect(rows, covered=(finding, words))
 
 
-@test("doctor: the table says what the JSON says")
+@test("check: the table has the finding and its advice, and wrong options are refused")
 def _(w):
     status, out, err = bed.run(bed.CLIENT, [w.socksify, "--check", "-x", via(s.CLOSED)], w.env)
     text = out.decode()
@@ -291,7 +291,7 @@ def _(w):
         assert status == 125 and not out and err.count(b"\n") == 1, (wrong, status, out, err)
 
 
-# --- imported ---
+# --- imported files ---
 
 IMPORTED = {
     "proxychains.conf": "strict_chain\nproxy_dns\n[ProxyList]\nsocks5 %(p)s %(port)d %(u)s %(w)s\n",
@@ -316,11 +316,11 @@ def imported(w, name, text):
 
 
 for NAME, TEXT in IMPORTED.items():
-    test("import: %s leads through danted" % NAME)(
+    test("import: a program connects through danted with the imported %s" % NAME)(
         lambda w, name=NAME, text=TEXT: imported(w, name, text))
 
 
-@test("import: what is no such file")
+@test("import: files that cannot be imported are refused with one line")
 def _(w):
     path = s.write(w.scratch + "/some.conf", "nothing of the kind\n")
     for name in (path, w.scratch + "/not-there", w.scratch):

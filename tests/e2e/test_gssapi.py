@@ -1,4 +1,4 @@
-"""Through a server that wants Kerberos: real programs over the bridge, at every level."""
+"""Servers that require Kerberos: real programs connect over the bridge, with every protection level."""
 
 import glob
 import hashlib
@@ -22,7 +22,7 @@ LEVELS = ("clear", "integrity", "confidentiality")
 
 
 def alone(w, level="confidentiality", port=2080, options=(), **more):
-    """A bridge standing alone on the client's loopback."""
+    """Starts a standalone bridge on the client's loopback."""
     k = krb(w)
     bridge = bed.start(bed.CLIENT, ["env"] + k.words(k.realm.client) + [
         w.bridge, "--listen", "127.0.0.1:%d" % port, "-c",
@@ -37,7 +37,7 @@ def digest(w):
 
 
 for level in LEVELS:
-    @test("gssapi: a bridge standing alone, 20 MB under " + level)
+    @test("gssapi: a standalone bridge transfers 20 MB with protection " + level)
     def _(w, level=level):
         bridge = alone(w, level)
         try:
@@ -47,21 +47,21 @@ for level in LEVELS:
             bed.stop(bridge)
 
 
-# --- unmodified programs over the bridge of their tree (test_matrix.py has more) ---
+# --- unmodified programs over the bridge of their process tree (test_matrix.py has more) ---
 
 for level in LEVELS:
-    @test("gssapi: curl, 20 MB under " + level)
+    @test("gssapi: curl transfers 20 MB with protection " + level)
     def _(w, level=level):
         right(via(w, ["sh", "-c", "curl -sS -m 30 %s20m | sha256sum" % URL4], level), digest(w))
 
 
-@test("gssapi: bare LD_PRELOAD starts the bridge")
+@test("gssapi: LD_PRELOAD alone starts the bridge")
 def _(w):
     right(preloaded(w, CURL + [URL4]), PAGE)
 
 
 class Over:
-    """The world, with every server reached over the bridge."""
+    """A World in which every server is reached over the bridge."""
 
     def __init__(self, world):
         self.world = world
@@ -74,19 +74,19 @@ class Over:
 
 
 for client in (test_bind.tnftp, test_bind.lftp):
-    @test("gssapi: %s, active" % client.__name__)
+    @test("gssapi: %s fetches files in active mode" % client.__name__)
     def _(w, client=client):
         client(Over(w), bed.TARGET4, None, "")
 
 
-@test("gssapi: datagrams of a Python program, connected and not, at every level")
+@test("gssapi: a Python program sends datagrams, connected and not, with every protection level")
 def _(w):
     test_udp.targets(w)
     for level in LEVELS:
         right(via(w, [PYTHON, "-c", test_udp.EVERY_SIZE], level), b"all came back")
 
 
-@test("gssapi: the largest datagram arrives, one octet more is EMSGSIZE")
+@test("gssapi: the largest datagram arrives, one octet more fails with EMSGSIZE")
 def _(w):
     test_udp.targets(w)
     code = """
@@ -109,19 +109,19 @@ print('largest', low)""" % bed.TARGET4
         assert result[1] == b"largest %d\n" % most, (level, result)
 
 
-@test("gssapi: a program that is called back")
+@test("gssapi: called_back accepts connections")
 def _(w):
     test_bind.callers()
     for how in ("blocking", "epoll"):
         fine(via(w, [w.app("called_back"), bed.TARGET4, str(test_bind.CALLER), how]))
 
 
-@test("gssapi: a name travels to the server")
+@test("gssapi: host names are resolved by the server")
 def _(w):
     right(via(w, CURL + ["http://both.example/"]), PAGE)
 
 
-@test("gssapi: a program exec'ed with a connection goes on with it")
+@test("gssapi: a connection still works after exec")
 def _(w):
     after = "import socket; c = socket.socket(fileno=9); c.sendall(b'after'); print(c.recv(9))"
     code = """
@@ -132,7 +132,7 @@ os.execv(%r, [%r, '-c', %r])""" % (bed.TARGET4, PYTHON, PYTHON, after)
     right(via(w, [PYTHON, "-c", code]), b"after")
 
 
-@test("gssapi: failing replies are their errnos")
+@test("gssapi: each failure reply has its own errno")
 def _(w):
     for port, errno in ((11, b"111"),):
         code = "import socket; print(socket.socket().connect_ex((%r, %d)))" % (bed.TARGET4, port)
@@ -141,11 +141,11 @@ def _(w):
     right(via(w, [PYTHON, "-c", code]), b"13")
 
 
-# --- what is seen on the wire ---
+# --- octets on the wire ---
 
 
 class Capture:
-    """Every TCP octet between the client's host and the GSSAPI server, by direction."""
+    """Captures every TCP octet between the client's host and the GSSAPI server, by direction."""
 
     def __init__(self, port):
         self.port = port
@@ -193,18 +193,18 @@ class Capture:
 
 
 def message_types(stream, skip):
-    """The MTYPs behind the greeting or selection of SKIP octets."""
+    """The MTYPs of the messages after the greeting or selection of SKIP octets."""
     types, at = [], skip
     while at < len(stream):
         assert stream[at] == 1, (at, stream[at:at + 8])
         types.append(stream[at + 1])
         at += 4 + struct.unpack("!H", stream[at + 2:at + 4])[0]
-    assert at == len(stream), "the last message is not whole"
+    assert at == len(stream), "the last message is incomplete"
     return types
 
 
 for level in LEVELS:
-    @test("gssapi: on the wire under " + level)
+    @test("gssapi: the octets on the wire are protected with " + level)
     def _(w, level=level):
         krb(w)
         capture = Capture(kerberos.GSSAPI)
@@ -223,7 +223,7 @@ for level in LEVELS:
             assert types[:2] == [1, 2] and after and set(after) == {3}, types
 
 
-# --- what goes wrong with Kerberos: one line, EACCES, no hang ---
+# --- errors of Kerberos: one line, EACCES, no hang ---
 
 CONNECT = "import socket; print(socket.socket().connect_ex((%r, 80)))" % bed.TARGET4
 
@@ -235,13 +235,13 @@ def one_line(w, text, seconds=20, **more):
     assert len(lines) == 1 and text in lines[0], lines
 
 
-@test("gssapi: no cache")
+@test("gssapi: without a credential cache connect() fails with EACCES and one line")
 def _(w):
     k = krb(w)
     one_line(w, "run kinit", env=dict(k.realm.client, KRB5CCNAME="FILE:%s/none" % k.dir))
 
 
-@test("gssapi: an expired ticket")
+@test("gssapi: with an expired ticket connect() fails with EACCES and one line")
 def _(w):
     k = krb(w)
     cache = "FILE:%s/short" % k.dir
@@ -250,12 +250,12 @@ def _(w):
     one_line(w, "expired", env=dict(k.realm.client, KRB5CCNAME=cache))
 
 
-@test("gssapi: an unknown service principal")
+@test("gssapi: with an unknown service principal connect() fails with EACCES and one line")
 def _(w):
     one_line(w, "not found in Kerberos database", more=' gssapi-service = "nosuch"')
 
 
-@test("gssapi: a KDC that does not answer")
+@test("gssapi: without a reply from the KDC connect() fails with EACCES and one line")
 def _(w):
     k = krb(w)
     conf = k.dir + "/nokdc.conf"
@@ -266,7 +266,7 @@ def _(w):
     one_line(w, "KDC", env={"KRB5_CONFIG": conf, "KRB5CCNAME": "FILE:" + cache})
 
 
-@test("gssapi: a server whose clock is an hour off")
+@test("gssapi: with a server whose clock is an hour ahead connect() fails with EACCES and one line")
 def _(w):
     k = krb(w)
     conf = k.dir + "/late.conf"
@@ -281,7 +281,7 @@ def _(w):
         bed.stop(late)
 
 
-@test("gssapi: without Kerberos a password does, and nothing of it is loaded")
+@test("gssapi: the program loads no GSSAPI library, and without a ticket the next method is used")
 def _(w):
     k = krb(w)
     status, out, err = via(w, [PYTHON, "-c", "import socket; c = socket.create_connection((%r, 80));"
@@ -291,11 +291,11 @@ def _(w):
               env=dict(k.realm.client, KRB5CCNAME="FILE:%s/none" % k.dir)), PAGE)
 
 
-# --- the bridge's own life ---
+# --- the bridge as a process ---
 
 
 def bridges(w):
-    """Process ids of this run's bridges."""
+    """Process IDs of this run's bridges."""
     found = []
     for path in glob.glob("/proc/[0-9]*/exe"):
         try:
@@ -318,7 +318,7 @@ def eventually(what, seconds=90):
         time.sleep(0.1)
 
 
-@test("gssapi: kill -9 leaves nothing behind, and what was written arrives")
+@test("gssapi: after kill -9 of the program, written data arrives and no bridge remains")
 def _(w):
     eventually(lambda: not bridges(w))
     received = []
@@ -351,7 +351,7 @@ c.sendall(bytes(4 << 20)); os.kill(os.getpid(), 9)""" % bed.TARGET4
     eventually(lambda: not bridges(w), 30)
 
 
-@test("gssapi: a bridge that dies is a refused connection, and is started again")
+@test("gssapi: a bridge that was killed is started again; at most one connection is refused")
 def _(w):
     code = """
 import os, socket, subprocess, sys, time
@@ -360,12 +360,12 @@ def once():
         c = socket.create_connection((%r, 7), 20); c.sendall(b'x'); return c.recv(1) == b'x'
     except OSError as e: return e.errno
 assert once() is True
-def ours(p):
+def is_bridge(p):
     try: return open('/proc/%%s/comm' %% p).read().strip() == 'socks5-bridge' and \\
         os.readlink('/proc/%%s/ns/net' %% p) == os.readlink('/proc/self/ns/net')
     except OSError: return False
 for p in os.listdir('/proc'):
-    if p.isdigit() and ours(p): os.kill(int(p), 9)
+    if p.isdigit() and is_bridge(p): os.kill(int(p), 9)
 time.sleep(0.3)
 print([once(), once()])""" % bed.TARGET4
     eventually(lambda: not bridges(w))
@@ -374,7 +374,7 @@ print([once(), once()])""" % bed.TARGET4
 
 
 def usage(pid):
-    """Resident memory in kilobytes, and descriptors."""
+    """Resident memory in kilobytes, and the number of descriptors."""
     with open("/proc/%d/status" % pid) as f:
         rss = int(next(line for line in f if line.startswith("VmRSS")).split()[1])
     return rss, len(os.listdir("/proc/%d/fd" % pid))
@@ -405,7 +405,7 @@ for _ in range(rounds):
 """ % bed.TARGET4
 
 
-@test("gssapi: a thousand connections within 64 MB", on=PLAIN)
+@test("gssapi: a thousand connections need less than 64 MB", on=PLAIN)
 def _(w):
     bridge = alone(w)
     try:
@@ -437,13 +437,13 @@ def leaves_nothing(w, connections):
         bed.stop(bridge)
 
 
-test("gssapi: five hundred connections leave nothing in the bridge", on=PLAIN, slow=20)(
+test("gssapi: five hundred connections leak no memory or descriptor in the bridge", on=PLAIN, slow=20)(
     lambda w: leaves_nothing(w, 500))
-test("gssapi: ten thousand connections leave nothing in the bridge", on=PLAIN, full=True, slow=90)(
+test("gssapi: ten thousand connections leak no memory or descriptor in the bridge", on=PLAIN, full=True, slow=90)(
     lambda w: leaves_nothing(w, 10000))
 
 
-# --- a server that means ill ---
+# --- a malicious server ---
 
 TAKEN = """
 import socket
@@ -459,7 +459,7 @@ if r == 0:
 print(r, got)""" % bed.TARGET4
 
 EACCES, EPROTO, ECONNREFUSED, ECONNRESET = 13, 71, 111, 104
-# What a program sees, by scenario. Of "data" it is what came before the fault and a reset.
+# The errno that a program gets, by scenario. In the "data" scenarios (None) it gets the data before the fault and a reset.
 HOSTILE = {"context-zero": EPROTO, "context-long": EACCES, "context-version": EPROTO,
            "context-type": EPROTO, "context-abort": EACCES, "context-short": EACCES,
            "context-cut": EACCES, "context-close": EACCES, "context-tampered": EACCES,
@@ -484,7 +484,7 @@ def expected(errno):
 
 
 def playing(w, scenarios):
-    """A server that plays these, one a connection, by the machine's own GSSAPI."""
+    """Starts a server that plays the scenarios, one per connection, with the machine's GSSAPI library."""
     k = krb(w)
     here = os.path.dirname(os.path.abspath(__file__))
     server = bed.start(bed.PROXY, ["env"] + k.words(k.realm.server) + [
@@ -494,7 +494,7 @@ def playing(w, scenarios):
     return server
 
 
-@test("gssapi: hostile servers, each at its errno and nothing delivered")
+@test("gssapi: each fault of a hostile server has its errno, and no wrong data is delivered")
 def _(w):
     server = playing(w, HOSTILE)
     wrong = []
@@ -508,7 +508,7 @@ def _(w):
     assert not wrong, wrong
 
 
-@test("gssapi: credentials are handed on where that is asked for, and only there")
+@test("gssapi: credentials are delegated only if gssapi-delegate is set")
 def _(w):
     k = krb(w)
     caches = {}
@@ -516,19 +516,19 @@ def _(w):
         cache = "FILE:%s/forward%s" % (k.dir, option)
         k.realm.kinit("alice", option, cache=cache)
         caches[option] = dict(k.realm.client, KRB5CCNAME=cache)
-    server = playing(w, ["credentials-told"] * 4)
+    server = playing(w, ["credentials-reported"] * 4)
     try:
-        for option, more, told in (("-f", " gssapi-delegate = true", b"alice@SOCKS5.TEST"), ("-f", "", b"none"),
+        for option, more, reported in (("-f", " gssapi-delegate = true", b"alice@SOCKS5.TEST"), ("-f", "", b"none"),
                                    ("-f", " gssapi-delegate = false", b"none"),
                                    ("-F", " gssapi-delegate = true", b"none")):
             right(via(w, [PYTHON, "-c", TAKEN], env=caches[option], port=HOSTILE_PORT, more=more),
                   b"end b'goodevil'")
-            assert server.stdout.readline().strip() == told, (option, more, told)
+            assert server.stdout.readline().strip() == reported, (option, more, reported)
     finally:
         bed.stop(server)
 
 
-# --- BIND and UDP ASSOCIATE, by a client of the bridge that speaks SOCKS5 itself ---
+# --- BIND and UDP ASSOCIATE, by a SOCKS5 client of the bridge ---
 
 CLIENT_CODE = """
 import socket, struct, sys
@@ -594,7 +594,7 @@ def udp_echo():
 
 
 for level in LEVELS:
-    @test("gssapi: datagrams of an association under " + level)
+    @test("gssapi: a UDP association of the bridge passes datagrams with protection " + level)
     def _(w, level=level):
         bridge = alone(w, level)
         u = udp_echo()
@@ -605,9 +605,9 @@ for level in LEVELS:
                 socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"end", (bed.TARGET4, 4001))
             u.close()
             bed.stop(bridge)
-        w.trap.take()  # datagrams to the server's relay are what was asked for
+        w.trap.take()  # datagrams to the server's relay are allowed
 
-    @test("gssapi: both replies of BIND under " + level)
+    @test("gssapi: a BIND request to the bridge gets both replies with protection " + level)
     def _(w, level=level):
         bridge = alone(w, level)
         try:

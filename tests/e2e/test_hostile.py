@@ -1,6 +1,6 @@
-"""A server that breaks the protocol in every way there is: the program sees the right errno, in time,
-and whatever is behind a good reply is the program's. With pipelining forced, off, and automatic, where
-the faults of the first try lead to a second."""
+"""A server that violates the protocol in every possible way: the program gets the right errno, in time, and data after
+a good reply is delivered to it. With pipelining on, off and auto; with auto, a fault in the first attempt leads to a
+second attempt."""
 
 import itertools
 import os
@@ -22,8 +22,8 @@ def play(function):
 
 def probe(w, script, pipeline="off", how="", host=bed.TARGET4, extra="", name="probe", seconds=25,
           timeout=2, n=None, extra_words=()):
-    """What the probe says of its connection through a server that plays SCRIPT. Nothing is
-    remembered of the server from another one, unless both have the same N."""
+    """The output of the program NAME, which connects through a server that plays SCRIPT. The pipelining cache is empty,
+    unless an earlier call had the same N."""
     w.hostile.play(play(script))
     n = n or next(_fresh)
     conf = s.write("%s/hostile-%s.conf" % (w.scratch, n),
@@ -36,17 +36,17 @@ def probe(w, script, pipeline="off", how="", host=bed.TARGET4, extra="", name="p
     return w.configured(conf, command, env, seconds)
 
 
-def told(result):
+def first_line(result):
     assert result[0] == 0, result
     return result[1].decode().split("\n")[0]
 
 
 def each_way(title, script, allowed):
-    """One test: blocking and not, in each pipeline mode."""
+    """Declares one test that connects blocking and non-blocking, in each pipeline mode."""
     def run(w):
         for pipeline in PIPELINE:
             for how in ("", "nonblock"):
-                got = told(probe(w, script, pipeline, how))
+                got = first_line(probe(w, script, pipeline, how))
                 assert got in allowed.split(), "pipeline %s, %s: %s" % (pipeline, how or "blocking",
                                                                         got)
     test("hostile: " + title)(run)
@@ -60,7 +60,7 @@ def ends(t, how):
 
 
 def cut(w, after, how, pipeline):
-    """The server's answer (12 octets) ends after AFTER of them, in the way HOW."""
+    """The server's answer (12 octets) ends after AFTER octets, in the way HOW."""
     def script(t):
         if after <= 2:
             t.greeting()
@@ -71,23 +71,23 @@ def cut(w, after, how, pipeline):
         ends(t, how)
     allowed = {"close": "ECONNREFUSED EPROTO", "reset": "ECONNREFUSED ECONNRESET EPROTO",
                "stall": "ETIMEDOUT"}[how]
-    got = told(probe(w, script, pipeline, "nonblock" if after & 1 else ""))
+    got = first_line(probe(w, script, pipeline, "nonblock" if after & 1 else ""))
     assert got in allowed.split(), "after %d octets, pipeline %s: %s" % (after, pipeline, got)
 
 
-@test("hostile: an answer cut after each octet, then closed")
+@test("hostile: a close after any octet of the answer is ECONNREFUSED or EPROTO")
 def _(w):
     for after, pipeline in itertools.product(range(12), PIPELINE):
         cut(w, after, "close", pipeline)
 
 
-@test("hostile: an answer cut after each octet, then reset")
+@test("hostile: a reset after any octet of the answer is reported as an error")
 def _(w):
     for after, pipeline in itertools.product(range(12), PIPELINE):
         cut(w, after, "reset", pipeline)
 
 
-@test("hostile: an answer cut here and there, then silence: the time-out ends it")
+@test("hostile: silence after some octets of the answer ends with ETIMEDOUT after the timeout")
 def _(w):
     for after, pipeline in ((0, "off"), (0, "auto"), (1, "on"), (5, "off"), (11, "auto")):
         cut(w, after, "stall", pipeline)
@@ -103,15 +103,15 @@ def answer(selection, reply=OK):
     return script
 
 
-each_way("wrong version in the selection", answer(b"\4\0"), "EPROTO")
-each_way("wrong version in the reply", answer(CHOSEN, b"\4" + OK[1:]), "EPROTO")
-each_way("wrong address type in the reply", answer(CHOSEN, b"\5\0\0\2" + OK[4:]), "EPROTO")
-each_way("a method that was not offered", answer(b"\5\2"), "EPROTO EACCES")
-each_way("no acceptable method", answer(b"\5\xff"), "EACCES")
-each_way("HTTP", answer(b"HTTP/1.1 400 Bad Request\r\n\r\n"), "EPROTO")
-each_way("an empty name in the reply", answer(CHOSEN, b"\5\1\0\3\0\0\0"), "ECONNABORTED EPROTO")
-each_way("a close at once", lambda t: None, "ECONNREFUSED")
-each_way("a reset at once", lambda t: t.c.reset(), "ECONNREFUSED ECONNRESET EPIPE ECONNABORTED")
+each_way("a wrong version in the selection is EPROTO", answer(b"\4\0"), "EPROTO")
+each_way("a wrong version in the reply is EPROTO", answer(CHOSEN, b"\4" + OK[1:]), "EPROTO")
+each_way("a wrong address type in the reply is EPROTO", answer(CHOSEN, b"\5\0\0\2" + OK[4:]), "EPROTO")
+each_way("a method that was not offered is EPROTO or EACCES", answer(b"\5\2"), "EPROTO EACCES")
+each_way("no acceptable method is EACCES", answer(b"\5\xff"), "EACCES")
+each_way("an answer of an HTTP server is EPROTO", answer(b"HTTP/1.1 400 Bad Request\r\n\r\n"), "EPROTO")
+each_way("an empty name in a failure reply is ECONNABORTED or EPROTO", answer(CHOSEN, b"\5\1\0\3\0\0\0"), "ECONNABORTED EPROTO")
+each_way("a close at once is ECONNREFUSED", lambda t: None, "ECONNREFUSED")
+each_way("a reset at once is reported as an error", lambda t: t.c.reset(), "ECONNREFUSED ECONNRESET EPIPE ECONNABORTED")
 
 
 def password(status):
@@ -127,12 +127,12 @@ def password(status):
     return script
 
 
-@test("hostile: user and password: refused, a wrong version, a close, taken")
+@test("hostile: every answer to user and password has its result: accepted, refused, a wrong version, a close")
 def _(w):
     for status, allowed in ((b"\1\1", "EACCES"), (b"\1\xff", "EACCES"), (b"\5\1", "EACCES EPROTO"),
                             (b"\7\0", "EPROTO EACCES"), (b"", "EACCES"), (b"\1\0", "ok")):
         for pipeline in PIPELINE:
-            got = told(probe(w, password(status), pipeline,
+            got = first_line(probe(w, password(status), pipeline,
                              extra='username = "alice" password = "secret"'))
             assert got in allowed.split(), "status %r, pipeline %s: %s" % (status, pipeline, got)
 
@@ -148,30 +148,30 @@ def refused(w, reps, pipeline, closes):
             t.c.say(bytes([5, rep]) + OK[2:])
             if not closes:
                 t.c.hang()
-        got = told(probe(w, script, pipeline, "nonblock" if rep & 1 else ""))
+        got = first_line(probe(w, script, pipeline, "nonblock" if rep & 1 else ""))
         wanted = ERRNO.get(rep, "EPROTO").replace("EOPNOTSUPP", "EOPNOTSUPP ENOTSUP").split()
         assert got in wanted, "REP %02x, pipeline %s: %s" % (rep, pipeline, got)
 
 
-@test("hostile: assigned REPs and some others, the connection closed behind them")
+@test("hostile: each assigned REP and some others, followed by a close, has its errno")
 def _(w):
     refused(w, [*range(1, 18), 0x7F, 0x80, 0xF0, 0xFF], "off", True)
 
 
-@test("hostile: REP 01 to FF, the connection closed behind it", full=True)
+@test("hostile: each REP from 01 to FF, followed by a close, has its errno", full=True)
 def _(w):
     refused(w, range(1, 256), "off", True)
 
 
-@test("hostile: each assigned REP and some others, in one flight and at first acquaintance")
+@test("hostile: each assigned REP and some others have their errno with pipeline = on and auto")
 def _(w):
     for pipeline, closes in itertools.product(("on", "auto"), (True, False)):
         refused(w, [1, 2, 3, 4, 5, 6, 7, 8, 9, 0xF0, 255], pipeline, closes)
 
 
-# --- what must work all the same ---
+# --- unusual behaviour that must work ---
 
-@test("hostile: a good answer octet by octet")
+@test("hostile: a good answer that arrives octet by octet is accepted")
 def _(w):
     def script(t):
         t.greeting()
@@ -184,7 +184,7 @@ def _(w):
             fine(probe(w, script, pipeline, name=name))
 
 
-@test("hostile: BND as IPv6 address and as a name of 255 octets")
+@test("hostile: BND.ADDR may be an IPv6 address or a name of up to 255 octets")
 def _(w):
     for bound in (b"\4" + bytes(16), b"\3\xff" + b"n" * 255, b"\3\1n"):
         def script(t, bound=bound):
@@ -193,7 +193,7 @@ def _(w):
             fine(probe(w, script, pipeline, name="tcp_blocking"))
 
 
-@test("hostile: what comes behind the reply in the same segment is the program's")
+@test("hostile: data in the segment of the reply is delivered to the program")
 def _(w):
     def script(t):
         t.greeting()
@@ -215,10 +215,10 @@ def _(w):
 
 
 def drops(how):
-    """Answers what the first octets ask for and never sees what came with them, as microsocks."""
+    """Answers the first message and drops the octets that arrived with it, as microsocks does."""
     def script(t):
         t.greeting()
-        lost, t.held = t.held, b""
+        lost, t.pending = t.pending, b""
         t.c.say(CHOSEN)
         if lost and how == "refuses":
             t.c.say(b"\5\1" + OK[2:])
@@ -231,7 +231,7 @@ def drops(how):
     return script
 
 
-@test("hostile: a server that drops pipelined octets costs a second try, unnoticed")
+@test("hostile: if the server drops pipelined octets, a second attempt succeeds, invisibly to the program")
 def _(w):
     for how in ("hangs", "refuses", "closes"):
         for name in ("tcp_blocking", "tcp_nonblock_poll", "tcp_nonblock_select", "epoll_before",
@@ -239,81 +239,81 @@ def _(w):
             fine(probe(w, drops(how), "auto", name=name, seconds=40))
 
 
-@test("hostile: a server found not to take one flight is not asked again to")
+@test("hostile: a server that does not support pipelining gets one pipelined attempt only")
 def _(w):
     fine(probe(w, drops("refuses"), "auto", name="tcp_nonblock_poll"))
     assert w.hostile.connections == 5, "%d connections for 4" % w.hostile.connections
 
 
-@test("hostile: a slow target makes no good server bad")
+@test("hostile: a slow target does not make the server count as one without pipelining")
 def _(w):
     def script(t):
         t.begin()
         time.sleep(1.3)
         t.c.say(OK)
         t.c.echo()
-    assert told(probe(w, script, "auto", timeout=20, n="slow")) == "ok"
-    assert told(probe(w, Talk.serve, "auto", n="slow")) == "ok"
-    assert w.hostile.connections == 1 and len(w.hostile.negotiations) == 1, w.hostile.negotiations
+    assert first_line(probe(w, script, "auto", timeout=20, n="slow")) == "ok"
+    assert first_line(probe(w, Talk.serve, "auto", n="slow")) == "ok"
+    assert w.hostile.connections == 1 and len(w.hostile.received) == 1, w.hostile.received
 
 
-@test("hostile: what was found out about a server outlives the program")
+@test("hostile: the pipelining cache outlives the program")
 def _(w):
     bed.user_folder(w.scratch + "/cache-known")
-    assert told(probe(w, drops("hangs"), "auto", timeout=20, n="known")) == "ok"
-    assert told(probe(w, drops("hangs"), "auto", n="known")) == "ok"
+    assert first_line(probe(w, drops("hangs"), "auto", timeout=20, n="known")) == "ok"
+    assert first_line(probe(w, drops("hangs"), "auto", n="known")) == "ok"
     assert w.hostile.connections == 1, "%d connections" % w.hostile.connections
 
 
-@test("hostile: and is kept where no cache directory was before")
+@test("hostile: the pipelining cache is kept even if no cache directory existed")
 def _(w):
-    assert told(probe(w, drops("hangs"), "auto", timeout=20, n="kept")) == "ok"
-    assert told(probe(w, drops("hangs"), "auto", n="kept")) == "ok"
+    assert first_line(probe(w, drops("hangs"), "auto", timeout=20, n="kept")) == "ok"
+    assert first_line(probe(w, drops("hangs"), "auto", n="kept")) == "ok"
     assert w.hostile.connections == 1, "%d connections" % w.hostile.connections
 
 
-@test("hostile: a program that comes back later than the time-out")
+@test("hostile: a connection polled only after the timeout is established")
 def _(w):
     for pipeline in PIPELINE:
         fine(probe(w, lambda t: t.serve(), pipeline, name="late", timeout=1))
 
 
-@test("hostile: of two connections begun at once each finds out for itself, and both are made")
+@test("hostile: two simultaneous first connections each detect missing pipelining, and both are established")
 def _(w):
-    # The blocking connect() of the second one carries the first one on.
-    assert told(probe(w, drops("hangs"), "auto", name="probe_twice", timeout=20)) == "ok"
+    # The blocking connect() of the second connection also drives the first one.
+    assert first_line(probe(w, drops("hangs"), "auto", name="probe_twice", timeout=20)) == "ok"
     assert w.hostile.connections == 4, "%d connections" % w.hostile.connections
 
 
-# --- flights ---
+# --- round trips ---
 
-def flights(w, count, **more):
+def round_trips(w, count, **more):
     def script(t):
         if "extra" in more:
             t.begin_with_password()
             t.c.say(OK)
             t.c.hang()
         t.serve()
-    # At first acquaintance a server that takes a second is asked again, step by step. On a busy machine
-    # ours may: once of three times it does not.
+    # With "auto" a new server that takes a second to answer gets a second attempt, step by step. On a busy machine
+    # this may happen. At least one of three attempts must do without.
     tries = 3 if more.get("pipeline") == "auto" else 1
     for how in ("", "nonblock"):
         seen = []
         for _ in range(tries):
-            assert told(probe(w, script, how=how, **more)) == "ok"
-            seen.append(list(w.hostile.negotiations))
+            assert first_line(probe(w, script, how=how, **more)) == "ok"
+            seen.append(list(w.hostile.received))
             if len(seen[-1]) == count:
                 break
-        assert len(seen[-1]) == count, "flights: %r" % seen
+        assert len(seen[-1]) == count, "round trips: %r" % seen
 
 
-# --- what other threads do meanwhile ---
+# --- other threads during a negotiation ---
 
 
 ALICE = 'username = "alice" password = "secret"'
 
 
-@test("hostile: who gets the number of a descriptor whose connect() blocks is left alone", on=(ASAN, TSAN))
+@test("hostile: a socket that takes the descriptor number of a blocking connect() is not touched", on=(ASAN, TSAN))
 def _(w):
     def slow(t):
         time.sleep(2.5)
@@ -326,19 +326,19 @@ def _(w):
 
 
 AUTH = {"extra": ALICE}
-test("flights: one without authentication")(lambda w: flights(w, 1, pipeline="on"))
-test("flights: one with user and password")(lambda w: flights(w, 1, pipeline="on", **AUTH))
-test("flights: one at first acquaintance")(lambda w: flights(w, 1, pipeline="auto"))
-test("flights: one at first acquaintance with a password")(
-    lambda w: flights(w, 1, pipeline="auto", **AUTH))
-test("flights: two step by step")(lambda w: flights(w, 2, pipeline="off"))
-test("flights: three step by step with a password")(
-    lambda w: flights(w, 3, pipeline="off", **AUTH))
-test("flights: the request for an IPv6 target is one flight too")(
-    lambda w: flights(w, 1, pipeline="on", host=bed.TARGET6))
+test("round trips: one without authentication")(lambda w: round_trips(w, 1, pipeline="on"))
+test("round trips: one with user and password")(lambda w: round_trips(w, 1, pipeline="on", **AUTH))
+test("round trips: one with a new server")(lambda w: round_trips(w, 1, pipeline="auto"))
+test("round trips: one with a new server and a password")(
+    lambda w: round_trips(w, 1, pipeline="auto", **AUTH))
+test("round trips: two without pipelining")(lambda w: round_trips(w, 2, pipeline="off"))
+test("round trips: three without pipelining, with a password")(
+    lambda w: round_trips(w, 3, pipeline="off", **AUTH))
+test("round trips: one for an IPv6 target")(
+    lambda w: round_trips(w, 1, pipeline="on", host=bed.TARGET6))
 
 
-@test("the server is slow: connect returns at once, and so do 500 of them")
+@test("connect() to a slow server returns at once, also for 500 connections")
 def _(w):
     def script(t):
         t.begin()

@@ -1,8 +1,8 @@
-"""The table of real calls, each entry failing in turn: no crash, no descriptor lost, no dialling but to
-the server. The program has the hooks inside.
+"""Each entry of the table of real calls fails in turn: the program does not crash, leaks no descriptor and connects
+only to the server. The hooks are linked into the program.
 
-What needs one process alone fails with every errno that makes sense in tests/unit/test_injection.c; here
-with two of them, and with all of them with TORTURE=all."""
+tests/unit/test_injection.c covers what one process does alone, with every plausible errno. Here each call fails with
+two of them, or with all of them if TORTURE=all."""
 
 import os
 
@@ -27,16 +27,16 @@ def injected(w, scenario, port):
 
 
 def closes(t):
-    """Takes no request in the flight of the greeting, and says nothing."""
+    """Does not reply if the request arrives together with the greeting."""
     t.greeting()
-    if not t.held:
+    if not t.pending:
         t.c.say(CHOSEN)
         t.request()
         t.c.say(OK)
         t.c.echo()
 
 
-def dialled_again(w, scenario):
+def second_attempt(w, scenario):
     w.hostile.play(lambda conversation: closes(Talk(conversation)))
     injected(w, scenario, s.HOSTILE)
 
@@ -44,7 +44,7 @@ def dialled_again(w, scenario):
 for SCENARIO in ("blocking", "poll", "epoll", "datagram", "called", "answered", "names", "octets", "doubled",
                  "forked", "executed", "spawned"):
     if SCENARIO in ("blocking", "poll", "epoll"):
-        test("injected: %s, dialled again: each real call fails in turn" % SCENARIO, on=INSIDE, slow=20)(
-            lambda w, n=SCENARIO: dialled_again(w, n))
+        test("injected: %s, with a second attempt: each real call fails in turn" % SCENARIO, on=INSIDE, slow=20)(
+            lambda w, n=SCENARIO: second_attempt(w, n))
     test("injected: %s: each real call fails in turn" % SCENARIO, on=INSIDE, slow=20)(
         lambda w, n=SCENARIO: injected(w, n, s.DANTED))

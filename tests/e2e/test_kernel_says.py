@@ -1,5 +1,5 @@
-"""What the kernel says of a direct connection, a program hears of one through a server: errors that
-wait for the next call, a buffer that is full, the port that a bind() chose."""
+"""A connection through a server behaves like a direct one in details that the kernel decides: pending errors, full
+buffers, the port chosen by bind()."""
 
 import os
 import socket
@@ -15,7 +15,7 @@ from world import PYTHON, fine, right, test
 SILENT = "10.88.2.98"
 
 
-@test("an error that is pending: as in a direct connection that is refused or that nobody answers")
+@test("pending errors: the same as of a direct connection that is refused or not answered")
 def _(w):
     def app(how, host, port):
         result = how([w.app("pending_error", how is not bare), host, str(port)])
@@ -42,12 +42,12 @@ def _(w):
                                 (lambda command: w.via(s.CLOSED, command), bed.TARGET4, refused)):
         got = app(how, host, s.REFUSED)
         assert got == expected, (got, expected)
-    # A server that goes silent.
+    # A server that stops answering.
     got = test_hostile.probe(w, lambda t: t.c.hang(), "off", name="pending_error")
     assert got[1].decode().splitlines() == silent, got
 
 
-@test("an error that is pending: a connection that is closed unasked is not in another's way")
+@test("pending errors: a connection that is closed before its error is read does not affect another one")
 def _(w):
     right(w.via(s.CLOSED, [PYTHON, "-c", """
 import select, socket
@@ -62,7 +62,7 @@ except OSError as e: print(e.errno, b.getsockopt(1, 4))""" % bed.TARGET4]), b"11
 
 # --- calls with odd addresses, and other protocols ---
 
-@test("a socket that is bound to loopback is told that it reaches no server")
+@test("connect() of a socket bound to loopback fails with EAFNOSUPPORT and logs why")
 def _(w):
     code = """
 import errno, socket
@@ -74,7 +74,7 @@ print(errno.errorcode[c.connect_ex((%r, 7))], c.getsockname()[0])""" % bed.TARGE
     assert out == b"EAFNOSUPPORT 127.0.0.1\n", (out, err)
 
 
-@test("an IPv6 address without its scope is whole enough to connect to")
+@test("connect() accepts an IPv6 address without a scope ID, as the kernel does")
 def _(w):
     code = """
 import ctypes, errno, socket, struct
@@ -92,24 +92,24 @@ print(errno.errorcode[ctypes.get_errno()])""" % bed.TARGET6
     assert w.via(s.DANTED, [PYTHON, "-c", code])[1] == bare[1]
 
 
-@test("UDP-Lite goes past no server")
+@test("UDP-Lite is refused")
 def _(w):
     code = """
 import errno, socket
-def outcome(call, *args):
+def result_of(call, *args):
     try: return call(*args)
     except OSError as e: return errno.errorcode[e.errno]
 def lite(): # kernels since 6.20 have none
     try: return socket.socket(socket.AF_INET, socket.SOCK_DGRAM, 136)
     except OSError: return None
 name = socket.gethostbyname('both.example')
-said = {outcome(*call) for u in (lite(),) if u for at in (%r, name)
+results = {result_of(*call) for u in (lite(),) if u for at in (%r, name)
         for call in ((u.connect, (at, 7)), (u.sendto, b'x', (at, 7)))}
-print(said <= {'ENOTSUP'} and 'refused')""" % bed.TARGET4
+print(results <= {'ENOTSUP'} and 'refused')""" % bed.TARGET4
     right(w.via(s.DANTED, [PYTHON, "-c", code]), b"refused\n")
 
 
-# --- a direct connection beside one that is under way ---
+# --- a direct connection while another one is negotiated ---
 
 BESIDE = """
 import ctypes, errno, resource, signal, socket, struct, time
@@ -117,16 +117,16 @@ c = socket.socket(); c.setblocking(False)
 assert c.connect_ex((%r, 7)) == errno.EINPROGRESS
 def direct():
     return socket.socket()
-def outcome(call, *args):
+def result_of(call, *args):
     try: return call(*args)
     except OSError as e: return errno.errorcode[e.errno]
-def is_there(): # by one call, which does not wait
-    return outcome(c.send, b'x')
+def established(): # one call that does not wait shows whether the other connection is established
+    return result_of(c.send, b'x')
 """ % bed.TARGET4
 
 
-def beside(w, code, heard=None):
-    """CODE beside a connection through a server that takes its time for each message."""
+def beside(w, code, finish=None):
+    """Runs CODE while a connection is negotiated with a server that delays each message."""
     def script(t):
         t.greeting()
         time.sleep(0.2)
@@ -134,8 +134,8 @@ def beside(w, code, heard=None):
         t.request()
         time.sleep(0.2)
         t.c.say(OK)
-        if heard:
-            heard()
+        if finish:
+            finish()
         t.c.echo()
 
     conf = s.write("%s/beside.conf" % w.scratch, 'server "p" { address = "%s" port = %d pipeline = off }\n'
@@ -146,14 +146,14 @@ def beside(w, code, heard=None):
     return w.configured(conf, [PYTHON, "-c", BESIDE + code], w.env, 40)
 
 
-@test("a direct connect() that nobody answers carries on another connection, and ends as without it")
+@test("a direct connect() without an answer drives another connection, and ends as it would alone")
 def _(w):
     code = """
 there = (%r, %d)
 d = direct()
 d.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack('ll', 1, 0))
 begun = time.monotonic()
-print(outcome(d.connect, there), is_there(), time.monotonic() - begun > 0.9,
+print(result_of(d.connect, there), established(), time.monotonic() - begun > 0.9,
       struct.unpack('ll', d.getsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, 16)))
 """ % (bed.PROXY4, s.BLACK_HOLE)
     right(beside(w, code), b"EINPROGRESS 1 True (1, 0)\n")
@@ -163,40 +163,40 @@ def handle(*_): raise Interrupted
 signal.signal(signal.SIGALRM, handle)
 signal.setitimer(signal.ITIMER_REAL, 1)
 d = direct()
-try: print(outcome(d.connect, (%r, %d)))
-except Interrupted: print('interrupted', is_there())
+try: print(result_of(d.connect, (%r, %d)))
+except Interrupted: print('interrupted', established())
 d.setblocking(False)
 print(errno.errorcode[d.connect_ex((%r, %d))])
 """ % ((bed.PROXY4, s.BLACK_HOLE) * 2)
     right(beside(w, interrupted), b"interrupted 1\nEALREADY\n")
-    refused = "print(outcome(direct().connect, (%r, %d)), is_there())" % (bed.PROXY4, s.CLOSED)
+    refused = "print(result_of(direct().connect, (%r, %d)), established())" % (bed.PROXY4, s.CLOSED)
     right(beside(w, refused), b"ECONNREFUSED EAGAIN\n")
 
 
-@test("a direct connect() is made once it is answered, beside another connection that comes to its end first")
+@test("a direct connect() succeeds when it is answered, after another connection was established meanwhile")
 def _(w):
     with bed.inside(bed.PROXY):
         listener = socket.socket()
         listener.bind((bed.PROXY4, 1097))
         listener.listen(0)
         fill = [socket.socket() for _ in range(2)]
-        for one in fill:  # from now on it answers nobody
+        for one in fill:  # from now on connections are not answered
             one.setblocking(False)
             one.connect_ex((bed.PROXY4, 1097))
 
-    def heard():
+    def finish():
         listener.listen(5)
         listener.accept()
 
     try:
-        code = "d = direct(); print(outcome(d.connect, (%r, 1097)), is_there(), d.getpeername())" % bed.PROXY4
-        right(beside(w, code, heard), b"None 1 ('%s', 1097)\n" % bed.PROXY4.encode())
+        code = "d = direct(); print(result_of(d.connect, (%r, 1097)), established(), d.getpeername())" % bed.PROXY4
+        right(beside(w, code, finish), b"None 1 ('%s', 1097)\n" % bed.PROXY4.encode())
     finally:
         for one in [listener, *fill]:
             one.close()
 
 
-@test("a set as large as the kernel takes carries on a connection that is not in it")
+@test("poll() with the largest possible set drives a connection that is not in the set")
 def _(w):
     code = """
 libc = ctypes.CDLL(None, use_errno=True)
@@ -208,12 +208,12 @@ def poll(n, ms):
     n = libc.poll((Wait * n)(*[Wait(-1, 1, 0)] * n), n, ms)
     return n if n >= 0 else errno.errorcode[ctypes.get_errno()]
 begun = time.monotonic()
-print(poll(most, 1500), time.monotonic() - begun > 1.4, is_there(), poll(most + 1, 0))
+print(poll(most, 1500), time.monotonic() - begun > 1.4, established(), poll(most + 1, 0))
 """
     right(beside(w, code), b"0 True 1 EINVAL\n")
 
 
-# --- a buffer that is full: what waits for an answer to ARP, which nobody gives, stays in it ---
+# --- a full buffer: packets that wait for an ARP answer, which never arrives, stay in it ---
 
 FULL = """
 import ctypes, os, select, socket, sys
@@ -245,10 +245,10 @@ for what, call in (('send', lambda u: u.send(b'x' * 1000)), ('sendto', lambda u:
         print(what, e.errno, p.poll(0))"""
 
 
-@test("a full buffer of a non-blocking datagram socket is EAGAIN, no loss")
+@test("sending with a full buffer on a non-blocking datagram socket fails with EAGAIN")
 def _(w):
     def relay(c):
-        c.negotiation()
+        c.receive()
         c.say(b"\5\0\5\0\0\1" + socket.inet_aton("10.88.1.97") + struct.pack(">H", 49980))
         c.hang()
 
@@ -258,7 +258,7 @@ def _(w):
     assert bare[1].count(b" 11 []\n") == 6 and got[1] == bare[1], (bare, got)
 
 
-# --- the port that a bind() chose ---
+# --- the port chosen by bind() ---
 
 PORT = """
 import select, socket, sys
@@ -278,11 +278,11 @@ for host, nonblock in ((%r, False), (%r, True), (%r, False)):
 """ % (bed.TARGET4, bed.TARGET4, bed.TARGET6)
 
 
-@test("the port of a bind() stays when a server drops what came in one flight")
+@test("the port chosen by bind() is kept when the server drops pipelined octets")
 def _(w):
     def drops(how):
         def script(t):
-            if len(t.take(3)) == 3 and t.held:  # more than the greeting
+            if len(t.take(3)) == 3 and t.pending:  # more than the greeting
                 return how(t)
             t.c.say(b"\5\0")
             t.request()
@@ -297,7 +297,7 @@ def _(w):
             w.hostile.play(test_hostile.play(drops(how)))
             s.write(conf, 'server "p" { address = "%s" port = %d }\nrule "all" { via = {"p"} }\n'
                     % (bed.PROXY4, s.HOSTILE))
-            # Each of the three at first acquaintance.
+            # Each of the three connections with an empty pipelining cache.
             for one in range(3):
                 code = PORT.replace("in ((", "in ((", 1).replace("):\n", ")[%d:%d]:\n" % (one, one + 1), 1)
                 got = w.configured(conf, [PYTHON, "-c", code, address], dict(

@@ -1,6 +1,6 @@
-"""Calls that are left before they end, by a signal's handler that jumps, or since their thread is cancelled;
-calls of handlers that interrupt others; and descriptors whose number becomes another socket's meanwhile. Nothing
-of such a call stays behind, nothing goes past the proxy, and what comes after is as before."""
+"""Abandoned calls: a signal handler jumps out of them, or their thread is cancelled. Also calls made by signal handlers
+that interrupt other calls, and descriptor numbers that are reused during a call. Such a call leaves nothing behind, no
+packet bypasses the proxy, and later calls work."""
 
 import os
 import time
@@ -21,12 +21,12 @@ def configured(w, port, user=s.USER, password=s.PASSWORD, timeout=60, more=""):
     return path
 
 
-def nobody_answers(conversation):
-    conversation.negotiation()
+def never_reply(conversation):
+    conversation.receive()
     conversation.hang()
 
 
-def answers_once(conversation):
+def reply_once(conversation):
     hostile.Talk(conversation).begin_with_password()
     conversation.say(hostile.OK)
     conversation.hang()
@@ -37,7 +37,7 @@ def run(w, conf, words, seconds=120):
 
 
 def behind_a_slow_server(w, app):
-    """Its relay answers each datagram with itself."""
+    """Runs APP with a server that replies late. Its relay sends each datagram back."""
     relay = test_udp.Relay(lambda r, data: [data])
 
     def slow(conversation):
@@ -50,63 +50,63 @@ def behind_a_slow_server(w, app):
         relay.close()
 
 
-@test("left: a thousand connect() calls cancelled and two thousand jumped out of, through danted with a password",
+@test("abandoned calls: a thousand connect() calls cancelled, two thousand left by a jump, through danted",
       slow=30)
 def _(w):
-    # Nobody takes the connection: the server waits for its target.
+    # The target does not accept the connection, so the server waits.
     run(w, configured(w, s.DANTED_AUTH),
         [w.app("left_calls"), bed.PROXY4, str(s.BLACK_HOLE), "1000", s.PASSWORD])
 
 
-@test("left: connect() calls cancelled and jumped out of, at a server that says nothing", on=(ASAN, TSAN))
+@test("abandoned calls: connect() cancelled and left by a jump, with a server that does not reply", on=(ASAN, TSAN))
 def _(w):
-    w.hostile.play(nobody_answers)
+    w.hostile.play(never_reply)
     for pipeline in ("on", "off"):
         run(w, configured(w, s.HOSTILE, "alice", "secret-word", more="pipeline = " + pipeline),
             [w.app("left_calls"), bed.TARGET4, "80", "150", "secret-word"])
 
 
-@test("left: first datagrams cancelled and jumped out of", on=(ASAN, TSAN))
+@test("abandoned calls: sending a first datagram cancelled and left by a jump", on=(ASAN, TSAN))
 def _(w):
-    w.hostile.play(nobody_answers)
+    w.hostile.play(never_reply)
     run(w, configured(w, s.HOSTILE, "alice", "secret-word"),
         [w.app("left_calls"), bed.TARGET4, "7", "150", "secret-word", "datagrams"])
 
 
-@test("left: poll() cancelled and jumped out of while a connection is negotiated", on=(ASAN, TSAN))
+@test("abandoned calls: poll() cancelled and left by a jump during a negotiation", on=(ASAN, TSAN))
 def _(w):
-    w.hostile.play(answers_once)
+    w.hostile.play(reply_once)
     for pipeline in ("on", "off"):
         run(w, configured(w, s.HOSTILE, "alice", "secret-word", more="pipeline = " + pipeline),
             [w.app("left_calls"), bed.TARGET4, "80", "300", "secret-word", "polls"])
 
 
-@test("left: listen() jumped out of, at a server that says nothing", on=(ASAN, TSAN))
+@test("abandoned calls: listen() left by a jump, with a server that does not reply", on=(ASAN, TSAN))
 def _(w):
-    w.hostile.play(nobody_answers)
+    w.hostile.play(never_reply)
     run(w, configured(w, s.HOSTILE, "alice", "secret-word"),
         [w.app("left_calls"), bed.TARGET4, "80", "100", "secret-word", "listens"])
 
 
-@test("left: accept() cancelled and jumped out of", on=(ASAN, TSAN))
+@test("abandoned calls: accept() cancelled and left by a jump", on=(ASAN, TSAN))
 def _(w):
-    w.hostile.play(answers_once)
+    w.hostile.play(reply_once)
     run(w, configured(w, s.HOSTILE, "alice", "secret-word"),
         [w.app("left_calls"), bed.TARGET4, "80", "100", "secret-word", "accepts"])
 
 
-@test("left: datagrams go on after a first one was cancelled and another jumped out of", on=(ASAN, TSAN))
+@test("abandoned calls: datagrams pass after one call was cancelled and another left by a jump", on=(ASAN, TSAN))
 def _(w):
     behind_a_slow_server(w, "left_datagram")
 
 
-@test("left: who gets the number of a descriptor whose first datagram waits is left alone", on=(ASAN, TSAN))
+@test("abandoned calls: a socket that takes the descriptor number of a blocking datagram call is not touched", on=(ASAN, TSAN))
 def _(w):
     behind_a_slow_server(w, "close_datagram")
 
 
 for LABEL, PORT, USER in (("danted", s.DANTED, ""), ("danted with password", s.DANTED_AUTH, AUTH)):
-    @test("left: handlers' calls go through %s, whatever they interrupt" % LABEL, on=(ASAN, PLAIN), slow=10)
+    @test("abandoned calls: calls of signal handlers go through %s, whatever call they interrupt" % LABEL, on=(ASAN, PLAIN), slow=10)
     def _(w, port=PORT, user=USER):
         test_udp.targets(w)
         fine(w.via(port, [w.app("handler_calls"), bed.TARGET4, str(s.ECHO)], user, seconds=100))

@@ -1,6 +1,6 @@
-"""The library. Its drop-in functions: the programs of tests/apps, and a source package of Debian's,
-compiled anew with the header and nothing else changed, through real servers, without anything
-preloaded; and under the preload object. Its other functions: the examples of docs/examples."""
+"""The library. Its drop-in functions: the programs of tests/apps and a Debian source package, recompiled with the
+header and without any other change, run through real servers, without and with the preload object. Its other
+functions: the examples of docs/examples."""
 
 import copy
 import glob
@@ -22,18 +22,18 @@ import test_udp
 import world
 from world import PAGE, PLAIN, fine, right
 
-# What the preload object alone sees.
+# Programs that make calls which only the preload object intercepts.
 ALONE = {"changes_ids", "checked_calls", "exec_family", "exec_inherit", "fork_otherwise", "other_names", "raw_calls",
          "raw_syscall", "spawn", "under_way", "vfork_exec"}
 
 
 def test(title, **more):
-    """Of the library as it is installed, and of programs that are linked with it."""
+    """Declares a test of the library as it is installed, and of programs that are linked with it."""
     return world.test(title, on=PLAIN, **more)
 
 
 def dropped(w):
-    """The same world for programs that were compiled anew."""
+    """The same World for recompiled programs."""
     other = copy.copy(w)
     other.linked, other.kind = True, "drop_"
     return other
@@ -52,22 +52,22 @@ for NAME in test_apps.STALLING:
         lambda w, n=NAME: test_apps.covered(dropped(w), "socksify", s.BLACK_HOLE, "", n,
                                             bed.TARGET4, 80))
 
-test("recompiled: so_error, a refused target")(lambda w: test_apps.covered(
+test("recompiled: so_error is ECONNREFUSED for a refused target")(lambda w: test_apps.covered(
     dropped(w), "socksify", s.DANTED, "", "so_error", bed.TARGET4, s.REFUSED))
 
 for HOW in [how for how in test_bind.WAYS if how != "exec"]:
-    test("recompiled: called back at %s, %s" % (bed.TARGET4, HOW))(
+    test("recompiled: called_back accepts connections at %s, %s" % (bed.TARGET4, HOW))(
         lambda w, how=HOW: test_bind.called_back(dropped(w), how, bed.TARGET4, s.DANTED))
-test("recompiled: called back at %s, blocking" % bed.TARGET6)(
+test("recompiled: called_back accepts connections at %s, blocking" % bed.TARGET6)(
     lambda w: test_bind.called_back(dropped(w), "blocking", bed.TARGET6, s.DANTED))
 
 for HOST, LESS in test_udp.FAMILIES:
-    test("recompiled: every call for datagrams to %s" % HOST)(
+    test("recompiled: every datagram call works to %s" % HOST)(
         lambda w, h=HOST, n=LESS: fine(test_udp.through(
             dropped(w), s.DANTED, "", [dropped(w).app("udp_calls"), h, "7", str(n)])))
 
 
-@test("recompiled: names")
+@test("recompiled: names resolve, connect and look as without socksify")
 def _(w):
     other = dropped(w)
     test_names.connects(other, s.DANTED, "socksify")
@@ -82,24 +82,24 @@ def _(w):
         assert bare[1].count(b"\n") > 800 and not differ, differ[:5]
 
 
-@test("recompiled: without a configuration everything fails, and says why")
+@test("recompiled: without a configuration every connection fails and the reason is logged")
 def _(w):
     other = dropped(w)
     status, _, err = bed.run(bed.CLIENT, [other.app("tcp_blocking"), bed.TARGET4, "7"], w.env, 60)
     assert status != 0 and b"no configuration" in err, (status, err)
 
 
-@test("recompiled and run by socksify: proxied once")
+@test("recompiled: a program that is run by socksify is proxied once")
 def _(w):
-    """Both doors know the server; it is asked for the target, by one connection."""
+    """The drop-in functions and the preload object have the same server. It gets one connection, with one request."""
     def serve(c):
         hostile.Talk(c).serve()
     program = dropped(w).app("tcp_blocking")
     w.hostile.play(serve)
     fine(w.via(s.HOSTILE, [program, bed.TARGET4, "7"]))
-    asked = b"".join(w.hostile.negotiations)
+    asked = b"".join(w.hostile.received)
     assert w.hostile.connections == 1 and asked.count(socket.inet_aton(bed.TARGET4)) == 1, \
-        w.hostile.negotiations
+        w.hostile.received
     assert socket.inet_aton(bed.PROXY4) not in asked, asked
     for name in ("epoll_before", "threads_200", "listen_local", "close_all"):
         fine(w.via(s.DANTED, [dropped(w).app(name), bed.TARGET4, "7"]))
@@ -111,7 +111,7 @@ def _(w):
                           "nonblock epoll"]))
 
 
-# --- docs/examples, each as a reader would run it ---
+# --- docs/examples, each run as a reader would run it ---
 
 
 def example(w, name, *arguments):
@@ -123,21 +123,21 @@ URL = "socks5h://%s:%d" % (bed.PROXY4, s.DANTED)
 PAGE_AT = [bed.TARGET4, str(s.HTTP), "/index.html"]
 SERVER = [bed.PROXY4, str(s.DANTED)]
 
-test("example: a blocking fetch")(
+test("example: fetch gets a page with blocking calls")(
     lambda w: right(example(w, "fetch", URL, *PAGE_AT), PAGE))
-test("example: a blocking fetch by name, over IPv6, with a password")(
+test("example: fetch gets a page by name, over IPv6, with a password")(
     lambda w: right(example(w, "fetch", "socks5h://%s@[%s]:%d" % (test_apps.AUTH, bed.PROXY6,
                                                                  s.DANTED_AUTH),
                             test_names.BOTH, "80", "/index.html"), PAGE))
-test("example: a poll loop over the session")(
+test("example: loop gets a page with a poll loop over the session")(
     lambda w: right(example(w, "loop", *SERVER, *PAGE_AT), PAGE))
-test("example: libevent")(
+test("example: event gets a page with libevent")(
     lambda w: right(example(w, "event", *SERVER, *PAGE_AT), PAGE))
-test("example: the legacy client, recompiled")(
+test("example: the recompiled legacy client gets a page")(
     lambda w: right(example(w, "legacy", test_names.BOTH, "80", "GET /index.html HTTP/1.0"), PAGE))
 
 
-@test("example: a question in a datagram")
+@test("example: query sends a DNS query in a datagram")
 def _(w):
     test_udp.targets(w)
     for host, port in ((bed.PROXY4, s.DANTED), ("[%s]" % bed.PROXY6, s.DANTED)):
@@ -148,24 +148,24 @@ def _(w):
     assert status == 1 and b"not supported" in err, (status, err)
 
 
-@test("example: called back with a file")
+@test("example: ftp gets a file in active mode")
 def _(w):
     for host in (bed.TARGET4, bed.TARGET6):
         right(example(w, "ftp", URL, host, str(s.FTP), "index.html"), PAGE)
 
 
-@test("example: failures are told")
+@test("example: failures are reported")
 def _(w):
     for name, arguments in (("fetch", [URL]), ("loop", SERVER), ("event", SERVER)):
         status, out, err = example(w, name, *arguments, bed.TARGET4, str(s.REFUSED), "/")
         assert status == 1 and not out and b"Connection refused" in err, (name, status, err)
 
 
-# --- a program that is as old as the protocol, from Debian's source package ---
+# --- a program as old as the protocol, from a Debian source package ---
 
 
 class Installed:
-    """The library as it is installed, in a folder of its own."""
+    """The library, installed in its own folder."""
 
     def __init__(self, w):
         self.root = w.scratch + "/installed"
@@ -188,8 +188,8 @@ def installed(w):
 
 
 def netcat(w):
-    """Debian's netcat-traditional, built as its debian/rules does, with the flags for its C, which is of
-    1996, and ours."""
+    """Debian's netcat-traditional, built as debian/rules does, with flags for its C of 1996 and the flags of the
+    drop-in library."""
     folder = w.scratch + "/netcat"
     if not os.path.exists(folder):
         source = subprocess.run([os.path.dirname(hostile.__file__) + "/source.sh", "netcat", "bookworm"],
@@ -215,20 +215,20 @@ def nc(w, words, data=None, url=None):
     return bed.run(bed.CLIENT, [netcat(w)] + words, env, 40, data)
 
 
-@test("netcat, recompiled: a page, by address and by name")
+@test("netcat, recompiled: it gets a page by address and by name")
 def _(w):
     for host in (bed.TARGET4, test_names.BOTH):
         for url in (URL, "socks5h://%s@%s:%d" % (test_apps.AUTH, bed.PROXY4, s.DANTED_AUTH)):
             right(nc(w, ["-q", "5", host, "80"], b"GET /index.html HTTP/1.0\r\n\r\n", url), PAGE)
 
 
-@test("netcat, recompiled: a refused target")
+@test("netcat, recompiled: it reports a refused target")
 def _(w):
     status, out, err = nc(w, ["-v", "-n", bed.TARGET4, str(s.REFUSED)])
     assert status == 1 and not out and b"Connection refused" in err, (status, out, err)
 
 
-@test("netcat, recompiled: datagrams")
+@test("netcat, recompiled: it sends and receives datagrams")
 def _(w):
     test_udp.targets(w)
     del test_udp.SEEN[1:]
@@ -237,9 +237,9 @@ def _(w):
     assert test_udp.SEEN[1:] == [bed.OUTER4], test_udp.SEEN
 
 
-@test("netcat, recompiled: called back")
+@test("netcat, recompiled: it accepts a connection at the server")
 def _(w):
-    """It tells on standard error where it listens, which is at the server; somebody calls there."""
+    """It prints the address where it listens, which is one of the server, and a caller connects there."""
     conf = s.write(w.scratch + "/listen.conf", 'server "a" { address = "%s" port = %d }\n'
                    'rule "all" { command = {"connect", "bind"} via = {"a"} }\n'
                    % (bed.PROXY4, s.DANTED))
@@ -262,7 +262,7 @@ def _(w):
         bed.stop(process)
 
 
-@test("installed: pkg-config's flags are all an example needs")
+@test("installed: the examples compile with the flags of pkg-config alone")
 def _(w):
     i = installed(w)
     here = os.path.dirname(os.path.abspath(__file__)) + "/../../docs/examples/"
@@ -277,9 +277,9 @@ def _(w):
                                "GET /index.html HTTP/1.0"], env), PAGE)
 
 
-@test("recompiled: through a server that wants Kerberos")
+@test("recompiled: programs connect through a server that requires Kerberos")
 def _(w):
-    """By a bridge, as any covered program; it is found beside the library."""
+    """They use a bridge, as any covered program does. It is found by the path of the library."""
     env = dict(w.env, **krb(w).realm.client, SOCKS5_CONF=krb(w).conf())
     for name in ("tcp_blocking", "epoll_before"):
         fine(bed.run(bed.CLIENT, [dropped(w).app(name), bed.TARGET4, "7"], env, 60))

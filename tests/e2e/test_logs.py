@@ -1,4 +1,4 @@
-"""What is said of connections: one line each, to where it is wanted, and the summary at the end."""
+"""The log: one line per connection, sent to the configured place, and the summary at the end."""
 
 import json
 import os
@@ -22,13 +22,13 @@ def script():
     return ["sh", "-c", SHELL % (URL4, bed.TARGET4, s.REFUSED)]
 
 
-@test("logs: silent by default")
+@test("logs: nothing is logged by default")
 def _(w):
     status, out, err = socksify(w, "--", *script())
     assert status == 0 and PAGE in out and not err, (status, out, err)
 
 
-@test("logs: -v is a line a connection, -vv its phases")
+@test("logs: -v logs one line per connection, -vv also its phases")
 def _(w):
     status, _, err = socksify(w, "-v", "--", *script())
     lines = err.decode().splitlines()
@@ -45,7 +45,7 @@ def _(w):
     assert status == 0 and re.search(phases, text), text
 
 
-@test("logs: JSON lines to a file and to a descriptor")
+@test("logs: JSON lines are written to a file and to a descriptor")
 def _(w):
     path = w.scratch + "/lines"
     for where in ("%s/lines" % w.scratch, "fd:5"):
@@ -63,9 +63,9 @@ def _(w):
         assert rows[1]["reply"] == "connection refused" and rows[0]["ms"] >= 0, rows
 
 
-@test("logs: syslog")
+@test("logs: lines are written to syslog")
 def _(w):
-    # A /dev of the command's own, with a /dev/log that this test reads.
+    # The command has its own /dev, with a /dev/log that this test reads.
     heard, path = [], w.scratch + "/log"
     listener = bed.unix_listener(path, socket.SOCK_DGRAM)
     listener.settimeout(30)
@@ -87,7 +87,7 @@ def _(w):
                         ), heard
 
 
-@test("logs: a descriptor that the program has put to another use is left alone")
+@test("logs: a log descriptor that the program has reused is not written to")
 def _(w):
     path = w.scratch + "/own"
     command = ["sh", "-c", '"$@" 5>>%s.log' % path, "sh", w.socksify, "-x", "socks5h://%s:%d"
@@ -98,7 +98,7 @@ def _(w):
     assert os.path.getsize(path) == 0 and os.path.getsize(path + ".log") == 0
 
 
-@test("logs: secrets never")
+@test("logs: secrets are never logged")
 def _(w):
     user = s.USER + ":" + s.PASSWORD.replace(":", "%3A").replace("@", "%40").replace("/", "%2F")
     for more in ([], ["--log-json"]):
@@ -108,7 +108,7 @@ def _(w):
         assert user.split(":")[1].encode() not in err, err
 
 
-@test("logs: the summary tells where everything went")
+@test("logs: the summary counts connections by server and result")
 def _(w):
     conf = s.write(w.scratch + "/summary.conf",
                    'server "p" { address = "%s" port = %d }\nserver "down" { address = "%s" port = %d }\n'
@@ -125,14 +125,14 @@ def _(w):
         assert words in text, (words, text)
     assert status == 3, status
     status, _, err = bed.run(bed.CLIENT, command + ["--log-json", "--"] + shell, w.env)
-    told = json.loads(err.decode().splitlines()[-1])["summary"]
-    assert told["direct"] == 1 and told["denied"] == 1, told
-    servers = {each["server"]: each for each in told["servers"]}
-    assert servers["p"]["connected"] == 1 and servers["p"]["failed"] == {"5": 1}, told
-    assert servers["down"]["unreachable"] == 1, told
+    summary = json.loads(err.decode().splitlines()[-1])["summary"]
+    assert summary["direct"] == 1 and summary["denied"] == 1, summary
+    servers = {each["server"]: each for each in summary["servers"]}
+    assert servers["p"]["connected"] == 1 and servers["p"]["failed"] == {"5": 1}, summary
+    assert servers["down"]["unreachable"] == 1, summary
 
 
-@test("logs: with --summary signals reach the command, and its end is told")
+@test("logs: with --summary signals reach the command, and its exit status is returned")
 def _(w):
     status, out, err = socksify(w, "--summary", "--", "sh", "-c",
                                 "trap 'echo got it; exit 5' TERM; kill -TERM $PPID; sleep 20 & wait")
@@ -141,7 +141,7 @@ def _(w):
     assert status == 137 and b"direct: 0" in err, (status, err)
 
 
-@test("logs: a pipe that nobody reads and a limit on file sizes end no program")
+@test("logs: neither a pipe without a reader nor a limit on file sizes ends a program")
 def _(w):
     start = """
 import os, signal, sys

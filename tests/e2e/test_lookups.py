@@ -1,4 +1,4 @@
-"""Names and real programs: whatever resolver one has, no query of it leaves the client."""
+"""Names and real programs: whatever resolver a program has, none of its queries bypasses the proxy."""
 
 import bed
 import nameserver
@@ -18,7 +18,7 @@ def test(title):
 
 for NAME in (BOTH, ONLY4, ONLY6, WILD, "BOTH.Example."):
     for LABEL, PORT in (("danted", s.DANTED), ("microsocks", s.MICROSOCKS), ("ssh -D", s.SSH_D)):
-        test("curl http://%s/ by name through %s" % (NAME, LABEL))(
+        test("curl gets http://%s/ by name through %s" % (NAME, LABEL))(
             lambda w, n=NAME, p=PORT: right(w.via(p, CURL + ["http://%s/" % n]), PAGE))
 
 # --- real programs (test_matrix.py has more) ---
@@ -28,18 +28,18 @@ def through(title, command, out, port=s.DANTED, **more):
     test(title)(lambda w: right(w.via(port, words(w, command), **more), out))
 
 
-through("ssh by an IPv6-only name, from an IPv4 socket", SSH + ["-4", "root@only6.example", "echo",
+through("ssh connects to an IPv6-only name from an IPv4 socket", SSH + ["-4", "root@only6.example", "echo",
                                                                "over ssh"], b"over ssh")
-through("getent ahosts", ["getent", "ahosts", "both.example"], b"198.18.")
+through("getent ahosts prints a fake address", ["getent", "ahosts", "both.example"], b"198.18.")
 for LABEL in (b"198.18.", "bücher.example".encode()):  # its canonical name in the locale's encoding
     through("getent ahosts of a name that is not ASCII: %s" % LABEL.decode(),
             ["env", "LC_ALL=C.UTF-8", "getent", "ahosts", "bücher.example"], LABEL)
-through("getent hosts", ["getent", "hosts", "both.example"], b"fdc4:8b1e:5053::")
-through("getent ahosts of the hosts file", ["getent", "ahosts", "only4.hosts.example"],
+through("getent hosts prints a fake address", ["getent", "hosts", "both.example"], b"fdc4:8b1e:5053::")
+through("getent ahosts uses the hosts file", ["getent", "ahosts", "only4.hosts.example"],
         bed.HOSTS4.encode())
-through("the hosts file has one family, the server the other",
+through("a name in the hosts file gets a fake address for the family that the file lacks",
         ["getent", "ahostsv6", "only4.hosts.example"], b"fdc4:8b1e:5053::")
-through("Python's asyncio and its threads", [PYTHON, "-c", """
+through("Python's asyncio resolves and connects fifty names at once", [PYTHON, "-c", """
 import asyncio, socket
 async def one(i):
     r, wr = await asyncio.open_connection('n%d.wild.example' % i, 7)
@@ -49,7 +49,7 @@ async def all():
     await asyncio.gather(*(one(i) for i in range(50)))
     print('fifty', socket.gethostbyname_ex('both.example')[0], socket.getfqdn('127.0.0.1'))
 asyncio.run(all())"""], b"fifty both.example localhost")
-through("happy eyeballs do not wait", [PYTHON, "-c", """
+through("asyncio's happy eyeballs do not wait for the second family", [PYTHON, "-c", """
 import asyncio, time
 async def main():
     begun = time.monotonic()
@@ -76,8 +76,8 @@ for ask in (dns.query.udp, dns.query.tcp):
     assert ask(q, '127.0.0.1', timeout=20).answer[0][0].to_text() == a
     assert ask(q, '%s', timeout=20).answer[0][0].to_text() == a
 print('all of it')""" % (bed.TARGET6, bed.TARGET4)
-through("dnspython", [PYTHON, "-c", DNSPYTHON], b"all of it")
-through("c-ares in node, then a connection to what it was told", ["node", "-e", """
+through("dnspython gets its answers", [PYTHON, "-c", DNSPYTHON], b"all of it")
+through("node resolves names with c-ares and connects to the answers", ["node", "-e", """
 const dns = require('dns').promises, net = require('net')
 async function main() {
   const [a] = await dns.resolve4('both.example'), [b] = await dns.resolve6('both.example')
@@ -88,7 +88,7 @@ async function main() {
   process.exit()
 }
 main()"""], b"both.example both.example 8")
-through("the number of a resolver's socket is that of a connection next", [PYTHON, "-c", """
+through("a connection can reuse the descriptor number of a DNS client's socket", [PYTHON, "-c", """
 import socket, struct
 query = struct.pack('!HHHHHH', 7, 256, 1, 0, 0, 0) + b'\\4both\\7example\\0' + struct.pack('!HH', 1, 1)
 for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM) * 3:
@@ -118,11 +118,11 @@ for WORDS, OUT in ((["only4.hosts.example"], bed.HOSTS4.encode()), (["only4.host
                    (["-x", "198.18.77.77"], b"NXDOMAIN"), (["@10.88.2.99", "mail.example", "MX"], b"SERVFAIL"),
                    (["x" * 63 + ".example", "A"], b"198.18."), (["-t", "A", "."], b"NXDOMAIN")):
     through("dig " + " ".join(WORDS), ["dig", "+time=20", "+tries=1"] + WORDS, OUT)
-through("dig where no server is named but loopback's", ["dig", "@127.0.0.1", "mail.example", "MX"],
+through("dig gets REFUSED from 127.0.0.1 if no name server is configured", ["dig", "@127.0.0.1", "mail.example", "MX"],
         b"REFUSED")
 
 
-@test("dig: many questions on one connection, and nothing of them leaves for addresses")
+@test("dig sends many queries over one connection, and queries for addresses are answered locally")
 def _(w):
     before = len(w.nameserver.asked)
     words = ["dig", "+short", "+tcp", "+keepopen"]
@@ -133,7 +133,7 @@ def _(w):
     assert len(w.nameserver.asked) == before
 
 
-@test("a question that is none is not answered, and the next one is")
+@test("an invalid query is not answered, and the next valid one is")
 def _(w):
     code = """
 import os, socket, struct
@@ -152,7 +152,7 @@ for connect in (False, True):
     assert send(query) == len(query)
     answer, source = s.recvfrom(512)
     assert answer[:2] == query[:2] and source == ('%s', 53), (answer, source)
-    if connect: # by every other call there is
+    if connect: # by every other call
         for call in (lambda: s.sendmsg([query[:9], query[9:]]), lambda: os.write(s.fileno(), query),
                      lambda: os.writev(s.fileno(), [query[:5], query[5:]])):
             assert call() == len(query)
@@ -171,14 +171,14 @@ print('as it should be')""" % ((bed.TARGET4,) * 8)
     right(w.via(s.DANTED, [PYTHON, "-c", code]), b"as it should be")
 
 
-@test("a resolver's socket that goes through an exec is answered after it")
+@test("a DNS client's socket is answered after exec")
 def _(w):
     ask = """
 import socket, struct, sys
 query = struct.pack('!HHHHHH', 7, 256, 1, 0, 0, 0) + b'\\4both\\7example\\0' + struct.pack('!HH', 1, 1)
 def ask(s, kind, stage):
     s.settimeout(20)
-    assert kind == 'loose' or s.getpeername() == ('%s', 53), s.getpeername()
+    assert kind == 'unconnected' or s.getpeername() == ('%s', 53), s.getpeername()
     if kind == 'stream':
         s.sendall(struct.pack('!H', len(query)) + query)
         n = struct.unpack('!H', s.recv(2, socket.MSG_WAITALL))[0]
@@ -196,9 +196,9 @@ def ask(s, kind, stage):
     first = ask + """
 import os, subprocess
 second = sys.argv[1]
-for kind in 'connected', 'loose', 'stream':
+for kind in 'connected', 'unconnected', 'stream':
     s = socket.socket(socket.AF_INET, socket.SOCK_STREAM if kind == 'stream' else socket.SOCK_DGRAM)
-    if kind != 'loose': s.connect(('%s', 53))
+    if kind != 'unconnected': s.connect(('%s', 53))
     ask(s, kind, 'before')
     s.set_inheritable(True)
     command = [sys.executable, '-c', second, kind, str(s.fileno())]
@@ -213,7 +213,7 @@ if sys.argv[1] == 'connected' and sys.argv[3:]: # and goes elsewhere
     s.connect(('127.0.0.1', 9)); assert s.getpeername() == ('127.0.0.1', 9)"""
     status, out, err = w.via(s.DANTED, [PYTHON, "-c", first, second])
     assert status == 0 and out.decode().split("\n") == [
-        "%s %s" % (kind, stage) for kind in ("connected", "loose", "stream")
+        "%s %s" % (kind, stage) for kind in ("connected", "unconnected", "stream")
         for stage in ("before", "after", "beside", "after")] + [""], (status, out, err)
 
 
@@ -225,8 +225,8 @@ rule "no" { to = {".denied.example"} via = {"deny"} }
 rule "near" { to = {"only4.hosts.example", "direct.example"} via = {"direct"} }
 rule "ssh is near" { to = {"ports.wild.example"} ports = {"22"} via = {"deny"} }
 rule "rest" { via = {"p"} }
-stand-in-ipv4 = "10.200.0.0/16"
-stand-in-ipv6 = "fd99::/64"
+fake-ipv4 = "10.200.0.0/16"
+fake-ipv6 = "fd99::/64"
 """ % (bed.PROXY4, s.DANTED)
 
 
@@ -237,7 +237,7 @@ def ruled(w, command, more="", first=""):
     return w.configured(conf, command, w.env, 40)
 
 
-@test("rules on names: denied")
+@test("rules on names: a denied name is not resolved")
 def _(w):
     for name in ("denied.example", "a.denied.example", "A.DENIED.example."):
         status, out, err = ruled(w, CURL + ["http://%s/" % name])
@@ -247,7 +247,7 @@ def _(w):
     assert status == 2 and b'lookup of "xn--bcher-kva.denied.example" (rule no)' in err, (status, out, err)
 
 
-@test("rules on names: decided again by port; ranges of one's own")
+@test("rules on names: the port is checked at connect(), and configured fake-address ranges are used")
 def _(w):
     right(ruled(w, ["getent", "ahosts", "ports.wild.example"]), b"10.200.0.")
     right(ruled(w, ["getent", "ahosts", "ports.wild.example"]), b"fd99::1")
@@ -256,27 +256,27 @@ def _(w):
     assert status == 7 and b"refused: TCP to ports.wild.example:22" in err, (status, err)
 
 
-@test("a single word is completed with what \"search\" says, and a question to port 53 is not")
+@test("a single word is completed with \"search\", but not in a query to port 53")
 def _(w):
     search = 'search = "wild.example"\n'
     code = """
 import socket
 at = socket.getaddrinfo('printer', 7, socket.AF_INET)[0][4]
-told = socket.gethostbyname_ex('printer')
-assert at[0] == told[2][0] == socket.gethostbyname('PRINTER.wild.example'), (at, told)
+entry = socket.gethostbyname_ex('printer')
+assert at[0] == entry[2][0] == socket.gethostbyname('PRINTER.wild.example'), (at, entry)
 assert socket.getnameinfo(at, 0) == ('printer.wild.example', 'echo')
 c = socket.create_connection(('printer', 7)); c.sendall(b'x'); assert c.recv(9) == b'x'
-print(told[0])"""
+print(entry[0])"""
     right(ruled(w, [PYTHON, "-c", code], search), b"printer.wild.example")
     right(ruled(w, CURL + ["http://printer/"], search), PAGE)
     right(ruled(w, ["sh", "-c", "dig +short -x `dig +short printer`"], search), b"printer.\n")
     status, _, err = ruled(w, CURL + ["http://printer/"], 'search = "denied.example"\n')
     assert status == 6 and b'lookup of "printer.denied.example" (rule no)' in err, (status, err)
     status, _, err = ruled(w, CURL + ["http://printer/"])
-    assert status != 0, "the server knows no such name"
+    assert status != 0, "the server resolved an unknown name"
 
 
-@test("NO_PROXY with a name that the hosts file has")
+@test("NO_PROXY accepts a name of the hosts file")
 def _(w):
     env = dict(w.env, NO_PROXY="only4.hosts.example")
     status, out, err = bed.run(bed.CLIENT, ["/usr/bin/env", "NO_PROXY=only4.hosts.example", w.socksify,
@@ -285,37 +285,37 @@ def _(w):
     assert status == 0 and bed.HOSTS4.encode() in out, (out, err)
 
 
-@test("names resolved here: libc asks, its answers go to the server")
+@test("with resolve = local libc sends the queries, and connections go to the resolved addresses")
 def _(w):
-    """A resolver on the client's loopback, as many machines have one."""
-    near = nameserver.Nameserver(bed.CLIENT, ["127.0.0.1"])
+    """A name server on the client's loopback, as many machines have one."""
+    local = nameserver.Nameserver(bed.CLIENT, ["127.0.0.1"])
     path = bed.FILES[bed.CLIENT] + "/resolv.conf"
     with open(path, encoding="ascii") as f:
         before = f.read()
     with open(path, "w", encoding="ascii") as f:
         f.write("nameserver 127.0.0.1\n")
     try:
-        far = len(w.nameserver.asked)
+        remote = len(w.nameserver.asked)
         for command, out in ((CURL + ["http://both.example/"], PAGE),
                              (["getent", "ahosts", "both.example"], bed.TARGET4.encode()),
                              (["dig", "+short", "both.example"], bed.TARGET4.encode())):
-            asked = len(near.asked)
+            asked = len(local.asked)
             right(ruled(w, command, 'resolve = local\n'), out)
-            assert len(near.asked) > asked and len(w.nameserver.asked) == far
-            asked = len(near.asked)
+            assert len(local.asked) > asked and len(w.nameserver.asked) == remote
+            asked = len(local.asked)
             right(ruled(w, command), PAGE if out == PAGE else b"10.200.")  # resolved by the server
-            assert len(near.asked) == asked
-            far = len(w.nameserver.asked)
+            assert len(local.asked) == asked
+            remote = len(w.nameserver.asked)
         code = """
 import socket
 at = socket.getaddrinfo('here.example', 53, socket.AF_INET)[0][4]
-print(at[0][:7], socket.create_connection(at).getpeername())"""  # a stand-in until the port is known
+print(at[0][:7], socket.create_connection(at).getpeername())"""  # a fake address until the port is known
         right(ruled(w, [PYTHON, "-c", code], first="""
 rule "here" { to = {"here.example"} ports = {"53"} via = {"direct"} }"""), b"10.200. ('127.0.0.1', 53)")
-        asked = len(near.asked)
+        asked = len(local.asked)
         status, _, err = ruled(w, CURL + ["http://both.example/"], 'resolve = local\n'
                                'rule "x" { to = {"127.0.0.1"} via = {"deny"} }\n')
-        assert status == 6 and b"refused: lookup" in err and len(near.asked) == asked, (status, err)
+        assert status == 6 and b"refused: lookup" in err and len(local.asked) == asked, (status, err)
     finally:
         with open(path, "w", encoding="ascii") as f:
             f.write(before)
@@ -334,7 +334,7 @@ A, PTR, MX, TXT, AAAA = 1, 12, 15, 16, 28
 """
 
 
-@test("a resolver is told why there is no answer")
+@test("res_query() returns the reason why there is no answer")
 def _(w):
     code = ASK + """
 print(query(b'a.denied.example', A), query(b'a.denied.example', AAAA), query(b'unknown.example', MX),
@@ -345,46 +345,46 @@ print(libc.res_send(b'short', 5, answer, 512), errno.errorcode[ctypes.get_errno(
     right(w.via(s.CLOSED, [PYTHON, "-c", code]), b"TRY_AGAIN")
 
 
-@test("a name server's answer that is none of one, or not whole, is a failure")
+@test("an invalid or incomplete answer of the name server is TRY_AGAIN")
 def _(w):
     def answers(made):
         def script(t):
             t.begin()
             t.c.say(OK)
             question = t.take(int.from_bytes(t.take(2), "big"))
-            heard.append(question)
+            received.append(question)
             t.c.say(made(question))
         return script
 
-    def told(message, length=None):
+    def framed(message, length=None):
         return (len(message) if length is None else length).to_bytes(2, "big") + message
 
     def reply(question):
         return nameserver.answer(question, 65535)
 
     code = ASK + "print(query(b'mail.example', TXT), query(b'mail.example', MX))"
-    for made, out in ((lambda q: told(reply(q)), b"59 58"), (lambda q: b"", None), (lambda q: b"\0", None),
-                      (lambda q: told(reply(q), 200), None), (lambda q: told(reply(q)[:11]), None),
-                      (lambda q: told(q), None), (lambda q: told(b"xx" + reply(q)[2:]), None)):
-        heard = []
+    for made, out in ((lambda q: framed(reply(q)), b"59 58"), (lambda q: b"", None), (lambda q: b"\0", None),
+                      (lambda q: framed(reply(q), 200), None), (lambda q: framed(reply(q)[:11]), None),
+                      (lambda q: framed(q), None), (lambda q: framed(b"xx" + reply(q)[2:]), None)):
+        received = []
         w.hostile.play(test_hostile.play(answers(made)))
         right(w.via(s.HOSTILE, [PYTHON, "-c", code]), out or b"TRY_AGAIN TRY_AGAIN")
-        assert [q[12:25] for q in heard] == [b"\4mail\7example"] * 2, heard
+        assert [q[12:25] for q in received] == [b"\4mail\7example"] * 2, received
 
 
-@test("an unknown name is the server's REP as connect's errno")
+@test("connect() to a name unknown to the server fails with the errno of its reply")
 def _(w):
     code = "import socket; print(socket.socket().connect_ex(('unknown.example', 80)))"
     right(w.via(s.DANTED, [PYTHON, "-c", code]), b"113")
 
 
-@test("without a policy no name is resolved")
+@test("without a configuration no name is resolved")
 def _(w):
     status, out, err = w.preloaded(None, ["getent", "ahosts", "both.example"])
     assert status != 0 and not out and b"no configuration" in err, (status, out, err)
 
 
-@test("over TCP from a socket whose port connect() is to choose")
+@test("queries over TCP work on a socket with IP_BIND_ADDRESS_NO_PORT")
 def _(w):
     code = """
 import socket, struct
@@ -402,7 +402,7 @@ for family, any in ((socket.AF_INET, '0.0.0.0'), (socket.AF_INET6, '::')):
     right(w.via(s.DANTED, [PYTHON, "-c", code]), b"198.18.0.1\n198.18.0.1\n")
 
 
-@test("a stand-in goes to a program started with a clean environment")
+@test("a fake address is valid in a child process with an empty environment")
 def _(w):
     code = """
 import socket, subprocess, sys
@@ -412,7 +412,7 @@ print(subprocess.run([sys.executable, '-c', child, at], env={}, stdout=subproces
     right(w.via(s.DANTED, [PYTHON, "-c", code]), b"b'x'")
 
 
-@test("rcmd and rexec are refused: libc would connect by itself")
+@test("rcmd and rexec are refused, because libc would connect directly")
 def _(w):
     code = """
 import ctypes

@@ -1,8 +1,8 @@
-"""Real programs by the servers there are. A cell passes only when the right octets came back and the
-trap saw nothing; where the server cannot do what the program wants, stalls, or is down, when the
-program heard of it in bounded time, and the trap saw nothing. The table is docs/MATRIX.md.
+"""Real programs by servers. A cell passes only if the right octets came back and the trap recorded nothing. If the
+server does not support what the program needs, stalls, or is down, it passes if the program got an error in bounded
+time and the trap recorded nothing. The table is docs/MATRIX.md.
 
-Each program runs through two of the servers that work and one that does not; through all with --full.
+Each program runs through two of the working servers and one broken server, or through all servers with --full.
 --full --write writes the table."""
 
 import collections
@@ -58,7 +58,7 @@ while got < n:
             at = got %% len(data)
             assert piece == (data * 4)[at:at + len(piece)]
             got += len(piece)
-    more = sent < n and sent - got < len(data)  # as much as servers surely hold
+    more = sent < n and sent - got < len(data)  # as much as any server buffers
     ep.modify(c, select.EPOLLIN | select.EPOLLOUT * more)
 print('echoed', got >= n)""" % bed.TARGET4
 
@@ -87,7 +87,7 @@ def shell(command):
     return ["sh", "-c", command]
 
 
-# What a program is, its command, what comes out of it, and what of SOCKS5 it takes.
+# A program: its title, its command, a part of its output, and the command of SOCKS5 that it needs.
 Program = collections.namedtuple("Program", "title command out takes", defaults=("connect",))
 PROGRAMS = (
     Program("curl, IPv4", CURL + [URL4], PAGE),
@@ -136,7 +136,7 @@ PROGRAMS = (
 
 
 class Server:
-    """A column: how a program gets there, what the server can, and what it says of what it cannot."""
+    """A column: how a program reaches the server, which commands it supports, and what is logged if it is broken."""
 
     def __init__(self, title, port, user="", can=("connect",), says=None):
         self.title, self.port, self.user, self.can, self.says = title, port, user, can, says
@@ -151,7 +151,7 @@ class Gssapi(Server):
 
 
 class Broken(Server):
-    """What it comes to is said in the log. Two seconds are waited for one that says nothing."""
+    """A broken server. The log has the result. The timeout is two seconds."""
 
     def conf(self, w):
         path = "%s/broken-%d.conf" % (w.scratch, self.port)
@@ -175,7 +175,7 @@ SERVERS = (
 
 
 class Through:
-    """The world as the programs that call for themselves know it, with one server."""
+    """A World for programs that are functions, with one server for all ports."""
 
     def __init__(self, world, server):
         self.world, self.server = world, server
@@ -188,13 +188,13 @@ class Through:
 
 
 def passes(w, program, server):
-    """What stands in the cell. An assertion fails where it is wrong."""
+    """Runs the program and returns the text of the cell. An assertion fails if the result is wrong."""
     able = program.takes in server.can
     test_udp.targets(w)
     if not able:
-        w.hostile.play(lambda conversation: conversation.negotiation() and conversation.hang())
+        w.hostile.play(lambda conversation: conversation.receive() and conversation.hang())
     if not able and (callable(program.command) or program.title == "redis-benchmark" and server.says):
-        return "–"  # redis-benchmark tries for ever
+        return "–"  # redis-benchmark would retry for ever
     if callable(program.command):
         program.command(Through(w, server), bed.TARGET4, None, "")
         return "ok"
@@ -204,7 +204,7 @@ def passes(w, program, server):
         return "ok"
     says = server.says or b"does not do UDP"
     assert result[0] != -1 and program.out not in result[1] and says in result[2], result
-    assert result[0] != 0 or program.takes == "udp", result  # who asks by UDP may just give up
+    assert result[0] != 0 or program.takes == "udp", result  # a program that uses UDP may just give up
     return "fails" if server.says else "refused"
 
 
@@ -234,7 +234,7 @@ def table(cells):
 
 
 def documented():
-    """What docs/MATRIX.md has in its cells."""
+    """The cells of docs/MATRIX.md."""
     with open(PAGE_OF, encoding="utf-8") as f:
         rows = [[word.strip() for word in line.strip("|\n").split("|")] for line in f
                 if line.startswith("|") and not re.match(r"\| ---", line)]
@@ -246,7 +246,7 @@ def write(cells):
 
 
 def sampled(row, column):
-    """Whether the cell is one of those that always run."""
+    """Whether the cell is one of those that run without --full."""
     able = [server for server in SERVERS if server.says is None]
     broken = [server for server in SERVERS if server.says]
     return SERVERS[column] in (able[row % len(able)], able[(row + 2) % len(able)], broken[row % len(broken)])
@@ -255,15 +255,15 @@ def sampled(row, column):
 def cell(w, program, server):
     said = passes(w, program, server)
     w.record("cell", (program.title, server.title, said))
-    assert said == documented().get((program.title, server.title)), "docs/MATRIX.md says something else"
+    assert said == documented().get((program.title, server.title)), "docs/MATRIX.md differs"
 
 
 for ROW, PROGRAM in enumerate(PROGRAMS):
     for COLUMN, SERVER in enumerate(SERVERS):
-        test("matrix: %s by %s" % (PROGRAM.title, SERVER.title), on=PLAIN, full=not sampled(ROW, COLUMN))(
+        test("matrix: %s through %s" % (PROGRAM.title, SERVER.title), on=PLAIN, full=not sampled(ROW, COLUMN))(
             lambda w, p=PROGRAM, v=SERVER: cell(w, p, v))
 
 
-@test("matrix: docs/MATRIX.md has these programs and these servers", on=PLAIN)
+@test("matrix: docs/MATRIX.md lists the same programs and servers", on=PLAIN)
 def _(_w):
     assert set(documented()) == {(p.title, v.title) for p in PROGRAMS for v in SERVERS}

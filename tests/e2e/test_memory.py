@@ -1,6 +1,6 @@
-"""Memory that cannot be had: each allocation and each mapping of a process fails in turn, from its very
-beginning on, whoever makes it. What comes of it is an error that says so, or success; nothing goes past
-the proxy, no descriptor is lost, and the next attempt succeeds."""
+"""Out of memory: each allocation and each mapping of a process fails in turn, from its start on, in the program and in
+its libraries. The result is an error that says so, or success. No packet bypasses the proxy, no descriptor leaks, and
+the next attempt succeeds."""
 
 import os
 
@@ -9,7 +9,7 @@ import servers as s
 import test_udp
 from world import INSIDE, PLAIN, fine, test
 
-# The command that is given, again and again.
+# Repeats the command given as arguments. Each time another allocation fails.
 EACH = """
 open=$("$@") || { [ $? = 77 ] || { echo "where nothing fails" >&2; exit 1; }; }
 export FAIL_OPEN=$open
@@ -46,21 +46,21 @@ def words_of(w, more):
 LONG = "NO_PROXY=" + ",".join("host-%d.example" % i for i in range(200))
 URL = "SOCKS5_SERVER=socks5h://%s:%d" % (bed.PROXY4, s.DANTED)
 for LASTING in (False, True):
-    LABEL = "all from one on" if LASTING else "one"
+    LABEL = "all allocations from one on fail" if LASTING else "one allocation fails"
     for SCENARIO in SCENARIOS:
-        @test("memory: %s, an address of the environment's: %s fails" % (SCENARIO, LABEL), on=(PLAIN, INSIDE), slow=20)
+        @test("memory: %s with a server from the environment succeeds or reports why: %s" % (SCENARIO, LABEL), on=(PLAIN, INSIDE), slow=20)
         def _(w, scenario=SCENARIO, lasting=LASTING):
             each(w, scenario, words_of(w, []) + [URL, LONG], lasting)
 
-        @test("memory: %s, a tree of an ancestor's: %s fails" % (SCENARIO, LABEL), on=PLAIN, slow=20)
+        @test("memory: %s with shared memory of a parent succeeds or reports why: %s" % (SCENARIO, LABEL), on=PLAIN, slow=20)
         def _(w, scenario=SCENARIO, lasting=LASTING):
             each(w, scenario, [], lasting, [w.socksify, "-x", URL.split("=")[1], "--"])
-    @test("memory: a configuration file: %s fails" % LABEL, on=(PLAIN, INSIDE), slow=20)
+    @test("memory: a configuration file is read or the error is reported: %s" % LABEL, on=(PLAIN, INSIDE), slow=20)
     def _(w, lasting=LASTING):
         each(w, "blocking", words_of(w, []) + ["SOCKS5_CONF=" + configured(w)], lasting)
 
 
-@test("memory: a configuration file, and less and less room for what is in it", on=PLAIN)
+@test("memory: a configuration file is read or the error is reported with less and less memory", on=PLAIN)
 def _(w):
     fine(w.preloaded(None, [w.app("failing_memory"), bed.TARGET4, str(s.ECHO), "scarce"], 100,
                      SOCKS5_CONF=configured(w)))

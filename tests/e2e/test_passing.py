@@ -1,5 +1,5 @@
-"""Sockets passed to other processes over UNIX sockets (SCM_RIGHTS): in flight, connected, with an association, and
-listening at the server."""
+"""Sockets passed to other processes over UNIX sockets (SCM_RIGHTS): with a negotiation in flight, connected, with a UDP
+association, and listening at the server."""
 
 import bed
 import servers as s
@@ -12,23 +12,23 @@ from world import ASAN, PLAIN, PYTHON, fine, right, test
 APP = [bed.TARGET4, str(s.ECHO), "7"]
 
 
-@test("passing: streams and datagrams between processes, bare", on=PLAIN)
+@test("passing: processes pass streams and datagram sockets to each other, without socksify", on=PLAIN)
 def _(w):
     test_udp.targets(w)
     fine(bed.run(bed.PROXY, [w.app("pass_sockets", False)] + APP, w.env, 60))
 
 
-@test("passing: streams and datagrams between processes through danted", on=(ASAN,))
+@test("passing: processes pass streams and datagram sockets to each other, through danted", on=(ASAN,))
 def _(w):
     fine(test_udp.through(w, s.DANTED, "", [w.app("pass_sockets")] + APP))
 
 
-@test("passing: streams to IPv6 between processes through danted")
+@test("passing: processes pass streams to IPv6 targets to each other, through danted")
 def _(w):
     fine(w.via(s.DANTED, [w.app("pass_sockets"), bed.TARGET6, str(s.ECHO)]))
 
 
-@test("passing: a negotiation that takes its time is finished before the socket is passed")
+@test("passing: a slow negotiation is finished before the socket is passed")
 def _(w):
     heard = []
 
@@ -39,7 +39,7 @@ def _(w):
         t.c.say(b"\5\0")
         t.request()
         time.sleep(0.3)
-        heard.append(t.held)
+        heard.append(t.pending)
         t.c.say(OK)
         t.c.echo()
     w.hostile.play(play(script))
@@ -47,7 +47,7 @@ def _(w):
     assert heard and not any(heard), heard
 
 
-@test("passing: the receiver is told why the connection failed")
+@test("passing: the receiver gets the error of a failed connection")
 def _(w):
     code = """
 import errno, os, socket
@@ -66,7 +66,7 @@ os.wait()
     right(w.via(s.HOSTILE, [PYTHON, "-c", code]), b"EHOSTUNREACH")
 
 
-@test("passing: python's multiprocessing sends a connected socket to its worker")
+@test("passing: Python's multiprocessing sends a connected socket to its worker")
 def _(w):
     code = """
 import multiprocessing, socket, sys
@@ -124,13 +124,13 @@ os._exit(0)
 """ % {"at": bed.TARGET4}
 
 
-@test("passing: an association outlives who made it, and is made again where its control connection is not to be had")
+@test("passing: an association outlives its creator, or is made again if its control connection cannot be obtained")
 def _(w):
     for dumpable in ("1", "0"):
         right(test_udp.through(w, s.DANTED, "", [PYTHON, "-c", OUTLIVES, dumpable]), b"still")
 
 
-@test("passing: sockets on their way are taken out of their sender by pidfd_getfd()")
+@test("passing: sockets in an unread message can be taken from their sender by pidfd_getfd()")
 def _(w):
     code = """
 import ctypes, errno, os, socket
@@ -185,7 +185,7 @@ if child == 0:
     l = socket.socket(fileno=socket.recv_fds(a, 1, 1)[1][0])
     assert l.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) == 1
     for i in range(3):
-        tell(l)
+        announce(l)
         %s
         serve(*l.accept())
     os._exit(0)
@@ -196,17 +196,17 @@ l.close()
 assert os.waitpid(child, 0)[1] == 0
 assert socket.socket().connect_ex(name) == 111
 """
-controlled("a listener is passed to another process, and accepts there", LISTENER % "pass")
-controlled("a listener is passed to another process, which polls it", LISTENER %
+controlled("a listener that was passed to another process accepts there", LISTENER % "pass")
+controlled("a listener that was passed to another process can be polled there", LISTENER %
                      "assert select.select([l], [], [], 20)[0]")
 
-controlled("a socket that is bound is passed, and listens at the server", """
+controlled("a bound socket that was passed listens at the server", """
 a, b = socket.socketpair()
 child = os.fork()
 if child == 0:
     l = socket.socket(fileno=socket.recv_fds(a, 1, 1)[1][0])
     l.listen(5)
-    tell(l)
+    announce(l)
     serve(*l.accept())
     os._exit(0)
 l = socket.socket()
@@ -216,7 +216,7 @@ l.close()
 assert os.waitpid(child, 0)[1] == 0
 """)
 
-controlled("a listener is passed, and no longer polled by who passed it", """
+controlled("a listener that was passed and closed is no longer polled by its sender", """
 a, b = socket.socketpair()
 l = listener()
 e = epoll = select.epoll()

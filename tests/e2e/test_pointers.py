@@ -1,5 +1,5 @@
-"""Wrong pointers, odd lengths, and addresses that mean another: a covered program hears of them what a bare
-one does."""
+"""Wrong pointers, odd lengths, and addresses that mean another address: the results are the same with and without
+socksify."""
 
 import os
 
@@ -9,7 +9,7 @@ import test_udp
 from world import PLAIN, PYTHON, right, test
 
 
-@test("wrong pointers come to what they come to without us", on=PLAIN, slow=30)
+@test("wrong pointers have the same results with and without socksify", on=PLAIN, slow=30)
 def _(w):
     test_udp.targets(w)
     command = [w.app("bad_pointers"), bed.TARGET4, str(s.ECHO), str(s.REFUSED)]
@@ -24,9 +24,9 @@ def _(w):
 
 
 def loopback_led(w, code):
-    """CODE where rules lead this machine itself through a server. What the server was asked for."""
+    """Runs CODE with a rule that sends loopback through a server. Returns the first data that the server received."""
     def serves(conversation):
-        conversation.negotiation()
+        conversation.receive()
         conversation.say(bytes([5, 0]) + conversation.OK)
         conversation.echo()
 
@@ -35,10 +35,10 @@ def loopback_led(w, code):
     os.chmod(conf, 0o644)
     w.hostile.play(serves)
     right(w.configured(conf, [PYTHON, "-c", code], w.env, 40), b"as asked")
-    return w.hostile.negotiations[0]
+    return w.hostile.received[0]
 
 
-@test("the unspecified address is loopback's where rules lead that through a server")
+@test("connect() to the unspecified address goes to loopback, through a server if a rule says so")
 def _(w):
     code = """
 import socket
@@ -47,14 +47,14 @@ assert c.getpeername()[0] == %r, c.getpeername()
 c.sendall(b'x'); assert c.recv(9) == b'x'
 print('as asked')"""
     here4, here6 = bytes([1, 127, 0, 0, 1]), bytes([4] + 15 * [0] + [1])
-    for family, asked, peer, told in (("socket.AF_INET", "0.0.0.0", "127.0.0.1", here4),
+    for family, asked, peer, encoded in (("socket.AF_INET", "0.0.0.0", "127.0.0.1", here4),
                                       ("socket.AF_INET6", "::ffff:0.0.0.0", "::ffff:127.0.0.1", here4),
                                       ("socket.AF_INET6", "::", "::1", here6)):
         request = loopback_led(w, code % (family, asked, peer))
-        assert request == b"\5\1\0\5\1\0" + told + b"\0\7", request
+        assert request == b"\5\1\0\5\1\0" + encoded + b"\0\7", request
 
 
-@test("no call needs more than 4 KiB of stack beyond what it needs without us", on=PLAIN)
+@test("no call needs more than 4 KiB of stack in addition to what it needs without socksify", on=PLAIN)
 def _(w):
     test_udp.targets(w)
     command = [w.app("small_stacks"), bed.TARGET4, str(s.ECHO)]

@@ -1,5 +1,5 @@
-"""How the server itself is reached, where nobody resolved it ahead: by bare LD_PRELOAD, in the program
-that connects."""
+"""How a program finds the server if its name was not resolved before: with LD_PRELOAD alone, by the process that
+connects."""
 
 import bed
 import servers as s
@@ -15,8 +15,8 @@ for host in ('%s', '%s'):
     print(r, end=' ')""" % (bed.TARGET4, bed.TARGET6)
 
 
-def told(w, address, port=s.DANTED):
-    """What connections of both families come to, and the lines about them."""
+def attempt(w, address, port=s.DANTED):
+    """Connects to both families. Returns the results and the log lines."""
     path = s.write(w.scratch + "/near.conf", 'server "near" { address = "%s" port = %d }\n'
                    'rule "all" { via = {"near"} }\n' % (address, port))
     status, out, err = w.preloaded(None, [PYTHON, "-c", CODE], SOCKS5_CONF=path)
@@ -24,24 +24,24 @@ def told(w, address, port=s.DANTED):
     return out.decode(), err.decode()
 
 
-@test("servers: by a name of the hosts file")
+@test("servers: a name of the hosts file is resolved")
 def _(w):
     with open(bed.FILES[bed.CLIENT] + "/hosts", "a", encoding="ascii") as f:
         f.write("%s %s\n%s %s\n" % (bed.PROXY4, NEAR, bed.PROXY6, NEAR))
     for port in (s.DANTED, s.MICROSOCKS):
-        out, err = told(w, NEAR, port)
+        out, err = attempt(w, NEAR, port)
         assert out == "b'there' b'there' " and not err, (out, err)
 
 
-@test("servers: by an address of each family, and a socket of the other")
+@test("servers: a server of the other address family is reached, or refused with one line")
 def _(w):
-    out, err = told(w, bed.PROXY4)
+    out, err = attempt(w, bed.PROXY4)
     assert out == "b'there' b'there' " and not err, (out, err)
-    out, err = told(w, bed.PROXY6)
+    out, err = attempt(w, bed.PROXY6)
     assert out == "97 b'there' " and err.count("\n") == 1, (out, err)
 
 
-@test("servers: by a name nobody knows: EHOSTUNREACH, and why")
+@test("servers: with an unknown name connect() fails with EHOSTUNREACH and logs why")
 def _(w):
     with open(bed.FILES[bed.CLIENT] + "/resolv.conf", "r+", encoding="ascii") as f:
         before = f.read()
@@ -50,7 +50,7 @@ def _(w):
         f.truncate()
         f.flush()
         try:
-            out, err = told(w, "nobody.near.example")
+            out, err = attempt(w, "nobody.near.example")
         finally:
             f.seek(0)
             f.write(before)

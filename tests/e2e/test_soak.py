@@ -1,5 +1,5 @@
-"""A day in the life, of SOAK seconds (15): see tests/apps/soak.c. Through danted and microsocks, and through
-a server that fails in every way at any octet."""
+"""Mixed use for SOAK seconds (15 by default): see tests/apps/soak.c. Through danted, microsocks, and a server that
+fails at a random octet in a random way."""
 
 import os
 import random
@@ -13,11 +13,11 @@ from test_torture import WAYS, fails
 SECONDS = int(os.environ.get("SOAK", "15"))
 
 
-def badly(conversation):
+def fail_at_random(conversation):
     fails("none", random.randrange(13), random.choice(WAYS + ("stall",)))(conversation)
 
 
-@test("soak: everything at once, for a while", on=(PLAIN, INSIDE, TSAN), slow=60)
+@test("soak: many kinds of use at once work for a while", on=(PLAIN, INSIDE, TSAN), slow=60)
 def _(w):
     test_udp.targets(w)
     text = ""
@@ -26,10 +26,10 @@ def _(w):
                  + 'rule "%s" { to = {"%s.wild.example"} command = {"connect", "bind", "udp"} via = {"%s"} }\n'
                  % (name, name, name))
     text += 'rule "rest" { command = {"connect", "bind", "udp"} via = {"d"} }\n'
-    w.hostile.play(badly)
+    w.hostile.play(fail_at_random)
     status, out, err = w.configured(s.write(w.scratch + "/soak.conf", text),
                                     [w.app("soak"), str(s.ECHO), "d.wild.example", "m.wild.example",
                                      "h.wild.example", str(SECONDS)], w.env, SECONDS + 40)
-    said = [x for x in err.decode(errors="replace").splitlines() if "cannot be preloaded" not in x]
-    assert status == 0, "%d, %s\n%s" % (status, out, "\n".join(said)[-6000:])
+    lines = [x for x in err.decode(errors="replace").splitlines() if "cannot be preloaded" not in x]
+    assert status == 0, "%d, %s\n%s" % (status, out, "\n".join(lines)[-6000:])
     print(out.decode().strip())

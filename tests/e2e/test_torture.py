@@ -1,9 +1,9 @@
-"""A server that fails at an octet of what it says, in every way. Whatever it was for, the program gets
-the errno the place deserves, in time; no descriptor stays behind; what follows a good reply is the
-program's to the octet; and the trap sees nothing. One process lives through all of it.
+"""A server that fails at an octet of its messages, in every way. For each command the program gets the errno that fits
+the place, in time; no descriptor leaks; data after a good reply is delivered completely; and the trap records nothing.
+One process runs all cases.
 
-tests/unit/test_torture.c does this at every octet, over a network in memory. Here a real kernel is in
-between, at the first, a middle and the last octet of each message; at all of them with TORTURE=all."""
+tests/unit/test_torture.c does this at every octet, over a simulated network. Here a real kernel is used, and the server
+fails at the first, a middle and the last octet of each message, or at all octets if TORTURE=all."""
 
 import itertools
 import os
@@ -26,7 +26,7 @@ ALL = os.environ.get("TORTURE") == "all"
 
 
 def places(*messages):
-    """The octets to fail at of what these messages are in a row, and the end of it all."""
+    """The positions to fail at in the sequence of these messages, and the end of the sequence."""
     chosen, begun = set(), 0
     for message in messages:
         size = len(message)
@@ -37,7 +37,7 @@ def places(*messages):
 
 
 def pipelines(how):
-    """Each way of waiting meets each pipeline somewhere; here, one of them."""
+    """The pipeline modes for one way of waiting. Together the ways of waiting have all modes."""
     return ("off", "on", "auto") if ALL else {"block": ("auto",), "poll": ("on",), "select": ("off",),
                                               "epoll": ("auto", "on")}[how]
 
@@ -55,18 +55,18 @@ def configuration(w, seconds):
 
 
 class Client:
-    """The program that takes orders."""
+    """The program that executes orders."""
 
     def __init__(self, w, seconds=20, alone=None, **more):
-        """ALONE: another one, that nothing is to be preloaded into."""
+        """ALONE: the command of another program, without the preload object."""
         env = dict(w.env, **(more or {"SOCKS5_CONF": configuration(w, seconds)}))
         command = alone or [w.app("torture")]
         if not w.linked and not alone:
             command = ["/usr/bin/env", "LD_PRELOAD=" + w.object] + command
-        self.said = tempfile.TemporaryFile()  # a pipe that nobody reads would be full in time
+        self.stderr = tempfile.TemporaryFile()  # a pipe without a reader would fill up
         self.process = subprocess.Popen(bed.within(bed.CLIENT, command), env=env,
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                        stderr=self.said, start_new_session=True)
+                                        stderr=self.stderr, start_new_session=True)
         self.descriptors = None
 
     def __enter__(self):
@@ -79,21 +79,21 @@ class Client:
             self.process.kill()
             raise
         if kind is None:
-            assert self.process.returncode == 0, (self.process.returncode, self.last_words())
+            assert self.process.returncode == 0, (self.process.returncode, self.end_of_stderr())
 
-    def last_words(self):
-        self.said.seek(0)
-        return self.said.read()[-2000:].decode(errors="replace")
+    def end_of_stderr(self):
+        self.stderr.seek(0)
+        return self.stderr.read()[-2000:].decode(errors="replace")
 
-    def tell(self, how, port, what=""):
-        """What an order came to: (errno's name, octets said)."""
+    def order(self, how, port, what=""):
+        """Sends an order and returns its result: (name of the errno, number of octets received)."""
         self.process.stdin.write(b"%s %s %d\n" % (how.encode(), bed.TARGET4.encode(), port))
         self.process.stdin.flush()
         line = self.process.stdout.readline().decode().split()
         if len(line) != 3:
             self.process.communicate(timeout=60)
-            raise AssertionError("%sit died: %s" % (what, self.last_words()))
-        # The first order of all opens what stays open: the tree's memory and the like.
+            raise AssertionError("%sthe program died: %s" % (what, self.end_of_stderr()))
+        # The first order opens descriptors that stay open, for example that of the shared memory.
         self.descriptors = self.descriptors or int(line[2])
         assert int(line[2]) <= self.descriptors, "%s descriptors, %d before" % (line[2],
                                                                                 self.descriptors)
@@ -101,7 +101,7 @@ class Client:
 
 
 def fails(method, at, way, second=b""):
-    """A server that says AT octets of what it should, and then ends in that way."""
+    """A server that sends AT octets of its messages and then fails in the given WAY."""
     def script(conversation):
         t, left = Talk(conversation), at
 
@@ -132,12 +132,12 @@ def fails(method, at, way, second=b""):
                 return
         t.request()
         if say(REPLY) and say(second):
-            say(b"?")  # the end of what it would say: it ends here at the latest
+            say(b"?")  # after the last message: it fails here at the latest
     return script
 
 
 def expected(method, at, way):
-    """The errnos that a failure AT an octet may have, and the octets that are the program's."""
+    """The errnos that a failure AT an octet may have, and the number of octets that the program receives."""
     head = len(SELECTION[method]) + len(STATUS[method])
     total = head + len(REPLY)
     if at == total:
@@ -145,7 +145,7 @@ def expected(method, at, way):
     if way == "garbage":
         if at == 1 or (method == "password" and at == 3):
             return {"EACCES"}, None
-        # Anything goes for an address and a port, and RSV is not looked at, but ATYP is.
+        # Any address and port are valid, and RSV is ignored, but ATYP is checked.
         return ({"ok"}, 5) if at >= head + 4 else ({"EPROTO"}, None)
     if at < 2 or head <= at < head + 2:
         why = "ECONNREFUSED"
@@ -162,29 +162,29 @@ def each(title, ways, hows):
             chosen = places(SELECTION[method], STATUS[method], REPLY)
             with Client(w) as client:
                 w.hostile.play(fails(method, chosen[-1], "close"))
-                client.tell(how, PORTS[method, "off"])
+                client.order(how, PORTS[method, "off"])
                 for pipeline, at, way in itertools.product(pipelines(how), chosen, ways):
                     w.hostile.play(fails(method, at, way))
                     what = "%s, pipeline %s, octet %d, %s: " % (how, pipeline, at, way)
-                    got, octets = client.tell(how, PORTS[method, pipeline], what)
+                    got, octets = client.order(how, PORTS[method, pipeline], what)
                     allowed, theirs = expected(method, at, way)
                     assert got in allowed, what + "%s, not %s" % (got, allowed)
                     assert theirs is None or octets == theirs or (way == "reset" and octets < 0), \
                         what + "%d octets" % octets
-        test("torture: %s at octets of every message, %s, %s" % (title, METHOD, HOW))(run)
+        test("torture: %s at octets of every message have the right result, %s, %s" % (title, METHOD, HOW))(run)
 
 
 each("failures", WAYS, ("block", "poll", "select", "epoll"))
 
 
-@test("torture: silence from octets of every message on, given up by the program and by the time-out")
+@test("torture: silence after octets of every message ends by the program or by the timeout")
 def _(w):
     with Client(w, 1) as client:
         for method, pipeline in PORTS:
             for number, at in enumerate(places(SELECTION[method], STATUS[method], REPLY)[:-1]):
                 w.hostile.play(fails(method, at, "stall"))
                 how = "block" if number == 3 or (ALL and number % 7 == 3) else "impatient"
-                got, _ = client.tell(how, PORTS[method, pipeline])
+                got, _ = client.order(how, PORTS[method, pipeline])
                 assert got == ("ETIMEDOUT" if how == "block" else "late"), \
                     "%s, pipeline %s, octet %d, %s: %s" % (method, pipeline, at, how, got)
 
@@ -193,7 +193,7 @@ REFUSALS = {"ECONNREFUSED", "EACCES", "EPROTO", "ECONNABORTED", "ECONNRESET", "E
             "EHOSTUNREACH"}
 
 
-@test("torture: BIND fails at octets of both its replies")
+@test("torture: BIND has the right result for failures at octets of both replies")
 def _(w):
     for method in SELECTION:
         total = len(SELECTION[method]) + len(STATUS[method]) + len(REPLY) + len(SECOND)
@@ -201,7 +201,7 @@ def _(w):
         with Client(w) as client:
             for pipeline, at, way in itertools.product(("off", "on") if ALL else ("on",), chosen, WAYS):
                 w.hostile.play(fails(method, at, way, SECOND))
-                got, _ = client.tell("bind", PORTS[method, pipeline])
+                got, _ = client.order("bind", PORTS[method, pipeline])
                 first = total - len(SECOND)
                 allowed = REFUSALS if at < first else REFUSALS | {"late", "EAGAIN"}
                 if at == total:
@@ -212,14 +212,14 @@ def _(w):
                                                                             way, got)
 
 
-@test("torture: UDP ASSOCIATE fails at octets of every message")
+@test("torture: UDP ASSOCIATE has the right result for failures at octets of every message")
 def _(w):
     for method, pipeline in PORTS:
         chosen = places(SELECTION[method], STATUS[method], REPLY)
         with Client(w) as client:
             for at, way in itertools.product(chosen[:-1], WAYS):
                 w.hostile.play(fails(method, at, way))
-                got, _ = client.tell("udp", PORTS[method, pipeline])
+                got, _ = client.order("udp", PORTS[method, pipeline])
                 allowed = REFUSALS | ({"ok"} if way == "garbage" else set())
                 assert got in allowed, "%s, pipeline %s, octet %d, %s: %s" % (method, pipeline, at,
                                                                             way, got)

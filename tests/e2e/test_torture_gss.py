@@ -1,9 +1,9 @@
-"""A server that speaks GSSAPI and fails at the octets of everything it says, in every way, with the
-bridge in between, and to the library's blocking calls: the program gets an errno that fits, in time,
-only the server's own octets, and neither it nor the bridge loses a descriptor.
+"""A server that speaks GSSAPI and fails at an octet of its messages, in every way, through the bridge and with the
+library's blocking calls. The program gets an errno that fits, in time, and only octets of the server; neither it nor
+the bridge leaks a descriptor.
 
-tests/unit/test_gss_link.c does this at every octet, without a KDC and a socket. Here it is at the first,
-a middle and the last octet of each message; at all of them with TORTURE=all."""
+tests/unit/test_gss_link.c does this at every octet, without a KDC or a socket. Here the server fails at the first, a
+middle and the last octet of each message, or at all octets if TORTURE=all."""
 
 import itertools
 import os
@@ -35,23 +35,23 @@ WHOLE = "octet-close-99-0"
 
 
 def lengths(w, level):
-    """How long what it says is: a selection, a token, a level, a reply, and four octets of data."""
+    """The lengths of its messages: a selection, a token, a level, a reply, and four octets of data."""
     server = playing(w, [WHOLE])
     try:
         with client_of(w, level, 20) as client:
-            assert client.tell("block", PORT) == ("ok", 4)
+            assert client.order("block", PORT) == ("ok", 4)
         return [int(word) for word in server.stdout.readline().split()]
     finally:
         bed.stop(server)
 
 
 def chosen(size):
-    """Of a message that long; a head is of four octets, and a token of other things begins with it."""
+    """The octets to fail at in a message of SIZE octets. A message header has four octets."""
     return range(size) if ALL else sorted({0, 3, size // 2, size - 1} & set(range(size)))
 
 
 def silent(size):
-    """Each costs the second of a time-out."""
+    """The octets to fall silent at. Each takes a timeout of one second."""
     return (0, 1, size - 1) if ALL else (size // 2,)
 
 
@@ -69,21 +69,21 @@ def torture(w, level, ways, hows, seconds, chosen_of):
     data = len(sizes) - 1
     places = [(number, at) for number, size in enumerate(sizes) for at in chosen_of(number, size)]
     cases = list(itertools.product(places, ways, hows))
-    # One before, of which the bridge may keep things.
+    # One good conversation before, which may open descriptors that the bridge keeps.
     server = playing(w, [WHOLE] + ["octet-%s-%d-%d" % (way, *place) for place, way, _ in cases])
     try:
         with client_of(w, level, seconds) as client:
-            assert client.tell("block", PORT)[0] == "ok"
+            assert client.order("block", PORT)[0] == "ok"
             bridge = the_bridge(w)
             before = descriptors(bridge)
             for (number, at), way, how in cases:
                 what = "%s at message %d of %s, octet %d, %s: " % (way, number, sizes, at, how)
-                got, octets = client.tell(how, PORT, what)
+                got, octets = client.order(how, PORT, what)
                 if number < data:
                     allowed = {"ETIMEDOUT"} if way == "stall" else REFUSALS
                     assert got in allowed, what + got
                 else:
-                    # An end between messages is the stream's own; one within a message is none.
+                    # An end between messages is an orderly end of file; one within a message is not.
                     clean = way == "half-close" and at == 0
                     allowed = {"ok"} if clean else {"ok", "ECONNRESET"}
                     assert got in allowed and octets <= 0, what + "%s %d" % (got, octets)
@@ -93,12 +93,12 @@ def torture(w, level, ways, hows, seconds, chosen_of):
 
 
 for LEVEL in ("integrity", "confidentiality"):
-    test("torture: GSSAPI fails at its octets, %s" % LEVEL)(
+    test("torture: GSSAPI failures at octets of every message have the right result, %s" % LEVEL)(
         lambda w, n=LEVEL: torture(w, n, WAYS, ("block", "epoll"), 20,
                           lambda number, size: chosen(size)))
 
 
-@test("torture: GSSAPI is silent from some octets on")
+@test("torture: GSSAPI silence after some octets ends with ETIMEDOUT")
 def _(w):
     torture(w, "confidentiality", ("stall",), ("block",), 1,
             lambda number, size: silent(size) if number < 4 else ())
@@ -108,19 +108,19 @@ def _(w):
 
 
 def caller(w, seconds):
-    """A program that calls it."""
+    """A program that calls the library."""
     return Client(w, alone=[w.app("torture_gss"), bed.PROXY4, str(test_gssapi.HOSTILE_PORT), NAME,
                             str(seconds * 1000)], **krb(w).realm.client)
 
 
 def refusals(number, way):
-    """What an end within the selection, two messages of the method's and the reply is."""
+    """The errnos for a failure in the selection, the two messages of the method, or the reply."""
     if way == "stall":
         return {"ETIMEDOUT"}
     end = ("ECONNREFUSED", "EACCES", "EACCES", "ECONNREFUSED")[number]
     if way != "garbage":
         return {end}
-    # "Abort", a type or a version there is not; a length that leaves it waiting, until the end.
+    # "Abort", an unknown type or version; or a wrong length, so that the client waits until the end.
     return {"EPROTO", "EACCES", end}
 
 
@@ -128,7 +128,7 @@ def torture_library(w, level, ways, seconds, chosen_of):
     server = playing(w, [WHOLE])
     try:
         with caller(w, 20) as client:
-            assert client.tell(level, PORT) == ("ok", 4)
+            assert client.order(level, PORT) == ("ok", 4)
         sizes = [int(word) for word in server.stdout.readline().split()]
     finally:
         bed.stop(server)
@@ -138,14 +138,14 @@ def torture_library(w, level, ways, seconds, chosen_of):
     server = playing(w, [WHOLE] + ["octet-%s-%d-%d" % (way, number, at) for number, at, way in cases])
     try:
         with caller(w, seconds) as client:
-            assert client.tell(level, PORT)[0] == "ok"  # what the machine's GSSAPI opens for good
+            assert client.order(level, PORT)[0] == "ok"  # may open descriptors that the machine's GSSAPI library keeps
             for number, at, way in cases:
                 what = "%s at message %d of %s, octet %d, %s: " % (way, number, sizes, at, level)
-                got, octets = client.tell(level, PORT, what)
+                got, octets = client.order(level, PORT, what)
                 if number < data:
                     allowed = refusals(number, way)
                 elif at == 0 and way in ("close", "half-close"):
-                    allowed = {"ok"}  # an end between messages is the stream's own
+                    allowed = {"ok"}  # an end between messages is an orderly end of file
                 else:
                     allowed = {"garbage": {"EPROTO"}, "reset": {"EPROTO", "ECONNRESET"},
                                "stall": {"ok"}}.get(way, {"EPROTO"})
@@ -155,10 +155,10 @@ def torture_library(w, level, ways, seconds, chosen_of):
 
 
 for LEVEL in ("integrity", "confidentiality"):
-    test("torture: GSSAPI fails at its octets, the library, %s" % LEVEL, on=(PLAIN, INSIDE))(
+    test("torture: GSSAPI failures at octets of every message have the right result in the library, %s" % LEVEL, on=(PLAIN, INSIDE))(
         lambda w, n=LEVEL: torture_library(w, n, WAYS, 20, lambda number, size: chosen(size)))
 
 
-@test("torture: GSSAPI is silent from some octets on, the library", on=(PLAIN, INSIDE))
+@test("torture: GSSAPI silence after some octets ends in time in the library", on=(PLAIN, INSIDE))
 def _(w):
     torture_library(w, "confidentiality", ("stall",), 1, lambda number, size: silent(size))

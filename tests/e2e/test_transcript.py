@@ -1,6 +1,6 @@
-"""The transcript of README.md, which is its first console block: the commands print what it shows. What they
-print today replaces it with
-pytest-3 tests/e2e/test_transcript.py --record"""
+"""The transcript in README.md, its first console block: the commands print what it shows.
+pytest-3 tests/e2e/test_transcript.py --record
+replaces it with the current output."""
 
 import os
 
@@ -19,7 +19,7 @@ def printed(w, command):
     return bed.run(bed.CLIENT, ["sh", "-c", "exec 2>&1\n" + command], env)[1].decode()
 
 
-@test("transcript: the commands at the beginning of README.md print what it shows", on=PLAIN)
+@test("transcript: the commands of the first block of README.md print what it shows", on=PLAIN)
 def _(w):
     with open(bed.FILES[bed.CLIENT] + "/hosts", "a", encoding="ascii") as f:
         f.write("%s proxy.example\n" % bed.PROXY4)
@@ -28,7 +28,7 @@ def _(w):
     seen = "".join("$ %s\n%s" % (command, printed(w, command)) for command, _ in blocks.commands(shown))
     if blocks.masked(seen) == blocks.masked(shown):
         return
-    assert w.recording, "it prints now:\n" + seen
+    assert w.recording, "the current output:\n" + seen
     text = blocks.read(PAGE).replace(shown, seen, 1)
     with open(os.path.join(deb.TOP, PAGE), "w", encoding="utf-8") as f:
         f.write(text)

@@ -1,5 +1,5 @@
-"""Datagrams: real programs to real targets through danted, whose relay knows UDP; and a scripted relay
-for what danted never does."""
+"""Datagrams: real programs and real targets through danted, which supports UDP; and a scripted relay for what danted
+never does."""
 
 import os
 import re
@@ -26,7 +26,7 @@ for connected in (False, True):
         back, peer = u.recvfrom(70000)
         assert back == data and peer == (%r, 7), (n, len(back), peer)
 print('all came back')""" % ((bed.TARGET4,) * 3)
-SEEN = []  # whom the echoing target heard
+SEEN = []  # the sources of the datagrams that the echo service received
 
 
 def echo(address, port):
@@ -53,7 +53,7 @@ def ntp_now():
 
 
 def targets(w):
-    """What datagrams reach, begun by the first test that needs it."""
+    """The targets of datagrams. They are started by the first test that needs them."""
     if SEEN:
         return
     SEEN.append("begun")
@@ -79,38 +79,38 @@ def through(w, port, user, command, seconds=60):
 
 
 for HOST, LESS in FAMILIES:
-    @test("every call for datagrams to %s, bare" % HOST)
+    @test("every datagram call works to %s, without socksify" % HOST)
     def _(w, host=HOST):
         targets(w)
         fine(bed.run(bed.PROXY, [w.app("udp_calls", False), host, "7"], w.env))
 
-    @test("datagrams by printf and by checked calls to %s, bare" % HOST)
+    @test("datagrams by printf() and by fortified calls to %s, without socksify" % HOST)
     def _(w, host=HOST):
         targets(w)
         fine(bed.run(bed.PROXY, [w.app("checked_calls", False), host, "7", "datagrams"], w.env))
 
     for LABEL, PORT, USER in SERVERS:
-        @test("every call for datagrams to %s through %s" % (HOST, LABEL))
+        @test("every datagram call works to %s through %s" % (HOST, LABEL))
         def _(w, host=HOST, less=LESS, port=PORT, user=USER):
             fine(through(w, port, user, [w.app("udp_calls"), host, "7", str(less)]))
             assert len(SEEN) > 60, SEEN
 
-        @test("datagrams by calls with two widths to %s through %s" % (HOST, LABEL))
+        @test("datagrams by calls that exist in two widths to %s through %s" % (HOST, LABEL))
         def _(w, host=HOST, port=PORT, user=USER):
             fine(through(w, port, user, [w.app("widths"), host, "7", "datagrams"]))
 
-        @test("datagrams by printf and by checked calls to %s through %s" % (HOST, LABEL))
+        @test("datagrams by printf() and by fortified calls to %s through %s" % (HOST, LABEL))
         def _(w, host=HOST, port=PORT, user=USER):
             fine(through(w, port, user, [w.app("checked_calls"), host, "7", "datagrams"]))
             assert len(SEEN) == 1 + 4, SEEN  # a text is one datagram
 
-        @test("dig over UDP at %s through %s" % (HOST, LABEL))
+        @test("dig queries %s over UDP through %s" % (HOST, LABEL))
         def _(w, host=HOST, port=PORT, user=USER):
             dig = ["dig", "@" + host, "-p", str(DNS), "+tries=1", "+time=10", "+short",
                    "name.example"]
             right(through(w, port, user, dig), b"192.0.2.77")
 
-        @test("openssl s_client -dtls to %s through %s" % (HOST, LABEL))
+        @test("openssl s_client -dtls connects to %s through %s" % (HOST, LABEL))
         def _(w, host=HOST, port=PORT, user=USER):
             at = "%s:%d" % ("[%s]" % host if ":" in host else host, DTLS)
             targets(w)
@@ -129,7 +129,7 @@ for HOST, LESS in FAMILIES:
             finally:
                 bed.stop(server)
 
-        @test("python asks %s in datagrams through %s" % (HOST, LABEL))
+        @test("Python's asyncio exchanges datagrams with %s through %s" % (HOST, LABEL))
         def _(w, host=HOST, port=PORT, user=USER):
             code = """
 import asyncio
@@ -148,7 +148,7 @@ async def main():
 asyncio.run(main())""" % (host, host)
             right(through(w, port, user, [PYTHON, "-c", code]), b"20 of twenty")
 
-        @test("node asks %s in datagrams through %s" % (HOST, LABEL))
+        @test("node exchanges datagrams with %s through %s" % (HOST, LABEL))
         def _(w, host=HOST, port=PORT, user=USER):
             code = """const c = require('dgram').createSocket('udp%d'); let n = 0;
 c.on('message', (m, r) => { if (r.address != '%s' || r.port != 7) process.exit(2);
@@ -157,11 +157,11 @@ for (let i = 0; i < 10; i++) c.send('asked', 7, '%s');
 setTimeout(() => process.exit(3), 20000).unref();""" % (6 if ":" in host else 4, host, host)
             right(through(w, port, user, ["node", "-e", code]), b"ten asked")
 
-    @test("ntpdig at %s" % HOST)
+    @test("ntpdig queries %s" % HOST)
     def _(w, host=HOST):
         right(through(w, s.DANTED, "", ["ntpdig", host]), b"s1 no-leap")
 
-    @test("iperf3 -u to %s, both ways" % HOST)
+    @test("iperf3 -u sends to %s and receives" % HOST)
     def _(w, host=HOST):
         for more in ([], ["-R"]):
             result = through(w, s.DANTED, "", ["iperf3", "-u", "-c", host, "-p", str(IPERF), "-b",
@@ -169,11 +169,11 @@ setTimeout(() => process.exit(3), 20000).unref();""" % (6 if ":" in host else 4,
             fine(result)
             lost = re.search(rb" (\d+)/(\d+) .*receiver", result[1])
             assert lost and int(lost.group(2)) > 1000, result
-            # A relay that does not get the processor loses some; one that does not relay, all.
+            # A relay on a busy machine loses some datagrams; one that does not work loses all.
             assert int(lost.group(1)) * 5 < int(lost.group(2)) * 4, result
 
 
-# --- a relay that does as it is told ---
+# --- a scripted relay ---
 
 ONE = """
 import socket
@@ -189,7 +189,7 @@ print(b'|'.join(got).decode())"""
 
 
 class Relay:
-    """A port that relays nothing: PLAY is called with each datagram, and what it yields is sent."""
+    """A port that relays nothing. PLAY is called with each datagram, and what it returns is sent."""
 
     def __init__(self, play, port=49990):
         self.heard, self.clients, self.controls, self.closing = [], [], [], False
@@ -226,7 +226,7 @@ class Relay:
                     self.socket.sendto(answer, peer)
 
     def script(self, conversation):
-        if not conversation.negotiation():
+        if not conversation.receive():
             return
         self.controls.append(conversation.sock)
         conversation.say(b"\5\0" + self.reply)
@@ -264,27 +264,27 @@ def scripted(w, play, code, seconds=60, port=49990):
 
 
 def pieces(*parts, host=bed.TARGET4):
-    """FRAG and text, alternately; a FRAG of None stands alone."""
+    """Datagrams for pairs of FRAG and text."""
     return [head(f, host) + text for f, text in parts]
 
 
 FRAGMENTS = {
-    "in order": (pieces((1, b"a"), (2, b"b"), (0x83, b"c")), "abc"),
-    "of one": (pieces((0x81, b"alone")), "alone"),
-    "out of order": (pieces((2, b"b"), (1, b"a"), (0x83, b"c")), ""),
-    "the last one first": (pieces((1, b"a"), (0x83, b"c"), (2, b"b")), ""),
-    "one missing": (pieces((1, b"a"), (0x83, b"c")), ""),
-    "begun anew by a lower one": (pieces((1, b"x"), (2, b"y"), (1, b"a"), (0x82, b"b")), "ab"),
-    "duplicated": (pieces((1, b"a"), (1, b"a"), (2, b"b"), (2, b"b"), (0x83, b"c")), "abc"),
-    "the last one twice": (pieces((1, b"a"), (0x82, b"b"), (0x82, b"b")), "ab"),
-    "interleaved with another's": (
+    "in order are reassembled": (pieces((1, b"a"), (2, b"b"), (0x83, b"c")), "abc"),
+    "of a single datagram are reassembled": (pieces((0x81, b"alone")), "alone"),
+    "out of order are dropped": (pieces((2, b"b"), (1, b"a"), (0x83, b"c")), ""),
+    "with the last one before another are dropped": (pieces((1, b"a"), (0x83, b"c"), (2, b"b")), ""),
+    "with one missing are dropped": (pieces((1, b"a"), (0x83, b"c")), ""),
+    "with a lower number begin a new datagram": (pieces((1, b"x"), (2, b"y"), (1, b"a"), (0x82, b"b")), "ab"),
+    "that arrive twice are reassembled": (pieces((1, b"a"), (1, b"a"), (2, b"b"), (2, b"b"), (0x83, b"c")), "abc"),
+    "with the last one twice are reassembled once": (pieces((1, b"a"), (0x82, b"b"), (0x82, b"b")), "ab"),
+    "interleaved with those of another source are reassembled": (
         [head(1) + b"a", head(1, "192.0.2.9") + b"x", head(2) + b"b", head(0x82, "192.0.2.9") + b"y",
          head(0x83) + b"c"], "abc"),
-    "with one alone in between": (pieces((1, b"a"), (0, b"whole"), (0x82, b"b")), "whole"),
-    "no position": (pieces((0x80, b"x"), (1, b"a"), (0x82, b"b")), "ab"),
-    "in time": (pieces((1, b"a")) + [3.0] + pieces((0x82, b"b")), "ab"),
-    "late": (pieces((1, b"a")) + [5.5] + pieces((0x82, b"b")), ""),
-    "long": (pieces(*[(i + 1 | (0x80 if i == 39 else 0), bytes([97 + i % 26]) * 1400)
+    "are dropped when a whole datagram arrives in between": (pieces((1, b"a"), (0, b"whole"), (0x82, b"b")), "whole"),
+    "without a position are ignored": (pieces((0x80, b"x"), (1, b"a"), (0x82, b"b")), "ab"),
+    "within the time limit are reassembled": (pieces((1, b"a")) + [3.0] + pieces((0x82, b"b")), "ab"),
+    "after the time limit are dropped": (pieces((1, b"a")) + [5.5] + pieces((0x82, b"b")), ""),
+    "of a long datagram are reassembled": (pieces(*[(i + 1 | (0x80 if i == 39 else 0), bytes([97 + i % 26]) * 1400)
                       for i in range(40)]),
              "".join(chr(97 + i % 26) * 1400 for i in range(40))),
 }
@@ -300,7 +300,7 @@ for NAME, (SENT, WANTED) in FRAGMENTS.items():
         assert result[1].strip() == want, (result[1][:200], want[:200])
 
 
-@test("datagrams that are not right are dropped, and the call goes on")
+@test("invalid datagrams are dropped, and the call continues to wait")
 def _(w):
     wrong = [b"", b"\0", head()[:9], b"\1" + head()[1:] + b"x", b"\0\0\0\2" + head()[4:] + b"x",
              b"\0\0\0\3\0\0\7x", b"\0\0\0\3\xffname", b"\0\0\0\4" + bytes(17),
@@ -312,7 +312,7 @@ def _(w):
 
     for how in ("", "s.settimeout(None)\n", "s.bind(('', 0))\n", "peek"):
         code = (ONE % (20, bed.TARGET4, bed.TARGET4)).replace("s.sendto", how.replace("peek", "") + "s.sendto", 1)
-        if how == "peek":  # the size of what comes first, and what it is
+        if how == "peek":  # the peeked datagram is the one that is received
             code = code.replace("    data,", "    peeked = s.recv(100000, socket.MSG_PEEK)\n    data,", 1)
             code = code.replace("    got.a", "    assert data == peeked, (data, peeked)\n    got.a")
         result, relay = scripted(w, play, code)
@@ -320,7 +320,7 @@ def _(w):
         assert relay.heard == [head() + b"go"], relay.heard
 
 
-@test("the size of the next datagram is that of one that is right")
+@test("FIONREAD returns the size of the next valid datagram")
 def _(w):
     code = """
 import array, fcntl, select, socket, termios, time
@@ -338,7 +338,7 @@ print(size(), s.recv(100), size())""" % bed.TARGET4
     right(result, b"5 b'right' 3 b'end' 0\n")
 
 
-@test("a receive time-out ends in spite of datagrams that are dropped")
+@test("a receive timeout ends although dropped datagrams keep arriving")
 def _(w):
     code = """
 import socket, struct
@@ -367,7 +367,7 @@ print('got', got)"""
 
 for WHAT in ("closed", "reset"):
     for HOW in ("", "s.connect(('%s', 77))" % bed.TARGET4, "s.bind(('', 0))"):
-        @test("the control connection is %s: loss, then service (%s)" % (WHAT, HOW[2:6] or "plain"))
+        @test("after the control connection is %s datagrams are lost, then pass again (%s)" % (WHAT, HOW[2:6] or "plain"))
         def _(w, what=WHAT, how=HOW):
             def play(relay, data):
                 if len(relay.heard) in (5, 12, 19):
@@ -383,11 +383,11 @@ for WHAT in ("closed", "reset"):
             assert len(relay.controls) >= 3, relay.controls
 
 
-REFUSALS = {"a failure": (b"\5\0\5\1\0\1" + bytes(6), b"0"), "an end": (b"", b"0"),
-            "a prohibition": (b"\5\0\5\2\0\1" + bytes(6), b"13")}
+REFUSALS = {"a general failure": (b"\5\0\5\1\0\1" + bytes(6), b"0"), "a close": (b"", b"0"),
+            "a refusal": (b"\5\0\5\2\0\1" + bytes(6), b"13")}
 
 for WHAT, (OCTETS, ERRNO) in REFUSALS.items():
-    @test("the control connection is closed and the next ones answered by %s: loss, then service" % WHAT)
+    @test("after a closed control connection, with %s for the next two, datagrams are lost, then pass again" % WHAT)
     def _(w, octets=OCTETS, errno=ERRNO):
         def play(relay, data):
             if data == head() + b"close":
@@ -400,7 +400,7 @@ for WHAT, (OCTETS, ERRNO) in REFUSALS.items():
             if not relay.refuse:
                 return relay.script(conversation)
             relay.refuse -= 1
-            conversation.negotiation()
+            conversation.receive()
             conversation.say(octets)
             refused.append(time.monotonic())
 
@@ -428,11 +428,11 @@ print(error, lost > 1, echoes(b'again'))""" % bed.TARGET4
             right(w.via(s.HOSTILE, [PYTHON, "-c", code], seconds=60), errno + b" True True\n")
         finally:
             relay.close()
-        # A server that does not want is not asked for each datagram.
+        # A server that refuses is not asked again for each datagram.
         assert len(refused) == 2 and refused[1] - refused[0] > 0.9, refused
 
 
-@test("danted is restarted: loss, then service, and no descriptor is lost")
+@test("after danted is restarted datagrams pass again, and no descriptor leaks")
 def _(w):
     targets(w)
     conf = open("%s/danted-%d.conf" % (w.scratch, s.DANTED)).read()
@@ -476,7 +476,7 @@ print('again')""" % bed.TARGET4
         bed.stop(server)
 
 
-@test("a thousand sockets, one after the other: no descriptor, no association stays")
+@test("a thousand sockets, one after the other, leak no descriptor and no association")
 def _(w):
     code = """
 import os, socket
@@ -494,7 +494,7 @@ print('thousand')""" % bed.TARGET4
     assert len(relay.controls) == 1000 and len(relay.heard) == 1000
 
 
-@test("associations over fork, exec and spawn, and loops that close everything")
+@test("associations survive fork, exec, spawn and loops that close all descriptors")
 def _(w):
     code = """
 import os, socket, subprocess, sys
@@ -503,7 +503,6 @@ s.settimeout(20)
 def ask(what):
     s.sendto(what, ('%s', 77)); assert s.recv(20) == what
 ask(b'first')
-hidden = len(os.listdir('/proc/self/fd'))
 os.closerange(s.fileno() + 1, 2000)
 ask(b'closerange')
 fd = s.fileno()
@@ -534,13 +533,13 @@ except FileNotFoundError: pass
 assert not [f for f in range(3, 1100) if os.path.islink('/proc/self/fd/%%d' %% f) and
             os.readlink('/proc/self/fd/%%d' %% f).startswith('socket') and os.get_inheritable(f)], 'an exec that failed'
 ask(b'last')
-print('note_inherited')""" % (bed.TARGET4, bed.TARGET4)
+print('inherited')""" % (bed.TARGET4, bed.TARGET4)
     result, relay = scripted(w, lambda r, d: [d], code)
-    right(result, b"note_inherited")
+    right(result, b"inherited")
     assert len(relay.controls) == 1, relay.controls
 
 
-@test("rules on datagrams: denied, direct, to another server; multicast")
+@test("rules on datagrams: denied, through another server, multicast and broadcast have the right results")
 def _(w):
     conf = s.write(w.scratch + "/udp.conf", """
 server "p" { address = "%s" port = %d }

@@ -1,5 +1,5 @@
-"""What few programs do with datagrams: names, the error queue, many at a time with some dropped, and
-what the kernel would do without a thought for headers."""
+"""Rare uses of datagrams: names, the error queue, many at a time with some dropped, and kernel features that do not
+know the SOCKS5 header."""
 
 import os
 import struct
@@ -11,18 +11,18 @@ import test_udp
 from world import PYTHON, fine, right, test
 from test_udp import head
 
-# A name stands for one address and, in the reply, for another: the source is what was sent to.
+# A fake address is sent to. The source of the reply is the same fake address, not the real address.
 BY_NAME = """
 import socket
-def stand_in(name, family, port):
+def fake(name, family, port):
     return socket.getaddrinfo(name, port, family, socket.SOCK_DGRAM)[0][4]
 u = socket.socket(%s, socket.SOCK_DGRAM); u.settimeout(10)
-there = [stand_in(n, %s, p) for n, p in (('both.example', 7), ('a.wild.example', 8))]
-for turn in range(3):
-    for i, at in enumerate(there):
-        u.sendto(b'%%d' %% i, at)
+there = [fake(n, %s, p) for n, p in (('both.example', 7), ('a.wild.example', 8))]
+for i in range(3):
+    for n, at in enumerate(there):
+        u.sendto(b'%%d' %% n, at)
         data, source = u.recvfrom(100)
-        assert data == b'%%d' %% i and source[:2] == at[:2], (data, source, at)
+        assert data == b'%%d' %% n and source[:2] == at[:2], (data, source, at)
 u = socket.socket(%s, socket.SOCK_DGRAM); u.settimeout(10)
 for i, at in enumerate([there[1], %r]):
     u.sendto(b'%%d' %% i, at)
@@ -35,7 +35,7 @@ print('by name')"""
 
 for FAMILY, LITERAL in (("socket.AF_INET", (bed.TARGET4, 7)), ("socket.AF_INET6", (bed.TARGET6, 7))):
     for LABEL, PORT, USER in test_udp.SERVERS:
-        @test("datagrams by name, %s, through %s" % (FAMILY, LABEL))
+        @test("datagrams pass by name, %s, through %s" % (FAMILY, LABEL))
         def _(w, family=FAMILY, literal=LITERAL, port=PORT, user=USER):
             code = BY_NAME % (family, family, family, literal, family)
             right(test_udp.through(w, port, user, [PYTHON, "-c", code]), b"by name")
@@ -46,15 +46,15 @@ def bare(w, app):
     fine(bed.run(bed.PROXY, [w.app(app, False), bed.TARGET4, "7"], w.env))
 
 
-for APP, TITLE in (("udp_mixed", "datagrams to two ways at once, wrong ones, and ones in parts, "),
-                   ("udp_extremes", "datagrams at the ends of what the calls take, ")):
-    test(TITLE + "bare")(lambda w, a=APP: bare(w, a))
+for APP, TITLE in (("udp_mixed", "datagrams with mixed routes, wrong destinations and several parts, "),
+                   ("udp_extremes", "datagrams with extreme arguments, ")):
+    test(TITLE + "without socksify")(lambda w, a=APP: bare(w, a))
     for LABEL, PORT, USER in test_udp.SERVERS:
         test(TITLE + "through " + LABEL)(
             lambda w, a=APP, p=PORT, u=USER: fine(test_udp.through(w, p, u, [w.app(a), bed.TARGET4, "7"])))
 
 
-@test("a relay that reports names: one gets a stand-in, which is that name")
+@test("a source name reported by the relay gets a fake address, which resolves to that name")
 def _(w):
     def named(name, port=77):
         return b"\0\0\0\3" + bytes([len(name)]) + name + struct.pack(">H", port)
@@ -66,11 +66,11 @@ u.sendto(b'go', ('%s', 77))
 data, source = u.recvfrom(100)
 print(data.decode(), socket.getnameinfo(source, 0)[0], source[1])""" % bed.TARGET4
     wrong = [named(b"a\0b") + b"x", named(b"") + b"x"]
-    result, _ = test_udp.scripted(w, lambda r, d: wrong + [named(b"told.example") + b"right"], code)
-    right(result, b"right told.example 77")
+    result, _ = test_udp.scripted(w, lambda r, d: wrong + [named(b"reported.example") + b"right"], code)
+    right(result, b"right reported.example 77")
 
 
-@test("many at a time, some of them not the relay's or not whole")
+@test("recvmmsg() returns valid datagrams and skips those from others and incomplete ones")
 def _(w):
     def play(relay, data):
         relay.other.sendto(head() + b"not the relay", relay.clients[-1])
@@ -89,7 +89,7 @@ def _(w):
         "end from port 77", ""], out
 
 
-@test("the error queue has what was sent, not its header, and whom it was for")
+@test("the error queue returns what was sent, without the header, and its destination")
 def _(w):
     code = """
 import select, socket
@@ -104,7 +104,7 @@ print(errors())
 u.sendto(b'go', ('%s', 77))
 assert u.recv(100) == b'closed'
 p = select.poll(); p.register(u, 0)
-for _ in range(200):  # what arrives before the relay has closed is taken without a word
+for _ in range(200):  # a datagram that arrives before the relay has closed causes no error
     u.sendto(b'lost', ('%s', 77))
     if p.poll(100): break
 assert p.poll(0) == [(u.fileno(), select.POLLERR)]
@@ -119,7 +119,7 @@ print(data, source, [m[:2] for m in more])""" % ((bed.TARGET4,) * 2)
     right(result, b"none\nb'lost' ('%s', 77) [(0, 11)]" % bed.TARGET4.encode())
 
 
-@test("what the kernel would do to datagrams without their headers is refused")
+@test("kernel features that would ignore the headers of datagrams are refused")
 def _(w):
     code = """
 import os, socket
@@ -129,7 +129,7 @@ for level, name in ((17, 103), (17, 104), (132, 110)):  # SEGMENT, GRO, SCTP's c
     try: u.setsockopt(level, name, 1)
     except OSError as e: got.append(e.errno)
 corked = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-corked.setsockopt(17, 1, 1)  # as long as it is anybody's
+corked.setsockopt(17, 1, 1)  # allowed while the socket has no association
 try: corked.connect(('%s', 7))
 except OSError as e: got.append(e.errno)
 u.connect(('%s', 7))
@@ -156,18 +156,18 @@ def call(name, *args):
     f.restype = ctypes.c_ssize_t
     n = f(*(ctypes.c_long(a) if isinstance(a, int) else a for a in args))
     return n if n >= 0 else -ctypes.get_errno()
-def part(room):
-    return ctypes.byref(Part(ctypes.addressof(room), len(room)))
-out, room = ctypes.create_string_buffer(b'whole', 5), ctypes.create_string_buffer(9)
+def part(buffer):
+    return ctypes.byref(Part(ctypes.addressof(buffer), len(buffer)))
+out, buffer = ctypes.create_string_buffer(b'whole', 5), ctypes.create_string_buffer(9)
 def io(u, at=-1, flags=0):
     sent = call('pwritev2', u.fileno(), part(out), 1, at, flags)
     if sent > 0: u.recv(1, socket.MSG_PEEK)  # it is there
-    got = call('preadv2', u.fileno(), part(room), 1, at, flags)
-    return sent, got, room.value if got > 0 else b''
+    got = call('preadv2', u.fileno(), part(buffer), 1, at, flags)
+    return sent, got, buffer.value if got > 0 else b''
 """
 
 
-@test("the kernel moves no datagram of an association by itself, and takes vectors where they have no flags")
+@test("splice and sendfile are refused on an association, preadv2 and pwritev2 work without flags")
 def _(w):
     code = MOVES + """
 u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); u.settimeout(None)
@@ -183,7 +183,7 @@ print(io(u), io(u, -1, 8), io(u, 0), call('pwritev2', -1, part(out), 1, -1, 0))
     assert len(test_udp.SEEN) == 1 + 1, test_udp.SEEN
 
 
-@test("the kernel moves no question to a name server by itself")
+@test("splice is refused on a socket to a name server, preadv2 and pwritev2 work without flags")
 def _(w):
     code = MOVES + """
 import struct
@@ -192,15 +192,15 @@ u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); u.settimeout(None)
 u.connect((%r, 53))
 r, p = os.pipe(); os.write(p, q)
 print(call('splice', r, None, u.fileno(), None, len(q), 0))
-out, room = ctypes.create_string_buffer(q, len(q)), ctypes.create_string_buffer(512)
+out, buffer = ctypes.create_string_buffer(q, len(q)), ctypes.create_string_buffer(512)
 sent, got, answer = io(u)
-print(sent == len(q), got == len(q) + 16, room.raw[:2] == q[:2], socket.inet_ntoa(room.raw[got - 4:got]))
+print(sent == len(q), got == len(q) + 16, buffer.raw[:2] == q[:2], socket.inet_ntoa(buffer.raw[got - 4:got]))
 print(io(u, -1, 8)[:2])
 """ % bed.TARGET4
     right(w.via(s.DANTED, [PYTHON, "-c", code]), b"-22\nTrue True True 198.18.0.1\n(-95, -95)\n")
 
 
-@test("calls on a stream that is under way wait, or say so")
+@test("calls on a stream that is being negotiated wait, or fail with EAGAIN if non-blocking")
 def _(w):
     code = """
 import os, socket
@@ -221,7 +221,7 @@ print('as it should be')""" % bed.TARGET4
     right(w.via(s.DANTED, [PYTHON, "-c", code]), b"as it should be")
 
 
-@test("datagrams of sixteen threads on a fresh socket: one association")
+@test("sixteen threads that send on a new socket share one association")
 def _(w):
     code = """
 import socket, threading
@@ -246,22 +246,22 @@ for _ in range(2):
 V4, V6 = SEND % ("AF_INET", bed.TARGET4), SEND % ("AF_INET6", bed.TARGET6)
 
 
-@test("UDP by a server that is down")
+@test("UDP through a server that is down fails with ECONNREFUSED")
 def _(w):
     right(w.via(s.CLOSED, [PYTHON, "-c", V4]), b"111 111")
 
 
-# What a server answers to UDP ASSOCIATE, and what the program sees of it.
-REPLIES = {"no relay's port": (b"\5\0\0\1\n\x58\1\2\0\0", b"71"),
-           "a name, which is the server itself": (b"\5\0\0\3\5relay\xc3\x46", b"1 1"),
-           "the other family": (b"\5\0\0\4" + bytes(15) + b"\1\xc3\x50", b"97"),
-           "not allowed": (b"\5\2\0\1\0\0\0\0\0\0", b"13"),
-           "an end": (b"", b"95"), "half of it": (b"\5\0\0\1\n", b"71")}
+# Replies of a server to UDP ASSOCIATE, and the results in the program.
+REPLIES = {"port 0 is EPROTO": (b"\5\0\0\1\n\x58\1\2\0\0", b"71"),
+           "a name uses the server's address": (b"\5\0\0\3\5relay\xc3\x46", b"1 1"),
+           "an address of the other family is EAFNOSUPPORT": (b"\5\0\0\4" + bytes(15) + b"\1\xc3\x50", b"97"),
+           "a refusal is EACCES": (b"\5\2\0\1\0\0\0\0\0\0", b"13"),
+           "a close is EOPNOTSUPP": (b"", b"95"), "half a reply is EPROTO": (b"\5\0\0\1\n", b"71")}
 
 
 def answer(octets):
     def script(conversation):
-        conversation.negotiation()
+        conversation.receive()
         conversation.say(b"\5\0" + octets)
         if len(octets) > 8:
             conversation.echo()
@@ -275,7 +275,7 @@ for WHAT, (OCTETS, ERRNO) in REPLIES.items():
         right(w.via(s.HOSTILE, [PYTHON, "-c", V4]), errno)
 
 
-@test("a datagram socket for IPv6 alone stays so when it is bound, and reaches a relay of IPv4")
+@test("a datagram socket with IPV6_V6ONLY keeps the option when bound, and reaches an IPv4 relay")
 def _(w):
     code = """
 import socket
@@ -293,14 +293,14 @@ print('both')""" % bed.TARGET6
     right(test_udp.through(w, s.DANTED, "", [PYTHON, "-c", code]), b"both")
 
 
-@test("a socket with an association becomes one to a name server, and back")
+@test("a socket with an association can connect to a name server and back")
 def _(w):
     code = """
 import socket
 q = b'\\1\\2\\1\\0\\0\\1' + bytes(6) + b'\\4both\\7example\\0\\0\\1\\0\\1'
 u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); u.settimeout(20)
 for connected in False, True:
-    for turn in range(2):
+    for i in range(2):
         if connected: u.connect((%r, 7))
         u.send(b'x') if connected else u.sendto(b'x', (%r, 7))
         assert u.recvfrom(9) == (b'x', (%r, 7))
@@ -337,7 +337,7 @@ fresh, used = udp(2), udp(2)
 """
 
 
-@test("addresses of datagrams that are short, or without a port")
+@test("short addresses and port 0 for datagrams have the same results with and without socksify")
 def _(w):
     code = ADDRESSES + """
 assert send(used, v4(%r, 7)) == 1 and used.recv(9) == b'x'
@@ -353,7 +353,7 @@ print(connect(six, v6(%r, 7, 24)), six.send(b'y'), six.recv(9), six.getpeername(
     right(test_udp.through(w, s.DANTED, "", [PYTHON, "-c", code]), said)
 
 
-@test("datagrams to the unspecified address are loopback's where rules lead that through a server")
+@test("datagrams to the unspecified address go to loopback, through a server if a rule says so")
 def _(w):
     code = """
 import socket
@@ -377,25 +377,25 @@ print('loopback')"""
     assert relay.heard == [head(host="127.0.0.1") + b"x"] * 2, relay.heard
 
 
-@test("datagrams to a name that goes directly from its port on")
+@test("datagrams to a name go directly if a rule says so for its port")
 def _(w):
     code = """
 import errno, socket
-def outcome(call, *args):
+def result_of(call, *args):
     try: return call(*args)
     except OSError as e: return errno.errorcode[e.errno]
 near = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); near.bind(('127.0.0.1', 5399)); near.settimeout(20)
 at = socket.getaddrinfo('here.example', 5399, socket.AF_INET, socket.SOCK_DGRAM)[0][4]
-assert at[0] != '127.0.0.1', at  # a stand-in, until the port is known
+assert at[0] != '127.0.0.1', at  # a fake address, until the port is known
 def fresh():
     u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); u.settimeout(20)
     return u
 print(fresh().sendto(b'directly', at), near.recv(9))
 c = fresh(); c.connect(at)
-print(c.send(b'connected'), near.recv(9), outcome(fresh().connect, (at[0], 5400)))
+print(c.send(b'connected'), near.recv(9), result_of(fresh().connect, (at[0], 5400)))
 u = fresh()
 u.sendto(b'x', (%r, 7)); assert u.recv(9) == b'x'
-print(outcome(u.sendto, b'x', at), outcome(u.sendto, b'x', (at[0], 5400)))
+print(result_of(u.sendto, b'x', at), result_of(u.sendto, b'x', (at[0], 5400)))
 u.connect(at)
 print(u.send(b'again'), near.recv(9))""" % bed.TARGET4
     conf = s.write("%s/direct-name.conf" % w.scratch, 'server "p" { address = "%s" port = %d }\n'

@@ -1,4 +1,4 @@
-"""Servers behind UNIX sockets: a real server, and what reaches it by the file system alone."""
+"""Servers behind UNIX sockets: a real server, reached through the file system only."""
 
 import os
 import socket
@@ -11,9 +11,9 @@ from hostile import Hostile, Talk
 from world import AUTH, CURL, PAGE, PYTHON, URL4, fine, right, test
 
 
-def door(w, port=s.DANTED):
-    """A UNIX socket that leads to the server at PORT: one that a socket of the client's can reach."""
-    path = "%s/door-%d" % (w.scratch, port)
+def unix_socket(w, port=s.DANTED):
+    """The path of a UNIX socket on the client that forwards to the server at PORT."""
+    path = "%s/unix_socket-%d" % (w.scratch, port)
     if not os.path.exists(path):
         bed.start(bed.CLIENT, ["socat", "UNIX-LISTEN:%s,fork,backlog=1024" % path,
                                "TCP:%s:%d" % (bed.PROXY4, port)])
@@ -23,7 +23,7 @@ def door(w, port=s.DANTED):
 
 
 class Slow:
-    """A listener that takes its time over each connection."""
+    """A listener that delays each connection."""
 
     def __init__(self, listener):
         self.listener = listener
@@ -40,13 +40,13 @@ def via(w, path, command, user="", seconds=60):
 
 @test("unix: curl through a server behind a UNIX socket")
 def _(w):
-    right(via(w, door(w), CURL + [URL4]), PAGE)
-    right(via(w, door(w, s.DANTED_AUTH), CURL + [URL4], AUTH), PAGE)
+    right(via(w, unix_socket(w), CURL + [URL4]), PAGE)
+    right(via(w, unix_socket(w, s.DANTED_AUTH), CURL + [URL4], AUTH), PAGE)
 
 
-@test("unix: bare LD_PRELOAD")
+@test("unix: curl works with LD_PRELOAD alone")
 def _(w):
-    command = ["env", "LD_PRELOAD=" + w.object, "SOCKS5_SERVER=socks5h://localhost" + door(w)]
+    command = ["env", "LD_PRELOAD=" + w.object, "SOCKS5_SERVER=socks5h://localhost" + unix_socket(w)]
     right(bed.run(bed.CLIENT, command + CURL + [URL4], w.env), PAGE)
 
 
@@ -54,17 +54,17 @@ for NAME in ("tcp_nonblock_select", "epoll_before", "epoll_after", "epoll_thread
              "fork_connecting", "exec_inherit", "vfork_exec", "close_all", "options_kept", "early_io",
              "connect_500", "v4mapped", "stream"):
     test("unix: %s" % NAME)(lambda w, name=NAME: fine(
-        via(w, door(w), [w.app(name), bed.TARGET4, str(s.ECHO)])))
+        via(w, unix_socket(w), [w.app(name), bed.TARGET4, str(s.ECHO)])))
 
 
-@test("unix: datagrams")
+@test("unix: datagrams pass through the server")
 def _(w):
     test_udp.targets(w)
-    right(via(w, door(w), [w.app("udp_calls", False), bed.TARGET4, "7", "10"]), b"")
-    right(via(w, door(w), [w.app("udp_calls", False), bed.TARGET6, "7", "42"]), b"")
+    right(via(w, unix_socket(w), [w.app("udp_calls", False), bed.TARGET4, "7", "10"]), b"")
+    right(via(w, unix_socket(w), [w.app("udp_calls", False), bed.TARGET6, "7", "42"]), b"")
 
 
-@test("unix: nobody behind the path is ECONNREFUSED, and no permission EACCES")
+@test("unix: no listener at the path is ECONNREFUSED, no permission is EACCES")
 def _(w):
     code = "import socket; print(socket.socket().connect_ex(('%s', 80)))" % bed.TARGET4
     right(via(w, w.scratch + "/nobody", [PYTHON, "-c", code]), b"111")
@@ -77,7 +77,7 @@ def _(w):
     listener.close()
 
 
-@test("unix: a queue that is full is waited for")
+@test("unix: connections wait while the listener's queue is full")
 def _(w):
     path = w.scratch + "/crowded"
     server = Hostile(Slow(bed.unix_listener(path, backlog=0)))
@@ -91,11 +91,11 @@ print('thirty')"""
     right(via(w, path, [PYTHON, "-c", code]), b"thirty")
 
 
-@test("unix: --check and --explain know what it is")
+@test("unix: --check and --explain print the path")
 def _(w):
-    url = "socks5h://localhost" + door(w)
+    url = "socks5h://localhost" + unix_socket(w)
     status, out, err = bed.run(bed.CLIENT, [w.socksify, "-x", url, "--check", "--target",
                                             bed.TARGET4 + ":80"], w.env)
-    assert status == 0 and b" at %s" % door(w).encode() in out, (status, out, err)
+    assert status == 0 and b" at %s" % unix_socket(w).encode() in out, (status, out, err)
     status, out, err = bed.run(bed.CLIENT, [w.socksify, "-x", url, "--explain", "192.0.2.1:80"], w.env)
-    assert status == 0 and b"server: %s" % door(w).encode() in out, (status, out, err)
+    assert status == 0 and b"server: %s" % unix_socket(w).encode() in out, (status, out, err)

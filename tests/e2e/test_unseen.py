@@ -1,5 +1,5 @@
-"""Writes that are not write() or send(), into a negotiation with a slow server: either they wait as write() does, or
-the connection fails, and one line says so."""
+"""Writes by other calls than write() and send() during a negotiation with a slow server: they wait as write() does, or
+the connection fails and one line is logged."""
 
 import time
 
@@ -8,14 +8,14 @@ from test_hostile import probe
 from world import test
 
 SPOILT = b"SPOILT!"
-LINE = b"octets of the program got into the negotiation"
+LINE = b"octets of the program entered the negotiation"
 NAMED = ["splice", "vmsplice", "tee", "sendfile", "pwritev2", "syscall pwritev2", "syscall splice",
          "syscall sendfile", "aio_write", "lio_listio", "dprintf"]
 UNSEEN = ["stream", "instruction"]
 
 
 def slow(heard):
-    """Each message of the negotiation, as it came."""
+    """Records each message of the negotiation."""
     def script(t):
         heard.clear()
         for length, answer in ((3, CHOSEN), (10, OK)):
@@ -24,8 +24,8 @@ def slow(heard):
             if heard[-1][:1] != b"\5":
                 return
             t.c.say(answer)
-        if t.held:
-            t.c.say(t.held)
+        if t.pending:
+            t.c.say(t.pending)
         t.c.echo()
     return script
 
@@ -39,14 +39,14 @@ def attempt(w, how, wait, pipeline):
 
 
 for HOW in NAMED:
-    @test("unseen: %s waits for the negotiation, as write() does" % HOW)
+    @test("unseen: %s waits for the negotiation as write() does" % HOW)
     def _(w, how=HOW):
         for wait, pipeline in ((0, "off"), (100, "off"), (0, "on"), (350, "auto")):
             said, clean, err = attempt(w, how, wait, pipeline)
             assert said == ["EAGAIN", "connected"] and clean, (wait, pipeline, said, clean, err)
 
 for HOW in UNSEEN:
-    @test("unseen: a connection fails when octets got into its negotiation: %s" % HOW)
+    @test("unseen: a connection fails if octets of the program got into its negotiation: %s" % HOW)
     def _(w, how=HOW):
         for wait, pipeline in ((0, "off"), (100, "off"), (350, "off"), (0, "on"), (0, "auto"), (100, "auto")):
             said, clean, err = attempt(w, how, wait, pipeline)

@@ -1,5 +1,5 @@
-"""Programs that wait for one thing while a connection through a server is being made. Loopback is led through
-a server here, so that a program connects to itself by way of it."""
+"""Programs that wait for one event while a connection through a server is being negotiated. Here a rule sends loopback
+through a server, so that a program can connect to itself through it."""
 
 import os
 import signal
@@ -12,7 +12,7 @@ NEAR, PORT = "127.0.0.77", 10077
 
 
 def through_loopback(w, code, out=b"fine\n"):
-    """Runs CODE with a rule that leads 127.0.0.0/8 through a server on 127.0.0.77."""
+    """Runs CODE with a rule that sends 127.0.0.0/8 through a server on 127.0.0.77."""
     conf = w.scratch + "/loopback.conf"
     s.write(conf, 'server "near" { address = "%s" port = %d }\n'
             'rule "self" { to = {"%s"} via = "direct" }\n'
@@ -26,7 +26,7 @@ def through_loopback(w, code, out=b"fine\n"):
         process.wait()
 
 
-@test("a program polls its listener alone while its own connection is being made", on=(PLAIN, ASAN))
+@test("polling only a listener drives the program's own connection to it", on=(PLAIN, ASAN))
 def _(w):
     through_loopback(w, """
 import select, socket
@@ -48,7 +48,7 @@ for wait in polled, selected, epolled, lambda l: [1]:
 print('fine')""")
 
 
-@test("a thread blocks in accept() while another sleeps with its connection begun", on=(PLAIN, ASAN))
+@test("a blocking accept() returns although the connection was begun by a thread that sleeps", on=(PLAIN, ASAN))
 def _(w):
     through_loopback(w, """
 import select, socket, threading, time
@@ -65,7 +65,7 @@ for early in False, True:
 print('fine')""")
 
 
-@test("a blocking recv() or connect() elsewhere carries on a connection that was begun", on=(PLAIN, ASAN))
+@test("a blocking recv() or connect() on another socket drives a connection that was begun", on=(PLAIN, ASAN))
 def _(w):
     through_loopback(w, """
 import socket, threading
@@ -89,7 +89,7 @@ for way in 'recv', 'read', 'connect':
 print('fine')""")
 
 
-@test("an event loop that waits for its own pipe carries on its connections", on=(PLAIN, ASAN))
+@test("an event loop that waits for its own pipe drives its connections", on=(PLAIN, ASAN))
 def _(w):
     through_loopback(w, """
 import asyncio, socket
@@ -108,7 +108,7 @@ async def main():
         r, t = await asyncio.open_connection(*at)
         t.write(b'many'); assert await r.read(9) == b'many'; t.close()
     await asyncio.gather(*(client() for _ in range(20)))
-    # Another thread accepts and blocks, this one's loop waits for it alone.
+    # Another thread blocks in accept(), and the loop of this thread waits only for it.
     l = socket.create_server(('127.0.0.1', 0))
     c = socket.socket(); c.setblocking(False); c.connect_ex(l.getsockname())
     a, _ = await asyncio.wait_for(loop.run_in_executor(None, l.accept), 20)

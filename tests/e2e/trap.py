@@ -1,8 +1,7 @@
-"""The trap: two packet sockets that record what must not be. One stands at the far end of the client's
-default routes and takes everything. The other stands on the proxy's end of the client's link and
-takes what is not TCP to a server's port: a filter in the kernel passes over the rest, so that the
-traffic that is as it should be cannot crowd out the packet that is not. What the kernel could not
-record all the same is counted and reported as caught."""
+"""The trap: two packet sockets that record forbidden packets. One is at the far end of the client's default routes and
+records everything. The other is at the proxy's end of the client's link and records all but TCP and UDP to the ports
+of servers and relays. A filter in the kernel ignores that traffic, so that it cannot fill the receive buffer and
+displace a forbidden packet. Packets that the kernel had to drop are counted and reported as caught."""
 
 import ctypes
 import socket
@@ -17,7 +16,7 @@ _FRAGMENT = 44
 
 
 def _assemble(lines):
-    """Classic BPF from (label, code, operand, if-true, if-false); jumps name labels."""
+    """Assembles classic BPF from (label, code, operand, if-true, if-false). Jumps are given as labels."""
     places = {line[0]: n for n, line in enumerate(lines) if line[0]}
     code = b""
     for n, (_, op, operand, yes, no) in enumerate(lines):
@@ -27,8 +26,8 @@ def _assemble(lines):
 
 
 def link_filter(v4, v6, ports, relays):
-    """Passes everything received but ARP and what is for V4 or V6: TCP or UDP to one of PORTS, or of
-    RELAYS where datagrams are relayed. Later parts of a fragmented packet have no port to see."""
+    """A filter that accepts received packets, except ARP and TCP or UDP to V4 or V6 at one of PORTS, or of RELAYS,
+    where datagrams are relayed. Later fragments of a packet have no port and are ignored."""
     word, half, byte, head, half_behind = 0x20, 0x28, 0x30, 0xB1, 0x48
     equal, at_least, above, any_of, end = 0x15, 0x35, 0x25, 0x45, 0x06
     v4 = struct.unpack(">I", socket.inet_aton(v4))[0]
@@ -71,7 +70,7 @@ def link_filter(v4, v6, ports, relays):
 
 
 def describe(frame):
-    """A packet in words, or None for the kernel's own chatter (ARP, neighbours, routers, groups)."""
+    """Describes a packet. None for packets of the kernel itself (ARP, neighbours, routers, groups)."""
     kind = struct.unpack(">H", frame[12:14])[0]
     if kind == _IP:
         proto, body = frame[23], frame[14 + (frame[14] & 15) * 4:]
@@ -79,7 +78,7 @@ def describe(frame):
     elif kind == _IPV6:
         proto, body = frame[20], frame[54:]
         ends = [socket.inet_ntop(socket.AF_INET6, frame[at:at + 16]) for at in (22, 38)]
-        if proto == 0 and body[:1] == b"\x3a":  # options before MLD
+        if proto == 0 and body[:1] == b"\x3a":  # hop-by-hop options before MLD
             proto, body = 58, body[8:]
         if proto == 58 and body and body[0] in (130, 131, 132, 133, 134, 135, 136, 143):
             return None
@@ -90,13 +89,13 @@ def describe(frame):
         return "%s %s port %d to %s port %d" % ((name, ends[0]) + struct.unpack(">H", body[:2]) +
                                                 (ends[1],) + struct.unpack(">H", body[2:4]))
     if (proto, body[:1]) in ((1, b"\x03"), (58, b"\x01")):
-        return None  # a port is closed by now
+        return None  # port unreachable: the port has been closed
     name = {1: "ICMP", 58: "ICMPv6"}.get(proto, "protocol %d" % proto)
     return "%s %s to %s" % (name, ends[0], ends[1])
 
 
 def listen(device, program=b""):
-    """A recording packet socket on DEVICE of the namespace this thread is in."""
+    """A packet socket that records on DEVICE in the namespace of this thread."""
     listener = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
     listener.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, 16 << 20)
     if program:
@@ -124,7 +123,7 @@ class Trap:
                 yield what
 
     def take(self):
-        """What was caught since the last time; packets under way get a moment to arrive."""
+        """The packets caught since the last call. Packets in transit get a moment to arrive."""
         time.sleep(0.03)
         caught = []
         for name, listener in self.listeners.items():

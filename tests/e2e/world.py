@@ -1,5 +1,5 @@
-"""What a test is given: the programs under test, of one build or another, and how they are run as a user
-runs them. test() declares a test by its title."""
+"""What a test receives: the programs under test, of one of the builds, and functions that run them as a user does.
+test() declares a test by its title."""
 
 import collections
 import os
@@ -7,9 +7,9 @@ import os
 import bed
 import servers as s
 
-# Where a program under test comes from. PLAIN: the optimised build, as users have it. ASAN: tools and
-# preload object with AddressSanitizer and UndefinedBehaviorSanitizer. INSIDE, TSAN: the program itself has
-# the hooks inside, with these sanitizers or with ThreadSanitizer.
+# Variants of the programs under test. PLAIN: the optimised build, as users have it. ASAN: tools and preload object
+# with AddressSanitizer and UndefinedBehaviorSanitizer. INSIDE, TSAN: the hooks are linked into the program, with
+# these sanitizers or with ThreadSanitizer.
 PLAIN, ASAN, INSIDE, TSAN = "plain", "asan", "inside", "tsan"
 BUILDS = {PLAIN: "build", ASAN: "build-sanitize", INSIDE: "build-sanitize", TSAN: "build-tsan"}
 
@@ -18,8 +18,8 @@ TESTS = collections.defaultdict(list)  # by the name of the module
 
 
 def test(title, on=(ASAN,), root=False, full=False, slow=0):
-    """Declares a test. ON: the variants it runs with. ROOT: its programs need root. FULL: runs only when
-    everything is asked for (--full). SLOW: about how many seconds it takes; the slowest begin first."""
+    """Declares a test. ON: the variants it runs with. ROOT: its programs run as root. FULL: it runs only with --full.
+    SLOW: its approximate duration in seconds; the slowest tests start first."""
     def add(function):
         TESTS[function.__module__].append(
             Test(title, function, (on,) if isinstance(on, str) else on, root, full, slow))
@@ -28,7 +28,7 @@ def test(title, on=(ASAN,), root=False, full=False, slow=0):
 
 
 class World:
-    """The programs under test of one variant at a time, and the servers beside them."""
+    """The programs under test, of one variant at a time, and the servers."""
 
     def __init__(self, builds, scratch):
         self.builds = {variant: os.path.abspath(path) for variant, path in builds.items()}
@@ -39,35 +39,35 @@ class World:
         self.use(PLAIN)
 
     def use(self, variant):
-        """The programs of VARIANT from now on."""
+        """Selects the programs of VARIANT."""
         build = self.builds[variant]
         self.variant, self.linked = variant, variant in (INSIDE, TSAN)
         self.kind = "linked_"
-        self.checked = set()  # for leaks, in this test
+        self.checked = set()  # programs checked for leaks in this test
         self.socksify = build + "/tools/socksify"
         self.bridge = build + "/tools/bridge/socks5-bridge"
         self.object = build + "/preload/libsocksify.so"
-        if variant == ASAN:  # the sanitizer's runtime goes ahead of everything
+        if variant == ASAN:  # the sanitizer's runtime must be loaded first
             self.object = ":".join((bed.asan_runtime(), build + "/tests/apps/libasan_first.so", self.object))
-        self.patience = 1 if variant == PLAIN else 3
+        self.timeout_factor = 1 if variant == PLAIN else 3
         self.env = dict(self.base_env)
         if variant != PLAIN:
             self.env.update(
                 UBSAN_OPTIONS="halt_on_error=1:print_stacktrace=1",
                 TSAN_OPTIONS="exitcode=66:suppressions=%s/tsan.supp" % bed.HERE,
-                # Other people's programs leave memory to the kernel when they end.
+                # Programs of other projects do not free all memory before they exit.
                 ASAN_OPTIONS="detect_leaks=%d" % (variant != ASAN))
 
     def app(self, name, covered=True):
-        """A program of tests/apps; where it is covered and the variant says so with the hooks inside."""
+        """The path of a program of tests/apps. If it is COVERED and the variant requires it, the hooks are linked in."""
         if self.linked and covered:
             build = self.build if self.kind == "drop_" else self.builds[self.variant]
             return os.path.join(build, "tests", "apps", self.kind + name)
         return os.path.join(self.build, "tests", "apps", "app_" + name)
 
     def _env(self, env, command):
-        """Our own programs abort_record nothing: that is found out once a test, since it takes longer than the
-        program."""
+        """The environment for COMMAND. Leaks of our own programs are checked once per test and program, because the
+        check takes longer than the program."""
         if self.variant != ASAN or not command[0].startswith(self.build) or command[0] in self.checked:
             return env
         self.checked.add(command[0])
@@ -78,13 +78,13 @@ class World:
         if self.linked:
             return bed.run(bed.CLIENT, command, dict(self.env, SOCKS5_SERVER=url), 3 * seconds)
         return bed.run(bed.CLIENT, [self.socksify, "-x", url, "--"] + command,
-                       self._env(self.env, command), self.patience * seconds)
+                       self._env(self.env, command), self.timeout_factor * seconds)
 
     def configured(self, conf, command, env, seconds):
         if self.linked:
             return bed.run(bed.CLIENT, command, dict(env, SOCKS5_CONF=conf), 3 * seconds)
         return bed.run(bed.CLIENT, [self.socksify, "-c", conf, "--"] + command,
-                       self._env(env, command), self.patience * seconds)
+                       self._env(env, command), self.timeout_factor * seconds)
 
     def preloaded(self, port, command, seconds=40, **env):
         if self.linked:
@@ -94,7 +94,7 @@ class World:
         if port:
             words.append("SOCKS5_SERVER=socks5h://%s:%d" % (bed.PROXY4, port))
         return bed.run(bed.CLIENT, ["/usr/bin/env"] + words + command, self.env,
-                       self.patience * seconds)
+                       self.timeout_factor * seconds)
 
 
 def right(result, out):
@@ -102,7 +102,7 @@ def right(result, out):
 
 
 def words(w, command):
-    """COMMAND with the run's directory where it says SCRATCH."""
+    """COMMAND with the scratch directory in place of the word SCRATCH."""
     return [word.replace("SCRATCH", w.scratch) for word in command]
 
 

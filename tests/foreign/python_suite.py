@@ -1,7 +1,7 @@
-"""Runs modules of CPython's own tests: python_suite.py REPORT SKIP MODULE...
+"""Runs modules of CPython's test suite: python_suite.py REPORT SKIP MODULE...
 
-A line is appended to the file REPORT when a test begins ("begin ID") and when it ends ("end ID OUTCOME"). The
-IDs in the file SKIP, a line each, are left out. The file is opened for each line: tests close descriptors."""
+A line is appended to the file REPORT when a test begins ("begin ID") and when it ends ("end ID RESULT"). The file
+SKIP has IDs of tests to skip, one per line. REPORT is opened for each line, because tests close descriptors."""
 
 import sys
 import unittest
@@ -10,12 +10,12 @@ import test.support
 
 report, skip, modules = sys.argv[1], sys.argv[2], sys.argv[3:]
 del sys.argv[1:]
-test.support.use_resources = []  # none of the network's
+test.support.use_resources = []  # no network
 with open(skip, encoding="utf-8") as f:
-    left_out = set(f.read().split("\n"))
+    skipped = set(f.read().split("\n"))
 
 
-def say(*words):
+def report_line(*words):
     with open(report, "a", encoding="utf-8") as f:
         print(*words, file=f)
 
@@ -23,24 +23,24 @@ def say(*words):
 class Result(unittest.TestResult):
     def __init__(self):
         super().__init__()
-        self.outcome = None
+        self.result = None
 
     def startTest(self, test):
         super().startTest(test)
-        self.outcome = "passed"
-        say("begin", test.id())
+        self.result = "passed"
+        report_line("begin", test.id())
 
     def stopTest(self, test):
         super().stopTest(test)
-        say("end", test.id(), self.outcome)
+        report_line("end", test.id(), self.result)
 
-    def _worse(self, outcome, test, error):
-        self.outcome = outcome
-        print(outcome.upper(), test.id(), self._exc_info_to_string(error, test), flush=True)
+    def _worse(self, result, test, error):
+        self.result = result
+        print(result.upper(), test.id(), self._exc_info_to_string(error, test), flush=True)
 
     def addError(self, test, err):
-        if not isinstance(test, unittest.TestCase):  # the set-up of a module or class
-            say("end", test.id(), "failed")
+        if not isinstance(test, unittest.TestCase):  # the setup of a module or class
+            report_line("end", test.id(), "failed")
         self._worse("failed", test, err)
 
     def addFailure(self, test, err):
@@ -51,21 +51,21 @@ class Result(unittest.TestResult):
             self._worse("failed", test, err)
 
     def addSkip(self, test, reason):
-        self.outcome = "skipped"
+        self.result = "skipped"
 
     def addExpectedFailure(self, test, err):
-        self.outcome = "passed"
+        self.result = "passed"
 
     def addUnexpectedSuccess(self, test):
-        self.outcome = "failed"
+        self.result = "failed"
 
 
 def wanted(suite):
-    """SUITE without what is left out, its grouping by class kept."""
+    """SUITE without the skipped tests. Tests stay grouped by class."""
     return suite.__class__(wanted(one) if isinstance(one, unittest.TestSuite) else one for one in suite
-                           if isinstance(one, unittest.TestSuite) or one.id() not in left_out)
+                           if isinstance(one, unittest.TestSuite) or one.id() not in skipped)
 
 
 for module in modules:
     wanted(unittest.defaultTestLoader.loadTestsFromName(module)).run(Result())
-say("all")
+report_line("all")

@@ -1,4 +1,4 @@
-"""Other projects' test suites: where they come from, and how their tests are run one by one."""
+"""Test suites of other projects: how to get them, and how to run their tests and read the results."""
 
 import os
 import re
@@ -10,8 +10,8 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 PEER = os.path.join(HERE, "..", "peer")
 CACHE = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "socksify-tests")
-SILENCE = 120  # seconds without a word from a suite: its test hangs
-ONE = 90       # seconds for a test that is a program of its own
+SILENCE = 120  # seconds without output from a suite after which its test counts as hanging
+ONE = 90       # time limit in seconds for a test that is a separate program
 
 
 def source(name):
@@ -20,7 +20,7 @@ def source(name):
 
 
 def built(name, target, options):
-    """The folder with the program TARGET of Debian's source package NAME, built once and kept."""
+    """The folder with the program TARGET of the Debian source package NAME, which is built once and kept."""
     folder = "%s/%s-tests" % (CACHE, name)
     if not os.path.exists("%s/%s" % (folder, target)):
         for command in (["cmake", "-S", source(name), "-B", folder, "-G", "Ninja", *options],
@@ -33,14 +33,15 @@ def built(name, target, options):
 
 
 class Suite:
-    """RUN(command) of its methods starts a command in the place where the suite runs: a Popen object, in a
-    process group of its own. RESULTS gives {test: "passed", "failed", "skipped" or "hangs"}."""
+    """A test suite. The parameter RUN of its methods is a function: RUN(command) starts a command where the suite runs
+    and returns a Popen object, in its own process group. results() returns {test: "passed", "failed", "skipped",
+    "hangs" or "dies"}."""
 
     name = ""
-    folder = None  # where it finds what prepare() made
+    folder = None  # the path of the folder of prepare() as the suite sees it
 
     def prepare(self):
-        """Fetches and builds what is needed: a folder, or None."""
+        """Fetches and builds what is needed. Returns a folder or None."""
 
     def results(self, run, scratch):
         raise NotImplementedError
@@ -54,25 +55,25 @@ def end(process):
     process.wait()
 
 
-class Told(Suite):
-    """One process runs all of them and tells of each. After a hang, or when it dies, another one goes on
-    behind that test."""
+class Reporting(Suite):
+    """One process runs all tests and reports each. If it hangs or dies, another process continues after that
+    test."""
 
     def command(self, scratch, report, skip):
-        """The command that leaves the tests SKIP out."""
+        """The command that runs the suite without the tests SKIP."""
         raise NotImplementedError
 
-    def told(self, line):
-        """("begin", test), ("end", test, outcome), ("all",), or None."""
+    def event(self, line):
+        """The event of a LINE of the report: ("begin", test), ("end", test, result), ("all",), or None."""
         raise NotImplementedError
 
     def results(self, run, scratch):
-        outcomes = {}
+        found = {}
         for attempt in range(40):
             report = "%s/%s.%d" % (scratch, self.name, attempt)
             open(report, "w", encoding="utf-8").close()
             os.chmod(report, 0o666)
-            process = run(self.command(scratch, report, sorted(outcomes)))
+            process = run(self.command(scratch, report, sorted(found)))
             size, since, alive = -1, time.monotonic(), True
             while alive and time.monotonic() - since < SILENCE:
                 time.sleep(0.1)
@@ -83,22 +84,22 @@ class Told(Suite):
             end(process)
             current, over = None, False
             with open(report, encoding="utf-8", errors="replace") as f:
-                for word in filter(None, map(self.told, f)):
+                for word in filter(None, map(self.event, f)):
                     if word[0] == "begin":
                         current = word[1]
                     elif word[0] == "end":
-                        outcomes[word[1]], current = word[2], None
+                        found[word[1]], current = word[2], None
                     else:
                         over = True
             if over:
-                return outcomes
+                return found
             if current is None:
                 raise RuntimeError("%s: ended, or hangs, between two tests (status %s)" % (self.name, process.returncode))
-            outcomes[current] = "dies" if not alive else "hangs"
+            found[current] = "dies" if not alive else "hangs"
         raise RuntimeError(self.name + ": too many tests hang or die")
 
 
-class Python(Told):
+class Python(Reporting):
     name = "python"
     modules = ["test.test_socket", "test.test_epoll", "test.test_asyncio.test_events",
                "test.test_asyncio.test_sock_lowlevel", "test.test_asyncio.test_streams"]
@@ -108,13 +109,13 @@ class Python(Told):
             f.write("\n".join(skip))
         return ["/usr/bin/python3", HERE + "/python_suite.py", report, report + ".skip", *self.modules]
 
-    def told(self, line):
+    def event(self, line):
         words = line.split()
         return tuple(words) if words else None
 
 
-class Tcl(Told):
-    """Its library of tests counts on being started where the tests are."""
+class Tcl(Reporting):
+    """The test library must be started in the folder of the tests."""
     name = "tcl"
     files = ["socket.test", "http.test", "chanio.test"]
 
@@ -125,7 +126,7 @@ class Tcl(Told):
         return ["/usr/bin/tclsh", HERE + "/tcl_suite.tcl", self.folder + "/tests", report, scratch,
                 " ".join(skip), *self.files]
 
-    def told(self, line):
+    def event(self, line):
         for pattern, word in ((r"---- (\S+) start", "begin"), (r"\+\+\+\+ (\S+) PASSED", "passed"),
                               (r"==== (\S+) FAILED", "failed"), (r"\+\+\+\+ (\S+) SKIPPED", "skipped"),
                               (r"(all) over", "all")):
@@ -138,7 +139,7 @@ class Tcl(Told):
 
 
 class EachAlone(Suite):
-    """Every test is a process."""
+    """Each test is run by a process of its own."""
 
     def tests(self, run):
         raise NotImplementedError
@@ -147,20 +148,20 @@ class EachAlone(Suite):
         """The command for TEST."""
         raise NotImplementedError
 
-    def outcome(self, status, out):
+    def result_of(self, status, out):
         return "passed" if status == 0 else "failed"
 
     def results(self, run, scratch):
-        outcomes = {}
+        found = {}
         for test in self.tests(run):
             process = run(self.one(test), stdout=subprocess.PIPE)
             try:
                 out = process.communicate(timeout=ONE)[0]
-                outcomes[test] = self.outcome(process.returncode, out.decode(errors="replace"))
+                found[test] = self.result_of(process.returncode, out.decode(errors="replace"))
             except subprocess.TimeoutExpired:
-                outcomes[test] = "hangs"
+                found[test] = "hangs"
             end(process)
-        return outcomes
+        return found
 
 
 class Libuv(EachAlone):
@@ -179,7 +180,7 @@ class Libuv(EachAlone):
     def one(self, test):
         return [self.folder + "/uv_run_tests", test]
 
-    def outcome(self, status, out):
+    def result_of(self, status, out):
         return "skipped" if "# SKIP" in out else "passed" if status == 0 and "not ok" not in out else "failed"
 
 
@@ -199,7 +200,7 @@ class Libevent(EachAlone):
     def one(self, test):
         return [self.folder + "/bin/regress", test]
 
-    def outcome(self, status, out):
+    def result_of(self, status, out):
         return "skipped" if "SKIPPED" in out else "passed" if status == 0 else "failed"
 
 

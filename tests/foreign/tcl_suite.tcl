@@ -1,5 +1,5 @@
 # Runs test files of Tcl: tcl_suite.tcl FOLDER REPORT TEMPORARY SKIP FILE...
-# Each file in this process, so that what they have in common is set up once; the report tells of each test.
+# All files run in this process, so that their common setup is done once. The report has lines for each test.
 package require tcltest 2.5
 namespace import -force ::tcltest::*
 lassign $argv folder report temporary skip

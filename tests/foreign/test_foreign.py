@@ -1,6 +1,6 @@
-"""The test suites of other projects, run bare and covered. What they say of a test is the same, but for what
-differences.txt explains: with everything direct, and with loopback led through danted. In both, nothing hangs
-that does not hang bare."""
+"""The test suites of other projects, run without and with socksify. Each test has the same result, except for the
+differences that differences.txt explains: with all connections direct, and with loopback through danted. In both modes
+no test hangs that does not hang without socksify."""
 
 import fnmatch
 import os
@@ -39,8 +39,8 @@ rule "rest" {
 }
 resolve = "local"
 """
-# Streams alone: the suites count on loopback losing no datagram, and one that is sent right before its socket is closed
-# may be lost, since the association ends with it.
+# Only TCP: the suites expect that loopback loses no datagram, and a datagram that is sent right before its socket is
+# closed may be lost, because the association ends with the socket.
 LED = """
 rule "listeners" {
   command = {"bind"}
@@ -56,7 +56,7 @@ MODES = {"direct": "", "led": LED}
 
 
 class Place:
-    """A host of its own with nothing but loopback, and danted on it."""
+    """A separate host with nothing but loopback, and danted on it."""
 
     def __init__(self, builds):
         self.scratch = tempfile.mkdtemp(prefix="socksify-")
@@ -77,14 +77,14 @@ class Place:
         return path
 
     def show(self, name, folder):
-        """FOLDER where the ordinary user reaches it."""
+        """Mounts FOLDER where the ordinary user can reach it, and returns that path."""
         at = "%s/%s" % (self.scratch, name)
         bed.user_folder(at)
         bed.sh("mount --bind '%s' '%s'" % (folder, at))
         return at
 
     def runner(self, mode):
-        """What starts the commands of a suite: bare where MODE is None."""
+        """A function that starts the commands of a suite, without socksify if MODE is None, and the working folder."""
         folder = "%s/%s" % (self.scratch, mode)
         if not os.path.isdir(folder):
             bed.user_folder(folder)
@@ -114,21 +114,21 @@ def explained(suite, mode):
 
 
 def differences(suite, mode, bare, covered):
-    """What nobody has explained."""
+    """The differences that differences.txt does not explain."""
     patterns = explained(suite, mode)
     different = {test: (bare.get(test), covered.get(test)) for test in sorted(set(bare) | set(covered))
                  if bare.get(test) != covered.get(test)}
     print("%s, %s: %d tests, %d differ" % (suite, mode, len(bare), len(different)))
-    return ["%s, %s: bare %s, covered %s" % (test, mode, *pair) for test, pair in different.items()
+    return ["%s, %s: without socksify %s, covered %s" % (test, mode, *pair) for test, pair in different.items()
             if "hangs" in pair or not any(fnmatch.fnmatch(test, p) for p in patterns)]
 
 
 @pytest.mark.parametrize("suite", suites.ALL, ids=lambda suite: suite.name)
-def test_as_bare(place, suite):
+def test_same_results_as_without_socksify(place, suite):
     folder = suite.prepare()
     suite.folder = folder and place.show(suite.name, folder)
     bare = suite.results(*place.runner(None))
-    assert sum(outcome == "passed" for outcome in bare.values()) > 20, bare
+    assert sum(result == "passed" for result in bare.values()) > 20, bare
     unexplained = []
     for mode in MODES:
         unexplained += differences(suite.name, mode, bare, suite.results(*place.runner(mode)))

@@ -1,5 +1,5 @@
-"""Machines as fresh as they come: what debootstrap installs of a release of Debian, and nothing else.
-README.md's set-up is followed on them as it is printed. Run as root, after no build:
+"""Fresh machines: what debootstrap installs of a Debian release, and nothing else. The setup in README.md is executed
+on them literally. Run as root; no build is needed:
 pytest tests/fresh -n 2"""
 
 import glob
@@ -34,8 +34,8 @@ def words(*command):
 
 
 class Fresh(machines.Machine):
-    """A machine of RELEASE with PACKAGES beside the minimal ones. apt finds the packages that an
-    earlier run downloaded, and answers its own question whether to go on with yes."""
+    """A machine of RELEASE with PACKAGES in addition to the minimal ones. apt uses packages that an earlier run
+    downloaded, and assumes "yes" as the answer to its question."""
 
     def __init__(self, release, packages=()):
         arch = words("dpkg", "--print-architecture")
@@ -59,7 +59,7 @@ class Fresh(machines.Machine):
         shutil.rmtree(self.scratch)
 
     def cut_off(self):
-        """From here on its network has two addresses of its own and no way out."""
+        """Replaces its network by one with two local addresses and no other host."""
         self.offline = subprocess.Popen(
             ["unshare", "--net", "sh", "-ec", NETWORK + "; echo up; exec sleep infinity"],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
@@ -75,7 +75,7 @@ class Fresh(machines.Machine):
             self.write("/etc/sudoers.d/" + name, name + " ALL=(ALL) NOPASSWD: ALL\n", 0o440)
 
     def put(self, repository, to, owner="root"):
-        """A clone of REPOSITORY at TO, as its user made it."""
+        """Makes a clone of REPOSITORY at TO that belongs to OWNER."""
         clone = self.scratch + "/clone"
         words("git", "clone", "--quiet", repository, clone)
         tar = subprocess.run(["tar", "-C", clone, "-c", "."], check=True, stdout=subprocess.PIPE)
@@ -85,7 +85,7 @@ class Fresh(machines.Machine):
         assert status == 0, err
 
     def types(self, text, cwd, user="root", seconds=3600):
-        """What a user types at a prompt: (exit status, all that was printed)."""
+        """Runs what a user types at a prompt: (exit status, all output)."""
         home = "/root" if user == "root" else "/home/" + user
         status, out, err = self.run(
             ["runuser", "-u", user, "--", "bash", "-e", "-o", "pipefail", "-c", "exec 2>&1\n" + text],
@@ -93,7 +93,7 @@ class Fresh(machines.Machine):
         return status, (out + err).decode(errors="replace")
 
     def follows(self, text, cwd, user="root"):
-        """The same, all of it successful; what was printed."""
+        """Runs what a user types at a prompt. It must succeed. Returns its output."""
         status, out = self.types(text, cwd, user)
         assert status == 0, "%s\nstatus %s\n%s" % (text, status, out[-6000:])
         return out
@@ -106,7 +106,7 @@ def release(request):
 
 @pytest.fixture
 def machine(release):
-    """machine(PACKAGE...) makes one, which lives as long as the test."""
+    """machine(PACKAGE...) makes a machine, which exists until the end of the test."""
     made = []
 
     def make(*packages):
@@ -119,9 +119,9 @@ def machine(release):
 
 @pytest.fixture(scope="session")
 def repository(tmp_path_factory):
-    """A repository whose one commit is the working tree."""
+    """A repository with one commit, the working tree."""
     path = str(tmp_path_factory.mktemp("repository"))
-    deb.copy_of_the_tree(path)
+    deb.copy_sources(path)
     git = ["git", "-C", path, "-c", "user.name=test", "-c", "user.email=test@localhost"]
     for command in (["init", "--quiet"], ["add", "--all"], ["commit", "--quiet", "-m", "all"]):
         words(*git, *command)

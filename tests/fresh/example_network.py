@@ -1,5 +1,5 @@
-"""The names of README.md's examples on a machine that is cut off: proxy.example, a SOCKS5 server, and
-example.org, a web server that only the SOCKS5 server can find."""
+"""The hosts of README.md's examples on a machine without a network: proxy.example, a SOCKS5 server, and example.org, a
+web server whose name only the SOCKS5 server can resolve."""
 
 PAGE = "it came through"
 LOG = "/var/log/microsocks"
@@ -28,7 +28,7 @@ secure.socket = context.wrap_socket(secure.socket, server_side=True)
 threading.Thread(target=plain.serve_forever, daemon=True).start()
 secure.serve_forever()
 ''' % PAGE
-# The SOCKS5 server has a hosts file of its own; what starts in the background is waited for.
+# The SOCKS5 server has its own hosts file. The script waits until the servers in the background are ready.
 START = """
 printf '127.0.0.1 localhost\\n10.88.2.2 example.org\\n' >/root/hosts.server
 printf '127.0.0.1 localhost\\n10.88.2.1 proxy.example\\n' >/etc/hosts
@@ -48,7 +48,7 @@ done
 
 
 def start(machine):
-    """Installs what the servers need, cuts the machine off and starts them."""
+    """Installs what the servers need, disconnects the machine from the network and starts them."""
     machine.must("apt-get install -q microsocks curl ca-certificates openssl", seconds=3600)
     machine.must(CERTIFICATE)
     machine.write("/root/web.py", WEB)
@@ -57,5 +57,5 @@ def start(machine):
 
 
 def served(machine):
-    """What the SOCKS5 server connected to."""
+    """The log of the SOCKS5 server, with its connections."""
     return machine.must("cat " + LOG)

@@ -1,4 +1,4 @@
-"""README.md by its headings."""
+"""Access to README.md by headings."""
 
 import re
 
@@ -8,7 +8,7 @@ FILE = "README.md"
 
 
 def section(heading):
-    """The blocks of code below a heading, down to the next one."""
+    """The code blocks below a heading, up to the next heading."""
     text = blocks.read(FILE)
     starts = [(blocks.line_of(text, m.start()), m.group(1))
               for m in re.finditer(r"^#+ (.*)$", blocks.FENCE.sub(
@@ -16,12 +16,12 @@ def section(heading):
     begin, end = next((line, following) for (line, title), (following, _) in
                       zip(starts, starts[1:] + [(text.count("\n") + 2, None)]) if title == heading)
     found = [b for b in blocks.of_markdown(FILE) if begin < b.line < end]
-    assert found, "README.md has no block of code below " + heading
+    assert found, "README.md has no code block below " + heading
     return found
 
 
 def commands(heading):
-    """The pieces of shell below a heading."""
+    """The shell blocks below a heading."""
     return [block.text for block in section(heading) if block.language == "sh"]
 
 

@@ -1,4 +1,4 @@
-"""README's two ways to install, each by an ordinary user with sudo, and what is used then."""
+"""The two ways to install in README.md, each by an ordinary user with sudo, and the use of what was installed."""
 
 import example_network
 import readme
@@ -17,7 +17,7 @@ def prepared(machine, repository):
 
 
 def assert_fetches(here, text):
-    """README's program, made and run by TEXT."""
+    """TEXT compiles and runs the program in README.md."""
     here.write(TOP + "/fetch.c", FETCH)
     here.must("chown anna: fetch.c", cwd=TOP)
     out = here.follows(text, TOP, "anna")
@@ -33,7 +33,7 @@ def assert_covers(here):
 
 
 def assert_manuals(here):
-    """Each is found by its name; a line of it is read."""
+    """man finds each page by its name, and its first line is checked."""
     here.must("apt-get install -q man-db", seconds=3600)
     for section, name in ((1, "socksify"), (1, "socks5-bridge"), (5, "socks5.conf"),
                           (3, "socks5client")):
@@ -42,13 +42,13 @@ def assert_manuals(here):
 
 
 def test_without_packages(machine, repository):
-    """Tests are left out, for what they need is not there. The library's users run. Root's
-    installation leaves nothing that is in the user's way."""
+    """The tests are not built, because their dependencies are missing. A program that uses the library runs. The
+    installation by root leaves no files that hinder the user."""
     here = prepared(machine, repository)
     for text in readme.commands("Without packages"):
         here.follows(text, TOP, "anna")
-    told = here.must("cat build/meson-logs/meson-log.txt", cwd=TOP)
-    assert "no (missing: criterion, libevent)" in told, told[-3000:]
+    log = here.must("cat build/meson-logs/meson-log.txt", cwd=TOP)
+    assert "no (missing: criterion, libevent)" in log, log[-3000:]
     status, out = here.types("meson setup other -Dtests=enabled", TOP, "anna")
     assert status != 0 and "criterion" in out, out
     assert_manuals(here)
@@ -62,7 +62,7 @@ def test_without_packages(machine, repository):
 
 
 def test_packages(machine, repository):
-    """The packages, and the library's beside them."""
+    """The packages, including those of the library."""
     here = prepared(machine, repository)
     build, check = readme.commands("Packages")
     here.follows(build, TOP, "anna")

@@ -1,18 +1,18 @@
-"""README's quick start: by root, by an ordinary user, and where something is in the way."""
+"""The quick start of README.md: by root, by an ordinary user, and with obstacles."""
 
 import readme
 
 PROOF = "curl's connection went through the SOCKS5 server."
 (COMMAND,) = readme.commands("Quick start")
-# A chroot that may not make network namespaces: the kernel lets nobody make user namespaces in a
-# chroot, and other ones are made by those with CAP_SYS_ADMIN alone.
+# A chroot without the right to make network namespaces: the kernel permits no user namespaces in a chroot, and
+# other namespaces require CAP_SYS_ADMIN.
 CONFINED = ("mkdir -p /confined && mount --rbind / /confined && "
             "setpriv --bounding-set -sys_admin chroot /confined sh -c 'cd \"$0\" && exec %s' \"$PWD\"")
 
 
 def leave_out_a_package(here):
-    """The group notices what is missing of quickstart's list: the build names it. This in sources
-    that are mounted read-only, without a home directory."""
+    """If a package is missing in the list of tests/quickstart, the build fails and names it. The sources are mounted
+    read-only, and there is no home directory."""
     top = "/srv/incomplete"
     here.must("cp -r /root/socksify incomplete && mount --bind incomplete incomplete && "
               "sed -i 's/ libkrb5-dev / /' incomplete/tests/quickstart && "
@@ -25,9 +25,8 @@ def leave_out_a_package(here):
 
 
 def test_by_root(machine, repository):
-    """With a package left out of its list it fails; as it is it installs, builds and shows the
-    connection. The same without network namespaces, and then without apt, where it names what is
-    missing."""
+    """With a package left out of its list the quick start fails. Unchanged, it installs, builds and shows the
+    connection; also without network namespaces, and then without apt, where it names what is missing."""
     here = machine()
     here.put(repository, "/root/socksify")
     leave_out_a_package(here)
@@ -48,7 +47,7 @@ def test_by_root(machine, repository):
 
 
 def test_by_a_user_in_a_checkout_of_root(machine, repository):
-    """In a path with spaces, with sudo. Nothing is written to the checkout, nor by root at home."""
+    """In a path with spaces, with sudo. Nothing is written to the checkout, and root writes nothing to the user's home."""
     here = machine("sudo")
     here.add_user("anna", sudo=True)
     top = "/srv/the sources/socksify"
@@ -61,7 +60,7 @@ def test_by_a_user_in_a_checkout_of_root(machine, repository):
 
 
 def test_without_privilege(machine, repository):
-    """Who cannot install is told what to ask for, in one line: without sudo, and without the right."""
+    """A user who cannot install gets one line with the packages to ask for: without sudo, and without the right to it."""
     for packages in ((), ("sudo",)):
         here = machine(*packages)
         here.add_user("anna", sudo=False)

@@ -1,6 +1,6 @@
-"""The blocks of code in our texts: the fenced ones of Markdown, each with its language, and those of
-the manuals between .nf and .fi or .EX and .EE. A block of the manuals does not count if .EX has a comment
-behind it ("not run"): its command does not end by itself."""
+"""The code blocks in the documentation: fenced blocks in Markdown, each with its language, and blocks in the manuals
+between .nf and .fi or .EX and .EE. A block in a manual is ignored if a comment follows .EX ("not run"): its command
+does not end by itself."""
 
 import glob
 import os
@@ -12,7 +12,7 @@ FENCE = re.compile(r"^```(\S*)\n(.*?)^```$", re.M | re.S)
 MANUAL = re.compile(r"^\.(?:nf|EX)\n(.*?)^\.(?:fi|EE)$", re.M | re.S)
 ESCAPES = ((r"\-", "-"), (r"\(dq", '"'), (r"\(aq", "'"), (r"\&", ""), (r"\(ti", "~"),
            (r"\(ha", "^"), (r"\e", "\\"))
-# A comment in the first line that is a path: the block is that file.
+# If the first line is a comment with a path, the block is the file with that path.
 NAMED = re.compile(r"^(?:#|//|/\*) ([~\w./-]+)(?: \*/)?\n")
 
 
@@ -49,7 +49,7 @@ def unfenced(path):
 
 
 def plain(text):
-    """Text of a manual without what groff makes of it."""
+    """The text of a manual without font macros and escapes."""
     text = re.sub(r"^\.[BIR]+ (.*)$", lambda m: m.group(1).replace('"', ""), text, flags=re.M)
     text = re.sub(r"\\f(?:[BIRP]|\[\w*\])", "", text)
     for escape, means in ESCAPES:
@@ -70,12 +70,12 @@ def of_manual(path):
 
 
 def commands(text):
-    """The commands of a console block, each after "$ ", with what it prints."""
+    """The commands of a console block, each after "$ ", with their output."""
     return [tuple(entry.split("\n", 1)) for entry in re.split(r"^\$ ", text, flags=re.M)[1:]]
 
 
 def masked(text):
-    """What a command prints, without what differs from run to run: process IDs and times."""
+    """The output of a command without what differs between runs: process IDs and times."""
     return re.sub(r"\d+(\.\d+)? ms\b", "N ms", re.sub(r"\[\d+\]", "[N]", text))
 
 

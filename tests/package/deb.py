@@ -1,4 +1,4 @@
-"""The packages, built as a user builds them from a copy of the tree that has nothing but its sources."""
+"""The packages, built as a user builds them, from a copy of the working tree that has only the sources."""
 
 import os
 import shutil
@@ -9,8 +9,8 @@ BINARY = ("socksify", "socksify-preload", "libsocks5client0", "libsocks5client-d
 _built = {}
 
 
-def copy_of_the_tree(to):
-    """What would be committed: all that git does not ignore; without git what a build does not make."""
+def copy_sources(to):
+    """Copies what would be committed: all files that git does not ignore, or without git all but the build folders."""
     listing = subprocess.run(["git", "-c", "safe.directory=*", "-C", TOP, "ls-files", "-co",
                               "--exclude-standard"], stdout=subprocess.PIPE,
                              stderr=subprocess.DEVNULL, text=True, check=False)
@@ -25,11 +25,11 @@ def copy_of_the_tree(to):
 
 
 def built(scratch):
-    """The folder with the packages, made when it is first asked for."""
+    """The folder with the packages, which are built at the first call."""
     if "folder" in _built:
         return _built["folder"]
     folder = scratch + "/packages"
-    copy_of_the_tree(folder + "/socksify")
+    copy_sources(folder + "/socksify")
     with open(folder + "/log", "w+b") as log:
         status = subprocess.run(["dpkg-buildpackage", "-us", "-uc", "-b"], cwd=folder + "/socksify",
                                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, timeout=900,
@@ -47,5 +47,5 @@ def path(scratch, name):
 
 
 def install(root, scratch, names=BINARY):
-    """The packages NAMES into ROOT, by dpkg."""
+    """Installs the packages NAMES in ROOT with dpkg."""
     root.must("dpkg -i " + " ".join(path(scratch, name) for name in names))

@@ -1,5 +1,5 @@
-"""The hosts that the documentation names, proxy.example, example.org and others, and a machine of its own that
-reaches them. A block of the documentation runs on it unchanged."""
+"""The hosts that the documentation names, proxy.example, example.org and others, and a separate machine that can reach
+them. The blocks of the documentation run on it unchanged."""
 
 import os
 import socket
@@ -74,7 +74,7 @@ def _echo():
 
 
 class Servers:
-    """Servers beside those of the bed, started once a run."""
+    """Servers in addition to those of the bed, started once per run."""
     made = None
 
     def __init__(self, w):

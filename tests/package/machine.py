@@ -1,12 +1,12 @@
-"""A machine of its own to install things on: a root directory with a layer of memory above it, in
-namespaces for mounts and processes. What is written, installed or started in it is gone with it."""
+"""A separate machine for installations: a root directory with an overlay in memory, in its own mount and process
+namespaces. All that is written, installed or started in it is removed with it."""
 
 import os
 import signal
 import subprocess
 
 # $1 the folder of the layer, $2 the root directory, then pairs of a folder and its place in the root.
-# The root becomes that of the mount namespace: in a chroot there could be no user namespaces.
+# The root is made the root of the mount namespace by pivot_root: in a chroot, user namespaces are not permitted.
 SET_UP = """
 scratch=$1 lower=$2
 shift 2
@@ -45,16 +45,16 @@ class Machine:
             self.pid = int(f.read().split()[0])
 
     def close(self):
-        """With the first process of its namespace all the others end, and the mounts go."""
+        """Kills the first process of its namespace. All other processes and the mounts end with it."""
         self.outer.kill()
         self.outer.wait()
 
     def enter(self):
-        """The words in front of a command that is run in it."""
+        """The words before a command that run it in the machine."""
         return ["nsenter", "--target", str(self.pid), "--mount", "--pid"]
 
     def execute(self, command, seconds, data):
-        """(exit status, stdout, stderr) of a command. Killed whole when it takes too long: status -1."""
+        """Runs a command: (exit status, stdout, stderr). If it takes too long, its process group is killed: -1."""
         process = subprocess.Popen(
             command, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             stdin=subprocess.PIPE if data is not None else subprocess.DEVNULL)
@@ -67,14 +67,14 @@ class Machine:
             return -1, out, err + b"[killed after %d s]" % seconds
 
     def run(self, command, env=None, seconds=180, data=None, cwd="/desk", **where):
-        """A command in it, with nothing of this process's environment."""
+        """Runs a command in the machine, without the environment of this process."""
         words = ["%s=%s" % pair for pair in
                  dict({"PATH": PATH, "HOME": "/root", "TERM": "dumb"}, **(env or {})).items()]
         inside = self.enter() + ["env", "-i", "--chdir=" + cwd] + words
         return self.execute(inside + command, seconds, data, **where)
 
     def script(self, text, **options):
-        """A piece of shell, which ends at the first failure."""
+        """Runs a shell script, which ends at the first failure."""
         return self.run(["bash", "-e", "-o", "pipefail", "-c", text], **options)
 
     def must(self, text, **options):
@@ -84,7 +84,7 @@ class Machine:
         return out.decode(errors="replace")
 
     def write(self, path, text, mode=0o644):
-        """A file of the layer; its folders come with it."""
+        """Writes a file in the overlay. Missing folders are made."""
         data = text if isinstance(text, bytes) else text.encode()
         status, _, err = self.run(["sh", "-ec", 'mkdir -p "$(dirname "$1")"; cat >"$1"; chmod "$2" "$1"',
                                    "sh", path, "%o" % mode], data=data)

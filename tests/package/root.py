@@ -1,5 +1,5 @@
-"""A machine of its own made of this one's files, with the bed's client as its network. Dante's client,
-of whose names some are ours, is not on it."""
+"""A separate machine with the files of this one, and with the network of the bed's client. Dante's client is removed
+from it, because it has files with the same names as ours."""
 
 import bed
 import machine
@@ -9,7 +9,7 @@ class Root(machine.Machine):
     def __init__(self, scratch):
         super().__init__(scratch)
         bed.atexit.register(self.close)
-        # No index of manuals is made anew, which takes longer than all else of an installation.
+        # The index of manuals is not rebuilt. That would take longer than the rest of an installation.
         self.must("rm -f /var/lib/man-db/auto-update; dpkg --purge dante-client 2>/dev/null || true")
 
     def execute(self, command, seconds, data, ns=bed.CLIENT):

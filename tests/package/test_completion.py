@@ -1,11 +1,11 @@
-"""What bash and zsh offer behind socksify and socks5-bridge, where the packages put it."""
+"""The completions of bash and zsh for socksify and socks5-bridge, as the packages install them."""
 
 import re
 
 import test_deb
 from world import test
 
-# Words as they stand before the one that is completed are WORDS[:-1]; what bash must offer.
+# Pairs: the words on the command line, of which the last is completed, and what bash must offer.
 OFFERS = (
     (["socksify", "--ex"], ["--explain"]),
     (["socksify", "-x", "socks5h"], ["socks5h://"]),
@@ -34,12 +34,12 @@ def here(w):
 
 
 def options_of(machine, program):
-    """Of the help it prints: short and long ones."""
+    """The short and long options in the --help output of PROGRAM."""
     return set(re.findall(r"(?<![\w-])(--?[a-z][\w-]*)", re.sub(
         r"\n\n(?:Without|Exit).*", "", machine.must(program + " --help"), flags=re.S))) - {"-vv"}
 
 
-@test("completion: bash offers options, files, URLs, and commands behind them")
+@test("completion: bash offers options, files, URLs and commands")
 def _(w):
     for words, offered in OFFERS:
         out = here(w).must(BASH % {"program": words[0], "words": " ".join(words),
@@ -47,7 +47,7 @@ def _(w):
         assert set(offered) <= set(out.split()), (words, out)
 
 
-@test("completion: every option of the help is offered by both shells, and no other")
+@test("completion: both shells offer exactly the options of --help")
 def _(w):
     for program in ("socksify", "socks5-bridge"):
         known = options_of(here(w), program)
@@ -58,6 +58,6 @@ def _(w):
         assert zsh == known, zsh ^ known
 
 
-@test("completion: zsh understands them")
+@test("completion: zsh accepts the completion files")
 def _(w):
     here(w).must("for f in /usr/share/zsh/vendor-completions/_sock*; do zsh -n $f; done")

@@ -1,4 +1,4 @@
-"""The packages: Debian's own judgement of them, what they hold, installing, using and removing them."""
+"""The packages: lintian, their contents, installation, use and removal."""
 
 import os
 import re
@@ -38,7 +38,7 @@ def _(w):
     assert done.returncode == 0 and not done.stdout.strip(), done.stdout
 
 
-@test("packages: each file is where Debian has it, in the package it belongs to")
+@test("packages: each file is in the right package, at the path that Debian requires")
 def _(w):
     share = "/usr/share/"
     for name, wanted in (
@@ -54,7 +54,7 @@ def _(w):
         assert wanted <= files(w, name), (name, wanted - files(w, name))
 
 
-@test("packages: those of two architectures can be installed side by side")
+@test("packages: packages of two architectures can be installed side by side")
 def _(w):
     for name in ("socksify-preload", "libsocks5client0"):
         beside = [f for f in files(w, name) if not f.startswith((LIB + "/", "/usr/share/doc/"))]
@@ -65,7 +65,7 @@ def _(w):
 
 
 class Machine(roots.Root):
-    """One with the packages on it, the same for all tests that leave it as it is."""
+    """A machine with the packages installed, shared by all tests that do not change it."""
     made = None
 
     def __init__(self, w):
@@ -78,7 +78,7 @@ class Machine(roots.Root):
         return cls.made
 
 
-@test("packages: what is installed leads a program, and its children, through the server")
+@test("packages: the installed socksify sends a program and its children through the server")
 def _(w):
     here = Machine.of(w)
     via = ["socksify", "-x", "socks5h://%s:%d" % (bed.PROXY4, s.DANTED)]
@@ -89,7 +89,7 @@ def _(w):
     assert status == 0 and names == [b"/usr/$LIB/socksify/libsocksify.so"] * 2, (status, out)
 
 
-@test("packages: the preload object is found by $LIB alone, under a cleaned environment too")
+@test("packages: the preload object is found by $LIB, also in an empty environment")
 def _(w):
     env = {"LD_PRELOAD": "/usr/$LIB/socksify/libsocksify.so",
            "SOCKS5_SERVER": "socks5h://%s:%d" % (bed.PROXY4, s.DANTED)}
@@ -97,7 +97,7 @@ def _(w):
     right(Machine.of(w).run(["env", "-i", "sh", "-c", "exec curl -sS -m 20 " + URL4], env), PAGE)
 
 
-@test("packages: purged, they leave nothing behind")
+@test("packages: after a purge nothing is left behind")
 def _(w):
     here = roots.Root(w.scratch + "/purged")
     try:

@@ -9,7 +9,7 @@ import deb
 import example_world
 from world import test
 
-# Text that a block must print: file, a piece of the block, text. All other blocks only must not fail.
+# Text that a block must print: file, a piece of the block, text. Other blocks must only succeed.
 PRINTED = (
     ("README.md", "tests/quickstart", "curl's connection went through the SOCKS5 server"),
     ("README.md", "socksify --check", "it came through"),
@@ -93,7 +93,7 @@ def run_sh(world, block, cwd):
 
 
 def run_console(world, block, cwd):
-    """Commands, of which some may fail, and what they print."""
+    """Runs commands, some of which may fail, and compares their output."""
     for command, expected in blocks.commands(block.text):
         out = blocks.masked(world.user("{ %s\n} || true" % command, cwd))
         assert out.split() == blocks.masked(expected.replace("~", "/root")).split(), "%s: %s" % (block, out)
@@ -123,7 +123,7 @@ def run_conf(world, block, cwd):
 
 
 def run_c(world, block, cwd):
-    """Compiles a program, or statements inside of a main()."""
+    """Compiles a program, or statements inside main()."""
     text = block.text
     if not re.search(r"\bmain\(", text):
         own = re.findall(r"^#include .*\n", text, re.M)
@@ -134,7 +134,7 @@ def run_c(world, block, cwd):
 
 
 def show(_world, block, _cwd):
-    """A picture, with no command in it."""
+    """A picture. It must not have a command in it."""
     assert not re.search(r"^\$ |^ *socksify ", block.text, re.M), str(block)
 
 
@@ -171,13 +171,13 @@ def run_all(world, some, cwd="/desk/here"):
             run_block(world, block, cwd)
 
 
-@test("docs: every block of README.md, on a machine without socksify")
+@test("docs: every block of README.md works on a machine without socksify")
 def _(w):
     found = blocks.of_markdown("README.md")
     begin = blocks.line_of(blocks.read("README.md"), blocks.read("README.md").index("\n## Quick start"))
     world = example_world.World(w, "stranger")
     try:
-        deb.copy_of_the_tree(w.scratch + "/sources")
+        deb.copy_sources(w.scratch + "/sources")
         world.must("cp -r %s/sources /desk/socksify" % w.scratch)
         world.must("dpkg --purge --force-depends libcriterion-dev")  # the tests are not built
         # The blocks before the quick start need what is installed later.
@@ -197,11 +197,11 @@ def in_order(w, name, some):
 
 for PATH in blocks.markdown():
     if PATH not in ("README.md", LOOPS) and blocks.of_markdown(PATH):
-        test("docs: every block of " + PATH)(lambda w, path=PATH: in_order(
+        test("docs: every block of %s works" % PATH)(lambda w, path=PATH: in_order(
             w, os.path.basename(path), blocks.of_markdown(path)))
 
 
-@test("docs: every example of the manuals")
+@test("docs: every example of the manuals works")
 def _(w):
     some = [block for path in blocks.manuals() for block in blocks.of_manual(path)]
     assert len(some) >= 5, some
@@ -230,7 +230,7 @@ def _(_w):
             assert set(named) <= set(groups), line
 
 
-@test("docs: all code is fenced, and every expectation has its block")
+@test("docs: all code blocks are fenced, and every expected output belongs to a block")
 def _(w):
     for path in blocks.markdown():
         assert not blocks.unfenced(path), (path, blocks.unfenced(path))

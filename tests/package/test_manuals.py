@@ -1,5 +1,5 @@
 """The manual pages as they are installed: groff and man render them without a warning, each program and each
-function of the library has one, and all options are described. tests/house/test_manuals_static.py checks the rest."""
+function of the library has one, and all options are described. tests/structure/manuals.py checks the rest."""
 
 import os
 import re
@@ -12,7 +12,7 @@ import test_deb
 from world import test
 
 
-@test("manuals: groff and man have nothing to warn of")
+@test("manuals: groff and man render the pages without a warning")
 def _(_):
     for path in blocks.manuals():
         for command in (["groff", "-man", "-Tutf8", "-ww", "-z"], ["man", "--warnings=w", "-l"]):
@@ -23,13 +23,13 @@ def _(_):
             assert done.returncode == 0 and not done.stderr, (path, command, done.stderr)
 
 
-@test("manuals: every program has one, which describes every option of its help")
+@test("manuals: every program has a page that describes every option of --help")
 def _(w):
     machine = test_deb.Machine.of(w)
     for program in machine.must("dpkg -L socksify | sed -n 's,^/usr/bin/,,p'").split():
         text = blocks.plain(blocks.read("docs/%s.1" % program))
-        told = set(re.findall(r"(?<![\w-])(--?[a-z][\w-]*)", text))
-        missing = test_completion.options_of(machine, program) - told
+        described = set(re.findall(r"(?<![\w-])(--?[a-z][\w-]*)", text))
+        missing = test_completion.options_of(machine, program) - described
         assert not missing, (program, missing)
 
 

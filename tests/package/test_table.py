@@ -1,4 +1,4 @@
-"""The table of docs/COMPARISON.md: the proof of each row is a test that exists, by its file and title."""
+"""The table of docs/COMPARISON.md: the proof of each row is an existing test, given by its file and title."""
 
 import importlib
 import os
@@ -17,7 +17,7 @@ def titles(path):
     return [declared.title for declared in world.TESTS[name]]
 
 
-@test("docs: each row of the table in docs/COMPARISON.md names a test that exists")
+@test("docs: each row of the table in docs/COMPARISON.md names an existing test")
 def _(_w):
     text = blocks.read(PAGE)
     table = text[text.index("| what | others | proof |"):text.index("## Ways past the proxy")]

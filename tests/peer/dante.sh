@@ -1,7 +1,7 @@
 #!/bin/bash
-# Builds Dante's server with GSSAPI, which Debian's own package of it is built without, from
-# Debian 12's source package (Debian 13 has none), and prints the path of the program. What was built is kept in
-# ${XDG_CACHE_HOME:-~/.cache}/socksify-tests and taken from there the next time.
+# Builds Dante's server with GSSAPI from Debian 12's source package (Debian 13 has none) and prints the path of
+# the program. Debian's package of it is built without GSSAPI. The build is kept in
+# ${XDG_CACHE_HOME:-~/.cache}/socksify-tests and reused the next time.
 set -eu
 
 cache=${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/socksify-tests
@@ -23,9 +23,9 @@ source=$("$(dirname "$(readlink -f "$0")")/source.sh" dante bookworm)
 {
     cp -a "$source" "$work/source"
     cd "$work/source"
-    # What the clients' library and the other methods need is left out. Debian's patches are newer
-    # than the files autoconf made, which are good as they are.
-    # Newer compilers take C of 2014 for wrong.
+    # The client library and the other methods are left out, with their dependencies. Debian's patches are newer
+    # than the files that autoconf made; "as_is" keeps make from generating these files again.
+    # Newer compilers reject some C of 2014.
     permissive=-fpermissive
     gcc $permissive -Werror -x c -c -o /dev/null /dev/null || permissive=
     ./configure CFLAGS="-O2 $permissive" --prefix="$cache/dante.new" --with-gssapi --without-upnp --without-libwrap \

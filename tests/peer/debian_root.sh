@@ -2,15 +2,15 @@
 # debian_root.sh RELEASE ARCH [PACKAGE...] prints the path of a minimal Debian root directory with
 # the packages installed: debian_root.sh trixie amd64 gcc libc6-dev
 #
-# The root is made by debootstrap from the machine's own Debian sources, with the name of the
-# release replaced. apt works in it as it does outside: the sources, their keys, the preferences,
-# the Acquire settings (proxies and the like), resolv.conf and hosts are copied.
+# debootstrap makes the root from the machine's Debian sources, with the name of the release replaced. apt works
+# in it as it does outside: the sources, their keys, the preferences, the Acquire settings (for example proxies),
+# resolv.conf and hosts are copied.
 #
-# Roots are kept in ${XDG_CACHE_HOME:-~/.cache}/socksify-tests/roots for a week, and are to be left
-# unchanged: use one as the lower layer of an overlay, or copy it. A root with packages starts as a
-# copy of the one without. The .deb files of all roots are kept in socksify-tests/debs.
+# Roots are kept in ${XDG_CACHE_HOME:-~/.cache}/socksify-tests/roots for a week. They must not be changed: use
+# one as the lower layer of an overlay, or copy it. A root with packages starts as a copy of the one without.
+# The .deb files of all roots are kept in socksify-tests/debs.
 #
-# For another architecture than the machine's, the kernel must be able to run its programs.
+# For another architecture than the machine's, the kernel must be able to run programs of that architecture.
 set -eu
 
 if [ $# -lt 2 ]; then
@@ -42,7 +42,7 @@ current()
     [ -n "$newest" ] && echo "$newest"
 }
 
-# Removes the roots that no run can be using any more: a day passes after the week.
+# Removes the roots that no run can still use: those that are a day older than a week.
 remove_old()
 {
     local path made
@@ -53,8 +53,8 @@ remove_old()
     done
 }
 
-# The machine's Debian sources. With "sources" prints them for RELEASE as apt reads them, and with
-# "bootstrap" the mirror, the keyring and the components for debootstrap, a line each.
+# Prints the machine's Debian sources. With "sources" it prints them for RELEASE as apt reads them, and with
+# "bootstrap" the mirror, the keyring and the components for debootstrap, one per line.
 machine_sources()
 {
     python3 - "$1" "$release" <<'PYTHON'
@@ -67,7 +67,7 @@ own = own.group(1) if own else "stable"
 
 
 def stanzas():
-    """Every source as fields of deb822, those of one line too."""
+    """Every source as deb822 fields, including the sources in one-line style."""
     for path in ["/etc/apt/sources.list"] + sorted(glob.glob("/etc/apt/sources.list.d/*.list")):
         try:
             text = open(path, encoding="utf-8").read()
@@ -89,7 +89,7 @@ def stanzas():
 
 
 def renamed(suite):
-    """What the machine's release or "stable" is called goes; other repositories have no place."""
+    """The suite with RELEASE in place of the machine's release or "stable". None for other repositories."""
     m = re.fullmatch(r"(?:%s|stable)((?:-updates|-security)?/?)" % own, suite)
     return m and release + m.group(1)
 
@@ -126,7 +126,7 @@ else:
 PYTHON
 }
 
-# The Acquire settings that the machine has and apt alone has not, and proxies of the environment.
+# Prints the Acquire settings of the machine that differ from apt's defaults, and proxies of the environment.
 acquire_settings()
 {
     printf 'Dir::Etc::parts "/dev/null";\nDir::Etc::main "/dev/null";\n' >"$work/no.conf"
@@ -139,7 +139,7 @@ acquire_settings()
     done
 }
 
-# Gives the root at $1 the machine's way to its mirrors.
+# Configures apt in the root at $1 to reach the mirrors as the machine does.
 configure_apt()
 {
     local root=$1 file settings=$1/etc/apt/apt.conf.d/80machine
@@ -147,11 +147,11 @@ configure_apt()
     machine_sources sources >"$root/etc/apt/sources.list.d/debian.sources"
     acquire_settings >"$settings"
     if grep -q '^URIs:.*https:' "$root/etc/apt/sources.list.d/debian.sources"; then
-        # The certificates apt trusts outside; the package ca-certificates is not installed here.
+        # The certificates that apt trusts outside. The package ca-certificates is not installed in the root.
         cp -L /etc/ssl/certs/ca-certificates.crt "$root/etc/apt/ca-certificates.crt"
         echo 'Acquire::https::CaInfo "/etc/apt/ca-certificates.crt";' >>"$settings"
     fi
-    while read -r file; do # the keys of the sources, and programs that find proxies
+    while read -r file; do # the keys of the sources, and programs that detect proxies
         [ ! -f "$file" ] || [ -e "$root$file" ] || install -D "$file" "$root$file"
     done < <(sed -n 's/^Signed-By: //p' "$root/etc/apt/sources.list.d/debian.sources"
         sed -n 's/.*Proxy-Auto-Detect "\(.*\)";/\1/p' "$settings")
@@ -160,7 +160,7 @@ configure_apt()
     done
 }
 
-# What the machine calls its network may have changed since the root was made.
+# Copies resolv.conf and hosts, which may have changed since the root was made.
 refresh_names()
 {
     local file
@@ -184,7 +184,7 @@ bootstrap() # ROOT
     local proxy=
     eval "$(apt-config shell proxy Acquire::http::Proxy)"
     [ -z "$proxy" ] || [ "$proxy" = DIRECT ] || export http_proxy=$proxy
-    # dpkg need not wait for the disk: a root that is not complete is thrown away.
+    # dpkg need not wait for the disk: an incomplete root is discarded.
     mkdir -p "$1/etc/dpkg/dpkg.cfg.d"
     echo force-unsafe-io >"$1/etc/dpkg/dpkg.cfg.d/hasty"
     debootstrap "${options[@]}" "$release" "$1" "${from[0]}"
@@ -195,7 +195,7 @@ bootstrap() # ROOT
 }
 
 # Updates the lists of the root at $1 and runs apt-get with the rest of the arguments in it.
-# No service is started, and what is downloaded ends up in $work/debs.
+# No service is started. Downloaded packages are stored in $work/debs.
 apt_inside()
 {
     local root=$1 guard=$1/usr/sbin/policy-rc.d
@@ -214,7 +214,7 @@ apt_inside()
     rm -rf "$guard" "$root"/var/lib/apt/lists/* "$root"/var/cache/apt/*.bin
 }
 
-# In a mount namespace of its own, so that no mount outlives it.
+# Runs in its own mount namespace, so that all mounts end with it.
 if [ "${1:-}" = --build ]; then
     work=$2
     root=$3
@@ -249,7 +249,7 @@ if [ ${#packages[@]} -gt 0 ]; then
 fi
 work=$(mktemp -d "$cache/root.XXXXXX")
 trap 'rm -rf --one-file-system "$work"' EXIT
-# Files of a run are links to the shared ones, so that no run locks out another.
+# Each run has hard links to the shared files, so that runs do not lock each other out.
 cp -rl "$debs" "$work/debs"
 echo "making a root of $key" >&2
 unshare --mount --propagation private --pid --fork --kill-child \

@@ -1,8 +1,7 @@
-"""A SOCKS5 server that does what a script tells it, faults and all, and remembers the client's flights.
+"""A SOCKS5 server that follows a script, including faults, and records what it receives from the client.
 
-A script is a function of one Conversation: it hears flights, says octets, resets, hangs, echoes. Talk
-reads the client's messages out of however it cuts them, for scripts that follow the protocol up to
-a point."""
+A script is a function with one argument, a Conversation: it receives data, sends octets, resets, hangs, echoes. Talk
+reassembles the client's messages from segments, for scripts that follow the protocol up to a point."""
 
 import socket
 import struct
@@ -13,16 +12,16 @@ CHOSEN, OK = b"\5\0", bytes([5, 0, 0, 1, 10, 0, 0, 1, 4, 0])
 
 
 class Hostile:
-    """Serves on LISTENER, each connection as the script of the moment says. A flight is what one recv
-    gave."""
+    """Serves on LISTENER. Each connection is handled by the current script. RECEIVED has the data of each recv(), one
+    element for each."""
 
     def __init__(self, listener):
-        self.script, self.negotiations, self.connections = None, [], 0
+        self.script, self.received, self.connections = None, [], 0
         self.listener = listener
         threading.Thread(target=self._accept, daemon=True).start()
 
     def play(self, script):
-        self.script, self.negotiations, self.connections = script, [], 0
+        self.script, self.received, self.connections = script, [], 0
 
     def _accept(self):
         while True:
@@ -40,19 +39,19 @@ class Hostile:
 
 
 class Conversation:
-    """One connection to the hostile server: what scripts are written in."""
+    """One connection to the hostile server, with the operations for scripts."""
 
     OK = OK
 
     def __init__(self, server, sock):
         self.server, self.sock = server, sock
 
-    def flight(self):
-        """What came in one piece. Empty: the client closed."""
+    def receive(self):
+        """The data of one recv(). It is empty if the client closed the connection."""
         self.sock.settimeout(20)
         data = self.sock.recv(4096)
         if data:
-            self.server.negotiations.append(data)
+            self.server.received.append(data)
         return data
 
     def say(self, data):
@@ -78,18 +77,18 @@ class Conversation:
 
 
 class Talk:
-    """A SOCKS5 server's side of a conversation, however the client cuts its octets."""
+    """The server's side of SOCKS5 in a conversation, independent of how the client's octets are segmented."""
 
     def __init__(self, conversation):
-        self.c, self.held = conversation, b""
+        self.c, self.pending = conversation, b""
 
     def take(self, n):
-        while len(self.held) < n:
-            data = self.c.negotiation()
+        while len(self.pending) < n:
+            data = self.c.receive()
             if not data:
                 raise OSError("the client closed")
-            self.held += data
-        taken, self.held = self.held[:n], self.held[n:]
+            self.pending += data
+        taken, self.pending = self.pending[:n], self.pending[n:]
         return taken
 
     def greeting(self):
@@ -120,6 +119,6 @@ class Talk:
     def serve(self, how=None):
         self.begin()
         (how or self.c.say)(OK)
-        if self.held:
-            self.c.say(self.held)
+        if self.pending:
+            self.c.say(self.pending)
         self.c.echo()

@@ -1,8 +1,8 @@
 #!/usr/bin/python3
-"""A SOCKS5 server that speaks GSSAPI by the machine's own library and then misbehaves: ADDRESS PORT
-SCENARIO..., one scenario a connection, in this order. Named by the stage and what is wrong there, or
-"octet", the way to fail, and at which message of all and which octet of that. Says on standard output
-how long its messages are, once such a conversation is over."""
+"""A SOCKS5 server that uses the machine's GSSAPI library and then misbehaves: ADDRESS PORT SCENARIO..., one scenario
+per connection, in this order. The name of a scenario has the stage and the fault, or "octet", the kind of failure,
+the number of the message and the octet in it. After a scenario of the second kind in which nothing failed, it prints
+the lengths of its messages on standard output."""
 
 import os
 import socket
@@ -13,7 +13,7 @@ import gssapi
 
 
 class Wrong(Exception):
-    """The scenario is played."""
+    """The scenario is over."""
 
 
 def exactly(peer, n):
@@ -27,7 +27,7 @@ def exactly(peer, n):
 
 
 class Failing:
-    """A connection that ends in some WAY at an octet of a message, or behind one that is shorter."""
+    """A connection that fails in the given WAY at an octet of a message, or after the message if it is shorter."""
 
     def __init__(self, peer, way, message, octet):
         self.peer, self.way = peer, way
@@ -44,7 +44,7 @@ class Failing:
             return
         self.peer.sendall(data[:self.octet])
         if self.way == "garbage":
-            # The first is another than belongs there: of a token any octet may be 0xff.
+            # The first octet differs from the right one. In a token the right one may be 0xff.
             first = b"\xfe" if data[self.octet:self.octet + 1] == b"\xff" else b"\xff"
             self.peer.sendall(first + b"\xff" * (4 + len(data) - self.octet))
         elif self.way == "reset":
@@ -76,7 +76,7 @@ class Connection:
         return self.context.wrap(data, encrypt).message
 
     def common(self, stage, mtyp, token):
-        """What is wrong alike at every stage; TOKEN is what would be right."""
+        """Sends TOKEN, or the faults that every stage has in common in its place."""
         if stage != self.stage:
             self.say(mtyp, token)
             return

@@ -1,8 +1,8 @@
 #!/bin/bash
-# in_root.sh ROOT COMMAND...: runs a command as root in a root file system, in the present folder.
+# in_root.sh ROOT COMMAND...: runs a command as root in a root file system, in the current directory.
 #
-# The root file system is not changed: a layer of memory is above it. The project's folder, the folder
-# for what tests keep, and that of ccache are where they are outside. The network is the machine's.
+# The root file system is not changed: an overlay in memory is above it. The project's folder, the cache of the
+# tests and that of ccache have the same paths as outside. The network is the machine's.
 set -eu
 here=$(dirname "$(readlink -f "$0")")
 root=$1

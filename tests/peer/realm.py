@@ -1,8 +1,7 @@
 #!/usr/bin/python3
-"""A Kerberos realm of its own in a scratch directory: KDC, principals, keytabs, and what a client's
-environment must say to use it. As a module: Realm(). As a program, realm.py DIRECTORY ADDRESS PORT
-SERVICE..., it makes one, writes DIRECTORY/env with the client's variables, and serves until its
-standard input ends."""
+"""A Kerberos realm in a scratch directory: KDC, principals, keytabs, and the environment variables for its clients.
+As a module: Realm(). As a program, realm.py DIRECTORY ADDRESS PORT SERVICE... makes a realm, writes DIRECTORY/env
+with the variables of clients and servers, and serves until its standard input ends."""
 
 import os
 import subprocess
@@ -46,8 +45,8 @@ KDC_CONF = """[kdcdefaults]
 
 class Realm:
     def __init__(self, directory, address, port, services, users=("alice",), prefix=(), user=()):
-        """SERVICES ("rcmd/proxy.test", ...) get keys in DIRECTORY/services.keytab, USERS in
-        DIRECTORY/USER.keytab. PREFIX goes ahead of the KDC, USER of what a user runs."""
+        """The keys of SERVICES ("rcmd/proxy.test", ...) are in DIRECTORY/services.keytab, those of USERS in
+        DIRECTORY/USER.keytab. PREFIX is put before the command of the KDC, USER before commands of a user."""
         os.makedirs(directory, exist_ok=True)
         self.dir, self.prefix, self.user = directory, list(prefix), list(user)
         names = {"realm": REALM, "address": address, "port": port, "dir": directory}
@@ -92,7 +91,7 @@ class Realm:
         self._run(["kadmin.local", "-q", query])
 
     def kinit(self, user, *options, cache=None):
-        """Credentials of USER; the KDC may need a moment to begin."""
+        """Gets credentials for USER. Retries, because the KDC may need a moment to start."""
         env = dict(self.env, KRB5CCNAME=cache) if cache else self.env
         for _ in range(100):
             done = subprocess.run(self.user + ["kinit", "-k", "-t", "%s/%s.keytab"

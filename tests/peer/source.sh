@@ -1,10 +1,10 @@
 #!/bin/bash
-# source.sh NAME [RELEASE]: unpacks a source package of Debian's and prints the folder. What was unpacked is kept in
-# ${XDG_CACHE_HOME:-~/.cache}/socksify-tests and taken from there the next time.
+# source.sh NAME [RELEASE]: unpacks a Debian source package and prints the folder. The folder is kept in
+# ${XDG_CACHE_HOME:-~/.cache}/socksify-tests and reused the next time.
 #
-# The source package comes from wherever the machine's own packages do: its lists of sources are
-# read anew with "deb-src" in the place of "deb", and the name of RELEASE in that of the machine's, in a
-# folder of this script's own.
+# The source package comes from the same place as the machine's packages. The machine's lists of sources are
+# copied, with "deb-src" instead of "deb" and the name of RELEASE instead of the machine's, and apt reads the
+# copies.
 set -eu
 
 name=$1

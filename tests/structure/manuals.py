@@ -1,5 +1,5 @@
-"""The manual pages against the programs: options and --help, keys and the parser, examples, order of sections,
-cross-references, alias pages. Needs a build and no installation. test_house.py runs these checks."""
+"""Compares the manual pages with the programs: options with --help, keys with the parser, examples, order of sections,
+cross-references, alias pages. Needs a build, but no installation. test_structure.py runs these checks."""
 
 import glob
 import json
@@ -11,15 +11,15 @@ import tempfile
 TOP = os.path.abspath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
 PROGRAMS = ("socksify", "socks5-bridge")
 HELP_COLUMNS = 79
-# The conventional order of sections. None is the place of all other sections.
+# The conventional order of sections. None stands for all other sections.
 ORDER = ("NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", None, "EXIT STATUS", "ERRORS", "ENVIRONMENT", "FILES",
          "VERSIONS", "EXAMPLES", "SECURITY", "LIMITS", "SEE ALSO")
 REQUIRED = {"NAME", "SYNOPSIS", "DESCRIPTION", "SEE ALSO"}
-# The sections of socks5.conf(5) that describe keys, and what makes a configuration of a key's example.
+# The sections of socks5.conf(5) that describe keys, and the text that turns a key's example into a configuration.
 SERVER = 'server "corp" { address = "192.0.2.1" }\n'
 KEYS = {"SERVERS": 'server "corp" { %s\n }', "RULES": SERVER + 'rule "some" { %s\n }', "LOGGING": "log { %s }",
         "NAMES": "%s"}
-# What a key's example needs beside it.
+# What a key's example needs in addition.
 BESIDE = {"SERVERS": (("address", 'address = "192.0.2.1"'),), "RULES": (("via", 'via = "corp"'),)}
 NEEDS = {"password": 'username = "alice"', "password-file": 'username = "alice"',
          "username": 'password = "s@cret"'}
@@ -39,7 +39,7 @@ def pages():
 
 
 def plain(text):
-    """TEXT without the macros of fonts and without escapes."""
+    """TEXT without font macros and escapes."""
     text = re.sub(r"^\.[BIR]+ (.*)$", lambda m: m.group(1).replace('"', ""), text, flags=re.M)
     text = re.sub(r"\\f(?:[BIRP]|\[\w*\])", "", text)
     for escape, means in ESCAPES:
@@ -81,7 +81,7 @@ def program_of(build, name):
 
 
 def help_of(program, build):
-    """What PROGRAM --help prints; from the source where the program cannot run here."""
+    """The output of PROGRAM --help, taken from the source if the program cannot run here."""
     try:
         return subprocess.run([program_of(build, program), "--help"], check=True, stdout=subprocess.PIPE, text=True,
                               timeout=60).stdout
@@ -98,7 +98,7 @@ def options_in(text):
 
 
 def help_options(program, build):
-    """The options that have a line in the help."""
+    """The options that have a line in --help."""
     return set().union(*(options_in(line[:line.find("  ", 6)] if "  " in line[6:] else line)
                          for line in help_of(program, build).split("\n") if re.match(r" {2,6}-", line)))
 
@@ -108,13 +108,13 @@ def page_options(program):
 
 
 def options_of_help(build):
-    """Both ways, and each option in the synopsis."""
+    """The options of --help, of the OPTIONS section and of the synopsis must be the same."""
     wrong = []
     for program in PROGRAMS:
         listed = help_options(program, build)
         described = set().union(*(options_in(tag) for tag, _ in page_options(program)))
         synopsis = options_in(plain(section("SYNOPSIS", pages()[program + "(1)"])))
-        wrong += ["%s: %s is no entry of the page" % (program, o) for o in sorted(listed - described)]
+        wrong += ["%s: %s is not an entry of the page" % (program, o) for o in sorted(listed - described)]
         wrong += ["%s: %s is not in --help" % (program, o) for o in sorted(described - listed)]
         wrong += ["%s: %s is not in the synopsis" % (program, o) for o in sorted(listed - synopsis)]
     return wrong
@@ -126,7 +126,7 @@ def help_width(build):
 
 
 def options_have_examples():
-    """One entry an option. It begins with a verb, and its example has the option in it."""
+    """The entry of each option begins with a verb, and its example contains the option."""
     wrong = []
     for program in PROGRAMS:
         for tag, body in page_options(program):
@@ -151,13 +151,13 @@ def keys_of_parser():
                 for text in [read(path)] if "confuse.h>" in text)
     known = set(re.findall(r'\b(?:STRING|LIST)\("([\w-]+)"\)', text)) | set(re.findall(r'\.name = "([\w-]+)"', text))
     described = {key for _, key, _ in page_keys()}
-    return ["%s is no entry of socks5.conf(5)" % key for key in sorted(known - described)] + \
-        ["%s is no key of the parser" % key for key in sorted(described - known)] + \
+    return ["%s is not an entry of socks5.conf(5)" % key for key in sorted(known - described)] + \
+        ["%s is not a key of the parser" % key for key in sorted(described - known)] + \
         ([] if len(known) > 20 else ["only %d keys found" % len(known)])
 
 
 def keys_have_examples(build):
-    """Each with an example that the program of the build accepts."""
+    """Each key has an example that the program of the build accepts."""
     wrong = []
     with tempfile.TemporaryDirectory() as folder:
         for name in ("corp.password", "some.conf"):
@@ -183,7 +183,7 @@ def keys_have_examples(build):
 
 
 def headings():
-    """What .TH has: name, section, the date of the newest release, the version."""
+    """.TH has the name, the section, the date of the newest release and the version."""
     version = re.search(r"version: '([^']+)'", read("meson.build")).group(1)
     stamp = re.search(r"^ -- .*>  \w+, (\d+ \w+ \d{4}) ", read("debian/changelog"), re.M).group(1).split()
     months = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
@@ -211,7 +211,7 @@ def order_of_sections():
 
 
 def references():
-    """SEE ALSO within the project goes both ways, and every page that is named anywhere is there."""
+    """References in SEE ALSO within the project are mutual, and every page that is named anywhere exists."""
     every = pages()
     names = "|".join(re.escape(page.split("(")[0]) for page in every)
     also = {page: set(re.findall(r"[\w.-]+\(\d\)", re.sub(r" (?=\(\d\))", "", plain(section("SEE ALSO", source)))))
@@ -228,17 +228,17 @@ def references():
 
 
 def public_names():
-    """What the library exports, without the patterns of 32-bit machines."""
+    """The exports of the library, without the patterns for 32-bit machines."""
     return re.findall(r"^ +(\w+);", read("libsocks5client/libsocks5client.map"), re.M)
 
 
 def aliases(build):
-    """meson installs a page for each function, which shows socks5client(3), and no other page in section 3."""
+    """meson installs one page for each function, which shows socks5client(3), and no other pages in section 3."""
     with open(os.path.join(build, "meson-info/intro-installed.json"), encoding="utf-8") as f:
         installed = {os.path.basename(to) for to in json.load(f).values() if "/man3/" in to}
     wanted = {name + ".3" for name in public_names() if name.startswith(("socks5_", "SOCKS"))}
     wrong = ["%s is not installed" % name for name in sorted(wanted - installed)]
-    wrong += ["%s is no function of the library" % name for name in sorted(installed - wanted - {"socks5client.3"})]
+    wrong += ["%s is not a function of the library" % name for name in sorted(installed - wanted - {"socks5client.3"})]
     for name in sorted(wanted & installed):
         with open(os.path.join(build, "docs", name), encoding="ascii") as f:
             text = f.read()
@@ -253,7 +253,7 @@ def names_all_functions():
 
 
 def prototypes():
-    """Those of the synopsis are those of the headers, and every function has one."""
+    """The prototypes of the synopsis agree with the headers, and every function has one."""
     text = plain(section("SYNOPSIS", pages()["socks5client(3)"]).split(".fi\n")[0].replace(".nf\n", ""))
     done = subprocess.run(["gcc", "-Wall", "-Werror", "-fsyntax-only", "-I", TOP + "/libsocks5client/include",
                            "-x", "c", "-"], input=text, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
@@ -264,7 +264,7 @@ def prototypes():
 
 
 def rendered():
-    """groff has nothing to warn of."""
+    """groff renders the pages without a warning."""
     wrong = []
     for path in sorted(glob.glob(TOP + "/docs/*.[1-9]")):
         done = subprocess.run(["groff", "-man", "-Tutf8", "-ww", "-z", path], stdout=subprocess.PIPE,
@@ -278,12 +278,12 @@ def checks(build):
     return [("groff renders the manual pages without a warning", rendered),
             ("manual pages have the date and version of the newest release", headings),
             ("manual pages have their sections in the conventional order", order_of_sections),
-            ("manual pages take_fork_reference to each other", references),
-            ("every option of --help is an entry of the manual page, and no other", lambda: options_of_help(build)),
+            ("manual pages refer to each other", references),
+            ("the manual pages have an entry for exactly the options of --help", lambda: options_of_help(build)),
             ("--help fits %d columns" % HELP_COLUMNS, lambda: help_width(build)),
             ("every option entry begins with a verb and has an example", options_have_examples),
-            ("every key of the parser is an entry of socks5.conf(5), and no other", keys_of_parser),
+            ("socks5.conf(5) has an entry for exactly the keys of the parser", keys_of_parser),
             ("every key has an example that the program accepts", lambda: keys_have_examples(build)),
             ("every function of the library has a manual page", lambda: aliases(build)),
-            ("the prototypes in socks5client(3) are those of the headers", prototypes),
-            ("socks5client(3) names every function, the drop-in functions too", names_all_functions)]
+            ("the prototypes in socks5client(3) agree with the headers", prototypes),
+            ("socks5client(3) names every function, including the drop-in functions", names_all_functions)]

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""The house's rules, checked: who includes whom, what the objects need and export."""
+"""Checks the structure of the repository: layers, sizes, names, words, exported symbols, manual pages."""
 
 import argparse
 import glob
@@ -9,33 +9,61 @@ import subprocess
 import sys
 
 import libc_symbols
-import test_manuals_static
+import manuals
+import words
 
 TOP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
 OBJECT, LIBRARY = "/preload/libsocksify.so", "/libsocks5client/libsocks5client.so.0"
-# docs/HOUSE.md, "Who may include whom": what a room may include beside its own.
-ROOMS = {"base": "", "core": "base", "gss": "base core", "policy": "base", "shm": "", "calls": "", "engine": "",
-         "sock": "base core policy shm calls engine", "fd": "base core policy shm calls engine sock",
-         "door": "base core policy shm calls engine sock fd",
-         "api": "base core gss policy shm engine sock fd door include", "include": "",
-         "preload": "base core policy shm calls engine sock fd door",
-         "tools": "base core gss policy shm engine sock",
-         "bridge": "base core gss policy shm engine sock"}
-# The parts of a room that have a folder of their own.
-FOLDERS = {"sock": ["libsocks5client/bind", "libsocks5client/negotiate", "libsocks5client/wait"]}
-# The policy is one flat block, with all its limits beside it; the public header is the manual;
-# the registry is one structure.
+# docs/ARCHITECTURE.md, "Layers": the layers whose headers a layer may include besides its own. Each names only layers
+# above it in this table, so that no cycle can exist.
+LAYERS = {
+    "base": "",
+    "proto": "base",
+    "gss": "base proto",
+    "policy": "base",
+    "config": "base policy",
+    "coverage": "base",
+    "thread": "",
+    "shm": "base proto policy thread",
+    "registry": "base shm",
+    "engine": "base proto policy config thread shm registry",
+    "negotiate": "base proto thread shm registry engine",
+    "fd": "base thread shm registry engine negotiate",
+    "inflight": "base thread shm registry engine negotiate fd",
+    "client": "base proto policy negotiate",
+    "names": "base policy thread engine",
+    "tcp": "base shm registry engine negotiate fd inflight names",
+    "dns": "base thread registry engine negotiate fd inflight names tcp",
+    "bind": "base proto thread shm registry engine negotiate fd inflight",
+    "udp": "base proto thread shm registry engine negotiate fd inflight names dns",
+    "datagram": "base proto engine fd inflight udp",
+    "wait": "base registry engine negotiate fd inflight bind",
+    "calls": "base thread shm registry engine fd inflight names tcp dns bind udp datagram",
+    "process": "base thread shm registry engine negotiate fd inflight names bind",
+    "hooks": "base thread registry engine fd names dns bind wait calls process",
+    "include": "",
+    "api": "base proto gss policy config shm negotiate client hooks include",
+    "preload": "base coverage thread engine fd process hooks",
+    "bridge": "base proto gss policy config shm engine client",
+    "import": "base policy config tools",
+    "check": "base proto gss policy config engine client coverage tools",
+    "tools": "base proto gss policy config coverage shm engine check import bridge",
+}
+# The maximum number of lines of all files of a layer. Exceptions are explained in docs/ARCHITECTURE.md.
+LAYER_LINES = 1800
+# The lengths of headers that may be longer: the public headers are documentation, the others are one structure each.
 LONG = {"socks5client.h": 800, "socks.h": 300, "registry.h": 260, "engine.h": 260}
 COLUMNS = 120
-# What the core may call of libc: memory and text, nothing of the kernel.
+# The libc functions that proto may call: for memory and text, without system calls.
 PURE = {"memcpy", "memmove", "memset", "memcmp", "memchr", "strlen", "strnlen", "strcmp", "strncmp",
         "strchr", "strcasecmp", "strncasecmp", "explicit_bzero", "__explicit_bzero_chk", "__stack_chk_fail",
         "_GLOBAL_OFFSET_TABLE_", "__memcpy_chk", "__memmove_chk", "__memset_chk", "abort"}
 
 
-def folder(room):
-    where = {"preload": "preload", "tools": "tools", "bridge": "tools/bridge"}
-    return os.path.join(TOP, where.get(room, "libsocks5client/" + room))
+def folder(layer):
+    where = {"preload": "preload", "tools": "tools", "bridge": "tools/bridge", "check": "tools/check",
+             "import": "tools/import"}
+    return os.path.join(TOP, where.get(layer, "libsocks5client/" + layer))
 
 
 def text_of(path):
@@ -43,41 +71,112 @@ def text_of(path):
         return f.read()
 
 
-def sources(room, kind="[ch]"):
-    below = "/**/*." if room == "include" else "/*."
-    folders = [folder(room)] + [os.path.join(TOP, name) for name in FOLDERS.get(room, [])]
-    return sorted(path for name in folders for path in glob.glob(name + below + kind, recursive=True))
+def sources(layer, kind="[ch]"):
+    below = "/**/*." if layer == "include" else "/*."
+    return sorted(glob.glob(folder(layer) + below + kind, recursive=True))
 
 
 def everything(kind):
-    return [path for room in ROOMS for path in sources(room, kind)]
+    return [path for layer in LAYERS for path in sources(layer, kind)]
+
+
+def without_comments(text):
+    return re.sub(r"(?s)/\*.*?\*/", " ", text)
 
 
 def includes():
-    headers = {os.path.basename(h): room for room in ROOMS for h in sources(room, "h")}
+    headers = {os.path.basename(h): layer for layer in LAYERS for h in sources(layer, "h")}
     wrong = []
-    for room, others in ROOMS.items():
-        for path in sources(room) + sources(room, "def"):
+    for layer, others in LAYERS.items():
+        own = {os.path.basename(h) for h in sources(layer, "h")}
+        for path in sources(layer) + sources(layer, "def"):
             for name in re.findall(r'#\s*include\s+"([^"]+)"', text_of(path)):
-                home = headers.get(os.path.basename(name), room)
-                if home != room and home not in others.split():
-                    wrong.append("%s/%s includes %s of %s" % (room, os.path.basename(path), name,
-                                                              home))
+                home = layer if os.path.basename(name) in own else headers.get(os.path.basename(name), layer)
+                if home != layer and home not in others.split():
+                    wrong.append("%s/%s includes %s of %s" % (layer, os.path.basename(path), name, home))
+    return wrong
+
+
+def no_cycle_of_layers():
+    """A layer includes only layers above it in the table. The tools are one program each and may include each other."""
+    seen, wrong = set(), []
+    for layer, others in LAYERS.items():
+        seen.add(layer)
+        if layer not in ("tools", "import", "check"):
+            wrong += ["%s: %s" % (layer, other) for other in others.split() if other not in seen]
     return wrong
 
 
 def matrix_is_documented():
-    text = text_of(TOP + "/docs/HOUSE.md")
-    table = dict(re.findall(r"^\| (\w+) \| ([\w, ]+) \|$", text, re.M))
-    return ["%s: %s" % (room, table.get(room)) for room, others in ROOMS.items()
-            if room != "include" and set((table.get(room) or "").replace(",", "").split())
-            != set(others.split()) | {room}]
+    text = text_of(TOP + "/docs/ARCHITECTURE.md")
+    table = dict(re.findall(r"^\| `(\w+)` \| ([\w, -]+) \|$", text, re.M))
+    return ["%s: %s" % (layer, table.get(layer)) for layer, others in LAYERS.items()
+            if layer != "include" and set((table.get(layer) or "").replace(",", "").split()) - {"-"}
+            != set(others.split())]
 
 
-def core_is_pure(build):
-    text = output("nm", build + "/libsocks5client/libs5core.a")
+def layers_are_small():
+    wrong = []
+    for layer in LAYERS:
+        lines = sum(text_of(path).count("\n") for path in sources(layer))
+        if layer not in ("tools", "bridge") and lines > LAYER_LINES:
+            wrong.append("%s has %d lines" % (layer, lines))
+    return wrong
+
+
+def defined_in():
+    """{function: files that define it}, for functions that are not static."""
+    home = {}
+    for path in everything("c"):
+        text = without_comments(text_of(path))
+        for start in re.finditer(r"^\{$", text, re.M):
+            declarator = re.split(r"[;}]|^#.*$", text[:start.start()], flags=re.M)[-1]
+            name = re.search(r"(\w+)\s*\(", re.sub(r"__attribute__\s*\(\(.*?\)\)", "", declarator, flags=re.S))
+            if name and not re.search(r"\bstatic\b", declarator):
+                home.setdefault(name.group(1), set()).add(path)
+    return home
+
+
+def headers_declare_their_own():
+    """A header declares only functions of the source file with the same name."""
+    home, wrong = defined_in(), []
+    for path in everything("h"):
+        if "/include/" in path:
+            continue
+        text = without_comments(text_of(path))
+        while True: # remove text in braces
+            shorter = re.sub(r"\{[^{}]*\}", ";", text)
+            if shorter == text:
+                break
+            text = shorter
+        for statement in re.split(r"[;{}]|^#.*(?:\\\n.*)*$", text, flags=re.M):
+            statement = re.sub(r"__attribute__\s*\(\(.*?\)\)", "", statement, flags=re.S)
+            name = re.match(r"\s*(?!typedef\b|static\b)[\w\s*]*[\s*](\w+)\(", statement)
+            files = home.get(name.group(1), set()) if name else set()
+            stems = {os.path.basename(f)[:-2] for f in files}
+            if stems and os.path.basename(path)[:-2] not in stems:
+                wrong.append("%s declares %s of %s.c" % (os.path.basename(path), name.group(1), ", ".join(stems)))
+    return wrong
+
+
+def static_functions_say_what_they_do():
+    """The names of static functions have a verb and an object: a single word in a backtrace explains nothing."""
+    wrong = []
+    for path in everything("[ch]"):
+        text = without_comments(text_of(path))
+        for start in re.finditer(r"^\{$", text, re.M):
+            declarator = re.split(r"[;}]|^#.*$", text[:start.start()], flags=re.M)[-1]
+            declarator = re.sub(r"__attribute__\s*\(\(.*?\)\)", "", declarator, flags=re.S)
+            name = re.search(r"(\w+)\s*\(", declarator)
+            if name and re.search(r"\bstatic\b", declarator) and re.fullmatch(r"(?!if$|ret$)[a-z0-9]+", name.group(1)):
+                wrong.append("%s: %s()" % (os.path.basename(path), name.group(1)))
+    return wrong
+
+
+def proto_is_pure(build):
+    text = output("nm", build + "/libsocks5client/libs5proto.a")
     undefined = set(re.findall(r"^ +U (\S+)$", text, re.M))
-    # base is headers and a few functions of its own; what the core defines or base has is ours.
+    # Functions of the protocol layer itself and of base are allowed.
     return sorted(n for n in undefined - PURE if not n.startswith("s5_"))
 
 
@@ -93,9 +192,14 @@ def lengths():
     return wrong
 
 
+# The layers of the engine. The table of kinds (calls/kinds.c) is data: lower layers call its functions through it.
+ENGINE = [layer for layer in LAYERS if layer not in ("include", "hooks", "api", "preload", "bridge", "import", "check",
+                                                     "tools", "gss", "coverage", "client")]
+
+
 def calls_between_files():
-    """File -> the files of the engine whose functions it calls: by its text, without comments and inclusions."""
-    paths = [path for room in ("sock", "fd") for path in sources(room, "c")]
+    """{file: files of the engine whose functions it calls}, by the text without comments."""
+    paths = [path for layer in ENGINE for path in sources(layer, "c")]
     bare = {os.path.basename(path): re.sub(r"/\*.*?\*/", "", text_of(path), flags=re.S) for path in paths}
     home = {}
     for name, text in bare.items():
@@ -106,28 +210,29 @@ def calls_between_files():
 
 
 def no_cycles():
-    """Each file of the engine can be understood after those that it calls. A listener and its next BIND are one."""
+    """The files of the engine do not call each other in cycles, so that they can be read one after another. A listener
+    and its next BIND request are one subject in two files."""
     calls = {name: set(others) for name, others in calls_between_files().items()}
-    calls["listener.c"].discard("rebind.c")
-    while True: # what calls nothing that is left goes
+    calls["listener.c"].discard("next_bind.c")
+    while True: # remove files that call no remaining file
         done = {name for name, others in calls.items() if not others & set(calls)}
         if not done:
             break
         for name in done:
             del calls[name]
-    while True: # and what nothing that is left calls
+    while True: # remove files that no remaining file calls
         called = set().union(*calls.values()) if calls else set()
-        above = set(calls) - called
-        if not above:
+        uncalled = set(calls) - called
+        if not uncalled:
             break
-        for name in above:
+        for name in uncalled:
             del calls[name]
     return ["a cycle among " + " ".join(sorted(calls))] if calls else []
 
 
 def functions():
-    """A body begins and ends with a brace in the first column. The rows of a switch that is a table
-    do not count."""
+    """No function has more than 60 lines. A body begins and ends with a brace in the first column. The rows of a switch
+    that is a table do not count."""
     wrong = []
     for path in everything("c"):
         begun = 0
@@ -147,10 +252,10 @@ def functions():
 
 def confuse_once():
     return [p for p in glob.glob(TOP + "/**/*.[ch]", recursive=True)
-            if "confuse.h>" in open(p, errors="replace").read() and "/policy/config.c" not in p]
+            if "confuse.h>" in open(p, errors="replace").read() and "/config/config.c" not in p]
 
 
-def gssapi_in_one_room():
+def gssapi_in_one_layer():
     return [p for p in glob.glob(TOP + "/**/*.[ch]", recursive=True)
             if "<gssapi/" in open(p, errors="replace").read() and "/gss/" not in p
             and "/tests/unit/acceptor.h" not in p and "/tests/bench/" not in p]
@@ -166,7 +271,7 @@ def needs_libc_alone(build):
 
 
 def headers_alone():
-    """Each public header compiles by itself in both languages, without a word of complaint."""
+    """Each public header compiles by itself in C and C++ without a warning."""
     wrong = []
     for path in sources("include"):
         name = os.path.relpath(path, folder("include"))
@@ -184,7 +289,7 @@ def headers_alone():
 
 
 def manual_compiles():
-    """The programs in socks5client(3), each of which begins with its name."""
+    """The programs in socks5client(3) compile. Each begins with a comment that has its name."""
     wrong = []
     pieces = re.findall(r"^\.EX\n(/\* (\w+\.c) \*/\n.*?)^\.EE$", text_of(TOP + "/docs/socks5client.3"),
                         re.M | re.S)
@@ -202,7 +307,7 @@ def manual_compiles():
 
 
 def manual_names_all(build):
-    """Every function of the library has its place in the manual: by itself, or as its like."""
+    """The functions of the library that the manual does not name."""
     text = text_of(TOP + "/docs/socks5client.3")
     return [name for name in symbols(build + LIBRARY)
             if name.startswith("socks5_") and not re.search(r"\b%s\b" % name, text)]
@@ -219,10 +324,10 @@ def narrow(path):
 
 
 def reviewed(name, path):
-    """The list NAME.symbols; on 32-bit machines with NAME32.symbols, what libc has there in two widths."""
+    """The list NAME.symbols. On 32-bit machines NAME32.symbols is added: what libc has there in two widths."""
     lists = [name, name + "32"] if narrow(path) else [name]
     return {word for each in lists
-            for word in text_of("%s/tests/house/%s.symbols" % (TOP, each)).split()}
+            for word in text_of("%s/tests/structure/%s.symbols" % (TOP, each)).split()}
 
 
 def exported(build):
@@ -234,13 +339,13 @@ def library(build):
 
 
 def update(build):
-    """Of a 32-bit build: what it has more than others."""
+    """Writes the lists. For a 32-bit build it writes only the additional symbols."""
     for what, name in ((OBJECT, "preload"), (LIBRARY, "library")):
         names = symbols(build + what)
         if narrow(build + what):
-            names = sorted(set(names) - set(text_of("%s/tests/house/%s.symbols" % (TOP, name)).split()))
+            names = sorted(set(names) - set(text_of("%s/tests/structure/%s.symbols" % (TOP, name)).split()))
             name += "32"
-        with open("%s/tests/house/%s.symbols" % (TOP, name), "w", encoding="ascii") as f:
+        with open("%s/tests/structure/%s.symbols" % (TOP, name), "w", encoding="ascii") as f:
             f.write("\n".join(names) + "\n")
 
 
@@ -248,36 +353,41 @@ def main():
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--build", default="build")
     options.add_argument("--update", action="store_true",
-                         help="write the exported symbols down as reviewed")
+                         help="write the exported symbols to the reviewed lists")
     args = options.parse_args()
     build = args.build
     if args.update:
         update(build)
     passed = failed = 0
-    for what, check in (("rooms include downwards alone", includes),
-                        ("docs/HOUSE.md tells the same", matrix_is_documented),
-                        ("the core calls no system function", lambda: core_is_pure(build)),
-                        ("sources and headers are short, and so are their lines", lengths),
-                        ("functions fit a screen", functions),
-                        ("files of the engine call each other without a cycle", no_cycles),
-                        ("one file names confuse.h", confuse_once),
-                        ("one room names gssapi.h", gssapi_in_one_room),
-                        ("the preload object needs libc alone", lambda: needs_libc_alone(build)),
-                        ("it exports the reviewed list", lambda: exported(build)),
+    for what, check in (("a layer includes only the layers of its row", includes),
+                        ("layers do not include each other in cycles", no_cycle_of_layers),
+                        ("docs/ARCHITECTURE.md has the same table of layers", matrix_is_documented),
+                        ("no layer has more than %d lines" % LAYER_LINES, layers_are_small),
+                        ("a header declares only functions of its own source file", headers_declare_their_own),
+                        ("static functions have names of two words", static_functions_say_what_they_do),
+                        ("invented words are not used", words.wrong),
+                        ("the protocol layer calls no system function", lambda: proto_is_pure(build)),
+                        ("sources, headers and their lines are not too long", lengths),
+                        ("functions have at most 60 lines", functions),
+                        ("files of the engine do not call each other in cycles", no_cycles),
+                        ("only one file includes confuse.h", confuse_once),
+                        ("only the layer gss includes gssapi.h", gssapi_in_one_layer),
+                        ("the preload object needs only libc", lambda: needs_libc_alone(build)),
+                        ("the preload object exports the reviewed list", lambda: exported(build)),
                         ("every function of libc has a verdict",
-                         lambda: libc_symbols.unjudged(build + OBJECT)),
-                        ("what is judged to be hooked is exported", lambda:
-                         libc_symbols.not_as_judged(build + OBJECT, symbols(build + OBJECT))),
+                         lambda: libc_symbols.without_verdict(build + OBJECT)),
+                        ("the functions with the verdict \"hooked\" are exported", lambda:
+                         libc_symbols.hooks_that_differ(build + OBJECT, symbols(build + OBJECT))),
                         ("the library exports the reviewed list", lambda: library(build)),
-                        ("public headers compile alone as C11 and C++17", headers_alone),
+                        ("public headers compile by themselves as C11 and C++17", headers_alone),
                         ("the programs in socks5client(3) compile", manual_compiles),
                         ("socks5client(3) names every function", lambda: manual_names_all(build)),
-                        *test_manuals_static.checks(build)):
+                        *manuals.checks(build)):
         wrong = check()
         print("%s - %s%s" % ("FAILED" if wrong else "ok", what, ": " + "; ".join(wrong)
                              if wrong else ""))
         passed, failed = passed + (not wrong), failed + bool(wrong)
-    print("house: %d passed, %d failed" % (passed, failed))
+    print("structure: %d passed, %d failed" % (passed, failed))
     return 1 if failed else 0
 
 

@@ -162,7 +162,7 @@ Test(config, limits)
     cr_expect_eq(load(text), 0, "%s", fault.text);
     cr_expect_eq(policy.rules[0].to_count, S5_POLICY_MATCHES);
     sprintf(text + n, ",\nh} }");
-    expect_fault(text, 2, "to: too many destinations in all: 2048 is the limit");
+    expect_fault(text, 2, "to: too many destinations in total: 2048 is the limit");
 
     n = (size_t)sprintf(text, "rule r { via = deny ports = {1");
     for (int i = 1; i < S5_POLICY_PORTS; i++)
@@ -170,7 +170,7 @@ Test(config, limits)
     sprintf(text + n, "} }");
     cr_expect_eq(load(text), 0, "%s", fault.text);
     sprintf(text + n, ",\n3} }");
-    expect_fault(text, 2, "ports: too many ranges in all: 1024 is the limit");
+    expect_fault(text, 2, "ports: too many ranges in total: 1024 is the limit");
 
     n = 0;
     for (int i = 0; i < 513; i++)
@@ -195,7 +195,7 @@ Test(config, files_that_cannot_be_read)
 
     write_file(path, "resolve = \0local", 16, 0600);
     cr_expect_eq(s5_config_load(&policy, path, &env, &f), -EINVAL);
-    snprintf(expected, sizeof expected, "%s: it holds a NUL octet", path);
+    snprintf(expected, sizeof expected, "%s: it contains a NUL octet", path);
     cr_expect_str_eq(f.text, expected);
     cr_assert_eq(truncate(path, (1 << 20) + 1), 0);
     cr_expect_eq(s5_config_load(&policy, path, &env, &f), -EFBIG);
@@ -233,7 +233,7 @@ Test(config, paths_of_sockets_fit)
     socket[0] = '/';
     socket[108] = '\0';
     snprintf(text, sizeof text, "server a {\n address = \"%s\" }", socket);
-    expect_fault(text, 2, "address: the path of a UNIX socket has 107 octets at most");
+    expect_fault(text, 2, "address: the path of a UNIX socket is limited to 107 octets");
     socket[107] = '\0';
     snprintf(text, sizeof text, "server a {\n address = \"%s\" }", socket);
     cr_assert_eq(load(text), 0, "%s", fault.text);
@@ -247,7 +247,7 @@ Test(config, no_descriptor_and_no_library_remains)
     close(before);
     cr_expect_eq(load("server a { address = x }"), 0, "%s", fault.text);
     expect_fault("bad", 1, "no such option 'bad'");
-    expect_fault("\"", 1, "text without its closing quote");
+    expect_fault("\"", 1, "string without its closing quote");
     int after = dup(0);
     close(after);
     cr_expect_eq(before, after);

@@ -12,7 +12,7 @@ Test(config_secrets, passwords_are_refused_in_files_that_others_can_read)
     for (size_t i = 0; i < sizeof open_to_others / sizeof *open_to_others; i++) {
         cr_expect_eq(load_mode(text, open_to_others[i]), -EINVAL);
         snprintf(expected, sizeof expected,
-                 "%s:3: password in a file that others can read: chmod 600 %s", path, path);
+                 "%s:3: others can read this file, which has a password: chmod 600 %s", path, path);
         cr_expect_str_eq(fault.text, expected);
     }
     cr_expect_eq(load_mode(text, 0600), 0, "%s", fault.text);
@@ -63,9 +63,9 @@ Test(config_secrets, password_files)
     cr_expect_eq(load_with_password_file("pw", "\n", 1, 0600), -EINVAL);
     expect_password_fault("/pw: not 1 to 255 octets");
     cr_expect_eq(load_with_password_file("pw", "a\0b", 3, 0600), -EINVAL);
-    expect_password_fault("/pw: it holds a NUL octet");
+    expect_password_fault("/pw: it contains a NUL octet");
     cr_expect_eq(load_with_password_file("pw", "secret", 6, 0640), -EINVAL);
-    snprintf(what, sizeof what, "others can read it: chmod 600 %s", absolute);
+    snprintf(what, sizeof what, "others can read this file: chmod 600 %s", absolute);
     expect_password_fault(what);
     cr_expect_eq(load_with_password_file("gone", "", 0, 0600), -EINVAL);
     expect_password_fault("/gone: no such file or directory");

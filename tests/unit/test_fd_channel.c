@@ -63,7 +63,7 @@ Test(fd_channel, keeps_the_latest_message)
     }
     cr_assert_eq(s5_fd_channel_put(e, channel, 4, -1, mine), 0);
     cr_assert_eq(s5_fd_channel_get(e, channel, &serial, &control, &wakeup_fd), 0);
-    cr_assert(serial == 4 && control == -1 && wakeup_fd >= 0, "a bell alone");
+    cr_assert(serial == 4 && control == -1 && wakeup_fd >= 0, "only a wakeup descriptor");
 }
 
 Test(fd_channel, a_wakeup_descriptor_is_readable_through_all_copies)

@@ -133,7 +133,7 @@ Test(isolation, of_the_environment)
     cr_assert_eq(p->servers[decide(p, "b.example", 80).server].isolate, 0);
     free(p);
     free(load(text, "process,proces", -EINVAL));
-    cr_assert_str_eq(fault.text, "SOCKS5_ISOLATE: \"proces\" is unknown; it takes none, process, "
+    cr_assert_str_eq(fault.text, "SOCKS5_ISOLATE: \"proces\" is unknown; expected none, process, "
                                  "destination, rule");
 }
 
@@ -156,15 +156,15 @@ static void expect_refused(const char *text, const char *why)
 
 Test(isolation, mistakes)
 {
-    expect_refused(SERVER "\n isolate = {process, none} }\n", "i.conf:2: isolate: \"none\" stands alone");
+    expect_refused(SERVER "\n isolate = {process, none} }\n", "i.conf:2: isolate: \"none\" excludes other values");
     expect_refused(SERVER "\n isolate = user }\n",
-            "i.conf:2: isolate: \"user\" is unknown; it takes none, process, destination, rule");
+            "i.conf:2: isolate: \"user\" is unknown; expected none, process, destination, rule");
     expect_refused(SERVER "isolate = process methods = {gssapi, userpass} username = a password = b }\n",
-            "i.conf: server \"p\": isolation is by user name, and gssapi is among the methods");
+            "i.conf: server \"p\": isolation needs user names, but gssapi is among the methods");
     expect_refused(SERVER "methods = gssapi }\nrule a { via = p isolate = process }\n", "gssapi");
     char text[600];
     snprintf(text, sizeof text, SERVER "username = %0240d password = b isolate = process }\n", 1);
-    expect_refused(text, "no room");
+    expect_refused(text, "too long to append");
 }
 
 Test(isolation, more_rules_than_entries)

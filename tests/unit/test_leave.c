@@ -51,11 +51,11 @@ static void write_policy(void)
     s5_policy_init(p);
     cr_assert_eq(s5_policy_add_server(p, "server"), 0);
     strcpy(p->servers[0].password, secret);
-    s5_shm_publish(shm, atomic_load(&e.shm_fd), p, fingerprint, "/root/standing");
+    s5_shm_publish(shm, atomic_load(&e.shm_fd), p, fingerprint, "/root/pipelining");
     free(p);
     e.policy_file = s5_shm_policy(shm, atomic_load(&e.shm_fd), &fingerprint);
     cr_assert_not_null(e.policy_file);
-    cr_assert_str_eq(e.policy_file->pipelining_cache_path, "/root/standing");
+    cr_assert_str_eq(e.policy_file->pipelining_cache_path, "/root/pipelining");
     e.policy = &e.policy_file->policy;
 }
 

@@ -65,7 +65,7 @@ Test(listener_pool, each_is_taken_once_and_again_after_its_release, .init = set_
     s5_listener_release(&e, l, generation);
     cr_assert_eq(atomic_load(&l->cookie), 0);
     cr_assert_eq(l->negotiation.session.username_len, 0, "wiped");
-    cr_assert_not(s5_listener_hold(&e, l, generation), "nobody's");
+    cr_assert_not(s5_listener_hold(&e, l, generation), "it is free");
     cr_assert(s5_listener_take(&e) == l);
     cr_assert_not(s5_listener_hold(&e, l, generation), "another's");
     s5_listener_release(&e, l, generation);

@@ -306,7 +306,7 @@ Test(meanwhile, a_registration_is_overridden_while_another_is_restored)
     cr_assert_eq(reused, 1);
     cr_assert_eq(get_events(8), EPOLLOUT);
     check_connected(fd);
-    cr_assert_eq(get_events(8) & ~(EPOLLOUT | 0u), 0, "nothing that was not asked for");
+    cr_assert_eq(get_events(8) & ~(EPOLLOUT | 0u), 0, "nothing that was not required");
     cr_assert_eq(s5_close(engine, fd), 0);
     tear_down();
 }

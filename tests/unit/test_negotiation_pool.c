@@ -57,7 +57,7 @@ Test(negotiation_pool, each_is_taken_once_and_again_after_its_release, .init = s
     s5_negotiation_release(&e, free_one);
     cr_assert_null(s5_negotiation_take(&e), "a reference is left");
     s5_negotiation_release(&e, free_one);
-    cr_assert_not(s5_negotiation_hold(&e, free_one, generation), "nobody's");
+    cr_assert_not(s5_negotiation_hold(&e, free_one, generation), "it is free");
 }
 
 Test(negotiation_pool, those_of_killed_processes_are_taken_after_their_deadline, .init = set_up)

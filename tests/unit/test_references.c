@@ -56,7 +56,7 @@ Test(references, the_last_release_ends_a_generation, .init = set_up)
     cr_assert_not(s5_references_release(&r, self));
     cr_assert_not(s5_references_release(&r, self), "it has none left");
     cr_assert(s5_references_release(&r, 4711));
-    cr_assert_not(s5_references_take(&r, generation, self), "nobody's");
+    cr_assert_not(s5_references_take(&r, generation, self), "it is free");
     cr_assert_not(s5_references_claim(&r), "it is being cleared away");
     s5_references_end(&r);
     cr_assert_eq(s5_references_generation(&r), generation + 1);

@@ -114,7 +114,7 @@ Test(registry, a_descriptor_refers_to_one_record)
     cr_assert_eq(s5_registry_name(r, (int)(S5_CHUNKS * S5_CHUNK_SLOTS), second), -ENOBUFS);
     cr_assert(s5_record_release(second), "it has no other name");
     s5_registry_free(r, second);
-    cr_assert_eq(s5_registry_share(r, 6, second), -ESTALE, "nobody's");
+    cr_assert_eq(s5_registry_share(r, 6, second), -ESTALE, "it is free");
     cr_assert(s5_registry_foreign(r, 6));
     cr_assert(!s5_record_hold(second));
 }

@@ -217,6 +217,7 @@ Test(shm, policy_with_indices_out_of_bounds_is_refused)
         {offsetof(struct s5_policy, servers[0].n_addrs), S5_SERVER_ADDRS + 1},
         {offsetof(struct s5_policy, servers[0].n_methods), S5_SERVER_METHODS + 1},
         {offsetof(struct s5_policy, servers[0].isolate_server), 1},
+        {offsetof(struct s5_policy, servers[0].username_len), 240}, /* no room for the word of isolation */
         {offsetof(struct s5_policy, rules[0].server), 1},
         {offsetof(struct s5_policy, rules[0].verdict), S5_VIA + 1},
         {offsetof(struct s5_policy, rules[0].to_first), 2},
@@ -230,6 +231,7 @@ Test(shm, policy_with_indices_out_of_bounds_is_refused)
         struct s5_policy *p = make_policy();
         p->n_rules = 1;
         p->rules[0].verdict = S5_VIA;
+        p->servers[0].isolate = S5_ISOLATE_PROCESS;
         p->n_matches = 1;
         p->matches[0] = (struct s5_match){.kind = S5_MATCH_BLOCK, .family = S5_ADDR_IPV4, .prefix = 32};
         bool sound = i == sizeof bad / sizeof *bad;
@@ -342,9 +344,9 @@ Test(pipelining_cache, is_kept_in_a_file_without_old_lines)
 {
     int fd;
     struct s5_shm *shm = create_shm(&fd);
-    char directory[] = "/tmp/standing-XXXXXX", path[64], kept[S5_POLICY_FILE_PATH];
+    char directory[] = "/tmp/pipelining-XXXXXX", path[64], kept[S5_POLICY_FILE_PATH];
     cr_assert_not_null(mkdtemp(directory));
-    snprintf(path, sizeof path, "%s/standing", directory);
+    snprintf(path, sizeof path, "%s/pipelining", directory);
     FILE *f = fopen(path, "w");
     fprintf(f, "%lld 11 1\n%lld 12 2\n5 13 1\nrubbish\n%lld 14 9\n%lld 0 1\n",
             (long long)time(NULL) - 60, (long long)time(NULL) - 60, (long long)time(NULL) - 60,
@@ -368,10 +370,10 @@ Test(pipelining_cache, is_kept_in_a_file_without_old_lines)
 Test(pipelining_cache, a_long_file_is_rewritten)
 {
     int fd;
-    char directory[] = "/tmp/standing-XXXXXX", path[64], kept[S5_POLICY_FILE_PATH];
+    char directory[] = "/tmp/pipelining-XXXXXX", path[64], kept[S5_POLICY_FILE_PATH];
     struct stat st;
     cr_assert_not_null(mkdtemp(directory));
-    snprintf(path, sizeof path, "%s/standing", directory);
+    snprintf(path, sizeof path, "%s/pipelining", directory);
     FILE *f = fopen(path, "w");
     for (int i = 0; i < 20000; i++)
         fprintf(f, "%lld 11 1\n", (long long)time(NULL) - 60);

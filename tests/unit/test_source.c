@@ -64,7 +64,7 @@ Test(source, a_broken_source_is_not_skipped)
     s.url = "socks5://a:s3cret%zz@h";
     free(load(&s, -EINVAL));
     cr_expect_str_eq(fault.text,
-                     "-x: user or password is badly percent-encoded, or longer than 255 "
+                     "-x: user or password has invalid percent-encoding, or is longer than 255 "
                      "octets");
     s.url = NULL;
     const char *file = put(".config/socks5/socks5.conf", "resolve = local\nbad = 1\n", 0600);

@@ -143,11 +143,11 @@ Test(url, faults)
 {
     static const char scheme[] = "WHERE: scheme not supported: use socks5:// or socks5h://";
     static const char port[] = "WHERE: port is not a number from 1 to 65535";
-    static const char host[] = "WHERE: host is no name or address";
+    static const char host[] = "WHERE: host is not a name or address";
     static const char brackets[] = "WHERE: brackets are for an IPv6 address";
     static const char coding[] =
-        "WHERE: user or password is badly percent-encoded, or longer than 255 octets";
-    static const char path[] = "WHERE: a path names a UNIX socket, behind host \"localhost\" alone";
+        "WHERE: user or password has invalid percent-encoding, or is longer than 255 octets";
+    static const char path[] = "WHERE: a path names a UNIX socket and requires the host \"localhost\"";
     static const char after[] = "WHERE: nothing may follow the port";
     static const struct {
         const char *url, *fault;
@@ -174,7 +174,7 @@ Test(url, faults)
         {"2001:db8::1", port},
         {"socks5h://a:s3cret@h:http", port},
         {"socks5h://[::2", "WHERE: \"[\" without \"]\""},
-        {"socks5h://[::2]1", "WHERE: no port behind \"]\""},
+        {"socks5h://[::2]1", "WHERE: no port after \"]\""},
         {"socks5h://[::2]:", port},
         {"socks5h://[proxy.example]", brackets},
         {"socks5h://[192.0.2.1]:1080", brackets},
@@ -186,7 +186,7 @@ Test(url, faults)
         {"socks5h://[::1]/path", path},
         {"socks5h://localhost:1080/path", path},
         {"socks5h://localhost/a%",
-         "WHERE: path is badly percent-encoded, or longer than 107 octets"},
+         "WHERE: path has invalid percent-encoding, or is longer than 107 octets"},
         {"socks5h://h?q", after},
         {"socks5h://h#f", after},
         {"socks5h://localhost/run?q", "WHERE: nothing may follow the path"},
@@ -307,7 +307,7 @@ Test(url, invalid_exceptions)
         struct s5_policy *p = fresh();
         struct s5_fault fault = {""};
         snprintf(list, sizeof list, "good.example,%s", bad[i]);
-        snprintf(want, sizeof want, "NO_PROXY: \"%s\" is no name, address or block", bad[i]);
+        snprintf(want, sizeof want, "NO_PROXY: \"%s\" is not a name, address or block", bad[i]);
         cr_expect_eq(s5_url_load(p, "h", "-x", &env, &fault), -EINVAL, "%s", bad[i]);
         cr_expect_str_eq(fault.text, want);
         free(p);

@@ -60,7 +60,7 @@ static int write_into(enum pipeline pipeline, enum method method, unsigned waits
         cr_assert(p->n_heard >= n && memcmp(p->heard, words, n) == 0, "the negotiation is spoilt");
     } else if (heard) {
         cr_assert_eq(error, ECONNABORTED, "%d", error);
-        cr_assert(strstr(lines, "by a way that is not intercepted"), "%s", lines);
+        cr_assert(strstr(lines, "by a call that is not intercepted"), "%s", lines);
     }
     s5_close(e, fd);
     return error;

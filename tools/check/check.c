@@ -1,6 +1,7 @@
 /* Theory of operation: reads the configuration as for running a command, but reports an error in it as a finding. Then
  * checks the program, and each server that a rule uses. */
 #include "check.h"
+#include "check_server.h"
 
 #include "coverage.h"
 #include "errors.h"

@@ -1,6 +1,8 @@
 /* Theory of operation: each check is a request on a connection of its own. It is not a failure if the server refuses
  * one, because there are servers in use that support only CONNECT. */
 #include "check.h"
+#include "check_server.h"
+#include "check_extras.h"
 
 #include "bytes.h"
 #include "client.h"

@@ -3,6 +3,8 @@
  * kind of server it is. If no target was named, the server itself is the target: any reply to that shows that it
  * works. */
 #include "check.h"
+#include "check_extras.h"
+#include "check_server.h"
 
 #include "error.h"
 #include "gss.h"

@@ -4,7 +4,10 @@
 
 #include "errors.h"
 #include "file.h"
-#include "import_sink.h"
+#include "import_dante.h"
+#include "import_proxychains.h"
+#include "import_torsocks.h"
+#include "import_tsocks.h"
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>

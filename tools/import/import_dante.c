@@ -1,7 +1,7 @@
 /* Reads socks.conf of Dante, the file for clients: statements "keyword: values", and blocks "route { ... }" of
  * statements. The first route that matches applies, as in socks5.conf. A route that cannot be converted denies what it
  * may have covered, because a later route might make that direct. */
-#include "import_sink.h"
+#include "import_dante.h"
 
 #include <ctype.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* Reads proxychains.conf: directives, then a list of proxies. Every connection uses a chain of them. A chain of one
  * proxy becomes a server. A longer chain has no equivalent: a single server of it would see, and show, what the chain
  * was to hide. Everything is then denied until the user has chosen a server. */
-#include "import_sink.h"
+#include "import_proxychains.h"
 
 #include <string.h>
 

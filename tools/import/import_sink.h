@@ -77,11 +77,4 @@ struct import_lines {
 /* Reads the next line that has a word and is not a comment. Returns false at the end. */
 bool import_next(struct import_lines *lines);
 
-/* ---- The importers ---- */
-
-void import_proxychains(struct import_sink *sink, const char *text);
-void import_dante(struct import_sink *sink, const char *text);
-void import_torsocks(struct import_sink *sink, const char *text);
-void import_tsocks(struct import_sink *sink, const char *text);
-
 #endif

@@ -1,6 +1,6 @@
 /* Reads torsocks.conf: one server, Tor's, and switches. What torsocks itself refuses (UDP, listening, loopback) becomes
  * rules that deny. */
-#include "import_sink.h"
+#include "import_torsocks.h"
 
 #include <string.h>
 #include <strings.h>

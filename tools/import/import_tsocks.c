@@ -2,7 +2,7 @@
  * own. Networks that are direct come first, wherever they are in the file. The file is therefore read twice. The server
  * of a path is known at the end of the path, and the default server at the end of the file. What a path reaches is kept
  * until its end, and the rule for the default server comes last. */
-#include "import_sink.h"
+#include "import_tsocks.h"
 
 #include <string.h>
 #include <strings.h>
