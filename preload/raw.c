@@ -23,6 +23,13 @@ struct arguments {
     long a[6];
 };
 
+/* The system call NUMBER is the hook NAME, or another FUNCTION, with the arguments that follow. */
+#define CASE_OF(number, function, ...)                                                                                 \
+    case SYS_##number:                                                                                                 \
+        *ret = function(__VA_ARGS__);                                                                                  \
+        return true;
+#define CASE(name, ...) CASE_OF(name, name, __VA_ARGS__)
+
 #define INT(i) ((int)v->a[i])
 #define PTR(i) ((void *)v->a[i])
 
@@ -36,38 +43,18 @@ struct arguments {
 static bool call_socket_hook(long number, const struct arguments *v, long *ret)
 {
     switch (number) {
-    case SYS_connect:
-        *ret = connect(INT(0), PTR(1), (socklen_t)v->a[2]);
-        return true;
-    case SYS_bind:
-        *ret = bind(INT(0), PTR(1), (socklen_t)v->a[2]);
-        return true;
-    case SYS_listen:
-        *ret = listen(INT(0), INT(1));
-        return true;
+    CASE(connect, INT(0), PTR(1), (socklen_t)v->a[2])
+    CASE(bind, INT(0), PTR(1), (socklen_t)v->a[2])
+    CASE(listen, INT(0), INT(1))
 #ifdef SYS_accept
-    case SYS_accept:
-        *ret = accept(INT(0), PTR(1), PTR(2));
-        return true;
+    CASE(accept, INT(0), PTR(1), PTR(2))
 #endif
-    case SYS_accept4:
-        *ret = accept4(INT(0), PTR(1), PTR(2), INT(3));
-        return true;
-    case SYS_shutdown:
-        *ret = shutdown(INT(0), INT(1));
-        return true;
-    case SYS_getsockname:
-        *ret = getsockname(INT(0), PTR(1), PTR(2));
-        return true;
-    case SYS_getpeername:
-        *ret = getpeername(INT(0), PTR(1), PTR(2));
-        return true;
-    case SYS_getsockopt:
-        *ret = getsockopt(INT(0), INT(1), INT(2), PTR(3), PTR(4));
-        return true;
-    case SYS_setsockopt:
-        *ret = setsockopt(INT(0), INT(1), INT(2), PTR(3), (socklen_t)v->a[4]);
-        return true;
+    CASE(accept4, INT(0), PTR(1), PTR(2), INT(3))
+    CASE(shutdown, INT(0), INT(1))
+    CASE(getsockname, INT(0), PTR(1), PTR(2))
+    CASE(getpeername, INT(0), PTR(1), PTR(2))
+    CASE(getsockopt, INT(0), INT(1), INT(2), PTR(3), PTR(4))
+    CASE(setsockopt, INT(0), INT(1), INT(2), PTR(3), (socklen_t)v->a[4])
     default:
         return false;
     }
@@ -83,69 +70,32 @@ static bool call_octets_hook(long number, const struct arguments *v, long *ret)
 {
     switch (number) {
 #ifdef SYS_send
-    case SYS_send:
-        *ret = send(INT(0), PTR(1), (size_t)v->a[2], INT(3));
-        return true;
+    CASE(send, INT(0), PTR(1), (size_t)v->a[2], INT(3))
 #endif
-    case SYS_sendto:
-        *ret = sendto(INT(0), PTR(1), (size_t)v->a[2], INT(3), PTR(4), (socklen_t)v->a[5]);
-        return true;
-    case SYS_sendmsg:
-        *ret = sendmsg(INT(0), PTR(1), INT(2));
-        return true;
-    case SYS_sendmmsg:
-        *ret = sendmmsg(INT(0), PTR(1), (unsigned)v->a[2], INT(3));
-        return true;
+    CASE(sendto, INT(0), PTR(1), (size_t)v->a[2], INT(3), PTR(4), (socklen_t)v->a[5])
+    CASE(sendmsg, INT(0), PTR(1), INT(2))
+    CASE(sendmmsg, INT(0), PTR(1), (unsigned)v->a[2], INT(3))
 #ifdef SYS_recv
-    case SYS_recv:
-        *ret = recv(INT(0), PTR(1), (size_t)v->a[2], INT(3));
-        return true;
+    CASE(recv, INT(0), PTR(1), (size_t)v->a[2], INT(3))
 #endif
-    case SYS_recvfrom:
-        *ret = recvfrom(INT(0), PTR(1), (size_t)v->a[2], INT(3), PTR(4), PTR(5));
-        return true;
-    case SYS_recvmsg:
-        *ret = NARROW(recvmsg)(INT(0), PTR(1), INT(2));
-        return true;
-    case SYS_recvmmsg:
-        *ret = NARROW(recvmmsg)(INT(0), PTR(1), (unsigned)v->a[2], INT(3), PTR(4));
-        return true;
+    CASE(recvfrom, INT(0), PTR(1), (size_t)v->a[2], INT(3), PTR(4), PTR(5))
+    CASE_OF(recvmsg, NARROW(recvmsg), INT(0), PTR(1), INT(2))
+    CASE_OF(recvmmsg, NARROW(recvmmsg), INT(0), PTR(1), (unsigned)v->a[2], INT(3), PTR(4))
 #ifdef SYS_recvmmsg_time64
-    case SYS_recvmmsg_time64:
-        *ret = recvmmsg(INT(0), PTR(1), (unsigned)v->a[2], INT(3), PTR(4));
-        return true;
+    CASE_OF(recvmmsg_time64, recvmmsg, INT(0), PTR(1), (unsigned)v->a[2], INT(3), PTR(4))
 #endif
-    case SYS_ioctl:
-        *ret = s5_hook_ioctl(INT(0), (unsigned long)v->a[1], PTR(2));
-        return true;
-    case SYS_readv:
-        *ret = readv(INT(0), PTR(1), INT(2));
-        return true;
-    case SYS_writev:
-        *ret = writev(INT(0), PTR(1), INT(2));
-        return true;
-    case SYS_read:
-        *ret = read(INT(0), PTR(1), (size_t)v->a[2]);
-        return true;
-    case SYS_write:
-        *ret = write(INT(0), PTR(1), (size_t)v->a[2]);
-        return true;
-    case SYS_splice:
-        *ret = splice(INT(0), PTR(1), INT(2), PTR(3), (size_t)v->a[4], (unsigned)v->a[5]);
-        return true;
-    case SYS_preadv2: /* the offset is in two words; 64-bit machines need the first */
-        *ret = preadv2(INT(0), PTR(1), INT(2), (off_t)get_vector_offset(v), INT(5));
-        return true;
-    case SYS_pwritev2:
-        *ret = pwritev2(INT(0), PTR(1), INT(2), (off_t)get_vector_offset(v), INT(5));
-        return true;
-    case SYS_sendfile:
-        *ret = NARROW(sendfile)(INT(0), INT(1), PTR(2), (size_t)v->a[3]);
-        return true;
+    CASE_OF(ioctl, s5_hook_ioctl, INT(0), (unsigned long)v->a[1], PTR(2))
+    CASE(readv, INT(0), PTR(1), INT(2))
+    CASE(writev, INT(0), PTR(1), INT(2))
+    CASE(read, INT(0), PTR(1), (size_t)v->a[2])
+    CASE(write, INT(0), PTR(1), (size_t)v->a[2])
+    CASE(splice, INT(0), PTR(1), INT(2), PTR(3), (size_t)v->a[4], (unsigned)v->a[5])
+    /* The offset is in two words; 64-bit machines need the first. */
+    CASE(preadv2, INT(0), PTR(1), INT(2), (off_t)get_vector_offset(v), INT(5))
+    CASE(pwritev2, INT(0), PTR(1), INT(2), (off_t)get_vector_offset(v), INT(5))
+    CASE_OF(sendfile, NARROW(sendfile), INT(0), INT(1), PTR(2), (size_t)v->a[3])
 #ifdef SYS_sendfile64
-    case SYS_sendfile64:
-        *ret = sendfile(INT(0), INT(1), PTR(2), (size_t)v->a[3]);
-        return true;
+    CASE_OF(sendfile64, sendfile, INT(0), INT(1), PTR(2), (size_t)v->a[3])
 #endif
     default:
         return false;
@@ -301,26 +251,16 @@ static bool call_wait_hook(long number, const struct arguments *v, long *ret)
 {
     switch (number) {
 #ifdef SYS_poll
-    case SYS_poll:
-        *ret = poll(PTR(0), (nfds_t)v->a[1], INT(2));
-        return true;
+    CASE(poll, PTR(0), (nfds_t)v->a[1], INT(2))
 #endif
-    case SYS_ppoll:
-        *ret = raw_ppoll(v, false);
-        return true;
+    CASE_OF(ppoll, raw_ppoll, v, false)
 #ifdef SYS_ppoll_time64
-    case SYS_ppoll_time64:
-        *ret = raw_ppoll(v, true);
-        return true;
+    CASE_OF(ppoll_time64, raw_ppoll, v, true)
 #endif
 #ifdef SYS__newselect
-    case SYS__newselect:
-        *ret = raw_select(INT(0), PTR(1), PTR(2), PTR(3), PTR(4));
-        return true;
+    CASE_OF(_newselect, raw_select, INT(0), PTR(1), PTR(2), PTR(3), PTR(4))
 #elif defined SYS_select
-    case SYS_select:
-        *ret = raw_select(INT(0), PTR(1), PTR(2), PTR(3), PTR(4));
-        return true;
+    CASE_OF(select, raw_select, INT(0), PTR(1), PTR(2), PTR(3), PTR(4))
 #endif
 #if defined SYS__newselect && defined SYS_select /* the old call: its arguments are in memory */
     case SYS_select: {
@@ -331,21 +271,13 @@ static bool call_wait_hook(long number, const struct arguments *v, long *ret)
         return true;
     }
 #endif
-    case SYS_pselect6:
-        *ret = raw_pselect(v, false);
-        return true;
+    CASE_OF(pselect6, raw_pselect, v, false)
 #ifdef SYS_pselect6_time64
-    case SYS_pselect6_time64:
-        *ret = raw_pselect(v, true);
-        return true;
+    CASE_OF(pselect6_time64, raw_pselect, v, true)
 #endif
-    case SYS_epoll_ctl:
-        *ret = epoll_ctl(INT(0), INT(1), INT(2), PTR(3));
-        return true;
+    CASE(epoll_ctl, INT(0), INT(1), INT(2), PTR(3))
 #ifdef SYS_epoll_wait
-    case SYS_epoll_wait:
-        *ret = epoll_wait(INT(0), PTR(1), INT(2), INT(3));
-        return true;
+    CASE(epoll_wait, INT(0), PTR(1), INT(2), INT(3))
 #endif
     case SYS_epoll_pwait:
         *ret = is_mask_valid(PTR(4), (size_t)v->a[5]) ? epoll_pwait(INT(0), PTR(1), INT(2), INT(3), PTR(4))
@@ -363,45 +295,23 @@ static bool call_wait_hook(long number, const struct arguments *v, long *ret)
 static bool call_fd_hook(long number, const struct arguments *v, long *ret)
 {
     switch (number) {
-    case SYS_close:
-        *ret = close(INT(0));
-        return true;
+    CASE(close, INT(0))
 #if defined SYS_pidfd_getfd && __has_include(<sys/pidfd.h>)
-    case SYS_pidfd_getfd:
-        *ret = pidfd_getfd(INT(0), INT(1), (unsigned)v->a[2]);
-        return true;
+    CASE(pidfd_getfd, INT(0), INT(1), (unsigned)v->a[2])
 #endif
-    case SYS_close_range:
-        *ret = close_range((unsigned)v->a[0], (unsigned)v->a[1], INT(2));
-        return true;
-    case SYS_dup:
-        *ret = dup(INT(0));
-        return true;
+    CASE(close_range, (unsigned)v->a[0], (unsigned)v->a[1], INT(2))
+    CASE(dup, INT(0))
 #ifdef SYS_dup2
-    case SYS_dup2:
-        *ret = dup2(INT(0), INT(1));
-        return true;
+    CASE(dup2, INT(0), INT(1))
 #endif
-    case SYS_dup3:
-        *ret = dup3(INT(0), INT(1), INT(2));
-        return true;
-    case SYS_fcntl:
-        *ret = s5_hook_fcntl(INT(0), INT(1), v->a[2]);
-        return true;
+    CASE(dup3, INT(0), INT(1), INT(2))
+    CASE_OF(fcntl, s5_hook_fcntl, INT(0), INT(1), v->a[2])
 #ifdef SYS_fcntl64
-    case SYS_fcntl64:
-        *ret = hook_wide_fcntl(INT(0), INT(1), v->a[2]);
-        return true;
+    CASE_OF(fcntl64, hook_wide_fcntl, INT(0), INT(1), v->a[2])
 #endif
-    case SYS_execve:
-        *ret = execve(PTR(0), PTR(1), PTR(2));
-        return true;
-    case SYS_execveat:
-        *ret = execveat(INT(0), PTR(1), PTR(2), PTR(3), INT(4));
-        return true;
-    case SYS_io_uring_setup: /* it would connect where no hook sees it */
-        *ret = s5_hook_result(-ENOSYS);
-        return true;
+    CASE(execve, PTR(0), PTR(1), PTR(2))
+    CASE(execveat, INT(0), PTR(1), PTR(2), PTR(3), INT(4))
+    CASE_OF(io_uring_setup, s5_hook_result, -ENOSYS) /* it would connect where no hook sees it */
     default:
         return false;
     }

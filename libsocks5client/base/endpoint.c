@@ -8,6 +8,12 @@ int s5_endpoint_of(const struct s5_addr *addr, int family, struct s5_endpoint *r
 {
     struct sockaddr_storage sa;
     socklen_t len;
+    if (addr->kind == S5_ADDR_IPV4 && family == AF_INET) { /* short, for each datagram */
+        ret->len = sizeof ret->v4;
+        ret->v4 = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(addr->port)};
+        memcpy(&ret->v4.sin_addr, addr->octets, 4);
+        return 0;
+    }
     if (s5_addr_to_sockaddr(addr, family, &sa, &len) < 0)
         return -EAFNOSUPPORT;
     ret->len = len;

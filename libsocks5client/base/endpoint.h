@@ -15,6 +15,16 @@ struct s5_endpoint {
     };
 };
 
+/* The port of an address of either family, in host byte order: both families have it at the same offset. */
+static inline uint16_t s5_endpoint_port(const struct sockaddr *sa)
+{
+    return ntohs(((const struct sockaddr_in *)sa)->sin_port);
+}
+static inline void s5_endpoint_set_port(struct sockaddr *sa, uint16_t port)
+{
+    ((struct sockaddr_in *)sa)->sin_port = htons(port);
+}
+
 /* Sets RET to ADDR for a socket of FAMILY. Returns 0 or -EAFNOSUPPORT. */
 int s5_endpoint_of(const struct s5_addr *addr, int family, struct s5_endpoint *ret);
 

@@ -59,12 +59,6 @@ static bool get_bound_address(struct s5_engine *e, int fd, struct s5_addr *ret)
     return true;
 }
 
-static uint16_t get_port(const struct sockaddr *addr)
-{
-    return ntohs(addr->sa_family == AF_INET ? ((const struct sockaddr_in *)addr)->sin_port
-                                            : ((const struct sockaddr_in6 *)addr)->sin6_port);
-}
-
 /* A program binds to the local address of one of its connections. That is a v4-mapped address if the server was
  * reached by IPv4. A socket for IPv6 alone refuses it, except one that will listen at a server. */
 static int bind_mapped(struct s5_engine *e, int fd, const struct sockaddr *addr, socklen_t len)
@@ -95,7 +89,7 @@ int s5_bind(struct s5_engine *e, int fd, const struct sockaddr *addr, socklen_t 
         return 0;
     if ((addr->sa_family != AF_INET && addr->sa_family != AF_INET6) || !get_bound_address(e, fd, &at))
         return 0;
-    at.port = get_port(addr);
+    at.port = s5_endpoint_port(addr);
     struct s5_slot *slot = at.port ? NULL : s5_registry_make(&e->registry, fd);
     if (slot)
         atomic_store(&slot->bound, (uint32_t)s5_fd_cookie(e, fd));

@@ -176,14 +176,10 @@ int s5_bind_request_bound(struct s5_engine *e, struct s5_listener *l, const stru
 static void get_peer(const struct s5_listener *l, struct s5_endpoint *ret)
 {
     struct s5_addr from = *s5_session_bound(&l->negotiation.session);
-    struct sockaddr_storage sa;
-    socklen_t len;
-    if (s5_addr_to_sockaddr(&from, l->family, &sa, &len) < 0) {
+    if (s5_endpoint_of(&from, l->family, ret) < 0) {
         struct s5_addr unknown = {.kind = l->family == AF_INET ? S5_ADDR_IPV4 : S5_ADDR_IPV6, .port = from.port};
-        s5_addr_to_sockaddr(&unknown, l->family, &sa, &len);
+        s5_endpoint_of(&unknown, l->family, ret);
     }
-    ret->len = len;
-    memcpy(&ret->any, &sa, len);
 }
 
 int s5_bind_request_accepted(struct s5_engine *e, struct s5_listener *l, int control, struct s5_endpoint *ret)

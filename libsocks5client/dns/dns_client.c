@@ -116,11 +116,6 @@ static bool is_unspecified(const struct s5_endpoint *at)
     return IN6_IS_ADDR_UNSPECIFIED(&at->v6.sin6_addr);
 }
 
-static uint16_t get_port(const struct s5_endpoint *at)
-{
-    return at->any.sa_family == AF_INET ? at->v4.sin_port : at->v6.sin6_port;
-}
-
 static void set_loopback(struct s5_endpoint *at, bool mapped)
 {
     static const uint8_t mapped_loopback[16] = {[10] = 0xff, 0xff, 127, 0, 0, 1};
@@ -160,7 +155,7 @@ static int find_self(struct s5_engine *e, int fd, const struct s5_endpoint *serv
             return -errno;
         if (ret->any.sa_family != server->any.sa_family)
             return -EAFNOSUPPORT;
-        bool bound = get_port(ret);
+        bool bound = s5_endpoint_port(&ret->any);
         if (is_unspecified(ret) && (bound || stream))
             set_loopback(ret, mapped);
         if (bound)
@@ -379,7 +374,7 @@ static bool is_to_dns_server(struct s5_engine *e, int fd, const struct msghdr *m
 {
     struct s5_addr to;
     return msg->msg_name && copy_address(msg->msg_name, msg->msg_namelen, ret) == 0 &&
-           ntohs(get_port(ret)) == S5_DNS_PORT && s5_addr_from_sockaddr(&to, &ret->any, ret->len) == 0 &&
+           s5_endpoint_port(&ret->any) == S5_DNS_PORT && s5_addr_from_sockaddr(&to, &ret->any, ret->len) == 0 &&
            is_datagram(e, fd) && s5_dns_answer_is_ours(e, &to, S5_PROTO_UDP);
 }
 

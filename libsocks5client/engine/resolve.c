@@ -70,14 +70,10 @@ static bool find_remote_server(void *user, unsigned at, const char *word, size_t
 int s5_resolve_dns_server(struct s5_engine *e, struct s5_endpoint *ret)
 {
     struct servers s = {.e = e};
-    struct sockaddr_storage sa;
     if (!s5_word_reader_each("/etc/resolv.conf", find_remote_server, &s))
         return -ENOENT;
     int family = s.found.kind == S5_ADDR_IPV4 ? AF_INET : AF_INET6;
-    int r = s5_addr_to_sockaddr(&s.found, family, &sa, &ret->len);
-    if (r == 0)
-        memcpy(&ret->any, &sa, ret->len);
-    return r;
+    return s5_endpoint_of(&s.found, family, ret);
 }
 
 /* --- permission for libc --- */

@@ -50,7 +50,7 @@ __attribute__((noinline)) static void set_bridged_name(struct s5_engine *e, stru
     const struct s5_shm *shm = atomic_load(&e->shm);
     int saved = errno;
     if (shm && more && !more->local.len && e->real->getsockname(atomic_load(&record->fd), &own.any, &own.len) == 0)
-        s5_bridge_local(e, record->server_index, own.any.sa_family, ntohs(own.v4.sin_port), &more->local);
+        s5_bridge_local(e, record->server_index, own.any.sa_family, s5_endpoint_port(&own.any), &more->local);
     errno = saved;
 }
 

@@ -4,6 +4,7 @@
  * search. */
 #include "hosts.h"
 #include "word_reader.h"
+#include "clock.h"
 #include <stdatomic.h>
 #include <string.h>
 #include <strings.h>
@@ -78,12 +79,11 @@ static void reload_files(void)
 
 static void refresh_files(void)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-    if (atomic_load_explicit(&local.second, memory_order_acquire) == now.tv_sec + 1)
+    int64_t second = (int64_t)(s5_clock_coarse() / S5_CLOCK_SECOND) + 1;
+    if (atomic_load_explicit(&local.second, memory_order_acquire) == second)
         return;
     reload_files();
-    atomic_store_explicit(&local.second, now.tv_sec + 1, memory_order_release);
+    atomic_store_explicit(&local.second, second, memory_order_release);
 }
 
 /* --- the hosts file --- */

@@ -122,8 +122,7 @@ static int make_fake_addresses(struct s5_engine *e, const struct s5_policy *p, c
     return 0;
 }
 
-int s5_names_fake_address(struct s5_engine *e, const struct s5_addr *name, int family, struct sockaddr_storage *ret,
-                          socklen_t *ret_len)
+int s5_names_fake_address(struct s5_engine *e, const struct s5_addr *name, int family, struct s5_endpoint *ret)
 {
     const struct s5_policy *p = s5_engine_policy(e);
     struct s5_names_answer answer;
@@ -141,7 +140,7 @@ int s5_names_fake_address(struct s5_engine *e, const struct s5_addr *name, int f
         s5_addr_from_octets(&addr, answer.v4, 4, name->port);
     else
         s5_addr_from_octets(&addr, answer.v6, 16, name->port);
-    return s5_addr_to_sockaddr(&addr, family, ret, ret_len);
+    return s5_endpoint_of(&addr, family, ret);
 }
 
 /* --- lookups --- */

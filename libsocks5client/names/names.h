@@ -37,8 +37,7 @@ int s5_names_find(struct s5_engine *e, struct s5_addr *addr);
 
 /* Stores in RET the fake address of NAME for a socket of FAMILY. Returns 0; -EINVAL: NAME is not a valid name;
  * -EACCES or another -errno: no policy; or -ENOMEM. */
-int s5_names_fake_address(struct s5_engine *e, const struct s5_addr *name, int family, struct sockaddr_storage *ret,
-                          socklen_t *ret_len);
+int s5_names_fake_address(struct s5_engine *e, const struct s5_addr *name, int family, struct s5_endpoint *ret);
 
 /* Detaches the pool of COPY, a copy of the shared state that no other process uses yet. Its names keep their
  * numbers. New names get numbers that differ from those that the shared state assigns from now on, as far as that is

@@ -11,12 +11,6 @@ void s5_disconnect_own_address(struct s5_engine *e, int fd, struct s5_endpoint *
         ret->len = 0;
 }
 
-/* The port of AT. An IPv6 address has it at the same offset. */
-static uint16_t *get_port_field(struct s5_endpoint *at)
-{
-    return &at->v4.sin_port;
-}
-
 int s5_disconnect_keeping_port(struct s5_engine *e, int fd)
 {
     const struct sockaddr none = {.sa_family = AF_UNSPEC};
@@ -28,7 +22,7 @@ int s5_disconnect_keeping_port(struct s5_engine *e, int fd)
     if (!before.len || !after.len)
         return 0;
     /* getsockname() still reports the old port of a stream, but the socket does not have it any more. */
-    *get_port_field(&after) = *get_port_field(&before);
+    s5_endpoint_set_port(&after.any, s5_endpoint_port(&before.any));
     if (e->real->bind(fd, &after.any, after.len) == 0 || errno == EINVAL)
         return 0; /* EINVAL: the program chose the port, so the socket still has it */
     return -errno;

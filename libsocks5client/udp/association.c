@@ -61,11 +61,6 @@ static int connect_kernel_socket(struct s5_engine *e, int fd, const struct s5_en
     return e->real->connect(fd, &to->any, to->len) == 0 ? 0 : -errno;
 }
 
-static uint16_t get_port(const struct s5_endpoint *at)
-{
-    return at->any.sa_family == AF_INET ? at->v4.sin_port : at->v6.sin6_port;
-}
-
 /* Drops what was received before the kernel's socket was connected: it may come from any source. At most 4096
  * datagrams. */
 static void drain_socket(struct s5_engine *e, int fd)
@@ -223,7 +218,7 @@ static int open_new_association(struct s5_engine *e, struct s5_association *a, i
     if (r == 0) {
         a->family = a->local.any.sa_family;
         /* An IPv6 socket that was connected once never receives from other sources again. */
-        a->mixed = !a->peer.len && (get_port(&a->local) != 0 || a->family == AF_INET6);
+        a->mixed = !a->peer.len && (s5_endpoint_port(&a->local.any) != 0 || a->family == AF_INET6);
         r = request_association(e, a, server->timeout * S5_CLOCK_SECOND, call, ticket, &critical);
     }
     if (r < 0) {
@@ -321,7 +316,8 @@ static bool is_attached(struct s5_engine *e, struct s5_association *a, int fd)
     socklen_t len = sizeof peer.v6;
     if (a->mixed)
         return true;
-    return e->real->getpeername(fd, &peer.any, &len) == 0 && len == relay.len && get_port(&peer) == get_port(&relay);
+    return e->real->getpeername(fd, &peer.any, &len) == 0 && len == relay.len &&
+           s5_endpoint_port(&peer.any) == s5_endpoint_port(&relay.any);
 }
 
 /* Whether the calling thread is to renew A. FOUND: no, the control connection is alive. CLAIMED: yes, and CALL holds A.
@@ -464,7 +460,7 @@ int s5_association_connect(struct s5_engine *e, int fd, const struct sockaddr *a
         return connect_direct(e, fd, addr, len, named ? &to : NULL);
     memcpy(&peer.any, addr, peer.len);
     if (s5_addr_is_loopback(&to)) /* the unspecified address means loopback */
-        s5_target_endpoint(&to, addr->sa_family, &peer);
+        s5_endpoint_of(&to, addr->sa_family, &peer);
     if (!a)
         return s5_association_open(e, fd, server, &peer, &a);
     a->peer = peer;

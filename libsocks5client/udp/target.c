@@ -320,29 +320,6 @@ static bool is_peer(const struct s5_association *a, const struct s5_addr *from)
     return s5_addr_from_sockaddr(&peer, &a->peer.any, a->peer.len) == 0 && s5_addr_equal(&peer, from);
 }
 
-bool s5_target_endpoint(const struct s5_addr *from, int family, struct s5_endpoint *ret)
-{
-    if (from->kind == S5_ADDR_IPV4 && family == AF_INET) {
-        ret->len = sizeof ret->v4;
-        ret->v4 = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(from->port)};
-        memcpy(&ret->v4.sin_addr, from->octets, 4);
-        return true;
-    }
-    return s5_endpoint_of(from, family, ret) == 0;
-}
-
-/* The fake address of NAME: a relay may report names that were never sent. False: none. */
-static bool get_fake_endpoint(struct s5_engine *e, const struct s5_addr *name, int family, struct s5_endpoint *ret)
-{
-    struct sockaddr_storage sa;
-    socklen_t len;
-    if (s5_names_fake_address(e, name, family, &sa, &len) < 0)
-        return false;
-    ret->len = len;
-    memcpy(&ret->any, &sa, len);
-    return true;
-}
-
 bool s5_target_heard(struct s5_association *a, const uint8_t *header, size_t len, struct s5_endpoint *ret)
 {
     if (len != S5_UDP_HEADER_IPV4 && len != S5_UDP_HEADER_IPV6)
@@ -370,6 +347,6 @@ bool s5_target_source(struct s5_engine *e, struct s5_association *a, const struc
         return is_peer(a, &source);
     }
     if (source.kind == S5_ADDR_NAME)
-        return get_fake_endpoint(e, &source, a->family, ret);
-    return s5_target_endpoint(&source, a->family, ret);
+        return s5_names_fake_address(e, &source, a->family, ret) == 0; /* also a name that was never sent */
+    return s5_endpoint_of(&source, a->family, ret) == 0;
 }

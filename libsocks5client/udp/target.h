@@ -8,7 +8,6 @@
 /* The address in SA, of LEN octets, into *RET. False: it has none of IPv4 or IPv6, the families that leave the machine.
  * AF_UNSPEC is IPv4, as in the kernel's UDP. */
 bool s5_target_address(const struct sockaddr *sa, socklen_t len, struct s5_addr *ret);
-bool s5_target_endpoint(const struct s5_addr *addr, int family, struct s5_endpoint *ret); /* false: none */
 /* Finds the way to TO: 0: direct; > 0: through *RET_SERVER; -errno, logged. *RET_NAMED: TO was a fake address and is
  * now its name. Through a server 0.0.0.0 becomes 127.0.0.1. */
 int s5_target_route(struct s5_engine *e, struct s5_addr *to, const struct s5_server **ret_server, bool *ret_named);

@@ -9,6 +9,7 @@
 #include "conn.h"
 #include "journal.h"
 #include "peer.h"
+#include "endpoint.h"
 #include <errno.h>
 #include <netinet/in.h>
 #include <string.h>
@@ -114,10 +115,7 @@ static int open_datagram_socket(int fd, int family, struct sockaddr_storage *ret
         memset(ret, 0, sizeof *ret);
         ret->ss_family = (sa_family_t)family;
     }
-    if (ret->ss_family == AF_INET6)
-        ((struct sockaddr_in6 *)ret)->sin6_port = 0;
-    else
-        ((struct sockaddr_in *)ret)->sin_port = 0;
+    s5_endpoint_set_port((struct sockaddr *)ret, 0);
     int udp = socket(ret->ss_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (udp < 0)
         return -errno;

@@ -1,6 +1,7 @@
 /* epoll always reports hang-ups and errors. A watch in such a state would be reported forever while its owner cannot
  * read. It is therefore removed from the epoll instance, and its owner tries to read whenever it has space again. */
 #include "loop.h"
+#include "clock.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -20,9 +21,7 @@ static struct {
 
 static void read_clock(void)
 {
-    struct timespec ts;
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    loop.now = (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+    loop.now = (int64_t)(s5_clock_now() / (S5_CLOCK_SECOND / 1000));
 }
 
 int loop_begin(void)

@@ -2,16 +2,11 @@
  * An address is its octets as host-order words in hexadecimal, a colon and the port. The eighth column is the user ID
  * of the owner. UDP sockets are found by their local port, whatever address they are bound to. */
 #include "peer.h"
+#include "endpoint.h"
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
-
-static unsigned get_port(const struct sockaddr *sa)
-{
-    return ntohs(sa->sa_family == AF_INET6 ? ((const struct sockaddr_in6 *)sa)->sin6_port
-                                           : ((const struct sockaddr_in *)sa)->sin_port);
-}
 
 /* Checks the rows of PATH with the local port LOCAL and, unless REMOTE is 0, the remote port REMOTE. Returns 1 if all
  * of them belong to the user of this process, 0 if one belongs to another user, -1 if there is no such row. */
@@ -43,8 +38,8 @@ bool peer_is_same_user(int fd, const struct sockaddr *peer, socklen_t len)
         getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &type_len) < 0)
         return false;
     bool tcp = type == SOCK_STREAM;
-    unsigned to = tcp ? get_port((struct sockaddr *)&own) : 0;
-    int a = check_owner(tcp ? "/proc/net/tcp" : "/proc/net/udp", get_port(peer), to);
-    int b = check_owner(tcp ? "/proc/net/tcp6" : "/proc/net/udp6", get_port(peer), to);
+    unsigned to = tcp ? s5_endpoint_port((struct sockaddr *)&own) : 0;
+    int a = check_owner(tcp ? "/proc/net/tcp" : "/proc/net/udp", s5_endpoint_port(peer), to);
+    int b = check_owner(tcp ? "/proc/net/tcp6" : "/proc/net/udp6", s5_endpoint_port(peer), to);
     return a != 0 && b != 0 && (a > 0 || b > 0);
 }

@@ -8,6 +8,7 @@
 #include "client.h"
 #include "error.h"
 #include "wire.h"
+#include "endpoint.h"
 #include <errno.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -121,10 +122,7 @@ static int listen_here(const struct talk *t, struct s5_addr *ret_dst)
 {
     struct sockaddr_storage own = t->own;
     socklen_t len = sizeof(own);
-    if (own.ss_family == AF_INET)
-        ((struct sockaddr_in *)&own)->sin_port = 0;
-    else
-        ((struct sockaddr_in6 *)&own)->sin6_port = 0;
+    s5_endpoint_set_port((struct sockaddr *)&own, 0);
     int fd = socket(own.ss_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -errno;
