@@ -8,6 +8,7 @@ enum s5_result {
     S5_RESULT_ASSOCIATION_LOST,       /* the association is not available at present; a datagram is lost */
     S5_RESULT_DROPPED,                /* the datagram is not for the program */
     S5_RESULT_NOT_SENT,               /* the datagram was not sent, and may be sent in another way */
+    S5_RESULT_NO_DNS_CLIENT,          /* the socket is not a DNS client, and the address is no DNS server */
     S5_RESULT_RENEW,                  /* the listener needs another BIND request */
 };
 

@@ -100,7 +100,7 @@ static ssize_t send_fast_open(struct s5_engine *e, int fd, const struct msghdr *
     plain.msg_name = NULL;
     plain.msg_namelen = 0;
     ssize_t asked = s5_dns_client_send(e, fd, &plain, flags);
-    if (asked != -ENOTCONN)
+    if (asked != S5_RESULT_NO_DNS_CLIENT)
         return asked;
     ssize_t n = e->real->sendmsg(fd, &plain, flags & ~MSG_FASTOPEN);
     return n < 0 ? -errno : n;
@@ -131,7 +131,7 @@ static ssize_t send_copied(struct s5_engine *e, int fd, struct msghdr *m, int fl
     if (sent != S5_RESULT_NO_ASSOCIATION)
         return sent;
     sent = s5_dns_client_send(e, fd, m, flags);
-    if (sent != -ENOTCONN)
+    if (sent != S5_RESULT_NO_DNS_CLIENT)
         return sent;
     int r = s5_tcp_await(e, fd, flags, POLLOUT);
     if (r == 0)
@@ -250,7 +250,7 @@ int s5_sendmmsg(struct s5_engine *e, int fd, struct mmsghdr *msgs, unsigned n, i
     if (sent != S5_RESULT_NO_ASSOCIATION)
         return sent;
     sent = s5_dns_client_sendmmsg(e, fd, msgs, n, flags);
-    if (sent != -ENOTCONN)
+    if (sent != S5_RESULT_NO_DNS_CLIENT)
         return sent == -EFAULT ? fail_send(e, fd, flags, sent) : sent;
     int r = s5_tcp_await(e, fd, flags, POLLOUT);
     unsigned may = 0;

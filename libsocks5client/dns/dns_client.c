@@ -13,6 +13,7 @@
 #include "kind.h"
 #include "lazy_map.h"
 #include "registry.h"
+#include "result.h"
 #include "route.h"
 #include "user_memory.h"
 #include <errno.h>
@@ -407,13 +408,13 @@ ssize_t s5_dns_client_send(struct s5_engine *e, int fd, const struct msghdr *msg
     struct s5_record *record = NULL;
     struct s5_endpoint server;
     if (s5_in_engine)
-        return -ENOTCONN;
+        return S5_RESULT_NO_DNS_CLIENT;
     struct s5_dns_client *a = s5_dns_client_of(e, fd, &record);
     uint32_t kind = a ? atomic_load(&a->kind) : S5_DNS_CLIENT_FREE;
     if (record && (kind == S5_DNS_CLIENT_STREAM || (kind == S5_DNS_CLIENT_CONNECTED && !msg->msg_name)))
         return answer_message(e, fd, a, record, msg, &record->peer);
     if (!is_to_dns_server(e, fd, msg, &server))
-        return -ENOTCONN;
+        return S5_RESULT_NO_DNS_CLIENT;
     if (!a && add_unconnected(e, fd, &server))
         a = s5_dns_client_of(e, fd, &record);
     return a && record ? answer_message(e, fd, a, record, msg, &server) : -ENOBUFS;
@@ -422,7 +423,7 @@ ssize_t s5_dns_client_send(struct s5_engine *e, int fd, const struct msghdr *msg
 int s5_dns_client_sendmmsg(struct s5_engine *e, int fd, struct mmsghdr *msgs, unsigned n, int flags)
 {
     unsigned sent = 0;
-    ssize_t r = -ENOTCONN;
+    ssize_t r = S5_RESULT_NO_DNS_CLIENT;
     for (; sent < n; sent++) {
         struct sockaddr_storage to;
         struct msghdr m;

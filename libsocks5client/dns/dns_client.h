@@ -33,8 +33,9 @@ struct s5_dns_client {
  * -errno. */
 int s5_dns_client_connect(struct s5_engine *e, int fd, uint8_t protocol, const struct sockaddr *addr, socklen_t len);
 
-/* Handles sendmsg() of MSG on FD. Returns the number of octets or -errno; -ENOTCONN: FD is not a DNS client, and the
- * destination of MSG is not a DNS server (or msg_name is NULL). The caller then sends MSG as usual. */
+/* Handles sendmsg() of MSG on FD. Returns the number of octets or -errno; S5_RESULT_NO_DNS_CLIENT: FD is not a DNS
+ * client, and the destination of MSG is not a DNS server (or msg_name is NULL). The caller then sends MSG as usual.
+ * */
 ssize_t s5_dns_client_send(struct s5_engine *e, int fd, const struct msghdr *msg, int flags);
 
 /* The same for sendmmsg(). */
