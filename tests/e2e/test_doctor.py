@@ -119,7 +119,7 @@ def _(w):
         assert status == 1 and "connect" not in rows, rows
         assert "wrong" not in json.dumps(rows), rows
         rows, status = diagnose(w, via(s.DANTED_AUTH), TARGET)
-    expect(rows, method=("fail", "it takes userpass"))
+    expect(rows, method=("fail", "it accepts userpass"))
     expect(rows, method=("fail", "give a username"))
     assert status == 1, rows
 
@@ -156,7 +156,7 @@ def _(w):
         rows, status = asked(k.realm.client, "-c", k.conf("integrity"))
         expect(rows, method=("ok", "selects gssapi; accepts gssapi"), bind="ok",
                authentication=("ok", "protection: integrity"), connect="ok",
-               udp=("unknown", "sealed"), pipelining="no")
+               udp=("unknown", "protected"), pipelining="no")
         assert status == 0, rows
         empty = dict(k.realm.client, KRB5CCNAME="FILE:%s/no-tickets" % w.scratch)
         rows, status = asked(empty, "-c", k.conf("integrity"))
@@ -164,7 +164,7 @@ def _(w):
         failed = [r for r in rows.values() if r[0] == "fail"]
         assert len(failed) == 1 and "klist" in failed[0][2], rows
         rows, status = diagnose(w, via(kerberos.GSSAPI), TARGET)
-    expect(rows, method=("fail", "it takes gssapi"))
+    expect(rows, method=("fail", "it accepts gssapi"))
     expect(rows, method=("fail", "Kerberos"))
     assert status == 1, rows
 
@@ -209,7 +209,7 @@ def _(w):
 def _(w):
     w.hostile.play(lambda c: c.hang())
     rows, status = diagnose(w, via(s.HOSTILE))
-    expect(rows, reach_ipv4="ok", method=("fail", "says nothing"))
+    expect(rows, reach_ipv4="ok", method=("fail", "sends nothing"))
     assert status == 1
 
 
@@ -233,7 +233,7 @@ def _(w):
 @test("check: servers of other protocols are recognised, and one that closes the connection")
 def _(w):
     for said, words in ((b"SSH-2.0-x\r\n", "an SSH server"), (b"\x15\x03\x01\0\2\2\x46", "a TLS server"),
-                        (b"\0\x5b" + bytes(6), "SOCKS4"), (b"xyz", "does not speak SOCKS5"),
+                        (b"\0\x5b" + bytes(6), "SOCKS4"), (b"xyz", "the reply is not SOCKS5"),
                         (b"", "closes the connection")):
         def script(c, said=said):
             c.receive()
@@ -254,7 +254,7 @@ def _(w):
         c.say(bytes([5, 7]) + OK[2:])
     w.hostile.play(script)
     rows, status = diagnose(w, via(s.HOSTILE))
-    expect(rows, connect=("fail", "does not do CONNECT"), bind="no", udp="no")
+    expect(rows, connect=("fail", "does not support CONNECT"), bind="no", udp="no")
     assert status == 1
 
 

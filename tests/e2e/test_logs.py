@@ -120,7 +120,7 @@ def _(w):
     command = [w.socksify, "-c", conf, "--summary"]
     status, _, err = bed.run(bed.CLIENT, command + ["--"] + shell, w.env)
     text = err.decode()
-    for words in ('via "p": 1 connected, 1 connection refused\n', 'via "down": 0 connected, 1 not begun',
+    for words in ('via "p": 1 connected, 1 connection refused\n', 'via "down": 0 connected, 1 not started',
                   "direct: 1 connections; denied: 1\n"):
         assert words in text, (words, text)
     assert status == 3, status

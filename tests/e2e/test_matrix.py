@@ -202,7 +202,7 @@ def passes(w, program, server):
     if able:
         world.right(result, program.out)
         return "ok"
-    says = server.says or b"does not do UDP"
+    says = server.says or b"does not support UDP"
     assert result[0] != -1 and program.out not in result[1] and says in result[2], result
     assert result[0] != 0 or program.takes == "udp", result  # a program that uses UDP may just give up
     return "fails" if server.says else "refused"
