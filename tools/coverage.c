@@ -6,7 +6,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-int judge_command(const char *command, struct s5_program_report *ret)
+int coverage_of_command(const char *command, struct s5_program_report *ret)
 {
     static const struct s5_program_calls calls = {
         .open = open,

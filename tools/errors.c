@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-int message_fail(int code, const char *format, ...)
+int errors_fail(int code, const char *format, ...)
 {
     char line[8192] = "socksify: ";
     size_t used = strlen(line);

@@ -1,6 +1,6 @@
 /* Error messages: one line on standard error. */
-#ifndef TOOLS_MESSAGE_H
-#define TOOLS_MESSAGE_H
+#ifndef TOOLS_ERRORS_H
+#define TOOLS_ERRORS_H
 
 /* Exit codes, as those of env(1). */
 enum exit_code {
@@ -10,6 +10,6 @@ enum exit_code {
 };
 
 /* Prints "socksify: TEXT\n" with control characters replaced by "?", and returns CODE. */
-int message_fail(int code, const char *format, ...) __attribute__((format(printf, 2, 3)));
+int errors_fail(int code, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

@@ -104,10 +104,10 @@ int explain(const struct s5_policy *policy, const char *target)
 {
     struct s5_addr to;
     if (parse_target(&to, target) < 0)
-        return message_fail(EXIT_OWN_ERROR, "--explain: not HOST:PORT: %s", target);
+        return errors_fail(EXIT_OWN_ERROR, "--explain: not HOST:PORT: %s", target);
     if (to.kind == S5_ADDR_NAME && policy->resolve_local) {
         if (!resolve_name(&to))
-            return message_fail(EXIT_OWN_ERROR, "--explain: cannot resolve %s", target);
+            return errors_fail(EXIT_OWN_ERROR, "--explain: cannot resolve %s", target);
         char text[S5_ADDR_TEXT_MAX];
         printf("resolved: %s\n", s5_addr_format(&to, text, sizeof(text)));
     }

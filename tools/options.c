@@ -72,10 +72,10 @@ static int report_bad_option(char **argv)
 {
     if (optopt == 'c' || optopt == 'x' || optopt == OPTION_EXPLAIN || optopt == OPTION_TARGET || optopt == OPTION_LOG ||
         optopt == OPTION_ISOLATE || optopt == OPTION_IMPORT)
-        return message_fail(EXIT_OWN_ERROR, "option %s needs an argument; see socksify --help", argv[optind - 1]);
+        return errors_fail(EXIT_OWN_ERROR, "option %s needs an argument; see socksify --help", argv[optind - 1]);
     if (optopt > 0 && optopt < 256)
-        return message_fail(EXIT_OWN_ERROR, "unknown option -%c; see socksify --help", optopt);
-    return message_fail(EXIT_OWN_ERROR, "bad option %s; see socksify --help", argv[optind - 1]);
+        return errors_fail(EXIT_OWN_ERROR, "unknown option -%c; see socksify --help", optopt);
+    return errors_fail(EXIT_OWN_ERROR, "bad option %s; see socksify --help", argv[optind - 1]);
 }
 
 /* Stores OPTION in RET. Returns false if it is not known. */
@@ -143,18 +143,18 @@ int options_parse(struct options *ret, int argc, char **argv)
             return 0;
     }
     if (ret->file && ret->url)
-        return message_fail(EXIT_OWN_ERROR, "-c and -x exclude each other");
+        return errors_fail(EXIT_OWN_ERROR, "-c and -x exclude each other");
     if ((ret->target || ret->json) && ret->action != OPTIONS_CHECK)
-        return message_fail(EXIT_OWN_ERROR, "--target and --json belong to --check");
+        return errors_fail(EXIT_OWN_ERROR, "--target and --json belong to --check");
     if (ret->action == OPTIONS_CHECK) {
         ret->command = argv[optind] ? argv + optind : NULL;
     } else if (ret->action == OPTIONS_RUN) {
         if (!argv[optind])
-            return message_fail(EXIT_OWN_ERROR, "no command given; see socksify --help");
+            return errors_fail(EXIT_OWN_ERROR, "no command given; see socksify --help");
         ret->command = argv + optind;
     } else if (argv[optind]) {
-        return message_fail(EXIT_OWN_ERROR, "%s takes no command: %s",
-                            ret->action == OPTIONS_IMPORT ? "--import" : "--explain", argv[optind]);
+        return errors_fail(EXIT_OWN_ERROR, "%s takes no command: %s",
+                           ret->action == OPTIONS_IMPORT ? "--import" : "--explain", argv[optind]);
     }
     return 0;
 }

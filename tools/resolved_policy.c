@@ -14,7 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-void plan_strip_password(char *url)
+void resolved_policy_strip_password(char *url)
 {
     char *scheme = strstr(url, "://");
     char *authority = scheme ? scheme + 3 : url;
@@ -27,7 +27,7 @@ void plan_strip_password(char *url)
     explicit_bzero(colon + len, cut);
 }
 
-bool plan_is_used(const struct s5_policy *p, unsigned server)
+bool resolved_policy_uses(const struct s5_policy *p, unsigned server)
 {
     for (size_t i = 0; i < p->n_rules; i++) {
         if (p->rules[i].verdict == S5_VIA && p->rules[i].server == server)
@@ -48,8 +48,8 @@ static int resolve_host(const char *host, struct s5_server *server)
     return n > 0 ? 0 : EAI_NONAME;
 }
 
-int plan_read(struct s5_policy *ret, const struct options *options, char *const *environ_strings,
-              struct s5_fault *ret_fault)
+int resolved_policy_read(struct s5_policy *ret, const struct options *options, char *const *environ_strings,
+                         struct s5_fault *ret_fault)
 {
     static char *const none[] = {NULL};
     struct s5_source source = {.file = options->file, .url = options->url};
@@ -59,7 +59,7 @@ int plan_read(struct s5_policy *ret, const struct options *options, char *const 
     return s5_source_load(ret, &source, ret_fault);
 }
 
-int plan_resolve(struct s5_policy *policy, unsigned index)
+int resolved_policy_resolve(struct s5_policy *policy, unsigned index)
 {
     struct s5_server *server = &policy->servers[index];
     if (server->is_path || server->n_addrs > 0)
@@ -75,7 +75,7 @@ static int set_log_fd(struct s5_policy *policy, const char *number)
     struct stat st;
     unsigned long fd = strtoul(number, &end, 10);
     if (*number < '0' || *number > '9' || *end || fd > 1 << 20 || fstat((int)fd, &st) < 0)
-        return message_fail(EXIT_OWN_ERROR, "--log: no such descriptor: %s", number);
+        return errors_fail(EXIT_OWN_ERROR, "--log: no such descriptor: %s", number);
     policy->log_dev = (uint64_t)st.st_dev;
     policy->log_ino = (uint64_t)st.st_ino;
     return 0;
@@ -96,22 +96,22 @@ static int set_log(struct s5_policy *policy, const char *where)
         return 0;
     if (!special && *where != '/') {
         if (!getcwd(path, sizeof(path) / 2) || strlen(where) > sizeof(path) / 2 - 2)
-            return message_fail(EXIT_OWN_ERROR, "--log: %s: %s", where, strerror(errno));
+            return errors_fail(EXIT_OWN_ERROR, "--log: %s: %s", where, strerror(errno));
         strcat(path, "/");
     }
     strcat(path, where);
     int64_t text = s5_policy_add_text(policy, path, strlen(path));
     if (text < 0)
-        return message_fail(EXIT_OWN_ERROR, "--log: too long");
+        return errors_fail(EXIT_OWN_ERROR, "--log: too long");
     policy->log_file = (uint32_t)text;
     return 0;
 }
 
-int plan_load(struct s5_policy *ret, const struct options *options, char *const *environ_strings)
+int resolved_policy_load(struct s5_policy *ret, const struct options *options, char *const *environ_strings)
 {
     struct s5_fault fault = {""};
-    if (plan_read(ret, options, environ_strings, &fault) < 0)
-        return message_fail(EXIT_OWN_ERROR, "%s", fault.text);
+    if (resolved_policy_read(ret, options, environ_strings, &fault) < 0)
+        return errors_fail(EXIT_OWN_ERROR, "%s", fault.text);
     uint8_t level = options->verbosity == 0 ? S5_LOG_NONE : options->verbosity == 1 ? S5_LOG_INFO : S5_LOG_DEBUG;
     if (ret->log_level < level)
         ret->log_level = level;
@@ -121,10 +121,10 @@ int plan_load(struct s5_policy *ret, const struct options *options, char *const 
     if (code != 0)
         return code;
     for (unsigned i = 0; i < ret->n_servers; i++) {
-        int error = plan_is_used(ret, i) ? plan_resolve(ret, i) : 0;
+        int error = resolved_policy_uses(ret, i) ? resolved_policy_resolve(ret, i) : 0;
         if (error != 0)
-            return message_fail(EXIT_OWN_ERROR, "%s: cannot resolve server %s: %s", s5_policy_text(ret, ret->source),
-                                s5_policy_text(ret, ret->servers[i].host), gai_strerror(error));
+            return errors_fail(EXIT_OWN_ERROR, "%s: cannot resolve server %s: %s", s5_policy_text(ret, ret->source),
+                               s5_policy_text(ret, ret->servers[i].host), gai_strerror(error));
     }
     return 0;
 }

@@ -1,6 +1,6 @@
 /* The policy for a command, complete before anything runs. */
-#ifndef TOOLS_PLAN_H
-#define TOOLS_PLAN_H
+#ifndef TOOLS_RESOLVED_POLICY_H
+#define TOOLS_RESOLVED_POLICY_H
 
 #include "options.h"
 #include "policy.h"
@@ -8,19 +8,19 @@
 
 /* Reads the policy that OPTIONS and ENVIRON_STRINGS (NULL: ignored) name, and resolves the names of the servers that
  * its rules use. Returns 0, or EXIT_OWN_ERROR after it prints what is wrong. */
-int plan_load(struct s5_policy *ret, const struct options *options, char *const *environ_strings);
+int resolved_policy_load(struct s5_policy *ret, const struct options *options, char *const *environ_strings);
 
-/* The first half of plan_load(): reads the policy. Returns 0, or -errno and the error in RET_FAULT. */
-int plan_read(struct s5_policy *ret, const struct options *options, char *const *environ_strings,
-              struct s5_fault *ret_fault);
+/* The first half of resolved_policy_load(): reads the policy. Returns 0, or -errno and the error in RET_FAULT. */
+int resolved_policy_read(struct s5_policy *ret, const struct options *options, char *const *environ_strings,
+                         struct s5_fault *ret_fault);
 
 /* Returns true if a rule uses server number SERVER. */
-bool plan_is_used(const struct s5_policy *policy, unsigned server);
+bool resolved_policy_uses(const struct s5_policy *policy, unsigned server);
 
 /* The second half: resolves server number INDEX, if it is known by a name. Returns 0, or an EAI_* code. */
-int plan_resolve(struct s5_policy *policy, unsigned index);
+int resolved_policy_resolve(struct s5_policy *policy, unsigned index);
 
 /* Shortens "USER:PASSWORD@" in URL to "USER@" and overwrites what is cut. */
-void plan_strip_password(char *url);
+void resolved_policy_strip_password(char *url);
 
 #endif

@@ -62,11 +62,11 @@ static int find_object(char *ret, size_t size, bool trusted)
     if (*ret == '\0')
         snprintf(ret, size, "%s", PRELOAD_PATH);
     if (access(ret, R_OK) < 0)
-        return message_fail(EXIT_OWN_ERROR, "preload object %s: %s", ret, strerror(errno));
+        return errors_fail(EXIT_OWN_ERROR, "preload object %s: %s", ret, strerror(errno));
     if (*ret != '/')
-        return message_fail(EXIT_OWN_ERROR, "preload object %s: not an absolute path", ret);
+        return errors_fail(EXIT_OWN_ERROR, "preload object %s: not an absolute path", ret);
     if (strpbrk(ret, ": \t\n"))
-        return message_fail(EXIT_OWN_ERROR, "preload object %s: a colon or space in its path", ret);
+        return errors_fail(EXIT_OWN_ERROR, "preload object %s: a colon or space in its path", ret);
     if (strcmp(ret, PRELOAD_PATH) == 0)
         snprintf(ret, size, "%s", PRELOAD_NAME); /* the loader finds the one for each architecture */
     return 0;
@@ -77,7 +77,7 @@ static int find_object(char *ret, size_t size, bool trusted)
 static int set_variable(const char *name, const char *value)
 {
     if (setenv(name, value, 1) < 0)
-        return message_fail(EXIT_OWN_ERROR, "%s: %s", name, strerror(errno));
+        return errors_fail(EXIT_OWN_ERROR, "%s: %s", name, strerror(errno));
     return 0;
 }
 
@@ -91,7 +91,7 @@ static int set_preload(const char *object)
         return 0; /* socksify runs socksify */
     char *both;
     if (asprintf(&both, "%s:%s", object, old) < 0)
-        return message_fail(EXIT_OWN_ERROR, "%s", strerror(ENOMEM));
+        return errors_fail(EXIT_OWN_ERROR, "%s", strerror(ENOMEM));
     int result = set_variable("LD_PRELOAD", both);
     free(both);
     return result;
@@ -104,7 +104,7 @@ static int set_file(const char *file)
     char *directory = getcwd(NULL, 0), *path = NULL;
     if (!directory || asprintf(&path, "%s/%s", directory, file) < 0) {
         free(directory);
-        return message_fail(EXIT_OWN_ERROR, "%s: %s", file, strerror(errno));
+        return errors_fail(EXIT_OWN_ERROR, "%s: %s", file, strerror(errno));
     }
     int result = set_variable("SOCKS5_CONF", path);
     free(path);
@@ -123,8 +123,8 @@ static int set_url(const char *url)
 {
     char *copy = strdup(url);
     if (!copy)
-        return message_fail(EXIT_OWN_ERROR, "%s", strerror(ENOMEM));
-    plan_strip_password(copy);
+        return errors_fail(EXIT_OWN_ERROR, "%s", strerror(ENOMEM));
+    resolved_policy_strip_password(copy);
     unsetenv("SOCKS_SERVER");
     int result = set_variable("SOCKS5_SERVER", copy);
     free(copy);
@@ -139,7 +139,7 @@ static int set_source(const struct options *options)
     const char *url = env.socks5_server ? env.socks5_server : env.socks_server ? env.socks_server : env.all_proxy;
     int result = 0;
     if (options->url) {
-        plan_strip_password(options->url);
+        resolved_policy_strip_password(options->url);
         unsetenv("SOCKS5_CONF");
         result = set_url(options->url);
     } else if (options->file || env.socks5_conf) {
@@ -198,7 +198,7 @@ static int create_shm(const struct s5_policy *policy, bool trusted, struct s5_sh
     if (error == 0 && place.fd < 0)
         error = -ENOSYS;
     if (error < 0)
-        return message_fail(EXIT_OWN_ERROR, "shared memory: %s", strerror(-error));
+        return errors_fail(EXIT_OWN_ERROR, "shared memory: %s", strerror(-error));
     struct s5_environment env;
     s5_environment_read(&env, environ);
     char directory[S5_POLICY_FILE_PATH], cache_key[S5_POLICY_FILE_PATH] = "";
@@ -216,13 +216,13 @@ static int create_shm(const struct s5_policy *policy, bool trusted, struct s5_sh
 static int check_command(const char *command)
 {
     static struct s5_program_report report;
-    int result = judge_command(command, &report);
+    int result = coverage_of_command(command, &report);
     if (result > 0)
-        return message_fail(EXIT_NOT_RUN, "%s cannot be covered: %s: %s; %s", command, report.path, report.detail,
-                            s5_program_hint(report.coverage));
+        return errors_fail(EXIT_NOT_RUN, "%s cannot be covered: %s: %s; %s", command, report.path, report.detail,
+                           s5_program_hint(report.coverage));
     if (result < 0)
-        return message_fail(result == -ENOENT || result == -ENOTDIR ? EXIT_NOT_FOUND : EXIT_NOT_RUN, "%s: %s", command,
-                            strerror(-result));
+        return errors_fail(result == -ENOENT || result == -ENOTDIR ? EXIT_NOT_FOUND : EXIT_NOT_RUN, "%s: %s", command,
+                           strerror(-result));
     return 0;
 }
 
@@ -244,6 +244,5 @@ int run(const struct options *options, const struct s5_policy *policy, bool trus
     if (options->summary)
         return summary_run(options->command, shm, policy);
     execvp(options->command[0], options->command);
-    return message_fail(errno == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_RUN, "%s: %s", options->command[0],
-                        strerror(errno));
+    return errors_fail(errno == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_RUN, "%s: %s", options->command[0], strerror(errno));
 }

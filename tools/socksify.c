@@ -28,7 +28,7 @@ int main(int argc, char **argv)
     if (options.action == OPTIONS_CHECK)
         return check(&options, trusted ? environ : NULL);
     static struct s5_policy policy;
-    code = plan_load(&policy, &options, trusted ? environ : NULL);
+    code = resolved_policy_load(&policy, &options, trusted ? environ : NULL);
     if (code != 0)
         return code;
     if (options.action == OPTIONS_EXPLAIN)

@@ -157,7 +157,7 @@ int summary_run(char *const *command, const struct s5_shm *shm, const struct s5_
     if (pid == 0) {
         sigprocmask(SIG_SETMASK, &mask, NULL);
         execvp(command[0], command);
-        _exit(message_fail(errno == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_RUN, "%s: %s", command[0], strerror(errno)));
+        _exit(errors_fail(errno == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_RUN, "%s: %s", command[0], strerror(errno)));
     }
     child = pid;
     for (size_t i = 0; i < FORWARDED; i++) {
@@ -168,7 +168,7 @@ int summary_run(char *const *command, const struct s5_shm *shm, const struct s5_
     }
     sigprocmask(SIG_SETMASK, &mask, NULL);
     if (pid < 0)
-        return message_fail(EXIT_OWN_ERROR, "%s", strerror(errno));
+        return errors_fail(EXIT_OWN_ERROR, "%s", strerror(errno));
     int code = wait_for_status(pid);
     print_summary(shm, policy);
     return code;

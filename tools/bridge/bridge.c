@@ -65,7 +65,7 @@ static void listener_ready(struct watch *w, uint32_t ready)
         if (fd < 0) {
             conns.starved = errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS;
             if (conns.starved)
-                loop_want(w, 0); /* no accept() until the next tick */
+                loop_set_events(w, 0); /* no accept() until the next tick */
             return;
         }
         if (is_client_allowed(fd, &peer, len))
@@ -95,7 +95,7 @@ static int listen_at(const struct s5_addr *addr, uint16_t *ret_port)
         return -errno;
     *ret_port = bound.port;
     self.listener = (struct watch){.fd = fd, .ready = listener_ready};
-    return loop_want(&self.listener, EPOLLIN);
+    return loop_set_events(&self.listener, EPOLLIN);
 }
 
 /* --- the end of the process --- */
@@ -126,7 +126,7 @@ static void watch_starter(pid_t pid)
     int fd = (int)syscall(SYS_pidfd_open, pid, 0);
     loop_close(&self.starter);
     self.starter = (struct watch){.fd = fd, .ready = starter_ready};
-    self.ending = fd < 0 || loop_want(&self.starter, EPOLLIN) < 0;
+    self.ending = fd < 0 || loop_set_events(&self.starter, EPOLLIN) < 0;
 }
 
 static void signals_ready(struct watch *w, uint32_t ready)
@@ -153,7 +153,7 @@ static int watch_signals(void)
     signal(SIGHUP, SIG_IGN);
     signal(SIGCHLD, SIG_DFL);
     self.signals = (struct watch){.fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK), .ready = signals_ready};
-    return loop_want(&self.signals, EPOLLIN);
+    return loop_set_events(&self.signals, EPOLLIN);
 }
 
 /* Puts the place back into the shared memory if it is removed and a process needs this bridge again. Returns true if
@@ -284,7 +284,7 @@ int main(int argc, char **argv)
         conn_expire();
         if (conns.starved) {
             conns.starved = false;
-            loop_want(&self.listener, EPOLLIN);
+            loop_set_events(&self.listener, EPOLLIN);
         }
     }
     return 0;

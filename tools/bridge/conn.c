@@ -31,14 +31,14 @@ const char *conn_server_name(const struct conn *c)
 
 /* --- end --- */
 
-void conn_end_talk(struct conn_talk *talk)
+void conn_end_upstream(struct conn_upstream *u)
 {
-    if (!talk)
+    if (!u)
         return;
-    if (talk->room)
-        munmap(talk->room, sizeof *talk->room);
-    explicit_bzero(talk, sizeof *talk); /* it holds passwords */
-    free(talk);
+    if (u->room)
+        munmap(u->room, sizeof *u->room);
+    explicit_bzero(u, sizeof *u); /* it holds passwords */
+    free(u);
 }
 
 void conn_end(struct conn *c)
@@ -49,7 +49,7 @@ void conn_end(struct conn *c)
     loop_close(&c->outer);
     block_give(c->up);
     block_give(c->down);
-    conn_end_talk(c->talk);
+    conn_end_upstream(c->upstream);
     s5_gss_free(c->gss);
     if (c->prev)
         c->prev->next = c->next;
@@ -74,7 +74,7 @@ void conn_reset(struct conn *c)
 /* A short count means that the client is gone: what the front writes fits into the empty send buffer of any socket. */
 bool conn_say(struct conn *c)
 {
-    struct front *f = &c->talk->front;
+    struct front *f = &c->upstream->front;
     ssize_t n = f->out_len ? send(c->client.fd, f->out, f->out_len, MSG_DONTWAIT | MSG_NOSIGNAL) : 0;
     if (n != f->out_len) {
         conn_end(c);
@@ -86,7 +86,7 @@ bool conn_say(struct conn *c)
 
 void conn_refuse(struct conn *c, int error, uint8_t rep)
 {
-    front_reply(&c->talk->front, error, rep, NULL);
+    front_reply(&c->upstream->front, error, rep, NULL);
     if (!conn_say(c))
         return;
     /* close() with unread octets would send a reset, and the client would lose the reply. */
@@ -99,7 +99,7 @@ void conn_refuse(struct conn *c, int error, uint8_t rep)
 
 static int choose_server(struct conn *c)
 {
-    struct front *f = &c->talk->front;
+    struct front *f = &c->upstream->front;
     if (conns.shm) {
         if (f->server < 0 || f->server >= (int)conns.policy->n_servers)
             return -EACCES;
@@ -137,7 +137,7 @@ static int choose_server(struct conn *c)
 static void client_ready(struct watch *w, uint32_t ready)
 {
     struct conn *c = CONN_OF(w, client);
-    struct front *f = &c->talk->front;
+    struct front *f = &c->upstream->front;
     if (c->state != CONN_FRONT) {
         if (w->over || ready & EPOLLRDHUP)
             conn_end(c);
@@ -161,7 +161,7 @@ static void client_ready(struct watch *w, uint32_t ready)
     }
     if (f->state != FRONT_ASKED)
         return;
-    loop_want(w, 0);
+    loop_set_events(w, 0);
     int result = choose_server(c);
     if (result < 0)
         conn_refuse(c, result, 0);
@@ -173,25 +173,25 @@ void conn_begin(int fd)
 {
     int on = 1;
     struct conn *c = calloc(1, sizeof *c);
-    struct conn_talk *talk = c ? calloc(1, sizeof *talk) : NULL;
-    if (!talk) {
+    struct conn_upstream *u = c ? calloc(1, sizeof *u) : NULL;
+    if (!u) {
         free(c);
         close(fd);
         return;
     }
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    c->talk = talk;
+    c->upstream = u;
     c->server_index = -1;
     c->client = (struct watch){.fd = fd, .ready = client_ready};
     c->server = c->inner = c->outer = (struct watch){.fd = -1};
     c->deadline = loop_now() + FRONT_MS;
-    front_start(&talk->front);
+    front_start(&u->front);
     c->next = conns.first;
     if (c->next)
         c->next->prev = c;
     conns.first = c;
     conns.count++;
-    if (loop_want(&c->client, EPOLLIN) < 0)
+    if (loop_set_events(&c->client, EPOLLIN) < 0)
         conn_end(c);
 }
 

@@ -22,7 +22,7 @@ enum conn_state {
 };
 
 /* What a connection needs until the stream belongs to the client. It is freed then. */
-struct conn_talk {
+struct conn_upstream {
     struct front front;
     struct s5_gss_link link;
     struct s5_gss_room *room; /* mapped; NULL without GSSAPI */
@@ -34,7 +34,7 @@ struct conn {
     struct watch client, server; /* streams */
     struct watch inner, outer;   /* datagrams: the socket to the client, and to the relay */
     struct conn *next, *prev;
-    struct conn_talk *talk;
+    struct conn_upstream *upstream;
     uint8_t state;              /* enum conn_state */
     bool sealed;                /* SEAL protects the stream and datagrams */
     bool client_gone;           /* the client sent a reset, or sending to it failed */
@@ -73,8 +73,8 @@ void conn_begin(int fd);
 /* Closes the descriptors of C and releases its resources. The memory of C is freed after the current events. */
 void conn_end(struct conn *c);
 
-/* Overwrites and frees TALK. TALK may be NULL. */
-void conn_end_talk(struct conn_talk *talk);
+/* Overwrites and frees U, which may be NULL. */
+void conn_end_upstream(struct conn_upstream *u);
 
 /* Ends C as conn_end() does, with a reset on both sides. */
 void conn_reset(struct conn *c);

@@ -7,9 +7,9 @@
  * The streams to the client and to the server carry no data. The association ends when one of them ends. */
 #include "datagram.h"
 #include "conn.h"
+#include "endpoint.h"
 #include "journal.h"
 #include "peer.h"
-#include "endpoint.h"
 #include <errno.h>
 #include <netinet/in.h>
 #include <string.h>
@@ -160,7 +160,7 @@ static int open_outer(struct conn *c, const struct s5_addr *bound)
     int result = get_relay_address(c, bound, at.ss_family, &at, &len);
     if (result == 0 && connect(fd, (struct sockaddr *)&at, len) < 0)
         result = -errno;
-    return result < 0 ? result : loop_want(&c->outer, EPOLLIN);
+    return result < 0 ? result : loop_set_events(&c->outer, EPOLLIN);
 }
 
 static int open_inner(struct conn *c, struct s5_addr *ret)
@@ -172,7 +172,7 @@ static int open_inner(struct conn *c, struct s5_addr *ret)
         return fd;
     c->inner = (struct watch){.fd = fd, .lasting = true, .ready = inner_ready};
     int result = s5_addr_from_sockaddr(ret, (struct sockaddr *)&at, len);
-    return result < 0 ? result : loop_want(&c->inner, EPOLLIN);
+    return result < 0 ? result : loop_set_events(&c->inner, EPOLLIN);
 }
 
 void datagram_begin(struct conn *c, const struct s5_addr *bound)
@@ -185,14 +185,14 @@ void datagram_begin(struct conn *c, const struct s5_addr *bound)
         conn_refuse(c, result, 0);
         return;
     }
-    front_reply(&c->talk->front, 0, 0, &here);
+    front_reply(&c->upstream->front, 0, 0, &here);
     if (!conn_say(c))
         return;
-    conn_end_talk(c->talk);
-    c->talk = NULL;
+    conn_end_upstream(c->upstream);
+    c->upstream = NULL;
     c->state = CONN_DATAGRAMS;
     c->client.ready = client_ready;
     c->server.ready = server_ready;
-    if (loop_want(&c->client, EPOLLIN) < 0 || loop_want(&c->server, EPOLLIN) < 0)
+    if (loop_set_events(&c->client, EPOLLIN) < 0 || loop_set_events(&c->server, EPOLLIN) < 0)
         conn_end(c);
 }

@@ -36,7 +36,7 @@ int64_t loop_now(void)
     return loop.now;
 }
 
-int loop_want(struct watch *w, uint32_t events)
+int loop_set_events(struct watch *w, uint32_t events)
 {
     if (w->fd < 0 || w->over || (w->added && w->events == events))
         return 0;

@@ -22,7 +22,7 @@ struct watch {
 int loop_begin(void);
 
 /* Requests EVENTS of W from now on. Does nothing if W is closed or over. Returns 0, or -errno. */
-int loop_want(struct watch *w, uint32_t events);
+int loop_set_events(struct watch *w, uint32_t events);
 
 /* Closes W's descriptor and stops watching it. */
 void loop_close(struct watch *w);

@@ -249,8 +249,8 @@ static void request_events(struct conn *c, enum passed up_is, enum passed down_i
         server |= EPOLLIN;
     if (down_is == PASSED_WAIT_SINK)
         client |= EPOLLOUT;
-    loop_want(&c->client, client);
-    loop_want(&c->server, server);
+    loop_set_events(&c->client, client);
+    loop_set_events(&c->server, server);
 }
 
 static void close_orderly(struct conn *c)
@@ -258,7 +258,7 @@ static void close_orderly(struct conn *c)
     c->state = CONN_CLOSING;
     c->deadline = loop_now() + CLOSING_MS;
     loop_close(&c->client);
-    loop_want(&c->server, EPOLLIN);
+    loop_set_events(&c->server, EPOLLIN);
 }
 
 static void run_relay(struct conn *c)

@@ -95,7 +95,7 @@ static enum ticket_state start_child(struct ticket *t, const struct s5_policy *p
         run_child(p, index, ends[1]);
     close(ends[1]);
     t->pipe = (struct watch){.fd = ends[0], .ready = finish_ticket};
-    if (t->child < 0 || loop_want(&t->pipe, EPOLLIN) < 0) {
+    if (t->child < 0 || loop_set_events(&t->pipe, EPOLLIN) < 0) {
         loop_close(&t->pipe);
         return t->state;
     }

@@ -28,7 +28,7 @@ static bool offers_gssapi(const struct s5_server *server)
 
 static void log_failure(struct conn *c, int error)
 {
-    const struct s5_gss_link *l = &c->talk->link;
+    const struct s5_gss_link *l = &c->upstream->link;
     const char *why = c->gss ? s5_gss_why(c->gss) : "";
     if (*why)
         journal(S5_LOG_ERROR, "server \"%s\": %s: %s", conn_server_name(c), s5_gss_link_phase(l), why);
@@ -39,7 +39,7 @@ static void log_failure(struct conn *c, int error)
 
 static void refuse_client(struct conn *c, int error)
 {
-    const struct s5_session *s = &c->talk->link.session;
+    const struct s5_session *s = &c->upstream->link.session;
     log_failure(c, error);
     if (error == -EACCES && offers_gssapi(conn_server(c)))
         ticket_forget(c->server_index);
@@ -48,55 +48,55 @@ static void refuse_client(struct conn *c, int error)
 
 static void start_stream(struct conn *c)
 {
-    struct conn_talk *talk = c->talk;
+    struct conn_upstream *u = c->upstream;
     size_t n, m;
     c->deadline = 0;
-    c->sealed = s5_gss_link_level(&talk->link) != S5_SEAL_CLEAR;
+    c->sealed = s5_gss_link_level(&u->link) != S5_SEAL_CLEAR;
     if (c->sealed) {
-        c->seal = *s5_gss_link_seal(&talk->link);
+        c->seal = *s5_gss_link_seal(&u->link);
         c->most = (uint32_t)s5_seal_most(&c->seal);
     } else {
         s5_gss_free(c->gss);
         c->gss = NULL;
         c->most = sizeof scratch_in;
     }
-    if (talk->front.command == S5_UDP_ASSOCIATE) {
-        datagram_begin(c, s5_session_bound(&talk->link.session));
+    if (u->front.command == S5_UDP_ASSOCIATE) {
+        datagram_begin(c, s5_session_bound(&u->link.session));
         return;
     }
-    front_reply(&talk->front, 0, 0, s5_session_bound(&talk->link.session));
+    front_reply(&u->front, 0, 0, s5_session_bound(&u->link.session));
     if (!conn_say(c))
         return;
-    const uint8_t *surplus = s5_gss_link_surplus(&talk->link, &n);
-    const uint8_t *early = front_surplus(&talk->front, &m);
-    c->talk = NULL;
+    const uint8_t *surplus = s5_gss_link_surplus(&u->link, &n);
+    const uint8_t *early = front_surplus(&u->front, &m);
+    c->upstream = NULL;
     relay_begin(c, surplus, n, early, m);
-    /* C may be ended here. TALK does not belong to it any more. */
-    conn_end_talk(talk);
+    /* C may be ended here. U does not belong to it any more. */
+    conn_end_upstream(u);
 }
 
 /* Sends the client the first reply of BIND. Returns false if the client is gone. */
 static bool send_bound(struct conn *c)
 {
-    struct s5_gss_link *l = &c->talk->link;
+    struct s5_gss_link *l = &c->upstream->link;
     c->deadline = 0; /* the peer may take any time to connect */
-    front_reply(&c->talk->front, 0, 0, s5_session_bound(&l->session));
+    front_reply(&c->upstream->front, 0, 0, s5_session_bound(&l->session));
     if (!conn_say(c))
         return false;
     s5_gss_link_next_reply(l);
-    loop_want(&c->client, EPOLLRDHUP); /* a client that closes now cancels its request */
+    loop_set_events(&c->client, EPOLLRDHUP); /* a client that closes now cancels its request */
     return true;
 }
 
 static void run_negotiation(struct conn *c)
 {
-    struct s5_client client = {.link = &c->talk->link, .fd = c->server.fd};
+    struct s5_client client = {.link = &c->upstream->link, .fd = c->server.fd};
     for (;;) {
         int result = s5_client_step(&client);
         if (result == -EAGAIN && client.poll_events == POLLIN && c->server.over)
             result = s5_gss_link_eof(client.link);
         if (result == -EAGAIN) {
-            loop_want(&c->server, client.poll_events == POLLOUT ? EPOLLOUT : EPOLLIN);
+            loop_set_events(&c->server, client.poll_events == POLLOUT ? EPOLLOUT : EPOLLIN);
             return;
         }
         if (result < 0) {
@@ -146,13 +146,13 @@ static void dial_next(struct conn *c, int error)
 {
     struct sockaddr_storage to;
     socklen_t len;
-    while (s5_client_address(conns.policy, conn_server(c), c->talk->address++, &to, &len) == 0) {
+    while (s5_client_address(conns.policy, conn_server(c), c->upstream->address++, &to, &len) == 0) {
         int fd;
         error = s5_client_dial(&to, len, &fd);
         if (error == 0 || error == -EINPROGRESS) {
             c->server = (struct watch){.fd = fd, .ready = server_ready};
             c->state = CONN_DIALING;
-            if (loop_want(&c->server, EPOLLOUT) == 0)
+            if (loop_set_events(&c->server, EPOLLOUT) == 0)
                 return;
             loop_close(&c->server);
         } else if (error == -EAGAIN) { /* conn_expire() tries again */
@@ -168,7 +168,7 @@ static void dial_next(struct conn *c, int error)
 
 void upstream_retry(struct conn *c)
 {
-    c->talk->address = 0;
+    c->upstream->address = 0;
     dial_next(c, -EHOSTUNREACH);
 }
 
@@ -178,7 +178,7 @@ static void fill_methods(const struct conn *c, struct s5_session_setup *setup)
 {
     const struct s5_server *server = conn_server(c);
     for (unsigned i = 0; i < server->n_methods; i++)
-        if (server->methods[i] != S5_METHOD_GSSAPI || !c->talk->without_gssapi)
+        if (server->methods[i] != S5_METHOD_GSSAPI || !c->upstream->without_gssapi)
             setup->methods[setup->n_methods++] = server->methods[i];
 }
 
@@ -188,7 +188,7 @@ static int set_isolation(const struct conn *c, struct s5_session_setup *setup, s
 {
     static uint64_t key[2];
     const struct s5_server *server = conn_server(c);
-    const struct front *f = &c->talk->front;
+    const struct front *f = &c->upstream->front;
     struct s5_identity identity = f->identity;
     if (conns.shm && !f->identified)
         return -EACCES;
@@ -208,7 +208,7 @@ static int set_isolation(const struct conn *c, struct s5_session_setup *setup, s
 static int start_link(struct conn *c, bool gssapi)
 {
     const struct s5_server *server = conn_server(c);
-    struct front *f = &c->talk->front;
+    struct front *f = &c->upstream->front;
     struct s5_session_setup setup = {
         .command = (enum s5_command)f->command,
         .dst = &f->dst,
@@ -227,14 +227,14 @@ static int start_link(struct conn *c, bool gssapi)
     if (server->isolate && set_isolation(c, &setup, &words) < 0)
         return -EACCES;
     if (gssapi) {
-        void *room = mmap(NULL, sizeof *c->talk->room, PROT_READ | PROT_WRITE,
+        void *room = mmap(NULL, sizeof *c->upstream->room, PROT_READ | PROT_WRITE,
                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         if (room == MAP_FAILED)
             return -ENOMEM;
-        c->talk->room = room;
+        c->upstream->room = room;
         gss = (struct s5_gss_setup){&s5_gss_provider, c->gss, room, server->gssapi_protection, server->gssapi_nec};
     }
-    return s5_gss_link_start(&c->talk->link, &setup, &gss);
+    return s5_gss_link_start(&c->upstream->link, &setup, &gss);
 }
 
 static int make_context(struct conn *c)
@@ -255,7 +255,7 @@ static int make_context(struct conn *c)
 
 static void start_negotiation(struct conn *c)
 {
-    bool gssapi = offers_gssapi(conn_server(c)) && !c->talk->without_gssapi;
+    bool gssapi = offers_gssapi(conn_server(c)) && !c->upstream->without_gssapi;
     int result = gssapi ? make_context(c) : 0;
     if (result == 0)
         result = start_link(c, gssapi);
@@ -272,7 +272,7 @@ static void start_without_gssapi(struct conn *c)
         conn_refuse(c, -EACCES, 0);
         return;
     }
-    c->talk->without_gssapi = true;
+    c->upstream->without_gssapi = true;
     start_negotiation(c);
 }
 

@@ -5,7 +5,7 @@
 #include "conn.h"
 #include "ticket.h"
 
-/* Carries out the request in C's talk. */
+/* Carries out the request in C->upstream. */
 void upstream_begin(struct conn *c);
 
 /* Dials the server again, which was busy. C is WAITING. */

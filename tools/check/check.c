@@ -35,7 +35,7 @@ static const char *get_elf_class(const char *path)
 static void check_program(struct report *report, const char *command)
 {
     static struct s5_program_report found;
-    int result = judge_command(command, &found);
+    int result = coverage_of_command(command, &found);
     report_group(report, "program", command);
     if (result < 0)
         report_row(report, "covered", FINDING_FAIL, "not found, or not executable", "%s: %s", found.path,
@@ -69,7 +69,7 @@ static void make_credentials(struct s5_server *server)
 static bool is_duplicate(const struct s5_policy *policy, unsigned index)
 {
     for (unsigned i = 0; i < index; i++) {
-        if (policy->servers[i].name == policy->servers[index].name && plan_is_used(policy, i) &&
+        if (policy->servers[i].name == policy->servers[index].name && resolved_policy_uses(policy, i) &&
             !policy->servers[i].isolate == !policy->servers[index].isolate)
             return true;
     }
@@ -98,7 +98,7 @@ static void check_one_server(struct report *report, struct s5_policy *policy, un
              s5_policy_text(policy, c.server->name), host, (unsigned)c.server->port);
     report_group(report, "server", title);
     make_credentials(&policy->servers[index]);
-    int error = plan_resolve(policy, index);
+    int error = resolved_policy_resolve(policy, index);
     if (error != 0) {
         report_row(report, "address", FINDING_FAIL, "check the spelling, and this machine's DNS servers",
                    "%s cannot be resolved: %s", host, gai_strerror(error));
@@ -115,7 +115,7 @@ static void check_servers(struct report *report, struct s5_policy *policy, const
 {
     bool any = false;
     for (unsigned i = 0; i < policy->n_servers; i++) {
-        if (plan_is_used(policy, i) && !is_duplicate(policy, i)) {
+        if (resolved_policy_uses(policy, i) && !is_duplicate(policy, i)) {
             check_one_server(report, policy, i, target);
             any = true;
         }
@@ -133,10 +133,10 @@ int check(const struct options *options, char *const *environ_strings)
     struct report report;
     struct s5_fault fault = {""};
     if (options->target && !parse_target(&target, options->target))
-        return message_fail(EXIT_OWN_ERROR, "--target: not HOST:PORT: %s", options->target);
+        return errors_fail(EXIT_OWN_ERROR, "--target: not HOST:PORT: %s", options->target);
     report_begin(&report, options->json);
     report_group(&report, "configuration", options->file ? options->file : options->url ? "of -x" : "as found");
-    int error = plan_read(&policy, options, environ_strings, &fault);
+    int error = resolved_policy_read(&policy, options, environ_strings, &fault);
     if (error < 0) {
         report_row(&report, "syntax", FINDING_FAIL,
                    "see socks5.conf(5); all network access is refused until the error is fixed", "%s", fault.text);

@@ -1,14 +1,14 @@
 /* Theory of operation: each check is a request on a connection of its own. It is not a failure if the server refuses
  * one, because there are servers in use that support only CONNECT. */
+#include "check_extras.h"
 #include "check.h"
 #include "check_server.h"
-#include "check_extras.h"
 
 #include "bytes.h"
 #include "client.h"
+#include "endpoint.h"
 #include "error.h"
 #include "wire.h"
-#include "endpoint.h"
 #include <errno.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -22,7 +22,7 @@
 static void check_connect(struct check *c, const char *check, const struct s5_addr *dst, unsigned yes, unsigned no,
                           const char *advice)
 {
-    struct talk t = {.fd = -1};
+    struct socks_client t = {.fd = -1};
     char to[S5_ADDR_TEXT_MAX];
     struct s5_session_setup setup = check_setup(c, S5_CONNECT, dst);
     int result = check_ask(c, &setup, CHECK_REPLY_MS, &t);
@@ -31,7 +31,7 @@ static void check_connect(struct check *c, const char *check, const struct s5_ad
     enum finding finding = rep & yes ? FINDING_OK : rep & no ? FINDING_NO : FINDING_UNKNOWN;
     report_row(c->report, check, finding, finding == FINDING_OK ? NULL : advice, "%s: %s", to,
                check_result_text(&t, result));
-    talk_end(&t);
+    socks_client_end(&t);
 }
 
 #define REP(n) (1u << (n))
@@ -62,7 +62,7 @@ static void check_ipv6(struct check *c)
 
 static void check_bind(struct check *c)
 {
-    struct talk t = {.fd = -1};
+    struct socks_client t = {.fd = -1};
     char at[S5_ADDR_TEXT_MAX];
     struct s5_session_setup setup = check_setup(c, S5_BIND, &c->target);
     int result = check_ask(c, &setup, CHECK_REPLY_MS, &t);
@@ -72,14 +72,14 @@ static void check_bind(struct check *c)
     else
         report_row(c->report, "bind", result == -ETIMEDOUT ? FINDING_UNKNOWN : FINDING_NO,
                    "programs cannot listen through this server (active FTP)", "%s", check_result_text(&t, result));
-    talk_end(&t);
+    socks_client_end(&t);
 }
 
 /* ---- UDP ---- */
 
 /* Stores the address of the relay of T's association in RET: BND, or the server's own address if BND is zeros. Returns
  * 0, or -errno. */
-static int get_relay_address(const struct talk *t, struct sockaddr_storage *ret, socklen_t *ret_len)
+static int get_relay_address(const struct socks_client *t, struct sockaddr_storage *ret, socklen_t *ret_len)
 {
     static const uint8_t zeros[16];
     struct s5_addr relay = *s5_session_bound(&t->link.session), server;
@@ -109,7 +109,7 @@ static bool exchange_datagrams(int relay, int heard, const struct s5_addr *dst)
     for (int tries = 0; tries < 3; tries++) {
         if (send(relay, out, w.used, MSG_NOSIGNAL) < 0)
             return false;
-        if (s5_client_await(heard, POLLIN, talk_until(CHECK_DATAGRAM_MS)) == 0 &&
+        if (s5_client_await(heard, POLLIN, socks_client_until(CHECK_DATAGRAM_MS)) == 0 &&
             recv(heard, in, sizeof(in), MSG_DONTWAIT) > 0)
             return true;
     }
@@ -118,7 +118,7 @@ static bool exchange_datagrams(int relay, int heard, const struct s5_addr *dst)
 
 /* Opens a datagram socket at the local address of T, and stores its address in RET_DST. Returns the descriptor, or
  * -errno. */
-static int listen_here(const struct talk *t, struct s5_addr *ret_dst)
+static int listen_here(const struct socks_client *t, struct s5_addr *ret_dst)
 {
     struct sockaddr_storage own = t->own;
     socklen_t len = sizeof(own);
@@ -150,7 +150,7 @@ static void report_udp(struct check *c, bool arrived, const char *relay)
                    "relay at %s; a datagram to this machine did not arrive (NAT, a firewall?)", relay);
 }
 
-static void check_relay(struct check *c, const struct talk *t)
+static void check_relay(struct check *c, const struct socks_client *t)
 {
     struct sockaddr_storage sa;
     socklen_t len;
@@ -175,7 +175,7 @@ static void check_relay(struct check *c, const struct talk *t)
 
 static void check_udp(struct check *c)
 {
-    struct talk t = {.fd = -1};
+    struct socks_client t = {.fd = -1};
     struct s5_addr any = {.kind = S5_ADDR_NONE};
     if (!c->server->is_path && c->server->addrs[c->address].kind == S5_ADDR_IPV6)
         s5_addr_parse(&any, "::", 2, 0); /* the address family of the datagrams */
@@ -191,7 +191,7 @@ static void check_udp(struct check *c)
         report_row(c->report, "udp", result == -ETIMEDOUT ? FINDING_UNKNOWN : FINDING_NO,
                    "UDP fails through this server; names still work, because the server resolves them", "%s",
                    check_result_text(&t, result));
-    talk_end(&t);
+    socks_client_end(&t);
 }
 
 /* ---- Pipelining ---- */
@@ -202,13 +202,13 @@ static void check_pipelining(struct check *c)
         report_row(c->report, "pipelining", FINDING_NO, NULL, "not possible with gssapi");
         return;
     }
-    struct talk plain = {.fd = -1}, t = {.fd = -1};
+    struct socks_client plain = {.fd = -1}, t = {.fd = -1};
     struct s5_session_setup setup = check_setup(c, S5_CONNECT, &c->target);
     setup.methods[0] = c->method;
     setup.n_methods = 1;
     int expected = check_ask(c, &setup, CHECK_REPLY_MS, &plain);
     setup.pipeline = true;
-    int result = check_ask(c, &setup, TALK_GREET_MS, &t);
+    int result = check_ask(c, &setup, SOCKS_CLIENT_GREET_MS, &t);
     bool same = result == expected && t.link.session.have_rep == plain.link.session.have_rep &&
                 t.link.session.rep == plain.link.session.rep;
     if (same && t.link.session.have_rep)
@@ -219,8 +219,8 @@ static void check_pipelining(struct check *c)
         report_row(c->report, "pipelining", FINDING_NO,
                    "detected automatically; pipeline = off saves the first attempt", "pipelined: %s",
                    check_result_text(&t, result));
-    talk_end(&plain);
-    talk_end(&t);
+    socks_client_end(&plain);
+    socks_client_end(&t);
 }
 
 void check_extras(struct check *c)

@@ -2,9 +2,9 @@
  * the server, a method, authentication, CONNECT. The first failure ends the list, and what the server sent shows what
  * kind of server it is. If no target was named, the server itself is the target: any reply to that shows that it
  * works. */
+#include "check_server.h"
 #include "check.h"
 #include "check_extras.h"
-#include "check_server.h"
 
 #include "error.h"
 #include "gss.h"
@@ -32,7 +32,7 @@ struct s5_session_setup check_setup(const struct check *c, enum s5_command comma
 
 /* Makes a GSSAPI context for T according to the server's configuration. Returns 0, or -errno with the reason in
  * C->why. */
-static int make_context(struct check *c, struct talk *t)
+static int make_context(struct check *c, struct socks_client *t)
 {
     struct s5_gss_fault fault = {""};
     struct s5_gss_target target = {
@@ -45,20 +45,20 @@ static int make_context(struct check *c, struct talk *t)
     return result;
 }
 
-int check_ask(struct check *c, const struct s5_session_setup *setup, int timeout_ms, struct talk *t)
+int check_ask(struct check *c, const struct s5_session_setup *setup, int timeout_ms, struct socks_client *t)
 {
     static struct s5_gss_room room; /* one negotiation at a time */
     struct s5_gss_setup gss = {.provider = NULL};
-    int result = talk_reach(t, c->policy, c->server, c->address, CHECK_REACH_MS);
+    int result = socks_client_connect(t, c->policy, c->server, c->address, CHECK_REACH_MS);
     if (result == 0 && memchr(setup->methods, S5_METHOD_GSSAPI, setup->n_methods)) {
         result = make_context(c, t);
         gss =
             (struct s5_gss_setup){&s5_gss_provider, t->gss, &room, c->server->gssapi_protection, c->server->gssapi_nec};
     }
-    return result < 0 ? result : talk_negotiate(t, setup, &gss, timeout_ms);
+    return result < 0 ? result : socks_client_negotiate(t, setup, &gss, timeout_ms);
 }
 
-const char *check_result_text(const struct talk *t, int result)
+const char *check_result_text(const struct socks_client *t, int result)
 {
     if (result == 0)
         return "succeeded";
@@ -95,7 +95,7 @@ static const char *get_reach_advice(int error)
  * connection. Stores in RET_ANY whether there is such an address. */
 static bool try_addresses(struct check *c, const char *name, uint8_t kind, bool *ret_any)
 {
-    struct talk t;
+    struct socks_client t;
     int error = -EAFNOSUPPORT;
     unsigned n = c->server->is_path ? 1 : c->server->n_addrs;
     *ret_any = false;
@@ -103,11 +103,11 @@ static bool try_addresses(struct check *c, const char *name, uint8_t kind, bool 
         if (!c->server->is_path && c->server->addrs[i].kind != kind)
             continue;
         *ret_any = true;
-        error = talk_reach(&t, c->policy, c->server, i, CHECK_REACH_MS);
+        error = socks_client_connect(&t, c->policy, c->server, i, CHECK_REACH_MS);
         if (error == 0) {
             c->address = i;
             c->reach_ms = t.reach_ms;
-            talk_end(&t);
+            socks_client_end(&t);
             report_row(c->report, name, FINDING_OK, NULL, "connected in %.1f ms", t.reach_ms);
             return true;
         }
@@ -165,19 +165,19 @@ static bool recognize_server(const uint8_t *head, size_t n, struct diagnosis *re
 
 /* Finds out why the greeting was not answered as it should be. T has the octets that were received, RESULT the
  * error. */
-static struct diagnosis diagnose_greeting(struct check *c, struct talk *t, int result)
+static struct diagnosis diagnose_greeting(struct check *c, struct socks_client *t, int result)
 {
     struct diagnosis is;
-    struct talk other;
+    struct socks_client other;
     if (t->n_head > 0 && t->fd >= 0)
-        talk_listen(t, "", 0, CHECK_SNIFF_MS);
+        socks_client_receive(t, "", 0, CHECK_SNIFF_MS);
     if (recognize_server(t->head, t->n_head, &is))
         return is;
     static const char request[] = "HEAD / HTTP/1.0\r\n\r\n";
-    if (t->n_head == 0 && talk_reach(&other, c->policy, c->server, c->address, CHECK_REACH_MS) == 0) {
-        talk_listen(&other, request, sizeof(request) - 1, CHECK_SNIFF_MS);
+    if (t->n_head == 0 && socks_client_connect(&other, c->policy, c->server, c->address, CHECK_REACH_MS) == 0) {
+        socks_client_receive(&other, request, sizeof(request) - 1, CHECK_SNIFF_MS);
         bool known = recognize_server(other.head, other.n_head, &is);
-        talk_end(&other);
+        socks_client_end(&other);
         if (known)
             return is;
     }
@@ -198,11 +198,11 @@ static void list_methods(struct check *c, char *ret, size_t size)
     size_t used = 0;
     ret[0] = '\0';
     for (uint8_t method = 0; method < 3; method++) {
-        struct talk t;
-        if (talk_reach(&t, c->policy, c->server, c->address, CHECK_REACH_MS) < 0)
+        struct socks_client t;
+        if (socks_client_connect(&t, c->policy, c->server, c->address, CHECK_REACH_MS) < 0)
             continue;
-        c->taken[method] = talk_offer(&t, method, TALK_GREET_MS) == 0;
-        talk_end(&t);
+        c->taken[method] = socks_client_offer(&t, method, SOCKS_CLIENT_GREET_MS) == 0;
+        socks_client_end(&t);
         if (c->taken[method] && used < size)
             used += (size_t)snprintf(ret + used, size - used, "%s%s", used ? ", " : "", method_names[method]);
     }
@@ -224,7 +224,7 @@ static const char *get_method_advice(const struct check *c)
 
 /* ---- CONNECT ---- */
 
-static const char *get_connect_advice(const struct talk *t, int result)
+static const char *get_connect_advice(const struct socks_client *t, int result)
 {
     if (!t->link.session.have_rep)
         return result == -ETIMEDOUT ? "the server cannot reach the target, or hangs: check its log"
@@ -244,7 +244,7 @@ static const char *get_connect_advice(const struct talk *t, int result)
     }
 }
 
-static void report_connect(struct check *c, const struct talk *t, int result)
+static void report_connect(struct check *c, const struct socks_client *t, int result)
 {
     char to[S5_ADDR_TEXT_MAX];
     s5_addr_format(&c->target, to, sizeof(to));
@@ -263,7 +263,7 @@ static void report_connect(struct check *c, const struct talk *t, int result)
 
 /* ---- All checks in order ---- */
 
-static void report_method_failure(struct check *c, struct talk *t, int result)
+static void report_method_failure(struct check *c, struct socks_client *t, int result)
 {
     char taken[64];
     if (result != -EACCES) {
@@ -271,13 +271,13 @@ static void report_method_failure(struct check *c, struct talk *t, int result)
         report_row(c->report, "method", FINDING_FAIL, is.advice, "%s", is.what);
         return;
     }
-    talk_end(t);
+    socks_client_end(t);
     list_methods(c, taken, sizeof(taken));
     report_row(c->report, "method", FINDING_FAIL, get_method_advice(c),
                "accepts no method that is offered; it accepts %s", taken);
 }
 
-static void report_auth_failure(struct check *c, const struct talk *t, int result)
+static void report_auth_failure(struct check *c, const struct socks_client *t, int result)
 {
     const char *why = t->gss ? s5_gss_why(t->gss) : "";
     if (t->link.session.method == S5_METHOD_GSSAPI)
@@ -295,7 +295,7 @@ static const char *const levels[] = {"clear", "integrity", "confidentiality"};
 
 /* Negotiates and reports the rows. Returns true if method and authentication succeeded: the server answered the
  * request, or may answer others. */
-static bool check_negotiation(struct check *c, struct talk *t)
+static bool check_negotiation(struct check *c, struct socks_client *t)
 {
     char taken[64];
     struct s5_session_setup setup = check_setup(c, S5_CONNECT, &c->target);
@@ -330,7 +330,7 @@ static bool check_negotiation(struct check *c, struct talk *t)
 
 void check_server(struct check *c)
 {
-    struct talk t = {.fd = -1};
+    struct socks_client t = {.fd = -1};
     if (!reach_server(c))
         return;
     if (!c->own_target && c->server->is_path) {
@@ -340,7 +340,7 @@ void check_server(struct check *c)
         s5_addr_from_octets(&c->target, ip->octets, ip->kind == S5_ADDR_IPV4 ? 4 : 16, c->server->port);
     }
     bool works = check_negotiation(c, &t);
-    talk_end(&t);
+    socks_client_end(&t);
     if (works)
         check_extras(c);
 }

@@ -12,9 +12,9 @@ struct s5_session_setup check_setup(const struct check *c, enum s5_command comma
 
 /* Connects to C's server and negotiates SETUP within TIMEOUT_MS, step by step or pipelined as SETUP says. The caller
  * ends T in any case. Returns 0, or -errno. */
-int check_ask(struct check *c, const struct s5_session_setup *setup, int timeout_ms, struct talk *t);
+int check_ask(struct check *c, const struct s5_session_setup *setup, int timeout_ms, struct socks_client *t);
 
 /* Returns a text for the user: the result of T's negotiation, which returned RESULT. */
-const char *check_result_text(const struct talk *t, int result);
+const char *check_result_text(const struct socks_client *t, int result);
 
 #endif

@@ -12,35 +12,35 @@
 #include <string.h>
 #include <unistd.h>
 
-double talk_now(void)
+double socks_client_now(void)
 {
     return (double)s5_clock_now() / 1e6;
 }
 
-uint64_t talk_until(int timeout_ms)
+uint64_t socks_client_until(int timeout_ms)
 {
     return s5_clock_now() + (uint64_t)timeout_ms * (S5_CLOCK_SECOND / 1000);
 }
 
-int talk_reach(struct talk *ret, const struct s5_policy *policy, const struct s5_server *server, unsigned index,
-               int timeout_ms)
+int socks_client_connect(struct socks_client *ret, const struct s5_policy *policy, const struct s5_server *server,
+                         unsigned index, int timeout_ms)
 {
     memset(ret, 0, sizeof(*ret));
     ret->fd = -1;
     socklen_t len, own = sizeof(ret->own);
     int result = s5_client_address(policy, server, index, &ret->server, &len);
-    double begun = talk_now();
+    double begun = socks_client_now();
     if (result == 0)
-        result = ret->fd = s5_client_reach(&ret->server, len, talk_until(timeout_ms));
-    ret->reach_ms = talk_now() - begun;
+        result = ret->fd = s5_client_reach(&ret->server, len, socks_client_until(timeout_ms));
+    ret->reach_ms = socks_client_now() - begun;
     if (result >= 0)
         result = getsockname(ret->fd, (struct sockaddr *)&ret->own, &own) < 0 ? -errno : 0;
     if (result < 0)
-        talk_end(ret);
+        socks_client_end(ret);
     return result;
 }
 
-void talk_end(struct talk *t)
+void socks_client_end(struct socks_client *t)
 {
     if (t->fd >= 0)
         close(t->fd);
@@ -54,7 +54,7 @@ void talk_end(struct talk *t)
 
 /* Sends LEN octets of DATA until the point UNTIL. A hang-up of the server is not an error here: reading detects it.
  * Returns 0, or -errno. */
-static int send_octets(struct talk *t, const void *data, size_t len, uint64_t until)
+static int send_octets(struct socks_client *t, const void *data, size_t len, uint64_t until)
 {
     for (const uint8_t *at = data; len > 0;) {
         ssize_t n = send(t->fd, at, len, MSG_NOSIGNAL);
@@ -76,7 +76,7 @@ static int send_octets(struct talk *t, const void *data, size_t len, uint64_t un
 
 /* Receives at most LEN octets into DATA until the point UNTIL. Returns their number, 0 at the end of the connection (or
  * a reset), or -errno. */
-static int receive_octets(struct talk *t, void *data, size_t len, uint64_t until)
+static int receive_octets(struct socks_client *t, void *data, size_t len, uint64_t until)
 {
     for (;;) {
         int result = s5_client_await(t->fd, POLLIN, until);
@@ -95,10 +95,10 @@ static int receive_octets(struct talk *t, void *data, size_t len, uint64_t until
     }
 }
 
-void talk_listen(struct talk *t, const char *data, size_t len, int timeout_ms)
+void socks_client_receive(struct socks_client *t, const char *data, size_t len, int timeout_ms)
 {
-    uint8_t in[TALK_HEAD];
-    uint64_t until = talk_until(timeout_ms);
+    uint8_t in[SOCKS_CLIENT_HEAD];
+    uint64_t until = socks_client_until(timeout_ms);
     if (send_octets(t, data, len, until) < 0)
         return;
     while (t->n_head < 8 && receive_octets(t, in, sizeof(in), until) > 0)
@@ -107,10 +107,11 @@ void talk_listen(struct talk *t, const char *data, size_t len, int timeout_ms)
 
 /* ---- The protocol ---- */
 
-int talk_negotiate(struct talk *t, const struct s5_session_setup *setup, const struct s5_gss_setup *gss, int timeout_ms)
+int socks_client_negotiate(struct socks_client *t, const struct s5_session_setup *setup, const struct s5_gss_setup *gss,
+                           int timeout_ms)
 {
     struct s5_client c = {.link = &t->link, .fd = t->fd, .head = t->head, .head_size = sizeof(t->head)};
-    uint64_t until = talk_until(timeout_ms), greeted = talk_until(TALK_GREET_MS);
+    uint64_t until = socks_client_until(timeout_ms), greeted = socks_client_until(SOCKS_CLIENT_GREET_MS);
     int result = s5_gss_link_start(&t->link, setup, gss);
     if (result == 0)
         result = s5_client_run(&c, setup->pipeline || greeted > until ? until : greeted);
@@ -123,12 +124,12 @@ int talk_negotiate(struct talk *t, const struct s5_session_setup *setup, const s
     return result;
 }
 
-int talk_offer(struct talk *t, uint8_t method, int timeout_ms)
+int socks_client_offer(struct socks_client *t, uint8_t method, int timeout_ms)
 {
     uint8_t out[8], in[S5_WIRE_SELECTION_LEN], chosen;
     struct s5_writer w = s5_writer_init(out, sizeof(out));
     s5_wire_write_greeting(&w, &method, 1);
-    uint64_t until = talk_until(timeout_ms);
+    uint64_t until = socks_client_until(timeout_ms);
     int result = send_octets(t, out, w.used, until);
     for (size_t have = 0; result == 0 && have < sizeof(in);) {
         int n = receive_octets(t, in + have, sizeof(in) - have, until);

@@ -113,18 +113,18 @@ static int print_converted(const char *path, const char *text)
 {
     enum import_kind kind = import_guess(path, text);
     if (kind == IMPORT_UNKNOWN)
-        return message_fail(EXIT_OWN_ERROR, "%s: not a configuration of proxychains, Dante, torsocks or tsocks", path);
+        return errors_fail(EXIT_OWN_ERROR, "%s: not a configuration of proxychains, Dante, torsocks or tsocks", path);
     unsigned lost;
     char *converted = import_convert(kind, path, text, &lost);
     if (!converted)
-        return message_fail(EXIT_OWN_ERROR, "%s: more than %d servers or %d rules", path, IMPORT_SERVERS, IMPORT_RULES);
+        return errors_fail(EXIT_OWN_ERROR, "%s: more than %d servers or %d rules", path, IMPORT_SERVERS, IMPORT_RULES);
     bool good = fputs(converted, stdout) >= 0 && fflush(stdout) == 0;
     explicit_bzero(converted, strlen(converted));
     free(converted);
     if (!good)
         return EXIT_OWN_ERROR;
     if (lost > 0)
-        message_fail(0, "%s: %u without an equivalent, see the comments", path, lost);
+        errors_fail(0, "%s: %u without an equivalent, see the comments", path, lost);
     return 0;
 }
 
@@ -133,7 +133,7 @@ int import(const char *path)
     struct s5_file file;
     const char *why;
     if (s5_file_read(&file, path, IMPORT_FILE_MAX, 1, &why) < 0)
-        return message_fail(EXIT_OWN_ERROR, "%s: %s", path, why);
+        return errors_fail(EXIT_OWN_ERROR, "%s: %s", path, why);
     int code = print_converted(path, file.text);
     s5_file_free(&file);
     return code;
