@@ -23,17 +23,17 @@ S5_EXPORT int socks5_session_gssapi(struct socks5_session *session, const struct
         return -EINVAL;
     struct s5_gss_target target = {
         .service = gssapi->service ? gssapi->service : "rcmd", .host = gssapi->host, .delegate = gssapi->delegate != 0};
-    struct s5_gss_room *room = malloc(sizeof *room);
-    if (!room)
+    struct s5_gss_buffers *buffers = malloc(sizeof *buffers);
+    if (!buffers)
         return -ENOMEM;
     int result = s5_gss_new(&session->gss, &target, &fault);
     if (result < 0) {
-        free(room);
+        free(buffers);
         return result;
     }
-    session->room = room;
+    session->buffers = buffers;
     session->gssapi =
-        (struct s5_gss_setup){&s5_gss_provider, session->gss, room, (uint8_t)gssapi->protection, gssapi->nec != 0};
+        (struct s5_gss_setup){&s5_gss_provider, session->gss, buffers, (uint8_t)gssapi->protection, gssapi->nec != 0};
     return 0;
 }
 

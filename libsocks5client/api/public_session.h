@@ -7,10 +7,10 @@
 
 struct socks5_session {
     bool started;
-    struct s5_gss_link machine; /* undefined until started */
-    struct s5_gss_setup gssapi; /* provider NULL: not offered */
-    struct s5_gss *gss;         /* owned; NULL: none, or the seal owns it */
-    struct s5_gss_room *room;   /* owned; buffers of GSSAPI; NULL: none */
+    struct s5_gss_link machine;     /* undefined until started */
+    struct s5_gss_setup gssapi;     /* provider NULL: not offered */
+    struct s5_gss *gss;             /* owned; NULL: none, or the seal owns it */
+    struct s5_gss_buffers *buffers; /* owned; buffers of GSSAPI; NULL: none */
 };
 
 struct socks5_seal {

@@ -42,7 +42,7 @@ S5_EXPORT void socks5_session_free(struct socks5_session *session)
     if (!session)
         return;
     s5_gss_free(session->gss);
-    free(session->room);
+    free(session->buffers);
     explicit_bzero(session, sizeof(*session));
     free(session);
 }

@@ -57,7 +57,7 @@ static void read_opt(struct s5_reader *r, struct s5_dns_query *ret)
         return;
     ret->edns = true;
     if (udp_size > S5_DNS_UDP_MAX)
-        ret->room = udp_size;
+        ret->capacity = udp_size;
 }
 
 int s5_dns_read(const uint8_t *msg, size_t len, struct s5_dns_query *ret)
@@ -75,7 +75,7 @@ int s5_dns_read(const uint8_t *msg, size_t len, struct s5_dns_query *ret)
         return -EINVAL;
     ret->id = id;
     ret->end = (uint16_t)(len - r.left);
-    ret->room = S5_DNS_UDP_MAX;
+    ret->capacity = S5_DNS_UDP_MAX;
     ret->edns = false;
     if (more && !answers && !authorities)
         read_opt(&r, ret);

@@ -35,9 +35,9 @@ struct s5_dns_query {
     struct s5_addr name; /* S5_ADDR_NAME, without a dot at its end; S5_ADDR_NONE: the root, or a name with octets that
                           * are invalid in a host name */
     uint16_t id, type, class;
-    uint16_t end;  /* offset of the end of the question */
-    uint16_t room; /* most octets of an answer that the sender accepts over UDP */
-    bool edns;     /* it has an OPT record */
+    uint16_t end;      /* offset of the end of the question */
+    uint16_t capacity; /* most octets of an answer that the sender accepts over UDP */
+    bool edns;         /* it has an OPT record */
 };
 
 /* Parses the query MSG of LEN octets into RET. Returns 0, or -EINVAL: the message is not to be answered (a response, no

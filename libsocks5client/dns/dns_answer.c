@@ -121,7 +121,7 @@ static ssize_t answer_by_server(struct s5_engine *e, const uint8_t *query, const
     bool big = stream || size >= sizeof long_one;
     ssize_t n = big ? forward_query(e, server, query, len, ret, size)
                     : forward_query(e, server, query, len, long_one, sizeof long_one);
-    if (n == -EMSGSIZE || (n > 0 && !stream && n > q->room))
+    if (n == -EMSGSIZE || (n > 0 && !stream && n > q->capacity))
         return (ssize_t)s5_dns_cut(query, q, ret, size);
     if (n < 0)
         return (ssize_t)s5_dns_answer(query, q, S5_DNS_SERVFAIL, NULL, 0, ret, size);

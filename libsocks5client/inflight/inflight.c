@@ -49,20 +49,20 @@ bool s5_inflight_restarts(void)
 
 static int grow_set(struct s5_pollset *set)
 {
-    nfds_t capacity = 4 * set->room;
+    nfds_t capacity = 4 * set->capacity;
     struct pollfd *fds = mmap(NULL, capacity * sizeof *fds, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (fds == MAP_FAILED)
         return -ENOMEM;
     memcpy(fds, set->fds, set->n * sizeof *fds);
     s5_pollset_end(set);
     set->fds = fds;
-    set->room = capacity;
+    set->capacity = capacity;
     return 0;
 }
 
 int s5_pollset_add(struct s5_pollset *set, int fd, short events)
 {
-    if (__builtin_expect(set->n == set->room, 0) && grow_set(set) < 0)
+    if (__builtin_expect(set->n == set->capacity, 0) && grow_set(set) < 0)
         return -ENOMEM;
     set->fds[set->n++] = (struct pollfd){fd, events, 0};
     return 0;
@@ -71,7 +71,7 @@ int s5_pollset_add(struct s5_pollset *set, int fd, short events)
 void s5_pollset_end(struct s5_pollset *set)
 {
     if (set->fds != set->near)
-        munmap(set->fds, set->room * sizeof *set->fds);
+        munmap(set->fds, set->capacity * sizeof *set->fds);
 }
 
 /* --- what is in flight --- */

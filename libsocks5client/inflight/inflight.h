@@ -14,7 +14,7 @@
 /* Descriptors to wait for: the caller's, followed by those that a round adds. Call begin, add and end. */
 struct s5_pollset {
     struct pollfd *fds; /* near, or mapped memory */
-    nfds_t n, room;
+    nfds_t n, capacity;
     uint32_t completed; /* negotiations that had ended when the caller's descriptors were checked */
     bool poll_interval; /* one of the caller's descriptors waits for octets that another thread may read */
     struct pollfd near[S5_POLLSET_NEAR];
@@ -24,7 +24,7 @@ static inline void s5_pollset_begin(struct s5_pollset *set)
 {
     set->fds = set->near;
     set->n = 0;
-    set->room = S5_POLLSET_NEAR;
+    set->capacity = S5_POLLSET_NEAR;
 }
 /* To be called before the caller checks its descriptors and adds them: a negotiation that ends from now on ends the
  * next round. */

@@ -1,4 +1,4 @@
-/* The link receives one message at a time into room->in, exactly as long as its header says, and processes it when
+/* The link receives one message at a time into buffers->in, exactly as long as its header says, and processes it when
  * it is complete. It never reads an octet that follows the negotiation, which matters where level CLEAR is
  * negotiated. Outgoing messages are also built one at a time. */
 #include "gss_link.h"
@@ -15,12 +15,12 @@ static int fail_link(struct s5_gss_link *l, int error)
 
 static uint8_t *get_token_buffer(struct s5_gss_link *l)
 {
-    return l->setup.room->out + S5_GSS_HEAD;
+    return l->setup.buffers->out + S5_GSS_HEAD;
 }
 
 static void queue_message(struct s5_gss_link *l, enum s5_gss_mtyp mtyp, size_t token_len)
 {
-    s5_gss_frame_head(l->setup.room->out, mtyp, token_len);
+    s5_gss_frame_head(l->setup.buffers->out, mtyp, token_len);
     l->out_len = (uint32_t)(S5_GSS_HEAD + token_len);
     l->out_sent = 0;
 }
@@ -98,7 +98,7 @@ static int feed_session(struct s5_gss_link *l)
             n = l->rest_len;
         if (n == 0)
             break;
-        result = s5_session_feed(&l->session, l->setup.room->in + l->rest_at, n);
+        result = s5_session_feed(&l->session, l->setup.buffers->in + l->rest_at, n);
         l->rest_at += (uint32_t)n;
         l->rest_len -= (uint32_t)n;
     }
@@ -108,7 +108,7 @@ static int feed_session(struct s5_gss_link *l)
 /* Surplus octets that answer a request not sent yet remain in the buffer and are never read. */
 static int read_data(struct s5_gss_link *l)
 {
-    uint8_t *in = l->setup.room->in;
+    uint8_t *in = l->setup.buffers->in;
     int len = s5_seal_unwrap(&l->seal, in, l->in_len, in, S5_GSS_MESSAGE_MAX);
     if (len < 0)
         return fail_link(l, len);
@@ -118,10 +118,10 @@ static int read_data(struct s5_gss_link *l)
     return feed_session(l);
 }
 
-/* Processes the complete message in room->in. */
+/* Processes the complete message in buffers->in. */
 static int process_message(struct s5_gss_link *l)
 {
-    const uint8_t *token = l->setup.room->in + S5_GSS_HEAD;
+    const uint8_t *token = l->setup.buffers->in + S5_GSS_HEAD;
     size_t n = l->in_len - S5_GSS_HEAD;
     switch (l->state) {
     case S5_GSS_LINK_TOKENS:
@@ -140,7 +140,7 @@ static int seal_output(struct s5_gss_link *l)
     const uint8_t *data = s5_session_out(&l->session, &n);
     if (l->state != S5_GSS_LINK_SEALED || l->out_len || !n)
         return 0;
-    int len = s5_seal_wrap(&l->seal, data, n, l->setup.room->out, S5_GSS_MESSAGE_MAX);
+    int len = s5_seal_wrap(&l->seal, data, n, l->setup.buffers->out, S5_GSS_MESSAGE_MAX);
     if (len < 0)
         return fail_link(l, len);
     l->out_len = (uint32_t)len;
@@ -172,7 +172,7 @@ const uint8_t *s5_gss_link_out(const struct s5_gss_link *l, size_t *ret_len)
     if (l->state == S5_GSS_LINK_SESSION)
         return s5_session_out(&l->session, ret_len);
     *ret_len = l->out_len - l->out_sent;
-    return l->setup.room->out + l->out_sent;
+    return l->setup.buffers->out + l->out_sent;
 }
 
 void s5_gss_link_sent(struct s5_gss_link *l, size_t n)
@@ -208,7 +208,7 @@ static int feed_message(struct s5_gss_link *l, const void *data, size_t n)
         [S5_GSS_LINK_LEVEL] = S5_GSS_LEVEL,
         [S5_GSS_LINK_SEALED] = S5_GSS_DATA,
     };
-    uint8_t *in = l->setup.room->in;
+    uint8_t *in = l->setup.buffers->in;
     memcpy(in + l->in_len, data, n);
     l->in_len += (uint32_t)n;
     int len = s5_gss_frame_len(in, l->in_len, awaited[l->state]);

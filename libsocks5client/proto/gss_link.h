@@ -6,7 +6,7 @@
  * In state DONE, s5_gss_link_level() returns the protection of the stream. A CLEAR stream is the application's as
  * it is. Any other stream passes through s5_gss_link_seal(), beginning with the octets of s5_gss_link_surplus(),
  * which arrived in the message of the last reply. The link does not allocate: the owner provides the struct
- * s5_gss_room for the duration of the negotiation, surplus included. */
+ * s5_gss_buffers for the duration of the negotiation, surplus included. */
 #ifndef S5_GSS_LINK_H
 #define S5_GSS_LINK_H
 
@@ -15,7 +15,7 @@
 #include "session.h"
 
 /* Buffers; only the used part of each is touched. */
-struct s5_gss_room {
+struct s5_gss_buffers {
     uint8_t in[S5_GSS_MESSAGE_MAX];
     uint8_t out[S5_GSS_MESSAGE_MAX];
 };
@@ -23,7 +23,7 @@ struct s5_gss_room {
 struct s5_gss_setup {
     const struct s5_gss_provider *provider; /* NULL: GSSAPI is not offered and the other fields are unused */
     void *context;                          /* the provider's, new; outlives the link and the seal */
-    struct s5_gss_room *room;
+    struct s5_gss_buffers *buffers;
     uint8_t level; /* enum s5_seal_level, requested; an answer below it is refused */
     bool nec;      /* the level octet is not wrapped, as NEC's servers do */
 };
@@ -81,7 +81,7 @@ static inline const struct s5_seal *s5_gss_link_seal(const struct s5_gss_link *l
 static inline const uint8_t *s5_gss_link_surplus(const struct s5_gss_link *l, size_t *ret_len)
 {
     *ret_len = l->rest_len;
-    return l->rest_len ? l->setup.room->in + l->rest_at : NULL;
+    return l->rest_len ? l->setup.buffers->in + l->rest_at : NULL;
 }
 
 /* "security context", "protection level", or the session's phase. */

@@ -47,8 +47,8 @@ static void check_query(const uint8_t *data, size_t size)
             CHECK(strncmp(q.name.name, name, q.name.name_len) == 0 &&
                   strlen(name) - q.name.name_len <= 1);
     }
-    for (int room = 0; room < n; room++)
-        CHECK(s5_dns_ask(name, S5_DNS_A, S5_DNS_IN, 77, query, (size_t)room) < 0);
+    for (int capacity = 0; capacity < n; capacity++)
+        CHECK(s5_dns_ask(name, S5_DNS_A, S5_DNS_IN, 77, query, (size_t)capacity) < 0);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

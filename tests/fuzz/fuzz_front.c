@@ -12,7 +12,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     size_t chunk = data[1] + 1u, at = 2, n;
     front_start(&f);
     while (at < size && f.state < FRONT_ASKED) {
-        uint8_t *to = front_room(&f, &n);
+        uint8_t *to = front_input(&f, &n);
         CHECK(n > 0);
         n = n < chunk ? n : chunk;
         n = n < size - at ? n : size - at;

@@ -4,7 +4,7 @@
 #include "../unit/fake_gss.h"
 #include "fuzz.h"
 
-static struct s5_gss_room room;
+static struct s5_gss_buffers buffers;
 static struct s5_gss_link l;
 static struct fake fake;
 
@@ -15,9 +15,9 @@ static void check_link(void)
     enum s5_session_state state = s5_gss_link_state(&l);
     CHECK((state == S5_SESSION_FAILED) == (s5_gss_link_error(&l) < 0));
     CHECK(*s5_gss_link_phase(&l));
-    CHECK(l.in_len <= sizeof room.in && l.out_len <= sizeof room.out);
+    CHECK(l.in_len <= sizeof buffers.in && l.out_len <= sizeof buffers.out);
     const uint8_t *rest = s5_gss_link_surplus(&l, &n);
-    CHECK(!n || (rest >= room.in && rest + n <= room.in + sizeof room.in));
+    CHECK(!n || (rest >= buffers.in && rest + n <= buffers.in + sizeof buffers.in));
     if (state == S5_SESSION_DONE || state == S5_SESSION_FAILED || state == S5_SESSION_BOUND)
         CHECK(need == 0);
     else
@@ -43,7 +43,7 @@ static bool start_link(const uint8_t *head)
     static const struct s5_addr dst = {.kind = S5_ADDR_IPV4, .port = 9};
     struct s5_session_setup setup = {.command = 1 + head[0] % 3, .dst = &dst, .n_methods = 1,
                                      .methods = {S5_METHOD_GSSAPI}, .pipeline = head[0] >> 7};
-    struct s5_gss_setup how = {&fake_provider, &fake, &room, head[1] % 3, head[1] >> 7};
+    struct s5_gss_setup how = {&fake_provider, &fake, &buffers, head[1] % 3, head[1] >> 7};
     fake = (struct fake){1 + (head[1] >> 2 & 3), head[1] >> 4 & 1, 0, 0};
     return s5_gss_link_start(&l, &setup, &how) == 0;
 }

@@ -19,9 +19,9 @@ static void check_round_trip(uint8_t pick, const uint8_t *data, size_t size, siz
     for (size_t at = 0; at < size; at += part) {
         size_t n = size - at < part ? size - at : part, len = S5_GSS_HEAD + 3 + n;
         uint8_t *message = exact_copy("", 0);
-        for (size_t room = 0; room < len; room += 1 + room / 2) {
-            message = realloc(message, room + 1);
-            CHECK(message && s5_seal_wrap(&seal, data + at, n, message, room) == -ENOBUFS);
+        for (size_t buffers = 0; buffers < len; buffers += 1 + buffers / 2) {
+            message = realloc(message, buffers + 1);
+            CHECK(message && s5_seal_wrap(&seal, data + at, n, message, buffers) == -ENOBUFS);
         }
         free(message);
         CHECK((message = malloc(len)));

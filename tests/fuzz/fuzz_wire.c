@@ -101,12 +101,12 @@ static void check_messages(const uint8_t *data, size_t size)
     s5_wire_write_userpass(&w, (const char *)data + 1, user, (const char *)data + 1 + user, secret);
     CHECK(w.used == 3U + user + secret && buf[0] == 1 && buf[1] == user && buf[2 + user] == secret);
     CHECK(!memcmp(buf + 2, data + 1, user) && !memcmp(buf + 3 + user, data + 1 + user, secret));
-    size_t room = w.used - 1 - data[1] % w.used;
-    uint8_t *small = malloc(room + !room);
+    size_t capacity = w.used - 1 - data[1] % w.used;
+    uint8_t *small = malloc(capacity + !capacity);
     CHECK(small);
-    w = s5_writer_init(small, room);
+    w = s5_writer_init(small, capacity);
     s5_wire_write_userpass(&w, (const char *)data + 1, user, (const char *)data + 1 + user, secret);
-    CHECK(w.failed && w.used <= room);
+    CHECK(w.failed && w.used <= capacity);
     free(small);
 }
 

@@ -29,7 +29,7 @@ Test(dns, a_query_and_its_answer)
     struct s5_dns_query q = read_back(n);
     cr_assert(q.name.kind == S5_ADDR_NAME && strcmp(q.name.name, "Some.Example") == 0);
     cr_assert(q.id == 0x1234 && q.type == S5_DNS_A && q.class == S5_DNS_IN && q.end == n);
-    cr_assert(!q.edns && q.room == S5_DNS_UDP_MAX);
+    cr_assert(!q.edns && q.capacity == S5_DNS_UDP_MAX);
     size_t len = s5_dns_answer(msg, &q, S5_DNS_NOERROR, address, 4, answer, sizeof answer);
     cr_assert_eq(len, n + 12 + 4);
     cr_assert_arr_eq(answer, ((const uint8_t[]){0x12, 0x34, 0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 0}),
@@ -37,8 +37,8 @@ Test(dns, a_query_and_its_answer)
     cr_assert_arr_eq(answer + 12, msg + 12, n - 12);
     cr_assert_arr_eq(answer + n, ((const uint8_t[]){0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4}), 12);
     cr_assert_arr_eq(answer + n + 12, address, 4);
-    for (size_t room = 0; room < len; room++)
-        cr_assert_eq(s5_dns_answer(msg, &q, S5_DNS_NOERROR, address, 4, edge(room), room), 0);
+    for (size_t capacity = 0; capacity < len; capacity++)
+        cr_assert_eq(s5_dns_answer(msg, &q, S5_DNS_NOERROR, address, 4, edge(capacity), capacity), 0);
     len = s5_dns_answer(msg, &q, S5_DNS_REFUSED, NULL, 0, answer, sizeof answer);
     cr_assert(len == n && answer[3] == (0x80 | S5_DNS_REFUSED) && answer[7] == 0);
     cr_assert(s5_dns_cut(msg, &q, answer, sizeof answer) == n && (answer[2] & 2));
@@ -52,7 +52,7 @@ Test(dns, edns_is_answered_with_edns)
     memcpy(msg + n, opt, sizeof opt);
     msg[11] = 1;
     struct s5_dns_query q = read_back(n + sizeof opt);
-    cr_assert(q.edns && q.room == 4096 && q.end == n);
+    cr_assert(q.edns && q.capacity == 4096 && q.end == n);
     cr_assert_eq(s5_dns_answer(msg, &q, S5_DNS_NOERROR, NULL, 0, answer, sizeof answer), n + 11);
     cr_assert(answer[11] == 1 && answer[n + 2] == 41);
     msg[n + 2] = 250; /* for example a signature */

@@ -14,9 +14,9 @@ static void feed_front(const struct front_users *users, const void *data, size_t
 {
     front_start(&f);
     for (size_t at = 0; at < n && f.state < FRONT_ASKED; at += chunk) {
-        size_t room, part = n - at < chunk ? n - at : chunk;
-        uint8_t *to = front_room(&f, &room);
-        cr_assert(part <= room);
+        size_t capacity, part = n - at < chunk ? n - at : chunk;
+        uint8_t *to = front_input(&f, &capacity);
+        cr_assert(part <= capacity);
         memcpy(to, (const uint8_t *)data + at, part);
         front_took(&f, users, part);
     }

@@ -1,7 +1,7 @@
 /* The provider and the link, with the installed GSSAPI library on the server's side. */
 #include "acceptor.h"
 
-static struct s5_gss_room room;
+static struct s5_gss_buffers buffers;
 static uint8_t octets[S5_GSS_MESSAGE_MAX], message[S5_GSS_MESSAGE_MAX];
 
 static struct s5_gss *make_gss(void)
@@ -19,7 +19,7 @@ static void start_link(struct s5_gss_link *l, struct s5_gss *gss, uint8_t level,
     static const struct s5_addr dst = {.kind = S5_ADDR_IPV4, .port = 80, .octets = {192, 0, 2, 1}};
     struct s5_session_setup setup = {.command = command, .dst = &dst, .n_methods = 2,
                                      .methods = {S5_METHOD_GSSAPI, S5_METHOD_NONE}};
-    struct s5_gss_setup how = {&s5_gss_provider, gss, &room, level, nec};
+    struct s5_gss_setup how = {&s5_gss_provider, gss, &buffers, level, nec};
     cr_assert_eq(s5_gss_link_start(l, &setup, &how), 0);
 }
 

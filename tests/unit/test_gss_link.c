@@ -4,7 +4,7 @@
 #include "fake_gss.h"
 #include <criterion/criterion.h>
 
-static struct s5_gss_room room;
+static struct s5_gss_buffers buffers;
 static struct fake client_gss, server_gss;
 static struct s5_gss_link l;
 
@@ -13,7 +13,7 @@ static void start_link(uint8_t level, int steps, bool silent)
     static const struct s5_addr dst = {.kind = S5_ADDR_IPV4, .port = 80, .octets = {192, 0, 2, 1}};
     struct s5_session_setup setup = {.command = S5_CONNECT, .dst = &dst, .n_methods = 1,
                                      .methods = {S5_METHOD_GSSAPI}, .pipeline = true};
-    struct s5_gss_setup how = {&fake_provider, &client_gss, &room, level, false};
+    struct s5_gss_setup how = {&fake_provider, &client_gss, &buffers, level, false};
     client_gss = (struct fake){steps, silent, 0, 0};
     server_gss = (struct fake){0};
     memset(&l, 0xa5, sizeof l);

@@ -59,15 +59,15 @@ Test(wire, request)
 Test(wire, without_space_nothing_is_written_past_the_end)
 {
     struct s5_addr name = parse_addr("a.name.example", 1);
-    for (size_t room = 0; room < 21; room++) {
-        struct s5_writer w = s5_writer_init(edge(room), room);
+    for (size_t capacity = 0; capacity < 21; capacity++) {
+        struct s5_writer w = s5_writer_init(edge(capacity), capacity);
         s5_wire_write_request(&w, 1, &name);
-        cr_expect(w.failed, "%zu", room);
+        cr_expect(w.failed, "%zu", capacity);
     }
-    for (size_t room = 0; room < 10; room++) {
-        struct s5_writer w = s5_writer_init(edge(room), room);
+    for (size_t capacity = 0; capacity < 10; capacity++) {
+        struct s5_writer w = s5_writer_init(edge(capacity), capacity);
         s5_wire_write_userpass(&w, "alice", 5, "pw", 2);
-        cr_expect(w.failed, "%zu", room);
+        cr_expect(w.failed, "%zu", capacity);
     }
 }
 

@@ -35,8 +35,8 @@ void conn_end_upstream(struct conn_upstream *u)
 {
     if (!u)
         return;
-    if (u->room)
-        munmap(u->room, sizeof *u->room);
+    if (u->buffers)
+        munmap(u->buffers, sizeof *u->buffers);
     explicit_bzero(u, sizeof *u); /* it holds passwords */
     free(u);
 }
@@ -144,7 +144,7 @@ static void client_ready(struct watch *w, uint32_t ready)
         return;
     }
     size_t room;
-    uint8_t *to = front_room(f, &room);
+    uint8_t *to = front_input(f, &room);
     ssize_t n = recv(w->fd, to, room, MSG_DONTWAIT);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;

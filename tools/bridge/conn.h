@@ -25,9 +25,9 @@ enum conn_state {
 struct conn_upstream {
     struct front front;
     struct s5_gss_link link;
-    struct s5_gss_room *room; /* mapped; NULL without GSSAPI */
-    unsigned address;         /* index of the server's next address */
-    bool without_gssapi;      /* there is no ticket; only the other methods are offered */
+    struct s5_gss_buffers *buffers; /* mapped; NULL without GSSAPI */
+    unsigned address;               /* index of the server's next address */
+    bool without_gssapi;            /* there is no ticket; only the other methods are offered */
 };
 
 struct conn {

@@ -44,13 +44,13 @@ void front_start(struct front *f);
 
 /* Returns the buffer for the next octets of the client, and its size in RET_ROOM. The caller calls front_took()
  * afterwards. */
-static inline uint8_t *front_room(struct front *f, size_t *ret_room)
+static inline uint8_t *front_input(struct front *f, size_t *ret_capacity)
 {
-    *ret_room = sizeof f->in - f->in_len;
+    *ret_capacity = sizeof f->in - f->in_len;
     return f->in + f->in_len;
 }
 
-/* Processes the N octets that were stored at front_room(). Accepts the clients of USERS. */
+/* Processes the N octets that were stored at front_input(). Accepts the clients of USERS. */
 void front_took(struct front *f, const struct front_users *users, size_t n);
 
 /* Appends the reply to OUT: success with BOUND (may be NULL) if ERROR is 0, else failure with ERROR, a negative errno.

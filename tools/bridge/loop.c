@@ -16,7 +16,7 @@ static struct {
     struct epoll_event events[BATCH];
     int n, at;       /* fetched events, and the index of the current one */
     void **disposed; /* freed before the next wait */
-    size_t n_disposed, room_disposed;
+    size_t n_disposed, disposed_capacity;
 } loop = {.ep = -1};
 
 static void read_clock(void)
@@ -65,13 +65,13 @@ void loop_close(struct watch *w)
 
 void loop_dispose(void *memory)
 {
-    if (loop.n_disposed == loop.room_disposed) {
-        size_t room = loop.room_disposed ? 2 * loop.room_disposed : 64;
-        void **more = realloc(loop.disposed, room * sizeof *more);
+    if (loop.n_disposed == loop.disposed_capacity) {
+        size_t capacity = loop.disposed_capacity ? 2 * loop.disposed_capacity : 64;
+        void **more = realloc(loop.disposed, capacity * sizeof *more);
         if (!more)
             return; /* a leak is better than a use after free */
         loop.disposed = more;
-        loop.room_disposed = room;
+        loop.disposed_capacity = capacity;
     }
     loop.disposed[loop.n_disposed++] = memory;
 }

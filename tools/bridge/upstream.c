@@ -227,12 +227,12 @@ static int start_link(struct conn *c, bool gssapi)
     if (server->isolate && set_isolation(c, &setup, &words) < 0)
         return -EACCES;
     if (gssapi) {
-        void *room = mmap(NULL, sizeof *c->upstream->room, PROT_READ | PROT_WRITE,
-                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-        if (room == MAP_FAILED)
+        void *buffers = mmap(NULL, sizeof *c->upstream->buffers, PROT_READ | PROT_WRITE,
+                             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        if (buffers == MAP_FAILED)
             return -ENOMEM;
-        c->upstream->room = room;
-        gss = (struct s5_gss_setup){&s5_gss_provider, c->gss, room, server->gssapi_protection, server->gssapi_nec};
+        c->upstream->buffers = buffers;
+        gss = (struct s5_gss_setup){&s5_gss_provider, c->gss, buffers, server->gssapi_protection, server->gssapi_nec};
     }
     return s5_gss_link_start(&c->upstream->link, &setup, &gss);
 }

@@ -47,13 +47,13 @@ static int make_context(struct check *c, struct socks_client *t)
 
 int check_ask(struct check *c, const struct s5_session_setup *setup, int timeout_ms, struct socks_client *t)
 {
-    static struct s5_gss_room room; /* one negotiation at a time */
+    static struct s5_gss_buffers buffers; /* one negotiation at a time */
     struct s5_gss_setup gss = {.provider = NULL};
     int result = socks_client_connect(t, c->policy, c->server, c->address, CHECK_REACH_MS);
     if (result == 0 && memchr(setup->methods, S5_METHOD_GSSAPI, setup->n_methods)) {
         result = make_context(c, t);
-        gss =
-            (struct s5_gss_setup){&s5_gss_provider, t->gss, &room, c->server->gssapi_protection, c->server->gssapi_nec};
+        gss = (struct s5_gss_setup){&s5_gss_provider, t->gss, &buffers, c->server->gssapi_protection,
+                                    c->server->gssapi_nec};
     }
     return result < 0 ? result : socks_client_negotiate(t, setup, &gss, timeout_ms);
 }
