@@ -15,9 +15,7 @@
     X(gss_wrap_iov)                                                                                                    \
     X(gss_wrap_iov_length)                                                                                             \
     X(gss_wrap_size_limit)                                                                                             \
-    X(gss_unwrap_iov)                                                                                                  \
     X(gss_unwrap)                                                                                                      \
-    X(gss_wrap)                                                                                                        \
     X(gss_release_buffer)                                                                                              \
     X(gss_display_status)
 
