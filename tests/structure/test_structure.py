@@ -250,6 +250,13 @@ def functions():
     return wrong
 
 
+def suppressions_name_functions():
+    """A function of tests/e2e/tsan.supp that was renamed would suppress nothing."""
+    names = re.findall(r"^race:(\w+)$", text_of(TOP + "/tests/e2e/tsan.supp"), re.M)
+    code = "".join(without_comments(text_of(path)) for path in everything("c"))
+    return [name for name in names if not re.search(r"^[a-z].*\b%s\(" % name, code, re.M)]
+
+
 def confuse_once():
     return [p for p in glob.glob(TOP + "/**/*.[ch]", recursive=True)
             if "confuse.h>" in open(p, errors="replace").read() and "/config/config.c" not in p]
@@ -369,6 +376,7 @@ def main():
                         ("the protocol layer calls no system function", lambda: proto_is_pure(build)),
                         ("sources, headers and their lines are not too long", lengths),
                         ("functions have at most 60 lines", functions),
+                        ("functions of ThreadSanitizer's suppressions exist", suppressions_name_functions),
                         ("files of the engine do not call each other in cycles", no_cycles),
                         ("only one file includes confuse.h", confuse_once),
                         ("only the layer gss includes gssapi.h", gssapi_in_one_layer),
