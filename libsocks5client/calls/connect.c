@@ -15,9 +15,6 @@
 #include "tcp_connect.h"
 #include "user_memory.h"
 #include <errno.h>
-#include <fcntl.h>
-#include <pthread.h>
-#include <string.h>
 
 /* --- connect() on a socket that has a record --- */
 
@@ -40,7 +37,7 @@ static int connect_again(struct s5_engine *e, struct s5_record *record, int fd)
         /* The kernel returns 0 once, then EISCONN. If a reset disconnected the socket, it must not be connected to the
          * server's address without a negotiation. */
         if (e->real->getpeername(fd, (struct sockaddr *)&peer, &len) == 0)
-            return e->real->connect(fd, (struct sockaddr *)&peer, len) == 0 ? 0 : -errno;
+            return s5_engine_real_connect(e, fd, (struct sockaddr *)&peer, len);
         break;
     case S5_RECORD_LISTENING:
         if (s5_bind_listens(e, fd))
@@ -59,11 +56,6 @@ static int connect_again(struct s5_engine *e, struct s5_record *record, int fd)
 
 /* --- connect() from the start --- */
 
-static int real_connect(struct s5_engine *e, int fd, const struct sockaddr *addr, socklen_t len)
-{
-    return e->real->connect(fd, addr, len) == 0 ? 0 : -errno;
-}
-
 /* connect(AF_UNSPEC) on a socket that has a record. A listener stops listening. */
 static int disconnect_socket(struct s5_engine *e, int fd, const struct sockaddr *addr, socklen_t len)
 {
@@ -73,7 +65,7 @@ static int disconnect_socket(struct s5_engine *e, int fd, const struct sockaddr 
         s5_complete_abort(e, record, fd);
     if (!listening)
         s5_fd_forget(e, fd);
-    int r = real_connect(e, fd, addr, len);
+    int r = s5_engine_real_connect(e, fd, addr, len);
     if (listening)
         s5_bind_ended(e, fd);
     return r;
@@ -88,7 +80,7 @@ static inline __attribute__((always_inline)) int connect_inet(struct s5_engine *
     socklen_t size = sizeof protocol;
     int r = s5_addr_from_sockaddr(&to, addr, len);
     if (r < 0)
-        return real_connect(e, fd, addr, len); /* too short: the kernel refuses it */
+        return s5_engine_real_connect(e, fd, addr, len); /* too short: the kernel refuses it */
     if (e->real->getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &size) != 0)
         return -errno;
     int named = s5_names_of(e, &to);
@@ -110,7 +102,7 @@ static inline __attribute__((always_inline)) int connect_inet(struct s5_engine *
 static __attribute__((noinline, cold)) int report_wrong_address(struct s5_engine *e, int fd,
                                                                 const struct sockaddr *addr, socklen_t len, int error)
 {
-    return real_connect(e, fd, error == -EFAULT ? S5_USER_NOWHERE : addr, len);
+    return s5_engine_real_connect(e, fd, error == -EFAULT ? S5_USER_NOWHERE : addr, len);
 }
 
 int s5_connect(struct s5_engine *e, int fd, const struct sockaddr *user_addr, socklen_t len)
@@ -121,7 +113,7 @@ int s5_connect(struct s5_engine *e, int fd, const struct sockaddr *user_addr, so
     uint64_t cookie = 0;
     s5_cleanup_look_here();
     if (s5_in_engine || len < sizeof addr->sa_family)
-        return real_connect(e, fd, user_addr, len);
+        return s5_engine_real_connect(e, fd, user_addr, len);
     int r = s5_user_address(&own, user_addr, len);
     if (__builtin_expect(r < 0, 0))
         return report_wrong_address(e, fd, user_addr, len, r);
@@ -131,7 +123,7 @@ int s5_connect(struct s5_engine *e, int fd, const struct sockaddr *user_addr, so
     if (addr->sa_family == AF_UNSPEC && record)
         return disconnect_socket(e, fd, addr, len);
     if (addr->sa_family != AF_INET && addr->sa_family != AF_INET6)
-        return real_connect(e, fd, addr, len);
+        return s5_engine_real_connect(e, fd, addr, len);
     if (record && !s5_dns_client_release(e, fd)) {
         r = connect_again(e, record, fd);
         if (r <= 0)

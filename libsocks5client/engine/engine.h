@@ -12,6 +12,7 @@
 #include "shm.h"
 #include "source.h"
 #include "system_calls.h"
+#include <errno.h>
 
 struct s5_association;
 
@@ -106,6 +107,12 @@ void s5_engine_register(struct s5_engine *e, uint32_t number);
 static inline bool s5_engine_has_ended(const struct s5_engine *e, uint32_t process)
 {
     return s5_process_has_ended(atomic_load(&e->shm_fd), atomic_load(&e->process_number), process);
+}
+
+/* The kernel's connect(). Returns 0 or -errno. */
+static inline int s5_engine_real_connect(const struct s5_engine *e, int fd, const struct sockaddr *addr, socklen_t len)
+{
+    return e->real->connect(fd, addr, len) == 0 ? 0 : -errno;
 }
 
 #endif

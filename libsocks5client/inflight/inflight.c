@@ -269,11 +269,6 @@ int s5_inflight_await(struct s5_engine *e, int fd, short events, int option)
 
 /* --- a direct connect() --- */
 
-static int real_connect(struct s5_engine *e, int fd, const struct sockaddr *addr, socklen_t len)
-{
-    return e->real->connect(fd, addr, len) == 0 ? 0 : -errno;
-}
-
 /* SO_SNDTIMEO ends the call after 1 us. The connection attempt continues in the kernel, and is waited for together
  * with what is in flight. Then the call is repeated, as after a signal. */
 int s5_inflight_connect(struct s5_engine *e, int fd, const struct sockaddr *addr, socklen_t len)
@@ -284,8 +279,8 @@ int s5_inflight_connect(struct s5_engine *e, int fd, const struct sockaddr *addr
     uint64_t until = s5_inflight_any(e) ? s5_inflight_block_until(e, fd, S5_SNDTIMEO) : 0;
     if (!until || e->real->getsockopt(fd, SOL_SOCKET, S5_SNDTIMEO, &own, &size) != 0 ||
         e->real->setsockopt(fd, SOL_SOCKET, S5_SNDTIMEO, &moment, sizeof moment) != 0)
-        return real_connect(e, fd, addr, len);
-    int r = real_connect(e, fd, addr, len);
+        return s5_engine_real_connect(e, fd, addr, len);
+    int r = s5_engine_real_connect(e, fd, addr, len);
     e->real->setsockopt(fd, SOL_SOCKET, S5_SNDTIMEO, &own, sizeof own);
     while (r == -EINPROGRESS && s5_clock_now() < until) {
         struct pollfd p = {fd, POLLOUT, 0};
@@ -293,7 +288,7 @@ int s5_inflight_connect(struct s5_engine *e, int fd, const struct sockaddr *addr
         if (n == -EINTR && (until != S5_CLOCK_NEVER || !s5_inflight_restarts()))
             return n;
         if (n > 0 || (n < 0 && n != -EINTR))
-            return real_connect(e, fd, addr, len);
+            return s5_engine_real_connect(e, fd, addr, len);
     }
     return r;
 }

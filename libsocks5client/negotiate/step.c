@@ -187,7 +187,7 @@ int s5_negotiation_connect(struct s5_engine *e, struct s5_negotiation *f, int fd
         limit.brief = brief;
         set_connect_timeout(e, f, fd, &limit);
     }
-    int r = e->real->connect(fd, &f->server.any, f->server.len) == 0 ? 0 : -errno;
+    int r = s5_engine_real_connect(e, fd, &f->server.any, f->server.len);
     if (limit.changed)
         e->real->setsockopt(fd, SOL_SOCKET, S5_SNDTIMEO, &limit.own, sizeof limit.own);
     if (limit.changed && r == -EINPROGRESS && !f->again && !limit.brief)

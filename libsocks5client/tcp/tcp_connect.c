@@ -306,16 +306,11 @@ static inline __attribute__((always_inline)) int connect_via_server(struct s5_en
     return r;
 }
 
-static int real_connect(struct s5_engine *e, int fd, const struct sockaddr *addr, socklen_t len)
-{
-    return e->real->connect(fd, addr, len) == 0 ? 0 : -errno;
-}
-
 static int connect_directly(struct s5_engine *e, int fd, const struct sockaddr *addr, socklen_t len, uint8_t kind)
 {
     if (__builtin_expect(!s5_registry_in_flight_count(&e->registry), 1) || kind != S5_PROTO_TCP ||
         s5_tcp_nonblocking(e, fd))
-        return real_connect(e, fd, addr, len);
+        return s5_engine_real_connect(e, fd, addr, len);
     return s5_inflight_connect(e, fd, addr, len);
 }
 
@@ -362,7 +357,7 @@ __attribute__((noinline, cold)) int s5_tcp_connect_dns(struct s5_engine *e, int 
     if (s5_fd_checked_record(e, fd, &cookie)) /* of an earlier socket */
         s5_fd_forget(e, fd);
     if (s5_addr_from_sockaddr(&to, (struct sockaddr *)&own, server->len) < 0)
-        return real_connect(e, fd, (struct sockaddr *)&own, server->len);
+        return s5_engine_real_connect(e, fd, (struct sockaddr *)&own, server->len);
     int named = s5_names_of(e, &to);
     return named < 0 ? named : s5_tcp_connect(e, fd, &own, server->len, &to, named, cookie);
 }

@@ -56,11 +56,6 @@ static void pause_shortly(void)
 
 /* --- the kernel's socket --- */
 
-static int connect_kernel_socket(struct s5_engine *e, int fd, const struct s5_endpoint *to)
-{
-    return e->real->connect(fd, &to->any, to->len) == 0 ? 0 : -errno;
-}
-
 /* Drops what was received before the kernel's socket was connected: it may come from any source. At most 4096
  * datagrams. */
 static void drain_socket(struct s5_engine *e, int fd)
@@ -94,7 +89,7 @@ static int attach_to_relay(struct s5_engine *e, struct s5_association *a, int fd
         r = s5_disconnect_accept_mapped(e, fd);
     if (a->mixed || r < 0)
         return r;
-    r = connect_kernel_socket(e, fd, &relay);
+    r = s5_engine_real_connect(e, fd, &relay.any, relay.len);
     if (r < 0)
         s5_log(&e->log, S5_LOG_ERROR, "refused: this socket cannot reach the server's relay: %s", s5_error_text(r));
     return r == -EINVAL ? -EADDRNOTAVAIL : r;
@@ -107,7 +102,7 @@ int s5_association_mix(struct s5_engine *e, struct s5_association *a, int fd)
     int r = s5_disconnect_keeping_port(e, fd);
     if (r < 0) {
         struct s5_endpoint relay = s5_association_relay(a);
-        connect_kernel_socket(e, fd, &relay);
+        s5_engine_real_connect(e, fd, &relay.any, relay.len);
         return r;
     }
     a->mixed = true;
@@ -431,7 +426,7 @@ static int connect_direct(struct s5_engine *e, int fd, const struct sockaddr *ad
     int r = name ? s5_resolve_direct(e, name, addr->sa_family, &at) : 0;
     if (r < 0)
         return r;
-    return e->real->connect(fd, name ? &at.any : addr, name ? at.len : len) == 0 ? 0 : -errno;
+    return s5_engine_real_connect(e, fd, name ? &at.any : addr, name ? at.len : len);
 }
 
 int s5_association_connect(struct s5_engine *e, int fd, const struct sockaddr *addr, socklen_t len)
@@ -446,7 +441,7 @@ int s5_association_connect(struct s5_engine *e, int fd, const struct sockaddr *a
         return 0;
     }
     if (!s5_target_address(addr, len, &to))
-        return e->real->connect(fd, addr, len) == 0 ? 0 : -errno;
+        return s5_engine_real_connect(e, fd, addr, len);
     if (a && a->family == AF_INET && addr->sa_family == AF_INET6)
         return -EAFNOSUPPORT;
     int r = s5_target_route(e, &to, &server, &named);

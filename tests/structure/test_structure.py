@@ -124,16 +124,27 @@ def layers_are_small():
     return wrong
 
 
+def without_attributes(text):
+    return re.sub(r"__attribute__\s*\(\(.*?\)\)", "", text, flags=re.S)
+
+
+def definitions(text):
+    """(name, whether it is static) of each function of TEXT, whose body begins with a brace in the first column."""
+    text = without_comments(text)
+    for start in re.finditer(r"^\{$", text, re.M):
+        declarator = without_attributes(re.split(r"[;}]|^#.*$", text[:start.start()], flags=re.M)[-1])
+        name = re.search(r"(\w+)\s*\(", declarator)
+        if name:
+            yield name.group(1), bool(re.search(r"\bstatic\b", declarator))
+
+
 def defined_in():
-    """{function: files that define it}, for functions that are not static."""
+    """Function -> the file that defines it, of functions that are not static."""
     home = {}
     for path in everything("c"):
-        text = without_comments(text_of(path))
-        for start in re.finditer(r"^\{$", text, re.M):
-            declarator = re.split(r"[;}]|^#.*$", text[:start.start()], flags=re.M)[-1]
-            name = re.search(r"(\w+)\s*\(", re.sub(r"__attribute__\s*\(\(.*?\)\)", "", declarator, flags=re.S))
-            if name and not re.search(r"\bstatic\b", declarator):
-                home.setdefault(name.group(1), set()).add(path)
+        for name, static in definitions(text_of(path)):
+            if not static:
+                home.setdefault(name, set()).add(path)
     return home
 
 
@@ -150,7 +161,7 @@ def headers_declare_their_own():
                 break
             text = shorter
         for statement in re.split(r"[;{}]|^#.*(?:\\\n.*)*$", text, flags=re.M):
-            statement = re.sub(r"__attribute__\s*\(\(.*?\)\)", "", statement, flags=re.S)
+            statement = without_attributes(statement)
             name = re.match(r"\s*(?!typedef\b|static\b)[\w\s*]*[\s*](\w+)\(", statement)
             files = home.get(name.group(1), set()) if name else set()
             stems = {os.path.basename(f)[:-2] for f in files}
@@ -161,16 +172,9 @@ def headers_declare_their_own():
 
 def static_functions_say_what_they_do():
     """The names of static functions have a verb and an object: a single word in a backtrace explains nothing."""
-    wrong = []
-    for path in everything("[ch]"):
-        text = without_comments(text_of(path))
-        for start in re.finditer(r"^\{$", text, re.M):
-            declarator = re.split(r"[;}]|^#.*$", text[:start.start()], flags=re.M)[-1]
-            declarator = re.sub(r"__attribute__\s*\(\(.*?\)\)", "", declarator, flags=re.S)
-            name = re.search(r"(\w+)\s*\(", declarator)
-            if name and re.search(r"\bstatic\b", declarator) and re.fullmatch(r"(?!if$|ret$)[a-z0-9]+", name.group(1)):
-                wrong.append("%s: %s()" % (os.path.basename(path), name.group(1)))
-    return wrong
+    return ["%s: %s()" % (os.path.basename(path), name) for path in everything("[ch]")
+            for name, static in definitions(text_of(path))
+            if static and re.fullmatch(r"(?!if$|ret$)[a-z0-9]+", name)]
 
 
 def proto_is_pure(build):

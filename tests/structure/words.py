@@ -25,10 +25,6 @@ PAIRS = {
     "give_back": "release, restore", "gives_back": "release, restore", "hand_over": "export", "take_off": "inflight_add",
     "stand_in": "fake address", "stand_ins": "fake addresses", "let_go": "release",
 }
-# Identifiers of others, and parts of ours that mean what they say.
-OTHERS = {
-    "in_flight", "visibility", "hidden", "F_SETFL", "dup2_tree",
-}
 # In prose: comments, texts, documents, titles of tests.
 PROSE = (
     (r"(?<!in )(?<!in-)(?<!in_)\bflights?\b(?! schedule)", "negotiation, round trip"), (r"\bflying\b", "in flight"),
@@ -63,7 +59,7 @@ def identifiers(text):
 
 def wrong_parts(name):
     found = []
-    for word in identifiers(read(name)) - OTHERS:
+    for word in identifiers(read(name)):
         bare = re.sub(r"in_?flight", "", word.lower())
         parts = bare.strip("_").split("_")
         found += ["%s: %s (%s)" % (name, word, PARTS[part]) for part in parts if part in PARTS]
