@@ -227,7 +227,7 @@ int s5_listen(struct s5_engine *e, int fd, int backlog)
         return -EOPNOTSUPP;
     }
     errno = saved;
-    return e->real->listen(fd, backlog) == 0 ? 0 : -errno;
+    return e->real->keyed_listen(fd, backlog) == 0 ? 0 : -errno;
 }
 
 int s5_shutdown(struct s5_engine *e, int fd, int how)

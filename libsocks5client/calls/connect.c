@@ -98,11 +98,19 @@ static inline __attribute__((always_inline)) int connect_inet(struct s5_engine *
     return r < 0 ? r : s5_tcp_connect_direct(e, fd, addr, len, named ? &to : NULL, kind);
 }
 
-/* The kernel reports what is wrong with FD, or else with the address. */
-static __attribute__((noinline, cold)) int report_wrong_address(struct s5_engine *e, int fd,
-                                                                const struct sockaddr *addr, socklen_t len, int error)
+/* The kernel reports what is wrong with FD, or else with the length or the address. */
+static __attribute__((noinline, cold)) int report_wrong_address(struct s5_engine *e, int fd, socklen_t len)
 {
-    return s5_engine_real_connect(e, fd, error == -EFAULT ? S5_USER_NOWHERE : addr, len);
+    return s5_engine_real_connect(e, fd, S5_USER_NOWHERE, len);
+}
+
+/* Addresses that are not of the Internet. What the engine does not know is passed on as it is. */
+static int connect_other(struct s5_engine *e, int fd, const struct sockaddr *own, const struct sockaddr *user_addr,
+                         socklen_t len)
+{
+    if (s5_route_is_local(own->sa_family) || (own->sa_family == AF_UNSPEC && !s5_in_engine))
+        return s5_engine_real_connect(e, fd, own, len);
+    return e->real->connect(fd, user_addr, len) == 0 ? 0 : -errno;
 }
 
 int s5_connect(struct s5_engine *e, int fd, const struct sockaddr *user_addr, socklen_t len)
@@ -112,20 +120,21 @@ int s5_connect(struct s5_engine *e, int fd, const struct sockaddr *user_addr, so
     const struct sockaddr *addr = (struct sockaddr *)&own;
     uint64_t cookie = 0;
     s5_cleanup_look_here();
-    if (s5_in_engine || len < sizeof addr->sa_family)
-        return s5_engine_real_connect(e, fd, user_addr, len);
-    int r = s5_user_address(&own, user_addr, len);
-    if (__builtin_expect(r < 0, 0))
-        return report_wrong_address(e, fd, user_addr, len, r);
+    if (__builtin_expect(len < sizeof addr->sa_family, 0))
+        return e->real->connect(fd, user_addr, len) == 0 ? 0 : -errno;
+    if (__builtin_expect(s5_user_address(&own, user_addr, len) < 0, 0))
+        return report_wrong_address(e, fd, len);
+    if (s5_in_engine)
+        return connect_other(e, fd, addr, user_addr, len);
     struct s5_record *record = s5_fd_checked_record(e, fd, &cookie);
     if (record && record->relayed)
         return s5_association_connect(e, fd, addr, len);
     if (addr->sa_family == AF_UNSPEC && record)
         return disconnect_socket(e, fd, addr, len);
     if (addr->sa_family != AF_INET && addr->sa_family != AF_INET6)
-        return s5_engine_real_connect(e, fd, addr, len);
+        return connect_other(e, fd, addr, user_addr, len);
     if (record && !s5_dns_client_release(e, fd)) {
-        r = connect_again(e, record, fd);
+        int r = connect_again(e, record, fd);
         if (r <= 0)
             return r;
     }

@@ -43,7 +43,8 @@ static int get_protocol(struct s5_engine *e, int fd)
     return e->real->getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &len) == 0 ? protocol : -errno;
 }
 
-enum send_route { AS_IT_IS, FAST_OPEN, RELAYED };
+/* AS_IT_IS: directly, as decided. UNDECIDED: to what is no address of the Internet; the kernel decides. */
+enum send_route { AS_IT_IS, UNDECIDED, FAST_OPEN, RELAYED };
 
 /* Where a send goes, if not to its address. */
 struct way {
@@ -71,8 +72,14 @@ static int route_send(struct s5_engine *e, int fd, const struct sockaddr *addr, 
 {
     struct s5_addr to;
     ret->direct.len = 0;
-    if (s5_in_engine || !s5_target_address(addr, len, &to))
+    if (!addr || s5_route_is_local(addr->sa_family))
         return AS_IT_IS;
+    if (s5_in_engine)
+        return UNDECIDED;
+    if (!s5_target_address(addr, len, &to)) /* too short, which the kernel refuses, or of another family */
+        return addr->sa_family == AF_INET || addr->sa_family == AF_INET6 || len < sizeof(struct sockaddr_in)
+                   ? AS_IT_IS
+                   : UNDECIDED;
     int protocol = get_protocol(e, fd);
     if (protocol < 0)
         return protocol;
@@ -102,7 +109,7 @@ static ssize_t send_fast_open(struct s5_engine *e, int fd, const struct msghdr *
     ssize_t asked = s5_dns_client_send(e, fd, &plain, flags);
     if (asked != S5_RESULT_NO_DNS_CLIENT)
         return asked;
-    ssize_t n = e->real->sendmsg(fd, &plain, flags & ~MSG_FASTOPEN);
+    ssize_t n = e->real->keyed_sendmsg(fd, &plain, flags & ~MSG_FASTOPEN);
     return n < 0 ? -errno : n;
 }
 
@@ -111,7 +118,7 @@ static ssize_t send_fast_open(struct s5_engine *e, int fd, const struct msghdr *
 /* A call on FD fails with ERROR, or with the error that the kernel finds before it reads a message. */
 static __attribute__((noinline, cold)) int fail_send(struct s5_engine *e, int fd, int flags, int error)
 {
-    return e->real->sendmsg(fd, S5_USER_NOWHERE, flags) < 0 && errno != EFAULT ? -errno : error;
+    return e->real->keyed_sendmsg(fd, S5_USER_NOWHERE, flags) < 0 && errno != EFAULT ? -errno : error;
 }
 
 static ssize_t send_relayed(struct s5_engine *e, struct s5_association *a, int fd, const struct msghdr *m, int flags)
@@ -146,7 +153,7 @@ static ssize_t send_copied(struct s5_engine *e, int fd, struct msghdr *m, int fl
         m->msg_name = &way.direct.any;
         m->msg_namelen = way.direct.len;
     }
-    sent = e->real->sendmsg(fd, m, flags);
+    sent = r == UNDECIDED ? e->real->sendmsg(fd, m, flags) : e->real->keyed_sendmsg(fd, m, flags);
     return sent < 0 ? -errno : sent;
 }
 
@@ -221,25 +228,83 @@ ssize_t s5_sendfile(struct s5_engine *e, int fd, int in, off_t *at, size_t n)
     return sent < 0 && r == 0 ? -errno : sent;
 }
 
-/* Returns whether message AT may be sent as it is: enum send_route, or -errno. */
-static int route_message(struct s5_engine *e, int fd, const struct mmsghdr *at, int flags, struct way *way)
+/* --- sendmmsg() --- */
+
+#define COPIES 8 /* messages of one real call: programs have small stacks */
+
+struct copies {
+    struct mmsghdr msgs[COPIES];
+    struct sockaddr_storage names[COPIES];
+};
+
+/* Copies MSG as message AT of C. Returns how it goes: enum send_route, or -errno. */
+static int copy_message(struct s5_engine *e, int fd, struct copies *c, unsigned at, const struct mmsghdr *msg,
+                        int flags, struct way *way)
 {
-    struct sockaddr_storage to;
-    struct msghdr m;
-    int r = s5_user_message(&m, &to, &at->msg_hdr);
+    struct msghdr *m = &c->msgs[at].msg_hdr;
+    int r = s5_user_message(m, &c->names[at], &msg->msg_hdr);
     if (r == 0)
-        r = route_send(e, fd, m.msg_name, m.msg_namelen, flags, way);
+        r = route_send(e, fd, m->msg_name, m->msg_namelen, flags, way);
     /* Sent one by one, they can go there. */
     return r == AS_IT_IS && way->direct.len ? -EHOSTUNREACH : r;
 }
 
-static int send_fast_open_message(struct s5_engine *e, int fd, struct mmsghdr *at, int flags)
+static int send_one_message(struct s5_engine *e, int fd, struct mmsghdr *at, int flags)
 {
     ssize_t sent = s5_sendmsg(e, fd, &at->msg_hdr, flags);
     unsigned len = (unsigned)sent;
     if (sent >= 0 && !s5_user_write(&at->msg_len, &len, sizeof len))
         return -EFAULT;
     return sent < 0 ? (int)sent : 1;
+}
+
+/* Sends as many of MSGS as fit into one real call and go as they are. Returns their number, or -errno. *RET_ROUTE: why
+ * the next message is not among them; AS_IT_IS: it is not known. */
+static __attribute__((noinline)) int send_some(struct s5_engine *e, int fd, struct mmsghdr *msgs, unsigned n, int flags,
+                                               struct way *way, int *ret_route)
+{
+    struct copies c;
+    unsigned ready = 0;
+    int r = AS_IT_IS;
+    while (ready < n && ready < COPIES && (r = copy_message(e, fd, &c, ready, &msgs[ready], flags, way)) == AS_IT_IS)
+        ready++;
+    *ret_route = r;
+    if (ready == 0 || r == RELAYED) /* the association sends the direct ones before it, too */
+        return 0;
+    int sent = e->real->keyed_sendmmsg(fd, c.msgs, ready, flags);
+    if (sent < 0)
+        return -errno;
+    if ((unsigned)sent < ready)
+        *ret_route = AS_IT_IS;
+    for (int i = 0; i < sent; i++)
+        if (!s5_user_write(&msgs[i].msg_len, &c.msgs[i].msg_len, sizeof msgs[i].msg_len))
+            return i ? i : -EFAULT;
+    return sent;
+}
+
+/* The first of MSGS is not sent as it is, by ROUTE. */
+static int send_otherwise(struct s5_engine *e, int fd, struct mmsghdr *msgs, unsigned n, int flags, int route,
+                          const struct way *way)
+{
+    if (route == RELAYED)
+        return s5_outgoing_sendmmsg(e, way->a, fd, msgs, n, flags);
+    return route < 0 ? fail_send(e, fd, flags, route) : send_one_message(e, fd, msgs, flags);
+}
+
+static int send_messages(struct s5_engine *e, int fd, struct mmsghdr *msgs, unsigned n, int flags)
+{
+    struct way way = {NULL, {.len = 0}};
+    unsigned done = 0;
+    int route = AS_IT_IS, r = 1;
+    while (r > 0 && route == AS_IT_IS && done < n) {
+        r = send_some(e, fd, msgs + done, n - done, flags, &way, &route);
+        done += r > 0 ? (unsigned)r : 0;
+        if (r > 0 && r < COPIES)
+            break;
+    }
+    if (done || r < 0)
+        return done ? (int)done : r;
+    return n ? send_otherwise(e, fd, msgs, n, flags, route, &way) : e->real->keyed_sendmmsg(fd, NULL, 0, flags);
 }
 
 int s5_sendmmsg(struct s5_engine *e, int fd, struct mmsghdr *msgs, unsigned n, int flags)
@@ -253,22 +318,7 @@ int s5_sendmmsg(struct s5_engine *e, int fd, struct mmsghdr *msgs, unsigned n, i
     if (sent != S5_RESULT_NO_DNS_CLIENT)
         return sent == -EFAULT ? fail_send(e, fd, flags, sent) : sent;
     int r = s5_tcp_await(e, fd, flags, POLLOUT);
-    unsigned may = 0;
-    struct way way = {NULL, {.len = 0}};
-    n = n < MESSAGES_MOST ? n : MESSAGES_MOST;
-    for (; r == 0 && may < n; may++) {
-        r = route_message(e, fd, &msgs[may], flags, &way);
-        if (r != AS_IT_IS)
-            break;
-    }
-    if (r == RELAYED) /* those before it are direct, which is found out again there */
-        return s5_outgoing_sendmmsg(e, way.a, fd, msgs, n, flags);
-    if (may == 0 && r == FAST_OPEN)
-        return send_fast_open_message(e, fd, &msgs[0], flags);
-    if (may == 0 && r < 0)
-        return fail_send(e, fd, flags, r);
-    sent = e->real->sendmmsg(fd, msgs, n ? may : 0, flags);
-    return sent < 0 ? -errno : sent;
+    return r < 0 ? r : send_messages(e, fd, msgs, n < MESSAGES_MOST ? n : MESSAGES_MOST, flags);
 }
 
 /* --- receiving --- */

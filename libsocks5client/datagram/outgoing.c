@@ -68,7 +68,7 @@ static ssize_t send_unchanged(struct s5_engine *e, struct s5_association *a, int
     int r = direct ? s5_association_mix(e, a, fd) : 0;
     if (r < 0)
         return r;
-    ssize_t n = e->real->sendmsg(fd, msg, flags);
+    ssize_t n = e->real->keyed_sendmsg(fd, msg, flags);
     return n < 0 ? -errno : n;
 }
 
@@ -138,7 +138,7 @@ static ssize_t send_to_relay(struct s5_engine *e, struct s5_association *a, int 
     int r = s5_association_fresh(e, a, fd, false);
     for (int tries = 0; r == 0; tries++) {
         set_relay(a, m, &relay);
-        ssize_t n = e->real->sendmsg(fd, m, flags);
+        ssize_t n = e->real->keyed_sendmsg(fd, m, flags);
         if (n >= heading->len)
             return n - heading->len;
         if (n >= 0)
@@ -337,7 +337,7 @@ static int send_batch(struct s5_engine *e, struct s5_association *a, int fd, str
     for (int tries = 0; r == 0; tries++) {
         for (unsigned i = 0; i < b->n; i++)
             set_relay(a, &b->msgs[i].msg_hdr, &b->relay);
-        sent = e->real->sendmmsg(fd, b->msgs, b->n, flags);
+        sent = e->real->keyed_sendmmsg(fd, b->msgs, b->n, flags);
         if (sent >= 0)
             break;
         r = handle_send_error(e, a, fd, errno, tries);

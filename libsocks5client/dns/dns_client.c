@@ -60,14 +60,13 @@ bool s5_dns_client_is(struct s5_engine *e, int fd)
 
 bool s5_dns_client_release(struct s5_engine *e, int fd)
 {
-    const struct sockaddr none = {.sa_family = AF_UNSPEC};
     struct s5_record *record;
     struct s5_dns_client *a = s5_dns_client_of(e, fd, &record);
     uint32_t kind = a ? atomic_load(&a->kind) : S5_DNS_CLIENT_FREE;
     if (kind == S5_DNS_CLIENT_FREE || kind == S5_DNS_CLIENT_STREAM)
         return false;
     if (kind == S5_DNS_CLIENT_CONNECTED)
-        e->real->connect(fd, &none, sizeof none);
+        s5_engine_real_disconnect(e, fd);
     s5_fd_forget(e, fd);
     return true;
 }
@@ -185,8 +184,8 @@ int s5_dns_client_connect(struct s5_engine *e, int fd, uint8_t protocol, const s
     int r = copy_address(addr, len, &server);
     if (r == 0)
         r = find_self(e, fd, &server, stream, &self);
-    if (r == 0 && e->real->connect(fd, &self.any, self.len) != 0)
-        r = -errno;
+    if (r == 0)
+        r = s5_engine_real_connect(e, fd, &self.any, self.len);
     if (r < 0 && r != -EINPROGRESS)
         return r;
     if (add_dns_client(e, fd, stream ? S5_DNS_CLIENT_STREAM : S5_DNS_CLIENT_CONNECTED, &self, &server))
@@ -295,8 +294,14 @@ static ssize_t send_datagram(struct s5_engine *e, const struct question *q, cons
     if (unconnected)
         store_query_server(q, query);
     /* An answer that does not fit into the receive queue is dropped, too. */
-    e->real->sendto(q->held, reply, (size_t)r, MSG_DONTWAIT | MSG_NOSIGNAL, unconnected ? &q->self.any : NULL,
-                    unconnected ? q->self.len : 0);
+    struct s5_endpoint self = q->self;
+    struct iovec iov = {reply, (size_t)r};
+    struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
+    if (unconnected) {
+        m.msg_name = &self.any;
+        m.msg_namelen = self.len;
+    }
+    e->real->keyed_sendmsg(q->held, &m, MSG_DONTWAIT | MSG_NOSIGNAL);
     return (ssize_t)n;
 }
 

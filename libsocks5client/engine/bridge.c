@@ -9,7 +9,9 @@
 #include "bridge.h"
 #include "byte_lock.h"
 #include "clock.h"
+#include "companion_request.h"
 #include "in_engine.h"
+#include "keyed.h"
 #include "process.h"
 #include "session.h"
 #include <errno.h>
@@ -166,7 +168,7 @@ bool s5_bridge_local(struct s5_engine *e, unsigned index, int family, uint16_t p
     if (!known || s5_addr_to_sockaddr(&addr, family, &sa, &len) < 0)
         return false;
     int saved = errno, fd = e->real->socket(family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    if (fd >= 0 && e->real->connect(fd, (struct sockaddr *)&sa, len) == 0) {
+    if (fd >= 0 && s5_engine_real_connect(e, fd, (struct sockaddr *)&sa, len) == 0) {
         socklen_t size = sizeof ret->v6;
         found = e->real->getsockname(fd, &ret->any, &size) == 0;
         ret->len = found ? size : 0;
@@ -265,8 +267,7 @@ static char *format_decimal(char end[static 12], unsigned value)
     return at;
 }
 
-/* Starts the bridge. Returns its process ID, or -errno: it was not started. */
-static int spawn_bridge(const struct s5_bridge_start *how)
+int s5_bridge_spawn(const struct s5_bridge_start *how, pid_t starter)
 {
     char pid[12], state[sizeof S5_SHM_VARIABLE + S5_SHM_VALUE_MAX] = S5_SHM_VARIABLE "=";
     struct spawn s = {how, {(char *)(uintptr_t)how->path, (char *)"--tree", NULL, NULL}, NULL, 0, NULL};
@@ -277,7 +278,7 @@ static int spawn_bridge(const struct s5_bridge_start *how)
     uint8_t *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (r < 0 || memory == MAP_FAILED)
         return r < 0 ? r : -ENOMEM;
-    s.argv[2] = format_decimal(pid, (unsigned)syscall(SYS_getpid));
+    s.argv[2] = format_decimal(pid, (unsigned)starter);
     s.envp = (char **)(memory + 2 * STACK);
     s.stack = memory;
     fill_environment(s.envp, how->environ_strings, state);
@@ -287,6 +288,19 @@ static int spawn_bridge(const struct s5_bridge_start *how)
         ;
     munmap(memory, size);
     return r < 0 ? r : s.pid > 0 ? s.pid : -ECONNREFUSED;
+}
+
+/* A bridge within the fence could not connect, so the companion starts it. Returns as s5_bridge_spawn(). */
+static int spawn_bridge(const struct s5_bridge_start *how)
+{
+    struct s5_companion_request request = {.service = S5_COMPANION_BRIDGE};
+    struct s5_companion_bridge reply;
+    enum s5_fence fence = s5_fence();
+    if (fence == S5_FENCE_NONE)
+        return s5_bridge_spawn(how, (pid_t)syscall(SYS_getpid));
+    if (fence == S5_FENCE_WATCHED && s5_companion_request_send(&request, &reply, sizeof reply) == sizeof reply)
+        return reply.pid;
+    return -ECONNREFUSED;
 }
 
 static void sleep_briefly(void)

@@ -26,6 +26,10 @@ bool s5_bridge_fronts(const struct s5_server *server);
  * started. Preserves errno. */
 int s5_bridge_ensure(const struct s5_bridge_start *how);
 
+/* Starts a bridge, which serves while the process STARTER lives. Returns its process ID, or -errno: it was not started.
+ * Nothing is awaited. The caller is in a section of s5_in_engine_begin(), or has one thread and no handlers. */
+int s5_bridge_spawn(const struct s5_bridge_start *how, pid_t starter);
+
 /* Returns true if the bridge is up, as far as is known without waiting. */
 bool s5_bridge_is_up(const struct s5_bridge_start *how);
 

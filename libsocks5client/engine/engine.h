@@ -109,10 +109,17 @@ static inline bool s5_engine_has_ended(const struct s5_engine *e, uint32_t proce
     return s5_process_has_ended(atomic_load(&e->shm_fd), atomic_load(&e->process_number), process);
 }
 
-/* The kernel's connect(). Returns 0 or -errno. */
+/* The kernel's connect() to an address that the engine has decided on. ADDR is the engine's own copy. Returns 0 or
+ * -errno. */
 static inline int s5_engine_real_connect(const struct s5_engine *e, int fd, const struct sockaddr *addr, socklen_t len)
 {
-    return e->real->connect(fd, addr, len) == 0 ? 0 : -errno;
+    return e->real->keyed_connect(fd, addr, len) == 0 ? 0 : -errno;
+}
+/* Disconnects FD. Returns 0 or -errno. */
+static inline int s5_engine_real_disconnect(const struct s5_engine *e, int fd)
+{
+    struct sockaddr none = {.sa_family = AF_UNSPEC};
+    return s5_engine_real_connect(e, fd, &none, sizeof none);
 }
 
 #endif

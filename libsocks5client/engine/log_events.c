@@ -66,7 +66,7 @@ static bool write_syslog(struct s5_engine *e, const char *line, size_t len)
     size_t n = s5_format(head, sizeof head, "<%d>%s", parse_priority(line, len), line[0] == '{' ? "socksify: " : "");
     struct iovec parts[] = {{head, n}, {(void *)(uintptr_t)line, len - 1}};
     struct msghdr m = {.msg_name = &to, .msg_namelen = sizeof to, .msg_iov = parts, .msg_iovlen = 2};
-    ssize_t sent = e->real->sendmsg(fd, &m, MSG_NOSIGNAL);
+    ssize_t sent = e->real->keyed_sendmsg(fd, &m, MSG_NOSIGNAL);
     e->real->close(fd);
     return sent >= 0;
 }

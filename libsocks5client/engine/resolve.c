@@ -4,8 +4,10 @@
  *   only by a rule, because it would forward the query to the network. */
 #include "resolve.h"
 #include "bridge.h"
+#include "companion_request.h"
 #include "engine.h"
 #include "in_engine.h"
+#include "keyed.h"
 #include "server.h"
 #include "word_reader.h"
 #include <errno.h>
@@ -96,12 +98,41 @@ int s5_resolve_allowed(struct s5_engine *e, const char *node)
 
 /* --- names of servers --- */
 
+/* Resolves HOST with the companion, and passes the addresses to KEEP. Returns 0 or an EAI_* error. */
+static __attribute__((noinline)) int resolve_outside(const char *host,
+                                                     void (*keep)(void *user, const struct addrinfo *list), void *user)
+{
+    struct s5_companion_addresses found;
+    struct addrinfo list[S5_SERVER_ADDRS];
+    struct s5_endpoint at[S5_SERVER_ADDRS];
+    unsigned n = 0;
+    int r = s5_companion_request_look_up(host, AF_UNSPEC, 0, &found);
+    if (r != 0)
+        return r;
+    for (unsigned i = 0; i < found.n && n < S5_SERVER_ADDRS; i++) {
+        struct s5_addr addr;
+        int family = found.list[i].kind == S5_ADDR_IPV4 ? AF_INET : AF_INET6;
+        s5_addr_from_octets(&addr, found.list[i].octets, family == AF_INET ? 4 : 16, 0);
+        if (s5_endpoint_of(&addr, family, &at[n]) < 0)
+            continue;
+        list[n] = (struct addrinfo){.ai_family = family, .ai_addr = &at[n].any, .ai_addrlen = at[n].len};
+        if (n > 0)
+            list[n - 1].ai_next = &list[n];
+        n++;
+    }
+    if (n > 0)
+        keep(user, list);
+    return n > 0 ? 0 : EAI_NONAME;
+}
+
 /* Resolves HOST with libc and passes the addresses to KEEP. Returns 0 or an EAI_* error. A signal handler must not
  * leave libc's resolver by a jump, because the resolver holds locks and memory. So signals are blocked meanwhile;
  * the timeouts of resolv.conf bound that time. */
 static int resolve_with_libc(struct s5_engine *e, const char *host,
                              void (*keep)(void *user, const struct addrinfo *list), void *user)
 {
+    if (s5_fence() == S5_FENCE_WATCHED)
+        return resolve_outside(host, keep, user);
     struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM}, *list = NULL;
     struct s5_in_engine_section section;
     s5_in_engine_begin(&section);
@@ -162,7 +193,8 @@ __attribute__((noinline)) static int ensure_bridge(struct s5_engine *e, const st
     else if (e->bridge_path && e->bridge_path(path, sizeof path) == 0) {
         if (s5_bridge_ensure(&how) == 0)
             return s5_bridge_redirect(e, server);
-        why = "it cannot be started";
+        why = s5_fence() == S5_FENCE_SILENT ? "it cannot be started again within the fence without a companion"
+                                            : "it cannot be started";
     }
     s5_log(&e->log, S5_LOG_ERROR, "server \"%s\": no bridge: %s", s5_policy_text(e->policy, server->name), why);
     return -ECONNREFUSED;

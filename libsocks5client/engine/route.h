@@ -12,6 +12,12 @@ int s5_route(struct s5_engine *e, const struct s5_addr *to, uint8_t protocol, ui
 /* Returns the S5_PROTO_* of an IPPROTO_* number, or 0. */
 uint8_t s5_route_protocol(int ipproto);
 
+/* Returns true if addresses of FAMILY name nothing outside of this machine. */
+static inline bool s5_route_is_local(int family)
+{
+    return family == AF_UNIX || family == AF_NETLINK;
+}
+
 /* Decides listening at AT (port 0: the kernel chooses the port). Result as of s5_route(). SILENT: without a log
  * line. */
 int s5_route_listener(struct s5_engine *e, const struct s5_addr *at, bool silent, const struct s5_server **ret_server);

@@ -25,8 +25,8 @@ int s5_fd_channel_create(struct s5_engine *e)
     len = sizeof self;
     if (r == 0 && e->real->getsockname(fd, (struct sockaddr *)&self, &len) != 0)
         r = -errno;
-    if (r == 0 && e->real->connect(fd, (struct sockaddr *)&self, len) != 0)
-        r = -errno;
+    if (r == 0)
+        r = s5_engine_real_connect(e, fd, (struct sockaddr *)&self, len);
     if (r == 0)
         return s5_internal_fd_take(e, fd);
     e->real->close(fd);
@@ -85,7 +85,7 @@ int s5_fd_channel_put(struct s5_engine *e, int channel_fd, uint32_t serial, int 
     a.header.cmsg_type = SCM_RIGHTS;
     a.header.cmsg_len = CMSG_LEN((size_t)n * sizeof(int));
     memcpy(CMSG_DATA(&a.header), fds, (size_t)n * sizeof(int));
-    return e->real->sendmsg(channel_fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
+    return e->real->keyed_sendmsg(channel_fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
 int s5_fd_channel_get(struct s5_engine *e, int channel_fd, uint32_t *ret_serial, int *ret_control, int *ret_wakeup_fd)

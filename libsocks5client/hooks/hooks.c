@@ -10,6 +10,7 @@
 
 #define S5_REAL(ret, name, params, args)
 #define S5_WAIT(ret, name, params, args)
+#define S5_KEYED(ret, name, params, args)
 #define S5_CALL(ret, name, params, args)                                                           \
     ASIDE static ret ours_##name params                                                            \
     {                                                                                              \

@@ -13,6 +13,7 @@
 
 #include "own_io.h"
 #include "io.h"
+#include "keyed.h"
 #include "pass.h"
 #include "real.h"
 #include "user_memory.h"
@@ -92,11 +93,17 @@
 #define GATE_sendto(fd, buf, n, flags, addr, len) ((addr && s5_gate_open()) || s5_gate_stream(fd))
 #define OURS_sendto(fd, buf, n, flags, addr, len)                                                  \
     TO_LIBC(s5_sendto(ENGINE, fd, buf, n, flags, addr, len))
-/* A message that is not known to be readable may name a destination, or carry descriptors. */
+/* A message that is not known to be readable may name a destination, or carry descriptors. Within a fence every
+ * message needs the key. */
+#define IS_PLAIN(fd, msg)                                                                          \
+    (s5_pass_knows(msg) && !(msg)->msg_name && !(msg)->msg_controllen && !s5_gate_stream(fd))
 #define GATE_sendmsg(fd, msg, flags)                                                               \
-    (((!s5_pass_knows(msg) || (msg)->msg_name || (msg)->msg_controllen) && s5_gate_open()) ||      \
+    (((!s5_pass_knows(msg) || (msg)->msg_name || (msg)->msg_controllen || s5_fence_possible()) &&  \
+      s5_gate_open()) ||                                                                           \
      s5_gate_stream(fd))
-#define OURS_sendmsg(fd, msg, flags)      TO_LIBC(s5_pass_sendmsg(ENGINE, fd, msg, flags))
+#define OURS_sendmsg(fd, msg, flags)                                                               \
+    (IS_PLAIN(fd, msg) ? s5_hook_plain_sendmsg(fd, msg, flags)                                     \
+                       : TO_LIBC(s5_pass_sendmsg(ENGINE, fd, msg, flags)))
 #define GATE_sendmmsg(fd, msgs, n, flags) s5_gate_open()
 #define OURS_sendmmsg(fd, msgs, n, flags) (int)TO_LIBC(s5_pass_sendmmsg(ENGINE, fd, msgs, n, flags))
 
@@ -113,6 +120,17 @@
 #define OURS_dup2(fd, to)        (int)TO_LIBC(s5_dup3(ENGINE, fd, to, 0, true))
 #define GATE_dup3(fd, to, flags) s5_gate_open()
 #define OURS_dup3(fd, to, flags) (int)TO_LIBC(s5_dup3(ENGINE, fd, to, flags, false))
+
+/* Sends a message that names nothing and carries nothing. */
+static inline ssize_t s5_hook_plain_sendmsg(int fd, const struct msghdr *msg, int flags)
+{
+    struct msghdr own = *msg;
+    own.msg_name = NULL; /* another thread may have changed it since */
+    own.msg_namelen = 0;
+    own.msg_control = NULL;
+    own.msg_controllen = 0;
+    return s5_real.keyed_sendmsg(fd, &own, flags);
+}
 
 /* fcntl() and ioctl() with their argument, for the hooks and for syscall(). */
 int s5_hook_fcntl(int fd, int command, long arg);

@@ -1,6 +1,7 @@
 /* Looks libc's functions up: on first use, since each look-up costs about a thousand instructions and most programs
  * need few functions; without a lock, since every thread finds the same. */
 #include "real.h"
+#include "keyed.h"
 #include <dlfcn.h>
 
 bool s5_real_alone(void)
@@ -26,6 +27,20 @@ s5_real_fn s5_real_find(const char *name)
     return found.function;
 }
 
+/* Within a fence a S5_KEYED row is the call with the key. The drop-in functions of a covered process call the hooks. */
+#define S5_KEYED(ret, name, params, args)                                                                              \
+    static ret find_keyed_##name params                                                                                \
+    {                                                                                                                  \
+        if (s5_gate_open() && s5_fence() != S5_FENCE_NONE)                                                             \
+            return (s5_real.keyed_##name = s5_keyed_##name)args;                                                       \
+        ret(*found) params = (ret(*) params)s5_real_find(#name);                                                       \
+        if (!found) {                                                                                                  \
+            errno = ENOSYS;                                                                                            \
+            return -1;                                                                                                 \
+        }                                                                                                              \
+        __atomic_store_n(&s5_real.keyed_##name, found, __ATOMIC_RELAXED);                                              \
+        return found args;                                                                                             \
+    }
 #define S5_CALL(ret, name, params, args)                                                                               \
     static ret find_##name params                                                                                      \
     {                                                                                                                  \
@@ -50,6 +65,8 @@ struct s5_calls s5_real = {
  * before there are threads. */
 __attribute__((constructor)) static void fill_all(void)
 {
+#define S5_KEYED(ret, name, params, args)                                                                              \
+    s5_real.keyed_##name = s5_gate_open() && s5_fence() != S5_FENCE_NONE ? s5_keyed_##name : s5_real.name;
 #define S5_CALL(ret, name, params, args)                                                                               \
     {                                                                                                                  \
         ret(*found) params = (ret(*) params)s5_real_find(S5_SYMBOL(name));                                             \

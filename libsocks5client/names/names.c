@@ -5,6 +5,7 @@
 #include "fake_pool.h"
 #include "hosts.h"
 #include "in_engine.h"
+#include "keyed.h"
 #include "resolve.h"
 #include <arpa/inet.h>
 #include <errno.h>
@@ -199,6 +200,12 @@ static int answer_by_rules(struct s5_engine *e, const struct s5_policy *p, const
     if (route.verdict == S5_VIA && !p->resolve_local)
         return make_fake_addresses(e, p, name, ret);
     ret->kind = S5_NAMES_LIBC;
+    ret->queries = true;
+    if (s5_fence() == S5_FENCE_SILENT) { /* the kernel refuses the packets of libc's resolver */
+        s5_log(&e->log, S5_LOG_ERROR, "refused: lookup of \"%s\": without a companion no query leaves the fence",
+               name->name);
+        return -EACCES;
+    }
     return p->resolve_local ? s5_resolve_allowed(e, name->name) : 0;
 }
 
@@ -225,6 +232,7 @@ static int look_up_unless_in_engine(struct s5_engine *e, const char *node, int f
 {
     int saved = errno, r = 0;
     ret->kind = S5_NAMES_LIBC;
+    ret->queries = false;
     ret->whole[0] = 0;
     if (!s5_in_engine)
         r = look_up_name(e, node, family, whole, ret);

@@ -13,6 +13,7 @@ enum s5_names_answer_kind {
 
 struct s5_names_answer {
     enum s5_names_answer_kind kind;
+    bool queries;                     /* with S5_NAMES_LIBC: libc would ask a name server, directly */
     uint8_t v4[4], v6[16];            /* network byte order; valid if kind is S5_NAMES_OURS */
     char whole[S5_ADDR_NAME_MAX + 1]; /* the name to which a single label was completed; "": it was not completed */
 };

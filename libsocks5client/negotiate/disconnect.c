@@ -13,11 +13,11 @@ void s5_disconnect_own_address(struct s5_engine *e, int fd, struct s5_endpoint *
 
 int s5_disconnect_keeping_port(struct s5_engine *e, int fd)
 {
-    const struct sockaddr none = {.sa_family = AF_UNSPEC};
     struct s5_endpoint before, after;
     s5_disconnect_own_address(e, fd, &before);
-    if (e->real->connect(fd, &none, sizeof none) != 0)
-        return -errno;
+    int r = s5_engine_real_disconnect(e, fd);
+    if (r < 0)
+        return r;
     s5_disconnect_own_address(e, fd, &after);
     if (!before.len || !after.len)
         return 0;
@@ -30,7 +30,6 @@ int s5_disconnect_keeping_port(struct s5_engine *e, int fd)
 
 int s5_disconnect_accept_mapped(struct s5_engine *e, int fd)
 {
-    const struct sockaddr none = {.sa_family = AF_UNSPEC};
     struct s5_endpoint own;
     int only = 0, off = 0, saved = errno;
     socklen_t len = sizeof only;
@@ -40,7 +39,7 @@ int s5_disconnect_accept_mapped(struct s5_engine *e, int fd)
         return 0;
     }
     s5_disconnect_own_address(e, fd, &own);
-    int r = own.len && e->real->connect(fd, &none, sizeof none) == 0 ? 0 : -errno;
+    int r = own.len ? s5_engine_real_disconnect(e, fd) : -errno;
     if (r == 0 && e->real->setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off) == 0 &&
         e->real->bind(fd, &own.any, own.len) != 0)
         r = -errno;

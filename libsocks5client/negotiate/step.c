@@ -200,8 +200,7 @@ int s5_negotiation_connect(struct s5_engine *e, struct s5_negotiation *f, int fd
  * down, so that nothing of the application can be written to it. */
 static void disconnect_socket(struct s5_engine *e, int fd)
 {
-    struct sockaddr none = {.sa_family = AF_UNSPEC};
-    if (e->real->connect(fd, &none, sizeof none) != 0)
+    if (s5_engine_real_disconnect(e, fd) < 0)
         e->real->shutdown(fd, SHUT_RDWR);
 }
 

@@ -24,14 +24,15 @@ LAYERS = {
     "config": "base policy",
     "coverage": "base",
     "thread": "",
+    "fence": "base policy thread",
     "shm": "base proto policy thread",
     "registry": "base shm",
-    "engine": "base proto policy config thread shm registry",
+    "engine": "base proto policy config thread fence shm registry",
     "negotiate": "base proto thread shm registry engine",
     "fd": "base thread shm registry engine negotiate",
     "inflight": "base thread shm registry engine negotiate fd",
     "client": "base proto policy negotiate",
-    "names": "base policy thread engine",
+    "names": "base policy thread fence engine",
     "tcp": "base shm registry engine negotiate fd inflight names",
     "dns": "base thread registry engine negotiate fd inflight names tcp",
     "bind": "base proto thread shm registry engine negotiate fd inflight",
@@ -40,14 +41,16 @@ LAYERS = {
     "wait": "base registry engine negotiate fd inflight bind",
     "calls": "base thread shm registry engine fd inflight names tcp dns bind udp datagram",
     "process": "base thread shm registry engine negotiate fd inflight names bind",
-    "hooks": "base thread registry engine fd names dns bind wait calls process",
+    "hooks": "base thread fence registry engine fd bind wait calls process",
+    "lookup": "base thread fence engine names dns hooks",
     "include": "",
     "api": "base proto gss policy config shm negotiate client hooks include",
-    "preload": "base coverage thread engine fd process hooks",
+    "preload": "base coverage thread fence engine fd process hooks",
     "bridge": "base proto gss policy config shm engine client",
     "import": "base policy config tools",
-    "check": "base proto gss policy config engine client coverage tools",
-    "tools": "base proto gss policy config coverage shm engine check import bridge",
+    "check": "base proto gss policy config engine client coverage fence tools",
+    "companion": "base policy fence shm engine",
+    "tools": "base proto gss policy config coverage fence shm engine check companion import bridge",
 }
 # The maximum number of lines of all files of a layer. Exceptions are explained in docs/ARCHITECTURE.md.
 LAYER_LINES = 1800
@@ -62,6 +65,7 @@ PURE = {"memcpy", "memmove", "memset", "memcmp", "memchr", "strlen", "strnlen", 
 
 def folder(layer):
     where = {"preload": "preload", "tools": "tools", "bridge": "tools/bridge", "check": "tools/check",
+             "companion": "tools/companion",
              "import": "tools/import"}
     return os.path.join(TOP, where.get(layer, "libsocks5client/" + layer))
 

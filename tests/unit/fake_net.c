@@ -1161,6 +1161,9 @@ static int fake_timerfd_settime(int fd, int flags, const struct itimerspec *valu
 
 const struct s5_calls fake_calls = {
     .connect = fake_connect,
+    .keyed_connect = fake_connect,
+    .keyed_listen = fake_listen,
+    .keyed_sendmsg = fake_sendmsg,
     .bind = fake_bind,
     .listen = fake_listen,
     .accept4 = fake_accept4,

@@ -14,12 +14,12 @@ static int real_fcntl(int fd, int command, long arg)
 }
 
 static const struct s5_calls calls = {.bind = bind,
-                                      .connect = connect,
+                                      .keyed_connect = connect,
                                       .getsockname = getsockname,
                                       .getsockopt = getsockopt,
                                       .recv = recv,
                                       .recvmsg = recvmsg,
-                                      .sendmsg = sendmsg,
+                                      .keyed_sendmsg = sendmsg,
                                       .close = close,
                                       .fcntl = real_fcntl,
                                       .epoll_ctl = epoll_ctl,

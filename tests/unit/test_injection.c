@@ -96,7 +96,7 @@ static struct s5_engine *failing_engine(void)
     failing_calls.epoll_ctl = epoll_ctl_or_fail;
     failing_calls.send = send_or_fail;
     failing_calls.recv = recv_or_fail;
-    failing_calls.connect = connect_or_fail;
+    failing_calls.keyed_connect = connect_or_fail;
     e->real = &failing_calls;
     return e;
 }

@@ -3,6 +3,7 @@
 #include "hosts.h"
 #include "in_engine.h"
 #include "names.h"
+#include "outside.h"
 #include "real.h"
 #include "resolve.h"
 #include <arpa/inet.h>
@@ -18,34 +19,55 @@ struct question {
 
 enum { ASK_LIBC = 1 }; /* besides 0 (answered) and -errno */
 
-/* The parts of an answer, in the caller's buffer. */
+/* An answer in the caller's buffer: pointers to the addresses, the list of aliases, which is empty, the octets, and the
+ * name. */
 struct parts {
-    char *addresses[2], *aliases[1];
-    uint8_t octets[16];
-    char name[];
+    char *alias;
+    char *addresses[];
 };
 
-/* Builds an answer in BUF, of N octets. 0, or -ERANGE: BUF is too small. */
-static int build_answer(const char *name, size_t len, int af, const void *octets, struct hostent *he, char *buf,
-                        size_t n)
+/* Begins an answer with the name and space for COUNT addresses in BUF, of N octets. 0, or -ERANGE: BUF is too small. */
+static int begin_answer(const char *name, int af, unsigned count, struct hostent *he, char *buf, size_t n)
 {
-    size_t gap = (size_t)(-(uintptr_t)buf % _Alignof(struct parts));
+    size_t gap = (size_t)(-(uintptr_t)buf % _Alignof(struct parts)), len = strlen(name), size = af == AF_INET ? 4 : 16;
     struct parts *parts = (struct parts *)(void *)(buf + gap);
     if (len > 1 && name[len - 1] == '.')
         len--;
-    if (n < gap || n - gap < sizeof *parts + len + 1)
+    size_t head = sizeof *parts + (count + 1) * sizeof(char *);
+    if (n < gap || n - gap < head + count * size + len + 1)
         return -ERANGE;
-    he->h_length = af == AF_INET ? 4 : 16;
-    memcpy(parts->octets, octets, (size_t)he->h_length);
-    memcpy(parts->name, name, len);
-    parts->name[len] = 0;
-    parts->addresses[0] = (char *)parts->octets;
-    parts->addresses[1] = parts->aliases[0] = NULL;
-    he->h_addrtype = af;
-    he->h_name = parts->name;
-    he->h_aliases = parts->aliases;
-    he->h_addr_list = parts->addresses;
+    char *octets = (char *)parts + head;
+    for (unsigned i = 0; i < count; i++)
+        parts->addresses[i] = octets + i * size;
+    parts->addresses[count] = parts->alias = NULL;
+    *he = (struct hostent){.h_addrtype = af, .h_length = (int)size, .h_addr_list = parts->addresses};
+    he->h_aliases = &parts->alias;
+    he->h_name = octets + count * size;
+    memcpy(he->h_name, name, len);
+    he->h_name[len] = 0;
     return 0;
+}
+
+/* An answer with one address. */
+static int build_answer(const char *name, int af, const void *octets, struct hostent *he, char *buf, size_t n)
+{
+    int r = begin_answer(name, af, 1, he, buf, n);
+    if (r == 0)
+        memcpy(he->h_addr_list[0], octets, (size_t)he->h_length);
+    return r;
+}
+
+/* Answers with what the companion has found. 0 or -errno. */
+static int answer_outside(const struct question *q, struct hostent *he, char *buf, size_t n)
+{
+    struct s5_companion_addresses found;
+    int error = s5_companion_request_look_up(q->name, q->af, AI_CANONNAME, &found);
+    if (error != 0)
+        return error == EAI_AGAIN ? -EAGAIN : -EINVAL;
+    int r = begin_answer(found.canonical[0] ? found.canonical : q->name, q->af, found.n, he, buf, n);
+    for (unsigned i = 0; r == 0 && i < found.n; i++)
+        memcpy(he->h_addr_list[i], found.list[i].octets, (size_t)he->h_length);
+    return r;
 }
 
 static int answer_by_name(const struct question *q, struct hostent *he, char *buf, size_t n)
@@ -57,10 +79,9 @@ static int answer_by_name(const struct question *q, struct hostent *he, char *bu
     if (r < 0)
         return r;
     if (answer.kind == S5_NAMES_LIBC)
-        return ASK_LIBC;
+        return s5_outside_answers(&answer) ? answer_outside(q, he, buf, n) : ASK_LIBC;
     const void *octets = q->af == AF_INET ? answer.v4 : answer.v6;
-    const char *name = s5_names_whole(&answer, q->name);
-    return build_answer(name, strlen(name), q->af, octets, he, buf, n);
+    return build_answer(s5_names_whole(&answer, q->name), q->af, octets, he, buf, n);
 }
 
 static int answer_by_address(const struct question *q, struct hostent *he, char *buf, size_t n)
@@ -72,8 +93,10 @@ static int answer_by_address(const struct question *q, struct hostent *he, char 
         return ASK_LIBC;
     s5_addr_from_octets(&addr, q->octets, len, 0);
     int r = s5_names_find(e, &addr);
+    if (r == 0 && s5_outside_knows(&addr) && s5_resolve_allowed(e, NULL) == 0)
+        r = s5_outside_name(&addr, 0) == 0 ? 1 : -EINVAL;
     if (r > 0)
-        return build_answer(addr.name, addr.name_len, q->af, q->octets, he, buf, n);
+        return build_answer(addr.name, q->af, q->octets, he, buf, n);
     if (r < 0)
         return -EINVAL;
     if (s5_addr_is_loopback(&addr) || s5_hosts_has_address(&addr))
@@ -88,7 +111,11 @@ static int answer_question(const struct question *q, struct hostent *he, char *b
         return ASK_LIBC;
     int saved = errno, r = q->octets ? answer_by_address(q, he, buf, n) : answer_by_name(q, he, buf, n);
     errno = saved;
-    *ret_herr = r == 0 ? NETDB_SUCCESS : r == -EINVAL ? HOST_NOT_FOUND : r == -ERANGE ? NETDB_INTERNAL : NO_RECOVERY;
+    *ret_herr = r == 0         ? NETDB_SUCCESS
+                : r == -EINVAL ? HOST_NOT_FOUND
+                : r == -EAGAIN ? TRY_AGAIN
+                : r == -ERANGE ? NETDB_INTERNAL
+                               : NO_RECOVERY;
     return r;
 }
 
@@ -97,7 +124,8 @@ static int answer_question(const struct question *q, struct hostent *he, char *b
 static struct hostent *answer_in_static(const struct question *q, bool *ret_libc)
 {
     static struct hostent he;
-    static _Alignas(struct parts) char buf[sizeof(struct parts) + S5_ADDR_NAME_MAX + 1];
+    static _Alignas(struct parts) char buf[sizeof(struct parts) + (S5_COMPANION_LIST + 1) * sizeof(char *) +
+                                           S5_COMPANION_LIST * 16 + S5_ADDR_NAME_MAX + 1];
     int herr, r = answer_question(q, &he, buf, sizeof buf, &herr);
     *ret_libc = r == ASK_LIBC;
     if (r < 0)
@@ -133,7 +161,7 @@ static int answer_in_buffer(const struct question *q, struct hostent *he, char *
     *ret = r == 0 ? he : NULL;
     if (r < 0)
         *herr = value;
-    return r == -ERANGE ? ERANGE : r == -EACCES ? EACCES : r == -ENOMEM ? ENOMEM : 0;
+    return r == -ERANGE ? ERANGE : r == -EACCES ? EACCES : r == -ENOMEM ? ENOMEM : r == -EAGAIN ? EAGAIN : 0;
 }
 
 #define REENTRANT(name, params, args, ...)                                                                             \

@@ -5,6 +5,7 @@
 #include "idn.h"
 #include "in_engine.h"
 #include "names.h"
+#include "outside.h"
 #include "real.h"
 #include "resolve.h"
 #include <netinet/in.h>
@@ -94,15 +95,43 @@ static int select_error(int error, const char *service, const struct addrinfo *h
     return r ? r : error;
 }
 
+/* Answers with what the companion has found. 0 or EAI_*. */
+static int answer_outside(const char *node, const char *service, const struct addrinfo *hints, struct addrinfo **ret)
+{
+    struct s5_companion_addresses found;
+    struct addrinfo *list = NULL, **tail = &list;
+    int r = s5_companion_request_look_up(node, hints->ai_family, hints->ai_flags, &found);
+    for (unsigned i = 0; r == 0 && i < found.n; i++) {
+        struct s5_names_answer answer = {.kind = S5_NAMES_OURS};
+        bool v4 = found.list[i].kind == S5_ADDR_IPV4, mapped = v4 && hints->ai_family == AF_INET6;
+        memcpy(v4 ? answer.v4 : answer.v6, found.list[i].octets, v4 ? sizeof answer.v4 : sizeof answer.v6);
+        struct addrinfo **first = tail;
+        r = append_address(&tail, &answer, v4 && !mapped ? AF_INET : AF_INET6, mapped, service, hints);
+        for (struct addrinfo *ai = *first; r == 0 && !v4 && ai; ai = ai->ai_next)
+            ((struct sockaddr_in6 *)(void *)ai->ai_addr)->sin6_scope_id = found.list[i].scope;
+    }
+    if (r == 0 && hints->ai_flags & AI_CANONNAME)
+        r = set_canonical_name(list, found.canonical[0] ? found.canonical : node, hints->ai_flags);
+    if (r == 0)
+        *ret = list;
+    else if (list)
+        freeaddrinfo(list);
+    return r == 0 || list ? r : select_error(r, service, hints);
+}
+
 /* Looks NODE up, in its encoding for the network. 0: libc answers; 1: *RET is the answer; or EAI_*. */
 static int answer_name(const char *node, const char *service, const struct addrinfo *hints, struct addrinfo **ret)
 {
     struct s5_names_answer answer;
     int r = s5_names_look_up(s5_begin(), node, hints->ai_family, &answer);
-    if (r == 0 && answer.kind == S5_NAMES_LIBC)
+    if (r == 0 && answer.kind == S5_NAMES_LIBC && !s5_outside_answers(&answer))
         return 0;
-    r = r < 0 ? select_error(get_eai_error(r), service, hints)
-              : answer_fake(&answer, s5_names_whole(&answer, node), service, hints, ret);
+    if (r == 0 && answer.kind == S5_NAMES_LIBC)
+        r = answer_outside(node, service, hints, ret);
+    else if (r == 0)
+        r = answer_fake(&answer, s5_names_whole(&answer, node), service, hints, ret);
+    else
+        r = select_error(get_eai_error(r), service, hints);
     return r ? r : 1;
 }
 
@@ -190,6 +219,10 @@ HOOK(int, getnameinfo,
         bool numeric = r < 0 || (r == 0 && !s5_addr_is_loopback(&a) && !s5_hosts_has_address(&a) &&
                                  s5_resolve_allowed(e, NULL) < 0);
         errno = saved;
+        if (r == 0 && !numeric && s5_outside_knows(&a)) {
+            r = s5_outside_name(&a, flags) == 0;
+            numeric = r == 0;
+        }
         if (r > 0) {
             r = write_name(&a, host, hostlen, flags);
             return r || !serv || !servlen ? r : s5_real.getnameinfo(addr, len, NULL, 0, serv, servlen, flags);

@@ -3,6 +3,7 @@
 #include "dns.h"
 #include "dns_answer.h"
 #include "in_engine.h"
+#include "outside.h"
 #include "real.h"
 #include <netdb.h>
 #include <netinet/in.h>
@@ -45,10 +46,17 @@ static int fail_question(struct __res_state *state, int herr)
     return -1;
 }
 
+/* The reply to QUERY of LEN octets: the engine's or, for what goes DIRECTLY, the companion's. */
+static ssize_t get_reply(const uint8_t *query, size_t len, bool directly, unsigned char *reply, int n)
+{
+    return directly ? s5_companion_request_message(query, len, reply, (size_t)n)
+                    : s5_dns_answer_query(s5_begin(), query, len, NULL, true, reply, (size_t)n);
+}
+
 /* Answers a question about NAME. STATE receives the value of h_errno too; NULL: none. The length of the reply, or
  * -1. */
-static int answer_question(struct __res_state *state, const char *name, int class, int type, unsigned char *reply,
-                           int n)
+static int answer_question(struct __res_state *state, const char *name, int class, int type, bool directly,
+                           unsigned char *reply, int n)
 {
     uint8_t query[S5_DNS_HEADER + 256 + 4];
     struct timespec now;
@@ -56,15 +64,14 @@ static int answer_question(struct __res_state *state, const char *name, int clas
     int len = s5_dns_ask(name, (uint16_t)type, (uint16_t) class, (uint16_t)(now.tv_nsec / 16), query, sizeof query);
     if (len < 0 || n < 0)
         return fail_question(state, NO_RECOVERY);
-    ssize_t got = s5_dns_answer_query(s5_begin(), query, (size_t)len, NULL, true, reply, (size_t)n);
+    ssize_t got = get_reply(query, (size_t)len, directly, reply, n);
     int herr = get_reply_error(reply, got);
     return herr ? fail_question(state, herr) : (int)got;
 }
 
-static int answer_message(const unsigned char *query, int len, unsigned char *reply, int n)
+static int answer_message(const unsigned char *query, int len, bool directly, unsigned char *reply, int n)
 {
-    ssize_t got =
-        len < 0 || n < 0 ? 0 : s5_dns_answer_query(s5_begin(), query, (size_t)len, NULL, true, reply, (size_t)n);
+    ssize_t got = len < 0 || n < 0 ? 0 : get_reply(query, (size_t)len, directly, reply, n);
     if (got > 0)
         return (int)got;
     errno = got ? (int)-got : ECONNREFUSED;
@@ -76,6 +83,12 @@ static bool is_direct_question(const unsigned char *query, int len)
     struct s5_dns_query q;
     return s5_in_engine || (len > 0 && s5_dns_read(query, (size_t)len, &q) == 0 && q.name.kind == S5_ADDR_NAME &&
                             s5_dns_answer_is_direct(s5_begin(), q.name.name));
+}
+
+/* Whether the companion is asked in place of libc. */
+static bool asks_companion(void)
+{
+    return s5_gate_open() && !s5_in_engine && s5_fence() == S5_FENCE_WATCHED;
 }
 
 /* NAME under DOMAIN (NULL: none), in BUF where they are joined. */
@@ -93,8 +106,9 @@ static const char *join_name(const char *name, const char *domain, char *buf, si
     {                                                                                                                  \
         char buf[S5_ADDR_NAME_MAX + 2];                                                                                \
         const char *about = join_name(name, domain, buf, sizeof buf);                                                  \
-        if (s5_gate_open() && !s5_dns_answer_is_direct(s5_begin(), about))                                             \
-            return answer_question(state, about, class, type, reply, n);                                               \
+        bool directly = !s5_gate_open() || s5_dns_answer_is_direct(s5_begin(), about);                                 \
+        if (!directly || asks_companion())                                                                             \
+            return answer_question(state, about, class, type, directly, reply, n);                                     \
         S5_NEXT(real, #fn, int, params);                                                                               \
         return real ? real args : fail_question(state, NO_RECOVERY);                                                   \
     }                                                                                                                  \
@@ -102,8 +116,9 @@ static const char *join_name(const char *name, const char *domain, char *buf, si
 #define MESSAGE(fn, params, args)                                                                                      \
     HOOK(int, fn, params)                                                                                              \
     {                                                                                                                  \
-        if (s5_gate_open() && !is_direct_question(query, len))                                                         \
-            return answer_message(query, len, reply, n);                                                               \
+        bool directly = !s5_gate_open() || is_direct_question(query, len);                                             \
+        if (!directly || asks_companion())                                                                             \
+            return answer_message(query, len, directly, reply, n);                                                     \
         S5_NEXT(real, #fn, int, params);                                                                               \
         return real ? real args : fail_question(NULL, NO_RECOVERY);                                                    \
     }                                                                                                                  \

@@ -1,0 +1,46 @@
+/* The fence's seccomp filter. Every process of the tree has it. A system call that names a destination passes only with
+ * the key of the tree, which the engine's own calls carry in registers that the call does not use:
+ *
+ *   argument 4: KEY[0] ^ argument 0 (the descriptor)      argument 5: KEY[1] ^ argument 1 (the pointer)
+ *
+ * On 32-bit machines the low halves. A key that is still in a register after the call, or when a signal handler
+ * interrupts it, does not fit any other call.
+ *
+ * The filter tells the key to everyone in the tree who asks it, see S5_FILTER_ASK. It is a fence against accidents, not
+ * against hostile code. */
+#ifndef S5_FILTER_H
+#define S5_FILTER_H
+
+#include "machine.h"
+#include <linux/filter.h>
+
+/* connect(S5_FILTER_ASK - i, 0, 0, S5_FILTER_MAGIC) fails with an "errno" of 12 bits (0: it succeeds):
+ * i = 0: S5_FILTER_MARK; 1 to 11: the key, lowest bits first; 12: S5_FILTER_LISTENS or 0. */
+#define S5_FILTER_MAGIC   0x50c55f1eu
+#define S5_FILTER_ASK     (-1000)
+#define S5_FILTER_MARK    0x5c5
+#define S5_FILTER_KEY     11 /* words of the key */
+#define S5_FILTER_LISTENS 1  /* refused calls are reported to a companion, which also answers S5_FILTER_CALL */
+/* connect(S5_FILTER_CALL, 0, 0, S5_FILTER_MAGIC): the companion returns a descriptor, see companion.h. */
+#define S5_FILTER_CALL (-2000)
+
+/* connect() to an address of this length passes where nobody can look at the socket: libc's own calls to the sockets of
+ * syslog and nscd have it (sizeof(struct sockaddr_un)), and no Internet address. */
+#define S5_FILTER_UNIX 110
+/* The kernel takes no Internet address that is shorter. */
+#define S5_FILTER_INET 16
+
+struct s5_filter_options {
+    uint64_t key[2];
+    bool listens;   /* refused calls are reported (SECCOMP_RET_USER_NOTIF) instead of failing at once */
+    bool listen;    /* listen() needs the key: rules lead listeners to a server, or deny them */
+    bool multicast; /* sockets may join groups: rules lead multicast directly */
+};
+
+#define S5_FILTER_MAX 600 /* instructions, at most */
+
+/* Writes the filter for both MACHINES to RET, which has S5_FILTER_MAX instructions. Returns their number. */
+unsigned s5_filter_build(const struct s5_machine machines[S5_MACHINES], const struct s5_filter_options *options,
+                         struct sock_filter *ret);
+
+#endif
