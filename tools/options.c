@@ -18,6 +18,11 @@ const char options_help[] = "Usage: socksify [OPTION]... [--] COMMAND [ARGUMENT]
                             "                       phase, too\n"
                             "      --log WHERE      write log lines to stderr, syslog, fd:N or a file\n"
                             "      --log-json       write log lines as JSON\n"
+                            "      --no-fence       do not let the kernel refuse calls that bypass the\n"
+                            "                       preload object\n"
+                            "      --require-fence  do not run COMMAND if the kernel cannot do that\n"
+                            "      --no-companion   start no process that logs these calls and looks up the\n"
+                            "                       names that rules lead directly\n"
                             "      --summary        print statistics when COMMAND ends\n"
                             "      --check          check the configuration and the servers, and whether\n"
                             "                       COMMAND can be covered; exit status: 0 if nothing\n"
@@ -45,6 +50,9 @@ enum {
     OPTION_LOG,
     OPTION_LOG_JSON,
     OPTION_SUMMARY,
+    OPTION_NO_FENCE,
+    OPTION_REQUIRE_FENCE,
+    OPTION_NO_COMPANION,
     OPTION_TARGET,
     OPTION_JSON,
     OPTION_IMPORT,
@@ -58,6 +66,9 @@ static const struct option long_options[] = {
     {"log", required_argument, NULL, OPTION_LOG},
     {"log-json", no_argument, NULL, OPTION_LOG_JSON},
     {"summary", no_argument, NULL, OPTION_SUMMARY},
+    {"no-fence", no_argument, NULL, OPTION_NO_FENCE},
+    {"require-fence", no_argument, NULL, OPTION_REQUIRE_FENCE},
+    {"no-companion", no_argument, NULL, OPTION_NO_COMPANION},
     {"check", no_argument, NULL, OPTION_CHECK},
     {"target", required_argument, NULL, OPTION_TARGET},
     {"json", no_argument, NULL, OPTION_JSON},
@@ -116,6 +127,15 @@ static bool store_option(struct options *ret, int option)
     case OPTION_SUMMARY:
         ret->summary = true;
         return true;
+    case OPTION_NO_FENCE:
+        ret->no_fence = true;
+        return true;
+    case OPTION_REQUIRE_FENCE:
+        ret->require_fence = true;
+        return true;
+    case OPTION_NO_COMPANION:
+        ret->no_companion = true;
+        return true;
     case OPTION_IMPORT:
         ret->action = OPTIONS_IMPORT;
         ret->import = optarg;
@@ -144,6 +164,8 @@ int options_parse(struct options *ret, int argc, char **argv)
     }
     if (ret->file && ret->url)
         return errors_fail(EXIT_OWN_ERROR, "-c and -x exclude each other");
+    if (ret->no_fence && ret->require_fence)
+        return errors_fail(EXIT_OWN_ERROR, "--no-fence and --require-fence exclude each other");
     if ((ret->target || ret->json) && ret->action != OPTIONS_CHECK)
         return errors_fail(EXIT_OWN_ERROR, "--target and --json belong to --check");
     if (ret->action == OPTIONS_CHECK) {

@@ -22,6 +22,9 @@ struct options {
     bool log_json;       /* --log-json */
     bool summary;        /* --summary */
     int verbosity;       /* number of -v */
+    bool no_fence;       /* --no-fence */
+    bool require_fence;  /* --require-fence */
+    bool no_companion;   /* --no-companion */
     const char *explain; /* HOST:PORT, for OPTIONS_EXPLAIN */
     const char *import;  /* a file, for OPTIONS_IMPORT */
     bool json;           /* --json, for OPTIONS_CHECK */

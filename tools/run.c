@@ -18,6 +18,7 @@
 #include "bridge.h"
 #include "coverage.h"
 #include "errors.h"
+#include "fencing.h"
 #include "pipelining_cache.h"
 #include "resolved_policy.h"
 #include "shm.h"
@@ -169,27 +170,32 @@ static bool get_cache_directory(char *ret, size_t size)
     return n > 0 && (size_t)n < size;
 }
 
+static char bridge_file[PATH_MAX];
+
+static void find_bridge(void)
+{
+    find_in_build(bridge_file, sizeof(bridge_file), "/tools/bridge/socks5-bridge");
+    if (*bridge_file == '\0')
+        snprintf(bridge_file, sizeof(bridge_file), "%s", BRIDGE_PATH);
+}
+
 /* Starts the bridge before its first use, if there is a server that needs one. If it does not start, the connections of
  * the command try again and report the error. */
 static void start_bridge(struct s5_shm *shm, const struct s5_policy *policy, int fd)
 {
-    char path[PATH_MAX];
-    struct s5_bridge_start how = {shm, fd, path, environ, 2, 0};
+    struct s5_bridge_start how = {shm, fd, bridge_file, environ, 2, 0};
     bool needed = false;
     for (size_t i = 0; i < policy->n_servers; i++)
         needed = needed || s5_bridge_fronts(&policy->servers[i]);
     if (!needed)
         return;
-    find_in_build(path, sizeof(path), "/tools/bridge/socks5-bridge");
-    if (*path == '\0')
-        snprintf(path, sizeof(path), "%s", BRIDGE_PATH);
     s5_bridge_ensure(&how);
 }
 
 /* Creates the shared memory for the process tree of the command, stores POLICY in it, and names it in the environment.
  * The environment must be that of the command already, because it identifies the policy. Stores the shared state in
- * RET. Returns 0, or EXIT_OWN_ERROR after it prints what is wrong. */
-static int create_shm(const struct s5_policy *policy, bool trusted, struct s5_shm **ret)
+ * RET and its descriptor in RET_FD. Returns 0, or EXIT_OWN_ERROR after it prints what is wrong. */
+static int create_shm(const struct s5_policy *policy, bool trusted, struct s5_shm **ret, int *ret_fd)
 {
     struct s5_shm *shm;
     struct s5_shm_location place;
@@ -205,9 +211,11 @@ static int create_shm(const struct s5_policy *policy, bool trusted, struct s5_sh
     if (trusted && get_cache_directory(directory, sizeof(directory)))
         s5_pipelining_cache_open(shm->pipelining_cache, directory, cache_key);
     s5_shm_publish(shm, place.fd, policy, s5_source_fingerprint(&env), cache_key);
+    find_bridge();
     start_bridge(shm, policy, place.fd);
     s5_shm_value(&place, value);
     *ret = shm;
+    *ret_fd = place.fd;
     return set_variable(S5_SHM_VARIABLE, value);
 }
 
@@ -230,6 +238,8 @@ int run(const struct options *options, const struct s5_policy *policy, bool trus
 {
     char object[PATH_MAX];
     struct s5_shm *shm = NULL;
+    struct fencing fence;
+    int shm_fd = -1;
     int code = find_object(object, sizeof(object), trusted);
     if (code == 0)
         code = check_command(options->command[0]);
@@ -238,11 +248,15 @@ int run(const struct options *options, const struct s5_policy *policy, bool trus
     if (code == 0)
         code = set_source(options);
     if (code == 0)
-        code = create_shm(policy, trusted, &shm);
+        code = create_shm(policy, trusted, &shm, &shm_fd);
     if (code != 0)
         return code;
+    fencing_prepare(&fence, options, policy, shm, shm_fd, bridge_file);
     if (options->summary)
-        return summary_run(options->command, shm, policy);
+        return summary_run(options->command, shm, &fence);
+    code = fencing_install(&fence);
+    if (code != 0)
+        return code;
     execvp(options->command[0], options->command);
     return errors_fail(errno == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_RUN, "%s: %s", options->command[0], strerror(errno));
 }

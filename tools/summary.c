@@ -145,7 +145,7 @@ static int wait_for_status(pid_t pid)
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-int summary_run(char *const *command, const struct s5_shm *shm, const struct s5_policy *policy)
+int summary_run(char *const *command, const struct s5_shm *shm, struct fencing *fence)
 {
     struct sigaction action = {.sa_handler = forward_signal, .sa_flags = SA_RESTART}, before[FORWARDED];
     sigset_t all, mask;
@@ -156,10 +156,14 @@ int summary_run(char *const *command, const struct s5_shm *shm, const struct s5_
     pid_t pid = fork();
     if (pid == 0) {
         sigprocmask(SIG_SETMASK, &mask, NULL);
+        int error = fencing_install(fence);
+        if (error != 0)
+            _exit(error);
         execvp(command[0], command);
         _exit(errors_fail(errno == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_RUN, "%s: %s", command[0], strerror(errno)));
     }
     child = pid;
+    fencing_cancel(fence); /* the child has it */
     for (size_t i = 0; i < FORWARDED; i++) {
         /* The terminal sends these two to both processes. */
         action.sa_handler = forwarded[i] == SIGINT || forwarded[i] == SIGQUIT ? SIG_IGN : forward_signal;
@@ -170,6 +174,6 @@ int summary_run(char *const *command, const struct s5_shm *shm, const struct s5_
     if (pid < 0)
         return errors_fail(EXIT_OWN_ERROR, "%s", strerror(errno));
     int code = wait_for_status(pid);
-    print_summary(shm, policy);
+    print_summary(shm, fence->policy);
     return code;
 }

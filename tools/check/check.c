@@ -1,6 +1,7 @@
 /* Theory of operation: reads the configuration as for running a command, but reports an error in it as a finding. Then
  * checks the program, and each server that a rule uses. */
 #include "check.h"
+#include "check_fence.h"
 #include "check_server.h"
 
 #include "coverage.h"
@@ -147,6 +148,7 @@ int check(const struct options *options, char *const *environ_strings)
                policy.n_servers, policy.n_rules);
     if (options->command)
         check_program(&report, options->command[0]);
+    check_fence(&report);
     check_servers(&report, &policy, options->target ? &target : NULL);
     explicit_bzero(policy.servers, sizeof(policy.servers));
     return report_end(&report);

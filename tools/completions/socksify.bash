@@ -31,7 +31,7 @@ _socksify()
     --explain | --target) ;;
     *)
         if [[ ${COMP_WORDS[COMP_CWORD]} == -* ]]; then
-            COMPREPLY=($(compgen -W '-c -x -v --isolate --log --log-json --summary --check --target --json --explain --import --version --help --' \
+            COMPREPLY=($(compgen -W '-c -x -v --isolate --log --log-json --no-fence --require-fence --no-companion --summary --check --target --json --explain --import --version --help --' \
                 -- "${COMP_WORDS[COMP_CWORD]}"))
         else
             COMPREPLY=($(compgen -c -- "${COMP_WORDS[COMP_CWORD]}"))

@@ -1,0 +1,100 @@
+#include "caller.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+static int proc = -1;
+
+void caller_begin(void)
+{
+    proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+}
+
+/* Reads the beginning of file NAME of TASK. Returns the number of octets, or -1. */
+static ssize_t read_proc_file(pid_t task, const char *name, char *ret, size_t size)
+{
+    char path[64];
+    snprintf(path, sizeof(path), "%d/%s", (int)task, name);
+    int fd = proc < 0 ? -1 : openat(proc, path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, ret, size - 1);
+    if (fd >= 0)
+        close(fd);
+    ret[n > 0 ? n : 0] = '\0';
+    return n;
+}
+
+void caller_program(pid_t task, char ret[static 16])
+{
+    char line[32];
+    read_proc_file(task, "comm", line, sizeof(line));
+    line[strcspn(line, "\n")] = '\0';
+    snprintf(ret, 16, "%.15s", *line ? line : "?");
+}
+
+pid_t caller_process(pid_t task)
+{
+    char text[512];
+    read_proc_file(task, "status", text, sizeof(text));
+    const char *at = strstr(text, "\nTgid:");
+    long process = at ? strtol(at + sizeof("\nTgid:") - 1, NULL, 10) : 0;
+    return process > 0 ? (pid_t)process : task;
+}
+
+bool caller_memory(pid_t task, uint64_t address, void *ret, size_t size)
+{
+    struct iovec to = {ret, size}, from = {(void *)(uintptr_t)address, size};
+    return process_vm_readv(task, &to, 1, &from, 1, 0) == (ssize_t)size;
+}
+
+/* Stores the path of TASK's descriptor FD in RET. */
+static void make_fd_path(char *ret, size_t size, pid_t task, int fd)
+{
+    snprintf(ret, size, "/proc/%d/fd/%d", (int)task, fd);
+}
+
+int caller_socket(pid_t task, int fd, char *ret, size_t size)
+{
+    char path[48];
+    make_fd_path(path, sizeof(path), task, fd);
+    ssize_t n = getxattr(path, "system.sockprotoname", ret, size - 1);
+    if (n < 0)
+        return errno == ENODATA || errno == EOPNOTSUPP ? -ENOTSUP : -errno;
+    ret[n] = '\0';
+    return 0;
+}
+
+static int take_fd(pid_t process, int fd)
+{
+    int pidfd = (int)syscall(SYS_pidfd_open, process, 0);
+    int got = pidfd < 0 ? -1 : (int)syscall(SYS_pidfd_getfd, pidfd, fd, 0);
+    if (pidfd >= 0)
+        close(pidfd);
+    return got;
+}
+
+/* A regular file has a position, which the caller's descriptor has and another opening of it has not. A pipe or a
+ * terminal is opened anew, because the caller's opening may block. */
+int caller_file(pid_t task, int fd, uint64_t dev, uint64_t ino)
+{
+    char path[48];
+    struct stat st;
+    pid_t process = caller_process(task);
+    make_fd_path(path, sizeof(path), process, fd);
+    if (stat(path, &st) < 0 || (uint64_t)st.st_dev != dev || (uint64_t)st.st_ino != ino)
+        return -1;
+    int got = S_ISREG(st.st_mode) || S_ISSOCK(st.st_mode) ? take_fd(process, fd) : -1;
+    if (got < 0)
+        got = open(path, O_WRONLY | O_APPEND | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    if (got >= 0 && (fstat(got, &st) < 0 || (uint64_t)st.st_dev != dev || (uint64_t)st.st_ino != ino)) {
+        close(got); /* the number has another file by now */
+        got = -1;
+    }
+    return got;
+}

@@ -1,0 +1,133 @@
+/* Theory of operation: while the caller waits, another of its threads could put another socket under the number, or
+ * write another address. The verdict is therefore worth what the fence is: it stops accidents.
+ *
+ * A socket that cannot be looked at is taken for one of the Internet. The exception is connect() with the length of an
+ * address of a UNIX socket: libc calls it that way, also in programs that nobody may look into. */
+#include "judge.h"
+#include "addr.h"
+#include "caller.h"
+#include "filter.h"
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+
+enum call { CONNECT, LISTEN, SENDTO, SENDMSG, SENDMMSG, SOCKET, SETSOCKOPT, SOCKETCALL, BPF, IO_URING, CALLS };
+
+static const char *const names[CALLS] = {"connect()", "listen()",     "sendto()",     "sendmsg()", "sendmmsg()",
+                                         "socket()",  "setsockopt()", "socketcall()", "bpf()",     "io_uring"};
+
+static const struct s5_machine *find_machine(uint32_t arch)
+{
+    const struct s5_machine *machines = s5_machine_own();
+    for (unsigned i = 0; machines && i < S5_MACHINES; i++)
+        if (machines[i].arch == arch)
+            return &machines[i];
+    return NULL;
+}
+
+static enum call find_call(const struct seccomp_data *d)
+{
+    const struct s5_machine *m = find_machine(d->arch);
+    const uint32_t numbers[] = {m ? m->connect : ~0u,    m ? m->listen : ~0u,     m ? m->sendto : ~0u,
+                                m ? m->sendmsg : ~0u,    m ? m->sendmmsg : ~0u,   m ? m->socket : ~0u,
+                                m ? m->setsockopt : ~0u, m && m->socketcall ? m->socketcall : ~0u,
+                                m ? m->bpf : ~0u};
+    enum call call = 0;
+    while (call < IO_URING && numbers[call] != (uint32_t)d->nr)
+        call++;
+    return call;
+}
+
+static bool has_socket(enum call call)
+{
+    return call <= SENDMMSG || call == SETSOCKOPT;
+}
+
+static bool is_local_protocol(const char *protocol)
+{
+    return strncmp(protocol, "UNIX", 4) == 0 || strcmp(protocol, "NETLINK") == 0 || strcmp(protocol, "ALG") == 0;
+}
+
+bool judge_call(const struct seccomp_notif *q, int *ret_error)
+{
+    const struct seccomp_data *d = &q->data;
+    enum call call = find_call(d);
+    char protocol[32];
+    int family = (int)d->args[0];
+    *ret_error = call == IO_URING ? ENOSYS : call == BPF ? EPERM : EACCES;
+    if (call == SOCKET)
+        *ret_error = family == AF_INET || family == AF_INET6 ? EPERM : EAFNOSUPPORT;
+    if (call > SENDMMSG)
+        return false;
+    int result = caller_socket((pid_t)q->pid, (int)d->args[0], protocol, sizeof(protocol));
+    if (result == 0)
+        return is_local_protocol(protocol);
+    if (result == -ENOENT) /* no such descriptor, or no such process here */
+        *ret_error = EBADF;
+    /* The kernel has an errno of its own for what is no socket. */
+    return result == -ENOTSUP || (call == CONNECT && (uint32_t)d->args[2] == S5_FILTER_UNIX);
+}
+
+/* ---- Text ---- */
+
+/* The beginning of struct msghdr. */
+struct message_head {
+    uint64_t name;
+    uint32_t name_len;
+};
+
+static bool read_message_head(pid_t task, bool wide, uint64_t at, struct message_head *ret)
+{
+    uint32_t narrow[2];
+    if (wide)
+        return caller_memory(task, at, ret, sizeof(ret->name) + sizeof(ret->name_len));
+    bool read = caller_memory(task, at, narrow, sizeof(narrow));
+    *ret = (struct message_head){narrow[0], narrow[1]};
+    return read;
+}
+
+/* Stores the destination that the call names in RET. Returns false if it names none or cannot be read. */
+static bool read_destination(const struct seccomp_notif *q, enum call call, struct s5_addr *ret)
+{
+    const struct seccomp_data *d = &q->data;
+    const struct s5_machine *m = find_machine(d->arch);
+    struct sockaddr_storage sa = {.ss_family = AF_UNSPEC};
+    struct message_head head = {0, 0};
+    if (call == CONNECT)
+        head = (struct message_head){d->args[1], (uint32_t)d->args[2]};
+    else if (call == SENDTO)
+        head = (struct message_head){d->args[4], (uint32_t)d->args[5]};
+    else if ((call != SENDMSG && call != SENDMMSG) || !m ||
+             !read_message_head((pid_t)q->pid, m->wide, d->args[1], &head))
+        return false;
+    size_t len = head.name_len < sizeof(sa) ? head.name_len : sizeof(sa);
+    return head.name && caller_memory((pid_t)q->pid, head.name, &sa, len) &&
+           s5_addr_from_sockaddr(ret, (struct sockaddr *)&sa, (socklen_t)len) == 0;
+}
+
+static void describe_socket(const struct seccomp_notif *q, enum call call, char *ret, size_t size)
+{
+    struct s5_addr to;
+    char text[S5_ADDR_TEXT_MAX], protocol[32];
+    bool known = caller_socket((pid_t)q->pid, (int)q->data.args[0], protocol, sizeof(protocol)) == 0;
+    if (read_destination(q, call, &to))
+        snprintf(ret, size, "%s to %s (%s)", names[call], s5_addr_format(&to, text, sizeof(text)),
+                 known ? protocol : to.kind == S5_ADDR_IPV4 ? "IPv4" : "IPv6");
+    else
+        snprintf(ret, size, "%s on a socket of %s", names[call], known ? protocol : "an unknown protocol");
+}
+
+void judge_describe(const struct seccomp_notif *q, char *ret, size_t size)
+{
+    const struct seccomp_data *d = &q->data;
+    enum call call = find_call(d);
+    if (call == SETSOCKOPT)
+        snprintf(ret, size, "%s of level %d, name %d", names[call], (int)d->args[1], (int)d->args[2]);
+    else if (has_socket(call))
+        describe_socket(q, call, ret, size);
+    else if (call == SOCKET)
+        snprintf(ret, size, "%s of family %d, type %d", names[call], (int)d->args[0], (int)d->args[1] & 15);
+    else
+        snprintf(ret, size, "%s", names[call]);
+}
