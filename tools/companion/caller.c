@@ -79,8 +79,8 @@ static int take_fd(pid_t process, int fd)
     return got;
 }
 
-/* A regular file has a position, which the caller's descriptor has and another opening of it has not. A pipe or a
- * terminal is opened anew, because the caller's opening may block. */
+/* The caller's own opening of the file is best: a regular file has a position, and the terminal or pipe of another user
+ * cannot be opened again. Where the caller may not be traced, the file is opened anew. */
 int caller_file(pid_t task, int fd, uint64_t dev, uint64_t ino)
 {
     char path[48];
@@ -89,7 +89,7 @@ int caller_file(pid_t task, int fd, uint64_t dev, uint64_t ino)
     make_fd_path(path, sizeof(path), process, fd);
     if (stat(path, &st) < 0 || (uint64_t)st.st_dev != dev || (uint64_t)st.st_ino != ino)
         return -1;
-    int got = S_ISREG(st.st_mode) || S_ISSOCK(st.st_mode) ? take_fd(process, fd) : -1;
+    int got = take_fd(process, fd);
     if (got < 0)
         got = open(path, O_WRONLY | O_APPEND | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
     if (got >= 0 && (fstat(got, &st) < 0 || (uint64_t)st.st_dev != dev || (uint64_t)st.st_ino != ino)) {

@@ -26,7 +26,7 @@ bool caller_memory(pid_t task, uint64_t address, void *ret, size_t size);
 int caller_socket(pid_t task, int fd, char *ret, size_t size);
 
 /* Returns a descriptor for writing to the file that TASK has as FD, if it is the file DEV, INO; else -1. The caller
- * closes it. Writing does not block. */
+ * closes it. It may be blocking. */
 int caller_file(pid_t task, int fd, uint64_t dev, uint64_t ino);
 
 #endif

@@ -9,11 +9,13 @@
 #include "log_events.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
@@ -51,13 +53,18 @@ static bool write_syslog(const char *line, size_t len)
     return sent;
 }
 
+/* Writes LINE, and closes FD. The descriptor may be blocking, and its other end may be stopped: such a line is lost. */
 static bool write_to(int fd, const char *line, size_t len)
 {
+    struct iovec iov = {(void *)(uintptr_t)line, len};
+    struct pollfd ready = {.fd = fd, .events = POLLOUT};
     if (fd < 0)
         return false;
-    struct stat st;
-    bool is_socket = fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode);
-    ssize_t n = is_socket ? send(fd, line, len, MSG_DONTWAIT | MSG_NOSIGNAL) : write(fd, line, len);
+    ssize_t n = send(fd, line, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (n < 0 && errno == ENOTSOCK)
+        n = pwritev2(fd, &iov, 1, -1, RWF_NOWAIT);
+    if (n < 0 && errno == EOPNOTSUPP && poll(&ready, 1, 0) == 1)
+        n = write(fd, line, len);
     close(fd);
     return n > 0;
 }
