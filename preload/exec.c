@@ -3,18 +3,22 @@
  * was cleaned, the variables that the configuration came from.
  *
  * All of this may run in a child of vfork with the parent's memory, in a signal handler, and on a small stack. Nothing
- * of the process is changed, and nothing is allocated. The memory for the check of a program is mapped for its
- * duration. The new environment is on the stack of the hook. A large one is mapped; where a child of vfork maps it, it
- * remains in the parent's memory. An environment that needs no change is passed on as it is. */
+ * of the process is changed, and nothing is allocated. The new environment is on the stack of the hook. A large one is
+ * mapped; where a child of vfork maps it, it remains in the parent's memory. An environment that needs no change is
+ * passed on as it is.
+ *
+ * The check of a program looks at the file from the process that calls exec, which has the root directory and the user
+ * of the new program already. Only posix_spawn() changes something later: spawn_actions.c tells what. What execvp() and
+ * its relatives search in PATH is searched here, as libc does it, and libc gets the path that was checked. */
 #include "fd_ops.h"
 #include "in_engine.h"
 #include "program.h"
+#include "spawn_actions.h"
 #include "start.h"
 #include "user_memory.h"
 #include <alloca.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <spawn.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,106 +28,89 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-#define NEAR 2048 /* most octets of an environment on the stack */
+#define NEAR       2048 /* most octets of an environment on the stack */
+#define MOST_SHOWN 500  /* octets of a path in a log line */
 
 /* --- the check of the program --- */
 
 /* Functions around libc's, so that the table below costs the loader no symbol look-up. */
-static int plain_open(const char *path, int flags, ...)
+static int plain_openat(int dir, const char *path, int flags, ...)
 {
-    return open(path, flags); /* nothing is created */
+    return openat(dir, path, flags); /* nothing is created */
 }
 static ssize_t plain_pread(int fd, void *buf, size_t n, off_t at)
 {
     return pread(fd, buf, n, at);
 }
-static int plain_fstat(int fd, struct stat *ret)
+static int plain_fstatat(int dir, const char *path, struct stat *ret, int flags)
 {
-    return fstat(fd, ret);
+    return fstatat(dir, path, ret, flags);
 }
 static int plain_close(int fd)
 {
     return s5_begin()->real->close(fd);
 }
-static ssize_t plain_getxattr(const char *path, const char *name, void *value, size_t size)
+static ssize_t plain_fgetxattr(int fd, const char *name, void *value, size_t size)
 {
-    return getxattr(path, name, value, size);
+    return fgetxattr(fd, name, value, size);
 }
-static int plain_access(const char *path, int mode)
+static int plain_faccessat(int dir, const char *path, int mode, int flags)
 {
-    return access(path, mode);
+    return faccessat(dir, path, mode, flags);
 }
 
 static const struct s5_program_calls program_calls = {
-    plain_open, plain_pread, plain_fstat, plain_close, plain_getxattr, plain_access,
+    plain_openat, plain_pread, plain_fstatat, plain_close, plain_fgetxattr, plain_faccessat,
 };
+
+static struct s5_program_place get_place(void)
+{
+    return (struct s5_program_place){.dir = AT_FDCWD, .object = s5_begin_object()};
+}
 
 static int refuse_program(const char *path, const struct s5_program_report *report)
 {
-    s5_log(&s5_begin()->log, S5_LOG_ERROR, "refused to run %s: %s: %s", path, report->detail,
-           s5_program_hint(report->coverage));
+    s5_log(&s5_begin()->log, S5_LOG_ERROR, "refused to run %.*s: %s: %s", MOST_SHOWN, path ? path : report->path,
+           report->detail, s5_program_hint(report->coverage));
     return -EACCES;
 }
 
-/* The longest path and the data of the check: too much for a stack. */
-struct checking {
+/* Whether the file PATH in DIR (NULL: DIR itself) may be started in PLACE: 0 or -errno. Where exec is certain to fail,
+ * 0: exec reports the error. */
+static __attribute__((noinline)) int check_at(const struct s5_program_place *place, int dir, const char *path)
+{
     struct s5_program_report report;
-    char path[PATH_MAX];
-};
-
-static struct checking *begin_check(void)
-{
-    struct checking *c = mmap(NULL, sizeof *c, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    return c == MAP_FAILED ? NULL : c;
-}
-
-/* Whether PATH may be started: 0 or -errno. Where exec is certain to fail (NULL: no file was found), 0: exec reports
- * the error. Unmaps C. */
-static int end_check(struct checking *c, const char *path)
-{
     int saved = errno, r = 0;
-    if (path && s5_program_check(&program_calls, path, getenv("PATH"), &c->report) > 0)
-        r = refuse_program(path, &c->report);
-    munmap(c, sizeof *c);
+    if (s5_program_check(&program_calls, place, dir, path, &report) > 0)
+        r = refuse_program(path, &report);
     errno = saved;
     return r;
 }
 
 static int check_path(const char *path)
 {
-    if (s5_user_string(path, PATH_MAX) < 0)
-        return -EFAULT;
-    struct checking *c = begin_check();
-    return c ? end_check(c, path) : -ENOMEM;
+    struct s5_program_place place = get_place();
+    return check_at(&place, AT_FDCWD, path ? path : S5_USER_NOWHERE);
 }
 
-static int check_file_in_path(const char *file)
+/* Finds the next file of the search S that may be started in PLACE: 0 or -errno. S->path is NULL if there is none. */
+static __attribute__((noinline)) int find_program(const struct s5_program_place *place, struct s5_program_search *s)
 {
-    if (s5_user_string(file, PATH_MAX) < 0)
-        return -EFAULT;
-    struct checking *c = begin_check();
-    if (!c)
-        return -ENOMEM;
-    if (strchr(file, '/'))
-        return end_check(c, file);
-    int saved = errno;
-    bool found = s5_program_find(&program_calls, file, getenv("PATH"), c->path, sizeof c->path) == 0;
+    struct s5_program_report report;
+    int saved = errno, r = s5_program_search_next(&program_calls, place, s, &report);
+    if (r > 0)
+        r = refuse_program(s->path, &report);
+    else if (s->path)
+        r = 0;
     errno = saved;
-    return end_check(c, found ? c->path : NULL);
+    return r;
 }
 
-static int check_path_at(int dir, const char *path)
-{
-    if (s5_user_string(path, PATH_MAX) < 0)
-        return -EFAULT;
-    struct checking *c = begin_check();
-    if (!c)
-        return -ENOMEM;
-    if (path[0] == '/' || dir == AT_FDCWD)
-        return end_check(c, path);
-    s5_format(c->path, sizeof c->path, path[0] ? "/proc/self/fd/%d/%s" : "/proc/self/fd/%d%s", dir, path);
-    return end_check(c, c->path);
-}
+/* Begins a search S for FILE in PATH, in memory on the stack of the hook. */
+#define BEGIN_SEARCH(s, file)                                                                                          \
+    struct s5_program_search s;                                                                                        \
+    const char *s##_path = getenv("PATH");                                                                             \
+    s5_program_search_begin(&s, file, s##_path, alloca(s5_program_search_size(file, s##_path)))
 
 /* --- the program's environment --- */
 
@@ -270,6 +257,7 @@ static int release_environment(struct child *c, int result)
  * or 0, and becomes the error found here. */
 #define CHILD(r, c, envp)                                                                                              \
     struct child c;                                                                                                    \
+    c.mapped = 0;                                                                                                      \
     if (r == 0)                                                                                                        \
         r = measure_environment(s5_begin(), &c, envp);                                                                 \
     if (r == 0)                                                                                                        \
@@ -299,12 +287,42 @@ HOOK(int, execv, (const char *path, char *const argv[]))
     return execve(path, argv, environ);
 }
 
+/* Runs the file PATH by a shell, as libc does where the kernel does not know the format of the file. */
+static void run_shell(const char *path, char *const argv[], char *const envp[])
+{
+    static const char shell[] = "/bin/sh";
+    size_t n = 0;
+    while (argv[n])
+        n++;
+    char **words = alloca((n + 3) * sizeof *words);
+    words[0] = (char *)(uintptr_t)shell;
+    words[1] = (char *)(uintptr_t)path;
+    words[2] = NULL;
+    if (n > 1)
+        memcpy(words + 2, argv + 1, n * sizeof *words);
+    execve(shell, words, envp);
+}
+
 HOOK(int, execvpe, (const char *file, char *const argv[], char *const envp[]))
 {
-    FIND(real, execvpe);
-    int r = check_file_in_path(file);
+    FIND(real, execve);
+    if (s5_user_string(file, PATH_MAX) < 0)
+        return (int)s5_hook_result(-EFAULT);
+    struct s5_program_place place = get_place();
+    BEGIN_SEARCH(search, file);
+    int r = find_program(&place, &search);
     CHILD(r, c, envp);
-    return cancel_exec(r < 0 ? (int)s5_hook_result(r) : release_environment(&c, real(file, argv, c.envp)));
+    while (r == 0) {
+        real(search.path, argv, c.envp);
+        if (errno == ENOEXEC)
+            run_shell(search.path, argv, c.envp);
+        bool continues = s5_program_search_continues(errno);
+        search.denied |= errno == EACCES;
+        r = continues && search.denied ? -EACCES : -errno;
+        if (continues && search.rest)
+            r = find_program(&place, &search);
+    }
+    return cancel_exec(release_environment(&c, (int)s5_hook_result(r)));
 }
 
 HOOK(int, execvp, (const char *file, char *const argv[]))
@@ -315,17 +333,18 @@ HOOK(int, execvp, (const char *file, char *const argv[]))
 HOOK(int, execveat, (int dir, const char *path, char *const argv[], char *const envp[], int flags))
 {
     FIND(real, execveat);
-    int r = check_path_at(dir, path);
+    struct s5_program_place place = get_place();
+    bool itself = (flags & AT_EMPTY_PATH) && s5_user_string(path, 1) == 0;
+    int r = check_at(&place, dir, itself ? NULL : path ? path : S5_USER_NOWHERE);
     CHILD(r, c, envp);
     return cancel_exec(r < 0 ? (int)s5_hook_result(r) : release_environment(&c, real(dir, path, argv, c.envp, flags)));
 }
 
 HOOK(int, fexecve, (int fd, char *const argv[], char *const envp[]))
 {
-    char at[32];
     FIND(real, fexecve);
-    s5_format(at, sizeof at, "/proc/self/fd/%d", fd);
-    int r = check_path(at);
+    struct s5_program_place place = get_place();
+    int r = check_at(&place, fd, NULL);
     CHILD(r, c, envp);
     return cancel_exec(r < 0 ? (int)s5_hook_result(r) : release_environment(&c, real(fd, argv, envp ? c.envp : NULL)));
 }
@@ -373,33 +392,50 @@ HOOK(int, execle, (const char *path, const char *first, ...))
 typedef int spawn_fn(int *result, const char *file, const posix_spawn_file_actions_t *actions,
                      const posix_spawnattr_t *attr, char *const argv[], char *const envp[]);
 
-/* MAY_START is check_path(), or check_file_in_path() where the function NAME searches FILE in PATH. */
-static int spawn_program(const char *name, int (*may_start)(const char *), int *result, const char *file,
+/* NAME is the function, and SEARCHED the one without a search for a function that searches FILE in PATH, else NULL. */
+static int spawn_program(const char *name, const char *searched, int *result, const char *file,
                          const posix_spawn_file_actions_t *actions, const posix_spawnattr_t *attr, char *const argv[],
                          char *const envp[])
 {
-    spawn_fn *real = (spawn_fn *)s5_real_find(name);
-    if (!real)
+    if (!s5_real_find(name))
         return ENOSYS;
-    int r = may_start(file);
+    if (s5_user_string(file, PATH_MAX) < 0)
+        return EFAULT;
+    struct s5_program_place place = get_place();
+    int r = s5_spawn_actions_place(actions, attr, &place);
+    BEGIN_SEARCH(search, file);
+    if (r == -EMFILE || r == -ENFILE || r == -ENOMEM) /* the program cannot be checked */
+        return -r;
+    if (r < 0) /* libc reports it */
+        r = 0;
+    else if (!searched)
+        r = check_at(&place, place.dir, file);
+    else if ((r = find_program(&place, &search)) == 0) {
+        name = searched;
+        file = search.path;
+    } else if (!search.path) /* libc finds nothing either, and reports it after the file actions */
+        r = 0;
+    if (place.dir >= 0)
+        program_calls.close(place.dir);
+    spawn_fn *real = (spawn_fn *)s5_real_find(name);
     CHILD(r, c, envp);
     return cancel_exec(r < 0 ? -r : release_environment(&c, real(result, file, actions, attr, argv, c.envp)));
 }
 
-#define SPAWN(name, may_start)                                                                                         \
+#define SPAWN(name, searched)                                                                                          \
     HOOK(int, name,                                                                                                    \
          (int *result, const char *file, const posix_spawn_file_actions_t *actions, const posix_spawnattr_t *attr,     \
           char *const argv[], char *const envp[]))                                                                     \
     {                                                                                                                  \
-        return spawn_program(#name, may_start, result, file, actions, attr, argv, envp);                               \
+        return spawn_program(#name, searched, result, file, actions, attr, argv, envp);                                \
     }
 
-SPAWN(posix_spawn, check_path)
-SPAWN(posix_spawnp, check_file_in_path)
+SPAWN(posix_spawn, NULL)
+SPAWN(posix_spawnp, "posix_spawn")
 /* Since glibc 2.39. The hooks exist with every libc, so that an object built with an older one covers programs on a
  * newer one. */
-SPAWN(pidfd_spawn, check_path)
-SPAWN(pidfd_spawnp, check_file_in_path)
+SPAWN(pidfd_spawn, NULL)
+SPAWN(pidfd_spawnp, "pidfd_spawn")
 
 /* --- shells that libc starts by itself, with the environment of the process: removed variables are restored --- */
 

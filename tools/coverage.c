@@ -1,7 +1,6 @@
 #include "coverage.h"
 
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -9,20 +8,16 @@
 int coverage_of_command(const char *command, struct s5_program_report *ret)
 {
     static const struct s5_program_calls calls = {
-        .open = open,
+        .openat = openat,
         .pread = pread,
-        .fstat = fstat,
+        .fstatat = fstatat,
         .close = close,
-        .getxattr = getxattr,
-        .access = access,
+        .fgetxattr = fgetxattr,
+        .faccessat = faccessat,
     };
-    const char *search = getenv("PATH");
-    char path[PATH_MAX];
-    int error = s5_program_find(&calls, command, search, path, sizeof(path));
-    if (error == 0)
-        return s5_program_check(&calls, path, search, ret);
-    ret->coverage = S5_UNKNOWN;
-    snprintf(ret->path, sizeof(ret->path), "%s", command);
-    ret->detail[0] = '\0';
-    return error;
+    static const struct s5_program_place here = {.dir = AT_FDCWD};
+    static char path[PATH_MAX + NAME_MAX + 2]; /* RET refers to it */
+    struct s5_program_search search;
+    s5_program_search_begin(&search, command, getenv("PATH"), path);
+    return s5_program_search_next(&calls, &here, &search, ret);
 }

@@ -18,7 +18,8 @@
 #define OWN_LOADER "/lib64/ld-linux-x86-64.so.2"
 
 static char dir[64];
-static const struct s5_program_calls calls = {open, pread, fstat, close, getxattr, access};
+static const struct s5_program_calls calls = {openat, pread, fstatat, close, fgetxattr, faccessat};
+static struct s5_program_place place = {.dir = AT_FDCWD};
 static struct s5_program_report report;
 
 static void enter(void)
@@ -77,7 +78,7 @@ static struct image image(const char *interp)
 static int check(const char *path)
 {
     memset(&report, 0x55, sizeof report);
-    return s5_program_check(&calls, path, "/bin:/usr/bin", &report);
+    return s5_program_check(&calls, &place, AT_FDCWD, path, &report);
 }
 
 static void expect(const char *path, enum s5_coverage coverage)

@@ -36,11 +36,21 @@ Test(program, interpreters)
     expect_image(&i, S5_COVERED);
     i.eh.e_type = ET_EXEC;
     expect_image(&i, S5_COVERED);
-    i = image("/opt/other/ld-linux-x86-64.so.2");
+    cr_assert_eq(symlink(OWN_LOADER, "ld-linux-x86-64.so.2"), 0);
+    i = image("./ld-linux-x86-64.so.2");
     expect_image(&i, S5_COVERED);
+    cr_assert(!report.fails);
+    i = image("/opt/other/ld-linux-x86-64.so.2");
+    expect_image(&i, S5_UNKNOWN);
+    cr_assert_eq(check("./it"), -ENOENT);
     i = image("/lib/ld-musl-x86_64.so.1");
     expect_image(&i, S5_UNCOVERED_LIBC);
     cr_assert_str_eq(report.detail, "interpreter /lib/ld-musl-x86_64.so.1");
+    cr_assert_eq(report.fails, access("/lib/ld-musl-x86_64.so.1", X_OK) != 0);
+    i = image("./ld-musl-x86_64.so.1");
+    put("ld-musl-x86_64.so.1", &i, sizeof i, 0755);
+    expect_image(&i, S5_UNCOVERED_LIBC);
+    cr_assert(!report.fails);
     i = image("/lib/ld-linux-x86-64.so.2x");
     expect_image(&i, S5_UNCOVERED_LIBC);
     i = image(NULL);
@@ -170,9 +180,9 @@ Test(program, scripts)
     put_text("blank", "#! \t/bin/sh");
     expect("./blank", S5_COVERED);
     put_text("plain", "echo no interpreter named\n");
-    expect("./plain", S5_COVERED);
+    cr_assert_eq(check("./plain"), -ENOEXEC);
     put_text("empty", "");
-    expect("./empty", S5_COVERED);
+    cr_assert_eq(check("./empty"), -ENOEXEC);
     put_text("s1", "#!./static -x y\n");
     expect("./s1", S5_UNCOVERED_STATIC);
     cr_assert_str_eq(report.path, "./static");
@@ -191,30 +201,100 @@ Test(program, scripts)
     cr_assert_eq(check("./long"), -ENOEXEC);
 }
 
-Test(program, the_argument_of_env_is_checked)
+/* What env runs is checked when env calls exec. */
+Test(program, env_is_not_followed)
+{
+    put_text("script", "#!/usr/bin/env no-such-program\n");
+    expect("./script", S5_COVERED);
+}
+
+Test(program, in_a_directory)
 {
     struct image i = image(NULL);
-    put("static-one", &i, sizeof i, 0755);
-    static const struct {
-        const char *line;
-        enum s5_coverage coverage;
-    } rows[] = {
-        {"#!/usr/bin/env static-one\n", S5_UNCOVERED_STATIC},
-        {"#!/usr/bin/env -S static-one -x\n", S5_UNCOVERED_STATIC},
-        {"#!/usr/bin/env -SA=b  static-one\n", S5_UNCOVERED_STATIC},
-        {"#!/usr/bin/env sh\n", S5_COVERED},
-        {"#!/usr/bin/env\n", S5_COVERED},
-        {"#!/usr/bin/env -i\n", S5_COVERED},              /* checked again when env calls exec */
-        {"#!/usr/bin/env no-such-program\n", S5_COVERED}, /* env reports it */
-        {"#!/usr/bin/env -S \"static-one\"\n", S5_COVERED},
-    };
-    char search[128];
-    snprintf(search, sizeof search, "/bin:%s", dir);
-    for (size_t k = 0; k < sizeof rows / sizeof *rows; k++) {
-        put_text("script", rows[k].line);
-        s5_program_check(&calls, "./script", search, &report);
-        cr_assert_eq(report.coverage, rows[k].coverage, "%s", rows[k].line);
+    cr_assert_eq(mkdir("a", 0755), 0);
+    put("a/static", &i, sizeof i, 0755);
+    put_text("a/script", "#!./static\n");
+    int there = open("a", O_PATH | O_DIRECTORY);
+    cr_assert_eq(s5_program_check(&calls, &place, there, "static", &report), 1);
+    cr_assert_eq(s5_program_check(&calls, &place, there, "none", &report), -ENOENT);
+    /* The interpreter begins where the program starts. */
+    cr_assert_eq(s5_program_check(&calls, &place, there, "script", &report), -ENOENT);
+    struct s5_program_place other = {.dir = there};
+    cr_assert_eq(s5_program_check(&calls, &other, there, "script", &report), 1);
+    cr_assert_str_eq(report.path, "./static");
+    close(there);
+}
+
+Test(program, of_a_descriptor)
+{
+    struct image i = image(NULL);
+    put("static", &i, sizeof i, 0755);
+    put("data", &i, sizeof i, 0644);
+    put_text("script", "#!./static\n");
+    static const int flags[] = {O_RDONLY, O_PATH};
+    for (int k = 0; k < 2; k++) {
+        int fd = open("static", flags[k]);
+        cr_assert_eq(s5_program_check(&calls, &place, fd, NULL, &report), 1);
+        cr_assert_eq(report.coverage, S5_UNCOVERED_STATIC);
+        close(fd);
+        fd = open("script", flags[k]);
+        cr_assert_eq(s5_program_check(&calls, &place, fd, NULL, &report), 1);
+        cr_assert_str_eq(report.path, "./static");
+        close(fd);
+        fd = open("data", flags[k]);
+        cr_assert_eq(s5_program_check(&calls, &place, fd, NULL, &report), -EACCES);
+        close(fd);
     }
+    cr_assert_eq(s5_program_check(&calls, &place, 1000, NULL, &report), -EBADF);
+}
+
+static int open_without_proc(int from, const char *path, int flags, ...)
+{
+    return strncmp(path, "/proc", 5) == 0 ? (errno = ENOENT, -1) : openat(from, path, flags);
+}
+
+Test(program, of_a_descriptor_without_proc)
+{
+    const struct s5_program_calls without = {open_without_proc, pread, fstatat, close, fgetxattr, faccessat};
+    struct image i = image(NULL);
+    put("static", &i, sizeof i, 0755);
+    int fd = open("static", O_RDONLY);
+    cr_assert_eq(s5_program_check(&without, &place, fd, NULL, &report), 1);
+    cr_assert_eq(report.coverage, S5_UNCOVERED_STATIC);
+    cr_assert_eq(fcntl(fd, F_GETFD), 0);
+    close(fd);
+    fd = open("static", O_PATH);
+    cr_assert_eq(s5_program_check(&without, &place, fd, NULL, &report), 1);
+    cr_assert_eq(report.coverage, S5_UNCOVERED_UNREADABLE);
+    close(fd);
+}
+
+Test(program, object)
+{
+    struct image i = image(NULL);
+    static const struct {
+        const char *path;
+        int result;
+    } rows[] = {{"object", 0},  {"./object", 0}, {"none", 1}, {"text", 1}, {"empty", 1},
+                {"program", 1}, {"other", 1},    {"/tmp", 1}, {NULL, 0}};
+    put("object", &i, sizeof i, 0644);
+    put("text", "no object at all, but long enough to be a header of one: no object at all", 72, 0644);
+    put("empty", "", 0, 0644);
+    i.eh.e_type = ET_EXEC;
+    put("program", &i, sizeof i, 0644);
+    i.eh.e_type = ET_DYN;
+    i.eh.e_machine = EM_S390;
+    put("other", &i, sizeof i, 0644);
+    for (size_t k = 0; k < sizeof rows / sizeof *rows; k++) {
+        place.object = rows[k].path;
+        expect("/bin/true", rows[k].result ? S5_UNCOVERED_OBJECT : S5_COVERED);
+        cr_assert(!rows[k].result || strstr(report.detail, rows[k].path), "%s", report.detail);
+        expect("./none", S5_UNKNOWN);
+    }
+    place.object = "none"; /* a program that is not covered for another reason */
+    i = image(NULL);
+    put("static", &i, sizeof i, 0755);
+    expect("./static", S5_UNCOVERED_STATIC);
 }
 
 #ifdef __x86_64__
@@ -228,50 +308,103 @@ Test(program, no_descriptor_left)
     limit.rlim_cur = 0;
     cr_assert_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
     int r = check("./static");
-    char path[PATH_MAX];
-    int found = s5_program_find(&calls, "static", ".", path, sizeof path);
     setrlimit(RLIMIT_NOFILE, &old);
     cr_assert_eq(r, 1);
-    cr_assert_eq(found, 0);
+    cr_assert_eq(report.coverage, S5_UNCOVERED_UNREADABLE);
 }
 #endif
 
-static int find_program(const char *file, const char *search, char *ret)
+/* Makes one step of a search, and returns the result. The path that was found is in RET, or "". */
+static int find_program(const char *file, const char *path, char *ret)
 {
-    return s5_program_find(&calls, file, search, ret, PATH_MAX);
+    struct s5_program_search search;
+    char *buf = malloc(s5_program_search_size(file, path));
+    s5_program_search_begin(&search, file, path, buf);
+    int result = s5_program_search_next(&calls, &place, &search, &report);
+    strcpy(ret, search.path ? search.path : "");
+    free(buf);
+    return result;
+}
+
+static void expect_found(const char *file, const char *path, int result, const char *found)
+{
+    char ret[PATH_MAX];
+    int r = find_program(file, path, ret);
+    cr_assert_eq(r, result, "%s in %s: %d", file, path, r);
+    cr_assert_str_eq(ret, found);
+    cr_assert_eq(r < 0, report.coverage == S5_UNKNOWN);
+    cr_assert(report.path);
 }
 
 Test(program, search)
 {
-    char path[PATH_MAX], search[200];
     cr_assert_eq(mkdir("a", 0755), 0);
     cr_assert_eq(mkdir("b", 0755), 0);
     cr_assert_eq(mkdir("a/tool", 0755), 0); /* a directory of that name is skipped */
-    put("a/both", "", 0, 0644);
-    put("b/both", "", 0, 0755);
-    put("b/tool", "", 0, 0755);
+    put("a/both", "#!/bin/sh", 9, 0644);
+    put("b/both", "#!/bin/sh", 9, 0755);
+    put("b/tool", "#!/bin/sh", 9, 0755);
     put("a/barred", "", 0, 0644);
-    put("here", "", 0, 0755);
-    cr_assert_eq(find_program("both", "a:b", path), 0);
-    cr_assert_str_eq(path, "b/both");
-    cr_assert_eq(find_program("tool", "a/:b/", path), 0);
-    cr_assert_str_eq(path, "b/tool");
-    cr_assert_eq(find_program("barred", "a:b:nowhere", path), -EACCES);
-    cr_assert_eq(find_program("nothing", "a:b", path), -ENOENT);
-    cr_assert_eq(find_program("here", "a::b", path), 0);
-    cr_assert_str_eq(path, "here");
-    cr_assert_eq(find_program("here", "", path), 0);
-    cr_assert_eq(find_program("here", "a:", path), 0);
-    cr_assert_eq(find_program("here", "a:b", path), -ENOENT);
-    cr_assert_eq(find_program("true", NULL, path), 0);
-    cr_assert_str_eq(path, "/bin/true");
-    cr_assert_eq(find_program("x/y", "a", path), 0);
-    cr_assert_str_eq(path, "x/y");
-    cr_assert_eq(find_program("", "a", path), -ENOENT);
-    char name[NAME_MAX + 2];
+    put("a/gone", "#!/none", 7, 0755);
+    put("b/gone", "#!/bin/sh", 9, 0755);
+    put("here", "", 0, 0755); /* a program of /bin/sh */
+    expect_found("both", "a:b", 0, "b/both");
+    expect_found("tool", "a/:b/", 0, "b//tool");
+    expect_found("gone", "a:b", 0, "b/gone");
+    expect_found("gone", "a", -ENOENT, "");
+    expect_found("barred", "a:b:nowhere", -EACCES, "");
+    expect_found("nothing", "a:b", -ENOENT, "");
+    expect_found("nothing", "a/barred", -ENOTDIR, "");
+    expect_found("here", "a::b", 0, "here");
+    expect_found("here", "", 0, "here");
+    expect_found("here", "a:", 0, "here");
+    expect_found("here", "a:b", -ENOENT, "");
+    expect_found("true", NULL, 0, "/bin/true");
+    expect_found("x/y", "a", -ENOENT, "x/y");
+    expect_found("./here", "a", 0, "./here");
+    expect_found("", "a", -ENOENT, "");
+    char name[PATH_MAX + 10];
     memset(name, 'n', sizeof name - 1);
     name[sizeof name - 1] = '\0';
-    cr_assert_eq(find_program(name, "a", path), -ENAMETOOLONG);
-    snprintf(search, sizeof search, "%s/b", dir);
-    cr_assert_eq(s5_program_find(&calls, "both", search, path, 4), -ENAMETOOLONG);
+    strcpy(name + sizeof name - 4, ":b");
+    expect_found("both", name, 0, "b/both");
+    name[NAME_MAX + 1] = '\0';
+    expect_found(name, "a:b", -ENAMETOOLONG, "");
+}
+
+#ifdef __x86_64__
+Test(program, search_of_what_exec_refuses)
+{
+    struct image i = image("/nowhere/ld-musl-x86_64.so.1");
+    cr_assert_eq(mkdir("a", 0755), 0);
+    cr_assert_eq(mkdir("b", 0755), 0);
+    put("a/tool", &i, sizeof i, 0755);
+    put("b/tool", "#!/bin/sh", 9, 0755);
+    expect_found("tool", "a:b", 0, "b/tool"); /* as execvp(): the interpreter is missing */
+    expect_found("tool", "a", -ENOENT, "");
+    expect_found("a/tool", "b", 1, "a/tool"); /* the hint is of more use than ENOENT */
+    i = image(NULL);
+    put("a/tool", &i, sizeof i, 0755);
+    expect_found("tool", "a:b", 1, "a/tool");
+}
+#endif
+
+Test(program, a_search_goes_on)
+{
+    struct s5_program_search search;
+    char buf[64];
+    cr_assert_eq(mkdir("a", 0755), 0);
+    cr_assert_eq(mkdir("b", 0755), 0);
+    put("a/tool", "#!/bin/sh", 9, 0755);
+    put("b/tool", "#!/bin/sh", 9, 0755);
+    s5_program_search_begin(&search, "tool", "a:b", buf);
+    cr_assert_eq(s5_program_search_next(&calls, &place, &search, &report), 0);
+    cr_assert_str_eq(search.path, "a/tool");
+    cr_assert_eq(s5_program_search_next(&calls, &place, &search, &report), 0);
+    cr_assert_str_eq(search.path, "b/tool");
+    search.denied = true; /* exec failed with EACCES */
+    cr_assert_eq(s5_program_search_next(&calls, &place, &search, &report), -EACCES);
+    cr_assert_null(search.path);
+    cr_assert(s5_program_search_continues(EACCES) && s5_program_search_continues(ENOTDIR));
+    cr_assert(!s5_program_search_continues(ETXTBSY) && !s5_program_search_continues(ENOEXEC));
 }
