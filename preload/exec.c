@@ -25,8 +25,10 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <sys/xattr.h>
 #include <unistd.h>
+#include <wordexp.h>
 
 #define NEAR       2048 /* most octets of an environment on the stack */
 #define MOST_SHOWN 500  /* octets of a path in a log line */
@@ -466,18 +468,29 @@ static void restore_environment(void)
     }
 }
 
+/* 0 or -errno. */
+static int prepare_shell(void)
+{
+    restore_environment();
+    return check_path("/bin/sh");
+}
+
 HOOK(int, system, (const char *command))
 {
     FIND(real, system);
-    restore_environment();
+    if (prepare_shell() < 0)
+        return command ? W_EXITCODE(127, 0) : 0; /* as where there is no shell */
     return real(command);
 }
 
 HOOK(FILE *, popen, (const char *command, const char *mode))
 {
     FIND(real, popen);
-    restore_environment();
-    return real(command, mode);
+    int r = prepare_shell();
+    if (r == 0)
+        return real(command, mode);
+    errno = -r;
+    return NULL;
 }
 
 ALIAS(_IO_popen, popen)
@@ -486,6 +499,18 @@ ALIAS(_IO_popen, popen)
 HOOK(FILE *, _IO_proc_open, (FILE * stream, const char *command, const char *mode))
 {
     __typeof__(&hook__IO_proc_open) real = (__typeof__(&hook__IO_proc_open))s5_real_find("_IO_proc_open");
-    restore_environment();
-    return real(stream, command, mode);
+    int r = real ? prepare_shell() : -ENOSYS;
+    if (r == 0)
+        return real(stream, command, mode);
+    errno = -r;
+    return NULL;
+}
+
+/* Where no shell can be started, words that need one are refused, and others are expanded. */
+HOOK(int, wordexp, (const char *words, wordexp_t *ret, int flags))
+{
+    FIND(real, wordexp);
+    if (!(flags & WRDE_NOCMD) && strpbrk(words, "`$") && prepare_shell() < 0)
+        flags |= WRDE_NOCMD;
+    return real(words, ret, flags);
 }

@@ -149,6 +149,13 @@ def _(w):
             refused(w.via(s.DANTED, start(w, way, top + "/" + folder, *probe("tool"))), b"statically linked")
 
 
+@test("shells that the C library starts are covered after clearenv()", on=PLAIN)
+def _(w):
+    line = " ".join(probe(w.app("probe")))
+    for way in ("system", "popen", "_IO_popen", "wordexp"):
+        right(w.via(s.DANTED, start(w, way, "-", line)), b"ok\n")
+
+
 # --- where the object cannot be opened ---
 
 @contextlib.contextmanager
@@ -186,6 +193,16 @@ def _(w):
                         right(result, b"ok\n")
                     else:
                         refused(result, HINT)
+
+
+@test("shells that the C library starts are refused in another root without the preload object", on=PLAIN,
+      root=True)
+def _(w):
+    code = ("import os, subprocess, sys; os.chroot(sys.argv[1]); os.chdir('/'); "
+            "print(os.waitstatus_to_exitcode(os.system(sys.argv[2])), flush=True)")
+    with another_root(w, []) as root:
+        result = w.via(s.DANTED, ["python3", "-c", code, root, " ".join(probe("/probe"))])
+        assert result[:2] == (0, b"127\n") and HINT in result[2], result
 
 
 @test("a program in a sandbox of bwrap is refused where the preload object is not in it", on=PLAIN)
