@@ -2,6 +2,7 @@
  * association has a datagram socket that is connected to the relay, so the kernel drops datagrams from other
  * addresses. The control connection carries no data after the negotiation; the association ends with it. */
 #include "addr.h"
+#include "client.h"
 #include "clock.h"
 #include "dial.h"
 #include "export.h"
@@ -48,25 +49,12 @@ S5_EXPORT int socks5_datagram_open(const void *datagram, size_t n, unsigned *ret
 
 /* ---- The association ---- */
 
-/* Stores in RET the address of the relay: BND, or the address of the server where BND is unspecified. Returns 0 or
- * -errno. */
-static int get_relay_address(int control, const struct s5_addr *bound, struct sockaddr_storage *ret, socklen_t *ret_len)
-{
-    struct s5_addr at = *bound;
-    struct sockaddr_storage server;
-    socklen_t len = sizeof server;
-    if (s5_addr_says_nothing(bound) && (getpeername(control, (struct sockaddr *)&server, &len) < 0 ||
-                                        s5_addr_from_sockaddr(&at, (struct sockaddr *)&server, len) < 0))
-        return -EPROTO;
-    at.port = bound->port;
-    return at.port ? s5_addr_to_sockaddr(&at, at.kind == S5_ADDR_IPV4 ? AF_INET : AF_INET6, ret, ret_len) : -EPROTO;
-}
-
 static int open_udp(struct socks5_association *a, const struct s5_session *session)
 {
     struct sockaddr_storage relay;
     socklen_t len;
-    int result = get_relay_address(a->control, s5_session_bound(session), &relay, &len);
+    char why[S5_UDP_RELAY_WHY];
+    int result = s5_client_relay(NULL, NULL, a->control, s5_session_bound(session), AF_UNSPEC, &relay, &len, why);
     if (result < 0)
         return result;
     a->udp = socket(relay.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);

@@ -4,6 +4,7 @@
 #include "client.h"
 #include "clock.h"
 #include "exchange.h"
+#include "format.h"
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
@@ -84,6 +85,35 @@ int s5_client_reach(const struct sockaddr_storage *addr, socklen_t len, uint64_t
     if (r < 0)
         close(fd);
     return r < 0 ? r : fd;
+}
+
+/* Stores in RET the address of FD's peer. The peer of a UNIX socket is on this machine: it gets a loopback address,
+ * IPv6 if V6. Returns 0 or -errno. */
+static int get_peer_address(int fd, bool v6, struct s5_addr *ret)
+{
+    struct sockaddr_storage peer = {0};
+    socklen_t len = sizeof peer;
+    if (getpeername(fd, (struct sockaddr *)&peer, &len) < 0)
+        return -errno;
+    if (peer.ss_family != AF_UNIX)
+        return s5_addr_from_sockaddr(ret, (struct sockaddr *)&peer, len);
+    *ret = (struct s5_addr){.kind = v6 ? S5_ADDR_IPV6 : S5_ADDR_IPV4};
+    s5_addr_become_loopback(ret);
+    return 0;
+}
+
+int s5_client_relay(const struct s5_policy *p, const struct s5_server *server, int fd, const struct s5_addr *bound,
+                    int family, struct sockaddr_storage *ret, socklen_t *ret_len, char why[S5_UDP_RELAY_WHY])
+{
+    struct s5_addr here, relay = *bound;
+    bool v6 = family == AF_INET6 || (family == AF_UNSPEC && bound->kind == S5_ADDR_IPV6);
+    int r = get_peer_address(fd, v6, &here);
+    s5_format(why, S5_UDP_RELAY_WHY, "the socket cannot reach it");
+    if (r == 0)
+        r = s5_udp_relay_choose(p, server, &here, &relay, why);
+    if (family == AF_UNSPEC)
+        family = relay.kind == S5_ADDR_IPV6 ? AF_INET6 : AF_INET;
+    return r < 0 ? r : s5_addr_to_sockaddr(&relay, family, ret, ret_len);
 }
 
 /* --- the negotiation --- */

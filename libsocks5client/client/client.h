@@ -6,6 +6,7 @@
 
 #include "gss_link.h"
 #include "policy.h"
+#include "udp_relay.h"
 #include <sys/socket.h>
 
 /* Waits until FD is ready for EVENTS or in error. Returns 0; -ETIMEDOUT at the time UNTIL (ns, as s5_clock_now()); or
@@ -27,6 +28,12 @@ int s5_client_dialled(int fd);
 
 /* Does both and waits, until UNTIL at most. Returns the descriptor, which the caller owns, or -errno. */
 int s5_client_reach(const struct sockaddr_storage *addr, socklen_t len, uint64_t until);
+
+/* Stores in RET where the datagrams of an association go, by s5_udp_relay_choose(). FD is its control connection, BOUND
+ * the address in the server's reply. FAMILY is that of the socket; AF_UNSPEC: it is chosen by the address. Returns 0;
+ * -EAFNOSUPPORT: a socket of FAMILY cannot reach it; or -errno of s5_udp_relay_choose(). WHY explains every failure. */
+int s5_client_relay(const struct s5_policy *p, const struct s5_server *server, int fd, const struct s5_addr *bound,
+                    int family, struct sockaddr_storage *ret, socklen_t *ret_len, char why[S5_UDP_RELAY_WHY]);
 
 /* --- the negotiation --- */
 

@@ -261,6 +261,7 @@ static int add_server(cfg_t *section, int line)
     server->gssapi_protection = (uint8_t)get_word_index(section, "gssapi-protection", 2);
     server->gssapi_nec = get_word_index(section, "gssapi-nec", 0);
     server->gssapi_delegate = get_word_index(section, "gssapi-delegate", 0);
+    server->relay_at_server = get_word_index(section, "udp-relay", 0);
     if (service)
         server->gssapi_service = (uint32_t)text;
     int r = set_server_host(server, section, line);
@@ -412,6 +413,7 @@ static cfg_opt_t server_options[] = {
     STRING("pipeline"),
     STRING("timeout"),
     STRING("fragment"),
+    STRING("udp-relay"),
     LIST("isolate"),
     CFG_END(),
 };

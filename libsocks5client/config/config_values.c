@@ -164,6 +164,7 @@ static const struct {
     {"pipeline", {"auto", "on", "off"}, NULL},
     {"timeout", {NULL}, check_timeout},
     {"fragment", {NULL}, check_fragment},
+    {"udp-relay", {"reply", "server"}, NULL},
     {"isolate", {"none", "process", "destination", "rule"}, NULL},
     {"to", {NULL}, check_to},
     {"ports", {NULL}, check_ports},

@@ -220,7 +220,8 @@ struct socks5_association;
 
 /* Creates an association at the server of URL, with a socket of its own for the relay. Returns 0 and *RET, to be
  * freed by socks5_association_free(); or, with *RET unchanged, a negative errno like socks5_connect(), -EOPNOTSUPP
- * from servers that report that they do not support UDP. */
+ * from servers that report that they do not support UDP, and -EACCES if the server names a relay to which nothing may
+ * be sent: a multicast or broadcast address, or a loopback or link-local address where the server's is none. */
 int socks5_associate(const char *url, int timeout_ms, struct socks5_association **ret);
 
 /* A descriptor that becomes readable when socks5_association_recv() may have a result. It belongs to ASSOCIATION

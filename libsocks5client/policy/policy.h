@@ -56,6 +56,7 @@ struct s5_server {
     bool gssapi_delegate;       /* the user's credentials are delegated to the server */
     uint16_t fragment;          /* largest datagram sent in one piece, octets with header; 0: never fragment */
     uint16_t datagram_most;     /* largest datagram possible, octets with header; 0: the kernel's limit */
+    bool relay_at_server;       /* datagrams go to the server's address, whatever relay its reply names */
     uint8_t isolate;            /* S5_ISOLATE_* or'ed: what has credentials of its own, see isolation.h */
     uint8_t isolate_server;     /* index of the entry this one is a copy of, or its own index */
     uint16_t isolate_rule;      /* index + 1 of the rule it is for, with S5_ISOLATE_RULE */

@@ -9,14 +9,17 @@
 #include "blocking.h"
 #include "clock.h"
 #include "complete.h"
+#include "critical.h"
 #include "drive.h"
 #include "error.h"
+#include "format.h"
 #include "log_events.h"
 #include "negotiation_bounds.h"
 #include "pool.h"
 #include "reply.h"
 #include "resolve.h"
 #include "step.h"
+#include "udp_relay.h"
 #include <errno.h>
 #include <netinet/in.h>
 #include <string.h>
@@ -70,11 +73,49 @@ static void log_request_result(struct s5_engine *e, const struct s5_negotiation 
         s5_log(&e->log, S5_LOG_ERROR, "refused: UDP through server \"%s\": %s (%s)", name,
                r == -EOPNOTSUPP ? "the server does not support UDP ASSOCIATE" : s5_error_text(r),
                s5_reply_why(f->session.have_rep, f->session.rep));
-    else if (r == -EAFNOSUPPORT || r == -EPROTO)
-        s5_log(&e->log, S5_LOG_ERROR, "refused: UDP through server \"%s\": the relay cannot be reached", name);
     else if (r >= 0 && s5_addr_from_sockaddr(&addr, &at->any, at->len) == 0)
         s5_log(&e->log, S5_LOG_INFO, "UDP through server \"%s\": relay %s", name,
                s5_addr_format(&addr, text, sizeof text));
+}
+
+/* Whether the kernel knows AT as a broadcast address of one of its links. A socket needs SO_BROADCAST for these. */
+static bool is_broadcast(struct s5_engine *e, const struct s5_endpoint *at)
+{
+    struct s5_critical critical;
+    s5_critical_begin(&critical);
+    int fd = e->real->socket(at->any.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    bool broadcast = fd >= 0 && s5_engine_real_connect(e, fd, &at->any, at->len) == -EACCES;
+    if (fd >= 0)
+        e->real->close(fd);
+    s5_critical_end(&critical);
+    return broadcast;
+}
+
+/* Stores in RET where the datagrams of the association go. 0 or -errno. */
+static int choose_relay(struct s5_engine *e, const struct s5_negotiation *f, const struct s5_server *server, int family,
+                        struct s5_endpoint *ret)
+{
+    const struct s5_addr *bound = s5_session_bound(&f->session);
+    struct s5_endpoint at = s5_endpoint_bounded(&f->server);
+    struct s5_addr here, relay = *bound;
+    char why[S5_UDP_RELAY_WHY] = "the address of the server is unknown", text[S5_ADDR_TEXT_MAX];
+    int r = s5_addr_from_sockaddr(&here, &at.any, at.len);
+    if (r == 0)
+        r = s5_udp_relay_choose(e->policy, server, &here, &relay, why);
+    if (r == 0)
+        r = s5_endpoint_of(&relay, family, &at);
+    if (r == -EAFNOSUPPORT)
+        s5_format(why, sizeof why, "an IPv4 socket cannot reach it");
+    if (r == 0 && relay.kind == S5_ADDR_IPV4 && is_broadcast(e, &at)) {
+        r = -EACCES;
+        s5_format(why, sizeof why, "a multicast or broadcast address");
+    }
+    if (r == 0)
+        *ret = at;
+    else
+        s5_log(&e->log, S5_LOG_ERROR, "refused: UDP through server \"%s\": relay %s: %s",
+               s5_policy_text(e->policy, server->name), s5_addr_format(bound, text, sizeof text), why);
+    return r;
 }
 
 /* Requests an association at the address IP of SERVER. A connected descriptor, or -errno. */
@@ -93,7 +134,7 @@ static int request_at_address(struct s5_engine *e, struct s5_negotiation *f, con
     if (!s5_cleanup_owns(call, ticket))
         return -ECONNABORTED;
     if (r == 0)
-        r = s5_negotiation_bound_address(f, family, ret);
+        r = choose_relay(e, f, server, family, ret);
     if (r == 0)
         return fd;
     e->real->close(fd); /* the thread may be cancelled here */

@@ -2,6 +2,7 @@
 know the SOCKS5 header."""
 
 import os
+import socket
 import struct
 
 import bed
@@ -254,7 +255,8 @@ def _(w):
 # Replies of a server to UDP ASSOCIATE, and the results in the program.
 REPLIES = {"port 0 is EPROTO": (b"\5\0\0\1\n\x58\1\2\0\0", b"71"),
            "a name uses the server's address": (b"\5\0\0\3\5relay\xc3\x46", b"1 1"),
-           "an address of the other family is EAFNOSUPPORT": (b"\5\0\0\4" + bytes(15) + b"\1\xc3\x50", b"97"),
+           "an address of the other family is EAFNOSUPPORT": (
+               b"\5\0\0\4" + socket.inet_pton(socket.AF_INET6, bed.PROXY6) + b"\xc3\x50", b"97"),
            "a refusal is EACCES": (b"\5\2\0\1\0\0\0\0\0\0", b"13"),
            "a close is EOPNOTSUPP": (b"", b"95"), "half a reply is EPROTO": (b"\5\0\0\1\n", b"71")}
 

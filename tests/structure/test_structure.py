@@ -36,7 +36,7 @@ LAYERS = {
     "tcp": "base shm registry engine negotiate fd inflight names",
     "dns": "base thread registry engine negotiate fd inflight names tcp",
     "bind": "base proto thread shm registry engine negotiate fd inflight",
-    "udp": "base proto thread shm registry engine negotiate fd inflight names dns",
+    "udp": "base proto policy thread shm registry engine negotiate fd inflight names dns",
     "datagram": "base proto engine fd inflight udp",
     "wait": "base registry engine negotiate fd inflight bind",
     "calls": "base thread shm registry engine fd inflight names tcp dns bind udp datagram",

@@ -16,6 +16,7 @@ Test(config, every_key_of_a_server)
                       "  pipeline = off\n"
                       "  timeout = 3600\n"
                       "  fragment = 1400\n"
+                      "  udp-relay = server\n"
                       "}\n"),
                  0, "%s", fault.text);
     const struct s5_server *s = policy.servers;
@@ -36,6 +37,7 @@ Test(config, every_key_of_a_server)
     cr_expect_eq(s->pipeline, S5_PIPELINE_OFF);
     cr_expect_eq(s->timeout, 3600);
     cr_expect_eq(s->fragment, 1400);
+    cr_expect(s->relay_at_server);
 }
 
 Test(config, defaults)
@@ -52,6 +54,7 @@ Test(config, defaults)
     cr_expect_eq(s->pipeline, S5_PIPELINE_AUTO);
     cr_expect_eq(s->timeout, 30);
     cr_expect_eq(s->fragment, 0);
+    cr_expect_not(s->relay_at_server);
     cr_expect_str_eq(text_of(s->gssapi_service), "rcmd");
     cr_expect_eq(s->gssapi_protection, 2);
     cr_expect_eq(s->n_addrs, 1);

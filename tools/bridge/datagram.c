@@ -6,8 +6,11 @@
  *
  * The streams to the client and to the server carry no data. The association ends when one of them ends. */
 #include "datagram.h"
+#include "client.h"
 #include "conn.h"
 #include "endpoint.h"
+#include "error.h"
+#include "format.h"
 #include "journal.h"
 #include "peer.h"
 #include <errno.h>
@@ -127,25 +130,21 @@ static int open_datagram_socket(int fd, int family, struct sockaddr_storage *ret
     return udp;
 }
 
-/* Stores the address of the relay in RET: BOUND, or BOUND's port at the server's own address if BOUND is all zeros or
- * missing. Returns 0, or -errno. */
-static int get_relay_address(const struct conn *c, const struct s5_addr *bound, int family,
-                             struct sockaddr_storage *ret, socklen_t *ret_len)
+/* Connects FD, a datagram socket of FAMILY, to the relay. Returns 0, or -errno, logged. */
+static int connect_to_relay(const struct conn *c, int fd, const struct s5_addr *bound, int family)
 {
-    static const uint8_t zeros[16];
-    bool any = bound->kind == S5_ADDR_NONE ||
-               (bound->kind != S5_ADDR_NAME && memcmp(bound->octets, zeros, bound->kind == S5_ADDR_IPV4 ? 4 : 16) == 0);
-    struct s5_addr at = *bound;
-    if (any && conn_server(c)->is_path) { /* the relay is on this machine */
-        s5_addr_parse(&at, family == AF_INET6 ? "::1" : "127.0.0.1", family == AF_INET6 ? 3 : 9, bound->port);
-    } else if (any) {
-        *ret_len = sizeof *ret;
-        if (getpeername(c->server.fd, (struct sockaddr *)ret, ret_len) < 0 ||
-            s5_addr_from_sockaddr(&at, (struct sockaddr *)ret, *ret_len) < 0)
-            return -EAFNOSUPPORT;
-        at.port = bound->port;
+    struct sockaddr_storage relay;
+    socklen_t len;
+    char text[S5_ADDR_TEXT_MAX], why[S5_UDP_RELAY_WHY];
+    int result = s5_client_relay(conns.policy, conn_server(c), c->server.fd, bound, family, &relay, &len, why);
+    if (result == 0 && connect(fd, (struct sockaddr *)&relay, len) < 0) {
+        result = -errno;
+        s5_format(why, sizeof why, "%s", s5_error_text(result));
     }
-    return s5_addr_to_sockaddr(&at, family, ret, ret_len);
+    if (result < 0)
+        journal(S5_LOG_ERROR, "refused: UDP through server \"%s\": relay %s: %s", conn_server_name(c),
+                s5_addr_format(bound, text, sizeof text), why);
+    return result;
 }
 
 static int open_outer(struct conn *c, const struct s5_addr *bound)
@@ -157,9 +156,7 @@ static int open_outer(struct conn *c, const struct s5_addr *bound)
     if (fd < 0)
         return fd;
     c->outer = (struct watch){.fd = fd, .lasting = true, .ready = outer_ready};
-    int result = get_relay_address(c, bound, at.ss_family, &at, &len);
-    if (result == 0 && connect(fd, (struct sockaddr *)&at, len) < 0)
-        result = -errno;
+    int result = connect_to_relay(c, fd, bound, at.ss_family);
     return result < 0 ? result : loop_set_events(&c->outer, EPOLLIN);
 }
 

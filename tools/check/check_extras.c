@@ -77,23 +77,6 @@ static void check_bind(struct check *c)
 
 /* ---- UDP ---- */
 
-/* Stores the address of the relay of T's association in RET: BND, or the server's own address if BND is zeros. Returns
- * 0, or -errno. */
-static int get_relay_address(const struct socks_client *t, struct sockaddr_storage *ret, socklen_t *ret_len)
-{
-    static const uint8_t zeros[16];
-    struct s5_addr relay = *s5_session_bound(&t->link.session), server;
-    if (s5_addr_from_sockaddr(&server, (const struct sockaddr *)&t->server, sizeof(t->server)) < 0)
-        return -EAFNOSUPPORT;
-    if (relay.kind == S5_ADDR_NONE ||
-        (relay.kind != S5_ADDR_NAME && memcmp(relay.octets, zeros, relay.kind == S5_ADDR_IPV4 ? 4 : 16) == 0)) {
-        server.port = relay.port;
-        relay = server;
-    }
-    int family = relay.kind == S5_ADDR_IPV4 ? AF_INET : AF_INET6;
-    return s5_addr_to_sockaddr(&relay, family, ret, ret_len);
-}
-
 /* A query that every name server can answer: the name servers of the root. */
 static const uint8_t question[] = {0x53, 0x35, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 1};
 
@@ -155,15 +138,21 @@ static void check_relay(struct check *c, const struct socks_client *t)
     struct sockaddr_storage sa;
     socklen_t len;
     char at[S5_ADDR_TEXT_MAX];
+    char why[S5_UDP_RELAY_WHY];
+    const struct s5_addr *bound = s5_session_bound(&t->link.session);
     struct s5_addr dst = c->target;
-    int error = get_relay_address(t, &sa, &len), here = -1;
+    int error = s5_client_relay(c->policy, c->server, t->fd, bound, AF_UNSPEC, &sa, &len, why), here = -1;
     int fd = error < 0 ? error : socket(sa.ss_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd >= 0 && !c->own_target)
         here = listen_here(t, &dst);
     bool ready = fd >= 0 && connect(fd, (struct sockaddr *)&sa, len) == 0;
-    s5_addr_format(s5_session_bound(&t->link.session), at, sizeof(at));
+    s5_addr_format(bound, at, sizeof(at));
     if (ready)
         report_udp(c, exchange_datagrams(fd, here >= 0 ? here : fd, &dst), at);
+    else if (error < 0)
+        report_row(c->report, "udp", FINDING_NO,
+                   "try udp-relay = \"server\"; UDP fails without a relay that can be used", "relay at %s: refused: %s",
+                   at, why);
     else
         report_row(c->report, "udp", FINDING_UNKNOWN, "the server returned a relay address that cannot be used",
                    "relay at %s: sending failed", at);
