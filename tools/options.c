@@ -1,6 +1,7 @@
 /* Theory of operation: "+" makes getopt_long() stop at the first operand, so that the options of the command are left
  * to the command. A bare word is never a sub-command of socksify. */
 #include "options.h"
+#include "bridge/url_argument.h"
 #include "errors.h"
 
 #include <getopt.h>
@@ -97,7 +98,7 @@ static bool store_option(struct options *ret, int option)
         ret->file = optarg;
         return true;
     case 'x':
-        ret->url = optarg;
+        ret->url = url_argument_take(optarg);
         return true;
     case 'v':
         ret->verbosity++;

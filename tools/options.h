@@ -16,7 +16,7 @@ enum options_action {
 struct options {
     enum options_action action;
     const char *file;    /* -c, or NULL */
-    char *url;           /* -x, or NULL; points into argv, where its password must be overwritten */
+    char *url;           /* -x, or NULL; a copy: the password in argv is overwritten */
     const char *isolate; /* --isolate, or NULL */
     const char *log;     /* --log: "stderr", "syslog", "fd:N" or a path; or NULL */
     bool log_json;       /* --log-json */

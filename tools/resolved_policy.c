@@ -3,6 +3,7 @@
  * socksify's own look-ups, because nothing is preloaded into it. */
 #include "resolved_policy.h"
 
+#include "bridge/url_argument.h"
 #include "errors.h"
 #include "file.h"
 #include "log_events.h"
@@ -16,15 +17,7 @@
 
 void resolved_policy_strip_password(char *url)
 {
-    char *scheme = strstr(url, "://");
-    char *authority = scheme ? scheme + 3 : url;
-    char *at = memrchr(authority, '@', strcspn(authority, "/?#"));
-    char *colon = at ? memchr(authority, ':', (size_t)(at - authority)) : NULL;
-    if (!colon)
-        return;
-    size_t len = strlen(at), cut = (size_t)(at - colon);
-    memmove(colon, at, len);
-    explicit_bzero(colon + len, cut);
+    url_argument_strip(url);
 }
 
 bool resolved_policy_uses(const struct s5_policy *p, unsigned server)

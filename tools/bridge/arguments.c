@@ -1,5 +1,6 @@
 /* The whole command line is checked here, so that errors are printed before the bridge starts to work. */
 #include "arguments.h"
+#include "url_argument.h"
 #include <getopt.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -67,7 +68,7 @@ static int parse_option(struct arguments *o, int option, char **argv)
         o->file = optarg;
         break;
     case 'x':
-        o->url = optarg;
+        o->url = url_argument_take(optarg);
         break;
     case 'v':
         o->verbosity++;

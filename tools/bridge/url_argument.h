@@ -1,0 +1,12 @@
+/* A URL on the command line, which may contain a password. */
+#ifndef BRIDGE_URL_ARGUMENT_H
+#define BRIDGE_URL_ARGUMENT_H
+
+/* Shortens "USER:PASSWORD@" in URL to "USER@" and overwrites what is cut. */
+void url_argument_strip(char *url);
+
+/* Strips the password from ARGUMENT, a word of argv, and returns a copy that still has it. The copy is valid until the
+ * next call. Without memory for it, ARGUMENT itself is returned, unchanged. */
+char *url_argument_take(char *argument);
+
+#endif
