@@ -50,7 +50,7 @@ static bool get_bound_address(struct s5_engine *e, int fd, struct s5_addr *ret)
     static const uint8_t unspecified[16];
     struct sockaddr_storage own;
     socklen_t len = sizeof own;
-    if (s5_in_engine || s5_route_protocol(get_option(e, fd, SO_PROTOCOL)) != S5_PROTO_TCP ||
+    if (s5_in_engine || s5_route_protocol(s5_route_socket(e, fd)) != S5_PROTO_TCP ||
         e->real->getsockname(fd, (struct sockaddr *)&own, &len) != 0 ||
         s5_addr_from_sockaddr(ret, (struct sockaddr *)&own, len) < 0)
         return false;

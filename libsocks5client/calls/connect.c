@@ -76,13 +76,12 @@ static inline __attribute__((always_inline)) int connect_inet(struct s5_engine *
 {
     const struct sockaddr *addr = (struct sockaddr *)own;
     struct s5_addr to;
-    int protocol = 0;
-    socklen_t size = sizeof protocol;
     int r = s5_addr_from_sockaddr(&to, addr, len);
     if (r < 0)
         return s5_engine_real_connect(e, fd, addr, len); /* too short: the kernel refuses it */
-    if (e->real->getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &size) != 0)
-        return -errno;
+    int protocol = s5_route_socket(e, fd);
+    if (protocol < 0)
+        return protocol;
     int named = s5_names_of(e, &to);
     if (named < 0)
         return named;

@@ -36,13 +36,6 @@
 
 #define MESSAGES_MOST 1024 /* the kernel's limit for one call */
 
-static int get_protocol(struct s5_engine *e, int fd)
-{
-    int protocol = 0;
-    socklen_t len = sizeof protocol;
-    return e->real->getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &len) == 0 ? protocol : -errno;
-}
-
 /* AS_IT_IS: directly, as decided. UNDECIDED: to what is no address of the Internet; the kernel decides. */
 enum send_route { AS_IT_IS, UNDECIDED, FAST_OPEN, RELAYED };
 
@@ -80,7 +73,7 @@ static int route_send(struct s5_engine *e, int fd, const struct sockaddr *addr, 
         return addr->sa_family == AF_INET || addr->sa_family == AF_INET6 || len < sizeof(struct sockaddr_in)
                    ? AS_IT_IS
                    : UNDECIDED;
-    int protocol = get_protocol(e, fd);
+    int protocol = s5_route_socket(e, fd);
     if (protocol < 0)
         return protocol;
     uint8_t kind = s5_route_protocol(protocol);

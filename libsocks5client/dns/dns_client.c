@@ -198,10 +198,7 @@ int s5_dns_client_connect(struct s5_engine *e, int fd, uint8_t protocol, const s
 
 static bool is_datagram(struct s5_engine *e, int fd)
 {
-    int protocol = 0;
-    socklen_t len = sizeof protocol;
-    return e->real->getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &len) == 0 &&
-           s5_route_protocol(protocol) == S5_PROTO_UDP;
+    return s5_route_protocol(s5_route_socket(e, fd)) == S5_PROTO_UDP;
 }
 
 static bool is_to_itself(struct s5_engine *e, int fd)

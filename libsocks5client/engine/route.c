@@ -22,6 +22,18 @@ uint8_t s5_route_protocol(int ipproto)
     }
 }
 
+int s5_route_socket(struct s5_engine *e, int fd)
+{
+    int protocol = 0, type = 0, saved = errno;
+    socklen_t len = sizeof protocol;
+    int r = e->real->getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &len);
+    if (r == 0 && s5_route_protocol(protocol))
+        r = e->real->getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len);
+    r = r < 0 ? -errno : type == SOCK_RAW ? IPPROTO_RAW : protocol;
+    errno = saved;
+    return r;
+}
+
 static const char *get_protocol_text(uint8_t protocol, uint8_t command)
 {
     if (command == S5_CMD_BIND)

@@ -12,6 +12,10 @@ int s5_route(struct s5_engine *e, const struct s5_addr *to, uint8_t protocol, ui
 /* Returns the S5_PROTO_* of an IPPROTO_* number, or 0. */
 uint8_t s5_route_protocol(int ipproto);
 
+/* Returns the IPPROTO_* number of the socket FD, or -errno. That of a raw socket is IPPROTO_RAW: a raw socket of TCP
+ * has the number of TCP, but sends packets. */
+int s5_route_socket(struct s5_engine *e, int fd);
+
 /* Returns true if addresses of FAMILY name nothing outside of this machine. */
 static inline bool s5_route_is_local(int family)
 {
