@@ -1,6 +1,7 @@
 /* Theory of operation: a line is formatted completely and then written at once, so that lines of several processes do
  * not mix. A line that is too long is cut. */
 #include "errors.h"
+#include "format.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -14,10 +15,7 @@ int errors_fail(int code, const char *format, ...)
     va_start(args, format);
     vsnprintf(line + used, sizeof(line) - used - 1, format, args);
     va_end(args);
-    for (char *at = line; *at; at++) {
-        if ((unsigned char)*at < ' ' || *at == 0x7f)
-            *at = '?';
-    }
+    s5_format_clean(line, strlen(line));
     strcat(line, "\n");
     fflush(stdout);
     fputs(line, stderr);

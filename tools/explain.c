@@ -3,6 +3,7 @@
  * name. */
 #include "explain.h"
 #include "errors.h"
+#include "plain_text.h"
 
 #include <arpa/inet.h>
 #include <netdb.h>
@@ -42,11 +43,19 @@ static bool resolve_name(struct s5_addr *addr)
     return true;
 }
 
+static void print_titled(const char *before, const char *text, const char *after)
+{
+    fputs(before, stdout);
+    plain_text_print(stdout, text);
+    fputs(after, stdout);
+}
+
 static void print_rule(const struct s5_policy *p, const struct s5_route *route)
 {
     if (route->rule >= 0) {
         const struct s5_rule *rule = &p->rules[route->rule];
-        printf("rule: \"%s\", %s", s5_policy_text(p, rule->name), s5_policy_text(p, p->source));
+        print_titled("rule: \"", s5_policy_text(p, rule->name), "\", ");
+        plain_text_print(stdout, s5_policy_text(p, p->source));
         if (rule->line > 0)
             printf(":%u", (unsigned)rule->line);
         printf("\n");
@@ -83,7 +92,7 @@ static void print_server(const struct s5_policy *p, const struct s5_server *serv
 {
     const char *host = s5_policy_text(p, server->host);
     if (server->is_path) {
-        printf("server: %s\n", host);
+        print_titled("server: ", host, "\n");
     } else {
         bool bare_v6 = strchr(host, ':') && host[0] != '[';
         printf(bare_v6 ? "server: [%s]:%u\n" : "server: %s:%u\n", host, server->port);
@@ -125,7 +134,7 @@ int explain(const struct s5_policy *policy, const char *target)
         return 0;
     }
     const struct s5_server *server = &policy->servers[route.server];
-    printf("verdict: via \"%s\"\n", s5_policy_text(policy, server->name));
+    print_titled("verdict: via \"", s5_policy_text(policy, server->name), "\"\n");
     print_server(policy, server);
     return 0;
 }

@@ -4,6 +4,7 @@
 #include "summary.h"
 
 #include "errors.h"
+#include "plain_text.h"
 #include "reply.h"
 #include <errno.h>
 #include <signal.h>
@@ -40,7 +41,9 @@ static void print_count(unsigned number, const char *what)
 
 static void print_text(const char *name, const struct s5_server_stats *s)
 {
-    fprintf(stderr, "socksify: via \"%s\": %u connected", name, get_count(&s->connected));
+    fputs("socksify: via \"", stderr);
+    plain_text_print(stderr, name);
+    fprintf(stderr, "\": %u connected", get_count(&s->connected));
     for (unsigned rep = 1; rep < S5_STATS_REPS; rep++)
         print_count(get_count(&s->failed[rep]), s5_reply_text((uint8_t)rep));
     print_count(get_count(&s->failed[0]), "refused with an unassigned reply");
@@ -174,6 +177,9 @@ int summary_run(char *const *command, const struct s5_shm *shm, struct fencing *
     if (pid < 0)
         return errors_fail(EXIT_OWN_ERROR, "%s", strerror(errno));
     int code = wait_for_status(pid);
+    /* A reader of the summary that is gone, or a limit on file sizes, does not change the exit status. */
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN);
     print_summary(shm, fence->policy);
     return code;
 }

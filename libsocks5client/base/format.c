@@ -122,3 +122,26 @@ size_t s5_format(char *buf, size_t size, const char *format, ...)
     va_end(args);
     return n;
 }
+
+/* Returns the length of the UTF-8 character at AT, in N octets. 0: there is none, or it is a control character. */
+static size_t measure_character(const unsigned char *at, size_t n)
+{
+    size_t len = at[0] < 0x80 ? 1 : at[0] < 0xc2 ? 0 : at[0] < 0xe0 ? 2 : at[0] < 0xf0 ? 3 : at[0] < 0xf5 ? 4 : 0;
+    if (len > n)
+        return 0;
+    for (size_t i = 1; i < len; i++)
+        if ((at[i] & 0xc0) != 0x80)
+            return 0;
+    bool control = at[0] < 0x20 || at[0] == 0x7f || (at[0] == 0xc2 && at[1] < 0xa0);
+    bool too_long = (at[0] == 0xe0 && at[1] < 0xa0) || (at[0] == 0xf0 && at[1] < 0x90);
+    return control || too_long ? 0 : len;
+}
+
+void s5_format_clean(char *text, size_t len)
+{
+    for (size_t i = 0, n; i < len; i += n + !n) {
+        n = measure_character((const unsigned char *)text + i, len - i);
+        if (n == 0)
+            text[i] = '?';
+    }
+}

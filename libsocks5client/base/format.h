@@ -12,4 +12,8 @@
 size_t s5_format(char *buf, size_t size, const char *format, ...) __attribute__((format(printf, 3, 4)));
 size_t s5_vformat(char *buf, size_t size, const char *format, va_list args);
 
+/* Replaces each of the LEN octets of TEXT that belongs to a control character (C0, DEL, C1) or is not UTF-8 by "?".
+ * Texts of servers, names and configurations could otherwise control a terminal or forge lines. */
+void s5_format_clean(char *text, size_t len);
+
 #endif

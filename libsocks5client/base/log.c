@@ -22,9 +22,7 @@ static __attribute__((noinline)) void write_text_line(const struct s5_log *log, 
     size_t n = log->pid ? s5_format(line, sizeof line, "socksify[%d]: %s: ", (int)log->pid, level_names[level])
                         : s5_format(line, sizeof line, "socksify: %s: ", level_names[level]);
     n += s5_vformat(line + n, sizeof line - n, format, args);
-    for (size_t i = 0; i < n; i++)
-        if ((unsigned char)line[i] < 0x20 || line[i] == 0x7f)
-            line[i] = '?';
+    s5_format_clean(line, n);
     line[n++] = '\n';
     log->write(log->user, line, n);
 }

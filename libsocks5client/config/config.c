@@ -500,7 +500,7 @@ int s5_config_load(struct s5_policy *p, const char *path, const struct s5_enviro
     if (reading.lib.handle)
         dlclose(reading.lib.handle);
     if (r < 0)
-        s5_config_text_flatten(ret_fault->text);
+        s5_format_clean(ret_fault->text, strlen(ret_fault->text));
     s5_file_free(&file);
     explicit_bzero(reading.password, sizeof reading.password);
     now = before;

@@ -191,10 +191,3 @@ void s5_config_text_hide_password(char *fault)
     if (at[0] && at[0] != '\'')
         memcpy(at, "'", 2);
 }
-
-void s5_config_text_flatten(char *fault)
-{
-    for (char *c = fault; *c; c++)
-        if ((unsigned char)*c < 0x20 || *c == 0x7f)
-            *c = '?';
-}

@@ -18,7 +18,5 @@ const char *s5_config_text_prepare(struct s5_config_text *ret, char *text, size_
 
 /* Removes the secret from a FAULT in which libconfuse quotes 'password:secret' as a key. Only the key is kept. */
 void s5_config_text_hide_password(char *fault);
-/* Replaces control characters in FAULT by '?', so that it is one line. */
-void s5_config_text_flatten(char *fault);
 
 #endif

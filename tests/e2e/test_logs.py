@@ -159,3 +159,69 @@ os.execv(sys.argv[1], sys.argv[1:])"""
     status, _, err = bed.run(bed.CLIENT, [PYTHON, "-c", start, w.socksify] + url +
                              ["--log", w.scratch + "/home/limited.log", "--"] + limited, w.env)
     assert status == 0, (status, err)
+
+
+# Octets that a terminal interprets: ESC, CSI of C1 as one octet and in UTF-8, DEL, a new line; and a letter that it prints.
+EVIL, SHOWN = b"\x1b[2J\x9b2J\xc2\x9b2J\x7f\xc3\xa4", "?[2J?2J??2J?\u00e4"
+
+
+def evil(w):
+    """A configuration whose titles and paths have such octets."""
+    path = w.scratch + "/evil.conf"
+    with open(path, "wb") as f:
+        f.write(b"""
+server 'p%s' { address = "%s" port = %d }
+server 'u%s' { address = '/nowhere/%s' }
+rule 'socket%s' { to = "192.0.2.0/24" via = 'u%s' }
+rule 'no%s' { to = "%s" ports = "9" via = 'deny' }
+rule 'rest%s' { via = 'p%s' }
+""" % (EVIL, bed.PROXY4.encode(), s.DANTED, EVIL, EVIL, EVIL, EVIL, EVIL, bed.TARGET4.encode(), EVIL, EVIL))
+    os.chmod(path, 0o644)
+    return path
+
+
+def harmless(text):
+    assert not re.search(rb"[\x00-\x09\x0b-\x1f\x7f]|\xc2[\x80-\x9f]", text), text
+    text.decode()  # an octet of C1 by itself is no UTF-8
+
+
+@test("logs: texts of the configuration do not control a terminal: --explain, --check, --summary, log lines")
+def _(w):
+    conf, nothing = evil(w), (bed.TARGET4, 9)
+    run = "; ".join("import socket; c = socket.socket(); c.connect_ex(%r)" % (to,) for to in (nothing, (bed.TARGET4, s.ECHO)))
+    for words in (["--explain", "%s:80" % bed.TARGET4], ["--explain", "192.0.2.1:80"], ["--explain", "%s:9" % bed.TARGET4],
+                  ["--check"], ["--check", "--json"], ["--summary", "-vv", "--", PYTHON, "-c", run],
+                  ["--summary", "--log-json", "-vv", "--", PYTHON, "-c", run]):
+        _, out, err = bed.run(bed.CLIENT, [w.socksify, "-c", conf] + words, w.env)
+        harmless(out)
+        harmless(err)
+        if "--json" not in words and "--log-json" not in words:
+            assert SHOWN in (out + err).decode(), (words, out, err)
+        else:
+            assert b"p?[2J?2J" in err or b"\\u001b[2J\\ufffd2J" in out, (words, out, err)
+
+
+@test("logs: mistakes in a configuration do not control a terminal")
+def _(w):
+    path = w.scratch + "/mistake.conf"
+    with open(path, "wb") as f:
+        f.write(b"server 'p%s' { port = 1 }\n" % EVIL)
+    os.chmod(path, 0o644)
+    for command in ([w.socksify, "-c", path, "true"], [w.bridge, "--listen", "127.0.0.1:1095", "-c", path],
+                    [w.socksify, "-x", b"socks5h://" + EVIL, "true"],
+                    [w.bridge, "--listen", "127.0.0.1:1095", "-x", b"socks5h://" + EVIL]):
+        status, out, err = bed.run(bed.CLIENT, command, w.env)
+        assert status == 125 and not out and err.count(b"\n") == 1, (status, out, err)
+        harmless(err)
+
+
+@test("logs: a summary that cannot be written does not change the exit status")
+def _(w):
+    start = """
+import os, signal, sys
+r, end = os.pipe(); os.close(r); os.dup2(end, 2)
+signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+os.execv(sys.argv[1], sys.argv[1:])"""
+    url = ["-x", "socks5h://%s:%d" % (bed.PROXY4, s.DANTED)]
+    command = [PYTHON, "-c", start, w.socksify] + url + ["--summary", "--", "sh", "-c", "exit 7"]
+    assert bed.run(bed.CLIENT, command, w.env)[0] == 7

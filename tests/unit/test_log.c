@@ -53,6 +53,30 @@ Test(format, an_unknown_conversion_and_the_rest_are_copied)
     }
 }
 
+/* What may move the cursor of a terminal becomes "?"; other UTF-8 is kept. */
+Test(format, clean)
+{
+    static const char *const texts[][2] = {
+        {"plain ~", "plain ~"},
+        {"a\033[2Jb\r\n\t\177", "a?[2Jb????"},
+        {"\302\233[2J", "??[2J"},              /* CSI of C1 in UTF-8 */
+        {"\302\240\303\244", "\302\240\303\244"}, /* the first one after C1, and a letter */
+        {"\2332J", "?2J"},                     /* CSI in one octet */
+        {"\340\202\233", "???"},               /* CSI, longer than necessary */
+        {"\360\200\202\233", "????"},
+        {"\342\202\254\360\237\230\200", "\342\202\254\360\237\230\200"},
+        {"\342\202", "??"},                    /* cut */
+        {"\377\300\200", "???"},
+        {"", ""},
+    };
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        char buf[64];
+        strcpy(buf, texts[i][0]);
+        s5_format_clean(buf, strlen(buf));
+        cr_expect_str_eq(buf, texts[i][1], "%zu: %s", i, buf);
+    }
+}
+
 Test(format, is_truncated_to_the_buffer)
 {
     char whole[64];
@@ -148,7 +172,7 @@ Test(log, control_octets_cannot_forge_a_line)
     s5_log(&log, S5_LOG_INFO, "%.*s\n%c", 255, all, '\r');
     const char *text = strstr(sink.text, "info: ") + 6;
     for (int i = 1; i < 256; i++)
-        cr_expect_eq((unsigned char)text[i - 1], i < 0x20 || i == 0x7f ? '?' : i);
+        cr_expect_eq((unsigned char)text[i - 1], i < 0x20 || i >= 0x7f ? '?' : i);
     cr_assert_str_eq(text + 255, "??\n");
     cr_assert_eq(strchr(sink.text, '\n'), sink.text + sink.used - 1);
 }

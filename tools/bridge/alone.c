@@ -1,5 +1,6 @@
 /* A stand-alone bridge reads the configuration itself. It prints every error before it serves a client. */
 #include "alone.h"
+#include "format.h"
 #include "log.h"
 #include "server.h"
 #include "source.h"
@@ -12,7 +13,10 @@
 
 static int print_error(const char *what, const char *why)
 {
-    fprintf(stderr, "socks5-bridge: %s: %s\n", what, why);
+    char line[S5_FAULT_MAX];
+    size_t n = s5_format(line, sizeof line, "socks5-bridge: %s: %s", what, why);
+    s5_format_clean(line, n);
+    fprintf(stderr, "%s\n", line);
     return 125;
 }
 
@@ -66,6 +70,7 @@ int alone_load(struct s5_policy *ret, struct front_users *ret_users, const struc
     struct s5_fault fault = {""};
     s5_environment_read(&source.env, environ);
     if (s5_source_load(ret, &source, &fault) < 0) {
+        s5_format_clean(fault.text, strlen(fault.text));
         fprintf(stderr, "socks5-bridge: %s\n", fault.text);
         return 125;
     }

@@ -150,6 +150,7 @@ static int watch_signals(void)
     sigaddset(&set, SIGINT);
     sigprocmask(SIG_SETMASK, &set, NULL);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* the log file may be limited */
     signal(SIGHUP, SIG_IGN);
     signal(SIGCHLD, SIG_DFL);
     self.signals = (struct watch){.fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK), .ready = signals_ready};

@@ -1,5 +1,6 @@
 /* Theory of operation: rows are printed one by one, because a check may take time. */
 #include "report.h"
+#include "plain_text.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -27,13 +28,6 @@ void report_string(const char *text)
     putchar('"');
 }
 
-/* Prints TEXT for a terminal. Control characters are replaced by "?". */
-static void print_plain(const char *text)
-{
-    for (; *text; text++)
-        putchar((unsigned char)*text < ' ' || *text == 0x7f ? '?' : *text);
-}
-
 void report_begin(struct report *r, bool json)
 {
     *r = (struct report){.json = json};
@@ -49,7 +43,7 @@ void report_group(struct report *r, const char *name, const char *of)
         fputs(", \"rows\": [", stdout);
     } else {
         printf("%s%s ", r->any_group ? "\n" : "", name);
-        print_plain(of);
+        plain_text_print(stdout, of);
         putchar('\n');
     }
     r->in_group = r->any_group = true;
@@ -75,11 +69,11 @@ void report_row(struct report *r, const char *check, enum finding finding, const
         putchar('}');
     } else {
         printf("  %-16s %-8s ", check, finding_names[finding]);
-        print_plain(text);
+        plain_text_print(stdout, text);
         putchar('\n');
         if (advice) {
             printf("  %-16s %-8s ", "", "  ->");
-            print_plain(advice);
+            plain_text_print(stdout, advice);
             putchar('\n');
         }
     }
