@@ -48,16 +48,41 @@ enum s5_pipelining_cache_value s5_pipelining_cache_get(const struct s5_pipelinin
     return s ? (enum s5_pipelining_cache_value)atomic_load(&s->value) : S5_PIPELINING_UNKNOWN;
 }
 
+static int open_directory(const char *path, size_t len)
+{
+    char directory[S5_POLICY_FILE_PATH];
+    struct stat st;
+    s5_format(directory, sizeof directory, "%.*s", (int)len, path);
+    int fd = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0 || (fstat(fd, &st) == 0 && st.st_uid == geteuid()))
+        return fd;
+    syscall(SYS_close, fd); /* by number, past any hook */
+    return -1;
+}
+
+/* Opens the file PATH with FLAGS. Its directory must belong to this user and neither may be a symbolic link: another
+ * user could choose which file is written. Returns a descriptor or -1. */
+static int open_file(const char *path, int flags)
+{
+    const char *slash = strrchr(path, '/');
+    int directory = slash ? open_directory(path, (size_t)(slash - path)) : -1;
+    if (directory < 0)
+        return -1;
+    int fd = openat(directory, slash + 1, flags | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+    syscall(SYS_close, directory);
+    return fd;
+}
+
 static void append_line(const char *path, uint64_t key, enum s5_pipelining_cache_value value)
 {
     char line[64];
     size_t n = s5_format(line, sizeof line, "%llu %llu %u\n", (unsigned long long)time(NULL), (unsigned long long)key,
                          (unsigned)value);
-    int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+    int fd = open_file(path, O_WRONLY | O_APPEND | O_CREAT);
     if (fd < 0)
         return;
     s5_in_engine_write(fd, line, n);
-    syscall(SYS_close, fd); /* by number, past any hook */
+    syscall(SYS_close, fd);
 }
 
 void s5_pipelining_cache_set(struct s5_pipelining_cache_entry *table, const char *path, uint64_t key,
@@ -118,7 +143,7 @@ void s5_pipelining_cache_open(struct s5_pipelining_cache_entry *table, const cha
         return;
     }
     make_directories(directory);
-    int fd = open(ret, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    int fd = open_file(ret, O_RDONLY);
     ssize_t n = fd < 0 ? 0 : read(fd, text, FILE_MAX);
     if (fd >= 0)
         close(fd);

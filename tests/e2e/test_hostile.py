@@ -272,6 +272,26 @@ def _(w):
     assert w.hostile.connections == 1, "%d connections" % w.hostile.connections
 
 
+@test("hostile: a pipelining cache directory that is a symbolic link or another user's is not used")
+def _(w):
+    def make_link(path, elsewhere):
+        os.symlink(elsewhere, path)
+
+    def make_foreign(path, _):
+        os.mkdir(path)
+        os.chmod(path, 0o777)
+        os.chown(path, 12345, 12345)
+    for n, make in ("link", make_link), ("foreign", make_foreign):
+        bed.user_folder("%s/cache-%s" % (w.scratch, n))
+        bed.user_folder("%s/elsewhere-%s" % (w.scratch, n))
+        make("%s/cache-%s/socks5" % (w.scratch, n), "%s/elsewhere-%s" % (w.scratch, n))
+        assert first_line(probe(w, drops("hangs"), "auto", timeout=20, n=n)) == "ok"
+        assert not os.listdir("%s/elsewhere-%s" % (w.scratch, n)), n
+        assert not os.listdir("%s/cache-%s/socks5" % (w.scratch, n)), n
+        assert first_line(probe(w, drops("hangs"), "auto", timeout=20, n=n)) == "ok"
+        assert w.hostile.connections == 2, "%d connections" % w.hostile.connections
+
+
 @test("hostile: a connection polled only after the timeout is established")
 def _(w):
     for pipeline in PIPELINE:
