@@ -70,6 +70,18 @@ static int answer_outside(const struct question *q, struct hostent *he, char *bu
     return r;
 }
 
+/* libc takes only digits and dots for an IPv4 address, and only hexadecimal digits, colons and dots for an IPv6
+ * address. It would send a query for another literal, such as "0x7f.1" or "fe80::1%eth0". */
+static int answer_literal(const struct question *q, struct hostent *he, char *buf, size_t n)
+{
+    struct in_addr v4;
+    bool colons = strchr(q->name, ':');
+    if (!q->name[strspn(q->name, colons ? "0123456789abcdefABCDEF:." : "0123456789.")] ||
+        (!colons && (q->name[0] < '0' || q->name[0] > '9' || !inet_aton(q->name, &v4))))
+        return ASK_LIBC;
+    return colons || q->af != AF_INET ? -EINVAL : build_answer(q->name, AF_INET, &v4, he, buf, n);
+}
+
 static int answer_by_name(const struct question *q, struct hostent *he, char *buf, size_t n)
 {
     struct s5_names_answer answer;
@@ -79,7 +91,7 @@ static int answer_by_name(const struct question *q, struct hostent *he, char *bu
     if (r < 0)
         return r;
     if (answer.kind == S5_NAMES_LIBC)
-        return s5_outside_answers(&answer) ? answer_outside(q, he, buf, n) : ASK_LIBC;
+        return s5_outside_answers(&answer) ? answer_outside(q, he, buf, n) : answer_literal(q, he, buf, n);
     const void *octets = q->af == AF_INET ? answer.v4 : answer.v6;
     return build_answer(s5_names_whole(&answer, q->name), q->af, octets, he, buf, n);
 }

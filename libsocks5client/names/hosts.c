@@ -3,8 +3,8 @@
  * once a second. When the file has changed, its bits are added to the filter. Old bits are kept; they only cost a
  * search. */
 #include "hosts.h"
-#include "word_reader.h"
 #include "clock.h"
+#include "word_reader.h"
 #include <stdatomic.h>
 #include <string.h>
 #include <strings.h>
@@ -17,9 +17,10 @@
 
 static struct {
     _Atomic uint64_t filter[BITS / WORD_BITS];
-    _Atomic uint64_t stamp; /* of the hosts file whose bits are in the filter; 0: none yet */
-    _Atomic int64_t second; /* time of the last check, + 1; 0: never */
-    _Atomic uint32_t ipv6;  /* IPV6_* of all interfaces */
+    _Atomic uint64_t stamp;     /* of the hosts file whose bits are in the filter; 0: none yet */
+    _Atomic int64_t second;     /* time of the last check, + 1; 0: never */
+    _Atomic uint32_t ipv6;      /* IPV6_* of all interfaces */
+    _Atomic bool queries_first; /* libc asks a name server before it reads the hosts file, see nsswitch.conf(5) */
 } local;
 
 /* Ignores the case of letters. It also merges some other octets, which only costs a search. */
@@ -61,6 +62,51 @@ static bool parse_interface(void *user, unsigned at, const char *word, size_t le
     return false;
 }
 
+/* --- the order of the sources of names --- */
+
+struct order {
+    bool hosts;       /* the current line is the one of host names */
+    bool decided;     /* a source that is not skipped was found: */
+    bool files_first; /* it is the hosts file */
+    bool continued;   /* libc may ask the next source although it has found the name */
+};
+
+/* Returns true if a source asks no name server for a name that is in the hosts file. */
+static bool is_local_source(const char *word, size_t len)
+{
+    static const char *const names[] = {"mymachines", "myhostname", "resolve"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strlen(names[i]) == len && memcmp(names[i], word, len) == 0)
+            return true;
+    return false;
+}
+
+/* Parses /etc/nsswitch.conf. The words with '=' or in brackets are actions: "[NOTFOUND=return]". */
+static bool parse_order(void *user, unsigned at, const char *word, size_t len)
+{
+    struct order *o = user;
+    const char *equals = memchr(word, '=', len);
+    bool last = !equals || equals + 1 == word + len;
+    if (at == 0)
+        o->hosts = len == 6 && strncasecmp(word, "hosts:", 6) == 0;
+    else if (!o->hosts)
+        return false;
+    else if (equals)
+        o->continued |= !last && o->files_first && strchr("cCmM", equals[1]); /* continue, merge */
+    else if (!o->decided && word[0] != '[' && word[len - 1] != ']') {
+        o->decided = !is_local_source(word, len);
+        o->files_first = len == 5 && memcmp(word, "files", 5) == 0;
+    }
+    return false;
+}
+
+static void read_order(void)
+{
+    struct order o = {.decided = false};
+    s5_word_reader_each("/etc/nsswitch.conf", parse_order, &o);
+    atomic_store(&local.queries_first, o.decided && (!o.files_first || o.continued));
+}
+
 static void reload_files(void)
 {
     struct stat st;
@@ -75,6 +121,7 @@ static void reload_files(void)
     struct found6 found = {0};
     s5_word_reader_each("/proc/net/if_inet6", parse_interface, &found);
     atomic_store(&local.ipv6, found.flags);
+    read_order();
 }
 
 static void refresh_files(void)
@@ -106,8 +153,8 @@ static bool compare_word(void *user, unsigned at, const char *word, size_t len)
         return false;
     }
     s->line = 0;
-    const char *scope = memchr(word, '%', len);
-    if (s5_addr_parse(&addr, word, scope ? (size_t)(scope - word) : len, 0) < 0 || addr.kind == S5_ADDR_NAME)
+    /* libc skips a line whose address has brackets or a scope. */
+    if (word[0] == '[' || s5_addr_parse(&addr, word, len, 0) < 0 || addr.kind == S5_ADDR_NAME)
         return false;
     if (!s->name)
         return s5_addr_equal(&addr, s->addr);
@@ -121,6 +168,8 @@ unsigned s5_hosts_hosts(const char *name)
 {
     struct search s = {.name = name, .len = strlen(name)};
     refresh_files();
+    if (atomic_load_explicit(&local.queries_first, memory_order_acquire))
+        return 0;
     uint64_t bit = hash_name(name, s.len) % BITS;
     if (atomic_load_explicit(&local.filter[bit / WORD_BITS], memory_order_acquire) >> bit % WORD_BITS & 1)
         s5_word_reader_each(HOSTS, compare_word, &s);
@@ -132,6 +181,9 @@ bool s5_hosts_has_address(const struct s5_addr *addr)
     struct s5_addr bare = *addr;
     struct search s = {.addr = &bare};
     bare.port = 0;
+    refresh_files();
+    if (atomic_load_explicit(&local.queries_first, memory_order_acquire))
+        return false;
     return s5_word_reader_each(HOSTS, compare_word, &s);
 }
 

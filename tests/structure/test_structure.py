@@ -45,7 +45,7 @@ LAYERS = {
     "lookup": "base thread fence engine names dns hooks",
     "include": "",
     "api": "base proto gss policy config shm negotiate client hooks include",
-    "preload": "base coverage thread fence engine fd process hooks",
+    "preload": "base coverage thread fence engine fd names process hooks",
     "bridge": "base proto gss policy config shm engine client",
     "import": "base policy config tools",
     "check": "base proto gss policy config engine client coverage fence tools",
