@@ -80,6 +80,20 @@ def test_programs_behave_as_without_socksify(arch, name):
         arch.fine([program, bed.TARGET4, str(s.ECHO)])
 
 
+def test_plugins_find_the_hooks_and_libc_finds_who_opens_them(arch):
+    os.makedirs(arch.programs + "/plugins", exist_ok=True)
+    opener, plugin = (arch.compile("tests/apps/%s.c" % name, "plugins/%s.so" % name,
+                                   ["-shared", "-fPIC", "-Wl,--enable-new-dtags,-rpath,$ORIGIN"])
+                      for name in ("plugin_opener", "plugin"))
+    program = arch.compile("tests/apps/load_plugin.c", "load_plugin")
+    facts = [program, "facts", opener, plugin]
+    bare, covered = arch.run(facts), arch.covered(facts)
+    assert bare == covered and "by name, from the library: " + plugin in bare[1], (bare, covered)
+    for how in ("local", "deep", "apart"):
+        assert arch.fine([program, "open", how, plugin, "both.example", str(s.BANNER)]) == \
+            s.BANNER_TEXT.decode()
+
+
 def test_children_are_covered_with_an_empty_environment(arch):
     command = ["env", "-i", *CURL, "http://both.example/page"]
     assert arch.fine(["/bin/sh", "-c", " ".join(command)]) == "it came through\n"
