@@ -36,6 +36,14 @@
 
 #define MESSAGES_MOST 1024 /* the kernel's limit for one call */
 
+/* Of a raw socket, too. */
+static int get_protocol(struct s5_engine *e, int fd)
+{
+    int protocol = 0;
+    socklen_t len = sizeof protocol;
+    return e->real->getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &len) == 0 ? protocol : -errno;
+}
+
 /* AS_IT_IS: directly, as decided. UNDECIDED: to what is no address of the Internet; the kernel decides. */
 enum send_route { AS_IT_IS, UNDECIDED, FAST_OPEN, RELAYED };
 
@@ -50,6 +58,8 @@ static int route_udp_send(struct s5_engine *e, int fd, int family, struct s5_add
     const struct s5_server *server;
     bool named;
     int r = s5_target_route(e, to, &server, &named);
+    if (r > 0 && s5_route_socket(e, fd) != IPPROTO_UDP)
+        return s5_route_direct_only(e, to, 0, S5_CMD_CONNECT, "anything but TCP and UDP");
     if (r > 0) {
         r = s5_association_open(e, fd, server, NULL, &ret->a);
         return r < 0 ? r : RELAYED;
@@ -73,7 +83,9 @@ static int route_send(struct s5_engine *e, int fd, const struct sockaddr *addr, 
         return addr->sa_family == AF_INET || addr->sa_family == AF_INET6 || len < sizeof(struct sockaddr_in)
                    ? AS_IT_IS
                    : UNDECIDED;
-    int protocol = s5_route_socket(e, fd);
+    int protocol = get_protocol(e, fd);
+    if (protocol == IPPROTO_TCP) /* one more call for what is rare: a stream and an address */
+        protocol = s5_route_socket(e, fd);
     if (protocol < 0)
         return protocol;
     uint8_t kind = s5_route_protocol(protocol);

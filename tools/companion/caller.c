@@ -80,7 +80,7 @@ static int take_fd(pid_t process, int fd)
 }
 
 /* The caller's own opening of the file is best: a regular file has a position, and the terminal or pipe of another user
- * cannot be opened again. Where the caller may not be traced, the file is opened anew. */
+ * cannot be opened again. Where the caller may not be traced, the file is opened once more. */
 int caller_file(pid_t task, int fd, uint64_t dev, uint64_t ino)
 {
     char path[48];
