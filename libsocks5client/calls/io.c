@@ -12,6 +12,7 @@
 #include "incoming.h"
 #include "names.h"
 #include "outgoing.h"
+#include "packet_option.h"
 #include "rcvlowat_option.h"
 #include "resolve.h"
 #include "result.h"
@@ -489,5 +490,8 @@ int s5_setsockopt(struct s5_engine *e, int fd, int level, int name, const void *
         return -ENOPROTOOPT;
     if (level == SOL_SOCKET && name == SO_RCVLOWAT && !s5_in_engine)
         return s5_rcvlowat_set(e, fd, value, len);
+    int r = level == IPPROTO_IP || level == IPPROTO_IPV6 ? s5_packet_option_check(e, fd, level, name, value, len) : 0;
+    if (r < 0)
+        return r;
     return e->real->setsockopt(fd, level, name, value, len) == 0 ? 0 : -errno;
 }

@@ -52,7 +52,7 @@
 #define OURS_getsockopt(fd, level, name, value, len)                                               \
     (int)TO_LIBC(s5_getsockopt(ENGINE, fd, level, name, value, len))
 #define GATE_setsockopt(fd, level, name, value, len)                                               \
-    ((level == IPPROTO_SCTP || level == IPPROTO_UDP ||                                             \
+    ((level == IPPROTO_SCTP || level == IPPROTO_UDP || level == IPPROTO_IP || level == IPPROTO_IPV6 || \
       (level == SOL_SOCKET && name == SO_RCVLOWAT)) &&                                             \
      s5_gate_open())
 #define OURS_setsockopt(fd, level, name, value, len)                                               \
