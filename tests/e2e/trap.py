@@ -112,15 +112,22 @@ class Trap:
         self.listeners = {"beyond": beyond, "link": link}
 
     @staticmethod
-    def _drain(listener):
+    def _frames(listener):
         while True:
             try:
                 frame, origin = listener.recvfrom(65536)
             except BlockingIOError:
                 return
-            what = describe(frame) if origin[2] != _OUTGOING else None
-            if what:
-                yield what
+            if origin[2] != _OUTGOING:
+                yield frame
+
+    def frames(self):
+        """The packets received since the last call, as octets, with those of the kernel itself."""
+        for listener in self.listeners.values():
+            yield from self._frames(listener)
+
+    def _drain(self, listener):
+        yield from filter(None, map(describe, self._frames(listener)))
 
     def take(self):
         """The packets caught since the last call. Packets in transit get a moment to arrive."""
