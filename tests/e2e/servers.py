@@ -205,13 +205,22 @@ def add_user():
                    timeout=30)
 
 
+def start_danted(scratch, port, method):
+    conf = _write("%s/danted-%d.conf" % (scratch, port), DANTED_CONF % {
+        "log": "%s/danted-%d.log" % (scratch, port), "p4": bed.PROXY4, "p6": bed.PROXY6, "port": port, "method": method})
+    bed.start(bed.PROXY, [danted(), "-f", conf, "-p", "%s/danted-%d.pid" % (scratch, port)])
+
+
+def danted_alone(scratch):
+    """One SOCKS server, for measurements that need no other."""
+    start_danted(scratch, DANTED, "none")
+    bed.wait_port(bed.PROXY, bed.PROXY4, DANTED)
+
+
 def socks(scratch):
     add_user()
-    for port, method in ((DANTED, "none"), (DANTED_AUTH, "username")):
-        conf = _write("%s/danted-%d.conf" % (scratch, port), DANTED_CONF % {
-            "log": "%s/danted-%d.log" % (scratch, port), "p4": bed.PROXY4, "p6": bed.PROXY6,
-            "port": port, "method": method})
-        bed.start(bed.PROXY, [danted(), "-f", conf, "-p", "%s/danted-%d.pid" % (scratch, port)])
+    start_danted(scratch, DANTED, "none")
+    start_danted(scratch, DANTED_AUTH, "username")
     bed.start(bed.PROXY, ["microsocks", "-i", "::", "-p", str(MICROSOCKS)],
               stderr=subprocess.DEVNULL)
     bed.start(bed.PROXY, ["microsocks", "-i", "::", "-p", str(MICROSOCKS_AUTH), "-u", USER, "-P",

@@ -18,14 +18,17 @@ import trap
 
 OPEN, CLOSED, MISSING = "open", "closed", "missing"
 UNAVAILABLE, LEFT = 2, 3  # exit statuses
-FIRST_TOKEN = 1000
+FIRST_TOKEN, TOKENS = 1000, 8000
 # Ways that cannot put a token into their packets run one by one.
 WITHOUT_TOKEN = {"name_gethostid", "rpc_broadcast"}
-LIMITS = "options timeout:1 attempts:1"  # of the resolver
+# Listeners are at the server, too.
+CONF = """server "p" { address = "%s" port = %d }
+rule "listeners" { command = {"bind"} via = {"p"} }
+rule "all" { via = {"p"} }
+"""
 SYSCTLS = {
     "ipv4/ping_group_range": "0 2147483647",  # as on most systems
     "ipv4/igmp_qrv": "1",  # one report for each change of a group, so that none is late
-    "ipv6/mld_qrv": "1",
     "ipv6/conf/beyond/router_solicitation_delay": "0",  # address detection begins at once
 }
 
@@ -42,8 +45,8 @@ def covered(w, mode):
         return []
     if options(mode) is None:
         return None
-    url = "socks5h://%s:%d" % (bed.PROXY4, s.DANTED)
-    return [w.socksify, *options(mode), "-x", url, "--"]
+    conf = s.write(w.scratch + "/ways.conf", CONF % (bed.PROXY4, s.DANTED))
+    return [w.socksify, *options(mode), "-c", conf, "--"]
 
 
 # --- tokens ---
@@ -61,18 +64,27 @@ def of_name(name):
     return int(number[1], 16) if number else None
 
 
-def token_of(frame):
-    """The token of a packet, or None."""
-    for pattern in (rb"way-(\d+)-", rb"[\x0a\xef]\x63(..)", rb"\xfd\x99\x63\x63.{9}[\0\x63](..)",
-                    rb"\xff[\x02\x05]\x63\x63.{10}(..)"):
+PATTERNS = (rb"way-(\d+)-", rb"[\x0a\xef]\x63(..)", rb"\xfd\x99\x63\x63.{10}(..)",
+            rb"\xff[\x02\x05]\x63\x63.{10}(..)", rb"\xff\x02.{9}\x01\xff\x63(..)")
+
+
+def tokens_in(frame):
+    """The tokens in the addresses and the text of a packet. A report of groups may have several."""
+    for pattern in PATTERNS:
         for hit in re.finditer(pattern, frame[14:], re.S):
-            token = int(hit[1]) if hit[1].isdigit() else struct.unpack(">H", hit[1])[0]
-            if FIRST_TOKEN <= token < FIRST_TOKEN + 10000:
-                return token
+            token = int(hit[1]) if len(hit[1]) != 2 else struct.unpack(">H", hit[1])[0]
+            if FIRST_TOKEN <= token < FIRST_TOKEN + TOKENS:
+                yield token
+
+
+def token_of(frame):
+    """The token in the port or in the DNS name of a packet, or None."""
     kind, at = frame[12:14], 14 + (frame[14] & 15) * 4
+    if len(frame) < at + 8:
+        return None
     if kind == b"\x08\x00" and frame[23] == socket.IPPROTO_TCP:  # an answer from a listener
         port = struct.unpack(">H", frame[at:at + 2])[0] - 10000
-        return port if frame[at + 13] & 0x12 == 0x12 and port >= FIRST_TOKEN else None
+        return port if FIRST_TOKEN <= port < FIRST_TOKEN + TOKENS else None
     if kind == b"\x08\x00" and frame[23] == socket.IPPROTO_UDP and frame[at + 2:at + 4] == b"\0\x35":
         try:
             return of_name(nameserver.name_in(frame[at + 8:], 12)[0])
@@ -81,9 +93,14 @@ def token_of(frame):
     return None
 
 
-def is_reset(frame):
+def is_harmless(frame):
+    """Whether a packet is a reset, or goes to a server or a relay of the proxy, by whatever interface."""
     at = 14 + (frame[14] & 15) * 4
-    return frame[12:14] == b"\x08\x00" and frame[23] == socket.IPPROTO_TCP and frame[at + 13] & 4
+    if frame[12:14] != b"\x08\x00" or len(frame) < at + 8 or frame[23] not in (socket.IPPROTO_TCP, socket.IPPROTO_UDP):
+        return False
+    port = struct.unpack(">H", frame[at + 2:at + 4])[0]
+    to_proxy = socket.inet_ntoa(frame[30:34]) == bed.PROXY4 and (port in bed.SOCKS_PORTS or port in bed.RELAY_PORTS)
+    return to_proxy or frame[23] == socket.IPPROTO_TCP and frame[at + 13:at + 14] and bool(frame[at + 13] & 4)
 
 
 class Records:
@@ -102,11 +119,13 @@ class Records:
     def read(self):
         with self._lock:
             for frame in self._trap.frames():
-                token = None if is_reset(frame) else token_of(frame)
-                if token is not None:
-                    self.tokens.setdefault(token, trap.describe(frame) or "a packet of the kernel")
-                elif trap.describe(frame) and not is_reset(frame):
-                    self.others.append(trap.describe(frame))
+                if is_harmless(frame):
+                    continue
+                tokens, what = set(tokens_in(frame)) or {token_of(frame)}, trap.describe(frame)
+                for token in tokens - {None}:
+                    self.tokens.setdefault(token, what or "a packet of the kernel")
+                if tokens == {None} and what:
+                    self.others.append(what)
 
     def end(self):
         self._ended.set()
@@ -182,6 +201,7 @@ def _answers():
     ns = bed.TAG + "x"
     with _sysctls(ns, {"ipv4/icmp_ratelimit": "0", "ipv6/icmp/ratelimit": "0"}):
         client = [line for line in os.popen("ip -n %s link show beyond" % bed.CLIENT) if "link/ether" in line]
+        bed.sh("ip -n %s addr add 10.88.8.2/24 brd + dev beyond" % bed.CLIENT)  # for broadcasts
         for family, own, peer, all_of in (("-4", bed.TRAP4 + "/24", "10.88.9.2", "0.0.0.0/0"),
                                           ("-6", bed.TRAP6 + "/64", "fd88:9::2", "::/0")):
             bed.sh("ip -n %s addr add %s dev trap %s" % (ns, own, "nodad" if family == "-6" else ""))
@@ -191,6 +211,7 @@ def _answers():
         try:
             yield
         finally:
+            bed.sh("ip -n %s addr del 10.88.8.2/24 dev beyond" % bed.CLIENT)
             for family in ("-4", "-6"):
                 bed.sh("ip %s -n %s route del local default dev lo" % (family, ns))
                 bed.sh("ip %s -n %s addr flush dev trap scope global" % (family, ns))
@@ -231,6 +252,17 @@ def surroundings():
 # --- runs ---
 
 
+_used = 0  # tokens. Late packets of earlier runs have others
+
+
+def next_tokens(count):
+    global _used
+    if _used + count > TOKENS:
+        _used = 0
+    _used += count
+    return range(FIRST_TOKEN + _used - count, FIRST_TOKEN + _used)
+
+
 class Run:
     """One run of a way: what it printed, its exit status, and the verdict."""
 
@@ -257,7 +289,7 @@ class Run:
 
 def measure(caught, program, before, env, names, workers=4):
     """Runs each of NAMES, pairs of a name and whether it runs as root, with the words BEFORE it. Returns the runs."""
-    runs = [Run(name, root, FIRST_TOKEN + n) for n, (name, root) in enumerate(names)]
+    runs = [Run(name, root, token) for (name, root), token in zip(names, next_tokens(len(names)))]
     folder = os.path.join(env["HOME"], "ways")
     os.makedirs(folder, exist_ok=True)
     os.chmod(folder, 0o1777)

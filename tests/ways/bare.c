@@ -1,4 +1,5 @@
-/* A program without libc: bare TOKEN sends one datagram to the target of TOKEN. It is compiled for x86-64 and i386. */
+/* A program without libc: bare TOKEN sends one datagram to the target of TOKEN. It is compiled for
+ * x86-64 and i386. */
 
 struct address {
     unsigned short family, port;
@@ -12,12 +13,14 @@ static long call_kernel(long number, long a, long b, long c, long d, long e, lon
 {
     const long arguments[] = {b, c, d, e, f, a, number};
     long result;
-    __asm__ volatile("push %%ebx\n\tpush %%ebp\n\tmov %1, %%eax\n\tmov (%%eax), %%ecx\n\tmov 4(%%eax), %%edx\n\t"
-                     "mov 8(%%eax), %%esi\n\tmov 12(%%eax), %%edi\n\tmov 16(%%eax), %%ebp\n\tmov 20(%%eax), %%ebx\n\t"
-                     "mov 24(%%eax), %%eax\n\tint $0x80\n\tpop %%ebp\n\tpop %%ebx"
-                     : "=&a"(result)
-                     : "r"(arguments)
-                     : "ecx", "edx", "esi", "edi", "memory");
+    __asm__ volatile(
+        "push %%ebx\n\tpush %%ebp\n\tmov %1, %%eax\n\tmov (%%eax), %%ecx\n\tmov 4(%%eax), %%edx\n\t"
+        "mov 8(%%eax), %%esi\n\tmov 12(%%eax), %%edi\n\tmov 16(%%eax), %%ebp\n\tmov 20(%%eax), "
+        "%%ebx\n\t"
+        "mov 24(%%eax), %%eax\n\tint $0x80\n\tpop %%ebp\n\tpop %%ebx"
+        : "=&a"(result)
+        : "r"(arguments)
+        : "ecx", "edx", "esi", "edi", "memory");
     return result;
 }
 #else

@@ -119,7 +119,8 @@ static void tcp_repair_instruction(void)
 static int fastopen_socket(void)
 {
     int fd = way_socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), on = 1;
-    way_need("TCP_FASTOPEN_CONNECT", setsockopt(fd, IPPROTO_TCP, TCP_FASTOPEN_CONNECT, &on, sizeof on));
+    way_need("TCP_FASTOPEN_CONNECT",
+             setsockopt(fd, IPPROTO_TCP, TCP_FASTOPEN_CONNECT, &on, sizeof on));
     return fd;
 }
 
@@ -153,7 +154,8 @@ static struct msghdr fastopen_message(void *name, socklen_t length)
 {
     static struct iovec part;
     part = (struct iovec){target.text, target.length};
-    return (struct msghdr){.msg_name = name, .msg_namelen = length, .msg_iov = &part, .msg_iovlen = 1};
+    return (struct msghdr){
+        .msg_name = name, .msg_namelen = length, .msg_iov = &part, .msg_iovlen = 1};
 }
 
 static void fastopen_sendmsg(void)

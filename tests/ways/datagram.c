@@ -3,20 +3,23 @@
 #include <linux/udp.h>
 #include <sys/uio.h>
 
-static void send_datagram(int family, int protocol, const void *address, socklen_t length, int flags)
+static void send_datagram(int family, int protocol, const void *address, socklen_t length,
+                          int flags)
 {
     int fd = way_socket(family, SOCK_DGRAM, protocol);
     way_done("sendto", sendto(fd, TEXT, flags, address, length));
 }
 
-/* A message to ADDRESS, in a buffer of 256 octets. LENGTH is the length that the kernel is given. */
+/* A message to ADDRESS, in a buffer of 256 octets. LENGTH is the length that the kernel is given.
+ */
 static struct msghdr message_to(const void *address, size_t size, socklen_t length)
 {
     static char name[256];
     static struct iovec part;
     memcpy(name, address, size);
     part = (struct iovec){target.text, target.length};
-    return (struct msghdr){.msg_name = name, .msg_namelen = length, .msg_iov = &part, .msg_iovlen = 1};
+    return (struct msghdr){
+        .msg_name = name, .msg_namelen = length, .msg_iov = &part, .msg_iovlen = 1};
 }
 
 static void send_message(int family, struct msghdr message)
@@ -142,7 +145,8 @@ static void send_with_control(int family, int level, int type, const void *data,
         struct cmsghdr header;
         char octets[128];
     } control = {.header = {.cmsg_len = CMSG_LEN(size), .cmsg_level = level, .cmsg_type = type}};
-    struct msghdr message = family == AF_INET ? message_to(V4, sizeof target.v4) : message_to(V6, sizeof target.v6);
+    struct msghdr message =
+        family == AF_INET ? message_to(V4, sizeof target.v4) : message_to(V6, sizeof target.v6);
     memcpy(CMSG_DATA(&control.header), data, size);
     message.msg_control = &control;
     message.msg_controllen = CMSG_SPACE(size);
@@ -199,7 +203,8 @@ static void udp6_connect_inet(void)
 static void udp4_reconnect(void)
 {
     const struct sockaddr none = {.sa_family = AF_UNSPEC};
-    struct sockaddr_in loopback = {.sin_family = AF_INET, .sin_port = htons(9), .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    struct sockaddr_in loopback = {
+        .sin_family = AF_INET, .sin_port = htons(9), .sin_addr = {htonl(INADDR_LOOPBACK)}};
     int fd = way_socket(AF_INET, SOCK_DGRAM, 0);
     connect(fd, (struct sockaddr *)&loopback, sizeof loopback);
     connect(fd, &none, sizeof none);

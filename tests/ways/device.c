@@ -1,4 +1,5 @@
-/* Ways by the kernel's own packets: devices, programs of BPF, the administration of interfaces, file systems. */
+/* Ways by the kernel's own packets: devices, programs of BPF, the administration of interfaces,
+ * file systems. */
 #include "way.h"
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
@@ -27,7 +28,7 @@ static uint16_t checksum(const void *octets, size_t size)
         sum += word;
     }
     sum = (sum & 0xffff) + (sum >> 16);
-    return (uint16_t)~((sum & 0xffff) + (sum >> 16));
+    return (uint16_t) ~((sum & 0xffff) + (sum >> 16));
 }
 
 static struct echo echo_request(void)
@@ -64,8 +65,10 @@ static long call_bpf(int command, union bpf_attr *attributes)
 
 static int load_program(uint32_t type, const struct bpf_insn *code, uint32_t count)
 {
-    union bpf_attr load = {
-        .prog_type = type, .insns = (uintptr_t)code, .insn_cnt = count, .license = (uintptr_t)"GPL"};
+    union bpf_attr load = {.prog_type = type,
+                           .insns = (uintptr_t)code,
+                           .insn_cnt = count,
+                           .license = (uintptr_t) "GPL"};
     return (int)way_need("BPF_PROG_LOAD", call_bpf(BPF_PROG_LOAD, &load));
 }
 
@@ -82,8 +85,9 @@ static void make_frame(char *frame, const void *packet, size_t size)
 /* The program passes the frame to the stack, as if the device had received it. */
 static void bpf_live_frames(void)
 {
-    const struct bpf_insn code[] = {{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 0, .imm = XDP_PASS},
-                                    {.code = BPF_JMP | BPF_EXIT}};
+    const struct bpf_insn code[] = {
+        {.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 0, .imm = XDP_PASS},
+        {.code = BPF_JMP | BPF_EXIT}};
     char frame[sizeof(struct echo) + 14];
     struct echo request = echo_request();
     make_frame(frame, &request, sizeof request);
@@ -111,10 +115,11 @@ static void bpf_clone_redirect(void)
     char frame[sizeof(struct echo) + 14];
     struct echo packet = echo_request();
     make_frame(frame, &packet, sizeof packet);
-    union bpf_attr run = {.test = {.prog_fd = (uint32_t)load_program(BPF_PROG_TYPE_SCHED_CLS, code, 5),
-                                   .data_in = (uintptr_t)frame,
-                                   .data_size_in = sizeof frame,
-                                   .repeat = 1}};
+    union bpf_attr run = {
+        .test = {.prog_fd = (uint32_t)load_program(BPF_PROG_TYPE_SCHED_CLS, code, 5),
+                 .data_in = (uintptr_t)frame,
+                 .data_size_in = sizeof frame,
+                 .repeat = 1}};
     way_done("bpf", call_bpf(BPF_PROG_TEST_RUN, &run));
 }
 
@@ -145,7 +150,8 @@ struct route_message {
     uint8_t value[16];
 };
 
-static long send_route(struct route_message *message, int type, size_t body, const void *value, uint16_t size)
+static long send_route(struct route_message *message, int type, size_t body, const void *value,
+                       uint16_t size)
 {
     struct {
         struct nlmsghdr header;
@@ -172,7 +178,8 @@ static void netlink_address(void)
 {
     struct route_message message = {
         .body.address = {.ifa_family = AF_INET6, .ifa_prefixlen = 128, .ifa_index = way_device()}};
-    long result = send_route(&message, RTM_NEWADDR, sizeof message.body.address, &target.v6.sin6_addr, 16);
+    long result =
+        send_route(&message, RTM_NEWADDR, sizeof message.body.address, &target.v6.sin6_addr, 16);
     int error = errno;
     usleep(100000);
     send_route(&message, RTM_DELADDR, sizeof message.body.address, &target.v6.sin6_addr, 16);
@@ -187,8 +194,8 @@ static void netlink_neighbour(void)
                                                        .ndm_ifindex = (int)way_device(),
                                                        .ndm_state = NUD_NONE,
                                                        .ndm_flags = NTF_USE}};
-    way_done("netlink",
-             send_route(&message, RTM_NEWNEIGH, sizeof message.body.neighbour, &target.v4.sin_addr, 4));
+    way_done("netlink", send_route(&message, RTM_NEWNEIGH, sizeof message.body.neighbour,
+                                   &target.v4.sin_addr, 4));
 }
 
 static void mount_remote(const char *type, const char *source, const char *options)
@@ -213,7 +220,8 @@ static void mount_cifs(void)
 {
     char source[64], options[128];
     snprintf(source, sizeof source, "//%s/share", target.host4);
-    snprintf(options, sizeof options, "ip=%s,unc=\\\\%s\\share,user=a,pass=a", target.host4, target.host4);
+    snprintf(options, sizeof options, "ip=%s,unc=\\\\%s\\share,user=a,pass=a", target.host4,
+             target.host4);
     mount_remote("cifs", source, options);
 }
 

@@ -1,5 +1,6 @@
-/* Ways by socket families that are not the internet's. A family that the kernel lacks is reported as unavailable. The trap
- * sees packets of network interfaces alone: a family with another transport reports that a socket was granted. */
+/* Ways by socket families that are not the internet's. A family that the kernel lacks is reported
+ * as unavailable. The trap sees packets of network interfaces alone: a family with another
+ * transport reports that a socket was granted. */
 #include "way.h"
 #include <linux/vm_sockets.h>
 
@@ -7,7 +8,8 @@ static int family_socket(int family, int type, int protocol)
 {
     int fd = socket(family, type | SOCK_CLOEXEC, protocol);
     if (fd < 0 && (errno == EAFNOSUPPORT || errno == EPROTONOSUPPORT || errno == ESOCKTNOSUPPORT)) {
-        /* Refused by the kernel, or by a filter that speaks as the kernel does: the same for the program. */
+        /* Refused by the kernel, or by a filter that speaks as the kernel does: the same for the
+         * program. */
         way_unavailable("socket");
     }
     if (fd < 0)
@@ -25,7 +27,8 @@ static void use_family(int family, int type, int protocol)
 /* The hypervisor answers: a refusal of the other side means that the request has left. */
 static void vsock_connect(void)
 {
-    struct sockaddr_vm to = {.svm_family = AF_VSOCK, .svm_cid = VMADDR_CID_HOST, .svm_port = 1000 + target.token};
+    struct sockaddr_vm to = {
+        .svm_family = AF_VSOCK, .svm_cid = VMADDR_CID_HOST, .svm_port = 1000 + target.token};
     struct timeval limit = {0, 100000};
     int fd = family_socket(AF_VSOCK, SOCK_STREAM, 0);
     setsockopt(fd, AF_VSOCK, SO_VM_SOCKETS_CONNECT_TIMEOUT, &limit, sizeof limit);

@@ -1,4 +1,5 @@
-/* Ways by calls at unexpected moments: in signal handlers, after a jump out of a call, in threads that race. */
+/* Ways by calls at unexpected moments: in signal handlers, after a jump out of a call, in threads
+ * that race. */
 #include "way.h"
 #include <netdb.h>
 #include <pthread.h>
@@ -133,7 +134,8 @@ static void handler_jump_resolve(void)
     way_end("jump", 0);
 }
 
-/* A handler of SIGSEGV that is called within a call, because the address of the call is not mapped. */
+/* A handler of SIGSEGV that is called within a call, because the address of the call is not mapped.
+ */
 static void send_after_fault(int number)
 {
     send_in_handler(number);
@@ -237,7 +239,8 @@ static void *change_address(void *unused)
     (void)unused;
     for (;;) {
         ((volatile struct sockaddr_in *)&raced_address)->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-        ((volatile struct sockaddr_in *)&raced_address)->sin_addr.s_addr = target.v4.sin_addr.s_addr;
+        ((volatile struct sockaddr_in *)&raced_address)->sin_addr.s_addr =
+            target.v4.sin_addr.s_addr;
     }
     return NULL;
 }

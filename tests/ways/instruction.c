@@ -37,7 +37,8 @@ static void syscall_connect(void)
 
 static void syscall_sendto(void)
 {
-    way_done("sendto", syscall(SYS_sendto, datagram_socket(), TEXT, 0, &target.v4, sizeof target.v4));
+    way_done("sendto",
+             syscall(SYS_sendto, datagram_socket(), TEXT, 0, &target.v4, sizeof target.v4));
 }
 
 static void syscall_sendmsg(void)
@@ -53,30 +54,43 @@ static void syscall_sendmmsg(void)
 /* The kernel reads 32 bits of the number. */
 static void syscall_high_bits_connect(void)
 {
-    way_done("connect", syscall(1L << 32 | SYS_connect, stream_socket(), &target.v4, sizeof target.v4));
+    way_done("connect",
+             syscall(1L << 32 | SYS_connect, stream_socket(), &target.v4, sizeof target.v4));
 }
 
 static void syscall_high_bits_sendto(void)
 {
-    way_done("sendto", syscall(1L << 32 | SYS_sendto, datagram_socket(), TEXT, 0, &target.v4, sizeof target.v4));
+    way_done("sendto", syscall(1L << 32 | SYS_sendto, datagram_socket(), TEXT, 0, &target.v4,
+                               sizeof target.v4));
 }
 
 /* The kernel reads 32 bits of the descriptor and of the length. */
 static void syscall_high_bits_descriptor(void)
 {
-    way_done("connect", syscall(SYS_connect, 1L << 32 | stream_socket(), &target.v4, 1L << 32 | sizeof target.v4));
+    way_done("connect", syscall(SYS_connect, 1L << 32 | stream_socket(), &target.v4,
+                                1L << 32 | sizeof target.v4));
 }
 
 /* --- the machine's instruction --- */
 
+static int raw_stream(void)
+{
+    return way_raw_socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+}
+
+static int raw_datagram(void)
+{
+    return way_raw_socket(AF_INET, SOCK_DGRAM, 0);
+}
+
 static void instruction_connect(void)
 {
-    end_with("connect", WAY_CALL(SYS_connect, stream_socket(), &target.v4, sizeof target.v4, 0, 0, 0));
+    end_with("connect", WAY_CALL(SYS_connect, raw_stream(), &target.v4, sizeof target.v4, 0, 0, 0));
 }
 
 static void instruction_connect6(void)
 {
-    int fd = way_socket(AF_INET6, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    int fd = way_raw_socket(AF_INET6, SOCK_STREAM | SOCK_NONBLOCK, 0);
     end_with("connect", WAY_CALL(SYS_connect, fd, &target.v6, sizeof target.v6, 0, 0, 0));
 }
 
@@ -84,63 +98,68 @@ static void instruction_connect_110(void)
 {
     char longer[110] = {0};
     memcpy(longer, &target.v4, sizeof target.v4);
-    end_with("connect", WAY_CALL(SYS_connect, stream_socket(), longer, sizeof longer, 0, 0, 0));
+    end_with("connect", WAY_CALL(SYS_connect, raw_stream(), longer, sizeof longer, 0, 0, 0));
 }
 
 static void instruction_connect_128(void)
 {
     char longer[128] = {0};
     memcpy(longer, &target.v4, sizeof target.v4);
-    end_with("connect", WAY_CALL(SYS_connect, stream_socket(), longer, sizeof longer, 0, 0, 0));
+    end_with("connect", WAY_CALL(SYS_connect, raw_stream(), longer, sizeof longer, 0, 0, 0));
 }
 
 static void instruction_high_bits(void)
 {
-    long fd = 1L << 32 | stream_socket();
-    end_with("connect", WAY_CALL(1L << 32 | SYS_connect, fd, &target.v4, 1L << 32 | sizeof target.v4, 0, 0, 0));
+    long fd = 1L << 32 | raw_stream();
+    end_with("connect", WAY_CALL(1L << 32 | SYS_connect, fd, &target.v4,
+                                 1L << 32 | sizeof target.v4, 0, 0, 0));
 }
 
 static void instruction_sendto(void)
 {
-    end_with("sendto",
-             WAY_CALL(SYS_sendto, datagram_socket(), target.text, target.length, 0, &target.v4, sizeof target.v4));
+    end_with("sendto", WAY_CALL(SYS_sendto, raw_datagram(), target.text, target.length, 0,
+                                &target.v4, sizeof target.v4));
 }
 
 static void instruction_sendto6(void)
 {
-    int fd = way_socket(AF_INET6, SOCK_DGRAM, 0);
-    end_with("sendto", WAY_CALL(SYS_sendto, fd, target.text, target.length, 0, &target.v6, sizeof target.v6));
+    int fd = way_raw_socket(AF_INET6, SOCK_DGRAM, 0);
+    end_with("sendto",
+             WAY_CALL(SYS_sendto, fd, target.text, target.length, 0, &target.v6, sizeof target.v6));
 }
 
 static void instruction_sendmsg(void)
 {
-    end_with("sendmsg", WAY_CALL(SYS_sendmsg, datagram_socket(), message_to_target(), 0, 0, 0, 0));
+    end_with("sendmsg", WAY_CALL(SYS_sendmsg, raw_datagram(), message_to_target(), 0, 0, 0, 0));
 }
 
 static void instruction_sendmmsg(void)
 {
-    end_with("sendmmsg", WAY_CALL(SYS_sendmmsg, datagram_socket(), message_to_target(), 1, 0, 0, 0));
+    end_with("sendmmsg", WAY_CALL(SYS_sendmmsg, raw_datagram(), message_to_target(), 1, 0, 0, 0));
 }
 
 static void instruction_fastopen(void)
 {
-    end_with("sendto", WAY_CALL(SYS_sendto, stream_socket(), target.text, target.length, MSG_FASTOPEN, &target.v4,
-                                sizeof target.v4));
+    end_with("sendto", WAY_CALL(SYS_sendto, raw_stream(), target.text, target.length, MSG_FASTOPEN,
+                                &target.v4, sizeof target.v4));
 }
 
 /* The arguments of the key of a fence, guessed. */
 static void instruction_wrong_key(void)
 {
-    end_with("connect", WAY_CALL(SYS_connect, stream_socket(), &target.v4, sizeof target.v4, 0, -1L, -1L));
+    end_with("connect",
+             WAY_CALL(SYS_connect, raw_stream(), &target.v4, sizeof target.v4, 0, -1L, -1L));
 }
 
-/* A covered call first. Whatever it leaves in the registers that carry no argument of connect() is passed on. */
+/* A covered call first. Whatever it leaves in the registers that carry no argument of connect() is
+ * passed on. */
 static void instruction_stale_registers(void)
 {
 #ifdef __x86_64__
-    int fd = stream_socket(), other = stream_socket();
+    int fd = raw_stream(), other = stream_socket();
     const struct sockaddr_in *to = &target.v4;
-    const struct sockaddr_in loopback = {.sin_family = AF_INET, .sin_port = htons(9), .sin_addr = {htonl(0x7f000001)}};
+    const struct sockaddr_in loopback = {
+        .sin_family = AF_INET, .sin_port = htons(9), .sin_addr = {htonl(0x7f000001)}};
     long result, number = SYS_connect, from = fd, length = sizeof *to;
     connect(other, (const struct sockaddr *)&loopback, sizeof loopback);
     __asm__ volatile("syscall"
@@ -185,7 +204,8 @@ static struct low_memory *low_memory(void)
     return low;
 }
 
-static _Noreturn void call_int80(const char *what, int number, long b, long c, long d, long si, long di, long bp)
+static _Noreturn void call_int80(const char *what, int number, long b, long c, long d, long si,
+                                 long di, long bp)
 {
     int result;
     __asm__ volatile("push %%rbp\n\tmov %7, %%rbp\n\tint $0x80\n\tpop %%rbp"
@@ -202,32 +222,32 @@ static _Noreturn void call_int80(const char *what, int number, long b, long c, l
 static void int80_connect(void)
 {
     struct low_memory *low = low_memory();
-    call_int80("int80-connect", 362, stream_socket(), (long)&low->to, sizeof low->to, 0, 0, 0);
+    call_int80("int80-connect", 362, raw_stream(), (long)&low->to, sizeof low->to, 0, 0, 0);
 }
 
 static void int80_sendto(void)
 {
     struct low_memory *low = low_memory();
-    call_int80("int80-sendto", 369, datagram_socket(), (long)low->text, (long)target.length, 0, (long)&low->to,
-               sizeof low->to);
+    call_int80("int80-sendto", 369, raw_datagram(), (long)low->text, (long)target.length, 0,
+               (long)&low->to, sizeof low->to);
 }
 
 static void int80_sendmsg(void)
 {
     struct low_memory *low = low_memory();
-    call_int80("int80-sendmsg", 370, datagram_socket(), (long)&low->message, 0, 0, 0, 0);
+    call_int80("int80-sendmsg", 370, raw_datagram(), (long)&low->message, 0, 0, 0, 0);
 }
 
 static void int80_sendmmsg(void)
 {
     struct low_memory *low = low_memory();
-    call_int80("int80-sendmmsg", 345, datagram_socket(), (long)&low->message, 1, 0, 0, 0);
+    call_int80("int80-sendmmsg", 345, raw_datagram(), (long)&low->message, 1, 0, 0, 0);
 }
 
 static void int80_socketcall(void)
 {
     struct low_memory *low = low_memory();
-    low->arguments[0] = (uint32_t)stream_socket();
+    low->arguments[0] = (uint32_t)raw_stream();
     low->arguments[1] = (uint32_t)(uintptr_t)&low->to;
     low->arguments[2] = sizeof low->to;
     call_int80("int80-socketcall", 102, 3, (long)low->arguments, 0, 0, 0, 0);
@@ -236,8 +256,8 @@ static void int80_socketcall(void)
 static void int80_socketcall_sendto(void)
 {
     struct low_memory *low = low_memory();
-    const uint32_t arguments[] = {(uint32_t)datagram_socket(), (uint32_t)(uintptr_t)low->text,
-                                  (uint32_t)target.length,     0,
+    const uint32_t arguments[] = {(uint32_t)raw_datagram(),      (uint32_t)(uintptr_t)low->text,
+                                  (uint32_t)target.length,       0,
                                   (uint32_t)(uintptr_t)&low->to, sizeof low->to};
     memcpy(low->arguments, arguments, sizeof arguments);
     call_int80("int80-socketcall", 102, 11, (long)low->arguments, 0, 0, 0, 0);
@@ -246,7 +266,8 @@ static void int80_socketcall_sendto(void)
 /* x32: numbers with bit 30 set. */
 static void x32_connect(void)
 {
-    long result = WAY_CALL(0x40000000 | SYS_connect, stream_socket(), &target.v4, sizeof target.v4, 0, 0, 0);
+    long result =
+        WAY_CALL(0x40000000 | SYS_connect, raw_stream(), &target.v4, sizeof target.v4, 0, 0, 0);
     if (result == -ENOSYS) {
         errno = ENOSYS;
         way_unavailable("x32");
@@ -256,8 +277,8 @@ static void x32_connect(void)
 
 static void x32_sendto(void)
 {
-    long result = WAY_CALL(0x40000000 | SYS_sendto, datagram_socket(), target.text, target.length, 0, &target.v4,
-                           sizeof target.v4);
+    long result = WAY_CALL(0x40000000 | SYS_sendto, raw_datagram(), target.text, target.length, 0,
+                           &target.v4, sizeof target.v4);
     if (result == -ENOSYS) {
         errno = ENOSYS;
         way_unavailable("x32");
@@ -270,14 +291,14 @@ static void other_machine(void)
     errno = ENOSYS;
     way_unavailable("int80");
 }
-#define int80_connect other_machine
-#define int80_sendto other_machine
-#define int80_sendmsg other_machine
-#define int80_sendmmsg other_machine
-#define int80_socketcall other_machine
+#define int80_connect           other_machine
+#define int80_sendto            other_machine
+#define int80_sendmsg           other_machine
+#define int80_sendmmsg          other_machine
+#define int80_socketcall        other_machine
 #define int80_socketcall_sendto other_machine
-#define x32_connect other_machine
-#define x32_sendto other_machine
+#define x32_connect             other_machine
+#define x32_sendto              other_machine
 #endif
 
 const struct way instruction_ways[] = {

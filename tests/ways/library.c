@@ -1,5 +1,5 @@
-/* Ways by functions that are found past the preloaded object: by handles, namespaces of the loader, and calls at moments
- * when the object is not there yet or not any more. */
+/* Ways by functions that are found past the preloaded object: by handles, namespaces of the loader,
+ * and calls at moments when the object is not there yet or not any more. */
 #include "way.h"
 
 typedef int connect_function(int, const struct sockaddr *, socklen_t);
@@ -77,7 +77,8 @@ static _Noreturn void use_plugin(void *handle, const char *function)
         way_end("dlopen", EACCES);
     }
     int (*run)(const void *, unsigned) = way_function(handle, function, NULL);
-    const void *to = strcmp(function, "plugin_resolve") == 0 ? (void *)target.name : (void *)&target.v4;
+    const void *to =
+        strcmp(function, "plugin_resolve") == 0 ? (void *)target.name : (void *)&target.v4;
     way_done(function, run(to, sizeof target.v4));
 }
 

@@ -1,5 +1,14 @@
-/* Ways by listeners: the kernel answers the SYN of an outside host. The test connects to port 10000 + token. */
+/* Ways by listeners: the kernel answers the SYN of an outside host. The test connects to port 10000
+ * + token. */
 #include "way.h"
+
+/* A socket whose port may have been in use a moment ago. */
+static int new_socket(int family, int type, int protocol)
+{
+    int fd = way_socket(family, type, protocol), on = 1;
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    return fd;
+}
 
 static struct sockaddr_in6 own_address(void)
 {
@@ -25,7 +34,7 @@ static _Noreturn void wait_for_peer(long result, int fd)
 static int bound_socket(void)
 {
     struct sockaddr_in own = own_address4();
-    int fd = way_socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    int fd = new_socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
     way_need("bind", bind(fd, (struct sockaddr *)&own, sizeof own));
     return fd;
 }
@@ -39,7 +48,7 @@ static void listen_call(void)
 static void listen_both_families(void)
 {
     struct sockaddr_in6 own = own_address();
-    int fd = way_socket(AF_INET6, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    int fd = new_socket(AF_INET6, SOCK_STREAM | SOCK_NONBLOCK, 0);
     way_need("bind", bind(fd, (struct sockaddr *)&own, sizeof own));
     wait_for_peer(listen(fd, 1), fd);
 }
@@ -47,7 +56,7 @@ static void listen_both_families(void)
 static void listen_multipath(void)
 {
     struct sockaddr_in own = own_address4();
-    int fd = way_socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 262);
+    int fd = new_socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 262);
     way_need("bind", bind(fd, (struct sockaddr *)&own, sizeof own));
     wait_for_peer(listen(fd, 1), fd);
 }
@@ -55,7 +64,7 @@ static void listen_multipath(void)
 static void listen_instruction(void)
 {
     struct sockaddr_in own = own_address4();
-    int fd = way_socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    int fd = new_socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
     WAY_CALL(SYS_bind, fd, &own, sizeof own, 0, 0, 0);
     errno = (int)-WAY_CALL(SYS_listen, fd, 1, 0, 0, 0, 0);
     wait_for_peer(errno ? -1 : 0, fd);
@@ -63,7 +72,8 @@ static void listen_instruction(void)
 
 static void listen_handle(void)
 {
-    int (*found)(int, int) = way_function(dlopen("libc.so.6", RTLD_NOW | RTLD_NOLOAD), "listen", NULL);
+    int (*found)(int, int) =
+        way_function(dlopen("libc.so.6", RTLD_NOW | RTLD_NOLOAD), "listen", NULL);
     int fd = bound_socket();
     wait_for_peer(found(fd, 1), fd);
 }
@@ -75,10 +85,11 @@ static void answer_datagram(void)
     struct sockaddr_storage from;
     socklen_t length = sizeof from;
     char octets[64];
-    int fd = way_socket(AF_INET, SOCK_DGRAM, 0);
+    int fd = new_socket(AF_INET, SOCK_DGRAM, 0);
     struct pollfd came = {.fd = fd, .events = POLLIN};
     way_need("bind", bind(fd, (struct sockaddr *)&own, sizeof own));
-    if (poll(&came, 1, 250) <= 0 || recvfrom(fd, octets, sizeof octets, MSG_DONTWAIT, (void *)&from, &length) < 0)
+    if (poll(&came, 1, 250) <= 0 ||
+        recvfrom(fd, octets, sizeof octets, MSG_DONTWAIT, (void *)&from, &length) < 0)
         way_end("recvfrom", EAGAIN);
     way_done("sendto", sendto(fd, TEXT, 0, (struct sockaddr *)&from, length));
 }

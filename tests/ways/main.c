@@ -16,7 +16,8 @@ static char token_text[16];
 
 _Noreturn void way_end(const char *call, int error)
 {
-    const char *name = error ? strerrorname_np(error) : "ok", *parts[] = {call, ":", name ? name : "?", "\n"};
+    const char *name = error ? strerrorname_np(error) : "ok",
+               *parts[] = {call, ":", name ? name : "?", "\n"};
     char line[128];
     size_t n = 0;
     for (int i = 0; i < 4; i++)
@@ -103,7 +104,10 @@ long way_call(long number, long a, long b, long c, long d, long e, long f)
     register long x3 __asm__("x3") = d;
     register long x4 __asm__("x4") = e;
     register long x5 __asm__("x5") = f;
-    __asm__ volatile("svc 0" : "+r"(x0) : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4), "r"(x5) : "memory");
+    __asm__ volatile("svc 0"
+                     : "+r"(x0)
+                     : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4), "r"(x5)
+                     : "memory");
     return x0;
 #else
 #error "the instruction of a system call is not known for this machine"
@@ -118,11 +122,19 @@ int way_socket(int family, int type, int protocol)
     return (int)way_need("socket", fd);
 }
 
+int way_raw_socket(int family, int type, int protocol)
+{
+    long fd = WAY_CALL(SYS_socket, family, type | SOCK_CLOEXEC, protocol, 0, 0, 0);
+    if (fd < 0)
+        way_end("socket", (int)-fd);
+    return (int)fd;
+}
+
 int way_connected(int family)
 {
     const void *to = family == AF_INET ? (void *)&target.v4 : (void *)&target.v6;
     size_t size = family == AF_INET ? sizeof target.v4 : sizeof target.v6;
-    int fd = way_socket(family, SOCK_DGRAM, 0);
+    int fd = way_raw_socket(family, SOCK_DGRAM, 0);
     WAY_CALL(SYS_connect, fd, to, size, 0, 0, 0);
     return fd;
 }
@@ -143,12 +155,15 @@ static void report_timeout(int number)
 
 static void set_target(unsigned token)
 {
-    const struct in_addr mapped_prefix = {htonl(0x0a630000U | token)}, group = {htonl(0xef630000U | token)};
+    const struct in_addr mapped_prefix = {htonl(0x0a630000U | token)},
+                         group = {htonl(0xef630000U | token)};
     const uint16_t port = htons(7);
     snprintf(token_text, sizeof token_text, "%u", token);
     target.token = token;
-    target.v4 = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = port, .sin_addr = mapped_prefix};
-    target.group4 = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = port, .sin_addr = group};
+    target.v4 =
+        (struct sockaddr_in){.sin_family = AF_INET, .sin_port = port, .sin_addr = mapped_prefix};
+    target.group4 =
+        (struct sockaddr_in){.sin_family = AF_INET, .sin_port = port, .sin_addr = group};
     target.v6 = (struct sockaddr_in6){.sin6_family = AF_INET6, .sin6_port = port};
     target.mapped = target.group6 = target.v6;
     inet_pton(AF_INET6, "fd99:6363::", &target.v6.sin6_addr);
@@ -160,7 +175,7 @@ static void set_target(unsigned token)
     memcpy(&target.mapped.sin6_addr.s6_addr[12], &mapped_prefix, 4);
     inet_ntop(AF_INET, &target.v4.sin_addr, target.host4, sizeof target.host4);
     inet_ntop(AF_INET6, &target.v6.sin6_addr, target.host6, sizeof target.host6);
-    snprintf(target.name, sizeof target.name, "way-%u-.example.org", token);
+    snprintf(target.name, sizeof target.name, "way-%u-x.example.org", token);
     snprintf(target.text, sizeof target.text, "way-%u-", token);
     target.length = strlen(target.text) + 1;
 }
@@ -186,7 +201,8 @@ static void run_early(int argc, char **argv, char **environment)
         run_way(argv[1], argv[2], true);
 }
 
-__attribute__((section(".preinit_array"), used)) static void (*const early_entry)(int, char **, char **) = run_early;
+__attribute__((section(".preinit_array"),
+               used)) static void (*const early_entry)(int, char **, char **) = run_early;
 
 int main(int argc, char **argv)
 {

@@ -1,6 +1,8 @@
-/* Ways by look-ups: libc sends a query to the DNS server of resolv.conf. The name or the address contains the token. */
+/* Ways by look-ups: libc sends a query to the DNS server of resolv.conf. The name or the address
+ * contains the token. */
 #include "way.h"
 #include <arpa/nameser.h>
+#include <locale.h>
 #include <netdb.h>
 #include <pthread.h>
 #include <resolv.h>
@@ -26,14 +28,6 @@ static void name_getaddrinfo_canonical(void)
     look_up_addrinfo(target.name, NULL, AI_CANONNAME | AI_ADDRCONFIG);
 }
 
-/* libc finds the interface behind the percent sign first, and asks for the whole word if there is none. */
-static void name_getaddrinfo_scope(void)
-{
-    char name[80];
-    snprintf(name, sizeof name, "%s%%beyond", target.name);
-    look_up_addrinfo(name, NULL, 0);
-}
-
 static void name_getaddrinfo_short(void)
 {
     char name[32];
@@ -51,6 +45,7 @@ static void name_getaddrinfo_dot(void)
 static void name_getaddrinfo_idn(void)
 {
     char name[80];
+    way_need("setlocale", setlocale(LC_ALL, "C.UTF-8") ? 0 : -1);
     snprintf(name, sizeof name, "\303\274.%s", target.name);
     look_up_addrinfo(name, NULL, AI_IDN);
 }
@@ -179,7 +174,8 @@ static void name_res_search(void)
 static void name_res_querydomain(void)
 {
     unsigned char answer[512];
-    way_done("res_querydomain", res_querydomain(target.name, "test", C_IN, T_TXT, answer, sizeof answer));
+    way_done("res_querydomain",
+             res_querydomain(target.name, "test", C_IN, T_TXT, answer, sizeof answer));
 }
 
 static void name_res_send(void)
@@ -189,7 +185,8 @@ static void name_res_send(void)
     way_done("res_send", res_send(query, n, answer, sizeof answer));
 }
 
-/* Over TCP the query leaves only when the connection is there: the name server is replaced by the target. */
+/* Over TCP the query leaves only when the connection is there: the name server is replaced by the
+ * target. */
 static void name_res_nsend(void)
 {
     struct __res_state state = {0};
@@ -231,20 +228,11 @@ static void *resolver_library(void)
     return handle;
 }
 
-static void look_up_old(const char *function)
-{
-    struct hostent *(*old)(const char *) = way_function(resolver_library(), function, "GLIBC_2.2.5");
-    look_up_end(function, old(target.name) != NULL);
-}
-
 static void name_res_gethostbyname(void)
 {
-    look_up_old("res_gethostbyname");
-}
-
-static void name_gethtbyname(void)
-{
-    look_up_old("_gethtbyname");
+    struct hostent *(*old)(const char *) =
+        way_function(resolver_library(), "res_gethostbyname", "GLIBC_2.2.5");
+    look_up_end("res_gethostbyname", old(target.name) != NULL);
 }
 
 static void name_res_gethostbyname2(void)
@@ -290,7 +278,6 @@ static void name_in_thread(void)
 const struct way name_ways[] = {
     {"name_getaddrinfo", name_getaddrinfo},
     {"name_getaddrinfo_canonical", name_getaddrinfo_canonical},
-    {"name_getaddrinfo_scope", name_getaddrinfo_scope},
     {"name_getaddrinfo_short", name_getaddrinfo_short},
     {"name_getaddrinfo_dot", name_getaddrinfo_dot},
     {"name_getaddrinfo_idn", name_getaddrinfo_idn},
@@ -319,7 +306,6 @@ const struct way name_ways[] = {
     {"name_res_tcp", name_res_tcp},
     {"name_res_nsearch", name_res_nsearch},
     {"name_res_gethostbyname", name_res_gethostbyname},
-    {"name_gethtbyname", name_gethtbyname},
     {"name_res_gethostbyname2", name_res_gethostbyname2},
     {"name_res_gethostbyaddr", name_res_gethostbyaddr},
     {"name_nss_dns", name_nss_dns},

@@ -16,13 +16,15 @@ static _Noreturn void set_option(int family, int level, int option, const void *
 
 static void join_ip(void)
 {
-    struct ip_mreqn group = {.imr_multiaddr = target.group4.sin_addr, .imr_ifindex = (int)way_device()};
+    struct ip_mreqn group = {.imr_multiaddr = target.group4.sin_addr,
+                             .imr_ifindex = (int)way_device()};
     set_option(AF_INET, IPPROTO_IP, IP_ADD_MEMBERSHIP, &group, sizeof group);
 }
 
 static void join_ip_source(void)
 {
-    struct ip_mreq_source group = {.imr_multiaddr = target.group4.sin_addr, .imr_sourceaddr = target.v4.sin_addr};
+    struct ip_mreq_source group = {.imr_multiaddr = target.group4.sin_addr,
+                                   .imr_sourceaddr = target.v4.sin_addr};
     set_option(AF_INET, IPPROTO_IP, IP_ADD_SOURCE_MEMBERSHIP, &group, sizeof group);
 }
 
@@ -65,26 +67,18 @@ static void join_mcast6_source(void)
 /* An IPv4 group through an IPv6 socket. */
 static void join_ip_by_socket6(void)
 {
-    struct ip_mreqn group = {.imr_multiaddr = target.group4.sin_addr, .imr_ifindex = (int)way_device()};
+    struct ip_mreqn group = {.imr_multiaddr = target.group4.sin_addr,
+                             .imr_ifindex = (int)way_device()};
     set_option(AF_INET6, IPPROTO_IP, IP_ADD_MEMBERSHIP, &group, sizeof group);
-}
-
-static void join_tcp_socket(void)
-{
-    struct ip_mreqn group = {.imr_multiaddr = target.group4.sin_addr, .imr_ifindex = (int)way_device()};
-    int fd = way_socket(AF_INET, SOCK_STREAM, 0);
-    long result = setsockopt(fd, IPPROTO_IP, IP_ADD_MEMBERSHIP, &group, sizeof group);
-    int error = errno;
-    usleep(150000);
-    errno = error;
-    way_done("setsockopt", result);
 }
 
 static void join_instruction(void)
 {
-    struct ip_mreqn group = {.imr_multiaddr = target.group4.sin_addr, .imr_ifindex = (int)way_device()};
+    struct ip_mreqn group = {.imr_multiaddr = target.group4.sin_addr,
+                             .imr_ifindex = (int)way_device()};
     int fd = way_socket(AF_INET, SOCK_DGRAM, 0);
-    long result = WAY_CALL(SYS_setsockopt, fd, IPPROTO_IP, IP_ADD_MEMBERSHIP, &group, sizeof group, 0);
+    long result =
+        WAY_CALL(SYS_setsockopt, fd, IPPROTO_IP, IP_ADD_MEMBERSHIP, &group, sizeof group, 0);
     usleep(150000);
     way_end("setsockopt", result < 0 ? (int)-result : 0);
 }
@@ -93,7 +87,8 @@ static void join_instruction(void)
 static void join_anycast(void)
 {
     struct ipv6_mreq address = {target.v6.sin6_addr, way_device()};
-    address.ipv6mr_multiaddr.s6_addr[13] = 0x63;
+    inet_pton(AF_INET6, "fd88:9::63:0", &address.ipv6mr_multiaddr); /* an address of the link */
+    memcpy(&address.ipv6mr_multiaddr.s6_addr[14], &target.v6.sin6_addr.s6_addr[14], 2);
     set_option(AF_INET6, IPPROTO_IPV6, IPV6_JOIN_ANYCAST, &address, sizeof address);
 }
 
@@ -120,7 +115,8 @@ static void source_route_connect(void)
 static void source_route_loopback(void)
 {
     uint8_t route[8] = {1, 131, 7, 4};
-    const struct sockaddr_in loopback = {.sin_family = AF_INET, .sin_port = htons(9), .sin_addr = {htonl(0x7f000001)}};
+    const struct sockaddr_in loopback = {
+        .sin_family = AF_INET, .sin_port = htons(9), .sin_addr = {htonl(0x7f000001)}};
     memcpy(route + 4, &target.v4.sin_addr, 4);
     int fd = way_socket(AF_INET, SOCK_DGRAM, 0);
     if (setsockopt(fd, IPPROTO_IP, IP_OPTIONS, route, sizeof route) != 0)
@@ -139,7 +135,8 @@ static void segment_route(void)
     int fd = way_socket(AF_INET6, SOCK_DGRAM, 0);
     if (setsockopt(fd, IPPROTO_IPV6, IPV6_RTHDR, &route, sizeof route) != 0)
         way_end("IPV6_RTHDR", errno);
-    struct sockaddr_in6 to = {.sin6_family = AF_INET6, .sin6_port = htons(9), .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+    struct sockaddr_in6 to = {
+        .sin6_family = AF_INET6, .sin6_port = htons(9), .sin6_addr = IN6ADDR_LOOPBACK_INIT};
     way_done("sendto", sendto(fd, TEXT, 0, (struct sockaddr *)&to, sizeof to));
 }
 
@@ -181,7 +178,6 @@ const struct way option_ways[] = {
     {"join_mcast6", join_mcast6},
     {"join_mcast6_source", join_mcast6_source},
     {"join_ip_by_socket6", join_ip_by_socket6},
-    {"join_tcp_socket", join_tcp_socket},
     {"join_instruction", join_instruction},
     {"join_anycast", join_anycast},
     {"source_route_connect", source_route_connect},

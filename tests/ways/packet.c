@@ -40,13 +40,14 @@ static struct datagram target_datagram(void)
     for (int i = 0; i < 10; i++)
         sum += words[i];
     sum = (sum & 0xffff) + (sum >> 16);
-    d.ip.check = (uint16_t)~((sum & 0xffff) + (sum >> 16));
+    d.ip.check = (uint16_t) ~((sum & 0xffff) + (sum >> 16));
     return d;
 }
 
 static struct frame target_frame(void)
 {
-    return (struct frame){{2, 0, 0, 0, 0, 0x99}, {2, 0, 0, 0, 0, 1}, htons(ETH_P_IP), target_datagram()};
+    return (struct frame){
+        {2, 0, 0, 0, 0, 0x99}, {2, 0, 0, 0, 0, 1}, htons(ETH_P_IP), target_datagram()};
 }
 
 static struct sockaddr_ll link_address(void)
@@ -71,7 +72,8 @@ static void packet_dgram(void)
     struct datagram datagram = target_datagram();
     struct sockaddr_ll to = link_address();
     int fd = way_socket(AF_PACKET, SOCK_DGRAM, 0);
-    way_done("sendto", sendto(fd, &datagram, sizeof datagram, 0, (struct sockaddr *)&to, sizeof to));
+    way_done("sendto",
+             sendto(fd, &datagram, sizeof datagram, 0, (struct sockaddr *)&to, sizeof to));
 }
 
 static void packet_bound_write(void)
@@ -86,7 +88,8 @@ static void packet_bound_write(void)
 static void packet_old(void)
 {
     struct frame frame = target_frame();
-    struct sockaddr_pkt to = {.spkt_family = AF_PACKET, .spkt_device = DEVICE, .spkt_protocol = htons(ETH_P_IP)};
+    struct sockaddr_pkt to = {
+        .spkt_family = AF_PACKET, .spkt_device = DEVICE, .spkt_protocol = htons(ETH_P_IP)};
     int fd = way_socket(AF_INET, SOCK_PACKET, htons(ETH_P_IP));
     way_done("sendto", sendto(fd, &frame, sizeof frame, 0, (struct sockaddr *)&to, sizeof to));
 }
@@ -94,7 +97,8 @@ static void packet_old(void)
 /* The frame is in memory that is shared with the kernel; send() carries no octets. */
 static void packet_ring(void)
 {
-    struct tpacket_req ring = {.tp_block_size = 4096, .tp_block_nr = 1, .tp_frame_size = 2048, .tp_frame_nr = 2};
+    struct tpacket_req ring = {
+        .tp_block_size = 4096, .tp_block_nr = 1, .tp_frame_size = 2048, .tp_frame_nr = 2};
     struct frame frame = target_frame();
     struct sockaddr_ll from = link_address();
     int fd = way_socket(AF_PACKET, SOCK_RAW, 0);
@@ -127,17 +131,19 @@ static void packet_xdp(void)
     struct xdp_mmap_offsets at;
     socklen_t length = sizeof at;
     int fd = way_socket(AF_XDP, SOCK_RAW, 0), slots = FRAMES;
-    char *area = mmap(NULL, SIZE * FRAMES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    char *area =
+        mmap(NULL, SIZE * FRAMES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     memory.addr = (uintptr_t)area;
     way_need("XDP_UMEM_REG", setsockopt(fd, SOL_XDP, XDP_UMEM_REG, &memory, sizeof memory));
     way_need("ring", setsockopt(fd, SOL_XDP, XDP_UMEM_FILL_RING, &slots, sizeof slots));
     way_need("ring", setsockopt(fd, SOL_XDP, XDP_UMEM_COMPLETION_RING, &slots, sizeof slots));
     way_need("ring", setsockopt(fd, SOL_XDP, XDP_TX_RING, &slots, sizeof slots));
     way_need("offsets", getsockopt(fd, SOL_XDP, XDP_MMAP_OFFSETS, &at, &length));
-    char *ring = mmap(NULL, at.tx.desc + FRAMES * sizeof(struct xdp_desc), PROT_READ | PROT_WRITE, MAP_SHARED, fd,
-                      XDP_PGOFF_TX_RING);
+    char *ring = mmap(NULL, at.tx.desc + FRAMES * sizeof(struct xdp_desc), PROT_READ | PROT_WRITE,
+                      MAP_SHARED, fd, XDP_PGOFF_TX_RING);
     way_need("mmap", ring == MAP_FAILED ? -1 : 0);
-    struct sockaddr_xdp from = {.sxdp_family = AF_XDP, .sxdp_ifindex = way_device(), .sxdp_flags = XDP_COPY};
+    struct sockaddr_xdp from = {
+        .sxdp_family = AF_XDP, .sxdp_ifindex = way_device(), .sxdp_flags = XDP_COPY};
     way_need("bind", bind(fd, (struct sockaddr *)&from, sizeof from));
     struct frame frame = target_frame();
     memcpy(area, &frame, sizeof frame);
@@ -146,7 +152,8 @@ static void packet_xdp(void)
     way_done("sendto", sendto(fd, NULL, 0, MSG_DONTWAIT, NULL, 0));
 }
 
-static void send_raw(int family, int protocol, const void *packet, size_t size, const void *to, socklen_t length)
+static void send_raw(int family, int protocol, const void *packet, size_t size, const void *to,
+                     socklen_t length)
 {
     int fd = way_socket(family, SOCK_RAW, protocol);
     way_done("sendto", sendto(fd, packet, size, 0, to, length));
@@ -217,7 +224,8 @@ static void raw_long_name(void)
 {
     static char longer[256];
     struct iovec part = {target.text, target.length};
-    struct msghdr message = {.msg_name = longer, .msg_namelen = 200, .msg_iov = &part, .msg_iovlen = 1};
+    struct msghdr message = {
+        .msg_name = longer, .msg_namelen = 200, .msg_iov = &part, .msg_iovlen = 1};
     memcpy(longer, &target.v4, sizeof target.v4);
     int fd = way_socket(AF_INET, SOCK_RAW, 253);
     way_done("sendmsg", sendmsg(fd, &message, 0));

@@ -118,15 +118,23 @@ static void changed_root_same_program(void)
     way_done("sendto", sendto(way_socket(AF_INET, SOCK_DGRAM, 0), TEXT, 0, V4));
 }
 
+static void write_file(const char *path, const char *format, unsigned number)
+{
+    char line[64];
+    int n = snprintf(line, sizeof line, format, number);
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    way_need(path, write(fd, line, (size_t)n));
+    close(fd);
+}
+
 /* The same without rights, in a user namespace of its own. */
 static void changed_root_user(void)
 {
-    char line[64];
-    unsigned user = getuid();
+    const unsigned user = getuid(), group = getgid();
     way_need("unshare", unshare(CLONE_NEWUSER | CLONE_NEWNS));
-    snprintf(line, sizeof line, "0 %u 1\n", user);
-    int fd = open("/proc/self/uid_map", O_WRONLY);
-    way_need("uid_map", write(fd, line, strlen(line)));
+    write_file("/proc/self/setgroups", "deny", 0);
+    write_file("/proc/self/uid_map", "0 %u 1", user);
+    write_file("/proc/self/gid_map", "0 %u 1", group);
     way_need("mount", mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL));
     run_in_root();
 }
@@ -154,7 +162,8 @@ static void closed_descriptors_resolve(void)
 /* No descriptor is free but those of the sockets. */
 static void no_descriptors(void)
 {
-    int datagram = way_socket(AF_INET, SOCK_DGRAM, 0), stream = way_socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    int datagram = way_socket(AF_INET, SOCK_DGRAM, 0),
+        stream = way_socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
     const struct rlimit limit = {3, 3};
     setrlimit(RLIMIT_NOFILE, &limit);
     connect(stream, V4);
@@ -163,7 +172,8 @@ static void no_descriptors(void)
 
 static void no_memory(void)
 {
-    int datagram = way_socket(AF_INET, SOCK_DGRAM, 0), stream = way_socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    int datagram = way_socket(AF_INET, SOCK_DGRAM, 0),
+        stream = way_socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
     const struct rlimit limit = {1 << 20, 1 << 20};
     setrlimit(RLIMIT_AS, &limit);
     connect(stream, V4);

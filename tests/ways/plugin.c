@@ -43,5 +43,6 @@ __attribute__((constructor)) static void send_in_constructor(void)
     if (!token)
         return;
     to.sin_addr.s_addr = htonl(0x0a630000U | (unsigned)atoi(token));
-    sendto(socket(AF_INET, SOCK_DGRAM, 0), token, strlen(token), 0, (struct sockaddr *)&to, sizeof to);
+    sendto(socket(AF_INET, SOCK_DGRAM, 0), token, strlen(token), 0, (struct sockaddr *)&to,
+           sizeof to);
 }

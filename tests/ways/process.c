@@ -1,4 +1,5 @@
-/* Ways by processes: children that the object does not know of, and sockets that come from another process. */
+/* Ways by processes: children that the object does not know of, and sockets that come from another
+ * process. */
 #include "way.h"
 #include <linux/sched.h>
 #include <sys/mman.h>
@@ -105,7 +106,8 @@ static int send_in_clone(void *unused)
 static _Noreturn void clone_with(int flags)
 {
     enum { SIZE = 1 << 18 };
-    char *stack = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+    char *stack =
+        mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
     reap_and_end("clone", clone(send_in_clone, stack + SIZE, flags | SIGCHLD, NULL));
 }
 
@@ -134,8 +136,10 @@ static void send_descriptor(int channel, int fd)
         char octets[CMSG_SPACE(sizeof(int))];
     } control = {.header = {CMSG_LEN(sizeof fd), SOL_SOCKET, SCM_RIGHTS}};
     struct iovec part = {(void *)"s", 1};
-    struct msghdr message = {
-        .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+    struct msghdr message = {.msg_iov = &part,
+                             .msg_iovlen = 1,
+                             .msg_control = &control,
+                             .msg_controllen = sizeof control};
     memcpy(CMSG_DATA(&control.header), &fd, sizeof fd);
     WAY_CALL(SYS_sendmsg, channel, &message, 0, 0, 0, 0);
 }
@@ -148,8 +152,10 @@ static int receive_descriptor(int channel)
     } control;
     char octet;
     struct iovec part = {&octet, 1};
-    struct msghdr message = {
-        .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+    struct msghdr message = {.msg_iov = &part,
+                             .msg_iovlen = 1,
+                             .msg_control = &control,
+                             .msg_controllen = sizeof control};
     int fd = -1;
     if (recvmsg(channel, &message, 0) != 1 || message.msg_controllen < sizeof control.header)
         way_end("recvmsg", EACCES);
@@ -249,7 +255,8 @@ static int outside_server(void)
 {
     struct sockaddr_un to = {.sun_family = AF_UNIX, .sun_path = "\0ways-outside"};
     int fd = socket(AF_UNIX, SOCK_STREAM, 0);
-    way_need("outside", connect(fd, (struct sockaddr *)&to, (socklen_t)(sizeof to.sun_family + 13)));
+    way_need("outside",
+             connect(fd, (struct sockaddr *)&to, (socklen_t)(sizeof to.sun_family + 13)));
     return fd;
 }
 

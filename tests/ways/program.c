@@ -1,5 +1,5 @@
-/* Ways by starting programs: programs that the preloaded object cannot be in, and programs that are judged as another
- * file than the one that runs. */
+/* Ways by starting programs: programs that the preloaded object cannot be in, and programs that are
+ * judged as another file than the one that runs. */
 #include "way.h"
 #include <spawn.h>
 #include <sys/mman.h>
@@ -21,7 +21,8 @@ static char *command_line(const char *program)
 {
     static char line[640];
     bool itself = strcmp(program, "ways") == 0;
-    snprintf(line, sizeof line, "exec %s%s %u", way_program(program), itself ? " udp4_sendto" : "", target.token);
+    snprintf(line, sizeof line, "exec %s%s %u", way_program(program), itself ? " udp4_sendto" : "",
+             target.token);
     return line;
 }
 
@@ -80,7 +81,8 @@ static void exec_static_syscall(void)
 
 static void exec_static_fexecve(void)
 {
-    way_done("fexecve", fexecve(open(way_program("ways_static"), O_RDONLY), token_arguments(), environ));
+    way_done("fexecve",
+             fexecve(open(way_program("ways_static"), O_RDONLY), token_arguments(), environ));
 }
 
 /* The program has no path. */
@@ -95,7 +97,8 @@ static void exec_static_memory(void)
 
 static void exec_static_execveat(void)
 {
-    way_done("execveat", execveat(AT_FDCWD, way_program("ways_static"), token_arguments(), environ, 0));
+    way_done("execveat",
+             execveat(AT_FDCWD, way_program("ways_static"), token_arguments(), environ, 0));
 }
 
 /* The folder and the path together are longer than PATH_MAX, the path alone is not. */
@@ -121,7 +124,8 @@ static void exec_cleared(void)
 
 static void exec_cleared_instruction(void)
 {
-    long result = WAY_CALL(SYS_execve, "/proc/self/exe", way_arguments("udp4_sendto"), way_empty_environment, 0, 0, 0);
+    long result = WAY_CALL(SYS_execve, "/proc/self/exe", way_arguments("udp4_sendto"),
+                           way_empty_environment, 0, 0, 0);
     way_end("execve", (int)-result);
 }
 
@@ -138,7 +142,8 @@ static void exec_preload_alone(void)
 /* The loader runs the program. */
 static void exec_loader(void)
 {
-    char *arguments[] = {(char *)"ld.so", (char *)way_program("ways"), (char *)"udp4_sendto", token_arguments()[1], NULL};
+    char *arguments[] = {(char *)"ld.so", (char *)way_program("ways"), (char *)"udp4_sendto",
+                         token_arguments()[1], NULL};
     execve("/lib64/ld-linux-x86-64.so.2", arguments, way_empty_environment);
     way_end("execve", errno);
 }
@@ -146,8 +151,9 @@ static void exec_loader(void)
 /* The loader is told to preload nothing. */
 static void exec_loader_preload(void)
 {
-    char *arguments[] = {(char *)"ld.so",       (char *)"--preload", (char *)"", (char *)way_program("ways"),
-                         (char *)"udp4_sendto", token_arguments()[1], NULL};
+    char *arguments[] = {
+        (char *)"ld.so",       (char *)"--preload",  (char *)"", (char *)way_program("ways"),
+        (char *)"udp4_sendto", token_arguments()[1], NULL};
     execve("/lib64/ld-linux-x86-64.so.2", arguments, way_empty_environment);
     way_end("execve", errno);
 }
@@ -192,7 +198,8 @@ static const char *setuid_program(void)
 {
     static char octets[1 << 20], path[128];
     snprintf(path, sizeof path, "%s/setuid", way_folder());
-    int from = open("/proc/self/exe", O_RDONLY), to = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0755);
+    int from = open("/proc/self/exe", O_RDONLY),
+        to = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0755);
     way_need("open", to);
     way_need("write", write(to, octets, (size_t)read(from, octets, sizeof octets)));
     close(to);
@@ -209,11 +216,13 @@ static void exec_setuid(void)
 
 static void exec_setuid_instruction(void)
 {
-    long result = WAY_CALL(SYS_execve, setuid_program(), way_arguments("udp4_sendto"), environ, 0, 0, 0);
+    long result =
+        WAY_CALL(SYS_execve, setuid_program(), way_arguments("udp4_sendto"), environ, 0, 0, 0);
     way_end("execve", (int)-result);
 }
 
-/* Two folders of PATH have the program. The first one cannot be run, which only the kernel finds out. */
+/* Two folders of PATH have the program. The first one cannot be run, which only the kernel finds
+ * out. */
 static void set_path_of_two(void)
 {
     char folder[128], line[512];
@@ -265,7 +274,8 @@ static void spawn_static(void)
     wait_and_end("posix_spawn", child);
 }
 
-/* "./twice" is a program that can be covered here, and a static one in the folder that the child changes to. */
+/* "./twice" is a program that can be covered here, and a static one in the folder that the child
+ * changes to. */
 static void make_two_folders(void)
 {
     char path[160], elsewhere[128];
@@ -388,7 +398,8 @@ static void shell_wordexp_cleared(void)
 
 static void shell_cleared_handle(void)
 {
-    int (*run)(const char *) = way_function(dlopen("libc.so.6", RTLD_NOW | RTLD_NOLOAD), "system", NULL);
+    int (*run)(const char *) =
+        way_function(dlopen("libc.so.6", RTLD_NOW | RTLD_NOLOAD), "system", NULL);
     clearenv();
     way_done("system", run(command_line("ways")));
 }

@@ -14,6 +14,11 @@ static long call_kernel(bool instruction, long number, long a, long b, long c, l
     return result < 0 ? -errno : result;
 }
 
+static int new_socket(bool instruction, int type)
+{
+    return instruction ? way_raw_socket(AF_INET, type, 0) : way_socket(AF_INET, type, 0);
+}
+
 static char *map_ring(int ring, size_t size, off_t what)
 {
     void *at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, ring, what);
@@ -22,20 +27,23 @@ static char *map_ring(int ring, size_t size, off_t what)
 }
 
 /* Makes a ring, submits ENTRY, and ends with its result. */
-static _Noreturn void submit_entry(const char *what, const struct io_uring_sqe *entry, bool instruction, uint32_t flags)
+static _Noreturn void submit_entry(const char *what, const struct io_uring_sqe *entry,
+                                   bool instruction, uint32_t flags)
 {
     struct io_uring_params p = {.flags = flags, .sq_thread_idle = 100};
     long ring = call_kernel(instruction, SYS_io_uring_setup, 4, (long)&p, 0, 0);
     if (ring < 0)
         way_end("io_uring_setup", (int)-ring);
     char *sq = map_ring((int)ring, p.sq_off.array + p.sq_entries * 4, IORING_OFF_SQ_RING);
-    char *cq = map_ring((int)ring, p.cq_off.cqes + p.cq_entries * sizeof(struct io_uring_cqe), IORING_OFF_CQ_RING);
+    char *cq = map_ring((int)ring, p.cq_off.cqes + p.cq_entries * sizeof(struct io_uring_cqe),
+                        IORING_OFF_CQ_RING);
     struct io_uring_sqe *entries =
         (struct io_uring_sqe *)map_ring((int)ring, p.sq_entries * sizeof *entries, IORING_OFF_SQES);
     entries[0] = *entry;
     ((uint32_t *)(sq + p.sq_off.array))[0] = 0;
     atomic_store((_Atomic uint32_t *)(sq + p.sq_off.tail), 1);
-    const uint32_t how = IORING_ENTER_GETEVENTS | (flags & IORING_SETUP_SQPOLL ? IORING_ENTER_SQ_WAKEUP : 0);
+    const uint32_t how =
+        IORING_ENTER_GETEVENTS | (flags & IORING_SETUP_SQPOLL ? IORING_ENTER_SQ_WAKEUP : 0);
     long entered = call_kernel(instruction, SYS_io_uring_enter, ring, 1, 1, how);
     if (entered < 0)
         way_end("io_uring_enter", (int)-entered);
@@ -46,7 +54,7 @@ static _Noreturn void submit_entry(const char *what, const struct io_uring_sqe *
 static void connect_by_ring(bool instruction, uint32_t flags)
 {
     const struct io_uring_sqe entry = {.opcode = IORING_OP_CONNECT,
-                                       .fd = way_socket(AF_INET, SOCK_STREAM, 0),
+                                       .fd = new_socket(instruction, SOCK_STREAM),
                                        .addr = (uintptr_t)&target.v4,
                                        .off = sizeof target.v4};
     submit_entry("ring-connect", &entry, instruction, flags);
@@ -58,7 +66,7 @@ static void send_by_ring(bool instruction)
     struct msghdr message = {
         .msg_name = &target.v4, .msg_namelen = sizeof target.v4, .msg_iov = &part, .msg_iovlen = 1};
     const struct io_uring_sqe entry = {.opcode = IORING_OP_SENDMSG,
-                                       .fd = way_socket(AF_INET, SOCK_DGRAM, 0),
+                                       .fd = new_socket(instruction, SOCK_DGRAM),
                                        .addr = (uintptr_t)&message,
                                        .len = 1};
     submit_entry("ring-sendmsg", &entry, instruction, 0);
@@ -93,7 +101,7 @@ static void ring_sendmsg_instruction(void)
 static void ring_send_zerocopy(void)
 {
     const struct io_uring_sqe entry = {.opcode = IORING_OP_SEND_ZC,
-                                       .fd = way_socket(AF_INET, SOCK_DGRAM, 0),
+                                       .fd = new_socket(true, SOCK_DGRAM),
                                        .addr = (uintptr_t)target.text,
                                        .len = (uint32_t)target.length,
                                        .addr2 = (uintptr_t)&target.v4,

@@ -1,9 +1,11 @@
-/* Ways by functions of libc that speak a protocol of their own: the r-commands, and SunRPC for old programs. */
+/* Ways by functions of libc that speak a protocol of their own: the r-commands, and SunRPC for old
+ * programs. */
 #include "way.h"
 #include <netdb.h>
 #include <sys/time.h>
 
-#define OLD "GLIBC_2.2.5" /* the version of SunRPC's functions, which new programs cannot link to */
+#define OLD "GLIBC_2.2.5" /* the version of SunRPC's functions, which new programs cannot link to  \
+                           */
 
 static void rcmd_call(void)
 {
@@ -80,13 +82,15 @@ static void rpc_clntudp(void)
 
 static void rpc_clnt_create(void)
 {
-    void *(*create)(const char *, unsigned long, unsigned long, const char *) = rpc_function("clnt_create");
+    void *(*create)(const char *, unsigned long, unsigned long, const char *) =
+        rpc_function("clnt_create");
     rpc_end("clnt_create", create(target.name, 100003, 2, "tcp"));
 }
 
 static void rpc_clnt_create_address(void)
 {
-    void *(*create)(const char *, unsigned long, unsigned long, const char *) = rpc_function("clnt_create");
+    void *(*create)(const char *, unsigned long, unsigned long, const char *) =
+        rpc_function("clnt_create");
     rpc_end("clnt_create", create(target.host4, 100003, 2, "udp"));
 }
 
@@ -107,7 +111,8 @@ static void rpc_pmap_getmaps(void)
 
 static void rpc_getrpcport(void)
 {
-    int (*get_port)(const char *, unsigned long, unsigned long, unsigned) = rpc_function("getrpcport");
+    int (*get_port)(const char *, unsigned long, unsigned long, unsigned) =
+        rpc_function("getrpcport");
     way_end("getrpcport", get_port(target.name, 100003, 2, IPPROTO_TCP) ? 0 : ECONNREFUSED);
 }
 
@@ -119,9 +124,11 @@ static int pass_nothing(void)
 static void rpc_callrpc(void)
 {
     typedef int (*xdr)(void);
-    int (*call)(const char *, unsigned long, unsigned long, unsigned long, xdr, const char *, xdr, char *) =
-        rpc_function("callrpc");
-    way_end("callrpc", call(target.host4, 100003, 2, 0, pass_nothing, NULL, pass_nothing, NULL) ? ECONNREFUSED : 0);
+    int (*call)(const char *, unsigned long, unsigned long, unsigned long, xdr, const char *, xdr,
+                char *) = rpc_function("callrpc");
+    way_end("callrpc", call(target.host4, 100003, 2, 0, pass_nothing, NULL, pass_nothing, NULL)
+                           ? ECONNREFUSED
+                           : 0);
 }
 
 static void rpc_rtime(void)
@@ -141,14 +148,16 @@ static void rpc_rtime_tcp(void)
     way_done("rtime", get_time(&to, time, NULL));
 }
 
-/* Asks all portmappers of the link. The broadcast has no token: it goes to the address of the interface. */
+/* Asks all portmappers of the link. The broadcast has no token: it goes to the address of the
+ * interface. */
 static void rpc_broadcast(void)
 {
     typedef int (*xdr)(void);
     int (*broadcast)(unsigned long, unsigned long, unsigned long, xdr, void *, xdr, void *, xdr) =
         rpc_function("clnt_broadcast");
     ualarm(150000, 0);
-    way_end("clnt_broadcast", broadcast(100003, 2, 0, pass_nothing, NULL, pass_nothing, NULL, pass_nothing));
+    way_end("clnt_broadcast",
+            broadcast(100003, 2, 0, pass_nothing, NULL, pass_nothing, NULL, pass_nothing));
 }
 
 const struct way rpc_ways[] = {

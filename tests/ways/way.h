@@ -1,6 +1,7 @@
-/* Helpers shared by the ways: small functions by which a program could send a packet past the proxy. Each way makes one
- * attempt to send to a target that contains a number of the test's choice, the token. The test finds the token in the
- * packet. A way prints one word, the call and its errno, and ends with one of the exit statuses below. */
+/* Helpers shared by the ways: small functions by which a program could send a packet past the
+ * proxy. Each way makes one attempt to send to a target that contains a number of the test's
+ * choice, the token. The test finds the token in the packet. A way prints one word, the call and
+ * its errno, and ends with one of the exit statuses below. */
 #ifndef WAY_H
 #define WAY_H
 
@@ -25,9 +26,10 @@
 #include <unistd.h>
 
 enum way_status {
-    WAY_TRIED = 0,       /* the trap knows whether a packet left */
-    WAY_UNAVAILABLE = 2, /* the kernel, the C library or the user's rights lack what the way needs */
-    WAY_LEFT = 3,        /* something left, by a path where no trap can be */
+    WAY_TRIED = 0, /* the trap knows whether a packet left */
+    WAY_UNAVAILABLE =
+        2,        /* the kernel, the C library or the user's rights lack what the way needs */
+    WAY_LEFT = 3, /* something left, by a path where no trap can be */
 };
 
 struct way {
@@ -36,12 +38,13 @@ struct way {
 };
 
 /* The ways of each file. The last entry has no name. */
-extern const struct way connect_ways[], datagram_ways[], write_ways[], instruction_ways[], ring_ways[], option_ways[],
-    packet_ways[], family_ways[], name_ways[], rpc_ways[], library_ways[], program_ways[], place_ways[], handler_ways[],
-    process_ways[], device_ways[], listen_ways[];
+extern const struct way connect_ways[], datagram_ways[], write_ways[], instruction_ways[],
+    ring_ways[], option_ways[], packet_ways[], family_ways[], name_ways[], rpc_ways[],
+    library_ways[], program_ways[], place_ways[], handler_ways[], process_ways[], device_ways[],
+    listen_ways[];
 
-/* Where the packet of a way goes to. The third and fourth octet of the IPv4 address, and the last two octets of the IPv6
- * address, are the token. */
+/* Where the packet of a way goes to. The third and fourth octet of the IPv4 address, and the last
+ * two octets of the IPv6 address, are the token. */
 extern struct target {
     unsigned token;
     struct sockaddr_in v4, group4;
@@ -54,7 +57,8 @@ extern struct target {
 
 #define DEVICE "beyond" /* the interface of the default route, whose far end is the trap */
 
-/* Prints CALL with the errno ERROR (0: success) and ends. Safe in signal handlers and in a child of vfork. */
+/* Prints CALL with the errno ERROR (0: success) and ends. Safe in signal handlers and in a child of
+ * vfork. */
 _Noreturn void way_end(const char *call, int error);
 /* The same with the RESULT of a function of libc. */
 _Noreturn void way_done(const char *call, long result);
@@ -70,22 +74,26 @@ const char *way_program(const char *name);
 char **way_arguments(const char *name);
 /* An environment without LD_PRELOAD. */
 extern char *way_empty_environment[];
-/* A folder of this way, in the folder WAYS_FOLDER of the test. Callers ask for it before they clear the environment. */
+/* A folder of this way, in the folder WAYS_FOLDER of the test. Callers ask for it before they clear
+ * the environment. */
 const char *way_folder(void);
 
 /* A system call by the machine's instruction. Returns -errno on failure. */
 long way_call(long number, long a, long b, long c, long d, long e, long f);
-#define WAY_CALL(number, a, b, c, d, e, f) \
+#define WAY_CALL(number, a, b, c, d, e, f)                                                         \
     way_call(number, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f))
 
-/* A socket. Ends as unavailable if there is none, except where the system call is refused with EACCES or EPERM. */
+/* A socket. Ends as unavailable if there is none, except where the system call is refused with
+ * EACCES or EPERM. */
 int way_socket(int family, int type, int protocol);
-/* A UDP socket that is connected by the machine's instruction. */
+/* The same by the machine's instruction. Ends if there is none. */
+int way_raw_socket(int family, int type, int protocol);
+/* A UDP socket that is made and connected by the machine's instruction. */
 int way_connected(int family);
 unsigned way_device(void);
 
-#define V4 (const struct sockaddr *)&target.v4, sizeof target.v4
-#define V6 (const struct sockaddr *)&target.v6, sizeof target.v6
+#define V4   (const struct sockaddr *)&target.v4, sizeof target.v4
+#define V6   (const struct sockaddr *)&target.v6, sizeof target.v6
 #define TEXT target.text, target.length
 
 #endif

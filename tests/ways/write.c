@@ -1,4 +1,5 @@
-/* Ways by the calls that write to a socket without an address. The machine's instruction has connected the socket. */
+/* Ways by the calls that write to a socket without an address. The machine's instruction has
+ * connected the socket. */
 #include "way.h"
 #include <aio.h>
 #include <linux/aio_abi.h>
@@ -122,7 +123,8 @@ static void stdio_stream(void)
 
 static void aio_write_call(void)
 {
-    struct aiocb request = {.aio_fildes = way_connected(AF_INET), .aio_buf = target.text, .aio_nbytes = target.length};
+    struct aiocb request = {
+        .aio_fildes = way_connected(AF_INET), .aio_buf = target.text, .aio_nbytes = target.length};
     const struct aiocb *list[] = {&request};
     way_need("aio_write", aio_write(&request));
     aio_suspend(list, 1, NULL);
@@ -142,13 +144,16 @@ static void io_submit_call(void)
     way_done("io_submit", syscall(SYS_io_submit, context, 1L, list));
 }
 
-/* Data on a TCP socket whose connect() has sent nothing yet: the write sends the SYN, with the data in it. */
+/* Data on a TCP socket whose connect() has sent nothing yet: the write sends the SYN, with the data
+ * in it. */
 static void sendfile_fastopen(void)
 {
-    int fd = way_socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), file = memfd_create("text", 0), on = 1;
+    int fd = way_raw_socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0),
+        file = memfd_create("text", 0), on = 1;
     off_t at = 0;
     way_need("write", write(file, TEXT));
-    way_need("TCP_FASTOPEN_CONNECT", setsockopt(fd, IPPROTO_TCP, TCP_FASTOPEN_CONNECT, &on, sizeof on));
+    way_need("TCP_FASTOPEN_CONNECT",
+             setsockopt(fd, IPPROTO_TCP, TCP_FASTOPEN_CONNECT, &on, sizeof on));
     WAY_CALL(SYS_connect, fd, &target.v4, sizeof target.v4, 0, 0, 0);
     way_done("sendfile", sendfile(fd, file, &at, target.length));
 }
