@@ -7,17 +7,23 @@
 #include <stdatomic.h>
 #include <time.h>
 
-enum { DURATION_MS = 150 };
+enum { DURATION_MS = 150, MOST = 1000 }; /* calls are repeated for so long, and so often */
 
 static int own_datagram = -1;
 static sigjmp_buf before_call;
 static volatile bool may_jump;
 
-static int64_t now_ms(void)
+/* Whether calls are to be repeated once more. */
+static bool is_time_left(void)
 {
+    static int64_t end;
+    static int count;
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
-    return t.tv_sec * 1000 + t.tv_nsec / 1000000;
+    int64_t now = t.tv_sec * 1000 + t.tv_nsec / 1000000;
+    if (!end)
+        end = now + DURATION_MS;
+    return now < end && count++ < MOST;
 }
 
 /* Calls HANDLER every 100 microseconds. */
@@ -49,7 +55,7 @@ static void make_calls(void)
 
 static void call_until_end(void)
 {
-    for (int64_t end = now_ms() + DURATION_MS; now_ms() < end;)
+    while (is_time_left())
         make_calls();
 }
 
@@ -104,9 +110,8 @@ static void handler_other_stack(void)
 /* Leaves calls by jumps, then makes ordinary ones. */
 static void handler_jump(void)
 {
-    volatile int64_t end = now_ms() + DURATION_MS;
     start_timer(jump_in_handler, SA_NODEFER);
-    while (now_ms() < end) {
+    while (is_time_left()) {
         if (sigsetjmp(before_call, 1) == 0) {
             may_jump = true;
             make_calls();
@@ -119,9 +124,8 @@ static void handler_jump(void)
 
 static void handler_jump_resolve(void)
 {
-    volatile int64_t end = now_ms() + DURATION_MS;
     start_timer(jump_in_handler, SA_NODEFER);
-    while (now_ms() < end) {
+    while (is_time_left()) {
         if (sigsetjmp(before_call, 1) == 0) {
             unsigned char answer[512];
             may_jump = true;
@@ -169,7 +173,7 @@ static void *call_for_ever(void *unused)
 static void thread_cancelled(void)
 {
     own_datagram = way_socket(AF_INET, SOCK_DGRAM, 0);
-    for (int64_t end = now_ms() + DURATION_MS; now_ms() < end;) {
+    while (is_time_left()) {
         pthread_t thread;
         pthread_create(&thread, NULL, call_for_ever, NULL);
         usleep(2000);
@@ -213,7 +217,7 @@ static _Noreturn void race_with(void *(*other)(void *))
     pthread_t thread;
     raced_fd = way_socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
     pthread_create(&thread, NULL, other, NULL);
-    for (int64_t end = now_ms() + DURATION_MS; now_ms() < end;) {
+    while (is_time_left()) {
         connect(raced_fd, V4);
         sendto(raced_fd, TEXT, MSG_DONTWAIT | MSG_NOSIGNAL, V4);
         send(raced_fd, TEXT, MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -250,7 +254,7 @@ static void thread_changes_address(void)
     pthread_t thread;
     raced_address = target.v4;
     pthread_create(&thread, NULL, change_address, NULL);
-    for (int64_t end = now_ms() + DURATION_MS; now_ms() < end;) {
+    while (is_time_left()) {
         int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
         sendto(fd, TEXT, MSG_DONTWAIT, (struct sockaddr *)&raced_address, sizeof raced_address);
         close(fd);
