@@ -148,6 +148,8 @@ static ssize_t send_copied(struct s5_engine *e, int fd, struct msghdr *m, int fl
         return sent;
     int r = s5_tcp_await(e, fd, flags, POLLOUT);
     if (r == 0)
+        r = s5_packet_option_check_message(e, fd, m);
+    if (r == 0)
         r = route_send(e, fd, m->msg_name, m->msg_namelen, flags, &way);
     if (r < 0)
         return r;
@@ -249,6 +251,8 @@ static int copy_message(struct s5_engine *e, int fd, struct copies *c, unsigned 
 {
     struct msghdr *m = &c->msgs[at].msg_hdr;
     int r = s5_user_message(m, &c->names[at], &msg->msg_hdr);
+    if (r == 0)
+        r = s5_packet_option_check_message(e, fd, m);
     if (r == 0)
         r = route_send(e, fd, m->msg_name, m->msg_namelen, flags, way);
     /* Sent one by one, they can go there. */

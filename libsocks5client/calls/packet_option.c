@@ -1,5 +1,5 @@
-/* A member of a multicast group announces itself to the group (IGMP, MLD). The packets of a socket with a source route
- * go to the hosts of that route first. Both are allowed only where the rules make these addresses direct. What cannot
+/* A member of a multicast group announces itself to the group (IGMP, MLD). Packets with a source route, of the socket or
+ * of one message, go to the hosts of that route first. Both are allowed only where the rules make these addresses direct. What cannot
  * be read or is too short is left to the kernel, which reports it. */
 #include "packet_option.h"
 #include "endpoint.h"
@@ -110,4 +110,21 @@ int s5_packet_option_check(struct s5_engine *e, int fd, int level, int name, con
     if (level == IPPROTO_IP ? name == IP_OPTIONS : name == IPV6_RTHDR || name == IPV6_2292RTHDR)
         return check_source_route(e, fd, level, value, len);
     return 0;
+}
+
+int s5_packet_option_check_message(struct s5_engine *e, int fd, const struct msghdr *m)
+{
+    struct msghdr *of = (struct msghdr *)(uintptr_t)m;
+    const char *end = (const char *)m->msg_control + m->msg_controllen;
+    int r = 0;
+    if (s5_in_engine || !m->msg_control || m->msg_controllen < sizeof(struct cmsghdr) || s5_user_parts(m) < 0)
+        return 0;
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(of); r == 0 && c; c = CMSG_NXTHDR(of, c)) {
+        size_t left = (size_t)(end - (const char *)c), len = c->cmsg_len < left ? c->cmsg_len : left;
+        bool ip = c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_RETOPTS;
+        bool ipv6 = c->cmsg_level == IPPROTO_IPV6 && (c->cmsg_type == IPV6_RTHDR || c->cmsg_type == IPV6_2292RTHDR);
+        if ((ip || ipv6) && len > CMSG_LEN(0))
+            r = check_source_route(e, fd, c->cmsg_level, CMSG_DATA(c), len - CMSG_LEN(0));
+    }
+    return r;
 }

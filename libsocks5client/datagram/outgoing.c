@@ -24,17 +24,22 @@
 #define UDP_SEGMENT 103
 #endif
 
-/* Whether the kernel would segment the datagram (UDP_SEGMENT). It would put the header before the first segment only.
- * Such a datagram fails with EIO, which programs know from devices that cannot segment. */
-static bool needs_segmentation(const struct msghdr *msg)
+/* 0 or -errno for the control messages of a datagram. The kernel would segment one with UDP_SEGMENT, and put the header
+ * before the first segment only: EIO, which programs know from devices that cannot segment. One with a source route
+ * would not go to the relay. */
+static int check_control(const struct msghdr *msg)
 {
     if (!msg->msg_control || msg->msg_controllen < sizeof(struct cmsghdr))
-        return false;
+        return 0;
     struct msghdr *m = (struct msghdr *)(uintptr_t)msg;
-    for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c))
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c)) {
         if (c->cmsg_level == IPPROTO_UDP && c->cmsg_type == UDP_SEGMENT)
-            return true;
-    return false;
+            return -EIO;
+        if ((c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_RETOPTS) ||
+            (c->cmsg_level == IPPROTO_IPV6 && (c->cmsg_type == IPV6_RTHDR || c->cmsg_type == IPV6_2292RTHDR)))
+            return -EOPNOTSUPP;
+    }
+    return 0;
 }
 
 /* Finds the header of MSG. 0; 1: MSG is sent as it is, to the address that the kernel's socket is connected to;
@@ -260,8 +265,9 @@ static __attribute__((noinline)) ssize_t send_long(struct s5_engine *e, struct s
         return send_unchanged(e, a, fd, msg, flags, r == 0);
     if (msg->msg_iovlen >= IOVS_MAX)
         return -EMSGSIZE;
-    if (needs_segmentation(msg))
-        return -EIO;
+    int control = check_control(msg);
+    if (control < 0)
+        return control;
     return msg->msg_iovlen + 1 > NEAR_IOVS ? send_far(e, a, fd, msg, flags, &heading)
                                            : send_gathered(e, a, fd, msg, flags, &heading, near);
 }
@@ -295,7 +301,7 @@ static __attribute__((noinline)) int add_to_batch(struct s5_engine *e, struct s5
     int r = s5_user_message(&m->msg_hdr, &to, &msg->msg_hdr);
     if (r == 0)
         r = s5_user_parts(&m->msg_hdr);
-    if (r < 0 || m->msg_hdr.msg_iovlen + 1 > BATCH_IOVS - b->n_iovs || needs_segmentation(&m->msg_hdr))
+    if (r < 0 || m->msg_hdr.msg_iovlen + 1 > BATCH_IOVS - b->n_iovs || check_control(&m->msg_hdr) < 0)
         return r;
     r = get_heading(e, a, &m->msg_hdr, &h);
     if (r < 0)

@@ -35,16 +35,14 @@ SYSCTLS = {
 
 def options(mode):
     """The options of socksify for a mode: hooks alone, with the fence, with the fence and no companion. The only place
-    that names them. Until the fence exists, --no-fence does not, and the last two modes cannot be run."""
-    return {"hooks": [], "fence": None, "no-companion": None}[mode]
+    that names them."""
+    return {"hooks": ["--no-fence"], "fence": [], "no-companion": ["--no-companion"]}[mode]
 
 
 def covered(w, mode):
-    """The words before a command that run it in MODE, or None if socksify cannot do that yet."""
+    """The words before a command that run it in MODE."""
     if mode == "bare":
         return []
-    if options(mode) is None:
-        return None
     conf = s.write(w.scratch + "/ways.conf", CONF % (bed.PROXY4, s.DANTED))
     return [w.socksify, *options(mode), "-c", conf, "--"]
 
