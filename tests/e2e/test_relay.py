@@ -186,12 +186,13 @@ def _(w):
                        'rule "rest" { via = "p" }\n' % (bed.PROXY4, s.HOSTILE, more))
         os.chmod(conf, 0o644)
         code = """
-import socket, struct, subprocess, sys
+import socket, struct, subprocess, sys, time
 b = subprocess.Popen([%r, '--listen', '127.0.0.1:1095', '-c', %r], stderr=subprocess.PIPE)
 try:
     for _ in range(200):
         c = socket.socket()
         if c.connect_ex(('127.0.0.1', 1095)) == 0: break
+        time.sleep(0.05)
     c.settimeout(20)
     c.sendall(bytes((5, 1, 0))); assert c.recv(2) == bytes((5, 0))
     c.sendall(bytes((5, 3, 0, 1, 0, 0, 0, 0, 0, 0)))
@@ -202,6 +203,7 @@ try:
         u.sendto(%r + b'x', ('127.0.0.1', struct.unpack('>H', answer[8:10])[0]))
         print(u.recv(99)[-1:])
 finally:
+    c.close()
     b.terminate()
     sys.stderr.write(b.stderr.read().decode())""" % (w.bridge, conf, HEAD)
         return bed.run(bed.CLIENT, [PYTHON, "-c", code], w.env, 60)
