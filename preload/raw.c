@@ -9,7 +9,6 @@
 #include "leave.h"
 #include "real.h"
 #include "user_memory.h"
-#include <linux/net.h>
 #if __has_include(<sys/pidfd.h>)
 #include <sys/pidfd.h>
 #endif
@@ -101,44 +100,6 @@ static bool call_octets_hook(long number, const struct arguments *v, long *ret)
         return false;
     }
 }
-
-/* One system call for all socket functions. The arguments are in memory. */
-#ifdef SYS_socketcall
-static bool call_socketcall_hook(int call, const long *arguments, long *ret)
-{
-    static const struct {
-        short number;
-        char arguments;
-    } calls[] = {
-        [SYS_BIND] = {SYS_bind, 3},
-        [SYS_CONNECT] = {SYS_connect, 3},
-        [SYS_LISTEN] = {SYS_listen, 2},
-        [SYS_ACCEPT] = {SYS_accept4, 3}, /* flags: none */
-        [SYS_GETSOCKNAME] = {SYS_getsockname, 3},
-        [SYS_GETPEERNAME] = {SYS_getpeername, 3},
-        [SYS_SEND] = {SYS_sendto, 4}, /* no address */
-        [SYS_RECV] = {SYS_recvfrom, 4},
-        [SYS_SENDTO] = {SYS_sendto, 6},
-        [SYS_RECVFROM] = {SYS_recvfrom, 6},
-        [SYS_SHUTDOWN] = {SYS_shutdown, 2},
-        [SYS_SETSOCKOPT] = {SYS_setsockopt, 5},
-        [SYS_GETSOCKOPT] = {SYS_getsockopt, 5},
-        [SYS_SENDMSG] = {SYS_sendmsg, 3},
-        [SYS_RECVMSG] = {SYS_recvmsg, 3},
-        [SYS_ACCEPT4] = {SYS_accept4, 4},
-        [SYS_RECVMMSG] = {SYS_recvmmsg, 5},
-        [SYS_SENDMMSG] = {SYS_sendmmsg, 4},
-    };
-    struct arguments v = {{0}};
-    if ((unsigned)call >= sizeof calls / sizeof *calls || !calls[call].number)
-        return false; /* socket(), socketpair() */
-    if (!s5_user_read(v.a, arguments, (size_t)calls[call].arguments * sizeof v.a[0])) {
-        *ret = s5_hook_result(-EFAULT);
-        return true;
-    }
-    return call_socket_hook(calls[call].number, &v, ret) || call_octets_hook(calls[call].number, &v, ret);
-}
-#endif
 
 /* --- calls that wait --- */
 
@@ -361,10 +322,6 @@ HOOK(long, syscall, (long number, ...))
     S5_NEXT(real, "syscall", long, (long, long, long, long, long, long, long));
     if (s5_in_engine) /* a call of the engine */
         return real(number, v.a[0], v.a[1], v.a[2], v.a[3], v.a[4], v.a[5]);
-#ifdef SYS_socketcall
-    if (number == SYS_socketcall && call_socketcall_hook((int)v.a[0], (const long *)v.a[1], &ret))
-        return ret;
-#endif
     if (call_socket_hook(number, &v, &ret) || call_octets_hook(number, &v, &ret) || call_wait_hook(number, &v, &ret) ||
         call_fd_hook(number, &v, &ret))
         return ret;

@@ -104,69 +104,6 @@ static void datagrams(void)
     }
 }
 
-#ifdef SYS_socketcall
-enum { BIND = 2, CONNECT, LISTEN, ACCEPT, GETSOCKNAME, GETPEERNAME, SEND = 9, RECV, SENDTO, RECVFROM,
-       SHUTDOWN, SETSOCKOPT, GETSOCKOPT, SENDMSG, RECVMSG, ACCEPT4, RECVMMSG, SENDMMSG };
-
-#define CALL(what, ...) syscall(SYS_socketcall, what, (long[]){__VA_ARGS__})
-#define AT(pointer) (long)(pointer)
-
-static void one_call(void)
-{
-    char buf[8];
-    int error = -1, on = 1;
-    struct sockaddr_storage a;
-    socklen_t len = sizeof error;
-    struct iovec to = {(void *)"octets", 6}, from = {buf, sizeof buf};
-    struct msghdr out = {.msg_iov = &to, .msg_iovlen = 1}, in = {.msg_iov = &from, .msg_iovlen = 1};
-    int fd = (int)CALL(1, target.family, SOCK_STREAM, 0);
-    CHECK(fd >= 0 && CALL(CONNECT, fd, AT(&target.addr), (long)target.len) == 0);
-    check_names(fd, &target);
-    CHECK(CALL(GETSOCKOPT, fd, SOL_SOCKET, SO_ERROR, AT(&error), AT(&len)) == 0 && error == 0);
-    CHECK(CALL(SETSOCKOPT, fd, IPPROTO_TCP, TCP_NODELAY, AT(&on), sizeof on) == 0);
-    len = sizeof a;
-    CHECK(CALL(GETPEERNAME, fd, AT(&a), AT(&len)) == 0 && len == target.len &&
-          memcmp(&a, &target.addr, 8) == 0);
-    len = sizeof a;
-    CHECK(CALL(GETSOCKNAME, fd, AT(&a), AT(&len)) == 0 && len == target.len);
-    CHECK(CALL(SEND, fd, AT("octets"), 6, 0) == 6);
-    CHECK(CALL(RECV, fd, AT(buf), 6, MSG_WAITALL) == 6 && memcmp(buf, "octets", 6) == 0);
-    CHECK(CALL(SENDMSG, fd, AT(&out), 0) == 6 && CALL(RECVMSG, fd, AT(&in), 0) > 0);
-    CHECK(CALL(SHUTDOWN, fd, SHUT_WR) == 0);
-    close(fd);
-
-    fd = (int)CALL(1, target.family, SOCK_DGRAM, 0);
-    len = sizeof a;
-    CHECK(CALL(SENDTO, fd, AT("octets"), 6, 0, AT(&target.addr), (long)target.len) == 6);
-    CHECK(CALL(RECVFROM, fd, AT(buf), 8, 0, AT(&a), AT(&len)) == 6 && len == target.len &&
-          memcmp(&a, &target.addr, 8) == 0);
-    out.msg_name = &target.addr;
-    out.msg_namelen = target.len;
-    struct mmsghdr outs = {.msg_hdr = out}, ins = {.msg_hdr = in};
-    struct narrow limit = {60, 0};
-    CHECK(CALL(SENDMMSG, fd, AT(&outs), 1, 0) == 1);
-    CHECK(CALL(RECVMMSG, fd, AT(&ins), 1, 0, AT(&limit)) == 1 && ins.msg_len == 6);
-    close(fd);
-
-    struct sockaddr_in here = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
-    int server = (int)CALL(1, AF_INET, SOCK_STREAM, 0);
-    CHECK(CALL(BIND, server, AT(&here), sizeof here) == 0 && CALL(LISTEN, server, 5) == 0);
-    len = sizeof here;
-    CHECK(CALL(GETSOCKNAME, server, AT(&here), AT(&len)) == 0 && here.sin_port != 0);
-    for (int i = 0; i < 2; i++) {
-        int client = socket(AF_INET, SOCK_STREAM, 0);
-        CHECK(CALL(CONNECT, client, AT(&here), sizeof here) == 0);
-        len = sizeof a;
-        long taken = i ? CALL(ACCEPT4, server, AT(&a), AT(&len), SOCK_CLOEXEC)
-                       : CALL(ACCEPT, server, AT(&a), AT(&len));
-        CHECK(taken >= 0 && len == sizeof here);
-        CHECK(fcntl((int)taken, F_GETFD) == (i ? FD_CLOEXEC : 0));
-        close((int)taken);
-        close(client);
-    }
-}
-#endif
-
 int main(int argc, char **argv)
 {
     target = peer_from(argc, argv);
@@ -174,8 +111,5 @@ int main(int argc, char **argv)
         streams(how);
     files();
     datagrams();
-#ifdef SYS_socketcall
-    one_call();
-#endif
     return 0;
 }

@@ -9,6 +9,7 @@ import time
 import bed
 import servers as s
 import test_udp
+from test_lookups import local_names
 from world import ASAN, CURL, PAGE, PLAIN, PYTHON, URL4, fine, right, test
 
 # libc's own functions, which no hook replaces.
@@ -230,6 +231,73 @@ except Stop:
     print('interrupted')
 """
     right(fenced(w, code), b"interrupted")
+
+
+# --- names that rules lead directly ---
+
+DIRECT = """server "p" { address = "%s" port = %d }
+rule "near" { to = {".example", "10.88.2.0/24", "fd88:2::/64"} via = {"direct"} }
+rule "name server" { to = {"127.0.0.1"} ports = {"53"} via = {"direct"} }
+rule "rest" { via = {"p"} }
+""" % (bed.PROXY4, s.DANTED)
+
+FORMS = """
+import socket
+def look_up(): return sorted({a[4][0] for a in socket.getaddrinfo('both.example', 80)})
+print(look_up(), socket.gethostbyname_ex('only4.example')[2])
+print(socket.getaddrinfo('both.example', 80, socket.AF_INET6, socket.SOCK_STREAM, 0, socket.AI_CANONNAME)[0][3:])
+print(socket.getnameinfo(('%s', 80), socket.NI_NUMERICSERV)[0], socket.gethostbyaddr('%s')[0])
+try: socket.getaddrinfo('nowhere.example', 80)
+except socket.gaierror as error: print(error.errno == socket.EAI_NONAME)
+import ctypes
+libc = ctypes.CDLL(None)
+reply = ctypes.create_string_buffer(4096)
+print(libc.res_query(b'mail.example', 1, 15, reply, 4096) > 12, b'both' in reply.raw)
+""" % (bed.IDN4, bed.IDN6)
+FOUND = b"""['%s', '%s'] ['%s']
+('both.example', ('%s', 80, 0, 0))
+xn--bcher-kva.example xn--bcher-kva.example
+True
+True True
+""" % tuple(text.encode() for text in (bed.TARGET4, bed.TARGET6, bed.TARGET4, bed.TARGET6))
+
+
+def directly(w, command, *options):
+    conf = s.write(w.scratch + "/direct.conf", DIRECT)
+    os.chmod(conf, 0o644)
+    return bed.run(bed.CLIENT, [w.socksify, *options, "-c", conf, "--"] + command, w.env, w.timeout_factor * 40)
+
+
+@test("fence: names that rules lead directly are looked up by the companion, in every form", on=(PLAIN, ASAN))
+def _(w):
+    with local_names() as local:
+        plain = directly(w, [PYTHON, "-c", FORMS], "--no-fence")
+        asked = len(local.asked)
+        full = directly(w, [PYTHON, "-c", FORMS])
+        assert len(local.asked) > asked
+    assert plain[:2] == (0, FOUND) and full[:2] == (0, FOUND) and not full[2], (plain, full)
+
+
+@test("fence: fifty look-ups at once by threads", on=PLAIN)
+def _(w):
+    code = """
+import concurrent.futures, socket
+with concurrent.futures.ThreadPoolExecutor(50) as pool:
+    found = list(pool.map(lambda i: socket.getaddrinfo('w%d.wild.example' % i, 80, socket.AF_INET)[0][4][0], range(200)))
+print(set(found))
+"""
+    with local_names():
+        right(directly(w, [PYTHON, "-c", code]), b"{'%s'}" % bed.TARGET4.encode())
+
+
+@test("fence: without a companion such a name is refused with a line, and the hosts file is read", on=PLAIN)
+def _(w):
+    with local_names() as local:
+        asked = len(local.asked)
+        status, out, err = directly(w, ["getent", "ahosts", "both.example"], "--no-companion")
+        assert status == 2 and b'refused: lookup of "both.example": without a companion' in err, (status, out, err)
+        right(directly(w, ["getent", "ahosts", "only4.hosts.example"], "--no-companion"), bed.HOSTS4.encode())
+        assert len(local.asked) == asked
 
 
 # --- the life of the companion ---

@@ -285,16 +285,30 @@ def _(w):
     assert status == 0 and bed.HOSTS4.encode() in out, (out, err)
 
 
+_local = []
+
+
+class local_names:
+    """In the with-block a name server on the client's loopback is that of resolv.conf, as many machines have one."""
+
+    def __enter__(self):
+        if not _local:
+            _local.append(nameserver.Nameserver(bed.CLIENT, ["127.0.0.1"]))
+        self.path = bed.FILES[bed.CLIENT] + "/resolv.conf"
+        with open(self.path, encoding="ascii") as f:
+            self.before = f.read()
+        with open(self.path, "w", encoding="ascii") as f:
+            f.write("nameserver 127.0.0.1\n")
+        return _local[0]
+
+    def __exit__(self, *_):
+        with open(self.path, "w", encoding="ascii") as f:
+            f.write(self.before)
+
+
 @test("with resolve = local libc sends the queries, and connections go to the resolved addresses")
 def _(w):
-    """A name server on the client's loopback, as many machines have one."""
-    local = nameserver.Nameserver(bed.CLIENT, ["127.0.0.1"])
-    path = bed.FILES[bed.CLIENT] + "/resolv.conf"
-    with open(path, encoding="ascii") as f:
-        before = f.read()
-    with open(path, "w", encoding="ascii") as f:
-        f.write("nameserver 127.0.0.1\n")
-    try:
+    with local_names() as local:
         remote = len(w.nameserver.asked)
         for command, out in ((CURL + ["http://both.example/"], PAGE),
                              (["getent", "ahosts", "both.example"], bed.TARGET4.encode()),
@@ -316,9 +330,6 @@ rule "here" { to = {"here.example"} ports = {"53"} via = {"direct"} }"""), b"10.
         status, _, err = ruled(w, CURL + ["http://both.example/"], 'resolve = local\n'
                                'rule "x" { to = {"127.0.0.1"} via = {"deny"} }\n')
         assert status == 6 and b"refused: lookup" in err and len(local.asked) == asked, (status, err)
-    finally:
-        with open(path, "w", encoding="ascii") as f:
-            f.write(before)
 
 
 ASK = """
