@@ -89,20 +89,24 @@
 
     .syntax unified
     .arm
+    .cfi_sections .debug_frame /* an unwind table would need libgcc_s */
 .macro HOOK name, change
     .globl \name
     .type \name, %function
     .p2align 2
 \name:
-    .fnstart
+    .cfi_startproc
     push {r0, r1, r2, lr}
-    .save {r0, r1, r2, lr}
+    .cfi_adjust_cfa_offset 16
+    .cfi_rel_offset lr, 12
     mov r0, sp
     bl \change
     mov ip, r0
     pop {r0, r1, r2, lr}
+    .cfi_adjust_cfa_offset -16
+    .cfi_restore lr
     bx ip
-    .fnend
+    .cfi_endproc
     .size \name, . - \name
 .endm
 
