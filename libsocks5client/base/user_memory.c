@@ -1,8 +1,10 @@
-/* process_vm_readv() and process_vm_writev() on the process itself access mapped memory and fail with EFAULT
- * elsewhere. Where the kernel lacks them or a sandbox forbids them, all memory is assumed to be accessible. */
+/* Two operations of futex() access a word of memory and fail with EFAULT where that is not possible. Sandboxes allow
+ * futex(), which every program with threads needs, while those of browsers end a process that calls process_vm_readv().
+ * Where the operations fail otherwise, all memory is assumed to be accessible. */
 #include "user_memory.h"
 #include <errno.h>
 #include <limits.h>
+#include <linux/futex.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -20,27 +22,28 @@ static void store_page(uintptr_t at, uintptr_t access)
     atomic_store_explicit(place, page | access | (same ? have : 0), memory_order_relaxed);
 }
 
-/* Copies N octets between LOCAL_BUF and REMOTE_BUF by the system call NUMBER. Returns false on EFAULT. */
-static bool copy_octets(long number, void *local_buf, void *remote_buf, size_t n)
+/* Whether ACCESS to the octet AT is possible. The operations wake no thread that waits and leave the word as it is. */
+static bool can_access(uintptr_t at, enum s5_user_access access)
 {
-    struct iovec local = {local_buf, n}, remote = {remote_buf, n};
+    static int unused;
+    void *word = (void *)(at & ~(uintptr_t)(sizeof(int) - 1));
     int saved = errno;
-    long done = syscall(number, syscall(SYS_getpid), &local, 1, &remote, 1, 0);
-    bool wrong = done >= 0 ? (size_t)done < n : errno == EFAULT;
+    long r = access == S5_USER_READ ? syscall(SYS_futex, word, FUTEX_CMP_REQUEUE_PRIVATE, 0, 0L, word, 0)
+                                    : syscall(SYS_futex, &unused, FUTEX_WAKE_OP_PRIVATE, 0, 0L, word,
+                                              FUTEX_OP(FUTEX_OP_OR, 0, FUTEX_OP_CMP_EQ, 0));
+    bool can = r >= 0 || errno != EFAULT;
     errno = saved;
-    return !wrong;
+    return can;
 }
 
 bool s5_user_ask(const void *at, size_t n, enum s5_user_access access)
 {
     uintptr_t first = (uintptr_t)at, last = first + n - 1;
-    char octet;
     if (last < first)
         return false;
     for (uintptr_t page = first; page <= last;) {
         if (!s5_user_knows(page, access)) {
-            if (!copy_octets(SYS_process_vm_readv, &octet, (void *)page, 1) ||
-                (access == S5_USER_WRITE && !copy_octets(SYS_process_vm_writev, &octet, (void *)page, 1)))
+            if (!can_access(page, access))
                 return false;
             store_page(page, S5_USER_READ | access);
         }
@@ -48,26 +51,6 @@ bool s5_user_ask(const void *at, size_t n, enum s5_user_access access)
         if (!page) /* that was the last page of the address space */
             break;
     }
-    return true;
-}
-
-bool s5_user_store(void *to, const void *from, size_t n)
-{
-    uintptr_t first = (uintptr_t)to, last = first + n - 1;
-    struct iovec local = {(void *)(uintptr_t)from, n}, remote = {to, n};
-    int saved = errno;
-    if (last < first)
-        return false;
-    long done = syscall(SYS_process_vm_writev, syscall(SYS_getpid), &local, 1, &remote, 1, 0);
-    int error = done < 0 ? errno : 0;
-    errno = saved;
-    if (done >= 0 ? (size_t)done < n : error == EFAULT)
-        return false;
-    if (done < 0)
-        memcpy(to, from, n);
-    for (uintptr_t page = first; page <= last && page >= first; page += S5_USER_PAGE)
-        store_page(page, S5_USER_READ | S5_USER_WRITE);
-    store_page(last, S5_USER_READ | S5_USER_WRITE);
     return true;
 }
 

@@ -1,7 +1,7 @@
 /* Access to memory that the arguments of a call point to. A program's pointer may be invalid. The kernel returns
  * EFAULT then, so the engine must not access such memory before it knows that it can.
  *
- * The check asks the kernel to copy one octet of the page. A page that could be copied is remembered: later checks
+ * The check asks the kernel to access one word of the page. A page that could be accessed is remembered: later checks
  * cost a few instructions and no system call. The stored result may be out of date for a page that the program has
  * unmapped since. Access to such a page ends the program, as an access by the program itself would. */
 #ifndef S5_USER_MEMORY_H
@@ -34,12 +34,9 @@ static inline bool s5_user_knows(uintptr_t at, uintptr_t access)
 }
 
 /* The slow path of s5_user_may(), for pages that are not all known. */
-bool s5_user_ask(const void *at, size_t n, enum s5_user_access access);
-/* The slow path of s5_user_write(), for pages that are not all known. */
-bool s5_user_store(void *to, const void *from, size_t n);
+__attribute__((noinline)) bool s5_user_ask(const void *at, size_t n, enum s5_user_access access);
 
-/* Whether ACCESS to the N octets at AT is possible. With S5_USER_WRITE the call must be about to overwrite these
- * octets anyway. Preserves errno. */
+/* Whether ACCESS to the N octets at AT is possible. Preserves errno. */
 static inline bool s5_user_may(const void *at, size_t n, enum s5_user_access access)
 {
     uintptr_t first = (uintptr_t)at, last = first + n - 1;
@@ -60,11 +57,10 @@ static inline bool s5_user_read(void *to, const void *from, size_t n)
 }
 static inline bool s5_user_write(void *to, const void *from, size_t n)
 {
-    uintptr_t first = (uintptr_t)to, last = first + n - 1;
-    if (__builtin_expect(
-            n - 1 >= S5_USER_PAGE || !s5_user_knows(first, S5_USER_WRITE) || !s5_user_knows(last, S5_USER_WRITE), 0))
-        return n == 0 || s5_user_store(to, from, n);
-    memcpy(to, from, n);
+    if (!s5_user_may(to, n, S5_USER_WRITE))
+        return false;
+    if (n)
+        memcpy(to, from, n);
     return true;
 }
 

@@ -2,8 +2,13 @@
 #include "user_memory.h"
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <netinet/in.h>
+#include <stddef.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 
 #define PAGE 65536 /* at least a page on any architecture */
@@ -52,6 +57,43 @@ Test(user_memory, writable_memory_is_written)
     char *volatile nowhere = NULL; /* unknown to the compiler */
     cr_assert_not(s5_user_write(nowhere, "a", 1));
     cr_assert_eq(errno, ERANGE);
+}
+
+Test(user_memory, checks_change_no_memory)
+{
+    char *at = map_page(PROT_READ | PROT_WRITE);
+    memset(at, 'y', PAGE);
+    cr_assert(s5_user_may(at, PAGE, S5_USER_WRITE));
+    cr_assert(s5_user_may(at + 1, PAGE - 1, S5_USER_WRITE));
+    for (size_t i = 0; i < PAGE; i++)
+        cr_assert_eq(at[i], 'y');
+}
+
+/* As the sandbox of a browser: a call that it does not expect ends the process. */
+static void forbid_access_to_processes(void)
+{
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_process_vm_readv, 1, 0),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_process_vm_writev, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = {sizeof code / sizeof *code, code};
+    cr_assert_eq(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+    cr_assert_eq(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program), 0);
+}
+
+Test(user_memory, memory_is_checked_in_a_sandbox)
+{
+    char *at = map_page(PROT_READ | PROT_WRITE), *constant = map_page(PROT_READ), octet;
+    forbid_access_to_processes();
+    cr_assert(s5_user_read(&octet, at + PAGE - 1, 1));
+    cr_assert_eq(octet, 'x');
+    cr_assert_not(s5_user_read(&octet, at + PAGE, 1));
+    cr_assert(s5_user_write(at + PAGE - 1, "a", 1));
+    cr_assert_not(s5_user_write(constant, "a", 1));
+    cr_assert_not(s5_user_write(at + PAGE, "a", 1));
 }
 
 Test(user_memory, addresses_have_a_length)
