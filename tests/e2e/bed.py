@@ -183,6 +183,11 @@ def within(ns, command, root=False):
     return ["ip", "netns", "exec", ns] + words + ([] if root or _all_root else as_user()) + command
 
 
+def in_chroot():
+    """Whether programs on the client run in a root file system of their own."""
+    return bool(_root)
+
+
 def made_with(command, cwd="/"):
     """COMMAND with the words that run it as root in the client's root file system. It builds programs for the client."""
     return ["chroot", *(_root or ["/"]), "env", "--chdir=" + cwd, *command]
