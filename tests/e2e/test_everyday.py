@@ -193,7 +193,7 @@ def _(w):
     for name in ("state/lists/partial", "cache/archives/partial", "etc/preferences.d", "log",
                  "down"):
         os.makedirs("%s/%s" % (folder, name))
-    shutil.chown(folder + "/down", "_apt")
+    os.chmod(folder + "/down", 0o777)
     write(folder + "/apt.conf", APT_CONF % {"dir": folder})
     write(folder + "/status", "")
     write(folder + "/etc/sources.list", "deb [trusted=yes] http://both.example/debian ./\n")
