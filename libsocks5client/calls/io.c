@@ -45,8 +45,9 @@ static int get_protocol(struct s5_engine *e, int fd)
     return e->real->getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &len) == 0 ? protocol : -errno;
 }
 
-/* AS_IT_IS: directly, as decided. UNDECIDED: to what is no address of the Internet; the kernel decides. */
-enum send_route { AS_IT_IS, UNDECIDED, FAST_OPEN, RELAYED };
+/* AS_IT_IS: directly, as decided. UNDECIDED: to what is no address of the Internet; the kernel decides. STREAM: on a
+ * stream, where the kernel ignores the address. It is removed, since another thread may put another socket in its place. */
+enum send_route { AS_IT_IS, UNDECIDED, STREAM, FAST_OPEN, RELAYED };
 
 /* Where a send goes, if not to its address. */
 struct way {
@@ -85,13 +86,13 @@ static int route_send(struct s5_engine *e, int fd, const struct sockaddr *addr, 
                    ? AS_IT_IS
                    : UNDECIDED;
     int protocol = get_protocol(e, fd);
-    if (protocol == IPPROTO_TCP) /* one more call for what is rare: a stream and an address */
+    if (protocol != IPPROTO_UDP || !to.port) /* more calls, for what is rare */
         protocol = s5_route_socket(e, fd);
     if (protocol < 0)
         return protocol;
     uint8_t kind = s5_route_protocol(protocol);
-    if (kind == S5_PROTO_TCP) /* the kernel ignores the address of any other send on a stream */
-        return flags & MSG_FASTOPEN ? FAST_OPEN : AS_IT_IS;
+    if (kind == S5_PROTO_TCP)
+        return flags & MSG_FASTOPEN ? FAST_OPEN : STREAM;
     if (protocol == IPPROTO_UDP && to.port)
         return route_udp_send(e, fd, addr->sa_family, &to, ret);
     int named = s5_names_of(e, &to);
@@ -157,8 +158,8 @@ static ssize_t send_copied(struct s5_engine *e, int fd, struct msghdr *m, int fl
         return send_fast_open(e, fd, m, flags);
     if (r == RELAYED)
         return send_relayed(e, way.a, fd, m, flags);
-    if (way.direct.len) {
-        m->msg_name = &way.direct.any;
+    if (r == STREAM || way.direct.len) {
+        m->msg_name = r == STREAM ? NULL : &way.direct.any;
         m->msg_namelen = way.direct.len;
     }
     sent = r == UNDECIDED ? e->real->sendmsg(fd, m, flags) : e->real->keyed_sendmsg(fd, m, flags);
@@ -255,6 +256,11 @@ static int copy_message(struct s5_engine *e, int fd, struct copies *c, unsigned 
         r = s5_packet_option_check_message(e, fd, m);
     if (r == 0)
         r = route_send(e, fd, m->msg_name, m->msg_namelen, flags, way);
+    if (r == STREAM) {
+        m->msg_name = NULL;
+        m->msg_namelen = 0;
+        return AS_IT_IS;
+    }
     /* Sent one by one, they can go there. */
     return r == AS_IT_IS && way->direct.len ? -EHOSTUNREACH : r;
 }

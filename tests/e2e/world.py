@@ -73,17 +73,17 @@ class World:
         self.checked.add(command[0])
         return dict(env, ASAN_OPTIONS="detect_leaks=1")
 
-    def via(self, port, command, user="", host=bed.PROXY4, seconds=40):
+    def via(self, port, command, user="", host=bed.PROXY4, seconds=40, options=()):
         url = "socks5h://%s%s:%d" % (user and user + "@", host, port)
         if self.linked:
             return bed.run(bed.CLIENT, command, dict(self.env, SOCKS5_SERVER=url), 3 * seconds)
-        return bed.run(bed.CLIENT, [self.socksify, "-x", url, "--"] + command,
+        return bed.run(bed.CLIENT, [self.socksify, *options, "-x", url, "--"] + command,
                        self._env(self.env, command), self.timeout_factor * seconds)
 
-    def configured(self, conf, command, env, seconds):
+    def configured(self, conf, command, env, seconds, options=()):
         if self.linked:
             return bed.run(bed.CLIENT, command, dict(env, SOCKS5_CONF=conf), 3 * seconds)
-        return bed.run(bed.CLIENT, [self.socksify, "-c", conf, "--"] + command,
+        return bed.run(bed.CLIENT, [self.socksify, *options, "-c", conf, "--"] + command,
                        self._env(env, command), self.timeout_factor * seconds)
 
     def preloaded(self, port, command, seconds=40, **env):
