@@ -104,8 +104,8 @@ static __attribute__((noinline, cold)) int report_wrong_address(struct s5_engine
 }
 
 /* Addresses that are not of the Internet. What the engine does not know is passed on as it is. */
-static int connect_other(struct s5_engine *e, int fd, const struct sockaddr *own, const struct sockaddr *user_addr,
-                         socklen_t len)
+static __attribute__((noinline)) int connect_other(struct s5_engine *e, int fd, const struct sockaddr *own,
+                                                   const struct sockaddr *user_addr, socklen_t len)
 {
     if (s5_route_is_local(own->sa_family) || (own->sa_family == AF_UNSPEC && !s5_in_engine))
         return s5_engine_real_connect(e, fd, own, len);

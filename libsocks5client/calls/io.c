@@ -46,7 +46,7 @@ static int get_protocol(struct s5_engine *e, int fd)
 }
 
 /* AS_IT_IS: directly, as decided. UNDECIDED: to what is no address of the Internet; the kernel decides. STREAM: on a
- * stream, where the kernel ignores the address. It is removed, since another thread may put another socket in its place. */
+ * stream, where the kernel ignores the address. It is removed, since another thread may replace the socket. */
 enum send_route { AS_IT_IS, UNDECIDED, STREAM, FAST_OPEN, RELAYED };
 
 /* Where a send goes, if not to its address. */

@@ -1,6 +1,6 @@
-/* A member of a multicast group announces itself to the group (IGMP, MLD). Packets with a source route, of the socket or
- * of one message, go to the hosts of that route first. Both are allowed only where the rules make these addresses direct. What cannot
- * be read or is too short is left to the kernel, which reports it. */
+/* A member of a multicast group announces itself to the group (IGMP, MLD). Packets with a source route, of the socket
+ * or of one message, go to the hosts of that route first. Both are allowed only where the rules make these addresses
+ * direct. What cannot be read or is too short is left to the kernel, which reports it. */
 #include "packet_option.h"
 #include "endpoint.h"
 #include "in_engine.h"

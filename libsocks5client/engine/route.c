@@ -6,7 +6,6 @@
 #include "log_events.h"
 #include <errno.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <string.h>
 
 uint8_t s5_route_protocol(int ipproto)
@@ -23,12 +22,10 @@ uint8_t s5_route_protocol(int ipproto)
     }
 }
 
-int s5_route_socket(struct s5_engine *e, int fd)
+__attribute__((noinline, cold)) int s5_route_other_socket(struct s5_engine *e, int fd, int saved)
 {
-    int protocol = 0, type = 0, saved = errno;
+    int protocol = 0, type = 0;
     socklen_t len = sizeof protocol;
-    if (e->real->getsockopt(fd, IPPROTO_TCP, TCP_MAXSEG, &protocol, &len) == 0)
-        return IPPROTO_TCP; /* a raw socket has no such option: one call for most sockets */
     int r = e->real->getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &len);
     if (r == 0 && s5_route_protocol(protocol))
         r = e->real->getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len);

@@ -3,6 +3,9 @@
 #define S5_ROUTE_H
 
 #include "engine.h"
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 
 /* Decides a flow to TO, with PROTOCOL S5_PROTO_* and COMMAND S5_CMD_*. Returns 0: direct; 1: through *RET_SERVER;
  * -errno: refused, logged. */
@@ -12,9 +15,19 @@ int s5_route(struct s5_engine *e, const struct s5_addr *to, uint8_t protocol, ui
 /* Returns the S5_PROTO_* of an IPPROTO_* number, or 0. */
 uint8_t s5_route_protocol(int ipproto);
 
+/* As s5_route_socket(), for a socket that is none of TCP. errno becomes SAVED. */
+int s5_route_other_socket(struct s5_engine *e, int fd, int saved);
 /* Returns the IPPROTO_* number of the socket FD, or -errno. That of a raw socket is IPPROTO_RAW: a raw socket of TCP
  * has the number of TCP, but sends packets. */
-int s5_route_socket(struct s5_engine *e, int fd);
+static inline int s5_route_socket(struct s5_engine *e, int fd)
+{
+    int size, saved = errno;
+    socklen_t len = sizeof size;
+    /* A raw socket has no such option: one call for most sockets. */
+    if (__builtin_expect(e->real->getsockopt(fd, IPPROTO_TCP, TCP_MAXSEG, &size, &len) == 0, 1))
+        return IPPROTO_TCP;
+    return s5_route_other_socket(e, fd, saved);
+}
 
 /* Returns true if addresses of FAMILY name nothing outside of this machine. */
 static inline bool s5_route_is_local(int family)

@@ -98,12 +98,12 @@
 #define IS_PLAIN(fd, msg)                                                                          \
     (s5_pass_knows(msg) && !(msg)->msg_name && !(msg)->msg_controllen && !s5_gate_stream(fd))
 #define GATE_sendmsg(fd, msg, flags)                                                               \
-    (((!s5_pass_knows(msg) || (msg)->msg_name || (msg)->msg_controllen || s5_fence_possible()) &&  \
+    (((s5_fence_possible() || !s5_pass_knows(msg) || (msg)->msg_name || (msg)->msg_controllen) &&  \
       s5_gate_open()) ||                                                                           \
      s5_gate_stream(fd))
 #define OURS_sendmsg(fd, msg, flags)                                                               \
     (IS_PLAIN(fd, msg) ? s5_hook_plain_sendmsg(fd, msg, flags)                                     \
-                       : TO_LIBC(s5_pass_sendmsg(ENGINE, fd, msg, flags)))
+                       : s5_hook_full_sendmsg(fd, msg, flags))
 #define GATE_sendmmsg(fd, msgs, n, flags) s5_gate_open()
 #define OURS_sendmmsg(fd, msgs, n, flags) (int)TO_LIBC(s5_pass_sendmmsg(ENGINE, fd, msgs, n, flags))
 
@@ -121,6 +121,8 @@
 #define GATE_dup3(fd, to, flags) s5_gate_open()
 #define OURS_dup3(fd, to, flags) (int)TO_LIBC(s5_dup3(ENGINE, fd, to, flags, false))
 
+/* Sends any message. */
+ssize_t s5_hook_full_sendmsg(int fd, const struct msghdr *msg, int flags);
 /* Sends a message that names nothing and carries nothing. */
 static inline ssize_t s5_hook_plain_sendmsg(int fd, const struct msghdr *msg, int flags)
 {

@@ -31,6 +31,17 @@ static void call_recv(void)
     char c;
     recv(closed_fd, &c, 1, 0);
 }
+static void call_sendmsg(void)
+{
+    char c = 0;
+    struct iovec iov = {&c, 1};
+    struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
+    sendmsg(closed_fd, &m, 0);
+}
+static void call_getppid(void)
+{
+    getppid();
+}
 static void call_close(void)
 {
     close(-1);
@@ -81,6 +92,7 @@ static const struct {
 } calls[] = {
     {"read", call_read},           {"write", call_write},
     {"send", call_send},           {"recv", call_recv},
+    {"sendmsg", call_sendmsg},     {"getppid", call_getppid},
     {"close", call_close},         {"close-open-chunk", call_close_high},
     {"getsockopt", call_getsockopt}, {"getpeername", call_getpeername},
     {"poll", call_poll},           {"select", call_select},
