@@ -666,6 +666,8 @@ static int fake_getsockopt(int fd, int level, int name, void *value, socklen_t *
         whole.acked = 1 + s->written;
         return copy_out(&whole, sizeof whole, value, len);
     }
+    if (level == IPPROTO_TCP && s->kind != STREAM)
+        return fail_with(EOPNOTSUPP);
     if (level == IPPROTO_IPV6)
         return copy_int_out(s->v6only, value, len);
     if (level != SOL_SOCKET)
