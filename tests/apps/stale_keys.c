@@ -18,6 +18,10 @@ static inline __attribute__((always_inline)) long raw_call(long number, long a, 
     long result;
     __asm__ volatile("syscall" : "=a"(result) : "0"(number), "D"(a), "S"(b), "d"(c) : "rcx", "r11", "memory");
     return result;
+#elif defined __i386__
+    long result;
+    __asm__ volatile("int $0x80" : "=a"(result) : "0"(number), "b"(a), "c"(b), "d"(c) : "memory");
+    return result;
 #elif defined __aarch64__
     register long x8 __asm__("x8") = number;
     register long x0 __asm__("x0") = a;
