@@ -46,7 +46,8 @@ static int install_watched(struct fencing *f, struct s5_filter_options *how)
 
 static int report_missing(const struct fencing *f, int error)
 {
-    const char *why = error == -ENOSYS || error == -EINVAL ? "this kernel or machine has no suitable seccomp filters" : strerror(-error);
+    const char *why = error == -ENOSYS || error == -EINVAL ? "this kernel or machine has no suitable seccomp filters"
+                                                           : strerror(-error);
     if (f->options->require_fence)
         return errors_fail(EXIT_OWN_ERROR, "no fence: %s", why);
     errors_fail(0, "no fence: %s: calls that bypass the preload object are not refused (see --no-fence)", why);
