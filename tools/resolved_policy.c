@@ -3,7 +3,6 @@
  * socksify's own look-ups, because nothing is preloaded into it. */
 #include "resolved_policy.h"
 
-#include "bridge/url_argument.h"
 #include "errors.h"
 #include "file.h"
 #include "log_events.h"
@@ -14,11 +13,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-void resolved_policy_strip_password(char *url)
-{
-    url_argument_strip(url);
-}
 
 bool resolved_policy_uses(const struct s5_policy *p, unsigned server)
 {

@@ -20,7 +20,4 @@ bool resolved_policy_uses(const struct s5_policy *policy, unsigned server);
 /* The second half: resolves server number INDEX, if it is known by a name. Returns 0, or an EAI_* code. */
 int resolved_policy_resolve(struct s5_policy *policy, unsigned index);
 
-/* Shortens "USER:PASSWORD@" in URL to "USER@" and overwrites what is cut. */
-void resolved_policy_strip_password(char *url);
-
 #endif

@@ -16,6 +16,7 @@
 #include "run.h"
 
 #include "bridge.h"
+#include "bridge/url_argument.h"
 #include "coverage.h"
 #include "errors.h"
 #include "fencing.h"
@@ -125,7 +126,7 @@ static int set_url(const char *url)
     char *copy = strdup(url);
     if (!copy)
         return errors_fail(EXIT_OWN_ERROR, "%s", strerror(ENOMEM));
-    resolved_policy_strip_password(copy);
+    url_argument_strip(copy);
     unsetenv("SOCKS_SERVER");
     int result = set_variable("SOCKS5_SERVER", copy);
     free(copy);
@@ -140,7 +141,7 @@ static int set_source(const struct options *options)
     const char *url = env.socks5_server ? env.socks5_server : env.socks_server ? env.socks_server : env.all_proxy;
     int result = 0;
     if (options->url) {
-        resolved_policy_strip_password(options->url);
+        url_argument_strip(options->url);
         unsetenv("SOCKS5_CONF");
         result = set_url(options->url);
     } else if (options->file || env.socks5_conf) {
