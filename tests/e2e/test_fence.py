@@ -233,6 +233,13 @@ except Stop:
     right(fenced(w, code), b"interrupted")
 
 
+@test("fence: threads that wait in sendmsg() and sendmmsg() can be cancelled", on=(PLAIN, ASAN))
+def _(w):
+    fine(bed.run(bed.CLIENT, [w.app("cancel_send", False)], w.env, 30))
+    for options in ([], ["--no-companion"]):
+        fine(w.via(s.DANTED, [w.app("cancel_send")], options=options))
+
+
 # --- names that rules lead directly ---
 
 DIRECT = """server "p" { address = "%s" port = %d }
