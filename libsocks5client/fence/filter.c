@@ -20,10 +20,6 @@
 #define X32            0x40000000u
 #define OPTION_LENGTH  4 /* the argument of setsockopt() */
 
-/* socketcall(): linux/net.h */
-enum { CALL_SOCKET = 1, CALL_CONNECT = 3, CALL_LISTEN = 4, CALL_SENDTO = 11, CALL_SETSOCKOPT = 14, CALL_SENDMSG = 16,
-       CALL_SENDMMSG = 20 };
-
 struct writer {
     struct sock_filter *to;
     unsigned n;
@@ -195,10 +191,27 @@ static void filter_keyed(struct writer *w, uint32_t number)
     end_case(w, here);
 }
 
+static const uint8_t local[] = {AF_UNIX, AF_NETLINK, AF_ALG}, inet[] = {AF_INET, AF_INET6},
+                     types[] = {SOCK_STREAM, SOCK_DGRAM};
+
+#define TYPE_MASK 15 /* without SOCK_NONBLOCK and SOCK_CLOEXEC */
+
+static bool contains_value(const uint8_t *list, size_t n, int value)
+{
+    for (size_t i = 0; i < n; i++)
+        if (list[i] == value)
+            return true;
+    return false;
+}
+
+bool s5_filter_refuses_socket(int family, int type)
+{
+    return !contains_value(local, sizeof local, family) &&
+           !(contains_value(inet, sizeof inet, family) && contains_value(types, sizeof types, type & TYPE_MASK));
+}
+
 static void filter_socket(struct writer *w)
 {
-    static const uint8_t local[] = {AF_UNIX, AF_NETLINK, AF_ALG}, inet[] = {AF_INET, AF_INET6},
-                         types[] = {SOCK_STREAM, SOCK_DGRAM};
     unsigned here = begin_case(w, w->machine->socket);
     load_low(w, 0);
     for (unsigned i = 0; i < sizeof local; i++) {
@@ -208,7 +221,7 @@ static void filter_socket(struct writer *w)
     for (unsigned i = 0; i < sizeof inet; i++) {
         unsigned family = begin_case(w, inet[i]);
         load_low(w, 1);
-        write_instruction(w, BPF_ALU | BPF_AND | BPF_K, 0, 0, 15); /* without SOCK_NONBLOCK and SOCK_CLOEXEC */
+        write_instruction(w, BPF_ALU | BPF_AND | BPF_K, 0, 0, TYPE_MASK);
         for (unsigned j = 0; j < sizeof types; j++) {
             only_if(w, types[j]);
             allow_call(w);
@@ -258,6 +271,15 @@ static void filter_option(struct writer *w, const struct option *o)
     end_case(w, name);
 }
 
+bool s5_filter_refuses_option(const struct s5_filter_options *how, int level, int name, uint32_t len)
+{
+    for (size_t i = 0; i < sizeof options / sizeof *options; i++)
+        if (options[i].level == level && options[i].name == name)
+            return options[i].refused == ALWAYS || (options[i].refused == VALUE && len > 0) ||
+                   (options[i].refused == JOIN && !how->multicast);
+    return false;
+}
+
 static void filter_setsockopt(struct writer *w)
 {
     static const uint8_t levels[] = {IPPROTO_IP, IPPROTO_IPV6, IPPROTO_SCTP};
@@ -276,18 +298,25 @@ static void filter_setsockopt(struct writer *w)
     end_case(w, here);
 }
 
-/* The arguments are in memory, where no filter can see them. libc does not use it on kernels since 4.3. */
+/* The arguments are in memory, where no filter can see them. The companion reads them. Without one the functions that
+ * name a destination fail, and sockets and options are not inspected: a raw socket or a group is then possible. */
 static void filter_socketcall(struct writer *w)
 {
-    static const uint8_t refused[] = {CALL_SOCKET, CALL_CONNECT, CALL_SENDTO, CALL_SETSOCKOPT, CALL_SENDMSG,
-                                      CALL_SENDMMSG, CALL_LISTEN};
+    static const struct {
+        uint8_t function;
+        bool watched; /* only if there is a companion */
+    } refused[] = {{S5_SOCKETCALL_SOCKET, true},      {S5_SOCKETCALL_CONNECT, false},  {S5_SOCKETCALL_SENDTO, false},
+                   {S5_SOCKETCALL_SETSOCKOPT, true},  {S5_SOCKETCALL_SENDMSG, false},  {S5_SOCKETCALL_SENDMMSG, false},
+                   {S5_SOCKETCALL_LISTEN, false}};
     unsigned here = begin_case(w, w->machine->socketcall);
     load_low(w, 0);
-    for (unsigned i = 0; i < sizeof refused; i++)
-        if (refused[i] != CALL_LISTEN || w->options->listen) {
-            only_if(w, refused[i]);
-            refuse_call(w, EACCES);
-        }
+    for (unsigned i = 0; i < sizeof refused / sizeof *refused; i++) {
+        if ((refused[i].watched && !w->options->listens) ||
+            (refused[i].function == S5_SOCKETCALL_LISTEN && !w->options->listen))
+            continue;
+        only_if(w, refused[i].function);
+        refuse_call(w, EACCES);
+    }
     allow_call(w);
     end_case(w, here);
 }

@@ -39,6 +39,11 @@ struct s5_filter_options {
 
 #define S5_FILTER_MAX 600 /* instructions, at most */
 
+/* What the filter decides about socket() and setsockopt(): returns true if it refuses the call. For calls by
+ * socketcall(), whose arguments are in memory, where the filter cannot see them. */
+bool s5_filter_refuses_socket(int family, int type);
+bool s5_filter_refuses_option(const struct s5_filter_options *options, int level, int name, uint32_t len);
+
 /* Writes the filter for both MACHINES to RET, which has S5_FILTER_MAX instructions. Returns their number. */
 unsigned s5_filter_build(const struct s5_machine machines[S5_MACHINES], const struct s5_filter_options *options,
                          struct sock_filter *ret);

@@ -89,8 +89,16 @@
 #define GATE_recvmmsg(fd, msgs, n, flags, timeout) s5_gate_open()
 #define OURS_recvmmsg(fd, msgs, n, flags, timeout)                                                 \
     (int)TO_LIBC(s5_pass_recvmmsg(ENGINE, fd, msgs, n, flags, timeout))
+/* libc's sendto() is socketcall() on i386, whose arguments are in memory: within a fence it costs a message to the
+ * companion, or fails without one. */
+#ifdef __i386__
+#define S5_SOCKETCALL 1
+#else
+#define S5_SOCKETCALL 0
+#endif
 /* The next three may name a destination. */
-#define GATE_sendto(fd, buf, n, flags, addr, len) ((addr && s5_gate_open()) || s5_gate_stream(fd))
+#define GATE_sendto(fd, buf, n, flags, addr, len)                                                  \
+    (((addr || (S5_SOCKETCALL && s5_fence_possible())) && s5_gate_open()) || s5_gate_stream(fd))
 #define OURS_sendto(fd, buf, n, flags, addr, len)                                                  \
     TO_LIBC(s5_sendto(ENGINE, fd, buf, n, flags, addr, len))
 /* A message that is not known to be readable may name a destination, or carry descriptors. Within a fence every

@@ -9,7 +9,7 @@
 #include "companion.h"
 #include "bridge.h"
 #include "caller.h"
-#include "filter.h"
+#include "fence_rules.h"
 #include "judge.h"
 #include "keyed.h"
 #include "refusals.h"
@@ -47,6 +47,7 @@ static struct pollfd fds[FIRST_CHANNEL + CHANNELS];
 static pid_t tasks[FIRST_CHANNEL + CHANNELS]; /* who opened the channel */
 static unsigned n_fds, n_children;
 static struct serve_bridge bridge;
+static struct s5_filter_options filter_options; /* what the rules leave to the kernel */
 
 /* ---- Channels ---- */
 
@@ -114,7 +115,7 @@ static void answer_report(void)
     if (is_request(&q)) {
         if (open_channel(&q))
             return;
-    } else if (judge_call(&q, &error)) {
+    } else if (judge_call(&q, &filter_options, &error)) {
         answer.error = 0;
         answer.flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;
     } else {
@@ -205,6 +206,7 @@ static _Noreturn void run_companion(int from, const struct s5_policy *policy)
     setsid();
     prctl(PR_SET_NAME, "socks5companion");
     refusals_begin(policy);
+    s5_fence_rules_apply(&filter_options, policy);
     erase_secrets(policy);
     drop_descriptors(from);
     caller_begin();

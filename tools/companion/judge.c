@@ -39,6 +39,50 @@ static enum call find_call(const struct seccomp_data *d)
     return call;
 }
 
+/* The number of the system call that FUNCTION of socketcall() stands for; -1: none that the filter inspects. */
+static int get_function_number(const struct s5_machine *m, uint32_t function)
+{
+    switch ((enum s5_machine_socketcall)function) {
+    case S5_SOCKETCALL_SOCKET:
+        return (int)m->socket;
+    case S5_SOCKETCALL_CONNECT:
+        return (int)m->connect;
+    case S5_SOCKETCALL_LISTEN:
+        return (int)m->listen;
+    case S5_SOCKETCALL_SENDTO:
+        return (int)m->sendto;
+    case S5_SOCKETCALL_SETSOCKOPT:
+        return (int)m->setsockopt;
+    case S5_SOCKETCALL_SENDMSG:
+        return (int)m->sendmsg;
+    case S5_SOCKETCALL_SENDMMSG:
+        return (int)m->sendmmsg;
+    }
+    return -1;
+}
+
+/* Returns Q or, if it is socketcall(), a copy in RET with the call and the arguments that it stands for. NULL: the
+ * arguments cannot be read. */
+static const struct seccomp_notif *unpack_socketcall(const struct seccomp_notif *q, struct seccomp_notif *ret)
+{
+    const struct s5_machine *m = find_machine(q->data.arch);
+    uint32_t words[6] = {0};
+    if (!m || !m->socketcall || (uint32_t)q->data.nr != m->socketcall)
+        return q;
+    unsigned n = q->data.args[0] == S5_SOCKETCALL_SENDTO       ? 6
+                 : q->data.args[0] == S5_SOCKETCALL_SETSOCKOPT ? 5
+                 : q->data.args[0] == S5_SOCKETCALL_SENDMMSG   ? 4
+                 : q->data.args[0] == S5_SOCKETCALL_LISTEN     ? 2
+                                                               : 3;
+    if (!caller_memory((pid_t)q->pid, q->data.args[1], words, n * sizeof(*words)))
+        return NULL;
+    *ret = *q;
+    ret->data.nr = get_function_number(m, (uint32_t)q->data.args[0]);
+    for (unsigned i = 0; i < 6; i++)
+        ret->data.args[i] = words[i];
+    return ret;
+}
+
 static bool has_socket(enum call call)
 {
     return call <= SENDMMSG || call == SETSOCKOPT;
@@ -49,24 +93,48 @@ static bool is_local_protocol(const char *protocol)
     return strncmp(protocol, "UNIX", 4) == 0 || strcmp(protocol, "NETLINK") == 0 || strcmp(protocol, "ALG") == 0;
 }
 
-bool judge_call(const struct seccomp_notif *q, int *ret_error)
+/* Whether a call by socketcall() is none that the filter would have refused. Its descriptor is looked at otherwise. */
+static bool is_harmless(const struct seccomp_data *d, enum call call, const struct s5_filter_options *options)
 {
-    const struct seccomp_data *d = &q->data;
-    enum call call = find_call(d);
-    char protocol[32];
-    int family = (int)d->args[0];
-    *ret_error = call == IO_URING ? ENOSYS : call == BPF ? EPERM : EACCES;
     if (call == SOCKET)
-        *ret_error = family == AF_INET || family == AF_INET6 ? EPERM : EAFNOSUPPORT;
-    if (call > SENDMMSG)
-        return false;
-    int result = caller_socket((pid_t)q->pid, (int)d->args[0], protocol, sizeof(protocol));
+        return !s5_filter_refuses_socket((int)d->args[0], (int)d->args[1]);
+    if (call == SETSOCKOPT)
+        return !s5_filter_refuses_option(options, (int)d->args[1], (int)d->args[2], (uint32_t)d->args[4]);
+    return (call == SENDTO && (d->args[4] == 0 || d->args[5] < S5_FILTER_INET)) ||
+           (call == CONNECT && d->args[2] < S5_FILTER_INET);
+}
+
+/* Whether the socket of the call is not of the Internet. Else stores the errno that the call gets in RET_ERROR. */
+static bool judge_socket(const struct seccomp_notif *q, enum call call, int *ret_error)
+{
+    char protocol[32];
+    int result = caller_socket((pid_t)q->pid, (int)q->data.args[0], protocol, sizeof(protocol));
     if (result == 0)
         return is_local_protocol(protocol);
     if (result == -ENOENT) /* no such descriptor, or no such process here */
         *ret_error = EBADF;
     /* The kernel has an errno of its own for what is no socket. */
-    return result == -ENOTSUP || (call == CONNECT && (uint32_t)d->args[2] == S5_FILTER_UNIX);
+    return result == -ENOTSUP || (call == CONNECT && (uint32_t)q->data.args[2] == S5_FILTER_UNIX);
+}
+
+bool judge_call(const struct seccomp_notif *q, const struct s5_filter_options *options, int *ret_error)
+{
+    struct seccomp_notif unpacked;
+    const struct seccomp_notif *real = unpack_socketcall(q, &unpacked);
+    *ret_error = EACCES;
+    if (!real) /* a socket that cannot be used without other calls, or an option */
+        return q->data.args[0] == S5_SOCKETCALL_SOCKET || q->data.args[0] == S5_SOCKETCALL_SETSOCKOPT;
+    enum call call = find_call(&real->data);
+    if (real != q && is_harmless(&real->data, call, options))
+        return true;
+    int family = (int)real->data.args[0];
+    if (call == IO_URING)
+        *ret_error = ENOSYS;
+    else if (call == BPF || (call == SOCKET && (family == AF_INET || family == AF_INET6)))
+        *ret_error = EPERM;
+    else if (call == SOCKET)
+        *ret_error = EAFNOSUPPORT;
+    return call <= SENDMMSG && judge_socket(real, call, ret_error);
 }
 
 /* ---- Text ---- */
@@ -120,6 +188,9 @@ static void describe_socket(const struct seccomp_notif *q, enum call call, char 
 
 void judge_describe(const struct seccomp_notif *q, char *ret, size_t size)
 {
+    struct seccomp_notif unpacked;
+    const struct seccomp_notif *real = unpack_socketcall(q, &unpacked);
+    q = real ? real : q;
     const struct seccomp_data *d = &q->data;
     enum call call = find_call(d);
     if (call == SETSOCKOPT)
