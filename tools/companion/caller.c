@@ -61,11 +61,17 @@ static void make_fd_path(char *ret, size_t size, pid_t task, int fd)
 
 int caller_socket(pid_t task, int fd, char *ret, size_t size)
 {
-    char path[48];
+    char path[48], target[16];
     make_fd_path(path, sizeof(path), task, fd);
-    ssize_t n = getxattr(path, "system.sockprotoname", ret, size - 1);
+    /* Only a socket is asked for its protocol: another file may be of a file system that waits for this process. */
+    ssize_t n = readlink(path, target, sizeof(target));
     if (n < 0)
-        return errno == ENODATA || errno == EOPNOTSUPP ? -ENOTSUP : -errno;
+        return -errno;
+    if (n < (ssize_t)sizeof("socket:") - 1 || memcmp(target, "socket:", sizeof("socket:") - 1) != 0)
+        return -ENOTSUP;
+    n = getxattr(path, "system.sockprotoname", ret, size - 1);
+    if (n < 0)
+        return -EACCES;
     ret[n] = '\0';
     return 0;
 }
