@@ -46,7 +46,8 @@ LAYERS = {
     "include": "",
     "api": "base proto gss policy config shm negotiate client hooks include",
     "preload": "base coverage thread fence engine fd names process hooks",
-    "bridge": "base proto gss policy config shm engine client",
+    "relay": "base proto",
+    "bridge": "base proto gss policy config shm engine client relay",
     "import": "base policy config tools",
     "check": "base proto gss policy config engine client coverage fence tools",
     "companion": "base policy fence shm engine",
@@ -64,7 +65,7 @@ PURE = {"memcpy", "memmove", "memset", "memcmp", "memchr", "strlen", "strnlen", 
 
 
 def folder(layer):
-    where = {"preload": "preload", "tools": "tools", "bridge": "tools/bridge", "check": "tools/check",
+    where = {"preload": "preload", "tools": "tools", "bridge": "tools/bridge", "check": "tools/check", "relay": "tools/relay",
              "companion": "tools/companion",
              "import": "tools/import"}
     return os.path.join(TOP, where.get(layer, "libsocks5client/" + layer))

@@ -17,7 +17,6 @@
 #define FRONT_MS 30000 /* for a client to send its request */
 
 struct conn_common conns;
-uint8_t scratch_in[S5_GSS_MESSAGE_MAX], scratch_out[S5_GSS_MESSAGE_MAX];
 
 const struct s5_server *conn_server(const struct conn *c)
 {
@@ -41,14 +40,11 @@ void conn_end_upstream(struct conn_upstream *u)
     free(u);
 }
 
-void conn_end(struct conn *c)
+static void release_conn(struct conn *c, bool reset)
 {
-    loop_close(&c->client);
-    loop_close(&c->server);
+    relay_close(&c->relay, reset);
     loop_close(&c->inner);
     loop_close(&c->outer);
-    block_give(c->up);
-    block_give(c->down);
     conn_end_upstream(c->upstream);
     s5_gss_free(c->gss);
     if (c->prev)
@@ -61,21 +57,21 @@ void conn_end(struct conn *c)
     loop_dispose(c);
 }
 
+void conn_end(struct conn *c)
+{
+    release_conn(c, false);
+}
+
 void conn_reset(struct conn *c)
 {
-    struct linger now = {1, 0};
-    if (c->client.fd >= 0)
-        setsockopt(c->client.fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
-    if (c->server.fd >= 0)
-        setsockopt(c->server.fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
-    conn_end(c);
+    release_conn(c, true);
 }
 
 /* A short count means that the client is gone: what the front writes fits into the empty send buffer of any socket. */
 bool conn_say(struct conn *c)
 {
     struct front *f = &c->upstream->front;
-    ssize_t n = f->out_len ? send(c->client.fd, f->out, f->out_len, MSG_DONTWAIT | MSG_NOSIGNAL) : 0;
+    ssize_t n = f->out_len ? send(c->relay.client.fd, f->out, f->out_len, MSG_DONTWAIT | MSG_NOSIGNAL) : 0;
     if (n != f->out_len) {
         conn_end(c);
         return false;
@@ -90,7 +86,7 @@ void conn_refuse(struct conn *c, int error, uint8_t rep)
     if (!conn_say(c))
         return;
     /* close() with unread octets would send a reset, and the client would lose the reply. */
-    while (recv(c->client.fd, scratch_in, sizeof scratch_in, MSG_DONTWAIT) > 0)
+    while (recv(c->relay.client.fd, scratch_in, sizeof scratch_in, MSG_DONTWAIT) > 0)
         ;
     conn_end(c);
 }
@@ -136,7 +132,7 @@ static int choose_server(struct conn *c)
 /* Reads the octets of the client up to its request. After the request it only detects that the client hangs up. */
 static void client_ready(struct watch *w, uint32_t ready)
 {
-    struct conn *c = CONN_OF(w, client);
+    struct conn *c = CONN_OF(w, relay.client);
     struct front *f = &c->upstream->front;
     if (c->state != CONN_FRONT) {
         if (w->over || ready & EPOLLRDHUP)
@@ -182,8 +178,8 @@ void conn_begin(int fd)
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     c->upstream = u;
     c->server_index = -1;
-    c->client = (struct watch){.fd = fd, .ready = client_ready};
-    c->server = c->inner = c->outer = (struct watch){.fd = -1};
+    c->relay.client = (struct watch){.fd = fd, .ready = client_ready};
+    c->relay.server = c->inner = c->outer = (struct watch){.fd = -1};
     c->deadline = loop_now() + FRONT_MS;
     front_start(&u->front);
     c->next = conns.first;
@@ -191,7 +187,7 @@ void conn_begin(int fd)
         c->next->prev = c;
     conns.first = c;
     conns.count++;
-    if (loop_set_events(&c->client, EPOLLIN) < 0)
+    if (loop_set_events(&c->relay.client, EPOLLIN) < 0)
         conn_end(c);
 }
 
@@ -203,8 +199,8 @@ void conn_expire(void)
     conns.crowded = false;
     for (struct conn *c = conns.first; c; c = next) {
         next = c->next;
-        if (c->state == CONN_CLOSING) {
-            relay_check_closing(c);
+        if (c->relay.closing) {
+            relay_check_closing(&c->relay);
             continue;
         }
         if (!c->deadline || loop_now() < c->deadline) {

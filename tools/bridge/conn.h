@@ -2,12 +2,12 @@
 #ifndef BRIDGE_CONN_H
 #define BRIDGE_CONN_H
 
-#include "block.h"
 #include "front.h"
 #include "gss.h"
 #include "gss_link.h"
 #include "loop.h"
 #include "policy.h"
+#include "relay.h"
 #include <stddef.h>
 
 enum conn_state {
@@ -18,7 +18,6 @@ enum conn_state {
     CONN_TALKING,   /* negotiates with the server */
     CONN_RELAY,     /* relays octets both ways */
     CONN_DATAGRAMS, /* relays the datagrams of an association */
-    CONN_CLOSING,   /* the client is gone; the octets it wrote are still on their way */
 };
 
 /* What a connection needs until the stream belongs to the client. It is freed then. */
@@ -31,26 +30,17 @@ struct conn_upstream {
 };
 
 struct conn {
-    struct watch client, server; /* streams */
-    struct watch inner, outer;   /* datagrams: the socket to the client, and to the relay */
+    struct relay relay;        /* the streams to the client and to the server */
+    struct watch inner, outer; /* datagrams: the socket to the client, and to the relay */
     struct conn *next, *prev;
     struct conn_upstream *upstream;
-    uint8_t state;              /* enum conn_state */
-    bool sealed;                /* SEAL protects the stream and datagrams */
-    bool client_gone;           /* the client sent a reset, or sending to it failed */
-    bool server_deaf;           /* sending to the server failed */
-    bool up_ended, up_shut;     /* the client's end of file: received, forwarded */
-    bool down_ended, down_shut; /* the server's end of file: received, forwarded */
-    bool late;                  /* CLOSING: octets have come for the client that is gone */
-    bool pinned;                /* DATAGRAMS: INNER is connected to the client's socket */
-    int16_t server_index;       /* index in the policy; -1: not known yet */
-    int64_t deadline;           /* ms; 0: none */
+    uint8_t state;        /* enum conn_state */
+    bool sealed;          /* SEAL protects the stream and datagrams */
+    bool pinned;          /* DATAGRAMS: INNER is connected to the client's socket */
+    int16_t server_index; /* index in the policy; -1: not known yet */
+    int64_t deadline;     /* ms; 0: none */
     struct s5_gss *gss;
     struct s5_seal seal;
-    uint32_t most;      /* octets of one message at most; without a seal: of one read */
-    struct block *up;   /* sealed octets that wait for the server */
-    struct block *down; /* AT..AT+PLAIN waits for the client; RAW_AT..LEN follows it and is still sealed */
-    uint32_t down_plain, down_raw_at;
 };
 
 #define CONN_OF(watch, member) ((struct conn *)((char *)(watch)-offsetof(struct conn, member)))
@@ -91,8 +81,5 @@ void conn_expire(void);
 
 const struct s5_server *conn_server(const struct conn *c);
 const char *conn_server_name(const struct conn *c);
-
-/* Buffers for any use within one event. */
-extern uint8_t scratch_in[S5_GSS_MESSAGE_MAX], scratch_out[S5_GSS_MESSAGE_MAX];
 
 #endif

@@ -34,13 +34,13 @@ static void stream_ready(struct conn *c, struct watch *w)
 static void client_ready(struct watch *w, uint32_t ready)
 {
     (void)ready;
-    stream_ready(CONN_OF(w, client), w);
+    stream_ready(CONN_OF(w, relay.client), w);
 }
 
 static void server_ready(struct watch *w, uint32_t ready)
 {
     (void)ready;
-    stream_ready(CONN_OF(w, server), w);
+    stream_ready(CONN_OF(w, relay.server), w);
 }
 
 /* --- datagrams --- */
@@ -136,7 +136,7 @@ static int connect_to_relay(const struct conn *c, int fd, const struct s5_addr *
     struct sockaddr_storage relay;
     socklen_t len;
     char text[S5_ADDR_TEXT_MAX], why[S5_UDP_RELAY_WHY];
-    int result = s5_client_relay(conns.policy, conn_server(c), c->server.fd, bound, family, &relay, &len, why);
+    int result = s5_client_relay(conns.policy, conn_server(c), c->relay.server.fd, bound, family, &relay, &len, why);
     if (result == 0 && connect(fd, (struct sockaddr *)&relay, len) < 0) {
         result = -errno;
         s5_format(why, sizeof why, "%s", s5_error_text(result));
@@ -152,7 +152,7 @@ static int open_outer(struct conn *c, const struct s5_addr *bound)
     struct sockaddr_storage at;
     socklen_t len;
     int family = bound->kind == S5_ADDR_IPV6 ? AF_INET6 : AF_INET;
-    int fd = open_datagram_socket(c->server.fd, family, &at, &len);
+    int fd = open_datagram_socket(c->relay.server.fd, family, &at, &len);
     if (fd < 0)
         return fd;
     c->outer = (struct watch){.fd = fd, .lasting = true, .ready = outer_ready};
@@ -164,7 +164,7 @@ static int open_inner(struct conn *c, struct s5_addr *ret)
 {
     struct sockaddr_storage at;
     socklen_t len;
-    int fd = open_datagram_socket(c->client.fd, AF_INET, &at, &len);
+    int fd = open_datagram_socket(c->relay.client.fd, AF_INET, &at, &len);
     if (fd < 0)
         return fd;
     c->inner = (struct watch){.fd = fd, .lasting = true, .ready = inner_ready};
@@ -188,8 +188,8 @@ void datagram_begin(struct conn *c, const struct s5_addr *bound)
     conn_end_upstream(c->upstream);
     c->upstream = NULL;
     c->state = CONN_DATAGRAMS;
-    c->client.ready = client_ready;
-    c->server.ready = server_ready;
-    if (loop_set_events(&c->client, EPOLLIN) < 0 || loop_set_events(&c->server, EPOLLIN) < 0)
+    c->relay.client.ready = client_ready;
+    c->relay.server.ready = server_ready;
+    if (loop_set_events(&c->relay.client, EPOLLIN) < 0 || loop_set_events(&c->relay.server, EPOLLIN) < 0)
         conn_end(c);
 }

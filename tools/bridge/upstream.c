@@ -46,6 +46,54 @@ static void refuse_client(struct conn *c, int error)
     conn_refuse(c, error, s->have_rep ? s->rep : 0);
 }
 
+/* --- the stream --- */
+
+static struct conn *get_conn(struct relay *r)
+{
+    return (struct conn *)((char *)r - offsetof(struct conn, relay));
+}
+
+static void end_relay(struct relay *r, bool reset)
+{
+    if (reset)
+        conn_reset(get_conn(r));
+    else
+        conn_end(get_conn(r));
+}
+
+static int wrap_octets(struct relay *r, const uint8_t *octets, size_t n, uint8_t *ret, size_t size)
+{
+    struct conn *c = get_conn(r);
+    int len = s5_seal_wrap(&c->seal, octets, n, ret, size);
+    if (len < 0)
+        journal(S5_LOG_ERROR, "server \"%s\": cannot protect: %s", conn_server_name(c), s5_gss_why(c->gss));
+    return len;
+}
+
+static int measure_message(struct relay *r, const uint8_t *octets, size_t n)
+{
+    int len = s5_gss_frame_len(octets, n, S5_GSS_DATA);
+    if (len < 0)
+        journal(S5_LOG_ERROR, "server \"%s\": not a protected message", conn_server_name(get_conn(r)));
+    return len;
+}
+
+static int unwrap_message(struct relay *r, uint8_t *octets, size_t len)
+{
+    struct conn *c = get_conn(r);
+    int n = s5_seal_unwrap(&c->seal, octets, len, octets, len);
+    if (n < 0)
+        journal(S5_LOG_ERROR, "server \"%s\": a message that was modified", conn_server_name(c));
+    return n;
+}
+
+static void log_torn_message(struct relay *r)
+{
+    journal(S5_LOG_ERROR, "server \"%s\": connection closed within a message", conn_server_name(get_conn(r)));
+}
+
+static const struct relay_seal relay_seal = {wrap_octets, measure_message, unwrap_message, log_torn_message};
+
 static void start_stream(struct conn *c)
 {
     struct conn_upstream *u = c->upstream;
@@ -54,11 +102,12 @@ static void start_stream(struct conn *c)
     c->sealed = s5_gss_link_level(&u->link) != S5_SEAL_CLEAR;
     if (c->sealed) {
         c->seal = *s5_gss_link_seal(&u->link);
-        c->most = (uint32_t)s5_seal_most(&c->seal);
+        c->relay.seal = &relay_seal;
+        c->relay.most = (uint32_t)s5_seal_most(&c->seal);
     } else {
         s5_gss_free(c->gss);
         c->gss = NULL;
-        c->most = sizeof scratch_in;
+        c->relay.most = sizeof scratch_in;
     }
     if (u->front.command == S5_UDP_ASSOCIATE) {
         datagram_begin(c, s5_session_bound(&u->link.session));
@@ -70,7 +119,9 @@ static void start_stream(struct conn *c)
     const uint8_t *surplus = s5_gss_link_surplus(&u->link, &n);
     const uint8_t *early = front_surplus(&u->front, &m);
     c->upstream = NULL;
-    relay_begin(c, surplus, n, early, m);
+    c->state = CONN_RELAY;
+    c->relay.ended = end_relay;
+    relay_begin(&c->relay, surplus, n, early, m);
     /* C may be ended here. U does not belong to it any more. */
     conn_end_upstream(u);
 }
@@ -84,19 +135,19 @@ static bool send_bound(struct conn *c)
     if (!conn_say(c))
         return false;
     s5_gss_link_next_reply(l);
-    loop_set_events(&c->client, EPOLLRDHUP); /* a client that closes now cancels its request */
+    loop_set_events(&c->relay.client, EPOLLRDHUP); /* a client that closes now cancels its request */
     return true;
 }
 
 static void run_negotiation(struct conn *c)
 {
-    struct s5_client client = {.link = &c->upstream->link, .fd = c->server.fd};
+    struct s5_client client = {.link = &c->upstream->link, .fd = c->relay.server.fd};
     for (;;) {
         int result = s5_client_step(&client);
-        if (result == -EAGAIN && client.poll_events == POLLIN && c->server.over)
+        if (result == -EAGAIN && client.poll_events == POLLIN && c->relay.server.over)
             result = s5_gss_link_eof(client.link);
         if (result == -EAGAIN) {
-            loop_set_events(&c->server, client.poll_events == POLLOUT ? EPOLLOUT : EPOLLIN);
+            loop_set_events(&c->relay.server, client.poll_events == POLLOUT ? EPOLLOUT : EPOLLIN);
             return;
         }
         if (result < 0) {
@@ -126,7 +177,7 @@ static void set_tcp_options(int fd)
 
 static void server_ready(struct watch *w, uint32_t ready)
 {
-    struct conn *c = CONN_OF(w, server);
+    struct conn *c = CONN_OF(w, relay.server);
     (void)ready;
     if (c->state == CONN_DIALING) {
         int error = s5_client_dialled(w->fd);
@@ -150,11 +201,11 @@ static void dial_next(struct conn *c, int error)
         int fd;
         error = s5_client_dial(&to, len, &fd);
         if (error == 0 || error == -EINPROGRESS) {
-            c->server = (struct watch){.fd = fd, .ready = server_ready};
+            c->relay.server = (struct watch){.fd = fd, .ready = server_ready};
             c->state = CONN_DIALING;
-            if (loop_set_events(&c->server, EPOLLOUT) == 0)
+            if (loop_set_events(&c->relay.server, EPOLLOUT) == 0)
                 return;
-            loop_close(&c->server);
+            loop_close(&c->relay.server);
         } else if (error == -EAGAIN) { /* conn_expire() tries again */
             conns.crowded = true;
             c->state = CONN_WAITING;

@@ -1,6 +1,6 @@
 /* The event loop: descriptors, and the functions to call when they are ready. Level-triggered. */
-#ifndef BRIDGE_LOOP_H
-#define BRIDGE_LOOP_H
+#ifndef TOOLS_LOOP_H
+#define TOOLS_LOOP_H
 
 #include <stdbool.h>
 #include <stdint.h>

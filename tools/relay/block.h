@@ -1,6 +1,6 @@
 /* Buffers of one size for octets that wait to be sent. A connection without waiting octets has no block. */
-#ifndef BRIDGE_BLOCK_H
-#define BRIDGE_BLOCK_H
+#ifndef TOOLS_BLOCK_H
+#define TOOLS_BLOCK_H
 
 #include "gss_frame.h"
 
