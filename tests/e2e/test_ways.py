@@ -54,6 +54,10 @@ def check(w, mode):
         if verdict != row[column] and not is_excused(row, verdict, column):
             wrong.append("%s is %s, not %s: %s" % (row["name"], verdict, row[column], "; ".join(
                 "%s, status %s%s" % (run.said, run.status, run.packet and ", " + run.packet or "") for run in own)))
+    if mode == "fence":  # each call that the kernel refuses leaves a line
+        refused = {row["name"] for row in rows if row["hooks"] == catalogue.OPEN and row["fence"] == catalogue.CLOSED}
+        wrong += ["%s: no log line: %s, status %s" % (run.name, run.said, run.status) for run in runs
+                  if run.name in refused - catalogue.RACES and run.verdict == catalogue.CLOSED and not run.lines]
     wrong += ["a packet without a token: " + packet for packet in sorted(set(unknown))]
     assert not wrong, "\n".join([""] + wrong)
 

@@ -266,7 +266,7 @@ class Run:
 
     def __init__(self, name, root, token):
         self.name, self.root, self.token = name, root, token
-        self.status, self.said, self.verdict, self.packet = None, "", None, None
+        self.status, self.said, self.verdict, self.packet, self.lines = None, "", None, None, []
 
     def start(self, program, before, env):
         ended = threading.Event()
@@ -277,6 +277,7 @@ class Run:
                                         root=self.root)
         ended.set()
         said = (out + err).decode(errors="replace").strip().split("\n")
+        self.lines = [line for line in said if "refused" in line]
         self.said = next((line for line in said if re.fullmatch(r"[\w-]+:[\w:]+", line)), said[-1])
 
     def judge(self, tokens):

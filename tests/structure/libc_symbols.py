@@ -15,7 +15,7 @@ LIBRARIES = ("libc.so.6", "libresolv.so.2", "libanl.so.1", "libdl.so.2", "libnsl
 REQUIRED = LIBRARIES[:2]
 # Exports of the preload object that are not functions of libc: those of liburing and the object's own mark.
 NOT_LIBC = {"io_uring_queue_init", "io_uring_queue_init_params", "io_uring_setup", "socksify_covers"}
-HEADING = re.compile(r"\[(hooked|(?:hooked|not hooked|not hooked yet|harmless): \S.*)\]")
+HEADING = re.compile(r"\[(hooked|(?:hooked|not hooked|not hooked yet|fenced|harmless): \S.*)\]")
 
 
 def output(*command):
