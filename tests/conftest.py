@@ -153,6 +153,8 @@ class Module(pytest.Module):
         for declared in world.TESTS[self.path.stem]:
             if declared.full and not self.config.getoption("full"):
                 continue
+            if self.config.getoption("client_root") and not declared.in_chroot:
+                continue
             # The packages are tested in one variant only, the one that users have.
             variants = declared.variants if self.path.parent.name == "e2e" else (world.PLAIN,)
             for variant in dict.fromkeys(instead.get(v, v) for v in variants):

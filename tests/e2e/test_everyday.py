@@ -101,7 +101,7 @@ def _(w):
     alike(w, ["sh", "-c", script, folder], PAGE)
 
 
-@test("everyday: sudo and su of root run curl as another user", on=PLAIN, root=True)
+@test("everyday: sudo and su of root run curl as another user", on=PLAIN, root=True, in_chroot=False)
 def _(w):
     for command in (["sudo", "-n", "-u", bed.USER, *FETCH], ["sudo", "-n", "-E", *FETCH],
                     ["sudo", "-n", "-i", "-u", bed.USER, "sh", "-c", LINE],

@@ -205,6 +205,12 @@ def requested(path, script, host):
     return out.split(b"\r\n\r\n", 1)[-1]
 
 
+def listens(path):
+    """Whether a connection to PATH is accepted. The path exists before that."""
+    with socket.socket(socket.AF_UNIX) as c:
+        return c.connect_ex(path) == 0
+
+
 def fpm(w, name, port):
     """Starts php-fpm and returns its process and the path of its socket."""
     path = w.scratch + "/fpm-" + name
@@ -214,7 +220,7 @@ def fpm(w, name, port):
                                      'exec /usr/sbin/php-fpm[0-9]* -F -y "$0"', conf],
                         env=w.env, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 30
-    while not os.path.exists(path):
+    while not listens(path):
         assert process.poll() is None and time.monotonic() < deadline, "php-fpm does not start"
         time.sleep(0.05)
     return process, path

@@ -179,7 +179,8 @@ def another_root(w, mounts):
             subprocess.run(["umount", path], check=True, timeout=20)
 
 
-@test("a program in another root is refused where the preload object is not in it", on=PLAIN, root=True)
+@test("a program in another root is refused where the preload object is not in it", on=PLAIN, root=True,
+      in_chroot=False)
 def _(w):
     where = os.path.dirname(w.object)
     for mounts, covered in (([], False), ([where], True)):
@@ -196,7 +197,7 @@ def _(w):
 
 
 @test("shells that the C library starts are refused in another root without the preload object", on=PLAIN,
-      root=True)
+      root=True, in_chroot=False)
 def _(w):
     code = ("import os, subprocess, sys; os.chroot(sys.argv[1]); os.chdir('/'); "
             "print(os.waitstatus_to_exitcode(os.system(sys.argv[2])), flush=True)")
@@ -244,7 +245,8 @@ def with_copy(w, path, command):
     return bed.run(bed.CLIENT, words + command, w.env)
 
 
-@test("a program of another user is refused where that user cannot read the preload object", on=PLAIN, root=True)
+@test("a program of another user is refused where that user cannot read the preload object", on=PLAIN, root=True,
+      in_chroot=False)
 def _(w):
     run = probe(w.app("probe"))
     with copied_object(w) as path:

@@ -13,16 +13,17 @@ import servers as s
 PLAIN, ASAN, INSIDE, TSAN = "plain", "asan", "inside", "tsan"
 BUILDS = {PLAIN: "build", ASAN: "build-sanitize", INSIDE: "build-sanitize", TSAN: "build-tsan"}
 
-Test = collections.namedtuple("Test", "title function variants root full slow")
+Test = collections.namedtuple("Test", "title function variants root full slow in_chroot")
 TESTS = collections.defaultdict(list)  # by the name of the module
 
 
-def test(title, on=(ASAN,), root=False, full=False, slow=0):
+def test(title, on=(ASAN,), root=False, full=False, slow=0, in_chroot=True):
     """Declares a test. ON: the variants it runs with. ROOT: its programs run as root. FULL: it runs only with --full.
-    SLOW: its approximate duration in seconds; the slowest tests start first."""
+    SLOW: its approximate duration in seconds; the slowest tests start first. IN_CHROOT: it can also run in a root file
+    system of another release (--client-root)."""
     def add(function):
         TESTS[function.__module__].append(
-            Test(title, function, (on,) if isinstance(on, str) else on, root, full, slow))
+            Test(title, function, (on,) if isinstance(on, str) else on, root, full, slow, in_chroot))
         return function
     return add
 
