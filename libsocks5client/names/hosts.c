@@ -12,15 +12,17 @@
 #include <time.h>
 
 #define HOSTS     "/etc/hosts"
+#define ORDER     "/etc/nsswitch.conf"
 #define BITS      131072u
 #define WORD_BITS 64u
 
 static struct {
     _Atomic uint64_t filter[BITS / WORD_BITS];
-    _Atomic uint64_t stamp;     /* of the hosts file whose bits are in the filter; 0: none yet */
-    _Atomic int64_t second;     /* time of the last check, + 1; 0: never */
-    _Atomic uint32_t ipv6;      /* IPV6_* of all interfaces */
-    _Atomic bool queries_first; /* libc asks a name server before it reads the hosts file, see nsswitch.conf(5) */
+    _Atomic uint64_t stamp;       /* of the hosts file whose bits are in the filter; 0: none yet */
+    _Atomic uint64_t order_stamp; /* of the file that QUERIES_FIRST is from; 0: none yet */
+    _Atomic int64_t second;       /* time of the last check, + 1; 0: never */
+    _Atomic uint32_t ipv6;        /* IPV6_* of all interfaces */
+    _Atomic bool queries_first;   /* libc asks a name server before it reads the hosts file, see nsswitch.conf(5) */
 } local;
 
 /* Ignores the case of letters. It also merges some other octets, which only costs a search. */
@@ -100,28 +102,39 @@ static bool parse_order(void *user, unsigned at, const char *word, size_t len)
     return false;
 }
 
-static void read_order(void)
+/* Returns false if the file names no source: it could not be opened, for instance, because descriptors ran out. */
+static bool read_order(void)
 {
     struct order o = {.decided = false};
-    s5_word_reader_each("/etc/nsswitch.conf", parse_order, &o);
+    s5_word_reader_each(ORDER, parse_order, &o);
     atomic_store(&local.queries_first, o.decided && (!o.files_first || o.continued));
+    return o.decided;
+}
+
+/* Returns true if the file PATH is not the one that STAMP stands for, and stores the stamp of the present one in RET. A
+ * file that does not exist has the stamp 1. */
+static bool has_changed(const char *path, _Atomic uint64_t *stamp, uint64_t *ret)
+{
+    struct stat st;
+    *ret = 1;
+    if (stat(path, &st) == 0)
+        *ret = ((uint64_t)st.st_mtim.tv_sec * 1000003 + (uint64_t)st.st_mtim.tv_nsec) * 31 + (uint64_t)st.st_ino * 17 +
+               (uint64_t)st.st_size + 2;
+    return *ret != atomic_load(stamp);
 }
 
 static void reload_files(void)
 {
-    struct stat st;
-    uint64_t stamp = 1;
-    if (stat(HOSTS, &st) == 0)
-        stamp = ((uint64_t)st.st_mtim.tv_sec * 1000003 + (uint64_t)st.st_mtim.tv_nsec) * 31 + (uint64_t)st.st_ino * 17 +
-                (uint64_t)st.st_size + 2;
-    if (stamp != atomic_load(&local.stamp)) {
+    uint64_t stamp;
+    if (has_changed(HOSTS, &local.stamp, &stamp)) {
         s5_word_reader_each(HOSTS, add_to_filter, NULL);
         atomic_store(&local.stamp, stamp);
     }
+    if (has_changed(ORDER, &local.order_stamp, &stamp) && read_order())
+        atomic_store(&local.order_stamp, stamp);
     struct found6 found = {0};
     s5_word_reader_each("/proc/net/if_inet6", parse_interface, &found);
     atomic_store(&local.ipv6, found.flags);
-    read_order();
 }
 
 static void refresh_files(void)
