@@ -38,7 +38,7 @@ static int install_watched(struct fencing *f, struct s5_filter_options *how)
     how->listens = true;
     int result = s5_fence_install(how, false, &listener);
     if (result == 0)
-        result = companion_give(f->companion, listener);
+        companion_give(f->companion, listener);
     close(f->companion); /* without a listener the companion ends */
     f->companion = -1;
     return result;

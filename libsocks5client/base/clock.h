@@ -1,4 +1,4 @@
-/* Monotonic time in nanoseconds, the only clock of the engine. */
+/* Monotonic time in nanoseconds, the only clock by which the engine decides. */
 #ifndef S5_CLOCK_H
 #define S5_CLOCK_H
 
@@ -21,6 +21,14 @@ static inline uint64_t s5_clock_coarse(void)
     struct timespec ts;
     clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
     return (uint64_t)ts.tv_sec * S5_CLOCK_SECOND + (uint64_t)ts.tv_nsec;
+}
+
+/* The wall clock, ms since 1970: for log lines only. */
+static inline int64_t s5_clock_wall_ms(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_REALTIME, &ts);
+    return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
 /* The time TIMEOUT after NOW. A NULL timeout returns S5_CLOCK_NEVER. */

@@ -9,6 +9,7 @@
 #include "bridge.h"
 #include "byte_lock.h"
 #include "clock.h"
+#include "close_descriptors.h"
 #include "companion_request.h"
 #include "in_engine.h"
 #include "keyed.h"
@@ -190,23 +191,14 @@ struct spawn {
     uint8_t *stack;
 };
 
-/* Closes all descriptors from FROM to TO, both included. */
-static void close_fd_range(unsigned from, unsigned to)
-{
-    if (from > to || syscall(SYS_close_range, from, to, 0) == 0)
-        return;
-    for (unsigned fd = from; fd <= to && fd < 65536; fd++)
-        syscall(SYS_close, fd);
-}
-
 static void set_descriptors(const struct s5_bridge_start *how)
 {
     int null = (int)syscall(SYS_openat, AT_FDCWD, "/dev/null", O_RDWR);
     syscall(SYS_dup3, how->error_fd >= 0 ? how->error_fd : null, 2, 0);
     syscall(SYS_dup3, null, 0, 0);
     syscall(SYS_dup3, null, 1, 0);
-    close_fd_range(3, (unsigned)how->shm_fd - 1);
-    close_fd_range((unsigned)how->shm_fd + S5_SHM_FDS, ~0U);
+    s5_close_descriptors(3, (unsigned)how->shm_fd - 1);
+    s5_close_descriptors((unsigned)how->shm_fd + S5_SHM_FDS, ~0U);
     for (int i = 0; i < S5_SHM_FDS; i++)
         syscall(SYS_fcntl, how->shm_fd + i, F_SETFD, 0);
 }

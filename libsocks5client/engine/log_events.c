@@ -87,13 +87,6 @@ void s5_log_events_write(void *user, const char *line, size_t len)
         s5_in_engine_write(2, line, len);
 }
 
-static int64_t get_wall_clock_ms(void)
-{
-    struct timespec ts;
-    clock_gettime(CLOCK_REALTIME, &ts);
-    return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
 /* Reads the kernel's name of this program into RET. Returns RET, or NULL where there is none. libc's name for it
  * would be one more symbol to resolve at the start of every program. */
 static const char *read_program(char ret[static 16])
@@ -112,7 +105,7 @@ void s5_log_events_begin(struct s5_engine *e)
     const struct s5_policy *p = e->policy;
     e->log.level = (enum s5_log_level)p->log_level;
     e->log.json = p->log_json;
-    e->log.now = get_wall_clock_ms;
+    e->log.now = s5_clock_wall_ms;
     e->noted = p->log_counts || e->log.level >= S5_LOG_INFO;
     if (e->noted || e->log.json)
         e->log.program = read_program(e->program);

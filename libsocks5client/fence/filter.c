@@ -119,11 +119,7 @@ static void require_key(struct writer *w)
 /* The 12 bits of word INDEX of the key. */
 static uint32_t get_key_word(const uint64_t *key, unsigned index)
 {
-    unsigned bit = 12 * index, low = bit % 64;
-    uint64_t bits = key[bit / 64] >> low;
-    if (low > 52 && bit / 64 == 0)
-        bits |= key[1] << (64 - low);
-    return bits & 0xfff;
+    return key[index / S5_FILTER_HALF] >> (12 * (index % S5_FILTER_HALF)) & 0xfff;
 }
 
 /* Tells the key, and whether there is a companion. */

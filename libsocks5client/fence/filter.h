@@ -15,11 +15,12 @@
 #include <linux/filter.h>
 
 /* connect(S5_FILTER_ASK - i, 0, 0, S5_FILTER_MAGIC) fails with an "errno" of 12 bits (0: it succeeds):
- * i = 0: S5_FILTER_MARK; 1 to 11: the key, lowest bits first; 12: S5_FILTER_LISTENS or 0. */
+ * i = 0: S5_FILTER_MARK; 1 to 6 and 7 to 12: the halves of the key, lowest bits first; 13: S5_FILTER_LISTENS or 0. */
 #define S5_FILTER_MAGIC   0x50c55f1eu
 #define S5_FILTER_ASK     (-1000)
 #define S5_FILTER_MARK    0x5c5
-#define S5_FILTER_KEY     11 /* words of the key */
+#define S5_FILTER_HALF    6 /* words of 12 bits of each half of the key */
+#define S5_FILTER_KEY     (2 * S5_FILTER_HALF)
 #define S5_FILTER_LISTENS 1  /* refused calls are reported to a companion, which also answers S5_FILTER_CALL */
 /* connect(S5_FILTER_CALL, 0, 0, S5_FILTER_MAGIC): the companion returns a descriptor, see companion.h. */
 #define S5_FILTER_CALL (-2000)

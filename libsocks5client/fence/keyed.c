@@ -109,10 +109,7 @@ static void read_key(void)
     uint64_t words[2] = {0, 0};
     for (unsigned i = 0; i < S5_FILTER_KEY; i++) {
         uint64_t bits = (uint64_t)-ask_filter(S5_FILTER_ASK - 1 - (int)i) & 0xfff;
-        unsigned bit = 12 * i, low = bit % 64;
-        words[bit / 64] |= bits << low;
-        if (low > 52 && bit < 64)
-            words[1] |= bits >> (64 - low);
+        words[i / S5_FILTER_HALF] |= bits << (12 * (i % S5_FILTER_HALF));
     }
     /* Threads that ask at the same time store the same. */
     for (int i = 0; i < 2; i++)

@@ -17,7 +17,7 @@ enum s5_fence {
 /* What surrounds this process. It may change from NONE to another, never back. */
 extern __attribute__((visibility("hidden"))) _Atomic int s5_fence_state;
 
-/* Asks the filter where the state is not known yet: thirteen system calls, once in a program. Preserves errno. */
+/* Asks the filter where the state is not known yet: fourteen system calls, once in a program. Preserves errno. */
 enum s5_fence s5_fence_ask(void);
 static inline enum s5_fence s5_fence(void)
 {

@@ -1,5 +1,6 @@
 /* A program without libc: bare TOKEN sends one datagram to the target of TOKEN. It is compiled for
  * x86-64 and i386. */
+#include "call_kernel.h"
 
 struct address {
     unsigned short family, port;
@@ -8,36 +9,8 @@ struct address {
 
 #ifdef __i386__
 enum { SOCKET = 359, SENDTO = 369, EXIT = 1 };
-
-static long call_kernel(long number, long a, long b, long c, long d, long e, long f)
-{
-    const long arguments[] = {b, c, d, e, f, a, number};
-    long result;
-    __asm__ volatile(
-        "push %%ebx\n\tpush %%ebp\n\tmov %1, %%eax\n\tmov (%%eax), %%ecx\n\tmov 4(%%eax), %%edx\n\t"
-        "mov 8(%%eax), %%esi\n\tmov 12(%%eax), %%edi\n\tmov 16(%%eax), %%ebp\n\tmov 20(%%eax), "
-        "%%ebx\n\t"
-        "mov 24(%%eax), %%eax\n\tint $0x80\n\tpop %%ebp\n\tpop %%ebx"
-        : "=&a"(result)
-        : "r"(arguments)
-        : "ecx", "edx", "esi", "edi", "memory");
-    return result;
-}
 #else
 enum { SOCKET = 41, SENDTO = 44, EXIT = 60 };
-
-static long call_kernel(long number, long a, long b, long c, long d, long e, long f)
-{
-    long result;
-    register long r10 __asm__("r10") = d;
-    register long r8 __asm__("r8") = e;
-    register long r9 __asm__("r9") = f;
-    __asm__ volatile("syscall"
-                     : "=a"(result)
-                     : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
-                     : "rcx", "r11", "memory");
-    return result;
-}
 #endif
 
 void send_datagram(long *stack);

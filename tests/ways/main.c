@@ -1,4 +1,5 @@
 /* ways NAME TOKEN: runs one way. ways --list: prints the names of all ways. */
+#include "call_kernel.h"
 #include "way.h"
 #include <net/if.h>
 
@@ -86,32 +87,7 @@ const char *way_folder(void)
 
 long way_call(long number, long a, long b, long c, long d, long e, long f)
 {
-#if defined(__x86_64__)
-    long result;
-    register long r10 __asm__("r10") = d;
-    register long r8 __asm__("r8") = e;
-    register long r9 __asm__("r9") = f;
-    __asm__ volatile("syscall"
-                     : "=a"(result)
-                     : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
-                     : "rcx", "r11", "memory");
-    return result;
-#elif defined(__aarch64__)
-    register long x8 __asm__("x8") = number;
-    register long x0 __asm__("x0") = a;
-    register long x1 __asm__("x1") = b;
-    register long x2 __asm__("x2") = c;
-    register long x3 __asm__("x3") = d;
-    register long x4 __asm__("x4") = e;
-    register long x5 __asm__("x5") = f;
-    __asm__ volatile("svc 0"
-                     : "+r"(x0)
-                     : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4), "r"(x5)
-                     : "memory");
-    return x0;
-#else
-#error "the instruction of a system call is not known for this machine"
-#endif
+    return call_kernel(number, a, b, c, d, e, f);
 }
 
 int way_socket(int family, int type, int protocol)

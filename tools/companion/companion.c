@@ -9,6 +9,7 @@
 #include "companion.h"
 #include "bridge.h"
 #include "caller.h"
+#include "close_descriptors.h"
 #include "fence_rules.h"
 #include "judge.h"
 #include "keyed.h"
@@ -25,7 +26,6 @@
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -146,14 +146,6 @@ static _Noreturn void serve_tree(void)
 
 /* ---- Start ---- */
 
-/* Closes all descriptors from FROM to TO, both included. */
-static void close_descriptors(unsigned from, unsigned to)
-{
-    if (from <= to && syscall(SYS_close_range, from, to, 0) != 0)
-        for (unsigned fd = from; fd <= to && fd < 65536; fd++)
-            close((int)fd);
-}
-
 /* Keeps KEPT and the descriptors of the shared memory. Standard input, output and error become /dev/null. */
 static void drop_descriptors(int kept)
 {
@@ -164,9 +156,9 @@ static void drop_descriptors(int kept)
     unsigned high = (unsigned)(kept < bridge.shm_fd ? bridge.shm_fd : kept);
     unsigned after_low = low + (low == (unsigned)kept ? 1 : S5_SHM_FDS);
     unsigned after_high = high + (high == (unsigned)kept ? 1 : S5_SHM_FDS);
-    close_descriptors(3, low - 1);
-    close_descriptors(after_low, high - 1);
-    close_descriptors(after_high, ~0U);
+    s5_close_descriptors(3, low - 1);
+    s5_close_descriptors(after_low, high - 1);
+    s5_close_descriptors(after_high, ~0U);
 }
 
 static int receive_listener(int from)
@@ -249,7 +241,7 @@ int companion_start(const struct s5_policy *policy, struct s5_shm *shm, int shm_
     return -EAGAIN;
 }
 
-int companion_give(int companion, int listener)
+void companion_give(int companion, int listener)
 {
     char octet = 0;
     union {
@@ -261,7 +253,6 @@ int companion_give(int companion, int listener)
     control.header = (struct cmsghdr){
         .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof(listener))};
     memcpy(CMSG_DATA(&control.header), &listener, sizeof(listener));
-    int result = s5_keyed_sendmsg(companion, &m, MSG_NOSIGNAL) == 1 ? 0 : -errno;
+    s5_keyed_sendmsg(companion, &m, MSG_NOSIGNAL); /* if that fails, the kernel refuses unkeyed calls by itself */
     close(listener);
-    return result;
 }

@@ -12,7 +12,7 @@
  * for companion_give(). Returns a socket to it, which exec closes, or -errno. If the socket is closed it ends. */
 int companion_start(const struct s5_policy *policy, struct s5_shm *shm, int shm_fd, const char *bridge_path);
 
-/* Sends LISTENER to the companion, by a call with the key, and closes it. Returns 0 or -errno. */
-int companion_give(int companion, int listener);
+/* Sends LISTENER to the companion, by a call with the key, and closes it. */
+void companion_give(int companion, int listener);
 
 #endif

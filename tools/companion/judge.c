@@ -29,11 +29,11 @@ static const struct s5_machine *find_machine(uint32_t arch)
 static enum call find_call(const struct seccomp_data *d)
 {
     const struct s5_machine *m = find_machine(d->arch);
-    const uint32_t numbers[] = {m ? m->connect : ~0u,    m ? m->listen : ~0u,     m ? m->sendto : ~0u,
-                                m ? m->sendmsg : ~0u,    m ? m->sendmmsg : ~0u,   m ? m->socket : ~0u,
-                                m ? m->setsockopt : ~0u, m && m->socketcall ? m->socketcall : ~0u,
-                                m ? m->bpf : ~0u};
     enum call call = 0;
+    if (!m) /* the filter reports no other machine */
+        return IO_URING;
+    const uint32_t numbers[IO_URING] = {m->connect, m->listen,     m->sendto,     m->sendmsg, m->sendmmsg,
+                                        m->socket,  m->setsockopt, m->socketcall, m->bpf};
     while (call < IO_URING && numbers[call] != (uint32_t)d->nr)
         call++;
     return call;

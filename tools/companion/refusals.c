@@ -85,13 +85,6 @@ static void write_line(void *user, const char *line, size_t len)
         write_to(refusals_stderr(to.task), line, len);
 }
 
-static int64_t get_wall_clock_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 void refusals_begin(const struct s5_policy *policy)
 {
     struct stat st;
@@ -106,7 +99,7 @@ void refusals_begin(const struct s5_policy *policy)
                                   .write = write_line,
                                   .json = policy->log_json,
                                   .program = program,
-                                  .now = get_wall_clock_ms};
+                                  .now = s5_clock_wall_ms};
 }
 
 int refusals_flush(void)
