@@ -139,25 +139,19 @@ ASYNCHRONOUS(aio_read, aiocb) ASYNCHRONOUS(aio_read64, aiocb64) ASYNCHRONOUS(aio
 
         LIST(lio_listio, aiocb) LIST(lio_listio64, aiocb64)
 
-    /* --- io_uring would connect where no hook sees it; programs that use it can do without --- */
+    /* --- io_uring would connect where no hook sees it, and is refused. In a namespace it may --- */
 
     struct io_uring;
 struct io_uring_params;
 
-HOOK(int, io_uring_setup, (unsigned entries, struct io_uring_params *p))
-{
-    (void)entries, (void)p;
-    return -ENOSYS; /* liburing's convention */
-}
+#define URING(name, params, args)                                                                                      \
+    HOOK(int, name, params)                                                                                            \
+    {                                                                                                                  \
+        S5_NEXT(real, #name, int, params);                                                                             \
+        return s5_begin()->in_namespace && real ? real args : -ENOSYS; /* as liburing does */                          \
+    }
 
-HOOK(int, io_uring_queue_init, (unsigned entries, struct io_uring *ring, unsigned flags))
-{
-    (void)entries, (void)ring, (void)flags;
-    return -ENOSYS;
-}
-
-HOOK(int, io_uring_queue_init_params, (unsigned entries, struct io_uring *ring, struct io_uring_params *p))
-{
-    (void)entries, (void)ring, (void)p;
-    return -ENOSYS;
-}
+URING(io_uring_setup, (unsigned entries, struct io_uring_params *p), (entries, p))
+URING(io_uring_queue_init, (unsigned entries, struct io_uring *ring, unsigned flags), (entries, ring, flags))
+URING(io_uring_queue_init_params, (unsigned entries, struct io_uring *ring, struct io_uring_params *p),
+      (entries, ring, p))

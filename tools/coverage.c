@@ -5,7 +5,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-int coverage_of_command(const char *command, struct s5_program_report *ret)
+int coverage_of_command(const char *command, struct s5_program_report *ret, const char **ret_file)
 {
     static const struct s5_program_calls calls = {
         .openat = openat,
@@ -19,5 +19,7 @@ int coverage_of_command(const char *command, struct s5_program_report *ret)
     static char path[PATH_MAX + NAME_MAX + 2]; /* RET refers to it */
     struct s5_program_search search;
     s5_program_search_begin(&search, command, getenv("PATH"), path);
-    return s5_program_search_next(&calls, &here, &search, ret);
+    int result = s5_program_search_next(&calls, &here, &search, ret);
+    *ret_file = search.path;
+    return result;
 }

@@ -23,12 +23,13 @@ bool fencing_adopts_orphans(void)
 }
 
 void fencing_prepare(struct fencing *ret, const struct options *options, const struct s5_policy *policy,
-                     struct s5_shm *shm, int shm_fd, const char *bridge_path)
+                     struct s5_shm *shm, int shm_fd, const struct fencing_programs *programs)
 {
-    *ret = (struct fencing){options, policy, -1};
-    if (options->no_fence || options->no_companion || fencing_adopts_orphans() || s5_fence() != S5_FENCE_NONE)
+    *ret = (struct fencing){options, policy, -1, programs == NULL};
+    if (ret->unwanted || options->no_fence || options->no_companion || fencing_adopts_orphans() ||
+        s5_fence() != S5_FENCE_NONE)
         return;
-    ret->companion = companion_start(policy, shm, shm_fd, bridge_path);
+    ret->companion = companion_start(policy, shm, shm_fd, programs->bridge, programs->gateway);
 }
 
 /* Installs the filter whose refused calls the companion receives. Returns as s5_fence_install(). */
@@ -57,7 +58,7 @@ static int report_missing(const struct fencing *f, int error)
 int fencing_install(struct fencing *f)
 {
     struct s5_filter_options how = {.listens = false};
-    if (f->options->no_fence)
+    if (f->unwanted || f->options->no_fence)
         return 0;
     s5_fence_rules_apply(&how, f->policy);
     int result = -EBUSY;

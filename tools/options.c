@@ -2,6 +2,7 @@
  * to the command. A bare word is never a sub-command of socksify. */
 #include "options.h"
 #include "bridge/url_argument.h"
+#include "config_values.h"
 #include "errors.h"
 
 #include <getopt.h>
@@ -24,6 +25,11 @@ const char options_help[] = "Usage: socksify [OPTION]... [--] COMMAND [ARGUMENT]
                             "      --require-fence  do not run COMMAND if the kernel cannot do that\n"
                             "      --no-companion   start no process that logs these calls and looks up the\n"
                             "                       names that rules lead directly\n"
+                            "      --engine=ENGINE  run COMMAND by the preload object (preload) or in a\n"
+                            "                       network namespace (namespace); auto, the default, uses\n"
+                            "                       a namespace for what the preload object cannot cover\n"
+                            "      --strict         run COMMAND and all that it starts in a namespace that\n"
+                            "                       nothing can leave but through the server\n"
                             "      --summary        print statistics when COMMAND ends\n"
                             "      --check          check the configuration and the servers, and whether\n"
                             "                       COMMAND can be covered; exit status: 0 if nothing\n"
@@ -54,6 +60,8 @@ enum {
     OPTION_NO_FENCE,
     OPTION_REQUIRE_FENCE,
     OPTION_NO_COMPANION,
+    OPTION_ENGINE,
+    OPTION_STRICT,
     OPTION_TARGET,
     OPTION_JSON,
     OPTION_IMPORT,
@@ -70,6 +78,8 @@ static const struct option long_options[] = {
     {"no-fence", no_argument, NULL, OPTION_NO_FENCE},
     {"require-fence", no_argument, NULL, OPTION_REQUIRE_FENCE},
     {"no-companion", no_argument, NULL, OPTION_NO_COMPANION},
+    {"engine", required_argument, NULL, OPTION_ENGINE},
+    {"strict", no_argument, NULL, OPTION_STRICT},
     {"check", no_argument, NULL, OPTION_CHECK},
     {"target", required_argument, NULL, OPTION_TARGET},
     {"json", no_argument, NULL, OPTION_JSON},
@@ -83,8 +93,10 @@ static const struct option long_options[] = {
 static int report_bad_option(char **argv)
 {
     if (optopt == 'c' || optopt == 'x' || optopt == OPTION_EXPLAIN || optopt == OPTION_TARGET || optopt == OPTION_LOG ||
-        optopt == OPTION_ISOLATE || optopt == OPTION_IMPORT)
+        optopt == OPTION_ISOLATE || optopt == OPTION_ENGINE || optopt == OPTION_IMPORT)
         return errors_fail(EXIT_OWN_ERROR, "option %s needs an argument; see socksify --help", argv[optind - 1]);
+    if (optarg && strncmp(argv[optind - 1], "--", 2) == 0 && optopt == 0)
+        return errors_fail(EXIT_OWN_ERROR, "--engine: expected auto, preload or namespace; see socksify --help");
     if (optopt > 0 && optopt < 256)
         return errors_fail(EXIT_OWN_ERROR, "unknown option -%c; see socksify --help", optopt);
     return errors_fail(EXIT_OWN_ERROR, "bad option %s; see socksify --help", argv[optind - 1]);
@@ -137,6 +149,12 @@ static bool store_option(struct options *ret, int option)
     case OPTION_NO_COMPANION:
         ret->no_companion = true;
         return true;
+    case OPTION_STRICT:
+        ret->strict = true;
+        return true;
+    case OPTION_ENGINE:
+        ret->engine = s5_config_word("engine", optarg);
+        return ret->engine >= 0;
     case OPTION_IMPORT:
         ret->action = OPTIONS_IMPORT;
         ret->import = optarg;
@@ -154,7 +172,7 @@ static bool store_option(struct options *ret, int option)
 
 int options_parse(struct options *ret, int argc, char **argv)
 {
-    *ret = (struct options){.action = OPTIONS_RUN};
+    *ret = (struct options){.action = OPTIONS_RUN, .engine = -1};
     int option;
     opterr = 0; /* its messages would begin with argv[0], whatever that is */
     while ((option = getopt_long(argc, argv, "+c:x:v", long_options, NULL)) != -1) {
@@ -165,6 +183,8 @@ int options_parse(struct options *ret, int argc, char **argv)
     }
     if (ret->file && ret->url)
         return errors_fail(EXIT_OWN_ERROR, "-c and -x exclude each other");
+    if (ret->strict && ret->engine >= 0 && ret->engine != S5_ENGINE_NAMESPACE)
+        return errors_fail(EXIT_OWN_ERROR, "--strict needs the engine namespace");
     if (ret->no_fence && ret->require_fence)
         return errors_fail(EXIT_OWN_ERROR, "--no-fence and --require-fence exclude each other");
     if ((ret->target || ret->json) && ret->action != OPTIONS_CHECK)

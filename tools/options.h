@@ -25,6 +25,8 @@ struct options {
     bool no_fence;       /* --no-fence */
     bool require_fence;  /* --require-fence */
     bool no_companion;   /* --no-companion */
+    int engine;          /* --engine: enum s5_engine_choice; -1: not given */
+    bool strict;         /* --strict */
     const char *explain; /* HOST:PORT, for OPTIONS_EXPLAIN */
     const char *import;  /* a file, for OPTIONS_IMPORT */
     bool json;           /* --json, for OPTIONS_CHECK */

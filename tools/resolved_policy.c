@@ -104,6 +104,11 @@ int resolved_policy_load(struct s5_policy *ret, const struct options *options, c
         ret->log_level = level;
     ret->log_json |= options->log_json;
     ret->log_counts = options->summary;
+    ret->strict = options->strict;
+    if (options->engine >= 0) { /* also for the programs that the file names */
+        ret->engine = (uint8_t)options->engine;
+        ret->n_programs = 0;
+    }
     int code = options->log ? set_log(ret, options->log) : 0;
     if (code != 0)
         return code;

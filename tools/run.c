@@ -21,6 +21,7 @@
 #include "errors.h"
 #include "fencing.h"
 #include "pipelining_cache.h"
+#include "reach_command.h"
 #include "resolved_policy.h"
 #include "shm.h"
 #include "source.h"
@@ -83,18 +84,19 @@ static int set_variable(const char *name, const char *value)
     return 0;
 }
 
-static int set_preload(const char *object)
+/* Stores the value of LD_PRELOAD for the command in the variable NAME. */
+static int set_preload(const char *name, const char *object)
 {
     const char *old = getenv("LD_PRELOAD");
     size_t len = strlen(object);
     if (!old || !*old)
-        return set_variable("LD_PRELOAD", object);
+        return set_variable(name, object);
     if (strncmp(old, object, len) == 0 && (old[len] == '\0' || strchr(": ", old[len])))
-        return 0; /* socksify runs socksify */
+        return set_variable(name, old); /* socksify runs socksify */
     char *both;
     if (asprintf(&both, "%s:%s", object, old) < 0)
         return errors_fail(EXIT_OWN_ERROR, "%s", strerror(ENOMEM));
-    int result = set_variable("LD_PRELOAD", both);
+    int result = set_variable(name, both);
     free(both);
     return result;
 }
@@ -222,42 +224,70 @@ static int create_shm(const struct s5_policy *policy, bool trusted, struct s5_sh
 
 /* ---- The command ---- */
 
-static int check_command(const char *command)
+static char reach_file[PATH_MAX], gateway_file[PATH_MAX];
+
+static void find_reach(void)
+{
+    find_in_build(reach_file, sizeof(reach_file), "/tools/reach/socks5-reach");
+    find_in_build(gateway_file, sizeof(gateway_file), "/tools/gateway/socks5-gateway");
+    if (*reach_file == '\0')
+        snprintf(reach_file, sizeof(reach_file), "%s", REACH_PATH);
+    if (*gateway_file == '\0')
+        snprintf(gateway_file, sizeof(gateway_file), "%s", GATEWAY_PATH);
+}
+
+/* Finds the program and decides which engine runs it. Stores the words that are to be executed in RET. */
+static int plan_command(const struct options *options, const struct s5_policy *policy, char ***ret)
 {
     static struct s5_program_report report;
-    int result = coverage_of_command(command, &report);
-    if (result > 0)
-        return errors_fail(EXIT_NOT_RUN, "%s cannot be covered: %s: %s; %s", command, report.path, report.detail,
-                           s5_program_hint(report.coverage));
+    const char *file, *name = options->command[0];
+    int result = coverage_of_command(name, &report, &file);
+    *ret = options->command;
     if (result < 0)
-        return errors_fail(result == -ENOENT || result == -ENOTDIR ? EXIT_NOT_FOUND : EXIT_NOT_RUN, "%s: %s", command,
+        return errors_fail(result == -ENOENT || result == -ENOTDIR ? EXIT_NOT_FOUND : EXIT_NOT_RUN, "%s: %s", name,
                            strerror(-result));
-    return 0;
+    enum s5_engine_choice engine = policy->strict ? S5_ENGINE_NAMESPACE : s5_policy_engine(policy, file);
+    if (engine == S5_ENGINE_PRELOAD || (engine == S5_ENGINE_AUTO && !s5_program_is_reachable(report.coverage))) {
+        if (result > 0)
+            return errors_fail(EXIT_NOT_RUN, "%s cannot be covered: %s: %s; %s", name, report.path, report.detail,
+                               s5_program_hint(report.coverage));
+        return 0;
+    }
+    if (engine == S5_ENGINE_AUTO && result == 0)
+        return 0;
+    *ret = reach_command_make(policy, reach_file, file, options->command);
+    return *ret ? 0 : errors_fail(EXIT_OWN_ERROR, "%s", strerror(ENOMEM));
 }
 
 int run(const struct options *options, const struct s5_policy *policy, bool trusted)
 {
-    char object[PATH_MAX];
+    char object[PATH_MAX], **words;
     struct s5_shm *shm = NULL;
     struct fencing fence;
     int shm_fd = -1;
+    find_reach();
     int code = find_object(object, sizeof(object), trusted);
     if (code == 0)
-        code = check_command(options->command[0]);
-    if (code == 0)
-        code = set_preload(object);
+        code = plan_command(options, policy, &words);
+    if (code != 0)
+        return code;
+    bool apart = words != options->command;
+    code = set_preload(apart ? "SOCKS5_PRELOAD" : "LD_PRELOAD", object);
+    if (apart)
+        unsetenv("LD_PRELOAD");
     if (code == 0)
         code = set_source(options);
     if (code == 0)
         code = create_shm(policy, trusted, &shm, &shm_fd);
     if (code != 0)
         return code;
-    fencing_prepare(&fence, options, policy, shm, shm_fd, bridge_file);
+    struct fencing_programs programs = {bridge_file, gateway_file};
+    fencing_prepare(&fence, options, policy, shm, shm_fd, apart ? NULL : &programs);
     if (options->summary)
-        return summary_run(options->command, shm, &fence);
+        return summary_run(words, shm, &fence);
     code = fencing_install(&fence);
     if (code != 0)
         return code;
-    execvp(options->command[0], options->command);
-    return errors_fail(errno == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_RUN, "%s: %s", options->command[0], strerror(errno));
+    execvp(words[0], words);
+    return errors_fail(errno == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_RUN, "%s: %s", words[0], strerror(errno));
 }

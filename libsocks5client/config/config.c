@@ -366,11 +366,36 @@ static int find_server(const char *title)
     return -1;
 }
 
-/* Sets what depends on the whole file: "resolve", and the verdict and server of each rule. */
+/* Adds the programs of the list KEY, which ENGINE runs. */
+static int add_programs(cfg_t *cfg, const char *key, enum s5_engine_choice engine)
+{
+    for (unsigned i = 0; i < now->lib.cfg_size(cfg, key); i++) {
+        const char *name = now->lib.cfg_getnstr(cfg, key, i);
+        int64_t text = s5_policy_add_text(now->p, name, strlen(name));
+        if (text < 0 || now->p->n_programs == S5_POLICY_PROGRAMS)
+            return set_fault(*get_key_line(key), "%s: too many programs: %d is the limit", key, S5_POLICY_PROGRAMS);
+        now->p->programs[now->p->n_programs++] = (struct s5_program_rule){(uint32_t)text, (uint8_t)engine};
+    }
+    return 0;
+}
+
+static int set_engines(cfg_t *cfg)
+{
+    now->p->engine = (uint8_t)get_word_index(cfg, "engine", S5_ENGINE_AUTO);
+    now->p->no_loopback_in = !get_word_index(cfg, "namespace-loopback-in", 1);
+    now->p->no_loopback_out = !get_word_index(cfg, "namespace-loopback-out", 1);
+    now->p->hide_dbus = get_word_index(cfg, "namespace-hide-dbus", 0);
+    int r = add_programs(cfg, "preload-programs", S5_ENGINE_PRELOAD);
+    return r < 0 ? r : add_programs(cfg, "namespace-programs", S5_ENGINE_NAMESPACE);
+}
+
+/* Sets what depends on the whole file: "resolve", the engines, and the verdict and server of each rule. */
 static int finish_policy(cfg_t *cfg)
 {
     const char *resolve = get_text(cfg, "resolve");
     now->p->resolve_local = resolve && strcmp(resolve, "local") == 0;
+    if (set_engines(cfg) < 0)
+        return -EINVAL;
     for (unsigned i = 0; i < now->p->n_rules; i++) {
         struct s5_rule *rule = &now->p->rules[i];
         const char *via = now->lib.cfg_getnstr(now->lib.cfg_getnsec(cfg, "rule", i), "via", 0);
@@ -429,6 +454,12 @@ static cfg_opt_t options[] = {
     STRING("fake-ipv6"),
     STRING("search"),
     STRING("resolve"),
+    STRING("engine"),
+    LIST("preload-programs"),
+    LIST("namespace-programs"),
+    STRING("namespace-loopback-in"),
+    STRING("namespace-loopback-out"),
+    STRING("namespace-hide-dbus"),
     CFG_END(),
 };
 

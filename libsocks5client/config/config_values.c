@@ -146,6 +146,12 @@ static int check_not_empty(struct s5_policy *p, const char *key, const char *val
     return *value ? 0 : format_fault(why, "%s is empty", key);
 }
 
+static int check_program(struct s5_policy *p, const char *key, const char *value, char *why)
+{
+    (void)p;
+    return *value && !strchr(value, '/') ? 0 : format_fault(why, "%s: \"%s\" is not the name of a file", key, value);
+}
+
 static const struct {
     const char *name;
     const char *words[5]; /* the accepted words, NULL-terminated; empty where CHECK is set */
@@ -179,6 +185,12 @@ static const struct {
     {"fake-ipv6", {NULL}, check_fake_range},
     {"search", {NULL}, check_search},
     {"resolve", {"remote", "local"}, NULL},
+    {"engine", {"auto", "preload", "namespace"}, NULL},
+    {"preload-programs", {NULL}, check_program},
+    {"namespace-programs", {NULL}, check_program},
+    {"namespace-loopback-in", {"false", "true"}, NULL},
+    {"namespace-loopback-out", {"false", "true"}, NULL},
+    {"namespace-hide-dbus", {"false", "true"}, NULL},
 };
 
 int s5_config_key(const char *key)

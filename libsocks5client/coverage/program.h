@@ -82,6 +82,13 @@ int s5_program_search_next(const struct s5_program_calls *calls, const struct s5
 /* Whether execvp() continues its search after exec failed with ERROR. */
 bool s5_program_search_continues(int error);
 
+/* Whether a network namespace can run a program that is not covered: it must keep the IDs and rights of its caller. */
+static inline bool s5_program_is_reachable(enum s5_coverage coverage)
+{
+    return coverage != S5_COVERED && coverage != S5_UNKNOWN && coverage != S5_UNCOVERED_SETUID &&
+           coverage != S5_UNCOVERED_CAPS;
+}
+
 /* What the user can do about it, in one line; "" if nothing is wrong. Static storage. */
 const char *s5_program_hint(enum s5_coverage coverage);
 

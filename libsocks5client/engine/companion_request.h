@@ -14,6 +14,8 @@ enum s5_companion_service {
     S5_COMPANION_NAME,      /* getnameinfo() of the address in DATA. Reply: struct s5_companion_name */
     S5_COMPANION_MESSAGE,   /* res_send() of the DNS message in DATA. Reply: the message */
     S5_COMPANION_BRIDGE,    /* starts socks5-bridge. Reply: struct s5_companion_bridge */
+    S5_COMPANION_GATEWAY,   /* starts a gateway for the network namespace of the caller, whose calls pass from then on.
+                             * Reply: int32_t, 0 or -errno; the channel stays, as the socket to the gateway */
     S5_COMPANION_SERVICES
 };
 

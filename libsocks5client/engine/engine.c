@@ -68,6 +68,7 @@ int s5_engine_attach(struct s5_engine *e)
     place.import = false;
     s5_engine_set_shm_location(e, &place);
     atomic_store(&e->shm, shm);
+    e->in_namespace = s5_namespaces_are_here(&shm->namespaces);
     s5_engine_register(e, 0);
     e->events->attached(e);
     return import;

@@ -48,6 +48,7 @@ struct s5_engine {
     dev_t stderr_dev;         /* standard error at start; another file there belongs to the program */
     ino_t stderr_ino;
     struct s5_shm *_Atomic shm;
+    bool in_namespace;               /* this process is in a network namespace of the tree, see shm/namespaces.h */
     _Atomic uint32_t process_number; /* number of this process, see shm/process.h; 0: none */
     _Atomic int shm_fd;              /* an internal descriptor; -1: none */
     struct s5_shm_location place;    /* of the shared state, as passed to children */

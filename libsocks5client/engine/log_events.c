@@ -56,14 +56,19 @@ static int parse_priority(const char *line, size_t len)
     return 8 + (first == 'w' ? 4 : first == 'i' ? 6 : first == 'd' ? 7 : 3);
 }
 
+size_t s5_log_events_syslog_head(char ret[static S5_LOG_EVENTS_HEAD], const char *line, size_t len)
+{
+    return s5_format(ret, S5_LOG_EVENTS_HEAD, "<%d>%s", parse_priority(line, len), line[0] == '{' ? "socksify: " : "");
+}
+
 static bool write_syslog(struct s5_engine *e, const char *line, size_t len)
 {
-    char head[32];
+    char head[S5_LOG_EVENTS_HEAD];
     struct sockaddr_un to = {.sun_family = AF_UNIX, .sun_path = "/dev/log"};
     int fd = e->real->socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
         return false;
-    size_t n = s5_format(head, sizeof head, "<%d>%s", parse_priority(line, len), line[0] == '{' ? "socksify: " : "");
+    size_t n = s5_log_events_syslog_head(head, line, len);
     struct iovec parts[] = {{head, n}, {(void *)(uintptr_t)line, len - 1}};
     struct msghdr m = {.msg_name = &to, .msg_namelen = sizeof to, .msg_iov = parts, .msg_iovlen = 2};
     ssize_t sent = e->real->keyed_sendmsg(fd, &m, MSG_NOSIGNAL);

@@ -15,6 +15,10 @@
  * destination is written to standard error, if that is still the file that it was at start. */
 S5_LOG_EVENTS_COLD void s5_log_events_write(void *user, const char *line, size_t len);
 
+/* Writes what syslog wants before LINE, LEN octets, to RET. Returns its length. */
+#define S5_LOG_EVENTS_HEAD 32
+size_t s5_log_events_syslog_head(char ret[static S5_LOG_EVENTS_HEAD], const char *line, size_t len);
+
 /* Sets the format of lines and whether events are noted, from the policy of E, which was just loaded. */
 S5_LOG_EVENTS_COLD void s5_log_events_begin(struct s5_engine *e);
 

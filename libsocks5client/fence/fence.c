@@ -64,3 +64,16 @@ int s5_fence_install(struct s5_filter_options *how, bool all, int *ret_listener)
     errno = saved;
     return r;
 }
+
+int s5_fence_install_families(bool refuse_uring)
+{
+    struct sock_filter filter[S5_FILTER_MAX];
+    const struct s5_machine *machines = s5_machine_own();
+    int saved = errno;
+    if (!machines)
+        return -ENOSYS;
+    struct sock_fprog program = {(unsigned short)s5_filter_build_families(machines, refuse_uring, filter), filter};
+    int r = set_permitted_filter(0, &program) < 0 ? -errno : 0;
+    errno = saved;
+    return r;
+}

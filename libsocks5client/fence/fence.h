@@ -14,4 +14,7 @@
  * or kernel), -EBUSY (another filter of this process has a listener already), -EPERM and others as seccomp(). */
 int s5_fence_install(struct s5_filter_options *how, bool all, int *ret_listener);
 
+/* Installs the filter of s5_filter_build_families() in this thread. Returns 0, or -errno as s5_fence_install(). */
+int s5_fence_install_families(bool refuse_uring);
+
 #endif

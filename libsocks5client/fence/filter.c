@@ -365,3 +365,43 @@ unsigned s5_filter_build(const struct s5_machine machines[S5_MACHINES], const st
     fail_call(&w, ENOSYS); /* another ABI */
     return w.n;
 }
+
+/* ---- The filter of a network namespace ---- */
+
+static void filter_families(struct writer *w, const struct s5_machine *machine, bool refuse_uring)
+{
+    static const uint8_t families[] = {AF_UNIX, AF_INET, AF_INET6, AF_NETLINK, AF_PACKET, AF_ALG};
+    w->machine = machine;
+    load_field(w, offsetof(struct seccomp_data, arch));
+    unsigned here = begin_case(w, machine->arch);
+    load_field(w, offsetof(struct seccomp_data, nr));
+    if (machine->x32) {
+        write_instruction(w, BPF_JMP | BPF_JGE | BPF_K, 0, 1, X32);
+        fail_call(w, ENOSYS);
+    }
+    unsigned socket = begin_case(w, machine->socket);
+    load_low(w, 0);
+    for (unsigned i = 0; i < sizeof families; i++) {
+        only_if(w, families[i]);
+        allow_call(w);
+    }
+    fail_call(w, EAFNOSUPPORT);
+    end_case(w, socket);
+    for (uint32_t number = IO_URING_FIRST; refuse_uring && number <= IO_URING_LAST; number++) {
+        only_if(w, number);
+        fail_call(w, ENOSYS);
+    }
+    allow_call(w);
+    end_case(w, here);
+}
+
+unsigned s5_filter_build_families(const struct s5_machine machines[S5_MACHINES], bool refuse_uring,
+                                  struct sock_filter *ret)
+{
+    const struct s5_filter_options none = {.listens = false};
+    struct writer w = {.to = ret, .options = &none};
+    for (unsigned i = 0; i < S5_MACHINES; i++)
+        filter_families(&w, &machines[i], refuse_uring);
+    fail_call(&w, ENOSYS); /* another ABI */
+    return w.n;
+}

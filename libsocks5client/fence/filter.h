@@ -49,4 +49,10 @@ bool s5_filter_refuses_option(const struct s5_filter_options *options, int level
 unsigned s5_filter_build(const struct s5_machine machines[S5_MACHINES], const struct s5_filter_options *options,
                          struct sock_filter *ret);
 
+/* Writes to RET a filter for processes that are alone in a network namespace. It refuses sockets of families that are
+ * not of the namespace (EAFNOSUPPORT) and, with REFUSE_URING, io_uring (ENOSYS), whose sockets no filter sees. Returns
+ * the number of instructions. A call by socketcall() is not inspected: its arguments are in memory. */
+unsigned s5_filter_build_families(const struct s5_machine machines[S5_MACHINES], bool refuse_uring,
+                                  struct sock_filter *ret);
+
 #endif

@@ -382,3 +382,12 @@ struct s5_route s5_policy_listen(const struct s5_policy *p, const struct s5_addr
         return route;
     return (struct s5_route){S5_VIA, (int)last_peer - 1, -1, S5_WHY_LAST_PEER};
 }
+
+enum s5_engine_choice s5_policy_engine(const struct s5_policy *p, const char *file)
+{
+    const char *slash = strrchr(file, '/'), *name = slash ? slash + 1 : file;
+    for (uint32_t i = 0; i < p->n_programs; i++)
+        if (strcmp(s5_policy_text(p, p->programs[i].name), name) == 0)
+            return (enum s5_engine_choice)p->programs[i].engine;
+    return (enum s5_engine_choice)p->engine;
+}

@@ -14,6 +14,7 @@
 #define S5_POLICY_SERVERS  32
 #define S5_POLICY_RULES    256
 #define S5_POLICY_MATCHES  2048 /* CIDR blocks and names of all rules together */
+#define S5_POLICY_PROGRAMS 64
 #define S5_POLICY_PORTS    1024 /* port ranges of all rules together */
 #define S5_FAKE_IPV4      "198.18.0.0/15" /* for benchmarks by RFC 2544: assigned to no one */
 #define S5_FAKE_IPV6      "fdc4:8b1e:5053::/96" /* this project's, drawn at random as RFC 4193 requires */
@@ -102,6 +103,18 @@ struct s5_rule {
     uint8_t isolate;                   /* S5_ISOLATE_* or'ed; 0: as for the server */
 };
 
+/* Which engine runs a program. */
+enum s5_engine_choice {
+    S5_ENGINE_AUTO,     /* the preload object, or a namespace if it cannot cover the program */
+    S5_ENGINE_PRELOAD,  /* the preload object; what it cannot cover is not run */
+    S5_ENGINE_NAMESPACE /* a network namespace */
+};
+
+struct s5_program_rule {
+    uint32_t name;  /* text: the base name of the program's file */
+    uint8_t engine; /* enum s5_engine_choice */
+};
+
 /* A range of fake addresses. The number of a name is in the last bits. */
 struct s5_fake_range {
     uint8_t octets[16]; /* all bits after the prefix are zero */
@@ -109,7 +122,7 @@ struct s5_fake_range {
 };
 
 struct s5_policy {
-    uint32_t n_servers, n_rules, n_matches, n_ports, n_text;
+    uint32_t n_servers, n_rules, n_matches, n_ports, n_programs, n_text;
     bool resolve_local;  /* resolve = "local", socks5:// */
     uint8_t log_level;   /* enum s5_log_level; S5_LOG_ERROR by default */
     uint32_t log_file;   /* text: absolute path, "syslog" or "fd:N"; 0: standard error */
@@ -118,9 +131,14 @@ struct s5_policy {
     struct s5_fake_range fake_ipv4, fake_ipv6; /* 198.18.0.0/15 and S5_FAKE_IPV6 by default */
     char search[S5_ADDR_NAME_MAX + 1]; /* suffix that completes a single word; "": none */
     uint32_t source;     /* text: file or variable it came from, for messages */
+    uint8_t engine;      /* enum s5_engine_choice; a program without an entry in PROGRAMS has it */
+    bool strict;         /* the command is not trusted: it runs in a namespace, and gets no secret and no loopback */
+    bool no_loopback_out, no_loopback_in; /* a namespace does not reach the host's loopback, or the other way */
+    bool hide_dbus;                       /* a namespace has no system bus */
     struct s5_server servers[S5_POLICY_SERVERS];
     struct s5_rule rules[S5_POLICY_RULES];
     struct s5_match matches[S5_POLICY_MATCHES];
+    struct s5_program_rule programs[S5_POLICY_PROGRAMS];
     struct {
         uint16_t low, high;
     } ports[S5_POLICY_PORTS];
@@ -151,6 +169,9 @@ struct s5_route {
         S5_WHY_LAST_PEER, /* a listener for connections back through the last server, see s5_policy_listen() */
     } why;
 };
+
+/* Which engine runs the program FILE, a path. */
+enum s5_engine_choice s5_policy_engine(const struct s5_policy *p, const char *file);
 
 /* Decides about FLOW. The first matching rule decides. Without one, loopback is direct, a listener (S5_CMD_BIND) is
  * direct and everything else is denied. A name is loopback only if it is "localhost" or below it. Never fails. */

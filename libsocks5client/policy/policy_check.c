@@ -33,7 +33,9 @@ static bool is_valid_match(const struct s5_match *m)
 bool s5_policy_is_sound(const struct s5_policy *p)
 {
     bool sound = p->n_servers <= S5_POLICY_SERVERS && p->n_rules <= S5_POLICY_RULES &&
-                 p->n_matches <= S5_POLICY_MATCHES && p->n_ports <= S5_POLICY_PORTS && p->n_text <= S5_POLICY_TEXT &&
+                 p->n_matches <= S5_POLICY_MATCHES && p->n_ports <= S5_POLICY_PORTS &&
+                 p->n_programs <= S5_POLICY_PROGRAMS && p->engine <= S5_ENGINE_NAMESPACE &&
+                 p->n_text <= S5_POLICY_TEXT &&
                  !p->text[S5_POLICY_TEXT - 1] && memchr(p->search, 0, sizeof p->search) && p->fake_ipv4.prefix >= 8 &&
                  p->fake_ipv4.prefix <= 16 && p->fake_ipv6.prefix <= 108;
     for (uint32_t i = 0; sound && i < p->n_servers; i++)
@@ -42,5 +44,7 @@ bool s5_policy_is_sound(const struct s5_policy *p)
         sound = is_valid_rule(p, &p->rules[i]);
     for (uint32_t i = 0; sound && i < p->n_matches; i++)
         sound = is_valid_match(&p->matches[i]);
+    for (uint32_t i = 0; sound && i < p->n_programs; i++)
+        sound = p->programs[i].engine <= S5_ENGINE_NAMESPACE;
     return sound;
 }

@@ -17,6 +17,7 @@
 #include "bridge_place.h"
 #include "exported.h"
 #include "fake_pool.h"
+#include "namespaces.h"
 #include "negotiation.h"
 #include "pipelining_cache.h"
 #include "policy_file.h"
@@ -89,6 +90,7 @@ struct s5_shm {
     _Atomic uint32_t exports_at;                /* number of exports so far */
     struct s5_exported exports[S5_SHM_EXPORTS]; /* a hash table by cookie */
     struct s5_bridge_place bridge;              /* in front of the servers that may select GSSAPI */
+    struct s5_namespaces namespaces;            /* of programs that the preload object cannot cover */
     _Atomic uint32_t relayed_at;                /* the next of RELAYED to overwrite */
     struct s5_exported_association relayed[S5_SHM_RELAYED];
     struct s5_resolved resolved[S5_POLICY_SERVERS];

@@ -33,6 +33,9 @@ bool s5_target_address(const struct sockaddr *sa, socklen_t len, struct s5_addr 
 
 int s5_target_route(struct s5_engine *e, struct s5_addr *to, const struct s5_server **ret_server, bool *ret_named)
 {
+    *ret_named = false;
+    if (e->in_namespace) /* the gateway makes the association */
+        return 0;
     int named = s5_names_of(e, to);
     if (named < 0)
         return named;

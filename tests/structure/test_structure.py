@@ -45,18 +45,24 @@ LAYERS = {
     "lookup": "base thread fence engine names dns hooks",
     "include": "",
     "api": "base proto gss policy config shm negotiate client hooks include",
-    "preload": "base coverage thread fence engine fd names process hooks",
+    "preload": "base thread fence engine fd names process hooks",
+    "exec": "base policy coverage thread fence shm engine fd hooks preload",
     "relay": "base proto",
     "bridge": "base proto gss policy config shm engine client relay",
+    "observe": "base policy engine",
+    "netns": "base",
+    "reach": "base fence shm engine netns tools",
+    "packets": "base relay netns",
+    "gateway": "base policy shm engine names udp hooks include relay observe netns packets",
     "import": "base policy config tools",
     "check": "base proto gss policy config engine client coverage fence tools",
-    "companion": "base policy fence shm engine",
+    "companion": "base policy fence shm engine observe",
     "tools": "base proto gss policy config coverage fence shm engine check companion import bridge",
 }
 # The maximum number of lines of all files of a layer. Exceptions are explained in docs/ARCHITECTURE.md.
-LAYER_LINES = 1800
+LAYER_LINES = 1850
 # The lengths of headers that may be longer: the public headers are documentation, the others are one structure each.
-LONG = {"socks5client.h": 800, "socks.h": 300, "registry.h": 260, "engine.h": 260}
+LONG = {"socks5client.h": 800, "socks.h": 300, "registry.h": 260, "engine.h": 260, "policy.h": 230}
 COLUMNS = 120
 # The libc functions that proto may call: for memory and text, without system calls.
 PURE = {"memcpy", "memmove", "memset", "memcmp", "memchr", "strlen", "strnlen", "strcmp", "strncmp",
@@ -66,7 +72,8 @@ PURE = {"memcpy", "memmove", "memset", "memcmp", "memchr", "strlen", "strnlen", 
 
 def folder(layer):
     where = {"preload": "preload", "tools": "tools", "bridge": "tools/bridge", "check": "tools/check", "relay": "tools/relay",
-             "companion": "tools/companion",
+             "companion": "tools/companion", "observe": "tools/observe", "netns": "tools/netns", "packets": "tools/packets",
+             "reach": "tools/reach", "gateway": "tools/gateway", "exec": "preload/exec",
              "import": "tools/import"}
     return os.path.join(TOP, where.get(layer, "libsocks5client/" + layer))
 
@@ -107,7 +114,7 @@ def no_cycle_of_layers():
     seen, wrong = set(), []
     for layer, others in LAYERS.items():
         seen.add(layer)
-        if layer not in ("tools", "import", "check"):
+        if layer not in ("tools", "import", "check", "reach"):
             wrong += ["%s: %s" % (layer, other) for other in others.split() if other not in seen]
     return wrong
 

@@ -36,7 +36,8 @@ static const char *get_elf_class(const char *path)
 static void check_program(struct report *report, const char *command)
 {
     static struct s5_program_report found;
-    int result = coverage_of_command(command, &found);
+    const char *file;
+    int result = coverage_of_command(command, &found, &file);
     report_group(report, "program", command);
     if (result < 0)
         report_row(report, "covered", FINDING_FAIL, "not found, or not executable", "%s: %s", found.path,

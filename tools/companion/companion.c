@@ -9,10 +9,12 @@
 #include "companion.h"
 #include "bridge.h"
 #include "caller.h"
+#include "companion_request.h"
 #include "close_descriptors.h"
 #include "fence_rules.h"
 #include "judge.h"
 #include "keyed.h"
+#include "members.h"
 #include "refusals.h"
 #include "serve.h"
 #include <errno.h>
@@ -71,10 +73,28 @@ static bool open_channel(const struct seccomp_notif *q)
     return true;
 }
 
+/* Reads, without taking it, what the request on channel I is for. */
+static bool wants_gateway(unsigned i)
+{
+    uint32_t service = S5_COMPANION_SERVICES;
+    return fds[i].revents & POLLIN && recv(fds[i].fd, &service, sizeof(service), MSG_PEEK | MSG_DONTWAIT) > 0 &&
+           service == S5_COMPANION_GATEWAY;
+}
+
+/* Registers the namespace of the channel's task. A child starts the gateway on the channel. */
+static bool add_member(unsigned i)
+{
+    int32_t result = members_add(tasks[i]);
+    if (send(fds[i].fd, &result, sizeof(result), MSG_NOSIGNAL) != sizeof(result))
+        result = -EPIPE;
+    return result == 0;
+}
+
 /* Lets a child serve channel I. */
 static void serve_channel(unsigned i)
 {
-    pid_t pid = fds[i].revents & POLLIN ? fork() : -1;
+    bool refused = wants_gateway(i) && !add_member(i);
+    pid_t pid = fds[i].revents & POLLIN && !refused ? fork() : -1;
     if (pid == 0) {
         sigset_t none;
         sigemptyset(&none);
@@ -115,7 +135,7 @@ static void answer_report(void)
     if (is_request(&q)) {
         if (open_channel(&q))
             return;
-    } else if (judge_call(&q, &filter_options, &error)) {
+    } else if ((members_has((pid_t)q.pid) && judge_in_namespace(&q)) || judge_call(&q, &filter_options, &error)) {
         answer.error = 0;
         answer.flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;
     } else {
@@ -217,12 +237,13 @@ static _Noreturn void run_companion(int from, const struct s5_policy *policy)
     serve_tree();
 }
 
-int companion_start(const struct s5_policy *policy, struct s5_shm *shm, int shm_fd, const char *bridge_path)
+int companion_start(const struct s5_policy *policy, struct s5_shm *shm, int shm_fd, const char *bridge_path,
+                    const char *gateway_path)
 {
     int ends[2], status = 0;
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
         return -errno;
-    bridge = (struct serve_bridge){shm, shm_fd, bridge_path};
+    bridge = (struct serve_bridge){shm, shm_fd, bridge_path, gateway_path};
     pid_t between = fork();
     if (between == 0) {
         pid_t pid = fork();

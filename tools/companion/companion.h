@@ -10,7 +10,8 @@
 
 /* Starts the companion. It is no child of this process, has none of its descriptors but SHM_FD and the next, and waits
  * for companion_give(). Returns a socket to it, which exec closes, or -errno. If the socket is closed it ends. */
-int companion_start(const struct s5_policy *policy, struct s5_shm *shm, int shm_fd, const char *bridge_path);
+int companion_start(const struct s5_policy *policy, struct s5_shm *shm, int shm_fd, const char *bridge_path,
+                    const char *gateway_path);
 
 /* Sends LISTENER to the companion, by a call with the key, and closes it. */
 void companion_give(int companion, int listener);

@@ -137,6 +137,17 @@ bool judge_call(const struct seccomp_notif *q, const struct s5_filter_options *o
     return call <= SENDMMSG && judge_socket(real, call, ret_error);
 }
 
+bool judge_in_namespace(const struct seccomp_notif *q)
+{
+    struct seccomp_notif unpacked;
+    const struct seccomp_notif *real = unpack_socketcall(q, &unpacked);
+    if (!real || find_call(&real->data) != SOCKET)
+        return real;
+    int family = (int)real->data.args[0];
+    return family == AF_UNIX || family == AF_INET || family == AF_INET6 || family == AF_NETLINK ||
+           family == AF_PACKET || family == AF_ALG;
+}
+
 /* ---- Text ---- */
 
 /* The beginning of struct msghdr. */

@@ -14,4 +14,8 @@ bool judge_call(const struct seccomp_notif *q, const struct s5_filter_options *o
 /* Stores in RET what the call is, for people: "connect() to 203.0.113.10:80 (TCP)". */
 void judge_describe(const struct seccomp_notif *q, char *ret, size_t size);
 
+/* Whether the call may go on in a network namespace that leads outside through a gateway only: all but sockets that are
+ * not of the namespace. */
+bool judge_in_namespace(const struct seccomp_notif *q);
+
 #endif

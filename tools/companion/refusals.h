@@ -16,7 +16,4 @@ void refusals_report(const struct seccomp_notif *q);
  * milliseconds until it is due again; -1: nothing was counted. */
 int refusals_flush(void);
 
-/* Returns a descriptor of standard error as it was at the start, if TASK has it; else -1. The caller closes it. */
-int refusals_stderr(pid_t task);
-
 #endif

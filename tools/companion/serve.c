@@ -4,13 +4,16 @@
 #include "addr.h"
 #include "bridge.h"
 #include "caller.h"
+#include "close_descriptors.h"
 #include "companion_request.h"
-#include "refusals.h"
+#include "tree_log.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <resolv.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -86,9 +89,30 @@ static void send_message(int channel, const struct s5_companion_request *q)
 
 static void start_bridge(int channel, pid_t task, const struct serve_bridge *b)
 {
-    struct s5_bridge_start how = {b->shm, b->shm_fd, b->path, environ, refusals_stderr(task), 0};
+    struct s5_bridge_start how = {b->shm, b->shm_fd, b->path, environ, tree_log_stderr(task), 0};
     struct s5_companion_bridge reply = {.pid = s5_bridge_spawn(&how, caller_process(task))};
     send_reply(channel, &reply, sizeof(reply));
+}
+
+/* Becomes the gateway on CHANNEL, in a session of its own and with no descriptor but that and the shared memory's. */
+static void run_gateway(int channel, const struct serve_bridge *b)
+{
+    char number[16];
+    unsigned low = (unsigned)(channel < b->shm_fd ? channel : b->shm_fd);
+    unsigned high = (unsigned)(channel < b->shm_fd ? b->shm_fd : channel);
+    unsigned after_low = low + (low == (unsigned)channel ? 1 : S5_SHM_FDS);
+    unsigned after_high = high + (high == (unsigned)channel ? 1 : S5_SHM_FDS);
+    s5_close_descriptors(3, low - 1);
+    s5_close_descriptors(after_low, high - 1);
+    s5_close_descriptors(after_high, ~0U);
+    fcntl(channel, F_SETFD, 0);
+    for (int i = 0; i < S5_SHM_FDS; i++)
+        fcntl(b->shm_fd + i, F_SETFD, 0);
+    alarm(0);
+    setsid();
+    unsetenv("LD_PRELOAD");
+    snprintf(number, sizeof(number), "%d", channel);
+    execl(b->gateway_path, b->gateway_path, number, (char *)NULL);
 }
 
 _Noreturn void serve_request(int channel, pid_t task, const struct serve_bridge *bridge)
@@ -111,6 +135,9 @@ _Noreturn void serve_request(int channel, pid_t task, const struct serve_bridge 
         break;
     case S5_COMPANION_BRIDGE:
         start_bridge(channel, task, bridge);
+        break;
+    case S5_COMPANION_GATEWAY:
+        run_gateway(channel, bridge);
         break;
     case S5_COMPANION_SERVICES:
         break;

@@ -9,7 +9,7 @@
 struct serve_bridge {
     struct s5_shm *shm;
     int shm_fd;
-    const char *path;
+    const char *path, *gateway_path;
 };
 
 /* Receives the request of TASK on CHANNEL and replies. Runs in a process of its own, which it ends. */

@@ -25,6 +25,12 @@ bool caller_memory(pid_t task, uint64_t address, void *ret, size_t size);
  * socket; -EACCES and others: it is not known. */
 int caller_socket(pid_t task, int fd, char *ret, size_t size);
 
+/* Opens a file of TASK's network namespace, which lives as long as it is open, and stores in RET a number that is the
+ * same for all tasks of the namespace and for no other. Returns the descriptor, or -1. */
+int caller_open_network(pid_t task, uint64_t *ret);
+/* Stores that number alone. Returns false if it is not known. */
+bool caller_network(pid_t task, uint64_t *ret);
+
 /* Returns a descriptor for writing to the file that TASK has as FD, if it is the file DEV, INO; else -1. The caller
  * closes it. It may be blocking. */
 int caller_file(pid_t task, int fd, uint64_t dev, uint64_t ino);

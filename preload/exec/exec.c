@@ -13,6 +13,7 @@
 #include "fd_ops.h"
 #include "in_engine.h"
 #include "program.h"
+#include "reach.h"
 #include "spawn_actions.h"
 #include "start.h"
 #include "user_memory.h"
@@ -30,8 +31,7 @@
 #include <unistd.h>
 #include <wordexp.h>
 
-#define NEAR       2048 /* most octets of an environment on the stack */
-#define MOST_SHOWN 500  /* octets of a path in a log line */
+#define NEAR 2048 /* most octets of an environment on the stack */
 
 /* --- the check of the program --- */
 
@@ -70,40 +70,39 @@ static struct s5_program_place get_place(void)
     return (struct s5_program_place){.dir = AT_FDCWD, .object = s5_begin_object()};
 }
 
-static int refuse_program(const char *path, const struct s5_program_report *report)
-{
-    s5_log(&s5_begin()->log, S5_LOG_ERROR, "refused to run %.*s: %s: %s", MOST_SHOWN, path ? path : report->path,
-           report->detail, s5_program_hint(report->coverage));
-    return -EACCES;
-}
-
-/* Whether the file PATH in DIR (NULL: DIR itself) may be started in PLACE: 0 or -errno. Where exec is certain to fail,
- * 0: exec reports the error. */
-static __attribute__((noinline)) int check_at(const struct s5_program_place *place, int dir, const char *path)
+/* Whether and how the file PATH in DIR (NULL: DIR itself) may be started in PLACE: 0 with PLAN, or -errno. Where exec
+ * is certain to fail, 0: exec reports the error. */
+static __attribute__((noinline)) int check_at(const struct s5_program_place *place, int dir, const char *path,
+                                              struct s5_reach_plan *plan)
 {
     struct s5_program_report report;
+    struct s5_engine *e = s5_begin();
     int saved = errno, r = 0;
-    if (s5_program_check(&program_calls, place, dir, path, &report) > 0)
-        r = refuse_program(path, &report);
+    plan->apart = false;
+    if (!e->in_namespace) {
+        r = s5_program_check(&program_calls, place, dir, path, &report);
+        r = r < 0 ? 0 : s5_reach_decide(e, path, r, &report, plan);
+    }
     errno = saved;
     return r;
 }
 
-static int check_path(const char *path)
+static int check_path(const char *path, struct s5_reach_plan *plan)
 {
     struct s5_program_place place = get_place();
-    return check_at(&place, AT_FDCWD, path ? path : S5_USER_NOWHERE);
+    return check_at(&place, AT_FDCWD, path ? path : S5_USER_NOWHERE, plan);
 }
 
-/* Finds the next file of the search S that may be started in PLACE: 0 or -errno. S->path is NULL if there is none. */
-static __attribute__((noinline)) int find_program(const struct s5_program_place *place, struct s5_program_search *s)
+/* Finds the next file of the search S that may be started in PLACE: 0 with PLAN, or -errno. S->path is NULL if there is
+ * none. */
+static __attribute__((noinline)) int find_program(const struct s5_program_place *place, struct s5_program_search *s,
+                                                  struct s5_reach_plan *plan)
 {
     struct s5_program_report report;
     int saved = errno, r = s5_program_search_next(&program_calls, place, s, &report);
-    if (r > 0)
-        r = refuse_program(s->path, &report);
-    else if (s->path)
-        r = 0;
+    plan->apart = false;
+    if (s->path)
+        r = r < 0 ? 0 : s5_reach_decide(s5_begin(), s->path, r, &report, plan);
     errno = saved;
     return r;
 }
@@ -119,6 +118,7 @@ static __attribute__((noinline)) int find_program(const struct s5_program_place 
 struct child {
     char *const *envp;   /* the environment it is started with */
     const char *preload; /* "LD_PRELOAD=..." of ENVP, or NULL */
+    bool apart;          /* it is socks5-reach, which gets PRELOAD under another name */
     bool cleaned;        /* PRELOAD does not name this object */
     size_t size;         /* octets of a new environment; 0: ENVP needs no change */
     size_t mapped;       /* octets of it that are mapped; 0: it is on the stack */
@@ -162,7 +162,7 @@ static bool can_be_variable(char first)
 }
 
 /* Reads ENVP, which the kernel would read, and computes the size of a new environment. 0 or -errno. */
-static int measure_environment(struct s5_engine *e, struct child *c, char *const *envp)
+static int measure_environment(struct s5_engine *e, struct child *c, char *const *envp, bool apart)
 {
     const char *object = s5_start_object();
     int kept_count;
@@ -171,7 +171,7 @@ static int measure_environment(struct s5_engine *e, struct child *c, char *const
     s5_begin_kept(&kept_count);
     if (!object)
         return -EACCES;
-    *c = (struct child){.envp = envp};
+    *c = (struct child){.envp = envp, .apart = apart};
     set_state(e, c);
     for (; envp; n++) {
         char *string;
@@ -192,11 +192,11 @@ static int measure_environment(struct s5_engine *e, struct child *c, char *const
         }
     }
     c->cleaned = !c->preload || !has_object(c->preload + sizeof "LD_PRELOAD", object);
-    if (!c->cleaned && preloads == 1 && states == (c->state[0] != 0) && (right || !states))
+    if (!apart && !c->cleaned && preloads == 1 && states == (c->state[0] != 0) && (right || !states))
         return 0;
     c->size = (n + (size_t)kept_count + 4) * sizeof(char *);
-    if (c->cleaned)
-        c->size += strlen(object) + sizeof "LD_PRELOAD=:" + (c->preload ? strlen(c->preload) : 0);
+    if (c->cleaned || apart)
+        c->size += strlen(object) + sizeof S5_REACH_VARIABLE "=:" + (c->preload ? strlen(c->preload) : 0);
     return 0;
 }
 
@@ -219,9 +219,10 @@ static void fill_environment(struct child *c, void *buf)
     }
     const char *before = c->preload ? c->preload + sizeof "LD_PRELOAD" : "", *object = s5_start_object();
     char *text = (char *)(uintptr_t)c->preload;
-    if (c->cleaned) {
-        text = end - strlen(object) - sizeof "LD_PRELOAD=:" - strlen(before);
-        s5_format(text, (size_t)(end - text), "LD_PRELOAD=%s%s%s", object, *before ? ":" : "", before);
+    if (c->cleaned || c->apart) {
+        text = end - strlen(object) - sizeof S5_REACH_VARIABLE "=:" - strlen(before);
+        s5_format(text, (size_t)(end - text), "%s=%s%s%s", c->apart ? S5_REACH_VARIABLE : "LD_PRELOAD",
+                  c->cleaned ? object : "", c->cleaned && *before ? ":" : "", before);
     }
     strings[n++] = text;
     if (c->state[0])
@@ -257,13 +258,22 @@ static int release_environment(struct child *c, int result)
 
 /* Used in every hook: makes the child's environment, on the hook's own stack where it fits. R is an error found before,
  * or 0, and becomes the error found here. */
-#define CHILD(r, c, envp)                                                                                              \
+#define CHILD(r, c, envp, plan)                                                                                        \
     struct child c;                                                                                                    \
     c.mapped = 0;                                                                                                      \
     if (r == 0)                                                                                                        \
-        r = measure_environment(s5_begin(), &c, envp);                                                                 \
+        r = measure_environment(s5_begin(), &c, envp, (plan)->apart);                                                  \
     if (r == 0)                                                                                                        \
     r = make_environment(&c, c.size && c.size <= NEAR ? alloca(c.size) : NULL)
+
+/* Replaces FILE and ARGV by those of socks5-reach where PLAN says so, on the stack of the hook. */
+#define GO_APART(plan, file, argv)                                                                                     \
+    if ((plan)->apart) {                                                                                               \
+        char **words_ = alloca(s5_reach_count(argv) * sizeof *words_);                                                 \
+        s5_reach_fill(words_, plan, file, argv);                                                                       \
+        argv = words_;                                                                                                 \
+        file = words_[0];                                                                                              \
+    }
 
 /* Undoes the preparation for an exec, which failed or was a spawn. Returns R, its result. */
 static int cancel_exec(int r)
@@ -274,14 +284,28 @@ static int cancel_exec(int r)
 
 /* --- exec* and posix_spawn* --- */
 
+/* Executes PATH as PLAN says. Returns -errno. */
+static __attribute__((noinline)) int exec_planned(const struct s5_reach_plan *plan, const char *path,
+                                                  char *const argv[], char *const envp[])
+{
+    FIND(real, execve);
+    int r = 0;
+    CHILD(r, c, envp, plan);
+    if (r < 0)
+        return r;
+    GO_APART(plan, path, argv)
+    real(path, argv, c.envp);
+    return release_environment(&c, -errno);
+}
+
 HOOK(int, execve, (const char *path, char *const argv[], char *const envp[]))
 {
     FIND(real, execve);
     if (s5_in_engine) /* the start of the bridge, not a call of the program */
         return real(path, argv, envp);
-    int r = check_path(path);
-    CHILD(r, c, envp);
-    return cancel_exec(r < 0 ? (int)s5_hook_result(r) : release_environment(&c, real(path, argv, c.envp)));
+    struct s5_reach_plan plan;
+    int r = check_path(path, &plan);
+    return cancel_exec((int)s5_hook_result(r < 0 ? r : exec_planned(&plan, path, argv, envp)));
 }
 
 HOOK(int, execv, (const char *path, char *const argv[]))
@@ -307,24 +331,26 @@ static void run_shell(const char *path, char *const argv[], char *const envp[])
 
 HOOK(int, execvpe, (const char *file, char *const argv[], char *const envp[]))
 {
-    FIND(real, execve);
     if (s5_user_string(file, PATH_MAX) < 0)
         return (int)s5_hook_result(-EFAULT);
     struct s5_program_place place = get_place();
+    struct s5_reach_plan plan;
     BEGIN_SEARCH(search, file);
-    int r = find_program(&place, &search);
-    CHILD(r, c, envp);
+    int r = find_program(&place, &search, &plan);
     while (r == 0) {
-        real(search.path, argv, c.envp);
-        if (errno == ENOEXEC)
-            run_shell(search.path, argv, c.envp);
-        bool continues = s5_program_search_continues(errno);
-        search.denied |= errno == EACCES;
-        r = continues && search.denied ? -EACCES : -errno;
+        r = exec_planned(&plan, search.path, argv, envp);
+        if (r == -ENOEXEC) {
+            run_shell(search.path, argv, envp);
+            r = -errno;
+        }
+        bool continues = s5_program_search_continues(-r);
+        search.denied |= r == -EACCES;
+        if (continues && search.denied)
+            r = -EACCES;
         if (continues && search.rest)
-            r = find_program(&place, &search);
+            r = find_program(&place, &search, &plan);
     }
-    return cancel_exec(release_environment(&c, (int)s5_hook_result(r)));
+    return cancel_exec((int)s5_hook_result(r));
 }
 
 HOOK(int, execvp, (const char *file, char *const argv[]))
@@ -332,13 +358,35 @@ HOOK(int, execvp, (const char *file, char *const argv[]))
     return execvpe(file, argv, environ);
 }
 
+/* Executes the file PATH in DIR (NULL: DIR itself) by socks5-reach, which gets it under a path in /proc. An exec that
+ * closes the descriptor would close it before socks5-reach executes the file. Returns -errno. */
+static __attribute__((noinline)) int exec_apart_at(const struct s5_reach_plan *plan, int dir, const char *path,
+                                                   char *const argv[], char *const envp[])
+{
+    if (!path || (dir != AT_FDCWD && path[0] != '/')) {
+        FIND(real, fcntl);
+        size_t size = (path ? strlen(path) : 0) + sizeof "/proc/self/fd/2147483647/";
+        char *there = alloca(size);
+        s5_format(there, size, path ? "/proc/self/fd/%d/%s" : "/proc/self/fd/%d", dir, path);
+        int flags = real(dir, F_GETFD);
+        real(dir, F_SETFD, flags & ~FD_CLOEXEC);
+        int r = exec_planned(plan, there, argv, envp);
+        real(dir, F_SETFD, flags);
+        return r;
+    }
+    return exec_planned(plan, path, argv, envp);
+}
+
 HOOK(int, execveat, (int dir, const char *path, char *const argv[], char *const envp[], int flags))
 {
     FIND(real, execveat);
     struct s5_program_place place = get_place();
+    struct s5_reach_plan plan;
     bool itself = (flags & AT_EMPTY_PATH) && s5_user_string(path, 1) == 0;
-    int r = check_at(&place, dir, itself ? NULL : path ? path : S5_USER_NOWHERE);
-    CHILD(r, c, envp);
+    int r = check_at(&place, dir, itself ? NULL : path ? path : S5_USER_NOWHERE, &plan);
+    if (r == 0 && plan.apart)
+        return cancel_exec((int)s5_hook_result(exec_apart_at(&plan, dir, itself ? NULL : path, argv, envp)));
+    CHILD(r, c, envp, &plan);
     return cancel_exec(r < 0 ? (int)s5_hook_result(r) : release_environment(&c, real(dir, path, argv, c.envp, flags)));
 }
 
@@ -346,8 +394,11 @@ HOOK(int, fexecve, (int fd, char *const argv[], char *const envp[]))
 {
     FIND(real, fexecve);
     struct s5_program_place place = get_place();
-    int r = check_at(&place, fd, NULL);
-    CHILD(r, c, envp);
+    struct s5_reach_plan plan;
+    int r = check_at(&place, fd, NULL, &plan);
+    if (r == 0 && plan.apart)
+        return cancel_exec((int)s5_hook_result(exec_apart_at(&plan, fd, NULL, argv, envp)));
+    CHILD(r, c, envp, &plan);
     return cancel_exec(r < 0 ? (int)s5_hook_result(r) : release_environment(&c, real(fd, argv, envp ? c.envp : NULL)));
 }
 
@@ -404,6 +455,7 @@ static int spawn_program(const char *name, const char *searched, int *result, co
     if (s5_user_string(file, PATH_MAX) < 0)
         return EFAULT;
     struct s5_program_place place = get_place();
+    struct s5_reach_plan plan = {.apart = false};
     int r = s5_spawn_actions_place(actions, attr, &place);
     BEGIN_SEARCH(search, file);
     if (r == -EMFILE || r == -ENFILE || r == -ENOMEM) /* the program cannot be checked */
@@ -411,8 +463,8 @@ static int spawn_program(const char *name, const char *searched, int *result, co
     if (r < 0) /* libc reports it */
         r = 0;
     else if (!searched)
-        r = check_at(&place, place.dir, file);
-    else if ((r = find_program(&place, &search)) == 0) {
+        r = check_at(&place, place.dir, file, &plan);
+    else if ((r = find_program(&place, &search, &plan)) == 0) {
         name = searched;
         file = search.path;
     } else if (!search.path) /* libc finds nothing either, and reports it after the file actions */
@@ -420,7 +472,9 @@ static int spawn_program(const char *name, const char *searched, int *result, co
     if (place.dir >= 0)
         program_calls.close(place.dir);
     spawn_fn *real = (spawn_fn *)s5_real_find(name);
-    CHILD(r, c, envp);
+    CHILD(r, c, envp, &plan);
+    if (r == 0)
+        GO_APART(&plan, file, argv)
     return cancel_exec(r < 0 ? -r : release_environment(&c, real(result, file, actions, attr, argv, c.envp)));
 }
 
@@ -471,8 +525,10 @@ static void restore_environment(void)
 /* 0 or -errno. */
 static int prepare_shell(void)
 {
+    struct s5_reach_plan plan;
     restore_environment();
-    return check_path("/bin/sh");
+    int r = check_path("/bin/sh", &plan);
+    return r == 0 && plan.apart ? -EACCES : r; /* libc starts it, so nothing can be put before it */
 }
 
 HOOK(int, system, (const char *command))

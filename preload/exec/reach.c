@@ -1,0 +1,95 @@
+#include "reach.h"
+#include "keyed.h"
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#define OPTIONS 3 /* of socks5-reach, at most */
+
+/* Finds socks5-reach: beside this object in a build directory, else where it is installed. */
+static bool find_launcher(char *ret, size_t size)
+{
+    static const char built[] = "/../tools/reach/socks5-reach";
+    const char *object = s5_begin_object(), *slash = object ? strrchr(object, '/') : NULL;
+    size_t n = slash ? (size_t)(slash - object) : 0;
+    if (n && n + sizeof built <= size) {
+        memcpy(ret, object, n);
+        memcpy(ret + n, built, sizeof built);
+        if (faccessat(AT_FDCWD, ret, X_OK, 0) == 0)
+            return true;
+    }
+    memcpy(ret, REACH_PATH, sizeof REACH_PATH);
+    return faccessat(AT_FDCWD, ret, X_OK, 0) == 0;
+}
+
+/* Whether a namespace can be made for a child of this process. In a network namespace that the tree's own programs have
+ * made, it would lead out where these wanted no network. */
+static bool can_be_apart(struct s5_engine *e)
+{
+    const struct s5_shm *shm = atomic_load(&e->shm);
+    return shm && atomic_load(&e->shm_fd) >= 0 && shm->namespaces.home &&
+           shm->namespaces.home == s5_namespaces_own_cookie() && s5_fence() != S5_FENCE_SILENT;
+}
+
+/* What the policy chooses for FILE. Most policies choose nothing, and are not loaded for a program that is covered. */
+static enum s5_engine_choice choose_engine(struct s5_engine *e, const char *file, int result,
+                                           const struct s5_policy **ret_policy)
+{
+    const struct s5_shm *shm = atomic_load(&e->shm);
+    *ret_policy = NULL;
+    if (result == 0 && !(shm && atomic_load_explicit(&shm->namespaces.chosen, memory_order_relaxed)))
+        return S5_ENGINE_AUTO;
+    *ret_policy = s5_engine_policy(e);
+    return *ret_policy ? s5_policy_engine(*ret_policy, file) : S5_ENGINE_PRELOAD;
+}
+
+int s5_reach_decide(struct s5_engine *e, const char *file, int result, const struct s5_program_report *report,
+                    struct s5_reach_plan *ret)
+{
+    ret->apart = false;
+    if (e->in_namespace)
+        return 0;
+    enum s5_engine_choice engine = choose_engine(e, file ? file : report->path, result, &ret->policy);
+    bool wanted = result > 0 || engine == S5_ENGINE_NAMESPACE;
+    if (!wanted)
+        return 0;
+    if (engine != S5_ENGINE_PRELOAD && (result == 0 || s5_program_is_reachable(report->coverage)) && can_be_apart(e) &&
+        find_launcher(ret->launcher, sizeof ret->launcher)) {
+        ret->apart = true;
+        return 0;
+    }
+    if (result == 0)
+        s5_log(&e->log, S5_LOG_ERROR, "refused to run %.*s: no namespace can be made here", 500,
+               file ? file : report->path);
+    else
+        s5_log(&e->log, S5_LOG_ERROR, "refused to run %.*s: %s: %s", 500, file ? file : report->path, report->detail,
+               s5_program_hint(report->coverage));
+    return -EACCES;
+}
+
+size_t s5_reach_count(char *const argv[])
+{
+    size_t n = 0;
+    while (argv && argv[n])
+        n++;
+    return n + OPTIONS + 4;
+}
+
+void s5_reach_fill(char **words, const struct s5_reach_plan *plan, const char *file, char *const argv[])
+{
+    const struct s5_policy *p = plan->policy;
+    const char **to = (const char **)words;
+    *to++ = plan->launcher;
+    if (p->no_loopback_out)
+        *to++ = "--no-loopback-out";
+    if (p->no_loopback_in)
+        *to++ = "--no-loopback-in";
+    if (p->hide_dbus)
+        *to++ = "--hide-dbus";
+    *to++ = file;
+    if (!argv || !argv[0])
+        *to++ = "";
+    for (size_t i = 0; argv && argv[i]; i++)
+        *to++ = argv[i];
+    *to = NULL;
+}

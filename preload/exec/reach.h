@@ -1,0 +1,29 @@
+/* Programs that the preload object cannot cover, or that the policy runs in a network namespace: tools/reach starts
+ * them. */
+#ifndef S5_PRELOAD_REACH_H
+#define S5_PRELOAD_REACH_H
+
+#include "program.h"
+#include "real.h"
+
+#define S5_REACH_PATH     512
+#define S5_REACH_VARIABLE "SOCKS5_PRELOAD" /* in place of LD_PRELOAD, for socks5-reach, which is not covered itself */
+
+/* How a program is started. */
+struct s5_reach_plan {
+    bool apart; /* by socks5-reach */
+    const struct s5_policy *policy;
+    char launcher[S5_REACH_PATH]; /* socks5-reach */
+};
+
+/* Decides how FILE is started, whose check gave RESULT (0: covered; 1: not covered) and REPORT, and fills in RET.
+ * Returns 0, or -EACCES: it must not be started. */
+int s5_reach_decide(struct s5_engine *e, const char *file, int result, const struct s5_program_report *report,
+                    struct s5_reach_plan *ret);
+
+/* The number of words for socks5-reach, NULL included, where ARGV are those of the program. */
+size_t s5_reach_count(char *const argv[]);
+/* Writes them to WORDS. */
+void s5_reach_fill(char **words, const struct s5_reach_plan *plan, const char *file, char *const argv[]);
+
+#endif

@@ -1,0 +1,130 @@
+/* Theory of operation
+ *
+ * The gateway is the only way out of the namespaces of a tree. It is outside of them, and has the namespace's sockets,
+ * which the launcher made there (tools/reach). It is started before the command, and ends after the last process of the
+ * namespaces, and after what these have written has been sent.
+ *
+ * One event loop serves all; threads only wait for servers (worker.h). If the gateway is killed, its connections are
+ * reset, and nothing leaves the namespace any more. */
+#include "diag.h"
+#include "handover.h"
+#include "inject.h"
+#include "loop.h"
+#include "mirror.h"
+#include "outside.h"
+#include "queue.h"
+#include "tcp_flow.h"
+#include "tree.h"
+#include "udp_flow.h"
+#include "worker.h"
+#include <errno.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#define TICK_MS 1000
+
+/* An echo request: no SOCKS5 server carries it. */
+static void refuse_echo(uint32_t id, const struct packet *p)
+{
+    queue_drop(id);
+    inject_error(p, ENETUNREACH);
+}
+
+static void take_packet(uint32_t id, const struct packet *p)
+{
+    mirror_hurry();
+    if (p->protocol == IPPROTO_TCP)
+        tcp_flow_take_syn(id, p);
+    else
+        refuse_echo(id, p);
+}
+
+static void take_listener(const struct s5_endpoint *at)
+{
+    mirror_listener(at);
+}
+
+static void resolve_servers(struct worker_job *job)
+{
+    (void)job;
+    outside_resolve_servers();
+}
+
+static void ignore_result(struct worker_job *job)
+{
+    (void)job;
+}
+
+static int serve_namespace(struct handover *h)
+{
+    static struct worker_job resolve = {.run = resolve_servers, .done = ignore_result};
+    int result = worker_begin();
+    outside_begin(h);
+    inject_begin(h);
+    if (result == 0)
+        result = tcp_flow_begin(h);
+    if (result == 0)
+        result = udp_flow_begin(h);
+    if (result == 0)
+        result = diag_begin(h->fds[HANDOVER_DIAG], take_listener, udp_flow_closed);
+    if (result == 0)
+        result = queue_begin(h->fds[HANDOVER_QUEUE], take_packet);
+    h->fds[HANDOVER_DIAG] = h->fds[HANDOVER_QUEUE] = -1;
+    if (result == 0 && h->fds[HANDOVER_AGENT] >= 0)
+        mirror_begin(h->fds[HANDOVER_AGENT]);
+    h->fds[HANDOVER_AGENT] = -1;
+    if (result == 0)
+        worker_start(&resolve);
+    return result;
+}
+
+static void raise_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+static void run_loop(void)
+{
+    int64_t tick = loop_now();
+    while (tree_lives() || tcp_flow_count() > 0 || !tree_close()) {
+        int ms = mirror_tick(), left = (int)(tick + TICK_MS - loop_now());
+        loop_run_once(ms >= 0 && ms < left ? ms : left > 0 ? left : 0);
+        if (loop_now() < tick + TICK_MS)
+            continue;
+        tick = loop_now();
+        tcp_flow_tick();
+        udp_flow_tick();
+    }
+}
+
+int main(int argc, char **argv)
+{
+    struct handover h;
+    int channel = argc == 2 ? atoi(argv[1]) : -1;
+    sigset_t all;
+    sigfillset(&all); /* signals for the terminal and the session are meant for the commands */
+    sigprocmask(SIG_SETMASK, &all, NULL);
+    prctl(PR_SET_NAME, "socks5gateway");
+    if (channel < 0 || tree_receive(channel, &h) < 0)
+        return EXIT_FAILURE;
+    raise_limit();
+    int result = loop_begin();
+    if (result == 0)
+        result = serve_namespace(&h);
+    if (result == 0)
+        result = tree_begin(&h);
+    handover_close(&h);
+    tree_answer(channel, result);
+    if (result == 0)
+        run_loop();
+    return result == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

@@ -1,0 +1,17 @@
+/* The datagrams of the namespace. */
+#ifndef TOOLS_UDP_FLOW_H
+#define TOOLS_UDP_FLOW_H
+
+#include "endpoint.h"
+#include "handover.h"
+
+/* Begins to serve the transparent UDP sockets of H, which it owns from then on. Returns 0, or -errno. */
+int udp_flow_begin(struct handover *h);
+
+/* Ends the flow of the socket in the namespace that has ADDR, which was closed. */
+void udp_flow_closed(const struct s5_endpoint *addr);
+
+/* Ends what has not been used for long. Called about once a second. */
+void udp_flow_tick(void);
+
+#endif

@@ -1,0 +1,120 @@
+#include "diag.h"
+#include "loop.h"
+#include <errno.h>
+#include <libmnl/libmnl.h>
+#include <linux/inet_diag.h>
+#include <linux/sock_diag.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#define BUFFER (1 << 20)
+#define ROUNDS 64
+
+static struct watch watch = {.fd = -1, .lasting = true};
+static void (*found_listener)(const struct s5_endpoint *at);
+static void (*found_closed)(const struct s5_endpoint *at);
+static const uint8_t families[] = {AF_INET, AF_INET6};
+static unsigned dumping; /* 1 + index of the family whose listeners are being dumped; 0: none */
+
+static void request_family(unsigned index)
+{
+    char buf[256];
+    struct nlmsghdr *m = mnl_nlmsg_put_header(buf);
+    m->nlmsg_type = SOCK_DIAG_BY_FAMILY;
+    m->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+    struct inet_diag_req_v2 *q = mnl_nlmsg_put_extra_header(m, sizeof(*q));
+    q->sdiag_family = families[index];
+    q->sdiag_protocol = IPPROTO_TCP;
+    q->idiag_states = 1u << TCP_LISTEN;
+    dumping = send(watch.fd, m, m->nlmsg_len, MSG_NOSIGNAL) < 0 ? 0 : index + 1;
+}
+
+void diag_request_listeners(void)
+{
+    if (dumping == 0 && watch.fd >= 0)
+        request_family(0);
+}
+
+static bool get_endpoint(struct s5_endpoint *ret, const struct inet_diag_msg *d)
+{
+    memset(ret, 0, sizeof(*ret));
+    if (d->idiag_family == AF_INET) {
+        ret->v4.sin_family = AF_INET;
+        ret->v4.sin_port = d->id.idiag_sport;
+        memcpy(&ret->v4.sin_addr, d->id.idiag_src, 4);
+        ret->len = sizeof(ret->v4);
+    } else {
+        ret->v6.sin6_family = AF_INET6;
+        ret->v6.sin6_port = d->id.idiag_sport;
+        memcpy(&ret->v6.sin6_addr, d->id.idiag_src, 16);
+        ret->len = sizeof(ret->v6);
+    }
+    return d->idiag_family == AF_INET || d->idiag_family == AF_INET6;
+}
+
+/* A dump is an answer. What was closed comes unrequested, with sequence 0. */
+static int read_socket(const struct nlmsghdr *m, void *user)
+{
+    struct s5_endpoint at;
+    (void)user;
+    const struct inet_diag_msg *d = mnl_nlmsg_get_payload(m);
+    if (mnl_nlmsg_get_payload_len(m) < sizeof(*d) || !get_endpoint(&at, d))
+        return MNL_CB_OK;
+    if (m->nlmsg_type == SOCK_DIAG_BY_FAMILY && d->idiag_state == TCP_LISTEN)
+        found_listener(&at);
+    else if (m->nlmsg_type == SOCK_DIAG_BY_FAMILY)
+        found_closed(&at);
+    return MNL_CB_OK;
+}
+
+static int end_dump(const struct nlmsghdr *m, void *user)
+{
+    (void)m;
+    (void)user;
+    if (dumping == 0)
+        return MNL_CB_OK;
+    if (dumping < sizeof(families)) {
+        request_family(dumping);
+        return MNL_CB_OK;
+    }
+    dumping = 0;
+    found_listener(NULL);
+    return MNL_CB_OK;
+}
+
+void diag_read(const void *p, size_t n)
+{
+    static mnl_cb_t control[NLMSG_MIN_TYPE] = {[NLMSG_DONE] = end_dump, [NLMSG_ERROR] = end_dump};
+    mnl_cb_run2(p, n, 0, 0, read_socket, NULL, control, NLMSG_MIN_TYPE);
+}
+
+static void read_messages(struct watch *w, uint32_t ready)
+{
+    static char buf[32768];
+    (void)ready;
+    for (int i = 0; i < ROUNDS; i++) {
+        ssize_t n = recv(w->fd, buf, sizeof(buf), MSG_DONTWAIT);
+        if (n < 0)
+            return;
+        diag_read(buf, (size_t)n);
+    }
+}
+
+int diag_begin(int fd, void (*listener)(const struct s5_endpoint *at), void (*closed)(const struct s5_endpoint *at))
+{
+    int size = BUFFER, on = 1, groups[] = {SKNLGRP_INET_UDP_DESTROY, SKNLGRP_INET6_UDP_DESTROY};
+    watch.fd = fd;
+    watch.ready = read_messages;
+    found_listener = listener;
+    found_closed = closed;
+    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
+    setsockopt(fd, SOL_NETLINK, NETLINK_NO_ENOBUFS, &on, sizeof(on));
+    for (size_t i = 0; i < sizeof(groups) / sizeof(*groups); i++)
+        if (setsockopt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &groups[i], sizeof(groups[i])) < 0)
+            return -errno;
+    return loop_set_events(&watch, EPOLLIN);
+}
