@@ -27,8 +27,9 @@ static __attribute__((noinline)) void log_event_text(const struct s5_log *log, e
                                                      const struct s5_event *event, const char *to)
 {
     char text[S5_LOG_LINE / 2 + S5_ADDR_TEXT_MAX];
-    size_t n = s5_format(text, sizeof text, "%s%s%s%s%s", log->program ? log->program : "", log->program ? ": " : "",
-                         event->command, *to ? " " : "", to);
+    const char *program = s5_log_caller(log).program;
+    size_t n = s5_format(text, sizeof text, "%s%s%s%s%s", program ? program : "", program ? ": " : "", event->command,
+                         *to ? " " : "", to);
     if (event->rule)
         n += s5_format(text + n, sizeof text - n, " by rule \"%.*s\"", SHORT_TEXT, event->rule);
     if (event->server)

@@ -37,8 +37,9 @@ void s5_json_line_begin(struct s5_json_line *j, const struct s5_log *log, const 
     j->used = 1;
     if (log->now)
         s5_json_line_number(j, "time", (long long)log->now());
-    s5_json_line_number(j, "pid", log->pid);
-    s5_json_line_text(j, "program", log->program, 16);
+    struct s5_log_caller caller = s5_log_caller(log);
+    s5_json_line_number(j, "pid", caller.pid);
+    s5_json_line_text(j, "program", caller.program, 16);
     s5_json_line_text(j, "level", level, 8);
 }
 

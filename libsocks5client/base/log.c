@@ -19,8 +19,9 @@ static __attribute__((noinline)) void write_text_line(const struct s5_log *log, 
                                                       const char *format, va_list args)
 {
     char line[S5_LOG_LINE]; /* the newline replaces the NUL in the end */
-    size_t n = log->pid ? s5_format(line, sizeof line, "socksify[%d]: %s: ", (int)log->pid, level_names[level])
-                        : s5_format(line, sizeof line, "socksify: %s: ", level_names[level]);
+    int pid = s5_log_caller(log).pid;
+    size_t n = pid ? s5_format(line, sizeof line, "socksify[%d]: %s: ", pid, level_names[level])
+                   : s5_format(line, sizeof line, "socksify: %s: ", level_names[level]);
     n += s5_vformat(line + n, sizeof line - n, format, args);
     s5_format_clean(line, n);
     line[n++] = '\n';

@@ -21,16 +21,29 @@ enum s5_log_level {
     S5_LOG_DEBUG,   /* the phases of a connection */
 };
 
+/* Who a line is about. */
+struct s5_log_caller {
+    int32_t pid;
+    const char *program;
+};
+
 /* Where lines go. The layer that owns the log sets WRITE: base/ makes no system call for it. */
 struct s5_log {
     enum s5_log_level level;                                 /* less important lines are not formatted */
     void (*write)(void *user, const char *line, size_t len); /* LEN includes the newline */
     void *user;
-    int32_t pid;          /* shown in every line; 0: not shown */
-    bool json;            /* write lines as JSON, see json_line.h */
-    const char *program;  /* shown in JSON and in lines about connections; not owned; may be NULL */
+    int32_t pid;         /* shown in every line; 0: not shown */
+    bool json;           /* write lines as JSON, see json_line.h */
+    const char *program; /* shown in JSON and in lines about connections; not owned; may be NULL */
+    /* In a process that acts for others: who the calling thread acts for, instead of PID and PROGRAM. NULL elsewhere. */
+    struct s5_log_caller (*find_caller)(void);
     int64_t (*now)(void); /* ms since 1970 for JSON; may be NULL */
 };
+
+static inline struct s5_log_caller s5_log_caller(const struct s5_log *log)
+{
+    return log->find_caller ? log->find_caller() : (struct s5_log_caller){log->pid, log->program};
+}
 
 /* Writes one line if LOG takes lines of LEVEL. FORMAT as for s5_format(). Control octets in the result are shown as
  * '?', so that text from a server or a file cannot forge a line. Preserves errno. Use %s with s5_error_text() for the

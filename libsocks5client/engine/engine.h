@@ -34,6 +34,12 @@ struct s5_engine_events {
     void (*import)(struct s5_engine *e);   /* the shared state was mapped late: imports what came through an exec */
 };
 
+/* What a process that connects for others tells about them. */
+struct s5_engine_others {
+    uint64_t (*process)(void);          /* a number for the process that the calling thread connects for */
+    void (*completes)(uint64_t cookie); /* the negotiation on the socket with this SO_COOKIE has a result */
+};
+
 /* All fields may be zero at start, except real, environment, shm and shm_fd. */
 struct s5_engine {
     const struct s5_calls *real;
@@ -42,10 +48,11 @@ struct s5_engine {
     _Atomic uint32_t pid; /* of the process that the registry belongs to; not of a vfork child */
     struct s5_environment environment;
     struct s5_log log;
-    _Atomic uint64_t process; /* random number of this process, see identity.c; 0: not drawn yet */
-    char program[16];         /* log.program points to it */
-    bool noted;               /* connections are logged or counted */
-    dev_t stderr_dev;         /* standard error at start; another file there belongs to the program */
+    _Atomic uint64_t process;              /* random number of this process, see identity.c; 0: not drawn yet */
+    const struct s5_engine_others *others; /* NULL: this process connects for itself */
+    char program[16];                      /* log.program points to it */
+    bool noted;                            /* connections are logged or counted */
+    dev_t stderr_dev;                      /* standard error at start; another file there belongs to the program */
     ino_t stderr_ino;
     struct s5_shm *_Atomic shm;
     bool in_namespace;               /* this process is in a network namespace of the tree, see shm/namespaces.h */

@@ -36,7 +36,10 @@ int s5_identity_choose(struct s5_engine *e, struct s5_identity *ret, const struc
                s5_policy_text(e->policy, server->name));
         return -EACCES;
     }
-    process ^= (uint64_t)syscall(SYS_getpid) << 32;
+    if (e->others)
+        process = e->others->process();
+    else
+        process ^= (uint64_t)syscall(SYS_getpid) << 32;
     if (dst || !(server->isolate & S5_ISOLATE_DESTINATION)) {
         s5_isolation_derive(ret, key, server, process, dst);
         return 0;

@@ -206,6 +206,8 @@ void s5_log_events_result(struct s5_engine *e, const struct s5_negotiation *f, b
         count_result(c, f, ready);
     if (e->log.level < S5_LOG_INFO)
         return;
+    if (e->others)
+        e->others->completes(f->cookie);
     const struct s5_policy *p = e->policy;
     const struct s5_session *s = &f->session;
     struct s5_flow flow = {&s->dst, S5_PROTO_TCP, S5_CMD_CONNECT};

@@ -44,10 +44,7 @@ static void take_packet(uint32_t id, const struct packet *p)
         refuse_echo(id, p);
 }
 
-static void take_listener(const struct s5_endpoint *at)
-{
-    mirror_listener(at);
-}
+static const struct diag_events diag_events = {mirror_listener, udp_flow_closed, tcp_flow_abandoned};
 
 static void resolve_servers(struct worker_job *job)
 {
@@ -71,7 +68,7 @@ static int serve_namespace(struct handover *h)
     if (result == 0)
         result = udp_flow_begin(h);
     if (result == 0)
-        result = diag_begin(h->fds[HANDOVER_DIAG], take_listener, udp_flow_closed);
+        result = diag_begin(h->fds[HANDOVER_DIAG], &diag_events);
     if (result == 0)
         result = queue_begin(h->fds[HANDOVER_QUEUE], take_packet);
     h->fds[HANDOVER_DIAG] = h->fds[HANDOVER_QUEUE] = -1;

@@ -11,6 +11,7 @@
 #include "commands_log.h"
 #include "mirror.h"
 #include "names.h"
+#include "owner.h"
 #include "resolve.h"
 #include "socks5client/socks.h"
 #include <errno.h>
@@ -23,12 +24,13 @@
 static struct s5_engine *engine;
 static bool loopback_is_outside;
 
-void outside_begin(const struct handover *h)
+void outside_begin(struct handover *h)
 {
     engine = s5_begin();
     loopback_is_outside = h->flags & HANDOVER_LOOPBACK_OUT;
     const struct s5_policy *p = s5_engine_load(engine);
     commands_log_begin(&engine->log, p, h);
+    owner_begin(engine, h);
     if (!p)
         s5_log(&engine->log, S5_LOG_ERROR, "refused: %s", engine->fault.text);
 }

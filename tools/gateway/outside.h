@@ -7,7 +7,7 @@
 #include <stdbool.h>
 
 /* Loads the policy, for the namespace of H. Without one everything is refused. */
-void outside_begin(const struct handover *h);
+void outside_begin(struct handover *h);
 
 /* Connects a new non-blocking socket to TO as the rules say. Returns 0 or -EINPROGRESS with the socket in *RET_FD,
  * which the caller owns; or another -errno. */

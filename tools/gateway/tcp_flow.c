@@ -16,6 +16,7 @@
 #include "inject.h"
 #include "loop.h"
 #include "outside.h"
+#include "owner.h"
 #include "queue.h"
 #include "relay.h"
 #include "rules.h"
@@ -39,6 +40,8 @@ struct tcp_flow {
     enum state state;
     uint32_t id; /* of the SYN in the queue */
     struct packet syn;
+    struct owner owner;
+    uint64_t cookie;  /* of owner_remember(); 0: none */
     int64_t deadline; /* ms; of ACCEPTED */
     struct tcp_flow *next_by_port;
     struct tcp_flow *next, *prev; /* all streams */
@@ -107,6 +110,7 @@ static void end_flow(struct tcp_flow *s, bool reset)
 {
     if (s->state != RELAYING)
         remove_from_table(s);
+    owner_forget(s->cookie);
     if (!reset) {
         set_linger(s->relay.client.fd, false);
         set_linger(s->relay.server.fd, false);
@@ -144,6 +148,8 @@ static void begin_relay(struct tcp_flow *s)
 
 static void give_verdict(struct tcp_flow *s, int error)
 {
+    owner_forget(s->cookie);
+    s->cookie = 0;
     if (error == 0) {
         s->state = ACCEPTED;
         s->deadline = loop_now() + ACCEPT_MS;
@@ -194,17 +200,32 @@ void tcp_flow_take_syn(uint32_t id, const struct packet *p)
     s->next_by_port = *find_place(&p->from);
     *find_place(&p->from) = s;
     s->relay.server.ready = outer_ready;
+    owner_find(&s->owner, IPPROTO_TCP, &p->from, &p->to);
+    owner_act_for(&s->owner);
     int fd = 0, result = outside_connect(&p->to, &fd);
+    owner_act_for(NULL);
     if (result < 0 && result != -EINPROGRESS) {
         give_verdict(s, -result);
         return;
     }
     s->relay.server.fd = fd;
+    owner_remember(fd, &s->owner, &s->cookie);
     set_linger(fd, true);
     if (result == 0)
         give_verdict(s, 0);
     else if (loop_set_events(&s->relay.server, EPOLLOUT) < 0)
         give_verdict(s, ENETUNREACH);
+}
+
+/* A connection that is relayed sees the end by itself. */
+void tcp_flow_abandoned(const struct s5_endpoint *from, const struct s5_endpoint *to)
+{
+    struct tcp_flow *s = find_flow(from, to);
+    if (!s)
+        return;
+    if (s->state == WAITING)
+        queue_drop(s->id);
+    end_flow(s, true);
 }
 
 /* ---- Listeners ---- */

@@ -11,6 +11,9 @@ int tcp_flow_begin(struct handover *h);
 /* A SYN, whose verdict the packet ID waits for. */
 void tcp_flow_take_syn(uint32_t id, const struct packet *p);
 
+/* The program has closed the socket FROM, which was connected or connecting to TO. */
+void tcp_flow_abandoned(const struct s5_endpoint *from, const struct s5_endpoint *to);
+
 /* Relays between INNER, a socket of the namespace, and OUTER, a socket outside, which are connected or being connected.
  * Owns both. The direction of the data is as of a connection from inside. */
 void tcp_flow_join(int inner, int outer);

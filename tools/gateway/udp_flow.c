@@ -9,6 +9,7 @@
 #include "inject.h"
 #include "loop.h"
 #include "outside.h"
+#include "owner.h"
 #include "socks5client/socks.h"
 #include "worker.h"
 #include <errno.h>
@@ -35,6 +36,7 @@ struct waiting {
 struct flow {
     struct watch outer;
     struct s5_endpoint from; /* the socket in the namespace */
+    struct owner owner;
     struct s5_endpoint last; /* where the last datagram went */
     size_t last_size;
     int64_t used; /* ms */
@@ -148,8 +150,10 @@ static void send_datagram(struct flow *f, const struct s5_endpoint *to, const vo
 {
     f->last = *to;
     f->last_size = n;
+    owner_act_for(&f->owner);
     if (Rsendto(f->outer.fd, octets, n, MSG_DONTWAIT | MSG_NOSIGNAL, &to->any, to->len) < 0 && is_lasting_error(errno))
         report_error(f, to, n, errno);
+    owner_act_for(NULL);
     loop_set_events(&f->outer, EPOLLIN);
 }
 
@@ -157,7 +161,9 @@ static void send_in_thread(struct worker_job *job)
 {
     const struct flow *f = (struct flow *)((char *)job - offsetof(struct flow, job));
     const struct waiting *w = f->sending;
+    owner_act_for(&f->owner);
     job->result = Rsendto(f->outer.fd, w->octets, w->n, MSG_NOSIGNAL, &w->to.any, w->to.len) < 0 ? -errno : 0;
+    owner_act_for(NULL);
 }
 
 static void start_job(struct flow *f);
@@ -227,6 +233,7 @@ static struct flow *new_flow(const struct s5_endpoint *from)
         return NULL;
     }
     f->from = *from;
+    owner_find(&f->owner, IPPROTO_UDP, from, NULL);
     f->at = &f->waiting;
     f->next = *find_place(from);
     *find_place(from) = f;

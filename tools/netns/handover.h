@@ -16,9 +16,10 @@ enum handover_kind {
 
 /* Descriptors of the namespace. */
 enum handover_fd {
-    HANDOVER_QUEUE, /* netlink socket for the NFQUEUE */
-    HANDOVER_DIAG,  /* netlink socket for sock_diag */
-    HANDOVER_TCP4,  /* transparent listeners */
+    HANDOVER_QUEUE,  /* netlink socket for the NFQUEUE */
+    HANDOVER_DIAG,   /* netlink socket for sock_diag */
+    HANDOVER_OWNERS, /* another one, for single questions */
+    HANDOVER_TCP4,   /* transparent listeners */
     HANDOVER_TCP6,
     HANDOVER_UDP4, /* transparent sockets that tell the destination */
     HANDOVER_UDP6,

@@ -94,6 +94,8 @@ int inner_sockets_create(struct handover *ret, bool ipv6)
     if (result == 0)
         result = create_netlink(NETLINK_SOCK_DIAG, &ret->fds[HANDOVER_DIAG]);
     if (result == 0)
+        result = create_netlink(NETLINK_SOCK_DIAG, &ret->fds[HANDOVER_OWNERS]);
+    if (result == 0)
         result = create_family(ret, AF_INET);
     if (result == 0 && ipv6)
         result = create_family(ret, AF_INET6);

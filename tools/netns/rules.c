@@ -6,7 +6,8 @@
  *   hold       a SYN to a foreign address waits in a queue until the gateway has the SOCKS5 server's answer. The
  *              verdict is: go on; go on with RULES_MARK_RESET; or drop, after the gateway has sent an ICMP error. Echo
  *              requests wait, too, and are answered by an ICMP error.
- *   deliver    TCP and UDP to foreign addresses go to the transparent sockets. All else is dropped.
+ *   deliver    TCP and UDP to foreign addresses go to the transparent sockets. If there are none, because the gateway
+ *              was killed, TCP is rejected. All else is dropped.
  *
  * Two chains are necessary: a packet continues at the next chain after its verdict, not at the next rule.
  *
@@ -126,6 +127,7 @@ static void set_verdict(struct writer *w, uint32_t verdict)
     set_u32(e, NFTNL_EXPR_IMM_VERDICT, verdict);
 }
 
+/* Without a gateway the packet goes on (BYPASS), to the rule that rejects it. */
 static void put_in_queue(struct writer *w)
 {
     if (!w->compat) {
@@ -133,19 +135,22 @@ static void put_in_queue(struct writer *w)
         if (e) {
             nftnl_expr_set_u16(e, NFTNL_EXPR_QUEUE_NUM, RULES_QUEUE);
             nftnl_expr_set_u16(e, NFTNL_EXPR_QUEUE_TOTAL, 1);
+            nftnl_expr_set_u16(e, NFTNL_EXPR_QUEUE_FLAGS, NFT_QUEUE_FLAG_BYPASS);
         }
         return;
     }
     struct nftnl_expr *e = begin_expression(w, "target");
-    struct xt_NFQ_info *info = calloc(1, XT_ALIGN(sizeof(*info)));
+    struct xt_NFQ_info_v3 *info = calloc(1, XT_ALIGN(sizeof(*info)));
     w->failed = w->failed || !info;
     if (!e || !info) {
         free(info);
         return;
     }
     info->queuenum = RULES_QUEUE;
+    info->queues_total = 1;
+    info->flags = NFQ_FLAG_BYPASS;
     nftnl_expr_set_str(e, NFTNL_EXPR_TG_NAME, "NFQUEUE");
-    nftnl_expr_set_u32(e, NFTNL_EXPR_TG_REV, 0);
+    nftnl_expr_set_u32(e, NFTNL_EXPR_TG_REV, 3);
     nftnl_expr_set(e, NFTNL_EXPR_TG_INFO, info, XT_ALIGN(sizeof(*info))); /* owns INFO now */
 }
 
@@ -275,6 +280,13 @@ static void send_to_transparent(struct writer *w, const struct family *f)
     set_u32(e, NFTNL_EXPR_TPROXY_REG_PORT, REGISTER_2);
 }
 
+static void reset_connection(struct writer *w)
+{
+    match_protocol(w, IPPROTO_TCP);
+    set_u32(begin_expression(w, "reject"), NFTNL_EXPR_REJECT_TYPE, NFT_REJECT_TCP_RST);
+    end_rule(w);
+}
+
 static void deliver_packets(struct writer *w, const struct family *f)
 {
     const uint32_t mark = RULES_MARK_RESET;
@@ -282,9 +294,7 @@ static void deliver_packets(struct writer *w, const struct family *f)
     begin_family_rule(w, f);
     load_meta(w, NFT_META_MARK);
     compare_register(w, NFT_CMP_EQ, &mark, sizeof(mark));
-    match_protocol(w, IPPROTO_TCP);
-    set_u32(begin_expression(w, "reject"), NFTNL_EXPR_REJECT_TYPE, NFT_REJECT_TCP_RST);
-    end_rule(w);
+    reset_connection(w);
     begin_family_rule(w, f); /* a server carries no multicast and no broadcast */
     load_payload(w, NFT_PAYLOAD_NETWORK_HEADER, f->destination, 1);
     mask_register(w, f->multicast_mask);
@@ -295,6 +305,8 @@ static void deliver_packets(struct writer *w, const struct family *f)
     send_to_transparent(w, f);
     set_verdict(w, NF_ACCEPT);
     end_rule(w);
+    begin_family_rule(w, f);
+    reset_connection(w);
 }
 
 /* ---- The transaction ---- */

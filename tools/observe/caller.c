@@ -1,4 +1,5 @@
 #include "caller.h"
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -106,6 +107,58 @@ bool caller_network(pid_t task, uint64_t *ret)
         return false;
     *ret = (uint64_t)st.st_ino;
     return true;
+}
+
+static bool has_socket(pid_t process, const char *wanted)
+{
+    char path[48], target[64];
+    bool has = false;
+    snprintf(path, sizeof(path), "%d/fd", (int)process);
+    int fd = openat(proc, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *list = fd < 0 ? NULL : fdopendir(fd);
+    for (struct dirent *d; list && !has && (d = readdir(list));) {
+        ssize_t n = readlinkat(dirfd(list), d->d_name, target, sizeof(target) - 1);
+        target[n > 0 ? n : 0] = '\0';
+        has = strcmp(target, wanted) == 0;
+    }
+    if (list)
+        closedir(list);
+    else if (fd >= 0)
+        close(fd);
+    return has;
+}
+
+/* The time at which PROCESS started, in ticks: field 22 of its stat file, the 20th after the name. */
+static uint64_t read_start_time(pid_t process)
+{
+    char text[1024];
+    read_proc_file(process, "stat", text, sizeof(text));
+    const char *at = strrchr(text, ')');
+    for (int i = 0; at && i < 20; i++)
+        at = strchr(at + 1, ' ');
+    return at ? strtoull(at, NULL, 10) : 0;
+}
+
+pid_t caller_find_owner(uint64_t network, uint32_t inode, uint64_t *ret_process)
+{
+    static pid_t last; /* programs make several connections one after another */
+    char wanted[32];
+    uint64_t there;
+    pid_t found = 0;
+    snprintf(wanted, sizeof(wanted), "socket:[%u]", inode);
+    if (last > 0 && has_socket(last, wanted))
+        found = last;
+    DIR *list = found || proc < 0 ? NULL : fdopendir(openat(proc, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    for (struct dirent *d; list && !found && (d = readdir(list));) {
+        pid_t pid = (pid_t)strtol(d->d_name, NULL, 10);
+        if (pid > 0 && caller_network(pid, &there) && there == network && has_socket(pid, wanted))
+            found = pid;
+    }
+    if (list)
+        closedir(list);
+    last = found;
+    *ret_process = found ? (uint64_t)found << 32 ^ read_start_time(found) : 0;
+    return found;
 }
 
 static int take_fd(pid_t process, int fd)

@@ -15,8 +15,7 @@
 #define ROUNDS 64
 
 static struct watch watch = {.fd = -1, .lasting = true};
-static void (*found_listener)(const struct s5_endpoint *at);
-static void (*found_closed)(const struct s5_endpoint *at);
+static const struct diag_events *events;
 static const uint8_t families[] = {AF_INET, AF_INET6};
 static unsigned dumping; /* 1 + index of the family whose listeners are being dumped; 0: none */
 
@@ -39,35 +38,51 @@ void diag_request_listeners(void)
         request_family(0);
 }
 
-static bool get_endpoint(struct s5_endpoint *ret, const struct inet_diag_msg *d)
+/* Stores ADDRESS and PORT, both in network order, of FAMILY in RET. */
+static void set_endpoint(struct s5_endpoint *ret, uint8_t family, const void *address, uint16_t port)
 {
     memset(ret, 0, sizeof(*ret));
-    if (d->idiag_family == AF_INET) {
+    if (family == AF_INET) {
         ret->v4.sin_family = AF_INET;
-        ret->v4.sin_port = d->id.idiag_sport;
-        memcpy(&ret->v4.sin_addr, d->id.idiag_src, 4);
+        ret->v4.sin_port = port;
+        memcpy(&ret->v4.sin_addr, address, 4);
         ret->len = sizeof(ret->v4);
     } else {
         ret->v6.sin6_family = AF_INET6;
-        ret->v6.sin6_port = d->id.idiag_sport;
-        memcpy(&ret->v6.sin6_addr, d->id.idiag_src, 16);
+        ret->v6.sin6_port = port;
+        memcpy(&ret->v6.sin6_addr, address, 16);
         ret->len = sizeof(ret->v6);
     }
-    return d->idiag_family == AF_INET || d->idiag_family == AF_INET6;
 }
 
-/* A dump is an answer. What was closed comes unrequested, with sequence 0. */
+/* What was closed comes unrequested, with its protocol in an attribute. */
+static uint8_t get_protocol(const struct nlmsghdr *m)
+{
+    const struct nlattr *a;
+    mnl_attr_for_each(a, m, sizeof(struct inet_diag_msg))
+    {
+        if (mnl_attr_get_type(a) == INET_DIAG_PROTOCOL && mnl_attr_get_payload_len(a) >= 1)
+            return mnl_attr_get_u8(a);
+    }
+    return 0;
+}
+
 static int read_socket(const struct nlmsghdr *m, void *user)
 {
-    struct s5_endpoint at;
+    struct s5_endpoint from, to;
     (void)user;
     const struct inet_diag_msg *d = mnl_nlmsg_get_payload(m);
-    if (mnl_nlmsg_get_payload_len(m) < sizeof(*d) || !get_endpoint(&at, d))
+    if (mnl_nlmsg_get_payload_len(m) < sizeof(*d) || m->nlmsg_type != SOCK_DIAG_BY_FAMILY ||
+        (d->idiag_family != AF_INET && d->idiag_family != AF_INET6))
         return MNL_CB_OK;
-    if (m->nlmsg_type == SOCK_DIAG_BY_FAMILY && d->idiag_state == TCP_LISTEN)
-        found_listener(&at);
-    else if (m->nlmsg_type == SOCK_DIAG_BY_FAMILY)
-        found_closed(&at);
+    set_endpoint(&from, d->idiag_family, d->id.idiag_src, d->id.idiag_sport);
+    set_endpoint(&to, d->idiag_family, d->id.idiag_dst, d->id.idiag_dport);
+    if (d->idiag_state == TCP_LISTEN)
+        events->listener(&from);
+    else if (get_protocol(m) == IPPROTO_UDP)
+        events->udp_closed(&from);
+    else if (get_protocol(m) == IPPROTO_TCP)
+        events->tcp_closed(&from, &to);
     return MNL_CB_OK;
 }
 
@@ -82,7 +97,7 @@ static int end_dump(const struct nlmsghdr *m, void *user)
         return MNL_CB_OK;
     }
     dumping = 0;
-    found_listener(NULL);
+    events->listener(NULL);
     return MNL_CB_OK;
 }
 
@@ -104,13 +119,14 @@ static void read_messages(struct watch *w, uint32_t ready)
     }
 }
 
-int diag_begin(int fd, void (*listener)(const struct s5_endpoint *at), void (*closed)(const struct s5_endpoint *at))
+int diag_begin(int fd, const struct diag_events *functions)
 {
-    int size = BUFFER, on = 1, groups[] = {SKNLGRP_INET_UDP_DESTROY, SKNLGRP_INET6_UDP_DESTROY};
+    static const int groups[] = {SKNLGRP_INET_UDP_DESTROY, SKNLGRP_INET6_UDP_DESTROY, SKNLGRP_INET_TCP_DESTROY,
+                                 SKNLGRP_INET6_TCP_DESTROY};
+    int size = BUFFER, on = 1;
     watch.fd = fd;
     watch.ready = read_messages;
-    found_listener = listener;
-    found_closed = closed;
+    events = functions;
     setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
     setsockopt(fd, SOL_NETLINK, NETLINK_NO_ENOBUFS, &on, sizeof(on));
     for (size_t i = 0; i < sizeof(groups) / sizeof(*groups); i++)

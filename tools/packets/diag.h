@@ -6,9 +6,18 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Begins to use the netlink socket FD, which it owns from then on. LISTENER is called for each listening TCP socket of
- * a dump, and then once with NULL. CLOSED is called for each UDP socket that was closed. Returns 0, or -errno. */
-int diag_begin(int fd, void (*listener)(const struct s5_endpoint *at), void (*closed)(const struct s5_endpoint *at));
+struct diag_events {
+    /* A listening TCP socket of a dump; after the last one NULL. */
+    void (*listener)(const struct s5_endpoint *at);
+    /* The UDP socket AT was closed. */
+    void (*udp_closed)(const struct s5_endpoint *at);
+    /* The TCP socket FROM, connected or connecting to TO, was closed. */
+    void (*tcp_closed)(const struct s5_endpoint *from, const struct s5_endpoint *to);
+};
+
+/* Begins to use the netlink socket FD, which it owns from then on, and to call the functions of EVENTS. Returns 0, or
+ * -errno. */
+int diag_begin(int fd, const struct diag_events *events);
 
 /* Requests a dump of the listeners. Does nothing while one is under way. */
 void diag_request_listeners(void);

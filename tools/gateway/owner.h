@@ -1,0 +1,29 @@
+/* The programs that own the sockets of the namespace, for log lines and for isolation by process. */
+#ifndef TOOLS_OWNER_H
+#define TOOLS_OWNER_H
+
+#include "endpoint.h"
+#include "engine.h"
+#include "handover.h"
+
+struct owner {
+    int32_t pid; /* 0: not known */
+    char program[16];
+    uint64_t process; /* a number for the process, which no other process has */
+};
+
+/* Begins to look for owners, if the policy or the log needs them. Takes the socket of H for it. */
+void owner_begin(struct s5_engine *e, struct handover *h);
+
+/* Finds the owner of the socket in the namespace that has FROM and, if it is connected or connecting, TO. PROTOCOL is
+ * IPPROTO_TCP or IPPROTO_UDP. All zero if none is needed or none is found. */
+void owner_find(struct owner *ret, int protocol, const struct s5_endpoint *from, const struct s5_endpoint *to);
+
+/* The calling thread acts for OWNER from now on, which stays valid; NULL: for nobody. */
+void owner_act_for(const struct owner *owner);
+
+/* The socket outside FD is used for OWNER, until owner_forget(): log lines about its negotiation name OWNER. */
+void owner_remember(int fd, const struct owner *owner, uint64_t *ret_cookie);
+void owner_forget(uint64_t cookie);
+
+#endif
