@@ -20,6 +20,7 @@
 #include "coverage.h"
 #include "errors.h"
 #include "fencing.h"
+#include "parts.h"
 #include "pipelining_cache.h"
 #include "reach_command.h"
 #include "resolved_policy.h"
@@ -36,32 +37,13 @@
 
 /* ---- The preload object ---- */
 
-/* Stores in RET the path of TAIL in the build directory that this program is in, or "". */
-static void find_in_build(char *ret, size_t size, const char *tail)
-{
-    size_t len = strlen(tail) + 1;
-    ssize_t n = readlink("/proc/self/exe", ret, size);
-    ret[n > 0 && (size_t)n < size ? n : 0] = '\0';
-    char *slash = strrchr(ret, '/');
-    if (slash)
-        *slash = '\0';
-    slash = strrchr(ret, '/');
-    if (!slash || (size_t)(slash - ret) + len > size) {
-        ret[0] = '\0';
-        return;
-    }
-    memcpy(slash, tail, len);
-    if (access(ret, R_OK) < 0)
-        ret[0] = '\0';
-}
-
 static int find_object(char *ret, size_t size, bool trusted)
 {
     const char *given = trusted ? getenv("SOCKSIFY_PRELOAD") : NULL;
     if (given && *given)
         snprintf(ret, size, "%s", given);
     else
-        find_in_build(ret, size, "/preload/libsocksify.so");
+        parts_find_in_build(ret, size, "/preload/libsocksify.so");
     if (*ret == '\0')
         snprintf(ret, size, "%s", PRELOAD_PATH);
     if (access(ret, R_OK) < 0)
@@ -173,20 +155,11 @@ static bool get_cache_directory(char *ret, size_t size)
     return n > 0 && (size_t)n < size;
 }
 
-static char bridge_file[PATH_MAX];
-
-static void find_bridge(void)
-{
-    find_in_build(bridge_file, sizeof(bridge_file), "/tools/bridge/socks5-bridge");
-    if (*bridge_file == '\0')
-        snprintf(bridge_file, sizeof(bridge_file), "%s", BRIDGE_PATH);
-}
-
 /* Starts the bridge before its first use, if there is a server that needs one. If it does not start, the connections of
  * the command try again and report the error. */
 static void start_bridge(struct s5_shm *shm, const struct s5_policy *policy, int fd)
 {
-    struct s5_bridge_start how = {shm, fd, bridge_file, environ, 2, 0};
+    struct s5_bridge_start how = {shm, fd, parts_bridge(), environ, 2, 0};
     bool needed = false;
     for (size_t i = 0; i < policy->n_servers; i++)
         needed = needed || s5_bridge_fronts(&policy->servers[i]);
@@ -214,7 +187,6 @@ static int create_shm(const struct s5_policy *policy, bool trusted, struct s5_sh
     if (trusted && get_cache_directory(directory, sizeof(directory)))
         s5_pipelining_cache_open(shm->pipelining_cache, directory, cache_key);
     s5_shm_publish(shm, place.fd, policy, s5_source_fingerprint(&env), cache_key);
-    find_bridge();
     start_bridge(shm, policy, place.fd);
     s5_shm_value(&place, value);
     *ret = shm;
@@ -223,18 +195,6 @@ static int create_shm(const struct s5_policy *policy, bool trusted, struct s5_sh
 }
 
 /* ---- The command ---- */
-
-static char reach_file[PATH_MAX], gateway_file[PATH_MAX];
-
-static void find_reach(void)
-{
-    find_in_build(reach_file, sizeof(reach_file), "/tools/reach/socks5-reach");
-    find_in_build(gateway_file, sizeof(gateway_file), "/tools/gateway/socks5-gateway");
-    if (*reach_file == '\0')
-        snprintf(reach_file, sizeof(reach_file), "%s", REACH_PATH);
-    if (*gateway_file == '\0')
-        snprintf(gateway_file, sizeof(gateway_file), "%s", GATEWAY_PATH);
-}
 
 /* Finds the program and decides which engine runs it. Stores the words that are to be executed in RET. */
 static int plan_command(const struct options *options, const struct s5_policy *policy, char ***ret)
@@ -255,7 +215,7 @@ static int plan_command(const struct options *options, const struct s5_policy *p
     }
     if (engine == S5_ENGINE_AUTO && result == 0)
         return 0;
-    *ret = reach_command_make(policy, reach_file, file, options->command);
+    *ret = reach_command_make(policy, parts_reach(), file, options->command);
     return *ret ? 0 : errors_fail(EXIT_OWN_ERROR, "%s", strerror(ENOMEM));
 }
 
@@ -265,7 +225,6 @@ int run(const struct options *options, const struct s5_policy *policy, bool trus
     struct s5_shm *shm = NULL;
     struct fencing fence;
     int shm_fd = -1;
-    find_reach();
     int code = find_object(object, sizeof(object), trusted);
     if (code == 0)
         code = plan_command(options, policy, &words);
@@ -281,7 +240,7 @@ int run(const struct options *options, const struct s5_policy *policy, bool trus
         code = create_shm(policy, trusted, &shm, &shm_fd);
     if (code != 0)
         return code;
-    struct fencing_programs programs = {bridge_file, gateway_file};
+    struct fencing_programs programs = {parts_bridge(), parts_gateway()};
     fencing_prepare(&fence, options, policy, shm, shm_fd, apart ? NULL : &programs);
     if (options->summary)
         return summary_run(words, shm, &fence);

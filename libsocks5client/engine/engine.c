@@ -86,7 +86,9 @@ static int load_policy(struct s5_engine *e)
     struct s5_shm *shm = atomic_load(&e->shm);
     int fd = atomic_load(&e->shm_fd);
     uint64_t fingerprint = s5_source_fingerprint(&e->environment);
-    struct s5_policy_file *shared = s5_shm_policy(shm, fd, &fingerprint), *own = NULL;
+    /* A process that connects for others has another environment. */
+    const uint64_t *expected = e->others ? NULL : &fingerprint;
+    struct s5_policy_file *shared = s5_shm_policy(shm, fd, expected), *own = NULL;
     if (!shared) {
         struct s5_source source = {NULL, NULL, e->environment};
         own = s5_policy_file_private();
@@ -97,7 +99,7 @@ static int load_policy(struct s5_engine *e)
             return r;
         }
         s5_shm_publish(shm, fd, &own->policy, fingerprint, "");
-        shared = s5_shm_policy(shm, fd, &fingerprint);
+        shared = s5_shm_policy(shm, fd, expected);
     }
     if (shared && own) {
         explicit_bzero(own->policy.servers, sizeof own->policy.servers);

@@ -304,6 +304,15 @@ static bool has_live_control(struct s5_engine *e, struct s5_association *a)
     return n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR));
 }
 
+bool s5_association_waits(struct s5_engine *e, int fd)
+{
+    struct s5_association *a = s5_association_of(e, fd);
+    int saved = errno;
+    bool waits = !a || atomic_load(&a->busy) || !has_live_control(e, a);
+    errno = saved;
+    return waits;
+}
+
 /* Whether the kernel's socket is connected to A's relay. Another process may have renewed the association. */
 static bool is_attached(struct s5_engine *e, struct s5_association *a, int fd)
 {

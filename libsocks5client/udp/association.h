@@ -92,6 +92,8 @@ int s5_association_enter(struct s5_engine *e, int fd, struct s5_record *record, 
  * Blocks while it is requested. 0 or -errno. Preserves errno. */
 int s5_association_open(struct s5_engine *e, int fd, const struct s5_server *server, const struct s5_endpoint *peer,
                         struct s5_association **ret);
+/* Whether a datagram on FD waits for its server: the association has ended, or is being made. A system call. */
+bool s5_association_waits(struct s5_engine *e, int fd);
 /* connect() on the UDP socket FD. ADDR, of LEN octets, is a copy in the engine's memory. 0 or -errno. */
 int s5_association_connect(struct s5_engine *e, int fd, const struct sockaddr *addr, socklen_t len);
 

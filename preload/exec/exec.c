@@ -78,11 +78,9 @@ static __attribute__((noinline)) int check_at(const struct s5_program_place *pla
     struct s5_program_report report;
     struct s5_engine *e = s5_begin();
     int saved = errno, r = 0;
-    plan->apart = false;
-    if (!e->in_namespace) {
-        r = s5_program_check(&program_calls, place, dir, path, &report);
-        r = r < 0 ? 0 : s5_reach_decide(e, path, r, &report, plan);
-    }
+    plan->apart = plan->plain = false;
+    r = e->in_namespace ? 0 : s5_program_check(&program_calls, place, dir, path, &report);
+    r = r < 0 ? 0 : s5_reach_decide(e, path, r, &report, plan);
     errno = saved;
     return r;
 }
@@ -100,7 +98,7 @@ static __attribute__((noinline)) int find_program(const struct s5_program_place 
 {
     struct s5_program_report report;
     int saved = errno, r = s5_program_search_next(&program_calls, place, s, &report);
-    plan->apart = false;
+    plan->apart = plan->plain = false;
     if (s->path)
         r = r < 0 ? 0 : s5_reach_decide(s5_begin(), s->path, r, &report, plan);
     errno = saved;
@@ -261,7 +259,9 @@ static int release_environment(struct child *c, int result)
 #define CHILD(r, c, envp, plan)                                                                                        \
     struct child c;                                                                                                    \
     c.mapped = 0;                                                                                                      \
-    if (r == 0)                                                                                                        \
+    c.size = 0;                                                                                                        \
+    c.envp = envp;                                                                                                     \
+    if (r == 0 && !(plan)->plain)                                                                                      \
         r = measure_environment(s5_begin(), &c, envp, (plan)->apart);                                                  \
     if (r == 0)                                                                                                        \
     r = make_environment(&c, c.size && c.size <= NEAR ? alloca(c.size) : NULL)

@@ -2,6 +2,7 @@
 #include "keyed.h"
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define OPTIONS 3 /* of socks5-reach, at most */
@@ -43,11 +44,22 @@ static enum s5_engine_choice choose_engine(struct s5_engine *e, const char *file
     return *ret_policy ? s5_policy_engine(*ret_policy, file) : S5_ENGINE_PRELOAD;
 }
 
+static bool is_launcher(const char *file, struct s5_reach_plan *plan)
+{
+    static const char name[] = "socks5-reach";
+    const char *slash = file ? strrchr(file, '/') : NULL;
+    struct stat own, other;
+    return slash && strcmp(slash + 1, name) == 0 && find_launcher(plan->launcher, sizeof plan->launcher) &&
+           fstatat(AT_FDCWD, plan->launcher, &own, 0) == 0 && fstatat(AT_FDCWD, file, &other, 0) == 0 &&
+           own.st_dev == other.st_dev && own.st_ino == other.st_ino;
+}
+
 int s5_reach_decide(struct s5_engine *e, const char *file, int result, const struct s5_program_report *report,
                     struct s5_reach_plan *ret)
 {
     ret->apart = false;
-    if (e->in_namespace)
+    ret->plain = is_launcher(file, ret);
+    if (e->in_namespace || ret->plain)
         return 0;
     enum s5_engine_choice engine = choose_engine(e, file ? file : report->path, result, &ret->policy);
     bool wanted = result > 0 || engine == S5_ENGINE_NAMESPACE;

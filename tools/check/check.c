@@ -2,6 +2,7 @@
  * checks the program, and each server that a rule uses. */
 #include "check.h"
 #include "check_fence.h"
+#include "check_namespace.h"
 #include "check_server.h"
 
 #include "coverage.h"
@@ -42,6 +43,9 @@ static void check_program(struct report *report, const char *command)
     if (result < 0)
         report_row(report, "covered", FINDING_FAIL, "not found, or not executable", "%s: %s", found.path,
                    strerror(-result));
+    else if (result > 0 && s5_program_is_reachable(found.coverage) && !check_namespace_try())
+        report_row(report, "covered", FINDING_OK, NULL, "%s%s, %s: by a network namespace", found.path,
+                   get_elf_class(found.path), found.detail);
     else if (result > 0)
         report_row(report, "covered", FINDING_FAIL, s5_program_hint(found.coverage), "%s%s: %s", found.path,
                    get_elf_class(found.path), found.detail);
@@ -150,6 +154,7 @@ int check(const struct options *options, char *const *environ_strings)
     if (options->command)
         check_program(&report, options->command[0]);
     check_fence(&report);
+    check_namespace(&report);
     check_servers(&report, &policy, options->target ? &target : NULL);
     explicit_bzero(policy.servers, sizeof(policy.servers));
     return report_end(&report);

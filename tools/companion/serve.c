@@ -8,7 +8,6 @@
 #include "companion_request.h"
 #include "tree_log.h"
 #include <errno.h>
-#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <resolv.h>
@@ -18,7 +17,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define SERVE_SECONDS 120 /* after that the child ends: no resolver takes as long */
+#define GATEWAY_CHANNEL 3   /* as in tools/netns/handover.h */
+#define SERVE_SECONDS   120 /* after that the child ends: no resolver takes as long */
 
 static void send_reply(int channel, const void *reply, size_t size)
 {
@@ -94,25 +94,15 @@ static void start_bridge(int channel, pid_t task, const struct serve_bridge *b)
     send_reply(channel, &reply, sizeof(reply));
 }
 
-/* Becomes the gateway on CHANNEL, in a session of its own and with no descriptor but that and the shared memory's. */
+/* Becomes the gateway on CHANNEL, in a session of its own and with no other descriptor. */
 static void run_gateway(int channel, const struct serve_bridge *b)
 {
-    char number[16];
-    unsigned low = (unsigned)(channel < b->shm_fd ? channel : b->shm_fd);
-    unsigned high = (unsigned)(channel < b->shm_fd ? b->shm_fd : channel);
-    unsigned after_low = low + (low == (unsigned)channel ? 1 : S5_SHM_FDS);
-    unsigned after_high = high + (high == (unsigned)channel ? 1 : S5_SHM_FDS);
-    s5_close_descriptors(3, low - 1);
-    s5_close_descriptors(after_low, high - 1);
-    s5_close_descriptors(after_high, ~0U);
-    fcntl(channel, F_SETFD, 0);
-    for (int i = 0; i < S5_SHM_FDS; i++)
-        fcntl(b->shm_fd + i, F_SETFD, 0);
+    dup2(channel, GATEWAY_CHANNEL);
+    s5_close_descriptors(GATEWAY_CHANNEL + 1, ~0U);
     alarm(0);
     setsid();
     unsetenv("LD_PRELOAD");
-    snprintf(number, sizeof(number), "%d", channel);
-    execl(b->gateway_path, b->gateway_path, number, (char *)NULL);
+    execl(b->gateway_path, b->gateway_path, (char *)NULL);
 }
 
 _Noreturn void serve_request(int channel, pid_t task, const struct serve_bridge *bridge)

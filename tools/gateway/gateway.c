@@ -13,20 +13,24 @@
 #include "mirror.h"
 #include "outside.h"
 #include "queue.h"
+#include "shm.h"
 #include "tcp_flow.h"
 #include "tree.h"
 #include "udp_flow.h"
 #include "worker.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define TICK_MS 1000
+#define HIGH    512 /* the descriptors of the shared state are at least this */
 
 /* An echo request: no SOCKS5 server carries it. */
 static void refuse_echo(uint32_t id, const struct packet *p)
@@ -92,7 +96,7 @@ static void raise_limit(void)
 static void run_loop(void)
 {
     int64_t tick = loop_now();
-    while (tree_lives() || tcp_flow_count() > 0 || !tree_close()) {
+    while (tree_lives() || tcp_flow_count() > 0 || udp_flow_sends() || !tree_close()) {
         int ms = mirror_tick(), left = (int)(tick + TICK_MS - loop_now());
         loop_run_once(ms >= 0 && ms < left ? ms : left > 0 ? left : 0);
         if (loop_now() < tick + TICK_MS)
@@ -103,24 +107,38 @@ static void run_loop(void)
     }
 }
 
-int main(int argc, char **argv)
+/* The engine begins with the shared state that came with the namespace. */
+static int take_state(struct handover *h)
+{
+    char value[S5_SHM_VALUE_MAX];
+    struct stat st;
+    int fd = s5_shm_duplicate(h->fds[HANDOVER_SHM], h->fds[HANDOVER_POLICY], HIGH);
+    if (fd < 0 || fstat(fd, &st) < 0)
+        return -EMFILE;
+    s5_shm_value(&(struct s5_shm_location){.fd = fd, .inode = st.st_ino}, value);
+    return setenv(S5_SHM_VARIABLE, value, 1) < 0 ? -errno : 0;
+}
+
+int main(void)
 {
     struct handover h;
-    int channel = argc == 2 ? atoi(argv[1]) : -1;
     sigset_t all;
     sigfillset(&all); /* signals for the terminal and the session are meant for the commands */
     sigprocmask(SIG_SETMASK, &all, NULL);
     prctl(PR_SET_NAME, "socks5gateway");
-    if (channel < 0 || tree_receive(channel, &h) < 0)
+    fcntl(HANDOVER_CHANNEL, F_SETFD, FD_CLOEXEC);
+    if (tree_receive(HANDOVER_CHANNEL, &h) < 0)
         return EXIT_FAILURE;
     raise_limit();
-    int result = loop_begin();
+    int result = take_state(&h);
+    if (result == 0)
+        result = loop_begin();
     if (result == 0)
         result = serve_namespace(&h);
     if (result == 0)
         result = tree_begin(&h);
     handover_close(&h);
-    tree_answer(channel, result);
+    tree_answer(HANDOVER_CHANNEL, result);
     if (result == 0)
         run_loop();
     return result == 0 ? EXIT_SUCCESS : EXIT_FAILURE;

@@ -26,6 +26,7 @@ static bool loopback_is_outside;
 
 void outside_begin(struct handover *h)
 {
+    s5_begin_engine.others = &owner_others;
     engine = s5_begin();
     loopback_is_outside = h->flags & HANDOVER_LOOPBACK_OUT;
     const struct s5_policy *p = s5_engine_load(engine);
@@ -99,11 +100,13 @@ bool outside_permits(const struct s5_endpoint *to)
     return engine->policy && get_address(&addr, to) == 0 && !refuse_address(&addr, false);
 }
 
-bool outside_sends_at_once(int fd, const struct s5_endpoint *to)
+bool outside_sends_at_once(int fd, const struct s5_endpoint *to, bool check)
 {
     struct s5_addr addr;
-    if (get_address(&addr, to) < 0 || addr.port == DNS_PORT || s5_association_of(engine, fd))
+    if (get_address(&addr, to) < 0 || addr.port == DNS_PORT)
         return true;
+    if (s5_association_of(engine, fd))
+        return !check || !s5_association_waits(engine, fd);
     if (s5_names_find(engine, &addr) != 0) /* a name: where its route is direct, the system's resolver is asked */
         return false;
     struct s5_flow flow = {&addr, S5_PROTO_UDP, S5_CMD_UDP};

@@ -16,8 +16,9 @@ int outside_connect(const struct s5_endpoint *to, int *ret_fd);
 /* Whether datagrams may be sent to TO at all. */
 bool outside_permits(const struct s5_endpoint *to);
 
-/* Whether the socket FD sends a datagram to TO without a wait for a SOCKS5 server. */
-bool outside_sends_at_once(int fd, const struct s5_endpoint *to);
+/* Whether the socket FD sends a datagram to TO without a wait for a SOCKS5 server. CHECK: the server may have ended the
+ * association. */
+bool outside_sends_at_once(int fd, const struct s5_endpoint *to, bool check);
 
 /* Resolves the names of the servers and stores the addresses in the shared state, where programs in the namespace find
  * them. May take as long as the resolver. */

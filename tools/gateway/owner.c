@@ -58,7 +58,7 @@ static void negotiation_completes(uint64_t cookie)
             acting_for = r->owner;
 }
 
-static const struct s5_engine_others others = {get_process, negotiation_completes};
+const struct s5_engine_others owner_others = {get_process, negotiation_completes};
 
 static bool is_isolated_by_process(const struct s5_policy *p)
 {
@@ -74,7 +74,6 @@ void owner_begin(struct s5_engine *e, struct handover *h)
     diag = h->fds[HANDOVER_OWNERS];
     h->fds[HANDOVER_OWNERS] = -1;
     e->log.find_caller = find_caller;
-    e->others = &others;
     if (needed)
         caller_network(h->pid, &network);
 }

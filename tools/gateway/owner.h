@@ -12,6 +12,9 @@ struct owner {
     uint64_t process; /* a number for the process, which no other process has */
 };
 
+/* What the engine asks about others. */
+extern const struct s5_engine_others owner_others;
+
 /* Begins to look for owners, if the policy or the log needs them. Takes the socket of H for it. */
 void owner_begin(struct s5_engine *e, struct handover *h);
 

@@ -140,7 +140,7 @@ int tree_receive(int channel, struct handover *ret)
 {
     int result = handover_receive(channel, ret);
     if (result == 0 && (ret->kind != HANDOVER_BEGIN || ret->fds[HANDOVER_QUEUE] < 0 || ret->fds[HANDOVER_NETNS] < 0 ||
-                        ret->fds[HANDOVER_MARKER_FD] < 0)) {
+                        ret->fds[HANDOVER_MARKER_FD] < 0 || ret->fds[HANDOVER_SHM] < 0)) {
         handover_close(ret);
         result = -EPROTO;
     }

@@ -20,11 +20,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define TABLE   1024   /* a power of two */
-#define WAITS   64     /* datagrams of a flow that wait */
-#define IDLE_MS 300000 /* a flow without datagrams ends, as in other gateways */
-#define ROUNDS  64     /* datagrams taken before other descriptors are served */
-#define LONGEST 65535
+#define TABLE    1024   /* a power of two */
+#define WAITS    64     /* datagrams of a flow that wait */
+#define CHECK_MS 100    /* from one look at the association to the next */
+#define IDLE_MS  300000 /* a flow without datagrams ends, as in other gateways */
+#define ROUNDS   64     /* datagrams taken before other descriptors are served */
+#define LONGEST  65535
 
 struct waiting {
     struct s5_endpoint to;
@@ -39,7 +40,8 @@ struct flow {
     struct owner owner;
     struct s5_endpoint last; /* where the last datagram went */
     size_t last_size;
-    int64_t used; /* ms */
+    int64_t used;    /* ms */
+    int64_t checked; /* ms; the association was alive */
     struct worker_job job;
     struct waiting *sending;       /* the job's datagram; NULL: there is no job */
     struct waiting *waiting, **at; /* after it */
@@ -49,6 +51,7 @@ struct flow {
 };
 
 static struct flow *flows[TABLE];
+static unsigned n_sending;
 static struct watch inner[2] = {{.fd = -1, .lasting = true}, {.fd = -1, .lasting = true}};
 static uint8_t buffer[INJECT_HEAD + LONGEST];
 
@@ -94,6 +97,11 @@ static void end_flow(struct flow *f)
     f->ended = true;
     if (!f->sending)
         free_flow(f);
+}
+
+bool udp_flow_sends(void)
+{
+    return n_sending > 0;
 }
 
 void udp_flow_closed(const struct s5_endpoint *addr)
@@ -154,7 +162,16 @@ static void send_datagram(struct flow *f, const struct s5_endpoint *to, const vo
     if (Rsendto(f->outer.fd, octets, n, MSG_DONTWAIT | MSG_NOSIGNAL, &to->any, to->len) < 0 && is_lasting_error(errno))
         report_error(f, to, n, errno);
     owner_act_for(NULL);
-    loop_set_events(&f->outer, EPOLLIN);
+    if (!f->ended)
+        loop_set_events(&f->outer, EPOLLIN);
+}
+
+static bool sends_at_once(struct flow *f, const struct s5_endpoint *to)
+{
+    bool check = loop_now() >= f->checked + CHECK_MS;
+    if (check)
+        f->checked = loop_now();
+    return outside_sends_at_once(f->outer.fd, to, check);
 }
 
 static void send_in_thread(struct worker_job *job)
@@ -173,18 +190,17 @@ static void job_done(struct worker_job *job)
     struct flow *f = (struct flow *)((char *)job - offsetof(struct flow, job));
     struct waiting *sent = f->sending;
     f->sending = NULL;
-    if (f->ended) {
-        free(sent);
-        free_flow(f);
-        return;
-    }
+    n_sending--;
     f->last = sent->to;
     f->last_size = sent->n;
     if (job->result < 0 && is_lasting_error((int)-job->result))
         report_error(f, &sent->to, sent->n, (int)-job->result);
     free(sent);
-    loop_set_events(&f->outer, EPOLLIN);
+    if (!f->ended)
+        loop_set_events(&f->outer, EPOLLIN);
     start_job(f);
+    if (f->ended && !f->sending) /* what the program sent before it closed the socket has been sent */
+        free_flow(f);
 }
 
 /* Sends what waits, up to the first datagram that needs a thread again. */
@@ -195,8 +211,9 @@ static void start_job(struct flow *f)
         f->n_waiting--;
         if (!f->waiting)
             f->at = &f->waiting;
-        if (!outside_sends_at_once(f->outer.fd, &w->to)) {
+        if (!sends_at_once(f, &w->to)) {
             f->sending = w;
+            n_sending++;
             f->job.run = send_in_thread;
             f->job.done = job_done;
             worker_start(&f->job);
@@ -250,7 +267,7 @@ static void take_datagram(const struct s5_endpoint *from, const struct s5_endpoi
     f->used = loop_now();
     if (!outside_permits(to))
         report_error(f, to, n, ECONNREFUSED);
-    else if (!f->sending && outside_sends_at_once(f->outer.fd, to))
+    else if (!f->sending && sends_at_once(f, to))
         send_datagram(f, to, octets, n);
     else {
         add_waiting(f, to, octets, n);

@@ -4,12 +4,16 @@
 
 #include "endpoint.h"
 #include "handover.h"
+#include <stdbool.h>
 
 /* Begins to serve the transparent UDP sockets of H, which it owns from then on. Returns 0, or -errno. */
 int udp_flow_begin(struct handover *h);
 
 /* Ends the flow of the socket in the namespace that has ADDR, which was closed. */
 void udp_flow_closed(const struct s5_endpoint *addr);
+
+/* Whether datagrams wait for a SOCKS5 server. */
+bool udp_flow_sends(void);
 
 /* Ends what has not been used for long. Called about once a second. */
 void udp_flow_tick(void);

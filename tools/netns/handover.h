@@ -7,6 +7,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#define HANDOVER_CHANNEL 3 /* the gateway's descriptor of the socket */
+
 enum handover_kind {
     HANDOVER_BEGIN,  /* a new namespace, with all descriptors but those that are missing; the reply has none */
     HANDOVER_JOIN,   /* asks for the namespaces: the reply has NETNS, and USERNS where there is one */
@@ -31,6 +33,8 @@ enum handover_fd {
     HANDOVER_MARKER_FD, /* a directory that is unmounted when the last process has left the command's mount namespace */
     HANDOVER_USERNS,    /* missing: no user namespace was made */
     HANDOVER_NETNS,
+    HANDOVER_SHM, /* the shared state of the tree, and its policy */
+    HANDOVER_POLICY,
     HANDOVER_FDS
 };
 

@@ -8,8 +8,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/un.h>
@@ -45,45 +43,32 @@ int launch_connect(struct s5_shm *shm)
 
 struct start {
     const char *file;
-    int channel, shm_fd;
+    int channel;
 };
 
 static void exec_gateway(void *user)
 {
     const struct start *s = user;
-    char number[16];
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     int null = open("/dev/null", O_RDWR);
     int channel = fcntl(s->channel, F_DUPFD, 3);
-    if (channel == s->shm_fd + S5_SHM_FDS) /* cannot be: they are open */
-        _exit(127);
     for (int fd = 0; fd < 3; fd++)
         dup2(null, fd);
-    for (int fd = 3; fd < channel; fd++)
-        if (!s5_shm_has(s->shm_fd, fd))
-            close(fd);
-    unsigned first = (unsigned)channel + 1;
-    if (s->shm_fd > channel) {
-        s5_close_descriptors(first, (unsigned)s->shm_fd - 1);
-        first = (unsigned)s->shm_fd + S5_SHM_FDS;
-    }
-    s5_close_descriptors(first, ~0U);
-    for (int i = 0; i < S5_SHM_FDS; i++)
-        fcntl(s->shm_fd + i, F_SETFD, 0);
+    dup2(channel, HANDOVER_CHANNEL);
+    s5_close_descriptors(HANDOVER_CHANNEL + 1, ~0U);
     (void)!chdir("/");
-    snprintf(number, sizeof(number), "%d", channel);
-    execl(s->file, s->file, number, (char *)NULL);
+    execl(s->file, s->file, (char *)NULL);
     _exit(127);
 }
 
-int launch_gateway(const char *file, int shm_fd)
+int launch_gateway(const char *file)
 {
     int ends[2];
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
         return -errno;
-    struct start start = {file, ends[1], shm_fd};
+    struct start start = {file, ends[1]};
     int result = agent_fork_apart(exec_gateway, &start);
     close(ends[1]);
     if (result == 0)

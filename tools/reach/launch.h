@@ -8,9 +8,9 @@
 /* Connects to the gateway of this tree and user. Returns the socket, or -errno: there is none. */
 int launch_connect(struct s5_shm *shm);
 
-/* Starts the gateway FILE outside of this process's namespaces, with the descriptors of the shared state from SHM_FD
- * on. Returns the socket to it, or -errno. */
-int launch_gateway(const char *file, int shm_fd);
+/* Starts the gateway FILE outside of the namespaces that this process is about to make. Returns the socket to it, or
+ * -errno. */
+int launch_gateway(const char *file);
 
 /* The same by the companion, for a process within the fence. The companion lets calls of this network namespace pass
  * from then on. To be called after the namespace was made. */

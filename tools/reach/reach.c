@@ -145,7 +145,7 @@ static int create_namespace(bool *ret_user)
     struct namespace_problem why;
     struct handover h;
     bool fenced = s5_fence() == S5_FENCE_WATCHED;
-    int channel = fenced ? -1 : launch_gateway(arguments.gateway, shm_fd);
+    int channel = fenced ? -1 : launch_gateway(arguments.gateway);
     if (!fenced && channel < 0)
         return report_error(arguments.gateway, channel);
     if (!namespace_create(ret_user, &why)) {
@@ -159,6 +159,8 @@ static int create_namespace(bool *ret_user)
     handover_clear(&h, HANDOVER_BEGIN);
     h.flags = arguments.flags;
     describe_command(&h);
+    h.fds[HANDOVER_SHM] = fcntl(shm_fd, F_DUPFD_CLOEXEC, 0);
+    h.fds[HANDOVER_POLICY] = fcntl(shm_fd + 1, F_DUPFD_CLOEXEC, 0);
     int result = equip_namespace(channel, &h, *ret_user);
     handover_close(&h);
     close(channel);
@@ -253,10 +255,25 @@ static int attach_state(void)
     return 0;
 }
 
+/* Makes namespaces as for a command, and ends with them. */
+static int try_namespace(void)
+{
+    struct namespace_problem why;
+    struct handover h;
+    bool user;
+    handover_clear(&h, HANDOVER_BEGIN);
+    if (!namespace_create(&user, &why))
+        return report_problem(&why);
+    int result = mount_own(&h);
+    return result == 0 ? fill_namespace(&h) : result;
+}
+
 int main(int argc, char **argv)
 {
     bool user = false;
     int code = arguments_parse(&arguments, argc, argv);
+    if (code == 0 && arguments.attempt)
+        return try_namespace();
     if (code == 0)
         code = attach_state();
     if (code == 0 && !s5_namespaces_are_here(&shm->namespaces)) {
