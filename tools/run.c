@@ -208,7 +208,7 @@ static int plan_command(const struct options *options, const struct s5_policy *p
                            strerror(-result));
     enum s5_engine_choice engine = policy->strict ? S5_ENGINE_NAMESPACE : s5_policy_engine(policy, file);
     if (engine == S5_ENGINE_PRELOAD || (engine == S5_ENGINE_AUTO && !s5_program_is_reachable(report.coverage))) {
-        if (result > 0)
+        if (result > 0 && !s5_program_is_limited(report.coverage))
             return errors_fail(EXIT_NOT_RUN, "%s cannot be covered: %s: %s; %s", name, report.path, report.detail,
                                s5_program_hint(report.coverage));
         return 0;

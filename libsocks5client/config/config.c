@@ -372,7 +372,9 @@ static int add_programs(cfg_t *cfg, const char *key, enum s5_engine_choice engin
     for (unsigned i = 0; i < now->lib.cfg_size(cfg, key); i++) {
         const char *name = now->lib.cfg_getnstr(cfg, key, i);
         int64_t text = s5_policy_add_text(now->p, name, strlen(name));
-        if (text < 0 || now->p->n_programs == S5_POLICY_PROGRAMS)
+        if (text < 0)
+            return set_fault(*get_key_line(key), "%s: too much text in total", key);
+        if (now->p->n_programs == S5_POLICY_PROGRAMS)
             return set_fault(*get_key_line(key), "%s: too many programs: %d is the limit", key, S5_POLICY_PROGRAMS);
         now->p->programs[now->p->n_programs++] = (struct s5_program_rule){(uint32_t)text, (uint8_t)engine};
     }

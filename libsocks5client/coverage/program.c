@@ -8,6 +8,7 @@
  * - An ELF file of the class, octet order and machine of the object that contains this code is run by the
  *   interpreter that PT_INTERP names, or by none if it has no such header.
  * - Go's programs, dynamically linked or not, make their system calls directly. Go's linker leaves a note in each.
+ * - The preload object refuses io_uring. Programs that are linked with liburing may need it.
  * - The loader is in secure mode, in which it ignores LD_PRELOAD, if the new effective IDs differ from the old real
  *   ones, or if a file's capabilities give any to a user other than root.
  * - The loader must be able to open and to map the preload object, in the root directory and as the user of the
@@ -21,6 +22,7 @@
 
 #include "error.h"
 #include "log.h"
+#include "needed.h"
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -50,6 +52,7 @@ static const char *const hints[] = {
     [S5_UNCOVERED_ABI] = "use a build of it for this machine's own architecture",
     [S5_UNCOVERED_LIBC] = "use a build of it for this system's C library",
     [S5_UNCOVERED_GO] = "configure the server in the program: most accept HTTPS_PROXY=socks5://HOST:PORT",
+    [S5_UNCOVERED_URING] = "allow network namespaces, or have it use another interface",
     [S5_UNCOVERED_UNREADABLE] = "make it readable so that it can be checked",
     [S5_UNCOVERED_OBJECT] = "mount its directory in that root directory, and make it readable for that user",
     [S5_UNKNOWN] = "",
@@ -213,6 +216,10 @@ static int check_headers(const struct s5_program_calls *calls, const struct s5_p
     }
     if (interpreter.p_type == PT_INTERP) {
         int result = check_interpreter(calls, place, fd, &interpreter, ret);
+        if (result == 0 && !go && s5_needed_has(calls, fd, eh->e_phoff, n, "liburing.so")) {
+            s5_format(ret->detail, sizeof(ret->detail), "linked with liburing");
+            return set_coverage(ret, S5_UNCOVERED_URING);
+        }
         if (result != 0 || !go)
             return result;
         s5_format(ret->detail, sizeof(ret->detail), "made by Go, its system calls bypass the C library");

@@ -37,6 +37,7 @@ enum s5_coverage {
     S5_UNCOVERED_ABI,        /* an ELF class, octet order or machine other than this code's, or no ELF file */
     S5_UNCOVERED_LIBC,       /* its interpreter is not the loader this code was built for */
     S5_UNCOVERED_GO,         /* built by Go, whose runtime bypasses the C library with its system calls */
+    S5_UNCOVERED_URING,      /* linked with liburing: the preload object refuses io_uring, and some can do without it */
     S5_UNCOVERED_UNREADABLE, /* may be executed but not read: cannot be checked */
     S5_UNCOVERED_OBJECT,     /* the preload object cannot be loaded where the program starts */
     S5_UNKNOWN,              /* exec itself is going to fail */
@@ -87,6 +88,12 @@ static inline bool s5_program_is_reachable(enum s5_coverage coverage)
 {
     return coverage != S5_COVERED && coverage != S5_UNKNOWN && coverage != S5_UNCOVERED_SETUID &&
            coverage != S5_UNCOVERED_CAPS;
+}
+
+/* Whether the preload object covers a program that is better run in a network namespace. */
+static inline bool s5_program_is_limited(enum s5_coverage coverage)
+{
+    return coverage == S5_UNCOVERED_URING;
 }
 
 /* What the user can do about it, in one line; "" if nothing is wrong. Static storage. */

@@ -70,6 +70,8 @@ int s5_reach_decide(struct s5_engine *e, const char *file, int result, const str
         ret->apart = true;
         return 0;
     }
+    if (result > 0 && s5_program_is_limited(report->coverage))
+        return 0;
     if (result == 0)
         s5_log(&e->log, S5_LOG_ERROR, "refused to run %.*s: no namespace can be made here", 500,
                file ? file : report->path);

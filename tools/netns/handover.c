@@ -75,15 +75,19 @@ int handover_receive(int channel, struct handover *ret)
 {
     union control control;
     struct iovec iov = {ret, HEAD};
-    struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
+    /* Not all of CONTROL: its padding may have space for one more descriptor. */
+    struct msghdr m = {.msg_iov = &iov,
+                       .msg_iovlen = 1,
+                       .msg_control = &control,
+                       .msg_controllen = CMSG_LEN(sizeof(int) * HANDOVER_FDS)};
     int fds[HANDOVER_FDS], n = 0;
     ssize_t r;
     handover_clear(ret, HANDOVER_REPLY);
     do
         r = recvmsg(channel, &m, MSG_CMSG_CLOEXEC);
     while (r < 0 && errno == EINTR);
-    if (r <= 0)
-        return r < 0 ? -errno : -ECONNRESET;
+    if (r < 0)
+        return -errno;
     for (struct cmsghdr *c = CMSG_FIRSTHDR(&m); c; c = CMSG_NXTHDR(&m, c))
         if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS && n == 0) {
             n = (int)((c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
@@ -95,7 +99,7 @@ int handover_receive(int channel, struct handover *ret)
             close(fds[i]);
         handover_clear(ret, HANDOVER_REPLY);
     }
-    return good ? 0 : -EPROTO;
+    return good ? 0 : r == 0 && n == 0 ? -ECONNRESET : -EPROTO;
 }
 
 unsigned handover_address(struct sockaddr_un *ret, const uint64_t id[2], uid_t uid)

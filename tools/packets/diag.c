@@ -38,10 +38,17 @@ void diag_request_listeners(void)
         request_family(0);
 }
 
-/* Stores ADDRESS and PORT, both in network order, of FAMILY in RET. */
+/* Stores ADDRESS and PORT, both in network order, of FAMILY in RET. A socket of IPv6 may have an IPv4 address: it is
+ * stored as that of its packets. */
 static void set_endpoint(struct s5_endpoint *ret, uint8_t family, const void *address, uint16_t port)
 {
+    struct in6_addr six;
     memset(ret, 0, sizeof(*ret));
+    memcpy(&six, address, sizeof(six));
+    if (family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&six)) {
+        family = AF_INET;
+        address = &six.s6_addr[12];
+    }
     if (family == AF_INET) {
         ret->v4.sin_family = AF_INET;
         ret->v4.sin_port = port;

@@ -52,6 +52,13 @@ void queue_drop(uint32_t id)
     send_verdict(id, NF_DROP, 0);
 }
 
+static void take_batch(void)
+{
+    for (unsigned i = 0; i < n_batch; i++)
+        take_packet(batch[i].id, &batch[i].packet);
+    n_batch = 0;
+}
+
 static int add_packet(const struct nlmsghdr *m, void *user)
 {
     struct nlattr *attributes[NFQA_MAX + 1] = {NULL};
@@ -62,6 +69,8 @@ static int add_packet(const struct nlmsghdr *m, void *user)
     const struct nfqnl_msg_packet_hdr *head = mnl_attr_get_payload(attributes[NFQA_PACKET_HDR]);
     const struct nlattr *payload = attributes[NFQA_PAYLOAD];
     uint32_t id = ntohl(head->packet_id);
+    if (n_batch == BATCH) /* a message with several packets: the kernel sends none */
+        take_batch();
     if (payload &&
         packet_read(&batch[n_batch].packet, mnl_attr_get_payload(payload), mnl_attr_get_payload_len(payload)))
         batch[n_batch++].id = id;
@@ -82,18 +91,13 @@ static void read_packets(struct watch *w, uint32_t ready)
 {
     static char buf[16384];
     static mnl_cb_t control[NLMSG_MIN_TYPE] = {[NLMSG_ERROR] = ignore_error};
+    ssize_t n = 0;
     (void)ready;
     do {
-        n_batch = 0;
-        while (n_batch < BATCH) {
-            ssize_t n = recv(w->fd, buf, sizeof(buf), MSG_DONTWAIT);
-            if (n <= 0)
-                break;
+        while (n_batch < BATCH && (n = recv(w->fd, buf, sizeof(buf), MSG_DONTWAIT)) > 0)
             mnl_cb_run2(buf, (size_t)n, 0, 0, add_packet, NULL, control, NLMSG_MIN_TYPE);
-        }
-        for (unsigned i = 0; i < n_batch; i++)
-            take_packet(batch[i].id, &batch[i].packet);
-    } while (n_batch == BATCH);
+        take_batch();
+    } while (n > 0);
 }
 
 static int configure_queue(void)
