@@ -1,12 +1,15 @@
 # Completion of socksify for bash: its own options, then the command and its arguments.
 _socksify()
 {
-    local i word
+    local i word current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
     COMPREPLY=()
     for ((i = 1; i < COMP_CWORD; i++)); do
         word=${COMP_WORDS[i]}
         case $word in
-        -c | -x | --explain | --import | --isolate | --target | --log) ((i++)) ;;
+        -c | -x | --explain | --import | --isolate | --target | --log | --engine)
+            [[ ${COMP_WORDS[i + 1]} == = ]] && ((i++)) # --engine=ENGINE is three words
+            ((i++))
+            ;;
         --)
             _command_offset $((i + 1))
             return
@@ -18,23 +21,29 @@ _socksify()
             ;;
         esac
     done
-    case ${COMP_WORDS[COMP_CWORD - 1]} in
+    if [[ $current == = ]]; then
+        current=
+    elif [[ $previous == = ]]; then
+        previous=${COMP_WORDS[COMP_CWORD - 2]}
+    fi
+    case $previous in
     -c | --import | --log)
         compopt -o filenames
-        COMPREPLY=($(compgen -f -- "${COMP_WORDS[COMP_CWORD]}"))
+        COMPREPLY=($(compgen -f -- "$current"))
         ;;
     -x)
         compopt -o nospace
-        COMPREPLY=($(compgen -W 'socks5h:// socks5://' -- "${COMP_WORDS[COMP_CWORD]}"))
+        COMPREPLY=($(compgen -W 'socks5h:// socks5://' -- "$current"))
         ;;
-    --isolate) COMPREPLY=($(compgen -W 'process destination rule' -- "${COMP_WORDS[COMP_CWORD]}")) ;;
+    --isolate) COMPREPLY=($(compgen -W 'process destination rule' -- "$current")) ;;
+    --engine) COMPREPLY=($(compgen -W 'auto preload namespace' -- "$current")) ;;
     --explain | --target) ;;
     *)
-        if [[ ${COMP_WORDS[COMP_CWORD]} == -* ]]; then
-            COMPREPLY=($(compgen -W '-c -x -v --isolate --log --log-json --no-fence --require-fence --no-companion --summary --check --target --json --explain --import --version --help --' \
-                -- "${COMP_WORDS[COMP_CWORD]}"))
+        if [[ $current == -* ]]; then
+            COMPREPLY=($(compgen -W '-c -x -v --isolate --log --log-json --no-fence --require-fence --no-companion --engine --strict --summary --check --target --json --explain --import --version --help --' \
+                -- "$current"))
         else
-            COMPREPLY=($(compgen -c -- "${COMP_WORDS[COMP_CWORD]}"))
+            COMPREPLY=($(compgen -c -- "$current"))
         fi
         ;;
     esac

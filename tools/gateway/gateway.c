@@ -29,8 +29,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define TICK_MS 1000
-#define HIGH    512 /* the descriptors of the shared state are at least this */
+#define TICK_MS     1000
+#define DESCRIPTORS (1 << 20)
+#define HIGH        512 /* the descriptors of the shared state are at least this */
 
 /* An echo request: no SOCKS5 server carries it. */
 static void refuse_echo(uint32_t id, const struct packet *p)
@@ -86,7 +87,9 @@ static int serve_namespace(struct handover *h)
 
 static void raise_limit(void)
 {
-    struct rlimit limit;
+    struct rlimit limit = {DESCRIPTORS, DESCRIPTORS};
+    if (setrlimit(RLIMIT_NOFILE, &limit) == 0) /* root */
+        return;
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
         limit.rlim_cur = limit.rlim_max;
         setrlimit(RLIMIT_NOFILE, &limit);

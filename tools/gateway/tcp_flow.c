@@ -26,11 +26,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #define TABLE     4096  /* a power of two */
 #define ACCEPT_MS 15000 /* from the verdict to accept(): the kernel retries a handshake for that long */
+#define RESERVE   512   /* descriptors for all else */
 #define ACCEPTS   64    /* connections accepted before others are served */
 
 enum state { WAITING, ACCEPTED, RELAYING };
@@ -48,7 +50,7 @@ struct tcp_flow {
 };
 
 static struct tcp_flow *by_port[TABLE], *first;
-static unsigned count;
+static unsigned count, most; /* of all streams */
 static struct watch listeners[2] = {{.fd = -1}, {.fd = -1}};
 
 /* ---- The table: streams that are not relayed yet ---- */
@@ -190,9 +192,10 @@ void tcp_flow_take_syn(uint32_t id, const struct packet *p)
         queue_accept(id, 0);
         return;
     }
-    s = new_flow();
-    if (!s) {
+    s = count < most ? new_flow() : NULL;
+    if (!s) { /* an accept() that fails would be tried for ever */
         queue_drop(id);
+        inject_error(p, ENETUNREACH);
         return;
     }
     s->id = id;
@@ -258,8 +261,18 @@ static void accept_connections(struct watch *w, uint32_t ready)
     }
 }
 
+/* A flow has two descriptors. */
+static unsigned count_descriptors(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur > UINT32_MAX)
+        return UINT32_MAX;
+    return limit.rlim_cur > RESERVE ? (unsigned)(limit.rlim_cur - RESERVE) / 2 : 0;
+}
+
 int tcp_flow_begin(struct handover *h)
 {
+    most = count_descriptors();
     for (int i = 0; i < 2; i++) {
         listeners[i].fd = h->fds[HANDOVER_TCP4 + i];
         h->fds[HANDOVER_TCP4 + i] = -1;
@@ -275,7 +288,7 @@ int tcp_flow_begin(struct handover *h)
 
 void tcp_flow_join(int inner, int outer)
 {
-    struct tcp_flow *s = new_flow();
+    struct tcp_flow *s = count < most ? new_flow() : NULL;
     if (!s) {
         close(inner);
         close(outer);

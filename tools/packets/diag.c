@@ -74,14 +74,12 @@ static uint8_t get_protocol(const struct nlmsghdr *m)
     return 0;
 }
 
-static int read_socket(const struct nlmsghdr *m, void *user)
+static void read_socket(const struct nlmsghdr *m)
 {
     struct s5_endpoint from, to;
-    (void)user;
     const struct inet_diag_msg *d = mnl_nlmsg_get_payload(m);
-    if (mnl_nlmsg_get_payload_len(m) < sizeof(*d) || m->nlmsg_type != SOCK_DIAG_BY_FAMILY ||
-        (d->idiag_family != AF_INET && d->idiag_family != AF_INET6))
-        return MNL_CB_OK;
+    if (mnl_nlmsg_get_payload_len(m) < sizeof(*d) || (d->idiag_family != AF_INET && d->idiag_family != AF_INET6))
+        return;
     set_endpoint(&from, d->idiag_family, d->id.idiag_src, d->id.idiag_sport);
     set_endpoint(&to, d->idiag_family, d->id.idiag_dst, d->id.idiag_dport);
     if (d->idiag_state == TCP_LISTEN)
@@ -90,28 +88,27 @@ static int read_socket(const struct nlmsghdr *m, void *user)
         events->udp_closed(&from);
     else if (get_protocol(m) == IPPROTO_TCP)
         events->tcp_closed(&from, &to);
-    return MNL_CB_OK;
 }
 
-static int end_dump(const struct nlmsghdr *m, void *user)
+static void end_dump(void)
 {
-    (void)m;
-    (void)user;
-    if (dumping == 0)
-        return MNL_CB_OK;
-    if (dumping < sizeof(families)) {
+    if (dumping > 0 && dumping < sizeof(families))
         request_family(dumping);
-        return MNL_CB_OK;
+    else if (dumping > 0) {
+        dumping = 0;
+        events->listener(NULL);
     }
-    dumping = 0;
-    events->listener(NULL);
-    return MNL_CB_OK;
 }
 
+/* Not by mnl_cb_run(), which skips the rest after a dump that was interrupted (NLM_F_DUMP_INTR). */
 void diag_read(const void *p, size_t n)
 {
-    static mnl_cb_t control[NLMSG_MIN_TYPE] = {[NLMSG_DONE] = end_dump, [NLMSG_ERROR] = end_dump};
-    mnl_cb_run2(p, n, 0, 0, read_socket, NULL, control, NLMSG_MIN_TYPE);
+    int left = (int)n;
+    for (const struct nlmsghdr *m = p; mnl_nlmsg_ok(m, left); m = mnl_nlmsg_next(m, &left))
+        if (m->nlmsg_type == NLMSG_DONE || m->nlmsg_type == NLMSG_ERROR)
+            end_dump();
+        else if (m->nlmsg_type == SOCK_DIAG_BY_FAMILY)
+            read_socket(m);
 }
 
 static void read_messages(struct watch *w, uint32_t ready)
