@@ -10,6 +10,7 @@
  * its current directory stay. One tmpfs in it has the files that cover others. Its end tells the gateway that no
  * process is left. */
 #include "namespace.h"
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -122,6 +123,38 @@ static bool hide_directory(const char *place, int at, const char *name, const ch
     return mount(source, directory, NULL, MS_BIND, NULL) == 0 || errno == EINVAL || fail_step(why, directory);
 }
 
+static void copy_file(int from_dir, int to_dir, const char *name)
+{
+    char buf[4096];
+    int from = openat(from_dir, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    int to = from < 0 ? -1 : openat(to_dir, name, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+    for (ssize_t n; to >= 0 && (n = read(from, buf, sizeof(buf))) > 0;)
+        (void)!write(to, buf, (size_t)n);
+    if (from >= 0)
+        close(from);
+    if (to >= 0)
+        close(to);
+}
+
+/* ssh refuses files that belong neither to root nor to the user. Copies in the tmpfs belong to the user. */
+static bool replace_ssh_files(const char *place, int at, struct namespace_problem *why)
+{
+    static const char directory[] = "/etc/ssh/ssh_config.d";
+    int from = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *list = from < 0 ? NULL : fdopendir(from);
+    if (!list)
+        return true;
+    mkdirat(at, "ssh", 0755);
+    int to = openat(at, "ssh", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    for (struct dirent *d; to >= 0 && (d = readdir(list));)
+        if (d->d_name[0] != '.')
+            copy_file(from, to, d->d_name);
+    closedir(list);
+    if (to >= 0)
+        close(to);
+    return hide_directory(place, at, "ssh", directory, why);
+}
+
 /* Puts the copy of resolv.conf where /etc/resolv.conf leads to. */
 static bool replace_resolv_conf(const char *place, const char *target, struct namespace_problem *why)
 {
@@ -155,6 +188,8 @@ static bool fill_tmpfs(const char *place, int at, const struct namespace_mounts 
     }
     if (how->mask_dbus && !hide_directory(place, at, "dbus", "/run/dbus", why))
         return false;
+    if (how->foreign && !replace_ssh_files(place, at, why))
+        return false;
     return !known || replace_resolv_conf(place, target, why);
 }
 
@@ -180,7 +215,8 @@ int namespace_mount(const struct namespace_mounts *how, struct namespace_problem
 static const int leaving[] = {CAP_NET_ADMIN, CAP_SYS_ADMIN,        CAP_SYS_PTRACE,   CAP_SYS_MODULE,
                               CAP_SYS_RAWIO, 38 /* CAP_PERFMON */, 39 /* CAP_BPF */, 40 /* CAP_CHECKPOINT_RESTORE */};
 
-/* CAP_SETFCAP stays: root of a user namespace needs it for a further one. */
+/* CAP_SETFCAP stays: root of a user namespace needs it for a further one. CAP_NET_RAW stays for ping, whose file has it:
+ * no raw packet leaves the namespace either. */
 static bool drop_bounding(bool user)
 {
     if (!user) {
@@ -190,7 +226,7 @@ static bool drop_bounding(bool user)
         return true;
     }
     for (int i = 0; i < 64; i++)
-        if (i != CAP_SETFCAP && prctl(PR_CAPBSET_DROP, i) < 0)
+        if (i != CAP_SETFCAP && i != CAP_NET_RAW && prctl(PR_CAPBSET_DROP, i) < 0)
             return errno == EINVAL; /* the kernel knows no more */
     return true;
 }

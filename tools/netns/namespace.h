@@ -18,6 +18,7 @@ bool namespace_create(bool *ret_user, struct namespace_problem *why);
 bool namespace_join(int userns, int netns, struct namespace_problem *why);
 
 struct namespace_mounts {
+    bool foreign;   /* a user namespace was made: root's files show as those of nobody */
     bool mask_dbus; /* the system's message bus is hidden, too */
 };
 

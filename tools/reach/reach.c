@@ -111,10 +111,10 @@ static int open_namespaces(struct handover *h, bool user)
     return 0;
 }
 
-static int mount_own(struct handover *h)
+static int mount_own(struct handover *h, bool user)
 {
     struct namespace_problem why;
-    struct namespace_mounts how = {arguments.hide_dbus};
+    struct namespace_mounts how = {user, arguments.hide_dbus};
     h->fds[HANDOVER_MARKER_FD] = namespace_mount(&how, &why);
     return h->fds[HANDOVER_MARKER_FD] < 0 ? report_problem(&why) : 0;
 }
@@ -130,7 +130,7 @@ static int equip_namespace(int channel, struct handover *h, bool user)
         return report_error("agent", h->fds[HANDOVER_AGENT]);
     result = open_namespaces(h, user);
     if (result == 0)
-        result = mount_own(h);
+        result = mount_own(h, user);
     if (result == 0)
         result = fill_namespace(h);
     if (result != 0)
@@ -185,7 +185,7 @@ static int join_namespace(int channel, bool *ret_user)
         return report_problem(&why);
     handover_clear(&h, HANDOVER_MARKER);
     describe_command(&h);
-    result = mount_own(&h);
+    result = mount_own(&h, *ret_user);
     if (result == 0)
         result = launch_request(channel, &h, &reply);
     handover_close(&h);
@@ -264,7 +264,7 @@ static int try_namespace(void)
     handover_clear(&h, HANDOVER_BEGIN);
     if (!namespace_create(&user, &why))
         return report_problem(&why);
-    int result = mount_own(&h);
+    int result = mount_own(&h, user);
     return result == 0 ? fill_namespace(&h) : result;
 }
 
