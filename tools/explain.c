@@ -109,6 +109,26 @@ static void print_server(const struct s5_policy *p, const struct s5_server *serv
     printf("\npipeline: %s\n", server->pipeline < 3 ? pipeline_names[server->pipeline] : "?");
 }
 
+/* Prints the engines that are not chosen automatically. */
+static void print_engines(const struct s5_policy *p)
+{
+    static const char *const names[] = {"auto", "preload", "namespace"};
+    if (p->strict)
+        printf("engine: namespace, strict\n");
+    else if (p->engine != S5_ENGINE_AUTO)
+        printf("engine: %s\n", names[p->engine]);
+    for (unsigned i = 0; !p->strict && i < p->n_programs; i++) {
+        print_titled("engine of ", s5_policy_text(p, p->programs[i].name), ": ");
+        printf("%s\n", names[p->programs[i].engine]);
+    }
+}
+
+/* Whether a connection to TO stays in the namespace. */
+static bool stays_inside(const struct s5_policy *p, const struct s5_addr *to)
+{
+    return (p->strict || (p->engine == S5_ENGINE_NAMESPACE && p->no_loopback_out)) && s5_addr_is_loopback(to);
+}
+
 int explain(const struct s5_policy *policy, const char *target)
 {
     struct s5_addr to;
@@ -122,6 +142,11 @@ int explain(const struct s5_policy *policy, const char *target)
     }
     if (s5_policy_complete(policy, &to))
         printf("name: %s\n", to.name);
+    print_engines(policy);
+    if (stays_inside(policy, &to)) {
+        printf("verdict: loopback of the namespace\n");
+        return 0;
+    }
     struct s5_flow flow = {.to = &to, .protocol = S5_PROTO_TCP, .command = S5_CMD_CONNECT};
     struct s5_route route = s5_policy_decide(policy, &flow);
     print_rule(policy, &route);

@@ -104,11 +104,20 @@ bool udp_flow_sends(void)
     return n_sending > 0;
 }
 
+static bool is_unspecified(const struct s5_endpoint *at)
+{
+    return at->any.sa_family == AF_INET ? at->v4.sin_addr.s_addr == htonl(INADDR_ANY)
+                                        : IN6_IS_ADDR_UNSPECIFIED(&at->v6.sin6_addr);
+}
+
+/* A socket that was not connected has no address of its own, and one of IPv6 may have sent from an address of IPv4. */
 void udp_flow_closed(const struct s5_endpoint *addr)
 {
-    struct flow *f = find_flow(addr);
-    if (f)
-        end_flow(f);
+    for (struct flow *f = *find_place(addr), *next; f; f = next) {
+        next = f->next;
+        if (is_same(&f->from, addr) || (is_unspecified(addr) && f->from.v4.sin_port == addr->v4.sin_port))
+            end_flow(f);
+    }
 }
 
 void udp_flow_tick(void)
