@@ -95,8 +95,6 @@ static int report_bad_option(char **argv)
     if (optopt == 'c' || optopt == 'x' || optopt == OPTION_EXPLAIN || optopt == OPTION_TARGET || optopt == OPTION_LOG ||
         optopt == OPTION_ISOLATE || optopt == OPTION_ENGINE || optopt == OPTION_IMPORT)
         return errors_fail(EXIT_OWN_ERROR, "option %s needs an argument; see socksify --help", argv[optind - 1]);
-    if (optarg && strncmp(argv[optind - 1], "--", 2) == 0 && optopt == 0)
-        return errors_fail(EXIT_OWN_ERROR, "--engine: expected auto, preload or namespace; see socksify --help");
     if (optopt > 0 && optopt < 256)
         return errors_fail(EXIT_OWN_ERROR, "unknown option -%c; see socksify --help", optopt);
     return errors_fail(EXIT_OWN_ERROR, "bad option %s; see socksify --help", argv[optind - 1]);
@@ -154,7 +152,7 @@ static bool store_option(struct options *ret, int option)
         return true;
     case OPTION_ENGINE:
         ret->engine = s5_config_word("engine", optarg);
-        return ret->engine >= 0;
+        return true;
     case OPTION_IMPORT:
         ret->action = OPTIONS_IMPORT;
         ret->import = optarg;
@@ -178,6 +176,8 @@ int options_parse(struct options *ret, int argc, char **argv)
     while ((option = getopt_long(argc, argv, "+c:x:v", long_options, NULL)) != -1) {
         if (!store_option(ret, option))
             return report_bad_option(argv);
+        if (option == OPTION_ENGINE && ret->engine < 0)
+            return errors_fail(EXIT_OWN_ERROR, "--engine: \"%s\" is unknown; expected auto, preload, namespace", optarg);
         if (ret->action == OPTIONS_VERSION || ret->action == OPTIONS_HELP)
             return 0;
     }

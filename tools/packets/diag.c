@@ -1,7 +1,7 @@
 #include "diag.h"
 #include "loop.h"
+#include "message.h"
 #include <errno.h>
-#include <libmnl/libmnl.h>
 #include <linux/inet_diag.h>
 #include <linux/sock_diag.h>
 #include <netinet/in.h>
@@ -104,7 +104,7 @@ static void end_dump(void)
 void diag_read(const void *p, size_t n)
 {
     int left = (int)n;
-    for (const struct nlmsghdr *m = p; mnl_nlmsg_ok(m, left); m = mnl_nlmsg_next(m, &left))
+    for (const struct nlmsghdr *m = p; message_is_complete(m, left); m = mnl_nlmsg_next(m, &left))
         if (m->nlmsg_type == NLMSG_DONE || m->nlmsg_type == NLMSG_ERROR)
             end_dump();
         else if (m->nlmsg_type == SOCK_DIAG_BY_FAMILY)

@@ -2,10 +2,10 @@
  * So the receive buffer is large, and all waiting packets are read before the first one is handled. */
 #include "queue.h"
 #include "loop.h"
+#include "message.h"
 #include "rules.h"
 #include <arpa/inet.h>
 #include <errno.h>
-#include <libmnl/libmnl.h>
 #include <libnetfilter_queue/libnetfilter_queue.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nfnetlink_queue.h>
@@ -59,13 +59,12 @@ static void take_batch(void)
     n_batch = 0;
 }
 
-static int add_packet(const struct nlmsghdr *m, void *user)
+static void add_packet(const struct nlmsghdr *m)
 {
     struct nlattr *attributes[NFQA_MAX + 1] = {NULL};
-    (void)user;
     if (nfq_nlmsg_parse(m, attributes) < 0 || !attributes[NFQA_PACKET_HDR] ||
         mnl_attr_get_payload_len(attributes[NFQA_PACKET_HDR]) < sizeof(struct nfqnl_msg_packet_hdr))
-        return MNL_CB_OK;
+        return;
     const struct nfqnl_msg_packet_hdr *head = mnl_attr_get_payload(attributes[NFQA_PACKET_HDR]);
     const struct nlattr *payload = attributes[NFQA_PAYLOAD];
     uint32_t id = ntohl(head->packet_id);
@@ -76,26 +75,25 @@ static int add_packet(const struct nlmsghdr *m, void *user)
         batch[n_batch++].id = id;
     else
         queue_drop(id);
-    return MNL_CB_OK;
 }
 
 /* A message that is no packet reports an error about a verdict: the packet has gone. */
-static int ignore_error(const struct nlmsghdr *m, void *user)
+static void add_packets(const void *p, size_t n)
 {
-    (void)m;
-    (void)user;
-    return MNL_CB_OK;
+    int left = (int)n;
+    for (const struct nlmsghdr *m = p; message_is_complete(m, left); m = mnl_nlmsg_next(m, &left))
+        if (m->nlmsg_type >= NLMSG_MIN_TYPE)
+            add_packet(m);
 }
 
 static void read_packets(struct watch *w, uint32_t ready)
 {
     static char buf[16384];
-    static mnl_cb_t control[NLMSG_MIN_TYPE] = {[NLMSG_ERROR] = ignore_error};
     ssize_t n = 0;
     (void)ready;
     do {
         while (n_batch < BATCH && (n = recv(w->fd, buf, sizeof(buf), MSG_DONTWAIT)) > 0)
-            mnl_cb_run2(buf, (size_t)n, 0, 0, add_packet, NULL, control, NLMSG_MIN_TYPE);
+            add_packets(buf, (size_t)n);
         take_batch();
     } while (n > 0);
 }
