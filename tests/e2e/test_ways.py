@@ -2,6 +2,7 @@
 be open, when it is covered. The verdicts are in tests/ways/ways.tsv, and docs/WAYS.md is made of them."""
 
 import os
+import signal
 import subprocess
 import sys
 
@@ -40,6 +41,11 @@ def is_excused(row, verdict, column):
     return row["name"].startswith(MAY_LACK) and verdict != catalogue.OPEN
 
 
+def made_no_call(run):
+    """Whether the processor or the kernel has no 32-bit system calls, so that the kernel refused nothing."""
+    return run.name.startswith(MAY_LACK) and (run.status == -signal.SIGSEGV or "ENOEXEC" in run.said)
+
+
 def check(w, mode):
     """Runs all ways in MODE and compares the verdicts with the table."""
     column = "fence" if mode == "no-companion" else mode
@@ -57,7 +63,8 @@ def check(w, mode):
     if mode == "fence":  # each call that the kernel refuses leaves a line
         refused = {row["name"] for row in rows if row["hooks"] == catalogue.OPEN and row["fence"] == catalogue.CLOSED}
         wrong += ["%s: no log line: %s, status %s" % (run.name, run.said, run.status) for run in runs
-                  if run.name in refused - catalogue.RACES and run.verdict == catalogue.CLOSED and not run.lines]
+                  if run.name in refused - catalogue.RACES and run.verdict == catalogue.CLOSED and not run.lines and
+                  not made_no_call(run)]
     wrong += ["a packet without a token: " + packet for packet in sorted(set(unknown))]
     assert not wrong, "\n".join([""] + wrong)
 
