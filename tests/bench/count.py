@@ -192,7 +192,7 @@ def measure_fence(bench):
     yield key, key, bench.per_call(bench.instructions, command + ["sendmsg"], 1000)
     key = "system calls added to sendmsg() or getppid() within the fence"
     for name in ("sendmsg", "getppid"):
-        yield name + ": " + key, key, bench.per_call(bench.syscalls, command + [name], 200)
+        yield name + ": " + key, key, bench.least(command + [name], 200, None, most(key))
     key = "instructions added to a pipelined connect within the fence"
     yield key, key, bench.per_call(bench.instructions, [bench.program("connects"), "block", "PORT"], 20)
     key = "system calls added to a pipelined connect"
