@@ -141,15 +141,19 @@ struct code {
     uint8_t v4, v6;
 };
 
+/* The kernel does not tell a UDP socket about most codes, unless it has set IP_RECVERR. IPv4 has other codes for the
+ * same errors, which it tells. Of IPv6 it tells the codes for EACCES and ECONNREFUSED alone. */
 static struct code get_code(const struct packet *p, int error)
 {
+    bool udp = p->protocol == IPPROTO_UDP;
     switch (error) {
     case ENETUNREACH:
     case ENETDOWN:
     case EAFNOSUPPORT:
-        return (struct code){ICMP_NET_UNREACH, ICMP6_DST_UNREACH_NOROUTE};
+        return udp ? (struct code){ICMP_NET_UNKNOWN, ICMP6_DST_UNREACH_ADMIN}
+                   : (struct code){ICMP_NET_UNREACH, ICMP6_DST_UNREACH_NOROUTE};
     case ECONNREFUSED:
-        if (p->protocol == IPPROTO_UDP)
+        if (udp)
             return (struct code){ICMP_PORT_UNREACH, ICMP6_DST_UNREACH_NOPORT};
         break;
     case EACCES:
@@ -158,7 +162,8 @@ static struct code get_code(const struct packet *p, int error)
     default:
         break;
     }
-    return (struct code){ICMP_HOST_UNREACH, ICMP6_DST_UNREACH_ADDR};
+    return udp ? (struct code){ICMP_HOST_ANO, ICMP6_DST_UNREACH_ADMIN}
+               : (struct code){ICMP_HOST_UNREACH, ICMP6_DST_UNREACH_ADDR};
 }
 
 static uint16_t compute_checksum(const uint8_t *p, size_t n)

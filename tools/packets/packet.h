@@ -25,7 +25,8 @@ void packet_make_udp(struct packet *ret, const struct s5_endpoint *from, const s
 #define PACKET_ERROR_MAX (8 + PACKET_QUOTED)
 
 /* Writes to RET the ICMP message by which the sender of P gets ERROR, an errno: with a checksum for IPv4; that of IPv6
- * is the kernel's work. IPv4 has no message for EACCES: it becomes EHOSTUNREACH. Returns the number of octets. */
+ * is the kernel's work. Some errors become another one: IPv4 has no message for EACCES (EHOSTUNREACH), and a UDP socket
+ * of IPv6 is told EACCES and ECONNREFUSED only. Returns the number of octets. */
 size_t packet_write_error(const struct packet *p, int error, uint8_t ret[static PACKET_ERROR_MAX]);
 
 #endif
