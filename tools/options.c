@@ -177,7 +177,8 @@ int options_parse(struct options *ret, int argc, char **argv)
         if (!store_option(ret, option))
             return report_bad_option(argv);
         if (option == OPTION_ENGINE && ret->engine < 0)
-            return errors_fail(EXIT_OWN_ERROR, "--engine: \"%s\" is unknown; expected auto, preload, namespace", optarg);
+            return errors_fail(EXIT_OWN_ERROR, "--engine: \"%s\" is unknown; expected auto, preload, namespace",
+                               optarg);
         if (ret->action == OPTIONS_VERSION || ret->action == OPTIONS_HELP)
             return 0;
     }

@@ -1,7 +1,7 @@
 #include "reach_command.h"
 #include <stdlib.h>
 
-#define OPTIONS 5
+#define OPTIONS 6
 
 char **reach_command_make(const struct s5_policy *p, const char *reach, const char *file, char **command)
 {
@@ -20,6 +20,7 @@ char **reach_command_make(const struct s5_policy *p, const char *reach, const ch
         words[at++] = "--no-loopback-in";
     if (p->hide_dbus)
         words[at++] = "--hide-dbus";
+    words[at++] = "--";
     words[at++] = file;
     for (size_t i = 0; i < n; i++)
         words[at++] = command[i];

@@ -35,7 +35,7 @@ struct s5_log {
     int32_t pid;         /* shown in every line; 0: not shown */
     bool json;           /* write lines as JSON, see json_line.h */
     const char *program; /* shown in JSON and in lines about connections; not owned; may be NULL */
-    /* In a process that acts for others: who the calling thread acts for, instead of PID and PROGRAM. NULL elsewhere. */
+    /* In a process that acts for others: who the calling thread acts for, instead of PID and PROGRAM; else NULL. */
     struct s5_log_caller (*find_caller)(void);
     int64_t (*now)(void); /* ms since 1970 for JSON; may be NULL */
 };

@@ -152,42 +152,45 @@ static int check_program(struct s5_policy *p, const char *key, const char *value
     return *value && !strchr(value, '/') ? 0 : format_fault(why, "%s: \"%s\" is not the name of a file", key, value);
 }
 
+#define WORDS 4
+
+/* Texts, not pointers: the loader would relocate each pointer in every program. */
 static const struct {
-    const char *name;
-    const char *words[5]; /* the accepted words, NULL-terminated; empty where CHECK is set */
+    char name[24];
+    char words[WORDS][16]; /* the accepted words; "" after the last one, and where CHECK is set */
     check_fn *check;
 } keys[S5_CONFIG_KEYS] = {
-    {"address", {NULL}, check_not_empty},
-    {"port", {NULL}, check_port},
+    {"address", {""}, check_not_empty},
+    {"port", {""}, check_port},
     {"methods", {"none", "gssapi", "userpass"}, NULL},
-    {"username", {NULL}, check_text},
-    {"password", {NULL}, check_text},
-    {"password-file", {NULL}, check_not_empty},
-    {"gssapi-service", {NULL}, check_text},
+    {"username", {""}, check_text},
+    {"password", {""}, check_text},
+    {"password-file", {""}, check_not_empty},
+    {"gssapi-service", {""}, check_text},
     {"gssapi-protection", {"clear", "integrity", "confidentiality"}, NULL},
     {"gssapi-nec", {"false", "true"}, NULL},
     {"gssapi-delegate", {"false", "true"}, NULL},
     {"pipeline", {"auto", "on", "off"}, NULL},
-    {"timeout", {NULL}, check_timeout},
-    {"fragment", {NULL}, check_fragment},
+    {"timeout", {""}, check_timeout},
+    {"fragment", {""}, check_fragment},
     {"udp-relay", {"reply", "server"}, NULL},
     {"isolate", {"none", "process", "destination", "rule"}, NULL},
-    {"to", {NULL}, check_to},
-    {"ports", {NULL}, check_ports},
+    {"to", {""}, check_to},
+    {"ports", {""}, check_ports},
     {"protocol", {"tcp", "udp"}, NULL},
     {"command", {"connect", "bind", "udp"}, NULL},
-    {"via", {NULL}, check_not_empty},
-    {"level", {NULL}, check_level},
-    {"file", {NULL}, check_not_empty},
+    {"via", {""}, check_not_empty},
+    {"level", {""}, check_level},
+    {"file", {""}, check_not_empty},
     {"format", {"text", "json"}, NULL},
     {"target", {"stderr", "syslog"}, NULL},
-    {"fake-ipv4", {NULL}, check_fake_range},
-    {"fake-ipv6", {NULL}, check_fake_range},
-    {"search", {NULL}, check_search},
+    {"fake-ipv4", {""}, check_fake_range},
+    {"fake-ipv6", {""}, check_fake_range},
+    {"search", {""}, check_search},
     {"resolve", {"remote", "local"}, NULL},
     {"engine", {"auto", "preload", "namespace"}, NULL},
-    {"preload-programs", {NULL}, check_program},
-    {"namespace-programs", {NULL}, check_program},
+    {"preload-programs", {""}, check_program},
+    {"namespace-programs", {""}, check_program},
     {"namespace-loopback-in", {"false", "true"}, NULL},
     {"namespace-loopback-out", {"false", "true"}, NULL},
     {"namespace-hide-dbus", {"false", "true"}, NULL},
@@ -203,8 +206,8 @@ int s5_config_key(const char *key)
 
 int s5_config_word(const char *key, const char *value)
 {
-    const char *const *words = keys[s5_config_key(key)].words;
-    for (int i = 0; words[i]; i++)
+    const char(*words)[sizeof keys->words[0]] = keys[s5_config_key(key)].words;
+    for (int i = 0; i < WORDS && *words[i]; i++)
         if (strcmp(words[i], value) == 0)
             return i;
     return -EINVAL;
@@ -219,7 +222,7 @@ int s5_config_check(struct s5_policy *p, const char *key, const char *value, cha
         return keys[at].check(p, key, value, why);
     if (s5_config_word(key, value) >= 0)
         return 0;
-    for (int i = 0; keys[at].words[i]; i++)
+    for (int i = 0; i < WORDS && *keys[at].words[i]; i++)
         n += s5_format(list + n, sizeof list - n, i ? ", %s" : "%s", keys[at].words[i]);
     return format_fault(why, "%s: \"%s\" is unknown; expected %s", key, value, list);
 }

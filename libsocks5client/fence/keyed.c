@@ -104,7 +104,7 @@ static long ask_filter(int question)
     return call_kernel(SYS_connect, question, (long)&none, 0, (long)S5_FILTER_MAGIC, 0, 0);
 }
 
-static void read_key(void)
+static __attribute__((cold, noinline)) void read_key(void)
 {
     uint64_t words[2] = {0, 0};
     for (unsigned i = 0; i < S5_FILTER_KEY; i++) {
@@ -116,7 +116,7 @@ static void read_key(void)
         __atomic_store_n(&key[i], (unsigned long)words[i], __ATOMIC_RELAXED);
 }
 
-enum s5_fence s5_fence_ask(void)
+__attribute__((cold, noinline)) enum s5_fence s5_fence_ask(void)
 {
     int state = S5_FENCE_NONE;
     if (ask_filter(S5_FILTER_ASK) == -S5_FILTER_MARK) {
@@ -154,9 +154,9 @@ static long call_cancellable(long number, int fd, const void *b, long c, long d)
     return result;
 }
 
-static long convert_result(long result)
+static inline __attribute__((always_inline)) long convert_result(long result)
 {
-    if (result >= 0)
+    if (__builtin_expect(result >= 0, 1))
         return result;
     errno = (int)-result;
     return -1;

@@ -10,7 +10,7 @@
 #define S5_NAMESPACES 64 /* one for each user of the tree; the oldest is overwritten */
 
 struct s5_namespaces {
-    uint64_t home;           /* SO_NETNS_COOKIE of the tree's first process; 0: not known */
+    uint64_t home;           /* SO_NETNS_COOKIE of the process that wrote the policy; 0: not known */
     _Atomic uint32_t chosen; /* the policy runs some programs in namespaces though they can be covered */
     _Atomic uint64_t id[2];  /* names the gateways of the tree; 0: not drawn yet */
     _Atomic uint32_t added;  /* number of namespaces so far */

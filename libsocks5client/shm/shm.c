@@ -109,7 +109,6 @@ int s5_shm_create(struct s5_shm **ret, struct s5_shm_location *ret_place)
     if (r == 0) {
         madvise(shm, sizeof *shm, MADV_DONTDUMP); /* it holds passwords */
         shm->magic = MAGIC;
-        shm->namespaces.home = s5_namespaces_own_cookie();
         shm->policy_inode = fd < 0 ? 0 : get_inode(fd + 1);
         *ret = shm;
         *ret_place = (struct s5_shm_location){.fd = fd < 0 ? -1 : fd, .inode = fd < 0 ? 0 : get_inode(fd)};
@@ -236,6 +235,7 @@ void s5_shm_publish(struct s5_shm *shm, int shm_fd, const struct s5_policy *p, u
     uint32_t empty = EMPTY;
     if (!s5_shm_has_policy(shm, shm_fd) || !atomic_compare_exchange_strong(&shm->policy_state, &empty, WRITING))
         return;
+    shm->namespaces.home = s5_namespaces_own_cookie();
     atomic_store(&shm->namespaces.chosen, p->n_programs > 0 || p->engine != S5_ENGINE_AUTO);
     int r = s5_policy_file_write(shm_fd + 1, p, fingerprint, pipelining_cache_path);
     atomic_store(&shm->policy_state, r < 0 ? EMPTY : READY);

@@ -266,13 +266,18 @@ static int release_environment(struct child *c, int result)
     if (r == 0)                                                                                                        \
     r = make_environment(&c, c.size && c.size <= NEAR ? alloca(c.size) : NULL)
 
-/* Replaces FILE and ARGV by those of socks5-reach where PLAN says so, on the stack of the hook. */
-#define GO_APART(plan, file, argv)                                                                                     \
-    if ((plan)->apart) {                                                                                               \
-        char **words_ = alloca(s5_reach_count(argv) * sizeof *words_);                                                 \
-        s5_reach_fill(words_, plan, file, argv);                                                                       \
-        argv = words_;                                                                                                 \
-        file = words_[0];                                                                                              \
+/* Replaces FILE and ARGV by those of socks5-reach where PLAN says so, on the stack of the hook. R becomes -EFAULT where
+ * ARGV cannot be read. */
+#define GO_APART(r, plan, file, argv)                                                                                  \
+    if ((r) == 0 && (plan)->apart) {                                                                                   \
+        size_t n_words = s5_reach_count(argv);                                                                         \
+        if (n_words) {                                                                                                 \
+            char **words_ = alloca(n_words * sizeof *words_);                                                          \
+            s5_reach_fill(words_, plan, file, argv);                                                                   \
+            argv = words_;                                                                                             \
+            file = words_[0];                                                                                          \
+        } else                                                                                                         \
+            r = -EFAULT;                                                                                               \
     }
 
 /* Undoes the preparation for an exec, which failed or was a spawn. Returns R, its result. */
@@ -291,9 +296,9 @@ static __attribute__((noinline)) int exec_planned(const struct s5_reach_plan *pl
     FIND(real, execve);
     int r = 0;
     CHILD(r, c, envp, plan);
+    GO_APART(r, plan, path, argv)
     if (r < 0)
-        return r;
-    GO_APART(plan, path, argv)
+        return release_environment(&c, r);
     real(path, argv, c.envp);
     return release_environment(&c, -errno);
 }
@@ -473,9 +478,9 @@ static int spawn_program(const char *name, const char *searched, int *result, co
         program_calls.close(place.dir);
     spawn_fn *real = (spawn_fn *)s5_real_find(name);
     CHILD(r, c, envp, &plan);
-    if (r == 0)
-        GO_APART(&plan, file, argv)
-    return cancel_exec(r < 0 ? -r : release_environment(&c, real(result, file, actions, attr, argv, c.envp)));
+    GO_APART(r, &plan, file, argv)
+    return cancel_exec(r < 0 ? -release_environment(&c, r)
+                             : release_environment(&c, real(result, file, actions, attr, argv, c.envp)));
 }
 
 #define SPAWN(name, searched)                                                                                          \

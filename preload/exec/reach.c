@@ -1,5 +1,6 @@
 #include "reach.h"
 #include "keyed.h"
+#include "user_memory.h"
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -70,7 +71,7 @@ int s5_reach_decide(struct s5_engine *e, const char *file, int result, const str
         ret->apart = true;
         return 0;
     }
-    if (result > 0 && s5_program_is_limited(report->coverage))
+    if (result > 0 && s5_program_is_limited(report->coverage) && engine != S5_ENGINE_NAMESPACE)
         return 0;
     if (result == 0)
         s5_log(&e->log, S5_LOG_ERROR, "refused to run %.*s: no namespace can be made here", 500,
@@ -83,10 +84,14 @@ int s5_reach_decide(struct s5_engine *e, const char *file, int result, const str
 
 size_t s5_reach_count(char *const argv[])
 {
-    size_t n = 0;
-    while (argv && argv[n])
-        n++;
-    return n + OPTIONS + 4;
+    for (size_t n = 0; argv; n++) {
+        char *word;
+        if (!s5_user_read(&word, &argv[n], sizeof word))
+            return 0;
+        if (!word)
+            return n + OPTIONS + 5;
+    }
+    return OPTIONS + 5;
 }
 
 void s5_reach_fill(char **words, const struct s5_reach_plan *plan, const char *file, char *const argv[])
@@ -100,6 +105,7 @@ void s5_reach_fill(char **words, const struct s5_reach_plan *plan, const char *f
         *to++ = "--no-loopback-in";
     if (p->hide_dbus)
         *to++ = "--hide-dbus";
+    *to++ = "--";
     *to++ = file;
     if (!argv || !argv[0])
         *to++ = "";

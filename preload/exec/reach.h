@@ -22,7 +22,7 @@ struct s5_reach_plan {
 int s5_reach_decide(struct s5_engine *e, const char *file, int result, const struct s5_program_report *report,
                     struct s5_reach_plan *ret);
 
-/* The number of words for socks5-reach, NULL included, where ARGV are those of the program. */
+/* The number of words for socks5-reach, NULL included, where ARGV are those of the program; 0: they cannot be read. */
 size_t s5_reach_count(char *const argv[]);
 /* Writes them to WORDS. */
 void s5_reach_fill(char **words, const struct s5_reach_plan *plan, const char *file, char *const argv[]);

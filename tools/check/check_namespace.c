@@ -1,5 +1,5 @@
-/* Theory of operation: whether namespaces can be made depends on the kernel's settings and modules, on AppArmor and on the
- * container around this process. socks5-reach tries it, with all steps but the start of a command. */
+/* Theory of operation: whether namespaces can be made depends on the kernel's settings and modules, on AppArmor and on
+ * the container around this process. socks5-reach tries it, with all steps but the start of a command. */
 #include "check_namespace.h"
 #include "keyed.h"
 #include "parts.h"

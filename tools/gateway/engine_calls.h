@@ -1,5 +1,5 @@
-/* Included before the files of tools/relay: their descriptors may be sockets that the engine connects. The header of the
- * drop-in functions would begin the engine before main(), when the shared state has not been received yet. */
+/* Included before the files of tools/relay: their descriptors may be sockets that the engine connects. The header of
+ * the drop-in functions would begin the engine before main(), when the shared state has not been received yet. */
 #ifndef TOOLS_ENGINE_CALLS_H
 #define TOOLS_ENGINE_CALLS_H
 

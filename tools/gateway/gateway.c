@@ -7,10 +7,10 @@
  * One event loop serves all; threads only wait for servers (worker.h). If the gateway is killed, its connections are
  * reset, and nothing leaves the namespace any more. */
 #include "diag.h"
+#include "forward.h"
 #include "handover.h"
 #include "inject.h"
 #include "loop.h"
-#include "mirror.h"
 #include "outside.h"
 #include "queue.h"
 #include "shm.h"
@@ -42,14 +42,14 @@ static void refuse_echo(uint32_t id, const struct packet *p)
 
 static void take_packet(uint32_t id, const struct packet *p)
 {
-    mirror_hurry();
+    forward_hurry();
     if (p->protocol == IPPROTO_TCP)
         tcp_flow_take_syn(id, p);
     else
         refuse_echo(id, p);
 }
 
-static const struct diag_events diag_events = {mirror_listener, udp_flow_closed, tcp_flow_abandoned};
+static const struct diag_events diag_events = {forward_listener, udp_flow_closed, tcp_flow_abandoned};
 
 static void resolve_servers(struct worker_job *job)
 {
@@ -78,7 +78,7 @@ static int serve_namespace(struct handover *h)
         result = queue_begin(h->fds[HANDOVER_QUEUE], take_packet);
     h->fds[HANDOVER_DIAG] = h->fds[HANDOVER_QUEUE] = -1;
     if (result == 0 && h->fds[HANDOVER_AGENT] >= 0)
-        mirror_begin(h->fds[HANDOVER_AGENT]);
+        forward_begin(h->fds[HANDOVER_AGENT]);
     h->fds[HANDOVER_AGENT] = -1;
     if (result == 0)
         worker_start(&resolve);
@@ -100,7 +100,7 @@ static void run_loop(void)
 {
     int64_t tick = loop_now();
     while (tree_lives() || tcp_flow_count() > 0 || udp_flow_sends() || !tree_close()) {
-        int ms = mirror_tick(), left = (int)(tick + TICK_MS - loop_now());
+        int ms = forward_tick(), left = (int)(tick + TICK_MS - loop_now());
         loop_run_once(ms >= 0 && ms < left ? ms : left > 0 ? left : 0);
         if (loop_now() < tick + TICK_MS)
             continue;

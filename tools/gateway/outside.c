@@ -9,7 +9,7 @@
 #include "begin.h"
 #include "bridge.h"
 #include "commands_log.h"
-#include "mirror.h"
+#include "forward.h"
 #include "names.h"
 #include "owner.h"
 #include "resolve.h"
@@ -70,7 +70,7 @@ static int refuse_address(const struct s5_addr *to, bool server)
 {
     if (!s5_addr_is_loopback(to) || server)
         return 0;
-    return !loopback_is_outside || mirror_has(to->port) ? ECONNREFUSED : 0;
+    return !loopback_is_outside || forward_has(to->port) ? ECONNREFUSED : 0;
 }
 
 int outside_connect(const struct s5_endpoint *to, int *ret_fd)

@@ -29,7 +29,7 @@ enum handover_fd {
     HANDOVER_RAW6,
     HANDOVER_ICMP4, /* raw sockets for ICMP */
     HANDOVER_ICMP6,
-    HANDOVER_AGENT,     /* a socket to the agent, which connects within the namespace; missing: nothing is mirrored */
+    HANDOVER_AGENT,     /* a socket to the agent, which connects within the namespace; missing: nothing is forwarded */
     HANDOVER_MARKER_FD, /* a directory that is unmounted when the last process has left the command's mount namespace */
     HANDOVER_USERNS,    /* missing: no user namespace was made */
     HANDOVER_NETNS,
@@ -40,7 +40,7 @@ enum handover_fd {
 
 /* Bits of FLAGS. */
 #define HANDOVER_LOOPBACK_OUT 1u /* loopback connections without a listener inside lead to the host's services */
-#define HANDOVER_LOOPBACK_IN  2u /* listeners inside on loopback are mirrored on the host's */
+#define HANDOVER_LOOPBACK_IN  2u /* listeners inside on loopback are reachable from the host's */
 #define HANDOVER_STRICT       4u
 
 struct handover {

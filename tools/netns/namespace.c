@@ -82,7 +82,7 @@ bool namespace_join(int userns, int netns, struct namespace_problem *why)
 static const char *const places[] = {"/proc/sys/fs/binfmt_misc", "/mnt", "/media", "/srv", NULL};
 
 /* Directories with sockets of daemons that query the network for others: nscd, systemd-resolved, avahi-daemon. */
-static const char *const hidden[] = {"/run/nscd", "/var/run/nscd", "/run/systemd/resolve", "/run/avahi-daemon", NULL};
+static const char *const masked[] = {"/run/nscd", "/var/run/nscd", "/run/systemd/resolve", "/run/avahi-daemon", NULL};
 
 static bool mount_tmpfs(char ret_place[static PATH_MAX], int *ret_fd, struct namespace_problem *why)
 {
@@ -163,7 +163,7 @@ static bool replace_resolv_conf(const char *place, const char *target, struct na
     snprintf(source, sizeof(source), "%s/resolv.conf", place);
     if (stat(target, &st) == 0)
         return mount(source, target, NULL, MS_BIND, NULL) == 0 || fail_step(why, target);
-    /* It was in a directory that is hidden now, which is in the tmpfs. */
+    /* It was in a directory that is masked now, which is in the tmpfs. */
     int fd = open(target, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
     if (fd >= 0) {
         copy_resolv_conf(fd);
@@ -181,9 +181,9 @@ static bool fill_tmpfs(const char *place, int at, const struct namespace_mounts 
         return fail_step(why, "resolv.conf");
     copy_resolv_conf(fd);
     close(fd);
-    for (int i = 0; hidden[i]; i++) {
+    for (int i = 0; masked[i]; i++) {
         snprintf(name, sizeof(name), "%d", i);
-        if (!hide_directory(place, at, name, hidden[i], why))
+        if (!hide_directory(place, at, name, masked[i], why))
             return false;
     }
     if (how->mask_dbus && !hide_directory(place, at, "dbus", "/run/dbus", why))
@@ -215,8 +215,8 @@ int namespace_mount(const struct namespace_mounts *how, struct namespace_problem
 static const int leaving[] = {CAP_NET_ADMIN, CAP_SYS_ADMIN,        CAP_SYS_PTRACE,   CAP_SYS_MODULE,
                               CAP_SYS_RAWIO, 38 /* CAP_PERFMON */, 39 /* CAP_BPF */, 40 /* CAP_CHECKPOINT_RESTORE */};
 
-/* CAP_SETFCAP stays: root of a user namespace needs it for a further one. CAP_NET_RAW stays for ping, whose file has it:
- * no raw packet leaves the namespace either. */
+/* CAP_SETFCAP stays: root of a user namespace needs it for a further one. CAP_NET_RAW stays for ping, whose file has
+ * it: no raw packet leaves the namespace either. */
 static bool drop_bounding(bool user)
 {
     if (!user) {

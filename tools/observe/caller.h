@@ -31,8 +31,8 @@ int caller_open_network(pid_t task, uint64_t *ret);
 /* Stores that number alone. Returns false if it is not known. */
 bool caller_network(pid_t task, uint64_t *ret);
 
-/* Finds a process in the network namespace NETWORK (of caller_network()) that has the socket INODE. Returns it, or 0, and
- * stores in RET_PROCESS a number that no other process has, as long as this system runs. */
+/* Finds a process in the network namespace NETWORK (of caller_network()) that has the socket INODE. Returns it, or 0,
+ * and stores in RET_PROCESS a number that no other process has, as long as this system runs. */
 pid_t caller_find_owner(uint64_t network, uint32_t inode, uint64_t *ret_process);
 
 /* Returns a descriptor for writing to the file that TASK has as FD, if it is the file DEV, INO; else -1. The caller

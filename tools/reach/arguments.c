@@ -41,9 +41,10 @@ int arguments_parse(struct arguments *ret, int argc, char **argv)
     int at = 1;
     *ret = (struct arguments){.flags = HANDOVER_LOOPBACK_OUT | HANDOVER_LOOPBACK_IN};
     find_gateway(ret->gateway);
-    for (; at < argc && strncmp(argv[at], "--", 2) == 0; at++)
+    for (; at < argc && strncmp(argv[at], "--", 2) == 0 && strcmp(argv[at], "--") != 0; at++)
         if (!parse_option(ret, argv[at]))
             return errors_fail(EXIT_OWN_ERROR, "socks5-reach: unknown option %s", argv[at]);
+    at += at < argc && strcmp(argv[at], "--") == 0;
     if (ret->attempt ? at != argc : argc - at < 2)
         return errors_fail(EXIT_OWN_ERROR, "socks5-reach: it is started by socksify, with a file and its arguments");
     ret->file = argv[at];

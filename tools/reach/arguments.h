@@ -14,8 +14,8 @@ struct arguments {
     char **command;         /* its arguments, from argv[0] on */
 };
 
-/* Parses: [--strict] [--no-loopback-out] [--no-loopback-in] [--hide-dbus] FILE ARGV0 [ARG...], or --try. Returns 0, or
- * EXIT_OWN_ERROR after it prints what is wrong. */
+/* Parses: [--strict] [--no-loopback-out] [--no-loopback-in] [--hide-dbus] -- FILE ARGV0 [ARG...], or --try. Returns 0,
+ * or EXIT_OWN_ERROR after it prints what is wrong. */
 int arguments_parse(struct arguments *ret, int argc, char **argv);
 
 #endif

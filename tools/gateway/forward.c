@@ -3,7 +3,7 @@
  *
  * A port of a listener on loopback, or on all addresses, is bound on the host's loopback, in each family that the
  * listener has, if it is free there. A connection to it is continued by the agent to the listener. */
-#include "mirror.h"
+#include "forward.h"
 #include "agent.h"
 #include "diag.h"
 #include "loop.h"
@@ -20,24 +20,24 @@
 #define SOON_MS  100
 #define LATER_MS 500
 #define SOON_FOR 20000 /* ms */
-#define MOST     256   /* mirrored listeners */
+#define MOST     256   /* forwarded listeners */
 #define BACKLOG  128
 
-struct mirror {
+struct forward {
     struct watch watch; /* fd -1: the port is not free on the host */
     uint16_t family, port;
     bool seen; /* in the current dump */
-    struct mirror *next;
+    struct forward *next;
 };
 
-static struct mirror *mirrors;
-static unsigned n_mirrors;
+static struct forward *forwards;
+static unsigned n_forwards;
 static int agent = -1;
 static int64_t next_look, soon_until;
 
-bool mirror_has(uint16_t port)
+bool forward_has(uint16_t port)
 {
-    for (struct mirror *m = mirrors; m; m = m->next)
+    for (struct forward *m = forwards; m; m = m->next)
         if (m->port == port && m->watch.fd >= 0)
             return true;
     return false;
@@ -46,7 +46,7 @@ bool mirror_has(uint16_t port)
 /* ---- Connections from the host ---- */
 
 /* Asks the agent for a connection. Returns its socket, or -errno. The agent answers at once. */
-static int ask_agent(const struct mirror *to)
+static int ask_agent(const struct forward *to)
 {
     struct agent_request q = {to->family, to->port};
     union {
@@ -67,7 +67,7 @@ static int ask_agent(const struct mirror *to)
 
 static void accept_connection(struct watch *w, uint32_t ready)
 {
-    const struct mirror *m = (struct mirror *)((char *)w - offsetof(struct mirror, watch));
+    const struct forward *m = (struct forward *)((char *)w - offsetof(struct forward, watch));
     int outer = accept4(w->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     (void)ready;
     if (outer < 0)
@@ -108,14 +108,14 @@ static int listen_outside(uint16_t family, uint16_t port)
     return -error;
 }
 
-static void add_mirror(uint16_t family, uint16_t port)
+static void add_forward(uint16_t family, uint16_t port)
 {
-    for (struct mirror *m = mirrors; m; m = m->next)
+    for (struct forward *m = forwards; m; m = m->next)
         if (m->family == family && m->port == port) {
             m->seen = true;
             return;
         }
-    struct mirror *m = n_mirrors < MOST ? calloc(1, sizeof(*m)) : NULL;
+    struct forward *m = n_forwards < MOST ? calloc(1, sizeof(*m)) : NULL;
     if (!m)
         return;
     m->family = family;
@@ -127,16 +127,16 @@ static void add_mirror(uint16_t family, uint16_t port)
         loop_set_events(&m->watch, EPOLLIN);
     else
         m->watch.fd = -1;
-    m->next = mirrors;
-    mirrors = m;
-    n_mirrors++;
+    m->next = forwards;
+    forwards = m;
+    n_forwards++;
 }
 
-/* Ends the mirrors of listeners that a dump did not have. */
+/* Ends the forwards of listeners that a dump did not have. */
 static void end_dump(void)
 {
-    for (struct mirror **at = &mirrors; *at;) {
-        struct mirror *m = *at;
+    for (struct forward **at = &forwards; *at;) {
+        struct forward *m = *at;
         if (m->seen) {
             m->seen = false;
             at = &m->next;
@@ -144,7 +144,7 @@ static void end_dump(void)
         }
         *at = m->next;
         loop_close(&m->watch);
-        n_mirrors--;
+        n_forwards--;
         loop_dispose(m);
     }
 }
@@ -162,7 +162,7 @@ static bool is_loopback(const struct s5_endpoint *at)
                                         : IN6_IS_ADDR_LOOPBACK(&at->v6.sin6_addr);
 }
 
-void mirror_listener(const struct s5_endpoint *at)
+void forward_listener(const struct s5_endpoint *at)
 {
     if (!at) {
         end_dump();
@@ -171,26 +171,26 @@ void mirror_listener(const struct s5_endpoint *at)
     uint16_t port = s5_endpoint_port(&at->any);
     if (port == RULES_PORT || (!is_any(at) && !is_loopback(at)))
         return;
-    add_mirror(at->any.sa_family, port);
+    add_forward(at->any.sa_family, port);
     if (at->any.sa_family == AF_INET6 && is_any(at)) /* most such listeners accept IPv4, too */
-        add_mirror(AF_INET, port);
+        add_forward(AF_INET, port);
 }
 
 /* ---- Time ---- */
 
-void mirror_begin(int fd)
+void forward_begin(int fd)
 {
     agent = fd;
     next_look = loop_now();
-    mirror_hurry();
+    forward_hurry();
 }
 
-void mirror_hurry(void)
+void forward_hurry(void)
 {
     soon_until = loop_now() + SOON_FOR;
 }
 
-int mirror_tick(void)
+int forward_tick(void)
 {
     if (agent < 0)
         return -1;
