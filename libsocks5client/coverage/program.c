@@ -46,12 +46,12 @@ extern const ElfW(Ehdr) __ehdr_start __attribute__((visibility("hidden")));
 
 static const char *const hints[] = {
     [S5_COVERED] = "",
-    [S5_UNCOVERED_STATIC] = "use a dynamically linked build of it",
+    [S5_UNCOVERED_STATIC] = "see NAMESPACES in socksify(1), or use a dynamically linked build of it",
     [S5_UNCOVERED_SETUID] = "switch to the user it runs as first, then start it",
     [S5_UNCOVERED_CAPS] = "use a copy of it without file capabilities",
     [S5_UNCOVERED_ABI] = "use a build of it for this machine's own architecture",
-    [S5_UNCOVERED_LIBC] = "use a build of it for this system's C library",
-    [S5_UNCOVERED_GO] = "configure the server in the program: most accept HTTPS_PROXY=socks5://HOST:PORT",
+    [S5_UNCOVERED_LIBC] = "see NAMESPACES in socksify(1), or use a build of it for this system's C library",
+    [S5_UNCOVERED_GO] = "see NAMESPACES in socksify(1), or set the server in it: most accept HTTPS_PROXY=socks5://HOST:PORT",
     [S5_UNCOVERED_URING] = "allow network namespaces, or have it use another interface",
     [S5_UNCOVERED_UNREADABLE] = "make it readable so that it can be checked",
     [S5_UNCOVERED_OBJECT] = "mount its directory in that root directory, and make it readable for that user",

@@ -22,13 +22,14 @@
 #define DNS_PORT 53
 
 static struct s5_engine *engine;
-static bool loopback_is_outside;
+static bool loopback_is_outside, strict;
 
 void outside_begin(struct handover *h)
 {
     s5_begin_engine.others = &owner_others;
     engine = s5_begin();
     loopback_is_outside = h->flags & HANDOVER_LOOPBACK_OUT;
+    strict = h->flags & HANDOVER_STRICT;
     const struct s5_policy *p = s5_engine_load(engine);
     commands_log_begin(&engine->log, p, h);
     owner_begin(engine, h);
@@ -46,9 +47,11 @@ static bool has_address(const struct s5_server *server, const struct s5_addr *to
     return false;
 }
 
-/* Whether TO is a SOCKS5 server of the policy, or the bridge. */
+/* Whether TO is a SOCKS5 server of the policy, or the bridge. In a strict namespace nothing has an engine of its own. */
 static bool is_server(const struct s5_addr *to)
 {
+    if (strict)
+        return false;
     const struct s5_shm *shm = atomic_load(&engine->shm);
     if (shm && shm->bridge.port && shm->bridge.port == to->port && s5_addr_is_loopback(to))
         return true;

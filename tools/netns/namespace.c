@@ -69,11 +69,13 @@ bool namespace_create(bool *ret_user, struct namespace_problem *why)
     return write_maps(uid, gid, why);
 }
 
+const char namespace_join_step[] = "setns";
+
 bool namespace_join(int userns, int netns, struct namespace_problem *why)
 {
     if (userns >= 0 && setns(userns, CLONE_NEWUSER) < 0)
-        return fail_step(why, "setns");
-    return setns(netns, CLONE_NEWNET) == 0 || fail_step(why, "setns");
+        return fail_step(why, namespace_join_step);
+    return setns(netns, CLONE_NEWNET) == 0 || fail_step(why, userns >= 0 ? "network namespace" : namespace_join_step);
 }
 
 /* ---- Mounts ---- */

@@ -16,6 +16,8 @@ bool namespace_create(bool *ret_user, struct namespace_problem *why);
 
 /* Moves this process into the namespaces of another command of the tree. USERNS -1: there is none. */
 bool namespace_join(int userns, int netns, struct namespace_problem *why);
+/* The step of a problem after which nothing is joined yet. */
+extern const char namespace_join_step[];
 
 struct namespace_mounts {
     bool foreign;   /* a user namespace was made: root's files show as those of nobody */

@@ -181,8 +181,8 @@ static int join_namespace(int channel, bool *ret_user)
     *ret_user = reply.fds[HANDOVER_USERNS] >= 0;
     bool joined = namespace_join(reply.fds[HANDOVER_USERNS], reply.fds[HANDOVER_NETNS], &why);
     handover_close(&reply);
-    if (!joined)
-        return report_problem(&why);
+    if (!joined) /* nothing was joined: a sandbox may allow a new namespace only */
+        return why.step == namespace_join_step ? -1 : report_problem(&why);
     handover_clear(&h, HANDOVER_MARKER);
     describe_command(&h);
     result = mount_own(&h, *ret_user);
@@ -236,6 +236,8 @@ static int restore_environment(void)
     const char *preload = getenv(PRELOAD);
     if (arguments.flags & HANDOVER_STRICT) {
         unsetenv(S5_SHM_VARIABLE);
+        unsetenv("SOCKS5_USER");
+        unsetenv("SOCKS5_PASSWD");
         for (int i = 0; i < S5_SHM_FDS; i++)
             close(shm_fd + i);
     } else if (preload && setenv("LD_PRELOAD", preload, 1) < 0)
