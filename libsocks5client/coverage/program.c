@@ -51,7 +51,7 @@ static const char *const hints[] = {
     [S5_UNCOVERED_CAPS] = "use a copy of it without file capabilities",
     [S5_UNCOVERED_ABI] = "use a build of it for this machine's own architecture",
     [S5_UNCOVERED_LIBC] = "see NAMESPACES in socksify(1), or use a build of it for this system's C library",
-    [S5_UNCOVERED_GO] = "see NAMESPACES in socksify(1), or set the server in it: most accept HTTPS_PROXY=socks5://HOST:PORT",
+    [S5_UNCOVERED_GO] = "see NAMESPACES in socksify(1), or configure the server in it, most by HTTPS_PROXY",
     [S5_UNCOVERED_URING] = "allow network namespaces, or have it use another interface",
     [S5_UNCOVERED_UNREADABLE] = "make it readable so that it can be checked",
     [S5_UNCOVERED_OBJECT] = "mount its directory in that root directory, and make it readable for that user",

@@ -78,8 +78,8 @@ static __attribute__((noinline)) int check_at(const struct s5_program_place *pla
     struct s5_program_report report;
     struct s5_engine *e = s5_begin();
     int saved = errno, r = 0;
-    plan->apart = plan->plain = false;
-    r = e->in_namespace ? 0 : s5_program_check(&program_calls, place, dir, path, &report);
+    plan->apart = plan->plain = plan->bare = false;
+    r = s5_program_check(&program_calls, place, dir, path, &report);
     r = r < 0 ? 0 : s5_reach_decide(e, path, r, &report, plan);
     errno = saved;
     return r;
@@ -98,7 +98,7 @@ static __attribute__((noinline)) int find_program(const struct s5_program_place 
 {
     struct s5_program_report report;
     int saved = errno, r = s5_program_search_next(&program_calls, place, s, &report);
-    plan->apart = plan->plain = false;
+    plan->apart = plan->plain = plan->bare = false;
     if (s->path)
         r = r < 0 ? 0 : s5_reach_decide(s5_begin(), s->path, r, &report, plan);
     errno = saved;
@@ -117,6 +117,7 @@ struct child {
     char *const *envp;   /* the environment it is started with */
     const char *preload; /* "LD_PRELOAD=..." of ENVP, or NULL */
     bool apart;          /* it is socks5-reach, which gets PRELOAD under another name */
+    bool bare;           /* it gets no LD_PRELOAD */
     bool cleaned;        /* PRELOAD does not name this object */
     size_t size;         /* octets of a new environment; 0: ENVP needs no change */
     size_t mapped;       /* octets of it that are mapped; 0: it is on the stack */
@@ -160,7 +161,8 @@ static bool can_be_variable(char first)
 }
 
 /* Reads ENVP, which the kernel would read, and computes the size of a new environment. 0 or -errno. */
-static int measure_environment(struct s5_engine *e, struct child *c, char *const *envp, bool apart)
+static int measure_environment(struct s5_engine *e, struct child *c, char *const *envp,
+                               const struct s5_reach_plan *plan)
 {
     const char *object = s5_start_object();
     int kept_count;
@@ -169,7 +171,7 @@ static int measure_environment(struct s5_engine *e, struct child *c, char *const
     s5_begin_kept(&kept_count);
     if (!object)
         return -EACCES;
-    *c = (struct child){.envp = envp, .apart = apart};
+    *c = (struct child){.envp = envp, .apart = plan->apart, .bare = plan->bare};
     set_state(e, c);
     for (; envp; n++) {
         char *string;
@@ -190,10 +192,11 @@ static int measure_environment(struct s5_engine *e, struct child *c, char *const
         }
     }
     c->cleaned = !c->preload || !has_object(c->preload + sizeof "LD_PRELOAD", object);
-    if (!apart && !c->cleaned && preloads == 1 && states == (c->state[0] != 0) && (right || !states))
+    if (!plan->apart && !plan->bare && !c->cleaned && preloads == 1 && states == (c->state[0] != 0) &&
+        (right || !states))
         return 0;
     c->size = (n + (size_t)kept_count + 4) * sizeof(char *);
-    if (c->cleaned || apart)
+    if (c->cleaned || plan->apart)
         c->size += strlen(object) + sizeof S5_REACH_VARIABLE "=:" + (c->preload ? strlen(c->preload) : 0);
     return 0;
 }
@@ -222,7 +225,8 @@ static void fill_environment(struct child *c, void *buf)
         s5_format(text, (size_t)(end - text), "%s=%s%s%s", c->apart ? S5_REACH_VARIABLE : "LD_PRELOAD",
                   c->cleaned ? object : "", c->cleaned && *before ? ":" : "", before);
     }
-    strings[n++] = text;
+    if (!c->bare)
+        strings[n++] = text;
     if (c->state[0])
         strings[n++] = c->state;
     strings[n] = NULL;
@@ -262,7 +266,7 @@ static int release_environment(struct child *c, int result)
     c.size = 0;                                                                                                        \
     c.envp = envp;                                                                                                     \
     if (r == 0 && !(plan)->plain)                                                                                      \
-        r = measure_environment(s5_begin(), &c, envp, (plan)->apart);                                                  \
+        r = measure_environment(s5_begin(), &c, envp, plan);                                                           \
     if (r == 0)                                                                                                        \
     r = make_environment(&c, c.size && c.size <= NEAR ? alloca(c.size) : NULL)
 
@@ -363,23 +367,35 @@ HOOK(int, execvp, (const char *file, char *const argv[]))
     return execvpe(file, argv, environ);
 }
 
-/* Executes the file PATH in DIR (NULL: DIR itself) by socks5-reach, which gets it under a path in /proc. An exec that
- * closes the descriptor would close it before socks5-reach executes the file. Returns -errno. */
+/* Executes the descriptor FD, or the file PATH in the directory FD, by socks5-reach, which gets it under a path in
+ * /proc. An exec that closes FD would close it before socks5-reach executes the file. Returns -errno. */
+static int exec_apart_fd(const struct s5_reach_plan *plan, int fd, const char *path, char *const argv[],
+                         char *const envp[])
+{
+    FIND(real, fcntl);
+    size_t size = (path ? strlen(path) : 0) + sizeof "/proc/self/fd/2147483647/";
+    char *there = alloca(size);
+    s5_format(there, size, path ? "/proc/self/fd/%d/%s" : "/proc/self/fd/%d", fd, path);
+    int flags = real(fd, F_GETFD);
+    real(fd, F_SETFD, flags & ~FD_CLOEXEC);
+    int r = exec_planned(plan, there, argv, envp);
+    real(fd, F_SETFD, flags);
+    return r;
+}
+
+/* Executes the file PATH in DIR (NULL: DIR itself) by socks5-reach. Returns -errno. */
 static __attribute__((noinline)) int exec_apart_at(const struct s5_reach_plan *plan, int dir, const char *path,
                                                    char *const argv[], char *const envp[])
 {
-    if (!path || (dir != AT_FDCWD && path[0] != '/')) {
-        FIND(real, fcntl);
-        size_t size = (path ? strlen(path) : 0) + sizeof "/proc/self/fd/2147483647/";
-        char *there = alloca(size);
-        s5_format(there, size, path ? "/proc/self/fd/%d/%s" : "/proc/self/fd/%d", dir, path);
-        int flags = real(dir, F_GETFD);
-        real(dir, F_SETFD, flags & ~FD_CLOEXEC);
-        int r = exec_planned(plan, there, argv, envp);
-        real(dir, F_SETFD, flags);
-        return r;
-    }
-    return exec_planned(plan, path, argv, envp);
+    if (path && (dir == AT_FDCWD || path[0] == '/'))
+        return exec_planned(plan, path, argv, envp);
+    if (!path || strlen(path) + sizeof "/proc/self/fd/2147483647/" <= PATH_MAX)
+        return exec_apart_fd(plan, dir, path, argv, envp);
+    int fd = plain_openat(dir, path, O_PATH | O_CLOEXEC); /* the path would become too long */
+    int r = fd < 0 ? -errno : exec_apart_fd(plan, fd, NULL, argv, envp);
+    if (fd >= 0)
+        plain_close(fd);
+    return r;
 }
 
 HOOK(int, execveat, (int dir, const char *path, char *const argv[], char *const envp[], int flags))

@@ -58,8 +58,10 @@ static bool is_launcher(const char *file, struct s5_reach_plan *plan)
 int s5_reach_decide(struct s5_engine *e, const char *file, int result, const struct s5_program_report *report,
                     struct s5_reach_plan *ret)
 {
-    ret->apart = false;
+    ret->apart = ret->bare = false;
     ret->plain = is_launcher(file, ret);
+    if (e->in_namespace && result > 0) /* the loader of another C library would fail on the preload object */
+        ret->bare = report->coverage == S5_UNCOVERED_LIBC || report->coverage == S5_UNCOVERED_ABI;
     if (e->in_namespace || ret->plain)
         return 0;
     enum s5_engine_choice engine = choose_engine(e, file ? file : report->path, result, &ret->policy);

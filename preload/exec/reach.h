@@ -12,6 +12,7 @@
 /* How a program is started. */
 struct s5_reach_plan {
     bool apart; /* by socks5-reach */
+    bool bare;  /* in a namespace, without LD_PRELOAD */
     bool plain; /* it is socks5-reach, which a socksify in this tree starts: it gets its environment as it is */
     const struct s5_policy *policy;
     char launcher[S5_REACH_PATH]; /* socks5-reach */

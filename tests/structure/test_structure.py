@@ -51,7 +51,7 @@ LAYERS = {
     "bridge": "base proto gss policy config shm engine client relay",
     "observe": "base policy engine",
     "netns": "base",
-    "reach": "base fence shm engine netns tools",
+    "reach": "base coverage fence shm engine netns tools",
     "packets": "base relay netns",
     "gateway": "base policy shm engine names udp hooks include relay observe netns packets",
     "import": "base policy config tools",

@@ -8,6 +8,7 @@
 #include "companion_request.h"
 #include "tree_log.h"
 #include <errno.h>
+#include <grp.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <resolv.h>
@@ -94,9 +95,23 @@ static void start_bridge(int channel, pid_t task, const struct serve_bridge *b)
     send_reply(channel, &reply, sizeof(reply));
 }
 
-/* Becomes the gateway on CHANNEL, in a session of its own and with no other descriptor. */
-static void run_gateway(int channel, const struct serve_bridge *b)
+/* The gateway is of the user whose namespace it serves. Only root's companion has another one. */
+static bool become_user(pid_t task)
 {
+    uid_t uid;
+    gid_t gid;
+    if (!caller_ids(task, &uid, &gid))
+        return false;
+    if (uid == geteuid())
+        return true;
+    return setgroups(0, NULL) == 0 && setresgid(gid, gid, gid) == 0 && setresuid(uid, uid, uid) == 0;
+}
+
+/* Becomes the gateway on CHANNEL, in a session of its own and with no other descriptor. */
+static void run_gateway(int channel, pid_t task, const struct serve_bridge *b)
+{
+    if (!become_user(task))
+        return;
     dup2(channel, GATEWAY_CHANNEL);
     s5_close_descriptors(GATEWAY_CHANNEL + 1, ~0U);
     alarm(0);
@@ -127,7 +142,7 @@ _Noreturn void serve_request(int channel, pid_t task, const struct serve_bridge 
         start_bridge(channel, task, bridge);
         break;
     case S5_COMPANION_GATEWAY:
-        run_gateway(channel, bridge);
+        run_gateway(channel, task, bridge);
         break;
     case S5_COMPANION_SERVICES:
         break;

@@ -13,7 +13,10 @@
 #include "names.h"
 #include "owner.h"
 #include "resolve.h"
+#include "rules.h"
 #include "socks5client/socks.h"
+#include "word_reader.h"
+#include <arpa/inet.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -47,7 +50,7 @@ static bool has_address(const struct s5_server *server, const struct s5_addr *to
     return false;
 }
 
-/* Whether TO is a SOCKS5 server of the policy, or the bridge. In a strict namespace nothing has an engine of its own. */
+/* Whether TO is a SOCKS5 server of the policy, or the bridge. In a strict namespace nothing has an engine. */
 static bool is_server(const struct s5_addr *to)
 {
     if (strict)
@@ -76,15 +79,43 @@ static int refuse_address(const struct s5_addr *to, bool server)
     return !loopback_is_outside || forward_has(to->port) ? ECONNREFUSED : 0;
 }
 
-int outside_connect(const struct s5_endpoint *to, int *ret_fd)
+struct dns_search {
+    bool server; /* the line is one of a name server */
+    struct s5_endpoint *ret;
+};
+
+static bool take_word(void *user, unsigned at, const char *word, size_t len)
 {
+    struct dns_search *s = user;
     struct s5_addr addr;
+    if (at == 0)
+        s->server = len == 10 && memcmp(word, "nameserver", 10) == 0;
+    return at == 1 && s->server && s5_addr_parse(&addr, word, len, DNS_PORT) == 0 && addr.kind == S5_ADDR_IPV4 &&
+           s5_endpoint_of(&addr, AF_INET, s->ret) == 0;
+}
+
+bool outside_find_dns(struct s5_endpoint *to)
+{
+    struct dns_search s = {false, to};
+    if (to->any.sa_family != AF_INET || to->v4.sin_addr.s_addr != inet_addr(RULES_DNS4) ||
+        to->v4.sin_port != htons(DNS_PORT))
+        return false;
+    if (!s5_word_reader_each("/etc/resolv.conf", take_word, &s))
+        to->v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    return true;
+}
+
+int outside_connect(const struct s5_endpoint *wanted, int *ret_fd)
+{
+    struct s5_endpoint at = *wanted, *to = &at;
+    struct s5_addr addr;
+    bool dns = outside_find_dns(to);
     if (!engine->policy)
         return -EACCES;
     if (get_address(&addr, to) < 0)
         return -EAFNOSUPPORT;
     bool server = is_server(&addr);
-    int error = refuse_address(&addr, server);
+    int error = dns ? 0 : refuse_address(&addr, server);
     if (error)
         return -error;
     int fd = socket(to->any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);

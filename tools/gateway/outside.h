@@ -13,6 +13,10 @@ void outside_begin(struct handover *h);
  * which the caller owns; or another -errno. */
 int outside_connect(const struct s5_endpoint *to, int *ret_fd);
 
+/* Replaces TO, if it is the name server of the namespace's resolv.conf, by the one of this process's. Returns whether
+ * it was replaced. */
+bool outside_find_dns(struct s5_endpoint *to);
+
 /* Whether datagrams may be sent to TO at all. */
 bool outside_permits(const struct s5_endpoint *to);
 

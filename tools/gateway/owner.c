@@ -140,12 +140,12 @@ static uint32_t find_inode(int protocol, const struct s5_endpoint *from, const s
     q->sdiag_protocol = (uint8_t)protocol;
     q->idiag_states = ~0U;
     q->id.idiag_cookie[0] = q->id.idiag_cookie[1] = INET_DIAG_NOCOOKIE;
-    q->id.idiag_sport = from->v4.sin_port;
-    set_address(q->id.idiag_src, from);
-    if (to) {
-        q->id.idiag_dport = to->v4.sin_port;
-        set_address(q->id.idiag_dst, to);
-    }
+    /* The kernel takes the ends of a UDP socket the other way round, as of a packet that it would receive. */
+    const struct s5_endpoint *source = protocol == IPPROTO_UDP ? to : from, *other = source == to ? from : to;
+    q->id.idiag_sport = source->v4.sin_port;
+    set_address(q->id.idiag_src, source);
+    q->id.idiag_dport = other->v4.sin_port;
+    set_address(q->id.idiag_dst, other);
     if (send(diag, m, m->nlmsg_len, MSG_NOSIGNAL) < 0)
         return 0;
     ssize_t n = recv(diag, buf, sizeof(buf), MSG_DONTWAIT);

@@ -18,8 +18,8 @@ extern const struct s5_engine_others owner_others;
 /* Begins to look for owners, if the policy or the log needs them. Takes the socket of H for it. */
 void owner_begin(struct s5_engine *e, struct handover *h);
 
-/* Finds the owner of the socket in the namespace that has FROM and, if it is connected or connecting, TO. PROTOCOL is
- * IPPROTO_TCP or IPPROTO_UDP. All zero if none is needed or none is found. */
+/* Finds the owner of the socket in the namespace that has FROM and sends to TO. PROTOCOL is IPPROTO_TCP or IPPROTO_UDP.
+ * All zero if none is needed or none is found. */
 void owner_find(struct owner *ret, int protocol, const struct s5_endpoint *from, const struct s5_endpoint *to);
 
 /* The calling thread acts for OWNER from now on, which stays valid; NULL: for nobody. */

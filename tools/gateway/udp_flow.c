@@ -10,8 +10,10 @@
 #include "loop.h"
 #include "outside.h"
 #include "owner.h"
+#include "rules.h"
 #include "socks5client/socks.h"
 #include "worker.h"
+#include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdlib.h>
@@ -38,6 +40,7 @@ struct flow {
     struct watch outer;
     struct s5_endpoint from; /* the socket in the namespace */
     struct owner owner;
+    struct s5_endpoint dns;  /* that RULES_DNS4 stands for; len 0: it was not used */
     struct s5_endpoint last; /* where the last datagram went */
     size_t last_size;
     int64_t used;    /* ms */
@@ -151,6 +154,8 @@ static void take_answers(struct watch *w, uint32_t ready)
         if (n < 0)
             return;
         f->used = loop_now();
+        if (f->dns.len && is_same(&from, &f->dns))
+            from.v4.sin_addr.s_addr = inet_addr(RULES_DNS4);
         if (from.any.sa_family == f->from.any.sa_family)
             inject_datagram(&from, &f->from, buffer, (size_t)n);
     }
@@ -247,7 +252,7 @@ static void add_waiting(struct flow *f, const struct s5_endpoint *to, const void
     f->n_waiting++;
 }
 
-static struct flow *new_flow(const struct s5_endpoint *from)
+static struct flow *new_flow(const struct s5_endpoint *from, const struct s5_endpoint *to)
 {
     struct flow *f = calloc(1, sizeof(*f));
     if (!f)
@@ -259,7 +264,7 @@ static struct flow *new_flow(const struct s5_endpoint *from)
         return NULL;
     }
     f->from = *from;
-    owner_find(&f->owner, IPPROTO_UDP, from, NULL);
+    owner_find(&f->owner, IPPROTO_UDP, from, to);
     f->at = &f->waiting;
     f->next = *find_place(from);
     *find_place(from) = f;
@@ -270,11 +275,17 @@ static void take_datagram(const struct s5_endpoint *from, const struct s5_endpoi
 {
     struct flow *f = find_flow(from);
     if (!f)
-        f = new_flow(from);
+        f = new_flow(from, to);
     if (!f)
         return;
     f->used = loop_now();
-    if (!outside_permits(to))
+    struct s5_endpoint real = *to;
+    bool dns = outside_find_dns(&real);
+    if (dns) {
+        f->dns = real;
+        to = &real;
+    }
+    if (!dns && !outside_permits(to))
         report_error(f, to, n, ECONNREFUSED);
     else if (!f->sending && sends_at_once(f, to))
         send_datagram(f, to, octets, n);

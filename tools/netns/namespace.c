@@ -10,6 +10,7 @@
  * its current directory stay. One tmpfs in it has the files that cover others. Its end tells the gateway that no
  * process is left. */
 #include "namespace.h"
+#include "rules.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -98,17 +99,30 @@ static bool mount_tmpfs(char ret_place[static PATH_MAX], int *ret_fd, struct nam
     return *ret_fd >= 0 || fail_step(why, "mount");
 }
 
+static bool is_loopback(const char *address)
+{
+    return strncmp(address, "127.", 4) == 0 || strncmp(address, "::1", 3) == 0;
+}
+
 /* Copies resolv.conf to FD without its lists of domains: a query for a name with a domain behind it would be answered
- * like any other. */
+ * like any other. A name server on loopback is one outside. */
 static void copy_resolv_conf(int fd)
 {
-    char line[1024];
+    char line[1024], address[64];
+    bool any = false;
     FILE *from = fopen("/etc/resolv.conf", "re");
-    while (from && fgets(line, sizeof(line), from))
-        if (strncmp(line, "search", 6) != 0 && strncmp(line, "domain", 6) != 0)
+    while (from && fgets(line, sizeof(line), from)) {
+        bool server = sscanf(line, " nameserver %63s", address) == 1;
+        any = any || server;
+        if (server && is_loopback(address))
+            dprintf(fd, "nameserver " RULES_DNS4 "\n");
+        else if (strncmp(line, "search", 6) != 0 && strncmp(line, "domain", 6) != 0)
             dprintf(fd, "%s", line);
+    }
     if (from)
         fclose(from);
+    if (!any)
+        dprintf(fd, "nameserver " RULES_DNS4 "\n");
 }
 
 /* Covers DIRECTORY by the new subdirectory NAME of the tmpfs. */

@@ -290,6 +290,13 @@ static void reset_connection(struct writer *w)
 static void deliver_packets(struct writer *w, const struct family *f)
 {
     const uint32_t mark = RULES_MARK_RESET;
+    const uint16_t port = htons(RULES_PORT);
+    begin_family_rule(w, f); /* a connection to the transparent listener itself */
+    match_loopback(w, f);
+    match_protocol(w, IPPROTO_TCP);
+    load_payload(w, NFT_PAYLOAD_TRANSPORT_HEADER, 2, sizeof(port));
+    compare_register(w, NFT_CMP_EQ, &port, sizeof(port));
+    reset_connection(w);
     accept_own(w, f);
     begin_family_rule(w, f);
     load_meta(w, NFT_META_MARK);

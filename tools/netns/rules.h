@@ -12,6 +12,9 @@
 #define RULES_OWN4 "192.0.0.2"
 #define RULES_OWN6 "fd53:5c5f::2"
 
+/* The name server in the namespace's resolv.conf, for one on loopback: the gateway asks that one. */
+#define RULES_DNS4 "192.0.0.53"
+
 /* The mark in the verdict on a SYN: the kernel answers it with a reset. */
 #define RULES_MARK_RESET 1
 

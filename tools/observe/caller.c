@@ -48,6 +48,19 @@ pid_t caller_process(pid_t task)
     return process > 0 ? (pid_t)process : task;
 }
 
+bool caller_ids(pid_t task, uid_t *ret_uid, gid_t *ret_gid)
+{
+    char text[2048];
+    unsigned uid, gid;
+    read_proc_file(task, "status", text, sizeof(text));
+    const char *users = strstr(text, "\nUid:"), *groups = strstr(text, "\nGid:");
+    if (!users || !groups || sscanf(users, "\nUid: %*u %u", &uid) != 1 || sscanf(groups, "\nGid: %*u %u", &gid) != 1)
+        return false;
+    *ret_uid = (uid_t)uid;
+    *ret_gid = (gid_t)gid;
+    return true;
+}
+
 bool caller_memory(pid_t task, uint64_t address, void *ret, size_t size)
 {
     struct iovec to = {ret, size}, from = {(void *)(uintptr_t)address, size};

@@ -18,6 +18,9 @@ void caller_program(pid_t task, char ret[static 16]);
 /* Returns the process that TASK is a thread of, or TASK itself if that is not known. */
 pid_t caller_process(pid_t task);
 
+/* Stores the effective user and group of TASK. Returns false if they are not known. */
+bool caller_ids(pid_t task, uid_t *ret_uid, gid_t *ret_gid);
+
 /* Copies SIZE octets at ADDRESS of TASK's memory to RET. Returns false if they cannot be read. */
 bool caller_memory(pid_t task, uint64_t address, void *ret, size_t size);
 

@@ -24,6 +24,7 @@
 #include "leaving.h"
 #include "namespace.h"
 #include "namespaces.h"
+#include "program.h"
 #include "routes.h"
 #include "rules.h"
 #include <errno.h>
@@ -32,6 +33,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #define PRELOAD "SOCKS5_PRELOAD"
@@ -230,6 +232,27 @@ static int leave_outside(bool user)
     return namespace_drop_rights(user, &why) ? 0 : report_problem(&why);
 }
 
+static int plain_openat(int dir, const char *path, int flags, ...)
+{
+    return openat(dir, path, flags); /* nothing is created */
+}
+
+/* Whether the loader of the command can load the first object of PRELOAD. Another C library's would end the command,
+ * and this one's would complain. */
+static bool can_preload(const char *preload)
+{
+    static const struct s5_program_calls calls = {plain_openat, pread, fstatat, close, fgetxattr, faccessat};
+    struct s5_program_place here = {.dir = AT_FDCWD};
+    struct s5_program_report report;
+    char object[PATH_MAX];
+    snprintf(object, sizeof(object), "%.*s", (int)strcspn(preload, ": "), preload);
+    if (object[0] == '/' && !strchr(object, '$')) /* the loader replaces $LIB */
+        here.object = object;
+    s5_program_check(&calls, &here, AT_FDCWD, arguments.file, &report);
+    return report.coverage != S5_UNCOVERED_LIBC && report.coverage != S5_UNCOVERED_ABI &&
+           report.coverage != S5_UNCOVERED_OBJECT;
+}
+
 /* The command's environment. A command that is not trusted does not get the shared state, which has the passwords. */
 static int restore_environment(void)
 {
@@ -240,7 +263,7 @@ static int restore_environment(void)
         unsetenv("SOCKS5_PASSWD");
         for (int i = 0; i < S5_SHM_FDS; i++)
             close(shm_fd + i);
-    } else if (preload && setenv("LD_PRELOAD", preload, 1) < 0)
+    } else if (preload && can_preload(preload) && setenv("LD_PRELOAD", preload, 1) < 0)
         return report_error("environment", -errno);
     unsetenv(PRELOAD);
     return 0;
