@@ -1,5 +1,5 @@
-"""Which programs are covered and which are refused; mistakes in the configuration; the cost of an established
-connection; and the trap itself."""
+"""Which programs are covered, and which the preload engine refuses; mistakes in the configuration; the cost of an
+established connection; and the trap itself."""
 
 import errno
 import os
@@ -121,38 +121,47 @@ def _(w):
 
 # --- programs that can be covered ---
 
+PRELOAD = ("--engine=preload",)  # what the preload object cannot cover is not run
+
+
 def refused(result):
     status, out, err = result
     assert status not in (0, "time-out") and b"ok" not in out, (status, out, err)
     assert err.strip(), "refused without a message"
 
 
-@test("a static program is refused with a hint, also as a child")
+def by_preload(w, command):
+    """The results of COMMAND by socksify and by LD_PRELOAD, with the preload engine alone."""
+    path = conf(w, 'engine = "preload"\n' + ALL)
+    return w.via(s.DANTED, command, options=PRELOAD), w.preloaded(None, command, SOCKS5_CONF=path)
+
+
+@test("with --engine=preload a static program is refused with a hint, also as a child")
 def _(w):
     static = [w.app("static"), bed.TARGET4, str(s.ECHO)]
-    result = w.via(s.DANTED, static)
+    result = w.via(s.DANTED, static, options=PRELOAD)
     refused(result)
     assert result[0] == 126 and b"static" in result[2], result
-    refused(w.via(s.DANTED, ["sh", "-c", " ".join(static)]))
-    refused(w.via(s.DANTED, ["sh", "-c", "exec " + " ".join(static)]))
-    refused(w.preloaded(s.DANTED, ["sh", "-c", " ".join(static)]))
-    refused(w.via(s.DANTED, ["env"] + static))
+    for command in (["sh", "-c", " ".join(static)], ["sh", "-c", "exec " + " ".join(static)], ["env"] + static):
+        for result in by_preload(w, command):
+            refused(result)
     for code in ("import os,sys; os.execv(sys.argv[1], sys.argv[1:])",
                  "import os,sys; sys.exit(os.spawnv(os.P_WAIT, sys.argv[1], sys.argv[1:]))",
                  "import subprocess,sys; sys.exit(subprocess.run(sys.argv[1:]).returncode)",
                  "import os,sys; p=os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ); "
                  "sys.exit(os.waitstatus_to_exitcode(os.waitpid(p, 0)[1]))"):
-        refused(w.via(s.DANTED, [PYTHON, "-c", code] + static))
+        for result in by_preload(w, [PYTHON, "-c", code] + static):
+            refused(result)
 
 
-@test("a dynamically linked Go program is refused with a hint, also as a child")
+@test("with --engine=preload a dynamically linked Go program is refused with a hint, also as a child")
 def _(w):
     go = ["/usr/bin/gron", "http://%s/" % bed.TARGET4]
-    result = w.via(s.DANTED, go)
+    result = w.via(s.DANTED, go, options=PRELOAD)
     refused(result)
     assert result[0] == 126 and b"Go" in result[2], result
-    refused(w.via(s.DANTED, ["sh", "-c", " ".join(go)]))
-    refused(w.preloaded(s.DANTED, ["sh", "-c", " ".join(go)]))
+    for result in by_preload(w, ["sh", "-c", " ".join(go)]):
+        refused(result)
 
 
 @test("a setuid program is refused with a hint, also as a child")
@@ -201,7 +210,7 @@ def libc_has(w, function):
 NO_FUNCTION, NOT_STARTED = 190, 191
 
 
-@test("pidfd_spawn and pidfd_spawnp cover children and refuse static programs; without them in libc: ENOSYS")
+@test("pidfd_spawn and pidfd_spawnp cover children and judge static programs; without them in libc: ENOSYS")
 def _(w):
     for function, curl in (("pidfd_spawn", "/usr/bin/curl"), ("pidfd_spawnp", "curl")):
         fetch = [w.app("pidfd_spawn"), function, curl, "-sS", "-m", "20", "http://%s/" % bed.TARGET4]
@@ -213,9 +222,11 @@ def _(w):
                 right((status, out, err), b"it came through")
             else:
                 assert status == NO_FUNCTION and not out, (status, out, err)
-            status, out, err = start(s.DANTED, static)
+        for status, out, err in by_preload(w, static):
             assert status == (NOT_STARTED if has else NO_FUNCTION) and not out, (status, out, err)
             assert not has or b"error %d" % errno.EACCES in err and b"static" in err, err
+        result = w.via(s.DANTED, static)
+        assert result[:2] == ((0, b"ok\n") if has else (NO_FUNCTION, b"")), result
 
 
 @test("socksify exits with 125, 126, 127 or the status of the command, or ends by the command's signal")
