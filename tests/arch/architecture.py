@@ -16,9 +16,11 @@ for _folder in (HERE, TOP + "/tests/e2e", TOP + "/tests/structure"):
     if _folder not in sys.path:
         sys.path.insert(0, _folder)
 import bed
+import foreign
 import servers
 
-PACKAGES = ["libconfuse-dev", "libconfuse2", "libkrb5-dev", "curl", "dash", "coreutils"]
+PACKAGES = ["libconfuse-dev", "libconfuse2", "libkrb5-dev", "libmnl-dev", "libnftnl-dev", "libnetfilter-queue-dev",
+            "curl", "dash", "coreutils"]
 # Debian's name: release, the compiler's name, Debian's name of its folders, meson's CPU family, and
 # whether there are two widths of time_t.
 ARCHITECTURES = {
@@ -28,8 +30,9 @@ ARCHITECTURES = {
 }
 TIME32 = ["-U_TIME_BITS", "-U_FILE_OFFSET_BITS"]
 TIME64 = TIME32 + ["-D_TIME_BITS=64", "-D_FILE_OFFSET_BITS=64"]
+# With --sysroot, a folder that pkg-config names for headers is the compiler's own, and comes after that of its libc.
 CROSS_FILE = """[binaries]
-c = [%(compiler)s]
+c = [%(compiler)s, '--sysroot=%(root)s']
 ar = '%(prefix)s-ar'
 strip = '%(prefix)s-strip'
 pkgconfig = 'pkg-config'
@@ -72,6 +75,8 @@ class Arch:
         self.root = finished([HERE + "/root.sh", self.release, name, *PACKAGES]).splitlines()[-1]
         for folder in ("build", "programs"):
             os.makedirs("%s/mnt/%s" % (self.root, folder), exist_ok=True)
+        # Without qemu, which has neither seccomp filters nor network namespaces. Some kernels do not run i386 programs.
+        self.native = name == "i386" and foreign.runs_here(self.root)
         with locked(os.path.dirname(self.root) + "/lock-build-" + name):
             self._make()
 
@@ -110,11 +115,10 @@ class Arch:
             err += b"[killed after 300 s]"
         return process.returncode, out.decode(), err.decode(errors="replace")
 
-    def covered(self, command, port=servers.DANTED):
-        # qemu has no seccomp filters.
-        options = [] if self.name == "i386" else ["--no-fence"]
-        return self.run(["/mnt/build/tools/socksify", *options, "-x", "socks5h://%s:%d" % (bed.PROXY4, port), "--",
-                         *command])
+    def covered(self, command, port=servers.DANTED, options=()):
+        fence = [] if self.native else ["--no-fence"]
+        return self.run(["/mnt/build/tools/socksify", *fence, *options, "-x",
+                         "socks5h://%s:%d" % (bed.PROXY4, port), "--", *command])
 
     def fine(self, *words, **options):
         status, out, err = self.covered(*words, **options)

@@ -11,6 +11,7 @@ import test_structure as structure
 TARGETS = [bed.TARGET4, bed.TARGET6]
 WIDTHS = {"narrow": TIME32, "wide": TIME64}
 CURL = ["curl", "-sS", "-m", "60"]
+PRELOAD = ["--engine=preload"]  # what the preload object does not cover is refused
 
 
 def widths_of(arch):
@@ -117,19 +118,19 @@ def test_the_drop_in_functions_have_both_widths(arch):
         assert status == 0, "%s: status %d: %s%s" % (width, status, out, err)
 
 
-def test_programs_of_another_architecture_are_refused(arch):
+def test_the_preload_engine_refuses_programs_of_another_architecture(arch):
     with open("/bin/true", "rb") as of_this_machine, open(arch.programs + "/other", "wb") as f:
         f.write(of_this_machine.read())
     os.chmod(arch.programs + "/other", 0o755)
     for command in (["/mnt/programs/other"], ["/bin/sh", "-c", "/mnt/programs/other"]):
-        status, _, err = arch.covered(command)
+        status, _, err = arch.covered(command, options=PRELOAD)
         assert status == 126 and "64-bit ELF file for machine 62" in err, (status, err)
 
 
 def test_calls_without_the_key_are_refused(arch):
     """qemu has no seccomp filters: there socksify says so."""
     fenced = ["/mnt/build/tools/socksify", "-x", "socks5h://%s:%d" % (bed.PROXY4, s.DANTED), "--log", "/dev/null"]
-    if arch.name != "i386":
+    if not arch.native:
         status, _, err = arch.run([*fenced, "--", "/bin/true"])
         assert status == 0 and err.count("no fence: ") == err.count("\n") == 1, (status, err)
         status, _, err = arch.run([*fenced, "--require-fence", "--", "/bin/true"])
@@ -141,10 +142,15 @@ def test_calls_without_the_key_are_refused(arch):
         assert status == 0 and ", 0 passed " in out and not err, (status, out, err)
 
 
-def test_static_programs_are_refused(arch):
-    program = arch.compile("tests/apps/probe.c", "static", ["-static"])
-    status, _, err = arch.covered([program, bed.TARGET4, str(s.ECHO)])
+def test_static_programs_run_in_a_namespace_or_not_at_all(arch):
+    command = [arch.compile("tests/apps/probe.c", "static", ["-static"]), bed.TARGET4, str(s.ECHO)]
+    status, _, err = arch.covered(command, options=PRELOAD)
     assert status == 126 and "statically linked" in err, (status, err)
+    status, out, err = arch.covered(command)
+    if arch.native:
+        assert (status, out) == (0, "ok\n"), (status, out, err)
+    else:
+        assert status == 125 and "no namespace: " in err and not out, (status, out, err)
 
 
 def test_a_note_with_a_size_that_wraps_is_read_once(arch32):
@@ -168,5 +174,5 @@ def test_a_note_with_a_size_that_wraps_is_read_once(arch32):
         for at in notes:
             f.seek(at)
             f.write(b"\xf4\xff\xff\xff" + bytes(4))
-    status, _, err = arch32.covered(["/mnt/programs/note", bed.TARGET4, str(s.ECHO)])
+    status, _, err = arch32.covered(["/mnt/programs/note", bed.TARGET4, str(s.ECHO)], options=PRELOAD)
     assert status == 126 and "interpreter /lib/ld-other" in err, (status, err)

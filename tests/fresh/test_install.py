@@ -18,11 +18,12 @@ def prepared(machine, repository):
 
 def assert_fetches(here, text):
     """TEXT compiles and runs the program in README.md."""
+    before = example_network.served(here)
     here.write(TOP + "/fetch.c", FETCH)
     here.must("chown anna: fetch.c", cwd=TOP)
     out = here.follows(text, TOP, "anna")
     assert example_network.PAGE in out, out
-    assert "connected to example.org:80" in example_network.served(here)
+    assert "connected to example.org:80" in example_network.served(here)[len(before):]
 
 
 def assert_covers(here):
@@ -30,6 +31,18 @@ def assert_covers(here):
                        "anna")
     assert out.strip() == example_network.PAGE, out
     assert "connected to example.org:443" in example_network.served(here)
+
+
+def assert_reaches(here, folder):
+    """A static program, which the preload object cannot cover, goes through the server in a network namespace of an
+    ordinary user. FOLDER has the programs that make it."""
+    for name in ("socks5-reach", "socks5-gateway"):
+        assert here.must("stat -c '%%A %%U' %s/socksify/%s" % (folder, name)).split() == ["-rwxr-xr-x", "root"]
+    before = example_network.served(here)
+    out = here.follows("cc -static -D_GNU_SOURCE -o static tests/reach/programs/probe.c\n"
+                       "socksify -x socks5h://proxy.example:1080 ./static tcp example.org 80", TOP, "anna")
+    assert example_network.PAGE in out, out
+    assert "connected to example.org:80" in example_network.served(here)[len(before):]
 
 
 def assert_manuals(here):
@@ -54,6 +67,7 @@ def test_without_packages(machine, repository):
     assert_manuals(here)
     example_network.start(here)
     assert_covers(here)
+    assert_reaches(here, "/usr/local/libexec")
     assert_fetches(here, "\n".join(LIBRARY.splitlines()[1:]))
     here.follows("touch tools/socksify.c\nmeson compile -C build\n"
                  "DESTDIR=%s/staged meson install -C build\nmeson setup --reconfigure build" % HOME,
@@ -72,4 +86,5 @@ def test_packages(machine, repository):
     out = here.follows(check, TOP, "anna")
     assert example_network.PAGE in out, out
     assert_covers(here)
+    assert_reaches(here, "/usr/libexec")
     assert_fetches(here, LIBRARY)
