@@ -36,10 +36,10 @@ def with_abi4(w):
 def _(w):
     abi4 = with_abi4(w)
     with test_deb.machine(w, "apparmor") as here:
-        here.must("! test -e /etc/apparmor.d/abi/4.0")
+        here.must("rm -f /etc/apparmor.d/abi/4.0")
         deb.install(here, w.scratch)
         here.must(ABSENT)
-        here.must("dpkg -i %s; %s" % (abi4, LINKED))  # AppArmor is upgraded later
+        here.must("dpkg -i --force-overwrite %s; %s" % (abi4, LINKED))  # AppArmor is upgraded later
         here.must("dpkg --remove socksify; %s" % ABSENT)
         deb.install(here, w.scratch, ["socksify"])  # AppArmor is there before
         here.must(LINKED)

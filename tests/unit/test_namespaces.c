@@ -158,11 +158,15 @@ Test(namespaces, without_a_free_descriptor_the_cookie_is_unknown)
     cr_assert(cookie == 0 && !here && error == 4711);
 }
 
-Test(namespaces, home_is_that_of_the_first_process)
+Test(namespaces, home_is_that_of_the_process_that_writes_the_policy)
 {
+    static struct s5_policy policy;
     struct s5_shm_location place;
     struct s5_shm *shm;
+    s5_policy_init(&policy);
     cr_assert_eq(s5_shm_create(&shm, &place), 0);
+    cr_assert_eq(shm->namespaces.home, 0);
+    s5_shm_publish(shm, place.fd, &policy, 1, "");
     cr_assert_eq(shm->namespaces.home, read_cookie());
     cr_assert(shm->namespaces.added == 0 && shm->namespaces.chosen == 0);
     cr_assert_not(s5_namespaces_are_here(&shm->namespaces));
