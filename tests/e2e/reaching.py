@@ -201,7 +201,7 @@ def answers(address, port):
     try:
         dial(address, port).close()
         return True
-    except ConnectionRefusedError:
+    except (ConnectionRefusedError, ConnectionResetError): # a reset: the listener in the namespace has just ended
         return False
 
 
