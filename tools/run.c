@@ -231,7 +231,7 @@ int run(const struct options *options, const struct s5_policy *policy, bool trus
     if (code != 0)
         return code;
     bool apart = words != options->command;
-    code = set_preload(apart ? "SOCKS5_PRELOAD" : "LD_PRELOAD", object);
+    code = set_preload(apart ? S5_NAMESPACES_PRELOAD : "LD_PRELOAD", object);
     if (apart)
         unsetenv("LD_PRELOAD");
     if (code == 0)

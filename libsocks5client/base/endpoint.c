@@ -4,6 +4,42 @@
 #include <errno.h>
 #include <string.h>
 
+bool s5_endpoint_is_same(const struct s5_endpoint *a, const struct s5_endpoint *b)
+{
+    if (a->any.sa_family != b->any.sa_family || a->v4.sin_port != b->v4.sin_port) /* at the same offset in both */
+        return false;
+    return a->any.sa_family == AF_INET ? a->v4.sin_addr.s_addr == b->v4.sin_addr.s_addr
+                                       : memcmp(&a->v6.sin6_addr, &b->v6.sin6_addr, 16) == 0;
+}
+
+bool s5_endpoint_is_unspecified(const struct s5_endpoint *at)
+{
+    return at->any.sa_family == AF_INET ? at->v4.sin_addr.s_addr == htonl(INADDR_ANY)
+                                        : IN6_IS_ADDR_UNSPECIFIED(&at->v6.sin6_addr);
+}
+
+void s5_endpoint_from_octets(struct s5_endpoint *ret, int family, const void *address, uint16_t port)
+{
+    memset(ret, 0, sizeof *ret);
+    if (family == AF_INET) {
+        ret->v4 = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = port};
+        memcpy(&ret->v4.sin_addr, address, 4);
+        ret->len = sizeof ret->v4;
+    } else {
+        ret->v6 = (struct sockaddr_in6){.sin6_family = AF_INET6, .sin6_port = port};
+        memcpy(&ret->v6.sin6_addr, address, 16);
+        ret->len = sizeof ret->v6;
+    }
+}
+
+struct s5_endpoint s5_endpoint_loopback(int family, uint16_t port)
+{
+    const struct in_addr four = {htonl(INADDR_LOOPBACK)};
+    struct s5_endpoint at;
+    s5_endpoint_from_octets(&at, family, family == AF_INET ? (const void *)&four : &in6addr_loopback, htons(port));
+    return at;
+}
+
 int s5_endpoint_of(const struct s5_addr *addr, int family, struct s5_endpoint *ret)
 {
     struct sockaddr_storage sa;

@@ -4,6 +4,7 @@
 
 #include "addr.h"
 #include <netinet/in.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 struct s5_endpoint {
@@ -24,6 +25,17 @@ static inline void s5_endpoint_set_port(struct sockaddr *sa, uint16_t port)
 {
     ((struct sockaddr_in *)sa)->sin_port = htons(port);
 }
+
+/* Whether A and B have the same family, address and port. */
+bool s5_endpoint_is_same(const struct s5_endpoint *a, const struct s5_endpoint *b);
+/* Whether the address is 0.0.0.0 or ::. */
+bool s5_endpoint_is_unspecified(const struct s5_endpoint *at);
+
+/* Sets RET to ADDRESS of FAMILY, 4 or 16 octets, and PORT, both in network byte order. */
+void s5_endpoint_from_octets(struct s5_endpoint *ret, int family, const void *address, uint16_t port);
+
+/* Returns 127.0.0.1 or ::1 with PORT, in host byte order. */
+struct s5_endpoint s5_endpoint_loopback(int family, uint16_t port);
 
 /* Sets RET to ADDR for a socket of FAMILY. Returns 0 or -EAFNOSUPPORT. */
 int s5_endpoint_of(const struct s5_addr *addr, int family, struct s5_endpoint *ret);

@@ -112,3 +112,19 @@ int s5_file_beside(char ret[S5_FILE_PATH], const char *path, const char *beside,
         return set_error(-errno, NULL, ret_why);
     return join_path(ret, here, strlen(here), full, ret_why);
 }
+
+int s5_file_find_program(char *ret, size_t size, const char *object, const char *built, const char *installed)
+{
+    const char *slash = object ? strrchr(object, '/') : NULL;
+    size_t n = slash ? (size_t)(slash - object) : 0;
+    if (n && n + strlen(built) < size) {
+        memcpy(ret, object, n);
+        memcpy(ret + n, built, strlen(built) + 1);
+        if (faccessat(AT_FDCWD, ret, X_OK, 0) == 0)
+            return 0;
+    }
+    if (strlen(installed) >= size || faccessat(AT_FDCWD, installed, X_OK, 0) != 0)
+        return -ENOENT;
+    memcpy(ret, installed, strlen(installed) + 1);
+    return 0;
+}

@@ -1,4 +1,4 @@
-/* Reading small files; expanding their names. */
+/* Reading small files; expanding their names; finding the programs of this package. */
 #ifndef S5_FILE_H
 #define S5_FILE_H
 
@@ -29,5 +29,10 @@ int s5_file_expand(char ret[S5_FILE_PATH], const char *path, const char *home, c
  * absolute. */
 int s5_file_beside(char ret[S5_FILE_PATH], const char *path, const char *beside, const char *home,
                    const char **ret_why);
+
+/* Stores in RET, of SIZE octets, the path of a program of this package: BUILT, a path behind the directory of the file
+ * OBJECT, in a build directory; else INSTALLED. OBJECT may be NULL. Returns 0, or -ENOENT: it cannot be executed, or
+ * its path is too long. Changes errno. */
+int s5_file_find_program(char *ret, size_t size, const char *object, const char *built, const char *installed);
 
 #endif

@@ -52,3 +52,10 @@ bool s5_word_reader_each(const char *path, s5_word_reader_fn *each, void *user)
     syscall(SYS_close, fd);
     return found;
 }
+
+bool s5_word_reader_follows(bool *state, const char *keyword, unsigned at, const char *word, size_t len)
+{
+    if (at == 0)
+        *state = len == strlen(keyword) && memcmp(word, keyword, len) == 0;
+    return at == 1 && *state;
+}

@@ -12,4 +12,8 @@ typedef bool s5_word_reader_fn(void *user, unsigned at, const char *word, size_t
  * true if EACH returned true; false at the end of the file and if there is no file. */
 bool s5_word_reader_each(const char *path, s5_word_reader_fn *each, void *user);
 
+/* Returns true for the second word of a line whose first word is KEYWORD. To be called for every word. *STATE is the
+ * caller's: false at first. */
+bool s5_word_reader_follows(bool *state, const char *keyword, unsigned at, const char *word, size_t len);
+
 #endif

@@ -5,7 +5,7 @@
 #include <elf.h>
 #include <string.h>
 
-#define PIECE        16  /* entries read at a time */
+#define PIECE        16  /* entries or headers read at a time */
 #define ENTRIES_MAX  256 /* of a dynamic section */
 #define HEADERS_MAX  64
 #define NAME_MAX_LEN 32
@@ -25,12 +25,18 @@ static bool read_octets(const struct reader *r, void *buf, size_t n, uint64_t at
 /* Finds the first header of TYPE that, for PT_LOAD, contains ADDRESS. */
 static bool find_header(const struct reader *r, uint32_t type, uint64_t address, ElfW(Phdr) * ret)
 {
-    for (size_t i = 0; i < r->n_headers && i < HEADERS_MAX; i++) {
-        if (!read_octets(r, ret, sizeof *ret, r->headers + i * sizeof *ret))
+    ElfW(Phdr) headers[PIECE];
+    size_t n = r->n_headers < HEADERS_MAX ? r->n_headers : HEADERS_MAX;
+    for (size_t at = 0; at < n; at += PIECE) {
+        size_t piece = n - at < PIECE ? n - at : PIECE;
+        if (!read_octets(r, headers, piece * sizeof headers[0], r->headers + at * sizeof headers[0]))
             return false;
-        if (ret->p_type == type &&
-            (type != PT_LOAD || (address >= ret->p_vaddr && address - ret->p_vaddr < ret->p_filesz)))
-            return true;
+        for (size_t i = 0; i < piece; i++) {
+            *ret = headers[i];
+            if (ret->p_type == type &&
+                (type != PT_LOAD || (address >= ret->p_vaddr && address - ret->p_vaddr < ret->p_filesz)))
+                return true;
+        }
     }
     return false;
 }

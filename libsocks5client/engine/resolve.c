@@ -40,9 +40,7 @@ static bool is_server_barred(void *user, unsigned at, const char *word, size_t l
 {
     struct servers *s = user;
     struct s5_addr addr;
-    if (at == 0)
-        s->keyword = len == 10 && memcmp(word, "nameserver", 10) == 0;
-    if (at != 1 || !s->keyword)
+    if (!s5_word_reader_follows(&s->keyword, "nameserver", at, word, len))
         return false;
     s->any = true;
     const char *scope = memchr(word, '%', len);
@@ -63,9 +61,8 @@ static bool can_query_directly(struct s5_engine *e)
 static bool find_remote_server(void *user, unsigned at, const char *word, size_t len)
 {
     struct servers *s = user;
-    if (at == 0)
-        s->keyword = len == 10 && memcmp(word, "nameserver", 10) == 0;
-    return at == 1 && s->keyword && s5_addr_parse(&s->found, word, len, 53) == 0 && s->found.kind != S5_ADDR_NAME &&
+    return s5_word_reader_follows(&s->keyword, "nameserver", at, word, len) &&
+           s5_addr_parse(&s->found, word, len, 53) == 0 && s->found.kind != S5_ADDR_NAME &&
            !s5_addr_is_loopback(&s->found);
 }
 

@@ -301,8 +301,8 @@ static void filter_socketcall(struct writer *w)
     static const struct {
         uint8_t function;
         bool watched; /* only if there is a companion */
-    } refused[] = {{S5_SOCKETCALL_SOCKET, true},      {S5_SOCKETCALL_CONNECT, false},  {S5_SOCKETCALL_SENDTO, false},
-                   {S5_SOCKETCALL_SETSOCKOPT, true},  {S5_SOCKETCALL_SENDMSG, false},  {S5_SOCKETCALL_SENDMMSG, false},
+    } refused[] = {{S5_SOCKETCALL_SOCKET, true},     {S5_SOCKETCALL_CONNECT, false}, {S5_SOCKETCALL_SENDTO, false},
+                   {S5_SOCKETCALL_SETSOCKOPT, true}, {S5_SOCKETCALL_SENDMSG, false}, {S5_SOCKETCALL_SENDMMSG, false},
                    {S5_SOCKETCALL_LISTEN, false}};
     unsigned here = begin_case(w, w->machine->socketcall);
     load_low(w, 0);
@@ -327,7 +327,8 @@ static void filter_bpf(struct writer *w)
     end_case(w, here);
 }
 
-static void filter_machine(struct writer *w, const struct s5_machine *machine)
+/* Begins the case of MACHINE, with the number of the call loaded. */
+static unsigned begin_machine(struct writer *w, const struct s5_machine *machine)
 {
     w->machine = machine;
     load_field(w, offsetof(struct seccomp_data, arch));
@@ -337,6 +338,12 @@ static void filter_machine(struct writer *w, const struct s5_machine *machine)
         write_instruction(w, BPF_JMP | BPF_JGE | BPF_K, 0, 1, X32);
         fail_call(w, ENOSYS);
     }
+    return here;
+}
+
+static void filter_machine(struct writer *w, const struct s5_machine *machine)
+{
+    unsigned here = begin_machine(w, machine);
     filter_connect(w);
     filter_keyed(w, machine->sendmsg);
     filter_sendto(w);
@@ -371,14 +378,7 @@ unsigned s5_filter_build(const struct s5_machine machines[S5_MACHINES], const st
 static void filter_families(struct writer *w, const struct s5_machine *machine, bool refuse_uring)
 {
     static const uint8_t families[] = {AF_UNIX, AF_INET, AF_INET6, AF_NETLINK, AF_PACKET, AF_ALG};
-    w->machine = machine;
-    load_field(w, offsetof(struct seccomp_data, arch));
-    unsigned here = begin_case(w, machine->arch);
-    load_field(w, offsetof(struct seccomp_data, nr));
-    if (machine->x32) {
-        write_instruction(w, BPF_JMP | BPF_JGE | BPF_K, 0, 1, X32);
-        fail_call(w, ENOSYS);
-    }
+    unsigned here = begin_machine(w, machine);
     unsigned socket = begin_case(w, machine->socket);
     load_low(w, 0);
     for (unsigned i = 0; i < sizeof families; i++) {

@@ -1,6 +1,7 @@
 /* The set-up of the engine: once in a process, at the first call that needs it. In the preload object that is before
  * main() where the loader allows it. The relevant environment variables are copied, since programs overwrite and clear
  * them, and the programs that they start must be covered all the same. */
+#include "file.h"
 #include "forking.h"
 #include "in_engine.h"
 #include "pass.h"
@@ -141,22 +142,10 @@ void s5_begin_forked(void)
     errno = saved;
 }
 
-/* The path of socks5-bridge: beside this object in a build directory, else where it is installed. 0 or -ENOENT. */
+/* 0 or -ENOENT. */
 static int find_bridge(char *ret, size_t size)
 {
-    static const char built[] = "/../tools/bridge/socks5-bridge";
-    const char *object = s5_begin_object(), *slash = object ? strrchr(object, '/') : NULL;
-    size_t n = slash ? (size_t)(slash - object) : 0;
-    if (n && n + sizeof built <= size) {
-        memcpy(ret, object, n);
-        memcpy(ret + n, built, sizeof built);
-        if (faccessat(AT_FDCWD, ret, X_OK, 0) == 0)
-            return 0;
-    }
-    if (sizeof BRIDGE_PATH > size || faccessat(AT_FDCWD, BRIDGE_PATH, X_OK, 0) != 0)
-        return -ENOENT;
-    memcpy(ret, BRIDGE_PATH, sizeof BRIDGE_PATH);
-    return 0;
+    return s5_file_find_program(ret, size, s5_begin_object(), "/../tools/bridge/socks5-bridge", BRIDGE_PATH);
 }
 
 static void set_up_engine(void)

@@ -391,3 +391,18 @@ enum s5_engine_choice s5_policy_engine(const struct s5_policy *p, const char *fi
             return (enum s5_engine_choice)p->programs[i].engine;
     return (enum s5_engine_choice)p->engine;
 }
+
+unsigned s5_policy_reach_options(const struct s5_policy *p, const char *ret[static S5_POLICY_REACH_OPTIONS])
+{
+    unsigned n = 0;
+    if (p->strict)
+        ret[n++] = "--strict";
+    if (p->no_loopback_out)
+        ret[n++] = "--no-loopback-out";
+    if (p->no_loopback_in)
+        ret[n++] = "--no-loopback-in";
+    if (p->hide_dbus)
+        ret[n++] = "--hide-dbus";
+    ret[n++] = "--"; /* a file may be named like an option */
+    return n;
+}

@@ -15,9 +15,9 @@
 #define S5_POLICY_RULES    256
 #define S5_POLICY_MATCHES  2048 /* CIDR blocks and names of all rules together */
 #define S5_POLICY_PROGRAMS 64
-#define S5_POLICY_PORTS    1024 /* port ranges of all rules together */
-#define S5_FAKE_IPV4      "198.18.0.0/15" /* for benchmarks by RFC 2544: assigned to no one */
-#define S5_FAKE_IPV6      "fdc4:8b1e:5053::/96" /* this project's, drawn at random as RFC 4193 requires */
+#define S5_POLICY_PORTS    1024                  /* port ranges of all rules together */
+#define S5_FAKE_IPV4       "198.18.0.0/15"       /* for benchmarks by RFC 2544: assigned to no one */
+#define S5_FAKE_IPV6       "fdc4:8b1e:5053::/96" /* this project's, drawn at random as RFC 4193 requires */
 #define S5_POLICY_TEXT     65536
 #define S5_SERVER_ADDRS    8
 #define S5_SERVER_METHODS  4
@@ -40,28 +40,28 @@ struct s5_ip {
 enum { S5_SERVER_AS_MEANT, S5_SERVER_REDIRECTING, S5_SERVER_BRIDGED };
 
 struct s5_server {
-    uint32_t name;         /* text: the title of its section, or "proxy" if made from a URL */
-    uint32_t host;         /* text: name, literal, or path of a UNIX socket */
-    bool is_path;          /* HOST is the path of a UNIX socket */
-    uint16_t port;         /* host byte order; 1080 by default */
+    uint32_t name; /* text: the title of its section, or "proxy" if made from a URL */
+    uint32_t host; /* text: name, literal, or path of a UNIX socket */
+    bool is_path;  /* HOST is the path of a UNIX socket */
+    uint16_t port; /* host byte order; 1080 by default */
     uint8_t n_methods;
     uint8_t methods[S5_SERVER_METHODS]; /* offered, preferred first; values of enum s5_method */
-    uint8_t pipeline;      /* enum s5_pipeline */
-    uint16_t timeout;      /* seconds for connecting and negotiating, 1..3600; 30 by default */
+    uint8_t pipeline;                   /* enum s5_pipeline */
+    uint16_t timeout;                   /* seconds for connecting and negotiating, 1..3600; 30 by default */
     uint8_t username_len, password_len;
     char username[255], password[255];
-    uint32_t gssapi_service;    /* text; "rcmd" by default */
-    uint8_t gssapi_protection;  /* 0 clear, 1 integrity, 2 confidentiality (the default) */
-    uint8_t bridged;            /* S5_SERVER_*: whether this entry describes the bridge instead, see engine/bridge.h */
-    bool gssapi_nec;            /* the level octet is not wrapped, as NEC's servers do */
-    bool gssapi_delegate;       /* the user's credentials are delegated to the server */
-    uint16_t fragment;          /* largest datagram sent in one piece, octets with header; 0: never fragment */
-    uint16_t datagram_most;     /* largest datagram possible, octets with header; 0: the kernel's limit */
-    bool relay_at_server;       /* datagrams go to the server's address, whatever relay its reply names */
-    uint8_t isolate;            /* S5_ISOLATE_* or'ed: what has credentials of its own, see isolation.h */
-    uint8_t isolate_server;     /* index of the entry this one is a copy of, or its own index */
-    uint16_t isolate_rule;      /* index + 1 of the rule it is for, with S5_ISOLATE_RULE */
-    uint8_t n_addrs; /* 0: not resolved yet; set by policy for a literal, by the engine for a name */
+    uint32_t gssapi_service;   /* text; "rcmd" by default */
+    uint8_t gssapi_protection; /* 0 clear, 1 integrity, 2 confidentiality (the default) */
+    uint8_t bridged;           /* S5_SERVER_*: whether this entry describes the bridge instead, see engine/bridge.h */
+    bool gssapi_nec;           /* the level octet is not wrapped, as NEC's servers do */
+    bool gssapi_delegate;      /* the user's credentials are delegated to the server */
+    uint16_t fragment;         /* largest datagram sent in one piece, octets with header; 0: never fragment */
+    uint16_t datagram_most;    /* largest datagram possible, octets with header; 0: the kernel's limit */
+    bool relay_at_server;      /* datagrams go to the server's address, whatever relay its reply names */
+    uint8_t isolate;           /* S5_ISOLATE_* or'ed: what has credentials of its own, see isolation.h */
+    uint8_t isolate_server;    /* index of the entry this one is a copy of, or its own index */
+    uint16_t isolate_rule;     /* index + 1 of the rule it is for, with S5_ISOLATE_RULE */
+    uint8_t n_addrs;           /* 0: not resolved yet; set by policy for a literal, by the engine for a name */
     struct s5_ip addrs[S5_SERVER_ADDRS]; /* of HOST, in order of preference */
 };
 
@@ -91,8 +91,8 @@ enum s5_verdict { S5_DENY, S5_DIRECT, S5_VIA };
 #define S5_CMD_UDP     4u
 
 struct s5_rule {
-    uint32_t name; /* text: the title of its section */
-    uint32_t line; /* in the file; 0 if not from a file */
+    uint32_t name;                     /* text: the title of its section */
+    uint32_t line;                     /* in the file; 0 if not from a file */
     uint16_t to_first, to_count;       /* in matches; count 0: everything but loopback */
     uint16_t ports_first, ports_count; /* in ports; count 0: every port */
     uint8_t protocols;                 /* S5_PROTO_* or'ed; 0: all */
@@ -123,16 +123,16 @@ struct s5_fake_range {
 
 struct s5_policy {
     uint32_t n_servers, n_rules, n_matches, n_ports, n_programs, n_text;
-    bool resolve_local;  /* resolve = "local", socks5:// */
-    uint8_t log_level;   /* enum s5_log_level; S5_LOG_ERROR by default */
-    uint32_t log_file;   /* text: absolute path, "syslog" or "fd:N"; 0: standard error */
-    bool log_json, log_counts; /* write lines as JSON; count all connections in the shared state */
-    uint64_t log_dev, log_ino; /* the file "fd:N" refers to, by fstat() */
+    bool resolve_local;                        /* resolve = "local", socks5:// */
+    uint8_t log_level;                         /* enum s5_log_level; S5_LOG_ERROR by default */
+    uint32_t log_file;                         /* text: absolute path, "syslog" or "fd:N"; 0: standard error */
+    bool log_json, log_counts;                 /* write lines as JSON; count all connections in the shared state */
+    uint64_t log_dev, log_ino;                 /* the file "fd:N" refers to, by fstat() */
     struct s5_fake_range fake_ipv4, fake_ipv6; /* 198.18.0.0/15 and S5_FAKE_IPV6 by default */
-    char search[S5_ADDR_NAME_MAX + 1]; /* suffix that completes a single word; "": none */
-    uint32_t source;     /* text: file or variable it came from, for messages */
-    uint8_t engine;      /* enum s5_engine_choice; a program without an entry in PROGRAMS has it */
-    bool strict;         /* the command is not trusted: it runs in a namespace, and gets no secret and no loopback */
+    char search[S5_ADDR_NAME_MAX + 1];         /* suffix that completes a single word; "": none */
+    uint32_t source;                           /* text: file or variable it came from, for messages */
+    uint8_t engine; /* enum s5_engine_choice; a program without an entry in PROGRAMS has it */
+    bool strict;    /* the command is not trusted: it runs in a namespace, and gets no secret and no loopback */
     bool no_loopback_out, no_loopback_in; /* a namespace does not reach the host's loopback, or the other way */
     bool hide_dbus;                       /* a namespace has no system bus */
     struct s5_server servers[S5_POLICY_SERVERS];
@@ -173,6 +173,11 @@ struct s5_route {
 /* Which engine runs the program FILE, a path. */
 enum s5_engine_choice s5_policy_engine(const struct s5_policy *p, const char *file);
 
+/* Stores in RET the options of socks5-reach (tools/reach) that the settings of P mean, without an end. Returns their
+ * number. */
+#define S5_POLICY_REACH_OPTIONS 5
+unsigned s5_policy_reach_options(const struct s5_policy *p, const char *ret[static S5_POLICY_REACH_OPTIONS]);
+
 /* Decides about FLOW. The first matching rule decides. Without one, loopback is direct, a listener (S5_CMD_BIND) is
  * direct and everything else is denied. A name is loopback only if it is "localhost" or below it. Never fails. */
 struct s5_route s5_policy_decide(const struct s5_policy *p, const struct s5_flow *flow);
@@ -200,8 +205,7 @@ bool s5_policy_complete(const struct s5_policy *p, struct s5_addr *name);
  * went through (LAST_PEER 0: there was none). A program that connects and then listens on a port that it does not
  * choose must announce the port to its peer, which connects back through that server. A program that serves chooses
  * its port. */
-struct s5_route s5_policy_listen(const struct s5_policy *p, const struct s5_addr *at,
-                                 uint32_t last_peer);
+struct s5_route s5_policy_listen(const struct s5_policy *p, const struct s5_addr *at, uint32_t last_peer);
 
 /* Functions that fill in a policy. Each returns its index or offset, or -ENOSPC. */
 void s5_policy_init(struct s5_policy *p);

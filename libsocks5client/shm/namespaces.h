@@ -7,6 +7,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* The environment of socks5-reach, which is not covered, has LD_PRELOAD of its command under this name. */
+#define S5_NAMESPACES_PRELOAD "SOCKS5_PRELOAD"
+
+/* The descriptor of a new gateway that is its socket to the launcher. All higher ones are closed. */
+#define S5_NAMESPACES_CHANNEL 3
+
 #define S5_NAMESPACES 64 /* one for each user of the tree; the oldest is overwritten */
 
 struct s5_namespaces {

@@ -197,7 +197,7 @@ static int measure_environment(struct s5_engine *e, struct child *c, char *const
         return 0;
     c->size = (n + (size_t)kept_count + 4) * sizeof(char *);
     if (c->cleaned || plan->apart)
-        c->size += strlen(object) + sizeof S5_REACH_VARIABLE "=:" + (c->preload ? strlen(c->preload) : 0);
+        c->size += strlen(object) + sizeof S5_NAMESPACES_PRELOAD "=:" + (c->preload ? strlen(c->preload) : 0);
     return 0;
 }
 
@@ -221,8 +221,8 @@ static void fill_environment(struct child *c, void *buf)
     const char *before = c->preload ? c->preload + sizeof "LD_PRELOAD" : "", *object = s5_start_object();
     char *text = (char *)(uintptr_t)c->preload;
     if (c->cleaned || c->apart) {
-        text = end - strlen(object) - sizeof S5_REACH_VARIABLE "=:" - strlen(before);
-        s5_format(text, (size_t)(end - text), "%s=%s%s%s", c->apart ? S5_REACH_VARIABLE : "LD_PRELOAD",
+        text = end - strlen(object) - sizeof S5_NAMESPACES_PRELOAD "=:" - strlen(before);
+        s5_format(text, (size_t)(end - text), "%s=%s%s%s", c->apart ? S5_NAMESPACES_PRELOAD : "LD_PRELOAD",
                   c->cleaned ? object : "", c->cleaned && *before ? ":" : "", before);
     }
     if (!c->bare)

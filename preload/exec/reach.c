@@ -1,4 +1,5 @@
 #include "reach.h"
+#include "file.h"
 #include "keyed.h"
 #include "user_memory.h"
 #include <fcntl.h>
@@ -6,22 +7,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define OPTIONS 3 /* of socks5-reach, at most */
-
-/* Finds socks5-reach: beside this object in a build directory, else where it is installed. */
 static bool find_launcher(char *ret, size_t size)
 {
-    static const char built[] = "/../tools/reach/socks5-reach";
-    const char *object = s5_begin_object(), *slash = object ? strrchr(object, '/') : NULL;
-    size_t n = slash ? (size_t)(slash - object) : 0;
-    if (n && n + sizeof built <= size) {
-        memcpy(ret, object, n);
-        memcpy(ret + n, built, sizeof built);
-        if (faccessat(AT_FDCWD, ret, X_OK, 0) == 0)
-            return true;
-    }
-    memcpy(ret, REACH_PATH, sizeof REACH_PATH);
-    return faccessat(AT_FDCWD, ret, X_OK, 0) == 0;
+    return s5_file_find_program(ret, size, s5_begin_object(), "/../tools/reach/socks5-reach", REACH_PATH) == 0;
 }
 
 /* Whether a namespace can be made for a child of this process. In a network namespace that the tree's own programs have
@@ -91,23 +79,16 @@ size_t s5_reach_count(char *const argv[])
         if (!s5_user_read(&word, &argv[n], sizeof word))
             return 0;
         if (!word)
-            return n + OPTIONS + 5;
+            return n + S5_POLICY_REACH_OPTIONS + 4;
     }
-    return OPTIONS + 5;
+    return S5_POLICY_REACH_OPTIONS + 4;
 }
 
 void s5_reach_fill(char **words, const struct s5_reach_plan *plan, const char *file, char *const argv[])
 {
-    const struct s5_policy *p = plan->policy;
     const char **to = (const char **)words;
     *to++ = plan->launcher;
-    if (p->no_loopback_out)
-        *to++ = "--no-loopback-out";
-    if (p->no_loopback_in)
-        *to++ = "--no-loopback-in";
-    if (p->hide_dbus)
-        *to++ = "--hide-dbus";
-    *to++ = "--";
+    to += s5_policy_reach_options(plan->policy, to);
     *to++ = file;
     if (!argv || !argv[0])
         *to++ = "";

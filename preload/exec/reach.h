@@ -6,8 +6,7 @@
 #include "program.h"
 #include "real.h"
 
-#define S5_REACH_PATH     512
-#define S5_REACH_VARIABLE "SOCKS5_PRELOAD" /* in place of LD_PRELOAD, for socks5-reach, which is not covered itself */
+#define S5_REACH_PATH 512
 
 /* How a program is started. */
 struct s5_reach_plan {

@@ -50,3 +50,17 @@ Test(word_reader, lines_that_are_too_long_are_skipped)
     cr_assert_not(read_words(text, NULL));
     cr_assert_str_eq(seen, "");
 }
+
+/* Only the second word of a line whose first word is the keyword. */
+Test(word_reader, a_word_follows_a_keyword)
+{
+    bool state = false;
+    cr_assert_not(s5_word_reader_follows(&state, "key", 1, "a", 1), "no first word yet");
+    cr_assert_not(s5_word_reader_follows(&state, "key", 0, "key", 3));
+    cr_assert(s5_word_reader_follows(&state, "key", 1, "a", 1));
+    cr_assert_not(s5_word_reader_follows(&state, "key", 2, "b", 1));
+    cr_assert_not(s5_word_reader_follows(&state, "key", 0, "keys", 4));
+    cr_assert_not(s5_word_reader_follows(&state, "key", 1, "a", 1));
+    cr_assert_not(s5_word_reader_follows(&state, "key", 0, "ke", 2));
+    cr_assert_not(s5_word_reader_follows(&state, "key", 1, "a", 1));
+}

@@ -6,6 +6,7 @@
 #include "caller.h"
 #include "close_descriptors.h"
 #include "companion_request.h"
+#include "namespaces.h"
 #include "tree_log.h"
 #include <errno.h>
 #include <grp.h>
@@ -18,8 +19,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define GATEWAY_CHANNEL 3   /* as in tools/netns/handover.h */
-#define SERVE_SECONDS   120 /* after that the child ends: no resolver takes as long */
+#define SERVE_SECONDS 120 /* after that the child ends: no resolver takes as long */
 
 static void send_reply(int channel, const void *reply, size_t size)
 {
@@ -112,8 +112,8 @@ static void run_gateway(int channel, pid_t task, const struct serve_bridge *b)
 {
     if (!become_user(task))
         return;
-    dup2(channel, GATEWAY_CHANNEL);
-    s5_close_descriptors(GATEWAY_CHANNEL + 1, ~0U);
+    dup2(channel, S5_NAMESPACES_CHANNEL);
+    s5_close_descriptors(S5_NAMESPACES_CHANNEL + 1, ~0U);
     alarm(0);
     setsid();
     unsetenv("LD_PRELOAD");

@@ -87,21 +87,14 @@ static void accept_connection(struct watch *w, uint32_t ready)
 static int listen_outside(uint16_t family, uint16_t port)
 {
     int on = 1;
-    union {
-        struct sockaddr any;
-        struct sockaddr_in v4;
-        struct sockaddr_in6 v6;
-    } at = {.v6 = {.sin6_family = AF_INET6, .sin6_port = htons(port), .sin6_addr = IN6ADDR_LOOPBACK_INIT}};
-    if (family == AF_INET)
-        at.v4 = (struct sockaddr_in){
-            .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    const struct s5_endpoint at = s5_endpoint_loopback(family, port);
     int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -errno;
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
     if (family == AF_INET6)
         setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
-    if (bind(fd, &at.any, family == AF_INET ? sizeof(at.v4) : sizeof(at.v6)) == 0 && listen(fd, BACKLOG) == 0)
+    if (bind(fd, &at.any, at.len) == 0 && listen(fd, BACKLOG) == 0)
         return fd;
     int error = errno;
     close(fd);
@@ -149,17 +142,11 @@ static void end_dump(void)
     }
 }
 
-static bool is_any(const struct s5_endpoint *at)
-{
-    return at->any.sa_family == AF_INET ? at->v4.sin_addr.s_addr == htonl(INADDR_ANY)
-                                        : IN6_IS_ADDR_UNSPECIFIED(&at->v6.sin6_addr);
-}
-
 /* 127.0.0.1 and ::1: the agent connects to them. */
 static bool is_loopback(const struct s5_endpoint *at)
 {
-    return at->any.sa_family == AF_INET ? at->v4.sin_addr.s_addr == htonl(INADDR_LOOPBACK)
-                                        : IN6_IS_ADDR_LOOPBACK(&at->v6.sin6_addr);
+    const struct s5_endpoint loopback = s5_endpoint_loopback(at->any.sa_family, s5_endpoint_port(&at->any));
+    return s5_endpoint_is_same(at, &loopback);
 }
 
 void forward_listener(const struct s5_endpoint *at)
@@ -169,10 +156,10 @@ void forward_listener(const struct s5_endpoint *at)
         return;
     }
     uint16_t port = s5_endpoint_port(&at->any);
-    if (port == RULES_PORT || (!is_any(at) && !is_loopback(at)))
+    if (port == RULES_PORT || (!s5_endpoint_is_unspecified(at) && !is_loopback(at)))
         return;
     add_forward(at->any.sa_family, port);
-    if (at->any.sa_family == AF_INET6 && is_any(at)) /* most such listeners accept IPv4, too */
+    if (at->any.sa_family == AF_INET6 && s5_endpoint_is_unspecified(at)) /* most such listeners accept IPv4, too */
         add_forward(AF_INET, port);
 }
 

@@ -11,6 +11,7 @@
 #include "handover.h"
 #include "inject.h"
 #include "loop.h"
+#include "namespaces.h"
 #include "outside.h"
 #include "queue.h"
 #include "shm.h"
@@ -129,8 +130,8 @@ int main(void)
     sigfillset(&all); /* signals for the terminal and the session are meant for the commands */
     sigprocmask(SIG_SETMASK, &all, NULL);
     prctl(PR_SET_NAME, "socks5gateway");
-    fcntl(HANDOVER_CHANNEL, F_SETFD, FD_CLOEXEC);
-    if (tree_receive(HANDOVER_CHANNEL, &h) < 0)
+    fcntl(S5_NAMESPACES_CHANNEL, F_SETFD, FD_CLOEXEC);
+    if (tree_receive(S5_NAMESPACES_CHANNEL, &h) < 0)
         return EXIT_FAILURE;
     raise_limit();
     int result = take_state(&h);
@@ -141,7 +142,7 @@ int main(void)
     if (result == 0)
         result = tree_begin(&h);
     handover_close(&h);
-    tree_answer(HANDOVER_CHANNEL, result);
+    tree_answer(S5_NAMESPACES_CHANNEL, result);
     if (result == 0)
         run_loop();
     return result == 0 ? EXIT_SUCCESS : EXIT_FAILURE;

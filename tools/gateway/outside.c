@@ -88,17 +88,16 @@ static bool take_word(void *user, unsigned at, const char *word, size_t len)
 {
     struct dns_search *s = user;
     struct s5_addr addr;
-    if (at == 0)
-        s->server = len == 10 && memcmp(word, "nameserver", 10) == 0;
-    return at == 1 && s->server && s5_addr_parse(&addr, word, len, DNS_PORT) == 0 && addr.kind == S5_ADDR_IPV4 &&
+    return s5_word_reader_follows(&s->server, "nameserver", at, word, len) &&
+           s5_addr_parse(&addr, word, len, DNS_PORT) == 0 && addr.kind == S5_ADDR_IPV4 &&
            s5_endpoint_of(&addr, AF_INET, s->ret) == 0;
 }
 
 bool outside_find_dns(struct s5_endpoint *to)
 {
     struct dns_search s = {false, to};
-    if (to->any.sa_family != AF_INET || to->v4.sin_addr.s_addr != inet_addr(RULES_DNS4) ||
-        to->v4.sin_port != htons(DNS_PORT))
+    if (to->any.sa_family != AF_INET || to->v4.sin_port != htons(DNS_PORT) ||
+        to->v4.sin_addr.s_addr != inet_addr(RULES_DNS4))
         return false;
     if (!s5_word_reader_each("/etc/resolv.conf", take_word, &s))
         to->v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);

@@ -60,18 +60,10 @@ static struct tcp_flow **find_place(const struct s5_endpoint *from)
     return &by_port[s5_endpoint_port(&from->any) % TABLE];
 }
 
-static bool is_same(const struct s5_endpoint *a, const struct s5_endpoint *b)
-{
-    if (a->any.sa_family != b->any.sa_family || a->v4.sin_port != b->v4.sin_port)
-        return false;
-    return a->any.sa_family == AF_INET ? a->v4.sin_addr.s_addr == b->v4.sin_addr.s_addr
-                                       : memcmp(&a->v6.sin6_addr, &b->v6.sin6_addr, 16) == 0;
-}
-
 static struct tcp_flow *find_flow(const struct s5_endpoint *from, const struct s5_endpoint *to)
 {
     for (struct tcp_flow *s = *find_place(from); s; s = s->next_by_port)
-        if (is_same(&s->syn.from, from) && is_same(&s->syn.to, to))
+        if (s5_endpoint_is_same(&s->syn.from, from) && s5_endpoint_is_same(&s->syn.to, to))
             return s;
     return NULL;
 }

@@ -95,17 +95,10 @@ static void launcher_ready(struct watch *w, uint32_t ready)
         end_launcher(l);
 }
 
-static bool is_own_user(int fd)
-{
-    struct ucred peer;
-    socklen_t size = sizeof(peer);
-    return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 && peer.uid == geteuid();
-}
-
 static void accept_launcher(struct watch *w, uint32_t ready)
 {
     int fd = accept4(w->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-    struct launcher *l = fd < 0 || !is_own_user(fd) ? NULL : calloc(1, sizeof(*l));
+    struct launcher *l = fd < 0 || !handover_is_own_user(fd) ? NULL : calloc(1, sizeof(*l));
     (void)ready;
     if (!l) {
         if (fd >= 0)

@@ -65,18 +65,10 @@ static struct flow **find_place(const struct s5_endpoint *from)
     return &flows[s5_endpoint_port(&from->any) % TABLE];
 }
 
-static bool is_same(const struct s5_endpoint *a, const struct s5_endpoint *b)
-{
-    if (a->any.sa_family != b->any.sa_family || a->v4.sin_port != b->v4.sin_port)
-        return false;
-    return a->any.sa_family == AF_INET ? a->v4.sin_addr.s_addr == b->v4.sin_addr.s_addr
-                                       : memcmp(&a->v6.sin6_addr, &b->v6.sin6_addr, 16) == 0;
-}
-
 static struct flow *find_flow(const struct s5_endpoint *from)
 {
     struct flow *f = *find_place(from);
-    while (f && !is_same(&f->from, from))
+    while (f && !s5_endpoint_is_same(&f->from, from))
         f = f->next;
     return f;
 }
@@ -107,18 +99,13 @@ bool udp_flow_sends(void)
     return n_sending > 0;
 }
 
-static bool is_unspecified(const struct s5_endpoint *at)
-{
-    return at->any.sa_family == AF_INET ? at->v4.sin_addr.s_addr == htonl(INADDR_ANY)
-                                        : IN6_IS_ADDR_UNSPECIFIED(&at->v6.sin6_addr);
-}
-
 /* A socket that was not connected has no address of its own, and one of IPv6 may have sent from an address of IPv4. */
 void udp_flow_closed(const struct s5_endpoint *addr)
 {
     for (struct flow *f = *find_place(addr), *next; f; f = next) {
         next = f->next;
-        if (is_same(&f->from, addr) || (is_unspecified(addr) && f->from.v4.sin_port == addr->v4.sin_port))
+        if (s5_endpoint_is_same(&f->from, addr) ||
+            (s5_endpoint_is_unspecified(addr) && f->from.v4.sin_port == addr->v4.sin_port))
             end_flow(f);
     }
 }
@@ -154,7 +141,7 @@ static void take_answers(struct watch *w, uint32_t ready)
         if (n < 0)
             return;
         f->used = loop_now();
-        if (f->dns.len && is_same(&from, &f->dns))
+        if (f->dns.len && s5_endpoint_is_same(&from, &f->dns))
             from.v4.sin_addr.s_addr = inet_addr(RULES_DNS4);
         if (from.any.sa_family == f->from.any.sa_family)
             inject_datagram(&from, &f->from, buffer, (size_t)n);

@@ -2,6 +2,7 @@
  * gateway that the last program has ended. It has no right that the program lacks. */
 #include "agent.h"
 #include "close_descriptors.h"
+#include "endpoint.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -38,18 +39,11 @@ int agent_fork_apart(void (*child)(void *user), void *user)
 
 static int connect_loopback(const struct agent_request *q)
 {
-    union {
-        struct sockaddr any;
-        struct sockaddr_in v4;
-        struct sockaddr_in6 v6;
-    } at = {.v6 = {.sin6_family = AF_INET6, .sin6_port = htons(q->port), .sin6_addr = IN6ADDR_LOOPBACK_INIT}};
-    if (q->family == AF_INET)
-        at.v4 = (struct sockaddr_in){
-            .sin_family = AF_INET, .sin_port = htons(q->port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    const struct s5_endpoint at = s5_endpoint_loopback(q->family, q->port);
     int fd = socket(q->family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -errno;
-    if (connect(fd, &at.any, q->family == AF_INET ? sizeof(at.v4) : sizeof(at.v6)) == 0 || errno == EINPROGRESS)
+    if (connect(fd, &at.any, at.len) == 0 || errno == EINPROGRESS)
         return fd;
     int error = errno;
     close(fd);

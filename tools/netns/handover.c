@@ -109,3 +109,10 @@ unsigned handover_address(struct sockaddr_un *ret, const uint64_t id[2], uid_t u
                      (unsigned long long)id[0], (unsigned long long)id[1], (unsigned)uid);
     return (unsigned)(offsetof(struct sockaddr_un, sun_path) + 1) + (unsigned)n;
 }
+
+bool handover_is_own_user(int fd)
+{
+    struct ucred peer;
+    socklen_t size = sizeof(peer);
+    return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 && peer.uid == geteuid();
+}

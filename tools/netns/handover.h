@@ -7,8 +7,6 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define HANDOVER_CHANNEL 3 /* the gateway's descriptor of the socket */
-
 enum handover_kind {
     HANDOVER_BEGIN,  /* a new namespace, with all descriptors but those that are missing; the reply has none */
     HANDOVER_JOIN,   /* asks for the namespaces: the reply has NETNS, and USERNS where there is one */
@@ -70,5 +68,8 @@ int handover_receive(int channel, struct handover *ret);
  * outside. Returns the length. */
 struct sockaddr_un;
 unsigned handover_address(struct sockaddr_un *ret, const uint64_t id[2], uid_t uid);
+
+/* Whether the other end of the socket FD belongs to this process's user. */
+bool handover_is_own_user(int fd);
 
 #endif

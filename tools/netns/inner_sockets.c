@@ -1,4 +1,5 @@
 #include "inner_sockets.h"
+#include "endpoint.h"
 #include "rules.h"
 #include <errno.h>
 #include <linux/filter.h>
@@ -23,15 +24,8 @@ static int make_transparent(int fd, int family)
 
 static int bind_transparent(int fd, int family)
 {
-    union {
-        struct sockaddr any;
-        struct sockaddr_in v4;
-        struct sockaddr_in6 v6;
-    } at = {.v6 = {.sin6_family = AF_INET6, .sin6_port = htons(RULES_PORT), .sin6_addr = IN6ADDR_LOOPBACK_INIT}};
-    if (family == AF_INET)
-        at.v4 = (struct sockaddr_in){
-            .sin_family = AF_INET, .sin_port = htons(RULES_PORT), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    return bind(fd, &at.any, family == AF_INET ? sizeof(at.v4) : sizeof(at.v6)) < 0 ? -errno : 0;
+    const struct s5_endpoint at = s5_endpoint_loopback(family, RULES_PORT);
+    return bind(fd, &at.any, at.len) < 0 ? -errno : 0;
 }
 
 static int create_transparent(int family, int type, int *ret)

@@ -32,7 +32,7 @@ static bool fail_step(struct namespace_problem *why, const char *step)
     return false;
 }
 
-static bool write_file(const char *path, const char *text, struct namespace_problem *why)
+bool namespace_write(const char *path, const char *text, struct namespace_problem *why)
 {
     int fd = open(path, O_WRONLY | O_CLOEXEC);
     bool written = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
@@ -48,13 +48,13 @@ static bool write_file(const char *path, const char *text, struct namespace_prob
 static bool write_maps(uid_t uid, gid_t gid, struct namespace_problem *why)
 {
     char map[64];
-    if (!write_file("/proc/self/setgroups", "deny", why))
+    if (!namespace_write("/proc/self/setgroups", "deny", why))
         return false;
     snprintf(map, sizeof(map), "%u %u 1", (unsigned)uid, (unsigned)uid);
-    if (!write_file("/proc/self/uid_map", map, why))
+    if (!namespace_write("/proc/self/uid_map", map, why))
         return false;
     snprintf(map, sizeof(map), "%u %u 1", (unsigned)gid, (unsigned)gid);
-    return write_file("/proc/self/gid_map", map, why);
+    return namespace_write("/proc/self/gid_map", map, why);
 }
 
 bool namespace_create(bool *ret_user, struct namespace_problem *why)

@@ -10,6 +10,9 @@ struct namespace_problem {
     int error;        /* errno; 0: no problem */
 };
 
+/* Writes TEXT to the file PATH. Returns false with *WHY. */
+bool namespace_write(const char *path, const char *text, struct namespace_problem *why);
+
 /* Moves this process into a new network namespace and, unless it is root and may do without, a new user namespace in
  * which it has the same user and group. *RET_USER: a user namespace was made. Returns false with *WHY. */
 bool namespace_create(bool *ret_user, struct namespace_problem *why);

@@ -43,23 +43,11 @@ void diag_request_listeners(void)
 static void set_endpoint(struct s5_endpoint *ret, uint8_t family, const void *address, uint16_t port)
 {
     struct in6_addr six;
-    memset(ret, 0, sizeof(*ret));
     memcpy(&six, address, sizeof(six));
-    if (family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&six)) {
-        family = AF_INET;
-        address = &six.s6_addr[12];
-    }
-    if (family == AF_INET) {
-        ret->v4.sin_family = AF_INET;
-        ret->v4.sin_port = port;
-        memcpy(&ret->v4.sin_addr, address, 4);
-        ret->len = sizeof(ret->v4);
-    } else {
-        ret->v6.sin6_family = AF_INET6;
-        ret->v6.sin6_port = port;
-        memcpy(&ret->v6.sin6_addr, address, 16);
-        ret->len = sizeof(ret->v6);
-    }
+    if (family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&six))
+        s5_endpoint_from_octets(ret, AF_INET, &six.s6_addr[12], port);
+    else
+        s5_endpoint_from_octets(ret, family, address, port);
 }
 
 /* What was closed comes unrequested, with its protocol in an attribute. */

@@ -21,20 +21,6 @@ static void write_u16(uint8_t *p, size_t value)
     p[1] = (uint8_t)value;
 }
 
-static void set_endpoint(struct s5_endpoint *ret, const uint8_t *address, size_t size)
-{
-    memset(ret, 0, sizeof(*ret));
-    if (size == 4) {
-        ret->v4.sin_family = AF_INET;
-        memcpy(&ret->v4.sin_addr, address, size);
-        ret->len = sizeof(ret->v4);
-    } else {
-        ret->v6.sin6_family = AF_INET6;
-        memcpy(&ret->v6.sin6_addr, address, size);
-        ret->len = sizeof(ret->v6);
-    }
-}
-
 static bool has_ports(uint8_t protocol)
 {
     return protocol == IPPROTO_TCP || protocol == IPPROTO_UDP;
@@ -65,8 +51,8 @@ static bool read_ipv4(struct packet *ret, const uint8_t *p, size_t n)
     memcpy(head, p, sizeof(head));
     head[0] = 0x45;
     ret->protocol = p[9];
-    set_endpoint(&ret->from, p + 12, 4);
-    set_endpoint(&ret->to, p + 16, 4);
+    s5_endpoint_from_octets(&ret->from, AF_INET, p + 12, 0);
+    s5_endpoint_from_octets(&ret->to, AF_INET, p + 16, 0);
     return read_transport(ret, head, sizeof(head), p + size, n - size);
 }
 
@@ -92,8 +78,8 @@ static bool read_ipv6(struct packet *ret, const uint8_t *p, size_t n)
         at += size;
     }
     ret->protocol = head[6];
-    set_endpoint(&ret->from, p + 8, 16);
-    set_endpoint(&ret->to, p + 24, 16);
+    s5_endpoint_from_octets(&ret->from, AF_INET6, p + 8, 0);
+    s5_endpoint_from_octets(&ret->to, AF_INET6, p + 24, 0);
     return read_transport(ret, head, sizeof(head), p + at, n - at);
 }
 

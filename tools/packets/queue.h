@@ -5,7 +5,7 @@
 #include "packet.h"
 
 /* Begins to receive packets on the netlink socket FD, which it owns from then on. TAKE is called for each packet, with
- * the number that queue_decide() takes. Returns 0, or -errno. */
+ * the number that queue_accept() and queue_drop() take. Returns 0, or -errno. */
 int queue_begin(int fd, void (*take)(uint32_t id, const struct packet *p));
 
 /* The verdict on packet ID: it goes on, with MARK (0: none), or it is dropped. */

@@ -1,5 +1,6 @@
 #include "arguments.h"
 #include "errors.h"
+#include "file.h"
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -7,16 +8,11 @@
 /* Finds the gateway: in the build directory that this program is in, else where it is installed. */
 static void find_gateway(char ret[static PATH_MAX])
 {
-    static const char tail[] = "/../gateway/socks5-gateway";
-    ssize_t n = readlink("/proc/self/exe", ret, PATH_MAX - sizeof(tail));
-    ret[n > 0 ? n : 0] = '\0';
-    char *slash = strrchr(ret, '/');
-    if (slash) {
-        memcpy(slash, tail, sizeof(tail));
-        if (access(ret, X_OK) == 0)
-            return;
-    }
-    snprintf(ret, PATH_MAX, "%s", GATEWAY_PATH);
+    char self[PATH_MAX];
+    ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+    self[n > 0 ? n : 0] = '\0';
+    if (s5_file_find_program(ret, PATH_MAX, self, "/../gateway/socks5-gateway", GATEWAY_PATH) < 0)
+        snprintf(ret, PATH_MAX, "%s", GATEWAY_PATH); /* its absence is reported when it is started */
 }
 
 static bool parse_option(struct arguments *a, const char *option)

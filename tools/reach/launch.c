@@ -21,8 +21,6 @@
 int launch_connect(struct s5_shm *shm)
 {
     struct sockaddr_un at;
-    struct ucred peer;
-    socklen_t size = sizeof(peer);
     uint64_t id[2];
     if (!s5_namespaces_id(&shm->namespaces, id))
         return -EAGAIN;
@@ -31,7 +29,7 @@ int launch_connect(struct s5_shm *shm)
     if (fd < 0)
         return -errno;
     int result = connect(fd, (struct sockaddr *)&at, len) < 0 ? -errno : 0;
-    if (result == 0 && (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0 || peer.uid != geteuid()))
+    if (result == 0 && !handover_is_own_user(fd))
         result = -EPERM;
     if (result == 0)
         return fd;
@@ -56,8 +54,8 @@ static void exec_gateway(void *user)
     int channel = fcntl(s->channel, F_DUPFD, 3);
     for (int fd = 0; fd < 3; fd++)
         dup2(null, fd);
-    dup2(channel, HANDOVER_CHANNEL);
-    s5_close_descriptors(HANDOVER_CHANNEL + 1, ~0U);
+    dup2(channel, S5_NAMESPACES_CHANNEL);
+    s5_close_descriptors(S5_NAMESPACES_CHANNEL + 1, ~0U);
     (void)!chdir("/");
     execl(s->file, s->file, (char *)NULL);
     _exit(127);

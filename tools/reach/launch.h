@@ -20,8 +20,8 @@ int launch_gateway_by_companion(void);
  * side. */
 int launch_request(int channel, struct handover *h, struct handover *ret);
 
-/* One launcher of the tree at a time makes a namespace. launch_lock() waits for the others, for some seconds at most.
- * */
+/* One launcher of the tree at a time makes a namespace. launch_lock() waits for the others, for some
+ * seconds at most. */
 void launch_lock(int shm_fd);
 void launch_unlock(int shm_fd);
 

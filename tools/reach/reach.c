@@ -13,8 +13,8 @@
  *
  * Whatever fails, nothing is started: there is no way for the command but this one.
  *
- * The program is not covered itself. Who starts it passes LD_PRELOAD as SOCKS5_PRELOAD, and the command gets it back.
- * */
+ * The program is not covered itself. Who starts it passes LD_PRELOAD as SOCKS5_PRELOAD, and the command gets it
+ * back. */
 #include "agent.h"
 #include "arguments.h"
 #include "errors.h"
@@ -35,8 +35,6 @@
 #include <sys/stat.h>
 #include <sys/xattr.h>
 #include <unistd.h>
-
-#define PRELOAD "SOCKS5_PRELOAD"
 
 static struct arguments arguments;
 static struct s5_shm *shm;
@@ -75,13 +73,9 @@ static void set_kernel_settings(void)
     snprintf(range, sizeof(range), "%u %u", (unsigned)getegid(), (unsigned)getegid());
     const char *const settings[][2] = {{"/proc/sys/net/ipv4/ip_unprivileged_port_start", "0"},
                                        {"/proc/sys/net/ipv4/ping_group_range", range}};
-    for (size_t i = 0; i < sizeof(settings) / sizeof(*settings); i++) {
-        int fd = open(settings[i][0], O_WRONLY | O_CLOEXEC);
-        if (fd >= 0) {
-            (void)!write(fd, settings[i][1], strlen(settings[i][1]));
-            close(fd);
-        }
-    }
+    struct namespace_problem ignored;
+    for (size_t i = 0; i < sizeof(settings) / sizeof(*settings); i++)
+        namespace_write(settings[i][0], settings[i][1], &ignored);
 }
 
 /* Fills the network namespace that this process is in. */
@@ -256,7 +250,7 @@ static bool can_preload(const char *preload)
 /* The command's environment. A command that is not trusted does not get the shared state, which has the passwords. */
 static int restore_environment(void)
 {
-    const char *preload = getenv(PRELOAD);
+    const char *preload = getenv(S5_NAMESPACES_PRELOAD);
     if (arguments.flags & HANDOVER_STRICT) {
         unsetenv(S5_SHM_VARIABLE);
         unsetenv("SOCKS5_USER");
@@ -265,7 +259,7 @@ static int restore_environment(void)
             close(shm_fd + i);
     } else if (preload && can_preload(preload) && setenv("LD_PRELOAD", preload, 1) < 0)
         return report_error("environment", -errno);
-    unsetenv(PRELOAD);
+    unsetenv(S5_NAMESPACES_PRELOAD);
     return 0;
 }
 
