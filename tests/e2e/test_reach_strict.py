@@ -432,7 +432,7 @@ def _(w):
 
 @test("reach strict: programs of other users, and set-user-ID programs, gain nothing", on=PLAIN)
 def _(w):
-    path = w.scratch + "/setuid/id"  # busybox is the program of its name
+    path = w.scratch + "/reach-setuid/id"  # busybox is the program of its name
     os.makedirs(os.path.dirname(path), exist_ok=True)
     subprocess.run(["cp", BUSYBOX, path], check=True)
     os.chmod(path, 0o4755)

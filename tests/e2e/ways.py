@@ -179,9 +179,10 @@ def _sysctls(ns, values):
     """Sets values below /proc/sys/net for the time of the with-block."""
     before = {}
     with bed.inside(ns):
-        for name, value in values.items():
+        for name in values:  # all of them first: a value of conf/all is written to each interface
             with open("/proc/sys/net/" + name) as f:
                 before[name] = f.read()
+        for name, value in values.items():
             with open("/proc/sys/net/" + name, "w") as f:
                 f.write(value)
     try:
