@@ -21,9 +21,9 @@
 #include "errors.h"
 #include "fencing.h"
 #include "parts.h"
-#include "pipelining_cache.h"
 #include "reach_command.h"
 #include "resolved_policy.h"
+#include "server_cache.h"
 #include "shm.h"
 #include "source.h"
 #include "summary.h"
@@ -142,7 +142,7 @@ static int set_source(const struct options *options)
 
 /* ---- Shared memory ---- */
 
-/* Stores the directory of the pipelining cache in RET: $XDG_CACHE_HOME/socks5, or $HOME/.cache/socks5. Returns false if
+/* Stores the directory of the server cache in RET: $XDG_CACHE_HOME/socks5, or $HOME/.cache/socks5. Returns false if
  * neither variable names an absolute path. */
 static bool get_cache_directory(char *ret, size_t size)
 {
@@ -183,10 +183,10 @@ static int create_shm(const struct s5_policy *policy, bool trusted, struct s5_sh
         return errors_fail(EXIT_OWN_ERROR, "shared memory: %s", strerror(-error));
     struct s5_environment env;
     s5_environment_read(&env, environ);
-    char directory[S5_POLICY_FILE_PATH], cache_key[S5_POLICY_FILE_PATH] = "";
+    char directory[S5_SERVER_CACHE_PATH], cache_path[S5_SERVER_CACHE_PATH] = "";
     if (trusted && get_cache_directory(directory, sizeof(directory)))
-        s5_pipelining_cache_open(shm->pipelining_cache, directory, cache_key);
-    s5_shm_publish(shm, place.fd, policy, s5_source_fingerprint(&env), cache_key);
+        s5_server_cache_open(shm->server_cache, directory, cache_path);
+    s5_shm_publish(shm, place.fd, policy, s5_source_fingerprint(&env), cache_path);
     start_bridge(shm, policy, place.fd);
     s5_shm_value(&place, value);
     *ret = shm;

@@ -9,15 +9,15 @@
  *   server that does not support pipelining: such a server closes the connection, replies "general failure", or
  *   never replies. The time to wait for a reply depends on the duration of the TCP handshake.
  *
- * The result is kept in a pipelining cache of the process. At the end, the caller makes the descriptor blocking. */
+ * The result is kept in a server cache of the process. At the end, the caller makes the descriptor blocking. */
 #include "dial.h"
 #include "addr.h"
 #include "client.h"
 #include "clock.h"
 #include "export.h"
 #include "pipelining.h"
-#include "pipelining_cache.h"
 #include "server.h"
+#include "server_cache.h"
 #include "socks5client.h"
 #include "source.h"
 #include "url.h"
@@ -32,8 +32,8 @@
 #define DEFAULT_MS  30000
 #define TARGETS_MAX 8
 
-static struct s5_pipelining_cache_entry
-    pipelining_cache[S5_PIPELINING_CACHE_ENTRIES]; /* of the servers that this process has used */
+static struct s5_server_cache_entry
+    server_cache[S5_SERVER_CACHE_ENTRIES]; /* of the servers that this process has used */
 
 struct dial {
     struct s5_policy *policy;
@@ -43,7 +43,7 @@ struct dial {
     uint64_t deadline;        /* ns, as s5_clock_now() */
     uint64_t round_trip;      /* ns, duration of the last TCP handshake */
     uint64_t waited;          /* ns, duration of a probe that timed out; 0: none did */
-    uint64_t cache_key;       /* key of the server in the pipelining cache */
+    uint64_t server_key;      /* key of the server in the server cache */
 };
 
 enum attempt {
@@ -105,16 +105,16 @@ static int start_negotiation(struct dial *d, int fd, const struct s5_addr *targe
     return s5_gss_link_start(d->link, &setup, &without);
 }
 
-/* Updates the pipelining cache after the attempt HOW, which succeeded. A second attempt that took as long as the
+/* Updates the server cache after the attempt HOW, which succeeded. A second attempt that took as long as the
  * probe had waited proves nothing: the destination was slow. */
-static void update_pipelining_cache(const struct dial *d, enum attempt how, uint64_t took)
+static void update_server_cache(const struct dial *d, enum attempt how, uint64_t took)
 {
     bool slow = d->waited && took >= d->waited;
     if (how == PROBE && d->server->n_methods == 1)
-        s5_pipelining_cache_set(pipelining_cache, "", d->cache_key, S5_PIPELINING_SUPPORTED);
+        s5_server_cache_set_pipelining(server_cache, "", d->server_key, S5_PIPELINING_SUPPORTED);
     else if (how == AGAIN && !slow &&
-             s5_pipelining_cache_get(pipelining_cache, d->cache_key) != S5_PIPELINING_SUPPORTED)
-        s5_pipelining_cache_set(pipelining_cache, "", d->cache_key, S5_PIPELINING_UNSUPPORTED);
+             s5_server_cache_pipelining(server_cache, d->server_key) != S5_PIPELINING_SUPPORTED)
+        s5_server_cache_set_pipelining(server_cache, "", d->server_key, S5_PIPELINING_UNSUPPORTED);
 }
 
 /* Makes the attempt HOW to TARGET. Returns a descriptor or -errno. *RET_NEEDS_CHECK: it failed, perhaps because it
@@ -130,7 +130,7 @@ static int try_target(struct dial *d, const struct s5_addr *target, enum attempt
         result = s5_client_run(&c, how == PROBE && probe < d->deadline ? probe : d->deadline);
         uint64_t took = s5_clock_now() - begun;
         if (result == 0)
-            update_pipelining_cache(d, how, took);
+            update_server_cache(d, how, took);
         else if (how == PROBE && result == -ETIMEDOUT)
             d->waited = took;
         *ret_needs_check = how == PROBE && result < 0 &&
@@ -145,7 +145,7 @@ static enum attempt choose_first_attempt(const struct dial *d)
 {
     if (d->server->pipeline != S5_PIPELINE_AUTO)
         return d->server->pipeline == S5_PIPELINE_ON ? PIPELINED : STEP_BY_STEP;
-    switch (s5_pipelining_cache_get(pipelining_cache, d->cache_key)) {
+    switch (s5_server_cache_pipelining(server_cache, d->server_key)) {
     case S5_PIPELINING_SUPPORTED:
         return PIPELINED;
     case S5_PIPELINING_UNSUPPORTED:
@@ -239,7 +239,7 @@ int s5_dial(const char *url, enum s5_command command, const char *host, uint16_t
     int result = -EINVAL;
     if (s5_url_load(d.policy, url, "url", &env, &fault) == 0 && d.policy->n_servers == 1) {
         d.server = &d.policy->servers[0];
-        d.cache_key = s5_pipelining_cache_key(d.policy, d.server);
+        d.server_key = s5_server_cache_key(d.policy, d.server);
         result = dial_host(&d, host, port);
     }
     explicit_bzero(d.policy, sizeof(*d.policy));

@@ -7,8 +7,8 @@
 #include "engine.h"
 #include "error.h"
 #include "in_engine.h"
-#include "pipelining_cache.h"
 #include "process.h"
+#include "server_cache.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -116,7 +116,7 @@ static void apply_policy(struct s5_engine *e, const struct s5_policy *p)
 {
     e->events->loaded(e);
     for (uint32_t i = 0; i < p->n_servers; i++)
-        e->pipelining_cache[i] = s5_pipelining_cache_key(p, &p->servers[i]);
+        e->server_keys[i] = s5_server_cache_key(p, &p->servers[i]);
 }
 
 /* Loads the policy, as the only thread that does. */

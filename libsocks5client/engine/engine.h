@@ -68,9 +68,9 @@ struct s5_engine {
     struct s5_policy_file *policy_file; /* mapping of this process */
     bool policy_is_shared;      /* it is the policy of the process tree: other processes have the same server numbers */
     struct s5_lock policy_lock; /* for changes of its servers; held briefly */
-    uint64_t pipelining_cache[S5_POLICY_SERVERS]; /* s5_pipelining_cache_key() of its servers */
-    struct s5_fault fault;                        /* why the policy could not be loaded */
-    struct s5_dns_client *_Atomic dns_clients;    /* table of dns_client.c, mapped on first use */
+    uint64_t server_keys[S5_POLICY_SERVERS];   /* s5_server_cache_key() of its servers */
+    struct s5_fault fault;                     /* why the policy could not be loaded */
+    struct s5_dns_client *_Atomic dns_clients; /* table of dns_client.c, mapped on first use */
     /* Stores the path of socks5-bridge in RET. Returns 0 or -ENOENT. NULL: there is no bridge. */
     int (*bridge_path)(char *ret, size_t size);
     struct s5_association *_Atomic associations; /* pool, see association_pool.h; mapped on first use */

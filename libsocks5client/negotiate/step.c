@@ -18,10 +18,10 @@
 #include "last_peer.h"
 #include "negotiation_bounds.h"
 #include "pipelining.h"
-#include "pipelining_cache.h"
 #include "pool.h"
 #include "rcvlowat.h"
 #include "record.h"
+#include "server_cache.h"
 #include "timeo.h"
 #include "written.h"
 #include <assert.h>
@@ -85,11 +85,11 @@ static inline __attribute__((always_inline)) int begin_negotiation(struct s5_eng
     f->again = f->probing = f->keeps_port = false;
     atomic_store_explicit(&f->unattended, false, memory_order_relaxed);
     f->server_index = (uint32_t)(server - e->policy->servers);
-    f->cache_key = e->pipelining_cache[f->server_index];
+    f->server_key = e->server_keys[f->server_index];
     bool pipeline = server->pipeline == S5_PIPELINE_ON;
     if (server->pipeline == S5_PIPELINE_AUTO) {
-        enum s5_pipelining_cache_value support =
-            s5_pipelining_cache_get(atomic_load(&e->shm)->pipelining_cache, f->cache_key);
+        enum s5_pipelining_support support =
+            s5_server_cache_pipelining(atomic_load(&e->shm)->server_cache, f->server_key);
         pipeline = support != S5_PIPELINING_UNSUPPORTED;
         f->probing = support == S5_PIPELINING_UNKNOWN;
     }
@@ -270,9 +270,9 @@ static enum s5_step retry_or_fail(struct s5_engine *e, struct s5_negotiation *f,
     return fail_after_check(e, f, fd, error);
 }
 
-static enum s5_pipelining_cache_value get_cached_support(struct s5_engine *e, const struct s5_negotiation *f)
+static enum s5_pipelining_support get_cached_support(struct s5_engine *e, const struct s5_negotiation *f)
 {
-    return s5_pipelining_cache_get(atomic_load(&e->shm)->pipelining_cache, f->cache_key);
+    return s5_server_cache_pipelining(atomic_load(&e->shm)->server_cache, f->server_key);
 }
 
 static enum s5_step complete_success(struct s5_engine *e, struct s5_negotiation *f, int fd)
@@ -286,14 +286,14 @@ static enum s5_step complete_success(struct s5_engine *e, struct s5_negotiation 
         s5_log(&e->log, S5_LOG_DEBUG, "server \"%s\" replies to a password with version 5, not 1 (RFC 1929)",
                s5_policy_text(e->policy, e->policy->servers[s5_negotiation_server(f)].name));
     if (f->probing && f->session.n_methods == 1)
-        s5_pipelining_cache_set(shm->pipelining_cache, e->policy_file->pipelining_cache_path, f->cache_key,
-                                S5_PIPELINING_SUPPORTED);
+        s5_server_cache_set_pipelining(shm->server_cache, e->policy_file->server_cache_path, f->server_key,
+                                       S5_PIPELINING_SUPPORTED);
     /* If the second attempt took as long as the probe had waited, the target was slow, and pipelining was not the
      * cause. */
     bool slow = f->probe_waited && s5_clock_now() - f->sent >= f->probe_waited;
     if (f->again && !slow && get_cached_support(e, f) != S5_PIPELINING_SUPPORTED)
-        s5_pipelining_cache_set(shm->pipelining_cache, e->policy_file->pipelining_cache_path, f->cache_key,
-                                S5_PIPELINING_UNSUPPORTED);
+        s5_server_cache_set_pipelining(shm->server_cache, e->policy_file->server_cache_path, f->server_key,
+                                       S5_PIPELINING_UNSUPPORTED);
     if (f->command == S5_CONNECT)
         s5_last_peer_note(shm, s5_negotiation_server(f), &e->pid, &f->session.dst);
     atomic_store_explicit(&f->phase, S5_NEGOTIATION_READY, memory_order_release);
@@ -386,7 +386,7 @@ static int check_connected(struct s5_engine *e, int fd, short events)
 /* Before the first octet is written: what other connections have found out meanwhile saves a probe. */
 static int recheck_pipelining(struct s5_engine *e, struct s5_negotiation *f)
 {
-    enum s5_pipelining_cache_value support = get_cached_support(e, f);
+    enum s5_pipelining_support support = get_cached_support(e, f);
     if (support == S5_PIPELINING_UNKNOWN)
         return 0;
     f->probing = false;

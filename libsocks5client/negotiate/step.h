@@ -13,7 +13,7 @@ enum s5_step {
     S5_STEP_GONE,  /* completed or forgotten before: no step was taken */
 };
 
-/* Begins F with the credentials and methods of SERVER, and with pipelining as SERVER and the pipelining cache have it.
+/* Begins F with the credentials and methods of SERVER, and with pipelining as SERVER and the server cache have it.
  * DST: the destination. 0, or -errno as of s5_session_start(). */
 int s5_negotiation_begin(struct s5_engine *e, struct s5_negotiation *f, const struct s5_server *server,
                          const struct s5_addr *dst);

@@ -317,7 +317,7 @@ static void keep_policy(const struct leaving *l, int fd, bool kept)
 {
     s5_bridge_restore(l->e);
     if (l->e->policy_file)
-        l->e->policy_file->pipelining_cache_path[0] = '\0'; /* the file belongs to another user */
+        l->e->policy_file->server_cache_path[0] = '\0'; /* the file belongs to another user */
     if (kept)
         detach_policy(l, fd);
     else

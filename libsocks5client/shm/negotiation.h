@@ -59,7 +59,7 @@ struct s5_negotiation {
     uint64_t probe_until;        /* ns; a probing negotiation starts again then; S5_CLOCK_NEVER */
     _Atomic uint64_t sent;       /* ns, when the request was last sent */
     uint64_t probe_waited;       /* ns that a probe waited in vain for its reply; 0: it did not */
-    uint64_t cache_key;          /* key of the server, see pipelining_cache.h */
+    uint64_t server_key;         /* key of the server, see server_cache.h */
     struct s5_endpoint server;   /* as passed to connect(): v4-mapped on an AF_INET6 socket */
     struct s5_endpoint peer;     /* the address that the application passed to connect() */
     uint32_t server_index;       /* in the policy, for log lines */

@@ -57,15 +57,15 @@ static bool write_policy(int fd, const struct s5_policy *p)
            write_octets(fd, p->text, p->n_text, AT(text));
 }
 
-int s5_policy_file_write(int fd, const struct s5_policy *p, uint64_t fingerprint, const char *pipelining_cache_path)
+int s5_policy_file_write(int fd, const struct s5_policy *p, uint64_t fingerprint, const char *server_cache_path)
 {
     struct {
         uint64_t magic, fingerprint;
     } head = {MAGIC, fingerprint};
     if (fd < 0 || !is_within_size_limit() || ftruncate(fd, sizeof(struct s5_policy_file)) < 0 ||
         !write_octets(fd, &head, sizeof head, 0) ||
-        !write_octets(fd, pipelining_cache_path, strlen(pipelining_cache_path),
-                      offsetof(struct s5_policy_file, pipelining_cache_path)) ||
+        !write_octets(fd, server_cache_path, strlen(server_cache_path),
+                      offsetof(struct s5_policy_file, server_cache_path)) ||
         !write_policy(fd, p))
         return fd < 0 ? -EBADF : -ENOMEM;
     return fcntl(fd, F_ADD_SEALS, SEALED) == 0 ? 0 : -errno;
@@ -94,9 +94,9 @@ struct s5_policy_file *s5_policy_file_map(int fd, const uint64_t *fingerprint)
     }
     if (file) {
         madvise(file, sizeof *file, MADV_DONTDUMP); /* it holds passwords */
-        file->pipelining_cache_path[S5_POLICY_FILE_PATH - 1] = '\0';
+        file->server_cache_path[S5_SERVER_CACHE_PATH - 1] = '\0';
         if (st.st_uid != geteuid())
-            file->pipelining_cache_path[0] = '\0';
+            file->server_cache_path[0] = '\0';
     }
     errno = saved;
     return file;

@@ -7,27 +7,26 @@
 #define S5_POLICY_FILE_H
 
 #include "policy.h"
-
-#define S5_POLICY_FILE_PATH 256
+#include "server_cache.h"
 
 struct s5_policy_file {
-    uint64_t magic;                                  /* identifies this layout, see policy_file.c */
-    uint64_t fingerprint;                            /* of the environment that the policy was read from */
-    char pipelining_cache_path[S5_POLICY_FILE_PATH]; /* file that keeps the pipelining cache; "": none */
+    uint64_t magic;                               /* identifies this layout, see policy_file.c */
+    uint64_t fingerprint;                         /* of the environment that the policy was read from */
+    char server_cache_path[S5_SERVER_CACHE_PATH]; /* file that keeps what is learnt of servers; "": none */
     struct s5_policy policy;
 };
 
 /* Makes an empty file, close-on-exec. Returns its descriptor, or -errno. */
 int s5_policy_file_create(void);
 
-/* Writes P, FINGERPRINT and PIPELINING_CACHE_PATH (shorter than S5_POLICY_FILE_PATH) into the file FD and seals it.
+/* Writes P, FINGERPRINT and SERVER_CACHE_PATH (shorter than S5_SERVER_CACHE_PATH) into the file FD and seals it.
  * Returns 0, or -errno: then the file is not sealed and may be written again. Only one process may do this at a
  * time. */
-int s5_policy_file_write(int fd, const struct s5_policy *p, uint64_t fingerprint, const char *pipelining_cache_path);
+int s5_policy_file_write(int fd, const struct s5_policy *p, uint64_t fingerprint, const char *server_cache_path);
 
 /* Returns a private mapping of the file FD, or NULL: FD is not such a file, is not sealed or is not sound, or memory is
  * short. FINGERPRINT: the fingerprint that the file must have; NULL: any. The mapping of another user's file has an
- * empty pipelining_cache_path. The caller unmaps it. Preserves errno. */
+ * empty server_cache_path. The caller unmaps it. Preserves errno. */
 struct s5_policy_file *s5_policy_file_map(int fd, const uint64_t *fingerprint);
 void s5_policy_file_unmap(struct s5_policy_file *file);
 

@@ -230,14 +230,14 @@ struct s5_policy_file *s5_shm_policy(const struct s5_shm *shm, int shm_fd, const
 }
 
 void s5_shm_publish(struct s5_shm *shm, int shm_fd, const struct s5_policy *p, uint64_t fingerprint,
-                    const char *pipelining_cache_path)
+                    const char *server_cache_path)
 {
     uint32_t empty = EMPTY;
     if (!s5_shm_has_policy(shm, shm_fd) || !atomic_compare_exchange_strong(&shm->policy_state, &empty, WRITING))
         return;
     shm->namespaces.home = s5_namespaces_own_cookie();
     atomic_store(&shm->namespaces.chosen, p->n_programs > 0 || p->engine != S5_ENGINE_AUTO);
-    int r = s5_policy_file_write(shm_fd + 1, p, fingerprint, pipelining_cache_path);
+    int r = s5_policy_file_write(shm_fd + 1, p, fingerprint, server_cache_path);
     atomic_store(&shm->policy_state, r < 0 ? EMPTY : READY);
 }
 

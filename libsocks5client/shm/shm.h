@@ -2,7 +2,7 @@
  *
  * It holds:
  *   - the addresses of the servers' names;
- *   - the pipelining cache;
+ *   - what is learnt of servers;
  *   - the negotiations in flight, which a fork shares;
  *   - the true peers of connections that go through an exec;
  *   - the fake addresses assigned to names.
@@ -19,8 +19,8 @@
 #include "fake_pool.h"
 #include "namespaces.h"
 #include "negotiation.h"
-#include "pipelining_cache.h"
 #include "policy_file.h"
+#include "server_cache.h"
 #include "stats.h"
 #include <stdatomic.h>
 #include <stdint.h>
@@ -86,7 +86,7 @@ struct s5_shm {
     uint64_t policy_inode;          /* of the policy's file; 0: there is none */
     _Atomic uint64_t isolation[2];  /* the isolation secret of this run, see engine/identity.c; 0: not drawn yet */
     struct s5_last_peer last_peer;
-    struct s5_pipelining_cache_entry pipelining_cache[S5_PIPELINING_CACHE_ENTRIES];
+    struct s5_server_cache_entry server_cache[S5_SERVER_CACHE_ENTRIES];
     _Atomic uint32_t exports_at;                /* number of exports so far */
     struct s5_exported exports[S5_SHM_EXPORTS]; /* a hash table by cookie */
     struct s5_bridge_place bridge;              /* in front of the servers that may select GSSAPI */
@@ -152,10 +152,10 @@ bool s5_shm_has_policy(const struct s5_shm *shm, int shm_fd);
  * such policy was written. SHM_FD is the descriptor of SHM. The caller unmaps it. */
 struct s5_policy_file *s5_shm_policy(const struct s5_shm *shm, int shm_fd, const uint64_t *fingerprint);
 
-/* Writes P to the policy's file, unless another process was first. PIPELINING_CACHE_PATH as in
+/* Writes P to the policy's file, unless another process was first. SERVER_CACHE_PATH as in
  * s5_policy_file_write(). */
 void s5_shm_publish(struct s5_shm *shm, int shm_fd, const struct s5_policy *p, uint64_t fingerprint,
-                    const char *pipelining_cache_path);
+                    const char *server_cache_path);
 
 /* s5_shm_resolved() copies the addresses of the server INDEX of the policy to SERVER. False: no process has resolved
  * its name, or it has no address. s5_shm_set_resolved() makes those of SERVER visible to the other processes. */

@@ -1,5 +1,5 @@
 /* Requests an association from a server, on a connection of the engine's own. It is negotiated like any other (in one
- * round trip where the pipelining cache allows it). The caller waits for it even where its socket is non-blocking: a
+ * round trip where the server cache allows it). The caller waits for it even where its socket is non-blocking: a
  * datagram cannot be sent before the relay's address is known, and there is nothing that a program could wait for
  * meanwhile.
  *

@@ -5,7 +5,7 @@
  * time, returns only an error that a program can act on, and leaks no descriptor. */
 #include "app.h"
 #include "engine.h"
-#include "pipelining_cache.h"
+#include "server_cache.h"
 #include <netdb.h>
 #include <spawn.h>
 #include <sys/epoll.h>
@@ -32,10 +32,10 @@ static bool is_due(const char *name)
     return true;
 }
 
-#define S5_CALL(ret, name, params, args)                                                           \
-    static ret failing_##name params                                                               \
-    {                                                                                              \
-        return is_due(#name) ? -1 : true_calls.name args;                                          \
+#define S5_CALL(ret, name, params, args)                                                                               \
+    static ret failing_##name params                                                                                   \
+    {                                                                                                                  \
+        return is_due(#name) ? -1 : true_calls.name args;                                                              \
     }
 #include "system_calls.def"
 
@@ -73,8 +73,7 @@ static ssize_t recv_or_fail(int fd, void *buf, size_t n, int flags)
 /* A new registration may run out of memory; changing or deleting one needs none. */
 static int epoll_ctl_or_fail(int ep, int op, int fd, struct epoll_event *event)
 {
-    return op == EPOLL_CTL_ADD ? failing_epoll_ctl(ep, op, fd, event)
-                               : true_calls.epoll_ctl(ep, op, fd, event);
+    return op == EPOLL_CTL_ADD ? failing_epoll_ctl(ep, op, fd, event) : true_calls.epoll_ctl(ep, op, fd, event);
 }
 
 /* Fails if the address is not that of the server. A connection attempt interrupted by a signal continues. */
@@ -106,8 +105,8 @@ static int getaddrinfo_or_fail(const char *node, const char *service, const stru
     return is_due("getaddrinfo") ? EAI_MEMORY : true_calls.getaddrinfo(node, service, hints, ret);
 }
 
-static int getnameinfo_or_fail(const struct sockaddr *addr, socklen_t len, char *host, socklen_t hostlen,
-                               char *serv, socklen_t servlen, int flags)
+static int getnameinfo_or_fail(const struct sockaddr *addr, socklen_t len, char *host, socklen_t hostlen, char *serv,
+                               socklen_t servlen, int flags)
 {
     if (is_due("getnameinfo"))
         return EAI_MEMORY;
@@ -116,9 +115,9 @@ static int getnameinfo_or_fail(const struct sockaddr *addr, socklen_t len, char 
 
 static void install_failing_calls(void)
 {
-#define S5_CALL(ret, name, params, args)                                                           \
-    true_calls.name = (ret(*) params)s5_real_find(#name);                                          \
-    if (true_calls.name)                                                                           \
+#define S5_CALL(ret, name, params, args)                                                                               \
+    true_calls.name = (ret(*) params)s5_real_find(#name);                                                              \
+    if (true_calls.name)                                                                                               \
         s5_real.name = failing_##name;
 #include "system_calls.def"
     s5_real.close = close_or_fail;
@@ -131,10 +130,10 @@ static void install_failing_calls(void)
 }
 
 /* STEP for functions that have nothing to release. */
-#define STEP_INTO(call)                                                                            \
-    do {                                                                                           \
-        if ((call) < 0)                                                                            \
-            return errno;                                                                          \
+#define STEP_INTO(call)                                                                                                \
+    do {                                                                                                               \
+        if ((call) < 0)                                                                                                \
+            return errno;                                                                                              \
     } while (0)
 
 static int connect_blocking(void)
@@ -451,19 +450,18 @@ static const struct {
     const char *name;
     int (*run)(void);
     size_t faults, most;
-} scenarios[] = {{"names", connect_name, 6, 6},       {"octets", send_in_flight, 6, 6},
-                 {"doubled", duplicate_fd, 6, 6},   {"forked", finish_in_child, 6, 6},
-                 {"executed", finish_after_exec, 1, 1}, {"spawned", finish_after_spawn, 1, 1},
-                 {"blocking", connect_blocking, 2, 6}, {"poll", connect_poll, 2, 6},
-                 {"epoll", connect_epoll, 2, 6},    {"datagram", send_datagram, 2, 6},
-                 {"called", accept_bind, 2, 6},     {"answered", accept_caller, 2, 6}};
+} scenarios[] = {
+    {"names", connect_name, 6, 6},        {"octets", send_in_flight, 6, 6},      {"doubled", duplicate_fd, 6, 6},
+    {"forked", finish_in_child, 6, 6},    {"executed", finish_after_exec, 1, 1}, {"spawned", finish_after_spawn, 1, 1},
+    {"blocking", connect_blocking, 2, 6}, {"poll", connect_poll, 2, 6},          {"epoll", connect_epoll, 2, 6},
+    {"datagram", send_datagram, 2, 6},    {"called", accept_bind, 2, 6},         {"answered", accept_caller, 2, 6}};
 
-/* Clears the pipelining cache, so that the server is tried with pipelining again. */
+/* Clears the server cache, so that the server is tried with pipelining again. */
 static void clear_cache(void)
 {
     struct s5_shm *shm = atomic_load(&s5_begin_engine.shm);
-    for (size_t i = 0; i < S5_PIPELINING_CACHE_ENTRIES; i++)
-        atomic_store(&shm->pipelining_cache[i].value, S5_PIPELINING_UNKNOWN);
+    for (size_t i = 0; i < S5_SERVER_CACHE_ENTRIES; i++)
+        atomic_store(&shm->server_cache[i].pipelining, S5_PIPELINING_UNKNOWN);
 }
 
 /* Runs the scenario once. Returns true if it made fewer than N calls. */
@@ -479,8 +477,8 @@ static bool run_once(int (*run)(void), int n, int error)
     left = 0;
     int after = open_descriptors();
     if (after != before)
-        FAIL("%d descriptors, not %d, after %s (call %d) failed with %s", after, before,
-             failed ? failed : "nothing", n, strerrorname_np(error));
+        FAIL("%d descriptors, not %d, after %s (call %d) failed with %s", after, before, failed ? failed : "nothing", n,
+             strerrorname_np(error));
     if (result && !strerrorname_np(result))
         FAIL("error %d after %s failed", result, failed);
     /* The program has no handler that could cause it. */

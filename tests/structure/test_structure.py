@@ -25,10 +25,11 @@ LAYERS = {
     "coverage": "base",
     "thread": "",
     "fence": "base policy thread",
-    "shm": "base proto policy thread",
+    "cache": "base policy thread",
+    "shm": "base proto policy thread cache",
     "registry": "base shm",
-    "engine": "base proto policy config thread fence shm registry",
-    "negotiate": "base proto thread shm registry engine",
+    "engine": "base proto policy config thread fence cache shm registry",
+    "negotiate": "base proto thread cache shm registry engine",
     "fd": "base thread shm registry engine negotiate",
     "inflight": "base thread shm registry engine negotiate fd",
     "client": "base proto policy negotiate",
@@ -44,7 +45,7 @@ LAYERS = {
     "hooks": "base thread fence registry engine fd bind wait calls process",
     "lookup": "base thread fence engine names dns hooks",
     "include": "",
-    "api": "base proto gss policy config shm negotiate client hooks include",
+    "api": "base proto gss policy config cache shm negotiate client hooks include",
     "preload": "base thread fence engine fd names process hooks",
     "exec": "base policy coverage thread fence shm engine fd hooks preload",
     "relay": "base proto",
@@ -57,7 +58,7 @@ LAYERS = {
     "import": "base policy config tools",
     "check": "base proto gss policy config engine client coverage fence tools",
     "companion": "base policy fence shm engine observe",
-    "tools": "base proto gss policy config coverage fence shm engine check companion import bridge",
+    "tools": "base proto gss policy config coverage fence cache shm engine check companion import bridge",
 }
 # The maximum number of lines of all files of a layer. Exceptions are explained in docs/ARCHITECTURE.md.
 LAYER_LINES = 1850

@@ -9,7 +9,7 @@ CODE = ("libsocks5client", "preload", "tools", "tests/unit", "tests/apps", "test
 # Parts of identifiers in C, and what to use.
 PARTS = {
     "flight": "negotiation; in_flight and inflight are the state", "flights": "negotiations", "flying": "in_flight",
-    "turn": "step", "standing": "pipelining_cache", "standings": "pipelining_cache", "standin": "fake",
+    "turn": "step", "standing": "server_cache", "standings": "server_cache", "standin": "fake",
     "summon": "bind_request", "bell": "wakeup_fd", "mailbox": "fd_channel", "mirror": "epoll_shadow",
     "hidden": "internal", "asker": "dns_client", "askers": "dns_clients", "loose": "unconnected",
     "dissolve": "disconnect", "ledger": "log_events, stats", "doubt": "needs_check", "doubted": "needs_check",

@@ -5,22 +5,22 @@
 
 #include "engine.h"
 #include "fake_net.h"
-#include "io.h"
-#include "pipelining_cache.h"
-#include "poll_select.h"
 #include "forking.h"
+#include "io.h"
+#include "poll_select.h"
+#include "server_cache.h"
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define USER     "alice"
-#define SECRET   "secret"
-#define TARGET4  "10.88.2.2"
-#define TIMEOUT  20 /* s, the server's time-out */
-#define TRAILER  "\xff\xff\xff\xff\xff"
-#define HELLO    "hello"
+#define USER      "alice"
+#define SECRET    "secret"
+#define TARGET4   "10.88.2.2"
+#define TIMEOUT   20 /* s, the server's time-out */
+#define TRAILER   "\xff\xff\xff\xff\xff"
+#define HELLO     "hello"
 #define A_WHILE   150   /* ms, for what may not happen */
 #define LONG_WAIT 60000 /* ms, for what must happen */
 
@@ -37,7 +37,7 @@ struct scene {
     enum method method;
     enum pipeline pipeline;
     enum way way;
-    size_t at; /* octets that the server sends */
+    size_t at;  /* octets that the server sends */
     bool early; /* with AT 0: it stops before it has received anything */
     enum s5_command command;
 };
@@ -59,8 +59,7 @@ static inline size_t whole_size(const struct scene *s)
 /* --- the server --- */
 
 /* Returns false if the server stops here. */
-static inline bool send_scene(struct fake_peer *p, const struct scene *s, const void *octets,
-                              size_t n)
+static inline bool send_scene(struct fake_peer *p, const struct scene *s, const void *octets, size_t n)
 {
     size_t part = (size_t)p->left < n ? (size_t)p->left : n;
     fake_say(p, octets, part);
@@ -138,8 +137,7 @@ static inline void scene_script(struct fake_peer *p)
 
 /* --- what the client should send --- */
 
-static inline size_t expected_words(const struct scene *s, uint8_t *ret, size_t *ret_greeting,
-                                    size_t *ret_auth)
+static inline size_t expected_words(const struct scene *s, uint8_t *ret, size_t *ret_greeting, size_t *ret_auth)
 {
     static const uint8_t auth[] = "\1\5" USER "\6" SECRET;
     uint8_t request[10] = {5, (uint8_t)s->command, 0, 1};
@@ -163,8 +161,7 @@ static inline size_t expected_words(const struct scene *s, uint8_t *ret, size_t 
 
 /* P must have received a prefix of it. In the case of STEP, no message may have arrived before the reply to the
  * previous one. */
-static inline void check_words(const struct scene *s, const struct fake_peer *p, bool step,
-                               const char *what)
+static inline void check_words(const struct scene *s, const struct fake_peer *p, bool step, const char *what)
 {
     uint8_t words[128];
     size_t greeting, auth, n = expected_words(s, words, &greeting, &auth);
@@ -202,11 +199,11 @@ static inline struct s5_engine *fake_engine(void)
     server->n_addrs = 1;
     server->addrs[0].kind = S5_ADDR_IPV4;
     inet_pton(AF_INET, FAKE_SERVER4, server->addrs[0].octets);
-    p->rules[p->n_rules++] = (struct s5_rule){
-        .commands = S5_CMD_CONNECT | S5_CMD_BIND | S5_CMD_UDP, .verdict = S5_VIA, .server = 0};
+    p->rules[p->n_rules++] =
+        (struct s5_rule){.commands = S5_CMD_CONNECT | S5_CMD_BIND | S5_CMD_UDP, .verdict = S5_VIA, .server = 0};
     e->policy_file = file;
     e->policy = p;
-    e->pipelining_cache[0] = s5_pipelining_cache_key(p, server);
+    e->server_keys[0] = s5_server_cache_key(p, server);
     atomic_store(&e->policy_state, S5_ENGINE_LOADED);
     return e;
 }
@@ -234,10 +231,8 @@ static inline void set_scene(struct s5_engine *e, struct scene *s)
         memcpy(server->username, USER, sizeof USER - 1);
         memcpy(server->password, SECRET, sizeof SECRET - 1);
     }
-    server->pipeline = s->pipeline == OFF  ? S5_PIPELINE_OFF
-                       : s->pipeline == ON ? S5_PIPELINE_ON
-                                           : S5_PIPELINE_AUTO;
-    s5_pipelining_cache_set(shm->pipelining_cache, "", e->pipelining_cache[0], S5_PIPELINING_UNKNOWN);
+    server->pipeline = s->pipeline == OFF ? S5_PIPELINE_OFF : s->pipeline == ON ? S5_PIPELINE_ON : S5_PIPELINE_AUTO;
+    s5_server_cache_set_pipelining(shm->server_cache, "", e->server_keys[0], S5_PIPELINING_UNKNOWN);
     memset(&shm->last_peer, 0, sizeof shm->last_peer);
 }
 
@@ -252,11 +247,9 @@ static inline void check_clean(struct s5_engine *e, const char *what)
     cr_assert_eq(fake_net.strays, 0, "%s: somebody else was dialled", what);
     cr_assert(!s5_registry_waits(&e->registry), "%s: something is in flight", what);
     for (uint32_t i = 0; i < used; i++)
-        cr_assert_eq(atomic_load(&shm->negotiations[i].phase), S5_NEGOTIATION_FREE,
-                     "%s: a negotiation is left", what);
+        cr_assert_eq(atomic_load(&shm->negotiations[i].phase), S5_NEGOTIATION_FREE, "%s: a negotiation is left", what);
     for (uint32_t i = 0; i < atomic_load(&shm->listeners_used); i++)
-        cr_assert_eq((uint32_t)atomic_load(&shm->listeners[i].references.use), 0, "%s: a listener is left",
-                     what);
+        cr_assert_eq((uint32_t)atomic_load(&shm->listeners[i].references.use), 0, "%s: a listener is left", what);
 }
 
 /* --- the program --- */

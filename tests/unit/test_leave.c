@@ -2,8 +2,8 @@
 #include "clock.h"
 #include "engine.h"
 #include "leave.h"
-#include "process.h"
 #include "pool.h"
+#include "process.h"
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -51,11 +51,11 @@ static void write_policy(void)
     s5_policy_init(p);
     cr_assert_eq(s5_policy_add_server(p, "server"), 0);
     strcpy(p->servers[0].password, secret);
-    s5_shm_publish(shm, atomic_load(&e.shm_fd), p, fingerprint, "/root/pipelining");
+    s5_shm_publish(shm, atomic_load(&e.shm_fd), p, fingerprint, "/root/servers");
     free(p);
     e.policy_file = s5_shm_policy(shm, atomic_load(&e.shm_fd), &fingerprint);
     cr_assert_not_null(e.policy_file);
-    cr_assert_str_eq(e.policy_file->pipelining_cache_path, "/root/pipelining");
+    cr_assert_str_eq(e.policy_file->server_cache_path, "/root/servers");
     e.policy = &e.policy_file->policy;
 }
 
@@ -74,8 +74,8 @@ static bool has_secret(const struct s5_negotiation *f)
 }
 
 /* What concerns the child is checked in the child. Its exit status returns the line of the failed check. */
-#define CHECK(what)                                                                                \
-    if (!(what))                                                                                   \
+#define CHECK(what)                                                                                                    \
+    if (!(what))                                                                                                       \
     _exit((__LINE__) % 255 + 1)
 
 static void become_child(void)
@@ -118,9 +118,9 @@ static void leave_for_good(void)
     CHECK(!has_secret(others));
     CHECK(atomic_load(&common->phase) == S5_NEGOTIATION_FAILED && common->error == -ECONNABORTED);
     CHECK(!s5_references_are_shared(&common->references));
-    CHECK(strcmp(e.policy->servers[0].password, secret) == 0 && !e.policy_file->pipelining_cache_path[0]);
+    CHECK(strcmp(e.policy->servers[0].password, secret) == 0 && !e.policy_file->server_cache_path[0]);
     struct s5_policy_file *again = s5_shm_policy(shm, fd, &fingerprint);
-    CHECK(again && strcmp(again->policy.servers[0].password, secret) == 0 && !again->pipelining_cache_path[0]);
+    CHECK(again && strcmp(again->policy.servers[0].password, secret) == 0 && !again->server_cache_path[0]);
     CHECK(pwrite(fd + 1, secret, sizeof secret, 0) < 0);
     struct s5_negotiation *f = s5_negotiation_take(&e);
     CHECK(f && f != own && f != common);

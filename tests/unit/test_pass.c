@@ -1,12 +1,12 @@
 /* Sockets passed over a UNIX socket, over the fake network. Two engines represent two processes of a tree. They
  * use the same descriptors. */
+#include "connect.h"
 #include "fake_world.h"
+#include "fd_ops.h"
+#include "fd_record.h"
 #include "pass.h"
 #include "passed.h"
 #include "query.h"
-#include "fd_record.h"
-#include "fd_ops.h"
-#include "connect.h"
 #include <sys/un.h>
 
 static struct s5_engine *e, *other;
@@ -35,7 +35,7 @@ static void set_up(void)
     other->log = e->log;
     other->policy_file = e->policy_file;
     other->policy = e->policy;
-    other->pipelining_cache[0] = e->pipelining_cache[0];
+    other->server_keys[0] = e->server_keys[0];
     atomic_store(&other->pid, atomic_load(&e->pid));
     atomic_store(&other->shm, atomic_load(&e->shm));
     atomic_store(&other->shm_fd, -1);
@@ -63,8 +63,7 @@ static ssize_t pass_fd(int fd, int flags)
     } c = {.room = {0}};
     char octet = 'x';
     struct iovec iov = {&octet, 1};
-    struct msghdr msg = {
-        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &c, .msg_controllen = sizeof c};
+    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &c, .msg_controllen = sizeof c};
     c.header.cmsg_level = SOL_SOCKET;
     c.header.cmsg_type = SCM_RIGHTS;
     c.header.cmsg_len = CMSG_LEN(sizeof fd);
@@ -81,8 +80,7 @@ static int receive_fd(struct s5_engine *by, int flags)
     char octet;
     int fd = -1;
     struct iovec iov = {&octet, 1};
-    struct msghdr msg = {
-        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &c, .msg_controllen = sizeof c};
+    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &c, .msg_controllen = sizeof c};
     if (s5_pass_recvmsg(by, over, &msg, flags) == 1)
         memcpy(&fd, CMSG_DATA(&c.header), sizeof fd);
     return fd;

@@ -1,5 +1,5 @@
-/* The shared state of a process tree, and the pipelining cache in it. */
-#include "pipelining_cache.h"
+/* The shared state of a process tree. */
+#include "server_cache.h"
 #include "shm.h"
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -35,8 +35,8 @@ Test(shm, is_found_again_by_its_value)
     s5_shm_value(&place, value);
     cr_assert_eq(s5_shm_attach(value, &again, &found), 0);
     cr_assert(again != shm && found.fd == fd && found.inode == place.inode && !found.import);
-    s5_pipelining_cache_set(shm->pipelining_cache, "", 7, S5_PIPELINING_SUPPORTED);
-    cr_assert_eq(s5_pipelining_cache_get(again->pipelining_cache, 7), S5_PIPELINING_SUPPORTED, "one memory under both");
+    s5_server_cache_set_pipelining(shm->server_cache, "", 7, S5_PIPELINING_SUPPORTED);
+    cr_assert_eq(s5_server_cache_pipelining(again->server_cache, 7), S5_PIPELINING_SUPPORTED, "one memory under both");
     place.import = true;
     place.lost = 5;
     s5_shm_value(&place, value);
@@ -60,8 +60,20 @@ Test(shm, invalid_values_are_refused)
     struct stat st;
     char wrong[S5_SHM_VALUE_MAX + 16];
     (void)shm;
-    const char *const bad[] = {"", ":", "x", "5", "5:", ":5", "5:5", "5:5:", "5:5:65536", "99999999999999999999:1:0",
-                               "5:18446744073709551616:0", "-1:1:0", "5:5:0:", "5:5:0:ab"};
+    const char *const bad[] = {"",
+                               ":",
+                               "x",
+                               "5",
+                               "5:",
+                               ":5",
+                               "5:5",
+                               "5:5:",
+                               "5:5:65536",
+                               "99999999999999999999:1:0",
+                               "5:18446744073709551616:0",
+                               "-1:1:0",
+                               "5:5:0:",
+                               "5:5:0:ab"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         cr_assert_lt(s5_shm_attach(bad[i], &again, &found), 0, "\"%s\"", bad[i]);
     struct s5_shm_location other = place;
@@ -148,7 +160,7 @@ Test(shm, policy_is_for_its_own_environment_and_the_first_is_kept)
     s5_shm_publish(shm, fd, p, one, "/a/path");
     struct s5_policy_file *file = s5_shm_policy(shm, fd, &one);
     cr_assert_not_null(file);
-    cr_assert_str_eq(file->pipelining_cache_path, "/a/path");
+    cr_assert_str_eq(file->server_cache_path, "/a/path");
     cr_assert_null(s5_shm_policy(shm, fd, &two));
     p->log_level = S5_LOG_DEBUG;
     s5_shm_publish(shm, fd, p, two, "");
@@ -338,63 +350,4 @@ Test(shm, exports_are_updated)
     s5_shm_export(shm, 1, &other, &peer);
     cr_assert(s5_shm_exported(shm, 1, &a, &b));
     cr_assert(a.v4.sin_port == 2 && b.len == peer.len && b.v4.sin_port == 1);
-}
-
-Test(pipelining_cache, is_kept_in_a_file_without_old_lines)
-{
-    int fd;
-    struct s5_shm *shm = create_shm(&fd);
-    char directory[] = "/tmp/pipelining-XXXXXX", path[64], kept[S5_POLICY_FILE_PATH];
-    cr_assert_not_null(mkdtemp(directory));
-    snprintf(path, sizeof path, "%s/pipelining", directory);
-    FILE *f = fopen(path, "w");
-    fprintf(f, "%lld 11 1\n%lld 12 2\n5 13 1\nrubbish\n%lld 14 9\n%lld 0 1\n",
-            (long long)time(NULL) - 60, (long long)time(NULL) - 60, (long long)time(NULL) - 60,
-            (long long)time(NULL));
-    fclose(f);
-    s5_pipelining_cache_open(shm->pipelining_cache, directory, kept);
-    cr_assert_str_eq(kept, path);
-    cr_assert_eq(s5_pipelining_cache_get(shm->pipelining_cache, 11), S5_PIPELINING_SUPPORTED);
-    cr_assert_eq(s5_pipelining_cache_get(shm->pipelining_cache, 12), S5_PIPELINING_UNSUPPORTED);
-    cr_assert_eq(s5_pipelining_cache_get(shm->pipelining_cache, 13), S5_PIPELINING_UNKNOWN, "weeks ago");
-    cr_assert_eq(s5_pipelining_cache_get(shm->pipelining_cache, 14), S5_PIPELINING_UNKNOWN, "no such value");
-    s5_pipelining_cache_set(shm->pipelining_cache, kept, 15, S5_PIPELINING_UNSUPPORTED);
-    struct s5_shm *other = create_shm(&fd);
-    s5_pipelining_cache_open(other->pipelining_cache, directory, kept);
-    cr_assert_eq(s5_pipelining_cache_get(other->pipelining_cache, 15), S5_PIPELINING_UNSUPPORTED,
-                 "learnt by one run, known to the next");
-    unlink(path);
-    rmdir(directory);
-}
-
-Test(pipelining_cache, a_long_file_is_rewritten)
-{
-    int fd;
-    char directory[] = "/tmp/pipelining-XXXXXX", path[64], kept[S5_POLICY_FILE_PATH];
-    struct stat st;
-    cr_assert_not_null(mkdtemp(directory));
-    snprintf(path, sizeof path, "%s/pipelining", directory);
-    FILE *f = fopen(path, "w");
-    for (int i = 0; i < 20000; i++)
-        fprintf(f, "%lld 11 1\n", (long long)time(NULL) - 60);
-    fclose(f);
-    s5_pipelining_cache_open(create_shm(&fd)->pipelining_cache, directory, kept);
-    cr_assert_eq(stat(path, &st), 0);
-    cr_assert_lt(st.st_size, 100, "%lld octets", (long long)st.st_size);
-    struct s5_shm *other = create_shm(&fd);
-    s5_pipelining_cache_open(other->pipelining_cache, directory, kept);
-    cr_assert_eq(s5_pipelining_cache_get(other->pipelining_cache, 11), S5_PIPELINING_SUPPORTED);
-    unlink(path);
-    rmdir(directory);
-}
-
-Test(pipelining_cache, a_full_table_takes_no_new_entries)
-{
-    int fd;
-    struct s5_shm *shm = create_shm(&fd);
-    for (uint64_t key = 1; key <= S5_PIPELINING_CACHE_ENTRIES; key++)
-        s5_pipelining_cache_set(shm->pipelining_cache, "", key, S5_PIPELINING_SUPPORTED);
-    s5_pipelining_cache_set(shm->pipelining_cache, "", 1000, S5_PIPELINING_UNSUPPORTED);
-    cr_assert_eq(s5_pipelining_cache_get(shm->pipelining_cache, 1000), S5_PIPELINING_UNKNOWN);
-    cr_assert_eq(s5_pipelining_cache_get(shm->pipelining_cache, 1), S5_PIPELINING_SUPPORTED);
 }
