@@ -16,11 +16,7 @@
 
 bool resolved_policy_uses(const struct s5_policy *p, unsigned server)
 {
-    for (size_t i = 0; i < p->n_rules; i++) {
-        if (p->rules[i].verdict == S5_VIA && p->rules[i].server == server)
-            return true;
-    }
-    return false;
+    return memchr(p->vias, (int)server, p->n_vias) != NULL;
 }
 
 /* Resolves HOST and stores the addresses in SERVER. Returns 0, or an EAI_* code. */

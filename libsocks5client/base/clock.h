@@ -23,7 +23,7 @@ static inline uint64_t s5_clock_coarse(void)
     return (uint64_t)ts.tv_sec * S5_CLOCK_SECOND + (uint64_t)ts.tv_nsec;
 }
 
-/* The wall clock, ms since 1970: for log lines only. */
+/* The wall clock, ms since 1970: for log lines, and for what the next run has to know. */
 static inline int64_t s5_clock_wall_ms(void)
 {
     struct timespec ts;

@@ -115,7 +115,7 @@ int s5_bind_request(struct s5_engine *e, struct s5_listener *l, const struct s5_
                     uint32_t ticket, struct s5_endpoint *ret)
 {
     struct s5_addr dst, zeros = make_wildcard(e, l);
-    int r = s5_resolve_server(e, server);
+    int r = s5_resolve_server(e, server, S5_LOG_ERROR);
     bool expected = s5_last_peer_expects(atomic_load(&e->shm), atomic_load(&e->pid), &dst);
     if (r == 0)
         r = request_bind(e, l, server, expected ? &dst : &zeros, call, ticket, ret);

@@ -295,8 +295,6 @@ static int add_rule(cfg_t *section, int line)
         return set_fault(line, "a rule needs a title");
     if (n == 0)
         return set_fault(line, "rule \"%s\" has no via", title);
-    if (n > 1)
-        return set_fault(*get_key_line("via"), "via: one entry only; fail-over is not supported");
     struct s5_policy *p = now->p;
     int64_t name = s5_policy_add_text(p, title, strlen(title));
     if (p->n_rules == S5_POLICY_RULES || name < 0)
@@ -309,7 +307,16 @@ static int add_rule(cfg_t *section, int line)
                              .ports_first = (uint16_t)p->n_ports,
                              .protocols = get_word_bits(section, "protocol"),
                              .commands = get_word_bits(section, "command"),
+                             .pick = (uint8_t)get_word_index(section, "pick", S5_PICK_ORDER),
+                             .next_on = get_word_bits(section, "next-on"),
+                             .timeout = (uint16_t)get_number(section, "timeout", 0),
                              .verdict = S5_DENY};
+    const char *many = get_text(section, "pick") ? "pick"
+                       : rule->next_on           ? "next-on"
+                       : rule->timeout           ? "timeout"
+                                                 : NULL;
+    if (n == 1 && many)
+        return set_fault(*get_key_line(many), "%s is for a rule with several servers in via", many);
     int r = get_isolation(section, &rule->isolate);
     return r < 0 ? r : add_rule_lists(rule, section);
 }
@@ -391,7 +398,32 @@ static int set_engines(cfg_t *cfg)
     return r < 0 ? r : add_programs(cfg, "namespace-programs", S5_ENGINE_NAMESPACE);
 }
 
-/* Sets what depends on the whole file: "resolve", the engines, and the verdict and server of each rule. */
+/* Adds the N entries of "via" in SECTION to rule AT, the last one that has any. */
+static int add_vias(cfg_t *section, unsigned at, unsigned n)
+{
+    struct s5_policy *p = now->p;
+    struct s5_rule *rule = &p->rules[at];
+    for (unsigned i = 0; i < n; i++) {
+        const char *via = now->lib.cfg_getnstr(section, "via", i);
+        int server = find_server(via);
+        bool direct = strcmp(via, "direct") == 0, deny = strcmp(via, "deny") == 0;
+        if ((direct || deny) && n > 1)
+            return set_fault(now->via_lines[at], "via: \"%s\" excludes other entries", via);
+        if (direct || deny) {
+            rule->verdict = direct ? S5_DIRECT : S5_DENY;
+            return 0;
+        }
+        if (server < 0)
+            return set_fault(now->via_lines[at], "via: there is no server \"%s\"", via);
+        if (memchr(p->vias + rule->via_first, server, rule->via_count))
+            return set_fault(now->via_lines[at], "via: \"%s\" is listed twice", via);
+        if (s5_policy_add_via(p, at, (unsigned)server) < 0)
+            return set_fault(now->via_lines[at], "via: too many servers in total: %d is the limit", S5_POLICY_VIAS);
+    }
+    return 0;
+}
+
+/* Sets what depends on the whole file: "resolve", the engines, and the verdict and servers of each rule. */
 static int finish_policy(cfg_t *cfg)
 {
     const char *resolve = get_text(cfg, "resolve");
@@ -399,14 +431,9 @@ static int finish_policy(cfg_t *cfg)
     if (set_engines(cfg) < 0)
         return -EINVAL;
     for (unsigned i = 0; i < now->p->n_rules; i++) {
-        struct s5_rule *rule = &now->p->rules[i];
-        const char *via = now->lib.cfg_getnstr(now->lib.cfg_getnsec(cfg, "rule", i), "via", 0);
-        int server = find_server(via);
-        bool direct = strcmp(via, "direct") == 0, deny = strcmp(via, "deny") == 0;
-        if (!direct && !deny && server < 0)
-            return set_fault(now->via_lines[i], "via: there is no server \"%s\"", via);
-        rule->verdict = direct ? S5_DIRECT : deny ? S5_DENY : S5_VIA;
-        rule->server = rule->verdict == S5_VIA ? (uint8_t)server : 0;
+        cfg_t *section = now->lib.cfg_getnsec(cfg, "rule", i);
+        if (add_vias(section, i, now->lib.cfg_size(section, "via")) < 0)
+            return -EINVAL;
     }
     return 0;
 }
@@ -445,7 +472,8 @@ static cfg_opt_t server_options[] = {
     CFG_END(),
 };
 static cfg_opt_t rule_options[] = {
-    LIST("to"), LIST("ports"), LIST("protocol"), LIST("command"), LIST("via"), LIST("isolate"), CFG_END(),
+    LIST("to"),     LIST("ports"),   LIST("protocol"),  LIST("command"), LIST("via"),
+    STRING("pick"), LIST("next-on"), STRING("timeout"), LIST("isolate"), CFG_END(),
 };
 static cfg_opt_t log_options[] = {STRING("level"), STRING("file"), STRING("format"), STRING("target"), CFG_END()};
 static cfg_opt_t options[] = {

@@ -157,7 +157,7 @@ static int check_program(struct s5_policy *p, const char *key, const char *value
 /* Texts, not pointers: the loader would relocate each pointer in every program. */
 static const struct {
     char name[24];
-    char words[WORDS][16]; /* the accepted words; "" after the last one, and where CHECK is set */
+    char words[WORDS][20]; /* the accepted words; "" after the last one, and where CHECK is set */
     check_fn *check;
 } keys[S5_CONFIG_KEYS] = {
     {"address", {""}, check_not_empty},
@@ -180,6 +180,8 @@ static const struct {
     {"protocol", {"tcp", "udp"}, NULL},
     {"command", {"connect", "bind", "udp"}, NULL},
     {"via", {""}, check_not_empty},
+    {"pick", {"order", "random", "round-robin", "sticky"}, NULL},
+    {"next-on", {"general-failure", "not-allowed", "network-unreachable"}, NULL},
     {"level", {""}, check_level},
     {"file", {""}, check_not_empty},
     {"format", {"text", "json"}, NULL},
@@ -216,7 +218,7 @@ int s5_config_word(const char *key, const char *value)
 int s5_config_check(struct s5_policy *p, const char *key, const char *value, char why[S5_CONFIG_WHY])
 {
     int at = s5_config_key(key);
-    char list[64] = "";
+    char list[80] = "";
     size_t n = 0;
     if (keys[at].check)
         return keys[at].check(p, key, value, why);

@@ -49,19 +49,21 @@ static int find_or_add_entry(struct s5_policy *p, unsigned server, uint8_t isola
     return (int)p->n_servers++;
 }
 
-/* Gives rule number AT an entry with the isolation of the rule, or of its server where the rule sets none. */
+/* Gives rule number AT entries with the isolation of the rule, or of the servers where the rule sets none. */
 static int set_rule_isolation(struct s5_policy *p, unsigned at, struct s5_fault *ret_fault)
 {
     struct s5_rule *rule = &p->rules[at];
-    if (rule->verdict != S5_VIA)
-        return 0;
-    uint8_t isolate = rule->isolate ? rule->isolate : p->servers[rule->server].isolate;
-    isolate &= (uint8_t)~S5_ISOLATE_NONE;
-    int i = find_or_add_entry(p, rule->server, isolate, isolate & S5_ISOLATE_RULE ? (uint16_t)(at + 1) : 0);
-    if (i < 0)
-        return s5_fault_set(ret_fault, -ENOSPC, "%s:%u: isolation by rule: too many servers and rules: %d is the limit",
-                            s5_policy_text(p, p->source), (unsigned)rule->line, S5_POLICY_SERVERS);
-    rule->server = (uint8_t)i;
+    for (unsigned n = 0; n < rule->via_count; n++) {
+        uint8_t *via = &p->vias[rule->via_first + n];
+        uint8_t isolate = rule->isolate ? rule->isolate : p->servers[*via].isolate;
+        isolate &= (uint8_t)~S5_ISOLATE_NONE;
+        int i = find_or_add_entry(p, *via, isolate, isolate & S5_ISOLATE_RULE ? (uint16_t)(at + 1) : 0);
+        if (i < 0)
+            return s5_fault_set(ret_fault, -ENOSPC,
+                                "%s:%u: isolation by rule: too many servers and rules: %d is the limit",
+                                s5_policy_text(p, p->source), (unsigned)rule->line, S5_POLICY_SERVERS);
+        *via = (uint8_t)i;
+    }
     return 0;
 }
 

@@ -4,14 +4,8 @@
 #define S5_SOURCE_H
 
 #include "environment.h"
+#include "fault.h"
 #include "policy.h"
-
-#define S5_FAULT_MAX 512
-
-/* An error message for the user: "FILE:LINE: WHAT" or "VARIABLE: WHAT". It never contains a secret. */
-struct s5_fault {
-    char text[S5_FAULT_MAX];
-};
 
 struct s5_source {
     const char *file; /* the file of option -c, or NULL */

@@ -261,11 +261,9 @@ int s5_url_load(struct s5_policy *p, const char *url, const char *where, const s
                                ret_fault);
     if (r == 0 && env->no_proxy)
         r = add_exceptions(p, env->no_proxy, ret_fault);
-    int64_t rule = r < 0 ? 0 : add_rule(p, "proxy", S5_VIA);
-    if (rule < 0)
+    int64_t rule = r == 0 ? add_rule(p, "proxy", S5_VIA) : 0;
+    if (r == 0 && (rule < 0 || s5_policy_add_via(p, (unsigned)rule, (unsigned)at) < 0))
         r = s5_fault_set(ret_fault, -ENOSPC, "%s: too many rules", where);
-    else if (r == 0)
-        p->rules[rule].server = (uint8_t)at;
     p->resolve_local = u.local;
 done:
     explicit_bzero(&u, sizeof u);

@@ -175,8 +175,10 @@ int s5_resolve_direct(struct s5_engine *e, const struct s5_addr *name, int famil
     return d.found ? 0 : -EAFNOSUPPORT;
 }
 
-/* Ensures that a bridge is in front of SERVER; starts one where there is none. Returns 0, or -ECONNREFUSED, logged. */
-__attribute__((noinline)) static int ensure_bridge(struct s5_engine *e, const struct s5_server *server)
+/* Ensures that a bridge is in front of SERVER; starts one where there is none. Returns 0, or -ECONNREFUSED, logged at
+ * LEVEL. */
+__attribute__((noinline)) static int ensure_bridge(struct s5_engine *e, const struct s5_server *server,
+                                                   enum s5_log_level level)
 {
     char path[S5_BRIDGE_PATH_MAX];
     struct s5_bridge_start how = {
@@ -193,7 +195,7 @@ __attribute__((noinline)) static int ensure_bridge(struct s5_engine *e, const st
         why = s5_fence() == S5_FENCE_SILENT ? "it cannot be started again within the fence without a companion"
                                             : "it cannot be started";
     }
-    s5_log(&e->log, S5_LOG_ERROR, "server \"%s\": no bridge: %s", s5_policy_text(e->policy, server->name), why);
+    s5_log(&e->log, level, "server \"%s\": no bridge: %s", s5_policy_text(e->policy, server->name), why);
     return -ECONNREFUSED;
 }
 
@@ -216,10 +218,10 @@ static void keep_addresses(struct s5_engine *e, const struct s5_server *server, 
     s5_lock_give(&e->policy_lock, &critical);
 }
 
-int s5_resolve_server(struct s5_engine *e, const struct s5_server *server)
+int s5_resolve_server(struct s5_engine *e, const struct s5_server *server, enum s5_log_level level)
 {
     if (s5_bridge_fronts(server))
-        return ensure_bridge(e, server);
+        return ensure_bridge(e, server, level);
     if (__atomic_load_n(&server->n_addrs, __ATOMIC_ACQUIRE))
         return 0;
     struct s5_shm *shm = e->policy_is_shared ? atomic_load(&e->shm) : NULL;
@@ -233,7 +235,7 @@ int s5_resolve_server(struct s5_engine *e, const struct s5_server *server)
             s5_shm_set_resolved(shm, index, &found);
         return 0;
     }
-    s5_log(&e->log, S5_LOG_ERROR, "server \"%s\": cannot resolve \"%s\": %s", s5_policy_text(e->policy, server->name),
-           host, r ? gai_strerror(r) : "no address");
+    s5_log(&e->log, level, "server \"%s\": cannot resolve \"%s\": %s", s5_policy_text(e->policy, server->name), host,
+           r ? gai_strerror(r) : "no address");
     return -EHOSTUNREACH;
 }

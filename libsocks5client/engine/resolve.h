@@ -5,8 +5,8 @@
 #include "engine.h"
 
 /* Prepares SERVER, an entry of the policy, for a connection: its name is resolved, or the bridge in front of it is up.
- * Returns 0, or -errno, logged. */
-int s5_resolve_server(struct s5_engine *e, const struct s5_server *server);
+ * Returns 0, or -errno, logged at LEVEL. */
+int s5_resolve_server(struct s5_engine *e, const struct s5_server *server, enum s5_log_level level);
 
 /* Checks whether libc may resolve NODE (for log lines; NULL: an address). Returns 0, or -errno, logged: -EACCES, or the
  * result of a missing policy. Preserves errno. */

@@ -56,6 +56,12 @@ static int log_refusal(struct s5_engine *e, const struct s5_policy *p, const str
     return -EACCES;
 }
 
+/* Returns the result of s5_route() for ROUTE, which leads to a server. */
+static inline int get_result(const struct s5_policy *p, const struct s5_route *route)
+{
+    return route->rule >= 0 && p->rules[route->rule].via_count > 1 ? route->rule + 2 : 1;
+}
+
 static int decide_flow(struct s5_engine *e, const struct s5_flow *flow, const struct s5_server **ret)
 {
     const struct s5_policy *p = s5_engine_policy(e);
@@ -70,7 +76,7 @@ static int decide_flow(struct s5_engine *e, const struct s5_flow *flow, const st
         return 0;
     }
     *ret = &p->servers[route.server];
-    return 1;
+    return get_result(p, &route);
 }
 
 int s5_route(struct s5_engine *e, const struct s5_addr *to, uint8_t protocol, uint8_t command,
@@ -92,7 +98,7 @@ int s5_route_listener(struct s5_engine *e, const struct s5_addr *at, bool silent
     if (route.verdict == S5_DIRECT)
         return 0;
     *ret_server = &p->servers[route.server];
-    return 1;
+    return get_result(p, &route);
 }
 
 int s5_route_direct_only(struct s5_engine *e, const struct s5_addr *to, uint8_t protocol, uint8_t command,

@@ -8,7 +8,8 @@
 #include <netinet/tcp.h>
 
 /* Decides a flow to TO, with PROTOCOL S5_PROTO_* and COMMAND S5_CMD_*. Returns 0: direct; 1: through *RET_SERVER;
- * -errno: refused, logged. */
+ * 2 + N: through one of the servers of rule number N, which has several (see choice.h), *RET_SERVER is the first of
+ * them; -errno: refused, logged. */
 int s5_route(struct s5_engine *e, const struct s5_addr *to, uint8_t protocol, uint8_t command,
              const struct s5_server **ret_server);
 

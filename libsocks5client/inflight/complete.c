@@ -276,8 +276,10 @@ bool s5_complete_abort(struct s5_engine *e, struct s5_record *record, int fd)
         done = e->real->shutdown(fd, SHUT_RDWR) == 0;
         if (done)
             s5_session_abort(&f->session, -ECONNRESET);
-    } else if (locked && phase < S5_NEGOTIATION_READY)
-        done = s5_negotiation_fail(e, f, fd, -ECONNRESET) == S5_STEP_DONE;
+    } else if (locked && phase < S5_NEGOTIATION_READY) {
+        s5_negotiation_fail(e, f, fd, -ECONNRESET);
+        done = true;
+    }
     if (locked)
         s5_negotiation_unlock(f);
     s5_negotiation_release(e, f);

@@ -8,6 +8,7 @@
  * negotiation is repeated without pipelining. Silence alone proves nothing about the server, since its target may be
  * slow. Pipelining is the cause only if the reply to the second attempt arrives sooner than the probe had waited. */
 #include "step.h"
+#include "choice.h"
 #include "cleanup.h"
 #include "clock.h"
 #include "deadline.h"
@@ -17,6 +18,7 @@
 #include "identity.h"
 #include "last_peer.h"
 #include "negotiation_bounds.h"
+#include "next_server.h"
 #include "pipelining.h"
 #include "pool.h"
 #include "rcvlowat.h"
@@ -31,211 +33,32 @@
 #include <string.h>
 #include <sys/time.h>
 
-/* --- beginning --- */
-
-static int start_session(const struct s5_policy *p, struct s5_negotiation *f, const struct s5_addr *dst, bool pipeline)
-{
-    const struct s5_server *server = &p->servers[s5_negotiation_server(f)];
-    struct s5_isolation_words words; /* used if the server is isolated */
-    struct s5_session_setup setup = {
-        .command = f->command,
-        .dst = dst,
-        .username = server->username,
-        .username_len = server->username_len,
-        .password = server->password,
-        .password_len = server->password_len,
-        .n_methods = server->n_methods,
-        .pipeline = pipeline,
-    };
-    static_assert(sizeof setup.methods == sizeof server->methods, "methods are copied whole");
-    memcpy(setup.methods, server->methods, sizeof setup.methods);
-    if (server->isolate) {
-        s5_identity_words(&words, server, &f->identity);
-        setup.username = words.username;
-        setup.username_len = words.username_len;
-        setup.password = words.password;
-        setup.password_len = words.password_len;
-    }
-    return s5_session_start(&f->session, &setup);
-}
-
-/* Sets the fields that waiting threads read without the lock. */
-static void update_wait_state(struct s5_negotiation *f)
-{
-    size_t left = 1;
-    if (atomic_load(&f->phase) > S5_NEGOTIATION_DIALING)
-        s5_session_out(&f->session, &left);
-    atomic_store_explicit(&f->poll_events, left ? POLLOUT : POLLIN, memory_order_relaxed);
-    uint64_t due = f->probing && f->probe_until < f->deadline ? f->probe_until : f->deadline;
-    atomic_store_explicit(&f->step_due, due, memory_order_relaxed);
-}
-
-/* Inlined into each caller, since every connect() passes here and a BIND is rare. */
-static inline __attribute__((always_inline)) int begin_negotiation(struct s5_engine *e, struct s5_negotiation *f,
-                                                                   const struct s5_server *server,
-                                                                   enum s5_command command, const struct s5_addr *dst)
-{
-    f->command = (uint8_t)command;
-    f->begun = s5_clock_now();
-    f->deadline = f->begun + server->timeout * S5_CLOCK_SECOND;
-    f->probe_until = f->block_until = S5_CLOCK_NEVER;
-    f->probe_waited = 0;
-    atomic_store_explicit(&f->sent, 0, memory_order_relaxed);
-    f->error = f->rcvlowat = 0;
-    f->again = f->probing = f->keeps_port = false;
-    atomic_store_explicit(&f->unattended, false, memory_order_relaxed);
-    f->server_index = (uint32_t)(server - e->policy->servers);
-    f->server_key = e->server_keys[f->server_index];
-    bool pipeline = server->pipeline == S5_PIPELINE_ON;
-    if (server->pipeline == S5_PIPELINE_AUTO) {
-        enum s5_pipelining_support support =
-            s5_server_cache_pipelining(atomic_load(&e->shm)->server_cache, f->server_key);
-        pipeline = support != S5_PIPELINING_UNSUPPORTED;
-        f->probing = support == S5_PIPELINING_UNKNOWN;
-    }
-    int r = 0;
-    if (server->isolate)
-        r = s5_identity_choose(e, &f->identity, server, command == S5_UDP_ASSOCIATE ? NULL : dst);
-    if (r == 0)
-        r = start_session(e->policy, f, dst, pipeline);
-    update_wait_state(f);
-    return r;
-}
-
-int s5_negotiation_begin(struct s5_engine *e, struct s5_negotiation *f, const struct s5_server *server,
-                         const struct s5_addr *dst)
-{
-    return begin_negotiation(e, f, server, S5_CONNECT, dst);
-}
-
-int s5_negotiation_begin_bind(struct s5_engine *e, struct s5_negotiation *f, const struct s5_server *server,
-                              const struct s5_addr *dst)
-{
-    return begin_negotiation(e, f, server, S5_BIND, dst);
-}
-
-int s5_negotiation_begin_udp(struct s5_engine *e, struct s5_negotiation *f, const struct s5_server *server,
-                             const struct s5_addr *dst)
-{
-    return begin_negotiation(e, f, server, S5_UDP_ASSOCIATE, dst);
-}
-
-int s5_negotiation_bound_address(const struct s5_negotiation *f, int family, struct s5_endpoint *ret)
-{
-    struct s5_addr at = *s5_session_bound(&f->session);
-    struct s5_endpoint server = s5_endpoint_bounded(&f->server);
-    uint16_t port = at.port;
-    if (s5_addr_says_nothing(&at))
-        s5_addr_from_sockaddr(&at, &server.any, server.len);
-    at.port = port;
-    return port ? s5_endpoint_of(&at, family, ret) : -EPROTO;
-}
-
-void s5_negotiation_await_next_reply(struct s5_negotiation *f)
-{
-    s5_session_next_reply(&f->session);
-    f->probing = f->again = false;
-    f->deadline = f->probe_until = S5_CLOCK_NEVER;
-    update_wait_state(f);
-    atomic_store(&f->phase, S5_NEGOTIATION_TALKING);
-}
-
-/* --- connecting --- */
-
-struct limit {
-    struct s5_timeo own; /* the application's SO_SNDTIMEO; zero: none */
-    bool changed;
-    bool brief; /* other negotiations are in flight, which the wait for this connection must continue */
-};
-
-/* Only SO_SNDTIMEO ends a blocking connect(). While connecting it is the shorter of the application's value and the
- * server's timeout. A second attempt is made in a step, possibly by another thread, and must not block: its limit is 1
- * us, after which it continues like a non-blocking one. */
-static void set_connect_timeout(struct s5_engine *e, struct s5_negotiation *f, int fd, struct limit *limit)
-{
-    struct timespec own;
-    socklen_t len = sizeof limit->own;
-    struct s5_timeo engine_limit = {e->policy->servers[s5_negotiation_server(f)].timeout, 0};
-    if (f->again || limit->brief)
-        engine_limit = (struct s5_timeo){0, 1};
-    limit->changed = false;
-    if (e->real->getsockopt(fd, SOL_SOCKET, S5_SNDTIMEO, &limit->own, &len) != 0)
-        return;
-    if (!f->again)
-        f->block_until = S5_CLOCK_NEVER;
-    if (timerisset(&limit->own)) {
-        own = (struct timespec){limit->own.tv_sec, limit->own.tv_usec * 1000};
-        if (!f->again)
-            f->block_until = s5_clock_after(&own);
-        if (!timercmp(&limit->own, &engine_limit, >))
-            return;
-    }
-    limit->changed = e->real->setsockopt(fd, SOL_SOCKET, S5_SNDTIMEO, &engine_limit, sizeof engine_limit) == 0;
-}
-
-int s5_negotiation_connect(struct s5_engine *e, struct s5_negotiation *f, int fd, bool nonblock, bool brief)
-{
-    struct limit limit = {{0, 0}, false, false};
-    f->written = f->pieces = 0;
-    if (f->server.any.sa_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&f->server.v6.sin6_addr)) {
-        int off = 0; /* fails on a bound socket; connect() then reports the error */
-        e->real->setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
-    }
-    if (__builtin_expect(s5_rcvlowat_used(e) && !f->again, 0))
-        s5_rcvlowat_override(e, f, fd);
-    if (!nonblock) {
-        limit.brief = brief;
-        set_connect_timeout(e, f, fd, &limit);
-    }
-    int r = s5_engine_real_connect(e, fd, &f->server.any, f->server.len);
-    if (limit.changed)
-        e->real->setsockopt(fd, SOL_SOCKET, S5_SNDTIMEO, &limit.own, sizeof limit.own);
-    if (limit.changed && r == -EINPROGRESS && !f->again && !limit.brief)
-        r = -ETIMEDOUT; /* the engine's limit expired, not the application's */
-    atomic_store(&f->phase, S5_NEGOTIATION_DIALING);
-    return r;
-}
-
-/* If the kernel refuses (EBUSY, while a thread waits on the socket), the connection to the server remains. It is shut
- * down, so that nothing of the application can be written to it. */
-static void disconnect_socket(struct s5_engine *e, int fd)
-{
-    if (s5_engine_real_disconnect(e, fd) < 0)
-        e->real->shutdown(fd, SHUT_RDWR);
-}
-
 /* --- a step --- */
 
-enum s5_step s5_negotiation_fail(struct s5_engine *e, struct s5_negotiation *f, int fd, int error)
+static enum s5_step fail_negotiation(struct s5_engine *e, struct s5_negotiation *f, int fd, int error)
 {
-    if (error)
-        disconnect_socket(e, fd);
-    if (f->rcvlowat)
-        s5_rcvlowat_restore(e, f, fd);
-    f->error = error;
-    atomic_store_explicit(&f->phase, S5_NEGOTIATION_FAILED, memory_order_release);
+    s5_negotiation_fail(e, f, fd, error);
     return S5_STEP_DONE;
 }
 
-/* Fails F with ERROR or, if the program's own octets are the cause, with ECONNABORTED. */
-static enum s5_step fail_after_check(struct s5_engine *e, struct s5_negotiation *f, int fd, int error)
+/* Fails F with ERROR or, if the program's own octets are the cause, with ECONNABORTED. If the rule has another server,
+ * F continues with it. */
+static __attribute__((noinline, cold)) enum s5_step fail_after_check(struct s5_engine *e, struct s5_negotiation *f,
+                                                                     int fd, int error)
 {
-    return s5_negotiation_fail(e, f, fd, s5_written_spoilt(e, f, fd, true) ? -ECONNABORTED : error);
+    if (f->choice.rule && s5_next_server_try(e, f, fd, &error))
+        return S5_STEP_MOVED;
+    return fail_negotiation(e, f, fd, s5_written_spoilt(e, f, fd, true) ? -ECONNABORTED : error);
 }
 
-/* Restarts the session without pipelining. The destination is still in the session. It may be a name, of which F's
- * peer is only the fake address. */
-static int restart_session(const struct s5_engine *e, struct s5_negotiation *f)
+/* The connection to the server failed; the kernel has the error. */
+static __attribute__((noinline, cold)) enum s5_step fail_unreached(struct s5_engine *e, struct s5_negotiation *f,
+                                                                   int fd)
 {
-    struct s5_addr dst = f->session.dst;
-    return start_session(e->policy, f, &dst, false);
-}
-
-/* Disconnects FD for another attempt. A port that the kernel chose for bind() is kept. */
-static void disconnect_for_retry(struct s5_engine *e, struct s5_negotiation *f, int fd)
-{
-    if (!f->keeps_port || s5_disconnect_keeping_port(e, fd) < 0)
-        disconnect_socket(e, fd);
+    int error = 0;
+    if (f->choice.rule && s5_next_server_try(e, f, fd, &error))
+        return S5_STEP_MOVED;
+    return fail_negotiation(e, f, fd, error);
 }
 
 /* Repeats the negotiation on the same socket, without pipelining. The destination is still in the session. */
@@ -243,17 +66,18 @@ static enum s5_step retry_unpipelined(struct s5_engine *e, struct s5_negotiation
 {
     int flags = e->real->fcntl(fd, F_GETFL, 0);
     if (s5_written_spoilt(e, f, fd, true)) /* the program's octets would be discarded */
-        return s5_negotiation_fail(e, f, fd, -ECONNABORTED);
-    disconnect_for_retry(e, f, fd);
+        return fail_negotiation(e, f, fd, -ECONNABORTED);
+    s5_negotiation_disconnect(e, f, fd);
     f->probing = false;
     f->again = true;
+    f->attempt = S5_ATTEMPT_LATER;
     f->probe_until = S5_CLOCK_NEVER;
-    int r = restart_session(e, f);
+    int r = s5_negotiation_restart(e, f);
     if (r == 0)
         r = s5_negotiation_connect(e, f, fd, flags >= 0 && (flags & O_NONBLOCK), true);
     /* A signal ends the call, not the attempt. */
     if (r < 0 && r != -EINPROGRESS && r != -EINTR)
-        return s5_negotiation_fail(e, f, fd, r);
+        return fail_after_check(e, f, fd, r);
     s5_log(&e->log, S5_LOG_DEBUG, "server %s: pipelining failed, retrying step by step",
            s5_policy_text(e->policy, e->policy->servers[s5_negotiation_server(f)].name));
     return S5_STEP_MOVED;
@@ -262,7 +86,8 @@ static enum s5_step retry_unpipelined(struct s5_engine *e, struct s5_negotiation
 /* How a negotiation ended without success. */
 enum s5_end { S5_END_ANSWER, S5_END_CLOSED };
 
-static enum s5_step retry_or_fail(struct s5_engine *e, struct s5_negotiation *f, int fd, int error, enum s5_end end)
+static __attribute__((noinline, cold)) enum s5_step retry_or_fail(struct s5_engine *e, struct s5_negotiation *f, int fd,
+                                                                  int error, enum s5_end end)
 {
     if (f->probing && atomic_load(&f->phase) == S5_NEGOTIATION_TALKING &&
         s5_pipelining_needs_check(&f->session, error, end == S5_END_CLOSED))
@@ -281,7 +106,7 @@ static enum s5_step complete_success(struct s5_engine *e, struct s5_negotiation 
     if (__builtin_expect(f->rcvlowat, 0))
         s5_rcvlowat_restore(e, f, fd);
     if (f->pieces > 1 && s5_written_spoilt(e, f, fd, false))
-        return s5_negotiation_fail(e, f, fd, -ECONNABORTED);
+        return fail_negotiation(e, f, fd, -ECONNABORTED);
     if (f->session.auth_odd)
         s5_log(&e->log, S5_LOG_DEBUG, "server \"%s\" replies to a password with version 5, not 1 (RFC 1929)",
                s5_policy_text(e->policy, e->policy->servers[s5_negotiation_server(f)].name));
@@ -294,6 +119,8 @@ static enum s5_step complete_success(struct s5_engine *e, struct s5_negotiation 
     if (f->again && !slow && get_cached_support(e, f) != S5_PIPELINING_SUPPORTED)
         s5_server_cache_set_pipelining(shm->server_cache, e->policy_file->server_cache_path, f->server_key,
                                        S5_PIPELINING_UNSUPPORTED);
+    if (__builtin_expect(f->choice.rule, 0))
+        s5_choice_succeeded(e, &f->choice);
     if (f->command == S5_CONNECT)
         s5_last_peer_note(shm, s5_negotiation_server(f), &e->pid, &f->session.dst);
     atomic_store_explicit(&f->phase, S5_NEGOTIATION_READY, memory_order_release);
@@ -392,7 +219,7 @@ static int recheck_pipelining(struct s5_engine *e, struct s5_negotiation *f)
     f->probing = false;
     if (support == S5_PIPELINING_SUPPORTED)
         return 0;
-    return restart_session(e, f);
+    return s5_negotiation_restart(e, f);
 }
 
 /* An event that reports writability may report input or the end of the stream as well. An edge is reported only once,
@@ -424,13 +251,21 @@ static enum s5_step exchange_octets(struct s5_engine *e, struct s5_negotiation *
     if (atomic_load(&f->phase) == S5_NEGOTIATION_DIALING) {
         int connected = check_connected(e, fd, events);
         if (connected <= 0)
-            return connected ? s5_negotiation_fail(e, f, fd, 0) : S5_STEP_WAIT;
+            return connected ? fail_unreached(e, f, fd) : S5_STEP_WAIT;
         int r = f->probing ? recheck_pipelining(e, f) : 0;
         if (r < 0)
-            return s5_negotiation_fail(e, f, fd, r);
+            return fail_negotiation(e, f, fd, r);
     }
     s5_session_out(&f->session, &left);
     return left ? write_and_read(e, f, fd, seen) : read_input(e, f, fd, seen);
+}
+
+static __attribute__((noinline, cold)) enum s5_step fail_timed_out(struct s5_engine *e, struct s5_negotiation *f,
+                                                                   int fd, uint64_t now)
+{
+    if (f->choice.rule && s5_next_server_extend(f, now))
+        return S5_STEP_MOVED;
+    return fail_after_check(e, f, fd, -ETIMEDOUT);
 }
 
 static enum s5_step step_locked(struct s5_engine *e, struct s5_negotiation *f, int fd, short events)
@@ -438,16 +273,16 @@ static enum s5_step step_locked(struct s5_engine *e, struct s5_negotiation *f, i
     if (atomic_load(&f->phase) >= S5_NEGOTIATION_READY)
         return S5_STEP_DONE;
     if (__builtin_expect(!s5_negotiation_is_whole(f), 0))
-        return s5_negotiation_fail(e, f, fd, -ECONNABORTED);
+        return fail_negotiation(e, f, fd, -ECONNABORTED);
     if (s5_session_state(&f->session) == S5_SESSION_FAILED)
-        return s5_negotiation_fail(e, f, fd, s5_session_error(&f->session));
+        return fail_negotiation(e, f, fd, s5_session_error(&f->session));
     enum s5_step result = exchange_octets(e, f, fd, events);
     if (result != S5_STEP_WAIT)
         return result;
     uint64_t now = s5_clock_now();
     uint64_t deadline = f->deadline;
     if (now >= deadline || (deadline != S5_CLOCK_NEVER && deadline - now > S5_NEGOTIATION_LONGEST))
-        return fail_after_check(e, f, fd, -ETIMEDOUT);
+        return fail_timed_out(e, f, fd, now);
     if (!f->probing || now < f->probe_until)
         return S5_STEP_WAIT;
     /* Another connection may have shown meanwhile that the server is only slow. */
@@ -490,7 +325,7 @@ enum s5_step s5_negotiation_step(struct s5_engine *e, struct s5_negotiation *f, 
         result = next == S5_STEP_WAIT ? result : next;
         events = 0;
         if (next < S5_STEP_DONE)
-            update_wait_state(f);
+            s5_negotiation_update_wait(f);
         s5_negotiation_unlock(f);
     } while (next < S5_STEP_DONE && atomic_load(&f->event_pending) && s5_negotiation_try_lock(e, f));
     if (threads)

@@ -54,6 +54,18 @@ int s5_policy_add_server(struct s5_policy *p, const char *name)
     return (int)p->n_servers++;
 }
 
+int s5_policy_add_via(struct s5_policy *p, unsigned at, unsigned server)
+{
+    struct s5_rule *rule = &p->rules[at];
+    if (p->n_vias >= S5_POLICY_VIAS || rule->via_count >= S5_POLICY_SERVERS)
+        return -ENOSPC;
+    if (!rule->via_count++)
+        rule->via_first = (uint16_t)p->n_vias;
+    rule->verdict = S5_VIA;
+    p->vias[p->n_vias] = (uint8_t)server;
+    return (int)p->n_vias++;
+}
+
 /* --- conditions of rules --- */
 
 /* Whether a bit of a block beyond its prefix is set, which is not allowed. */
@@ -325,7 +337,7 @@ struct s5_route s5_policy_decide(const struct s5_policy *p, const struct s5_flow
         /* A server forwards only TCP and UDP. */
         bool via = rule->verdict == S5_VIA;
         enum s5_verdict verdict = via && !flow->protocol ? S5_DENY : (enum s5_verdict)rule->verdict;
-        return (struct s5_route){verdict, verdict == S5_VIA ? rule->server : -1, (int)i, S5_WHY_RULE};
+        return (struct s5_route){verdict, verdict == S5_VIA ? p->vias[rule->via_first] : -1, (int)i, S5_WHY_RULE};
     }
     return get_default_route(loopback, flow->command);
 }
@@ -361,8 +373,8 @@ struct s5_route s5_policy_decide_name(const struct s5_policy *p, const struct s5
             continue;
         struct s5_route here = none;
         if (rule)
-            here = (struct s5_route){(enum s5_verdict)rule->verdict, rule->verdict == S5_VIA ? rule->server : -1,
-                                     (int)i, S5_WHY_RULE};
+            here = (struct s5_route){(enum s5_verdict)rule->verdict,
+                                     rule->verdict == S5_VIA ? p->vias[rule->via_first] : -1, (int)i, S5_WHY_RULE};
         if (!any)
             first = here;
         if (here.verdict != first.verdict)

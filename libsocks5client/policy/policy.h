@@ -15,6 +15,7 @@
 #define S5_POLICY_RULES    256
 #define S5_POLICY_MATCHES  2048 /* CIDR blocks and names of all rules together */
 #define S5_POLICY_PROGRAMS 64
+#define S5_POLICY_VIAS     1024                  /* servers in the lists of all rules together */
 #define S5_POLICY_PORTS    1024                  /* port ranges of all rules together */
 #define S5_FAKE_IPV4       "198.18.0.0/15"       /* for benchmarks by RFC 2544: assigned to no one */
 #define S5_FAKE_IPV6       "fdc4:8b1e:5053::/96" /* this project's, drawn at random as RFC 4193 requires */
@@ -84,6 +85,19 @@ struct s5_match {
 
 enum s5_verdict { S5_DENY, S5_DIRECT, S5_VIA };
 
+/* Which server of a rule with several a flow tries first. In the order of the words of "pick". */
+enum s5_pick {
+    S5_PICK_ORDER,       /* the first in the list */
+    S5_PICK_RANDOM,      /* any */
+    S5_PICK_ROUND_ROBIN, /* each in turn */
+    S5_PICK_STICKY,      /* always the same for the same host */
+};
+
+/* Replies that say that the server, not the target, is the cause, if "next-on" names them. Bit REP - 1. */
+#define S5_NEXT_ON_GENERAL_FAILURE     1u /* reply 1 */
+#define S5_NEXT_ON_NOT_ALLOWED         2u /* reply 2 */
+#define S5_NEXT_ON_NETWORK_UNREACHABLE 4u /* reply 3 */
+
 #define S5_PROTO_TCP   1u
 #define S5_PROTO_UDP   2u
 #define S5_CMD_CONNECT 1u
@@ -99,7 +113,11 @@ struct s5_rule {
     uint8_t commands;                  /* S5_CMD_* or'ed; 0: CONNECT and UDP ASSOCIATE. A rule covers listeners only
                                         * if it names "bind". */
     uint8_t verdict;                   /* enum s5_verdict */
-    uint8_t server;                    /* index, for S5_VIA */
+    uint8_t via_count;                 /* for S5_VIA: 1..S5_POLICY_SERVERS */
+    uint16_t via_first;                /* in vias, for S5_VIA */
+    uint8_t pick;                      /* enum s5_pick */
+    uint8_t next_on;                   /* S5_NEXT_ON_* or'ed */
+    uint16_t timeout;                  /* seconds for all servers together; 0: that of the slowest one */
     uint8_t isolate;                   /* S5_ISOLATE_* or'ed; 0: as for the server */
 };
 
@@ -122,7 +140,7 @@ struct s5_fake_range {
 };
 
 struct s5_policy {
-    uint32_t n_servers, n_rules, n_matches, n_ports, n_programs, n_text;
+    uint32_t n_servers, n_rules, n_matches, n_ports, n_programs, n_vias, n_text;
     bool resolve_local;                        /* resolve = "local", socks5:// */
     uint8_t log_level;                         /* enum s5_log_level; S5_LOG_ERROR by default */
     uint32_t log_file;                         /* text: absolute path, "syslog" or "fd:N"; 0: standard error */
@@ -139,6 +157,7 @@ struct s5_policy {
     struct s5_rule rules[S5_POLICY_RULES];
     struct s5_match matches[S5_POLICY_MATCHES];
     struct s5_program_rule programs[S5_POLICY_PROGRAMS];
+    uint8_t vias[S5_POLICY_VIAS]; /* indexes of servers */
     struct {
         uint16_t low, high;
     } ports[S5_POLICY_PORTS];
@@ -159,7 +178,7 @@ struct s5_flow {
 
 struct s5_route {
     enum s5_verdict verdict;
-    int server; /* index; -1 unless S5_VIA */
+    int server; /* index, of the first server in the rule's list; -1 unless S5_VIA */
     int rule;   /* index of the rule that decided; -1: no rule, see WHY */
     enum {
         S5_WHY_RULE,
@@ -213,6 +232,8 @@ int64_t s5_policy_add_text(struct s5_policy *p, const char *text, size_t len);
 int s5_policy_add_server(struct s5_policy *p, const char *name);
 /* TO as in a rule or NO_PROXY: "10.0.0.0/8", "::1", ".corp.example", "host.example", "*". Else -EINVAL. */
 int s5_policy_add_match(struct s5_policy *p, const char *to, size_t len);
+/* Adds SERVER to the list of rule number RULE, of which no later rule has one yet. The verdict becomes S5_VIA. */
+int s5_policy_add_via(struct s5_policy *p, unsigned rule, unsigned server);
 /* PORTS as "443" or "1-1023". -EINVAL for anything else, including 0 and 65536 and above. */
 int s5_policy_add_ports(struct s5_policy *p, const char *ports);
 

@@ -21,7 +21,8 @@ static bool is_valid_rule(const struct s5_policy *p, const struct s5_rule *r)
 {
     return is_valid_range(r->to_first, r->to_count, p->n_matches) &&
            is_valid_range(r->ports_first, r->ports_count, p->n_ports) && r->verdict <= S5_VIA &&
-           (r->verdict != S5_VIA || r->server < p->n_servers);
+           is_valid_range(r->via_first, r->via_count, p->n_vias) && (r->verdict != S5_VIA || r->via_count) &&
+           r->via_count <= S5_POLICY_SERVERS && r->pick <= S5_PICK_STICKY;
 }
 
 static bool is_valid_match(const struct s5_match *m)
@@ -34,14 +35,16 @@ bool s5_policy_is_sound(const struct s5_policy *p)
 {
     bool sound = p->n_servers <= S5_POLICY_SERVERS && p->n_rules <= S5_POLICY_RULES &&
                  p->n_matches <= S5_POLICY_MATCHES && p->n_ports <= S5_POLICY_PORTS &&
-                 p->n_programs <= S5_POLICY_PROGRAMS && p->engine <= S5_ENGINE_NAMESPACE &&
-                 p->n_text <= S5_POLICY_TEXT &&
-                 !p->text[S5_POLICY_TEXT - 1] && memchr(p->search, 0, sizeof p->search) && p->fake_ipv4.prefix >= 8 &&
-                 p->fake_ipv4.prefix <= 16 && p->fake_ipv6.prefix <= 108;
+                 p->n_programs <= S5_POLICY_PROGRAMS && p->n_vias <= S5_POLICY_VIAS &&
+                 p->engine <= S5_ENGINE_NAMESPACE && p->n_text <= S5_POLICY_TEXT && !p->text[S5_POLICY_TEXT - 1] &&
+                 memchr(p->search, 0, sizeof p->search) && p->fake_ipv4.prefix >= 8 && p->fake_ipv4.prefix <= 16 &&
+                 p->fake_ipv6.prefix <= 108;
     for (uint32_t i = 0; sound && i < p->n_servers; i++)
         sound = is_valid_server(p, &p->servers[i]);
     for (uint32_t i = 0; sound && i < p->n_rules; i++)
         sound = is_valid_rule(p, &p->rules[i]);
+    for (uint32_t i = 0; sound && i < p->n_vias; i++)
+        sound = p->vias[i] < p->n_servers;
     for (uint32_t i = 0; sound && i < p->n_matches; i++)
         sound = is_valid_match(&p->matches[i]);
     for (uint32_t i = 0; sound && i < p->n_programs; i++)

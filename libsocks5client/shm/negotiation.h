@@ -34,6 +34,25 @@ enum s5_negotiation_phase {
     S5_NEGOTIATION_FAILED,  /* ERROR has the cause; 0: the kernel has it. The socket is not connected in either case */
 };
 
+/* Which of the calls of connect() to a server is the next. */
+enum s5_attempt {
+    S5_ATTEMPT_ONLY,  /* it may take the whole time */
+    S5_ATTEMPT_FIRST, /* of those to several servers: its time is limited in steps */
+    S5_ATTEMPT_LATER, /* in a step, which does not block */
+};
+
+/* The choice of a flow among the servers of its rule. */
+struct s5_choice {
+    uint16_t rule;     /* index + 1; 0: there is one server, and nothing to choose */
+    uint8_t at;        /* place in the list of the server that is used */
+    uint8_t left;      /* number of servers that can be tried after it */
+    s5_flag probe;     /* this flow is the one that tries a server that was down */
+    s5_flag indulgent; /* a reply of "next-on" was passed over: the next one is the program's */
+    uint32_t tried;    /* bit I: the server at place I of the list was tried */
+    uint64_t seed;     /* decides the order */
+    uint64_t until;    /* ns; the limit for all servers together */
+};
+
 struct s5_negotiation {
     struct s5_references references; /* of records of all processes that name it, and of threads that use it */
     _Atomic uint64_t lock;           /* holder: number of its process << 32 | thread; 0: not locked */
@@ -48,21 +67,23 @@ struct s5_negotiation {
     int32_t rcvlowat;                /* the program's SO_RCVLOWAT while it is overridden by 1; 0: not overridden */
     s5_flag probing;                 /* pipelined to a server that the cache does not know: may start again */
     s5_flag again;                   /* started again, step by step */
+    uint8_t attempt;                 /* enum s5_attempt */
+    s5_flag keeps_port;              /* bind() had the kernel choose a port: another attempt uses the same port */
     uint32_t written, pieces;    /* octets of the negotiation in this connection to the server; in how many writes */
     _Atomic s5_flag unattended;  /* the program runs meanwhile, and may write where no hook sees it */
-    s5_flag keeps_port;          /* bind() had the kernel choose a port: another attempt uses the same port */
     uint8_t command;             /* enum s5_command: CONNECT or BIND */
     uint64_t cookie;             /* SO_COOKIE of the socket */
     uint64_t begun;              /* ns, when the connection was requested */
     uint64_t deadline;           /* ns; the server's timeout */
     uint64_t block_until;        /* ns; until when the call that connects may block (SO_SNDTIMEO) */
     uint64_t probe_until;        /* ns; a probing negotiation starts again then; S5_CLOCK_NEVER */
-    _Atomic uint64_t sent;       /* ns, when the request was last sent */
+    _Atomic uint64_t sent;       /* ns, when a request was last sent; 0: never */
     uint64_t probe_waited;       /* ns that a probe waited in vain for its reply; 0: it did not */
     uint64_t server_key;         /* key of the server, see server_cache.h */
     struct s5_endpoint server;   /* as passed to connect(): v4-mapped on an AF_INET6 socket */
     struct s5_endpoint peer;     /* the address that the application passed to connect() */
     uint32_t server_index;       /* in the policy, for log lines */
+    struct s5_choice choice;     /* if the rule has several servers: what is left of them */
     struct s5_identity identity; /* where the server is isolated */
     struct s5_session session;
 };

@@ -53,6 +53,7 @@ static bool write_policy(int fd, const struct s5_policy *p)
            write_octets(fd, p->rules, p->n_rules * sizeof p->rules[0], AT(rules)) &&
            write_octets(fd, p->matches, p->n_matches * sizeof p->matches[0], AT(matches)) &&
            write_octets(fd, p->programs, p->n_programs * sizeof p->programs[0], AT(programs)) &&
+           write_octets(fd, p->vias, p->n_vias * sizeof p->vias[0], AT(vias)) &&
            write_octets(fd, p->ports, p->n_ports * sizeof p->ports[0], AT(ports)) &&
            write_octets(fd, p->text, p->n_text, AT(text));
 }

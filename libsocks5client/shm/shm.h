@@ -94,9 +94,10 @@ struct s5_shm {
     _Atomic uint32_t relayed_at;                /* the next of RELAYED to overwrite */
     struct s5_exported_association relayed[S5_SHM_RELAYED];
     struct s5_resolved resolved[S5_POLICY_SERVERS];
-    _Atomic uint64_t negotiations_free; /* head of the free list: tag << 32 | index + 1 */
-    _Atomic uint32_t negotiations_used; /* negotiations below it were in use at least once */
-    _Atomic uint32_t reclaim_at;        /* where the search for abandoned negotiations continues */
+    _Atomic uint32_t rounds[S5_POLICY_RULES]; /* flows of each rule with "pick = round-robin" */
+    _Atomic uint64_t negotiations_free;       /* head of the free list: tag << 32 | index + 1 */
+    _Atomic uint32_t negotiations_used;       /* negotiations below it were in use at least once */
+    _Atomic uint32_t reclaim_at;              /* where the search for abandoned negotiations continues */
     struct s5_negotiation negotiations[S5_SHM_NEGOTIATIONS];
     struct s5_stats stats;           /* for socksify --summary */
     _Atomic uint32_t slice;          /* the slice whose numbers POOL assigns, see s5_fake_pool_range() */

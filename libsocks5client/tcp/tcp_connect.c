@@ -6,6 +6,7 @@
  * flight. That of a blocking one is driven to its end here. */
 #include "tcp_connect.h"
 #include "blocking.h"
+#include "choice.h"
 #include "clock.h"
 #include "complete.h"
 #include "drive.h"
@@ -15,6 +16,7 @@
 #include "inflight.h"
 #include "names.h"
 #include "negotiation_bounds.h"
+#include "next_server.h"
 #include "pool.h"
 #include "record.h"
 #include "registry.h"
@@ -209,7 +211,7 @@ static inline __attribute__((always_inline)) int connect_to_server(struct s5_eng
     /* The kernel restarts a connect() without a timeout, but the engine has set one. */
     if (r == -EINTR && (f->block_until != S5_CLOCK_NEVER || !s5_inflight_restarts()))
         return r;
-    if (r < 0 && r != -EINTR && r != -EINPROGRESS)
+    if (r < 0 && r != -EINTR && r != -EINPROGRESS && !s5_next_server_connect(e, f, held, r))
         return fail_unreachable(e, record, f, fd, held, r);
     if (!nonblock)
         return drive_negotiation(e, record, f, fd, held, f->block_until, r == 0 ? POLLOUT : 0, call, ticket);
@@ -221,8 +223,8 @@ static inline __attribute__((always_inline)) int connect_to_server(struct s5_eng
 }
 
 /* CALL holds F's two references at first. *RET_HELD: the socket, see s5_blocking_hold(). */
-static inline int start_negotiation(struct s5_engine *e, int fd, struct s5_negotiation *f, struct s5_cleanup *call,
-                                    uint32_t ticket, int *ret_held)
+static __attribute__((noinline)) int start_negotiation(struct s5_engine *e, int fd, struct s5_negotiation *f,
+                                                       struct s5_cleanup *call, uint32_t ticket, int *ret_held)
 {
     struct s5_record *record;
     bool nonblock = s5_tcp_nonblocking(e, fd);
@@ -275,15 +277,14 @@ static void note_peer(struct s5_endpoint *peer, const struct sockaddr *sa)
     }
 }
 
-/* COOKIE: the socket's; 0: unknown. */
+/* SERVER is resolved. COOKIE: the socket's; 0: unknown. CHOICE: of SERVER and others; NULL: there are no others. */
 static inline __attribute__((always_inline)) int connect_via_server(struct s5_engine *e, int fd,
                                                                     const struct sockaddr *sa, const struct s5_addr *to,
-                                                                    const struct s5_server *server, uint64_t cookie)
+                                                                    const struct s5_server *server, uint64_t cookie,
+                                                                    const struct s5_choice *choice)
 {
     uint32_t ticket;
-    int held = fd, r = s5_resolve_server(e, server);
-    if (r < 0)
-        return r;
+    int held = fd, r;
     struct s5_cleanup *call = s5_cleanup_push(s5_blocking_release, e, (uintptr_t)&ticket, &ticket);
     struct s5_negotiation *f = s5_negotiation_take_two(e); /* one is the record's */
     if (!f) {
@@ -297,6 +298,8 @@ static inline __attribute__((always_inline)) int connect_via_server(struct s5_en
     r = s5_route_address(e, server, sa->sa_family, &f->server);
     if (r == 0)
         r = begin_negotiation(e, f, server, to);
+    if (choice && r == 0)
+        s5_negotiation_choose(e, f, choice);
     if (__builtin_expect(r == 0, 1))
         r = start_negotiation(e, fd, f, call, ticket, &held);
     else if (s5_cleanup_owns(call, ticket))
@@ -304,6 +307,20 @@ static inline __attribute__((always_inline)) int connect_via_server(struct s5_en
     if (s5_blocking_end(e, call, ticket, fd, held))
         s5_negotiation_release(e, f);
     return r;
+}
+
+/* The same through one of the servers of rule number RULE, which has several. */
+static __attribute__((noinline, cold)) int connect_via_one_of(struct s5_engine *e, int fd, const struct sockaddr *sa,
+                                                              const struct s5_addr *to, unsigned rule, uint64_t cookie)
+{
+    struct s5_choice choice;
+    s5_choice_begin(e, &choice, rule, to);
+    const struct s5_server *server = s5_choice_next(e, &choice, sa->sa_family);
+    if (server)
+        return connect_via_server(e, fd, sa, to, server, cookie, &choice);
+    s5_log(&e->log, S5_LOG_ERROR, "refused: no server of rule \"%s\" can be reached by an %s socket",
+           s5_policy_text(e->policy, e->policy->rules[rule].name), sa->sa_family == AF_INET ? "IPv4" : "IPv6");
+    return -EHOSTUNREACH;
 }
 
 static int connect_directly(struct s5_engine *e, int fd, const struct sockaddr *addr, socklen_t len, uint8_t kind)
@@ -345,7 +362,10 @@ int s5_tcp_connect(struct s5_engine *e, int fd, struct sockaddr_storage *own, so
         return s5_tcp_connect_direct(e, fd, addr, len, named ? to : NULL, S5_PROTO_TCP);
     if (__builtin_expect(s5_addr_is_unspecified(to), 0))
         replace_by_loopback(to, own);
-    return connect_via_server(e, fd, addr, to, server, cookie);
+    if (__builtin_expect(r > 1, 0))
+        return connect_via_one_of(e, fd, addr, to, (unsigned)r - 2, cookie);
+    r = s5_resolve_server(e, server, S5_LOG_ERROR);
+    return r < 0 ? r : connect_via_server(e, fd, addr, to, server, cookie, NULL);
 }
 
 __attribute__((noinline, cold)) int s5_tcp_connect_dns(struct s5_engine *e, int fd, const struct s5_endpoint *server)

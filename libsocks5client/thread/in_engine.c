@@ -1,9 +1,9 @@
 /* s5_in_engine is a counter of the thread, so that sections can be nested. Log lines and files are written by
  * s5_in_engine_write(), which consumes the signal that a failed write sends. */
 #include "in_engine.h"
+#include "kernel_call.h"
 #include <errno.h>
 #include <sys/syscall.h>
-#include <unistd.h>
 
 __thread int s5_in_engine __attribute__((tls_model("initial-exec")));
 
@@ -37,23 +37,21 @@ static bool has_signal(const struct signals *set, int sig)
 }
 
 /* The kernel sends both signals to the thread that writes, so this thread consumes the one that the write caused. A
- * signal that was pending before belongs to the program. Uses system calls: each further function of libc makes the
- * start of every program slower. */
+ * signal that was pending before belongs to the program. Nothing here passes a hook: that of write() continues
+ * negotiations before it writes, and this may be the line of a step of one. */
 void s5_in_engine_write(int fd, const void *buf, size_t n)
 {
-    struct signals both = {{0}}, one = {{0}}, before, pending = {{0}};
+    struct signals both = {{0}}, one = {{0}}, before = {{0}}, pending = {{0}};
     const long now[4] = {0}; /* a struct timespec of either width */
-    int saved = errno;
     add_signal(&both, SIGPIPE);
     add_signal(&both, SIGXFSZ);
-    syscall(SYS_rt_sigprocmask, SIG_BLOCK, &both, &before, sizeof both);
-    syscall(SYS_rt_sigpending, &pending, sizeof pending);
-    int error = syscall(SYS_write, fd, buf, n) < 0 ? errno : 0;
-    int sig = error == EPIPE ? SIGPIPE : error == EFBIG ? SIGXFSZ : 0;
+    s5_kernel_call(SYS_rt_sigprocmask, SIG_BLOCK, (long)&both, (long)&before, sizeof both, 0, 0);
+    s5_kernel_call(SYS_rt_sigpending, (long)&pending, sizeof pending, 0, 0, 0, 0);
+    long r = s5_kernel_call(SYS_write, fd, (long)buf, (long)n, 0, 0, 0);
+    int sig = r == -EPIPE ? SIGPIPE : r == -EFBIG ? SIGXFSZ : 0;
     if (sig && !has_signal(&pending, sig)) {
         add_signal(&one, sig);
-        syscall(SYS_rt_sigtimedwait, &one, NULL, now, sizeof one);
+        s5_kernel_call(SYS_rt_sigtimedwait, (long)&one, 0, (long)now, sizeof one, 0, 0);
     }
-    syscall(SYS_rt_sigprocmask, SIG_SETMASK, &before, NULL, sizeof before);
-    errno = saved;
+    s5_kernel_call(SYS_rt_sigprocmask, SIG_SETMASK, (long)&before, 0, sizeof before, 0, 0);
 }

@@ -174,7 +174,7 @@ int s5_association_request(struct s5_engine *e, const struct s5_server *server, 
     uint32_t index = (uint32_t)(server - e->policy->servers);
     if (s5_clock_now() < atomic_load(&e->no_udp_until[index]))
         return -EOPNOTSUPP;
-    int r = s5_resolve_server(e, server);
+    int r = s5_resolve_server(e, server, S5_LOG_ERROR);
     struct s5_negotiation *f = r < 0 ? NULL : s5_negotiation_take(e);
     if (r < 0)
         return r;

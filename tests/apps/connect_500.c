@@ -35,8 +35,9 @@ int main(int argc, char **argv)
         CHECK(n >= 0);
         for (int k = 0; k < n; k++) {
             uint32_t i = got[k].data.u32;
-            if (got[k].events != EPOLLOUT || seen[i] || so_error(fds[i]) != 0)
-                FAIL("connection %u: events %#x, SO_ERROR %d", i, got[k].events, so_error(fds[i]));
+            int error = so_error(fds[i]);
+            if (got[k].events != EPOLLOUT || seen[i] || error != 0)
+                FAIL("connection %u: events %#x, SO_ERROR %d, seen %d", i, got[k].events, error, seen[i]);
             seen[i] = true;
             done++;
         }

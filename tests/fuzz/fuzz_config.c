@@ -1,8 +1,8 @@
 /* A configuration file of any content. It is read as a whole or refused with a fault of one line, and no descriptor
  * is left open. A policy that was read can be used. */
+#include "isolate.h"
 #include "isolation.h"
 #include "load.h"
-#include "isolate.h"
 
 static struct s5_policy p;
 
@@ -24,15 +24,16 @@ static void check_policy(void)
         check_text(s->gssapi_service);
         CHECK(s->host != 0 && s->port != 0 && s->timeout >= 1 && s->timeout <= 3600);
         CHECK(s->n_methods >= 1 && s->n_methods <= 3 && s->n_addrs <= 1 && s->pipeline <= 2);
-        CHECK(!memchr(s->methods, 2, s->n_methods) || (s->username_len && s->password_len) ||
-              s->isolate > 1);
+        CHECK(!memchr(s->methods, 2, s->n_methods) || (s->username_len && s->password_len) || s->isolate > 1);
     }
     for (uint32_t i = 0; i < p.n_rules; i++) {
         const struct s5_rule *r = &p.rules[i];
-        CHECK(r->line >= 1 && r->verdict <= S5_VIA && r->server < p.n_servers + !p.n_servers);
+        CHECK(r->line >= 1 && r->verdict <= S5_VIA && r->via_first + r->via_count <= p.n_vias);
         CHECK((uint32_t)r->to_first + r->to_count <= p.n_matches);
         CHECK((uint32_t)r->ports_first + r->ports_count <= p.n_ports);
-        CHECK(r->verdict != S5_VIA || r->server < p.n_servers);
+        CHECK(r->verdict != S5_VIA || r->via_count > 0);
+        for (unsigned n = 0; n < r->via_count; n++)
+            CHECK(p.vias[r->via_first + n] < p.n_servers);
     }
 }
 
@@ -46,8 +47,8 @@ static void check_isolation(void)
         CHECK(!s->isolate_rule == !(s->isolate & S5_ISOLATE_RULE) || s->isolate_server == i);
     }
     for (uint32_t i = 0; i < p.n_rules; i++)
-        CHECK(p.rules[i].verdict != S5_VIA || p.rules[i].isolate <= 1 ||
-              p.servers[p.rules[i].server].isolate == p.rules[i].isolate);
+        for (unsigned n = 0; n < p.rules[i].via_count; n++)
+            CHECK(p.rules[i].isolate <= 1 || p.servers[p.vias[p.rules[i].via_first + n]].isolate == p.rules[i].isolate);
 }
 
 static void check_decision(const char *to, uint8_t protocol)

@@ -17,11 +17,13 @@ ORDER = ("NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", None, "EXIT STATUS", "ERR
 REQUIRED = {"NAME", "SYNOPSIS", "DESCRIPTION", "SEE ALSO"}
 # The sections of socks5.conf(5) that describe keys, and the text that turns a key's example into a configuration.
 SERVER = 'server "corp" { address = "192.0.2.1" }\n'
-KEYS = {"SERVERS": 'server "corp" { %s\n }', "RULES": SERVER + 'rule "some" { %s\n }', "LOGGING": "log { %s }",
+KEYS = {"SERVERS": 'server "corp" { %s\n }', "RULES": SERVER + SERVER.replace("corp", "other") + 'rule "some" { %s\n }', "LOGGING": "log { %s }",
         "NAMES": "%s"}
 # What a key's example needs in addition.
 BESIDE = {"SERVERS": (("address", 'address = "192.0.2.1"'),), "RULES": (("via", 'via = "corp"'),)}
-NEEDS = {"password": 'username = "alice"', "password-file": 'username = "alice"',
+OTHER = 'via += {"other"}'
+NEEDS = {("RULES", "pick"): OTHER, ("RULES", "next-on"): OTHER, ("RULES", "timeout"): OTHER,
+         "password": 'username = "alice"', "password-file": 'username = "alice"',
          "username": 'password = "s@cret"'}
 ESCAPES = ((r"\-", "-"), (r"\(dq", '"'), (r"\(aq", "'"), (r"\&", ""), (r"\(ti", "~"), (r"\(ha", "^"), (r"\~", " "),
            (r"\c", ""), (r"\e", "\\"))
@@ -170,7 +172,7 @@ def keys_have_examples(build):
                 wrong.append("%s: %s has no example" % (where, key))
                 continue
             beside = [text for other, text in BESIDE.get(where, ()) if not re.search(r"\b%s = " % other, shown)]
-            beside += [NEEDS[key]] if key in NEEDS else []
+            beside += [NEEDS[k] for k in (key, (where, key)) if k in NEEDS]
             text = KEYS[where] % "\n".join(beside + [shown.replace("proxy.example", "192.0.2.1")])
             with open(folder + "/some.conf", "w", encoding="utf-8") as f:
                 f.write(text)

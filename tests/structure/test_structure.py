@@ -21,7 +21,8 @@ LAYERS = {
     "proto": "base",
     "gss": "base proto",
     "policy": "base",
-    "config": "base policy",
+    "environment": "base policy",
+    "config": "base policy environment",
     "coverage": "base",
     "thread": "",
     "fence": "base policy thread",
@@ -29,12 +30,13 @@ LAYERS = {
     "shm": "base proto policy thread cache",
     "registry": "base shm",
     "engine": "base proto policy config thread fence cache shm registry",
-    "negotiate": "base proto thread cache shm registry engine",
+    "choice": "base policy cache shm engine",
+    "negotiate": "base proto policy thread cache shm registry engine choice",
     "fd": "base thread shm registry engine negotiate",
     "inflight": "base thread shm registry engine negotiate fd",
     "client": "base proto policy negotiate",
     "names": "base policy thread fence engine",
-    "tcp": "base shm registry engine negotiate fd inflight names",
+    "tcp": "base policy shm registry engine choice negotiate fd inflight names",
     "dns": "base thread registry engine negotiate fd inflight names tcp",
     "bind": "base proto thread shm registry engine negotiate fd inflight",
     "udp": "base proto policy thread shm registry engine negotiate fd inflight names dns",
@@ -63,7 +65,7 @@ LAYERS = {
 # The maximum number of lines of all files of a layer. Exceptions are explained in docs/ARCHITECTURE.md.
 LAYER_LINES = 1850
 # The lengths of headers that may be longer: the public headers are documentation, the others are one structure each.
-LONG = {"socks5client.h": 800, "socks.h": 300, "registry.h": 260, "engine.h": 260, "policy.h": 230}
+LONG = {"socks5client.h": 800, "socks.h": 300, "registry.h": 260, "engine.h": 260, "policy.h": 260}
 COLUMNS = 120
 # The libc functions that proto may call: for memory and text, without system calls.
 PURE = {"memcpy", "memmove", "memset", "memcmp", "memchr", "strlen", "strnlen", "strcmp", "strncmp",

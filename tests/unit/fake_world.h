@@ -200,7 +200,8 @@ static inline struct s5_engine *fake_engine(void)
     server->addrs[0].kind = S5_ADDR_IPV4;
     inet_pton(AF_INET, FAKE_SERVER4, server->addrs[0].octets);
     p->rules[p->n_rules++] =
-        (struct s5_rule){.commands = S5_CMD_CONNECT | S5_CMD_BIND | S5_CMD_UDP, .verdict = S5_VIA, .server = 0};
+        (struct s5_rule){.commands = S5_CMD_CONNECT | S5_CMD_BIND | S5_CMD_UDP, .verdict = S5_VIA};
+    s5_policy_add_via(p, 0, 0);
     e->policy_file = file;
     e->policy = p;
     e->server_keys[0] = s5_server_cache_key(p, server);

@@ -77,21 +77,20 @@ Test(config, defaults)
 
 Test(config, every_key_of_a_rule)
 {
-    cr_assert_eq(
-        load("rule first {\n"
-             "  to = {10.0.0.0/8, '.corp.example', # of a comment\n"
-             "        \".x.example\", host, '[::1]', \"*\"}\n"
-             "  to += {192.0.2.1}\n"
-             "  ports = {443, 1-1023}\n"
-             "  protocol = {tcp, udp}\n"
-             "  command = {connect, bind, udp}\n"
-             "  via = {later}\n"
-             "}\n"
-             "rule second { via = direct } rule third { via = {\"deny\"} protocol = udp }\n"
-             "server later { address = x }\n"
-             "resolve = local search = 'corp.example'\n"
-             "log { level = debug file = '/tmp/l' }\n"),
-        0, "%s", fault.text);
+    cr_assert_eq(load("rule first {\n"
+                      "  to = {10.0.0.0/8, '.corp.example', # of a comment\n"
+                      "        \".x.example\", host, '[::1]', \"*\"}\n"
+                      "  to += {192.0.2.1}\n"
+                      "  ports = {443, 1-1023}\n"
+                      "  protocol = {tcp, udp}\n"
+                      "  command = {connect, bind, udp}\n"
+                      "  via = {later}\n"
+                      "}\n"
+                      "rule second { via = direct } rule third { via = {\"deny\"} protocol = udp }\n"
+                      "server later { address = x }\n"
+                      "resolve = local search = 'corp.example'\n"
+                      "log { level = debug file = '/tmp/l' }\n"),
+                 0, "%s", fault.text);
     const struct s5_rule *r = policy.rules;
     cr_assert_eq(policy.n_rules, 3);
     cr_expect_str_eq(text_of(r->name), "first");
@@ -110,7 +109,7 @@ Test(config, every_key_of_a_rule)
     cr_expect_eq(r->protocols, S5_PROTO_TCP | S5_PROTO_UDP);
     cr_expect_eq(r->commands, S5_CMD_CONNECT | S5_CMD_BIND | S5_CMD_UDP);
     cr_expect_eq(r->verdict, S5_VIA);
-    cr_expect_eq(r->server, 0);
+    cr_expect(r->via_count == 1 && policy.vias[r->via_first] == 0);
     cr_expect_eq(r[1].verdict, S5_DIRECT);
     cr_expect_eq(r[1].line, 10);
     cr_expect_eq(r[1].to_count + r[1].ports_count + r[1].protocols + r[1].commands, 0);
@@ -120,6 +119,27 @@ Test(config, every_key_of_a_rule)
     cr_expect_str_eq(policy.search, "corp.example");
     cr_expect_eq(policy.log_level, S5_LOG_DEBUG);
     cr_expect_str_eq(text_of(policy.log_file), "/tmp/l");
+}
+
+Test(config, a_rule_with_several_servers)
+{
+    cr_assert_eq(
+        load("rule plain { to = x via = a }\n"
+             "rule r { via = {c, a, b} pick = round-robin next-on = {not-allowed, general-failure} timeout = 20 }\n"
+             "rule other { via = {b} }\n"
+             "server a { address = x }\nserver b { address = y }\nserver c { address = z }\n"),
+        0, "%s", fault.text);
+    const struct s5_rule *r = &policy.rules[1];
+    cr_assert_eq(r->via_count, 3);
+    cr_assert_arr_eq(policy.vias + r->via_first, ((uint8_t[]){2, 0, 1}), 3);
+    cr_assert(r->pick == S5_PICK_ROUND_ROBIN && r->timeout == 20);
+    cr_assert_eq(r->next_on, S5_NEXT_ON_GENERAL_FAILURE | S5_NEXT_ON_NOT_ALLOWED);
+    cr_assert(r[-1].via_count == 1 && policy.vias[r[-1].via_first] == 0 && r[-1].pick == S5_PICK_ORDER);
+    cr_assert(r[1].via_count == 1 && policy.vias[r[1].via_first] == 1 && policy.n_vias == 5);
+    struct s5_addr to;
+    s5_addr_parse(&to, "host.example", 12, 80);
+    struct s5_route route = s5_policy_decide(&policy, &(struct s5_flow){&to, S5_PROTO_TCP, S5_CMD_CONNECT});
+    cr_assert(route.rule == 1 && route.server == 2);
 }
 
 Test(config, comments_strings_and_variables)

@@ -31,8 +31,9 @@ static void add_rule(struct s5_policy *p, const char *line)
                                                 : S5_CMD_UDP;
             else {
                 bool direct = strcmp(v, "direct") == 0, deny = strcmp(v, "deny") == 0;
-                rule->verdict = direct ? S5_DIRECT : deny ? S5_DENY : S5_VIA;
-                rule->server = rule->verdict == S5_VIA ? (uint8_t)atoi(v) : 0;
+                rule->verdict = direct ? S5_DIRECT : S5_DENY;
+                if (!direct && !deny)
+                    cr_assert_geq(s5_policy_add_via(p, p->n_rules, (unsigned)atoi(v)), 0);
             }
         }
     }

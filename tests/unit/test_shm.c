@@ -156,11 +156,17 @@ Test(shm, policy_is_for_its_own_environment_and_the_first_is_kept)
     int fd;
     struct s5_shm *shm = create_shm(&fd);
     struct s5_policy *p = make_policy();
+    p->n_rules = 1;
+    cr_assert_eq(s5_policy_add_server(p, "other"), 1);
+    cr_assert(s5_policy_add_via(p, 0, 1) == 0 && s5_policy_add_via(p, 0, 0) == 1);
     cr_assert_null(s5_shm_policy(shm, fd, &one));
     s5_shm_publish(shm, fd, p, one, "/a/path");
     struct s5_policy_file *file = s5_shm_policy(shm, fd, &one);
     cr_assert_not_null(file);
     cr_assert_str_eq(file->server_cache_path, "/a/path");
+    cr_assert_eq(file->policy.n_vias, 2);
+    cr_assert_arr_eq(file->policy.vias, p->vias, 2);
+    cr_assert_arr_eq(&file->policy.rules[0], &p->rules[0], sizeof p->rules[0]);
     cr_assert_null(s5_shm_policy(shm, fd, &two));
     p->log_level = S5_LOG_DEBUG;
     s5_shm_publish(shm, fd, p, two, "");
@@ -230,7 +236,10 @@ Test(shm, policy_with_indices_out_of_bounds_is_refused)
         {offsetof(struct s5_policy, servers[0].n_methods), S5_SERVER_METHODS + 1},
         {offsetof(struct s5_policy, servers[0].isolate_server), 1},
         {offsetof(struct s5_policy, servers[0].username_len), 240}, /* no room for the word of isolation */
-        {offsetof(struct s5_policy, rules[0].server), 1},
+        {offsetof(struct s5_policy, vias[0]), 1},
+        {offsetof(struct s5_policy, rules[0].via_count), 0},
+        {offsetof(struct s5_policy, rules[0].via_count), 2},
+        {offsetof(struct s5_policy, rules[0].pick), S5_PICK_STICKY + 1},
         {offsetof(struct s5_policy, rules[0].verdict), S5_VIA + 1},
         {offsetof(struct s5_policy, rules[0].to_first), 2},
         {offsetof(struct s5_policy, rules[0].ports_count), 1},
@@ -242,7 +251,7 @@ Test(shm, policy_with_indices_out_of_bounds_is_refused)
         struct s5_shm *shm = create_shm(&fd);
         struct s5_policy *p = make_policy();
         p->n_rules = 1;
-        p->rules[0].verdict = S5_VIA;
+        s5_policy_add_via(p, 0, 0);
         p->servers[0].isolate = S5_ISOLATE_PROCESS;
         p->n_matches = 1;
         p->matches[0] = (struct s5_match){.kind = S5_MATCH_BLOCK, .family = S5_ADDR_IPV4, .prefix = 32};

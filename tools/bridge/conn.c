@@ -116,7 +116,7 @@ static int choose_server(struct conn *c)
         for (unsigned i = 0; i < conns.policy->n_rules; i++)
             if (conns.policy->rules[i].verdict == S5_VIA) {
                 route.verdict = S5_VIA;
-                route.server = conns.policy->rules[i].server;
+                route.server = conns.policy->vias[conns.policy->rules[i].via_first];
                 break;
             }
     char to[S5_ADDR_TEXT_MAX];

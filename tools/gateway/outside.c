@@ -150,5 +150,5 @@ void outside_resolve_servers(void)
 {
     for (unsigned i = 0; engine->policy && i < engine->policy->n_servers; i++)
         if (!s5_bridge_fronts(&engine->policy->servers[i]))
-            s5_resolve_server(engine, &engine->policy->servers[i]);
+            s5_resolve_server(engine, &engine->policy->servers[i], S5_LOG_ERROR);
 }

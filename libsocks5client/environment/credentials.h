@@ -2,13 +2,11 @@
 #ifndef S5_CREDENTIALS_H
 #define S5_CREDENTIALS_H
 
-#include "log.h"
-#include "source.h"
+#include "environment.h"
+#include "fault.h"
+#include "policy.h"
 
 #define S5_CREDENTIALS_WHY 400 /* size of the text of a fault */
-
-/* Formats the text of FAULT as s5_format() does. The value is ERROR. */
-#define s5_fault_set(fault, error, ...) (s5_format((fault)->text, sizeof(fault)->text, __VA_ARGS__), (error))
 
 /* Stores USERNAME and PASSWORD in SERVER; what is NULL is taken from ENV. Where SERVER has no methods, it gets one:
  * userpass with a user name, else none. The text of a fault begins with WHERE ("FILE:LINE" or the name of a variable).

@@ -1,0 +1,224 @@
+/* Each server of the list has a score, and the flow takes the best one that was not tried yet. A server that is known
+ * to be down is taken if no other is left. */
+#include "choice.h"
+#include "bridge.h"
+#include "clock.h"
+#include "resolve.h"
+#include "server_cache.h"
+#include <sys/random.h>
+
+/* A server that closes the connection in place of this many replies in a row is not believed any more. */
+#define CLOSED_MAX 3
+
+const struct s5_rule *s5_choice_rule(const struct s5_engine *e, const struct s5_choice *choice)
+{
+    return &e->policy->rules[(choice->rule - 1u) % S5_POLICY_RULES];
+}
+
+static unsigned count_servers(const struct s5_engine *e, const struct s5_choice *choice)
+{
+    return s5_choice_rule(e, choice)->via_count;
+}
+
+static unsigned get_index(const struct s5_engine *e, const struct s5_choice *choice, unsigned at)
+{
+    return e->policy->vias[(s5_choice_rule(e, choice)->via_first + at) % S5_POLICY_VIAS];
+}
+
+static uint64_t get_time(void)
+{
+    return (uint64_t)s5_clock_wall_ms();
+}
+
+static struct s5_server_cache_entry *get_table(struct s5_engine *e)
+{
+    return atomic_load(&e->shm)->server_cache;
+}
+
+static uint64_t get_key(const struct s5_engine *e, const struct s5_choice *choice, unsigned at)
+{
+    return e->server_keys[get_index(e, choice, at)];
+}
+
+/* --- the order --- */
+
+/* Returns a number that depends on every bit of VALUE (the finalizer of MurmurHash3). */
+static uint64_t mix_bits(uint64_t value)
+{
+    value = (value ^ value >> 33) * 0xff51afd7ed558ccdull;
+    value = (value ^ value >> 33) * 0xc4ceb9fe1a85ec53ull;
+    return value ^ value >> 33;
+}
+
+/* Returns a number for the host of TO, the same in each run. */
+static uint64_t hash_host(const struct s5_addr *to)
+{
+    uint64_t hash = 0xcbf29ce484222325ull; /* FNV-1a */
+    bool named = to->kind == S5_ADDR_NAME;
+    size_t len = named ? to->name_len : to->kind == S5_ADDR_IPV4 ? 4 : 16;
+    for (size_t i = 0; i < len; i++) {
+        uint8_t octet = named ? (uint8_t)to->name[i] : to->octets[i];
+        if (named && octet >= 'A' && octet <= 'Z')
+            octet |= 0x20;
+        hash = (hash ^ octet) * 0x100000001b3ull;
+    }
+    return hash;
+}
+
+static uint64_t draw_seed(struct s5_engine *e, unsigned rule, const struct s5_addr *to)
+{
+    uint64_t seed = 0;
+    int saved = errno;
+    switch ((enum s5_pick)e->policy->rules[rule].pick) {
+    case S5_PICK_ORDER:
+        break;
+    case S5_PICK_RANDOM:
+        if (getrandom(&seed, sizeof seed, GRND_NONBLOCK) != sizeof seed)
+            seed = s5_clock_now();
+        break;
+    case S5_PICK_ROUND_ROBIN:
+        seed = atomic_fetch_add(&atomic_load(&e->shm)->rounds[rule], 1);
+        break;
+    case S5_PICK_STICKY:
+        seed = hash_host(to);
+        break;
+    }
+    errno = saved;
+    return seed;
+}
+
+/* Returns the score of place AT of the list. With random and sticky, what a server that fails leaves goes to all
+ * others alike. */
+static uint64_t get_score(const struct s5_engine *e, const struct s5_choice *choice, unsigned at)
+{
+    uint8_t pick = s5_choice_rule(e, choice)->pick;
+    if (pick == S5_PICK_RANDOM || pick == S5_PICK_STICKY)
+        return mix_bits(choice->seed ^ mix_bits(get_key(e, choice, at)));
+    return S5_POLICY_SERVERS - at;
+}
+
+/* Returns the place with the best score in SET, a bit for each place; -1: it is empty. */
+static int find_best(const struct s5_engine *e, const struct s5_choice *choice, uint32_t set)
+{
+    int best = -1;
+    uint64_t high = 0;
+    /* In turn: those before the one whose turn it is do not count. */
+    if (set && s5_choice_rule(e, choice)->pick == S5_PICK_ROUND_ROBIN)
+        for (unsigned skip = (unsigned)(choice->seed % (unsigned)__builtin_popcount(set)); skip; skip--)
+            set &= set - 1;
+    for (unsigned at = 0; at < S5_POLICY_SERVERS; at++) {
+        uint64_t score = set & 1u << at ? get_score(e, choice, at) : 0;
+        if (set & 1u << at && (best < 0 || score > high)) {
+            best = (int)at;
+            high = score;
+        }
+    }
+    return best;
+}
+
+/* --- the servers --- */
+
+static bool is_ready(const struct s5_server *server)
+{
+    if (s5_bridge_fronts(server))
+        return __atomic_load_n(&server->bridged, __ATOMIC_ACQUIRE) == S5_SERVER_BRIDGED;
+    return __atomic_load_n(&server->n_addrs, __ATOMIC_ACQUIRE) > 0;
+}
+
+static bool is_reachable(const struct s5_server *server, int family)
+{
+    for (unsigned i = 0; i < server->n_addrs; i++)
+        if (family != AF_INET || server->addrs[i].kind == S5_ADDR_IPV4)
+            return true;
+    return false;
+}
+
+/* A name that cannot be resolved makes its server one that is down, so that not each connection waits for it. */
+static void prepare_server(struct s5_engine *e, const struct s5_choice *choice, unsigned at)
+{
+    const struct s5_server *server = &e->policy->servers[get_index(e, choice, at)];
+    uint64_t key = get_key(e, choice, at), now = get_time();
+    if (is_ready(server) && !s5_bridge_fronts(server)) /* a bridge may have ended */
+        return;
+    if (!s5_server_cache_down_for(get_table(e), key, now) && s5_resolve_server(e, server, S5_LOG_WARNING) < 0)
+        s5_server_cache_set_down(get_table(e), "", key, now, true);
+}
+
+void s5_choice_begin(struct s5_engine *e, struct s5_choice *ret, unsigned rule, const struct s5_addr *to)
+{
+    *ret = (struct s5_choice){.rule = (uint16_t)(rule + 1), .seed = draw_seed(e, rule, to)};
+    uint16_t timeout = s5_choice_rule(e, ret)->timeout, longest = 0;
+    for (unsigned at = 0; at < count_servers(e, ret); at++) {
+        const struct s5_server *server = &e->policy->servers[get_index(e, ret, at)];
+        longest = server->timeout > longest ? server->timeout : longest;
+        prepare_server(e, ret, at);
+    }
+    ret->until = s5_clock_now() + (timeout ? timeout : longest) * S5_CLOCK_SECOND;
+}
+
+/* Returns the servers, a bit for each place, that a flow may try: those that were not tried and that a socket of FAMILY
+ * can reach. *RET_DOWN: those of them that are known to be down. */
+static uint32_t find_candidates(struct s5_engine *e, const struct s5_choice *choice, int family, uint32_t *ret_down)
+{
+    uint32_t set = 0;
+    uint64_t now = get_time();
+    *ret_down = 0;
+    for (unsigned at = 0; at < count_servers(e, choice) && at < S5_POLICY_SERVERS; at++) {
+        const struct s5_server *server = &e->policy->servers[get_index(e, choice, at)];
+        if (choice->tried & 1u << at || !is_ready(server) || !is_reachable(server, family))
+            continue;
+        set |= 1u << at;
+        if (s5_server_cache_down_for(get_table(e), get_key(e, choice, at), now))
+            *ret_down |= 1u << at;
+    }
+    return set;
+}
+
+const struct s5_server *s5_choice_next(struct s5_engine *e, struct s5_choice *choice, int family)
+{
+    uint32_t down, set = find_candidates(e, choice, family, &down);
+    enum s5_server_state state = S5_SERVER_DOWN;
+    int at;
+    while ((at = find_best(e, choice, set & ~down)) >= 0) {
+        uint32_t limit = e->policy->servers[get_index(e, choice, (unsigned)at)].timeout * 1000u;
+        state = s5_server_cache_try(get_table(e), get_key(e, choice, (unsigned)at), get_time(), limit);
+        if (state != S5_SERVER_DOWN)
+            break;
+        down |= 1u << at; /* another flow tries it */
+    }
+    if (at < 0)
+        at = find_best(e, choice, set);
+    if (at < 0)
+        return NULL;
+    choice->tried |= 1u << at;
+    choice->at = (uint8_t)at;
+    choice->probe = state == S5_SERVER_TO_PROBE;
+    choice->left = (uint8_t)__builtin_popcount(set & ~(1u << at));
+    return &e->policy->servers[get_index(e, choice, (unsigned)at)];
+}
+
+uint64_t s5_choice_deadline(const struct s5_engine *e, const struct s5_choice *choice)
+{
+    uint64_t now = s5_clock_now(), left = choice->until > now ? choice->until - now : 0;
+    unsigned n = choice->left + 1u;
+    uint64_t own = e->policy->servers[get_index(e, choice, choice->at)].timeout * S5_CLOCK_SECOND;
+    return now + (left / n < own ? left / n : own);
+}
+
+/* --- what is learnt --- */
+
+void s5_choice_failed(struct s5_engine *e, const struct s5_choice *choice)
+{
+    s5_server_cache_set_down(get_table(e), e->policy_file->server_cache_path, get_key(e, choice, choice->at),
+                             get_time(), choice->probe);
+}
+
+void s5_choice_succeeded(struct s5_engine *e, const struct s5_choice *choice)
+{
+    s5_server_cache_set_up(get_table(e), e->policy_file->server_cache_path, get_key(e, choice, choice->at));
+}
+
+bool s5_choice_closed(struct s5_engine *e, const struct s5_choice *choice)
+{
+    return s5_server_cache_count_closed(get_table(e), get_key(e, choice, choice->at)) >= CLOSED_MAX;
+}

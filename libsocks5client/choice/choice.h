@@ -1,0 +1,28 @@
+/* The choice among the servers of a rule that has several. What is known of them decides, see cache/server_cache.h: a
+ * server that is down is the last resort. */
+#ifndef S5_CHOICE_H
+#define S5_CHOICE_H
+
+#include "engine.h"
+
+/* Begins the choice among the servers of rule number RULE for a flow to TO. Their names are resolved and their bridges
+ * are up afterwards, as far as possible. */
+void s5_choice_begin(struct s5_engine *e, struct s5_choice *ret, unsigned rule, const struct s5_addr *to);
+
+/* Returns the next server that a socket of FAMILY (AF_UNSPEC: any) can reach, or NULL: none is left. */
+const struct s5_server *s5_choice_next(struct s5_engine *e, struct s5_choice *choice, int family);
+
+/* Returns until when (ns) the server that CHOICE is at may take to accept the user: its own timeout, or its share of
+ * the time that is left. */
+uint64_t s5_choice_deadline(const struct s5_engine *e, const struct s5_choice *choice);
+
+/* Reports about the server that CHOICE is at, for all flows of the process tree and for the next run. */
+void s5_choice_failed(struct s5_engine *e, const struct s5_choice *choice);
+void s5_choice_succeeded(struct s5_engine *e, const struct s5_choice *choice);
+/* The server closed the connection in place of a reply. Returns true if it does so for whatever it is asked. */
+bool s5_choice_closed(struct s5_engine *e, const struct s5_choice *choice);
+
+/* Returns the rule of CHOICE. */
+const struct s5_rule *s5_choice_rule(const struct s5_engine *e, const struct s5_choice *choice);
+
+#endif

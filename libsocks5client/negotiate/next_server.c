@@ -1,0 +1,147 @@
+/* Who is the cause of a failure:
+ *
+ * - The server, if it was not reached, did not select a method, or refused the user. It is down for all flows then.
+ * - The server, for this command or address, if it does not support them (replies 7 and 8). That is not remembered.
+ * - The target, for replies 4, 5 and 6, and if the server did not reply in time. The program gets the error.
+ * - Replies 1, 2 and 3 may mean either. "next-on" of the rule decides, and only once for a flow.
+ * - A connection that was closed in place of the reply: OpenSSH closes it for every target that it cannot reach. Only a
+ *   server that never does anything else is passed over. */
+#include "next_server.h"
+#include "attempt.h"
+#include "choice.h"
+#include "error.h"
+#include "log_events.h"
+#include "negotiation_bounds.h"
+#include "pool.h"
+#include "reply.h"
+#include "route.h"
+#include "written.h"
+#include <errno.h>
+#include <fcntl.h>
+
+enum cause {
+    CAUSE_TARGET,     /* the program gets the error */
+    CAUSE_UNSUITABLE, /* the server cannot do this */
+    CAUSE_SERVER,     /* the server is down */
+};
+
+/* The errors of a connect() whose cause is the socket, for example the address it is bound to. */
+static bool is_error_of_socket(int error)
+{
+    return error == -EINVAL || error == -EADDRINUSE || error == -EADDRNOTAVAIL || error == -EAFNOSUPPORT ||
+           error == -EPERM || error == -ENOBUFS || error == -ENOMEM;
+}
+
+static enum cause judge_reply(const struct s5_engine *e, struct s5_negotiation *f)
+{
+    uint8_t rep = f->session.rep;
+    if (rep == 7 || rep == 8)
+        return CAUSE_UNSUITABLE;
+    if (rep < 1 || rep > 3 || !(s5_choice_rule(e, &f->choice)->next_on & 1u << (rep - 1)) || f->choice.indulgent)
+        return CAUSE_TARGET;
+    f->choice.indulgent = true;
+    return CAUSE_UNSUITABLE;
+}
+
+static enum cause judge_failure(struct s5_engine *e, struct s5_negotiation *f, int error)
+{
+    const struct s5_session *s = &f->session;
+    uint32_t state = s->state == S5_SESSION_FAILED ? s->failed_in : s->state;
+    if (atomic_load(&f->phase) < S5_NEGOTIATION_TALKING)
+        return is_error_of_socket(error) ? CAUSE_UNSUITABLE : CAUSE_SERVER;
+    if (s->have_rep)
+        return judge_reply(e, f);
+    if (state == S5_SESSION_METHOD || state == S5_SESSION_AUTH)
+        return CAUSE_SERVER;
+    if (error == -EPROTO)
+        return CAUSE_UNSUITABLE;
+    bool closed = error == -ECONNREFUSED || error == -ECONNRESET;
+    return closed && s5_choice_closed(e, &f->choice) ? CAUSE_UNSUITABLE : CAUSE_TARGET;
+}
+
+static int fetch_socket_error(struct s5_engine *e, int fd)
+{
+    int error = 0;
+    socklen_t len = sizeof error;
+    e->real->getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len);
+    return error ? -error : -ECONNREFUSED;
+}
+
+static const char *get_server_name(const struct s5_engine *e, const struct s5_negotiation *f)
+{
+    return s5_policy_text(e->policy, e->policy->servers[s5_negotiation_server(f)].name);
+}
+
+/* Returns what is wrong with the server of F, which failed with ERROR. */
+static const char *explain_failure(const struct s5_negotiation *f, int error)
+{
+    const struct s5_session *s = &f->session;
+    uint32_t state = s->state == S5_SESSION_FAILED ? s->failed_in : s->state;
+    if (atomic_load(&f->phase) < S5_NEGOTIATION_TALKING)
+        return s5_error_text(error);
+    if (s->have_rep)
+        return s5_reply_why(true, s->rep);
+    if (error == -ETIMEDOUT)
+        return "it does not answer";
+    if (state == S5_SESSION_AUTH)
+        return "wrong name or password";
+    return error == -EACCES ? "it accepts none of the methods" : s5_error_text(error);
+}
+
+/* Connects FD, which is not connected, to SERVER for F. 0 or -errno. */
+static int connect_next(struct s5_engine *e, struct s5_negotiation *f, int fd, const struct s5_server *server)
+{
+    int flags = e->real->fcntl(fd, F_GETFL, 0);
+    int r = s5_route_address(e, server, f->peer.any.sa_family, &f->server);
+    if (r == 0)
+        r = s5_negotiation_use(e, f, server);
+    if (r < 0)
+        return r;
+    f->attempt = S5_ATTEMPT_LATER;
+    f->deadline = s5_choice_deadline(e, &f->choice);
+    r = s5_negotiation_connect(e, f, fd, flags >= 0 && (flags & O_NONBLOCK), true);
+    return r == -EINPROGRESS || r == -EINTR ? 0 : r;
+}
+
+bool s5_next_server_try(struct s5_engine *e, struct s5_negotiation *f, int fd, int *error)
+{
+    const struct s5_server *server = NULL;
+    do {
+        if (!*error)
+            *error = fetch_socket_error(e, fd);
+        enum cause cause = judge_failure(e, f, *error);
+        if (cause == CAUSE_SERVER)
+            s5_choice_failed(e, &f->choice);
+        if (atomic_load(&f->phase) < S5_NEGOTIATION_TALKING)
+            s5_log_events_unreachable(e, s5_negotiation_server(f));
+        if (cause == CAUSE_TARGET ||
+            (atomic_load(&f->phase) == S5_NEGOTIATION_TALKING && s5_written_spoilt(e, f, fd, true)))
+            return false;
+        server = s5_choice_next(e, &f->choice, f->peer.any.sa_family);
+        s5_log(&e->log, S5_LOG_WARNING, "server \"%s\": %s; %s%s", get_server_name(e, f), explain_failure(f, *error),
+               server ? "trying " : "no server is left", server ? s5_policy_text(e->policy, server->name) : "");
+        if (!server)
+            return false;
+        s5_negotiation_disconnect(e, f, fd);
+        *error = connect_next(e, f, fd, server);
+    } while (*error < 0);
+    return true;
+}
+
+bool s5_next_server_extend(struct s5_negotiation *f, uint64_t now)
+{
+    if (s5_session_state(&f->session) != S5_SESSION_REPLY || now >= f->choice.until || f->deadline >= f->choice.until)
+        return false;
+    f->deadline = f->choice.until;
+    return true;
+}
+
+bool s5_next_server_connect(struct s5_engine *e, struct s5_negotiation *f, int fd, int error)
+{
+    bool next = false;
+    if (f->choice.rule && s5_negotiation_lock(e, f)) {
+        next = atomic_load(&f->phase) < S5_NEGOTIATION_READY && s5_next_server_try(e, f, fd, &error);
+        s5_negotiation_unlock(f);
+    }
+    return next;
+}

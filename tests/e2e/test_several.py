@@ -1,0 +1,336 @@
+"""Rules with several servers: what is wrong with a server, and the program's connection goes through the next one, on
+the same socket, before the program hears of anything."""
+
+import itertools
+import os
+import signal
+import time
+
+import bed
+import servers as s
+from hostile import CHOSEN, Talk
+from world import ASAN, CURL, PAGE, PLAIN, PYTHON, TSAN, fine, right, test
+
+_fresh = itertools.count()
+CLOSED = 'port = %d' % s.CLOSED
+SILENT = 'port = %d' % s.BLACK_HOLE
+HOSTILE = 'port = %d' % s.HOSTILE
+GOOD = 'port = %d' % s.DANTED
+REFUSING = 'port = %d username = "%s" password = "wrong"' % (s.DANTED_AUTH, s.USER)
+
+
+class Case:
+    """A configuration whose rule has the SERVERS in this order, and what is known of servers at its beginning:
+    nothing."""
+
+    def __init__(self, w, *servers, rule="", timeout=3):
+        self.w, n = w, next(_fresh)
+        names = ["s%d" % i for i in range(len(servers))]
+        text = "".join('server "%s" { address = "%s" timeout = %d %s }\n' % (name, bed.PROXY4, timeout, words)
+                       for name, words in zip(names, servers))
+        text += 'rule "all" { via = {%s} %s command = {"connect", "bind", "udp"} }\n' % (
+            ", ".join('"%s"' % name for name in names), rule)
+        self.conf = s.write("%s/several-%d.conf" % (w.scratch, n), text)
+        os.chmod(self.conf, 0o600)
+        self.env = dict(w.env, XDG_CACHE_HOME="%s/several-cache-%d" % (w.scratch, n))
+
+    def run(self, command, seconds=40, options=("-v",)):
+        return self.w.configured(self.conf, command, self.env, seconds, () if self.w.linked else options)
+
+    def probe(self, how="", host=bed.TARGET4, port=s.ECHO):
+        status, out, err = self.run([self.w.app("probe"), host, str(port)] + ([how] if how else []))
+        assert status == 0, (status, out, err)
+        lines = err.decode().splitlines(True)
+        return out.decode().strip(), "".join(line for line in lines if ": info: " not in line)
+
+
+def play(w, function):
+    w.hostile.play(lambda conversation: function(Talk(conversation)))
+
+
+def never_answers(t):
+    t.c.hang()
+
+
+def no_method(t):
+    t.greeting()
+    t.c.say(b"\5\xff")
+
+
+def speaks_http(t):
+    t.c.receive()
+    t.c.say(b"HTTP/1.0 400 Bad Request\r\n\r\n")
+
+
+def closes_at_once(t):
+    t.c.sock.close()
+
+
+def refuses_password(t):
+    t.greeting()
+    t.c.say(b"\5\2")
+    t.password()
+    t.c.say(b"\1\1")
+
+
+def replies(code):
+    def script(t):
+        if b"\2" in t.greeting():
+            t.c.say(b"\5\2")
+            t.password()
+            t.c.say(b"\1\0")
+        else:
+            t.c.say(CHOSEN)
+        t.request()
+        t.c.say(bytes([5, code, 0, 1, 0, 0, 0, 0, 0, 0]))
+        t.c.hang()
+    return script
+
+
+def closes_in_place_of_a_reply(t):
+    t.begin()
+
+
+WITH_PASSWORD = HOSTILE + ' username = "alice" password = "secret"'
+# What is wrong with the first server; its keys; the script of the scripted server.
+FAULTS = {
+    "refuses connections": (CLOSED, None),
+    "does not accept connections": (SILENT, None),
+    "refuses the user": (REFUSING, None),
+    "never answers": (HOSTILE, never_answers),
+    "accepts no method": (HOSTILE, no_method),
+    "is a web server": (HOSTILE, speaks_http),
+    "closes at once": (HOSTILE, closes_at_once),
+    "refuses a password": (WITH_PASSWORD, refuses_password),
+    "does not support the command": (HOSTILE, replies(7)),
+    "does not support the address": (HOSTILE, replies(8)),
+}
+PROGRAMS = ("tcp_blocking", "tcp_nonblock_poll", "tcp_nonblock_select", "epoll_before", "epoll_after", "options_kept",
+            "poll_shared", "exec_inherit", "fork_connecting", "close_connecting")
+
+for NUMBER, (LABEL, (WORDS, SCRIPT)) in enumerate(FAULTS.items()):
+    @test("several: the next server is used if the first one " + LABEL, on=(ASAN, TSAN) if NUMBER < 4 else ASAN)
+    def _(w, words=WORDS, script=SCRIPT):
+        for host in (bed.TARGET4, bed.TARGET6):
+            for name in PROGRAMS[:6]:
+                if w.linked and w.variant == TSAN and name not in ("epoll_before", "tcp_nonblock_poll"):
+                    continue
+                play(w, script or never_answers)
+                fine(Case(w, words, GOOD).run([w.app(name), host, str(s.ECHO)]))
+                assert (w.hostile.connections > 0) == (script is not None)
+
+    @test("several: programs with threads and forks use the next server if the first one " + LABEL, full=NUMBER > 3)
+    def _(w, words=WORDS, script=SCRIPT):
+        play(w, script or never_answers)
+        for name in PROGRAMS[6:]:
+            fine(Case(w, words, GOOD, timeout=30, rule="timeout = 10").run([w.app(name), bed.TARGET4, str(s.ECHO)], 60))
+
+
+@test("several: all faults one after another, and a name")
+def _(w):
+    play(w, never_answers)
+    case = Case(w, CLOSED, REFUSING, SILENT, HOSTILE, GOOD)
+    right(case.run(CURL + ["http://both.example/"]), PAGE)
+    right(case.run(CURL + ["-g", "http://[%s]/" % bed.TARGET6]), PAGE)
+
+
+@test("several: 500 connects at once, the first server refuses connections", on=(PLAIN, ASAN), slow=5)
+def _(w):
+    fine(Case(w, CLOSED, GOOD, timeout=30).run([w.app("connect_500"), bed.TARGET4, str(s.ECHO)], 80))
+
+
+ASYNC = """
+import asyncio
+async def one(i):
+    r, w = await asyncio.open_connection('%s', %d)
+    w.write(b'%%d\\n' %% i)
+    assert await r.readline() == b'%%d\\n' %% i
+    w.close()
+async def main(): await asyncio.gather(*map(one, range(50)))
+asyncio.run(main())
+print('all')
+""" % (bed.TARGET4, s.ECHO)
+
+NODE = """
+let left = 20;
+for (let i = 0; i < 20; i++) {
+    const c = require('net').connect(%d, '%s', () => c.write('x' + i));
+    c.on('data', d => { if (String(d) == 'x' + i && --left == 0) console.log('all'); c.end(); });
+}""" % (s.ECHO, bed.TARGET4)
+
+
+@test("several: event loops of Python and Node.js, 50 at a time, the first server never answers", on=PLAIN)
+def _(w):
+    play(w, never_answers)
+    for command in ([PYTHON, "-c", ASYNC], ["node", "-e", NODE]):
+        right(Case(w, HOSTILE, GOOD).run(command), b"all")
+
+
+@test("several: a server that is stopped, and one that is killed, while programs use them", on=PLAIN, root=True,
+      in_chroot=False)
+def _(w):
+    port = s.HOSTILE + 1
+    s.start_danted(w.scratch, port, "none")
+    bed.wait_port(bed.PROXY, bed.PROXY4, port)
+    with open("%s/danted-%d.pid" % (w.scratch, port), encoding="ascii") as f:
+        pid = int(f.read())
+    case = Case(w, "port = %d" % port, GOOD)
+    assert case.probe() == ("ok", "")
+    group = os.getpgid(pid)
+    members = [int(n) for n in os.listdir("/proc") if n.isdigit() and os.path.exists("/proc/%s/stat" % n) and
+               "danted" in open("/proc/%s/stat" % n, encoding="ascii").read() and os.getpgid(int(n)) == group]
+    try:
+        for member in members:
+            os.kill(member, signal.SIGSTOP)
+        out, err = case.probe()
+        assert out == "ok" and 'server "s0": it does not answer; trying s1' in err, (out, err)
+        assert case.probe() == ("ok", ""), "it is known to be down"
+    finally:
+        for member in members:
+            os.kill(member, signal.SIGKILL)
+
+
+@test("several: what is known of a server is known to the whole tree and to the next run", on=(PLAIN, ASAN))
+def _(w):
+    play(w, never_answers)
+    case = Case(w, HOSTILE, GOOD, timeout=2)
+    command = ["sh", "-c", "for i in 1 2 3; do %s %s %d; done" % (w.app("probe"), bed.TARGET4, s.ECHO)]
+    status, out, err = case.run(command)
+    assert (status, out) == (0, b"ok\nok\nok\n"), (status, out, err)
+    first = w.hostile.connections
+    assert first in (1, 2), "one connection, with pipelining and perhaps step by step: %d" % first
+    assert case.probe()[0] == "ok" and w.hostile.connections == first
+    # A server that works again is used again, after a while.
+    play(w, lambda t: t.serve())
+    end = time.monotonic() + 15
+    while not w.hostile.connections and time.monotonic() < end:
+        assert case.probe()[0] == "ok"
+        time.sleep(0.3)
+    assert w.hostile.connections == 1
+    assert case.probe() == ("ok", "") and w.hostile.connections == 2
+
+
+@test("several: a server that is known to be down is used if no other is left", on=PLAIN)
+def _(w):
+    play(w, never_answers)
+    case = Case(w, HOSTILE, CLOSED, timeout=2)
+    assert case.probe()[0] == "ECONNREFUSED"
+    play(w, lambda t: t.serve())
+    assert case.probe()[0] == "ok"
+
+
+for CODE, ERRNO in ((1, "ECONNREFUSED"), (2, "EACCES"), (3, "ENETUNREACH"), (4, "EHOSTUNREACH"), (5, "ECONNREFUSED"),
+                    (6, "ETIMEDOUT")):
+    @test("several: reply %d is the program's" % CODE, on=PLAIN)
+    def _(w, code=CODE, errno=ERRNO):
+        play(w, replies(code))
+        for how in ("", "nonblock"):
+            got, err = Case(w, HOSTILE + " pipeline = on", GOOD).probe(how)
+            assert (got, err) == (errno, "") or code == 1 and got.startswith("E"), (got, err)
+        assert w.hostile.connections == 2
+
+
+for CODE, WORD in ((1, "general-failure"), (2, "not-allowed"), (3, "network-unreachable")):
+    @test("several: the next server is used after reply %d if the rule says so, once" % CODE, on=PLAIN)
+    def _(w, code=CODE, word=WORD):
+        play(w, replies(code))
+        words = HOSTILE + " pipeline = on"
+        for how in ("", "nonblock"):
+            got, err = Case(w, words, GOOD, rule='next-on = "%s"' % word).probe(how)
+            assert got == "ok" and err.count("\n") == 1, (got, err)
+        assert w.hostile.connections == 2
+        case = Case(w, words, words + ' username = "a" password = "b"', GOOD,
+                    rule='next-on = "%s"' % word)
+        assert case.probe()[0].startswith("E") and w.hostile.connections == 4, w.hostile.connections
+        assert case.probe()[0].startswith("E") and w.hostile.connections == 6, "nothing is remembered"
+
+
+@test("several: a server that closes in place of replies is passed over after the third time", on=PLAIN)
+def _(w):
+    play(w, closes_in_place_of_a_reply)
+    case = Case(w, HOSTILE + " pipeline = off", GOOD)
+    command = ["sh", "-c", "for i in 1 2 3 4; do %s %s %d; done" % (w.app("probe"), bed.TARGET4, s.ECHO)]
+    status, out, err = case.run(command)
+    assert out == b"ECONNREFUSED\nECONNREFUSED\nok\nok\n", (status, out, err)
+
+
+@test("several: a slow target has the whole time of its server", on=PLAIN)
+def _(w):
+    def slow(t):
+        t.begin()
+        time.sleep(4)
+        t.c.say(t.c.OK)
+        t.c.echo()
+    play(w, slow)
+    for how in ("", "nonblock"):
+        assert Case(w, HOSTILE + " pipeline = off", GOOD, timeout=6).probe(how) == ("ok", "")
+
+
+@test("several: the whole time is limited, and the last error is the program's", on=(PLAIN, ASAN))
+def _(w):
+    play(w, never_answers)
+    for how in ("", "nonblock"):
+        begun = time.monotonic()
+        got, err = Case(w, HOSTILE, SILENT, CLOSED, timeout=20, rule="timeout = 4").probe(how)
+        assert got == "ECONNREFUSED" and time.monotonic() - begun < 15, (got, err)
+        assert err.count("\n") == 3 and "no server is left" in err, err
+    begun = time.monotonic()
+    got, err = Case(w, HOSTILE, SILENT, timeout=20, rule="timeout = 3").probe()
+    assert got == "ETIMEDOUT" and time.monotonic() - begun < 15, (got, err)
+
+
+@test("several: the log says which server was used and why", on=PLAIN)
+def _(w):
+    case = Case(w, CLOSED, REFUSING, GOOD)
+    status, out, err = case.run([w.app("probe"), bed.TARGET4, str(s.ECHO)], options=("-v",))
+    lines = err.decode().splitlines()
+    assert status == 0 and out == b"ok\n" and len(lines) == 3, err
+    assert 'warning: server "s0": connection refused; trying s1' in lines[0], err
+    assert 'warning: server "s1": wrong name or password; trying s2' in lines[1], err
+    assert 'via "s2": connected' in lines[2], err
+
+
+def servers_used(case, w, n, host=bed.TARGET4):
+    """The servers of N connections of one run."""
+    code = "import socket\nfor i in range(%d): socket.create_connection(('%s', %d)).close()" % (n, host, s.ECHO)
+    status, out, err = case.run([PYTHON, "-c", code])
+    assert status == 0, (status, out, err)
+    return [line.split('via "')[1][:2] for line in err.decode().splitlines() if "connected" in line]
+
+
+@test("several: pick chooses the server: in turn, at random, by destination", on=PLAIN)
+def _(w):
+    servers = (GOOD, "port = %d" % s.MICROSOCKS, "port = %d" % s.SSH_D)
+    got = servers_used(Case(w, *servers, rule='pick = "round-robin"'), w, 6)
+    assert got == ["s0", "s1", "s2"] * 2, got
+    got = servers_used(Case(w, *servers, rule='pick = "random"'), w, 40)
+    assert set(got) == {"s0", "s1", "s2"}, got
+    case, of_host = Case(w, *servers, rule='pick = "sticky"'), {}
+    for host in (bed.TARGET4, "both.example", "only4.example", bed.TARGET4, "BOTH.example"):
+        got = set(servers_used(case, w, 3, host))
+        assert len(got) == 1, (host, got)
+        assert of_host.setdefault(host.lower(), got) == got, (host, got)
+    # Without the first one the others share its connections.
+    got = servers_used(Case(w, CLOSED, *servers[:2], rule='pick = "round-robin"'), w, 8)
+    assert got.count("s1") >= 3 and got.count("s2") >= 3 and len(got) == 8, got
+
+
+@test("several: with LD_PRELOAD alone names of servers are resolved, and one that cannot be is passed over", on=PLAIN)
+def _(w):
+    case = Case(w, GOOD, GOOD)
+    with open(case.conf, encoding="ascii") as f:
+        text = f.read().replace('address = "%s"' % bed.PROXY4, 'address = "nobody.near.example"', 1)
+    with open(bed.FILES[bed.CLIENT] + "/resolv.conf", "r+", encoding="ascii") as f:
+        before = f.read()
+        f.seek(0)
+        f.write("nameserver 127.0.0.1\noptions attempts:1 timeout:1\n")
+        f.truncate()
+        f.flush()
+        try:
+            s.write(case.conf, text)
+            status, out, err = w.preloaded(None, [w.app("probe"), bed.TARGET4, str(s.ECHO)], SOCKS5_CONF=case.conf)
+        finally:
+            f.seek(0)
+            f.write(before)
+            f.truncate()
+    assert (status, out) == (0, b"ok\n"), (status, out, err)
