@@ -105,24 +105,24 @@ FAULTS = {
     "does not support the command": (HOSTILE, replies(7)),
     "does not support the address": (HOSTILE, replies(8)),
 }
-PROGRAMS = ("tcp_blocking", "tcp_nonblock_poll", "tcp_nonblock_select", "epoll_before", "epoll_after", "options_kept",
-            "poll_shared", "exec_inherit", "fork_connecting", "close_connecting")
+PROGRAMS = ("tcp_blocking", "tcp_nonblock_poll", "tcp_nonblock_select", "epoll_before", "epoll_after", "options_kept")
+THREADED = ("poll_shared", "epoll_thread", "close_connecting")
+FORKING = ("exec_inherit", "fork_connecting")
 
 for NUMBER, (LABEL, (WORDS, SCRIPT)) in enumerate(FAULTS.items()):
-    @test("several: the next server is used if the first one " + LABEL, on=(ASAN, TSAN) if NUMBER < 4 else ASAN)
+    @test("several: the next server is used if the first one " + LABEL)
     def _(w, words=WORDS, script=SCRIPT):
         for host in (bed.TARGET4, bed.TARGET6):
-            for name in PROGRAMS[:6]:
-                if w.linked and w.variant == TSAN and name not in ("epoll_before", "tcp_nonblock_poll"):
-                    continue
+            for name in PROGRAMS:
                 play(w, script or never_answers)
                 fine(Case(w, words, GOOD).run([w.app(name), host, str(s.ECHO)]))
                 assert (w.hostile.connections > 0) == (script is not None)
 
-    @test("several: programs with threads and forks use the next server if the first one " + LABEL, full=NUMBER > 3)
+    @test("several: programs with threads and forks use the next server if the first one " + LABEL,
+          on=(ASAN, TSAN) if NUMBER < 4 else ASAN, full=NUMBER > 3)
     def _(w, words=WORDS, script=SCRIPT):
         play(w, script or never_answers)
-        for name in PROGRAMS[6:]:
+        for name in THREADED + (FORKING if w.variant == ASAN else ()):
             fine(Case(w, words, GOOD, timeout=30, rule="timeout = 10").run([w.app(name), bed.TARGET4, str(s.ECHO)], 60))
 
 
