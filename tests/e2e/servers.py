@@ -150,8 +150,8 @@ def targets(scratch):
                     ["git", "-C", repo, "update-server-info"]):
         subprocess.run(command, check=True, env=env, timeout=30)
     subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=both.example",
-                    "-addext", "subjectAltName=DNS:both.example,DNS:example.org", "-days", "2", "-keyout", scratch + "/tls.pem", "-out", scratch + "/tls.crt"],
-                   check=True, timeout=60, stderr=subprocess.DEVNULL)
+                    "-addext", "subjectAltName=DNS:both.example,DNS:example.org,IP:%s,IP:%s" % (bed.TARGET4, bed.TARGET6),
+                    "-days", "2", "-keyout", scratch + "/tls.pem", "-out", scratch + "/tls.crt"], check=True, timeout=60, stderr=subprocess.DEVNULL)
     with open(scratch + "/tls.pem", "a") as key, open(scratch + "/tls.crt") as certificate:
         key.write(certificate.read())
     conf = _write(scratch + "/nginx.conf", NGINX_CONF % {"dir": scratch})
