@@ -1,6 +1,7 @@
 """The namespace engine: programs that the preload object cannot cover run through real servers, alone and as children
 of covered programs, with the results that they have without socksify."""
 
+import contextlib
 import os
 import re
 import shutil
@@ -422,3 +423,25 @@ def _(w):
         thread.join(20)
         assert got == [size] * times, got
     listener.close()
+
+
+@test("reach: a datagram sent just before exit arrives", on=PLAIN, slow=5)
+def _(w):
+    got = []
+    with bed.inside(bed.TARGET):
+        listener = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        listener.bind((bed.TARGET4, 0))
+    listener.settimeout(0.5)
+    code = """
+import os, socket, sys
+u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+for i in range(3): u.sendto(b'%%d' %% i, ('%s', %d))
+os._exit(0)
+""" % listener.getsockname()
+    for options in ("--engine=namespace", "--strict"):
+        for _ in range(20):
+            fine(run(w, [PYTHON, "-c", code], options))
+    with listener, contextlib.suppress(TimeoutError):
+        while True:
+            got.append(listener.recv(9))
+    assert sorted(got) == sorted([b"0", b"1", b"2"] * 40), got

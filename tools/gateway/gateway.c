@@ -97,12 +97,17 @@ static void raise_limit(void)
     }
 }
 
+static int earlier_of(int ms, int other)
+{
+    return ms >= 0 && ms < other ? ms : other;
+}
+
 static void run_loop(void)
 {
     int64_t tick = loop_now();
     while (tree_lives() || tcp_flow_count() > 0 || udp_flow_sends() || !tree_close()) {
-        int ms = forward_tick(), left = (int)(tick + TICK_MS - loop_now());
-        loop_run_once(ms >= 0 && ms < left ? ms : left > 0 ? left : 0);
+        int left = earlier_of(udp_flow_linger(), earlier_of(forward_tick(), (int)(tick + TICK_MS - loop_now())));
+        loop_run_once(left > 0 ? left : 0);
         if (loop_now() < tick + TICK_MS)
             continue;
         tick = loop_now();

@@ -3,7 +3,10 @@
  *
  * The engine waits for the SOCKS5 server when the first datagram is sent. A thread does that for each flow, so that the
  * others go on. The datagrams of the flow wait meanwhile, a few of them at most, and later ones are dropped, as by any
- * network. */
+ * network.
+ *
+ * A server ends an association with its connection, and may not read the datagrams that have just arrived at its
+ * relay. A flow whose program closes the socket right after a datagram is therefore kept for a moment. */
 #define SOCKS5CLIENT_NO_MACROS
 #include "udp_flow.h"
 #include "inject.h"
@@ -22,12 +25,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define TABLE    1024   /* a power of two */
-#define WAITS    64     /* datagrams of a flow that wait */
-#define CHECK_MS 100    /* from one look at the association to the next */
-#define IDLE_MS  300000 /* a flow without datagrams ends, as in other gateways */
-#define ROUNDS   64     /* datagrams taken before other descriptors are served */
-#define LONGEST  65535
+#define TABLE     1024   /* a power of two */
+#define WAITS     64     /* datagrams of a flow that wait */
+#define CHECK_MS  100    /* from one look at the association to the next */
+#define IDLE_MS   300000 /* a flow without datagrams ends, as in other gateways */
+#define LINGER_MS 250    /* from the end of a flow that has just sent to the end of its association */
+#define ROUNDS    64     /* datagrams taken before other descriptors are served */
+#define LONGEST   65535
 
 struct waiting {
     struct s5_endpoint to;
@@ -44,17 +48,21 @@ struct flow {
     struct s5_endpoint last; /* where the last datagram went */
     size_t last_size;
     int64_t used;    /* ms */
+    int64_t sent;    /* ms; the last datagram */
+    int64_t until;   /* ms; it lingers */
     int64_t checked; /* ms; the association was alive */
     struct worker_job job;
     struct waiting *sending;       /* the job's datagram; NULL: there is no job */
     struct waiting *waiting, **at; /* after it */
     unsigned n_waiting;
-    bool ended; /* it ends when the job has */
+    bool ended; /* its socket is closed: it ends when the job has, or when it has lingered */
     struct flow *next;
 };
 
 static struct flow *flows[TABLE];
 static unsigned n_sending;
+static int64_t last_sent;                                   /* ms; by any flow */
+static struct flow *lingering, **lingering_at = &lingering; /* the first to end is the first */
 static struct watch inner[2] = {{.fd = -1, .lasting = true}, {.fd = -1, .lasting = true}};
 static uint8_t buffer[INJECT_HEAD + LONGEST];
 
@@ -82,6 +90,31 @@ static void free_flow(struct flow *f)
     loop_dispose(f);
 }
 
+/* Frees the flow F, which is in no list, now or later. */
+static void leave_flow(struct flow *f)
+{
+    if (f->sent + LINGER_MS <= loop_now()) {
+        free_flow(f);
+        return;
+    }
+    f->until = loop_now() + LINGER_MS;
+    f->next = NULL;
+    *lingering_at = f;
+    lingering_at = &f->next;
+}
+
+int udp_flow_linger(void)
+{
+    for (struct flow *f; (f = lingering) && f->until <= loop_now();) {
+        lingering = f->next;
+        free_flow(f);
+    }
+    if (!lingering)
+        lingering_at = &lingering;
+    int64_t until = lingering ? lingering->until : last_sent + LINGER_MS;
+    return until > loop_now() ? (int)(until - loop_now()) : -1;
+}
+
 static void end_flow(struct flow *f)
 {
     for (struct flow **at = find_place(&f->from); *at; at = &(*at)->next)
@@ -91,23 +124,12 @@ static void end_flow(struct flow *f)
         }
     f->ended = true;
     if (!f->sending)
-        free_flow(f);
+        leave_flow(f);
 }
 
 bool udp_flow_sends(void)
 {
-    return n_sending > 0;
-}
-
-/* A socket that was not connected has no address of its own, and one of IPv6 may have sent from an address of IPv4. */
-void udp_flow_closed(const struct s5_endpoint *addr)
-{
-    for (struct flow *f = *find_place(addr), *next; f; f = next) {
-        next = f->next;
-        if (s5_endpoint_is_same(&f->from, addr) ||
-            (s5_endpoint_is_unspecified(addr) && f->from.v4.sin_port == addr->v4.sin_port))
-            end_flow(f);
-    }
+    return n_sending > 0 || lingering || last_sent + LINGER_MS > loop_now();
 }
 
 void udp_flow_tick(void)
@@ -136,7 +158,9 @@ static void take_answers(struct watch *w, uint32_t ready)
     for (int i = 0; i < ROUNDS; i++) {
         struct s5_endpoint from = {.len = sizeof(from.v6)};
         ssize_t n = Rrecvfrom(w->fd, buffer + INJECT_HEAD, LONGEST, MSG_DONTWAIT, &from.any, &from.len);
-        if (n < 0 && errno != EAGAIN && errno != EINTR && f->last.len)
+        if (n >= 0 && f->ended) /* the port may be another socket's */
+            continue;
+        if (n < 0 && !f->ended && errno != EAGAIN && errno != EINTR && f->last.len)
             report_error(f, &f->last, f->last_size, errno);
         if (n < 0)
             return;
@@ -155,10 +179,18 @@ static bool is_lasting_error(int error)
     return error != EAGAIN && error != EINTR && error != ENOBUFS && error != ENOMEM;
 }
 
-static void send_datagram(struct flow *f, const struct s5_endpoint *to, const void *octets, size_t n)
+/* A query for an address is answered here: nothing is on its way. */
+static void note_sent(struct flow *f, const struct s5_endpoint *to, size_t n)
 {
     f->last = *to;
     f->last_size = n;
+    if (!f->dns.len || !s5_endpoint_is_same(to, &f->dns))
+        f->sent = last_sent = loop_now();
+}
+
+static void send_datagram(struct flow *f, const struct s5_endpoint *to, const void *octets, size_t n)
+{
+    note_sent(f, to, n);
     owner_act_for(&f->owner);
     if (Rsendto(f->outer.fd, octets, n, MSG_DONTWAIT | MSG_NOSIGNAL, &to->any, to->len) < 0 && is_lasting_error(errno))
         report_error(f, to, n, errno);
@@ -192,8 +224,7 @@ static void job_done(struct worker_job *job)
     struct waiting *sent = f->sending;
     f->sending = NULL;
     n_sending--;
-    f->last = sent->to;
-    f->last_size = sent->n;
+    note_sent(f, &sent->to, sent->n);
     if (job->result < 0 && is_lasting_error((int)-job->result))
         report_error(f, &sent->to, sent->n, (int)-job->result);
     free(sent);
@@ -201,7 +232,7 @@ static void job_done(struct worker_job *job)
         loop_set_events(&f->outer, EPOLLIN);
     start_job(f);
     if (f->ended && !f->sending) /* what the program sent before it closed the socket has been sent */
-        free_flow(f);
+        leave_flow(f);
 }
 
 /* Sends what waits, up to the first datagram that needs a thread again. */
@@ -319,6 +350,19 @@ static void take_datagrams(struct watch *w, uint32_t ready)
         from.len = m.msg_namelen;
         if (get_destination(&m, &to))
             take_datagram(&from, &to, buffer, (size_t)n);
+    }
+}
+
+/* A socket that was not connected has no address of its own, and one of IPv6 may have sent from an address of IPv4. */
+void udp_flow_closed(const struct s5_endpoint *addr)
+{
+    for (int i = 0; i < 2; i++)
+        take_datagrams(&inner[i], EPOLLIN); /* what it has sent before */
+    for (struct flow *f = *find_place(addr), *next; f; f = next) {
+        next = f->next;
+        if (s5_endpoint_is_same(&f->from, addr) ||
+            (s5_endpoint_is_unspecified(addr) && f->from.v4.sin_port == addr->v4.sin_port))
+            end_flow(f);
     }
 }
 

@@ -12,8 +12,11 @@ int udp_flow_begin(struct handover *h);
 /* Ends the flow of the socket in the namespace that has ADDR, which was closed. */
 void udp_flow_closed(const struct s5_endpoint *addr);
 
-/* Whether datagrams wait for a SOCKS5 server. */
+/* Whether datagrams wait for a SOCKS5 server, or are on their way to its relay. */
 bool udp_flow_sends(void);
+
+/* Ends the associations that were kept for their last datagram. Returns in how many ms the next one ends; -1: none. */
+int udp_flow_linger(void);
 
 /* Ends what has not been used for long. Called about once a second. */
 void udp_flow_tick(void);
