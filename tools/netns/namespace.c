@@ -277,22 +277,31 @@ static long read_number(const char *path)
     return n > 0 ? strtol(text, NULL, 10) : -1;
 }
 
+/* What prevents a step for which there are rights in the user namespace. UNSHARED: that one was made. */
+static const char *advise_on_rights(const struct namespace_problem *why, bool unshared)
+{
+    if (!unshared && read_number("/proc/sys/kernel/unprivileged_userns_clone") == 0)
+        return "allow user namespaces: sysctl kernel.unprivileged_userns_clone=1";
+    if (read_number("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == 1)
+        return "AppArmor restricts user namespaces: load the profile of socksify's package";
+    if (!unshared)
+        return "a container or its seccomp profile forbids namespaces: run socksify outside of it";
+    if (strcmp(why->step, "mount") == 0)
+        return "a container or its security profile forbids mounts: run socksify outside of it";
+    return "";
+}
+
 const char *namespace_advice(const struct namespace_problem *why)
 {
     bool unshared = strcmp(why->step, "unshare") != 0;
-    if (!unshared && why->error == ENOSPC)
-        return "raise the limit: sysctl user.max_user_namespaces and user.max_net_namespaces";
-    if (!unshared && why->error == EPERM && read_number("/proc/sys/kernel/unprivileged_userns_clone") == 0)
-        return "allow user namespaces: sysctl kernel.unprivileged_userns_clone=1";
-    if (why->error == EPERM && read_number("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == 1)
-        return "AppArmor restricts user namespaces: load the profile of socksify's package";
-    if (why->error == EACCES && read_number("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == 1)
-        return "AppArmor restricts user namespaces: load the profile of socksify's package";
-    if (!unshared && why->error == EPERM)
-        return "a container or its seccomp profile forbids namespaces: run socksify outside of it";
+    if (why->error == ENOSPC && (!unshared || strcmp(why->step, "mount") == 0))
+        return "raise the limit: sysctl user.max_user_namespaces, user.max_net_namespaces and user.max_mnt_namespaces";
+    if (why->error == EPERM || why->error == EACCES)
+        return advise_on_rights(why, unshared);
     if (strncmp(why->step, "/proc/", 6) == 0 && why->error == ENOENT)
         return "mount /proc";
-    if (why->error == ENOENT || why->error == EOPNOTSUPP || why->error == EPROTONOSUPPORT)
+    bool of_modules = strcmp(why->step, "nftables") == 0 || strcmp(why->step, "sockets") == 0;
+    if (of_modules && (why->error == ENOENT || why->error == EOPNOTSUPP || why->error == EPROTONOSUPPORT))
         return "load the kernel modules nf_tables, nft_tproxy, nft_socket, nft_reject_inet and nfnetlink_queue";
     return "";
 }

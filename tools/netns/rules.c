@@ -410,14 +410,11 @@ static int send_batch(const struct rules_options *options, bool compat)
     return result;
 }
 
-int rules_install(const struct rules_options *options, const char **ret_what)
+int rules_install(const struct rules_options *options)
 {
     /* Few kernels have only one of the two. A transaction that fails takes milliseconds. */
     int result = send_batch(options, true);
     if (result == -ENOENT || result == -EOPNOTSUPP)
         result = send_batch(options, false);
-    *ret_what = result == -ENOENT || result == -EOPNOTSUPP || result == -EPROTONOSUPPORT
-                    ? "the kernel modules nf_tables, nft_tproxy, nft_socket, nft_reject_inet and nfnetlink_queue"
-                    : "nftables";
     return result;
 }

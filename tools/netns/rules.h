@@ -23,8 +23,7 @@ struct rules_options {
     bool loopback; /* loopback addresses that nobody in the namespace listens on lead outside */
 };
 
-/* Installs the rules in this network namespace in one transaction. Returns 0, or -errno: the kernel refused them.
- * RET_WHAT names what is missing then. */
-int rules_install(const struct rules_options *options, const char **ret_what);
+/* Installs the rules in this network namespace in one transaction. Returns 0, or -errno: the kernel refused them. */
+int rules_install(const struct rules_options *options);
 
 #endif

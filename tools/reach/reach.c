@@ -82,14 +82,13 @@ static void set_kernel_settings(void)
 static int fill_namespace(struct handover *h)
 {
     struct rules_options rules = {.loopback = h->flags & HANDOVER_LOOPBACK_OUT};
-    const char *what = "";
     int result = routes_install(&rules.ipv6);
     if (result < 0)
         return report_error("routes", result);
     set_kernel_settings();
-    result = rules_install(&rules, &what);
+    result = rules_install(&rules);
     if (result < 0)
-        return report_error(what, result);
+        return report_error("nftables", result);
     result = inner_sockets_create(h, rules.ipv6);
     if (result < 0)
         return report_error("sockets", result);
