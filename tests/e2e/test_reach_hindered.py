@@ -54,15 +54,17 @@ LIMITS = "raise the limit: sysctl user.max_user_namespaces, user.max_net_namespa
 
 
 class Cause:
-    def __init__(self, step, error, advice, settings=(), limit="", calls=()):
-        self.settings, self.limit, self.calls = dict(settings), limit, calls
+    def __init__(self, step, error, advice, settings=(), limit="", calls=(), user=True):
+        self.settings, self.limit, self.calls, self.user = dict(settings), limit, calls, user
         self.said = "%s: %s: %s" % (step, os.strerror(error), advice)
 
     def run(self, w, command):
         user = bed.user()
         calls = [[*call[:3], len("%d %d 1" % (user.pw_uid, user.pw_uid)) if call[3] == "map" else call[3], call[4]]
                  for call in self.calls]
-        how = json.dumps([self.settings, self.limit, calls, user.pw_uid, user.pw_gid])
+        how = json.dumps([self.settings, self.limit, calls, user.pw_uid * self.user, user.pw_gid * self.user])
+        if not self.user:
+            command = ["/usr/bin/setpriv", "--bounding-set=-all", "--inh-caps=-all", *command]
         return bed.run(bed.CLIENT, [PYTHON, "-c", HINDER, how, *command], w.env, 60, root=True)
 
 
@@ -86,6 +88,9 @@ CAUSES = {
     "the AppArmor profile of a container": Cause(
         "mount", errno.EACCES, "a container or its security profile forbids mounts: run socksify outside of it",
         calls=[("mount", 0, GREATER, 0, errno.EACCES)]),
+    "root without capabilities": Cause(
+        "/proc/self/uid_map", errno.EPERM, "root lacks CAP_SETFCAP: keep that capability, or run socksify as another user",
+        user=False),
     "no nfnetlink": Cause("nftables", errno.EPROTONOSUPPORT, MODULES,
                           calls=[("socket", 2, EQUAL, 12, errno.EPROTONOSUPPORT)]),
     "no nf_tables": Cause("nftables", errno.EOPNOTSUPP, MODULES,

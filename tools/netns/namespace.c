@@ -288,6 +288,8 @@ static const char *advise_on_rights(const struct namespace_problem *why, bool un
         return "a container or its seccomp profile forbids namespaces: run socksify outside of it";
     if (strcmp(why->step, "mount") == 0)
         return "a container or its security profile forbids mounts: run socksify outside of it";
+    if (strcmp(why->step, "/proc/self/uid_map") == 0)
+        return "root lacks CAP_SETFCAP: keep that capability, or run socksify as another user";
     return "";
 }
 
