@@ -39,7 +39,13 @@ int resolved_policy_read(struct s5_policy *ret, const struct options *options, c
     s5_environment_read(&source.env, environ_strings ? environ_strings : none);
     if (options->isolate)
         source.env.isolate = options->isolate;
-    return s5_source_load(ret, &source, ret_fault);
+    int result = s5_source_load(ret, &source, ret_fault);
+    ret->strict = options->strict;
+    if (options->engine >= 0) { /* also for the programs that the file names */
+        ret->engine = (uint8_t)options->engine;
+        ret->n_programs = 0;
+    }
+    return result;
 }
 
 int resolved_policy_resolve(struct s5_policy *policy, unsigned index)
@@ -100,11 +106,6 @@ int resolved_policy_load(struct s5_policy *ret, const struct options *options, c
         ret->log_level = level;
     ret->log_json |= options->log_json;
     ret->log_counts = options->summary;
-    ret->strict = options->strict;
-    if (options->engine >= 0) { /* also for the programs that the file names */
-        ret->engine = (uint8_t)options->engine;
-        ret->n_programs = 0;
-    }
     int code = options->log ? set_log(ret, options->log) : 0;
     if (code != 0)
         return code;

@@ -280,6 +280,19 @@ def _(w):
         expect(rows, covered=(finding, words))
 
 
+@test("check: the engine that is chosen for the program is named")
+def _(w):
+    conf = s.write(w.scratch + "/home/engines.conf", 'server "p" { address = "%s" port = %d }\nrule "all" { via = {"p"} }\n'
+                   'namespace-programs = {"curl"}\npreload-programs = {"gron"}\n' % (bed.PROXY4, s.CLOSED))
+    for options, program, finding, words in (
+            (("--engine=preload",), "gron", "fail", "Go"), (("--engine=namespace",), "curl", "ok", "by a network namespace"),
+            (("--strict",), "curl", "ok", "by a network namespace"), (("--engine=auto",), "curl", "ok", "by the preload"),
+            (("-c", conf), "curl", "ok", "by a network namespace"), (("-c", conf), "gron", "fail", "Go"),
+            (("-c", conf), "wget", "ok", "by the preload object")):
+        rows, _ = diagnose(w, None if "-c" in options else via(s.CLOSED), *options, program)
+        expect(rows, covered=(finding, words))
+
+
 @test("check: the table has the finding and its advice, and wrong options are refused")
 def _(w):
     status, out, err = bed.run(bed.CLIENT, [w.socksify, "--check", "-x", via(s.CLOSED)], w.env)

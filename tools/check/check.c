@@ -34,25 +34,38 @@ static const char *get_elf_class(const char *path)
     return head[EI_CLASS] == ELFCLASS64 ? ", 64-bit ELF file" : ", 32-bit ELF file";
 }
 
-static void check_program(struct report *report, const char *command)
+/* Reports a program that exists. RESULT: of coverage_of_command(), for the file that it FOUND. APART: it would run in a
+ * namespace. */
+static void report_coverage(struct report *report, int result, const struct s5_program_report *found, bool apart)
+{
+    const char *class = get_elf_class(found->path);
+    const char *detail = result > 0 ? found->detail : "dynamically linked against this C library";
+    if (apart && !check_namespace_try())
+        report_row(report, "covered", FINDING_OK, NULL, "%s%s, %s: by a network namespace", found->path, class, detail);
+    else if (result > 0)
+        report_row(report, "covered", FINDING_FAIL, s5_program_hint(found->coverage), "%s%s: %s", found->path, class,
+                   detail);
+    else if (apart)
+        report_row(report, "covered", FINDING_FAIL, "see NAMESPACES in socksify(1)",
+                   "%s%s: it is to run in a network namespace, and none can be made", found->path, class);
+    else
+        report_row(report, "covered", FINDING_OK, NULL, "%s%s, %s: by the preload object", found->path, class, detail);
+}
+
+static void check_program(struct report *report, const struct s5_policy *policy, const char *command)
 {
     static struct s5_program_report found;
     const char *file;
     int result = coverage_of_command(command, &found, &file);
     report_group(report, "program", command);
-    if (result < 0)
+    if (result < 0) {
         report_row(report, "covered", FINDING_FAIL, "not found, or not executable", "%s: %s", found.path,
                    strerror(-result));
-    else if (result > 0 && s5_program_is_reachable(found.coverage) && !check_namespace_try())
-        report_row(report, "covered", FINDING_OK, NULL, "%s%s, %s: by a network namespace", found.path,
-                   get_elf_class(found.path), found.detail);
-    else if (result > 0)
-        report_row(report, "covered", FINDING_FAIL, s5_program_hint(found.coverage), "%s%s: %s", found.path,
-                   get_elf_class(found.path), found.detail);
-    else
-        report_row(report, "covered", FINDING_OK, NULL,
-                   "%s%s, dynamically linked against this C library: by the preload object", found.path,
-                   get_elf_class(found.path));
+        return;
+    }
+    enum s5_engine_choice engine = policy->strict ? S5_ENGINE_NAMESPACE : s5_policy_engine(policy, file);
+    bool needed = result > 0 && s5_program_is_reachable(found.coverage);
+    report_coverage(report, result, &found, engine == S5_ENGINE_NAMESPACE || (engine == S5_ENGINE_AUTO && needed));
 }
 
 /* ---- The servers ---- */
@@ -152,7 +165,7 @@ int check(const struct options *options, char *const *environ_strings)
     report_row(&report, "syntax", FINDING_OK, NULL, "%s: %u servers, %u rules", s5_policy_text(&policy, policy.source),
                policy.n_servers, policy.n_rules);
     if (options->command)
-        check_program(&report, options->command[0]);
+        check_program(&report, &policy, options->command[0]);
     check_fence(&report);
     check_namespace(&report);
     check_servers(&report, &policy, options->target ? &target : NULL);
