@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -41,6 +42,13 @@ static bool write_syslog(const char *line, size_t len)
     return sent;
 }
 
+/* Whether a write to FD that did not go on at once may wait: for a disk, but not for the other end of a pipe. */
+static bool may_wait(int fd, int error)
+{
+    struct stat st;
+    return error == EOPNOTSUPP || (error == EAGAIN && fstat(fd, &st) == 0 && S_ISREG(st.st_mode));
+}
+
 /* Writes LINE, and closes FD. The descriptor may be blocking, and its other end may be stopped: such a line is lost. */
 static bool write_to(int fd, const char *line, size_t len)
 {
@@ -51,7 +59,7 @@ static bool write_to(int fd, const char *line, size_t len)
     ssize_t n = send(fd, line, len, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (n < 0 && errno == ENOTSOCK)
         n = pwritev2(fd, &iov, 1, -1, RWF_NOWAIT);
-    if (n < 0 && errno == EOPNOTSUPP && poll(&ready, 1, 0) == 1)
+    if (n < 0 && may_wait(fd, errno) && poll(&ready, 1, 0) == 1)
         n = write(fd, line, len);
     close(fd);
     return n > 0;
