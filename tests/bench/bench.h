@@ -4,11 +4,13 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #define CHECK(what)                                                                                \
     do {                                                                                           \
@@ -44,6 +46,32 @@ static inline void print_rate(double n, double begun, double begun_processor)
 {
     printf("%.1f %.1f\n", n / (now_us() - begun) * 1e6,
            clock_us(CLOCK_PROCESS_CPUTIME_ID) - begun_processor);
+}
+
+/* With -w a program stops before its measurement and after it: it prints a line and waits, for a line or for the end of
+ * its input. So its caller can read what other processes have spent meanwhile. */
+static bool stops;
+
+static inline void stop_before(void)
+{
+    char octet = 0;
+    if (!stops)
+        return;
+    puts("ready");
+    fflush(stdout);
+    while (octet != '\n' && read(STDIN_FILENO, &octet, 1) == 1)
+        ;
+}
+
+static inline void stop_after(void)
+{
+    char octet;
+    if (!stops)
+        return;
+    puts("done");
+    fflush(stdout);
+    while (read(STDIN_FILENO, &octet, 1) == 1)
+        ;
 }
 
 #endif

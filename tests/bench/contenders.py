@@ -1,5 +1,6 @@
 """What is measured: a direct connection, a program that speaks SOCKS5 itself, this project, and the other tools in
-Debian. Each tool covers the same ordinary program and is configured for the same server."""
+Debian. Each tool covers the same ordinary program and is configured for the same server. This project's namespace
+engine runs a static build of it, which no preload object covers."""
 
 import os
 
@@ -43,12 +44,13 @@ rule "all" { via = {"peer"} }
 
 class Contender:
     """SPEAKS: the program itself speaks SOCKS5. Otherwise PRELOAD is the object that covers it, CONFIG is the text of its
-    configuration, and VARIABLE is the environment variable with the path of that file. WRAP is put before the command."""
+    configuration, and VARIABLE is the environment variable with the path of that file. WRAP is put before the command. With
+    STATIC the programs are static builds."""
 
-    def __init__(self, name, *, speaks=False, preload="", config="", variable="", more=None):
-        self.name, self.speaks, self.preload = name, speaks, preload
+    def __init__(self, name, *, speaks=False, preload="", config="", variable="", more=None, wrap=None, static=False):
+        self.name, self.speaks, self.preload, self.static = name, speaks, preload, static
         self.config, self.variable, self.more = config, variable, more or {}
-        self.wrap = ["env", "LD_PRELOAD=" + preload] if preload else []
+        self.wrap = wrap or (["env", "LD_PRELOAD=" + preload] if preload else [])
 
     def environment(self, scratch, server, port, login):
         """The environment of a program that is covered by this tool, without LD_PRELOAD."""
@@ -68,14 +70,16 @@ class Contender:
 
 
 def everybody(build):
-    ours = Contender("socksify", preload=build + "/preload/libsocksify.so", config=SOCKSIFY,
-                     variable="SOCKS5_CONF")
-    # As users start it. Where only the preload object is measured, the variable is sufficient.
-    ours.wrap = [build + "/tools/socksify", "--"]
+    def ours(name, *options, **more):  # as users start it
+        return Contender(name, config=SOCKSIFY, variable="SOCKS5_CONF", **more,
+                         wrap=[build + "/tools/socksify", *options, "--"])
     return [
         Contender("direct"),
         Contender("floor", speaks=True),
-        ours,
+        # Where only the preload object is measured, the variable is sufficient.
+        ours("socksify", preload=build + "/preload/libsocksify.so"),
+        ours("socksify, namespace", "--engine=namespace", static=True),
+        ours("socksify, strict", "--strict", static=True),
         Contender("proxychains4", preload=LIBRARIES + "libproxychains.so.4", config=PROXYCHAINS,
                   variable="PROXYCHAINS_CONF_FILE", more={"PROXYCHAINS_QUIET_MODE": "1"}),
         Contender("tsocks", preload=LIBRARIES + "libtsocks.so", config=TSOCKS,

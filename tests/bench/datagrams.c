@@ -6,14 +6,12 @@
  *   datagrams self|plain connected|loose ADDRESS PORT TARGET SIZE WINDOW COUNT
  *
  * "connected" uses a connected socket, "loose" uses sendto(). WINDOW datagrams are in flight at a time. With -m before
- * the other arguments they are sent by sendmmsg() and received by recvmmsg(). Prints datagrams per second, and the
+ * the other arguments they are sent by sendmmsg() and received by recvmmsg(). -w: see bench.h. Prints datagrams per second, and the
  * processor time that they took. */
 #include "bench.h"
 #include <poll.h>
 #include <pthread.h>
-#include <stdbool.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 enum { HEADER = 10, MOST = 1500, BATCH = 32, TARGET_PORT = 7 };
 
@@ -188,6 +186,7 @@ static void measure_rate(unsigned window, unsigned count)
     unsigned sent = window, back = 0;
     send_datagrams(1);
     CHECK(receive_datagrams(1) == 1); /* the association is established */
+    stop_before();
     double begun = now_us(), processor = clock_us(CLOCK_PROCESS_CPUTIME_ID);
     for (send_datagrams(window); back < count;) {
         unsigned n = receive_datagrams(window);
@@ -198,16 +197,15 @@ static void measure_rate(unsigned window, unsigned count)
         sent += n;
     }
     print_rate(count, begun, processor);
+    stop_after();
 }
 
 int main(int argc, char **argv)
 {
     if (argc >= 4 && strcmp(argv[1], "relay") == 0)
         run_relay(argv[2], atoi(argv[3]), argv[4]);
-    if (argc > 1 && strcmp(argv[1], "-m") == 0) {
-        many = true;
-        argv++, argc--;
-    }
+    for (; argc > 1 && argv[1][0] == '-'; argv++, argc--)
+        *(argv[1][1] == 'm' ? &many : &stops) = true;
     CHECK(argc == 9);
     connected = strcmp(argv[2], "connected") == 0;
     size = (size_t)atoi(argv[6]);

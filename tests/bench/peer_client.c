@@ -1,7 +1,7 @@
 /* The client of the benchmarks: an ordinary program, which runs covered by the tool that is measured, or bare. With -s
  * or -u it speaks SOCKS5 itself, which is the floor.
  *
- *   peer_client [-s|-u] MODE ADDRESS N [SECONDS]
+ *   peer_client [-w] [-s|-u] MODE ADDRESS N [SECONDS]
  *
  * ADDRESS is that of the target. With -s or -u it is that of the server, and the program requests the target from it:
  * greeting and request, for -u with user and password between them, in one write.
@@ -20,11 +20,9 @@
 #include <netdb.h>
 #include <netinet/tcp.h>
 #include <poll.h>
-#include <stdbool.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 enum { ECHO = 7, DISCARD = 9, SOURCE = 19, MOST = 10000 };
 
@@ -322,10 +320,11 @@ static const struct {
 int main(int argc, char **argv)
 {
     struct rlimit limit;
-    if (argc > 1 && argv[1][0] == '-') {
-        how = argv[1][1] == 'u' ? LOGIN : SELF;
-        argv++, argc--;
-    }
+    for (; argc > 1 && argv[1][0] == '-'; argv++, argc--)
+        if (argv[1][1] == 'w')
+            stops = true;
+        else
+            how = argv[1][1] == 'u' ? LOGIN : SELF;
     CHECK(argc >= 4);
     address = argv[2];
     if (argc > 4)
@@ -336,7 +335,9 @@ int main(int argc, char **argv)
     ep = epoll_create1(EPOLL_CLOEXEC);
     for (size_t i = 0; i < sizeof modes / sizeof *modes; i++)
         if (strcmp(argv[1], modes[i].name) == 0) {
+            stop_before();
             modes[i].run(atoi(argv[3]));
+            stop_after();
             return 0;
         }
     return 2;

@@ -4,8 +4,9 @@
  * with the number of MiB to send. What came in one piece is answered in one piece. RESOLVE, which some clients request,
  * is answered, too.
  *
- *   peer_server ADDRESS      a line on standard input: prints how many connections came directly and how
- *                            many came to the server, and resets the counts; end of file: ends */
+ *   peer_server ADDRESS [PORT]     PORT and the next one instead of 1080 and 1081; a line on standard input: prints how
+ *                      many connections came directly and how many came to the server, and resets the counts; end of
+ *                      file: ends */
 #include "bench.h"
 #include <stdbool.h>
 #include <sys/epoll.h>
@@ -24,7 +25,7 @@ static struct {
     uint8_t in[255];
 } * conns;
 static unsigned long direct, socks;
-static int ep;
+static int ep, none = NONE; /* the port without authentication */
 static char buffer[1 << 20];
 
 static void close_connection(int fd)
@@ -59,8 +60,8 @@ static void accept_connections(int listener)
         setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof timeout);
         memset(&conns[fd], 0, sizeof conns[fd]);
         conns[fd].port = port;
-        conns[fd].method = port == USERPASS ? 2 : 0;
-        conns[fd].state = port == NONE || port == USERPASS ? GREETING : SERVED;
+        conns[fd].method = port == none + 1 ? 2 : 0;
+        conns[fd].state = port == none || port == none + 1 ? GREETING : SERVED;
         *(conns[fd].state == SERVED ? &direct : &socks) += 1;
         watch_fd(fd);
     }
@@ -155,9 +156,14 @@ static void print_counts(void)
 
 int main(int argc, char **argv)
 {
-    static const int ports[] = {NONE, USERPASS, ECHO, DISCARD, SOURCE};
+    int ports[] = {NONE, USERPASS, ECHO, DISCARD, SOURCE};
     struct rlimit limit;
     struct epoll_event got[256];
+    if (argc == 3) {
+        ports[0] = none = atoi(argv[2]);
+        ports[1] = none + 1;
+        argc--;
+    }
     CHECK(argc == 2 && (conns = calloc(MOST, sizeof *conns)) != NULL);
     CHECK(getrlimit(RLIMIT_NOFILE, &limit) == 0);
     limit.rlim_cur = limit.rlim_max < MOST ? limit.rlim_max : MOST;

@@ -2,9 +2,13 @@
 delays every packet (a TUN device at either end). The server is at the far end of both. Traffic that bypasses the
 server is detected there: it arrives at the target's own ports or at the name server."""
 
+import itertools
 import os
+import signal
 import subprocess
 import sys
+import tempfile
+import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "e2e"))
 import bed
@@ -27,12 +31,48 @@ def started(command, **options):
     return process, process.stdout.readline().strip()
 
 
+class Helpers:
+    """The processes that the contender runs beside the program. They inherit a mark in the environment."""
+
+    NAMES = (b"socks5gateway", b"socks5agent", b"socks5companio")
+    MARK = "BENCH_HELPERS"
+    numbers = itertools.count()
+
+    def __init__(self):
+        self.env = {self.MARK: str(next(self.numbers))}
+        self.pids = []
+
+    def find(self):
+        mark = ("%s=%s" % (self.MARK, self.env[self.MARK])).encode()
+        self.pids = [pid for pid in filter(str.isdigit, os.listdir("/proc"))
+                     if self._read(pid, "comm").strip().startswith(self.NAMES)
+                     and mark in self._read(pid, "environ").split(b"\0")]
+
+    @staticmethod
+    def _read(pid, name):
+        try:
+            with open("/proc/%s/%s" % (pid, name), "rb") as f:
+                return f.read()
+        except OSError:
+            return b""
+
+    def figures(self):
+        """Their processor time in microseconds, and the octets of memory that are theirs alone."""
+        time = memory = 0
+        for pid in self.pids:
+            for thread in os.listdir("/proc/%s/task" % pid):
+                time += int(self._read(pid, "task/%s/schedstat" % thread).split()[0])
+            for line in self._read(pid, "smaps_rollup").decode().splitlines():
+                if line.startswith(("Pss_Anon:", "Pss_Shmem:")):
+                    memory += int(line.split()[1]) << 10
+        return time / 1e3, memory
+
+
 class Bed:
     def __init__(self, build, scratch, delay):
         """DELAY: the round-trip time in microseconds."""
         bed.as_root(True)  # as the servers
         self.build, self.scratch, self.delay = build, scratch, delay
-        self.client = build + "/tests/bench/bench_peer_client"
         self._hosts()
         near, far = ("/run/netns/" + ns for ns in (bed.CLIENT, bed.PROXY))
         self.link, said = started([build + "/tests/bench/bench_link", str(delay / 2), near, "slow",
@@ -79,10 +119,13 @@ class Bed:
         self.server.stdin.flush()
         return [int(x) for x in self.server.stdout.readline().split()]
 
+    def program(self, name, contender):
+        return "%s/tests/bench/bench_%s%s" % (self.build, name, "_static" if contender.static else "")
+
     def command(self, contender, mode, *words, link="fast", login=False):
         """The command line of the client for this contender."""
         server, target = PLACES[link]
-        own = [self.client]
+        own = [self.program("peer_client", contender)]
         if contender.speaks:
             own.append("-u" if login else "-s")
         return own + [mode, server if contender.speaks else target] + [str(w) for w in words]
@@ -93,9 +136,18 @@ class Bed:
 
     def covered(self, contender, command, link="fast", login=False, seconds=20, port=None):
         """Runs a program that the contender covers, and returns its output."""
+        return self.output(contender, contender.wrap + command, link, login, seconds, port)
+
+    def output(self, contender, command, link="fast", login=False, seconds=20, port=None):
+        """Runs a command with the contender's configuration."""
         env = self.environment(contender, link, login, port)
-        status, out, err = bed.run(bed.CLIENT, contender.wrap + command, env, seconds)
-        if status == -1 and b"[killed" in err:
+        status, out, err = bed.run(bed.CLIENT, command, env, seconds)
+        self._judge(contender, command, status, err, status == -1 and b"[killed" in err)
+        return out.decode()
+
+    @staticmethod
+    def _judge(contender, command, status, err, hangs):
+        if hangs:
             raise Failed("hangs")
         if status < 0 or status > 128:
             raise Failed("crashes")
@@ -103,13 +155,53 @@ class Bed:
             if os.environ.get("BENCH_VERBOSE"):
                 print(contender.name, command, err.decode(errors="replace")[-500:])
             raise Failed("fails")
-        return out.decode()
+
+    def watched(self, contender, command, seconds=20, port=None):
+        """Runs a program that has the option -w. Returns its output, and what the contender's other processes spent
+        meanwhile: microseconds of processor time, and octets of memory."""
+        helpers = Helpers()
+        env = dict(self.environment(contender, port=port), **helpers.env)
+        with tempfile.TemporaryFile(dir=self.scratch) as err:
+            process = subprocess.Popen(bed.within(bed.CLIENT, contender.wrap + command), env=env, text=True,
+                                       start_new_session=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=err)
+            killed = threading.Event()
+            timer = threading.Timer(seconds, lambda: (killed.set(), os.killpg(process.pid, signal.SIGKILL)))
+            timer.start()
+            before, lines = None, []
+            for line in process.stdout:
+                if line == "ready\n":
+                    helpers.find()
+                    before = helpers.figures()
+                    process.stdin.write("\n")
+                    process.stdin.flush()
+                elif line == "done\n":
+                    after = helpers.figures()
+                    process.stdin.close()
+                else:
+                    lines.append(line)
+            status = process.wait()
+            timer.cancel()
+            err.seek(0)
+            self._judge(contender, command, status, err.read(), killed.is_set())
+        if contender.static and not helpers.pids:
+            raise Failed("no gateway")
+        return "".join(lines), [a - b for a, b in zip(after, before)]
 
     def run(self, contender, mode, *words, link="fast", login=False, seconds=20):
         """Runs the client and returns its figures, one list per line."""
         self.arrived()
         out = self.covered(contender, self.command(contender, mode, *words, link=link, login=login),
                            link, login, seconds)
+        return self._figures(contender, out)
+
+    def run_watched(self, contender, mode, *words, seconds=20):
+        """Like run(), over the fast link. Returns the figures of the only line, and those of watched()."""
+        self.arrived()
+        command = self.command(contender, mode, *words)
+        out, others = self.watched(contender, [command[0], "-w", *command[1:]], seconds)
+        return self._figures(contender, out)[0], others
+
+    def _figures(self, contender, out):
         if contender.name != "direct" and self.arrived()[0]:
             raise Failed("goes direct")
         return [[float(x) for x in line.split()] for line in out.splitlines()]

@@ -5,8 +5,9 @@ import platform
 import statistics
 import subprocess
 
-NAMES = ["direct", "floor", "socksify", "proxychains4", "tsocks", "torsocks", "Dante"]
-COLOURS = ["#999999", "#4d4d4d", "#1b7837", "#b35806", "#e08214", "#8073ac", "#542788"]
+NAMES = ["direct", "floor", "socksify", "socksify, namespace", "socksify, strict", "proxychains4", "tsocks", "torsocks",
+         "Dante"]
+COLOURS = ["#999999", "#4d4d4d", "#1b7837", "#5aae61", "#a6dba0", "#b35806", "#e08214", "#8073ac", "#542788"]
 
 
 def spread(values):
@@ -103,6 +104,8 @@ plots. Machine: %(machine)s.
 - **floor**: the same program with its own SOCKS5 client, which sends greeting and request in one write.
 - **socksify**, **proxychains4**, **tsocks**, **torsocks**, **Dante** (its client): the same ordinary program, covered
   by each tool. socksify is this source tree, the others are packages of Debian 12.
+- **socksify, namespace**, **socksify, strict**: a static build of this program, which no preload object covers, in a
+  network namespace (`--engine=namespace`, `--strict`). What the gateway, the agent and the companion spend is counted.
 
 A figure is a median, with the quartiles in brackets. In a row with a "1 =", the figures are multiples of that
 value. Each is compared with the value of the same round, so that other load of the machine affects both. Counts of
@@ -189,7 +192,9 @@ PLOTS = [
       ("resolve-calls", "getaddrinfo()")], False),
     ("datagrams", "Datagrams a second through the relay", "times the floor",
      [("udp-connected", "connected"), ("udp-loose", "not connected")], False),
-    ("memory", "Memory of an open connection, 10,000 open", "octets", [("memory", "")], False),
+    ("memory", "Memory of an open connection", "octets", [("memory", "")], False),
+    ("start", "Start of a command", "times the bare command",
+     [("start", "the first of a tree"), ("start-again", "a further one")], False),
 ]
 
 
