@@ -204,6 +204,25 @@ def _(w):
         life.kill()
 
 
+@test("reach life: launchers that are killed while they ask the gateway do not keep it", on=(PLAIN, ASAN))
+def _(w):
+    code = """
+import re, socket
+address, = set(re.findall('@(socks5-gateway-\\S+)', open('/proc/net/unix').read()))
+for _ in range(3):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as c: c.connect('\\0' + address); c.send(bytes(48))
+"""
+    with Life(w) as life:
+        process = reaching.start(w, ["sh", "-c", " ".join(SLEEP) + "; exit 0"], env=life.env)
+        gateway = life.one("socks5gateway")
+        until(lambda: life.pids("busybox"))
+        os.kill(gateway, signal.SIGSTOP)  # it finds the question and the end at the same time
+        fine(bed.run(bed.CLIENT, [PYTHON, "-c", code], w.env))
+        os.kill(gateway, signal.SIGCONT)
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(10)
+
+
 @test("reach life: the output of a command ends where its last writer does: gateway and agent hold no descriptor of it",
       on=(PLAIN, ASAN))
 def _(w):

@@ -86,6 +86,7 @@ static void answer_launcher(struct launcher *l)
     handover_send(l->watch.fd, &reply);
 }
 
+/* A launcher that was killed may have left a question: its end comes after that. */
 static void launcher_ready(struct watch *w, uint32_t ready)
 {
     struct launcher *l = (struct launcher *)((char *)w - offsetof(struct launcher, watch));
@@ -106,8 +107,7 @@ static void accept_launcher(struct watch *w, uint32_t ready)
         return;
     }
     n_launchers++;
-    l->watch.fd = fd;
-    l->watch.ready = launcher_ready;
+    l->watch = (struct watch){.fd = fd, .lasting = true, .ready = launcher_ready};
     if (loop_set_events(&l->watch, EPOLLIN) < 0)
         end_launcher(l);
 }
