@@ -208,8 +208,8 @@ def _(w):
 def _(w):
     code = """
 import re, socket
-address, = set(re.findall('@(socks5-gateway-\\S+)', open('/proc/net/unix').read()))
-for _ in range(3):
+addresses = set(re.findall('@(socks5-gateway-\\S+)', open('/proc/net/unix').read()))
+for address in list(addresses) * 3:
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as c: c.connect('\\0' + address); c.send(bytes(48))
 """
     with Life(w) as life:

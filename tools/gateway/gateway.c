@@ -13,7 +13,9 @@
 #include "loop.h"
 #include "namespaces.h"
 #include "outside.h"
+#include "owner.h"
 #include "queue.h"
+#include "room.h"
 #include "shm.h"
 #include "tcp_flow.h"
 #include "tree.h"
@@ -50,7 +52,44 @@ static void take_packet(uint32_t id, const struct packet *p)
         refuse_echo(id, p);
 }
 
-static const struct diag_events diag_events = {forward_listener, udp_flow_closed, tcp_flow_abandoned};
+/* How many looks at all sockets are due. Those of TCP: some were closed, and the notices did not come, or do not tell
+ * which. Those of UDP: datagrams that are read later than the notice may begin the flow again. */
+static unsigned tcp_looks, udp_looks;
+
+static void lose_notices(void)
+{
+    tcp_looks = 1;
+    udp_looks = 2;
+}
+
+/* The socket's SYN may still be in the queue: without a look there its flow would begin after its end. */
+static void tcp_closed(const struct s5_endpoint *from, const struct s5_endpoint *to)
+{
+    queue_read();
+    if (!tcp_flow_abandoned(from, to))
+        tcp_looks = 1;
+}
+
+static void udp_closed(const struct s5_endpoint *at)
+{
+    udp_flow_closed(at);
+    udp_looks = 2;
+}
+
+static const struct diag_events diag_events = {forward_listener, udp_closed, tcp_closed, lose_notices};
+
+/* Ends the flows of sockets that are not there any more. What is in the queue comes first: later ones are listed. */
+static void find_closed(void)
+{
+    struct ports ports;
+    queue_read();
+    if (tcp_looks && owner_list_ports(&ports, IPPROTO_TCP) == 0)
+        tcp_flow_keep(&ports);
+    if (udp_looks && owner_list_ports(&ports, IPPROTO_UDP) == 0)
+        udp_flow_keep(&ports);
+    tcp_looks = 0;
+    udp_looks -= udp_looks > 0;
+}
 
 static void resolve_servers(struct worker_job *job)
 {
@@ -67,6 +106,7 @@ static int serve_namespace(struct handover *h)
 {
     static struct worker_job resolve = {.run = resolve_servers, .done = ignore_result};
     int result = worker_begin();
+    room_begin();
     outside_begin(h);
     inject_begin(h);
     if (result == 0)
@@ -111,6 +151,8 @@ static void run_loop(void)
         if (loop_now() < tick + TICK_MS)
             continue;
         tick = loop_now();
+        if (tcp_looks || udp_looks)
+            find_closed();
         tcp_flow_tick();
         udp_flow_tick();
     }

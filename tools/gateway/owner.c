@@ -154,6 +154,11 @@ static uint32_t find_inode(int protocol, const struct s5_endpoint *from, const s
     return inode;
 }
 
+int owner_list_ports(struct ports *ret, int protocol)
+{
+    return ports_list(diag, protocol, ret);
+}
+
 void owner_find(struct owner *ret, int protocol, const struct s5_endpoint *from, const struct s5_endpoint *to)
 {
     memset(ret, 0, sizeof(*ret));

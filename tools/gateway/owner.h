@@ -5,6 +5,7 @@
 #include "endpoint.h"
 #include "engine.h"
 #include "handover.h"
+#include "ports.h"
 
 struct owner {
     int32_t pid; /* 0: not known */
@@ -21,6 +22,9 @@ void owner_begin(struct s5_engine *e, struct handover *h);
 /* Finds the owner of the socket in the namespace that has FROM and sends to TO. PROTOCOL is IPPROTO_TCP or IPPROTO_UDP.
  * All zero if none is needed or none is found. */
 void owner_find(struct owner *ret, int protocol, const struct s5_endpoint *from, const struct s5_endpoint *to);
+
+/* ports_list() with the socket of the owners. */
+int owner_list_ports(struct ports *ret, int protocol);
 
 /* The calling thread acts for OWNER from now on, which stays valid; NULL: for nobody. */
 void owner_act_for(const struct owner *owner);

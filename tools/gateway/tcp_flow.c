@@ -19,6 +19,7 @@
 #include "owner.h"
 #include "queue.h"
 #include "relay.h"
+#include "room.h"
 #include "rules.h"
 #include "socks5client/socks.h"
 #include <errno.h>
@@ -26,13 +27,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #define TABLE     4096  /* a power of two */
 #define ACCEPT_MS 15000 /* from the verdict to accept(): the kernel retries a handshake for that long */
-#define RESERVE   512   /* descriptors for all else */
 #define ACCEPTS   64    /* connections accepted before others are served */
 
 enum state { WAITING, ACCEPTED, RELAYING };
@@ -50,7 +49,7 @@ struct tcp_flow {
 };
 
 static struct tcp_flow *by_port[TABLE], *first;
-static unsigned count, most; /* of all streams */
+static unsigned count; /* of all streams */
 static struct watch listeners[2] = {{.fd = -1}, {.fd = -1}};
 
 /* ---- The table: streams that are not relayed yet ---- */
@@ -82,8 +81,10 @@ static void remove_from_table(struct tcp_flow *s)
 static struct tcp_flow *new_flow(void)
 {
     struct tcp_flow *s = calloc(1, sizeof(*s));
-    if (!s)
+    if (!s || !room_take()) {
+        free(s);
         return NULL;
+    }
     s->relay.client.fd = s->relay.server.fd = -1;
     s->next = first;
     if (first)
@@ -117,6 +118,7 @@ static void end_flow(struct tcp_flow *s, bool reset)
     if (s->next)
         s->next->prev = s->prev;
     count--;
+    room_give();
     loop_dispose(s);
 }
 
@@ -184,7 +186,7 @@ void tcp_flow_take_syn(uint32_t id, const struct packet *p)
         queue_accept(id, 0);
         return;
     }
-    s = count < most ? new_flow() : NULL;
+    s = new_flow();
     if (!s) { /* an accept() that fails would be tried for ever */
         queue_drop(id);
         inject_error(p, ENETUNREACH);
@@ -212,15 +214,37 @@ void tcp_flow_take_syn(uint32_t id, const struct packet *p)
         give_verdict(s, ENETUNREACH);
 }
 
-/* A connection that is relayed sees the end by itself. */
-void tcp_flow_abandoned(const struct s5_endpoint *from, const struct s5_endpoint *to)
+static void abandon_flow(struct tcp_flow *s)
 {
-    struct tcp_flow *s = find_flow(from, to);
-    if (!s)
-        return;
     if (s->state == WAITING)
         queue_drop(s->id);
     end_flow(s, true);
+}
+
+static bool has_port(uint16_t port)
+{
+    const struct tcp_flow *s = by_port[port % TABLE];
+    while (s && s5_endpoint_port(&s->syn.from.any) != port)
+        s = s->next_by_port;
+    return s;
+}
+
+/* A connection that is relayed sees the end by itself. */
+bool tcp_flow_abandoned(const struct s5_endpoint *from, const struct s5_endpoint *to)
+{
+    struct tcp_flow *s = find_flow(from, to);
+    if (s)
+        abandon_flow(s);
+    return s || s5_endpoint_port(&to->any) || !has_port(s5_endpoint_port(&from->any));
+}
+
+void tcp_flow_keep(const struct ports *ports)
+{
+    for (struct tcp_flow *s = first, *next; s; s = next) {
+        next = s->next;
+        if (s->state != RELAYING && !ports_have(ports, s5_endpoint_port(&s->syn.from.any)))
+            abandon_flow(s);
+    }
 }
 
 /* ---- Listeners ---- */
@@ -247,24 +271,16 @@ static void accept_connections(struct watch *w, uint32_t ready)
     for (int i = 0; i < ACCEPTS; i++) {
         struct s5_endpoint from = {.len = sizeof(from.v6)};
         int fd = accept4(w->fd, &from.any, &from.len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd < 0 && errno != EAGAIN && errno != ECONNABORTED) /* tried again by tcp_flow_tick() */
+            loop_set_events(w, 0);
         if (fd < 0)
             return;
         take_connection(fd, &from);
     }
 }
 
-/* A flow has two descriptors. */
-static unsigned count_descriptors(void)
-{
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur > UINT32_MAX)
-        return UINT32_MAX;
-    return limit.rlim_cur > RESERVE ? (unsigned)(limit.rlim_cur - RESERVE) / 2 : 0;
-}
-
 int tcp_flow_begin(struct handover *h)
 {
-    most = count_descriptors();
     for (int i = 0; i < 2; i++) {
         listeners[i].fd = h->fds[HANDOVER_TCP4 + i];
         h->fds[HANDOVER_TCP4 + i] = -1;
@@ -280,7 +296,7 @@ int tcp_flow_begin(struct handover *h)
 
 void tcp_flow_join(int inner, int outer)
 {
-    struct tcp_flow *s = count < most ? new_flow() : NULL;
+    struct tcp_flow *s = new_flow();
     if (!s) {
         close(inner);
         close(outer);
@@ -293,6 +309,8 @@ void tcp_flow_join(int inner, int outer)
 
 void tcp_flow_tick(void)
 {
+    for (int i = 0; i < 2; i++)
+        loop_set_events(&listeners[i], EPOLLIN);
     for (struct tcp_flow *s = first, *next; s; s = next) {
         next = s->next;
         if (s->state == ACCEPTED && loop_now() > s->deadline)

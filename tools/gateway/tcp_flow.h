@@ -4,6 +4,7 @@
 
 #include "handover.h"
 #include "packet.h"
+#include "ports.h"
 
 /* Begins to serve the listeners of H, which it owns from then on. Returns 0, or -errno. */
 int tcp_flow_begin(struct handover *h);
@@ -11,8 +12,12 @@ int tcp_flow_begin(struct handover *h);
 /* A SYN, whose verdict the packet ID waits for. */
 void tcp_flow_take_syn(uint32_t id, const struct packet *p);
 
-/* The program has closed the socket FROM, which was connected or connecting to TO. */
-void tcp_flow_abandoned(const struct s5_endpoint *from, const struct s5_endpoint *to);
+/* The program has closed the socket FROM, which was connected or connecting to TO. Returns false if the kernel does not
+ * tell TO, as of a socket that resets its connection when it is closed: the flow is to be found by tcp_flow_keep(). */
+bool tcp_flow_abandoned(const struct s5_endpoint *from, const struct s5_endpoint *to);
+
+/* The same for the connections that are not relayed yet and whose ports are not among PORTS: no notice came. */
+void tcp_flow_keep(const struct ports *ports);
 
 /* Relays between INNER, a socket of the namespace, and OUTER, a socket outside, which are connected or being connected.
  * Owns both. The direction of the data is as of a connection from inside. */

@@ -13,6 +13,7 @@
 #include "loop.h"
 #include "outside.h"
 #include "owner.h"
+#include "room.h"
 #include "rules.h"
 #include "socks5client/socks.h"
 #include "worker.h"
@@ -87,6 +88,7 @@ static void free_flow(struct flow *f)
     for (struct waiting *w; (w = f->waiting); free(w))
         f->waiting = w->next;
     free(f->sending);
+    room_give();
     loop_dispose(f);
 }
 
@@ -132,6 +134,16 @@ bool udp_flow_sends(void)
     return n_sending > 0 || lingering || last_sent + LINGER_MS > loop_now();
 }
 
+void udp_flow_keep(const struct ports *ports)
+{
+    for (int i = 0; i < TABLE; i++)
+        for (struct flow *f = flows[i], *next; f; f = next) {
+            next = f->next;
+            if (!ports_have(ports, s5_endpoint_port(&f->from.any)))
+                end_flow(f);
+        }
+}
+
 void udp_flow_tick(void)
 {
     for (int i = 0; i < TABLE; i++)
@@ -144,10 +156,10 @@ void udp_flow_tick(void)
 
 /* ---- From outside ---- */
 
-static void report_error(struct flow *f, const struct s5_endpoint *to, size_t size, int error)
+static void report_error(const struct s5_endpoint *from, const struct s5_endpoint *to, size_t size, int error)
 {
     struct packet p;
-    packet_make_udp(&p, &f->from, to, size);
+    packet_make_udp(&p, from, to, size);
     inject_error(&p, error);
 }
 
@@ -161,7 +173,7 @@ static void take_answers(struct watch *w, uint32_t ready)
         if (n >= 0 && f->ended) /* the port may be another socket's */
             continue;
         if (n < 0 && !f->ended && errno != EAGAIN && errno != EINTR && f->last.len)
-            report_error(f, &f->last, f->last_size, errno);
+            report_error(&f->from, &f->last, f->last_size, errno);
         if (n < 0)
             return;
         f->used = loop_now();
@@ -193,7 +205,7 @@ static void send_datagram(struct flow *f, const struct s5_endpoint *to, const vo
     note_sent(f, to, n);
     owner_act_for(&f->owner);
     if (Rsendto(f->outer.fd, octets, n, MSG_DONTWAIT | MSG_NOSIGNAL, &to->any, to->len) < 0 && is_lasting_error(errno))
-        report_error(f, to, n, errno);
+        report_error(&f->from, to, n, errno);
     owner_act_for(NULL);
     if (!f->ended)
         loop_set_events(&f->outer, EPOLLIN);
@@ -226,7 +238,7 @@ static void job_done(struct worker_job *job)
     n_sending--;
     note_sent(f, &sent->to, sent->n);
     if (job->result < 0 && is_lasting_error((int)-job->result))
-        report_error(f, &sent->to, sent->n, (int)-job->result);
+        report_error(&f->from, &sent->to, sent->n, (int)-job->result);
     free(sent);
     if (!f->ended)
         loop_set_events(&f->outer, EPOLLIN);
@@ -272,15 +284,18 @@ static void add_waiting(struct flow *f, const struct s5_endpoint *to, const void
 
 static struct flow *new_flow(const struct s5_endpoint *from, const struct s5_endpoint *to)
 {
-    struct flow *f = calloc(1, sizeof(*f));
-    if (!f)
+    if (!room_take())
         return NULL;
-    f->outer = (struct watch){.lasting = true, .ready = take_answers};
-    f->outer.fd = socket(from->any.sa_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (f->outer.fd < 0) {
+    struct flow *f = calloc(1, sizeof(*f));
+    if (f)
+        f->outer.fd = socket(from->any.sa_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (!f || f->outer.fd < 0) {
         free(f);
+        room_give();
         return NULL;
     }
+    f->outer.lasting = true;
+    f->outer.ready = take_answers;
     f->from = *from;
     owner_find(&f->owner, IPPROTO_UDP, from, to);
     f->at = &f->waiting;
@@ -292,10 +307,10 @@ static struct flow *new_flow(const struct s5_endpoint *from, const struct s5_end
 static void take_datagram(const struct s5_endpoint *from, const struct s5_endpoint *to, const void *octets, size_t n)
 {
     struct flow *f = find_flow(from);
-    if (!f)
-        f = new_flow(from, to);
-    if (!f)
+    if (!f && !(f = new_flow(from, to))) {
+        report_error(from, to, n, ECONNREFUSED); /* the kernel keeps other errors from the program */
         return;
+    }
     f->used = loop_now();
     struct s5_endpoint real = *to;
     bool dns = outside_find_dns(&real);
@@ -304,7 +319,7 @@ static void take_datagram(const struct s5_endpoint *from, const struct s5_endpoi
         to = &real;
     }
     if (!dns && !outside_permits(to))
-        report_error(f, to, n, ECONNREFUSED);
+        report_error(&f->from, to, n, ECONNREFUSED);
     else if (!f->sending && sends_at_once(f, to))
         send_datagram(f, to, octets, n);
     else {

@@ -4,6 +4,7 @@
 
 #include "endpoint.h"
 #include "handover.h"
+#include "ports.h"
 #include <stdbool.h>
 
 /* Begins to serve the transparent UDP sockets of H, which it owns from then on. Returns 0, or -errno. */
@@ -11,6 +12,9 @@ int udp_flow_begin(struct handover *h);
 
 /* Ends the flow of the socket in the namespace that has ADDR, which was closed. */
 void udp_flow_closed(const struct s5_endpoint *addr);
+
+/* Ends the flows of sockets that have been closed without notice: those whose ports are not among PORTS. */
+void udp_flow_keep(const struct ports *ports);
 
 /* Whether datagrams wait for a SOCKS5 server, or are on their way to its relay. */
 bool udp_flow_sends(void);

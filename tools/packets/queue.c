@@ -98,6 +98,11 @@ static void read_packets(struct watch *w, uint32_t ready)
     } while (n > 0);
 }
 
+void queue_read(void)
+{
+    read_packets(&watch, EPOLLIN);
+}
+
 static int configure_queue(void)
 {
     char buf[512];
