@@ -3,10 +3,13 @@ descriptors are used up, a program abandons what it began. Whatever happens, oct
 past, and nothing is left: no process, no mount, no namespace, no descriptor, no memory."""
 
 import contextlib
+import glob
 import os
 import random
+import shutil
 import signal
 import subprocess
+import tempfile
 import threading
 import time
 
@@ -15,7 +18,7 @@ import reaching
 import servers as s
 import test_udp
 from reaching import BUSYBOX, Life, programs, read, tcp_words, until
-from world import ASAN, PAGE, PLAIN, PYTHON, test
+from world import ASAN, PAGE, PLAIN, PYTHON, TSAN, test
 
 TEXT = PAGE + b"\n"
 FAST = 1090  # the port of a server that is its own target (tests/bench/peer_server.c)
@@ -522,3 +525,36 @@ def _(w):
       on=PLAIN, slow=5)
 def _(w):
     hostile_program(w, RULES, OTHER, 1, 50)
+
+
+# --- threads ---
+
+
+def with_tsan_gateway(w):
+    """A folder with the programs of the ordinary build, but for the gateway, which has ThreadSanitizer."""
+    top = tempfile.mkdtemp(prefix="tsan-", dir=w.scratch)
+    os.chmod(top, 0o755)
+    for program in ("tools/socksify", "tools/reach/socks5-reach", "tools/bridge/socks5-bridge",
+                    "preload/libsocksify.so", "tools/gateway/socks5-gateway"):
+        os.makedirs(os.path.dirname("%s/%s" % (top, program)), exist_ok=True)
+        build = w.builds[TSAN] if "gateway" in program else w.build
+        shutil.copy("%s/%s" % (build, program), "%s/%s" % (top, program))
+    return top
+
+
+@test("reach storm: the gateway has no data races: streams, names and datagrams at once", on=TSAN, slow=10)
+def _(w):
+    test_udp.targets(w)
+    p, log = programs(w), w.scratch + "/home/tsan"
+    udp = "%s udp both.example 7 3" % p.probe_static
+    line = "; ".join(["for i in 1 2 3 4 5; do %s & %s & %s & done" % (
+        udp, " ".join(tcp_words(w, "go_static", "both.example")), "%s bulk-out %s 7 1" % (p.probe_musl, bed.TARGET6)),
+        "wait"])
+    with Life(w) as life:
+        env = dict(life.env, TSAN_OPTIONS="log_path=%s:suppressions=%s/tsan.supp" % (log, bed.HERE))
+        words = reaching.by_url(w, [BUSYBOX, "sh", "-c", line], "-v")
+        status, out, err = bed.run(bed.CLIENT, [with_tsan_gateway(w) + "/tools/socksify", *words[1:]], env, 100)
+    assert status == 0 and out.count(TEXT) == 5, (status, out, err)
+    for path in glob.glob(log + ".*"):
+        with open(path, encoding="utf-8") as f:
+            raise AssertionError(f.read())
