@@ -52,43 +52,25 @@ static void take_packet(uint32_t id, const struct packet *p)
         refuse_echo(id, p);
 }
 
-/* How many looks at all sockets are due. Those of TCP: some were closed, and the notices did not come, or do not tell
- * which. Those of UDP: datagrams that are read later than the notice may begin the flow again. */
-static unsigned tcp_looks, udp_looks;
-
-static void lose_notices(void)
-{
-    tcp_looks = 1;
-    udp_looks = 2;
-}
-
 /* The socket's SYN may still be in the queue: without a look there its flow would begin after its end. */
 static void tcp_closed(const struct s5_endpoint *from, const struct s5_endpoint *to)
 {
     queue_read();
-    if (!tcp_flow_abandoned(from, to))
-        tcp_looks = 1;
+    tcp_flow_abandoned(from, to);
 }
 
-static void udp_closed(const struct s5_endpoint *at)
-{
-    udp_flow_closed(at);
-    udp_looks = 2;
-}
+static const struct diag_events diag_events = {forward_listener, udp_flow_closed, tcp_closed};
 
-static const struct diag_events diag_events = {forward_listener, udp_closed, tcp_closed, lose_notices};
-
-/* Ends the flows of sockets that are not there any more. What is in the queue comes first: later ones are listed. */
+/* Notices do not suffice: those of many sockets get lost, one of a socket that resets does not name its peer, and
+ * datagrams that are read later than the notice begin their flow again. */
 static void find_closed(void)
 {
     struct ports ports;
     queue_read();
-    if (tcp_looks && owner_list_ports(&ports, IPPROTO_TCP) == 0)
+    if (tcp_flow_waits() && owner_list_ports(&ports, IPPROTO_TCP) == 0)
         tcp_flow_keep(&ports);
-    if (udp_looks && owner_list_ports(&ports, IPPROTO_UDP) == 0)
+    if (udp_flow_count() > 0 && owner_list_ports(&ports, IPPROTO_UDP) == 0)
         udp_flow_keep(&ports);
-    tcp_looks = 0;
-    udp_looks -= udp_looks > 0;
 }
 
 static void resolve_servers(struct worker_job *job)
@@ -151,8 +133,7 @@ static void run_loop(void)
         if (loop_now() < tick + TICK_MS)
             continue;
         tick = loop_now();
-        if (tcp_looks || udp_looks)
-            find_closed();
+        find_closed();
         tcp_flow_tick();
         udp_flow_tick();
     }

@@ -39,6 +39,7 @@ enum state { WAITING, ACCEPTED, RELAYING };
 struct tcp_flow {
     struct relay relay; /* its server is the socket outside */
     enum state state;
+    bool missed; /* see ports_miss() */
     uint32_t id; /* of the SYN in the queue */
     struct packet syn;
     struct owner owner;
@@ -221,28 +222,19 @@ static void abandon_flow(struct tcp_flow *s)
     end_flow(s, true);
 }
 
-static bool has_port(uint16_t port)
-{
-    const struct tcp_flow *s = by_port[port % TABLE];
-    while (s && s5_endpoint_port(&s->syn.from.any) != port)
-        s = s->next_by_port;
-    return s;
-}
-
 /* A connection that is relayed sees the end by itself. */
-bool tcp_flow_abandoned(const struct s5_endpoint *from, const struct s5_endpoint *to)
+void tcp_flow_abandoned(const struct s5_endpoint *from, const struct s5_endpoint *to)
 {
     struct tcp_flow *s = find_flow(from, to);
     if (s)
         abandon_flow(s);
-    return s || s5_endpoint_port(&to->any) || !has_port(s5_endpoint_port(&from->any));
 }
 
 void tcp_flow_keep(const struct ports *ports)
 {
     for (struct tcp_flow *s = first, *next; s; s = next) {
         next = s->next;
-        if (s->state != RELAYING && !ports_have(ports, s5_endpoint_port(&s->syn.from.any)))
+        if (s->state != RELAYING && ports_miss(ports, s5_endpoint_port(&s->syn.from.any), &s->missed))
             abandon_flow(s);
     }
 }
@@ -318,6 +310,14 @@ void tcp_flow_tick(void)
         else if (s->state == RELAYING && s->relay.closing)
             relay_check_closing(&s->relay);
     }
+}
+
+bool tcp_flow_waits(void)
+{
+    const struct tcp_flow *s = first;
+    while (s && s->state == RELAYING)
+        s = s->next;
+    return s;
 }
 
 unsigned tcp_flow_count(void)

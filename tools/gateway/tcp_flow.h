@@ -12,9 +12,8 @@ int tcp_flow_begin(struct handover *h);
 /* A SYN, whose verdict the packet ID waits for. */
 void tcp_flow_take_syn(uint32_t id, const struct packet *p);
 
-/* The program has closed the socket FROM, which was connected or connecting to TO. Returns false if the kernel does not
- * tell TO, as of a socket that resets its connection when it is closed: the flow is to be found by tcp_flow_keep(). */
-bool tcp_flow_abandoned(const struct s5_endpoint *from, const struct s5_endpoint *to);
+/* The program has closed the socket FROM, which was connected or connecting to TO. */
+void tcp_flow_abandoned(const struct s5_endpoint *from, const struct s5_endpoint *to);
 
 /* The same for the connections that are not relayed yet and whose ports are not among PORTS: no notice came. */
 void tcp_flow_keep(const struct ports *ports);
@@ -25,6 +24,9 @@ void tcp_flow_join(int inner, int outer);
 
 /* Ends what has waited for too long. Called about once a second. */
 void tcp_flow_tick(void);
+
+/* Whether a connection is not relayed yet. */
+bool tcp_flow_waits(void);
 
 /* Returns the number of connections. */
 unsigned tcp_flow_count(void);

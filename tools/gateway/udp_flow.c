@@ -56,12 +56,13 @@ struct flow {
     struct waiting *sending;       /* the job's datagram; NULL: there is no job */
     struct waiting *waiting, **at; /* after it */
     unsigned n_waiting;
-    bool ended; /* its socket is closed: it ends when the job has, or when it has lingered */
+    bool missed; /* see ports_miss() */
+    bool ended;  /* its socket is closed: it ends when the job has, or when it has lingered */
     struct flow *next;
 };
 
 static struct flow *flows[TABLE];
-static unsigned n_sending;
+static unsigned n_flows, n_sending;
 static int64_t last_sent;                                   /* ms; by any flow */
 static struct flow *lingering, **lingering_at = &lingering; /* the first to end is the first */
 static struct watch inner[2] = {{.fd = -1, .lasting = true}, {.fd = -1, .lasting = true}};
@@ -89,6 +90,7 @@ static void free_flow(struct flow *f)
         f->waiting = w->next;
     free(f->sending);
     room_give();
+    n_flows--;
     loop_dispose(f);
 }
 
@@ -129,6 +131,11 @@ static void end_flow(struct flow *f)
         leave_flow(f);
 }
 
+unsigned udp_flow_count(void)
+{
+    return n_flows;
+}
+
 bool udp_flow_sends(void)
 {
     return n_sending > 0 || lingering || last_sent + LINGER_MS > loop_now();
@@ -139,7 +146,7 @@ void udp_flow_keep(const struct ports *ports)
     for (int i = 0; i < TABLE; i++)
         for (struct flow *f = flows[i], *next; f; f = next) {
             next = f->next;
-            if (!ports_have(ports, s5_endpoint_port(&f->from.any)))
+            if (ports_miss(ports, s5_endpoint_port(&f->from.any), &f->missed))
                 end_flow(f);
         }
 }
@@ -294,6 +301,7 @@ static struct flow *new_flow(const struct s5_endpoint *from, const struct s5_end
         room_give();
         return NULL;
     }
+    n_flows++;
     f->outer.lasting = true;
     f->outer.ready = take_answers;
     f->from = *from;

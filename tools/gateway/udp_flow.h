@@ -16,6 +16,8 @@ void udp_flow_closed(const struct s5_endpoint *addr);
 /* Ends the flows of sockets that have been closed without notice: those whose ports are not among PORTS. */
 void udp_flow_keep(const struct ports *ports);
 
+unsigned udp_flow_count(void);
+
 /* Whether datagrams wait for a SOCKS5 server, or are on their way to its relay. */
 bool udp_flow_sends(void);
 

@@ -105,10 +105,6 @@ static void read_messages(struct watch *w, uint32_t ready)
     (void)ready;
     for (int i = 0; i < ROUNDS; i++) {
         ssize_t n = recv(w->fd, buf, sizeof(buf), MSG_DONTWAIT);
-        if (n < 0 && errno == ENOBUFS) {
-            events->lost();
-            continue;
-        }
         if (n < 0)
             return;
         diag_read(buf, (size_t)n);
@@ -119,12 +115,12 @@ int diag_begin(int fd, const struct diag_events *functions)
 {
     static const int groups[] = {SKNLGRP_INET_UDP_DESTROY, SKNLGRP_INET6_UDP_DESTROY, SKNLGRP_INET_TCP_DESTROY,
                                  SKNLGRP_INET6_TCP_DESTROY};
-    int size = BUFFER;
+    int size = BUFFER, on = 1;
     watch.fd = fd;
     watch.ready = read_messages;
     events = functions;
-    if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) < 0)
-        setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
+    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
+    setsockopt(fd, SOL_NETLINK, NETLINK_NO_ENOBUFS, &on, sizeof(on));
     for (size_t i = 0; i < sizeof(groups) / sizeof(*groups); i++)
         if (setsockopt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &groups[i], sizeof(groups[i])) < 0)
             return -errno;

@@ -13,8 +13,6 @@ struct diag_events {
     void (*udp_closed)(const struct s5_endpoint *at);
     /* The TCP socket FROM, connected or connecting to TO, was closed. */
     void (*tcp_closed)(const struct s5_endpoint *from, const struct s5_endpoint *to);
-    /* More sockets were closed than the kernel could tell. */
-    void (*lost)(void);
 };
 
 /* Begins to use the netlink socket FD, which it owns from then on, and to call the functions of EVENTS. Returns 0, or

@@ -9,9 +9,13 @@ struct ports {
     uint8_t bits[65536 / 8];
 };
 
-static inline bool ports_have(const struct ports *p, uint16_t port)
+/* Whether PORT is missing now and was before: the kernel may skip sockets in a list while others begin and end. MISSED
+ * keeps what was. */
+static inline bool ports_miss(const struct ports *p, uint16_t port, bool *missed)
 {
-    return p->bits[port / 8] & 1u << port % 8;
+    bool before = *missed;
+    *missed = !(p->bits[port / 8] & 1u << port % 8);
+    return before && *missed;
 }
 
 /* Stores in RET the local ports of all sockets of PROTOCOL but listeners. FD is a netlink socket without other
