@@ -30,8 +30,8 @@ SEED = int(os.environ.get("STORM", "0")) or random.randrange(1 << 32)
 
 
 class Nothing(Life):
-    """As Life. In the end there is no process of the test, and mounts and files are what they were, too. A namespace has
-    no other way to last."""
+    """As Life. In the end there is no process of the test, and mounts and files are what they were. A namespace has no
+    other way to last."""
 
     def state(self):
         found = set()
@@ -288,9 +288,10 @@ for n in map(int, counts):
 """
 
 
-def steady(w, what, *counts, tolerance=160 << 10):
-    """After the first of COUNTS, gateway and agent have the same descriptors after each, and the same memory, but for
-    TOLERANCE."""
+def steady(w, what, *counts):
+    """After the first of COUNTS the gateway has the same descriptors after each, and the same memory, but for a little,
+    or for that of a few more threads, which wait for the server of datagrams."""
+    tolerance = 1 << 20 if what == "udp" else 160 << 10
     fast(w)
     with Nothing(w) as life:
         program, begun, done = Program(w, life, SEQUENCE, bed.TARGET4, what, *counts), None, 0
@@ -356,11 +357,10 @@ def crowd(w, n):
         program.ends()
 
 
-for N, FULL in ((4000, False), (8000, True)):
-    @test("reach storm: %d connections at the same time echo, and each has 2 KB in the gateway at most" % N, on=PLAIN,
-          full=FULL, slow=N / 1000)
-    def _(w, n=N):
-        crowd(w, n)
+@test("reach storm: 4,000 connections at the same time echo, and each has 2 KB in the gateway at most", on=PLAIN,
+      slow=5)
+def _(w):
+    crowd(w, 4000)
 
 
 # --- the limit of descriptors ---
