@@ -109,6 +109,18 @@ static void print_server(const struct s5_policy *p, const struct s5_server *serv
     printf("\npipeline: %s\n", server->pipeline < 3 ? pipeline_names[server->pipeline] : "?");
 }
 
+/* Prints which of several servers of RULE are tried after the first one, and how the first one is chosen. */
+static void print_others(const struct s5_policy *p, const struct s5_rule *rule)
+{
+    static const char *const picks[] = {"in this order", "in random order", "in turn", "the same for each host"};
+    if (rule->via_count < 2)
+        return;
+    for (unsigned i = 1; i < rule->via_count; i++)
+        print_titled(i + 1 < rule->via_count ? ", \"" : " or \"",
+                     s5_policy_text(p, p->servers[p->vias[rule->via_first + i]].name), "\"");
+    printf(", %s", picks[rule->pick <= S5_PICK_STICKY ? rule->pick : 0]);
+}
+
 /* Prints the engines that are not chosen automatically. */
 static void print_engines(const struct s5_policy *p)
 {
@@ -159,7 +171,10 @@ int explain(const struct s5_policy *policy, const char *target)
         return 0;
     }
     const struct s5_server *server = &policy->servers[route.server];
-    print_titled("verdict: via \"", s5_policy_text(policy, server->name), "\"\n");
+    print_titled("verdict: via \"", s5_policy_text(policy, server->name), "\"");
+    if (route.rule >= 0)
+        print_others(policy, &policy->rules[route.rule]);
+    printf("\n");
     print_server(policy, server);
     return 0;
 }

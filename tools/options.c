@@ -13,7 +13,8 @@ const char options_help[] = "Usage: socksify [OPTION]... [--] COMMAND [ARGUMENT]
                             "\n"
                             "  -c FILE              read the configuration from FILE, see socks5.conf(5)\n"
                             "  -x URL               send all traffic but loopback to the server of URL,\n"
-                            "                       socks5h://[USER[:PASSWORD]@]HOST[:PORT]\n"
+                            "                       socks5h://[USER[:PASSWORD]@]HOST[:PORT]; several -x:\n"
+                            "                       the first server that works\n"
                             "      --isolate WHAT   isolate traffic at the server by user name: process,\n"
                             "                       destination, rule, or several, separated by commas\n"
                             "  -v                   write a log line for each connection; -vv: for each\n"
@@ -108,7 +109,11 @@ static bool store_option(struct options *ret, int option)
         ret->file = optarg;
         return true;
     case 'x':
-        ret->url = url_argument_take(optarg);
+        if (ret->n_urls < S5_POLICY_SERVERS)
+            ret->urls[ret->n_urls] = url_argument_take(optarg);
+        else
+            url_argument_strip(optarg);
+        ret->n_urls++;
         return true;
     case 'v':
         ret->verbosity++;
@@ -182,7 +187,9 @@ int options_parse(struct options *ret, int argc, char **argv)
         if (ret->action == OPTIONS_VERSION || ret->action == OPTIONS_HELP)
             return 0;
     }
-    if (ret->file && ret->url)
+    if (ret->n_urls > S5_POLICY_SERVERS)
+        return errors_fail(EXIT_OWN_ERROR, "more than %d servers", S5_POLICY_SERVERS);
+    if (ret->file && ret->n_urls > 0)
         return errors_fail(EXIT_OWN_ERROR, "-c and -x exclude each other");
     if (ret->strict && ret->engine >= 0 && ret->engine != S5_ENGINE_NAMESPACE)
         return errors_fail(EXIT_OWN_ERROR, "--strict needs the engine namespace");

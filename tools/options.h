@@ -2,6 +2,7 @@
 #ifndef TOOLS_OPTIONS_H
 #define TOOLS_OPTIONS_H
 
+#include "policy.h"
 #include <stdbool.h>
 
 enum options_action {
@@ -15,8 +16,9 @@ enum options_action {
 
 struct options {
     enum options_action action;
-    const char *file;    /* -c, or NULL */
-    char *url;           /* -x, or NULL; a copy: the password in argv is overwritten */
+    const char *file;                  /* -c, or NULL */
+    char *urls[S5_POLICY_SERVERS + 1]; /* -x; copies: the passwords in argv are overwritten */
+    unsigned n_urls;
     const char *isolate; /* --isolate, or NULL */
     const char *log;     /* --log: "stderr", "syslog", "fd:N" or a path; or NULL */
     bool log_json;       /* --log-json */

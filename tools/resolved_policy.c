@@ -35,7 +35,9 @@ int resolved_policy_read(struct s5_policy *ret, const struct options *options, c
                          struct s5_fault *ret_fault)
 {
     static char *const none[] = {NULL};
-    struct s5_source source = {.file = options->file, .url = options->url};
+    struct s5_source source = {.file = options->file};
+    if (options->n_urls > 0)
+        source.urls = (const char *const *)options->urls;
     s5_environment_read(&source.env, environ_strings ? environ_strings : none);
     if (options->isolate)
         source.env.isolate = options->isolate;
@@ -96,6 +98,40 @@ static int set_log(struct s5_policy *policy, const char *where)
     return 0;
 }
 
+/* Returns true if a rule has SERVER and no other that has an address. */
+static bool is_needed(const struct s5_policy *p, unsigned server)
+{
+    for (uint32_t i = 0; i < p->n_rules; i++) {
+        const struct s5_rule *rule = &p->rules[i];
+        bool has = false, other = false;
+        for (unsigned n = 0; n < rule->via_count; n++) {
+            unsigned via = p->vias[rule->via_first + n];
+            has |= via == server;
+            other |= p->servers[via].n_addrs > 0 || p->servers[via].is_path;
+        }
+        if (has && !other)
+            return true;
+    }
+    return false;
+}
+
+/* Resolves the names of the servers. One that cannot be resolved is an error, unless all its rules have another. */
+static int resolve_servers(struct s5_policy *p)
+{
+    int errors[S5_POLICY_SERVERS] = {0};
+    for (unsigned i = 0; i < p->n_servers; i++)
+        errors[i] = resolved_policy_uses(p, i) ? resolved_policy_resolve(p, i) : 0;
+    for (unsigned i = 0; i < p->n_servers; i++)
+        if (errors[i] != 0 && is_needed(p, i))
+            return errors_fail(EXIT_OWN_ERROR, "%s: cannot resolve server %s: %s", s5_policy_text(p, p->source),
+                               s5_policy_text(p, p->servers[i].host), gai_strerror(errors[i]));
+    for (unsigned i = 0; i < p->n_servers; i++)
+        if (errors[i] != 0) /* the command runs nevertheless */
+            errors_fail(0, "%s: cannot resolve server %s: %s", s5_policy_text(p, p->source),
+                        s5_policy_text(p, p->servers[i].host), gai_strerror(errors[i]));
+    return 0;
+}
+
 int resolved_policy_load(struct s5_policy *ret, const struct options *options, char *const *environ_strings)
 {
     struct s5_fault fault = {""};
@@ -109,11 +145,5 @@ int resolved_policy_load(struct s5_policy *ret, const struct options *options, c
     int code = options->log ? set_log(ret, options->log) : 0;
     if (code != 0)
         return code;
-    for (unsigned i = 0; i < ret->n_servers; i++) {
-        int error = resolved_policy_uses(ret, i) ? resolved_policy_resolve(ret, i) : 0;
-        if (error != 0)
-            return errors_fail(EXIT_OWN_ERROR, "%s: cannot resolve server %s: %s", s5_policy_text(ret, ret->source),
-                               s5_policy_text(ret, ret->servers[i].host), gai_strerror(error));
-    }
-    return 0;
+    return resolve_servers(ret);
 }

@@ -105,15 +105,27 @@ static void drop_socks_proxy(const char *name)
         unsetenv(name);
 }
 
-static int set_url(const char *url)
+/* Sets SOCKS5_SERVER to URLS, N of them separated by blanks, without their passwords. */
+static int set_urls(const char *const *urls, size_t n)
 {
-    char *copy = strdup(url);
-    if (!copy)
+    size_t size = 1;
+    for (size_t i = 0; i < n; i++)
+        size += strlen(urls[i]) + 1;
+    char *all = calloc(1, size), *end = all;
+    if (!all)
         return errors_fail(EXIT_OWN_ERROR, "%s", strerror(ENOMEM));
-    url_argument_strip(copy);
+    for (size_t i = 0; i < n; i++) {
+        char *url = i > 0 ? end + 1 : end;
+        strcpy(url, urls[i]);
+        url_argument_strip(url);
+        if (i > 0)
+            *end = ' ';
+        end = url + strlen(url);
+    }
     unsetenv("SOCKS_SERVER");
-    int result = set_variable("SOCKS5_SERVER", copy);
-    free(copy);
+    int result = set_variable("SOCKS5_SERVER", all);
+    explicit_bzero(all, size);
+    free(all);
     return result;
 }
 
@@ -124,14 +136,15 @@ static int set_source(const struct options *options)
     s5_environment_read(&env, environ);
     const char *url = env.socks5_server ? env.socks5_server : env.socks_server ? env.socks_server : env.all_proxy;
     int result = 0;
-    if (options->url) {
-        url_argument_strip(options->url);
+    if (options->n_urls > 0) {
         unsetenv("SOCKS5_CONF");
-        result = set_url(options->url);
+        result = set_urls((const char *const *)options->urls, options->n_urls);
+        for (unsigned i = 0; i < options->n_urls; i++)
+            url_argument_strip(options->urls[i]);
     } else if (options->file || env.socks5_conf) {
         result = set_file(options->file ? options->file : env.socks5_conf);
     } else if (url) {
-        result = set_url(url);
+        result = set_urls(&url, 1);
     }
     if (result == 0 && options->isolate)
         result = set_variable("SOCKS5_ISOLATE", options->isolate);

@@ -127,7 +127,7 @@ static int ensure_listener(struct s5_engine *e, int fd, bool silent)
         at.port = record->more->port;
     int r = s5_route_listener(e, &at, silent, &server);
     if (r > 0)
-        r = s5_listener_begin(e, fd, server);
+        r = s5_listener_begin(e, fd, r, server);
     else
         return r;
     return r < 0 ? r : 1;

@@ -11,6 +11,7 @@
 #include "last_peer.h"
 #include "log_events.h"
 #include "negotiation_bounds.h"
+#include "next_server.h"
 #include "reply.h"
 #include "resolve.h"
 #include "step.h"
@@ -97,25 +98,26 @@ static int request_bind(struct s5_engine *e, struct s5_listener *l, const struct
 }
 
 static void log_result(struct s5_engine *e, const struct s5_listener *l, const struct s5_server *server, int r,
-                       const struct s5_endpoint *at)
+                       const struct s5_endpoint *at, enum s5_log_level level)
 {
     const char *name = s5_policy_text(e->policy, server->name);
     char text[S5_ADDR_TEXT_MAX];
     struct s5_addr addr;
     s5_log_events_other(e, (uint32_t)(server - e->policy->servers), S5_CMD_BIND, r >= 0);
     if (r < 0)
-        s5_log(&e->log, S5_LOG_ERROR, "refused: listening at server \"%s\": %s (%s)", name,
+        s5_log(&e->log, level, "refused: listening at server \"%s\": %s (%s)", name,
                r == -EOPNOTSUPP ? "the server does not support BIND" : s5_error_text(r),
                s5_reply_why(l->negotiation.session.have_rep, l->negotiation.session.rep));
     else if (s5_addr_from_sockaddr(&addr, &at->any, at->len) == 0)
         s5_log(&e->log, S5_LOG_INFO, "listening at server \"%s\": %s", name, s5_addr_format(&addr, text, sizeof text));
 }
 
-int s5_bind_request(struct s5_engine *e, struct s5_listener *l, const struct s5_server *server, struct s5_cleanup *call,
-                    uint32_t ticket, struct s5_endpoint *ret)
+int s5_bind_request(struct s5_engine *e, struct s5_listener *l, const struct s5_server *server, enum s5_log_level level,
+                    struct s5_cleanup *call, uint32_t ticket, struct s5_endpoint *ret, bool *ret_down)
 {
     struct s5_addr dst, zeros = make_wildcard(e, l);
-    int r = s5_resolve_server(e, server, S5_LOG_ERROR);
+    int r = s5_resolve_server(e, server, level);
+    *ret_down = r < 0;
     bool expected = s5_last_peer_expects(atomic_load(&e->shm), atomic_load(&e->pid), &dst);
     if (r == 0)
         r = request_bind(e, l, server, expected ? &dst : &zeros, call, ticket, ret);
@@ -126,7 +128,8 @@ int s5_bind_request(struct s5_engine *e, struct s5_listener *l, const struct s5_
         r = request_bind(e, l, server, &zeros, call, ticket, ret);
     }
     if (s5_cleanup_owns(call, ticket)) {
-        log_result(e, l, server, r < 0 ? r : 0, ret);
+        *ret_down |= r < 0 && s5_next_server_is_needed(&l->negotiation);
+        log_result(e, l, server, r < 0 ? r : 0, ret, level);
         if (r >= 0)
             s5_negotiation_await_next_reply(&l->negotiation);
     }
@@ -164,7 +167,7 @@ int s5_bind_request_bound(struct s5_engine *e, struct s5_listener *l, const stru
         l->negotiation.session.have_rep = f->session.have_rep; /* for the log line */
         l->negotiation.session.rep = f->session.rep;
     }
-    log_result(e, l, &e->policy->servers[s5_negotiation_server(&l->negotiation)], r, ret);
+    log_result(e, l, &e->policy->servers[s5_negotiation_server(&l->negotiation)], r, ret, S5_LOG_ERROR);
     if (r == 0)
         s5_negotiation_await_next_reply(&l->negotiation);
     return r;

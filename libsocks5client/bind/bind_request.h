@@ -18,10 +18,11 @@ int s5_bind_request_repeat(struct s5_engine *e, struct s5_negotiation *f, const 
 int s5_bind_request_bound(struct s5_engine *e, struct s5_listener *l, const struct s5_negotiation *f, int fd,
                           bool ready, struct s5_endpoint *ret);
 
-/* Makes a BIND for L. Returns the control connection; L's negotiation has the first reply, and *RET is the address
- * from it. -errno: refused, or no server was reached. Logged. CALL, of TICKET: from s5_listener_begin_call(). */
-int s5_bind_request(struct s5_engine *e, struct s5_listener *l, const struct s5_server *server, struct s5_cleanup *call,
-                    uint32_t ticket, struct s5_endpoint *ret);
+/* Makes a BIND for L. Returns the control connection; L's negotiation has the first reply, and *RET is the address from
+ * it. -errno: refused, or the server was not reached; logged at LEVEL. *RET_DOWN: it was not reached, or has refused
+ * the user. CALL, of TICKET: from s5_listener_begin_call(). */
+int s5_bind_request(struct s5_engine *e, struct s5_listener *l, const struct s5_server *server, enum s5_log_level level,
+                    struct s5_cleanup *call, uint32_t ticket, struct s5_endpoint *ret, bool *ret_down);
 
 /* Reads what has arrived of the second reply. 0: *RET is the peer, of L's family; -EAGAIN: incomplete; otherwise its
  * error. */

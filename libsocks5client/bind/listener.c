@@ -9,6 +9,7 @@
 #include "bind.h"
 #include "bind_request.h"
 #include "blocking.h"
+#include "choice.h"
 #include "epoll_shadow.h"
 #include "fd_channel.h"
 #include "fd_notes.h"
@@ -116,6 +117,28 @@ void s5_listener_end_call(struct s5_engine *e, struct s5_record *record, struct 
     s5_critical_end(&critical);
 }
 
+/* Makes a BIND for L at the servers of its rule, one after another. As s5_bind_request(). */
+static __attribute__((noinline, cold)) int request_from_any(struct s5_engine *e, struct s5_listener *l,
+                                                            struct s5_cleanup *call, uint32_t ticket,
+                                                            struct s5_endpoint *ret)
+{
+    static const struct s5_addr nobody;
+    const struct s5_server *server;
+    struct s5_choice choice;
+    int r = -EHOSTUNREACH;
+    s5_choice_begin(e, &choice, l->rule - 1u, &nobody);
+    while ((server = s5_choice_next(e, &choice, AF_UNSPEC))) {
+        bool down;
+        r = s5_bind_request(e, l, server, choice.left ? S5_LOG_WARNING : S5_LOG_ERROR, call, ticket, ret, &down);
+        if (!s5_cleanup_owns(call, ticket))
+            return r;
+        s5_choice_note(e, &choice, r, down);
+        if (r >= 0)
+            return r;
+    }
+    return r;
+}
+
 int s5_listener_renew(struct s5_engine *e, struct s5_record *record, struct s5_cleanup *call, uint32_t ticket)
 {
     struct s5_listener *l = s5_listener_shared(record);
@@ -127,7 +150,10 @@ int s5_listener_renew(struct s5_engine *e, struct s5_record *record, struct s5_c
     if (index >= p->n_servers)
         return -EACCES;
     s5_next_bind_drop(e, l);
-    int control = s5_bind_request(e, l, &p->servers[index], call, ticket, &name);
+    bool down;
+    int control = l->rule && l->rule <= p->n_rules
+                      ? request_from_any(e, l, call, ticket, &name)
+                      : s5_bind_request(e, l, &p->servers[index], S5_LOG_ERROR, call, ticket, &name, &down);
     if (!s5_cleanup_owns(call, ticket))
         return -ECONNABORTED;
     s5_listener_set_result(e, record, control, &name);
@@ -229,8 +255,8 @@ static struct s5_record *make_listening_record(struct s5_engine *e, int fd, stru
 
 /* Makes FD's record, with a new entry, which *RET_CALL holds. There is no BIND yet. 0 or -errno. In a critical
  * section. */
-static int prepare_listener(struct s5_engine *e, int fd, const struct s5_server *server, uint32_t *ret_ticket,
-                            struct s5_cleanup **ret_call, struct s5_record **ret)
+static int prepare_listener(struct s5_engine *e, int fd, int route, const struct s5_server *server,
+                            uint32_t *ret_ticket, struct s5_cleanup **ret_call, struct s5_record **ret)
 {
     struct s5_listener *l = s5_listener_take(e);
     if (!l)
@@ -239,6 +265,7 @@ static int prepare_listener(struct s5_engine *e, int fd, const struct s5_server 
     l->backoff = 0;
     l->bound = false;
     l->negotiation.server_index = (uint32_t)(server - e->policy->servers);
+    l->rule = (uint16_t)(route - 1);
     struct s5_record *record = r < 0 ? NULL : make_listening_record(e, fd, l);
     if (!record) {
         s5_listener_release(e, l, s5_listener_generation(l));
@@ -258,14 +285,14 @@ static int prepare_listener(struct s5_engine *e, int fd, const struct s5_server 
     return r < 0 ? r : 0;
 }
 
-int s5_listener_begin(struct s5_engine *e, int fd, const struct s5_server *server)
+int s5_listener_begin(struct s5_engine *e, int fd, int route, const struct s5_server *server)
 {
     struct s5_critical critical;
     struct s5_cleanup *call = NULL;
     struct s5_record *record;
     uint32_t ticket;
     s5_critical_begin(&critical);
-    int r = prepare_listener(e, fd, server, &ticket, &call, &record);
+    int r = prepare_listener(e, fd, route, server, &ticket, &call, &record);
     s5_critical_end(&critical);
     if (!call)
         return r;

@@ -12,7 +12,7 @@
 #include "internal_fd.h"
 
 /* FD begins to listen at SERVER: makes its BIND. 0; -errno: FD does not listen there. */
-int s5_listener_begin(struct s5_engine *e, int fd, const struct s5_server *server);
+int s5_listener_begin(struct s5_engine *e, int fd, int route, const struct s5_server *server);
 
 /* Gives up the BIND of a LISTENING record, which becomes NAMED again, with ERROR. */
 void s5_listener_end(struct s5_engine *e, struct s5_record *record, int error);

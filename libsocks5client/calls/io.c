@@ -63,7 +63,7 @@ static int route_udp_send(struct s5_engine *e, int fd, int family, struct s5_add
     if (r > 0 && s5_route_socket(e, fd) != IPPROTO_UDP)
         return s5_route_direct_only(e, to, 0, S5_CMD_CONNECT, "anything but TCP and UDP");
     if (r > 0) {
-        r = s5_association_open(e, fd, server, NULL, &ret->a);
+        r = s5_association_open(e, fd, r, server, to, NULL, &ret->a);
         return r < 0 ? r : RELAYED;
     }
     if (r == 0 && named)

@@ -156,6 +156,12 @@ void s5_choice_begin(struct s5_engine *e, struct s5_choice *ret, unsigned rule, 
     ret->until = s5_clock_now() + (timeout ? timeout : longest) * S5_CLOCK_SECOND;
 }
 
+void s5_choice_repeat(struct s5_choice *choice, uint64_t timeout)
+{
+    choice->tried = 0;
+    choice->until = s5_clock_now() + timeout;
+}
+
 /* Returns the servers, a bit for each place, that a flow may try: those that were not tried and that a socket of FAMILY
  * can reach. *RET_DOWN: those of them that are known to be down. */
 static uint32_t find_candidates(struct s5_engine *e, const struct s5_choice *choice, int family, uint32_t *ret_down)
@@ -221,4 +227,12 @@ void s5_choice_succeeded(struct s5_engine *e, const struct s5_choice *choice)
 bool s5_choice_closed(struct s5_engine *e, const struct s5_choice *choice)
 {
     return s5_server_cache_count_closed(get_table(e), get_key(e, choice, choice->at)) >= CLOSED_MAX;
+}
+
+void s5_choice_note(struct s5_engine *e, const struct s5_choice *choice, int r, bool down)
+{
+    if (r >= 0)
+        s5_choice_succeeded(e, choice);
+    else if (down)
+        s5_choice_failed(e, choice);
 }

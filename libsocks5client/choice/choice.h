@@ -9,6 +9,9 @@
  * are up afterwards, as far as possible. */
 void s5_choice_begin(struct s5_engine *e, struct s5_choice *ret, unsigned rule, const struct s5_addr *to);
 
+/* Begins the choice again, for another flow of the same kind that has TIMEOUT ns. */
+void s5_choice_repeat(struct s5_choice *choice, uint64_t timeout);
+
 /* Returns the next server that a socket of FAMILY (AF_UNSPEC: any) can reach, or NULL: none is left. */
 const struct s5_server *s5_choice_next(struct s5_engine *e, struct s5_choice *choice, int family);
 
@@ -21,6 +24,10 @@ void s5_choice_failed(struct s5_engine *e, const struct s5_choice *choice);
 void s5_choice_succeeded(struct s5_engine *e, const struct s5_choice *choice);
 /* The server closed the connection in place of a reply. Returns true if it does so for whatever it is asked. */
 bool s5_choice_closed(struct s5_engine *e, const struct s5_choice *choice);
+
+/* Notes whether the server that CHOICE is at has succeeded (R >= 0), for a request without a target, such as BIND and
+ * UDP ASSOCIATE. DOWN: it was not reached, or has refused the user. */
+void s5_choice_note(struct s5_engine *e, const struct s5_choice *choice, int r, bool down);
 
 /* Returns the rule of CHOICE. */
 const struct s5_rule *s5_choice_rule(const struct s5_engine *e, const struct s5_choice *choice);

@@ -21,11 +21,41 @@ static int set_source(struct s5_policy *p, const char *what)
     return 0;
 }
 
-static int load_from_url(struct s5_policy *p, const char *url, const char *where, const struct s5_environment *env,
+#define URLS_MAX 8192 /* octets of a variable with several URLs */
+
+/* TEXT: one URL, or several separated by blanks. */
+static int load_from_url(struct s5_policy *p, const char *text, const char *where, const struct s5_environment *env,
                          struct s5_fault *ret_fault)
 {
+    static const char blanks[] = " \t\n";
+    const char *urls[S5_POLICY_SERVERS + 1];
+    char copy[URLS_MAX];
+    unsigned n = 0;
+    size_t len = strlen(text);
     set_source(p, where);
-    return s5_url_load(p, url, where, env, ret_fault);
+    if (!text[strcspn(text, blanks)])
+        return s5_url_load(p, text, where, env, ret_fault);
+    if (len >= sizeof copy)
+        return s5_fault_set(ret_fault, -EINVAL, "%s: longer than %d octets", where, URLS_MAX - 1);
+    memcpy(copy, text, len + 1);
+    for (char *at = copy + strspn(copy, blanks), *end; *at && n <= S5_POLICY_SERVERS; at = end) {
+        urls[n++] = at;
+        end = at + strcspn(at, blanks);
+        if (*end)
+            *end++ = '\0';
+        end += strspn(end, blanks);
+    }
+    int r = -EINVAL;
+    if (n == 0)
+        r = s5_fault_set(ret_fault, r, "%s: no URL", where);
+    else if (n > S5_POLICY_SERVERS)
+        r = s5_fault_set(ret_fault, r, "%s: more than %d URLs", where, S5_POLICY_SERVERS);
+    else {
+        urls[n] = NULL;
+        r = s5_url_load_list(p, urls, where, env, ret_fault);
+    }
+    explicit_bzero(copy, sizeof copy);
+    return r;
 }
 
 static int load_from_file(struct s5_policy *p, const char *path, const struct s5_environment *env,
@@ -68,8 +98,10 @@ static int load_first_source(struct s5_policy *p, const struct s5_source *source
     const struct s5_environment *env = &source->env;
     if (source->file)
         return load_from_file(p, source->file, env, ret_fault);
-    if (source->url)
-        return load_from_url(p, source->url, "-x", env, ret_fault);
+    if (source->urls) {
+        set_source(p, "-x");
+        return s5_url_load_list(p, source->urls, "-x", env, ret_fault);
+    }
     if (env->socks5_conf)
         return load_from_file(p, env->socks5_conf, env, ret_fault);
     if (env->socks5_server)

@@ -8,8 +8,8 @@
 #include "policy.h"
 
 struct s5_source {
-    const char *file; /* the file of option -c, or NULL */
-    const char *url;  /* the URL of option -x, or NULL */
+    const char *file;        /* the file of option -c, or NULL */
+    const char *const *urls; /* the URLs of options -x, at most S5_POLICY_SERVERS, and a NULL; or NULL */
     struct s5_environment env;
 };
 

@@ -243,29 +243,62 @@ static int add_exceptions(struct s5_policy *p, const char *list, struct s5_fault
     return r < 0 ? r : add_entries(p, list, NULL, ret_fault);
 }
 
-int s5_url_load(struct s5_policy *p, const char *url, const char *where, const struct s5_environment *env,
-                struct s5_fault *ret_fault)
+/* Stores HOST:PORT of U, or its path, in RET. */
+static void format_name(const struct parts *u, char ret[static 300])
 {
+    if (u->path[0])
+        s5_format(ret, 300, "%s", u->path);
+    else
+        s5_format(ret, 300, memchr(u->host, ':', u->host_len) ? "[%.*s]:%u" : "%.*s:%u", (int)u->host_len, u->host,
+                  u->port);
+}
+
+/* Adds the server of URL, called NAME or, if that is NULL, HOST:PORT. Returns its index, or -errno with RET_FAULT
+ * set. */
+static int add_server(struct s5_policy *p, const char *url, const char *name, const char *where,
+                      const struct s5_environment *env, struct s5_fault *ret_fault)
+{
+    char own_name[300];
     struct parts u;
     const char *wrong = parse_url(&u, url);
     int r = wrong ? s5_fault_set(ret_fault, -EINVAL, "%s: %s", where, wrong) : 0;
-    int at = r < 0 ? r : s5_policy_add_server(p, "proxy");
-    if (at < 0)
-        goto done;
-    struct s5_server *server = &p->servers[at];
-    r = set_host(p, server, &u);
-    if (r < 0)
-        r = s5_fault_set(ret_fault, r, "%s: host is not a name or address", where);
-    if (r == 0)
-        r = s5_credentials_set(server, u.has_user ? u.user : NULL, u.has_password ? u.password : NULL, env, where,
-                               ret_fault);
-    if (r == 0 && env->no_proxy)
-        r = add_exceptions(p, env->no_proxy, ret_fault);
-    int64_t rule = r == 0 ? add_rule(p, "proxy", S5_VIA) : 0;
-    if (r == 0 && (rule < 0 || s5_policy_add_via(p, (unsigned)rule, (unsigned)at) < 0))
-        r = s5_fault_set(ret_fault, -ENOSPC, "%s: too many rules", where);
+    if (r == 0 && !name)
+        format_name(&u, own_name);
+    int at = r < 0 ? r : s5_policy_add_server(p, name ? name : own_name);
+    if (at >= 0) {
+        r = set_host(p, &p->servers[at], &u);
+        if (r < 0)
+            r = s5_fault_set(ret_fault, r, "%s: host is not a name or address", where);
+    }
+    if (at >= 0 && r == 0)
+        r = s5_credentials_set(&p->servers[at], u.has_user ? u.user : NULL, u.has_password ? u.password : NULL, env,
+                               where, ret_fault);
+    if (r == 0 && at > 0 && p->resolve_local != u.local)
+        r = s5_fault_set(ret_fault, -EINVAL, "%s: socks5:// and socks5h:// exclude each other", where);
     p->resolve_local = u.local;
-done:
     explicit_bzero(&u, sizeof u);
-    return at < 0 ? at : r;
+    return r < 0 ? r : at;
+}
+
+int s5_url_load_list(struct s5_policy *p, const char *const *urls, const char *where, const struct s5_environment *env,
+                     struct s5_fault *ret_fault)
+{
+    unsigned n = 0;
+    int r = 0;
+    for (; r >= 0 && urls[n]; n++)
+        r = add_server(p, urls[n], urls[1] ? NULL : "proxy", where, env, ret_fault);
+    if (r >= 0)
+        r = env->no_proxy ? add_exceptions(p, env->no_proxy, ret_fault) : 0;
+    int64_t rule = r < 0 ? 0 : add_rule(p, "proxy", S5_VIA);
+    for (unsigned i = 0; r >= 0 && rule >= 0 && i < n; i++)
+        if (s5_policy_add_via(p, (unsigned)rule, i) < 0)
+            rule = -ENOSPC;
+    return rule < 0 ? s5_fault_set(ret_fault, -ENOSPC, "%s: too many rules", where) : r;
+}
+
+int s5_url_load(struct s5_policy *p, const char *url, const char *where, const struct s5_environment *env,
+                struct s5_fault *ret_fault)
+{
+    const char *const urls[] = {url, NULL};
+    return s5_url_load_list(p, urls, where, env, ret_fault);
 }

@@ -12,4 +12,9 @@
 int s5_url_load(struct s5_policy *p, const char *url, const char *where, const struct s5_environment *env,
                 struct s5_fault *ret_fault);
 
+/* The same for several URLs, 1 to S5_POLICY_SERVERS and a NULL: one rule with a server for each. If there are several,
+ * they are called HOST:PORT. */
+int s5_url_load_list(struct s5_policy *p, const char *const *urls, const char *where, const struct s5_environment *env,
+                     struct s5_fault *ret_fault);
+
 #endif

@@ -86,6 +86,15 @@ int s5_route(struct s5_engine *e, const struct s5_addr *to, uint8_t protocol, ui
     return decide_flow(e, &flow, ret_server);
 }
 
+bool s5_route_has(const struct s5_engine *e, int route, const struct s5_server *server, uint32_t index)
+{
+    const struct s5_policy *p = e->policy;
+    if (route == 1)
+        return (uint32_t)(server - p->servers) == index;
+    const struct s5_rule *rule = &p->rules[route - 2];
+    return index < S5_POLICY_SERVERS && memchr(p->vias + rule->via_first, (int)index, rule->via_count);
+}
+
 int s5_route_listener(struct s5_engine *e, const struct s5_addr *at, bool silent, const struct s5_server **ret_server)
 {
     struct s5_flow flow = {at, S5_PROTO_TCP, S5_CMD_BIND};

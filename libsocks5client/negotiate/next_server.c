@@ -43,15 +43,24 @@ static enum cause judge_reply(const struct s5_engine *e, struct s5_negotiation *
     return CAUSE_UNSUITABLE;
 }
 
+static uint32_t get_last_state(const struct s5_session *s)
+{
+    return s->state == S5_SESSION_FAILED ? s->failed_in : s->state;
+}
+
+bool s5_next_server_is_needed(const struct s5_negotiation *f)
+{
+    uint32_t state = get_last_state(&f->session);
+    return !f->session.have_rep && (state == S5_SESSION_METHOD || state == S5_SESSION_AUTH);
+}
+
 static enum cause judge_failure(struct s5_engine *e, struct s5_negotiation *f, int error)
 {
-    const struct s5_session *s = &f->session;
-    uint32_t state = s->state == S5_SESSION_FAILED ? s->failed_in : s->state;
     if (atomic_load(&f->phase) < S5_NEGOTIATION_TALKING)
         return is_error_of_socket(error) ? CAUSE_UNSUITABLE : CAUSE_SERVER;
-    if (s->have_rep)
+    if (f->session.have_rep)
         return judge_reply(e, f);
-    if (state == S5_SESSION_METHOD || state == S5_SESSION_AUTH)
+    if (s5_next_server_is_needed(f))
         return CAUSE_SERVER;
     if (error == -EPROTO)
         return CAUSE_UNSUITABLE;
@@ -76,14 +85,13 @@ static const char *get_server_name(const struct s5_engine *e, const struct s5_ne
 static const char *explain_failure(const struct s5_negotiation *f, int error)
 {
     const struct s5_session *s = &f->session;
-    uint32_t state = s->state == S5_SESSION_FAILED ? s->failed_in : s->state;
     if (atomic_load(&f->phase) < S5_NEGOTIATION_TALKING)
         return s5_error_text(error);
     if (s->have_rep)
         return s5_reply_why(true, s->rep);
     if (error == -ETIMEDOUT)
         return "it does not answer";
-    if (state == S5_SESSION_AUTH)
+    if (get_last_state(s) == S5_SESSION_AUTH)
         return "wrong name or password";
     return error == -EACCES ? "it accepts none of the methods" : s5_error_text(error);
 }

@@ -10,6 +10,9 @@
 bool s5_next_server_try(struct s5_engine *e, struct s5_negotiation *f, int fd, int *error)
     __attribute__((noinline, cold));
 
+/* Returns true if F failed before the server accepted the user: it was not reached, or refuses. */
+bool s5_next_server_is_needed(const struct s5_negotiation *f);
+
 /* The time of the server has passed at NOW (ns). Returns true if it may take longer, since it awaits the target. */
 bool s5_next_server_extend(struct s5_negotiation *f, uint64_t now) __attribute__((noinline, cold));
 

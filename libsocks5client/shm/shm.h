@@ -60,6 +60,7 @@ struct s5_listener {
     int32_t channel_number;            /* the channel's descriptor number when this was written */
     uint16_t family;                   /* of the application's socket */
     s5_flag dual;                      /* an IPv6 socket that accepts IPv4 too */
+    uint16_t rule;                     /* index + 1, if it has several servers; 0: it has one */
     uint16_t backoff;                  /* seconds until the next BIND after a failure; 0: no failure */
     s5_flag bound;                     /* a BIND is active at NAME; else it is being made, or has failed */
     struct s5_endpoint name;           /* the result of getsockname() */

@@ -21,6 +21,7 @@
 #include "association_pool.h"
 #include "association_server.h"
 #include "blocking.h"
+#include "choice.h"
 #include "clock.h"
 #include "disconnect.h"
 #include "dns_answer.h"
@@ -111,6 +112,29 @@ int s5_association_mix(struct s5_engine *e, struct s5_association *a, int fd)
 
 /* --- opening --- */
 
+/* Requests A from the servers of its rule, one after another. As s5_association_request(). */
+static __attribute__((noinline, cold)) int request_from_any(struct s5_engine *e, struct s5_association *a,
+                                                            struct s5_cleanup *call, uint32_t ticket,
+                                                            struct s5_endpoint *ret_relay)
+{
+    const struct s5_server *server;
+    int r = -EHOSTUNREACH;
+    while ((server = s5_choice_next(e, &a->choice, AF_UNSPEC))) {
+        uint64_t until = s5_choice_deadline(e, &a->choice), now = s5_clock_now();
+        enum s5_log_level level = a->choice.left ? S5_LOG_WARNING : S5_LOG_ERROR;
+        bool down;
+        a->server_index = (uint32_t)(server - e->policy->servers);
+        r = s5_association_request(e, server, a->family, until > now ? until - now : 0, level, call, ticket, ret_relay,
+                                   &down);
+        if (!s5_cleanup_owns(call, ticket))
+            return r;
+        s5_choice_note(e, &a->choice, r, down);
+        if (r >= 0)
+            return r;
+    }
+    return r;
+}
+
 /* Requests A from its server. The connection used becomes an internal descriptor. CALL holds A. 0: a critical section
  * with the lock held has begun, and CALL no longer holds A. -errno, or LOST: A ended meanwhile. */
 static int request_association(struct s5_engine *e, struct s5_association *a, uint64_t timeout, struct s5_cleanup *call,
@@ -118,8 +142,11 @@ static int request_association(struct s5_engine *e, struct s5_association *a, ui
 {
     const struct s5_server *server = &e->policy->servers[a->server_index];
     struct s5_endpoint relay;
+    bool down;
     static_assert(sizeof relay <= sizeof a->relay.copies[0], "a latch holds it");
-    int fd = s5_association_request(e, server, a->family, timeout, call, ticket, &relay);
+    int fd = a->choice.rule
+                 ? request_from_any(e, a, call, ticket, &relay)
+                 : s5_association_request(e, server, a->family, timeout, S5_LOG_ERROR, call, ticket, &relay, &down);
     if (fd < 0)
         return fd;
     if (!s5_lock_take(&e->associations_lock, ret_critical))
@@ -252,8 +279,8 @@ static int claim_association(struct s5_engine *e, int fd, uint64_t cookie, struc
 
 /* Two threads that send the first datagram on a socket at the same time open one association. 0 or -errno. */
 static int find_or_open_association(struct s5_engine *e, int fd, int held, const struct s5_server *server,
-                                    const struct s5_endpoint *peer, struct s5_cleanup *call, uint32_t ticket,
-                                    struct s5_association **ret)
+                                    const struct s5_choice *choice, const struct s5_endpoint *peer,
+                                    struct s5_cleanup *call, uint32_t ticket, struct s5_association **ret)
 {
     uint64_t cookie = call->cookie[0];
     for (;;) {
@@ -264,6 +291,7 @@ static int find_or_open_association(struct s5_engine *e, int fd, int held, const
         s5_lock_give(&e->associations_lock, &critical);
         if (r == CLAIMED) {
             (*ret)->server_index = (uint32_t)(server - e->policy->servers);
+            (*ret)->choice = *choice;
             if (peer)
                 (*ret)->peer = *peer;
             return open_new_association(e, *ret, fd, held, call, ticket);
@@ -278,14 +306,17 @@ static int find_or_open_association(struct s5_engine *e, int fd, int held, const
     }
 }
 
-int s5_association_open(struct s5_engine *e, int fd, const struct s5_server *server, const struct s5_endpoint *peer,
-                        struct s5_association **ret)
+int s5_association_open(struct s5_engine *e, int fd, int route, const struct s5_server *server,
+                        const struct s5_addr *to, const struct s5_endpoint *peer, struct s5_association **ret)
 {
+    struct s5_choice choice = {.rule = 0};
     uint32_t ticket;
     int saved = errno;
+    if (route > 1)
+        s5_choice_begin(e, &choice, (unsigned)route - 2, to);
     struct s5_cleanup *call = s5_cleanup_push(s5_association_release_call, e, (uintptr_t)&ticket, &ticket);
     int held = s5_blocking_hold(e, call, fd, s5_fd_cookie(e, fd));
-    int r = find_or_open_association(e, fd, held, server, peer, call, ticket, ret);
+    int r = find_or_open_association(e, fd, held, server, &choice, peer, call, ticket, ret);
     s5_blocking_end(e, call, ticket, fd, held);
     errno = saved;
     return r;
@@ -349,6 +380,7 @@ static int renew_association(struct s5_engine *e, struct s5_association *a, int 
     struct s5_critical critical;
     uint32_t generation = call->object_generation;
     s5_log(&e->log, S5_LOG_INFO, "UDP association lost; re-establishing");
+    s5_choice_repeat(&a->choice, RENEW_TIMEOUT);
     int r = request_association(e, a, RENEW_TIMEOUT, call, ticket, &critical);
     if (r == 0) {
         r = s5_fd_cookie(e, held) == a->cookie ? attach_to_relay(e, a, held) : S5_RESULT_ASSOCIATION_LOST;
@@ -466,7 +498,7 @@ int s5_association_connect(struct s5_engine *e, int fd, const struct sockaddr *a
     if (s5_addr_is_loopback(&to)) /* the unspecified address means loopback */
         s5_endpoint_of(&to, addr->sa_family, &peer);
     if (!a)
-        return s5_association_open(e, fd, server, &peer, &a);
+        return s5_association_open(e, fd, r, server, &to, &peer, &a);
     a->peer = peer;
     if (!a->mixed)
         return 0;

@@ -50,6 +50,7 @@ struct s5_association {
     _Atomic uint64_t looked;     /* ns (coarse clock) of the last check of CONTROL */
     _Atomic uint64_t again;      /* ns; no renewal is tried before */
     uint32_t server_index;       /* index in the policy */
+    struct s5_choice choice;     /* among the servers of its rule; rule 0: it has one, or this process received it */
     uint16_t family;             /* of the application's socket */
     _Atomic uint8_t expect;      /* octets of the header expected in the next datagram */
     bool mixed, corked;          /* mixed: see above; corked: after MSG_MORE, the header is sent already */
@@ -88,10 +89,11 @@ static inline bool s5_association_is(const struct s5_engine *e, int fd, const st
 
 /* Gives FD the new RECORD, with the association A. 0; -errno: RECORD was released. */
 int s5_association_enter(struct s5_engine *e, int fd, struct s5_record *record, struct s5_association *a);
-/* FD's association into *RET; a new one at SERVER where FD has none. PEER: the address FD is connected to, or NULL.
- * Blocks while it is requested. 0 or -errno. Preserves errno. */
-int s5_association_open(struct s5_engine *e, int fd, const struct s5_server *server, const struct s5_endpoint *peer,
-                        struct s5_association **ret);
+/* FD's association into *RET. A new one, where FD has none, is at SERVER, or at one of several: ROUTE is the result of
+ * s5_route() for TO. PEER: the address FD is connected to, or NULL. Blocks while it is requested. 0 or -errno.
+ * Preserves errno. */
+int s5_association_open(struct s5_engine *e, int fd, int route, const struct s5_server *server,
+                        const struct s5_addr *to, const struct s5_endpoint *peer, struct s5_association **ret);
 /* Whether a datagram on FD waits for its server: the association has ended, or is being made. A system call. */
 bool s5_association_waits(struct s5_engine *e, int fd);
 /* connect() on the UDP socket FD. ADDR, of LEN octets, is a copy in the engine's memory. 0 or -errno. */

@@ -15,6 +15,7 @@
 #include "format.h"
 #include "log_events.h"
 #include "negotiation_bounds.h"
+#include "next_server.h"
 #include "pool.h"
 #include "reply.h"
 #include "resolve.h"
@@ -63,14 +64,14 @@ static int get_request_error(const struct s5_negotiation *f, int error)
 }
 
 static void log_request_result(struct s5_engine *e, const struct s5_negotiation *f, const struct s5_server *server,
-                               int r, const struct s5_endpoint *at)
+                               int r, const struct s5_endpoint *at, enum s5_log_level level)
 {
     const char *name = s5_policy_text(e->policy, server->name);
     char text[S5_ADDR_TEXT_MAX];
     struct s5_addr addr;
     s5_log_events_other(e, (uint32_t)(server - e->policy->servers), S5_CMD_UDP, r >= 0);
     if (r < 0 && f->error)
-        s5_log(&e->log, S5_LOG_ERROR, "refused: UDP through server \"%s\": %s (%s)", name,
+        s5_log(&e->log, level, "refused: UDP through server \"%s\": %s (%s)", name,
                r == -EOPNOTSUPP ? "the server does not support UDP ASSOCIATE" : s5_error_text(r),
                s5_reply_why(f->session.have_rep, f->session.rep));
     else if (r >= 0 && s5_addr_from_sockaddr(&addr, &at->any, at->len) == 0)
@@ -169,12 +170,14 @@ static int request_at_any_address(struct s5_engine *e, struct s5_negotiation *f,
 }
 
 int s5_association_request(struct s5_engine *e, const struct s5_server *server, int family, uint64_t timeout,
-                           struct s5_cleanup *call, uint32_t ticket, struct s5_endpoint *ret_relay)
+                           enum s5_log_level level, struct s5_cleanup *call, uint32_t ticket,
+                           struct s5_endpoint *ret_relay, bool *ret_down)
 {
     uint32_t index = (uint32_t)(server - e->policy->servers);
+    *ret_down = false;
     if (s5_clock_now() < atomic_load(&e->no_udp_until[index]))
         return -EOPNOTSUPP;
-    int r = s5_resolve_server(e, server, S5_LOG_ERROR);
+    int r = s5_resolve_server(e, server, level);
     struct s5_negotiation *f = r < 0 ? NULL : s5_negotiation_take(e);
     if (r < 0)
         return r;
@@ -189,7 +192,8 @@ int s5_association_request(struct s5_engine *e, const struct s5_server *server, 
         return r;
     if (r < 0)
         r = get_request_error(f, r);
-    log_request_result(e, f, server, r, ret_relay);
+    *ret_down = r < 0 && s5_next_server_is_needed(f);
+    log_request_result(e, f, server, r, ret_relay, level);
     call->negotiation = NULL;
     s5_negotiation_release(e, f);
     if (r == -EOPNOTSUPP)

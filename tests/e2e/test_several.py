@@ -4,12 +4,15 @@ the same socket, before the program hears of anything."""
 import itertools
 import os
 import signal
+import socket
+import subprocess
+import threading
 import time
 
 import bed
 import servers as s
 from hostile import CHOSEN, Talk
-from world import ASAN, CURL, PAGE, PLAIN, PYTHON, TSAN, fine, right, test
+from world import ASAN, CURL, PAGE, PLAIN, PYTHON, TSAN, URL4, fine, right, test
 
 _fresh = itertools.count()
 CLOSED = 'port = %d' % s.CLOSED
@@ -42,6 +45,19 @@ class Case:
         assert status == 0, (status, out, err)
         lines = err.decode().splitlines(True)
         return out.decode().strip(), "".join(line for line in lines if ": info: " not in line)
+
+
+def danted_of(group):
+    """The processes of the server whose process group is GROUP."""
+    members = []
+    for n in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open("/proc/%s/comm" % n, encoding="ascii") as f:
+                if f.read() == "danted\n" and os.getpgid(int(n)) == group:
+                    members.append(int(n))
+        except OSError:
+            continue
+    return members
 
 
 def play(w, function):
@@ -178,9 +194,7 @@ def _(w):
         pid = int(f.read())
     case = Case(w, "port = %d" % port, GOOD)
     assert case.probe() == ("ok", "")
-    group = os.getpgid(pid)
-    members = [int(n) for n in os.listdir("/proc") if n.isdigit() and os.path.exists("/proc/%s/stat" % n) and
-               "danted" in open("/proc/%s/stat" % n, encoding="ascii").read() and os.getpgid(int(n)) == group]
+    members = danted_of(os.getpgid(pid))
     try:
         for member in members:
             os.kill(member, signal.SIGSTOP)
@@ -336,3 +350,120 @@ def _(w):
             f.write(before)
             f.truncate()
     assert (status, out) == (0, b"ok\n"), (status, out, err)
+
+
+# --- datagrams and listeners ---
+
+
+DATAGRAM = """
+import socket, sys
+u = socket.socket(socket.AF_INET6 if ':' in '%(host)s' else socket.AF_INET, socket.SOCK_DGRAM)
+u.settimeout(10 if not sys.argv[1:] else 1)
+for i in range(%(n)d):
+    if sys.argv[1:] and i: input()
+    for again in range(10 if sys.argv[1:] else 1):
+        try:
+            u.sendto(b'%%d' %% i, ('%(host)s', 7))
+            answer = u.recvfrom(99)[0]
+            break
+        except OSError as error:  # a datagram may get lost while its relay ends
+            answer = str(error).encode()
+    print(answer.decode(), flush=True)
+"""
+
+
+def udp_echo(w):
+    with bed.inside(bed.TARGET):
+        for family, host in ((socket.AF_INET, bed.TARGET4), (socket.AF_INET6, bed.TARGET6)):
+            u = socket.socket(family, socket.SOCK_DGRAM)
+            u.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            u.bind((host, 7))
+            threading.Thread(target=_echo, args=(u,), daemon=True).start()
+            w.kept = getattr(w, "kept", []) + [u]
+
+
+def _echo(u):
+    while True:
+        octets, peer = u.recvfrom(65536)
+        u.sendto(octets, peer)
+
+
+@test("several: datagrams go through the first server that supports them", on=(PLAIN, ASAN))
+def _(w):
+    udp_echo(w)
+    microsocks = "port = %d" % s.MICROSOCKS  # has no UDP
+    for host in (bed.TARGET4, bed.TARGET6):
+        for servers in ((CLOSED, GOOD), (microsocks, GOOD), (REFUSING, GOOD), (SILENT, microsocks, GOOD)):
+            result = Case(w, *servers).run([PYTHON, "-c", DATAGRAM % {"host": host, "n": 3}])
+            assert result[:2] == (0, b"0\n1\n2\n"), result
+    for how in ("", "nonblock"):  # connections still use a server without UDP
+        assert Case(w, microsocks, GOOD).probe(how)[0] == "ok"
+    status, out, err = Case(w, microsocks, CLOSED).run([PYTHON, "-c", DATAGRAM % {"host": bed.TARGET4, "n": 1}])
+    assert b"Errno" in out and b"refused: UDP through server" in err, (status, out, err)
+
+
+@test("several: an association moves to the next server when its own is killed", on=PLAIN, root=True, in_chroot=False)
+def _(w):
+    udp_echo(w)
+    port = s.HOSTILE + 2
+    s.start_danted(w.scratch, port, "none")
+    bed.wait_port(bed.PROXY, bed.PROXY4, port)
+    case = Case(w, "port = %d" % port, GOOD)
+    with open("%s/danted-%d.pid" % (w.scratch, port), encoding="ascii") as f:
+        group = os.getpgid(int(f.read()))
+    command = [w.socksify, "-c", case.conf, "--", PYTHON, "-c", DATAGRAM % {"host": bed.TARGET4, "n": 40}, "wait"]
+    with subprocess.Popen(bed.within(bed.CLIENT, command), env=case.env, stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as p:
+        assert p.stdout.readline() == "0\n"
+        for member in danted_of(group):
+            os.kill(member, signal.SIGKILL)
+        end, got = time.monotonic() + 30, ""
+        for i in range(1, 6):
+            p.stdin.write("\n")
+            p.stdin.flush()
+            got = p.stdout.readline()
+            assert got == "%d\n" % i, (i, got)
+            time.sleep(0.3)
+        assert time.monotonic() < end
+        p.kill()
+
+
+LISTEN = """
+import socket
+c = socket.create_connection(('%(host)s', 7))
+l = socket.socket(c.family)
+l.bind((c.getsockname()[0], 0))
+l.listen()
+print(*l.getsockname()[:2], flush=True)
+a, peer = l.accept()
+print(peer[0], a.recv(99).decode(), flush=True)
+"""
+
+
+@test("several: a listener is at the first server that supports BIND", on=(PLAIN, ASAN))
+def _(w):
+    for servers in ((CLOSED, GOOD), ("port = %d" % s.MICROSOCKS, GOOD), (REFUSING, GOOD)):
+        case = Case(w, *servers)
+        command = [w.socksify, "-c", case.conf, "--", PYTHON, "-c", LISTEN % {"host": bed.TARGET4}]
+        with subprocess.Popen(bed.within(bed.CLIENT, command), env=case.env, stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, text=True) as p:
+            host, port = p.stdout.readline().split()
+            with bed.inside(bed.TARGET):
+                caller = socket.create_connection((host, int(port)), 10)
+            caller.sendall(b"called")
+            out, err = p.communicate(timeout=30)
+            assert out == "%s called\n" % bed.TARGET4, (out, err)
+            caller.close()
+
+
+@test("several: -x more than once", on=(PLAIN, ASAN))
+def _(w):
+    url = "socks5h://%s:%d"
+    env = dict(w.env, XDG_CACHE_HOME="%s/several-cache-x" % w.scratch)
+    words = [w.socksify, "-v", "-x", url % (bed.PROXY4, s.CLOSED), "-x", url % (bed.PROXY4, s.DANTED), "--"]
+    status, out, err = bed.run(bed.CLIENT, words + CURL + [URL4], env, 40)
+    assert status == 0 and PAGE in out and b"connection refused; trying " in err, (status, out, err)
+    assert b'via "%s:%d": connected' % (bed.PROXY4.encode(), s.DANTED) in err, err
+    words[5] = "socks5://nobody.example:1"
+    status, out, err = bed.run(bed.CLIENT, words + CURL + [URL4], env, 40)
+    assert status == 125 and b"socks5h" in err, (status, out, err)

@@ -38,8 +38,8 @@ LAYERS = {
     "names": "base policy thread fence engine",
     "tcp": "base policy shm registry engine choice negotiate fd inflight names",
     "dns": "base thread registry engine negotiate fd inflight names tcp",
-    "bind": "base proto thread shm registry engine negotiate fd inflight",
-    "udp": "base proto policy thread shm registry engine negotiate fd inflight names dns",
+    "bind": "base proto thread shm registry engine choice negotiate fd inflight",
+    "udp": "base proto policy thread shm registry engine choice negotiate fd inflight names dns",
     "datagram": "base proto engine fd inflight udp",
     "wait": "base registry engine negotiate fd inflight bind",
     "calls": "base thread shm registry engine fd inflight names tcp dns bind udp datagram",
@@ -56,7 +56,8 @@ LAYERS = {
     "netns": "base",
     "reach": "base coverage fence shm engine netns tools",
     "packets": "base relay netns",
-    "gateway": "base policy shm engine names udp hooks include relay observe netns packets",
+    "life": "base policy shm hooks relay observe netns",
+    "gateway": "base policy shm engine names udp hooks include relay observe netns packets life",
     "import": "base policy config tools",
     "check": "base proto gss policy config engine client coverage fence tools",
     "companion": "base policy fence shm engine observe",
@@ -76,7 +77,7 @@ PURE = {"memcpy", "memmove", "memset", "memcmp", "memchr", "strlen", "strnlen", 
 def folder(layer):
     where = {"preload": "preload", "tools": "tools", "bridge": "tools/bridge", "check": "tools/check", "relay": "tools/relay",
              "companion": "tools/companion", "observe": "tools/observe", "netns": "tools/netns", "packets": "tools/packets",
-             "reach": "tools/reach", "gateway": "tools/gateway", "exec": "preload/exec",
+             "reach": "tools/reach", "life": "tools/life", "gateway": "tools/gateway", "exec": "preload/exec",
              "import": "tools/import"}
     return os.path.join(TOP, where.get(layer, "libsocks5client/" + layer))
 

@@ -9,7 +9,8 @@ TestSuite(source, .fini = sweep);
 Test(source, the_first_source_that_exists_is_used)
 {
     const char *file = put_named("c.conf", "command-line");
-    struct s5_source s = {.file = file, .url = "socks5h://url"};
+    static const char *const urls[] = {"socks5h://url", NULL};
+    struct s5_source s = {.file = file, .urls = urls};
     expect_from(&s, "command-line", file);
     s.file = NULL;
     const char *conf = put_named("e.conf", "environment");
@@ -25,7 +26,7 @@ Test(source, the_first_source_that_exists_is_used)
     char user[128];
     snprintf(user, sizeof user, "%s/socks5/socks5.conf", scratch());
     expect_from(&s, "url", "-x");
-    s.url = NULL;
+    s.urls = NULL;
     expect_from(&s, "environment", conf);
     s.env.socks5_conf = NULL;
     expect_from(&s, "first", "SOCKS5_SERVER");
@@ -54,19 +55,17 @@ Test(source, a_broken_source_is_not_skipped)
     s.env.socks5_conf = NULL;
     s.env.socks5_server = "http://proxy";
     free(load(&s, -EINVAL));
-    cr_expect_str_eq(fault.text,
-                     "SOCKS5_SERVER: scheme not supported: use socks5:// or socks5h://");
+    cr_expect_str_eq(fault.text, "SOCKS5_SERVER: scheme not supported: use socks5:// or socks5h://");
     s.env.socks5_server = NULL;
     s.env.socks_server = "proxy:99999";
     free(load(&s, -EINVAL));
     cr_expect_str_eq(fault.text, "SOCKS_SERVER: port is not a number from 1 to 65535");
     s.env.socks_server = NULL;
-    s.url = "socks5://a:s3cret%zz@h";
+    s.urls = (const char *const[]){"socks5://a:s3cret%zz@h", NULL};
     free(load(&s, -EINVAL));
-    cr_expect_str_eq(fault.text,
-                     "-x: user or password has invalid percent-encoding, or is longer than 255 "
-                     "octets");
-    s.url = NULL;
+    cr_expect_str_eq(fault.text, "-x: user or password has invalid percent-encoding, or is longer than 255 "
+                                 "octets");
+    s.urls = NULL;
     const char *file = put(".config/socks5/socks5.conf", "resolve = local\nbad = 1\n", 0600);
     snprintf(broken, sizeof broken, "%s:2: no such option 'bad'", file);
     free(load(&s, -EINVAL));
@@ -104,22 +103,10 @@ static void read_strings(struct s5_environment *ret, const char *const *strings)
 Test(source, variables)
 {
     static const char *const strings[] = {
-        "SOCKS5_CONFX=no",
-        "XSOCKS5_CONF=no",
-        "SOCKS5_CONF=conf",
-        "SOCKS5_SERVER=a=b",
-        "SOCKS_SERVER=socks",
-        "ALL_PROXY=socks5://all",
-        "NO_PROXY=none",
-        "SOCKS5_USER=user",
-        "SOCKS5_PASSWD=passwd",
-        "XDG_CONFIG_HOME=/xdg",
-        "HOME=/home",
-        "SOCKS5_CONF=late",
-        "all_proxy=socks5://lower",
-        "no_proxy=lower",
-        "noequals",
-        NULL,
+        "SOCKS5_CONFX=no",          "XSOCKS5_CONF=no",        "SOCKS5_CONF=conf", "SOCKS5_SERVER=a=b",
+        "SOCKS_SERVER=socks",       "ALL_PROXY=socks5://all", "NO_PROXY=none",    "SOCKS5_USER=user",
+        "SOCKS5_PASSWD=passwd",     "XDG_CONFIG_HOME=/xdg",   "HOME=/home",       "SOCKS5_CONF=late",
+        "all_proxy=socks5://lower", "no_proxy=lower",         "noequals",         NULL,
     };
     struct s5_environment env;
     memset(&env, 0xa5, sizeof env);
@@ -172,19 +159,18 @@ Test(source, empty_and_lower_case_variables)
         read_strings(&env, cases[i].strings);
         cr_expect_str_eq(env.all_proxy ? env.all_proxy : "", cases[i].all ? cases[i].all : "", "%s",
                          cases[i].strings[0]);
-        cr_expect_str_eq(env.no_proxy ? env.no_proxy : "", cases[i].no ? cases[i].no : "", "%s",
-                         cases[i].strings[0]);
+        cr_expect_str_eq(env.no_proxy ? env.no_proxy : "", cases[i].no ? cases[i].no : "", "%s", cases[i].strings[0]);
     }
 }
 
 /* NO_PROXY applies only to the server of a URL. A file has its own rules. */
 Test(source, exceptions_belong_to_urls)
 {
-    struct s5_source s = {.url = "proxy", .env = {.no_proxy = "192.0.2.0/24"}};
+    struct s5_source s = {.urls = (const char *const[]){"proxy", NULL}, .env = {.no_proxy = "192.0.2.0/24"}};
     struct s5_policy *p = load(&s, 0);
     cr_expect_eq(decide(p, "192.0.2.1", 80).verdict, S5_DIRECT);
     free(p);
-    s.url = NULL;
+    s.urls = NULL;
     s.env.socks5_server = "proxy";
     p = load(&s, 0);
     cr_expect_eq(decide(p, "192.0.2.1", 80).verdict, S5_DIRECT);
@@ -222,7 +208,26 @@ Test(source, the_fingerprint_distinguishes_environments)
         same.xdg_config_home = "/else";
         cr_expect_eq(s5_source_fingerprint(&envs[i]), s5_source_fingerprint(&same));
         for (size_t j = 0; j < i; j++)
-            cr_expect_neq(s5_source_fingerprint(&envs[i]), s5_source_fingerprint(&envs[j]),
-                          "%zu, %zu", i, j);
+            cr_expect_neq(s5_source_fingerprint(&envs[i]), s5_source_fingerprint(&envs[j]), "%zu, %zu", i, j);
     }
+}
+
+Test(source, a_variable_may_have_several_urls)
+{
+    struct s5_source s = {.env = {.socks5_server = " socks5h://a.example:1  socks5h://b.example:2\t"}};
+    struct s5_policy *p = calloc(1, sizeof *p);
+    cr_assert_eq(s5_source_load(p, &s, &fault), 0, "%s", fault.text);
+    cr_assert(p->n_servers == 2 && p->n_vias == 2 && p->servers[1].port == 2);
+    s.env.socks5_server = "a.example socks5://b.example";
+    cr_assert_eq(s5_source_load(p, &s, &fault), -EINVAL);
+    cr_assert_str_eq(fault.text, "SOCKS5_SERVER: socks5:// and socks5h:// exclude each other");
+    s.env.socks5_server = "  ";
+    cr_assert_eq(s5_source_load(p, &s, &fault), -EINVAL);
+    char many[40 * 4] = "";
+    for (int i = 0; i < 33; i++)
+        strcat(many, "h ");
+    s.env.socks5_server = many;
+    cr_assert_eq(s5_source_load(p, &s, &fault), -EINVAL);
+    cr_assert_str_eq(fault.text, "SOCKS5_SERVER: more than 32 URLs");
+    free(p);
 }

@@ -86,8 +86,7 @@ Test(url, credentials)
         cr_expect_eq(s->username_len, strlen(cases[i].user), "%s", cases[i].url);
         cr_expect_eq(s->password_len, strlen(cases[i].password), "%s", cases[i].url);
         cr_expect_eq(memcmp(s->username, cases[i].user, s->username_len), 0, "%s", cases[i].url);
-        cr_expect_eq(memcmp(s->password, cases[i].password, s->password_len), 0, "%s",
-                     cases[i].url);
+        cr_expect_eq(memcmp(s->password, cases[i].password, s->password_len), 0, "%s", cases[i].url);
         free(p);
     }
 }
@@ -133,8 +132,7 @@ Test(url, credentials_of_the_environment_fill_in)
         const char *password = cases[i].want_password ? cases[i].want_password : "";
         cr_expect_eq(s->methods[0], cases[i].want_user ? 2 : 0, "%s", cases[i].url);
         cr_expect(s->username_len == strlen(user) && !memcmp(s->username, user, strlen(user)));
-        cr_expect(s->password_len == strlen(password) &&
-                  !memcmp(s->password, password, strlen(password)));
+        cr_expect(s->password_len == strlen(password) && !memcmp(s->password, password, strlen(password)));
         free(p);
     }
 }
@@ -145,8 +143,7 @@ Test(url, faults)
     static const char port[] = "WHERE: port is not a number from 1 to 65535";
     static const char host[] = "WHERE: host is not a name or address";
     static const char brackets[] = "WHERE: brackets are for an IPv6 address";
-    static const char coding[] =
-        "WHERE: user or password has invalid percent-encoding, or is longer than 255 octets";
+    static const char coding[] = "WHERE: user or password has invalid percent-encoding, or is longer than 255 octets";
     static const char path[] = "WHERE: a path names a UNIX socket and requires the host \"localhost\"";
     static const char after[] = "WHERE: nothing may follow the port";
     static const struct {
@@ -185,8 +182,7 @@ Test(url, faults)
         {"socks5h://h/path", path},
         {"socks5h://[::1]/path", path},
         {"socks5h://localhost:1080/path", path},
-        {"socks5h://localhost/a%",
-         "WHERE: path has invalid percent-encoding, or is longer than 107 octets"},
+        {"socks5h://localhost/a%", "WHERE: path has invalid percent-encoding, or is longer than 107 octets"},
         {"socks5h://h?q", after},
         {"socks5h://h#f", after},
         {"socks5h://localhost/run?q", "WHERE: nothing may follow the path"},
@@ -205,11 +201,10 @@ Test(url, faults)
     for (size_t i = 0; i < COUNT(cases); i++) {
         struct s5_policy *p = fresh();
         struct s5_fault fault = {""};
-        cr_expect_eq(s5_url_load(p, cases[i].url, "WHERE", &nothing, &fault), -EINVAL, "\"%s\"",
-                     cases[i].url);
+        cr_expect_eq(s5_url_load(p, cases[i].url, "WHERE", &nothing, &fault), -EINVAL, "\"%s\"", cases[i].url);
         if (cases[i].fault)
-            cr_expect(strcmp(fault.text, cases[i].fault) == 0, "\"%s\": \"%s\", not \"%s\"",
-                      cases[i].url, fault.text, cases[i].fault);
+            cr_expect(strcmp(fault.text, cases[i].fault) == 0, "\"%s\": \"%s\", not \"%s\"", cases[i].url, fault.text,
+                      cases[i].fault);
         cr_expect_eq(strncmp(fault.text, "WHERE: ", 7), 0, "%s", cases[i].url);
         cr_expect_null(strstr(fault.text, "s3cret"), "%s", cases[i].url);
         free(p);
@@ -245,8 +240,7 @@ static void expect_exception(const struct exception *c)
     struct s5_route r = decide(p, c->to, c->port);
     cr_expect_eq(r.verdict, c->verdict, "NO_PROXY=\"%s\", %s:%u", c->no_proxy, c->to, c->port);
     if (r.rule >= 0)
-        cr_expect_str_eq(s5_policy_text(p, p->rules[r.rule].name),
-                         r.verdict == S5_DIRECT ? "NO_PROXY" : "proxy");
+        cr_expect_str_eq(s5_policy_text(p, p->rules[r.rule].name), r.verdict == S5_DIRECT ? "NO_PROXY" : "proxy");
     cr_expect_eq(r.server, r.verdict == S5_VIA ? 0 : -1);
     free(p);
 }
@@ -349,5 +343,35 @@ Test(url, loopback_stays_direct)
     cr_expect(r.verdict == S5_DIRECT && r.why == S5_WHY_LISTENER);
     r = decide_for(p, "192.0.2.1", 53, S5_PROTO_UDP, S5_CMD_UDP);
     cr_expect(r.verdict == S5_VIA && r.server == 0);
+    free(p);
+}
+
+Test(url, several_make_one_rule)
+{
+    static const char *const urls[] = {"socks5h://a.example:1", "u:p@[2001:db8::1]:2", "localhost/run/s", NULL};
+    struct s5_environment env = {.no_proxy = "direct.example"};
+    struct s5_fault fault;
+    struct s5_policy *p = calloc(1, sizeof *p);
+    s5_policy_init(p);
+    cr_assert_eq(s5_url_load_list(p, urls, "-x", &env, &fault), 0, "%s", fault.text);
+    cr_assert_eq(p->n_servers, 3);
+    cr_expect_str_eq(s5_policy_text(p, p->servers[0].name), "a.example:1");
+    cr_expect_str_eq(s5_policy_text(p, p->servers[1].name), "[2001:db8::1]:2");
+    cr_expect_str_eq(s5_policy_text(p, p->servers[2].name), "/run/s");
+    cr_expect(p->servers[0].username_len == 0 && p->servers[1].username_len == 1);
+    cr_assert_eq(p->n_rules, 2, "one for NO_PROXY");
+    cr_assert(p->rules[1].via_count == 3 && p->n_vias == 3);
+    cr_expect_arr_eq(p->vias, ((uint8_t[]){0, 1, 2}), 3);
+    free(p);
+}
+
+Test(url, several_agree_on_who_resolves_names)
+{
+    static const char *const urls[] = {"socks5h://a.example:1", "socks5://b.example:1", NULL};
+    struct s5_fault fault;
+    struct s5_policy *p = calloc(1, sizeof *p);
+    s5_policy_init(p);
+    cr_assert_eq(s5_url_load_list(p, urls, "-x", &nothing, &fault), -EINVAL);
+    cr_expect_str_eq(fault.text, "-x: socks5:// and socks5h:// exclude each other");
     free(p);
 }

@@ -66,7 +66,8 @@ static int read_password(const char *path, struct front_users *ret)
 
 int alone_load(struct s5_policy *ret, struct front_users *ret_users, const struct arguments *options)
 {
-    struct s5_source source = {.file = options->file, .url = options->url};
+    const char *const urls[] = {options->url, NULL};
+    struct s5_source source = {.file = options->file, .urls = options->url ? urls : NULL};
     struct s5_fault fault = {""};
     s5_environment_read(&source.env, environ);
     if (s5_source_load(ret, &source, &fault) < 0) {

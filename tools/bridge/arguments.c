@@ -68,6 +68,8 @@ static int parse_option(struct arguments *o, int option, char **argv)
         o->file = optarg;
         break;
     case 'x':
+        if (o->url)
+            return print_error("-x is given twice; several servers are a list of a configuration file");
         o->url = url_argument_take(optarg);
         break;
     case 'v':

@@ -4,8 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static char *kept; /* the copy that was returned last */
-
 void url_argument_strip(char *url)
 {
     char *scheme = strstr(url, "://");
@@ -21,12 +19,9 @@ void url_argument_strip(char *url)
 
 char *url_argument_take(char *argument)
 {
-    if (kept)
-        explicit_bzero(kept, strlen(kept));
-    free(kept);
-    kept = strdup(argument);
-    if (!kept)
+    char *copy = strdup(argument);
+    if (!copy)
         return argument;
     url_argument_strip(argument);
-    return kept;
+    return copy;
 }

@@ -154,7 +154,7 @@ int check(const struct options *options, char *const *environ_strings)
     if (options->target && !parse_target(&target, options->target))
         return errors_fail(EXIT_OWN_ERROR, "--target: not HOST:PORT: %s", options->target);
     report_begin(&report, options->json);
-    report_group(&report, "configuration", options->file ? options->file : options->url ? "of -x" : "as found");
+    report_group(&report, "configuration", options->file ? options->file : options->n_urls > 0 ? "of -x" : "as found");
     int error = resolved_policy_read(&policy, options, environ_strings, &fault);
     if (error < 0) {
         report_row(&report, "syntax", FINDING_FAIL,
