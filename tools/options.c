@@ -6,12 +6,17 @@
 #include "errors.h"
 
 #include <getopt.h>
+#include <limits.h>
 #include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 const char options_help[] = "Usage: socksify [OPTION]... [--] COMMAND [ARGUMENT]...\n"
                             "Run COMMAND through a SOCKS5 server.\n"
                             "\n"
                             "  -c FILE              read the configuration from FILE, see socks5.conf(5)\n"
+                            "  -p NAME              read $XDG_CONFIG_HOME/socks5/NAME.conf\n"
                             "  -x URL               send all traffic but loopback to the server of URL,\n"
                             "                       socks5h://[USER[:PASSWORD]@]HOST[:PORT]; several -x:\n"
                             "                       the first server that works\n"
@@ -44,7 +49,7 @@ const char options_help[] = "Usage: socksify [OPTION]... [--] COMMAND [ARGUMENT]
                             "      --version        print the version and exit\n"
                             "      --help           print this help and exit\n"
                             "\n"
-                            "Without -c and -x the configuration comes from SOCKS5_CONF, SOCKS5_SERVER,\n"
+                            "Without -c, -p and -x the configuration comes from SOCKS5_CONF, SOCKS5_SERVER,\n"
                             "SOCKS_SERVER, ALL_PROXY, $XDG_CONFIG_HOME/socks5/socks5.conf or\n"
                             "/etc/socks5.conf.\n"
                             "\n"
@@ -93,8 +98,8 @@ static const struct option long_options[] = {
 /* Prints an error for the option that getopt_long() refused last. Returns EXIT_OWN_ERROR. */
 static int report_bad_option(char **argv)
 {
-    if (optopt == 'c' || optopt == 'x' || optopt == OPTION_EXPLAIN || optopt == OPTION_TARGET || optopt == OPTION_LOG ||
-        optopt == OPTION_ISOLATE || optopt == OPTION_ENGINE || optopt == OPTION_IMPORT)
+    if (optopt == 'c' || optopt == 'p' || optopt == 'x' || optopt == OPTION_EXPLAIN || optopt == OPTION_TARGET ||
+        optopt == OPTION_LOG || optopt == OPTION_ISOLATE || optopt == OPTION_ENGINE || optopt == OPTION_IMPORT)
         return errors_fail(EXIT_OWN_ERROR, "option %s needs an argument; see socksify --help", argv[optind - 1]);
     if (optopt > 0 && optopt < 256)
         return errors_fail(EXIT_OWN_ERROR, "unknown option -%c; see socksify --help", optopt);
@@ -107,6 +112,9 @@ static bool store_option(struct options *ret, int option)
     switch (option) {
     case 'c':
         ret->file = optarg;
+        return true;
+    case 'p':
+        ret->profile = optarg;
         return true;
     case 'x':
         if (ret->n_urls < S5_POLICY_SERVERS)
@@ -173,12 +181,30 @@ static bool store_option(struct options *ret, int option)
     }
 }
 
+/* Stores the path of the profile in RET->file. Returns 0, or EXIT_OWN_ERROR after it prints what is wrong. */
+static int choose_profile(struct options *ret)
+{
+    static char path[PATH_MAX];
+    const char *config = getenv("XDG_CONFIG_HOME"), *home = getenv("HOME");
+    int n = -1;
+    if (!*ret->profile || strchr(ret->profile, '/'))
+        return errors_fail(EXIT_OWN_ERROR, "-p: \"%s\" is not a name; -c reads a file", ret->profile);
+    if (config && *config == '/')
+        n = snprintf(path, sizeof(path), "%s/socks5/%s.conf", config, ret->profile);
+    else if (home && *home == '/')
+        n = snprintf(path, sizeof(path), "%s/.config/socks5/%s.conf", home, ret->profile);
+    if (n < 0 || (size_t)n >= sizeof(path))
+        return errors_fail(EXIT_OWN_ERROR, "-p: neither XDG_CONFIG_HOME nor HOME is an absolute path");
+    ret->file = path;
+    return 0;
+}
+
 int options_parse(struct options *ret, int argc, char **argv)
 {
     *ret = (struct options){.action = OPTIONS_RUN, .engine = -1};
     int option;
     opterr = 0; /* its messages would begin with argv[0], whatever that is */
-    while ((option = getopt_long(argc, argv, "+c:x:v", long_options, NULL)) != -1) {
+    while ((option = getopt_long(argc, argv, "+c:p:x:v", long_options, NULL)) != -1) {
         if (!store_option(ret, option))
             return report_bad_option(argv);
         if (option == OPTION_ENGINE && ret->engine < 0)
@@ -191,6 +217,10 @@ int options_parse(struct options *ret, int argc, char **argv)
         return errors_fail(EXIT_OWN_ERROR, "more than %d servers", S5_POLICY_SERVERS);
     if (ret->file && ret->n_urls > 0)
         return errors_fail(EXIT_OWN_ERROR, "-c and -x exclude each other");
+    if (ret->profile && (ret->file || ret->n_urls > 0))
+        return errors_fail(EXIT_OWN_ERROR, "-p excludes -c and -x");
+    if (ret->profile && choose_profile(ret) != 0)
+        return EXIT_OWN_ERROR;
     if (ret->strict && ret->engine >= 0 && ret->engine != S5_ENGINE_NAMESPACE)
         return errors_fail(EXIT_OWN_ERROR, "--strict needs the engine namespace");
     if (ret->no_fence && ret->require_fence)

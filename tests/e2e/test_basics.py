@@ -4,7 +4,7 @@ import os
 
 import bed
 import servers as s
-from world import AUTH, CURL, PAGE, PYTHON, URL4, right, test
+from world import AUTH, CURL, PAGE, PLAIN, PYTHON, URL4, right, test
 
 
 @test("curl works with LD_PRELOAD alone")
@@ -101,3 +101,22 @@ def _(w):
     for command, status in ((["false"], 1), (["sh", "-c", "exit 42"], 42), (["/nonexistent"], 127),
                             (["/etc/passwd"], 126)):
         assert w.via(s.DANTED, command)[0] == status, command
+
+
+@test("socksify -p reads a profile of the user, which children have, too", on=PLAIN)
+def _(w):
+    for name, variable in (("", "HOME"), ("config", "XDG_CONFIG_HOME")):
+        home = w.scratch + "/profiles" + name
+        folder = home + ("/socks5" if name else "/.config/socks5")
+        os.makedirs(folder, exist_ok=True)
+        s.write(folder + "/work.conf", 'server "p" { address = "%s" port = %d }\nrule "all" { via = "p" }\n'
+                % (bed.PROXY4, s.DANTED))
+        env = dict(w.env, **{variable: home})
+        command = [w.socksify, "-p", "work", "--", "sh", "-c", "curl -sS -m 20 %s; env -u SOCKS5_STATE curl -sS -m 20 %s"
+                   % (URL4, URL4)]
+        status, out, err = bed.run(bed.CLIENT, command, env, 60)
+        assert status == 0 and out.count(PAGE) == 2, (status, out, err)
+        for words, why in ((["-p", "play"], b"play.conf"), (["-p", "../work"], b"not a name"), (["-p", ""], b"not a name"),
+                           (["-p", "work", "-x", "h"], b"excludes"), (["-c", "f", "-p", "work"], b"excludes")):
+            status, out, err = bed.run(bed.CLIENT, [w.socksify, *words, "--", "true"], env, 20)
+            assert status == 125 and why in err and err.count(b"\n") == 1, (words, status, err)

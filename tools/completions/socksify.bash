@@ -6,7 +6,7 @@ _socksify()
     for ((i = 1; i < COMP_CWORD; i++)); do
         word=${COMP_WORDS[i]}
         case $word in
-        -c | -x | --explain | --import | --isolate | --target | --log | --engine)
+        -c | -p | -x | --explain | --import | --isolate | --target | --log | --engine)
             [[ ${COMP_WORDS[i + 1]} == = ]] && ((i++)) # --engine=ENGINE is three words
             ((i++))
             ;;
@@ -31,6 +31,10 @@ _socksify()
         compopt -o filenames
         COMPREPLY=($(compgen -f -- "$current"))
         ;;
+    -p)
+        mapfile -t COMPREPLY < <(cd "${XDG_CONFIG_HOME:-$HOME/.config}/socks5" 2>/dev/null &&
+            compgen -G "$current*.conf" | sed 's/\.conf$//')
+        ;;
     -x)
         compopt -o nospace
         COMPREPLY=($(compgen -W 'socks5h:// socks5://' -- "$current"))
@@ -40,7 +44,7 @@ _socksify()
     --explain | --target) ;;
     *)
         if [[ $current == -* ]]; then
-            COMPREPLY=($(compgen -W '-c -x -v --isolate --log --log-json --no-fence --require-fence --no-companion --engine --strict --summary --check --target --json --explain --import --version --help --' \
+            COMPREPLY=($(compgen -W '-c -p -x -v --isolate --log --log-json --no-fence --require-fence --no-companion --engine --strict --summary --check --target --json --explain --import --version --help --' \
                 -- "$current"))
         else
             COMPREPLY=($(compgen -c -- "$current"))
