@@ -49,7 +49,8 @@ os.execv(sys.argv[2], sys.argv[2:])
 """
 APPARMOR = {"apparmor_restrict_unprivileged_userns": "1"}
 PROFILE = "AppArmor restricts user namespaces: load the profile of socksify's package"
-MODULES = "load the kernel modules nf_tables, nft_tproxy, nft_socket, nft_reject_inet and nfnetlink_queue"
+MODULES = "load the kernel modules: modprobe -a nf_tables nft_queue nft_tproxy nft_socket nft_reject_inet " \
+          "nfnetlink_queue tcp_diag udp_diag"
 LIMITS = "raise the limit: sysctl user.max_user_namespaces, user.max_net_namespaces and user.max_mnt_namespaces"
 
 

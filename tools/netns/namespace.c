@@ -10,6 +10,7 @@
  * its current directory stay. One tmpfs in it has the files that cover others. Its end tells the gateway that no
  * process is left. */
 #include "namespace.h"
+#include "kernel_parts.h"
 #include "rules.h"
 #include <dirent.h>
 #include <errno.h>
@@ -293,6 +294,16 @@ static const char *advise_on_rights(const struct namespace_problem *why, bool un
     return "";
 }
 
+/* Whether STEP needs parts of the kernel that may be modules. */
+static bool is_part_of_kernel(const char *step)
+{
+    static const char *const steps[] = {"nftables", "sockets", "nfnetlink_queue", "tcp_diag", "udp_diag"};
+    for (size_t i = 0; i < sizeof(steps) / sizeof(*steps); i++)
+        if (strcmp(step, steps[i]) == 0)
+            return true;
+    return false;
+}
+
 const char *namespace_advice(const struct namespace_problem *why)
 {
     bool unshared = strcmp(why->step, "unshare") != 0;
@@ -302,8 +313,8 @@ const char *namespace_advice(const struct namespace_problem *why)
         return advise_on_rights(why, unshared);
     if (strncmp(why->step, "/proc/", 6) == 0 && why->error == ENOENT)
         return "mount /proc";
-    bool of_modules = strcmp(why->step, "nftables") == 0 || strcmp(why->step, "sockets") == 0;
-    if (of_modules && (why->error == ENOENT || why->error == EOPNOTSUPP || why->error == EPROTONOSUPPORT))
-        return "load the kernel modules nf_tables, nft_tproxy, nft_socket, nft_reject_inet and nfnetlink_queue";
+    if (is_part_of_kernel(why->step) &&
+        (why->error == ENOENT || why->error == EOPNOTSUPP || why->error == EPROTONOSUPPORT))
+        return "load the kernel modules: modprobe -a " KERNEL_PARTS_MODULES;
     return "";
 }

@@ -19,6 +19,7 @@
 #include "arguments.h"
 #include "errors.h"
 #include "inner_sockets.h"
+#include "kernel_parts.h"
 #include "keyed.h"
 #include "launch.h"
 #include "leaving.h"
@@ -92,6 +93,9 @@ static int fill_namespace(struct handover *h)
     result = inner_sockets_create(h, rules.ipv6);
     if (result < 0)
         return report_error("sockets", result);
+    result = kernel_parts_check(h, &what);
+    if (result < 0)
+        return report_error(what, result);
     h->cookie = s5_namespaces_own_cookie();
     return h->cookie ? 0 : report_error("SO_NETNS_COOKIE", -ENOPROTOOPT);
 }
