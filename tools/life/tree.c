@@ -78,9 +78,10 @@ static void answer_launcher(struct launcher *l)
         reply.fds[HANDOVER_NETNS] = kept.fds[HANDOVER_NETNS];
         reply.fds[HANDOVER_USERNS] = kept.fds[HANDOVER_USERNS];
         reply.cookie = kept.cookie;
-    } else if (h.kind == HANDOVER_MARKER && h.fds[HANDOVER_MARKER_FD] >= 0)
+    } else if (h.kind == HANDOVER_MARKER && h.fds[HANDOVER_MARKER_FD] >= 0) {
         reply.error = add_marker(h.fds[HANDOVER_MARKER_FD]);
-    else
+        commands_log_add(&h);
+    } else
         reply.error = -EPROTO;
     handover_close(&h);
     handover_send(l->watch.fd, &reply);
