@@ -15,7 +15,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, HERE + "/e2e", HERE + "/package"]
 import isolated
 
-TITLED = ("e2e", "package")  # the folders whose tests have titles
+TITLED = ("e2e", "package", "kernels")  # the folders whose tests have titles
 
 
 def pytest_addoption(parser):
@@ -125,7 +125,7 @@ class Titled(pytest.Item):
     def __init__(self, name, parent, declared, variant):
         super().__init__(name, parent)
         self.declared, self.variant = declared, variant
-        self.extra_keyword_matches.add(variant)
+        self.extra_keyword_matches.update([variant] + ["slow"] * (declared.slow > 0))
 
     def runtest(self):
         import bed

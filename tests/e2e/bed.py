@@ -34,6 +34,7 @@ HOSTS4 = "10.88.2.77"  # the address of only4.hosts.example in the client's host
 SOCKS_PORTS = range(1080, 1100)
 RELAY_PORTS = range(40000, 50000)
 USER = TAG + "o"  # the ordinary user
+SLOWNESS = float(os.environ.get("TESTS_SLOWNESS", "1"))  # the factor for all times that a test waits for a result
 FILES = {}  # by host: the folder of its resolv.conf and hosts
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -238,7 +239,7 @@ def stop_all():
 
 
 def wait_port(ns, address, port, seconds=15):
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + SLOWNESS * seconds
     while True:
         try:
             with inside(ns):
@@ -258,7 +259,7 @@ def run(ns, command, env=None, seconds=60, data=None, root=False):
                                stderr=subprocess.PIPE,
                                stdin=subprocess.PIPE if data is not None else subprocess.DEVNULL)
     try:
-        out, err = process.communicate(data, timeout=seconds)
+        out, err = process.communicate(data, timeout=SLOWNESS * seconds)
         status = process.returncode
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)

@@ -78,9 +78,9 @@ class Wrong(list):
 
 def until(condition, seconds=15):
     """Waits until CONDITION() is true, and returns its result."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + bed.SLOWNESS * seconds
     while not (result := condition()):
-        assert time.monotonic() < deadline, "not within %d s" % seconds
+        assert time.monotonic() < deadline, "not within %d s" % (bed.SLOWNESS * seconds)
         time.sleep(0.02)
     return result
 
