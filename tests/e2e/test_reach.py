@@ -53,7 +53,7 @@ for NAME in PROGRAMS:
                 wrong.expect(host, by_gssapi(w, tcp_words(w, name, host)), TEXT)
 
 
-@test("reach: programs in Go fetch pages by URL, many at a time, and look names up", on=PLAIN)
+@test("reach: programs in Go fetch pages by URL, many at a time, and look names up", on=PLAIN, slow=3)
 def _(w):
     p = programs(w)
     with Wrong() as wrong:

@@ -22,7 +22,7 @@
 #include <unistd.h>
 
 static const char REQUEST[] = "GET / HTTP/1.0\r\nHost: x\r\n\r\n";
-enum { UDP_SECONDS = 5, PING_SECONDS = 3, SILENCE_MS = 60000 };
+enum { UDP_SECONDS = 20, PING_SECONDS = 3, SILENCE_MS = 60000 };
 
 static _Noreturn void fail_with(const char *what)
 {

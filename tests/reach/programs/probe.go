@@ -114,7 +114,7 @@ func udp(arguments []string) {
 	connection := dial("udp", arguments)
 	_, err := io.WriteString(connection, arguments[2])
 	check(err)
-	check(connection.SetReadDeadline(time.Now().Add(5 * time.Second)))
+	check(connection.SetReadDeadline(time.Now().Add(20 * time.Second)))
 	reply := make([]byte, 65536)
 	n, err := connection.Read(reply)
 	check(err)

@@ -31,7 +31,7 @@ async fn udp(host: &str, port: u16, text: &str) -> Result<String> {
     let mut reply = [0; 65536];
     socket.send_to(text.as_bytes(), address).await?;
     let received = socket.recv_from(&mut reply);
-    let (len, source) = tokio::time::timeout(Duration::from_secs(5), received).await??;
+    let (len, source) = tokio::time::timeout(Duration::from_secs(20), received).await??;
     if source != address {
         return Err(Error::new(
             ErrorKind::Other,
