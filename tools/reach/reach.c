@@ -83,6 +83,7 @@ static void set_kernel_settings(void)
 static int fill_namespace(struct handover *h)
 {
     struct rules_options rules = {.loopback = h->flags & HANDOVER_LOOPBACK_OUT};
+    const char *what;
     int result = routes_install(&rules.ipv6);
     if (result < 0)
         return report_error("routes", result);
