@@ -30,8 +30,9 @@
 #define WAITS     64     /* datagrams of a flow that wait */
 #define CHECK_MS  100    /* from one look at the association to the next */
 #define IDLE_MS   300000 /* a flow without datagrams ends, as in other gateways */
-#define LINGER_MS 250    /* from the end of a flow that has just sent to the end of its association */
-#define ROUNDS    64     /* datagrams taken before other descriptors are served */
+#define DNS_PORT  53
+#define LINGER_MS 250 /* from the end of a flow that has just sent to the end of its association */
+#define ROUNDS    64  /* datagrams taken before other descriptors are served */
 #define LONGEST   65535
 
 struct waiting {
@@ -198,12 +199,12 @@ static bool is_lasting_error(int error)
     return error != EAGAIN && error != EINTR && error != ENOBUFS && error != ENOMEM;
 }
 
-/* A query for an address is answered here: nothing is on its way. */
+/* A query of DNS is answered here, or its sender waits for the answer: nothing is on its way when the socket ends. */
 static void note_sent(struct flow *f, const struct s5_endpoint *to, size_t n)
 {
     f->last = *to;
     f->last_size = n;
-    if (!f->dns.len || !s5_endpoint_is_same(to, &f->dns))
+    if (s5_endpoint_port(&to->any) != DNS_PORT)
         f->sent = last_sent = loop_now();
 }
 
