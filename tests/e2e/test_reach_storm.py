@@ -308,8 +308,8 @@ def steady(w, what, *counts):
         program.ends()
 
 
-for TITLE, WHAT, COUNTS in (("2,000 connections", "tcp", (500, 1500)), ("200 flows of datagrams", "udp", (50, 150)),
-                            ("1,000 look-ups", "name", (200, 800))):
+for TITLE, WHAT, COUNTS in (("2,000 connections", "tcp", (500, 1500)), ("200 flows of datagrams", "udp", (200, 200)),
+                            ("1,000 look-ups", "name", (500, 500))):
     @test("reach storm: descriptors and memory of the gateway are steady: %s, one after another" % TITLE, on=PLAIN,
           slow=4)
     def _(w, what=WHAT, counts=COUNTS):

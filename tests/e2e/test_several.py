@@ -47,6 +47,18 @@ class Case:
         return out.decode().strip(), "".join(line for line in lines if ": info: " not in line)
 
 
+def start_danted(w, port):
+    """Starts another server. Returns its process group."""
+    s.start_danted(w.scratch, port, "none")
+    bed.wait_port(bed.PROXY, bed.PROXY4, port)
+    path, end = "%s/danted-%d.pid" % (w.scratch, port), time.monotonic() + 20
+    while time.monotonic() < end:
+        if os.path.exists(path) and (text := open(path, encoding="ascii").read().strip()):
+            return os.getpgid(int(text))
+        time.sleep(0.1)
+    raise AssertionError("no file " + path)
+
+
 def danted_of(group):
     """The processes of the server whose process group is GROUP."""
     members = []
@@ -188,13 +200,10 @@ def _(w):
       in_chroot=False)
 def _(w):
     port = s.HOSTILE + 1
-    s.start_danted(w.scratch, port, "none")
-    bed.wait_port(bed.PROXY, bed.PROXY4, port)
-    with open("%s/danted-%d.pid" % (w.scratch, port), encoding="ascii") as f:
-        pid = int(f.read())
+    group = start_danted(w, port)
     case = Case(w, "port = %d" % port, GOOD)
     assert case.probe() == ("ok", "")
-    members = danted_of(os.getpgid(pid))
+    members = danted_of(group)
     try:
         for member in members:
             os.kill(member, signal.SIGSTOP)
@@ -363,7 +372,7 @@ for i in range(%(n)d):
     if sys.argv[1:] and i: input()
     for again in range(10 if sys.argv[1:] else 1):
         try:
-            u.sendto(b'%%d' %% i, ('%(host)s', 7))
+            u.sendto(b'%%d' %% i, ('%(host)s', 4007))
             answer = u.recvfrom(99)[0]
             break
         except OSError as error:  # a datagram may get lost while its relay ends
@@ -372,14 +381,19 @@ for i in range(%(n)d):
 """
 
 
-def udp_echo(w):
+_echoing = []
+
+
+def udp_echo():
+    """Port 4007 of the target, for the rest of the run."""
+    if _echoing:
+        return
     with bed.inside(bed.TARGET):
         for family, host in ((socket.AF_INET, bed.TARGET4), (socket.AF_INET6, bed.TARGET6)):
             u = socket.socket(family, socket.SOCK_DGRAM)
-            u.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            u.bind((host, 7))
+            u.bind((host, 4007))
             threading.Thread(target=_echo, args=(u,), daemon=True).start()
-            w.kept = getattr(w, "kept", []) + [u]
+            _echoing.append(u)
 
 
 def _echo(u):
@@ -390,7 +404,7 @@ def _echo(u):
 
 @test("several: datagrams go through the first server that supports them", on=(PLAIN, ASAN))
 def _(w):
-    udp_echo(w)
+    udp_echo()
     microsocks = "port = %d" % s.MICROSOCKS  # has no UDP
     for host in (bed.TARGET4, bed.TARGET6):
         for servers in ((CLOSED, GOOD), (microsocks, GOOD), (REFUSING, GOOD), (SILENT, microsocks, GOOD)):
@@ -404,13 +418,10 @@ def _(w):
 
 @test("several: an association moves to the next server when its own is killed", on=PLAIN, root=True, in_chroot=False)
 def _(w):
-    udp_echo(w)
+    udp_echo()
     port = s.HOSTILE + 2
-    s.start_danted(w.scratch, port, "none")
-    bed.wait_port(bed.PROXY, bed.PROXY4, port)
+    group = start_danted(w, port)
     case = Case(w, "port = %d" % port, GOOD)
-    with open("%s/danted-%d.pid" % (w.scratch, port), encoding="ascii") as f:
-        group = os.getpgid(int(f.read()))
     command = [w.socksify, "-c", case.conf, "--", PYTHON, "-c", DATAGRAM % {"host": bed.TARGET4, "n": 40}, "wait"]
     with subprocess.Popen(bed.within(bed.CLIENT, command), env=case.env, stdin=subprocess.PIPE,
                           stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as p:
@@ -459,7 +470,7 @@ def _(w):
 @test("several: -x more than once", on=(PLAIN, ASAN))
 def _(w):
     url = "socks5h://%s:%d"
-    env = dict(w.env, XDG_CACHE_HOME="%s/several-cache-x" % w.scratch)
+    env = dict(w.env, XDG_CACHE_HOME="%s/several-cache-x%d" % (w.scratch, next(_fresh)))
     words = [w.socksify, "-v", "-x", url % (bed.PROXY4, s.CLOSED), "-x", url % (bed.PROXY4, s.DANTED), "--"]
     status, out, err = bed.run(bed.CLIENT, words + CURL + [URL4], env, 40)
     assert status == 0 and PAGE in out and b"connection refused; trying " in err, (status, out, err)

@@ -4,6 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* The copies. They are needed until the process ends. */
+struct copy {
+    struct copy *next;
+    char url[];
+};
+static struct copy *copies;
+
 void url_argument_strip(char *url)
 {
     char *scheme = strstr(url, "://");
@@ -19,9 +26,12 @@ void url_argument_strip(char *url)
 
 char *url_argument_take(char *argument)
 {
-    char *copy = strdup(argument);
+    struct copy *copy = malloc(sizeof(*copy) + strlen(argument) + 1);
     if (!copy)
         return argument;
+    strcpy(copy->url, argument);
+    copy->next = copies;
+    copies = copy;
     url_argument_strip(argument);
-    return copy;
+    return copy->url;
 }

@@ -5,8 +5,8 @@
 /* Shortens "USER:PASSWORD@" in URL to "USER@" and overwrites what is cut. */
 void url_argument_strip(char *url);
 
-/* Strips the password from ARGUMENT, a word of argv, and returns a copy that still has it. The caller owns
- * the copy. Without memory for it, ARGUMENT itself is returned, unchanged. */
+/* Strips the password from ARGUMENT, a word of argv, and returns a copy that still has it. The copy is
+ * not freed. Without memory for it, ARGUMENT itself is returned, unchanged. */
 char *url_argument_take(char *argument);
 
 #endif
