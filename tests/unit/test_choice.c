@@ -82,7 +82,7 @@ Test(choice, in_the_order_of_the_list)
     cr_assert_str_eq(get_order(AF_INET6), "acbd");
 }
 
-Test(choice, in_turn_among_those_that_work)
+Test(choice, round_robin_among_those_that_work)
 {
     char first[10] = "";
     p->rules[0].pick = S5_PICK_ROUND_ROBIN;
