@@ -199,7 +199,7 @@ def _(w):
 @test("several: a server that is stopped, and one that is killed, while programs use them", on=PLAIN, root=True,
       in_chroot=False)
 def _(w):
-    port = s.HOSTILE + 1
+    port = 1093
     group = start_danted(w, port)
     case = Case(w, "port = %d" % port, GOOD)
     assert case.probe() == ("ok", "")
@@ -419,7 +419,7 @@ def _(w):
 @test("several: an association moves to the next server when its own is killed", on=PLAIN, root=True, in_chroot=False)
 def _(w):
     udp_echo()
-    port = s.HOSTILE + 2
+    port = 1094
     group = start_danted(w, port)
     case = Case(w, "port = %d" % port, GOOD)
     command = [w.socksify, "-c", case.conf, "--", PYTHON, "-c", DATAGRAM % {"host": bed.TARGET4, "n": 40}, "wait"]
