@@ -53,9 +53,11 @@ def start_danted(w, port):
     bed.wait_port(bed.PROXY, bed.PROXY4, port)
     path, end = "%s/danted-%d.pid" % (w.scratch, port), time.monotonic() + 20
     while time.monotonic() < end:
-        if os.path.exists(path) and (text := open(path, encoding="ascii").read().strip()):
-            return os.getpgid(int(text))
-        time.sleep(0.1)
+        try:
+            with open(path, encoding="ascii") as f:
+                return os.getpgid(int(f.read()))
+        except (OSError, ValueError):  # not written yet, or not whole
+            time.sleep(0.1)
     raise AssertionError("no file " + path)
 
 
