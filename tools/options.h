@@ -17,7 +17,7 @@ enum options_action {
 struct options {
     enum options_action action;
     const char *file;                  /* -c, or NULL */
-    const char *profile; /* -p, or NULL; FILE is its path */
+    const char *profile;               /* -p, or NULL; FILE is its path */
     char *urls[S5_POLICY_SERVERS + 1]; /* -x; copies: the passwords in argv are overwritten */
     unsigned n_urls;
     const char *isolate; /* --isolate, or NULL */

@@ -105,7 +105,7 @@ static void drop_socks_proxy(const char *name)
         unsetenv(name);
 }
 
-/* Sets SOCKS5_SERVER to URLS, N of them separated by blanks, without their passwords. */
+/* Sets SOCKS5_SERVER to the N strings of URLS, separated by blanks, without passwords. */
 static int set_urls(const char *const *urls, size_t n)
 {
     size_t size = 1;
@@ -114,14 +114,9 @@ static int set_urls(const char *const *urls, size_t n)
     char *all = calloc(1, size), *end = all;
     if (!all)
         return errors_fail(EXIT_OWN_ERROR, "%s", strerror(ENOMEM));
-    for (size_t i = 0; i < n; i++) {
-        char *url = i > 0 ? end + 1 : end;
-        strcpy(url, urls[i]);
-        url_argument_strip(url);
-        if (i > 0)
-            *end = ' ';
-        end = url + strlen(url);
-    }
+    for (size_t i = 0; i < n; i++)
+        end = stpcpy(stpcpy(end, i > 0 ? " " : ""), urls[i]);
+    url_argument_strip(all);
     unsetenv("SOCKS_SERVER");
     int result = set_variable("SOCKS5_SERVER", all);
     explicit_bzero(all, size);

@@ -477,6 +477,12 @@ def _(w):
     status, out, err = bed.run(bed.CLIENT, words + CURL + [URL4], env, 40)
     assert status == 0 and PAGE in out and b"connection refused; trying " in err, (status, out, err)
     assert b'via "%s:%d": connected' % (bed.PROXY4.encode(), s.DANTED) in err, err
+    two = "socks5h://one:s3cret@%s:%d", "two:s3cret@%s:%d"
+    for options, more in ((["-x", two[0] % (bed.PROXY4, 1), "-x", two[1] % (bed.PROXY4, 2)], {}),
+                          ([], {"SOCKS5_SERVER": " ".join(two) % (bed.PROXY4, 1, bed.PROXY4, 2)})):
+        status, out, err = bed.run(bed.CLIENT, [w.socksify, *options, "--", "env"], dict(env, **more), 40)
+        assert status == 0 and b"SOCKS5_SERVER=socks5h://one@" in out and b" two@" in out, (status, out, err)
+        assert b"s3cret" not in out, out
     words[5] = "socks5://nobody.example:1"
     status, out, err = bed.run(bed.CLIENT, words + CURL + [URL4], env, 40)
     assert status == 125 and b"socks5h" in err, (status, out, err)

@@ -11,17 +11,27 @@ struct copy {
 };
 static struct copy *copies;
 
-void url_argument_strip(char *url)
+/* Strips the first word of TEXT. Returns where it ends. */
+static char *strip_word(char *text)
 {
-    char *scheme = strstr(url, "://");
-    char *authority = scheme ? scheme + 3 : url;
-    char *at = memrchr(authority, '@', strcspn(authority, "/?#"));
-    char *colon = at ? memchr(authority, ':', (size_t)(at - authority)) : NULL;
+    size_t word = strcspn(text, " \t\n");
+    char *scheme = memmem(text, word, "://", 3), *authority = scheme ? scheme + 3 : text;
+    size_t len = strcspn(authority, "/?# \t\n");
+    char *at = memrchr(authority, '@', len), *colon = at ? memchr(authority, ':', (size_t)(at - authority)) : NULL;
     if (!colon)
-        return;
-    size_t len = strlen(at), cut = (size_t)(at - colon);
-    memmove(colon, at, len);
-    explicit_bzero(colon + len, cut);
+        return text + word;
+    size_t rest = strlen(at), cut = (size_t)(at - colon);
+    memmove(colon, at, rest);
+    explicit_bzero(colon + rest, cut);
+    return text + word - cut;
+}
+
+void url_argument_strip(char *urls)
+{
+    while (*urls) {
+        urls = strip_word(urls);
+        urls += strspn(urls, " \t\n");
+    }
 }
 
 char *url_argument_take(char *argument)

@@ -2,11 +2,11 @@
 #ifndef BRIDGE_URL_ARGUMENT_H
 #define BRIDGE_URL_ARGUMENT_H
 
-/* Shortens "USER:PASSWORD@" in URL to "USER@" and overwrites what is cut. */
-void url_argument_strip(char *url);
+/* Shortens "USER:PASSWORD@" to "USER@" in each of URLS, which are separated by blanks, and overwrites what is cut. */
+void url_argument_strip(char *urls);
 
-/* Strips the password from ARGUMENT, a word of argv, and returns a copy that still has it. The copy is
- * not freed. Without memory for it, ARGUMENT itself is returned, unchanged. */
+/* Strips the password from ARGUMENT, a word of argv, and returns a copy that still has it. The copy is not freed.
+ * Without memory for it, ARGUMENT itself is returned, unchanged. */
 char *url_argument_take(char *argument);
 
 #endif
