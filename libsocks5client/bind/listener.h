@@ -11,7 +11,8 @@
 #include "engine.h"
 #include "internal_fd.h"
 
-/* FD begins to listen at SERVER: makes its BIND. 0; -errno: FD does not listen there. */
+/* FD begins to listen at SERVER, or at one of several: ROUTE is the result of s5_route_listener(). Makes its BIND. 0;
+ * -errno: FD does not listen there. */
 int s5_listener_begin(struct s5_engine *e, int fd, int route, const struct s5_server *server);
 
 /* Gives up the BIND of a LISTENING record, which becomes NAMED again, with ERROR. */

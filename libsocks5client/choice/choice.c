@@ -1,10 +1,12 @@
-/* Each server of the list has a score, and the flow takes the best one that was not tried yet. A server that is known
- * to be down is taken if no other is left. */
+/* A flow takes the first server, in the order of the rule's "pick", that was not tried yet. A server that is known to
+ * be down is taken if no other is left. */
 #include "choice.h"
 #include "bridge.h"
 #include "clock.h"
+#include "isolation.h"
 #include "resolve.h"
 #include "server_cache.h"
+#include "siphash.h"
 #include <sys/random.h>
 
 /* A server that closes the connection in place of this many replies in a row is not believed any more. */
@@ -42,27 +44,14 @@ static uint64_t get_key(const struct s5_engine *e, const struct s5_choice *choic
 
 /* --- the order --- */
 
-/* Returns a number that depends on every bit of VALUE (the finalizer of MurmurHash3). */
-static uint64_t mix_bits(uint64_t value)
-{
-    value = (value ^ value >> 33) * 0xff51afd7ed558ccdull;
-    value = (value ^ value >> 33) * 0xc4ceb9fe1a85ec53ull;
-    return value ^ value >> 33;
-}
-
 /* Returns a number for the host of TO, the same in each run. */
 static uint64_t hash_host(const struct s5_addr *to)
 {
-    uint64_t hash = 0xcbf29ce484222325ull; /* FNV-1a */
-    bool named = to->kind == S5_ADDR_NAME;
-    size_t len = named ? to->name_len : to->kind == S5_ADDR_IPV4 ? 4 : 16;
-    for (size_t i = 0; i < len; i++) {
-        uint8_t octet = named ? (uint8_t)to->name[i] : to->octets[i];
-        if (named && octet >= 'A' && octet <= 'Z')
-            octet |= 0x20;
-        hash = (hash ^ octet) * 0x100000001b3ull;
-    }
-    return hash;
+    static const struct s5_server by_host = {.isolate = S5_ISOLATE_DESTINATION};
+    static const uint64_t no_secret[2];
+    struct s5_identity identity;
+    s5_isolation_derive(&identity, no_secret, &by_host, 0, to);
+    return identity.words[0];
 }
 
 static uint64_t draw_seed(struct s5_engine *e, unsigned rule, const struct s5_addr *to)
@@ -87,33 +76,40 @@ static uint64_t draw_seed(struct s5_engine *e, unsigned rule, const struct s5_ad
     return seed;
 }
 
-/* Returns the score of place AT of the list. With random and sticky, what a server that fails leaves goes to all
+/* Returns the place with the highest score in SET, a bit for each place. What a server that fails leaves goes to all
  * others alike. */
-static uint64_t get_score(const struct s5_engine *e, const struct s5_choice *choice, unsigned at)
-{
-    uint8_t pick = s5_choice_rule(e, choice)->pick;
-    if (pick == S5_PICK_RANDOM || pick == S5_PICK_STICKY)
-        return mix_bits(choice->seed ^ mix_bits(get_key(e, choice, at)));
-    return S5_POLICY_SERVERS - at;
-}
-
-/* Returns the place with the best score in SET, a bit for each place; -1: it is empty. */
-static int find_best(const struct s5_engine *e, const struct s5_choice *choice, uint32_t set)
+static int find_by_score(const struct s5_engine *e, const struct s5_choice *choice, uint32_t set)
 {
     int best = -1;
-    uint64_t high = 0;
-    /* In turn: those before the one whose turn it is do not count. */
-    if (set && s5_choice_rule(e, choice)->pick == S5_PICK_ROUND_ROBIN)
-        for (unsigned skip = (unsigned)(choice->seed % (unsigned)__builtin_popcount(set)); skip; skip--)
-            set &= set - 1;
-    for (unsigned at = 0; at < S5_POLICY_SERVERS; at++) {
-        uint64_t score = set & 1u << at ? get_score(e, choice, at) : 0;
-        if (set & 1u << at && (best < 0 || score > high)) {
-            best = (int)at;
+    for (uint64_t high = 0; set; set &= set - 1) {
+        int at = __builtin_ctz(set);
+        uint64_t score = s5_siphash_of((uint64_t[]){choice->seed, get_key(e, choice, (unsigned)at)}, "", 0);
+        if (best < 0 || score > high) {
+            best = at;
             high = score;
         }
     }
     return best;
+}
+
+/* Returns the place in SET, a bit for each place, that comes first; -1: it is empty. */
+static int find_best(const struct s5_engine *e, const struct s5_choice *choice, uint32_t set)
+{
+    unsigned n = (unsigned)__builtin_popcount(set);
+    if (n == 0)
+        return -1;
+    switch ((enum s5_pick)s5_choice_rule(e, choice)->pick) {
+    case S5_PICK_RANDOM:
+    case S5_PICK_STICKY:
+        return find_by_score(e, choice, set);
+    case S5_PICK_ROUND_ROBIN:
+        for (uint64_t skip = choice->seed % n; skip; skip--)
+            set &= set - 1;
+        break;
+    case S5_PICK_ORDER:
+        break;
+    }
+    return __builtin_ctz(set);
 }
 
 /* --- the servers --- */

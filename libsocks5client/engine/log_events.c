@@ -216,7 +216,7 @@ void s5_log_events_result(struct s5_engine *e, const struct s5_negotiation *f, b
         .command = "connect",
         .to = &s->dst,
         .rule = get_rule_name(p, &route),
-        .server = s5_policy_text(p, p->servers[s5_negotiation_server(f)].name),
+        .server = s5_negotiation_server_name(p, f),
         .result = ready ? "connected" : s5_error_text(f->error),
         .phase = ready ? NULL : s5_session_phase(s),
         .reply = !ready && s->have_rep ? s5_reply_why(true, s->rep) : NULL,

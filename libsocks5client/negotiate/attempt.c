@@ -11,6 +11,7 @@
 #include "timeo.h"
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/time.h>
 
@@ -192,6 +193,14 @@ int s5_negotiation_connect(struct s5_engine *e, struct s5_negotiation *f, int fd
         r = -ETIMEDOUT; /* the engine's limit expired, not the application's */
     atomic_store(&f->phase, S5_NEGOTIATION_DIALING);
     return r;
+}
+
+int s5_negotiation_connect_again(struct s5_engine *e, struct s5_negotiation *f, int fd)
+{
+    int flags = e->real->fcntl(fd, F_GETFL, 0);
+    f->attempt = S5_ATTEMPT_LATER;
+    int r = s5_negotiation_connect(e, f, fd, flags >= 0 && (flags & O_NONBLOCK), true);
+    return r == -EINPROGRESS || r == -EINTR ? 0 : r; /* a signal ends the call, not the attempt */
 }
 
 int s5_negotiation_restart(const struct s5_engine *e, struct s5_negotiation *f)

@@ -40,6 +40,9 @@ void s5_negotiation_disconnect(struct s5_engine *e, struct s5_negotiation *f, in
 /* The same, without pipelining, for the server that F has. */
 int s5_negotiation_restart(const struct s5_engine *e, struct s5_negotiation *f);
 
+/* Connects FD, which is not connected, to the server that F has now. Does not wait. 0: in progress or done; -errno. */
+int s5_negotiation_connect_again(struct s5_engine *e, struct s5_negotiation *f, int fd);
+
 /* Ends F without success. ERROR (a negative errno): the socket is disconnected, and ERROR is the result. 0: the kernel
  * keeps the error, as after any connect() that failed. */
 void s5_negotiation_fail(struct s5_engine *e, struct s5_negotiation *f, int fd, int error);

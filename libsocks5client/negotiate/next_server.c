@@ -17,7 +17,6 @@
 #include "route.h"
 #include "written.h"
 #include <errno.h>
-#include <fcntl.h>
 
 enum cause {
     CAUSE_TARGET,     /* the program gets the error */
@@ -76,11 +75,6 @@ static int fetch_socket_error(struct s5_engine *e, int fd)
     return error ? -error : -ECONNREFUSED;
 }
 
-static const char *get_server_name(const struct s5_engine *e, const struct s5_negotiation *f)
-{
-    return s5_policy_text(e->policy, e->policy->servers[s5_negotiation_server(f)].name);
-}
-
 /* Returns what is wrong with the server of F, which failed with ERROR. */
 static const char *explain_failure(const struct s5_negotiation *f, int error)
 {
@@ -99,16 +93,13 @@ static const char *explain_failure(const struct s5_negotiation *f, int error)
 /* Connects FD, which is not connected, to SERVER for F. 0 or -errno. */
 static int connect_next(struct s5_engine *e, struct s5_negotiation *f, int fd, const struct s5_server *server)
 {
-    int flags = e->real->fcntl(fd, F_GETFL, 0);
     int r = s5_route_address(e, server, f->peer.any.sa_family, &f->server);
     if (r == 0)
         r = s5_negotiation_use(e, f, server);
     if (r < 0)
         return r;
-    f->attempt = S5_ATTEMPT_LATER;
     f->deadline = s5_choice_deadline(e, &f->choice);
-    r = s5_negotiation_connect(e, f, fd, flags >= 0 && (flags & O_NONBLOCK), true);
-    return r == -EINPROGRESS || r == -EINTR ? 0 : r;
+    return s5_negotiation_connect_again(e, f, fd);
 }
 
 bool s5_next_server_try(struct s5_engine *e, struct s5_negotiation *f, int fd, int *error)
@@ -126,8 +117,9 @@ bool s5_next_server_try(struct s5_engine *e, struct s5_negotiation *f, int fd, i
             (atomic_load(&f->phase) == S5_NEGOTIATION_TALKING && s5_written_spoilt(e, f, fd, true)))
             return false;
         server = s5_choice_next(e, &f->choice, f->peer.any.sa_family);
-        s5_log(&e->log, S5_LOG_WARNING, "server \"%s\": %s; %s%s", get_server_name(e, f), explain_failure(f, *error),
-               server ? "trying " : "no server is left", server ? s5_policy_text(e->policy, server->name) : "");
+        s5_log(&e->log, S5_LOG_WARNING, "server \"%s\": %s; %s%s", s5_negotiation_server_name(e->policy, f),
+               explain_failure(f, *error), server ? "trying " : "no server is left",
+               server ? s5_policy_text(e->policy, server->name) : "");
         if (!server)
             return false;
         s5_negotiation_disconnect(e, f, fd);

@@ -64,22 +64,19 @@ static __attribute__((noinline, cold)) enum s5_step fail_unreached(struct s5_eng
 /* Repeats the negotiation on the same socket, without pipelining. The destination is still in the session. */
 static enum s5_step retry_unpipelined(struct s5_engine *e, struct s5_negotiation *f, int fd)
 {
-    int flags = e->real->fcntl(fd, F_GETFL, 0);
     if (s5_written_spoilt(e, f, fd, true)) /* the program's octets would be discarded */
         return fail_negotiation(e, f, fd, -ECONNABORTED);
     s5_negotiation_disconnect(e, f, fd);
     f->probing = false;
     f->again = true;
-    f->attempt = S5_ATTEMPT_LATER;
     f->probe_until = S5_CLOCK_NEVER;
     int r = s5_negotiation_restart(e, f);
     if (r == 0)
-        r = s5_negotiation_connect(e, f, fd, flags >= 0 && (flags & O_NONBLOCK), true);
-    /* A signal ends the call, not the attempt. */
-    if (r < 0 && r != -EINPROGRESS && r != -EINTR)
+        r = s5_negotiation_connect_again(e, f, fd);
+    if (r < 0)
         return fail_after_check(e, f, fd, r);
     s5_log(&e->log, S5_LOG_DEBUG, "server %s: pipelining failed, retrying step by step",
-           s5_policy_text(e->policy, e->policy->servers[s5_negotiation_server(f)].name));
+           s5_negotiation_server_name(e->policy, f));
     return S5_STEP_MOVED;
 }
 
@@ -109,7 +106,7 @@ static enum s5_step complete_success(struct s5_engine *e, struct s5_negotiation 
         return fail_negotiation(e, f, fd, -ECONNABORTED);
     if (f->session.auth_odd)
         s5_log(&e->log, S5_LOG_DEBUG, "server \"%s\" replies to a password with version 5, not 1 (RFC 1929)",
-               s5_policy_text(e->policy, e->policy->servers[s5_negotiation_server(f)].name));
+               s5_negotiation_server_name(e->policy, f));
     if (f->probing && f->session.n_methods == 1)
         s5_server_cache_set_pipelining(shm->server_cache, e->policy_file->server_cache_path, f->server_key,
                                        S5_PIPELINING_SUPPORTED);

@@ -44,6 +44,6 @@ bool s5_written_spoilt(struct s5_engine *e, const struct s5_negotiation *f, int 
     s5_log(&e->log, S5_LOG_ERROR,
            "connection aborted: octets of the program entered the negotiation with server \"%s\" by a call that is not "
            "intercepted",
-           s5_policy_text(e->policy, e->policy->servers[s5_negotiation_server(f)].name));
+           s5_negotiation_server_name(e->policy, f));
     return true;
 }

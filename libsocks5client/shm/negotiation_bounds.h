@@ -20,6 +20,11 @@ static inline uint32_t s5_negotiation_server(const struct s5_negotiation *f)
     return f->server_index % S5_POLICY_SERVERS;
 }
 
+static inline const char *s5_negotiation_server_name(const struct s5_policy *p, const struct s5_negotiation *f)
+{
+    return s5_policy_text(p, p->servers[s5_negotiation_server(f)].name);
+}
+
 /* Returns the error of F, a negative errno; 0: the kernel has it. */
 static inline int s5_negotiation_error(const struct s5_negotiation *f)
 {
