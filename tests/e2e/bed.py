@@ -9,6 +9,7 @@ Programs under test run as an ordinary user, servers as root. Everything is made
 is removed with them. Each worker of a run uses its own names."""
 
 import atexit
+import contextlib
 import ctypes
 import os
 import pwd
@@ -90,6 +91,21 @@ def _files(root):
         for name, text in (("resolv.conf", "nameserver %s\n" % TARGET4), ("hosts", hosts + more)):
             with open("%s/%s" % (folder, name), "w", encoding="ascii") as f:
                 f.write(text)
+
+
+@contextlib.contextmanager
+def resolv_conf(text):
+    """The client's resolv.conf is TEXT. The value is its path."""
+    path = FILES[CLIENT] + "/resolv.conf"
+    with open(path, encoding="ascii") as f:
+        before = f.read()
+    with open(path, "w", encoding="ascii") as f:
+        f.write(text)
+    try:
+        yield path
+    finally:
+        with open(path, "w", encoding="ascii") as f:
+            f.write(before)
 
 
 def _layer(root, scratch):

@@ -1,5 +1,7 @@
 """Names and real programs: whatever resolver a program has, none of its queries bypasses the proxy."""
 
+import contextlib
+
 import bed
 import nameserver
 import test_hostile
@@ -288,22 +290,13 @@ def _(w):
 _local = []
 
 
-class local_names:
+@contextlib.contextmanager
+def local_names():
     """In the with-block a name server on the client's loopback is that of resolv.conf, as many machines have one."""
-
-    def __enter__(self):
-        if not _local:
-            _local.append(nameserver.Nameserver(bed.CLIENT, ["127.0.0.1"]))
-        self.path = bed.FILES[bed.CLIENT] + "/resolv.conf"
-        with open(self.path, encoding="ascii") as f:
-            self.before = f.read()
-        with open(self.path, "w", encoding="ascii") as f:
-            f.write("nameserver 127.0.0.1\n")
-        return _local[0]
-
-    def __exit__(self, *_):
-        with open(self.path, "w", encoding="ascii") as f:
-            f.write(self.before)
+    if not _local:
+        _local.append(nameserver.Nameserver(bed.CLIENT, ["127.0.0.1"]))
+    with bed.resolv_conf("nameserver 127.0.0.1\n"):
+        yield _local[0]
 
 
 @test("with resolve = local libc sends the queries, and connections go to the resolved addresses")

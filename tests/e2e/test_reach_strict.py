@@ -1,7 +1,6 @@
 """The namespace engine: what it lets a program do, and what it keeps in. Inherited sockets, other families, the rights
 of the command, name servers, --strict."""
 
-import contextlib
 import os
 import subprocess
 
@@ -266,27 +265,12 @@ print('all came back')
 # --- name servers ---
 
 
-@contextlib.contextmanager
-def resolv_conf(text):
-    """The client's resolv.conf is TEXT."""
-    path = bed.FILES[bed.CLIENT] + "/resolv.conf"
-    with open(path) as f:
-        before = f.read()
-    with open(path, "w") as f:
-        f.write(text)
-    try:
-        yield path
-    finally:
-        with open(path, "w") as f:
-            f.write(before)
-
-
 @test("reach strict: resolv.conf has the name servers and options, and no search list", on=PLAIN)
 def _(w):
     p = programs(w)
     text = ("# a remark\nsearch example lan\ndomain example\nnameserver 10.9.9.9\nnameserver fd99::9\n"
             "options ndots:2 timeout:3\n")
-    with resolv_conf(text):
+    with bed.resolv_conf(text):
         for options in ENGINES.values():
             status, out, err = run(w, [BUSYBOX, "cat", "/etc/resolv.conf"], *options)
             kept = [line for line in text.splitlines(True) if not line.startswith(("search", "domain"))]
@@ -303,7 +287,7 @@ def _(w):
     with Wrong() as wrong:
         for text in ("nameserver 127.0.0.53\noptions edns0 trust-ad\n", "nameserver 127.0.0.1\n", "nameserver ::1\n",
                      "", "nameserver 127.0.0.11\n"):
-            with resolv_conf(text):
+            with bed.resolv_conf(text):
                 for label, options in ENGINES.items():
                     for program in (p.probe_static, p.go_static):
                         wrong.expect((text, label, program), run(w, [program, "tcp", "both.example", "80"], *options,
@@ -318,7 +302,7 @@ def _(w):
     p = programs(w)
     path = bed.FILES[bed.CLIENT] + "/resolv.conf"
     line = "read x; %s tcp both.example 80; %s tcp both.example 80" % (p.probe_static, p.go_static)
-    with resolv_conf("nameserver 10.9.9.9\n"):
+    with bed.resolv_conf("nameserver 10.9.9.9\n"):
         command = bed.within(bed.CLIENT, reaching.by_url(w, [BUSYBOX, "sh", "-c", line]))
         with Life(w) as life, subprocess.Popen(command, env=life.env, stdin=-1, stdout=-1, stderr=-1) as process:
             life.one("socks5gateway")

@@ -43,16 +43,6 @@ def _(w):
 
 @test("servers: with an unknown name connect() fails with EHOSTUNREACH and logs why")
 def _(w):
-    with open(bed.FILES[bed.CLIENT] + "/resolv.conf", "r+", encoding="ascii") as f:
-        before = f.read()
-        f.seek(0)
-        f.write("nameserver 127.0.0.1\noptions attempts:1 timeout:1\n")
-        f.truncate()
-        f.flush()
-        try:
-            out, err = attempt(w, "nobody.near.example")
-        finally:
-            f.seek(0)
-            f.write(before)
-            f.truncate()
+    with bed.resolv_conf("nameserver 127.0.0.1\noptions attempts:1 timeout:1\n"):
+        out, err = attempt(w, "nobody.near.example")
     assert out == "113 113 " and err.count("cannot resolve \"nobody.near.example\"") == 2, (out, err)

@@ -347,19 +347,9 @@ def _(w):
     case = Case(w, GOOD, GOOD)
     with open(case.conf, encoding="ascii") as f:
         text = f.read().replace('address = "%s"' % bed.PROXY4, 'address = "nobody.near.example"', 1)
-    with open(bed.FILES[bed.CLIENT] + "/resolv.conf", "r+", encoding="ascii") as f:
-        before = f.read()
-        f.seek(0)
-        f.write("nameserver 127.0.0.1\noptions attempts:1 timeout:1\n")
-        f.truncate()
-        f.flush()
-        try:
-            s.write(case.conf, text)
-            status, out, err = w.preloaded(None, [w.app("probe"), bed.TARGET4, str(s.ECHO)], SOCKS5_CONF=case.conf)
-        finally:
-            f.seek(0)
-            f.write(before)
-            f.truncate()
+    s.write(case.conf, text)
+    with bed.resolv_conf("nameserver 127.0.0.1\noptions attempts:1 timeout:1\n"):
+        status, out, err = w.preloaded(None, [w.app("probe"), bed.TARGET4, str(s.ECHO)], SOCKS5_CONF=case.conf)
     assert (status, out) == (0, b"ok\n"), (status, out, err)
 
 

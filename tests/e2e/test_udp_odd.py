@@ -407,12 +407,6 @@ print(u.send(b'again'), near.recv(9))""" % bed.TARGET4
     os.chmod(conf, 0o644)
     test_udp.targets(w)
     nameserver.Nameserver(bed.CLIENT, ["127.0.0.2"])
-    path = bed.FILES[bed.CLIENT] + "/resolv.conf"
-    with open(path, encoding="ascii") as f:
-        before = f.read()
-    s.write(path, "nameserver 127.0.0.2\n")
-    try:
+    with bed.resolv_conf("nameserver 127.0.0.2\n"):
         right(w.configured(conf, [PYTHON, "-c", code], w.env, 40),
               b"8 b'directly'\n9 b'connected' EACCES\nEHOSTUNREACH EACCES\n5 b'again'\n")
-    finally:
-        s.write(path, before)
