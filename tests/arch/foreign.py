@@ -146,6 +146,7 @@ def _in_user_namespace():
 def _enter(root, binds):
     """Moves this process into the root for good."""
     _mount("none", "/", None, _MS_REC | _MS_PRIVATE)
+    _mount(root, root, None, _MS_BIND)  # a namespace of socksify needs a root directory that is a mount point
     for source, target in [("/proc", "proc"), ("/dev", "dev"), ("/sys", "sys")] + binds:
         place = os.path.join(root, target.lstrip("/"))
         _mount(source, place, None, _MS_BIND | _MS_REC)

@@ -89,6 +89,9 @@ CAUSES = {
     "the AppArmor profile of a container": Cause(
         "mount", errno.EACCES, "a container or its security profile forbids mounts: run socksify outside of it",
         calls=[("mount", 0, GREATER, 0, errno.EACCES)]),
+    "a root directory that is no mount point": Cause(
+        "mount", errno.EINVAL, "the root directory is no mount point: mount --bind it on itself before chroot",
+        calls=[("mount", 0, EQUAL, 0, errno.EINVAL)]),
     "root without capabilities": Cause(
         "/proc/self/uid_map", errno.EPERM, "root lacks CAP_SETFCAP: keep that capability, or run socksify as another user",
         user=False),

@@ -313,6 +313,8 @@ const char *namespace_advice(const struct namespace_problem *why)
         return advise_on_rights(why, unshared);
     if (strncmp(why->step, "/proc/", 6) == 0 && why->error == ENOENT)
         return "mount /proc";
+    if (strcmp(why->step, "mount") == 0 && why->error == EINVAL)
+        return "the root directory is no mount point: mount --bind it on itself before chroot";
     if (is_part_of_kernel(why->step) &&
         (why->error == ENOENT || why->error == EOPNOTSUPP || why->error == EPROTONOSUPPORT))
         return "load the kernel modules: modprobe -a " KERNEL_PARTS_MODULES;
