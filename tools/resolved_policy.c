@@ -3,6 +3,7 @@
  * socksify's own look-ups, because nothing is preloaded into it. */
 #include "resolved_policy.h"
 
+#include "chains.h"
 #include "errors.h"
 #include "file.h"
 #include "log_events.h"
@@ -53,7 +54,7 @@ int resolved_policy_read(struct s5_policy *ret, const struct options *options, c
 int resolved_policy_resolve(struct s5_policy *policy, unsigned index)
 {
     struct s5_server *server = &policy->servers[index];
-    if (server->is_path || server->n_addrs > 0)
+    if (server->is_path || server->n_addrs > 0 || server->n_hops > 0)
         return 0;
     return resolve_host(s5_policy_text(policy, server->host), server);
 }
@@ -98,20 +99,44 @@ static int set_log(struct s5_policy *policy, const char *where)
     return 0;
 }
 
-/* Returns true if a rule has SERVER and no other that has an address. */
-static bool is_needed(const struct s5_policy *p, unsigned server)
+static bool has_address(const struct s5_server *server)
 {
-    for (uint32_t i = 0; i < p->n_rules; i++) {
-        const struct s5_rule *rule = &p->rules[i];
-        bool has = false, other = false;
-        for (unsigned n = 0; n < rule->via_count; n++) {
-            unsigned via = p->vias[rule->via_first + n];
-            has |= via == server;
-            other |= p->servers[via].n_addrs > 0 || p->servers[via].is_path;
+    return server->n_addrs > 0 || server->is_path;
+}
+
+/* Returns how many servers of the chain ENTRY can be the first. */
+static unsigned count_first_hops(const struct s5_server *entry)
+{
+    return entry->n_hops > 0 && entry->chain_mode == S5_CHAIN_STRICT ? 1 : entry->n_hops;
+}
+
+/* Returns true if this machine connects to SERVER for RULE. *RET_OTHER: it can connect to another one instead. */
+static bool leads_to(const struct s5_policy *p, const struct s5_rule *rule, unsigned server, bool *ret_other)
+{
+    bool found = false;
+    *ret_other = false;
+    for (unsigned n = 0; n < rule->via_count; n++) {
+        unsigned via = p->vias[rule->via_first + n];
+        const struct s5_server *entry = &p->servers[via];
+        found |= via == server;
+        *ret_other |= entry->n_hops == 0 && has_address(entry);
+        for (unsigned i = 0; i < count_first_hops(entry); i++) {
+            unsigned hop = p->vias[entry->hops_first + i];
+            found |= hop == server;
+            *ret_other |= has_address(&p->servers[hop]);
         }
-        if (has && !other)
-            return true;
     }
+    return found;
+}
+
+/* Returns true if this machine connects to SERVER for a rule or, if NEEDED, for one that has no other server with an
+ * address. */
+static bool is_first(const struct s5_policy *p, unsigned server, bool needed)
+{
+    bool other;
+    for (uint32_t i = 0; i < p->n_rules; i++)
+        if (leads_to(p, &p->rules[i], server, &other) && !(needed && other))
+            return true;
     return false;
 }
 
@@ -119,16 +144,18 @@ static bool is_needed(const struct s5_policy *p, unsigned server)
 static int resolve_servers(struct s5_policy *p)
 {
     int errors[S5_POLICY_SERVERS] = {0};
+    struct s5_fault fault;
     for (unsigned i = 0; i < p->n_servers; i++)
-        errors[i] = resolved_policy_uses(p, i) ? resolved_policy_resolve(p, i) : 0;
+        errors[i] = is_first(p, i, false) ? resolved_policy_resolve(p, i) : 0;
     for (unsigned i = 0; i < p->n_servers; i++)
-        if (errors[i] != 0 && is_needed(p, i))
+        if (errors[i] != 0 && is_first(p, i, true))
             return errors_fail(EXIT_OWN_ERROR, "%s: cannot resolve server %s: %s", s5_policy_text(p, p->source),
                                s5_policy_text(p, p->servers[i].host), gai_strerror(errors[i]));
     for (unsigned i = 0; i < p->n_servers; i++)
         if (errors[i] != 0) /* the command runs nevertheless */
             errors_fail(0, "%s: cannot resolve server %s: %s", s5_policy_text(p, p->source),
                         s5_policy_text(p, p->servers[i].host), gai_strerror(errors[i]));
+    s5_chains_complete(p, &fault); /* they have the addresses now */
     return 0;
 }
 

@@ -147,7 +147,7 @@ int s5_bind_request_socket(struct s5_engine *e, const struct s5_listener *l)
 int s5_bind_request_repeat(struct s5_engine *e, struct s5_negotiation *f, const struct s5_server *server,
                            const struct s5_listener *l)
 {
-    struct s5_addr dst = l->negotiation.session.dst, expected;
+    struct s5_addr dst = *s5_negotiation_destination(&l->negotiation), expected;
     if (s5_last_peer_expects(atomic_load(&e->shm), atomic_load(&e->pid), &expected))
         dst = expected;
     return s5_negotiation_begin_bind(e, f, server, &dst);

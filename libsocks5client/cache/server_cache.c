@@ -28,6 +28,8 @@ uint64_t s5_server_cache_key(const struct s5_policy *p, const struct s5_server *
     hash = (hash ^ (server->port >> 8)) * 0x100000001b3ull;
     for (unsigned i = 0; i < server->username_len; i++)
         hash = (hash ^ (uint8_t)server->username[i]) * 0x100000001b3ull;
+    for (unsigned i = 0; i < server->n_hops; i++)
+        hash = (hash ^ s5_server_cache_key(p, &p->servers[p->vias[server->hops_first + i]])) * 0x100000001b3ull;
     return hash ? hash : 1;
 }
 

@@ -27,7 +27,7 @@ enum s5_pipelining_support {
     S5_PIPELINING_UNSUPPORTED, /* a pipelined negotiation failed and then a step-by-step one succeeded */
 };
 
-/* Returns the key of a server: a hash of its host, port and user name, never 0. */
+/* Returns the key of a server: a hash of its host, port and user name, or of the keys of a chain's servers. Never 0. */
 uint64_t s5_server_cache_key(const struct s5_policy *p, const struct s5_server *server);
 
 enum s5_pipelining_support s5_server_cache_pipelining(const struct s5_server_cache_entry *table, uint64_t key);

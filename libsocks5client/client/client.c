@@ -120,7 +120,7 @@ int s5_client_relay(const struct s5_policy *p, const struct s5_server *server, i
 
 static struct s5_exchange make_exchange(const struct s5_client *c)
 {
-    return (struct s5_exchange){&c->link->session, c->link, c->fd, send, recv};
+    return (struct s5_exchange){&c->link->session, c->link, c->fd, 0, send, recv};
 }
 
 /* Writes all pending octets. Returns 0, or an error as s5_exchange_write() does. */

@@ -53,16 +53,17 @@ struct reading {
     const char *path;
     const struct s5_environment *env;
     struct s5_fault *fault;
-    bool failed;                    /* a fault was found; FAULT holds the first one */
-    bool exposed;                   /* users other than the owner can read the file */
-    struct s5_config_text text;     /* its lines and sections */
-    unsigned n_ended;               /* number of sections that have ended */
-    int last_line;                  /* line of the value seen last */
-    int lines[S5_CONFIG_KEYS];      /* line of each key in the current section, or 0 */
-    int via_lines[S5_POLICY_RULES]; /* line of the via of each rule */
-    int password_line;              /* line of the password in the current section, or 0 */
-    int secret_line;                /* line of the password seen last, or 0 */
-    char password[256];             /* password of the current section, NUL-terminated */
+    bool failed;                      /* a fault was found; FAULT holds the first one */
+    bool exposed;                     /* users other than the owner can read the file */
+    struct s5_config_text text;       /* its lines and sections */
+    unsigned n_ended;                 /* number of sections that have ended */
+    int last_line;                    /* line of the value seen last */
+    int lines[S5_CONFIG_KEYS];        /* line of each key in the current section, or 0 */
+    int via_lines[S5_POLICY_RULES];   /* line of the via of each rule */
+    int hop_lines[S5_POLICY_SERVERS]; /* line of the servers of each chain; 0: it is a server */
+    int password_line;                /* line of the password in the current section, or 0 */
+    int secret_line;                  /* line of the password seen last, or 0 */
+    char password[256];               /* password of the current section, NUL-terminated */
 };
 
 static __thread struct reading *now __attribute__((tls_model("initial-exec")));
@@ -244,15 +245,33 @@ static int set_server_credentials(struct s5_server *server, cfg_t *section, int 
     return r;
 }
 
-static int add_server(cfg_t *section, int line)
+static int find_server(const char *title)
 {
-    const char *title = now->lib.cfg_title(section), *service = get_text(section, "gssapi-service");
+    for (uint32_t i = 0; i < now->p->n_servers; i++)
+        if (strcmp(s5_policy_text(now->p, now->p->servers[i].name), title) == 0)
+            return (int)i;
+    return -1;
+}
+
+/* Adds an entry with the title of SECTION. Returns its index, or -EINVAL. */
+static int add_entry(cfg_t *section, int line)
+{
+    const char *title = now->lib.cfg_title(section);
     if (!*title || strcmp(title, "direct") == 0 || strcmp(title, "deny") == 0)
         return set_fault(line, "\"%s\" is not allowed as the name of a server", title);
+    if (find_server(title) >= 0)
+        return set_fault(line, "\"%s\" is a server and a chain", title);
     int at = s5_policy_add_server(now->p, title);
+    return at < 0 ? set_fault(line, "too many servers: %d is the limit", S5_POLICY_SERVERS) : at;
+}
+
+static int add_server(cfg_t *section, int line)
+{
+    const char *service = get_text(section, "gssapi-service");
+    int at = add_entry(section, line);
     int64_t text = service ? s5_policy_add_text(now->p, service, strlen(service)) : 0;
     if (at < 0 || text < 0)
-        return set_fault(line, "too many servers: %d is the limit", S5_POLICY_SERVERS);
+        return at < 0 ? at : set_fault(line, "too much text in total");
     struct s5_server *server = &now->p->servers[at];
     server->port = (uint16_t)get_number(section, "port", 1080);
     server->timeout = (uint16_t)get_number(section, "timeout", 30);
@@ -270,6 +289,31 @@ static int add_server(cfg_t *section, int line)
     if (r == 0)
         r = get_isolation(section, &server->isolate);
     return r < 0 ? r : set_server_credentials(server, section, line);
+}
+
+/* The servers of the chain are added at the end of the file. */
+static int add_chain(cfg_t *section, int line)
+{
+    unsigned n = now->lib.cfg_size(section, "servers");
+    int at = add_entry(section, line), mode = get_word_index(section, "mode", S5_CHAIN_STRICT);
+    if (at < 0)
+        return at;
+    if (n == 0)
+        return set_fault(line, "chain \"%s\" has no servers", now->lib.cfg_title(section));
+    bool some = mode == S5_CHAIN_RANDOM || mode == S5_CHAIN_ROUND_ROBIN;
+    unsigned length = (unsigned)get_number(section, "length", n < S5_CHAIN_HOPS ? (int)n : S5_CHAIN_HOPS);
+    if (!some && *get_key_line("length"))
+        return set_fault(*get_key_line("length"), "length is for the modes \"random\" and \"round-robin\"");
+    if (length > n)
+        return set_fault(*get_key_line("length"), "length: the chain has %u servers", n);
+    if (mode == S5_CHAIN_STRICT && n > S5_CHAIN_HOPS)
+        return set_fault(*get_key_line("servers"), "servers: %d is the limit of a connection", S5_CHAIN_HOPS);
+    struct s5_server *chain = &now->p->servers[at];
+    chain->timeout = (uint16_t)get_number(section, "timeout", 0);
+    chain->chain_mode = (uint8_t)mode;
+    chain->chain_length = (uint8_t)length;
+    now->hop_lines[at] = *get_key_line("servers");
+    return 0;
 }
 
 static int add_rule_lists(struct s5_rule *rule, cfg_t *section)
@@ -355,7 +399,9 @@ static int on_section(cfg_t *cfg, cfg_opt_t *opt)
     if (r == 0 && strcmp(opt->name, "log") == 0)
         r = opt->nvalues > 1 ? set_fault(line, "log is given twice") : set_log(section, line);
     else if (r == 0)
-        r = *opt->name == 's' ? add_server(section, line) : add_rule(section, line);
+        r = *opt->name == 's'   ? add_server(section, line)
+            : *opt->name == 'c' ? add_chain(section, line)
+                                : add_rule(section, line);
     /* The last S5_CONFIG_TOP_KEYS keys are outside sections. */
     memset(now->lines, 0, sizeof now->lines - S5_CONFIG_TOP_KEYS * sizeof *now->lines);
     explicit_bzero(now->password, sizeof now->password);
@@ -364,14 +410,6 @@ static int on_section(cfg_t *cfg, cfg_opt_t *opt)
 }
 
 /* --- after the end of the file --- */
-
-static int find_server(const char *title)
-{
-    for (uint32_t i = 0; i < now->p->n_servers; i++)
-        if (strcmp(s5_policy_text(now->p, now->p->servers[i].name), title) == 0)
-            return (int)i;
-    return -1;
-}
 
 /* Adds the programs of the list KEY, which ENGINE runs. */
 static int add_programs(cfg_t *cfg, const char *key, enum s5_engine_choice engine)
@@ -414,7 +452,7 @@ static int add_vias(cfg_t *section, unsigned at, unsigned n)
             return 0;
         }
         if (server < 0)
-            return set_fault(now->via_lines[at], "via: there is no server \"%s\"", via);
+            return set_fault(now->via_lines[at], "via: there is no server or chain \"%s\"", via);
         if (memchr(p->vias + rule->via_first, server, rule->via_count))
             return set_fault(now->via_lines[at], "via: \"%s\" is listed twice", via);
         if (s5_policy_add_via(p, at, (unsigned)server) < 0)
@@ -423,12 +461,40 @@ static int add_vias(cfg_t *section, unsigned at, unsigned n)
     return 0;
 }
 
-/* Sets what depends on the whole file: "resolve", the engines, and the verdict and servers of each rule. */
+/* Adds the servers of the chain AT. */
+static int add_hops(cfg_t *section, unsigned at)
+{
+    struct s5_policy *p = now->p;
+    for (unsigned i = 0; i < now->lib.cfg_size(section, "servers"); i++) {
+        const char *name = now->lib.cfg_getnstr(section, "servers", i);
+        int server = find_server(name);
+        if (server < 0)
+            return set_fault(now->hop_lines[at], "servers: there is no server \"%s\"", name);
+        if (now->hop_lines[server])
+            return set_fault(now->hop_lines[at], "servers: \"%s\" is a chain", name);
+        if (s5_policy_add_hop(p, at, (unsigned)server) < 0)
+            return set_fault(now->hop_lines[at], "servers: too many servers in total: %d is the limit", S5_POLICY_VIAS);
+    }
+    return 0;
+}
+
+static int add_all_hops(cfg_t *cfg)
+{
+    int r = 0;
+    unsigned chain = 0;
+    for (unsigned at = 0; r == 0 && at < now->p->n_servers; at++)
+        if (now->hop_lines[at])
+            r = add_hops(now->lib.cfg_getnsec(cfg, "chain", chain++), at);
+    return r;
+}
+
+/* Sets what depends on the whole file: "resolve", the engines, the servers of each chain, and the verdict and servers
+ * of each rule. */
 static int finish_policy(cfg_t *cfg)
 {
     const char *resolve = get_text(cfg, "resolve");
     now->p->resolve_local = resolve && strcmp(resolve, "local") == 0;
-    if (set_engines(cfg) < 0)
+    if (set_engines(cfg) < 0 || add_all_hops(cfg) < 0)
         return -EINVAL;
     for (unsigned i = 0; i < now->p->n_rules; i++) {
         cfg_t *section = now->lib.cfg_getnsec(cfg, "rule", i);
@@ -471,6 +537,7 @@ static cfg_opt_t server_options[] = {
     LIST("isolate"),
     CFG_END(),
 };
+static cfg_opt_t chain_options[] = {LIST("servers"), STRING("mode"), STRING("length"), STRING("timeout"), CFG_END()};
 static cfg_opt_t rule_options[] = {
     LIST("to"),     LIST("ports"),   LIST("protocol"),  LIST("command"), LIST("via"),
     STRING("pick"), LIST("next-on"), STRING("timeout"), LIST("isolate"), CFG_END(),
@@ -478,6 +545,7 @@ static cfg_opt_t rule_options[] = {
 static cfg_opt_t log_options[] = {STRING("level"), STRING("file"), STRING("format"), STRING("target"), CFG_END()};
 static cfg_opt_t options[] = {
     SECTION("server", server_options, CFGF_TITLE | CFGF_NO_TITLE_DUPES),
+    SECTION("chain", chain_options, CFGF_TITLE | CFGF_NO_TITLE_DUPES),
     SECTION("rule", rule_options, CFGF_TITLE | CFGF_NO_TITLE_DUPES),
     SECTION("log", log_options, 0),
     STRING("fake-ipv4"),

@@ -51,6 +51,12 @@ static int check_timeout(struct s5_policy *p, const char *key, const char *value
     return check_number(key, value, 1, 3600, why);
 }
 
+static int check_length(struct s5_policy *p, const char *key, const char *value, char *why)
+{
+    (void)p;
+    return check_number(key, value, 1, S5_CHAIN_HOPS, why);
+}
+
 /* The minimum leaves space for data after the longest possible header. */
 static int check_fragment(struct s5_policy *p, const char *key, const char *value, char *why)
 {
@@ -180,6 +186,9 @@ static const struct {
     {"protocol", {"tcp", "udp"}, NULL},
     {"command", {"connect", "bind", "udp"}, NULL},
     {"via", {""}, check_not_empty},
+    {"servers", {""}, check_not_empty},
+    {"mode", {"strict", "dynamic", "random", "round-robin"}, NULL},
+    {"length", {""}, check_length},
     {"pick", {"order", "random", "round-robin", "sticky"}, NULL},
     {"next-on", {"general-failure", "not-allowed", "network-unreachable"}, NULL},
     {"level", {""}, check_level},

@@ -4,7 +4,7 @@
 
 #include "policy.h"
 
-#define S5_CONFIG_KEYS     36  /* number of keys of all sections */
+#define S5_CONFIG_KEYS     39  /* number of keys of all sections */
 #define S5_CONFIG_TOP_KEYS 10  /* of these: outside all sections; they are the last ones */
 #define S5_CONFIG_WHY      400 /* size of the text of a fault */
 

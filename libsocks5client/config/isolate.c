@@ -55,6 +55,12 @@ static int set_rule_isolation(struct s5_policy *p, unsigned at, struct s5_fault 
     struct s5_rule *rule = &p->rules[at];
     for (unsigned n = 0; n < rule->via_count; n++) {
         uint8_t *via = &p->vias[rule->via_first + n];
+        if (p->servers[*via].n_hops && rule->isolate)
+            return s5_fault_set(ret_fault, -EINVAL, "%s:%u: chain \"%s\" has the isolation of its servers",
+                                s5_policy_text(p, p->source), (unsigned)rule->line,
+                                s5_policy_text(p, p->servers[*via].name));
+        if (p->servers[*via].n_hops)
+            continue;
         uint8_t isolate = rule->isolate ? rule->isolate : p->servers[*via].isolate;
         isolate &= (uint8_t)~S5_ISOLATE_NONE;
         int i = find_or_add_entry(p, *via, isolate, isolate & S5_ISOLATE_RULE ? (uint16_t)(at + 1) : 0);
@@ -91,7 +97,8 @@ int s5_isolate_resolve(struct s5_policy *p, const struct s5_environment *env, st
     int r = bits < 0 ? bits : 0;
     for (unsigned i = 0; r == 0 && i < p->n_servers; i++) {
         struct s5_server *s = &p->servers[i];
-        s->isolate = (s->isolate ? s->isolate : (uint8_t)bits) & (uint8_t)~S5_ISOLATE_NONE;
+        if (!s->n_hops) /* a chain has that of its servers */
+            s->isolate = (s->isolate ? s->isolate : (uint8_t)bits) & (uint8_t)~S5_ISOLATE_NONE;
         s->isolate_server = (uint8_t)i;
     }
     for (unsigned i = 0; r == 0 && i < p->n_rules; i++)

@@ -1,6 +1,7 @@
 /* The first source that exists is used. A source that is named on the command line or in the environment must be valid;
  * otherwise it is an error. A default file that does not exist is skipped. */
 #include "source.h"
+#include "chains.h"
 #include "config.h"
 #include "credentials.h"
 #include "environment.h"
@@ -117,5 +118,7 @@ int s5_source_load(struct s5_policy *p, const struct s5_source *source, struct s
 {
     s5_policy_init(p);
     int r = load_first_source(p, source, ret_fault);
-    return r < 0 ? r : s5_isolate_resolve(p, &source->env, ret_fault);
+    if (r >= 0)
+        r = s5_isolate_resolve(p, &source->env, ret_fault);
+    return r < 0 ? r : s5_chains_complete(p, ret_fault);
 }

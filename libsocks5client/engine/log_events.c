@@ -210,11 +210,11 @@ void s5_log_events_result(struct s5_engine *e, const struct s5_negotiation *f, b
         e->others->completes(f->cookie);
     const struct s5_policy *p = e->policy;
     const struct s5_session *s = &f->session;
-    struct s5_flow flow = {&s->dst, S5_PROTO_TCP, S5_CMD_CONNECT};
+    struct s5_flow flow = {s5_negotiation_destination(f), S5_PROTO_TCP, S5_CMD_CONNECT};
     struct s5_route route = s5_policy_decide(p, &flow);
     struct s5_event event = {
         .command = "connect",
-        .to = &s->dst,
+        .to = flow.to,
         .rule = get_rule_name(p, &route),
         .server = s5_negotiation_server_name(p, f),
         .result = ready ? "connected" : s5_error_text(f->error),

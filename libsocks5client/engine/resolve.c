@@ -4,11 +4,13 @@
  *   only by a rule, because it would forward the query to the network. */
 #include "resolve.h"
 #include "bridge.h"
+#include "clock.h"
 #include "companion_request.h"
 #include "engine.h"
 #include "in_engine.h"
 #include "keyed.h"
 #include "server.h"
+#include "server_cache.h"
 #include "word_reader.h"
 #include <errno.h>
 #include <string.h>
@@ -218,8 +220,36 @@ static void keep_addresses(struct s5_engine *e, const struct s5_server *server, 
     s5_lock_give(&e->policy_lock, &critical);
 }
 
+/* Resolves the names of the servers that can be the first of CHAIN, and gives it the addresses of one. The others are
+ * resolved by the hop before them. */
+static __attribute__((noinline, cold)) int resolve_chain(struct s5_engine *e, const struct s5_server *chain,
+                                                         enum s5_log_level level)
+{
+    struct s5_server_cache_entry *table = atomic_load(&e->shm)->server_cache;
+    bool strict = chain->chain_mode == S5_CHAIN_STRICT;
+    int result = -EHOSTUNREACH;
+    for (unsigned i = 0; i < (strict ? 1u : chain->n_hops); i++) {
+        uint32_t index = e->policy->vias[chain->hops_first + i];
+        const struct s5_server *hop = &e->policy->servers[index];
+        uint64_t now = (uint64_t)s5_clock_wall_ms();
+        if (!strict && !__atomic_load_n(&hop->n_addrs, __ATOMIC_ACQUIRE) &&
+            s5_server_cache_down_for(table, e->server_keys[index], now))
+            continue;
+        int r = s5_resolve_server(e, hop, strict ? level : S5_LOG_WARNING);
+        if (r == 0)
+            keep_addresses(e, chain, hop);
+        else if (!strict)
+            s5_server_cache_set_down(table, "", e->server_keys[index], now, true);
+        if (result < 0)
+            result = r;
+    }
+    return result;
+}
+
 int s5_resolve_server(struct s5_engine *e, const struct s5_server *server, enum s5_log_level level)
 {
+    if (__builtin_expect(server->n_hops, 0))
+        return resolve_chain(e, server, level);
     if (s5_bridge_fronts(server))
         return ensure_bridge(e, server, level);
     if (__atomic_load_n(&server->n_addrs, __ATOMIC_ACQUIRE))

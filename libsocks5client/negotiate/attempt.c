@@ -4,10 +4,12 @@
 #include "choice.h"
 #include "clock.h"
 #include "disconnect.h"
+#include "hops.h"
 #include "identity.h"
 #include "negotiation_bounds.h"
 #include "rcvlowat.h"
 #include "server_cache.h"
+#include "start_session.h"
 #include "timeo.h"
 #include <assert.h>
 #include <errno.h>
@@ -16,32 +18,6 @@
 #include <sys/time.h>
 
 /* --- beginning --- */
-
-static int start_session(const struct s5_policy *p, struct s5_negotiation *f, const struct s5_addr *dst, bool pipeline)
-{
-    const struct s5_server *server = &p->servers[s5_negotiation_server(f)];
-    struct s5_isolation_words words; /* used if the server is isolated */
-    struct s5_session_setup setup = {
-        .command = f->command,
-        .dst = dst,
-        .username = server->username,
-        .username_len = server->username_len,
-        .password = server->password,
-        .password_len = server->password_len,
-        .n_methods = server->n_methods,
-        .pipeline = pipeline,
-    };
-    static_assert(sizeof setup.methods == sizeof server->methods, "methods are copied whole");
-    memcpy(setup.methods, server->methods, sizeof setup.methods);
-    if (server->isolate) {
-        s5_identity_words(&words, server, &f->identity);
-        setup.username = words.username;
-        setup.username_len = words.username_len;
-        setup.password = words.password;
-        setup.password_len = words.password_len;
-    }
-    return s5_session_start(&f->session, &setup);
-}
 
 /* Starts a session of F with SERVER. */
 static inline __attribute__((always_inline)) int use_server(struct s5_engine *e, struct s5_negotiation *f,
@@ -52,6 +28,9 @@ static inline __attribute__((always_inline)) int use_server(struct s5_engine *e,
     f->error = 0;
     f->again = f->probing = false;
     f->server_index = (uint32_t)(server - e->policy->servers);
+    f->chain.n = 0;
+    if (__builtin_expect(server->n_hops, 0))
+        return s5_hops_begin(e, f, server, dst);
     f->server_key = e->server_keys[f->server_index];
     bool pipeline = server->pipeline == S5_PIPELINE_ON;
     if (server->pipeline == S5_PIPELINE_AUTO) {
@@ -63,13 +42,13 @@ static inline __attribute__((always_inline)) int use_server(struct s5_engine *e,
     int r = 0;
     if (server->isolate)
         r = s5_identity_choose(e, &f->identity, server, f->command == S5_UDP_ASSOCIATE ? NULL : dst);
-    return r == 0 ? start_session(e->policy, f, dst, pipeline) : r;
+    return r == 0 ? s5_start_session(&f->session, f, server, (enum s5_command)f->command, dst, pipeline) : r;
 }
 
 __attribute__((noinline, cold)) int s5_negotiation_use(struct s5_engine *e, struct s5_negotiation *f,
                                                        const struct s5_server *server)
 {
-    struct s5_addr dst = f->session.dst;
+    struct s5_addr dst = *s5_negotiation_destination(f);
     return use_server(e, f, server, &dst);
 }
 
@@ -98,6 +77,10 @@ void s5_negotiation_choose(struct s5_engine *e, struct s5_negotiation *f, const 
     f->choice = *choice;
     f->attempt = S5_ATTEMPT_FIRST;
     f->deadline = s5_choice_deadline(e, choice);
+    if (f->chain.n) {
+        f->chain.until = f->deadline;
+        f->deadline = s5_hops_deadline(e, f);
+    }
     s5_negotiation_update_wait(f);
 }
 
@@ -203,10 +186,13 @@ int s5_negotiation_connect_again(struct s5_engine *e, struct s5_negotiation *f, 
     return r == -EINPROGRESS || r == -EINTR ? 0 : r; /* a signal ends the call, not the attempt */
 }
 
-int s5_negotiation_restart(const struct s5_engine *e, struct s5_negotiation *f)
+int s5_negotiation_restart(struct s5_engine *e, struct s5_negotiation *f)
 {
+    if (f->chain.n)
+        return s5_hops_restart(e, f);
     struct s5_addr dst = f->session.dst;
-    return start_session(e->policy, f, &dst, false);
+    const struct s5_server *server = &e->policy->servers[s5_negotiation_server(f)];
+    return s5_start_session(&f->session, f, server, (enum s5_command)f->command, &dst, false);
 }
 
 /* --- the end --- */

@@ -38,7 +38,7 @@ void s5_negotiation_choose(struct s5_engine *e, struct s5_negotiation *f, const 
 int s5_negotiation_use(struct s5_engine *e, struct s5_negotiation *f, const struct s5_server *server);
 void s5_negotiation_disconnect(struct s5_engine *e, struct s5_negotiation *f, int fd);
 /* The same, without pipelining, for the server that F has. */
-int s5_negotiation_restart(const struct s5_engine *e, struct s5_negotiation *f);
+int s5_negotiation_restart(struct s5_engine *e, struct s5_negotiation *f);
 
 /* Connects FD, which is not connected, to the server that F has now. Does not wait. 0: in progress or done; -errno. */
 int s5_negotiation_connect_again(struct s5_engine *e, struct s5_negotiation *f, int fd);
@@ -47,13 +47,19 @@ int s5_negotiation_connect_again(struct s5_engine *e, struct s5_negotiation *f, 
  * keeps the error, as after any connect() that failed. */
 void s5_negotiation_fail(struct s5_engine *e, struct s5_negotiation *f, int fd, int error);
 
+/* Returns true if there is something to write. */
+static inline bool s5_negotiation_has_output(const struct s5_negotiation *f)
+{
+    size_t left;
+    s5_session_out(&f->session, &left);
+    return left || (__builtin_expect(f->chain.n, 0) && f->chain.ahead_sent);
+}
+
 /* Sets the fields that waiting threads read without the lock. */
 static inline void s5_negotiation_update_wait(struct s5_negotiation *f)
 {
-    size_t left = 1;
-    if (atomic_load(&f->phase) > S5_NEGOTIATION_DIALING)
-        s5_session_out(&f->session, &left);
-    atomic_store_explicit(&f->poll_events, left ? POLLOUT : POLLIN, memory_order_relaxed);
+    bool writes = atomic_load(&f->phase) <= S5_NEGOTIATION_DIALING || s5_negotiation_has_output(f);
+    atomic_store_explicit(&f->poll_events, writes ? POLLOUT : POLLIN, memory_order_relaxed);
     uint64_t due = f->probing && f->probe_until < f->deadline ? f->probe_until : f->deadline;
     atomic_store_explicit(&f->step_due, due, memory_order_relaxed);
 }

@@ -13,6 +13,7 @@ struct s5_exchange {
     struct s5_session *session;
     struct s5_gss_link *link; /* around SESSION; NULL: none */
     int fd;                   /* connected; blocking or non-blocking */
+    int flags;                /* MSG_MORE: more follows at once; else 0 */
     ssize_t (*send)(int, const void *, size_t, int);
     ssize_t (*recv)(int, void *, size_t, int);
 };
@@ -31,7 +32,7 @@ static inline ssize_t s5_exchange_write(const struct s5_exchange *s, bool *ret_a
     size_t left;
     const uint8_t *out = s5_exchange_out(s, &left);
     *ret_all = false;
-    ssize_t n = s->send(s->fd, out, left, MSG_DONTWAIT | MSG_NOSIGNAL);
+    ssize_t n = s->send(s->fd, out, left, MSG_DONTWAIT | MSG_NOSIGNAL | s->flags);
     if (__builtin_expect(n < 0, 0))
         switch (errno) {
         case EAGAIN:

@@ -12,6 +12,7 @@
 #include "error.h"
 #include "log_events.h"
 #include "negotiation_bounds.h"
+#include "other_hops.h"
 #include "pool.h"
 #include "reply.h"
 #include "route.h"
@@ -50,6 +51,8 @@ static uint32_t get_last_state(const struct s5_session *s)
 bool s5_next_server_is_needed(const struct s5_negotiation *f)
 {
     uint32_t state = get_last_state(&f->session);
+    if (s5_negotiation_is_on_the_way(f))
+        return true;
     return !f->session.have_rep && (state == S5_SESSION_METHOD || state == S5_SESSION_AUTH);
 }
 
@@ -98,7 +101,8 @@ static int connect_next(struct s5_engine *e, struct s5_negotiation *f, int fd, c
         r = s5_negotiation_use(e, f, server);
     if (r < 0)
         return r;
-    f->deadline = s5_choice_deadline(e, &f->choice);
+    struct s5_choice choice = f->choice;
+    s5_negotiation_choose(e, f, &choice);
     return s5_negotiation_connect_again(e, f, fd);
 }
 
@@ -108,6 +112,10 @@ bool s5_next_server_try(struct s5_engine *e, struct s5_negotiation *f, int fd, i
     do {
         if (!*error)
             *error = fetch_socket_error(e, fd);
+        if (f->chain.n && s5_other_hops_try(e, f, fd, error))
+            return true;
+        if (!f->choice.rule)
+            return false;
         enum cause cause = judge_failure(e, f, *error);
         if (cause == CAUSE_SERVER)
             s5_choice_failed(e, &f->choice);
@@ -130,16 +138,18 @@ bool s5_next_server_try(struct s5_engine *e, struct s5_negotiation *f, int fd, i
 
 bool s5_next_server_extend(struct s5_negotiation *f, uint64_t now)
 {
-    if (s5_session_state(&f->session) != S5_SESSION_REPLY || now >= f->choice.until || f->deadline >= f->choice.until)
+    uint64_t until = f->choice.rule ? f->choice.until : f->chain.until;
+    if (s5_session_state(&f->session) != S5_SESSION_REPLY || s5_negotiation_is_on_the_way(f) || now >= until ||
+        f->deadline >= until)
         return false;
-    f->deadline = f->choice.until;
+    f->deadline = until;
     return true;
 }
 
 bool s5_next_server_connect(struct s5_engine *e, struct s5_negotiation *f, int fd, int error)
 {
     bool next = false;
-    if (f->choice.rule && s5_negotiation_lock(e, f)) {
+    if (s5_next_server_may_help(f) && s5_negotiation_lock(e, f)) {
         next = atomic_load(&f->phase) < S5_NEGOTIATION_READY && s5_next_server_try(e, f, fd, &error);
         s5_negotiation_unlock(f);
     }

@@ -1,9 +1,15 @@
-/* Continues a negotiation with the next server of the rule, on the same socket, if the server is the cause of a
- * failure. */
+/* Continues a negotiation with the next server of the rule, or through other hops of a chain, on the same socket, if
+ * the server is the cause of a failure. */
 #ifndef S5_NEXT_SERVER_H
 #define S5_NEXT_SERVER_H
 
 #include "engine.h"
+
+/* Returns true if F may continue with something else. */
+static inline bool s5_next_server_may_help(const struct s5_negotiation *f)
+{
+    return f->choice.rule || f->chain.n;
+}
 
 /* The negotiation F failed with *ERROR (negative errno; 0: the kernel has it). Under the lock of F. True: F is in
  * flight with the next server. False: it fails with *ERROR, which is no longer 0 if the kernel's error was fetched. */

@@ -15,6 +15,7 @@
 #include "disconnect.h"
 #include "engine.h"
 #include "exchange.h"
+#include "hops.h"
 #include "identity.h"
 #include "last_peer.h"
 #include "negotiation_bounds.h"
@@ -46,7 +47,7 @@ static enum s5_step fail_negotiation(struct s5_engine *e, struct s5_negotiation 
 static __attribute__((noinline, cold)) enum s5_step fail_after_check(struct s5_engine *e, struct s5_negotiation *f,
                                                                      int fd, int error)
 {
-    if (f->choice.rule && s5_next_server_try(e, f, fd, &error))
+    if (s5_next_server_may_help(f) && s5_next_server_try(e, f, fd, &error))
         return S5_STEP_MOVED;
     return fail_negotiation(e, f, fd, s5_written_spoilt(e, f, fd, true) ? -ECONNABORTED : error);
 }
@@ -56,7 +57,7 @@ static __attribute__((noinline, cold)) enum s5_step fail_unreached(struct s5_eng
                                                                    int fd)
 {
     int error = 0;
-    if (f->choice.rule && s5_next_server_try(e, f, fd, &error))
+    if (s5_next_server_may_help(f) && s5_next_server_try(e, f, fd, &error))
         return S5_STEP_MOVED;
     return fail_negotiation(e, f, fd, error);
 }
@@ -97,13 +98,11 @@ static enum s5_pipelining_support get_cached_support(struct s5_engine *e, const 
     return s5_server_cache_pipelining(atomic_load(&e->shm)->server_cache, f->server_key);
 }
 
-static enum s5_step complete_success(struct s5_engine *e, struct s5_negotiation *f, int fd)
+/* The server, or the hop, that the session was with has connected. */
+static inline __attribute__((always_inline)) void learn_from_success(struct s5_engine *e,
+                                                                     const struct s5_negotiation *f)
 {
     struct s5_shm *shm = atomic_load(&e->shm);
-    if (__builtin_expect(f->rcvlowat, 0))
-        s5_rcvlowat_restore(e, f, fd);
-    if (f->pieces > 1 && s5_written_spoilt(e, f, fd, false))
-        return fail_negotiation(e, f, fd, -ECONNABORTED);
     if (f->session.auth_odd)
         s5_log(&e->log, S5_LOG_DEBUG, "server \"%s\" replies to a password with version 5, not 1 (RFC 1929)",
                s5_negotiation_server_name(e->policy, f));
@@ -116,10 +115,19 @@ static enum s5_step complete_success(struct s5_engine *e, struct s5_negotiation 
     if (f->again && !slow && get_cached_support(e, f) != S5_PIPELINING_SUPPORTED)
         s5_server_cache_set_pipelining(shm->server_cache, e->policy_file->server_cache_path, f->server_key,
                                        S5_PIPELINING_UNSUPPORTED);
+}
+
+static enum s5_step complete_success(struct s5_engine *e, struct s5_negotiation *f, int fd)
+{
+    if (__builtin_expect(f->rcvlowat, 0))
+        s5_rcvlowat_restore(e, f, fd);
+    if (f->pieces > 1 && s5_written_spoilt(e, f, fd, false))
+        return fail_negotiation(e, f, fd, -ECONNABORTED);
+    learn_from_success(e, f);
     if (__builtin_expect(f->choice.rule, 0))
         s5_choice_succeeded(e, &f->choice);
     if (f->command == S5_CONNECT)
-        s5_last_peer_note(shm, s5_negotiation_server(f), &e->pid, &f->session.dst);
+        s5_last_peer_note(atomic_load(&e->shm), s5_negotiation_server(f), &e->pid, &f->session.dst);
     atomic_store_explicit(&f->phase, S5_NEGOTIATION_READY, memory_order_release);
     return S5_STEP_DONE;
 }
@@ -132,22 +140,31 @@ static void note_request_sent(struct s5_engine *e, struct s5_negotiation *f, int
         return;
     struct tcp_info info;
     s5_deadline_ask_tcp(e, fd, &info);
-    f->probe_until = now + s5_pipelining_timeout(1000ull * info.tcpi_rtt);
+    uint64_t round_trip = f->chain.n && f->chain.at ? f->chain.round_trip : 1000ull * info.tcpi_rtt;
+    f->probe_until = now + s5_pipelining_timeout(round_trip);
 }
 
 static inline struct s5_exchange make_exchange(struct s5_engine *e, struct s5_negotiation *f, int fd)
 {
-    return (struct s5_exchange){&f->session, NULL, fd, e->real->send, e->real->recv};
+    return (struct s5_exchange){&f->session, NULL, fd, 0, e->real->send, e->real->recv};
 }
 
-static enum s5_step write_output(struct s5_engine *e, struct s5_negotiation *f, int fd)
+static inline __attribute__((always_inline)) enum s5_step write_output(struct s5_engine *e, struct s5_negotiation *f,
+                                                                       int fd)
 {
     const struct s5_exchange exchange = make_exchange(e, f, fd);
     bool all;
     uint64_t now = s5_clock_now(), delay = 0;
     if (__builtin_expect(now - f->begun > S5_CLOCK_SECOND, 0))
         delay = s5_deadline_delay(e, fd);
-    ssize_t n = s5_exchange_write(&exchange, &all);
+    ssize_t n;
+    if (__builtin_expect(f->chain.n, 0)) {
+        bool whole; /* ALL stays in a register */
+        n = s5_hops_write(e, f, fd, &whole);
+        all = whole;
+    } else {
+        n = s5_exchange_write(&exchange, &all);
+    }
     if (n == -EAGAIN)
         return S5_STEP_WAIT;
     if (__builtin_expect(n < 0, 0)) /* the awaited answer is the answer to what was not written */
@@ -156,10 +173,19 @@ static enum s5_step write_output(struct s5_engine *e, struct s5_negotiation *f, 
     if (delay)
         s5_deadline_forgive(e, f, delay, now);
     f->written += (uint32_t)n;
-    f->pieces++;
+    f->pieces += __builtin_expect(f->chain.n, 0) ? 2 : 1; /* what goes ahead is not written in one piece */
     if (all)
         note_request_sent(e, f, fd, now);
     return S5_STEP_MOVED;
+}
+
+/* The hop that F was at is connected to the next one. MOVED, or DONE: F failed. */
+static __attribute__((noinline, cold)) enum s5_step go_to_next_hop(struct s5_engine *e, struct s5_negotiation *f,
+                                                                   int fd)
+{
+    learn_from_success(e, f);
+    int r = s5_hops_next(e, f);
+    return r < 0 ? fail_after_check(e, f, fd, r) : S5_STEP_MOVED;
 }
 
 /* Reads until no octets are left, also after a partial message: the event that reported the octets may have reported a
@@ -171,18 +197,25 @@ static enum s5_step read_input(struct s5_engine *e, struct s5_negotiation *f, in
     bool ended = events == 0 || (events & (POLLRDHUP | POLLHUP | POLLERR));
     enum s5_step result = S5_STEP_WAIT;
     for (;;) {
-        size_t n, left;
+        size_t n;
+        enum s5_session_state state = s5_session_state(&f->session);
         /* Also true if a step was left after the last octet was read. */
-        if (s5_session_state(&f->session) == S5_SESSION_DONE || s5_session_state(&f->session) == S5_SESSION_BOUND)
-            return complete_success(e, f, fd);
-        int r = s5_exchange_read(&exchange, s5_session_space(&f->session), S5_SESSION_IN_MAX - f->session.in_len, &n);
-        if (r == -EAGAIN)
-            return result;
-        if (__builtin_expect(r < 0, 0))
-            return retry_or_fail(e, f, fd, r, n ? S5_END_ANSWER : S5_END_CLOSED);
-        result = S5_STEP_MOVED;
-        s5_exchange_out(&exchange, &left);
-        if (!left)
+        if (state == S5_SESSION_DONE || state == S5_SESSION_BOUND) {
+            if (__builtin_expect(!s5_negotiation_is_on_the_way(f), 1))
+                return complete_success(e, f, fd);
+            result = go_to_next_hop(e, f, fd);
+            if (result != S5_STEP_MOVED)
+                return result;
+        } else {
+            int r =
+                s5_exchange_read(&exchange, s5_session_space(&f->session), S5_SESSION_IN_MAX - f->session.in_len, &n);
+            if (r == -EAGAIN)
+                return result;
+            if (__builtin_expect(r < 0, 0))
+                return retry_or_fail(e, f, fd, r, n ? S5_END_ANSWER : S5_END_CLOSED);
+            result = S5_STEP_MOVED;
+        }
+        if (!s5_negotiation_has_output(f))
             continue;
         result = write_output(e, f, fd);
         if (result != S5_STEP_MOVED || !ended)
@@ -223,12 +256,10 @@ static int recheck_pipelining(struct s5_engine *e, struct s5_negotiation *f)
  * so input is read as soon as the last octet is written. */
 static enum s5_step write_and_read(struct s5_engine *e, struct s5_negotiation *f, int fd, short events)
 {
-    size_t left;
     enum s5_step result = write_output(e, f, fd);
     if (result != S5_STEP_MOVED || !(events & (POLLIN | POLLRDHUP | POLLHUP | POLLERR)))
         return result;
-    s5_session_out(&f->session, &left);
-    if (left)
+    if (s5_negotiation_has_output(f))
         return result;
     result = read_input(e, f, fd, events);
     return result == S5_STEP_WAIT ? S5_STEP_MOVED : result;
@@ -236,7 +267,6 @@ static enum s5_step write_and_read(struct s5_engine *e, struct s5_negotiation *f
 
 static enum s5_step exchange_octets(struct s5_engine *e, struct s5_negotiation *f, int fd, short events)
 {
-    size_t left;
     short seen = events;
     if (atomic_load(&f->phase) == S5_NEGOTIATION_TAKEN) {
         /* Leave the event to the thread in connect(), unless it is past its check: an edge is reported only once. */
@@ -253,14 +283,13 @@ static enum s5_step exchange_octets(struct s5_engine *e, struct s5_negotiation *
         if (r < 0)
             return fail_negotiation(e, f, fd, r);
     }
-    s5_session_out(&f->session, &left);
-    return left ? write_and_read(e, f, fd, seen) : read_input(e, f, fd, seen);
+    return s5_negotiation_has_output(f) ? write_and_read(e, f, fd, seen) : read_input(e, f, fd, seen);
 }
 
 static __attribute__((noinline, cold)) enum s5_step fail_timed_out(struct s5_engine *e, struct s5_negotiation *f,
                                                                    int fd, uint64_t now)
 {
-    if (f->choice.rule && s5_next_server_extend(f, now))
+    if (s5_next_server_may_help(f) && s5_next_server_extend(f, now))
         return S5_STEP_MOVED;
     return fail_after_check(e, f, fd, -ETIMEDOUT);
 }

@@ -54,16 +54,28 @@ int s5_policy_add_server(struct s5_policy *p, const char *name)
     return (int)p->n_servers++;
 }
 
+/* Adds SERVER to the list that begins at FIRST and has COUNT servers. */
+static int add_to_list(struct s5_policy *p, uint16_t *first, uint8_t *count, unsigned server)
+{
+    if (p->n_vias >= S5_POLICY_VIAS || *count >= S5_POLICY_SERVERS)
+        return -ENOSPC;
+    if (!(*count)++)
+        *first = (uint16_t)p->n_vias;
+    p->vias[p->n_vias] = (uint8_t)server;
+    return (int)p->n_vias++;
+}
+
 int s5_policy_add_via(struct s5_policy *p, unsigned at, unsigned server)
 {
     struct s5_rule *rule = &p->rules[at];
-    if (p->n_vias >= S5_POLICY_VIAS || rule->via_count >= S5_POLICY_SERVERS)
-        return -ENOSPC;
-    if (!rule->via_count++)
-        rule->via_first = (uint16_t)p->n_vias;
     rule->verdict = S5_VIA;
-    p->vias[p->n_vias] = (uint8_t)server;
-    return (int)p->n_vias++;
+    return add_to_list(p, &rule->via_first, &rule->via_count, server);
+}
+
+int s5_policy_add_hop(struct s5_policy *p, unsigned at, unsigned server)
+{
+    struct s5_server *chain = &p->servers[at];
+    return add_to_list(p, &chain->hops_first, &chain->n_hops, server);
 }
 
 /* --- conditions of rules --- */

@@ -15,13 +15,14 @@
 #define S5_POLICY_RULES    256
 #define S5_POLICY_MATCHES  2048 /* CIDR blocks and names of all rules together */
 #define S5_POLICY_PROGRAMS 64
-#define S5_POLICY_VIAS     1024                  /* servers in the lists of all rules together */
+#define S5_POLICY_VIAS     1024                  /* servers in the lists of all rules and chains together */
 #define S5_POLICY_PORTS    1024                  /* port ranges of all rules together */
 #define S5_FAKE_IPV4       "198.18.0.0/15"       /* for benchmarks by RFC 2544: assigned to no one */
 #define S5_FAKE_IPV6       "fdc4:8b1e:5053::/96" /* this project's, drawn at random as RFC 4193 requires */
 #define S5_POLICY_TEXT     65536
 #define S5_SERVER_ADDRS    8
 #define S5_SERVER_METHODS  4
+#define S5_CHAIN_HOPS      16 /* servers that one connection goes through, at most */
 
 enum s5_pipeline { S5_PIPELINE_AUTO, S5_PIPELINE_ON, S5_PIPELINE_OFF };
 
@@ -38,8 +39,18 @@ struct s5_ip {
 #define S5_ISOLATE_DESTINATION 4u
 #define S5_ISOLATE_RULE        8u
 
+/* Which servers of a chain a connection goes through. In the order of the words of "mode". */
+enum s5_chain_mode {
+    S5_CHAIN_STRICT,      /* all, in order */
+    S5_CHAIN_DYNAMIC,     /* all that work, in order */
+    S5_CHAIN_RANDOM,      /* some that work, in any order */
+    S5_CHAIN_ROUND_ROBIN, /* some that work, in order: each connection goes on where the last one ended */
+};
+
 enum { S5_SERVER_AS_MEANT, S5_SERVER_REDIRECTING, S5_SERVER_BRIDGED };
 
+/* A server, or a chain of servers. A chain has a name, a time-out, the isolation of all its servers together, and the
+ * address and the port of one that can be the first. */
 struct s5_server {
     uint32_t name; /* text: the title of its section, or "proxy" if made from a URL */
     uint32_t host; /* text: name, literal, or path of a UNIX socket */
@@ -62,6 +73,10 @@ struct s5_server {
     uint8_t isolate;           /* S5_ISOLATE_* or'ed: what has credentials of its own, see isolation.h */
     uint8_t isolate_server;    /* index of the entry this one is a copy of, or its own index */
     uint16_t isolate_rule;     /* index + 1 of the rule it is for, with S5_ISOLATE_RULE */
+    uint16_t hops_first;       /* of a chain: its servers in vias */
+    uint8_t n_hops;            /* their number; 0: this is a server */
+    uint8_t chain_mode;        /* enum s5_chain_mode */
+    uint8_t chain_length;      /* of a connection, for RANDOM and ROUND_ROBIN; 1..S5_CHAIN_HOPS */
     uint8_t n_addrs;           /* 0: not resolved yet; set by policy for a literal, by the engine for a name */
     struct s5_ip addrs[S5_SERVER_ADDRS]; /* of HOST, in order of preference */
 };
@@ -157,7 +172,7 @@ struct s5_policy {
     struct s5_rule rules[S5_POLICY_RULES];
     struct s5_match matches[S5_POLICY_MATCHES];
     struct s5_program_rule programs[S5_POLICY_PROGRAMS];
-    uint8_t vias[S5_POLICY_VIAS]; /* indexes of servers */
+    uint8_t vias[S5_POLICY_VIAS]; /* indexes of servers: the lists of rules and of chains */
     struct {
         uint16_t low, high;
     } ports[S5_POLICY_PORTS];
@@ -234,6 +249,8 @@ int s5_policy_add_server(struct s5_policy *p, const char *name);
 int s5_policy_add_match(struct s5_policy *p, const char *to, size_t len);
 /* Adds SERVER to the list of rule number RULE, of which no later rule has one yet. The verdict becomes S5_VIA. */
 int s5_policy_add_via(struct s5_policy *p, unsigned rule, unsigned server);
+/* The same for the chain number CHAIN. */
+int s5_policy_add_hop(struct s5_policy *p, unsigned chain, unsigned server);
 /* PORTS as "443" or "1-1023". -EINVAL for anything else, including 0 and 65536 and above. */
 int s5_policy_add_ports(struct s5_policy *p, const char *ports);
 

@@ -10,11 +10,25 @@ static bool is_valid_range(uint32_t first, uint32_t count, uint32_t n)
     return first <= n && count <= n - first;
 }
 
+/* The servers of a chain are no chains. */
+static bool is_valid_chain(const struct s5_policy *p, const struct s5_server *chain)
+{
+    if (!is_valid_range(chain->hops_first, chain->n_hops, p->n_vias) || chain->n_hops > S5_POLICY_SERVERS ||
+        chain->chain_mode > S5_CHAIN_ROUND_ROBIN || chain->chain_length < 1 || chain->chain_length > S5_CHAIN_HOPS)
+        return false;
+    for (unsigned i = 0; i < chain->n_hops; i++) {
+        uint8_t hop = p->vias[chain->hops_first + i];
+        if (hop >= p->n_servers || p->servers[hop].n_hops)
+            return false;
+    }
+    return true;
+}
+
 static bool is_valid_server(const struct s5_policy *p, const struct s5_server *s)
 {
     size_t word = s->isolate & ~S5_ISOLATE_NONE ? S5_ISOLATION_WORD : 0; /* appended to the user name */
     return s->n_methods <= S5_SERVER_METHODS && s->n_addrs <= S5_SERVER_ADDRS && s->isolate_server < p->n_servers &&
-           s->username_len + word <= sizeof s->username;
+           s->username_len + word <= sizeof s->username && (!s->n_hops || is_valid_chain(p, s));
 }
 
 static bool is_valid_rule(const struct s5_policy *p, const struct s5_rule *r)

@@ -53,6 +53,22 @@ struct s5_choice {
     uint64_t until;    /* ns; the limit for all servers together */
 };
 
+/* The way of a connection through the servers of a chain. Its hops are numbered from 0. */
+struct s5_chain {
+    uint8_t n;                     /* number of hops; 0: there is no chain */
+    uint8_t at;                    /* the hop that the session is with */
+    uint8_t ahead;                 /* the messages of the hops below it were written, as far as that was possible */
+    uint16_t ahead_sent;           /* octets that were written of those of hop AHEAD; 0: none */
+    uint16_t piped;                /* bit I: the session with hop I, which was written ahead, is pipelined */
+    uint16_t probes;               /* bit I: this flow is the one that tries hop I, which was down */
+    uint32_t dead;                 /* bit I: the server at place I of the list failed */
+    uint32_t stepwise;             /* bit I: it gets one message at a time, because a pipelined attempt failed */
+    uint64_t until;                /* ns; the limit for all attempts together */
+    uint64_t round_trip;           /* ns that the answer of the hop before AT took */
+    uint8_t places[S5_CHAIN_HOPS]; /* of the hops in the list of the chain */
+    struct s5_addr to;             /* the destination */
+};
+
 struct s5_negotiation {
     struct s5_references references; /* of records of all processes that name it, and of threads that use it */
     _Atomic uint64_t lock;           /* holder: number of its process << 32 | thread; 0: not locked */
@@ -84,6 +100,7 @@ struct s5_negotiation {
     struct s5_endpoint peer;     /* the address that the application passed to connect() */
     uint32_t server_index;       /* in the policy, for log lines */
     struct s5_choice choice;     /* if the rule has several servers: what is left of them */
+    struct s5_chain chain;       /* if the server is a chain; valid if n is not 0 */
     struct s5_identity identity; /* where the server is isolated */
     struct s5_session session;
 };

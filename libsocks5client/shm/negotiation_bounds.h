@@ -20,6 +20,26 @@ static inline uint32_t s5_negotiation_server(const struct s5_negotiation *f)
     return f->server_index % S5_POLICY_SERVERS;
 }
 
+/* Returns the index of the server that is hop number AT of F, which is in a chain. */
+static inline uint32_t s5_negotiation_hop(const struct s5_policy *p, const struct s5_negotiation *f, unsigned at)
+{
+    const struct s5_server *entry = &p->servers[s5_negotiation_server(f)];
+    unsigned place = f->chain.places[at % S5_CHAIN_HOPS] % (entry->n_hops ? entry->n_hops : 1u);
+    return p->vias[(entry->hops_first + place) % S5_POLICY_VIAS] % S5_POLICY_SERVERS;
+}
+
+/* Returns true if the session of F is with a hop of a chain that is not the last one. */
+static inline bool s5_negotiation_is_on_the_way(const struct s5_negotiation *f)
+{
+    return __builtin_expect(f->chain.n, 0) && f->chain.at + 1 < f->chain.n;
+}
+
+/* Returns what the program connects to. */
+static inline const struct s5_addr *s5_negotiation_destination(const struct s5_negotiation *f)
+{
+    return __builtin_expect(f->chain.n, 0) ? &f->chain.to : &f->session.dst;
+}
+
 static inline const char *s5_negotiation_server_name(const struct s5_policy *p, const struct s5_negotiation *f)
 {
     return s5_policy_text(p, p->servers[s5_negotiation_server(f)].name);
@@ -46,7 +66,8 @@ static inline bool s5_negotiation_is_whole(const struct s5_negotiation *f)
 {
     const struct s5_session *s = &f->session;
     if (s->out_len > S5_SESSION_OUT_MAX || s->out_sent > s->out_len || s->in_len > S5_SESSION_IN_MAX ||
-        s->in_at > s->in_len || s->state > S5_SESSION_FAILED || f->server.len > sizeof f->server.v6)
+        s->in_at > s->in_len || s->state > S5_SESSION_FAILED || f->server.len > sizeof f->server.v6 ||
+        (__builtin_expect(f->chain.n, 0) && (f->chain.n > S5_CHAIN_HOPS || f->chain.at >= f->chain.n)))
         return false;
     if (s->state != S5_SESSION_AUTH && !s->auth_queued)
         return true;

@@ -96,6 +96,7 @@ struct s5_shm {
     struct s5_exported_association relayed[S5_SHM_RELAYED];
     struct s5_resolved resolved[S5_POLICY_SERVERS];
     _Atomic uint32_t rounds[S5_POLICY_RULES]; /* flows of each rule with "pick = round-robin" */
+    _Atomic uint32_t chain_rounds[S5_POLICY_SERVERS]; /* hops of the connections of each chain with that mode */
     _Atomic uint64_t negotiations_free;       /* head of the free list: tag << 32 | index + 1 */
     _Atomic uint32_t negotiations_used;       /* negotiations below it were in use at least once */
     _Atomic uint32_t reclaim_at;              /* where the search for abandoned negotiations continues */

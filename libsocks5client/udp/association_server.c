@@ -177,6 +177,11 @@ int s5_association_request(struct s5_engine *e, const struct s5_server *server, 
     *ret_down = false;
     if (s5_clock_now() < atomic_load(&e->no_udp_until[index]))
         return -EOPNOTSUPP;
+    if (server->n_hops) {
+        s5_log(&e->log, level, "refused: UDP through chain \"%s\" is not supported",
+               s5_policy_text(e->policy, server->name));
+        return -EOPNOTSUPP;
+    }
     int r = s5_resolve_server(e, server, level);
     struct s5_negotiation *f = r < 0 ? NULL : s5_negotiation_take(e);
     if (r < 0)

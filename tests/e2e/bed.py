@@ -81,10 +81,10 @@ def _address(ns, dev, *addresses):
 
 
 def _files(root):
-    """Writes the hosts' own files for /etc, which "ip netns exec" mounts there. Client and proxy use the target as
-    name server; the client cannot reach it. If the client has a root file system ROOT, its files are written there."""
+    """Writes the hosts' own files for /etc, which "ip netns exec" mounts there. All use the target as name server; the
+    client cannot reach it. If the client has a root file system ROOT, its files are written there."""
     hosts = "127.0.0.1 localhost\n::1 localhost ip6-localhost\n"
-    for ns, more in ((CLIENT, HOSTS4 + " only4.hosts.example\n"), (PROXY, "")):
+    for ns, more in ((CLIENT, HOSTS4 + " only4.hosts.example\n"), (PROXY, ""), (TARGET, "")):
         folder = root + "/etc" if root and ns == CLIENT else "/etc/netns/" + ns
         os.makedirs(folder, exist_ok=True)
         FILES[ns] = folder

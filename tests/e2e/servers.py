@@ -26,8 +26,8 @@ DANTED_CONF = """
 logoutput: %(log)s
 internal: %(p4)s port = %(port)d
 internal: %(p6)s port = %(port)d
-external: 10.88.2.1
-external: fd88:2::1
+external: %(x4)s
+external: %(x6)s
 external.rotation: route
 socksmethod: %(method)s
 user.privileged: root
@@ -205,10 +205,15 @@ def add_user():
                    timeout=30)
 
 
-def start_danted(scratch, port, method):
+def start_danted(scratch, port, method, ns=bed.PROXY):
+    """In the namespace of the targets it is a server that only another one can reach."""
+    inner, outer = (bed.PROXY4, bed.PROXY6), (bed.OUTER4, bed.OUTER6)
+    if ns == bed.TARGET:
+        inner = outer = (bed.TARGET4, bed.TARGET6)
     conf = _write("%s/danted-%d.conf" % (scratch, port), DANTED_CONF % {
-        "log": "%s/danted-%d.log" % (scratch, port), "p4": bed.PROXY4, "p6": bed.PROXY6, "port": port, "method": method})
-    bed.start(bed.PROXY, [danted(), "-f", conf, "-p", "%s/danted-%d.pid" % (scratch, port)])
+        "log": "%s/danted-%d.log" % (scratch, port), "p4": inner[0], "p6": inner[1], "x4": outer[0], "x6": outer[1],
+        "port": port, "method": method})
+    bed.start(ns, [danted(), "-f", conf, "-p", "%s/danted-%d.pid" % (scratch, port)])
 
 
 def danted_alone(scratch):

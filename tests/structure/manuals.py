@@ -17,12 +17,14 @@ ORDER = ("NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", None, "EXIT STATUS", "ERR
 REQUIRED = {"NAME", "SYNOPSIS", "DESCRIPTION", "SEE ALSO"}
 # The sections of socks5.conf(5) that describe keys, and the text that turns a key's example into a configuration.
 SERVER = 'server "corp" { address = "192.0.2.1" }\n'
-KEYS = {"SERVERS": 'server "corp" { %s\n }', "RULES": SERVER + SERVER.replace("corp", "other") + 'rule "some" { %s\n }', "LOGGING": "log { %s }",
-        "NAMES": "%s"}
+OTHERS = SERVER.replace("corp", "near") + SERVER.replace("corp", "far")
+KEYS = {"SERVERS": 'server "corp" { %s\n }', "RULES": SERVER + SERVER.replace("corp", "other") + 'rule "some" { %s\n }',
+        "CHAINS": OTHERS + 'chain "deep" { %s\n }', "LOGGING": "log { %s }", "NAMES": "%s"}
 # What a key's example needs in addition.
-BESIDE = {"SERVERS": (("address", 'address = "192.0.2.1"'),), "RULES": (("via", 'via = "corp"'),)}
+BESIDE = {"SERVERS": (("address", 'address = "192.0.2.1"'),), "RULES": (("via", 'via = "corp"'),),
+          "CHAINS": (("servers", 'servers = {"near", "far"}'),)}
 OTHER = 'via += {"other"}'
-NEEDS = {("RULES", "pick"): OTHER, ("RULES", "next-on"): OTHER, ("RULES", "timeout"): OTHER,
+NEEDS = {("CHAINS", "length"): 'mode = "random"', ("RULES", "pick"): OTHER, ("RULES", "next-on"): OTHER, ("RULES", "timeout"): OTHER,
          "password": 'username = "alice"', "password-file": 'username = "alice"',
          "username": 'password = "s@cret"'}
 ESCAPES = ((r"\-", "-"), (r"\(dq", '"'), (r"\(aq", "'"), (r"\&", ""), (r"\(ti", "~"), (r"\(ha", "^"), (r"\~", " "),

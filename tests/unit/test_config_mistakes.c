@@ -82,7 +82,7 @@ Test(config_mistakes, mistakes_and_their_lines)
         {1, "rule a { via = {x, y} next-on = refused }",
          "next-on: \"refused\" is unknown; expected general-failure, not-allowed, network-unreachable"},
         {1, "rule a { via = {} }", "via is an empty list"},
-        {3, "rule a {\n ports = {1}\n via = nobody\n}\nresolve = local", "via: there is no server \"nobody\""},
+        {3, "rule a {\n ports = {1}\n via = nobody\n}\nresolve = local", "via: there is no server or chain \"nobody\""},
         {1, "rule a { to = {} via = deny }", "to is an empty list"},
         {3, "rule a { to = {host,\n .suffix,\n 10.0.0.1/8} }",
          "to: \"10.0.0.1/8\": host bits are set; the network is 10.0.0.0/8"},

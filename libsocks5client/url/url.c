@@ -2,7 +2,6 @@
  * then the last '@' before the path, then the port after the host. */
 #include "url.h"
 #include "credentials.h"
-#include "source.h"
 #include <errno.h>
 #include <string.h>
 #include <strings.h>
@@ -280,18 +279,58 @@ static int add_server(struct s5_policy *p, const char *url, const char *name, co
     return r < 0 ? r : at;
 }
 
+/* Adds the servers of URLS, which are separated by commas, and a chain of them. Its name is theirs. Returns its index,
+ * or -errno with RET_FAULT set. */
+static int add_chain(struct s5_policy *p, const char *urls, const char *where, const struct s5_environment *env,
+                     struct s5_fault *ret_fault)
+{
+    char url[2 * USERINFO_MAX + 512], name[1024] = "";
+    unsigned first = p->n_servers;
+    size_t at = 0;
+    int r = 0;
+    for (const char *end; r >= 0 && *urls; urls = end + (*end == ',')) {
+        end = strchrnul(urls, ',');
+        bool fits = (size_t)(end - urls) < sizeof url;
+        s5_format(url, sizeof url, "%.*s", fits ? (int)(end - urls) : 0, urls);
+        r = fits ? add_server(p, url, NULL, where, env, ret_fault)
+                 : s5_fault_set(ret_fault, -EINVAL, "%s: URL is too long", where);
+        if (r >= 0)
+            at += s5_format(name + at, sizeof name - at, at ? ",%s" : "%s", s5_policy_text(p, p->servers[r].name));
+    }
+    explicit_bzero(url, sizeof url);
+    unsigned n = p->n_servers - first;
+    if (r < 0)
+        return r;
+    int chain = n > S5_CHAIN_HOPS ? -ENOSPC : s5_policy_add_server(p, name);
+    for (unsigned i = 0; chain >= 0 && i < n; i++)
+        s5_policy_add_hop(p, (unsigned)chain, first + i);
+    if (chain < 0)
+        return s5_fault_set(ret_fault, chain, "%s: too many servers", where);
+    p->servers[chain].timeout = 0;
+    p->servers[chain].chain_length = 1;
+    return chain;
+}
+
 int s5_url_load_list(struct s5_policy *p, const char *const *urls, const char *where, const struct s5_environment *env,
                      struct s5_fault *ret_fault)
 {
+    uint8_t vias[S5_POLICY_SERVERS];
     unsigned n = 0;
     int r = 0;
-    for (; r >= 0 && urls[n]; n++)
-        r = add_server(p, urls[n], urls[1] ? NULL : "proxy", where, env, ret_fault);
+    for (; r >= 0 && urls[n]; n++) {
+        bool chain = strchr(urls[n], ',') != NULL;
+        if (chain)
+            r = add_chain(p, urls[n], where, env, ret_fault);
+        else
+            r = add_server(p, urls[n], urls[1] ? NULL : "proxy", where, env, ret_fault);
+        if (r >= 0 && n < S5_POLICY_SERVERS)
+            vias[n] = (uint8_t)r;
+    }
     if (r >= 0)
         r = env->no_proxy ? add_exceptions(p, env->no_proxy, ret_fault) : 0;
     int64_t rule = r < 0 ? 0 : add_rule(p, "proxy", S5_VIA);
-    for (unsigned i = 0; r >= 0 && rule >= 0 && i < n; i++)
-        if (s5_policy_add_via(p, (unsigned)rule, i) < 0)
+    for (unsigned i = 0; r >= 0 && rule >= 0 && i < n && i < S5_POLICY_SERVERS; i++)
+        if (s5_policy_add_via(p, (unsigned)rule, vias[i]) < 0)
             rule = -ENOSPC;
     return rule < 0 ? s5_fault_set(ret_fault, -ENOSPC, "%s: too many rules", where) : r;
 }

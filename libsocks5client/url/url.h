@@ -2,8 +2,9 @@
 #ifndef S5_URL_H
 #define S5_URL_H
 
+#include "environment.h"
+#include "fault.h"
 #include "policy.h"
-#include "source.h"
 
 /* Loads socks5[h]://[user[:password]@]host[:port] into P. User and password are percent-encoded. The host is a name,
  * an IPv4 address, [IPv6], or localhost/path.sock for a UNIX socket. host[:port] without a scheme means socks5h://.
