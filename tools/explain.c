@@ -88,17 +88,39 @@ static void print_isolation(const struct s5_server *server)
     }
 }
 
+static void print_chain(const struct s5_policy *p, const struct s5_server *chain)
+{
+    static const char *const modes[] = {"strict", "dynamic", "random", "round-robin"};
+    printf("chain: ");
+    for (unsigned i = 0; i < chain->n_hops; i++) {
+        const struct s5_server *hop = &p->servers[p->vias[chain->hops_first + i]];
+        print_titled(i > 0 ? ", \"" : "\"", s5_policy_text(p, hop->name), "\"");
+    }
+    printf("\nmode: %s", modes[chain->chain_mode]);
+    if (chain->chain_mode >= S5_CHAIN_RANDOM)
+        printf("\nlength: %u", chain->chain_length);
+    printf("\n");
+}
+
 static void print_server(const struct s5_policy *p, const struct s5_server *server)
 {
+    if (server->n_hops > 0) {
+        print_chain(p, server);
+        for (unsigned i = 0; i < server->n_hops; i++)
+            print_server(p, &p->servers[p->vias[server->hops_first + i]]);
+        return;
+    }
     const char *host = s5_policy_text(p, server->host);
     if (server->is_path) {
         print_titled("server: ", host, "\n");
     } else {
         bool bare_v6 = strchr(host, ':') && host[0] != '[';
         printf(bare_v6 ? "server: [%s]:%u\n" : "server: %s:%u\n", host, server->port);
-        printf("addresses: ");
-        print_addresses(server);
-        printf("\n");
+        if (server->n_addrs > 0) { /* not those of servers that are reached through others */
+            printf("addresses: ");
+            print_addresses(server);
+            printf("\n");
+        }
     }
     printf("methods:");
     for (size_t i = 0; i < server->n_methods; i++) {

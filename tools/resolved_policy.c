@@ -104,12 +104,6 @@ static bool has_address(const struct s5_server *server)
     return server->n_addrs > 0 || server->is_path;
 }
 
-/* Returns how many servers of the chain ENTRY can be the first. */
-static unsigned count_first_hops(const struct s5_server *entry)
-{
-    return entry->n_hops > 0 && entry->chain_mode == S5_CHAIN_STRICT ? 1 : entry->n_hops;
-}
-
 /* Returns true if this machine connects to SERVER for RULE. *RET_OTHER: it can connect to another one instead. */
 static bool leads_to(const struct s5_policy *p, const struct s5_rule *rule, unsigned server, bool *ret_other)
 {
@@ -120,7 +114,7 @@ static bool leads_to(const struct s5_policy *p, const struct s5_rule *rule, unsi
         const struct s5_server *entry = &p->servers[via];
         found |= via == server;
         *ret_other |= entry->n_hops == 0 && has_address(entry);
-        for (unsigned i = 0; i < count_first_hops(entry); i++) {
+        for (unsigned i = 0; i < s5_policy_first_hops(entry); i++) {
             unsigned hop = p->vias[entry->hops_first + i];
             found |= hop == server;
             *ret_other |= has_address(&p->servers[hop]);
@@ -129,13 +123,12 @@ static bool leads_to(const struct s5_policy *p, const struct s5_rule *rule, unsi
     return found;
 }
 
-/* Returns true if this machine connects to SERVER for a rule or, if NEEDED, for one that has no other server with an
- * address. */
-static bool is_first(const struct s5_policy *p, unsigned server, bool needed)
+/* Returns true if this machine connects to SERVER for a rule that has no other server with an address. */
+static bool is_needed(const struct s5_policy *p, unsigned server)
 {
     bool other;
     for (uint32_t i = 0; i < p->n_rules; i++)
-        if (leads_to(p, &p->rules[i], server, &other) && !(needed && other))
+        if (leads_to(p, &p->rules[i], server, &other) && !other)
             return true;
     return false;
 }
@@ -146,9 +139,9 @@ static int resolve_servers(struct s5_policy *p)
     int errors[S5_POLICY_SERVERS] = {0};
     struct s5_fault fault;
     for (unsigned i = 0; i < p->n_servers; i++)
-        errors[i] = is_first(p, i, false) ? resolved_policy_resolve(p, i) : 0;
+        errors[i] = s5_policy_connects_to(p, i) ? resolved_policy_resolve(p, i) : 0;
     for (unsigned i = 0; i < p->n_servers; i++)
-        if (errors[i] != 0 && is_first(p, i, true))
+        if (errors[i] != 0 && is_needed(p, i))
             return errors_fail(EXIT_OWN_ERROR, "%s: cannot resolve server %s: %s", s5_policy_text(p, p->source),
                                s5_policy_text(p, p->servers[i].host), gai_strerror(errors[i]));
     for (unsigned i = 0; i < p->n_servers; i++)

@@ -15,6 +15,7 @@ static __attribute__((noinline)) void log_event_json(const struct s5_log *log, c
     s5_json_line_text(&j, "to", to, S5_ADDR_TEXT_MAX);
     s5_json_line_text(&j, "rule", event->rule, SHORT_TEXT);
     s5_json_line_text(&j, "server", event->server, SHORT_TEXT);
+    s5_json_line_text(&j, "hops", event->hops, 3 * SHORT_TEXT);
     s5_json_line_text(&j, "result", event->result, SHORT_TEXT);
     s5_json_line_text(&j, "phase", event->phase, SHORT_TEXT);
     s5_json_line_text(&j, "reply", event->reply, SHORT_TEXT);
@@ -33,7 +34,8 @@ static __attribute__((noinline)) void log_event_text(const struct s5_log *log, e
     if (event->rule)
         n += s5_format(text + n, sizeof text - n, " by rule \"%.*s\"", SHORT_TEXT, event->rule);
     if (event->server)
-        n += s5_format(text + n, sizeof text - n, " via \"%.*s\"", SHORT_TEXT, event->server);
+        n += s5_format(text + n, sizeof text - n, event->hops ? " via \"%.*s\" (%.*s)" : " via \"%.*s\"", SHORT_TEXT,
+                       event->server, 3 * SHORT_TEXT, event->hops);
     n += s5_format(text + n, sizeof text - n, ": %s", event->result);
     if (event->phase)
         n += s5_format(text + n, sizeof text - n, " (waiting for %s, %s)", event->phase,

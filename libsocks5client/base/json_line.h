@@ -7,7 +7,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 
-#define S5_JSON_LINE_MAX (2 * S5_LOG_LINE)
+#define S5_JSON_LINE_MAX (3 * S5_LOG_LINE)
 
 struct s5_json_line {
     size_t used; /* octets of LINE */

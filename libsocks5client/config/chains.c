@@ -19,8 +19,7 @@ static const char *find_fault(const struct s5_server *hop)
 /* Gives CHAIN the addresses of its first server or, if not all servers are used, of the first that has some. */
 static void copy_addresses(const struct s5_policy *p, struct s5_server *chain)
 {
-    unsigned n = chain->chain_mode == S5_CHAIN_STRICT ? 1 : chain->n_hops;
-    for (unsigned i = 0; i < n && !chain->n_addrs; i++) {
+    for (unsigned i = 0; i < s5_policy_first_hops(chain) && !chain->n_addrs; i++) {
         const struct s5_server *hop = &p->servers[p->vias[chain->hops_first + i]];
         memcpy(chain->addrs, hop->addrs, sizeof chain->addrs);
         chain->port = hop->port;

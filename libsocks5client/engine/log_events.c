@@ -199,6 +199,16 @@ static void log_phases(struct s5_engine *e, const struct s5_negotiation *f, bool
            s5_addr_format(s5_session_bound(s), bound, sizeof bound));
 }
 
+/* Stores the names of the hops of F in RET. Returns RET, or NULL: its server is no chain. */
+static const char *list_hops(const struct s5_policy *p, const struct s5_negotiation *f, char *ret, size_t size)
+{
+    size_t n = 0;
+    for (unsigned i = 0; i < f->chain.n && i < S5_CHAIN_HOPS; i++)
+        n += s5_format(ret + n, size - n, i ? ", %s" : "%s",
+                       s5_policy_text(p, p->servers[s5_negotiation_hop(p, f, i)].name));
+    return f->chain.n ? ret : NULL;
+}
+
 void s5_log_events_result(struct s5_engine *e, const struct s5_negotiation *f, bool ready)
 {
     struct s5_stats *c = get_stats(e);
@@ -212,9 +222,11 @@ void s5_log_events_result(struct s5_engine *e, const struct s5_negotiation *f, b
     const struct s5_session *s = &f->session;
     struct s5_flow flow = {s5_negotiation_destination(f), S5_PROTO_TCP, S5_CMD_CONNECT};
     struct s5_route route = s5_policy_decide(p, &flow);
+    char hops[400];
     struct s5_event event = {
         .command = "connect",
         .to = flow.to,
+        .hops = list_hops(p, f, hops, sizeof hops),
         .rule = get_rule_name(p, &route),
         .server = s5_negotiation_server_name(p, f),
         .result = ready ? "connected" : s5_error_text(f->error),

@@ -228,7 +228,7 @@ static __attribute__((noinline, cold)) int resolve_chain(struct s5_engine *e, co
     struct s5_server_cache_entry *table = atomic_load(&e->shm)->server_cache;
     bool strict = chain->chain_mode == S5_CHAIN_STRICT;
     int result = -EHOSTUNREACH;
-    for (unsigned i = 0; i < (strict ? 1u : chain->n_hops); i++) {
+    for (unsigned i = 0; i < s5_policy_first_hops(chain); i++) {
         uint32_t index = e->policy->vias[chain->hops_first + i];
         const struct s5_server *hop = &e->policy->servers[index];
         uint64_t now = (uint64_t)s5_clock_wall_ms();

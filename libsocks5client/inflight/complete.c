@@ -295,6 +295,8 @@ bool s5_complete_abort(struct s5_engine *e, struct s5_record *record, int fd)
 void s5_complete_log_unreachable(struct s5_engine *e, uint32_t server_index, int error)
 {
     s5_log_events_unreachable(e, server_index);
+    if (e->policy->servers[server_index].n_hops) /* a line has named the hop */
+        return;
     s5_log(&e->log, S5_LOG_WARNING, "server \"%s\" cannot be reached: %s",
            s5_policy_text(e->policy, e->policy->servers[server_index].name), s5_error_text(error));
 }

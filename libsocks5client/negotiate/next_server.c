@@ -60,6 +60,8 @@ static enum cause judge_failure(struct s5_engine *e, struct s5_negotiation *f, i
 {
     if (atomic_load(&f->phase) < S5_NEGOTIATION_TALKING)
         return is_error_of_socket(error) ? CAUSE_UNSUITABLE : CAUSE_SERVER;
+    if (s5_negotiation_is_on_the_way(f)) /* the target has not been requested yet */
+        return CAUSE_SERVER;
     if (f->session.have_rep)
         return judge_reply(e, f);
     if (s5_next_server_is_needed(f))

@@ -212,6 +212,17 @@ enum s5_engine_choice s5_policy_engine(const struct s5_policy *p, const char *fi
 #define S5_POLICY_REACH_OPTIONS 5
 unsigned s5_policy_reach_options(const struct s5_policy *p, const char *ret[static S5_POLICY_REACH_OPTIONS]);
 
+/* Returns true if this machine itself connects to the server SERVER for some rule: a rule names it, or a chain whose
+ * first server it can be. The name of any other server must not be resolved here. */
+bool s5_policy_connects_to(const struct s5_policy *p, unsigned server);
+
+/* Returns how many servers of ENTRY, at the beginning of its list, can be the first of a connection; 0: it is no
+ * chain. */
+static inline unsigned s5_policy_first_hops(const struct s5_server *entry)
+{
+    return entry->n_hops && entry->chain_mode == S5_CHAIN_STRICT ? 1 : entry->n_hops;
+}
+
 /* Decides about FLOW. The first matching rule decides. Without one, loopback is direct, a listener (S5_CMD_BIND) is
  * direct and everything else is denied. A name is loopback only if it is "localhost" or below it. Never fails. */
 struct s5_route s5_policy_decide(const struct s5_policy *p, const struct s5_flow *flow);

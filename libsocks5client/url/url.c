@@ -288,15 +288,17 @@ static int add_chain(struct s5_policy *p, const char *urls, const char *where, c
     unsigned first = p->n_servers;
     size_t at = 0;
     int r = 0;
-    for (const char *end; r >= 0 && *urls; urls = end + (*end == ',')) {
-        end = strchrnul(urls, ',');
+    const char *end;
+    do {
+        end = urls + strcspn(urls, ",");
         bool fits = (size_t)(end - urls) < sizeof url;
         s5_format(url, sizeof url, "%.*s", fits ? (int)(end - urls) : 0, urls);
         r = fits ? add_server(p, url, NULL, where, env, ret_fault)
                  : s5_fault_set(ret_fault, -EINVAL, "%s: URL is too long", where);
         if (r >= 0)
             at += s5_format(name + at, sizeof name - at, at ? ",%s" : "%s", s5_policy_text(p, p->servers[r].name));
-    }
+        urls = end + 1;
+    } while (r >= 0 && *end == ',');
     explicit_bzero(url, sizeof url);
     unsigned n = p->n_servers - first;
     if (r < 0)

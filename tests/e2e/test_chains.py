@@ -21,6 +21,8 @@ FAR6 = 'address = "%s" port = 1095' % bed.TARGET6
 FAR_NAMED = 'address = "both.example" port = 1095'
 FAR_AUTH = 'address = "%s" port = 1096 username = "%s" password = "%s"' % (
     bed.TARGET4, s.USER, s.PASSWORD)
+# Servers on the proxy's host. danted cannot connect to an address of its own host there, the others can.
+MICRO = 'port = %d' % s.MICROSOCKS
 FAR_MICRO = 'address = "%s" port = 1097 username = "a" password = "b"' % bed.TARGET4
 _far = []
 
@@ -82,3 +84,139 @@ for NUMBER, (LABEL, SERVERS) in enumerate(CHAINS.items()):
         for name in PROGRAMS:
             fine(Chain(w, *servers).run([w.app(name), bed.TARGET4, str(s.ECHO)]))
         right(chain.run(CURL + ["http://both.example/"]), PAGE)
+
+
+@test("chains: programs with threads and forks", on=(ASAN, TSAN))
+def _(w):
+    for name in THREADED + (FORKING if w.variant == ASAN else ()):
+        fine(Chain(w, GOOD, FAR_MICRO, FAR_AUTH, timeout=30).run([w.app(name), bed.TARGET4, str(s.ECHO)], 60))
+
+
+@test("chains: 500 connects at once", on=(PLAIN, ASAN), slow=5)
+def _(w):
+    fine(Chain(w, GOOD, FAR, timeout=30).run([w.app("connect_500"), bed.TARGET4, str(s.ECHO)], 80))
+
+
+@test("chains: event loops of Python and Node.js, 50 at a time", on=PLAIN)
+def _(w):
+    for command in ([PYTHON, "-c", ASYNC], ["node", "-e", NODE]):
+        right(Chain(w, AUTH, FAR6).run(command), b"all")
+
+
+@test("chains: -x A,B", on=PLAIN)
+def _(w):
+    urls = "%s:%d,%s:%s@%s:1096" % (bed.PROXY4, s.DANTED, s.USER, s.PASSWORD.replace("@", "%40").replace("/", "%2F").replace(
+        ":", "%3A"), bed.TARGET4)
+    for command in (CURL + ["http://both.example/"], [w.app("probe"), bed.TARGET6, str(s.ECHO)]):
+        status, out, err = bed.run(bed.CLIENT, [w.socksify, "-v", "-x", urls, "--", *command], w.env)
+        assert status == 0 and out.strip() in (PAGE, b"ok"), (status, out, err)
+        assert b'via "%s:%d,%s:1096"' % (bed.PROXY4.encode(), s.DANTED, bed.TARGET4.encode()) in err, err
+    code = "print(open('/proc/%d/cmdline' % __import__('os').getpid()).read())"
+    status, out, err = bed.run(bed.CLIENT, [w.socksify, "-x", urls, "--", "sh", "-c", "tr '\\0' ' ' < /proc/$PPID/cmdline; " +
+                                            "%s -c \"%s\"" % (PYTHON, code)], w.env)
+    assert status == 0 and s.PASSWORD.encode() not in out and b"%3A" not in out, (status, out, err)
+
+
+# A server that cannot be used, and what is said of it at the first and at the second place of a chain.
+DEAD = {
+    "refuses connections": (CLOSED, 'address = "%s" port = %d' % (bed.TARGET4, s.REFUSED), "connection refused"),
+    "refuses the user": (REFUSING, FAR_AUTH.replace("pass:w@rd", "wrong"), "wrong name or password"),
+    "is a web server": ('address = "%s" port = 22' % bed.PROXY4, 'address = "%s" port = 80' % bed.TARGET4, ""),
+}
+
+for LABEL, (FIRST, SECOND, SAID) in DEAD.items():
+    @test("chains: strict: a server that " + LABEL + " is named, and the program has an error", on=PLAIN)
+    def _(w, first=FIRST, second=SECOND, said=SAID):
+        for how in ("", "nonblock"):
+            if "address" not in first:
+                got, err = Chain(w, first, FAR).probe(how)
+                assert got.startswith("E") and 'chain "deep": server "s0": ' + said in err and err.count("\n") == 1, (got, err)
+            got, err = Chain(w, GOOD, second, FAR).probe(how)
+            assert got.startswith("E") and err.count("\n") == 1, (got, err)
+            assert 'chain "deep": server "s1", reached through "s0": ' + said in err, (got, err)
+
+    @test("chains: dynamic: a server that " + LABEL + " is left out, also in the next run", on=(PLAIN, ASAN))
+    def _(w, first=FIRST, second=SECOND, said=SAID):
+        for servers in ([first, GOOD, FAR] if "address" not in first else [GOOD, FAR], [GOOD, second, FAR_AUTH],
+                        [GOOD, FAR, second]):
+            for name in PROGRAMS[:4]:
+                chain = Chain(w, *servers, chain='mode = "dynamic"')
+                fine(chain.run([w.app(name), bed.TARGET4, str(s.ECHO)]))
+                assert chain.probe() == ("ok", ""), "it is known"
+
+
+@test("chains: dynamic: a server that never answers is left out, in first and in second place", on=(PLAIN, ASAN))
+def _(w):
+    play(w, never_answers)
+    for servers in ((HOSTILE, GOOD, FAR), (MICRO, HOSTILE, FAR), (SILENT, GOOD, FAR)):
+        for how in ("", "nonblock"):
+            chain = Chain(w, *servers, chain='mode = "dynamic"', timeout=6)
+            got, err = chain.probe(how)
+            assert got == "ok" and "it does not answer" in err, (got, err)
+            assert chain.probe(how) == ("ok", "")
+
+
+@test("chains: dynamic: no server is left", on=PLAIN)
+def _(w):
+    chain = Chain(w, CLOSED, CLOSED, chain='mode = "dynamic"')
+    got, err = chain.probe()
+    assert got == "ECONNREFUSED" and err.count("\n") == 2, (got, err)
+
+
+for CODE, ERRNO in ((1, "ECONNREFUSED"), (2, "EACCES"), (4, "EHOSTUNREACH"), (5, "ECONNREFUSED"), (6, "ETIMEDOUT")):
+    @test("chains: reply %d of the last server is the program's" % CODE, on=PLAIN)
+    def _(w, code=CODE, errno=ERRNO):
+        play(w, replies(code))
+        for chain in ("", 'mode = "dynamic"'):
+            for how in ("", "nonblock"):
+                got, err = Chain(w, MICRO, HOSTILE + " pipeline = on", chain=chain).probe(how)
+                assert (got, err) == (errno, "") or code == 1 and got.startswith("E"), (got, err)
+
+
+def hops_used(chain, n):
+    """The hops of each of N connections of one run."""
+    code = "import socket\nfor i in range(%d): socket.create_connection(('%s', %d)).close()" % (n, bed.TARGET4, s.ECHO)
+    status, out, err = chain.run([PYTHON, "-c", code])
+    assert status == 0, (status, out, err)
+    return [line.split("(")[1].split(")")[0] for line in err.decode().splitlines() if "connected" in line]
+
+
+@test("chains: random and round-robin take some servers", on=PLAIN)
+def _(w):
+    near = ("port = %d" % s.DANTED, "port = %d" % s.MICROSOCKS, "port = %d" % s.SSH_D)
+    own = [words.replace("port", 'address = "%s" port' % bed.PROXY4) for words in near]
+    used = hops_used(Chain(w, *own, chain='mode = "random" length = 1'), 30)
+    assert set(used) == {"s0", "s1", "s2"}, used
+    used = hops_used(Chain(w, *own, chain='mode = "round-robin" length = 1'), 9)
+    assert used == ["s0", "s1", "s2"] * 3, used
+    used = hops_used(Chain(w, CLOSED, own[1], own[2], chain='mode = "round-robin" length = 1'), 6)
+    assert set(used) == {"s1", "s2"}, used
+    used = hops_used(Chain(w, GOOD, FAR, FAR_MICRO), 2)
+    assert used == ["s0, s1, s2"] * 2, used
+    got, _ = Chain(w, CLOSED, CLOSED, MICRO, chain='mode = "random" length = 2').probe()
+    assert got.startswith("E"), "too few servers work"
+
+
+@test("chains: in a list with another server", on=PLAIN)
+def _(w):
+    for first, second in ((CLOSED, FAR), (GOOD, 'address = "%s" port = %d' % (bed.TARGET4, s.REFUSED)),
+                          (GOOD, FAR_AUTH.replace("pass:w@rd", "wrong"))):
+        for how in ("", "nonblock"):
+            rule = 'server "other" { address = "%s" %s }\nrule "all" { via = {"deep", "other"} }\n' % (bed.PROXY4, MICRO)
+            got, err = Chain(w, first, second, rule=rule).probe(how)
+            assert got == "ok" and "trying other" in err, (got, err)
+
+
+@test("chains: 200 MB come through unchanged", on=PLAIN, slow=5)
+def _(w):
+    block = bytes(range(256)) * 4096
+    with open(w.scratch + "/www/200m", "wb") as f:
+        for n in range(200):
+            f.write(b"%1024d" % n + block[1024:])
+    try:
+        want = subprocess.run(["sha256sum", f.name], stdout=subprocess.PIPE, check=True, timeout=60).stdout.split()[0]
+        command = "%s http://both.example/200m | sha256sum" % " ".join(CURL)
+        status, out, err = Chain(w, GOOD, FAR_MICRO, FAR_AUTH, timeout=30).run(["sh", "-c", command], 90)
+        assert status == 0 and out.split()[0] == want, (status, out, err)
+    finally:
+        os.unlink(f.name)

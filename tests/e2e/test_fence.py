@@ -405,9 +405,14 @@ def _(w):
       on=PLAIN)
 def _(w):
     code = """
-mine = [int(p) for p in os.listdir('/proc') if p.isdigit() and os.stat('/proc/' + p).st_uid == os.getuid() and
-        open('/proc/%%s/comm' %% p).read() == 'socks5companion\\n' and
-        'FENCE_TEST=' + os.environ['FENCE_TEST'] in open('/proc/%%s/environ' %% p).read()][0]
+def is_mine(p):
+    try:
+        return (p.isdigit() and os.stat('/proc/' + p).st_uid == os.getuid() and
+                open('/proc/%%s/comm' %% p).read() == 'socks5companion\\n' and
+                'FENCE_TEST=' + os.environ['FENCE_TEST'] in open('/proc/%%s/environ' %% p).read())
+    except OSError:  # it has ended
+        return False
+mine = int([p for p in os.listdir('/proc') if is_mine(p)][0])
 def served():
     c = socket.create_connection((T4, %d)); c.sendall(b'x'); return c.recv(1) == b'x'
 assert served() and connect(socket.socket(), T4) == 'EACCES'

@@ -68,7 +68,7 @@ LAYERS = {
 # The maximum number of lines of all files of a layer. Exceptions are explained in docs/ARCHITECTURE.md.
 LAYER_LINES = 1850
 # The lengths of headers that may be longer: the public headers are documentation, the others are one structure each.
-LONG = {"socks5client.h": 800, "socks.h": 300, "registry.h": 260, "engine.h": 260, "policy.h": 260}
+LONG = {"socks5client.h": 800, "socks.h": 300, "registry.h": 260, "engine.h": 260, "policy.h": 270}
 COLUMNS = 120
 # The libc functions that proto may call: for memory and text, without system calls.
 PURE = {"memcpy", "memmove", "memset", "memcmp", "memchr", "strlen", "strnlen", "strcmp", "strncmp",

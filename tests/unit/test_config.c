@@ -1,4 +1,6 @@
 /* Configuration files: their syntax, the resulting policy, and their effects on the process. */
+#include "chains.h"
+#include "policy_check.h"
 #include "config_script.h"
 
 TestSuite(config, .init = begin, .fini = end);
@@ -140,6 +142,34 @@ Test(config, a_rule_with_several_servers)
     s5_addr_parse(&to, "host.example", 12, 80);
     struct s5_route route = s5_policy_decide(&policy, &(struct s5_flow){&to, S5_PROTO_TCP, S5_CMD_CONNECT});
     cr_assert(route.rule == 1 && route.server == 2);
+}
+
+Test(config, a_chain_of_servers)
+{
+    cr_assert_eq(load("chain deep { servers = {b, a} timeout = 9 }\n"
+                      "chain some { servers = {a, b, a} mode = round-robin length = 2 }\n"
+                      "server a { address = x }\nserver b { address = 192.0.2.1 port = 7 timeout = 50 }\n"
+                      "rule r { via = {deep, a} }\n"),
+                 0, "%s", fault.text);
+    const struct s5_server *deep = &policy.servers[0], *some = &policy.servers[1];
+    cr_assert(deep->n_hops == 2 && some->n_hops == 3 && policy.servers[2].n_hops == 0);
+    cr_expect_arr_eq(policy.vias + deep->hops_first, ((uint8_t[]){3, 2}), 2);
+    cr_expect_arr_eq(policy.vias + some->hops_first, ((uint8_t[]){2, 3, 2}), 3);
+    cr_expect(deep->chain_mode == S5_CHAIN_STRICT && some->chain_mode == S5_CHAIN_ROUND_ROBIN);
+    cr_expect_eq(some->chain_length, 2);
+    cr_assert_eq(s5_chains_complete(&policy, &fault), 0);
+    cr_expect(deep->timeout == 9 && some->timeout == 50, "the longest");
+    cr_expect(deep->n_addrs == 1 && deep->port == 7 && deep->addrs[0].octets[3] == 1, "of its first server");
+    cr_expect(some->n_addrs == 1 && some->port == 7, "of one that has an address");
+    cr_expect(s5_policy_connects_to(&policy, 0) && s5_policy_connects_to(&policy, 2));
+    cr_expect(s5_policy_connects_to(&policy, 3), "the first of the chain");
+    cr_expect(!s5_policy_connects_to(&policy, 1), "no rule has it");
+    policy.fake_ipv4.prefix = 15;
+    policy.fake_ipv6.prefix = 96;
+    policy.text[S5_POLICY_TEXT - 1] = 0;
+    cr_expect(s5_policy_is_sound(&policy));
+    policy.servers[0].hops_first = (uint16_t)policy.n_vias;
+    cr_expect(!s5_policy_is_sound(&policy));
 }
 
 Test(config, comments_strings_and_variables)

@@ -93,7 +93,7 @@ Test(event, long_texts_are_truncated_and_the_line_is_complete)
     memset(quotes, '"', sizeof quotes - 1);
     memset(to.name, '"', 255);
     log.program = quotes;
-    struct s5_event event = {quotes, &to, quotes, quotes, quotes, quotes, quotes, INT64_MAX};
+    struct s5_event event = {quotes, &to, quotes, quotes, quotes, quotes, quotes, quotes, INT64_MAX};
     s5_event_log(&log, S5_LOG_INFO, &event);
     size_t open = 0;
     for (const char *at = line; *at; at++) {

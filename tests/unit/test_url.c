@@ -365,6 +365,41 @@ Test(url, several_make_one_rule)
     free(p);
 }
 
+Test(url, commas_make_a_chain)
+{
+    static const char *const urls[] = {"socks5h://a.example:1,u:p%2Cq@b.example", "c.example", NULL};
+    struct s5_fault fault;
+    struct s5_policy *p = calloc(1, sizeof *p);
+    s5_policy_init(p);
+    cr_assert_eq(s5_url_load_list(p, urls, "-x", &nothing, &fault), 0, "%s", fault.text);
+    cr_assert_eq(p->n_servers, 4);
+    const struct s5_server *chain = &p->servers[2];
+    cr_expect_str_eq(s5_policy_text(p, chain->name), "a.example:1,b.example:1080");
+    cr_assert_eq(chain->n_hops, 2);
+    cr_expect_arr_eq(p->vias + chain->hops_first, ((uint8_t[]){0, 1}), 2);
+    cr_expect(p->servers[1].password_len == 3 && memcmp(p->servers[1].password, "p,q", 3) == 0);
+    cr_assert_eq(p->rules[0].via_count, 2);
+    cr_expect_arr_eq(p->vias + p->rules[0].via_first, ((uint8_t[]){2, 3}), 2);
+    free(p);
+}
+
+Test(url, mistakes_in_chains)
+{
+    static const char *const bad[][2] = {{"a.example,,b.example", "-x: no host"},
+                                         {"a.example,", "-x: no host"},
+                                         {",a.example", "-x: no host"},
+                                         {"u:p,q@b.example", "-x: port is not a number from 1 to 65535"}};
+    for (unsigned i = 0; i < sizeof bad / sizeof *bad; i++) {
+        struct s5_fault fault = {""};
+        struct s5_policy *p = calloc(1, sizeof *p);
+        s5_policy_init(p);
+        cr_expect_eq(s5_url_load_list(p, (const char *const[]){bad[i][0], NULL}, "-x", &nothing, &fault), -EINVAL, "%s",
+                     bad[i][0]);
+        cr_expect_str_eq(fault.text, bad[i][1], "%s: %s", bad[i][0], fault.text);
+        free(p);
+    }
+}
+
 Test(url, several_agree_on_who_resolves_names)
 {
     static const char *const urls[] = {"socks5h://a.example:1", "socks5://b.example:1", NULL};

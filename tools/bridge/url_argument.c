@@ -11,12 +11,15 @@ struct copy {
 };
 static struct copy *copies;
 
-/* Strips the first word of TEXT. Returns where it ends. */
+/* What separates URLs: blanks those of several servers, commas those of a chain. */
+#define BETWEEN ", \t\n"
+
+/* Strips the first URL of TEXT. Returns where it ends. */
 static char *strip_word(char *text)
 {
-    size_t word = strcspn(text, " \t\n");
+    size_t word = strcspn(text, BETWEEN);
     char *scheme = memmem(text, word, "://", 3), *authority = scheme ? scheme + 3 : text;
-    size_t len = strcspn(authority, "/?# \t\n");
+    size_t len = strcspn(authority, "/?#" BETWEEN);
     char *at = memrchr(authority, '@', len), *colon = at ? memchr(authority, ':', (size_t)(at - authority)) : NULL;
     if (!colon)
         return text + word;
@@ -30,7 +33,7 @@ void url_argument_strip(char *urls)
 {
     while (*urls) {
         urls = strip_word(urls);
-        urls += strspn(urls, " \t\n");
+        urls += strspn(urls, BETWEEN);
     }
 }
 

@@ -134,7 +134,7 @@ static void check_servers(struct report *report, struct s5_policy *policy, const
 {
     bool any = false;
     for (unsigned i = 0; i < policy->n_servers; i++) {
-        if (resolved_policy_uses(policy, i) && !is_duplicate(policy, i)) {
+        if (s5_policy_connects_to(policy, i) && policy->servers[i].n_hops == 0 && !is_duplicate(policy, i)) {
             check_one_server(report, policy, i, target);
             any = true;
         }

@@ -149,6 +149,6 @@ bool outside_sends_at_once(int fd, const struct s5_endpoint *to, bool check)
 void outside_resolve_servers(void)
 {
     for (unsigned i = 0; engine->policy && i < engine->policy->n_servers; i++)
-        if (!s5_bridge_fronts(&engine->policy->servers[i]))
+        if (!s5_bridge_fronts(&engine->policy->servers[i]) && s5_policy_connects_to(engine->policy, i))
             s5_resolve_server(engine, &engine->policy->servers[i], S5_LOG_ERROR);
 }
