@@ -40,19 +40,28 @@ static int get_error(struct s5_engine *e, const struct s5_negotiation *f, int fd
     return s5_negotiation_error(f);
 }
 
+/* What a BIND request is made with. */
+struct bind_call {
+    const struct s5_server *server;
+    uint64_t until; /* ns */
+    struct s5_cleanup *call;
+    uint32_t ticket;
+};
+
 /* Requests BIND for DST over FD, which is not connected. 0 or -errno. */
-static int negotiate_bind(struct s5_engine *e, struct s5_negotiation *f, int fd, const struct s5_server *server,
-                          const struct s5_addr *dst, const struct s5_cleanup *call, uint32_t ticket)
+static int negotiate_bind(struct s5_engine *e, struct s5_negotiation *f, int fd, const struct bind_call *c,
+                          const struct s5_addr *dst)
 {
     atomic_store(&f->lock, 0);
     atomic_store(&f->phase, S5_NEGOTIATION_TAKEN);
-    int r = s5_negotiation_begin_bind(e, f, server, dst);
+    int r = s5_negotiation_begin_bind(e, f, c->server, dst);
     if (r < 0)
         return r == -EINVAL ? -EOPNOTSUPP : r;
+    s5_negotiation_limit(f, c->until);
     r = s5_negotiation_connect(e, f, fd, true, false);
     if (r < 0 && r != -EINPROGRESS && r != -EINTR) /* a signal ends the call, not the attempt */
         return r;
-    r = s5_drive(e, f, NULL, fd, true, S5_CLOCK_NEVER, r == 0 ? POLLOUT : 0, call, ticket);
+    r = s5_drive(e, f, NULL, fd, true, S5_CLOCK_NEVER, r == 0 ? POLLOUT : 0, c->call, c->ticket);
     return r < 0 ? r : get_error(e, f, fd);
 }
 
@@ -68,17 +77,18 @@ static int make_server_socket(struct s5_engine *e, const struct s5_ip *ip, uint1
     return s5_blocking_socket(e, call, family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK);
 }
 
-static int request_bind(struct s5_engine *e, struct s5_listener *l, const struct s5_server *server,
-                        const struct s5_addr *dst, struct s5_cleanup *call, uint32_t ticket, struct s5_endpoint *ret)
+static int request_bind(struct s5_engine *e, struct s5_listener *l, const struct bind_call *c,
+                        const struct s5_addr *dst, struct s5_endpoint *ret)
 {
+    const struct s5_server *server = c->server;
     int r = -EHOSTUNREACH;
     for (unsigned i = 0; i < server->n_addrs; i++) {
-        int fd = make_server_socket(e, &server->addrs[i], server->port, l->family, call, &l->negotiation.server);
+        int fd = make_server_socket(e, &server->addrs[i], server->port, l->family, c->call, &l->negotiation.server);
         r = fd;
         if (fd < 0)
             continue;
-        r = negotiate_bind(e, &l->negotiation, fd, server, dst, call, ticket);
-        if (!s5_cleanup_owns(call, ticket))
+        r = negotiate_bind(e, &l->negotiation, fd, c, dst);
+        if (!s5_cleanup_owns(c->call, c->ticket))
             return -ECONNABORTED;
         if (r == 0)
             r = s5_negotiation_bound_address(&l->negotiation, l->family, ret);
@@ -87,7 +97,7 @@ static int request_bind(struct s5_engine *e, struct s5_listener *l, const struct
         int internal = r == 0 ? s5_internal_fd_take(e, fd) : -1;
         if (r < 0)
             e->real->close(fd);
-        call->fd[1] = -1;
+        c->call->fd[1] = -1;
         s5_critical_end(&critical);
         if (r == 0)
             return internal;
@@ -112,20 +122,22 @@ static void log_result(struct s5_engine *e, const struct s5_listener *l, const s
         s5_log(&e->log, S5_LOG_INFO, "listening at server \"%s\": %s", name, s5_addr_format(&addr, text, sizeof text));
 }
 
-int s5_bind_request(struct s5_engine *e, struct s5_listener *l, const struct s5_server *server, enum s5_log_level level,
-                    struct s5_cleanup *call, uint32_t ticket, struct s5_endpoint *ret, bool *ret_down)
+int s5_bind_request(struct s5_engine *e, struct s5_listener *l, const struct s5_server *server, uint64_t until,
+                    enum s5_log_level level, struct s5_cleanup *call, uint32_t ticket, struct s5_endpoint *ret,
+                    bool *ret_down)
 {
+    const struct bind_call c = {server, until, call, ticket};
     struct s5_addr dst, zeros = make_wildcard(e, l);
     int r = s5_resolve_server(e, server, level);
     *ret_down = r < 0;
     bool expected = s5_last_peer_expects(atomic_load(&e->shm), atomic_load(&e->pid), &dst);
     if (r == 0)
-        r = request_bind(e, l, server, expected ? &dst : &zeros, call, ticket, ret);
+        r = request_bind(e, l, &c, expected ? &dst : &zeros, ret);
     if (r == -EAFNOSUPPORT && expected) /* it bound an address of its peer's family: accept any peer then */
-        r = request_bind(e, l, server, &zeros, call, ticket, ret);
+        r = request_bind(e, l, &c, &zeros, ret);
     if (r < 0 && l->dual && l->negotiation.session.have_rep && l->negotiation.session.rep) {
         zeros.kind = zeros.kind == S5_ADDR_IPV4 ? S5_ADDR_IPV6 : S5_ADDR_IPV4;
-        r = request_bind(e, l, server, &zeros, call, ticket, ret);
+        r = request_bind(e, l, &c, &zeros, ret);
     }
     if (s5_cleanup_owns(call, ticket)) {
         *ret_down |= r < 0 && s5_next_server_is_needed(&l->negotiation);
@@ -144,13 +156,23 @@ int s5_bind_request_socket(struct s5_engine *e, const struct s5_listener *l)
     return fd < 0 ? -errno : fd;
 }
 
+unsigned s5_bind_request_limit(const struct s5_engine *e, const struct s5_listener *l)
+{
+    const struct s5_policy *p = e->policy;
+    return p && l->rule && l->rule <= p->n_rules ? p->rules[l->rule - 1].timeout : 0;
+}
+
 int s5_bind_request_repeat(struct s5_engine *e, struct s5_negotiation *f, const struct s5_server *server,
                            const struct s5_listener *l)
 {
     struct s5_addr dst = *s5_negotiation_destination(&l->negotiation), expected;
     if (s5_last_peer_expects(atomic_load(&e->shm), atomic_load(&e->pid), &expected))
         dst = expected;
-    return s5_negotiation_begin_bind(e, f, server, &dst);
+    int r = s5_negotiation_begin_bind(e, f, server, &dst);
+    unsigned most = r == 0 ? s5_bind_request_limit(e, l) : 0;
+    if (most)
+        s5_negotiation_limit(f, s5_clock_now() + most * S5_CLOCK_SECOND);
+    return r;
 }
 
 int s5_bind_request_bound(struct s5_engine *e, struct s5_listener *l, const struct s5_negotiation *f, int fd,

@@ -9,7 +9,11 @@
  * took L's last request, or -errno. */
 int s5_bind_request_socket(struct s5_engine *e, const struct s5_listener *l);
 
-/* Begins F with L's last request, or with the peer that this process expects by now. 0 or -errno. */
+/* Returns the time (s) that the rule of L has for all its servers together; 0: it limits nothing. */
+unsigned s5_bind_request_limit(const struct s5_engine *e, const struct s5_listener *l);
+
+/* Begins F with L's last request, or with the peer that this process expects by now. The rule limits its time. 0 or
+ * -errno. */
 int s5_bind_request_repeat(struct s5_engine *e, struct s5_negotiation *f, const struct s5_server *server,
                            const struct s5_listener *l);
 
@@ -20,9 +24,11 @@ int s5_bind_request_bound(struct s5_engine *e, struct s5_listener *l, const stru
 
 /* Makes a BIND for L. Returns the control connection; L's negotiation has the first reply, and *RET is the address from
  * it. -errno: refused, or the server was not reached; logged at LEVEL. *RET_DOWN: it was not reached, or has refused
- * the user. CALL, of TICKET: from s5_listener_begin_call(). */
-int s5_bind_request(struct s5_engine *e, struct s5_listener *l, const struct s5_server *server, enum s5_log_level level,
-                    struct s5_cleanup *call, uint32_t ticket, struct s5_endpoint *ret, bool *ret_down);
+ * the user. UNTIL (ns): it fails then, or at the end of the server's timeout. CALL, of TICKET: from
+ * s5_listener_begin_call(). */
+int s5_bind_request(struct s5_engine *e, struct s5_listener *l, const struct s5_server *server, uint64_t until,
+                    enum s5_log_level level, struct s5_cleanup *call, uint32_t ticket, struct s5_endpoint *ret,
+                    bool *ret_down);
 
 /* Reads what has arrived of the second reply. 0: *RET is the peer, of L's family; -EAGAIN: incomplete; otherwise its
  * error. */

@@ -129,7 +129,9 @@ static __attribute__((noinline, cold)) int request_from_any(struct s5_engine *e,
     s5_choice_begin(e, &choice, l->rule - 1u, &nobody);
     while ((server = s5_choice_next(e, &choice, AF_UNSPEC))) {
         bool down;
-        r = s5_bind_request(e, l, server, choice.left ? S5_LOG_WARNING : S5_LOG_ERROR, call, ticket, ret, &down);
+        uint64_t until = s5_choice_deadline(e, &choice);
+        enum s5_log_level level = choice.left ? S5_LOG_WARNING : S5_LOG_ERROR;
+        r = s5_bind_request(e, l, server, until, level, call, ticket, ret, &down);
         if (!s5_cleanup_owns(call, ticket))
             return r;
         s5_choice_note(e, &choice, r, down);
@@ -151,9 +153,9 @@ int s5_listener_renew(struct s5_engine *e, struct s5_record *record, struct s5_c
         return -EACCES;
     s5_next_bind_drop(e, l);
     bool down;
-    int control = l->rule && l->rule <= p->n_rules
-                      ? request_from_any(e, l, call, ticket, &name)
-                      : s5_bind_request(e, l, &p->servers[index], S5_LOG_ERROR, call, ticket, &name, &down);
+    int control = l->rule && l->rule <= p->n_rules ? request_from_any(e, l, call, ticket, &name)
+                                                   : s5_bind_request(e, l, &p->servers[index], S5_CLOCK_NEVER,
+                                                                     S5_LOG_ERROR, call, ticket, &name, &down);
     if (!s5_cleanup_owns(call, ticket))
         return -ECONNABORTED;
     s5_listener_set_result(e, record, control, &name);
@@ -164,7 +166,8 @@ unsigned s5_listener_timeout(const struct s5_engine *e, const struct s5_listener
 {
     const struct s5_policy *p = e->policy;
     uint32_t index = s5_negotiation_server(&l->negotiation);
-    return p && index < p->n_servers ? p->servers[index].timeout + 1 : 1;
+    unsigned own = p && index < p->n_servers ? p->servers[index].timeout : 0, most = s5_bind_request_limit(e, l);
+    return (most && most < own ? most : own) + 1;
 }
 
 void s5_listener_set_result(struct s5_engine *e, struct s5_record *record, int control, const struct s5_endpoint *name)

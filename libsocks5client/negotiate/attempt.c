@@ -84,6 +84,13 @@ void s5_negotiation_choose(struct s5_engine *e, struct s5_negotiation *f, const 
     s5_negotiation_update_wait(f);
 }
 
+void s5_negotiation_limit(struct s5_negotiation *f, uint64_t until)
+{
+    if (until < f->deadline)
+        f->deadline = until;
+    s5_negotiation_update_wait(f);
+}
+
 int s5_negotiation_begin(struct s5_engine *e, struct s5_negotiation *f, const struct s5_server *server,
                          const struct s5_addr *dst)
 {

@@ -33,6 +33,9 @@ int s5_negotiation_connect(struct s5_engine *e, struct s5_negotiation *f, int fd
 /* For a rule with several servers: F, which has begun with the first one, continues with the others if that fails. */
 void s5_negotiation_choose(struct s5_engine *e, struct s5_negotiation *f, const struct s5_choice *choice);
 
+/* F, which has begun, fails at UNTIL (ns) if its server's timeout ends later. */
+void s5_negotiation_limit(struct s5_negotiation *f, uint64_t until);
+
 /* Under the lock of F, which failed with a server. use: starts a session with SERVER for the same destination; 0 or
  * -errno. disconnect: disconnects FD for another attempt. */
 int s5_negotiation_use(struct s5_engine *e, struct s5_negotiation *f, const struct s5_server *server);

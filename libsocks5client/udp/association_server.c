@@ -40,9 +40,7 @@ static int negotiate_udp(struct s5_engine *e, struct s5_negotiation *f, int fd, 
                s5_policy_text(e->policy, server->name));
     if (r < 0)
         return r == -EINVAL ? -EOPNOTSUPP : r;
-    uint64_t until = s5_clock_now() + timeout;
-    if (until < f->deadline)
-        f->deadline = until;
+    s5_negotiation_limit(f, s5_clock_now() + timeout);
     r = s5_negotiation_connect(e, f, fd, true, false);
     if (r < 0 && r != -EINPROGRESS) {
         s5_complete_log_unreachable(e, s5_negotiation_server(f), r);

@@ -23,13 +23,14 @@ REFUSING = 'port = %d username = "%s" password = "wrong"' % (s.DANTED_AUTH, s.US
 
 
 class Case:
-    """A configuration whose rule has the SERVERS in this order, and what is known of servers at its beginning:
-    nothing."""
+    """A configuration whose rule has the SERVERS in this order, each at PROXY4 if its keys do not say otherwise, and what
+    is known of servers at its beginning: nothing."""
 
     def __init__(self, w, *servers, rule="", timeout=3):
         self.w, n = w, next(_fresh)
         names = ["s%d" % i for i in range(len(servers))]
-        text = "".join('server "%s" { address = "%s" timeout = %d %s }\n' % (name, bed.PROXY4, timeout, words)
+        own = 'address = "%s" ' % bed.PROXY4
+        text = "".join('server "%s" { %stimeout = %d %s }\n' % (name, "" if "address = " in words else own, timeout, words)
                        for name, words in zip(names, servers))
         text += 'rule "all" { via = {%s} %s command = {"connect", "bind", "udp"} }\n' % (
             ", ".join('"%s"' % name for name in names), rule)
@@ -443,20 +444,49 @@ print(peer[0], a.recv(99).decode(), flush=True)
 """
 
 
+def listen_and_answer(case, host=bed.TARGET4):
+    """A program of CASE listens at a server, and is called there. Returns how long (s) that took, and its log lines."""
+    begun = time.monotonic()
+    command = [case.w.socksify, "-c", case.conf, "--", PYTHON, "-c", LISTEN % {"host": host}]
+    with subprocess.Popen(bed.within(bed.CLIENT, command), env=case.env, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, text=True) as p:
+        at, port = p.stdout.readline().split()
+        with bed.inside(bed.TARGET):
+            caller = socket.create_connection((at, int(port)), 10)
+        caller.sendall(b"called")
+        out, err = p.communicate(timeout=30)
+        assert out == "%s called\n" % bed.TARGET4, (out, err)
+        caller.close()
+    return time.monotonic() - begun, err
+
+
 @test("several: a listener is at the first server that supports BIND", on=(PLAIN, ASAN))
 def _(w):
     for servers in ((CLOSED, GOOD), ("port = %d" % s.MICROSOCKS, GOOD), (REFUSING, GOOD)):
-        case = Case(w, *servers)
-        command = [w.socksify, "-c", case.conf, "--", PYTHON, "-c", LISTEN % {"host": bed.TARGET4}]
-        with subprocess.Popen(bed.within(bed.CLIENT, command), env=case.env, stdout=subprocess.PIPE,
-                              stderr=subprocess.PIPE, text=True) as p:
-            host, port = p.stdout.readline().split()
-            with bed.inside(bed.TARGET):
-                caller = socket.create_connection((host, int(port)), 10)
-            caller.sendall(b"called")
-            out, err = p.communicate(timeout=30)
-            assert out == "%s called\n" % bed.TARGET4, (out, err)
-            caller.close()
+        listen_and_answer(Case(w, *servers))
+
+
+LISTEN_NOW = """
+import socket
+l = socket.socket()
+l.bind(('0.0.0.0', 8000))
+try: l.listen(); print('listens', flush=True)
+except OSError as error: print(error.strerror)
+"""
+
+
+@test("several: the time of the rule limits a listener's requests to all servers", on=(PLAIN, ASAN))
+def _(w):
+    play(w, never_answers)
+    for first in (HOSTILE, SILENT):
+        begun = time.monotonic()
+        status, out, err = Case(w, first, GOOD, timeout=60, rule="timeout = 4").run([PYTHON, "-c", LISTEN_NOW])
+        assert (status, out) == (0, b"listens\n"), (status, out, err)
+        assert 1.5 < time.monotonic() - begun < 15, err
+    begun = time.monotonic()
+    status, out, err = Case(w, HOSTILE, SILENT, timeout=60, rule="timeout = 4").run([PYTHON, "-c", LISTEN_NOW])
+    assert (status, out) == (0, b"Connection timed out\n"), (status, out, err)
+    assert 3.5 < time.monotonic() - begun < 15, err
 
 
 @test("several: -x more than once", on=(PLAIN, ASAN))
