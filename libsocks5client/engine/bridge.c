@@ -157,6 +157,15 @@ void s5_bridge_restore(struct s5_engine *e)
     explicit_bzero(&configured, sizeof configured);
 }
 
+bool s5_bridge_answers(const struct s5_engine *e, const struct s5_server *server, const struct s5_endpoint *at)
+{
+    static const uint8_t here[4] = {127, 0, 0, 1};
+    struct s5_addr addr;
+    return s5_bridge_fronts(server) && s5_addr_from_sockaddr(&addr, &at->any, at->len) == 0 &&
+           addr.kind == S5_ADDR_IPV4 && memcmp(addr.octets, here, sizeof here) == 0 &&
+           addr.port == atomic_load(&e->shm)->bridge.port;
+}
+
 bool s5_bridge_local(struct s5_engine *e, unsigned index, int family, uint16_t port, struct s5_endpoint *ret)
 {
     struct s5_server configured;

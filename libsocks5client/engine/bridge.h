@@ -39,6 +39,9 @@ int s5_bridge_redirect(struct s5_engine *e, const struct s5_server *server);
 /* Restores all entries as configured, because the bridge belongs to another user. */
 void s5_bridge_restore(struct s5_engine *e);
 
+/* Returns true if AT is where the bridge answers for SERVER. */
+bool s5_bridge_answers(const struct s5_engine *e, const struct s5_server *server, const struct s5_endpoint *at);
+
 /* Stores in RET the local address from which this host reaches server INDEX as configured, with PORT, in the form of a
  * socket of FAMILY. Programs announce the result of getsockname(), which for a connection to the bridge would be
  * loopback. Returns false if there is no such address. Preserves errno. */

@@ -8,6 +8,7 @@
 #include "identity.h"
 #include "negotiation_bounds.h"
 #include "rcvlowat.h"
+#include "reply.h"
 #include "server_cache.h"
 #include "start_session.h"
 #include "timeo.h"
@@ -49,6 +50,7 @@ __attribute__((noinline, cold)) int s5_negotiation_use(struct s5_engine *e, stru
                                                        const struct s5_server *server)
 {
     struct s5_addr dst = *s5_negotiation_destination(f);
+    f->mark = S5_REPLY_PLAIN;
     return use_server(e, f, server, &dst);
 }
 
@@ -58,6 +60,7 @@ static inline __attribute__((always_inline)) int begin_negotiation(struct s5_eng
                                                                    enum s5_command command, const struct s5_addr *dst)
 {
     f->command = (uint8_t)command;
+    f->mark = S5_REPLY_PLAIN;
     f->begun = s5_clock_now();
     f->deadline = f->begun + server->timeout * S5_CLOCK_SECOND;
     f->block_until = S5_CLOCK_NEVER;

@@ -1,4 +1,4 @@
-/* Who is the cause of a failure:
+/* Who is the cause of a failure (where the bridge is between, it says so, see proto/reply.h):
  *
  * - The server, if it was not reached, did not select a method, or refused the user. It is down for all flows then.
  * - The server, for this command or address, if it does not support them (replies 7 and 8). That is not remembered.
@@ -8,6 +8,7 @@
  *   server that never does anything else is passed over. */
 #include "next_server.h"
 #include "attempt.h"
+#include "bridge.h"
 #include "choice.h"
 #include "error.h"
 #include "log_events.h"
@@ -53,22 +54,26 @@ bool s5_next_server_is_needed(const struct s5_negotiation *f)
     uint32_t state = get_last_state(&f->session);
     if (s5_negotiation_is_on_the_way(f))
         return true;
+    if (f->mark)
+        return f->mark == S5_REPLY_DOWN;
     return !f->session.have_rep && (state == S5_SESSION_METHOD || state == S5_SESSION_AUTH);
 }
 
 static enum cause judge_failure(struct s5_engine *e, struct s5_negotiation *f, int error)
 {
-    if (atomic_load(&f->phase) < S5_NEGOTIATION_TALKING)
-        return is_error_of_socket(error) ? CAUSE_UNSUITABLE : CAUSE_SERVER;
+    const struct s5_server *server = &e->policy->servers[s5_negotiation_server(f)];
+    struct s5_endpoint at = s5_endpoint_bounded(&f->server);
+    if (atomic_load(&f->phase) < S5_NEGOTIATION_TALKING) /* a bridge that was not reached says nothing of the server */
+        return is_error_of_socket(error) || s5_bridge_answers(e, server, &at) ? CAUSE_UNSUITABLE : CAUSE_SERVER;
     if (s5_negotiation_is_on_the_way(f)) /* the target has not been requested yet */
         return CAUSE_SERVER;
-    if (f->session.have_rep)
+    if (f->session.have_rep && !f->mark)
         return judge_reply(e, f);
     if (s5_next_server_is_needed(f))
         return CAUSE_SERVER;
-    if (error == -EPROTO)
+    if (f->mark == S5_REPLY_UNSUITABLE || (!f->mark && error == -EPROTO))
         return CAUSE_UNSUITABLE;
-    bool closed = error == -ECONNREFUSED || error == -ECONNRESET;
+    bool closed = f->mark == S5_REPLY_CLOSED || error == -ECONNREFUSED || error == -ECONNRESET;
     return closed && s5_choice_closed(e, &f->choice) ? CAUSE_UNSUITABLE : CAUSE_TARGET;
 }
 
@@ -84,7 +89,7 @@ static int fetch_socket_error(struct s5_engine *e, int fd)
 static const char *explain_failure(const struct s5_negotiation *f, int error)
 {
     const struct s5_session *s = &f->session;
-    if (atomic_load(&f->phase) < S5_NEGOTIATION_TALKING)
+    if (atomic_load(&f->phase) < S5_NEGOTIATION_TALKING || f->mark)
         return s5_error_text(error);
     if (s->have_rep)
         return s5_reply_why(true, s->rep);

@@ -8,6 +8,7 @@
  * negotiation is repeated without pipelining. Silence alone proves nothing about the server, since its target may be
  * slow. Pipelining is the cause only if the reply to the second attempt arrives sooner than the probe had waited. */
 #include "step.h"
+#include "bridge.h"
 #include "choice.h"
 #include "cleanup.h"
 #include "clock.h"
@@ -24,6 +25,7 @@
 #include "pool.h"
 #include "rcvlowat.h"
 #include "record.h"
+#include "reply.h"
 #include "server_cache.h"
 #include "timeo.h"
 #include "written.h"
@@ -42,11 +44,30 @@ static enum s5_step fail_negotiation(struct s5_engine *e, struct s5_negotiation 
     return S5_STEP_DONE;
 }
 
+/* If the bridge marked the reply that F failed with, F gets the mark, and the reply becomes the server's. Returns the
+ * error of F. */
+static int take_mark(struct s5_engine *e, struct s5_negotiation *f, int error)
+{
+    struct s5_session *s = &f->session;
+    struct s5_endpoint at = s5_endpoint_bounded(&f->server);
+    uint8_t rep = s->rep;
+    enum s5_reply_mark mark = s->have_rep ? s5_reply_unmark(&rep) : S5_REPLY_PLAIN;
+    if (!mark || !s5_bridge_answers(e, &e->policy->servers[s5_negotiation_server(f)], &at))
+        return error;
+    bool replied = error == s5_reply_errno(s->rep);
+    f->mark = (uint8_t)mark;
+    s->rep = rep;
+    if (replied)
+        s->error = error = s5_reply_errno(rep);
+    return error;
+}
+
 /* Fails F with ERROR or, if the program's own octets are the cause, with ECONNABORTED. If the rule has another server,
  * F continues with it. */
 static __attribute__((noinline, cold)) enum s5_step fail_after_check(struct s5_engine *e, struct s5_negotiation *f,
                                                                      int fd, int error)
 {
+    error = take_mark(e, f, error);
     if (s5_next_server_may_help(f) && s5_next_server_try(e, f, fd, &error))
         return S5_STEP_MOVED;
     return fail_negotiation(e, f, fd, s5_written_spoilt(e, f, fd, true) ? -ECONNABORTED : error);

@@ -35,3 +35,23 @@ const char *s5_reply_why(bool have, uint8_t rep)
         return "no reply";
     return rep ? s5_reply_text(rep) : "malformed reply";
 }
+
+/* --- replies of the bridge --- */
+
+#define MARKS 0xe0
+
+uint8_t s5_reply_mark(uint8_t rep, enum s5_reply_mark mark)
+{
+    if (mark == S5_REPLY_PLAIN)
+        return rep < ASSIGNED ? rep : S5_REPLY_UNASSIGNED;
+    return (uint8_t)(rep < ASSIGNED ? rep | mark : mark);
+}
+
+enum s5_reply_mark s5_reply_unmark(uint8_t *rep)
+{
+    uint8_t mark = *rep & MARKS, bare = (uint8_t)(*rep & ~MARKS);
+    if (mark != S5_REPLY_DOWN && mark != S5_REPLY_UNSUITABLE && mark != S5_REPLY_CLOSED)
+        return S5_REPLY_PLAIN;
+    *rep = bare > 0 && bare < ASSIGNED ? bare : S5_REPLY_UNASSIGNED;
+    return mark;
+}

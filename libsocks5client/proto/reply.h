@@ -14,4 +14,20 @@ const char *s5_reply_text(uint8_t rep);
  * success but was malformed or incomplete. */
 const char *s5_reply_why(bool have, uint8_t rep);
 
+/* --- replies of the bridge ---
+ *
+ * The bridge of a process tree (tools/bridge) replies in place of its server. Three bits of REP say whether the server
+ * is the cause of a failure; the others are the REP for the program. An engine believes them only of that bridge. */
+enum s5_reply_mark {
+    S5_REPLY_PLAIN = 0,         /* no mark: the target is the cause, or the server has replied */
+    S5_REPLY_DOWN = 0xa0,       /* the server was not reached, did not answer, or has refused the user */
+    S5_REPLY_UNSUITABLE = 0xc0, /* the server cannot do this */
+    S5_REPLY_CLOSED = 0xe0,     /* the server closed the connection in place of a reply */
+};
+#define S5_REPLY_UNASSIGNED 0x80 /* a REP that means EPROTO */
+
+/* mark: returns REP with MARK. unmark: returns the mark of *REP and removes it. */
+uint8_t s5_reply_mark(uint8_t rep, enum s5_reply_mark mark);
+enum s5_reply_mark s5_reply_unmark(uint8_t *rep);
+
 #endif

@@ -450,13 +450,16 @@ def listen_and_answer(case, host=bed.TARGET4):
     command = [case.w.socksify, "-c", case.conf, "--", PYTHON, "-c", LISTEN % {"host": host}]
     with subprocess.Popen(bed.within(bed.CLIENT, command), env=case.env, stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE, text=True) as p:
-        at, port = p.stdout.readline().split()
-        with bed.inside(bed.TARGET):
-            caller = socket.create_connection((at, int(port)), 10)
-        caller.sendall(b"called")
-        out, err = p.communicate(timeout=30)
-        assert out == "%s called\n" % bed.TARGET4, (out, err)
-        caller.close()
+        try:
+            at, port = p.stdout.readline().split()
+            with bed.inside(bed.TARGET):
+                caller = socket.create_connection((at, int(port)), 10)
+            caller.sendall(b"called")
+            out, err = p.communicate(timeout=30)
+            assert out == "%s called\n" % bed.TARGET4, (out, err)
+            caller.close()
+        finally:
+            p.kill()
     return time.monotonic() - begun, err
 
 

@@ -1,6 +1,7 @@
 /* What programs on this machine may send to the bridge. */
 #include "edge.h"
 #include "front.h"
+#include "reply.h"
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <stdio.h>
@@ -125,4 +126,30 @@ Test(front, replies)
     front_start(&f);
     front_reply(&f, 0, 0, &name);
     cr_assert_eq(f.out_len, 262);
+}
+
+/* An engine gets the mark. A client of a stand-alone bridge gets the server's reply as it is. */
+Test(front, marks_are_for_engines)
+{
+    static const struct {
+        uint8_t rep;
+        int error;
+        enum s5_reply_mark mark;
+        uint8_t engine, other;
+    } replies[] = {
+        {0, -ECONNREFUSED, S5_REPLY_DOWN, 0xa5, 5},   {0, -EACCES, S5_REPLY_DOWN, 0xa2, 2},
+        {0, -EPROTO, S5_REPLY_UNSUITABLE, 0xc0, 0x80}, {5, -ECONNREFUSED, S5_REPLY_PLAIN, 5, 5},
+        {0xa5, -EPROTO, S5_REPLY_PLAIN, 0x80, 0xa5},  {9, -EPROTO, S5_REPLY_PLAIN, 0x80, 9},
+    };
+    for (size_t i = 0; i < sizeof replies / sizeof *replies; i++)
+        for (int engine = 0; engine < 2; engine++) {
+            if (engine)
+                ASK(&shm, GREETING "\1\x07" "alice.7" "\6secret" REQUEST, 1000);
+            else
+                ASK(&one, GREETING "\1\5alice\6secret" REQUEST, 1000);
+            f.out_len = 0;
+            f.mark = engine ? (uint8_t)replies[i].mark : 0;
+            front_reply(&f, replies[i].error, replies[i].rep, NULL);
+            cr_expect_eq(f.out[1], engine ? replies[i].engine : replies[i].other, "%zu", i);
+        }
 }

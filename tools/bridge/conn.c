@@ -149,7 +149,9 @@ static void client_ready(struct watch *w, uint32_t ready)
         return;
     }
     front_took(f, &conns.users, (size_t)n);
-    if (!conn_say(c))
+    /* An engine gets no answer before the server has accepted the user. If its time for this server passes before that,
+     * it tries another server, as without a bridge. */
+    if (!(conns.shm && f->state == FRONT_ASKED) && !conn_say(c))
         return;
     if (f->state == FRONT_FAILED) {
         conn_end(c);
@@ -212,7 +214,7 @@ void conn_expire(void)
             conn_end(c);
         else {
             journal(S5_LOG_WARNING, "server \"%s\": connection timed out", conn_server_name(c));
-            conn_refuse(c, -ETIMEDOUT, 0);
+            upstream_fail(c, -ETIMEDOUT);
         }
     }
 }

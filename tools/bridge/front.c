@@ -1,6 +1,7 @@
 /* A client may send its messages all at once or octet by octet. Each message is processed when it is complete. */
 #include "front.h"
 #include "bytes.h"
+#include "reply.h"
 #include "session.h"
 #include "wire.h"
 #include <errno.h>
@@ -11,6 +12,8 @@ void front_start(struct front *f)
     f->command = 0;
     f->server = -1;
     f->identified = false;
+    f->mark = S5_REPLY_PLAIN;
+    f->marks = false;
     f->in_at = f->in_len = f->out_len = 0;
     f->dst.kind = S5_ADDR_NONE;
 }
@@ -76,6 +79,7 @@ static int read_userpass(struct front *f, struct s5_reader *r, const struct fron
     f->identified = users->indexed && s5_isolation_parse(&f->identity, user, n);
     if (f->identified)
         n = (uint8_t)(n - S5_ISOLATION_BRIDGE);
+    f->marks = users->indexed;
     int index = users->indexed ? remove_index(user, &n) : 0;
     /* Both are compared in any case, so that the time does not reveal which of them is wrong. */
     bool named = is_same_secret(users->user, strlen(users->user), user, n);
@@ -127,7 +131,7 @@ void front_took(struct front *f, const struct front_users *users, size_t n)
         f->state = FRONT_FAILED;
 }
 
-/* Returns the REP that the client side converts back to ERROR. It converts 0x80, an unassigned REP, to EPROTO. */
+/* Returns the REP that the client side converts back to ERROR. It converts an unassigned REP to EPROTO. */
 static uint8_t get_rep(int error)
 {
     switch (-error) {
@@ -146,7 +150,7 @@ static uint8_t get_rep(int error)
     case EAFNOSUPPORT:
         return 8;
     case EPROTO:
-        return 0x80;
+        return S5_REPLY_UNASSIGNED;
     default:
         return 1;
     }
@@ -156,7 +160,8 @@ void front_reply(struct front *f, int error, uint8_t rep, const struct s5_addr *
 {
     static const struct s5_addr none = {.kind = S5_ADDR_NONE};
     struct s5_writer w = s5_writer_init(f->out + f->out_len, sizeof f->out - f->out_len);
-    s5_wire_write_request(&w, error == 0 ? 0 : rep ? rep : get_rep(error), bound ? bound : &none);
+    rep = error == 0 ? 0 : rep ? rep : get_rep(error);
+    s5_wire_write_request(&w, f->marks ? s5_reply_mark(rep, f->mark) : rep, bound ? bound : &none);
     f->out_len = (uint16_t)(f->out_len + w.used);
     if (error < 0)
         f->state = FRONT_FAILED;

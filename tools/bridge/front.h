@@ -32,6 +32,8 @@ struct front {
     uint8_t command; /* enum s5_command; set in FRONT_ASKED */
     int16_t server;  /* index of the server from the user name; -1: none */
     bool identified; /* the user name has IDENTITY */
+    bool marks;      /* the client is an engine, which understands MARK */
+    uint8_t mark;    /* enum s5_reply_mark, for a failure; set by the owner */
     struct s5_identity identity;
     uint16_t in_at, in_len;
     uint16_t out_len;
@@ -54,7 +56,8 @@ static inline uint8_t *front_input(struct front *f, size_t *ret_capacity)
 void front_took(struct front *f, const struct front_users *users, size_t n);
 
 /* Appends the reply to OUT: success with BOUND (may be NULL) if ERROR is 0, else failure with ERROR, a negative errno.
- * A REP of the server (above 0) is forwarded unchanged. */
+ * A REP of the server (above 0) is forwarded. A client that understands marks gets the mark, and no REP that RFC 1928
+ * does not assign. */
 void front_reply(struct front *f, int error, uint8_t rep, const struct s5_addr *bound);
 
 /* Returns the octets that the client sent after its request, and their number in RET_LEN. */

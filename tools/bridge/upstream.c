@@ -7,6 +7,7 @@
 #include "gss.h"
 #include "journal.h"
 #include "relay.h"
+#include "reply.h"
 #include "ticket.h"
 #include <errno.h>
 #include <netinet/in.h>
@@ -24,6 +25,38 @@ static bool offers_gssapi(const struct s5_server *server)
     return memchr(server->methods, S5_METHOD_GSSAPI, server->n_methods) != NULL;
 }
 
+/* --- failures --- */
+
+/* The errors of a connect() whose cause is this machine. */
+static bool is_error_of_socket(int error)
+{
+    return error == -EINVAL || error == -EADDRINUSE || error == -EADDRNOTAVAIL || error == -EAFNOSUPPORT ||
+           error == -EPERM || error == -ENOBUFS || error == -ENOMEM || error == -EMFILE || error == -ENFILE;
+}
+
+/* Returns what the failure of C with ERROR says of its server. negotiate/next_server.c has the same rules. */
+static enum s5_reply_mark judge_failure(const struct conn *c, int error)
+{
+    const struct s5_session *s = &c->upstream->link.session;
+    unsigned state = s->state == S5_SESSION_FAILED ? s->failed_in : s->state;
+    if (c->state != CONN_TALKING)
+        return is_error_of_socket(error) ? S5_REPLY_UNSUITABLE : S5_REPLY_DOWN;
+    if (s->have_rep || state > S5_SESSION_REPLY)
+        return S5_REPLY_PLAIN;
+    if (state < S5_SESSION_REPLY)
+        return S5_REPLY_DOWN;
+    if (error == -EPROTO)
+        return S5_REPLY_UNSUITABLE;
+    return error == -ECONNREFUSED || error == -ECONNRESET ? S5_REPLY_CLOSED : S5_REPLY_PLAIN;
+}
+
+void upstream_fail(struct conn *c, int error)
+{
+    const struct s5_session *s = &c->upstream->link.session;
+    c->upstream->front.mark = (uint8_t)judge_failure(c, error);
+    conn_refuse(c, error, s->have_rep ? s->rep : 0);
+}
+
 /* --- the negotiation --- */
 
 static void log_failure(struct conn *c, int error)
@@ -37,13 +70,12 @@ static void log_failure(struct conn *c, int error)
                 error == -EACCES && l->state != S5_GSS_LINK_SESSION ? "refused by the server" : s5_error_text(error));
 }
 
-static void refuse_client(struct conn *c, int error)
+static void fail_negotiation(struct conn *c, int error)
 {
-    const struct s5_session *s = &c->upstream->link.session;
     log_failure(c, error);
     if (error == -EACCES && offers_gssapi(conn_server(c)))
         ticket_forget(c->server_index);
-    conn_refuse(c, error, s->have_rep ? s->rep : 0);
+    upstream_fail(c, error);
 }
 
 /* --- the stream --- */
@@ -147,11 +179,14 @@ static void run_negotiation(struct conn *c)
         if (result == -EAGAIN && client.poll_events == POLLIN && c->relay.server.over)
             result = s5_gss_link_eof(client.link);
         if (result == -EAGAIN) {
+            bool accepted = c->upstream->link.session.state >= S5_SESSION_REPLY;
             loop_set_events(&c->relay.server, client.poll_events == POLLOUT ? EPOLLOUT : EPOLLIN);
+            if (accepted)
+                conn_say(c);
             return;
         }
         if (result < 0) {
-            refuse_client(c, result);
+            fail_negotiation(c, result);
             return;
         }
         if (s5_gss_link_state(client.link) == S5_SESSION_DONE) {
@@ -214,7 +249,7 @@ static void dial_next(struct conn *c, int error)
             error = -ECONNREFUSED;
     }
     journal(S5_LOG_WARNING, "server \"%s\" cannot be reached: %s", conn_server_name(c), s5_error_text(error));
-    conn_refuse(c, error, 0);
+    upstream_fail(c, error);
 }
 
 void upstream_retry(struct conn *c)
@@ -311,7 +346,7 @@ static void start_negotiation(struct conn *c)
     if (result == 0)
         result = start_link(c, gssapi);
     if (result < 0)
-        conn_refuse(c, result == -EINVAL ? -EOPNOTSUPP : result, 0);
+        upstream_fail(c, result == -EINVAL ? -EOPNOTSUPP : result);
     else
         dial_next(c, -EHOSTUNREACH);
 }
@@ -320,7 +355,7 @@ static void start_negotiation(struct conn *c)
 static void start_without_gssapi(struct conn *c)
 {
     if (conn_server(c)->n_methods < 2) {
-        conn_refuse(c, -EACCES, 0);
+        upstream_fail(c, -EACCES);
         return;
     }
     c->upstream->without_gssapi = true;

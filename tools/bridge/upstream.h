@@ -8,6 +8,9 @@
 /* Carries out the request in C->upstream. */
 void upstream_begin(struct conn *c);
 
+/* Ends C, whose request to the server failed with ERROR, a negative errno. */
+void upstream_fail(struct conn *c, int error);
+
 /* Dials the server again, which was busy. C is WAITING. */
 void upstream_retry(struct conn *c);
 
