@@ -9,7 +9,7 @@ import servers as s
 import test_several as several
 from test_several import CLOSED, GOOD, SILENT, Case, never_answers, play, replies
 from test_unix import unix_socket
-from world import ASAN, CURL, PAGE, PLAIN, PYTHON, fine, right, test
+from world import ASAN, CURL, PAGE, PLAIN, PYTHON, URL4, fine, right, test
 
 GSSAPI = 'address = "%s" methods = {"gssapi"} ' % kerberos.NAME
 WITH_GSSAPI = GSSAPI + "port = %d" % kerberos.GSSAPI
@@ -169,3 +169,73 @@ def _(w):
         several.listen_and_answer(Kerberos(w, *servers))
     status, out, err = Case(w, unix(w, s.MICROSOCKS), GOOD).run([PYTHON, "-c", several.LISTEN_NOW])
     assert (status, out) == (0, b"listens\n") and b'listening at server "s1"' in err, (status, out, err)
+
+
+# --- a stand-alone bridge ---
+
+
+class Alone:
+    """A stand-alone bridge with the SERVERS of a Case."""
+
+    PORT = 2089
+
+    def __init__(self, w, *servers, env=None, **more):
+        case = Case(w, *servers, **more)
+        words = ["%s=%s" % pair for pair in (env or {}).items()]
+        self.path = "%s/alone-%s.log" % (w.scratch, os.path.basename(case.conf))
+        self.w, self.log = w, open(self.path, "wb")
+        self.bridge = bed.start(bed.CLIENT, ["env"] + words + [w.bridge, "-v", "--listen", "127.0.0.1:%d" % self.PORT,
+                                                               "-c", case.conf], stderr=self.log)
+
+    def __enter__(self):
+        bed.wait_port(bed.CLIENT, "127.0.0.1", self.PORT)
+        return self
+
+    def __exit__(self, *_):
+        bed.stop(self.bridge)
+        self.log.close()
+
+    def fetch(self):
+        command = CURL + ["--socks5-hostname", "127.0.0.1:%d" % self.PORT, URL4]
+        return bed.run(bed.CLIENT, command, self.w.env, 30)
+
+    def lines(self):
+        with open(self.path, encoding="ascii") as f:
+            return f.read()
+
+
+@test("several: a stand-alone bridge uses the next server", on=(PLAIN, ASAN))
+def _(w):
+    client = kerberos.krb(w).realm.client
+    bad = (CLOSED, SILENT, several.REFUSING, GSSAPI + CLOSED, WITH_GSSAPI + ' gssapi-service = "nosuch"', nobody(w),
+           several.HOSTILE)
+    for first in bad:
+        play(w, replies(7))
+        for last in (GOOD, WITH_GSSAPI):
+            with Alone(w, first, last, env=client) as bridge:
+                right(bridge.fetch(), PAGE)
+                assert 'trying server "s1"' in bridge.lines(), bridge.lines()
+                right(bridge.fetch(), PAGE)
+                known = bridge.lines().count("trying")
+                assert known == (2 if first == several.HOSTILE else 1), bridge.lines()
+
+
+@test("several: a stand-alone bridge: what is not the server's is the client's, and the time is limited", on=PLAIN)
+def _(w):
+    play(w, replies(5))
+    with Alone(w, several.HOSTILE, GOOD) as bridge:
+        assert bridge.fetch()[0] == 97 and "trying" not in bridge.lines()  # CURLE_PROXY
+    play(w, never_answers)
+    with Alone(w, several.HOSTILE, SILENT, timeout=20, rule="timeout = 4") as bridge:
+        begun = time.monotonic()
+        assert bridge.fetch()[0] == 97 and time.monotonic() - begun < 12, bridge.lines()
+
+    def slow(t):
+        t.begin()
+        time.sleep(4)
+        t.c.say(t.c.OK)
+        t.c.echo()
+    play(w, slow)
+    with Alone(w, several.HOSTILE + " pipeline = off", GOOD, timeout=6) as bridge:
+        bridge.fetch()
+        assert "trying" not in bridge.lines(), bridge.lines()

@@ -2,6 +2,7 @@
 #include "conn.h"
 #include "gss.h"
 #include "journal.h"
+#include "pick.h"
 #include "relay.h"
 #include "upstream.h"
 #include <errno.h>
@@ -102,31 +103,7 @@ static int choose_server(struct conn *c)
         c->server_index = f->server;
         return 0;
     }
-    struct s5_flow flow = {
-        .to = &f->dst,
-        .protocol = f->command == S5_UDP_ASSOCIATE ? S5_PROTO_UDP : S5_PROTO_TCP,
-        .command = f->command == S5_CONNECT ? S5_CMD_CONNECT
-                   : f->command == S5_BIND  ? S5_CMD_BIND
-                                            : S5_CMD_UDP,
-    };
-    struct s5_route route = s5_policy_decide(conns.policy, &flow);
-    /* An association has no destination, and the rules do not apply to the peer of a listener here. Both use the server
-     * of the first rule that has one. */
-    if (f->command != S5_CONNECT && route.verdict != S5_VIA)
-        for (unsigned i = 0; i < conns.policy->n_rules; i++)
-            if (conns.policy->rules[i].verdict == S5_VIA) {
-                route.verdict = S5_VIA;
-                route.server = conns.policy->vias[conns.policy->rules[i].via_first];
-                break;
-            }
-    char to[S5_ADDR_TEXT_MAX];
-    if (route.verdict != S5_VIA) {
-        journal(S5_LOG_ERROR, "refused: %s: %s", s5_addr_format(&f->dst, to, sizeof to),
-                route.verdict == S5_DENY ? "no rule allows it" : "direct, which socks5-bridge does not support");
-        return -EACCES;
-    }
-    c->server_index = (int16_t)route.server;
-    return 0;
+    return pick_begin(c);
 }
 
 /* Reads the octets of the client up to its request. After the request it only detects that the client hangs up. */
@@ -179,7 +156,7 @@ void conn_begin(int fd)
     }
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     c->upstream = u;
-    c->server_index = -1;
+    c->server_index = c->rule = -1;
     c->relay.client = (struct watch){.fd = fd, .ready = client_ready};
     c->relay.server = c->inner = c->outer = (struct watch){.fd = -1};
     c->deadline = loop_now() + FRONT_MS;

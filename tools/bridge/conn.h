@@ -38,7 +38,10 @@ struct conn {
     bool sealed;          /* SEAL protects the stream and datagrams */
     bool pinned;          /* DATAGRAMS: INNER is connected to the client's socket */
     int16_t server_index; /* index in the policy; -1: not known yet */
+    int16_t rule;         /* the rule that chose among its servers; -1: there is no choice */
+    uint32_t tried;       /* bit I: the server at place I of the rule's list was tried */
     int64_t deadline;     /* ms; 0: none */
+    int64_t until;        /* ms; with RULE: the limit for all servers together */
     struct s5_gss *gss;
     struct s5_seal seal;
 };

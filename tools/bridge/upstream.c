@@ -6,6 +6,7 @@
 #include "error.h"
 #include "gss.h"
 #include "journal.h"
+#include "pick.h"
 #include "relay.h"
 #include "reply.h"
 #include "ticket.h"
@@ -50,10 +51,35 @@ static enum s5_reply_mark judge_failure(const struct conn *c, int error)
     return error == -ECONNREFUSED || error == -ECONNRESET ? S5_REPLY_CLOSED : S5_REPLY_PLAIN;
 }
 
+/* Continues C with the next server of its rule, if the server is the cause of a failure marked with MARK. Returns false
+ * if it is not, or if no server is left. */
+static bool try_next_server(struct conn *c, enum s5_reply_mark mark)
+{
+    struct conn_upstream *u = c->upstream;
+    const struct s5_session *s = &u->link.session;
+    bool unsuitable = mark == S5_REPLY_UNSUITABLE || (s->have_rep && (s->rep == 7 || s->rep == 8));
+    if ((mark != S5_REPLY_DOWN && !unsuitable) || !pick_next(c, mark == S5_REPLY_DOWN))
+        return false;
+    loop_close(&c->relay.server);
+    s5_gss_free(c->gss);
+    c->gss = NULL;
+    if (u->buffers)
+        munmap(u->buffers, sizeof *u->buffers);
+    u->buffers = NULL;
+    u->without_gssapi = false;
+    u->address = 0;
+    explicit_bzero(&u->link, sizeof u->link);
+    upstream_begin(c);
+    return true;
+}
+
 void upstream_fail(struct conn *c, int error)
 {
     const struct s5_session *s = &c->upstream->link.session;
-    c->upstream->front.mark = (uint8_t)judge_failure(c, error);
+    enum s5_reply_mark mark = judge_failure(c, error);
+    if (try_next_server(c, mark))
+        return;
+    c->upstream->front.mark = (uint8_t)mark;
     conn_refuse(c, error, s->have_rep ? s->rep : 0);
 }
 
@@ -179,8 +205,10 @@ static void run_negotiation(struct conn *c)
         if (result == -EAGAIN && client.poll_events == POLLIN && c->relay.server.over)
             result = s5_gss_link_eof(client.link);
         if (result == -EAGAIN) {
-            bool accepted = c->upstream->link.session.state >= S5_SESSION_REPLY;
+            bool accepted = c->upstream->link.session.state == S5_SESSION_REPLY;
             loop_set_events(&c->relay.server, client.poll_events == POLLOUT ? EPOLLOUT : EPOLLIN);
+            if (accepted && c->rule >= 0)
+                c->deadline = c->until; /* the target may be slow */
             if (accepted)
                 conn_say(c);
             return;
@@ -378,7 +406,7 @@ void upstream_ticket_done(int index, enum ticket_state state)
 
 void upstream_begin(struct conn *c)
 {
-    c->deadline = loop_now() + 1000 * (int64_t)conn_server(c)->timeout;
+    c->deadline = pick_deadline(c);
     c->state = CONN_TICKET;
     if (!offers_gssapi(conn_server(c))) {
         start_negotiation(c);
