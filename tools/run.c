@@ -20,6 +20,7 @@
 #include "coverage.h"
 #include "errors.h"
 #include "fencing.h"
+#include "known_servers.h"
 #include "parts.h"
 #include "reach_command.h"
 #include "resolved_policy.h"
@@ -150,19 +151,6 @@ static int set_source(const struct options *options)
 
 /* ---- Shared memory ---- */
 
-/* Stores the directory of the server cache in RET: $XDG_CACHE_HOME/socks5, or $HOME/.cache/socks5. Returns false if
- * neither variable names an absolute path. */
-static bool get_cache_directory(char *ret, size_t size)
-{
-    const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
-    int n = -1;
-    if (cache && *cache == '/')
-        n = snprintf(ret, size, "%s/socks5", cache);
-    else if (home && *home == '/')
-        n = snprintf(ret, size, "%s/.cache/socks5", home);
-    return n > 0 && (size_t)n < size;
-}
-
 /* Starts the bridge before its first use, if there is a server that needs one. If it does not start, the connections of
  * the command try again and report the error. */
 static void start_bridge(struct s5_shm *shm, const struct s5_policy *policy, int fd)
@@ -192,7 +180,7 @@ static int create_shm(const struct s5_policy *policy, bool trusted, struct s5_sh
     struct s5_environment env;
     s5_environment_read(&env, environ);
     char directory[S5_SERVER_CACHE_PATH], cache_path[S5_SERVER_CACHE_PATH] = "";
-    if (trusted && get_cache_directory(directory, sizeof(directory)))
+    if (trusted && known_servers_directory(directory, sizeof(directory)))
         s5_server_cache_open(shm->server_cache, directory, cache_path);
     s5_shm_publish(shm, place.fd, policy, s5_source_fingerprint(&env), cache_path);
     start_bridge(shm, policy, place.fd);

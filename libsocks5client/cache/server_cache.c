@@ -128,6 +128,18 @@ uint32_t s5_server_cache_down_for(const struct s5_server_cache_entry *table, uin
     return s ? get_time_left(atomic_load(&s->down), now) : 0;
 }
 
+bool s5_server_cache_get_down(const struct s5_server_cache_entry *table, uint64_t key, uint64_t now,
+                              struct s5_server_down *ret)
+{
+    struct s5_server_cache_entry *s = find_entry((struct s5_server_cache_entry *)(uintptr_t)table, key, 0);
+    uint64_t down = s ? atomic_load(&s->down) : 0;
+    unsigned n = count_failures(down);
+    if (!n)
+        return false;
+    *ret = (struct s5_server_down){n, (down >> 8) - get_pause(n), get_time_left(down, now)};
+    return true;
+}
+
 enum s5_server_state s5_server_cache_try(struct s5_server_cache_entry *table, uint64_t key, uint64_t now,
                                          uint32_t for_ms)
 {
@@ -230,21 +242,41 @@ static void make_directories(const char *directory)
     mkdir(path, 0700);
 }
 
-void s5_server_cache_open(struct s5_server_cache_entry *table, const char *directory,
-                          char ret[static S5_SERVER_CACHE_PATH])
+/* Stores the path of the file in RET; "": it is too long. */
+static void make_path(const char *directory, char ret[static S5_SERVER_CACHE_PATH])
+{
+    if (s5_format(ret, S5_SERVER_CACHE_PATH, "%s/servers", directory) >= S5_SERVER_CACHE_PATH - 1)
+        ret[0] = 0;
+}
+
+/* Reads the file PATH into TABLE. Returns true if the file has reached its largest size. */
+static bool read_file(struct s5_server_cache_entry *table, const char *path)
 {
     static char text[FILE_MAX + 1]; /* only socksify calls this, once */
-    if (s5_format(ret, S5_SERVER_CACHE_PATH, "%s/servers", directory) >= S5_SERVER_CACHE_PATH - 1) {
-        ret[0] = 0;
-        return;
-    }
-    make_directories(directory);
-    int fd = open_file(ret, O_RDONLY);
+    int fd = open_file(path, O_RDONLY);
     ssize_t n = fd < 0 ? 0 : read(fd, text, FILE_MAX);
     if (fd >= 0)
         close(fd);
     text[n > 0 ? n : 0] = 0;
     parse_lines(table, text, time(NULL));
-    if (n == FILE_MAX)
+    return n == FILE_MAX;
+}
+
+void s5_server_cache_read(struct s5_server_cache_entry *table, const char *directory)
+{
+    char path[S5_SERVER_CACHE_PATH];
+    make_path(directory, path);
+    if (path[0])
+        read_file(table, path);
+}
+
+void s5_server_cache_open(struct s5_server_cache_entry *table, const char *directory,
+                          char ret[static S5_SERVER_CACHE_PATH])
+{
+    make_path(directory, ret);
+    if (!ret[0])
+        return;
+    make_directories(directory);
+    if (read_file(table, ret))
         rewrite_file(table, ret);
 }

@@ -51,6 +51,17 @@ enum s5_server_state s5_server_cache_try(struct s5_server_cache_entry *table, ui
 /* Returns how long (ms) KEY will not be tried; 0: it can be. */
 uint32_t s5_server_cache_down_for(const struct s5_server_cache_entry *table, uint64_t key, uint64_t now);
 
+/* What is known of a server that is down. */
+struct s5_server_down {
+    unsigned failures; /* in a row; the number stops at 7 */
+    uint64_t last;     /* when it failed last, wall clock, ms */
+    uint32_t left;     /* how long it will not be tried, ms; 0: it can be */
+};
+
+/* Returns false if KEY is not known to be down. */
+bool s5_server_cache_get_down(const struct s5_server_cache_entry *table, uint64_t key, uint64_t now,
+                              struct s5_server_down *ret);
+
 /* down: KEY failed. PROBE: the caller tried it as TO_PROBE. Otherwise a server that is known to be down stays as it is,
  * since many connections may fail at the same time. up: KEY works. A change is appended to the file PATH. */
 void s5_server_cache_set_down(struct s5_server_cache_entry *table, const char *path, uint64_t key, uint64_t now,
@@ -59,6 +70,9 @@ void s5_server_cache_set_up(struct s5_server_cache_entry *table, const char *pat
 
 /* Counts that KEY closed the connection in place of a reply. Returns how many times it did so since it worked. */
 uint32_t s5_server_cache_count_closed(struct s5_server_cache_entry *table, uint64_t key);
+
+/* Reads DIRECTORY/servers into TABLE as the next function does, and makes and changes nothing. */
+void s5_server_cache_read(struct s5_server_cache_entry *table, const char *directory);
 
 /* Reads DIRECTORY/servers into TABLE, without entries older than a week. Missing directories are made with mode 0700.
  * RET receives the path of the file, for the functions above; "" where it is too long. Failure is silent: it costs

@@ -124,6 +124,62 @@ def _(w):
     assert status == 1, rows
 
 
+def groups_of(w, conf, *more, **env):
+    """Runs --check --json with CONF: {(about, name): {check: (finding, detail)}}, and the exit status."""
+    status, out, err = bed.run(bed.CLIENT, [w.socksify, "-c", conf, "--check", "--json", *more], dict(w.env, **env), 60)
+    assert not err, err
+    w.trap.take()  # datagrams to relays
+    report = json.loads(out)
+    assert (status != 0) == (report["result"] == "fail"), (status, out)
+    return {(g["about"], g["name"]): {row["check"]: (row["finding"], row["detail"]) for row in g["rows"]}
+            for g in report["checks"]}, status
+
+
+LISTS = """server "good" { address = "%(at)s" port = %(good)d }
+server "bad" { address = "%(at)s" port = %(closed)d }
+server "worse" { address = "nobody.example.invalid" }
+server "fine" { address = "%(at)s" port = %(fine)d }
+server "closed" { address = "%(at)s" port = 9 }
+"""
+
+
+@test("check: a rule with several servers needs one that works")
+def _(w):
+    at = {"at": bed.PROXY4, "good": s.DANTED, "closed": s.CLOSED, "fine": s.MICROSOCKS}
+    cache = {"XDG_CACHE_HOME": w.scratch + "/check-cache"}
+
+    def conf(text):
+        return s.write(w.scratch + "/check-lists.conf", LISTS % at + text)
+    good, bad, worse = [("server", name) for name in ('"good" at %s port %d' % (bed.PROXY4, s.DANTED),
+                                                      '"bad" at %s port %d' % (bed.PROXY4, s.CLOSED),
+                                                      '"worse" at nobody.example.invalid port 1080')]
+    groups, status = groups_of(w, conf('rule "all" { via = {"bad", "good", "worse"} pick = "random" }'), **cache)
+    assert status == 0 and groups[good]["connect"][0] == "ok", groups
+    assert groups[bad]["reach-ipv4"] == ("warning", "connection refused"), groups
+    assert groups[worse]["address"][0] == "warning" and "known" not in groups[bad], groups
+    assert groups["rule", '"all"'] == {
+        "order": ("ok", '"bad", "good", "worse", in random order'),
+        "servers": ("warning", '1 of 3 work, without "bad", "worse"')}, groups
+    groups, status = groups_of(w, conf('rule "all" { via = {"good", "fine"} }'), **cache)
+    assert status == 0 and groups["rule", '"all"']["servers"] == ("ok", "all 2 work"), groups
+    groups, status = groups_of(w, conf('rule "all" { via = {"bad", "closed"} }'), **cache)
+    assert status == 1 and groups["rule", '"all"']["servers"] == ("fail", "none of 2 works"), groups
+    # Another rule needs the bad server.
+    text = 'rule "one" { to = "192.0.2.1" via = "bad" } rule "all" { via = {"bad", "good"} }'
+    groups, status = groups_of(w, conf(text), **cache)
+    assert status == 1 and groups[bad]["reach-ipv4"][0] == "fail", groups
+    assert groups["rule", '"all"']["servers"][0] == "warning", groups
+    # What connections have learnt.
+    both = conf('rule "all" { via = {"bad", "good"} }')
+    right(bed.run(bed.CLIENT, [w.socksify, "-c", both, "--"] + CURL + [URL4], dict(w.env, **cache)), PAGE)
+    groups, status = groups_of(w, both, **cache)
+    finding, detail = groups[bad]["known"]
+    assert status == 0 and finding in ("warning", "ok") and "it failed" in detail and " s ago" in detail, groups
+    status, out, _ = bed.run(bed.CLIENT, [w.socksify, "-c", both, "--check"], dict(w.env, **cache), 60)
+    w.trap.take()
+    assert status == 0 and b"All required checks passed." in out and b"warning" in out and b"FAIL" not in out, out
+
+
 @test("check: microsocks supports only CONNECT, without pipelining")
 def _(w):
     with Echo():

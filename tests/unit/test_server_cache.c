@@ -47,6 +47,27 @@ Test(server_cache_file, has_no_old_lines)
                  "learnt by one run, known to the next");
 }
 
+/* What --check says of a server that is down. */
+Test(server_cache_file, says_since_when_a_server_is_down)
+{
+    struct s5_server_down down;
+    uint64_t now = (uint64_t)time(NULL) * 1000;
+    s5_server_cache_read(table, directory);
+    cr_assert_eq(access(path, F_OK), -1, "reading makes no file");
+    s5_server_cache_open(table, directory, kept);
+    cr_assert(!s5_server_cache_get_down(table, 31, now, &down));
+    s5_server_cache_set_down(table, kept, 31, now, true);
+    s5_server_cache_set_down(table, kept, 31, now, true);
+    cr_assert(s5_server_cache_get_down(table, 31, now, &down));
+    cr_assert(down.failures == 2 && down.last == now && down.left == 2000);
+    cr_assert(s5_server_cache_get_down(table, 31, now + 5000, &down) && down.left == 0);
+    s5_server_cache_read(other, directory);
+    cr_assert(s5_server_cache_get_down(other, 31, now, &down) && down.failures == 2);
+    cr_assert(down.last >= now && down.last <= now + 1000, "a line has whole seconds");
+    s5_server_cache_set_up(table, kept, 31);
+    cr_assert(!s5_server_cache_get_down(table, 31, now, &down));
+}
+
 Test(server_cache_file, knows_which_servers_are_down)
 {
     uint64_t now = (uint64_t)time(NULL) * 1000 + 999;

@@ -3,6 +3,7 @@
 #include "check.h"
 #include "check_fence.h"
 #include "check_namespace.h"
+#include "check_rules.h"
 #include "check_server.h"
 
 #include "coverage.h"
@@ -84,17 +85,6 @@ static void make_credentials(struct s5_server *server)
     server->password_len = words.password_len;
 }
 
-/* Returns true if an earlier entry for the same server was checked. Such entries differ only in what is isolated. */
-static bool is_duplicate(const struct s5_policy *policy, unsigned index)
-{
-    for (unsigned i = 0; i < index; i++) {
-        if (policy->servers[i].name == policy->servers[index].name && resolved_policy_uses(policy, i) &&
-            !policy->servers[i].isolate == !policy->servers[index].isolate)
-            return true;
-    }
-    return false;
-}
-
 /* Parses TEXT, "HOST:PORT", into RET. Returns false if it is not valid. */
 static bool parse_target(struct s5_addr *ret, const char *text)
 {
@@ -116,6 +106,8 @@ static void check_one_server(struct report *report, struct s5_policy *policy, un
     snprintf(title, sizeof(title), c.server->is_path ? "\"%s\" at %s" : "\"%s\" at %s port %u",
              s5_policy_text(policy, c.server->name), host, (unsigned)c.server->port);
     report_group(report, "server", title);
+    report->spare = check_rules_is_spare(policy, index);
+    check_rules_known(report, policy, index);
     make_credentials(&policy->servers[index]);
     int error = resolved_policy_resolve(policy, index);
     if (error != 0) {
@@ -132,13 +124,16 @@ static void check_one_server(struct report *report, struct s5_policy *policy, un
 
 static void check_servers(struct report *report, struct s5_policy *policy, const struct s5_addr *target)
 {
-    bool any = false;
+    bool any = false, works[S5_POLICY_SERVERS] = {false};
     for (unsigned i = 0; i < policy->n_servers; i++) {
-        if (s5_policy_connects_to(policy, i) && policy->servers[i].n_hops == 0 && !is_duplicate(policy, i)) {
+        bool here = s5_policy_connects_to(policy, i) && policy->servers[i].n_hops == 0;
+        if (here && check_rules_first(policy, i) == i) {
             check_one_server(report, policy, i, target);
+            works[i] = !report->bad;
             any = true;
         }
     }
+    check_rules(report, policy, works);
     if (!any) {
         report_group(report, "server", "none");
         report_row(report, "address", FINDING_FAIL, "add a rule with via = \"...\"", "no rule selects a server");

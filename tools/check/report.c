@@ -6,10 +6,8 @@
 #include <stdio.h>
 
 static const char *const finding_names[] = {
-    [FINDING_OK] = "ok",
-    [FINDING_FAIL] = "FAIL",
-    [FINDING_NO] = "no",
-    [FINDING_UNKNOWN] = "unknown",
+    [FINDING_OK] = "ok",           [FINDING_FAIL] = "FAIL",       [FINDING_NO] = "no",
+    [FINDING_UNKNOWN] = "unknown", [FINDING_WARNING] = "warning",
 };
 
 void report_string(const char *text)
@@ -47,7 +45,7 @@ void report_group(struct report *r, const char *name, const char *of)
         putchar('\n');
     }
     r->in_group = r->any_group = true;
-    r->any_row = false;
+    r->any_row = r->spare = r->bad = false;
 }
 
 void report_row(struct report *r, const char *check, enum finding finding, const char *advice, const char *detail, ...)
@@ -57,6 +55,9 @@ void report_row(struct report *r, const char *check, enum finding finding, const
     va_start(args, detail);
     vsnprintf(text, sizeof(text), detail, args);
     va_end(args);
+    r->bad |= finding == FINDING_FAIL;
+    if (r->spare && finding == FINDING_FAIL)
+        finding = FINDING_WARNING;
     r->failed |= finding == FINDING_FAIL;
     if (r->json) {
         printf("%s\n  {\"check\": \"%s\", \"finding\": \"%s\", \"detail\": ", r->any_row ? "," : "", check,

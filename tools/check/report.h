@@ -9,18 +9,21 @@ enum finding {
     FINDING_FAIL,    /* traffic is lost: sets the exit code */
     FINDING_NO,      /* the server does not support it, which not every program needs */
     FINDING_UNKNOWN, /* could not be determined from here */
+    FINDING_WARNING, /* does not work, and a rule has another server in its place */
 };
 
 struct report {
     bool json;
     bool failed;             /* there was a row with FINDING_FAIL */
+    bool spare;              /* the group is on a server that is not the only one: a FINDING_FAIL is a warning */
+    bool bad;                /* the group has a row with FINDING_FAIL */
     bool in_group;           /* JSON: a group is open */
     bool any_row, any_group; /* whether a separator comes first */
 };
 
 void report_begin(struct report *r, bool json);
 
-/* Begins a group of rows on OF. NAME is its kind: "configuration", "program" or "server". */
+/* Begins a group of rows on OF. NAME is its kind: "configuration", "program", "server" or "rule". */
 void report_group(struct report *r, const char *name, const char *of);
 
 /* Prints a row. DETAIL describes the finding in a few words. ADVICE says what to do about it, or is NULL. */

@@ -1,0 +1,102 @@
+/* Theory of operation: a server that does not work is a failure if a rule has no other one. If all its rules have
+ * others, its rows are warnings, and the rows of each rule say whether one of them works. */
+#include "check_rules.h"
+#include "known_servers.h"
+
+#include <stdio.h>
+#include <string.h>
+
+unsigned check_rules_first(const struct s5_policy *policy, unsigned index)
+{
+    for (unsigned i = 0; i < index; i++)
+        if (policy->servers[i].name == policy->servers[index].name && memchr(policy->vias, (int)i, policy->n_vias) &&
+            !policy->servers[i].isolate == !policy->servers[index].isolate)
+            return i;
+    return index;
+}
+
+/* Returns the server at place AT of RULE's list. */
+static unsigned get_server(const struct s5_policy *policy, const struct s5_rule *rule, unsigned at)
+{
+    return check_rules_first(policy, policy->vias[rule->via_first + at]);
+}
+
+static bool has_server(const struct s5_policy *policy, const struct s5_rule *rule, unsigned index)
+{
+    for (unsigned at = 0; at < rule->via_count; at++)
+        if (get_server(policy, rule, at) == index)
+            return true;
+    return false;
+}
+
+bool check_rules_is_spare(const struct s5_policy *policy, unsigned index)
+{
+    for (unsigned i = 0; i < policy->n_rules; i++)
+        if (policy->rules[i].via_count == 1 && has_server(policy, &policy->rules[i], index))
+            return false;
+    return true;
+}
+
+static bool is_in_list(const struct s5_policy *policy, unsigned index)
+{
+    for (unsigned i = 0; i < policy->n_rules; i++)
+        if (policy->rules[i].via_count > 1 && has_server(policy, &policy->rules[i], index))
+            return true;
+    return false;
+}
+
+void check_rules_known(struct report *report, const struct s5_policy *policy, unsigned index)
+{
+    char text[128];
+    unsigned left;
+    if (!is_in_list(policy, index) || !known_servers_down(policy, &policy->servers[index], text, &left))
+        return;
+    if (left > 0)
+        report_row(report, "known", FINDING_WARNING, NULL, "down: %s; connections use others for %u s", text, left);
+    else
+        report_row(report, "known", FINDING_OK, NULL, "was down: %s; the next connection tries it", text);
+}
+
+/* Appends the titles of RULE's servers to TEXT: of all of them or, if WORKS is not NULL, of those that do not work. */
+static void list_servers(const struct s5_policy *policy, const struct s5_rule *rule, const bool *works, char *text,
+                         size_t size)
+{
+    size_t used = 0;
+    text[0] = '\0';
+    for (unsigned at = 0; at < rule->via_count && used < size; at++) {
+        unsigned index = get_server(policy, rule, at);
+        if (!works || !works[index])
+            used += (size_t)snprintf(text + used, size - used, "%s\"%s\"", used ? ", " : "",
+                                     s5_policy_text(policy, policy->servers[index].name));
+    }
+}
+
+static void check_rule(struct report *report, const struct s5_policy *policy, const struct s5_rule *rule,
+                       const bool works[S5_POLICY_SERVERS])
+{
+    static const char *const picks[] = {"in this order", "in random order", "in turn", "the same for each host"};
+    char title[300], all[800], bad[800];
+    unsigned good = 0;
+    snprintf(title, sizeof(title), "\"%s\"", s5_policy_text(policy, rule->name));
+    report_group(report, "rule", title);
+    list_servers(policy, rule, NULL, all, sizeof(all));
+    report_row(report, "order", FINDING_OK, NULL, "%s, %s", all, picks[rule->pick <= S5_PICK_STICKY ? rule->pick : 0]);
+    for (unsigned at = 0; at < rule->via_count; at++)
+        good += works[get_server(policy, rule, at)];
+    list_servers(policy, rule, works, bad, sizeof(bad));
+    if (good == rule->via_count)
+        report_row(report, "servers", FINDING_OK, NULL, "all %u work", good);
+    else if (good > 0)
+        report_row(report, "servers", FINDING_WARNING, "connections use the others; see the rows of the server",
+                   "%u of %u work, without %s", good, (unsigned)rule->via_count, bad);
+    else
+        report_row(report, "servers", FINDING_FAIL, "see the rows of the servers", "none of %u works",
+                   (unsigned)rule->via_count);
+}
+
+void check_rules(struct report *report, const struct s5_policy *policy, const bool works[S5_POLICY_SERVERS])
+{
+    for (unsigned i = 0; i < policy->n_rules; i++)
+        if (policy->rules[i].via_count > 1)
+            check_rule(report, policy, &policy->rules[i], works);
+}
