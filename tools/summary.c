@@ -49,6 +49,7 @@ static void print_text(const char *name, const struct s5_server_stats *s)
     print_count(get_count(&s->failed[0]), "refused with an unassigned reply");
     print_count(get_count(&s->unanswered), "without a reply");
     print_count(get_count(&s->unreachable), "not started, because the server was not reached");
+    print_count(get_count(&s->passed_over), "passed over for the next server");
     print_count(get_count(&s->listeners), "listeners");
     print_count(get_count(&s->listeners_failed), "listeners refused");
     print_count(get_count(&s->associations), "UDP associations");
@@ -84,9 +85,9 @@ static void print_json(const char *name, const struct s5_server_stats *s, bool f
         }
     }
     fprintf(stderr,
-            "},\"unanswered\":%u,\"unreachable\":%u,\"listeners\":%u,\"listeners_refused\":%u,"
-            "\"associations\":%u,\"associations_refused\":%u}",
-            get_count(&s->unanswered), get_count(&s->unreachable), get_count(&s->listeners),
+            "},\"unanswered\":%u,\"unreachable\":%u,\"passed_over\":%u,\"listeners\":%u,"
+            "\"listeners_refused\":%u,\"associations\":%u,\"associations_refused\":%u}",
+            get_count(&s->unanswered), get_count(&s->unreachable), get_count(&s->passed_over), get_count(&s->listeners),
             get_count(&s->listeners_failed), get_count(&s->associations), get_count(&s->associations_failed));
 }
 

@@ -4,6 +4,7 @@
 #include "bridge.h"
 #include "clock.h"
 #include "isolation.h"
+#include "log_events.h"
 #include "resolve.h"
 #include "server_cache.h"
 #include "siphash.h"
@@ -229,6 +230,8 @@ void s5_choice_note(struct s5_engine *e, const struct s5_choice *choice, int r, 
 {
     if (r >= 0)
         s5_choice_succeeded(e, choice);
-    else if (down)
+    else if (choice->left > 0)
+        s5_log_events_passed_over(e, get_index(e, choice, choice->at) % S5_POLICY_SERVERS);
+    if (r < 0 && down)
         s5_choice_failed(e, choice);
 }

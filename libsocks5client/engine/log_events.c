@@ -144,6 +144,13 @@ void s5_log_events_unreachable(struct s5_engine *e, uint32_t server_index)
         increment_count(&c->servers[server_index].unreachable);
 }
 
+void s5_log_events_passed_over(struct s5_engine *e, uint32_t server_index)
+{
+    struct s5_stats *c = get_stats(e);
+    if (c)
+        increment_count(&c->servers[server_index].passed_over);
+}
+
 void s5_log_events_other(struct s5_engine *e, uint32_t server_index, uint8_t command, bool good)
 {
     struct s5_stats *c = get_stats(e);
@@ -180,7 +187,7 @@ static void count_result(struct s5_stats *c, const struct s5_negotiation *f, boo
     else if (f->session.have_rep)
         increment_count(&s->failed[rep < S5_STATS_REPS ? rep : 0]);
     else
-        increment_count(&s->unanswered);
+        increment_count(f->written ? &s->unanswered : &s->unreachable);
 }
 
 /* Logs the phases of the negotiation with the server, for success and for failure. */

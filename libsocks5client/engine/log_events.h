@@ -29,10 +29,11 @@ S5_LOG_EVENTS_COLD void s5_log_events_result(struct s5_engine *e, const struct s
 S5_LOG_EVENTS_COLD void s5_log_events_direct(struct s5_engine *e, const struct s5_flow *flow,
                                              const struct s5_route *route);
 
-/* These only count, where statistics are kept: a denied flow, a server that was not reached, and the result of a
- * BIND or UDP ASSOCIATE request (COMMAND; GOOD: it succeeded). */
+/* These only count, where statistics are kept: a denied flow, a server that was not reached, one that was passed over
+ * for the next server of a rule, and the result of a BIND or UDP ASSOCIATE request (COMMAND; GOOD: it succeeded). */
 S5_LOG_EVENTS_COLD void s5_log_events_denied(struct s5_engine *e);
 S5_LOG_EVENTS_COLD void s5_log_events_unreachable(struct s5_engine *e, uint32_t server_index);
+S5_LOG_EVENTS_COLD void s5_log_events_passed_over(struct s5_engine *e, uint32_t server_index);
 S5_LOG_EVENTS_COLD void s5_log_events_other(struct s5_engine *e, uint32_t server_index, uint8_t command, bool good);
 
 #endif

@@ -294,7 +294,6 @@ bool s5_complete_abort(struct s5_engine *e, struct s5_record *record, int fd)
 
 void s5_complete_log_unreachable(struct s5_engine *e, uint32_t server_index, int error)
 {
-    s5_log_events_unreachable(e, server_index);
     if (e->policy->servers[server_index].n_hops) /* a line has named the hop */
         return;
     s5_log(&e->log, S5_LOG_WARNING, "server \"%s\" cannot be reached: %s",
@@ -308,6 +307,7 @@ int s5_complete_fetch_error(struct s5_engine *e, uint32_t server_index, int fd, 
     e->real->getsockopt(fd, SOL_SOCKET, SO_ERROR, &kernel, &len);
     if (error == 0) {
         error = kernel ? -kernel : -ECONNABORTED;
+        s5_log_events_unreachable(e, server_index);
         s5_complete_log_unreachable(e, server_index, error);
     }
     return error;

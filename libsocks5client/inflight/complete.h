@@ -23,7 +23,7 @@ bool s5_complete_abort(struct s5_engine *e, struct s5_record *record, int fd);
 int s5_complete_result(struct s5_engine *e, struct s5_record *record, int fd);
 
 /* fetch_error: returns ERROR of a connection attempt (a negative errno) or, if it is 0, the error that the kernel
- * keeps, which is logged. Resets SO_ERROR of FD. log_unreachable: logs and counts that the server cannot be reached. */
+ * keeps, which is logged. Resets SO_ERROR of FD. log_unreachable: logs that the server cannot be reached. */
 int s5_complete_fetch_error(struct s5_engine *e, uint32_t server_index, int fd, int error);
 void s5_complete_log_unreachable(struct s5_engine *e, uint32_t server_index, int error);
 

@@ -126,12 +126,12 @@ bool s5_next_server_try(struct s5_engine *e, struct s5_negotiation *f, int fd, i
         enum cause cause = judge_failure(e, f, *error);
         if (cause == CAUSE_SERVER)
             s5_choice_failed(e, &f->choice);
-        if (atomic_load(&f->phase) < S5_NEGOTIATION_TALKING)
-            s5_log_events_unreachable(e, s5_negotiation_server(f));
         if (cause == CAUSE_TARGET ||
             (atomic_load(&f->phase) == S5_NEGOTIATION_TALKING && s5_written_spoilt(e, f, fd, true)))
             return false;
         server = s5_choice_next(e, &f->choice, f->peer.any.sa_family);
+        if (server)
+            s5_log_events_passed_over(e, s5_negotiation_server(f));
         s5_log(&e->log, S5_LOG_WARNING, "server \"%s\": %s; %s%s", s5_negotiation_server_name(e->policy, f),
                explain_failure(f, *error), server ? "trying " : "no server is left",
                server ? s5_policy_text(e->policy, server->name) : "");

@@ -12,6 +12,7 @@ struct s5_server_stats {
     _Atomic uint32_t failed[S5_STATS_REPS];             /* by REP */
     _Atomic uint32_t unanswered;                        /* failed without a reply */
     _Atomic uint32_t unreachable;                       /* the server itself was not reached */
+    _Atomic uint32_t passed_over;                       /* flows that went on to the next server of their rule */
     _Atomic uint32_t listeners, listeners_failed;       /* BIND */
     _Atomic uint32_t associations, associations_failed; /* UDP ASSOCIATE */
 };

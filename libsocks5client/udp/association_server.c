@@ -43,6 +43,7 @@ static int negotiate_udp(struct s5_engine *e, struct s5_negotiation *f, int fd, 
     s5_negotiation_limit(f, s5_clock_now() + timeout);
     r = s5_negotiation_connect(e, f, fd, true, false);
     if (r < 0 && r != -EINPROGRESS) {
+        s5_log_events_unreachable(e, s5_negotiation_server(f));
         s5_complete_log_unreachable(e, s5_negotiation_server(f), r);
         return r;
     }

@@ -124,6 +124,9 @@ def _(w):
                   "direct: 1 connections; denied: 1\n"):
         assert words in text, (words, text)
     assert status == 3, status
+    for how in ([], ["nonblock"]):
+        _, _, err = bed.run(bed.CLIENT, command + ["--", w.app("probe"), "192.0.2.2", "80"] + how, w.env)
+        assert b'via "down": 0 connected, 1 not started, because the server was not reached\n' in err, err
     status, _, err = bed.run(bed.CLIENT, command + ["--log-json", "--"] + shell, w.env)
     summary = json.loads(err.decode().splitlines()[-1])["summary"]
     assert summary["direct"] == 1 and summary["denied"] == 1, summary

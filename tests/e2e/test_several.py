@@ -2,6 +2,7 @@
 the same socket, before the program hears of anything."""
 
 import itertools
+import json
 import os
 import signal
 import socket
@@ -490,6 +491,34 @@ def _(w):
     status, out, err = Case(w, HOSTILE, SILENT, timeout=60, rule="timeout = 4").run([PYTHON, "-c", LISTEN_NOW])
     assert (status, out) == (0, b"Connection timed out\n"), (status, out, err)
     assert 3.5 < time.monotonic() - begun < 15, err
+
+
+def summary_of(case, command, *options):
+    options = ("--summary", *options)
+    status, out, err = case.run(command, options=options)
+    return err.decode()
+
+
+@test("several: --summary counts the connections of each server, and how often it was passed over", on=(PLAIN, ASAN))
+def _(w):
+    three = "import socket\nfor i in range(3): socket.create_connection(('%s', %d))" % (bed.TARGET4, s.ECHO)
+    text = summary_of(Case(w, CLOSED, REFUSING, GOOD), [PYTHON, "-c", three])
+    for line in ('via "s0": 0 connected, 1 passed over for the next server\n',
+                 'via "s1": 0 connected, 1 passed over for the next server\n', 'via "s2": 3 connected\n'):
+        assert line in text, text
+    text = summary_of(Case(w, GOOD, "port = %d" % s.MICROSOCKS, rule='pick = "round-robin"'), [PYTHON, "-c", three])
+    assert 'via "s0": 2 connected\n' in text and 'via "s1": 1 connected\n' in text, text
+    for how in ("", "nonblock"):
+        for words in (CLOSED, SILENT):
+            text = summary_of(Case(w, CLOSED, words + ' username = "a" password = "b"'),
+                              [w.app("probe"), bed.TARGET4, str(s.ECHO)] + [how] * bool(how))
+            assert 'via "s0": 0 connected, 1 passed over for the next server\n' in text, text
+            assert 'via "s1": 0 connected, 1 not started, because the server was not reached\n' in text, text
+    udp_echo()
+    text = summary_of(Case(w, "port = %d" % s.MICROSOCKS, GOOD),
+                      [PYTHON, "-c", DATAGRAM % {"host": bed.TARGET4, "n": 1}], "--log-json")
+    servers = {each["server"]: each for each in json.loads(text.splitlines()[-1])["summary"]["servers"]}
+    assert servers["s0"]["passed_over"] == 1 and servers["s1"]["associations"] == 1, text
 
 
 @test("several: -x more than once", on=(PLAIN, ASAN))
