@@ -134,6 +134,55 @@ Test(import, dante_routes)
     cr_assert(p.resolve_local && p.servers[0].methods[0] == 1 && p.servers[0].n_methods == 2);
 }
 
+/* Returns the hosts of the servers for TO, in their order. */
+static const char *list_servers(const char *to, uint8_t protocol)
+{
+    static char text[300];
+    struct s5_addr addr;
+    size_t n = 0;
+    text[0] = 0;
+    cr_assert(s5_addr_parse(&addr, to, strlen(to), 80) == 0);
+    struct s5_flow flow = {&addr, protocol, protocol == S5_PROTO_TCP ? S5_CMD_CONNECT : S5_CMD_UDP};
+    struct s5_route route = s5_policy_decide(&p, &flow);
+    cr_assert(route.verdict == S5_VIA && route.rule >= 0, "%s\n%s", to, converted);
+    const struct s5_rule *rule = &p.rules[route.rule];
+    for (unsigned i = 0; i < rule->via_count; i++)
+        n += (size_t)s5_format(text + n, sizeof text - n, " %s",
+                               s5_policy_text(&p, p.servers[p.vias[rule->via_first + i]].host));
+    return text;
+}
+
+/* Dante uses the next route that matches if the server of the first one fails. */
+Test(import, dante_routes_for_the_same_destinations)
+{
+    convert_and_load(IMPORT_DANTE, "route { from: 0/0 to: 10.0.0.0/8 via: a.example method: none }\n"
+                                   "route { from: 0/0 to: 10.0.0.0/8 via: b.example method: none }\n"
+                                   "route { from: 0/0 to: 0/0 protocol: tcp via: c.example }\n"
+                                   "route { from: 0/0 to: 0/0 protocol: udp via: a.example }\n"
+                                   "route { from: 0/0 to: 0.0.0.0/0 protocol: tcp via: d.example }\n"
+                                   "route { from: 0/0 to: 0/0 protocol: udp via: d.example }\n"
+                                   "route { from: 0/0 to: 0/0 protocol: tcp via: c.example }\n");
+    cr_assert(n_lost == 0 && p.n_rules == 3, "%s", converted);
+    cr_assert_str_eq(list_servers("10.1.1.1", S5_PROTO_TCP), " a.example b.example");
+    cr_assert_str_eq(list_servers("192.0.2.1", S5_PROTO_TCP), " c.example d.example");
+    cr_assert_str_eq(list_servers("192.0.2.1", S5_PROTO_UDP), " a.example d.example");
+    expect_text("# line 2: one more server for what line 1 matches\n");
+    expect_text("# line 7: one more server for what line 3 matches\n");
+    /* No connection becomes direct because a server failed. */
+    convert_and_load(IMPORT_DANTE, "route { from: 0/0 to: 0/0 via: a.example }\n"
+                                   "route { from: 0/0 to: 0/0 via: direct }\n");
+    cr_assert(n_lost == 1 && p.n_rules == 1, "%s", converted);
+    cr_assert_str_eq(list_servers("192.0.2.1", S5_PROTO_TCP), " a.example");
+    expect_text("NO EQUIVALENT: line 2: route: direct where the servers for line 1 fail");
+    /* The first route decides what the second one is. */
+    convert_and_load(IMPORT_DANTE, "route { from: 0/0 to: 0/0 via: direct }\n"
+                                   "route { from: 0/0 to: 0/0 via: a.example }\n");
+    expect_route("192.0.2.1", 80, "direct");
+    convert_and_load(IMPORT_DANTE, "route { from: 0/0 to: 10.0.0.0/8 proxyprotocol: socks_v4 via: a.example }\n"
+                                   "route { from: 0/0 to: 10.0.0.0/8 via: b.example }\n");
+    expect_route("10.1.1.1", 80, "deny");
+}
+
 /* A route that cannot be converted must never allow a direct connection that may have been meant for a server. */
 Test(import, dante_closed)
 {

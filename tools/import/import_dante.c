@@ -1,13 +1,37 @@
 /* Reads socks.conf of Dante, the file for clients: statements "keyword: values", and blocks "route { ... }" of
  * statements. The first route that matches applies, as in socks5.conf. A route that cannot be converted denies what it
- * may have covered, because a later route might make that direct. */
+ * may have covered, because a later route might make that direct.
+ *
+ * If the server of a route fails, Dante uses the next route that matches. Routes that match the same become one rule
+ * with several servers. So the rules are written at the end. */
 #include "import_dante.h"
 
 #include <ctype.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #define VALUES_MAX 16
+#define LIST_MAX   (IMPORT_SERVERS * 16) /* titles of servers, in quotes */
+
+/* The route that is being read. */
+struct route {
+    int line;
+    char to[IMPORT_TO_MAX], ports[64];
+    char host[256];
+    uint16_t port;
+    char protocol[32], command[48];
+    bool named, none, gssapi; /* methods; if none is set, the route has no statement for them */
+    const char *broken;       /* the part that cannot be converted, or NULL */
+};
+
+/* A rule, which routes that follow may add servers to. */
+struct pending {
+    struct route route; /* what it matches */
+    const char *via;
+    unsigned servers; /* 0: VIA is not a server */
+    char list[LIST_MAX];
+};
 
 struct dante {
     struct import_sink *sink;
@@ -20,17 +44,8 @@ struct dante {
         char key[64];
         char values[VALUES_MAX][256];
     } statement;
-};
-
-/* The route that is being read. */
-struct route {
-    int line;
-    char to[IMPORT_TO_MAX], ports[64];
-    char host[256];
-    uint16_t port;
-    char protocol[32], command[48];
-    bool named, none, gssapi; /* methods; if none is set, the route has no statement for them */
-    const char *broken;       /* the part that cannot be converted, or NULL */
+    struct pending *rules; /* IMPORT_RULES of them */
+    unsigned n_rules;
 };
 
 /* ---- Tokens ---- */
@@ -254,26 +269,88 @@ static const char *add_server(struct dante *d, const struct route *r)
     return import_server(d->sink, &server);
 }
 
+static const char *get_part(const char *text)
+{
+    return text[0] ? text : NULL;
+}
+
+static void write_rules(const struct dante *d)
+{
+    for (unsigned i = 0; i < d->n_rules; i++) {
+        const struct pending *pending = &d->rules[i];
+        const struct route *r = &pending->route;
+        struct import_rule rule = {
+            .title = "route",
+            .to = get_part(r->to),
+            .ports = get_part(r->ports),
+            .protocol = get_part(r->protocol),
+            .command = get_part(r->command),
+            .via = pending->via,
+            .list = pending->servers > 1 ? pending->list : NULL,
+        };
+        import_rule(d->sink, &rule);
+    }
+}
+
+static bool is_same_match(const struct route *a, const struct route *b)
+{
+    return strcmp(a->to, b->to) == 0 && strcmp(a->ports, b->ports) == 0 && strcmp(a->protocol, b->protocol) == 0 &&
+           strcmp(a->command, b->command) == 0;
+}
+
+/* Adds the server TITLE to the pending rule, unless the rule has it. */
+static void add_to_list(struct pending *pending, const char *title)
+{
+    char quoted[32];
+    size_t used = strlen(pending->list);
+    snprintf(quoted, sizeof(quoted), "\"%s\"", title);
+    if (strstr(pending->list, quoted) || used + strlen(quoted) + 2 >= sizeof(pending->list))
+        return;
+    snprintf(pending->list + used, sizeof(pending->list) - used, "%s%s", used ? ", " : "", quoted);
+    pending->servers++;
+}
+
+/* Adds R to the rule that matches the same and has a server. SERVER: that of R; NULL: R is direct. Returns false if
+ * there is no such rule. */
+static bool add_to_rule(struct dante *d, const struct route *r, const char *server)
+{
+    struct pending *pending = NULL;
+    for (unsigned i = 0; i < d->n_rules && !pending; i++)
+        if (is_same_match(&d->rules[i].route, r))
+            pending = &d->rules[i];
+    if (!pending || !pending->servers)
+        return false;
+    if (server) {
+        import_remark(d->sink, "line %d: one more server for what line %d matches", r->line, pending->route.line);
+        add_to_list(pending, server);
+    } else
+        import_note(d->sink, r->line, "route", "direct where the servers for line %d fail: connections fail here",
+                    pending->route.line);
+    return true;
+}
+
 static void end_route(struct dante *d, struct route *r)
 {
-    struct import_rule rule = {
-        .title = "route",
-        .to = r->to[0] ? r->to : NULL,
-        .ports = r->ports[0] ? r->ports : NULL,
-        .protocol = r->protocol[0] ? r->protocol : NULL,
-        .command = r->command[0] ? r->command : NULL,
-        .via = "deny",
-    };
-    const char *server = NULL;
-    if (!r->broken && strcasecmp(r->host, "direct") == 0)
-        rule.via = "direct";
+    const char *via = "deny", *server = NULL;
+    bool direct = strcasecmp(r->host, "direct") == 0;
+    if (!r->broken && direct)
+        via = "direct";
     else if (!r->broken && (server = add_server(d, r)))
-        rule.via = server;
+        via = server;
     else if (!r->broken)
         r->broken = "its \"via\"";
     if (r->broken)
         import_note(d->sink, r->line, "route", "%s: what it may have matched is denied", r->broken);
-    import_rule(d->sink, &rule);
+    if (!r->broken && add_to_rule(d, r, server))
+        return;
+    if (d->n_rules == IMPORT_RULES) {
+        d->sink->failed = true;
+        return;
+    }
+    struct pending *pending = &d->rules[d->n_rules++];
+    *pending = (struct pending){.route = *r, .via = via};
+    if (server)
+        add_to_list(pending, server);
 }
 
 /* ---- The file ---- */
@@ -318,8 +395,12 @@ static void read_top_statement(struct dante *d)
 
 void import_dante(struct import_sink *sink, const char *text)
 {
-    struct dante d = {.sink = sink, .at = text, .line = 1};
+    struct dante d = {.sink = sink, .at = text, .line = 1, .rules = calloc(IMPORT_RULES, sizeof(*d.rules))};
     bool route = false;
+    if (!d.rules) {
+        sink->failed = true;
+        return;
+    }
     sink->resolve_local = true; /* Dante's default */
     read_token(&d);
     while (d.word[0]) {
@@ -336,6 +417,8 @@ void import_dante(struct import_sink *sink, const char *text)
             read_token(&d);
         }
     }
+    write_rules(&d);
+    free(d.rules);
     import_remark(sink, "What no rule matches is denied here; Dante connects directly.");
     import_remark(sink, "Listeners are local where no rule names \"bind\".");
 }

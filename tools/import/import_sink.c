@@ -189,7 +189,10 @@ void import_rule(struct import_sink *sink, const struct import_rule *rule)
     print_list(sink->rules, "ports", rule->ports);
     print_list(sink->rules, "protocol", rule->protocol);
     print_list(sink->rules, "command", rule->command);
-    fprintf(sink->rules, " via = \"%s\" }\n", rule->via);
+    if (rule->list)
+        fprintf(sink->rules, " via = {%s} }\n", rule->list);
+    else
+        fprintf(sink->rules, " via = \"%s\" }\n", rule->via);
 }
 
 /* ---- Lines ---- */

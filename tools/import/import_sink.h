@@ -27,11 +27,12 @@ struct import_sink {
     struct import_server known[IMPORT_SERVERS];
 };
 
-/* The parts of a rule; NULL: left out. All but VIA and TITLE have the form that is between the braces. */
+/* The parts of a rule; NULL: left out. TO to COMMAND have the form that is between the braces. */
 struct import_rule {
     const char *title; /* a number is appended */
     const char *to, *ports, *protocol, *command;
-    const char *via; /* "direct", "deny", or the result of import_server() */
+    const char *via;  /* "direct", "deny", or the result of import_server() */
+    const char *list; /* several servers in place of VIA, in the form that is between the braces; NULL: one */
 };
 
 /* Adds a note on WHAT, which has no equivalent. LINE is its line; 0: it belongs to no line. FORMAT says what to know
