@@ -1,6 +1,7 @@
 """Rules with several servers: what is wrong with a server, and the program's connection goes through the next one, on
 the same socket, before the program hears of anything."""
 
+import contextlib
 import itertools
 import json
 import os
@@ -74,6 +75,13 @@ def danted_of(group):
         except OSError:
             continue
     return members
+
+
+def kill_all(members):
+    """The end of one may be the end of others."""
+    for member in members:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(member, signal.SIGKILL)
 
 
 def play(w, function):
@@ -215,8 +223,7 @@ def _(w):
         assert out == "ok" and 'server "s0": it does not answer; trying s1' in err, (out, err)
         assert case.probe() == ("ok", ""), "it is known to be down"
     finally:
-        for member in members:
-            os.kill(member, signal.SIGKILL)
+        kill_all(members)
 
 
 @test("several: what is known of a server is known to the whole tree and to the next run", on=(PLAIN, ASAN))
@@ -420,8 +427,7 @@ def _(w):
     with subprocess.Popen(bed.within(bed.CLIENT, command), env=case.env, stdin=subprocess.PIPE,
                           stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as p:
         assert p.stdout.readline() == "0\n"
-        for member in danted_of(group):
-            os.kill(member, signal.SIGKILL)
+        kill_all(danted_of(group))
         end, got = time.monotonic() + 30, ""
         for i in range(1, 6):
             p.stdin.write("\n")
