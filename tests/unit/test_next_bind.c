@@ -151,6 +151,30 @@ Test(rebind, a_server_that_fails_is_tried_again)
     end_engine(e);
 }
 
+/* A rule with two servers and "timeout": both are silent. */
+Test(rebind, the_time_of_the_rule_limits_it)
+{
+    enum { LIMIT = 3 };
+    struct s5_engine *e = fake_engine();
+    struct s5_policy *policy = (struct s5_policy *)(uintptr_t)e->policy;
+    cr_assert_eq(s5_policy_add_server(policy, "other"), 1);
+    policy->servers[1] = policy->servers[0];
+    e->server_keys[1] = e->server_keys[0] + 1;
+    cr_assert_eq(s5_policy_add_via(policy, 0, 1), 1);
+    policy->rules[0].timeout = LIMIT;
+    struct place at = start_listening(e, POLL, OFF, 1);
+    int to = accept_and_read(e, &at);
+    struct sockaddr_in own;
+    socklen_t len = sizeof own;
+    uint64_t begun = fake_net.now;
+    s5_getsockname(e, at.fd, (struct sockaddr *)&own, &len); /* waits for the next request, and makes another */
+    cr_assert_gt(fake_net.now - begun, (LIMIT - 1) * S5_CLOCK_SECOND);
+    cr_assert_lt(fake_net.now - begun, (2 * LIMIT + 1) * S5_CLOCK_SECOND, "not the timeout of a server");
+    cr_assert_eq(s5_close(e, to), 0);
+    stop_listening(e, &at);
+    end_engine(e);
+}
+
 /* The next BIND request completes while the listener is locked for a long time, by a frame below in this thread
  * or by another thread. That connection is given up, nothing hangs, and the listener makes another request later. */
 Test(rebind, a_request_that_completes_while_the_listener_is_locked_is_given_up)
