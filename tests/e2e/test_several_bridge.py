@@ -239,3 +239,10 @@ def _(w):
     with Alone(w, several.HOSTILE + " pipeline = off", GOOD, timeout=6) as bridge:
         bridge.fetch()
         assert "trying" not in bridge.lines(), bridge.lines()
+
+
+@test("several: behind the bridge: programs in a namespace use the next server", on=PLAIN)
+def _(w):
+    for words in (GSSAPI + CLOSED, nobody(w), WITH_GSSAPI + ' gssapi-service = "nosuch"'):
+        case = Kerberos(w, words, GOOD)
+        right(case.run(CURL + [URL4], options=("--engine=namespace", "-v")), PAGE)
