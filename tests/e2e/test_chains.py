@@ -1,9 +1,9 @@
 """Chains: a connection goes through several servers, one behind the other, on the program's own socket."""
 
 import itertools
+import json
 import os
 import subprocess
-import time
 
 import bed
 import servers as s
@@ -220,3 +220,16 @@ def _(w):
         assert status == 0 and out.split()[0] == want, (status, out, err)
     finally:
         os.unlink(f.name)
+
+
+@test("chains: --check tries the first server, and --explain shows all", on=PLAIN)
+def _(w):
+    for first, code, finding in ((GOOD, 0, "unknown"), (CLOSED, 1, "fail")):
+        chain = Chain(w, first, FAR_NAMED)
+        status, out, err = bed.run(bed.CLIENT, [w.socksify, "--check", "--json", "-c", chain.conf], chain.env, 60)
+        groups = {str(group): group["rows"] for group in json.loads(out)["checks"]}
+        rows = [row for title, rows in groups.items() for row in rows if row["check"] == "servers"]
+        assert status == code and len(rows) == 1 and rows[0]["finding"] == finding, (status, out, err)
+        assert '"s0", "s1"' in rows[0]["detail"], rows
+    status, out, err = bed.run(bed.CLIENT, [w.socksify, "--explain", "example.org:443", "-c", chain.conf], chain.env)
+    assert status == 0 and b'chain: "s0", "s1"\nmode: strict\n' in out and b"both.example:1095" in out, (status, out, err)

@@ -133,6 +133,7 @@ static void check_servers(struct report *report, struct s5_policy *policy, const
             any = true;
         }
     }
+    check_rules_chains(report, policy, works);
     check_rules(report, policy, works);
     if (!any) {
         report_group(report, "server", "none");

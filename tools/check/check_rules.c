@@ -29,10 +29,19 @@ static bool has_server(const struct s5_policy *policy, const struct s5_rule *rul
     return false;
 }
 
+/* Returns true if the first server of every connection through ENTRY is INDEX: it is that server, or a chain. */
+static bool begins_with(const struct s5_policy *policy, unsigned entry, unsigned index)
+{
+    const struct s5_server *chain = &policy->servers[entry];
+    if (chain->n_hops == 0)
+        return check_rules_first(policy, entry) == index;
+    return s5_policy_first_hops(chain) == 1 && check_rules_first(policy, policy->vias[chain->hops_first]) == index;
+}
+
 bool check_rules_is_spare(const struct s5_policy *policy, unsigned index)
 {
     for (unsigned i = 0; i < policy->n_rules; i++)
-        if (policy->rules[i].via_count == 1 && has_server(policy, &policy->rules[i], index))
+        if (policy->rules[i].via_count == 1 && begins_with(policy, policy->vias[policy->rules[i].via_first], index))
             return false;
     return true;
 }
@@ -92,6 +101,34 @@ static void check_rule(struct report *report, const struct s5_policy *policy, co
     else
         report_row(report, "servers", FINDING_FAIL, "see the rows of the servers", "none of %u works",
                    (unsigned)rule->via_count);
+}
+
+/* Of the servers of CHAIN only those that can be the first are connected to from here. Returns true if one of them
+ * works. */
+static bool check_chain(struct report *report, const struct s5_policy *policy, const struct s5_server *chain,
+                        const bool works[S5_POLICY_SERVERS])
+{
+    char title[300], text[800] = "";
+    size_t used = 0;
+    bool good = false;
+    for (unsigned i = 0; i < chain->n_hops && used < sizeof(text); i++) {
+        unsigned hop = policy->vias[chain->hops_first + i];
+        used += (size_t)snprintf(text + used, sizeof(text) - used, "%s\"%s\"", used ? ", " : "",
+                                 s5_policy_text(policy, policy->servers[hop].name));
+        good |= i < s5_policy_first_hops(chain) && works[check_rules_first(policy, hop)];
+    }
+    snprintf(title, sizeof(title), "\"%s\"", s5_policy_text(policy, chain->name));
+    report_group(report, "chain", title);
+    report_row(report, "servers", good ? FINDING_UNKNOWN : FINDING_FAIL, good ? NULL : "see the rows of the servers",
+               "%s; %s", text, good ? "what is behind the first one is not checked" : "the first one does not work");
+    return good;
+}
+
+void check_rules_chains(struct report *report, const struct s5_policy *policy, bool works[S5_POLICY_SERVERS])
+{
+    for (unsigned i = 0; i < policy->n_servers; i++)
+        if (policy->servers[i].n_hops > 0 && s5_policy_connects_to(policy, i))
+            works[i] = check_chain(report, policy, &policy->servers[i], works);
 }
 
 void check_rules(struct report *report, const struct s5_policy *policy, const bool works[S5_POLICY_SERVERS])
