@@ -31,7 +31,7 @@ static void convert_and_load(enum import_kind kind, const char *text)
     close(fd);
 }
 
-/* Returns "direct", "deny" or "HOST:PORT". */
+/* Returns "direct", "deny", "HOST:PORT" or the title of a chain. */
 static const char *decide_route(const char *to, uint16_t port, uint8_t protocol, uint8_t command)
 {
     static char text[300];
@@ -42,6 +42,8 @@ static const char *decide_route(const char *to, uint16_t port, uint8_t protocol,
     if (route.verdict != S5_VIA)
         return route.verdict == S5_DIRECT ? "direct" : "deny";
     const struct s5_server *server = &p.servers[route.server];
+    if (server->n_hops)
+        return s5_policy_text(&p, server->name);
     s5_format(text, sizeof text, "%s:%d", s5_policy_text(&p, server->host), (int)server->port);
     return text;
 }
@@ -80,21 +82,42 @@ Test(import, proxychains_one_server)
     expect_text("mode 0600");
 }
 
-Test(import, proxychains_chains_are_denied)
+Test(import, proxychains_chains)
 {
-    static const char list[] = "[ProxyList]\nsocks5 192.0.2.1 1080\nsocks5 192.0.2.2 1080\n";
+    static const char list[] = "[ProxyList]\nsocks5 192.0.2.1 1080\nsocks5 192.0.2.2 1080 u p\nsocks5 192.0.2.3 80\n";
+    static const struct {
+        const char *kind;
+        uint8_t mode, length;
+    } cases[] = {{"strict_chain", S5_CHAIN_STRICT, 3},
+                 {"dynamic_chain", S5_CHAIN_DYNAMIC, 3},
+                 {"random_chain\nchain_len = 2", S5_CHAIN_RANDOM, 2},
+                 {"random_chain", S5_CHAIN_RANDOM, 1},
+                 {"round_robin_chain\nchain_len=3", S5_CHAIN_ROUND_ROBIN, 3}};
     char text[256];
-    for (int i = 0; i < 3; i++) {
-        static const char *const kinds[] = {"strict_chain", "dynamic_chain",
-                                            "random_chain\nchain_len = 2"};
-        s5_format(text, sizeof text, "%s\n%s", kinds[i], list);
+    for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
+        s5_format(text, sizeof text, "%s\n%s", cases[i].kind, list);
         convert_and_load(IMPORT_PROXYCHAINS, text);
-        expect_route("198.51.100.1", 80, "deny");
-        cr_assert(n_lost == 1 && p.n_servers == 2 && p.resolve_local);
+        expect_route("198.51.100.1", 80, "list");
+        cr_assert(n_lost == 0 && p.n_servers == 4 && p.resolve_local);
+        const struct s5_server *chain = &p.servers[3];
+        cr_assert_eq(chain->n_hops, 3);
+        cr_expect_arr_eq(p.vias + chain->hops_first, ((uint8_t[]){0, 1, 2}), 3);
+        cr_expect(chain->chain_mode == cases[i].mode && chain->chain_length == cases[i].length, "%s", cases[i].kind);
     }
-    s5_format(text, sizeof text, "random_chain\nchain_len=1\n%s", list);
-    convert_and_load(IMPORT_PROXYCHAINS, text);
-    expect_route("198.51.100.1", 80, "192.0.2.1:1080");
+}
+
+Test(import, proxychains_chains_that_have_no_equivalent)
+{
+    static const char *const texts[] = {
+        "strict_chain\n[ProxyList]\nsocks5 192.0.2.1 1080\nsocks4 192.0.2.2 1080\n",
+        "dynamic_chain\n[ProxyList]\nhttp 192.0.2.1 1080\nsocks5 192.0.2.2 1080\n",
+        "random_chain\nchain_len = 3\n[ProxyList]\nsocks5 192.0.2.1 1080\nsocks5 192.0.2.2 1080\n",
+        "random_chain\nchain_len = 0\n[ProxyList]\nsocks5 192.0.2.1 1080\nsocks5 192.0.2.2 1080\n"};
+    for (unsigned i = 0; i < sizeof texts / sizeof *texts; i++) {
+        convert_and_load(IMPORT_PROXYCHAINS, texts[i]);
+        expect_route("198.51.100.1", 80, "deny");
+        cr_assert(n_lost > 0);
+    }
 }
 
 Test(import, proxychains_other_servers)

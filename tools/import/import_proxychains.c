@@ -1,7 +1,8 @@
-/* Reads proxychains.conf: directives, then a list of proxies. Every connection uses a chain of them. A chain of one
- * proxy becomes a server. A longer chain has no equivalent: a single server of it would see, and show, what the chain
- * was to hide. Everything is then denied until the user has chosen a server. */
+/* Reads proxychains.conf: directives, then a list of proxies. Every connection uses a chain of them. A list of one proxy
+ * becomes a server, a longer one a chain of the same mode. If a proxy of the list cannot be used, everything is denied:
+ * without it the others would see, and show, what the chain was to hide. */
 #include "import_proxychains.h"
+#include "policy.h"
 
 #include <string.h>
 
@@ -9,9 +10,10 @@ struct chain {
     struct import_sink *sink;
     struct import_lines lines;
     const char *kind;  /* "strict", "dynamic", "random", "round_robin" */
-    long length;       /* length of a random or round-robin chain */
+    long length;       /* length of a random or round-robin chain; -1: not valid */
     unsigned hops;     /* number of entries of any type */
-    const char *first; /* title of the first SOCKS5 server among them, or NULL */
+    unsigned n_titles; /* number of those that can be used */
+    const char *titles[IMPORT_SERVERS];
     bool remote_names;
 };
 
@@ -111,27 +113,52 @@ static void add_proxy(struct chain *c)
     const char *title = import_server(c->sink, &server);
     if (!title)
         note_unknown(c);
-    if (title && !c->first)
-        c->first = title;
+    if (title && c->n_titles < IMPORT_SERVERS)
+        c->titles[c->n_titles++] = title;
     explicit_bzero(&server, sizeof(server));
+}
+
+/* Returns what is wrong with the chain, or NULL. */
+static const char *find_fault(const struct chain *c)
+{
+    bool some = c->kind[0] == 'r';
+    if (c->n_titles < c->hops)
+        return "a chain without one of its servers would show what it hides: everything is denied";
+    if (some && (c->length < 1 || c->length > c->hops))
+        return "chain_len is larger than the list: no connection is possible";
+    if ((some ? (unsigned long)c->length : c->kind[0] == 's' ? c->hops : 1) > S5_CHAIN_HOPS)
+        return "more servers than a connection can go through: everything is denied";
+    return NULL;
+}
+
+static void write_chain(const struct chain *c)
+{
+    FILE *to = c->sink->servers;
+    fputs("chain \"list\" {\n  servers = {", to);
+    for (unsigned i = 0; i < c->n_titles; i++)
+        fprintf(to, "%s\"%s\"", i > 0 ? ", " : "", c->titles[i]);
+    fprintf(to, "}\n  mode    = \"%s\"\n", c->kind);
+    if (c->kind[0] == 'r')
+        fprintf(to, "  length  = %ld\n", c->length);
+    fputs("}\n", to);
 }
 
 /* Adds the last rule of the file, with notes on the chain. */
 static void add_last_rule(struct chain *c)
 {
     struct import_rule rest = {.title = "rest", .via = "deny"};
-    bool whole = c->kind[0] == 's' || c->kind[0] == 'd';
-    if (!c->first)
+    const char *wrong = find_fault(c);
+    if (c->hops == 0)
         import_note(c->sink, 0, "[ProxyList]", "no SOCKS5 server: everything is denied");
-    else if (c->hops > 1 && (whole || c->length != 1))
-        import_note(c->sink, 0, "[ProxyList]",
-                    "a %s chain through several servers; everything is denied until the last rule"
-                    " says which one to use, such as via = \"%s\"",
-                    c->kind, c->first);
-    else
-        rest.via = c->first;
-    if (c->first && c->hops > 1 && !whole && c->length == 1)
-        import_note(c->sink, 0, "[ProxyList]", "one of several at a time: only the first is used");
+    else if (wrong)
+        import_note(c->sink, 0, "[ProxyList]", "%s", wrong);
+    else if (c->hops == 1)
+        rest.via = c->titles[0];
+    else {
+        write_chain(c);
+        rest.via = "list";
+        import_remark(c->sink, "The name of a server is resolved by the server before it.");
+    }
     import_rule(c->sink, &rest);
     c->sink->resolve_local = !c->remote_names;
     import_remark(c->sink, "Loopback is direct here unless a rule names it.");
