@@ -110,10 +110,10 @@ static int request_bind(struct s5_engine *e, struct s5_listener *l, const struct
 static void log_result(struct s5_engine *e, const struct s5_listener *l, const struct s5_server *server, int r,
                        const struct s5_endpoint *at, enum s5_log_level level)
 {
-    const char *name = s5_policy_text(e->policy, server->name);
+    const char *name = s5_server_name(server);
     char text[S5_ADDR_TEXT_MAX];
     struct s5_addr addr;
-    s5_log_events_other(e, (uint32_t)(server - e->policy->servers), S5_CMD_BIND, r >= 0);
+    s5_log_events_other(e, server->index, S5_CMD_BIND, r >= 0);
     if (r < 0)
         s5_log(&e->log, level, "refused: listening at server \"%s\": %s (%s)", name,
                r == -EOPNOTSUPP ? "the server does not support BIND" : s5_error_text(r),

@@ -117,16 +117,16 @@ void s5_listener_end_call(struct s5_engine *e, struct s5_record *record, struct 
     s5_critical_end(&critical);
 }
 
-/* Makes a BIND for L at the servers of its rule, one after another. As s5_bind_request(). */
+/* Makes a BIND for L at the servers of its rule, which P has, one after another. As s5_bind_request(). */
 static __attribute__((noinline, cold)) int request_from_any(struct s5_engine *e, struct s5_listener *l,
-                                                            struct s5_cleanup *call, uint32_t ticket,
-                                                            struct s5_endpoint *ret)
+                                                            const struct s5_policy *p, struct s5_cleanup *call,
+                                                            uint32_t ticket, struct s5_endpoint *ret)
 {
     static const struct s5_addr nobody;
     const struct s5_server *server;
     struct s5_choice choice;
     int r = -EHOSTUNREACH;
-    s5_choice_begin(e, &choice, l->rule - 1u, &nobody);
+    s5_choice_begin(e, &choice, p, l->rule - 1u, &nobody);
     while ((server = s5_choice_next(e, &choice, AF_UNSPEC))) {
         bool down;
         uint64_t until = s5_choice_deadline(e, &choice);
@@ -149,13 +149,13 @@ int s5_listener_renew(struct s5_engine *e, struct s5_record *record, struct s5_c
     if (!p)
         return atomic_load(&e->refusal);
     uint32_t index = s5_negotiation_server(&l->negotiation);
-    if (index >= p->n_servers)
+    if (index >= p->n_servers || l->negotiation.server_key != e->server_keys[index])
         return -EACCES;
     s5_next_bind_drop(e, l);
-    bool down;
-    int control = l->rule && l->rule <= p->n_rules ? request_from_any(e, l, call, ticket, &name)
-                                                   : s5_bind_request(e, l, &p->servers[index], S5_CLOCK_NEVER,
-                                                                     S5_LOG_ERROR, call, ticket, &name, &down);
+    bool down, has_rule = l->rule && l->rule <= p->n_rules && l->generation == s5_policy_file_of(p)->generation;
+    int control =
+        has_rule ? request_from_any(e, l, p, call, ticket, &name)
+                 : s5_bind_request(e, l, &p->servers[index], S5_CLOCK_NEVER, S5_LOG_ERROR, call, ticket, &name, &down);
     if (!s5_cleanup_owns(call, ticket))
         return -ECONNABORTED;
     s5_listener_set_result(e, record, control, &name);
@@ -267,8 +267,10 @@ static int prepare_listener(struct s5_engine *e, int fd, int route, const struct
     int r = get_families(e, fd, l);
     l->backoff = 0;
     l->bound = false;
-    l->negotiation.server_index = (uint32_t)(server - e->policy->servers);
+    l->negotiation.server_index = server->index;
+    l->negotiation.server_key = e->server_keys[server->index];
     l->rule = (uint16_t)(route - 1);
+    l->generation = s5_policy_file_of(s5_server_policy(server))->generation;
     struct s5_record *record = r < 0 ? NULL : make_listening_record(e, fd, l);
     if (!record) {
         s5_listener_release(e, l, s5_listener_generation(l));

@@ -129,7 +129,7 @@ static int begin_next_bind(struct s5_engine *e, struct s5_listener *l)
     const struct s5_policy *p = s5_engine_policy(e);
     uint32_t index = l->negotiation.server_index;
     struct s5_negotiation *f = NULL;
-    if (!p || index >= p->n_servers || !p->servers[index].n_addrs)
+    if (!p || index >= p->n_servers || !p->servers[index].n_addrs || l->negotiation.server_key != e->server_keys[index])
         return -EACCES;
     int r = s5_bind_request_socket(e, l), fd = r < 0 ? r : s5_internal_fd_take(e, r);
     if (fd >= 0)

@@ -6,6 +6,7 @@
 #include "error.h"
 #include "reply.h"
 #include "route.h"
+#include "server.h"
 #include "server_cache.h"
 #include "siphash.h"
 #include <errno.h>
@@ -17,27 +18,40 @@
 
 /* --- the hops --- */
 
-static const struct s5_server *get_chain(const struct s5_engine *e, const struct s5_negotiation *f)
+/* Returns the policy that F began with; NULL: this process does not have it. */
+static const struct s5_policy *get_policy(const struct s5_engine *e, const struct s5_negotiation *f)
 {
-    return &e->policy->servers[s5_negotiation_server(f)];
+    return s5_policy_file_find(e->policy_file, f->chain.generation);
 }
 
-static uint32_t get_index(const struct s5_engine *e, const struct s5_server *chain, unsigned place)
+static const struct s5_server *get_entry(const struct s5_engine *e, const struct s5_negotiation *f, uint32_t index)
 {
-    return e->policy->vias[(chain->hops_first + place) % S5_POLICY_VIAS] % S5_POLICY_SERVERS;
+    static const struct s5_server none;
+    const struct s5_policy *p = get_policy(e, f);
+    return p ? &p->servers[index % S5_POLICY_SERVERS] : &none;
+}
+
+static const struct s5_server *get_chain(const struct s5_engine *e, const struct s5_negotiation *f)
+{
+    return get_entry(e, f, s5_negotiation_server(f));
+}
+
+static const struct s5_server *get_hop(const struct s5_engine *e, const struct s5_negotiation *f, unsigned at)
+{
+    return get_entry(e, f, s5_negotiation_hop(f, at));
 }
 
 const char *s5_chain_hop_name(const struct s5_engine *e, const struct s5_negotiation *f, unsigned at)
 {
-    return s5_policy_text(e->policy, e->policy->servers[s5_negotiation_hop(e->policy, f, at)].name);
+    const struct s5_policy *p = get_policy(e, f);
+    return p ? s5_policy_text(p, get_hop(e, f, at)->name) : "";
 }
 
 void s5_chain_hop(struct s5_engine *e, const struct s5_negotiation *f, unsigned at, struct s5_hop *ret)
 {
-    uint32_t index = s5_negotiation_hop(e->policy, f, at);
-    const struct s5_server *server = &e->policy->servers[index];
+    const struct s5_server *server = get_hop(e, f, at);
     bool known = server->pipeline == S5_PIPELINE_ON;
-    *ret = (struct s5_hop){.server = server, .key = e->server_keys[index]};
+    *ret = (struct s5_hop){.server = server, .key = e->server_keys[s5_negotiation_hop(f, at)]};
     ret->again = f->chain.stepwise & 1u << f->chain.places[at % S5_CHAIN_HOPS] % 32;
     ret->pipeline = known;
     if (server->pipeline == S5_PIPELINE_AUTO) {
@@ -56,9 +70,11 @@ void s5_chain_destination(const struct s5_engine *e, const struct s5_negotiation
         *ret = f->chain.to;
         return;
     }
-    const struct s5_server *next = &e->policy->servers[s5_negotiation_hop(e->policy, f, at + 1)];
-    const char *host = s5_policy_text(e->policy, next->host);
-    s5_addr_parse(ret, host, strlen(host), next->port);
+    const struct s5_policy *p = get_policy(e, f);
+    const struct s5_server *next = get_hop(e, f, at + 1);
+    const char *host = p ? s5_policy_text(p, next->host) : "";
+    if (s5_addr_parse(ret, host, strlen(host), next->port) < 0)
+        *ret = (struct s5_addr){.kind = S5_ADDR_NONE};
 }
 
 bool s5_chain_goes_ahead(struct s5_engine *e, const struct s5_negotiation *f, unsigned at)
@@ -96,8 +112,14 @@ static uint64_t get_hop_key(const struct s5_engine *e, uint32_t index, uint64_t 
 
 static uint64_t get_down_key(const struct s5_engine *e, const struct s5_negotiation *f, unsigned at)
 {
-    uint64_t before = at ? e->server_keys[s5_negotiation_hop(e->policy, f, at - 1)] : 0;
-    return get_hop_key(e, s5_negotiation_hop(e->policy, f, at), before);
+    uint64_t before = at ? e->server_keys[s5_negotiation_hop(f, at - 1)] : 0;
+    return get_hop_key(e, s5_negotiation_hop(f, at), before);
+}
+
+/* Returns the index of the server at PLACE of CHAIN, which is an entry of a policy. */
+static uint32_t find_index(const struct s5_server *chain, unsigned place)
+{
+    return s5_server_policy(chain)->vias[(chain->hops_first + place) % S5_POLICY_VIAS] % S5_POLICY_SERVERS;
 }
 
 /* The order in which the servers of a chain are considered. */
@@ -127,7 +149,7 @@ static void make_order(struct s5_engine *e, const struct s5_server *chain, struc
     unsigned first = 0;
     ret->n = chain->n_hops <= S5_POLICY_SERVERS ? chain->n_hops : S5_POLICY_SERVERS;
     if (chain->chain_mode == S5_CHAIN_ROUND_ROBIN)
-        first = atomic_load(&atomic_load(&e->shm)->chain_rounds[chain - e->policy->servers]);
+        first = atomic_load(&atomic_load(&e->shm)->chain_rounds[chain->index % S5_POLICY_SERVERS]);
     for (unsigned i = 0; i < ret->n; i++)
         ret->places[i] = (uint8_t)((first + i) % ret->n);
     if (chain->chain_mode == S5_CHAIN_RANDOM)
@@ -152,14 +174,14 @@ static bool is_resolved(const struct s5_server *hop, int family)
 static bool is_candidate(struct s5_engine *e, struct s5_negotiation *f, unsigned place, bool all, bool *ret_probe)
 {
     const struct s5_server *chain = get_chain(e, f);
-    uint32_t index = get_index(e, chain, place);
-    const struct s5_server *hop = &e->policy->servers[index];
+    uint32_t index = find_index(chain, place);
+    const struct s5_server *hop = get_entry(e, f, index);
     *ret_probe = false;
     if (f->chain.dead & 1u << place || (f->chain.n == 0 && !is_resolved(hop, f->server.any.sa_family)))
         return false;
     if (all || chain->chain_mode == S5_CHAIN_STRICT)
         return true;
-    uint64_t before = f->chain.n ? e->server_keys[s5_negotiation_hop(e->policy, f, f->chain.n - 1u)] : 0;
+    uint64_t before = f->chain.n ? e->server_keys[s5_negotiation_hop(f, f->chain.n - 1u)] : 0;
     enum s5_server_state state =
         s5_server_cache_try(get_table(e), get_hop_key(e, index, before), get_time(), chain->timeout * 1000u);
     *ret_probe = state == S5_SERVER_TO_PROBE;
@@ -178,11 +200,12 @@ static unsigned take_hops(struct s5_engine *e, struct s5_negotiation *f, const s
         if (!is_candidate(e, f, order->places[i], all, &probe))
             continue;
         f->chain.probes |= (uint16_t)(probe << f->chain.n);
+        f->chain.hops[f->chain.n] = (uint8_t)find_index(chain, order->places[i]);
         f->chain.places[f->chain.n++] = order->places[i];
         last = i + 1;
     }
     if (chain->chain_mode == S5_CHAIN_ROUND_ROBIN)
-        atomic_fetch_add(&atomic_load(&e->shm)->chain_rounds[chain - e->policy->servers], last);
+        atomic_fetch_add(&atomic_load(&e->shm)->chain_rounds[chain->index % S5_POLICY_SERVERS], last);
     return f->chain.n;
 }
 
@@ -203,6 +226,8 @@ int s5_chain_choose(struct s5_engine *e, struct s5_negotiation *f)
 {
     const struct s5_server *chain = get_chain(e, f);
     struct order order;
+    if (chain->n_hops == 0)
+        return -EHOSTUNREACH;
     make_order(e, chain, &order);
     unsigned least = get_least(chain);
     if (take_hops(e, f, &order, false) < least && take_hops(e, f, &order, true) < least) {
@@ -211,20 +236,19 @@ int s5_chain_choose(struct s5_engine *e, struct s5_negotiation *f)
     }
     f->chain.at = f->chain.ahead = 0;
     f->chain.ahead_sent = f->chain.piped = 0;
-    const struct s5_server *first = &e->policy->servers[s5_negotiation_hop(e->policy, f, 0)];
-    return s5_route_address(e, first, f->server.any.sa_family, &f->server);
+    return s5_route_address(e, get_hop(e, f, 0), f->server.any.sa_family, &f->server);
 }
 
 int s5_chain_begin(struct s5_engine *e, struct s5_negotiation *f, const struct s5_server *chain,
                    const struct s5_addr *dst)
 {
     f->chain.to = *dst;
+    f->chain.generation = s5_policy_file_of(s5_server_policy(chain))->generation;
     f->chain.dead = f->chain.stepwise = 0;
     f->chain.until = s5_clock_now() + chain->timeout * S5_CLOCK_SECOND;
     int r = s5_chain_choose(e, f);
     if (r < 0)
-        s5_log(&e->log, S5_LOG_ERROR, "refused: chain \"%s\": too few servers can be used",
-               s5_policy_text(e->policy, chain->name));
+        s5_log(&e->log, S5_LOG_ERROR, "refused: chain \"%s\": too few servers can be used", s5_server_name(chain));
     return r;
 }
 
@@ -238,8 +262,9 @@ static unsigned count_usable(const struct s5_server *chain, const struct s5_nego
     return usable;
 }
 
-unsigned s5_chain_spare(const struct s5_server *chain, const struct s5_negotiation *f)
+unsigned s5_chain_spare(const struct s5_engine *e, const struct s5_negotiation *f)
 {
+    const struct s5_server *chain = get_chain(e, f);
     unsigned usable = count_usable(chain, f), least = get_least(chain);
     return usable <= least ? 0 : usable - least > SPARE_MAX ? SPARE_MAX : usable - least;
 }
@@ -247,7 +272,7 @@ unsigned s5_chain_spare(const struct s5_server *chain, const struct s5_negotiati
 bool s5_chain_has_other_hops(const struct s5_engine *e, const struct s5_negotiation *f)
 {
     const struct s5_server *chain = get_chain(e, f);
-    return count_usable(chain, f) >= get_least(chain);
+    return chain->n_hops && count_usable(chain, f) >= get_least(chain);
 }
 
 /* --- what is learnt --- */

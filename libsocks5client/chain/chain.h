@@ -23,7 +23,7 @@ int s5_chain_choose(struct s5_engine *e, struct s5_negotiation *f);
 const char *s5_chain_judge(const struct s5_negotiation *f, int error, int *ret_dead);
 
 /* Returns how many attempts through other hops may follow, with a limit. */
-unsigned s5_chain_spare(const struct s5_server *chain, const struct s5_negotiation *f);
+unsigned s5_chain_spare(const struct s5_engine *e, const struct s5_negotiation *f);
 
 /* Returns true if enough servers are left for another attempt. */
 bool s5_chain_has_other_hops(const struct s5_engine *e, const struct s5_negotiation *f);

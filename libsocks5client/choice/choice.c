@@ -13,9 +13,17 @@
 /* A server that closes the connection in place of this many replies in a row is not believed any more. */
 #define CLOSED_MAX 3
 
+/* Returns the policy that CHOICE began with; NULL: this process does not have it. */
+static const struct s5_policy *get_policy(const struct s5_engine *e, const struct s5_choice *choice)
+{
+    return s5_policy_file_find(e->policy_file, choice->generation);
+}
+
 const struct s5_rule *s5_choice_rule(const struct s5_engine *e, const struct s5_choice *choice)
 {
-    return &e->policy->rules[(choice->rule - 1u) % S5_POLICY_RULES];
+    static const struct s5_rule none;
+    const struct s5_policy *p = get_policy(e, choice);
+    return p ? &p->rules[(choice->rule - 1u) % S5_POLICY_RULES] : &none;
 }
 
 static unsigned count_servers(const struct s5_engine *e, const struct s5_choice *choice)
@@ -23,9 +31,15 @@ static unsigned count_servers(const struct s5_engine *e, const struct s5_choice 
     return s5_choice_rule(e, choice)->via_count;
 }
 
-static unsigned get_index(const struct s5_engine *e, const struct s5_choice *choice, unsigned at)
+/* Returns the server at place AT. */
+static const struct s5_server *get_server(const struct s5_engine *e, const struct s5_choice *choice, unsigned at)
 {
-    return e->policy->vias[(s5_choice_rule(e, choice)->via_first + at) % S5_POLICY_VIAS];
+    static const struct s5_server none;
+    const struct s5_policy *p = get_policy(e, choice);
+    if (!p)
+        return &none;
+    unsigned via = (p->rules[(choice->rule - 1u) % S5_POLICY_RULES].via_first + at) % S5_POLICY_VIAS;
+    return &p->servers[p->vias[via] % S5_POLICY_SERVERS];
 }
 
 static uint64_t get_time(void)
@@ -40,7 +54,7 @@ static struct s5_server_cache_entry *get_table(struct s5_engine *e)
 
 static uint64_t get_key(const struct s5_engine *e, const struct s5_choice *choice, unsigned at)
 {
-    return e->server_keys[get_index(e, choice, at)];
+    return e->server_keys[get_server(e, choice, at)->index];
 }
 
 /* --- the order --- */
@@ -55,11 +69,11 @@ static uint64_t hash_host(const struct s5_addr *to)
     return identity.words[0];
 }
 
-static uint64_t draw_seed(struct s5_engine *e, unsigned rule, const struct s5_addr *to)
+static uint64_t draw_seed(struct s5_engine *e, const struct s5_policy *p, unsigned rule, const struct s5_addr *to)
 {
     uint64_t seed = 0;
     int saved = errno;
-    switch ((enum s5_pick)e->policy->rules[rule].pick) {
+    switch ((enum s5_pick)p->rules[rule].pick) {
     case S5_PICK_ORDER:
         break;
     case S5_PICK_RANDOM:
@@ -133,7 +147,7 @@ static bool is_reachable(const struct s5_server *server, int family)
 /* A name that cannot be resolved makes its server one that is down, so that not each connection waits for it. */
 static void prepare_server(struct s5_engine *e, const struct s5_choice *choice, unsigned at)
 {
-    const struct s5_server *server = &e->policy->servers[get_index(e, choice, at)];
+    const struct s5_server *server = get_server(e, choice, at);
     uint64_t key = get_key(e, choice, at), now = get_time();
     if (is_ready(server) && !s5_bridge_fronts(server)) /* a bridge may have ended */
         return;
@@ -141,12 +155,15 @@ static void prepare_server(struct s5_engine *e, const struct s5_choice *choice, 
         s5_server_cache_set_down(get_table(e), "", key, now, true);
 }
 
-void s5_choice_begin(struct s5_engine *e, struct s5_choice *ret, unsigned rule, const struct s5_addr *to)
+void s5_choice_begin(struct s5_engine *e, struct s5_choice *ret, const struct s5_policy *p, unsigned rule,
+                     const struct s5_addr *to)
 {
-    *ret = (struct s5_choice){.rule = (uint16_t)(rule + 1), .seed = draw_seed(e, rule, to)};
+    *ret = (struct s5_choice){.rule = (uint16_t)(rule + 1),
+                              .generation = s5_policy_file_of(p)->generation,
+                              .seed = draw_seed(e, p, rule, to)};
     uint16_t timeout = s5_choice_rule(e, ret)->timeout, longest = 0;
     for (unsigned at = 0; at < count_servers(e, ret); at++) {
-        const struct s5_server *server = &e->policy->servers[get_index(e, ret, at)];
+        const struct s5_server *server = get_server(e, ret, at);
         longest = server->timeout > longest ? server->timeout : longest;
         prepare_server(e, ret, at);
     }
@@ -167,7 +184,7 @@ static uint32_t find_candidates(struct s5_engine *e, const struct s5_choice *cho
     uint64_t now = get_time();
     *ret_down = 0;
     for (unsigned at = 0; at < count_servers(e, choice) && at < S5_POLICY_SERVERS; at++) {
-        const struct s5_server *server = &e->policy->servers[get_index(e, choice, at)];
+        const struct s5_server *server = get_server(e, choice, at);
         if (choice->tried & 1u << at || !is_ready(server) || !is_reachable(server, family))
             continue;
         set |= 1u << at;
@@ -183,7 +200,7 @@ const struct s5_server *s5_choice_next(struct s5_engine *e, struct s5_choice *ch
     enum s5_server_state state = S5_SERVER_DOWN;
     int at;
     while ((at = find_best(e, choice, set & ~down)) >= 0) {
-        uint32_t limit = e->policy->servers[get_index(e, choice, (unsigned)at)].timeout * 1000u;
+        uint32_t limit = get_server(e, choice, (unsigned)at)->timeout * 1000u;
         state = s5_server_cache_try(get_table(e), get_key(e, choice, (unsigned)at), get_time(), limit);
         if (state != S5_SERVER_DOWN)
             break;
@@ -197,14 +214,14 @@ const struct s5_server *s5_choice_next(struct s5_engine *e, struct s5_choice *ch
     choice->at = (uint8_t)at;
     choice->probe = state == S5_SERVER_TO_PROBE;
     choice->left = (uint8_t)__builtin_popcount(set & ~(1u << at));
-    return &e->policy->servers[get_index(e, choice, (unsigned)at)];
+    return get_server(e, choice, (unsigned)at);
 }
 
 uint64_t s5_choice_deadline(const struct s5_engine *e, const struct s5_choice *choice)
 {
     uint64_t now = s5_clock_now(), left = choice->until > now ? choice->until - now : 0;
     unsigned n = choice->left + 1u;
-    uint64_t own = e->policy->servers[get_index(e, choice, choice->at)].timeout * S5_CLOCK_SECOND;
+    uint64_t own = get_server(e, choice, choice->at)->timeout * S5_CLOCK_SECOND;
     return now + (left / n < own ? left / n : own);
 }
 
@@ -212,18 +229,22 @@ uint64_t s5_choice_deadline(const struct s5_engine *e, const struct s5_choice *c
 
 void s5_choice_failed(struct s5_engine *e, const struct s5_choice *choice)
 {
+    if (!get_policy(e, choice))
+        return;
     s5_server_cache_set_down(get_table(e), e->policy_file->server_cache_path, get_key(e, choice, choice->at),
                              get_time(), choice->probe);
 }
 
 void s5_choice_succeeded(struct s5_engine *e, const struct s5_choice *choice)
 {
-    s5_server_cache_set_up(get_table(e), e->policy_file->server_cache_path, get_key(e, choice, choice->at));
+    if (get_policy(e, choice))
+        s5_server_cache_set_up(get_table(e), e->policy_file->server_cache_path, get_key(e, choice, choice->at));
 }
 
 bool s5_choice_closed(struct s5_engine *e, const struct s5_choice *choice)
 {
-    return s5_server_cache_count_closed(get_table(e), get_key(e, choice, choice->at)) >= CLOSED_MAX;
+    return get_policy(e, choice) &&
+           s5_server_cache_count_closed(get_table(e), get_key(e, choice, choice->at)) >= CLOSED_MAX;
 }
 
 void s5_choice_note(struct s5_engine *e, const struct s5_choice *choice, int r, bool down)

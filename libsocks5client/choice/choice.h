@@ -1,13 +1,15 @@
 /* The choice among the servers of a rule that has several. What is known of them decides, see cache/server_cache.h: a
- * server that is down is the last resort. */
+ * server that is down is the last resort. After a reload the choice goes on with the policy that it began with. A
+ * process that does not have that policy has no server left. */
 #ifndef S5_CHOICE_H
 #define S5_CHOICE_H
 
 #include "engine.h"
 
-/* Begins the choice among the servers of rule number RULE for a flow to TO. Their names are resolved and their bridges
- * are up afterwards, as far as possible. */
-void s5_choice_begin(struct s5_engine *e, struct s5_choice *ret, unsigned rule, const struct s5_addr *to);
+/* Begins the choice among the servers of rule number RULE of the policy P for a flow to TO. Their names are resolved
+ * and their bridges are up afterwards, as far as possible. */
+void s5_choice_begin(struct s5_engine *e, struct s5_choice *ret, const struct s5_policy *p, unsigned rule,
+                     const struct s5_addr *to);
 
 /* Begins the choice again, for another flow of the same kind that has TIMEOUT ns. */
 void s5_choice_repeat(struct s5_choice *choice, uint64_t timeout);

@@ -46,6 +46,8 @@ static int find_or_add_entry(struct s5_policy *p, unsigned server, uint8_t isola
     *copy = *own;
     copy->isolate = isolate;
     copy->isolate_rule = rule;
+    copy->isolate_title = rule ? p->rules[rule - 1].name : 0;
+    copy->index = (uint8_t)p->n_servers;
     return (int)p->n_servers++;
 }
 

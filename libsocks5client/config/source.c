@@ -59,10 +59,24 @@ static int load_from_url(struct s5_policy *p, const char *text, const char *wher
     return r;
 }
 
+/* Stores the absolute path of PATH, by which a reload finds the file from any directory. */
+static void set_file(struct s5_policy *p, const char *path)
+{
+    char absolute[2 * PATH_MAX];
+    p->file = p->source;
+    if (*path == '/' || !getcwd(absolute, PATH_MAX))
+        return;
+    size_t len = strlen(absolute);
+    len += s5_format(absolute + len, sizeof absolute - len, "/%s", path);
+    int64_t text = s5_policy_add_text(p, absolute, len);
+    p->file = text < 0 ? 0 : (uint32_t)text;
+}
+
 static int load_from_file(struct s5_policy *p, const char *path, const struct s5_environment *env,
                           struct s5_fault *ret_fault)
 {
     set_source(p, path);
+    set_file(p, path);
     return s5_config_load(p, path, env, ret_fault);
 }
 

@@ -129,12 +129,12 @@ static int get_policy_fd(const struct s5_engine *e)
 
 int s5_bridge_redirect(struct s5_engine *e, const struct s5_server *server)
 {
-    unsigned index = (unsigned)(server - e->policy->servers);
+    unsigned index = server->index;
     struct s5_server configured, *own = (struct s5_server *)(uintptr_t)server;
     struct s5_critical critical;
     if (__atomic_load_n(&server->bridged, __ATOMIC_ACQUIRE) == S5_SERVER_BRIDGED)
         return 0;
-    if (!s5_policy_file_server(get_policy_fd(e), index, &configured) || !s5_lock_take(&e->policy_lock, &critical))
+    if (!s5_policy_file_server(get_policy_fd(e), server, &configured) || !s5_lock_take(&e->policy_lock, &critical))
         return -ECONNREFUSED;
     if (own->bridged != S5_SERVER_BRIDGED)
         redirect_entry(&atomic_load(&e->shm)->bridge, index, &configured, own);
@@ -151,7 +151,7 @@ void s5_bridge_restore(struct s5_engine *e)
     if (!own || !s5_lock_take(&e->policy_lock, &critical))
         return;
     for (unsigned i = 0; i < own->n_servers; i++)
-        if (own->servers[i].bridged && s5_policy_file_server(get_policy_fd(e), i, &configured))
+        if (own->servers[i].bridged && s5_policy_file_server(get_policy_fd(e), &own->servers[i], &configured))
             own->servers[i] = configured;
     s5_lock_give(&e->policy_lock, &critical);
     explicit_bzero(&configured, sizeof configured);
@@ -172,7 +172,7 @@ bool s5_bridge_local(struct s5_engine *e, unsigned index, int family, uint16_t p
     struct sockaddr_storage sa;
     socklen_t len;
     bool found = false;
-    if (!s5_policy_file_server(get_policy_fd(e), index, &configured))
+    if (!s5_policy_file_server(get_policy_fd(e), &e->policy->servers[index], &configured))
         return false;
     struct s5_addr addr = {.kind = configured.addrs[0].kind, .port = configured.port};
     memcpy(addr.octets, configured.addrs[0].octets, sizeof configured.addrs[0].octets);

@@ -5,9 +5,11 @@
  * program runs while s5_in_engine is set. The other threads wait as long as reading the files takes. Names of servers
  * are resolved later. */
 #include "engine.h"
+#include "bridge.h"
 #include "error.h"
 #include "in_engine.h"
 #include "process.h"
+#include "reload.h"
 #include "server_cache.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -106,6 +108,7 @@ static int load_policy(struct s5_engine *e)
         s5_policy_file_unmap(own);
     }
     e->policy_is_shared = shared != NULL;
+    e->tree_generation = shared ? &shm->generation : NULL;
     e->policy_file = shared ? shared : own;
     e->policy = &e->policy_file->policy;
     return 0;
@@ -139,9 +142,50 @@ static void load_engine_policy(struct s5_engine *e)
     s5_in_engine_end(&section);
 }
 
+/* Replaces the policy by FILE, which a reload has made. The policy before it stays mapped, because other threads may
+ * read it. Bridged servers stay redirected: connections that use them have not ended. */
+static void use_reloaded_policy(struct s5_engine *e, struct s5_policy_file *file)
+{
+    struct s5_policy_file *older = e->policy_file;
+    memcpy(file->server_cache_path, older->server_cache_path, sizeof file->server_cache_path);
+    file->older = older;
+    e->policy_file = file;
+    e->policy = &file->policy;
+    apply_policy(e, &file->policy);
+    for (uint32_t i = 0; i < older->policy.n_servers && i < file->policy.n_servers; i++)
+        if (older->policy.servers[i].bridged == S5_SERVER_BRIDGED && s5_bridge_fronts(&file->policy.servers[i]))
+            s5_bridge_redirect(e, &file->policy.servers[i]);
+    for (uint32_t i = 0; i < S5_POLICY_SERVERS; i++)
+        atomic_store(&e->no_udp_until[i], 0);
+}
+
+/* Takes the policy that a reload has made. Other threads use the one before meanwhile. */
+static __attribute__((noinline, cold)) void follow_reload(struct s5_engine *e)
+{
+    struct s5_in_engine_section section;
+    struct s5_policy_file *file;
+    uint32_t idle = 0, generation = 0;
+    int saved = errno, r = 0;
+    s5_in_engine_begin(&section);
+    if (atomic_compare_exchange_strong(&e->following, &idle, 1)) {
+        r = s5_reload_fetch(atomic_load(&e->shm), &file, &generation);
+        if (r == 0)
+            use_reloaded_policy(e, file);
+        if (r == 0 || r == -EBADMSG)
+            atomic_store(&e->generation, generation);
+        atomic_store(&e->following, 0);
+    }
+    s5_in_engine_end(&section);
+    if (r == -EBADMSG)
+        s5_log(&e->log, S5_LOG_ERROR, "reload: the shared memory is damaged; the policy before it remains in force");
+    errno = saved;
+}
+
 const struct s5_policy *s5_engine_load(struct s5_engine *e)
 {
     int state = atomic_load_explicit(&e->policy_state, memory_order_acquire);
+    if (state == S5_ENGINE_LOADED && !s5_engine_is_current(e))
+        follow_reload(e);
     if (state == S5_ENGINE_LOADED)
         return e->policy;
     int saved = errno;
@@ -151,6 +195,8 @@ const struct s5_policy *s5_engine_load(struct s5_engine *e)
         struct timespec pause = {0, 1000000};
         nanosleep(&pause, NULL);
     }
+    if (state == S5_ENGINE_LOADED && !s5_engine_is_current(e))
+        follow_reload(e);
     errno = saved;
     return state == S5_ENGINE_LOADED ? e->policy : NULL;
 }

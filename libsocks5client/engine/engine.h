@@ -63,11 +63,14 @@ struct s5_engine {
     _Atomic uint32_t leaving;        /* a thread is leaving the shared state, see leave.h */
     char state[sizeof(S5_SHM_VARIABLE) + 1 + S5_SHM_VALUE_MAX]; /* "SOCKS5_STATE=..." */
     _Atomic int policy_state;                                   /* enum s5_engine_policy_state */
-    _Atomic int refusal;                /* -errno of calls that need the policy while it is not loaded */
-    const struct s5_policy *policy;     /* in POLICY_FILE */
-    struct s5_policy_file *policy_file; /* mapping of this process */
-    bool policy_is_shared;      /* it is the policy of the process tree: other processes have the same server numbers */
-    struct s5_lock policy_lock; /* for changes of its servers; held briefly */
+    _Atomic int refusal;                        /* -errno of calls that need the policy while it is not loaded */
+    const struct s5_policy *_Atomic policy;     /* in POLICY_FILE; a reload replaces it */
+    struct s5_policy_file *_Atomic policy_file; /* mapping of this process; an older one stays mapped */
+    bool policy_is_shared; /* it is the policy of the process tree: other processes have the same server numbers */
+    const _Atomic uint32_t *tree_generation;   /* of the policy of the process tree; NULL: it is not shared */
+    _Atomic uint32_t generation;               /* the value of it that this process has taken, or refused */
+    _Atomic uint32_t following;                /* a thread takes a newer policy */
+    struct s5_lock policy_lock;                /* for changes of its servers; held briefly */
     uint64_t server_keys[S5_POLICY_SERVERS];   /* s5_server_cache_key() of its servers */
     struct s5_fault fault;                     /* why the policy could not be loaded */
     struct s5_dns_client *_Atomic dns_clients; /* table of dns_client.c, mapped on first use */
@@ -81,12 +84,21 @@ struct s5_engine {
 
 /* Returns the policy. Loads it on first use. NULL: it could not be loaded; nothing is logged. Preserves errno. */
 const struct s5_policy *s5_engine_load(struct s5_engine *e);
+/* Returns whether no reload has made a policy that this process has not seen yet. The policy is loaded. */
+static inline bool s5_engine_is_current(struct s5_engine *e)
+{
+    return __builtin_expect(!e->tree_generation || atomic_load_explicit(e->tree_generation, memory_order_relaxed) ==
+                                                       atomic_load_explicit(&e->generation, memory_order_relaxed),
+                            1);
+}
+
 /* The same for a call that then fails: the fault is logged each time. */
-const struct s5_policy *s5_engine_load_or_say(struct s5_engine *e);
+__attribute__((noinline, cold)) const struct s5_policy *s5_engine_load_or_say(struct s5_engine *e);
 static inline const struct s5_policy *s5_engine_policy(struct s5_engine *e)
 {
-    return atomic_load_explicit(&e->policy_state, memory_order_acquire) == S5_ENGINE_LOADED ? e->policy
-                                                                                            : s5_engine_load_or_say(e);
+    return atomic_load_explicit(&e->policy_state, memory_order_acquire) == S5_ENGINE_LOADED && s5_engine_is_current(e)
+               ? e->policy
+               : s5_engine_load_or_say(e);
 }
 
 /* Returns true if the server INDEX exists, so that what the program before an exec began there can continue. Loads the

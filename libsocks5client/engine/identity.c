@@ -33,7 +33,7 @@ int s5_identity_choose(struct s5_engine *e, struct s5_identity *ret, const struc
         key[i] = draw_word(&shm->isolation[i]);
     if (!process || !key[0] || !key[1]) {
         s5_log(&e->log, S5_LOG_ERROR, "refused: server \"%s\": no random numbers for isolation",
-               s5_policy_text(e->policy, server->name));
+               s5_server_name(server));
         return -EACCES;
     }
     if (e->others)

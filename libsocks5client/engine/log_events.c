@@ -212,7 +212,7 @@ static const char *list_hops(const struct s5_policy *p, const struct s5_negotiat
     size_t n = 0;
     for (unsigned i = 0; i < f->chain.n && i < S5_CHAIN_HOPS; i++)
         n += s5_format(ret + n, size - n, i ? ", %s" : "%s",
-                       s5_policy_text(p, p->servers[s5_negotiation_hop(p, f, i)].name));
+                       s5_policy_text(p, p->servers[s5_negotiation_hop(f, i)].name));
     return f->chain.n ? ret : NULL;
 }
 

@@ -197,7 +197,7 @@ __attribute__((noinline)) static int ensure_bridge(struct s5_engine *e, const st
         why = s5_fence() == S5_FENCE_SILENT ? "it cannot be started again within the fence without a companion"
                                             : "it cannot be started";
     }
-    s5_log(&e->log, level, "server \"%s\": no bridge: %s", s5_policy_text(e->policy, server->name), why);
+    s5_log(&e->log, level, "server \"%s\": no bridge: %s", s5_server_name(server), why);
     return -ECONNREFUSED;
 }
 
@@ -229,8 +229,9 @@ static __attribute__((noinline, cold)) int resolve_chain(struct s5_engine *e, co
     bool strict = chain->chain_mode == S5_CHAIN_STRICT;
     int result = -EHOSTUNREACH;
     for (unsigned i = 0; i < s5_policy_first_hops(chain); i++) {
-        uint32_t index = e->policy->vias[chain->hops_first + i];
-        const struct s5_server *hop = &e->policy->servers[index];
+        const struct s5_policy *p = s5_server_policy(chain);
+        uint32_t index = p->vias[chain->hops_first + i];
+        const struct s5_server *hop = &p->servers[index];
         uint64_t now = (uint64_t)s5_clock_wall_ms();
         if (!strict && !__atomic_load_n(&hop->n_addrs, __ATOMIC_ACQUIRE) &&
             s5_server_cache_down_for(table, e->server_keys[index], now))
@@ -255,8 +256,8 @@ int s5_resolve_server(struct s5_engine *e, const struct s5_server *server, enum 
     if (__atomic_load_n(&server->n_addrs, __ATOMIC_ACQUIRE))
         return 0;
     struct s5_shm *shm = e->policy_is_shared ? atomic_load(&e->shm) : NULL;
-    unsigned index = (unsigned)(server - e->policy->servers);
-    const char *host = s5_policy_text(e->policy, server->host);
+    unsigned index = server->index;
+    const char *host = s5_policy_text(s5_server_policy(server), server->host);
     struct s5_server found = {.n_addrs = 0};
     int r = shm && s5_shm_resolved(shm, index, &found) ? 0 : resolve_with_libc(e, host, keep_server, &found);
     if (r == 0 && found.n_addrs) {
@@ -265,7 +266,7 @@ int s5_resolve_server(struct s5_engine *e, const struct s5_server *server, enum 
             s5_shm_set_resolved(shm, index, &found);
         return 0;
     }
-    s5_log(&e->log, level, "server \"%s\": cannot resolve \"%s\": %s", s5_policy_text(e->policy, server->name), host,
+    s5_log(&e->log, level, "server \"%s\": cannot resolve \"%s\": %s", s5_server_name(server), host,
            r ? gai_strerror(r) : "no address");
     return -EHOSTUNREACH;
 }

@@ -86,11 +86,11 @@ int s5_route(struct s5_engine *e, const struct s5_addr *to, uint8_t protocol, ui
     return decide_flow(e, &flow, ret_server);
 }
 
-bool s5_route_has(const struct s5_engine *e, int route, const struct s5_server *server, uint32_t index)
+bool s5_route_has(int route, const struct s5_server *server, uint32_t index)
 {
-    const struct s5_policy *p = e->policy;
+    const struct s5_policy *p = s5_server_policy(server);
     if (route == 1)
-        return (uint32_t)(server - p->servers) == index;
+        return server->index == index;
     const struct s5_rule *rule = &p->rules[route - 2];
     return index < S5_POLICY_SERVERS && memchr(p->vias + rule->via_first, (int)index, rule->via_count);
 }
@@ -120,8 +120,7 @@ int s5_route_direct_only(struct s5_engine *e, const struct s5_addr *to, uint8_t 
         return r;
     char text[S5_ADDR_TEXT_MAX];
     s5_log(&e->log, S5_LOG_ERROR, "refused: %s %s: %s through server \"%s\" is not supported",
-           get_protocol_text(protocol, command), s5_addr_format(to, text, sizeof text), what,
-           s5_policy_text(e->policy, server->name));
+           get_protocol_text(protocol, command), s5_addr_format(to, text, sizeof text), what, s5_server_name(server));
     return -EOPNOTSUPP;
 }
 
@@ -153,6 +152,6 @@ int s5_route_address(struct s5_engine *e, const struct s5_server *server, int fa
         if (make_endpoint(&server->addrs[i], server->port, family, ret))
             return 0;
     s5_log(&e->log, S5_LOG_ERROR, "refused: server \"%s\" has no address that an %s socket can reach",
-           s5_policy_text(e->policy, server->name), family == AF_INET ? "IPv4" : "IPv6");
+           s5_server_name(server), family == AF_INET ? "IPv4" : "IPv6");
     return -EAFNOSUPPORT;
 }

@@ -14,7 +14,7 @@ int s5_route(struct s5_engine *e, const struct s5_addr *to, uint8_t protocol, ui
              const struct s5_server **ret_server);
 
 /* Returns true if the result ROUTE of s5_route(), with SERVER, means that server number INDEX may be used. */
-bool s5_route_has(const struct s5_engine *e, int route, const struct s5_server *server, uint32_t index);
+bool s5_route_has(int route, const struct s5_server *server, uint32_t index);
 
 /* Returns the S5_PROTO_* of an IPPROTO_* number, or 0. */
 uint8_t s5_route_protocol(int ipproto);

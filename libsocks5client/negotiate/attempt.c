@@ -28,7 +28,7 @@ static inline __attribute__((always_inline)) int use_server(struct s5_engine *e,
     f->probe_waited = 0;
     f->error = 0;
     f->again = f->probing = false;
-    f->server_index = (uint32_t)(server - e->policy->servers);
+    f->server_index = server->index;
     f->chain.n = 0;
     if (__builtin_expect(server->n_hops, 0))
         return s5_hops_begin(e, f, server, dst);
@@ -196,12 +196,16 @@ int s5_negotiation_connect_again(struct s5_engine *e, struct s5_negotiation *f, 
     return r == -EINPROGRESS || r == -EINTR ? 0 : r; /* a signal ends the call, not the attempt */
 }
 
-int s5_negotiation_restart(struct s5_engine *e, struct s5_negotiation *f)
+__attribute__((noinline, cold)) int s5_negotiation_restart(struct s5_engine *e, struct s5_negotiation *f)
 {
     if (f->chain.n)
         return s5_hops_restart(e, f);
     struct s5_addr dst = f->session.dst;
-    const struct s5_server *server = &e->policy->servers[s5_negotiation_server(f)];
+    const struct s5_policy *p = s5_engine_policy(e);
+    /* After reloads the index may be that of another server, which would get the user and password. */
+    if (!p || e->server_keys[s5_negotiation_server(f)] != f->server_key)
+        return -ECONNABORTED;
+    const struct s5_server *server = &p->servers[s5_negotiation_server(f)];
     return s5_start_session(&f->session, f, server, (enum s5_command)f->command, &dst, false);
 }
 

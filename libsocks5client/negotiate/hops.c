@@ -54,9 +54,8 @@ static int start_hop(struct s5_engine *e, struct s5_negotiation *f, unsigned at)
 
 uint64_t s5_hops_deadline(const struct s5_engine *e, const struct s5_negotiation *f)
 {
-    const struct s5_server *chain = &e->policy->servers[s5_negotiation_server(f)];
     uint64_t now = s5_clock_now(), left = f->chain.until > now ? f->chain.until - now : 0;
-    return now + left / (1u + s5_chain_spare(chain, f));
+    return now + left / (1u + s5_chain_spare(e, f));
 }
 
 int s5_hops_begin(struct s5_engine *e, struct s5_negotiation *f, const struct s5_server *chain,

@@ -134,7 +134,7 @@ bool s5_next_server_try(struct s5_engine *e, struct s5_negotiation *f, int fd, i
             s5_log_events_passed_over(e, s5_negotiation_server(f));
         s5_log(&e->log, S5_LOG_WARNING, "server \"%s\": %s; %s%s", s5_negotiation_server_name(e->policy, f),
                explain_failure(f, *error), server ? "trying " : "no server is left",
-               server ? s5_policy_text(e->policy, server->name) : "");
+               server ? s5_server_name(server) : "");
         if (!server)
             return false;
         s5_negotiation_disconnect(e, f, fd);

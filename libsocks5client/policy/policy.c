@@ -46,6 +46,7 @@ int s5_policy_add_server(struct s5_policy *p, const char *name)
         return (int)service;
     struct s5_server *s = &p->servers[p->n_servers];
     memset(s, 0, sizeof *s);
+    s->index = (uint8_t)p->n_servers;
     s->name = (uint32_t)text;
     s->port = 1080;
     s->timeout = 30;

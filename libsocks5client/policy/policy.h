@@ -72,11 +72,14 @@ struct s5_server {
     bool relay_at_server;      /* datagrams go to the server's address, whatever relay its reply names */
     uint8_t isolate;           /* S5_ISOLATE_* or'ed: what has credentials of its own, see isolation.h */
     uint8_t isolate_server;    /* index of the entry this one is a copy of, or its own index */
-    uint16_t isolate_rule;     /* index + 1 of the rule it is for, with S5_ISOLATE_RULE */
+    uint16_t isolate_rule;     /* number of the rule it is for, with S5_ISOLATE_RULE; no other rule has it */
+    uint32_t isolate_title;    /* text: title of that rule */
     uint16_t hops_first;       /* of a chain: its servers in vias */
     uint8_t n_hops;            /* their number; 0: this is a server */
     uint8_t chain_mode;        /* enum s5_chain_mode */
     uint8_t chain_length;      /* of a connection, for RANDOM and ROUND_ROBIN; 1..S5_CHAIN_HOPS */
+    uint8_t index;             /* its own index, see server.h */
+    bool retired;              /* no rule names it since a reload: it is kept for what began before */
     uint8_t n_addrs;           /* 0: not resolved yet; set by policy for a literal, by the engine for a name */
     struct s5_ip addrs[S5_SERVER_ADDRS]; /* of HOST, in order of preference */
 };
@@ -154,6 +157,10 @@ struct s5_fake_range {
     uint8_t prefix;     /* bits: IPv4 8 to 16, IPv6 up to 108 */
 };
 
+#define S5_GIVEN_LOG    1u
+#define S5_GIVEN_JSON   2u
+#define S5_GIVEN_ENGINE 4u
+
 struct s5_policy {
     uint32_t n_servers, n_rules, n_matches, n_ports, n_programs, n_vias, n_text;
     bool resolve_local;                        /* resolve = "local", socks5:// */
@@ -164,6 +171,10 @@ struct s5_policy {
     struct s5_fake_range fake_ipv4, fake_ipv6; /* 198.18.0.0/15 and S5_FAKE_IPV6 by default */
     char search[S5_ADDR_NAME_MAX + 1];         /* suffix that completes a single word; "": none */
     uint32_t source;                           /* text: file or variable it came from, for messages */
+    uint32_t file;                             /* text: absolute path of the file; 0: it did not come from a file */
+    bool reload_auto;                          /* a change of the file is noticed without a command */
+    uint8_t given;                             /* S5_GIVEN_*: the command line set these, and a reload keeps them */
+    uint8_t given_level;                       /* enum s5_log_level: the least level, by the command line */
     uint8_t engine; /* enum s5_engine_choice; a program without an entry in PROGRAMS has it */
     bool strict;    /* the command is not trusted: it runs in a namespace, and gets no secret and no loopback */
     bool no_loopback_out, no_loopback_in; /* a namespace does not reach the host's loopback, or the other way */

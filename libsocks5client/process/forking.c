@@ -100,8 +100,10 @@ void s5_engine_fork_child(struct s5_engine *e)
     s5_thread_fork_child();
     s5_engine_register(e, number);
     int loading = S5_ENGINE_LOADING; /* by a thread that the child does not have */
-    if (!s5_in_engine)
+    if (!s5_in_engine) {
         atomic_compare_exchange_strong(&e->policy_state, &loading, S5_ENGINE_NO_POLICY);
+        atomic_store(&e->following, 0);
+    }
     S5_EACH_KIND(kind, fork_child)
     confirmed += kind->fork_child(e, number);
     if (number && confirmed != for_child.references)

@@ -43,14 +43,15 @@ enum s5_attempt {
 
 /* The choice of a flow among the servers of its rule. */
 struct s5_choice {
-    uint16_t rule;     /* index + 1; 0: there is one server, and nothing to choose */
-    uint8_t at;        /* place in the list of the server that is used */
-    uint8_t left;      /* number of servers that can be tried after it */
-    s5_flag probe;     /* this flow is the one that tries a server that was down */
-    s5_flag indulgent; /* a reply of "next-on" was passed over: the next one is the program's */
-    uint32_t tried;    /* bit I: the server at place I of the list was tried */
-    uint64_t seed;     /* decides the order */
-    uint64_t until;    /* ns; the limit for all servers together */
+    uint16_t rule;       /* index + 1; 0: there is one server, and nothing to choose */
+    uint8_t at;          /* place in the list of the server that is used */
+    uint8_t left;        /* number of servers that can be tried after it */
+    s5_flag probe;       /* this flow is the one that tries a server that was down */
+    s5_flag indulgent;   /* a reply of "next-on" was passed over: the next one is the program's */
+    uint32_t generation; /* of the policy that has the rule, see reload/reload.h */
+    uint32_t tried;      /* bit I: the server at place I of the list was tried */
+    uint64_t seed;       /* decides the order */
+    uint64_t until;      /* ns; the limit for all servers together */
 };
 
 /* The way of a connection through the servers of a chain. Its hops are numbered from 0. */
@@ -65,7 +66,9 @@ struct s5_chain {
     uint32_t stepwise;             /* bit I: it gets one message at a time, because a pipelined attempt failed */
     uint64_t until;                /* ns; the limit for all attempts together */
     uint64_t round_trip;           /* ns that the answer of the hop before AT took */
+    uint32_t generation;           /* of the policy that has the chain, see reload/reload.h */
     uint8_t places[S5_CHAIN_HOPS]; /* of the hops in the list of the chain */
+    uint8_t hops[S5_CHAIN_HOPS];   /* their indexes in the policy, the same in all generations */
     struct s5_addr to;             /* the destination */
 };
 

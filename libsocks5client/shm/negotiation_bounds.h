@@ -21,11 +21,9 @@ static inline uint32_t s5_negotiation_server(const struct s5_negotiation *f)
 }
 
 /* Returns the index of the server that is hop number AT of F, which is in a chain. */
-static inline uint32_t s5_negotiation_hop(const struct s5_policy *p, const struct s5_negotiation *f, unsigned at)
+static inline uint32_t s5_negotiation_hop(const struct s5_negotiation *f, unsigned at)
 {
-    const struct s5_server *entry = &p->servers[s5_negotiation_server(f)];
-    unsigned place = f->chain.places[at % S5_CHAIN_HOPS] % (entry->n_hops ? entry->n_hops : 1u);
-    return p->vias[(entry->hops_first + place) % S5_POLICY_VIAS] % S5_POLICY_SERVERS;
+    return f->chain.hops[at % S5_CHAIN_HOPS] % S5_POLICY_SERVERS;
 }
 
 /* Returns true if the session of F is with a hop of a chain that is not the last one. */

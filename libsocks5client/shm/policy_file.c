@@ -88,7 +88,7 @@ struct s5_policy_file *s5_policy_file_map(int fd, const uint64_t *fingerprint)
         if (file == MAP_FAILED)
             file = NULL;
     }
-    if (file && (file->magic != MAGIC || (fingerprint && file->fingerprint != *fingerprint) ||
+    if (file && (file->magic != MAGIC || file->generation || (fingerprint && file->fingerprint != *fingerprint) ||
                  !s5_policy_is_sound(&file->policy))) {
         s5_policy_file_unmap(file);
         file = NULL;
@@ -118,12 +118,17 @@ void s5_policy_file_unmap(struct s5_policy_file *file)
     munmap(file, sizeof *file);
 }
 
-bool s5_policy_file_server(int fd, unsigned index, struct s5_server *ret)
+bool s5_policy_file_server(int fd, const struct s5_server *server, struct s5_server *ret)
 {
+    const struct s5_policy_file *file = s5_policy_file_of(s5_server_policy(server));
     struct stat st;
     int saved = errno;
-    bool read = index < S5_POLICY_SERVERS && is_sealed(fd, &st) &&
-                pread(fd, ret, sizeof *ret, (off_t)(AT(servers) + index * sizeof *ret)) == sizeof *ret;
+    if (file->generation) {
+        *ret = file->configured[server->index];
+        return true;
+    }
+    bool read = is_sealed(fd, &st) &&
+                pread(fd, ret, sizeof *ret, (off_t)(AT(servers) + server->index * sizeof *ret)) == sizeof *ret;
     errno = saved;
     return read;
 }

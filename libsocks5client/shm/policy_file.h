@@ -7,14 +7,34 @@
 #define S5_POLICY_FILE_H
 
 #include "policy.h"
+#include "server.h"
 #include "server_cache.h"
+#include <stddef.h>
 
 struct s5_policy_file {
     uint64_t magic;                               /* identifies this layout, see policy_file.c */
     uint64_t fingerprint;                         /* of the environment that the policy was read from */
+    uint32_t generation;                          /* 0: of the file; else a reload made it, see reload/reload.h */
     char server_cache_path[S5_SERVER_CACHE_PATH]; /* file that keeps what is learnt of servers; "": none */
     struct s5_policy policy;
+    /* Only where GENERATION is not 0: */
+    const struct s5_policy_file *older;             /* what this process used before; it stays mapped */
+    struct s5_server configured[S5_POLICY_SERVERS]; /* the servers without the changes of this process */
 };
+
+/* Returns the mapping that has POLICY, which is one of a mapping. */
+static inline const struct s5_policy_file *s5_policy_file_of(const struct s5_policy *policy)
+{
+    return (const struct s5_policy_file *)((const char *)policy - offsetof(struct s5_policy_file, policy));
+}
+
+/* Returns the policy of GENERATION among FILE and those before it; NULL: this process does not have it. */
+static inline const struct s5_policy *s5_policy_file_find(const struct s5_policy_file *file, uint32_t generation)
+{
+    while (file && file->generation != generation)
+        file = file->generation ? file->older : NULL;
+    return file ? &file->policy : NULL;
+}
 
 /* Makes an empty file, close-on-exec. Returns its descriptor, or -errno. */
 int s5_policy_file_create(void);
@@ -33,8 +53,8 @@ void s5_policy_file_unmap(struct s5_policy_file *file);
 /* Returns a mapping without a file, all zeros, for a policy that no other process has. NULL: memory is short. */
 struct s5_policy_file *s5_policy_file_private(void);
 
-/* Copies the server INDEX into *RET as it was written to the file, without the changes of any mapping. False: FD is not
- * such a file. Preserves errno. */
-bool s5_policy_file_server(int fd, unsigned index, struct s5_server *ret);
+/* Copies SERVER, an entry of a mapping, into *RET as it is configured, without the changes of any mapping. FD is the
+ * file. False: it is not such a file. Preserves errno. */
+bool s5_policy_file_server(int fd, const struct s5_server *server, struct s5_server *ret);
 
 #endif

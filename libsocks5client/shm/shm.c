@@ -265,6 +265,13 @@ void s5_shm_set_resolved(struct s5_shm *shm, unsigned index, const struct s5_ser
     atomic_store_explicit(&r->state, READY, memory_order_release);
 }
 
+void s5_shm_forget_resolved(struct s5_shm *shm, unsigned index)
+{
+    uint32_t ready = READY;
+    if (index < S5_POLICY_SERVERS)
+        atomic_compare_exchange_strong(&shm->resolved[index].state, &ready, EMPTY);
+}
+
 void s5_shm_detach(struct s5_shm *shm)
 {
     for (unsigned i = 0; i < S5_POLICY_SERVERS; i++) {

@@ -10,7 +10,7 @@
  * pointers. A damaged or foreign file is refused before use. The file can be neither shrunk nor grown.
  *
  * The policy, which no process may change, is in a file of its own (policy_file.h). Its descriptor always has the next
- * number. */
+ * number. The policies that "socksify --reload" makes are in the shared memory (reload/reload.h). */
 #ifndef S5_SHM_H
 #define S5_SHM_H
 
@@ -32,6 +32,7 @@
 #define S5_SHM_NEGOTIATIONS 16384
 #define S5_SHM_LISTENERS    256
 #define S5_SHM_RELAYED      256
+#define S5_SHM_RELOADED     2
 #define S5_SHM_FDS          2 /* descriptors with adjacent numbers: of the shared memory, and of the policy */
 
 /* The addresses that the name of a server of the policy resolved to. */
@@ -61,6 +62,7 @@ struct s5_listener {
     uint16_t family;                   /* of the application's socket */
     s5_flag dual;                      /* an IPv6 socket that accepts IPv4 too */
     uint16_t rule;                     /* index + 1, if it has several servers; 0: it has one */
+    uint32_t generation;               /* of the policy that has the rule */
     uint16_t backoff;                  /* seconds until the next BIND after a failure; 0: no failure */
     s5_flag bound;                     /* a BIND is active at NAME; else it is being made, or has failed */
     struct s5_endpoint name;           /* the result of getsockname() */
@@ -85,6 +87,7 @@ struct s5_shm {
     _Atomic uint32_t passed_ever;   /* a socket of the engine was passed: received descriptors are checked */
     _Atomic uint32_t policy_state;  /* enum in shm.c; the policy can be read once its file is sealed */
     uint64_t policy_inode;          /* of the policy's file; 0: there is none */
+    _Atomic uint32_t generation;    /* of the policy, see reload/reload.h; 0: the file has it */
     _Atomic uint64_t isolation[2];  /* the isolation secret of this run, see engine/identity.c; 0: not drawn yet */
     struct s5_last_peer last_peer;
     struct s5_server_cache_entry server_cache[S5_SERVER_CACHE_ENTRIES];
@@ -107,6 +110,7 @@ struct s5_shm {
     _Atomic uint32_t listeners_used; /* listeners below it were in use at least once */
     struct s5_listener listeners[S5_SHM_LISTENERS];
     struct s5_passed passed[S5_SHM_PASSED];
+    struct s5_policy reloaded[S5_SHM_RELOADED]; /* policy number GENERATION is at GENERATION % S5_SHM_RELOADED */
 };
 
 /* The location of the shared memory, as one process passes it to the next: "FD:INODE:LOST[:a]". */
@@ -164,6 +168,8 @@ void s5_shm_publish(struct s5_shm *shm, int shm_fd, const struct s5_policy *p, u
  * its name, or it has no address. s5_shm_set_resolved() makes those of SERVER visible to the other processes. */
 bool s5_shm_resolved(const struct s5_shm *shm, unsigned index, struct s5_server *server);
 void s5_shm_set_resolved(struct s5_shm *shm, unsigned index, const struct s5_server *server);
+/* Removes the addresses of the server INDEX: the index is now that of another server. */
+void s5_shm_forget_resolved(struct s5_shm *shm, unsigned index);
 
 /* Prepares SHM, a copy that no other process knows yet: removes what another process was writing while the copy was
  * made. */

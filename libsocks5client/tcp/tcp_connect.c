@@ -261,7 +261,7 @@ static int begin_negotiation(struct s5_engine *e, struct s5_negotiation *f, cons
     if (r != -EINVAL)
         return r;
     s5_log(&e->log, S5_LOG_ERROR, "refused: server \"%s\" has no method that this program can use",
-           s5_policy_text(e->policy, server->name));
+           s5_server_name(server));
     return -EOPNOTSUPP;
 }
 
@@ -309,17 +309,18 @@ static inline __attribute__((always_inline)) int connect_via_server(struct s5_en
     return r;
 }
 
-/* The same through one of the servers of rule number RULE, which has several. */
+/* The same through one of the servers of rule number RULE of P, which has several. */
 static __attribute__((noinline, cold)) int connect_via_one_of(struct s5_engine *e, int fd, const struct sockaddr *sa,
-                                                              const struct s5_addr *to, unsigned rule, uint64_t cookie)
+                                                              const struct s5_addr *to, const struct s5_policy *p,
+                                                              unsigned rule, uint64_t cookie)
 {
     struct s5_choice choice;
-    s5_choice_begin(e, &choice, rule, to);
+    s5_choice_begin(e, &choice, p, rule, to);
     const struct s5_server *server = s5_choice_next(e, &choice, sa->sa_family);
     if (server)
         return connect_via_server(e, fd, sa, to, server, cookie, &choice);
     s5_log(&e->log, S5_LOG_ERROR, "refused: no server of rule \"%s\" can be reached by an %s socket",
-           s5_policy_text(e->policy, e->policy->rules[rule].name), sa->sa_family == AF_INET ? "IPv4" : "IPv6");
+           s5_policy_text(p, p->rules[rule].name), sa->sa_family == AF_INET ? "IPv4" : "IPv6");
     return -EHOSTUNREACH;
 }
 
@@ -363,7 +364,7 @@ int s5_tcp_connect(struct s5_engine *e, int fd, struct sockaddr_storage *own, so
     if (__builtin_expect(s5_addr_is_unspecified(to), 0))
         replace_by_loopback(to, own);
     if (__builtin_expect(r > 1, 0))
-        return connect_via_one_of(e, fd, addr, to, (unsigned)r - 2, cookie);
+        return connect_via_one_of(e, fd, addr, to, s5_server_policy(server), (unsigned)r - 2, cookie);
     r = s5_resolve_server(e, server, S5_LOG_ERROR);
     return r < 0 ? r : connect_via_server(e, fd, addr, to, server, cookie, NULL);
 }

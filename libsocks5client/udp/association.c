@@ -123,7 +123,7 @@ static __attribute__((noinline, cold)) int request_from_any(struct s5_engine *e,
         uint64_t until = s5_choice_deadline(e, &a->choice), now = s5_clock_now();
         enum s5_log_level level = a->choice.left ? S5_LOG_WARNING : S5_LOG_ERROR;
         bool down;
-        a->server_index = (uint32_t)(server - e->policy->servers);
+        a->server_index = server->index;
         r = s5_association_request(e, server, a->family, until > now ? until - now : 0, level, call, ticket, ret_relay,
                                    &down);
         if (!s5_cleanup_owns(call, ticket))
@@ -290,7 +290,8 @@ static int find_or_open_association(struct s5_engine *e, int fd, int held, const
         int r = claim_association(e, fd, cookie, call, ret);
         s5_lock_give(&e->associations_lock, &critical);
         if (r == CLAIMED) {
-            (*ret)->server_index = (uint32_t)(server - e->policy->servers);
+            (*ret)->server_index = server->index;
+            (*ret)->policy_generation = s5_policy_file_of(s5_server_policy(server))->generation;
             (*ret)->choice = *choice;
             if (peer)
                 (*ret)->peer = *peer;
@@ -313,7 +314,7 @@ int s5_association_open(struct s5_engine *e, int fd, int route, const struct s5_
     uint32_t ticket;
     int saved = errno;
     if (route > 1)
-        s5_choice_begin(e, &choice, (unsigned)route - 2, to);
+        s5_choice_begin(e, &choice, s5_server_policy(server), (unsigned)route - 2, to);
     struct s5_cleanup *call = s5_cleanup_push(s5_association_release_call, e, (uintptr_t)&ticket, &ticket);
     int held = s5_blocking_hold(e, call, fd, s5_fd_cookie(e, fd));
     int r = find_or_open_association(e, fd, held, server, &choice, peer, call, ticket, ret);

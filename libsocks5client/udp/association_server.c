@@ -37,7 +37,7 @@ static int negotiate_udp(struct s5_engine *e, struct s5_negotiation *f, int fd, 
     int r = s5_negotiation_begin_udp(e, f, server, &zeros);
     if (r == -EINVAL)
         s5_log(&e->log, S5_LOG_ERROR, "refused: server \"%s\" has no method that this program can use",
-               s5_policy_text(e->policy, server->name));
+               s5_server_name(server));
     if (r < 0)
         return r == -EINVAL ? -EOPNOTSUPP : r;
     s5_negotiation_limit(f, s5_clock_now() + timeout);
@@ -65,10 +65,10 @@ static int get_request_error(const struct s5_negotiation *f, int error)
 static void log_request_result(struct s5_engine *e, const struct s5_negotiation *f, const struct s5_server *server,
                                int r, const struct s5_endpoint *at, enum s5_log_level level)
 {
-    const char *name = s5_policy_text(e->policy, server->name);
+    const char *name = s5_server_name(server);
     char text[S5_ADDR_TEXT_MAX];
     struct s5_addr addr;
-    s5_log_events_other(e, (uint32_t)(server - e->policy->servers), S5_CMD_UDP, r >= 0);
+    s5_log_events_other(e, server->index, S5_CMD_UDP, r >= 0);
     if (r < 0 && f->error)
         s5_log(&e->log, level, "refused: UDP through server \"%s\": %s (%s)", name,
                r == -EOPNOTSUPP ? "the server does not support UDP ASSOCIATE" : s5_error_text(r),
@@ -101,7 +101,7 @@ static int choose_relay(struct s5_engine *e, const struct s5_negotiation *f, con
     char why[S5_UDP_RELAY_WHY] = "the address of the server is unknown", text[S5_ADDR_TEXT_MAX];
     int r = s5_addr_from_sockaddr(&here, &at.any, at.len);
     if (r == 0)
-        r = s5_udp_relay_choose(e->policy, server, &here, &relay, why);
+        r = s5_udp_relay_choose(s5_server_policy(server), server, &here, &relay, why);
     if (r == 0)
         r = s5_endpoint_of(&relay, family, &at);
     if (r == -EAFNOSUPPORT)
@@ -113,8 +113,8 @@ static int choose_relay(struct s5_engine *e, const struct s5_negotiation *f, con
     if (r == 0)
         *ret = at;
     else
-        s5_log(&e->log, S5_LOG_ERROR, "refused: UDP through server \"%s\": relay %s: %s",
-               s5_policy_text(e->policy, server->name), s5_addr_format(bound, text, sizeof text), why);
+        s5_log(&e->log, S5_LOG_ERROR, "refused: UDP through server \"%s\": relay %s: %s", s5_server_name(server),
+               s5_addr_format(bound, text, sizeof text), why);
     return r;
 }
 
@@ -172,7 +172,7 @@ int s5_association_request(struct s5_engine *e, const struct s5_server *server, 
                            enum s5_log_level level, struct s5_cleanup *call, uint32_t ticket,
                            struct s5_endpoint *ret_relay, bool *ret_down)
 {
-    uint32_t index = (uint32_t)(server - e->policy->servers);
+    uint32_t index = server->index;
     *ret_down = false;
     if (s5_clock_now() < atomic_load(&e->no_udp_until[index]))
         return -EOPNOTSUPP;

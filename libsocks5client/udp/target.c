@@ -248,7 +248,9 @@ static int make_heading(struct s5_engine *e, struct s5_association *a, const str
         return r;
     if (r == 0 && (named || s5_dns_answer_is_ours(e, &to, S5_PROTO_UDP)))
         return refuse_direct(e, &to);
-    if (r > 0 && !s5_route_has(e, r, server, a->server_index))
+    /* An association stays at its server after a reload, wherever the new rules lead. */
+    if (r > 0 && !s5_route_has(r, server, a->server_index) &&
+        a->policy_generation == s5_policy_file_of(s5_server_policy(server))->generation)
         return refuse_other_server(e, &to);
     struct s5_writer w = s5_writer_init(ret->octets, sizeof ret->octets);
     ret->direct = r == 0;

@@ -53,7 +53,7 @@ static const char *get_order(int family)
     static char order[8];
     const struct s5_server *server;
     size_t n = 0;
-    s5_choice_begin(e, &choice, 0, &to);
+    s5_choice_begin(e, &choice, p, 0, &to);
     while ((server = s5_choice_next(e, &choice, family)) && n < sizeof order - 1)
         order[n++] = *s5_policy_text(p, server->name);
     order[n] = 0;
@@ -140,7 +140,7 @@ Test(choice, by_the_host)
 Test(choice, each_has_its_share_of_the_time)
 {
     p->rules[0].timeout = 12;
-    s5_choice_begin(e, &choice, 0, &to);
+    s5_choice_begin(e, &choice, p, 0, &to);
     uint64_t now = s5_clock_now(), second = S5_CLOCK_SECOND;
     for (unsigned left = 4; left; left--) {
         cr_assert(s5_choice_next(e, &choice, AF_INET6));
@@ -156,15 +156,15 @@ Test(choice, each_has_its_share_of_the_time)
 
 Test(choice, notes_what_it_learns)
 {
-    s5_choice_begin(e, &choice, 0, &to);
+    s5_choice_begin(e, &choice, p, 0, &to);
     s5_choice_next(e, &choice, AF_INET6);
     s5_choice_note(e, &choice, -EOPNOTSUPP, false);
     cr_assert_eq(*get_order(AF_INET6), 'a');
-    s5_choice_begin(e, &choice, 0, &to);
+    s5_choice_begin(e, &choice, p, 0, &to);
     s5_choice_next(e, &choice, AF_INET6);
     s5_choice_note(e, &choice, -ECONNREFUSED, true);
     cr_assert_eq(*get_order(AF_INET6), 'b');
-    s5_choice_begin(e, &choice, 0, &to);
+    s5_choice_begin(e, &choice, p, 0, &to);
     while (s5_choice_next(e, &choice, AF_INET6) && choice.at != 0)
         ;
     s5_choice_note(e, &choice, 0, false);
@@ -172,4 +172,27 @@ Test(choice, notes_what_it_learns)
     cr_assert_not(s5_choice_closed(e, &choice));
     cr_assert_not(s5_choice_closed(e, &choice));
     cr_assert(s5_choice_closed(e, &choice));
+}
+
+Test(choice, goes_on_with_the_policy_that_it_began_with)
+{
+    struct s5_policy_file *before = (struct s5_policy_file *)(uintptr_t)s5_policy_file_of(p);
+    struct s5_policy_file *after = calloc(1, sizeof *after);
+    s5_choice_begin(e, &choice, p, 0, &to);
+    cr_assert_eq(s5_choice_next(e, &choice, AF_INET), &p->servers[0]);
+    s5_policy_init(&after->policy);
+    after->generation = 1;
+    after->older = before;
+    e->policy_file = after;
+    e->policy = &after->policy;
+    cr_assert_eq(s5_choice_next(e, &choice, AF_INET), &before->policy.servers[1]);
+    choice.generation = 7; /* of another process */
+    cr_assert_null(s5_choice_next(e, &choice, AF_INET));
+    cr_assert_eq(s5_choice_rule(e, &choice)->next_on, 0);
+    s5_choice_failed(e, &choice);
+    s5_choice_succeeded(e, &choice);
+    cr_assert_not(s5_choice_closed(e, &choice));
+    e->policy_file = before;
+    e->policy = p;
+    free(after);
 }

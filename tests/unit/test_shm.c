@@ -219,10 +219,9 @@ Test(shm, policy_cannot_be_changed_after_it_is_written)
     again = s5_shm_policy(shm, fd, &one);
     cr_assert_str_eq(again->policy.servers[0].password, "secret", "what a process makes of it is its own");
     struct s5_server meant;
-    cr_assert(s5_policy_file_server(fd + 1, 0, &meant));
+    cr_assert(s5_policy_file_server(fd + 1, &file->policy.servers[0], &meant));
     cr_assert_str_eq(meant.password, "secret");
-    cr_assert_not(s5_policy_file_server(fd + 1, S5_POLICY_SERVERS, &meant));
-    cr_assert_not(s5_policy_file_server(fd, 0, &meant));
+    cr_assert_not(s5_policy_file_server(fd, &file->policy.servers[0], &meant));
     free(p);
 }
 
@@ -235,6 +234,7 @@ Test(shm, policy_with_indices_out_of_bounds_is_refused)
         {offsetof(struct s5_policy, servers[0].n_addrs), S5_SERVER_ADDRS + 1},
         {offsetof(struct s5_policy, servers[0].n_methods), S5_SERVER_METHODS + 1},
         {offsetof(struct s5_policy, servers[0].isolate_server), 1},
+        {offsetof(struct s5_policy, servers[0].index), 1},
         {offsetof(struct s5_policy, servers[0].username_len), 240}, /* no room for the word of isolation */
         {offsetof(struct s5_policy, vias[0]), 1},
         {offsetof(struct s5_policy, rules[0].via_count), 0},
