@@ -1,6 +1,7 @@
 /* A stand-alone bridge reads the configuration itself. It prints every error before it serves a client. */
 #include "alone.h"
 #include "format.h"
+#include "journal.h"
 #include "log.h"
 #include "server.h"
 #include "source.h"
@@ -67,19 +68,35 @@ static int read_password(const char *path, struct front_users *ret)
     return 0;
 }
 
-int alone_load(struct s5_policy *ret, struct front_users *ret_users, const struct arguments *options)
+static int read_policy(struct s5_policy *ret, const struct arguments *options, struct s5_fault *ret_fault)
 {
     const char *const urls[] = {options->url, NULL};
     struct s5_source source = {.file = options->file, .urls = options->url ? urls : NULL};
-    struct s5_fault fault = {""};
     s5_environment_read(&source.env, environ);
-    if (s5_source_load(ret, &source, &fault) < 0) {
+    int result = s5_source_load(ret, &source, ret_fault);
+    if (options->verbosity > 0)
+        ret->log_level = options->verbosity > 1 ? S5_LOG_DEBUG : S5_LOG_INFO;
+    return result;
+}
+
+int alone_reload(struct s5_policy *ret, const struct arguments *options)
+{
+    struct s5_fault fault = {""};
+    if (read_policy(ret, options, &fault) < 0) {
+        journal(S5_LOG_ERROR, "reload: %s", fault.text);
+        return 125;
+    }
+    return alone_resolve(ret);
+}
+
+int alone_load(struct s5_policy *ret, struct front_users *ret_users, const struct arguments *options)
+{
+    struct s5_fault fault = {""};
+    if (read_policy(ret, options, &fault) < 0) {
         s5_format_clean(fault.text, strlen(fault.text));
         fprintf(stderr, "socks5-bridge: %s\n", fault.text);
         return 125;
     }
-    if (options->verbosity > 0)
-        ret->log_level = options->verbosity > 1 ? S5_LOG_DEBUG : S5_LOG_INFO;
     if (alone_resolve(ret) != 0)
         return 125;
     *ret_users = (struct front_users){.user = options->user};

@@ -22,7 +22,8 @@ static const char help[] = "Usage: socks5-bridge --listen ADDRESS:PORT [OPTION].
                            "      --help                 print this help and exit\n"
                            "\n"
                            "On SIGTERM or SIGINT it exits when its last connection ends, on a second\n"
-                           "signal at once. Exit status: 0, or 125 if it cannot serve.\n";
+                           "signal at once. On SIGHUP it reads the configuration again. Exit status: 0, or\n"
+                           "125 if it cannot serve.\n";
 
 enum { LISTEN = 256, USER, PASSWORD_FILE, SHM, VERSION_, HELP };
 

@@ -6,12 +6,15 @@
  * again. A process that needs one later starts another.
  *
  * A stand-alone bridge serves until SIGTERM or SIGINT. It then closes its listener and ends with its last connection. A
- * second signal ends it at once. */
+ * second signal ends it at once. On SIGHUP it reads its configuration again.
+ *
+ * Each request is served by the policy that is in force when it comes. An older policy stays in memory. */
 #include "bridge.h"
 #include "alone.h"
 #include "conn.h"
 #include "journal.h"
 #include "peer.h"
+#include "reload.h"
 #include "upstream.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -35,10 +38,12 @@
 
 static struct {
     struct watch listener, signals, starter;
-    struct s5_shm *shm; /* shared state of the process tree; NULL: the bridge is stand-alone */
-    bool ending;        /* a signal has come, or the starter has ended */
-    bool parting;       /* the place is removed from the shared memory */
-    int64_t idle_since; /* ms; since then ENDING is set and there is no connection; 0: otherwise */
+    struct s5_shm *shm;  /* shared state of the process tree; NULL: the bridge is stand-alone */
+    bool ending;         /* a signal has come, or the starter has ended */
+    bool parting;        /* the place is removed from the shared memory */
+    int64_t idle_since;  /* ms; since then ENDING is set and there is no connection; 0: otherwise */
+    uint32_t generation; /* of the policy of the process tree that was read, or refused, last */
+    struct arguments options;
 } self = {.listener.fd = -1, .signals.fd = -1, .starter.fd = -1};
 
 static struct s5_policy own_policy;
@@ -129,11 +134,29 @@ static void watch_starter(pid_t pid)
     self.ending = fd < 0 || loop_set_events(&self.starter, EPOLLIN) < 0;
 }
 
+/* Reads the configuration of a stand-alone bridge again. A mistake changes nothing. */
+static void reload_own_policy(void)
+{
+    struct s5_policy_file *file = s5_policy_file_private();
+    if (!file || alone_reload(&file->policy, &self.options) != 0) {
+        if (file)
+            s5_policy_file_unmap(file);
+        return;
+    }
+    conns.policy = &file->policy;
+    journal_begin(conns.policy);
+    journal(S5_LOG_INFO, "the configuration was read again");
+}
+
 static void signals_ready(struct watch *w, uint32_t ready)
 {
     struct signalfd_siginfo info;
     (void)ready;
     while (read(w->fd, &info, sizeof info) == sizeof info) {
+        if (info.ssi_signo == SIGHUP) {
+            reload_own_policy();
+            continue;
+        }
         if (self.ending && !self.shm)
             exit(0);
         self.ending = true;
@@ -142,16 +165,18 @@ static void signals_ready(struct watch *w, uint32_t ready)
     }
 }
 
-static int watch_signals(void)
+static int watch_signals(bool alone)
 {
     sigset_t set;
     sigemptyset(&set);
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
+    if (alone)
+        sigaddset(&set, SIGHUP);
     sigprocmask(SIG_SETMASK, &set, NULL);
     signal(SIGPIPE, SIG_IGN);
-    signal(SIGXFSZ, SIG_IGN); /* the log file may be limited */
-    signal(SIGHUP, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN);                  /* the log file may be limited */
+    signal(SIGHUP, alone ? SIG_DFL : SIG_IGN); /* blocked, if it is read from the descriptor */
     signal(SIGCHLD, SIG_DFL);
     self.signals = (struct watch){.fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK), .ready = signals_ready};
     return loop_set_events(&self.signals, EPOLLIN);
@@ -220,6 +245,25 @@ static int serve_place(struct s5_bridge_place *place)
     return 0;
 }
 
+/* Takes the policy that a reload has made for the process tree. */
+static void follow_reload(void)
+{
+    struct s5_policy_file *file;
+    uint32_t generation;
+    if (atomic_load(&self.shm->generation) == self.generation)
+        return;
+    int r = s5_reload_fetch(self.shm, &file, &generation);
+    if (r == 0 || r == -EBADMSG)
+        self.generation = generation;
+    if (r == -EBADMSG)
+        journal(S5_LOG_ERROR, "reload: the shared memory is damaged; the policy before it remains in force");
+    if (r < 0)
+        return;
+    alone_resolve(&file->policy);
+    conns.policy = &file->policy;
+    journal_begin(conns.policy);
+}
+
 static int serve_shm(pid_t starter)
 {
     const char *value = getenv(S5_SHM_VARIABLE);
@@ -233,6 +277,7 @@ static int serve_shm(pid_t starter)
     unsetenv(S5_SHM_VARIABLE);
     alone_resolve(&file->policy);
     conns.policy = &file->policy;
+    conns.refresh = follow_reload;
     conns.shm = true;
     watch_starter(starter);
     return serve_place(&self.shm->bridge);
@@ -272,7 +317,8 @@ int main(int argc, char **argv)
         return code;
     prctl(PR_SET_DUMPABLE, 0); /* the process holds passwords and keys */
     raise_fd_limit();
-    if (loop_begin() < 0 || watch_signals() < 0)
+    self.options = options;
+    if (loop_begin() < 0 || watch_signals(options.shm <= 0) < 0)
         return 125;
     ticket_done = upstream_ticket_done;
     code = options.shm > 0 ? serve_shm(options.shm) : serve_stand_alone(&options);

@@ -21,12 +21,12 @@ struct conn_common conns;
 
 const struct s5_server *conn_server(const struct conn *c)
 {
-    return &conns.policy->servers[c->server_index];
+    return &c->policy->servers[c->server_index];
 }
 
 const char *conn_server_name(const struct conn *c)
 {
-    return s5_policy_text(conns.policy, conn_server(c)->name);
+    return s5_policy_text(c->policy, conn_server(c)->name);
 }
 
 /* --- end --- */
@@ -97,6 +97,9 @@ void conn_refuse(struct conn *c, int error, uint8_t rep)
 static int choose_server(struct conn *c)
 {
     struct front *f = &c->upstream->front;
+    if (conns.refresh)
+        conns.refresh();
+    c->policy = conns.policy;
     if (conns.shm) {
         if (f->server < 0 || f->server >= (int)conns.policy->n_servers)
             return -EACCES;
@@ -157,6 +160,7 @@ void conn_begin(int fd)
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     c->upstream = u;
     c->server_index = c->rule = -1;
+    c->policy = conns.policy;
     c->relay.client = (struct watch){.fd = fd, .ready = client_ready};
     c->relay.server = c->inner = c->outer = (struct watch){.fd = -1};
     c->deadline = loop_now() + FRONT_MS;

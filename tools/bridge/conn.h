@@ -38,6 +38,7 @@ struct conn {
     bool sealed;          /* SEAL protects the stream and datagrams */
     bool pinned;          /* DATAGRAMS: INNER is connected to the client's socket */
     int16_t server_index; /* index in the policy; -1: not known yet */
+    const struct s5_policy *policy; /* in force when the request came; a reload does not change it */
     int16_t rule;         /* the rule that chose among its servers; -1: there is no choice */
     uint32_t tried;       /* bit I: the server at place I of the rule's list was tried */
     int64_t deadline;     /* ms; 0: none */
@@ -50,7 +51,8 @@ struct conn {
 
 /* What all connections share. */
 struct conn_common {
-    const struct s5_policy *policy;
+    const struct s5_policy *policy; /* in force; an older one stays in memory, since connections use it */
+    void (*refresh)(void);          /* makes POLICY the newest one; NULL: it is */
     struct front_users users;
     bool shm;           /* serves a process tree: the user name has the index of the server */
     struct conn *first; /* list of all connections */

@@ -136,7 +136,7 @@ static int connect_to_relay(const struct conn *c, int fd, const struct s5_addr *
     struct sockaddr_storage relay;
     socklen_t len;
     char text[S5_ADDR_TEXT_MAX], why[S5_UDP_RELAY_WHY];
-    int result = s5_client_relay(conns.policy, conn_server(c), c->relay.server.fd, bound, family, &relay, &len, why);
+    int result = s5_client_relay(c->policy, conn_server(c), c->relay.server.fd, bound, family, &relay, &len, why);
     if (result == 0 && connect(fd, (struct sockaddr *)&relay, len) < 0) {
         result = -errno;
         s5_format(why, sizeof why, "%s", s5_error_text(result));

@@ -10,12 +10,12 @@ static int64_t down_until[S5_POLICY_SERVERS]; /* ms; 0: not down */
 
 static const struct s5_rule *get_rule(const struct conn *c)
 {
-    return &conns.policy->rules[c->rule];
+    return &c->policy->rules[c->rule];
 }
 
 static uint8_t get_server(const struct conn *c, unsigned place)
 {
-    return conns.policy->vias[(get_rule(c)->via_first + place) % S5_POLICY_VIAS];
+    return c->policy->vias[(get_rule(c)->via_first + place) % S5_POLICY_VIAS];
 }
 
 static bool is_tried(const struct conn *c, unsigned place)
@@ -55,7 +55,7 @@ static void begin_choice(struct conn *c, int rule)
     int64_t longest = 0;
     c->rule = (int16_t)rule;
     for (unsigned i = 0; i < get_rule(c)->via_count; i++) {
-        int64_t timeout = conns.policy->servers[get_server(c, i)].timeout;
+        int64_t timeout = c->policy->servers[get_server(c, i)].timeout;
         longest = timeout > longest ? timeout : longest;
     }
     c->until = loop_now() + 1000 * (get_rule(c)->timeout ? get_rule(c)->timeout : longest);
@@ -74,12 +74,12 @@ int pick_begin(struct conn *c)
                    : f->command == S5_BIND  ? S5_CMD_BIND
                                             : S5_CMD_UDP,
     };
-    struct s5_route route = s5_policy_decide(conns.policy, &flow);
+    struct s5_route route = s5_policy_decide(c->policy, &flow);
     /* An association has no destination, and the rules do not apply to the peer of a listener here. Both use the
      * servers of the first rule that has one. */
     if (f->command != S5_CONNECT && route.verdict != S5_VIA)
-        for (unsigned i = 0; i < conns.policy->n_rules; i++)
-            if (conns.policy->rules[i].verdict == S5_VIA) {
+        for (unsigned i = 0; i < c->policy->n_rules; i++)
+            if (c->policy->rules[i].verdict == S5_VIA) {
                 route.verdict = S5_VIA;
                 route.rule = (int)i;
                 break;

@@ -102,9 +102,20 @@ static enum ticket_state start_child(struct ticket *t, const struct s5_policy *p
     return t->state = TICKET_ASKING;
 }
 
+/* Returns true if server INDEX has the same principal in both policies. */
+static bool is_same_target(const struct s5_policy *a, const struct s5_policy *b, int index)
+{
+    const struct s5_server *one = &a->servers[index], *other = &b->servers[index];
+    return strcmp(s5_policy_text(a, one->host), s5_policy_text(b, other->host)) == 0 &&
+           strcmp(s5_policy_text(a, one->gssapi_service), s5_policy_text(b, other->gssapi_service)) == 0 &&
+           one->gssapi_delegate == other->gssapi_delegate;
+}
+
 enum ticket_state ticket_get(const struct s5_policy *p, int index)
 {
     struct ticket *t = &tickets[index];
+    if (t->state == TICKET_GOOD && t->policy != p && !is_same_target(t->policy, p, index))
+        t->state = TICKET_NONE; /* a reload changed the server */
     if (t->state == TICKET_ASKING || (t->state == TICKET_GOOD && loop_now() < t->until))
         return t->state;
     return start_child(t, p, index);

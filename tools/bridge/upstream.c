@@ -260,7 +260,7 @@ static void dial_next(struct conn *c, int error)
 {
     struct sockaddr_storage to;
     socklen_t len;
-    while (s5_client_address(conns.policy, conn_server(c), c->upstream->address++, &to, &len) == 0) {
+    while (s5_client_address(c->policy, conn_server(c), c->upstream->address++, &to, &len) == 0) {
         int fd;
         error = s5_client_dial(&to, len, &fd);
         if (error == 0 || error == -EINPROGRESS) {
@@ -356,8 +356,8 @@ static int make_context(struct conn *c)
     const struct s5_server *server = conn_server(c);
     struct s5_gss_fault fault;
     struct s5_gss_target target = {
-        .service = s5_policy_text(conns.policy, server->gssapi_service),
-        .host = server->is_path ? "localhost" : s5_policy_text(conns.policy, server->host),
+        .service = s5_policy_text(c->policy, server->gssapi_service),
+        .host = server->is_path ? "localhost" : s5_policy_text(c->policy, server->host),
         .principal = ticket_principal(c->server_index),
         .delegate = server->gssapi_delegate,
     };
@@ -412,7 +412,7 @@ void upstream_begin(struct conn *c)
         start_negotiation(c);
         return;
     }
-    switch (ticket_get(conns.policy, c->server_index)) {
+    switch (ticket_get(c->policy, c->server_index)) {
     case TICKET_GOOD:
         start_negotiation(c);
         break;

@@ -58,8 +58,9 @@ static bool is_server(const struct s5_addr *to)
     const struct s5_shm *shm = atomic_load(&engine->shm);
     if (shm && shm->bridge.port && shm->bridge.port == to->port && s5_addr_is_loopback(to))
         return true;
-    for (unsigned i = 0; i < engine->policy->n_servers; i++) {
-        const struct s5_server *server = &engine->policy->servers[i];
+    const struct s5_policy *p = engine->policy;
+    for (unsigned i = 0; i < p->n_servers; i++) {
+        const struct s5_server *server = &p->servers[i];
         if (!s5_bridge_fronts(server) && server->port == to->port && has_address(server, to))
             return true;
     }
@@ -109,7 +110,7 @@ int outside_connect(const struct s5_endpoint *wanted, int *ret_fd)
     struct s5_endpoint at = *wanted, *to = &at;
     struct s5_addr addr;
     bool dns = outside_find_dns(to);
-    if (!engine->policy)
+    if (!s5_engine_load(engine)) /* the newest one, if there was a reload */
         return -EACCES;
     if (get_address(&addr, to) < 0)
         return -EAFNOSUPPORT;
@@ -130,7 +131,7 @@ int outside_connect(const struct s5_endpoint *wanted, int *ret_fd)
 bool outside_permits(const struct s5_endpoint *to)
 {
     struct s5_addr addr;
-    return engine->policy && get_address(&addr, to) == 0 && !refuse_address(&addr, false);
+    return s5_engine_load(engine) && get_address(&addr, to) == 0 && !refuse_address(&addr, false);
 }
 
 bool outside_sends_at_once(int fd, const struct s5_endpoint *to, bool check)

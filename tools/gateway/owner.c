@@ -20,6 +20,8 @@
 #define REMEMBERED 4096 /* a power of two */
 
 static int diag = -1;
+static struct s5_engine *engine;
+static const struct s5_policy *known; /* NEEDED is for this policy */
 static bool needed;
 static uint64_t network; /* the number of the namespace, see caller_network() */
 static __thread const struct owner *acting_for;
@@ -68,14 +70,24 @@ static bool is_isolated_by_process(const struct s5_policy *p)
     return isolated;
 }
 
+/* Returns true if owners have to be found, by the policy in force. */
+static bool is_needed(void)
+{
+    const struct s5_policy *p = s5_engine_load(engine);
+    if (p != known)
+        needed = engine->log.level >= S5_LOG_INFO || engine->log.json || is_isolated_by_process(p);
+    known = p;
+    return needed;
+}
+
 void owner_begin(struct s5_engine *e, struct handover *h)
 {
-    needed = e->log.level >= S5_LOG_INFO || e->log.json || is_isolated_by_process(e->policy);
+    engine = e;
+    needed = e->log.level >= S5_LOG_INFO || e->log.json;
     diag = h->fds[HANDOVER_OWNERS];
     h->fds[HANDOVER_OWNERS] = -1;
     e->log.find_caller = find_caller;
-    if (needed)
-        caller_network(h->pid, &network);
+    caller_network(h->pid, &network);
 }
 
 void owner_act_for(const struct owner *owner)
@@ -162,7 +174,7 @@ int owner_list_ports(struct ports *ret, int protocol)
 void owner_find(struct owner *ret, int protocol, const struct s5_endpoint *from, const struct s5_endpoint *to)
 {
     memset(ret, 0, sizeof(*ret));
-    uint32_t inode = needed && diag >= 0 ? find_inode(protocol, from, to) : 0;
+    uint32_t inode = is_needed() && diag >= 0 ? find_inode(protocol, from, to) : 0;
     ret->pid = inode ? (int32_t)caller_find_owner(network, inode, &ret->process) : 0;
     if (ret->pid)
         caller_program(ret->pid, ret->program);
