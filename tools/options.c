@@ -46,6 +46,10 @@ const char options_help[] = "Usage: socksify [OPTION]... [--] COMMAND [ARGUMENT]
                             "                       exit status: 0 if it is allowed, 1 if it is denied\n"
                             "      --import FILE    convert the configuration of proxychains, Dante,\n"
                             "                       torsocks or tsocks, and print it\n"
+                            "      --reload [PID]   read the configuration again for programs that run:\n"
+                            "                       those of the process tree of PID, or all of this user;\n"
+                            "                       -c, -p or -x: replace it by another one; exit status: 0\n"
+                            "                       if it is in force, 1 if it has a mistake\n"
                             "      --version        print the version and exit\n"
                             "      --help           print this help and exit\n"
                             "\n"
@@ -71,6 +75,7 @@ enum {
     OPTION_TARGET,
     OPTION_JSON,
     OPTION_IMPORT,
+    OPTION_RELOAD,
     OPTION_VERSION,
     OPTION_HELP,
 };
@@ -90,6 +95,7 @@ static const struct option long_options[] = {
     {"target", required_argument, NULL, OPTION_TARGET},
     {"json", no_argument, NULL, OPTION_JSON},
     {"import", required_argument, NULL, OPTION_IMPORT},
+    {"reload", no_argument, NULL, OPTION_RELOAD},
     {"version", no_argument, NULL, OPTION_VERSION},
     {"help", no_argument, NULL, OPTION_HELP},
     {NULL, 0, NULL, 0},
@@ -170,6 +176,9 @@ static bool store_option(struct options *ret, int option)
         ret->action = OPTIONS_IMPORT;
         ret->import = optarg;
         return true;
+    case OPTION_RELOAD:
+        ret->action = OPTIONS_RELOAD;
+        return true;
     case OPTION_VERSION:
         ret->action = OPTIONS_VERSION;
         return true;
@@ -179,6 +188,24 @@ static bool store_option(struct options *ret, int option)
     default:
         return false;
     }
+}
+
+/* Parses the words after --reload. Returns 0, or EXIT_OWN_ERROR after it prints what is wrong. */
+static int parse_process(struct options *ret, char *const *words)
+{
+    char *end;
+    if (ret->isolate || ret->log || ret->log_json || ret->summary || ret->verbosity || ret->no_fence ||
+        ret->require_fence || ret->no_companion || ret->strict || ret->engine >= 0)
+        return errors_fail(EXIT_OWN_ERROR, "--reload goes with -c, -p and -x only");
+    if (!words[0])
+        return 0;
+    unsigned long process = strtoul(words[0], &end, 10);
+    if (words[0][0] < '0' || words[0][0] > '9' || *end || process < 1 || process > INT_MAX)
+        return errors_fail(EXIT_OWN_ERROR, "--reload: \"%s\" is not a process ID", words[0]);
+    if (words[1])
+        return errors_fail(EXIT_OWN_ERROR, "--reload takes one process ID: %s", words[1]);
+    ret->process = (int)process;
+    return 0;
 }
 
 /* Stores the path of the profile in RET->file. Returns 0, or EXIT_OWN_ERROR after it prints what is wrong. */
@@ -227,6 +254,8 @@ int options_parse(struct options *ret, int argc, char **argv)
         return errors_fail(EXIT_OWN_ERROR, "--no-fence and --require-fence exclude each other");
     if ((ret->target || ret->json) && ret->action != OPTIONS_CHECK)
         return errors_fail(EXIT_OWN_ERROR, "--target and --json belong to --check");
+    if (ret->action == OPTIONS_RELOAD)
+        return parse_process(ret, argv + optind);
     if (ret->action == OPTIONS_CHECK) {
         ret->command = argv[optind] ? argv + optind : NULL;
     } else if (ret->action == OPTIONS_RUN) {

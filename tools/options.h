@@ -10,6 +10,7 @@ enum options_action {
     OPTIONS_EXPLAIN,
     OPTIONS_CHECK,
     OPTIONS_IMPORT,
+    OPTIONS_RELOAD,
     OPTIONS_VERSION,
     OPTIONS_HELP,
 };
@@ -32,6 +33,7 @@ struct options {
     bool strict;         /* --strict */
     const char *explain; /* HOST:PORT, for OPTIONS_EXPLAIN */
     const char *import;  /* a file, for OPTIONS_IMPORT */
+    int process;         /* a process ID, for OPTIONS_RELOAD; 0: none was given */
     bool json;           /* --json, for OPTIONS_CHECK */
     const char *target;  /* HOST:PORT, for OPTIONS_CHECK, or NULL */
     char **command;      /* NULL-terminated, at least one word; for OPTIONS_CHECK it may be NULL */

@@ -47,6 +47,7 @@ int resolved_policy_read(struct s5_policy *ret, const struct options *options, c
     if (options->engine >= 0) { /* also for the programs that the file names */
         ret->engine = (uint8_t)options->engine;
         ret->n_programs = 0;
+        ret->given |= S5_GIVEN_ENGINE;
     }
     return result;
 }
@@ -133,8 +134,7 @@ static bool is_needed(const struct s5_policy *p, unsigned server)
     return false;
 }
 
-/* Resolves the names of the servers. One that cannot be resolved is an error, unless all its rules have another. */
-static int resolve_servers(struct s5_policy *p)
+int resolved_policy_resolve_all(struct s5_policy *p, int code)
 {
     int errors[S5_POLICY_SERVERS] = {0};
     struct s5_fault fault;
@@ -142,7 +142,7 @@ static int resolve_servers(struct s5_policy *p)
         errors[i] = s5_policy_connects_to(p, i) ? resolved_policy_resolve(p, i) : 0;
     for (unsigned i = 0; i < p->n_servers; i++)
         if (errors[i] != 0 && is_needed(p, i))
-            return errors_fail(EXIT_OWN_ERROR, "%s: cannot resolve server %s: %s", s5_policy_text(p, p->source),
+            return errors_fail(code, "%s: cannot resolve server %s: %s", s5_policy_text(p, p->source),
                                s5_policy_text(p, p->servers[i].host), gai_strerror(errors[i]));
     for (unsigned i = 0; i < p->n_servers; i++)
         if (errors[i] != 0) /* the command runs nevertheless */
@@ -160,10 +160,12 @@ int resolved_policy_load(struct s5_policy *ret, const struct options *options, c
     uint8_t level = options->verbosity == 0 ? S5_LOG_NONE : options->verbosity == 1 ? S5_LOG_INFO : S5_LOG_DEBUG;
     if (ret->log_level < level)
         ret->log_level = level;
+    ret->given_level = level;
     ret->log_json |= options->log_json;
     ret->log_counts = options->summary;
+    ret->given |= (options->log_json ? S5_GIVEN_JSON : 0u) | (options->log ? S5_GIVEN_LOG : 0u);
     int code = options->log ? set_log(ret, options->log) : 0;
     if (code != 0)
         return code;
-    return resolve_servers(ret);
+    return resolved_policy_resolve_all(ret, EXIT_OWN_ERROR);
 }

@@ -17,6 +17,10 @@ int resolved_policy_read(struct s5_policy *ret, const struct options *options, c
 /* Returns true if a rule uses server number SERVER. */
 bool resolved_policy_uses(const struct s5_policy *policy, unsigned server);
 
+/* Resolves the names of the servers that rules use. One that cannot be resolved is an error, unless all its rules have
+ * another. Returns 0, or CODE after it prints what is wrong. */
+int resolved_policy_resolve_all(struct s5_policy *policy, int code);
+
 /* The second half: resolves server number INDEX, if it is known by a name. Returns 0, or an EAI_* code. */
 int resolved_policy_resolve(struct s5_policy *policy, unsigned index);
 

@@ -5,6 +5,7 @@
 #include "explain.h"
 #include "import.h"
 #include "options.h"
+#include "reload_command.h"
 #include "resolved_policy.h"
 #include "run.h"
 #include <stdio.h>
@@ -23,6 +24,8 @@ int main(int argc, char **argv)
         return puts("socksify " VERSION) < 0 || fflush(stdout) != 0 ? EXIT_OWN_ERROR : 0;
     if (options.action == OPTIONS_IMPORT)
         return import(options.import);
+    if (options.action == OPTIONS_RELOAD)
+        return reload_command(&options);
     /* If the process has other IDs than the user's, nothing that the user set in the environment may be used. */
     bool trusted = getauxval(AT_SECURE) == 0;
     if (options.action == OPTIONS_CHECK)

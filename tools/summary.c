@@ -5,6 +5,7 @@
 
 #include "errors.h"
 #include "plain_text.h"
+#include "reload.h"
 #include "reply.h"
 #include <errno.h>
 #include <signal.h>
@@ -181,6 +182,9 @@ int summary_run(char *const *command, const struct s5_shm *shm, struct fencing *
     /* A reader of the summary that is gone, or a limit on file sizes, does not change the exit status. */
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN);
-    print_summary(shm, fence->policy);
+    struct s5_policy_file *newest;
+    uint32_t generation;
+    int result = s5_reload_fetch(shm, &newest, &generation);
+    print_summary(shm, result == 0 ? &newest->policy : fence->policy);
     return code;
 }

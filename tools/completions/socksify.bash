@@ -44,10 +44,11 @@ _socksify()
     --explain | --target) ;;
     *)
         if [[ $current == -* ]]; then
-            COMPREPLY=($(compgen -W '-c -p -x -v --isolate --log --log-json --no-fence --require-fence --no-companion --engine --strict --summary --check --target --json --explain --import --version --help --' \
+            COMPREPLY=($(compgen -W '-c -p -x -v --isolate --log --log-json --no-fence --require-fence --no-companion --engine --strict --summary --check --target --json --explain --import --reload --version --help --' \
                 -- "$current"))
         else
             COMPREPLY=($(compgen -c -- "$current"))
+            [[ " ${COMP_WORDS[*]} " == *" --reload "* ]] && COMPREPLY=($(compgen -W "$(ps -u "$UID" -o pid=)" -- "$current"))
         fi
         ;;
     esac
