@@ -494,6 +494,7 @@ static int finish_policy(cfg_t *cfg)
 {
     const char *resolve = get_text(cfg, "resolve");
     now->p->resolve_local = resolve && strcmp(resolve, "local") == 0;
+    now->p->reload_auto = get_word_index(cfg, "reload", 0);
     if (set_engines(cfg) < 0 || add_all_hops(cfg) < 0)
         return -EINVAL;
     for (unsigned i = 0; i < now->p->n_rules; i++) {
@@ -552,6 +553,7 @@ static cfg_opt_t options[] = {
     STRING("fake-ipv6"),
     STRING("search"),
     STRING("resolve"),
+    STRING("reload"),
     STRING("engine"),
     LIST("preload-programs"),
     LIST("namespace-programs"),

@@ -199,6 +199,7 @@ static const struct {
     {"fake-ipv6", {""}, check_fake_range},
     {"search", {""}, check_search},
     {"resolve", {"remote", "local"}, NULL},
+    {"reload", {"off", "auto"}, NULL},
     {"engine", {"auto", "preload", "namespace"}, NULL},
     {"preload-programs", {""}, check_program},
     {"namespace-programs", {""}, check_program},

@@ -4,8 +4,8 @@
 
 #include "policy.h"
 
-#define S5_CONFIG_KEYS     39  /* number of keys of all sections */
-#define S5_CONFIG_TOP_KEYS 10  /* of these: outside all sections; they are the last ones */
+#define S5_CONFIG_KEYS     40  /* number of keys of all sections */
+#define S5_CONFIG_TOP_KEYS 11  /* of these: outside all sections; they are the last ones */
 #define S5_CONFIG_WHY      400 /* size of the text of a fault */
 
 /* Returns the index of KEY, which must be a known key. The last S5_CONFIG_TOP_KEYS keys are outside sections. */

@@ -11,6 +11,8 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define SYSTEM_FILE "/etc/socks5.conf"
@@ -59,6 +61,23 @@ static int load_from_url(struct s5_policy *p, const char *text, const char *wher
     return r;
 }
 
+uint64_t s5_source_version(const char *path)
+{
+    struct stat st;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    bool found = fd >= 0 && fstat(fd, &st) == 0;
+    if (fd >= 0)
+        syscall(SYS_close, fd); /* by number, past any hook */
+    if (!found)
+        return 0;
+    uint64_t hash = 0xcbf29ce484222325ull; /* FNV-1a */
+    uint64_t values[] = {st.st_dev, st.st_ino, (uint64_t)st.st_size, (uint64_t)st.st_mtim.tv_sec,
+                         (uint64_t)st.st_mtim.tv_nsec};
+    for (size_t i = 0; i < sizeof values / sizeof *values; i++)
+        hash = (hash ^ values[i]) * 0x100000001b3ull;
+    return hash ? hash : 1;
+}
+
 /* Stores the absolute path of PATH, by which a reload finds the file from any directory. */
 static void set_file(struct s5_policy *p, const char *path)
 {
@@ -77,6 +96,7 @@ static int load_from_file(struct s5_policy *p, const char *path, const struct s5
 {
     set_source(p, path);
     set_file(p, path);
+    p->file_version = s5_source_version(path);
     return s5_config_load(p, path, env, ret_fault);
 }
 

@@ -13,6 +13,10 @@ struct s5_source {
     struct s5_environment env;
 };
 
+/* Returns a number that changes with the content of the file PATH: a hash of its inode, size and time of change. 0: it
+ * cannot be opened. */
+uint64_t s5_source_version(const char *path);
+
 /* Loads the policy P from SOURCE. Returns 0, or a negative errno with RET_FAULT set; -ENOENT: there is no
  * configuration. P is undefined on failure. Files are read with open(), read() and fstat(). libconfuse is loaded only
  * to parse a file. */

@@ -5,11 +5,9 @@
  * program runs while s5_in_engine is set. The other threads wait as long as reading the files takes. Names of servers
  * are resolved later. */
 #include "engine.h"
-#include "bridge.h"
 #include "error.h"
 #include "in_engine.h"
 #include "process.h"
-#include "reload.h"
 #include "server_cache.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -108,15 +106,17 @@ static int load_policy(struct s5_engine *e)
         s5_policy_file_unmap(own);
     }
     e->policy_is_shared = shared != NULL;
-    e->tree_generation = shared ? &shm->generation : NULL;
     e->policy_file = shared ? shared : own;
     e->policy = &e->policy_file->policy;
     return 0;
 }
 
-/* Derives from P what the engine uses often. */
-static void apply_policy(struct s5_engine *e, const struct s5_policy *p)
+void s5_engine_apply_policy(struct s5_engine *e)
 {
+    static const _Atomic uint32_t none = UINT32_MAX; /* s5_engine_is_current() is never true */
+    const struct s5_policy *p = e->policy;
+    if (e->policy_is_shared)
+        e->tree_generation = p->reload_auto && !e->others ? &none : &atomic_load(&e->shm)->generation;
     e->events->loaded(e);
     for (uint32_t i = 0; i < p->n_servers; i++)
         e->server_keys[i] = s5_server_cache_key(p, &p->servers[i]);
@@ -134,7 +134,7 @@ static void load_engine_policy(struct s5_engine *e)
     if (r < 0 && !e->fault.text[0])
         s5_format(e->fault.text, sizeof e->fault.text, "configuration: %s", s5_error_text(r));
     if (r == 0)
-        apply_policy(e, e->policy);
+        s5_engine_apply_policy(e);
     atomic_store(&e->refusal, again ? r : -EACCES);
     atomic_store(&e->policy_state, r == 0 ? S5_ENGINE_LOADED : again ? S5_ENGINE_NO_POLICY : S5_ENGINE_BROKEN);
     if (import > 0)
@@ -142,50 +142,11 @@ static void load_engine_policy(struct s5_engine *e)
     s5_in_engine_end(&section);
 }
 
-/* Replaces the policy by FILE, which a reload has made. The policy before it stays mapped, because other threads may
- * read it. Bridged servers stay redirected: connections that use them have not ended. */
-static void use_reloaded_policy(struct s5_engine *e, struct s5_policy_file *file)
-{
-    struct s5_policy_file *older = e->policy_file;
-    memcpy(file->server_cache_path, older->server_cache_path, sizeof file->server_cache_path);
-    file->older = older;
-    e->policy_file = file;
-    e->policy = &file->policy;
-    apply_policy(e, &file->policy);
-    for (uint32_t i = 0; i < older->policy.n_servers && i < file->policy.n_servers; i++)
-        if (older->policy.servers[i].bridged == S5_SERVER_BRIDGED && s5_bridge_fronts(&file->policy.servers[i]))
-            s5_bridge_redirect(e, &file->policy.servers[i]);
-    for (uint32_t i = 0; i < S5_POLICY_SERVERS; i++)
-        atomic_store(&e->no_udp_until[i], 0);
-}
-
-/* Takes the policy that a reload has made. Other threads use the one before meanwhile. */
-static __attribute__((noinline, cold)) void follow_reload(struct s5_engine *e)
-{
-    struct s5_in_engine_section section;
-    struct s5_policy_file *file;
-    uint32_t idle = 0, generation = 0;
-    int saved = errno, r = 0;
-    s5_in_engine_begin(&section);
-    if (atomic_compare_exchange_strong(&e->following, &idle, 1)) {
-        r = s5_reload_fetch(atomic_load(&e->shm), &file, &generation);
-        if (r == 0)
-            use_reloaded_policy(e, file);
-        if (r == 0 || r == -EBADMSG)
-            atomic_store(&e->generation, generation);
-        atomic_store(&e->following, 0);
-    }
-    s5_in_engine_end(&section);
-    if (r == -EBADMSG)
-        s5_log(&e->log, S5_LOG_ERROR, "reload: the shared memory is damaged; the policy before it remains in force");
-    errno = saved;
-}
-
 const struct s5_policy *s5_engine_load(struct s5_engine *e)
 {
     int state = atomic_load_explicit(&e->policy_state, memory_order_acquire);
     if (state == S5_ENGINE_LOADED && !s5_engine_is_current(e))
-        follow_reload(e);
+        e->events->follow(e);
     if (state == S5_ENGINE_LOADED)
         return e->policy;
     int saved = errno;
@@ -196,7 +157,7 @@ const struct s5_policy *s5_engine_load(struct s5_engine *e)
         nanosleep(&pause, NULL);
     }
     if (state == S5_ENGINE_LOADED && !s5_engine_is_current(e))
-        follow_reload(e);
+        e->events->follow(e);
     errno = saved;
     return state == S5_ENGINE_LOADED ? e->policy : NULL;
 }

@@ -32,6 +32,7 @@ struct s5_engine_events {
     void (*attached)(struct s5_engine *e); /* the shared state was mapped or created */
     void (*loaded)(struct s5_engine *e);   /* the policy was loaded */
     void (*import)(struct s5_engine *e);   /* the shared state was mapped late: imports what came through an exec */
+    void (*follow)(struct s5_engine *e);   /* a reload may have made a policy that this process has not seen */
 };
 
 /* What a process that connects for others tells about them. */
@@ -67,7 +68,8 @@ struct s5_engine {
     const struct s5_policy *_Atomic policy;     /* in POLICY_FILE; a reload replaces it */
     struct s5_policy_file *_Atomic policy_file; /* mapping of this process; an older one stays mapped */
     bool policy_is_shared; /* it is the policy of the process tree: other processes have the same server numbers */
-    const _Atomic uint32_t *tree_generation;   /* of the policy of the process tree; NULL: it is not shared */
+    const _Atomic uint32_t *tree_generation;   /* of the policy of the process tree; NULL: it is not
+                                             * shared. With "reload = auto" of none: each call looks further */
     _Atomic uint32_t generation;               /* the value of it that this process has taken, or refused */
     _Atomic uint32_t following;                /* a thread takes a newer policy */
     struct s5_lock policy_lock;                /* for changes of its servers; held briefly */
@@ -84,6 +86,9 @@ struct s5_engine {
 
 /* Returns the policy. Loads it on first use. NULL: it could not be loaded; nothing is logged. Preserves errno. */
 const struct s5_policy *s5_engine_load(struct s5_engine *e);
+/* Derives from the policy what the engine uses often. */
+void s5_engine_apply_policy(struct s5_engine *e);
+
 /* Returns whether no reload has made a policy that this process has not seen yet. The policy is loaded. */
 static inline bool s5_engine_is_current(struct s5_engine *e)
 {

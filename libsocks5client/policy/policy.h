@@ -172,6 +172,7 @@ struct s5_policy {
     char search[S5_ADDR_NAME_MAX + 1];         /* suffix that completes a single word; "": none */
     uint32_t source;                           /* text: file or variable it came from, for messages */
     uint32_t file;                             /* text: absolute path of the file; 0: it did not come from a file */
+    uint64_t file_version;                     /* s5_source_version() of the file when it was read */
     bool reload_auto;                          /* a change of the file is noticed without a command */
     uint8_t given;                             /* S5_GIVEN_*: the command line set these, and a reload keeps them */
     uint8_t given_level;                       /* enum s5_log_level: the least level, by the command line */

@@ -6,6 +6,7 @@
 #include "cleanup.h"
 #include "engine.h"
 #include "fd_ops.h"
+#include "follow.h"
 #include "identity.h"
 #include "in_engine.h"
 #include "kind.h"
@@ -28,7 +29,7 @@ static void import_after_exec(struct s5_engine *e)
     s5_process_end_before(atomic_load(&e->shm_fd), atomic_load(&e->process_number));
 }
 
-static const struct s5_engine_events events = {s5_leave_if_foreign, s5_log_events_begin, import_after_exec};
+static const struct s5_engine_events events = {s5_leave_if_foreign, s5_log_events_begin, import_after_exec, s5_follow};
 
 void s5_engine_init(struct s5_engine *e, const struct s5_calls *real, const char *state)
 {

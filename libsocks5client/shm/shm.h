@@ -110,6 +110,9 @@ struct s5_shm {
     _Atomic uint32_t listeners_used; /* listeners below it were in use at least once */
     struct s5_listener listeners[S5_SHM_LISTENERS];
     struct s5_passed passed[S5_SHM_PASSED];
+    _Atomic uint64_t look_due;     /* ns; when the file of the policy is looked at again, see reload/auto_reload.h */
+    _Atomic uint64_t file_seen;    /* its version then, see s5_source_version() */
+    _Atomic uint64_t file_refused; /* the version that had a mistake */
     struct s5_policy reloaded[S5_SHM_RELOADED]; /* policy number GENERATION is at GENERATION % S5_SHM_RELOADED */
 };
 

@@ -399,6 +399,41 @@ def _(w):
             assert b'via "s%d": 1 connected' % port in p.errors(), p.errors()
 
 
+def until(question, seconds=30):
+    """Asks until the answer is right. The file is looked at once a second, and twice before it is read."""
+    end = time.monotonic() + seconds * bed.SLOWNESS
+    while not question():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+@test("reload: with reload = auto a changed file is in force without a command", on=PLAIN, slow=12)
+def _(w):
+    servers(w)
+    conf = Conf(w, A, "reload = auto\n")
+    with Program(w, ["-c", conf.path]) as p:
+        assert [p.ask(way) for way in WAYS] == ["a"] * len(WAYS)
+        for port in (B, C):
+            conf.set(port)
+            until(lambda port=port: p.ask("connect") == LETTERS[port])
+            assert [p.ask(way) for way in WAYS] == [LETTERS[port]] * len(WAYS)
+        conf.write("reload = auto\nserver \"x\" { adress = \"192.0.2.1\" }\n")
+        until(lambda: p.ask("connect") == "c" and p.errors())
+        end = time.monotonic() + 3
+        while time.monotonic() < end:
+            assert [p.ask(way) for way in WAYS] == ["c"] * len(WAYS)
+        assert p.errors().count(b"\n") == 1 and b"error: reload: %s:2: " % conf.path.encode() in p.errors(), p.errors()
+        conf.head = ""
+        conf.set(A)
+        until(lambda: p.ask("connect") == "a")
+        conf.set(B)
+        time.sleep(2.5)
+        assert p.ask("connect") == "a", "the file says that it is not looked at any more"
+        os.remove(conf.path)
+        assert p.ask("connect") == "a"
+        assert p.errors().count(b"\n") == 1, p.errors()
+
+
 @test("reload: a datagram socket keeps its server, also for other destinations", on=PLAIN)
 def _(w):
     servers(w)

@@ -1,10 +1,13 @@
 /* Policies of later generations in the shared memory, and a process that takes them. */
+#include "auto_reload.h"
 #include "engine.h"
+#include "follow.h"
 #include "policy_check.h"
 #include "reload.h"
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -157,7 +160,7 @@ static void count_line(void *user, const char *line, size_t len)
 
 static struct s5_engine *begin_engine(void)
 {
-    static const struct s5_engine_events events = {NULL, count_loads, NULL};
+    static const struct s5_engine_events events = {NULL, count_loads, NULL, s5_follow};
     static struct s5_engine e;
     struct s5_policy *p = make("first");
     s5_shm_publish(shm, place.fd, p, 1, "/cache");
@@ -220,4 +223,83 @@ Test(reload, thread_that_takes_it_is_not_awaited)
     cr_assert_str_eq(s5_engine_policy(e)->servers[0].password, "first");
     atomic_store(&e->following, 0);
     cr_assert_str_eq(s5_engine_policy(e)->servers[0].password, "second");
+}
+
+/* --- "reload = auto" --- */
+
+static char path[] = "/tmp/test_reload_XXXXXX";
+static struct s5_fault fault;
+
+static void write_conf(const char *text)
+{
+    FILE *f = fopen(path, "w");
+    cr_assert(f && fputs(text, f) >= 0 && fclose(f) == 0);
+}
+
+/* Looks once, whenever the last look was. */
+static int look(const struct s5_policy *p)
+{
+    static const struct s5_environment env;
+    atomic_store(&shm->look_due, 0);
+    fault.text[0] = '\0';
+    return s5_auto_reload(shm, place.fd, p, &env, &fault);
+}
+
+static struct s5_policy *begin_auto(void)
+{
+    static const struct s5_environment env;
+    struct s5_policy *p = calloc(1, sizeof *p);
+    struct s5_source source = {path, NULL, env};
+    cr_assert_geq(mkstemp(path), 0);
+    write_conf("server a { address = 192.0.2.1 }\nrule x { via = a }\nreload = auto\n");
+    cr_assert_eq(s5_source_load(p, &source, &fault), 0, "%s", fault.text);
+    cr_assert(p->reload_auto && p->file_version && strcmp(s5_policy_text(p, p->file), path) == 0);
+    s5_shm_publish(shm, place.fd, p, 1, "");
+    return p;
+}
+
+Test(reload, file_that_was_the_same_at_two_looks_is_read)
+{
+    struct s5_policy *p = begin_auto();
+    cr_assert(look(p) == 0 && look(p) == 0);
+    write_conf("server b { address = 192.0.2.22 }\nrule x { via = b }\n");
+    cr_assert_eq(look(p), 0, "it may still be being written");
+    cr_assert_eq(look(p), 1);
+    cr_assert_eq(atomic_load(&shm->generation), 1);
+    file = s5_reload_current(shm, place.fd);
+    cr_assert(file->policy.n_servers == 2 && !file->policy.reload_auto && file->policy.vias[0] == 1);
+    cr_assert(look(&file->policy) == 0 && look(&file->policy) == 0);
+    unlink(path);
+    cr_assert(look(p) == 0 && look(p) == 0);
+    s5_policy_file_unmap(file);
+    free(p);
+}
+
+Test(reload, mistake_in_the_file_is_reported_once)
+{
+    struct s5_policy *p = begin_auto();
+    write_conf("server a { address = 192.0.2.1 }\nrule longer { via = nobody }\n");
+    cr_assert_eq(look(p), 0);
+    cr_assert_lt(look(p), 0);
+    cr_assert(strstr(fault.text, ":2: ") && strncmp(fault.text, path, strlen(path)) == 0, "%s", fault.text);
+    cr_assert(look(p) == 0 && look(p) == 0);
+    cr_assert_eq(atomic_load(&shm->generation), 0);
+    write_conf("server a { address = 192.0.2.1 }\nrule even_longer { via = a }\n");
+    cr_assert(look(p) == 0 && look(p) == 1);
+    unlink(path);
+    free(p);
+}
+
+Test(reload, one_look_a_second)
+{
+    static const struct s5_environment env;
+    struct s5_policy *p = begin_auto();
+    cr_assert_eq(look(p), 0);
+    cr_assert_not(s5_auto_reload_is_due(shm));
+    write_conf("nonsense");
+    for (int i = 0; i < 5; i++)
+        cr_assert_eq(s5_auto_reload(shm, place.fd, p, &env, &fault), 0);
+    cr_assert_eq(atomic_load(&shm->file_seen), 0, "nobody has looked");
+    unlink(path);
+    free(p);
 }
