@@ -72,7 +72,9 @@ static int read_policy(struct job *job, const struct options *options, const str
         return fail_no_memory();
     if (s5_source_load(&job->next->policy, &source, &fault) < 0)
         return errors_fail(FAILED, "%s", fault.text);
-    return resolved_policy_resolve_all(&job->next->policy, FAILED);
+    /* Within a process tree libc's resolver is that of the tree, and gives names fake addresses. The programs then
+     * resolve the names of new servers themselves. */
+    return getenv(S5_SHM_VARIABLE) ? 0 : resolved_policy_resolve_all(&job->next->policy, FAILED);
 }
 
 /* Prepares JOB. Returns 0, or FAILED after it prints what is wrong. */
@@ -175,7 +177,7 @@ static int fail_to_find(const struct options *options, int error)
 {
     int process = (int)options->process;
     if (error == -EACCES)
-        return errors_fail(FAILED, "process %d: it belongs to another user", process);
+        return errors_fail(FAILED, "process %d: it belongs to another user, or is protected", process);
     if (error < 0)
         return errors_fail(FAILED, "process %d: %s", process, strerror(-error));
     if (process)
