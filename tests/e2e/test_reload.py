@@ -5,6 +5,7 @@ import itertools
 import json
 import os
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -87,6 +88,20 @@ def kept_is_open():
     kept[-1].setblocking(False)
     try: return "closed" if not kept[-1].recv(9) else "odd"
     except BlockingIOError: return "open"
+def listen():
+    global listener, first
+    first = socket.create_connection(("%s", 7))
+    listener = socket.socket(); listener.bind((first.getsockname()[0], 0))
+    try: listener.listen()
+    except OSError as e: return type(e).__name__ + str(e.errno)
+    return "%%s %%d" %% listener.getsockname()
+def accept():
+    a = listener.accept()[0]
+    return a.recv(99).decode()
+def name_of_listener():
+    return "%%s %%d" %% listener.getsockname()
+def reload(socksify):
+    return str(subprocess.run([socksify, "--reload", str(os.getpid())], stdout=subprocess.DEVNULL).returncode)
 def become():
     os.execv(sys.executable, [sys.executable, sys.argv[0]])
 def storm(seconds, rate=200, threads=8):
@@ -116,7 +131,7 @@ for line in sys.stdin:
     try: answer = globals()[words[0]](*words[1:])
     except OSError as e: answer = type(e).__name__ + str(e.errno)
     print(answer, flush=True)
-""" % ((bed.TARGET4,) * 3)
+""" % ((bed.TARGET4,) * 4)
 
 
 def servers(w):
@@ -211,6 +226,14 @@ def reload(w, *words, root=False, prefix=()):
 def reloaded(w, conf, *words, **more):
     expected = b"socksify: reloaded %s for 1 process tree\n" % getattr(conf, "path", conf).encode()
     assert reload(w, *words, **more) == (0, expected, b""), reload(w, *words, **more)
+
+
+def until(question, seconds=30):
+    """Asks until the answer is right. The file is looked at once a second, and twice before it is read."""
+    end = time.monotonic() + seconds * bed.SLOWNESS
+    while not question():
+        assert time.monotonic() < end
+        time.sleep(0.1)
 
 
 WAYS = ("connect", "thread", "fork", "child", "epoll", "name")
@@ -313,6 +336,60 @@ def _(w):
         assert p.errors() == b""
 
 
+@test("reload: many reloads at the same time", on=PLAIN)
+def _(w):
+    servers(w)
+    conf = Conf(w, A)
+    with Program(w, ["-c", conf.path]) as p:
+        found = []
+
+        def run(port):
+            for _ in range(5):
+                found.append(reload(w, "-x", "socks5h://%s:%d" % (bed.PROXY4, port), p.pid)[0])
+        threads = [threading.Thread(target=run, args=(port,)) for port in (A, B, C)]
+        for thread in threads:
+            thread.start()
+        while any(thread.is_alive() for thread in threads):
+            assert p.ask("connect") in "abc"
+        for thread in threads:
+            thread.join()
+        assert found == [0] * 15
+        reloaded(w, conf, "-c", conf.path, p.pid)
+        assert [p.ask(way) for way in WAYS] == ["a"] * len(WAYS)
+
+
+@test("reload: a stand-alone bridge reads its configuration again on SIGHUP", on=PLAIN)
+def _(w):
+    servers(w)
+    conf, log = Conf(w, A), w.scratch + "/reload-bridge.log"
+    with open(log, "ab") as err:
+        bridge = bed.start(bed.CLIENT, [w.bridge, "--listen", "127.0.0.1:2091", "-c", conf.path], stderr=err)
+    bed.wait_port(bed.CLIENT, "127.0.0.1", 2091)
+
+    def letter():
+        command = [w.socksify, "-x", "socks5h://127.0.0.1:2091", "--", PYTHON, w.reload_client, "connect"]
+        return bed.run(bed.CLIENT, command, w.env)[1].decode().strip()
+
+    def logged():
+        with open(log, encoding="utf-8") as f:
+            return f.read()
+    try:
+        assert letter() == "a"
+        conf.set(B)
+        assert letter() == "a"
+        os.kill(bridge.pid, signal.SIGHUP)
+        until(lambda: letter() == "b")
+        conf.write("server {\n")
+        os.kill(bridge.pid, signal.SIGHUP)
+        until(logged)
+        assert letter() == "b" and "reload: %s:" % conf.path in logged(), logged()
+        conf.set(C)
+        os.kill(bridge.pid, signal.SIGHUP)
+        until(lambda: letter() == "c")
+    finally:
+        bed.stop(bridge)
+
+
 @test("reload: by the process ID of any process of the tree, and of no other", on=PLAIN)
 def _(w):
     servers(w)
@@ -399,14 +476,6 @@ def _(w):
             assert b'via "s%d": 1 connected' % port in p.errors(), p.errors()
 
 
-def until(question, seconds=30):
-    """Asks until the answer is right. The file is looked at once a second, and twice before it is read."""
-    end = time.monotonic() + seconds * bed.SLOWNESS
-    while not question():
-        assert time.monotonic() < end
-        time.sleep(0.1)
-
-
 @test("reload: with reload = auto a changed file is in force without a command", on=PLAIN, slow=12)
 def _(w):
     servers(w)
@@ -446,6 +515,42 @@ def _(w):
         reloaded(w, conf, p.pid)
         assert p.ask("say", bed.TARGET4, "two") == "two"
         assert p.ask("say", "both.example", "three") == "three"
+
+
+@test("reload: a listener stays at its server, and a new one is at the new server", on=PLAIN)
+def _(w):
+    servers(w)
+    conf = Conf(w, s.DANTED)
+    text = 'server "p" { address = "%s" port = %d }\nrule "all" { via = {"p"} command = {"connect", "bind"} }\n'
+    conf.write(text % (bed.PROXY4, s.DANTED))
+    with Program(w, ["-c", conf.path]) as p:
+        host, port = p.ask("listen").split()
+        conf.write(text % (bed.PROXY4, s.MICROSOCKS))  # does not support BIND
+        reloaded(w, conf, p.pid)
+        for word in ("one", "two"):
+            with bed.inside(bed.TARGET):
+                caller = socket.create_connection((host, int(port)), 10)
+            caller.sendall(word.encode())
+            assert p.ask("accept") == word
+            caller.close()
+            host, port = p.ask("name_of_listener").split()
+        assert p.ask("listen") == "OSError95"
+
+
+@test("reload: a program reloads its own configuration", on=PLAIN)
+def _(w):
+    servers(w)
+    conf = Conf(w, A)
+    with Program(w, ["-c", conf.path]) as p:
+        conf.set(B)
+        assert p.ask("reload", w.socksify) == "0"
+        assert [p.ask(way) for way in WAYS] == ["b"] * len(WAYS)
+        # A name of the hosts file, which the program resolves.
+        with open(bed.FILES[bed.CLIENT] + "/hosts", "a", encoding="ascii") as f:
+            f.write("%s letters.near.example\n" % bed.PROXY4)
+        conf.write('server "p" { address = "letters.near.example" port = %d }\nrule "all" { via = {"p"} }\n' % C)
+        assert p.ask("reload", w.socksify) == "0"
+        assert [p.ask(way) for way in WAYS] == ["c"] * len(WAYS)
 
 
 @test("reload: a program in a namespace follows", on=PLAIN)
