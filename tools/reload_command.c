@@ -23,6 +23,7 @@
 
 struct job {
     struct process_tree *programs;
+    char **environment;            /* of one of its processes, or NULL */
     struct s5_policy_file *next;   /* what was read */
     struct s5_policy_file *merged; /* what takes the place of the policy in force */
     struct s5_merge merge;
@@ -36,23 +37,41 @@ static int fail_no_memory(void)
 
 /* --- reading --- */
 
-/* Stores the environment of a process of PROGRAMS in RET: of one that reads the policy of the tree, if there is one. */
-static void find_environment(const struct process_tree *programs, struct s5_environment *ret)
+static void free_environment(char **strings)
+{
+    if (strings)
+        free(*strings);
+    free(strings);
+}
+
+/* Returns whether a process with the environment ENV reads the policy of PROGRAMS. */
+static bool is_environment_of(const struct process_tree *programs, const struct s5_environment *env)
+{
+    uint64_t fingerprint = s5_source_fingerprint(env);
+    struct s5_policy_file *file = s5_shm_policy(programs->shm, programs->fd, &fingerprint);
+    if (file)
+        s5_policy_file_unmap(file);
+    return file != NULL;
+}
+
+/* Stores the environment of a process of JOB in RET: of one that reads the policy of the tree, if there is one, else of
+ * the first. RET points into JOB->environment. */
+static void find_environment(struct job *job, struct s5_environment *ret)
 {
     static char *const none[] = {NULL};
-    s5_environment_read(ret, none);
     bool found = false;
-    for (unsigned i = 0; !found && i < TREES_PROCESSES && programs->processes[i]; i++) {
-        char **strings = trees_environment(programs->processes[i]); /* RET points into it */
+    s5_environment_read(ret, none);
+    for (unsigned i = 0; !found && i < TREES_PROCESSES && job->programs->processes[i]; i++) {
+        char **strings = trees_environment(job->programs->processes[i]);
         struct s5_environment env;
         s5_environment_read(&env, strings ? strings : none);
-        uint64_t fingerprint = s5_source_fingerprint(&env);
-        struct s5_policy_file *file = s5_shm_policy(programs->shm, programs->fd, &fingerprint);
-        found = file != NULL;
-        if (file)
-            s5_policy_file_unmap(file);
-        if (found || i == 0)
+        found = is_environment_of(job->programs, &env);
+        if (found || !job->environment) {
+            free_environment(job->environment);
+            job->environment = strings;
             *ret = env;
+        } else
+            free_environment(strings);
     }
 }
 
@@ -66,7 +85,7 @@ static int read_policy(struct job *job, const struct options *options, const str
         source.urls = (const char *const *)options->urls;
     else if (!source.file)
         source.file = s5_policy_text(current, current->file);
-    find_environment(job->programs, &source.env);
+    find_environment(job, &source.env);
     job->next = s5_policy_file_private();
     if (!job->next)
         return fail_no_memory();
@@ -85,8 +104,7 @@ static int prepare_job(struct job *job, const struct options *options)
     if (!current) {
         /* No process has needed the configuration yet. It is read when one does. */
         job->skipped = true;
-        return options->process ? errors_fail(FAILED, "process %d: no configuration was read yet", first)
-                                : 0;
+        return options->process ? errors_fail(FAILED, "process %d: no configuration was read yet", first) : 0;
     }
     if (!options->file && options->n_urls == 0 && !current->policy.file) {
         job->skipped = true;

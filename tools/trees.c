@@ -222,6 +222,6 @@ char **trees_environment(pid_t process)
     for (char *at = text; at < text + size && *at; at += strlen(at) + 1)
         strings[n++] = at;
     if (n == 0)
-        strings[n] = NULL;
+        free(text);
     return strings;
 }
