@@ -1,17 +1,19 @@
 /* Theory of operation: a tree is found by the shared memory that its processes map. The descriptor of it is in
  * /proc/PID/fd, with the name that memfd_create() was given, and the next number is the policy's. A program may have
- * closed both; then those of its parent are looked at, and so on. Nothing is believed before s5_shm_attach() has
- * checked it. */
+ * closed both; then those of its parent are looked at, and so on, and at last its network namespace. Nothing is
+ * believed before s5_shm_attach() has checked it. */
 #include "trees.h"
 
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define SHM_LINK       "/memfd:socksify (deleted)"
@@ -166,15 +168,80 @@ static pid_t get_parent(pid_t pid)
 /* A process that has closed the descriptors belongs to the tree of its parent. */
 static int find_tree_of(struct process_tree *ret, pid_t pid)
 {
-    int r = add_process_trees(ret, 0, pid);
-    for (int i = 0; r == 0 && i < ANCESTORS_MOST && (pid = get_parent(pid)) > 1; i++)
-        r = add_process_trees(ret, 0, pid);
-    return r;
+    int n = add_process_trees(ret, 0, pid);
+    for (int i = 0; n == 0 && i < ANCESTORS_MOST && (pid = get_parent(pid)) > 1; i++) {
+        int found = add_process_trees(ret, 0, pid);
+        n = found > 0 ? found : 0; /* an ancestor may be another user's */
+    }
+    return n;
+}
+
+/* --- the tree of a network namespace --- */
+
+static int open_namespace(pid_t pid, const char *kind)
+{
+    char path[64];
+    snprintf(path, sizeof(path), "/proc/%d/ns/%s", (int)pid, kind);
+    return open(path, O_RDONLY | O_CLOEXEC);
+}
+
+/* Joins the network namespace of PID, writes its cookie to FD, and ends this process. */
+__attribute__((noreturn)) static void tell_cookie(pid_t pid, int fd)
+{
+    int user = open_namespace(pid, "user"), network = open_namespace(pid, "net");
+    if (setns(network, CLONE_NEWNET) < 0) { /* this user has its rights in the user namespace that owns it */
+        setns(user, CLONE_NEWUSER);
+        if (setns(network, CLONE_NEWNET) < 0)
+            _exit(1);
+    }
+    uint64_t cookie = s5_namespaces_own_cookie();
+    _exit(write(fd, &cookie, sizeof(cookie)) != sizeof(cookie));
+}
+
+/* Returns the SO_NETNS_COOKIE of the network namespace of PID; 0: it cannot be joined. */
+static uint64_t get_cookie(pid_t pid)
+{
+    int ends[2];
+    uint64_t cookie = 0;
+    if (pipe2(ends, O_CLOEXEC) < 0)
+        return 0;
+    pid_t child = fork();
+    if (child == 0)
+        tell_cookie(pid, ends[1]);
+    close(ends[1]);
+    if (child < 0 || read(ends[0], &cookie, sizeof(cookie)) != sizeof(cookie))
+        cookie = 0;
+    close(ends[0]);
+    if (child > 0)
+        waitpid(child, NULL, 0);
+    return cookie;
+}
+
+static bool has_namespace(const struct s5_namespaces *n, uint64_t cookie)
+{
+    for (int i = 0; cookie && i < S5_NAMESPACES; i++)
+        if (atomic_load(&n->cookies[i]) == cookie)
+            return true;
+    return false;
+}
+
+/* A process in a strict namespace has no descriptor of the tree. Its gateway, which is outside, has. */
+static int find_tree_around(struct process_tree *ret, pid_t pid)
+{
+    uint64_t cookie = get_cookie(pid);
+    int n = cookie && cookie != s5_namespaces_own_cookie() ? find_all(ret) : 0;
+    for (int i = 0; i < n; i++)
+        if (has_namespace(&ret[i].shm->namespaces, cookie)) {
+            ret[0] = ret[i];
+            return 1;
+        }
+    return 0;
 }
 
 int trees_find(struct process_tree *ret, pid_t process)
 {
-    return process ? find_tree_of(ret, process) : find_all(ret);
+    int n = process ? find_tree_of(ret, process) : find_all(ret);
+    return process && n == 0 ? find_tree_around(ret, process) : n;
 }
 
 /* --- the environment --- */
