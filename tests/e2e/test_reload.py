@@ -18,7 +18,7 @@ import test_udp
 from world import CURL, PAGE, PLAIN, PYTHON, URL4, right, test
 
 _fresh = itertools.count()
-A, B, C = 1087, 1088, 1089
+A, B, C = 1089, 1091, 1092
 LETTERS = {A: "a", B: "b", C: "c"}
 
 # Accepts every connection, and writes a letter in place of the target. Counts in a file.
@@ -553,31 +553,33 @@ def _(w):
         assert [p.ask(way) for way in WAYS] == ["c"] * len(WAYS)
 
 
-@test("reload: a program in a namespace follows", on=PLAIN)
+@test("reload: a program in a namespace follows, also with --strict", on=PLAIN)
 def _(w):
     servers(w)
     conf = Conf(w, s.CLOSED)
     programs = reaching.programs(w)
     loop = "while read line; do %s tcp %s 80 2>&1 | tail -n 1; done" % (programs.probe_static, bed.TARGET4)
-    process = subprocess.Popen(
-        bed.within(bed.CLIENT, [w.socksify, "-c", conf.path, "--", "sh", "-c", "echo $$; " + loop]), env=w.env,
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True)
-    timer = threading.Timer(90 * bed.SLOWNESS, lambda: os.killpg(process.pid, signal.SIGKILL))
-    timer.start()
-    try:
-        pid, lines = int(process.stdout.readline()), []
-        for port in (s.CLOSED, s.DANTED, s.CLOSED):
-            conf.set(port)
-            reloaded(w, conf, pid)
-            process.stdin.write(b"\n")
-            process.stdin.flush()
-            lines.append(process.stdout.readline().strip())
-        assert lines[0] == lines[2] and lines[1] == PAGE, lines
-    finally:
-        process.stdin.close()
-        process.wait()
-        process.stdout.close()
-        timer.cancel()
+    for options in ([], ["--strict"]):
+        process = subprocess.Popen(
+            bed.within(bed.CLIENT, [w.socksify, *options, "-c", conf.path, "--", "sh", "-c", "echo $$; " + loop]),
+            env=w.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+            start_new_session=True)
+        timer = threading.Timer(90 * bed.SLOWNESS, lambda p=process: os.killpg(p.pid, signal.SIGKILL))
+        timer.start()
+        try:
+            pid, lines = int(process.stdout.readline()), []
+            for port in (s.CLOSED, s.DANTED, s.CLOSED):
+                conf.set(port)
+                reloaded(w, conf, pid)
+                process.stdin.write(b"\n")
+                process.stdin.flush()
+                lines.append(process.stdout.readline().strip())
+            assert lines[0] == lines[2] and lines[1] == PAGE, lines
+        finally:
+            process.stdin.close()
+            process.wait()
+            process.stdout.close()
+            timer.cancel()
 
 
 @test("reload: a server that requires Kerberos, over the bridge that runs", on=PLAIN)
