@@ -17,7 +17,8 @@ static bool begin_look(struct s5_shm *shm)
 static int replace_policy(struct s5_shm *shm, int shm_fd, const struct s5_policy *next, struct s5_fault *ret_fault)
 {
     struct s5_merge merge;
-    if (!s5_reload_lock(shm_fd))
+    /* The program may have closed the descriptors, and may have files of its own there. */
+    if (!s5_shm_has_policy(shm, shm_fd) || !s5_reload_lock(shm_fd))
         return -EAGAIN;
     struct s5_policy_file *current = s5_reload_current(shm, shm_fd), *merged = s5_policy_file_private();
     int r = current && merged ? s5_merge(&merged->policy, next, &current->policy, &merge) : -EAGAIN;
