@@ -275,6 +275,25 @@ Test(reload, file_that_was_the_same_at_two_looks_is_read)
     free(p);
 }
 
+Test(reload, file_is_known_by_its_absolute_path)
+{
+    static const struct s5_environment env;
+    struct s5_policy *p = begin_auto(), *other = calloc(1, sizeof *other);
+    struct s5_source source = {strrchr(path, '/') + 1, NULL, env};
+    cr_assert_eq(chdir("/tmp"), 0);
+    cr_assert_eq(s5_source_load(other, &source, &fault), 0, "%s", fault.text);
+    cr_assert_str_eq(s5_policy_text(other, other->file), path);
+    cr_assert_str_eq(s5_policy_text(other, other->source), source.file, "as the user wrote it, for messages");
+    cr_assert_eq(other->file_version, p->file_version);
+    const char *const urls[] = {"socks5h://192.0.2.1", NULL};
+    source = (struct s5_source){NULL, urls, env};
+    cr_assert_eq(s5_source_load(other, &source, &fault), 0, "%s", fault.text);
+    cr_assert(other->file == 0 && !other->reload_auto);
+    unlink(path);
+    free(p);
+    free(other);
+}
+
 Test(reload, mistake_in_the_file_is_reported_once)
 {
     struct s5_policy *p = begin_auto();
