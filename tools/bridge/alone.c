@@ -37,8 +37,8 @@ int alone_resolve(struct s5_policy *p)
     int code = 0;
     for (size_t i = 0; i < p->n_servers; i++) {
         struct s5_server *server = &p->servers[i];
-        bool resolved = server->is_path || server->n_addrs > 0;
-        if (server->n_hops > 0)
+        bool resolved = server->is_path || server->retired || server->n_addrs > 0;
+        if (server->n_hops > 0 && !server->retired)
             code = print_error(s5_policy_text(p, server->name), "socks5-bridge does not support chains");
         else if (!resolved && resolve_server(s5_policy_text(p, server->host), server) != 0)
             code = 125;
