@@ -124,6 +124,7 @@ static __attribute__((noinline, cold)) int request_from_any(struct s5_engine *e,
         enum s5_log_level level = a->choice.left ? S5_LOG_WARNING : S5_LOG_ERROR;
         bool down;
         a->server_index = server->index;
+        a->server_key = e->server_keys[server->index];
         r = s5_association_request(e, server, a->family, until > now ? until - now : 0, level, call, ticket, ret_relay,
                                    &down);
         if (!s5_cleanup_owns(call, ticket))
@@ -291,6 +292,7 @@ static int find_or_open_association(struct s5_engine *e, int fd, int held, const
         s5_lock_give(&e->associations_lock, &critical);
         if (r == CLAIMED) {
             (*ret)->server_index = server->index;
+            (*ret)->server_key = e->server_keys[server->index];
             (*ret)->policy_generation = s5_policy_file_of(s5_server_policy(server))->generation;
             (*ret)->choice = *choice;
             if (peer)
@@ -375,6 +377,12 @@ static int begin_renewal(struct s5_engine *e, struct s5_association *a, bool nee
     return CLAIMED;
 }
 
+/* Whether the index of A's server is that of another server, after reloads. */
+static bool has_lost_server(const struct s5_engine *e, const struct s5_association *a)
+{
+    return a->server_key && a->server_key != e->server_keys[a->server_index];
+}
+
 static int renew_association(struct s5_engine *e, struct s5_association *a, int held, struct s5_cleanup *call,
                              uint32_t ticket)
 {
@@ -382,7 +390,7 @@ static int renew_association(struct s5_engine *e, struct s5_association *a, int 
     uint32_t generation = call->object_generation;
     s5_log(&e->log, S5_LOG_INFO, "UDP association lost; re-establishing");
     s5_choice_repeat(&a->choice, RENEW_TIMEOUT);
-    int r = request_association(e, a, RENEW_TIMEOUT, call, ticket, &critical);
+    int r = has_lost_server(e, a) ? -EHOSTUNREACH : request_association(e, a, RENEW_TIMEOUT, call, ticket, &critical);
     if (r == 0) {
         r = s5_fd_cookie(e, held) == a->cookie ? attach_to_relay(e, a, held) : S5_RESULT_ASSOCIATION_LOST;
         s5_lock_give(&e->associations_lock, &critical);

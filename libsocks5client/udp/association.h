@@ -51,6 +51,7 @@ struct s5_association {
     _Atomic uint64_t again;      /* ns; no renewal is tried before */
     uint32_t server_index;       /* index in the policy */
     uint32_t policy_generation;  /* of the policy that chose the server; 0 also after an exec */
+    uint64_t server_key;         /* s5_server_cache_key() of the server; 0: unknown, after an exec */
     struct s5_choice choice;     /* among the servers of its rule; rule 0: it has one, or this process received it */
     uint16_t family;             /* of the application's socket */
     _Atomic uint8_t expect;      /* octets of the header expected in the next datagram */

@@ -31,6 +31,8 @@ static void clear_association(struct s5_association *a)
     atomic_store(&a->again, 0);
     atomic_store(&a->expect, S5_UDP_HEADER_IPV4);
     a->mixed = a->corked = false;
+    a->policy_generation = 0;
+    a->server_key = 0;
     a->next_alias = 0;
     a->local.len = a->peer.len = 0;
     s5_latch_write(&a->relay, &a->local.len, sizeof a->local.len); /* no endpoint */
