@@ -55,6 +55,7 @@ __attribute__((noreturn)) static void run_child(const struct s5_policy *p, int i
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     signal(SIGALRM, SIG_DFL);
+    signal(SIGHUP, SIG_IGN); /* it is for the bridge */
     alarm(server->timeout);
     answer.error = s5_gss_prepare(&target, answer.principal, &answer.seconds, &answer.fault);
     (void)!write(to, &answer, sizeof answer);
