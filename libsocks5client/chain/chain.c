@@ -301,7 +301,7 @@ const char *s5_chain_judge(const struct s5_negotiation *f, int error, int *ret_d
 
 void s5_chain_failed(struct s5_engine *e, struct s5_negotiation *f, unsigned at)
 {
-    bool probe = f->chain.probes & 1u << at;
+    bool probe = f->chain.probes & 1u << at % S5_CHAIN_HOPS;
     f->chain.dead |= 1u << f->chain.places[at % S5_CHAIN_HOPS] % 32;
     if (get_chain(e, f)->chain_mode != S5_CHAIN_STRICT)
         s5_server_cache_set_down(get_table(e), e->policy_file->server_cache_path, get_down_key(e, f, at), get_time(),

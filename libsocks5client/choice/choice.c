@@ -252,7 +252,7 @@ void s5_choice_note(struct s5_engine *e, const struct s5_choice *choice, int r, 
     if (r >= 0)
         s5_choice_succeeded(e, choice);
     else if (choice->left > 0)
-        s5_log_events_passed_over(e, get_index(e, choice, choice->at) % S5_POLICY_SERVERS);
+        s5_log_events_passed_over(e, get_server(e, choice, choice->at)->index);
     if (r < 0 && down)
         s5_choice_failed(e, choice);
 }

@@ -34,7 +34,7 @@ static int start_hop(struct s5_engine *e, struct s5_negotiation *f, unsigned at)
     bool written = at < f->chain.ahead;
     s5_chain_hop(e, f, at, &hop);
     if (written) {
-        hop.pipeline = f->chain.piped & 1u << at;
+        hop.pipeline = f->chain.piped & 1u << at % S5_CHAIN_HOPS;
         hop.probing = false;
     }
     f->chain.at = (uint8_t)at;
@@ -111,7 +111,7 @@ static ssize_t write_ahead(struct s5_engine *e, struct s5_negotiation *f, int fd
     unsigned at = f->chain.ahead;
     s5_chain_hop(e, f, at, &hop);
     if (f->chain.ahead_sent)
-        hop.pipeline = f->chain.piped & 1u << at;
+        hop.pipeline = f->chain.piped & 1u << at % S5_CHAIN_HOPS;
     if (start_session(e, f, at, &hop, &session) < 0)
         return -EAGAIN; /* it fails when the hop is reached */
     s5_session_sent(&session, f->chain.ahead_sent);
@@ -119,7 +119,8 @@ static ssize_t write_ahead(struct s5_engine *e, struct s5_negotiation *f, int fd
     const struct s5_exchange exchange = {&session, NULL, fd, flags, e->real->send, e->real->recv};
     ssize_t n = s5_exchange_write(&exchange, ret_all);
     if (n >= 0) {
-        f->chain.piped = (uint16_t)((f->chain.piped & ~(1u << at)) | (unsigned)hop.pipeline << at);
+        f->chain.piped =
+            (uint16_t)((f->chain.piped & ~(1u << at % S5_CHAIN_HOPS)) | (unsigned)hop.pipeline << at % S5_CHAIN_HOPS);
         f->chain.ahead_sent = *ret_all ? 0 : (uint16_t)(f->chain.ahead_sent + n);
         f->chain.ahead = (uint8_t)(at + *ret_all);
     }
@@ -132,6 +133,7 @@ ssize_t s5_hops_write(struct s5_engine *e, struct s5_negotiation *f, int fd, boo
     size_t left;
     ssize_t total = 0;
     *ret_all = true;
+    f->pieces++; /* what goes ahead is not written in one piece */
     s5_session_out(&f->session, &left);
     if (left) {
         int flags = s5_chain_goes_ahead(e, f, f->chain.at) ? MSG_MORE : 0;

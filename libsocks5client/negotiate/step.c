@@ -194,7 +194,7 @@ static inline __attribute__((always_inline)) enum s5_step write_output(struct s5
     if (delay)
         s5_deadline_forgive(e, f, delay, now);
     f->written += (uint32_t)n;
-    f->pieces += __builtin_expect(f->chain.n, 0) ? 2 : 1; /* what goes ahead is not written in one piece */
+    f->pieces++;
     if (all)
         note_request_sent(e, f, fd, now);
     return S5_STEP_MOVED;

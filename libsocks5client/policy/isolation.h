@@ -28,7 +28,7 @@ void s5_isolation_derive(struct s5_identity *ret, const uint64_t key[2], const s
 void s5_isolation_words(struct s5_isolation_words *ret, const struct s5_server *server,
                         const struct s5_identity *identity);
 
-/* The same for the bridge in front of SERVER (see engine/bridge.h): the user name is followed by a dot and both
+/* The same for the bridge in front of SERVER (see resolve/bridge.h): the user name is followed by a dot and both
  * words, which s5_isolation_parse() reads. */
 void s5_isolation_words_for_bridge(struct s5_isolation_words *ret, const struct s5_server *server,
                                    const struct s5_identity *identity);

@@ -64,7 +64,7 @@ struct s5_server {
     char username[255], password[255];
     uint32_t gssapi_service;   /* text; "rcmd" by default */
     uint8_t gssapi_protection; /* 0 clear, 1 integrity, 2 confidentiality (the default) */
-    uint8_t bridged;           /* S5_SERVER_*: whether this entry describes the bridge instead, see engine/bridge.h */
+    uint8_t bridged;           /* S5_SERVER_*: whether this entry describes the bridge instead, see resolve/bridge.h */
     bool gssapi_nec;           /* the level octet is not wrapped, as NEC's servers do */
     bool gssapi_delegate;      /* the user's credentials are delegated to the server */
     uint16_t fragment;         /* largest datagram sent in one piece, octets with header; 0: never fragment */

@@ -97,8 +97,8 @@ static int64_t copy_text(struct merging *m, uint32_t at)
     return s5_policy_add_text(m->ret, text, strlen(text));
 }
 
-/* Keeps the list of CHAIN, an entry of RET that is as in CURRENT. If the index of one of its servers is another server's
- * now, the chain cannot be used any more. */
+/* Keeps the list of CHAIN, an entry of RET that is as in CURRENT. If the index of one of its servers is now that of
+ * another server, the chain cannot be used any more. */
 static int retire_chain(struct merging *m, struct s5_server *chain, uint32_t reused)
 {
     const uint8_t *hops = m->current->vias + chain->hops_first;

@@ -86,12 +86,12 @@ struct s5_negotiation {
     int32_t rcvlowat;                /* the program's SO_RCVLOWAT while it is overridden by 1; 0: not overridden */
     s5_flag probing;                 /* pipelined to a server that the cache does not know: may start again */
     s5_flag again;                   /* started again, step by step */
+    uint8_t mark;                    /* enum s5_reply_mark: what the bridge said of its server */
     uint8_t attempt;                 /* enum s5_attempt */
     s5_flag keeps_port;              /* bind() had the kernel choose a port: another attempt uses the same port */
     uint32_t written, pieces;    /* octets of the negotiation in this connection to the server; in how many writes */
     _Atomic s5_flag unattended;  /* the program runs meanwhile, and may write where no hook sees it */
     uint8_t command;             /* enum s5_command */
-    uint8_t mark;                /* enum s5_reply_mark: what the bridge said of its server */
     uint64_t cookie;             /* SO_COOKIE of the socket */
     uint64_t begun;              /* ns, when the connection was requested */
     uint64_t deadline;           /* ns; the server's timeout */

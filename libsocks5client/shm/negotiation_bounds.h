@@ -64,8 +64,7 @@ static inline bool s5_negotiation_is_whole(const struct s5_negotiation *f)
 {
     const struct s5_session *s = &f->session;
     if (s->out_len > S5_SESSION_OUT_MAX || s->out_sent > s->out_len || s->in_len > S5_SESSION_IN_MAX ||
-        s->in_at > s->in_len || s->state > S5_SESSION_FAILED || f->server.len > sizeof f->server.v6 ||
-        (__builtin_expect(f->chain.n, 0) && (f->chain.n > S5_CHAIN_HOPS || f->chain.at >= f->chain.n)))
+        s->in_at > s->in_len || s->state > S5_SESSION_FAILED || f->server.len > sizeof f->server.v6)
         return false;
     if (s->state != S5_SESSION_AUTH && !s->auth_queued)
         return true;

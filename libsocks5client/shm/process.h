@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Octet 0 of the file is the bridge's, see engine/bridge.c. The octet of a process is at its number. */
+/* Octet 0 of the file is the bridge's, see resolve/bridge.c. The octet of a process is at its number. */
 
 /* Set in the number of a process that holds no lock: its end cannot be proven. */
 #define S5_PROCESS_UNPROVEN 0x80000000u

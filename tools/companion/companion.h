@@ -1,6 +1,6 @@
 /* The companion of a process tree: a process outside of its fence. The kernel reports the calls to it that the fence
  * refuses. It lets those pass that concern no Internet socket, and writes a log line about the others. Programs of the
- * tree ask it for what cannot be done within the fence, see engine/companion_request.h. It ends when no process is
+ * tree ask it for what cannot be done within the fence, see resolve/companion_request.h. It ends when no process is
  * within the fence any more. */
 #ifndef TOOLS_COMPANION_H
 #define TOOLS_COMPANION_H

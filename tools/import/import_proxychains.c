@@ -1,6 +1,6 @@
-/* Reads proxychains.conf: directives, then a list of proxies. Every connection uses a chain of them. A list of one proxy
- * becomes a server, a longer one a chain of the same mode. If a proxy of the list cannot be used, everything is denied:
- * without it the others would see, and show, what the chain was to hide. */
+/* Reads proxychains.conf: directives, then a list of proxies. Every connection uses a chain of them. A list of one
+ * proxy becomes a server, a longer one a chain of the same mode. If a proxy of the list cannot be used, everything is
+ * denied: without it the others would see, and show, what the chain was to hide. */
 #include "import_proxychains.h"
 #include "policy.h"
 
