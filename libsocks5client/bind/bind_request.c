@@ -91,7 +91,7 @@ static int request_bind(struct s5_engine *e, struct s5_listener *l, const struct
         if (!s5_cleanup_owns(c->call, c->ticket))
             return -ECONNABORTED;
         if (r == 0)
-            r = s5_negotiation_bound_address(&l->negotiation, l->family, ret);
+            r = s5_negotiation_bound_address(e, &l->negotiation, l->family, ret);
         struct s5_critical critical;
         s5_critical_begin(&critical);
         int internal = r == 0 ? s5_internal_fd_take(e, fd) : -1;
@@ -182,7 +182,7 @@ int s5_bind_request_bound(struct s5_engine *e, struct s5_listener *l, const stru
     if (ready) {
         memcpy(&l->negotiation, f, sizeof l->negotiation);
         atomic_store(&l->negotiation.lock, 0);
-        r = s5_negotiation_bound_address(&l->negotiation, l->family, ret);
+        r = s5_negotiation_bound_address(e, &l->negotiation, l->family, ret);
     } else {
         r = get_error(e, f, fd);
         r = r < 0 ? r : -ETIMEDOUT;

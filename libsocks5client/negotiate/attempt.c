@@ -1,6 +1,7 @@
 /* One attempt: a session with a server, and the connection to it. The step that finds that it failed may make another
  * one on the same socket: without pipelining, or with another server. */
 #include "attempt.h"
+#include "chain.h"
 #include "choice.h"
 #include "clock.h"
 #include "disconnect.h"
@@ -112,12 +113,15 @@ int s5_negotiation_begin_udp(struct s5_engine *e, struct s5_negotiation *f, cons
     return begin_negotiation(e, f, server, S5_UDP_ASSOCIATE, dst);
 }
 
-int s5_negotiation_bound_address(const struct s5_negotiation *f, int family, struct s5_endpoint *ret)
+int s5_negotiation_bound_address(const struct s5_engine *e, const struct s5_negotiation *f, int family,
+                                 struct s5_endpoint *ret)
 {
     struct s5_addr at = *s5_session_bound(&f->session);
     struct s5_endpoint server = s5_endpoint_bounded(&f->server);
     uint16_t port = at.port;
-    if (s5_addr_says_nothing(&at))
+    if (s5_addr_says_nothing(&at) && f->chain.n > 1)
+        s5_chain_destination(e, f, f->chain.n - 2u, &at); /* the last hop */
+    else if (s5_addr_says_nothing(&at))
         s5_addr_from_sockaddr(&at, &server.any, server.len);
     at.port = port;
     return port ? s5_endpoint_of(&at, family, ret) : -EPROTO;

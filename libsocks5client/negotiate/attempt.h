@@ -20,7 +20,8 @@ int s5_negotiation_begin_udp(struct s5_engine *e, struct s5_negotiation *f, cons
 
 /* Stores in *RET the address that the server has bound, according to its first reply, for a socket of FAMILY. If the
  * reply has no address, it is the server's own. 0; -EPROTO: no port; -EAFNOSUPPORT. */
-int s5_negotiation_bound_address(const struct s5_negotiation *f, int family, struct s5_endpoint *ret);
+int s5_negotiation_bound_address(const struct s5_engine *e, const struct s5_negotiation *f, int family,
+                                 struct s5_endpoint *ret);
 
 /* Continues F after the first reply of BIND: further steps read the second reply, without a deadline. */
 void s5_negotiation_await_next_reply(struct s5_negotiation *f);

@@ -3,12 +3,15 @@
 import itertools
 import json
 import os
+import socket
+import struct
 import subprocess
 
 import bed
 import servers as s
-from test_several import (ASYNC, CLOSED, FORKING, GOOD, HOSTILE, NODE, PROGRAMS, REFUSING, SILENT, THREADED, never_answers,
-                          play, replies)
+from hostile import CHOSEN, OK
+from test_several import (ASYNC, CLOSED, FORKING, GOOD, HOSTILE, LISTEN_NOW, NODE, PROGRAMS, REFUSING, SILENT, THREADED,
+                          listen_and_answer, never_answers, play, replies)
 from world import ASAN, CURL, PAGE, PLAIN, PYTHON, TSAN, fine, right, test
 
 _fresh = itertools.count()
@@ -233,3 +236,163 @@ def _(w):
         assert '"s0", "s1"' in rows[0]["detail"], rows
     status, out, err = bed.run(bed.CLIENT, [w.socksify, "--explain", "example.org:443", "-c", chain.conf], chain.env)
     assert status == 0 and b'chain: "s0", "s1"\nmode: strict\n' in out and b"both.example:1095" in out, (status, out, err)
+
+
+@test("chains: a listener is at the last server, and FTP works in active mode", on=PLAIN)
+def _(w):
+    for servers in ((GOOD, FAR), (AUTH, FAR_AUTH), (MICRO, FAR)):
+        chain = Chain(w, *servers)
+        listen_and_answer(chain)
+        for host in (bed.TARGET4, bed.TARGET6, "both.example"):
+            right(chain.run(["lftp", "-c", "set ftp:passive-mode no; set net:max-retries 2; set net:timeout 10; "
+                             "open ftp://%s; cat index.html" % host.join("[]" if ":" in host else ("", ""))]), PAGE)
+    got = Chain(w, GOOD, FAR_MICRO).run([PYTHON, "-c", LISTEN_NOW])
+    assert got[:2] == (0, b"Operation not supported\n"), got
+
+
+@test("chains: datagrams are refused, and the line says why", on=PLAIN)
+def _(w):
+    code = "import socket\nu = socket.socket(type=socket.SOCK_DGRAM)\ntry: u.sendto(b'x', ('%s', 7))\n" \
+           "except OSError as e: print(e.strerror)" % bed.TARGET4
+    status, out, err = Chain(w, GOOD, FAR).run([PYTHON, "-c", code])
+    assert status == 0 and out.endswith(b"supported\n") and b'UDP through chain "deep"' in err, (status, out, err)
+
+
+REPEATS = """
+import socket, sys
+for line in sys.stdin:
+    c = socket.create_connection(('%s', %d)); c.sendall(b'x'); assert c.recv(1) == b'x'
+    print('connected', flush=True)
+""" % (bed.TARGET4, s.ECHO)
+
+
+@test("chains: a reload replaces a server of the chain", on=PLAIN)
+def _(w):
+    chain = Chain(w, GOOD, FAR, FAR_AUTH)
+    with open(chain.conf, encoding="ascii") as f:
+        three = f.read()
+    for text in (three.replace('"s1", ', ""), three, three.replace('"s0", ', "").replace('{"s1", "s2"}', '{"s0"}')):
+        s.write(chain.conf, three)
+        os.chmod(chain.conf, 0o600)
+        command = bed.within(bed.CLIENT, [w.socksify, "-v", "-c", chain.conf, "--", PYTHON, "-c", REPEATS])
+        with subprocess.Popen(command, env=chain.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, text=True) as p:
+            p.stdin.write("1\n")
+            p.stdin.flush()
+            assert p.stdout.readline() == "connected\n"
+            s.write(chain.conf, text)
+            done = bed.run(bed.CLIENT, [w.socksify, "--reload"], chain.env)
+            assert done[0] == 0, done
+            out, err = p.communicate("2\n", 30)
+        assert p.returncode == 0 and out == "connected\n", (out, err)
+        hops = [line.split("(")[1].split(")")[0] for line in err.splitlines() if "(s" in line]
+        want = text.split("servers = {")[1].split("}")[0].replace('"', "")
+        assert hops == ["s0, s1, s2", want], (hops, want, err)
+
+
+def requests_of(hops):
+    """What hops that are known to accept a whole negotiation at once receive, the first one of them directly. The last
+    one is requested to connect to the target."""
+    targets = [socket.inet_aton(bed.PROXY4) + struct.pack("!H", s.HOSTILE)] * (hops - 1)
+    targets.append(socket.inet_aton(bed.TARGET4) + struct.pack("!H", s.ECHO))
+    return b"".join(b"\5\1\0\5\1\0\1" + target for target in targets)
+
+
+def answers_all(hops, cut=None):
+    """A script: all hops in one. CUT: after that many octets of the answers the connection is closed."""
+    whole = (CHOSEN + OK) * hops
+
+    def script(t):
+        while sum(map(len, t.c.server.received)) < len(requests_of(hops)):
+            if not t.c.receive():
+                return
+        t.c.say_slowly(whole[:cut]) if cut is not None else t.c.say(whole)
+        if cut is None:
+            t.c.echo()
+    return script
+
+
+@test("chains: known hops get all messages in one write, so that a chain takes the round trips of one server",
+      on=(PLAIN, ASAN))
+def _(w):
+    for hops in (2, 3, 16):
+        for how in ("", "nonblock"):
+            play(w, answers_all(hops))
+            assert Chain(w, *[HOSTILE + " pipeline = on"] * hops).probe(how) == ("ok", "")
+            assert w.hostile.received[0] == requests_of(hops), (hops, w.hostile.received)
+
+
+@test("chains: hops that close, or lie, at each octet of their answers", on=(PLAIN, ASAN), slow=5)
+def _(w):
+    whole = len(CHOSEN + OK) * 2
+    chain = Chain(w, *[HOSTILE + " pipeline = on"] * 2)
+    for cut in range(whole):
+        play(w, answers_all(2, cut))
+        got, err = chain.probe("nonblock" if cut % 2 else "")
+        assert got in ("ECONNREFUSED", "EPROTO", "EACCES", "ECONNRESET"), (cut, got, err)
+        assert err.count("\n") <= 1, (cut, err)
+    for at in range(whole):
+        def script(t, at=at):
+            t.c.receive()
+            lie = bytearray((CHOSEN + OK) * 2)
+            lie[at] ^= 0x5a
+            t.c.say(bytes(lie))
+            t.c.echo()
+        play(w, script)
+        got, err = chain.probe("nonblock" if at % 2 else "")
+        assert got == "ok" or got.startswith("E"), (at, got, err)
+
+
+CHURN = """
+import socket, threading
+def work(n):
+    for i in range(8):
+        try:
+            c = socket.create_connection(('%s', %d), 60)
+            c.sendall(b'%%d' %% n); assert c.recv(9) == b'%%d' %% n; c.close()
+        except ConnectionError: pass
+threads = [threading.Thread(target=work, args=(n,)) for n in range(64)]
+for t in threads: t.start()
+for t in threads: t.join()
+print('done')
+""" % (bed.TARGET4, s.ECHO)
+
+
+@test("chains: 64 threads while servers go up and down", on=(PLAIN, ASAN), slow=10)
+def _(w):
+    turns = itertools.count()
+
+    def sometimes(t):
+        if next(turns) % 3:
+            t.serve()
+    play(w, sometimes)
+    chain = Chain(w, HOSTILE, MICRO, SSH, chain='mode = "dynamic"', timeout=30)
+    right(chain.run([PYTHON, "-c", CHURN], 90, ()), b"done")
+
+
+PROXYCHAINS = """%s
+proxy_dns
+tcp_read_time_out 4000
+tcp_connect_time_out 2000
+[ProxyList]
+%s"""
+
+
+@test("chains: what is imported from proxychains connects, or fails, as proxychains4 does", on=PLAIN, slow=20)
+def _(w):
+    one, two, dead = ["socks5 %s %d" % (bed.PROXY4, port) for port in (s.MICROSOCKS, s.SSH_D, s.CLOSED)]
+    for kind in ("strict_chain", "dynamic_chain", "random_chain\nchain_len = 1", "round_robin_chain\nchain_len = 2"):
+        for proxies in ((one, two), (dead, one, two), (one, dead, two), (one, dead), (dead, dead)):
+            path = s.write("%s/proxychains.conf" % w.scratch, PROXYCHAINS % (kind, "\n".join(proxies)))
+            command = CURL + ["http://%s/" % bed.TARGET4]
+            theirs = bed.run(bed.CLIENT, ["proxychains4", "-q", "-f", path, *command], w.env, 60)
+            imported = bed.run(bed.CLIENT, [w.socksify, "--import", path], w.env)[1].decode()
+            conf = s.write("%s/imported.conf" % w.scratch, imported)
+            ours = bed.run(bed.CLIENT, [w.socksify, "-c", conf, "--", *command],
+                           dict(w.env, XDG_CACHE_HOME="%s/imported-%d" % (w.scratch, next(_fresh))), 60)
+            works = {"s": dead not in proxies, "d": proxies != (dead, dead), "r": proxies != (dead, dead)}[kind[0]]
+            if kind[1] == "o" and proxies == (one, dead):
+                works = False  # of two servers both are needed
+            assert (ours[0] == 0) == works, (kind, proxies, ours)
+            if kind[0] != "r":  # in the other modes proxychains4 does not always try a second time
+                assert (theirs[0] == 0) == works, (kind, proxies, theirs)

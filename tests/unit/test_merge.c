@@ -261,3 +261,45 @@ Test(merge, command_line_and_fake_addresses_stay)
     cr_assert_eq(p->log_level, S5_LOG_ERROR);
     free(p);
 }
+
+/* Makes a chain of the servers of P from FIRST to LAST, which the rule uses as well. Returns its index. */
+static unsigned add_chain(struct s5_policy *p, const char *title, unsigned first, unsigned last)
+{
+    int at = s5_policy_add_server(p, title);
+    cr_assert_geq(at, 0);
+    p->servers[at].chain_length = 1;
+    p->servers[at].isolate_server = (uint8_t)at;
+    for (unsigned i = first; i <= last; i++)
+        cr_assert_geq(s5_policy_add_hop(p, (unsigned)at, i), 0);
+    return (unsigned)at;
+}
+
+Test(merge, a_chain_is_the_same_if_its_servers_are)
+{
+    struct s5_policy *current = make("a b c"), *next = make("c b a"), *other = make("c b a");
+    unsigned chain = add_chain(current, "deep", 0, 1);
+    add_chain(next, "deep", 1, 2); /* b, a: another order */
+    struct s5_policy *p = merged(current, next);
+    cr_assert_eq(p->n_servers, 5);
+    const struct s5_server *before = &p->servers[chain], *now = &p->servers[chain + 1];
+    cr_assert(before->retired && before->n_hops == 2 && !now->retired && now->n_hops == 2);
+    cr_expect_arr_eq(p->vias + before->hops_first, ((uint8_t[]){0, 1}), 2, "the list of what is in use is kept");
+    cr_expect_arr_eq(p->vias + now->hops_first, ((uint8_t[]){1, 0}), 2);
+    add_chain(other, "other title", 1, 2);
+    p = merged(p, other);
+    cr_assert(p->n_servers == 5 && !p->servers[chain + 1].retired, "the same as the last one");
+    free(p);
+}
+
+Test(merge, a_retired_chain_ends_with_one_of_its_servers)
+{
+    struct s5_policy *current = make("a b");
+    unsigned chain = add_chain(current, "deep", 0, 1);
+    struct s5_policy *p = merged(current, make("x"));
+    char many[256] = "";
+    for (int i = 0; i < S5_POLICY_SERVERS - 2; i++)
+        snprintf(many + strlen(many), sizeof many - strlen(many), "n%d ", i);
+    p = merged(p, make(many)); /* takes the indices of a and b */
+    cr_assert(p->servers[chain].n_hops == 0 && p->servers[chain].n_addrs == 0, "no connection may leave it out");
+    free(p);
+}
