@@ -11,6 +11,15 @@ static void check_text(uint32_t at)
     CHECK(at < p.n_text && memchr(p.text + at, 0, p.n_text - at));
 }
 
+static void check_chain(const struct s5_server *chain)
+{
+    CHECK(chain->hops_first + chain->n_hops <= p.n_vias && chain->timeout <= 3600);
+    CHECK(chain->chain_length >= 1 && chain->chain_length <= S5_CHAIN_HOPS &&
+          chain->chain_mode <= S5_CHAIN_ROUND_ROBIN);
+    for (unsigned i = 0; i < chain->n_hops; i++)
+        CHECK(p.vias[chain->hops_first + i] < p.n_servers && !p.servers[p.vias[chain->hops_first + i]].n_hops);
+}
+
 static void check_policy(void)
 {
     CHECK(p.n_servers <= S5_POLICY_SERVERS && p.n_rules <= S5_POLICY_RULES);
@@ -22,6 +31,10 @@ static void check_policy(void)
         const struct s5_server *s = &p.servers[i];
         check_text(s->name);
         check_text(s->gssapi_service);
+        if (s->n_hops) {
+            check_chain(s);
+            continue;
+        }
         CHECK(s->host != 0 && s->port != 0 && s->timeout >= 1 && s->timeout <= 3600);
         CHECK(s->n_methods >= 1 && s->n_methods <= 3 && s->n_addrs <= 1 && s->pipeline <= 2);
         CHECK(!memchr(s->methods, 2, s->n_methods) || (s->username_len && s->password_len) || s->isolate > 1);
@@ -42,7 +55,7 @@ static void check_isolation(void)
 {
     for (uint32_t i = 0; i < p.n_servers; i++) {
         const struct s5_server *s = &p.servers[i];
-        CHECK(!s->isolate || (s->username_len <= 239 && s->n_methods == 1 && s->methods[0] == 2));
+        CHECK(!s->isolate || s->n_hops || (s->username_len <= 239 && s->n_methods == 1 && s->methods[0] == 2));
         CHECK(s->isolate_server <= i && s->isolate <= 14 && !(s->isolate & 1));
         CHECK(!s->isolate_rule == !(s->isolate & S5_ISOLATE_RULE) || s->isolate_server == i);
     }

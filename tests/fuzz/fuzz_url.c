@@ -1,19 +1,30 @@
 /* A URL of any content. The text after its first newline is NO_PROXY. The result is a complete policy, or a fault that
  * does not contain the password. */
 #include "fuzz.h"
+#include "policy_check.h"
 #include "source.h"
 #include "url.h"
 
 static struct s5_policy p;
 
-static void check_policy(void)
+static void check_server(const struct s5_server *s)
 {
-    const struct s5_server *s = &p.servers[0];
-    CHECK(p.n_servers == 1 && p.n_rules >= 1 && p.n_rules <= S5_POLICY_RULES);
     CHECK(s->host != 0 && s->host < p.n_text && s->port != 0 && s->n_methods == 1);
     CHECK(memchr(p.text + s->host, 0, p.n_text - s->host) && p.text[s->host]);
     CHECK(s->is_path == (p.text[s->host] == '/') && strlen(p.text + s->host) <= 255);
     CHECK(s->methods[0] == (s->username_len ? 2 : 0) && !s->username_len == !s->password_len);
+}
+
+/* Several servers are a chain, which is the last entry. */
+static void check_policy(void)
+{
+    unsigned last = p.n_servers - 1;
+    CHECK(p.n_servers >= 1 && p.n_rules >= 1 && p.n_rules <= S5_POLICY_RULES);
+    CHECK(p.servers[last].n_hops == last && last <= S5_CHAIN_HOPS && s5_policy_is_sound(&p));
+    for (unsigned i = 0; i < last; i++)
+        CHECK(p.vias[p.servers[last].hops_first + i] == i);
+    for (unsigned i = 0; i < (last ? last : 1); i++)
+        check_server(&p.servers[i]);
     for (uint32_t i = 0; i < p.n_rules; i++) {
         const struct s5_rule *r = &p.rules[i];
         CHECK(r->verdict == (i + 1 < p.n_rules ? S5_DIRECT : S5_VIA));
