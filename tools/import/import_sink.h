@@ -8,7 +8,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#define IMPORT_SERVERS 32
+#define IMPORT_SERVERS 31 /* and a chain of them */
 #define IMPORT_RULES   200 /* low enough for names of any length to fit into the text of the policy */
 #define IMPORT_TO_MAX  (4 * 255 + 16)
 
