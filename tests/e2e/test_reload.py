@@ -18,7 +18,7 @@ import test_udp
 from world import CURL, PAGE, PLAIN, PYTHON, URL4, right, test
 
 _fresh = itertools.count()
-A, B, C = 1089, 1091, 1092
+A, B, C = 1089, 1100, 1092
 LETTERS = {A: "a", B: "b", C: "c"}
 
 # Accepts every connection, and writes a letter in place of the target. Counts in a file.
