@@ -188,21 +188,26 @@ static bool is_candidate(struct s5_engine *e, struct s5_negotiation *f, unsigned
     return state != S5_SERVER_DOWN;
 }
 
-/* Takes hops of ORDER for F, as many as its chain has. Returns their number. */
+/* Takes hops of ORDER for F, as many as its chain has. A server whose name cannot be resolved here can be any hop but
+ * the first, so that where the order is free those before the first hop are considered again. Returns their number. */
 static unsigned take_hops(struct s5_engine *e, struct s5_negotiation *f, const struct order *order, bool all)
 {
     const struct s5_server *chain = get_chain(e, f);
+    bool free_order = chain->chain_mode == S5_CHAIN_RANDOM || chain->chain_mode == S5_CHAIN_ROUND_ROBIN;
     unsigned length = get_length(chain), last = 0;
+    uint32_t taken = 0;
     f->chain.n = 0;
     f->chain.probes = 0;
-    for (unsigned i = 0; i < order->n && f->chain.n < length; i++) {
+    for (unsigned i = 0; i < (free_order ? 2u : 1u) * order->n && f->chain.n < length; i++) {
+        unsigned place = order->places[i % order->n];
         bool probe;
-        if (!is_candidate(e, f, order->places[i], all, &probe))
+        if (taken & 1u << place || !is_candidate(e, f, place, all, &probe))
             continue;
+        taken |= 1u << place;
         f->chain.probes |= (uint16_t)(probe << f->chain.n);
-        f->chain.hops[f->chain.n] = (uint8_t)find_index(chain, order->places[i]);
-        f->chain.places[f->chain.n++] = order->places[i];
-        last = i + 1;
+        f->chain.hops[f->chain.n] = (uint8_t)find_index(chain, place);
+        f->chain.places[f->chain.n++] = (uint8_t)place;
+        last = i < order->n ? i + 1 : order->n;
     }
     if (chain->chain_mode == S5_CHAIN_ROUND_ROBIN)
         atomic_fetch_add(&atomic_load(&e->shm)->chain_rounds[chain->index % S5_POLICY_SERVERS], last);
