@@ -39,7 +39,7 @@ static struct peer target;
 static long refused;
 static int raw_stream, raw_datagram;
 static _Atomic int current = -1; /* the descriptor that the engine works on */
-static _Atomic unsigned long passed, made;
+static _Atomic unsigned long passed, made, handled;
 static _Atomic long last; /* the result of a call that passed */
 static sigjmp_buf outside;
 static volatile sig_atomic_t may_jump;
@@ -82,6 +82,7 @@ static void handle_signal(int sig, siginfo_t *info, void *context)
         expect_refusal(raw_call(SYS_connect, fd, (long)&target.addr, target.len));
 #endif
     errno = saved;
+    atomic_fetch_add(&handled, 1);
     if (may_jump) {
         may_jump = 0;
         siglongjmp(outside, 1);
@@ -106,11 +107,15 @@ static void call_engine(unsigned n)
     close(fd);
 }
 
+/* The next signal waits for the end of the handler. On a busy machine the handler may take longer than the pause, and
+ * the program would do nothing else. */
 static void *send_signals(void *to)
 {
     pthread_t *thread = to;
-    for (;;) {
+    for (unsigned long sent = 1;; sent++) {
         pthread_kill(*thread, SIGUSR1);
+        while (atomic_load(&handled) < sent)
+            usleep(20);
         usleep(150);
     }
     return NULL;

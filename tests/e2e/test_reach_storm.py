@@ -203,7 +203,7 @@ def fast(w):
     """Starts the server at the port FAST, which is its own target, once in a run. The gateway needs a port for each
     connection, and for a minute after it: the program resets its connections, but the gateway closes in order."""
     if not FAST_RUNS:
-        bed.run(bed.CLIENT, ["sysctl", "-qw", "net.ipv4.ip_local_port_range=5000 65535"], w.env, root=True)
+        bed.run(bed.CLIENT, ["sysctl", "-qw", "net.ipv4.ip_local_port_range=20000 65535"], w.env, root=True)
         FAST_RUNS.append(subprocess.Popen(bed.within(bed.PROXY, [
             w.build + "/tests/bench/bench_peer_server", bed.PROXY4, str(FAST)], True), stdin=subprocess.PIPE,
             stdout=subprocess.PIPE, start_new_session=True))
