@@ -146,7 +146,7 @@ ssize_t s5_hops_write(struct s5_engine *e, struct s5_negotiation *f, int fd, boo
         f->chain.ahead = (uint8_t)(f->chain.at + 1);
         f->chain.ahead_sent = 0;
     }
-    while (*ret_all && s5_chain_goes_ahead(e, f, f->chain.ahead - 1u)) {
+    while (*ret_all && (f->chain.ahead_sent || s5_chain_goes_ahead(e, f, f->chain.ahead - 1u))) {
         ssize_t n = write_ahead(e, f, fd, ret_all);
         if (n < 0 && n != -EAGAIN)
             return n;

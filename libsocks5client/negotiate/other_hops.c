@@ -18,13 +18,6 @@ static void log_dead_hop(struct s5_engine *e, const struct s5_negotiation *f, un
         s5_log(&e->log, level, "chain \"%s\": server \"%s\": %s", chain, name, why);
 }
 
-/* Begins the way of F again, through the hops that are left. 0 or -errno. */
-static int begin_again(struct s5_engine *e, struct s5_negotiation *f, int fd)
-{
-    int r = s5_hops_choose_again(e, f);
-    return r < 0 ? r : s5_negotiation_connect_again(e, f, fd);
-}
-
 bool s5_other_hops_try(struct s5_engine *e, struct s5_negotiation *f, int fd, int *error)
 {
     do {
@@ -38,7 +31,9 @@ bool s5_other_hops_try(struct s5_engine *e, struct s5_negotiation *f, int fd, in
             (atomic_load(&f->phase) == S5_NEGOTIATION_TALKING && s5_written_spoilt(e, f, fd, true)))
             return false;
         s5_negotiation_disconnect(e, f, fd);
-        *error = begin_again(e, f, fd);
+        if (s5_hops_choose_again(e, f) < 0) /* for example, none that is left has an address here */
+            return false;
+        *error = s5_negotiation_connect_again(e, f, fd);
     } while (*error < 0);
     return true;
 }
