@@ -116,7 +116,9 @@ void s5_engine_apply_policy(struct s5_engine *e)
     static const _Atomic uint32_t none = UINT32_MAX; /* s5_engine_is_current() is never true */
     const struct s5_policy *p = e->policy;
     if (e->policy_is_shared)
-        e->tree_generation = p->reload_auto && !e->others ? &none : &atomic_load(&e->shm)->generation;
+        atomic_store_explicit(&e->tree_generation,
+                              p->reload_auto && !e->others ? &none : &atomic_load(&e->shm)->generation,
+                              memory_order_relaxed);
     e->events->loaded(e);
     for (uint32_t i = 0; i < p->n_servers; i++)
         e->server_keys[i] = s5_server_cache_key(p, &p->servers[i]);

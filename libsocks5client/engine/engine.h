@@ -68,14 +68,14 @@ struct s5_engine {
     const struct s5_policy *_Atomic policy;     /* in POLICY_FILE; a reload replaces it */
     struct s5_policy_file *_Atomic policy_file; /* mapping of this process; an older one stays mapped */
     bool policy_is_shared; /* it is the policy of the process tree: other processes have the same server numbers */
-    const _Atomic uint32_t *tree_generation;   /* of the policy of the process tree; NULL: it is not
+    const _Atomic uint32_t *tree_generation;         /* of the policy of the process tree; NULL: it is not
                                              * shared. With "reload = auto" of none: each call looks further */
-    _Atomic uint32_t generation;               /* the value of it that this process has taken, or refused */
-    _Atomic uint32_t following;                /* a thread takes a newer policy */
-    struct s5_lock policy_lock;                /* for changes of its servers; held briefly */
-    uint64_t server_keys[S5_POLICY_SERVERS];   /* s5_server_cache_key() of its servers */
-    struct s5_fault fault;                     /* why the policy could not be loaded */
-    struct s5_dns_client *_Atomic dns_clients; /* table of dns_client.c, mapped on first use */
+    _Atomic uint32_t generation;                     /* the value of it that this process has taken, or refused */
+    _Atomic uint32_t following;                      /* a thread takes a newer policy */
+    struct s5_lock policy_lock;                      /* for changes of its servers; held briefly */
+    _Atomic uint64_t server_keys[S5_POLICY_SERVERS]; /* s5_server_cache_key() of its servers */
+    struct s5_fault fault;                           /* why the policy could not be loaded */
+    struct s5_dns_client *_Atomic dns_clients;       /* table of dns_client.c, mapped on first use */
     /* Stores the path of socks5-bridge in RET. Returns 0 or -ENOENT. NULL: there is no bridge. */
     int (*bridge_path)(char *ret, size_t size);
     struct s5_association *_Atomic associations; /* pool, see association_pool.h; mapped on first use */
@@ -92,8 +92,9 @@ void s5_engine_apply_policy(struct s5_engine *e);
 /* Returns whether no reload has made a policy that this process has not seen yet. The policy is loaded. */
 static inline bool s5_engine_is_current(struct s5_engine *e)
 {
-    return __builtin_expect(!e->tree_generation || atomic_load_explicit(e->tree_generation, memory_order_relaxed) ==
-                                                       atomic_load_explicit(&e->generation, memory_order_relaxed),
+    const _Atomic uint32_t *newest = atomic_load_explicit(&e->tree_generation, memory_order_relaxed);
+    return __builtin_expect(!newest || atomic_load_explicit(newest, memory_order_relaxed) ==
+                                           atomic_load_explicit(&e->generation, memory_order_relaxed),
                             1);
 }
 

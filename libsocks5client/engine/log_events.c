@@ -108,12 +108,19 @@ static const char *read_program(char ret[static 16])
 void s5_log_events_begin(struct s5_engine *e)
 {
     const struct s5_policy *p = e->policy;
-    e->log.level = (enum s5_log_level)p->log_level;
-    e->log.json = p->log_json;
-    e->log.now = s5_clock_wall_ms;
-    e->noted = p->log_counts || e->log.level >= S5_LOG_INFO;
-    if (e->noted || e->log.json)
+    enum s5_log_level level = (enum s5_log_level)p->log_level;
+    bool noted = p->log_counts || level >= S5_LOG_INFO;
+    /* After a reload other threads read these. They change hardly ever, and are written only then. */
+    if ((noted || p->log_json) && !e->log.program)
         e->log.program = read_program(e->program);
+    if (!e->log.now)
+        e->log.now = s5_clock_wall_ms;
+    if (e->log.level != level)
+        e->log.level = level;
+    if (e->log.json != p->log_json)
+        e->log.json = p->log_json;
+    if (e->noted != noted)
+        e->noted = noted;
 }
 
 /* ---- Statistics ---- */

@@ -79,6 +79,7 @@ def trap():
                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         with open(scratch + "/danted.conf", "w", encoding="ascii") as f:
             f.write(servers.DANTED_CONF % {"log": scratch + "/danted.log", "p4": bed.PROXY4, "p6": bed.PROXY6,
+                                              "x4": bed.OUTER4, "x6": bed.OUTER6,
                                            "port": servers.DANTED, "method": "none"})
         bed.start(bed.PROXY, [servers.danted(), "-f", scratch + "/danted.conf", "-p", scratch + "/danted.pid"])
         bed.start(bed.PROXY, ["microsocks", "-i", "::", "-p", str(servers.MICROSOCKS)],

@@ -124,7 +124,7 @@ static const char *find_fault(const struct chain *c)
     bool some = c->kind[0] == 'r';
     if (c->n_titles < c->hops)
         return "a chain without one of its servers would show what it hides: everything is denied";
-    if (some && (c->length < 1 || c->length > c->hops))
+    if (some && (c->length < 1 || (unsigned long)c->length > c->hops))
         return "chain_len is larger than the list: no connection is possible";
     if ((some ? (unsigned long)c->length : c->kind[0] == 's' ? c->hops : 1) > S5_CHAIN_HOPS)
         return "more servers than a connection can go through: everything is denied";
