@@ -156,10 +156,15 @@ int s5_bind_request_socket(struct s5_engine *e, const struct s5_listener *l)
     return fd < 0 ? -errno : fd;
 }
 
+bool s5_bind_request_has_rule(const struct s5_policy *p, const struct s5_listener *l)
+{
+    return l->rule && l->rule <= p->n_rules && l->generation == s5_policy_file_of(p)->generation;
+}
+
 unsigned s5_bind_request_limit(const struct s5_engine *e, const struct s5_listener *l)
 {
     const struct s5_policy *p = e->policy;
-    return p && l->rule && l->rule <= p->n_rules ? p->rules[l->rule - 1].timeout : 0;
+    return p && s5_bind_request_has_rule(p, l) ? p->rules[l->rule - 1].timeout : 0;
 }
 
 int s5_bind_request_repeat(struct s5_engine *e, struct s5_negotiation *f, const struct s5_server *server,

@@ -9,6 +9,9 @@
  * took L's last request, or -errno. */
 int s5_bind_request_socket(struct s5_engine *e, const struct s5_listener *l);
 
+/* Returns true if P has the rule of L. A policy of another generation has other rules under the same numbers. */
+bool s5_bind_request_has_rule(const struct s5_policy *p, const struct s5_listener *l);
+
 /* Returns the time (s) that the rule of L has for all its servers together; 0: it limits nothing. */
 unsigned s5_bind_request_limit(const struct s5_engine *e, const struct s5_listener *l);
 

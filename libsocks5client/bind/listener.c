@@ -152,7 +152,7 @@ int s5_listener_renew(struct s5_engine *e, struct s5_record *record, struct s5_c
     if (index >= p->n_servers || l->negotiation.server_key != e->server_keys[index])
         return -EACCES;
     s5_next_bind_drop(e, l);
-    bool down, has_rule = l->rule && l->rule <= p->n_rules && l->generation == s5_policy_file_of(p)->generation;
+    bool down, has_rule = s5_bind_request_has_rule(p, l);
     int control =
         has_rule ? request_from_any(e, l, p, call, ticket, &name)
                  : s5_bind_request(e, l, &p->servers[index], S5_CLOCK_NEVER, S5_LOG_ERROR, call, ticket, &name, &down);

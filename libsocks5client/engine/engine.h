@@ -68,8 +68,9 @@ struct s5_engine {
     const struct s5_policy *_Atomic policy;     /* in POLICY_FILE; a reload replaces it */
     struct s5_policy_file *_Atomic policy_file; /* mapping of this process; an older one stays mapped */
     bool policy_is_shared; /* it is the policy of the process tree: other processes have the same server numbers */
-    const _Atomic uint32_t *tree_generation;         /* of the policy of the process tree; NULL: it is not
-                                             * shared. With "reload = auto" of none: each call looks further */
+    /* Of the policy of the process tree; NULL: it is not shared. With "reload = auto" of none, so that each call looks
+     * further. */
+    const _Atomic uint32_t *_Atomic tree_generation;
     _Atomic uint32_t generation;                     /* the value of it that this process has taken, or refused */
     _Atomic uint32_t following;                      /* a thread takes a newer policy */
     struct s5_lock policy_lock;                      /* for changes of its servers; held briefly */
