@@ -131,16 +131,21 @@ static void print_server(const struct s5_policy *p, const struct s5_server *serv
     printf("\npipeline: %s\n", server->pipeline < 3 ? pipeline_names[server->pipeline] : "?");
 }
 
+const char *explain_order(const struct s5_rule *rule)
+{
+    static const char *const picks[] = {"in this order", "in random order", "in turn", "the same for each host"};
+    return picks[rule->pick <= S5_PICK_STICKY ? rule->pick : 0];
+}
+
 /* Prints which of several servers of RULE are tried after the first one, and how the first one is chosen. */
 static void print_others(const struct s5_policy *p, const struct s5_rule *rule)
 {
-    static const char *const picks[] = {"in this order", "in random order", "in turn", "the same for each host"};
     if (rule->via_count < 2)
         return;
     for (unsigned i = 1; i < rule->via_count; i++)
         print_titled(i + 1 < rule->via_count ? ", \"" : " or \"",
                      s5_policy_text(p, p->servers[p->vias[rule->via_first + i]].name), "\"");
-    printf(", %s", picks[rule->pick <= S5_PICK_STICKY ? rule->pick : 0]);
+    printf(", %s", explain_order(rule));
 }
 
 /* Prints the engines that are not chosen automatically. */

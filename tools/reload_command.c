@@ -133,20 +133,13 @@ static bool lock_programs(const struct process_tree *programs)
 /* Merges what JOB has read with the policy in force. Returns 0, or FAILED after it prints what is wrong. */
 static int merge_job(struct job *job)
 {
-    const struct s5_policy *next = &job->next->policy;
-    const char *source = s5_policy_text(next, next->source);
+    struct s5_fault fault;
     if (!lock_programs(job->programs))
         return errors_fail(FAILED, "process %d: another reload does not end", (int)job->programs->processes[0]);
-    struct s5_policy_file *current = s5_reload_current(job->programs->shm, job->programs->fd);
-    job->merged = s5_policy_file_private();
-    if (!current || !job->merged)
-        return fail_no_memory();
-    int result = s5_merge(&job->merged->policy, next, &current->policy, &job->merge);
-    s5_policy_file_unmap(current);
-    if (result < 0)
-        return errors_fail(FAILED, "%s: too many servers together with those that are in use: %d is the limit", source,
-                           S5_POLICY_SERVERS);
-    return 0;
+    job->merged = s5_reload_merge(job->programs->shm, job->programs->fd, &job->next->policy, &job->merge, &fault);
+    if (job->merged)
+        return 0;
+    return fault.text[0] ? errors_fail(FAILED, "%s", fault.text) : fail_no_memory();
 }
 
 /* Prints a line for each source, with the number of its trees. */

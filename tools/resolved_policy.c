@@ -15,11 +15,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-bool resolved_policy_uses(const struct s5_policy *p, unsigned server)
-{
-    return memchr(p->vias, (int)server, p->n_vias) != NULL;
-}
-
 /* Resolves HOST and stores the addresses in SERVER. Returns 0, or an EAI_* code. */
 static int resolve_host(const char *host, struct s5_server *server)
 {
@@ -105,32 +100,29 @@ static bool has_address(const struct s5_server *server)
     return server->n_addrs > 0 || server->is_path;
 }
 
-/* Returns true if this machine connects to SERVER for RULE. *RET_OTHER: it can connect to another one instead. */
-static bool leads_to(const struct s5_policy *p, const struct s5_rule *rule, unsigned server, bool *ret_other)
+/* Returns true if a connection through ENTRY begins at a server with an address. */
+static bool can_begin(const struct s5_policy *p, const struct s5_server *entry)
 {
-    bool found = false;
-    *ret_other = false;
-    for (unsigned n = 0; n < rule->via_count; n++) {
-        unsigned via = p->vias[rule->via_first + n];
-        const struct s5_server *entry = &p->servers[via];
-        found |= via == server;
-        *ret_other |= entry->n_hops == 0 && has_address(entry);
-        for (unsigned i = 0; i < s5_policy_first_hops(entry); i++) {
-            unsigned hop = p->vias[entry->hops_first + i];
-            found |= hop == server;
-            *ret_other |= has_address(&p->servers[hop]);
-        }
-    }
-    return found;
+    bool can = entry->n_hops == 0 && has_address(entry);
+    for (unsigned i = 0; i < s5_policy_first_hops(entry); i++)
+        can |= has_address(&p->servers[p->vias[entry->hops_first + i]]);
+    return can;
 }
 
 /* Returns true if this machine connects to SERVER for a rule that has no other server with an address. */
 static bool is_needed(const struct s5_policy *p, unsigned server)
 {
-    bool other;
-    for (uint32_t i = 0; i < p->n_rules; i++)
-        if (leads_to(p, &p->rules[i], server, &other) && !other)
+    for (uint32_t i = 0; i < p->n_rules; i++) {
+        const struct s5_rule *rule = &p->rules[i];
+        bool found = false, other = false;
+        for (unsigned n = 0; n < rule->via_count; n++) {
+            unsigned via = p->vias[rule->via_first + n];
+            found |= s5_policy_can_begin_with(p, via, server);
+            other |= can_begin(p, &p->servers[via]);
+        }
+        if (found && !other)
             return true;
+    }
     return false;
 }
 

@@ -13,10 +13,6 @@ int resolved_policy_load(struct s5_policy *ret, const struct options *options, c
 /* The first half of resolved_policy_load(): reads the policy. Returns 0, or -errno and the error in RET_FAULT. */
 int resolved_policy_read(struct s5_policy *ret, const struct options *options, char *const *environ_strings,
                          struct s5_fault *ret_fault);
-
-/* Returns true if a rule uses server number SERVER. */
-bool resolved_policy_uses(const struct s5_policy *policy, unsigned server);
-
 /* Resolves the names of the servers that rules use. One that cannot be resolved is an error, unless all its rules have
  * another. Returns 0, or CODE after it prints what is wrong. */
 int resolved_policy_resolve_all(struct s5_policy *policy, int code);

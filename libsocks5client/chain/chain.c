@@ -4,7 +4,7 @@
 #include "auth.h"
 #include "clock.h"
 #include "error.h"
-#include "reply.h"
+#include "log_events.h"
 #include "route.h"
 #include "server.h"
 #include "server_cache.h"
@@ -79,16 +79,12 @@ void s5_chain_destination(const struct s5_engine *e, const struct s5_negotiation
 
 bool s5_chain_goes_ahead(struct s5_engine *e, const struct s5_negotiation *f, unsigned at)
 {
-    struct s5_hop hop;
+    struct s5_hop hop, next;
     if (at + 1 >= f->chain.n)
         return false;
-    for (unsigned i = f->chain.at; i <= at; i++) {
-        s5_chain_hop(e, f, i, &hop);
-        if (!hop.certain)
-            return false;
-    }
-    s5_chain_hop(e, f, at + 1, &hop);
-    return !hop.probing && !hop.again;
+    s5_chain_hop(e, f, at, &hop);
+    s5_chain_hop(e, f, at + 1, &next);
+    return hop.certain && !next.probing && !next.again;
 }
 
 /* --- the choice --- */
@@ -284,9 +280,8 @@ bool s5_chain_has_other_hops(const struct s5_engine *e, const struct s5_negotiat
 
 const char *s5_chain_judge(const struct s5_negotiation *f, int error, int *ret_dead)
 {
-    const struct s5_session *s = &f->session;
-    unsigned state = s->state == S5_SESSION_FAILED ? s->failed_in : s->state;
-    bool replies = s->have_rep || state >= S5_SESSION_REPLY, on_the_way = s5_negotiation_is_on_the_way(f);
+    bool on_the_way = s5_negotiation_is_on_the_way(f);
+    bool replies = f->session.have_rep || s5_session_last_state(&f->session) >= S5_SESSION_REPLY;
     *ret_dead = -1;
     if (atomic_load(&f->phase) < S5_NEGOTIATION_TALKING) {
         *ret_dead = 0;
@@ -295,13 +290,7 @@ const char *s5_chain_judge(const struct s5_negotiation *f, int error, int *ret_d
     if (replies && !on_the_way)
         return "";
     *ret_dead = f->chain.at + (replies ? 1 : 0);
-    if (s->have_rep)
-        return s5_reply_why(true, s->rep);
-    if (error == -ETIMEDOUT)
-        return "it does not answer";
-    if (state == S5_SESSION_AUTH)
-        return "wrong name or password";
-    return error == -EACCES ? "it accepts none of the methods" : s5_error_text(error);
+    return s5_log_events_why(f, error);
 }
 
 void s5_chain_failed(struct s5_engine *e, struct s5_negotiation *f, unsigned at)

@@ -46,7 +46,8 @@ void s5_chain_hop(struct s5_engine *e, const struct s5_negotiation *f, unsigned 
 /* Stores in *RET what hop number AT of F is requested to connect to: the next hop, or the destination. */
 void s5_chain_destination(const struct s5_engine *e, const struct s5_negotiation *f, unsigned at, struct s5_addr *ret);
 
-/* Returns true if the messages of the hop after number AT can be written at once after those of hop AT. */
+/* Returns true if the messages of the hop after number AT can be written at once after those of hop AT, which were
+ * written at once, too, or follow the answers of the hops before it. */
 bool s5_chain_goes_ahead(struct s5_engine *e, const struct s5_negotiation *f, unsigned at);
 
 /* Returns the name of hop number AT of F, for log lines. */

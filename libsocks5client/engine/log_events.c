@@ -213,6 +213,18 @@ static void log_phases(struct s5_engine *e, const struct s5_negotiation *f, bool
            s5_addr_format(s5_session_bound(s), bound, sizeof bound));
 }
 
+const char *s5_log_events_why(const struct s5_negotiation *f, int error)
+{
+    const struct s5_session *s = &f->session;
+    if (s->have_rep)
+        return s5_reply_why(true, s->rep);
+    if (error == -ETIMEDOUT)
+        return "it does not answer";
+    if (s5_session_last_state(s) == S5_SESSION_AUTH)
+        return "wrong name or password";
+    return error == -EACCES ? "it accepts none of the methods" : s5_error_text(error);
+}
+
 /* Stores the names of the hops of F in RET. Returns RET, or NULL: its server is no chain. */
 static const char *list_hops(const struct s5_policy *p, const struct s5_negotiation *f, char *ret, size_t size)
 {

@@ -29,6 +29,10 @@ S5_LOG_EVENTS_COLD void s5_log_events_result(struct s5_engine *e, const struct s
 S5_LOG_EVENTS_COLD void s5_log_events_direct(struct s5_engine *e, const struct s5_flow *flow,
                                              const struct s5_route *route);
 
+/* Returns what is wrong with the server that F was connected to when it failed with ERROR (negative errno). Static
+ * storage. */
+S5_LOG_EVENTS_COLD const char *s5_log_events_why(const struct s5_negotiation *f, int error);
+
 /* These only count, where statistics are kept: a denied flow, a server that was not reached, one that was passed over
  * for the next server of a rule, and the result of a BIND or UDP ASSOCIATE request (COMMAND; GOOD: it succeeded). */
 S5_LOG_EVENTS_COLD void s5_log_events_denied(struct s5_engine *e);

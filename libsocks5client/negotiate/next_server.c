@@ -44,14 +44,9 @@ static enum cause judge_reply(const struct s5_engine *e, struct s5_negotiation *
     return CAUSE_UNSUITABLE;
 }
 
-static uint32_t get_last_state(const struct s5_session *s)
-{
-    return s->state == S5_SESSION_FAILED ? s->failed_in : s->state;
-}
-
 bool s5_next_server_is_needed(const struct s5_negotiation *f)
 {
-    uint32_t state = get_last_state(&f->session);
+    enum s5_session_state state = s5_session_last_state(&f->session);
     if (s5_negotiation_is_on_the_way(f))
         return true;
     if (f->mark)
@@ -88,16 +83,8 @@ static int fetch_socket_error(struct s5_engine *e, int fd)
 /* Returns what is wrong with the server of F, which failed with ERROR. */
 static const char *explain_failure(const struct s5_negotiation *f, int error)
 {
-    const struct s5_session *s = &f->session;
-    if (atomic_load(&f->phase) < S5_NEGOTIATION_TALKING || f->mark)
-        return s5_error_text(error);
-    if (s->have_rep)
-        return s5_reply_why(true, s->rep);
-    if (error == -ETIMEDOUT)
-        return "it does not answer";
-    if (get_last_state(s) == S5_SESSION_AUTH)
-        return "wrong name or password";
-    return error == -EACCES ? "it accepts none of the methods" : s5_error_text(error);
+    bool reached = atomic_load(&f->phase) >= S5_NEGOTIATION_TALKING && !f->mark;
+    return reached ? s5_log_events_why(f, error) : s5_error_text(error);
 }
 
 /* Connects FD, which is not connected, to SERVER for F. 0 or -errno. */

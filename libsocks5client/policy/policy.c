@@ -79,15 +79,18 @@ int s5_policy_add_hop(struct s5_policy *p, unsigned at, unsigned server)
     return add_to_list(p, &chain->hops_first, &chain->n_hops, server);
 }
 
+bool s5_policy_can_begin_with(const struct s5_policy *p, unsigned at, unsigned server)
+{
+    const struct s5_server *entry = &p->servers[at];
+    return at == server || memchr(p->vias + entry->hops_first, (int)server, s5_policy_first_hops(entry));
+}
+
 bool s5_policy_connects_to(const struct s5_policy *p, unsigned server)
 {
     for (unsigned i = 0; i < p->n_rules; i++)
-        for (unsigned n = 0; n < p->rules[i].via_count; n++) {
-            unsigned via = p->vias[p->rules[i].via_first + n];
-            const struct s5_server *entry = &p->servers[via];
-            if (via == server || memchr(p->vias + entry->hops_first, (int)server, s5_policy_first_hops(entry)))
+        for (unsigned n = 0; n < p->rules[i].via_count; n++)
+            if (s5_policy_can_begin_with(p, p->vias[p->rules[i].via_first + n], server))
                 return true;
-        }
     return false;
 }
 

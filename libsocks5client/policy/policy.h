@@ -224,8 +224,11 @@ enum s5_engine_choice s5_policy_engine(const struct s5_policy *p, const char *fi
 #define S5_POLICY_REACH_OPTIONS 5
 unsigned s5_policy_reach_options(const struct s5_policy *p, const char *ret[static S5_POLICY_REACH_OPTIONS]);
 
-/* Returns true if this machine itself connects to the server SERVER for some rule: a rule names it, or a chain whose
- * first server it can be. The name of any other server must not be resolved here. */
+/* Returns true if a connection through ENTRY, a server or a chain, can begin at the server SERVER. */
+bool s5_policy_can_begin_with(const struct s5_policy *p, unsigned entry, unsigned server);
+
+/* Returns true if this machine itself connects to the server SERVER for some rule. The name of any other server must
+ * not be resolved here. SERVER may also be a chain that a rule names. */
 bool s5_policy_connects_to(const struct s5_policy *p, unsigned server);
 
 /* Returns how many servers of ENTRY, at the beginning of its list, can be the first of a connection; 0: it is no

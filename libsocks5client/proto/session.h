@@ -138,6 +138,11 @@ static inline int s5_session_error(const struct s5_session *s)
 {
     return s->error;
 }
+/* The state before S FAILED, or the state of S. */
+static inline enum s5_session_state s5_session_last_state(const struct s5_session *s)
+{
+    return (enum s5_session_state)(s->state == S5_SESSION_FAILED ? s->failed_in : s->state);
+}
 /* BND of the last successful reply: IPv4, IPv6 or a name. S5_ADDR_NONE before one arrived, and if it contained a
  * name without octets. */
 static inline const struct s5_addr *s5_session_bound(const struct s5_session *s)

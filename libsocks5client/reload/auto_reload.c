@@ -20,16 +20,11 @@ static int replace_policy(struct s5_shm *shm, int shm_fd, const struct s5_policy
     /* The program may have closed the descriptors, and may have files of its own there. */
     if (!s5_shm_has_policy(shm, shm_fd) || !s5_reload_lock(shm_fd))
         return -EAGAIN;
-    struct s5_policy_file *current = s5_reload_current(shm, shm_fd), *merged = s5_policy_file_private();
-    int r = current && merged ? s5_merge(&merged->policy, next, &current->policy, &merge) : -EAGAIN;
-    if (r == 0)
+    struct s5_policy_file *merged = s5_reload_merge(shm, shm_fd, next, &merge, ret_fault);
+    if (merged)
         s5_reload_publish(shm, &merged->policy, &merge);
-    if (r == -ENOSPC)
-        r = s5_fault_set(ret_fault, r, "%s: too many servers together with those that are in use: %d is the limit",
-                         s5_policy_text(next, next->source), S5_POLICY_SERVERS);
     s5_reload_unlock(shm_fd);
-    if (current)
-        s5_policy_file_unmap(current);
+    int r = merged ? 0 : ret_fault->text[0] ? -ENOSPC : -EAGAIN;
     if (merged)
         s5_policy_file_unmap(merged);
     return r;

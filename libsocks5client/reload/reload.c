@@ -59,6 +59,24 @@ void s5_reload_unlock(int shm_fd)
     s5_byte_lock(shm_fd, F_SETLK, F_UNLCK, LOCK_AT, 1, &type);
 }
 
+struct s5_policy_file *s5_reload_merge(const struct s5_shm *shm, int shm_fd, const struct s5_policy *next,
+                                       struct s5_merge *ret_merge, struct s5_fault *ret_fault)
+{
+    struct s5_policy_file *current = s5_reload_current(shm, shm_fd), *merged = s5_policy_file_private();
+    int r = current && merged ? s5_merge(&merged->policy, next, &current->policy, ret_merge) : -ENOMEM;
+    ret_fault->text[0] = '\0';
+    if (r == -ENOSPC)
+        r = s5_fault_set(ret_fault, r, "%s: too many servers together with those that are in use: %d is the limit",
+                         s5_policy_text(next, next->source), S5_POLICY_SERVERS);
+    if (current)
+        s5_policy_file_unmap(current);
+    if (r == 0)
+        return merged;
+    if (merged)
+        s5_policy_file_unmap(merged);
+    return NULL;
+}
+
 /* Clears the counts of a server whose index is another one's now. */
 static void clear_counts(struct s5_server_stats *stats)
 {

@@ -6,6 +6,7 @@
 #ifndef S5_RELOAD_H
 #define S5_RELOAD_H
 
+#include "fault.h"
 #include "merge.h"
 #include "shm.h"
 
@@ -20,6 +21,11 @@ struct s5_policy_file *s5_reload_current(const struct s5_shm *shm, int shm_fd);
 /* Only one process at a time may make a new policy. lock: returns false if another process does. */
 bool s5_reload_lock(int shm_fd);
 void s5_reload_unlock(int shm_fd);
+
+/* Merges NEXT with the policy in force in SHM. Returns a private mapping, which the caller unmaps, or NULL: memory is
+ * short, or RET_FAULT, which is empty otherwise, says what is wrong. The caller has the lock. */
+struct s5_policy_file *s5_reload_merge(const struct s5_shm *shm, int shm_fd, const struct s5_policy *next,
+                                       struct s5_merge *ret_merge, struct s5_fault *ret_fault);
 
 /* Puts P, a merged policy, in force in SHM. MERGE: what s5_merge() found. The caller has the lock. */
 void s5_reload_publish(struct s5_shm *shm, const struct s5_policy *p, const struct s5_merge *merge);

@@ -11,7 +11,7 @@ import bed
 import servers as s
 from hostile import CHOSEN, OK
 from test_several import (ASYNC, CLOSED, FORKING, GOOD, HOSTILE, LISTEN_NOW, NODE, PROGRAMS, REFUSING, SILENT, THREADED,
-                          listen_and_answer, never_answers, play, replies)
+                          Configured, listen_and_answer, names_of, never_answers, play, replies)
 from world import ASAN, CURL, PAGE, PLAIN, PYTHON, TSAN, fine, right, test
 
 _fresh = itertools.count()
@@ -42,30 +42,14 @@ def far(w):
         bed.wait_port(bed.TARGET, bed.TARGET4, port)
 
 
-class Chain:
-    """A configuration with a chain of the SERVERS, and nothing known of them at its beginning."""
+class Chain(Configured):
+    """A configuration with a chain of the SERVERS."""
 
     def __init__(self, w, *servers, chain="", timeout=8, rule=""):
         far(w)
-        self.w, n = w, next(_fresh)
-        names = ["s%d" % i for i in range(len(servers))]
-        own = 'address = "%s" ' % bed.PROXY4
-        text = "".join('server "%s" { timeout = %d %s }\n' % (name, timeout, words if "address" in words else own + words)
-                       for name, words in zip(names, servers))
-        text += 'chain "deep" { servers = {%s} %s }\n' % (", ".join('"%s"' % name for name in names), chain)
-        text += rule or 'rule "all" { via = "deep" command = {"connect", "bind", "udp"} }\n'
-        self.conf = s.write("%s/chain-%d.conf" % (w.scratch, n), text)
-        os.chmod(self.conf, 0o600)
-        self.env = dict(w.env, XDG_CACHE_HOME="%s/chain-cache-%d" % (w.scratch, n))
-
-    def run(self, command, seconds=40, options=("-v",)):
-        return self.w.configured(self.conf, command, self.env, seconds, () if self.w.linked else options)
-
-    def probe(self, how="", host=bed.TARGET4, port=s.ECHO):
-        status, out, err = self.run([self.w.app("probe"), host, str(port)] + ([how] if how else []))
-        assert status == 0, (status, out, err)
-        lines = err.decode().splitlines(True)
-        return out.decode().strip(), "".join(line for line in lines if ": info: " not in line)
+        rest = 'chain "deep" { servers = {%s} %s }\n' % (names_of(servers), chain)
+        super().__init__(w, servers, timeout,
+                         rest + (rule or 'rule "all" { via = "deep" command = {"connect", "bind", "udp"} }\n'))
 
 
 CHAINS = {

@@ -241,7 +241,6 @@ WAYS = ("connect", "thread", "fork", "child", "epoll", "name")
 
 @test("reload: a program that runs goes to the other server, by every way to connect", on=PLAIN)
 def _(w):
-    servers(w)
     conf = Conf(w, A)
     with Program(w, ["-c", conf.path]) as p:
         for port in (A, B, A, C):
@@ -254,7 +253,6 @@ def _(w):
 
 @test("reload: a program that an exec starts takes the newest configuration", on=PLAIN)
 def _(w):
-    servers(w)
     conf = Conf(w, A)
     with Program(w, ["-c", conf.path]) as p:
         conf.set(B)
@@ -268,7 +266,6 @@ def _(w):
 
 @test("reload: established connections stay as they are", on=PLAIN)
 def _(w):
-    servers(w)
     conf = Conf(w, A)
     with Program(w, ["-c", conf.path]) as p:
         assert p.ask("keep") == "kept"
@@ -301,7 +298,6 @@ def _(w):
 
 @test("reload: several servers, and rules that deny or are direct", on=PLAIN)
 def _(w):
-    servers(w)
     conf = Conf(w, A)
     with Program(w, ["-c", conf.path]) as p:
         conf.set(s.CLOSED, B, C)
@@ -320,7 +316,6 @@ def _(w):
 
 @test("reload: no connection of 200 a second fails while 20 reloads are made", on=PLAIN, slow=9)
 def _(w):
-    servers(w)
     conf = Conf(w, A)
     with Program(w, ["-c", conf.path]) as p:
         before = counted(w)
@@ -338,7 +333,6 @@ def _(w):
 
 @test("reload: many reloads at the same time", on=PLAIN)
 def _(w):
-    servers(w)
     conf = Conf(w, A)
     with Program(w, ["-c", conf.path]) as p:
         found = []
@@ -539,7 +533,6 @@ def _(w):
 
 @test("reload: a program reloads its own configuration", on=PLAIN)
 def _(w):
-    servers(w)
     conf = Conf(w, A)
     with Program(w, ["-c", conf.path]) as p:
         conf.set(B)

@@ -24,19 +24,16 @@ GOOD = 'port = %d' % s.DANTED
 REFUSING = 'port = %d username = "%s" password = "wrong"' % (s.DANTED_AUTH, s.USER)
 
 
-class Case:
-    """A configuration whose rule has the SERVERS in this order, each at PROXY4 if its keys do not say otherwise, and what
-    is known of servers at its beginning: nothing."""
+class Configured:
+    """A configuration with the SERVERS, each at PROXY4 if its keys do not say otherwise, and with the text REST, which may
+    name them s0, s1 and so on. What is known of servers at its beginning: nothing."""
 
-    def __init__(self, w, *servers, rule="", timeout=3):
+    def __init__(self, w, servers, timeout, rest):
         self.w, n = w, next(_fresh)
-        names = ["s%d" % i for i in range(len(servers))]
         own = 'address = "%s" ' % bed.PROXY4
-        text = "".join('server "%s" { %stimeout = %d %s }\n' % (name, "" if "address = " in words else own, timeout, words)
-                       for name, words in zip(names, servers))
-        text += 'rule "all" { via = {%s} %s command = {"connect", "bind", "udp"} }\n' % (
-            ", ".join('"%s"' % name for name in names), rule)
-        self.conf = s.write("%s/several-%d.conf" % (w.scratch, n), text)
+        text = "".join('server "s%d" { %stimeout = %d %s }\n' % (i, "" if "address = " in words else own, timeout, words)
+                       for i, words in enumerate(servers))
+        self.conf = s.write("%s/several-%d.conf" % (w.scratch, n), text + rest)
         os.chmod(self.conf, 0o600)
         self.env = dict(w.env, XDG_CACHE_HOME="%s/several-cache-%d" % (w.scratch, n))
 
@@ -48,6 +45,18 @@ class Case:
         assert status == 0, (status, out, err)
         lines = err.decode().splitlines(True)
         return out.decode().strip(), "".join(line for line in lines if ": info: " not in line)
+
+
+def names_of(servers):
+    return ", ".join('"s%d"' % i for i in range(len(servers)))
+
+
+class Case(Configured):
+    """A configuration whose rule has the SERVERS in this order."""
+
+    def __init__(self, w, *servers, rule="", timeout=3):
+        super().__init__(w, servers, timeout, 'rule "all" { via = {%s} %s command = {"connect", "bind", "udp"} }\n' % (
+            names_of(servers), rule))
 
 
 def start_danted(w, port):
@@ -129,6 +138,13 @@ def replies(code):
 
 def closes_in_place_of_a_reply(t):
     t.begin()
+
+
+def answers_late(t):
+    t.begin()
+    time.sleep(4)
+    t.c.say(t.c.OK)
+    t.c.echo()
 
 
 WITH_PASSWORD = HOSTILE + ' username = "alice" password = "secret"'
@@ -281,23 +297,20 @@ for CODE, WORD in ((1, "general-failure"), (2, "not-allowed"), (3, "network-unre
         assert case.probe()[0].startswith("E") and w.hostile.connections == 6, "nothing is remembered"
 
 
-@test("several: a server that closes in place of replies is passed over after the third time", on=PLAIN)
-def _(w):
+def passed_over_at_the_third_time(w, closing):
     play(w, closes_in_place_of_a_reply)
-    case = Case(w, HOSTILE + " pipeline = off", GOOD)
     command = ["sh", "-c", "for i in 1 2 3 4; do %s %s %d; done" % (w.app("probe"), bed.TARGET4, s.ECHO)]
-    status, out, err = case.run(command)
+    status, out, err = Case(w, closing + " pipeline = off", GOOD).run(command)
     assert out == b"ECONNREFUSED\nECONNREFUSED\nok\nok\n", (status, out, err)
+
+
+test("several: a server that closes in place of replies is passed over after the third time", on=PLAIN)(
+    lambda w: passed_over_at_the_third_time(w, HOSTILE))
 
 
 @test("several: a slow target has the whole time of its server", on=PLAIN)
 def _(w):
-    def slow(t):
-        t.begin()
-        time.sleep(4)
-        t.c.say(t.c.OK)
-        t.c.echo()
-    play(w, slow)
+    play(w, answers_late)
     for how in ("", "nonblock"):
         assert Case(w, HOSTILE + " pipeline = off", GOOD, timeout=6).probe(how) == ("ok", "")
 

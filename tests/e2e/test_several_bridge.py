@@ -114,14 +114,8 @@ def _(w):
         assert got == "EPROTO" and "trying" not in err, (got, err)
 
 
-@test("several: behind the bridge: a server that closes in place of replies is passed over after the third time",
-      on=PLAIN)
-def _(w):
-    play(w, several.closes_in_place_of_a_reply)
-    case = Case(w, unix(w, s.HOSTILE) + " pipeline = off", GOOD)
-    command = ["sh", "-c", "for i in 1 2 3 4; do %s %s %d; done" % (w.app("probe"), bed.TARGET4, s.ECHO)]
-    status, out, err = case.run(command)
-    assert out == b"ECONNREFUSED\nECONNREFUSED\nok\nok\n", (status, out, err)
+test("several: behind the bridge: a server that closes in place of replies is passed over after the third time",
+     on=PLAIN)(lambda w: several.passed_over_at_the_third_time(w, unix(w, s.HOSTILE)))
 
 
 @test("several: behind the bridge: the error without a further server is the one of a single server", on=(PLAIN, ASAN))
@@ -137,12 +131,7 @@ def _(w):
 
 @test("several: behind the bridge: a slow target has the whole time of its server", on=PLAIN)
 def _(w):
-    def slow(t):
-        t.begin()
-        time.sleep(4)
-        t.c.say(t.c.OK)
-        t.c.echo()
-    play(w, slow)
+    play(w, several.answers_late)
     for how in ("", "nonblock"):
         assert Case(w, unix(w, s.HOSTILE), GOOD, timeout=6).probe(how) == ("ok", "")
 
@@ -229,13 +218,7 @@ def _(w):
     with Alone(w, several.HOSTILE, SILENT, timeout=20, rule="timeout = 4") as bridge:
         begun = time.monotonic()
         assert bridge.fetch()[0] == 97 and time.monotonic() - begun < 12, bridge.lines()
-
-    def slow(t):
-        t.begin()
-        time.sleep(4)
-        t.c.say(t.c.OK)
-        t.c.echo()
-    play(w, slow)
+    play(w, several.answers_late)
     with Alone(w, several.HOSTILE + " pipeline = off", GOOD, timeout=6) as bridge:
         bridge.fetch()
         assert "trying" not in bridge.lines(), bridge.lines()

@@ -29,7 +29,7 @@ LAYERS = {
     "fence": "base policy thread",
     "cache": "base policy thread",
     "shm": "base proto policy thread cache",
-    "reload": "base policy config shm",
+    "reload": "base policy environment config shm",
     "registry": "base shm",
     "engine": "base proto policy config thread fence cache shm reload registry",
     "resolve": "base proto policy thread fence cache shm engine",

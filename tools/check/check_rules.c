@@ -1,6 +1,7 @@
 /* Theory of operation: a server that does not work is a failure if a rule has no other one. If all its rules have
  * others, its rows are warnings, and the rows of each rule say whether one of them works. */
 #include "check_rules.h"
+#include "explain.h"
 #include "known_servers.h"
 
 #include <stdio.h>
@@ -66,14 +67,15 @@ void check_rules_known(struct report *report, const struct s5_policy *policy, un
         report_row(report, "known", FINDING_OK, NULL, "was down: %s; the next connection tries it", text);
 }
 
-/* Appends the titles of RULE's servers to TEXT: of all of them or, if WORKS is not NULL, of those that do not work. */
-static void list_servers(const struct s5_policy *policy, const struct s5_rule *rule, const bool *works, char *text,
+/* Stores the titles of the COUNT servers of the list at FIRST in TEXT: of all of them or, if WORKS is not NULL, of
+ * those that do not work. */
+static void list_servers(const struct s5_policy *policy, unsigned first, unsigned count, const bool *works, char *text,
                          size_t size)
 {
     size_t used = 0;
     text[0] = '\0';
-    for (unsigned at = 0; at < rule->via_count && used < size; at++) {
-        unsigned index = get_server(policy, rule, at);
+    for (unsigned at = 0; at < count && used < size; at++) {
+        unsigned index = check_rules_first(policy, policy->vias[first + at]);
         if (!works || !works[index])
             used += (size_t)snprintf(text + used, size - used, "%s\"%s\"", used ? ", " : "",
                                      s5_policy_text(policy, policy->servers[index].name));
@@ -83,16 +85,15 @@ static void list_servers(const struct s5_policy *policy, const struct s5_rule *r
 static void check_rule(struct report *report, const struct s5_policy *policy, const struct s5_rule *rule,
                        const bool works[S5_POLICY_SERVERS])
 {
-    static const char *const picks[] = {"in this order", "in random order", "in turn", "the same for each host"};
     char title[300], all[800], bad[800];
     unsigned good = 0;
     snprintf(title, sizeof(title), "\"%s\"", s5_policy_text(policy, rule->name));
     report_group(report, "rule", title);
-    list_servers(policy, rule, NULL, all, sizeof(all));
-    report_row(report, "order", FINDING_OK, NULL, "%s, %s", all, picks[rule->pick <= S5_PICK_STICKY ? rule->pick : 0]);
+    list_servers(policy, rule->via_first, rule->via_count, NULL, all, sizeof(all));
+    report_row(report, "order", FINDING_OK, NULL, "%s, %s", all, explain_order(rule));
     for (unsigned at = 0; at < rule->via_count; at++)
         good += works[get_server(policy, rule, at)];
-    list_servers(policy, rule, works, bad, sizeof(bad));
+    list_servers(policy, rule->via_first, rule->via_count, works, bad, sizeof(bad));
     if (good == rule->via_count)
         report_row(report, "servers", FINDING_OK, NULL, "all %u work", good);
     else if (good > 0)
@@ -108,15 +109,11 @@ static void check_rule(struct report *report, const struct s5_policy *policy, co
 static bool check_chain(struct report *report, const struct s5_policy *policy, const struct s5_server *chain,
                         const bool works[S5_POLICY_SERVERS])
 {
-    char title[300], text[800] = "";
-    size_t used = 0;
+    char title[300], text[800];
     bool good = false;
-    for (unsigned i = 0; i < chain->n_hops && used < sizeof(text); i++) {
-        unsigned hop = policy->vias[chain->hops_first + i];
-        used += (size_t)snprintf(text + used, sizeof(text) - used, "%s\"%s\"", used ? ", " : "",
-                                 s5_policy_text(policy, policy->servers[hop].name));
-        good |= i < s5_policy_first_hops(chain) && works[check_rules_first(policy, hop)];
-    }
+    list_servers(policy, chain->hops_first, chain->n_hops, NULL, text, sizeof(text));
+    for (unsigned i = 0; i < s5_policy_first_hops(chain); i++)
+        good |= works[check_rules_first(policy, policy->vias[chain->hops_first + i])];
     snprintf(title, sizeof(title), "\"%s\"", s5_policy_text(policy, chain->name));
     report_group(report, "chain", title);
     report_row(report, "servers", good ? FINDING_UNKNOWN : FINDING_FAIL, good ? NULL : "see the rows of the servers",
